@@ -1,0 +1,67 @@
+package rules
+
+import "time"
+
+// Verbs: what an action does. Notify is the verb of a decision whose rule
+// has no action and only tells that it matched.
+const (
+	VerbRetry  = "retry"
+	VerbPlay   = "play"
+	VerbCancel = "cancel"
+	VerbErase  = "erase"
+	VerbNotify = "notify"
+)
+
+// Results: what came of a decision (the word "outcome" in rule files, the
+// API and metrics).
+const (
+	ResultDone     = "done"
+	ResultDryRun   = "dry_run"
+	ResultSkipped  = "skipped"
+	ResultDeferred = "deferred"
+	ResultFailed   = "failed"
+	ResultGaveUp   = "gave_up"
+)
+
+// Decision says that a rule matched an event and wants an action. It holds
+// the event; its Job is the job to act on, also where the event was a
+// pipeline's.
+type Decision struct {
+	Event
+	ID        string    `json:"id"` // the same action on the same job has the same id, whichever event or rule asked
+	Rule      string    `json:"rule"`
+	Action    Action    `json:"action"`
+	DryRun    bool      `json:"dry_run,omitzero"`
+	DecidedAt time.Time `json:"decided_at,omitzero"`
+}
+
+// Action is a verb with its parameters, every text already rendered.
+type Action struct {
+	Verb string `json:"verb"`
+
+	// retry
+	MaxAttempts int           `json:"max_attempts,omitzero"` // runs in all, the first counted
+	Delay       time.Duration `json:"delay,omitzero"`        // also play; nanoseconds in JSON
+	Backoff     string        `json:"backoff,omitzero"`      // exponential or constant
+	MaxDelay    time.Duration `json:"max_delay,omitzero"`
+
+	// play
+	Variables map[string]string `json:"variables,omitempty"`
+	Inputs    map[string]string `json:"inputs,omitempty"`
+
+	// cancel
+	Force bool `json:"force,omitzero"`
+
+	// erase
+	OlderThan time.Duration `json:"older_than,omitzero"`
+	Artifacts bool          `json:"artifacts,omitzero"` // erase also jobs that hold artifacts besides their log
+}
+
+// Outcome says what came of a decision. It holds the decision.
+type Outcome struct {
+	Decision
+	Result   string    `json:"outcome"`             // done, dry_run, skipped, deferred, failed or gave_up
+	Reason   string    `json:"reason,omitzero"`     // why, for a person to read
+	NewJobID int64     `json:"new_job_id,omitzero"` // the job that runs now, where the action made one
+	At       time.Time `json:"at,omitzero"`
+}

@@ -1,0 +1,193 @@
+package rules
+
+import "time"
+
+// Event kinds: the values of Event.Meta.Kind, and of a rule's `on:`.
+const (
+	KindJob      = "job"
+	KindPipeline = "pipeline"
+	KindSchedule = "schedule"
+)
+
+// Event sources: the values of Event.Meta.Source.
+const (
+	SourceWebhook  = "webhook"
+	SourceCatchUp  = "catch_up"
+	SourceSchedule = "schedule"
+	SourceButton   = "button"
+	SourceReplay   = "replay"
+)
+
+// Event is one thing that happened in GitLab: a job or a pipeline changed.
+// It is plain data, and one value serves four purposes: the queue's record
+// (json tags), the environment of expressions (expr tags), the data of
+// templates and the input of rule tests. It has no methods, because expr
+// would make them callable from rule files, and no pointers, because a
+// missing part must read as zero values. Ids are GitLab's, durations are
+// seconds, times are UTC, urls are pages a person can open.
+type Event struct {
+	Meta         Meta         `json:"event" expr:"event"`
+	Project      Project      `json:"project,omitzero" expr:"project"`
+	Pipeline     Pipeline     `json:"pipeline,omitzero" expr:"pipeline"`
+	Job          Job          `json:"job,omitzero" expr:"job"`
+	User         User         `json:"user,omitzero" expr:"user"`
+	Commit       Commit       `json:"commit,omitzero" expr:"commit"`
+	MergeRequest MergeRequest `json:"merge_request,omitzero" expr:"merge_request"`
+}
+
+// Meta says what kind of event this is and how it came here.
+type Meta struct {
+	Kind       string    `json:"kind" expr:"kind"`                        // job, pipeline or schedule
+	ID         string    `json:"id" expr:"id"`                            // the delivery's dedupe key
+	Source     string    `json:"source,omitzero" expr:"source"`           // webhook, catch_up, schedule, button or replay
+	Instance   string    `json:"instance,omitzero" expr:"instance"`       // base URL of the GitLab it came from
+	ReceivedAt time.Time `json:"received_at,omitzero" expr:"received_at"` // the event's clock: now() in expressions
+}
+
+// Project is the GitLab project that the event belongs to.
+type Project struct {
+	ID            int64  `json:"id,omitzero" expr:"id"`
+	Path          string `json:"path,omitzero" expr:"path"` // path_with_namespace
+	Name          string `json:"name,omitzero" expr:"name"`
+	Namespace     string `json:"namespace,omitzero" expr:"namespace"` // path without its last part
+	URL           string `json:"url,omitzero" expr:"url"`
+	DefaultBranch string `json:"default_branch,omitzero" expr:"default_branch"`
+}
+
+// Pipeline is the pipeline that changed, or that the job belongs to.
+type Pipeline struct {
+	ID             int64             `json:"id,omitzero" expr:"id"`
+	IID            int64             `json:"iid,omitzero" expr:"iid"`
+	Ref            string            `json:"ref,omitzero" expr:"ref"`
+	Tag            bool              `json:"tag,omitzero" expr:"tag"`
+	SHA            string            `json:"sha,omitzero" expr:"sha"`
+	Status         string            `json:"status,omitzero" expr:"status"`
+	Source         string            `json:"source,omitzero" expr:"source"` // push, merge_request_event, schedule, ...
+	Name           string            `json:"name,omitzero" expr:"name"`
+	URL            string            `json:"url,omitzero" expr:"url"`
+	CreatedAt      time.Time         `json:"created_at,omitzero" expr:"created_at"`
+	FinishedAt     time.Time         `json:"finished_at,omitzero" expr:"finished_at"`
+	Duration       float64           `json:"duration,omitzero" expr:"duration"`
+	QueuedDuration float64           `json:"queued_duration,omitzero" expr:"queued_duration"`
+	Variables      map[string]string `json:"variables,omitempty" expr:"variables"`
+	Stages         []string          `json:"stages,omitempty" expr:"stages"`
+	ProtectedRef   bool              `json:"protected_ref,omitzero" expr:"protected_ref"`
+	Jobs           []Job             `json:"jobs,omitempty" expr:"jobs"` // on pipeline events: the latest run of each job, no bridges
+	Upstream       Upstream          `json:"upstream,omitzero" expr:"upstream"`
+}
+
+// Upstream names the job that triggered this pipeline, where one did.
+type Upstream struct {
+	ProjectID   int64  `json:"project_id,omitzero" expr:"project_id"`
+	ProjectPath string `json:"project_path,omitzero" expr:"project_path"`
+	PipelineID  int64  `json:"pipeline_id,omitzero" expr:"pipeline_id"`
+	JobID       int64  `json:"job_id,omitzero" expr:"job_id"`
+}
+
+// Job is one run of a job: a retry makes a new one with a new id.
+type Job struct {
+	ID             int64       `json:"id,omitzero" expr:"id"`
+	Name           string      `json:"name,omitzero" expr:"name"`
+	Stage          string      `json:"stage,omitzero" expr:"stage"`
+	Status         string      `json:"status,omitzero" expr:"status"`
+	FailureReason  string      `json:"failure_reason,omitzero" expr:"failure_reason"` // empty unless the job failed
+	FailureClass   string      `json:"failure_class,omitzero" expr:"failure_class"`   // see ClassOf; empty unless the job failed
+	AllowFailure   bool        `json:"allow_failure,omitzero" expr:"allow_failure"`
+	Manual         bool        `json:"manual,omitzero" expr:"manual"`
+	Attempt        int         `json:"attempt,omitzero" expr:"attempt"` // counts from 1; 1 where GitLab does not tell
+	Ref            string      `json:"ref,omitzero" expr:"ref"`
+	Tag            bool        `json:"tag,omitzero" expr:"tag"`
+	URL            string      `json:"url,omitzero" expr:"url"`
+	CreatedAt      time.Time   `json:"created_at,omitzero" expr:"created_at"`
+	StartedAt      time.Time   `json:"started_at,omitzero" expr:"started_at"`
+	FinishedAt     time.Time   `json:"finished_at,omitzero" expr:"finished_at"`
+	Duration       float64     `json:"duration,omitzero" expr:"duration"`
+	QueuedDuration float64     `json:"queued_duration,omitzero" expr:"queued_duration"`
+	Runner         Runner      `json:"runner,omitzero" expr:"runner"`
+	Environment    Environment `json:"environment,omitzero" expr:"environment"`
+}
+
+// Runner is the runner that took the job; zero while none has.
+type Runner struct {
+	ID          int64    `json:"id,omitzero" expr:"id"`
+	Description string   `json:"description,omitzero" expr:"description"`
+	Type        string   `json:"type,omitzero" expr:"type"` // instance_type, group_type or project_type
+	Shared      bool     `json:"shared,omitzero" expr:"shared"`
+	Tags        []string `json:"tags,omitempty" expr:"tags"`
+}
+
+// Environment is what the job deploys to; zero where it deploys nothing.
+type Environment struct {
+	Name   string `json:"name,omitzero" expr:"name"`
+	Action string `json:"action,omitzero" expr:"action"`
+	Tier   string `json:"tier,omitzero" expr:"tier"`
+}
+
+// User is who caused the event.
+type User struct {
+	ID       int64  `json:"id,omitzero" expr:"id"`
+	Username string `json:"username,omitzero" expr:"username"`
+	Name     string `json:"name,omitzero" expr:"name"`
+	Email    string `json:"email,omitzero" expr:"email"` // may be "[REDACTED]"
+}
+
+// Commit is the commit that the pipeline runs for.
+type Commit struct {
+	SHA         string `json:"sha,omitzero" expr:"sha"`
+	Title       string `json:"title,omitzero" expr:"title"` // first line of the message
+	Message     string `json:"message,omitzero" expr:"message"`
+	AuthorName  string `json:"author_name,omitzero" expr:"author_name"`
+	AuthorEmail string `json:"author_email,omitzero" expr:"author_email"`
+	URL         string `json:"url,omitzero" expr:"url"`
+}
+
+// MergeRequest is the merge request of a merge request pipeline.
+type MergeRequest struct {
+	IID          int64  `json:"iid,omitzero" expr:"iid"`
+	Title        string `json:"title,omitzero" expr:"title"`
+	State        string `json:"state,omitzero" expr:"state"`
+	SourceBranch string `json:"source_branch,omitzero" expr:"source_branch"`
+	TargetBranch string `json:"target_branch,omitzero" expr:"target_branch"`
+	URL          string `json:"url,omitzero" expr:"url"`
+}
+
+// Bridge is a trigger job with the pipeline it triggered, as bridges() gives it.
+type Bridge struct {
+	ID            int64      `json:"id,omitzero" expr:"id"`
+	Name          string     `json:"name,omitzero" expr:"name"`
+	Stage         string     `json:"stage,omitzero" expr:"stage"`
+	Status        string     `json:"status,omitzero" expr:"status"`
+	FailureReason string     `json:"failure_reason,omitzero" expr:"failure_reason"`
+	AllowFailure  bool       `json:"allow_failure,omitzero" expr:"allow_failure"`
+	URL           string     `json:"url,omitzero" expr:"url"`
+	Downstream    Downstream `json:"downstream,omitzero" expr:"downstream"`
+}
+
+// Downstream is a pipeline that a bridge triggered; zero while there is none.
+type Downstream struct {
+	ID        int64  `json:"id,omitzero" expr:"id"`
+	ProjectID int64  `json:"project_id,omitzero" expr:"project_id"`
+	Ref       string `json:"ref,omitzero" expr:"ref"`
+	SHA       string `json:"sha,omitzero" expr:"sha"`
+	Status    string `json:"status,omitzero" expr:"status"`
+	URL       string `json:"url,omitzero" expr:"url"`
+}
+
+// Details is the job as the Jobs API has it, with what hooks leave out;
+// details() gives it.
+type Details struct {
+	Job
+	TagList           []string   `json:"tag_list,omitempty" expr:"tag_list"` // tags the job asks for
+	Coverage          float64    `json:"coverage,omitzero" expr:"coverage"`  // percent; 0 where none was reported
+	Artifacts         []Artifact `json:"artifacts,omitempty" expr:"artifacts"`
+	ArtifactsExpireAt time.Time  `json:"artifacts_expire_at,omitzero" expr:"artifacts_expire_at"`
+	ErasedAt          time.Time  `json:"erased_at,omitzero" expr:"erased_at"`
+}
+
+// Artifact is one file that a job left; its log is the one of FileType "trace".
+type Artifact struct {
+	FileType   string `json:"file_type,omitzero" expr:"file_type"`
+	FileFormat string `json:"file_format,omitzero" expr:"file_format"`
+	Filename   string `json:"filename,omitzero" expr:"filename"`
+	Size       int64  `json:"size,omitzero" expr:"size"` // bytes
+}

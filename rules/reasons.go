@@ -1,0 +1,123 @@
+package rules
+
+import (
+	"maps"
+	"slices"
+)
+
+// Failure classes: what a failure reason says about who must mend it.
+const (
+	ClassRunner     = "runner"
+	ClassStuck      = "stuck"
+	ClassTimeout    = "timeout"
+	ClassAPI        = "api"
+	ClassScript     = "script"
+	ClassDependency = "dependency"
+	ClassPermission = "permission"
+	ClassQuota      = "quota"
+	ClassUnknown    = "unknown"
+)
+
+// reason is what is known of one of GitLab's failure reasons.
+type reason struct {
+	class string
+	// hopeless: a retry can't mend it, or would do harm.
+	hopeless bool
+}
+
+// reasons holds every failure reason that GitLab 17 to 19 sends. The set is
+// open: a reason that is not here has class unknown and may be retried.
+var reasons = map[string]reason{
+	"unknown_failure":                     {class: ClassUnknown},
+	"script_failure":                      {class: ClassScript},
+	"api_failure":                         {class: ClassAPI},
+	"scheduler_failure":                   {class: ClassAPI},
+	"data_integrity_failure":              {class: ClassAPI},
+	"job_router_failure":                  {class: ClassAPI},
+	"stuck_or_timeout_failure":            {class: ClassStuck},
+	"stale_schedule":                      {class: ClassStuck},
+	"no_matching_runner":                  {class: ClassStuck},
+	"job_execution_timeout":               {class: ClassTimeout},
+	"runner_system_failure":               {class: ClassRunner},
+	"runner_unsupported":                  {class: ClassRunner},
+	"runner_interrupted":                  {class: ClassRunner},
+	"runner_configuration_error":          {class: ClassRunner},
+	"runner_external_dependency_failure":  {class: ClassRunner},
+	"stuck_pending_with_matching_runners": {class: ClassStuck},
+	"stuck_pending_no_matching_runners":   {class: ClassStuck},
+	"no_updates_running":                  {class: ClassStuck},
+	"no_updates_canceling":                {class: ClassStuck},
+	"job_execution_server_timeout":        {class: ClassTimeout},
+	"server_timeout_running":              {class: ClassTimeout},
+	"server_timeout_canceling":            {class: ClassTimeout},
+	"missing_dependency_failure":          {class: ClassDependency},
+	"unmet_prerequisites":                 {class: ClassDependency},
+	"environment_creation_failure":        {class: ClassDependency},
+	"secrets_provider_not_found":          {class: ClassDependency},
+	"job_token_expired":                   {class: ClassTimeout},
+	"trace_size_exceeded":                 {class: ClassQuota},
+
+	"archived_failure":                               {ClassPermission, true},
+	"forward_deployment_failure":                     {ClassDependency, true},
+	"failed_outdated_deployment_job":                 {ClassDependency, true},
+	"deployment_rejected":                            {ClassPermission, true},
+	"protected_environment_failure":                  {ClassPermission, true},
+	"user_blocked":                                   {ClassPermission, true},
+	"project_deleted":                                {ClassPermission, true},
+	"builds_disabled":                                {ClassPermission, true},
+	"ip_restriction_failure":                         {ClassPermission, true},
+	"duo_workflow_not_allowed":                       {ClassPermission, true},
+	"id_token_burned_project_path":                   {ClassPermission, true},
+	"ci_quota_exceeded":                              {ClassQuota, true},
+	"pipeline_loop_detected":                         {ClassDependency, true},
+	"insufficient_bridge_permissions":                {ClassPermission, true},
+	"insufficient_upstream_permissions":              {ClassPermission, true},
+	"downstream_bridge_project_not_found":            {ClassPermission, true},
+	"upstream_bridge_project_not_found":              {ClassPermission, true},
+	"invalid_bridge_trigger":                         {ClassDependency, true},
+	"bridge_pipeline_is_child_pipeline":              {ClassDependency, true},
+	"downstream_pipeline_creation_failed":            {ClassDependency, true},
+	"downstream_project_trigger_resolved_to_empty":   {ClassDependency, true},
+	"reached_max_descendant_pipelines_depth":         {ClassQuota, true},
+	"reached_max_pipeline_hierarchy_size":            {ClassQuota, true},
+	"reached_downstream_pipeline_trigger_rate_limit": {ClassQuota, true},
+}
+
+// renamed maps a failure reason to the newer ones that GitLab sends where an
+// older GitLab sent it: 19.0 split stuck_or_timeout_failure and
+// job_execution_timeout and sends them no more, 19.1 carved three reasons out
+// of the other two. A rule with an old name must fire on a new server.
+var renamed = map[string][]string{
+	"stuck_or_timeout_failure": {"stuck_pending_with_matching_runners", "stuck_pending_no_matching_runners", "no_updates_running", "no_updates_canceling"},
+	"job_execution_timeout":    {"server_timeout_running", "server_timeout_canceling"},
+	"runner_system_failure":    {"runner_configuration_error", "runner_external_dependency_failure", "runner_interrupted"},
+	"script_failure":           {"runner_configuration_error", "runner_external_dependency_failure", "runner_interrupted"},
+}
+
+// ClassOf gives the failure class of a failure reason: unknown for one that
+// Pipesteward does not know, "" for "".
+func ClassOf(failureReason string) string {
+	if failureReason == "" {
+		return ""
+	}
+	if r, ok := reasons[failureReason]; ok {
+		return r.class
+	}
+	return ClassUnknown
+}
+
+// Hopeless reports whether no retry can mend a failure of this reason.
+func Hopeless(failureReason string) bool { return reasons[failureReason].hopeless }
+
+// WithAliases gives the reasons together with the newer names that GitLab
+// 19 sends in their place, sorted, each once.
+func WithAliases(failureReasons ...string) []string {
+	all := map[string]bool{}
+	for _, r := range failureReasons {
+		all[r] = true
+		for _, newer := range renamed[r] {
+			all[newer] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}

@@ -1,0 +1,162 @@
+// Package store keeps what must not be lost: the queue of records to work
+// on, the journal of what came of them, and the guards that replicas share
+// (claims, rate buckets, small values). It knows nothing of rules or GitLab:
+// bodies are bytes.
+//
+// The queue is one idea on every backend. A record has an id and a due time.
+// Put adds it unless its id was put before; Lease hands out the most overdue
+// and moves their due time to now + visibility, so that the records of a
+// worker that died come back by themselves; Done, Defer and Bury end a lease.
+// Ids outlive their records (by the dedupe time to live), so that what was
+// done once is not put again.
+//
+//	          Put
+//	           │
+//	           ▼   Lease             Done
+//	waiting ─► due ─────► leased ─────────► gone (its id remembered)
+//	   ▲                  │ │  │ Bury
+//	   └──── Defer ───────┘ │  └──────────► dead
+//	             due ◄──────┘ lease expired
+//
+// The store's clock is the only one that counts (Redis's TIME there, the
+// process's with bbolt): callers pass delays, never times.
+//
+// Package storetest holds the conformance suite that every backend passes.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrLeaseLost is returned to a worker whose lease ran out and whose record
+// went to another one: nothing was changed, and it must not act on it.
+var ErrLeaseLost = errors.New("store: lease lost: the record is another worker's now")
+
+// Record is one thing to do.
+type Record struct {
+	ID    string        // unique over all kinds; seen ids are not put again
+	Kind  string        // opaque label, e.g. event or decision; counts are told by it
+	After time.Duration // due so long after now; 0: at once
+	Body  []byte
+}
+
+// Lease is a record that a worker holds until Expires. The worker may change
+// Body: Extend and Defer save it.
+type Lease struct {
+	ID      string
+	Kind    string
+	Body    []byte
+	Attempt int // how often it was leased, this time included
+	Due     time.Time
+	Expires time.Time
+	Token   string // proves the lease; new with every Lease
+}
+
+// Entry is one line of the journal.
+type Entry struct {
+	ID   string
+	At   time.Time // when it was first noted, by the store's clock; set by the store
+	Body []byte
+}
+
+// DeadRecord is a record that was buried.
+type DeadRecord struct {
+	ID     string
+	Kind   string
+	Body   []byte
+	Reason string
+	At     time.Time
+}
+
+// Depth counts the queue's records.
+type Depth struct {
+	Due     int // could be leased now
+	Waiting int // due later
+	Leased  int
+	Dead    int
+}
+
+// Rate is a GCRA bucket: on average Limit in each Per, at most Burst at once.
+// A Burst of 0 means Limit.
+type Rate struct {
+	Limit int
+	Per   time.Duration
+	Burst int
+}
+
+// Store is what a backend offers; packages that use one declare the few
+// methods they need.
+type Store interface {
+	Queue
+	Journal
+	Guard
+
+	// Ping returns nil when the store can be written to.
+	Ping(ctx context.Context) error
+	// Close waits for what is being written and closes the store.
+	Close() error
+}
+
+// Queue is the work to do. All methods are safe for concurrent use, and
+// durable when they return nil; after an error the caller must assume that
+// the call may or may not have taken effect.
+type Queue interface {
+	// Put adds the records whose ids were not put before (within the dedupe
+	// time to live), in one atomic step, and says for each whether it was
+	// added.
+	Put(ctx context.Context, records ...Record) (added []bool, err error)
+	// Lease hands out up to n due records, the most overdue first, each to
+	// nobody else for the time of visibility. None due: an empty slice.
+	Lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error)
+	// Wait returns when a record may be due, when max has passed or when
+	// ctx ends (then with its error). It may return early.
+	Wait(ctx context.Context, max time.Duration) error
+	// Extend saves the lease's Body and makes the lease last visibility from
+	// now; it updates l.Expires. ErrLeaseLost: see there.
+	Extend(ctx context.Context, l *Lease, visibility time.Duration) error
+	// Done removes the leased record and puts next, in one atomic step; of
+	// next, ids seen before are left out.
+	Done(ctx context.Context, l *Lease, next ...Record) error
+	// Defer saves the lease's Body and gives the record back, due after the
+	// given time.
+	Defer(ctx context.Context, l *Lease, after time.Duration) error
+	// Bury takes the record out of the queue for a person to look at.
+	Bury(ctx context.Context, l *Lease, reason string) error
+
+	// Depth counts the queue's records.
+	Depth(ctx context.Context) (Depth, error)
+	// Dead lists up to n buried records, newest first.
+	Dead(ctx context.Context, n int) ([]DeadRecord, error)
+}
+
+// Journal is the list of what was decided and what came of it. Entries older
+// than the journal's time to live vanish.
+type Journal interface {
+	// Note adds an entry, unless one with its id is there.
+	Note(ctx context.Context, id string, body []byte) error
+	// Amend replaces the body of the entry with the id, or adds it. Its
+	// place in the list stays.
+	Amend(ctx context.Context, id string, body []byte) error
+	// Entries lists up to n entries, newest first, that follow the cursor in
+	// that order ("" for the first), and gives the cursor to go on with, ""
+	// at the end.
+	Entries(ctx context.Context, cursor string, n int) (entries []Entry, next string, err error)
+}
+
+// Guard is what replicas agree on: who may, how often, what is known.
+type Guard interface {
+	// Take takes one from the bucket of key and returns 0, or takes none and
+	// returns how long until one is there.
+	Take(ctx context.Context, key string, rate Rate) (wait time.Duration, err error)
+	// Claim makes owner the holder of key for ttl, if nobody else holds it;
+	// a holder that claims again holds it for ttl from now.
+	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
+	// Release ends the owner's claim; another's is left alone.
+	Release(ctx context.Context, key, owner string) error
+	// Set keeps a small value for ttl.
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	// Get gives the value, or nil when there is none.
+	Get(ctx context.Context, key string) ([]byte, error)
+}
