@@ -65,3 +65,10 @@ type Outcome struct {
 	NewJobID int64     `json:"new_job_id,omitzero"` // the job that runs now, where the action made one
 	At       time.Time `json:"at,omitzero"`
 }
+
+// Record kinds: what the body of a queue record is, in JSON.
+const (
+	RecordEvent    = "event"    // an Event
+	RecordDecision = "decision" // a Decision
+	RecordOutcome  = "outcome"  // an Outcome
+)

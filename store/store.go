@@ -110,9 +110,9 @@ type Queue interface {
 	// Lease hands out up to n due records, the most overdue first, each to
 	// nobody else for the time of visibility. None due: an empty slice.
 	Lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error)
-	// Wait returns when a record may be due, when max has passed or when
+	// Wait returns when a record may be due, when atMost has passed or when
 	// ctx ends (then with its error). It may return early.
-	Wait(ctx context.Context, max time.Duration) error
+	Wait(ctx context.Context, atMost time.Duration) error
 	// Extend saves the lease's Body and makes the lease last visibility from
 	// now; it updates l.Expires. ErrLeaseLost: see there.
 	Extend(ctx context.Context, l *Lease, visibility time.Duration) error
