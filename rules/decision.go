@@ -28,11 +28,12 @@ const (
 // pipeline's.
 type Decision struct {
 	Event
-	ID        string    `json:"id"` // the same action on the same job has the same id, whichever event or rule asked
-	Rule      string    `json:"rule"`
-	Action    Action    `json:"action"`
-	DryRun    bool      `json:"dry_run,omitzero"`
-	DecidedAt time.Time `json:"decided_at,omitzero"`
+	ID           string    `json:"id"` // the same action on the same job has the same id, whichever event or rule asked
+	Rule         string    `json:"rule"`
+	AlsoWantedBy []string  `json:"also_wanted_by,omitempty"` // later rules that want the same
+	Action       Action    `json:"action"`
+	DryRun       bool      `json:"dry_run,omitzero"`
+	DecidedAt    time.Time `json:"decided_at,omitzero"`
 }
 
 // Action is a verb with its parameters, every text already rendered.
@@ -55,6 +56,26 @@ type Action struct {
 	// erase
 	OlderThan time.Duration `json:"older_than,omitzero"`
 	Artifacts bool          `json:"artifacts,omitzero"` // erase also jobs that hold artifacts besides their log
+}
+
+// Backoffs: how the delay before a retry grows.
+const (
+	BackoffConstant    = "constant"
+	BackoffExponential = "exponential"
+)
+
+// Wait gives how long to wait before the action is carried out on a job in
+// its given attempt: the delay, doubled for each attempt after the first if
+// the backoff is exponential, and at most MaxDelay.
+func (a Action) Wait(attempt int) time.Duration {
+	wait := a.Delay
+	if a.Backoff != BackoffExponential {
+		return wait
+	}
+	for n := 1; n < attempt && wait < a.MaxDelay; n++ {
+		wait *= 2
+	}
+	return max(a.Delay, min(wait, a.MaxDelay))
 }
 
 // Outcome says what came of a decision. It holds the decision.

@@ -1,0 +1,302 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/checker/nature"
+	exprfile "github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+	"go.yaml.in/yaml/v4"
+)
+
+var jobType = reflect.TypeFor[Job]()
+
+// statuses of jobs and pipelines, as GitLab names them.
+var statuses = []string{
+	"created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running",
+	"success", "failed", "canceling", "canceled", "skipped", "manual", "scheduled",
+}
+
+// enums are the fields whose values are known: a text that one is compared
+// with must be one of them, so that a misspelt status is found when the file
+// is loaded and not by a rule that never fires.
+var enums = func() map[reflect.Type]map[string][]string {
+	failureReasons := slices.Sorted(maps.Keys(reasons))
+	job := map[string][]string{
+		"status":         statuses,
+		"failure_reason": append(failureReasons, ""),
+		"failure_class":  {ClassRunner, ClassStuck, ClassTimeout, ClassAPI, ClassScript, ClassDependency, ClassPermission, ClassQuota, ClassUnknown, ""},
+	}
+	return map[reflect.Type]map[string][]string{
+		jobType:                       job,
+		reflect.TypeFor[Details]():    job,
+		reflect.TypeFor[Bridge]():     job,
+		reflect.TypeFor[Pipeline]():   {"status": statuses},
+		reflect.TypeFor[Downstream](): {"status": statuses},
+		reflect.TypeFor[Meta](): {
+			"kind":   {KindJob, KindPipeline, KindSchedule},
+			"source": {SourceWebhook, SourceCatchUp, SourceSchedule, SourceButton, SourceReplay},
+		},
+		reflect.TypeFor[Runner]():      {"type": {"instance_type", "group_type", "project_type", ""}},
+		reflect.TypeFor[Environment](): {"tier": {"production", "staging", "testing", "development", "other", ""}},
+	}
+}()
+
+// purpose says what an expression must give and what it may ask.
+type purpose struct {
+	want   string // bool, jobs or text
+	hasJob bool   // the event has a job, so log() and details() have a meaning
+}
+
+const (
+	wantBool = "bool"
+	wantJobs = "jobs"
+	wantText = "text"
+)
+
+// compile compiles an expression that stands in the scalar n from character
+// offset on. It notes every mistake and returns nil if there is one.
+func (f *file) compile(n *yaml.Node, source string, offset int, p purpose) *vm.Program {
+	review := &review{purpose: p}
+	options := []expr.Option{
+		expr.Env(environment{}),
+		expr.DisableBuiltin("now"),
+		expr.DisableBuiltin("duration"),
+		expr.Function("duration", func(args ...any) (any, error) { return parseDuration(args[0].(string)) }, new(func(string) time.Duration)),
+		expr.Function("glob", func(args ...any) (any, error) { return doublestar.Match(args[1].(string), args[0].(string)) }, new(func(string, string) bool)),
+		// review writes every call of failed_with as comparisons.
+		expr.Function("failed_with", func(...any) (any, error) { return nil, errors.New("failed_with was not expanded") }, new(func(...string) bool)),
+		expr.Patch(review),
+	}
+	if p.want == wantBool {
+		options = append(options, expr.AsBool(), expr.WarnOnAny())
+	}
+	program, err := expr.Compile(source, options...)
+	for _, finding := range review.findings {
+		line, column := f.position(n, offset+finding.at)
+		f.fail(line, column, "%s", finding.message)
+	}
+	if len(review.findings) > 0 {
+		return nil
+	}
+	if err == nil {
+		err = p.check(program)
+	}
+	if err != nil {
+		at, message := explainCompileError(err)
+		line, column := f.position(n, offset+at)
+		f.fail(line, column, "%s", message)
+		return nil
+	}
+	return program
+}
+
+// check says what is wrong with the type that the expression gives.
+func (p purpose) check(program *vm.Program) error {
+	nt := program.Node().Nature()
+	switch p.want {
+	case wantJobs:
+		var cache nature.Cache
+		if nt.Kind == reflect.Slice {
+			if elem := nt.Elem(&cache); elem.Type == jobType || elem.IsUnknown(&cache) {
+				return nil
+			}
+		}
+		return errors.New("`jobs` must give a list of jobs, like `filter(pipeline.jobs, .status == \"manual\")`")
+	case wantText:
+		if nt.Kind == reflect.Func {
+			return errors.New("this is a function: call it with ()")
+		}
+	}
+	return nil
+}
+
+var (
+	noSuchField = regexp.MustCompile(`^type rules\.(\w+) has no field (\w+)`)
+	noSuchName  = regexp.MustCompile(`^unknown name (\w+)`)
+)
+
+// explainCompileError gives the place of expr's error, in characters of the
+// expression, and words for people who do not know Go's types.
+func explainCompileError(err error) (at int, message string) {
+	var e *exprfile.Error
+	if !errors.As(err, &e) {
+		return 0, plainTypes(err.Error())
+	}
+	message = e.Message
+	if m := noSuchField.FindStringSubmatch(message); m != nil {
+		message = fmt.Sprintf("a %s has no field %q%s", strings.ToLower(m[1]), m[2], didYouMean(m[2], fieldNames[m[1]]))
+	} else if m := noSuchName.FindStringSubmatch(message); m != nil {
+		message = fmt.Sprintf("unknown name %q%s", m[1], didYouMean(m[1], topNames()))
+	}
+	if strings.Contains(message, "func(") {
+		message = "a function stands here without its (): write log(), not log"
+	}
+	return e.From, plainTypes(message)
+}
+
+func plainTypes(message string) string {
+	return strings.NewReplacer("rules.", "", "interface {}", "any", "time.Time", "time", "time.Duration", "duration").Replace(message)
+}
+
+// fieldNames maps the type names of the environment to their fields.
+var fieldNames = func() map[string][]string {
+	names := map[string][]string{}
+	for _, t := range []reflect.Type{
+		reflect.TypeFor[Meta](), reflect.TypeFor[Project](), reflect.TypeFor[Pipeline](), reflect.TypeFor[Upstream](),
+		jobType, reflect.TypeFor[Runner](), reflect.TypeFor[Environment](), reflect.TypeFor[User](), reflect.TypeFor[Commit](),
+		reflect.TypeFor[MergeRequest](), reflect.TypeFor[Bridge](), reflect.TypeFor[Downstream](), reflect.TypeFor[Details](), reflect.TypeFor[Artifact](),
+		reflect.TypeFor[environment](),
+	} {
+		for _, field := range reflect.VisibleFields(t) {
+			if name := field.Tag.Get("expr"); name != "" {
+				names[t.Name()] = append(names[t.Name()], name)
+			}
+		}
+	}
+	return names
+}()
+
+// topNames are the names that an expression may start with.
+func topNames() []string {
+	return slices.Concat(fieldNames["environment"], []string{"duration", "glob", "failed_with"}, builtin.Names)
+}
+
+// review reads the checked tree of an expression: it finds what types don't
+// tell (unknown enum values, bad literals, questions that have no answer
+// here) and writes failed_with and duration as what they mean.
+type review struct {
+	purpose  purpose
+	findings []finding
+}
+
+type finding struct {
+	at      int // characters from the expression's start
+	message string
+}
+
+func (r *review) fail(n ast.Node, format string, args ...any) {
+	r.findings = append(r.findings, finding{n.Location().From, fmt.Sprintf(format, args...)})
+}
+
+// Visit implements ast.Visitor; children come before their parents.
+func (r *review) Visit(node *ast.Node) {
+	switch n := (*node).(type) {
+	case *ast.CallNode:
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
+			r.call(node, n, callee.Value)
+		}
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "==", "!=", "in":
+			r.comparison(n.Left, n.Right)
+			r.comparison(n.Right, n.Left)
+		}
+	}
+}
+
+func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
+	switch name {
+	case "failed_with":
+		if expanded := r.failedWith(n); expanded != nil {
+			ast.Patch(node, expanded)
+		}
+	case "duration":
+		if literal := argument(n, 0); literal != nil {
+			d, err := parseDuration(literal.Value)
+			if err != nil {
+				r.fail(literal, "%v", err)
+				return
+			}
+			ast.Patch(node, &ast.ConstantNode{Value: d})
+		}
+	case "glob":
+		if literal := argument(n, 1); literal != nil && !doublestar.ValidatePattern(literal.Value) {
+			r.fail(literal, "%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either, `[a-z]` one of", literal.Value)
+		}
+	case "log", "details":
+		if !r.purpose.hasJob {
+			r.fail(n, "%s() asks for the event's job, and a pipeline event has none: use it in a rule with `on: job`, or ask jobs()", name)
+		}
+	}
+}
+
+// argument gives the i-th argument of a call if it is a text in quotes.
+func argument(n *ast.CallNode, i int) *ast.StringNode {
+	if i >= len(n.Arguments) {
+		return nil
+	}
+	literal, _ := n.Arguments[i].(*ast.StringNode)
+	return literal
+}
+
+// failedWith gives the comparisons that failed_with(reasons…) stands for,
+// newer names of the reasons included.
+func (r *review) failedWith(n *ast.CallNode) ast.Node {
+	if len(n.Arguments) == 0 {
+		r.fail(n, "failed_with needs failure reasons, like failed_with(\"stuck_or_timeout_failure\")")
+		return nil
+	}
+	var names []string
+	for i, arg := range n.Arguments {
+		literal := argument(n, i)
+		if literal == nil {
+			r.fail(arg, "failed_with takes failure reasons as texts in quotes")
+			return nil
+		}
+		if _, known := reasons[literal.Value]; !known {
+			r.fail(literal, "unknown failure reason %q%s", literal.Value, didYouMean(literal.Value, slices.Collect(maps.Keys(reasons))))
+			return nil
+		}
+		names = append(names, literal.Value)
+	}
+	tree, err := parser.Parse(`job.status == "failed" and job.failure_reason in ["` + strings.Join(WithAliases(names...), `", "`) + `"]`)
+	if err != nil {
+		r.fail(n, "%v", err)
+		return nil
+	}
+	return tree.Node
+}
+
+// comparison checks the texts that a field with known values is compared with.
+func (r *review) comparison(field, with ast.Node) {
+	name, known := enumOf(field)
+	if known == nil {
+		return
+	}
+	literals := []ast.Node{with}
+	if array, ok := with.(*ast.ArrayNode); ok {
+		literals = array.Nodes
+	}
+	for _, n := range literals {
+		if literal, ok := n.(*ast.StringNode); ok && !slices.Contains(known, literal.Value) {
+			r.fail(literal, "%q is not a %s that GitLab knows%s", literal.Value, strings.ReplaceAll(name, "_", " "), didYouMean(literal.Value, known))
+		}
+	}
+}
+
+// enumOf gives the name and the known values of the field that a node reads;
+// nil where any value may come.
+func enumOf(n ast.Node) (string, []string) {
+	member, ok := n.(*ast.MemberNode)
+	if !ok {
+		return "", nil
+	}
+	property, ok := member.Property.(*ast.StringNode)
+	if !ok {
+		return "", nil
+	}
+	return property.Value, enums[member.Node.Type()][property.Value]
+}

@@ -1,0 +1,69 @@
+package rules
+
+import (
+	"context"
+	"time"
+)
+
+// Facts answers what an expression asks of GitLab beyond the event. Each is
+// asked at most once per event, and only when an expression reaches it. An
+// error makes the rule that asked not fire; it comes back from Evaluate
+// wrapped, so that the caller can tell a passing fault from a final one.
+type Facts interface {
+	// Log gives the log of the event's job, bounded by the implementation.
+	Log(ctx context.Context, e Event) (string, error)
+	// Jobs gives the latest run of each job of the event's pipeline.
+	Jobs(ctx context.Context, e Event) ([]Job, error)
+	// Bridges gives the trigger jobs of the event's pipeline.
+	Bridges(ctx context.Context, e Event) ([]Bridge, error)
+	// Details gives the event's job as the Jobs API has it.
+	Details(ctx context.Context, e Event) (Details, error)
+}
+
+// environment is what expressions see: the event's values and the functions
+// that need the event. Functions of their arguments alone are in compile.go.
+type environment struct {
+	Event
+	Now     func() time.Time                `expr:"now"` // the event's clock
+	Age     func(t time.Time) time.Duration `expr:"age"`
+	Log     func() (string, error)          `expr:"log"`
+	Jobs    func() ([]Job, error)           `expr:"jobs"`
+	Bridges func() ([]Bridge, error)        `expr:"bridges"`
+	Details func() (Details, error)         `expr:"details"`
+}
+
+// environmentOf binds an event to its facts. The environment is passed to
+// programs by value: expr reads struct fields of a value about three times
+// as fast as through a pointer.
+func environmentOf(ctx context.Context, e Event, facts Facts) environment {
+	return environment{
+		Event: e,
+		Now:   func() time.Time { return e.Meta.ReceivedAt },
+		// A time that is not known has no age: a job that has not finished
+		// must not look older than every limit.
+		Age: func(t time.Time) time.Duration {
+			if t.IsZero() {
+				return 0
+			}
+			return e.Meta.ReceivedAt.Sub(t)
+		},
+		Log:     once(func() (string, error) { return facts.Log(ctx, e) }),
+		Jobs:    once(func() ([]Job, error) { return facts.Jobs(ctx, e) }),
+		Bridges: once(func() ([]Bridge, error) { return facts.Bridges(ctx, e) }),
+		Details: once(func() (Details, error) { return facts.Details(ctx, e) }),
+	}
+}
+
+// once remembers what ask gave. One event is evaluated by one goroutine.
+func once[T any](ask func() (T, error)) func() (T, error) {
+	var value T
+	var err error
+	asked := false
+	return func() (T, error) {
+		if !asked {
+			value, err = ask()
+			asked = true
+		}
+		return value, err
+	}
+}

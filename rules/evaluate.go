@@ -1,0 +1,261 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	exprfile "github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/vm"
+)
+
+// Notice is a message that a rule wants told.
+type Notice struct {
+	Channel string
+	Text    string // "" where the rule leaves the words to the default
+}
+
+// machines are expr's virtual machines; one serves one evaluation at a time.
+var machines = sync.Pool{New: func() any { return new(vm.VM) }}
+
+// Wants reports whether any rule can want the event, by its kind and status
+// alone. It asks nothing and costs nothing.
+func (rs *Rules) Wants(e Event) bool {
+	at, ok := rs.wants[e.Meta.Kind]
+	if !ok {
+		return false
+	}
+	status := e.Job.Status
+	if e.Meta.Kind == KindPipeline {
+		status = e.Pipeline.Status
+	}
+	return at == nil || at[status]
+}
+
+// Evaluate runs the rules on the event, in file order, and gives a decision
+// for each action that a matching rule wants on each of its jobs. What two
+// rules want alike is one decision, the first rule's. An expression that
+// fails keeps its rule from firing and comes back as an error; the other
+// rules are evaluated all the same. DecidedAt is left to the caller.
+func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision, []*RuleError) {
+	ev := newEvaluation(ctx, e, facts)
+	defer ev.end()
+	var errs []*RuleError
+	for _, r := range rs.rules {
+		if r.on != e.Meta.Kind {
+			continue
+		}
+		wanted, err := ev.rule(r)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if wanted == nil {
+			continue
+		}
+		for _, d := range wanted {
+			ev.add(d)
+		}
+		if r.stop {
+			break
+		}
+	}
+	return ev.decisions, errs
+}
+
+// Notices gives what the outcome's rule wants told of it, texts rendered,
+// each value in them passed through escape. A text that can't be rendered is
+// an error, and its notice has the default text.
+func (rs *Rules) Notices(ctx context.Context, o Outcome, facts Facts, escape func(string) string) ([]Notice, []*RuleError) {
+	r := rs.byName[o.Rule]
+	if r == nil {
+		return nil, nil
+	}
+	ev := newEvaluation(ctx, o.Event, facts)
+	defer ev.end()
+	var notices []Notice
+	var errs []*RuleError
+	for _, n := range r.notices {
+		if !slices.Contains(n.when, o.Result) {
+			continue
+		}
+		text := ""
+		if n.text != nil {
+			var err error
+			if text, err = n.text.render(ev.machine, ev.env, escape); err != nil {
+				errs = append(errs, &RuleError{r.name, "text", err})
+			}
+		}
+		notices = append(notices, Notice{n.channel, text})
+	}
+	return notices, errs
+}
+
+// evaluation is one event on its way through the rules.
+type evaluation struct {
+	ctx       context.Context
+	event     Event
+	facts     Facts
+	env       any // an environment
+	machine   *vm.VM
+	decisions []Decision
+	byID      map[string]int // index in decisions
+}
+
+func newEvaluation(ctx context.Context, e Event, facts Facts) *evaluation {
+	return &evaluation{
+		ctx: ctx, event: e, facts: facts,
+		env:     environmentOf(ctx, e, facts),
+		machine: machines.Get().(*vm.VM),
+	}
+}
+
+func (ev *evaluation) end() { machines.Put(ev.machine) }
+
+// rule gives what the rule wants: nil when it does not match.
+func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {
+	if r.condition != nil {
+		matched, err := ev.machine.Run(r.condition, ev.env)
+		if err != nil {
+			return nil, &RuleError{r.name, "if", cause(err)}
+		}
+		if matched != true {
+			return nil, nil
+		}
+	}
+	if len(r.actions) == 0 {
+		return []Decision{ev.notification(r)}, nil
+	}
+	decisions := []Decision{}
+	for _, a := range r.actions {
+		jobs, err := ev.targets(a)
+		if err != nil {
+			return nil, &RuleError{r.name, a.Verb + ".jobs", err}
+		}
+		for _, job := range jobs {
+			d, err := ev.decide(r, a, job)
+			if err != nil {
+				return nil, err
+			}
+			decisions = append(decisions, d)
+		}
+	}
+	return decisions, nil
+}
+
+// targets gives the jobs that the action is for.
+func (ev *evaluation) targets(a action) ([]Job, error) {
+	if a.jobs == nil {
+		return []Job{ev.event.Job}, nil
+	}
+	value, err := ev.machine.Run(a.jobs, ev.env)
+	if err != nil {
+		return nil, cause(err)
+	}
+	switch list := value.(type) {
+	case []Job:
+		return list, nil
+	case []any:
+		jobs := make([]Job, 0, len(list))
+		for _, item := range list {
+			switch job := item.(type) {
+			case Job:
+				jobs = append(jobs, job)
+			case Details:
+				jobs = append(jobs, job.Job)
+			default:
+				return nil, fmt.Errorf("gave a list that holds a %T, not a job", item)
+			}
+		}
+		return jobs, nil
+	}
+	return nil, fmt.Errorf("gave a %T, not a list of jobs", value)
+}
+
+func (ev *evaluation) decide(r *rule, a action, job Job) (Decision, *RuleError) {
+	d := Decision{Event: ev.event, Rule: r.name, Action: a.Action, DryRun: r.dryRun}
+	d.Job = job
+	// The texts see the job that is acted on, so they need an environment of
+	// their own where that is not the event's.
+	env := ev.env
+	if a.jobs != nil && len(a.variables)+len(a.inputs) > 0 {
+		env = environmentOf(ev.ctx, d.Event, ev.facts)
+	}
+	var err *RuleError
+	if d.Action.Variables, err = ev.render(r, "variables", a.variables, env); err != nil {
+		return d, err
+	}
+	if d.Action.Inputs, err = ev.render(r, "inputs", a.inputs, env); err != nil {
+		return d, err
+	}
+	d.ID = fmt.Sprintf("%s:%s:%d:%d", a.Verb, d.Meta.Instance, d.Project.ID, job.ID)
+	if d.DryRun {
+		d.ID += ":dry" // a dry run must not stand in the way of the real thing
+	}
+	return d, nil
+}
+
+func (ev *evaluation) render(r *rule, what string, texts map[string]template, env any) (map[string]string, *RuleError) {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	rendered := make(map[string]string, len(texts))
+	for name, t := range texts {
+		text, err := t.render(ev.machine, env, func(s string) string { return s })
+		if err != nil {
+			return nil, &RuleError{r.name, what + "." + name, err}
+		}
+		rendered[name] = text
+	}
+	return rendered, nil
+}
+
+// notification is the decision of a rule that only tells. The same news from
+// two hooks (a group's and a project's) is told once: what the decision's id
+// holds changes with every change of the job or the pipeline, and only then.
+func (ev *evaluation) notification(r *rule) Decision {
+	e := ev.event
+	news := fmt.Sprintf("job:%d:%s", e.Job.ID, e.Job.Status)
+	if e.Meta.Kind == KindPipeline {
+		latest := int64(0)
+		for _, j := range e.Pipeline.Jobs {
+			latest = max(latest, j.ID)
+		}
+		news = fmt.Sprintf("pipeline:%d:%s:%d:%d", e.Pipeline.ID, e.Pipeline.Status, latest, e.Pipeline.FinishedAt.Unix())
+	}
+	return Decision{
+		Event: e, Rule: r.name, Action: Action{Verb: VerbNotify}, DryRun: r.dryRun,
+		ID: strings.Join([]string{VerbNotify, r.name, e.Meta.Instance, fmt.Sprint(e.Project.ID), news}, ":"),
+	}
+}
+
+// add takes a decision, unless an earlier rule wants the same.
+func (ev *evaluation) add(d Decision) {
+	if i, ok := ev.byID[d.ID]; ok {
+		if first := &ev.decisions[i]; first.Rule != d.Rule {
+			first.AlsoWantedBy = append(first.AlsoWantedBy, d.Rule)
+		}
+		return
+	}
+	if ev.byID == nil {
+		ev.byID = map[string]int{}
+	}
+	ev.byID[d.ID] = len(ev.decisions)
+	ev.decisions = append(ev.decisions, d)
+}
+
+// cause strips expr's wrapping from an error: a fact's own error is returned
+// as it was, so that the caller can classify it.
+func cause(err error) error {
+	var e *exprfile.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	if e.Prev != nil {
+		return e.Prev
+	}
+	return errors.New(plainTypes(e.Message))
+}

@@ -1,0 +1,467 @@
+package rules_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// load loads rules that are right.
+func load(t testing.TB, text string) *rules.Rules {
+	t.Helper()
+	rs, err := rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(text)})
+	if err != nil {
+		t.Fatalf("Load:\n%v", err)
+	}
+	return rs
+}
+
+// condition loads one rule that notifies when the condition is true.
+func condition(t testing.TB, on, text string) *rules.Rules {
+	t.Helper()
+	return load(t, fmt.Sprintf("version: 1\nrules:\n  - name: r\n    on: %s\n    if: |\n      %s\n    notify: [{channel: ci}]\n", on, text))
+}
+
+func jobEvent() rules.Event {
+	return rules.Event{
+		Meta:     rules.Meta{Kind: rules.KindJob, ID: "d1", Source: rules.SourceWebhook, Instance: "https://gitlab.example.com", ReceivedAt: noon},
+		Project:  rules.Project{ID: 7, Path: "platform/shop", Namespace: "platform", DefaultBranch: "main"},
+		Pipeline: rules.Pipeline{ID: 70, Ref: "main", SHA: "abc", Status: "running", Variables: map[string]string{"NIGHTLY": "1"}},
+		Job: rules.Job{
+			ID: 700, Name: "rspec 1/3", Stage: "test", Status: "failed", FailureReason: "stuck_or_timeout_failure", FailureClass: rules.ClassStuck,
+			Attempt: 1, Ref: "main", FinishedAt: noon.Add(-10 * time.Minute), Runner: rules.Runner{ID: 5, Tags: []string{"linux", "docker"}},
+		},
+		User: rules.User{Username: "ada"},
+	}
+}
+
+func pipelineEvent() rules.Event {
+	e := jobEvent()
+	e.Meta.Kind = rules.KindPipeline
+	e.Job = rules.Job{}
+	e.Pipeline.Status = "manual"
+	e.Pipeline.Jobs = []rules.Job{
+		{ID: 701, Name: "rspec", Stage: "test", Status: "success"},
+		{ID: 702, Name: "deploy-staging", Stage: "deploy", Status: "manual", Manual: true},
+		{ID: 703, Name: "deploy-production", Stage: "deploy", Status: "manual", Manual: true},
+	}
+	return e
+}
+
+// facts answers from its fields and counts what was asked.
+type facts struct {
+	log     string
+	err     error
+	asked   map[string]int
+	details rules.Details
+}
+
+func (f *facts) count(what string) {
+	if f.asked == nil {
+		f.asked = map[string]int{}
+	}
+	f.asked[what]++
+}
+
+func (f *facts) Log(context.Context, rules.Event) (string, error) {
+	f.count("log")
+	return f.log, f.err
+}
+func (f *facts) Jobs(_ context.Context, e rules.Event) ([]rules.Job, error) {
+	f.count("jobs")
+	return []rules.Job{e.Job, {ID: 799, Name: "lint", Status: "running"}}, f.err
+}
+func (f *facts) Bridges(context.Context, rules.Event) ([]rules.Bridge, error) {
+	f.count("bridges")
+	return []rules.Bridge{{ID: 800, Name: "trigger", Status: "failed", Downstream: rules.Downstream{ID: 71, Status: "failed"}}}, f.err
+}
+func (f *facts) Details(context.Context, rules.Event) (rules.Details, error) {
+	f.count("details")
+	return f.details, f.err
+}
+
+var _ rules.Facts = (*facts)(nil)
+
+func TestConditions(t *testing.T) {
+	const yes, no = true, false
+	for _, c := range []struct {
+		on, text string
+		want     bool
+	}{
+		{"job", `job.status == "failed"`, yes},
+		{"job", `failed_with("stuck_or_timeout_failure")`, yes},
+		{"job", `failed_with("api_failure", "stuck_or_timeout_failure")`, yes},
+		{"job", `failed_with("api_failure")`, no},
+		{"job", `not failed_with("api_failure") and project.path startsWith "platform/"`, yes},
+		{"job", `job.failure_class == "stuck" and job.failure_class != "script"`, yes},
+		{"job", `job.id in [700, 701]`, yes},
+		{"job", `job.id == 700 and job.attempt < 2`, yes},
+		{"job", `"docker" in job.runner.tags`, yes},
+		{"job", `glob(project.path, "platform/*") and glob(job.ref, "{main,release/**}")`, yes},
+		{"job", `glob(project.path, "plat*")`, no}, // * stays within a path part
+		{"job", `age(job.finished_at) >= duration("10m") and age(job.finished_at) < duration("1d")`, yes},
+		{"job", `age(job.started_at) > duration("1d")`, no}, // not started: no age
+		{"job", `now() == event.received_at and job.finished_at < now()`, yes},
+		{"job", `pipeline.variables.NIGHTLY == "1" and pipeline.variables.OTHER == ""`, yes},
+		{"job", `merge_request.iid == 0 and merge_request.title == "" and commit.title == ""`, yes},
+		{"job", `job.name matches "^rspec \\d+/\\d+$"`, yes},
+		{"job", `log() contains "No space left on device"`, yes},
+		{"job", `any(jobs(), .name == "lint" and .status == "running")`, yes},
+		{"job", `any(bridges(), .downstream.status == "failed")`, yes},
+		{"job", `"gpu" in details().tag_list and details().name == "rspec 1/3"`, yes},
+		{"pipeline", `pipeline.status == "manual" and all(pipeline.jobs, .stage != "test" or .status == "success")`, yes},
+		{"pipeline", `pipeline.ref == project.default_branch and count(pipeline.jobs, .manual) == 2`, yes},
+		{"pipeline", `none(pipeline.jobs, .status == "manual")`, no},
+	} {
+		t.Run(c.text, func(t *testing.T) {
+			e := jobEvent()
+			if c.on == "pipeline" {
+				e = pipelineEvent()
+			}
+			asks := &facts{log: "x\nNo space left on device\n", details: rules.Details{Job: e.Job, TagList: []string{"gpu"}}}
+			decisions, errs := condition(t, c.on, c.text).Evaluate(t.Context(), e, asks)
+			if len(errs) > 0 {
+				t.Fatalf("Evaluate: %v", errs)
+			}
+			if got := len(decisions) == 1; got != c.want {
+				t.Errorf("matched = %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// A rule written for an old GitLab fires on a new one.
+func TestFailedWithCoversNewerNames(t *testing.T) {
+	for old, newer := range map[string][]string{
+		"stuck_or_timeout_failure": {"stuck_or_timeout_failure", "stuck_pending_with_matching_runners", "stuck_pending_no_matching_runners", "no_updates_running", "no_updates_canceling"},
+		"job_execution_timeout":    {"job_execution_timeout", "server_timeout_running", "server_timeout_canceling"},
+		"runner_system_failure":    {"runner_system_failure", "runner_configuration_error", "runner_external_dependency_failure", "runner_interrupted"},
+		"script_failure":           {"script_failure", "runner_configuration_error"},
+	} {
+		rs := condition(t, "job", fmt.Sprintf("failed_with(%q)", old))
+		for _, reason := range newer {
+			e := jobEvent()
+			e.Job.FailureReason = reason
+			if decisions, _ := rs.Evaluate(t.Context(), e, &facts{}); len(decisions) != 1 {
+				t.Errorf("failed_with(%q) did not match %s", old, reason)
+			}
+			e.Job.Status = "success"
+			if decisions, _ := rs.Evaluate(t.Context(), e, &facts{}); len(decisions) != 0 {
+				t.Errorf("failed_with(%q) matched a success", old)
+			}
+		}
+	}
+}
+
+func TestDecisions(t *testing.T) {
+	const text = `
+version: 1
+defaults: {channel: "#ci"}
+rules:
+  - name: retry-stuck
+    on: job
+    if: failed_with("stuck_or_timeout_failure")
+    actions:
+      - retry: {max_attempts: 4, delay: 30s}
+  - name: retry-anything
+    on: job
+    if: job.status == "failed"
+    actions: [retry]
+  - name: stop-the-rest
+    on: job
+    if: job.status == "failed"
+    actions:
+      - cancel: {jobs: 'filter(jobs(), .status == "running")', force: true}
+    stop: true
+  - name: never-reached
+    on: job
+    actions: [erase]
+  - name: deploy
+    on: pipeline
+    actions:
+      - play:
+          jobs: filter(pipeline.jobs, .manual)
+          delay: 1m
+          variables: {RELEASE: "{{ pipeline.sha }}-{{ job.name }}", STATIC: x}
+    dry_run: true
+`
+	rs := load(t, text)
+
+	got, errs := rs.Evaluate(t.Context(), jobEvent(), &facts{})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	want := []rules.Decision{
+		{
+			ID: "retry:https://gitlab.example.com:7:700", Rule: "retry-stuck", AlsoWantedBy: []string{"retry-anything"},
+			Action: rules.Action{Verb: "retry", MaxAttempts: 4, Delay: 30 * time.Second, Backoff: "exponential", MaxDelay: 10 * time.Minute},
+		},
+		{ID: "cancel:https://gitlab.example.com:7:799", Rule: "stop-the-rest", Action: rules.Action{Verb: "cancel", Force: true}},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(rules.Decision{}, "Event")); diff != "" {
+		t.Errorf("decisions on a job (-want +got):\n%s", diff)
+	}
+	if got[1].Job.Name != "lint" || got[1].Project.ID != 7 {
+		t.Errorf("the decision's job is %q of project %d, want the job to act on", got[1].Job.Name, got[1].Project.ID)
+	}
+
+	got, errs = rs.Evaluate(t.Context(), pipelineEvent(), &facts{})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	play := func(id int64, name string) rules.Decision {
+		return rules.Decision{
+			ID: fmt.Sprintf("play:https://gitlab.example.com:7:%d:dry", id), Rule: "deploy", DryRun: true,
+			Action: rules.Action{Verb: "play", Delay: time.Minute, Variables: map[string]string{"RELEASE": "abc-" + name, "STATIC": "x"}},
+		}
+	}
+	want = []rules.Decision{play(702, "deploy-staging"), play(703, "deploy-production")}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(rules.Decision{}, "Event")); diff != "" {
+		t.Errorf("decisions on a pipeline (-want +got):\n%s", diff)
+	}
+}
+
+func TestDryRun(t *testing.T) {
+	text := func(defaults, rule string) string {
+		return fmt.Sprintf("version: 1\ndefaults: {%s}\nrules: [{name: r, on: job, actions: [retry], %s}]\n", defaults, rule)
+	}
+	for _, c := range []struct {
+		name, text string
+		options    rules.Options
+		want       bool
+	}{
+		{"nowhere", text("", ""), rules.Options{}, false},
+		{"on the rule", text("", "dry_run: true"), rules.Options{}, true},
+		{"in defaults", text("dry_run: true", ""), rules.Options{}, true},
+		{"in defaults, not on the rule", text("dry_run: true", "dry_run: false"), rules.Options{}, false},
+		{"on the command line", text("", "dry_run: false"), rules.Options{DryRun: true}, true},
+	} {
+		rs, err := rules.Load(c.options, rules.Source{Name: "r.yaml", Data: []byte(c.text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		decisions, _ := rs.Evaluate(t.Context(), jobEvent(), &facts{})
+		if decisions[0].DryRun != c.want {
+			t.Errorf("%s: dry run = %v, want %v", c.name, decisions[0].DryRun, c.want)
+		}
+	}
+}
+
+// Facts are asked only when an expression reaches them, and once per event.
+func TestFactsAreAskedOnceAndOnlyWhenReached(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - {name: cheap-first, on: job, if: 'job.status == "success" and log() contains "x"', actions: [retry]}
+  - {name: one, on: job, if: 'job.status == "failed" and log() contains "x"', actions: [retry]}
+  - {name: two, on: job, if: 'log() contains "y"', actions: [retry]}
+`)
+	asks := &facts{log: "y"}
+	if _, errs := rs.Evaluate(t.Context(), jobEvent(), asks); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	if diff := cmp.Diff(map[string]int{"log": 1}, asks.asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+// A failing expression keeps its rule from firing, is told, and hides
+// neither the fact's own error nor the other rules.
+func TestFailingExpressions(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - {name: asks, on: job, if: 'log() contains "x"', actions: [retry], stop: true}
+  - {name: divides, on: job, if: '1 % (job.attempt - 1) == 0', actions: [retry]}
+  - {name: selects, on: job, actions: [cancel: {jobs: '[jobs()[9]]'}]}
+  - {name: works, on: job, actions: [erase]}
+`)
+	down := errors.New("GitLab is down")
+	decisions, errs := rs.Evaluate(t.Context(), jobEvent(), &facts{err: down})
+	if len(decisions) != 1 || decisions[0].Rule != "works" {
+		t.Errorf("decisions %v, want the one of works", decisions)
+	}
+	var parts []string
+	for _, err := range errs {
+		parts = append(parts, err.Rule+"/"+err.Part)
+		if strings.Contains(err.Error(), "\n") {
+			t.Errorf("error of several lines: %q", err)
+		}
+	}
+	if diff := cmp.Diff([]string{"asks/if", "divides/if", "selects/cancel.jobs"}, parts); diff != "" {
+		t.Errorf("errors (-want +got):\n%s", diff)
+	}
+	if !errors.Is(errs[0], down) {
+		t.Errorf("error %v does not wrap the fact's", errs[0])
+	}
+}
+
+func TestNotices(t *testing.T) {
+	rs := load(t, `
+version: 1
+defaults: {channel: "#ci"}
+rules:
+  - name: r
+    on: job
+    actions: [retry]
+    notify:
+      - when: [gave_up]
+        text: "Gave up on <{{ job.url }}|{{ job.name }}> after {{ job.attempt }}: {{ job.finished_at }} {{ {\"a\": 1.50} }} {{ 'a}}b' }} {{ 2.50 }}{{ job.started_at }}."
+      - channel: "#noise"
+      - when: [skipped]
+        text: "{{ log() }}"
+`)
+	o := rules.Outcome{Decision: rules.Decision{Event: jobEvent(), Rule: "r"}}
+	o.Job.URL, o.Job.Name = "https://g/-/jobs/1", "<!channel>"
+	escape := strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace
+	for _, c := range []struct {
+		result string
+		want   []rules.Notice
+		errs   int
+	}{
+		{rules.ResultGaveUp, []rules.Notice{
+			{Channel: "#ci", Text: `Gave up on <https://g/-/jobs/1|&lt;!channel&gt;> after 1: 2026-11-22T11:50:00Z {"a":1.5} a}}b 2.5.`},
+			{Channel: "#noise"},
+		}, 0},
+		{rules.ResultDone, []rules.Notice{{Channel: "#noise"}}, 0},
+		{rules.ResultDeferred, nil, 0},
+		{rules.ResultSkipped, []rules.Notice{{Channel: "#ci"}}, 1}, // the text fails: the default text is told
+	} {
+		o.Result = c.result
+		got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, escape)
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.result, diff)
+		}
+		if len(errs) != c.errs {
+			t.Errorf("%s: errors %v, want %d", c.result, errs, c.errs)
+		}
+	}
+	o.Rule = "gone since"
+	if got, errs := rs.Notices(t.Context(), o, &facts{}, escape); got != nil || errs != nil {
+		t.Errorf("a rule that is gone tells %v, %v", got, errs)
+	}
+}
+
+// The same news through two hooks is one decision, later news another.
+func TestNotificationIDs(t *testing.T) {
+	rs := load(t, "version: 1\nrules:\n  - {name: r, on: job, notify: [{channel: ci}]}\n  - {name: p, on: pipeline, notify: [{channel: ci}]}\n")
+	id := func(e rules.Event) string {
+		decisions, _ := rs.Evaluate(t.Context(), e, &facts{})
+		if len(decisions) != 1 || decisions[0].Action.Verb != rules.VerbNotify {
+			t.Fatalf("decisions %v, want one to notify", decisions)
+		}
+		return decisions[0].ID
+	}
+	for _, base := range []rules.Event{jobEvent(), pipelineEvent()} {
+		first := id(base)
+		again := base
+		again.Meta.ID, again.Meta.ReceivedAt = "another delivery", noon.Add(time.Second)
+		if id(again) != first {
+			t.Errorf("%s: the same news has ids %s and %s", base.Meta.Kind, first, id(again))
+		}
+		later := base
+		later.Job.Status, later.Pipeline.FinishedAt = "success", noon
+		if id(later) == first {
+			t.Errorf("%s: later news has the same id %s", base.Meta.Kind, first)
+		}
+	}
+}
+
+func TestWants(t *testing.T) {
+	for _, c := range []struct {
+		on, text string
+		want     string // statuses of many that are wanted
+	}{
+		{"job", `true`, "failed success running"},
+		{"job", `failed_with("api_failure")`, "failed"},
+		{"job", `failed_with("api_failure") or failed_with("script_failure") and log() contains "x"`, "failed"},
+		{"job", `job.status in ["failed", "success"] and job.name == "x"`, "failed success"},
+		{"job", `"failed" == job.status or job.status == "running"`, "failed running"},
+		{"job", `job.status == "failed" or job.name == "x"`, "failed success running"},
+		{"job", `job.status != "failed"`, "failed success running"},
+		{"job", `not (job.status == "failed")`, "failed success running"},
+		{"job", `job.failure_reason == "api_failure"`, "failed"},
+		{"job", `job.failure_class in ["runner", "stuck"]`, "failed"},
+		{"job", `job.failure_reason == ""`, "failed success running"},
+		{"job", `pipeline.status == "failed"`, "failed success running"},
+		{"job", `job.status == "failed" and job.status == "success"`, ""},
+		{"pipeline", `pipeline.status == "failed"`, "failed"},
+		{"pipeline", `any(pipeline.jobs, .status == "failed")`, "failed success running"},
+	} {
+		rs := condition(t, c.on, c.text)
+		var got []string
+		for _, status := range []string{"failed", "success", "running"} {
+			e := rules.Event{Meta: rules.Meta{Kind: c.on}}
+			e.Job.Status, e.Pipeline.Status = status, status
+			if rs.Wants(e) {
+				got = append(got, status)
+			}
+			for _, other := range []string{rules.KindJob, rules.KindPipeline, rules.KindSchedule} {
+				if e.Meta.Kind = other; other != c.on && rs.Wants(e) {
+					t.Errorf("%s: a rule on %s wants a %s event", c.text, c.on, other)
+				}
+			}
+		}
+		if diff := cmp.Diff(strings.Fields(c.want), got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s on %s (-want +got):\n%s", c.text, c.on, diff)
+		}
+	}
+}
+
+func TestWaitGrowsWithTheAttempt(t *testing.T) {
+	exponential := rules.Action{Delay: 30 * time.Second, Backoff: rules.BackoffExponential, MaxDelay: 3 * time.Minute}
+	constant := rules.Action{Delay: 30 * time.Second, Backoff: rules.BackoffConstant, MaxDelay: 3 * time.Minute}
+	for _, c := range []struct {
+		action  rules.Action
+		attempt int
+		want    time.Duration
+	}{
+		{exponential, 1, 30 * time.Second},
+		{exponential, 2, time.Minute},
+		{exponential, 3, 2 * time.Minute},
+		{exponential, 4, 3 * time.Minute},
+		{exponential, 1000, 3 * time.Minute},
+		{constant, 4, 30 * time.Second},
+		{rules.Action{}, 3, 0},
+	} {
+		if got := c.action.Wait(c.attempt); got != c.want {
+			t.Errorf("%+v: wait before attempt %d is %v, want %v", c.action, c.attempt, got, c.want)
+		}
+	}
+}
+
+func BenchmarkEvaluate(b *testing.B) {
+	for _, n := range []int{1, 100, 1000} {
+		var text strings.Builder
+		text.WriteString("version: 1\nrules:\n")
+		for i := range n {
+			fmt.Fprintf(&text, "  - {name: r%d, on: job, if: 'failed_with(\"runner_system_failure\", \"api_failure\") and project.path == \"group/project-%d\" and job.attempt < 3', actions: [retry]}\n", i, i)
+		}
+		rs := load(b, text.String())
+		missed, matched := jobEvent(), jobEvent()
+		matched.Job.FailureReason = "api_failure"
+		matched.Project.Path = "group/project-0"
+		b.Run(fmt.Sprintf("rules=%d/no-match", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				rs.Evaluate(b.Context(), missed, nil)
+			}
+		})
+		b.Run(fmt.Sprintf("rules=%d/one-match", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				rs.Evaluate(b.Context(), matched, nil)
+			}
+		})
+	}
+}
