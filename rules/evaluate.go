@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -228,7 +229,7 @@ func (ev *evaluation) notification(r *rule) Decision {
 	}
 	return Decision{
 		Event: e, Rule: r.name, Action: Action{Verb: VerbNotify}, DryRun: r.dryRun,
-		ID: strings.Join([]string{VerbNotify, r.name, e.Meta.Instance, fmt.Sprint(e.Project.ID), news}, ":"),
+		ID: strings.Join([]string{VerbNotify, r.name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news}, ":"),
 	}
 }
 

@@ -77,14 +77,17 @@ func (f *facts) Log(context.Context, rules.Event) (string, error) {
 	f.count("log")
 	return f.log, f.err
 }
+
 func (f *facts) Jobs(_ context.Context, e rules.Event) ([]rules.Job, error) {
 	f.count("jobs")
 	return []rules.Job{e.Job, {ID: 799, Name: "lint", Status: "running"}}, f.err
 }
+
 func (f *facts) Bridges(context.Context, rules.Event) ([]rules.Bridge, error) {
 	f.count("bridges")
 	return []rules.Bridge{{ID: 800, Name: "trigger", Status: "failed", Downstream: rules.Downstream{ID: 71, Status: "failed"}}}, f.err
 }
+
 func (f *facts) Details(context.Context, rules.Event) (rules.Details, error) {
 	f.count("details")
 	return f.details, f.err
