@@ -1,0 +1,44 @@
+# Needs Go 1.26 and make. What else a target needs, it installs or names.
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOBIN := $(shell go env GOPATH)/bin
+GOLANGCI_LINT := $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build ./pipesteward, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o pipesteward ./cmd/pipesteward
+
+.PHONY: demo
+demo: ## show the whole thing with a simulated GitLab and Slack
+	go run ./cmd/pipesteward demo
+
+.PHONY: test
+test: cc ## run all tests with the race detector
+	go test -race ./...
+
+.PHONY: bench
+bench: ## run the benchmarks that README.md quotes
+	go test -run '^$$' -bench . -benchmem ./handlers ./rules ./store
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## check format, imports between the rooms, and common mistakes
+	go mod tidy -diff
+	$(GOLANGCI_LINT) run ./...
+
+# The race detector needs a C compiler.
+.PHONY: cc
+cc:
+	@command -v $$(go env CC) >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy gcc libc6-dev; \
+	  else echo "the race detector needs a C compiler: install gcc (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; fi; }
+
+$(GOLANGCI_LINT):
+	GOFLAGS= GOBIN=$(GOBIN)/.golangci-lint go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(GOBIN)/.golangci-lint/golangci-lint $@
+	rmdir $(GOBIN)/.golangci-lint

@@ -1,0 +1,539 @@
+package actions_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+const retryRules = `
+version: 1
+defaults: {channel: "#ci"}
+rules:
+  - name: retry-stuck
+    on: job
+    if: failed_with("stuck_or_timeout_failure", "runner_system_failure")
+    actions:
+      - retry: {max_attempts: 3, delay: 30s}
+    notify:
+      - when: [done, gave_up, failed, skipped]
+        text: "{{ job.name }}, attempt {{ job.attempt }}"
+`
+
+const stuck = "stuck_or_timeout_failure"
+
+// What was promised in one line: an event leads to one retry and one message.
+func TestRetry(t *testing.T) {
+	h := newHouse(t, retryRules)
+	job := h.failedJob(stuck)
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+
+	h.work()
+	if n := h.gitlab.Count("POST", "/retry"); n != 0 {
+		t.Errorf("%d retries before the delay is over, want none", n)
+	}
+	if o := h.only(); o.Result != "" || o.Rule != "retry-stuck" {
+		t.Errorf("the waiting decision has outcome %q of rule %q", o.Result, o.Rule)
+	}
+
+	h.clock.Advance(30 * time.Second)
+	h.work()
+	if n := h.gitlab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d retries, want 1", n)
+	}
+	o := h.only()
+	if next := h.gitlab.Latest(job.PipelineID, "rspec"); o.Result != rules.ResultDone || o.NewJobID != next.ID || next.ID == job.ID {
+		t.Errorf("outcome %q with job %d (%s), want done with job %d", o.Result, o.NewJobID, o.Reason, next.ID)
+	}
+	if posts := h.slack.Posts(); len(posts) != 1 || !strings.Contains(posts[0].Plain(), "rspec, attempt 1") {
+		t.Errorf("posts %v, want one that tells of rspec", posts)
+	}
+	if got := testutil.CollectAndCount(h.metrics, "pipesteward_decisions_total"); got != 1 {
+		t.Errorf("%d series of decisions, want 1", got)
+	}
+	has(t, h.log.String(), `"outcome":"done"`, `"rule":"retry-stuck"`, `"project":"platform/shop"`)
+}
+
+// Between the decision and the call, the world moves on: the job's real
+// state decides.
+func TestRetryIsHeldAgainstTheRealState(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		reason  string // of the failure
+		arrange func(h *house, job gitlabtest.Job)
+		retries int // POST …/retry
+		result  string
+		says    string
+	}{
+		{"retried by somebody", stuck, func(h *house, job gitlabtest.Job) { _, _ = h.gitlab.Retry(job.ID) }, 0, rules.ResultSkipped, "already retried as job"},
+		{"retried by somebody and passed", stuck, func(h *house, job gitlabtest.Job) {
+			again, _ := h.gitlab.Retry(job.ID)
+			h.gitlab.Run(again.ID)
+			h.gitlab.Finish(again.ID, "success", "")
+		}, 0, rules.ResultSkipped, "which is success"},
+		{"project gone", stuck, func(h *house, job gitlabtest.Job) { h.gitlab.SetRole(job.ProjectID, gitlabtest.NoAccess) }, 0, rules.ResultSkipped, "gone or hidden"},
+		{"no rights", stuck, func(h *house, job gitlabtest.Job) { h.gitlab.SetRole(job.ProjectID, gitlabtest.Reporter) }, 1, rules.ResultFailed, "check the token"},
+		{"GitLab slow to answer", stuck, func(h *house, _ gitlabtest.Job) {
+			h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 429, RetryAfter: 7 * time.Second})
+		}, 2, rules.ResultDone, "attempt 2 of 3"},
+		{"500 before the effect", stuck, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 500}) }, 2, rules.ResultDone, "attempt 2 of 3"},
+		{"502 after the effect", stuck, func(h *house, _ gitlabtest.Job) {
+			h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 502, HTML: true, After: true})
+		}, 1, rules.ResultDone, "seen after the call was cut short"},
+		{"cut before the effect", stuck, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Cut: true}) }, 2, rules.ResultDone, "attempt 2 of 3"},
+		{"cut after the effect", stuck, func(h *house, _ gitlabtest.Job) {
+			h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Cut: true, After: true})
+		}, 1, rules.ResultDone, "seen after the call was cut short"},
+		{"retried by somebody during the call", stuck, func(h *house, job gitlabtest.Job) {
+			h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 403, After: true})
+		}, 1, rules.ResultSkipped, "already retried"},
+		{"GitLab down for an hour", stuck, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 30}) }, 1, rules.ResultDone, "attempt 2 of 3"},
+		{"GitLab down for days", stuck, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: -1}) }, 0, rules.ResultFailed, "given up after 1d"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, retryRules)
+			job := h.failedJob(c.reason)
+			h.deliver(h.gitlab.JobHookBody(job.ID))
+			h.work() // decided
+			c.arrange(h, job)
+			for range 2000 {
+				h.clock.Advance(time.Minute)
+				h.work()
+				if h.only().Result != "" {
+					break
+				}
+			}
+			h.workOff()
+			if n := h.gitlab.Count("POST", "/retry"); n != c.retries {
+				t.Errorf("%d calls to retry, want %d", n, c.retries)
+			}
+			o := h.only()
+			if o.Result != c.result {
+				t.Errorf("outcome %s (%s), want %s", o.Result, o.Reason, c.result)
+			}
+			has(t, o.Reason, c.says)
+			if n := len(h.slack.Posts()); n != 1 {
+				t.Errorf("%d messages, want 1", n)
+			}
+		})
+	}
+}
+
+// All runs of the name in the pipeline count, whoever started them, and
+// whatever the hook says.
+func TestRetryGivesUp(t *testing.T) {
+	h := newHouse(t, retryRules)
+	job := h.failedJob(stuck)
+	for range 2 {
+		again, err := h.gitlab.Retry(job.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.gitlab.Run(again.ID)
+		h.gitlab.Finish(again.ID, "failed", "runner_system_failure")
+		job = h.gitlab.Job(again.ID)
+	}
+	body := strings.ReplaceAll(string(h.gitlab.JobHookBody(job.ID)), `"retries_count"`, `"retries_count_of_old"`)
+	h.deliver([]byte(body))
+	h.workOff()
+	o := h.only()
+	if o.Result != rules.ResultGaveUp || o.Job.Attempt != 3 {
+		t.Errorf("outcome %s (%s) in attempt %d, want gave_up in attempt 3", o.Result, o.Reason, o.Job.Attempt)
+	}
+	if n := h.gitlab.Count("POST", "/retry"); n != 0 {
+		t.Errorf("%d calls to retry, want none", n)
+	}
+	has(t, h.slack.Posts()[0].Plain(), "rspec, attempt 3")
+}
+
+func TestRetryOfAHopelessFailureIsSkipped(t *testing.T) {
+	h := newHouse(t, strings.Replace(retryRules, `failed_with("stuck_or_timeout_failure", "runner_system_failure")`, `job.status == "failed"`, 1))
+	job := h.failedJob("user_blocked")
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.workOff()
+	if o := h.only(); o.Result != rules.ResultSkipped || o.Reason != "no retry mends user_blocked" {
+		t.Errorf("outcome %s (%s)", o.Result, o.Reason)
+	}
+}
+
+// The same job through several hooks, rules and deliveries is one action.
+func TestTheSameActionIsCarriedOutOnce(t *testing.T) {
+	h := newHouse(t, retryRules+`
+  - {name: another, on: job, if: 'job.status == "failed"', actions: [retry: {delay: 30s}]}
+  - {name: by-pipeline, on: pipeline, actions: [retry: {jobs: 'filter(pipeline.jobs, .status == "failed")'}]}
+`)
+	job := h.failedJob(stuck)
+	for range 3 {
+		h.deliver(h.gitlab.JobHookBody(job.ID))
+		h.deliver(h.gitlab.PipelineHookBody(job.PipelineID))
+	}
+	h.workOff()
+	if n := h.gitlab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d retries, want 1", n)
+	}
+	if diff := cmp.Diff([]string{"another"}, h.only().AlsoWantedBy); diff != "" {
+		t.Errorf("also wanted by (-want +got):\n%s", diff)
+	}
+	if n := len(h.slack.Posts()); n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
+}
+
+// A kill at any step, and a fresh start: one retry, one message, one outcome.
+func TestKilledAtAnyStep(t *testing.T) {
+	for steps := 1; ; steps++ {
+		h := newHouse(t, retryRules)
+		job := h.failedJob(stuck)
+		h.deliver(h.gitlab.JobHookBody(job.ID))
+
+		h.start(newFuse(steps))
+		h.work()
+		h.clock.Advance(30 * time.Second)
+		h.work()
+		killed := h.fuse.blown()
+
+		h.start(newFuse(-1))
+		h.workOff()
+		if n := h.gitlab.Count("POST", "/retry"); n != 1 {
+			t.Errorf("killed at step %d: %d retries, want 1", steps, n)
+		}
+		if n := len(h.slack.Posts()); n != 1 {
+			t.Errorf("killed at step %d: %d messages, want 1", steps, n)
+		}
+		if o := h.only(); o.Result != rules.ResultDone {
+			t.Errorf("killed at step %d: outcome %q (%s), want done", steps, o.Result, o.Reason)
+		}
+		if !killed {
+			if steps < 20 {
+				t.Errorf("all is done in %d steps: the fuse does not see them", steps)
+			}
+			return
+		}
+	}
+}
+
+func TestPlay(t *testing.T) {
+	const text = `
+version: 1
+rules:
+  - name: deploy
+    on: pipeline
+    if: all(pipeline.jobs, .stage != "test" or .status == "success")
+    actions:
+      - play:
+          jobs: filter(pipeline.jobs, .name == "deploy" and .status == "manual")
+          variables: {RELEASE: "{{ pipeline.sha }}", JOB: "{{ job.name }}"}
+`
+	for _, c := range []struct {
+		name    string
+		options func(*gitlabtest.Options)
+		arrange func(h *house, deploy gitlabtest.Job)
+		plays   int
+		result  string
+		says    string
+	}{
+		{"green", nil, nil, 1, rules.ResultDone, ""},
+		{"played by somebody", nil, func(h *house, d gitlabtest.Job) { _, _ = h.gitlab.Play(d.ID) }, 0, rules.ResultSkipped, "does not wait to be played"},
+		{"cut after the effect", nil, func(h *house, _ gitlabtest.Job) {
+			h.gitlab.Fail(gitlabtest.Fault{Path: "/play", Cut: true, After: true})
+		}, 1, rules.ResultDone, "seen after the call was cut short"},
+		{"cut before the effect", nil, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Path: "/play", Cut: true}) }, 2, rules.ResultDone, ""},
+		{"canceled", nil, func(h *house, d gitlabtest.Job) { h.gitlab.Cancel(d.ID) }, 0, rules.ResultSkipped, "the job is canceled"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, text)
+			project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+			pipeline := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Stage: "test", Name: "rspec"},
+				gitlabtest.Job{Stage: "deploy", Name: "deploy", When: "manual"})
+			rspec := h.gitlab.Latest(pipeline.ID, "rspec")
+			h.gitlab.Run(rspec.ID)
+			h.deliver(h.gitlab.PipelineHookBody(pipeline.ID)) // not green yet
+			h.workOff()
+			if n := len(h.outcomes()); n != 0 {
+				t.Fatalf("%d decisions before the pipeline is green", n)
+			}
+			h.gitlab.Finish(rspec.ID, "success", "")
+			deploy := h.gitlab.Latest(pipeline.ID, "deploy")
+			h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
+			if c.arrange != nil {
+				c.arrange(h, deploy)
+			}
+			h.workOff()
+			o := h.only()
+			if o.Result != c.result {
+				t.Errorf("outcome %s (%s), want %s", o.Result, o.Reason, c.result)
+			}
+			has(t, o.Reason, c.says)
+			if n := h.gitlab.Count("POST", "/play"); n != c.plays {
+				t.Errorf("%d calls to play, want %d", n, c.plays)
+			}
+			if c.result != rules.ResultDone {
+				return
+			}
+			played := h.gitlab.Latest(pipeline.ID, "deploy")
+			if o.NewJobID != played.ID {
+				t.Errorf("the outcome names job %d, and job %d runs", o.NewJobID, played.ID)
+			}
+			want := map[string]string{"RELEASE": pipeline.SHA, "JOB": "deploy"}
+			got := map[string]string{}
+			for _, v := range played.Variables {
+				got[v.Key] = v.Value
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("variables (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCancel(t *testing.T) {
+	const text = `
+version: 1
+rules:
+  - name: cancel-rest
+    on: job
+    if: job.name == "rspec" and job.status == "failed"
+    actions:
+      - cancel: {jobs: 'filter(jobs(), .name == "lint")'}
+`
+	for _, c := range []struct {
+		name    string
+		arrange func(h *house, lint gitlabtest.Job)
+		cancels int
+		result  string
+		says    string
+	}{
+		{"pending", nil, 1, rules.ResultDone, "canceled"},
+		{"running", func(h *house, lint gitlabtest.Job) { h.gitlab.Run(lint.ID) }, 1, rules.ResultDone, "canceled"},
+		{"canceled by somebody", func(h *house, lint gitlabtest.Job) { h.gitlab.Cancel(lint.ID) }, 0, rules.ResultSkipped, "canceled already"},
+		{"passed meanwhile", func(h *house, lint gitlabtest.Job) { h.gitlab.Run(lint.ID); h.gitlab.Finish(lint.ID, "success", "") }, 0, rules.ResultSkipped, "has ended: success"},
+		{"500 after the effect", func(h *house, _ gitlabtest.Job) {
+			h.gitlab.Fail(gitlabtest.Fault{Path: "/cancel", Status: http.StatusInternalServerError, After: true})
+		}, 1, rules.ResultDone, "seen after the call was cut short"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, text)
+			job := h.failedJob("script_failure")
+			lint := h.gitlab.Latest(job.PipelineID, "lint")
+			h.deliver(h.gitlab.JobHookBody(job.ID))
+			if c.arrange != nil {
+				c.arrange(h, lint)
+			}
+			h.workOff()
+			o := h.only()
+			if o.Result != c.result || o.Job.ID != lint.ID {
+				t.Errorf("outcome %s of job %d (%s), want %s of job %d", o.Result, o.Job.ID, o.Reason, c.result, lint.ID)
+			}
+			has(t, o.Reason, c.says)
+			if n := h.gitlab.Count("POST", "/cancel"); n != c.cancels {
+				t.Errorf("%d calls to cancel, want %d", n, c.cancels)
+			}
+		})
+	}
+}
+
+func TestErase(t *testing.T) {
+	rule := func(parameters string) string {
+		return fmt.Sprintf("version: 1\nrules:\n  - {name: erase, on: job, if: 'job.status == \"success\"', actions: [erase: {%s}]}\n", parameters)
+	}
+	artifact := gitlabtest.Artifact{FileType: "archive", Filename: "artifacts.zip", Size: 1000}
+	for _, c := range []struct {
+		name       string
+		parameters string
+		age        time.Duration
+		arrange    func(h *house, job gitlabtest.Job)
+		erases     int
+		result     string
+		says       string
+	}{
+		{"old enough", "older_than: 1h", 2 * time.Hour, nil, 1, rules.ResultDone, ""},
+		{"too young", "older_than: 1h", time.Minute, nil, 0, rules.ResultSkipped, "finished 1m ago, and the rule erases after 1h"},
+		{"too young by default", "", 23 * time.Hour, nil, 0, rules.ResultSkipped, "finished 23h ago, and the rule erases after 1d"},
+		{"erased by somebody", "older_than: 1h", 2 * time.Hour, func(h *house, job gitlabtest.Job) { _ = h.gitlab.Erase(job.ID) }, 0, rules.ResultSkipped, "already erased"},
+		{"holds artifacts", "older_than: 1h", 2 * time.Hour, func(h *house, job gitlabtest.Job) { h.gitlab.SetArtifacts(job.ID, artifact) }, 0, rules.ResultSkipped, "holds artifacts"},
+		{"artifacts too", "older_than: 1h, artifacts: true", 2 * time.Hour, func(h *house, job gitlabtest.Job) { h.gitlab.SetArtifacts(job.ID, artifact) }, 1, rules.ResultDone, ""},
+		{"no rights", "older_than: 1h", 2 * time.Hour, func(h *house, job gitlabtest.Job) { h.gitlab.SetRole(job.ProjectID, gitlabtest.Developer) }, 1, rules.ResultFailed, "check the token"},
+		{"cut after the effect", "older_than: 1h", 2 * time.Hour, func(h *house, _ gitlabtest.Job) {
+			h.gitlab.Fail(gitlabtest.Fault{Path: "/erase", Cut: true, After: true})
+		}, 1, rules.ResultDone, "seen after the call was cut short"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, rule(c.parameters))
+			project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+			pipeline := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+			job := h.gitlab.Latest(pipeline.ID, "rspec")
+			h.gitlab.Run(job.ID)
+			h.gitlab.SetLog(job.ID, "some log\n")
+			h.gitlab.Finish(job.ID, "success", "")
+			h.clock.Advance(c.age)
+			if c.arrange != nil {
+				c.arrange(h, job)
+			}
+			h.deliver(h.gitlab.JobHookBody(job.ID))
+			h.workOff()
+			o := h.only()
+			if o.Result != c.result {
+				t.Errorf("outcome %s (%s), want %s", o.Result, o.Reason, c.result)
+			}
+			has(t, o.Reason, c.says)
+			if n := h.gitlab.Count("POST", "/erase"); n != c.erases {
+				t.Errorf("%d calls to erase, want %d", n, c.erases)
+			}
+		})
+	}
+}
+
+// A dry run reads, decides, records and tells; it posts nothing to GitLab.
+func TestDryRun(t *testing.T) {
+	h := newHouse(t, strings.Replace(strings.Replace(retryRules, "[done, gave_up, failed, skipped]", "[dry_run]", 1), "defaults: {", "defaults: {dry_run: true, ", 1))
+	job := h.failedJob(stuck)
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.workOff()
+	if o := h.only(); o.Result != rules.ResultDryRun {
+		t.Errorf("outcome %s (%s), want dry_run", o.Result, o.Reason)
+	}
+	if n := h.gitlab.Count("POST", ""); n != 0 {
+		t.Errorf("%d POSTs to GitLab, want none", n)
+	}
+	if n := len(h.slack.Posts()); n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
+}
+
+// A rule with notify alone tells that it matched, the same news once.
+func TestNotifyOnly(t *testing.T) {
+	h := newHouse(t, `
+version: 1
+rules:
+  - name: red
+    on: pipeline
+    if: pipeline.status == "failed"
+    notify: [{channel: "#dev", text: "red: {{ project.path }}"}]
+`)
+	job := h.failedJob("script_failure")
+	h.gitlab.Cancel(h.gitlab.Latest(job.PipelineID, "lint").ID)
+	for range 2 {
+		h.deliver(h.gitlab.PipelineHookBody(job.PipelineID))
+	}
+	h.workOff()
+	if posts := h.slack.Posts(); len(posts) != 1 || posts[0].Channel != "dev" || !strings.Contains(posts[0].Plain(), "red: platform/shop") {
+		t.Errorf("posts %+v, want one in #dev", posts)
+	}
+}
+
+// A fact that GitLab can't tell for now is asked again later; one that it
+// refuses for good is a rule error. Neither keeps other rules from firing.
+func TestFactsThatFail(t *testing.T) {
+	const text = `
+version: 1
+rules:
+  - {name: full-disk, on: job, if: 'job.status == "failed" and log() contains "No space left"', actions: [retry]}
+  - {name: cancel-lint, on: job, if: 'job.status == "failed"', actions: [cancel: {jobs: 'filter(jobs(), .name == "lint")'}]}
+`
+	for _, c := range []struct {
+		name    string
+		fault   gitlabtest.Fault
+		retries int
+		errors  int
+	}{
+		{"down for a while", gitlabtest.Fault{Path: "/trace", Status: 503, Times: 12}, 1, 0},
+		{"refused", gitlabtest.Fault{Path: "/trace", Status: 403, Times: -1}, 0, 1},
+		{"down for days", gitlabtest.Fault{Path: "/trace", Status: 500, Times: -1}, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, text)
+			job := h.failedJob("script_failure")
+			h.gitlab.SetLog(job.ID, "No space left on device\n")
+			h.gitlab.Fail(c.fault)
+			h.deliver(h.gitlab.JobHookBody(job.ID))
+			h.work()
+			if n := h.gitlab.Count("POST", "/cancel"); n != 1 {
+				t.Errorf("the other rule canceled %d jobs at once, want 1", n)
+			}
+			for range 25 {
+				h.clock.Advance(time.Hour)
+				h.work()
+			}
+			h.workOff()
+			if n := h.gitlab.Count("POST", "/retry"); n != c.retries {
+				t.Errorf("%d retries, want %d", n, c.retries)
+			}
+			want := ""
+			if c.errors > 0 {
+				want = fmt.Sprintf("# HELP pipesteward_rule_errors_total Expressions that failed on an event, so that their rule did not fire.\n"+
+					"# TYPE pipesteward_rule_errors_total counter\npipesteward_rule_errors_total{rule=\"full-disk\"} %d\n", c.errors)
+				has(t, h.log.String(), "did not fire")
+			}
+			if err := testutil.GatherAndCompare(h.metrics, strings.NewReader(want), "pipesteward_rule_errors_total"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Slack that fails holds up the message, not the retry, and tells once.
+func TestSlackThatFails(t *testing.T) {
+	h := newHouse(t, retryRules)
+	job := h.failedJob(stuck)
+	h.slack.Fail(slacktest.Fault{Status: http.StatusServiceUnavailable, Times: 5})
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.workOff()
+	if n := h.gitlab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d retries, want 1", n)
+	}
+	if n := len(h.slack.Posts()); n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
+}
+
+// A record that can't be read is buried, and the rest is worked on.
+func TestUnworkableRecordsAreBuried(t *testing.T) {
+	h := newHouse(t, retryRules)
+	for _, r := range []store.Record{
+		{ID: "1", Kind: rules.RecordEvent, Body: []byte("{")},
+		{ID: "2", Kind: "unheard of", Body: []byte("{}")},
+		{ID: "3", Kind: rules.RecordDecision, Body: []byte(`{"action": {"verb": "dance"}}`)},
+	} {
+		if _, err := h.db.Put(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	job := h.failedJob(stuck)
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.workOff()
+	dead, err := h.db.Dead(t.Context(), 10)
+	if err != nil || len(dead) != 3 {
+		t.Fatalf("%d dead records (%v), want 3", len(dead), err)
+	}
+	if n := h.gitlab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d retries, want 1", n)
+	}
+}
+
+// No log line, outcome or message holds a token.
+func TestSecretsStayInside(t *testing.T) {
+	h := newHouse(t, retryRules)
+	job := h.failedJob(stuck)
+	h.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 10})
+	h.slack.Fail(slacktest.Fault{Status: http.StatusServiceUnavailable, Times: 5})
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.work()
+	h.gitlab.SetRole(job.ProjectID, gitlabtest.Reporter)
+	h.workOff()
+	seen := h.log.String() + fmt.Sprint(h.outcomes(), h.slack.Posts())
+	for _, secret := range []string{gitlabtest.DefaultToken, slackToken} {
+		if strings.Contains(seen, secret) {
+			t.Errorf("a token was told:\n%s", seen)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package actions
+
+import (
+	"context"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// observeCancel: a cancel is called for while the job has not ended and is
+// not being cancelled; force also ends a job that hangs in canceling.
+func observeCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
+	job, err := r.GitLab.Job(ctx, p.Project.ID, p.Job.ID)
+	if err != nil {
+		return nil, err
+	}
+	canceled := job.Status == "canceled" || job.Status == "canceling"
+	switch {
+	case canceled && p.Called:
+		return done(0, "the job is %s, seen after the call was cut short", job.Status), nil
+	case job.Status == "canceling" && p.Action.Force:
+		return nil, nil
+	case canceled:
+		return skipped("the job is %s already", job.Status), nil
+	case ended(job.Status):
+		return skipped("the job has ended: %s", job.Status), nil
+	}
+	return nil, nil
+}
+
+func actCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
+	job, err := r.GitLab.Cancel(ctx, p.Project.ID, p.Job.ID, p.Action.Force)
+	if err != nil {
+		return nil, err
+	}
+	switch job.Status {
+	case "canceled", "canceling":
+		return done(0, "the job is %s", job.Status), nil
+	}
+	// GitLab answers 201 also for a job that it can't cancel.
+	return &verdict{result: rules.ResultFailed, reason: "GitLab left the job " + job.Status + ": it can't be canceled"}, nil
+}
+
+// ended reports whether a job of this status runs no more.
+func ended(status string) bool {
+	switch status {
+	case "success", "failed", "canceled", "skipped":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,89 @@
+package actions
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// Metrics counts what the runner does.
+type Metrics struct {
+	decisions  *prometheus.CounterVec
+	ruleErrors *prometheus.CounterVec
+	latency    prometheus.Histogram
+	requests   *prometheus.CounterVec
+}
+
+// NewMetrics registers the runner's metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipesteward_decisions_total",
+			Help: "Decisions by what came of them.",
+		}, []string{"rule", "action", "outcome"}),
+		ruleErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipesteward_rule_errors_total",
+			Help: "Expressions that failed on an event, so that their rule did not fire.",
+		}, []string{"rule"}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "pipesteward_event_to_action_seconds",
+			Help:    "From an event's arrival to the action's call, the rule's own delay left out.",
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800},
+		}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipesteward_gitlab_requests_total",
+			Help: "Requests to GitLab by endpoint and HTTP status; 0 is no answer.",
+		}, []string{"endpoint", "code"}),
+	}
+	r.MustRegister(m.decisions, m.ruleErrors, m.latency, m.requests)
+	return m
+}
+
+// GitLabRequest counts a request to GitLab; code 0 means that none answered.
+func (m *Metrics) GitLabRequest(endpoint string, code int) {
+	m.requests.WithLabelValues(endpoint, strconv.Itoa(code)).Inc()
+}
+
+// Depther tells how full the queue is.
+type Depther interface {
+	Depth(ctx context.Context) (store.Depth, error)
+}
+
+// queueMetrics asks the queue for its depth whenever metrics are read.
+type queueMetrics struct {
+	queue Depther
+	depth *prometheus.Desc
+	dead  *prometheus.Desc
+}
+
+// NewQueueMetrics makes a collector of the queue's depth.
+func NewQueueMetrics(queue Depther) prometheus.Collector {
+	return queueMetrics{
+		queue: queue,
+		depth: prometheus.NewDesc("pipesteward_queue_depth", "Records in the queue: due, waiting or leased.", nil, nil),
+		dead:  prometheus.NewDesc("pipesteward_dead_total", "Records that were buried for a person to look at.", nil, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (q queueMetrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- q.depth
+	ch <- q.dead
+}
+
+// Collect implements prometheus.Collector.
+func (q queueMetrics) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	d, err := q.queue.Depth(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(q.depth, err)
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(q.depth, prometheus.GaugeValue, float64(d.Due+d.Waiting+d.Leased))
+	ch <- prometheus.MustNewConstMetric(q.dead, prometheus.GaugeValue, float64(d.Dead))
+}

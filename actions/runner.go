@@ -1,0 +1,340 @@
+// Package actions carries records through the queue, each one step on. An
+// event is evaluated to decisions; a decision is held against the job's real
+// state and carried out through the Jobs API; an outcome is journalled and
+// told. Every step can be repeated: a crash between two of them repeats the
+// step, and what a call did before the crash is seen in the job's state.
+//
+//	event ──► decision ──► outcome ──► done
+//	  │          │            │
+//	  └──────────┴────────────┴─► due again later (GitLab or Slack is down, ...)
+package actions
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+const (
+	// visibility is how long a lease lasts without a sign of life: after
+	// that, another replica takes the record.
+	visibility = time.Minute
+	// idle is the longest rest between two looks at an empty queue.
+	idle = time.Second
+	// patience is how long a record is tried again while GitLab or Slack
+	// fail in a way that passes.
+	patience = 24 * time.Hour
+	// maxPanics is how often a record may bring a worker down before it is
+	// buried for a person to look at.
+	maxPanics = 3
+)
+
+// Queue is what the runner needs of the store's queue.
+type Queue interface {
+	Put(ctx context.Context, records ...store.Record) ([]bool, error)
+	Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error)
+	Wait(ctx context.Context, atMost time.Duration) error
+	Settler
+}
+
+// Settler ends or renews a lease.
+type Settler interface {
+	Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error
+	Done(ctx context.Context, l *store.Lease, next ...store.Record) error
+	Defer(ctx context.Context, l *store.Lease, after time.Duration) error
+	Bury(ctx context.Context, l *store.Lease, reason string) error
+}
+
+// Journal keeps what was decided and what came of it.
+type Journal interface {
+	Note(ctx context.Context, id string, body []byte) error
+	Amend(ctx context.Context, id string, body []byte) error
+}
+
+// Teller tells people of an outcome. Telling the same outcome again must
+// change nothing.
+type Teller interface {
+	Tell(ctx context.Context, o rules.Outcome, channel, text string) error
+	// Escape makes a value safe to stand in a text.
+	Escape(value string) string
+}
+
+// Config holds what a Runner works with; all but Teller are required.
+type Config struct {
+	Queue   Queue
+	Journal Journal
+	GitLab  *gitlab.Client
+	Teller  Teller              // nil: outcomes are journalled and logged only
+	Rules   func() *rules.Rules // the rules in force
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics *Metrics
+	Workers int // records worked on at the same time; at least 1
+}
+
+// Runner leases records and carries each one step on.
+type Runner struct {
+	Config
+}
+
+// New makes a Runner.
+func New(c Config) *Runner {
+	c.Workers = max(c.Workers, 1)
+	return &Runner{Config: c}
+}
+
+// Run works until ctx ends. Then it takes no new records, gives those at
+// hand the time of grace to end, hands back the rest and returns.
+func (r *Runner) Run(ctx context.Context, grace time.Duration) {
+	// Work outlives ctx by the time of grace.
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	free := make(chan struct{}, r.Workers)
+	for range r.Workers {
+		free <- struct{}{}
+	}
+	for ctx.Err() == nil {
+		n := r.take(ctx, free)
+		if n == 0 {
+			break
+		}
+		leases, err := r.Queue.Lease(ctx, n, visibility)
+		for range n - len(leases) {
+			free <- struct{}{}
+		}
+		for _, l := range leases {
+			go func() {
+				defer func() { free <- struct{}{} }()
+				r.work(working, l)
+			}()
+		}
+		if err != nil && ctx.Err() == nil {
+			r.Log.Error("the queue can't be read", "error", err)
+		}
+		if err != nil || len(leases) == 0 {
+			r.rest(ctx, err)
+		}
+	}
+	time.AfterFunc(grace, stop)
+	for range r.Workers {
+		<-free
+	}
+}
+
+// take waits for a free worker and returns how many there are.
+func (r *Runner) take(ctx context.Context, free <-chan struct{}) int {
+	select {
+	case <-ctx.Done():
+		return 0
+	case <-free:
+	}
+	for n := 1; ; n++ {
+		select {
+		case <-free:
+		default:
+			return n
+		}
+	}
+}
+
+// rest waits until there may be work again.
+func (r *Runner) rest(ctx context.Context, err error) {
+	if err == nil {
+		err = r.Queue.Wait(ctx, idle)
+	}
+	if err != nil && ctx.Err() == nil {
+		select { // a store that fails is not asked without end
+		case <-ctx.Done():
+		case <-time.After(idle):
+		}
+	}
+}
+
+// Drain carries on what is due now, one record after the other, until
+// nothing is due, and returns how many records it worked on.
+func (r *Runner) Drain(ctx context.Context) (int, error) {
+	for n := 0; ; n++ {
+		leases, err := r.Queue.Lease(ctx, 1, visibility)
+		if err != nil || len(leases) == 0 {
+			return n, err
+		}
+		r.work(ctx, leases[0])
+	}
+}
+
+// work carries one record one step on and settles its lease.
+func (r *Runner) work(ctx context.Context, l store.Lease) {
+	h := &held{queue: r.Queue, lease: l}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer h.renew(ctx, stop)()
+
+	err := r.step(ctx, h)
+	if err == nil || errors.Is(err, store.ErrLeaseLost) {
+		return
+	}
+	// Settling must also be possible when ctx has ended: the record is
+	// handed back then, and due at once.
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	var bad *unworkable
+	switch {
+	case ctx.Err() != nil:
+		err = h.deferFor(settle, 0)
+	case errors.As(err, &bad):
+		r.Log.Error("record buried", "id", l.ID, "reason", bad.reason)
+		err = h.bury(settle, bad.reason)
+	default:
+		wait := backoff(err, l.Attempt)
+		r.Log.Warn("tried again later", "id", l.ID, "in", wait, "error", err)
+		err = h.deferFor(settle, wait)
+	}
+	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
+		r.Log.Error("the lease could not be settled; the record comes back by itself", "id", l.ID, "error", err)
+	}
+}
+
+// unworkable is a record that no repetition can carry on.
+type unworkable struct{ reason string }
+
+func (e *unworkable) Error() string { return e.reason }
+
+// step does what the record's kind asks for. An error means that the step
+// is to be repeated later, or never if it is unworkable.
+func (r *Runner) step(ctx context.Context, h *held) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.Log.Error("panic", "id", h.lease.ID, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+			if h.lease.Attempt >= maxPanics {
+				err = &unworkable{err.Error()}
+			}
+		}
+	}()
+	switch h.lease.Kind {
+	case rules.RecordEvent:
+		return decoded(h, r.event)(ctx)
+	case rules.RecordDecision:
+		return decoded(h, r.decision)(ctx)
+	case rules.RecordOutcome:
+		return decoded(h, r.outcome)(ctx)
+	}
+	return &unworkable{fmt.Sprintf("unknown kind %q", h.lease.Kind)}
+}
+
+// decoded hands the record's body to the step.
+func decoded[T any](h *held, step func(context.Context, *held, T) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var body T
+		if err := json.Unmarshal(h.lease.Body, &body); err != nil {
+			return &unworkable{fmt.Sprintf("the body can't be read: %v", err)}
+		}
+		return step(ctx, h, body)
+	}
+}
+
+// held is a lease in the hands of one worker; the worker and the renewal
+// change it in turn.
+type held struct {
+	queue Settler
+	mu    sync.Mutex
+	lease store.Lease
+}
+
+// renew keeps the lease alive until the returned function is called. A lease
+// that is lost ends the work on it.
+func (h *held) renew(ctx context.Context, lost context.CancelCauseFunc) (stop func()) {
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		ticker := time.NewTicker(visibility / 3)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				if err := h.save(ctx, nil); errors.Is(err, store.ErrLeaseLost) {
+					lost(err)
+				}
+			}
+		}
+	})
+	return func() {
+		close(done)
+		running.Wait()
+	}
+}
+
+// save renews the lease and keeps body with it, unless that is nil.
+func (h *held) save(ctx context.Context, body any) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		h.lease.Body = b
+	}
+	return h.queue.Extend(ctx, &h.lease, visibility)
+}
+
+func (h *held) done(ctx context.Context, next ...store.Record) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.queue.Done(ctx, &h.lease, next...)
+}
+
+func (h *held) deferFor(ctx context.Context, after time.Duration) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.queue.Defer(ctx, &h.lease, after)
+}
+
+func (h *held) bury(ctx context.Context, reason string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.queue.Bury(ctx, &h.lease, reason)
+}
+
+// passing is an error of GitLab's or Slack's client that says itself whether
+// the same call can work later, and after how long (0: not told).
+type passing interface {
+	error
+	Again() (after time.Duration, ok bool)
+}
+
+// passes reports whether the same call can work later.
+func passes(err error) bool {
+	var p passing
+	if !errors.As(err, &p) {
+		return false
+	}
+	_, ok := p.Again()
+	return ok
+}
+
+// backoff gives how long to wait before the given attempt is repeated: what
+// the error tells, else twice as long each time, from 1 s to 5 min.
+func backoff(err error, attempt int) time.Duration {
+	wait := min(time.Second<<min(max(attempt-1, 0), 10), 5*time.Minute)
+	var p passing
+	if errors.As(err, &p) {
+		if after, ok := p.Again(); ok && after > 0 {
+			return after
+		}
+	}
+	return wait
+}

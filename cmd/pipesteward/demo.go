@@ -1,0 +1,356 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+//go:embed demo.rules.yaml
+var demoRules []byte
+
+const (
+	demoSecret = "demo-webhook-secret"
+	demoSlack  = "xoxb-demo"
+	// patienceOfDemo is how long a scene waits for what it is to show; a demo
+	// that does not show it fails.
+	patienceOfDemo = 5 * time.Second
+	// beat is the time between two happenings, for people to follow.
+	beat = 300 * time.Millisecond
+)
+
+func demoCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "demo",
+		Usage: "show the whole thing on this machine, with a simulated GitLab and Slack",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "keep", Usage: "stay running after the story, to look around; Ctrl-C ends it"},
+		},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			return demo(ctx, stdout, c.Bool("keep"))
+		},
+	}
+}
+
+// demo starts a simulated GitLab, a simulated Slack and the real service on
+// free ports, and plays a short story on them.
+func demo(ctx context.Context, stdout io.Writer, keep bool) (err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+
+	dir, err := os.MkdirTemp("", "pipesteward-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	rulesFile := filepath.Join(dir, "rules.yaml")
+	if err := os.WriteFile(rulesFile, demoRules, 0o600); err != nil {
+		return err
+	}
+
+	tell := &narrator{w: stdout, began: time.Now()}
+	gl, err := gitlabtest.Listen("127.0.0.1:0", gitlabtest.Options{Now: time.Now})
+	if err != nil {
+		return err
+	}
+	defer gl.Close()
+	chat, err := slacktest.New(slacktest.Options{Now: time.Now, Token: demoSlack, OnMessage: tell.slack})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, chat.Close()) }()
+
+	at, served, err := startServe(ctx, settings{
+		rules: rulesFile, listen: "127.0.0.1:0", adminListen: "127.0.0.1:0",
+		store:     "bolt:" + filepath.Join(dir, "pipesteward.db"),
+		gitlabURL: gl.URL(), gitlabToken: gitlabtest.DefaultToken, gitlabRate: store.Rate{Limit: 3000, Per: time.Minute},
+		webhookTokens: []string{demoSecret}, slackToken: demoSlack, slackURL: chat.URL() + "/",
+	})
+	if err != nil {
+		return err
+	}
+	webhooks, admin := "http://"+at.webhooks.String()+"/webhooks/gitlab", "http://"+at.admin.String()
+	gl.AddHook(gitlabtest.Hook{URL: webhooks, Token: demoSecret, JobEvents: true, PipelineEvents: true})
+
+	tell.say("Pipesteward's demo: the real service between a simulated GitLab and a simulated Slack.\n")
+	tell.say("  GitLab     %s", gl.URL())
+	tell.say("  webhooks   %s", webhooks)
+	tell.say("  decisions  %s/api/v1/decisions", admin)
+	tell.say("  metrics    %s/metrics", admin)
+
+	s := &story{narrator: tell, gitlab: gl, admin: admin}
+	failed := s.play(ctx)
+	if failed == nil && keep {
+		s.lookAround(webhooks)
+		<-ctx.Done()
+	}
+	stop()
+	return errors.Join(failed, <-served)
+}
+
+// startServe starts the service and returns once it listens; served gives
+// what it ended with.
+func startServe(ctx context.Context, s settings) (at addresses, served <-chan error, err error) {
+	started, ended := make(chan addresses, 1), make(chan error, 1)
+	go func() {
+		ended <- serve(ctx, s, slog.New(slog.DiscardHandler), func(a addresses) { started <- a })
+	}()
+	select {
+	case at := <-started:
+		return at, ended, nil
+	case err := <-ended:
+		return addresses{}, nil, err
+	}
+}
+
+// narrator prints what happens, one line after the other.
+type narrator struct {
+	mu    sync.Mutex
+	w     io.Writer
+	began time.Time
+}
+
+func (n *narrator) say(format string, args ...any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	fmt.Fprintf(n.w, format+"\n", args...)
+}
+
+// happens prints who did what, and when.
+func (n *narrator) happens(who, format string, args ...any) {
+	text := strings.ReplaceAll(strings.TrimSpace(fmt.Sprintf(format, args...)), "\n", "\n"+strings.Repeat(" ", 22))
+	n.say("  %5.1fs  %-12s %s", time.Since(n.began).Seconds(), who, text)
+}
+
+// slack prints a Slack message as people see it.
+func (n *narrator) slack(m slacktest.Message) {
+	what := "#" + m.Channel
+	switch {
+	case m.Edited:
+		what += " (edited)"
+	case m.ThreadTS != "":
+		what += " (in the thread)"
+	}
+	n.happens("Slack", "%s: %s", what, m.Plain())
+}
+
+// story plays the people, the runners and the code, scene after scene.
+type story struct {
+	*narrator
+	gitlab *gitlabtest.Server
+	admin  string
+	shown  map[string]bool // outcomes that were printed
+}
+
+func (s *story) play(ctx context.Context) error {
+	s.shown = map[string]bool{}
+	for i, scene := range []struct {
+		title string
+		play  func(context.Context) error
+	}{
+		{"A job gets stuck. Its code is fine, so it is retried until it passes, and staging is deployed.", s.stuckJob},
+		{"A job fails because its code is red. No retry mends that: it is left alone.", s.redJob},
+		{"A review app is done. Its job logs are erased.", s.erasedLog},
+	} {
+		s.say("\n%d. %s\n", i+1, scene.title)
+		if err := scene.play(ctx); err != nil {
+			return fmt.Errorf("demo: scene %d: %w", i+1, err)
+		}
+	}
+	s.say("\nThat was it: %d outcomes, each with its reason at %s/api/v1/decisions", len(s.shown), s.admin)
+	return nil
+}
+
+func (s *story) stuckJob(ctx context.Context) error {
+	project := s.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	pipeline := s.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Message: "Add a basket"},
+		gitlabtest.Job{Stage: "test", Name: "integration"},
+		gitlabtest.Job{Stage: "deploy", Name: "deploy-staging", When: "manual", AllowFailure: true},
+	)
+	s.happens("Ada", "pushes «Add a basket» to %s, branch %s: %s", project.Path, pipeline.Ref, pipeline.WebURL)
+
+	first := s.gitlab.Latest(pipeline.ID, "integration")
+	s.ends(first, "failed", "stuck_pending_with_matching_runners")
+	second, err := s.nextRun(ctx, first)
+	if err != nil {
+		return err
+	}
+	s.runs(second)
+	s.ends(second, "failed", "runner_system_failure")
+	third, err := s.nextRun(ctx, second)
+	if err != nil {
+		return err
+	}
+	s.runs(third)
+	s.ends(third, "success", "")
+
+	deploy := func() gitlabtest.Job { return s.gitlab.Latest(pipeline.ID, "deploy-staging") }
+	if err := s.await(ctx, "deploy-staging is played", func() bool { return deploy().Status == "pending" }); err != nil {
+		return err
+	}
+	s.runs(deploy())
+	s.ends(deploy(), "success", "")
+	return nil
+}
+
+func (s *story) redJob(ctx context.Context) error {
+	project := s.gitlab.AddProject(gitlabtest.Project{Path: "platform/search"})
+	pipeline := s.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Message: "Faster index"}, gitlabtest.Job{Stage: "test", Name: "unit-tests"})
+	s.happens("Ada", "pushes «Faster index» to %s: %s", project.Path, pipeline.WebURL)
+	job := s.gitlab.Latest(pipeline.ID, "unit-tests")
+	s.runs(job)
+	s.gitlab.SetLog(job.ID, "expected 3 hits, got 2\nERROR: Job failed: exit code 1\n")
+	s.ends(job, "failed", "script_failure")
+
+	// Its log is read, because a rule asks for it, and then nothing happens.
+	read := func() bool { return s.gitlab.Count("GET", fmt.Sprintf("/jobs/%d/trace", job.ID)) > 0 }
+	if err := s.await(ctx, "the job's log is read", read); err != nil {
+		return err
+	}
+	if err := s.await(ctx, "the queue is empty", func() bool { return s.queued() == 0 }); err != nil {
+		return err
+	}
+	if latest := s.gitlab.Latest(pipeline.ID, "unit-tests"); latest.ID != job.ID {
+		return fmt.Errorf("the red job %d was retried as job %d", job.ID, latest.ID)
+	}
+	s.happens("Pipesteward", "read its log, found no full disk, and leaves it alone: Ada's to mend")
+	return nil
+}
+
+func (s *story) erasedLog(ctx context.Context) error {
+	project := s.gitlab.AddProject(gitlabtest.Project{Path: "platform/website"})
+	pipeline := s.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "review/new-colors"}, gitlabtest.Job{Stage: "review", Name: "review-app"})
+	s.happens("Ada", "pushes %s to %s: %s", pipeline.Ref, project.Path, pipeline.WebURL)
+	job := s.gitlab.Latest(pipeline.ID, "review-app")
+	s.runs(job)
+	s.gitlab.SetLog(job.ID, strings.Repeat("Uploading...\n", 1000))
+	s.ends(job, "success", "")
+	return s.await(ctx, "the log is erased", func() bool { return !s.gitlab.Job(job.ID).ErasedAt.IsZero() })
+}
+
+// runs lets a runner take the job.
+func (s *story) runs(job gitlabtest.Job) {
+	time.Sleep(beat)
+	s.gitlab.Run(job.ID)
+	s.happens("GitLab", "%s runs as job %d", job.Name, job.ID)
+}
+
+// ends finishes the job.
+func (s *story) ends(job gitlabtest.Job, status, reason string) {
+	time.Sleep(beat)
+	s.gitlab.Finish(job.ID, status, reason)
+	if reason != "" {
+		status += ", " + reason
+	}
+	s.happens("GitLab", "%s (job %d): %s  %s", job.Name, job.ID, status, job.WebURL)
+}
+
+// nextRun waits for a newer run of the job.
+func (s *story) nextRun(ctx context.Context, job gitlabtest.Job) (gitlabtest.Job, error) {
+	var latest gitlabtest.Job
+	err := s.await(ctx, job.Name+" is retried", func() bool {
+		latest = s.gitlab.Latest(job.PipelineID, job.Name)
+		return latest.ID != job.ID && latest.Status == "pending"
+	})
+	return latest, err
+}
+
+// await waits until something is so, and for what was told of it meanwhile.
+func (s *story) await(ctx context.Context, what string, is func() bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patienceOfDemo, fmt.Errorf("%s: not seen within %s", what, patienceOfDemo))
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for seen := false; ; {
+		seen = seen || is()
+		if seen && s.queued() == 0 {
+			return s.showOutcomes(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// queued is how many records the service has in its queue; -1 if it does not
+// tell.
+func (s *story) queued() int {
+	var queue struct{ Due, Waiting, Leased int }
+	if err := s.get(context.Background(), "/api/v1/queue", &queue); err != nil {
+		return -1
+	}
+	return queue.Due + queue.Waiting + queue.Leased
+}
+
+// showOutcomes prints the outcomes that are new.
+func (s *story) showOutcomes(ctx context.Context) error {
+	var page struct{ Decisions []rules.Outcome }
+	if err := s.get(ctx, "/api/v1/decisions", &page); err != nil {
+		return err
+	}
+	for i := len(page.Decisions) - 1; i >= 0; i-- {
+		o := page.Decisions[i]
+		if o.Result == "" || s.shown[o.ID] {
+			continue
+		}
+		s.shown[o.ID] = true
+		s.happens("Pipesteward", "%s of %s (job %d): %s", o.Action.Verb, o.Job.Name, o.Job.ID, came(o))
+	}
+	return nil
+}
+
+// came words what came of a decision.
+func came(o rules.Outcome) string {
+	text := o.Result
+	if o.Reason != "" {
+		text += ", " + o.Reason
+	}
+	if o.NewJobID != 0 && o.NewJobID != o.Job.ID {
+		text += fmt.Sprintf(", runs as job %d", o.NewJobID)
+	}
+	return text + "  (rule " + o.Rule + ")"
+}
+
+func (s *story) get(ctx context.Context, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.admin+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", path, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// lookAround says what can be tried while the demo keeps running.
+func (s *story) lookAround(webhooks string) {
+	s.say("\nIt keeps running; Ctrl-C ends it. To look around:\n")
+	s.say("  curl -s '%s/api/v1/decisions?outcome=done'", s.admin)
+	s.say("  curl -s %s/metrics | grep ^pipesteward", s.admin)
+	s.say("  curl -si %s -H 'X-Gitlab-Token: %s' -d @hook.json    # a hook body of your own", webhooks, demoSecret)
+	s.say("  curl -s '%s/api/v4/projects/1/jobs' -H 'PRIVATE-TOKEN: %s'", s.gitlab.URL(), gitlabtest.DefaultToken)
+}

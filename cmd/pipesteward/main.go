@@ -1,0 +1,75 @@
+// Command pipesteward keeps GitLab pipelines moving: it receives pipeline and
+// job events, decides by rules, acts through the Jobs API and tells people in
+// Slack. See README.md.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/urfave/cli/v3"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the program at once.
+	context.AfterFunc(ctx, stop)
+	code := run(ctx, os.Args, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program: it returns the exit status, 0 for success, 1 for
+// failure, 2 for a command line that makes no sense.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	usage := false
+	onUsage := func(_ context.Context, _ *cli.Command, err error, _ bool) error {
+		usage = true
+		return err
+	}
+	commands := []*cli.Command{serveCommand(stderr), demoCommand(stdout)}
+	for _, c := range commands {
+		c.OnUsageError = onUsage
+	}
+	root := &cli.Command{
+		Name:                  "pipesteward",
+		Usage:                 "keeps GitLab pipelines moving",
+		Version:               version(),
+		Writer:                stdout,
+		ErrWriter:             stderr,
+		Suggest:               true,
+		EnableShellCompletion: true,
+		Commands:              commands,
+		OnUsageError:          onUsage,
+		Action: func(_ context.Context, c *cli.Command) error {
+			if word := c.Args().First(); word != "" {
+				usage = true
+				return fmt.Errorf("there is no command %q: `pipesteward help` lists them", word)
+			}
+			return cli.ShowRootCommandHelp(c)
+		},
+		// run tells the error and the status itself.
+		ExitErrHandler: func(context.Context, *cli.Command, error) {},
+	}
+	if err := root.Run(ctx, args); err != nil {
+		fmt.Fprintf(stderr, "pipesteward: %v\n", err)
+		if usage {
+			return 2
+		}
+		return 1
+	}
+	return 0
+}
+
+// version is the module's version, as the Go tool stamped it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

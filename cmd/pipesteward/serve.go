@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// How long the parts of a shutdown may take; together less than 10 s.
+const (
+	answerGrace = 2 * time.Second // for deliveries being answered
+	workGrace   = 3 * time.Second // for records being worked on
+)
+
+// workers is how many records are worked on at the same time. They mostly
+// wait for GitLab.
+const workers = 16
+
+func serveCommand(stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "run the service",
+		Description: "Receives webhooks, decides by the rules, acts in GitLab and tells people in Slack.\n" +
+			"Every flag is also an environment variable with PIPESTEWARD_ in front.",
+		Flags: serveFlags,
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return fmt.Errorf("serve takes no arguments, but got %q", c.Args().First())
+			}
+			s, err := readSettings(c)
+			if err != nil {
+				return err
+			}
+			return serve(ctx, s, newLogger(stderr), func(addresses) {})
+		},
+	}
+}
+
+// newLogger logs text to a terminal and JSON to anything else.
+func newLogger(w io.Writer) *slog.Logger {
+	if f, ok := w.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return slog.New(slog.NewTextHandler(w, nil))
+		}
+	}
+	return slog.New(slog.NewJSONHandler(w, nil))
+}
+
+// addresses are where a started service listens.
+type addresses struct {
+	webhooks, admin net.Addr
+}
+
+// serve runs the service until ctx ends, and closes what it opened in
+// reverse. started is called once it listens.
+func serve(ctx context.Context, s settings, log *slog.Logger, started func(addresses)) (err error) {
+	var closers []func() error
+	defer func() {
+		for _, c := range slices.Backward(closers) {
+			err = errors.Join(err, c())
+		}
+	}()
+
+	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun})
+	if err != nil {
+		return err
+	}
+	inForce := func() *rules.Rules { return loaded }
+
+	db, err := openStore(s.store)
+	if err != nil {
+		return err
+	}
+	closers = append(closers, db.Close)
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), actions.NewQueueMetrics(db))
+	metrics := actions.NewMetrics(registry)
+
+	gl, err := gitlab.New(gitlab.Config{
+		BaseURL: s.gitlabURL, Token: s.gitlabToken, Version: version(),
+		Limiter: db, Rate: s.gitlabRate, Now: time.Now, Observe: metrics.GitLabRequest,
+	})
+	if err != nil {
+		return fmt.Errorf("--gitlab-url, --gitlab-token: %w", err)
+	}
+	if s.gitlabToken == "" {
+		log.Warn("no --gitlab-token is given: GitLab will refuse every action")
+	}
+
+	teller, err := newTeller(s, db, log)
+	if err != nil {
+		return err
+	}
+
+	runner := actions.New(actions.Config{
+		Queue: db, Journal: db, GitLab: gl, Teller: teller, Rules: inForce,
+		Now: time.Now, Log: log, Metrics: metrics, Workers: workers,
+	})
+
+	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
+		Credentials: handlers.Credentials{Tokens: s.webhookTokens, SigningTokens: s.signingTokens, Insecure: s.insecureWebhook},
+		Queue:       db, Rules: loaded, GitLabURL: gl.Instance(), Now: time.Now, Log: log, Metrics: registry,
+	})
+	if err != nil {
+		return err
+	}
+	admin := handlers.NewAdmin(handlers.AdminConfig{Store: db, Rules: func() error { return nil }, Metrics: registry, Log: log})
+
+	failed := make(chan error, 2)
+	adminAddr, closeAdmin, err := listen("--admin-listen", s.adminListen, admin, failed)
+	if err != nil {
+		return err
+	}
+	closers = append(closers, closeAdmin)
+
+	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
+	worked := make(chan struct{})
+	go func() {
+		defer close(worked)
+		runner.Run(working, workGrace)
+	}()
+	closers = append(closers, func() error {
+		stopWorking()
+		<-worked
+		return nil
+	})
+
+	webhookAddr, closeWebhook, err := listen("--listen", s.listen, webhook, failed)
+	if err != nil {
+		return err
+	}
+	closers = append(closers, closeWebhook)
+
+	log.Info("pipesteward serves", "version", version(), "webhooks", "http://"+webhookAddr.String()+"/webhooks/gitlab",
+		"admin", "http://"+adminAddr.String(), "rules", loaded.Len(), "gitlab", gl.Instance(), "slack", s.slackToken != "", "dry_run", s.dryRun)
+	started(addresses{webhookAddr, adminAddr})
+
+	select {
+	case <-ctx.Done():
+		log.Info("pipesteward stops: no more webhooks are taken, work at hand is ended or handed back")
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+// newTeller gives the teller of outcomes, nil without a Slack token.
+func newTeller(s settings, db *store.Bolt, log *slog.Logger) (actions.Teller, error) {
+	if s.slackToken == "" {
+		log.Warn("no --slack-token is given: nobody is told, see /api/v1/decisions")
+		return nil, nil
+	}
+	teller, err := slack.New(slack.Config{Token: s.slackToken, APIURL: s.slackURL, State: db, Now: time.Now, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("--slack-token, --slack-api-url: %w", err)
+	}
+	return teller, nil
+}
+
+// listen serves a handler on an address; what ends the serving too early is
+// sent to failed. The returned function stops it.
+func listen(setting, address string, handler http.Handler, failed chan<- error) (net.Addr, func() error, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", setting, err)
+	}
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("%s: %w", setting, err)
+		}
+	}()
+	return listener.Addr(), func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), answerGrace)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			return server.Close()
+		}
+		return nil
+	}, nil
+}
+
+// openStore opens the store that a --store setting names.
+func openStore(setting string) (*store.Bolt, error) {
+	scheme, path, ok := strings.Cut(setting, ":")
+	if !ok || scheme != "bolt" || path == "" {
+		return nil, fmt.Errorf("--store: %q names no store that this version has: write bolt:PATH, like bolt:pipesteward.db", redacted(setting))
+	}
+	return store.OpenBolt(path, store.BoltOptions{Now: time.Now})
+}
+
+// redacted leaves out what stands before an @ in a URL: it may be a password.
+func redacted(setting string) string {
+	scheme, rest, ok := strings.Cut(setting, "://")
+	if i := strings.LastIndexByte(rest, '@'); ok && i >= 0 {
+		return scheme + "://…" + rest[i:]
+	}
+	return setting
+}
+
+// loadRules loads a rule file, or all *.yaml of a directory in name order.
+func loadRules(path string, o rules.Options) (*rules.Rules, error) {
+	files := []string{path}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if files, err = filepath.Glob(filepath.Join(path, "*.yaml")); err != nil {
+			return nil, fmt.Errorf("--rules: %w", err)
+		}
+		if len(files) == 0 {
+			return nil, fmt.Errorf("--rules: %s holds no *.yaml", path)
+		}
+	}
+	sources := make([]rules.Source, len(files))
+	for i, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("--rules: %w (rules.example.yaml is a file to begin with)", err)
+		}
+		sources[i] = rules.Source{Name: name, Data: data}
+	}
+	loaded, err := rules.Load(o, sources...)
+	if err != nil {
+		return nil, fmt.Errorf("the rules can't be used:\n%w", err)
+	}
+	return loaded, nil
+}

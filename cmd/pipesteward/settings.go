@@ -1,0 +1,145 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// settings are what serve is told by flags, environment and secret files.
+type settings struct {
+	rules           string
+	listen          string
+	adminListen     string
+	store           string
+	gitlabURL       string
+	gitlabToken     string
+	gitlabRate      store.Rate
+	webhookTokens   []string
+	signingTokens   []string
+	insecureWebhook bool
+	slackToken      string
+	slackURL        string
+	dryRun          bool
+}
+
+// env gives the environment variable of a setting.
+func env(name string) string {
+	return "PIPESTEWARD_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+func stringFlag(name, value, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, Value: value, Usage: usage, Sources: cli.EnvVars(env(name))}
+}
+
+func boolFlag(name, usage string) cli.Flag {
+	return &cli.BoolFlag{Name: name, Usage: usage, Sources: cli.EnvVars(env(name))}
+}
+
+// secretFlag may also come from the file that the variable NAME_FILE names.
+func secretFlag(name, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, Usage: usage + "; or a file in " + env(name) + "_FILE", Sources: cli.EnvVars(env(name)), HideDefault: true}
+}
+
+// secretsFlag takes several secrets: the flag repeated, the variable with
+// commas between, the file with one on each line.
+func secretsFlag(name, usage string) cli.Flag {
+	return &cli.StringSliceFlag{Name: name, Usage: usage + "; or a file in " + env(name) + "_FILE, one on each line", Sources: cli.EnvVars(env(name)), HideDefault: true}
+}
+
+var serveFlags = []cli.Flag{
+	stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
+	stringFlag("listen", ":8080", "`ADDRESS` for webhooks"),
+	stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
+	stringFlag("store", "bolt:pipesteward.db", "where the queue and the journal live: bolt:`PATH`"),
+	stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
+	secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
+	stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
+	secretsFlag("webhook-token", "secret `TOKEN` of the webhooks (repeatable)"),
+	secretsFlag("webhook-signing-token", "signing `TOKEN` of the webhooks, whsec_... (GitLab 19; repeatable)"),
+	boolFlag("insecure-no-webhook-auth", "take webhooks from anybody"),
+	secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-..."),
+	stringFlag("slack-api-url", "", "`URL` of Slack's API, if not Slack's own"),
+	boolFlag("dry-run", "decide and tell, change nothing"),
+}
+
+// readSettings reads the settings of a command; all mistakes come at once.
+func readSettings(c *cli.Command) (settings, error) {
+	var errs []error
+	secret := func(name string) string {
+		all, err := secrets(c, name)
+		errs = append(errs, err)
+		return strings.Join(all, "")
+	}
+	several := func(name string) []string {
+		all, err := secrets(c, name)
+		errs = append(errs, err)
+		return all
+	}
+	rate, err := parseRate(c.String("gitlab-rate"))
+	if err != nil {
+		errs = append(errs, fmt.Errorf("--gitlab-rate: %w", err))
+	}
+	s := settings{
+		rules:           c.String("rules"),
+		listen:          c.String("listen"),
+		adminListen:     c.String("admin-listen"),
+		store:           c.String("store"),
+		gitlabURL:       c.String("gitlab-url"),
+		gitlabToken:     secret("gitlab-token"),
+		gitlabRate:      rate,
+		webhookTokens:   several("webhook-token"),
+		signingTokens:   several("webhook-signing-token"),
+		insecureWebhook: c.Bool("insecure-no-webhook-auth"),
+		slackToken:      secret("slack-token"),
+		slackURL:        c.String("slack-api-url"),
+		dryRun:          c.Bool("dry-run"),
+	}
+	return s, errors.Join(errs...)
+}
+
+// secrets gives the values of a secret setting, from the flag, its variable
+// or the file that its variable with _FILE names.
+func secrets(c *cli.Command, name string) ([]string, error) {
+	var given []string
+	switch value := c.Value(name).(type) {
+	case string:
+		given = []string{value}
+	case []string:
+		given = value
+	}
+	if path := os.Getenv(env(name) + "_FILE"); path != "" && !c.IsSet(name) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s_FILE: %w", env(name), err)
+		}
+		given = strings.Split(string(text), "\n")
+	}
+	var all []string
+	for _, secret := range given {
+		if secret = strings.TrimSpace(secret); secret != "" {
+			all = append(all, secret)
+		}
+	}
+	return all, nil
+}
+
+// parseRate reads "300/1m": so many in such a time, of which a tenth may come
+// at once.
+func parseRate(s string) (store.Rate, error) {
+	count, span, _ := strings.Cut(s, "/")
+	n, err := strconv.Atoi(count)
+	per, perr := model.ParseDuration(span)
+	if err != nil || perr != nil || n < 1 || per <= 0 {
+		return store.Rate{}, fmt.Errorf("%q is not a rate: write requests and a time, like 300/1m", s)
+	}
+	return store.Rate{Limit: n, Per: time.Duration(per), Burst: max(1, n/10)}, nil
+}
