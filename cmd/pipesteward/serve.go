@@ -97,17 +97,16 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), actions.NewQueueMetrics(db))
 	metrics := actions.NewMetrics(registry)
 
+	if s.gitlabToken == "" {
+		return errors.New("--gitlab-token is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN or in the file that PIPESTEWARD_GITLAB_TOKEN_FILE names")
+	}
 	gl, err := gitlab.New(gitlab.Config{
 		BaseURL: s.gitlabURL, Token: s.gitlabToken, Version: version(),
 		Limiter: db, Rate: s.gitlabRate, Now: time.Now, Observe: metrics.GitLabRequest,
 	})
 	if err != nil {
-		return fmt.Errorf("--gitlab-url, --gitlab-token: %w", err)
+		return fmt.Errorf("--gitlab-url: %w", err)
 	}
-	if s.gitlabToken == "" {
-		log.Warn("no --gitlab-token is given: GitLab will refuse every action")
-	}
-
 	teller, err := newTeller(s, db, log)
 	if err != nil {
 		return err
@@ -123,7 +122,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		Queue:       db, Rules: loaded, GitLabURL: gl.Instance(), Now: time.Now, Log: log, Metrics: registry,
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
 	}
 	admin := handlers.NewAdmin(handlers.AdminConfig{Store: db, Rules: func() error { return nil }, Metrics: registry, Log: log})
 

@@ -1,0 +1,206 @@
+// Package gitlab talks to GitLab: the eleven calls of its Jobs API, paced and
+// repeated by one policy, with errors that are classified once.
+//
+// A call goes through four steps, each in its own file:
+//
+//	jobs.go       names the call and turns the answer into the house's values
+//	policy.go     sends it, and sends a GET again where that may help
+//	pace.go       waits before each request until the instance may be asked
+//	transport.go  bounds what is read, and keeps the token on its host
+//
+// What came back and is no success is an *Error (errors.go): it says whether
+// to come back later, whether the token lacks the right, and whether a POST
+// may have taken effect all the same.
+package gitlab
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// Config is what a Client needs. BaseURL, Now and one of the tokens are
+// required, the rest has defaults.
+type Config struct {
+	BaseURL  string // the instance's: https://gitlab.com, https://example.com/gitlab
+	Token    string // personal, project or group access token with the scope api
+	JobToken string // CI_JOB_TOKEN; without a Token it is sent with every call
+	Version  string // Pipesteward's own, for the User-Agent; default dev
+
+	HTTPClient *http.Client // its redirect policy is replaced; default: one with time-outs
+
+	Limiter Limiter       // asked before every request; nil: none
+	Rate    store.Rate    // what Limiter grants to one instance
+	MaxWait time.Duration // the longest wait in place; default 10 s. What takes longer is an *Error with After
+
+	LogLimit int64 // how many bytes of a log's end Log gives; default 1 MiB, at most 100 MiB
+
+	Now     func() time.Time
+	Sleep   func(ctx context.Context, d time.Duration) error // returns ctx's error when ctx ends first; default: a timer
+	Observe func(endpoint string, code int)                  // called after every request; code 0: no answer
+}
+
+const (
+	defaultMaxWait  = 10 * time.Second
+	defaultLogLimit = 1 << 20
+)
+
+// Client asks one GitLab instance. It is safe for concurrent use.
+type Client struct {
+	api      *gl.Client
+	instance string // base URL without a slash at its end
+	prefix   string // its path
+	token    string
+	jobToken string
+	hide     *strings.Replacer // takes the tokens out of texts
+	logLimit int64
+	pace     *pacer
+	now      func() time.Time
+	sleep    func(context.Context, time.Duration) error
+	observe  func(string, int)
+}
+
+// New returns a client, or an error that says which part of the
+// configuration is wrong and what to write instead. It asks GitLab nothing.
+func New(cfg Config) (*Client, error) {
+	base, err := parseBaseURL(cfg.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkTokens(cfg.Token, cfg.JobToken); err != nil {
+		return nil, err
+	}
+	if cfg.Now == nil {
+		return nil, errors.New("gitlab: Config.Now is missing")
+	}
+	if cfg.Limiter != nil && (cfg.Rate.Limit <= 0 || cfg.Rate.Per <= 0) {
+		return nil, fmt.Errorf("gitlab: rate %d/%s allows no request: write for instance 300/1m", cfg.Rate.Limit, cfg.Rate.Per)
+	}
+	if cfg.LogLimit < 0 || cfg.LogLimit > maxLog {
+		return nil, fmt.Errorf("gitlab: log limit of %d bytes: write 0 (1 MiB) to %d", cfg.LogLimit, maxLog)
+	}
+
+	c := &Client{
+		instance: base.String(),
+		prefix:   base.Path,
+		token:    cfg.Token,
+		jobToken: cfg.JobToken,
+		hide:     hideTokens(cfg.Token, cfg.JobToken),
+		logLimit: cmp.Or(cfg.LogLimit, defaultLogLimit),
+		now:      cfg.Now,
+		sleep:    cfg.Sleep,
+		observe:  cfg.Observe,
+	}
+	if c.sleep == nil {
+		c.sleep = sleep
+	}
+	if c.observe == nil {
+		c.observe = func(string, int) {}
+	}
+	c.pace = &pacer{
+		limiter: cfg.Limiter,
+		key:     base.Host,
+		rate:    cfg.Rate,
+		maxWait: cmp.Or(cfg.MaxWait, defaultMaxWait),
+		now:     c.now,
+		sleep:   c.sleep,
+	}
+	// The token is set request by request, so that GitLab never gets two.
+	// A limiter of our own also keeps client-go from making one out of the
+	// first answer's headers.
+	c.api, err = gl.NewAuthSourceClient(gl.Unauthenticated{},
+		gl.WithBaseURL(c.instance),
+		gl.WithHTTPClient(newHTTPClient(cfg.HTTPClient)),
+		gl.WithCustomLimiter(c.pace),
+		gl.WithoutRetries(),
+		gl.WithUserAgent("pipesteward/"+cmp.Or(cfg.Version, "dev")),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("gitlab: %w", err)
+	}
+	return c, nil
+}
+
+// Instance returns the base URL of the instance, without a slash at its end.
+func (c *Client) Instance() string { return c.instance }
+
+// parseBaseURL reads an instance's base URL. It forgives a slash and an
+// /api/v4 at the end. Its errors never hold a password of the URL.
+func parseBaseURL(text string) (*url.URL, error) {
+	const want = "write the address of your GitLab, for instance https://gitlab.com or https://example.com/gitlab"
+	if strings.TrimSpace(text) == "" {
+		return nil, errors.New("gitlab: the GitLab URL is empty: " + want)
+	}
+	u, err := url.Parse(strings.TrimSpace(text))
+	if err != nil {
+		var parse *url.Error
+		if errors.As(err, &parse) {
+			err = parse.Err // without the URL itself
+		}
+		return nil, fmt.Errorf("gitlab: the GitLab URL can't be read (%w): %s", err, want)
+	}
+	switch {
+	case u.User != nil:
+		return nil, errors.New("gitlab: the GitLab URL holds a user name or password: leave them out, the token is a setting of its own")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("gitlab: the GitLab URL %q does not begin with https:// or http://: %s", u.Redacted(), want)
+	case u.Hostname() == "":
+		return nil, fmt.Errorf("gitlab: the GitLab URL %q has no host: %s", u.Redacted(), want)
+	case u.RawQuery != "" || u.ForceQuery:
+		return nil, errors.New("gitlab: the GitLab URL has a query (?...): leave it out")
+	case u.Fragment != "":
+		return nil, errors.New("gitlab: the GitLab URL has a fragment (#...): leave it out")
+	}
+	path := strings.TrimRight(u.Path, "/")
+	path = strings.TrimRight(strings.TrimSuffix(path, "/api/v4"), "/")
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: path}, nil
+}
+
+// checkTokens tells of a token that is missing, or that no HTTP header can
+// hold, mostly because it was read from a file with the line's end.
+func checkTokens(token, jobToken string) error {
+	if token == "" && jobToken == "" {
+		return errors.New("gitlab: no token: GitLab answers none of the Jobs API without one")
+	}
+	odd := func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || unicode.IsSpace(r) }
+	if strings.ContainsFunc(token, odd) {
+		return errors.New("gitlab: the token has a space, a line break or another character that no token has")
+	}
+	if strings.ContainsFunc(jobToken, odd) {
+		return errors.New("gitlab: the job token has a space, a line break or another character that no token has")
+	}
+	return nil
+}
+
+// hideTokens makes a replacer that takes the tokens out of a text.
+func hideTokens(tokens ...string) *strings.Replacer {
+	var pairs []string
+	for _, token := range tokens {
+		if token != "" {
+			pairs = append(pairs, token, "[token]")
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,289 @@
+package gitlab
+
+import (
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// The API's JSON, as slim as the house's values need it. client-go's own
+// types would fail on a page where one field is odd (a number in quotes, a
+// date of another form) and know neither runner_type nor the pipeline's
+// source. Here a field that can't be read is as one that is missing.
+
+type jobJSON struct {
+	ID                integer        `json:"id"`
+	Name              string         `json:"name"`
+	Stage             string         `json:"stage"`
+	Status            string         `json:"status"`
+	FailureReason     string         `json:"failure_reason"`
+	AllowFailure      bool           `json:"allow_failure"`
+	Ref               string         `json:"ref"`
+	Tag               bool           `json:"tag"`
+	WebURL            string         `json:"web_url"`
+	CreatedAt         date           `json:"created_at"`
+	StartedAt         date           `json:"started_at"`
+	FinishedAt        date           `json:"finished_at"`
+	ErasedAt          date           `json:"erased_at"`
+	Duration          decimal        `json:"duration"`
+	QueuedDuration    decimal        `json:"queued_duration"`
+	Coverage          decimal        `json:"coverage"`
+	TagList           []string       `json:"tag_list"`
+	Artifacts         []artifactJSON `json:"artifacts"`
+	ArtifactsFile     artifactJSON   `json:"artifacts_file"`
+	ArtifactsExpireAt date           `json:"artifacts_expire_at"`
+	Runner            struct {
+		ID          integer `json:"id"`
+		Description string  `json:"description"`
+		Type        string  `json:"runner_type"`
+		Shared      bool    `json:"is_shared"`
+	} `json:"runner"`
+	Pipeline  pipelineJSON `json:"pipeline"`
+	Project   projectJSON  `json:"project"`
+	ProjectID integer      `json:"project_id"` // only in allowed_agents
+	User      userJSON     `json:"user"`
+	Commit    struct {
+		ID          string `json:"id"`
+		Title       string `json:"title"`
+		Message     string `json:"message"`
+		AuthorName  string `json:"author_name"`
+		AuthorEmail string `json:"author_email"`
+		WebURL      string `json:"web_url"`
+	} `json:"commit"`
+	Downstream pipelineJSON `json:"downstream_pipeline"` // only of bridges
+}
+
+type artifactJSON struct {
+	FileType   string  `json:"file_type"`
+	FileFormat string  `json:"file_format"`
+	Filename   string  `json:"filename"`
+	Size       integer `json:"size"`
+}
+
+type pipelineJSON struct {
+	ID        integer `json:"id"`
+	IID       integer `json:"iid"`
+	ProjectID integer `json:"project_id"`
+	Ref       string  `json:"ref"`
+	SHA       string  `json:"sha"`
+	Status    string  `json:"status"`
+	Source    string  `json:"source"`
+	Name      string  `json:"name"`
+	CreatedAt date    `json:"created_at"`
+	WebURL    string  `json:"web_url"`
+}
+
+type projectJSON struct {
+	ID            integer `json:"id"`
+	Name          string  `json:"name"`
+	Path          string  `json:"path_with_namespace"`
+	WebURL        string  `json:"web_url"`
+	DefaultBranch string  `json:"default_branch"`
+}
+
+type userJSON struct {
+	ID          integer `json:"id"`
+	Username    string  `json:"username"`
+	Name        string  `json:"name"`
+	Email       string  `json:"email"`
+	PublicEmail string  `json:"public_email"`
+}
+
+type agentsJSON struct {
+	Agents []struct {
+		ID            integer     `json:"id"`
+		ConfigProject projectJSON `json:"config_project"`
+	} `json:"allowed_agents"`
+	Job      jobJSON      `json:"job"`
+	Pipeline pipelineJSON `json:"pipeline"`
+	Project  projectJSON  `json:"project"`
+	User     userJSON     `json:"user"`
+}
+
+func (j jobJSON) details() rules.Details {
+	d := rules.Details{
+		Job: rules.Job{
+			ID:             int64(j.ID),
+			Name:           j.Name,
+			Stage:          j.Stage,
+			Status:         j.Status,
+			AllowFailure:   j.AllowFailure,
+			Manual:         j.Status == "manual",
+			Attempt:        1,
+			Ref:            j.Ref,
+			Tag:            j.Tag,
+			URL:            j.WebURL,
+			CreatedAt:      time.Time(j.CreatedAt),
+			StartedAt:      time.Time(j.StartedAt),
+			FinishedAt:     time.Time(j.FinishedAt),
+			Duration:       float64(j.Duration),
+			QueuedDuration: float64(j.QueuedDuration),
+			Runner: rules.Runner{
+				ID:          int64(j.Runner.ID),
+				Description: j.Runner.Description,
+				Type:        j.Runner.Type,
+				Shared:      j.Runner.Shared,
+			},
+		},
+		TagList:           j.TagList,
+		Coverage:          float64(j.Coverage),
+		ArtifactsExpireAt: time.Time(j.ArtifactsExpireAt),
+		ErasedAt:          time.Time(j.ErasedAt),
+	}
+	if j.Status == "failed" {
+		d.FailureReason = j.FailureReason
+		d.FailureClass = rules.ClassOf(j.FailureReason)
+	}
+	for _, a := range j.Artifacts {
+		d.Artifacts = append(d.Artifacts, a.artifact())
+	}
+	// Old servers have no list, only the archive.
+	if len(d.Artifacts) == 0 && j.ArtifactsFile.Filename != "" {
+		archive := j.ArtifactsFile.artifact()
+		archive.FileType = "archive"
+		d.Artifacts = append(d.Artifacts, archive)
+	}
+	return d
+}
+
+// job makes a Job; project is the one that was asked about.
+func (j jobJSON) job(project int64) Job {
+	job := Job{
+		Details:   j.details(),
+		ProjectID: project,
+		Pipeline:  j.Pipeline.pipeline(),
+		User:      j.User.user(),
+		Commit: rules.Commit{
+			SHA:         j.Commit.ID,
+			Title:       j.Commit.Title,
+			Message:     j.Commit.Message,
+			AuthorName:  j.Commit.AuthorName,
+			AuthorEmail: j.Commit.AuthorEmail,
+			URL:         j.Commit.WebURL,
+		},
+	}
+	job.Pipeline.Tag = j.Tag
+	for _, id := range []integer{j.Project.ID, j.ProjectID, j.Pipeline.ProjectID} {
+		if id != 0 {
+			job.ProjectID = int64(id)
+		}
+	}
+	return job
+}
+
+func (j jobJSON) bridge() rules.Bridge {
+	d := j.details()
+	return rules.Bridge{
+		ID:            d.ID,
+		Name:          d.Name,
+		Stage:         d.Stage,
+		Status:        d.Status,
+		FailureReason: d.FailureReason,
+		AllowFailure:  d.AllowFailure,
+		URL:           d.URL,
+		Downstream: rules.Downstream{
+			ID:        int64(j.Downstream.ID),
+			ProjectID: int64(j.Downstream.ProjectID),
+			Ref:       j.Downstream.Ref,
+			SHA:       j.Downstream.SHA,
+			Status:    j.Downstream.Status,
+			URL:       j.Downstream.WebURL,
+		},
+	}
+}
+
+func (a artifactJSON) artifact() rules.Artifact {
+	return rules.Artifact{FileType: a.FileType, FileFormat: a.FileFormat, Filename: a.Filename, Size: int64(a.Size)}
+}
+
+func (p pipelineJSON) pipeline() rules.Pipeline {
+	return rules.Pipeline{
+		ID:        int64(p.ID),
+		IID:       int64(p.IID),
+		Ref:       p.Ref,
+		SHA:       p.SHA,
+		Status:    p.Status,
+		Source:    p.Source,
+		Name:      p.Name,
+		URL:       p.WebURL,
+		CreatedAt: time.Time(p.CreatedAt),
+	}
+}
+
+func (p projectJSON) project() rules.Project {
+	return rules.Project{
+		ID:            int64(p.ID),
+		Path:          p.Path,
+		Name:          p.Name,
+		Namespace:     namespace(p.Path),
+		URL:           p.WebURL,
+		DefaultBranch: p.DefaultBranch,
+	}
+}
+
+func (u userJSON) user() rules.User {
+	user := rules.User{ID: int64(u.ID), Username: u.Username, Name: u.Name, Email: u.Email}
+	if user.Email == "" {
+		user.Email = u.PublicEmail
+	}
+	return user
+}
+
+// namespace gives a project's path without its last part.
+func namespace(path string) string {
+	if slash := strings.LastIndexByte(path, '/'); slash >= 0 {
+		return path[:slash]
+	}
+	return ""
+}
+
+// isOddField reports whether err is only that a field has another type than
+// expected: encoding/json then has read all the others.
+func isOddField(err error) bool {
+	var odd *json.UnmarshalTypeError
+	return errors.As(err, &odd) && odd.Field != ""
+}
+
+// integer reads 7, "7", 7.0 and, as 0, whatever else.
+type integer int64
+
+func (i *integer) UnmarshalJSON(raw []byte) error {
+	text := strings.Trim(string(raw), `"`)
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		*i = integer(n)
+	} else if f, err := strconv.ParseFloat(text, 64); err == nil {
+		*i = integer(f)
+	}
+	return nil
+}
+
+// decimal reads 7.5, "7.5" and, as 0, whatever else.
+type decimal float64
+
+func (d *decimal) UnmarshalJSON(raw []byte) error {
+	if f, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64); err == nil {
+		*d = decimal(f)
+	}
+	return nil
+}
+
+// dateForms are those that GitLab sends or has sent.
+var dateForms = []string{time.RFC3339Nano, "2006-01-02 15:04:05 MST", "2006-01-02 15:04:05 -0700"}
+
+// date reads any of dateForms, as UTC; whatever else is the zero time.
+type date time.Time
+
+func (d *date) UnmarshalJSON(raw []byte) error {
+	text := strings.Trim(string(raw), `"`)
+	for _, form := range dateForms {
+		if at, err := time.Parse(form, text); err == nil {
+			*d = date(at.UTC())
+			return nil
+		}
+	}
+	return nil
+}

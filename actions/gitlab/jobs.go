@@ -1,0 +1,337 @@
+package gitlab
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// Endpoint names, as Config.Observe and Error have them.
+const (
+	endpointProjectJobs   = "project_jobs"
+	endpointPipelineJobs  = "pipeline_jobs"
+	endpointBridges       = "bridges"
+	endpointTokenJob      = "token_job"
+	endpointAllowedAgents = "allowed_agents"
+	endpointJob           = "job"
+	endpointLog           = "log"
+	endpointCancel        = "cancel"
+	endpointRetry         = "retry"
+	endpointErase         = "erase"
+	endpointPlay          = "play"
+)
+
+// Job is a job as the Jobs API has it. The API tells neither the runner's
+// tags nor the environment; Manual is set only while the job waits to be
+// played, and Attempt is 1 but where PipelineJobs counted it.
+type Job struct {
+	rules.Details
+	ProjectID int64
+	Pipeline  rules.Pipeline
+	User      rules.User
+	Commit    rules.Commit
+}
+
+// AllowedAgents is what a job token tells of its job and of the Kubernetes
+// agents it may use. Newer servers send little more than ids.
+type AllowedAgents struct {
+	Agents   []Agent
+	Job      rules.Job
+	Pipeline rules.Pipeline
+	Project  rules.Project
+	User     rules.User
+}
+
+// Agent is a Kubernetes agent.
+type Agent struct {
+	ID            int64
+	ConfigProject rules.Project
+}
+
+// Log is the end of a job's log.
+type Log struct {
+	Text string // valid UTF-8
+	Cut  bool   // the log has more than Text
+}
+
+// ProjectJobs lists a project's jobs, newest first, page by page as they are
+// asked for: all, or those in a status of scope. It ends with the first
+// error. Servers before 15.9 page by offset: there a job may come twice when
+// new ones are made meanwhile.
+func (c *Client) ProjectJobs(ctx context.Context, project int64, scope ...string) iter.Seq2[Job, error] {
+	r := request{method: http.MethodGet, endpoint: endpointProjectJobs, path: fmt.Sprintf("projects/%d/jobs", project)}
+	options := gl.ListJobsOptions{
+		ListOptions: gl.ListOptions{Pagination: "keyset", OrderBy: "id", Sort: "desc"},
+		Scope:       statuses(scope),
+	}
+	return func(yield func(Job, error) bool) {
+		for j, err := range list(ctx, c, r, options) {
+			if err != nil {
+				yield(Job{}, err)
+				return
+			}
+			if !yield(j.job(project), nil) {
+				return
+			}
+		}
+	}
+}
+
+// PipelineJobs lists a pipeline's jobs, newest first, no bridges: all, or
+// those in a status of scope. With includeRetried it lists every run; without
+// a scope it then also counts each job's Attempt.
+func (c *Client) PipelineJobs(ctx context.Context, project, pipeline int64, includeRetried bool, scope ...string) ([]Job, error) {
+	r := request{
+		method:   http.MethodGet,
+		endpoint: endpointPipelineJobs,
+		path:     fmt.Sprintf("projects/%d/pipelines/%d/jobs", project, pipeline),
+	}
+	options := gl.ListJobsOptions{Scope: statuses(scope)}
+	if includeRetried {
+		options.IncludeRetried = &includeRetried
+	}
+	// A job made between two pages moves the others on: some come twice.
+	byID := map[int64]Job{}
+	for j, err := range list(ctx, c, r, options) {
+		if err != nil {
+			return nil, err
+		}
+		byID[int64(j.ID)] = j.job(project)
+	}
+	jobs := slices.SortedFunc(maps.Values(byID), func(a, b Job) int { return cmp.Compare(b.ID, a.ID) })
+	if includeRetried && len(scope) == 0 {
+		countAttempts(jobs)
+	}
+	return jobs, nil
+}
+
+// countAttempts numbers the runs of each name; jobs has all, newest first.
+func countAttempts(jobs []Job) {
+	runs := map[string]int{}
+	for i := range slices.Backward(jobs) {
+		runs[jobs[i].Name]++
+		jobs[i].Attempt = runs[jobs[i].Name]
+	}
+}
+
+// Bridges lists a pipeline's trigger jobs: all, or those in a status of
+// scope.
+func (c *Client) Bridges(ctx context.Context, project, pipeline int64, scope ...string) ([]rules.Bridge, error) {
+	r := request{
+		method:   http.MethodGet,
+		endpoint: endpointBridges,
+		path:     fmt.Sprintf("projects/%d/pipelines/%d/bridges", project, pipeline),
+	}
+	var bridges []rules.Bridge
+	for j, err := range list(ctx, c, r, gl.ListJobsOptions{Scope: statuses(scope)}) {
+		if err != nil {
+			return nil, err
+		}
+		bridges = append(bridges, j.bridge())
+	}
+	return bridges, nil
+}
+
+// TokenJob returns the job that the job token belongs to.
+func (c *Client) TokenJob(ctx context.Context) (Job, error) {
+	return c.job(ctx, 0, request{method: http.MethodGet, endpoint: endpointTokenJob, path: "job", asJob: true})
+}
+
+// AllowedAgents returns the Kubernetes agents that the job token may use.
+func (c *Client) AllowedAgents(ctx context.Context) (AllowedAgents, error) {
+	r := request{method: http.MethodGet, endpoint: endpointAllowedAgents, path: "job/allowed_agents", asJob: true}
+	answer, _, err := call(ctx, c, r, agentsJSON{})
+	if err != nil {
+		return AllowedAgents{}, err
+	}
+	agents := AllowedAgents{
+		Job:      answer.Job.details().Job,
+		Pipeline: answer.Pipeline.pipeline(),
+		Project:  answer.Project.project(),
+		User:     answer.User.user(),
+	}
+	for _, a := range answer.Agents {
+		agents.Agents = append(agents.Agents, Agent{ID: int64(a.ID), ConfigProject: a.ConfigProject.project()})
+	}
+	return agents, nil
+}
+
+// Job returns one job.
+func (c *Client) Job(ctx context.Context, project, job int64) (Job, error) {
+	return c.job(ctx, project, request{
+		method:   http.MethodGet,
+		endpoint: endpointJob,
+		path:     fmt.Sprintf("projects/%d/jobs/%d", project, job),
+	})
+}
+
+// Log returns the last Config.LogLimit bytes of a job's log, nothing where it
+// has none. GitLab gives no part of a log: all of it is read, but only its
+// end is held, and after 100 MiB the rest is left.
+func (c *Client) Log(ctx context.Context, project, job int64) (Log, error) {
+	r := request{
+		method:   http.MethodGet,
+		endpoint: endpointLog,
+		path:     fmt.Sprintf("projects/%d/jobs/%d/trace", project, job),
+	}
+	end, _, err := call(ctx, c, r, tail{limit: int(c.logLimit)})
+	var failed *Error
+	if errors.As(err, &failed) && failed.Status == http.StatusNotFound {
+		return Log{}, nil
+	}
+	if err != nil {
+		return Log{}, err
+	}
+	return end.log(), nil
+}
+
+// Cancel cancels a job. GitLab answers the same for a job that could not be
+// cancelled: its Status tells. With force, which needs Maintainer, also a job
+// that is canceling already.
+func (c *Client) Cancel(ctx context.Context, project, job int64, force bool) (Job, error) {
+	options := gl.CancelJobOptions{}
+	if force {
+		options.Force = &force
+	}
+	return c.post(ctx, endpointCancel, project, job, options)
+}
+
+// Retry runs a job again and returns the new job, which has a new id.
+func (c *Client) Retry(ctx context.Context, project, job int64) (Job, error) {
+	return c.post(ctx, endpointRetry, project, job, nil)
+}
+
+// Erase removes a job's log and its artifacts.
+func (c *Client) Erase(ctx context.Context, project, job int64) (Job, error) {
+	return c.post(ctx, endpointErase, project, job, nil)
+}
+
+// Play starts a manual or delayed job, with variables (14.9+) and inputs
+// (18.10+) where there are any. GitLab may start a clone and answer with the
+// original: list the pipeline's jobs to learn the id that runs.
+func (c *Client) Play(ctx context.Context, project, job int64, variables, inputs map[string]string) (Job, error) {
+	options := gl.PlayJobOptions{}
+	if len(variables) > 0 {
+		var attributes []*gl.JobVariableOptions
+		for _, key := range slices.Sorted(maps.Keys(variables)) {
+			attributes = append(attributes, &gl.JobVariableOptions{Key: gl.Ptr(key), Value: gl.Ptr(variables[key])})
+		}
+		options.JobVariablesAttributes = &attributes
+	}
+	if len(inputs) > 0 {
+		options.JobInputs = gl.PipelineInputsOption{}
+		for key, value := range inputs {
+			options.JobInputs[key] = gl.NewPipelineInputValue(value)
+		}
+	}
+	return c.post(ctx, endpointPlay, project, job, options)
+}
+
+// post does one of the actions on a job; each endpoint is named as its path.
+func (c *Client) post(ctx context.Context, endpoint string, project, job int64, params any) (Job, error) {
+	return c.job(ctx, project, request{
+		method:   http.MethodPost,
+		endpoint: endpoint,
+		path:     fmt.Sprintf("projects/%d/jobs/%d/%s", project, job, endpoint),
+		params:   params,
+	})
+}
+
+// job sends a request that is answered with one job.
+func (c *Client) job(ctx context.Context, project int64, r request) (Job, error) {
+	answer, resp, err := call(ctx, c, r, jobJSON{})
+	if err != nil {
+		return Job{}, err
+	}
+	if answer.ID == 0 {
+		return Job{}, c.failed(r, resp.StatusCode, "the answer is no job", 0, true)
+	}
+	return answer.job(project), nil
+}
+
+// list gives all items of all pages, and ends with the first error.
+func list(ctx context.Context, c *Client, r request, options gl.ListJobsOptions) iter.Seq2[jobJSON, error] {
+	return func(yield func(jobJSON, error) bool) {
+		r, options := r, options
+		r.params, options.PerPage = &options, 100
+		for {
+			page, resp, err := call(ctx, c, r, []jobJSON(nil))
+			if hasNoKeyset(err) && options.Pagination != "" {
+				options.Pagination, options.OrderBy, options.Sort = "", "", ""
+				continue
+			}
+			if err != nil {
+				yield(jobJSON{}, err)
+				return
+			}
+			for _, j := range page {
+				if !yield(j, nil) {
+					return
+				}
+			}
+			next, more := gl.WithNext(resp)
+			if !more || len(page) == 0 {
+				return
+			}
+			r.page = next
+		}
+	}
+}
+
+// hasNoKeyset reports whether err is GitLab's refusal of keyset paging.
+func hasNoKeyset(err error) bool {
+	var failed *Error
+	return errors.As(err, &failed) && failed.Status == http.StatusMethodNotAllowed
+}
+
+// statuses makes client-go's form of a scope.
+func statuses(scope []string) *[]gl.BuildStateValue {
+	if len(scope) == 0 {
+		return nil
+	}
+	var values []gl.BuildStateValue
+	for _, status := range scope {
+		values = append(values, gl.BuildStateValue(status))
+	}
+	return &values
+}
+
+// tail keeps the last limit bytes that are written to it.
+type tail struct {
+	limit int
+	ring  []byte
+	next  int // where the ring's oldest byte is, once it is full
+	read  int64
+}
+
+// Write keeps p's end; it never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	written := len(p)
+	t.read += int64(written)
+	room := min(t.limit-len(t.ring), len(p))
+	t.ring = append(t.ring, p[:room]...)
+	for p = p[room:]; len(p) > 0; {
+		n := copy(t.ring[t.next:], p)
+		t.next = (t.next + n) % t.limit
+		p = p[n:]
+	}
+	return written, nil
+}
+
+func (t *tail) log() Log {
+	text := string(t.ring[t.next:]) + string(t.ring[:t.next])
+	return Log{
+		Text: strings.ToValidUTF8(text, ""),
+		Cut:  t.read > int64(t.limit) || t.read >= maxLog,
+	}
+}

@@ -1,0 +1,299 @@
+package gitlab_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// bucket is a limiter that answers what it is told, and remembers who asked.
+type bucket struct {
+	waits []time.Duration
+	err   error
+	asked []string
+}
+
+var _ gitlab.Limiter = (*bucket)(nil)
+
+func (b *bucket) Take(_ context.Context, key string, rate store.Rate) (time.Duration, error) {
+	b.asked = append(b.asked, key+" "+strconv.Itoa(rate.Limit))
+	if len(b.waits) == 0 {
+		return 0, b.err
+	}
+	wait := b.waits[0]
+	b.waits = b.waits[1:]
+	return wait, b.err
+}
+
+// statuses answers with one status after the other, then with a job.
+type statuses struct {
+	answer []int
+	header http.Header // of all but the last
+	asked  int
+}
+
+func (s *statuses) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	s.asked++
+	if s.asked > len(s.answer) {
+		_, _ = w.Write([]byte(`{"id": 7}`))
+		return
+	}
+	for name, values := range s.header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(s.answer[s.asked-1])
+}
+
+func TestRepeat(t *testing.T) {
+	tests := []struct {
+		name     string
+		endpoint string
+		answers  []int
+		header   http.Header
+		asked    int
+		ok       bool
+		slept    []time.Duration // at least
+	}{
+		{
+			name: "a GET that comes right", endpoint: "job", answers: []int{500, 502}, asked: 3, ok: true,
+			slept: []time.Duration{125 * time.Millisecond, 250 * time.Millisecond},
+		},
+		{
+			name: "a GET that never does", endpoint: "job", answers: []int{500, 500, 500, 500}, asked: 3,
+			slept: []time.Duration{125 * time.Millisecond, 250 * time.Millisecond},
+		},
+		{name: "a log", endpoint: "log", answers: []int{503}, asked: 2, ok: true, slept: []time.Duration{125 * time.Millisecond}},
+		{name: "a GET that would fail again", endpoint: "job", answers: []int{404}, asked: 1},
+		{name: "a GET without rights", endpoint: "job", answers: []int{401}, asked: 1},
+		{
+			name: "a short wait", endpoint: "job", answers: []int{429}, header: http.Header{"Retry-After": {"10"}}, asked: 2, ok: true,
+			slept: []time.Duration{10 * time.Second},
+		},
+		{name: "a long wait", endpoint: "job", answers: []int{429}, header: http.Header{"Retry-After": {"11"}}, asked: 1},
+		{name: "retry on 500", endpoint: "retry", answers: []int{500}, asked: 1},
+		{name: "retry on 429", endpoint: "retry", answers: []int{429}, header: http.Header{"Retry-After": {"1"}}, asked: 1},
+		{name: "play on 503", endpoint: "play", answers: []int{503}, asked: 1},
+		{name: "cancel on 502", endpoint: "cancel", answers: []int{502}, asked: 1},
+		{name: "erase on 409", endpoint: "erase", answers: []int{409}, asked: 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &statuses{answer: tt.answers, header: tt.header}
+			c, clk := newClient(t, serve(t, s.ServeHTTP))
+			if err := calls[tt.endpoint](t.Context(), c); (err == nil) != tt.ok {
+				t.Errorf("error %v, want success: %v", err, tt.ok)
+			}
+			if s.asked != tt.asked {
+				t.Errorf("asked %d times, want %d", s.asked, tt.asked)
+			}
+			if len(clk.slept) != len(tt.slept) {
+				t.Fatalf("slept %v, want about %v", clk.slept, tt.slept)
+			}
+			for i, least := range tt.slept {
+				if clk.slept[i] < least || clk.slept[i] > 3*least {
+					t.Errorf("slept %v, want %v to %v", clk.slept[i], least, 3*least)
+				}
+			}
+		})
+	}
+}
+
+// What GitLab asks of one call holds back all that follow, until then.
+func TestHoldBack(t *testing.T) {
+	reset := func(after time.Duration) string { return strconv.FormatInt(noon.Add(after).Unix(), 10) }
+	tests := []struct {
+		name   string
+		status int
+		header http.Header
+		wait   time.Duration
+	}{
+		{"Retry-After", 429, http.Header{"Retry-After": {"8"}}, 8 * time.Second},
+		{"maintenance", 503, http.Header{"Retry-After": {"8"}}, 8 * time.Second},
+		{"the last of the window", 201, http.Header{"Ratelimit-Remaining": {"0"}, "Ratelimit-Reset": {reset(5 * time.Second)}}, 5 * time.Second},
+		{"one is left", 201, http.Header{"Ratelimit-Remaining": {"1"}, "Ratelimit-Reset": {reset(5 * time.Second)}}, 0},
+		{"a window that is over", 201, http.Header{"Ratelimit-Remaining": {"0"}, "Ratelimit-Reset": {reset(-time.Second)}}, 0},
+		{"a window without end", 201, http.Header{"Ratelimit-Remaining": {"0"}}, 0},
+		{"longer than is waited in place", 429, http.Header{"Retry-After": {"30"}}, 30 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &statuses{answer: []int{tt.status}, header: tt.header}
+			c, clk := newClient(t, serve(t, s.ServeHTTP))
+			_, _ = c.Retry(t.Context(), 1, 7)
+
+			_, err := c.Retry(t.Context(), 1, 8)
+			if tt.wait > 10*time.Second {
+				failed := failureOf(t, err)
+				if after, again := failed.Again(); !again || after != tt.wait || failed.MaybeDone() || s.asked != 1 {
+					t.Errorf("again %v after %s, maybe done %v, asked %d: %v", again, after, failed.MaybeDone(), s.asked, err)
+				}
+				clk.at = clk.at.Add(tt.wait)
+				if _, err := c.Retry(t.Context(), 1, 8); err != nil {
+					t.Errorf("after the wait: %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []time.Duration
+			if tt.wait > 0 {
+				want = append(want, tt.wait)
+			}
+			if diff := cmp.Diff(want, clk.slept); diff != "" {
+				t.Errorf("slept, -want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestMaxWait(t *testing.T) {
+	s := &statuses{answer: []int{429}, header: http.Header{"Retry-After": {"60"}}}
+	c, clk := newClient(t, serve(t, s.ServeHTTP), func(cfg *gitlab.Config) { cfg.MaxWait = 2 * time.Minute })
+	if _, err := c.Job(t.Context(), 1, 7); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]time.Duration{time.Minute}, clk.slept); diff != "" {
+		t.Errorf("slept, -want +got:\n%s", diff)
+	}
+}
+
+func TestLimiter(t *testing.T) {
+	tests := []struct {
+		name   string
+		bucket bucket
+		asked  int // GitLab
+		taken  int
+		slept  []time.Duration
+		after  time.Duration // of the error; -1: none
+	}{
+		{name: "free", asked: 1, taken: 1, after: -1},
+		{
+			name: "soon free", bucket: bucket{waits: []time.Duration{time.Second, 2 * time.Second}}, asked: 1, taken: 3,
+			slept: []time.Duration{time.Second, 2 * time.Second}, after: -1,
+		},
+		{name: "not soon free", bucket: bucket{waits: []time.Duration{time.Minute}}, taken: 1, after: time.Minute},
+		{
+			name: "always taken by others", bucket: bucket{waits: []time.Duration{6 * time.Second, 6 * time.Second}}, taken: 2,
+			slept: []time.Duration{6 * time.Second}, after: 6 * time.Second,
+		},
+		{name: "out of order", bucket: bucket{err: errors.New("no connection")}, taken: 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &statuses{}
+			url := serve(t, s.ServeHTTP)
+			b := tt.bucket
+			observed := 0
+			c, clk := newClient(t, url, func(cfg *gitlab.Config) {
+				cfg.Limiter, cfg.Rate = &b, store.Rate{Limit: 300, Per: time.Minute}
+				cfg.Observe = func(string, int) { observed++ }
+			})
+			_, err := c.Retry(t.Context(), 1, 7)
+			switch {
+			case tt.after < 0 && err != nil:
+				t.Error(err)
+			case tt.after >= 0:
+				failed := failureOf(t, err)
+				if after, again := failed.Again(); !again || after != tt.after || failed.MaybeDone() {
+					t.Errorf("again %v after %s, maybe done %v: %v", again, after, failed.MaybeDone(), err)
+				}
+			}
+			if s.asked != tt.asked || observed != tt.asked {
+				t.Errorf("asked GitLab %d times, observed %d, want %d", s.asked, observed, tt.asked)
+			}
+			if len(b.asked) != tt.taken || b.asked[0] != url[len("http://"):]+" 300" {
+				t.Errorf("took %q, want %d", b.asked, tt.taken)
+			}
+			if diff := cmp.Diff(tt.slept, clk.slept); diff != "" {
+				t.Errorf("slept, -want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Every request takes one, the repeated included.
+func TestLimiterCountsRepeats(t *testing.T) {
+	s := &statuses{answer: []int{500, 500}}
+	b := &bucket{}
+	c, _ := newClient(t, serve(t, s.ServeHTTP), func(cfg *gitlab.Config) {
+		cfg.Limiter, cfg.Rate = b, store.Rate{Limit: 1, Per: time.Second}
+	})
+	if _, err := c.Job(t.Context(), 1, 7); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.asked) != 3 {
+		t.Errorf("took %d, want 3", len(b.asked))
+	}
+}
+
+func TestContextEndsWait(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &statuses{answer: []int{500, 500}}
+	c, _ := newClient(t, serve(t, s.ServeHTTP), func(cfg *gitlab.Config) {
+		cfg.Sleep = func(ctx context.Context, _ time.Duration) error { cancel(); return ctx.Err() }
+	})
+	if _, err := c.Job(ctx, 1, 7); !errors.Is(err, context.Canceled) || s.asked != 1 {
+		t.Errorf("asked %d times, error %v", s.asked, err)
+	}
+}
+
+// With nothing of the test's own, waits are real and end with the context.
+func TestDefaults(t *testing.T) {
+	s := &statuses{}
+	b := &bucket{waits: []time.Duration{time.Millisecond}}
+	c, _ := newClient(t, serve(t, s.ServeHTTP), func(cfg *gitlab.Config) {
+		cfg.HTTPClient, cfg.Sleep = nil, nil
+		cfg.Limiter, cfg.Rate = b, store.Rate{Limit: 1, Per: time.Second}
+	})
+	if _, err := c.Job(t.Context(), 1, 7); err != nil || len(b.asked) != 2 {
+		t.Errorf("took %d: %v", len(b.asked), err)
+	}
+	b.waits = []time.Duration{5 * time.Second}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := c.Job(ctx, 1, 7); !errors.Is(err, context.DeadlineExceeded) || s.asked != 1 {
+		t.Errorf("asked GitLab %d times: %v", s.asked, err)
+	}
+}
+
+// Many workers share one client.
+func TestConcurrent(t *testing.T) {
+	w := newWorld(t, gitlabtest.Options{RateLimit: 20}, func(cfg *gitlab.Config) { cfg.MaxWait = time.Hour })
+	j := w.Latest(w.push("rspec:failed").ID, "rspec")
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for range 20 {
+				// The clock of the test runs while others ask: a request may
+				// meet three full minutes in a row.
+				job, err := w.client.Job(t.Context(), w.project.ID, j.ID)
+				var failed *gitlab.Error
+				if err != nil && (!errors.As(err, &failed) || failed.Status != 429) || err == nil && job.ID != j.ID {
+					t.Errorf("job %d: %v", job.ID, err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// failureOf is the *Error that err must be.
+func failureOf(t *testing.T, err error) *gitlab.Error {
+	t.Helper()
+	var failed *gitlab.Error
+	if !errors.As(err, &failed) {
+		t.Fatalf("error %v, want an *Error", err)
+	}
+	return failed
+}

@@ -1,0 +1,127 @@
+package gitlab
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Bounds on what is read of one answer.
+const (
+	maxLog    = 100 << 20 // GitLab's own default limit of a job log; the rest of a longer one is not read
+	maxJSON   = 16 << 20  // a page of 100 jobs has about 0.5 MB
+	maxRefuse = 64 << 10  // an answer that is no success
+)
+
+// newHTTPClient copies given, or makes one with time-outs, and puts the
+// bounds and the redirect policy in.
+func newHTTPClient(given *http.Client) *http.Client {
+	hc := http.Client{Timeout: 2 * time.Minute} // a long log included
+	if given != nil {
+		hc = *given
+	} else {
+		hc.Transport = &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			ForceAttemptHTTP2:     true,
+			TLSHandshakeTimeout:   10 * time.Second,
+			ResponseHeaderTimeout: 30 * time.Second,
+			MaxIdleConns:          32,
+			MaxIdleConnsPerHost:   16,
+			IdleConnTimeout:       90 * time.Second,
+		}
+	}
+	if hc.Transport == nil {
+		hc.Transport = http.DefaultTransport
+	}
+	hc.Transport = boundedTransport{hc.Transport}
+	hc.CheckRedirect = checkRedirect
+	return &hc
+}
+
+// checkRedirect follows a GET within its scheme and host, five times at most.
+// net/http would send the PRIVATE-TOKEN header to any host, and turn a
+// redirected POST into a GET that does nothing and succeeds; such redirects
+// become the answer.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	first := via[0]
+	if first.Method != http.MethodGet || req.URL.Scheme != first.URL.Scheme || req.URL.Host != first.URL.Host || len(via) > 5 {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// boundedTransport bounds the bodies of answers. Of one that is no success it
+// keeps the body, which client-go throws away for a 404.
+type boundedTransport struct{ next http.RoundTripper }
+
+// RoundTrip sends req; see boundedTransport.
+func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if !readableLink(resp.Header.Get("Link")) {
+		_ = resp.Body.Close()
+		return nil, errors.New("the answer's Link header can't be read")
+	}
+	switch {
+	case resp.StatusCode >= 300:
+		resp.Body = keep(resp.Body)
+	case strings.HasSuffix(req.URL.Path, "/trace"):
+		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxLog, end: io.EOF}
+	default:
+		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxJSON, end: errTooLong}
+	}
+	return resp, nil
+}
+
+// readableLink reports whether client-go can read a Link header: it panics on
+// a parameter without "=".
+func readableLink(header string) bool {
+	for link := range strings.SplitSeq(header, ",") {
+		if parts := strings.Split(link, ";"); len(parts) > 1 && !strings.Contains(parts[1], "=") {
+			return false
+		}
+	}
+	return true
+}
+
+var errTooLong = fmt.Errorf("longer than %d bytes", maxJSON)
+
+// boundedBody ends with end after left bytes.
+type boundedBody struct {
+	io.ReadCloser
+	left int64
+	end  error
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, b.end
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
+}
+
+// keptBody is a body that was read already and can be read once more by who
+// has it as a keptBody.
+type keptBody struct {
+	*bytes.Reader
+	content []byte
+}
+
+func (keptBody) Close() error { return nil }
+
+// keep reads the beginning of a body and closes it.
+func keep(body io.ReadCloser) keptBody {
+	defer func() { _ = body.Close() }()
+	content, _ := io.ReadAll(io.LimitReader(body, maxRefuse)) // what came before an error is all there is
+	return keptBody{bytes.NewReader(content), content}
+}
