@@ -13,6 +13,7 @@ func observeCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error)
 	if err != nil {
 		return nil, err
 	}
+	p.Job.Status = job.Status
 	canceled := job.Status == "canceled" || job.Status == "canceling"
 	switch {
 	case canceled && p.Called:
@@ -28,7 +29,9 @@ func observeCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error)
 }
 
 func actCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	job, err := r.GitLab.Cancel(ctx, p.Project.ID, p.Job.ID, p.Action.Force)
+	// GitLab's force ends a job that hangs in canceling, and does nothing else.
+	force := p.Action.Force && p.Job.Status == "canceling"
+	job, err := r.GitLab.Cancel(ctx, p.Project.ID, p.Job.ID, force)
 	if err != nil {
 		return nil, err
 	}

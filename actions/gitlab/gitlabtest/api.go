@@ -1,0 +1,479 @@
+package gitlabtest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// call is one API request on its way through the server.
+type call struct {
+	s       *Server
+	w       http.ResponseWriter
+	r       *http.Request
+	project *project // of /projects/{id}/...
+	by      *job     // whose job token was given; nil with an access token
+}
+
+// endpoint is one call of the API.
+type endpoint struct {
+	pattern  string // below /api/v4
+	jobToken bool   // may be called with a job token
+	do       func(*call)
+}
+
+var endpoints = []endpoint{
+	{"GET /projects/{project}/jobs", true, (*call).listProjectJobs},
+	{"GET /projects/{project}/pipelines/{pipeline}/jobs", true, (*call).listPipelineJobs},
+	{"GET /projects/{project}/pipelines/{pipeline}/bridges", false, (*call).listPipelineBridges},
+	{"GET /job", true, (*call).getJobOfToken},
+	{"GET /job/allowed_agents", true, (*call).getAllowedAgents},
+	{"GET /projects/{project}/jobs/{job}", false, (*call).getJob},
+	{"GET /projects/{project}/jobs/{job}/trace", false, (*call).getTrace},
+	{"POST /projects/{project}/jobs/{job}/cancel", false, (*call).cancelJob},
+	{"POST /projects/{project}/jobs/{job}/retry", false, (*call).retryJob},
+	{"POST /projects/{project}/jobs/{job}/erase", false, (*call).eraseJob},
+	{"POST /projects/{project}/jobs/{job}/play", false, (*call).playJob},
+
+	{"GET /projects/{project}", false, (*call).getProject},
+	{"GET /projects/{project}/pipelines", false, (*call).listPipelines},
+	{"GET /projects/{project}/pipelines/{pipeline}", false, (*call).getPipeline},
+	{"GET /user", false, (*call).getUser},
+	{"GET /version", false, (*call).getVersion},
+	{"GET /metadata", false, (*call).getVersion},
+}
+
+// routes is the API's endpoints as one handler, which runs under the lock.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	for _, e := range endpoints {
+		method, path, _ := strings.Cut(e.pattern, " ")
+		mux.HandleFunc(method+" "+apiPrefix+path, func(w http.ResponseWriter, r *http.Request) {
+			c := &call{s: s, w: w, r: r}
+			if c.authenticate(e.jobToken) && c.findProject() {
+				e.do(c)
+			}
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusNotFound, object{"error": "404 Not Found"})
+	})
+	return mux
+}
+
+// handle answers one API request. All of it happens at one moment: under the
+// lock.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.throttle(w) {
+		return
+	}
+	// GitLab takes such a call for a webhook's and sends none that follow.
+	s.muted = r.Header.Get("X-Gitlab-Event-Uuid") != ""
+	defer func() { s.muted = false }()
+	s.api.ServeHTTP(w, r)
+}
+
+// authenticate finds out who calls; false: 401 is answered. Tokens may come
+// in a header or in the query.
+func (c *call) authenticate(jobToken bool) bool {
+	h, q := c.r.Header, c.r.URL.Query()
+	bearer, found := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
+	if !found {
+		bearer = ""
+	}
+	for _, token := range []string{h.Get("Private-Token"), q.Get("private_token"), bearer} {
+		if token == c.s.o.Token {
+			return true
+		}
+	}
+	for _, token := range []string{h.Get("Job-Token"), q.Get("job_token"), bearer} {
+		id, err := strconv.ParseInt(strings.TrimPrefix(token, jobTokenPrefix), 10, 64)
+		if j := c.s.jobs[id]; jobToken && err == nil && j != nil && j.Status == "running" && token == jobTokenOf(j.ID) {
+			c.by = j
+			return true
+		}
+	}
+	c.message(http.StatusUnauthorized, "401 Unauthorized")
+	return false
+}
+
+const jobTokenPrefix = "glcbt-simulated-"
+
+func jobTokenOf(jobID int64) string { return jobTokenPrefix + strconv.FormatInt(jobID, 10) }
+
+// JobToken is the job's CI_JOB_TOKEN: good while the job runs.
+func (s *Server) JobToken(jobID int64) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return jobTokenOf(must(s.jobs, jobID, "job").ID)
+}
+
+// findProject finds the project of the path, if it has one; false: 404 is
+// answered, also for a project that the bot must not know of.
+func (c *call) findProject() bool {
+	name := c.r.PathValue("project")
+	if name == "" {
+		return true
+	}
+	id, _ := strconv.ParseInt(name, 10, 64)
+	for _, p := range c.s.projects {
+		if (p.ID == id || strings.EqualFold(p.Path, name)) && p.Role != NoAccess {
+			c.project = p
+			return true
+		}
+	}
+	c.message(http.StatusNotFound, "404 Project Not Found")
+	return false
+}
+
+// findJob finds the job of the path; nil: 404 is answered. Most calls do not
+// know of bridges.
+func (c *call) findJob(bridges bool) *job {
+	id, err := strconv.ParseInt(c.r.PathValue("job"), 10, 64)
+	if err != nil {
+		c.fail(http.StatusBadRequest, "job_id is invalid")
+		return nil
+	}
+	j := c.s.jobs[id]
+	if j == nil || j.pipeline.project != c.project || j.Bridge && !bridges {
+		c.message(http.StatusNotFound, "404 Not found")
+		return nil
+	}
+	return j
+}
+
+func (c *call) findPipeline() *pipeline {
+	id, err := strconv.ParseInt(c.r.PathValue("pipeline"), 10, 64)
+	if err != nil {
+		c.fail(http.StatusBadRequest, "pipeline_id is invalid")
+		return nil
+	}
+	p := c.s.pipelines[id]
+	if p == nil || p.project != c.project {
+		c.message(http.StatusNotFound, "404 Not found")
+		return nil
+	}
+	return p
+}
+
+// mayWrite tells whether the bot may run, stop or retry the job; false: 403
+// is answered.
+func (c *call) mayWrite(j *job) bool {
+	role := c.project.Role
+	if role == Maintainer || role == Developer && !j.pipeline.protected() {
+		return true
+	}
+	c.message(http.StatusForbidden, "403 Forbidden")
+	return false
+}
+
+func (c *call) listProjectJobs() {
+	var jobs []*job
+	for _, j := range slices.Backward(c.project.jobs) {
+		if !j.Bridge {
+			jobs = append(jobs, j)
+		}
+	}
+	jobs, ok := c.inScope(jobs)
+	if !ok {
+		return
+	}
+	page, ok := c.projectJobsPage(jobs)
+	if !ok {
+		return
+	}
+	writeJSON(c.w, http.StatusOK, each(page, c.s.apiJob))
+}
+
+func (c *call) listPipelineJobs() {
+	c.listOfPipeline(false, c.r.URL.Query().Get("include_retried") == "true", c.s.apiJob)
+}
+
+func (c *call) listPipelineBridges() {
+	c.listOfPipeline(true, false, c.s.apiBridge)
+}
+
+func (c *call) listOfPipeline(bridges, retried bool, render func(*job) object) {
+	p := c.findPipeline()
+	if p == nil {
+		return
+	}
+	var jobs []*job
+	for _, j := range slices.Backward(p.jobs) {
+		if j.Bridge == bridges && (retried || !j.Retried) {
+			jobs = append(jobs, j)
+		}
+	}
+	jobs, ok := c.inScope(jobs)
+	if !ok {
+		return
+	}
+	page, ok := offsetPage(c, jobs, true)
+	if !ok {
+		return
+	}
+	writeJSON(c.w, http.StatusOK, each(page, render))
+}
+
+// inScope filters by the scope parameter; false: 400 is answered, because
+// this version of GitLab knows no such status.
+func (c *call) inScope(jobs []*job) ([]*job, bool) {
+	q := c.r.URL.Query()
+	scope := slices.Concat(q["scope[]"], q["scope"])
+	if len(scope) == 0 {
+		return jobs, true
+	}
+	known := slices.Concat(cancelable, completeStatuses)
+	if c.s.version.atLeast(17, 0) {
+		known = append(known, "canceling")
+	} else {
+		known = slices.DeleteFunc(known, func(status string) bool { return status == "waiting_for_callback" })
+	}
+	for _, status := range scope {
+		if !slices.Contains(known, status) {
+			c.fail(http.StatusBadRequest, "scope does not have a valid value")
+			return nil, false
+		}
+	}
+	return slices.DeleteFunc(jobs, func(j *job) bool { return !slices.Contains(scope, j.Status) }), true
+}
+
+func (c *call) getJobOfToken() {
+	if c.by == nil {
+		c.message(http.StatusNotFound, "404 Job Not Found")
+		return
+	}
+	writeJSON(c.w, http.StatusOK, c.s.apiJob(c.by))
+}
+
+func (c *call) getAllowedAgents() {
+	if c.by == nil {
+		c.message(http.StatusNotFound, "404 Job Not Found")
+		return
+	}
+	writeJSON(c.w, http.StatusOK, c.s.apiAllowedAgents(c.by))
+}
+
+func (c *call) getJob() {
+	if j := c.findJob(false); j != nil {
+		writeJSON(c.w, http.StatusOK, c.s.apiJob(j))
+	}
+}
+
+func (c *call) getTrace() {
+	j := c.findJob(false)
+	if j == nil {
+		return
+	}
+	if j.Log == "" && c.s.o.NoLogIsNotFound {
+		c.message(http.StatusNotFound, "404 Not Found")
+		return
+	}
+	c.w.Header().Set("Content-Type", "text/plain")
+	c.w.Header().Set("Content-Disposition", fmt.Sprintf(`infile; filename="%d.log"`, j.ID))
+	_, _ = c.w.Write([]byte(j.Log))
+}
+
+func (c *call) cancelJob() {
+	j := c.findJob(false)
+	if j == nil || !c.mayWrite(j) {
+		return
+	}
+	var params struct {
+		Force bool `json:"force"`
+	}
+	if !c.params(&params) {
+		return
+	}
+	force := params.Force || c.r.URL.Query().Get("force") == "true"
+	if force && c.project.Role != Maintainer {
+		c.message(http.StatusForbidden, "403 Forbidden")
+		return
+	}
+	c.s.cancel(j, force)
+	writeJSON(c.w, http.StatusCreated, c.s.apiJob(j))
+}
+
+func (c *call) retryJob() {
+	j := c.findJob(c.s.version.atLeast(17, 0))
+	if j == nil || !c.mayWrite(j) {
+		return
+	}
+	again, err := c.s.retry(j, c.s.o.Bot)
+	if c.refused(err) {
+		return
+	}
+	writeJSON(c.w, http.StatusCreated, c.s.apiJob(again))
+}
+
+func (c *call) eraseJob() {
+	j := c.findJob(false)
+	if j == nil {
+		return
+	}
+	role := c.project.Role
+	if role != Maintainer && (role != Developer || j.User.ID != c.s.o.Bot.ID) {
+		c.message(http.StatusForbidden, "403 Forbidden")
+		return
+	}
+	if c.refused(c.s.erase(j)) {
+		return
+	}
+	writeJSON(c.w, http.StatusCreated, c.s.apiJob(j))
+}
+
+func (c *call) playJob() {
+	j := c.findJob(true)
+	if j == nil || !c.mayWrite(j) {
+		return
+	}
+	var params struct {
+		Variables []Variable     `json:"job_variables_attributes"`
+		Inputs    map[string]any `json:"job_inputs"`
+	}
+	if !c.params(&params) {
+		return
+	}
+	if !c.s.version.atLeast(18, 10) {
+		params.Inputs = nil // not declared there: ignored
+	}
+	if _, err := c.s.play(j, c.s.o.Bot, params.Variables, params.Inputs); c.refused(err) {
+		return
+	}
+	if j.Bridge { // the original, also where a clone was started
+		writeJSON(c.w, http.StatusOK, c.s.apiBridge(j))
+		return
+	}
+	writeJSON(c.w, http.StatusOK, c.s.apiJob(j))
+}
+
+func (c *call) getProject() {
+	writeJSON(c.w, http.StatusOK, apiProject(c.project))
+}
+
+func (c *call) listPipelines() {
+	q := c.r.URL.Query()
+	fits := func(parameter, value string) bool { return q.Get(parameter) == "" || q.Get(parameter) == value }
+	var pipelines []*pipeline
+	for _, p := range slices.Backward(c.project.pipelines) {
+		if fits("ref", p.Ref) && fits("sha", p.SHA) && fits("status", p.Status) && fits("source", p.Source) {
+			pipelines = append(pipelines, p)
+		}
+	}
+	page, ok := offsetPage(c, pipelines, true)
+	if !ok {
+		return
+	}
+	writeJSON(c.w, http.StatusOK, each(page, apiPipelineBasic))
+}
+
+func (c *call) getPipeline() {
+	if p := c.findPipeline(); p != nil {
+		writeJSON(c.w, http.StatusOK, c.s.apiPipeline(p))
+	}
+}
+
+func (c *call) getUser() { writeJSON(c.w, http.StatusOK, c.s.apiUser(c.s.o.Bot)) }
+
+func (c *call) getVersion() {
+	writeJSON(c.w, http.StatusOK, object{"version": c.s.o.Version, "revision": "0123456789a"})
+}
+
+// params reads the parameters from the body, which may be empty; false: 400
+// is answered.
+func (c *call) params(into any) bool {
+	if c.r.ContentLength == 0 {
+		return true
+	}
+	if err := json.NewDecoder(c.r.Body).Decode(into); err != nil {
+		c.fail(http.StatusBadRequest, "\nProblem:\n  message body does not match declared format\nResolution:\n  when specifying application/json as content-type, you must pass valid application/json in the request's 'body'\n")
+		return false
+	}
+	return true
+}
+
+// refused answers what GitLab refused, if it did.
+func (c *call) refused(err error) bool {
+	var refusal *RefusedError
+	if !errors.As(err, &refusal) {
+		return false
+	}
+	c.message(refusal.Status, refusal.Message)
+	return true
+}
+
+// message is how GitLab words its own refusals.
+func (c *call) message(status int, text string) {
+	writeJSON(c.w, status, object{"message": text})
+}
+
+// fail is how GitLab's API framework words bad parameters.
+func (c *call) fail(status int, text string) {
+	writeJSON(c.w, status, object{"error": text})
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		panic(err) // only what this package made is encoded
+	}
+}
+
+func each[T any](list []T, render func(T) object) []object {
+	rendered := make([]object, len(list))
+	for i, item := range list {
+		rendered[i] = render(item)
+	}
+	return rendered
+}
+
+// servePage shows the page that a web_url leads to, in plain text.
+func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
+	page := s.page(s.url + r.URL.Path)
+	if page == "" {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, page) // an error here is the client's: it went away
+}
+
+// page is the text at a URL; "" for none.
+func (s *Server) page(url string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var text strings.Builder
+	for _, p := range s.projects {
+		if p.WebURL != url {
+			continue
+		}
+		fmt.Fprintf(&text, "%s\n\n", p.Path)
+		for _, pl := range slices.Backward(p.pipelines) {
+			fmt.Fprintf(&text, "%-10s %s  %s\n", pl.Status, pl.WebURL, title(pl.Message))
+		}
+	}
+	for _, p := range s.pipelines {
+		if p.WebURL != url {
+			continue
+		}
+		fmt.Fprintf(&text, "%s: pipeline %d for %s is %s\n\n", p.project.Path, p.ID, p.Ref, p.Status)
+		for _, j := range p.jobs {
+			fmt.Fprintf(&text, "%-10s %s  %s: %s  %s\n", j.Status, j.WebURL, j.Stage, j.Name, j.FailureReason)
+		}
+	}
+	for _, j := range s.jobs {
+		if j.WebURL != url {
+			continue
+		}
+		fmt.Fprintf(&text, "%s: job %d, %s: %s, is %s %s\n%s\n\n%s", j.pipeline.project.Path, j.ID, j.Stage, j.Name, j.Status, j.FailureReason, j.pipeline.WebURL, j.Log)
+	}
+	return text.String()
+}

@@ -1,0 +1,158 @@
+package gitlabtest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Fault is something that goes wrong with API requests. What goes wrong is
+// one of Status and Cut, or nothing but slowness (Until, Delay).
+type Fault struct {
+	Method string // of which requests; "" for all
+	Path   string // the end of their path; "" for all
+	Skip   int    // so many of them go well first
+	Times  int    // then so many go wrong; 0 is once, -1 is until ClearFaults
+
+	// After lets GitLab do what was asked before it goes wrong. Without it,
+	// nothing was done.
+	After bool
+
+	Status     int           // what is answered instead, with the body GitLab or its proxy sends
+	RetryAfter time.Duration // the Retry-After header, in whole seconds
+	HTML       bool          // an HTML page for a body, as from a proxy
+
+	Cut bool // the connection ends without an answer
+
+	Until <-chan struct{} // the answer waits until this is closed
+	Delay time.Duration   // the answer waits so long, by the wall clock
+}
+
+// Fail makes requests go wrong. Of several faults that fit a request, the one
+// added first is used.
+func (s *Server) Fail(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.Times == 0 {
+		f.Times = 1
+	}
+	s.faults = append(s.faults, &f)
+}
+
+// ClearFaults ends all faults, those of Chaos too.
+func (s *Server) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults, s.chaos = nil, nil
+}
+
+// Chaos makes a part of all requests (rate, 0 to 1) go wrong in one of the
+// ways GitLab does: 429, 500, 502, 503, or the connection cut; half of the
+// last four after the effect. The same seed gives the same sequence.
+func (s *Server) Chaos(seed uint64, rate float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.chaos = &chaos{random: rand.New(rand.NewPCG(seed, 0)), rate: rate} //nolint:gosec // no secret
+}
+
+type chaos struct {
+	random *rand.Rand
+	rate   float64
+}
+
+// next is what goes wrong with the next request; no chaos: nothing.
+func (c *chaos) next() Fault {
+	if c == nil || c.random.Float64() >= c.rate {
+		return Fault{}
+	}
+	after := c.random.IntN(2) == 0
+	switch c.random.IntN(5) {
+	case 0:
+		return Fault{Status: http.StatusTooManyRequests, RetryAfter: time.Second}
+	case 1:
+		return Fault{Status: http.StatusInternalServerError, After: after}
+	case 2:
+		return Fault{Status: http.StatusBadGateway, HTML: true, After: after}
+	case 3:
+		return Fault{Status: http.StatusServiceUnavailable, HTML: true, After: after}
+	default:
+		return Fault{Cut: true, After: after}
+	}
+}
+
+// wait lets the fault's time pass; false: the client gave up first.
+func (f Fault) wait(ctx context.Context) bool {
+	var delay <-chan time.Time
+	if f.Delay > 0 {
+		timer := time.NewTimer(f.Delay)
+		defer timer.Stop()
+		delay = timer.C
+	}
+	for f.Until != nil || delay != nil {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-f.Until:
+			f.Until = nil
+		case <-delay:
+			delay = nil
+		}
+	}
+	return true
+}
+
+// answer is what a fault with a status answers.
+func (f Fault) answer() *answer {
+	a := &answer{header: http.Header{}}
+	if f.RetryAfter > 0 {
+		a.header.Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
+	}
+	reason := fmt.Sprintf("%d %s", f.Status, http.StatusText(f.Status))
+	switch {
+	case f.HTML:
+		a.header.Set("Content-Type", "text/html; charset=utf-8")
+		a.WriteHeader(f.Status)
+		fmt.Fprintf(&a.body, "<html><head><title>%[1]s</title></head><body><center><h1>%[1]s</h1></center><hr><center>nginx</center></body></html>\n", reason)
+	case f.Status == http.StatusTooManyRequests:
+		retryLater(a)
+	default:
+		writeJSON(a, f.Status, object{"message": reason})
+	}
+	return a
+}
+
+// retryLater answers as GitLab's Rack::Attack does.
+func retryLater(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(http.StatusTooManyRequests)
+	_, _ = w.Write([]byte("Retry later\n"))
+}
+
+// throttle counts a request into Now's minute; false: there were too many,
+// and 429 is answered (Gitlab::RackAttack).
+func (s *Server) throttle(w http.ResponseWriter) bool {
+	if s.o.RateLimit == 0 {
+		return true
+	}
+	now := s.o.Now().Unix()
+	if minute := now / 60; minute != s.minute {
+		s.minute, s.observed = minute, 0
+	}
+	s.observed++
+	reset := (s.minute + 1) * 60
+	h := w.Header()
+	h.Set("RateLimit-Name", "throttle_authenticated_api")
+	h.Set("RateLimit-Limit", strconv.Itoa(s.o.RateLimit))
+	h.Set("RateLimit-Observed", strconv.Itoa(s.observed))
+	h.Set("RateLimit-Remaining", strconv.Itoa(max(0, s.o.RateLimit-s.observed)))
+	h.Set("RateLimit-Reset", strconv.FormatInt(reset, 10))
+	if s.observed <= s.o.RateLimit {
+		return true
+	}
+	h.Set("Retry-After", strconv.FormatInt(reset-now, 10))
+	retryLater(w)
+	return false
+}

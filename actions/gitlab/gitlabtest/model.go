@@ -1,0 +1,356 @@
+package gitlabtest
+
+import (
+	"cmp"
+	"crypto/sha1"
+	"encoding/hex"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Role is what the bot may do in a project.
+type Role int
+
+// Roles. The zero value may do everything the Jobs API offers.
+const (
+	Maintainer Role = iota
+	Developer       // no writes on protected refs, erases only its own jobs, no forced cancel
+	Reporter        // reads
+	NoAccess        // gets 404
+)
+
+// Project is a GitLab project.
+type Project struct {
+	ID            int64  // default: the next free one
+	Path          string // path_with_namespace
+	Name          string // default: the path's last part
+	DefaultBranch string // default main
+	Role          Role   // what the bot may do here
+	ProtectedRefs []string
+	AgentIDs      []int64 // what GET /job/allowed_agents lists
+	WebURL        string  // set by the server
+}
+
+// Namespace is the path without its last part.
+func (p Project) Namespace() string { return path.Dir(p.Path) }
+
+// User is a person or bot.
+type User struct {
+	ID       int64
+	Username string
+	Name     string
+	Email    string
+}
+
+// Pipeline is one pipeline. AddPipeline fills what is empty.
+type Pipeline struct {
+	ID           int64
+	ProjectID    int64
+	IID          int64
+	Name         string
+	Ref          string // default: the project's default branch
+	Tag          bool
+	SHA          string
+	BeforeSHA    string
+	Source       string // default push
+	Message      string // the commit's
+	Variables    []Variable
+	MergeRequest *MergeRequest
+	User         User      // default: Options.Person
+	TriggeredBy  int64     // the bridge whose downstream pipeline this is
+	Stages       []string  // in order; default: as the jobs first name them
+	CreatedAt    time.Time // default: now
+
+	// Set by the server.
+	Status     string // follows from its jobs' statuses
+	UpdatedAt  time.Time
+	StartedAt  time.Time
+	FinishedAt time.Time // of the last finish: GitLab keeps it when a retry sets the pipeline running again
+	WebURL     string
+}
+
+// Variable is a pipeline or job variable.
+type Variable struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// MergeRequest is what a merge request pipeline runs for.
+type MergeRequest struct {
+	IID          int64
+	Title        string
+	State        string // default opened
+	SourceBranch string
+	TargetBranch string
+}
+
+// Job is one run of a job, or a bridge. Tests give AddPipeline what it is;
+// the rest is the server's, but may be given with Status.
+type Job struct {
+	ID           int64
+	Name         string
+	Stage        string // default test
+	When         string // on_success (default), on_failure, always, manual or delayed
+	AllowFailure bool   // GitLab sets it for a plain `when: manual`: without it, a manual job blocks its pipeline
+	Bridge       bool   // a trigger job
+	TagList      []string
+	Environment  Environment
+	AutoRetry    int    // GitLab's own retry: so often at most
+	Archived     bool   // too old to be retried
+	Runner       Runner // takes the job on Run; default: a shared one
+	User         User   // default: the pipeline's
+
+	// Status, when AddPipeline is given it, puts the job there as something of
+	// the past: no hook tells of it. The times may be given with it.
+	Status        string
+	FailureReason string // empty unless failed
+	CreatedAt     time.Time
+	QueuedAt      time.Time
+	StartedAt     time.Time
+	FinishedAt    time.Time
+	ErasedAt      time.Time
+	Coverage      float64 // percent; 0: none
+	Log           string
+	Artifacts     []Artifact // besides the log
+
+	// Set by the server.
+	ProjectID  int64
+	PipelineID int64
+	Retried    bool           // there is a newer run; GitLab tells nobody
+	Variables  []Variable     // what it was played with
+	Inputs     map[string]any // what it was played with
+	Downstream int64          // the pipeline that the bridge triggered
+	WebURL     string
+}
+
+// Environment is what a job deploys to.
+type Environment struct {
+	Name   string
+	Action string // start, stop, ...
+	Tier   string // production, staging, ...
+}
+
+// Runner runs jobs.
+type Runner struct {
+	ID          int64
+	Description string
+	Type        string // instance_type, group_type or project_type
+	Tags        []string
+}
+
+// Artifact is one file that a job left.
+type Artifact struct {
+	FileType   string `json:"file_type"`
+	Size       int64  `json:"size"`
+	Filename   string `json:"filename"`
+	FileFormat string `json:"file_format"`
+}
+
+// Archive is the artifact that most jobs with artifacts have.
+var Archive = Artifact{FileType: "archive", Size: 1000, Filename: "artifacts.zip", FileFormat: "zip"}
+
+// The server's state: the public values with what links them.
+type (
+	project struct {
+		Project
+		pipelines []*pipeline // by id
+		jobs      []*job      // by id
+	}
+	pipeline struct {
+		Pipeline
+		project *project
+		jobs    []*job // by id
+	}
+	job struct {
+		Job
+		pipeline *pipeline
+	}
+)
+
+// GitLab's groups of statuses (Ci::HasStatus).
+var (
+	ended            = []string{"success", "failed", "canceled"}
+	completeStatuses = []string{"success", "failed", "canceled", "skipped"}
+	cancelable       = []string{"created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running", "manual", "scheduled"}
+	retryables       = []string{"success", "failed", "canceled", "canceling"}
+	hookedStatuses   = []string{"created", "pending", "running", "success", "failed", "canceled"}
+)
+
+func (j *job) complete() bool  { return slices.Contains(completeStatuses, j.Status) }
+func (j *job) hasAction() bool { return j.When == "manual" || j.When == "delayed" }
+
+func (j *job) retryable() bool {
+	return !j.Retried && !j.Archived && j.FailureReason != "deployment_rejected" && slices.Contains(retryables, j.Status)
+}
+
+func (j *job) playable() bool {
+	return j.hasAction() && !j.Archived && (j.Status == "manual" || j.Status == "scheduled" || j.retryable())
+}
+
+func (j *job) erasable() bool {
+	return j.complete() && (j.Log != "" || len(j.Artifacts) > 0)
+}
+
+// retriesCount is GitLab's retries_count: the runs of that name which were retried.
+func (j *job) retriesCount() int {
+	n := 0
+	for _, other := range j.pipeline.jobs {
+		if other.Name == j.Name && other.Retried {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *pipeline) latest() []*job {
+	return slices.DeleteFunc(slices.Clone(p.jobs), func(j *job) bool { return j.Retried })
+}
+
+func (p *pipeline) protected() bool { return slices.Contains(p.project.ProtectedRefs, p.Ref) }
+
+func (p *pipeline) complete() bool { return slices.Contains(completeStatuses, p.Status) }
+
+// insert keeps a list ordered by id; new things nearly always go to its end.
+func insert[T any](list []T, item T, id func(T) int64) []T {
+	at, _ := slices.BinarySearchFunc(list, id(item), func(other T, want int64) int { return cmp.Compare(id(other), want) })
+	return slices.Insert(list, at, item)
+}
+
+func pipelineID(p *pipeline) int64 { return p.ID }
+func jobID(j *job) int64           { return j.ID }
+
+// enter puts a job into a status, with the times and the hook that go with it.
+func (s *Server) enter(j *job, status string) {
+	now := s.o.Now()
+	j.Status = status
+	switch status {
+	case "pending":
+		j.QueuedAt = now
+	case "running":
+		j.StartedAt = now
+	}
+	if slices.Contains(ended, status) {
+		j.FinishedAt = now
+	}
+	if !j.Bridge && slices.Contains(hookedStatuses, status) {
+		s.notify(j.pipeline, "Job Hook", func() object { return s.jobHook(j) })
+	}
+}
+
+// progress does what GitLab does after each change of a job: it moves the
+// jobs whose turn has come, and then the pipeline's status.
+func (s *Server) progress(p *pipeline) {
+	for i, stage := range p.Stages {
+		before := composite(p.inStages(p.Stages[:i]))
+		if !slices.Contains(completeStatuses, before) {
+			break
+		}
+		for _, j := range p.inStages([]string{stage}) {
+			if j.Status == "created" {
+				s.enter(j, turn(j.When, before))
+			}
+		}
+	}
+
+	status := composite(p.latest())
+	if status == p.Status {
+		return
+	}
+	now := s.o.Now()
+	p.Status, p.UpdatedAt = status, now
+	if status == "running" && p.StartedAt.IsZero() {
+		p.StartedAt = now
+	}
+	if p.complete() {
+		p.FinishedAt = now
+	}
+	s.notify(p, "Pipeline Hook", func() object { return s.pipelineHook(p) })
+}
+
+func (p *pipeline) inStages(stages []string) []*job {
+	return slices.DeleteFunc(p.latest(), func(j *job) bool { return !slices.Contains(stages, j.Stage) })
+}
+
+// turn is the status of a created job when the stages before it ended so.
+func turn(when, before string) string {
+	switch {
+	case when == "on_failure" && before == "failed":
+		return "pending"
+	case when == "on_failure":
+		return "skipped"
+	case when == "always" && before != "canceled":
+		return "pending"
+	case before != "success" && before != "skipped":
+		return "skipped"
+	case when == "manual":
+		return "manual"
+	case when == "delayed":
+		return "scheduled"
+	default:
+		return "pending"
+	}
+}
+
+// composite derives the status of a stage or pipeline from its jobs'
+// (Gitlab::Ci::Status::Composite). No jobs at all count as success.
+func composite(jobs []*job) string {
+	seen := map[string]bool{}
+	for _, j := range jobs {
+		switch {
+		case j.AllowFailure && (j.Status == "failed" || j.Status == "canceled"):
+			seen["warning"] = true
+		case j.AllowFailure && j.Status == "manual":
+			seen["ignored"] = true
+		default:
+			seen[j.Status] = true
+		}
+	}
+	only := func(statuses ...string) bool {
+		for status := range seen {
+			if !slices.Contains(statuses, status) {
+				return false
+			}
+		}
+		return true
+	}
+	switch {
+	case len(seen) == 0:
+		return "success"
+	case only("skipped", "ignored"):
+		return "skipped"
+	case only("success", "skipped", "warning", "ignored"):
+		return "success"
+	case only("created", "warning", "ignored"):
+		return "created"
+	case only("preparing", "warning", "ignored"):
+		return "preparing"
+	case only("canceled", "success", "skipped", "warning", "ignored"):
+		return "canceled"
+	case only("pending", "created", "skipped", "warning", "ignored"):
+		return "pending"
+	}
+	for _, status := range []string{"canceling", "running", "pending", "waiting_for_resource", "waiting_for_callback", "manual", "scheduled", "preparing", "created"} {
+		if seen[status] && (status == "pending" || status == "created") {
+			return "running"
+		}
+		if seen[status] {
+			return status
+		}
+	}
+	return "failed"
+}
+
+// madeUpSHA is a commit id that is the same in every run.
+func madeUpSHA(pipelineID int64) string {
+	sum := sha1.Sum([]byte("commit of pipeline " + strconv.FormatInt(pipelineID, 10)))
+	return hex.EncodeToString(sum[:])
+}
+
+// title is the first line of a commit message.
+func title(message string) string {
+	line, _, _ := strings.Cut(message, "\n")
+	return line
+}

@@ -1,0 +1,203 @@
+// Package gitlabtest is a simulated GitLab, for tests and for the demo: a
+// real HTTP server with the eleven calls of the Jobs API and what is needed
+// around them, which can also send the webhooks that follow from whatever is
+// done to it.
+//
+// A test fills it with projects, pipelines and jobs, plays the runner and the
+// other people, and reads what became of it:
+//
+//	gl := gitlabtest.Start(t, gitlabtest.Options{Now: clock.Now})
+//	project := gl.AddProject(gitlabtest.Project{Path: "platform/shop"})
+//	pipeline := gl.AddPipeline(project.ID, gitlabtest.Pipeline{},
+//		gitlabtest.Job{Stage: "test", Name: "rspec"},
+//		gitlabtest.Job{Stage: "deploy", Name: "production", When: "manual"})
+//	rspec := gl.Latest(pipeline.ID, "rspec")
+//	gl.Run(rspec.ID)
+//	gl.Finish(rspec.ID, "failed", "runner_system_failure")
+//	...
+//	gl.Count("POST", "/retry") // how often the code under test retried
+//
+// Jobs do not run by themselves. GitLab's part happens at once: when the jobs
+// of a stage are done, those of the next become pending (or manual, scheduled
+// or skipped), and the pipeline's status follows from its jobs'.
+//
+//	                    ┌──────── Play ◄── manual, scheduled
+//	                    ▼                      ▲
+//	created ───────► pending ──Run──► running  │ when: manual, delayed
+//	   │ stage before   │ Finish         │ Finish
+//	   │ is done        ▼                ▼
+//	   └──► skipped   success, failed, canceled ──Retry──► a new job, created
+//
+// What it does is what GitLab's source says of versions 16 to 19; where the
+// versions differ, Options.Version decides. Left out: needs (jobs wait for
+// stages only), resource groups, a bridge's strategy: depend, hooks that get
+// disabled, and every permission but Project.Role.
+package gitlabtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// DefaultToken is the bot's access token where Options names none.
+const DefaultToken = "simulated-access-token"
+
+// Options say which GitLab is simulated. Only Now is required.
+type Options struct {
+	Now     func() time.Time // GitLab's clock
+	Token   string           // the bot's access token; default DefaultToken
+	Bot     User             // whom the token belongs to
+	Person  User             // who pushes pipelines and acts through Retry, Play, Cancel and Erase
+	Version string           // default 19.1.0
+
+	// RateLimit is how many API requests are answered in one minute of Now;
+	// 0: all, and no RateLimit headers.
+	RateLimit int
+	// NoLogIsNotFound answers 404 where a job has no log, as the
+	// documentation says, instead of 200 with an empty body, as GitLab does.
+	NoLogIsNotFound bool
+	// RunnersCancelGracefully makes a running job that is cancelled
+	// canceling, until Finish ends it.
+	RunnersCancelGracefully bool
+	// PlayClones makes play start a clone of the manual job and answer with
+	// the original, as happens when GitLab is overtaken by someone else.
+	PlayClones bool
+}
+
+// Server is the simulated GitLab. All methods are safe for concurrent use.
+// Methods that take an id panic when there is no such thing: the test or demo
+// is wrong then, not the code under test.
+type Server struct {
+	o       Options
+	version version
+	url     string
+	http    *http.Server
+	api     http.Handler
+	client  *http.Client // sends the hooks
+	stop    context.CancelFunc
+	running sync.WaitGroup // listener, hook sender, requests being answered
+
+	mu        sync.Mutex
+	changed   *sync.Cond // closed or queue changed
+	closed    bool
+	projects  map[int64]*project
+	pipelines map[int64]*pipeline
+	jobs      map[int64]*job
+	lastID    struct{ project, pipeline, job, hook int64 }
+
+	requests []*Request
+	faults   []*Fault
+	chaos    *chaos
+	minute   int64 // Now's minute, and the requests in it, for RateLimit
+	observed int
+
+	hooks      []Hook
+	muted      bool        // no hooks follow from the request at hand
+	deliveries []*Delivery // all
+	queue      []*Delivery // not yet answered
+}
+
+var _ http.Handler = (*Server)(nil)
+
+// TB is the part of testing.TB that Start needs.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+}
+
+// Start starts a simulated GitLab that ends with the test.
+func Start(t TB, o Options) *Server {
+	t.Helper()
+	s, err := Listen("127.0.0.1:0", o)
+	if err != nil {
+		t.Fatalf("simulated GitLab: %v", err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Listen starts a simulated GitLab on a TCP address. Close ends it.
+func Listen(addr string, o Options) (*Server, error) {
+	if o.Now == nil {
+		return nil, errors.New("gitlabtest: Options.Now is required")
+	}
+	if o.Version == "" {
+		o.Version = "19.1.0"
+	}
+	if o.Token == "" {
+		o.Token = DefaultToken
+	}
+	if o.Bot.ID == 0 {
+		o.Bot = User{ID: 99, Username: "pipesteward-bot", Name: "Pipesteward", Email: "bot@example.com"}
+	}
+	if o.Person.ID == 0 {
+		o.Person = User{ID: 3, Username: "ada", Name: "Ada Lovelace", Email: "ada@example.com"}
+	}
+	v, err := parseVersion(o.Version)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", addr) //nolint:noctx // returns at once
+	if err != nil {
+		return nil, fmt.Errorf("gitlabtest: %w", err)
+	}
+
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Server{
+		o:         o,
+		version:   v,
+		url:       "http://" + listener.Addr().String(),
+		client:    newHookClient(),
+		stop:      stop,
+		projects:  map[int64]*project{},
+		pipelines: map[int64]*pipeline{},
+		jobs:      map[int64]*job{},
+	}
+	s.api = s.routes()
+	s.changed = sync.NewCond(&s.mu)
+	s.lastID.pipeline, s.lastID.job = 100, 1000 // so that ids of different things differ in tests
+	s.http = &http.Server{
+		Handler:           s,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	s.running.Go(func() { _ = s.http.Serve(listener) }) // always http.ErrServerClosed
+	s.running.Go(func() { s.sendHooks(ctx) })
+	return s, nil
+}
+
+// URL is GitLab's base URL, without a slash at the end.
+func (s *Server) URL() string { return s.url }
+
+// Close cuts what is being answered and sent, and returns when nothing runs
+// any more. Call Flush before it if hooks are to arrive.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.changed.Broadcast()
+	s.mu.Unlock()
+	s.stop()
+	_ = s.http.Close() // the listener's error helps nobody
+	s.running.Wait()
+	s.client.CloseIdleConnections()
+}
+
+// version is GitLab's major and minor version.
+type version struct{ major, minor int }
+
+func parseVersion(s string) (v version, err error) {
+	if _, err := fmt.Sscanf(s, "%d.%d", &v.major, &v.minor); err != nil {
+		return v, fmt.Errorf("gitlabtest: version %q: want one like 19.1.0", s)
+	}
+	return v, nil
+}
+
+func (v version) atLeast(major, minor int) bool {
+	return v.major > major || v.major == major && v.minor >= minor
+}

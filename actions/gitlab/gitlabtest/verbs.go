@@ -1,0 +1,405 @@
+package gitlabtest
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+)
+
+// AddProject adds a project. Path must be given.
+func (s *Server) AddProject(p Project) Project {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.Path == "" {
+		panic("gitlabtest: a project needs a path")
+	}
+	p.ID = s.nextID(p.ID, &s.lastID.project)
+	if s.projects[p.ID] != nil {
+		panic(fmt.Sprintf("gitlabtest: there is a project %d already", p.ID))
+	}
+	if p.Name == "" {
+		p.Name = path.Base(p.Path)
+	}
+	if p.DefaultBranch == "" {
+		p.DefaultBranch = "main"
+	}
+	p.WebURL = s.url + "/" + p.Path
+	s.projects[p.ID] = &project{Project: p}
+	return p
+}
+
+// AddPipeline adds a pipeline with its jobs, as a push does: hooks tell of
+// every job created, and the jobs of the first stage become pending. Jobs given
+// with a status are of the past and stay as they are; a pipeline with no other
+// jobs is of the past itself, and no hook tells of it.
+func (s *Server) AddPipeline(projectID int64, p Pipeline, jobs ...Job) Pipeline {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(jobs) == 0 {
+		panic("gitlabtest: a pipeline needs a job")
+	}
+	pr := must(s.projects, projectID, "project")
+	p.ID = s.nextID(p.ID, &s.lastID.pipeline)
+	if s.pipelines[p.ID] != nil {
+		panic(fmt.Sprintf("gitlabtest: there is a pipeline %d already", p.ID))
+	}
+	p.ProjectID = pr.ID
+	p.WebURL = fmt.Sprintf("%s/-/pipelines/%d", pr.WebURL, p.ID)
+	p.Status = "created"
+	if p.IID == 0 {
+		p.IID = int64(len(pr.pipelines) + 1)
+	}
+	if p.Ref == "" {
+		p.Ref = pr.DefaultBranch
+	}
+	if p.SHA == "" {
+		p.SHA = madeUpSHA(p.ID)
+	}
+	if p.BeforeSHA == "" {
+		p.BeforeSHA = "0000000000000000000000000000000000000000"
+	}
+	if p.Source == "" {
+		p.Source = "push"
+	}
+	if p.Message == "" {
+		p.Message = fmt.Sprintf("Change %d\n", p.IID)
+	}
+	if p.User.ID == 0 {
+		p.User = s.o.Person
+	}
+	if p.CreatedAt.IsZero() {
+		p.CreatedAt = s.o.Now()
+	}
+	p.UpdatedAt = p.CreatedAt
+
+	pl := &pipeline{Pipeline: p, project: pr}
+	s.pipelines[pl.ID] = pl
+	pr.pipelines = insert(pr.pipelines, pl, pipelineID)
+	if p.TriggeredBy != 0 {
+		must(s.jobs, p.TriggeredBy, "job").Downstream = pl.ID
+	}
+	for _, j := range jobs {
+		s.addJob(pl, j)
+	}
+	if slices.ContainsFunc(jobs, func(j Job) bool { return j.Status == "" }) {
+		s.progress(pl)
+	} else {
+		pl.settle()
+	}
+	return pl.Pipeline
+}
+
+// settle gives a pipeline of the past what follows from its jobs.
+func (p *pipeline) settle() {
+	p.Status = composite(p.latest())
+	for _, j := range p.jobs {
+		if p.StartedAt.IsZero() || !j.StartedAt.IsZero() && j.StartedAt.Before(p.StartedAt) {
+			p.StartedAt = j.StartedAt
+		}
+		if p.complete() && j.FinishedAt.After(p.FinishedAt) {
+			p.FinishedAt = j.FinishedAt
+		}
+	}
+	if p.complete() {
+		p.UpdatedAt = p.FinishedAt
+	}
+}
+
+// addJob puts a job into a pipeline; without a status, as a new one.
+func (s *Server) addJob(p *pipeline, j Job) *job {
+	j.ID = s.nextID(j.ID, &s.lastID.job)
+	if s.jobs[j.ID] != nil {
+		panic(fmt.Sprintf("gitlabtest: there is a job %d already", j.ID))
+	}
+	j.ProjectID, j.PipelineID = p.ProjectID, p.ID
+	j.WebURL = fmt.Sprintf("%s/-/jobs/%d", p.project.WebURL, j.ID)
+	if j.Stage == "" {
+		j.Stage = "test"
+	}
+	if j.When == "" {
+		j.When = "on_success"
+	}
+	if j.User.ID == 0 {
+		j.User = p.User
+	}
+	if j.Runner.ID == 0 {
+		j.Runner = Runner{ID: 11, Description: "shared-runner-1", Type: "instance_type", Tags: []string{"docker", "linux"}}
+	}
+	if j.CreatedAt.IsZero() {
+		j.CreatedAt = cmp.Or(j.StartedAt, j.FinishedAt, s.o.Now())
+	}
+	if slices.Contains(ended, j.Status) && j.FinishedAt.IsZero() {
+		j.FinishedAt = s.o.Now()
+	}
+	if j.Status == "failed" && j.FailureReason == "" {
+		j.FailureReason = "unknown_failure"
+	}
+
+	added := &job{Job: j, pipeline: p}
+	s.jobs[j.ID] = added
+	p.jobs = insert(p.jobs, added, jobID)
+	p.project.jobs = insert(p.project.jobs, added, jobID)
+	if !slices.Contains(p.Stages, j.Stage) {
+		p.Stages = append(p.Stages, j.Stage)
+	}
+	if j.Status == "" {
+		s.enter(added, "created")
+	}
+	return added
+}
+
+// nextID is the given id, or where that is 0, one greater than all before.
+func (s *Server) nextID(given int64, last *int64) int64 {
+	if given == 0 {
+		given = *last + 1
+	}
+	*last = max(*last, given)
+	return given
+}
+
+func must[T any](things map[int64]*T, id int64, what string) *T {
+	thing := things[id]
+	if thing == nil {
+		panic(fmt.Sprintf("gitlabtest: there is no %s %d", what, id))
+	}
+	return thing
+}
+
+// Run lets a runner take a pending job: it runs from now.
+func (s *Server) Run(jobID int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := must(s.jobs, jobID, "job")
+	if j.Status != "pending" {
+		panic(fmt.Sprintf("gitlabtest: job %d is %s: only a pending job can run", j.ID, j.Status))
+	}
+	s.enter(j, "running")
+	s.progress(j.pipeline)
+}
+
+// Finish ends a job that is pending (a stuck one), running or canceling:
+// status is success, failed or canceled; the reason is for failed, default
+// unknown_failure. A canceling job ends canceled, whatever the runner says. A
+// failed job with AutoRetry left is retried at once.
+func (s *Server) Finish(jobID int64, status, failureReason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := must(s.jobs, jobID, "job")
+	if !slices.Contains([]string{"pending", "running", "canceling"}, j.Status) {
+		panic(fmt.Sprintf("gitlabtest: job %d is %s: only a pending, running or canceling job can finish", j.ID, j.Status))
+	}
+	if !slices.Contains(ended, status) {
+		panic(fmt.Sprintf("gitlabtest: a job finishes with success, failed or canceled, not %q", status))
+	}
+	if j.Status == "canceling" {
+		status = "canceled"
+	}
+	if status == "failed" {
+		j.FailureReason = cmp.Or(failureReason, "unknown_failure")
+	}
+	s.enter(j, status)
+	if status == "failed" && j.retriesCount() < j.AutoRetry && j.retryable() {
+		s.clone(j, j.User)
+	}
+	s.progress(j.pipeline)
+}
+
+// SetLog replaces a job's log.
+func (s *Server) SetLog(jobID int64, log string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	must(s.jobs, jobID, "job").Log = log
+}
+
+// SetArtifacts replaces a job's artifacts, its log left alone.
+func (s *Server) SetArtifacts(jobID int64, artifacts ...Artifact) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	must(s.jobs, jobID, "job").Artifacts = artifacts
+}
+
+// SetRole changes what the bot may do in a project.
+func (s *Server) SetRole(projectID int64, role Role) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	must(s.projects, projectID, "project").Role = role
+}
+
+// Retry is Options.Person retrying the job in GitLab's pages, behind the
+// bot's back; it gives the new job. A *RefusedError says what GitLab said.
+func (s *Server) Retry(jobID int64) (Job, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j, err := s.retry(must(s.jobs, jobID, "job"), s.o.Person)
+	if err != nil {
+		return Job{}, err
+	}
+	return j.Job, nil
+}
+
+// Play is Options.Person starting a manual or delayed job; it gives the job
+// that runs, which is another one if the job had run before. Errors as Retry.
+func (s *Server) Play(jobID int64) (Job, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j, err := s.play(must(s.jobs, jobID, "job"), s.o.Person, nil, nil)
+	if err != nil {
+		return Job{}, err
+	}
+	return j.Job, nil
+}
+
+// Cancel is Options.Person cancelling the job. One that cannot be cancelled
+// stays as it is.
+func (s *Server) Cancel(jobID int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancel(must(s.jobs, jobID, "job"), false)
+}
+
+// Erase is Options.Person erasing the job's log and artifacts. Errors as
+// Retry.
+func (s *Server) Erase(jobID int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.erase(must(s.jobs, jobID, "job"))
+}
+
+// Project is the project as it is now.
+func (s *Server) Project(id int64) Project {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return must(s.projects, id, "project").Project
+}
+
+// Pipeline is the pipeline as it is now.
+func (s *Server) Pipeline(id int64) Pipeline {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return must(s.pipelines, id, "pipeline").Pipeline
+}
+
+// Job is the job or bridge as it is now.
+func (s *Server) Job(id int64) Job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return must(s.jobs, id, "job").Job
+}
+
+// Jobs lists all jobs and bridges of a pipeline, retried ones too, oldest
+// first.
+func (s *Server) Jobs(pipelineID int64) []Job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var jobs []Job
+	for _, j := range must(s.pipelines, pipelineID, "pipeline").jobs {
+		jobs = append(jobs, j.Job)
+	}
+	return jobs
+}
+
+// Latest is the newest run of the job of that name in a pipeline.
+func (s *Server) Latest(pipelineID int64, name string) Job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range must(s.pipelines, pipelineID, "pipeline").latest() {
+		if j.Name == name {
+			return j.Job
+		}
+	}
+	panic(fmt.Sprintf("gitlabtest: pipeline %d has no job %q", pipelineID, name))
+}
+
+// RefusedError is GitLab's refusal: what its API answers.
+type RefusedError struct {
+	Status  int
+	Message string
+}
+
+func (e *RefusedError) Error() string { return fmt.Sprintf("%d: %s", e.Status, e.Message) }
+
+// retry makes and starts a new run of a job (Ci::RetryJobService).
+func (s *Server) retry(j *job, by User) (*job, error) {
+	if !j.retryable() {
+		return nil, &RefusedError{403, "403 Forbidden - Job is not retryable"}
+	}
+	again := s.clone(j, by)
+	s.progress(j.pipeline)
+	return again, nil
+}
+
+// clone makes a new run of a job, created, or pending at once where it is one
+// that waits for a person, and lets the jobs run that its failure skipped.
+func (s *Server) clone(j *job, by User) *job {
+	j.Retried = true
+	again := s.addJob(j.pipeline, Job{
+		Name: j.Name, Stage: j.Stage, When: j.When, AllowFailure: j.AllowFailure, Bridge: j.Bridge,
+		TagList: j.TagList, Environment: j.Environment, AutoRetry: j.AutoRetry, Runner: j.Runner, User: by,
+	})
+	if again.hasAction() {
+		s.enter(again, "pending")
+	}
+	stages := j.pipeline.Stages
+	for _, later := range j.pipeline.inStages(stages[slices.Index(stages, j.Stage)+1:]) {
+		if later.Status == "skipped" {
+			later.Status = "created"
+		}
+	}
+	return again
+}
+
+// play starts a manual or delayed job (Ci::PlayBuildService) and gives the
+// job that is started. One that ran already is cloned.
+func (s *Server) play(j *job, by User, variables []Variable, inputs map[string]any) (*job, error) {
+	if !j.playable() {
+		return nil, &RefusedError{400, "400 Bad request - Unplayable Job"}
+	}
+	if s.o.PlayClones || j.retryable() {
+		j = s.clone(j, by)
+	} else {
+		j.User = by
+		s.enter(j, "pending")
+	}
+	j.Variables, j.Inputs = variables, inputs
+	s.progress(j.pipeline)
+	return j, nil
+}
+
+// cancel cancels a job, or leaves it alone where it cannot be cancelled.
+// Force ends a job that is canceling, and does nothing else.
+func (s *Server) cancel(j *job, force bool) {
+	switch {
+	case force && j.Status == "canceling":
+		s.enter(j, "canceled")
+	case force || !slices.Contains(cancelable, j.Status):
+		return
+	case j.Status == "running" && s.o.RunnersCancelGracefully:
+		s.enter(j, "canceling")
+	default:
+		s.enter(j, "canceled")
+	}
+	s.progress(j.pipeline)
+}
+
+// erase removes a job's log and artifacts (Ci::BuildEraseService).
+func (s *Server) erase(j *job) error {
+	if !j.erasable() {
+		return &RefusedError{403, "403 Forbidden - Job is not erasable!"}
+	}
+	j.Log, j.Artifacts = "", nil
+	j.ErasedAt = s.o.Now()
+	return nil
+}
+
+// seconds is how long something took or takes; nil where it did not begin.
+func (s *Server) seconds(from, to time.Time) any {
+	if from.IsZero() {
+		return nil
+	}
+	if to.IsZero() {
+		to = s.o.Now()
+	}
+	return to.Sub(from).Seconds()
+}
