@@ -1,0 +1,178 @@
+package slack
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	slackapi "github.com/slack-go/slack"
+)
+
+// How long to wait before trying again.
+const (
+	busyAgain  = time.Second      // another worker has the message
+	stateAgain = 5 * time.Second  // the store failed
+	slackAgain = 30 * time.Second // Slack failed, and did not say how long
+)
+
+// unexpected is the code of an answer that is JSON, but not the one that the
+// method promises.
+const unexpected = "unexpected_answer"
+
+var errNoAnswer = errors.New("the answer lacks the ts of the message")
+
+// Error says why an outcome could not be told, and what to do about it. It
+// never holds the token.
+type Error struct {
+	Method  string // Slack's method, or the step that failed
+	Channel string // as the caller named it, without '#'
+	Code    string // Slack's error code, or ours
+
+	advice string
+	again  bool
+	after  time.Duration
+	unsure bool // the call may have taken effect, or may yet
+	cause  error
+}
+
+// Error tells the method, the channel, the code and what to do.
+func (e *Error) Error() string {
+	where := ""
+	if e.Channel != "" {
+		where = " in " + address(e.Channel)
+	}
+	return fmt.Sprintf("slack: %s%s: %s: %s", e.Method, where, e.Code, e.advice)
+}
+
+// Again says whether to try again, and after how long at the earliest.
+func (e *Error) Again() (after time.Duration, ok bool) { return e.after, e.again }
+
+// Unwrap gives context.Canceled or context.DeadlineExceeded where that was the
+// cause, or the store's error.
+func (e *Error) Unwrap() error { return e.cause }
+
+// gone says that the message, or the thread, is no longer there to change. A
+// message that was deleted but has replies can no longer be changed either.
+func (e *Error) gone() bool {
+	return e.Code == "message_not_found" || e.Code == "thread_not_found" || e.Code == "cant_update_message"
+}
+
+func stateError(err error) *Error {
+	return &Error{Method: "tell", Code: "store", advice: err.Error(), again: true, after: stateAgain, cause: err}
+}
+
+// refusal is what to do about one of Slack's error codes.
+type refusal struct {
+	advice string // {channel} and {scope} are filled in
+	again  bool
+	unsure bool
+}
+
+// refusals holds the error codes of the methods that are called here, as
+// Slack's reference lists them. The set is open: a code that is not here is
+// Slack's clear no, and final.
+var refusals = map[string]refusal{
+	"channel_not_found": {advice: "the bot sees no channel {channel}: correct the name, or if it is private invite the bot: /invite @pipesteward in {channel}"},
+	"not_in_channel":    {advice: "invite the bot: /invite @pipesteward in {channel}"},
+	"is_archived":       {advice: "{channel} is archived: unarchive it, or name another channel in the rule file"},
+	"is_inactive":       {advice: "{channel} is archived or frozen: unarchive it, or name another channel in the rule file"},
+
+	"restricted_action":                        {advice: "a setting of the workspace keeps the bot from posting in {channel}: ask an owner, or name another channel"},
+	"restricted_action_read_only_channel":      {advice: "{channel} is read-only: allow the bot to post, or name another channel"},
+	"restricted_action_thread_only_channel":    {advice: "{channel} takes replies only: name another channel"},
+	"restricted_action_non_threadable_channel": {advice: "{channel} has no threads: name another channel"},
+	"ekm_access_denied":                        {advice: "the administrators have suspended posting in {channel}: ask them"},
+
+	"not_authed":              {advice: "Slack got no token: set --slack-token"},
+	"invalid_auth":            {advice: "the bot token is not valid here: copy it anew from the app's page \"OAuth & Permissions\" to --slack-token"},
+	"account_inactive":        {advice: "the bot or its workspace was removed: install the app again and set --slack-token"},
+	"token_revoked":           {advice: "the bot token was revoked: install the app again and set --slack-token"},
+	"token_expired":           {advice: "the bot token has expired: install the app again and set --slack-token"},
+	"not_allowed_token_type":  {advice: "--slack-token must be a bot token (xoxb-…)"},
+	"missing_scope":           {advice: "{scope} is missing: add it to the app's bot token scopes and install the app again"},
+	"no_permission":           {advice: "the bot lacks the permission: invite it to {channel} and check the app's scopes"},
+	"team_access_not_granted": {advice: "the app is not allowed in this workspace: ask the organization's administrators"},
+	"access_denied":           {advice: "the app is not allowed in {channel}: ask an administrator"},
+	"accesslimited":           {advice: "Slack takes no calls from this network: ask an administrator"},
+
+	"ratelimited":                {advice: "too many calls: tried again later", again: true},
+	"rate_limited":               {advice: "too many messages: tried again later", again: true},
+	"team_added_to_org":          {advice: "the workspace is being moved: tried again later", again: true},
+	"org_login_required":         {advice: "the workspace is being moved: tried again later", again: true},
+	"external_channel_migrating": {advice: "{channel} is being moved: tried again later", again: true},
+	"service_unavailable":        {advice: "Slack is not available: tried again later", again: true, unsure: true},
+	"request_timeout":            {advice: "Slack got only part of the request: tried again later", again: true},
+	"update_failed":              {advice: "Slack failed to edit the message: tried again later", again: true, unsure: true},
+	"internal_error":             {advice: "Slack failed: tried again later", again: true, unsure: true},
+	"fatal_error":                {advice: "Slack failed: tried again later", again: true, unsure: true},
+}
+
+// failed makes an Error of what a call of the method returned: the one place
+// where Slack's errors are classified.
+func (w *work) failed(method string, err error) *Error {
+	e := &Error{Method: method, Channel: w.channel}
+	if limited, ok := errors.AsType[*slackapi.RateLimitedError](err); ok {
+		r := refusals["ratelimited"]
+		e.Code, e.advice, e.again, e.after = "ratelimited", r.advice, true, max(limited.RetryAfter, time.Second)
+	} else if refused, ok := errors.AsType[slackapi.SlackErrorResponse](err); ok {
+		e.refused(refused)
+	} else if status, ok := errors.AsType[slackapi.StatusCodeError](err); ok {
+		e.status(status)
+	} else {
+		e.unanswered(err)
+	}
+	// Slack and proxies may echo what they were sent.
+	e.Code = strings.ReplaceAll(e.Code, w.token, "[token]")
+	e.advice = strings.ReplaceAll(e.advice, w.token, "[token]")
+	return e
+}
+
+// refused fills in an answer with "ok": false.
+func (e *Error) refused(refused slackapi.SlackErrorResponse) {
+	e.Code = refused.Err
+	r, known := refusals[refused.Err]
+	if !known {
+		r.advice = strings.Join(append([]string{"Slack refused it"}, refused.ResponseMetadata.Messages...), ": ")
+	}
+	e.advice = strings.NewReplacer("{channel}", address(e.Channel), "{scope}", cmp.Or(refused.Needed, "a scope")).Replace(r.advice)
+	e.again, e.unsure = r.again, r.unsure
+	if e.again {
+		e.after = slackAgain
+	}
+}
+
+// status fills in an answer that is no JSON.
+func (e *Error) status(status slackapi.StatusCodeError) {
+	e.Code = fmt.Sprintf("http_%d", status.Code)
+	switch {
+	case status.Code == http.StatusTooManyRequests:
+		e.advice, e.again, e.after = "too many calls: tried again later", true, slackAgain
+	case status.Code >= http.StatusInternalServerError || status.Code == http.StatusRequestTimeout:
+		e.advice, e.again, e.after, e.unsure = "Slack failed: tried again later", true, slackAgain, true
+	default:
+		e.advice = "this is not Slack's API: check --slack-api-url and the proxy"
+	}
+}
+
+// unanswered fills in a call that ended without an answer, or with one that
+// can't be read.
+func (e *Error) unanswered(err error) {
+	e.Code, e.advice, e.again, e.after, e.unsure = "network", err.Error(), true, slackAgain, true
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok || errors.Is(err, errNoAnswer) {
+		e.Code = unexpected
+	}
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		e.unsure = false // nothing was sent
+	}
+	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, cause) {
+			e.cause = cause
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package slack_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestDefaultTexts pins what each outcome looks like when its rule gives no
+// text: the message's and the reply's blocks as they are sent.
+func TestDefaultTexts(t *testing.T) {
+	with := func(o rules.Outcome, change func(*rules.Outcome)) rules.Outcome {
+		change(&o)
+		return o
+	}
+	tests := map[string]rules.Outcome{
+		"retry_done": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) { o.NewJobID = 901 }),
+		"play_done": with(outcome("deploy-staging", rules.ResultDone), func(o *rules.Outcome) {
+			o.Action.Verb, o.Job.FailureReason, o.Pipeline.Status = rules.VerbPlay, "", "success"
+		}),
+		"cancel_done": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) { o.Action.Verb, o.Job.FailureReason = rules.VerbCancel, "" }),
+		"erase_done":  with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) { o.Action.Verb, o.Job.FailureReason = rules.VerbErase, "" }),
+		"notify_done": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) { o.Action.Verb = rules.VerbNotify }),
+		"notify_pipeline_done": with(outcome("", rules.ResultDone), func(o *rules.Outcome) {
+			o.Action.Verb, o.Job, o.Pipeline.Name = rules.VerbNotify, rules.Job{}, "Nightly"
+		}),
+		"retry_dry_run":  with(outcome("unit", rules.ResultDryRun), func(o *rules.Outcome) { o.DryRun = true }),
+		"retry_skipped":  with(outcome("unit", rules.ResultSkipped), func(o *rules.Outcome) { o.Reason = "somebody has retried it: job 901" }),
+		"retry_deferred": with(outcome("unit", rules.ResultDeferred), func(o *rules.Outcome) { o.Reason = "the project's budget of 100 per hour is used up" }),
+		"retry_failed":   with(outcome("unit", rules.ResultFailed), func(o *rules.Outcome) { o.Reason = "403 Forbidden: Job is not retryable" }),
+		"retry_gave_up": with(outcome("unit", rules.ResultGaveUp), func(o *rules.Outcome) {
+			o.Job.Attempt, o.Pipeline.Status, o.Reason = 3, "failed", "3 of 3 runs used"
+		}),
+		"retry_another_result": with(outcome("unit", "recovered"), func(o *rules.Outcome) { o.Pipeline.Status = "waiting_for_resource" }),
+		"erase_without_pipeline": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) {
+			o.Action.Verb, o.Job.FailureReason, o.Pipeline, o.Commit = rules.VerbErase, "", rules.Pipeline{}, rules.Commit{}
+		}),
+		"nothing_known": {Result: rules.ResultDone, Decision: rules.Decision{ID: "x", Rule: "bare", Action: rules.Action{Verb: rules.VerbNotify}}},
+	}
+	for name, o := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			tell(t, w, o, "")
+			o.ID = "the next"
+			tell(t, w, o, "")
+
+			var got bytes.Buffer
+			for i, m := range w.Posts() {
+				fmt.Fprintf(&got, "// %s: %s\n", []string{"message", "reply"}[i], m.Text)
+				if err := json.Indent(&got, m.Blocks, "", "  "); err != nil {
+					t.Fatal(err)
+				}
+				got.WriteString("\n")
+			}
+			readable := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(got.String())
+			golden := filepath.Join("testdata", name+".golden")
+			if *update {
+				if err := os.WriteFile(golden, []byte(readable), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), readable); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", golden, diff)
+			}
+		})
+	}
+}
+
+// markup finds what Slack acts on: links and mentions.
+var markup = regexp.MustCompile(`<[^<>]*>`)
+
+// TestValuesCanNeitherPingNorLink: GitLab's texts are anyone's.
+func TestValuesCanNeitherPingNorLink(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		value := rapid.OneOf(
+			rapid.SampledFrom([]string{"<!channel>", "<!here|x>", "a|b> <!everyone>", "<@U123>", "<https://evil.example.com|ok>", "`<!channel>`", "&lt;!channel&gt;", "\n<!channel>"}),
+			rapid.StringOfN(rapid.RuneFrom([]rune("<>!@|&`*_~ch\n é")), 0, 400, -1))
+		o := outcome(value.Draw(t, "job"), rapid.SampledFrom([]string{
+			rules.ResultDone, rules.ResultDryRun, rules.ResultSkipped, rules.ResultDeferred, rules.ResultFailed, rules.ResultGaveUp, "<!new>",
+		}).Draw(t, "result"))
+		o.Pipeline.Ref, o.Pipeline.SHA, o.Pipeline.Name, o.Pipeline.Status = value.Draw(t, "ref"), value.Draw(t, "sha"), value.Draw(t, "name"), value.Draw(t, "status")
+		o.Commit.Title, o.Reason, o.Rule = value.Draw(t, "title"), value.Draw(t, "reason"), value.Draw(t, "rule")
+		o.Project.Path, o.Job.FailureReason, o.Job.Runner.Description = value.Draw(t, "path"), value.Draw(t, "failure"), value.Draw(t, "runner")
+		o.Job.URL += value.Draw(t, "url")
+		o.Action.Verb = rapid.SampledFrom([]string{rules.VerbRetry, rules.VerbNotify, "<!verb>"}).Draw(t, "verb")
+		w.persist(t, o, "#ci")
+		o.ID = "the next"
+		w.persist(t, o, "#ci")
+
+		for _, m := range append(w.Posts(), w.Updates()...) {
+			for _, text := range append(texts(t, m.Blocks), m.Text) {
+				for _, found := range markup.FindAllString(text, -1) {
+					if !strings.HasPrefix(found, "<https://gitlab.example.com/platform/api/-/") {
+						t.Fatalf("Slack would act on %q in %q", found, text)
+					}
+				}
+				if rest := markup.ReplaceAllString(text, ""); strings.ContainsAny(rest, "<>") {
+					t.Fatalf("loose markup in %q", text)
+				}
+			}
+		}
+	})
+}
+
+// texts lists the texts of blocks, and checks that Slack shows each verbatim.
+func texts(t testingT, raw json.RawMessage) []string {
+	type object struct {
+		Type, Text string
+		Verbatim   bool
+	}
+	var blocks []struct {
+		Text     object
+		Elements []object
+	}
+	if err := json.Unmarshal(raw, &blocks); err != nil {
+		t.Fatalf("%v", err)
+	}
+	var all []string
+	for _, b := range blocks {
+		for _, o := range append(b.Elements, b.Text) {
+			if o.Type != "" && !o.Verbatim {
+				t.Fatalf("the text %q is not verbatim: a plain @here in it would ping", o.Text)
+			}
+			all = append(all, o.Text)
+		}
+	}
+	return all
+}
+
+func TestARulesTextIsLeftAsItIs(t *testing.T) {
+	w := newWorld(t)
+	tell(t, w, outcome("unit", rules.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+slack.Escape("<unit> & co"))
+	wantShown(t, w, "#ci", top+"✅ @here see the runbook (https://example.com/a?b=1&c=2) for <unit> & co\n")
+}
+
+// TestLongTexts: the simulated Slack refuses what is over Slack's limits.
+func TestLongTexts(t *testing.T) {
+	for name, text := range map[string]string{
+		"letters":  strings.Repeat("long ", 2_000),
+		"Chinese":  strings.Repeat("流水线失败", 1_000),
+		"emoji":    strings.Repeat("🚨", 4_000),
+		"links":    strings.Repeat("<https://example.com/very/long/address|link> ", 300),
+		"entities": strings.Repeat("&amp;", 2_000),
+		"one link": "<https://example.com/" + strings.Repeat("a", 8_000) + "|label>",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			for i := range 12 {
+				o := outcome(fmt.Sprintf("%d %.255s", i, text), rules.ResultDone)
+				o.ID = strconv.Itoa(i)
+				o.Pipeline.Ref, o.Commit.Title, o.Reason = text, text, text
+				tell(t, w, o, text)
+				o.ID += " by default"
+				tell(t, w, o, "")
+			}
+			for _, m := range w.Messages("#ci") {
+				for _, shown := range append(texts(t, m.Blocks), m.Text) {
+					if strings.Count(shown, "<") != strings.Count(shown, ">") || strings.ContainsRune(shown, '�') {
+						t.Fatalf("cut in a link or a character: %q", shown[max(0, len(shown)-80):])
+					}
+					if rest := strings.ReplaceAll(shown, "&amp;", ""); name == "entities" && strings.Contains(rest, "&") {
+						t.Fatalf("cut in an escaped character: %q", rest)
+					}
+				}
+			}
+			if reply := w.Messages("#ci")[1]; !strings.Contains(string(reply.Blocks), "…") {
+				t.Error("nothing says that the text was cut")
+			}
+		})
+	}
+}

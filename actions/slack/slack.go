@@ -1,0 +1,377 @@
+// Package slack tells people in Slack what came of decisions: one message per
+// pipeline and channel, edited in place, with each later outcome as a reply in
+// its thread.
+//
+// An outcome is told once, also when the process dies in the middle. Slack
+// takes no idempotency key, so the order of steps and a look at the channel
+// make up for it:
+//
+//	claim ─► look, if a post was left unsure ─► edit ─► claim anew ─► save "about to post" ─► post ─► save "told"
+//
+// Editing can be repeated freely. A post carries the outcome's id as message
+// metadata; whoever finds an "about to post" that was never followed by "told"
+// looks through the channel's history for that id before anything else. Where
+// the bot may not read the history (see [Config]), such a post is repeated: an
+// outcome may then be told twice after a crash, never not at all.
+//
+// A call that ended without a clear answer may still take effect a little
+// later. Its claim is therefore kept until it runs out, so that nobody looks
+// too early.
+package slack
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	slackapi "github.com/slack-go/slack"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+const (
+	// keepFor is how long it is known what a message says. An outcome of an
+	// older pipeline begins a new message.
+	keepFor = 30 * 24 * time.Hour
+	// claimFor is how long one worker has a message to itself; longer than a
+	// call may take with what follows it.
+	claimFor = 30 * time.Second
+	// callFor is how long one call to Slack may take.
+	callFor = 10 * time.Second
+	// saveFor is how long the store may take once the process is told to stop.
+	saveFor = 5 * time.Second
+	// maxAnswer is how many bytes of an answer are read; a page of history is
+	// far shorter.
+	maxAnswer = 16 << 20
+)
+
+// State keeps what is known of the messages, for all replicas; the store's
+// guard is one.
+type State interface {
+	// Get gives the value, or nil when there is none.
+	Get(ctx context.Context, key string) ([]byte, error)
+	// Set keeps a small value for ttl.
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	// Claim makes owner the holder of key for ttl, if nobody else holds it;
+	// a holder that claims again holds it for ttl from now.
+	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
+	// Release ends the owner's claim; another's is left alone.
+	Release(ctx context.Context, key, owner string) error
+}
+
+// Config of a Teller. Token, State and Now are required.
+//
+// The token needs the scope chat:write (chat:write.public to post where the
+// bot was not invited). To tell exactly once after a crash it also needs
+// channels:history and, for private channels, groups:history; and where rules
+// name channels rather than their ids, channels:read and groups:read.
+type Config struct {
+	Token      string       // the bot token, xoxb-…
+	APIURL     string       // base of the Web API; Slack's by default
+	HTTPClient *http.Client // http.DefaultClient by default
+	State      State
+	Now        func() time.Time
+	Log        *slog.Logger // by default nothing is logged
+}
+
+// Teller tells outcomes in Slack. It is safe for concurrent use.
+type Teller struct {
+	api   *slackapi.Client
+	token string // only to keep it out of errors
+	state State
+	now   func() time.Time
+	log   *slog.Logger
+	blind sync.Once // says once that the history can't be read
+}
+
+// New returns a Teller, or an error that says which part of the config is
+// wrong. It does not call Slack.
+func New(c Config) (*Teller, error) {
+	if c.Token == "" {
+		return nil, errors.New("slack: no token: set --slack-token to the app's bot token (xoxb-…)")
+	}
+	if strings.HasPrefix(c.Token, "xapp-") {
+		return nil, errors.New("slack: the token is an app-level token (xapp-…): set --slack-token to the app's bot token (xoxb-…)")
+	}
+	if c.State == nil || c.Now == nil {
+		return nil, errors.New("slack: the config needs State and Now")
+	}
+	base, err := url.Parse(cmp.Or(c.APIURL, slackapi.APIURL))
+	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
+		return nil, errors.New("slack: --slack-api-url is not an http or https URL, such as " + slackapi.APIURL)
+	}
+	return &Teller{
+		api: slackapi.New(c.Token,
+			slackapi.OptionAPIURL(strings.TrimSuffix(base.String(), "/")+"/"),
+			slackapi.OptionHTTPClient(bounded{cmp.Or(c.HTTPClient, http.DefaultClient)})),
+		token: c.Token,
+		state: c.State,
+		now:   c.Now,
+		log:   cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
+	}, nil
+}
+
+// bounded is an HTTP client that reads no more than maxAnswer of a body.
+type bounded struct{ client *http.Client }
+
+// Do sends the request.
+func (b bounded) Do(r *http.Request) (*http.Response, error) {
+	response, err := b.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(response.Body, maxAnswer), response.Body}
+	return response, nil
+}
+
+// Tell makes the outcome known in the channel: a name, with or without '#',
+// or an id. The text is mrkdwn, what it interpolates escaped with [Escape];
+// "" stands for a default text.
+//
+// The first outcome of a pipeline becomes a message. A later one edits that
+// message, where it has a line of its own (or takes the place of the line of
+// the same job and rule), and is a reply in its thread. An outcome is known by
+// its ID and Result: telling it again changes nothing.
+//
+// The error is an [*Error], which says whether to try again.
+func (t *Teller) Tell(ctx context.Context, o rules.Outcome, channel, text string) error {
+	to := strings.TrimPrefix(strings.TrimSpace(channel), "#")
+	if to == "" || strings.ContainsAny(to, " ,\n") {
+		return &Error{Method: "tell", Code: "invalid_channel", advice: fmt.Sprintf("%q is not one channel: give a name such as #ci, or a channel id", channel)}
+	}
+	if o.ID == "" {
+		return &Error{Method: "tell", Code: "invalid_outcome", advice: "the outcome has no id"}
+	}
+	w := &work{Teller: t, channel: to, key: "slack:" + to + ":" + subject(o), owner: rand.Text()}
+	if err := w.hold(ctx); err != nil {
+		return err
+	}
+	err := w.tell(ctx, o, text)
+	if e, ok := errors.AsType[*Error](err); ok && e.unsure {
+		return err // the claim runs out by itself, when the call has surely ended
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveFor)
+	defer cancel()
+	if err := t.state.Release(ctx, w.claim(), w.owner); err != nil {
+		t.log.WarnContext(ctx, "a Slack message stays claimed until its claim runs out", "for", claimFor, "error", err)
+	}
+	return err
+}
+
+// subject says what the outcome's message is about: its pipeline, else its
+// job, else its rule.
+func subject(o rules.Outcome) string {
+	switch {
+	case o.Pipeline.ID != 0:
+		return fmt.Sprintf("%s:%d:pipeline:%d", o.Meta.Instance, o.Project.ID, o.Pipeline.ID)
+	case o.Job.ID != 0:
+		return fmt.Sprintf("%s:%d:job:%d", o.Meta.Instance, o.Project.ID, o.Job.ID)
+	case o.Job.Name != "":
+		return fmt.Sprintf("%s:%d:job:%s", o.Meta.Instance, o.Project.ID, o.Job.Name)
+	}
+	return fmt.Sprintf("%s:%d:rule:%s", o.Meta.Instance, o.Project.ID, o.Rule)
+}
+
+// work is one worker's turn at one message.
+type work struct {
+	*Teller
+	channel string // as the caller named it, without '#'
+	key     string // of the message's record
+	owner   string // of the claim; one for each turn
+	loaded  []byte // the record as it was found
+}
+
+func (w *work) claim() string { return w.key + ":claim" }
+
+// hold claims the message for claimFor from now, anew or once more.
+func (w *work) hold(ctx context.Context) error {
+	held, err := w.state.Claim(ctx, w.claim(), w.owner, claimFor)
+	if err != nil {
+		return stateError(err)
+	}
+	if !held {
+		return w.busy()
+	}
+	return nil
+}
+
+// renew claims the message once more before something is done that must not
+// be done twice. The claim may have run out meanwhile, and another worker may
+// have come and gone; then the record is another.
+func (w *work) renew(ctx context.Context) error {
+	if err := w.hold(ctx); err != nil {
+		return err
+	}
+	value, err := w.state.Get(ctx, w.key)
+	if err != nil {
+		return stateError(err)
+	}
+	if !bytes.Equal(value, w.loaded) {
+		return w.busy()
+	}
+	return nil
+}
+
+func (w *work) busy() *Error {
+	return &Error{Method: "tell", Channel: w.channel, Code: "busy", advice: "another worker is at this message: tried again later", again: true, after: busyAgain}
+}
+
+// tell takes the steps that the package's comment draws.
+func (w *work) tell(ctx context.Context, o rules.Outcome, text string) error {
+	id := o.ID + ":" + o.Result
+	m, err := w.load(ctx)
+	if err != nil {
+		return err
+	}
+	if m.told(id) {
+		return nil
+	}
+	if m.Posting != nil {
+		if err := w.settle(ctx, m); err != nil {
+			return err
+		}
+		if m.told(id) {
+			if err := w.renew(ctx); err != nil {
+				return err
+			}
+			return w.save(ctx, m)
+		}
+	}
+	m.Status = cmp.Or(o.Pipeline.Status, m.Status)
+	n, err := write(o, text, m.Status)
+	if err != nil {
+		return &Error{Method: "tell", Code: "invalid_outcome", advice: err.Error()}
+	}
+	lines, older := m.with(n.line)
+	if m.TS != "" {
+		err := w.update(ctx, m, n.root(lines, older))
+		e, failed := errors.AsType[*Error](err)
+		switch {
+		case failed && e.gone():
+			m.TS = "" // someone deleted it: tell all of it in a new one
+		case failed && e.Code == "edit_window_closed":
+			// The workspace allows no late edits; the thread still tells.
+		case failed:
+			return err
+		}
+	}
+	m.Posting = &posting{ID: id, Line: n.line, Since: w.now()}
+	if m.TS == "" {
+		return w.post(ctx, m, n.root(lines, older))
+	}
+	return w.post(ctx, m, n.reply())
+}
+
+// settle finds out what came of a post that was never seen to end.
+func (w *work) settle(ctx context.Context, m *record) error {
+	channel, ts, err := w.find(ctx, m)
+	if err != nil {
+		return err
+	}
+	if ts != "" {
+		m.posted(channel, ts)
+	}
+	m.Posting = nil
+	return nil
+}
+
+// post sends the message that m.Posting announces.
+func (w *work) post(ctx context.Context, m *record, b body) error {
+	if err := w.renew(ctx); err != nil {
+		return err
+	}
+	if err := w.save(ctx, m); err != nil {
+		return err
+	}
+	options := append(b.options(), slackapi.MsgOptionDisableLinkUnfurl(), slackapi.MsgOptionDisableMediaUnfurl(),
+		slackapi.MsgOptionMetadata(slackapi.SlackMetadata{EventType: eventType, EventPayload: map[string]any{payloadID: m.Posting.ID}}))
+	if m.TS != "" {
+		options = append(options, slackapi.MsgOptionTS(m.TS))
+	}
+	call, cancel := context.WithTimeout(ctx, callFor)
+	defer cancel()
+	channel, ts, err := w.api.PostMessageContext(call, cmp.Or(m.Channel, address(w.channel)), options...)
+	if err == nil && ts == "" {
+		err = errNoAnswer
+	}
+	// What Slack did must be saved even if the process is told to stop.
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), saveFor)
+	defer stop()
+	if err != nil {
+		e := w.failed("chat.postMessage", err)
+		if e.unsure {
+			return e
+		}
+		m.Posting = nil // refused: nothing to look for
+		if err := w.save(ctx, m); err != nil {
+			w.log.WarnContext(ctx, "a Slack post that was refused will be looked for in vain", "error", err)
+		}
+		return e
+	}
+	m.posted(channel, ts)
+	return w.save(ctx, m)
+}
+
+// update edits the message.
+func (w *work) update(ctx context.Context, m *record, b body) error {
+	ctx, cancel := context.WithTimeout(ctx, callFor)
+	defer cancel()
+	if _, _, _, err := w.api.UpdateMessageContext(ctx, m.Channel, m.TS, b.options()...); err != nil {
+		return w.failed("chat.update", err)
+	}
+	return nil
+}
+
+// address is the channel as chat.postMessage wants it.
+func address(channel string) string {
+	if isID(channel) {
+		return channel
+	}
+	return "#" + channel
+}
+
+// isID tells a channel's id from its name: names have no capitals.
+func isID(channel string) bool {
+	return len(channel) > 8 && strings.IndexByte("CDGUW", channel[0]) >= 0 && channel == strings.ToUpper(channel)
+}
+
+func (w *work) load(ctx context.Context) (*record, error) {
+	value, err := w.state.Get(ctx, w.key)
+	if err != nil {
+		return nil, stateError(err)
+	}
+	w.loaded = value
+	m := &record{}
+	if value == nil {
+		return m, nil
+	}
+	if err := json.Unmarshal(value, m); err != nil {
+		return nil, stateError(fmt.Errorf("what is kept of the message is not JSON: %w", err))
+	}
+	return m, nil
+}
+
+func (w *work) save(ctx context.Context, m *record) error {
+	value, err := json.Marshal(m)
+	if err != nil {
+		return stateError(err)
+	}
+	if err := w.state.Set(ctx, w.key, value, keepFor); err != nil {
+		return stateError(err)
+	}
+	return nil
+}

@@ -1,0 +1,793 @@
+package slack_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	slackapi "github.com/slack-go/slack"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+var _ slack.State = store.Guard(nil)
+
+const token = "xoxb-1234-very-secret"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// clock is a time that stands still until it is moved.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// memory is a State. Its calls can be made to fail or to kill the caller.
+type memory struct {
+	clock *clock
+
+	mu       sync.Mutex
+	values   map[string][]byte
+	claims   map[string]claim
+	released chan struct{} // closed at the next Release
+	calls    int
+	trouble  func(call int, effect func()) error // of the n-th call, from 1; nil: none
+}
+
+type claim struct {
+	owner string
+	until time.Time
+}
+
+var _ slack.State = (*memory)(nil)
+
+func (s *memory) do(effect func()) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+	if s.trouble != nil {
+		return s.trouble(s.calls, effect)
+	}
+	effect()
+	return nil
+}
+
+func (s *memory) Get(_ context.Context, key string) (value []byte, err error) {
+	err = s.do(func() { value = s.values[key] })
+	return value, err
+}
+
+func (s *memory) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if ttl != 30*24*time.Hour {
+		return fmt.Errorf("ttl %s", ttl)
+	}
+	return s.do(func() { s.values[key] = value })
+}
+
+func (s *memory) Claim(_ context.Context, key, owner string, ttl time.Duration) (held bool, err error) {
+	err = s.do(func() {
+		if c := s.claims[key]; c.owner == owner || !c.until.After(s.clock.Now()) {
+			s.claims[key] = claim{owner, s.clock.Now().Add(ttl)}
+			held = true
+		}
+	})
+	return held, err
+}
+
+func (s *memory) Release(_ context.Context, key, owner string) error {
+	return s.do(func() {
+		if s.claims[key].owner == owner {
+			delete(s.claims, key)
+			close(s.released)
+			s.released = make(chan struct{})
+		}
+	})
+}
+
+// nextRelease is closed when a claim is next released.
+func (s *memory) nextRelease() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.released
+}
+
+// world is a simulated Slack with a Teller before it.
+type world struct {
+	*slacktest.Server
+	network http.Transport
+	clock   *clock
+	state   *memory
+	teller  *slack.Teller
+	client  *http.Client
+	sent    func(method string) error // called when Slack has answered; an error takes the place of the answer
+	log     bytes.Buffer
+}
+
+// RoundTrip calls w.sent between Slack's answer and its reader.
+func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := w.network.RoundTrip(r)
+	if err != nil || w.sent == nil {
+		return response, err
+	}
+	answer, err := io.ReadAll(response.Body)
+	if err = errors.Join(err, response.Body.Close(), w.sent(path.Base(r.URL.Path))); err != nil {
+		return nil, err
+	}
+	response.Body = io.NopCloser(bytes.NewReader(answer))
+	return response, nil
+}
+
+type testingT interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Cleanup(func())
+}
+
+func newWorld(t testingT) *world {
+	t.Helper()
+	c := &clock{now: time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)}
+	server, err := slacktest.New(slacktest.Options{Now: c.Now, Token: token})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	w := &world{
+		Server: server, clock: c,
+		state: &memory{clock: c, values: map[string][]byte{}, claims: map[string]claim{}, released: make(chan struct{})},
+	}
+	w.client = &http.Client{Transport: w}
+	t.Cleanup(func() {
+		w.network.CloseIdleConnections()
+		if err := server.Close(); err != nil {
+			t.Fatalf("%v", err)
+		}
+	})
+	w.teller, err = slack.New(slack.Config{
+		Token: token, APIURL: server.URL(), HTTPClient: w.client, State: w.state, Now: c.Now,
+		Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+	})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return w
+}
+
+// outcome is what came of a retry of the job in the usual pipeline.
+func outcome(job, result string) rules.Outcome {
+	o := rules.Outcome{Result: result}
+	o.Meta = rules.Meta{Kind: rules.KindJob, ID: "event-1", Instance: "https://gitlab.example.com"}
+	o.Project = rules.Project{ID: 7, Path: "platform/api", URL: "https://gitlab.example.com/platform/api"}
+	o.Pipeline = rules.Pipeline{
+		ID: 4711, Ref: "main", SHA: "1a2b3c4d5e6f7a8b9c0d1a2b3c4d5e6f7a8b9c0d", Status: "running",
+		URL: "https://gitlab.example.com/platform/api/-/pipelines/4711",
+	}
+	o.Job = rules.Job{
+		ID: 900, Name: job, Status: "failed", FailureReason: "runner_system_failure", Attempt: 1,
+		URL: "https://gitlab.example.com/platform/api/-/jobs/900", Runner: rules.Runner{ID: 3, Description: "docker-1"},
+	}
+	o.Commit = rules.Commit{SHA: o.Pipeline.SHA, Title: "Cache the dependencies"}
+	o.ID = "retry:https://gitlab.example.com:7:" + job
+	o.Rule = "retry-infrastructure"
+	o.Action.Verb = rules.VerbRetry
+	return o
+}
+
+func tell(t *testing.T, w *world, o rules.Outcome, text string) {
+	t.Helper()
+	if err := w.teller.Tell(t.Context(), o, "#ci", text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shown is what a person sees in the channel, replies indented.
+func shown(w *world, channel string) string {
+	var b strings.Builder
+	for _, m := range w.Messages(channel) {
+		indent := ""
+		if m.ThreadTS != "" {
+			indent = "    "
+		}
+		for l := range strings.Lines(m.Plain()) {
+			b.WriteString(indent + strings.TrimSpace(l) + "\n")
+		}
+	}
+	return b.String()
+}
+
+func wantShown(t *testing.T, w *world, channel, want string) {
+	t.Helper()
+	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), shown(w, channel)); diff != "" {
+		t.Errorf("%s shows (-want +got):\n%s", channel, diff)
+	}
+}
+
+const top = `
+Pipeline #4711 (https://gitlab.example.com/platform/api/-/pipelines/4711) running · platform/api
+` + "`main` · `1a2b3c4d` · Cache the dependencies\n"
+
+func TestTellMakesOneMessageOfAPipeline(t *testing.T) {
+	w := newWorld(t)
+
+	tell(t, w, outcome("unit", rules.ResultDone), "retried unit")
+	wantShown(t, w, "#ci", top+"✅ retried unit\n")
+
+	tell(t, w, outcome("deploy", rules.ResultFailed), "could not retry deploy")
+	wantShown(t, w, "#ci", top+`✅ retried unit
+❌ could not retry deploy
+    ❌ could not retry deploy
+    Rule `+"`retry-infrastructure`"+` · runner_system_failure · runner docker-1
+`)
+
+	last := outcome("unit", rules.ResultGaveUp)
+	last.Job.Attempt, last.Pipeline.Status, last.Reason = 3, "failed", "3 of 3 runs used"
+	tell(t, w, last, "gave up on unit")
+	wantShown(t, w, "#ci", strings.Replace(top, "running", "failed", 1)+`🚨 gave up on unit
+❌ could not retry deploy
+    ❌ could not retry deploy
+    Rule `+"`retry-infrastructure`"+` · runner_system_failure · runner docker-1
+    🚨 gave up on unit
+    Rule `+"`retry-infrastructure`"+` · runner_system_failure · attempt 3 · runner docker-1 · 3 of 3 runs used
+`)
+
+	if got := len(w.Updates()); got != 2 {
+		t.Errorf("%d edits, want 2", got)
+	}
+	for _, m := range append(w.Posts(), w.Updates()...) {
+		if m.Unfurl || m.Parse != "none" {
+			t.Errorf("message %q: links unfold %v, parse %q", m.Text, m.Unfurl, m.Parse)
+		}
+	}
+	if diff := cmp.Diff("platform/api main: retried unit", w.Posts()[0].Text); diff != "" {
+		t.Errorf("the notification (-want +got):\n%s", diff)
+	}
+}
+
+func TestTellAgainChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		tell(t, w, outcome("unit", rules.ResultDone), "")
+		tell(t, w, outcome("deploy", rules.ResultDone), "")
+	}
+	if posts, updates := len(w.Posts()), len(w.Updates()); posts != 2 || updates != 1 {
+		t.Errorf("%d posts and %d edits, want 2 and 1", posts, updates)
+	}
+}
+
+func TestTellShowsTheNewestLines(t *testing.T) {
+	w := newWorld(t)
+	for i := range 12 {
+		tell(t, w, outcome(fmt.Sprintf("job-%d", i), rules.ResultDone), fmt.Sprintf("line %d", i))
+	}
+	root := w.Messages("#ci")[0].Plain()
+	lines := strings.Split(root, "\n")
+	if len(lines) != 13 || lines[2] != "✅ line 2" || lines[11] != "✅ line 11" || lines[12] != "+2 more in the thread" {
+		t.Errorf("12 lines are shown as:\n%s", root)
+	}
+	// A line that was pushed out comes back as the newest, and is counted once.
+	tell(t, w, outcome("job-0", rules.ResultGaveUp), "line 0 anew")
+	root = w.Messages("#ci")[0].Plain()
+	lines = strings.Split(root, "\n")
+	if lines[2] != "✅ line 3" || lines[11] != "🚨 line 0 anew" || lines[12] != "+2 more in the thread" {
+		t.Errorf("a line that came back is shown as:\n%s", root)
+	}
+}
+
+func TestTellKeepsSubjectsApart(t *testing.T) {
+	base := outcome("unit", rules.ResultDone)
+	tests := []struct {
+		name     string
+		change   func(*rules.Outcome)
+		channel  string
+		messages int // in all channels, after base in #ci and the changed one
+	}{
+		{"same pipeline, another job", func(o *rules.Outcome) { o.Job.Name = "deploy" }, "#ci", 1},
+		{"channel without #", func(*rules.Outcome) {}, "ci", 1},
+		{"another pipeline", func(o *rules.Outcome) { o.Pipeline.ID++ }, "#ci", 2},
+		{"another project", func(o *rules.Outcome) { o.Project.ID++ }, "#ci", 2},
+		{"another GitLab", func(o *rules.Outcome) { o.Meta.Instance = "https://jihulab.com" }, "#ci", 2},
+		{"another channel", func(*rules.Outcome) {}, "#deploys", 2},
+		{"a job without pipeline", func(o *rules.Outcome) { o.Pipeline = rules.Pipeline{} }, "#ci", 2},
+		{"a job name without pipeline", func(o *rules.Outcome) { o.Pipeline, o.Job.ID = rules.Pipeline{}, 0 }, "#ci", 2},
+		{"neither job nor pipeline", func(o *rules.Outcome) { o.Pipeline, o.Job = rules.Pipeline{}, rules.Job{} }, "#ci", 2},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			tell(t, w, base, "")
+			for _, id := range []string{"another", "one more"} { // the second finds the first's message
+				o := base
+				o.ID = id
+				test.change(&o)
+				if err := w.teller.Tell(t.Context(), o, test.channel, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			roots := 0
+			for _, m := range w.Posts() {
+				if m.ThreadTS == "" {
+					roots++
+				}
+			}
+			if roots != test.messages || len(w.Posts()) != 3 {
+				t.Errorf("%d messages, %d replies; want %d messages of 3 posts", roots, len(w.Posts())-roots, test.messages)
+			}
+		})
+	}
+}
+
+func TestTellTakesChannelIDs(t *testing.T) {
+	w := newWorld(t)
+	id := w.Channel("#ci")
+	for _, job := range []string{"unit", "deploy"} {
+		if err := w.teller.Tell(t.Context(), outcome(job, rules.ResultDone), id, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(w.Messages("#ci")); got != 2 {
+		t.Errorf("%d messages, want 2", got)
+	}
+}
+
+func TestTellRefusesNonsense(t *testing.T) {
+	nameless := outcome("unit", rules.ResultDone)
+	nameless.ID = ""
+	tests := []struct {
+		name    string
+		outcome rules.Outcome
+		channel string
+		want    string
+	}{
+		{"no channel", outcome("unit", rules.ResultDone), "", `slack: tell: invalid_channel: "" is not one channel: give a name such as #ci, or a channel id`},
+		{"only #", outcome("unit", rules.ResultDone), "#", `slack: tell: invalid_channel: "#" is not one channel: give a name such as #ci, or a channel id`},
+		{"two channels", outcome("unit", rules.ResultDone), "#ci, #cd", `slack: tell: invalid_channel: "#ci, #cd" is not one channel: give a name such as #ci, or a channel id`},
+		{"no id", nameless, "#ci", "slack: tell: invalid_outcome: the outcome has no id"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			err := w.teller.Tell(t.Context(), test.outcome, test.channel, "")
+			if err == nil || err.Error() != test.want {
+				t.Errorf("error %v, want %s", err, test.want)
+			}
+			if again(t, err) != 0 {
+				t.Error("it is tried again")
+			}
+			if len(w.Posts()) != 0 {
+				t.Error("something was posted")
+			}
+		})
+	}
+}
+
+// again gives how long to wait before trying again, 0 for never.
+func again(t testingT, err error) time.Duration {
+	t.Helper()
+	e, ok := errors.AsType[*slack.Error](err)
+	if !ok {
+		t.Fatalf("error %v is no *slack.Error", err)
+	}
+	if strings.Contains(e.Error(), "very-secret") {
+		t.Fatalf("the token is in the error: %v", e)
+	}
+	after, ok := e.Again()
+	if !ok {
+		return 0
+	}
+	if after <= 0 {
+		t.Fatalf("error %v: again after %s", err, after)
+	}
+	return after
+}
+
+// persist tells until it is told, as the runner does.
+func (w *world) persist(t testingT, o rules.Outcome, channel string) {
+	t.Helper()
+	for range 100 { // a claim that a dead process left lasts 30 tries
+		err := w.teller.Tell(context.Background(), o, channel, "")
+		if err == nil {
+			return
+		}
+		after := again(t, err)
+		if after == 0 {
+			t.Fatalf("gave up: %v", err)
+		}
+		w.clock.advance(after)
+	}
+	t.Fatalf("not told in 100 tries")
+}
+
+// wantOnce checks that Slack has one message, and each of the outcomes once.
+func (w *world) wantOnce(t testingT, channel string, outcomes ...rules.Outcome) {
+	t.Helper()
+	want, got := map[string]int{}, map[string]int{}
+	for _, o := range outcomes {
+		want[o.ID+":"+o.Result] = 1
+	}
+	roots := 0
+	for _, m := range w.Messages(channel) {
+		got[fmt.Sprint(m.Metadata.EventPayload["id"])]++
+		if m.ThreadTS == "" {
+			roots++
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" || roots != 1 {
+		t.Fatalf("%d messages that are no replies; how often each outcome was told (-want +got):\n%s", roots, diff)
+	}
+}
+
+// death is what a killed process panics with.
+type death struct{}
+
+// survive says whether f ran to its end.
+func survive(f func()) (survived bool) {
+	defer func() {
+		if p := recover(); p != nil && p != any(death{}) {
+			panic(p)
+		}
+	}()
+	f()
+	return true
+}
+
+// TestTellOutlivesKill kills the process before and after each step that the
+// state sees, while it tells a first, a second and a third outcome, and lets
+// another process go on.
+func TestTellOutlivesKill(t *testing.T) {
+	outcomes := []rules.Outcome{outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultFailed), outcome("unit", rules.ResultGaveUp)}
+	for _, afterEffect := range []bool{false, true} {
+		for step := 1; ; step++ {
+			w := newWorld(t)
+			w.state.trouble = func(call int, effect func()) error {
+				if call != step || afterEffect {
+					effect()
+				}
+				if call == step {
+					panic(death{})
+				}
+				return nil
+			}
+			killed := false
+			for _, o := range outcomes {
+				if !survive(func() { w.persist(t, o, "#ci") }) {
+					killed = true
+					w.persist(t, o, "#ci")
+				}
+			}
+			if !killed {
+				break // there is no such step
+			}
+			w.wantOnce(t, "#ci", outcomes...)
+		}
+	}
+}
+
+// TestTellOutlivesTrouble mixes outcomes, told more than once and in any
+// order, with a Slack and a store that fail in every way at any time.
+func TestTellOutlivesTrouble(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		failing := rapid.SampledFrom([]string{"", "", "", "", "before", "after"})
+		failures := 20
+		w.state.trouble = func(_ int, effect func()) error {
+			if failures > 0 {
+				switch failing.Draw(t, "store fails") {
+				case "before":
+					failures--
+					return errors.New("disk full")
+				case "after":
+					failures--
+					effect()
+					return errors.New("connection lost")
+				}
+			}
+			effect()
+			return nil
+		}
+		pool := []rules.Outcome{
+			outcome("unit", rules.ResultDone), outcome("unit", rules.ResultGaveUp),
+			outcome("deploy", rules.ResultFailed), outcome("deploy", rules.ResultDone),
+		}
+		for _, o := range rapid.SliceOfN(rapid.SampledFrom(pool), 1, 6).Draw(t, "outcomes") {
+			for range rapid.IntRange(0, 3).Draw(t, "faults") {
+				w.Fail(slacktest.Fault{
+					Method: rapid.SampledFrom([]string{"", "chat.postMessage", "chat.update", "conversations.replies"}).Draw(t, "method"),
+					Skip:   rapid.IntRange(0, 2).Draw(t, "skip"), AfterEffect: rapid.Bool().Draw(t, "after effect"),
+					Cut: rapid.Bool().Draw(t, "cut"), Status: http.StatusBadGateway,
+				})
+			}
+			// Someone who dies, or is never asked again, leaves his post behind.
+			if rapid.Bool().Draw(t, "another tries first") {
+				if err := w.teller.Tell(context.Background(), o, "#ci", ""); err != nil {
+					w.clock.advance(again(t, err))
+				}
+			}
+			w.persist(t, o, "#ci")
+			w.clock.advance(time.Minute)
+		}
+		told := map[string]rules.Outcome{}
+		for _, m := range w.Messages("#ci") {
+			for _, o := range pool {
+				if m.Metadata.EventPayload["id"] == o.ID+":"+o.Result {
+					told[o.ID+o.Result] = o
+				}
+			}
+		}
+		var all []rules.Outcome
+		for _, o := range told {
+			all = append(all, o)
+		}
+		w.wantOnce(t, "#ci", all...)
+	})
+}
+
+func TestTellLooksForALostPost(t *testing.T) {
+	first, second := outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultDone)
+	faults := map[string]slacktest.Fault{
+		"cut before the effect": {Cut: true},
+		"cut after the effect":  {Cut: true, AfterEffect: true},
+		"502 before the effect": {Status: http.StatusBadGateway},
+		"502 after the effect":  {Status: http.StatusBadGateway, AfterEffect: true},
+		"internal_error after":  {Error: "internal_error", AfterEffect: true},
+		"fatal_error before":    {Error: "fatal_error"},
+		"half an answer after":  {Body: `{"ok": true, "chan`, AfterEffect: true},
+		"an answer without ts":  {Body: `{}`, AfterEffect: true},
+	}
+	for name, fault := range faults {
+		for place, skip := range map[string]int{"message": 0, "reply": 1} {
+			t.Run(name+", "+place, func(t *testing.T) {
+				w := newWorld(t)
+				w.Channel("#ci") // the bot is in it
+				fault.Method, fault.Skip = "chat.postMessage", skip
+				w.Fail(fault)
+				w.persist(t, first, "#ci")
+				w.persist(t, second, "#ci")
+				if n := w.Calls("conversations.history") + w.Calls("conversations.replies"); n == 0 {
+					t.Error("nobody looked")
+				}
+				w.wantOnce(t, "#ci", first, second)
+			})
+		}
+	}
+}
+
+// TestTellLooksThroughABusyChannel: the lost posts are pages away.
+func TestTellLooksThroughABusyChannel(t *testing.T) {
+	w := newWorld(t)
+	other := slackapi.New(token, slackapi.OptionAPIURL(w.URL()), slackapi.OptionHTTPClient(w.client))
+	chat := func(options ...slackapi.MsgOption) {
+		for range 450 {
+			if _, _, err := other.PostMessageContext(t.Context(), "#ci", append(options, slackapi.MsgOptionText("chat", false))...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	first, second := outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultDone)
+	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: true})
+	w.clock.advance(again(t, w.teller.Tell(t.Context(), first, "#ci", "")))
+	chat() // the history's newest messages come first
+	w.persist(t, first, "#ci")
+
+	chat(slackapi.MsgOptionTS(w.Posts()[0].TS)) // a thread's oldest messages come first
+	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: true})
+	w.persist(t, second, "#ci")
+
+	told := map[any]int{}
+	for _, m := range w.Messages("#ci") {
+		told[m.Metadata.EventPayload["id"]]++
+	}
+	want := map[any]int{nil: 900, first.ID + ":done": 1, second.ID + ":done": 1}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("how often each outcome was told (-want +got):\n%s", diff)
+	}
+	if w.Calls("conversations.history") < 3 || w.Calls("conversations.replies") < 3 {
+		t.Error("the posts were not pages away")
+	}
+}
+
+func TestTellWaitsUntilALostPostMustHaveCome(t *testing.T) {
+	w := newWorld(t)
+	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true})
+	o := outcome("unit", rules.ResultDone)
+	if after := again(t, w.teller.Tell(t.Context(), o, "#ci", "")); after < 30*time.Second {
+		t.Errorf("again after %s", after)
+	}
+	w.clock.advance(20 * time.Second)
+	if after := again(t, w.teller.Tell(t.Context(), o, "#ci", "")); after > 5*time.Second {
+		t.Errorf("the message is still claimed, and tried again after %s", after)
+	}
+	if n := w.Calls("conversations.history"); n != 0 {
+		t.Errorf("looked %d times too early", n)
+	}
+	w.clock.advance(10 * time.Second)
+	if err := w.teller.Tell(t.Context(), o, "#ci", ""); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOnce(t, "#ci", o)
+}
+
+// TestTellFindsAnothersPost: the process that posted the first outcome died;
+// before anyone takes it up again, the second outcome comes.
+func TestTellFindsAnothersPost(t *testing.T) {
+	first, second := outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultDone)
+	for name, afterEffect := range map[string]bool{"posted": true, "not posted": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: afterEffect})
+			w.clock.advance(again(t, w.teller.Tell(t.Context(), first, "#ci", "")))
+			w.persist(t, second, "#ci")
+			w.persist(t, first, "#ci")
+			w.wantOnce(t, "#ci", first, second)
+			if root := w.Messages("#ci")[0].Plain(); strings.Count(root, "✅") != 2 {
+				t.Errorf("the message lacks a line:\n%s", root)
+			}
+		})
+	}
+}
+
+func TestTellWhenTheHistoryIsForbidden(t *testing.T) {
+	for name, fault := range map[string]slacktest.Fault{
+		"no history": {Method: "conversations.history", Error: "missing_scope", Needed: "channels:history", Times: 9},
+		"unreadable": {Method: "conversations.history", Body: `{"ok": true, "messages": [{"ts": 5}]}`, Times: 9},
+		"no list":    {Method: "users.conversations", Error: "missing_scope", Needed: "channels:read", Times: 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.Fail(fault)
+			for _, pipeline := range []int64{1, 2} {
+				w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: true})
+				o := outcome("unit", rules.ResultDone)
+				o.Pipeline.ID = pipeline
+				w.persist(t, o, "#ci")
+			}
+			if got := len(w.Posts()); got != 4 {
+				t.Errorf("%d posts, want each of 2 twice", got)
+			}
+			if n := strings.Count(w.log.String(), "can't read the history"); n != 1 || !strings.Contains(w.log.String(), fault.Needed) {
+				t.Errorf("it is said %d times that the history can't be read, want 1:\n%s", n, w.log.String())
+			}
+		})
+	}
+}
+
+func TestTellWhenTheBotIsNoMember(t *testing.T) {
+	w := newWorld(t)
+	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true}) // #ci exists for nobody yet
+	w.persist(t, outcome("unit", rules.ResultDone), "#ci")
+	w.wantOnce(t, "#ci", outcome("unit", rules.ResultDone))
+	if !strings.Contains(w.log.String(), "invite the bot: /invite @pipesteward in #ci") {
+		t.Errorf("the log does not say what to do:\n%s", w.log.String())
+	}
+}
+
+func TestTellConcurrently(t *testing.T) {
+	const workers = 16
+	w := newWorld(t)
+	var outcomes []rules.Outcome
+	var wg sync.WaitGroup
+	for i := range workers {
+		o := outcome(fmt.Sprintf("job-%d", i), rules.ResultDone)
+		outcomes = append(outcomes, o)
+		wg.Go(func() {
+			for {
+				released := w.state.nextRelease()
+				err := w.teller.Tell(t.Context(), o, "#ci", "")
+				if err == nil {
+					return
+				}
+				if e, ok := errors.AsType[*slack.Error](err); !ok || e.Code != "busy" {
+					t.Errorf("told by many: %v", err)
+					return
+				}
+				<-released
+			}
+		})
+	}
+	wg.Wait()
+	w.wantOnce(t, "#ci", outcomes...)
+}
+
+func TestTellAfterTheMessageWasDeleted(t *testing.T) {
+	for _, code := range []string{"", "cant_update_message"} {
+		w := newWorld(t)
+		tell(t, w, outcome("unit", rules.ResultDone), "first")
+		root := w.Messages("#ci")[0]
+		w.Delete(root.ID, root.TS)
+		if code != "" {
+			w.Fail(slacktest.Fault{Method: "chat.update", Error: code})
+		}
+		tell(t, w, outcome("deploy", rules.ResultDone), "second")
+		wantShown(t, w, "#ci", top+"✅ first\n✅ second\n")
+		tell(t, w, outcome("lint", rules.ResultDone), "third")
+		if m := w.Messages("#ci"); len(m) != 2 || m[1].ThreadTS != m[0].TS {
+			t.Errorf("after %q the third is not in the thread of the second: %+v", code, m)
+		}
+	}
+}
+
+func TestTellWhenEditingIsOver(t *testing.T) {
+	w := newWorld(t)
+	tell(t, w, outcome("unit", rules.ResultDone), "first")
+	w.Fail(slacktest.Fault{Method: "chat.update", Error: "edit_window_closed"})
+	tell(t, w, outcome("deploy", rules.ResultDone), "second")
+	w.wantOnce(t, "#ci", outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultDone))
+}
+
+// TestTellWhenToldToStop: the process is told to stop while it posts.
+func TestTellWhenToldToStop(t *testing.T) {
+	o := outcome("unit", rules.ResultDone)
+	t.Run("before the answer", func(t *testing.T) {
+		w := newWorld(t)
+		ctx, stop := context.WithCancel(t.Context())
+		w.sent = func(string) error { stop(); return ctx.Err() }
+		err := w.teller.Tell(ctx, o, "#ci", "")
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want one of a canceled context", err)
+		}
+		w.sent = nil
+		w.clock.advance(again(t, err))
+		w.persist(t, o, "#ci")
+		w.wantOnce(t, "#ci", o)
+	})
+	t.Run("after the answer", func(t *testing.T) {
+		w := newWorld(t)
+		ctx, stop := context.WithCancel(t.Context())
+		w.sent = func(string) error { stop(); return nil }
+		if err := w.teller.Tell(ctx, o, "#ci", ""); err != nil {
+			t.Errorf("it was posted, and yet: %v", err)
+		}
+		w.sent = nil
+		tell(t, w, o, "")
+		w.wantOnce(t, "#ci", o)
+	})
+}
+
+// TestTellThatLostItsClaim: while one worker's edit takes too long, another
+// takes its turn; the first must not go on from what it knew.
+func TestTellThatLostItsClaim(t *testing.T) {
+	w := newWorld(t)
+	first, second, third := outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultDone), outcome("lint", rules.ResultDone)
+	tell(t, w, first, "")
+	w.sent = func(method string) error {
+		if method == "chat.update" {
+			w.sent = nil
+			w.clock.advance(time.Minute)
+			tell(t, w, third, "")
+		}
+		return nil
+	}
+	w.persist(t, second, "#ci")
+	tell(t, w, third, "")
+	w.wantOnce(t, "#ci", first, second, third)
+	if root := w.Messages("#ci")[0].Plain(); strings.Count(root, "✅") != 3 {
+		t.Errorf("the message lacks a line:\n%s", root)
+	}
+}

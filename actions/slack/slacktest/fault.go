@@ -1,0 +1,80 @@
+package slacktest
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Fault makes calls fail. What it says happens in this order: Delay, the
+// call's effect if AfterEffect is set, then Cut, Status, Body or Error.
+type Fault struct {
+	Method string // for example chat.postMessage; "": every method
+	Skip   int    // so many calls pass first
+	Times  int    // so many calls fail; 0 means 1
+
+	Delay       time.Duration // the answer comes so much later, or when the client gives up
+	AfterEffect bool          // Slack does what it was asked, and fails only then
+	Cut         bool          // the connection ends without an answer
+	Status      int           // an answer with this HTTP status and no JSON
+	RetryAfter  time.Duration // its Retry-After header
+	Body        string        // an answer 200 with this body
+	Error       string        // an answer "ok": false with this error code
+	Needed      string        // with Error missing_scope: the scope that is needed
+}
+
+// Fail adds a fault. Of several that fit a call the first added counts.
+func (s *Server) Fail(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.Times = max(f.Times, 1)
+	s.faults = append(s.faults, &f)
+}
+
+// fault takes the fault that this call of the method is due; nil: none.
+func (s *Server) fault(method string) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, f := range s.faults {
+		if f.Method != "" && f.Method != method {
+			continue
+		}
+		if f.Skip > 0 {
+			f.Skip--
+			continue
+		}
+		if f.Times--; f.Times == 0 {
+			s.faults = slices.Delete(s.faults, i, i+1)
+		}
+		due := *f
+		return &due
+	}
+	return nil
+}
+
+// fails says whether the fault takes the place of the call's own answer.
+func (f *Fault) fails() bool { return f.Cut || f.Status != 0 || f.Body != "" || f.Error != "" }
+
+// answer fails the call.
+func (f *Fault) answer(w http.ResponseWriter) {
+	switch {
+	case f.Cut:
+		panic(http.ErrAbortHandler) // net/http's way to drop the connection
+	case f.Status != 0:
+		if f.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
+		}
+		http.Error(w, http.StatusText(f.Status), f.Status)
+	case f.Body != "":
+		_, _ = io.WriteString(w, f.Body) // the client is gone: nobody to tell
+	default:
+		refusal := answer{"ok": false, "error": f.Error}
+		if f.Needed != "" {
+			refusal["needed"] = f.Needed
+			refusal["provided"] = "chat:write"
+		}
+		reply(w, refusal)
+	}
+}

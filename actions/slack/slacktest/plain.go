@@ -1,0 +1,78 @@
+package slacktest
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+)
+
+// block is as much of a Block Kit block as is needed to show its text.
+type block struct {
+	Type string `json:"type"`
+	Text struct {
+		Text string `json:"text"`
+	} `json:"text"`
+	Elements []struct {
+		Text string `json:"text"`
+	} `json:"elements"`
+}
+
+// texts lists the block's texts in the order they are shown.
+func (b block) texts() []string {
+	switch b.Type {
+	case "section", "header":
+		return []string{b.Text.Text}
+	case "context":
+		var texts []string
+		for _, e := range b.Elements {
+			texts = append(texts, e.Text)
+		}
+		return texts
+	}
+	return nil
+}
+
+// Plain is the message as a person would see it, as text for a terminal: the
+// blocks if there are any, one a line, links written out.
+func (m Message) Plain() string {
+	var blocks []block
+	if err := json.Unmarshal(m.Blocks, &blocks); err != nil || len(blocks) == 0 {
+		return plain(m.Text)
+	}
+	var lines []string
+	for _, b := range blocks {
+		lines = append(lines, plain(strings.Join(b.texts(), " ")))
+	}
+	return strings.Join(lines, "\n")
+}
+
+var (
+	markup   = regexp.MustCompile(`<([^<>|]*)(?:\|([^<>]*))?>`)
+	bold     = regexp.MustCompile(`\*([^*\n]+)\*`)
+	entities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
+	emoji    = strings.NewReplacer(
+		":white_check_mark:", "✅", ":test_tube:", "🧪", ":fast_forward:", "⏩", ":hourglass_flowing_sand:", "⏳",
+		":x:", "❌", ":rotating_light:", "🚨", ":information_source:", "ℹ️", ":bell:", "🔔",
+	)
+)
+
+// plain shows mrkdwn as text. A mention that would ping someone shows with
+// its '@', and a link as its label and address.
+func plain(mrkdwn string) string {
+	text := markup.ReplaceAllStringFunc(mrkdwn, func(s string) string {
+		parts := markup.FindStringSubmatch(s)
+		target, label := parts[1], parts[2]
+		switch {
+		case strings.HasPrefix(target, "!"):
+			return "@" + strings.TrimPrefix(target, "!")
+		case strings.HasPrefix(target, "@"):
+			return target
+		case strings.HasPrefix(target, "#"):
+			return "#" + label
+		case label == "":
+			return target
+		}
+		return label + " (" + target + ")"
+	})
+	return entities.Replace(emoji.Replace(bold.ReplaceAllString(text, "$1")))
+}

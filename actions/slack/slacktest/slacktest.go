@@ -1,0 +1,190 @@
+// Package slacktest is a small simulated Slack: the methods of the Web API
+// that Pipesteward calls, over real HTTP on a free port of this machine. It
+// keeps what was posted, shows it as a person would see it, refuses what
+// Slack refuses, and fails on demand. Tests and the demo share it.
+//
+// What it does as Slack does, besides the obvious: channels are taken by name
+// or id for a post and by id only elsewhere; a reply to a message that is gone
+// becomes a message of its own; chat.update keeps the metadata, and drops the
+// blocks when only a text comes; a message is listed with its metadata only
+// on demand.
+package slacktest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options of a Server; the zero value is fine.
+type Options struct {
+	// Now gives the messages' timestamps; time.Now by default.
+	Now func() time.Time
+	// Token is the bot token that is accepted; by default every one that
+	// begins with xoxb-.
+	Token string
+	// OnMessage is called for every message that is posted or edited, one
+	// call at a time and in order. It may call the Server's methods, but must
+	// not post.
+	OnMessage func(Message)
+}
+
+// Server is a simulated Slack with one workspace and one bot in it. A channel
+// is made when it is first named; the bot is a member of all.
+type Server struct {
+	options Options
+	url     string
+	http    *http.Server
+	served  chan struct{}
+
+	telling sync.Mutex // orders the calls of OnMessage as the effects
+
+	mu       sync.Mutex
+	channels []channel
+	messages []Message // in the order of their timestamps
+	posts    []Message
+	updates  []Message
+	faults   []*Fault
+	calls    map[string]int
+	last     int64 // newest timestamp, microseconds
+}
+
+type channel struct{ id, name string }
+
+// Message is one message as it stands in its channel.
+type Message struct {
+	Channel  string // the channel's name, without '#'
+	ID       string // the channel's id
+	TS       string // Slack's id of the message: seconds.microseconds
+	ThreadTS string // TS of the message that this one answers; "" when it stands in the channel
+	Text     string // what a notification shows
+	Blocks   json.RawMessage
+	Metadata Metadata
+	Edited   bool
+	Unfurl   bool // links would unfold: the post did not forbid it
+	Parse    string
+}
+
+// Metadata is what an app keeps with its message, unseen by people.
+type Metadata struct {
+	EventType    string         `json:"event_type"`
+	EventPayload map[string]any `json:"event_payload"`
+}
+
+// New starts a simulated Slack on a free port of 127.0.0.1.
+func New(options Options) (*Server, error) {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("slacktest: %w", err)
+	}
+	s := &Server{
+		options: options,
+		url:     "http://" + listener.Addr().String() + "/api/",
+		served:  make(chan struct{}),
+		calls:   map[string]int{},
+	}
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		defer close(s.served)
+		_ = s.http.Serve(listener) // always ErrServerClosed: Close ended it
+	}()
+	return s, nil
+}
+
+// URL is the base of the API's methods, as --slack-api-url wants it; it ends
+// with a slash.
+func (s *Server) URL() string { return s.url }
+
+// Close ends the server and every connection to it.
+func (s *Server) Close() error {
+	err := s.http.Close()
+	<-s.served
+	return err
+}
+
+// Posts lists every message that chat.postMessage made, as it was then.
+func (s *Server) Posts() []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.posts)
+}
+
+// Updates lists every message that chat.update changed, as it was then.
+func (s *Server) Updates() []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.updates)
+}
+
+// Messages lists what stands in the channel now (its name, with or without
+// '#', or its id), oldest first, replies too.
+func (s *Server) Messages(channel string) []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []Message
+	for _, m := range s.messages {
+		if m.ID == channel || m.Channel == strings.TrimPrefix(channel, "#") {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// Calls says how often the method was called, failures counted.
+func (s *Server) Calls(method string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[method]
+}
+
+// Channel gives the id of the channel of that name, with or without '#'.
+func (s *Server) Channel(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.join(name).id
+}
+
+// Delete removes a message, as a person would do it in Slack. Its replies
+// stay.
+func (s *Server) Delete(channelID, ts string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.messages = slices.DeleteFunc(s.messages, func(m Message) bool { return m.ID == channelID && m.TS == ts })
+}
+
+// join gives the channel of the name or id; a new name makes a channel. A
+// new id makes none: it gives a channel without id.
+func (s *Server) join(nameOrID string) channel {
+	name := strings.TrimPrefix(nameOrID, "#")
+	for _, c := range s.channels {
+		if c.name == name || c.id == nameOrID {
+			return c
+		}
+	}
+	if isID(nameOrID) {
+		return channel{}
+	}
+	c := channel{id: fmt.Sprintf("C%010d", len(s.channels)+1), name: name}
+	s.channels = append(s.channels, c)
+	return c
+}
+
+// isID tells an id from a name: names have no capitals.
+func isID(s string) bool {
+	return len(s) > 8 && strings.IndexByte("CDGUW", s[0]) >= 0 && s == strings.ToUpper(s)
+}
+
+// timestamp gives a new one, later than all before.
+func (s *Server) timestamp() string {
+	s.last = max(s.last+1, s.options.Now().UnixMicro())
+	return fmt.Sprintf("%d.%06d", s.last/1e6, s.last%1e6)
+}
