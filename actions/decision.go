@@ -100,6 +100,7 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 	if p.DryRun {
 		return &verdict{result: rules.ResultDryRun, reason: "would " + p.Action.Verb + " the job"}, nil
 	}
+	earlier := p.Called // an earlier call may still be on its way
 	p.Called = true
 	if err := h.save(ctx, p); err != nil {
 		return nil, err
@@ -109,7 +110,12 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 	if err == nil {
 		return v, nil
 	}
-	return r.refused(ctx, h, verb, p, err)
+	var e *gitlab.Error
+	if !errors.As(err, &e) || e.MaybeDone() {
+		return nil, err
+	}
+	p.Called = earlier
+	return r.refused(ctx, h, verb, p, e)
 }
 
 // observe reads the job's state. What GitLab refuses to tell for good is a
@@ -126,21 +132,13 @@ func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, 
 	return failed("%s", reasonOf(e)), nil
 }
 
-// refused gives the verdict on a call that failed. Nothing is called again
-// before the job's state was read: now where GitLab refused for good, since
-// the reason is most often that somebody else was faster; at the next
-// attempt where it may pass.
-func (r *Runner) refused(ctx context.Context, h *held, verb verb, p *pending, err error) (*verdict, error) {
-	var e *gitlab.Error
-	if !errors.As(err, &e) || e.MaybeDone() {
-		return nil, err
-	}
-	p.Called = false
-	if passes(err) {
-		if failed := h.save(ctx, p); failed != nil {
-			return nil, failed
-		}
-		return nil, err
+// refused gives the verdict on a call that surely had no effect. Nothing is
+// called again before the job's state was read: now where GitLab refused for
+// good, since the reason is most often that somebody else was faster; at the
+// next attempt where it may pass.
+func (r *Runner) refused(ctx context.Context, h *held, verb verb, p *pending, e *gitlab.Error) (*verdict, error) {
+	if passes(e) {
+		return nil, errors.Join(h.save(ctx, p), e)
 	}
 	if v, err := r.observe(ctx, verb, p); v != nil || err != nil {
 		return v, err

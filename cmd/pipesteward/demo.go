@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -135,20 +136,23 @@ func (n *narrator) say(format string, args ...any) {
 
 // happens prints who did what, and when.
 func (n *narrator) happens(who, format string, args ...any) {
-	text := strings.ReplaceAll(strings.TrimSpace(fmt.Sprintf(format, args...)), "\n", "\n"+strings.Repeat(" ", 22))
-	n.say("  %5.1fs  %-12s %s", time.Since(n.began).Seconds(), who, text)
+	text := strings.ReplaceAll(strings.TrimSpace(fmt.Sprintf(format, args...)), "\n", "\n"+strings.Repeat(" ", 23))
+	n.say("%6.1fs  %-12s  %s", time.Since(n.began).Seconds(), who, text)
 }
 
-// slack prints a Slack message as people see it.
+// linked is where the plain text of a message names the page behind a word.
+var linked = regexp.MustCompile(` \(https?://[^ )]*\)`)
+
+// slack prints a Slack message as people see it: links are words there.
 func (n *narrator) slack(m slacktest.Message) {
-	what := "#" + m.Channel
+	where := "#" + m.Channel
 	switch {
 	case m.Edited:
-		what += " (edited)"
+		where += ", edited"
 	case m.ThreadTS != "":
-		what += " (in the thread)"
+		where += ", in its thread"
 	}
-	n.happens("Slack", "%s: %s", what, m.Plain())
+	n.happens("Slack", "%s:\n%s", where, linked.ReplaceAllString(m.Plain(), ""))
 }
 
 // story plays the people, the runners and the code, scene after scene.

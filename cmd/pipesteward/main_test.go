@@ -199,7 +199,7 @@ func (p *program) workedOff() {
 
 func (p *program) eventually(what string, is func() bool) {
 	p.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	for !is() {
 		select {
 		case <-deadline:
@@ -273,7 +273,8 @@ func TestServe(t *testing.T) {
 }
 
 // Whatever the program was doing when it was killed: after the next start
-// there was one retry and one message.
+// there was one retry and one message. A message that was on its way is
+// looked for only when it has surely arrived or not, after 30 s.
 func TestKilledAndStartedAgain(t *testing.T) {
 	for _, c := range []struct {
 		name    string
