@@ -94,7 +94,7 @@ func TestRetryIsHeldAgainstTheRealState(t *testing.T) {
 		{"cut after the effect", stuck, func(h *house, _ gitlabtest.Job) {
 			h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Cut: true, After: true})
 		}, 1, rules.ResultDone, "seen after the call was cut short"},
-		{"retried by somebody during the call", stuck, func(h *house, job gitlabtest.Job) {
+		{"retried by somebody during the call", stuck, func(h *house, _ gitlabtest.Job) {
 			h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 403, After: true})
 		}, 1, rules.ResultSkipped, "already retried"},
 		{"GitLab down for an hour", stuck, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 30}) }, 1, rules.ResultDone, "attempt 2 of 3"},

@@ -23,7 +23,7 @@ func (f facts) Jobs(ctx context.Context, e rules.Event) ([]rules.Job, error) {
 	runs, err := f.gitlab.PipelineJobs(ctx, e.Project.ID, e.Pipeline.ID, false)
 	jobs := make([]rules.Job, len(runs))
 	for i, run := range runs {
-		jobs[i] = run.Details.Job
+		jobs[i] = run.Job
 	}
 	return jobs, err
 }

@@ -56,10 +56,11 @@ type notice struct {
 }
 
 // defaultWhen are the outcomes worth a message where a rule does not say:
-// all but skipped and deferred.
+// all but skipped.
 var defaultWhen = []string{ResultDone, ResultDryRun, ResultFailed, ResultGaveUp}
 
-var results = []string{ResultDone, ResultDryRun, ResultSkipped, ResultDeferred, ResultFailed, ResultGaveUp}
+// results are the outcomes that a rule can ask to be told.
+var results = []string{ResultDone, ResultDryRun, ResultSkipped, ResultFailed, ResultGaveUp}
 
 // Load compiles the rules of the sources, in their order. All mistakes of
 // all sources come back at once, as FileErrors.

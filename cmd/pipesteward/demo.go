@@ -228,7 +228,7 @@ func (s *story) redJob(ctx context.Context) error {
 	if err := s.await(ctx, "the job's log is read", read); err != nil {
 		return err
 	}
-	if err := s.await(ctx, "the queue is empty", func() bool { return s.queued() == 0 }); err != nil {
+	if err := s.await(ctx, "the queue is empty", func() bool { return s.queued(ctx) == 0 }); err != nil {
 		return err
 	}
 	if latest := s.gitlab.Latest(pipeline.ID, "unit-tests"); latest.ID != job.ID {
@@ -284,7 +284,7 @@ func (s *story) await(ctx context.Context, what string, is func() bool) error {
 	defer tick.Stop()
 	for seen := false; ; {
 		seen = seen || is()
-		if seen && s.queued() == 0 {
+		if seen && s.queued(ctx) == 0 {
 			return s.showOutcomes(ctx)
 		}
 		select {
@@ -297,9 +297,9 @@ func (s *story) await(ctx context.Context, what string, is func() bool) error {
 
 // queued is how many records the service has in its queue; -1 if it does not
 // tell.
-func (s *story) queued() int {
+func (s *story) queued(ctx context.Context) int {
 	var queue struct{ Due, Waiting, Leased int }
-	if err := s.get(context.Background(), "/api/v1/queue", &queue); err != nil {
+	if err := s.get(ctx, "/api/v1/queue", &queue); err != nil {
 		return -1
 	}
 	return queue.Due + queue.Waiting + queue.Leased

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -464,7 +463,7 @@ func TestParseRate(t *testing.T) {
 	if err != nil || r.Limit != 60 || r.Per != time.Minute {
 		t.Errorf("60/1m is %+v, %v", r, err)
 	}
-	if got := fmt.Sprint(redacted("redis://me:pass@host:6379")); strings.Contains(got, "pass") {
+	if got := redacted("redis://me:pass@host:6379"); strings.Contains(got, "pass") {
 		t.Errorf("a password is told: %s", got)
 	}
 }

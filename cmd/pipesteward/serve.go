@@ -127,7 +127,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	admin := handlers.NewAdmin(handlers.AdminConfig{Store: db, Rules: func() error { return nil }, Metrics: registry, Log: log})
 
 	failed := make(chan error, 2)
-	adminAddr, closeAdmin, err := listen("--admin-listen", s.adminListen, admin, failed)
+	adminAddr, closeAdmin, err := listen(ctx, "--admin-listen", s.adminListen, admin, failed)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		return nil
 	})
 
-	webhookAddr, closeWebhook, err := listen("--listen", s.listen, webhook, failed)
+	webhookAddr, closeWebhook, err := listen(ctx, "--listen", s.listen, webhook, failed)
 	if err != nil {
 		return err
 	}
@@ -179,8 +179,8 @@ func newTeller(s settings, db *store.Bolt, log *slog.Logger) (actions.Teller, er
 
 // listen serves a handler on an address; what ends the serving too early is
 // sent to failed. The returned function stops it.
-func listen(setting, address string, handler http.Handler, failed chan<- error) (net.Addr, func() error, error) {
-	listener, err := net.Listen("tcp", address)
+func listen(ctx context.Context, setting, address string, handler http.Handler, failed chan<- error) (net.Addr, func() error, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", setting, err)
 	}
@@ -198,7 +198,7 @@ func listen(setting, address string, handler http.Handler, failed chan<- error) 
 		}
 	}()
 	return listener.Addr(), func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), answerGrace)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerGrace)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
 			return server.Close()
