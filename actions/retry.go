@@ -15,7 +15,9 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	if err != nil {
 		return nil, err
 	}
-	p.Job.Attempt = max(p.Job.Attempt, attemptOf(job, runs))
+	if n := attemptOf(job, runs); n > 0 {
+		p.Job.Attempt = n // what GitLab has counts, not what an old hook says
+	}
 	if newer := newest(runs); newer.ID > job.ID {
 		if p.Called {
 			return done(newer.ID, "attempt %d of %d, seen after the call was cut short", p.Job.Attempt+1, p.Action.MaxAttempts), nil
