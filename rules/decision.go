@@ -13,14 +13,15 @@ const (
 )
 
 // Results: what came of a decision (the word "outcome" in rule files, the
-// API and metrics).
+// API and metrics). Nothing is deferred or recovered yet.
 const (
-	ResultDone     = "done"
-	ResultDryRun   = "dry_run"
-	ResultSkipped  = "skipped"
-	ResultDeferred = "deferred"
-	ResultFailed   = "failed"
-	ResultGaveUp   = "gave_up"
+	ResultDone      = "done"
+	ResultDryRun    = "dry_run"
+	ResultSkipped   = "skipped"
+	ResultDeferred  = "deferred"
+	ResultFailed    = "failed"
+	ResultGaveUp    = "gave_up"
+	ResultRecovered = "recovered" // a job that was retried passed
 )
 
 // Decision says that a rule matched an event and wants an action. It holds
@@ -81,7 +82,7 @@ func (a Action) Wait(attempt int) time.Duration {
 // Outcome says what came of a decision. It holds the decision.
 type Outcome struct {
 	Decision
-	Result   string    `json:"outcome"`             // done, dry_run, skipped, deferred, failed or gave_up
+	Result   string    `json:"outcome"`             // one of the results above
 	Reason   string    `json:"reason,omitzero"`     // why, for a person to read
 	NewJobID int64     `json:"new_job_id,omitzero"` // the job that runs now, where the action made one
 	At       time.Time `json:"at,omitzero"`

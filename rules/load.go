@@ -56,11 +56,11 @@ type notice struct {
 }
 
 // defaultWhen are the outcomes worth a message where a rule does not say:
-// all but skipped.
-var defaultWhen = []string{ResultDone, ResultDryRun, ResultFailed, ResultGaveUp}
+// all but skipped and deferred.
+var defaultWhen = []string{ResultDone, ResultDryRun, ResultFailed, ResultGaveUp, ResultRecovered}
 
 // results are the outcomes that a rule can ask to be told.
-var results = []string{ResultDone, ResultDryRun, ResultSkipped, ResultFailed, ResultGaveUp}
+var results = []string{ResultDone, ResultDryRun, ResultSkipped, ResultDeferred, ResultFailed, ResultGaveUp, ResultRecovered}
 
 // Load compiles the rules of the sources, in their order. All mistakes of
 // all sources come back at once, as FileErrors.
