@@ -12,6 +12,9 @@ const (
 	VerbNotify = "notify"
 )
 
+// Verbs lists all verbs.
+var Verbs = []string{VerbRetry, VerbPlay, VerbCancel, VerbErase, VerbNotify}
+
 // Results: what came of a decision (the word "outcome" in rule files, the
 // API and metrics). Nothing is deferred or recovered yet.
 const (
@@ -23,6 +26,9 @@ const (
 	ResultGaveUp    = "gave_up"
 	ResultRecovered = "recovered" // a job that was retried passed
 )
+
+// Results lists all results.
+var Results = []string{ResultDone, ResultDryRun, ResultSkipped, ResultDeferred, ResultFailed, ResultGaveUp, ResultRecovered}
 
 // Decision says that a rule matched an event and wants an action. It holds
 // the event; its Job is the job to act on, also where the event was a

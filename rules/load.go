@@ -59,9 +59,6 @@ type notice struct {
 // all but skipped and deferred.
 var defaultWhen = []string{ResultDone, ResultDryRun, ResultFailed, ResultGaveUp, ResultRecovered}
 
-// results are the outcomes that a rule can ask to be told.
-var results = []string{ResultDone, ResultDryRun, ResultSkipped, ResultDeferred, ResultFailed, ResultGaveUp, ResultRecovered}
-
 // Load compiles the rules of the sources, in their order. All mistakes of
 // all sources come back at once, as FileErrors.
 func Load(o Options, sources ...Source) (*Rules, error) {
@@ -301,7 +298,7 @@ func (f *file) readNotice(n *yaml.Node, d defaults, texts purpose) notice {
 		"when": func(n *yaml.Node) {
 			v.when = nil
 			for _, item := range f.items(n, "when") {
-				v.when = append(v.when, f.oneOf(item, "when", results))
+				v.when = append(v.when, f.oneOf(item, "when", Results))
 			}
 		},
 		"channel": func(n *yaml.Node) { v.channel = f.word(n, "channel") },

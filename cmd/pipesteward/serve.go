@@ -124,7 +124,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	if err != nil {
 		return fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
 	}
-	admin := handlers.NewAdmin(handlers.AdminConfig{Store: db, RulesLoaded: func() error { return nil }, Metrics: registry, Log: log})
+	admin := handlers.NewAdmin(handlers.AdminConfig{Store: db, Metrics: registry, Log: log})
 
 	failed := make(chan error, 2)
 	adminAddr, closeAdmin, err := listen(ctx, "--admin-listen", s.adminListen, admin, failed)

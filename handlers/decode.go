@@ -1,0 +1,515 @@
+package handlers
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-json"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+var (
+	// ErrNotJSON says that a body is no JSON text: cut off, or never one.
+	ErrNotJSON = errors.New("the body is not JSON")
+	// ErrNoInterest says that a body is JSON but neither a Job Hook nor a
+	// Pipeline Hook: another kind of hook, or one with a template of its own.
+	ErrNoInterest = errors.New("neither a Job Hook nor a Pipeline Hook")
+)
+
+// FieldError says which field a hook cannot do without.
+type FieldError struct {
+	Field string // as GitLab names it, with dots
+	Want  string // what was expected there
+}
+
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("field %q: expected %s", e.Field, e.Want)
+}
+
+// Decode makes an event of the body of a Job Hook or Pipeline Hook of any
+// GitLab since 2016. Of the event's Meta it sets Kind and Instance; instance
+// is the base URL of the GitLab that sent the body ("" if unknown).
+//
+// Only what names the event must be there: the ids of the project and of the
+// job or pipeline. Any other field that is missing, null or of an unexpected
+// type is left zero, because what GitLab sends differs between versions.
+//
+// Errors: ErrNotJSON, ErrNoInterest, *FieldError.
+func Decode(body []byte, instance string) (rules.Event, error) {
+	e, err := identify(body)
+	if err != nil {
+		return rules.Event{}, err
+	}
+	return complete(e, body, instance)
+}
+
+// identify reads off a body what names the event, and its status: enough to
+// refuse it or to know that no rule wants it, in a fraction of the time that
+// the whole takes. All of the body was looked at: what complete finds is JSON.
+func identify(body []byte) (rules.Event, error) {
+	var h struct {
+		ObjectKind  string `json:"object_kind"`
+		BuildID     int64  `json:"build_id"`
+		BuildStatus string `json:"build_status"`
+		ProjectID   int64  `json:"project_id"`
+		Project     struct {
+			ID int64 `json:"id"`
+		} `json:"project"`
+		Pipeline struct {
+			ID     int64  `json:"id"`
+			Status string `json:"status"`
+		} `json:"object_attributes"`
+	}
+	if err := unmarshal(body, &h); err != nil {
+		return rules.Event{}, err
+	}
+	var e rules.Event
+	e.Project.ID = cmp.Or(h.ProjectID, h.Project.ID)
+	switch h.ObjectKind {
+	case "build":
+		e.Meta.Kind, e.Job.ID, e.Job.Status = rules.KindJob, h.BuildID, h.BuildStatus
+		if h.BuildID <= 0 {
+			return rules.Event{}, &FieldError{"build_id", "the job's id, a whole number from 1"}
+		}
+		if e.Project.ID <= 0 {
+			return rules.Event{}, &FieldError{"project_id", "the project's id, a whole number from 1"}
+		}
+	case "pipeline":
+		e.Meta.Kind, e.Pipeline.ID, e.Pipeline.Status = rules.KindPipeline, h.Pipeline.ID, h.Pipeline.Status
+		if h.Pipeline.ID <= 0 {
+			return rules.Event{}, &FieldError{"object_attributes.id", "the pipeline's id, a whole number from 1"}
+		}
+		if e.Project.ID <= 0 {
+			return rules.Event{}, &FieldError{"project.id", "the project's id, a whole number from 1"}
+		}
+	default:
+		return rules.Event{}, ErrNoInterest
+	}
+	return e, nil
+}
+
+// complete reads the rest of the event that was identified in the body.
+func complete(e rules.Event, body []byte, instance string) (rules.Event, error) {
+	var h hook
+	if err := unmarshal(body, &h); err != nil {
+		return rules.Event{}, err
+	}
+	e.Meta.Instance = instance
+	e.Project = h.project(e.Project.ID, instance)
+	e.User = h.User
+	if e.Meta.Kind == rules.KindJob {
+		h.completeJob(&e)
+	} else {
+		h.completePipeline(&e)
+	}
+	return e, nil
+}
+
+// unmarshal reads what JSON there is into h. A value of the wrong type leaves
+// its field zero and is no error: decoding went on behind it.
+func unmarshal(body []byte, h any) error {
+	err := json.Unmarshal(body, h)
+	if wrongType := (*json.UnmarshalTypeError)(nil); err == nil || errors.As(err, &wrongType) {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrNotJSON, err)
+}
+
+// hook is what complete reads off a body. Most keys are of one kind of hook
+// only; but for commit.id, none means two things.
+type hook struct {
+	User           rules.User         `json:"user"`
+	Project        hookProject        `json:"project"`    // Job Hook: new versions
+	Repository     hookProject        `json:"repository"` // Job Hook
+	Commit         hookCommit         `json:"commit"`
+	SourcePipeline hookSource         `json:"source_pipeline"`
+	Environment    hookEnv            `json:"environment"`
+	Runner         hookRunner         `json:"runner"`
+	ProjectName    string             `json:"project_name"` // for people: "Group / Project"
+	PipelineID     int64              `json:"pipeline_id"`
+	Ref            string             `json:"ref"`
+	Tag            bool               `json:"tag"`
+	SHA            string             `json:"sha"`
+	RetriesCount   int32              `json:"retries_count"`
+	BuildName      string             `json:"build_name"`
+	BuildStage     string             `json:"build_stage"`
+	AllowFailure   bool               `json:"build_allow_failure"`
+	FailureReason  string             `json:"build_failure_reason"`
+	Duration       seconds            `json:"build_duration"`
+	QueuedDuration seconds            `json:"build_queued_duration"`
+	CreatedAt      date               `json:"build_created_at"`
+	StartedAt      date               `json:"build_started_at"`
+	FinishedAt     date               `json:"build_finished_at"`
+	CreatedAtISO   date               `json:"build_created_at_iso"`
+	StartedAtISO   date               `json:"build_started_at_iso"`
+	FinishedAtISO  date               `json:"build_finished_at_iso"`
+	Pipeline       hookPipeline       `json:"object_attributes"`
+	MergeRequest   rules.MergeRequest `json:"merge_request"`
+	Builds         []hookBuild        `json:"builds"`
+}
+
+type hookProject struct {
+	ID            int64  `json:"id"`
+	Name          string `json:"name"`
+	Path          string `json:"path_with_namespace"`
+	WebURL        string `json:"web_url"`
+	Homepage      string `json:"homepage"` // of a repository
+	DefaultBranch string `json:"default_branch"`
+}
+
+// hookCommit is the commit in a Pipeline Hook. In a Job Hook it is a mixture:
+// the pipeline's name, status, duration and end, and the commit's rest.
+type hookCommit struct {
+	ID            commitID `json:"id"`
+	SHA           string   `json:"sha"` // Job Hook
+	Title         string   `json:"title"`
+	Message       string   `json:"message"`
+	URL           string   `json:"url"`
+	AuthorName    string   `json:"author_name"`
+	AuthorEmail   string   `json:"author_email"`
+	Name          string   `json:"name"`
+	Status        string   `json:"status"`
+	Duration      seconds  `json:"duration"`
+	FinishedAt    date     `json:"finished_at"`
+	FinishedAtISO date     `json:"finished_at_iso"`
+	Author        struct {
+		Name  string `json:"name"`
+		Email string `json:"email"`
+	} `json:"author"`
+}
+
+// commitID is the commit's SHA in a Pipeline Hook, and in a Job Hook the id of
+// the pipeline, which the oldest have nowhere else.
+type commitID struct {
+	sha      string
+	pipeline int64
+}
+
+var _ json.Unmarshaler = (*commitID)(nil)
+
+func (c *commitID) UnmarshalJSON(raw []byte) error {
+	if raw[0] == '"' {
+		return json.Unmarshal(raw, &c.sha)
+	}
+	if id, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+		c.pipeline = id
+	}
+	return nil // what is neither counts as unknown
+}
+
+type hookSource struct {
+	Project    hookProject `json:"project"`
+	PipelineID int64       `json:"pipeline_id"`
+	JobID      int64       `json:"job_id"`
+}
+
+type hookRunner struct {
+	ID          int64    `json:"id"`
+	Description string   `json:"description"`
+	Type        string   `json:"runner_type"`
+	Shared      bool     `json:"is_shared"`
+	Tags        []string `json:"tags"`
+}
+
+type hookEnv struct {
+	Name   string `json:"name"`
+	Action string `json:"action"`
+	Tier   string `json:"deployment_tier"`
+}
+
+type hookPipeline struct {
+	IID            int64    `json:"iid"`
+	Name           string   `json:"name"`
+	Ref            string   `json:"ref"`
+	Tag            bool     `json:"tag"`
+	SHA            string   `json:"sha"`
+	Source         string   `json:"source"`
+	Stages         []string `json:"stages"`
+	CreatedAt      date     `json:"created_at"`
+	FinishedAt     date     `json:"finished_at"`
+	Duration       seconds  `json:"duration"`
+	QueuedDuration seconds  `json:"queued_duration"`
+	ProtectedRef   bool     `json:"protected_ref"`
+	URL            string   `json:"url"`
+	Variables      []struct {
+		Key   string `json:"key"`
+		Value string `json:"value"`
+	} `json:"variables"`
+}
+
+type hookBuild struct {
+	ID             int64      `json:"id"`
+	Stage          string     `json:"stage"`
+	Name           string     `json:"name"`
+	Status         string     `json:"status"`
+	FailureReason  string     `json:"failure_reason"`
+	AllowFailure   bool       `json:"allow_failure"`
+	Manual         bool       `json:"manual"`
+	CreatedAt      date       `json:"created_at"`
+	StartedAt      date       `json:"started_at"`
+	FinishedAt     date       `json:"finished_at"`
+	Duration       seconds    `json:"duration"`
+	QueuedDuration seconds    `json:"queued_duration"`
+	Runner         hookRunner `json:"runner"`
+	Environment    hookEnv    `json:"environment"`
+}
+
+func (h *hook) completeJob(e *rules.Event) {
+	pipelineID := cmp.Or(h.PipelineID, h.Commit.ID.pipeline)
+	e.Pipeline = rules.Pipeline{
+		ID:         pipelineID,
+		Ref:        h.Ref,
+		Tag:        h.Tag,
+		SHA:        h.SHA,
+		Status:     h.Commit.Status,
+		Name:       h.Commit.Name,
+		URL:        page(e.Project.URL, "pipelines", pipelineID),
+		FinishedAt: first(h.Commit.FinishedAtISO, h.Commit.FinishedAt),
+		Duration:   float64(h.Commit.Duration),
+		Upstream:   h.upstream(),
+	}
+	reason := reasonOf(e.Job.Status, h.FailureReason)
+	e.Job = rules.Job{
+		ID:             e.Job.ID,
+		Name:           h.BuildName,
+		Stage:          h.BuildStage,
+		Status:         e.Job.Status,
+		FailureReason:  reason,
+		FailureClass:   rules.ClassOf(reason),
+		AllowFailure:   h.AllowFailure,
+		Attempt:        1 + max(0, int(h.RetriesCount)),
+		Ref:            h.Ref,
+		Tag:            h.Tag,
+		URL:            page(e.Project.URL, "jobs", e.Job.ID),
+		CreatedAt:      first(h.CreatedAtISO, h.CreatedAt),
+		StartedAt:      first(h.StartedAtISO, h.StartedAt),
+		FinishedAt:     first(h.FinishedAtISO, h.FinishedAt),
+		Duration:       float64(h.Duration),
+		QueuedDuration: float64(h.QueuedDuration),
+		Runner:         rules.Runner(h.Runner),
+		Environment:    rules.Environment(h.Environment),
+	}
+	e.Commit = h.commit(h.SHA, e.Project.URL)
+}
+
+func (h *hook) completePipeline(e *rules.Event) {
+	a := &h.Pipeline
+	e.Pipeline = rules.Pipeline{
+		ID:             e.Pipeline.ID,
+		IID:            a.IID,
+		Ref:            a.Ref,
+		Tag:            a.Tag,
+		SHA:            a.SHA,
+		Status:         e.Pipeline.Status,
+		Source:         a.Source,
+		Name:           a.Name,
+		URL:            cmp.Or(a.URL, page(e.Project.URL, "pipelines", e.Pipeline.ID)),
+		CreatedAt:      time.Time(a.CreatedAt),
+		FinishedAt:     time.Time(a.FinishedAt),
+		Duration:       float64(a.Duration),
+		QueuedDuration: float64(a.QueuedDuration),
+		Variables:      h.variables(),
+		Stages:         a.Stages,
+		ProtectedRef:   a.ProtectedRef,
+		Jobs:           h.jobs(e.Project.URL),
+		Upstream:       h.upstream(),
+	}
+	e.Commit = h.commit(a.SHA, e.Project.URL)
+	e.MergeRequest = h.MergeRequest
+}
+
+func (h *hook) variables() map[string]string {
+	if len(h.Pipeline.Variables) == 0 {
+		return nil
+	}
+	variables := make(map[string]string, len(h.Pipeline.Variables))
+	for _, v := range h.Pipeline.Variables {
+		if v.Key != "" {
+			variables[v.Key] = v.Value
+		}
+	}
+	return variables
+}
+
+// jobs gives the jobs of a Pipeline Hook, which leaves out what they share
+// with the pipeline, and which attempt they are.
+func (h *hook) jobs(projectURL string) []rules.Job {
+	if len(h.Builds) == 0 {
+		return nil
+	}
+	jobs := make([]rules.Job, 0, len(h.Builds))
+	for i := range h.Builds {
+		b := &h.Builds[i]
+		if b.ID <= 0 {
+			continue // names no job that one could act on
+		}
+		reason := reasonOf(b.Status, b.FailureReason)
+		jobs = append(jobs, rules.Job{
+			ID:             b.ID,
+			Name:           b.Name,
+			Stage:          b.Stage,
+			Status:         b.Status,
+			FailureReason:  reason,
+			FailureClass:   rules.ClassOf(reason),
+			AllowFailure:   b.AllowFailure,
+			Manual:         b.Manual,
+			Attempt:        1,
+			Ref:            h.Pipeline.Ref,
+			Tag:            h.Pipeline.Tag,
+			URL:            page(projectURL, "jobs", b.ID),
+			CreatedAt:      time.Time(b.CreatedAt),
+			StartedAt:      time.Time(b.StartedAt),
+			FinishedAt:     time.Time(b.FinishedAt),
+			Duration:       float64(b.Duration),
+			QueuedDuration: float64(b.QueuedDuration),
+			Runner:         rules.Runner(b.Runner),
+			Environment:    rules.Environment(b.Environment),
+		})
+	}
+	return jobs
+}
+
+// project gathers the project. Old Job Hooks have no "project": its name and
+// address are the repository's there, and the path is in the address.
+func (h *hook) project(id int64, instance string) rules.Project {
+	p := rules.Project{
+		ID:            id,
+		Path:          h.Project.Path,
+		Name:          cmp.Or(h.Project.Name, h.Repository.Name, h.ProjectName),
+		URL:           strings.TrimRight(cmp.Or(h.Project.WebURL, h.Repository.Homepage), "/"),
+		DefaultBranch: h.Project.DefaultBranch,
+	}
+	if p.Path == "" {
+		p.Path = pathOf(p.URL, instance)
+	}
+	if i := strings.LastIndexByte(p.Path, '/'); i >= 0 {
+		p.Namespace = p.Path[:i]
+	}
+	return p
+}
+
+func (h *hook) upstream() rules.Upstream {
+	return rules.Upstream{
+		ProjectID:   h.SourcePipeline.Project.ID,
+		ProjectPath: h.SourcePipeline.Project.Path,
+		PipelineID:  h.SourcePipeline.PipelineID,
+		JobID:       h.SourcePipeline.JobID,
+	}
+}
+
+func (h *hook) commit(sha, projectURL string) rules.Commit {
+	c := rules.Commit{
+		SHA:         cmp.Or(h.Commit.SHA, h.Commit.ID.sha, sha),
+		Title:       h.Commit.Title,
+		Message:     h.Commit.Message,
+		AuthorName:  cmp.Or(h.Commit.AuthorName, h.Commit.Author.Name),
+		AuthorEmail: cmp.Or(h.Commit.AuthorEmail, h.Commit.Author.Email),
+		URL:         h.Commit.URL,
+	}
+	if c.Title == "" {
+		c.Title, _, _ = strings.Cut(c.Message, "\n")
+		c.Title = strings.TrimRight(c.Title, "\r")
+	}
+	if c.URL == "" && c.SHA != "" && projectURL != "" {
+		c.URL = projectURL + "/-/commit/" + c.SHA
+	}
+	return c
+}
+
+// reasonOf drops the failure reason of a job that did not fail: GitLab sends
+// "unknown_failure" with successful jobs too.
+func reasonOf(status, reason string) string {
+	if status != "failed" {
+		return ""
+	}
+	return reason
+}
+
+// page gives the address of a page of a project, "" where it can't be known.
+func page(projectURL, what string, id int64) string {
+	if projectURL == "" || id <= 0 {
+		return ""
+	}
+	return projectURL + "/-/" + what + "/" + strconv.FormatInt(id, 10)
+}
+
+// pathOf takes a project's path from its address: what follows the
+// instance's base URL, or else the URL's whole path.
+func pathOf(projectURL, instance string) string {
+	if rest, ok := strings.CutPrefix(projectURL, strings.TrimRight(instance, "/")+"/"); ok && instance != "" {
+		return rest
+	}
+	u, err := url.Parse(projectURL)
+	if err != nil {
+		return ""
+	}
+	return strings.Trim(u.Path, "/")
+}
+
+// seconds is a duration as hooks have it: a number, null or a quoted number.
+type seconds float64
+
+var _ json.Unmarshaler = (*seconds)(nil)
+
+func (s *seconds) UnmarshalJSON(raw []byte) error {
+	f, err := strconv.ParseFloat(unquote(raw), 64)
+	if err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
+		*s = seconds(f)
+	}
+	return nil // what is no duration counts as unknown
+}
+
+// dateLayouts are the forms that dates have in hooks, the most frequent
+// first. All of them also read fractions of a second.
+var dateLayouts = []string{
+	"2006-01-02 15:04:05 UTC",
+	time.RFC3339, // Z or an offset with a colon
+	"2006-01-02 15:04:05 -0700",
+	"2006-01-02T15:04:05Z0700",
+}
+
+// date is a time as hooks have it, in UTC; zero for null.
+type date time.Time
+
+var _ json.Unmarshaler = (*date)(nil)
+
+func (d *date) UnmarshalJSON(raw []byte) error {
+	text := unquote(raw)
+	if text == "null" {
+		return nil
+	}
+	for _, layout := range dateLayouts {
+		t, err := time.Parse(layout, text)
+		if err != nil {
+			continue
+		}
+		// Other years can't be written as JSON again.
+		if t = t.UTC(); 1 <= t.Year() && t.Year() <= 9999 {
+			*d = date(t)
+		}
+		return nil
+	}
+	return nil // what is no date counts as unknown
+}
+
+// unquote takes the quotes off a JSON string that needs no escapes.
+func unquote(raw []byte) string {
+	return strings.Trim(string(raw), `"`)
+}
+
+// first gives the first time that is set.
+func first(dates ...date) time.Time {
+	for _, d := range dates {
+		if t := time.Time(d); !t.IsZero() {
+			return t
+		}
+	}
+	return time.Time{}
+}

@@ -1,0 +1,13 @@
+// Package handlers holds the ways in. Webhook takes GitLab's deliveries: it
+// authenticates one, decodes it into a rules.Event, stores that and answers.
+// Admin serves what operators look at: health, metrics, decisions, the queue.
+// Nothing here decides or acts: an event is stored, and the answer says so.
+//
+//	POST /webhooks/gitlab
+//	  │ token, or signature over the body          else 401
+//	  │ body, at most 25 MB                        else 413
+//	  │ Decode                                     else 400
+//	  │ can any rule want it?                      else 200
+//	  ▼ Put, which also knows what was put before  else 503
+//	202 stored, 200 duplicate
+package handlers

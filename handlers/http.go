@@ -1,0 +1,65 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/labstack/echo/v4"
+)
+
+// answer is the JSON body of an answer: one of the two is set.
+type answer struct {
+	Status string `json:"status,omitempty"`
+	Error  string `json:"error,omitempty"` // what is wrong and what to do
+}
+
+// newEcho gives an Echo that says nothing by itself: it answers errors in
+// JSON, and a panic with 500, logged and handed to panicked.
+func newEcho(log *slog.Logger, panicked func()) *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.IPExtractor = echo.ExtractIPDirect()
+	e.HTTPErrorHandler = func(err error, c echo.Context) {
+		if c.Response().Committed {
+			return
+		}
+		code, text := http.StatusInternalServerError, ""
+		if he := (*echo.HTTPError)(nil); errors.As(err, &he) {
+			code, text = he.Code, fmt.Sprint(he.Message)
+		} else {
+			log.Error("request failed", "method", c.Request().Method, "path", c.Path(), "error", err)
+		}
+		switch code {
+		case http.StatusNotFound:
+			text = "there is nothing at this address"
+		case http.StatusMethodNotAllowed:
+			text = "this address takes only " + c.Response().Header().Get(echo.HeaderAllow)
+		case http.StatusInternalServerError:
+			text = "something went wrong here: see the log"
+		}
+		if err := c.JSON(code, answer{Error: text}); err != nil {
+			log.Debug("answer not sent", "path", c.Path(), "error", err)
+		}
+	}
+	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) (err error) {
+			defer func() {
+				r := recover()
+				if r == nil {
+					return
+				}
+				if r == http.ErrAbortHandler { //nolint:errorlint // net/http compares the very value
+					panic(r)
+				}
+				panicked()
+				log.Error("panic", "method", c.Request().Method, "path", c.Path(), "panic", r, "stack", string(debug.Stack()))
+				err = echo.ErrInternalServerError
+			}()
+			return next(c)
+		}
+	})
+	return e
+}

@@ -1,0 +1,779 @@
+package handlers_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	stdjson "encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The vector of GitLab's signing scheme, and the credentials of the tests.
+const (
+	signingToken = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	vectorID     = "f5e5f430-f57b-4e6e-9fac-d9128cd7232f"
+	vectorTime   = 1744578123
+	vectorBody   = `{"object_kind":"build"}`
+	vectorMAC    = "v1,XeG32UOGKYmyoS1nskfX1CcnQeRXquN1mSHSgxzAX4g="
+
+	otherSigningToken = "whsec_Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA="
+	secretToken       = "s3cret-of-the-hook"
+	otherSecretToken  = "the-one-before"
+)
+
+func clock() time.Time { return time.Unix(vectorTime, 0) }
+
+// memoryQueue remembers what was put.
+type memoryQueue struct {
+	mu      sync.Mutex
+	records []store.Record
+	fail    func(context.Context) error // nil: never
+}
+
+var _ handlers.Queue = (*memoryQueue)(nil)
+
+func (q *memoryQueue) Put(ctx context.Context, records ...store.Record) ([]bool, error) {
+	if q.fail != nil {
+		if err := q.fail(ctx); err != nil {
+			return nil, err
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	added := make([]bool, len(records))
+	for i, r := range records {
+		added[i] = true
+		for _, seen := range q.records {
+			added[i] = added[i] && seen.ID != r.ID
+		}
+		if added[i] {
+			q.records = append(q.records, r)
+		}
+	}
+	return added, nil
+}
+
+func (q *memoryQueue) ids() []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ids := make([]string, len(q.records))
+	for i, r := range q.records {
+		ids[i] = r.ID
+	}
+	return ids
+}
+
+// wants is a set of rules that is nothing but its answer.
+type wants func(rules.Event) bool
+
+var _ handlers.Wanter = wants(nil)
+
+func (w wants) Wants(e rules.Event) bool { return w(e) }
+
+func all(rules.Event) bool  { return true }
+func none(rules.Event) bool { return false }
+
+// rig is a webhook that serves, and what one can see of it.
+type rig struct {
+	*httptest.Server
+	handler http.Handler
+	queue   *memoryQueue
+	metrics *prometheus.Registry
+	log     *bytes.Buffer
+}
+
+func newRig(tb testing.TB, change func(*handlers.WebhookConfig)) *rig {
+	tb.Helper()
+	r := &rig{queue: &memoryQueue{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}}
+	cfg := handlers.WebhookConfig{
+		Credentials: handlers.Credentials{Tokens: []string{secretToken}},
+		Queue:       r.queue,
+		Rules:       wants(all),
+		GitLabURL:   gitlabURL + "/",
+		Now:         clock,
+		Log:         slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Metrics:     r.metrics,
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	h, err := handlers.NewWebhook(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r.handler = h
+	r.Server = httptest.NewServer(h)
+	tb.Cleanup(r.Close)
+	return r
+}
+
+// post sends a delivery; header holds names and values in turn.
+func (r *rig) post(tb testing.TB, body []byte, header ...string) (code int, answer string) {
+	tb.Helper()
+	code, answer, err := r.send(body, header...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return code, answer
+}
+
+func (r *rig) send(body []byte, header ...string) (code int, answer string, err error) {
+	req, err := http.NewRequest(http.MethodPost, r.URL+handlers.WebhookPath, bytes.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := r.Client().Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	return read(resp)
+}
+
+func read(resp *http.Response) (code int, answer string, err error) {
+	text, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, strings.TrimSpace(string(text)), errors.Join(err, resp.Body.Close())
+}
+
+// counted gives what the deliveries' metric says, like "job stored 1".
+func (r *rig) counted(tb testing.TB) []string {
+	tb.Helper()
+	families, err := r.metrics.Gather()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var counts []string
+	for _, f := range families {
+		if f.GetName() != "pipesteward_deliveries_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			counts = append(counts, fmt.Sprintf("%s %s %g", labels["kind"], labels["result"], m.GetCounter().GetValue()))
+		}
+	}
+	return counts
+}
+
+func sign(token, id string, at int64, body []byte) string {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(token, "whsec_"))
+	if err != nil {
+		panic(err)
+	}
+	m := hmac.New(sha256.New, key)
+	m.Write(fmt.Appendf(nil, "%s.%d.%s", id, at, body))
+	return "v1," + base64.StdEncoding.EncodeToString(m.Sum(nil))
+}
+
+func TestWebhookAnswers(t *testing.T) {
+	job, pipeline := fixture(t, "job-failed.json"), fixture(t, "pipeline-failed.json")
+	cases := []struct {
+		name    string
+		body    []byte
+		change  func(*handlers.WebhookConfig)
+		code    int
+		answer  string
+		counted string
+	}{
+		{"job", job, nil, 202, `{"status":"stored"}`, "job stored 1"},
+		{"pipeline", pipeline, nil, 202, `{"status":"stored"}`, "pipeline stored 1"},
+		{"build hook", fixture(t, "build-hook-2016.json"), nil, 202, `{"status":"stored"}`, "job stored 1"},
+		{
+			"job that no rule wants", job, func(c *handlers.WebhookConfig) { c.Rules = wants(none) },
+			200, `{"status":"ignored"}`, "job ignored 1",
+		},
+		{"another hook", []byte(`{"object_kind":"note"}`), nil, 200, `{"status":"ignored"}`, "other ignored 1"},
+		{"a template of its own", []byte(`["pipeline", 7]`), nil, 200, `{"status":"ignored"}`, "other ignored 1"},
+		{"cut off", job[:1000], nil, 400, `{"error":"the body is not JSON: unexpected end of JSON input"}`, "other malformed 1"},
+		{"nothing", nil, nil, 400, `{"error":"the body is not JSON: unexpected end of JSON input"}`, "other malformed 1"},
+		{
+			"no job", []byte(vectorBody), nil,
+			400, `{"error":"field \"build_id\": expected the job's id, a whole number from 1"}`, "other malformed 1",
+		},
+		{
+			"too large", job, func(c *handlers.WebhookConfig) { c.MaxBody = int64(len(job)) - 1 },
+			413, `{"error":"the body is larger than a delivery of GitLab can be"}`, "other too_large 1",
+		},
+		{
+			"just not too large", job, func(c *handlers.WebhookConfig) { c.MaxBody = int64(len(job)) },
+			202, `{"status":"stored"}`, "job stored 1",
+		},
+		{
+			"store fails", job, func(c *handlers.WebhookConfig) {
+				c.Queue = &memoryQueue{fail: func(context.Context) error { return errors.New("disk full") }}
+			},
+			503, `{"error":"the event could not be stored: send it again later"}`, "job unavailable 1",
+		},
+		{
+			"store hangs", job, func(c *handlers.WebhookConfig) {
+				c.PutTimeout = time.Millisecond
+				c.Queue = &memoryQueue{fail: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+			},
+			503, `{"error":"the event could not be stored: send it again later"}`, "job unavailable 1",
+		},
+		{
+			"panic", job, func(c *handlers.WebhookConfig) {
+				c.Rules = wants(func(rules.Event) bool { panic("no rules") })
+			},
+			500, `{"error":"something went wrong here: see the log"}`, "other panic 1",
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, c.change)
+			code, answer := r.post(t, c.body, "X-Gitlab-Token", secretToken)
+			if code != c.code || answer != c.answer {
+				t.Errorf("answer is %d %s, want %d %s", code, answer, c.code, c.answer)
+			}
+			if diff := cmp.Diff([]string{c.counted}, r.counted(t)); diff != "" {
+				t.Errorf("deliveries are counted otherwise (- want, + got):\n%s", diff)
+			}
+			if stored := len(r.queue.ids()); (stored > 0) != (code == 202) {
+				t.Errorf("%d events are stored after a %d", stored, code)
+			}
+		})
+	}
+}
+
+// TestWebhookMetric also checks the metric's name, help and type by
+// Prometheus's own rules.
+func TestWebhookMetric(t *testing.T) {
+	r := newRig(t, nil)
+	r.post(t, fixture(t, "job-failed.json"), "X-Gitlab-Token", secretToken)
+	problems, err := testutil.GatherAndLint(r.metrics)
+	if err != nil || len(problems) > 0 {
+		t.Error(problems, err)
+	}
+}
+
+func TestWebhookTakesNothingElse(t *testing.T) {
+	r := newRig(t, nil)
+	cases := []struct {
+		method, path string
+		code         int
+		answer       string
+	}{
+		{http.MethodGet, handlers.WebhookPath, 405, `{"error":"this address takes only OPTIONS, POST"}`},
+		{http.MethodPut, handlers.WebhookPath, 405, `{"error":"this address takes only OPTIONS, POST"}`},
+		{http.MethodPost, handlers.WebhookPath + "/", 404, `{"error":"there is nothing at this address"}`},
+		{http.MethodPost, "/", 404, `{"error":"there is nothing at this address"}`},
+		{http.MethodGet, "/metrics", 404, `{"error":"there is nothing at this address"}`},
+	}
+	for _, c := range cases {
+		req, err := http.NewRequest(c.method, r.URL+c.path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := r.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, answer, err := read(resp); err != nil || code != c.code || answer != c.answer {
+			t.Errorf("%s %s: answer is %d %s (%v), want %d %s", c.method, c.path, code, answer, err, c.code, c.answer)
+		}
+	}
+}
+
+// TestWebhookRecord pins what is stored of a delivery.
+func TestWebhookRecord(t *testing.T) {
+	r := newRig(t, nil)
+	body := fixture(t, "job-failed.json")
+	code, _ := r.post(t, body, "X-Gitlab-Token", secretToken, "Idempotency-Key", "key-1", "X-Gitlab-Instance", "https://gitlab.example.org/")
+	if code != 202 || len(r.queue.records) != 1 {
+		t.Fatalf("answer is %d, stored are %v", code, r.queue.ids())
+	}
+	want, err := handlers.Decode(body, "https://gitlab.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Meta.ID, want.Meta.Source, want.Meta.ReceivedAt = "key-1", rules.SourceWebhook, clock().UTC()
+	record := r.queue.records[0]
+	var got rules.Event
+	if err := stdjson.Unmarshal(record.Body, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("stored event differs (- want, + got):\n%s", diff)
+	}
+	record.Body = nil
+	if diff := cmp.Diff(store.Record{ID: "event:https://gitlab.example.org:key-1", Kind: rules.RecordEvent}, record); diff != "" {
+		t.Errorf("record differs (- want, + got):\n%s", diff)
+	}
+}
+
+// TestWebhookRecordID: what makes two deliveries the same.
+func TestWebhookRecordID(t *testing.T) {
+	job := fixture(t, "job-failed.json")
+	hash := fmt.Sprintf("sha256:%x", sha256.Sum256(job))
+	long := strings.Repeat("k", 300)
+	signature := sign(signingToken, "signed-id", vectorTime, job)
+	const here, there = "event:" + gitlabURL + ":", "event:https://gitlab.example.org:"
+	cases := []struct {
+		name   string
+		header []string
+		id     string
+	}{
+		{"nothing", nil, here + hash},
+		{"idempotency key", []string{"Idempotency-Key", "a"}, here + "a"},
+		{"webhook id", []string{"webhook-id", "b"}, here + "b"},
+		{"both", []string{"Idempotency-Key", "a", "webhook-id", "b"}, here + "a"},
+		{
+			"both, and the signature covers the webhook id",
+			[]string{"Idempotency-Key", "a", "webhook-id", "signed-id", "webhook-timestamp", "1744578123", "webhook-signature", signature},
+			here + "signed-id",
+		},
+		{"unusable key", []string{"Idempotency-Key", long}, here + hash},
+		{"instance", []string{"Idempotency-Key", "a", "X-Gitlab-Instance", "https://gitlab.example.org"}, there + "a"},
+		{"instance that is none", []string{"Idempotency-Key", "a", "X-Gitlab-Instance", "gitlab.example.org"}, here + "a"},
+		{"instance with a password", []string{"Idempotency-Key", "a", "X-Gitlab-Instance", "https://u:p@gitlab.example.org"}, here + "a"},
+		{"new for every request", []string{"X-Gitlab-Webhook-UUID", "c", "X-Gitlab-Event-UUID", "d"}, here + hash},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, func(cfg *handlers.WebhookConfig) { cfg.SigningTokens = []string{signingToken} })
+			for _, want := range []int{202, 200} {
+				if code, answer := r.post(t, job, append(c.header, "X-Gitlab-Token", secretToken)...); code != want {
+					t.Fatalf("answer is %d %s, want %d", code, answer, want)
+				}
+			}
+			if diff := cmp.Diff([]string{c.id}, r.queue.ids()); diff != "" {
+				t.Errorf("stored ids differ (- want, + got):\n%s", diff)
+			}
+			if diff := cmp.Diff([]string{"job duplicate 1", "job stored 1"}, r.counted(t)); diff != "" {
+				t.Errorf("deliveries are counted otherwise (- want, + got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestWebhookAsksTheRulesInForce: rules change while the server runs.
+func TestWebhookAsksTheRulesInForce(t *testing.T) {
+	wanted := false
+	r := newRig(t, func(c *handlers.WebhookConfig) {
+		c.Rules = wants(func(e rules.Event) bool {
+			return wanted && e.Meta.Kind == rules.KindPipeline && e.Pipeline.Status == "failed"
+		})
+	})
+	body := fixture(t, "pipeline-failed.json")
+	if code, _ := r.post(t, body, "X-Gitlab-Token", secretToken); code != 200 {
+		t.Errorf("before the change the answer is %d, want 200", code)
+	}
+	wanted = true
+	if code, _ := r.post(t, body, "X-Gitlab-Token", secretToken); code != 202 {
+		t.Errorf("after the change the answer is %d, want 202", code)
+	}
+}
+
+func TestWebhookCredentials(t *testing.T) {
+	job := fixture(t, "job-failed.json")
+	signed := func(token, id string, at int64) []string {
+		return []string{"webhook-id", id, "webhook-timestamp", strconv.FormatInt(at, 10), "webhook-signature", sign(token, id, at, job)}
+	}
+	with := func(header []string, more ...string) []string {
+		return append(header[:len(header):len(header)], more...)
+	}
+	tokens := handlers.Credentials{Tokens: []string{otherSecretToken, secretToken}}
+	keys := handlers.Credentials{SigningTokens: []string{otherSigningToken, signingToken}}
+	both := handlers.Credentials{Tokens: tokens.Tokens, SigningTokens: keys.SigningTokens}
+	const ok, no = 202, 401
+	cases := []struct {
+		name   string
+		given  handlers.Credentials
+		header []string
+		code   int
+	}{
+		{"token", tokens, []string{"X-Gitlab-Token", secretToken}, ok},
+		{"older token", tokens, []string{"X-Gitlab-Token", otherSecretToken}, ok},
+		{"no token", tokens, nil, no},
+		{"empty token", tokens, []string{"X-Gitlab-Token", ""}, no},
+		{"wrong token", tokens, []string{"X-Gitlab-Token", "guess"}, no},
+		{"token's beginning", tokens, []string{"X-Gitlab-Token", secretToken[:4]}, no},
+		{"token and more", tokens, []string{"X-Gitlab-Token", secretToken + "x"}, no},
+		{"token, and a signature that nobody asked for", tokens, []string{"X-Gitlab-Token", secretToken, "webhook-signature", "v1,x"}, ok},
+		{"signature instead of token", tokens, signed(signingToken, vectorID, vectorTime), no},
+
+		{"signature", keys, signed(signingToken, vectorID, vectorTime), ok},
+		{"signature by the older key", keys, signed(otherSigningToken, vectorID, vectorTime), ok},
+		{"signature by another key", keys, signed("whsec_"+strings.Repeat("A", 44), vectorID, vectorTime), no},
+		{"not signed", keys, nil, no},
+		{"token instead of signature", keys, []string{"X-Gitlab-Token", secretToken}, no},
+		{"5 minutes late", keys, signed(signingToken, vectorID, vectorTime-300), ok},
+		{"5 minutes early", keys, signed(signingToken, vectorID, vectorTime+300), ok},
+		{"later", keys, signed(signingToken, vectorID, vectorTime-301), no},
+		{"earlier", keys, signed(signingToken, vectorID, vectorTime+301), no},
+		{"at the end of time", keys, signed(signingToken, vectorID, 1<<63-1), no},
+		{"timestamp changed", keys, with(signed(signingToken, vectorID, vectorTime), "webhook-timestamp", "1744578124"), no},
+		{"timestamp in words", keys, with(signed(signingToken, vectorID, vectorTime), "webhook-timestamp", "now"), no},
+		{"no timestamp", keys, with(signed(signingToken, vectorID, vectorTime), "webhook-timestamp", ""), no},
+		{"id changed", keys, with(signed(signingToken, vectorID, vectorTime), "webhook-id", "another"), no},
+		{"no id", keys, signed(signingToken, "", vectorTime), no},
+		{
+			"several signatures", keys,
+			with(signed(signingToken, vectorID, vectorTime), "webhook-signature", "v1a,AAAA v1,AAAA v1,%% "+sign(signingToken, vectorID, vectorTime, job)), ok,
+		},
+		{
+			"signature of an unknown version", keys,
+			with(signed(signingToken, vectorID, vectorTime), "webhook-signature", "v2"+sign(signingToken, vectorID, vectorTime, job)[2:]), no,
+		},
+		{"signature without version", keys, with(signed(signingToken, vectorID, vectorTime), "webhook-signature", sign(signingToken, vectorID, vectorTime, job)[3:]), no},
+		{"empty signature", keys, with(signed(signingToken, vectorID, vectorTime), "webhook-signature", "v1,"), no},
+
+		{"both, only token given", both, []string{"X-Gitlab-Token", secretToken}, ok},
+		{"both, only signature given", both, signed(signingToken, vectorID, vectorTime), ok},
+		{"both, right signature with wrong token", both, with(signed(signingToken, vectorID, vectorTime), "X-Gitlab-Token", "guess"), ok},
+		{"both, wrong signature with right token", both, with(signed(signingToken, vectorID, vectorTime-301), "X-Gitlab-Token", secretToken), no},
+		{"both, nothing given", both, nil, no},
+
+		{"insecure", handlers.Credentials{Insecure: true}, nil, ok},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, func(cfg *handlers.WebhookConfig) { cfg.Credentials = c.given })
+			code, answer := r.post(t, job, c.header...)
+			if code != c.code {
+				t.Errorf("answer is %d %s, want %d", code, answer, c.code)
+			}
+			if c.code == no && len(r.queue.ids()) > 0 {
+				t.Error("the event was stored")
+			}
+			for _, secret := range []string{secretToken, otherSecretToken, signingToken[10:], otherSigningToken[10:], "guess", "linux-amd64-3"} {
+				if strings.Contains(answer, secret) || strings.Contains(r.log.String(), secret) {
+					t.Errorf("%q is in the answer or the log:\n%s\n%s", secret, answer, r.log)
+				}
+			}
+		})
+	}
+}
+
+// TestWebhookSignatureVector pins the scheme with GitLab's published vector:
+// its body is no whole hook, so that the answer to the right signature is 400.
+func TestWebhookSignatureVector(t *testing.T) {
+	r := newRig(t, func(cfg *handlers.WebhookConfig) {
+		cfg.Credentials = handlers.Credentials{SigningTokens: []string{signingToken}}
+	})
+	header := []string{"webhook-id", vectorID, "webhook-timestamp", "1744578123", "webhook-signature", vectorMAC}
+	if code, answer := r.post(t, []byte(vectorBody), header...); code != 400 {
+		t.Errorf("answer to the vector is %d %s, want 400", code, answer)
+	}
+	if code, answer := r.post(t, []byte(vectorBody+" "), header...); code != 401 {
+		t.Errorf("answer to a changed body is %d %s, want 401", code, answer)
+	}
+}
+
+func TestNewWebhookRefuses(t *testing.T) {
+	cases := []struct {
+		name  string
+		given handlers.Credentials
+		text  string
+	}{
+		{"nothing", handlers.Credentials{}, "no webhook token and no signing token is set: anyone could send events; set one as in the webhook's settings in GitLab"},
+		{"empty token", handlers.Credentials{Tokens: []string{secretToken, ""}}, "webhook token 2 is empty"},
+		{
+			"signing token without prefix",
+			handlers.Credentials{SigningTokens: []string{signingToken[6:]}},
+			`webhook signing token 1 is malformed: it must be "whsec_" and at least 24 bytes in base64, as GitLab shows it`,
+		},
+		{
+			"signing token not in base64",
+			handlers.Credentials{SigningTokens: []string{signingToken, "whsec_%" + signingToken[7:]}},
+			`webhook signing token 2 is malformed: it must be "whsec_" and at least 24 bytes in base64, as GitLab shows it`,
+		},
+		{
+			"signing token too short",
+			handlers.Credentials{SigningTokens: []string{"whsec_AAEC"}},
+			`webhook signing token 1 is malformed: it must be "whsec_" and at least 24 bytes in base64, as GitLab shows it`,
+		},
+		{
+			"token and insecure",
+			handlers.Credentials{Tokens: []string{secretToken}, Insecure: true},
+			"webhook tokens are set and yet every delivery shall be taken: choose one",
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := handlers.NewWebhook(handlers.WebhookConfig{Credentials: c.given, Now: clock, Metrics: prometheus.NewRegistry()})
+			if err == nil || err.Error() != c.text {
+				t.Errorf("error is %v, want %s", err, c.text)
+			}
+		})
+	}
+}
+
+// TestWebhookRefusesBeforeReading: who has no right makes no work.
+func TestWebhookRefusesBeforeReading(t *testing.T) {
+	cases := []struct {
+		name   string
+		header []string
+	}{
+		{"wrong token", []string{"X-Gitlab-Token", "guess"}},
+		{"old signature", []string{"webhook-id", vectorID, "webhook-timestamp", "1", "webhook-signature", vectorMAC}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, func(cfg *handlers.WebhookConfig) { cfg.SigningTokens = []string{signingToken} })
+			req := httptest.NewRequest(http.MethodPost, handlers.WebhookPath, unreadable{t})
+			for i := 0; i < len(c.header); i += 2 {
+				req.Header.Set(c.header[i], c.header[i+1])
+			}
+			rec := httptest.NewRecorder()
+			r.handler.ServeHTTP(rec, req)
+			if rec.Code != 401 {
+				t.Errorf("answer is %d %s, want 401", rec.Code, rec.Body)
+			}
+		})
+	}
+}
+
+type unreadable struct{ t *testing.T }
+
+func (u unreadable) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+// TestWebhookStoresWhatHungUp: a sender that does not wait for the answer
+// will not send again.
+func TestWebhookStoresWhatHungUp(t *testing.T) {
+	r := newRig(t, func(cfg *handlers.WebhookConfig) {
+		cfg.Queue.(*memoryQueue).fail = func(ctx context.Context) error { return ctx.Err() }
+	})
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	req := httptest.NewRequest(http.MethodPost, handlers.WebhookPath, bytes.NewReader(fixture(t, "job-failed.json"))).WithContext(gone)
+	req.Header.Set("X-Gitlab-Token", secretToken)
+	r.handler.ServeHTTP(httptest.NewRecorder(), req)
+	if stored := len(r.queue.ids()); stored != 1 {
+		t.Errorf("%d events are stored, want 1", stored)
+	}
+}
+
+// TestWebhookBodySizes speaks HTTP by hand, because a client of the library
+// neither lies about lengths nor reads an answer while it still sends.
+func TestWebhookBodySizes(t *testing.T) {
+	const head = "POST " + handlers.WebhookPath + " HTTP/1.1\r\nHost: x\r\nX-Gitlab-Token: " + secretToken + "\r\n"
+	megabyte := strings.Repeat(" ", 1<<20)
+	chunk := fmt.Sprintf("%x\r\n%s\r\n", len(megabyte), megabyte)
+	job := string(fixture(t, "job-failed.json"))
+	cases := []struct {
+		name string
+		send []string
+		code int
+	}{
+		{"30 MB announced", append([]string{head, "Content-Length: 31457280\r\n\r\n"}, repeat(megabyte, 30)...), 413},
+		{"30 MB announced and never sent", []string{head, "Content-Length: 31457280\r\n\r\n"}, 413},
+		{"30 MB in chunks", append([]string{head, "Transfer-Encoding: chunked\r\n\r\n"}, repeat(chunk, 30)...), 413},
+		{"24 MB of blanks and a job in chunks", append(append([]string{head, "Transfer-Encoding: chunked\r\n\r\n"}, repeat(chunk, 24)...), fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(job), job)), 202},
+		{"less than announced", []string{head, fmt.Sprintf("Content-Length: %d\r\n\r\n", len(job)+1), job}, 400},
+		{"chunks cut off", []string{head, "Transfer-Encoding: chunked\r\n\r\n", fmt.Sprintf("%x\r\n%s", len(job), job[:len(job)/2])}, 400},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // a server that refuses a body waits half a second
+			r := newRig(t, nil)
+			conn, err := net.Dial("tcp", r.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sender sync.WaitGroup
+			sender.Go(func() {
+				for _, part := range c.send {
+					if _, err := io.WriteString(conn, part); err != nil {
+						return // the server had heard enough
+					}
+				}
+				if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+					t.Log(err)
+				}
+			})
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if code, answer, err := read(resp); err != nil || code != c.code {
+				t.Errorf("answer is %d %s (%v), want %d", code, answer, err, c.code)
+			}
+			if err := conn.Close(); err != nil {
+				t.Error(err)
+			}
+			sender.Wait()
+		})
+	}
+}
+
+func repeat(s string, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = s
+	}
+	return list
+}
+
+// TestWebhookAtOnce sends many deliveries at once, each twice, and looks
+// whether each was stored once and whole.
+func TestWebhookAtOnce(t *testing.T) {
+	const deliveries = 64
+	r := newRig(t, nil)
+	var senders sync.WaitGroup
+	for i := range 2 * deliveries {
+		senders.Go(func() {
+			id := i%deliveries + 1
+			body := fmt.Sprintf(`{"object_kind":"build","build_id":%d,"project_id":204,"build_name":%q}`, id, strings.Repeat(strconv.Itoa(id), 100*id))
+			code, answer, err := r.send([]byte(body), "X-Gitlab-Token", secretToken)
+			if err != nil || code != 202 && code != 200 {
+				t.Errorf("answer is %d %s (%v)", code, answer, err)
+			}
+		})
+	}
+	senders.Wait()
+	if diff := cmp.Diff([]string{fmt.Sprintf("job duplicate %d", deliveries), fmt.Sprintf("job stored %d", deliveries)}, r.counted(t)); diff != "" {
+		t.Errorf("deliveries are counted otherwise (- want, + got):\n%s", diff)
+	}
+	for _, record := range r.queue.records {
+		var e rules.Event
+		if err := stdjson.Unmarshal(record.Body, &e); err != nil {
+			t.Fatal(err)
+		}
+		if want := strings.Repeat(strconv.FormatInt(e.Job.ID, 10), int(100*e.Job.ID)); e.Job.Name != want {
+			t.Errorf("job %d was stored with the name of another", e.Job.ID)
+		}
+	}
+}
+
+// BenchmarkWebhookHTTP measures the whole way over HTTP of a delivery that no
+// rule wants, and of one that goes to a queue which costs nothing, each in
+// turn with an Echo handler that only reads the body: "ratio" is that of
+// their request rates. The body is a Pipeline Hook of 7 KB.
+func BenchmarkWebhookHTTP(b *testing.B) {
+	const conns, requests = 8, 128
+	body := fixture(b, "pipeline-failed.json")
+	bare := echo.New()
+	bare.POST(handlers.WebhookPath, func(c echo.Context) error {
+		if _, err := io.Copy(io.Discard, c.Request().Body); err != nil {
+			return err
+		}
+		return c.NoContent(http.StatusOK)
+	})
+	bareServer := httptest.NewServer(bare)
+	b.Cleanup(bareServer.Close)
+
+	for _, c := range []struct {
+		name   string
+		change func(*handlers.WebhookConfig)
+		code   int
+	}{
+		{"unwanted", func(cfg *handlers.WebhookConfig) { cfg.Rules = wants(none) }, 200},
+		{"stored", func(cfg *handlers.WebhookConfig) { cfg.Queue = discard{} }, 202},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			driveBare := driver(b, bareServer, body, conns, requests, 200)
+			drive := driver(b, newRig(b, c.change).Server, body, conns, requests, c.code)
+			var tookBare, took time.Duration
+			rounds := 0
+			for b.Loop() {
+				start := time.Now()
+				driveBare()
+				middle := time.Now()
+				drive()
+				tookBare += middle.Sub(start)
+				took += time.Since(middle)
+				rounds++
+			}
+			sent := float64(rounds * conns * requests)
+			b.ReportMetric(sent/tookBare.Seconds(), "bare-req/s")
+			b.ReportMetric(sent/took.Seconds(), "req/s")
+			b.ReportMetric(tookBare.Seconds()/took.Seconds(), "ratio")
+		})
+	}
+}
+
+// driver opens connections to a server and gives what sends requests over
+// all of them at once. It speaks HTTP by hand, to cost little itself.
+func driver(b *testing.B, s *httptest.Server, body []byte, conns, requests, code int) (drive func()) {
+	b.Helper()
+	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Gitlab-Event: Pipeline Hook\r\n"+
+		"X-Gitlab-Token: %s\r\nIdempotency-Key: %s\r\nContent-Length: %d\r\n\r\n%s", handlers.WebhookPath, secretToken, vectorID, len(body), body)
+	type line struct {
+		conn    net.Conn
+		answers *bufio.Reader
+	}
+	lines := make([]line, conns)
+	for i := range lines {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() {
+			if err := conn.Close(); err != nil {
+				b.Error(err)
+			}
+		})
+		lines[i] = line{conn, bufio.NewReader(conn)}
+	}
+	return func() {
+		var senders sync.WaitGroup
+		for _, l := range lines {
+			senders.Go(func() {
+				for range requests {
+					if _, err := l.conn.Write(request); err != nil {
+						b.Error(err)
+						return
+					}
+					resp, err := http.ReadResponse(l.answers, nil)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					if _, err := l.answers.Discard(int(resp.ContentLength)); err != nil || resp.StatusCode != code {
+						b.Errorf("answer is %s (%v), want %d", resp.Status, err, code)
+						return
+					}
+				}
+			})
+		}
+		senders.Wait()
+	}
+}
+
+// discard is a queue that takes everything and keeps nothing.
+type discard struct{}
+
+var _ handlers.Queue = discard{}
+
+func (discard) Put(_ context.Context, records ...store.Record) ([]bool, error) {
+	added := make([]bool, len(records))
+	for i := range added {
+		added[i] = true
+	}
+	return added, nil
+}
