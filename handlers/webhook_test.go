@@ -15,9 +15,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -671,11 +673,12 @@ func TestWebhookAtOnce(t *testing.T) {
 }
 
 // BenchmarkWebhookHTTP measures the whole way over HTTP of a delivery that no
-// rule wants, and of one that goes to a queue which costs nothing, each in
-// turn with an Echo handler that only reads the body: "ratio" is that of
-// their request rates. The body is a Pipeline Hook of 7 KB.
+// rule wants, of one that goes to a queue which costs nothing, and of one that
+// is stored durably on bolt, each in turn with an Echo handler that only reads
+// the body: "ratio" is that of their request rates. The body is a Pipeline
+// Hook of 7 KB, and each delivery has a key of its own.
 func BenchmarkWebhookHTTP(b *testing.B) {
-	const conns, requests = 8, 128
+	const conns, requests = 64, 32
 	body := fixture(b, "pipeline-failed.json")
 	bare := echo.New()
 	bare.POST(handlers.WebhookPath, func(c echo.Context) error {
@@ -693,7 +696,8 @@ func BenchmarkWebhookHTTP(b *testing.B) {
 		code   int
 	}{
 		{"unwanted", func(cfg *handlers.WebhookConfig) { cfg.Rules = wants(none) }, 200},
-		{"stored", func(cfg *handlers.WebhookConfig) { cfg.Queue = discard{} }, 202},
+		{"stored-nowhere", func(cfg *handlers.WebhookConfig) { cfg.Queue = discard{} }, 202},
+		{"stored-on-bolt", func(cfg *handlers.WebhookConfig) { cfg.Queue = openBolt(b) }, 202},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			driveBare := driver(b, bareServer, body, conns, requests, 200)
@@ -721,8 +725,10 @@ func BenchmarkWebhookHTTP(b *testing.B) {
 // all of them at once. It speaks HTTP by hand, to cost little itself.
 func driver(b *testing.B, s *httptest.Server, body []byte, conns, requests, code int) (drive func()) {
 	b.Helper()
-	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Gitlab-Event: Pipeline Hook\r\n"+
-		"X-Gitlab-Token: %s\r\nIdempotency-Key: %s\r\nContent-Length: %d\r\n\r\n%s", handlers.WebhookPath, secretToken, vectorID, len(body), body)
+	const keyDigits = 12
+	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Gitlab-Event: Pipeline Hook\r\n"+
+		"X-Gitlab-Token: %s\r\nContent-Length: %d\r\nIdempotency-Key: ", handlers.WebhookPath, secretToken, len(body))
+	var keys atomic.Int64
 	type line struct {
 		conn    net.Conn
 		answers *bufio.Reader
@@ -744,7 +750,9 @@ func driver(b *testing.B, s *httptest.Server, body []byte, conns, requests, code
 		var senders sync.WaitGroup
 		for _, l := range lines {
 			senders.Go(func() {
+				var request []byte
 				for range requests {
+					request = fmt.Appendf(request[:0], "%s%0*d\r\n\r\n%s", head, keyDigits, keys.Add(1), body)
 					if _, err := l.conn.Write(request); err != nil {
 						b.Error(err)
 						return
@@ -763,6 +771,17 @@ func driver(b *testing.B, s *httptest.Server, body []byte, conns, requests, code
 		}
 		senders.Wait()
 	}
+}
+
+// openBolt opens an empty store that ends with the benchmark.
+func openBolt(b *testing.B) *store.Bolt {
+	b.Helper()
+	db, err := store.OpenBolt(filepath.Join(b.TempDir(), "bench.db"), store.BoltOptions{Now: time.Now})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 // discard is a queue that takes everything and keeps nothing.

@@ -30,15 +30,30 @@ import (
 	"time"
 )
 
-// ErrLeaseLost is returned to a worker whose lease ran out and whose record
-// went to another one: nothing was changed, and it must not act on it.
-var ErrLeaseLost = errors.New("store: lease lost: the record is another worker's now")
+// How long a backend keeps things, unless its options say otherwise.
+const (
+	DefaultDedupeTTL  = 72 * time.Hour      // ids that were put
+	DefaultJournalTTL = 30 * 24 * time.Hour // journal entries
+)
+
+// ErrLeaseLost is returned to a worker that holds its record no more: the
+// lease ran out and another worker leased the record, or the lease was ended
+// before by Done, Defer or Bury. Nothing was changed, and it must not act on
+// the record. A lease that ran out while nobody took the record is not lost:
+// the work was done, and counts.
+var ErrLeaseLost = errors.New("store: lease lost: the record is not this worker's any more")
+
+// ErrClosed is returned by a store that was closed.
+var ErrClosed = errors.New("store: closed")
+
+// ErrBadCursor is returned for a cursor that the journal did not give out.
+var ErrBadCursor = errors.New("store: not a cursor of the journal: start without one")
 
 // Record is one thing to do.
 type Record struct {
-	ID    string        // unique over all kinds; seen ids are not put again
+	ID    string        // 1 to MaxID bytes, unique over all kinds; seen ids are not put again
 	Kind  string        // opaque label, e.g. event or decision; counts are told by it
-	After time.Duration // due so long after now; 0: at once
+	After time.Duration // due so long after now; 0 or less: at once
 	Body  []byte
 }
 
@@ -48,8 +63,8 @@ type Lease struct {
 	ID      string
 	Kind    string
 	Body    []byte
-	Attempt int // how often it was leased, this time included
-	Due     time.Time
+	Attempt int       // how often it was leased, this time included
+	Due     time.Time // when the record was to be due by its Put or Defer
 	Expires time.Time
 	Token   string // proves the lease; new with every Lease
 }
@@ -88,6 +103,12 @@ type Rate struct {
 
 // Store is what a backend offers; packages that use one declare the few
 // methods they need.
+//
+// Ids, keys and owners have 1 to MaxID bytes, and visibilities, times to
+// live and rates are more than zero; anything else is an error that says so,
+// and changes nothing. Bodies and values may be of any bytes or none. Callers
+// may change what they passed in, and what they got, as soon as a call has
+// returned. A count n of 0 or less gives nothing.
 type Store interface {
 	Queue
 	Journal
@@ -95,17 +116,21 @@ type Store interface {
 
 	// Ping returns nil when the store can be written to.
 	Ping(ctx context.Context) error
-	// Close waits for what is being written and closes the store.
+	// Close waits for what is being written and closes the store; all calls
+	// that come later, or wait, return ErrClosed. A second Close does nothing.
 	Close() error
 }
 
 // Queue is the work to do. All methods are safe for concurrent use, and
-// durable when they return nil; after an error the caller must assume that
-// the call may or may not have taken effect.
+// durable when they return nil. ErrLeaseLost, ErrClosed and errors of bad
+// input say that nothing was changed; after any other error, that of a ctx
+// which ends in mid-call among them, the call may or may not have taken
+// effect, but wholly or not at all.
 type Queue interface {
-	// Put adds the records whose ids were not put before (within the dedupe
-	// time to live), in one atomic step, and says for each whether it was
-	// added.
+	// Put adds the records whose ids were not put before, in one atomic step,
+	// and says for each whether it was added. An id is remembered for the
+	// dedupe time to live from the Put that added it, and for as long as its
+	// record is queued.
 	Put(ctx context.Context, records ...Record) (added []bool, err error)
 	// Lease hands out up to n due records, the most overdue first, each to
 	// nobody else for the time of visibility. None due: an empty slice.
@@ -114,7 +139,8 @@ type Queue interface {
 	// ctx ends (then with its error). It may return early.
 	Wait(ctx context.Context, atMost time.Duration) error
 	// Extend saves the lease's Body and makes the lease last visibility from
-	// now; it updates l.Expires. ErrLeaseLost: see there.
+	// now, which may be sooner than before; it updates l.Expires.
+	// ErrLeaseLost, here and below: see there.
 	Extend(ctx context.Context, l *Lease, visibility time.Duration) error
 	// Done removes the leased record and puts next, in one atomic step; of
 	// next, ids seen before are left out.
@@ -122,7 +148,8 @@ type Queue interface {
 	// Defer saves the lease's Body and gives the record back, due after the
 	// given time.
 	Defer(ctx context.Context, l *Lease, after time.Duration) error
-	// Bury takes the record out of the queue for a person to look at.
+	// Bury takes the record out of the queue for a person to look at, with
+	// the body as it was last saved.
 	Bury(ctx context.Context, l *Lease, reason string) error
 
 	// Depth counts the queue's records.
@@ -134,21 +161,24 @@ type Queue interface {
 // Journal is the list of what was decided and what came of it. Entries older
 // than the journal's time to live vanish.
 type Journal interface {
-	// Note adds an entry, unless one with its id is there.
+	// Note adds an entry, at the head of the list, unless one with its id is
+	// there.
 	Note(ctx context.Context, id string, body []byte) error
 	// Amend replaces the body of the entry with the id, or adds it. Its
-	// place in the list stays.
+	// place in the list and its time stay.
 	Amend(ctx context.Context, id string, body []byte) error
 	// Entries lists up to n entries, newest first, that follow the cursor in
 	// that order ("" for the first), and gives the cursor to go on with, ""
-	// at the end.
+	// at the end. Entries that are added meanwhile move nothing. ErrBadCursor:
+	// see there.
 	Entries(ctx context.Context, cursor string, n int) (entries []Entry, next string, err error)
 }
 
 // Guard is what replicas agree on: who may, how often, what is known.
 type Guard interface {
 	// Take takes one from the bucket of key and returns 0, or takes none and
-	// returns how long until one is there.
+	// returns how long until one is there, at most Per/Limit. A bucket is
+	// full at first.
 	Take(ctx context.Context, key string, rate Rate) (wait time.Duration, err error)
 	// Claim makes owner the holder of key for ttl, if nobody else holds it;
 	// a holder that claims again holds it for ttl from now.
@@ -157,6 +187,7 @@ type Guard interface {
 	Release(ctx context.Context, key, owner string) error
 	// Set keeps a small value for ttl.
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	// Get gives the value, or nil when there is none.
+	// Get gives the value, or nil when there is none; an empty value is not
+	// nil.
 	Get(ctx context.Context, key string) ([]byte, error)
 }

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"time"
+)
+
+// Take implements Guard.
+func (b *Bolt) Take(ctx context.Context, key string, rate Rate) (time.Duration, error) {
+	if err := checkID("rate key", key); err != nil {
+		return 0, err
+	}
+	if err := checkRate(rate); err != nil {
+		return 0, err
+	}
+	var wait time.Duration
+	err := b.write(ctx, func(t *boltTx) error {
+		var full int64
+		if payload, _, ok := t.lookup(tagRate, key); ok {
+			full = int64(binary.BigEndian.Uint64(payload))
+		}
+		full, wait = gcra(t.now, full, rate)
+		if wait > 0 {
+			return nil
+		}
+		return t.keep(tagRate, key, numberKey(uint64(full)), full) // a full bucket is as good as none
+	})
+	if err != nil {
+		return 0, err
+	}
+	return wait, nil
+}
+
+// Claim implements Guard.
+func (b *Bolt) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
+	if err := checkClaim(key, owner); err != nil {
+		return false, err
+	}
+	if err := checkPositive("claim's time to live", ttl); err != nil {
+		return false, err
+	}
+	var held bool
+	err := b.write(ctx, func(t *boltTx) error {
+		holder, expires, ok := t.lookup(tagClaim, key)
+		held = !ok || expires <= t.now || string(holder) == owner
+		if !held {
+			return nil
+		}
+		return t.keep(tagClaim, key, []byte(owner), later(t.now, ttl))
+	})
+	if err != nil {
+		return false, err
+	}
+	return held, nil
+}
+
+// Release implements Guard.
+func (b *Bolt) Release(ctx context.Context, key, owner string) error {
+	if err := checkClaim(key, owner); err != nil {
+		return err
+	}
+	return b.write(ctx, func(t *boltTx) error {
+		if holder, _, ok := t.lookup(tagClaim, key); !ok || string(holder) != owner {
+			return nil
+		}
+		return t.forget(tagClaim, key)
+	})
+}
+
+// Set implements Guard.
+func (b *Bolt) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if err := checkID("key", key); err != nil {
+		return err
+	}
+	if err := checkPositive("value's time to live", ttl); err != nil {
+		return err
+	}
+	value = bytes.Clone(value)
+	return b.write(ctx, func(t *boltTx) error {
+		return t.keep(tagValue, key, value, later(t.now, ttl))
+	})
+}
+
+// Get implements Guard.
+func (b *Bolt) Get(ctx context.Context, key string) ([]byte, error) {
+	if err := checkID("key", key); err != nil {
+		return nil, err
+	}
+	var value []byte
+	err := b.view(ctx, func(t *boltTx) error {
+		if payload, expires, ok := t.lookup(tagValue, key); ok && expires > t.now {
+			value = append([]byte{}, payload...) // not nil
+		}
+		return nil
+	})
+	return value, err
+}

@@ -1,0 +1,412 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Put implements Queue.
+func (b *Bolt) Put(ctx context.Context, records ...Record) ([]bool, error) {
+	if err := checkRecords(records); err != nil {
+		return nil, err
+	}
+	records = cloneRecords(records)
+	var added []bool
+	err := b.write(ctx, func(t *boltTx) (err error) {
+		added, err = t.enqueue(records, b.dedupeTTL)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return added, nil
+}
+
+// Lease implements Queue.
+func (b *Bolt) Lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error) {
+	if err := checkPositive("visibility", visibility); err != nil {
+		return nil, err
+	}
+	var leases []Lease
+	err := b.write(ctx, func(t *boltTx) (err error) {
+		leases, err = t.lease(n, visibility)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return leases, nil
+}
+
+// Extend implements Queue.
+func (b *Bolt) Extend(ctx context.Context, l *Lease, visibility time.Duration) error {
+	if err := checkPositive("visibility", visibility); err != nil {
+		return err
+	}
+	held, body := *l, bytes.Clone(l.Body)
+	var expires int64
+	err := b.write(ctx, func(t *boltTx) error {
+		seq, h, err := t.held(held)
+		if err != nil {
+			return err
+		}
+		expires = later(t.now, visibility)
+		if err := t.requeue(seq, h, h.Due, expires); err != nil {
+			return err
+		}
+		return t.saveBody(seq, body)
+	})
+	if err != nil {
+		return err
+	}
+	l.Expires = time.Unix(0, expires).UTC()
+	return nil
+}
+
+// Defer implements Queue.
+func (b *Bolt) Defer(ctx context.Context, l *Lease, after time.Duration) error {
+	held, body := *l, bytes.Clone(l.Body)
+	return b.write(ctx, func(t *boltTx) error {
+		seq, h, err := t.held(held)
+		if err != nil {
+			return err
+		}
+		if err := t.requeue(seq, h, later(t.now, after), 0); err != nil {
+			return err
+		}
+		return t.saveBody(seq, body)
+	})
+}
+
+// Done implements Queue.
+func (b *Bolt) Done(ctx context.Context, l *Lease, next ...Record) error {
+	if err := checkRecords(next); err != nil {
+		return err
+	}
+	held, next := *l, cloneRecords(next)
+	return b.write(ctx, func(t *boltTx) error {
+		seq, h, err := t.held(held)
+		if err != nil {
+			return err
+		}
+		// What follows goes first, while this record's id is still known.
+		if _, err := t.enqueue(next, b.dedupeTTL); err != nil {
+			return err
+		}
+		if err := t.dequeue(seq, h); err != nil {
+			return err
+		}
+		return t.deleteBody(seq)
+	})
+}
+
+// Bury implements Queue.
+func (b *Bolt) Bury(ctx context.Context, l *Lease, reason string) error {
+	held := *l
+	return b.write(ctx, func(t *boltTx) error {
+		seq, h, err := t.held(held)
+		if err != nil {
+			return err
+		}
+		if err := t.dequeue(seq, h); err != nil {
+			return err
+		}
+		h.Reason = reason
+		return t.put(t.dead, pairKey(t.now, seq), h.encode())
+	})
+}
+
+// Wait implements Queue.
+func (b *Bolt) Wait(ctx context.Context, atMost time.Duration) error {
+	changed := b.watch() // before looking, so that nothing comes in between unseen
+	err := b.view(ctx, func(t *boltTx) error {
+		if k, _ := t.due.Cursor().First(); k != nil {
+			at, _ := splitPairKey(k)
+			atMost = min(atMost, time.Duration(at-t.now))
+		}
+		return nil
+	})
+	if err != nil || atMost <= 0 {
+		return err
+	}
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-b.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// Depth implements Queue. It reads an index through, some 10 million records
+// a second.
+func (b *Bolt) Depth(ctx context.Context) (Depth, error) {
+	var d Depth
+	err := b.view(ctx, func(t *boltTx) error {
+		c := t.due.Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			at, _ := splitPairKey(k)
+			switch {
+			case at <= t.now:
+				d.Due++
+			case len(v) > 0:
+				d.Leased++
+			default:
+				d.Waiting++
+			}
+		}
+		d.Dead = t.dead.Stats().KeyN
+		return nil
+	})
+	return d, err
+}
+
+// Dead implements Queue.
+func (b *Bolt) Dead(ctx context.Context, n int) ([]DeadRecord, error) {
+	var dead []DeadRecord
+	err := b.view(ctx, func(t *boltTx) error {
+		c := t.dead.Cursor()
+		for k, v := c.Last(); k != nil && len(dead) < n; k, v = c.Prev() {
+			at, seq := splitPairKey(k)
+			h, err := decodeHeader(v)
+			if err != nil {
+				return err
+			}
+			dead = append(dead, DeadRecord{
+				ID:     h.ID,
+				Kind:   h.Kind,
+				Body:   t.body(seq),
+				Reason: h.Reason,
+				At:     time.Unix(0, at).UTC(),
+			})
+		}
+		return nil
+	})
+	return dead, err
+}
+
+// wake ends all Waits.
+func (b *Bolt) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// watch returns what the next wake closes.
+func (b *Bolt) watch() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.changed
+}
+
+// enqueue adds the records whose ids are not known.
+func (t *boltTx) enqueue(records []Record, dedupeTTL time.Duration) (added []bool, err error) {
+	added = make([]bool, len(records))
+	for i, r := range records {
+		if t.seen(r.ID) {
+			continue
+		}
+		seq, err := t.records.NextSequence()
+		if err != nil {
+			return nil, err
+		}
+		h := header{ID: r.ID, Kind: r.Kind, Due: later(t.now, r.After), SeenUntil: later(t.now, dedupeTTL)}
+		if err := t.keep(tagID, r.ID, numberKey(seq), h.SeenUntil); err != nil {
+			return nil, err
+		}
+		if err := t.putBody(seq, r.Body); err != nil {
+			return nil, err
+		}
+		if err := t.place(seq, h); err != nil {
+			return nil, err
+		}
+		added[i] = true
+	}
+	return added, nil
+}
+
+// seen tells whether the id is remembered: for its time to live, and as long
+// as its record is queued.
+func (t *boltTx) seen(id string) bool {
+	seq, expires, ok := t.lookup(tagID, id)
+	return ok && (expires > t.now || t.records.Get(seq) != nil)
+}
+
+// place writes the header and its place in the order of due times.
+func (t *boltTx) place(seq uint64, h header) error {
+	if err := t.put(t.records, numberKey(seq), h.encode()); err != nil {
+		return err
+	}
+	if h.Expires != 0 {
+		return t.put(t.due, h.key(seq), leasedMark)
+	}
+	t.queued = true
+	return t.put(t.due, h.key(seq), nil)
+}
+
+// requeue moves a record to another due time and lease end.
+func (t *boltTx) requeue(seq uint64, h header, due, expires int64) error {
+	if err := t.delete(t.due, h.key(seq)); err != nil {
+		return err
+	}
+	h.Due, h.Expires = due, expires
+	return t.place(seq, h)
+}
+
+// dequeue removes a record but for its body, and its id when that is not to
+// be remembered longer.
+func (t *boltTx) dequeue(seq uint64, h header) error {
+	if err := t.delete(t.due, h.key(seq)); err != nil {
+		return err
+	}
+	if err := t.delete(t.records, numberKey(seq)); err != nil {
+		return err
+	}
+	if h.SeenUntil > t.now {
+		return nil
+	}
+	return t.forget(tagID, h.ID)
+}
+
+// body returns a copy of a record's body.
+func (t *boltTx) body(seq uint64) []byte {
+	var body []byte
+	prefix := numberKey(seq)
+	c := t.bodies.Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		body = append(body, v...)
+	}
+	return body
+}
+
+func (t *boltTx) putBody(seq uint64, body []byte) error {
+	var n uint32
+	for chunk := range slices.Chunk(body, chunkSize) {
+		if err := t.put(t.bodies, chunkKey(seq, n), chunk); err != nil {
+			return err
+		}
+		n++
+	}
+	return nil
+}
+
+func (t *boltTx) deleteBody(seq uint64) error {
+	var chunks [][]byte
+	prefix := numberKey(seq)
+	c := t.bodies.Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		chunks = append(chunks, bytes.Clone(k))
+	}
+	for _, k := range chunks {
+		if err := t.delete(t.bodies, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saveBody leaves the file alone where nothing changed, as is usual.
+func (t *boltTx) saveBody(seq uint64, body []byte) error {
+	if bytes.Equal(t.body(seq), body) {
+		return nil
+	}
+	if err := t.deleteBody(seq); err != nil {
+		return err
+	}
+	return t.putBody(seq, body)
+}
+
+// lease hands out up to n due records.
+func (t *boltTx) lease(n int, visibility time.Duration) ([]Lease, error) {
+	var due []uint64
+	c := t.due.Cursor()
+	for k, _ := c.First(); k != nil && len(due) < n; k, _ = c.Next() {
+		at, seq := splitPairKey(k)
+		if at > t.now {
+			break
+		}
+		due = append(due, seq)
+	}
+	leases := make([]Lease, 0, len(due))
+	for _, seq := range due {
+		h, err := decodeHeader(t.records.Get(numberKey(seq)))
+		if err != nil {
+			return nil, fmt.Errorf("record %d: %w", seq, err)
+		}
+		h.Attempt++
+		expires := later(t.now, visibility)
+		if err := t.requeue(seq, h, h.Due, expires); err != nil {
+			return nil, err
+		}
+		leases = append(leases, Lease{
+			ID:      h.ID,
+			Kind:    h.Kind,
+			Body:    t.body(seq),
+			Attempt: int(h.Attempt),
+			Due:     time.Unix(0, h.Due).UTC(),
+			Expires: time.Unix(0, expires).UTC(),
+			Token:   token(seq, h.Attempt),
+		})
+	}
+	return leases, nil
+}
+
+// held returns the record that the lease holds, also when the lease expired
+// and nobody took the record; ErrLeaseLost when it holds none.
+func (t *boltTx) held(l Lease) (seq uint64, h header, err error) {
+	seq, attempt, ok := parseToken(l.Token)
+	if !ok {
+		return 0, header{}, ErrLeaseLost
+	}
+	v := t.records.Get(numberKey(seq))
+	if v == nil {
+		return 0, header{}, ErrLeaseLost
+	}
+	h, err = decodeHeader(v)
+	if err != nil {
+		return 0, header{}, fmt.Errorf("record %d: %w", seq, err)
+	}
+	if h.ID != l.ID || h.Attempt != attempt || h.Expires == 0 {
+		return 0, header{}, ErrLeaseLost
+	}
+	return seq, h, nil
+}
+
+// endLeases makes all leased records due.
+func endLeases(t *boltTx) error {
+	var leased []uint64
+	c := t.due.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if len(v) > 0 {
+			leased = append(leased, binary.BigEndian.Uint64(k[8:]))
+		}
+	}
+	for _, seq := range leased {
+		h, err := decodeHeader(t.records.Get(numberKey(seq)))
+		if err != nil {
+			return fmt.Errorf("record %d: %w", seq, err)
+		}
+		if err := t.requeue(seq, h, h.Due, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cloneRecords copies the records, so that the caller may change its own.
+func cloneRecords(records []Record) []Record {
+	records = slices.Clone(records)
+	for i := range records {
+		records[i].Body = bytes.Clone(records[i].Body)
+	}
+	return records
+}

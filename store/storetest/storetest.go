@@ -1,0 +1,279 @@
+// Package storetest says what a store is: Run holds a backend to everything
+// that package store promises, with real contention and real restarts.
+//
+// The suite moves the backend's clock by minutes and hours, and asserts
+// nothing that a clock which also runs by itself, for some seconds, would
+// break. So a backend may run on a clock of its own that only jumps ahead
+// when told.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// Backend is one empty store under test, with the default times to live.
+type Backend struct {
+	// Open opens the store; after a Close again, as a new process would.
+	Open func() (store.Store, error)
+	// Advance moves the store's clock.
+	Advance func(time.Duration)
+}
+
+// Clock is a clock that stands still until it is moved. It is for backends
+// that take their time from the process.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// NewClock returns a clock that shows some time.
+func NewClock() *Clock {
+	return &Clock{now: time.Date(2026, time.November, 1, 12, 0, 0, 0, time.UTC)}
+}
+
+// Now returns what the clock shows.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// Run runs the suite; newBackend makes an empty backend for each test.
+func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
+	t.Helper()
+	for _, tc := range []struct {
+		name string
+		run  func(*testing.T, *fixture)
+	}{
+		{"Put/dedupes", testPutDedupes},
+		{"Put/dedupes while queued", testPutDedupesWhileQueued},
+		{"Put/dedupes under contention", testPutContention},
+		{"Put/keeps its own copy", testPutCopies},
+		{"Put/many", testPutMany},
+		{"Put/bodies", testBodies},
+		{"Lease/in due order", testDueOrder},
+		{"Lease/after", testAfter},
+		{"Lease/visibility", testVisibility},
+		{"Lease/n", testLeaseN},
+		{"Lease/each record once", testDrain},
+		{"Lease/lost", testLeaseLost},
+		{"Lease/expired and not taken", testLeaseExpired},
+		{"Extend", testExtend},
+		{"Defer", testDefer},
+		{"Done/next", testDoneNext},
+		{"Done/next only with the lease", testDoneNextLost},
+		{"Bury", testBury},
+		{"Depth", testDepth},
+		{"Wait", testWait},
+		{"Journal/order", testEntriesOrder},
+		{"Journal/paging", testEntriesPaging},
+		{"Journal/note and amend", testNoteAmend},
+		{"Journal/contention", testNoteContention},
+		{"Journal/time to live", testEntriesTTL},
+		{"Take", testTake},
+		{"Take/keys", testTakeKeys},
+		{"Take/under contention", testTakeContention},
+		{"Take/another rate", testTakeAnotherRate},
+		{"Claim", testClaim},
+		{"Claim/under contention", testClaimContention},
+		{"Set", testSet},
+		{"Guard/keys are apart", testKeysApart},
+		{"Restart", testRestart},
+		{"Restart/while leased", testRestartWhileLeased},
+		{"Purge", testPurge},
+		{"Bad input", testBadInput},
+		{"Cancelled/before", testCancelled},
+		{"Cancelled/midway", testCancelledMidway},
+		{"Closed", testClosed},
+	} {
+		t.Run(tc.name, func(t *testing.T) { tc.run(t, start(t, newBackend(t))) })
+	}
+	t.Run("Model", func(t *testing.T) { testModel(t, newBackend) })
+}
+
+// fixture is an open store and its backend. Its methods fail the test when
+// the store returns an error.
+type fixture struct {
+	store.Store
+	backend Backend
+}
+
+func start(t *testing.T, b Backend) *fixture {
+	t.Helper()
+	f := &fixture{backend: b}
+	f.open(t)
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return f
+}
+
+func (f *fixture) open(t failer) {
+	t.Helper()
+	s, err := f.backend.Open()
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	f.Store = s
+}
+
+func (f *fixture) reopen(t failer) {
+	t.Helper()
+	ok(t, "Close", f.Close())
+	f.open(t)
+}
+
+func (f *fixture) advance(d time.Duration) { f.backend.Advance(d) }
+
+// failer is what *testing.T and *rapid.T share of what is needed here.
+type failer interface {
+	Helper()
+	Context() context.Context
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func (f *fixture) put(t failer, records ...store.Record) []bool {
+	t.Helper()
+	added, err := f.Put(t.Context(), records...)
+	ok(t, "Put", err)
+	return added
+}
+
+func (f *fixture) lease(t failer, n int, visibility time.Duration) []store.Lease {
+	t.Helper()
+	leases, err := f.Lease(t.Context(), n, visibility)
+	ok(t, "Lease", err)
+	return leases
+}
+
+// leaseOne leases the only record that is due.
+func (f *fixture) leaseOne(t failer, visibility time.Duration) *store.Lease {
+	t.Helper()
+	leases := f.lease(t, 2, visibility)
+	if len(leases) != 1 {
+		t.Fatalf("Lease gave %q, want one record", leaseIDs(leases))
+	}
+	return &leases[0]
+}
+
+// wantDue leases what is due, for ever, and compares ids and their order.
+func (f *fixture) wantDue(t failer, want ...string) {
+	t.Helper()
+	same(t, "due records", leaseIDs(f.lease(t, 100, 100_000*time.Hour)), want)
+}
+
+func (f *fixture) entries(t failer, cursor string, n int) (ids []string, next string) {
+	t.Helper()
+	entries, next, err := f.Entries(t.Context(), cursor, n)
+	ok(t, "Entries", err)
+	for _, e := range entries {
+		ids = append(ids, e.ID)
+	}
+	return ids, next
+}
+
+func (f *fixture) wantDepth(t failer, want store.Depth) {
+	t.Helper()
+	got, err := f.Depth(t.Context())
+	ok(t, "Depth", err)
+	same(t, "Depth", got, want)
+}
+
+func (f *fixture) take(t failer, key string, rate store.Rate) time.Duration {
+	t.Helper()
+	wait, err := f.Take(t.Context(), key, rate)
+	ok(t, "Take", err)
+	return wait
+}
+
+func (f *fixture) claim(t failer, key, owner string, ttl time.Duration) bool {
+	t.Helper()
+	held, err := f.Claim(t.Context(), key, owner, ttl)
+	ok(t, "Claim", err)
+	return held
+}
+
+func (f *fixture) get(t failer, key string) []byte {
+	t.Helper()
+	value, err := f.Get(t.Context(), key)
+	ok(t, "Get", err)
+	return value
+}
+
+func leaseIDs(leases []store.Lease) []string {
+	var ids []string
+	for _, l := range leases {
+		ids = append(ids, l.ID)
+	}
+	return ids
+}
+
+// record is a record with the id, due at once.
+func record(id string) store.Record {
+	return store.Record{ID: id, Kind: "event", Body: []byte("body of " + id)}
+}
+
+func ok(t failer, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+func wantErr(t failer, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: error %v, want %v", what, err, want)
+	}
+}
+
+func same[T any](t failer, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// together runs f in n goroutines that start at the same time, and returns
+// how often it returned true.
+func together(t *testing.T, n int, f func(i int) (bool, error)) (count int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	begin := make(chan struct{})
+	for i := range n {
+		wg.Go(func() {
+			<-begin
+			yes, err := f(i)
+			if err != nil {
+				t.Errorf("goroutine %d: %v", i, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if yes {
+				count++
+			}
+		})
+	}
+	close(begin)
+	wg.Wait()
+	return count
+}
