@@ -25,33 +25,16 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
 const slackToken = "xoxb-secret-of-the-tests"
-
-// clock is moved by hand.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 // house is the whole program but its ways in, with a simulated GitLab and
 // Slack around it. Its clock is moved by hand, and it works when told to.
 type house struct {
 	*testing.T
-	clock   *clock
+	clock   *storetest.Clock
 	gitlab  *gitlabtest.Server
 	slack   *slacktest.Server
 	path    string // of the bolt file
@@ -66,7 +49,7 @@ type house struct {
 
 func newHouse(t *testing.T, ruleFile string) *house {
 	t.Helper()
-	h := &house{T: t, clock: &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}, path: filepath.Join(t.TempDir(), "test.db"), log: &bytes.Buffer{}}
+	h := &house{T: t, clock: storetest.NewClock(), path: filepath.Join(t.TempDir(), "test.db"), log: &bytes.Buffer{}}
 	h.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: h.clock.Now})
 	var err error
 	if h.slack, err = slacktest.New(slacktest.Options{Now: h.clock.Now, Token: slackToken}); err != nil {

@@ -69,7 +69,7 @@ func TestErrors(t *testing.T) {
 			}
 			// Whatever it was: once it is mended, the outcome is told.
 			w.Channel("#ci")
-			w.clock.advance(max(test.again, time.Second))
+			w.clock.Advance(max(test.again, time.Second))
 			w.persist(t, outcome("unit", rules.ResultDone), "#ci")
 			w.wantOnce(t, "#ci", outcome("unit", rules.ResultDone))
 		})

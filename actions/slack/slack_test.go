@@ -23,6 +23,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
 var _ slack.State = store.Guard(nil)
@@ -31,27 +32,9 @@ const token = "xoxb-1234-very-secret"
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clock is a time that stands still until it is moved.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // memory is a State. Its calls can be made to fail or to kill the caller.
 type memory struct {
-	clock *clock
+	clock *storetest.Clock
 
 	mu       sync.Mutex
 	values   map[string][]byte
@@ -125,7 +108,7 @@ func (s *memory) nextRelease() <-chan struct{} {
 type world struct {
 	*slacktest.Server
 	network http.Transport
-	clock   *clock
+	clock   *storetest.Clock
 	state   *memory
 	teller  *slack.Teller
 	client  *http.Client
@@ -155,7 +138,7 @@ type testingT interface {
 
 func newWorld(t testingT) *world {
 	t.Helper()
-	c := &clock{now: time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)}
+	c := storetest.NewClock()
 	server, err := slacktest.New(slacktest.Options{Now: c.Now, Token: token})
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -420,7 +403,7 @@ func (w *world) persist(t testingT, o rules.Outcome, channel string) {
 		if after == 0 {
 			t.Fatalf("gave up: %v", err)
 		}
-		w.clock.advance(after)
+		w.clock.Advance(after)
 	}
 	t.Fatalf("not told in 100 tries")
 }
@@ -527,11 +510,11 @@ func TestTellOutlivesTrouble(t *testing.T) {
 			// Someone who dies, or is never asked again, leaves his post behind.
 			if rapid.Bool().Draw(t, "another tries first") {
 				if err := w.teller.Tell(context.Background(), o, "#ci", ""); err != nil {
-					w.clock.advance(again(t, err))
+					w.clock.Advance(again(t, err))
 				}
 			}
 			w.persist(t, o, "#ci")
-			w.clock.advance(time.Minute)
+			w.clock.Advance(time.Minute)
 		}
 		told := map[string]rules.Outcome{}
 		for _, m := range w.Messages("#ci") {
@@ -592,7 +575,7 @@ func TestTellLooksThroughABusyChannel(t *testing.T) {
 	}
 	first, second := outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultDone)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: true})
-	w.clock.advance(again(t, w.teller.Tell(t.Context(), first, "#ci", "")))
+	w.clock.Advance(again(t, w.teller.Tell(t.Context(), first, "#ci", "")))
 	chat() // the history's newest messages come first
 	w.persist(t, first, "#ci")
 
@@ -620,14 +603,14 @@ func TestTellWaitsUntilALostPostMustHaveCome(t *testing.T) {
 	if after := again(t, w.teller.Tell(t.Context(), o, "#ci", "")); after < 30*time.Second {
 		t.Errorf("again after %s", after)
 	}
-	w.clock.advance(20 * time.Second)
+	w.clock.Advance(20 * time.Second)
 	if after := again(t, w.teller.Tell(t.Context(), o, "#ci", "")); after > 5*time.Second {
 		t.Errorf("the message is still claimed, and tried again after %s", after)
 	}
 	if n := w.Calls("conversations.history"); n != 0 {
 		t.Errorf("looked %d times too early", n)
 	}
-	w.clock.advance(10 * time.Second)
+	w.clock.Advance(10 * time.Second)
 	if err := w.teller.Tell(t.Context(), o, "#ci", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -642,7 +625,7 @@ func TestTellFindsAnothersPost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: afterEffect})
-			w.clock.advance(again(t, w.teller.Tell(t.Context(), first, "#ci", "")))
+			w.clock.Advance(again(t, w.teller.Tell(t.Context(), first, "#ci", "")))
 			w.persist(t, second, "#ci")
 			w.persist(t, first, "#ci")
 			w.wantOnce(t, "#ci", first, second)
@@ -753,7 +736,7 @@ func TestTellWhenToldToStop(t *testing.T) {
 			t.Errorf("error %v, want one of a canceled context", err)
 		}
 		w.sent = nil
-		w.clock.advance(again(t, err))
+		w.clock.Advance(again(t, err))
 		w.persist(t, o, "#ci")
 		w.wantOnce(t, "#ci", o)
 	})
@@ -779,7 +762,7 @@ func TestTellThatLostItsClaim(t *testing.T) {
 	w.sent = func(method string) error {
 		if method == "chat.update" {
 			w.sent = nil
-			w.clock.advance(time.Minute)
+			w.clock.Advance(time.Minute)
 			tell(t, w, third, "")
 		}
 		return nil

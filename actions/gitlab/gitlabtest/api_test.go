@@ -254,7 +254,7 @@ func TestEraseTakesLogAndArtifacts(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	got := ask(t, s.gl, "POST", s.path("/projects/1/jobs/{compile}/erase"), "").object(t)
-	if got["erased_at"] != "2026-11-22T10:00:00.000Z" || got["artifacts_file"] != nil {
+	if got["erased_at"] != "2026-11-01T12:00:00.000Z" || got["artifacts_file"] != nil {
 		t.Errorf("got %v", got)
 	}
 	if job := s.gl.Job(s.compile); job.Log != "" || job.Artifacts != nil || job.ErasedAt.IsZero() {
@@ -453,7 +453,7 @@ func TestKeysetHoldsStill(t *testing.T) {
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	gl, now := start(t, func(o *gitlabtest.Options) { o.RateLimit = 2 })
-	now.Add(15 * time.Second)
+	now.Advance(15 * time.Second)
 	for i, want := range []struct {
 		status                           int
 		observed, remaining, retry, body string
@@ -469,11 +469,11 @@ func TestRateLimit(t *testing.T) {
 			h.Get("RateLimit-Limit") != "2" || h.Get("Retry-After") != want.retry || !strings.Contains(got.body, want.body) {
 			t.Errorf("request %d: got %d %v %s", i+1, got.status, h, got.body)
 		}
-		if reset := h.Get("RateLimit-Reset"); reset != "1795341660" { // 10:01
+		if reset := h.Get("RateLimit-Reset"); reset != "1793534460" { // 12:01
 			t.Errorf("RateLimit-Reset is %s", reset)
 		}
 	}
-	now.Add(45 * time.Second)
+	now.Advance(45 * time.Second)
 	if got := ask(t, gl, "GET", "/version", ""); got.status != 200 {
 		t.Errorf("in the next minute: got %d", got.status)
 	}
@@ -492,7 +492,7 @@ func TestOfficialClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	if job.ID != s.compile || job.Status != "failed" || job.Pipeline.ProjectID != 1 || !job.FinishedAt.Equal(at) ||
 		job.User.Username != "ada" || job.Runner.ID != 11 || job.ArtifactsFile.Size != 1000 || len(job.Artifacts) != 2 ||
 		job.Artifacts[1] != (gitlab.JobArtifact{FileType: "trace", Filename: "job.log", Size: 24, FileFormat: "raw"}) ||

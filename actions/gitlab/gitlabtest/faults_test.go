@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
 func TestFaults(t *testing.T) {
@@ -165,7 +166,7 @@ func TestRequestsAreRecordedWithoutTokens(t *testing.T) {
 	}
 	r := requests[0]
 	if r.Method != http.MethodPost || r.Path != s.path("/projects/platform/shop/jobs/{manual}/play") || r.Query.Encode() != "a=b" ||
-		r.Body != `{"job_inputs":{}}` || r.Status != 200 || r.Header.Get("User-Agent") != "tester" || !r.At.Equal(newClock().Now()) {
+		r.Body != `{"job_inputs":{}}` || r.Status != 200 || r.Header.Get("User-Agent") != "tester" || !r.At.Equal(storetest.NewClock().Now()) {
 		t.Errorf("recorded %+v", r)
 	}
 	if text := fmt.Sprint(r); strings.Contains(text, "secret") || strings.Contains(text, gitlabtest.DefaultToken) {

@@ -11,41 +11,19 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clock stands still until a test moves it.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock {
-	return &clock{now: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)}
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // start starts a GitLab whose clock stands still.
-func start(t *testing.T, change ...func(*gitlabtest.Options)) (*gitlabtest.Server, *clock) {
+func start(t *testing.T, change ...func(*gitlabtest.Options)) (*gitlabtest.Server, *storetest.Clock) {
 	t.Helper()
-	c := newClock()
+	c := storetest.NewClock()
 	o := gitlabtest.Options{Now: c.Now}
 	for _, f := range change {
 		f(&o)

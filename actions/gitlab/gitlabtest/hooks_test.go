@@ -189,12 +189,12 @@ func TestJobHookBody(t *testing.T) {
 		gl, now := start(t, func(o *gitlabtest.Options) { o.Version = version })
 		p := shop(gl)
 		job := gl.Latest(p.ID, "compile")
-		now.Add(5 * time.Second)
+		now.Advance(5 * time.Second)
 		gl.Run(job.ID)
-		now.Add(90 * time.Second)
+		now.Advance(90 * time.Second)
 		gl.Finish(job.ID, "failed", "runner_system_failure")
 		again := must(gl.Retry(job.ID))
-		now.Add(time.Second)
+		now.Advance(time.Second)
 		gl.Run(again.ID)
 		gl.Finish(again.ID, "success", "")
 		return decode[map[string]any](t, string(gl.JobHookBody(again.ID))), gl
@@ -205,8 +205,8 @@ func TestJobHookBody(t *testing.T) {
 	want := map[string]any{
 		"object_kind": "build", "ref": "main", "tag": false, "retries_count": 1.0,
 		"build_id": 1004.0, "build_name": "compile", "build_stage": "build", "build_status": "success",
-		"build_created_at": "2026-11-22T10:01:35.000Z", "build_created_at_iso": "2026-11-22T10:01:35Z",
-		"build_started_at": "2026-11-22T10:01:36.000Z", "build_finished_at_iso": "2026-11-22T10:01:36Z",
+		"build_created_at": "2026-11-01T12:01:35.000Z", "build_created_at_iso": "2026-11-01T12:01:35Z",
+		"build_started_at": "2026-11-01T12:01:36.000Z", "build_finished_at_iso": "2026-11-01T12:01:36Z",
 		"build_duration": 0.0, "build_queued_duration": 1.0, "build_allow_failure": false,
 		"build_failure_reason": "unknown_failure", "pipeline_id": 101.0,
 		"project_id": 1.0, "project_name": "platform / shop", "environment": nil, "source_pipeline": nil,
@@ -242,7 +242,7 @@ func TestJobHookBody(t *testing.T) {
 				t.Errorf("%s has %s", version, name)
 			}
 		}
-		if got["build_created_at"] != "2026-11-22 10:01:35 UTC" {
+		if got["build_created_at"] != "2026-11-01 12:01:35 UTC" {
 			t.Errorf("%s: build_created_at is %v", version, got["build_created_at"])
 		}
 	}
@@ -279,10 +279,10 @@ func TestPipelineHookBody(t *testing.T) {
 	gl.Run(1001)
 	gl.Finish(1001, "failed", "script_failure")
 	again := must(gl.Retry(1001))
-	now.Add(10 * time.Second)
+	now.Advance(10 * time.Second)
 	gl.Run(again.ID)
 	gl.SetArtifacts(again.ID, gitlabtest.Archive)
-	now.Add(20 * time.Second)
+	now.Advance(20 * time.Second)
 	gl.Finish(again.ID, "failed", "api_failure")
 	gl.Finish(1002, "success", "")
 
@@ -290,7 +290,7 @@ func TestPipelineHookBody(t *testing.T) {
 	attributes := got["object_attributes"].(map[string]any)
 	for name, want := range map[string]any{
 		"id": 101.0, "iid": 1.0, "name": "Nightly", "ref": "main", "source": "push", "status": "failed", "detailed_status": "failed",
-		"stages": []any{"test", "deploy"}, "created_at": "2026-11-22 10:00:00 UTC", "finished_at": "2026-11-22 10:00:30 UTC",
+		"stages": []any{"test", "deploy"}, "created_at": "2026-11-01 12:00:00 UTC", "finished_at": "2026-11-01 12:00:30 UTC",
 		"duration": 30.0, "queued_duration": nil, "protected_ref": true,
 		"variables": []any{map[string]any{"key": "A", "value": "b"}}, "url": p.WebURL,
 	} {

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
 // statuses tells a pipeline in short: its own status and its jobs', by name.
@@ -140,11 +141,11 @@ func TestTimes(t *testing.T) {
 	p := shop(gl)
 	job := gl.Latest(p.ID, "compile")
 	created := now.Now()
-	now.Add(10 * time.Second)
+	now.Advance(10 * time.Second)
 	gl.Run(job.ID)
-	now.Add(30 * time.Second)
+	now.Advance(30 * time.Second)
 	gl.Finish(job.ID, "failed", "script_failure")
-	now.Add(time.Hour)
+	now.Advance(time.Hour)
 
 	job = gl.Job(job.ID)
 	want := []time.Time{created, created, created.Add(10 * time.Second), created.Add(40 * time.Second)}
@@ -224,7 +225,7 @@ func TestMisusePanics(t *testing.T) {
 
 func TestListenRefusesBadOptions(t *testing.T) {
 	t.Parallel()
-	now := newClock().Now
+	now := storetest.NewClock().Now
 	for _, tt := range []struct {
 		addr string
 		o    gitlabtest.Options
