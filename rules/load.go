@@ -178,7 +178,13 @@ func (f *file) readRule(n *yaml.Node, d defaults, o Options) *rule {
 	if notify != nil {
 		texts := purpose{hasJob: r.on == KindJob || len(r.actions) > 0}
 		for _, n := range f.items(notify, "notify") {
-			r.notices = append(r.notices, f.readNotice(n, d, texts))
+			v := f.readNotice(n, d, texts)
+			for _, other := range r.notices {
+				if result := v.clashes(other); result != "" {
+					f.failAt(n, "%s is told in %s by an earlier entry of notify already: one message for each outcome and channel", result, v.channel)
+				}
+			}
+			r.notices = append(r.notices, v)
 		}
 	}
 	return r
@@ -308,4 +314,14 @@ func (f *file) readNotice(n *yaml.Node, d defaults, texts purpose) notice {
 		f.failAt(n, "no channel to tell: write `channel: \"#ci\"` here or in defaults")
 	}
 	return v
+}
+
+// clashes gives an outcome that both notices tell in the same channel.
+func (v notice) clashes(other notice) string {
+	for _, result := range v.when {
+		if v.channel == other.channel && slices.Contains(other.when, result) {
+			return result
+		}
+	}
+	return ""
 }
