@@ -380,47 +380,6 @@ func TestNotificationIDs(t *testing.T) {
 	}
 }
 
-func TestWants(t *testing.T) {
-	for _, c := range []struct {
-		on, text string
-		want     string // statuses of many that are wanted
-	}{
-		{"job", `true`, "failed success running"},
-		{"job", `failed_with("api_failure")`, "failed"},
-		{"job", `failed_with("api_failure") or failed_with("script_failure") and log() contains "x"`, "failed"},
-		{"job", `job.status in ["failed", "success"] and job.name == "x"`, "failed success"},
-		{"job", `"failed" == job.status or job.status == "running"`, "failed running"},
-		{"job", `job.status == "failed" or job.name == "x"`, "failed success running"},
-		{"job", `job.status != "failed"`, "failed success running"},
-		{"job", `not (job.status == "failed")`, "failed success running"},
-		{"job", `job.failure_reason == "api_failure"`, "failed"},
-		{"job", `job.failure_class in ["runner", "stuck"]`, "failed"},
-		{"job", `job.failure_reason == ""`, "failed success running"},
-		{"job", `pipeline.status == "failed"`, "failed success running"},
-		{"job", `job.status == "failed" and job.status == "success"`, ""},
-		{"pipeline", `pipeline.status == "failed"`, "failed"},
-		{"pipeline", `any(pipeline.jobs, .status == "failed")`, "failed success running"},
-	} {
-		rs := condition(t, c.on, c.text)
-		var got []string
-		for _, status := range []string{"failed", "success", "running"} {
-			e := rules.Event{Meta: rules.Meta{Kind: c.on}}
-			e.Job.Status, e.Pipeline.Status = status, status
-			if rs.Wants(e) {
-				got = append(got, status)
-			}
-			for _, other := range []string{rules.KindJob, rules.KindPipeline, rules.KindSchedule} {
-				if e.Meta.Kind = other; other != c.on && rs.Wants(e) {
-					t.Errorf("%s: a rule on %s wants a %s event", c.text, c.on, other)
-				}
-			}
-		}
-		if diff := cmp.Diff(strings.Fields(c.want), got, cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("%s on %s (-want +got):\n%s", c.text, c.on, diff)
-		}
-	}
-}
-
 func TestWaitGrowsWithTheAttempt(t *testing.T) {
 	exponential := rules.Action{Delay: 30 * time.Second, Backoff: rules.BackoffExponential, MaxDelay: 3 * time.Minute}
 	constant := rules.Action{Delay: 30 * time.Second, Backoff: rules.BackoffConstant, MaxDelay: 3 * time.Minute}
