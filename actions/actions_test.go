@@ -81,7 +81,7 @@ func TestRetryIsHeldAgainstTheRealState(t *testing.T) {
 			h.gitlab.Run(again.ID)
 			h.gitlab.Finish(again.ID, "success", "")
 		}, 0, rules.ResultSkipped, "which is success"},
-		{"project gone", stuck, func(h *house, job gitlabtest.Job) { h.gitlab.SetRole(job.ProjectID, gitlabtest.NoAccess) }, 0, rules.ResultSkipped, "gone or hidden"},
+		{"project gone", stuck, func(h *house, job gitlabtest.Job) { h.gitlab.SetRole(job.ProjectID, gitlabtest.NoAccess) }, 0, rules.ResultFailed, "gone, or hidden"},
 		{"no rights", stuck, func(h *house, job gitlabtest.Job) { h.gitlab.SetRole(job.ProjectID, gitlabtest.Reporter) }, 1, rules.ResultFailed, "check the token"},
 		{"GitLab slow to answer", stuck, func(h *house, _ gitlabtest.Job) {
 			h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 429, RetryAfter: 7 * time.Second})
@@ -163,6 +163,117 @@ func TestRetryOfAHopelessFailureIsSkipped(t *testing.T) {
 	h.workOff()
 	if o := h.only(); o.Result != rules.ResultSkipped || o.Reason != "no retry mends user_blocked" {
 		t.Errorf("outcome %s (%s)", o.Result, o.Reason)
+	}
+}
+
+// A pipeline hook does not tell the attempt: the wait grows with the real one.
+func TestRetryWaitsForTheRealAttempt(t *testing.T) {
+	h := newHouse(t, `
+version: 1
+rules:
+  - {name: r, on: pipeline, actions: [retry: {delay: 60s, jobs: 'filter(pipeline.jobs, .status == "failed")'}]}
+`)
+	job := h.failedJob(stuck)
+	again, err := h.gitlab.Retry(job.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.gitlab.Run(again.ID)
+	h.gitlab.Finish(again.ID, "failed", stuck)
+	h.deliver(h.gitlab.PipelineHookBody(job.PipelineID))
+	h.work()
+	for _, c := range []struct {
+		wait    time.Duration
+		retries int
+	}{{61 * time.Second, 0}, {58 * time.Second, 0}, {2 * time.Second, 1}} {
+		h.clock.Advance(c.wait)
+		h.work()
+		if n := h.gitlab.Count("POST", "/retry"); n != c.retries {
+			t.Errorf("%d retries, want %d", n, c.retries)
+		}
+	}
+	has(t, h.only().Reason, "attempt 3 of 3")
+}
+
+// A delay longer than the patience with a failing GitLab is no failure.
+func TestPatienceCountsFromTheFirstFailure(t *testing.T) {
+	h := newHouse(t, strings.Replace(retryRules, "delay: 30s", "delay: 2d, max_delay: 2d", 1))
+	job := h.failedJob(stuck)
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.work()
+	h.clock.Advance(48 * time.Hour)
+	h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 503})
+	h.workOff()
+	if o := h.only(); o.Result != rules.ResultDone {
+		t.Errorf("outcome %s (%s), want done", o.Result, o.Reason)
+	}
+}
+
+// The actions of a rule run in the order written, also when the first is held
+// up.
+func TestActionsRunInOrder(t *testing.T) {
+	h := newHouse(t, `
+version: 1
+rules:
+  - name: clear
+    on: pipeline
+    actions:
+      - cancel: {jobs: 'filter(pipeline.jobs, .name == "lint")'}
+      - erase: {jobs: 'filter(pipeline.jobs, .name == "lint")', older_than: 0s}
+`)
+	job := h.failedJob("script_failure")
+	lint := h.gitlab.Latest(job.PipelineID, "lint")
+	h.gitlab.Run(lint.ID)
+	h.gitlab.SetLog(lint.ID, "linting\n")
+	h.gitlab.Fail(gitlabtest.Fault{Path: "/cancel", Status: 503, Times: 3})
+	h.deliver(h.gitlab.PipelineHookBody(job.PipelineID))
+	h.workOff()
+	for _, o := range h.outcomes() {
+		if o.Result != rules.ResultDone {
+			t.Errorf("%s: %s (%s), want done", o.Action.Verb, o.Result, o.Reason)
+		}
+	}
+	if h.gitlab.Job(lint.ID).ErasedAt.IsZero() {
+		t.Error("the log is still there")
+	}
+}
+
+// What was refused because the job was not there yet is done when it is.
+func TestPlayIsWantedAgainWhenTheJobMovesOn(t *testing.T) {
+	h := newHouse(t, "version: 1\nrules:\n  - {name: deploy, on: pipeline, actions: [play: {jobs: 'filter(pipeline.jobs, .name == \"deploy\")'}]}\n")
+	project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	pipeline := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Stage: "test", Name: "rspec"},
+		gitlabtest.Job{Stage: "deploy", Name: "deploy", When: "manual"})
+	h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
+	h.workOff()
+	rspec := h.gitlab.Latest(pipeline.ID, "rspec")
+	h.gitlab.Run(rspec.ID)
+	h.gitlab.Finish(rspec.ID, "success", "")
+	h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
+	h.workOff()
+	var got []string
+	for _, o := range h.outcomes() {
+		got = append(got, o.Result)
+	}
+	if diff := cmp.Diff([]string{rules.ResultSkipped, rules.ResultDone}, got); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+}
+
+// A decision made again, when the first is forgotten, has an outcome of its
+// own.
+func TestDecidedAgainMuchLater(t *testing.T) {
+	h := newHouse(t, "version: 1\nrules:\n  - {name: erase, on: job, actions: [erase: {older_than: 1h}]}\n")
+	job := h.failedJob("script_failure")
+	h.gitlab.SetLog(job.ID, "log\n")
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.workOff()
+	h.clock.Advance(store.DefaultDedupeTTL)
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.workOff()
+	all := h.outcomes()
+	if len(all) != 2 || all[0].Result != rules.ResultSkipped || all[1].Result != rules.ResultDone {
+		t.Errorf("outcomes %+v, want skipped, then done", all)
 	}
 }
 

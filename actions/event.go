@@ -11,49 +11,68 @@ import (
 
 // event evaluates an event and queues what it decides. A rule that could not
 // be evaluated because GitLab fails for now is evaluated again later,
-// together with the others: what they decide again is known by its id.
+// together with the others: what they decide again is known by its key.
 func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
 	decisions, errs := r.Rules().Evaluate(ctx, e, facts{r.GitLab})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	next := make([]store.Record, 0, len(decisions))
-	for _, d := range decisions {
-		d.DecidedAt = r.Now().UTC()
-		record, err := r.note(ctx, d)
-		if err != nil {
-			return err
-		}
-		next = append(next, record)
-	}
-	if err := r.ruleErrors(e, errs); err != nil {
-		if _, failed := r.Queue.Put(ctx, next...); failed != nil {
-			return failed
-		}
+	if err := r.queue(ctx, decisions); err != nil {
 		return err
 	}
-	return h.done(ctx, next...)
+	if err := r.ruleErrors(e, errs); err != nil {
+		return err
+	}
+	return h.done(ctx)
 }
 
-// note writes a decision to the journal, where it has no outcome yet, and
-// gives its record for the queue.
-func (r *Runner) note(ctx context.Context, d rules.Decision) (store.Record, error) {
-	body, err := json.Marshal(d)
+// queue puts the decisions that were not made before into the queue, and
+// notes them in the journal, where they have no outcome yet.
+func (r *Runner) queue(ctx context.Context, decisions []rules.Decision) error {
+	now := r.Now().UTC()
+	records := make([]store.Record, len(decisions))
+	for i := range decisions {
+		d := &decisions[i]
+		d.DecidedAt, d.ID = now, fmt.Sprintf("%s@%d", d.Key, now.UnixNano())
+		wait := d.Action.Wait(d.Job.Attempt)
+		body, err := json.Marshal(pending{Decision: *d, Due: now.Add(wait)})
+		if err != nil {
+			return fmt.Errorf("decision %s: %w", d.Key, err)
+		}
+		records[i] = store.Record{ID: recordID(d.Key), Kind: rules.RecordDecision, After: wait, Body: body}
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	added, err := r.Queue.Put(ctx, records...)
 	if err != nil {
-		return store.Record{}, fmt.Errorf("decision %s: %w", d.ID, err)
+		return err
 	}
-	if err := r.Journal.Note(ctx, d.ID, body); err != nil {
-		return store.Record{}, fmt.Errorf("journal: %w", err)
+	for i, d := range decisions {
+		if !added[i] {
+			continue
+		}
+		body, err := json.Marshal(d)
+		if err != nil {
+			return fmt.Errorf("decision %s: %w", d.Key, err)
+		}
+		// Its outcome may be in the journal by now, and stays.
+		if err := r.Journal.Note(ctx, d.ID, body); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
 	}
-	return store.Record{ID: "decision:" + d.ID, Kind: rules.RecordDecision, After: d.Action.Wait(d.Job.Attempt), Body: body}, nil
+	return nil
 }
+
+// recordID gives the id under which a decision is queued.
+func recordID(key string) string { return "decision:" + key }
 
 // ruleErrors tells of expressions that failed. It returns one that will pass,
 // if the event is still young enough to wait for that.
 func (r *Runner) ruleErrors(e rules.Event, errs []*rules.RuleError) error {
 	var wait error
 	for _, err := range errs {
-		if passes(err) && r.Now().Sub(e.Meta.ReceivedAt) < patience {
+		if rules.Passes(err) && r.Now().Sub(e.Meta.ReceivedAt) < patience {
 			wait = err
 			continue
 		}

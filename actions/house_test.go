@@ -242,6 +242,11 @@ func (b burningStore) Put(ctx context.Context, records ...store.Record) (added [
 	return added, err
 }
 
+func (b burningStore) Queued(ctx context.Context, ids ...string) (queued bool, err error) {
+	err = b.fuse.step(func() error { queued, err = b.Bolt.Queued(ctx, ids...); return err })
+	return queued, err
+}
+
 func (b burningStore) Lease(ctx context.Context, n int, visibility time.Duration) (leases []store.Lease, err error) {
 	err = b.fuse.step(func() error { leases, err = b.Bolt.Lease(ctx, n, visibility); return err })
 	return leases, err

@@ -43,7 +43,7 @@ func (r *Runner) tell(ctx context.Context, o rules.Outcome) error {
 		case err == nil:
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case passes(err) && r.Now().Sub(o.At) < patience:
+		case rules.Passes(err) && r.Now().Sub(o.At) < patience:
 			later = errors.Join(later, err)
 		default:
 			r.Log.Error("a channel could not be told", append(about(o.Event), "rule", o.Rule, "channel", n.Channel, "error", err)...)

@@ -32,6 +32,10 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	case p.Job.Attempt >= p.Action.MaxAttempts:
 		return &verdict{result: rules.ResultGaveUp, reason: plural(p.Job.Attempt, "attempt") + " failed, as many as the rule allows"}, nil
 	}
+	// Not every hook tells which attempt it was, so only now the wait is known.
+	if wait := p.DecidedAt.Add(p.Action.Wait(p.Job.Attempt)).Sub(r.Now()); wait > 0 {
+		return deferred(wait), nil
+	}
 	return nil, nil
 }
 

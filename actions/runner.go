@@ -33,7 +33,7 @@ const (
 	// patience is how long a record is tried again while GitLab or Slack
 	// fail in a way that passes.
 	patience = 24 * time.Hour
-	// maxPanics is how often a record may bring a worker down before it is
+	// maxPanics is the attempt from which a record that brings a worker down is
 	// buried for a person to look at.
 	maxPanics = 3
 )
@@ -41,6 +41,7 @@ const (
 // Queue is what the runner needs of the store's queue.
 type Queue interface {
 	Put(ctx context.Context, records ...store.Record) ([]bool, error)
+	Queued(ctx context.Context, ids ...string) (bool, error)
 	Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error)
 	Wait(ctx context.Context, atMost time.Duration) error
 	Settler
@@ -159,18 +160,6 @@ func (r *Runner) rest(ctx context.Context, err error) {
 	}
 }
 
-// Drain carries on what is due now, one record after the other, until
-// nothing is due, and returns how many records it worked on.
-func (r *Runner) Drain(ctx context.Context) (int, error) {
-	for n := 0; ; n++ {
-		leases, err := r.Queue.Lease(ctx, 1, visibility)
-		if err != nil || len(leases) == 0 {
-			return n, err
-		}
-		r.work(ctx, leases[0])
-	}
-}
-
 // work carries one record one step on and settles its lease.
 func (r *Runner) work(ctx context.Context, l store.Lease) {
 	h := &held{queue: r.Queue, lease: l}
@@ -195,7 +184,7 @@ func (r *Runner) work(ctx context.Context, l store.Lease) {
 		err = h.bury(settle, bad.reason)
 	default:
 		wait := backoff(err, l.Attempt)
-		r.Log.Warn("tried again later", "id", l.ID, "in", wait, "error", err)
+		r.Log.Warn("tried again later", "id", l.ID, "in", wait.String(), "error", err)
 		err = h.deferFor(settle, wait)
 	}
 	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
@@ -265,7 +254,7 @@ func (h *held) renew(ctx context.Context, lost context.CancelCauseFunc) (stop fu
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				if err := h.save(ctx, nil); errors.Is(err, store.ErrLeaseLost) {
+				if err := h.extend(ctx); errors.Is(err, store.ErrLeaseLost) {
 					lost(err)
 				}
 			}
@@ -277,18 +266,22 @@ func (h *held) renew(ctx context.Context, lost context.CancelCauseFunc) (stop fu
 	}
 }
 
-// save renews the lease and keeps body with it, unless that is nil.
-func (h *held) save(ctx context.Context, body any) error {
+// extend renews the lease, and saves its body.
+func (h *held) extend(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
+	return h.queue.Extend(ctx, &h.lease, visibility)
+}
+
+// keep changes the body that the next call to the queue saves.
+func (h *held) keep(body any) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b, err := json.Marshal(body)
+	if err == nil {
 		h.lease.Body = b
 	}
-	return h.queue.Extend(ctx, &h.lease, visibility)
+	return err
 }
 
 func (h *held) done(ctx context.Context, next ...store.Record) error {
@@ -309,30 +302,15 @@ func (h *held) bury(ctx context.Context, reason string) error {
 	return h.queue.Bury(ctx, &h.lease, reason)
 }
 
-// passing is an error of GitLab's or Slack's client that says itself whether
-// the same call can work later, and after how long (0: not told).
-type passing interface {
-	error
-	Again() (after time.Duration, ok bool)
-}
-
-// passes reports whether the same call can work later.
-func passes(err error) bool {
-	var p passing
-	if !errors.As(err, &p) {
-		return false
-	}
-	_, ok := p.Again()
-	return ok
-}
-
 // backoff gives how long to wait before the given attempt is repeated: what
 // the error tells, else twice as long each time, from 1 s to 5 min.
 func backoff(err error, attempt int) time.Duration {
 	wait := min(time.Second<<min(max(attempt-1, 0), 10), 5*time.Minute)
-	var p passing
-	if errors.As(err, &p) {
-		if after, ok := p.Again(); ok && after > 0 {
+	var told interface {
+		Again() (after time.Duration, ok bool)
+	}
+	if errors.As(err, &told) {
+		if after, ok := told.Again(); ok && after > 0 {
 			return after
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 )
@@ -36,7 +37,8 @@ func newEcho(log *slog.Logger, panicked func()) *echo.Echo {
 		case http.StatusNotFound:
 			text = "there is nothing at this address"
 		case http.StatusMethodNotAllowed:
-			text = "this address takes only " + c.Response().Header().Get(echo.HeaderAllow)
+			// Echo allows OPTIONS everywhere.
+			text = "this address takes only " + strings.TrimPrefix(c.Response().Header().Get(echo.HeaderAllow), "OPTIONS, ")
 		case http.StatusInternalServerError:
 			text = "something went wrong here: see the log"
 		}

@@ -86,6 +86,7 @@ type webhook struct {
 	verifier   *verifier
 	deliveries *prometheus.CounterVec
 	buffers    sync.Pool // of *bytes.Buffer
+	foreign    sync.Once // warns of another GitLab's deliveries
 }
 
 // NewWebhook gives the handler of GitLab's deliveries: POST /webhooks/gitlab,
@@ -105,6 +106,7 @@ func NewWebhook(cfg WebhookConfig) (http.Handler, error) {
 		}, []string{"kind", "result"}),
 		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
 	}
+	w.GitLabURL = strings.TrimRight(w.GitLabURL, "/")
 	if w.MaxBody == 0 {
 		w.MaxBody = DefaultMaxBody
 	}
@@ -156,10 +158,11 @@ func (w *webhook) serve(c echo.Context) error {
 	case !w.Rules.Wants(event):
 		return w.accept(c, http.StatusOK, event.Meta.Kind, resultIgnored)
 	}
-	event, err = complete(event, body, instanceOf(r.Header, w.GitLabURL))
+	event, err = complete(event, body, w.instanceOf(r.Header))
 	if err != nil {
 		return w.refuse(c, http.StatusBadRequest, kindOther, resultMalformed, err)
 	}
+	event.Meta.Instance = w.GitLabURL
 	event.Meta.ID = deliveryID(r.Header, signed, body)
 	event.Meta.Source = rules.SourceWebhook
 	event.Meta.ReceivedAt = w.Now().UTC()
@@ -238,14 +241,21 @@ func (w *webhook) refuse(c echo.Context, code int, kind, result string, reason e
 }
 
 // instanceOf names the GitLab that sent the delivery: the header where it has
-// a base URL (old versions send none), else the one that was configured.
-func instanceOf(h http.Header, configured string) string {
-	given := h.Get("X-Gitlab-Instance")
+// a base URL (old versions send none), else the one that was configured. It
+// helps to read the body; the event belongs to the configured GitLab, which
+// is the one that will be acted on, because no signature covers the header.
+func (w *webhook) instanceOf(h http.Header) string {
+	given := strings.TrimRight(h.Get("X-Gitlab-Instance"), "/")
 	u, err := url.Parse(given)
 	if err != nil || len(given) > maxHeader || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		given = configured
+		return w.GitLabURL
 	}
-	return strings.TrimRight(given, "/")
+	if given != w.GitLabURL {
+		w.foreign.Do(func() {
+			w.Log.Warn("a delivery names another GitLab than --gitlab-url: if they are not two addresses of one, its webhook must go", "delivery", given, "gitlab_url", w.GitLabURL)
+		})
+	}
+	return given
 }
 
 // deliveryID gives the key by which a delivery is known when it comes again.

@@ -286,8 +286,8 @@ func TestWebhookTakesNothingElse(t *testing.T) {
 		code         int
 		answer       string
 	}{
-		{http.MethodGet, handlers.WebhookPath, 405, `{"error":"this address takes only OPTIONS, POST"}`},
-		{http.MethodPut, handlers.WebhookPath, 405, `{"error":"this address takes only OPTIONS, POST"}`},
+		{http.MethodGet, handlers.WebhookPath, 405, `{"error":"this address takes only POST"}`},
+		{http.MethodPut, handlers.WebhookPath, 405, `{"error":"this address takes only POST"}`},
 		{http.MethodPost, handlers.WebhookPath + "/", 404, `{"error":"there is nothing at this address"}`},
 		{http.MethodPost, "/", 404, `{"error":"there is nothing at this address"}`},
 		{http.MethodGet, "/metrics", 404, `{"error":"there is nothing at this address"}`},
@@ -319,7 +319,8 @@ func TestWebhookRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want.Meta.ID, want.Meta.Source, want.Meta.ReceivedAt = "key-1", rules.SourceWebhook, clock().UTC()
+	// The header is not signed: the event belongs to the configured GitLab.
+	want.Meta.ID, want.Meta.Instance, want.Meta.Source, want.Meta.ReceivedAt = "key-1", gitlabURL, rules.SourceWebhook, clock().UTC()
 	record := r.queue.records[0]
 	var got rules.Event
 	if err := stdjson.Unmarshal(record.Body, &got); err != nil {
@@ -329,7 +330,7 @@ func TestWebhookRecord(t *testing.T) {
 		t.Errorf("stored event differs (- want, + got):\n%s", diff)
 	}
 	record.Body = nil
-	if diff := cmp.Diff(store.Record{ID: "event:https://gitlab.example.org:key-1", Kind: rules.RecordEvent}, record); diff != "" {
+	if diff := cmp.Diff(store.Record{ID: "event:" + gitlabURL + ":key-1", Kind: rules.RecordEvent}, record); diff != "" {
 		t.Errorf("record differs (- want, + got):\n%s", diff)
 	}
 }
@@ -340,7 +341,7 @@ func TestWebhookRecordID(t *testing.T) {
 	hash := fmt.Sprintf("sha256:%x", sha256.Sum256(job))
 	long := strings.Repeat("k", 300)
 	signature := sign(signingToken, "signed-id", vectorTime, job)
-	const here, there = "event:" + gitlabURL + ":", "event:https://gitlab.example.org:"
+	const here = "event:" + gitlabURL + ":"
 	cases := []struct {
 		name   string
 		header []string
@@ -356,7 +357,7 @@ func TestWebhookRecordID(t *testing.T) {
 			here + "signed-id",
 		},
 		{"unusable key", []string{"Idempotency-Key", long}, here + hash},
-		{"instance", []string{"Idempotency-Key", "a", "X-Gitlab-Instance", "https://gitlab.example.org"}, there + "a"},
+		{"another instance", []string{"Idempotency-Key", "a", "X-Gitlab-Instance", "https://gitlab.example.org"}, here + "a"},
 		{"instance that is none", []string{"Idempotency-Key", "a", "X-Gitlab-Instance", "gitlab.example.org"}, here + "a"},
 		{"instance with a password", []string{"Idempotency-Key", "a", "X-Gitlab-Instance", "https://u:p@gitlab.example.org"}, here + "a"},
 		{"new for every request", []string{"X-Gitlab-Webhook-UUID", "c", "X-Gitlab-Event-UUID", "d"}, here + hash},

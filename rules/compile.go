@@ -43,7 +43,7 @@ var enums = func() map[reflect.Type]map[string][]string {
 		jobType:                       job,
 		reflect.TypeFor[Details]():    job,
 		reflect.TypeFor[Bridge]():     job,
-		reflect.TypeFor[Pipeline]():   {"status": statuses},
+		reflect.TypeFor[Pipeline]():   {"status": append([]string{""}, statuses...)}, // old Job Hooks do not tell it
 		reflect.TypeFor[Downstream](): {"status": statuses},
 		reflect.TypeFor[Meta](): {
 			"kind":   {KindJob, KindPipeline, KindSchedule},
@@ -57,7 +57,8 @@ var enums = func() map[reflect.Type]map[string][]string {
 // purpose says what an expression must give and what it may ask.
 type purpose struct {
 	want   string // bool, jobs or text
-	hasJob bool   // the event has a job, so log() and details() have a meaning
+	on     string // the rule's kind of events
+	hasJob bool   // there is a job, so job, log() and details() have a meaning
 }
 
 const (
@@ -84,20 +85,21 @@ func (f *file) compile(n *yaml.Node, source string, offset int, p purpose) *vm.P
 		options = append(options, expr.AsBool(), expr.WarnOnAny())
 	}
 	program, err := expr.Compile(source, options...)
-	for _, finding := range review.findings {
-		line, column := f.position(n, offset+finding.at)
-		f.fail(line, column, "%s", finding.message)
-	}
-	if len(review.findings) > 0 {
-		return nil
-	}
 	if err == nil {
 		err = p.check(program)
 	}
+	findings := review.findings
 	if err != nil {
 		at, message := explainCompileError(err)
-		line, column := f.position(n, offset+at)
-		f.fail(line, column, "%s", message)
+		if !slices.ContainsFunc(findings, func(other finding) bool { return other.at == at }) {
+			findings = append(findings, finding{at, message})
+		}
+	}
+	for _, finding := range findings {
+		line, column := f.position(n, offset+finding.at)
+		f.fail(line, column, "%s", finding.message)
+	}
+	if len(findings) > 0 {
 		return nil
 	}
 	return program
@@ -109,6 +111,9 @@ func (p purpose) check(program *vm.Program) error {
 	switch p.want {
 	case wantJobs:
 		var cache nature.Cache
+		if nt.IsUnknown(&cache) {
+			return nil // told when it is evaluated
+		}
 		if nt.Kind == reflect.Slice {
 			if elem := nt.Elem(&cache); elem.Type == jobType || elem.IsUnknown(&cache) {
 				return nil
@@ -194,6 +199,10 @@ func (r *review) fail(n ast.Node, format string, args ...any) {
 // Visit implements ast.Visitor; children come before their parents.
 func (r *review) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
+	case *ast.IdentifierNode:
+		r.name(n)
+	case *ast.MemberNode:
+		r.member(n)
 	case *ast.CallNode:
 		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
 			r.call(node, n, callee.Value)
@@ -207,9 +216,37 @@ func (r *review) Visit(node *ast.Node) {
 	}
 }
 
+// name refuses names that mean nothing in this place.
+func (r *review) name(n *ast.IdentifierNode) {
+	switch {
+	case n.Value == "Event": // Go's name of the embedded event
+		r.fail(n, "unknown name %q%s", n.Value, didYouMean(n.Value, topNames()))
+	case n.Value == "job" && !r.purpose.hasJob:
+		r.fail(n, "a pipeline event has no job: ask pipeline.jobs, like `any(pipeline.jobs, .status == \"failed\")`, or write the rule `on: job`")
+	}
+}
+
+func (r *review) member(n *ast.MemberNode) {
+	property, ok := n.Property.(*ast.StringNode)
+	if !ok {
+		return
+	}
+	base, isName := n.Node.(*ast.IdentifierNode)
+	switch {
+	case property.Value == "Job" && n.Node.Type() == reflect.TypeFor[Details]():
+		r.fail(n, "details() has no field \"Job\": it has the job's fields itself")
+	case isName && base.Value == "pipeline" && property.Value == "jobs" && r.purpose.on == KindJob:
+		r.fail(n, "a job event does not tell the pipeline's jobs: ask jobs()")
+	}
+}
+
 func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 	switch name {
 	case "failed_with":
+		if !r.purpose.hasJob {
+			r.fail(n, "failed_with() asks about the event's job, and a pipeline event has none: compare .failure_reason in pipeline.jobs, or write the rule `on: job`")
+			return
+		}
 		if expanded := r.failedWith(n); expanded != nil {
 			ast.Patch(node, expanded)
 		}
@@ -227,8 +264,11 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 			r.fail(literal, "%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either, `[a-z]` one of", literal.Value)
 		}
 	case "log", "details":
-		if !r.purpose.hasJob {
+		switch {
+		case !r.purpose.hasJob:
 			r.fail(n, "%s() asks for the event's job, and a pipeline event has none: use it in a rule with `on: job`, or ask jobs()", name)
+		case name == "log" && r.purpose.want == wantText:
+			r.fail(n, "log() can't stand in a text: logs may hold secrets; ask it in `if`")
 		}
 	}
 }
@@ -282,7 +322,7 @@ func (r *review) comparison(field, with ast.Node) {
 	}
 	for _, n := range literals {
 		if literal, ok := n.(*ast.StringNode); ok && !slices.Contains(known, literal.Value) {
-			r.fail(literal, "%q is not a %s that GitLab knows%s", literal.Value, strings.ReplaceAll(name, "_", " "), didYouMean(literal.Value, known))
+			r.fail(literal, "%q is not a %s that Pipesteward knows%s", literal.Value, strings.ReplaceAll(name, "_", " "), didYouMean(literal.Value, known))
 		}
 	}
 }

@@ -35,10 +35,12 @@ var Results = []string{ResultDone, ResultDryRun, ResultSkipped, ResultDeferred, 
 // pipeline's.
 type Decision struct {
 	Event
-	ID           string    `json:"id"` // the same action on the same job has the same id, whichever event or rule asked
+	ID           string    `json:"id"`  // this decision's own
+	Key          string    `json:"key"` // the same for the same action on the same job in the same state, whichever event or rule asked
 	Rule         string    `json:"rule"`
 	AlsoWantedBy []string  `json:"also_wanted_by,omitempty"` // later rules that want the same
 	Action       Action    `json:"action"`
+	After        []string  `json:"after,omitempty"` // keys of decisions that must have ended before: the rule's action before this one
 	DryRun       bool      `json:"dry_run,omitzero"`
 	DecidedAt    time.Time `json:"decided_at,omitzero"`
 }

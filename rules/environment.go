@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -18,6 +19,19 @@ type Facts interface {
 	Bridges(ctx context.Context, e Event) ([]Bridge, error)
 	// Details gives the event's job as the Jobs API has it.
 	Details(ctx context.Context, e Event) (Details, error)
+}
+
+// Passes reports whether an error that Facts, or an action, came back with
+// says of itself that the same can work later.
+func Passes(err error) bool {
+	var passing interface {
+		Again() (after time.Duration, ok bool)
+	}
+	if !errors.As(err, &passing) {
+		return false
+	}
+	_, ok := passing.Again()
+	return ok
 }
 
 // environment is what expressions see: the event's values and the functions

@@ -40,7 +40,9 @@ func (rs *Rules) Wants(e Event) bool {
 // for each action that a matching rule wants on each of its jobs. What two
 // rules want alike is one decision, the first rule's. An expression that
 // fails keeps its rule from firing and comes back as an error; the other
-// rules are evaluated all the same. DecidedAt is left to the caller.
+// rules are evaluated all the same, but for those behind a `stop` whose rule
+// may yet match, because the error passes. ID and DecidedAt are left to the
+// caller.
 func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision, []*RuleError) {
 	ev := newEvaluation(ctx, e, facts)
 	defer ev.end()
@@ -52,6 +54,9 @@ func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision
 		wanted, err := ev.rule(r)
 		if err != nil {
 			errs = append(errs, err)
+			if r.stop && Passes(err) {
+				break
+			}
 			continue
 		}
 		if wanted == nil {
@@ -67,32 +72,41 @@ func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision
 	return ev.decisions, errs
 }
 
-// Notices gives what the outcome's rule wants told of it, texts rendered,
-// each value in them passed through escape. A text that can't be rendered is
-// an error, and its notice has the default text.
+// Notices gives what the rules that wanted the outcome's decision want told of
+// it, one notice for each channel, texts rendered, each value in them passed
+// through escape. A text that can't be rendered is an error, and its notice
+// has the default text. A rule that is gone since tells nothing.
 func (rs *Rules) Notices(ctx context.Context, o Outcome, facts Facts, escape func(string) string) ([]Notice, []*RuleError) {
-	r := rs.byName[o.Rule]
-	if r == nil {
-		return nil, nil
-	}
 	ev := newEvaluation(ctx, o.Event, facts)
 	defer ev.end()
 	var notices []Notice
 	var errs []*RuleError
-	for _, n := range r.notices {
-		if !slices.Contains(n.when, o.Result) {
+	for _, name := range append([]string{o.Rule}, o.AlsoWantedBy...) {
+		r := rs.byName[name]
+		if r == nil {
 			continue
 		}
-		text := ""
-		if n.text != nil {
-			var err error
-			if text, err = n.text.render(ev.machine, ev.env, escape); err != nil {
+		for _, n := range r.notices {
+			told := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.channel })
+			if told || !slices.Contains(n.when, o.Result) {
+				continue
+			}
+			text, err := n.render(ev, escape)
+			if err != nil {
 				errs = append(errs, &RuleError{r.name, "text", err})
 			}
+			notices = append(notices, Notice{n.channel, text})
 		}
-		notices = append(notices, Notice{n.channel, text})
 	}
 	return notices, errs
+}
+
+// render gives the notice's text; "" where it has none or can't be rendered.
+func (n notice) render(ev *evaluation, escape func(string) string) (string, error) {
+	if n.text == nil {
+		return "", nil
+	}
+	return n.text.render(ev.machine, ev.env, escape)
 }
 
 // evaluation is one event on its way through the rules.
@@ -103,7 +117,7 @@ type evaluation struct {
 	env       any // an environment
 	machine   *vm.VM
 	decisions []Decision
-	byID      map[string]int // index in decisions
+	byKey     map[string]int // index in decisions
 }
 
 func newEvaluation(ctx context.Context, e Event, facts Facts) *evaluation {
@@ -131,17 +145,24 @@ func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {
 		return []Decision{ev.notification(r)}, nil
 	}
 	decisions := []Decision{}
+	var before []string // keys of the action before
 	for _, a := range r.actions {
 		jobs, err := ev.targets(a)
 		if err != nil {
 			return nil, &RuleError{r.name, a.Verb + ".jobs", err}
 		}
+		var keys []string
 		for _, job := range jobs {
 			d, err := ev.decide(r, a, job)
 			if err != nil {
 				return nil, err
 			}
+			d.After = before
 			decisions = append(decisions, d)
+			keys = append(keys, d.Key)
+		}
+		if len(keys) > 0 {
+			before = keys
 		}
 	}
 	return decisions, nil
@@ -192,9 +213,11 @@ func (ev *evaluation) decide(r *rule, a action, job Job) (Decision, *RuleError) 
 	if d.Action.Inputs, err = ev.render(r, "inputs", a.inputs, env); err != nil {
 		return d, err
 	}
-	d.ID = fmt.Sprintf("%s:%s:%d:%d", a.Verb, d.Meta.Instance, d.Project.ID, job.ID)
+	// The state is part of the key: an action that was refused because the job
+	// was not there yet may be wanted again.
+	d.Key = fmt.Sprintf("%s:%s:%d:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, job.ID, job.Status)
 	if d.DryRun {
-		d.ID += ":dry" // a dry run must not stand in the way of the real thing
+		d.Key += ":dry" // a dry run must not stand in the way of the real thing
 	}
 	return d, nil
 }
@@ -215,7 +238,7 @@ func (ev *evaluation) render(r *rule, what string, texts map[string]template, en
 }
 
 // notification is the decision of a rule that only tells. The same news from
-// two hooks (a group's and a project's) is told once: what the decision's id
+// two hooks (a group's and a project's) is told once: what the decision's key
 // holds changes with every change of the job or the pipeline, and only then.
 func (ev *evaluation) notification(r *rule) Decision {
 	e := ev.event
@@ -229,22 +252,22 @@ func (ev *evaluation) notification(r *rule) Decision {
 	}
 	return Decision{
 		Event: e, Rule: r.name, Action: Action{Verb: VerbNotify}, DryRun: r.dryRun,
-		ID: strings.Join([]string{VerbNotify, r.name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news}, ":"),
+		Key: strings.Join([]string{VerbNotify, r.name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news}, ":"),
 	}
 }
 
 // add takes a decision, unless an earlier rule wants the same.
 func (ev *evaluation) add(d Decision) {
-	if i, ok := ev.byID[d.ID]; ok {
-		if first := &ev.decisions[i]; first.Rule != d.Rule {
+	if i, ok := ev.byKey[d.Key]; ok {
+		if first := &ev.decisions[i]; first.Rule != d.Rule && !slices.Contains(first.AlsoWantedBy, d.Rule) {
 			first.AlsoWantedBy = append(first.AlsoWantedBy, d.Rule)
 		}
 		return
 	}
-	if ev.byID == nil {
-		ev.byID = map[string]int{}
+	if ev.byKey == nil {
+		ev.byKey = map[string]int{}
 	}
-	ev.byID[d.ID] = len(ev.decisions)
+	ev.byKey[d.Key] = len(ev.decisions)
 	ev.decisions = append(ev.decisions, d)
 }
 

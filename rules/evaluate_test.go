@@ -125,6 +125,7 @@ func TestConditions(t *testing.T) {
 		{"pipeline", `pipeline.status == "manual" and all(pipeline.jobs, .stage != "test" or .status == "success")`, yes},
 		{"pipeline", `pipeline.ref == project.default_branch and count(pipeline.jobs, .manual) == 2`, yes},
 		{"pipeline", `none(pipeline.jobs, .status == "manual")`, no},
+		{"pipeline", `pipeline.status != ""`, yes},
 	} {
 		t.Run(c.text, func(t *testing.T) {
 			e := jobEvent()
@@ -206,10 +207,10 @@ rules:
 	}
 	want := []rules.Decision{
 		{
-			ID: "retry:https://gitlab.example.com:7:700", Rule: "retry-stuck", AlsoWantedBy: []string{"retry-anything"},
+			Key: "retry:https://gitlab.example.com:7:700:failed", Rule: "retry-stuck", AlsoWantedBy: []string{"retry-anything"},
 			Action: rules.Action{Verb: "retry", MaxAttempts: 4, Delay: 30 * time.Second, Backoff: "exponential", MaxDelay: 10 * time.Minute},
 		},
-		{ID: "cancel:https://gitlab.example.com:7:799", Rule: "stop-the-rest", Action: rules.Action{Verb: "cancel", Force: true}},
+		{Key: "cancel:https://gitlab.example.com:7:799:running", Rule: "stop-the-rest", Action: rules.Action{Verb: "cancel", Force: true}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(rules.Decision{}, "Event")); diff != "" {
 		t.Errorf("decisions on a job (-want +got):\n%s", diff)
@@ -224,7 +225,7 @@ rules:
 	}
 	play := func(id int64, name string) rules.Decision {
 		return rules.Decision{
-			ID: fmt.Sprintf("play:https://gitlab.example.com:7:%d:dry", id), Rule: "deploy", DryRun: true,
+			Key: fmt.Sprintf("play:https://gitlab.example.com:7:%d:manual:dry", id), Rule: "deploy", DryRun: true,
 			Action: rules.Action{Verb: "play", Delay: time.Minute, Variables: map[string]string{"RELEASE": "abc-" + name, "STATIC": "x"}},
 		}
 	}
@@ -247,6 +248,7 @@ func TestDryRun(t *testing.T) {
 		{"on the rule", text("", "dry_run: true"), rules.Options{}, true},
 		{"in defaults", text("dry_run: true", ""), rules.Options{}, true},
 		{"in defaults, not on the rule", text("dry_run: true", "dry_run: false"), rules.Options{}, false},
+		{"YAML's other words for true", text("", "dry_run: TRUE"), rules.Options{}, true},
 		{"on the command line", text("", "dry_run: false"), rules.Options{DryRun: true}, true},
 	} {
 		rs, err := rules.Load(c.options, rules.Source{Name: "r.yaml", Data: []byte(c.text)})
@@ -322,7 +324,7 @@ rules:
         text: "Gave up on <{{ job.url }}|{{ job.name }}> after {{ job.attempt }}: {{ job.finished_at }} {{ {\"a\": 1.50} }} {{ 'a}}b' }} {{ 2.50 }}{{ job.started_at }}."
       - channel: "#noise"
       - when: [skipped]
-        text: "{{ log() }}"
+        text: "{{ jobs() }}"
 `)
 	o := rules.Outcome{Decision: rules.Decision{Event: jobEvent(), Rule: "r"}}
 	o.Job.URL, o.Job.Name = "https://g/-/jobs/1", "<!channel>"
@@ -355,15 +357,87 @@ rules:
 	}
 }
 
+// Two rules want one action: both tell, each channel once.
+func TestNoticesOfSeveralRules(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - {name: a, on: job, actions: [retry], notify: [{channel: "#a", text: "from a"}]}
+  - {name: b, on: job, actions: [retry], notify: [{channel: "#b", text: "from b"}, {channel: "#a", text: "too late"}]}
+`)
+	decisions, _ := rs.Evaluate(t.Context(), jobEvent(), &facts{})
+	got, errs := rs.Notices(t.Context(), rules.Outcome{Decision: decisions[0], Result: rules.ResultDone}, &facts{}, strings.ToUpper)
+	if diff := cmp.Diff([]rules.Notice{{Channel: "#a", Text: "from a"}, {Channel: "#b", Text: "from b"}}, got); diff != "" || errs != nil {
+		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
+	}
+}
+
+// The action of a rule waits for the one before it.
+func TestActionsFollowEachOther(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - name: r
+    on: job
+    actions:
+      - cancel: {jobs: 'jobs()'}
+      - play: {jobs: '[]'}
+      - erase
+`)
+	decisions, errs := rs.Evaluate(t.Context(), jobEvent(), &facts{})
+	if len(errs) > 0 || len(decisions) != 3 {
+		t.Fatalf("decisions %v, %v", decisions, errs)
+	}
+	if diff := cmp.Diff([]string{decisions[0].Key, decisions[1].Key}, decisions[2].After); diff != "" || decisions[1].After != nil {
+		t.Errorf("after (-want +got):\n%s%v", diff, decisions[1].After)
+	}
+}
+
+// passing is an error that says that it passes.
+type passing struct{ error }
+
+func (passing) Again() (time.Duration, bool) { return 0, true }
+
+// A rule that stops the search may yet match when what it asked is answered
+// later: until then, the rules behind it wait.
+func TestStopWaitsForItsFact(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - {name: before, on: job, actions: [erase]}
+  - {name: known, on: job, if: 'log() contains "KNOWN BUG"', notify: [{channel: ci}], stop: true}
+  - {name: behind, on: job, actions: [retry]}
+`)
+	for _, c := range []struct {
+		name  string
+		facts *facts
+		rules []string
+	}{
+		{"it passes", &facts{err: passing{errors.New("down")}}, []string{"before"}},
+		{"it is final", &facts{err: errors.New("refused")}, []string{"before", "behind"}},
+		{"it matches", &facts{log: "KNOWN BUG"}, []string{"before", "known"}},
+		{"it does not match", &facts{}, []string{"before", "behind"}},
+	} {
+		decisions, _ := rs.Evaluate(t.Context(), jobEvent(), c.facts)
+		var got []string
+		for _, d := range decisions {
+			got = append(got, d.Rule)
+		}
+		if diff := cmp.Diff(c.rules, got); diff != "" {
+			t.Errorf("%s: rules that fired (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
 // The same news through two hooks is one decision, later news another.
-func TestNotificationIDs(t *testing.T) {
+func TestNotificationKeys(t *testing.T) {
 	rs := load(t, "version: 1\nrules:\n  - {name: r, on: job, notify: [{channel: ci}]}\n  - {name: p, on: pipeline, notify: [{channel: ci}]}\n")
 	id := func(e rules.Event) string {
 		decisions, _ := rs.Evaluate(t.Context(), e, &facts{})
 		if len(decisions) != 1 || decisions[0].Action.Verb != rules.VerbNotify {
 			t.Fatalf("decisions %v, want one to notify", decisions)
 		}
-		return decisions[0].ID
+		return decisions[0].Key
 	}
 	for _, base := range []rules.Event{jobEvent(), pipelineEvent()} {
 		first := id(base)

@@ -137,11 +137,16 @@ func (rs *Rules) add(f *file, n *yaml.Node, r *rule) {
 
 var kinds = []string{KindJob, KindPipeline}
 
+// ruleName bounds names: they are part of keys in the store, and of metrics.
+var ruleName = regexp.MustCompile(`^\S(.{0,98}\S)?$`)
+
 func (f *file) readRule(n *yaml.Node, d defaults, o Options) *rule {
 	r := &rule{dryRun: d.dryRun}
 	// The name comes first, so that every message about the rule can tell it.
 	if name := valueOf(n, "name"); name != nil {
-		r.name = f.word(name, "name")
+		if r.name = f.word(name, "name"); r.name != "" && !ruleName.MatchString(r.name) {
+			f.failAt(name, "a name is one line of at most 100 characters, with no white space around it")
+		}
 	}
 	f.rule = r.name
 	defer func() { f.rule = "" }()
@@ -167,17 +172,22 @@ func (f *file) readRule(n *yaml.Node, d defaults, o Options) *rule {
 	if actions == nil && notify == nil {
 		f.failAt(n, "the rule does nothing: give it `actions`, `notify` or both")
 	}
+	hasJob := r.on != KindPipeline
 	if condition != nil {
-		r.condition = f.condition(condition, purpose{want: wantBool, hasJob: r.on == KindJob})
+		r.condition = f.condition(condition, "if", purpose{want: wantBool, hasJob: hasJob, on: r.on})
 	}
 	if actions != nil {
-		for _, n := range f.items(actions, "actions") {
-			r.actions = append(r.actions, f.readAction(n, r.on))
+		for _, n := range f.some(actions, "actions") {
+			a := f.readAction(n, r.on)
+			if r.on == KindJob && a.jobs == nil && slices.ContainsFunc(r.actions, func(b action) bool { return b.Verb == a.Verb && b.jobs == nil }) {
+				f.failAt(n, "%s stands twice for the same job", a.Verb)
+			}
+			r.actions = append(r.actions, a)
 		}
 	}
 	if notify != nil {
-		texts := purpose{hasJob: r.on == KindJob || len(r.actions) > 0}
-		for _, n := range f.items(notify, "notify") {
+		texts := purpose{hasJob: hasJob || len(r.actions) > 0, on: r.on}
+		for _, n := range f.some(notify, "notify") {
 			v := f.readNotice(n, d, texts)
 			for _, other := range r.notices {
 				if result := v.clashes(other); result != "" {
@@ -190,10 +200,10 @@ func (f *file) readRule(n *yaml.Node, d defaults, o Options) *rule {
 	return r
 }
 
-func (f *file) condition(n *yaml.Node, p purpose) *vm.Program {
+func (f *file) condition(n *yaml.Node, what string, p purpose) *vm.Program {
 	n = resolve(n)
-	if n.Kind != yaml.ScalarNode || n.Value == "" {
-		f.failAt(n, "must be an expression, like `job.status == \"failed\"`")
+	if n.Kind != yaml.ScalarNode || n.Value == "" || n.Style&yaml.TaggedStyle != 0 {
+		f.failAt(n, "%s must be an expression; one that begins with !, [, {, & or * must stand in quotes, or YAML takes that for its own", what)
 		return nil
 	}
 	return f.compile(n, n.Value, 0, p)
@@ -255,8 +265,10 @@ func (a *action) setDefaults(verb string) {
 
 // parametersOf maps the verbs to the parameters that each has.
 func (f *file) parametersOf(a *action, on string) map[string]fields {
-	values := purpose{hasJob: true} // rendered for each job that is acted on
-	jobs := func(n *yaml.Node) { a.jobs = f.condition(n, purpose{want: wantJobs, hasJob: on == KindJob}) }
+	values := purpose{hasJob: true, on: on} // rendered for each job that is acted on
+	jobs := func(n *yaml.Node) {
+		a.jobs = f.condition(n, "jobs", purpose{want: wantJobs, hasJob: on != KindPipeline, on: on})
+	}
 	delay := func(n *yaml.Node) { a.Delay = f.duration(n, "delay") }
 	return map[string]fields{
 		VerbRetry: {
@@ -269,8 +281,8 @@ func (f *file) parametersOf(a *action, on string) map[string]fields {
 		VerbPlay: {
 			"jobs":      jobs,
 			"delay":     delay,
-			"variables": func(n *yaml.Node) { a.variables = f.templates(n, "variables", values) },
-			"inputs":    func(n *yaml.Node) { a.inputs = f.templates(n, "inputs", values) },
+			"variables": func(n *yaml.Node) { a.variables = f.templates(n, "variables", variableName, values) },
+			"inputs":    func(n *yaml.Node) { a.inputs = f.templates(n, "inputs", inputName, values) },
 		},
 		VerbCancel: {
 			"jobs":  jobs,
@@ -284,14 +296,17 @@ func (f *file) parametersOf(a *action, on string) map[string]fields {
 	}
 }
 
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var (
+	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	inputName    = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+)
 
 // templates reads a mapping of names to texts.
-func (f *file) templates(n *yaml.Node, what string, p purpose) map[string]template {
+func (f *file) templates(n *yaml.Node, what string, name *regexp.Regexp, p purpose) map[string]template {
 	all := map[string]template{}
 	f.entries(n, what, func(key string, value *yaml.Node) {
-		if !variableName.MatchString(key) {
-			f.failAt(value, "%q is not a name that GitLab takes in %s: letters, digits and _", key, what)
+		if !name.MatchString(key) {
+			f.failAt(value, "%q is not a name that GitLab takes in %s: letters, digits and _ (in inputs also -)", key, what)
 		}
 		all[key] = f.template(value, p)
 	})
@@ -303,7 +318,7 @@ func (f *file) readNotice(n *yaml.Node, d defaults, texts purpose) notice {
 	f.mapping(n, "an entry of notify", fields{
 		"when": func(n *yaml.Node) {
 			v.when = nil
-			for _, item := range f.items(n, "when") {
+			for _, item := range f.some(n, "when") {
 				v.when = append(v.when, f.oneOf(item, "when", Results))
 			}
 		},

@@ -25,7 +25,7 @@ type part struct {
 // template compiles the text of a scalar.
 func (f *file) template(n *yaml.Node, p purpose) template {
 	n = resolve(n)
-	if n.Kind != yaml.ScalarNode {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
 		f.failAt(n, "must be a text")
 		return template{}
 	}

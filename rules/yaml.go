@@ -106,6 +106,15 @@ func (f *file) items(n *yaml.Node, what string) []*yaml.Node {
 	return n.Content
 }
 
+// some gives the nodes of a sequence that must not be empty.
+func (f *file) some(n *yaml.Node, what string) []*yaml.Node {
+	all := f.items(n, what)
+	if resolve(n).Kind == yaml.SequenceNode && len(all) == 0 {
+		f.failAt(n, "%s is empty: leave it out, or say what it is to hold", what)
+	}
+	return all
+}
+
 // entries gives the keys and values of a mapping whose keys are free.
 func (f *file) entries(n *yaml.Node, what string, read func(key string, value *yaml.Node)) {
 	n = resolve(n)
@@ -136,10 +145,11 @@ func (f *file) word(n *yaml.Node, what string) string {
 
 func (f *file) boolean(n *yaml.Node, what string) bool {
 	n = resolve(n)
-	if n.ShortTag() != "!!bool" {
+	var b bool
+	if n.ShortTag() != "!!bool" || n.Decode(&b) != nil {
 		f.failAt(n, "%s must be true or false, not %q", what, n.Value)
 	}
-	return n.Value == "true"
+	return b
 }
 
 func (f *file) integer(n *yaml.Node, what string, least int) int {
@@ -213,6 +223,9 @@ func (f *file) position(n *yaml.Node, offset int) (line, column int) {
 		}
 		for at < len(f.text) && f.text[at] != r {
 			at++
+		}
+		if at == len(f.text) {
+			return line, column // written as an escape: where the scalar starts
 		}
 		if i >= offset {
 			break

@@ -26,6 +26,20 @@ func (b *Bolt) Put(ctx context.Context, records ...Record) ([]bool, error) {
 	return added, nil
 }
 
+// Queued implements Queue.
+func (b *Bolt) Queued(ctx context.Context, ids ...string) (bool, error) {
+	var queued bool
+	err := b.view(ctx, func(t *boltTx) error {
+		for _, id := range ids {
+			if seq, _, ok := t.lookup(tagID, id); ok && t.records.Get(seq) != nil {
+				queued = true
+			}
+		}
+		return nil
+	})
+	return queued, err
+}
+
 // Lease implements Queue.
 func (b *Bolt) Lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error) {
 	if err := checkPositive("visibility", visibility); err != nil {
@@ -122,7 +136,7 @@ func (b *Bolt) Bury(ctx context.Context, l *Lease, reason string) error {
 
 // Wait implements Queue.
 func (b *Bolt) Wait(ctx context.Context, atMost time.Duration) error {
-	changed := b.watch() // before looking, so that nothing comes in between unseen
+	queued := b.queued.listen() // before looking, so that nothing comes in between unseen
 	err := b.view(ctx, func(t *boltTx) error {
 		if k, _ := t.due.Cursor().First(); k != nil {
 			at, _ := splitPairKey(k)
@@ -136,7 +150,7 @@ func (b *Bolt) Wait(ctx context.Context, atMost time.Duration) error {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
 	select {
-	case <-changed:
+	case <-queued:
 	case <-timer.C:
 	case <-b.closing:
 		return ErrClosed
@@ -191,21 +205,6 @@ func (b *Bolt) Dead(ctx context.Context, n int) ([]DeadRecord, error) {
 		return nil
 	})
 	return dead, err
-}
-
-// wake ends all Waits.
-func (b *Bolt) wake() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	close(b.changed)
-	b.changed = make(chan struct{})
-}
-
-// watch returns what the next wake closes.
-func (b *Bolt) watch() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.changed
 }
 
 // enqueue adds the records whose ids are not known.

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,14 +28,11 @@ func main() {
 // run is the whole program: it returns the exit status, 0 for success, 1 for
 // failure, 2 for a command line that makes no sense.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	usage := false
-	onUsage := func(_ context.Context, _ *cli.Command, err error, _ bool) error {
-		usage = true
-		return err
-	}
+	onUsage := func(_ context.Context, _ *cli.Command, err error, _ bool) error { return &usageError{err} }
 	commands := []*cli.Command{serveCommand(stderr), demoCommand(stdout)}
 	for _, c := range commands {
 		c.OnUsageError = onUsage
+		c.DisableSliceFlagSeparator = true // a secret may hold a comma
 	}
 	root := &cli.Command{
 		Name:                  "pipesteward",
@@ -48,8 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		OnUsageError:          onUsage,
 		Action: func(_ context.Context, c *cli.Command) error {
 			if word := c.Args().First(); word != "" {
-				usage = true
-				return fmt.Errorf("there is no command %q: `pipesteward help` lists them", word)
+				return &usageError{fmt.Errorf("there is no command %q: `pipesteward help` lists them", word)}
 			}
 			return cli.ShowRootCommandHelp(c)
 		},
@@ -58,13 +55,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if err := root.Run(ctx, args); err != nil {
 		fmt.Fprintf(stderr, "pipesteward: %v\n", err)
-		if usage {
+		if _, ok := errors.AsType[*usageError](err); ok {
 			return 2
 		}
 		return 1
 	}
 	return 0
 }
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
 
 // version is the module's version, as the Go tool stamped it.
 func version() string {

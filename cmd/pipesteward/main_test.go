@@ -330,6 +330,27 @@ func hangingSlack(after bool) func(*world) func() bool {
 	}
 }
 
+// A secret with a comma in it is one secret: half of it is none.
+func TestSecretWithAComma(t *testing.T) {
+	w := newWorld(t)
+	p := w.serve("--webhook-token", "a,"+testSecret)
+	for token, want := range map[string]int{"a": http.StatusUnauthorized, testSecret: http.StatusUnauthorized, "a," + testSecret: http.StatusOK} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.webhooks, strings.NewReader(`{"object_kind":"push"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Gitlab-Token", token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("token %q is answered with %d, want %d", token, resp.StatusCode, want)
+		}
+	}
+}
+
 // A shutdown ends within 10 s also when GitLab hangs, and what was begun is
 // ended after the next start.
 func TestStopsWhileGitLabHangs(t *testing.T) {
@@ -399,7 +420,7 @@ func TestBadStarts(t *testing.T) {
 	}{
 		{"no such command", []string{"serv"}, 2, []string{`no command "serv"`}},
 		{"no such flag", []string{"serve", "--rulez", "x"}, 2, []string{"rulez"}},
-		{"an argument too many", []string{"serve", "rules.yaml"}, 1, []string{`takes no arguments, but got "rules.yaml"`}},
+		{"an argument too many", []string{"serve", "rules.yaml"}, 2, []string{`takes no arguments, but got "rules.yaml"`}},
 		{"no rule file", []string{"serve", "--rules", filepath.Join(dir, "none.yaml")}, 1, []string{"none.yaml", "rules.example.yaml"}},
 		{"an empty directory of rules", []string{"serve", "--rules", t.TempDir()}, 1, []string{"holds no *.yaml"}},
 		{"five mistakes", []string{"serve", "--rules", broken}, 1, []string{
@@ -427,6 +448,20 @@ func TestBadStarts(t *testing.T) {
 			}
 			if strings.Contains(stderr.String()+stdout.String(), "hush-hush") {
 				t.Errorf("a secret is printed:\n%s%s", stderr.String(), stdout.String())
+			}
+		})
+	}
+	for _, c := range []struct{ name, variable, file, says string }{
+		{"a secret file of two lines", "", "hush-hush\nhush-hush", "must hold one line"},
+		{"a secret in two places", "hush-hush", "hush-hush", "choose one"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("PIPESTEWARD_GITLAB_TOKEN", c.variable)
+			t.Setenv("PIPESTEWARD_GITLAB_TOKEN_FILE", write("token", c.file))
+			var stderr bytes.Buffer
+			code := run(t.Context(), []string{"pipesteward", "serve", "--rules", good}, io.Discard, &stderr)
+			if code != 1 || !strings.Contains(stderr.String(), c.says) || strings.Contains(stderr.String(), "hush-hush") {
+				t.Errorf("exit status %d: %s", code, stderr.String())
 			}
 		})
 	}

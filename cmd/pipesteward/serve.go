@@ -42,10 +42,10 @@ func serveCommand(stderr io.Writer) *cli.Command {
 		Usage: "run the service",
 		Description: "Receives webhooks, decides by the rules, acts in GitLab and tells people in Slack.\n" +
 			"Every flag is also an environment variable with PIPESTEWARD_ in front.",
-		Flags: serveFlags,
+		Flags: serveFlags(),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return fmt.Errorf("serve takes no arguments, but got %q", c.Args().First())
+				return &usageError{fmt.Errorf("serve takes no arguments, but got %q", c.Args().First())}
 			}
 			s, err := readSettings(c)
 			if err != nil {

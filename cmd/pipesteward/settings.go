@@ -50,37 +50,48 @@ func secretFlag(name, usage string) cli.Flag {
 }
 
 // secretsFlag takes several secrets: the flag repeated, the variable with
-// commas between, the file with one on each line.
+// commas between, the file with one on each line. A flag's value is taken
+// whole: half a secret is an easy one.
 func secretsFlag(name, usage string) cli.Flag {
-	return &cli.StringSliceFlag{Name: name, Usage: usage + "; or a file in " + env(name) + "_FILE, one on each line", Sources: cli.EnvVars(env(name)), HideDefault: true}
+	return &cli.StringSliceFlag{Name: name, Usage: usage + "; or with commas between in " + env(name) + ", or a file in " + env(name) + "_FILE, one on each line", HideDefault: true}
 }
 
-var serveFlags = []cli.Flag{
-	stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
-	stringFlag("listen", ":8080", "`ADDRESS` for webhooks"),
-	stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
-	stringFlag("store", "bolt:pipesteward.db", "where the queue and the journal live: bolt:`PATH`"),
-	stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
-	secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
-	stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
-	secretsFlag("webhook-token", "secret `TOKEN` of the webhooks (repeatable)"),
-	secretsFlag("webhook-signing-token", "signing `TOKEN` of the webhooks, whsec_... (GitLab 19; repeatable)"),
-	boolFlag("insecure-no-webhook-auth", "take webhooks from anybody"),
-	secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-..."),
-	stringFlag("slack-api-url", "", "`URL` of Slack's API, if not Slack's own"),
-	boolFlag("dry-run", "decide and tell, change nothing"),
+// serveFlags makes the flags of serve anew: they hold what was parsed.
+func serveFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
+		stringFlag("listen", ":8080", "`ADDRESS` for webhooks"),
+		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
+		stringFlag("store", "bolt:pipesteward.db", "where the queue and the journal live: bolt:`PATH`"),
+		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
+		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
+		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
+		secretsFlag("webhook-token", "secret `TOKEN` of the webhooks (repeatable)"),
+		secretsFlag("webhook-signing-token", "signing `TOKEN` of the webhooks, whsec_... (GitLab 19; repeatable)"),
+		boolFlag("insecure-no-webhook-auth", "take webhooks from anybody"),
+		secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-..."),
+		stringFlag("slack-api-url", "", "`URL` of Slack's API, if not Slack's own"),
+		boolFlag("dry-run", "decide and tell, change nothing"),
+	}
 }
 
 // readSettings reads the settings of a command; all mistakes come at once.
 func readSettings(c *cli.Command) (settings, error) {
 	var errs []error
 	secret := func(name string) string {
-		all, err := secrets(c, name)
+		all, err := secrets(name, c.String(name))
+		if len(all) > 1 {
+			err = fmt.Errorf("%s_FILE: the file must hold one line, the secret", env(name))
+		}
 		errs = append(errs, err)
 		return strings.Join(all, "")
 	}
 	several := func(name string) []string {
-		all, err := secrets(c, name)
+		given := c.StringSlice(name)
+		if !c.IsSet(name) {
+			given = strings.Split(os.Getenv(env(name)), ",")
+		}
+		all, err := secrets(name, given...)
 		errs = append(errs, err)
 		return all
 	}
@@ -106,30 +117,33 @@ func readSettings(c *cli.Command) (settings, error) {
 	return s, errors.Join(errs...)
 }
 
-// secrets gives the values of a secret setting, from the flag, its variable
-// or the file that its variable with _FILE names.
-func secrets(c *cli.Command, name string) ([]string, error) {
-	var given []string
-	switch value := c.Value(name).(type) {
-	case string:
-		given = []string{value}
-	case []string:
-		given = value
+// secrets gives the values of a secret setting: those given, or those in the
+// file that its variable with _FILE names, one on each line.
+func secrets(name string, given ...string) ([]string, error) {
+	all := trimmed(given)
+	path := os.Getenv(env(name) + "_FILE")
+	if path == "" {
+		return all, nil
 	}
-	if path := os.Getenv(env(name) + "_FILE"); path != "" && !c.IsSet(name) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("%s_FILE: %w", env(name), err)
-		}
-		given = strings.Split(string(text), "\n")
+	if len(all) > 0 {
+		return nil, fmt.Errorf("%s_FILE is set, and --%s or %s too: choose one", env(name), name, env(name))
 	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s_FILE: %w", env(name), err)
+	}
+	return trimmed(strings.Split(string(text), "\n")), nil
+}
+
+// trimmed gives the texts without white space around them, but for empty ones.
+func trimmed(texts []string) []string {
 	var all []string
-	for _, secret := range given {
-		if secret = strings.TrimSpace(secret); secret != "" {
-			all = append(all, secret)
+	for _, text := range texts {
+		if text = strings.TrimSpace(text); text != "" {
+			all = append(all, text)
 		}
 	}
-	return all, nil
+	return all
 }
 
 // parseRate reads "300/1m": so many in such a time, of which a tenth may come
