@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
@@ -25,8 +26,8 @@ func observeErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 		return skipped("the job has not ended: it is %s", job.Status), nil
 	case job.FinishedAt.IsZero():
 		return skipped("GitLab does not say when the job finished"), nil
-	case age < p.Action.OlderThan:
-		return skipped("finished %s ago, and the rule erases after %s", span(age), span(p.Action.OlderThan)), nil
+	case age < time.Duration(p.Action.OlderThan):
+		return skipped("finished %s ago, and the rule erases after %s", span(age), p.Action.OlderThan), nil
 	case !p.Action.Artifacts && holdsArtifacts(job):
 		return skipped("holds artifacts besides its log, and GitLab erases both: `artifacts: true` allows that"), nil
 	}

@@ -1,6 +1,13 @@
 package rules
 
-import "time"
+import (
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// Duration is a time.Duration that JSON has as people write it: 30s, 1h30m, 7d.
+type Duration = model.Duration
 
 // Verbs: what an action does. Notify is the verb of a decision whose rule
 // has no action and only tells that it matched.
@@ -50,10 +57,10 @@ type Action struct {
 	Verb string `json:"verb"`
 
 	// retry
-	MaxAttempts int           `json:"max_attempts,omitzero"` // runs in all, the first counted
-	Delay       time.Duration `json:"delay,omitzero"`        // also play; nanoseconds in JSON
-	Backoff     string        `json:"backoff,omitzero"`      // exponential or constant
-	MaxDelay    time.Duration `json:"max_delay,omitzero"`
+	MaxAttempts int      `json:"max_attempts,omitzero"` // runs in all, the first counted
+	Delay       Duration `json:"delay,omitzero"`        // also play
+	Backoff     string   `json:"backoff,omitzero"`      // exponential or constant
+	MaxDelay    Duration `json:"max_delay,omitzero"`
 
 	// play
 	Variables map[string]string `json:"variables,omitempty"`
@@ -63,8 +70,8 @@ type Action struct {
 	Force bool `json:"force,omitzero"`
 
 	// erase
-	OlderThan time.Duration `json:"older_than,omitzero"`
-	Artifacts bool          `json:"artifacts,omitzero"` // erase also jobs that hold artifacts besides their log
+	OlderThan Duration `json:"older_than,omitzero"`
+	Artifacts bool     `json:"artifacts,omitzero"` // erase also jobs that hold artifacts besides their log
 }
 
 // Backoffs: how the delay before a retry grows.
@@ -78,13 +85,13 @@ const (
 // the backoff is exponential, and at most MaxDelay.
 func (a Action) Wait(attempt int) time.Duration {
 	wait := a.Delay
-	if a.Backoff != BackoffExponential {
-		return wait
+	if a.Backoff == BackoffExponential {
+		for n := 1; n < attempt && wait < a.MaxDelay; n++ {
+			wait *= 2
+		}
+		wait = max(a.Delay, min(wait, a.MaxDelay))
 	}
-	for n := 1; n < attempt && wait < a.MaxDelay; n++ {
-		wait *= 2
-	}
-	return max(a.Delay, min(wait, a.MaxDelay))
+	return time.Duration(wait)
 }
 
 // Outcome says what came of a decision. It holds the decision.

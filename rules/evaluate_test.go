@@ -208,7 +208,7 @@ rules:
 	want := []rules.Decision{
 		{
 			Key: "retry:https://gitlab.example.com:7:700:failed", Rule: "retry-stuck", AlsoWantedBy: []string{"retry-anything"},
-			Action: rules.Action{Verb: "retry", MaxAttempts: 4, Delay: 30 * time.Second, Backoff: "exponential", MaxDelay: 10 * time.Minute},
+			Action: rules.Action{Verb: "retry", MaxAttempts: 4, Delay: rules.Duration(30 * time.Second), Backoff: "exponential", MaxDelay: rules.Duration(10 * time.Minute)},
 		},
 		{Key: "cancel:https://gitlab.example.com:7:799:running", Rule: "stop-the-rest", Action: rules.Action{Verb: "cancel", Force: true}},
 	}
@@ -226,7 +226,7 @@ rules:
 	play := func(id int64, name string) rules.Decision {
 		return rules.Decision{
 			Key: fmt.Sprintf("play:https://gitlab.example.com:7:%d:manual:dry", id), Rule: "deploy", DryRun: true,
-			Action: rules.Action{Verb: "play", Delay: time.Minute, Variables: map[string]string{"RELEASE": "abc-" + name, "STATIC": "x"}},
+			Action: rules.Action{Verb: "play", Delay: rules.Duration(time.Minute), Variables: map[string]string{"RELEASE": "abc-" + name, "STATIC": "x"}},
 		}
 	}
 	want = []rules.Decision{play(702, "deploy-staging"), play(703, "deploy-production")}
@@ -455,8 +455,8 @@ func TestNotificationKeys(t *testing.T) {
 }
 
 func TestWaitGrowsWithTheAttempt(t *testing.T) {
-	exponential := rules.Action{Delay: 30 * time.Second, Backoff: rules.BackoffExponential, MaxDelay: 3 * time.Minute}
-	constant := rules.Action{Delay: 30 * time.Second, Backoff: rules.BackoffConstant, MaxDelay: 3 * time.Minute}
+	exponential := rules.Action{Delay: rules.Duration(30 * time.Second), Backoff: rules.BackoffExponential, MaxDelay: rules.Duration(3 * time.Minute)}
+	constant := rules.Action{Delay: rules.Duration(30 * time.Second), Backoff: rules.BackoffConstant, MaxDelay: rules.Duration(3 * time.Minute)}
 	for _, c := range []struct {
 		action  rules.Action
 		attempt int

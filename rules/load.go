@@ -257,9 +257,9 @@ func (a *action) setDefaults(verb string) {
 	a.Verb = verb
 	switch verb {
 	case VerbRetry:
-		a.MaxAttempts, a.Backoff, a.MaxDelay = 3, BackoffExponential, 10*time.Minute
+		a.MaxAttempts, a.Backoff, a.MaxDelay = 3, BackoffExponential, Duration(10*time.Minute)
 	case VerbErase:
-		a.OlderThan = 24 * time.Hour
+		a.OlderThan = Duration(24 * time.Hour)
 	}
 }
 
@@ -269,14 +269,14 @@ func (f *file) parametersOf(a *action, on string) map[string]fields {
 	jobs := func(n *yaml.Node) {
 		a.jobs = f.condition(n, "jobs", purpose{want: wantJobs, hasJob: on != KindPipeline, on: on})
 	}
-	delay := func(n *yaml.Node) { a.Delay = f.duration(n, "delay") }
+	delay := func(n *yaml.Node) { a.Delay = Duration(f.duration(n, "delay")) }
 	return map[string]fields{
 		VerbRetry: {
 			"jobs":         jobs,
 			"max_attempts": func(n *yaml.Node) { a.MaxAttempts = f.integer(n, "max_attempts", 1) },
 			"delay":        delay,
 			"backoff":      func(n *yaml.Node) { a.Backoff = f.oneOf(n, "backoff", []string{BackoffConstant, BackoffExponential}) },
-			"max_delay":    func(n *yaml.Node) { a.MaxDelay = f.duration(n, "max_delay") },
+			"max_delay":    func(n *yaml.Node) { a.MaxDelay = Duration(f.duration(n, "max_delay")) },
 		},
 		VerbPlay: {
 			"jobs":      jobs,
@@ -290,7 +290,7 @@ func (f *file) parametersOf(a *action, on string) map[string]fields {
 		},
 		VerbErase: {
 			"jobs":       jobs,
-			"older_than": func(n *yaml.Node) { a.OlderThan = f.duration(n, "older_than") },
+			"older_than": func(n *yaml.Node) { a.OlderThan = Duration(f.duration(n, "older_than")) },
 			"artifacts":  func(n *yaml.Node) { a.Artifacts = f.boolean(n, "artifacts") },
 		},
 	}
