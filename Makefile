@@ -19,7 +19,7 @@ demo: ## show the whole thing with a simulated GitLab and Slack
 	go run ./cmd/pipesteward demo
 
 .PHONY: test
-test: cc ## run all tests with the race detector
+test: cc redis ## run all tests with the race detector
 	go test -race ./...
 
 .PHONY: bench
@@ -37,6 +37,13 @@ cc:
 	@command -v $$(go env CC) >/dev/null || { \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy gcc libc6-dev; \
 	  else echo "the race detector needs a C compiler: install gcc (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; fi; }
+
+# The store's tests start real Redis servers.
+.PHONY: redis
+redis:
+	@command -v redis-server >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && RUNLEVEL=1 apt-get install -qy redis-server; \
+	  else echo "the tests need redis-server 7: install it (Debian: apt-get install redis-server)" >&2; exit 1; fi; }
 
 $(GOLANGCI_LINT):
 	GOFLAGS= GOBIN=$(GOBIN)/.golangci-lint go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

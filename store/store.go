@@ -132,6 +132,9 @@ type Queue interface {
 	// dedupe time to live from the Put that added it, and for as long as its
 	// record is queued.
 	Put(ctx context.Context, records ...Record) (added []bool, err error)
+	// Queued reports whether a record with one of the ids is in the queue:
+	// waiting, due or leased.
+	Queued(ctx context.Context, ids ...string) (bool, error)
 	// Lease hands out up to n due records, the most overdue first, each to
 	// nobody else for the time of visibility. None due: an empty slice.
 	Lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error)

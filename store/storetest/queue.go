@@ -374,6 +374,36 @@ func testDoneNextLost(t *testing.T, f *fixture) {
 	same(t, "the id of what was not put", f.put(t, record("next")), []bool{true})
 }
 
+func testQueued(t *testing.T, f *fixture) {
+	want := func(what string, queued bool, ids ...string) {
+		t.Helper()
+		got, err := f.Queued(t.Context(), ids...)
+		ok(t, "Queued", err)
+		same(t, what, got, queued)
+	}
+	want("no id", false)
+	want("an unknown id", false, "a")
+	f.put(t, record("a"), store.Record{ID: "later", After: time.Hour})
+	want("a due record", true, "a")
+	want("a waiting record", true, "unknown", "later")
+	f.leaseOne(t, time.Minute)
+	want("a leased record", true, "a")
+	f.reopen(t)
+	want("after a restart", true, "a")
+	f.advance(time.Minute)
+	l := f.leaseOne(t, time.Minute)
+	ok(t, "Defer", f.Defer(t.Context(), l, time.Minute))
+	want("a deferred record", true, "a")
+	f.advance(time.Minute)
+	l = f.leaseOne(t, time.Minute)
+	ok(t, "Done", f.Done(t.Context(), l))
+	want("a record that is done", false, "a")
+	f.advance(time.Hour)
+	l = f.leaseOne(t, time.Minute)
+	ok(t, "Bury", f.Bury(t.Context(), l, "reason"))
+	want("a buried record", false, "later")
+}
+
 func testBury(t *testing.T, f *fixture) {
 	for _, id := range []string{"a", "b", "c"} {
 		f.put(t, record(id))
@@ -613,6 +643,7 @@ func everyCall(ctx context.Context, s store.Store, l *store.Lease) map[string]er
 	errs := map[string]error{}
 	_, errs["Put"] = s.Put(ctx, record("never put"))
 	_, errs["Lease"] = s.Lease(ctx, 1, time.Minute)
+	_, errs["Queued"] = s.Queued(ctx, "never put")
 	errs["Wait"] = s.Wait(ctx, 24*time.Hour)
 	for _, end := range leaseEnds {
 		errs[end.name] = end.call(ctx, s, l)

@@ -78,6 +78,7 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 		{"Done/next", testDoneNext},
 		{"Done/next only with the lease", testDoneNextLost},
 		{"Bury", testBury},
+		{"Queued", testQueued},
 		{"Depth", testDepth},
 		{"Wait", testWait},
 		{"Journal/order", testEntriesOrder},

@@ -1,0 +1,399 @@
+package store
+
+import (
+	"context"
+	"crypto/sha1"
+	"crypto/tls"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// DefaultRedisPrefix begins all keys. What stands in the braces is their hash
+// tag: by it a Cluster keeps them all on one master, as the scripts need.
+const DefaultRedisPrefix = "{pipesteward}:"
+
+const (
+	// dialTimeout, ioTimeout and callTimeout bound how long a connection, one
+	// write or read, and a whole call take.
+	dialTimeout = time.Second
+	ioTimeout   = time.Second
+	callTimeout = 1500 * time.Millisecond
+
+	// pollEvery is how often a Wait ends while wake-up messages come, in case
+	// that one was lost; pollDeaf, while none can come.
+	pollEvery = time.Second
+	pollDeaf  = 100 * time.Millisecond
+
+	// clusterReload is how old a Cluster client's knowledge of the masters may
+	// become: a failover is seen so late.
+	clusterReload = time.Second
+
+	// maxBatch is how many records or entries one script hands out: Redis
+	// serves nobody else meanwhile.
+	maxBatch = 1000
+)
+
+// RedisOptions are the settings of a Redis.
+type RedisOptions struct {
+	Prefix     string        // begins all keys, and holds a hash tag; "": DefaultRedisPrefix
+	DedupeTTL  time.Duration // how long an id is remembered, from its Put; 0: DefaultDedupeTTL
+	JournalTTL time.Duration // how long an entry is kept; 0: DefaultJournalTTL
+	TLS        *tls.Config   // for rediss://; nil: the system's authorities, TLS 1.2 or newer
+
+	prelude string // Lua before each script; tests move the clock in it
+}
+
+// Redis is a Store for any number of processes at a time.
+//
+// Each call is one script, so one step and one round trip; Puts that wait
+// share one, and so do Dones. It is sent once: when the answer is lost, the
+// call returns an error and may have taken effect. A record that was leased
+// that way comes back when its visibility is over. Calls return within 2
+// seconds, whatever has become of Redis, and succeed by themselves when it is
+// back.
+//
+// What was acknowledged is as durable as Redis is: see Warnings.
+type Redis struct {
+	url        redisURL
+	client     redis.UniversalClient
+	scripts    map[string]script
+	prefix     string
+	queue      []string // the keys of the queue's scripts, see lib.lua
+	dead       string
+	journal    []string // the keys of the journal's scripts, see note.lua
+	puts       *gatherer
+	dones      *gatherer
+	journalTTL time.Duration
+	warnings   []string
+
+	queued   bell        // rings when a record may be due sooner
+	hearing  atomic.Bool // wake-up messages come
+	deafen   context.CancelFunc
+	listened chan struct{} // closed when the listening goroutine has ended
+
+	mu        sync.RWMutex  // held for reading by calls
+	closing   chan struct{} // closed by Close
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var _ Store = (*Redis)(nil)
+
+// script is one file of lua, with lib.lua before it.
+type script struct{ source, sha string }
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// OpenRedis opens the store in the Redis (6.2 or newer) at the URL:
+//
+//	redis://[[user]:password@]host[:port][/db]
+//	redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/master-name[/db][?sentinel_username=…&sentinel_password=…]
+//	redis+cluster://[[user]:password@]host[:port][,host[:port]…]
+//
+// The same with rediss is TLS. User and password are those of Redis. It
+// returns an error that says why when the URL is wrong, when Redis cannot be
+// reached, is too old, is a replica, or may evict what is queued.
+func OpenRedis(ctx context.Context, url string, o RedisOptions) (*Redis, error) {
+	u, err := parseRedisURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("store: the URL of Redis is wrong: %w", err)
+	}
+	if o.Prefix == "" {
+		o.Prefix = DefaultRedisPrefix
+	}
+	if open := strings.Index(o.Prefix, "{"); open < 0 || strings.Index(o.Prefix[open:], "}") < 2 {
+		return nil, fmt.Errorf("store: the prefix %q has no hash tag: write one like %q", o.Prefix, DefaultRedisPrefix)
+	}
+	if o.DedupeTTL == 0 {
+		o.DedupeTTL = DefaultDedupeTTL
+	}
+	if o.JournalTTL == 0 {
+		o.JournalTTL = DefaultJournalTTL
+	}
+	scripts, err := loadScripts(o.prelude)
+	if err != nil {
+		return nil, err
+	}
+	logging.Disable() // go-redis would write to stderr what callers get as errors
+
+	key := func(name string) string { return o.Prefix + name }
+	listening, deafen := context.WithCancel(context.Background())
+	r := &Redis{
+		url:        u,
+		client:     newRedisClient(u, o.TLS),
+		scripts:    scripts,
+		prefix:     o.Prefix,
+		queue:      []string{key("waiting"), key("leased"), key("headers"), key("bodies")},
+		dead:       key("dead"),
+		journal:    []string{key("journal"), key("entries")},
+		journalTTL: o.JournalTTL,
+		deafen:     deafen,
+		listened:   make(chan struct{}),
+		closing:    make(chan struct{}),
+	}
+	r.puts = &gatherer{redis: r, script: "put", args: []any{millis(o.DedupeTTL)}}
+	r.dones = &gatherer{redis: r, script: "done", args: []any{millis(o.DedupeTTL)}}
+	if err := r.inspect(ctx); err != nil {
+		deafen()
+		_ = r.client.Close()
+		return nil, err
+	}
+	go r.listen(listening)
+	return r, nil
+}
+
+// newRedisClient makes the client; it connects when it is used.
+func newRedisClient(u redisURL, tlsConfig *tls.Config) redis.UniversalClient {
+	o := &redis.UniversalOptions{
+		Addrs:            u.addrs,
+		DB:               u.db,
+		Username:         u.user,
+		Password:         u.password,
+		MasterName:       u.master,
+		SentinelUsername: u.sentinelUser,
+		SentinelPassword: u.sentinelPassword,
+
+		DialTimeout:           dialTimeout,
+		DialerRetries:         1,
+		ReadTimeout:           ioTimeout,
+		WriteTimeout:          ioTimeout,
+		ContextTimeoutEnabled: true,
+		MaxRetries:            -1,
+		PipelinePoolSize:      -1,
+		DisableIdentity:       true,
+
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+	if u.tls {
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		if tlsConfig != nil {
+			o.TLSConfig = tlsConfig.Clone()
+		}
+	}
+	switch u.mode {
+	case sentinel:
+		return redis.NewFailoverClient(o.Failover())
+	case cluster:
+		c := o.Cluster()
+		c.DisableRoutingPolicies = true // the first key is all that is needed
+		c.ClusterStateReloadInterval = clusterReload
+		return redis.NewClusterClient(c)
+	case single:
+	}
+	return redis.NewClient(o.Simple())
+}
+
+// loadScripts reads the scripts, by their files' names without .lua.
+func loadScripts(prelude string) (map[string]script, error) {
+	files, err := fs.Glob(luaFiles, "lua/*.lua")
+	if err != nil {
+		return nil, err
+	}
+	lib, err := luaFiles.ReadFile("lua/lib.lua")
+	if err != nil {
+		return nil, err
+	}
+	scripts := map[string]script{}
+	for _, file := range files {
+		text, err := luaFiles.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		source := string(lib) + prelude + string(text)
+		sum := sha1.Sum([]byte(source))
+		scripts[strings.TrimSuffix(path.Base(file), ".lua")] = script{source, hex.EncodeToString(sum[:])}
+	}
+	return scripts, nil
+}
+
+// Warnings says what of Redis's settings may lose records that were
+// acknowledged, as it was when the store was opened.
+func (r *Redis) Warnings() []string { return r.warnings }
+
+// Close implements Store. A second Close does nothing.
+func (r *Redis) Close() error {
+	r.closeOnce.Do(func() {
+		close(r.closing)
+		r.deafen()
+		r.mu.Lock() // when no call is under way
+		defer r.mu.Unlock()
+		<-r.listened
+		r.closeErr = r.client.Close()
+		r.puts.flights.Wait() // of calls that were given up
+		r.dones.flights.Wait()
+	})
+	return r.closeErr
+}
+
+// Ping implements Store: it writes.
+func (r *Redis) Ping(ctx context.Context) error {
+	return r.call(ctx, func(ctx context.Context) error {
+		return r.client.Set(ctx, r.prefix+"ping", "", time.Minute).Err()
+	})
+}
+
+// call has f talk to Redis, for a bounded time, and explains its error.
+func (r *Redis) call(ctx context.Context, f func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	select {
+	case <-r.closing:
+		return ErrClosed
+	default:
+	}
+	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := f(bounded)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return r.explain(err)
+}
+
+// explain says which Redis an error came from, and what to do about it.
+func (r *Redis) explain(err error) error {
+	var timeout net.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, redis.Nil) && r.url.mode == sentinel:
+		return fmt.Errorf("store: the Sentinels %s know no master %q: use the name that their configuration has", strings.Join(r.url.addrs, ","), r.url.master)
+	case redis.HasErrorPrefix(err, "OOM"):
+		return fmt.Errorf("store: %v is out of memory, and nothing was changed (%w): raise its maxmemory", r.url, err)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		// Not wrapped, lest it looks as if the caller's context had ended.
+		return fmt.Errorf("store: %v does not answer (%s)", r.url, err.Error())
+	}
+	return fmt.Errorf("store: %v: %w", r.url, err)
+}
+
+// run runs a script, which never returns nil.
+func (r *Redis) run(ctx context.Context, name string, keys []string, args ...any) (*redis.Cmd, error) {
+	var reply *redis.Cmd
+	err := r.call(ctx, func(ctx context.Context) error {
+		reply = r.eval(ctx, name, keys, args...)
+		return reply.Err()
+	})
+	return reply, err
+}
+
+// eval sends a script by its hash, and whole where Redis does not have it yet.
+func (r *Redis) eval(ctx context.Context, name string, keys []string, args ...any) *redis.Cmd {
+	s := r.scripts[name]
+	reply := r.send(ctx, "evalsha", s.sha, keys, args)
+	if redis.HasErrorPrefix(reply.Err(), "NOSCRIPT") {
+		reply = r.send(ctx, "eval", s.source, keys, args)
+	}
+	return reply
+}
+
+func (r *Redis) send(ctx context.Context, command, script string, keys []string, args []any) *redis.Cmd {
+	all := make([]any, 0, 3+len(keys)+len(args))
+	all = append(all, command, script, len(keys))
+	for _, key := range keys {
+		all = append(all, key)
+	}
+	cmd := redis.NewCmd(ctx, append(all, args...)...)
+	cmd.SetFirstKeyPos(3)
+	if err := r.client.Process(ctx, once{cmd}); err != nil {
+		cmd.SetErr(err)
+	}
+	return cmd
+}
+
+// once is a command that is not sent again when its answer is lost: Done,
+// repeated, would find its own lease lost.
+type once struct{ *redis.Cmd }
+
+// NoRetry implements redis.Cmder.
+func (once) NoRetry() bool { return true }
+
+// runNumber runs a script that returns a number.
+func (r *Redis) runNumber(ctx context.Context, name string, keys []string, args ...any) (int64, error) {
+	reply, err := r.run(ctx, name, keys, args...)
+	if err != nil {
+		return 0, err
+	}
+	return reply.Int64()
+}
+
+// runList runs a script that returns a list.
+func (r *Redis) runList(ctx context.Context, name string, keys []string, args ...any) (*redisList, error) {
+	reply, err := r.run(ctx, name, keys, args...)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := reply.Slice()
+	return &redisList{rest: rest}, err
+}
+
+// redisList takes values off the front of a script's reply.
+type redisList struct{ rest []any }
+
+func (l *redisList) number() int64 {
+	n, _ := l.take().(int64)
+	return n
+}
+
+func (l *redisList) string() string {
+	s, _ := l.take().(string)
+	return s
+}
+
+func (l *redisList) take() any {
+	v := l.rest[0]
+	l.rest = l.rest[1:]
+	return v
+}
+
+// listen rings the bell for each wake-up message, and whenever messages may
+// have been missed. The subscription comes back by itself.
+func (r *Redis) listen(ctx context.Context) {
+	defer close(r.listened)
+	messages := r.client.Subscribe(ctx, r.queue[0])
+	context.AfterFunc(ctx, func() { _ = messages.Close() }) // ends Receive
+	for ctx.Err() == nil {
+		_, err := messages.Receive(ctx)
+		r.hearing.Store(err == nil)
+		if err == nil {
+			r.queued.ring()
+			continue
+		}
+		select {
+		case <-time.After(pollDeaf):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// micros gives d in the scripts' unit, rounded up; below 0 it counts as 0.
+func micros(d time.Duration) int64 { return roundUp(d, time.Microsecond) }
+
+// millis gives d in the unit of times to live, rounded up.
+func millis(d time.Duration) int64 { return roundUp(d, time.Millisecond) }
+
+func roundUp(d, unit time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	return int64((d-1)/unit) + 1
+}
+
+func fromMicros(t int64) time.Time { return time.UnixMicro(t).UTC() }

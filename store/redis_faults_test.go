@@ -1,0 +1,519 @@
+//go:build unix
+
+package store_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redistest"
+)
+
+// patience is how long a test waits for what must come by itself.
+const patience = 30 * time.Second
+
+// eventually waits until the condition holds.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	late := time.After(patience)
+	for !condition() {
+		select {
+		case <-late:
+			t.Fatalf("waited for %v until %s, in vain", patience, what)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// acked are the ids of records whose Put has returned.
+type acked struct {
+	mu  sync.Mutex
+	ids []string
+}
+
+func (a *acked) len() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.ids)
+}
+
+// putUntil puts records from many goroutines until the context ends, over
+// all errors.
+func (a *acked) putUntil(ctx context.Context, s store.Store) *sync.WaitGroup {
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				id := fmt.Sprintf("%d-%d", g, i)
+				if _, err := s.Put(ctx, store.Record{ID: id, Body: []byte("body of " + id)}); err == nil {
+					a.mu.Lock()
+					a.ids = append(a.ids, id)
+					a.mu.Unlock()
+				}
+			}
+		})
+	}
+	return &wg
+}
+
+// wantAll leases what is due, and wants every acknowledged record among it.
+func (a *acked) wantAll(t *testing.T, s store.Store) {
+	t.Helper()
+	leases, err := s.Lease(t.Context(), 1_000_000, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for _, l := range leases {
+		there[l.ID] = string(l.Body) == "body of "+l.ID
+	}
+	lost := slices.DeleteFunc(a.ids, func(id string) bool { return there[id] })
+	if len(lost) > 0 {
+		t.Errorf("%d records are lost whose Put had returned: %.200q", len(lost), lost)
+	}
+}
+
+// TestRedisKilled kills Redis while records are put, and starts it again: the
+// same store goes on with it, and has all that was acknowledged.
+func TestRedisKilled(t *testing.T) {
+	server := redistest.Start(t, "--appendfsync", "always")
+	s := openRedis(t, server.URL(), store.RedisOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var puts acked
+	wg := puts.putUntil(ctx, s)
+	for range 3 {
+		want := puts.len() + 300
+		eventually(t, "300 more records are put", func() bool { return puts.len() >= want })
+		server.Kill()
+		server.Restart()
+	}
+	want := puts.len() + 300
+	eventually(t, "300 more records are put after the last restart", func() bool { return puts.len() >= want })
+	cancel()
+	wg.Wait()
+	puts.wantAll(t, s)
+}
+
+// testFailover kills the master: the store goes on with its replica.
+func testFailover(t *testing.T, sentinel *redistest.Sentinel) {
+	s := openRedis(t, sentinel.URL(), store.RedisOptions{})
+	var ids []string
+	for i := range 100 {
+		id := strconv.Itoa(i)
+		putOne(t, s, id)
+		ids = append(ids, id)
+	}
+	eventually(t, "the replica has it all", func() bool {
+		return sentinel.Master.Do("wait", 1, 100) == int64(1)
+	})
+	sentinel.Master.Kill()
+	within(t, "Put without a master", func() {
+		if _, err := s.Put(t.Context(), store.Record{ID: "no master"}); err == nil {
+			t.Error("Put without a master: no error")
+		}
+	})
+	eventually(t, "the store works on the new master", func() bool {
+		_, err := s.Put(t.Context(), store.Record{ID: "after", Body: []byte("body of after")})
+		return err == nil
+	})
+	drain(t, s, append(ids, "after")...)
+	wantWoken(t, s)
+}
+
+// wantWoken wants a wake-up message when a record is due sooner than all
+// others.
+func wantWoken(t *testing.T, s *store.Redis) {
+	t.Helper()
+	if _, err := s.Lease(t.Context(), 1000, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the store hears", s.Hears)
+	woken := s.Woken()
+	putOne(t, s, rand.Text())
+	select {
+	case <-woken:
+	case <-time.After(patience):
+		t.Error("no wake-up message came")
+	}
+	if _, err := s.Lease(t.Context(), 1, time.Hour); err != nil {
+		t.Error(err)
+	}
+}
+
+// within fails the test when f takes longer than 2 seconds.
+func within(t *testing.T, what string, f func()) {
+	t.Helper()
+	began := time.Now()
+	f()
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("%s took %v, want 2s at most", what, took)
+	}
+}
+
+// TestRedisUnreachable has Redis answer nothing, or be gone: each call fails
+// within 2 seconds, from many goroutines too, and works when Redis is back.
+func TestRedisUnreachable(t *testing.T) {
+	server := redistest.Start(t, "--appendfsync", "always")
+	s := openRedis(t, server.URL(), store.RedisOptions{})
+	for _, how := range []struct {
+		name       string
+		stop, back func()
+	}{
+		{"paused", server.Pause, server.Resume},
+		{"killed", server.Kill, server.Restart},
+	} {
+		t.Run(how.name, func(t *testing.T) {
+			putOne(t, s, "leased "+how.name)
+			l := drain(t, s, "leased "+how.name)[0]
+			how.stop()
+			for round := range 2 {
+				within(t, fmt.Sprint("Put by 64 at once, round ", round), func() {
+					var wg sync.WaitGroup
+					for range 64 {
+						wg.Go(func() {
+							if _, err := s.Put(t.Context(), store.Record{ID: "unanswered"}); err == nil || !strings.Contains(err.Error(), server.Addr) {
+								t.Errorf("Put: error %v, want one that names %s", err, server.Addr)
+							}
+						})
+					}
+					wg.Wait()
+				})
+			}
+			within(t, "all methods at once", func() {
+				var wg sync.WaitGroup
+				for name, call := range everyMethod(s, &l) {
+					wg.Go(func() {
+						err := call(t.Context())
+						if err == nil || errors.Is(err, store.ErrLeaseLost) || errors.Is(err, context.DeadlineExceeded) {
+							t.Errorf("%s: error %v, want one that names Redis", name, err)
+						}
+					})
+				}
+				wg.Wait()
+			})
+			within(t, "OpenRedis", func() {
+				if s, err := store.OpenRedis(t.Context(), server.URL(), store.RedisOptions{}); err == nil {
+					t.Error(errors.Join(errors.New("OpenRedis: no error"), s.Close()))
+				}
+			})
+			how.back()
+			eventually(t, "the store works again", func() bool { return s.Ping(t.Context()) == nil })
+			wantWoken(t, s)
+		})
+	}
+}
+
+// everyMethod calls each method but Close.
+func everyMethod(s store.Store, l *store.Lease) map[string]func(context.Context) error {
+	const key = "key"
+	return map[string]func(context.Context) error{
+		"Put":     func(ctx context.Context) error { _, err := s.Put(ctx, store.Record{ID: key}); return err },
+		"Lease":   func(ctx context.Context) error { _, err := s.Lease(ctx, 1, time.Minute); return err },
+		"Queued":  func(ctx context.Context) error { _, err := s.Queued(ctx, key); return err },
+		"Wait":    func(ctx context.Context) error { return s.Wait(ctx, time.Minute) },
+		"Extend":  func(ctx context.Context) error { l := *l; return s.Extend(ctx, &l, time.Minute) },
+		"Done":    func(ctx context.Context) error { return s.Done(ctx, l) },
+		"Defer":   func(ctx context.Context) error { return s.Defer(ctx, l, 0) },
+		"Bury":    func(ctx context.Context) error { return s.Bury(ctx, l, "reason") },
+		"Depth":   func(ctx context.Context) error { _, err := s.Depth(ctx); return err },
+		"Dead":    func(ctx context.Context) error { _, err := s.Dead(ctx, 1); return err },
+		"Note":    func(ctx context.Context) error { return s.Note(ctx, key, nil) },
+		"Amend":   func(ctx context.Context) error { return s.Amend(ctx, key, nil) },
+		"Entries": func(ctx context.Context) error { _, _, err := s.Entries(ctx, "", 1); return err },
+		"Take": func(ctx context.Context) error {
+			_, err := s.Take(ctx, key, store.Rate{Limit: 1, Per: time.Hour})
+			return err
+		},
+		"Claim":   func(ctx context.Context) error { _, err := s.Claim(ctx, key, "me", time.Hour); return err },
+		"Release": func(ctx context.Context) error { return s.Release(ctx, key, "me") },
+		"Set":     func(ctx context.Context) error { return s.Set(ctx, key, nil, time.Hour) },
+		"Get":     func(ctx context.Context) error { _, err := s.Get(ctx, key); return err },
+		"Ping":    s.Ping,
+	}
+}
+
+// TestRedisOutOfMemory fills Redis: Put fails and changes nothing, and what
+// is queued can still be worked off.
+func TestRedisOutOfMemory(t *testing.T) {
+	server := redistest.Start(t)
+	s := openRedis(t, server.URL(), store.RedisOptions{})
+	var ids []string
+	put := func(id string) error {
+		_, err := s.Put(t.Context(), store.Record{ID: id, Body: []byte("body of " + id)}, store.Record{ID: id + " much later", After: time.Hour, Body: make([]byte, 2000)})
+		if err == nil {
+			ids = append(ids, id)
+		}
+		return err
+	}
+	used := infoNumber(t, server, "used_memory")
+	server.Do("config", "set", "maxmemory", used+1<<20)
+	var err error
+	for i := 0; err == nil; i++ {
+		err = put(strconv.Itoa(i))
+	}
+	if len(ids) < 100 || !strings.Contains(err.Error(), "is out of memory, and nothing was changed") {
+		t.Errorf("error after %d records: %v", len(ids), err)
+	}
+	server.Do("config", "set", "maxmemory", used) // far too little by now
+	if err := s.Ping(t.Context()); err == nil {
+		t.Error("Ping: no error, and it should say whether the store can be written to")
+	}
+	before := fmt.Sprint(server.Do("dbsize"))
+	refused := strconv.Itoa(len(ids))
+	if err := put(refused); err == nil {
+		t.Error("a second Put: no error")
+	}
+	if after := fmt.Sprint(server.Do("dbsize")); after != before {
+		t.Errorf("%s keys after a refused Put, and %s before", after, before)
+	}
+
+	leases := drain(t, s, slices.Clone(ids)...)
+	for i, l := range leases {
+		var err error
+		switch i % 4 {
+		case 0:
+			err = s.Done(t.Context(), &l)
+		case 1:
+			err = s.Done(t.Context(), &l, store.Record{ID: "after " + l.ID})
+		case 2:
+			err = errors.Join(s.Extend(t.Context(), &l, time.Hour), s.Defer(t.Context(), &l, time.Hour))
+		case 3:
+			err = s.Bury(t.Context(), &l, "reason")
+		}
+		if err != nil {
+			t.Fatalf("end of the lease %d: %v", i, err)
+		}
+	}
+	d, err := s.Depth(t.Context())
+	n := len(ids)
+	want := store.Depth{Due: (n + 2) / 4, Waiting: n + (n+1)/4, Dead: n / 4}
+	if err != nil || d != want {
+		t.Errorf("%+v, %v; want %+v", d, err, want)
+	}
+	another := openRedis(t, server.URL(), store.RedisOptions{}) // as a replica would that starts now
+	if got, err := another.Depth(t.Context()); got != want {
+		t.Errorf("another replica: %+v, %v; want %+v", got, err, want)
+	}
+
+	server.Do("config", "set", "maxmemory", 0)
+	if err := put(refused); err != nil || len(ids) != n+1 {
+		t.Errorf("Put when there is room again: %v", err)
+	}
+}
+
+func infoNumber(t *testing.T, server *redistest.Server, name string) int {
+	t.Helper()
+	_, after, _ := strings.Cut(fmt.Sprint(server.Do("info", "all")), "\n"+name+":")
+	line, _, _ := strings.Cut(after, "\r")
+	n, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestRedisReplicas has several stores put the same and drain it together.
+func TestRedisReplicas(t *testing.T) {
+	server := redistest.Start(t)
+	const replicas, n = 4, 400
+	var mu sync.Mutex
+	times, granted, added := map[string]int{}, 0, 0
+	rate := store.Rate{Limit: 10, Per: 24 * time.Hour}
+	var wg sync.WaitGroup
+	for range replicas {
+		s := openRedis(t, server.URL(), store.RedisOptions{})
+		wg.Go(func() {
+			for i := range n {
+				news, err := s.Put(t.Context(), store.Record{ID: strconv.Itoa(i)})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				wait, err := s.Take(t.Context(), "rate", rate)
+				if err != nil {
+					t.Error(err)
+				}
+				leases, err := s.Lease(t.Context(), 3, time.Hour)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				if news[0] {
+					added++
+				}
+				if wait == 0 {
+					granted++
+				}
+				for _, l := range leases {
+					times[l.ID]++
+				}
+				mu.Unlock()
+				for _, l := range leases {
+					if err := s.Done(t.Context(), &l); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if added != n || granted != rate.Limit || len(times) != n {
+		t.Errorf("%d added, %d leased, %d granted; want %d, %d, %d", added, len(times), granted, n, n, rate.Limit)
+	}
+	for id, k := range times {
+		if k != 1 {
+			t.Errorf("%s was leased %d times", id, k)
+		}
+	}
+}
+
+// TestRedisForgets looks that what is over leaves no keys behind.
+func TestRedisForgets(t *testing.T) {
+	server := redistest.Start(t)
+	s := openRedis(t, server.URL(), store.RedisOptions{DedupeTTL: time.Millisecond, JournalTTL: time.Millisecond})
+	ctx := t.Context()
+	for i := range 100 {
+		key := strconv.Itoa(i)
+		putOne(t, s, key)
+		_, err := s.Claim(ctx, key, "me", time.Millisecond)
+		_, err2 := s.Take(ctx, key, store.Rate{Limit: 1000, Per: time.Second})
+		if err := errors.Join(err, err2, s.Set(ctx, key, nil, time.Millisecond), s.Note(ctx, key, nil)); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range drain(t, s, key) {
+			if err := s.Done(ctx, &l); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	eventually(t, "the last entry is all that is left", func() bool {
+		if err := s.Note(ctx, "last", nil); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(server.Do("hlen", store.DefaultRedisPrefix+"entries")) == "1"
+	})
+	eventually(t, "keys are left only for the format and the journal", func() bool {
+		return fmt.Sprint(server.Do("dbsize")) == "3"
+	})
+}
+
+// TestRedisSendsOnce cuts the connection when Done comes: whether it took
+// effect is not known, and to send it again could make ErrLeaseLost of it.
+func TestRedisSendsOnce(t *testing.T) {
+	for _, scheme := range []string{"redis://", "redis+cluster://"} {
+		t.Run(scheme, func(t *testing.T) {
+			var mu sync.Mutex
+			done := 0
+			fake := startFake(t, func(addr string, command []string) string {
+				host, port, _ := net.SplitHostPort(addr)
+				switch command[0] {
+				case "cluster":
+					return fmt.Sprintf("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$%d\r\n%s\r\n:%s\r\n", len(host), host, port)
+				case "info":
+					return bulk(goodInfo)
+				case "evalsha":
+					if !slices.Contains(command, "the token") {
+						return bulk("1") // the format
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					done++
+					return ""
+				}
+				return "-ERR unknown command\r\n"
+			})
+			s := openRedis(t, scheme+fake, store.RedisOptions{})
+			err := s.Done(t.Context(), &store.Lease{ID: "a", Token: "the token"})
+			if err == nil || errors.Is(err, store.ErrLeaseLost) {
+				t.Errorf("Done: error %v, want that of the connection", err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if done != 1 {
+				t.Errorf("Done was sent %d times", done)
+			}
+		})
+	}
+}
+
+const goodInfo = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n# Memory\r\nmaxmemory_policy:noeviction\r\n# Replication\r\nrole:master\r\naof_enabled:1\r\n"
+
+func bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
+
+// startFake starts a server that answers each command with what reply
+// returns, or cuts the connection when that is empty.
+func startFake(t *testing.T, reply func(addr string, command []string) string) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		cancel()
+		_ = l.Close()
+		wg.Wait()
+	})
+	serve := func(conn net.Conn) {
+		stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+		defer func() { stop(); _ = conn.Close() }()
+		for in := bufio.NewReader(conn); ; {
+			command, err := readCommand(in)
+			if err != nil {
+				return
+			}
+			answer := reply(l.Addr().String(), command)
+			if _, err := io.WriteString(conn, answer); err != nil || answer == "" {
+				return
+			}
+		}
+	}
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { serve(conn) })
+		}
+	})
+	return l.Addr().String()
+}
+
+// readCommand reads a command as clients send it: its words, each with its
+// length before it.
+func readCommand(in *bufio.Reader) ([]string, error) {
+	var n int
+	if _, err := fmt.Fscanf(in, "*%d\r\n", &n); err != nil {
+		return nil, err
+	}
+	words := make([]string, n)
+	for i := range words {
+		var size int
+		if _, err := fmt.Fscanf(in, "$%d\r\n", &size); err != nil {
+			return nil, err
+		}
+		word := make([]byte, size+2)
+		if _, err := io.ReadFull(in, word); err != nil {
+			return nil, err
+		}
+		words[i] = string(bytes.TrimSuffix(word, []byte("\r\n")))
+	}
+	words[0] = strings.ToLower(words[0])
+	return words, nil
+}

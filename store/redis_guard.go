@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Take implements Guard. Its unit of time is the microsecond: a bucket gives
+// at most a million a second.
+func (r *Redis) Take(ctx context.Context, key string, rate Rate) (time.Duration, error) {
+	if err := checkID("rate key", key); err != nil {
+		return 0, err
+	}
+	if err := checkRate(rate); err != nil {
+		return 0, err
+	}
+	wait, err := r.runNumber(ctx, "take", []string{r.prefix + "rate:" + key}, micros(time.Duration(rate.interval())), rate.burst())
+	return time.Duration(wait) * time.Microsecond, err
+}
+
+// Claim implements Guard.
+func (r *Redis) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
+	if err := checkClaim(key, owner); err != nil {
+		return false, err
+	}
+	if err := checkPositive("claim's time to live", ttl); err != nil {
+		return false, err
+	}
+	held, err := r.runNumber(ctx, "claim", []string{r.claimKey(key)}, owner, millis(ttl))
+	return held == 1, err
+}
+
+// Release implements Guard.
+func (r *Redis) Release(ctx context.Context, key, owner string) error {
+	if err := checkClaim(key, owner); err != nil {
+		return err
+	}
+	_, err := r.run(ctx, "release", []string{r.claimKey(key)}, owner)
+	return err
+}
+
+func (r *Redis) claimKey(key string) string { return r.prefix + "claim:" + key }
+
+// Set implements Guard.
+func (r *Redis) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if err := checkID("key", key); err != nil {
+		return err
+	}
+	if err := checkPositive("value's time to live", ttl); err != nil {
+		return err
+	}
+	return r.call(ctx, func(ctx context.Context) error {
+		return r.client.Do(ctx, "set", r.valueKey(key), value, "px", millis(ttl)).Err()
+	})
+}
+
+// Get implements Guard.
+func (r *Redis) Get(ctx context.Context, key string) ([]byte, error) {
+	if err := checkID("key", key); err != nil {
+		return nil, err
+	}
+	var value []byte
+	err := r.call(ctx, func(ctx context.Context) (err error) {
+		value, err = r.client.Get(ctx, r.valueKey(key)).Bytes()
+		if errors.Is(err, redis.Nil) {
+			return nil
+		}
+		return err
+	})
+	return value, err
+}
+
+func (r *Redis) valueKey(key string) string { return r.prefix + "value:" + key }

@@ -1,0 +1,107 @@
+//go:build unix
+
+package store_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redistest"
+)
+
+// wantRefused opens the store and wants an error with the text, and without
+// the password.
+func wantRefused(t *testing.T, url string, o store.RedisOptions, text string) {
+	t.Helper()
+	s, err := store.OpenRedis(t.Context(), url, o)
+	if err == nil {
+		t.Fatal(errors.Join(errors.New("no error"), s.Close()))
+	}
+	if !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("error %q, want one with %q and without the password", err, text)
+	}
+}
+
+// TestRedisRefused meets servers that are too old or of the wrong kind.
+func TestRedisRefused(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		old, new string // in the INFO of a good one
+		want     string
+	}{
+		{"too old", "7.0.15", "6.0.16", "has version 6.0.16: 6.2 or newer is needed"},
+		{"much too old", "7.0.15", "2.8.4", "6.2 or newer is needed"},
+		{"no version", "redis_version:7.0.15", "", "it is no Redis"},
+		{"evicts anything", "noeviction", "allkeys-lru", "has maxmemory-policy allkeys-lru, which may drop what is queued"},
+		{"evicts what expires", "noeviction", "volatile-ttl", "set it to noeviction"},
+		{"replica", "role:master", "role:slave", "is a replica"},
+		{"Sentinel", "redis_mode:standalone", "redis_mode:sentinel", "use redis+sentinel://"},
+		{"part of a Cluster", "redis_mode:standalone", "redis_mode:cluster", "use redis+cluster://"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			info := strings.Replace(goodInfo, tc.old, tc.new, 1)
+			fake := startFake(t, func(_ string, command []string) string {
+				if command[0] == "info" {
+					return bulk(info)
+				}
+				return "-ERR unknown command\r\n"
+			})
+			wantRefused(t, "redis://"+fake, store.RedisOptions{}, tc.want)
+		})
+	}
+
+	server := redistest.Start(t)
+	for _, tc := range []struct {
+		name  string
+		setUp func()
+		url   string
+		want  string
+	}{
+		{"policy", func() { server.Do("config", "set", "maxmemory-policy", "allkeys-lfu") }, server.URL(), "has maxmemory-policy allkeys-lfu"},
+		{"format of the future", func() {
+			server.Do("config", "set", "maxmemory-policy", "noeviction")
+			server.Do("set", store.DefaultRedisPrefix+"format", "7")
+		}, server.URL(), `format "7", and this program reads format "1"`},
+		{"db", func() {}, server.URL() + "/99", "DB index is out of range"},
+		{"no Cluster", func() {}, "redis+cluster://" + server.Addr, "cluster support disabled"},
+		{"no Sentinel", func() {}, "redis+sentinel://" + server.Addr + "/name", "entinel"},
+		{"wrong password", func() { server.Do("config", "set", "requirepass", "right") }, "redis://:s3cret@" + server.Addr, "WRONGPASS"},
+		{"no password", func() {}, server.URL(), "NOAUTH"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.setUp()
+			wantRefused(t, tc.url, store.RedisOptions{}, tc.want)
+		})
+	}
+	t.Run("prefix without hash tag", func(t *testing.T) {
+		for _, prefix := range []string{"pipesteward:", "{}:", "}{:", "{x"} {
+			wantRefused(t, server.URL(), store.RedisOptions{Prefix: prefix}, "no hash tag")
+		}
+	})
+}
+
+func TestRedisWarnings(t *testing.T) {
+	server := redistest.Start(t)
+	for _, tc := range []struct {
+		appendonly, appendfsync string
+		want                    []string
+	}{
+		{"yes", "always", nil},
+		{"yes", "everysec", []string{"Redis " + server.Addr + " has appendfsync everysec: when its machine loses power, the records of the last seconds are lost; always loses none"}},
+		{"no", "always", []string{"Redis " + server.Addr + " has no append-only file: when it stops, records are lost that were acknowledged; set appendonly yes"}},
+	} {
+		server.Do("config", "set", "appendonly", tc.appendonly, "appendfsync", tc.appendfsync)
+		s := openRedis(t, server.URL(), store.RedisOptions{})
+		if got := s.Warnings(); !slices.Equal(got, tc.want) {
+			t.Errorf("appendonly %s, appendfsync %s: warnings %q, want %q", tc.appendonly, tc.appendfsync, got, tc.want)
+		}
+	}
+	server.Do("acl", "setuser", "few", "on", ">s3cret", "~*", "+@all", "-@dangerous")
+	s := openRedis(t, "redis://few:s3cret@"+server.Addr, store.RedisOptions{})
+	if got := s.Warnings(); len(got) != 1 || !strings.Contains(got[0], "does not let this user call INFO") {
+		t.Errorf("without the right to call INFO: warnings %q", got)
+	}
+}

@@ -1,0 +1,214 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Put implements Queue.
+func (r *Redis) Put(ctx context.Context, records ...Record) ([]bool, error) {
+	if err := checkRecords(records); err != nil {
+		return nil, err
+	}
+	part := &gathered{numbers: len(records)}
+	part.addRecords(r.prefix, records)
+	reply, err := r.gather(ctx, r.puts, part)
+	if err != nil {
+		return nil, err
+	}
+	added := make([]bool, len(records))
+	for i, n := range reply {
+		added[i] = n == 1
+	}
+	return added, nil
+}
+
+// gather runs the part with others of its kind.
+func (r *Redis) gather(ctx context.Context, g *gatherer, part *gathered) (reply []int64, err error) {
+	err = r.call(ctx, func(ctx context.Context) (err error) {
+		reply, err = g.run(ctx, part)
+		return err
+	})
+	return reply, err
+}
+
+// Lease implements Queue. Many records take a script for each maxBatch.
+func (r *Redis) Lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error) {
+	if err := checkPositive("visibility", visibility); err != nil {
+		return nil, err
+	}
+	leases := []Lease{}
+	for n > 0 {
+		batch := min(n, maxBatch)
+		some, err := r.lease(ctx, batch, visibility)
+		if err != nil && len(leases) == 0 {
+			return nil, err
+		}
+		leases = append(leases, some...) // with an error: those before are leased
+		if len(some) < batch {
+			break
+		}
+		n -= batch
+	}
+	return leases, nil
+}
+
+func (r *Redis) lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error) {
+	token := rand.Text()
+	list, err := r.runList(ctx, "lease", r.queue, n, micros(visibility), token)
+	if err != nil {
+		return nil, err
+	}
+	expires := fromMicros(list.number())
+	leases := make([]Lease, 0, n)
+	for len(list.rest) > 0 {
+		leases = append(leases, Lease{
+			ID:      list.string(),
+			Kind:    list.string(),
+			Body:    []byte(list.string()),
+			Attempt: int(list.number()),
+			Due:     fromMicros(list.number()),
+			Expires: expires,
+			Token:   token,
+		})
+	}
+	return leases, nil
+}
+
+// Wait implements Queue. It ends with a wake-up message, and at the latest
+// after a second.
+func (r *Redis) Wait(ctx context.Context, atMost time.Duration) error {
+	queued := r.queued.listen() // before looking, so that nothing comes in between unseen
+	next, err := r.runNumber(ctx, "next", r.queue)
+	if err != nil {
+		return err
+	}
+	if next >= 0 {
+		atMost = min(atMost, time.Duration(next)*time.Microsecond)
+	}
+	if r.hearing.Load() {
+		atMost = min(atMost, pollEvery)
+	} else {
+		atMost = min(atMost, pollDeaf)
+	}
+	if atMost <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-queued:
+	case <-timer.C:
+	case <-r.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// Extend implements Queue.
+func (r *Redis) Extend(ctx context.Context, l *Lease, visibility time.Duration) error {
+	if err := checkPositive("visibility", visibility); err != nil {
+		return err
+	}
+	expires, err := r.runHeld(ctx, "extend", r.queue, l.ID, l.Token, l.Body, micros(visibility))
+	if err != nil {
+		return err
+	}
+	l.Expires = fromMicros(expires)
+	return nil
+}
+
+// Done implements Queue.
+func (r *Redis) Done(ctx context.Context, l *Lease, next ...Record) error {
+	if err := checkRecords(next); err != nil {
+		return err
+	}
+	part := &gathered{numbers: 1, args: []any{l.ID, l.Token, len(next)}}
+	part.addRecords(r.prefix, next)
+	reply, err := r.gather(ctx, r.dones, part)
+	if err == nil && reply[0] == 0 {
+		err = ErrLeaseLost
+	}
+	return err
+}
+
+// Defer implements Queue.
+func (r *Redis) Defer(ctx context.Context, l *Lease, after time.Duration) error {
+	_, err := r.runHeld(ctx, "defer", r.queue, l.ID, l.Token, l.Body, micros(after))
+	return err
+}
+
+// Bury implements Queue.
+func (r *Redis) Bury(ctx context.Context, l *Lease, reason string) error {
+	_, err := r.runHeld(ctx, "bury", r.queueAndDead(), l.ID, l.Token, reason)
+	return err
+}
+
+// runHeld runs a script that returns 0 when the lease is lost.
+func (r *Redis) runHeld(ctx context.Context, name string, keys []string, args ...any) (int64, error) {
+	n, err := r.runNumber(ctx, name, keys, args...)
+	if err == nil && n == 0 {
+		err = ErrLeaseLost
+	}
+	return n, err
+}
+
+func (r *Redis) queueAndDead() []string { return append(slices.Clone(r.queue), r.dead) }
+
+// Depth implements Queue.
+func (r *Redis) Depth(ctx context.Context) (Depth, error) {
+	list, err := r.runList(ctx, "depth", r.queueAndDead())
+	if err != nil {
+		return Depth{}, err
+	}
+	return Depth{
+		Due:     int(list.number()),
+		Waiting: int(list.number()),
+		Leased:  int(list.number()),
+		Dead:    int(list.number()),
+	}, nil
+}
+
+// Dead implements Queue.
+func (r *Redis) Dead(ctx context.Context, n int) ([]DeadRecord, error) {
+	var found []redis.XMessage
+	err := r.call(ctx, func(ctx context.Context) (err error) {
+		if n > 0 {
+			found, err = r.client.XRevRangeN(ctx, r.dead, "+", "-", int64(n)).Result()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	dead := make([]DeadRecord, len(found))
+	for i, m := range found {
+		text := func(field string) string { s, _ := m.Values[field].(string); return s }
+		at, err := parseMicros(text("at"))
+		if err != nil {
+			return nil, fmt.Errorf("store: dead record %s: %w", m.ID, err)
+		}
+		dead[i] = DeadRecord{ID: text("id"), Kind: text("kind"), Body: []byte(text("body")), Reason: text("reason"), At: at}
+	}
+	return dead, nil
+}
+
+// Queued implements Queue.
+func (r *Redis) Queued(ctx context.Context, ids ...string) (bool, error) {
+	if len(ids) == 0 {
+		return false, nil
+	}
+	var headers []any
+	err := r.call(ctx, func(ctx context.Context) (err error) {
+		headers, err = r.client.HMGet(ctx, r.queue[2], ids...).Result()
+		return err
+	})
+	return slices.ContainsFunc(headers, func(header any) bool { return header != nil }), err
+}

@@ -1,0 +1,151 @@
+//go:build unix
+
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redistest"
+	"github.com/pipesteward/pipesteward/store/storetest"
+)
+
+func TestRedis(t *testing.T) {
+	server := redistest.Start(t)
+	storetest.Run(t, redisBackend(t, server.URL(), store.RedisOptions{}, plainAdmin(server)))
+}
+
+// TestRedisFewRights runs the suite as a user who has no more than the store
+// needs, and no channels: then it polls.
+func TestRedisFewRights(t *testing.T) {
+	server := redistest.Start(t)
+	server.Do("acl", "setuser", "steward", "on", ">p@ss/w?rd", "~{test-*", "resetchannels", "+@all", "-@dangerous", "+info")
+	url := "redis://steward:p@ss/w%3frd@" + server.Addr + "/3"
+	storetest.Run(t, redisBackend(t, url, store.RedisOptions{}, redis.NewClient(&redis.Options{Addr: server.Addr, DB: 3})))
+}
+
+func TestRedisTLS(t *testing.T) {
+	_, url, config := redistest.StartTLS(t)
+	trusting := openRedis(t, url, store.RedisOptions{TLS: config})
+	putOne(t, trusting, "a")
+	drain(t, trusting, "a")
+
+	s, err := store.OpenRedis(t.Context(), url, store.RedisOptions{})
+	if err == nil {
+		err = errors.Join(errors.New("no error"), s.Close())
+	}
+	if !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a certificate that nobody vouches for: %v", err)
+	}
+}
+
+func TestRedisCluster(t *testing.T) {
+	c := redistest.StartCluster(t)
+	admin := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{c.Nodes[0].Addr}})
+	storetest.Run(t, redisBackend(t, c.URL(), store.RedisOptions{}, admin))
+
+	for _, node := range c.Nodes {
+		if node.Do("dbsize") == int64(0) {
+			t.Errorf("the node %s was not used", node.Addr)
+		}
+		wantRefused(t, node.URL(), store.RedisOptions{}, "is part of a Cluster: use redis+cluster://")
+	}
+}
+
+func TestRedisSentinel(t *testing.T) {
+	s := redistest.StartSentinel(t)
+	admin := redis.NewFailoverClient(&redis.FailoverOptions{SentinelAddrs: []string{s.Sentinels[0].Addr}, MasterName: redistest.MasterName})
+	storetest.Run(t, redisBackend(t, s.URL(), store.RedisOptions{}, admin))
+	wantRefused(t, strings.TrimSuffix(s.URL(), redistest.MasterName)+"other", store.RedisOptions{}, `know no master "other"`)
+	wantRefused(t, s.Replica.URL(), store.RedisOptions{}, "is a replica: use its master")
+	wantRefused(t, s.Sentinels[0].URL(), store.RedisOptions{}, "is a Sentinel: use redis+sentinel://")
+	t.Run("failover", func(t *testing.T) { testFailover(t, s) })
+}
+
+func openRedis(t testing.TB, url string, o store.RedisOptions) *store.Redis {
+	t.Helper()
+	s, err := store.OpenRedis(t.Context(), url, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func putOne(t *testing.T, s store.Store, id string) {
+	t.Helper()
+	if _, err := s.Put(t.Context(), store.Record{ID: id, Body: []byte("body of " + id)}); err != nil {
+		t.Fatalf("Put: %v", err)
+	}
+}
+
+// drain leases all that is due, for an hour, and wants it to be the records
+// with the ids, whole and in any order.
+func drain(t *testing.T, s store.Store, ids ...string) []store.Lease {
+	t.Helper()
+	leases, err := s.Lease(t.Context(), 1_000_000, time.Hour)
+	if err != nil {
+		t.Fatalf("Lease: %v", err)
+	}
+	var got []string
+	for _, l := range leases {
+		got = append(got, l.ID)
+		if string(l.Body) != "body of "+l.ID {
+			t.Errorf("record %s came back with the body %q", l.ID, l.Body)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(ids)
+	if !slices.Equal(got, ids) {
+		t.Errorf("%d records are due, want %d: got %.200q, want %.200q", len(got), len(ids), got, ids)
+	}
+	return leases
+}
+
+func plainAdmin(s *redistest.Server) redis.UniversalClient {
+	return redis.NewClient(&redis.Options{Addr: s.Addr})
+}
+
+// age makes all that expires do so sooner, by ARGV[2] µs, and moves the clock
+// of store.WithSkew ahead.
+const age = `
+for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
+  local ttl = redis.call('PTTL', key)
+  if ttl >= 0 then redis.call('PEXPIRE', key, math.floor(ttl - ARGV[2] / 1000)) end
+end
+return redis.call('INCRBY', KEYS[1], ARGV[2])`
+
+var prefixes atomic.Int64
+
+// redisBackend gives each test keys of its own, which in a Cluster also live
+// on different masters. It closes admin, which moves the clock.
+func redisBackend(t *testing.T, url string, o store.RedisOptions, admin redis.UniversalClient) func(*testing.T) storetest.Backend {
+	t.Cleanup(func() { _ = admin.Close() })
+	return func(t *testing.T) storetest.Backend {
+		o := o
+		o.Prefix = fmt.Sprintf("{test-%d}:", prefixes.Add(1))
+		return storetest.Backend{
+			Open: func() (store.Store, error) {
+				return store.OpenRedis(context.Background(), url, store.WithSkew(o))
+			},
+			Advance: func(d time.Duration) {
+				if err := admin.Eval(context.Background(), age, []string{o.Prefix + "skew"}, o.Prefix, d.Microseconds()).Err(); err != nil {
+					t.Fatal(err)
+				}
+			},
+		}
+	}
+}

@@ -1,0 +1,195 @@
+//go:build unix
+
+// Package redistest starts real Redis servers for tests, alone, as a Cluster
+// or with Sentinels. They listen on free ports of 127.0.0.1, keep their
+// append-only files in the test's own directory, and end with the test.
+package redistest
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	host = "127.0.0.1"
+	// patience is how long anything here may take, on a busy machine.
+	patience = 30 * time.Second
+)
+
+// Server is one redis-server. Its methods fail the test when they fail.
+type Server struct {
+	Addr string // host:port
+
+	t       testing.TB
+	dir     string
+	args    []string
+	process *exec.Cmd
+	exited  chan struct{}
+}
+
+// Start starts a server. It has an append-only file and no limit of memory,
+// unless args, which are as on its command line, say otherwise.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	port := FreePort(t)
+	s := &Server{
+		Addr: net.JoinHostPort(host, port),
+		t:    t,
+		dir:  t.TempDir(),
+	}
+	s.args = append([]string{"--port", port, "--bind", host, "--dir", s.dir, "--save", "", "--appendonly", "yes"}, args...)
+	s.run()
+	return s
+}
+
+// FreePort returns a port of 127.0.0.1 that nobody listens on now, and that
+// the kernel gives to no outgoing connection.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	var err error
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		var l net.Listener
+		if l, err = new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(host, port)); err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatalf("no free port: %v", err)
+	return ""
+}
+
+// URL returns the server's redis:// URL.
+func (s *Server) URL() string { return "redis://" + s.Addr }
+
+// Do sends the command, as its words, and returns the reply.
+func (s *Server) Do(command ...any) any {
+	s.t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true})
+	defer func() { _ = client.Close() }()
+	reply, err := client.Do(context.WithoutCancel(s.t.Context()), command...).Result()
+	if err != nil {
+		s.t.Fatalf("%v: %v", command, err)
+	}
+	return reply
+}
+
+// Kill ends the server as kill -9 does.
+func (s *Server) Kill() {
+	s.t.Helper()
+	s.signal(syscall.SIGKILL)
+	<-s.exited
+}
+
+// Restart starts the server again after a Kill, with the data it had.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.run()
+}
+
+// Pause makes the server answer nothing until Resume, while its connections
+// stay.
+func (s *Server) Pause() {
+	s.t.Helper()
+	s.signal(syscall.SIGSTOP)
+}
+
+// Resume ends a Pause.
+func (s *Server) Resume() {
+	s.t.Helper()
+	s.signal(syscall.SIGCONT)
+}
+
+func (s *Server) signal(sig os.Signal) {
+	s.t.Helper()
+	if err := s.process.Process.Signal(sig); err != nil {
+		s.t.Fatalf("%v to redis-server: %v", sig, err)
+	}
+}
+
+// run starts the process and waits until it serves.
+func (s *Server) run() {
+	s.t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		s.t.Fatal("redis-server is not installed, and this test needs a real one: install it (Debian: apt-get install redis-server)")
+	}
+	logName := filepath.Join(s.dir, "log")
+	log, err := os.OpenFile(logName, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }() // the process has its own
+	process := exec.CommandContext(context.WithoutCancel(s.t.Context()), program, s.args...)
+	process.Stdout, process.Stderr = log, log
+	endWithParent(process)
+	if err := process.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		_ = process.Wait() // killed, as it always ends
+	}()
+	s.process, s.exited = process, exited
+	s.t.Cleanup(func() {
+		_ = process.Process.Kill() // unless the test did
+		<-exited
+	})
+	s.until("redis-server serves", func() bool {
+		select {
+		case <-exited:
+			text, _ := os.ReadFile(logName)
+			s.t.Fatalf("redis-server ended by itself:\n%s", text)
+		default:
+		}
+		return s.serves()
+	})
+}
+
+// serves asks the server in the plainest way, which needs no password.
+func (s *Server) serves() bool {
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	if _, err := fmt.Fprint(conn, "PING\r\n"); err != nil {
+		return false
+	}
+	line, _ := bufio.NewReader(conn).ReadString('\n')
+	return strings.HasPrefix(line, "+PONG") || strings.HasPrefix(line, "-NOAUTH")
+}
+
+// until waits until the condition holds.
+func (s *Server) until(what string, condition func() bool) {
+	s.t.Helper()
+	late := time.After(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-late:
+			s.t.Fatalf("waited for %v until %s, in vain", patience, what)
+		}
+	}
+}
