@@ -27,7 +27,7 @@ import (
 const (
 	// visibility is how long a lease lasts without a sign of life: after
 	// that, another replica takes the record.
-	visibility = time.Minute
+	visibility = 30 * time.Second
 	// idle is the longest rest between two looks at an empty queue.
 	idle = time.Second
 	// patience is how long a record is tried again while GitLab or Slack

@@ -87,7 +87,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	}
 	inForce := func() *rules.Rules { return loaded }
 
-	db, err := openStore(s.store)
+	db, err := openStore(ctx, s.store, log)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 }
 
 // newTeller gives the teller of outcomes, nil without a Slack token.
-func newTeller(s settings, db *store.Bolt, log *slog.Logger) (actions.Teller, error) {
+func newTeller(s settings, db store.Store, log *slog.Logger) (actions.Teller, error) {
 	if s.slackToken == "" {
 		log.Warn("no --slack-token is given: nobody is told, see /api/v1/decisions")
 		return nil, nil
@@ -207,22 +207,24 @@ func listen(ctx context.Context, setting, address string, handler http.Handler, 
 	}, nil
 }
 
-// openStore opens the store that a --store setting names.
-func openStore(setting string) (*store.Bolt, error) {
-	scheme, path, ok := strings.Cut(setting, ":")
-	if !ok || scheme != "bolt" || path == "" {
-		return nil, fmt.Errorf("--store: %q names no store that this version has: write bolt:PATH, like bolt:pipesteward.db", redacted(setting))
+// openStore opens the store that a --store setting names: a file of bbolt, or
+// a Redis that any number of replicas share.
+func openStore(ctx context.Context, setting string, log *slog.Logger) (store.Store, error) {
+	scheme, rest, _ := strings.Cut(setting, ":")
+	switch {
+	case scheme == "bolt" && rest != "":
+		return store.OpenBolt(rest, store.BoltOptions{Now: time.Now})
+	case scheme == "redis", scheme == "rediss", strings.HasPrefix(scheme, "redis+"), strings.HasPrefix(scheme, "rediss+"):
+		db, err := store.OpenRedis(ctx, setting, store.RedisOptions{})
+		if err != nil {
+			return nil, err
+		}
+		for _, warning := range db.Warnings() {
+			log.Warn("the store may lose what it acknowledged", "reason", warning)
+		}
+		return db, nil
 	}
-	return store.OpenBolt(path, store.BoltOptions{Now: time.Now})
-}
-
-// redacted leaves out what stands before an @ in a URL: it may be a password.
-func redacted(setting string) string {
-	scheme, rest, ok := strings.Cut(setting, "://")
-	if i := strings.LastIndexByte(rest, '@'); ok && i >= 0 {
-		return scheme + "://…" + rest[i:]
-	}
-	return setting
+	return nil, fmt.Errorf("--store: %q is not a kind of store: write bolt:PATH, like bolt:pipesteward.db, or the URL of a Redis, like redis://host:6379", scheme)
 }
 
 // loadRules loads a rule file, or all *.yaml of a directory in name order.

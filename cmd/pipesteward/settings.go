@@ -62,7 +62,7 @@ func serveFlags() []cli.Flag {
 		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 		stringFlag("listen", ":8080", "`ADDRESS` for webhooks"),
 		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
-		stringFlag("store", "bolt:pipesteward.db", "where the queue and the journal live: bolt:`PATH`"),
+		stringFlag("store", "bolt:pipesteward.db", "queue and journal: bolt:PATH, or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://); its password counts as a secret"),
 		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
 		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
 		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
