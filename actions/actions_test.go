@@ -209,6 +209,35 @@ func TestPatienceCountsFromTheFirstFailure(t *testing.T) {
 	}
 }
 
+// GitLab that answered in between did not fail all the time.
+func TestPatienceBeginsAnewWhenGitLabAnswers(t *testing.T) {
+	h := newHouse(t, `
+version: 1
+rules:
+  - {name: r, on: pipeline, actions: [retry: {delay: 1d, max_delay: 9d, jobs: 'filter(pipeline.jobs, .status == "failed")'}]}
+`)
+	job := h.failedJob(stuck)
+	again, err := h.gitlab.Retry(job.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.gitlab.Run(again.ID)
+	h.gitlab.Finish(again.ID, "failed", stuck)
+	h.deliver(h.gitlab.PipelineHookBody(job.PipelineID))
+	h.work()
+	h.clock.Advance(24 * time.Hour)
+	h.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 3})
+	h.work() // GitLab fails
+	h.clock.Advance(time.Minute)
+	h.work() // it answers: the second attempt waits another day
+	h.clock.Advance(24 * time.Hour)
+	h.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 3})
+	h.workOff()
+	if o := h.only(); o.Result != rules.ResultDone {
+		t.Errorf("outcome %s (%s), want done", o.Result, o.Reason)
+	}
+}
+
 // The actions of a rule run in the order written, also when the first is held
 // up.
 func TestActionsRunInOrder(t *testing.T) {

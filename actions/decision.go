@@ -102,7 +102,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 			return errors.Join(err, h.keep(p))
 		}
 	case v.wait > 0:
-		p.Due = r.Now().UTC().Add(v.wait)
+		p.Due, p.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
 		return errors.Join(h.keep(p), h.deferFor(ctx, v.wait))
 	}
 	o := rules.Outcome{Decision: p.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, At: r.Now().UTC()}
