@@ -114,14 +114,7 @@ func TestRetryIsHeldAgainstTheRealState(t *testing.T) {
 				}
 			}
 			h.workOff()
-			if n := h.gitlab.Count("POST", "/retry"); n != c.retries {
-				t.Errorf("%d calls to retry, want %d", n, c.retries)
-			}
-			o := h.only()
-			if o.Result != c.result {
-				t.Errorf("outcome %s (%s), want %s", o.Result, o.Reason, c.result)
-			}
-			has(t, o.Reason, c.says)
+			h.wantOutcome(c.result, c.says, "/retry", c.retries)
 			if n := len(h.slack.Posts()); n != 1 {
 				t.Errorf("%d messages, want 1", n)
 			}
@@ -409,14 +402,7 @@ rules:
 				c.arrange(h, deploy)
 			}
 			h.workOff()
-			o := h.only()
-			if o.Result != c.result {
-				t.Errorf("outcome %s (%s), want %s", o.Result, o.Reason, c.result)
-			}
-			has(t, o.Reason, c.says)
-			if n := h.gitlab.Count("POST", "/play"); n != c.plays {
-				t.Errorf("%d calls to play, want %d", n, c.plays)
-			}
+			o := h.wantOutcome(c.result, c.says, "/play", c.plays)
 			if c.result != rules.ResultDone {
 				return
 			}
@@ -470,13 +456,8 @@ rules:
 				c.arrange(h, lint)
 			}
 			h.workOff()
-			o := h.only()
-			if o.Result != c.result || o.Job.ID != lint.ID {
-				t.Errorf("outcome %s of job %d (%s), want %s of job %d", o.Result, o.Job.ID, o.Reason, c.result, lint.ID)
-			}
-			has(t, o.Reason, c.says)
-			if n := h.gitlab.Count("POST", "/cancel"); n != c.cancels {
-				t.Errorf("%d calls to cancel, want %d", n, c.cancels)
+			if o := h.wantOutcome(c.result, c.says, "/cancel", c.cancels); o.Job.ID != lint.ID {
+				t.Errorf("outcome of job %d, want of job %d", o.Job.ID, lint.ID)
 			}
 		})
 	}
@@ -521,14 +502,7 @@ func TestErase(t *testing.T) {
 			}
 			h.deliver(h.gitlab.JobHookBody(job.ID))
 			h.workOff()
-			o := h.only()
-			if o.Result != c.result {
-				t.Errorf("outcome %s (%s), want %s", o.Result, o.Reason, c.result)
-			}
-			has(t, o.Reason, c.says)
-			if n := h.gitlab.Count("POST", "/erase"); n != c.erases {
-				t.Errorf("%d calls to erase, want %d", n, c.erases)
-			}
+			h.wantOutcome(c.result, c.says, "/erase", c.erases)
 		})
 	}
 }

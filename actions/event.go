@@ -52,12 +52,8 @@ func (r *Runner) queue(ctx context.Context, decisions []rules.Decision) error {
 		if !added[i] {
 			continue
 		}
-		body, err := json.Marshal(d)
-		if err != nil {
-			return fmt.Errorf("decision %s: %w", d.Key, err)
-		}
 		// Its outcome may be in the journal by now, and stays.
-		if err := r.Journal.Note(ctx, d.ID, body); err != nil {
+		if err := r.Journal.Note(ctx, d.ID, records[i].Body); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 	}

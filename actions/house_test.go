@@ -166,6 +166,21 @@ func (h *house) only() rules.Outcome {
 	return all[0]
 }
 
+// wantOutcome checks the one outcome there is, what its reason says, and how
+// often GitLab was called for it; it gives the outcome.
+func (h *house) wantOutcome(result, says, call string, calls int) rules.Outcome {
+	h.Helper()
+	o := h.only()
+	if o.Result != result {
+		h.Errorf("outcome %s (%s), want %s", o.Result, o.Reason, result)
+	}
+	has(h.T, o.Reason, says)
+	if n := h.gitlab.Count("POST", call); n != calls {
+		h.Errorf("%d calls to %s, want %d", n, call, calls)
+	}
+	return o
+}
+
 // failedJob makes a pipeline whose job has failed.
 func (h *house) failedJob(reason string) gitlabtest.Job {
 	project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})

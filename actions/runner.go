@@ -163,8 +163,8 @@ func (r *Runner) rest(ctx context.Context, err error) {
 // work carries one record one step on and settles its lease.
 func (r *Runner) work(ctx context.Context, l store.Lease) {
 	h := &held{queue: r.Queue, lease: l}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	defer h.renew(ctx, stop)()
 
 	err := r.step(ctx, h)
@@ -241,7 +241,7 @@ type held struct {
 
 // renew keeps the lease alive until the returned function is called. A lease
 // that is lost ends the work on it.
-func (h *held) renew(ctx context.Context, lost context.CancelCauseFunc) (stop func()) {
+func (h *held) renew(ctx context.Context, lost context.CancelFunc) (stop func()) {
 	done := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -255,7 +255,7 @@ func (h *held) renew(ctx context.Context, lost context.CancelCauseFunc) (stop fu
 				return
 			case <-ticker.C:
 				if err := h.extend(ctx); errors.Is(err, store.ErrLeaseLost) {
-					lost(err)
+					lost()
 				}
 			}
 		}

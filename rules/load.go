@@ -242,17 +242,16 @@ func valueOf(n *yaml.Node, key string) *yaml.Node {
 	if n == nil {
 		return nil
 	}
-	n = resolve(n)
-	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
+	for k, v := range pairs(resolve(n)) {
+		if k.Value == key {
+			return v
 		}
 	}
 	return nil
 }
 
-// setDefaults gives an action its verb and what PRODUCT's table of actions
-// names as the defaults of that verb.
+// setDefaults gives an action its verb, and the defaults of that verb's
+// parameters.
 func (a *action) setDefaults(verb string) {
 	a.Verb = verb
 	switch verb {

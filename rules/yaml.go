@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -77,8 +78,7 @@ func (f *file) mapping(n *yaml.Node, what string, known fields) {
 		return
 	}
 	seen := map[string]int{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
+	for key, value := range pairs(n) {
 		read, ok := known[key.Value]
 		switch first := seen[key.Value]; {
 		case !ok:
@@ -88,6 +88,17 @@ func (f *file) mapping(n *yaml.Node, what string, known fields) {
 		default:
 			seen[key.Value] = key.Line
 			read(value)
+		}
+	}
+}
+
+// pairs gives the keys and values of a mapping; of anything else, none.
+func pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
+	return func(yield func(key, value *yaml.Node) bool) {
+		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+			if !yield(n.Content[i], n.Content[i+1]) {
+				return
+			}
 		}
 	}
 }
@@ -123,14 +134,13 @@ func (f *file) entries(n *yaml.Node, what string, read func(key string, value *y
 		return
 	}
 	seen := map[string]bool{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i]
+	for key, value := range pairs(n) {
 		if seen[key.Value] {
 			f.failAt(key, "%q stands twice in %s", key.Value, what)
 			continue
 		}
 		seen[key.Value] = true
-		read(key.Value, n.Content[i+1])
+		read(key.Value, value)
 	}
 }
 

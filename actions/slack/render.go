@@ -77,7 +77,7 @@ type view struct {
 // ours. The status is the pipeline's.
 func write(o rules.Outcome, text, status string) (notice, error) {
 	v := look(o)
-	v.Status = Escape(strings.ReplaceAll(status, "_", " "))
+	v.Status = escape(strings.ReplaceAll(status, "_", " "))
 	v.Text, v.Custom = strings.TrimSpace(text), true
 	var failures []error
 	render := func(block string) string {
@@ -120,13 +120,13 @@ func look(o rules.Outcome) view {
 		Ref:     code(o.Pipeline.Ref),
 		SHA:     code(o.Pipeline.SHA[:min(8, len(o.Pipeline.SHA))]),
 		Commit:  title(o.Commit.Title),
-		Result:  Escape(o.Result),
-		Verb:    Escape(strings.ReplaceAll(o.Action.Verb, "_", " ")),
+		Result:  escape(o.Result),
+		Verb:    escape(strings.ReplaceAll(o.Action.Verb, "_", " ")),
 		Rule:    code(o.Rule),
-		Failure: Escape(o.Job.FailureReason),
+		Failure: escape(o.Job.FailureReason),
 		Attempt: o.Job.Attempt,
 		Runner:  title(o.Job.Runner.Description),
-		Reason:  Escape(o.Reason),
+		Reason:  escape(o.Reason),
 	}
 	pipeline := link(o.Pipeline.URL, strings.TrimSpace(fmt.Sprintf("Pipeline #%d %s", o.Pipeline.ID, o.Pipeline.Name)))
 	job := link(o.Job.URL, cmp.Or(o.Job.Name, fmt.Sprintf("job %d", o.Job.ID)))
@@ -197,15 +197,15 @@ func mrkdwn(text string) *slackapi.TextBlockObject {
 
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// Escape makes a value safe to stand in mrkdwn: it can neither ping nor link.
-func Escape(value string) string { return escaper.Replace(value) }
+// escape makes a value safe to stand in mrkdwn: it can neither ping nor link.
+func escape(value string) string { return escaper.Replace(value) }
 
-// Escape is [Escape], for callers that know a Teller only.
-func (*Teller) Escape(value string) string { return Escape(value) }
+// Escape makes a value safe to stand in the text that Tell is given.
+func (*Teller) Escape(value string) string { return escape(value) }
 
 // title is a name or first line, on one line, not too long, escaped.
 func title(value string) string {
-	return Escape(cut(strings.Join(strings.Fields(value), " "), maxTitle))
+	return escape(cut(strings.Join(strings.Fields(value), " "), maxTitle))
 }
 
 // code is the value in fixed type; "" stays "".

@@ -149,7 +149,7 @@ func texts(t testingT, raw json.RawMessage) []string {
 
 func TestARulesTextIsLeftAsItIs(t *testing.T) {
 	w := newWorld(t)
-	tell(t, w, outcome("unit", rules.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+slack.Escape("<unit> & co"))
+	tell(t, w, outcome("unit", rules.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+new(slack.Teller).Escape("<unit> & co"))
 	wantShown(t, w, "#ci", top+"✅ @here see the runbook (https://example.com/a?b=1&c=2) for <unit> & co\n")
 }
 

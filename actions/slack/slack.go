@@ -139,7 +139,7 @@ func (b bounded) Do(r *http.Request) (*http.Response, error) {
 }
 
 // Tell makes the outcome known in the channel: a name, with or without '#',
-// or an id. The text is mrkdwn, what it interpolates escaped with [Escape];
+// or an id. The text is mrkdwn, what it interpolates escaped with [Teller.Escape];
 // "" stands for a default text.
 //
 // The first outcome of a pipeline becomes a message. A later one edits that
