@@ -42,6 +42,7 @@ const chunkSize = 8 << 10
 const (
 	tagID    = 'i' // an id that was put → seq of its record
 	tagRate  = 'r' // a rate bucket's key → when it is full
+	tagHold  = 'h' // a rate bucket's key → nothing, until its Hold ends
 	tagClaim = 'c' // a claim's key → owner
 	tagValue = 'v' // a value's key → value
 )

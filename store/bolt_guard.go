@@ -22,6 +22,9 @@ func (b *Bolt) Take(ctx context.Context, key string, rate Rate) (time.Duration, 
 			full = int64(binary.BigEndian.Uint64(payload))
 		}
 		full, wait = gcra(t.now, full, rate)
+		if _, held, ok := t.lookup(tagHold, key); ok {
+			wait = max(wait, time.Duration(held-t.now))
+		}
 		if wait > 0 {
 			return nil
 		}
@@ -31,6 +34,20 @@ func (b *Bolt) Take(ctx context.Context, key string, rate Rate) (time.Duration, 
 		return 0, err
 	}
 	return wait, nil
+}
+
+// Hold implements Guard.
+func (b *Bolt) Hold(ctx context.Context, key string, span time.Duration) error {
+	if err := checkHold(key, span); err != nil {
+		return err
+	}
+	return b.write(ctx, func(t *boltTx) error {
+		end := later(t.now, span)
+		if _, held, ok := t.lookup(tagHold, key); ok && held >= end {
+			return nil
+		}
+		return t.keep(tagHold, key, nil, end)
+	})
 }
 
 // Claim implements Guard.

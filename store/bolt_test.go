@@ -328,6 +328,7 @@ func TestBoltPurges(t *testing.T) {
 		for what, err := range map[string]error{
 			"Note": s.Note(ctx, key, nil),
 			"Set":  s.Set(ctx, key, nil, time.Hour),
+			"Hold": s.Hold(ctx, key, time.Hour),
 			"Claim": func() error {
 				_, err := s.Claim(ctx, key, "me", time.Hour)
 				return err

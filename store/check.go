@@ -49,6 +49,13 @@ func checkClaim(key, owner string) error {
 	return checkID("claim owner", owner)
 }
 
+func checkHold(key string, span time.Duration) error {
+	if err := checkID("rate key", key); err != nil {
+		return err
+	}
+	return checkPositive("hold's time", span)
+}
+
 func checkRate(r Rate) error {
 	switch {
 	case r.Limit < 1 || r.Per <= 0 || r.Burst < 0:

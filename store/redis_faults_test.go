@@ -238,6 +238,7 @@ func everyMethod(s store.Store, l *store.Lease) map[string]func(context.Context)
 			_, err := s.Take(ctx, key, store.Rate{Limit: 1, Per: time.Hour})
 			return err
 		},
+		"Hold":    func(ctx context.Context) error { return s.Hold(ctx, key, time.Hour) },
 		"Claim":   func(ctx context.Context) error { _, err := s.Claim(ctx, key, "me", time.Hour); return err },
 		"Release": func(ctx context.Context) error { return s.Release(ctx, key, "me") },
 		"Set":     func(ctx context.Context) error { return s.Set(ctx, key, nil, time.Hour) },

@@ -17,9 +17,20 @@ func (r *Redis) Take(ctx context.Context, key string, rate Rate) (time.Duration,
 	if err := checkRate(rate); err != nil {
 		return 0, err
 	}
-	wait, err := r.runNumber(ctx, "take", []string{r.prefix + "rate:" + key}, micros(time.Duration(rate.interval())), rate.burst())
+	wait, err := r.runNumber(ctx, "take", []string{r.prefix + "rate:" + key, r.holdKey(key)}, micros(time.Duration(rate.interval())), rate.burst())
 	return time.Duration(wait) * time.Microsecond, err
 }
+
+// Hold implements Guard.
+func (r *Redis) Hold(ctx context.Context, key string, span time.Duration) error {
+	if err := checkHold(key, span); err != nil {
+		return err
+	}
+	_, err := r.run(ctx, "hold", []string{r.holdKey(key)}, micros(span))
+	return err
+}
+
+func (r *Redis) holdKey(key string) string { return r.prefix + "hold:" + key }
 
 // Claim implements Guard.
 func (r *Redis) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {

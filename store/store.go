@@ -180,9 +180,12 @@ type Journal interface {
 // Guard is what replicas agree on: who may, how often, what is known.
 type Guard interface {
 	// Take takes one from the bucket of key and returns 0, or takes none and
-	// returns how long until one is there, at most Per/Limit. A bucket is
-	// full at first.
+	// returns how long until one is there: at most Per/Limit, or until the end
+	// of a Hold. A bucket is full at first.
 	Take(ctx context.Context, key string, rate Rate) (wait time.Duration, err error)
+	// Hold lets nobody take from the bucket of key for the given time from
+	// now. A Hold that ends sooner than one before changes nothing.
+	Hold(ctx context.Context, key string, span time.Duration) error
 	// Claim makes owner the holder of key for ttl, if nobody else holds it;
 	// a holder that claims again holds it for ttl from now.
 	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)

@@ -18,6 +18,8 @@ type Limiter interface {
 	// Take takes one from the bucket of key and returns 0, or takes none and
 	// returns how long until one is there.
 	Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error)
+	// Hold lets nobody take from the bucket of key for the given time.
+	Hold(ctx context.Context, key string, span time.Duration) error
 }
 
 // maxHold is the longest that an answer can hold this client back: GitLab's
@@ -35,7 +37,7 @@ type pacer struct {
 	sleep   func(context.Context, time.Duration) error
 
 	mu    sync.Mutex
-	until time.Time // no request before; what GitLab asked for
+	until time.Time // no request before; what GitLab asked for in answers to this client
 }
 
 var _ gl.RateLimiter = (*pacer)(nil)
@@ -72,7 +74,7 @@ func (p *pacer) Wait(ctx context.Context) error {
 			return nil
 		}
 		if waited += wait; waited > p.maxWait {
-			return &pacedError{wait, fmt.Sprintf("%s is used up (%d in %s), the next is free in %s", p.key, p.rate.Limit, p.rate.Per, wait.Round(time.Millisecond))}
+			return &pacedError{wait, fmt.Sprintf("the rate limit lets the next request to %s go in %s", p.key, wait.Round(time.Millisecond))}
 		}
 		if err := p.sleep(ctx, wait); err != nil {
 			return err
@@ -87,21 +89,39 @@ func (p *pacer) held() time.Duration {
 	return p.until.Sub(p.now())
 }
 
-// note reads an answer's headers, holds the following requests back where
-// they say so, and returns for how long; 0 for not at all.
-func (p *pacer) note(h http.Header) time.Duration {
-	now := p.now()
-	wait := min(askedWait(h, now), maxHold)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if until := now.Add(wait); wait > 0 && until.After(p.until) {
-		p.until = until
+// note reads an answer's headers, holds the following requests of all
+// replicas back where they say so, and returns for how long; 0 for not at all.
+func (p *pacer) note(ctx context.Context, h http.Header) time.Duration {
+	wait := min(askedWait(h, p.now()), maxHold)
+	if wait <= 0 {
+		return 0
+	}
+	p.hold(wait)
+	if p.limiter != nil {
+		// A limiter that fails lets no request go anyway, and the next answer
+		// says the same again.
+		_ = p.limiter.Hold(context.WithoutCancel(ctx), p.key, wait)
 	}
 	return wait
 }
 
-// askedWait reads Retry-After (seconds or a date), else RateLimit-Reset
-// (epoch seconds) where RateLimit-Remaining is 0.
+// hold lets this client send nothing for the given time.
+func (p *pacer) hold(span time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if until := p.now().Add(span); until.After(p.until) {
+		p.until = until
+	}
+}
+
+// low is the share of RateLimit-Limit from which on what remains is spread
+// over the time to RateLimit-Reset.
+const low = 0.1
+
+// askedWait reads Retry-After (seconds or a date), else how the RateLimit
+// headers want the next request to wait: until RateLimit-Reset (epoch
+// seconds) when nothing remains, and for its share of that time when little
+// does, so that a limit that others use too is not run into at full speed.
 func askedWait(h http.Header, now time.Time) time.Duration {
 	if text := h.Get("Retry-After"); text != "" {
 		if seconds, err := strconv.Atoi(text); err == nil {
@@ -111,12 +131,16 @@ func askedWait(h http.Header, now time.Time) time.Duration {
 			return max(0, at.Sub(now))
 		}
 	}
-	if h.Get("RateLimit-Remaining") != "0" {
+	number := func(name string) int64 {
+		n, err := strconv.ParseInt(h.Get(name), 10, 64)
+		if err != nil || n < 0 {
+			return -1
+		}
+		return n
+	}
+	remaining, reset := number("RateLimit-Remaining"), number("RateLimit-Reset")
+	if remaining < 0 || reset < 0 || remaining > 0 && float64(remaining) > low*float64(number("RateLimit-Limit")) {
 		return 0
 	}
-	reset, err := strconv.ParseInt(h.Get("RateLimit-Reset"), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return max(0, time.Unix(reset, 0).Sub(now))
+	return max(0, time.Unix(reset, 0).Sub(now)) / time.Duration(remaining+1)
 }

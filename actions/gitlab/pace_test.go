@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
 // bucket is a limiter that answers what it is told, and remembers who asked.
@@ -21,6 +23,7 @@ type bucket struct {
 	waits []time.Duration
 	err   error
 	asked []string
+	held  []time.Duration
 }
 
 var _ gitlab.Limiter = (*bucket)(nil)
@@ -33,6 +36,11 @@ func (b *bucket) Take(_ context.Context, key string, rate store.Rate) (time.Dura
 	wait := b.waits[0]
 	b.waits = b.waits[1:]
 	return wait, b.err
+}
+
+func (b *bucket) Hold(_ context.Context, _ string, span time.Duration) error {
+	b.held = append(b.held, span)
+	return b.err
 }
 
 // statuses answers with one status after the other, then with a job.
@@ -121,6 +129,8 @@ func TestHoldBack(t *testing.T) {
 		{"maintenance", 503, http.Header{"Retry-After": {"8"}}, 8 * time.Second},
 		{"the last of the window", 201, http.Header{"Ratelimit-Remaining": {"0"}, "Ratelimit-Reset": {reset(5 * time.Second)}}, 5 * time.Second},
 		{"one is left", 201, http.Header{"Ratelimit-Remaining": {"1"}, "Ratelimit-Reset": {reset(5 * time.Second)}}, 0},
+		{"few are left", 201, http.Header{"Ratelimit-Limit": {"600"}, "Ratelimit-Remaining": {"59"}, "Ratelimit-Reset": {reset(time.Minute)}}, time.Second},
+		{"enough are left", 201, http.Header{"Ratelimit-Limit": {"600"}, "Ratelimit-Remaining": {"61"}, "Ratelimit-Reset": {reset(time.Minute)}}, 0},
 		{"a window that is over", 201, http.Header{"Ratelimit-Remaining": {"0"}, "Ratelimit-Reset": {reset(-time.Second)}}, 0},
 		{"a window without end", 201, http.Header{"Ratelimit-Remaining": {"0"}}, 0},
 		{"longer than is waited in place", 429, http.Header{"Retry-After": {"30"}}, 30 * time.Second},
@@ -154,6 +164,34 @@ func TestHoldBack(t *testing.T) {
 				t.Errorf("slept, -want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// What one replica is asked to wait, all wait.
+func TestHoldBackOfReplicas(t *testing.T) {
+	s := &statuses{answer: []int{429}, header: http.Header{"Retry-After": {"30"}}}
+	url := serve(t, s.ServeHTTP)
+	clock := storetest.NewClock()
+	db, err := store.OpenBolt(filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	shared := func(cfg *gitlab.Config) { cfg.Limiter, cfg.Rate = db, store.Rate{Limit: 300, Per: time.Minute} }
+	first, _ := newClient(t, url, shared)
+	second, _ := newClient(t, url, shared)
+	for _, c := range []*gitlab.Client{first, second} {
+		_, err := c.Retry(t.Context(), 1, 7)
+		if after, again := failureOf(t, err).Again(); !again || after != 30*time.Second {
+			t.Errorf("again %v after %s, want after 30s: %v", again, after, err)
+		}
+	}
+	if s.asked != 1 {
+		t.Errorf("GitLab was asked %d times, want 1", s.asked)
+	}
+	clock.Advance(30 * time.Second)
+	if _, err := second.Retry(t.Context(), 1, 7); err != nil {
+		t.Errorf("after the wait: %v", err)
 	}
 }
 

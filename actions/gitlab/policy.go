@@ -94,7 +94,7 @@ func (c *Client) send(ctx context.Context, r request, answer any) (*gl.Response,
 	}
 	status, after := 0, time.Duration(0)
 	if resp != nil {
-		status, after = resp.StatusCode, c.pace.note(resp.Header)
+		status, after = resp.StatusCode, c.pace.note(ctx, resp.Header)
 	}
 	if err == nil && !isWebPage(resp) || isOddField(err) {
 		return resp, nil

@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
@@ -566,8 +567,12 @@ func TestParseRate(t *testing.T) {
 			t.Errorf("%q is taken for a rate", bad)
 		}
 	}
-	r, err := parseRate("60/1m")
-	if err != nil || r.Limit != 60 || r.Per != time.Minute {
-		t.Errorf("60/1m is %+v, %v", r, err)
+	for rate, want := range map[string]store.Rate{
+		"60/1m": {Limit: 55, Per: time.Minute, Burst: 6}, // 6 at once, then one each 60/55 s: 60 in a minute
+		"1/10s": {Limit: 1, Per: 10 * time.Second, Burst: 1},
+	} {
+		if r, err := parseRate(rate); err != nil || r != want {
+			t.Errorf("%s is %+v, %v, want %+v", rate, r, err, want)
+		}
 	}
 }

@@ -146,8 +146,8 @@ func trimmed(texts []string) []string {
 	return all
 }
 
-// parseRate reads "300/1m": so many in such a time, of which a tenth may come
-// at once.
+// parseRate reads "300/1m": at most so many in any such time, of which a tenth
+// may come at once, and the rest comes evenly.
 func parseRate(s string) (store.Rate, error) {
 	count, span, _ := strings.Cut(s, "/")
 	n, err := strconv.Atoi(count)
@@ -155,5 +155,6 @@ func parseRate(s string) (store.Rate, error) {
 	if err != nil || perr != nil || n < 1 || per <= 0 {
 		return store.Rate{}, fmt.Errorf("%q is not a rate: write requests and a time, like 300/1m", s)
 	}
-	return store.Rate{Limit: n, Per: time.Duration(per), Burst: max(1, n/10)}, nil
+	burst := max(1, n/10)
+	return store.Rate{Limit: n - burst + 1, Per: time.Duration(per), Burst: burst}, nil
 }

@@ -83,6 +83,34 @@ func testTakeAnotherRate(t *testing.T, f *fixture) {
 	}
 }
 
+func testHold(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	rate := store.Rate{Limit: 60, Per: time.Hour, Burst: 2}
+	wantWait := func(what string, want time.Duration) {
+		t.Helper()
+		if wait := f.take(t, "key", rate); wait > want || wait < want-30*time.Second {
+			t.Errorf("%s: wait %v, want %v", what, wait, want)
+		}
+	}
+	ok(t, "Hold", f.Hold(ctx, "key", 10*time.Minute))
+	wantWait("held", 10*time.Minute)
+	same(t, "wait for another bucket", f.take(t, "other key", rate), 0)
+	ok(t, "shorter Hold", f.Hold(ctx, "key", time.Minute))
+	wantWait("held for less as well", 10*time.Minute)
+	ok(t, "longer Hold", f.Hold(ctx, "key", 20*time.Minute))
+	f.advance(5 * time.Minute)
+	wantWait("held for longer", 15*time.Minute)
+	f.reopen(t)
+	wantWait("held before a restart", 15*time.Minute)
+
+	f.advance(15 * time.Minute)
+	same(t, "first wait after the hold", f.take(t, "key", rate), 0)
+	same(t, "second wait after the hold", f.take(t, "key", rate), 0)
+	wantWait("empty", time.Minute)
+	ok(t, "Hold of an empty bucket", f.Hold(ctx, "key", time.Second))
+	wantWait("empty, and held for less", time.Minute)
+}
+
 func testClaim(t *testing.T, f *fixture) {
 	ctx := t.Context()
 	same(t, "free", f.claim(t, "key", "me", time.Hour), true)
@@ -152,6 +180,7 @@ func testKeysApart(t *testing.T, f *fixture) {
 	ok(t, "Set", f.Set(ctx, key, []byte("value"), time.Hour))
 	same(t, "Claim", f.claim(t, key, "me", time.Hour), true)
 	same(t, "Take", f.take(t, key, store.Rate{Limit: 1, Per: time.Hour}), 0)
+	ok(t, "Hold", f.Hold(ctx, key, time.Hour))
 	ok(t, "Release", f.Release(ctx, key, "me"))
 
 	same(t, "value", string(f.get(t, key)), "value")

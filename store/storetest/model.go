@@ -37,6 +37,7 @@ func testModel(t *testing.T, newBackend func(t *testing.T) Backend) {
 			"Note":    m.note,
 			"Amend":   m.amend,
 			"Take":    m.take,
+			"Hold":    m.hold,
 			"Claim":   m.claim,
 			"Release": m.release,
 			"Set":     m.set,
@@ -82,6 +83,7 @@ type modelEntry struct {
 // modelRate is a bucket that fills by one in each interval.
 type modelRate struct {
 	level, at time.Duration // as the time that it took to fill so far
+	held      time.Duration // until when
 }
 
 type modelValue struct {
@@ -277,26 +279,41 @@ func (m *model) entry(id string) *modelEntry {
 	return nil
 }
 
-func (m *model) take(t *rapid.T) {
-	const interval = 7 * time.Minute
+// modelInterval is how long a bucket of the model takes to fill by one.
+const modelInterval = 7 * time.Minute
+
+// bucket draws one of the buckets, as full as it is now.
+func (m *model) bucket(t *rapid.T) (b *modelRate, key string, rate store.Rate) {
 	burst := rapid.IntRange(1, 3).Draw(t, "burst")
-	rate, key := store.Rate{Limit: 2, Per: 2 * interval, Burst: burst}, fmt.Sprint("burst of ", burst)
-	full := time.Duration(burst) * interval
-	b := m.rates[key]
-	if b == nil {
+	key, rate = fmt.Sprint("burst of ", burst), store.Rate{Limit: 2, Per: 2 * modelInterval, Burst: burst}
+	full := time.Duration(burst) * modelInterval
+	if b = m.rates[key]; b == nil {
 		b = &modelRate{level: full}
 		m.rates[key] = b
 	}
 	b.level, b.at = min(full, b.level+m.now-b.at), m.now
+	return b, key, rate
+}
+
+func (m *model) take(t *rapid.T) {
+	b, key, rate := m.bucket(t)
 	wait := m.fixture.take(t, key, rate)
-	if b.level >= interval {
+	want := max(modelInterval-b.level, b.held-m.now)
+	if want <= 0 {
 		same(t, "wait", wait, 0)
-		b.level -= interval
+		b.level -= modelInterval
 		return
 	}
-	if want := interval - b.level; wait > want || wait < want-30*time.Second {
+	if wait > want || wait < want-30*time.Second {
 		t.Errorf("wait %v, want %v", wait, want)
 	}
+}
+
+func (m *model) hold(t *rapid.T) {
+	b, key, _ := m.bucket(t)
+	span := genTTL.Draw(t, "span")
+	ok(t, "Hold", m.Hold(t.Context(), key, span))
+	b.held = max(b.held, m.now+span)
 }
 
 func (m *model) claim(t *rapid.T) {

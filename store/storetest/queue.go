@@ -623,6 +623,8 @@ func testBadInput(t *testing.T, f *fixture) {
 		{"Take without a time", second(f.Take(ctx, "key", store.Rate{Limit: 1}))},
 		{"Take with a negative burst", second(f.Take(ctx, "key", store.Rate{Limit: 1, Per: time.Hour, Burst: -1}))},
 		{"Take with a burst that takes 10 years to fill", second(f.Take(ctx, "key", store.Rate{Limit: 1, Per: time.Hour, Burst: 90_000}))},
+		{"Hold without a key", f.Hold(ctx, "", time.Hour)},
+		{"Hold for no time", f.Hold(ctx, "key", 0)},
 		{"Claim without an owner", second(f.Claim(ctx, "key", "", time.Hour))},
 		{"Claim for no time", second(f.Claim(ctx, "key", "me", 0))},
 		{"Release without a key", f.Release(ctx, "", "me")},
@@ -654,6 +656,7 @@ func everyCall(ctx context.Context, s store.Store, l *store.Lease) map[string]er
 	errs["Amend"] = s.Amend(ctx, "never noted", nil)
 	_, _, errs["Entries"] = s.Entries(ctx, "", 1)
 	_, errs["Take"] = s.Take(ctx, "never taken", store.Rate{Limit: 1, Per: time.Hour})
+	errs["Hold"] = s.Hold(ctx, "never taken", time.Hour)
 	_, errs["Claim"] = s.Claim(ctx, "never claimed", "me", time.Hour)
 	errs["Release"] = s.Release(ctx, "claimed", "me")
 	errs["Set"] = s.Set(ctx, "never set", nil, time.Hour)

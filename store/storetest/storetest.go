@@ -90,6 +90,7 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 		{"Take/keys", testTakeKeys},
 		{"Take/under contention", testTakeContention},
 		{"Take/another rate", testTakeAnotherRate},
+		{"Hold", testHold},
 		{"Claim", testClaim},
 		{"Claim/under contention", testClaimContention},
 		{"Set", testSet},
