@@ -337,21 +337,37 @@ func TestKilledAtAnyStep(t *testing.T) {
 
 		h.start(newFuse(-1))
 		h.workOff()
-		if n := h.gitlab.Count("POST", "/retry"); n != 1 {
-			t.Errorf("killed at step %d: %d retries, want 1", steps, n)
-		}
-		if n := len(h.slack.Posts()); n != 1 {
-			t.Errorf("killed at step %d: %d messages, want 1", steps, n)
-		}
-		if o := h.only(); o.Result != rules.ResultDone {
-			t.Errorf("killed at step %d: outcome %q (%s), want done", steps, o.Result, o.Reason)
-		}
+		h.wantOnce(fmt.Sprintf("killed at step %d", steps))
 		if !killed {
 			if steps < 20 {
 				t.Errorf("all is done in %d steps: the fuse does not see them", steps)
 			}
 			return
 		}
+	}
+}
+
+// A delay is as long as it should be when the replica that decided has a
+// clock that is 5 minutes ahead, or behind.
+func TestDelayWithClocksApart(t *testing.T) {
+	for _, apart := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
+		h := newHouse(t, retryRules)
+		h.now = func() time.Time { return h.clock.Now().Add(apart) }
+		h.start(newFuse(-1))
+		job := h.failedJob(stuck)
+		h.deliver(h.gitlab.JobHookBody(job.ID))
+		h.work()
+
+		h.now = h.clock.Now
+		h.start(newFuse(-1))
+		h.clock.Advance(29 * time.Second)
+		h.work()
+		if n := h.gitlab.Count("POST", "/retry"); n != 0 {
+			t.Errorf("%s apart: retried too early", apart)
+		}
+		h.clock.Advance(time.Second)
+		h.work()
+		h.wantOnce(apart.String() + " apart")
 	}
 }
 

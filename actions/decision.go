@@ -21,6 +21,9 @@ type pending struct {
 	// Due is when it was to be carried out, all that it waited for on purpose
 	// left out of the time that Pipesteward took.
 	Due time.Time `json:"due,omitzero"`
+	// Waited is how long it was made to wait on purpose. Times of two replicas
+	// are not compared for that: their clocks may be apart.
+	Waited rules.Duration `json:"waited,omitzero"`
 	// FailingSince is when GitLab began to fail in a way that passes.
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	// Called is saved before the action is called. It stays set while nobody
@@ -103,6 +106,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 		}
 	case v.wait > 0:
 		p.Due, p.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
+		p.Waited += rules.Duration(v.wait)
 		return errors.Join(h.keep(p), h.deferFor(ctx, v.wait))
 	}
 	o := rules.Outcome{Decision: p.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, At: r.Now().UTC()}

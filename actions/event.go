@@ -35,7 +35,7 @@ func (r *Runner) queue(ctx context.Context, decisions []rules.Decision) error {
 		d := &decisions[i]
 		d.DecidedAt, d.ID = now, fmt.Sprintf("%s@%d", d.Key, now.UnixNano())
 		wait := d.Action.Wait(d.Job.Attempt)
-		body, err := json.Marshal(pending{Decision: *d, Due: now.Add(wait)})
+		body, err := json.Marshal(pending{Decision: *d, Due: now.Add(wait), Waited: rules.Duration(wait)})
 		if err != nil {
 			return fmt.Errorf("decision %s: %w", d.Key, err)
 		}

@@ -31,14 +31,15 @@ import (
 const slackToken = "xoxb-secret-of-the-tests"
 
 // house is the whole program but its ways in, with a simulated GitLab and
-// Slack around it. Its clock is moved by hand, and it works when told to.
+// Slack around it. It works when told to.
 type house struct {
 	*testing.T
-	clock   *storetest.Clock
+	clock   *storetest.Clock // moved by hand; nil: time is real
+	now     func() time.Time
 	gitlab  *gitlabtest.Server
 	slack   *slacktest.Server
-	path    string // of the bolt file
-	db      *store.Bolt
+	open    func() (store.Store, error)
+	db      store.Store
 	rules   *rules.Rules
 	runner  *actions.Runner
 	metrics *prometheus.Registry
@@ -47,21 +48,41 @@ type house struct {
 	events  int
 }
 
+// newHouse makes a house on bolt, with a clock that is moved by hand.
 func newHouse(t *testing.T, ruleFile string) *house {
 	t.Helper()
-	h := &house{T: t, clock: storetest.NewClock(), path: filepath.Join(t.TempDir(), "test.db"), log: &bytes.Buffer{}}
-	h.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: h.clock.Now})
+	clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
+	h := &house{T: t, clock: clock, now: clock.Now, open: func() (store.Store, error) {
+		return store.OpenBolt(path, store.BoltOptions{Now: clock.Now})
+	}}
+	h.build(ruleFile)
+	return h
+}
+
+// newRedisHouse makes a house on its own keys of a Redis, in real time.
+func newRedisHouse(t *testing.T, url, prefix, ruleFile string) *house {
+	t.Helper()
+	h := &house{T: t, now: time.Now, open: func() (store.Store, error) {
+		return store.OpenRedis(t.Context(), url, store.RedisOptions{Prefix: prefix})
+	}}
+	h.build(ruleFile)
+	return h
+}
+
+func (h *house) build(ruleFile string) {
+	h.Helper()
+	h.log = &bytes.Buffer{}
+	h.gitlab = gitlabtest.Start(h.T, gitlabtest.Options{Now: h.now})
 	var err error
-	if h.slack, err = slacktest.New(slacktest.Options{Now: h.clock.Now, Token: slackToken}); err != nil {
-		t.Fatal(err)
+	if h.slack, err = slacktest.New(slacktest.Options{Now: h.now, Token: slackToken}); err != nil {
+		h.Fatal(err)
 	}
-	t.Cleanup(func() { _ = h.slack.Close() })
+	h.Cleanup(func() { _ = h.slack.Close() })
 	if h.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(ruleFile)}); err != nil {
-		t.Fatal(err)
+		h.Fatal(err)
 	}
 	h.start(newFuse(-1))
-	t.Cleanup(func() { _ = h.db.Close() })
-	return h
+	h.Cleanup(func() { _ = h.db.Close() })
 }
 
 // start starts the program anew on the same store, as after a crash; it dies
@@ -73,7 +94,7 @@ func (h *house) start(f *fuse) {
 	}
 	h.fuse = f
 	var err error
-	if h.db, err = store.OpenBolt(h.path, store.BoltOptions{Now: h.clock.Now}); err != nil {
+	if h.db, err = h.open(); err != nil {
 		h.Fatal(err)
 	}
 	h.metrics = prometheus.NewRegistry()
@@ -81,19 +102,19 @@ func (h *house) start(f *fuse) {
 	log := slog.New(slog.NewJSONHandler(h.log, nil))
 	client := &http.Client{Transport: burning{f}}
 	gl, err := gitlab.New(gitlab.Config{
-		BaseURL: h.gitlab.URL(), Token: gitlabtest.DefaultToken, HTTPClient: client, Now: h.clock.Now, Observe: metrics.GitLabRequest,
+		BaseURL: h.gitlab.URL(), Token: gitlabtest.DefaultToken, HTTPClient: client, Now: h.now, Observe: metrics.GitLabRequest,
 		Sleep: func(context.Context, time.Duration) error { return nil },
 	})
 	if err != nil {
 		h.Fatal(err)
 	}
-	teller, err := slack.New(slack.Config{Token: slackToken, APIURL: h.slack.URL(), HTTPClient: client, State: burningStore{h.db, f}, Now: h.clock.Now, Log: log})
+	teller, err := slack.New(slack.Config{Token: slackToken, APIURL: h.slack.URL(), HTTPClient: client, State: burningStore{h.db, f}, Now: h.now, Log: log})
 	if err != nil {
 		h.Fatal(err)
 	}
 	h.runner = actions.New(actions.Config{
 		Queue: burningStore{h.db, f}, Journal: burningStore{h.db, f}, GitLab: gl, Teller: teller, Rules: func() *rules.Rules { return h.rules },
-		Now: h.clock.Now, Log: log, Metrics: metrics, Workers: 2,
+		Now: h.now, Log: log, Metrics: metrics, Workers: 2,
 	})
 }
 
@@ -105,7 +126,7 @@ func (h *house) deliver(body []byte) {
 		h.Fatal(err)
 	}
 	h.events++
-	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = fmt.Sprintf("delivery-%d", h.events), rules.SourceWebhook, h.clock.Now()
+	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = fmt.Sprintf("delivery-%d", h.events), rules.SourceWebhook, h.now()
 	record, err := json.Marshal(e)
 	if err != nil {
 		h.Fatal(err)
@@ -128,16 +149,37 @@ func (h *house) workOff() {
 	h.Helper()
 	for range 100 {
 		h.work()
-		d, err := h.db.Depth(h.Context())
-		if err != nil {
-			h.Fatal(err)
-		}
-		if d.Due+d.Waiting+d.Leased == 0 {
+		if h.idle() {
 			return
 		}
 		h.clock.Advance(time.Minute)
 	}
 	h.Fatalf("the queue does not get empty\n%s", h.log)
+}
+
+// idle reports whether the queue is empty.
+func (h *house) idle() bool {
+	h.Helper()
+	d, err := h.db.Depth(h.Context())
+	if err != nil {
+		h.Fatal(err)
+	}
+	return d.Due+d.Waiting+d.Leased == 0
+}
+
+// wantOnce wants one retry, one message and one outcome, done; when says what
+// was done to the program.
+func (h *house) wantOnce(when string) {
+	h.Helper()
+	if n := h.gitlab.Count("POST", "/retry"); n != 1 {
+		h.Errorf("%s: %d retries, want 1", when, n)
+	}
+	if n := len(h.slack.Posts()); n != 1 {
+		h.Errorf("%s: %d messages, want 1", when, n)
+	}
+	if o := h.only(); o.Result != rules.ResultDone {
+		h.Errorf("%s: outcome %q (%s), want done", when, o.Result, o.Reason)
+	}
 }
 
 // outcomes lists the journal, oldest first.
@@ -194,8 +236,9 @@ func (h *house) failedJob(reason string) gitlabtest.Job {
 // fuse blows after so many steps to the outside; then the program is dead:
 // nothing that it does has an effect any more. A negative fuse never blows.
 type fuse struct {
-	mu   sync.Mutex
-	left int
+	mu    sync.Mutex
+	left  int
+	burnt int // steps so far
 }
 
 var errDead = errors.New("the process was killed")
@@ -218,6 +261,7 @@ func (f *fuse) step(do func() error) error {
 func (f *fuse) burn() (dead bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.burnt++
 	if f.left > 0 {
 		f.left--
 	}
@@ -248,65 +292,65 @@ func (b burning) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 
 // burningStore is the way to the store.
 type burningStore struct {
-	*store.Bolt
+	store.Store
 	fuse *fuse
 }
 
 func (b burningStore) Put(ctx context.Context, records ...store.Record) (added []bool, err error) {
-	err = b.fuse.step(func() error { added, err = b.Bolt.Put(ctx, records...); return err })
+	err = b.fuse.step(func() error { added, err = b.Store.Put(ctx, records...); return err })
 	return added, err
 }
 
 func (b burningStore) Queued(ctx context.Context, ids ...string) (queued bool, err error) {
-	err = b.fuse.step(func() error { queued, err = b.Bolt.Queued(ctx, ids...); return err })
+	err = b.fuse.step(func() error { queued, err = b.Store.Queued(ctx, ids...); return err })
 	return queued, err
 }
 
 func (b burningStore) Lease(ctx context.Context, n int, visibility time.Duration) (leases []store.Lease, err error) {
-	err = b.fuse.step(func() error { leases, err = b.Bolt.Lease(ctx, n, visibility); return err })
+	err = b.fuse.step(func() error { leases, err = b.Store.Lease(ctx, n, visibility); return err })
 	return leases, err
 }
 
 func (b burningStore) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
-	return b.fuse.step(func() error { return b.Bolt.Extend(ctx, l, visibility) })
+	return b.fuse.step(func() error { return b.Store.Extend(ctx, l, visibility) })
 }
 
 func (b burningStore) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
-	return b.fuse.step(func() error { return b.Bolt.Done(ctx, l, next...) })
+	return b.fuse.step(func() error { return b.Store.Done(ctx, l, next...) })
 }
 
 func (b burningStore) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
-	return b.fuse.step(func() error { return b.Bolt.Defer(ctx, l, after) })
+	return b.fuse.step(func() error { return b.Store.Defer(ctx, l, after) })
 }
 
 func (b burningStore) Bury(ctx context.Context, l *store.Lease, reason string) error {
-	return b.fuse.step(func() error { return b.Bolt.Bury(ctx, l, reason) })
+	return b.fuse.step(func() error { return b.Store.Bury(ctx, l, reason) })
 }
 
 func (b burningStore) Note(ctx context.Context, id string, body []byte) error {
-	return b.fuse.step(func() error { return b.Bolt.Note(ctx, id, body) })
+	return b.fuse.step(func() error { return b.Store.Note(ctx, id, body) })
 }
 
 func (b burningStore) Amend(ctx context.Context, id string, body []byte) error {
-	return b.fuse.step(func() error { return b.Bolt.Amend(ctx, id, body) })
+	return b.fuse.step(func() error { return b.Store.Amend(ctx, id, body) })
 }
 
 func (b burningStore) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	return b.fuse.step(func() error { return b.Bolt.Set(ctx, key, value, ttl) })
+	return b.fuse.step(func() error { return b.Store.Set(ctx, key, value, ttl) })
 }
 
 func (b burningStore) Get(ctx context.Context, key string) (value []byte, err error) {
-	err = b.fuse.step(func() error { value, err = b.Bolt.Get(ctx, key); return err })
+	err = b.fuse.step(func() error { value, err = b.Store.Get(ctx, key); return err })
 	return value, err
 }
 
 func (b burningStore) Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error) {
-	err = b.fuse.step(func() error { held, err = b.Bolt.Claim(ctx, key, owner, ttl); return err })
+	err = b.fuse.step(func() error { held, err = b.Store.Claim(ctx, key, owner, ttl); return err })
 	return held, err
 }
 
 func (b burningStore) Release(ctx context.Context, key, owner string) error {
-	return b.fuse.step(func() error { return b.Bolt.Release(ctx, key, owner) })
+	return b.fuse.step(func() error { return b.Store.Release(ctx, key, owner) })
 }
 
 // has fails the test if text lacks a part.

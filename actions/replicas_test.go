@@ -1,0 +1,73 @@
+//go:build unix
+
+package actions_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/store/redistest"
+)
+
+// A replica is killed at any step, and another one, whose clock is 5 minutes
+// ahead or behind, takes over when the lease has run out: one retry, one
+// message, one outcome. Time is Redis's own, so all kills come first, and then
+// all houses are waited for together.
+func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
+	t.Parallel()
+	atOnce := strings.Replace(retryRules, "delay: 30s", "delay: 0s", 1)
+	redis := redistest.Start(t)
+	newCase := func(name string) *house {
+		h := newRedisHouse(t, redis.URL(), "{"+name+"}:", atOnce)
+		job := h.failedJob(stuck)
+		h.deliver(h.gitlab.JobHookBody(job.ID))
+		return h
+	}
+	unharmed := newCase("unharmed")
+	unharmed.work()
+	unharmed.wantOnce("unharmed")
+	steps := unharmed.fuse.burnt
+	if steps < 20 {
+		t.Fatalf("all is done in %d steps: the fuse does not see them", steps)
+	}
+
+	houses := make([]*house, 0, steps)
+	for step := 1; step <= steps; step++ {
+		h := newCase(fmt.Sprint("killed at step ", step))
+		h.start(newFuse(step))
+		h.work()
+		if !h.fuse.blown() {
+			t.Fatalf("not killed at step %d", step)
+		}
+		apart := 5 * time.Minute
+		if step%2 == 0 {
+			apart = -apart
+		}
+		h.now = func() time.Time { return time.Now().Add(apart) }
+		h.start(newFuse(-1))
+		houses = append(houses, h)
+	}
+	busy := houses
+	for deadline := time.Now().Add(5 * time.Minute); len(busy) > 0; {
+		var still []*house
+		for _, h := range busy {
+			if h.work(); !h.idle() {
+				still = append(still, h)
+			}
+		}
+		if busy = still; len(busy) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d queues do not get empty; the first one's log:\n%s", len(busy), busy[0].log)
+		}
+		if err := busy[0].db.Wait(t.Context(), time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, h := range houses {
+		h.wantOnce(fmt.Sprintf("killed at step %d", i+1))
+	}
+}
