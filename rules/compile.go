@@ -70,6 +70,16 @@ const (
 // compile compiles an expression that stands in the scalar n from character
 // offset on. It notes every mistake and returns nil if there is one.
 func (f *file) compile(n *yaml.Node, source string, offset int, p purpose) *vm.Program {
+	program, findings := compile(source, p)
+	for _, finding := range findings {
+		line, column := f.position(n, offset+finding.at)
+		f.fail(line, column, "%s", finding.message)
+	}
+	return program
+}
+
+// compile compiles an expression, or tells all that is wrong with it.
+func compile(source string, p purpose) (*vm.Program, []finding) {
 	review := &review{purpose: p}
 	options := []expr.Option{
 		expr.Env(environment{}),
@@ -95,14 +105,10 @@ func (f *file) compile(n *yaml.Node, source string, offset int, p purpose) *vm.P
 			findings = append(findings, finding{at, message})
 		}
 	}
-	for _, finding := range findings {
-		line, column := f.position(n, offset+finding.at)
-		f.fail(line, column, "%s", finding.message)
-	}
 	if len(findings) > 0 {
-		return nil
+		return nil, findings
 	}
-	return program
+	return program, nil
 }
 
 // check says what is wrong with the type that the expression gives.

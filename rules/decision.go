@@ -50,6 +50,9 @@ type Decision struct {
 	After        []string  `json:"after,omitempty"` // keys of decisions that must have ended before: the rule's action before this one
 	DryRun       bool      `json:"dry_run,omitzero"`
 	DecidedAt    time.Time `json:"decided_at,omitzero"`
+
+	RulesHash   string      `json:"rules_hash,omitzero"` // of the rule file as it was: SHA-256 in hex
+	Explanation Explanation `json:"explanation,omitzero"`
 }
 
 // Action is a verb with its parameters, every text already rendered.

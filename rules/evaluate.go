@@ -133,16 +133,19 @@ func (ev *evaluation) end() { machines.Put(ev.machine) }
 // rule gives what the rule wants: nil when it does not match.
 func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {
 	if r.condition != nil {
-		matched, err := ev.machine.Run(r.condition, ev.env)
+		matched, err := ev.run(r.condition)
 		if err != nil {
-			return nil, &RuleError{r.name, "if", cause(err)}
+			return nil, &RuleError{r.name, "if", err}
 		}
 		if matched != true {
 			return nil, nil
 		}
 	}
+	why := ev.explain(r)
 	if len(r.actions) == 0 {
-		return []Decision{ev.notification(r)}, nil
+		d := ev.notification(r)
+		d.Explanation = why
+		return []Decision{d}, nil
 	}
 	decisions := []Decision{}
 	var before []string // keys of the action before
@@ -157,7 +160,7 @@ func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {
 			if err != nil {
 				return nil, err
 			}
-			d.After = before
+			d.After, d.Explanation = before, why
 			decisions = append(decisions, d)
 			keys = append(keys, d.Key)
 		}
@@ -168,14 +171,23 @@ func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {
 	return decisions, nil
 }
 
+// run evaluates an expression.
+func (ev *evaluation) run(program *vm.Program) (any, error) {
+	value, err := ev.machine.Run(program, ev.env)
+	if err != nil {
+		return nil, cause(err)
+	}
+	return value, nil
+}
+
 // targets gives the jobs that the action is for.
 func (ev *evaluation) targets(a action) ([]Job, error) {
 	if a.jobs == nil {
 		return []Job{ev.event.Job}, nil
 	}
-	value, err := ev.machine.Run(a.jobs, ev.env)
+	value, err := ev.run(a.jobs)
 	if err != nil {
-		return nil, cause(err)
+		return nil, err
 	}
 	switch list := value.(type) {
 	case []Job:
@@ -198,7 +210,7 @@ func (ev *evaluation) targets(a action) ([]Job, error) {
 }
 
 func (ev *evaluation) decide(r *rule, a action, job Job) (Decision, *RuleError) {
-	d := Decision{Event: ev.event, Rule: r.name, Action: a.Action, DryRun: r.dryRun}
+	d := Decision{Event: ev.event, Rule: r.name, RulesHash: r.hash, Action: a.Action, DryRun: r.dryRun}
 	d.Job = job
 	// The texts see the job that is acted on, so they need an environment of
 	// their own where that is not the event's.
@@ -251,7 +263,7 @@ func (ev *evaluation) notification(r *rule) Decision {
 		news = fmt.Sprintf("pipeline:%d:%s:%d:%d", e.Pipeline.ID, e.Pipeline.Status, latest, e.Pipeline.FinishedAt.Unix())
 	}
 	return Decision{
-		Event: e, Rule: r.name, Action: Action{Verb: VerbNotify}, DryRun: r.dryRun,
+		Event: e, Rule: r.name, RulesHash: r.hash, Action: Action{Verb: VerbNotify}, DryRun: r.dryRun,
 		Key: strings.Join([]string{VerbNotify, r.name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news}, ":"),
 	}
 }

@@ -1,9 +1,12 @@
 package rules
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/expr-lang/expr/vm"
@@ -38,6 +41,11 @@ type rule struct {
 	notices   []notice
 	stop      bool
 	dryRun    bool
+
+	file    string // where it stands
+	line    int
+	hash    string         // of the file: SHA-256 in hex
+	clauses func() *clause // the condition taken apart, when first asked for; nil without one
 }
 
 // action is what a rule wants done, its texts not yet rendered.
@@ -65,7 +73,7 @@ func Load(o Options, sources ...Source) (*Rules, error) {
 	rs := &Rules{byName: map[string]*rule{}, wants: map[string]statusSet{}}
 	var errs FileErrors
 	for _, s := range sources {
-		f := &file{name: s.Name, text: []rune(string(s.Data))}
+		f := &file{name: s.Name, text: []rune(string(s.Data)), hash: fmt.Sprintf("%x", sha256.Sum256(s.Data))}
 		if root := f.parse(s.Data); root != nil {
 			rs.read(f, root, o)
 		}
@@ -141,7 +149,7 @@ var kinds = []string{KindJob, KindPipeline}
 var ruleName = regexp.MustCompile(`^\S(.{0,98}\S)?$`)
 
 func (f *file) readRule(n *yaml.Node, d defaults, o Options) *rule {
-	r := &rule{dryRun: d.dryRun}
+	r := &rule{dryRun: d.dryRun, file: f.name, line: n.Line, hash: f.hash}
 	// The name comes first, so that every message about the rule can tell it.
 	if name := valueOf(n, "name"); name != nil {
 		if r.name = f.word(name, "name"); r.name != "" && !ruleName.MatchString(r.name) {
@@ -175,6 +183,7 @@ func (f *file) readRule(n *yaml.Node, d defaults, o Options) *rule {
 	hasJob := r.on != KindPipeline
 	if condition != nil {
 		r.condition = f.condition(condition, "if", purpose{want: wantBool, hasJob: hasJob, on: r.on})
+		r.clauses = sync.OnceValue(func() *clause { return clausesOf(resolve(condition).Value, r.on, r.condition) })
 	}
 	if actions != nil {
 		for _, n := range f.some(actions, "actions") {

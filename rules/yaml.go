@@ -21,6 +21,7 @@ import (
 type file struct {
 	name string
 	text []rune
+	hash string // SHA-256 in hex
 	rule string // the rule that is being read, for messages
 	errs []FileError
 }

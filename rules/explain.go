@@ -1,0 +1,460 @@
+package rules
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+	"github.com/prometheus/common/model"
+)
+
+// Explanation says why a rule's condition came out as it did on an event.
+type Explanation struct {
+	If    Part     `json:"if,omitzero"`     // zero: the rule has no condition
+	Asked []string `json:"asked,omitempty"` // functions whose answers GitLab gave, like log()
+}
+
+// Part is a condition or a part of it: of an `and`, an `or` or a `not`.
+type Part struct {
+	Text     string `json:"text"`
+	Operator string `json:"operator,omitzero"` // and, or, not; "" for what has no parts
+	Parts    []Part `json:"parts,omitempty"`
+	Result   string `json:"result"`           // true, false, error or not_reached
+	Decided  bool   `json:"decided,omitzero"` // without it, the condition might have come out otherwise
+	Seen     []Seen `json:"seen,omitempty"`   // what it looked at
+	Error    string `json:"error,omitzero"`   // of the part that failed
+}
+
+// Results of a Part.
+const (
+	PartTrue       = "true"
+	PartFalse      = "false"
+	PartError      = "error"
+	PartNotReached = "not_reached" // what stands before it was enough
+)
+
+// Seen is a value that a condition looked at, as people read it.
+type Seen struct {
+	Text  string `json:"text"`
+	Value string `json:"value"`
+}
+
+// Verdict says what one rule makes of an event.
+type Verdict struct {
+	Rule        string      `json:"rule"`
+	File        string      `json:"file"`
+	Line        int         `json:"line"`
+	Result      string      `json:"result"` // see below
+	Reason      string      `json:"reason,omitzero"`
+	Explanation Explanation `json:"explanation,omitzero"`
+	Decisions   []Decision  `json:"decisions,omitempty"` // what the rule wants done
+}
+
+// Results of a Verdict.
+const (
+	VerdictMatched    = "matched"
+	VerdictNotMatched = "not_matched"
+	VerdictFailed     = "failed"      // an expression failed, so the rule does not fire
+	VerdictOtherKind  = "other_kind"  // the rule is for events of another kind
+	VerdictNotReached = "not_reached" // behind the `stop` of a rule that matched
+)
+
+// Explain runs all rules on the event, as Evaluate does, and says of each what
+// it makes of it, in file order.
+func (rs *Rules) Explain(ctx context.Context, e Event, facts Facts) []Verdict {
+	ev := newEvaluation(ctx, e, facts)
+	defer ev.end()
+	verdicts := make([]Verdict, len(rs.rules))
+	stopped := ""
+	for i, r := range rs.rules {
+		v := &verdicts[i]
+		v.Rule, v.File, v.Line = r.name, r.file, r.line
+		switch {
+		case r.on != e.Meta.Kind:
+			v.Result, v.Reason = VerdictOtherKind, fmt.Sprintf("the event is a %s's, and the rule is for %s events", e.Meta.Kind, r.on)
+			continue
+		case stopped != "":
+			v.Result, v.Reason = VerdictNotReached, stopped
+			continue
+		}
+		wanted, err := ev.rule(r)
+		v.Explanation = ev.explain(r)
+		switch {
+		case err != nil:
+			v.Result, v.Reason = VerdictFailed, fmt.Sprintf("%s: %v", err.Part, err.Err)
+			if r.stop && Passes(err) {
+				stopped = fmt.Sprintf("rule %q has `stop: true`, and may match when it can be evaluated", r.name)
+			}
+		case wanted == nil:
+			v.Result = VerdictNotMatched
+		default:
+			v.Result, v.Decisions = VerdictMatched, wanted
+			if r.stop {
+				stopped = fmt.Sprintf("rule %q matched and has `stop: true`", r.name)
+			}
+		}
+	}
+	return verdicts
+}
+
+// explain says how the rule's condition comes out. What it asks of GitLab was
+// asked when the condition was evaluated, and is not asked again.
+func (ev *evaluation) explain(r *rule) Explanation {
+	if r.clauses == nil {
+		return Explanation{}
+	}
+	x := Explanation{}
+	x.If = r.clauses().explain(ev, &x.Asked)
+	x.If.decide()
+	return x
+}
+
+// clause is a condition, or a part of it, made ready to be explained.
+type clause struct {
+	text     string
+	operator string
+	parts    []clause
+	program  *vm.Program // of what has no parts
+	operands []operand
+	asks     []string
+}
+
+// operand is a value that a clause looks at.
+type operand struct {
+	text    string
+	program *vm.Program
+	hidden  bool // it may hold secrets: only its size is told
+}
+
+// clausesOf takes a condition apart, along its and, or and not. One that
+// can't be taken apart is one clause.
+func clausesOf(source, on string, condition *vm.Program) *clause {
+	p := purpose{on: on, hasJob: on != KindPipeline}
+	if tree, err := parser.Parse(source); err == nil {
+		if c := p.clause(tree.Node, strings.TrimSpace(source)); c.runs() {
+			return &c
+		}
+	}
+	return &clause{text: source, program: condition}
+}
+
+// runs reports whether all parts could be compiled by themselves.
+func (c *clause) runs() bool {
+	if c.operator == "" {
+		return c.program != nil
+	}
+	return !slices.ContainsFunc(c.parts, func(part clause) bool { return !part.runs() })
+}
+
+func (p purpose) clause(n ast.Node, text string) clause {
+	switch n := n.(type) {
+	case *ast.UnaryNode:
+		if operator := operators[n.Operator]; operator != "" {
+			return clause{text: text, operator: operator, parts: []clause{p.clause(n.Node, n.Node.String())}}
+		}
+	case *ast.BinaryNode:
+		if operator := operators[n.Operator]; operator != "" {
+			c := clause{text: text, operator: operator}
+			for _, side := range []ast.Node{n.Left, n.Right} {
+				part := p.clause(side, side.String())
+				if part.operator == operator {
+					c.parts = append(c.parts, part.parts...)
+					continue
+				}
+				c.parts = append(c.parts, part)
+			}
+			return c
+		}
+	}
+	return p.leaf(text, n)
+}
+
+var operators = map[string]string{"and": "and", "&&": "and", "or": "or", "||": "or", "not": "not", "!": "not"}
+
+func (p purpose) leaf(text string, n ast.Node) clause {
+	c := clause{text: text}
+	c.program, _ = compile(text, p)
+	look := &looker{}
+	look.condition(n)
+	for _, text := range look.at {
+		program, _ := compile(text, p)
+		if program == nil || text == c.text {
+			continue
+		}
+		c.operands = append(c.operands, operand{text, program, strings.Contains(text, "log(")})
+	}
+	c.asks = asks(n)
+	return c
+}
+
+// asks gives the functions in a tree that ask GitLab.
+func asks(n ast.Node) []string {
+	var names []string
+	ast.Find(n, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallNode); ok {
+			name := call.Callee.String()
+			if _, ok := questions[name]; ok && !slices.Contains(names, name+"()") {
+				names = append(names, name+"()")
+			}
+		}
+		return false
+	})
+	return names
+}
+
+// questions are the functions that ask GitLab.
+var questions = map[string]bool{"log": true, "jobs": true, "bridges": true, "details": true}
+
+// looker gathers what a condition without and, or and not looks at.
+type looker struct{ at []string }
+
+func (l *looker) add(n ast.Node) {
+	if text := n.String(); !slices.Contains(l.at, text) {
+		l.at = append(l.at, text)
+	}
+}
+
+// condition gathers the two sides of a comparison, and else the values of the
+// event that stand in it.
+func (l *looker) condition(n ast.Node) {
+	if b, ok := n.(*ast.BinaryNode); ok && !slices.Contains([]string{"??", "|"}, b.Operator) {
+		l.side(b.Left)
+		l.side(b.Right)
+		return
+	}
+	l.values(n)
+}
+
+// side gathers one side of a comparison, unless it is written out in it.
+func (l *looker) side(n ast.Node) {
+	constant := ast.Find(n, func(n ast.Node) bool {
+		switch n.(type) {
+		case *ast.IdentifierNode, *ast.CallNode, *ast.PointerNode:
+			return true
+		}
+		return false
+	}) == nil
+	if !constant {
+		l.add(n)
+	}
+	if _, ok := n.(*ast.BuiltinNode); ok {
+		l.values(n)
+	}
+}
+
+// values gathers the values of the event that an expression reads, and of a
+// list those of its elements for which a predicate holds.
+func (l *looker) values(n ast.Node) {
+	switch n := n.(type) {
+	case *ast.IdentifierNode, *ast.MemberNode:
+		if rooted(n) {
+			l.add(n)
+		}
+	case *ast.CallNode:
+		switch name := n.Callee.String(); {
+		case name == "failed_with":
+			l.at = append(l.at, "job.status", "job.failure_reason")
+		case questions[name] || name == "now":
+			l.add(n)
+		default:
+			for _, arg := range n.Arguments {
+				l.values(arg)
+			}
+		}
+	case *ast.BuiltinNode:
+		if len(n.Arguments) == 2 {
+			if _, ok := n.Arguments[1].(*ast.PredicateNode); ok {
+				l.values(n.Arguments[0])
+				l.at = append(l.at, (&ast.BuiltinNode{Name: "filter", Arguments: n.Arguments}).String())
+				return
+			}
+		}
+		for _, arg := range n.Arguments {
+			l.values(arg)
+		}
+	case *ast.UnaryNode:
+		l.values(n.Node)
+	case *ast.BinaryNode:
+		l.values(n.Left)
+		l.values(n.Right)
+	case *ast.ConditionalNode:
+		l.values(n.Cond)
+		l.values(n.Exp1)
+		l.values(n.Exp2)
+	case *ast.VariableDeclaratorNode:
+		l.values(n.Value)
+		l.values(n.Expr)
+	}
+}
+
+// eventNames are the names under which expressions see the event's parts.
+var eventNames = func() []string {
+	var names []string
+	for field := range reflect.TypeFor[Event]().Fields() {
+		names = append(names, field.Tag.Get("expr"))
+	}
+	return names
+}()
+
+// rooted reports whether a node reads a value of the event, like
+// job.runner.tags.
+func rooted(n ast.Node) bool {
+	for {
+		switch m := n.(type) {
+		case *ast.MemberNode:
+			n = m.Node
+		case *ast.IdentifierNode:
+			return slices.Contains(eventNames, m.Value)
+		case *ast.CallNode:
+			return questions[m.Callee.String()]
+		default:
+			return false
+		}
+	}
+}
+
+// explain evaluates a clause as the condition does: from the left, and only as
+// far as needed.
+func (c *clause) explain(ev *evaluation, asked *[]string) Part {
+	p := Part{Text: c.text, Operator: c.operator}
+	if c.operator == "" {
+		c.evaluate(ev, &p, asked)
+		return p
+	}
+	enough := map[string]string{"and": PartFalse, "or": PartTrue}[c.operator]
+	for i := range c.parts {
+		if p.Result == PartError || p.Result != "" && p.Result == enough {
+			p.Parts = append(p.Parts, c.parts[i].skipped())
+			continue
+		}
+		part := c.parts[i].explain(ev, asked)
+		p.Result = part.Result
+		p.Parts = append(p.Parts, part)
+	}
+	if c.operator == "not" {
+		switch p.Result {
+		case PartTrue:
+			p.Result = PartFalse
+		case PartFalse:
+			p.Result = PartTrue
+		}
+	}
+	return p
+}
+
+func (c *clause) evaluate(ev *evaluation, p *Part, asked *[]string) {
+	for _, name := range c.asks {
+		if !slices.Contains(*asked, name) {
+			*asked = append(*asked, name)
+		}
+	}
+	value, err := ev.run(c.program)
+	switch {
+	case err != nil:
+		p.Result, p.Error = PartError, err.Error()
+	case value == true:
+		p.Result = PartTrue
+	default:
+		p.Result = PartFalse
+	}
+	for _, o := range c.operands {
+		if value, err := ev.run(o.program); err == nil {
+			p.Seen = append(p.Seen, Seen{o.text, o.show(value)})
+		}
+	}
+}
+
+func (c *clause) skipped() Part {
+	p := Part{Text: c.text, Operator: c.operator, Result: PartNotReached}
+	for i := range c.parts {
+		p.Parts = append(p.Parts, c.parts[i].skipped())
+	}
+	return p
+}
+
+// decide marks the part as one that decided, and of its own parts those
+// without which it might have come out otherwise: what made an `and` false or
+// an `or` true alone, else all that were reached.
+func (p *Part) decide() {
+	p.Decided = true
+	for i := range p.Parts {
+		part := &p.Parts[i]
+		alone := p.Operator == "and" && p.Result != PartTrue || p.Operator == "or" && p.Result != PartFalse
+		if part.Result != PartNotReached && (!alone || part.Result == p.Result) {
+			part.decide()
+		}
+	}
+}
+
+// Bounds on how much of a value is shown.
+const (
+	shownText  = 120 // characters
+	shownItems = 5
+)
+
+// show writes a value as people read it, shortened. A log is not shown: it may
+// hold secrets.
+func (o operand) show(value any) string {
+	if text, ok := value.(string); ok && o.hidden {
+		return fmt.Sprintf("a text of %d characters", len([]rune(text)))
+	}
+	switch v := value.(type) {
+	case nil:
+		return "nothing"
+	case string:
+		return strconv.Quote(shorten(v))
+	case time.Time:
+		if v.IsZero() {
+			return "no time"
+		}
+	case time.Duration:
+		return model.Duration(v.Truncate(time.Second)).String()
+	case Job:
+		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
+	case Details:
+		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
+	case Bridge:
+		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
+	case []Job:
+		return showList(o, v)
+	case []Bridge:
+		return showList(o, v)
+	case []string:
+		return showList(o, v)
+	case []any:
+		return showList(o, v)
+	}
+	if o.hidden {
+		return "hidden"
+	}
+	return shorten(textOf(value))
+}
+
+func showList[T any](o operand, list []T) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	items := make([]string, 0, shownItems+1)
+	for i, item := range list {
+		if i == shownItems {
+			items = append(items, fmt.Sprintf("and %d more", len(list)-shownItems))
+			break
+		}
+		items = append(items, o.show(item))
+	}
+	return strings.Join(items, ", ")
+}
+
+func shorten(text string) string {
+	if runes := []rune(text); len(runes) > shownText {
+		return string(runes[:shownText]) + "…"
+	}
+	return text
+}

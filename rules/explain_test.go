@@ -1,0 +1,170 @@
+package rules_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// sketch writes a part in one line: what came out, a star where it decided,
+// and what was seen.
+func sketch(p rules.Part) string {
+	mark := map[string]string{rules.PartTrue: "yes", rules.PartFalse: "no", rules.PartError: "error", rules.PartNotReached: "-"}[p.Result]
+	if p.Decided {
+		mark += "*"
+	}
+	if p.Operator == "" {
+		words := []string{mark, "`" + p.Text + "`"}
+		for _, seen := range p.Seen {
+			words = append(words, seen.Text+"="+seen.Value)
+		}
+		if p.Error != "" {
+			words = append(words, p.Error)
+		}
+		return strings.Join(words, " ")
+	}
+	parts := make([]string, len(p.Parts))
+	for i, part := range p.Parts {
+		parts[i] = sketch(part)
+	}
+	return mark + " " + p.Operator + "(" + strings.Join(parts, "; ") + ")"
+}
+
+func TestExplain(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		on        string
+		condition string
+		facts     facts
+		want      string
+		asked     []string
+	}{
+		{"a comparison", "job", `job.name == "lint"`, facts{}, "no* `job.name == \"lint\"` job.name=\"rspec 1/3\"", nil},
+		{"sides the other way round", "job", `3 > job.attempt`, facts{}, "yes* `3 > job.attempt` job.attempt=1", nil},
+		{"both sides", "job", `job.ref != project.default_branch`, facts{}, "no* `job.ref != project.default_branch` job.ref=\"main\" project.default_branch=\"main\"", nil},
+		{
+			"and, the second decides", "job", `job.status == "failed" and job.tag and log() contains "x"`,
+			facts{},
+			"no* and(yes `job.status == \"failed\"` job.status=\"failed\"; no* `job.tag`; - `log() contains \"x\"`)", nil,
+		},
+		{
+			"or, the second decides", "job", `job.tag || job.status == "failed" || job.manual`,
+			facts{},
+			"yes* or(no `job.tag`; yes* `job.status == \"failed\"` job.status=\"failed\"; - `job.manual`)", nil,
+		},
+		{"or, none", "job", `job.tag or job.manual`, facts{}, "no* or(no* `job.tag`; no* `job.manual`)", nil},
+		{
+			"not", "job", `not (job.tag or job.status in ["failed", "canceled"])`,
+			facts{},
+			"no* not(yes* or(no `job.tag`; yes* `job.status in [\"failed\", \"canceled\"]` job.status=\"failed\"))", nil,
+		},
+		{
+			"failed_with", "job", `failed_with("runner_system_failure")`,
+			facts{},
+			"no* `failed_with(\"runner_system_failure\")` job.status=\"failed\" job.failure_reason=\"stuck_or_timeout_failure\"", nil,
+		},
+		{
+			"a log is not shown", "job", `log() contains "No space left"`,
+			facts{log: "hush-hush\nNo space left"},
+			"yes* `log() contains \"No space left\"` log()=a text of 23 characters",
+			[]string{"log()"},
+		},
+		{
+			"nor a part of it", "job", `split(log(), "\n")[0] == "x"`,
+			facts{log: "hush-hush\nx"},
+			"no* `split(log(), \"\\n\")[0] == \"x\"` split(log(), \"\\n\")[0]=a text of 9 characters",
+			[]string{"log()"},
+		},
+		{
+			"an error", "job", `job.status == "failed" and log() != ""`,
+			facts{err: errors.New("no such log")},
+			"error* and(yes `job.status == \"failed\"` job.status=\"failed\"; error* `log() != \"\"` no such log)",
+			[]string{"log()"},
+		},
+		{
+			"a function of a value", "job", `age(job.finished_at) > duration("1h")`,
+			facts{},
+			"no* `age(job.finished_at) > duration(\"1h\")` age(job.finished_at)=10m", nil,
+		},
+		{"glob", "job", `glob(project.path, "platform/*")`, facts{}, "yes* `glob(project.path, \"platform/*\")` project.path=\"platform/shop\"", nil},
+		{
+			"a list, and which of it", "pipeline", `any(pipeline.jobs, .status == "success")`,
+			facts{},
+			"yes* `any(pipeline.jobs, .status == \"success\")` pipeline.jobs=rspec (success), deploy-staging (manual), deploy-production (manual)" +
+				" filter(pipeline.jobs, .status == \"success\")=rspec (success)", nil,
+		},
+		{
+			"a count", "pipeline", `count(pipeline.jobs, .status == "manual") > 5`,
+			facts{},
+			"no* `count(pipeline.jobs, .status == \"manual\") > 5` count(pipeline.jobs, .status == \"manual\")=2 pipeline.jobs=rspec (success), deploy-staging (manual), deploy-production (manual) filter(pipeline.jobs, .status == \"manual\")=deploy-staging (manual), deploy-production (manual)", nil,
+		},
+		{
+			"let", "job", `let n = job.attempt; n > 0 and job.status == "failed"`,
+			facts{},
+			"yes* `let n = job.attempt; n > 0 and job.status == \"failed\"` job.attempt=1 job.status=\"failed\"", nil,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rs := load(t, fmt.Sprintf("version: 1\nrules: [{name: r, on: %s, if: '%s', notify: [{channel: c}]}]\n", c.on, c.condition))
+			e := jobEvent()
+			if c.on == "pipeline" {
+				e = pipelineEvent()
+			}
+			v := rs.Explain(t.Context(), e, &c.facts)[0]
+			if diff := cmp.Diff(c.want, sketch(v.Explanation.If)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.asked, v.Explanation.Asked); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Of every rule it is told what came of it, and what it wants is what Evaluate
+// gives.
+func TestExplainEveryRule(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - {name: by-pipeline, on: pipeline, notify: [{channel: c}]}
+  - {name: not-now, on: job, if: job.tag, actions: [retry], stop: true}
+  - {name: cannot, on: job, if: log() contains "x", actions: [retry]}
+  - {name: always, on: job, actions: [retry: {delay: 1m}]}
+  - {name: last, on: job, if: job.status == "failed", actions: [cancel], stop: true}
+  - {name: behind, on: job, actions: [erase]}
+`)
+	down := &facts{err: errors.New("GitLab is down")}
+	var got []string
+	var decisions []rules.Decision
+	for _, v := range rs.Explain(t.Context(), jobEvent(), down) {
+		got = append(got, fmt.Sprintf("%s:%d %s: %s: %s", v.File, v.Line, v.Rule, v.Result, v.Reason))
+		decisions = append(decisions, v.Decisions...)
+	}
+	want := []string{
+		"rules.yaml:4 by-pipeline: other_kind: the event is a job's, and the rule is for pipeline events",
+		"rules.yaml:5 not-now: not_matched: ",
+		"rules.yaml:6 cannot: failed: if: GitLab is down",
+		"rules.yaml:7 always: matched: ",
+		"rules.yaml:8 last: matched: ",
+		"rules.yaml:9 behind: not_reached: rule \"last\" matched and has `stop: true`",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	evaluated, _ := rs.Evaluate(t.Context(), jobEvent(), down)
+	if diff := cmp.Diff(evaluated, decisions); diff != "" {
+		t.Errorf("decisions (-Evaluate +Explain):\n%s", diff)
+	}
+	if down.asked["log"] != 2 {
+		t.Errorf("GitLab was asked %d times, want once by each call", down.asked["log"])
+	}
+	if last := evaluated[1]; last.Explanation.If.Text != `job.status == "failed"` || len(last.RulesHash) != 64 {
+		t.Errorf("the decision does not carry its explanation and the file's hash: %+v %q", last.Explanation, last.RulesHash)
+	}
+}
