@@ -13,7 +13,7 @@ import (
 // be evaluated because GitLab fails for now is evaluated again later,
 // together with the others: what they decide again is known by its key.
 func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
-	decisions, errs := r.Rules().Evaluate(ctx, e, facts{r.GitLab})
+	decisions, errs := r.Rules().Evaluate(ctx, e, Facts{r.GitLab})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -31,7 +31,7 @@ func (r *Runner) tell(ctx context.Context, o rules.Outcome) error {
 	if r.Teller == nil {
 		return nil
 	}
-	notices, errs := r.Rules().Notices(ctx, o, facts{r.GitLab}, r.Teller.Escape)
+	notices, errs := r.Rules().Notices(ctx, o, Facts{r.GitLab}, r.Teller.Escape)
 	for _, err := range errs {
 		r.Metrics.ruleErrors.WithLabelValues(err.Rule).Inc()
 		r.Log.Error("a text could not be rendered; the default text is told", append(about(o.Event), "rule", err.Rule, "error", err.Err)...)

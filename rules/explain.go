@@ -55,6 +55,13 @@ type Verdict struct {
 	Reason      string      `json:"reason,omitzero"`
 	Explanation Explanation `json:"explanation,omitzero"`
 	Decisions   []Decision  `json:"decisions,omitempty"` // what the rule wants done
+	Notify      []Notify    `json:"notify,omitempty"`    // which outcomes it wants told, where
+}
+
+// Notify says which outcomes a rule wants told in a channel.
+type Notify struct {
+	Channel string   `json:"channel"`
+	When    []string `json:"when"`
 }
 
 // Results of a Verdict.
@@ -96,6 +103,9 @@ func (rs *Rules) Explain(ctx context.Context, e Event, facts Facts) []Verdict {
 			v.Result = VerdictNotMatched
 		default:
 			v.Result, v.Decisions = VerdictMatched, wanted
+			for _, n := range r.notices {
+				v.Notify = append(v.Notify, Notify{n.channel, n.when})
+			}
 			if r.stop {
 				stopped = fmt.Sprintf("rule %q matched and has `stop: true`", r.name)
 			}
@@ -250,7 +260,8 @@ func (l *looker) side(n ast.Node) {
 }
 
 // values gathers the values of the event that an expression reads, and of a
-// list those of its elements for which a predicate holds.
+// list those of its elements for which a predicate holds, or, where it must
+// hold for all, does not.
 func (l *looker) values(n ast.Node) {
 	switch n := n.(type) {
 	case *ast.IdentifierNode, *ast.MemberNode:
@@ -270,9 +281,13 @@ func (l *looker) values(n ast.Node) {
 		}
 	case *ast.BuiltinNode:
 		if len(n.Arguments) == 2 {
-			if _, ok := n.Arguments[1].(*ast.PredicateNode); ok {
+			if predicate, ok := n.Arguments[1].(*ast.PredicateNode); ok {
 				l.values(n.Arguments[0])
-				l.at = append(l.at, (&ast.BuiltinNode{Name: "filter", Arguments: n.Arguments}).String())
+				picked := predicate.Node
+				if n.Name == "all" {
+					picked = &ast.UnaryNode{Operator: "not", Node: picked}
+				}
+				l.add(&ast.BuiltinNode{Name: "filter", Arguments: []ast.Node{n.Arguments[0], picked}})
 				return
 			}
 		}

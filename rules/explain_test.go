@@ -99,6 +99,12 @@ func TestExplain(t *testing.T) {
 				" filter(pipeline.jobs, .status == \"success\")=rspec (success)", nil,
 		},
 		{
+			"all of a list, and which are not", "pipeline", `all(pipeline.jobs, .stage == "deploy" or .manual)`,
+			facts{},
+			"no* `all(pipeline.jobs, .stage == \"deploy\" or .manual)` pipeline.jobs=rspec (success), deploy-staging (manual), deploy-production (manual)" +
+				" filter(pipeline.jobs, not (.stage == \"deploy\" or .manual))=rspec (success)", nil,
+		},
+		{
 			"a count", "pipeline", `count(pipeline.jobs, .status == "manual") > 5`,
 			facts{},
 			"no* `count(pipeline.jobs, .status == \"manual\") > 5` count(pipeline.jobs, .status == \"manual\")=2 pipeline.jobs=rspec (success), deploy-staging (manual), deploy-production (manual) filter(pipeline.jobs, .status == \"manual\")=deploy-staging (manual), deploy-production (manual)", nil,

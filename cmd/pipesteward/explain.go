@@ -1,0 +1,259 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+func explainCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "explain",
+		Usage: "say for each rule why it does or doesn't match an event",
+		Description: "Runs the rules on one event, and changes nothing. The event is the body of a webhook:\n" +
+			"copy it from GitLab's list of recent deliveries, or from a log. What the rules ask of GitLab\n" +
+			"(log(), jobs(), ...) is asked when --gitlab-token is given.",
+		Flags: []cli.Flag{
+			stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
+			&cli.StringFlag{Name: "event", Usage: "`FILE` with the body of a job or pipeline hook; - reads it from standard input", Required: true},
+			&cli.StringFlag{Name: "log", Usage: "`FILE` that log() gives, in place of GitLab's"},
+			stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
+			secretFlag("gitlab-token", "GitLab access `TOKEN` with scope read_api"),
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+		},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("explain takes no arguments, but got %q: name the event with --event", c.Args().First())}
+			}
+			loaded, err := loadRules(c.String("rules"), rules.Options{})
+			if err != nil {
+				return err
+			}
+			e, err := readEvent(c.String("event"), c.String("gitlab-url"))
+			if err != nil {
+				return fmt.Errorf("--event: %w", err)
+			}
+			facts, err := readFacts(c)
+			if err != nil {
+				return err
+			}
+			verdicts := loaded.Explain(ctx, e, facts)
+			if c.Bool("json") {
+				return printJSON(stdout, struct {
+					Event rules.Event     `json:"event"`
+					Rules []rules.Verdict `json:"rules"`
+				}{e, verdicts})
+			}
+			return explanation{newPrinter(stdout)}.print(stdout, e, verdicts)
+		},
+	}
+}
+
+// readEvent makes an event of the hook body in a file, as if it came now.
+func readEvent(path, instance string) (rules.Event, error) {
+	body, err := readFile(path)
+	if err != nil {
+		return rules.Event{}, err
+	}
+	e, err := handlers.Decode(body, instance)
+	if err != nil {
+		return e, fmt.Errorf("%s: %w", path, err)
+	}
+	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = path, rules.SourceWebhook, time.Now().UTC()
+	return e, nil
+}
+
+// readFile reads a file, or standard input where the path is "-".
+func readFile(path string) ([]byte, error) {
+	if path == "-" {
+		return io.ReadAll(os.Stdin)
+	}
+	return os.ReadFile(path)
+}
+
+// readFacts gives what answers the rules' questions to GitLab.
+func readFacts(c *cli.Command) (rules.Facts, error) {
+	var facts rules.Facts = noGitLab{}
+	tokens, err := secrets("gitlab-token", c.String("gitlab-token"))
+	if err != nil {
+		return nil, err
+	}
+	if len(tokens) > 0 {
+		gl, err := gitlab.New(gitlab.Config{BaseURL: c.String("gitlab-url"), Token: tokens[0], Version: version(), Now: time.Now})
+		if err != nil {
+			return nil, fmt.Errorf("--gitlab-url: %w", err)
+		}
+		facts = actions.Facts{GitLab: gl}
+	}
+	if path := c.String("log"); path != "" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("--log: %w", err)
+		}
+		facts = givenLog{facts, string(text)}
+	}
+	return facts, nil
+}
+
+// noGitLab is what answers when there is no token to ask GitLab with.
+type noGitLab struct{}
+
+var errNoGitLab = errors.New("GitLab is not asked: give --gitlab-token")
+
+func (noGitLab) Log(context.Context, rules.Event) (string, error) {
+	return "", fmt.Errorf("%w, or the log with --log", errNoGitLab)
+}
+func (noGitLab) Jobs(context.Context, rules.Event) ([]rules.Job, error) { return nil, errNoGitLab }
+func (noGitLab) Bridges(context.Context, rules.Event) ([]rules.Bridge, error) {
+	return nil, errNoGitLab
+}
+
+func (noGitLab) Details(context.Context, rules.Event) (rules.Details, error) {
+	return rules.Details{}, errNoGitLab
+}
+
+// givenLog answers log() with a text, and asks GitLab the rest.
+type givenLog struct {
+	rules.Facts
+	text string
+}
+
+func (g givenLog) Log(context.Context, rules.Event) (string, error) { return g.text, nil }
+
+// explanation prints verdicts for people.
+type explanation struct{ printer }
+
+func (x explanation) print(w io.Writer, e rules.Event, verdicts []rules.Verdict) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", describe(e))
+	var others []string
+	for _, v := range verdicts {
+		if v.Result == rules.VerdictOtherKind {
+			others = append(others, v.Rule)
+			continue
+		}
+		b.WriteString("\n")
+		x.verdict(&b, v)
+	}
+	if len(others) > 0 {
+		fmt.Fprintf(&b, "\n%s not asked, because they are for other kinds of events: %s\n", x.dim("·"), strings.Join(others, ", "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// describe names an event in one line.
+func describe(e rules.Event) string {
+	if e.Meta.Kind == rules.KindPipeline {
+		return fmt.Sprintf("pipeline %d of %s on %s: %s, %d jobs", e.Pipeline.ID, e.Project.Path, e.Pipeline.Ref, e.Pipeline.Status, len(e.Pipeline.Jobs))
+	}
+	why := ""
+	if e.Job.FailureReason != "" {
+		why = " (" + e.Job.FailureReason + ")"
+	}
+	return fmt.Sprintf("job %d %q of %s on %s: %s%s, attempt %d", e.Job.ID, e.Job.Name, e.Project.Path, e.Job.Ref, e.Job.Status, why, e.Job.Attempt)
+}
+
+func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
+	mark, what := x.red("✗"), "does not match"
+	switch v.Result {
+	case rules.VerdictMatched:
+		mark, what = x.green("✓"), "matches"
+	case rules.VerdictFailed:
+		mark, what = x.red("!"), "can't be evaluated, so it does not fire: "+v.Reason
+	case rules.VerdictNotReached:
+		mark, what = x.dim("·"), "is not asked: "+v.Reason
+	}
+	fmt.Fprintf(b, "%s %s %s  %s\n", mark, x.bold(v.Rule), what, x.dim(fmt.Sprintf("%s:%d", v.File, v.Line)))
+	if v.Explanation.If.Text != "" {
+		x.part(b, v.Explanation.If, "    ", !allDecided(v.Explanation.If))
+	}
+	if len(v.Explanation.Asked) > 0 {
+		fmt.Fprintf(b, "    asked GitLab: %s\n", strings.Join(v.Explanation.Asked, ", "))
+	}
+	if v.Result == rules.VerdictMatched && len(v.Decisions) == 0 {
+		b.WriteString("  → no job to act on\n")
+	}
+	for _, d := range v.Decisions {
+		fmt.Fprintf(b, "  → %s\n", wanted(d))
+	}
+	for _, n := range v.Notify {
+		fmt.Fprintf(b, "  → tells %s when %s\n", n.Channel, strings.Join(n.When, ", "))
+	}
+}
+
+// allDecided reports whether no part could be taken away.
+func allDecided(p rules.Part) bool {
+	return p.Decided && !slices.ContainsFunc(p.Parts, func(part rules.Part) bool { return !allDecided(part) })
+}
+
+// part prints a part with what it looked at; point marks those that decided.
+func (x explanation) part(b *strings.Builder, p rules.Part, indent string, point bool) {
+	mark := map[string]string{
+		rules.PartTrue: x.green("✓"), rules.PartFalse: x.red("✗"), rules.PartError: x.red("!"), rules.PartNotReached: x.dim("·"),
+	}[p.Result]
+	text := map[string]string{"and": "all of", "or": "one of", "not": "not"}[p.Operator]
+	text = cmp.Or(text, p.Text)
+	switch {
+	case p.Result == rules.PartNotReached:
+		text = x.dim(text + "  (not reached)")
+	case p.Decided && p.Operator == "" && point:
+		text = x.bold(text) + "  ← decides"
+	}
+	fmt.Fprintf(b, "%s%s %s", indent, mark, text)
+	if p.Error != "" {
+		fmt.Fprintf(b, "  %s", x.red(p.Error))
+	}
+	b.WriteString("\n")
+	for _, seen := range p.Seen {
+		fmt.Fprintf(b, "%s    %s is %s\n", indent, x.dim(seen.Text), seen.Value)
+	}
+	if p.Result == rules.PartNotReached {
+		return
+	}
+	for _, part := range p.Parts {
+		x.part(b, part, indent+"  ", point)
+	}
+}
+
+// wanted says what a decision wants done.
+func wanted(d rules.Decision) string {
+	if d.Action.Verb == rules.VerbNotify {
+		return "tells that it matched"
+	}
+	s := fmt.Sprintf("%s job %d %q", d.Action.Verb, d.Job.ID, d.Job.Name)
+	if d.Action.Verb == rules.VerbRetry {
+		s += fmt.Sprintf(", at most %d attempts", d.Action.MaxAttempts)
+	}
+	if wait := d.Action.Wait(d.Job.Attempt); wait > 0 {
+		s += fmt.Sprintf(", after %s", wait)
+	}
+	if len(d.After) > 0 {
+		s += ", after the action before it"
+	}
+	if d.DryRun {
+		s += " (dry run)"
+	}
+	return s
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"io"
+	"os"
+)
+
+// isTerminal reports whether what is written is read by a person at once.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// printer colours words, if they go to a terminal whose user has not asked
+// for none (https://no-color.org).
+type printer struct{ colour bool }
+
+func newPrinter(w io.Writer) printer {
+	return printer{isTerminal(w) && os.Getenv("NO_COLOR") == ""}
+}
+
+func (p printer) paint(code, text string) string {
+	if !p.colour {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (p printer) bold(text string) string  { return p.paint("1", text) }
+func (p printer) dim(text string) string   { return p.paint("2", text) }
+func (p printer) red(text string) string   { return p.paint("31", text) }
+func (p printer) green(text string) string { return p.paint("32", text) }
