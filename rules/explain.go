@@ -140,7 +140,7 @@ type clause struct {
 type operand struct {
 	text    string
 	program *vm.Program
-	hidden  bool // it may hold secrets: only its size is told
+	hidden  bool // it may hold secrets, so it is not shown
 }
 
 // clausesOf takes a condition apart, along its and, or and not. One that
@@ -193,12 +193,10 @@ func (p purpose) leaf(text string, n ast.Node) clause {
 	c.program, _ = compile(text, p)
 	look := &looker{}
 	look.condition(n)
-	for _, text := range look.at {
-		program, _ := compile(text, p)
-		if program == nil || text == c.text {
-			continue
+	for _, o := range look.at {
+		if o.program, _ = compile(o.text, p); o.program != nil && o.text != c.text {
+			c.operands = append(c.operands, o)
 		}
-		c.operands = append(c.operands, operand{text, program, strings.Contains(text, "log(")})
 	}
 	c.asks = asks(n)
 	return c
@@ -223,12 +221,37 @@ func asks(n ast.Node) []string {
 var questions = map[string]bool{"log": true, "jobs": true, "bridges": true, "details": true}
 
 // looker gathers what a condition without and, or and not looks at.
-type looker struct{ at []string }
+type looker struct{ at []operand }
 
 func (l *looker) add(n ast.Node) {
-	if text := n.String(); !slices.Contains(l.at, text) {
-		l.at = append(l.at, text)
+	text := n.String()
+	if !slices.ContainsFunc(l.at, func(o operand) bool { return o.text == text }) {
+		l.at = append(l.at, operand{text: text, hidden: secretive(n)})
 	}
+}
+
+// secretive reports whether a value may hold secrets: it reads a log or the
+// pipeline's variables, also those in the pipeline as a whole.
+func secretive(n ast.Node) bool {
+	whole := 0 // mentions of the pipeline as a whole
+	logs := false
+	ast.Find(n, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallNode:
+			logs = logs || n.Callee.String() == "log"
+		case *ast.IdentifierNode:
+			if n.Value == "pipeline" {
+				whole++
+			}
+		case *ast.MemberNode:
+			property, ok := n.Property.(*ast.StringNode)
+			if base, is := n.Node.(*ast.IdentifierNode); is && base.Value == "pipeline" && ok && property.Value != "variables" {
+				whole--
+			}
+		}
+		return false
+	})
+	return logs || whole > 0
 }
 
 // condition gathers the two sides of a comparison, and else the values of the
@@ -271,7 +294,7 @@ func (l *looker) values(n ast.Node) {
 	case *ast.CallNode:
 		switch name := n.Callee.String(); {
 		case name == "failed_with":
-			l.at = append(l.at, "job.status", "job.failure_reason")
+			l.at = append(l.at, operand{text: "job.status"}, operand{text: "job.failure_reason"})
 		case questions[name] || name == "now":
 			l.add(n)
 		default:
@@ -414,17 +437,19 @@ const (
 	shownItems = 5
 )
 
-// show writes a value as people read it, shortened. A log is not shown: it may
-// hold secrets.
+// show writes a value as people read it, shortened. Of what may hold secrets
+// it tells the length.
 func (o operand) show(value any) string {
-	if text, ok := value.(string); ok && o.hidden {
-		return fmt.Sprintf("a text of %d characters", len([]rune(text)))
-	}
 	switch v := value.(type) {
+	case bool, int, int64, float64:
+		return textOf(v)
+	case string:
+		if o.hidden {
+			return fmt.Sprintf("a text of length %d", len([]rune(v)))
+		}
+		return strconv.Quote(shorten(v))
 	case nil:
 		return "nothing"
-	case string:
-		return strconv.Quote(shorten(v))
 	case time.Time:
 		if v.IsZero() {
 			return "no time"

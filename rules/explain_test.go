@@ -71,14 +71,20 @@ func TestExplain(t *testing.T) {
 		{
 			"a log is not shown", "job", `log() contains "No space left"`,
 			facts{log: "hush-hush\nNo space left"},
-			"yes* `log() contains \"No space left\"` log()=a text of 23 characters",
+			"yes* `log() contains \"No space left\"` log()=a text of length 23",
 			[]string{"log()"},
 		},
 		{
 			"nor a part of it", "job", `split(log(), "\n")[0] == "x"`,
 			facts{log: "hush-hush\nx"},
-			"no* `split(log(), \"\\n\")[0] == \"x\"` split(log(), \"\\n\")[0]=a text of 9 characters",
+			"no* `split(log(), \"\\n\")[0] == \"x\"` split(log(), \"\\n\")[0]=a text of length 9",
 			[]string{"log()"},
+		},
+		{
+			"variables may be secrets", "job", `pipeline.variables.NIGHTLY == "x" or len(keys(pipeline.variables)) > 1 or job.name in values(pipeline.variables)`, facts{},
+			"no* or(no* `pipeline.variables.NIGHTLY == \"x\"` pipeline.variables.NIGHTLY=a text of length 1; " +
+				"no* `len(keys(pipeline.variables)) > 1` len(keys(pipeline.variables))=1 pipeline.variables=hidden; " +
+				"no* `job.name in values(pipeline.variables)` job.name=\"rspec 1/3\" values(pipeline.variables)=a text of length 1 pipeline.variables=hidden)", nil,
 		},
 		{
 			"an error", "job", `job.status == "failed" and log() != ""`,

@@ -53,7 +53,7 @@ func TestExplain(t *testing.T) {
           job.status is "failed"
           job.failure_reason is "script_failure"
       ✓ log() contains "No space left on device"
-          log() is a text of 29 characters
+          log() is a text of length 29
       ✓ not
         ✗ job.allow_failure
     asked GitLab: log()
