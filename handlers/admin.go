@@ -50,9 +50,24 @@ type AdminStore interface {
 	Dead(ctx context.Context, n int) ([]store.DeadRecord, error)
 }
 
+// RulesReporter tells which rules are in force.
+type RulesReporter interface {
+	State() RulesState
+}
+
+// RulesState is what is known of the rules in force and of their files.
+type RulesState struct {
+	Hash     string          `json:"hash"` // of all files, their names included
+	LoadedAt time.Time       `json:"loaded_at"`
+	Error    string          `json:"error,omitzero"` // why the files, as they are now, can't be used; the rules in force are older
+	FailedAt time.Time       `json:"failed_at,omitzero"`
+	Rules    []rules.Summary `json:"rules"`
+}
+
 // AdminConfig is what NewAdmin needs; all of it is required.
 type AdminConfig struct {
 	Store   AdminStore
+	Rules   RulesReporter
 	Metrics prometheus.Gatherer
 	Log     *slog.Logger
 }
@@ -65,6 +80,7 @@ type admin struct{ AdminConfig }
 //	GET /readyz            200, or 503 with what is not ready
 //	GET /metrics           for Prometheus
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
+//	GET /api/v1/rules      the rules in force, and whether their files can be used
 //	GET /api/v1/queue      how many records the queue holds
 //	GET /api/v1/dead       the records that were buried, newest first
 //
@@ -76,6 +92,7 @@ func NewAdmin(cfg AdminConfig) http.Handler {
 	e.GET("/readyz", a.ready)
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{})))
 	e.GET("/api/v1/decisions", a.decisions)
+	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
 	e.GET("/api/v1/queue", a.queue)
 	e.GET("/api/v1/dead", a.dead)
 	return e

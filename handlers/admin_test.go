@@ -91,6 +91,22 @@ func outcome(i int) rules.Outcome {
 	return o
 }
 
+// state is a state of the rules that does not change.
+type state handlers.RulesState
+
+func (s state) State() handlers.RulesState { return handlers.RulesState(s) }
+
+func TestRulesState(t *testing.T) {
+	code, text := newAdminRig(t).get(t, "/api/v1/rules")
+	var got handlers.RulesState
+	if err := stdjson.Unmarshal([]byte(text), &got); err != nil || code != http.StatusOK {
+		t.Fatalf("%d %s: %v", code, text, err)
+	}
+	if got.Hash != "abc" || got.Error == "" || len(got.Rules) != 1 || got.Rules[0].Name != "retry-stuck" {
+		t.Errorf("answer is %s", text)
+	}
+}
+
 type adminRig struct {
 	*httptest.Server
 	store   *memoryStore
@@ -103,6 +119,7 @@ func newAdminRig(tb testing.TB) *adminRig {
 	r := &adminRig{store: &memoryStore{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}}
 	r.Server = httptest.NewServer(handlers.NewAdmin(handlers.AdminConfig{
 		Store:   r.store,
+		Rules:   state{Hash: "abc", Error: "rules.yaml:1:1: no", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
 		Metrics: r.metrics,
 		Log:     slog.New(slog.NewTextHandler(r.log, nil)),
 	}))

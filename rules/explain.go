@@ -58,12 +58,6 @@ type Verdict struct {
 	Notify      []Notify    `json:"notify,omitempty"`    // which outcomes it wants told, where
 }
 
-// Notify says which outcomes a rule wants told in a channel.
-type Notify struct {
-	Channel string   `json:"channel"`
-	When    []string `json:"when"`
-}
-
 // Results of a Verdict.
 const (
 	VerdictMatched    = "matched"
@@ -102,10 +96,7 @@ func (rs *Rules) Explain(ctx context.Context, e Event, facts Facts) []Verdict {
 		case wanted == nil:
 			v.Result = VerdictNotMatched
 		default:
-			v.Result, v.Decisions = VerdictMatched, wanted
-			for _, n := range r.notices {
-				v.Notify = append(v.Notify, Notify{n.channel, n.when})
-			}
+			v.Result, v.Decisions, v.Notify = VerdictMatched, wanted, r.notify()
 			if r.stop {
 				stopped = fmt.Sprintf("rule %q matched and has `stop: true`", r.name)
 			}

@@ -81,7 +81,8 @@ func TestExplain(t *testing.T) {
 			[]string{"log()"},
 		},
 		{
-			"variables may be secrets", "job", `pipeline.variables.NIGHTLY == "x" or len(keys(pipeline.variables)) > 1 or job.name in values(pipeline.variables)`, facts{},
+			"variables may be secrets", "job", `pipeline.variables.NIGHTLY == "x" or len(keys(pipeline.variables)) > 1 or job.name in values(pipeline.variables)`,
+			facts{},
 			"no* or(no* `pipeline.variables.NIGHTLY == \"x\"` pipeline.variables.NIGHTLY=a text of length 1; " +
 				"no* `len(keys(pipeline.variables)) > 1` len(keys(pipeline.variables))=1 pipeline.variables=hidden; " +
 				"no* `job.name in values(pipeline.variables)` job.name=\"rspec 1/3\" values(pipeline.variables)=a text of length 1 pipeline.variables=hidden)", nil,

@@ -36,6 +36,7 @@ type Rules struct {
 type rule struct {
 	name      string
 	on        string
+	source    string      // of the condition
 	condition *vm.Program // nil: always true
 	actions   []action
 	notices   []notice
@@ -183,7 +184,8 @@ func (f *file) readRule(n *yaml.Node, d defaults, o Options) *rule {
 	hasJob := r.on != KindPipeline
 	if condition != nil {
 		r.condition = f.condition(condition, "if", purpose{want: wantBool, hasJob: hasJob, on: r.on})
-		r.clauses = sync.OnceValue(func() *clause { return clausesOf(resolve(condition).Value, r.on, r.condition) })
+		r.source = resolve(condition).Value
+		r.clauses = sync.OnceValue(func() *clause { return clausesOf(r.source, r.on, r.condition) })
 	}
 	if actions != nil {
 		for _, n := range f.some(actions, "actions") {

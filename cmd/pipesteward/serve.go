@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -79,11 +77,10 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		}
 	}()
 
-	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun})
+	live, err := openRules(s.rules, rules.Options{DryRun: s.dryRun}, log)
 	if err != nil {
 		return err
 	}
-	inForce := func() *rules.Rules { return loaded }
 
 	db, err := openStore(ctx, s.store, log)
 	if err != nil {
@@ -93,6 +90,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), actions.NewQueueMetrics(db))
+	registry.MustRegister(newRulesMetrics(live)...)
 	metrics := actions.NewMetrics(registry)
 
 	if s.gitlabToken == "" {
@@ -111,18 +109,18 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	}
 
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, GitLab: gl, Teller: teller, Rules: inForce,
+		Queue: db, Journal: db, GitLab: gl, Teller: teller, Rules: live.Rules,
 		Now: time.Now, Log: log, Metrics: metrics, Workers: workers,
 	})
 
 	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
 		Credentials: handlers.Credentials{Tokens: s.webhookTokens, SigningTokens: s.signingTokens, Insecure: s.insecureWebhook},
-		Queue:       db, Rules: loaded, GitLabURL: gl.Instance(), Now: time.Now, Log: log, Metrics: registry,
+		Queue:       db, Rules: live, GitLabURL: gl.Instance(), Now: time.Now, Log: log, Metrics: registry,
 	})
 	if err != nil {
 		return fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
 	}
-	admin := handlers.NewAdmin(handlers.AdminConfig{Store: db, Metrics: registry, Log: log})
+	admin := handlers.NewAdmin(handlers.AdminConfig{Store: db, Rules: live, Metrics: registry, Log: log})
 
 	failed := make(chan error, 2)
 	adminAddr, closeAdmin, err := listen(ctx, "--admin-listen", s.adminListen, admin, failed)
@@ -130,6 +128,18 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		return err
 	}
 	closers = append(closers, closeAdmin)
+
+	following, stopFollowing := context.WithCancel(ctx)
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		live.follow(following)
+	}()
+	closers = append(closers, func() error {
+		stopFollowing()
+		<-followed
+		return nil
+	})
 
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
 	worked := make(chan struct{})
@@ -150,7 +160,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	closers = append(closers, closeWebhook)
 
 	log.Info("pipesteward serves", "version", version(), "webhooks", "http://"+webhookAddr.String()+"/webhooks/gitlab",
-		"admin", "http://"+adminAddr.String(), "rules", loaded.Len(), "gitlab", gl.Instance(), "slack", s.slackToken != "", "dry_run", s.dryRun)
+		"admin", "http://"+adminAddr.String(), "rules", live.Rules().Len(), "gitlab", gl.Instance(), "slack", s.slackToken != "", "dry_run", s.dryRun)
 	started(addresses{webhookAddr, adminAddr})
 
 	select {
@@ -223,30 +233,4 @@ func openStore(ctx context.Context, setting string, log *slog.Logger) (store.Sto
 		return db, nil
 	}
 	return nil, fmt.Errorf("--store: %q is not a kind of store: write bolt:PATH, like bolt:pipesteward.db, or the URL of a Redis, like redis://host:6379", scheme)
-}
-
-// loadRules loads a rule file, or all *.yaml of a directory in name order.
-func loadRules(path string, o rules.Options) (*rules.Rules, error) {
-	files := []string{path}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		if files, err = filepath.Glob(filepath.Join(path, "*.yaml")); err != nil {
-			return nil, fmt.Errorf("--rules: %w", err)
-		}
-		if len(files) == 0 {
-			return nil, fmt.Errorf("--rules: %s holds no *.yaml", path)
-		}
-	}
-	sources := make([]rules.Source, len(files))
-	for i, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("--rules: %w (rules.example.yaml is a file to begin with)", err)
-		}
-		sources[i] = rules.Source{Name: name, Data: data}
-	}
-	loaded, err := rules.Load(o, sources...)
-	if err != nil {
-		return nil, fmt.Errorf("the rules can't be used:\n%w", err)
-	}
-	return loaded, nil
 }

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+const (
+	// settleFor is how long rule files must be left alone before they are read:
+	// a change is often several.
+	settleFor = 100 * time.Millisecond
+	// lookEvery is how often rule files are read in case that nobody told of a
+	// change, as on network file systems.
+	lookEvery = 30 * time.Second
+)
+
+// readSources reads a rule file, or all *.yaml of a directory in name order.
+func readSources(path string) ([]rules.Source, error) {
+	files := []string{path}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if files, err = filepath.Glob(filepath.Join(path, "*.yaml")); err != nil {
+			return nil, fmt.Errorf("--rules: %w", err)
+		}
+		if len(files) == 0 {
+			return nil, fmt.Errorf("--rules: %s holds no *.yaml", path)
+		}
+	}
+	sources := make([]rules.Source, len(files))
+	for i, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("--rules: %w (rules.example.yaml is a file to begin with)", err)
+		}
+		sources[i] = rules.Source{Name: name, Data: data}
+	}
+	return sources, nil
+}
+
+// loadRules loads the rules at a path.
+func loadRules(path string, o rules.Options) (*rules.Rules, error) {
+	sources, err := readSources(path)
+	if err != nil {
+		return nil, err
+	}
+	return loadSources(sources, o)
+}
+
+func loadSources(sources []rules.Source, o rules.Options) (*rules.Rules, error) {
+	loaded, err := rules.Load(o, sources...)
+	if err != nil {
+		return nil, fmt.Errorf("the rules can't be used:\n%w", err)
+	}
+	return loaded, nil
+}
+
+// liveRules are the rules in force. They follow their files; a change that
+// can't be used leaves those in force that were.
+type liveRules struct {
+	path    string
+	options rules.Options
+	log     *slog.Logger
+
+	inForce atomic.Pointer[rules.Rules]
+	mu      sync.Mutex
+	tried   string // what was last read, and loaded or refused
+	state   handlers.RulesState
+}
+
+// openRules loads the rules for the first time.
+func openRules(path string, o rules.Options, log *slog.Logger) (*liveRules, error) {
+	l := &liveRules{path: path, options: o, log: log}
+	if err := l.load(false); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// load takes the rules as their files have them now, if they have changed
+// since the last time or anyway is set. An error leaves the rules as they are.
+func (l *liveRules) load(anyway bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sources, err := readSources(l.path)
+	read := digest(sources, err)
+	if read == l.tried && !anyway {
+		return nil
+	}
+	l.tried = read
+	var loaded *rules.Rules
+	if err == nil {
+		loaded, err = loadSources(sources, l.options)
+	}
+	if err != nil {
+		l.state.Error, l.state.FailedAt = err.Error(), time.Now().UTC()
+		return err
+	}
+	l.inForce.Store(loaded)
+	l.state = handlers.RulesState{Hash: read, LoadedAt: time.Now().UTC(), Rules: loaded.Summaries()}
+	return nil
+}
+
+// digest names what was read of rule files: their names and contents.
+func digest(sources []rules.Source, err error) string {
+	h := sha256.New()
+	for _, s := range sources {
+		fmt.Fprintf(h, "%q %d\n%s", s.Name, len(s.Data), s.Data)
+	}
+	if err != nil {
+		fmt.Fprint(h, err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Rules gives the rules in force.
+func (l *liveRules) Rules() *rules.Rules { return l.inForce.Load() }
+
+// Wants implements handlers.Wanter.
+func (l *liveRules) Wants(e rules.Event) bool { return l.Rules().Wants(e) }
+
+// State implements handlers.RulesReporter.
+func (l *liveRules) State() handlers.RulesState {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state
+}
+
+// follow loads the rules anew when their files change, or on SIGHUP, until ctx
+// ends.
+func (l *liveRules) follow(ctx context.Context) {
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP)
+	defer signal.Stop(hangUp)
+	changes, problems, stop := l.watch()
+	defer stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	settled := time.NewTimer(settleFor) // the files may have changed since they were loaded
+	defer settled.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changes:
+			settled.Reset(settleFor)
+		case err := <-problems:
+			l.log.Warn("changes of rule files may have been missed", "error", err)
+			settled.Reset(settleFor)
+		case <-settled.C:
+			l.reload(false)
+		case <-look.C:
+			l.reload(false)
+		case <-hangUp:
+			l.reload(true)
+		}
+	}
+}
+
+// reload loads the rules and logs what came of it.
+func (l *liveRules) reload(anyway bool) {
+	before := l.State()
+	err := l.load(anyway)
+	after := l.State()
+	switch {
+	case err != nil:
+		l.log.Error("the rule files can't be used; the rules in force stay", "error", err)
+	case anyway || after.Hash != before.Hash || before.Error != "" && after.Error == "":
+		l.log.Info("rules loaded", "rules", len(after.Rules), "hash", after.Hash)
+	}
+}
+
+// watch tells of changes in the directories that the rule files are in. It
+// watches directories, not files, because files are mostly replaced: by
+// editors with a rename, by Kubernetes with a symlink that all others go
+// through. Where nothing can be watched, lookEvery has to do.
+func (l *liveRules) watch() (changes <-chan fsnotify.Event, problems <-chan error, stop func()) {
+	directory := l.path
+	if info, err := os.Stat(l.path); err == nil && !info.IsDir() {
+		directory = filepath.Dir(l.path)
+	}
+	watcher, err := fsnotify.NewWatcher()
+	if err == nil {
+		err = watcher.Add(directory)
+	}
+	if err != nil {
+		l.log.Warn("changes of rule files are seen late", "after", lookEvery.String(), "error", err)
+	}
+	if watcher == nil {
+		return nil, nil, func() {}
+	}
+	return watcher.Events, watcher.Errors, func() { _ = watcher.Close() }
+}
+
+// newRulesMetrics tells how the last load went.
+func newRulesMetrics(l *liveRules) []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "pipesteward_rules_last_load_successful",
+			Help: "1 when the rule files, as they are, could be used; 0 when older rules are in force.",
+		}, func() float64 {
+			if l.State().Error != "" {
+				return 0
+			}
+			return 1
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "pipesteward_rules_last_load_success_timestamp_seconds",
+			Help: "When the rules in force were loaded.",
+		}, func() float64 { return float64(l.State().LoadedAt.Unix()) }),
+	}
+}

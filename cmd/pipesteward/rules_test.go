@@ -1,0 +1,114 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/pipesteward/pipesteward/handlers"
+)
+
+// rulesState is what /api/v1/rules says.
+func (p *program) rulesState() handlers.RulesState {
+	p.Helper()
+	var s handlers.RulesState
+	_, text := p.get("/api/v1/rules")
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		p.Fatalf("%v in %s", err, text)
+	}
+	return s
+}
+
+// inForce waits until the rule of the name is the only one in force.
+func (p *program) inForce(name string) {
+	p.Helper()
+	p.eventually(name+" is in force", func() bool {
+		s := p.rulesState()
+		return len(s.Rules) == 1 && s.Rules[0].Name == name && s.Error == ""
+	})
+}
+
+func ruleNamed(name string) string { return strings.Replace(testRules, "retry-stuck", name, 1) }
+
+// Rule files are followed while the program runs. Those that can't be used
+// leave the rules as they are, and it shows.
+func TestRulesAreFollowed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.serve()
+	p.inForce("retry-stuck")
+	metric := func(value string) bool {
+		_, text := p.get("/metrics")
+		return strings.Contains(text, "\npipesteward_rules_last_load_successful "+value+"\n")
+	}
+	w.write("rules.yaml", ruleNamed("second"))
+	p.inForce("second")
+	if !metric("1") {
+		t.Error("the metric does not say that the rules could be loaded")
+	}
+
+	before := p.rulesState()
+	w.write("rules.yaml", "version: 1\nrules: [{name: broken, on: jobs}]\n")
+	p.eventually("the error is told", func() bool { return p.rulesState().Error != "" })
+	s := p.rulesState()
+	if s.Rules[0].Name != "second" || s.Hash != before.Hash || s.FailedAt.IsZero() || !strings.Contains(s.Error, `did you mean "job"?`) {
+		t.Errorf("after a broken change: %+v", s)
+	}
+	if !metric("0") {
+		t.Error("the metric does not say that the rules can't be used")
+	}
+	p.eventually("the error is logged", func() bool { return strings.Contains(p.logged(), "the rules in force stay") })
+
+	job := w.stuckJob()
+	p.post(w.gitlab.JobHookBody(job.ID))
+	p.workedOff()
+	if all := p.outcomes(); len(all) != 1 || all[0].Rule != "second" || all[0].RulesHash != before.Rules[0].Hash || all[0].Explanation.If.Result != "true" {
+		t.Errorf("outcomes %+v, want one of the rule in force, with its file's hash and its explanation", all)
+	}
+
+	w.write("rules.yaml", ruleNamed("second"))
+	p.inForce("second")
+	loaded := p.rulesState().LoadedAt
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.eventually("SIGHUP loads the rules anew", func() bool { return p.rulesState().LoadedAt.After(loaded) })
+}
+
+// Kubernetes replaces the files of a ConfigMap all at once: they are symlinks
+// through a symlink, which is renamed.
+func TestRulesOfAConfigMap(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	volume := filepath.Join(w.dir, "volume")
+	publish := func(version, text string) {
+		t.Helper()
+		link := filepath.Join(volume, "..data_tmp")
+		for _, err := range []error{
+			os.MkdirAll(filepath.Join(volume, version), 0o750),
+			os.WriteFile(filepath.Join(volume, version, "rules.yaml"), []byte(text), 0o600),
+			os.Symlink(version, link),
+			os.Rename(link, filepath.Join(volume, "..data")),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	publish("..2026_11_22_1", ruleNamed("first"))
+	if err := os.Symlink(filepath.Join("..data", "rules.yaml"), filepath.Join(volume, "rules.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	file, directory := w.serve("--rules", filepath.Join(volume, "rules.yaml")), w.serve("--rules", volume, "--store", "bolt:"+filepath.Join(w.dir, "second.db"))
+	file.inForce("first")
+	directory.inForce("first")
+	publish("..2026_11_22_2", ruleNamed("second"))
+	if err := os.RemoveAll(filepath.Join(volume, "..2026_11_22_1")); err != nil {
+		t.Fatal(err)
+	}
+	file.inForce("second")
+	directory.inForce("second")
+}

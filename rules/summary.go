@@ -1,0 +1,44 @@
+package rules
+
+// Summary is what a rule is, for people who look after it.
+type Summary struct {
+	Name    string   `json:"name"`
+	File    string   `json:"file"`
+	Line    int      `json:"line"`
+	Hash    string   `json:"hash"` // of the file: SHA-256 in hex
+	On      string   `json:"on"`
+	If      string   `json:"if,omitzero"`
+	Actions []string `json:"actions,omitempty"` // verbs
+	Notify  []Notify `json:"notify,omitempty"`
+	Stop    bool     `json:"stop,omitzero"`
+	DryRun  bool     `json:"dry_run,omitzero"`
+}
+
+// Notify says which outcomes a rule wants told in a channel.
+type Notify struct {
+	Channel string   `json:"channel"`
+	When    []string `json:"when"`
+}
+
+// Summaries gives all rules, in file order.
+func (rs *Rules) Summaries() []Summary {
+	all := make([]Summary, len(rs.rules))
+	for i, r := range rs.rules {
+		all[i] = Summary{
+			Name: r.name, File: r.file, Line: r.line, Hash: r.hash,
+			On: r.on, If: r.source, Notify: r.notify(), Stop: r.stop, DryRun: r.dryRun,
+		}
+		for _, a := range r.actions {
+			all[i].Actions = append(all[i].Actions, a.Verb)
+		}
+	}
+	return all
+}
+
+func (r *rule) notify() []Notify {
+	var all []Notify
+	for _, n := range r.notices {
+		all = append(all, Notify{n.channel, n.when})
+	}
+	return all
+}
