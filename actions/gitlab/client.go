@@ -86,8 +86,8 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Limiter != nil && (cfg.Rate.Limit <= 0 || cfg.Rate.Per <= 0) {
 		return nil, fmt.Errorf("gitlab: rate %d/%s allows no request: write for instance 300/1m", cfg.Rate.Limit, cfg.Rate.Per)
 	}
-	if cfg.LogLimit < 0 || cfg.LogLimit > maxLog {
-		return nil, fmt.Errorf("gitlab: log limit of %d bytes: write 0 (1 MiB) to %d", cfg.LogLimit, maxLog)
+	if cfg.LogLimit < 0 || cfg.LogLimit > MaxLog {
+		return nil, fmt.Errorf("gitlab: log limit of %d bytes: write 0 (1 MiB) to %d", cfg.LogLimit, MaxLog)
 	}
 
 	c := &Client{

@@ -332,6 +332,6 @@ func (t *tail) log() Log {
 	text := string(t.ring[t.next:]) + string(t.ring[:t.next])
 	return Log{
 		Text: strings.ToValidUTF8(text, ""),
-		Cut:  t.read > int64(t.limit) || t.read >= maxLog,
+		Cut:  t.read > int64(t.limit) || t.read >= MaxLog,
 	}
 }

@@ -11,11 +11,14 @@ import (
 	"time"
 )
 
-// Bounds on what is read of one answer.
+// MaxLog is how many bytes of a log are read: GitLab's own default limit of a
+// job log. The rest of a longer one is not seen.
+const MaxLog = 100 << 20
+
+// Bounds on what is read of one answer that is no log.
 const (
-	maxLog    = 100 << 20 // GitLab's own default limit of a job log; the rest of a longer one is not read
-	maxJSON   = 16 << 20  // a page of 100 jobs has about 0.5 MB
-	maxRefuse = 64 << 10  // an answer that is no success
+	maxJSON   = 16 << 20 // a page of 100 jobs has about 0.5 MB
+	maxRefuse = 64 << 10 // an answer that is no success
 )
 
 // newHTTPClient copies given, or makes one with time-outs, and puts the
@@ -74,7 +77,7 @@ func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case resp.StatusCode >= 300:
 		resp.Body = keep(resp.Body)
 	case strings.HasSuffix(req.URL.Path, "/trace"):
-		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxLog, end: io.EOF}
+		resp.Body = &boundedBody{ReadCloser: resp.Body, left: MaxLog, end: io.EOF}
 	default:
 		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxJSON, end: errTooLong}
 	}

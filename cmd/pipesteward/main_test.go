@@ -504,6 +504,7 @@ func TestBadStarts(t *testing.T) {
 		{"a Redis that nobody answers for", []string{"serve", "--rules", good, "--store", "redis://me:hush-hush@127.0.0.1:1/0"}, 1, []string{"127.0.0.1:1"}},
 		{"a store in no directory", []string{"serve", "--rules", good, "--store", "bolt:" + filepath.Join(dir, "no", "such.db")}, 1, []string{"no"}},
 		{"a rate that is none", []string{"serve", "--rules", good, "--gitlab-rate", "fast"}, 1, []string{"like 300/1m"}},
+		{"a log window that is none", []string{"serve", "--rules", good, "--log-window", "0"}, 1, []string{"--log-window", "from 1 to 104857600"}},
 		{"no GitLab token", []string{"serve", "--rules", good, "--store", database}, 1, []string{"--gitlab-token is missing", "PIPESTEWARD_GITLAB_TOKEN_FILE"}},
 		{"a GitLab that is no URL", []string{"serve", "--rules", good, token, "--store", database, "--gitlab-url", "gitlab.example.com"}, 1, []string{"--gitlab-url"}},
 		{"an address that is taken or wrong", []string{"serve", "--rules", good, token, "--store", database, "--webhook-token", "hush-hush", "--admin-listen", "127.0.0.1:x"}, 1, []string{"--admin-listen"}},

@@ -98,7 +98,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	}
 	gl, err := gitlab.New(gitlab.Config{
 		BaseURL: s.gitlabURL, Token: s.gitlabToken, Version: version(),
-		Limiter: db, Rate: s.gitlabRate, Now: time.Now, Observe: metrics.GitLabRequest,
+		Limiter: db, Rate: s.gitlabRate, LogLimit: s.logWindow, Now: time.Now, Observe: metrics.GitLabRequest,
 	})
 	if err != nil {
 		return fmt.Errorf("--gitlab-url: %w", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -23,6 +24,7 @@ type settings struct {
 	gitlabURL       string
 	gitlabToken     string
 	gitlabRate      store.Rate
+	logWindow       int64
 	webhookTokens   []string
 	signingTokens   []string
 	insecureWebhook bool
@@ -66,6 +68,7 @@ func serveFlags() []cli.Flag {
 		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
 		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
 		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
+		&cli.Int64Flag{Name: "log-window", Value: 1 << 20, Usage: "how many `BYTES` of a job log's end log() gives", Sources: cli.EnvVars(env("log-window"))},
 		secretsFlag("webhook-token", "secret `TOKEN` of the webhooks (repeatable)"),
 		secretsFlag("webhook-signing-token", "signing `TOKEN` of the webhooks, whsec_... (GitLab 19; repeatable)"),
 		boolFlag("insecure-no-webhook-auth", "take webhooks from anybody"),
@@ -99,6 +102,10 @@ func readSettings(c *cli.Command) (settings, error) {
 	if err != nil {
 		errs = append(errs, fmt.Errorf("--gitlab-rate: %w", err))
 	}
+	window := c.Int64("log-window")
+	if window < 1 || window > gitlab.MaxLog {
+		errs = append(errs, fmt.Errorf("--log-window: %d is not a number of bytes from 1 to %d", window, gitlab.MaxLog))
+	}
 	s := settings{
 		rules:           c.String("rules"),
 		listen:          c.String("listen"),
@@ -107,6 +114,7 @@ func readSettings(c *cli.Command) (settings, error) {
 		gitlabURL:       c.String("gitlab-url"),
 		gitlabToken:     secret("gitlab-token"),
 		gitlabRate:      rate,
+		logWindow:       window,
 		webhookTokens:   several("webhook-token"),
 		signingTokens:   several("webhook-signing-token"),
 		insecureWebhook: c.Bool("insecure-no-webhook-auth"),
