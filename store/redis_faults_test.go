@@ -316,7 +316,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 	}
 }
 
-func infoNumber(t *testing.T, server *redistest.Server, name string) int {
+func infoNumber(t testing.TB, server *redistest.Server, name string) int {
 	t.Helper()
 	_, after, _ := strings.Cut(fmt.Sprint(server.Do("info", "all")), "\n"+name+":")
 	line, _, _ := strings.Cut(after, "\r")

@@ -1,0 +1,52 @@
+//go:build unix
+
+package store_test
+
+import (
+	"bytes"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redistest"
+)
+
+// BenchmarkRedisMemory tells how much of Redis's memory a record takes while
+// it is queued and after, when only its id is remembered, and an entry of the
+// journal. Bodies are as long as those of a failed job.
+func BenchmarkRedisMemory(b *testing.B) {
+	const event, outcome = 1500, 1900
+	server := redistest.Start(b)
+	s, err := store.OpenRedis(b.Context(), server.URL(), store.RedisOptions{})
+	closing(b, s, err)
+	used := func() float64 { return float64(infoNumber(b, server, "used_memory")) }
+	report := func(what string, since float64) {
+		b.ReportMetric((used()-since)/float64(b.N), "B/"+what)
+	}
+	empty := used()
+	for n := range int64(b.N) {
+		if _, err := s.Put(b.Context(), store.Record{ID: "event:https://gitlab.com:" + benchID(n), Kind: "event", Body: bytes.Repeat([]byte("x"), event)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	report("queued", empty)
+	for leases := []store.Lease{{}}; len(leases) > 0; {
+		if leases, err = s.Lease(b.Context(), 1000, time.Minute); err != nil {
+			b.Fatal(err)
+		}
+		for i := range leases {
+			if err := s.Done(b.Context(), &leases[i]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	report("remembered", empty)
+	worked := used()
+	for n := range b.N {
+		if err := s.Note(b.Context(), "retry:https://gitlab.com:380:"+strconv.Itoa(n)+":failed@1795392000000000000", bytes.Repeat([]byte("x"), outcome)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	report("entry", worked)
+}
