@@ -22,6 +22,14 @@ demo: ## show the whole thing with a simulated GitLab and Slack
 test: cc redis ## run all tests with the race detector
 	go test -race ./...
 
+.PHONY: soak
+soak: redis ## kill replicas and Redis while 20,000 deliveries come, and count what is lost
+	go test -run '^TestSoak$$' -v -timeout 30m ./cmd/pipesteward -args -soak.deliveries 20000 -soak.kills 2m
+
+.PHONY: deploy
+deploy: redis systemd $(GOLANGCI_LINT) ## check deploy/ without a container engine
+	cd deploy/check && go mod tidy -diff && $(GOLANGCI_LINT) run -c ../../.golangci.yml ./... && go test ./...
+
 .PHONY: bench
 bench: ## run the benchmarks that README.md quotes
 	go test -run '^$$' -bench . -benchmem ./handlers ./rules ./store
@@ -44,6 +52,13 @@ redis:
 	@command -v redis-server >/dev/null || { \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && RUNLEVEL=1 apt-get install -qy redis-server; \
 	  else echo "the tests need redis-server 7: install it (Debian: apt-get install redis-server)" >&2; exit 1; fi; }
+
+# systemd-analyze checks the unit.
+.PHONY: systemd
+systemd:
+	@command -v systemd-analyze >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy systemd; \
+	  else echo "the check of the unit needs systemd-analyze: install systemd (Debian: apt-get install systemd)" >&2; exit 1; fi; }
 
 $(GOLANGCI_LINT):
 	GOFLAGS= GOBIN=$(GOBIN)/.golangci-lint go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

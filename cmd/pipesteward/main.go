@@ -68,8 +68,15 @@ type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
 
-// version is the module's version, as the Go tool stamped it.
+// release is the version of a build that has not the repository beside it, as
+// that of the container: -ldflags "-X main.release=v1.2.3".
+var release string
+
+// version is the release, or the module's version as the Go tool stamped it.
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}

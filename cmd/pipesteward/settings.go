@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,10 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/store"
 )
+
+// defaultStore is no Value of its flag: that would look like one given beside
+// PIPESTEWARD_STORE_FILE.
+const defaultStore = "bolt:pipesteward.db"
 
 // settings are what serve is told by flags, environment and secret files.
 type settings struct {
@@ -64,7 +69,7 @@ func serveFlags() []cli.Flag {
 		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 		stringFlag("listen", ":8080", "`ADDRESS` for webhooks"),
 		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
-		stringFlag("store", "bolt:pipesteward.db", "queue and journal: bolt:PATH, or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://); its password counts as a secret"),
+		secretFlag("store", "queue and journal: bolt:PATH (default: "+defaultStore+"), or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://)"),
 		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
 		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
 		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
@@ -110,7 +115,7 @@ func readSettings(c *cli.Command) (settings, error) {
 		rules:           c.String("rules"),
 		listen:          c.String("listen"),
 		adminListen:     c.String("admin-listen"),
-		store:           c.String("store"),
+		store:           cmp.Or(secret("store"), defaultStore),
 		gitlabURL:       c.String("gitlab-url"),
 		gitlabToken:     secret("gitlab-token"),
 		gitlabRate:      rate,
