@@ -31,12 +31,28 @@ deploy: redis systemd $(GOLANGCI_LINT) ## check deploy/ without a container engi
 	cd deploy/check && go mod tidy -diff && $(GOLANGCI_LINT) run -c ../../.golangci.yml ./... && go test ./...
 
 .PHONY: bench
-bench: ## run the benchmarks that README.md quotes
+bench: redis ## run the benchmarks that README.md quotes, some 10 minutes
 	go test -run '^$$' -bench . -benchmem ./handlers ./rules ./store
+	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/pipesteward
+
+FUZZTIME ?= 30s
+
+.PHONY: fuzz
+fuzz: ## look for inputs that break rule files, rule tests, expressions, texts or hooks: FUZZTIME=30s each
+	go test -run '^$$' -fuzz '^FuzzLoad$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules
+	go test -run '^$$' -fuzz '^FuzzLoadTests$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules
+	go test -run '^$$' -fuzz '^FuzzCondition$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules
+	go test -run '^$$' -fuzz '^FuzzTemplate$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules
+	go test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./handlers
+
+.PHONY: generate
+generate: ## make the tables of README.md and the JSON Schemas from the code
+	go test ./rules -run '^TestGenerated' -update
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## check format, imports between the rooms, and common mistakes
+lint: $(GOLANGCI_LINT) ## check format, imports between the rooms, common mistakes, and what is generated
 	go mod tidy -diff
+	go test ./rules -run '^TestGenerated'
 	$(GOLANGCI_LINT) run ./...
 
 # The race detector needs a C compiler.

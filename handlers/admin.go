@@ -62,6 +62,8 @@ type RulesState struct {
 	Error    string          `json:"error,omitzero"` // why the files, as they are now, can't be used; the rules in force are older
 	FailedAt time.Time       `json:"failed_at,omitzero"`
 	Rules    []rules.Summary `json:"rules"`
+	// Warnings are what in the rules in force looks like a mistake.
+	Warnings rules.FileErrors `json:"warnings,omitempty"`
 }
 
 // AdminConfig is what NewAdmin needs; all of it is required.

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/expr-lang/expr"
@@ -16,7 +15,6 @@ import (
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/checker/nature"
 	exprfile "github.com/expr-lang/expr/file"
-	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
 	"go.yaml.in/yaml/v4"
 )
@@ -70,27 +68,30 @@ const (
 // compile compiles an expression that stands in the scalar n from character
 // offset on. It notes every mistake and returns nil if there is one.
 func (f *file) compile(n *yaml.Node, source string, offset int, p purpose) *vm.Program {
+	if f.compiled++; f.compiled > maxExpressions {
+		if f.compiled == maxExpressions+1 {
+			f.failAt(n, "the file has more than %d expressions", maxExpressions)
+		}
+		return nil
+	}
 	program, findings := compile(source, p)
 	for _, finding := range findings {
 		line, column := f.position(n, offset+finding.at)
 		f.fail(line, column, "%s", finding.message)
+	}
+	if program != nil && f.logic != nil {
+		f.advise(n, source, offset, p)
 	}
 	return program
 }
 
 // compile compiles an expression, or tells all that is wrong with it.
 func compile(source string, p purpose) (*vm.Program, []finding) {
-	review := &review{purpose: p}
-	options := []expr.Option{
-		expr.Env(environment{}),
-		expr.DisableBuiltin("now"),
-		expr.DisableBuiltin("duration"),
-		expr.Function("duration", func(args ...any) (any, error) { return parseDuration(args[0].(string)) }, new(func(string) time.Duration)),
-		expr.Function("glob", func(args ...any) (any, error) { return doublestar.Match(args[1].(string), args[0].(string)) }, new(func(string, string) bool)),
-		// review writes every call of failed_with as comparisons.
-		expr.Function("failed_with", func(...any) (any, error) { return nil, errors.New("failed_with was not expanded") }, new(func(...string) bool)),
-		expr.Patch(review),
+	if at, message := tooLarge(source); message != "" {
+		return nil, []finding{{at, message}}
 	}
+	review := &review{purpose: p}
+	options := slices.Concat([]expr.Option{expr.Env(environment{}), expr.Patch(review), expr.Patch(&meter{fail: review.fail})}, functionOptions, boundOptions)
 	if p.want == wantBool {
 		options = append(options, expr.AsBool(), expr.WarnOnAny())
 	}
@@ -152,6 +153,9 @@ func explainCompileError(err error) (at int, message string) {
 	} else if m := noSuchName.FindStringSubmatch(message); m != nil {
 		message = fmt.Sprintf("unknown name %q%s", m[1], didYouMean(m[1], topNames()))
 	}
+	if strings.Contains(message, "exceeds maximum allowed nodes") {
+		message = fmt.Sprintf("the expression has more than %d parts", maxNodes)
+	}
 	if strings.Contains(message, "func(") {
 		message = "a function stands here without its (): write log(), not log"
 	}
@@ -182,7 +186,7 @@ var fieldNames = func() map[string][]string {
 
 // topNames are the names that an expression may start with.
 func topNames() []string {
-	return slices.Concat(fieldNames["environment"], []string{"duration", "glob", "failed_with"}, builtin.Names)
+	return slices.Concat(fieldNames["environment"], functionNames(), builtin.Names)
 }
 
 // review reads the checked tree of an expression: it finds what types don't
@@ -225,7 +229,7 @@ func (r *review) Visit(node *ast.Node) {
 // name refuses names that mean nothing in this place.
 func (r *review) name(n *ast.IdentifierNode) {
 	switch {
-	case n.Value == "Event": // Go's name of the embedded event
+	case n.Value == "Event", n.Value == "Spend", n.Value == "$env": // Go's names, and expr's, of what has no type
 		r.fail(n, "unknown name %q%s", n.Value, didYouMean(n.Value, topNames()))
 	case n.Value == "job" && !r.purpose.hasJob:
 		r.fail(n, "a pipeline event has no job: ask pipeline.jobs, like `any(pipeline.jobs, .status == \"failed\")`, or write the rule `on: job`")
@@ -247,12 +251,12 @@ func (r *review) member(n *ast.MemberNode) {
 }
 
 func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
+	if instead := aboutJob(name); instead != "" && !r.purpose.hasJob {
+		r.fail(n, "%s() %s", name, instead)
+		return
+	}
 	switch name {
 	case "failed_with":
-		if !r.purpose.hasJob {
-			r.fail(n, "failed_with() asks about the event's job, and a pipeline event has none: compare .failure_reason in pipeline.jobs, or write the rule `on: job`")
-			return
-		}
 		if expanded := r.failedWith(n); expanded != nil {
 			ast.Patch(node, expanded)
 		}
@@ -268,12 +272,13 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 	case "glob":
 		if literal := argument(n, 1); literal != nil && !doublestar.ValidatePattern(literal.Value) {
 			r.fail(literal, "%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either, `[a-z]` one of", literal.Value)
+		} else if literal != nil {
+			if err := boundGlob(literal.Value); err != nil {
+				r.fail(literal, "%v", err)
+			}
 		}
-	case "log", "details":
-		switch {
-		case !r.purpose.hasJob:
-			r.fail(n, "%s() asks for the event's job, and a pipeline event has none: use it in a rule with `on: job`, or ask jobs()", name)
-		case name == "log" && r.purpose.want == wantText:
+	case "log":
+		if r.purpose.want == wantText {
 			r.fail(n, "log() can't stand in a text: logs may hold secrets; ask it in `if`")
 		}
 	}
@@ -308,12 +313,23 @@ func (r *review) failedWith(n *ast.CallNode) ast.Node {
 		}
 		names = append(names, literal.Value)
 	}
-	tree, err := parser.Parse(`job.status == "failed" and job.failure_reason in ["` + strings.Join(WithAliases(names...), `", "`) + `"]`)
-	if err != nil {
-		r.fail(n, "%v", err)
-		return nil
+	return failedWith(names...)
+}
+
+// failedWith gives what failed_with stands for.
+func failedWith(reasons ...string) ast.Node {
+	return &ast.BinaryNode{Operator: "and", Left: jobIn("status", "failed"), Right: jobIn("failure_reason", WithAliases(reasons...)...)}
+}
+
+// jobIn gives the condition that a field of the event's job has one of the
+// values.
+func jobIn(field string, values ...string) ast.Node {
+	list := &ast.ArrayNode{}
+	for _, v := range values {
+		list.Nodes = append(list.Nodes, &ast.StringNode{Value: v})
 	}
-	return tree.Node
+	job := &ast.MemberNode{Node: &ast.IdentifierNode{Value: "job"}, Property: &ast.StringNode{Value: field}}
+	return &ast.BinaryNode{Operator: "in", Left: job, Right: list}
 }
 
 // comparison checks the texts that a field with known values is compared with.

@@ -35,7 +35,7 @@ func Passes(err error) bool {
 }
 
 // environment is what expressions see: the event's values and the functions
-// that need the event. Functions of their arguments alone are in compile.go.
+// that need the event. All functions are described in functions.go.
 type environment struct {
 	Event
 	Now     func() time.Time                `expr:"now"` // the event's clock
@@ -44,12 +44,14 @@ type environment struct {
 	Jobs    func() ([]Job, error)           `expr:"jobs"`
 	Bridges func() ([]Bridge, error)        `expr:"bridges"`
 	Details func() (Details, error)         `expr:"details"`
+
+	Spend func(args ...any) any // for meter alone
 }
 
 // environmentOf binds an event to its facts. The environment is passed to
 // programs by value: expr reads struct fields of a value about three times
 // as fast as through a pointer.
-func environmentOf(ctx context.Context, e Event, facts Facts) environment {
+func environmentOf(ctx context.Context, e Event, facts Facts, m *machine, q *questions) environment {
 	return environment{
 		Event: e,
 		Now:   func() time.Time { return e.Meta.ReceivedAt },
@@ -61,22 +63,38 @@ func environmentOf(ctx context.Context, e Event, facts Facts) environment {
 			}
 			return e.Meta.ReceivedAt.Sub(t)
 		},
-		Log:     once(func() (string, error) { return facts.Log(ctx, e) }),
-		Jobs:    once(func() ([]Job, error) { return facts.Jobs(ctx, e) }),
-		Bridges: once(func() ([]Bridge, error) { return facts.Bridges(ctx, e) }),
-		Details: once(func() (Details, error) { return facts.Details(ctx, e) }),
+		Log:     once(q, "log", func() (string, error) { return facts.Log(ctx, e) }),
+		Jobs:    once(q, "jobs", func() ([]Job, error) { return facts.Jobs(ctx, e) }),
+		Bridges: once(q, "bridges", func() ([]Bridge, error) { return facts.Bridges(ctx, e) }),
+		Details: once(q, "details", func() (Details, error) { return facts.Details(ctx, e) }),
+		Spend:   m.spend,
 	}
 }
 
+// questions are what the expressions of an event have asked GitLab.
+type questions struct {
+	asked []string // names of functions
+	over  bool     // nothing more is asked
+}
+
+var errNotAsked = errors.New("GitLab was not asked this")
+
 // once remembers what ask gave. One event is evaluated by one goroutine.
-func once[T any](ask func() (T, error)) func() (T, error) {
+func once[T any](q *questions, name string, ask func() (T, error)) func() (T, error) {
 	var value T
 	var err error
 	asked := false
 	return func() (T, error) {
-		if !asked {
-			value, err = ask()
+		switch {
+		case asked:
+		case q.over:
+			return value, errNotAsked
+		default:
 			asked = true
+			q.asked = append(q.asked, name)
+			if value, err = ask(); err != nil {
+				err = unanswered{err}
+			}
 		}
 		return value, err
 	}

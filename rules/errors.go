@@ -8,25 +8,47 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// FileError is one mistake in a rule file.
+// FileError is one mistake in a rule file, or what looks like one.
 type FileError struct {
-	File    string
-	Line    int    // counts from 1
-	Column  int    // counts from 1, in characters
-	Rule    string // name of the rule it is in; "" outside of rules
-	Message string // what is wrong and what to write instead
+	File     string `json:"file"`
+	Line     int    `json:"line"`   // counts from 1
+	Column   int    `json:"column"` // counts from 1, in characters
+	Severity string `json:"severity"`
+	Rule     string `json:"rule"`    // name of the rule it is in; "" outside of rules
+	Message  string `json:"message"` // what is wrong and what to write instead
 }
+
+// Severities of a FileError.
+const (
+	SeverityError   = "error"   // the files can't be used
+	SeverityWarning = "warning" // they can, but may not do what is meant
+)
 
 func (e FileError) Error() string {
-	if e.Rule == "" {
-		return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
+	place := fmt.Sprintf("%s:%d:%d: ", e.File, e.Line, e.Column)
+	if e.Rule != "" {
+		place += fmt.Sprintf("rule %q: ", e.Rule)
 	}
-	return fmt.Sprintf("%s:%d:%d: rule %q: %s", e.File, e.Line, e.Column, e.Rule, e.Message)
+	if e.Severity == SeverityWarning {
+		place += "warning: "
+	}
+	return place + e.Message
 }
 
-// FileErrors holds every mistake of the files that were loaded, in the order
-// of files, lines and columns.
+// FileErrors holds every mistake of the files that were loaded, and what looks
+// like one, in the order of files, lines and columns.
 type FileErrors []FileError
+
+// Of gives those of one severity.
+func (es FileErrors) Of(severity string) FileErrors {
+	var some FileErrors
+	for _, e := range es {
+		if e.Severity == severity {
+			some = append(some, e)
+		}
+	}
+	return some
+}
 
 func (es FileErrors) Error() string {
 	lines := make([]string, len(es))

@@ -2,14 +2,12 @@ package rules
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
-	exprfile "github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 )
 
@@ -19,21 +17,16 @@ type Notice struct {
 	Text    string // "" where the rule leaves the words to the default
 }
 
-// machines are expr's virtual machines; one serves one evaluation at a time.
-var machines = sync.Pool{New: func() any { return new(vm.VM) }}
+var machines = sync.Pool{New: func() any { return newMachine() }}
 
 // Wants reports whether any rule can want the event, by its kind and status
 // alone. It asks nothing and costs nothing.
 func (rs *Rules) Wants(e Event) bool {
-	at, ok := rs.wants[e.Meta.Kind]
-	if !ok {
-		return false
-	}
 	status := e.Job.Status
 	if e.Meta.Kind == KindPipeline {
 		status = e.Pipeline.Status
 	}
-	return at == nil || at[status]
+	return rs.index[e.Meta.Kind].wants(status)
 }
 
 // Evaluate runs the rules on the event, in file order, and gives a decision
@@ -44,13 +37,16 @@ func (rs *Rules) Wants(e Event) bool {
 // may yet match, because the error passes. ID and DecidedAt are left to the
 // caller.
 func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision, []*RuleError) {
+	var found candidates
+	rs.index[e.Meta.Kind].find(&e, &found)
+	if found.n == 0 {
+		return nil, nil
+	}
 	ev := newEvaluation(ctx, e, facts)
 	defer ev.end()
 	var errs []*RuleError
-	for _, r := range rs.rules {
-		if r.on != e.Meta.Kind {
-			continue
-		}
+	for position, ok := found.next(); ok; position, ok = found.next() {
+		r := rs.rules[position]
 		wanted, err := ev.rule(r)
 		if err != nil {
 			errs = append(errs, err)
@@ -115,17 +111,16 @@ type evaluation struct {
 	event     Event
 	facts     Facts
 	env       any // an environment
-	machine   *vm.VM
+	machine   *machine
+	questions *questions
 	decisions []Decision
 	byKey     map[string]int // index in decisions
 }
 
 func newEvaluation(ctx context.Context, e Event, facts Facts) *evaluation {
-	return &evaluation{
-		ctx: ctx, event: e, facts: facts,
-		env:     environmentOf(ctx, e, facts),
-		machine: machines.Get().(*vm.VM),
-	}
+	m := machines.Get().(*machine)
+	q := &questions{}
+	return &evaluation{ctx: ctx, event: e, facts: facts, env: environmentOf(ctx, e, facts, m, q), machine: m, questions: q}
 }
 
 func (ev *evaluation) end() { machines.Put(ev.machine) }
@@ -141,7 +136,7 @@ func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {
 			return nil, nil
 		}
 	}
-	why := ev.explain(r)
+	why := ev.explain(r, PartTrue)
 	if len(r.actions) == 0 {
 		d := ev.notification(r)
 		d.Explanation = why
@@ -173,11 +168,7 @@ func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {
 
 // run evaluates an expression.
 func (ev *evaluation) run(program *vm.Program) (any, error) {
-	value, err := ev.machine.Run(program, ev.env)
-	if err != nil {
-		return nil, cause(err)
-	}
-	return value, nil
+	return ev.machine.run(program, ev.env)
 }
 
 // targets gives the jobs that the action is for.
@@ -188,6 +179,9 @@ func (ev *evaluation) targets(a action) ([]Job, error) {
 	value, err := ev.run(a.jobs)
 	if err != nil {
 		return nil, err
+	}
+	if n := length(value); n > maxTargets {
+		return nil, fmt.Errorf("gave %d jobs, more than %d", n, maxTargets)
 	}
 	switch list := value.(type) {
 	case []Job:
@@ -216,7 +210,7 @@ func (ev *evaluation) decide(r *rule, a action, job Job) (Decision, *RuleError) 
 	// their own where that is not the event's.
 	env := ev.env
 	if a.jobs != nil && len(a.variables)+len(a.inputs) > 0 {
-		env = environmentOf(ev.ctx, d.Event, ev.facts)
+		env = environmentOf(ev.ctx, d.Event, ev.facts, ev.machine, ev.questions)
 	}
 	var err *RuleError
 	if d.Action.Variables, err = ev.render(r, "variables", a.variables, env); err != nil {
@@ -281,17 +275,4 @@ func (ev *evaluation) add(d Decision) {
 	}
 	ev.byKey[d.Key] = len(ev.decisions)
 	ev.decisions = append(ev.decisions, d)
-}
-
-// cause strips expr's wrapping from an error: a fact's own error is returned
-// as it was, so that the caller can classify it.
-func cause(err error) error {
-	var e *exprfile.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	if e.Prev != nil {
-		return e.Prev
-	}
-	return errors.New(plainTypes(e.Message))
 }

@@ -475,29 +475,3 @@ func TestWaitGrowsWithTheAttempt(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkEvaluate(b *testing.B) {
-	for _, n := range []int{1, 100, 1000} {
-		var text strings.Builder
-		text.WriteString("version: 1\nrules:\n")
-		for i := range n {
-			fmt.Fprintf(&text, "  - {name: r%d, on: job, if: 'failed_with(\"runner_system_failure\", \"api_failure\") and project.path == \"group/project-%d\" and job.attempt < 3', actions: [retry]}\n", i, i)
-		}
-		rs := load(b, text.String())
-		missed, matched := jobEvent(), jobEvent()
-		matched.Job.FailureReason = "api_failure"
-		matched.Project.Path = "group/project-0"
-		b.Run(fmt.Sprintf("rules=%d/no-match", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				rs.Evaluate(b.Context(), missed, nil)
-			}
-		})
-		b.Run(fmt.Sprintf("rules=%d/one-match", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				rs.Evaluate(b.Context(), matched, nil)
-			}
-		})
-	}
-}

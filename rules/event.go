@@ -24,7 +24,8 @@ const (
 // templates and the input of rule tests. It has no methods, because expr
 // would make them callable from rule files, and no pointers, because a
 // missing part must read as zero values. Ids are GitLab's, durations are
-// seconds, times are UTC, urls are pages a person can open.
+// seconds, times are UTC, urls are pages a person can open. What a comment
+// says of a field, README.md says, too.
 type Event struct {
 	Meta         Meta         `json:"event" expr:"event"`
 	Project      Project      `json:"project,omitzero" expr:"project"`
@@ -91,7 +92,7 @@ type Job struct {
 	Stage          string      `json:"stage,omitzero" expr:"stage"`
 	Status         string      `json:"status,omitzero" expr:"status"`
 	FailureReason  string      `json:"failure_reason,omitzero" expr:"failure_reason"` // empty unless the job failed
-	FailureClass   string      `json:"failure_class,omitzero" expr:"failure_class"`   // see ClassOf; empty unless the job failed
+	FailureClass   string      `json:"failure_class,omitzero" expr:"failure_class"`   // runner, stuck, timeout, api, script, dependency, permission, quota or unknown; empty unless the job failed
 	AllowFailure   bool        `json:"allow_failure,omitzero" expr:"allow_failure"`
 	Manual         bool        `json:"manual,omitzero" expr:"manual"`
 	Attempt        int         `json:"attempt,omitzero" expr:"attempt"` // counts from 1; 1 where GitLab does not tell

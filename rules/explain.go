@@ -86,7 +86,7 @@ func (rs *Rules) Explain(ctx context.Context, e Event, facts Facts) []Verdict {
 			continue
 		}
 		wanted, err := ev.rule(r)
-		v.Explanation = ev.explain(r)
+		v.Explanation = ev.explain(r, conditionOf(wanted, err))
 		switch {
 		case err != nil:
 			v.Result, v.Reason = VerdictFailed, fmt.Sprintf("%s: %v", err.Part, err.Err)
@@ -105,14 +105,31 @@ func (rs *Rules) Explain(ctx context.Context, e Event, facts Facts) []Verdict {
 	return verdicts
 }
 
-// explain says how the rule's condition comes out. What it asks of GitLab was
-// asked when the condition was evaluated, and is not asked again.
-func (ev *evaluation) explain(r *rule) Explanation {
+// conditionOf tells from what a rule wanted how its condition came out.
+func conditionOf(wanted []Decision, err *RuleError) string {
+	switch {
+	case err != nil && err.Part == "if":
+		return PartError
+	case err == nil && wanted == nil:
+		return PartFalse
+	}
+	return PartTrue
+}
+
+// explain says why the rule's condition, which was evaluated before, came out
+// as it did. What it asked of GitLab is known by now, and nothing more is
+// asked.
+func (ev *evaluation) explain(r *rule, result string) Explanation {
 	if r.clauses == nil {
 		return Explanation{}
 	}
+	ev.questions.over = true
+	defer func() { ev.questions.over = false }()
 	x := Explanation{}
 	x.If = r.clauses().explain(ev, &x.Asked)
+	if x.If.Result != result { // expr saw that a part which fails by itself doesn't matter
+		x.If = Part{Text: x.If.Text, Result: result}
+	}
 	x.If.decide()
 	return x
 }
@@ -199,8 +216,8 @@ func asks(n ast.Node) []string {
 	ast.Find(n, func(n ast.Node) bool {
 		if call, ok := n.(*ast.CallNode); ok {
 			name := call.Callee.String()
-			if _, ok := questions[name]; ok && !slices.Contains(names, name+"()") {
-				names = append(names, name+"()")
+			if asksGitLab(name) && !slices.Contains(names, name) {
+				names = append(names, name)
 			}
 		}
 		return false
@@ -208,8 +225,10 @@ func asks(n ast.Node) []string {
 	return names
 }
 
-// questions are the functions that ask GitLab.
-var questions = map[string]bool{"log": true, "jobs": true, "bridges": true, "details": true}
+// asksGitLab reports whether a function of the name asks GitLab.
+func asksGitLab(name string) bool {
+	return slices.ContainsFunc(functions, func(f function) bool { return f.name == name && f.asksGitLab })
+}
 
 // looker gathers what a condition without and, or and not looks at.
 type looker struct{ at []operand }
@@ -286,7 +305,7 @@ func (l *looker) values(n ast.Node) {
 		switch name := n.Callee.String(); {
 		case name == "failed_with":
 			l.at = append(l.at, operand{text: "job.status"}, operand{text: "job.failure_reason"})
-		case questions[name] || name == "now":
+		case asksGitLab(name) || name == "now":
 			l.add(n)
 		default:
 			for _, arg := range n.Arguments {
@@ -342,7 +361,7 @@ func rooted(n ast.Node) bool {
 		case *ast.IdentifierNode:
 			return slices.Contains(eventNames, m.Value)
 		case *ast.CallNode:
-			return questions[m.Callee.String()]
+			return asksGitLab(m.Callee.String())
 		default:
 			return false
 		}
@@ -380,8 +399,8 @@ func (c *clause) explain(ev *evaluation, asked *[]string) Part {
 
 func (c *clause) evaluate(ev *evaluation, p *Part, asked *[]string) {
 	for _, name := range c.asks {
-		if !slices.Contains(*asked, name) {
-			*asked = append(*asked, name)
+		if call := name + "()"; slices.Contains(ev.questions.asked, name) && !slices.Contains(*asked, call) {
+			*asked = append(*asked, call)
 		}
 	}
 	value, err := ev.run(c.program)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/rules"
 )
@@ -137,6 +138,36 @@ func TestExplain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An explanation comes out as the condition does, and takes no other way: it
+// asks GitLab nothing that the condition did not ask.
+func TestExplainIsEvaluate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := events(true).Draw(t, "event")
+		text := conditions(e.Meta.Kind, 4).Draw(t, "condition")
+		rs, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: fmt.Appendf(nil, "version: 1\nrules: [{name: r, on: %s, if: %q, notify: [{channel: ci}]}]\n", e.Meta.Kind, text)})
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		asked, want := &facts{err: rapid.SampledFrom([]error{nil, errors.New("down")}).Draw(t, "error")}, &facts{}
+		*want = *asked
+		decisions, errs := rs.Evaluate(t.Context(), e, want)
+		v := rs.Explain(t.Context(), e, asked)[0]
+		result := map[bool]string{true: rules.PartTrue, false: rules.PartFalse}[len(decisions) > 0]
+		if len(errs) > 0 {
+			result = rules.PartError
+		}
+		if v.Explanation.If.Result != result {
+			t.Fatalf("%s: explained as %s, but it is %s: %s", text, v.Explanation.If.Result, result, sketch(v.Explanation.If))
+		}
+		if diff := cmp.Diff(decisions, v.Decisions); diff != "" {
+			t.Fatalf("%s: decisions (-Evaluate +Explain):\n%s", text, diff)
+		}
+		if diff := cmp.Diff(want.asked, asked.asked); diff != "" {
+			t.Fatalf("%s: asked (-Evaluate +Explain):\n%s", text, diff)
+		}
+	})
 }
 
 // Of every rule it is told what came of it, and what it wants is what Evaluate

@@ -18,9 +18,22 @@ var update = flag.Bool("update", false, "write what the tests see as what they w
 // Each file of testdata/broken is named for its mistake and has beside it
 // the errors that people are to read.
 func TestLoadTellsEveryMistake(t *testing.T) {
-	files, err := filepath.Glob("testdata/broken/*.yaml")
+	each(t, "testdata/broken/*.yaml", func(t *testing.T, s rules.Source) string {
+		_, err := rules.Load(rules.Options{}, s)
+		var mistakes rules.FileErrors
+		if !errors.As(err, &mistakes) {
+			t.Fatalf("Load gave %v, want FileErrors", err)
+		}
+		return mistakes.Error()
+	})
+}
+
+// each runs a test for each of the rule files. What it gives must be what
+// stands beside the file.
+func each(t *testing.T, pattern string, test func(*testing.T, rules.Source) string) {
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no broken files: %v", err)
+		t.Fatalf("no files: %v", err)
 	}
 	for _, name := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".yaml"), func(t *testing.T) {
@@ -28,12 +41,7 @@ func TestLoadTellsEveryMistake(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = rules.Load(rules.Options{}, rules.Source{Name: filepath.Base(name), Data: data})
-			var mistakes rules.FileErrors
-			if !errors.As(err, &mistakes) {
-				t.Fatalf("Load gave %v, want FileErrors", err)
-			}
-			got := mistakes.Error() + "\n"
+			got := test(t, rules.Source{Name: filepath.Base(name), Data: data}) + "\n"
 			golden := strings.TrimSuffix(name, ".yaml") + ".txt"
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {

@@ -94,6 +94,9 @@ var renamed = map[string][]string{
 	"script_failure":           {"runner_configuration_error", "runner_external_dependency_failure", "runner_interrupted"},
 }
 
+// gone are the failure reasons that GitLab 19 sends no more.
+var gone = []string{"stuck_or_timeout_failure", "job_execution_timeout"}
+
 // ClassOf gives the failure class of a failure reason: unknown for one that
 // Pipesteward does not know, "" for "".
 func ClassOf(failureReason string) string {

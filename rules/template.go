@@ -92,18 +92,20 @@ func closing(text []rune, from int) int {
 
 // render gives the text with the values of its expressions, each passed
 // through escape.
-func (t template) render(machine *vm.VM, env any, escape func(string) string) (string, error) {
+func (t template) render(m *machine, env any, escape func(string) string) (string, error) {
 	var b strings.Builder
 	for _, p := range t.parts {
 		if p.program == nil {
 			b.WriteString(p.text)
 			continue
 		}
-		value, err := machine.Run(p.program, env)
+		text, err := m.text(p.program, env)
 		if err != nil {
-			return "", cause(err)
+			return "", err
 		}
-		b.WriteString(escape(textOf(value)))
+		if b.WriteString(escape(text)); b.Len() > maxText {
+			return "", errTooMuch
+		}
 	}
 	return b.String(), nil
 }

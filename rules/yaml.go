@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -22,8 +20,15 @@ type file struct {
 	name string
 	text []rune
 	hash string // SHA-256 in hex
-	rule string // the rule that is being read, for messages
+
+	starts   []int // of lines in text; see lineStarts
+	compiled int   // expressions, until now
+
+	rule *rule // the rule that is being read, for messages; nil outside of rules
 	errs []FileError
+
+	logic    *logic // nil: nothing is warned of
+	warnings []FileError
 }
 
 // parse gives the root node of the file, or nil after noting the error.
@@ -32,9 +37,18 @@ func (f *file) parse(data []byte) *yaml.Node {
 		f.fail(1, 1, "the file is empty: write at least `version: 1` and `rules:`")
 		return nil
 	}
+	if at, message := f.tooLarge(data); message != "" {
+		line, column := f.lineColumn(at)
+		f.fail(line, column, "%s", message)
+		return nil
+	}
 	var doc yaml.Node
 	if err := yaml.Load(data, &doc); err != nil {
 		f.syntaxError(err)
+		return nil
+	}
+	if expanded(&doc) > maxYAML {
+		f.failAt(doc.Content[0], "the file has more than %d values, each counted as often as an alias (*name) stands for it", maxYAML)
 		return nil
 	}
 	return doc.Content[0]
@@ -56,41 +70,27 @@ func (f *file) syntaxError(err error) {
 	f.fail(1, 1, "YAML: %v", err)
 }
 
+// fail notes a mistake; of more than maxMistakes, only that there are more.
 func (f *file) fail(line, column int, format string, args ...any) {
-	f.errs = append(f.errs, FileError{
-		File: f.name, Line: max(line, 1), Column: max(column, 1), Rule: f.rule,
-		Message: fmt.Sprintf(format, args...),
-	})
+	switch len(f.errs) {
+	case maxMistakes:
+		format, args = "there are more mistakes: mend these first", nil
+	case maxMistakes + 1:
+		return
+	}
+	f.errs = append(f.errs, f.finding(SeverityError, line, column, format, args...))
+}
+
+func (f *file) finding(severity string, line, column int, format string, args ...any) FileError {
+	e := FileError{File: f.name, Line: max(line, 1), Column: max(column, 1), Severity: severity, Message: fmt.Sprintf(format, args...)}
+	if f.rule != nil {
+		e.Rule = f.rule.name
+	}
+	return e
 }
 
 func (f *file) failAt(n *yaml.Node, format string, args ...any) {
 	f.fail(n.Line, n.Column, format, args...)
-}
-
-// fields maps the keys that a mapping may have to what reads their values.
-type fields map[string]func(*yaml.Node)
-
-// mapping reads a mapping strictly: a key that known has not, or that stands
-// twice, is an error. what names the mapping in messages.
-func (f *file) mapping(n *yaml.Node, what string, known fields) {
-	n = resolve(n)
-	if n.Kind != yaml.MappingNode {
-		f.failAt(n, "%s must be a mapping of %s", what, list(known))
-		return
-	}
-	seen := map[string]int{}
-	for key, value := range pairs(n) {
-		read, ok := known[key.Value]
-		switch first := seen[key.Value]; {
-		case !ok:
-			f.failAt(key, "unknown key %q in %s%s; known are %s", key.Value, what, didYouMean(key.Value, slices.Collect(maps.Keys(known))), list(known))
-		case first > 0:
-			f.failAt(key, "key %q stands twice in %s, first in line %d", key.Value, what, first)
-		default:
-			seen[key.Value] = key.Line
-			read(value)
-		}
-	}
 }
 
 // pairs gives the keys and values of a mapping; of anything else, none.
@@ -104,101 +104,32 @@ func pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	}
 }
 
-func list[V any](known map[string]V) string {
-	return strings.Join(slices.Sorted(maps.Keys(known)), ", ")
-}
-
-// items gives the nodes of a sequence.
-func (f *file) items(n *yaml.Node, what string) []*yaml.Node {
-	n = resolve(n)
-	if n.Kind != yaml.SequenceNode {
-		f.failAt(n, "%s must be a list (lines that start with `- `)", what)
-		return nil
-	}
-	return n.Content
-}
-
-// some gives the nodes of a sequence that must not be empty.
-func (f *file) some(n *yaml.Node, what string) []*yaml.Node {
-	all := f.items(n, what)
-	if resolve(n).Kind == yaml.SequenceNode && len(all) == 0 {
-		f.failAt(n, "%s is empty: leave it out, or say what it is to hold", what)
-	}
-	return all
-}
-
-// entries gives the keys and values of a mapping whose keys are free.
-func (f *file) entries(n *yaml.Node, what string, read func(key string, value *yaml.Node)) {
-	n = resolve(n)
-	if n.Kind != yaml.MappingNode {
-		f.failAt(n, "%s must be a mapping of names to texts", what)
-		return
-	}
-	seen := map[string]bool{}
-	for key, value := range pairs(n) {
-		if seen[key.Value] {
-			f.failAt(key, "%q stands twice in %s", key.Value, what)
-			continue
-		}
-		seen[key.Value] = true
-		read(key.Value, value)
-	}
-}
-
-func (f *file) word(n *yaml.Node, what string) string {
-	n = resolve(n)
-	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
-		f.failAt(n, "%s must be a text", what)
-		return ""
-	}
-	return n.Value
-}
-
-func (f *file) boolean(n *yaml.Node, what string) bool {
-	n = resolve(n)
-	var b bool
-	if n.ShortTag() != "!!bool" || n.Decode(&b) != nil {
-		f.failAt(n, "%s must be true or false, not %q", what, n.Value)
-	}
-	return b
-}
-
-func (f *file) integer(n *yaml.Node, what string, least int) int {
-	n = resolve(n)
-	i, err := strconv.Atoi(n.Value)
-	if err != nil || i < least {
-		f.failAt(n, "%s must be a whole number of at least %d, not %q", what, least, n.Value)
-	}
-	return i
-}
-
-func (f *file) duration(n *yaml.Node, what string) time.Duration {
-	n = resolve(n)
-	d, err := parseDuration(n.Value)
-	if err != nil {
-		f.failAt(n, "%s: %v", what, err)
-	}
-	return d
-}
+// What parseDuration takes, as a pattern that JSON Schema knows, and in words.
+const (
+	durationPattern = `^(0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$`
+	durationHelp    = "write a number with a unit, like 30s, 10m, 1h30m, 7d or 2w"
+)
 
 // parseDuration reads durations like 30s, 10m, 1h30m, 7d, 2w.
 func parseDuration(s string) (time.Duration, error) {
 	d, err := model.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not a duration: write a number with a unit, like 30s, 10m, 1h30m, 7d or 2w", s)
+		return 0, fmt.Errorf("%q is not a duration: %s", s, durationHelp)
 	}
 	return time.Duration(d), nil
 }
 
-// oneOf reads a word of a closed set; "" for any other.
-func (f *file) oneOf(n *yaml.Node, what string, known []string) string {
-	n = resolve(n)
-	if n.Kind != yaml.ScalarNode || !slices.Contains(known, n.Value) {
-		f.failAt(n, "%s must be one of %s, not %q%s", what, strings.Join(known, ", "), n.Value, didYouMean(n.Value, known))
-		return ""
+// valueOf gives the value of a key of a mapping, or nil.
+func valueOf(n *yaml.Node, key string) *yaml.Node {
+	for k, v := range pairs(n) {
+		if k.Value == key {
+			return v
+		}
 	}
-	return n.Value
+	return nil
 }
+
+func hasKey(n *yaml.Node, key string) bool { return valueOf(n, key) != nil }
 
 func resolve(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
@@ -248,23 +179,31 @@ func (f *file) position(n *yaml.Node, offset int) (line, column int) {
 
 // offset gives the index in the text of a line and column.
 func (f *file) offset(line, column int) int {
-	at := 0
-	for l := 1; l < line && at < len(f.text); at++ {
-		if f.text[at] == '\n' {
-			l++
-		}
-	}
-	return min(at+column-1, len(f.text))
+	starts := f.lineStarts()
+	return min(starts[min(max(line, 1), len(starts))-1]+column-1, len(f.text))
 }
 
 func (f *file) lineColumn(at int) (line, column int) {
-	line, column = 1, 1
-	for _, r := range f.text[:min(at, len(f.text))] {
-		if column++; r == '\n' {
-			line, column = line+1, 1
+	at = min(at, len(f.text))
+	line, found := slices.BinarySearch(f.lineStarts(), at)
+	if found {
+		line++
+	}
+	return line, at - f.starts[line-1] + 1
+}
+
+// lineStarts gives where each line starts in the text, as YAML has lines.
+func (f *file) lineStarts() []int {
+	if f.starts == nil {
+		f.starts = []int{0}
+		for i, r := range f.text {
+			isCRLF := r == '\r' && i+1 < len(f.text) && f.text[i+1] == '\n'
+			if strings.ContainsRune("\n\r\u0085\u2028\u2029", r) && !isCRLF {
+				f.starts = append(f.starts, i+1)
+			}
 		}
 	}
-	return line, column
+	return f.starts
 }
 
 func sortErrors(errs FileErrors) {

@@ -29,7 +29,7 @@ func main() {
 // failure, 2 for a command line that makes no sense.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	onUsage := func(_ context.Context, _ *cli.Command, err error, _ bool) error { return &usageError{err} }
-	commands := []*cli.Command{serveCommand(stderr), explainCommand(stdout), demoCommand(stdout)}
+	commands := []*cli.Command{serveCommand(stderr), checkCommand(stdout), explainCommand(stdout), testCommand(stdout), schemaCommand(stdout), demoCommand(stdout)}
 	for _, c := range commands {
 		c.OnUsageError = onUsage
 		c.DisableSliceFlagSeparator = true // a secret may hold a comma
@@ -54,7 +54,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
 	}
 	if err := root.Run(ctx, args); err != nil {
-		fmt.Fprintf(stderr, "pipesteward: %v\n", err)
+		if !errors.Is(err, errTold) {
+			fmt.Fprintf(stderr, "pipesteward: %v\n", err)
+		}
 		if _, ok := errors.AsType[*usageError](err); ok {
 			return 2
 		}
@@ -62,6 +64,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	return 0
 }
+
+// errTold is a failure of which a command has told all that there is to say.
+var errTold = errors.New("failed")
 
 // usageError is a command line that makes no sense.
 type usageError struct{ error }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -30,22 +32,24 @@ const (
 	lookEvery = 30 * time.Second
 )
 
-// readSources reads a rule file, or all *.yaml of a directory in name order.
+// readSources reads a rule file, or all *.yaml of a directory in name order,
+// but its tests.
 func readSources(path string) ([]rules.Source, error) {
 	files := []string{path}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		if files, err = filepath.Glob(filepath.Join(path, "*.yaml")); err != nil {
-			return nil, fmt.Errorf("--rules: %w", err)
+			return nil, err
 		}
+		files = slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, rules.TestSuffix) })
 		if len(files) == 0 {
-			return nil, fmt.Errorf("--rules: %s holds no *.yaml", path)
+			return nil, fmt.Errorf("%s holds no *.yaml", path)
 		}
 	}
 	sources := make([]rules.Source, len(files))
 	for i, name := range files {
 		data, err := os.ReadFile(name)
 		if err != nil {
-			return nil, fmt.Errorf("--rules: %w (rules.example.yaml is a file to begin with)", err)
+			return nil, fmt.Errorf("%w (rules.example.yaml is a file to begin with)", err)
 		}
 		sources[i] = rules.Source{Name: name, Data: data}
 	}
@@ -56,17 +60,19 @@ func readSources(path string) ([]rules.Source, error) {
 func loadRules(path string, o rules.Options) (*rules.Rules, error) {
 	sources, err := readSources(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--rules: %w", err)
 	}
-	return loadSources(sources, o)
+	loaded, _, err := loadSources(sources, o)
+	return loaded, err
 }
 
-func loadSources(sources []rules.Source, o rules.Options) (*rules.Rules, error) {
-	loaded, err := rules.Load(o, sources...)
-	if err != nil {
-		return nil, fmt.Errorf("the rules can't be used:\n%w", err)
+// loadSources gives the rules, and what in them looks like a mistake.
+func loadSources(sources []rules.Source, o rules.Options) (*rules.Rules, rules.FileErrors, error) {
+	loaded, found := rules.Check(o, sources...)
+	if loaded == nil {
+		return nil, nil, fmt.Errorf("the rules can't be used:\n%w", found.Of(rules.SeverityError))
 	}
-	return loaded, nil
+	return loaded, found, nil
 }
 
 // liveRules are the rules in force. They follow their files; a change that
@@ -103,15 +109,21 @@ func (l *liveRules) load(anyway bool) error {
 	}
 	l.tried = read
 	var loaded *rules.Rules
+	var warnings rules.FileErrors
 	if err == nil {
-		loaded, err = loadSources(sources, l.options)
+		loaded, warnings, err = loadSources(sources, l.options)
+	} else {
+		err = fmt.Errorf("--rules: %w", err)
 	}
 	if err != nil {
 		l.state.Error, l.state.FailedAt = err.Error(), time.Now().UTC()
 		return err
 	}
+	for _, w := range warnings {
+		l.log.Warn("a rule may not do what is meant", "file", w.File, "line", w.Line, "column", w.Column, "rule", w.Rule, "reason", w.Message)
+	}
 	l.inForce.Store(loaded)
-	l.state = handlers.RulesState{Hash: read, LoadedAt: time.Now().UTC(), Rules: loaded.Summaries()}
+	l.state = handlers.RulesState{Hash: read, LoadedAt: time.Now().UTC(), Rules: loaded.Summaries(), Warnings: warnings}
 	return nil
 }
 

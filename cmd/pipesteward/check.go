@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// formats are how check can print what it finds.
+var formats = map[string]func(findings, io.Writer) error{
+	"text":   findings.text,
+	"json":   findings.json,
+	"gitlab": findings.codeQuality,
+}
+
+func checkCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "say what is wrong with rule files, and what to write instead",
+		ArgsUsage: "[FILE...]",
+		Description: "Loads the rules as serve does, all files together, and tells all errors and warnings: a condition\n" +
+			"that can never be true, a rule that another hides, ... Without a FILE it checks those of --rules.\n" +
+			"The exit status is 1 if there are errors, with --strict also if there are warnings.",
+		Flags: []cli.Flag{
+			stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
+			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT` to print in: text, json, or gitlab, a Code Quality report that merge requests show"},
+			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as errors"},
+		},
+		Action: func(_ context.Context, c *cli.Command) error {
+			format, ok := formats[c.String("format")]
+			if !ok {
+				return &usageError{fmt.Errorf("--format must be text, json or gitlab, not %q", c.String("format"))}
+			}
+			paths := c.Args().Slice()
+			if len(paths) == 0 {
+				paths = []string{c.String("rules")}
+			}
+			sources, err := readAllSources(paths)
+			if err != nil {
+				return err
+			}
+			loaded, found := rules.Check(rules.Options{}, sources...)
+			if err := format(findings{sources, loaded, found}, stdout); err != nil {
+				return err
+			}
+			if loaded == nil || c.Bool("strict") && len(found) > 0 {
+				return errTold
+			}
+			return nil
+		},
+	}
+}
+
+// readAllSources reads the rule files at several paths, each file once.
+func readAllSources(paths []string) ([]rules.Source, error) {
+	var all []rules.Source
+	for _, path := range paths {
+		sources, err := readSources(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range sources {
+			if !slices.ContainsFunc(all, func(other rules.Source) bool { return filepath.Clean(other.Name) == filepath.Clean(s.Name) }) {
+				all = append(all, s)
+			}
+		}
+	}
+	return all, nil
+}
+
+// findings are what was found in rule files.
+type findings struct {
+	sources []rules.Source
+	loaded  *rules.Rules // nil if there are errors
+	found   rules.FileErrors
+}
+
+// text prints for people: each finding with the line that it is in, and how
+// many there are.
+func (f findings) text(w io.Writer) error {
+	p := newPrinter(w)
+	lines := map[string][]string{}
+	for _, s := range f.sources {
+		lines[s.Name] = strings.Split(string(s.Data), "\n")
+	}
+	var b strings.Builder
+	for _, e := range f.found {
+		fmt.Fprintln(&b, p.bold(e.Error()))
+		if in := lines[e.File]; e.Line <= len(in) {
+			line, caret := pointAt(strings.TrimRight(in[e.Line-1], "\r"), e.Column)
+			mark := p.red
+			if e.Severity == rules.SeverityWarning {
+				mark = p.yellow
+			}
+			fmt.Fprintf(&b, "    %s\n    %s\n", line, mark(caret))
+		}
+	}
+	files := counted(len(f.sources), "file")
+	errors, warnings := len(f.found.Of(rules.SeverityError)), len(f.found.Of(rules.SeverityWarning))
+	switch {
+	case errors > 0 && warnings > 0:
+		fmt.Fprintf(&b, "%s, %s in %s\n", p.red(counted(errors, "error")), p.yellow(counted(warnings, "warning")), files)
+	case errors > 0:
+		fmt.Fprintf(&b, "%s in %s\n", p.red(counted(errors, "error")), files)
+	case warnings > 0:
+		fmt.Fprintf(&b, "%s in %s\n", p.yellow(counted(warnings, "warning")), files)
+	default:
+		fmt.Fprintf(&b, "%s: %s in %s\n", p.green("ok"), counted(f.loaded.Len(), "rule"), files)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// pointAt gives a line of a file without its indentation, and what to print
+// under it so that it points at the word in a column. Columns count characters
+// from 1; what is printed counts cells.
+func pointAt(line string, column int) (shown, caret string) {
+	text := []rune(line)
+	at := min(column-1, len(text))
+	start := 0
+	for start < at && unicode.IsSpace(text[start]) {
+		start++
+	}
+	var b strings.Builder
+	for _, r := range text[start:at] {
+		if r == '\t' { // is as wide below as it is above
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Repeat(" ", cells(r)))
+	}
+	under := 0
+	for _, r := range text[at : at+wordLength(text[at:])] {
+		under += cells(r)
+	}
+	return string(text[start:]), b.String() + "^" + strings.Repeat("~", max(0, under-1))
+}
+
+// wordLength gives how many characters the word has that a text begins with:
+// a name with its dots, a text in quotes, or a run of signs.
+func wordLength(text []rune) int {
+	if len(text) == 0 {
+		return 0
+	}
+	if quote := text[0]; quote == '"' || quote == '\'' || quote == '`' {
+		for i := 1; i < len(text); i++ {
+			switch {
+			case text[i] == '\\' && quote == '"':
+				i++
+			case text[i] == quote:
+				return i + 1
+			}
+		}
+		return 1
+	}
+	if end := slices.IndexFunc(text, func(r rune) bool { return !partOfName(r) }); end != 0 {
+		return max(end, 1)
+	}
+	return 1
+}
+
+func partOfName(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-.", r)
+}
+
+// cells gives how wide a terminal shows a character.
+func cells(r rune) int {
+	switch {
+	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+		return 0
+	case unicode.In(r, unicode.Han, unicode.Hangul, unicode.Hiragana, unicode.Katakana),
+		r >= 0x3000 && r <= 0x303f,   // punctuation of Chinese and Japanese
+		r >= 0xff01 && r <= 0xff60,   // wide forms of ASCII
+		r >= 0x1f300 && r <= 0x1faff: // pictures
+		return 2
+	}
+	return 1
+}
+
+// json prints a list of findings, for programs.
+func (f findings) json(w io.Writer) error {
+	return printJSON(w, append(rules.FileErrors{}, f.found...))
+}
+
+// codeQuality prints the report that GitLab shows in merge requests:
+// https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format
+func (f findings) codeQuality(w io.Writer) error {
+	type lines struct {
+		Begin int `json:"begin"`
+	}
+	type location struct {
+		Path  string `json:"path"`
+		Lines lines  `json:"lines"`
+	}
+	type violation struct {
+		Description string   `json:"description"`
+		CheckName   string   `json:"check_name"`
+		Fingerprint string   `json:"fingerprint"`
+		Severity    string   `json:"severity"`
+		Location    location `json:"location"`
+	}
+	all := []violation{}
+	seen := map[string]int{}
+	for _, e := range f.found {
+		v := violation{
+			Description: e.Message, CheckName: "pipesteward-" + e.Severity, Severity: "major",
+			Location: location{relative(e.File), lines{e.Line}},
+		}
+		if e.Severity == rules.SeverityWarning {
+			v.Severity = "minor"
+		}
+		if e.Rule != "" {
+			v.Description = fmt.Sprintf("rule %q: %s", e.Rule, e.Message)
+		}
+		// GitLab tells old from new by the fingerprint: it stays when lines
+		// move, and no two are the same.
+		what := v.Location.Path + "\x00" + v.CheckName + "\x00" + lineNumber.ReplaceAllString(v.Description, "")
+		seen[what]++
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", what, seen[what]))
+		v.Fingerprint = hex.EncodeToString(sum[:])
+		all = append(all, v)
+	}
+	return printJSON(w, all)
+}
+
+// lineNumber is what of a message changes when lines move.
+var lineNumber = regexp.MustCompile(`\bline \d+`)
+
+// relative gives a path from the working directory, which in a CI job is the
+// repository's root.
+func relative(path string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	whole, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	if short, err := filepath.Rel(here, whole); err == nil {
+		return filepath.ToSlash(short)
+	}
+	return path
+}

@@ -1,0 +1,316 @@
+package main
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+func testCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:      "test",
+		Usage:     "run tests of rules: events in, decisions expected",
+		ArgsUsage: "FILE…",
+		Description: "A test file says what the rules are to decide on an event. Nothing is asked of GitLab, and nothing\n" +
+			"is changed. rules.test.yaml has the tests of rules.yaml:\n\n" +
+			"   version: 1\n" +
+			"   tests:\n" +
+			"     - name: a job that was stuck is retried\n" +
+			"       event:\n" +
+			"         kind: job\n" +
+			"         job: {name: rspec, status: failed, failure_reason: stuck_or_timeout_failure}\n" +
+			"       expect:\n" +
+			"         - {rule: retry-infrastructure, delay: 30s}\n\n" +
+			"rules.example.test.yaml shows all that a test can say.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "run", Usage: "run only tests whose name matches this `REGEXP`"},
+			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "list the tests that pass, too"},
+			&cli.BoolFlag{Name: "require-coverage", Usage: "fail when there is a rule that fires in no test"},
+			&cli.StringFlag{Name: "junit", Usage: "write the results to `FILE` as JUnit XML, for GitLab's artifacts:reports:junit"},
+		},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if !c.Args().Present() {
+				return &usageError{errors.New("test needs the FILE of the tests, like rules.test.yaml")}
+			}
+			only, err := regexp.Compile(c.String("run"))
+			if err != nil {
+				return &usageError{fmt.Errorf("--run: %w", err)}
+			}
+			if c.IsSet("run") && c.Bool("require-coverage") {
+				return &usageError{errors.New("--require-coverage asks about all tests: leave --run out")}
+			}
+			files, err := loadTests(c.Args().Slice())
+			if err != nil {
+				return err
+			}
+			r := testRun{only: only, verbose: c.Bool("verbose"), print: newPrinter(stdout)}
+			r.run(ctx, files)
+			r.sum(files, !c.IsSet("run"))
+			if _, err := io.WriteString(stdout, r.out.String()); err != nil {
+				return err
+			}
+			if path := c.String("junit"); path != "" {
+				if err := r.writeJUnit(path); err != nil {
+					return fmt.Errorf("--junit: %w", err)
+				}
+			}
+			return r.verdict(c.Bool("require-coverage"))
+		},
+	}
+}
+
+// loadTests loads test files, or tells the mistakes of all of them.
+func loadTests(paths []string) ([]*rules.Tests, error) {
+	var all []*rules.Tests
+	var mistakes rules.FileErrors
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		tests, err := rules.LoadTests(rules.Source{Name: path, Data: data}, testFiles{filepath.Dir(path)})
+		if found, ok := errors.AsType[rules.FileErrors](err); ok {
+			for _, mistake := range found {
+				if !slices.Contains(mistakes, mistake) { // two may name the same rule file
+					mistakes = append(mistakes, mistake)
+				}
+			}
+			continue
+		}
+		all = append(all, tests)
+	}
+	if len(mistakes) > 0 {
+		return nil, fmt.Errorf("the tests can't be run:\n%w", mistakes)
+	}
+	return all, nil
+}
+
+// testFiles reads what a test file in the directory names.
+type testFiles struct{ directory string }
+
+var _ rules.TestFiles = testFiles{}
+
+// Rules implements rules.TestFiles.
+func (f testFiles) Rules(path string) ([]rules.Source, error) { return readSources(f.path(path)) }
+
+// Hook implements rules.TestFiles.
+func (f testFiles) Hook(path string) (rules.Event, error) {
+	body, err := os.ReadFile(f.path(path))
+	if err != nil {
+		return rules.Event{}, err
+	}
+	return handlers.Decode(body, "")
+}
+
+// Log implements rules.TestFiles.
+func (f testFiles) Log(path string) (string, error) {
+	text, err := os.ReadFile(f.path(path))
+	return string(text), err
+}
+
+func (f testFiles) path(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(f.directory, path)
+}
+
+// testRun runs tests, and gathers what is to be said of them.
+type testRun struct {
+	only    *regexp.Regexp
+	verbose bool
+	print   printer
+
+	out            strings.Builder
+	suites         []junitSuite
+	passed, failed int
+	fired          map[firedRule]bool
+	neverFired     int
+}
+
+// firedRule names a rule over all rule files.
+type firedRule struct{ file, name string }
+
+func (r *testRun) run(ctx context.Context, files []*rules.Tests) {
+	r.fired = map[firedRule]bool{}
+	for _, tests := range files {
+		suite := junitSuite{Name: tests.File}
+		rulesOf := map[string]string{} // the files that they are in
+		for _, s := range tests.Rules.Summaries() {
+			rulesOf[s.Name] = s.File
+		}
+		for _, t := range tests.All {
+			if !r.only.MatchString(t.Name) {
+				continue
+			}
+			begun := time.Now()
+			result := t.Run(ctx)
+			suite.add(t, time.Since(begun), result)
+			for _, name := range result.Fired {
+				r.fired[firedRule{rulesOf[name], name}] = true
+			}
+			r.tell(t, tests.File, result)
+		}
+		r.suites = append(r.suites, suite)
+	}
+}
+
+// tell says how a test went.
+func (r *testRun) tell(t *rules.Test, file string, result rules.TestResult) {
+	where := r.print.dim(fmt.Sprintf("%s:%d", file, t.Line))
+	if result.Passed() {
+		r.passed++
+		if r.verbose {
+			fmt.Fprintf(&r.out, "%s   %s  %s\n", r.print.green("ok"), t.Name, where)
+		}
+		return
+	}
+	r.failed++
+	fmt.Fprintf(&r.out, "%s %s  %s\n%s\n", r.print.red("FAIL"), r.print.bold(t.Name), where, r.print.failure(result))
+}
+
+// failure says why a test failed.
+func (p printer) failure(result rules.TestResult) string {
+	var b strings.Builder
+	for _, problem := range result.Problems {
+		fmt.Fprintf(&b, "  %s\n", problem)
+	}
+	if len(result.Diff) > 0 {
+		b.WriteString("  decisions (- expected, + got):\n")
+	}
+	for _, line := range result.Diff {
+		switch line[0] {
+		case '-':
+			line = p.red(line)
+		case '+':
+			line = p.green(line)
+		}
+		fmt.Fprintf(&b, "    %s\n", line)
+	}
+	var why strings.Builder
+	for _, v := range result.Verdicts {
+		explanation{p}.verdict(&why, v)
+	}
+	for line := range strings.Lines(why.String()) {
+		fmt.Fprintf(&b, "  %s", line)
+	}
+	return b.String()
+}
+
+// sum says how many tests passed, and, of all tests, how many rules fired and
+// which did not.
+func (r *testRun) sum(files []*rules.Tests, coverage bool) {
+	fmt.Fprintf(&r.out, "tests: %d passed, %d failed", r.passed, r.failed)
+	if !coverage {
+		r.out.WriteString("\n")
+		return
+	}
+	rulesIn := 0
+	var never []rules.Summary
+	seen := map[firedRule]bool{}
+	for _, tests := range files {
+		for _, s := range tests.Rules.Summaries() {
+			rule := firedRule{s.File, s.Name}
+			if seen[rule] {
+				continue
+			}
+			seen[rule] = true
+			rulesIn++
+			if !r.fired[rule] {
+				never = append(never, s)
+			}
+		}
+	}
+	r.neverFired = len(never)
+	fmt.Fprintf(&r.out, "; rules: %d of %d fired\n", rulesIn-len(never), rulesIn)
+	for _, s := range never {
+		fmt.Fprintf(&r.out, "  %s never fired  %s\n", r.print.bold(s.Name), r.print.dim(fmt.Sprintf("%s:%d", s.File, s.Line)))
+	}
+}
+
+// verdict gives the error that ends the run; nil if all is well.
+func (r *testRun) verdict(coverage bool) error {
+	switch {
+	case r.passed+r.failed == 0:
+		return fmt.Errorf("--run: no test has a name that matches %q", r.only)
+	case r.failed > 0:
+		return fmt.Errorf("%d of %d tests failed", r.failed, r.passed+r.failed)
+	case coverage && r.neverFired > 0:
+		return errors.New("there are rules that no test fires: write a test for each, or leave --require-coverage out")
+	}
+	return nil
+}
+
+// The part of JUnit's XML that GitLab reads (lib/gitlab/ci/parsers/test/junit.rb
+// in GitLab's source). It takes two test cases of the same suite, class and
+// name for one; the class is what its page calls the suite. Of a failure it
+// shows the text, never the message, and an attribute `type` there may garble
+// both, because GitLab takes it for the type of the text.
+type (
+	junitReport struct {
+		XMLName  xml.Name     `xml:"testsuites"`
+		Tests    int          `xml:"tests,attr"`
+		Failures int          `xml:"failures,attr"`
+		Suites   []junitSuite `xml:"testsuite"`
+	}
+	junitSuite struct {
+		Name     string      `xml:"name,attr"`
+		Tests    int         `xml:"tests,attr"`
+		Failures int         `xml:"failures,attr"`
+		Time     string      `xml:"time,attr"`
+		Cases    []junitCase `xml:"testcase"`
+
+		took time.Duration
+	}
+	junitCase struct {
+		Class   string        `xml:"classname,attr"`
+		File    string        `xml:"file,attr"`
+		Name    string        `xml:"name,attr"`
+		Time    string        `xml:"time,attr"` // seconds
+		Failure *junitFailure `xml:"failure,omitempty"`
+	}
+	junitFailure struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+)
+
+func (s *junitSuite) add(t *rules.Test, took time.Duration, result rules.TestResult) {
+	c := junitCase{Class: s.Name, File: s.Name, Name: t.Name, Time: seconds(took)}
+	if !result.Passed() {
+		c.Failure = &junitFailure{
+			Message: "the rules did not do what was expected",
+			Text:    fmt.Sprintf("%s:%d\n%s", s.Name, t.Line, printer{}.failure(result)),
+		}
+		s.Failures++
+	}
+	s.Cases = append(s.Cases, c)
+	s.Tests++
+	s.took += took
+	s.Time = seconds(s.took)
+}
+
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
+
+func (r *testRun) writeJUnit(path string) error {
+	report := junitReport{Tests: r.passed + r.failed, Failures: r.failed, Suites: r.suites}
+	text, err := xml.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append([]byte(xml.Header), append(text, '\n')...), 0o644)
+}

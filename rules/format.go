@@ -1,0 +1,291 @@
+package rules
+
+import (
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// The format of rule files: each key stands here once, with its default, its
+// form and its documentation. The loader and the JSON Schema go by it.
+
+// defaults are what a file's rules take where they say nothing themselves.
+type defaults struct {
+	dryRun  bool
+	channel string
+}
+
+// ruleFile is a whole file: its rules, in order.
+func ruleFile(to *[]*rule, o Options) form {
+	var d defaults
+	return mapping("the rule file", fields{
+		{
+			"version", "The version of this format: 1, the only one there is.",
+			required(version(), "`version: 1` is missing"),
+		},
+		{
+			"defaults", "What the rules of this file take where they say nothing themselves.",
+			mapping("defaults", fields{
+				{"dry_run", "Decide, record and tell, but change nothing in GitLab.", boolean(&d.dryRun)},
+				{"channel", "The Slack channel to tell, like \"#ci\".", text(&d.channel)},
+			}),
+		},
+		{
+			"rules", "What to do, and when. All rules that match an event act, in this order.",
+			required(listOf(to, 0, func(r **rule) form {
+				*r = &rule{dryRun: d.dryRun}
+				return (*r).form(d, o)
+			}), "`rules:` is missing"),
+		},
+	})
+}
+
+func version() form {
+	return form{
+		read: func(f *file, n *yaml.Node, _ string) {
+			if n.Value != "1" {
+				f.failAt(n, "version must be 1, the only one there is, not %q", n.Value)
+			}
+		},
+		schema: func() schema { return schema{"const": 1} },
+	}
+}
+
+var kinds = []string{KindJob, KindPipeline}
+
+// ruleName bounds names: they are part of keys in the store, and of metrics.
+var ruleName = regexp.MustCompile(`^\S(.{0,98}\S)?$`)
+
+func (r *rule) form(d defaults, o Options) form {
+	keys := mapping("a rule", fields{
+		{
+			"name", "What the rule is called in messages, metrics and decisions. No two rules have the same name.",
+			required(matching(&r.name, ruleName, "a name is one line of 1 to 100 characters, with no white space around it"), "a rule needs a name"),
+		},
+		{
+			"on", "The events that the rule is for: a job changed, or a pipeline did.",
+			required(oneOf(&r.on, kinds), "a rule needs `on: job` or `on: pipeline`"),
+		},
+		{
+			"if", "The condition: an expression. The rule matches the events for which it is true; without it, every event.",
+			expression(&r.condition, wantBool, r.askedOnce),
+		},
+		{
+			"actions", "What is done when the rule matches, in this order. An action waits until the one before it has ended.",
+			listOf(&r.actions, 1, r.action),
+		},
+		{
+			"notify", "Who is told what. A rule may have this alone: it then tells that it matched.",
+			listOf(&r.notices, 1, func(v *notice) form { return r.notice(v, d) }),
+		},
+		{"stop", "When this rule matches, the rules after it are not asked any more.", boolean(&r.stop)},
+		{"dry_run", "Decide, record and tell, but change nothing in GitLab. Without it: as `defaults` says.", boolean(&r.dryRun)},
+	})
+	const idle = "the rule does nothing: give it `actions`, `notify` or both"
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			r.file, r.line, r.column, r.hash = f.name, n.Line, n.Column, f.hash
+			f.rule = r
+			defer func() { f.rule = nil }()
+			keys.read(f, n, what)
+			r.dryRun = r.dryRun || o.DryRun
+			if n.Kind == yaml.MappingNode && !hasKey(n, "actions") && !hasKey(n, "notify") {
+				f.failAt(n, idle)
+			}
+			if r.condition != nil {
+				r.source = r.condition.Source().String()
+				r.clauses = sync.OnceValue(func() *clause { return clausesOf(r.source, r.on, r.condition) })
+			}
+			if f.logic != nil {
+				f.adviseRule(n, r)
+			}
+		},
+		schema: func() schema {
+			s := keys.schema()
+			s["anyOf"] = []schema{
+				{"required": []string{"actions"}, "errorMessage": idle},
+				{"required": []string{"notify"}, "errorMessage": idle},
+			}
+			s["if"] = schema{"properties": schema{"on": schema{"const": KindPipeline}}, "required": []string{"on"}}
+			s["then"] = schema{"properties": schema{"actions": schema{"items": actionOnPipeline()}}}
+			return s
+		},
+	}
+}
+
+// askedOnce is what an expression may ask that is asked once for an event.
+func (r *rule) askedOnce() purpose { return purpose{on: r.on, hasJob: r.on != KindPipeline} }
+
+// askedOfJob is what an expression may ask that is asked for each job that is
+// acted on.
+func (r *rule) askedOfJob() purpose { return purpose{on: r.on, hasJob: true} }
+
+// verb is what an action can do.
+type verb struct {
+	name string
+	doc  string
+	// parameters gives an action this verb's defaults, and its keys.
+	parameters func(*action, *rule) fields
+}
+
+var verbs = []verb{
+	{VerbRetry, "Run a failed job again, unless a retry can't mend its failure reason or somebody has retried it since.", (*action).retry},
+	{VerbPlay, "Start a job that waits to be played.", (*action).play},
+	{VerbCancel, "Cancel a job that has not ended.", (*action).cancel},
+	{VerbErase, "Erase the log of a job that has ended.", (*action).erase},
+}
+
+func (a *action) retry(r *rule) fields {
+	a.MaxAttempts, a.Backoff, a.MaxDelay = 3, BackoffExponential, Duration(10*time.Minute)
+	return fields{
+		a.targets(r),
+		{"max_attempts", "How often the job may run in its pipeline. All its runs count, the first one and those that others started too.", wholeNumber(&a.MaxAttempts, 1)},
+		{"delay", "How long to wait before the first retry.", duration(&a.Delay)},
+		{"backoff", "How the delay grows: it doubles with each attempt, or it is constant.", oneOf(&a.Backoff, []string{BackoffConstant, BackoffExponential})},
+		{"max_delay", "How long the delay may grow.", duration(&a.MaxDelay)},
+	}
+}
+
+func (a *action) play(r *rule) fields {
+	return fields{
+		a.targets(r),
+		{"variables", "CI/CD variables for the job: texts, with expressions in {{ }}.", templates(&a.variables, variableName, r.askedOfJob)},
+		{"inputs", "Inputs for the job (GitLab 18.10 and later): texts, with expressions in {{ }}.", templates(&a.inputs, inputName, r.askedOfJob)},
+		{"delay", "How long to wait before the job is played.", duration(&a.Delay)},
+	}
+}
+
+func (a *action) cancel(r *rule) fields {
+	return fields{
+		a.targets(r),
+		{"force", "End also a job that hangs in `canceling`. GitLab wants the role Maintainer for this.", boolean(&a.Force)},
+	}
+}
+
+func (a *action) erase(r *rule) fields {
+	a.OlderThan = Duration(24 * time.Hour)
+	return fields{
+		a.targets(r),
+		{"older_than", "Leave a job alone that ended more recently. On an event, whose jobs have just ended, give 0s.", duration(&a.OlderThan)},
+		{"artifacts", "Erase also jobs that hold artifacts besides their log. GitLab erases both.", boolean(&a.Artifacts)},
+	}
+}
+
+func (a *action) targets(r *rule) field {
+	return field{
+		"jobs", "The jobs to act on: an expression that gives a list of jobs. Without it: the job of the event. A rule `on: pipeline` needs it.",
+		expression(&a.jobs, wantJobs, r.askedOnce),
+	}
+}
+
+var (
+	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	inputName    = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+)
+
+const needsJobs = "needs `jobs`, the jobs to act on, because a pipeline event has none of its own: like `jobs: filter(pipeline.jobs, .status == \"manual\")`"
+
+// action is a verb alone, or a mapping of one verb to its parameters.
+func (r *rule) action(a *action) form {
+	return form{
+		read: func(f *file, n *yaml.Node, _ string) {
+			name, parameters := n, (*yaml.Node)(nil)
+			if n.Kind == yaml.MappingNode && len(n.Content) == 2 {
+				name, parameters = n.Content[0], resolve(n.Content[1])
+			}
+			names := verbNames()
+			i := slices.Index(names, name.Value)
+			if name.Kind != yaml.ScalarNode || i < 0 {
+				f.failAt(name, "an action must be one of %s, with its parameters, like `- retry: {max_attempts: 3}`; not %q%s",
+					list(names), name.Value, didYouMean(name.Value, names))
+				return
+			}
+			a.Verb = name.Value
+			known := verbs[i].parameters(a, r)
+			hasJobs := false
+			if parameters != nil && parameters.ShortTag() != "!!null" {
+				mapping(a.Verb, known).read(f, parameters, a.Verb)
+				hasJobs = hasKey(parameters, "jobs")
+			}
+			if r.on == KindPipeline && !hasJobs && slices.Contains(known.keys(), "jobs") {
+				f.failAt(name, "%s %s", a.Verb, needsJobs)
+			}
+			if r.on == KindJob && a.jobs == nil && slices.ContainsFunc(r.actions, func(b action) bool { return b.Verb == a.Verb && b.jobs == nil }) {
+				f.failAt(n, "%s stands twice for the same job", a.Verb)
+			}
+		},
+		schema: func() schema {
+			var forms []schema
+			withParameters := schema{}
+			for _, v := range verbs {
+				forms = append(forms, schema{"const": v.name, "description": v.doc})
+				s := mapping(v.name, v.parameters(new(action), r)).schema()
+				s["type"] = []string{"object", "null"}
+				s["description"] = v.doc
+				withParameters[v.name] = s
+			}
+			return schema{"anyOf": append(forms, schema{
+				"type": "object", "properties": withParameters, "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+			})}
+		},
+	}
+}
+
+func verbNames() []string {
+	names := make([]string, len(verbs))
+	for i, v := range verbs {
+		names[i] = v.name
+	}
+	return names
+}
+
+// actionOnPipeline is the schema of what an action needs besides in a rule
+// for pipelines.
+func actionOnPipeline() schema {
+	const says = "the action " + needsJobs
+	var forJobs []string
+	parameters := schema{}
+	for _, v := range verbs {
+		if slices.Contains(v.parameters(new(action), new(rule)).keys(), "jobs") {
+			forJobs = append(forJobs, v.name)
+			parameters[v.name] = schema{"type": "object", "required": []string{"jobs"}, "errorMessage": says}
+		}
+	}
+	return schema{
+		"if": schema{"enum": forJobs}, "then": schema{"type": "object", "errorMessage": says},
+		"properties": parameters,
+	}
+}
+
+func (r *rule) notice(v *notice, d defaults) form {
+	v.when, v.channel = defaultWhen, d.channel
+	asked := r.askedOnce
+	if len(r.actions) > 0 {
+		asked = r.askedOfJob
+	}
+	keys := mapping("an entry of notify", fields{
+		{
+			"when", "The outcomes worth a message.",
+			listOf(&v.when, 1, func(result *string) form { return oneOf(result, Results) }),
+		},
+		{"channel", "The Slack channel to tell, like \"#ci\". Without it: the one in `defaults`.", text(&v.channel)},
+		{"text", "What is told: a text with expressions in {{ }}. Without it: words for each outcome.", templated(&v.text, asked)},
+	})
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			keys.read(f, n, what)
+			if v.channel == "" {
+				f.failAt(n, "no channel to tell: write `channel: \"#ci\"` here or in defaults")
+			}
+			for _, other := range r.notices {
+				if result := v.clashes(other); result != "" {
+					f.failAt(n, "%s is told in %s by an earlier entry of notify already: one message for each outcome and channel", result, v.channel)
+				}
+			}
+		},
+		schema: keys.schema,
+	}
+}

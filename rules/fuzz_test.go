@@ -1,0 +1,125 @@
+package rules_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// loadAny loads what may be no rule file, and fails the test if an error has
+// no place in the file.
+func loadAny(t *testing.T, data []byte) *rules.Rules {
+	rs, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: data})
+	if err == nil {
+		return rs
+	}
+	var mistakes rules.FileErrors
+	if !errors.As(err, &mistakes) || len(mistakes) == 0 {
+		t.Fatalf("Load gave %v, want FileErrors", err)
+	}
+	// YAML has more line ends than \n.
+	lines := strings.FieldsFunc(strings.NewReplacer("\r\n", " \n", "\n", " \n", "\r", " \n", "\u0085", " \n", "\u2028", " \n", "\u2029", " \n").Replace(string(data))+" ", func(r rune) bool { return r == '\n' })
+	longest := 0
+	for _, line := range lines {
+		longest = max(longest, len([]rune(line)))
+	}
+	for _, m := range mistakes {
+		if m.Message == "" || m.File != "r.yaml" || m.Line < 1 || m.Line > len(lines)+1 || m.Column < 1 || m.Column > longest+1 {
+			t.Errorf("%d lines of up to %d characters, and an error at %v", len(lines), longest, m)
+		}
+	}
+	return nil
+}
+
+// evaluateAny runs rules that nobody looked at.
+func evaluateAny(t *testing.T, rs *rules.Rules, log string) {
+	for _, e := range []rules.Event{jobEvent(), pipelineEvent()} {
+		decisions, errs := rs.Evaluate(t.Context(), e, &facts{log: log})
+		allDecisions, allErrs := rs.EvaluateAll(t.Context(), e, &facts{log: log})
+		if diff := cmp.Diff(allDecisions, decisions) + cmp.Diff(fmt.Sprint(allErrs), fmt.Sprint(errs)); diff != "" {
+			t.Errorf("Evaluate differs from evaluating all rules (-all +got):\n%s", diff)
+		}
+		if len(decisions) > 0 && !rs.Wants(e) {
+			t.Error("an event is not wanted that has decisions")
+		}
+		rs.Explain(t.Context(), e, &facts{log: log})
+		for _, d := range decisions {
+			rs.Notices(t.Context(), rules.Outcome{Decision: d, Result: rules.ResultDone}, &facts{log: log}, strings.ToUpper)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	files, err := filepath.Glob("testdata/broken/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range append(files, "../rules.example.yaml") {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte("version: 1\nrules: [&a {name: a, on: job, actions: [retry: {}]}, *a, &b [*b]]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if rs := loadAny(t, data); rs != nil {
+			evaluateAny(t, rs, "")
+		}
+	})
+}
+
+// quote writes a text for a rule file: JSON's are YAML's.
+func quote(t *testing.T, text string) string {
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(quoted)
+}
+
+func FuzzCondition(f *testing.F) {
+	for _, text := range []string{
+		`failed_with("stuck_or_timeout_failure") and log() contains "No space left on device"`,
+		`pipeline.ref == project.default_branch and all(pipeline.jobs, .stage != "test" or .status == "success")`,
+		`any(split(log(), "\n"), # matches "exit code [0-9]+") ? job.attempt < 3 : not (job.name in ["a", "b"])`,
+		`glob(project.path, "{platform,tools}/**") && age(job.finished_at) >= duration("10m")`,
+		`let names = map(jobs(), .name); len(uniq(names)) > 1 and join(names, ",") != "" and any(names, # startsWith "l")`,
+		`reduce(1..9, #acc + # * 2 ** 2, 0) > 10 ?? false`, `toJSON(details()) contains "x" or "docker" in job.runner.tags`,
+		`groupBy(pipeline.jobs, .stage)["test"] | count(.manual) == 0`, `{"a": [1, 2.5, nil]}.a[1:] == [2.5] or bridges()[0]?.downstream.id in 1..100`,
+	} {
+		f.Add(text, "No space left on device\nexit code 137\n")
+	}
+	f.Fuzz(func(t *testing.T, text, log string) {
+		for _, on := range []string{"job", "pipeline"} {
+			if rs := loadAny(t, fmt.Appendf(nil, "version: 1\nrules: [{name: r, on: %s, if: %s, notify: [{channel: ci}]}]", on, quote(t, text))); rs != nil {
+				evaluateAny(t, rs, log)
+			}
+		}
+	})
+}
+
+func FuzzTemplate(f *testing.F) {
+	for _, text := range []string{
+		"Gave up on <{{ job.url }}|{{ job.name }}> after {{ job.attempt }} attempts: {{ job.failure_reason }}",
+		"{{ {\"a\": 1.50} }} {{ 'a}}b' }} {{ `}}` }}{{ job.started_at }}", "{{", "{{ }}", "{{ {} }}}}", "{{ \"\\\"}}\" }}",
+		`{{ join(map(filter(jobs(), .status == "failed"), .name), ", ") }}`, "{{ toJSON(project) }} {{ now() }} {{ duration(\"1d\") }}",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		quoted := quote(t, text)
+		data := fmt.Appendf(nil, "version: 1\nrules: [{name: r, on: job, actions: [play: {variables: {A: %s}}], notify: [{channel: ci, text: %s}]}]", quoted, quoted)
+		if rs := loadAny(t, data); rs != nil {
+			evaluateAny(t, rs, "")
+		}
+	})
+}

@@ -1,0 +1,362 @@
+package rules
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+)
+
+// ruleIndex finds the rules of one kind of events that can match an event,
+// without running them: so the time that an event takes grows with the rules
+// that can want it and not with all rules.
+//
+// A condition often pins fields of the event: it is false unless project.path,
+// say, is one of a few texts. The rules that pin the same fields form a shape,
+// which maps the texts of these fields to rules. One look into each shape, of
+// which there are few, gives all rules that can match, and what a rule pins in
+// two fields counts together. (Packet filters call this tuple space search.)
+type ruleIndex struct {
+	shapes   []shape
+	statuses texts // at which a rule can match; nil: at any
+}
+
+// shape holds the rules that pin the same fields.
+type shape struct {
+	fields []int           // by…
+	rules  map[key][]int32 // positions of rules in the file order, ascending
+}
+
+// The fields that rules are found by, those first that tell more rules apart.
+const (
+	byProject = iota
+	byGroup
+	byReason
+	byJobStatus
+	byPipelineStatus
+	pinnable // how many there are
+)
+
+// pinnableNames are the fields' names as comparison gives them.
+var pinnableNames = [pinnable]string{
+	byProject:        "project.path",
+	byGroup:          group,
+	byReason:         "job.failure_reason",
+	byJobStatus:      "job.status",
+	byPipelineStatus: "pipeline.status",
+}
+
+// group is what glob(project.path, "group/*") pins: the path without its last
+// part.
+const group = "group of project.path"
+
+// key holds the texts of the fields that a shape pins; the others are "".
+type key [pinnable]string
+
+// keyOf gives the texts of all fields.
+func keyOf(e *Event) key {
+	return key{
+		byProject:        e.Project.Path,
+		byGroup:          e.Project.Path[:max(strings.LastIndexByte(e.Project.Path, '/'), 0)],
+		byReason:         e.Job.FailureReason,
+		byJobStatus:      e.Job.Status,
+		byPipelineStatus: e.Pipeline.Status,
+	}
+}
+
+// maxKeys bounds under how many keys one rule is kept, where it pins many
+// texts in several fields.
+const maxKeys = 1000
+
+// add takes a rule of the kind into the index. Positions ascend.
+func (ix *ruleIndex) add(position int, r *rule) {
+	var condition ast.Node // without one: always true
+	if r.condition != nil {
+		condition = r.condition.Node()
+	}
+	ix.statuses = ix.statuses.or(pinned(condition, statusesIn(r.on), always))
+
+	var fields []int
+	keys := []key{{}}
+	for field, name := range pinnableNames {
+		allowed := pinned(condition, textsIn(name), cannotFail)
+		if allowed == nil || len(fields) > 0 && len(keys)*len(allowed) > maxKeys {
+			continue
+		}
+		fields = append(fields, field)
+		var longer []key
+		for _, k := range keys {
+			for text := range allowed {
+				k[field] = text
+				longer = append(longer, k)
+			}
+		}
+		keys = longer
+	}
+	s := ix.shape(fields)
+	for _, k := range keys {
+		s.rules[k] = append(s.rules[k], int32(position))
+	}
+}
+
+// shape gives the shape of these fields.
+func (ix *ruleIndex) shape(fields []int) *shape {
+	i := slices.IndexFunc(ix.shapes, func(s shape) bool { return slices.Equal(s.fields, fields) })
+	if i < 0 {
+		i = len(ix.shapes)
+		ix.shapes = append(ix.shapes, shape{fields, map[key][]int32{}})
+	}
+	return &ix.shapes[i]
+}
+
+// wants reports whether a rule can match an event with this status.
+func (ix *ruleIndex) wants(status string) bool {
+	return ix != nil && (ix.statuses == nil || ix.statuses[status])
+}
+
+// candidates are the rules that can match an event: lists of positions, none
+// of them empty, that have none in common. They stay off the heap.
+type candidates struct {
+	lists [1 << pinnable][]int32
+	n     int
+}
+
+// find gives the rules that can match the event. No other rule would fire,
+// ask GitLab anything or fail.
+func (ix *ruleIndex) find(e *Event, found *candidates) {
+	if ix == nil {
+		return
+	}
+	all := keyOf(e)
+	for i := range ix.shapes {
+		s := &ix.shapes[i]
+		var k key
+		for _, field := range s.fields {
+			k[field] = all[field]
+		}
+		if list := s.rules[k]; len(list) > 0 {
+			found.lists[found.n] = list
+			found.n++
+		}
+	}
+}
+
+// next takes the first position in the file order.
+func (c *candidates) next() (position int, ok bool) {
+	if c.n == 0 {
+		return 0, false
+	}
+	first := 0
+	for i := 1; i < c.n; i++ {
+		if c.lists[i][0] < c.lists[first][0] {
+			first = i
+		}
+	}
+	position = int(c.lists[first][0])
+	if c.lists[first] = c.lists[first][1:]; len(c.lists[first]) == 0 {
+		c.n--
+		c.lists[first] = c.lists[c.n]
+	}
+	return position, true
+}
+
+// texts are those at which a condition can be true; nil means at any.
+type texts map[string]bool
+
+func (s texts) and(t texts) texts {
+	if s == nil {
+		return t
+	}
+	if t == nil {
+		return s
+	}
+	both := texts{}
+	for text := range s {
+		if t[text] {
+			both[text] = true
+		}
+	}
+	return both
+}
+
+func (s texts) or(t texts) texts {
+	if s == nil || t == nil {
+		return nil
+	}
+	either := maps.Clone(s)
+	maps.Copy(either, t)
+	return either
+}
+
+// pinned reads off a condition at which texts of a field it can be true. in
+// tells that for a comparison; what pinned does not understand may be true at
+// any, so the result is never too small. passes tells whether an `and` whose
+// left side this is may be judged by its right side: that is evaluated after
+// the left side, which may fail.
+func pinned(n ast.Node, in func(ast.Node) texts, passes func(ast.Node) bool) texts {
+	b, ok := n.(*ast.BinaryNode)
+	if !ok {
+		return in(n)
+	}
+	switch b.Operator {
+	case "and", "&&":
+		left := pinned(b.Left, in, passes)
+		if !passes(b.Left) {
+			return left
+		}
+		return left.and(pinned(b.Right, in, passes))
+	case "or", "||":
+		return pinned(b.Left, in, passes).or(pinned(b.Right, in, passes))
+	}
+	return in(n)
+}
+
+func always(ast.Node) bool { return true }
+
+// textsIn tells which texts of a pinnable field a comparison allows.
+func textsIn(name string) func(ast.Node) texts {
+	return func(n ast.Node) texts {
+		if field, values := comparison(n); field == name {
+			return values
+		}
+		return nil
+	}
+}
+
+// statusesIn tells which statuses of its subject, a job or a pipeline, a
+// comparison allows. A failure reason or class is empty unless the job failed.
+func statusesIn(subject string) func(ast.Node) texts {
+	return func(n ast.Node) texts {
+		switch field, values := comparison(n); {
+		case field == subject+".status":
+			return values
+		case (field == subject+".failure_reason" || field == subject+".failure_class") && !values[""]:
+			return texts{"failed": true}
+		}
+		return nil
+	}
+}
+
+// comparison gives the field that a part of a condition compares with literal
+// texts, like "job.status", and the texts at which it is true; "" for
+// anything else.
+func comparison(n ast.Node) (field string, values texts) {
+	switch n := n.(type) {
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "==":
+			if field, values = compared(n.Left, n.Right); field == "" {
+				field, values = compared(n.Right, n.Left)
+			}
+		case "in":
+			field, values = compared(n.Left, n.Right)
+		}
+	case *ast.CallNode:
+		if n.Callee.String() == "glob" && fieldOf(n.Arguments[0]) == "project.path" {
+			if name, ok := globbedGroup(argument(n, 1)); ok {
+				return group, texts{name: true}
+			}
+		}
+	}
+	return field, values
+}
+
+func compared(field, with ast.Node) (string, texts) {
+	name, values := fieldOf(field), literals(with)
+	if name == "" || values == nil {
+		return "", nil
+	}
+	return name, values
+}
+
+// fieldOf gives the name of a field of one of the event's parts, like
+// "job.status"; "" for anything else.
+func fieldOf(n ast.Node) string {
+	member, ok := n.(*ast.MemberNode)
+	if !ok {
+		return ""
+	}
+	base, ok := member.Node.(*ast.IdentifierNode)
+	if !ok {
+		return ""
+	}
+	property, ok := member.Property.(*ast.StringNode)
+	if !ok {
+		return ""
+	}
+	return base.Value + "." + property.Value
+}
+
+// literals gives the texts of a literal or a list of literals; nil for
+// anything else. The optimizer turns lists into constant sets.
+func literals(n ast.Node) texts {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return texts{n.Value: true}
+	case *ast.ConstantNode:
+		if set, ok := n.Value.(map[string]struct{}); ok {
+			all := texts{}
+			for s := range set {
+				all[s] = true
+			}
+			return all
+		}
+	case *ast.ArrayNode:
+		all := texts{}
+		for _, item := range n.Nodes {
+			s, ok := item.(*ast.StringNode)
+			if !ok {
+				return nil
+			}
+			all[s.Value] = true
+		}
+		return all
+	}
+	return nil
+}
+
+// globbedGroup gives the group whose own projects alone match a pattern like
+// "group/subgroup/*".
+func globbedGroup(pattern *ast.StringNode) (string, bool) {
+	if pattern == nil {
+		return "", false
+	}
+	name, ok := strings.CutSuffix(pattern.Value, "/*")
+	return name, ok && !strings.ContainsAny(name, `*?[]{}\`)
+}
+
+// cannotFail reports whether a part of a condition gives a value whatever the
+// event is, and asks GitLab nothing. It knows what conditions are mostly made
+// of; what it does not know may fail.
+func cannotFail(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.ConstantNode:
+		return true
+	case *ast.IdentifierNode:
+		return slices.Contains(eventNames, n.Value)
+	case *ast.MemberNode:
+		_, named := n.Property.(*ast.StringNode)
+		return named && !n.Optional && rooted(n) && cannotFail(n.Node)
+	case *ast.ArrayNode:
+		return !slices.ContainsFunc(n.Nodes, func(item ast.Node) bool { return !cannotFail(item) })
+	case *ast.UnaryNode:
+		return cannotFail(n.Node)
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "and", "&&", "or", "||", "==", "!=", "<", "<=", ">", ">=", "in", "contains", "startsWith", "endsWith":
+			return cannotFail(n.Left) && cannotFail(n.Right)
+		case "matches":
+			_, constant := n.Right.(*ast.StringNode)
+			return constant && cannotFail(n.Left)
+		}
+	case *ast.CallNode:
+		switch n.Callee.String() {
+		case "glob":
+			return argument(n, 1) != nil && cannotFail(n.Arguments[0])
+		case "age", "now":
+			return !slices.ContainsFunc(n.Arguments, func(arg ast.Node) bool { return !cannotFail(arg) })
+		}
+	}
+	return false
+}

@@ -1,0 +1,279 @@
+package rules_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// testFiles are files by name, and what their hooks are as events.
+type testFiles struct {
+	files map[string]string
+	hooks map[string]rules.Event
+}
+
+var _ rules.TestFiles = testFiles{}
+
+func (f testFiles) Rules(path string) ([]rules.Source, error) {
+	text, err := f.Log(path)
+	if err != nil {
+		return nil, err
+	}
+	return []rules.Source{{Name: path, Data: []byte(text)}}, nil
+}
+
+func (f testFiles) Hook(path string) (rules.Event, error) {
+	e, ok := f.hooks[path]
+	if !ok {
+		return e, fs.ErrNotExist
+	}
+	return e, nil
+}
+
+func (f testFiles) Log(path string) (string, error) {
+	text, ok := f.files[path]
+	if !ok {
+		return "", fs.ErrNotExist
+	}
+	return text, nil
+}
+
+// Each file of testdata/brokentests is named for its mistakes and has beside
+// it the errors that people are to read.
+func TestLoadTestsTellsEveryMistake(t *testing.T) {
+	names, err := filepath.Glob("testdata/brokentests/*.yaml")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no broken files: %v", err)
+	}
+	files := testFiles{
+		files: map[string]string{"rules.yaml": readFile(t, "testdata/rules.yaml"), "broken.yaml": "version: 1\nrules: [{name: r, on: jobs}]\n"},
+		hooks: map[string]rules.Event{"job.json": jobEvent()},
+	}
+	for _, name := range names {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".yaml"), func(t *testing.T) {
+			_, err := rules.LoadTests(rules.Source{Name: filepath.Base(name), Data: []byte(readFile(t, name))}, files)
+			var mistakes rules.FileErrors
+			if !errors.As(err, &mistakes) {
+				t.Fatalf("LoadTests gave %v, want FileErrors", err)
+			}
+			wants := strings.TrimSuffix(name, ".yaml") + ".txt"
+			if *update {
+				if err := os.WriteFile(wants, []byte(mistakes.Error()+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(readFile(t, wants), mistakes.Error()+"\n"); diff != "" {
+				t.Errorf("errors (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// runTest runs the only test of a file, on one rule.
+func runTest(t *testing.T, rule, test string, hooks map[string]rules.Event) rules.TestResult {
+	t.Helper()
+	return runOne(t, testFiles{
+		files: map[string]string{
+			"rules.yaml": "version: 1\ndefaults: {channel: c}\nrules:\n" + rule,
+			"log.txt":    "in a file",
+			"test.yaml":  "version: 1\nrules: [rules.yaml]\ntests:\n" + test,
+		},
+		hooks: hooks,
+	})
+}
+
+func runOne(t interface {
+	Helper()
+	Fatalf(string, ...any)
+	Context() context.Context
+}, files testFiles,
+) rules.TestResult {
+	t.Helper()
+	tests, err := rules.LoadTests(rules.Source{Name: "test.yaml", Data: []byte(files.files["test.yaml"])}, files)
+	if err != nil {
+		t.Fatalf("LoadTests:\n%v", err)
+	}
+	if len(tests.All) != 1 {
+		t.Fatalf("%d tests, want one", len(tests.All))
+	}
+	return tests.All[0].Run(t.Context())
+}
+
+// An event has what the test says, and else what GitLab would tell.
+func TestTestEvents(t *testing.T) {
+	hooks := map[string]rules.Event{"job.json": jobEvent(), "pipeline.json": pipelineEvent()}
+	job := hooks["job.json"]
+	job.Meta.Instance, job.Project.URL, job.Job.URL, job.Pipeline.URL = "", "https://gitlab.example.org/platform/shop", "https://gitlab.example.org/platform/shop/-/jobs/700", "https://gitlab.example.org/platform/shop/-/pipelines/70"
+	hooks["linked.json"] = job
+	const bare = "kind: job, job: {name: rspec, status: failed}"
+	for _, c := range []struct {
+		name      string
+		event     string
+		more      string // of the test
+		condition string // holds for the event
+	}{
+		{"a project", bare, "", `project.path == "group/project" and project.name == "project" and project.namespace == "group" and project.id > 0`},
+		{"pages", bare, "", `project.url == "https://gitlab.example.com/group/project" and job.url == project.url + "/-/jobs/" + string(job.id) and pipeline.url == project.url + "/-/pipelines/" + string(pipeline.id)`},
+		{"a branch", bare, "", `project.default_branch == "main" and pipeline.ref == "main" and job.ref == "main" and not job.tag`},
+		{"a job", bare, "", `job.id > 0 and job.stage == "test" and job.attempt == 1`},
+		{"a failed job has a reason", bare, "", `job.failure_reason == "unknown_failure" and job.failure_class == "unknown"`},
+		{"a class follows from the reason", "kind: job, job: {name: rspec, status: failed, failure_reason: no_updates_running}", "", `job.failure_class == "stuck"`},
+		{"where it came from", bare, "", `event.source == "webhook" and event.instance == "https://gitlab.example.com"`},
+		{"and what it says itself", "kind: job, source: catch_up, instance: https://gl.example.com, project: {path: a/b/c}, job: {name: x, status: failed}", "", `event.source == "catch_up" and project.url == "https://gl.example.com/a/b/c" and project.namespace == "a/b" and project.name == "c"`},
+		{"an instance follows from the project's page", "kind: job, project: {path: a/b, url: https://gl.example.com/a/b}, job: {name: x, status: failed}", "", `event.instance == "https://gl.example.com"`},
+		{"a ref of the job alone", "kind: job, job: {name: x, status: failed, ref: v1, tag: true}", "", `pipeline.ref == "v1" and pipeline.tag`},
+		{"a ref of the pipeline alone", "kind: job, pipeline: {ref: dev}, job: {name: x, status: failed}", "", `job.ref == "dev"`},
+		{"values of all kinds", "kind: job, pipeline: {duration: 1.5, variables: {A: b, N: 1}, stages: [x, y]}, job: {name: x, status: failed, manual: true, id: 12, attempt: 2, runner: {shared: true, tags: [gpu]}}", "", `pipeline.duration == 1.5 and pipeline.variables.A == "b" and pipeline.variables.N == "1" and pipeline.stages == ["x", "y"] and job.manual and job.id == 12 and job.attempt == 2 and job.runner.shared and "gpu" in job.runner.tags`},
+
+		{"a clock", bare, "", `now() == date("2026-01-01T12:00:00Z")`},
+		{"a clock that it says", bare, "now: 2026-11-22T12:00:00+01:00", `now() == date("2026-11-22T11:00:00Z")`},
+		{"a time", "kind: job, job: {name: x, status: failed, finished_at: 2025-12-31T12:00:00Z}", "", `age(job.finished_at) == duration("1d")`},
+		{"how long ago", "kind: job, job: {name: x, status: failed, finished_at: 90d ago}", "", `age(job.finished_at) == duration("90d")`},
+		{"how long before its clock", "kind: job, job: {name: x, status: failed, finished_at: 1h30m ago}", "now: 2026-11-22T12:00:00Z", `job.finished_at == date("2026-11-22T10:30:00Z")`},
+		{"the clock of a hook is its last time", "hook: job.json", "", `now() == job.finished_at`},
+
+		{"jobs of a pipeline", "kind: pipeline, pipeline: {status: failed, ref: dev, jobs: [{name: a, status: failed}, {name: b, status: manual, id: 1}, {name: c, status: manual, ref: x}]}", "", `map(pipeline.jobs, .id) == [2, 1, 3] and map(pipeline.jobs, .ref) == ["dev", "dev", "x"] and pipeline.jobs[0].failure_class == "unknown" and pipeline.jobs[1].url endsWith "/-/jobs/1"`},
+		{"a pipeline has no job", "kind: pipeline, pipeline: {status: failed}, project: {default_branch: trunk}", "", `pipeline.ref == "trunk" and len(pipeline.jobs) == 0`},
+
+		{"a hook", "hook: job.json", "", `job.id == 700 and project.path == "platform/shop" and user.username == "ada"`},
+		{"a hook, but", "hook: job.json, job: {name: lint}, user: {username: bob}", "", `job.id == 700 and job.name == "lint" and user.username == "bob"`},
+		{"a job of a hook that did not fail has no reason", "hook: job.json, job: {status: success}", "", `job.failure_reason == "" and job.failure_class == ""`},
+		{"a class follows anew", "hook: job.json, job: {failure_reason: script_failure}", "", `job.failure_class == "script"`},
+		{"a ref of both", "hook: job.json, pipeline: {ref: dev}", "", `job.ref == "dev"`},
+		{"a hook's instance", "hook: linked.json", "", `event.instance == "https://gitlab.example.org"`},
+		{"pages of another project", "hook: linked.json, project: {path: a/b}", "", `project.url == "https://gitlab.example.org/a/b" and job.url == project.url + "/-/jobs/700" and pipeline.url == project.url + "/-/pipelines/70" and project.namespace == "a"`},
+		{"pages of another job", "hook: linked.json, job: {id: 5}, pipeline: {id: 6}", "", `job.url endsWith "/shop/-/jobs/5" and pipeline.url endsWith "/shop/-/pipelines/6"`},
+		{"refs of the jobs of a hook", "hook: pipeline.json, pipeline: {ref: dev}", "", `all(pipeline.jobs, .ref == "dev") and len(pipeline.jobs) == 3`},
+
+		{"a log", bare, "gitlab: {log: some text}", `log() == "some text"`},
+		{"a log in a file", bare, "gitlab: {log: {file: log.txt}}", `log() == "in a file"`},
+		{"the jobs of a pipeline hold the event's", bare, "gitlab: {jobs: [{name: lint, status: running}]}", `map(jobs(), .name) == ["rspec", "lint"] and jobs()[0].id == job.id and jobs()[1].id != job.id`},
+		{"the event's job as the API has it", bare, "gitlab: {jobs: [{name: lint, status: running}, {name: rspec, status: failed, stage: build}]}", `len(jobs()) == 2 and jobs()[1].id == job.id and jobs()[1].stage == "build"`},
+		{"details are the event's", bare, "gitlab: {details: {tag_list: [gpu], artifacts: [{filename: x.zip, size: 5}], erased_at: 1d ago}}", `details().name == "rspec" and details().id == job.id and details().tag_list == ["gpu"] and details().artifacts[0].size == 5 and age(details().erased_at) == duration("1d")`},
+		{"bridges", bare, "gitlab: {bridges: [{name: deploy, status: failed, downstream: {id: 7, status: failed}}]}", `bridges()[0].downstream.id == 7 and bridges()[0].id not in [0, job.id]`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			on := "job"
+			if strings.Contains(c.event, "pipeline.json") || strings.Contains(c.event, "kind: pipeline") {
+				on = "pipeline"
+			}
+			rule := fmt.Sprintf("  - name: r\n    on: %s\n    if: |\n      %s\n    notify: [{}]\n", on, c.condition)
+			test := fmt.Sprintf("  - name: t\n    event: {%s}\n    %s\n    expect: [{rule: r}]\n", c.event, c.more)
+			if result := runTest(t, rule, test, hooks); !result.Passed() {
+				t.Errorf("%s", strings.Join(append(result.Diff, result.Problems...), "\n"))
+				for _, v := range result.Verdicts {
+					t.Logf("%s: %s", v.Result, sketch(v.Explanation.If))
+				}
+			}
+		})
+	}
+}
+
+// What is said to have happened, pasted as what is expected, makes the test
+// pass, whatever the texts in it.
+func TestWhatHappenedCanBeExpected(t *testing.T) {
+	const many = `version: 1
+defaults: {channel: "#ci"}
+rules:
+  - {name: "all: of it", on: pipeline, actions: [{play: {jobs: pipeline.jobs, delay: 90s, variables: {A: "{{ job.name }}", B: "1"}, inputs: {x: "{{ job.stage }}"}}}, {cancel: {jobs: pipeline.jobs}}]}
+  - {name: dry, on: pipeline, dry_run: true, actions: [{erase: {jobs: pipeline.jobs}}], notify: [{}]}
+  - {name: "cancel too", on: pipeline, actions: [{cancel: {jobs: 'filter(pipeline.jobs, .stage == "test")'}}]}
+  - {name: can't, on: pipeline, if: "len(jobs()) > 0", notify: [{}]}
+  - {name: tells, on: pipeline, notify: [{}]}
+`
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"null", "true", "~", "a: b", "a #b", "- a", "{a}", " a ", "1.10", "0x1", "a, b", "é", "#", "'", "\"", "\\"}))
+		names := rapid.SliceOfN(text, 1, 3).Draw(t, "names")
+		failure := rapid.StringN(1, 20, -1).Draw(t, "error")
+		var jobs []string
+		for _, name := range names {
+			jobs = append(jobs, fmt.Sprintf("{name: %q, status: manual, stage: %s}", name, rapid.SampledFrom([]string{"test", "deploy"}).Draw(t, "stage")))
+		}
+		run := func(expect []string) rules.TestResult {
+			test := fmt.Sprintf("version: 1\nrules: [rules.yaml]\ntests:\n  - name: t\n    event: {kind: pipeline, pipeline: {status: failed, jobs: [%s]}}\n    gitlab: {jobs: {error: %q}}\n    expect: [%s]\n",
+				strings.Join(jobs, ", "), failure, strings.Join(expect, ", "))
+			return runOne(t, testFiles{files: map[string]string{"rules.yaml": many, "test.yaml": test}})
+		}
+		happened := run(nil)
+		if len(happened.Diff) < 4 {
+			t.Fatalf("got %q", happened.Diff)
+		}
+		var expect []string
+		for _, line := range happened.Diff {
+			entry, ok := strings.CutPrefix(line, "+ ")
+			if !ok {
+				t.Fatalf("nothing was expected, and the diff says %q", line)
+			}
+			expect = append(expect, entry)
+		}
+		if again := run(expect); !again.Passed() {
+			t.Errorf("expected %q, and got\n%s", expect, strings.Join(slices.Concat(again.Diff, again.Problems), "\n"))
+		}
+	})
+}
+
+// The schema takes what loads.
+func TestTestSchema(t *testing.T) {
+	refuses := editorOf(t, rules.TestSchema)
+	example := readFile(t, "../rules.example.test.yaml")
+	if err := refuses(example); err != nil {
+		t.Errorf("the example: %v", err)
+	}
+	for _, change := range [][2]string{
+		{"expect:", "expects:"},
+		{"status: failed", "status: passed"},
+		{"kind: job", "kind: jobs"},
+		{"delay: 30s", "delay: soon"},
+		{"tells:", "tell:"},
+		{"{error:", "{err:"},
+		{"event:", "evnt:"},
+	} {
+		changed := strings.Replace(example, change[0], change[1], 1)
+		if changed == example || refuses(changed) == nil {
+			t.Errorf("%q in place of %q is not refused", change[1], change[0])
+		}
+	}
+}
+
+// Whatever stands in a test file, it is read or refused, and does not fall over.
+func FuzzLoadTests(f *testing.F) {
+	names, err := filepath.Glob("testdata/brokentests/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range append(names, "../rules.example.test.yaml") {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	example, err := os.ReadFile("../rules.example.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	files := testFiles{
+		files: map[string]string{"rules.example.yaml": string(example), "rules.yaml": string(example)},
+		hooks: map[string]rules.Event{"job.json": jobEvent()},
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tests, err := rules.LoadTests(rules.Source{Name: "rules.example.test.yaml", Data: data}, files)
+		if err != nil {
+			return
+		}
+		for _, test := range tests.All {
+			test.Run(t.Context())
+		}
+	})
+}

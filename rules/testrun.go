@@ -1,0 +1,370 @@
+package rules
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// TestResult says how a test went.
+type TestResult struct {
+	// Fired names the rules that decided something, each once.
+	Fired []string
+	// Diff is what was expected and what happened, where they differ: a
+	// decision a line, in the test file's words, after "- ", "+ " or "  ".
+	Diff []string
+	// Problems are other reasons why the test failed.
+	Problems []string
+	// Verdicts explain the rules that fired, or not, other than expected.
+	Verdicts []Verdict
+}
+
+// Passed reports whether the rules did what was expected.
+func (r TestResult) Passed() bool { return len(r.Diff) == 0 && len(r.Problems) == 0 }
+
+// Run runs the rules on the test's event.
+func (t *Test) Run(ctx context.Context) TestResult {
+	rs := t.file.Rules
+	decisions, errs := rs.Evaluate(ctx, t.event, &t.gitlab)
+	var result TestResult
+	for _, d := range decisions {
+		for _, name := range append([]string{d.Rule}, d.AlsoWantedBy...) {
+			if !slices.Contains(result.Fired, name) {
+				result.Fired = append(result.Fired, name)
+			}
+		}
+	}
+	got := t.entries(decisions)
+	for _, err := range errs {
+		if asked := notGivenError(""); errors.As(err, &asked) {
+			result.Problems = append(result.Problems, err.Error())
+			continue
+		}
+		got = append(got, entry{rule: err.Rule, err: err.Part + ": " + err.Err.Error()})
+	}
+	slices.SortStableFunc(got, func(a, b entry) int { return cmp.Compare(rs.position(a.rule), rs.position(b.rule)) })
+	for i := range got {
+		result.Problems = append(result.Problems, t.hear(ctx, &got[i])...)
+	}
+	result.Diff = t.diff(got)
+	if !result.Passed() {
+		result.Verdicts = t.explain(ctx, result.Fired)
+	}
+	return result
+}
+
+// position gives the rule's place among all rules.
+func (rs *Rules) position(name string) int {
+	return slices.IndexFunc(rs.rules, func(r *rule) bool { return r.name == name })
+}
+
+// entries writes decisions as a test file does: those of one action of a rule
+// on several jobs are one entry, if they are alike.
+func (t *Test) entries(decisions []Decision) []entry {
+	var all []entry
+	for _, d := range decisions {
+		if n := len(all); n > 0 && together(all[n-1].decisions[0], d) {
+			all[n-1].jobs = append(all[n-1].jobs, d.Job.Name)
+			all[n-1].decisions = append(all[n-1].decisions, d)
+			continue
+		}
+		e := entry{
+			rule: d.Rule, action: d.Action.Verb,
+			delay:     new(Duration(d.Action.Wait(d.Job.Attempt))),
+			variables: d.Action.Variables, inputs: d.Action.Inputs,
+			dryRun:       new(d.DryRun),
+			alsoWantedBy: d.AlsoWantedBy,
+			decisions:    []Decision{d},
+		}
+		if d.Action.Verb != VerbNotify {
+			e.jobs = []string{d.Job.Name}
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// together reports whether two decisions are one entry.
+func together(a, b Decision) bool {
+	return a.Rule == b.Rule && a.Action.Verb == b.Action.Verb && a.DryRun == b.DryRun &&
+		slices.Equal(a.After, b.After) && slices.Equal(a.AlsoWantedBy, b.AlsoWantedBy) &&
+		a.Action.Wait(a.Job.Attempt) == b.Action.Wait(b.Job.Attempt) &&
+		maps.Equal(a.Action.Variables, b.Action.Variables) && maps.Equal(a.Action.Inputs, b.Action.Inputs)
+}
+
+// spoken gives all that the test says of entries of this rule and action; ok
+// is false where it says nothing of them.
+func (t *Test) spoken(of entry) (all entry, ok bool) {
+	all.tells = map[string][]told{}
+	for _, want := range t.expect {
+		if !want.like(of) {
+			continue
+		}
+		ok = true
+		all.delay, all.dryRun = cmp.Or(all.delay, want.delay), cmp.Or(all.dryRun, want.dryRun)
+		if want.variables != nil {
+			all.variables = want.variables
+		}
+		if want.inputs != nil {
+			all.inputs = want.inputs
+		}
+		for result, messages := range want.tells {
+			all.tells[result] = append(all.tells[result], messages...)
+		}
+	}
+	return all, ok
+}
+
+// hear asks what is told of an entry, in the outcomes that the test speaks of.
+func (t *Test) hear(ctx context.Context, e *entry) (problems []string) {
+	spoken, _ := t.spoken(*e)
+	e.tells = map[string][]told{}
+	for result := range spoken.tells {
+		var heard []Notice
+		for _, d := range e.decisions {
+			notices, errs := t.file.Rules.Notices(ctx, Outcome{Decision: d, Result: result}, &t.gitlab, func(s string) string { return s })
+			for _, err := range errs {
+				if !slices.Contains(problems, err.Error()) {
+					problems = append(problems, err.Error())
+				}
+			}
+			for _, n := range notices {
+				if !slices.Contains(heard, n) {
+					heard = append(heard, n)
+				}
+			}
+		}
+		e.tells[result] = make([]told, len(heard))
+		for i := range heard {
+			e.tells[result][i] = told{&heard[i].Channel, &heard[i].Text}
+		}
+	}
+	return problems
+}
+
+// like reports whether two entries are of the same rule and action.
+func (e entry) like(other entry) bool {
+	return e.rule == other.rule && e.action == other.action
+}
+
+// matches reports whether what happened is what is expected.
+func (e entry) matches(got entry) bool {
+	if e.err != "" {
+		return e.rule == got.rule && strings.Contains(got.err, e.err)
+	}
+	for result, want := range e.tells {
+		if !slices.EqualFunc(want, got.tells[result], told.matches) {
+			return false
+		}
+	}
+	return e.like(got) && got.err == "" && slices.Equal(e.jobs, got.jobs) && slices.Equal(e.alsoWantedBy, got.alsoWantedBy) &&
+		(e.delay == nil || *e.delay == *got.delay) && (e.dryRun == nil || *e.dryRun == *got.dryRun) &&
+		(e.variables == nil || maps.Equal(e.variables, got.variables)) && (e.inputs == nil || maps.Equal(e.inputs, got.inputs))
+}
+
+func (m told) matches(got told) bool {
+	return (m.channel == nil || *m.channel == *got.channel) && (m.text == nil || *m.text == *got.text)
+}
+
+// diff gives what was expected and what happened, line by line; nil where they
+// match. As many lines as can be stand for both, and next to each other are
+// those of the same rule and action.
+func (t *Test) diff(got []entry) []string {
+	want := t.expect
+	if slices.EqualFunc(want, got, entry.matches) {
+		return nil
+	}
+	const alike, same = 1, 1000
+	value := func(i, j int) int {
+		switch {
+		case want[i].matches(got[j]):
+			return same
+		case want[i].like(got[j]):
+			return alike
+		}
+		return 0
+	}
+	best := make([][]int, len(want)+1) // of want[i:] and got[j:]
+	for i := range best {
+		best[i] = make([]int, len(got)+1)
+	}
+	for i := len(want) - 1; i >= 0; i-- {
+		for j := len(got) - 1; j >= 0; j-- {
+			best[i][j] = max(best[i+1][j], best[i][j+1], best[i+1][j+1]+value(i, j))
+		}
+	}
+	var lines []string
+	i, j := 0, 0
+	for i < len(want) || j < len(got) {
+		switch {
+		case j == len(got) || i < len(want) && best[i][j] == best[i+1][j]:
+			lines = append(lines, "- "+t.write(want[i]))
+			i++
+		case i == len(want) || best[i][j] == best[i][j+1]:
+			lines = append(lines, "+ "+t.write(t.shown(got[j])))
+			j++
+		case want[i].matches(got[j]):
+			lines = append(lines, "  "+t.write(want[i]))
+			i, j = i+1, j+1
+		default:
+			lines = append(lines, "- "+t.write(want[i]), "+ "+t.write(t.shown(got[j])))
+			i, j = i+1, j+1
+		}
+	}
+	return lines
+}
+
+// shown gives of what happened that which the test speaks of; of an action
+// that it says nothing of, what is out of the ordinary.
+func (t *Test) shown(got entry) entry {
+	if got.err != "" {
+		return got
+	}
+	spoken, ok := t.spoken(got)
+	if spoken.delay == nil && (ok || *got.delay == 0) {
+		got.delay = nil
+	}
+	if spoken.dryRun == nil && (ok || !*got.dryRun) {
+		got.dryRun = nil
+	}
+	if spoken.variables == nil && ok {
+		got.variables = nil
+	}
+	if spoken.inputs == nil && ok {
+		got.inputs = nil
+	}
+	got.tells = maps.Clone(got.tells)
+	for result, messages := range spoken.tells {
+		got.tells[result] = slices.Clone(got.tells[result])
+		ofChannel := slices.ContainsFunc(messages, func(m told) bool { return m.channel != nil })
+		ofText := slices.ContainsFunc(messages, func(m told) bool { return m.text != nil })
+		for i := range got.tells[result] {
+			if ofText && !ofChannel {
+				got.tells[result][i].channel = nil
+			}
+			if ofChannel && !ofText {
+				got.tells[result][i].text = nil
+			}
+		}
+	}
+	return got
+}
+
+// explain gives the verdicts on the rules that fired and were not expected to,
+// or the other way round.
+func (t *Test) explain(ctx context.Context, fired []string) []Verdict {
+	var expected []string
+	for _, e := range t.expect {
+		if e.err == "" {
+			expected = append(append(expected, e.rule), e.alsoWantedBy...)
+		}
+	}
+	return slices.DeleteFunc(t.file.Rules.Explain(ctx, t.event, &t.gitlab), func(v Verdict) bool {
+		return slices.Contains(expected, v.Rule) == slices.Contains(fired, v.Rule)
+	})
+}
+
+// write writes an entry as it would stand in a test file.
+func (t *Test) write(e entry) string {
+	keys := []string{"rule: " + scalar(e.rule)}
+	add := func(key, value string) { keys = append(keys, key+": "+value) }
+	if e.err != "" {
+		add("error", scalar(e.err))
+		return "{" + strings.Join(keys, ", ") + "}"
+	}
+	add("action", e.action)
+	usual := t.event.Meta.Kind == KindJob && slices.Equal(e.jobs, []string{t.event.Job.Name})
+	if e.jobs != nil && !usual {
+		add("jobs", scalars(e.jobs))
+	}
+	if e.delay != nil {
+		add("delay", e.delay.String())
+	}
+	if e.variables != nil {
+		add("variables", mappings(e.variables))
+	}
+	if e.inputs != nil {
+		add("inputs", mappings(e.inputs))
+	}
+	if e.dryRun != nil {
+		add("dry_run", strconv.FormatBool(*e.dryRun))
+	}
+	if e.alsoWantedBy != nil {
+		add("also_wanted_by", scalars(e.alsoWantedBy))
+	}
+	if len(e.tells) > 0 {
+		var tells []string
+		for _, result := range Results {
+			if messages, ok := e.tells[result]; ok {
+				tells = append(tells, result+": "+write(messages))
+			}
+		}
+		add("tells", "{"+strings.Join(tells, ", ")+"}")
+	}
+	line := "{" + strings.Join(keys, ", ") + "}"
+	if e.hasDefaultText() {
+		line += ` # "" is the default text`
+	}
+	return line
+}
+
+// hasDefaultText reports whether something is told in the default words.
+func (e entry) hasDefaultText() bool {
+	for _, messages := range e.tells {
+		if slices.ContainsFunc(messages, func(m told) bool { return m.text != nil && *m.text == "" }) {
+			return true
+		}
+	}
+	return false
+}
+
+// write writes messages as they would stand in a test file.
+func write(messages []told) string {
+	if len(messages) == 1 && messages[0].channel == nil && messages[0].text != nil {
+		return scalar(*messages[0].text)
+	}
+	all := make([]string, len(messages))
+	for i, m := range messages {
+		var keys []string
+		if m.channel != nil {
+			keys = append(keys, "channel: "+scalar(*m.channel))
+		}
+		if m.text != nil {
+			keys = append(keys, "text: "+scalar(*m.text))
+		}
+		all[i] = "{" + strings.Join(keys, ", ") + "}"
+	}
+	return "[" + strings.Join(all, ", ") + "]"
+}
+
+// bare is what YAML reads as a text without quotes, also between { and }.
+var bare = regexp.MustCompile(`^[A-Za-z_]([\w./-]| \w)*$`)
+
+// scalar writes a text as YAML does.
+func scalar(s string) string {
+	if bare.MatchString(s) && !slices.Contains([]string{"null", "true", "false"}, strings.ToLower(s)) {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+func scalars(all []string) string {
+	written := make([]string, len(all))
+	for i, s := range all {
+		written[i] = scalar(s)
+	}
+	return "[" + strings.Join(written, ", ") + "]"
+}
+
+func mappings(all map[string]string) string {
+	var written []string
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		written = append(written, scalar(key)+": "+scalar(all[key]))
+	}
+	return "{" + strings.Join(written, ", ") + "}"
+}
