@@ -1,224 +1,37 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
-	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
-	"github.com/pipesteward/pipesteward/store/redistest"
 )
-
-const (
-	testSecret = "secret-of-the-webhooks"
-	testSlack  = "xoxb-secret-of-the-tests"
-	testRules  = `
-version: 1
-defaults: {channel: "#ci"}
-rules:
-  - name: retry-stuck
-    on: job
-    if: failed_with("stuck_or_timeout_failure")
-    actions: [retry: {max_attempts: 3}]
-    notify: [{when: [done, skipped, failed]}]
-`
-)
-
-// The test binary is the program, too: with this variable set it runs main.
-const asProgram = "PIPESTEWARD_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	os.Exit(m.Run())
-}
-
-// world is a simulated GitLab and Slack with a place for the program's files.
-type world struct {
-	*testing.T
-	dir    string
-	gitlab *gitlabtest.Server
-	slack  *slacktest.Server
-}
-
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	w := &world{T: t, dir: t.TempDir(), gitlab: gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})}
-	var err error
-	if w.slack, err = slacktest.New(slacktest.Options{Token: testSlack}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.slack.Close() })
-	w.write("rules.yaml", testRules)
-	return w
-}
-
-func (w *world) write(name, text string) string {
-	w.Helper()
-	path := filepath.Join(w.dir, name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		w.Fatal(err)
-	}
-	return path
-}
-
-// program is a running `pipesteward serve`.
-type program struct {
-	*testing.T
-	cmd      *exec.Cmd
-	webhooks string
-	admin    string
-	ended    chan error
-	mu       sync.Mutex
-	log      bytes.Buffer
-}
-
-// serve starts the program as a process of its own. More arguments come
-// after those that every test needs.
-func (w *world) serve(more ...string) *program {
-	w.Helper()
-	args := append([]string{
-		"serve", "--rules", filepath.Join(w.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(w.dir, "pipesteward.db"),
-		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--gitlab-url", w.gitlab.URL(), "--slack-api-url", w.slack.URL(),
-	}, more...)
-	p := &program{T: w.T, cmd: exec.CommandContext(context.Background(), os.Args[0], args...), ended: make(chan error, 1)}
-	p.cmd.Env = append(os.Environ(), asProgram+"=1", "PIPESTEWARD_GITLAB_TOKEN="+gitlabtest.DefaultToken,
-		"PIPESTEWARD_WEBHOOK_TOKEN=another,"+testSecret, "PIPESTEWARD_SLACK_TOKEN="+testSlack)
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		w.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		w.Fatal(err)
-	}
-	w.Cleanup(p.kill)
-	started := make(chan struct{})
-	go p.read(stderr, started)
-	select {
-	case <-started:
-	case <-time.After(20 * time.Second):
-		w.Fatalf("serve does not start:\n%s", p.logged())
-	}
-	return p
-}
-
-// read keeps the log and learns from it where the program listens.
-func (p *program) read(stderr io.Reader, started chan<- struct{}) {
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() {
-		p.mu.Lock()
-		p.log.WriteString(lines.Text() + "\n")
-		p.mu.Unlock()
-		var line struct{ Msg, Webhooks, Admin string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "pipesteward serves" {
-			p.webhooks, p.admin = line.Webhooks, line.Admin
-			close(started)
+	flag.Parse()
+	parallel := "16" // what runs in parallel mostly waits for leases to run out
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name == "test.parallel" {
+			parallel = f.Value.String()
 		}
-	}
-	p.ended <- p.cmd.Wait()
-}
-
-func (p *program) logged() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
-
-// kill ends the program as `kill -9` does, and waits for that.
-func (p *program) kill() {
-	if p.cmd.ProcessState == nil {
-		_ = p.cmd.Process.Kill()
-		p.ended <- <-p.ended
-	}
-}
-
-// post posts a hook body, as GitLab or curl does.
-func (p *program) post(body []byte) int {
-	p.Helper()
-	req, err := http.NewRequestWithContext(p.Context(), http.MethodPost, p.webhooks, bytes.NewReader(body))
-	if err != nil {
-		p.Fatal(err)
-	}
-	req.Header.Set("X-Gitlab-Token", testSecret)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		p.Fatal(err)
-	}
-	defer resp.Body.Close()
-	return resp.StatusCode
-}
-
-// get reads a page of the admin address.
-func (p *program) get(path string) (int, string) {
-	p.Helper()
-	resp, err := http.Get(p.admin + path)
-	if err != nil {
-		p.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		p.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
-}
-
-func (p *program) outcomes() []rules.Outcome {
-	p.Helper()
-	var page struct{ Decisions []rules.Outcome }
-	_, text := p.get("/api/v1/decisions")
-	if err := json.Unmarshal([]byte(text), &page); err != nil {
-		p.Fatalf("%v in %s", err, text)
-	}
-	return page.Decisions
-}
-
-// workedOff waits until the queue is empty.
-func (p *program) workedOff() {
-	p.Helper()
-	p.eventually("the queue is empty", func() bool {
-		var d struct{ Due, Waiting, Leased int }
-		_, text := p.get("/api/v1/queue")
-		return json.Unmarshal([]byte(text), &d) == nil && d.Due+d.Waiting+d.Leased == 0
 	})
-}
-
-func (p *program) eventually(what string, is func() bool) {
-	p.Helper()
-	deadline := time.After(3 * time.Minute)
-	for !is() {
-		select {
-		case <-deadline:
-			p.Fatalf("never seen: %s\n%s", what, p.logged())
-		case <-time.After(10 * time.Millisecond):
-		}
+	if err := flag.Set("test.parallel", parallel); err != nil {
+		panic(err)
 	}
-}
-
-// stuckJob makes a pipeline with a job that got stuck.
-func (w *world) stuckJob() gitlabtest.Job { return w.stuckJobOf("platform/shop") }
-
-func (w *world) stuckJobOf(path string) gitlabtest.Job {
-	project := w.gitlab.AddProject(gitlabtest.Project{Path: path})
-	pipeline := w.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-	job := w.gitlab.Latest(pipeline.ID, "rspec")
-	w.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
-	return job
+	os.Exit(m.Run())
 }
 
 func TestServe(t *testing.T) {
@@ -262,142 +75,11 @@ func TestServe(t *testing.T) {
 		}
 	}
 
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-p.ended; err != nil {
-		t.Errorf("SIGTERM ends serve with %v, want exit status 0\n%s", err, p.logged())
-	}
+	p.stop()
 	for _, secret := range []string{testSecret, testSlack, gitlabtest.DefaultToken} {
 		if strings.Contains(p.logged(), secret) {
 			t.Errorf("the log holds a secret:\n%s", p.logged())
 		}
-	}
-}
-
-// Whatever the program was doing when it was killed: after the next start
-// there was one retry and one message. A message that was on its way is
-// looked for only when it has surely arrived or not, after 30 s.
-func TestKilledAndStartedAgain(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		arrange func(w *world) (reached func() bool)
-	}{
-		{"right after the answer", func(*world) func() bool { return func() bool { return true } }},
-		{"reading the job's state", hangingGitLab("/pipelines/101/jobs", false)},
-		{"before the retry", hangingGitLab("/retry", false)},
-		{"after the retry, before its answer", hangingGitLab("/retry", true)},
-		{"before the message", hangingSlack(false)},
-		{"after the message, before its answer", hangingSlack(true)},
-		{"after all", func(w *world) func() bool { return func() bool { return len(w.slack.Posts()) == 1 } }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			reached := c.arrange(w)
-			job := w.stuckJob()
-			p := w.serve()
-			if code := p.post(w.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
-				t.Fatalf("answered with %d, want 202", code)
-			}
-			p.eventually(c.name, reached)
-			p.kill()
-
-			p = w.serve()
-			p.workedOff()
-			if runs := w.gitlab.Jobs(job.PipelineID); len(runs) != 2 {
-				t.Errorf("%d runs of the job, want 2", len(runs))
-			}
-			if n := len(w.slack.Posts()); n != 1 {
-				t.Errorf("%d messages, want 1", n)
-			}
-			if all := p.outcomes(); len(all) != 1 || all[0].Result != rules.ResultDone {
-				t.Errorf("outcomes %+v, want one done", all)
-			}
-		})
-	}
-}
-
-// hangingGitLab lets the first request to a path hang, before or after its
-// effect.
-func hangingGitLab(path string, after bool) func(*world) func() bool {
-	return func(w *world) func() bool {
-		w.gitlab.Fail(gitlabtest.Fault{Path: path, After: after, Until: make(chan struct{})})
-		return func() bool { return w.gitlab.Count("", path) > 0 }
-	}
-}
-
-func hangingSlack(after bool) func(*world) func() bool {
-	return func(w *world) func() bool {
-		w.slack.Fail(slacktest.Fault{Method: "chat.postMessage", AfterEffect: after, Delay: time.Minute})
-		return func() bool { return w.slack.Calls("chat.postMessage") > 0 && (!after || len(w.slack.Posts()) > 0) }
-	}
-}
-
-// Two replicas share a Redis: each delivery is stored once whoever gets it,
-// and what a killed one had begun is ended by the other.
-func TestReplicasOnRedis(t *testing.T) {
-	t.Parallel()
-	redis := redistest.Start(t, "--appendfsync", "always")
-	w := newWorld(t)
-	reached := hangingGitLab("/retry", true)(w)
-	jobs := []gitlabtest.Job{w.stuckJobOf("platform/shop"), w.stuckJobOf("platform/search")}
-	bodies := [][]byte{w.gitlab.JobHookBody(jobs[0].ID), w.gitlab.JobHookBody(jobs[1].ID)}
-	first := w.serve("--store", redis.URL())
-	if code := first.post(bodies[0]); code != http.StatusAccepted {
-		t.Fatalf("answered with %d, want 202", code)
-	}
-	first.eventually("the retry is called", reached)
-
-	second := w.serve("--store", redis.URL())
-	for _, c := range []struct{ job, code int }{{0, http.StatusOK}, {1, http.StatusAccepted}, {1, http.StatusOK}} {
-		if code := second.post(bodies[c.job]); code != c.code {
-			t.Errorf("job %d is answered with %d, want %d", jobs[c.job].ID, code, c.code)
-		}
-	}
-	first.kill()
-	second.workedOff()
-	for _, job := range jobs {
-		if runs := w.gitlab.Jobs(job.PipelineID); len(runs) != 2 {
-			t.Errorf("%d runs of job %d, want 2", len(runs), job.ID)
-		}
-	}
-	if n := len(w.slack.Posts()); n != 2 {
-		t.Errorf("%d messages, want 2", n)
-	}
-	for _, o := range second.outcomes() {
-		if o.Result != rules.ResultDone {
-			t.Errorf("outcome %s (%s), want done", o.Result, o.Reason)
-		}
-	}
-}
-
-// A Redis that is gone for a while: deliveries are refused at once, and work
-// goes on by itself when it is back, with all that was acknowledged.
-func TestRedisGoneForAWhile(t *testing.T) {
-	t.Parallel()
-	redis := redistest.Start(t, "--appendfsync", "always")
-	w := newWorld(t)
-	w.gitlab.Fail(gitlabtest.Fault{Status: http.StatusServiceUnavailable, Times: 3})
-	acknowledged, refused := w.stuckJobOf("platform/shop"), w.stuckJobOf("platform/search")
-	p := w.serve("--store", redis.URL())
-	if code := p.post(w.gitlab.JobHookBody(acknowledged.ID)); code != http.StatusAccepted {
-		t.Fatalf("answered with %d, want 202", code)
-	}
-	redis.Kill()
-	if code := p.post(w.gitlab.JobHookBody(refused.ID)); code != http.StatusServiceUnavailable {
-		t.Errorf("answered with %d, want 503", code)
-	}
-	if code, text := p.get("/readyz"); code != http.StatusServiceUnavailable {
-		t.Errorf("/readyz: %d %s, want 503", code, text)
-	}
-	redis.Restart()
-	p.workedOff()
-	if runs := w.gitlab.Jobs(acknowledged.PipelineID); len(runs) != 2 {
-		t.Errorf("%d runs of the job, want 2", len(runs))
-	}
-	if code := p.post(w.gitlab.JobHookBody(refused.ID)); code != http.StatusAccepted {
-		t.Errorf("sent again, answered with %d, want 202", code)
 	}
 }
 

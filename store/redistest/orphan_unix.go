@@ -4,6 +4,6 @@ package redistest
 
 import "os/exec"
 
-// endWithParent is for Linux only: elsewhere a server outlives a test that
+// EndWithParent is for Linux only: elsewhere a process outlives a test that
 // panics.
-func endWithParent(*exec.Cmd) {}
+func EndWithParent(*exec.Cmd) {}

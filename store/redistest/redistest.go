@@ -1,8 +1,9 @@
 //go:build unix
 
 // Package redistest starts real Redis servers for tests, alone, as a Cluster
-// or with Sentinels. They listen on free ports of 127.0.0.1, keep their
-// append-only files in the test's own directory, and end with the test.
+// or with Sentinels, and hurts them: they are killed, paused, or stand behind
+// a bad network. They listen on free ports of 127.0.0.1, keep their append-only
+// files in the test's own directory, and end with the test.
 package redistest
 
 import (
@@ -135,7 +136,7 @@ func (s *Server) run() {
 	defer func() { _ = log.Close() }() // the process has its own
 	process := exec.CommandContext(context.WithoutCancel(s.t.Context()), program, s.args...)
 	process.Stdout, process.Stderr = log, log
-	endWithParent(process)
+	EndWithParent(process)
 	if err := process.Start(); err != nil {
 		s.t.Fatal(err)
 	}

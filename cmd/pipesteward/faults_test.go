@@ -1,0 +1,353 @@
+package main
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/store/redistest"
+)
+
+// The tests below do to the whole program what happens to it in production,
+// for real. Each ends with wantOnce.
+
+// moments are what a replica may be doing when something happens to it. The
+// returned function tells when it is.
+var moments = []struct {
+	name    string
+	arrange func(w *world) (reached func() bool)
+}{
+	{"right after the answer", func(*world) func() bool { return func() bool { return true } }},
+	{"reading the job's state", hangingGitLab("/pipelines/101/jobs", false)},
+	{"before the retry", hangingGitLab("/retry", false)},
+	{"after the retry, before its answer", hangingGitLab("/retry", true)},
+	{"before the message", hangingSlack(false)},
+	{"after the message, before its answer", hangingSlack(true)},
+	{"after all", func(w *world) func() bool { return func() bool { return len(w.slack.Posts()) == 1 } }},
+}
+
+// hangingGitLab lets the first request to a path hang, before or after its
+// effect.
+func hangingGitLab(path string, after bool) func(*world) func() bool {
+	return func(w *world) func() bool {
+		w.gitlab.Fail(gitlabtest.Fault{Path: path, After: after, Until: make(chan struct{})})
+		return func() bool { return w.gitlab.Count("", path) > 0 }
+	}
+}
+
+func hangingSlack(after bool) func(*world) func() bool {
+	return func(w *world) func() bool {
+		w.slack.Fail(slacktest.Fault{Method: "chat.postMessage", AfterEffect: after, Delay: time.Minute})
+		return func() bool { return w.slack.Calls("chat.postMessage") > 0 && (!after || len(w.slack.Posts()) > 0) }
+	}
+}
+
+// Whatever the program was doing when it was killed: after the next start
+// there was one retry and one message. A message that was on its way is
+// looked for only when it has surely arrived or not, after 30 s.
+func TestKilledAndStartedAgain(t *testing.T) {
+	t.Parallel()
+	for _, moment := range moments {
+		t.Run(moment.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			reached := moment.arrange(w)
+			job := w.stuckJob()
+			p := w.serve()
+			if code := p.post(w.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
+				t.Fatalf("answered with %d, want 202", code)
+			}
+			p.eventually(moment.name, reached)
+			p.kill()
+			w.wantOnce(w.serve(), []*delivery{w.deliveryOf(job)})
+		})
+	}
+}
+
+// The same with two replicas on a Redis: what the killed one had begun is
+// ended by the other, when the lease has run out. A delivery that both get is
+// stored once.
+func TestKilledAndTakenOver(t *testing.T) {
+	t.Parallel()
+	for _, moment := range moments {
+		t.Run(moment.name, func(t *testing.T) {
+			t.Parallel()
+			redis := redistest.Start(t, "--appendfsync", "always")
+			w := newWorld(t)
+			reached := moment.arrange(w)
+			job := w.stuckJob()
+			body := w.gitlab.JobHookBody(job.ID)
+			other := w.serve("--store", redis.URL())
+			other.signal(syscall.SIGSTOP) // or it might be the one that gets the work
+			p := w.serve("--store", redis.URL())
+			if code := p.post(body); code != http.StatusAccepted {
+				t.Fatalf("answered with %d, want 202", code)
+			}
+			p.eventually(moment.name, reached)
+			other.signal(syscall.SIGCONT)
+			p.kill()
+			if code := other.post(body); code != http.StatusOK {
+				t.Errorf("the other replica answers the same with %d, want 200", code)
+			}
+			w.wantOnce(other, []*delivery{w.deliveryOf(job)})
+		})
+	}
+}
+
+// A replica that stands still for longer than its leases last, as on a machine
+// that swaps, is taken for dead. When it goes on, it changes nothing.
+func TestStandsStillAndGoesOn(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, path string
+		after      bool // the call that it makes takes effect at once; else when it goes on
+	}{
+		{"reading the job's state", "/pipelines/101/jobs", false},
+		{"before the retry", "/retry", false},
+		{"after the retry, before its answer", "/retry", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			redis := redistest.Start(t, "--appendfsync", "always")
+			w := newWorld(t)
+			goOn := make(chan struct{})
+			w.gitlab.Fail(gitlabtest.Fault{Path: c.path, After: c.after, Until: goOn})
+			job := w.stuckJob()
+			p := w.serve("--store", redis.URL())
+			if code := p.post(w.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
+				t.Fatalf("answered with %d, want 202", code)
+			}
+			p.eventually(c.name, func() bool { return w.gitlab.Count("", c.path) > 0 })
+			p.signal(syscall.SIGSTOP)
+			other := w.serve("--store", redis.URL())
+			w.wantOnce(other, []*delivery{w.deliveryOf(job)})
+
+			close(goOn)
+			p.signal(syscall.SIGCONT)
+			p.stop() // after what it was doing
+			w.wantOnce(other, []*delivery{w.deliveryOf(job)})
+		})
+	}
+}
+
+// Redis is killed while deliveries stream in, and started again: all that was
+// acknowledged is in its append-only file.
+func TestRedisKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t, "--appendfsync", "always")
+	w := newWorld(t)
+	f := w.serveFleet(2, redis.URL())
+	stop := f.stream(40*time.Millisecond, w.newDelivery)
+	for range 3 {
+		f.acceptMore(40)
+		redis.Kill()
+		f.refuseMore(20)
+		redis.Restart()
+	}
+	f.acceptMore(40)
+	w.wantOnce(f.replica(0), stop())
+}
+
+// Redis can't be reached for 30 s: deliveries are refused at once, none hangs,
+// and work goes on by itself when it is back.
+func TestRedisGoneForAWhile(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name       string
+		stop, back func(*redistest.Server)
+	}{
+		{"it answers nothing", (*redistest.Server).Pause, (*redistest.Server).Resume},
+		{"its port refuses", (*redistest.Server).Kill, (*redistest.Server).Restart},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			redis := redistest.Start(t, "--appendfsync", "always")
+			w := newWorld(t)
+			w.gitlab.Fail(gitlabtest.Fault{Status: http.StatusServiceUnavailable, Times: 6})
+			f := w.serveFleet(1, redis.URL())
+			p := f.replica(0)
+			accepted, refused := make([]*delivery, 3), make([]*delivery, 10)
+			for i := range accepted {
+				accepted[i] = w.newDelivery()
+				f.deliver(t.Context(), accepted[i])
+			}
+			for i := range refused {
+				refused[i] = w.newDelivery()
+			}
+			c.stop(redis)
+			var tooks []time.Duration
+			for back := time.Now().Add(30 * time.Second); time.Now().Before(back); {
+				tooks = append(tooks, refusedBy(f, refused)...)
+				for path, want := range map[string]int{"/healthz": http.StatusOK, "/readyz": http.StatusServiceUnavailable} {
+					if code, text := p.get(path); code != want {
+						t.Errorf("%s: %d %s, want %d", path, code, text, want)
+					}
+				}
+				<-time.After(100 * time.Millisecond)
+			}
+			slices.Sort(tooks)
+			median := tooks[len(tooks)/2] // the machine is busy with other tests
+			t.Logf("%d deliveries are refused, after %v (median), %v at most", len(tooks), median, tooks[len(tooks)-1])
+			if median > 2*time.Second {
+				t.Errorf("deliveries are refused after %v (median), want 2 s at most", median)
+			}
+			c.back(redis)
+			w.wantOnce(p, accepted)
+			for _, d := range refused {
+				f.deliver(t.Context(), d)
+			}
+			w.wantOnce(p, slices.Concat(accepted, refused))
+		})
+	}
+}
+
+// refusedBy sends all deliveries at the same time, wants each refused, and
+// returns how long that took.
+func refusedBy(f *fleet, deliveries []*delivery) []time.Duration {
+	f.Helper()
+	tooks := make([]time.Duration, len(deliveries))
+	var sending sync.WaitGroup
+	for i, d := range deliveries {
+		sending.Go(func() {
+			began := time.Now()
+			if code, err := f.send(f.Context(), d.key, f.body(d)); code != http.StatusServiceUnavailable {
+				f.Errorf("answered with %d (%v), want 503", code, err)
+			}
+			tooks[i] = time.Since(began)
+		})
+	}
+	sending.Wait()
+	return tooks
+}
+
+// Redis has no room: deliveries are refused, what was accepted waits, and all
+// goes on when there is room again.
+func TestRedisOutOfMemory(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t, "--appendfsync", "always")
+	w := newWorld(t)
+	f := w.serveFleet(2, redis.URL())
+	stop := f.stream(40*time.Millisecond, w.newDelivery)
+	f.acceptMore(50)
+	redis.Do("config", "set", "maxmemory", 1)
+	f.refuseMore(50)
+	for i := range 2 {
+		if code, text := f.replica(i).get("/readyz"); code != http.StatusServiceUnavailable {
+			t.Errorf("/readyz: %d %s, want 503", code, text)
+		}
+	}
+	accepted := f.accepted.Load()
+	f.refuseMore(50)
+	if more := f.accepted.Load() - accepted; more != 0 {
+		t.Errorf("%d deliveries are accepted by a Redis without room", more)
+	}
+	redis.Do("config", "set", "maxmemory", 0)
+	f.acceptMore(100)
+	w.wantOnce(f.replica(0), stop())
+}
+
+// The network to Redis is bad: answers come late, or too late, or never. The
+// program knows less then of what Redis did than ever.
+func TestBadNetworkToRedis(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		hurt func(*redistest.Proxy)
+	}{
+		{"each answer is 150 ms late", func(p *redistest.Proxy) { p.Delay(150 * time.Millisecond) }},
+		{"each answer comes too late", func(p *redistest.Proxy) { p.Delay(1200 * time.Millisecond) }},
+		{"one answer of 20 is lost", func(p *redistest.Proxy) { p.LoseEvery(20) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			proxy := redistest.StartProxy(t, redistest.Start(t, "--appendfsync", "always"))
+			w := newWorld(t)
+			f := w.serveFleet(2, proxy.URL())
+			stop := f.stream(50*time.Millisecond, w.newDelivery)
+			f.acceptMore(10)
+			c.hurt(proxy)
+			<-time.After(10 * time.Second)
+			proxy.Delay(0)
+			proxy.LoseEvery(0)
+			f.acceptMore(10)
+			w.wantOnce(f.replica(0), stop())
+		})
+	}
+}
+
+// Each of three replicas is told to stop and replaced, while deliveries stream
+// in: no delivery is refused, since a replica answers what it has taken, and
+// takes no more.
+func TestRollingRestart(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t, "--appendfsync", "always")
+	w := newWorld(t)
+	f := w.serveFleet(3, redis.URL())
+	stop := f.stream(40*time.Millisecond, w.newDelivery)
+	for i := range 3 {
+		f.acceptMore(50)
+		f.replica(i).stop()
+		f.replace(i)
+	}
+	deliveries := stop()
+	if n := f.refused.Load(); n != 0 {
+		t.Errorf("%d deliveries are refused, want none", n)
+	}
+	w.wantOnce(f.replica(0), deliveries)
+}
+
+// Four replicas share one rate: GitLab sees no more requests than it says in
+// any such time, give or take the tenth that may come at once. When GitLab
+// tells one of them to come back later, all of them do.
+func TestReplicasShareTheRate(t *testing.T) {
+	t.Parallel()
+	const (
+		limit  = 30
+		window = 5 * time.Second
+		pause  = 6 * time.Second
+	)
+	redis := redistest.Start(t)
+	w := newWorld(t)
+	w.gitlab.Fail(gitlabtest.Fault{Skip: 2 * limit, Status: http.StatusTooManyRequests, RetryAfter: pause})
+	f := w.serveFleet(4, redis.URL(), "--gitlab-rate", "30/5s")
+	deliveries := make([]*delivery, limit) // each makes three requests
+	for i := range deliveries {
+		deliveries[i] = w.newDelivery()
+		f.deliver(t.Context(), deliveries[i])
+	}
+	w.wantOnce(f.replica(0), deliveries)
+
+	requests := w.gitlab.Requests()
+	between := func(from, to time.Time) (n int) {
+		for _, r := range requests {
+			if !r.At.Before(from) && r.At.Before(to) {
+				n++
+			}
+		}
+		return n
+	}
+	most, paused := 0, false
+	for _, r := range requests {
+		most = max(most, between(r.At, r.At.Add(window)))
+		if r.Status != http.StatusTooManyRequests {
+			continue
+		}
+		paused = true
+		// The first half is for those that had been let go on a busy machine.
+		if n := between(r.At.Add(pause/2), r.At.Add(pause)); n > 0 {
+			t.Errorf("GitLab asked to wait %v, and saw %d requests in the second half of it", pause, n)
+		}
+	}
+	t.Logf("%d requests, at most %d in %v", len(requests), most, window)
+	if most > limit+limit/10 {
+		t.Errorf("%d requests in %v, want %d at most", most, window, limit+limit/10)
+	}
+	if !paused {
+		t.Error("GitLab asked nobody to wait")
+	}
+}

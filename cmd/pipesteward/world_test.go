@@ -1,0 +1,294 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store/redistest"
+)
+
+const (
+	testSecret = "secret-of-the-webhooks"
+	testSlack  = "xoxb-secret-of-the-tests"
+	testRules  = `
+version: 1
+defaults: {channel: "#ci"}
+rules:
+  - name: retry-stuck
+    on: job
+    if: failed_with("stuck_or_timeout_failure")
+    actions: [retry: {max_attempts: 3}]
+    notify: [{when: [done, skipped, failed]}]
+`
+)
+
+// The test binary is the program, too: with this variable set it runs main.
+const asProgram = "PIPESTEWARD_TEST_AS_PROGRAM"
+
+// world is a simulated GitLab and Slack with a place for the program's files.
+type world struct {
+	*testing.T
+	dir    string
+	gitlab *gitlabtest.Server
+	slack  *slacktest.Server
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{T: t, dir: t.TempDir(), gitlab: gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})}
+	var err error
+	if w.slack, err = slacktest.New(slacktest.Options{Token: testSlack}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.slack.Close() })
+	w.write("rules.yaml", testRules)
+	return w
+}
+
+func (w *world) write(name, text string) string {
+	w.Helper()
+	path := filepath.Join(w.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		w.Fatal(err)
+	}
+	return path
+}
+
+// stuckJob makes a pipeline with a job that got stuck.
+func (w *world) stuckJob() gitlabtest.Job { return w.stuckJobOf("platform/shop") }
+
+func (w *world) stuckJobOf(path string) gitlabtest.Job {
+	project := w.gitlab.AddProject(gitlabtest.Project{Path: path})
+	pipeline := w.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	job := w.gitlab.Latest(pipeline.ID, "rspec")
+	w.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
+	return job
+}
+
+// program is a running `pipesteward serve`.
+type program struct {
+	*testing.T
+	cmd      *exec.Cmd
+	webhooks string
+	admin    string
+	ended    chan error
+	mu       sync.Mutex
+	log      bytes.Buffer
+}
+
+// serve starts the program as a process of its own. More arguments come
+// after those that every test needs.
+func (w *world) serve(more ...string) *program {
+	w.Helper()
+	p, err := w.start(more...)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return p
+}
+
+// start is serve for a test that goes on where the program does not start.
+func (w *world) start(more ...string) (*program, error) {
+	args := append([]string{
+		"serve", "--rules", filepath.Join(w.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(w.dir, "pipesteward.db"),
+		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--gitlab-url", w.gitlab.URL(), "--slack-api-url", w.slack.URL(),
+	}, more...)
+	p := &program{T: w.T, cmd: exec.CommandContext(context.Background(), os.Args[0], args...), ended: make(chan error, 1)}
+	p.cmd.Env = append(os.Environ(), asProgram+"=1", "PIPESTEWARD_GITLAB_TOKEN="+gitlabtest.DefaultToken,
+		"PIPESTEWARD_WEBHOOK_TOKEN=another,"+testSecret, "PIPESTEWARD_SLACK_TOKEN="+testSlack)
+	redistest.EndWithParent(p.cmd)
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	w.Cleanup(func() {
+		p.kill()
+		if log := p.logged(); strings.Contains(log, "DATA RACE") { // else only its exit status would tell
+			p.Errorf("the race detector found something in serve:\n%s", log)
+		}
+	})
+	started := make(chan struct{})
+	go p.read(stderr, started)
+	select {
+	case <-started:
+		return p, nil
+	case err := <-p.ended:
+		return nil, fmt.Errorf("serve ends with %w:\n%s", err, p.logged())
+	case <-time.After(20 * time.Second):
+		return nil, fmt.Errorf("serve does not start:\n%s", p.logged())
+	}
+}
+
+// read keeps the log and learns from it where the program listens.
+func (p *program) read(stderr io.Reader, started chan<- struct{}) {
+	lines := bufio.NewScanner(stderr)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		p.mu.Lock()
+		p.log.WriteString(lines.Text() + "\n")
+		p.mu.Unlock()
+		var line struct{ Msg, Webhooks, Admin string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "pipesteward serves" {
+			p.webhooks, p.admin = line.Webhooks, line.Admin
+			close(started)
+		}
+	}
+	p.ended <- p.cmd.Wait()
+}
+
+func (p *program) logged() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// kill ends the program as `kill -9` does, and waits for that.
+func (p *program) kill() {
+	if p.cmd.ProcessState == nil {
+		_ = p.cmd.Process.Kill()
+		p.ended <- <-p.ended
+	}
+}
+
+// stop ends the program as a service manager does, and wants it to end well.
+func (p *program) stop() {
+	p.Helper()
+	p.signal(syscall.SIGTERM)
+	select {
+	case err := <-p.ended:
+		if err != nil {
+			p.Errorf("SIGTERM ends serve with %v, want exit status 0\n%s", err, p.logged())
+		}
+	case <-time.After(30 * time.Second):
+		p.Fatalf("SIGTERM does not end serve\n%s", p.logged())
+	}
+}
+
+// signal sends the program a signal.
+func (p *program) signal(sig os.Signal) {
+	p.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		p.Fatalf("%v to serve: %v", sig, err)
+	}
+}
+
+// post posts a hook body, as GitLab or curl does.
+func (p *program) post(body []byte) int {
+	p.Helper()
+	req, err := http.NewRequestWithContext(p.Context(), http.MethodPost, p.webhooks, bytes.NewReader(body))
+	if err != nil {
+		p.Fatal(err)
+	}
+	req.Header.Set("X-Gitlab-Token", testSecret)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+// get reads a page of the admin address.
+func (p *program) get(path string) (int, string) {
+	p.Helper()
+	resp, err := http.Get(p.admin + path)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// outcomes lists all decisions, newest first.
+func (p *program) outcomes() []rules.Outcome {
+	p.Helper()
+	var all []rules.Outcome
+	for cursor := ""; ; {
+		var page struct {
+			Decisions []rules.Outcome
+			Next      string
+		}
+		code, text := p.get("/api/v1/decisions?limit=500&cursor=" + url.QueryEscape(cursor))
+		if err := json.Unmarshal([]byte(text), &page); err != nil || code != http.StatusOK {
+			p.Fatalf("decisions: %d %v in %s", code, err, text)
+		}
+		all = append(all, page.Decisions...)
+		if cursor = page.Next; cursor == "" {
+			return all
+		}
+	}
+}
+
+// depth says how many records the queue holds, as the API tells it; not ok
+// while the store does not answer.
+func (p *program) depth() (d depth, ok bool) {
+	p.Helper()
+	code, text := p.get("/api/v1/queue")
+	return d, code == http.StatusOK && json.Unmarshal([]byte(text), &d) == nil
+}
+
+type depth struct{ Due, Waiting, Leased, Dead int }
+
+func (d depth) queued() int { return d.Due + d.Waiting + d.Leased }
+
+// workedOff waits until the queue is empty.
+func (p *program) workedOff() {
+	p.Helper()
+	p.eventually("the queue is empty", func() bool {
+		d, ok := p.depth()
+		return ok && d.queued() == 0
+	})
+}
+
+func (p *program) eventually(what string, is func() bool) {
+	p.Helper()
+	deadline := time.After(3 * time.Minute)
+	for !is() {
+		select {
+		case <-deadline:
+			p.Fatalf("never seen: %s\n%s", what, p.logged())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// resident is how much memory the program has, in bytes; 0 where the system
+// does not tell.
+func (p *program) resident() int {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "status"))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := bytes.Cut(status, []byte("VmRSS:"))
+	fields := bytes.Fields(after)
+	if len(fields) == 0 {
+		return 0
+	}
+	kilobytes, _ := strconv.Atoi(string(fields[0]))
+	return kilobytes << 10
+}
