@@ -15,16 +15,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
@@ -671,129 +668,4 @@ func TestWebhookAtOnce(t *testing.T) {
 			t.Errorf("job %d was stored with the name of another", e.Job.ID)
 		}
 	}
-}
-
-// BenchmarkWebhookHTTP measures the whole way over HTTP of a delivery that no
-// rule wants, of one that goes to a queue which costs nothing, and of one that
-// is stored durably on bolt, each in turn with an Echo handler that only reads
-// the body: "ratio" is that of their request rates. The body is a Pipeline
-// Hook of 7 KB, and each delivery has a key of its own.
-func BenchmarkWebhookHTTP(b *testing.B) {
-	const conns, requests = 64, 32
-	body := fixture(b, "pipeline-failed.json")
-	bare := echo.New()
-	bare.POST(handlers.WebhookPath, func(c echo.Context) error {
-		if _, err := io.Copy(io.Discard, c.Request().Body); err != nil {
-			return err
-		}
-		return c.NoContent(http.StatusOK)
-	})
-	bareServer := httptest.NewServer(bare)
-	b.Cleanup(bareServer.Close)
-
-	for _, c := range []struct {
-		name   string
-		change func(*handlers.WebhookConfig)
-		code   int
-	}{
-		{"unwanted", func(cfg *handlers.WebhookConfig) { cfg.Rules = wants(none) }, 200},
-		{"stored-nowhere", func(cfg *handlers.WebhookConfig) { cfg.Queue = discard{} }, 202},
-		{"stored-on-bolt", func(cfg *handlers.WebhookConfig) { cfg.Queue = openBolt(b) }, 202},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			driveBare := driver(b, bareServer, body, conns, requests, 200)
-			drive := driver(b, newRig(b, c.change).Server, body, conns, requests, c.code)
-			var tookBare, took time.Duration
-			rounds := 0
-			for b.Loop() {
-				start := time.Now()
-				driveBare()
-				middle := time.Now()
-				drive()
-				tookBare += middle.Sub(start)
-				took += time.Since(middle)
-				rounds++
-			}
-			sent := float64(rounds * conns * requests)
-			b.ReportMetric(sent/tookBare.Seconds(), "bare-req/s")
-			b.ReportMetric(sent/took.Seconds(), "req/s")
-			b.ReportMetric(tookBare.Seconds()/took.Seconds(), "ratio")
-		})
-	}
-}
-
-// driver opens connections to a server and gives what sends requests over
-// all of them at once. It speaks HTTP by hand, to cost little itself.
-func driver(b *testing.B, s *httptest.Server, body []byte, conns, requests, code int) (drive func()) {
-	b.Helper()
-	const keyDigits = 12
-	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Gitlab-Event: Pipeline Hook\r\n"+
-		"X-Gitlab-Token: %s\r\nContent-Length: %d\r\nIdempotency-Key: ", handlers.WebhookPath, secretToken, len(body))
-	var keys atomic.Int64
-	type line struct {
-		conn    net.Conn
-		answers *bufio.Reader
-	}
-	lines := make([]line, conns)
-	for i := range lines {
-		conn, err := net.Dial("tcp", s.Listener.Addr().String())
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() {
-			if err := conn.Close(); err != nil {
-				b.Error(err)
-			}
-		})
-		lines[i] = line{conn, bufio.NewReader(conn)}
-	}
-	return func() {
-		var senders sync.WaitGroup
-		for _, l := range lines {
-			senders.Go(func() {
-				var request []byte
-				for range requests {
-					request = fmt.Appendf(request[:0], "%s%0*d\r\n\r\n%s", head, keyDigits, keys.Add(1), body)
-					if _, err := l.conn.Write(request); err != nil {
-						b.Error(err)
-						return
-					}
-					resp, err := http.ReadResponse(l.answers, nil)
-					if err != nil {
-						b.Error(err)
-						return
-					}
-					if _, err := l.answers.Discard(int(resp.ContentLength)); err != nil || resp.StatusCode != code {
-						b.Errorf("answer is %s (%v), want %d", resp.Status, err, code)
-						return
-					}
-				}
-			})
-		}
-		senders.Wait()
-	}
-}
-
-// openBolt opens an empty store that ends with the benchmark.
-func openBolt(b *testing.B) *store.Bolt {
-	b.Helper()
-	db, err := store.OpenBolt(filepath.Join(b.TempDir(), "bench.db"), store.BoltOptions{Now: time.Now})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = db.Close() })
-	return db
-}
-
-// discard is a queue that takes everything and keeps nothing.
-type discard struct{}
-
-var _ handlers.Queue = discard{}
-
-func (discard) Put(_ context.Context, records ...store.Record) ([]bool, error) {
-	added := make([]bool, len(records))
-	for i := range added {
-		added[i] = true
-	}
-	return added, nil
 }

@@ -338,7 +338,7 @@ type boltTx struct {
 }
 
 func newBoltTx(tx *bbolt.Tx, now int64) *boltTx {
-	return &boltTx{
+	t := &boltTx{
 		now:      now,
 		meta:     tx.Bucket(metaBucket),
 		records:  tx.Bucket(recordsBucket),
@@ -350,6 +350,10 @@ func newBoltTx(tx *bbolt.Tx, now int64) *boltTx {
 		expiring: tx.Bucket(expiringBucket),
 		expiry:   tx.Bucket(expiryBucket),
 	}
+	for _, b := range []*bbolt.Bucket{t.records, t.bodies, t.due, t.dead, t.entries, t.expiry} {
+		b.FillPercent = 0.9 // they grow at their end, where no page needs room for more
+	}
+	return t
 }
 
 func (t *boltTx) put(bucket *bbolt.Bucket, key, value []byte) error {
@@ -378,6 +382,11 @@ func (t *boltTx) keep(tag byte, key string, payload []byte, expires int64) error
 	if err := t.forget(tag, key); err != nil {
 		return err
 	}
+	return t.add(tag, key, payload, expires)
+}
+
+// add puts payload under tag and key, where nothing is, until expires.
+func (t *boltTx) add(tag byte, key string, payload []byte, expires int64) error {
 	k := expiringKey(tag, key)
 	v := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(payload)), uint64(expires))
 	if err := t.put(t.expiring, k, append(v, payload...)); err != nil {

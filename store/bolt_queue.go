@@ -207,19 +207,26 @@ func (b *Bolt) Dead(ctx context.Context, n int) ([]DeadRecord, error) {
 	return dead, err
 }
 
-// enqueue adds the records whose ids are not known.
+// enqueue adds the records whose ids are not remembered. An id is, for its time
+// to live and as long as its record is queued.
 func (t *boltTx) enqueue(records []Record, dedupeTTL time.Duration) (added []bool, err error) {
 	added = make([]bool, len(records))
 	for i, r := range records {
-		if t.seen(r.ID) {
+		before, expires, known := t.lookup(tagID, r.ID)
+		if known && (expires > t.now || t.records.Get(before) != nil) {
 			continue
+		}
+		if known {
+			if err := t.forget(tagID, r.ID); err != nil {
+				return nil, err
+			}
 		}
 		seq, err := t.records.NextSequence()
 		if err != nil {
 			return nil, err
 		}
 		h := header{ID: r.ID, Kind: r.Kind, Due: later(t.now, r.After), SeenUntil: later(t.now, dedupeTTL)}
-		if err := t.keep(tagID, r.ID, numberKey(seq), h.SeenUntil); err != nil {
+		if err := t.add(tagID, r.ID, numberKey(seq), h.SeenUntil); err != nil {
 			return nil, err
 		}
 		if err := t.putBody(seq, r.Body); err != nil {
@@ -231,13 +238,6 @@ func (t *boltTx) enqueue(records []Record, dedupeTTL time.Duration) (added []boo
 		added[i] = true
 	}
 	return added, nil
-}
-
-// seen tells whether the id is remembered: for its time to live, and as long
-// as its record is queued.
-func (t *boltTx) seen(id string) bool {
-	seq, expires, ok := t.lookup(tagID, id)
-	return ok && (expires > t.now || t.records.Get(seq) != nil)
 }
 
 // place writes the header and its place in the order of due times.
