@@ -58,15 +58,20 @@ var benchBackends = []struct {
 }
 
 // asBenched makes the test binary one of the servers that are compared with
-// the program: "bare", or else the store of one that only takes events in.
+// the program: "bare", "appended:" and a file, or else the store of one that
+// only takes events in.
 const asBenched = "PIPESTEWARD_BENCH_AS"
 
 func init() {
-	switch setting := os.Getenv(asBenched); setting {
-	case "":
+	setting := os.Getenv(asBenched)
+	file, appends := strings.CutPrefix(setting, "appended:")
+	switch {
+	case setting == "":
 		return
-	case "bare":
+	case setting == "bare":
 		fmt.Fprintln(os.Stderr, serveBare())
+	case appends:
+		fmt.Fprintln(os.Stderr, serveAppended(file))
 	default:
 		fmt.Fprintln(os.Stderr, serveIntake(setting))
 	}
@@ -75,13 +80,62 @@ func init() {
 
 // serveBare serves an Echo handler that reads the body.
 func serveBare() error {
-	e := echo.New()
-	e.POST(handlers.WebhookPath, func(c echo.Context) error {
+	return serveEcho(func(c echo.Context) error {
 		if _, err := io.Copy(io.Discard, c.Request().Body); err != nil {
 			return err
 		}
 		return c.NoContent(http.StatusOK)
 	})
+}
+
+// serveAppended serves an Echo handler that answers when the body is on disk:
+// the least that a durable store can do. Bodies that come at the same time
+// share a write at the end of one file, and a sync.
+func serveAppended(file string) error {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	type waiting struct {
+		body []byte
+		done chan error
+	}
+	arrived := make(chan waiting)
+	go func() {
+		for first := range arrived {
+			group, together := []waiting{first}, first.body
+			for more := true; more; {
+				select {
+				case w := <-arrived:
+					group, together = append(group, w), append(together, w.body...)
+				default:
+					more = false
+				}
+			}
+			_, err := f.Write(together)
+			err = errors.Join(err, f.Sync())
+			for _, w := range group {
+				w.done <- err
+			}
+		}
+	}()
+	return serveEcho(func(c echo.Context) error {
+		body, err := io.ReadAll(c.Request().Body)
+		if err != nil {
+			return err
+		}
+		w := waiting{body, make(chan error, 1)}
+		arrived <- w
+		if err := <-w.done; err != nil {
+			return err
+		}
+		return c.NoContent(http.StatusAccepted)
+	})
+}
+
+func serveEcho(handler echo.HandlerFunc) error {
+	e := echo.New()
+	e.POST(handlers.WebhookPath, handler)
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -132,12 +186,14 @@ func sayServing(addr net.Addr) {
 //	unwanted  the program, with no rule that wants it
 //	bolt      the program, which stores it, evaluates a rule on it and ends it,
 //	redis     in the round or, for what is left, right after it
+//	appended  an Echo handler that appends the body to a file, and answers when
+//	          it is on disk: as fast as anything durable can be on this machine
 //	…-intake  the program's webhook and store alone: a burst that is stored now
 //	          and worked on later
 //	webhook   Debian's (adnanh's), with one rule that does not match
 //
-// "of-bare" is the median over the rounds of the ratio to the bare handler in
-// the same round, "cpu-us" the processor time of the server's process for each
+// "of-bare" and "of-appended" are the medians over the rounds of the ratio to
+// those handlers in the same round, "cpu-us" the processor time of the server's process for each
 // delivery, that for working it off included.
 func BenchmarkDelivery(b *testing.B) {
 	const (
@@ -148,6 +204,7 @@ func BenchmarkDelivery(b *testing.B) {
 	body := pipelineHook(b)
 	servers := []*benched{
 		benchOther(b, "bare", "bare", http.StatusOK),
+		benchOther(b, "appended", "appended:"+filepath.Join(b.TempDir(), "bodies"), http.StatusAccepted),
 		benchServe(b, "unwanted", wantsJobs, benchBackends[0].make(b), ""),
 	}
 	for _, backend := range benchBackends {
@@ -178,11 +235,14 @@ func BenchmarkDelivery(b *testing.B) {
 		}
 	}
 	for i, s := range servers {
-		ratios := make([]float64, rounds)
-		for round := range ratios {
-			ratios[round] = rates[i][round] / rates[0][round]
+		ratioTo := func(other int) float64 {
+			ratios := make([]float64, rounds)
+			for round := range ratios {
+				ratios[round] = rates[i][round] / rates[other][round]
+			}
+			return median(ratios)
 		}
-		report(b, s.name, metric{"req/s", median(rates[i])}, metric{"of-bare", median(ratios)},
+		report(b, s.name, metric{"req/s", median(rates[i])}, metric{"of-bare", ratioTo(0)}, metric{"of-appended", ratioTo(1)},
 			metric{"p50-ms", quantile(tooks[i], 0.50)}, metric{"p99-ms", quantile(tooks[i], 0.99)}, metric{"cpu-us", float64(cpus[i].Microseconds()) / float64(len(tooks[i]))})
 	}
 }
