@@ -34,7 +34,7 @@ func (r *Runner) queue(ctx context.Context, decisions []rules.Decision) error {
 	for i := range decisions {
 		d := &decisions[i]
 		d.DecidedAt, d.ID = now, fmt.Sprintf("%s@%d", d.Key, now.UnixNano())
-		wait := d.Action.Wait(d.Job.Attempt)
+		wait := d.Action.Pause(d.Job.Attempt)
 		body, err := json.Marshal(pending{Decision: *d, Due: now.Add(wait), Waited: rules.Duration(wait)})
 		if err != nil {
 			return fmt.Errorf("decision %s: %w", d.Key, err)

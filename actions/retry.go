@@ -34,7 +34,7 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 		return &verdict{result: rules.ResultGaveUp, reason: plural(p.Job.Attempt, "attempt") + " failed, as many as the rule allows"}, nil
 	}
 	// Not every hook tells which attempt it was, so only now the wait is known.
-	if wait := p.Action.Wait(p.Job.Attempt) - time.Duration(p.Waited); wait > 0 {
+	if wait := p.Action.Pause(p.Job.Attempt) - time.Duration(p.Waited); wait > 0 {
 		return deferred(wait), nil
 	}
 	return nil, nil

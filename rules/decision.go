@@ -16,14 +16,19 @@ const (
 	VerbPlay   = "play"
 	VerbCancel = "cancel"
 	VerbErase  = "erase"
+
+	VerbRetryPipeline  = "retry_pipeline"
+	VerbCancelPipeline = "cancel_pipeline"
+
 	VerbNotify = "notify"
 )
 
 // Verbs lists all verbs.
-var Verbs = []string{VerbRetry, VerbPlay, VerbCancel, VerbErase, VerbNotify}
+var Verbs = []string{VerbRetry, VerbPlay, VerbCancel, VerbErase, VerbRetryPipeline, VerbCancelPipeline, VerbNotify}
 
 // Results: what came of a decision (the word "outcome" in rule files, the
-// API and metrics). Nothing is deferred or recovered yet.
+// API and metrics). A deferred decision has another result later, and a job
+// that was retried may recover after the retry is done.
 const (
 	ResultDone      = "done"
 	ResultDryRun    = "dry_run"
@@ -47,7 +52,9 @@ type Decision struct {
 	Rule         string    `json:"rule"`
 	AlsoWantedBy []string  `json:"also_wanted_by,omitempty"` // later rules that want the same
 	Action       Action    `json:"action"`
-	After        []string  `json:"after,omitempty"` // keys of decisions that must have ended before: the rule's action before this one
+	After        []string  `json:"after,omitempty"`        // keys of decisions that must have ended before: the rule's action before this one
+	AfterSuccess string    `json:"after_success,omitzero"` // name of a job of the pipeline whose latest run must have passed before, with `wait: success`
+	Bridge       bool      `json:"bridge,omitzero"`        // the Job is a trigger job
 	DryRun       bool      `json:"dry_run,omitzero"`
 	DecidedAt    time.Time `json:"decided_at,omitzero"`
 
@@ -64,6 +71,7 @@ type Action struct {
 	Delay       Duration `json:"delay,omitzero"`        // also play
 	Backoff     string   `json:"backoff,omitzero"`      // exponential or constant
 	MaxDelay    Duration `json:"max_delay,omitzero"`
+	AllowStale  bool     `json:"allow_stale,omitzero"` // also play: act in a pipeline that is not the newest of its ref, too
 
 	// play
 	Variables map[string]string `json:"variables,omitempty"`
@@ -83,10 +91,10 @@ const (
 	BackoffExponential = "exponential"
 )
 
-// Wait gives how long to wait before the action is carried out on a job in
+// Pause gives how long to wait before the action is carried out on a job in
 // its given attempt: the delay, doubled for each attempt after the first if
 // the backoff is exponential, and at most MaxDelay.
-func (a Action) Wait(attempt int) time.Duration {
+func (a Action) Pause(attempt int) time.Duration {
 	wait := a.Delay
 	if a.Backoff == BackoffExponential {
 		for n := 1; n < attempt && wait < a.MaxDelay; n++ {
@@ -103,6 +111,7 @@ type Outcome struct {
 	Result   string    `json:"outcome"`             // one of the results above
 	Reason   string    `json:"reason,omitzero"`     // why, for a person to read
 	NewJobID int64     `json:"new_job_id,omitzero"` // the job that runs now, where the action made one
+	Freed    int64     `json:"freed,omitzero"`      // bytes that an erase freed
 	At       time.Time `json:"at,omitzero"`
 }
 

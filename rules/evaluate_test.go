@@ -470,7 +470,7 @@ func TestWaitGrowsWithTheAttempt(t *testing.T) {
 		{constant, 4, 30 * time.Second},
 		{rules.Action{}, 3, 0},
 	} {
-		if got := c.action.Wait(c.attempt); got != c.want {
+		if got := c.action.Pause(c.attempt); got != c.want {
 			t.Errorf("%+v: wait before attempt %d is %v, want %v", c.action, c.attempt, got, c.want)
 		}
 	}

@@ -25,6 +25,8 @@ type Rules struct {
 	rules  []*rule
 	byName map[string]*rule
 	index  map[string]*ruleIndex // by event kind, where a rule has it
+	limits Limits
+	storm  Storm
 }
 
 // rule is one compiled rule.
@@ -83,7 +85,7 @@ func Check(o Options, sources ...Source) (*Rules, FileErrors) {
 
 // load warns if it is given the logic for it.
 func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
-	rs := &Rules{byName: map[string]*rule{}, index: map[string]*ruleIndex{}}
+	rs := &Rules{byName: map[string]*rule{}, index: map[string]*ruleIndex{}, limits: defaultLimits(), storm: defaultStorm()}
 	var errs, warnings FileErrors
 	for _, s := range sources {
 		f := &file{name: s.Name, text: []rune(string(s.Data)), hash: fmt.Sprintf("%x", sha256.Sum256(s.Data)), logic: l}

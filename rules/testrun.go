@@ -75,7 +75,7 @@ func (t *Test) entries(decisions []Decision) []entry {
 		}
 		e := entry{
 			rule: d.Rule, action: d.Action.Verb,
-			delay:     new(Duration(d.Action.Wait(d.Job.Attempt))),
+			delay:     new(Duration(d.Action.Pause(d.Job.Attempt))),
 			variables: d.Action.Variables, inputs: d.Action.Inputs,
 			dryRun:       new(d.DryRun),
 			alsoWantedBy: d.AlsoWantedBy,
@@ -93,7 +93,7 @@ func (t *Test) entries(decisions []Decision) []entry {
 func together(a, b Decision) bool {
 	return a.Rule == b.Rule && a.Action.Verb == b.Action.Verb && a.DryRun == b.DryRun &&
 		slices.Equal(a.After, b.After) && slices.Equal(a.AlsoWantedBy, b.AlsoWantedBy) &&
-		a.Action.Wait(a.Job.Attempt) == b.Action.Wait(b.Job.Attempt) &&
+		a.Action.Pause(a.Job.Attempt) == b.Action.Pause(b.Job.Attempt) &&
 		maps.Equal(a.Action.Variables, b.Action.Variables) && maps.Equal(a.Action.Inputs, b.Action.Inputs)
 }
 

@@ -239,7 +239,7 @@ func wanted(d rules.Decision) string {
 	if d.Action.Verb == rules.VerbRetry {
 		s += fmt.Sprintf(", at most %d attempts", d.Action.MaxAttempts)
 	}
-	if wait := d.Action.Wait(d.Job.Attempt); wait > 0 {
+	if wait := d.Action.Pause(d.Job.Attempt); wait > 0 {
 		s += fmt.Sprintf(", after %s", wait)
 	}
 	if len(d.After) > 0 {
