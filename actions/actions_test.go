@@ -46,7 +46,7 @@ func TestRetry(t *testing.T) {
 		t.Errorf("the waiting decision has outcome %q of rule %q", o.Result, o.Rule)
 	}
 
-	h.clock.Advance(30 * time.Second)
+	h.clock.Advance(33 * time.Second) // a tenth more at most
 	h.work()
 	if n := h.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries, want 1", n)
@@ -178,7 +178,7 @@ rules:
 	for _, c := range []struct {
 		wait    time.Duration
 		retries int
-	}{{61 * time.Second, 0}, {58 * time.Second, 0}, {2 * time.Second, 1}} {
+	}{{67 * time.Second, 0}, {52 * time.Second, 0}, {13 * time.Second, 1}} {
 		h.clock.Advance(c.wait)
 		h.work()
 		if n := h.gitlab.Count("POST", "/retry"); n != c.retries {
@@ -194,7 +194,7 @@ func TestPatienceCountsFromTheFirstFailure(t *testing.T) {
 	job := h.failedJob(stuck)
 	h.deliver(h.gitlab.JobHookBody(job.ID))
 	h.work()
-	h.clock.Advance(48 * time.Hour)
+	h.clock.Advance(53 * time.Hour)
 	h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 503})
 	h.workOff()
 	if o := h.only(); o.Result != rules.ResultDone {
@@ -218,12 +218,12 @@ rules:
 	h.gitlab.Finish(again.ID, "failed", stuck)
 	h.deliver(h.gitlab.PipelineHookBody(job.PipelineID))
 	h.work()
-	h.clock.Advance(24 * time.Hour)
+	h.clock.Advance(27 * time.Hour)
 	h.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 3})
 	h.work() // GitLab fails
 	h.clock.Advance(time.Minute)
 	h.work() // it answers: the second attempt waits another day
-	h.clock.Advance(24 * time.Hour)
+	h.clock.Advance(27 * time.Hour)
 	h.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 3})
 	h.workOff()
 	if o := h.only(); o.Result != rules.ResultDone {
@@ -331,7 +331,7 @@ func TestKilledAtAnyStep(t *testing.T) {
 
 		h.start(newFuse(steps))
 		h.work()
-		h.clock.Advance(30 * time.Second)
+		h.clock.Advance(33 * time.Second)
 		h.work()
 		killed := h.fuse.blown()
 
@@ -365,7 +365,7 @@ func TestDelayWithClocksApart(t *testing.T) {
 		if n := h.gitlab.Count("POST", "/retry"); n != 0 {
 			t.Errorf("%s apart: retried too early", apart)
 		}
-		h.clock.Advance(time.Second)
+		h.clock.Advance(4 * time.Second)
 		h.work()
 		h.wantOnce(apart.String() + " apart")
 	}

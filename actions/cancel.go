@@ -42,12 +42,3 @@ func actCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
 	// GitLab answers 201 also for a job that it can't cancel.
 	return &verdict{result: rules.ResultFailed, reason: "GitLab left the job " + job.Status + ": it can't be canceled"}, nil
 }
-
-// ended reports whether a job of this status runs no more.
-func ended(status string) bool {
-	switch status {
-	case "success", "failed", "canceled", "skipped":
-		return true
-	}
-	return false
-}

@@ -26,20 +26,40 @@ type pending struct {
 	Waited rules.Duration `json:"waited,omitzero"`
 	// FailingSince is when GitLab began to fail in a way that passes.
 	FailingSince time.Time `json:"failing_since,omitzero"`
+	// Previously is why the job failed in the run before, where Pipesteward
+	// retried that one.
+	Previously string `json:"previously,omitzero"`
+	// Storm and Ticket are the storm whose end the decision waits for, by when
+	// that began, and its place among those that do.
+	Storm  time.Time `json:"storm,omitzero"`
+	Ticket int       `json:"ticket,omitzero"`
+	// Spent are the budgets that have granted this decision, Short is the one
+	// that had none left, and Postponed is why it had to wait for the last time.
+	Spent     []string `json:"spent,omitempty"`
+	Short     string   `json:"short,omitzero"`
+	Postponed string   `json:"postponed,omitzero"`
+	// Freed is how many bytes an erase frees, and Runs how many runs the
+	// pipeline had, as seen before the action is called.
+	Freed int64 `json:"freed,omitzero"`
+	Runs  int   `json:"runs,omitzero"`
 	// Called is saved before the action is called. It stays set while nobody
 	// knows whether the call took effect: when the worker died, or when the
 	// answer got lost. What is found then is put down to that call.
 	Called bool `json:"called,omitzero"`
+
+	retried map[int64]bool // runs of the pipeline that have a newer one, as seen now
 }
 
 // verdict is what is to be said of a decision: a result, its reason, the job
 // that runs now where the action made one, and for a deferred decision how
 // long it waits.
 type verdict struct {
-	result   string
-	reason   string
-	newJobID int64
-	wait     time.Duration
+	result    string
+	reason    string // of a deferred decision: "" where that is not worth saying
+	newJobID  int64
+	newStatus string // of the new job, where it is known
+	freed     int64  // bytes
+	wait      time.Duration
 }
 
 func done(newJobID int64, format string, args ...any) *verdict {
@@ -54,8 +74,19 @@ func failed(format string, args ...any) *verdict {
 	return &verdict{result: rules.ResultFailed, reason: fmt.Sprintf(format, args...)}
 }
 
+func gaveUp(format string, args ...any) *verdict {
+	return &verdict{result: rules.ResultGaveUp, reason: fmt.Sprintf(format, args...)}
+}
+
+// deferred makes the decision wait as the rule wants it to.
 func deferred(wait time.Duration) *verdict {
 	return &verdict{result: rules.ResultDeferred, wait: wait}
+}
+
+// postponed makes it wait for a reason that people are told: the same words
+// as long as the reason is the same.
+func postponed(wait time.Duration, format string, args ...any) *verdict {
+	return &verdict{result: rules.ResultDeferred, wait: wait, reason: fmt.Sprintf(format, args...)}
 }
 
 // verb is one thing that can be done to a job.
@@ -64,16 +95,20 @@ type verb struct {
 	// the action is called for. It may correct what the decision says of the
 	// job.
 	observe func(ctx context.Context, r *Runner, p *pending) (*verdict, error)
+	// budgets gives what the action takes from before it is called.
+	budgets func(l rules.Limits, p *pending) []budget
 	// act calls the action.
 	act func(ctx context.Context, r *Runner, p *pending) (*verdict, error)
 }
 
 var verbs = map[string]verb{
-	rules.VerbRetry:  {observeRetry, actRetry},
-	rules.VerbPlay:   {observePlay, actPlay},
-	rules.VerbCancel: {observeCancel, actCancel},
-	rules.VerbErase:  {observeErase, actErase},
-	rules.VerbNotify: {observeNotify, nil},
+	rules.VerbRetry:          {observe: observeRetry, budgets: retryBudgets, act: actRetry},
+	rules.VerbPlay:           {observe: observePlay, act: actPlay},
+	rules.VerbCancel:         {observe: observeCancel, act: actCancel},
+	rules.VerbErase:          {observe: observeErase, act: actErase},
+	rules.VerbRetryPipeline:  {observe: observeRetryPipeline, budgets: retryBudgets, act: actRetryPipeline},
+	rules.VerbCancelPipeline: {observe: observeCancelPipeline, act: actCancelPipeline},
+	rules.VerbNotify:         {observe: observeNotify},
 }
 
 // observeNotify: a rule without actions only tells that it matched.
@@ -93,7 +128,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 	if !ok {
 		return &unworkable{fmt.Sprintf("unknown action %q", p.Action.Verb)}
 	}
-	v, err := r.inTurn(ctx, p)
+	v, err := r.inTurn(ctx, &p)
 	if v == nil && err == nil {
 		v, err = r.carryOut(ctx, h, verb, &p)
 	}
@@ -105,31 +140,78 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 			return errors.Join(err, h.keep(p))
 		}
 	case v.wait > 0:
+		if err := r.sayPostponed(ctx, &p, v); err != nil {
+			return err
+		}
 		p.Due, p.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
 		p.Waited += rules.Duration(v.wait)
 		return errors.Join(h.keep(p), h.deferFor(ctx, v.wait))
 	}
-	o := rules.Outcome{Decision: p.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, At: r.Now().UTC()}
+	o := rules.Outcome{
+		Decision: p.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
+	}
+	next, err := r.remember(ctx, o, v.newStatus)
+	if err != nil {
+		return err
+	}
+	record, err := outcomeRecord(o)
+	if err != nil {
+		return err
+	}
+	return h.done(ctx, append(next, record)...)
+}
+
+// outcomeRecord is what has the outcome journalled and told.
+func outcomeRecord(o rules.Outcome) (store.Record, error) {
+	body, err := json.Marshal(o)
+	return store.Record{ID: "outcome:" + o.ID, Kind: rules.RecordOutcome, Body: body}, err
+}
+
+// sayPostponed says why the decision has to wait, once for each reason: in
+// the journal, where its outcome stands later, and to those who want to hear
+// of it.
+func (r *Runner) sayPostponed(ctx context.Context, p *pending, v *verdict) error {
+	if v.reason == "" || v.reason == p.Postponed {
+		return nil
+	}
+	p.Postponed = v.reason
+	o := rules.Outcome{Decision: p.Decision, Result: rules.ResultDeferred, Reason: v.reason, At: r.Now().UTC()}
 	body, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	return h.done(ctx, store.Record{ID: "outcome:" + o.ID, Kind: rules.RecordOutcome, Body: body})
+	if err := r.Journal.Amend(ctx, o.ID, body); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	o.ID = fmt.Sprintf("%s:%s:%d", o.ID, o.Result, o.At.UnixNano()) // the decision's own outcome comes yet
+	record, err := outcomeRecord(o)
+	if err != nil {
+		return err
+	}
+	_, err = r.Queue.Put(ctx, record)
+	return err
 }
 
-// inTurn makes the decision wait until those before it have ended.
-func (r *Runner) inTurn(ctx context.Context, p pending) (*verdict, error) {
-	if len(p.After) == 0 {
-		return nil, nil
+// inTurn makes the decision wait until those before it have ended, and until
+// the job that must have passed before has.
+func (r *Runner) inTurn(ctx context.Context, p *pending) (*verdict, error) {
+	if len(p.After) > 0 {
+		before := make([]string, len(p.After))
+		for i, key := range p.After {
+			before[i] = recordID(key)
+		}
+		waits, err := r.Queue.Queued(ctx, before...)
+		switch {
+		case err != nil:
+			return nil, err
+		case waits:
+			return deferred(turn), nil
+		}
 	}
-	before := make([]string, len(p.After))
-	for i, key := range p.After {
-		before[i] = recordID(key)
+	if p.AfterSuccess != "" && !p.Called && !p.DryRun {
+		return r.passed(ctx, p)
 	}
-	if waits, err := r.Queue.Queued(ctx, before...); err != nil || !waits {
-		return nil, err
-	}
-	return deferred(turn), nil
+	return nil, nil
 }
 
 // outOfPatience gives up when GitLab has failed for too long, and else notes
@@ -151,7 +233,7 @@ func (r *Runner) outOfPatience(p *pending, err error) *verdict {
 // carryOut holds the decision against the job's real state, and acts if that
 // calls for it. An error means that all of it is to be repeated later.
 func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (*verdict, error) {
-	if v, err := r.observe(ctx, verb, p); v != nil || err != nil {
+	if v, err := r.admit(ctx, verb, p); v != nil || err != nil {
 		return v, err
 	}
 	if p.DryRun {
@@ -175,6 +257,30 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 	return r.refused(ctx, verb, p, e)
 }
 
+// admit gives the verdict, nil when the action is called for and allowed.
+// What may make it wait comes before the job's state where that costs GitLab
+// nothing: an outage can make thousands wait.
+func (r *Runner) admit(ctx context.Context, verb verb, p *pending) (*verdict, error) {
+	guarded := verb.budgets != nil && !p.Called && !p.DryRun
+	if guarded {
+		if v, err := r.becalmed(ctx, p); v != nil || err != nil {
+			return v, err
+		}
+		if p.Short != "" {
+			if v, err := r.spend(ctx, verb, p); v != nil || err != nil {
+				return v, err
+			}
+		}
+	}
+	if v, err := r.observe(ctx, verb, p); v != nil || err != nil || !guarded {
+		return v, err
+	}
+	if v, err := r.pipelineBudget(ctx, p); v != nil || err != nil {
+		return v, err
+	}
+	return r.spend(ctx, verb, p)
+}
+
 // observe reads the job's state. What GitLab refuses to tell for good is a
 // verdict too.
 func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, error) {
@@ -183,7 +289,7 @@ func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, 
 	if err == nil || ctx.Err() != nil || rules.Passes(err) || !errors.As(err, &e) {
 		return v, err
 	}
-	return failed("%s", reasonOf(e)), nil
+	return failed("%s", reasonOf(p, e)), nil
 }
 
 // refused gives the verdict on a call that surely had no effect. Nothing is
@@ -197,16 +303,18 @@ func (r *Runner) refused(ctx context.Context, verb verb, p *pending, e *gitlab.E
 	if v, err := r.observe(ctx, verb, p); v != nil || err != nil {
 		return v, err
 	}
-	return failed("%s", reasonOf(e)), nil
+	return failed("%s", reasonOf(p, e)), nil
 }
 
 // reasonOf words a final refusal for people, with what to do about it.
-func reasonOf(e *gitlab.Error) string {
+func reasonOf(p *pending, e *gitlab.Error) string {
 	switch {
+	case e.Rights() && e.Method == http.MethodPost && p.Action.Verb == rules.VerbPlay && p.Job.Environment.Name != "":
+		return fmt.Sprintf("GitLab refused: %s (%d): if the environment %s is protected, the token's user must be one of those who may deploy to it", e.Message, e.Status, p.Job.Environment.Name)
 	case e.Status == http.StatusNotFound:
 		return fmt.Sprintf("GitLab refused: %s: the job or its project is gone, or hidden from the token's user", e.Message)
 	case e.Rights():
-		return fmt.Sprintf("GitLab refused: %s (%d): check the token, its scope `api` and the rights of its user on the project and the ref", e.Message, e.Status)
+		return fmt.Sprintf("GitLab refused: %s (%d): check the token, its scope `api`, the rights of its user on the project, which may be archived, and, if the ref %s is protected, to push or merge there", e.Message, e.Status, p.Pipeline.Ref)
 	}
 	return fmt.Sprintf("GitLab refused: %s (%d)", e.Message, e.Status)
 }

@@ -19,7 +19,7 @@ func observeErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	age := r.Now().Sub(job.FinishedAt)
 	switch {
 	case !job.ErasedAt.IsZero() && p.Called:
-		return done(0, "seen after the call was cut short"), nil
+		return erased(p, "seen after the call was cut short"), nil
 	case !job.ErasedAt.IsZero():
 		return skipped("already erased"), nil
 	case !ended(job.Status):
@@ -30,6 +30,12 @@ func observeErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 		return skipped("finished %s ago, and the rule erases after %s", span(age), p.Action.OlderThan), nil
 	case !p.Action.Artifacts && holdsArtifacts(job):
 		return skipped("holds artifacts besides its log, and GitLab erases both: `artifacts: true` allows that"), nil
+	}
+	if !p.Called {
+		p.Freed = 0
+		for _, a := range job.Artifacts {
+			p.Freed += a.Size
+		}
 	}
 	return nil, nil
 }
@@ -42,5 +48,12 @@ func actErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
 	if _, err := r.GitLab.Erase(ctx, p.Project.ID, p.Job.ID); err != nil {
 		return nil, err
 	}
-	return done(0, ""), nil
+	return erased(p, ""), nil
+}
+
+// erased says how much was freed, as it was seen before the call.
+func erased(p *pending, reason string) *verdict {
+	v := done(0, "%s", reason)
+	v.freed = p.Freed
+	return v
 }

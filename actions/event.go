@@ -13,29 +13,63 @@ import (
 // be evaluated because GitLab fails for now is evaluated again later,
 // together with the others: what they decide again is known by its key.
 func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
-	decisions, errs := r.Rules().Evaluate(ctx, e, Facts{r.GitLab})
+	decisions, errs := r.evaluate(ctx, e)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := r.queue(ctx, decisions); err != nil {
+	before, err := r.retryOf(ctx, e)
+	if err != nil {
+		return err
+	}
+	if err := r.watch(ctx, decisions); err != nil {
+		return err
+	}
+	if err := r.queue(ctx, decisions, before); err != nil {
 		return err
 	}
 	if err := r.ruleErrors(e, errs); err != nil {
 		return err
 	}
-	return h.done(ctx)
+	next, err := r.follow(e, decisions, before)
+	if err != nil {
+		return err
+	}
+	return h.done(ctx, next...)
 }
 
+// evaluate runs the rules on the event, when its turn has come.
+func (r *Runner) evaluate(ctx context.Context, e rules.Event) ([]rules.Decision, []*rules.RuleError) {
+	select {
+	case <-ctx.Done():
+		return nil, nil
+	case r.evaluators <- struct{}{}:
+	}
+	defer func() { <-r.evaluators }()
+	return r.Rules().Evaluate(ctx, e, r.facts())
+}
+
+// maxRequests is how many requests to GitLab the expressions of one event,
+// or the texts about one outcome, may cost.
+const maxRequests = 30
+
+// facts answers the expressions of one event.
+func (r *Runner) facts() Facts { return Facts{r.GitLab.WithBudget(maxRequests)} }
+
 // queue puts the decisions that were not made before into the queue, and
-// notes them in the journal, where they have no outcome yet.
-func (r *Runner) queue(ctx context.Context, decisions []rules.Decision) error {
+// notes them in the journal, where they have no outcome yet. before is the
+// retry that made the event's run, if Pipesteward made it.
+func (r *Runner) queue(ctx context.Context, decisions []rules.Decision, before *rules.Outcome) error {
 	now := r.Now().UTC()
 	records := make([]store.Record, len(decisions))
 	for i := range decisions {
 		d := &decisions[i]
 		d.DecidedAt, d.ID = now, fmt.Sprintf("%s@%d", d.Key, now.UnixNano())
-		wait := d.Action.Pause(d.Job.Attempt)
-		body, err := json.Marshal(pending{Decision: *d, Due: now.Add(wait), Waited: rules.Duration(wait)})
+		wait := r.pause(*d)
+		p := pending{Decision: *d, Due: now.Add(wait), Waited: rules.Duration(wait)}
+		if before != nil && before.NewJobID == d.Job.ID {
+			p.Previously = before.Job.FailureReason
+		}
+		body, err := json.Marshal(p)
 		if err != nil {
 			return fmt.Errorf("decision %s: %w", d.Key, err)
 		}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/expfmt"
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -34,28 +36,38 @@ const slackToken = "xoxb-secret-of-the-tests"
 // Slack around it. It works when told to.
 type house struct {
 	*testing.T
-	clock   *storetest.Clock // moved by hand; nil: time is real
-	now     func() time.Time
-	gitlab  *gitlabtest.Server
-	slack   *slacktest.Server
-	open    func() (store.Store, error)
-	db      store.Store
-	rules   *rules.Rules
-	runner  *actions.Runner
-	metrics *prometheus.Registry
-	log     *bytes.Buffer
-	fuse    *fuse
-	events  int
+	clock    *storetest.Clock // moved by hand; nil: time is real
+	now      func() time.Time
+	gitlab   *gitlabtest.Server
+	slack    *slacktest.Server
+	open     func() (store.Store, error)
+	db       store.Store
+	rules    *rules.Rules
+	runner   *actions.Runner
+	metrics  *prometheus.Registry
+	log      *bytes.Buffer
+	fuse     *fuse
+	events   int
+	pipeline gitlabtest.Pipeline // that was made last
+	rate     store.Rate          // of requests to GitLab; zero: as many as there are
+	workers  int
+	native   time.Duration // how long GitLab is given to retry a job by itself
 }
 
 // newHouse makes a house on bolt, with a clock that is moved by hand.
 func newHouse(t *testing.T, ruleFile string) *house {
 	t.Helper()
+	return newHouseOn(t, gitlabtest.Options{}, ruleFile)
+}
+
+// newHouseOn is newHouse with a GitLab of the given kind.
+func newHouseOn(t *testing.T, o gitlabtest.Options, ruleFile string) *house {
+	t.Helper()
 	clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
 	h := &house{T: t, clock: clock, now: clock.Now, open: func() (store.Store, error) {
 		return store.OpenBolt(path, store.BoltOptions{Now: clock.Now})
 	}}
-	h.build(ruleFile)
+	h.build(o, ruleFile)
 	return h
 }
 
@@ -65,14 +77,15 @@ func newRedisHouse(t *testing.T, url, prefix, ruleFile string) *house {
 	h := &house{T: t, now: time.Now, open: func() (store.Store, error) {
 		return store.OpenRedis(t.Context(), url, store.RedisOptions{Prefix: prefix})
 	}}
-	h.build(ruleFile)
+	h.build(gitlabtest.Options{}, ruleFile)
 	return h
 }
 
-func (h *house) build(ruleFile string) {
+func (h *house) build(o gitlabtest.Options, ruleFile string) {
 	h.Helper()
 	h.log = &bytes.Buffer{}
-	h.gitlab = gitlabtest.Start(h.T, gitlabtest.Options{Now: h.now})
+	o.Now = h.now
+	h.gitlab = gitlabtest.Start(h.T, o)
 	var err error
 	if h.slack, err = slacktest.New(slacktest.Options{Now: h.now, Token: slackToken}); err != nil {
 		h.Fatal(err)
@@ -101,10 +114,15 @@ func (h *house) start(f *fuse) {
 	metrics := actions.NewMetrics(h.metrics)
 	log := slog.New(slog.NewJSONHandler(h.log, nil))
 	client := &http.Client{Transport: burning{f}}
-	gl, err := gitlab.New(gitlab.Config{
+	config := gitlab.Config{
 		BaseURL: h.gitlab.URL(), Token: gitlabtest.DefaultToken, HTTPClient: client, Now: h.now, Observe: metrics.GitLabRequest,
 		Sleep: func(context.Context, time.Duration) error { return nil },
-	})
+	}
+	if h.rate.Limit > 0 { // then time passes while the next request waits
+		config.Limiter, config.Rate = h.db, h.rate
+		config.Sleep = func(_ context.Context, d time.Duration) error { h.clock.Advance(d); return nil }
+	}
+	gl, err := gitlab.New(config)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -113,8 +131,8 @@ func (h *house) start(f *fuse) {
 		h.Fatal(err)
 	}
 	h.runner = actions.New(actions.Config{
-		Queue: burningStore{h.db, f}, Journal: burningStore{h.db, f}, GitLab: gl, Teller: teller, Rules: func() *rules.Rules { return h.rules },
-		Now: h.now, Log: log, Metrics: metrics, Workers: 2,
+		Queue: burningStore{h.db, f}, Journal: burningStore{h.db, f}, Guard: burningStore{h.db, f}, GitLab: gl, Teller: teller, Rules: func() *rules.Rules { return h.rules },
+		Now: h.now, Log: log, Metrics: metrics, Workers: max(h.workers, 2), NativeRetry: h.native,
 	})
 }
 
@@ -225,12 +243,65 @@ func (h *house) wantOutcome(result, says, call string, calls int) rules.Outcome 
 
 // failedJob makes a pipeline whose job has failed.
 func (h *house) failedJob(reason string) gitlabtest.Job {
-	project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	pipeline := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
+	pipeline := h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
 	job := h.gitlab.Latest(pipeline.ID, "rspec")
 	h.gitlab.Run(job.ID)
 	h.gitlab.Finish(job.ID, "failed", reason)
 	return h.gitlab.Job(job.ID)
+}
+
+// runsOf lists all runs of a name in the pipeline that was made last.
+func (h *house) runsOf(name string) []gitlabtest.Job {
+	var runs []gitlabtest.Job
+	for _, job := range h.gitlab.Jobs(h.pipeline.ID) {
+		if job.Name == name {
+			runs = append(runs, job)
+		}
+	}
+	return runs
+}
+
+// addPipeline makes a pipeline in a project of its own.
+func (h *house) addPipeline(p gitlabtest.Pipeline, jobs ...gitlabtest.Job) gitlabtest.Pipeline {
+	project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h.pipeline = h.gitlab.AddPipeline(project.ID, p, jobs...)
+	return h.pipeline
+}
+
+// countStatus counts the runs of a name in a status.
+func (h *house) countStatus(name, status string) int {
+	n := 0
+	for _, job := range h.runsOf(name) {
+		if job.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
+// retried lists the jobs that GitLab was asked to retry, in that order.
+func (h *house) retried() []int64 {
+	var ids []int64
+	for _, r := range h.gitlab.Requests() {
+		var project, job int64
+		if _, err := fmt.Sscanf(r.Path, "/projects/%d/jobs/%d/retry", &project, &job); err == nil && r.Method == http.MethodPost {
+			ids = append(ids, job)
+		}
+	}
+	return ids
+}
+
+// died tells when a job ended.
+func (h *house) died(job int64) time.Time { return h.gitlab.Job(job).FinishedAt }
+
+// wantStorm checks the metric of storms.
+func (h *house) wantStorm(class string, active int) {
+	h.Helper()
+	text, err := testutil.CollectAndFormat(actions.NewStormMetrics(h.runner), expfmt.TypeTextPlain, "pipesteward_storm_active")
+	if err != nil {
+		h.Fatal(err)
+	}
+	has(h.T, string(text), fmt.Sprintf("pipesteward_storm_active{class=%q} %d\n", class, active))
 }
 
 // fuse blows after so many steps to the outside; then the program is dead:
@@ -351,6 +422,21 @@ func (b burningStore) Claim(ctx context.Context, key, owner string, ttl time.Dur
 
 func (b burningStore) Release(ctx context.Context, key, owner string) error {
 	return b.fuse.step(func() error { return b.Store.Release(ctx, key, owner) })
+}
+
+func (b burningStore) Take(ctx context.Context, key string, rate store.Rate) (wait time.Duration, err error) {
+	err = b.fuse.step(func() error { wait, err = b.Store.Take(ctx, key, rate); return err })
+	return wait, err
+}
+
+func (b burningStore) Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (count store.Count, err error) {
+	err = b.fuse.step(func() error { count, err = b.Store.Tally(ctx, key, s, within); return err })
+	return count, err
+}
+
+func (b burningStore) Tallied(ctx context.Context, key string, within time.Duration) (all []store.Seen, err error) {
+	err = b.fuse.step(func() error { all, err = b.Store.Tallied(ctx, key, within); return err })
+	return all, err
 }
 
 // has fails the test if text lacks a part.

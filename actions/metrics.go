@@ -16,6 +16,7 @@ type Metrics struct {
 	ruleErrors *prometheus.CounterVec
 	latency    prometheus.Histogram
 	requests   *prometheus.CounterVec
+	freed      prometheus.Counter
 }
 
 // NewMetrics registers the runner's metrics.
@@ -38,8 +39,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "pipesteward_gitlab_requests_total",
 			Help: "Requests to GitLab by endpoint and HTTP status; 0 is no answer.",
 		}, []string{"endpoint", "code"}),
+		freed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pipesteward_freed_bytes_total",
+			Help: "What erased jobs took: their logs and artifacts.",
+		}),
 	}
-	r.MustRegister(m.decisions, m.ruleErrors, m.latency, m.requests)
+	r.MustRegister(m.decisions, m.ruleErrors, m.latency, m.requests, m.freed)
 	return m
 }
 
@@ -86,4 +91,37 @@ func (q queueMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(q.depth, prometheus.GaugeValue, float64(d.Due+d.Waiting+d.Leased))
 	ch <- prometheus.MustNewConstMetric(q.dead, prometheus.GaugeValue, float64(d.Dead))
+}
+
+// stormMetrics asks the store for storms whenever metrics are read: any
+// replica may have seen one begin.
+type stormMetrics struct {
+	runner *Runner
+	active *prometheus.Desc
+}
+
+// NewStormMetrics makes a collector of the storms that blow.
+func NewStormMetrics(r *Runner) prometheus.Collector {
+	return stormMetrics{r, prometheus.NewDesc("pipesteward_storm_active", "1 while retries of the failure class wait for the end of a storm.", []string{"class"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (s stormMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- s.active }
+
+// Collect implements prometheus.Collector.
+func (s stormMetrics) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, class := range s.runner.Rules().Classes() {
+		storm, err := s.runner.stormOf(ctx, class)
+		if err != nil {
+			ch <- prometheus.NewInvalidMetric(s.active, err)
+			return
+		}
+		active := 0.0
+		if storm != nil && s.runner.Now().Before(storm.Until) {
+			active = 1
+		}
+		ch <- prometheus.MustNewConstMetric(s.active, prometheus.GaugeValue, active, class)
+	}
 }

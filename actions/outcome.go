@@ -12,8 +12,10 @@ import (
 // names. A channel that can't be told for now is told later; those that were
 // told are not told again.
 func (r *Runner) outcome(ctx context.Context, h *held, o rules.Outcome) error {
-	if err := r.Journal.Amend(ctx, o.ID, h.lease.Body); err != nil {
-		return fmt.Errorf("journal: %w", err)
+	if o.Result != rules.ResultDeferred { // that stands there since it was put off
+		if err := r.Journal.Amend(ctx, o.ID, h.lease.Body); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
 	}
 	if err := r.tell(ctx, o); err != nil {
 		return err
@@ -22,6 +24,7 @@ func (r *Runner) outcome(ctx context.Context, h *held, o rules.Outcome) error {
 		return err
 	}
 	r.Metrics.decisions.WithLabelValues(o.Rule, o.Action.Verb, o.Result).Inc()
+	r.Metrics.freed.Add(float64(o.Freed))
 	r.Log.Info("outcome", append(about(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
 	return nil
 }
@@ -31,7 +34,7 @@ func (r *Runner) tell(ctx context.Context, o rules.Outcome) error {
 	if r.Teller == nil {
 		return nil
 	}
-	notices, errs := r.Rules().Notices(ctx, o, Facts{r.GitLab}, r.Teller.Escape)
+	notices, errs := r.Rules().Notices(ctx, o, r.facts(), r.Teller.Escape)
 	for _, err := range errs {
 		r.Metrics.ruleErrors.WithLabelValues(err.Rule).Inc()
 		r.Log.Error("a text could not be rendered; the default text is told", append(about(o.Event), "rule", err.Rule, "error", err.Err)...)

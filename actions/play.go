@@ -2,30 +2,29 @@ package actions
 
 import (
 	"context"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 )
 
-// observePlay: a play is called for while the job waits to be played.
+// observePlay: a play is called for while the job waits to be played, in the
+// newest pipeline of its ref.
 func observePlay(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	job, runs, err := r.runs(ctx, p)
+	s, newerPipeline, err := r.lookWithNewer(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	// GitLab may have started a clone and left the original as it was.
-	running := job
-	if newer := newest(runs); newer.ID > job.ID {
-		running = newer
-	}
+	running := s.newest()
 	switch {
-	case running.ID == job.ID && waitsToBePlayed(job):
-		return nil, nil
+	case running.ID == s.job.ID && waitsToBePlayed(s.job):
+		return stale(p, newerPipeline), nil
 	case p.Called:
 		return done(running.ID, "seen after the call was cut short"), nil
-	case running.ID != job.ID:
+	case running.ID != s.job.ID:
 		return skipped("already played as job %d, which is %s", running.ID, running.Status), nil
 	}
-	return skipped("the job is %s and does not wait to be played", job.Status), nil
+	return skipped("the job is %s and does not wait to be played", s.job.Status), nil
 }
 
 func waitsToBePlayed(job gitlab.Job) bool {
@@ -41,9 +40,59 @@ func actPlay(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
 	if waitsToBePlayed(played) {
 		// The answer is the original: the job that runs is a clone of it. The
 		// play took effect whether or not the clone's id can be learnt.
-		if _, runs, err := r.runs(ctx, p); err == nil {
-			id = max(id, newest(runs).ID)
+		if s, err := r.look(ctx, p); err == nil {
+			id = max(id, s.newest().ID)
 		}
 	}
 	return done(id, ""), nil
+}
+
+// How often a play looks whether the job before it has passed: seldom enough
+// for one that takes hours.
+const (
+	passedSoonest = 10 * time.Second
+	passedLatest  = time.Minute
+)
+
+// passed makes a play wait until the job before it has passed, and refuses it
+// when that one did not.
+func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
+	status, err := r.statusOf(ctx, p, p.AfterSuccess)
+	switch {
+	case err != nil:
+		return nil, err
+	case status == "success":
+		return nil, nil
+	case status == "":
+		return skipped("%s, which must pass before, is no job of the pipeline any more", p.AfterSuccess), nil
+	case ended(status), status == "manual":
+		return skipped("%s, which must pass before, is %s", p.AfterSuccess, status), nil
+	case time.Duration(p.Waited) > patience:
+		return failed("%s, which must pass before, is %s after %s", p.AfterSuccess, status, span(time.Duration(p.Waited))), nil
+	}
+	return deferred(min(max(passedSoonest, time.Duration(p.Waited)/10), passedLatest)), nil
+}
+
+// statusOf gives the status of the latest run of a job of the decision's
+// pipeline, by its name; "" where there is none.
+func (r *Runner) statusOf(ctx context.Context, p *pending, name string) (string, error) {
+	jobs, err := r.GitLab.PipelineJobs(ctx, p.Project.ID, p.Pipeline.ID, false)
+	if err != nil {
+		return "", err
+	}
+	for _, job := range jobs {
+		if job.Name == name {
+			return job.Status, nil
+		}
+	}
+	bridges, err := r.GitLab.Bridges(ctx, p.Project.ID, p.Pipeline.ID)
+	if err != nil {
+		return "", err
+	}
+	for _, bridge := range bridges {
+		if bridge.Name == name {
+			return bridge.Status, nil
+		}
+	}
+	return "", nil
 }

@@ -5,39 +5,63 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 )
 
+// maxNative is how many runs a job can have by GitLab's own `retry:`, which
+// counts 2 retries at most, also where a person made them.
+const maxNative = 3
+
 // observeRetry: a retry is called for while the job is failed, has no newer
-// run, can be mended by a retry and has attempts left.
+// run, can be mended by a retry, has attempts left, and its pipeline is the
+// newest of its ref.
 func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	job, runs, err := r.runs(ctx, p)
+	s, newerPipeline, err := r.lookWithNewer(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	if n := attemptOf(job, runs); n > 0 {
+	if n := s.attempt(); n > 0 {
 		p.Job.Attempt = n // what GitLab has counts, not what an old hook says
 	}
-	if newer := newest(runs); newer.ID > job.ID {
+	if newer := s.newest(); newer.ID > s.job.ID {
 		if p.Called {
-			return done(newer.ID, "attempt %d of %d, seen after the call was cut short", p.Job.Attempt+1, p.Action.MaxAttempts), nil
+			v := done(newer.ID, "%s, seen after the call was cut short", p.attempted())
+			v.newStatus = newer.Status
+			return v, nil
 		}
 		return skipped("already retried as job %d, which is %s", newer.ID, newer.Status), nil
 	}
+	perJob := r.Rules().Limits().PerJob
 	switch {
-	case job.Status != "failed":
-		return skipped("the job is %s, no longer failed", job.Status), nil
-	case rules.Hopeless(job.FailureReason):
-		return skipped("no retry mends %s", job.FailureReason), nil
+	case s.job.Status != "failed":
+		return skipped("the job is %s, no longer failed", s.job.Status), nil
+	case s.job.Archived:
+		return skipped("the job is archived, and GitLab runs it no more"), nil
+	case rules.Hopeless(s.job.FailureReason) && p.Previously != "":
+		return gaveUp("no retry mends %s; the run before failed with %s", s.job.FailureReason, p.Previously), nil
+	case rules.Hopeless(s.job.FailureReason):
+		return skipped("no retry mends %s", s.job.FailureReason), nil
 	case p.Job.Attempt >= p.Action.MaxAttempts:
-		return &verdict{result: rules.ResultGaveUp, reason: plural(p.Job.Attempt, "attempt") + " failed, as many as the rule allows"}, nil
+		return gaveUp("%s failed, as many as the rule allows%s", plural(p.Job.Attempt, "attempt"), p.otherReason()), nil
+	case p.Job.Attempt >= perJob:
+		return gaveUp("%s failed, as many as `limits.per_job` allows%s", plural(p.Job.Attempt, "attempt"), p.otherReason()), nil
 	}
 	// Not every hook tells which attempt it was, so only now the wait is known.
-	if wait := p.Action.Pause(p.Job.Attempt) - time.Duration(p.Waited); wait > 0 {
+	if wait := r.pause(p.Decision) - time.Duration(p.Waited); wait > 0 {
 		return deferred(wait), nil
 	}
-	return nil, nil
+	return stale(p, newerPipeline), nil
+}
+
+// pause gives how long a decision waits before it is carried out: as its rule
+// says, and on a failure that GitLab may retry by itself until it did or
+// didn't.
+func (r *Runner) pause(d rules.Decision) time.Duration {
+	wait := d.Pause()
+	if d.Action.Verb == rules.VerbRetry && d.Job.Attempt < maxNative {
+		wait = max(wait, r.NativeRetry)
+	}
+	return wait
 }
 
 func actRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
@@ -45,58 +69,30 @@ func actRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	return done(run.ID, "attempt %d of %d", p.Job.Attempt+1, p.Action.MaxAttempts), nil
+	return done(run.ID, "%s", p.attempted()), nil
 }
 
-// runs reads the decision's job and all runs of its name in its pipeline,
-// those that were retried included.
-func (r *Runner) runs(ctx context.Context, p *pending) (gitlab.Job, []gitlab.Job, error) {
-	job, err := r.GitLab.Job(ctx, p.Project.ID, p.Job.ID)
-	if err != nil {
-		return job, nil, err
-	}
-	pipeline := job.Pipeline.ID
-	if pipeline == 0 {
-		pipeline = p.Pipeline.ID
-	}
-	all, err := r.GitLab.PipelineJobs(ctx, p.Project.ID, pipeline, true)
-	if err != nil {
-		return job, nil, err
-	}
-	var runs []gitlab.Job
-	for _, run := range all {
-		if run.Name == job.Name {
-			runs = append(runs, run)
-		}
-	}
-	return job, runs, nil
+// attempted words which attempt a retry makes, and why the ones before failed
+// where that was not the same.
+func (p *pending) attempted() string {
+	return "attempt " + strconv.Itoa(p.Job.Attempt+1) + " of " + strconv.Itoa(p.Action.MaxAttempts) + p.otherReason()
 }
 
-// newest gives the run with the highest id: GitLab gives every run a new one.
-func newest(runs []gitlab.Job) gitlab.Job {
-	var latest gitlab.Job
-	for _, run := range runs {
-		if run.ID > latest.ID {
-			latest = run
-		}
+// otherReason says that the run before failed for another reason; "" where it
+// did not.
+func (p *pending) otherReason() string {
+	if p.Previously == "" || p.Previously == p.Job.FailureReason {
+		return ""
 	}
-	return latest
+	return "; it failed with " + p.Job.FailureReason + ", and before with " + p.Previously
 }
 
-// attemptOf counts the runs up to the job, itself included.
-func attemptOf(job gitlab.Job, runs []gitlab.Job) int {
-	n := 0
-	for _, run := range runs {
-		if run.ID <= job.ID {
-			n++
-		}
-	}
-	return n
-}
+// plural words a number of things.
+func plural(n int, one string) string { return counted(n, one, one+"s") }
 
-func plural(n int, noun string) string {
+func counted(n int, one, more string) string {
 	if n == 1 {
-		return "1 " + noun
+		return "1 " + one
 	}
-	return strconv.Itoa(n) + " " + noun + "s"
+	return strconv.Itoa(n) + " " + more
 }

@@ -7,6 +7,16 @@
 //	event ──► decision ──► outcome ──► done
 //	  │          │            │
 //	  └──────────┴────────────┴─► due again later (GitLab or Slack is down, ...)
+//
+// A decision passes what stands in its way in this order, each in a file:
+//
+//	decision.go  those that must have ended before
+//	storm.go     an outage that its failure belongs to
+//	retry.go …   the job's real state, one file per verb
+//	budget.go    what the budgets still allow
+//
+// and follow.go tells, when the run that a retry made has ended, whether it
+// helped.
 package actions
 
 import (
@@ -33,6 +43,13 @@ const (
 	// patience is how long a record is tried again while GitLab or Slack
 	// fail in a way that passes.
 	patience = 24 * time.Hour
+	// evaluating is how many events are evaluated at the same time: that takes
+	// the processor, and memory for the logs that rules read.
+	evaluating = 16
+	// maxLease is how many records are leased at a time, and maxAtHand is the
+	// size of those at hand, in bytes, from which on no more are leased.
+	maxLease  = 16
+	maxAtHand = 64 << 20
 	// maxPanics is the attempt from which a record that brings a worker down is
 	// buried for a person to look at.
 	maxPanics = 3
@@ -61,10 +78,22 @@ type Journal interface {
 	Amend(ctx context.Context, id string, body []byte) error
 }
 
-// Teller tells people of an outcome. Telling the same outcome again must
-// change nothing.
+// Guard is what replicas agree on.
+type Guard interface {
+	Take(ctx context.Context, key string, rate store.Rate) (wait time.Duration, err error)
+	Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error)
+	Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error)
+	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
+	Release(ctx context.Context, key, owner string) error
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	Get(ctx context.Context, key string) ([]byte, error)
+}
+
+// Teller tells people of an outcome, or of something else under its key.
+// Telling the same again must change nothing.
 type Teller interface {
 	Tell(ctx context.Context, o rules.Outcome, channel, text string) error
+	Announce(ctx context.Context, key, channel, text string) error
 	// Escape makes a value safe to stand in a text.
 	Escape(value string) string
 }
@@ -73,6 +102,7 @@ type Teller interface {
 type Config struct {
 	Queue   Queue
 	Journal Journal
+	Guard   Guard
 	GitLab  *gitlab.Client
 	Teller  Teller              // nil: outcomes are journalled and logged only
 	Rules   func() *rules.Rules // the rules in force
@@ -80,17 +110,21 @@ type Config struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	Workers int // records worked on at the same time; at least 1
+	// NativeRetry is how long GitLab is given to retry a job by itself, as the
+	// job's `retry:` may say, from when the event came; 0: no time.
+	NativeRetry time.Duration
 }
 
 // Runner leases records and carries each one step on.
 type Runner struct {
 	Config
+	evaluators chan struct{} // holds one for each event that is being evaluated
 }
 
 // New makes a Runner.
 func New(c Config) *Runner {
 	c.Workers = max(c.Workers, 1)
-	return &Runner{Config: c}
+	return &Runner{Config: c, evaluators: make(chan struct{}, evaluating)}
 }
 
 // Run works until ctx ends. Then it takes no new records, gives those at
@@ -99,22 +133,18 @@ func (r *Runner) Run(ctx context.Context, grace time.Duration) {
 	// Work outlives ctx by the time of grace.
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	free := make(chan struct{}, r.Workers)
-	for range r.Workers {
-		free <- struct{}{}
-	}
-	for ctx.Err() == nil {
-		n := r.take(ctx, free)
+	hand := newHand(r.Workers)
+	for {
+		n := hand.room(ctx)
 		if n == 0 {
 			break
 		}
 		leases, err := r.Queue.Lease(ctx, n, visibility)
-		for range n - len(leases) {
-			free <- struct{}{}
-		}
 		for _, l := range leases {
+			size := len(l.Body)
+			hand.take(size)
 			go func() {
-				defer func() { free <- struct{}{} }()
+				defer hand.drop(size)
 				r.work(working, l)
 			}()
 		}
@@ -126,24 +156,68 @@ func (r *Runner) Run(ctx context.Context, grace time.Duration) {
 		}
 	}
 	time.AfterFunc(grace, stop)
-	for range r.Workers {
-		<-free
+	hand.empty()
+}
+
+// hand counts the records that are worked on, and their bytes.
+type hand struct {
+	most int
+
+	mu      sync.Mutex
+	records int
+	bytes   int
+	changed chan struct{} // closed, and made anew, when a record is dropped
+}
+
+func newHand(most int) *hand { return &hand{most: most, changed: make(chan struct{})} }
+
+// room waits until there is room for a record, and gives for how many; 0 when
+// ctx ends.
+func (h *hand) room(ctx context.Context) int {
+	for {
+		h.mu.Lock()
+		n, changed := min(h.most-h.records, maxLease), h.changed
+		if h.bytes >= maxAtHand {
+			n = 0
+		}
+		h.mu.Unlock()
+		if ctx.Err() != nil {
+			return 0
+		}
+		if n > 0 {
+			return n
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		}
 	}
 }
 
-// take waits for a free worker and returns how many there are.
-func (r *Runner) take(ctx context.Context, free <-chan struct{}) int {
-	select {
-	case <-ctx.Done():
-		return 0
-	case <-free:
-	}
-	for n := 1; ; n++ {
-		select {
-		case <-free:
-		default:
-			return n
+func (h *hand) take(size int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.records, h.bytes = h.records+1, h.bytes+size
+}
+
+func (h *hand) drop(size int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.records, h.bytes = h.records-1, h.bytes-size
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+// empty waits until no record is at hand.
+func (h *hand) empty() {
+	for {
+		h.mu.Lock()
+		records, changed := h.records, h.changed
+		h.mu.Unlock()
+		if records == 0 {
+			return
 		}
+		<-changed
 	}
 }
 
@@ -216,6 +290,8 @@ func (r *Runner) step(ctx context.Context, h *held) (err error) {
 		return decoded(h, r.decision)(ctx)
 	case rules.RecordOutcome:
 		return decoded(h, r.outcome)(ctx)
+	case recordStorm:
+		return decoded(h, r.storm)(ctx)
 	}
 	return &unworkable{fmt.Sprintf("unknown kind %q", h.lease.Kind)}
 }

@@ -62,6 +62,7 @@ func identify(body []byte) (rules.Event, error) {
 		ObjectKind  string `json:"object_kind"`
 		BuildID     int64  `json:"build_id"`
 		BuildStatus string `json:"build_status"`
+		Retries     *int   `json:"retries_count"`
 		ProjectID   int64  `json:"project_id"`
 		Project     struct {
 			ID int64 `json:"id"`
@@ -79,6 +80,9 @@ func identify(body []byte) (rules.Event, error) {
 	switch h.ObjectKind {
 	case "build":
 		e.Meta.Kind, e.Job.ID, e.Job.Status = rules.KindJob, h.BuildID, h.BuildStatus
+		if h.Retries != nil {
+			e.Job.Attempt = max(*h.Retries, 0) + 1
+		}
 		if h.BuildID <= 0 {
 			return rules.Event{}, &FieldError{"build_id", "the job's id, a whole number from 1"}
 		}

@@ -85,7 +85,8 @@ func (m *machine) text(program *vm.Program, env any) (string, error) {
 	return textOf(value), nil
 }
 
-// unanswered marks an error that Facts came back with.
+// unanswered marks an error that a question to GitLab came back with: its words
+// hold no secrets.
 type unanswered struct{ error }
 
 // cause strips expr's wrapping from an error. What expr says of values is left
@@ -124,6 +125,8 @@ const (
 const (
 	toRead = 1
 	toMake = 64
+
+	excerptUnits = 32 // to find in a log what matters, at worst
 )
 
 // spend is called by what meter writes into expressions: it counts the work of

@@ -59,6 +59,8 @@ func TestTooMuchWorkIsStopped(t *testing.T) {
 		`any(1..9999, commit.message contains "b")`,
 		`all(1..9999, split(commit.message, "")[5] == "a")`,
 		`any(1..9999, any(1..9999, "a" matches "b"))`,
+		`any(1..9999, log_excerpt() contains "b")`,
+		`len(map(1..100, log_excerpt(#))) == 0`,
 		// texts and lists that grow
 		`reduce(1..60, #acc + #acc, "x") == "y"`,
 		`reduce(1..60, concat(#acc, #acc), ["x"]) == []`,
@@ -123,6 +125,7 @@ func TestUsualWorkIsNotStopped(t *testing.T) {
 		`log() matches "(?i)no space left on device|connection reset by peer|(timed out|timeout) after [0-9]+ ?s"`,
 		times(5, `log() matches "error: .* exit code [0-9]+"`, " or "),
 		times(100, `log() contains "No space left on device"`, " or "),
+		`log_excerpt() contains "No space" or log_excerpt(50) matches "exit code [1-9]x"`,
 		`let l = lower(log()); l contains "a bug" or l contains "another"`,
 		`log() matches "` + times(40, "the runner said this", "|") + `"`,
 		`project.path in [` + times(5000, `"group/subgroup/project-of-some-length"`, ", ") + `]`,
@@ -147,7 +150,7 @@ func TestUsualWorkIsNotStopped(t *testing.T) {
 // What expr says of a value it failed on is a part of the value.
 func TestErrorsTellNoSecrets(t *testing.T) {
 	for _, text := range []string{
-		`int(log()) == 1`, `float(split(log(), ":")[1]) == 1`, `date(log()) == now()`, `duration(log()) == now() - now()`, `fromJSON(log()) == 1`,
+		`int(log()) == 1`, `int(log_excerpt()) == 1`, `float(split(log(), ":")[1]) == 1`, `date(log()) == now()`, `duration(log()) == now() - now()`, `fromJSON(log()) == 1`,
 		`int(pipeline.variables["KEY"]) == 1`, `timezone(log()) == nil`, `let x = fromJSON("[1]"); x[log()] == 1`,
 	} {
 		e := jobEvent()

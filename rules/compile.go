@@ -19,7 +19,13 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-var jobType = reflect.TypeFor[Job]()
+var (
+	jobType    = reflect.TypeFor[Job]()
+	bridgeType = reflect.TypeFor[Bridge]()
+)
+
+// errBridge refuses a trigger job in `jobs` of an action that is not for it.
+var errBridge = errors.New("`jobs` gives trigger jobs (bridges), and GitLab can only retry and play those: act on the jobs of the pipeline that was triggered in a rule for its events")
 
 // statuses of jobs and pipelines, as GitLab names them.
 var statuses = []string{
@@ -35,12 +41,12 @@ var enums = func() map[reflect.Type]map[string][]string {
 	job := map[string][]string{
 		"status":         statuses,
 		"failure_reason": append(failureReasons, ""),
-		"failure_class":  {ClassRunner, ClassStuck, ClassTimeout, ClassAPI, ClassScript, ClassDependency, ClassPermission, ClassQuota, ClassUnknown, ""},
+		"failure_class":  append(slices.Clone(builtInClasses), ""),
 	}
 	return map[reflect.Type]map[string][]string{
 		jobType:                       job,
 		reflect.TypeFor[Details]():    job,
-		reflect.TypeFor[Bridge]():     job,
+		bridgeType:                    job,
 		reflect.TypeFor[Pipeline]():   {"status": append([]string{""}, statuses...)}, // old Job Hooks do not tell it
 		reflect.TypeFor[Downstream](): {"status": statuses},
 		reflect.TypeFor[Meta](): {
@@ -57,11 +63,14 @@ type purpose struct {
 	want   string // bool, jobs or text
 	on     string // the rule's kind of events
 	hasJob bool   // there is a job, so job, log() and details() have a meaning
+
+	classes classes // of the rule files
 }
 
 const (
 	wantBool = "bool"
 	wantJobs = "jobs"
+	wantRuns = "jobs or bridges"
 	wantText = "text"
 )
 
@@ -116,14 +125,18 @@ func compile(source string, p purpose) (*vm.Program, []finding) {
 func (p purpose) check(program *vm.Program) error {
 	nt := program.Node().Nature()
 	switch p.want {
-	case wantJobs:
+	case wantJobs, wantRuns:
 		var cache nature.Cache
 		if nt.IsUnknown(&cache) {
 			return nil // told when it is evaluated
 		}
 		if nt.Kind == reflect.Slice {
-			if elem := nt.Elem(&cache); elem.Type == jobType || elem.IsUnknown(&cache) {
+			elem := nt.Elem(&cache)
+			switch {
+			case elem.Type == jobType, elem.IsUnknown(&cache), elem.Type == bridgeType && p.want == wantRuns:
 				return nil
+			case elem.Type == bridgeType:
+				return errBridge
 			}
 		}
 		return errors.New("`jobs` must give a list of jobs, like `filter(pipeline.jobs, .status == \"manual\")`")
@@ -212,7 +225,7 @@ func (r *review) Visit(node *ast.Node) {
 	case *ast.IdentifierNode:
 		r.name(n)
 	case *ast.MemberNode:
-		r.member(n)
+		r.member(node, n)
 	case *ast.CallNode:
 		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
 			r.call(node, n, callee.Value)
@@ -229,14 +242,14 @@ func (r *review) Visit(node *ast.Node) {
 // name refuses names that mean nothing in this place.
 func (r *review) name(n *ast.IdentifierNode) {
 	switch {
-	case n.Value == "Event", n.Value == "Spend", n.Value == "$env": // Go's names, and expr's, of what has no type
+	case n.Value == "Event", n.Value == "Spend", n.Value == classCall, n.Value == "$env": // Go's names, and expr's, of what has no type
 		r.fail(n, "unknown name %q%s", n.Value, didYouMean(n.Value, topNames()))
 	case n.Value == "job" && !r.purpose.hasJob:
 		r.fail(n, "a pipeline event has no job: ask pipeline.jobs, like `any(pipeline.jobs, .status == \"failed\")`, or write the rule `on: job`")
 	}
 }
 
-func (r *review) member(n *ast.MemberNode) {
+func (r *review) member(node *ast.Node, n *ast.MemberNode) {
 	property, ok := n.Property.(*ast.StringNode)
 	if !ok {
 		return
@@ -247,8 +260,23 @@ func (r *review) member(n *ast.MemberNode) {
 		r.fail(n, "details() has no field \"Job\": it has the job's fields itself")
 	case isName && base.Value == "pipeline" && property.Value == "jobs" && r.purpose.on == KindJob:
 		r.fail(n, "a job event does not tell the pipeline's jobs: ask jobs()")
+	case r.classified() && fieldOf(n) == classField:
+		ast.Patch(node, &ast.CallNode{Callee: &ast.IdentifierNode{Value: classCall}})
 	}
 }
+
+// classCall is what job.failure_class is written as where the rule files have
+// classes: a field of environment.
+const classCall = "FailureClass"
+
+func isClassCall(n ast.Node) bool {
+	call, ok := n.(*ast.CallNode)
+	return ok && call.Callee.String() == classCall
+}
+
+// classified reports whether the log may give the job's class. Of jobs that
+// come in lists, which is all that there are on pipeline events, it does not.
+func (r *review) classified() bool { return r.purpose.on == KindJob && len(r.purpose.classes) > 0 }
 
 func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 	if instead := aboutJob(name); instead != "" && !r.purpose.hasJob {
@@ -279,7 +307,17 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 		}
 	case "log":
 		if r.purpose.want == wantText {
-			r.fail(n, "log() can't stand in a text: logs may hold secrets; ask it in `if`")
+			r.fail(n, "log() can't stand in a text: it is too long for one; log_excerpt() gives the lines that matter")
+		}
+	case "log_excerpt":
+		if len(n.Arguments) > 1 {
+			r.fail(n.Arguments[1], "log_excerpt takes no more than a number of lines, like log_excerpt(10)")
+		} else if len(n.Arguments) == 1 {
+			if lines, literal := number(n.Arguments[0]); literal {
+				if err := boundExcerpt(lines); err != nil {
+					r.fail(n.Arguments[0], "%v", err)
+				}
+			}
 		}
 	}
 }
@@ -323,18 +361,25 @@ func failedWith(reasons ...string) ast.Node {
 
 // jobIn gives the condition that a field of the event's job has one of the
 // values.
-func jobIn(field string, values ...string) ast.Node {
+func jobIn(field string, values ...string) ast.Node { return fieldIn("job", field, values...) }
+
+// fieldIn gives the condition that a field of a part of the event has one of
+// the values.
+func fieldIn(part, field string, values ...string) ast.Node {
 	list := &ast.ArrayNode{}
 	for _, v := range values {
 		list.Nodes = append(list.Nodes, &ast.StringNode{Value: v})
 	}
-	job := &ast.MemberNode{Node: &ast.IdentifierNode{Value: "job"}, Property: &ast.StringNode{Value: field}}
-	return &ast.BinaryNode{Operator: "in", Left: job, Right: list}
+	value := &ast.MemberNode{Node: &ast.IdentifierNode{Value: part}, Property: &ast.StringNode{Value: field}}
+	return &ast.BinaryNode{Operator: "in", Left: value, Right: list}
 }
 
 // comparison checks the texts that a field with known values is compared with.
 func (r *review) comparison(field, with ast.Node) {
 	name, known := enumOf(field)
+	if isClassCall(field) {
+		name, known = "failure_class", slices.Concat(enums[jobType]["failure_class"], r.purpose.classes.names())
+	}
 	if known == nil {
 		return
 	}
@@ -343,7 +388,12 @@ func (r *review) comparison(field, with ast.Node) {
 		literals = array.Nodes
 	}
 	for _, n := range literals {
-		if literal, ok := n.(*ast.StringNode); ok && !slices.Contains(known, literal.Value) {
+		literal, ok := n.(*ast.StringNode)
+		switch {
+		case !ok || slices.Contains(known, literal.Value):
+		case name == "failure_class" && slices.Contains(r.purpose.classes.names(), literal.Value):
+			r.fail(literal, "only the job of a job event can have class %q, as job.failure_class: of other jobs the log is not asked, so they have one of Pipesteward's own classes", literal.Value)
+		default:
 			r.fail(literal, "%q is not a %s that Pipesteward knows%s", literal.Value, strings.ReplaceAll(name, "_", " "), didYouMean(literal.Value, known))
 		}
 	}

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"hash/fnv"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -52,7 +53,7 @@ type Decision struct {
 	Rule         string    `json:"rule"`
 	AlsoWantedBy []string  `json:"also_wanted_by,omitempty"` // later rules that want the same
 	Action       Action    `json:"action"`
-	After        []string  `json:"after,omitempty"`        // keys of decisions that must have ended before: the rule's action before this one
+	After        []string  `json:"after,omitempty"`        // keys of decisions that must have ended before: of the rule's action before this one, or of the job before this one with `wait: success`
 	AfterSuccess string    `json:"after_success,omitzero"` // name of a job of the pipeline whose latest run must have passed before, with `wait: success`
 	Bridge       bool      `json:"bridge,omitzero"`        // the Job is a trigger job
 	DryRun       bool      `json:"dry_run,omitzero"`
@@ -76,6 +77,7 @@ type Action struct {
 	// play
 	Variables map[string]string `json:"variables,omitempty"`
 	Inputs    map[string]string `json:"inputs,omitempty"`
+	Wait      string            `json:"wait,omitzero"` // none or success: how a job waits for the one before it in `jobs`
 
 	// cancel
 	Force bool `json:"force,omitzero"`
@@ -91,9 +93,16 @@ const (
 	BackoffExponential = "exponential"
 )
 
+// Waits: what the jobs of one play wait for.
+const (
+	WaitNone    = "none"
+	WaitSuccess = "success" // each until the one before it has passed
+)
+
 // Pause gives how long to wait before the action is carried out on a job in
 // its given attempt: the delay, doubled for each attempt after the first if
-// the backoff is exponential, and at most MaxDelay.
+// the backoff is exponential, and at most MaxDelay. Decision.Pause adds the
+// jitter.
 func (a Action) Pause(attempt int) time.Duration {
 	wait := a.Delay
 	if a.Backoff == BackoffExponential {
@@ -103,6 +112,21 @@ func (a Action) Pause(attempt int) time.Duration {
 		wait = max(a.Delay, min(wait, a.MaxDelay))
 	}
 	return time.Duration(wait)
+}
+
+// Pause gives how long to wait before the decision is carried out: what its
+// action asks for, and of a retry up to a tenth more, so that jobs which
+// failed together do not all come back together. The key decides how much
+// more: it is the same after a crash and on every replica.
+func (d Decision) Pause() time.Duration {
+	wait := d.Action.Pause(d.Job.Attempt)
+	if d.Action.Verb != VerbRetry {
+		return wait
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(d.Key)) // never fails
+	// In whole milliseconds, which is what a Duration keeps in JSON.
+	return wait + time.Duration(h.Sum64()%uint64(wait/10/time.Millisecond+1))*time.Millisecond
 }
 
 // Outcome says what came of a decision. It holds the decision.

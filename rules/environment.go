@@ -3,7 +3,12 @@ package rules
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
+
+	"github.com/pipesteward/pipesteward/rules/joblog"
 )
 
 // Facts answers what an expression asks of GitLab beyond the event. Each is
@@ -12,13 +17,18 @@ import (
 // wrapped, so that the caller can tell a passing fault from a final one.
 type Facts interface {
 	// Log gives the log of the event's job, bounded by the implementation.
+	// Expressions see it cleaned and masked.
 	Log(ctx context.Context, e Event) (string, error)
 	// Jobs gives the latest run of each job of the event's pipeline.
 	Jobs(ctx context.Context, e Event) ([]Job, error)
-	// Bridges gives the trigger jobs of the event's pipeline.
+	// Bridges gives the trigger jobs of the event's pipeline, those that failed
+	// with the failed jobs of what they triggered.
 	Bridges(ctx context.Context, e Event) ([]Bridge, error)
 	// Details gives the event's job as the Jobs API has it.
 	Details(ctx context.Context, e Event) (Details, error)
+	// Superseded reports whether the event's pipeline is not the newest of its
+	// ref, or of its merge request, any more.
+	Superseded(ctx context.Context, e Event) (bool, error)
 }
 
 // Passes reports whether an error that Facts, or an action, came back with
@@ -38,21 +48,31 @@ func Passes(err error) bool {
 // that need the event. All functions are described in functions.go.
 type environment struct {
 	Event
-	Now     func() time.Time                `expr:"now"` // the event's clock
-	Age     func(t time.Time) time.Duration `expr:"age"`
-	Log     func() (string, error)          `expr:"log"`
-	Jobs    func() ([]Job, error)           `expr:"jobs"`
-	Bridges func() ([]Bridge, error)        `expr:"bridges"`
-	Details func() (Details, error)         `expr:"details"`
+	Now        func() time.Time                   `expr:"now"` // the event's clock
+	Age        func(t time.Time) time.Duration    `expr:"age"`
+	Log        func() (string, error)             `expr:"log"`
+	LogExcerpt func(lines ...int) (string, error) `expr:"log_excerpt"`
+	Superseded func() (bool, error)               `expr:"superseded"`
+	Jobs       func() ([]Job, error)              `expr:"jobs"`
+	Bridges    func() ([]Bridge, error)           `expr:"bridges"`
+	Details    func() (Details, error)            `expr:"details"`
 
 	Spend func(args ...any) any // for meter alone
+
+	// FailureClass stands for job.failure_class where the rule files have
+	// classes; nil where they have none.
+	FailureClass func() (string, error)
 }
 
 // environmentOf binds an event to its facts. The environment is passed to
 // programs by value: expr reads struct fields of a value about three times
 // as fast as through a pointer.
-func environmentOf(ctx context.Context, e Event, facts Facts, m *machine, q *questions) environment {
-	return environment{
+func environmentOf(ctx context.Context, e Event, facts Facts, m *machine, q *questions, cs classes) environment {
+	log := once(q, "log", func() (string, error) {
+		text, err := facts.Log(ctx, e)
+		return readable(text, e), err
+	})
+	env := environment{
 		Event: e,
 		Now:   func() time.Time { return e.Meta.ReceivedAt },
 		// A time that is not known has no age: a job that has not finished
@@ -63,12 +83,59 @@ func environmentOf(ctx context.Context, e Event, facts Facts, m *machine, q *que
 			}
 			return e.Meta.ReceivedAt.Sub(t)
 		},
-		Log:     once(q, "log", func() (string, error) { return facts.Log(ctx, e) }),
-		Jobs:    once(q, "jobs", func() ([]Job, error) { return facts.Jobs(ctx, e) }),
-		Bridges: once(q, "bridges", func() ([]Bridge, error) { return facts.Bridges(ctx, e) }),
-		Details: once(q, "details", func() (Details, error) { return facts.Details(ctx, e) }),
-		Spend:   m.spend,
+		Log:        log,
+		LogExcerpt: excerptOf(log, m),
+		Superseded: once(q, "superseded", func() (bool, error) { return facts.Superseded(ctx, e) }),
+		Jobs:       once(q, "jobs", func() ([]Job, error) { return facts.Jobs(ctx, e) }),
+		Bridges:    once(q, "bridges", func() ([]Bridge, error) { return facts.Bridges(ctx, e) }),
+		Details:    once(q, "details", func() (Details, error) { return facts.Details(ctx, e) }),
+		Spend:      m.spend,
 	}
+	if len(cs) > 0 {
+		env.FailureClass = cs.of(e, log)
+	}
+	return env
+}
+
+// readable gives a job's log as a terminal shows it, without secrets: neither
+// those that can be told by their looks nor the values of variables.
+func readable(log string, e Event) string {
+	return joblog.Mask(joblog.MaskValues(joblog.Clean(log), slices.Collect(maps.Values(e.Pipeline.Variables))))
+}
+
+// Bounds on log_excerpt, in lines.
+const (
+	excerptLines = 20
+	maxExcerpt   = 100
+)
+
+// excerptOf gives the function log_excerpt, whose work is counted by the length
+// of the log.
+func excerptOf(log func() (string, error), m *machine) func(lines ...int) (string, error) {
+	return func(lines ...int) (string, error) {
+		n := excerptLines
+		if len(lines) > 0 {
+			n = lines[0]
+		}
+		if err := boundExcerpt(n); err != nil {
+			return "", unanswered{err}
+		}
+		text, err := log()
+		if err != nil {
+			return "", err
+		}
+		m.spend(text, byLength, excerptUnits)
+		return joblog.Excerpt(text, n), nil
+	}
+}
+
+// boundExcerpt refuses excerpts of no lines, and of more than a text has room
+// for.
+func boundExcerpt(lines int) error {
+	if lines < 1 || lines > maxExcerpt {
+		return fmt.Errorf("log_excerpt takes a number of lines from 1 to %d, not %d", maxExcerpt, lines)
+	}
+	return nil
 }
 
 // questions are what the expressions of an event have asked GitLab.

@@ -2,7 +2,9 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,13 +22,16 @@ type Notice struct {
 var machines = sync.Pool{New: func() any { return newMachine() }}
 
 // Wants reports whether any rule can want the event, by its kind and status
-// alone. It asks nothing and costs nothing.
+// alone. It asks nothing and costs nothing. The end of a run that a retry may
+// have made is wanted too: the first run of a job is none, and an Attempt of 0
+// is not known yet.
 func (rs *Rules) Wants(e Event) bool {
 	status := e.Job.Status
 	if e.Meta.Kind == KindPipeline {
 		status = e.Pipeline.Status
 	}
-	return rs.index[e.Meta.Kind].wants(status)
+	retried := rs.retries && e.Meta.Kind == KindJob && e.Job.Attempt != 1 && (status == "success" || status == "failed")
+	return retried || rs.index[e.Meta.Kind].wants(status)
 }
 
 // Evaluate runs the rules on the event, in file order, and gives a decision
@@ -42,7 +47,7 @@ func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision
 	if found.n == 0 {
 		return nil, nil
 	}
-	ev := newEvaluation(ctx, e, facts)
+	ev := newEvaluation(ctx, e, facts, rs.classes)
 	defer ev.end()
 	var errs []*RuleError
 	for position, ok := found.next(); ok; position, ok = found.next() {
@@ -73,7 +78,7 @@ func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision
 // through escape. A text that can't be rendered is an error, and its notice
 // has the default text. A rule that is gone since tells nothing.
 func (rs *Rules) Notices(ctx context.Context, o Outcome, facts Facts, escape func(string) string) ([]Notice, []*RuleError) {
-	ev := newEvaluation(ctx, o.Event, facts)
+	ev := newEvaluation(ctx, o.Event, facts, rs.classes)
 	defer ev.end()
 	var notices []Notice
 	var errs []*RuleError
@@ -110,17 +115,19 @@ type evaluation struct {
 	ctx       context.Context
 	event     Event
 	facts     Facts
-	env       any // an environment
+	env       any                    // an environment
+	class     func() (string, error) // of the event's job; nil where the rule files have no classes
 	machine   *machine
 	questions *questions
 	decisions []Decision
 	byKey     map[string]int // index in decisions
 }
 
-func newEvaluation(ctx context.Context, e Event, facts Facts) *evaluation {
+func newEvaluation(ctx context.Context, e Event, facts Facts, cs classes) *evaluation {
 	m := machines.Get().(*machine)
 	q := &questions{}
-	return &evaluation{ctx: ctx, event: e, facts: facts, env: environmentOf(ctx, e, facts, m, q), machine: m, questions: q}
+	env := environmentOf(ctx, e, facts, m, q, cs)
+	return &evaluation{ctx: ctx, event: e, facts: facts, env: env, class: env.FailureClass, machine: m, questions: q}
 }
 
 func (ev *evaluation) end() { machines.Put(ev.machine) }
@@ -145,17 +152,20 @@ func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {
 	decisions := []Decision{}
 	var before []string // keys of the action before
 	for _, a := range r.actions {
-		jobs, err := ev.targets(a)
+		targets, err := ev.targets(a)
 		if err != nil {
 			return nil, &RuleError{r.name, a.Verb + ".jobs", err}
 		}
 		var keys []string
-		for _, job := range jobs {
-			d, err := ev.decide(r, a, job)
+		for i, t := range targets {
+			d, err := ev.decide(r, a, t)
 			if err != nil {
 				return nil, err
 			}
 			d.After, d.Explanation = before, why
+			if i > 0 && a.Wait == WaitSuccess {
+				d.After, d.AfterSuccess = keys[i-1:i:i], targets[i-1].job.Name
+			}
 			decisions = append(decisions, d)
 			keys = append(keys, d.Key)
 		}
@@ -171,10 +181,17 @@ func (ev *evaluation) run(program *vm.Program) (any, error) {
 	return ev.machine.run(program, ev.env)
 }
 
-// targets gives the jobs that the action is for.
-func (ev *evaluation) targets(a action) ([]Job, error) {
+// target is what an action is for: a job, or for the verbs of pipelines the
+// event as it is.
+type target struct {
+	job    Job
+	bridge bool
+}
+
+// targets gives what the action is for.
+func (ev *evaluation) targets(a action) ([]target, error) {
 	if a.jobs == nil {
-		return []Job{ev.event.Job}, nil
+		return []target{{job: ev.event.Job}}, nil
 	}
 	value, err := ev.run(a.jobs)
 	if err != nil {
@@ -183,34 +200,53 @@ func (ev *evaluation) targets(a action) ([]Job, error) {
 	if n := length(value); n > maxTargets {
 		return nil, fmt.Errorf("gave %d jobs, more than %d", n, maxTargets)
 	}
-	switch list := value.(type) {
-	case []Job:
-		return list, nil
-	case []any:
-		jobs := make([]Job, 0, len(list))
-		for _, item := range list {
-			switch job := item.(type) {
-			case Job:
-				jobs = append(jobs, job)
-			case Details:
-				jobs = append(jobs, job.Job)
-			default:
-				return nil, fmt.Errorf("gave a list that holds a %T, not a job", item)
-			}
-		}
-		return jobs, nil
+	list := reflect.ValueOf(value)
+	if list.Kind() != reflect.Slice {
+		return nil, fmt.Errorf("gave a %T, not a list of jobs", value)
 	}
-	return nil, fmt.Errorf("gave a %T, not a list of jobs", value)
+	targets := make([]target, list.Len())
+	for i := range targets {
+		switch item := list.Index(i).Interface().(type) {
+		case Job:
+			targets[i].job = item
+		case Details:
+			targets[i].job = item.Job
+		case Bridge:
+			if !forBridges(a.Verb) {
+				return nil, errBridge
+			}
+			targets[i] = target{ev.jobOf(item), true}
+		default:
+			return nil, fmt.Errorf("gave a list that holds a %T, not a job", item)
+		}
+	}
+	return targets, nil
 }
 
-func (ev *evaluation) decide(r *rule, a action, job Job) (Decision, *RuleError) {
-	d := Decision{Event: ev.event, Rule: r.name, RulesHash: r.hash, Action: a.Action, DryRun: r.dryRun}
-	d.Job = job
+// jobOf gives what a bridge has of a job. GitLab does not tell which attempt
+// it is.
+func (ev *evaluation) jobOf(b Bridge) Job {
+	p := ev.event.Pipeline
+	return Job{
+		ID: b.ID, Name: b.Name, Stage: b.Stage, Status: b.Status, URL: b.URL,
+		FailureReason: b.FailureReason, FailureClass: ClassOf(b.FailureReason), AllowFailure: b.AllowFailure,
+		Manual: b.Status == "manual", Attempt: 1, Ref: p.Ref, Tag: p.Tag,
+	}
+}
+
+func (ev *evaluation) decide(r *rule, a action, t target) (Decision, *RuleError) {
+	d := Decision{Event: ev.event, Rule: r.name, RulesHash: r.hash, Action: a.Action, Bridge: t.bridge, DryRun: r.dryRun}
+	d.Job = t.job
+	if class, err := ev.classFor(a, t); err != nil {
+		return d, &RuleError{r.name, a.Verb + ".class", err}
+	} else if class != "" {
+		d.Job.FailureClass = class
+	}
 	// The texts see the job that is acted on, so they need an environment of
 	// their own where that is not the event's.
 	env := ev.env
 	if a.jobs != nil && len(a.variables)+len(a.inputs) > 0 {
-		env = environmentOf(ev.ctx, d.Event, ev.facts, ev.machine, ev.questions)
+		env = ev.environmentFor(d.Event)
 	}
 	var err *RuleError
 	if d.Action.Variables, err = ev.render(r, "variables", a.variables, env); err != nil {
@@ -219,13 +255,69 @@ func (ev *evaluation) decide(r *rule, a action, job Job) (Decision, *RuleError) 
 	if d.Action.Inputs, err = ev.render(r, "inputs", a.inputs, env); err != nil {
 		return d, err
 	}
-	// The state is part of the key: an action that was refused because the job
-	// was not there yet may be wanted again.
-	d.Key = fmt.Sprintf("%s:%s:%d:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, job.ID, job.Status)
+	d.Key = a.key(d)
 	if d.DryRun {
 		d.Key += ":dry" // a dry run must not stand in the way of the real thing
 	}
 	return d, nil
+}
+
+// classFor gives the failure class for a retry of the event's job, by which
+// budgets and the storm breaker go; "" for what the job has.
+func (ev *evaluation) classFor(a action, t target) (string, error) {
+	if ev.class == nil || a.Verb != VerbRetry || !ev.ofEvent(t.job) {
+		return "", nil
+	}
+	class, err := ev.class()
+	if answer, ok := errors.AsType[unanswered](err); ok {
+		err = answer.error
+	}
+	if isNotGiven(err) {
+		return "", nil // a test need not tell the log for this
+	}
+	return class, err
+}
+
+// ofEvent reports whether a job is that of a job event.
+func (ev *evaluation) ofEvent(j Job) bool {
+	return ev.event.Meta.Kind == KindJob && j.ID == ev.event.Job.ID
+}
+
+// environmentFor is the environment of the texts for one of the jobs that are
+// acted on. Other jobs than the event's have the class of their failure reason.
+func (ev *evaluation) environmentFor(e Event) environment {
+	env := environmentOf(ev.ctx, e, ev.facts, ev.machine, ev.questions, nil)
+	env.FailureClass = func() (string, error) { return e.Job.FailureClass, nil }
+	if ev.class != nil && ev.ofEvent(e.Job) {
+		env.FailureClass = ev.class
+	}
+	return env
+}
+
+// key gives the decision's key. The state is part of it: an action that was
+// refused because the job was not there yet may be wanted again, and a
+// pipeline that was retried may end once more.
+func (a action) key(d Decision) string {
+	switch {
+	case !ofPipeline(a.Verb):
+		return fmt.Sprintf("%s:%s:%d:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, d.Job.ID, d.Job.Status)
+	case d.Meta.Kind == KindPipeline:
+		return fmt.Sprintf("%s:%s:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, news(d.Event))
+	}
+	return fmt.Sprintf("%s:%s:%d:pipeline:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, d.Pipeline.ID, news(d.Event))
+}
+
+// news names the state of the event's job or pipeline: it changes with every
+// change of that, and only then.
+func news(e Event) string {
+	if e.Meta.Kind != KindPipeline {
+		return fmt.Sprintf("job:%d:%s", e.Job.ID, e.Job.Status)
+	}
+	latest := int64(0)
+	for _, j := range e.Pipeline.Jobs {
+		latest = max(latest, j.ID)
+	}
+	return fmt.Sprintf("pipeline:%d:%s:%d:%d", e.Pipeline.ID, e.Pipeline.Status, latest, e.Pipeline.FinishedAt.Unix())
 }
 
 func (ev *evaluation) render(r *rule, what string, texts map[string]template, env any) (map[string]string, *RuleError) {
@@ -244,21 +336,12 @@ func (ev *evaluation) render(r *rule, what string, texts map[string]template, en
 }
 
 // notification is the decision of a rule that only tells. The same news from
-// two hooks (a group's and a project's) is told once: what the decision's key
-// holds changes with every change of the job or the pipeline, and only then.
+// two hooks (a group's and a project's) is told once.
 func (ev *evaluation) notification(r *rule) Decision {
 	e := ev.event
-	news := fmt.Sprintf("job:%d:%s", e.Job.ID, e.Job.Status)
-	if e.Meta.Kind == KindPipeline {
-		latest := int64(0)
-		for _, j := range e.Pipeline.Jobs {
-			latest = max(latest, j.ID)
-		}
-		news = fmt.Sprintf("pipeline:%d:%s:%d:%d", e.Pipeline.ID, e.Pipeline.Status, latest, e.Pipeline.FinishedAt.Unix())
-	}
 	return Decision{
 		Event: e, Rule: r.name, RulesHash: r.hash, Action: Action{Verb: VerbNotify}, DryRun: r.dryRun,
-		Key: strings.Join([]string{VerbNotify, r.name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news}, ":"),
+		Key: strings.Join([]string{VerbNotify, r.name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news(e)}, ":"),
 	}
 }
 

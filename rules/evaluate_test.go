@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/rules"
 )
@@ -85,12 +87,20 @@ func (f *facts) Jobs(_ context.Context, e rules.Event) ([]rules.Job, error) {
 
 func (f *facts) Bridges(context.Context, rules.Event) ([]rules.Bridge, error) {
 	f.count("bridges")
-	return []rules.Bridge{{ID: 800, Name: "trigger", Status: "failed", Downstream: rules.Downstream{ID: 71, Status: "failed"}}}, f.err
+	return []rules.Bridge{{
+		ID: 800, Name: "trigger", Stage: "deploy", Status: "failed", FailureReason: "api_failure", AllowFailure: true, URL: "https://gitlab.example.com/-/jobs/800",
+		Downstream: rules.Downstream{ID: 71, Status: "failed", FailedJobs: []rules.Job{{ID: 810, Name: "smoke", Status: "failed"}}},
+	}}, f.err
 }
 
 func (f *facts) Details(context.Context, rules.Event) (rules.Details, error) {
 	f.count("details")
 	return f.details, f.err
+}
+
+func (f *facts) Superseded(context.Context, rules.Event) (bool, error) {
+	f.count("superseded")
+	return true, f.err
 }
 
 var _ rules.Facts = (*facts)(nil)
@@ -108,6 +118,8 @@ func TestConditions(t *testing.T) {
 		{"job", `not failed_with("api_failure") and project.path startsWith "platform/"`, yes},
 		{"job", `job.failure_class == "stuck" and job.failure_class != "script"`, yes},
 		{"job", `job.id in [700, 701]`, yes},
+		{"job", `job.status in ["pending", "failed"] and superseded()`, yes},
+		{"pipeline", `superseded() and pipeline.status == "manual"`, yes},
 		{"job", `job.id == 700 and job.attempt < 2`, yes},
 		{"job", `"docker" in job.runner.tags`, yes},
 		{"job", `glob(project.path, "platform/*") and glob(job.ref, "{main,release/**}")`, yes},
@@ -226,7 +238,7 @@ rules:
 	play := func(id int64, name string) rules.Decision {
 		return rules.Decision{
 			Key: fmt.Sprintf("play:https://gitlab.example.com:7:%d:manual:dry", id), Rule: "deploy", DryRun: true,
-			Action: rules.Action{Verb: "play", Delay: rules.Duration(time.Minute), Variables: map[string]string{"RELEASE": "abc-" + name, "STATIC": "x"}},
+			Action: rules.Action{Verb: "play", Delay: rules.Duration(time.Minute), Wait: rules.WaitNone, Variables: map[string]string{"RELEASE": "abc-" + name, "STATIC": "x"}},
 		}
 	}
 	want = []rules.Decision{play(702, "deploy-staging"), play(703, "deploy-production")}
@@ -393,6 +405,180 @@ rules:
 	}
 }
 
+// With `wait: success` each job waits for the one before it, the first one for
+// the action before.
+func TestPlayedJobsWaitForEachOther(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - name: r
+    on: pipeline
+    actions:
+      - cancel: {jobs: 'filter(pipeline.jobs, .name == "rspec")'}
+      - play: {jobs: 'concat(filter(pipeline.jobs, .manual), filter(pipeline.jobs, .name == "rspec"))', wait: success}
+      - erase: {jobs: 'filter(pipeline.jobs, .name == "rspec")'}
+`)
+	decisions, errs := rs.Evaluate(t.Context(), pipelineEvent(), &facts{})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	const key = "%s:https://gitlab.example.com:7:%d:%s"
+	cancel := fmt.Sprintf(key, "cancel", 701, "success")
+	staging, production := fmt.Sprintf(key, "play", 702, "manual"), fmt.Sprintf(key, "play", 703, "manual")
+	last := fmt.Sprintf(key, "play", 701, "success")
+	type turn struct {
+		Key          string
+		After        []string
+		AfterSuccess string
+	}
+	var got []turn
+	for _, d := range decisions {
+		got = append(got, turn{d.Key, d.After, d.AfterSuccess})
+	}
+	want := []turn{
+		{cancel, nil, ""},
+		{staging, []string{cancel}, ""},
+		{production, []string{staging}, "deploy-staging"},
+		{last, []string{production}, "deploy-production"},
+		{fmt.Sprintf(key, "erase", 701, "success"), []string{staging, production, last}, ""},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("turns (-want +got):\n%s", diff)
+	}
+}
+
+// GitLab can retry and play trigger jobs, and nothing else.
+func TestBridges(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - {name: retries, on: pipeline, actions: [retry: {jobs: 'filter(bridges(), .status == "failed")'}]}
+  - {name: plays, on: pipeline, actions: [play: {jobs: 'concat(pipeline.jobs[2:], bridges())'}]}
+  - {name: cancels, on: pipeline, actions: [cancel: {jobs: 'concat(pipeline.jobs, bridges())'}]}
+`)
+	decisions, errs := rs.Evaluate(t.Context(), pipelineEvent(), &facts{})
+	if len(errs) != 1 || errs[0].Rule != "cancels" || !strings.Contains(errs[0].Error(), "trigger jobs") {
+		t.Errorf("errors %v, want one of cancels", errs)
+	}
+	type target struct {
+		Rule, Verb string
+		Bridge     bool
+		Job        rules.Job
+	}
+	var got []target
+	for _, d := range decisions {
+		got = append(got, target{d.Rule, d.Action.Verb, d.Bridge, d.Job})
+	}
+	trigger := rules.Job{
+		ID: 800, Name: "trigger", Stage: "deploy", Status: "failed", FailureReason: "api_failure", FailureClass: rules.ClassAPI,
+		AllowFailure: true, Attempt: 1, Ref: "main", URL: "https://gitlab.example.com/-/jobs/800",
+	}
+	want := []target{
+		{"retries", "retry", true, trigger},
+		{"plays", "play", false, rules.Job{ID: 703, Name: "deploy-production", Stage: "deploy", Status: "manual", Manual: true}},
+		{"plays", "play", true, trigger},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("targets (-want +got):\n%s", diff)
+	}
+}
+
+// A pipeline that ends again may be acted on again, and the same end, told
+// twice, is acted on once.
+func TestPipelineActions(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - {name: p, on: pipeline, actions: [retry_pipeline, cancel_pipeline: {}]}
+  - {name: j, on: job, actions: [cancel_pipeline: null]}
+`)
+	keys := func(e rules.Event) []string {
+		t.Helper()
+		decisions, errs := rs.Evaluate(t.Context(), e, &facts{})
+		if len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		var keys []string
+		for _, d := range decisions {
+			keys = append(keys, d.Key)
+		}
+		return keys
+	}
+	again := func(e rules.Event, change func(*rules.Event)) rules.Event {
+		change(&e)
+		return e
+	}
+	p, j := pipelineEvent(), jobEvent()
+	p.Pipeline.Status, p.Pipeline.FinishedAt = "failed", noon
+	both := func(end string) []string {
+		const of = "_pipeline:https://gitlab.example.com:7:pipeline:70:failed:"
+		return []string{"retry" + of + end, "cancel" + of + end}
+	}
+	first := fmt.Sprintf("703:%d", noon.Unix())
+	for _, c := range []struct {
+		name  string
+		event rules.Event
+		want  []string
+	}{
+		{"a pipeline", p, both(first)},
+		{"told twice", again(p, func(e *rules.Event) { e.Meta.ID = "another delivery" }), both(first)},
+		{"it ended again", again(p, func(e *rules.Event) { e.Pipeline.FinishedAt = time.Unix(9, 0) }), both("703:9")},
+		{"it runs again", again(p, func(e *rules.Event) {
+			e.Pipeline.Jobs, e.Pipeline.FinishedAt = []rules.Job{{ID: 704}}, time.Unix(0, 0)
+		}), both("704:0")},
+		{"a job", j, []string{"cancel_pipeline:https://gitlab.example.com:7:pipeline:70:job:700:failed"}},
+		{"another job", again(j, func(e *rules.Event) { e.Job.ID = 701 }), []string{"cancel_pipeline:https://gitlab.example.com:7:pipeline:70:job:701:failed"}},
+	} {
+		if diff := cmp.Diff(c.want, keys(c.event)); diff != "" {
+			t.Errorf("%s: keys (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+// log_excerpt() and log() are one question.
+func TestLogExcerpt(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - {name: a, on: job, if: 'log() contains "disk" and log_excerpt(2) contains "disk" and log_excerpt() contains "full"', actions: [play: {variables: {WHY: "{{ log_excerpt(3) }}"}}], notify: [{channel: ci, text: "{{ log_excerpt(1) }}"}]}
+  - {name: too-many, on: job, if: 'log_excerpt(job.attempt * 1000) == ""', actions: [erase]}
+`)
+	asks := &facts{log: "ERROR: disk full"}
+	decisions, errs := rs.Evaluate(t.Context(), jobEvent(), asks)
+	if len(decisions) != 1 || decisions[0].Action.Variables["WHY"] != "ERROR: disk full" || asks.asked["log"] != 1 {
+		t.Errorf("decisions %v, asked %v, want one decision and one question", decisions, asks.asked)
+	}
+	if len(errs) != 1 || !strings.Contains(errs[0].Error(), "a number of lines from 1 to 100, not 1000") {
+		t.Errorf("errors %v, want one of the number of lines", errs)
+	}
+	why := decisions[0].Explanation
+	if shown := fmt.Sprint(why); strings.Contains(shown, "disk full") || !cmp.Equal(why.Asked, []string{"log()"}) {
+		t.Errorf("the explanation shows the log, or not the question: %s", shown)
+	}
+	notices, errs := rs.Notices(t.Context(), rules.Outcome{Decision: decisions[0], Result: rules.ResultDone}, asks, strings.ToLower)
+	if diff := cmp.Diff([]rules.Notice{{Channel: "ci", Text: "error: disk full"}}, notices); diff != "" || errs != nil {
+		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
+	}
+}
+
+// What texts show of a log holds no secrets: no tokens, and no values of the
+// pipeline's variables.
+func TestLogsAreMasked(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - {name: r, on: pipeline, actions: [cancel: {jobs: pipeline.jobs}], notify: [{channel: ci, text: "{{ log_excerpt(1) }}"}]}
+`)
+	e := pipelineEvent()
+	e.Pipeline.Variables = map[string]string{"WHO": "hunter-hunter", "N": "1"}
+	log := "\x1b[31;1mERROR: 1 login of hunter-hunter with glpat-AbCdEfGhIjKlMnOpQrSt failed\x1b[0;m"
+	got, errs := rs.Notices(t.Context(), rules.Outcome{Decision: rules.Decision{Event: e, Rule: "r"}, Result: rules.ResultDone}, &facts{log: log}, strings.Clone)
+	want := []rules.Notice{{Channel: "ci", Text: "ERROR: 1 login of [masked] with [masked] failed"}}
+	if diff := cmp.Diff(want, got); diff != "" || errs != nil {
+		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
+	}
+}
+
 // passing is an error that says that it passes.
 type passing struct{ error }
 
@@ -473,5 +659,26 @@ func TestWaitGrowsWithTheAttempt(t *testing.T) {
 		if got := c.action.Pause(c.attempt); got != c.want {
 			t.Errorf("%+v: wait before attempt %d is %v, want %v", c.action, c.attempt, got, c.want)
 		}
+	}
+}
+
+// The jitter of a retry is up to a tenth, and the same whenever it is asked.
+func TestJitter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := rules.Decision{Key: rapid.String().Draw(t, "key"), Action: rules.Action{Verb: rules.VerbRetry, Delay: rules.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "delay"))}}
+		delay := time.Duration(d.Action.Delay)
+		if pause := d.Pause(); pause < delay || pause > delay+delay/10 || pause != d.Pause() {
+			t.Errorf("a delay of %s is a pause of %s, and then %s", delay, pause, d.Pause())
+		}
+		if d.Action.Verb = rules.VerbPlay; d.Pause() != delay {
+			t.Errorf("a play has a pause of %s, want its delay %s", d.Pause(), delay)
+		}
+	})
+	pauses := map[time.Duration]bool{}
+	for id := range 100 {
+		pauses[rules.Decision{Key: strconv.Itoa(id), Action: rules.Action{Verb: rules.VerbRetry, Delay: rules.Duration(time.Minute)}}.Pause()] = true
+	}
+	if len(pauses) < 90 {
+		t.Errorf("100 decisions have but %d pauses", len(pauses))
 	}
 }

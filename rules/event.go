@@ -166,12 +166,13 @@ type Bridge struct {
 
 // Downstream is a pipeline that a bridge triggered; zero while there is none.
 type Downstream struct {
-	ID        int64  `json:"id,omitzero" expr:"id"`
-	ProjectID int64  `json:"project_id,omitzero" expr:"project_id"`
-	Ref       string `json:"ref,omitzero" expr:"ref"`
-	SHA       string `json:"sha,omitzero" expr:"sha"`
-	Status    string `json:"status,omitzero" expr:"status"`
-	URL       string `json:"url,omitzero" expr:"url"`
+	ID         int64  `json:"id,omitzero" expr:"id"`
+	ProjectID  int64  `json:"project_id,omitzero" expr:"project_id"`
+	Ref        string `json:"ref,omitzero" expr:"ref"`
+	SHA        string `json:"sha,omitzero" expr:"sha"`
+	Status     string `json:"status,omitzero" expr:"status"`
+	URL        string `json:"url,omitzero" expr:"url"`
+	FailedJobs []Job  `json:"failed_jobs,omitempty" expr:"failed_jobs"` // of a bridge that failed: the jobs that failed there, none where the token's user may not see them
 }
 
 // Details is the job as the Jobs API has it, with what hooks leave out;

@@ -70,7 +70,7 @@ const (
 // Explain runs all rules on the event, as Evaluate does, and says of each what
 // it makes of it, in file order.
 func (rs *Rules) Explain(ctx context.Context, e Event, facts Facts) []Verdict {
-	ev := newEvaluation(ctx, e, facts)
+	ev := newEvaluation(ctx, e, facts, rs.classes)
 	defer ev.end()
 	verdicts := make([]Verdict, len(rs.rules))
 	stopped := ""
@@ -153,8 +153,7 @@ type operand struct {
 
 // clausesOf takes a condition apart, along its and, or and not. One that
 // can't be taken apart is one clause.
-func clausesOf(source, on string, condition *vm.Program) *clause {
-	p := purpose{on: on, hasJob: on != KindPipeline}
+func clausesOf(source string, p purpose, condition *vm.Program) *clause {
 	if tree, err := parser.Parse(source); err == nil {
 		if c := p.clause(tree.Node, strings.TrimSpace(source)); c.runs() {
 			return &c
@@ -206,28 +205,28 @@ func (p purpose) leaf(text string, n ast.Node) clause {
 			c.operands = append(c.operands, o)
 		}
 	}
-	c.asks = asks(n)
+	c.asks = asks(n, p.classes.names())
 	return c
 }
 
-// asks gives the functions in a tree that ask GitLab.
-func asks(n ast.Node) []string {
+// asks gives the questions in a tree to GitLab, each by the function that asks
+// nothing else. Where the rule files have classes, the job's class asks for
+// its log.
+func asks(n ast.Node, classes []string) []string {
 	var names []string
 	ast.Find(n, func(n ast.Node) bool {
+		question := ""
 		if call, ok := n.(*ast.CallNode); ok {
-			name := call.Callee.String()
-			if asksGitLab(name) && !slices.Contains(names, name) {
-				names = append(names, name)
-			}
+			question = questionOf(call.Callee.String())
+		} else if len(classes) > 0 && fieldOf(n) == classField {
+			question = "log"
+		}
+		if question != "" && !slices.Contains(names, question) {
+			names = append(names, question)
 		}
 		return false
 	})
 	return names
-}
-
-// asksGitLab reports whether a function of the name asks GitLab.
-func asksGitLab(name string) bool {
-	return slices.ContainsFunc(functions, func(f function) bool { return f.name == name && f.asksGitLab })
 }
 
 // looker gathers what a condition without and, or and not looks at.
@@ -248,7 +247,7 @@ func secretive(n ast.Node) bool {
 	ast.Find(n, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.CallNode:
-			logs = logs || n.Callee.String() == "log"
+			logs = logs || questionOf(n.Callee.String()) == "log"
 		case *ast.IdentifierNode:
 			if n.Value == "pipeline" {
 				whole++
@@ -305,7 +304,7 @@ func (l *looker) values(n ast.Node) {
 		switch name := n.Callee.String(); {
 		case name == "failed_with":
 			l.at = append(l.at, operand{text: "job.status"}, operand{text: "job.failure_reason"})
-		case asksGitLab(name) || name == "now":
+		case questionOf(name) != "" || name == "now":
 			l.add(n)
 		default:
 			for _, arg := range n.Arguments {
@@ -361,7 +360,7 @@ func rooted(n ast.Node) bool {
 		case *ast.IdentifierNode:
 			return slices.Contains(eventNames, m.Value)
 		case *ast.CallNode:
-			return asksGitLab(m.Callee.String())
+			return questionOf(m.Callee.String()) != ""
 		default:
 			return false
 		}

@@ -82,6 +82,12 @@ func TestExplain(t *testing.T) {
 			[]string{"log()"},
 		},
 		{
+			"nor an excerpt of it, and the question is the log's", "job", `log_excerpt(5) contains "No space left" and superseded()`,
+			facts{log: "hush-hush\nNo space left"},
+			"yes* and(yes* `log_excerpt(5) contains \"No space left\"` log_excerpt(5)=a text of length 23; yes* `superseded()`)",
+			[]string{"log()", "superseded()"},
+		},
+		{
 			"variables may be secrets", "job", `pipeline.variables.NIGHTLY == "x" or len(keys(pipeline.variables)) > 1 or job.name in values(pipeline.variables)`,
 			facts{},
 			"no* or(no* `pipeline.variables.NIGHTLY == \"x\"` pipeline.variables.NIGHTLY=a text of length 1; " +

@@ -14,7 +14,7 @@ type FunctionDoc struct {
 func FunctionDocs() []FunctionDoc {
 	docs := make([]FunctionDoc, len(functions))
 	for i, f := range functions {
-		docs[i] = FunctionDoc{f.name, f.name + "(" + f.arguments + ")", f.doc, f.fields, f.asksGitLab, f.ofJob != ""}
+		docs[i] = FunctionDoc{f.name, f.name + "(" + f.arguments + ")", f.doc, f.fields, f.asks != "", f.ofJob != ""}
 	}
 	return docs
 }

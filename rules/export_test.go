@@ -4,7 +4,7 @@ import "context"
 
 // EvaluateAll is what Evaluate promises to be: all rules, one after the other.
 func (rs *Rules) EvaluateAll(ctx context.Context, e Event, facts Facts) ([]Decision, []*RuleError) {
-	ev := newEvaluation(ctx, e, facts)
+	ev := newEvaluation(ctx, e, facts, rs.classes)
 	defer ev.end()
 	var errs []*RuleError
 	for _, r := range rs.rules {

@@ -199,18 +199,18 @@ func boolean(to *bool) form {
 	}
 }
 
-// wholeNumber reads a whole number of at least so much.
-func wholeNumber(to *int, least int) form {
+// wholeNumber reads a whole number from 1 on.
+func wholeNumber(to *int) form {
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
 			i, err := strconv.Atoi(n.Value)
-			if err != nil || i < least {
-				f.failAt(n, "%s must be a whole number of at least %d, not %q", what, least, n.Value)
+			if err != nil || i < 1 {
+				f.failAt(n, "%s must be a whole number of at least 1, not %q", what, n.Value)
 				return
 			}
 			*to = i
 		},
-		schema: func() schema { return schema{"type": "integer", "minimum": least, "default": *to} },
+		schema: func() schema { return schema{"type": "integer", "minimum": 1, "default": *to} },
 	}
 }
 

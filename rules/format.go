@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"sync"
@@ -18,10 +19,11 @@ type defaults struct {
 	channel string
 }
 
-// ruleFile is a whole file: its rules, in order.
-func ruleFile(to *[]*rule, o Options) form {
+// ruleFile is a whole file: its rules, in order, and what it says for those
+// of all files. The set's classes have been read before.
+func ruleFile(to *[]*rule, o Options, s *set) form {
 	var d defaults
-	return mapping("the rule file", fields{
+	keys := mapping("the rule file", fields{
 		{
 			"version", "The version of this format: 1, the only one there is.",
 			required(version(), "`version: 1` is missing"),
@@ -33,14 +35,27 @@ func ruleFile(to *[]*rule, o Options) form {
 				{"channel", "The Slack channel to tell, like \"#ci\".", text(&d.channel)},
 			}),
 		},
+		{"limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsForm()},
+		{"storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormForm(&d.channel)},
+		{
+			"classes", "Failure classes of your own, by what stands in the log of a job that failed: the first that matches is its job.failure_class. They are for the rules of all files.",
+			form{read: func(*file, *yaml.Node, string) {}, schema: listOf(new([]class), 1, s.class).schema},
+		},
 		{
 			"rules", "What to do, and when. All rules that match an event act, in this order.",
 			required(listOf(to, 0, func(r **rule) form {
-				*r = &rule{dryRun: d.dryRun}
+				*r = &rule{dryRun: d.dryRun, classes: s.classes}
 				return (*r).form(d, o)
 			}), "`rules:` is missing"),
 		},
 	})
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			keys.read(f, n, what)
+			s.channel = cmp.Or(s.channel, d.channel)
+		},
+		schema: keys.schema,
+	}
 }
 
 func version() form {
@@ -97,7 +112,7 @@ func (r *rule) form(d defaults, o Options) form {
 			}
 			if r.condition != nil {
 				r.source = r.condition.Source().String()
-				r.clauses = sync.OnceValue(func() *clause { return clausesOf(r.source, r.on, r.condition) })
+				r.clauses = sync.OnceValue(func() *clause { return clausesOf(r.source, r.askedOnce(), r.condition) })
 			}
 			if f.logic != nil {
 				f.adviseRule(n, r)
@@ -117,11 +132,15 @@ func (r *rule) form(d defaults, o Options) form {
 }
 
 // askedOnce is what an expression may ask that is asked once for an event.
-func (r *rule) askedOnce() purpose { return purpose{on: r.on, hasJob: r.on != KindPipeline} }
+func (r *rule) askedOnce() purpose {
+	return purpose{on: r.on, hasJob: r.on != KindPipeline, classes: r.classes}
+}
 
 // askedOfJob is what an expression may ask that is asked for each job that is
 // acted on.
-func (r *rule) askedOfJob() purpose { return purpose{on: r.on, hasJob: true} }
+func (r *rule) askedOfJob() purpose {
+	return purpose{on: r.on, hasJob: true, classes: r.classes}
+}
 
 // verb is what an action can do.
 type verb struct {
@@ -136,25 +155,37 @@ var verbs = []verb{
 	{VerbPlay, "Start a job that waits to be played.", (*action).play},
 	{VerbCancel, "Cancel a job that has not ended.", (*action).cancel},
 	{VerbErase, "Erase the log of a job that has ended.", (*action).erase},
+	{VerbRetryPipeline, "Run again all failed and canceled jobs of the event's pipeline, once that has failed or was canceled.", (*action).wholePipeline},
+	{VerbCancelPipeline, "Cancel all jobs of the event's pipeline that have not ended.", (*action).wholePipeline},
+}
+
+// fields makes the action one of this verb, and gives its keys.
+func (v verb) fields(a *action, r *rule) fields {
+	a.Verb = v.name
+	return v.parameters(a, r)
 }
 
 func (a *action) retry(r *rule) fields {
 	a.MaxAttempts, a.Backoff, a.MaxDelay = 3, BackoffExponential, Duration(10*time.Minute)
 	return fields{
 		a.targets(r),
-		{"max_attempts", "How often the job may run in its pipeline. All its runs count, the first one and those that others started too.", wholeNumber(&a.MaxAttempts, 1)},
-		{"delay", "How long to wait before the first retry.", duration(&a.Delay)},
+		{"max_attempts", "How often the job may run in its pipeline. All its runs count, the first one and those that others started too.", wholeNumber(&a.MaxAttempts)},
+		{"delay", "How long to wait before the first retry. Up to a tenth is added to every delay, so that jobs which failed together do not all come back together.", duration(&a.Delay)},
 		{"backoff", "How the delay grows: it doubles with each attempt, or it is constant.", oneOf(&a.Backoff, []string{BackoffConstant, BackoffExponential})},
 		{"max_delay", "How long the delay may grow.", duration(&a.MaxDelay)},
+		{"allow_stale", "Retry also in a pipeline that is not the newest of its ref any more.", boolean(&a.AllowStale)},
 	}
 }
 
 func (a *action) play(r *rule) fields {
+	a.Wait = WaitNone
 	return fields{
 		a.targets(r),
 		{"variables", "CI/CD variables for the job: texts, with expressions in {{ }}.", templates(&a.variables, variableName, r.askedOfJob)},
 		{"inputs", "Inputs for the job (GitLab 18.10 and later): texts, with expressions in {{ }}.", templates(&a.inputs, inputName, r.askedOfJob)},
 		{"delay", "How long to wait before the job is played.", duration(&a.Delay)},
+		{"wait", "Whether the jobs are played one by one, in the order of `jobs`: with success the next one only after the one before it has passed.", oneOf(&a.Wait, []string{WaitNone, WaitSuccess})},
+		{"allow_stale", "Play also in a pipeline that is not the newest of its ref any more.", boolean(&a.AllowStale)},
 	}
 }
 
@@ -174,10 +205,24 @@ func (a *action) erase(r *rule) fields {
 	}
 }
 
+// wholePipeline is an action on the event's pipeline: there is nothing to say.
+func (a *action) wholePipeline(*rule) fields { return nil }
+
+// ofPipeline reports whether a verb acts on the event's pipeline, and not on a
+// job.
+func ofPipeline(verb string) bool { return verb == VerbRetryPipeline || verb == VerbCancelPipeline }
+
+// forBridges reports whether GitLab can do to a trigger job what a verb says.
+func forBridges(verb string) bool { return verb == VerbRetry || verb == VerbPlay }
+
 func (a *action) targets(r *rule) field {
+	want, of := wantJobs, "a list of jobs"
+	if forBridges(a.Verb) {
+		want, of = wantRuns, "a list of jobs, or of trigger jobs (bridges)"
+	}
 	return field{
-		"jobs", "The jobs to act on: an expression that gives a list of jobs. Without it: the job of the event. A rule `on: pipeline` needs it.",
-		expression(&a.jobs, wantJobs, r.askedOnce),
+		"jobs", "The jobs to act on: an expression that gives " + of + ". Without it: the job of the event. A rule `on: pipeline` needs it.",
+		expression(&a.jobs, want, r.askedOnce),
 	}
 }
 
@@ -203,17 +248,24 @@ func (r *rule) action(a *action) form {
 					list(names), name.Value, didYouMean(name.Value, names))
 				return
 			}
-			a.Verb = name.Value
-			known := verbs[i].parameters(a, r)
+			known := verbs[i].fields(a, r)
 			hasJobs := false
-			if parameters != nil && parameters.ShortTag() != "!!null" {
+			switch {
+			case parameters == nil || parameters.ShortTag() == "!!null":
+			case len(known) == 0 && len(parameters.Content)+len(parameters.Value) > 0:
+				f.failAt(parameters, "%s takes no parameters: it acts on the event's pipeline", a.Verb)
+			default:
 				mapping(a.Verb, known).read(f, parameters, a.Verb)
 				hasJobs = hasKey(parameters, "jobs")
 			}
 			if r.on == KindPipeline && !hasJobs && slices.Contains(known.keys(), "jobs") {
 				f.failAt(name, "%s %s", a.Verb, needsJobs)
 			}
-			if r.on == KindJob && a.jobs == nil && slices.ContainsFunc(r.actions, func(b action) bool { return b.Verb == a.Verb && b.jobs == nil }) {
+			twice := slices.ContainsFunc(r.actions, func(b action) bool { return b.Verb == a.Verb && b.jobs == nil })
+			switch {
+			case twice && ofPipeline(a.Verb):
+				f.failAt(n, "%s stands twice for the same pipeline", a.Verb)
+			case twice && r.on == KindJob && a.jobs == nil:
 				f.failAt(n, "%s stands twice for the same job", a.Verb)
 			}
 		},
@@ -222,7 +274,7 @@ func (r *rule) action(a *action) form {
 			withParameters := schema{}
 			for _, v := range verbs {
 				forms = append(forms, schema{"const": v.name, "description": v.doc})
-				s := mapping(v.name, v.parameters(new(action), r)).schema()
+				s := mapping(v.name, v.fields(new(action), r)).schema()
 				s["type"] = []string{"object", "null"}
 				s["description"] = v.doc
 				withParameters[v.name] = s
@@ -249,7 +301,7 @@ func actionOnPipeline() schema {
 	var forJobs []string
 	parameters := schema{}
 	for _, v := range verbs {
-		if slices.Contains(v.parameters(new(action), new(rule)).keys(), "jobs") {
+		if slices.Contains(v.fields(new(action), new(rule)).keys(), "jobs") {
 			forJobs = append(forJobs, v.name)
 			parameters[v.name] = schema{"type": "object", "required": []string{"jobs"}, "errorMessage": says}
 		}
@@ -263,7 +315,7 @@ func actionOnPipeline() schema {
 func (r *rule) notice(v *notice, d defaults) form {
 	v.when, v.channel = defaultWhen, d.channel
 	asked := r.askedOnce
-	if len(r.actions) > 0 {
+	if slices.ContainsFunc(r.actions, func(a action) bool { return !ofPipeline(a.Verb) }) {
 		asked = r.askedOfJob
 	}
 	keys := mapping("an entry of notify", fields{

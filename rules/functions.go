@@ -19,7 +19,8 @@ type function struct {
 	do        func(args ...any) (any, error)
 	signature any
 
-	asksGitLab bool
+	// asks is the question that it asks of GitLab; "" for none.
+	asks string
 	// ofJob says that it is about the event's job, and what to write where
 	// there is none.
 	ofJob string
@@ -49,12 +50,17 @@ var functions = []function{
 	},
 	{name: "now", doc: "when the event came"},
 	{
-		name: "log", asksGitLab: true, ofJob: useOnJob,
-		doc: "the end of the job's log, as much of it as `--log-window` says; not in texts, because logs may hold secrets",
+		name: "log", asks: "log", ofJob: useOnJob,
+		doc: "the end of the job's log, as much of it as `--log-window` says, without colours and section markers, and with secrets masked; not in texts, for which it is too long",
 	},
-	{name: "jobs", asksGitLab: true, doc: "the jobs of the pipeline, the latest run of each"},
-	{name: "bridges", asksGitLab: true, doc: "the trigger jobs of the pipeline, each with", fields: "Bridge"},
-	{name: "details", asksGitLab: true, ofJob: useOnJob, doc: "the job as the API has it, which is the fields of `job` and", fields: "Details"},
+	{
+		name: "log_excerpt", asks: "log", arguments: "lines", ofJob: useOnJob,
+		doc: "the lines of the log that matter, at most so many, without a number 20: those around the first error, else the last ones; also in texts",
+	},
+	{name: "superseded", asks: "superseded", doc: "whether there is a newer pipeline of the same ref, or of the same merge request"},
+	{name: "jobs", asks: "jobs", doc: "the jobs of the pipeline, the latest run of each"},
+	{name: "bridges", asks: "bridges", doc: "the trigger jobs of the pipeline, each with", fields: "Bridge"},
+	{name: "details", asks: "details", ofJob: useOnJob, doc: "the job as the API has it, which is the fields of `job` and", fields: "Details"},
 }
 
 const useOnJob = "asks for the event's job, and a pipeline event has none: use it in a rule with `on: job`, or ask jobs()"
@@ -77,6 +83,16 @@ func functionNames() []string {
 		names[i] = f.name
 	}
 	return names
+}
+
+// questionOf gives the question that a function asks of GitLab; "" for none.
+func questionOf(name string) string {
+	for _, f := range functions {
+		if f.name == name {
+			return f.asks
+		}
+	}
+	return ""
 }
 
 // aboutJob gives what to write in place of a function that is about the

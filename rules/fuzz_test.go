@@ -70,9 +70,11 @@ func FuzzLoad(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte("version: 1\nrules: [&a {name: a, on: job, actions: [retry: {}]}, *a, &b [*b]]"))
+	f.Add([]byte("version: 1\nrules: [{name: a, on: pipeline, actions: [retry_pipeline, cancel_pipeline: {}, {play: {jobs: 'bridges()', wait: success, allow_stale: true}}, retry: {jobs: 'concat(jobs(), bridges())', allow_stale: true}]}]"))
+	f.Add([]byte("version: 1\nlimits: {per_job: 2, total: 10/1h, per_class: {full: 1/1d, api: 5/10m}}\nstorm: {failures: 2, within: 1m, pause: 1h}\nclasses: [{name: full, log: '(?i)no space|quota'}]\nrules: [{name: a, on: job, if: job.failure_class == 'full', actions: [retry]}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if rs := loadAny(t, data); rs != nil {
-			evaluateAny(t, rs, "")
+			evaluateAny(t, rs, "No space left")
 		}
 	})
 }
@@ -95,6 +97,7 @@ func FuzzCondition(f *testing.F) {
 		`let names = map(jobs(), .name); len(uniq(names)) > 1 and join(names, ",") != "" and any(names, # startsWith "l")`,
 		`reduce(1..9, #acc + # * 2 ** 2, 0) > 10 ?? false`, `toJSON(details()) contains "x" or "docker" in job.runner.tags`,
 		`groupBy(pipeline.jobs, .stage)["test"] | count(.manual) == 0`, `{"a": [1, 2.5, nil]}.a[1:] == [2.5] or bridges()[0]?.downstream.id in 1..100`,
+		`superseded() and any(bridges(), any(.downstream.failed_jobs, .failure_class in ["runner", "stuck"]))`, `log_excerpt() contains "x" or log_excerpt(job.attempt) matches "exit code [0-9]+"`,
 	} {
 		f.Add(text, "No space left on device\nexit code 137\n")
 	}
@@ -111,7 +114,7 @@ func FuzzTemplate(f *testing.F) {
 	for _, text := range []string{
 		"Gave up on <{{ job.url }}|{{ job.name }}> after {{ job.attempt }} attempts: {{ job.failure_reason }}",
 		"{{ {\"a\": 1.50} }} {{ 'a}}b' }} {{ `}}` }}{{ job.started_at }}", "{{", "{{ }}", "{{ {} }}}}", "{{ \"\\\"}}\" }}",
-		`{{ join(map(filter(jobs(), .status == "failed"), .name), ", ") }}`, "{{ toJSON(project) }} {{ now() }} {{ duration(\"1d\") }}",
+		`{{ join(map(filter(jobs(), .status == "failed"), .name), ", ") }}`, "{{ log_excerpt() }}{{ log_excerpt(3) }} {{ bridges()[0].downstream.failed_jobs[0].name }}", "{{ toJSON(project) }} {{ now() }} {{ duration(\"1d\") }}",
 	} {
 		f.Add(text)
 	}

@@ -21,7 +21,7 @@ func (rs *Rules) hidden(l *logic) FileErrors {
 		if !l.possible(side{tree, true}) {
 			continue // that has been told
 		}
-		s := stopper{r, tree, asks(tree)}
+		s := stopper{r, tree, asks(tree, l.classes)}
 		switch other := before[r.on].hiding(s); {
 		case other == nil && r.stop:
 			before[r.on].add(s)

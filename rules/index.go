@@ -273,6 +273,9 @@ func compared(field, with ast.Node) (string, texts) {
 // fieldOf gives the name of a field of one of the event's parts, like
 // "job.status"; "" for anything else.
 func fieldOf(n ast.Node) string {
+	if isClassCall(n) {
+		return classField
+	}
 	member, ok := n.(*ast.MemberNode)
 	if !ok {
 		return ""

@@ -30,6 +30,7 @@ func TestWants(t *testing.T) {
 		{"job", `job.failure_reason == "api_failure"`, "failed"},
 		{"job", `job.failure_class in ["runner", "stuck"]`, "failed"},
 		{"job", `job.failure_reason == ""`, "failed success running"},
+		{"job", `job.failure_class == ""`, "failed success running"},
 		{"job", `pipeline.status == "failed"`, "failed success running"},
 		{"job", `job.status == "failed" and job.status == "success"`, ""},
 		{"pipeline", `pipeline.status == "failed"`, "failed"},
@@ -118,6 +119,9 @@ func listed(values []string) *rapid.Generator[string] {
 	return rapid.Map(rapid.SliceOfN(quoted(values), 0, 3), func(s []string) string { return "[" + strings.Join(s, ", ") + "]" })
 }
 
+// someClasses makes the failure classes of a rule file, or none.
+var someClasses = rapid.SampledFrom([]string{"", "classes: [{name: ex, log: x}, {name: why, log: \"[xy]\"}]\n"})
+
 // conditions makes conditions for rules on jobs or on pipelines.
 func conditions(on string, depth int) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
@@ -131,7 +135,7 @@ func conditions(on string, depth int) *rapid.Generator[string] {
 				"PA": quoted(somePaths), "PAS": listed(somePaths),
 				"GLOB": quoted([]string{"platform/*", "tools/*", "platform/sub/*", "platform/**", "*/shop", "{platform,tools}/*", "plat?orm/*", "*/*", "*", "shop", "/*"}),
 			}
-			mayFail := []string{"10 % pipeline.iid == 0", "any(jobs(), .status == \"failed\")"}
+			mayFail := []string{"10 % pipeline.iid == 0", "any(jobs(), .status == \"failed\")", "superseded()"}
 			if on == rules.KindJob {
 				mayFail = append(mayFail, "log() contains \"x\"")
 			}
@@ -161,7 +165,7 @@ func conditions(on string, depth int) *rapid.Generator[string] {
 			forms = append(forms,
 				"job.status == ~ST", "job[\"status\"] == ~ST", "job?.status == ~ST", "~ST~ != job.status", "job.status in ~STS", "job.status not in ~STS",
 				"job.failure_reason == ~RE", "job.failure_reason != ~RE", "job.failure_reason in ~RES", "job.failure_reason not in ~RES",
-				"failed_with(~CAUSE~)", "failed_with(~CAUSE~, ~CAUSE~)", "not failed_with(~CAUSE~)", "job.failure_class in [\"api\", \"stuck\"]")
+				"failed_with(~CAUSE~)", "failed_with(~CAUSE~, ~CAUSE~)", "not failed_with(~CAUSE~)", "job.failure_class in [\"api\", \"stuck\"]", "job.failure_class == \"script\"", "job.failure_class != \"\"", "job[\"failure_class\"] startsWith \"e\"")
 		} else {
 			forms = append(forms,
 				"any(pipeline.jobs, .status == ~ST~)", "none(pipeline.jobs, .status in ~STS~)", "len(filter(pipeline.jobs, .status == ~ST~)) > 1",
@@ -204,7 +208,7 @@ func events(odd bool) *rapid.Generator[rules.Event] {
 func TestEvaluateIsEvaluatingAllRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var text strings.Builder
-		text.WriteString("version: 1\nrules:\n")
+		text.WriteString("version: 1\n" + someClasses.Draw(t, "classes") + "rules:\n")
 		for i := range rapid.IntRange(1, 8).Draw(t, "rules") {
 			on := rapid.SampledFrom([]string{rules.KindJob, rules.KindPipeline}).Draw(t, "on")
 			fmt.Fprintf(&text, "  - {name: r%d, on: %s, stop: %v, notify: [{channel: ci}]", i, on, rapid.IntRange(0, 3).Draw(t, "stop") == 0)
@@ -244,7 +248,7 @@ func TestWantsNeverLosesAnEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := events(false).Draw(t, "event")
 		text := conditions(e.Meta.Kind, 3).Draw(t, "condition")
-		rs, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: fmt.Appendf(nil, "version: 1\nrules: [{name: r, on: %s, if: %q, notify: [{channel: ci}]}]\n", e.Meta.Kind, text)})
+		rs, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: fmt.Appendf(nil, "version: 1\n%srules: [{name: r, on: %s, if: %q, notify: [{channel: ci}]}]\n", someClasses.Draw(t, "classes"), e.Meta.Kind, text)})
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}

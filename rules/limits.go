@@ -1,6 +1,15 @@
 package rules
 
-import "time"
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
 
 // Limits are the budgets for retries, over all rules.
 type Limits struct {
@@ -16,6 +25,9 @@ type Budget struct {
 	Count int
 	Per   Duration
 }
+
+// String gives the budget as rule files have it, like 100/1h.
+func (b Budget) String() string { return fmt.Sprintf("%d/%s", b.Count, b.Per) }
 
 // Storm says when failures of one class are an outage: Failures of them, in
 // at least so many Pipelines, Within a time. Retries of the class then wait
@@ -41,8 +53,200 @@ func defaultStorm() Storm {
 	return Storm{Failures: 30, Pipelines: 10, Within: Duration(5 * time.Minute), Pause: Duration(15 * time.Minute)}
 }
 
-// Limits gives the budgets that the files set, else the defaults.
+// set is what the files that are loaded together say for all their rules.
+type set struct {
+	limits  Limits
+	storm   Storm
+	classes classes
+
+	places    map[string]string // where it stands what may stand but once
+	channel   string            // the first that a file's defaults name
+	classWork int               // of the classes' patterns, as unitsOf counts it
+}
+
+func newSet() *set {
+	return &set{limits: defaultLimits(), storm: defaultStorm(), places: map[string]string{}}
+}
+
+// settle gives the set what it has where no file says it.
+func (s *set) settle() {
+	if s.places["storm"] == "" {
+		s.storm.Channel = s.channel
+	}
+}
+
+// alone is a form of a key that only one of the files may have.
+func (s *set) alone(of form) form {
+	read := of.read
+	of.read = func(f *file, n *yaml.Node, what string) {
+		if first := s.places[what]; first != "" {
+			f.failAt(n, "`%s` stands in %s already: it is for the rules of all files, so only one of them can have it", what, first)
+			return
+		}
+		s.places[what] = f.place(n)
+		read(f, n, what)
+	}
+	return of
+}
+
+// Bounds on budgets and storms.
+const (
+	maxBudget    = 1_000_000 // retries
+	minBudgetPer = time.Second
+	maxBudgetPer = 30 * 24 * time.Hour
+
+	maxStorm  = 10_000 // failures, and pipelines
+	minWithin = 10 * time.Second
+	maxWithin = 24 * time.Hour
+	minPause  = time.Minute
+	maxPause  = 24 * time.Hour
+)
+
+const budgetHelp = "write how many in which time, like 100/1h"
+
+func (s *set) limitsForm() form {
+	l := &s.limits
+	return s.alone(mapping("limits", fields{
+		{"per_job", "How often a job may run in its pipeline, as max_attempts of a retry: all its runs count. The smaller of the two holds.", wholeNumber(&l.PerJob)},
+		{"per_pipeline", "How many retries a pipeline may have, whoever started them.", wholeNumber(&l.PerPipeline)},
+		{"per_project", "How many retries a project may have, in which time.", budget(&l.PerProject)},
+		{"total", "How many retries there may be in all, in which time.", budget(&l.Total)},
+		{"per_class", "How many retries there may be of failures of one class, in which time, by the class's name: Pipesteward's own, or one of `classes`. Without it: as many as the other limits allow.", s.budgets(&l.PerClass)},
+	}))
+}
+
+// stormForm is what a storm is; channel is that of the file's defaults.
+func (s *set) stormForm(channel *string) form {
+	storm := &s.storm
+	keys := mapping("storm", fields{
+		{"failures", "How many failures of one class, all of which a rule wants retried, are a storm.", upTo(maxStorm, &storm.Failures)},
+		{"pipelines", "In how many pipelines they must be, at least.", upTo(maxStorm, &storm.Pipelines)},
+		{"within", "In which time they must come: 10s to 1d.", between(&storm.Within, minWithin, maxWithin)},
+		{"pause", "How long the retries of the class wait after it was a storm for the last time: 1m to 1d.", between(&storm.Pause, minPause, maxPause)},
+		{"channel", "The Slack channel to tell of a storm's start and its end. Without it: the one in `defaults`.", text(&storm.Channel)},
+	})
+	return s.alone(form{
+		read: func(f *file, n *yaml.Node, what string) {
+			storm.Channel = *channel
+			keys.read(f, n, what)
+		},
+		schema: keys.schema,
+	})
+}
+
+// upTo reads a whole number from 1 to most.
+func upTo(most int, to *int) form {
+	inner := wholeNumber(to)
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			inner.read(f, n, what)
+			if *to > most {
+				f.failAt(n, "%s must be at most %d, not %d", what, most, *to)
+			}
+		},
+		schema: func() schema {
+			s := inner.schema()
+			s["maximum"] = most
+			return s
+		},
+	}
+}
+
+// between reads a duration within bounds.
+func between(to *Duration, least, most time.Duration) form {
+	inner := duration(to)
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			inner.read(f, n, what)
+			if d := time.Duration(*to); d < least || d > most {
+				f.failAt(n, "%s must be from %s to %s, not %s", what, Duration(least), Duration(most), *to)
+			}
+		},
+		schema: inner.schema,
+	}
+}
+
+// budgetPattern is what parseBudget takes, as far as JSON Schema can tell.
+const budgetPattern = `^[1-9][0-9]{0,6}/([0-9]+(y|w|d|h|ms|m|s))+$`
+
+var budgetShape = regexp.MustCompile(budgetPattern)
+
+// parseBudget reads a budget like 100/1h.
+func parseBudget(s string) (Budget, error) {
+	count, per, _ := strings.Cut(s, "/")
+	n, err := strconv.Atoi(count)
+	if err != nil || !budgetShape.MatchString(s) {
+		return Budget{}, fmt.Errorf("%q is not a budget: %s", s, budgetHelp)
+	}
+	d, err := parseDuration(per)
+	switch {
+	case err != nil:
+		return Budget{}, err
+	case n > maxBudget:
+		return Budget{}, fmt.Errorf("a budget allows at most %d, not %d", maxBudget, n)
+	case d < minBudgetPer || d > maxBudgetPer:
+		return Budget{}, fmt.Errorf("a budget is for a time from %s to %s, not %s", Duration(minBudgetPer), Duration(maxBudgetPer), Duration(d))
+	}
+	return Budget{n, Duration(d)}, nil
+}
+
+// budget reads a budget like 100/1h.
+func budget(to *Budget) form {
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			b, err := parseBudget(n.Value)
+			if err != nil {
+				f.failAt(n, "%s: %v", what, err)
+				return
+			}
+			*to = b
+		},
+		schema: func() schema {
+			s := schema{"type": "string", "pattern": budgetPattern, "errorMessage": budgetHelp}
+			if to.Count > 0 {
+				s["default"] = to.String()
+			}
+			return s
+		},
+	}
+}
+
+// budgets reads a mapping of failure classes to budgets.
+func (s *set) budgets(to *map[string]Budget) form {
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			if n.Kind != yaml.MappingNode {
+				f.failAt(n, "%s must be a mapping of failure classes to budgets, like {script: 20/1h}", what)
+				return
+			}
+			known := slices.Concat(builtInClasses, s.classes.names())
+			*to = map[string]Budget{}
+			for key, value := range pairs(n) {
+				if _, twice := (*to)[key.Value]; twice {
+					f.failAt(key, "%q stands twice in %s", key.Value, what)
+					continue
+				}
+				if !slices.Contains(known, key.Value) {
+					f.failAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, didYouMean(key.Value, known), list(builtInClasses))
+				}
+				var b Budget
+				budget(&b).read(f, resolve(value), what+"."+key.Value)
+				(*to)[key.Value] = b
+			}
+		},
+		schema: func() schema {
+			return schema{
+				"type":                 "object",
+				"propertyNames":        schema{"pattern": className.String()},
+				"additionalProperties": budget(new(Budget)).schema(),
+			}
+		},
+	}
+}
+
+// Limits gives the budgets that a file sets, else the defaults.
 func (rs *Rules) Limits() Limits { return rs.limits }
 
-// Storm gives what the files call a storm, else the default.
+// Storm gives what a file calls a storm, else the default, told in the first
+// channel that the files' defaults name.
 func (rs *Rules) Storm() Storm { return rs.storm }

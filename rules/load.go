@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/expr-lang/expr/vm"
+	"go.yaml.in/yaml/v4"
 )
 
 // Source is a rule file's content under the name that errors give it.
@@ -25,8 +26,12 @@ type Rules struct {
 	rules  []*rule
 	byName map[string]*rule
 	index  map[string]*ruleIndex // by event kind, where a rule has it
-	limits Limits
-	storm  Storm
+
+	limits  Limits
+	storm   Storm
+	classes classes
+
+	retries bool // a rule retries jobs
 }
 
 // rule is one compiled rule.
@@ -39,6 +44,7 @@ type rule struct {
 	notices   []notice
 	stop      bool
 	dryRun    bool
+	classes   classes // of all files
 
 	file    string // where it stands
 	line    int
@@ -85,19 +91,31 @@ func Check(o Options, sources ...Source) (*Rules, FileErrors) {
 
 // load warns if it is given the logic for it.
 func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
-	rs := &Rules{byName: map[string]*rule{}, index: map[string]*ruleIndex{}, limits: defaultLimits(), storm: defaultStorm()}
+	rs := &Rules{byName: map[string]*rule{}, index: map[string]*ruleIndex{}}
+	files, roots, together := make([]*file, len(sources)), make([]*yaml.Node, len(sources)), newSet()
+	for i, s := range sources {
+		files[i] = &file{name: s.Name, text: []rune(string(s.Data)), hash: fmt.Sprintf("%x", sha256.Sum256(s.Data)), logic: l}
+		if root := files[i].parse(s.Data); root != nil {
+			roots[i] = resolve(root)
+			together.readClasses(files[i], roots[i])
+		}
+	}
+	if l != nil {
+		l.classes = together.classes.names()
+	}
 	var errs, warnings FileErrors
-	for _, s := range sources {
-		f := &file{name: s.Name, text: []rune(string(s.Data)), hash: fmt.Sprintf("%x", sha256.Sum256(s.Data)), logic: l}
-		if root := f.parse(s.Data); root != nil {
+	for i, f := range files {
+		if roots[i] != nil {
 			var all []*rule
-			ruleFile(&all, o).read(f, resolve(root), "")
+			ruleFile(&all, o, together).read(f, roots[i], "")
 			for _, r := range all {
 				rs.add(f, r)
 			}
 		}
 		errs, warnings = append(errs, f.errs...), append(warnings, f.warnings...)
 	}
+	together.settle()
+	rs.limits, rs.storm, rs.classes = together.limits, together.storm, together.classes
 	if len(errs) > 0 {
 		rs = nil
 	} else if l != nil {
@@ -122,6 +140,7 @@ func (rs *Rules) add(f *file, r *rule) {
 		return
 	}
 	rs.rules = append(rs.rules, r)
+	rs.retries = rs.retries || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry })
 	if r.name != "" {
 		rs.byName[r.name] = r
 	}

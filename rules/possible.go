@@ -22,6 +22,7 @@ type side struct {
 type logic struct {
 	trees    map[string]ast.Node
 	readings map[side]reading
+	classes  []string // of the rule files
 }
 
 // reading is what a part of a condition says.
@@ -110,7 +111,7 @@ func (s *search) explore(todo []side, w world) bool {
 			if _, field := ofJob(c.about); field == "attempt" {
 				w = append(w, claim{about: c.about, holds: true, bound: bound{">=", 1}}) // they count from 1
 			}
-			if w.contradictory(c) {
+			if w.contradictory(c, s.classes) {
 				return true
 			}
 		case r.all:
@@ -394,7 +395,7 @@ func (w world) values(about string) ([]any, bool) {
 
 // contradictory reports whether the newest claim c leaves nothing possible
 // that the others do.
-func (w world) contradictory(c claim) bool {
+func (w world) contradictory(c claim, classes []string) bool {
 	if c.about == aboutNothing {
 		return !c.admits(true)
 	}
@@ -406,7 +407,10 @@ func (w world) contradictory(c claim) bool {
 	}
 	switch of, field := ofJob(c.about); field {
 	case "status", "failure_reason", "failure_class":
-		return w.failsWithoutFailure(of)
+		if of != "job." {
+			classes = nil // only the event's job has them
+		}
+		return w.failsWithoutFailure(of, classes)
 	}
 	return false
 }
@@ -445,8 +449,9 @@ func (b bound) above(other bound) bool {
 
 // failsWithoutFailure reports whether no job can have the status, the failure
 // reason and the failure class that are claimed: a job has a reason only when
-// it failed, and the reason gives the class. of is the job with its dot.
-func (w world) failsWithoutFailure(of string) bool {
+// it failed, and the reason gives the class, unless the log makes it one of
+// classes. of is the job with its dot.
+func (w world) failsWithoutFailure(of string, classes []string) bool {
 	fails := w.admits(of+"status", "failed")
 	reasons, pinned := w.values(of + "failure_reason")
 	if !pinned {
@@ -458,6 +463,10 @@ func (w world) failsWithoutFailure(of string) bool {
 	}
 	return !slices.ContainsFunc(reasons, func(reason any) bool {
 		text, _ := reason.(string)
-		return w.admits(of+"failure_reason", text) && w.admits(of+"failure_class", ClassOf(text)) && (text == "" || fails)
+		class := w.admits(of+"failure_class", ClassOf(text))
+		if fails && !class {
+			class = slices.ContainsFunc(classes, func(name string) bool { return w.admits(of+"failure_class", name) })
+		}
+		return w.admits(of+"failure_reason", text) && class && (text == "" || fails)
 	})
 }

@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -103,11 +104,16 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		program, findings := compile(text, purpose{want: wantBool, on: KindJob, hasJob: true})
+		cs := classes(nil)
+		if rapid.Bool().Draw(t, "classes") {
+			cs = classes{{"disk-full", regexp.MustCompile("No space")}}
+		}
+		program, findings := compile(text, purpose{want: wantBool, on: KindJob, hasJob: true, classes: cs})
 		if program == nil {
 			t.Fatalf("%s: %v", text, findings)
 		}
 		l := newLogic()
+		l.classes = cs.names()
 		canHold, canFail := l.possible(side{tree.Node, true}), l.possible(side{tree.Node, false})
 		if !canHold {
 			never++
@@ -117,7 +123,7 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 		}
 		for range 10 {
 			e := someJobEvent().Draw(t, "event")
-			ev := newEvaluation(t.Context(), e, noFacts{})
+			ev := newEvaluation(t.Context(), e, noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")}, cs)
 			holds, err := ev.run(program)
 			ev.end()
 			if err != nil {
@@ -138,7 +144,13 @@ func TestHiddenRulesNeverFire(t *testing.T) {
 	hidden := 0
 	rapid.Check(t, func(t *rapid.T) {
 		var b strings.Builder
-		b.WriteString("version: 1\ndefaults: {channel: ci}\nrules:\n")
+		var names []string
+		b.WriteString("version: 1\ndefaults: {channel: ci}\n")
+		if rapid.Bool().Draw(t, "classes") {
+			names = []string{"disk-full"}
+			b.WriteString("classes: [{name: disk-full, log: No space}]\n")
+		}
+		b.WriteString("rules:\n")
 		for i := range rapid.IntRange(2, 6).Draw(t, "rules") {
 			fmt.Fprintf(&b, "  - name: r%d\n    on: job\n    stop: %v\n    notify: [{}]\n    if: |\n      %s\n", i, rapid.Bool().Draw(t, "stop"), someCondition(rapid.IntRange(0, 2).Draw(t, "depth")).Draw(t, "condition"))
 		}
@@ -147,12 +159,14 @@ func TestHiddenRulesNeverFire(t *testing.T) {
 			t.Fatalf("%v in\n%s", found, b.String())
 		}
 		named := map[string]bool{}
-		for _, e := range rs.hidden(newLogic()) {
+		l := newLogic()
+		l.classes = names
+		for _, e := range rs.hidden(l) {
 			named[e.Rule] = true
 			hidden++
 		}
 		for range 10 {
-			decisions, errs := rs.Evaluate(t.Context(), someJobEvent().Draw(t, "event"), noFacts{})
+			decisions, errs := rs.Evaluate(t.Context(), someJobEvent().Draw(t, "event"), noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")})
 			if len(errs) > 0 {
 				t.Fatalf("%v in\n%s", errs, b.String())
 			}
@@ -168,8 +182,13 @@ func TestHiddenRulesNeverFire(t *testing.T) {
 	}
 }
 
-// noFacts is a GitLab without any jobs.
-type noFacts struct{ Facts }
+// noFacts is a GitLab without any jobs but the event's, which has a log.
+type noFacts struct {
+	Facts
+	log string
+}
+
+func (f noFacts) Log(context.Context, Event) (string, error) { return f.log, nil }
 
 func (noFacts) Jobs(context.Context, Event) ([]Job, error) { return nil, nil }
 

@@ -18,6 +18,8 @@ const (
 	ClassUnknown    = "unknown"
 )
 
+var builtInClasses = []string{ClassRunner, ClassStuck, ClassTimeout, ClassAPI, ClassScript, ClassDependency, ClassPermission, ClassQuota, ClassUnknown}
+
 // reason is what is known of one of GitLab's failure reasons.
 type reason struct {
 	class string

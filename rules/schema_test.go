@@ -91,7 +91,7 @@ func TestSchemaTakesTheExamples(t *testing.T) {
 // two parts of a file go together.
 func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 	beyond := []string{
-		"bad-glob", "bad-regular-expression", "failed-with-no-reason", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
+		"bad-glob", "bad-regular-expression", "bad-class-pattern", "costly-classes", "duplicate-class", "unknown-class", "limits-out-of-bounds", "storm-out-of-bounds", "failed-with-no-reason", "bridges-to-cancel", "excerpt-of-too-much", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
 		"log-on-pipeline", "several-in-one-expression", "syntax-of-expression", "unknown-failure-reason", "unknown-field",
 		"unknown-function", "unknown-name", "unknown-status", "wrong-type",
 	}
@@ -152,6 +152,9 @@ func TestSchemaRefuses(t *testing.T) {
 		"name of a variable":      action("play: {variables: {A-B: c}}"),
 		"name of an input":        action("play: {inputs: {A.B: c}}"),
 		"null variable":           action("play: {variables: {A: null}}"),
+		"unknown wait":            action("play: {wait: passed}"),
+		"a parameter of none":     action("cancel_pipeline: {delay: 1m}"),
+		"a word for none":         action("retry_pipeline: now"),
 		"pipeline, verb alone":    rule("on: pipeline, actions: [cancel]"),
 		"pipeline, no parameters": rule("on: pipeline, actions: [{cancel: }]"),
 		"pipeline, no jobs":       rule("on: pipeline, actions: [cancel: {force: true}]"),
@@ -160,6 +163,22 @@ func TestSchemaRefuses(t *testing.T) {
 		"unknown outcome":         rule("on: job, notify: [{channel: ci, when: [giveup]}]"),
 		"empty when":              rule("on: job, notify: [{channel: ci, when: []}]"),
 		"null text":               rule("on: job, notify: [{channel: ci, text: null}]"),
+		"unknown limit":           good + "\nlimits: {per_day: 3}",
+		"no retries at all":       good + "\nlimits: {per_job: 0}",
+		"budget without a time":   good + "\nlimits: {total: 100}",
+		"budget without a count":  good + "\nlimits: {total: 1h}",
+		"budget of a bad class":   good + "\nlimits: {per_class: {Disk: 1/1h}}",
+		"no failures":             good + "\nstorm: {failures: 0}",
+		"too many pipelines":      good + "\nstorm: {pipelines: 10001}",
+		"pause without a unit":    good + "\nstorm: {pause: 15}",
+		"unknown key in storm":    good + "\nstorm: {after: 15m}",
+		"no classes":              good + "\nclasses: []",
+		"class without a log":     good + "\nclasses: [{name: a}]",
+		"class without a name":    good + "\nclasses: [{log: a}]",
+		"class with a bad name":   good + "\nclasses: [{name: A, log: a}]",
+		"class of Pipesteward":    good + "\nclasses: [{name: stuck, log: a}]",
+		"class with an empty log": good + "\nclasses: [{name: a, log: ''}]",
+		"unknown key in a class":  good + "\nclasses: [{name: a, log: a, if: b}]",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := refuses(text); err == nil {
@@ -221,10 +240,35 @@ func (g *generator) maybe(m map[string]any, key string, good ...any) {
 func (g *generator) ruleFile() map[string]any {
 	defaults := map[string]any{"channel": "#ci"}
 	g.maybe(defaults, "dry_run", true, false)
-	return map[string]any{
+	file := map[string]any{
 		"version": 1, "defaults": g.value("defaults", defaults),
 		"rules": g.value("rules", []any{}, []any{g.rule()}),
 	}
+	g.maybe(file, "limits", g.limits())
+	g.maybe(file, "storm", g.storm())
+	g.maybe(file, "classes", []any{g.value("class", map[string]any{"name": g.value("class's name", "disk-full", "x"), "log": g.value("log", "No space", `(?m)^ERROR \d+$`)})})
+	return file
+}
+
+func (g *generator) limits() any {
+	budgets := []any{"1/1s", "100/1h", "1000000/30d", "20/1h30m"}
+	l := map[string]any{}
+	g.maybe(l, "per_job", 1, 3)
+	g.maybe(l, "per_pipeline", 1, 20)
+	g.maybe(l, "per_project", budgets...)
+	g.maybe(l, "total", budgets...)
+	g.maybe(l, "per_class", map[string]any{}, map[string]any{"script": "20/1h", "stuck": "1/1d"})
+	return l
+}
+
+func (g *generator) storm() any {
+	s := map[string]any{}
+	g.maybe(s, "failures", 1, 10000)
+	g.maybe(s, "pipelines", 1, 10000)
+	g.maybe(s, "within", "10s", "5m", "1d")
+	g.maybe(s, "pause", "1m", "1h30m", "24h")
+	g.maybe(s, "channel", "#ops")
+	return s
 }
 
 func (g *generator) rule() any {
@@ -235,7 +279,7 @@ func (g *generator) rule() any {
 	g.maybe(r, "stop", true, false)
 	g.maybe(r, "dry_run", true, false)
 	var all []any
-	for _, verb := range []string{rules.VerbRetry, rules.VerbPlay, rules.VerbCancel, rules.VerbErase} {
+	for _, verb := range []string{rules.VerbRetry, rules.VerbPlay, rules.VerbCancel, rules.VerbErase, rules.VerbRetryPipeline, rules.VerbCancelPipeline} {
 		if rapid.Bool().Draw(g.T, verb) {
 			all = append(all, g.action(verb, on == rules.KindPipeline))
 		}
@@ -258,15 +302,21 @@ func (g *generator) action(verb string, onPipeline bool) any {
 		g.maybe(p, "delay", durations...)
 		g.maybe(p, "backoff", rules.BackoffConstant, rules.BackoffExponential)
 		g.maybe(p, "max_delay", durations...)
+		g.maybe(p, "allow_stale", true, false)
 	case rules.VerbPlay:
 		g.maybe(p, "variables", map[string]any{}, map[string]any{"A": "b", "_b1": "{{ pipeline.id }}", "N": 7, "ok": true})
 		g.maybe(p, "inputs", map[string]any{"a-b": "", "2": 0.5})
 		g.maybe(p, "delay", durations...)
+		g.maybe(p, "wait", rules.WaitNone, rules.WaitSuccess)
+		g.maybe(p, "allow_stale", true, false)
 	case rules.VerbCancel:
 		g.maybe(p, "force", true, false)
 	case rules.VerbErase:
 		g.maybe(p, "older_than", durations...)
 		g.maybe(p, "artifacts", true, false)
+	}
+	if verb == rules.VerbRetryPipeline || verb == rules.VerbCancelPipeline {
+		return g.value("action", verb, map[string]any{verb: nil}, map[string]any{verb: p})
 	}
 	if onPipeline {
 		p["jobs"] = g.value("jobs", "jobs()")

@@ -142,7 +142,7 @@ func (t *Test) value(to any, name string, known []string) form {
 	case *bool:
 		return boolean(to)
 	case *int:
-		return wholeNumber(to, 1)
+		return wholeNumber(to)
 	case *int64:
 		return amount(to, "a whole number", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
 	case *float64:
@@ -230,16 +230,22 @@ func amount[T int64 | float64](to *T, want string, parse func(string) (T, error)
 
 // answers are what GitLab answers in a test.
 type answers struct {
-	log     answer[string]
-	jobs    answer[[]Job]
-	bridges answer[[]Bridge]
-	details answer[Details]
+	log        answer[string]
+	superseded answer[bool]
+	jobs       answer[[]Job]
+	bridges    answer[[]Bridge]
+	details    answer[Details]
 }
 
 var _ Facts = (*answers)(nil)
 
 // Log implements Facts.
 func (a *answers) Log(context.Context, Event) (string, error) { return a.log.give("log") }
+
+// Superseded implements Facts.
+func (a *answers) Superseded(context.Context, Event) (bool, error) {
+	return a.superseded.give("superseded")
+}
 
 // Jobs implements Facts.
 func (a *answers) Jobs(context.Context, Event) ([]Job, error) { return a.jobs.give("jobs") }
@@ -271,9 +277,14 @@ func (a *answer[T]) give(function string) (T, error) {
 // does not say.
 type notGivenError string
 
+func isNotGiven(err error) bool {
+	_, is := errors.AsType[notGivenError](err)
+	return is
+}
+
 func (n notGivenError) Error() string {
 	example := map[notGivenError]string{
-		"log": `"No space left on device"`, "jobs": "[{name: lint, status: failed}]", "bridges": "[{name: deploy, status: failed}]", "details": "{tag_list: [gpu]}",
+		"log": `"No space left on device"`, "superseded": "true", "jobs": "[{name: lint, status: failed}]", "bridges": "[{name: deploy, status: failed}]", "details": "{tag_list: [gpu]}",
 	}[n]
 	return fmt.Sprintf("it asks %s(), and the test does not say what GitLab answers: write it, like `gitlab: {%s: %s}`", string(n), string(n), example)
 }
@@ -306,7 +317,8 @@ func (a *answers) form(t *Test, files TestFiles) form {
 
 func (a *answers) keys(t *Test, files TestFiles) form {
 	return mapping("gitlab", fields{
-		{"log", "What log() gives: a text, or {file: PATH}.", a.log.form(logText(&a.log.value, files))},
+		{"log", "The job's log, for log() and log_excerpt(): a text, or {file: PATH}.", a.log.form(logText(&a.log.value, files))},
+		{"superseded", "What superseded() gives.", a.superseded.form(withoutDefault(boolean(&a.superseded.value)))},
 		{"jobs", "What jobs() gives. The event's job is among them, also if it is left out here.", a.jobs.form(
 			listOf(&a.jobs.value, 0, func(j *Job) form { return t.listed(j) }))},
 		{"bridges", "What bridges() gives.", a.bridges.form(listOf(&a.bridges.value, 0, func(b *Bridge) form {
@@ -445,6 +457,9 @@ func (t *Test) settleJobs() {
 	}
 	for i := range g.bridges.value {
 		number.take(g.bridges.value[i].ID)
+		for _, j := range g.bridges.value[i].Downstream.FailedJobs {
+			number.take(j.ID)
+		}
 	}
 	for _, j := range append(all, &g.details.value.Job) {
 		if j.ID == 0 && j.Name == e.Job.Name && e.Job.ID != 0 {
@@ -460,6 +475,16 @@ func (t *Test) settleJobs() {
 		if b.ID == 0 {
 			b.ID = number.next()
 		}
+		if b.Status == "failed" {
+			b.FailureReason = cmp.Or(b.FailureReason, "unknown_failure")
+		}
+		for i := range b.Downstream.FailedJobs {
+			j := &b.Downstream.FailedJobs[i]
+			if j.ID == 0 {
+				j.ID = number.next()
+			}
+			j.settle()
+		}
 	}
 }
 
@@ -471,9 +496,14 @@ func (t *Test) settleJob(j *Job) {
 	if !j.Tag || t.hook.Pipeline.Tag {
 		j.Tag = e.Pipeline.Tag
 	}
+	j.URL = cmp.Or(j.URL, fmt.Sprintf("%s/-/jobs/%d", e.Project.URL, j.ID))
+	j.settle()
+}
+
+// settle gives the job what it lacks in any pipeline.
+func (j *Job) settle() {
 	j.Stage = cmp.Or(j.Stage, testStage)
 	j.Attempt = max(j.Attempt, 1)
-	j.URL = cmp.Or(j.URL, fmt.Sprintf("%s/-/jobs/%d", e.Project.URL, j.ID))
 	if j.Status == "failed" {
 		j.FailureReason = cmp.Or(j.FailureReason, "unknown_failure")
 	} else {

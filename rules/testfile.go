@@ -177,13 +177,10 @@ func (t *Test) form(files TestFiles) form {
 // test expects of it, or what it did.
 type entry struct {
 	rule         string
-	err          string   // the rule could not be evaluated; of what is expected, a part of the error is enough
-	action       string   // a verb
-	jobs         []string // names; nil where there are none to name
-	delay        *Duration
-	variables    map[string]string
-	inputs       map[string]string
-	dryRun       *bool
+	err          string            // the rule could not be evaluated; of what is expected, a part of the error is enough
+	action       string            // a verb
+	jobs         []string          // names; nil where there are none to name
+	compared     map[string]string // the values of parameters, each as a test file has it
 	alsoWantedBy []string
 	tells        map[string][]told // by outcome
 
@@ -203,18 +200,19 @@ func (e *entry) form(t *Test) form {
 	for i, result := range Results {
 		tells[i] = field{result, "What is told when the decision comes to this: a text, or a list of {channel, text}; [] for nobody is told.", e.told(result)}
 	}
-	keys := mapping("an entry of expect", fields{
+	e.compared = map[string]string{}
+	known := fields{
 		{"rule", "The name of the rule.", required(text(&e.rule), "which `rule` is expected to fire?")},
 		{"action", "What it wants done, or `notify` if it only tells. Without it: what the rule has, if that is one thing.", oneOf(&e.action, verbs)},
-		{"jobs", "The names of the jobs to act on, in order. Without it: the event's job. A pipeline event has none, so it needs this.", listOf(&e.jobs, 1, text)},
-		{"delay", "How long the action waits, backoff included. Without it: not compared.", given(&e.delay, duration)},
-		{"variables", "The CI/CD variables that the job gets. Without it: not compared.", plainTexts(&e.variables)},
-		{"inputs", "The inputs that the job gets. Without it: not compared.", plainTexts(&e.inputs)},
-		{"dry_run", "Whether nothing is changed in GitLab. Without it: not compared.", given(&e.dryRun, boolean)},
+		{"jobs", "The names of the jobs to act on, in order, trigger jobs too. Without it: the event's job. A pipeline event has none, so it needs this.", listOf(&e.jobs, 1, text)},
 		{"also_wanted_by", "The later rules that want the same. Without it: there are none.", listOf(&e.alsoWantedBy, 1, text)},
 		{"tells", "What is told, by outcome; a rule that only tells has the outcome done. An outcome that is left out is not compared.", mapping("tells", tells)},
 		{"error", "The rule can't be evaluated, and this is a part of the error.", text(&e.err)},
-	})
+	}
+	for _, p := range parameters {
+		known = append(known, field{p.key, p.doc + " Without it: not compared.", p.form(e)})
+	}
+	keys := mapping("an entry of expect", known)
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
 			keys.read(f, n, what)
@@ -293,10 +291,15 @@ func (e *entry) review(f *file, n *yaml.Node, t *Test) {
 	case !slices.Contains(verbs, e.action):
 		f.failAt(valueOf(n, "action"), "rule %q never wants %s: it has %s", r.name, e.action, list(verbs))
 	}
+	for _, p := range parameters {
+		if _, ok := e.compared[p.key]; ok && !p.isOf(e.action) {
+			f.failAt(valueOf(n, p.key), "%s has no %s: leave it out", e.action, p.key)
+		}
+	}
 	switch {
-	case e.action == VerbNotify:
+	case e.action == VerbNotify, ofPipeline(e.action):
 		if e.jobs != nil {
-			f.failAt(valueOf(n, "jobs"), "notify acts on no job: leave `jobs` out")
+			f.failAt(valueOf(n, "jobs"), "%s acts on no job: leave `jobs` out", e.action)
 		}
 	case e.jobs == nil && kind == KindPipeline:
 		f.failAt(n, "which `jobs` does rule %q act on? A pipeline event has none of its own: write their names, like `jobs: [deploy-staging]`", r.name)
@@ -328,12 +331,19 @@ func given[T any](to **T, of func(*T) form) form {
 			*to = value
 			inner.read(f, n, what)
 		},
-		schema: func() schema {
-			s := inner.schema()
-			delete(s, "default")
-			return s
-		},
+		schema: withoutDefault(inner).schema,
 	}
+}
+
+// withoutDefault is a form of what has no default where it stands.
+func withoutDefault(f form) form {
+	of := f.schema
+	f.schema = func() schema {
+		s := of()
+		delete(s, "default")
+		return s
+	}
+	return f
 }
 
 // plainTexts reads a mapping of names to texts.

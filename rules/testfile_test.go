@@ -157,10 +157,14 @@ func TestTestEvents(t *testing.T) {
 		{"refs of the jobs of a hook", "hook: pipeline.json, pipeline: {ref: dev}", "", `all(pipeline.jobs, .ref == "dev") and len(pipeline.jobs) == 3`},
 
 		{"a log", bare, "gitlab: {log: some text}", `log() == "some text"`},
+		{"a log as the rules see it", bare, `gitlab: {log: "\e[31mERROR\e[0m of glpat-aaaaaaaaaaaaaaaaaaaa"}`, `log() startsWith "ERROR of " and not (log() contains "glpat-aaa") and log_excerpt(1) == log()`},
+		{"a newer pipeline", bare, "gitlab: {superseded: true}", `superseded()`},
+		{"no newer pipeline", bare, "gitlab: {superseded: false}", `not superseded()`},
 		{"a log in a file", bare, "gitlab: {log: {file: log.txt}}", `log() == "in a file"`},
 		{"the jobs of a pipeline hold the event's", bare, "gitlab: {jobs: [{name: lint, status: running}]}", `map(jobs(), .name) == ["rspec", "lint"] and jobs()[0].id == job.id and jobs()[1].id != job.id`},
 		{"the event's job as the API has it", bare, "gitlab: {jobs: [{name: lint, status: running}, {name: rspec, status: failed, stage: build}]}", `len(jobs()) == 2 and jobs()[1].id == job.id and jobs()[1].stage == "build"`},
 		{"details are the event's", bare, "gitlab: {details: {tag_list: [gpu], artifacts: [{filename: x.zip, size: 5}], erased_at: 1d ago}}", `details().name == "rspec" and details().id == job.id and details().tag_list == ["gpu"] and details().artifacts[0].size == 5 and age(details().erased_at) == duration("1d")`},
+		{"what failed downstream", bare, "gitlab: {bridges: [{name: deploy, status: failed, downstream: {failed_jobs: [{name: smoke, status: failed, failure_reason: runner_system_failure}]}}]}", `let j = bridges()[0].downstream.failed_jobs[0]; j.name == "smoke" and j.failure_class == "runner" and j.attempt == 1 and j.id not in [0, job.id, bridges()[0].id]`},
 		{"bridges", bare, "gitlab: {bridges: [{name: deploy, status: failed, downstream: {id: 7, status: failed}}]}", `bridges()[0].downstream.id == 7 and bridges()[0].id not in [0, job.id]`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -190,6 +194,7 @@ rules:
   - {name: dry, on: pipeline, dry_run: true, actions: [{erase: {jobs: pipeline.jobs}}], notify: [{}]}
   - {name: "cancel too", on: pipeline, actions: [{cancel: {jobs: 'filter(pipeline.jobs, .stage == "test")'}}]}
   - {name: can't, on: pipeline, if: "len(jobs()) > 0", notify: [{}]}
+  - {name: one by one, on: pipeline, actions: [{play: {jobs: 'filter(pipeline.jobs, .stage == "deploy")', wait: success, allow_stale: true}}, retry_pipeline]}
   - {name: tells, on: pipeline, notify: [{}]}
 `
 	rapid.Check(t, func(t *rapid.T) {
@@ -221,6 +226,44 @@ rules:
 			t.Errorf("expected %q, and got\n%s", expect, strings.Join(slices.Concat(again.Diff, again.Problems), "\n"))
 		}
 	})
+}
+
+// A test can expect each parameter, and fails when that is otherwise.
+func TestExpectedParameters(t *testing.T) {
+	const given = "    event: {kind: pipeline, pipeline: {status: failed, jobs: [{name: a, status: failed, failure_reason: api_failure}, {name: b, status: failed, failure_reason: api_failure}]}}\n    gitlab: {bridges: [{name: a, status: failed, failure_reason: api_failure}, {name: b, status: failed}]}\n"
+	for _, c := range []struct {
+		action, right, wrong string
+		got                  string // where wrong was expected
+	}{
+		{"retry: {jobs: pipeline.jobs, max_attempts: 4}", "max_attempts: 4", "max_attempts: 3", "max_attempts: 4"},
+		{"retry: {jobs: pipeline.jobs, allow_stale: true}", "allow_stale: true", "allow_stale: false", "allow_stale: true"},
+		{"retry: {jobs: pipeline.jobs, delay: 60s}", "delay: 1m", "delay: 2m", "delay: 1m"},
+		{"retry: {jobs: pipeline.jobs}", "class: api", "class: runner", "class: api"},
+		{"retry: {jobs: bridges()}", "max_attempts: 3", "class: api", `class: "api, unknown"`},
+		{"play: {jobs: pipeline.jobs, wait: success}", "wait: success", "wait: none", "wait: success"},
+		{"play: {jobs: pipeline.jobs}", "wait: none, allow_stale: false", "wait: success", "wait: none"},
+		{"play: {jobs: pipeline.jobs, variables: {A: 1}}", "variables: {A: 1}, inputs: {}", "variables: {}", `variables: {A: "1"}`},
+		{"cancel: {jobs: pipeline.jobs, force: true}", "force: true", "force: false", "force: true"},
+		{"erase: {jobs: pipeline.jobs, older_than: 7d, artifacts: true}", "older_than: 1w, artifacts: true", "older_than: 1d", "older_than: 1w"},
+		{"erase: {jobs: pipeline.jobs}", "artifacts: false", "artifacts: true", "artifacts: false"},
+	} {
+		t.Run(c.action, func(t *testing.T) {
+			run := func(expected string) rules.TestResult {
+				return runTest(t, "  - {name: r, on: pipeline, actions: [{"+c.action+"}]}\n", "  - name: t\n"+given+"    expect: [{rule: r, jobs: [a, b], "+expected+"}]\n", nil)
+			}
+			if result := run(c.right); !result.Passed() {
+				t.Errorf("%s: %q", c.right, result.Diff)
+			}
+			verb, _, _ := strings.Cut(c.action, ":")
+			want := []string{
+				"- {rule: r, action: " + verb + ", jobs: [a, b], " + c.wrong + "}",
+				"+ {rule: r, action: " + verb + ", jobs: [a, b], " + c.got + "}",
+			}
+			if diff := cmp.Diff(want, run(c.wrong).Diff); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", c.wrong, diff)
+			}
+		})
+	}
 }
 
 // The schema takes what loads.

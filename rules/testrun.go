@@ -3,7 +3,6 @@ package rules
 import (
 	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -41,7 +40,7 @@ func (t *Test) Run(ctx context.Context) TestResult {
 	}
 	got := t.entries(decisions)
 	for _, err := range errs {
-		if asked := notGivenError(""); errors.As(err, &asked) {
+		if isNotGiven(err) {
 			result.Problems = append(result.Problems, err.Error())
 			continue
 		}
@@ -68,20 +67,11 @@ func (rs *Rules) position(name string) int {
 func (t *Test) entries(decisions []Decision) []entry {
 	var all []entry
 	for _, d := range decisions {
-		if n := len(all); n > 0 && together(all[n-1].decisions[0], d) {
-			all[n-1].jobs = append(all[n-1].jobs, d.Job.Name)
-			all[n-1].decisions = append(all[n-1].decisions, d)
+		if n := len(all); n > 0 && all[n-1].takes(d) {
 			continue
 		}
-		e := entry{
-			rule: d.Rule, action: d.Action.Verb,
-			delay:     new(Duration(d.Action.Pause(d.Job.Attempt))),
-			variables: d.Action.Variables, inputs: d.Action.Inputs,
-			dryRun:       new(d.DryRun),
-			alsoWantedBy: d.AlsoWantedBy,
-			decisions:    []Decision{d},
-		}
-		if d.Action.Verb != VerbNotify {
+		e := entry{rule: d.Rule, action: d.Action.Verb, compared: parametersOf(d), alsoWantedBy: d.AlsoWantedBy, decisions: []Decision{d}}
+		if verb := d.Action.Verb; verb != VerbNotify && !ofPipeline(verb) {
 			e.jobs = []string{d.Job.Name}
 		}
 		all = append(all, e)
@@ -89,30 +79,44 @@ func (t *Test) entries(decisions []Decision) []entry {
 	return all
 }
 
-// together reports whether two decisions are one entry.
-func together(a, b Decision) bool {
-	return a.Rule == b.Rule && a.Action.Verb == b.Action.Verb && a.DryRun == b.DryRun &&
-		slices.Equal(a.After, b.After) && slices.Equal(a.AlsoWantedBy, b.AlsoWantedBy) &&
-		a.Action.Pause(a.Job.Attempt) == b.Action.Pause(b.Job.Attempt) &&
-		maps.Equal(a.Action.Variables, b.Action.Variables) && maps.Equal(a.Action.Inputs, b.Action.Inputs)
+// takes adds a decision to those of the entry, if it is one of them.
+func (e *entry) takes(d Decision) bool {
+	last := e.decisions[len(e.decisions)-1]
+	inTurn := slices.Equal(last.After, d.After) || d.AfterSuccess != "" && slices.Equal(d.After, []string{last.Key})
+	values := parametersOf(d)
+	values["class"] = e.compared["class"]
+	if e.jobs == nil || last.Rule != d.Rule || last.Action.Verb != d.Action.Verb || !inTurn ||
+		!slices.Equal(last.AlsoWantedBy, d.AlsoWantedBy) || !maps.Equal(e.compared, values) {
+		return false
+	}
+	e.jobs = append(e.jobs, d.Job.Name)
+	e.decisions = append(e.decisions, d)
+	e.compared["class"] = scalar(classesOf(e.decisions))
+	return true
+}
+
+// classesOf gives the failure class of the jobs, or all of them where they
+// differ, which no class is.
+func classesOf(decisions []Decision) string {
+	var classes []string
+	for _, d := range decisions {
+		if !slices.Contains(classes, d.Job.FailureClass) {
+			classes = append(classes, d.Job.FailureClass)
+		}
+	}
+	return strings.Join(classes, ", ")
 }
 
 // spoken gives all that the test says of entries of this rule and action; ok
 // is false where it says nothing of them.
 func (t *Test) spoken(of entry) (all entry, ok bool) {
-	all.tells = map[string][]told{}
+	all.compared, all.tells = map[string]string{}, map[string][]told{}
 	for _, want := range t.expect {
 		if !want.like(of) {
 			continue
 		}
 		ok = true
-		all.delay, all.dryRun = cmp.Or(all.delay, want.delay), cmp.Or(all.dryRun, want.dryRun)
-		if want.variables != nil {
-			all.variables = want.variables
-		}
-		if want.inputs != nil {
-			all.inputs = want.inputs
-		}
+		maps.Copy(all.compared, want.compared)
 		for result, messages := range want.tells {
 			all.tells[result] = append(all.tells[result], messages...)
 		}
@@ -162,9 +166,12 @@ func (e entry) matches(got entry) bool {
 			return false
 		}
 	}
-	return e.like(got) && got.err == "" && slices.Equal(e.jobs, got.jobs) && slices.Equal(e.alsoWantedBy, got.alsoWantedBy) &&
-		(e.delay == nil || *e.delay == *got.delay) && (e.dryRun == nil || *e.dryRun == *got.dryRun) &&
-		(e.variables == nil || maps.Equal(e.variables, got.variables)) && (e.inputs == nil || maps.Equal(e.inputs, got.inputs))
+	for key, value := range e.compared {
+		if value != got.compared[key] {
+			return false
+		}
+	}
+	return e.like(got) && got.err == "" && slices.Equal(e.jobs, got.jobs) && slices.Equal(e.alsoWantedBy, got.alsoWantedBy)
 }
 
 func (m told) matches(got told) bool {
@@ -226,17 +233,13 @@ func (t *Test) shown(got entry) entry {
 		return got
 	}
 	spoken, ok := t.spoken(got)
-	if spoken.delay == nil && (ok || *got.delay == 0) {
-		got.delay = nil
-	}
-	if spoken.dryRun == nil && (ok || !*got.dryRun) {
-		got.dryRun = nil
-	}
-	if spoken.variables == nil && ok {
-		got.variables = nil
-	}
-	if spoken.inputs == nil && ok {
-		got.inputs = nil
+	got.compared = maps.Clone(got.compared)
+	for _, p := range parameters {
+		_, isSpoken := spoken.compared[p.key]
+		unusual := !ok && p.unusual != nil && p.unusual(got.compared[p.key])
+		if !isSpoken && !unusual {
+			delete(got.compared, p.key)
+		}
 	}
 	got.tells = maps.Clone(got.tells)
 	for result, messages := range spoken.tells {
@@ -282,17 +285,10 @@ func (t *Test) write(e entry) string {
 	if e.jobs != nil && !usual {
 		add("jobs", scalars(e.jobs))
 	}
-	if e.delay != nil {
-		add("delay", e.delay.String())
-	}
-	if e.variables != nil {
-		add("variables", mappings(e.variables))
-	}
-	if e.inputs != nil {
-		add("inputs", mappings(e.inputs))
-	}
-	if e.dryRun != nil {
-		add("dry_run", strconv.FormatBool(*e.dryRun))
+	for _, p := range parameters {
+		if value, ok := e.compared[p.key]; ok {
+			add(p.key, value)
+		}
 	}
 	if e.alsoWantedBy != nil {
 		add("also_wanted_by", scalars(e.alsoWantedBy))

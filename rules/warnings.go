@@ -341,33 +341,40 @@ func (a advice) order(tree ast.Node) {
 
 func (a advice) orderOf(n, tree ast.Node) {
 	operator, parts := chain(n)
-	asking := func(part ast.Node) bool { return len(asks(part)) > 0 }
+	asking := func(part ast.Node) bool { return len(asks(part, a.classes)) > 0 }
 	first := slices.IndexFunc(parts, asking)
 	if first < 0 || !slices.ContainsFunc(parts[first:], func(part ast.Node) bool { return !asking(part) }) {
 		return
 	}
-	late, names := parts[first], asks(parts[first])
-	if asked := askedBefore(tree, startOf(late)); !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(asked, name) }) {
+	late, names := parts[first], asks(parts[first], a.classes)
+	if asked := a.askedBefore(tree, startOf(late)); !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(asked, name) }) {
 		return // the answer is there already
 	}
-	slices.SortStableFunc(parts, func(a, b ast.Node) int {
-		return len(asks(a)) - len(asks(b))
+	slices.SortStableFunc(parts, func(one, other ast.Node) int {
+		return len(asks(one, a.classes)) - len(asks(other, a.classes))
 	})
 	better := parts[0]
 	for _, part := range parts[1:] {
 		better = &ast.BinaryNode{Operator: operator, Left: better, Right: part}
 	}
 	enough := map[string]string{"and": "false", "or": "true"}[operator]
-	a.warn(late, "%s() is asked of GitLab even where the rest is %s already: write %s", names[0], enough, better)
+	question := names[0] + "()"
+	if len(asks(late, nil)) == 0 {
+		question = "for job.failure_class, which may be one of `classes`, the log"
+	}
+	a.warn(late, "%s is asked of GitLab even where the rest is %s already: write %s", question, enough, better)
 }
 
 // askedBefore gives the questions that stand before a character of an
 // expression.
-func askedBefore(tree ast.Node, at int) []string {
+func (a advice) askedBefore(tree ast.Node, at int) []string {
 	var names []string
 	ast.Find(tree, func(n ast.Node) bool {
-		if call, ok := n.(*ast.CallNode); ok && call.Location().From < at {
-			names = append(names, asks(call)...)
+		switch n.(type) {
+		case *ast.CallNode, *ast.MemberNode:
+			if startOf(n) < at {
+				names = append(names, asks(n, a.classes)...)
+			}
 		}
 		return false
 	})
@@ -420,12 +427,22 @@ var uselessTo = map[string]ast.Node{
 	VerbErase:  jobIn("status", "created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running"),
 }
 
+// uselessToPipelines are the pipelines to which an action on all of a pipeline
+// does nothing.
+var uselessToPipelines = map[string]ast.Node{
+	VerbRetryPipeline:  fieldIn("pipeline", "status", "success", "skipped"),
+	VerbCancelPipeline: fieldIn("pipeline", "status", "success", "failed", "canceled", "skipped"),
+}
+
 // usefulTo says what jobs an action is for.
 var usefulTo = map[string]string{
 	VerbRetry:  "jobs that failed",
 	VerbPlay:   "jobs that wait to be played",
 	VerbCancel: "jobs that have not ended",
 	VerbErase:  "jobs that have ended",
+
+	VerbRetryPipeline:  "pipelines that failed or were canceled",
+	VerbCancelPipeline: "pipelines that have not ended",
 }
 
 // implies reports whether wherever one condition is true the other is, too.
@@ -440,7 +457,11 @@ func (f *file) adviseAction(n *yaml.Node, r *rule, a action, when ast.Node, look
 	if n.Kind == yaml.MappingNode {
 		verb, parameters = n.Content[0], resolve(n.Content[1])
 	}
-	if when != nil && a.jobs == nil && f.logic.implies(when, uselessTo[a.Verb]) {
+	useless, condition := uselessTo[a.Verb], when
+	if ofPipeline(a.Verb) {
+		useless, condition = uselessToPipelines[a.Verb], r.tree(f.logic)
+	}
+	if condition != nil && a.jobs == nil && f.logic.possible(side{condition, true}) && f.logic.implies(condition, useless) {
 		f.warnAt(verb, "%s does nothing here: it is for %s, and the condition wants others", a.Verb, usefulTo[a.Verb])
 		return
 	}
@@ -450,11 +471,14 @@ func (f *file) adviseAction(n *yaml.Node, r *rule, a action, when ast.Node, look
 	looksAt := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(looked, name) })
 	}
+	if a.Wait == WaitSuccess && a.jobs == nil {
+		f.warnAt(valueOf(parameters, "wait"), "there is but one job here, so it waits for none: say in `jobs` which are played, in their order")
+	}
 	switch {
 	case a.Verb == VerbErase && !hasKey(parameters, "older_than") && !looksAt("finished_at"):
 		f.warnAt(verb, "erase leaves jobs alone that finished less than 24h ago, and on an event they have mostly just finished: write erase: {older_than: 0s}, or the age that you mean")
 	case a.Verb == VerbRetry:
-		f.adviseRetry(verb, parameters, r.on, a.MaxAttempts, looksAt("failure_reason", "failure_class", "failed_with", "log"))
+		f.adviseRetry(verb, parameters, r.on, a.MaxAttempts, looksAt("failure_reason", "failure_class", "failed_with", "log", "log_excerpt", "bridges"))
 	}
 }
 
@@ -504,7 +528,7 @@ func (f *file) adviseNotice(n *yaml.Node, r *rule) {
 	if when == nil {
 		return
 	}
-	retries := slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry })
+	retries := slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry || a.Verb == VerbRetryPipeline })
 	for _, item := range resolve(when).Content {
 		switch outcome := resolve(item).Value; {
 		case len(r.actions) == 0 && outcome != ResultDone && outcome != ResultDryRun:

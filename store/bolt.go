@@ -175,6 +175,10 @@ func prepare(db *bbolt.DB) error {
 		if v := string(meta.Get(formatKey)); v != formatVersion {
 			return fmt.Errorf("it has format %q, and this program reads format %q: use the version that wrote it", v, formatVersion)
 		}
+		// A file from before there were tallies has no bucket for them.
+		if _, err := tx.CreateBucketIfNotExists(talliesBucket); err != nil {
+			return err
+		}
 		return endLeases(newBoltTx(tx, 0))
 	})
 }
@@ -330,7 +334,7 @@ func (b *Bolt) update(group []*write) error {
 type boltTx struct {
 	now int64 // Unix nanoseconds
 
-	meta, records, bodies, due, dead, entries, entryIDs, expiring, expiry *bbolt.Bucket
+	meta, records, bodies, due, dead, entries, entryIDs, expiring, expiry, tallies *bbolt.Bucket
 
 	changed bool
 	queued  bool // a record is due sooner than it was
@@ -349,6 +353,7 @@ func newBoltTx(tx *bbolt.Tx, now int64) *boltTx {
 		entryIDs: tx.Bucket(entryIDsBucket),
 		expiring: tx.Bucket(expiringBucket),
 		expiry:   tx.Bucket(expiryBucket),
+		tallies:  tx.Bucket(talliesBucket),
 	}
 	for _, b := range []*bbolt.Bucket{t.records, t.bodies, t.due, t.dead, t.entries, t.expiry} {
 		b.FillPercent = 0.9 // they grow at their end, where no page needs room for more
@@ -413,18 +418,27 @@ func (t *boltTx) forget(tag byte, key string) error {
 // never falls behind.
 func (t *boltTx) purgeExpired() error {
 	var old [][]byte
+	atMost := purgeAtLeast + 2*t.added
 	c := t.expiry.Cursor()
-	for k, _ := c.First(); k != nil && len(old) < purgeAtLeast+2*t.added; k, _ = c.Next() {
+	for k, _ := c.First(); k != nil && len(old) < atMost; k, _ = c.Next() {
 		if int64(binary.BigEndian.Uint64(k)) > t.now {
 			break
 		}
 		old = append(old, append([]byte(nil), k...))
 	}
 	for _, k := range old {
+		tag, key := k[8], string(k[9:])
+		if tag == tagTally {
+			purged, err := t.purgeTally(key, atMost)
+			if err != nil {
+				return err
+			}
+			atMost -= purged
+			continue
+		}
 		if err := t.delete(t.expiry, k); err != nil {
 			return err
 		}
-		tag, key := k[8], string(k[9:])
 		if seq, _, ok := t.lookup(tag, key); tag == tagID && ok && t.records.Get(seq) != nil {
 			continue // Done removes it
 		}

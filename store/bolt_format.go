@@ -24,10 +24,11 @@ var (
 	entryIDsBucket = []byte("entry_ids")   // id → seq
 	expiringBucket = []byte("expiring")    // tag, key → expiry, payload
 	expiryBucket   = []byte("expiry")      // expiry, tag, key → nothing: the index of expiring
+	talliesBucket  = []byte("tallies")     // a tally's own number, kind, and by kind: see bolt_tally.go
 
 	allBuckets = [][]byte{
 		metaBucket, recordsBucket, bodiesBucket, dueBucket, deadBucket,
-		entriesBucket, entryIDsBucket, expiringBucket, expiryBucket,
+		entriesBucket, entryIDsBucket, expiringBucket, expiryBucket, talliesBucket,
 	}
 
 	formatKey = []byte("format")
@@ -44,6 +45,7 @@ const (
 	tagRate  = 'r' // a rate bucket's key → when it is full
 	tagHold  = 'h' // a rate bucket's key → nothing, until its Hold ends
 	tagClaim = 'c' // a claim's key → owner
+	tagTally = 't' // a tally's key → its tally
 	tagValue = 'v' // a value's key → value
 )
 

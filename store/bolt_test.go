@@ -317,6 +317,35 @@ func TestBoltOpenErrors(t *testing.T) {
 	})
 }
 
+// TestBoltWithoutTallies opens a file from before there were tallies.
+func TestBoltWithoutTallies(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	s := open(t, path, store.BoltOptions{})
+	if _, err := s.Put(t.Context(), store.Record{ID: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("tallies")) })
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	s = open(t, path, store.BoltOptions{})
+	if got, want := depth(t, s), (store.Depth{Due: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	count, err := s.Tally(t.Context(), "key", store.Seen{ID: "a"}, time.Hour)
+	if want := (store.Count{Members: 1, Groups: 1, Position: 1}); err != nil || count != want {
+		t.Errorf("Tally: %+v, %v, want %+v", count, err, want)
+	}
+}
+
 // TestBoltPurges looks into the file: what expired must not stay in it.
 func TestBoltPurges(t *testing.T) {
 	ctx := t.Context()
@@ -332,6 +361,11 @@ func TestBoltPurges(t *testing.T) {
 			"Claim": func() error {
 				_, err := s.Claim(ctx, key, "me", time.Hour)
 				return err
+			}(),
+			"Tally": func() error {
+				_, err := s.Tally(ctx, "tally", store.Seen{ID: key, Group: key}, time.Hour)
+				_, err2 := s.Tally(ctx, key, store.Seen{ID: key}, time.Hour)
+				return errors.Join(err, err2)
 			}(),
 			"Take": func() error {
 				_, err := s.Take(ctx, key, store.Rate{Limit: 1, Per: time.Hour})

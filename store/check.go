@@ -56,6 +56,23 @@ func checkHold(key string, span time.Duration) error {
 	return checkPositive("hold's time", span)
 }
 
+func checkTally(key string, s Seen, within time.Duration) error {
+	if err := checkID("tally's member", s.ID); err != nil {
+		return err
+	}
+	if len(s.Group) > MaxID {
+		return fmt.Errorf("store: the group of a tally's member is %d bytes long, more than %d", len(s.Group), MaxID)
+	}
+	return checkTallied(key, within)
+}
+
+func checkTallied(key string, within time.Duration) error {
+	if err := checkID("tally key", key); err != nil {
+		return err
+	}
+	return checkPositive("tally's time", within)
+}
+
 func checkRate(r Rate) error {
 	switch {
 	case r.Limit < 1 || r.Per <= 0 || r.Burst < 0:

@@ -14,7 +14,7 @@ import (
 
 // BenchmarkRedisMemory tells how much of Redis's memory a record takes while
 // it is queued and after, when only its id is remembered, and an entry of the
-// journal. Bodies are as long as those of a failed job.
+// journal, and a member of a tally. Bodies are as long as those of a failed job.
 func BenchmarkRedisMemory(b *testing.B) {
 	const event, outcome = 1500, 1900
 	server := redistest.Start(b)
@@ -49,4 +49,12 @@ func BenchmarkRedisMemory(b *testing.B) {
 		}
 	}
 	report("entry", worked)
+	noted := used()
+	for n := range b.N {
+		member := store.Seen{ID: "380/" + strconv.Itoa(5_000_000_000+n), Group: strconv.Itoa(1_000_000_000 + n/3), Note: "runner 12"}
+		if _, err := s.Tally(b.Context(), "failures:"+strconv.Itoa(n/1000), member, time.Hour); err != nil {
+			b.Fatal(err)
+		}
+	}
+	report("member", noted)
 }

@@ -238,8 +238,13 @@ func everyMethod(s store.Store, l *store.Lease) map[string]func(context.Context)
 			_, err := s.Take(ctx, key, store.Rate{Limit: 1, Per: time.Hour})
 			return err
 		},
-		"Hold":    func(ctx context.Context) error { return s.Hold(ctx, key, time.Hour) },
-		"Claim":   func(ctx context.Context) error { _, err := s.Claim(ctx, key, "me", time.Hour); return err },
+		"Hold":  func(ctx context.Context) error { return s.Hold(ctx, key, time.Hour) },
+		"Claim": func(ctx context.Context) error { _, err := s.Claim(ctx, key, "me", time.Hour); return err },
+		"Tally": func(ctx context.Context) error {
+			_, err := s.Tally(ctx, key, store.Seen{ID: key}, time.Hour)
+			return err
+		},
+		"Tallied": func(ctx context.Context) error { _, err := s.Tallied(ctx, key, time.Hour); return err },
 		"Release": func(ctx context.Context) error { return s.Release(ctx, key, "me") },
 		"Set":     func(ctx context.Context) error { return s.Set(ctx, key, nil, time.Hour) },
 		"Get":     func(ctx context.Context) error { _, err := s.Get(ctx, key); return err },
@@ -392,7 +397,8 @@ func TestRedisForgets(t *testing.T) {
 		putOne(t, s, key)
 		_, err := s.Claim(ctx, key, "me", time.Millisecond)
 		_, err2 := s.Take(ctx, key, store.Rate{Limit: 1000, Per: time.Second})
-		if err := errors.Join(err, err2, s.Set(ctx, key, nil, time.Millisecond), s.Note(ctx, key, nil)); err != nil {
+		_, err3 := s.Tally(ctx, key, store.Seen{ID: key, Group: key}, time.Millisecond)
+		if err := errors.Join(err, err2, err3, s.Set(ctx, key, nil, time.Millisecond), s.Note(ctx, key, nil)); err != nil {
 			t.Fatal(err)
 		}
 		for _, l := range drain(t, s, key) {

@@ -55,6 +55,48 @@ func (r *Redis) Release(ctx context.Context, key, owner string) error {
 
 func (r *Redis) claimKey(key string) string { return r.prefix + "claim:" + key }
 
+// Tally implements Guard.
+func (r *Redis) Tally(ctx context.Context, key string, s Seen, within time.Duration) (Count, error) {
+	if err := checkTally(key, s, within); err != nil {
+		return Count{}, err
+	}
+	list, err := r.runList(ctx, "tally", r.tallyKeys(key), s.ID, s.Group, s.Note, micros(within), MaxTally)
+	if err != nil {
+		return Count{}, err
+	}
+	return Count{Members: int(list.number()), Groups: int(list.number()), Position: int(list.number()) + 1}, nil
+}
+
+// Tallied implements Guard. Many members take a script for each maxBatch.
+func (r *Redis) Tallied(ctx context.Context, key string, within time.Duration) ([]Seen, error) {
+	if err := checkTallied(key, within); err != nil {
+		return nil, err
+	}
+	var members []Seen
+	last := int64(0)
+	for len(members) < MaxTally {
+		list, err := r.runList(ctx, "tallied", r.tallyKeys(key), last, maxBatch, micros(within))
+		if err != nil {
+			return nil, err
+		}
+		before := len(members)
+		for len(list.rest) > 0 {
+			s := Seen{ID: list.string()}
+			last = list.number()
+			s.At, s.Group, s.Note = fromMicros(last), list.string(), list.string()
+			members = append(members, s)
+		}
+		if len(members) < before+maxBatch {
+			break
+		}
+	}
+	return members, nil
+}
+
+func (r *Redis) tallyKeys(key string) []string {
+	return []string{r.prefix + "tally:" + key, r.prefix + "tally-details:" + key, r.prefix + "tally-groups:" + key}
+}
+
 // Set implements Guard.
 func (r *Redis) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	if err := checkID("key", key); err != nil {

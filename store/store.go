@@ -1,7 +1,7 @@
 // Package store keeps what must not be lost: the queue of records to work
 // on, the journal of what came of them, and the guards that replicas share
-// (claims, rate buckets, small values). It knows nothing of rules or GitLab:
-// bodies are bytes.
+// (claims, rate buckets, tallies, small values). It knows nothing of rules or
+// GitLab: bodies are bytes.
 //
 // The queue is one idea on every backend. A record has an id and a due time.
 // Put adds it unless its id was put before; Lease hands out the most overdue
@@ -92,6 +92,25 @@ type Depth struct {
 	Leased  int
 	Dead    int
 }
+
+// Seen is a member of a tally.
+type Seen struct {
+	ID    string
+	Group string    // at most MaxID bytes; those without one are a group too
+	Note  string    // what Tallied is to give back
+	At    time.Time // when it was first seen, by the store's clock; set by the store
+}
+
+// Count is what a tally holds. Groups are the different ones of its members.
+type Count struct {
+	Members  int
+	Groups   int
+	Position int // of the member just noted, from 1, in the order in which they were first seen
+}
+
+// MaxTally is how many members a tally has at most: one more, and the oldest
+// is forgotten.
+const MaxTally = 10_000
 
 // Rate is a GCRA bucket: on average Limit in each Per, at most Burst at once.
 // A Burst of 0 means Limit.
@@ -191,6 +210,14 @@ type Guard interface {
 	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
 	// Release ends the owner's claim; another's is left alone.
 	Release(ctx context.Context, key, owner string) error
+	// Tally forgets the members of the tally of key that were first seen the
+	// time of within ago or longer, adds s unless a member with its ID is left,
+	// and counts. A member stays as it was when it was first seen. The whole
+	// tally is forgotten when nothing was added for the time of within.
+	Tally(ctx context.Context, key string, s Seen, within time.Duration) (Count, error)
+	// Tallied lists the members of the tally of key that were first seen
+	// within the time, oldest first. What others add meanwhile may be missing.
+	Tallied(ctx context.Context, key string, within time.Duration) ([]Seen, error)
 	// Set keeps a small value for ttl.
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
 	// Get gives the value, or nil when there is none; an empty value is not

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,18 +29,45 @@ func BenchmarkProjectJobs(b *testing.B) {
 	}
 }
 
-// BenchmarkLog reads a log of 10 MB over HTTP and holds its last MB.
+// BenchmarkLog reads logs over HTTP and holds their last MB: what it allocates
+// does not grow with the log.
 func BenchmarkLog(b *testing.B) {
-	log := bytes.Repeat([]byte("a line of the log, as long as most of them are\n"), 10_000_000/47)
-	c, _ := newClient(b, serve(b, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", strconv.Itoa(len(log)))
-		_, _ = w.Write(log)
-	}))
-	b.SetBytes(int64(len(log)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.Log(b.Context(), 1, 7); err != nil {
-			b.Fatal(err)
+	for _, mb := range []int{1, 10, 100} {
+		b.Run(strconv.Itoa(mb)+"MB", func(b *testing.B) {
+			c, _ := newClient(b, serve(b, longLog(mb)))
+			b.SetBytes(int64(mb) << 20)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Log(b.Context(), 1, 7); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// longLog serves a log without holding it.
+func longLog(mb int) http.HandlerFunc {
+	megabyte := bytes.Repeat([]byte("a line of the log, as long as most of them are.\n"), 1<<20/48+1)[:1<<20]
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for range mb {
+			_, _ = w.Write(megabyte)
 		}
+	}
+}
+
+// A log of 100 MB takes no more memory than the window that is kept of it,
+// the copy that is given and some buffers.
+func TestLogMemory(t *testing.T) {
+	c, _ := newClient(t, serve(t, longLog(100)))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	log, err := c.Log(t.Context(), 1, 7)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(log.Text) != 1<<20 || !log.Cut {
+		t.Errorf("%d bytes, cut %v: %v", len(log.Text), log.Cut, err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
+		t.Errorf("%d bytes were allocated on the way, want at most 16 MiB", took)
 	}
 }

@@ -1,10 +1,13 @@
-// Package gitlab talks to GitLab: the eleven calls of its Jobs API, paced and
-// repeated by one policy, with errors that are classified once.
+// Package gitlab talks to GitLab: the eleven calls of its Jobs API and some on
+// pipelines, paced and repeated by one policy, with errors that are classified
+// once.
 //
-// A call goes through four steps, each in its own file:
+// A call goes through five steps, each in its own file:
 //
 //	jobs.go       names the call and turns the answer into the house's values
+//	(pipelines.go)
 //	policy.go     sends it, and sends a GET again where that may help
+//	flight.go     makes identical GETs that wait one request
 //	pace.go       waits before each request until the instance may be asked
 //	transport.go  bounds what is read, and keeps the token on its host
 //
@@ -39,9 +42,12 @@ type Config struct {
 
 	HTTPClient *http.Client // its redirect policy is replaced; default: one with time-outs
 
-	Limiter Limiter       // asked before every request; nil: none
-	Rate    store.Rate    // what Limiter grants to one instance
-	MaxWait time.Duration // the longest wait in place; default 10 s. What takes longer is an *Error with After
+	Limiter Limiter    // asked before every request; nil: none
+	Rate    store.Rate // what Limiter grants to one instance
+	// MaxWait is the longest that GitLab may hold a request back in place;
+	// default 10 s. What takes longer, or more than a minute in line for Rate, is
+	// an *Error with After.
+	MaxWait time.Duration
 
 	LogLimit int64 // how many bytes of a log's end Log gives; default 1 MiB, at most 100 MiB
 
@@ -65,6 +71,9 @@ type Client struct {
 	hide     *strings.Replacer // takes the tokens out of texts
 	logLimit int64
 	pace     *pacer
+	flights  *flights
+	budget   *budget // of a view; nil: none
+	sweeping bool    // of a view
 	now      func() time.Time
 	sleep    func(context.Context, time.Duration) error
 	observe  func(string, int)
@@ -100,6 +109,7 @@ func New(cfg Config) (*Client, error) {
 		now:      cfg.Now,
 		sleep:    cfg.Sleep,
 		observe:  cfg.Observe,
+		flights:  &flights{waiting: map[string]*flight{}, sent: map[string]*flight{}},
 	}
 	if c.sleep == nil {
 		c.sleep = sleep
@@ -116,12 +126,12 @@ func New(cfg Config) (*Client, error) {
 		sleep:   c.sleep,
 	}
 	// The token is set request by request, so that GitLab never gets two.
-	// A limiter of our own also keeps client-go from making one out of the
-	// first answer's headers.
+	// Requests are paced before client-go gets them; it would make a limiter of
+	// its own out of the first answer's headers.
 	c.api, err = gl.NewAuthSourceClient(gl.Unauthenticated{},
 		gl.WithBaseURL(c.instance),
 		gl.WithHTTPClient(newHTTPClient(cfg.HTTPClient)),
-		gl.WithCustomLimiter(c.pace),
+		gl.WithCustomLimiter(unlimited{}),
 		gl.WithoutRetries(),
 		gl.WithUserAgent("pipesteward/"+cmp.Or(cfg.Version, "dev")),
 	)

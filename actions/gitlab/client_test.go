@@ -45,6 +45,12 @@ func (c *clock) sleep(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
 // newClient returns a client of url on a clock of its own; edit may change
 // the configuration before.
 func newClient(t testing.TB, url string, edit ...func(*gitlab.Config)) (*gitlab.Client, *clock) {
@@ -93,14 +99,17 @@ var calls = map[string]func(context.Context, *gitlab.Client) error{
 		_, err := c.PipelineJobs(ctx, 1, 6, true)
 		return err
 	},
-	"bridges":        func(ctx context.Context, c *gitlab.Client) error { _, err := c.Bridges(ctx, 1, 6); return err },
-	"token_job":      func(ctx context.Context, c *gitlab.Client) error { _, err := c.TokenJob(ctx); return err },
-	"allowed_agents": func(ctx context.Context, c *gitlab.Client) error { _, err := c.AllowedAgents(ctx); return err },
-	"job":            func(ctx context.Context, c *gitlab.Client) error { _, err := c.Job(ctx, 1, 7); return err },
-	"log":            func(ctx context.Context, c *gitlab.Client) error { _, err := c.Log(ctx, 1, 7); return err },
-	"cancel":         func(ctx context.Context, c *gitlab.Client) error { _, err := c.Cancel(ctx, 1, 7, true); return err },
-	"retry":          func(ctx context.Context, c *gitlab.Client) error { _, err := c.Retry(ctx, 1, 7); return err },
-	"erase":          func(ctx context.Context, c *gitlab.Client) error { _, err := c.Erase(ctx, 1, 7); return err },
+	"bridges":         func(ctx context.Context, c *gitlab.Client) error { _, err := c.Bridges(ctx, 1, 6); return err },
+	"token_job":       func(ctx context.Context, c *gitlab.Client) error { _, err := c.TokenJob(ctx); return err },
+	"allowed_agents":  func(ctx context.Context, c *gitlab.Client) error { _, err := c.AllowedAgents(ctx); return err },
+	"job":             func(ctx context.Context, c *gitlab.Client) error { _, err := c.Job(ctx, 1, 7); return err },
+	"log":             func(ctx context.Context, c *gitlab.Client) error { _, err := c.Log(ctx, 1, 7); return err },
+	"cancel":          func(ctx context.Context, c *gitlab.Client) error { _, err := c.Cancel(ctx, 1, 7, true); return err },
+	"retry":           func(ctx context.Context, c *gitlab.Client) error { _, err := c.Retry(ctx, 1, 7); return err },
+	"erase":           func(ctx context.Context, c *gitlab.Client) error { _, err := c.Erase(ctx, 1, 7); return err },
+	"pipeline":        func(ctx context.Context, c *gitlab.Client) error { _, err := c.Pipeline(ctx, 1, 6); return err },
+	"retry_pipeline":  func(ctx context.Context, c *gitlab.Client) error { _, err := c.RetryPipeline(ctx, 1, 6); return err },
+	"cancel_pipeline": func(ctx context.Context, c *gitlab.Client) error { _, err := c.CancelPipeline(ctx, 1, 6); return err },
 	"play": func(ctx context.Context, c *gitlab.Client) error {
 		_, err := c.Play(ctx, 1, 7, map[string]string{"A": "1"}, map[string]string{"b": "2"})
 		return err
@@ -184,17 +193,20 @@ func TestBaseURL(t *testing.T) {
 // the header that would make GitLab suppress hooks.
 func TestRequests(t *testing.T) {
 	want := map[string]string{
-		"project_jobs":   "GET /api/v4/projects/1/jobs?order_by=id&pagination=keyset&per_page=100&sort=desc",
-		"pipeline_jobs":  "GET /api/v4/projects/1/pipelines/6/jobs?include_retried=true&per_page=100",
-		"bridges":        "GET /api/v4/projects/1/pipelines/6/bridges?per_page=100",
-		"token_job":      "GET /api/v4/job",
-		"allowed_agents": "GET /api/v4/job/allowed_agents",
-		"job":            "GET /api/v4/projects/1/jobs/7",
-		"log":            "GET /api/v4/projects/1/jobs/7/trace",
-		"cancel":         `POST /api/v4/projects/1/jobs/7/cancel {"force":true}`,
-		"retry":          "POST /api/v4/projects/1/jobs/7/retry",
-		"erase":          "POST /api/v4/projects/1/jobs/7/erase",
-		"play":           `POST /api/v4/projects/1/jobs/7/play {"job_variables_attributes":[{"key":"A","value":"1"}],"job_inputs":{"b":"2"}}`,
+		"project_jobs":    "GET /api/v4/projects/1/jobs?order_by=id&pagination=keyset&per_page=100&sort=desc",
+		"pipeline_jobs":   "GET /api/v4/projects/1/pipelines/6/jobs?include_retried=true&per_page=100",
+		"bridges":         "GET /api/v4/projects/1/pipelines/6/bridges?per_page=100",
+		"token_job":       "GET /api/v4/job",
+		"allowed_agents":  "GET /api/v4/job/allowed_agents",
+		"job":             "GET /api/v4/projects/1/jobs/7",
+		"log":             "GET /api/v4/projects/1/jobs/7/trace",
+		"cancel":          `POST /api/v4/projects/1/jobs/7/cancel {"force":true}`,
+		"retry":           "POST /api/v4/projects/1/jobs/7/retry",
+		"erase":           "POST /api/v4/projects/1/jobs/7/erase",
+		"pipeline":        "GET /api/v4/projects/1/pipelines/6",
+		"retry_pipeline":  "POST /api/v4/projects/1/pipelines/6/retry",
+		"cancel_pipeline": "POST /api/v4/projects/1/pipelines/6/cancel",
+		"play":            `POST /api/v4/projects/1/jobs/7/play {"job_variables_attributes":[{"key":"A","value":"1"}],"job_inputs":{"b":"2"}}`,
 	}
 	for endpoint, do := range calls {
 		t.Run(endpoint, func(t *testing.T) {

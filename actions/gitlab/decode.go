@@ -54,6 +54,7 @@ type jobJSON struct {
 		AuthorEmail string `json:"author_email"`
 		WebURL      string `json:"web_url"`
 	} `json:"commit"`
+	Archived   bool         `json:"archived"`
 	Downstream pipelineJSON `json:"downstream_pipeline"` // only of bridges
 }
 
@@ -75,6 +76,12 @@ type pipelineJSON struct {
 	Name      string  `json:"name"`
 	CreatedAt date    `json:"created_at"`
 	WebURL    string  `json:"web_url"`
+
+	// Only of a pipeline asked for by itself.
+	Tag            bool    `json:"tag"`
+	FinishedAt     date    `json:"finished_at"`
+	Duration       decimal `json:"duration"`
+	QueuedDuration decimal `json:"queued_duration"`
 }
 
 type projectJSON struct {
@@ -156,6 +163,7 @@ func (j jobJSON) job(project int64) Job {
 		Details:   j.details(),
 		ProjectID: project,
 		Pipeline:  j.Pipeline.pipeline(),
+		Archived:  j.Archived,
 		User:      j.User.user(),
 		Commit: rules.Commit{
 			SHA:         j.Commit.ID,
@@ -211,6 +219,11 @@ func (p pipelineJSON) pipeline() rules.Pipeline {
 		Name:      p.Name,
 		URL:       p.WebURL,
 		CreatedAt: time.Time(p.CreatedAt),
+
+		Tag:            p.Tag,
+		FinishedAt:     time.Time(p.FinishedAt),
+		Duration:       float64(p.Duration),
+		QueuedDuration: float64(p.QueuedDuration),
 	}
 }
 

@@ -27,6 +27,8 @@ type Error struct {
 
 	class     class
 	maybeDone bool
+	paced     bool    // not sent, after it had waited for its turn
+	jitter    float64 // 0 to 1, of the wait before the call is repeated
 }
 
 // Error tells what was called and what came of it.
@@ -85,6 +87,18 @@ func classify(endpoint string, status int, message string) class {
 // aboutState finds the refusals that speak of the job and not of who asks:
 // "403 Forbidden - Job is not retryable", "... not erasable!".
 var aboutState = regexp.MustCompile(`(?i)\bnot (retryable|erasable)\b`)
+
+// explain adds to GitLab's words what they leave out.
+func explain(endpoint string, status int, message string) string {
+	switch {
+	case status == http.StatusForbidden && strings.Contains(message, "not retryable"):
+		return message + ": it was retried already, is archived, or its deployment was rejected"
+	case status == http.StatusNotFound && endpoint == endpointRetry && strings.EqualFold(message, "404 Not found"):
+		return message + " (before 17.0, GitLab retries no trigger job through its API)"
+	default:
+		return message
+	}
+}
 
 // maxMessage bounds Error.Message, in bytes.
 const maxMessage = 300

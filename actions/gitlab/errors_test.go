@@ -71,7 +71,11 @@ func TestClassification(t *testing.T) {
 		},
 		{
 			name: "not retryable", endpoint: "retry", status: 403, kind: json, body: `{"message":"403 Forbidden - Job is not retryable"}`,
-			want: verdict{Message: "403 Forbidden - Job is not retryable"},
+			want: verdict{Message: "403 Forbidden - Job is not retryable: it was retried already, is archived, or its deployment was rejected"},
+		},
+		{
+			name: "a trigger job on an old server", endpoint: "retry", status: 404, kind: json, body: `{"message":"404 Not found"}`,
+			want: verdict{Message: "404 Not found (before 17.0, GitLab retries no trigger job through its API)"},
 		},
 		{
 			name: "not erasable", endpoint: "erase", status: 403, kind: json, body: `{"message":"403 Forbidden - Job is not erasable!"}`,
@@ -207,7 +211,7 @@ func TestErrorText(t *testing.T) {
 		body   string
 		want   string
 	}{
-		{403, `{"message":"403 Forbidden - Job is not retryable"}`, "gitlab: POST /projects/1/jobs/7/retry: 403 Forbidden - Job is not retryable"},
+		{403, `{"message":"403 Forbidden - Job is not retryable"}`, "gitlab: POST /projects/1/jobs/7/retry: 403 Forbidden - Job is not retryable: it was retried already, is archived, or its deployment was rejected"},
 		{429, "Retry later", "gitlab: POST /projects/1/jobs/7/retry: 429 Retry later"},
 	} {
 		status, body = tt.status, tt.body

@@ -40,6 +40,7 @@ type Job struct {
 	Pipeline  rules.Pipeline
 	User      rules.User
 	Commit    rules.Commit
+	Archived  bool // too old: GitLab runs it no more
 }
 
 // AllowedAgents is what a job token tells of its job and of the Kubernetes
@@ -70,19 +71,25 @@ type Log struct {
 // new ones are made meanwhile.
 func (c *Client) ProjectJobs(ctx context.Context, project int64, scope ...string) iter.Seq2[Job, error] {
 	r := request{method: http.MethodGet, endpoint: endpointProjectJobs, path: fmt.Sprintf("projects/%d/jobs", project)}
-	options := gl.ListJobsOptions{
-		ListOptions: gl.ListOptions{Pagination: "keyset", OrderBy: "id", Sort: "desc"},
-		Scope:       statuses(scope),
-	}
+	byKeyset := gl.ListOptions{PerPage: perPage, Pagination: "keyset", OrderBy: "id", Sort: "desc"}
+	byOffset := gl.ListOptions{PerPage: perPage}
 	return func(yield func(Job, error) bool) {
-		for j, err := range list(ctx, c, r, options) {
-			if err != nil {
-				yield(Job{}, err)
-				return
+	paging:
+		for _, paging := range []gl.ListOptions{byKeyset, byOffset} {
+			r.params = &gl.ListJobsOptions{ListOptions: paging, Scope: statuses(scope)}
+			for j, err := range list[jobJSON](ctx, c, r) {
+				if hasNoKeyset(err) && paging.Pagination != "" {
+					continue paging
+				}
+				if err != nil {
+					yield(Job{}, err)
+					return
+				}
+				if !yield(j.job(project), nil) {
+					return
+				}
 			}
-			if !yield(j.job(project), nil) {
-				return
-			}
+			return
 		}
 	}
 }
@@ -96,13 +103,14 @@ func (c *Client) PipelineJobs(ctx context.Context, project, pipeline int64, incl
 		endpoint: endpointPipelineJobs,
 		path:     fmt.Sprintf("projects/%d/pipelines/%d/jobs", project, pipeline),
 	}
-	options := gl.ListJobsOptions{Scope: statuses(scope)}
+	options := gl.ListJobsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Scope: statuses(scope)}
 	if includeRetried {
 		options.IncludeRetried = &includeRetried
 	}
+	r.params = &options
 	// A job made between two pages moves the others on: some come twice.
 	byID := map[int64]Job{}
-	for j, err := range list(ctx, c, r, options) {
+	for j, err := range list[jobJSON](ctx, c, r) {
 		if err != nil {
 			return nil, err
 		}
@@ -131,9 +139,10 @@ func (c *Client) Bridges(ctx context.Context, project, pipeline int64, scope ...
 		method:   http.MethodGet,
 		endpoint: endpointBridges,
 		path:     fmt.Sprintf("projects/%d/pipelines/%d/bridges", project, pipeline),
+		params:   &gl.ListJobsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Scope: statuses(scope)},
 	}
 	var bridges []rules.Bridge
-	for j, err := range list(ctx, c, r, gl.ListJobsOptions{Scope: statuses(scope)}) {
+	for j, err := range list[jobJSON](ctx, c, r) {
 		if err != nil {
 			return nil, err
 		}
@@ -183,8 +192,9 @@ func (c *Client) Log(ctx context.Context, project, job int64) (Log, error) {
 		method:   http.MethodGet,
 		endpoint: endpointLog,
 		path:     fmt.Sprintf("projects/%d/jobs/%d/trace", project, job),
+		tail:     int(c.logLimit),
 	}
-	end, _, err := call(ctx, c, r, tail{limit: int(c.logLimit)})
+	end, _, err := call(ctx, c, r, tail{})
 	var failed *Error
 	if errors.As(err, &failed) && failed.Status == http.StatusNotFound {
 		return Log{}, nil
@@ -206,7 +216,8 @@ func (c *Client) Cancel(ctx context.Context, project, job int64, force bool) (Jo
 	return c.post(ctx, endpointCancel, project, job, options)
 }
 
-// Retry runs a job again and returns the new job, which has a new id.
+// Retry runs a job again, since GitLab 17.0 also a trigger job, and returns
+// the new job, which has a new id.
 func (c *Client) Retry(ctx context.Context, project, job int64) (Job, error) {
 	return c.post(ctx, endpointRetry, project, job, nil)
 }
@@ -259,23 +270,21 @@ func (c *Client) job(ctx context.Context, project int64, r request) (Job, error)
 	return answer.job(project), nil
 }
 
+// perPage is how many items a page has: the most that GitLab gives.
+const perPage = 100
+
 // list gives all items of all pages, and ends with the first error.
-func list(ctx context.Context, c *Client, r request, options gl.ListJobsOptions) iter.Seq2[jobJSON, error] {
-	return func(yield func(jobJSON, error) bool) {
-		r, options := r, options
-		r.params, options.PerPage = &options, 100
-		for {
-			page, resp, err := call(ctx, c, r, []jobJSON(nil))
-			if hasNoKeyset(err) && options.Pagination != "" {
-				options.Pagination, options.OrderBy, options.Sort = "", "", ""
-				continue
-			}
+func list[T any](ctx context.Context, c *Client, r request) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for r := r; ; {
+			page, resp, err := call(ctx, c, r, []T(nil))
 			if err != nil {
-				yield(jobJSON{}, err)
+				var none T
+				yield(none, err)
 				return
 			}
-			for _, j := range page {
-				if !yield(j, nil) {
+			for _, item := range page {
+				if !yield(item, nil) {
 					return
 				}
 			}

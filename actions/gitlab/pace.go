@@ -1,9 +1,11 @@
 package gitlab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -26,8 +28,22 @@ type Limiter interface {
 // own windows are minutes, so more is a broken header.
 const maxHold = time.Hour
 
-// pacer lets a request go when GitLab and the shared limit allow it. It is
-// client-go's rate limiter, which client-go asks before every request.
+// maxLine is the longest that a request waits in all because others use the
+// shared limit up.
+const maxLine = time.Minute
+
+// priority is a place in the line of the requests that wait.
+type priority int
+
+const (
+	action priority = iota // changes something: whoever decided it waits for it
+	fact                   // is asked to decide
+	sweep                  // goes when nobody else waits
+)
+
+// pacer lets a request go when GitLab and the shared limit allow it. The
+// requests of this process stand in line by priority, those of the same in the
+// order in which they came; only the first asks the limit, and sleeps.
 type pacer struct {
 	limiter Limiter
 	key     string
@@ -36,11 +52,18 @@ type pacer struct {
 	now     func() time.Time
 	sleep   func(context.Context, time.Duration) error
 
-	mu    sync.Mutex
-	until time.Time // no request before; what GitLab asked for in answers to this client
+	mu     sync.Mutex
+	until  time.Time // no request before; what GitLab asked for in answers to this client
+	line   []*waiter // the first goes next
+	asking *waiter   // whose turn it is to ask; nil: nobody waits
 }
 
-var _ gl.RateLimiter = (*pacer)(nil)
+// waiter is one request in line.
+type waiter struct {
+	priority priority
+	since    time.Time
+	turn     chan error // gets nil when it is its turn to ask, an error when it has waited too long
+}
 
 // pacedError says that a request was not sent: after tells when to come back,
 // 0 where nobody knows.
@@ -51,36 +74,122 @@ type pacedError struct {
 
 func (e *pacedError) Error() string { return "not sent: " + e.reason }
 
-// Wait returns when the next request may go, ctx's error, or a *pacedError
-// when that takes longer than maxWait or the limiter fails: a GitLab that
-// nobody counts requests for might be pressed, so none is sent then.
-func (p *pacer) Wait(ctx context.Context) error {
-	if held := p.held(); held > p.maxWait {
-		return &pacedError{held, fmt.Sprintf("GitLab asked to wait, another %s", held.Round(time.Second))}
-	} else if held > 0 {
-		if err := p.sleep(ctx, held); err != nil {
+// wait returns when the request may go, ctx's error, or a *pacedError when
+// that takes too long or the limiter fails: a GitLab that nobody counts
+// requests for might be pressed, so none is sent then.
+func (p *pacer) wait(ctx context.Context, turn priority) error {
+	w := p.join(turn)
+	defer p.leave(w)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-w.turn:
+			if err != nil {
+				return err
+			}
+		}
+		wait, err := p.ask(ctx, w)
+		if err != nil || wait <= 0 {
 			return err
-		}
-	}
-	if p.limiter == nil {
-		return nil
-	}
-	for waited := time.Duration(0); ; {
-		wait, err := p.limiter.Take(ctx, p.key, p.rate)
-		switch {
-		case err != nil:
-			return &pacedError{0, fmt.Sprintf("the rate limit can't be asked: %v", err)}
-		case wait <= 0:
-			return nil
-		}
-		if waited += wait; waited > p.maxWait {
-			return &pacedError{wait, fmt.Sprintf("the rate limit lets the next request to %s go in %s", p.key, wait.Round(time.Millisecond))}
 		}
 		if err := p.sleep(ctx, wait); err != nil {
 			return err
 		}
+		p.next(w)
 	}
 }
+
+// ask returns how long w has yet to wait; 0: it may go, and is counted.
+func (p *pacer) ask(ctx context.Context, w *waiter) (time.Duration, error) {
+	if held := p.held(); held > p.maxWait {
+		return 0, &pacedError{held, fmt.Sprintf("GitLab asked to wait, another %s", held.Round(time.Second))}
+	} else if held > 0 || p.limiter == nil {
+		return held, nil
+	}
+	wait, err := p.limiter.Take(ctx, p.key, p.rate)
+	if err != nil {
+		return 0, &pacedError{0, fmt.Sprintf("the rate limit can't be asked: %v", err)}
+	}
+	// A limit that is used up has one more for us within one share of its
+	// time; what takes longer is a hold that GitLab asked another replica for.
+	inPlace := max(p.maxWait, p.rate.Per/time.Duration(p.rate.Limit))
+	if wait > inPlace || wait > 0 && p.now().Sub(w.since)+wait > maxLine {
+		return 0, p.tooLong(wait)
+	}
+	return wait, nil
+}
+
+func (p *pacer) tooLong(after time.Duration) error {
+	return &pacedError{after, fmt.Sprintf("the rate limit lets the next request to %s go in %s", p.key, after.Round(time.Millisecond))}
+}
+
+// join puts a request into the line, behind those of its priority.
+func (p *pacer) join(turn priority) *waiter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := &waiter{priority: turn, since: p.now(), turn: make(chan error, 1)}
+	at, _ := slices.BinarySearchFunc(p.line, turn, func(other *waiter, turn priority) int {
+		return cmp.Or(cmp.Compare(other.priority, turn), -1) // equal ones stand before
+	})
+	p.line = slices.Insert(p.line, at, w)
+	p.call()
+	return w
+}
+
+// next lets the first in line ask, which may be w again.
+func (p *pacer) next(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asking == w {
+		p.asking = nil
+	}
+	p.call()
+}
+
+// leave takes a request out of the line, if it still stands there.
+func (p *pacer) leave(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.line = slices.DeleteFunc(p.line, func(other *waiter) bool { return other == w })
+	if p.asking == w {
+		p.asking = nil
+	}
+	p.call()
+}
+
+// call tells the first in line to ask, unless somebody is asking, and those
+// who have waited too long to come back later; p is locked.
+func (p *pacer) call() {
+	if p.asking != nil {
+		return
+	}
+	now := p.now()
+	share := time.Duration(0)
+	if p.limiter != nil {
+		share = p.rate.Per / time.Duration(p.rate.Limit)
+	}
+	waiting := len(p.line)
+	p.line = slices.DeleteFunc(p.line, func(w *waiter) bool {
+		if now.Sub(w.since) <= maxLine {
+			return false
+		}
+		w.turn <- p.tooLong(share * time.Duration(waiting))
+		return true
+	})
+	if len(p.line) > 0 {
+		p.asking = p.line[0]
+		p.asking.turn <- nil
+	}
+}
+
+// unlimited is client-go's rate limiter, which it asks before every request.
+type unlimited struct{}
+
+var _ gl.RateLimiter = unlimited{}
+
+// Wait lets every request go.
+func (unlimited) Wait(context.Context) error { return nil }
 
 // held returns how long GitLab still wants no request.
 func (p *pacer) held() time.Duration {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -172,11 +174,7 @@ func TestHoldBackOfReplicas(t *testing.T) {
 	s := &statuses{answer: []int{429}, header: http.Header{"Retry-After": {"30"}}}
 	url := serve(t, s.ServeHTTP)
 	clock := storetest.NewClock()
-	db, err := store.OpenBolt(filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
+	db := openStore(t, clock.Now)
 	shared := func(cfg *gitlab.Config) { cfg.Limiter, cfg.Rate = db, store.Rate{Limit: 300, Per: time.Minute} }
 	first, _ := newClient(t, url, shared)
 	second, _ := newClient(t, url, shared)
@@ -222,8 +220,12 @@ func TestLimiter(t *testing.T) {
 		},
 		{name: "not soon free", bucket: bucket{waits: []time.Duration{time.Minute}}, taken: 1, after: time.Minute},
 		{
-			name: "always taken by others", bucket: bucket{waits: []time.Duration{6 * time.Second, 6 * time.Second}}, taken: 2,
-			slept: []time.Duration{6 * time.Second}, after: 6 * time.Second,
+			name: "taken by others for up to a minute", bucket: bucket{waits: slices.Repeat([]time.Duration{10 * time.Second}, 6)}, asked: 1, taken: 7,
+			slept: slices.Repeat([]time.Duration{10 * time.Second}, 6), after: -1,
+		},
+		{
+			name: "taken by others for longer", bucket: bucket{waits: slices.Repeat([]time.Duration{9 * time.Second}, 7)}, taken: 7,
+			slept: slices.Repeat([]time.Duration{9 * time.Second}, 6), after: 9 * time.Second,
 		},
 		{name: "out of order", bucket: bucket{err: errors.New("no connection")}, taken: 1},
 	}
@@ -324,6 +326,155 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	workers.Wait()
+}
+
+// openStore is a store on a clock.
+func openStore(t *testing.T, now func() time.Time) *store.Bolt {
+	t.Helper()
+	db, err := store.OpenBolt(filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// Of 660 requests at 300 a minute, 300 go at once and then 5 a second; those
+// that would wait for more than a minute are told to come back. GitLab has
+// room for no more than that.
+func TestPace(t *testing.T) {
+	w := newWorld(t, gitlabtest.Options{RateLimit: 700})
+	job := w.Latest(w.push("rspec:failed").ID, "rspec")
+	paced, _ := newClient(t, w.URL(), func(cfg *gitlab.Config) {
+		cfg.Now, cfg.Sleep = w.clock.now, w.clock.sleep
+		cfg.Limiter, cfg.Rate = openStore(t, w.clock.now), store.Rate{Limit: 300, Per: time.Minute}
+	})
+	var workers sync.WaitGroup
+	until := func(ask func() error) {
+		workers.Go(func() {
+			for {
+				var failed *gitlab.Error
+				err := ask()
+				if err == nil || !errors.As(err, &failed) || failed.Rights() || failed.Status != 0 {
+					if err != nil {
+						t.Error(err)
+					}
+					return
+				}
+			}
+		})
+	}
+	for range 600 {
+		until(func() error { _, err := paced.Cancel(t.Context(), w.project.ID, job.ID, false); return err })
+	}
+	for i := range 60 { // each another one, or they would be joined
+		until(func() error {
+			_, err := paced.PipelineJobs(t.Context(), w.project.ID, job.PipelineID, i%2 == 0, []string{"failed", "success", "canceled", "running", "pending"}[:i%5+1]...)
+			return err
+		})
+	}
+	workers.Wait()
+	posts, all := w.Count("POST", "/cancel"), w.apiRequests()
+	if posts != 600 || w.Answered(http.StatusTooManyRequests) != 0 {
+		t.Errorf("%d cancels, %d answers of 429, want 600 and none", posts, w.Answered(http.StatusTooManyRequests))
+	}
+	if took, want := w.clock.now().Sub(noon), time.Duration(all-300)*200*time.Millisecond; took != want {
+		t.Errorf("%d requests took %s, want %s", all, took, want)
+	}
+}
+
+// Actions go before facts, and both before a sweep, whoever came first.
+func TestPriorities(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, g := gated(t)
+		sweeping := c.Sweeping()
+		var workers sync.WaitGroup
+		come := func(do func() error) {
+			workers.Go(func() {
+				if err := do(); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		for id := range int64(2) {
+			come(func() error { _, err := sweeping.Erase(t.Context(), 1, 10+id); return err })
+			come(func() error { _, err := sweeping.Job(t.Context(), 1, 20+id); return err })
+			come(func() error { _, err := c.Job(t.Context(), 1, 30+id); return err })
+			come(func() error { _, err := c.Retry(t.Context(), 1, 40+id); return err })
+		}
+		for range 8 {
+			g.one <- struct{}{}
+			synctest.Wait()
+		}
+		workers.Wait()
+		want := []string{
+			"POST 40/retry", "POST 41/retry", "GET 30", "GET 31",
+			"POST 10/erase", "GET 20", "POST 11/erase", "GET 21",
+		}
+		if diff := cmp.Diff(want, g.taken()); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+}
+
+// Who others keep from going for more than a minute is told to come back.
+func TestWaitingTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, g := gated(t)
+		var workers sync.WaitGroup
+		var err error
+		workers.Go(func() { _, err = c.Job(t.Context(), 1, 7) })
+		synctest.Wait()
+		g.clock.pass(61 * time.Second)
+		workers.Go(func() {
+			if _, err := c.Retry(t.Context(), 1, 7); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		g.one <- struct{}{}
+		workers.Wait()
+		failed := failureOf(t, err)
+		if after, again := failed.Again(); !again || after != 400*time.Millisecond || failed.MaybeDone() {
+			t.Errorf("again %v after %s: %v", again, after, err)
+		}
+		if diff := cmp.Diff([]string{"POST 7/retry"}, g.taken()); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+}
+
+// Who gives up leaves the line, also from its head.
+func TestLeavingTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, g := gated(t)
+		var workers sync.WaitGroup
+		var leave []context.CancelFunc
+		for id := range int64(4) {
+			ctx, cancel := context.WithCancel(t.Context())
+			leave = append(leave, cancel)
+			workers.Go(func() {
+				_, err := c.Retry(ctx, 1, id)
+				if gone := id%2 == 0; errors.Is(err, context.Canceled) != gone || !gone && err != nil {
+					t.Errorf("%d: %v", id, err)
+				}
+			})
+			synctest.Wait()
+		}
+		leave[2]()
+		leave[0]()
+		for range 2 {
+			g.one <- struct{}{}
+			synctest.Wait()
+		}
+		workers.Wait()
+		if diff := cmp.Diff([]string{"POST 1/retry", "POST 3/retry"}, g.taken()); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		leave[1]()
+		leave[3]()
+	})
 }
 
 // failureOf is the *Error that err must be.

@@ -1,9 +1,12 @@
 package gitlab
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"mime"
 	"net/http"
@@ -23,6 +26,17 @@ type request struct {
 	params   any    // client-go's options: the query of a GET, the JSON body of a POST
 	page     gl.RequestOptionFunc
 	asJob    bool // by job token
+	tail     int  // of a log: how many bytes of its end to keep
+}
+
+// sent is what came of one request. It is shared by those who asked the same:
+// nobody changes what it holds.
+type sent struct {
+	resp    *gl.Response
+	body    []byte // of a success
+	end     tail   // of a log, instead of body
+	written bool   // GitLab may have got the request
+	err     error
 }
 
 // A GET is sent three times at most, with about 0.25 s and 0.5 s between.
@@ -38,13 +52,16 @@ const (
 func call[T any](ctx context.Context, c *Client, r request, blank T) (T, *gl.Response, error) {
 	for try := 1; ; try++ {
 		answer := blank
-		resp, err := c.send(ctx, r, &answer)
+		s, err := c.send(ctx, r)
 		if err == nil {
-			return answer, resp, nil
+			err = c.read(r, s, &answer)
+		}
+		if err == nil {
+			return answer, s.resp, nil
 		}
 		wait, ok := c.mayRepeat(r, try, err)
 		if !ok {
-			return blank, resp, err
+			return blank, s.resp, err
 		}
 		if err := c.sleep(ctx, wait); err != nil {
 			return blank, nil, fmt.Errorf("gitlab: %s /%s: %w", r.method, r.path, err)
@@ -53,70 +70,132 @@ func call[T any](ctx context.Context, c *Client, r request, blank T) (T, *gl.Res
 }
 
 // mayRepeat says whether to send r again after err, and how long to wait.
+// Those who shared the failed request wait as long and share the next.
 func (c *Client) mayRepeat(r request, try int, err error) (wait time.Duration, ok bool) {
 	var failed *Error
-	if r.method != http.MethodGet || try >= maxTries || !errors.As(err, &failed) {
+	if r.method != http.MethodGet || try >= maxTries || !errors.As(err, &failed) || failed.paced {
 		return 0, false
 	}
 	after, ok := failed.Again()
 	if !ok || after > c.pace.maxWait {
 		return 0, false
 	}
-	backoff := firstBackoff << (try - 1)
-	return max(after, backoff/2+rand.N(backoff)), true
+	backoff := float64(firstBackoff << (try - 1))
+	return max(after, time.Duration(backoff*(0.5+failed.jitter))), true
 }
 
-// send sends r once, when it may be sent, and decodes the answer into answer.
-func (c *Client) send(ctx context.Context, r request, answer any) (*gl.Response, error) {
+// read decodes the answer into answer.
+func (c *Client) read(r request, s sent, answer any) error {
+	if end, ok := answer.(*tail); ok {
+		*end = s.end
+		return nil
+	}
+	if err := json.NewDecoder(bytes.NewReader(s.body)).Decode(answer); err != nil && !isOddField(err) {
+		return c.failed(r, s.resp.StatusCode, unreadable(err), 0, s.written)
+	}
+	return nil
+}
+
+// send sends r once, when it may be sent; a GET together with those who ask
+// the same.
+func (c *Client) send(ctx context.Context, r request) (sent, error) {
 	if r.asJob && c.jobToken == "" {
-		return nil, errors.New("gitlab: no job token: GitLab answers /job only with a CI_JOB_TOKEN, inside a CI job")
+		return sent{}, errors.New("gitlab: no job token: GitLab answers /job only with a CI_JOB_TOKEN, inside a CI job")
 	}
-	auth := gl.WithToken(gl.PrivateToken, c.token)
+	if !c.budget.spend() {
+		return sent{}, &Error{Method: r.method, Endpoint: r.endpoint, Path: r.path, Message: c.budget.String()}
+	}
+	auth, as := gl.WithToken(gl.PrivateToken, c.token), "token"
 	if r.asJob || c.token == "" {
-		auth = gl.WithToken(gl.JobToken, c.jobToken)
+		auth, as = gl.WithToken(gl.JobToken, c.jobToken), "job token"
 	}
+	req, err := c.api.NewRequest(r.method, r.path, r.params, []gl.RequestOptionFunc{auth, r.page})
+	if err != nil {
+		return sent{}, fmt.Errorf("gitlab: %s /%s: %w", r.method, r.path, err)
+	}
+	do := func(ctx context.Context, into io.Writer) (*gl.Response, error) {
+		return c.api.Do(req.WithContext(ctx), into)
+	}
+	turn := c.priority(r)
+	if r.method != http.MethodGet {
+		s := c.transmit(ctx, r, turn, func() {}, do)
+		return s, s.err
+	}
+	// What waits as a fact is not to wait as a sweep.
+	key := fmt.Sprintf("%s %d %s", as, turn, req.URL)
+	s, err := c.flights.join(ctx, key, func(ctx context.Context, departs func()) sent {
+		return c.transmit(ctx, r, turn, departs, do)
+	})
+	if err != nil {
+		return sent{}, fmt.Errorf("gitlab: %s /%s: %w", r.method, r.path, err)
+	}
+	return s, s.err
+}
+
+// priority is the place of r in the line of those who wait.
+func (c *Client) priority(r request) priority {
+	switch {
+	case c.sweeping:
+		return sweep
+	case r.method == http.MethodGet:
+		return fact
+	default:
+		return action
+	}
+}
+
+// transmit waits for the request's turn, calls departs and sends it by do.
+func (c *Client) transmit(ctx context.Context, r request, turn priority, departs func(), do func(context.Context, io.Writer) (*gl.Response, error)) (s sent) {
+	if err := c.pace.wait(ctx, turn); err != nil {
+		var unsent *pacedError
+		if errors.As(err, &unsent) {
+			failed := c.failed(r, 0, unsent.Error(), unsent.after, false)
+			failed.paced = true
+			return sent{err: failed}
+		}
+		return sent{err: fmt.Errorf("gitlab: %s /%s: %w", r.method, r.path, err)}
+	}
+	departs()
 	// A request whose headers were not written can't have taken effect.
 	var written atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { written.Store(true) }})
-
-	req, err := c.api.NewRequest(r.method, r.path, r.params, []gl.RequestOptionFunc{auth, r.page, gl.WithContext(traced)})
-	if err != nil {
-		return nil, fmt.Errorf("gitlab: %s /%s: %w", r.method, r.path, err)
+	var body bytes.Buffer
+	var into io.Writer = &body
+	if r.tail > 0 {
+		s.end.limit = r.tail
+		into = &s.end
 	}
-	resp, err := c.api.Do(req, answer)
+	resp, err := do(traced, into)
+	s.resp, s.body, s.written = resp, body.Bytes(), written.Load()
 
-	var unsent *pacedError
-	switch {
-	case resp != nil:
-		c.observe(r.endpoint, resp.StatusCode)
-	case !errors.As(err, &unsent) && (ctx.Err() == nil || written.Load()):
-		c.observe(r.endpoint, 0)
-	}
 	status, after := 0, time.Duration(0)
 	if resp != nil {
 		status, after = resp.StatusCode, c.pace.note(ctx, resp.Header)
 	}
-	if err == nil && !isWebPage(resp) || isOddField(err) {
-		return resp, nil
+	if resp != nil || ctx.Err() == nil || s.written {
+		c.observe(r.endpoint, status)
 	}
-
 	var message string
 	switch {
+	case err == nil && !isWebPage(resp):
+		return s
 	case status >= 300:
 		message = refusedWith(resp)
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("gitlab: %s /%s: %w", r.method, r.path, ctx.Err())
-	case unsent != nil:
-		message, after = unsent.Error(), unsent.after
+		s.err = fmt.Errorf("gitlab: %s /%s: %w", r.method, r.path, ctx.Err())
+		return s
 	case resp == nil:
 		message = networkError(err)
 	case isWebPage(resp):
 		message = "GitLab answered with a web page: is the GitLab URL right, and is there no login page in front of it?"
 	default:
-		message = "the answer can't be read: " + err.Error()
+		message = unreadable(err)
 	}
-	return resp, c.failed(r, status, message, after, written.Load())
+	s.err = c.failed(r, status, message, after, s.written)
+	return s
 }
+
+func unreadable(err error) string { return "the answer can't be read: " + err.Error() }
 
 // failed makes the error of a request; written tells whether GitLab may have
 // got it.
@@ -126,8 +205,9 @@ func (c *Client) failed(r request, status int, message string, after time.Durati
 		Endpoint: r.endpoint,
 		Path:     r.path,
 		Status:   status,
-		Message:  shorten(c.hide.Replace(oneLine(message))),
+		Message:  shorten(c.hide.Replace(oneLine(explain(r.endpoint, status, message)))),
 		After:    after,
+		jitter:   rand.Float64(), //nolint:gosec // no secret
 	}
 	e.class = classify(e.Endpoint, status, e.Message)
 	e.maybeDone = r.method == http.MethodPost && written && (status < 300 || status >= 500)

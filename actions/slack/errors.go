@@ -27,7 +27,7 @@ const unexpected = "unexpected_answer"
 
 var errNoAnswer = errors.New("the answer lacks the ts of the message")
 
-// Error says why an outcome could not be told, and what to do about it. It
+// Error says why something could not be told, and what to do about it. It
 // never holds the token.
 type Error struct {
 	Method  string // Slack's method, or the step that failed

@@ -1,6 +1,7 @@
 package slack_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -50,30 +51,47 @@ func TestErrors(t *testing.T) {
 		{slacktest.Fault{Error: "echo " + token}, never, "Slack refused it"},
 	}
 	for _, test := range tests {
-		t.Run(test.want, func(t *testing.T) {
-			w := newWorld(t)
-			test.fault.Method = "chat.postMessage"
-			w.Fail(test.fault)
-			err := w.teller.Tell(t.Context(), outcome("unit", rules.ResultDone), "#ci", "")
-			if err == nil {
-				t.Fatal("no error")
-			}
-			if got := again(t, err); got != test.again {
-				t.Errorf("again after %s, want %s (0s: never): %v", got, test.again, err)
-			}
-			if !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error %q lacks %q", err, test.want)
-			}
-			if len(w.Posts()) != 0 {
-				t.Error("it was posted")
-			}
-			// Whatever it was: once it is mended, the outcome is told.
-			w.Channel("#ci")
-			w.clock.Advance(max(test.again, time.Second))
-			w.persist(t, outcome("unit", rules.ResultDone), "#ci")
-			w.wantOnce(t, "#ci", outcome("unit", rules.ResultDone))
-		})
+		for name, saying := range sayings {
+			t.Run(name+" "+test.want, func(t *testing.T) {
+				w := newWorld(t)
+				test.fault.Method = "chat.postMessage"
+				w.Fail(test.fault)
+				err := saying(w)()
+				if err == nil {
+					t.Fatal("no error")
+				}
+				if got := again(t, err); got != test.again {
+					t.Errorf("again after %s, want %s (0s: never): %v", got, test.again, err)
+				}
+				if !strings.Contains(err.Error(), test.want) {
+					t.Errorf("error %q lacks %q", err, test.want)
+				}
+				if len(w.Posts()) != 0 {
+					t.Error("it was posted")
+				}
+				// Whatever it was: once it is mended, it is said.
+				w.Channel("#ci")
+				w.clock.Advance(max(test.again, time.Second))
+				w.insist(t, saying(w))
+				if n := len(w.Messages("#ci")); n != 1 {
+					t.Errorf("it was said %d times", n)
+				}
+				if strings.Contains(w.log.String(), "very-secret") {
+					t.Errorf("the token is in the log:\n%s", w.log.String())
+				}
+			})
+		}
 	}
+}
+
+// sayings are the ways to say something.
+var sayings = map[string]func(*world) func() error{
+	"tell": func(w *world) func() error {
+		return func() error {
+			return w.teller.Tell(context.Background(), outcome("unit", rules.ResultDone), "#ci", "")
+		}
+	},
+	"announce": func(w *world) func() error { return announcing(w, "storm:runner:start", "A storm begins") },
 }
 
 // TestARefusedPostIsNotLookedFor: only an unsure one is, so that a rate limit

@@ -9,8 +9,8 @@ import (
 	slackapi "github.com/slack-go/slack"
 )
 
-// The metadata that every post carries: the outcome's id, by which a post is
-// found again.
+// The metadata that every post carries: the id of what it tells, by which a
+// post is found again.
 const (
 	eventType = "pipesteward"
 	payloadID = "id"
@@ -41,7 +41,7 @@ func (w *work) find(ctx context.Context, m *record) (channel, ts string, err err
 		return "", "", nil
 	case failed && (!e.again || e.Code == unexpected): // another look would end the same
 		w.blind.Do(func() {
-			w.log.WarnContext(ctx, "can't read the history of a Slack channel, so an outcome may be told twice after a crash: "+
+			w.log.WarnContext(ctx, "can't read the history of a Slack channel, so something may be told twice after a crash: "+
 				"give the app the scopes channels:history, groups:history, channels:read and groups:read, and invite it to the channel",
 				"channel", w.channel, "error", err)
 		})

@@ -5,8 +5,10 @@ import (
 	_ "embed" // default.tmpl
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
+	"time"
 	"unicode/utf8"
 
 	slackapi "github.com/slack-go/slack"
@@ -18,10 +20,11 @@ import (
 // fewer. The first is documented; the second, of all blocks together, is not:
 // messages over about 13,000 are refused with msg_blocks_too_long.
 const (
-	maxText  = 3000
-	maxTop   = 1000 // of each of the two lines at the top
-	maxLined = 8000 // of all other lines together
-	maxTitle = 200  // of a commit's title, a branch's or a job's name
+	maxText   = 3000
+	maxTop    = 1000 // of each of the two lines at the top
+	maxLined  = 8000 // of all other lines together
+	maxTitle  = 200  // of a commit's title, a branch's or a job's name
+	maxReason = 500  // of an outcome's reason; the journal has all of it
 )
 
 //go:embed default.tmpl
@@ -29,15 +32,23 @@ var defaultTemplate string
 
 var templates = template.Must(template.New("default.tmpl").Parse(defaultTemplate))
 
-// emojis show at a glance what came of a decision; that of a rule that only
-// tells is a bell.
+// emojis show at a glance what came of a decision.
 var emojis = map[string]string{
-	rules.ResultDone:     ":white_check_mark:",
-	rules.ResultDryRun:   ":test_tube:",
-	rules.ResultSkipped:  ":fast_forward:",
-	rules.ResultDeferred: ":hourglass_flowing_sand:",
-	rules.ResultFailed:   ":x:",
-	rules.ResultGaveUp:   ":rotating_light:",
+	rules.ResultDone:      ":white_check_mark:",
+	rules.ResultDryRun:    ":test_tube:",
+	rules.ResultSkipped:   ":fast_forward:",
+	rules.ResultDeferred:  ":hourglass_flowing_sand:",
+	rules.ResultFailed:    ":x:",
+	rules.ResultGaveUp:    ":rotating_light:",
+	rules.ResultRecovered: ":white_check_mark:",
+}
+
+// doneEmojis are those of verbs that leave open how it ends.
+var doneEmojis = map[string]string{
+	rules.VerbRetry:         ":repeat:",
+	rules.VerbRetryPipeline: ":repeat:",
+	rules.VerbPlay:          ":arrow_forward:",
+	rules.VerbNotify:        ":bell:",
 }
 
 // notice is an outcome put into words; all is mrkdwn.
@@ -59,15 +70,19 @@ type view struct {
 	SHA     string // short, as code
 	Commit  string // its title
 
-	Result  string
-	Verb    string
-	Rule    string // as code
-	Job     string // a link
-	NewJob  string // a link to the job that runs now
-	Failure string // the job's failure_reason
-	Attempt int
-	Runner  string
-	Reason  string
+	Result    string
+	Verb      string // that of a whole pipeline without saying so
+	Rule      string // as code
+	Target    string // what is acted on: the job, the trigger job or the pipeline; a link
+	NewJob    string // a link to the job that runs now
+	Failure   string // the job's failure_reason, and its class if that is a user's
+	Why       string // what of Failure the Reason does not say; for a pipeline also the job
+	Attempt   int
+	Runner    string
+	Reason    string
+	Artifacts bool   // an erase takes them too
+	Freed     string // by an erase, such as 1.2 GB
+	Took      string // from the decision to retry until the job was seen to have passed
 
 	Text   string // what is told
 	Custom bool   // Text is the rule's, not ours
@@ -95,16 +110,18 @@ func write(o rules.Outcome, text, status string) (notice, error) {
 		v.Text, v.Custom = render(block), false
 	}
 	emoji := cmp.Or(emojis[o.Result], ":information_source:")
-	if o.Action.Verb == rules.VerbNotify && o.Result == rules.ResultDone {
-		emoji = ":bell:"
+	if o.Result == rules.ResultDone {
+		emoji = cmp.Or(doneEmojis[o.Action.Verb], emoji)
 	}
 	n := notice{
 		header:  cut(render("header"), maxTop),
 		context: cut(render("context"), maxTop),
 		line: line{
-			lineID: lineID{Job: o.Job.Name, Rule: o.Rule},
+			lineID: idOf(o),
 			Emoji:  emoji,
 			Text:   cut(v.Text, maxText),
+			At:     o.At,
+			Open:   o.Result == rules.ResultFailed || o.Result == rules.ResultGaveUp,
 		},
 		details:  cut(render("details"), maxText),
 		fallback: cut(render("fallback"), maxText),
@@ -112,8 +129,26 @@ func write(o rules.Outcome, text, status string) (notice, error) {
 	return n, errors.Join(failures...)
 }
 
+// idOf says whose line the outcome's is.
+func idOf(o rules.Outcome) lineID {
+	switch {
+	case o.Action.Verb == rules.VerbNotify:
+		return lineID{Job: o.Job.Name, Rule: o.Rule}
+	case ofPipeline(o):
+		return lineID{}
+	}
+	return lineID{Job: o.Job.Name}
+}
+
+// ofPipeline says that the action is on the whole pipeline; the job is then
+// the one whose event asked for it, if any.
+func ofPipeline(o rules.Outcome) bool {
+	return o.Action.Verb == rules.VerbRetryPipeline || o.Action.Verb == rules.VerbCancelPipeline
+}
+
 // look makes the templates' data of the outcome.
 func look(o rules.Outcome) view {
+	failure := failureOf(o.Job)
 	v := view{
 		Project: title(o.Project.Path),
 		Branch:  title(o.Pipeline.Ref),
@@ -121,25 +156,37 @@ func look(o rules.Outcome) view {
 		SHA:     code(o.Pipeline.SHA[:min(8, len(o.Pipeline.SHA))]),
 		Commit:  title(o.Commit.Title),
 		Result:  escape(o.Result),
-		Verb:    escape(strings.ReplaceAll(o.Action.Verb, "_", " ")),
+		Verb:    escape(strings.TrimSuffix(o.Action.Verb, "_pipeline")),
 		Rule:    code(o.Rule),
-		Failure: escape(o.Job.FailureReason),
+		Failure: strings.Join(failure, ", "),
 		Attempt: o.Job.Attempt,
 		Runner:  title(o.Job.Runner.Description),
-		Reason:  escape(o.Reason),
+		Reason:  brief(o.Reason, maxReason),
+
+		Artifacts: o.Action.Artifacts,
+		Freed:     size(o.Freed),
 	}
-	pipeline := link(o.Pipeline.URL, strings.TrimSpace(fmt.Sprintf("Pipeline #%d %s", o.Pipeline.ID, o.Pipeline.Name)))
-	job := link(o.Job.URL, cmp.Or(o.Job.Name, fmt.Sprintf("job %d", o.Job.ID)))
+	if !o.DecidedAt.IsZero() {
+		v.Took = span(o.At.Sub(o.DecidedAt))
+	}
+	v.Why = strings.Join(slices.DeleteFunc(failure, func(part string) bool { return strings.Contains(v.Reason, part) }), ", ")
+	pipeline := fmt.Sprintf("ipeline #%d %s", o.Pipeline.ID, o.Pipeline.Name)
+	job, ofJob := link(o.Job.URL, cmp.Or(o.Job.Name, fmt.Sprintf("job %d", o.Job.ID))), o.Job.ID != 0 || o.Job.Name != ""
 	switch {
 	case o.Pipeline.ID != 0:
-		v.Subject, v.Job = pipeline, pipeline
-	case o.Job.ID == 0 && o.Job.Name == "":
-		v.Subject, v.Job = "Rule "+v.Rule, "the project"
-	default:
+		v.Subject, v.Target = link(o.Pipeline.URL, "P"+pipeline), link(o.Pipeline.URL, "p"+pipeline)
+	case ofJob:
 		v.Subject = job
+	default:
+		v.Subject, v.Target = "Rule "+v.Rule, "the project"
 	}
-	if o.Job.ID != 0 || o.Job.Name != "" {
-		v.Job = job
+	switch {
+	case ofJob && ofPipeline(o):
+		v.Why = strings.TrimSuffix(job+": "+v.Why, ": ")
+	case ofJob && o.Bridge:
+		v.Target = "trigger job " + job
+	case ofJob:
+		v.Target = job
 	}
 	if o.NewJobID != 0 && o.NewJobID != o.Job.ID {
 		address := ""
@@ -149,6 +196,45 @@ func look(o rules.Outcome) view {
 		v.NewJob = link(address, fmt.Sprintf("job %d", o.NewJobID))
 	}
 	return v
+}
+
+// failureOf lists what is said of why the job failed: GitLab's reason, and its
+// class where that is not GitLab's but a user's.
+func failureOf(j rules.Job) []string {
+	var parts []string
+	if j.FailureReason != "" {
+		parts = append(parts, title(j.FailureReason))
+	}
+	if j.FailureClass != "" && j.FailureClass != rules.ClassOf(j.FailureReason) {
+		parts = append(parts, title(j.FailureClass))
+	}
+	return parts
+}
+
+// span words a time, like 45s or 2h30m; "" for none.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return ""
+	case d > time.Hour:
+		d = d.Truncate(time.Minute)
+	}
+	return rules.Duration(d.Truncate(time.Second)).String()
+}
+
+// size words a number of bytes, like 1.2 GB; "" for none.
+func size(bytes int64) string {
+	switch {
+	case bytes <= 0:
+		return ""
+	case bytes < 1000:
+		return fmt.Sprintf("%d B", bytes)
+	}
+	n, units := float64(bytes)/1000, []string{"kB", "MB", "GB", "TB", "PB", "EB"}
+	for n >= 999.95 { // which would show as 1000.0
+		n, units = n/1000, units[1:]
+	}
+	return fmt.Sprintf("%.1f %s", n, units[0])
 }
 
 // body is what a message shows.
@@ -185,6 +271,12 @@ func (n notice) reply() body {
 	return body{n.fallback, []slackapi.Block{section(cut(n.line.Emoji+" "+n.line.Text, maxText)), small(n.details)}}
 }
 
+// announcement is a message of its own.
+func announcement(text string) body {
+	text = cut(strings.TrimSpace(text), maxText)
+	return body{text, []slackapi.Block{section(text)}}
+}
+
 func section(text string) slackapi.Block { return slackapi.NewSectionBlock(mrkdwn(text), nil, nil) }
 
 func small(text string) slackapi.Block { return slackapi.NewContextBlock("", mrkdwn(text)) }
@@ -200,12 +292,15 @@ var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 // escape makes a value safe to stand in mrkdwn: it can neither ping nor link.
 func escape(value string) string { return escaper.Replace(value) }
 
-// Escape makes a value safe to stand in the text that Tell is given.
+// Escape makes a value safe to stand in the text that Tell or Announce is given.
 func (*Teller) Escape(value string) string { return escape(value) }
 
 // title is a name or first line, on one line, not too long, escaped.
-func title(value string) string {
-	return escape(cut(strings.Join(strings.Fields(value), " "), maxTitle))
+func title(value string) string { return brief(value, maxTitle) }
+
+// brief is the value on one line, escaped, of at most so many bytes before.
+func brief(value string, limit int) string {
+	return escape(cut(strings.Join(strings.Fields(value), " "), limit))
 }
 
 // code is the value in fixed type; "" stays "".

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -39,14 +42,58 @@ func TestDefaultTexts(t *testing.T) {
 		"notify_pipeline_done": with(outcome("", rules.ResultDone), func(o *rules.Outcome) {
 			o.Action.Verb, o.Job, o.Pipeline.Name = rules.VerbNotify, rules.Job{}, "Nightly"
 		}),
-		"retry_dry_run":  with(outcome("unit", rules.ResultDryRun), func(o *rules.Outcome) { o.DryRun = true }),
-		"retry_skipped":  with(outcome("unit", rules.ResultSkipped), func(o *rules.Outcome) { o.Reason = "somebody has retried it: job 901" }),
-		"retry_deferred": with(outcome("unit", rules.ResultDeferred), func(o *rules.Outcome) { o.Reason = "the project's budget of 100 per hour is used up" }),
-		"retry_failed":   with(outcome("unit", rules.ResultFailed), func(o *rules.Outcome) { o.Reason = "403 Forbidden: Job is not retryable" }),
-		"retry_gave_up": with(outcome("unit", rules.ResultGaveUp), func(o *rules.Outcome) {
-			o.Job.Attempt, o.Pipeline.Status, o.Reason = 3, "failed", "3 of 3 runs used"
+		"retry_dry_run": with(outcome("unit", rules.ResultDryRun), func(o *rules.Outcome) { o.DryRun = true }),
+		"retry_skipped": with(outcome("unit", rules.ResultSkipped), func(o *rules.Outcome) { o.Reason = "somebody has retried it: job 901" }),
+		"retry_done_after_another_reason": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) {
+			o.NewJobID, o.Job.Attempt = 902, 2
+			o.Reason = "attempt 3 of 3; it failed with runner_system_failure, and before with script_failure"
 		}),
-		"retry_another_result": with(outcome("unit", "recovered"), func(o *rules.Outcome) { o.Pipeline.Status = "waiting_for_resource" }),
+		"retry_done_of_a_users_class": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) {
+			o.Job.FailureReason, o.Job.FailureClass, o.NewJobID, o.Reason = "script_failure", "disk-full", 901, "attempt 2 of 3"
+		}),
+		"retry_done_of_a_bridge": with(outcome("deploy-downstream", rules.ResultDone), func(o *rules.Outcome) {
+			o.Bridge, o.Job.Runner, o.Job.FailureReason, o.NewJobID = true, rules.Runner{}, "downstream_pipeline_creation_failed", 901
+		}),
+		"retry_deferred": with(outcome("unit", rules.ResultDeferred), func(o *rules.Outcome) {
+			o.Reason = "the budget of 100 retries in 1h for the project is used up"
+		}),
+		"retry_recovered": with(outcome("unit", rules.ResultRecovered), func(o *rules.Outcome) {
+			o.Job.ID, o.Job.Status, o.Job.FailureReason, o.Job.Attempt, o.NewJobID = 901, "success", "", 2, 901
+			o.Pipeline.Status, o.Reason = "success", "attempt 2 passed, after runner_system_failure"
+			o.At = o.DecidedAt.Add(12*time.Minute + 5*time.Second)
+		}),
+		"retry_recovered_without_a_reason": with(outcome("unit", rules.ResultRecovered), func(o *rules.Outcome) {
+			o.Job.Status, o.Job.FailureReason, o.Job.Attempt, o.DecidedAt = "success", "", 3, time.Time{}
+		}),
+		"retry_pipeline_done": with(outcome("", rules.ResultDone), func(o *rules.Outcome) {
+			o.Action.Verb, o.Job, o.Reason = rules.VerbRetryPipeline, rules.Job{}, "the pipeline is running"
+		}),
+		"retry_pipeline_gave_up": with(outcome("unit", rules.ResultGaveUp), func(o *rules.Outcome) {
+			o.Action.Verb, o.Reason = rules.VerbRetryPipeline, "the pipeline would have had 21 retries, more than `limits.per_pipeline` allows"
+		}),
+		"retry_pipeline_deferred": with(outcome("", rules.ResultDeferred), func(o *rules.Outcome) {
+			o.Action.Verb, o.Job = rules.VerbRetryPipeline, rules.Job{}
+			o.Reason = "a storm: too many failures of class runner since 12:00:00, and their retries wait for its end"
+		}),
+		"cancel_pipeline_done": with(outcome("", rules.ResultDone), func(o *rules.Outcome) {
+			o.Action.Verb, o.Job, o.Reason = rules.VerbCancelPipeline, rules.Job{}, "the pipeline is canceled"
+		}),
+		"cancel_pipeline_done_for_a_job": with(outcome("lint", rules.ResultDone), func(o *rules.Outcome) {
+			o.Action.Verb, o.Job.Status, o.Job.FailureReason = rules.VerbCancelPipeline, "success", ""
+		}),
+		"erase_done_with_artifacts": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) {
+			o.Action.Verb, o.Action.Artifacts, o.Job.FailureReason, o.Freed = rules.VerbErase, true, "", 1_234_567_890
+		}),
+		"retry_failed": with(outcome("unit", rules.ResultFailed), func(o *rules.Outcome) { o.Reason = "403 Forbidden: Job is not retryable" }),
+		"retry_gave_up": with(outcome("unit", rules.ResultGaveUp), func(o *rules.Outcome) {
+			o.Job.Attempt, o.Pipeline.Status, o.Reason = 3, "failed", "3 attempts failed, as many as the rule allows"
+		}),
+		"retry_gave_up_for_another_reason": with(outcome("unit", rules.ResultGaveUp), func(o *rules.Outcome) {
+			o.Job.Attempt, o.Job.FailureReason, o.Pipeline.Status = 2, "script_failure", "failed"
+			o.Reason = "attempt 2 failed for another reason: script_failure, before it was runner_system_failure; no rule retries that"
+		}),
+		"retry_gave_up_without_a_reason": with(outcome("unit", rules.ResultGaveUp), func(o *rules.Outcome) { o.Job.Attempt = 3 }),
+		"retry_another_result":           with(outcome("unit", "postponed"), func(o *rules.Outcome) { o.Pipeline.Status = "waiting_for_resource" }),
 		"erase_without_pipeline": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) {
 			o.Action.Verb, o.Job.FailureReason, o.Pipeline, o.Commit = rules.VerbErase, "", rules.Pipeline{}, rules.Commit{}
 		}),
@@ -85,6 +132,46 @@ func TestDefaultTexts(t *testing.T) {
 	}
 }
 
+// TestFiguresAreReadable: bytes and times as people write them, through the
+// texts that hold them.
+func TestFiguresAreReadable(t *testing.T) {
+	type figures struct {
+		freed int64
+		took  time.Duration
+	}
+	erased, recovered := "Erased the log of unit", "Recovered: unit"
+	tests := map[figures]string{
+		{freed: 0}:                            erased,
+		{freed: 1}:                            erased + ", which freed 1 B",
+		{freed: 999}:                          erased + ", which freed 999 B",
+		{freed: 1_000}:                        erased + ", which freed 1.0 kB",
+		{freed: 999_949}:                      erased + ", which freed 999.9 kB",
+		{freed: 999_950}:                      erased + ", which freed 1.0 MB",
+		{freed: 1_234_567_890}:                erased + ", which freed 1.2 GB",
+		{freed: math.MaxInt64}:                erased + ", which freed 9.2 EB",
+		{took: time.Millisecond}:              recovered,
+		{took: -time.Hour}:                    recovered,
+		{took: 45_600 * time.Millisecond}:     recovered + ", 45s after it failed",
+		{took: 90 * time.Minute}:              recovered + ", 1h30m after it failed",
+		{took: 26*time.Hour + 59*time.Second}: recovered + ", 1d2h after it failed",
+	}
+	for given, want := range tests {
+		t.Run(want, func(t *testing.T) {
+			w := newWorld(t)
+			o := outcome("unit", rules.ResultRecovered)
+			if given.took == 0 {
+				o.Result, o.Action.Verb, o.Freed = rules.ResultDone, rules.VerbErase, given.freed
+			}
+			o.Pipeline, o.Project, o.Commit, o.Job.URL, o.Job.FailureReason = rules.Pipeline{}, rules.Project{}, rules.Commit{}, "", ""
+			o.At = o.DecidedAt.Add(given.took)
+			tell(t, w, o, "")
+			if got := w.Posts()[0].Text; got != want {
+				t.Errorf("it is told as %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 // markup finds what Slack acts on: links and mentions.
 var markup = regexp.MustCompile(`<[^<>]*>`)
 
@@ -96,16 +183,18 @@ func TestValuesCanNeitherPingNorLink(t *testing.T) {
 			rapid.SampledFrom([]string{"<!channel>", "<!here|x>", "a|b> <!everyone>", "<@U123>", "<https://evil.example.com|ok>", "`<!channel>`", "&lt;!channel&gt;", "\n<!channel>"}),
 			rapid.StringOfN(rapid.RuneFrom([]rune("<>!@|&`*_~ch\n é")), 0, 400, -1))
 		o := outcome(value.Draw(t, "job"), rapid.SampledFrom([]string{
-			rules.ResultDone, rules.ResultDryRun, rules.ResultSkipped, rules.ResultDeferred, rules.ResultFailed, rules.ResultGaveUp, "<!new>",
+			rules.ResultDone, rules.ResultDryRun, rules.ResultSkipped, rules.ResultDeferred, rules.ResultFailed, rules.ResultGaveUp, rules.ResultRecovered, "<!new>",
 		}).Draw(t, "result"))
 		o.Pipeline.Ref, o.Pipeline.SHA, o.Pipeline.Name, o.Pipeline.Status = value.Draw(t, "ref"), value.Draw(t, "sha"), value.Draw(t, "name"), value.Draw(t, "status")
 		o.Commit.Title, o.Reason, o.Rule = value.Draw(t, "title"), value.Draw(t, "reason"), value.Draw(t, "rule")
 		o.Project.Path, o.Job.FailureReason, o.Job.Runner.Description = value.Draw(t, "path"), value.Draw(t, "failure"), value.Draw(t, "runner")
 		o.Job.URL += value.Draw(t, "url")
-		o.Action.Verb = rapid.SampledFrom([]string{rules.VerbRetry, rules.VerbNotify, "<!verb>"}).Draw(t, "verb")
+		o.Job.FailureClass, o.Bridge = value.Draw(t, "class"), rapid.Bool().Draw(t, "bridge")
+		o.Action.Verb = rapid.SampledFrom([]string{rules.VerbRetry, rules.VerbErase, rules.VerbRetryPipeline, rules.VerbNotify, "<!verb>"}).Draw(t, "verb")
 		w.persist(t, o, "#ci")
 		o.ID = "the next"
 		w.persist(t, o, "#ci")
+		w.insist(t, announcing(w, "storm", w.teller.Escape(value.Draw(t, "announcement"))+"."))
 
 		for _, m := range append(w.Posts(), w.Updates()...) {
 			for _, text := range append(texts(t, m.Blocks), m.Text) {
@@ -150,7 +239,7 @@ func texts(t testingT, raw json.RawMessage) []string {
 func TestARulesTextIsLeftAsItIs(t *testing.T) {
 	w := newWorld(t)
 	tell(t, w, outcome("unit", rules.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+new(slack.Teller).Escape("<unit> & co"))
-	wantShown(t, w, "#ci", top+"✅ @here see the runbook (https://example.com/a?b=1&c=2) for <unit> & co\n")
+	wantShown(t, w, "#ci", top+"🔁 @here see the runbook (https://example.com/a?b=1&c=2) for <unit> & co\n")
 }
 
 // TestLongTexts: the simulated Slack refuses what is over Slack's limits.
@@ -173,8 +262,16 @@ func TestLongTexts(t *testing.T) {
 				o.ID += " by default"
 				tell(t, w, o, "")
 			}
+			w.insist(t, announcing(w, "storm", text))
 			for _, m := range w.Messages("#ci") {
-				for _, shown := range append(texts(t, m.Blocks), m.Text) {
+				shownTexts := append(texts(t, m.Blocks), m.Text)
+				if n := len(shownTexts) - 1; n > 50 {
+					t.Fatalf("%d texts in blocks, and Slack takes 50 blocks", n)
+				}
+				for _, shown := range shownTexts {
+					if n := utf8.RuneCountInString(shown); n > 3000 {
+						t.Fatalf("a text of %d characters, and Slack takes 3000", n)
+					}
 					if strings.Count(shown, "<") != strings.Count(shown, ">") || strings.ContainsRune(shown, '�') {
 						t.Fatalf("cut in a link or a character: %q", shown[max(0, len(shown)-80):])
 					}
@@ -187,5 +284,17 @@ func TestLongTexts(t *testing.T) {
 				t.Error("nothing says that the text was cut")
 			}
 		})
+	}
+}
+
+// TestALongReason is cut by itself: what else there is to say stays.
+func TestALongReason(t *testing.T) {
+	w := newWorld(t)
+	o := outcome("unit", rules.ResultDeferred)
+	o.Reason = "GitLab refused:\n<html> " + strings.Repeat("busy ", 1_000)
+	tell(t, w, o, "")
+	shown := w.Messages("#ci")[0].Plain()
+	if !strings.Contains(shown, "and goes on by itself: GitLab refused: <html> busy busy") || !strings.HasSuffix(shown, "…") || len(shown) > 1_000 {
+		t.Errorf("a reason of %d characters is shown as:\n%s", len(o.Reason), shown)
 	}
 }

@@ -1,18 +1,18 @@
 // Package slack tells people in Slack what came of decisions: one message per
 // pipeline and channel, edited in place, with each later outcome as a reply in
-// its thread.
+// its thread. Besides, it makes announcements, each a message of its own.
 //
-// An outcome is told once, also when the process dies in the middle. Slack
-// takes no idempotency key, so the order of steps and a look at the channel
-// make up for it:
+// An outcome is told once, also when the process dies in the middle; so is an
+// announcement, which is never edited. Slack takes no idempotency key, so the
+// order of steps and a look at the channel make up for it:
 //
 //	claim ─► look, if a post was left unsure ─► edit ─► claim anew ─► save "about to post" ─► post ─► save "told"
 //
-// Editing can be repeated freely. A post carries the outcome's id as message
-// metadata; whoever finds an "about to post" that was never followed by "told"
-// looks through the channel's history for that id before anything else. Where
-// the bot may not read the history (see [Config]), such a post is repeated: an
-// outcome may then be told twice after a crash, never not at all.
+// Editing can be repeated freely. A post carries the id of what it tells as
+// message metadata; whoever finds an "about to post" that was never followed by
+// "told" looks through the channel's history for that id before anything else.
+// Where the bot may not read the history (see [Config]), such a post is
+// repeated: it may then come twice after a crash, never not at all.
 //
 // A call that ended without a clear answer may still take effect a little
 // later. Its claim is therefore kept until it runs out, so that nobody looks
@@ -85,7 +85,7 @@ type Config struct {
 	Log        *slog.Logger // by default nothing is logged
 }
 
-// Teller tells outcomes in Slack. It is safe for concurrent use.
+// Teller tells outcomes and announcements in Slack. It is safe for concurrent use.
 type Teller struct {
 	api   *slackapi.Client
 	token string // only to keep it out of errors
@@ -143,24 +143,45 @@ func (b bounded) Do(r *http.Request) (*http.Response, error) {
 // "" stands for a default text.
 //
 // The first outcome of a pipeline becomes a message. A later one edits that
-// message, where it has a line of its own (or takes the place of the line of
-// the same job and rule), and is a reply in its thread. An outcome is known by
-// its ID and Result: telling it again changes nothing.
+// message, and is a reply in its thread. In the message each job has one line,
+// which shows the newest outcome of any rule's action on it; a rule that only
+// tells has one of its own. An outcome is known by its ID and Result: telling
+// it again changes nothing.
 //
 // The error is an [*Error], which says whether to try again.
 func (t *Teller) Tell(ctx context.Context, o rules.Outcome, channel, text string) error {
+	if o.ID == "" {
+		return &Error{Method: "tell", Code: "invalid_outcome", advice: "the outcome has no id"}
+	}
+	return t.turn(ctx, channel, subject(o), func(w *work) error { return w.tell(ctx, o, text) })
+}
+
+// Announce makes the text known in the channel, as a message of its own. The
+// channel and the text are as for [Teller.Tell], but the text must not be
+// empty. An announcement is known by its key for 30 days: making it again
+// changes nothing, whatever the text is then.
+//
+// The error is an [*Error], which says whether to try again.
+func (t *Teller) Announce(ctx context.Context, key, channel, text string) error {
+	if key == "" || strings.TrimSpace(text) == "" {
+		return &Error{Method: "tell", Code: "invalid_announcement", advice: "it needs a key and a text"}
+	}
+	id := "announcement:" + key
+	return t.turn(ctx, channel, id, func(w *work) error { return w.announce(ctx, id, text) })
+}
+
+// turn does the work on the message of that subject in the channel while it
+// has the message to itself.
+func (t *Teller) turn(ctx context.Context, channel, subject string, do func(*work) error) error {
 	to := strings.TrimPrefix(strings.TrimSpace(channel), "#")
 	if to == "" || strings.ContainsAny(to, " ,\n") {
 		return &Error{Method: "tell", Code: "invalid_channel", advice: fmt.Sprintf("%q is not one channel: give a name such as #ci, or a channel id", channel)}
 	}
-	if o.ID == "" {
-		return &Error{Method: "tell", Code: "invalid_outcome", advice: "the outcome has no id"}
-	}
-	w := &work{Teller: t, channel: to, key: "slack:" + to + ":" + subject(o), owner: rand.Text()}
+	w := &work{Teller: t, channel: to, key: "slack:" + to + ":" + subject, owner: rand.Text()}
 	if err := w.hold(ctx); err != nil {
 		return err
 	}
-	err := w.tell(ctx, o, text)
+	err := do(w)
 	if e, ok := errors.AsType[*Error](err); ok && e.unsure {
 		return err // the claim runs out by itself, when the call has surely ended
 	}
@@ -233,25 +254,13 @@ func (w *work) busy() *Error {
 // tell takes the steps that the package's comment draws.
 func (w *work) tell(ctx context.Context, o rules.Outcome, text string) error {
 	id := o.ID + ":" + o.Result
-	m, err := w.load(ctx)
-	if err != nil {
+	m, err := w.begin(ctx, id)
+	if err != nil || m.told(id) {
 		return err
 	}
-	if m.told(id) {
-		return nil
+	if !o.At.Before(m.At) {
+		m.At, m.Status = o.At, cmp.Or(o.Pipeline.Status, m.Status)
 	}
-	if m.Posting != nil {
-		if err := w.settle(ctx, m); err != nil {
-			return err
-		}
-		if m.told(id) {
-			if err := w.renew(ctx); err != nil {
-				return err
-			}
-			return w.save(ctx, m)
-		}
-	}
-	m.Status = cmp.Or(o.Pipeline.Status, m.Status)
 	n, err := write(o, text, m.Status)
 	if err != nil {
 		return &Error{Method: "tell", Code: "invalid_outcome", advice: err.Error()}
@@ -274,6 +283,32 @@ func (w *work) tell(ctx context.Context, o rules.Outcome, text string) error {
 		return w.post(ctx, m, n.root(lines, older))
 	}
 	return w.post(ctx, m, n.reply())
+}
+
+// announce takes the same steps for a message that is never edited.
+func (w *work) announce(ctx context.Context, id, text string) error {
+	m, err := w.begin(ctx, id)
+	if err != nil || m.told(id) {
+		return err
+	}
+	m.Posting = &posting{ID: id, Since: w.now()}
+	return w.post(ctx, m, announcement(text))
+}
+
+// begin gives what is known of the message. What came of the last post is
+// settled, and saved if that was the very one.
+func (w *work) begin(ctx context.Context, id string) (*record, error) {
+	m, err := w.load(ctx)
+	if err != nil || m.Posting == nil || m.told(id) {
+		return m, err
+	}
+	if err := w.settle(ctx, m); err != nil || !m.told(id) {
+		return m, err
+	}
+	if err := w.renew(ctx); err != nil {
+		return nil, err
+	}
+	return m, w.save(ctx, m)
 }
 
 // settle finds out what came of a post that was never seen to end.

@@ -180,6 +180,8 @@ func outcome(job, result string) rules.Outcome {
 	o.Commit = rules.Commit{SHA: o.Pipeline.SHA, Title: "Cache the dependencies"}
 	o.ID = "retry:https://gitlab.example.com:7:" + job
 	o.Rule = "retry-infrastructure"
+	o.DecidedAt = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	o.At = o.DecidedAt
 	o.Action.Verb = rules.VerbRetry
 	return o
 }
@@ -189,6 +191,11 @@ func tell(t *testing.T, w *world, o rules.Outcome, text string) {
 	if err := w.teller.Tell(t.Context(), o, "#ci", text); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// announcing makes an announcement in #ci.
+func announcing(w *world, key, text string) func() error {
+	return func() error { return w.teller.Announce(context.Background(), key, "#ci", text) }
 }
 
 // shown is what a person sees in the channel, replies indented.
@@ -221,10 +228,10 @@ func TestTellMakesOneMessageOfAPipeline(t *testing.T) {
 	w := newWorld(t)
 
 	tell(t, w, outcome("unit", rules.ResultDone), "retried unit")
-	wantShown(t, w, "#ci", top+"✅ retried unit\n")
+	wantShown(t, w, "#ci", top+"🔁 retried unit\n")
 
 	tell(t, w, outcome("deploy", rules.ResultFailed), "could not retry deploy")
-	wantShown(t, w, "#ci", top+`✅ retried unit
+	wantShown(t, w, "#ci", top+`🔁 retried unit
 ❌ could not retry deploy
     ❌ could not retry deploy
     Rule `+"`retry-infrastructure`"+` · runner_system_failure · runner docker-1
@@ -272,15 +279,72 @@ func TestTellShowsTheNewestLines(t *testing.T) {
 	}
 	root := w.Messages("#ci")[0].Plain()
 	lines := strings.Split(root, "\n")
-	if len(lines) != 13 || lines[2] != "✅ line 2" || lines[11] != "✅ line 11" || lines[12] != "+2 more in the thread" {
+	if len(lines) != 13 || lines[2] != "🔁 line 2" || lines[11] != "🔁 line 11" || lines[12] != "+2 more in the thread" {
 		t.Errorf("12 lines are shown as:\n%s", root)
 	}
 	// A line that was pushed out comes back as the newest, and is counted once.
 	tell(t, w, outcome("job-0", rules.ResultGaveUp), "line 0 anew")
 	root = w.Messages("#ci")[0].Plain()
 	lines = strings.Split(root, "\n")
-	if lines[2] != "✅ line 3" || lines[11] != "🚨 line 0 anew" || lines[12] != "+2 more in the thread" {
+	if lines[2] != "🔁 line 3" || lines[11] != "🚨 line 0 anew" || lines[12] != "+2 more in the thread" {
 		t.Errorf("a line that came back is shown as:\n%s", root)
+	}
+}
+
+func TestTellShowsWhatSomeoneMustSeeTo(t *testing.T) {
+	w := newWorld(t)
+	for i, result := range []string{rules.ResultGaveUp, rules.ResultDone, rules.ResultFailed} {
+		tell(t, w, outcome(fmt.Sprintf("first-%d", i), result), fmt.Sprintf("first %d", i))
+	}
+	for i := range 12 {
+		tell(t, w, outcome(fmt.Sprintf("job-%d", i), rules.ResultDone), fmt.Sprintf("line %d", i))
+	}
+	lines := strings.Split(w.Messages("#ci")[0].Plain(), "\n")
+	want := []string{"🚨 first 0", "❌ first 2", "🔁 line 4", "🔁 line 5", "🔁 line 6", "🔁 line 7", "🔁 line 8", "🔁 line 9", "🔁 line 10", "🔁 line 11", "+5 more in the thread"}
+	if diff := cmp.Diff(want, lines[2:]); diff != "" {
+		t.Errorf("the lines (-want +got):\n%s", diff)
+	}
+}
+
+// TestTellShowsTheLatestStateOfAJob: a job that one rule retried, then
+// another, and that passed then, has one line; what a rule tells without
+// acting has its own.
+func TestTellShowsTheLatestStateOfAJob(t *testing.T) {
+	at := func(o rules.Outcome, id, rule string, minute int) rules.Outcome {
+		o.ID, o.Rule, o.At = id, rule, o.DecidedAt.Add(time.Duration(minute)*time.Minute)
+		return o
+	}
+	asked := at(outcome("unit", rules.ResultDone), "0", "ask-the-team", 0)
+	asked.Action.Verb = rules.VerbNotify
+	deferred := at(outcome("unit", rules.ResultDeferred), "1:deferred", "retry-infrastructure", 1)
+	first := at(outcome("unit", rules.ResultDone), "1", "retry-infrastructure", 2)
+	second := at(outcome("unit", rules.ResultDone), "2", "retry-full-disk", 3)
+	passed := at(outcome("unit", rules.ResultRecovered), "2:recovered", "retry-full-disk", 4)
+	passed.Pipeline.Status = "success"
+
+	w := newWorld(t)
+	steps := []struct {
+		outcome rules.Outcome
+		text    string
+		status  string
+		line    string
+	}{
+		{deferred, "unit waits", "running", "⏳ unit waits\n🔔 asked"},
+		{first, "unit retried", "running", "🔁 unit retried\n🔔 asked"},
+		{passed, "unit passed", "success", "✅ unit passed\n🔔 asked"},
+		{second, "unit retried once more, told late", "success", "✅ unit passed\n🔔 asked"},
+	}
+	tell(t, w, deferred, "unit waits")
+	tell(t, w, asked, "asked")
+	for i, step := range steps {
+		tell(t, w, step.outcome, step.text)
+		want := strings.Replace(strings.TrimPrefix(top, "\n"), "running", step.status, 1) + step.line
+		if diff := cmp.Diff(want, w.Messages("#ci")[0].Plain()); diff != "" {
+			t.Errorf("after step %d (-want +got):\n%s", i, diff)
+		}
+	}
+	if n := len(w.Messages("#ci")); n != 5 {
+		t.Errorf("%d posts, want the message and a reply for each of the other 4 outcomes", n)
 	}
 }
 
@@ -394,8 +458,14 @@ func again(t testingT, err error) time.Duration {
 // persist tells until it is told, as the runner does.
 func (w *world) persist(t testingT, o rules.Outcome, channel string) {
 	t.Helper()
+	w.insist(t, func() error { return w.teller.Tell(context.Background(), o, channel, "") })
+}
+
+// insist says something until it is said.
+func (w *world) insist(t testingT, say func() error) {
+	t.Helper()
 	for range 100 { // a claim that a dead process left lasts 30 tries
-		err := w.teller.Tell(context.Background(), o, channel, "")
+		err := say()
 		if err == nil {
 			return
 		}
@@ -629,7 +699,7 @@ func TestTellFindsAnothersPost(t *testing.T) {
 			w.persist(t, second, "#ci")
 			w.persist(t, first, "#ci")
 			w.wantOnce(t, "#ci", first, second)
-			if root := w.Messages("#ci")[0].Plain(); strings.Count(root, "✅") != 2 {
+			if root := w.Messages("#ci")[0].Plain(); strings.Count(root, "🔁") != 2 {
 				t.Errorf("the message lacks a line:\n%s", root)
 			}
 		})
@@ -672,17 +742,26 @@ func TestTellWhenTheBotIsNoMember(t *testing.T) {
 }
 
 func TestTellConcurrently(t *testing.T) {
-	const workers = 16
 	w := newWorld(t)
 	var outcomes []rules.Outcome
-	var wg sync.WaitGroup
 	for i := range workers {
-		o := outcome(fmt.Sprintf("job-%d", i), rules.ResultDone)
-		outcomes = append(outcomes, o)
+		outcomes = append(outcomes, outcome(fmt.Sprintf("job-%d", i), rules.ResultDone))
+	}
+	w.together(t, func(worker int) error { return w.teller.Tell(t.Context(), outcomes[worker], "#ci", "") })
+	w.wantOnce(t, "#ci", outcomes...)
+}
+
+const workers = 16
+
+// together lets all workers say something at once, each until it is said.
+func (w *world) together(t *testing.T, say func(worker int) error) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for worker := range workers {
 		wg.Go(func() {
 			for {
 				released := w.state.nextRelease()
-				err := w.teller.Tell(t.Context(), o, "#ci", "")
+				err := say(worker)
 				if err == nil {
 					return
 				}
@@ -695,7 +774,6 @@ func TestTellConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	w.wantOnce(t, "#ci", outcomes...)
 }
 
 func TestTellAfterTheMessageWasDeleted(t *testing.T) {
@@ -708,7 +786,7 @@ func TestTellAfterTheMessageWasDeleted(t *testing.T) {
 			w.Fail(slacktest.Fault{Method: "chat.update", Error: code})
 		}
 		tell(t, w, outcome("deploy", rules.ResultDone), "second")
-		wantShown(t, w, "#ci", top+"✅ first\n✅ second\n")
+		wantShown(t, w, "#ci", top+"🔁 first\n🔁 second\n")
 		tell(t, w, outcome("lint", rules.ResultDone), "third")
 		if m := w.Messages("#ci"); len(m) != 2 || m[1].ThreadTS != m[0].TS {
 			t.Errorf("after %q the third is not in the thread of the second: %+v", code, m)
@@ -770,7 +848,7 @@ func TestTellThatLostItsClaim(t *testing.T) {
 	w.persist(t, second, "#ci")
 	tell(t, w, third, "")
 	w.wantOnce(t, "#ci", first, second, third)
-	if root := w.Messages("#ci")[0].Plain(); strings.Count(root, "✅") != 3 {
+	if root := w.Messages("#ci")[0].Plain(); strings.Count(root, "🔁") != 3 {
 		t.Errorf("the message lacks a line:\n%s", root)
 	}
 }

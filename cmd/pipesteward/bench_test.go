@@ -40,7 +40,7 @@ import (
 // Rules of the benchmarks.
 const (
 	// retries retries each job that failed.
-	retries = `{version: 1, rules: [{name: retry, on: job, if: 'job.status == "failed"', actions: [retry]}]}`
+	retries = `{version: 1, limits: {total: 100000/1h}, storm: {failures: 10000}, rules: [{name: retry, on: job, if: 'job.status == "failed"', actions: [retry]}]}`
 	// wantsJobs wants no Pipeline Hook.
 	wantsJobs = `{version: 1, rules: [{name: jobs, on: job, notify: [{channel: "#ci"}]}]}`
 	// wantsPipelines wants every Pipeline Hook, and matches none.
@@ -487,7 +487,7 @@ func benchServe(b *testing.B, name, ruleFile, store, gitlab string) *benched {
 	s := startBenched(b, name, []string{
 		asProgram + "=1", "PIPESTEWARD_GITLAB_TOKEN=" + gitlabtest.DefaultToken, "PIPESTEWARD_WEBHOOK_TOKEN=" + testSecret,
 	}, "serve", "--rules", file, "--store", store, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
-		"--gitlab-url", gitlab, "--gitlab-rate", "1000000/1m")
+		"--gitlab-url", gitlab, "--gitlab-rate", "1000000/1m", "--native-retry-wait", "0s")
 	s.code = http.StatusAccepted
 	if ruleFile == wantsJobs {
 		s.code = http.StatusOK

@@ -49,6 +49,12 @@ func TestCheck(t *testing.T) {
         ^~~~~~~~~~~
 1 warning in 1 file
 `},
+		{"a budget in two files", []string{"a.yaml", goodRules + "limits: {per_job: 2}\n", "b.yaml", "version: 1\nlimits: {total: 5/1h}\nrules: []\n"}, []string{"a.yaml", "b.yaml"}, 1, `b.yaml:2:9: ` + "`limits` stands in a.yaml:3 already: it is for the rules of all files, so only one of them can have it" + `
+    limits: {total: 5/1h}
+            ^
+1 error in 2 files
+`},
+		{"a class of another file", []string{"a.yaml", strings.Replace(goodRules, `failed_with("api_failure")`, `job.failure_class == "disk-full"`, 1), "b.yaml", "version: 1\nclasses: [{name: disk-full, log: No space left}]\nrules: []\n"}, []string{"a.yaml", "b.yaml"}, 0, "ok: 1 rule in 2 files\n"},
 		{"a warning that counts", []string{"rules.yaml", warned}, []string{"--strict"}, 1, `rules.yaml:6:9: rule "warned": warning: this can never be true: attempts count from 1
     if: job.attempt < 1
         ^~~~~~~~~~~
@@ -63,7 +69,7 @@ b.yaml:1:1: ` + "`rules:` is missing" + `
 b.yaml:1:10: version must be 1, the only one there is, not "2"
     version: 2
              ^
-b.yaml:2:1: unknown key "rule" in the rule file (did you mean "rules"?); known are defaults, rules, version
+b.yaml:2:1: unknown key "rule" in the rule file (did you mean "rules"?); known are classes, defaults, limits, rules, storm, version
     rule: []
     ^~~~
 3 errors, 1 warning in 3 files

@@ -30,7 +30,7 @@ func explainCommand(stdout io.Writer) *cli.Command {
 		Flags: []cli.Flag{
 			stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 			&cli.StringFlag{Name: "event", Usage: "`FILE` with the body of a job or pipeline hook; - reads it from standard input", Required: true},
-			&cli.StringFlag{Name: "log", Usage: "`FILE` that log() gives, in place of GitLab's"},
+			&cli.StringFlag{Name: "log", Usage: "`FILE` with the job's log for log() and log_excerpt(), in place of GitLab's"},
 			stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
 			secretFlag("gitlab-token", "GitLab access `TOKEN` with scope read_api"),
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
@@ -125,6 +125,7 @@ func (noGitLab) Bridges(context.Context, rules.Event) ([]rules.Bridge, error) {
 func (noGitLab) Details(context.Context, rules.Event) (rules.Details, error) {
 	return rules.Details{}, errNoGitLab
 }
+func (noGitLab) Superseded(context.Context, rules.Event) (bool, error) { return false, errNoGitLab }
 
 // givenLog answers log() with a text, and asks GitLab the rest.
 type givenLog struct {
@@ -236,13 +237,22 @@ func wanted(d rules.Decision) string {
 		return "tells that it matched"
 	}
 	s := fmt.Sprintf("%s job %d %q", d.Action.Verb, d.Job.ID, d.Job.Name)
+	switch {
+	case d.Bridge:
+		s = fmt.Sprintf("%s trigger job %d %q", d.Action.Verb, d.Job.ID, d.Job.Name)
+	case d.Action.Verb == rules.VerbRetryPipeline || d.Action.Verb == rules.VerbCancelPipeline:
+		s = fmt.Sprintf("%s %d", strings.Replace(d.Action.Verb, "_", " ", 1), d.Pipeline.ID)
+	}
 	if d.Action.Verb == rules.VerbRetry {
 		s += fmt.Sprintf(", at most %d attempts", d.Action.MaxAttempts)
 	}
 	if wait := d.Action.Pause(d.Job.Attempt); wait > 0 {
 		s += fmt.Sprintf(", after %s", wait)
 	}
-	if len(d.After) > 0 {
+	switch {
+	case d.AfterSuccess != "":
+		s += fmt.Sprintf(", once %s has passed", d.AfterSuccess)
+	case len(d.After) > 0:
 		s += ", after the action before it"
 	}
 	if d.DryRun {

@@ -74,6 +74,29 @@ func TestExplain(t *testing.T) {
 			t.Errorf("exit status %d, %s (-want +got):\n%s", code, stderr, diff)
 		}
 	})
+	t.Run("actions on more than a job", func(t *testing.T) {
+		ruleFile := write("pipeline.yaml", `
+version: 1
+rules:
+  - name: release
+    on: pipeline
+    actions:
+      - cancel_pipeline
+      - play: {jobs: pipeline.jobs, wait: success}
+`)
+		event := write("pipeline.json", `{"object_kind":"pipeline","object_attributes":{"id":31,"ref":"main","status":"manual"},
+"project":{"id":380,"path_with_namespace":"platform/shop"},"builds":[{"id":1,"name":"migrate","status":"manual"},{"id":2,"name":"deploy","status":"manual"}]}`)
+		_, got, stderr := explain("--rules", ruleFile, "--event", event)
+		for _, want := range []string{
+			"  → cancel pipeline 31\n",
+			"  → play job 1 \"migrate\", after the action before it\n",
+			"  → play job 2 \"deploy\", once migrate has passed\n",
+		} {
+			if !strings.Contains(got, want) {
+				t.Errorf("does not say %q:\n%s%s", want, got, stderr)
+			}
+		}
+	})
 	t.Run("without GitLab", func(t *testing.T) {
 		_, got, _ := explain()
 		if want := "! retry-full-disk can't be evaluated, so it does not fire: if: GitLab is not asked: give --gitlab-token, or the log with --log"; !strings.Contains(got, want) {

@@ -236,7 +236,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("exit status %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 	for _, part := range []string{
-		"attempt 2 of 3", "attempt 3 of 3", "play of deploy-staging", "leaves it alone", "erase of review-app", "#ci", "/-/pipelines/", "That was it: 4 outcomes",
+		"attempt 2 of 3", "attempt 3 of 3", "play of deploy-staging", "leaves it alone", "erase of review-app", "#ci", "/-/pipelines/", "That was it: 5 outcomes",
 	} {
 		if !strings.Contains(stdout.String(), part) {
 			t.Errorf("the demo does not show %q:\n%s", part, stdout.String())
@@ -251,7 +251,7 @@ func TestParseRate(t *testing.T) {
 		}
 	}
 	for rate, want := range map[string]store.Rate{
-		"60/1m": {Limit: 55, Per: time.Minute, Burst: 6}, // 6 at once, then one each 60/55 s: 60 in a minute
+		"60/1m": {Limit: 59, Per: time.Minute, Burst: 2}, // 2 at once, then one each 60/59 s: 60 in a minute
 		"1/10s": {Limit: 1, Per: 10 * time.Second, Burst: 1},
 	} {
 		if r, err := parseRate(rate); err != nil || r != want {

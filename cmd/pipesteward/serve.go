@@ -30,9 +30,13 @@ const (
 	workGrace   = 3 * time.Second // for records being worked on
 )
 
-// workers is how many records are worked on at the same time. They mostly
-// wait for GitLab.
-const workers = 16
+// workersFor gives how many records are at hand at the same time: as many as
+// GitLab can be called for in less than a minute at the rate. What they read
+// of GitLab is shared by those that wait for it together.
+func workersFor(rate store.Rate) int {
+	const fewest, most, wait = 16, 256, 50 * time.Second
+	return int(min(max(fewest, float64(rate.Limit)*wait.Seconds()/rate.Per.Seconds()), most))
+}
 
 func serveCommand(stderr io.Writer) *cli.Command {
 	return &cli.Command{
@@ -109,9 +113,10 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	}
 
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, GitLab: gl, Teller: teller, Rules: live.Rules,
-		Now: time.Now, Log: log, Metrics: metrics, Workers: workers,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: live.Rules,
+		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry,
 	})
+	registry.MustRegister(actions.NewStormMetrics(runner))
 
 	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
 		Credentials: handlers.Credentials{Tokens: s.webhookTokens, SigningTokens: s.signingTokens, Insecure: s.insecureWebhook},

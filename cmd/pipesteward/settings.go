@@ -20,6 +20,9 @@ import (
 // PIPESTEWARD_STORE_FILE.
 const defaultStore = "bolt:pipesteward.db"
 
+// maxNativeRetry bounds how long a retry may be held back for GitLab's own.
+const maxNativeRetry = 5 * time.Minute
+
 // settings are what serve is told by flags, environment and secret files.
 type settings struct {
 	rules           string
@@ -29,6 +32,7 @@ type settings struct {
 	gitlabURL       string
 	gitlabToken     string
 	gitlabRate      store.Rate
+	nativeRetry     time.Duration
 	logWindow       int64
 	webhookTokens   []string
 	signingTokens   []string
@@ -73,6 +77,7 @@ func serveFlags() []cli.Flag {
 		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
 		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
 		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
+		stringFlag("native-retry-wait", "5s", "how much `TIME` GitLab's own retry: gets before a job is retried; 0s where no project has one"),
 		&cli.Int64Flag{Name: "log-window", Value: 1 << 20, Usage: "how many `BYTES` of a job log's end log() gives", Sources: cli.EnvVars(env("log-window"))},
 		secretsFlag("webhook-token", "secret `TOKEN` of the webhooks (repeatable)"),
 		secretsFlag("webhook-signing-token", "signing `TOKEN` of the webhooks, whsec_... (GitLab 19; repeatable)"),
@@ -107,6 +112,10 @@ func readSettings(c *cli.Command) (settings, error) {
 	if err != nil {
 		errs = append(errs, fmt.Errorf("--gitlab-rate: %w", err))
 	}
+	native, err := model.ParseDuration(c.String("native-retry-wait"))
+	if err != nil || time.Duration(native) > maxNativeRetry {
+		errs = append(errs, fmt.Errorf("--native-retry-wait: %q is not a time from 0s to %s, like 5s", c.String("native-retry-wait"), maxNativeRetry))
+	}
 	window := c.Int64("log-window")
 	if window < 1 || window > gitlab.MaxLog {
 		errs = append(errs, fmt.Errorf("--log-window: %d is not a number of bytes from 1 to %d", window, gitlab.MaxLog))
@@ -119,6 +128,7 @@ func readSettings(c *cli.Command) (settings, error) {
 		gitlabURL:       c.String("gitlab-url"),
 		gitlabToken:     secret("gitlab-token"),
 		gitlabRate:      rate,
+		nativeRetry:     time.Duration(native),
 		logWindow:       window,
 		webhookTokens:   several("webhook-token"),
 		signingTokens:   several("webhook-signing-token"),
@@ -159,8 +169,9 @@ func trimmed(texts []string) []string {
 	return all
 }
 
-// parseRate reads "300/1m": at most so many in any such time, of which a tenth
-// may come at once, and the rest comes evenly.
+// parseRate reads "300/1m": at most so many in any such time, of which a
+// thirtieth may come at once, and the rest comes evenly. A larger burst would
+// leave less for the rest: the limit holds for any window.
 func parseRate(s string) (store.Rate, error) {
 	count, span, _ := strings.Cut(s, "/")
 	n, err := strconv.Atoi(count)
@@ -168,6 +179,6 @@ func parseRate(s string) (store.Rate, error) {
 	if err != nil || perr != nil || n < 1 || per <= 0 {
 		return store.Rate{}, fmt.Errorf("%q is not a rate: write requests and a time, like 300/1m", s)
 	}
-	burst := max(1, n/10)
+	burst := max(1, n/30)
 	return store.Rate{Limit: n - burst + 1, Per: time.Duration(per), Burst: burst}, nil
 }

@@ -31,11 +31,13 @@ const (
 	testRules  = `
 version: 1
 defaults: {channel: "#ci"}
+limits: {per_pipeline: 100000, per_project: 100000/1h, total: 100000/1h}
+storm: {failures: 10000}
 rules:
   - name: retry-stuck
     on: job
     if: failed_with("stuck_or_timeout_failure")
-    actions: [retry: {max_attempts: 3}]
+    actions: [retry: {max_attempts: 3, allow_stale: true}]
     notify: [{when: [done, skipped, failed]}]
 `
 )
@@ -108,7 +110,7 @@ func (w *world) serve(more ...string) *program {
 // start is serve for a test that goes on where the program does not start.
 func (w *world) start(more ...string) (*program, error) {
 	args := append([]string{
-		"serve", "--rules", filepath.Join(w.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(w.dir, "pipesteward.db"),
+		"serve", "--native-retry-wait", "0s", "--rules", filepath.Join(w.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(w.dir, "pipesteward.db"),
 		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--gitlab-url", w.gitlab.URL(), "--slack-api-url", w.slack.URL(),
 	}, more...)
 	p := &program{T: w.T, cmd: exec.CommandContext(context.Background(), os.Args[0], args...), ended: make(chan error, 1)}

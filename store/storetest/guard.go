@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -111,6 +112,114 @@ func testHold(t *testing.T, f *fixture) {
 	wantWait("empty, and held for less", time.Minute)
 }
 
+func (f *fixture) tally(t failer, key, id, group string, within time.Duration) store.Count {
+	t.Helper()
+	count, err := f.Tally(t.Context(), key, store.Seen{ID: id, Group: group, Note: "note of " + id}, within)
+	ok(t, "Tally", err)
+	return count
+}
+
+func (f *fixture) tallied(t failer, key string, within time.Duration) []store.Seen {
+	t.Helper()
+	all, err := f.Tallied(t.Context(), key, within)
+	ok(t, "Tallied", err)
+	return all
+}
+
+func testTally(t *testing.T, f *fixture) {
+	const within = 10 * time.Minute
+	same(t, "first", f.tally(t, "key", "a", "red", within), store.Count{Members: 1, Groups: 1, Position: 1})
+	f.advance(4 * time.Minute)
+	same(t, "second", f.tally(t, "key", "b", "red", within), store.Count{Members: 2, Groups: 1, Position: 2})
+	same(t, "third", f.tally(t, "key", "c", "blue", within), store.Count{Members: 3, Groups: 2, Position: 3})
+	same(t, "first again", f.tally(t, "key", "a", "another", within), store.Count{Members: 3, Groups: 2, Position: 1})
+	same(t, "of another tally", f.tally(t, "other key", "a", "red", within), store.Count{Members: 1, Groups: 1, Position: 1})
+
+	f.reopen(t)
+	all := f.tallied(t, "key", within)
+	var got []string
+	for _, s := range all {
+		got = append(got, s.ID+" "+s.Group+" "+s.Note)
+	}
+	same(t, "members", got, []string{"a red note of a", "b red note of b", "c blue note of c"})
+	if d := all[1].At.Sub(all[0].At); d < 4*time.Minute || d > 5*time.Minute {
+		t.Errorf("the second was seen %v after the first, want 4m", d)
+	}
+	same(t, "members of the last 2 minutes", len(f.tallied(t, "key", 2*time.Minute)), 2)
+
+	f.advance(6 * time.Minute) // a is too old now
+	same(t, "members within the time", len(f.tallied(t, "key", within)), 2)
+	same(t, "without the first", f.tally(t, "key", "d", "blue", within), store.Count{Members: 3, Groups: 2, Position: 3})
+	same(t, "the first as a new one", f.tally(t, "key", "a", "green", within), store.Count{Members: 4, Groups: 3, Position: 4})
+	f.advance(4 * time.Minute) // b and c, too: with b goes the group red
+	same(t, "two left", f.tally(t, "key", "a", "green", within), store.Count{Members: 2, Groups: 2, Position: 2})
+	f.advance(within)
+	same(t, "members when all are too old", len(f.tallied(t, "key", within)), 0)
+	same(t, "afterwards", f.tally(t, "key", "a", "", within), store.Count{Members: 1, Groups: 1, Position: 1})
+	same(t, "members of no tally", len(f.tallied(t, "unknown", within)), 0)
+}
+
+func testTallyPositions(t *testing.T, f *fixture) {
+	for i := range 100 {
+		id := strconv.Itoa(i)
+		same(t, "position of "+id, f.tally(t, "key", id, id, time.Hour).Position, i+1)
+		f.advance(time.Second)
+	}
+	f.advance(time.Hour - 50*time.Second)
+	count := f.tally(t, "key", "99", "", time.Hour)
+	if count.Members != count.Position || count.Groups != count.Members || count.Members < 45 || count.Members > 50 {
+		t.Errorf("after half of the members were forgotten: %+v, want some 49 of each", count)
+	}
+}
+
+func testTallyBounds(t *testing.T, f *fixture) {
+	const more = 10
+	_ = together(t, 16, func(worker int) (bool, error) {
+		for i := worker; i < store.MaxTally+more; i += 16 {
+			if _, err := f.Tally(t.Context(), "key", store.Seen{ID: strconv.Itoa(i)}, time.Hour); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+	all := f.tallied(t, "key", time.Hour)
+	same(t, "members", len(all), store.MaxTally)
+	first := all[0].ID
+	same(t, "one that is there", f.tally(t, "key", first, "", time.Hour), store.Count{Members: store.MaxTally, Groups: 1, Position: 1})
+	f.advance(time.Minute)
+	same(t, "one more", f.tally(t, "key", "new", "", time.Hour), store.Count{Members: store.MaxTally, Groups: 1, Position: store.MaxTally})
+	f.advance(59 * time.Minute)
+	same(t, "when all the others are too old", f.tally(t, "key", "new", "", time.Hour), store.Count{Members: 1, Groups: 1, Position: 1})
+}
+
+func testTallyContention(t *testing.T, f *fixture) {
+	const members = 500
+	var mu sync.Mutex
+	holders := map[int]string{} // by position
+	together(t, 8, func(worker int) (bool, error) {
+		for i := range members {
+			id := strconv.Itoa((i + worker*members/8) % members) // each member is noted by all, first by different ones
+			count, err := f.Tally(t.Context(), "key", store.Seen{ID: id, Group: id[len(id)-1:]}, time.Hour)
+			if err != nil {
+				return false, err
+			}
+			mu.Lock()
+			if other, taken := holders[count.Position]; taken && other != id {
+				t.Errorf("%s and %s both have position %d", other, id, count.Position)
+			}
+			holders[count.Position] = id
+			mu.Unlock()
+		}
+		return true, nil
+	})
+	same(t, "different positions", len(holders), members)
+	for i, s := range f.tallied(t, "key", time.Hour) {
+		same(t, fmt.Sprintf("member at position %d", i+1), s.ID, holders[i+1])
+	}
+	last := holders[members]
+	same(t, "in all", f.tally(t, "key", last, "", time.Hour), store.Count{Members: members, Groups: 10, Position: members})
+}
+
 func testClaim(t *testing.T, f *fixture) {
 	ctx := t.Context()
 	same(t, "free", f.claim(t, "key", "me", time.Hour), true)
@@ -181,6 +290,7 @@ func testKeysApart(t *testing.T, f *fixture) {
 	same(t, "Claim", f.claim(t, key, "me", time.Hour), true)
 	same(t, "Take", f.take(t, key, store.Rate{Limit: 1, Per: time.Hour}), 0)
 	ok(t, "Hold", f.Hold(ctx, key, time.Hour))
+	same(t, "Tally", f.tally(t, key, key, key, time.Hour).Members, 1)
 	ok(t, "Release", f.Release(ctx, key, "me"))
 
 	same(t, "value", string(f.get(t, key)), "value")

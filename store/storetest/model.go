@@ -23,6 +23,7 @@ func testModel(t *testing.T, newBackend func(t *testing.T) Backend) {
 			rates:   map[string]*modelRate{},
 			claims:  map[string]modelValue{},
 			values:  map[string]modelValue{},
+			tallies: map[string]*modelTally{},
 		}
 		m.open(rt)
 		defer func() { ok(rt, "Close", m.Close()) }()
@@ -41,6 +42,7 @@ func testModel(t *testing.T, newBackend func(t *testing.T) Backend) {
 			"Claim":   m.claim,
 			"Release": m.release,
 			"Set":     m.set,
+			"Tally":   m.tally,
 			"Advance": m.pass,
 			"Restart": m.restart,
 		})
@@ -58,6 +60,7 @@ type model struct {
 	rates   map[string]*modelRate
 	claims  map[string]modelValue
 	values  map[string]modelValue
+	tallies map[string]*modelTally
 }
 
 type modelRecord struct {
@@ -89,6 +92,16 @@ type modelRate struct {
 type modelValue struct {
 	value   string
 	expires time.Duration
+}
+
+type modelTally struct {
+	members []modelSeen
+	expires time.Duration
+}
+
+type modelSeen struct {
+	id, group string
+	at        time.Duration
 }
 
 const longestVisibility = time.Hour
@@ -338,6 +351,34 @@ func (m *model) set(t *rapid.T) {
 	key, value, ttl := genID.Draw(t, "key"), genBody.Draw(t, "value"), genTTL.Draw(t, "ttl")
 	ok(t, "Set", m.Set(t.Context(), key, value, ttl))
 	m.values[key] = modelValue{string(value), m.now + ttl}
+}
+
+func (m *model) tally(t *rapid.T) {
+	key, id, group, within := genID.Draw(t, "key"), genID.Draw(t, "id"), genID.Draw(t, "group"), genTTL.Draw(t, "within")
+	y := m.tallies[key]
+	if y == nil || y.expires <= m.now {
+		y = &modelTally{}
+		m.tallies[key] = y
+	}
+	y.members = slices.DeleteFunc(y.members, func(s modelSeen) bool { return s.at+within <= m.now })
+	place := slices.IndexFunc(y.members, func(s modelSeen) bool { return s.id == id })
+	if place < 0 {
+		place = len(y.members)
+		y.members = append(y.members, modelSeen{id, group, m.now})
+		y.expires = m.now + within
+	}
+	groups := map[string]bool{}
+	var ids []string
+	for _, s := range y.members {
+		groups[s.group] = true
+		ids = append(ids, s.id+" of "+s.group)
+	}
+	same(t, "count", m.fixture.tally(t, key, id, group, within), store.Count{Members: len(y.members), Groups: len(groups), Position: place + 1})
+	var got []string
+	for _, s := range m.tallied(t, key, within) {
+		got = append(got, s.ID+" of "+s.Group)
+	}
+	same(t, "members", got, ids)
 }
 
 func (m *model) pass(t *rapid.T) { m.move(genAdvance.Draw(t, "time")) }

@@ -570,6 +570,8 @@ func testPurge(t *testing.T, f *fixture) {
 			ok(t, "Set", f.Set(ctx, id, []byte(id), time.Hour))
 			ok(t, "Set", f.Set(ctx, "lasting", []byte(id), store.DefaultJournalTTL))
 			f.claim(t, id, "me", time.Hour)
+			same(t, "members", f.tally(t, "tally", id, "", time.Hour).Members, i+1)
+			same(t, "members of a tally for long", f.tally(t, "long tally", id, "", store.DefaultJournalTTL).Members, day*n/10+i+1)
 			f.take(t, id, store.Rate{Limit: 1, Per: time.Hour})
 		}
 		records := make([]store.Record, n)
@@ -594,6 +596,7 @@ func testPurge(t *testing.T, f *fixture) {
 		}
 	}
 	same(t, "a lasting value", string(f.get(t, "lasting")), fmt.Sprintf("3-%d", n/10-1))
+	same(t, "members of a tally for long", len(f.tallied(t, "long tally", store.DefaultJournalTTL)), 4*n/10)
 	f.advance(store.DefaultJournalTTL)
 	ids, next := f.entries(t, "", 10)
 	same(t, "entries", len(ids), 0)
@@ -628,6 +631,13 @@ func testBadInput(t *testing.T, f *fixture) {
 		{"Claim without an owner", second(f.Claim(ctx, "key", "", time.Hour))},
 		{"Claim for no time", second(f.Claim(ctx, "key", "me", 0))},
 		{"Release without a key", f.Release(ctx, "", "me")},
+		{"Tally without a key", second(f.Tally(ctx, "", store.Seen{ID: "a"}, time.Hour))},
+		{"Tally of a member without an id", second(f.Tally(ctx, "key", store.Seen{}, time.Hour))},
+		{"Tally of a member with a long id", second(f.Tally(ctx, "key", store.Seen{ID: long}, time.Hour))},
+		{"Tally of a member with a long group", second(f.Tally(ctx, "key", store.Seen{ID: "a", Group: long}, time.Hour))},
+		{"Tally within no time", second(f.Tally(ctx, "key", store.Seen{ID: "a"}, 0))},
+		{"Tallied with a long key", second(f.Tallied(ctx, long, time.Hour))},
+		{"Tallied within no time", second(f.Tallied(ctx, "key", -time.Second))},
 		{"Set without a key", f.Set(ctx, "", nil, time.Hour)},
 		{"Set for no time", f.Set(ctx, "key", nil, 0)},
 		{"Get with a long key", second(f.Get(ctx, long))},
@@ -659,6 +669,8 @@ func everyCall(ctx context.Context, s store.Store, l *store.Lease) map[string]er
 	errs["Hold"] = s.Hold(ctx, "never taken", time.Hour)
 	_, errs["Claim"] = s.Claim(ctx, "never claimed", "me", time.Hour)
 	errs["Release"] = s.Release(ctx, "claimed", "me")
+	_, errs["Tally"] = s.Tally(ctx, "never tallied", store.Seen{ID: "a"}, time.Hour)
+	_, errs["Tallied"] = s.Tallied(ctx, "never tallied", time.Hour)
 	errs["Set"] = s.Set(ctx, "never set", nil, time.Hour)
 	_, errs["Get"] = s.Get(ctx, "never set")
 	errs["Ping"] = s.Ping(ctx)
@@ -677,6 +689,7 @@ func testCancelled(t *testing.T, f *fixture) {
 	}
 	f.wantDepth(t, store.Depth{Leased: 1})
 	same(t, "another's claim", f.claim(t, "claimed", "you", time.Hour), false)
+	same(t, "members of a tally", len(f.tallied(t, "never tallied", time.Hour)), 0)
 	ids, _ := f.entries(t, "", 1)
 	same(t, "entries", len(ids), 0)
 	ok(t, "Done", f.Done(t.Context(), l))

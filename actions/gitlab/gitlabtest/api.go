@@ -43,6 +43,9 @@ var endpoints = []endpoint{
 	{"GET /projects/{project}", false, (*call).getProject},
 	{"GET /projects/{project}/pipelines", false, (*call).listPipelines},
 	{"GET /projects/{project}/pipelines/{pipeline}", false, (*call).getPipeline},
+	{"POST /projects/{project}/pipelines/{pipeline}/retry", false, (*call).retryPipeline},
+	{"POST /projects/{project}/pipelines/{pipeline}/cancel", false, (*call).cancelPipeline},
+	{"GET /projects/{project}/merge_requests/{merge_request}/pipelines", false, (*call).listMergeRequestPipelines},
 	{"GET /user", false, (*call).getUser},
 	{"GET /version", false, (*call).getVersion},
 	{"GET /metadata", false, (*call).getVersion},
@@ -69,7 +72,7 @@ func (s *Server) routes() http.Handler {
 // handle answers one API request. All of it happens at one moment: under the
 // lock.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if !s.throttle(w) {
 		return
@@ -166,12 +169,23 @@ func (c *call) findPipeline() *pipeline {
 // mayWrite tells whether the bot may run, stop or retry the job; false: 403
 // is answered.
 func (c *call) mayWrite(j *job) bool {
-	role := c.project.Role
-	if role == Maintainer || role == Developer && !j.pipeline.protected() {
+	if c.mayRun(j) {
 		return true
 	}
 	c.message(http.StatusForbidden, "403 Forbidden")
 	return false
+}
+
+// mayRun tells whether the bot may run the job, as its pipeline and its
+// environment allow.
+func (c *call) mayRun(j *job) bool {
+	roles, protected := c.project.ProtectedEnvironments[j.Environment.Name]
+	return c.mayUpdate(j.pipeline) && (!protected || slices.Contains(roles, c.project.Role))
+}
+
+func (c *call) mayUpdate(p *pipeline) bool {
+	role := c.project.Role
+	return !c.project.Archived && (role == Maintainer || role == Developer && !p.protected())
 }
 
 func (c *call) listProjectJobs() {
@@ -319,7 +333,7 @@ func (c *call) eraseJob() {
 		return
 	}
 	role := c.project.Role
-	if role != Maintainer && (role != Developer || j.User.ID != c.s.o.Bot.ID) {
+	if c.project.Archived || role != Maintainer && (role != Developer || j.User.ID != c.s.o.Bot.ID) {
 		c.message(http.StatusForbidden, "403 Forbidden")
 		return
 	}
@@ -358,20 +372,100 @@ func (c *call) getProject() {
 	writeJSON(c.w, http.StatusOK, apiProject(c.project))
 }
 
+// listPipelines gives no child pipelines but where they are asked for
+// (Ci::PipelinesFinder). Newer versions give those of a branch's merge requests
+// with the branch's own.
 func (c *call) listPipelines() {
 	q := c.r.URL.Query()
-	fits := func(parameter, value string) bool { return q.Get(parameter) == "" || q.Get(parameter) == value }
+	if order := q.Get("order_by"); order != "" && order != "id" {
+		c.fail(http.StatusBadRequest, "order_by does not have a valid value") // GitLab has others, nobody here asks for them
+		return
+	}
+	if sort := q.Get("sort"); sort != "" && sort != "asc" && sort != "desc" {
+		c.fail(http.StatusBadRequest, "sort does not have a valid value")
+		return
+	}
+	fits := func(parameter string, values ...string) bool {
+		return q.Get(parameter) == "" || slices.Contains(values, q.Get(parameter))
+	}
 	var pipelines []*pipeline
 	for _, p := range slices.Backward(c.project.pipelines) {
-		if fits("ref", p.Ref) && fits("sha", p.SHA) && fits("status", p.Status) && fits("source", p.Source) {
+		refs := []string{p.Ref}
+		if c.s.version.atLeast(18, 0) {
+			refs = append(refs, p.hookRef())
+		}
+		if p.child() == (q.Get("source") == "parent_pipeline") &&
+			fits("ref", refs...) && fits("sha", p.SHA) && fits("status", p.Status) && fits("source", p.Source) {
 			pipelines = append(pipelines, p)
 		}
 	}
-	page, ok := offsetPage(c, pipelines, true)
-	if !ok {
+	if q.Get("sort") == "asc" {
+		slices.Reverse(pipelines)
+	}
+	c.pipelinesPage(pipelines)
+}
+
+func (c *call) pipelinesPage(pipelines []*pipeline) {
+	if page, ok := offsetPage(c, pipelines, true); ok {
+		writeJSON(c.w, http.StatusOK, each(page, apiPipelineBasic))
+	}
+}
+
+// listMergeRequestPipelines gives a merge request's own pipelines, newest
+// first, and then those of its branch (Ci::PipelinesForMergeRequestFinder).
+func (c *call) listMergeRequestPipelines() {
+	iid, err := strconv.ParseInt(c.r.PathValue("merge_request"), 10, 64)
+	if err != nil {
+		c.fail(http.StatusBadRequest, "merge_request_iid is invalid")
 		return
 	}
-	writeJSON(c.w, http.StatusOK, each(page, apiPipelineBasic))
+	var own, ofBranch []*pipeline
+	branch := ""
+	for _, p := range slices.Backward(c.project.pipelines) {
+		if p.of(iid) && !p.child() {
+			own = append(own, p)
+			branch = p.hookRef()
+		}
+	}
+	if own == nil {
+		c.message(http.StatusNotFound, "404 Not found")
+		return
+	}
+	for _, p := range slices.Backward(c.project.pipelines) {
+		if p.Ref == branch && !p.child() {
+			ofBranch = append(ofBranch, p)
+		}
+	}
+	c.pipelinesPage(slices.Concat(own, ofBranch))
+}
+
+func (c *call) retryPipeline() {
+	p := c.pipelineToUpdate()
+	if p == nil {
+		return
+	}
+	c.s.retryPipeline(p, c.s.o.Bot, c.mayRun)
+	writeJSON(c.w, http.StatusCreated, c.s.apiPipeline(p))
+}
+
+func (c *call) cancelPipeline() {
+	p := c.pipelineToUpdate()
+	if p == nil {
+		return
+	}
+	c.s.cancelPipeline(p)
+	writeJSON(c.w, http.StatusOK, c.s.apiPipeline(p))
+}
+
+// pipelineToUpdate finds the pipeline of the path; nil: 404 is answered, or
+// 403 where the bot may not change it.
+func (c *call) pipelineToUpdate() *pipeline {
+	p := c.findPipeline()
+	if p != nil && !c.mayUpdate(p) {
+		c.message(http.StatusForbidden, "403 Forbidden")
+		return nil
+	}
+	return p
 }
 
 func (c *call) getPipeline() {

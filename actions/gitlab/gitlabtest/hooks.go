@@ -93,7 +93,7 @@ func (s *Server) Flush() {
 
 // JobHookBody is the body of the Job Hook that GitLab would send now.
 func (s *Server) JobHookBody(jobID int64) []byte {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return encode(s.jobHook(must(s.jobs, jobID, "job")))
 }
@@ -101,7 +101,7 @@ func (s *Server) JobHookBody(jobID int64) []byte {
 // PipelineHookBody is the body of the Pipeline Hook that GitLab would send
 // now.
 func (s *Server) PipelineHookBody(pipelineID int64) []byte {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return encode(s.pipelineHook(must(s.pipelines, pipelineID, "pipeline")))
 }
@@ -325,7 +325,7 @@ func (s *Server) pipelineHook(p *pipeline) object {
 			"id":              p.ID,
 			"iid":             p.IID,
 			"name":            orNull(p.Name),
-			"ref":             p.Ref,
+			"ref":             p.hookRef(),
 			"tag":             p.Tag,
 			"sha":             p.SHA,
 			"before_sha":      p.BeforeSHA,

@@ -289,9 +289,9 @@ func TestPipelineHookBody(t *testing.T) {
 	got := decode[map[string]any](t, string(gl.PipelineHookBody(p.ID)))
 	attributes := got["object_attributes"].(map[string]any)
 	for name, want := range map[string]any{
-		"id": 101.0, "iid": 1.0, "name": "Nightly", "ref": "main", "source": "push", "status": "failed", "detailed_status": "failed",
+		"id": 101.0, "iid": 1.0, "name": "Nightly", "ref": "fast", "source": "merge_request_event", "status": "failed", "detailed_status": "failed",
 		"stages": []any{"test", "deploy"}, "created_at": "2026-11-01 12:00:00 UTC", "finished_at": "2026-11-01 12:00:30 UTC",
-		"duration": 30.0, "queued_duration": nil, "protected_ref": true,
+		"duration": 30.0, "queued_duration": nil, "protected_ref": false,
 		"variables": []any{map[string]any{"key": "A", "value": "b"}}, "url": p.WebURL,
 	} {
 		if diff := cmp.Diff(want, attributes[name]); diff != "" {

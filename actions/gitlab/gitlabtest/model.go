@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha1"
 	"encoding/hex"
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -17,7 +18,7 @@ type Role int
 // Roles. The zero value may do everything the Jobs API offers.
 const (
 	Maintainer Role = iota
-	Developer       // no writes on protected refs, erases only its own jobs, no forced cancel
+	Developer       // no writes on protected refs and environments, erases only its own jobs, no forced cancel
 	Reporter        // reads
 	NoAccess        // gets 404
 )
@@ -30,8 +31,12 @@ type Project struct {
 	DefaultBranch string // default main
 	Role          Role   // what the bot may do here
 	ProtectedRefs []string
-	AgentIDs      []int64 // what GET /job/allowed_agents lists
-	WebURL        string  // set by the server
+	// ProtectedEnvironments are those that only these roles may deploy to; one
+	// without any, nobody.
+	ProtectedEnvironments map[string][]Role
+	Archived              bool    // read-only: writes get 403
+	AgentIDs              []int64 // what GET /job/allowed_agents lists
+	WebURL                string  // set by the server
 }
 
 // Namespace is the path without its last part.
@@ -51,11 +56,11 @@ type Pipeline struct {
 	ProjectID    int64
 	IID          int64
 	Name         string
-	Ref          string // default: the project's default branch
+	Ref          string // default: the project's default branch, or the merge request's refs/merge-requests/<iid>/head, which Pipeline Hooks tell as its source branch
 	Tag          bool
 	SHA          string
 	BeforeSHA    string
-	Source       string // default push
+	Source       string // default push, merge_request_event with a MergeRequest, parent_pipeline or pipeline with TriggeredBy
 	Message      string // the commit's
 	Variables    []Variable
 	MergeRequest *MergeRequest
@@ -90,18 +95,19 @@ type MergeRequest struct {
 // Job is one run of a job, or a bridge. Tests give AddPipeline what it is;
 // the rest is the server's, but may be given with Status.
 type Job struct {
-	ID           int64
-	Name         string
-	Stage        string // default test
-	When         string // on_success (default), on_failure, always, manual or delayed
-	AllowFailure bool   // GitLab sets it for a plain `when: manual`: without it, a manual job blocks its pipeline
-	Bridge       bool   // a trigger job
-	TagList      []string
-	Environment  Environment
-	AutoRetry    int    // GitLab's own retry: so often at most
-	Archived     bool   // too old to be retried
-	Runner       Runner // takes the job on Run; default: a shared one
-	User         User   // default: the pipeline's
+	ID             int64
+	Name           string
+	Stage          string // default test
+	When           string // on_success (default), on_failure, always, manual or delayed
+	AllowFailure   bool   // GitLab sets it for a plain `when: manual`: without it, a manual job blocks its pipeline
+	Bridge         bool   // a trigger job
+	TagList        []string
+	Environment    Environment
+	AutoRetry      int           // GitLab's own retry: so often at most
+	AutoRetryAfter time.Duration // how long after the failure by Options.Now; default at once
+	Archived       bool          // too old to be retried
+	Runner         Runner        // takes the job on Run; default: a shared one
+	User           User          // default: the pipeline's
 
 	// Status, when AddPipeline is given it, puts the job there as something of
 	// the past: no hook tells of it. The times may be given with it.
@@ -209,7 +215,23 @@ func (p *pipeline) latest() []*job {
 	return slices.DeleteFunc(slices.Clone(p.jobs), func(j *job) bool { return j.Retried })
 }
 
-func (p *pipeline) protected() bool { return slices.Contains(p.project.ProtectedRefs, p.Ref) }
+func (p *pipeline) protected() bool { return slices.Contains(p.project.ProtectedRefs, p.hookRef()) }
+
+func (p *pipeline) child() bool { return p.Source == "parent_pipeline" }
+
+// of reports whether this is a pipeline of the merge request, other than of
+// its branch.
+func (p *pipeline) of(mr int64) bool {
+	return strings.HasPrefix(p.Ref, fmt.Sprintf("refs/merge-requests/%d/", mr))
+}
+
+// hookRef is the ref as Pipeline Hooks tell it (source_ref); Job Hooks tell Ref.
+func (p *pipeline) hookRef() string {
+	if p.MergeRequest != nil && p.of(p.MergeRequest.IID) {
+		return p.MergeRequest.SourceBranch
+	}
+	return p.Ref
+}
 
 func (p *pipeline) complete() bool { return slices.Contains(completeStatuses, p.Status) }
 
@@ -272,6 +294,26 @@ func (s *Server) progress(p *pipeline) {
 
 func (p *pipeline) inStages(stages []string) []*job {
 	return slices.DeleteFunc(p.latest(), func(j *job) bool { return !slices.Contains(stages, j.Stage) })
+}
+
+// autoRetry is GitLab's own retry of a job, to be made at a time.
+type autoRetry struct {
+	job *job
+	at  time.Time
+}
+
+// lock locks the server and lets GitLab do what is due by now.
+func (s *Server) lock() {
+	s.mu.Lock()
+	now := s.o.Now()
+	for len(s.retries) > 0 && !s.retries[0].at.After(now) {
+		j := s.retries[0].job
+		s.retries = s.retries[1:]
+		if j.Status == "failed" && j.retryable() {
+			s.clone(j, j.User, true)
+			s.progress(j.pipeline)
+		}
+	}
 }
 
 // turn is the status of a created job when the stages before it ended so.

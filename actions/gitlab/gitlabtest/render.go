@@ -199,7 +199,7 @@ func apiProject(p *project) object {
 		"description":         nil,
 		"default_branch":      p.DefaultBranch,
 		"web_url":             p.WebURL,
-		"archived":            false,
+		"archived":            p.Archived,
 		"namespace":           object{"full_path": p.Namespace(), "kind": "group"},
 	}
 }

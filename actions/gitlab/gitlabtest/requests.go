@@ -46,6 +46,18 @@ func (s *Server) Count(method, pathEnd string) int {
 	return n
 }
 
+// Answered counts the API requests that were answered with a status:
+// Answered(429).
+func (s *Server) Answered(status int) int {
+	n := 0
+	for _, r := range s.Requests() {
+		if r.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
 func matches(wantMethod, wantEnd, method, path string) bool {
 	return (wantMethod == "" || wantMethod == method) && strings.HasSuffix(path, wantEnd)
 }

@@ -1,6 +1,6 @@
 // Package gitlabtest is a simulated GitLab, for tests and for the demo: a
-// real HTTP server with the eleven calls of the Jobs API and what is needed
-// around them, which can also send the webhooks that follow from whatever is
+// real HTTP server with the eleven calls of the Jobs API, those on pipelines and
+// what is needed around them, which can also send the webhooks that follow from whatever is
 // done to it.
 //
 // A test fills it with projects, pipelines and jobs, plays the runner and the
@@ -31,7 +31,8 @@
 // What it does is what GitLab's source says of versions 16 to 19; where the
 // versions differ, Options.Version decides. Left out: needs (jobs wait for
 // stages only), resource groups, a bridge's strategy: depend, hooks that get
-// disabled, and every permission but Project.Role.
+// disabled, and every permission but Project.Role with protected refs and
+// environments.
 package gitlabtest
 
 import (
@@ -88,6 +89,7 @@ type Server struct {
 	projects  map[int64]*project
 	pipelines map[int64]*pipeline
 	jobs      map[int64]*job
+	retries   []autoRetry // by time
 	lastID    struct{ project, pipeline, job, hook int64 }
 
 	requests []*Request

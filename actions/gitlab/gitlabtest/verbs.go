@@ -51,7 +51,26 @@ func (s *Server) AddPipeline(projectID int64, p Pipeline, jobs ...Job) Pipeline 
 	if p.IID == 0 {
 		p.IID = int64(len(pr.pipelines) + 1)
 	}
-	if p.Ref == "" {
+	bridge := s.jobs[p.TriggeredBy]
+	switch {
+	case p.Source != "":
+	case bridge != nil && bridge.pipeline.project == pr:
+		p.Source = "parent_pipeline"
+	case bridge != nil:
+		p.Source = "pipeline"
+	case p.MergeRequest != nil:
+		p.Source = "merge_request_event"
+	default:
+		p.Source = "push"
+	}
+	if p.Source == "parent_pipeline" && bridge != nil && p.Ref == "" {
+		p.Ref, p.MergeRequest = bridge.pipeline.Ref, bridge.pipeline.MergeRequest
+	}
+	switch {
+	case p.Ref != "":
+	case p.MergeRequest != nil:
+		p.Ref = fmt.Sprintf("refs/merge-requests/%d/head", p.MergeRequest.IID)
+	default:
 		p.Ref = pr.DefaultBranch
 	}
 	if p.SHA == "" {
@@ -59,9 +78,6 @@ func (s *Server) AddPipeline(projectID int64, p Pipeline, jobs ...Job) Pipeline 
 	}
 	if p.BeforeSHA == "" {
 		p.BeforeSHA = "0000000000000000000000000000000000000000"
-	}
-	if p.Source == "" {
-		p.Source = "push"
 	}
 	if p.Message == "" {
 		p.Message = fmt.Sprintf("Change %d\n", p.IID)
@@ -169,7 +185,7 @@ func must[T any](things map[int64]*T, id int64, what string) *T {
 
 // Run lets a runner take a pending job: it runs from now.
 func (s *Server) Run(jobID int64) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	j := must(s.jobs, jobID, "job")
 	if j.Status != "pending" {
@@ -182,9 +198,9 @@ func (s *Server) Run(jobID int64) {
 // Finish ends a job that is pending (a stuck one), running or canceling:
 // status is success, failed or canceled; the reason is for failed, default
 // unknown_failure. A canceling job ends canceled, whatever the runner says. A
-// failed job with AutoRetry left is retried at once.
+// failed job with AutoRetry left is retried, when that is due.
 func (s *Server) Finish(jobID int64, status, failureReason string) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	j := must(s.jobs, jobID, "job")
 	if !slices.Contains([]string{"pending", "running", "canceling"}, j.Status) {
@@ -201,28 +217,33 @@ func (s *Server) Finish(jobID int64, status, failureReason string) {
 	}
 	s.enter(j, status)
 	if status == "failed" && j.retriesCount() < j.AutoRetry && j.retryable() {
-		s.clone(j, j.User)
+		if j.AutoRetryAfter > 0 {
+			s.retries = append(s.retries, autoRetry{j, s.o.Now().Add(j.AutoRetryAfter)})
+			slices.SortStableFunc(s.retries, func(a, b autoRetry) int { return a.at.Compare(b.at) })
+		} else {
+			s.clone(j, j.User, true)
+		}
 	}
 	s.progress(j.pipeline)
 }
 
 // SetLog replaces a job's log.
 func (s *Server) SetLog(jobID int64, log string) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	must(s.jobs, jobID, "job").Log = log
 }
 
 // SetArtifacts replaces a job's artifacts, its log left alone.
 func (s *Server) SetArtifacts(jobID int64, artifacts ...Artifact) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	must(s.jobs, jobID, "job").Artifacts = artifacts
 }
 
 // SetRole changes what the bot may do in a project.
 func (s *Server) SetRole(projectID int64, role Role) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	must(s.projects, projectID, "project").Role = role
 }
@@ -230,7 +251,7 @@ func (s *Server) SetRole(projectID int64, role Role) {
 // Retry is Options.Person retrying the job in GitLab's pages, behind the
 // bot's back; it gives the new job. A *RefusedError says what GitLab said.
 func (s *Server) Retry(jobID int64) (Job, error) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	j, err := s.retry(must(s.jobs, jobID, "job"), s.o.Person)
 	if err != nil {
@@ -242,7 +263,7 @@ func (s *Server) Retry(jobID int64) (Job, error) {
 // Play is Options.Person starting a manual or delayed job; it gives the job
 // that runs, which is another one if the job had run before. Errors as Retry.
 func (s *Server) Play(jobID int64) (Job, error) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	j, err := s.play(must(s.jobs, jobID, "job"), s.o.Person, nil, nil)
 	if err != nil {
@@ -251,10 +272,25 @@ func (s *Server) Play(jobID int64) (Job, error) {
 	return j.Job, nil
 }
 
+// RetryPipeline is Options.Person retrying the pipeline's failed and canceled
+// jobs.
+func (s *Server) RetryPipeline(pipelineID int64) {
+	s.lock()
+	defer s.mu.Unlock()
+	s.retryPipeline(must(s.pipelines, pipelineID, "pipeline"), s.o.Person, func(*job) bool { return true })
+}
+
+// CancelPipeline is Options.Person cancelling the pipeline.
+func (s *Server) CancelPipeline(pipelineID int64) {
+	s.lock()
+	defer s.mu.Unlock()
+	s.cancelPipeline(must(s.pipelines, pipelineID, "pipeline"))
+}
+
 // Cancel is Options.Person cancelling the job. One that cannot be cancelled
 // stays as it is.
 func (s *Server) Cancel(jobID int64) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	s.cancel(must(s.jobs, jobID, "job"), false)
 }
@@ -262,28 +298,28 @@ func (s *Server) Cancel(jobID int64) {
 // Erase is Options.Person erasing the job's log and artifacts. Errors as
 // Retry.
 func (s *Server) Erase(jobID int64) error {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return s.erase(must(s.jobs, jobID, "job"))
 }
 
 // Project is the project as it is now.
 func (s *Server) Project(id int64) Project {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return must(s.projects, id, "project").Project
 }
 
 // Pipeline is the pipeline as it is now.
 func (s *Server) Pipeline(id int64) Pipeline {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return must(s.pipelines, id, "pipeline").Pipeline
 }
 
 // Job is the job or bridge as it is now.
 func (s *Server) Job(id int64) Job {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return must(s.jobs, id, "job").Job
 }
@@ -291,7 +327,7 @@ func (s *Server) Job(id int64) Job {
 // Jobs lists all jobs and bridges of a pipeline, retried ones too, oldest
 // first.
 func (s *Server) Jobs(pipelineID int64) []Job {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	var jobs []Job
 	for _, j := range must(s.pipelines, pipelineID, "pipeline").jobs {
@@ -302,7 +338,7 @@ func (s *Server) Jobs(pipelineID int64) []Job {
 
 // Latest is the newest run of the job of that name in a pipeline.
 func (s *Server) Latest(pipelineID int64, name string) Job {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	for _, j := range must(s.pipelines, pipelineID, "pipeline").latest() {
 		if j.Name == name {
@@ -325,20 +361,48 @@ func (s *Server) retry(j *job, by User) (*job, error) {
 	if !j.retryable() {
 		return nil, &RefusedError{403, "403 Forbidden - Job is not retryable"}
 	}
-	again := s.clone(j, by)
+	again := s.clone(j, by, true)
 	s.progress(j.pipeline)
 	return again, nil
 }
 
-// clone makes a new run of a job, created, or pending at once where it is one
-// that waits for a person, and lets the jobs run that its failure skipped.
-func (s *Server) clone(j *job, by User) *job {
+// retryPipeline makes new runs of the failed and canceled jobs, bridges left
+// out, and lets all skipped jobs have their turn (Ci::RetryPipelineService).
+func (s *Server) retryPipeline(p *pipeline, by User, mayWrite func(*job) bool) {
+	for _, j := range p.latest() {
+		if !j.Bridge && slices.Contains([]string{"failed", "canceled", "canceling"}, j.Status) && j.retryable() && mayWrite(j) {
+			s.clone(j, by, false)
+		}
+	}
+	for _, j := range p.latest() {
+		if j.Status == "skipped" {
+			j.Status = "created"
+		}
+	}
+	s.progress(p)
+}
+
+// cancelPipeline cancels a pipeline's jobs and bridges, and those of its child
+// pipelines (Ci::CancelPipelineService).
+func (s *Server) cancelPipeline(p *pipeline) {
+	for _, j := range p.latest() {
+		s.cancel(j, false)
+		if child := s.pipelines[j.Downstream]; child != nil && child.child() {
+			s.cancelPipeline(child)
+		}
+	}
+}
+
+// clone makes a new run of a job, created, or with start pending at once where
+// it is one that waits for a person, and lets the jobs run that its failure
+// skipped.
+func (s *Server) clone(j *job, by User, start bool) *job {
 	j.Retried = true
 	again := s.addJob(j.pipeline, Job{
 		Name: j.Name, Stage: j.Stage, When: j.When, AllowFailure: j.AllowFailure, Bridge: j.Bridge,
-		TagList: j.TagList, Environment: j.Environment, AutoRetry: j.AutoRetry, Runner: j.Runner, User: by,
+		TagList: j.TagList, Environment: j.Environment, AutoRetry: j.AutoRetry, AutoRetryAfter: j.AutoRetryAfter, Runner: j.Runner, User: by,
 	})
-	if again.hasAction() {
+	if start && again.hasAction() {
 		s.enter(again, "pending")
 	}
 	stages := j.pipeline.Stages
@@ -357,7 +421,7 @@ func (s *Server) play(j *job, by User, variables []Variable, inputs map[string]a
 		return nil, &RefusedError{400, "400 Bad request - Unplayable Job"}
 	}
 	if s.o.PlayClones || j.retryable() {
-		j = s.clone(j, by)
+		j = s.clone(j, by, true)
 	} else {
 		j.User = by
 		s.enter(j, "pending")

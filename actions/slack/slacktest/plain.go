@@ -53,6 +53,7 @@ var (
 	emoji    = strings.NewReplacer(
 		":white_check_mark:", "✅", ":test_tube:", "🧪", ":fast_forward:", "⏩", ":hourglass_flowing_sand:", "⏳",
 		":x:", "❌", ":rotating_light:", "🚨", ":information_source:", "ℹ️", ":bell:", "🔔",
+		":repeat:", "🔁", ":arrow_forward:", "▶️", ":zap:", "⚡", ":sunny:", "☀️",
 	)
 )
 

@@ -1,0 +1,69 @@
+package actions_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// A backlog of 600 retries takes little more than the 2 minutes that 600
+// requests take at 300 a minute: what is read before them is shared (some 40
+// requests for all), and GitLab never has to say no.
+func TestBacklogAtFullRate(t *testing.T) {
+	const pipelines, each = 6, 100
+	h := newHouseOn(t, gitlabtest.Options{RateLimit: 300}, fmt.Sprintf(failedRules, "limits: {per_pipeline: 1000, per_project: 1000/1h}\nstorm: {failures: 10000}"))
+	// As `serve` makes them of `--gitlab-rate 300/1m`.
+	h.rate, h.workers = store.Rate{Limit: 291, Per: time.Minute, Burst: 10}, 242
+	h.start(newFuse(-1))
+	for range pipelines {
+		var jobs []gitlabtest.Job
+		for i := range each {
+			jobs = append(jobs, gitlabtest.Job{Name: fmt.Sprintf("test-%d", i)})
+		}
+		h.addPipeline(gitlabtest.Pipeline{}, jobs...)
+		for _, job := range h.gitlab.Jobs(h.pipeline.ID) {
+			h.gitlab.Run(job.ID)
+			h.gitlab.Finish(job.ID, "failed", stuck)
+			h.deliver(h.gitlab.JobHookBody(job.ID))
+		}
+	}
+	begin := h.now()
+	ctx, stop := context.WithCancel(t.Context())
+	go func() {
+		defer stop()
+		for {
+			d, err := h.db.Depth(t.Context())
+			if err != nil || d.Due+d.Waiting+d.Leased == 0 {
+				return
+			}
+			if d.Due+d.Leased == 0 {
+				h.clock.Advance(time.Second) // nobody waits for GitLab, who would move it
+			}
+			if err := h.db.Wait(t.Context(), 20*time.Millisecond); err != nil {
+				return
+			}
+		}
+	}()
+	h.runner.Run(ctx, time.Minute)
+	took := h.now().Sub(begin)
+	if n := h.gitlab.Count("POST", "/retry"); n != pipelines*each {
+		t.Errorf("%d retries, want %d", n, pipelines*each)
+	}
+	refused := 0
+	for _, r := range h.gitlab.Requests() {
+		if r.Status == 429 {
+			refused++
+		}
+	}
+	if refused > 0 {
+		t.Errorf("GitLab answered 429 %d times, want never", refused)
+	}
+	if most := 135 * time.Second; took > most {
+		t.Errorf("the backlog took %s, want at most %s", took, most)
+	}
+	t.Logf("%d requests in %s", len(h.gitlab.Requests()), took)
+}

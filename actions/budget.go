@@ -1,0 +1,95 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// remembered is how long it is known which retries were made, which storms
+// there were and who waited for their end: longer than a pipeline is worked
+// on.
+const remembered = 7 * 24 * time.Hour
+
+// budget is what a decision takes one from.
+type budget struct {
+	key  string
+	of   string // words for people
+	rate rules.Budget
+}
+
+// retryBudgets are shared by all rules and replicas. The widest comes last:
+// what a narrower one refuses must not use it up.
+func retryBudgets(l rules.Limits, p *pending) []budget {
+	var all []budget
+	if of, ok := l.PerClass[p.Job.FailureClass]; ok {
+		all = append(all, budget{"retries:class:" + p.Job.FailureClass, "failures of class " + p.Job.FailureClass, of})
+	}
+	return append(all,
+		budget{fmt.Sprintf("retries:project:%s:%d", p.Meta.Instance, p.Project.ID), "project " + p.Project.Path, l.PerProject},
+		budget{"retries:total", "all projects", l.Total})
+}
+
+// spend takes one from each of the action's budgets. One that is used up makes
+// the decision wait; those that granted it do so once.
+func (r *Runner) spend(ctx context.Context, verb verb, p *pending) (*verdict, error) {
+	for _, b := range verb.budgets(r.Rules().Limits(), p) {
+		if slices.Contains(p.Spent, b.key) {
+			continue
+		}
+		wait, err := r.Guard.Take(ctx, b.key, store.Rate{Limit: b.rate.Count, Per: time.Duration(b.rate.Per)})
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("budget: %w", err)
+		case wait > 0:
+			p.Short = b.key
+			return postponed(wait, "the budget of %d retries in %s for %s is used up", b.rate.Count, b.rate.Per, b.of), nil
+		}
+		p.Spent = append(p.Spent, b.key)
+	}
+	p.Short = ""
+	return nil, nil
+}
+
+// retriesKey names the tally of the retries that were granted in the
+// decision's pipeline.
+func retriesKey(p *pending) string {
+	return fmt.Sprintf("retries:pipeline:%s:%d", p.Meta.Instance, p.Pipeline.ID)
+}
+
+// pipelineBudget refuses a retry when its pipeline has had as many as
+// `limits.per_pipeline` allows: those that GitLab shows, whoever made them, and
+// those granted before this one that it does not show yet.
+func (r *Runner) pipelineBudget(ctx context.Context, p *pending) (*verdict, error) {
+	limit := r.Rules().Limits().PerPipeline
+	if p.Action.Verb == rules.VerbRetryPipeline {
+		return nil, nil // counted by observeRetryPipeline
+	}
+	id := strconv.FormatInt(p.Job.ID, 10)
+	granted, err := r.Guard.Tally(ctx, retriesKey(p), store.Seen{ID: id, Group: p.Job.Name}, remembered)
+	if err != nil {
+		return nil, fmt.Errorf("budget: %w", err)
+	}
+	if len(p.retried)+granted.Position <= limit {
+		return nil, nil
+	}
+	ours, err := r.Guard.Tallied(ctx, retriesKey(p), remembered)
+	if err != nil {
+		return nil, fmt.Errorf("budget: %w", err)
+	}
+	retries := len(p.retried)
+	for _, seen := range ours[:min(granted.Position, len(ours))] {
+		if n, err := strconv.ParseInt(seen.ID, 10, 64); err != nil || !p.retried[n] {
+			retries++
+		}
+	}
+	if retries <= limit {
+		return nil, nil
+	}
+	return skipped("the pipeline has had %s, as many as `limits.per_pipeline` allows", counted(limit, "retry", "retries")), nil
+}

@@ -1,0 +1,36 @@
+package gitlab
+
+import (
+	"fmt"
+	"sync/atomic"
+)
+
+// WithBudget returns a view of the client that sends at most n requests,
+// repeated ones and pages included; one that it shares with other views counts
+// as its own. A further one is a final *Error.
+func (c *Client) WithBudget(n int) *Client {
+	view := *c
+	view.budget = &budget{allowed: int64(n)}
+	return &view
+}
+
+// Sweeping returns a view of the client whose requests give way to all others
+// of this process.
+func (c *Client) Sweeping() *Client {
+	view := *c
+	view.sweeping = true
+	return &view
+}
+
+// budget is how many requests a view may send; nil is no bound.
+type budget struct {
+	allowed int64
+	sent    atomic.Int64
+}
+
+// spend takes one request from the budget.
+func (b *budget) spend() bool { return b == nil || b.sent.Add(1) <= b.allowed }
+
+func (b *budget) String() string {
+	return fmt.Sprintf("this event has asked GitLab %d times, as often as one event may", b.allowed)
+}

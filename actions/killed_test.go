@@ -1,0 +1,132 @@
+package actions_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// killedTwice runs a scene again and again, killing the program at each of its
+// steps to the outside and once more a few steps after it was started anew,
+// and checks what came of it.
+func killedTwice(t *testing.T, scene func(h *house), ruleFile string, check func(h *house, when string)) {
+	t.Helper()
+	for _, second := range []int{0, 2, 5, 9} { // 0: never
+		for steps := 1; ; steps++ {
+			h := newHouse(t, ruleFile)
+			scene(h)
+			h.start(newFuse(steps))
+			h.passTime()
+			killed := h.fuse.blown()
+			if second > 0 && killed {
+				h.start(newFuse(second))
+				h.passTime()
+			}
+			h.start(newFuse(-1))
+			h.workOff()
+			check(h, fmt.Sprintf("killed at step %d, and %d after that", steps, second))
+			h.gitlab.Close()
+			_ = h.slack.Close()
+			if !killed {
+				if steps < 15 {
+					t.Errorf("all is done in %d steps: the fuse does not see them", steps)
+				}
+				break
+			}
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
+// passTime works, while some minutes pass, until the program dies or is done.
+func (h *house) passTime() {
+	h.Helper()
+	for range 40 {
+		h.work()
+		if h.fuse.blown() || h.idle() {
+			return
+		}
+		h.clock.Advance(30 * time.Second)
+	}
+}
+
+// A kill between any two steps of each action, and another kill soon after the
+// start that follows: GitLab has seen one effect, and there is one outcome.
+func TestEachActionKilledTwice(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		rule  string
+		scene func(h *house)
+		// effect counts what GitLab has seen of the action.
+		effect func(h *house) int
+	}{
+		{
+			"retry", "{name: r, on: job, if: 'job.status == \"failed\"', actions: [retry: {delay: 30s}]}",
+			func(h *house) { h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID)) },
+			func(h *house) int { return len(h.runsOf("rspec")) - 1 },
+		},
+		{
+			"play", "{name: r, on: pipeline, actions: [play: {jobs: 'filter(pipeline.jobs, .status == \"manual\")', variables: {A: b}}]}",
+			func(h *house) {
+				h.deliver(h.gitlab.PipelineHookBody(h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "deploy", When: "manual"}).ID))
+			},
+			func(h *house) int { return h.countStatus("deploy", "pending") },
+		},
+		{
+			"cancel", "{name: r, on: pipeline, actions: [cancel: {jobs: 'pipeline.jobs'}]}",
+			func(h *house) {
+				h.deliver(h.gitlab.PipelineHookBody(h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}).ID))
+			},
+			func(h *house) int { return h.countStatus("rspec", "canceled") },
+		},
+		{
+			"erase", "{name: r, on: job, actions: [erase: {older_than: 0s}]}",
+			func(h *house) {
+				job := h.failedJob("script_failure")
+				h.gitlab.SetLog(job.ID, "log\n")
+				h.deliver(h.gitlab.JobHookBody(job.ID))
+			},
+			func(h *house) int {
+				if h.runsOf("rspec")[0].ErasedAt.IsZero() {
+					return 0
+				}
+				return 1
+			},
+		},
+		{
+			"retry_pipeline", "{name: r, on: pipeline, if: 'pipeline.status == \"failed\"', actions: [retry_pipeline]}",
+			func(h *house) {
+				pipeline := h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+				job := h.gitlab.Latest(pipeline.ID, "rspec")
+				h.gitlab.Run(job.ID)
+				h.gitlab.Finish(job.ID, "failed", stuck)
+				h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
+			},
+			func(h *house) int { return len(h.runsOf("rspec")) - 1 },
+		},
+		{
+			"cancel_pipeline", "{name: r, on: pipeline, if: 'pipeline.status == \"pending\"', actions: [cancel_pipeline]}",
+			func(h *house) {
+				h.deliver(h.gitlab.PipelineHookBody(h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}).ID))
+			},
+			func(h *house) int { return h.countStatus("rspec", "canceled") },
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			killedTwice(t, c.scene, "version: 1\nrules:\n  - "+c.rule+"\n", func(h *house, when string) {
+				if n := c.effect(h); n != 1 {
+					h.Errorf("%s: GitLab has seen %d effects, want 1", when, n)
+				}
+				if o := h.only(); o.Result != rules.ResultDone {
+					h.Errorf("%s: outcome %s (%s), want done", when, o.Result, o.Reason)
+				}
+			})
+		})
+	}
+}

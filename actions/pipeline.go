@@ -1,0 +1,91 @@
+package actions
+
+import (
+	"context"
+	"slices"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// observeRetryPipeline: a retry is called for while the pipeline has failed or
+// was canceled, is the newest of its ref, and has a failed job that a retry
+// can mend and that has attempts left.
+func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
+	pipeline, err := r.GitLab.Pipeline(ctx, p.Project.ID, p.Pipeline.ID)
+	if err != nil {
+		return nil, err
+	}
+	all, err := r.GitLab.PipelineJobs(ctx, p.Project.ID, p.Pipeline.ID, true)
+	if err != nil {
+		return nil, err
+	}
+	p.retried = retried(all)
+	if p.Called && (len(all) > p.Runs || !ended(pipeline.Status)) {
+		return done(0, "the pipeline is %s, seen after the call was cut short", pipeline.Status), nil
+	}
+	if pipeline.Status != "failed" && pipeline.Status != "canceled" {
+		return skipped("the pipeline is %s, neither failed nor canceled", pipeline.Status), nil
+	}
+	p.Runs = len(all)
+	var again []gitlab.Job // what GitLab would run again
+	for _, job := range all {
+		switch job.Status {
+		case "failed", "canceled", "canceling":
+			if !p.retried[job.ID] {
+				again = append(again, job)
+			}
+		}
+	}
+	limits := r.Rules().Limits()
+	switch {
+	case len(again) == 0:
+		return skipped("no job of the pipeline failed or was canceled"), nil
+	case !slices.ContainsFunc(again, func(j gitlab.Job) bool { return !rules.Hopeless(j.FailureReason) }):
+		return skipped("no retry mends %s", again[0].FailureReason), nil
+	case len(p.retried)+len(again) > limits.PerPipeline:
+		return gaveUp("the pipeline would have had %s, more than `limits.per_pipeline` allows", counted(len(p.retried)+len(again), "retry", "retries")), nil
+	}
+	for _, job := range again {
+		if job.Attempt >= limits.PerJob {
+			return gaveUp("%s has had %s, as many as `limits.per_job` allows", job.Name, plural(job.Attempt, "attempt")), nil
+		}
+	}
+	newer, err := r.GitLab.NewerPipeline(ctx, p.Project.ID, pipeline.ID, pipeline.Ref)
+	return stale(p, newer), err
+}
+
+func actRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
+	pipeline, err := r.GitLab.RetryPipeline(ctx, p.Project.ID, p.Pipeline.ID)
+	if err != nil {
+		return nil, err
+	}
+	return done(0, "the pipeline is %s", pipeline.Status), nil
+}
+
+// observeCancelPipeline: a cancel is called for while the pipeline has not
+// ended and is not being canceled.
+func observeCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
+	pipeline, err := r.GitLab.Pipeline(ctx, p.Project.ID, p.Pipeline.ID)
+	if err != nil {
+		return nil, err
+	}
+	canceled := pipeline.Status == "canceled" || pipeline.Status == "canceling"
+	switch {
+	case canceled && p.Called:
+		return done(0, "the pipeline is %s, seen after the call was cut short", pipeline.Status), nil
+	case canceled:
+		return skipped("the pipeline is %s already", pipeline.Status), nil
+	case ended(pipeline.Status):
+		return skipped("the pipeline has ended: %s", pipeline.Status), nil
+	}
+	return nil, nil
+}
+
+func actCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
+	pipeline, err := r.GitLab.CancelPipeline(ctx, p.Project.ID, p.Pipeline.ID)
+	if err != nil {
+		return nil, err
+	}
+	return done(0, "the pipeline is %s", pipeline.Status), nil
+}

@@ -1,0 +1,172 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// state is what GitLab has of a decision's job: all runs of its name in its
+// pipeline, newest first, those that were retried included.
+type state struct {
+	job  gitlab.Job // the decision's own run
+	runs []gitlab.Job
+}
+
+// newest gives the run with the highest id: GitLab gives every run a new one.
+func (s state) newest() gitlab.Job {
+	newest := s.job
+	for _, run := range s.runs {
+		if run.ID > newest.ID {
+			newest = run
+		}
+	}
+	return newest
+}
+
+// attempt counts the runs up to the job, itself included.
+func (s state) attempt() int {
+	n := 0
+	for _, run := range s.runs {
+		if run.ID <= s.job.ID {
+			n++
+		}
+	}
+	return n
+}
+
+// look reads the state of the decision's job. It is found in the list of its
+// pipeline's jobs, because decisions on jobs of one pipeline share a list.
+func (r *Runner) look(ctx context.Context, p *pending) (state, error) {
+	if p.Bridge {
+		return r.lookAtBridge(ctx, p)
+	}
+	if p.Pipeline.ID != 0 {
+		if s, ok, err := r.find(ctx, p, p.Pipeline.ID); ok || err != nil {
+			return s, err
+		}
+	}
+	job, err := r.GitLab.Job(ctx, p.Project.ID, p.Job.ID)
+	if err != nil {
+		return state{}, err
+	}
+	s, ok, err := r.find(ctx, p, job.Pipeline.ID)
+	if err == nil && !ok {
+		s = state{job: job, runs: []gitlab.Job{job}}
+	}
+	p.Pipeline.ID = job.Pipeline.ID
+	return s, err
+}
+
+// find looks for the decision's job among those of the pipeline.
+func (r *Runner) find(ctx context.Context, p *pending, pipeline int64) (s state, ok bool, err error) {
+	all, err := r.GitLab.PipelineJobs(ctx, p.Project.ID, pipeline, true)
+	if err != nil {
+		return state{}, false, err
+	}
+	for _, job := range all {
+		if job.ID == p.Job.ID {
+			s.job, ok = job, true
+		}
+	}
+	for _, job := range all {
+		if job.Name == s.job.Name {
+			s.runs = append(s.runs, job)
+		}
+	}
+	p.retried = retried(all)
+	return s, ok, nil
+}
+
+// retried gives the runs that have a newer one of their name. all is newest
+// first.
+func retried(all []gitlab.Job) map[int64]bool {
+	ids, seen := map[int64]bool{}, map[string]bool{}
+	for _, job := range all {
+		if seen[job.Name] {
+			ids[job.ID] = true
+		}
+		seen[job.Name] = true
+	}
+	return ids
+}
+
+// lookAtBridge is look for a trigger job, which the Jobs API does not list
+// with the others, and of which it gives the latest run alone.
+func (r *Runner) lookAtBridge(ctx context.Context, p *pending) (state, error) {
+	bridges, err := r.GitLab.Bridges(ctx, p.Project.ID, p.Pipeline.ID)
+	if err != nil {
+		return state{}, err
+	}
+	ours, err := r.Guard.Tallied(ctx, retriesKey(p), remembered)
+	if err != nil {
+		return state{}, err
+	}
+	s := state{job: gitlab.Job{ProjectID: p.Project.ID, Pipeline: p.Pipeline, Details: rules.Details{Job: p.Job}}}
+	s.job.Status = "gone"
+	for _, b := range bridges {
+		if b.Name != p.Job.Name {
+			continue
+		}
+		run := s.job
+		run.ID, run.Status, run.FailureReason, run.URL = b.ID, b.Status, b.FailureReason, b.URL
+		if b.ID == p.Job.ID {
+			s.job = run
+		}
+		s.runs = append(s.runs, run)
+	}
+	for _, seen := range ours { // GitLab lists no earlier run: ours are known
+		var id int64
+		if _, err := fmt.Sscan(seen.ID, &id); err == nil && seen.Group == p.Job.Name && id < s.job.ID {
+			run := s.job
+			run.ID = id
+			s.runs = append(s.runs, run)
+		}
+	}
+	return s, nil
+}
+
+// lookWithNewer reads, at the same time as the job's state, which pipeline is
+// newer than the job's on its ref: 0 for none, or where the rule does not mind.
+func (r *Runner) lookWithNewer(ctx context.Context, p *pending) (s state, newer int64, err error) {
+	if p.Action.AllowStale || p.Pipeline.ID == 0 {
+		s, err = r.look(ctx, p)
+		return s, 0, err
+	}
+	// The hook of a merge request's pipeline tells the branch, not the ref.
+	project, pipeline, ref := p.Project.ID, p.Pipeline.ID, p.Pipeline.Ref
+	if p.Meta.Kind != rules.KindJob && p.MergeRequest.IID != 0 {
+		ref = ""
+	}
+	var newerErr error
+	var asking sync.WaitGroup
+	asking.Go(func() { newer, newerErr = r.GitLab.NewerPipeline(ctx, project, pipeline, ref) })
+	s, err = r.look(ctx, p)
+	asking.Wait()
+	return s, newer, errors.Join(err, newerErr)
+}
+
+// stale is the verdict on an action in a pipeline that is not the newest of
+// its ref any more; nil where it is.
+func stale(p *pending, newer int64) *verdict {
+	switch {
+	case newer == 0:
+		return nil
+	case p.Action.Verb == rules.VerbRetryPipeline:
+		return skipped("pipeline %d is newer on the same ref", newer)
+	}
+	return skipped("pipeline %d is newer on the same ref: `allow_stale: true` lifts this", newer)
+}
+
+// ended reports whether a job or a pipeline of this status runs no more.
+func ended(status string) bool {
+	switch status {
+	case "success", "failed", "canceled", "skipped":
+		return true
+	}
+	return false
+}

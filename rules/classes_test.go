@@ -1,0 +1,164 @@
+package rules_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+const diskFull = "version: 1\ndefaults: {channel: ci}\nclasses:\n  - {name: disk-full, log: \"No space left on device\"}\n  - {name: flaky-network, log: \"(?i)connection (reset|refused)\", doc: not ours}\nrules:\n"
+
+func TestClassOfTheLog(t *testing.T) {
+	final, later := errors.New("404"), passing{errors.New("down")}
+	for name, c := range map[string]struct {
+		status, log string
+		err         error
+		want        string // job.failure_class
+		asked       int
+		fails       string
+	}{
+		"matches":                    {"failed", "cp: No space left on device", nil, "disk-full", 1, ""},
+		"the first that matches":     {"failed", "Connection reset\nNo space left on device", nil, "disk-full", 1, ""},
+		"matches another":            {"failed", "Connection Refused", nil, "flaky-network", 1, ""},
+		"matches none":               {"failed", "no such file", nil, "stuck", 1, ""},
+		"did not fail":               {"success", "No space left on device", nil, "", 0, ""},
+		"there will never be a log":  {"failed", "", final, "stuck", 1, ""},
+		"the log can be asked later": {"failed", "", later, "", 1, "down"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := jobEvent()
+			if e.Job.Status = c.status; c.status != "failed" {
+				e.Job.FailureReason, e.Job.FailureClass = "", ""
+			}
+			rs := load(t, diskFull+"  - {name: r, on: job, if: job.failure_class == job.failure_class, notify: [{text: '{{ job.failure_class }}'}]}\n")
+			gitlab := &facts{log: c.log, err: c.err}
+			decisions, errs := rs.Evaluate(t.Context(), e, gitlab)
+			if gitlab.asked["log"] != c.asked {
+				t.Errorf("the log was asked %d times, want %d", gitlab.asked["log"], c.asked)
+			}
+			if c.fails != "" {
+				if len(errs) != 1 || !rules.Passes(errs[0]) || !strings.Contains(errs[0].Error(), c.fails) {
+					t.Errorf("errors %v, want one that passes: %s", errs, c.fails)
+				}
+				return
+			}
+			if len(errs) > 0 || len(decisions) != 1 {
+				t.Fatalf("%d decisions, %v", len(decisions), errs)
+			}
+			told, errs := rs.Notices(t.Context(), rules.Outcome{Decision: decisions[0], Result: rules.ResultDone}, gitlab, func(s string) string { return s })
+			if diff := cmp.Diff([]rules.Notice{{Channel: "ci", Text: c.want}}, told); diff != "" || len(errs) > 0 {
+				t.Errorf("%v (-want +got):\n%s", errs, diff)
+			}
+		})
+	}
+}
+
+// Budgets and the storm breaker go by the class that the decision tells.
+func TestRetriesTellTheClass(t *testing.T) {
+	for name, c := range map[string]struct {
+		text, rule string
+		log        string
+		err        error
+		want       []string // classes of the decisions' jobs
+		asked      int
+		fails      string
+	}{
+		"without a condition":     {diskFull, "{on: job, actions: [retry]}", "No space left on device", nil, []string{"disk-full"}, 1, ""},
+		"asked by the condition":  {diskFull, "{on: job, if: job.failure_class == \"disk-full\", actions: [retry]}", "No space left on device", nil, []string{"disk-full"}, 1, ""},
+		"the condition's jobs":    {diskFull, "{on: job, actions: [retry: {jobs: 'filter(jobs(), true)'}]}", "No space left on device", nil, []string{"disk-full", ""}, 1, ""},
+		"no log":                  {diskFull, "{on: job, actions: [retry]}", "", errors.New("404"), []string{"stuck"}, 1, ""},
+		"no log yet":              {diskFull, "{on: job, actions: [retry]}", "", passing{errors.New("down")}, nil, 1, `rule "r": retry.class: down`},
+		"no retry":                {diskFull, "{on: job, actions: [erase: {older_than: 0s}]}", "No space left on device", nil, []string{"stuck"}, 0, ""},
+		"no match":                {diskFull, "{on: job, if: job.attempt > 1, actions: [retry]}", "No space left on device", nil, nil, 0, ""},
+		"no classes in the rules": {"version: 1\nrules:\n", "{on: job, if: job.failure_class == \"stuck\", actions: [retry]}", "No space left on device", nil, []string{"stuck"}, 0, ""},
+		"a pipeline's jobs":       {diskFull, "{on: pipeline, actions: [retry: {jobs: 'filter(pipeline.jobs, .status == \"success\")'}]}", "No space left on device", nil, []string{""}, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, gitlab := jobEvent(), &facts{log: c.log, err: c.err}
+			if strings.Contains(c.rule, "on: pipeline") {
+				e = pipelineEvent()
+			}
+			decisions, errs := load(t, c.text+"  - "+strings.Replace(c.rule, "{", "{name: r, ", 1)+"\n").Evaluate(t.Context(), e, gitlab)
+			var got []string
+			for _, d := range decisions {
+				got = append(got, d.Job.FailureClass)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("classes (-want +got):\n%s", diff)
+			}
+			if gitlab.asked["log"] != c.asked {
+				t.Errorf("the log was asked %d times, want %d", gitlab.asked["log"], c.asked)
+			}
+			if (c.fails == "") != (len(errs) == 0) || c.fails != "" && (errs[0].Error() != c.fails || !rules.Passes(errs[0])) {
+				t.Errorf("errors %v, want %q", errs, c.fails)
+			}
+		})
+	}
+}
+
+// An event that no rule reaches the class of costs no question.
+func TestClassIsAskedOnlyWhenReached(t *testing.T) {
+	gitlab := &facts{log: "No space left on device"}
+	rs := load(t, diskFull+
+		"  - {name: a, on: job, if: job.stage == \"build\" and job.failure_class == \"disk-full\", notify: [{}]}\n"+
+		"  - {name: b, on: job, if: 'any(jobs(), .failure_class == \"script\")', notify: [{}]}\n")
+	if _, errs := rs.Evaluate(t.Context(), jobEvent(), gitlab); len(errs) > 0 || gitlab.asked["log"] > 0 {
+		t.Errorf("%v, and the log was asked %d times", errs, gitlab.asked["log"])
+	}
+}
+
+func TestClassesAreExplained(t *testing.T) {
+	rs := load(t, diskFull+"  - {name: r, on: job, if: failed_with(\"stuck_or_timeout_failure\") and job.failure_class == \"flaky-network\", notify: [{}]}\n")
+	why := rs.Explain(t.Context(), jobEvent(), &facts{log: "No space left on device"})[0].Explanation
+	if diff := cmp.Diff([]string{"log()"}, why.Asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]rules.Seen{{Text: "job.failure_class", Value: `"disk-full"`}}, why.If.Parts[1].Seen); diff != "" {
+		t.Errorf("seen (-want +got):\n%s", diff)
+	}
+}
+
+// Rules may name the classes of any file, whatever their order.
+func TestClassesOfAllFiles(t *testing.T) {
+	rs, err := rules.Load(rules.Options{},
+		rules.Source{Name: "a.yaml", Data: []byte("version: 1\nlimits: {per_class: {disk-full: 3/1h}}\nrules: [{name: a, on: job, if: job.failure_class == \"disk-full\", actions: [retry]}]")},
+		rules.Source{Name: "b.yaml", Data: []byte(diskFull + "  []")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Fields("api dependency disk-full flaky-network permission quota runner script stuck timeout unknown")
+	if diff := cmp.Diff(want, rs.Classes()); diff != "" {
+		t.Errorf("classes (-want +got):\n%s", diff)
+	}
+	if decisions, errs := rs.Evaluate(t.Context(), jobEvent(), &facts{log: "No space left on device"}); len(decisions) != 1 || len(errs) > 0 {
+		t.Errorf("%d decisions, %v", len(decisions), errs)
+	}
+}
+
+// A test that says what the log is sees the class; one that doesn't may do so
+// only where no rule asks for it.
+func TestClassesInRuleTests(t *testing.T) {
+	const asks, retries = diskFull + `  - {name: r, on: job, if: job.failure_class == "disk-full", actions: [retry]}`, diskFull + `  - {name: r, on: job, actions: [retry]}`
+	const event = "{name: t, event: {kind: job, job: {name: rspec, status: failed, failure_reason: script_failure}}, "
+	for name, c := range map[string]struct{ rules, test, problem string }{
+		"log":                          {asks, "gitlab: {log: No space left on device}, expect: [{rule: r, class: disk-full}]}", ""},
+		"another log":                  {asks, "gitlab: {log: all is well}, expect: []}", ""},
+		"no log, and a rule asks":      {asks, "expect: []}", "it asks log()"},
+		"no log, and none does":        {retries, "expect: [{rule: r, class: script}]}", ""},
+		"a log that will never be had": {asks, "gitlab: {log: {error: 404}}, expect: []}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result := runOne(t, testFiles{files: map[string]string{
+				"rules.yaml": c.rules,
+				"test.yaml":  "version: 1\nrules: [rules.yaml]\ntests:\n  - " + event + c.test,
+			}})
+			if problems := strings.Join(result.Problems, "\n"); (c.problem == "") != result.Passed() || !strings.Contains(problems, c.problem) {
+				t.Errorf("problems %q, want %q; %v", problems, c.problem, result.Diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,130 @@
+package rules
+
+import (
+	"slices"
+	"strconv"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// parameter is what a test can expect of an action besides its jobs. Its
+// values are held as a test file has them.
+type parameter struct {
+	key   string
+	doc   string
+	verbs []string // that have it; nil: all
+	value func(to *string) form
+	of    func(d Decision) string
+	// unusual reports whether a value is worth showing of an action that the
+	// test says nothing of; nil: none is.
+	unusual func(value string) bool
+}
+
+var parameters = []parameter{
+	{
+		key: "delay", doc: "How long the action waits, backoff included, and the jitter left out.",
+		value:   inWords(duration, Duration.String),
+		of:      func(d Decision) string { return Duration(d.Action.Pause(d.Job.Attempt)).String() },
+		unusual: func(value string) bool { return value != "0s" },
+	},
+	{
+		key: "max_attempts", doc: "How often the job may run in its pipeline.", verbs: []string{VerbRetry},
+		value: inWords(wholeNumber, strconv.Itoa),
+		of:    func(d Decision) string { return strconv.Itoa(d.Action.MaxAttempts) },
+	},
+	{
+		key: "allow_stale", doc: "Whether the action is for pipelines, too, that are not the newest of their ref.", verbs: []string{VerbRetry, VerbPlay},
+		value:   inWords(boolean, strconv.FormatBool),
+		of:      func(d Decision) string { return strconv.FormatBool(d.Action.AllowStale) },
+		unusual: isTrue,
+	},
+	{
+		key: "variables", doc: "The CI/CD variables that the job gets.",
+		value:   inWords(plainTexts, mappings),
+		of:      func(d Decision) string { return mappings(d.Action.Variables) },
+		unusual: isFilled,
+	},
+	{
+		key: "inputs", doc: "The inputs that the job gets.",
+		value:   inWords(plainTexts, mappings),
+		of:      func(d Decision) string { return mappings(d.Action.Inputs) },
+		unusual: isFilled,
+	},
+	{
+		key: "wait", doc: "What each of the jobs waits for: success, or none.", verbs: []string{VerbPlay},
+		value:   inWords(func(to *string) form { return oneOf(to, []string{WaitNone, WaitSuccess}) }, scalar),
+		of:      func(d Decision) string { return d.Action.Wait },
+		unusual: func(value string) bool { return value == WaitSuccess },
+	},
+	{
+		key: "force", doc: "Whether jobs that hang in canceling are ended, too.", verbs: []string{VerbCancel},
+		value:   inWords(boolean, strconv.FormatBool),
+		of:      func(d Decision) string { return strconv.FormatBool(d.Action.Force) },
+		unusual: isTrue,
+	},
+	{
+		key: "older_than", doc: "How long ago a job must have ended.", verbs: []string{VerbErase},
+		value: inWords(duration, Duration.String),
+		of:    func(d Decision) string { return d.Action.OlderThan.String() },
+	},
+	{
+		key: "artifacts", doc: "Whether jobs that hold artifacts are erased, too.", verbs: []string{VerbErase},
+		value:   inWords(boolean, strconv.FormatBool),
+		of:      func(d Decision) string { return strconv.FormatBool(d.Action.Artifacts) },
+		unusual: isTrue,
+	},
+	{
+		key: "class", doc: "The failure class of the job, or of all the jobs.",
+		value: inWords(text, scalar),
+		of:    func(d Decision) string { return scalar(d.Job.FailureClass) },
+	},
+	{
+		key: "dry_run", doc: "Whether nothing is changed in GitLab.",
+		value:   inWords(boolean, strconv.FormatBool),
+		of:      func(d Decision) string { return strconv.FormatBool(d.DryRun) },
+		unusual: isTrue,
+	},
+}
+
+func isTrue(value string) bool   { return value == "true" }
+func isFilled(value string) bool { return value != "{}" }
+
+// inWords is the form of a value that is held in words.
+func inWords[T any](of func(*T) form, words func(T) string) func(*string) form {
+	return func(to *string) form {
+		value := new(T)
+		inner := withoutDefault(of(value))
+		read := inner.read
+		inner.read = func(f *file, n *yaml.Node, what string) {
+			read(f, n, what)
+			*to = words(*value)
+		}
+		return inner
+	}
+}
+
+// form reads the parameter of an entry of a test.
+func (p parameter) form(e *entry) form {
+	var words string
+	inner := p.value(&words)
+	read := inner.read
+	inner.read = func(f *file, n *yaml.Node, what string) {
+		read(f, n, what)
+		e.compared[p.key] = words
+	}
+	return inner
+}
+
+// isOf reports whether actions of the verb have it.
+func (p parameter) isOf(verb string) bool { return p.verbs == nil || slices.Contains(p.verbs, verb) }
+
+// parametersOf gives the values that a decision has.
+func parametersOf(d Decision) map[string]string {
+	values := map[string]string{}
+	for _, p := range parameters {
+		if p.isOf(d.Action.Verb) {
+			values[p.key] = p.of(d)
+		}
+	}
+	return values
+}

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+)
+
+// tally is what is kept under tagTally. Its members have numbers without a
+// gap, since they come at the end and go at the start: so their count and
+// each one's position are a subtraction.
+type tally struct {
+	number uint64 // its own: begins its keys in talliesBucket
+	first  uint64 // number of the oldest member
+	next   uint64 // number of the next to come
+	groups uint64 // how many there are
+}
+
+// Kinds of keys in talliesBucket, after the tally's number.
+const (
+	kindMember = 'm' // a member's number → its time, id, group and note
+	kindID     = 'i' // a member's id → its number
+	kindGroup  = 'g' // a group → number of its newest member, with which it goes
+)
+
+// Tally implements Guard.
+func (b *Bolt) Tally(ctx context.Context, key string, s Seen, within time.Duration) (Count, error) {
+	if err := checkTally(key, s, within); err != nil {
+		return Count{}, err
+	}
+	var count Count
+	err := b.write(ctx, func(t *boltTx) (err error) {
+		count, err = t.noteSeen(key, s, within)
+		return err
+	})
+	if err != nil {
+		return Count{}, err
+	}
+	return count, nil
+}
+
+// Tallied implements Guard.
+func (b *Bolt) Tallied(ctx context.Context, key string, within time.Duration) ([]Seen, error) {
+	if err := checkTallied(key, within); err != nil {
+		return nil, err
+	}
+	var members []Seen
+	err := b.view(ctx, func(t *boltTx) error {
+		y, expires, err := t.tally(key)
+		if err != nil || expires <= t.now {
+			return err
+		}
+		c := t.tallies.Cursor()
+		_, v := c.Seek(y.memberKey(y.first))
+		for n := y.first; n < y.next; n++ {
+			at, s, err := decodeSeen(v)
+			if err != nil {
+				return err
+			}
+			if later(at, within) > t.now {
+				members = append(members, s)
+			}
+			_, v = c.Next()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return members, nil
+}
+
+// noteSeen is Tally.
+func (t *boltTx) noteSeen(key string, s Seen, within time.Duration) (Count, error) {
+	y, expires, err := t.tally(key)
+	if err != nil {
+		return Count{}, err
+	}
+	was := y
+	for y.first < y.next {
+		at, _, err := decodeSeen(t.tallies.Get(y.memberKey(y.first)))
+		if err != nil {
+			return Count{}, err
+		}
+		if expires > t.now && later(at, within) > t.now {
+			break
+		}
+		if err := t.forgetOldest(&y); err != nil {
+			return Count{}, err
+		}
+	}
+	n := y.next
+	if v := t.tallies.Get(y.key(kindID, s.ID)); v != nil {
+		n = binary.BigEndian.Uint64(v)
+	} else {
+		if err := t.addSeen(&y, s); err != nil {
+			return Count{}, err
+		}
+		expires = later(t.now, within)
+	}
+	if y != was {
+		if err := t.keep(tagTally, key, y.encode(), expires); err != nil {
+			return Count{}, err
+		}
+	}
+	return Count{Members: int(y.next - y.first), Groups: int(y.groups), Position: int(n-y.first) + 1}, nil
+}
+
+// addSeen adds a member, and forgets the oldest where there is no room.
+func (t *boltTx) addSeen(y *tally, s Seen) error {
+	if y.number == 0 {
+		var err error
+		if y.number, err = t.tallies.NextSequence(); err != nil {
+			return err
+		}
+	}
+	if y.next-y.first == MaxTally {
+		if err := t.forgetOldest(y); err != nil {
+			return err
+		}
+	}
+	n, group := numberKey(y.next), y.key(kindGroup, s.Group)
+	if t.tallies.Get(group) == nil {
+		y.groups++
+	}
+	if err := t.put(t.tallies, group, n); err != nil {
+		return err
+	}
+	if err := t.put(t.tallies, y.key(kindID, s.ID), n); err != nil {
+		return err
+	}
+	if err := t.put(t.tallies, y.memberKey(y.next), encodeSeen(t.now, s)); err != nil {
+		return err
+	}
+	y.next++
+	t.added++
+	return nil
+}
+
+// forgetOldest removes the oldest member, and its group if it was the last
+// of that.
+func (t *boltTx) forgetOldest(y *tally) error {
+	member := y.memberKey(y.first)
+	_, s, err := decodeSeen(t.tallies.Get(member))
+	if err != nil {
+		return err
+	}
+	if err := t.delete(t.tallies, member); err != nil {
+		return err
+	}
+	if err := t.delete(t.tallies, y.key(kindID, s.ID)); err != nil {
+		return err
+	}
+	group := y.key(kindGroup, s.Group)
+	if v := t.tallies.Get(group); v != nil && binary.BigEndian.Uint64(v) == y.first {
+		if err := t.delete(t.tallies, group); err != nil {
+			return err
+		}
+		y.groups--
+	}
+	y.first++
+	return nil
+}
+
+// purgeTally removes up to n members of a tally that expired, and the tally
+// with the last of them. It returns how many it removed.
+func (t *boltTx) purgeTally(key string, n int) (removed int, err error) {
+	y, expires, err := t.tally(key)
+	if err != nil {
+		return 0, err
+	}
+	for ; removed < n && y.first < y.next; removed++ {
+		if err := t.forgetOldest(&y); err != nil {
+			return 0, err
+		}
+	}
+	if y.first == y.next {
+		return removed, t.forget(tagTally, key)
+	}
+	return removed, t.keep(tagTally, key, y.encode(), expires)
+}
+
+// tally returns the tally of key and when it expires or expired; both are
+// zero where there is none.
+func (t *boltTx) tally(key string) (y tally, expires int64, err error) {
+	payload, expires, ok := t.lookup(tagTally, key)
+	if !ok {
+		return tally{}, 0, nil
+	}
+	d := decoder{rest: payload}
+	y = tally{number: d.uint64(), first: d.uint64(), next: d.uint64(), groups: d.uint64()}
+	return y, expires, d.err
+}
+
+func (y tally) encode() []byte {
+	b := make([]byte, 0, 32)
+	for _, n := range []uint64{y.number, y.first, y.next, y.groups} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+func (y tally) key(kind byte, rest string) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 9+len(rest)), y.number)
+	return append(append(b, kind), rest...)
+}
+
+func (y tally) memberKey(n uint64) []byte {
+	return binary.BigEndian.AppendUint64(y.key(kindMember, ""), n)
+}
+
+func encodeSeen(at int64, s Seen) []byte {
+	b := make([]byte, 0, 16+len(s.ID)+len(s.Group)+len(s.Note))
+	b = binary.BigEndian.AppendUint64(b, uint64(at))
+	b = appendString(b, s.ID)
+	b = appendString(b, s.Group)
+	return append(b, s.Note...)
+}
+
+func decodeSeen(b []byte) (at int64, s Seen, err error) {
+	d := decoder{rest: b}
+	at = int64(d.uint64())
+	s = Seen{ID: d.string(), Group: d.string(), At: time.Unix(0, at).UTC()}
+	s.Note = string(d.rest)
+	return at, s, d.err
+}
