@@ -395,6 +395,25 @@ func TestWebhookAsksTheRulesInForce(t *testing.T) {
 	}
 }
 
+// TestWebhookTellsTheAttempt: the rules know which attempt ended, before the
+// body is read as a whole; 0 where the hook does not say.
+func TestWebhookTellsTheAttempt(t *testing.T) {
+	failed := string(fixture(t, "job-failed.json"))
+	for body, want := range map[string]int{
+		failed: 2,
+		strings.Replace(failed, `"retries_count": 1,`, `"retries_count": 0,`, 1): 1,
+		strings.Replace(failed, `"retries_count": 1,`, ``, 1):                    0,
+	} {
+		got := -1
+		r := newRig(t, func(c *handlers.WebhookConfig) {
+			c.Rules = wants(func(e rules.Event) bool { got = e.Job.Attempt; return false })
+		})
+		if code, _ := r.post(t, []byte(body), "X-Gitlab-Token", secretToken); code != 200 || got != want {
+			t.Errorf("attempt %d is told, and answered %d; want attempt %d", got, code, want)
+		}
+	}
+}
+
 func TestWebhookCredentials(t *testing.T) {
 	job := fixture(t, "job-failed.json")
 	signed := func(token, id string, at int64) []string {

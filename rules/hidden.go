@@ -35,6 +35,20 @@ func (rs *Rules) hidden(l *logic) FileErrors {
 	return found
 }
 
+// capped warns of rules that want more attempts than the budget of a job
+// allows.
+func (rs *Rules) capped() FileErrors {
+	var found FileErrors
+	for _, r := range rs.rules {
+		for _, a := range r.actions {
+			if a.Verb == VerbRetry && a.MaxAttempts > rs.limits.PerJob {
+				found = append(found, r.warning("max_attempts: %d is never reached, because limits.per_job allows %d runs of a job in a pipeline: raise that, or lower this", a.MaxAttempts, rs.limits.PerJob))
+			}
+		}
+	}
+	return found
+}
+
 func (r *rule) warning(format string, args ...any) FileError {
 	return FileError{File: r.file, Line: r.line, Column: r.column, Severity: SeverityWarning, Rule: r.name, Message: fmt.Sprintf(format, args...)}
 }

@@ -56,6 +56,34 @@ func TestWants(t *testing.T) {
 	}
 }
 
+// With a rule that retries jobs, the end of every run that a retry may have
+// made is wanted, whatever the rules' conditions: it tells whether that helped.
+func TestWantsTheEndsOfRetriedJobs(t *testing.T) {
+	const text = "version: 1\nrules: [{name: r, on: job, if: 'failed_with(\"api_failure\") and project.path == \"a/b\"', actions: [%s]}]\n"
+	for _, c := range []struct {
+		action  string
+		attempt int // 0: the hook does not tell
+		status  string
+		want    bool
+	}{
+		{"retry", 2, "success", true},
+		{"retry", 0, "success", true},
+		{"retry", 1, "success", false},
+		{"retry", 2, "running", false},
+		{"retry", 1, "failed", true}, // by its condition
+		{"cancel", 2, "success", false},
+	} {
+		rs, err := rules.Load(rules.Options{}, rules.Source{Name: "r", Data: fmt.Appendf(nil, text, c.action)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := rules.Event{Meta: rules.Meta{Kind: rules.KindJob}, Job: rules.Job{Status: c.status, Attempt: c.attempt}}
+		if got := rs.Wants(e); got != c.want {
+			t.Errorf("%s: a job's attempt %d that is %s is wanted: %v, want %v", c.action, c.attempt, c.status, got, c.want)
+		}
+	}
+}
+
 // What a condition pins, and what not, is seen by the events for which its
 // rule is run at all.
 func TestOnlyRulesThatCanMatchAreRun(t *testing.T) {

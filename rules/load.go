@@ -119,7 +119,7 @@ func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
 	if len(errs) > 0 {
 		rs = nil
 	} else if l != nil {
-		warnings = append(warnings, rs.hidden(l)...)
+		warnings = slices.Concat(warnings, rs.hidden(l), rs.capped())
 	}
 	all := slices.Concat(errs, warnings)
 	sortErrors(all)

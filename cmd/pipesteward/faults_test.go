@@ -313,9 +313,9 @@ func TestReplicasShareTheRate(t *testing.T) {
 	)
 	redis := redistest.Start(t)
 	w := newWorld(t)
-	w.gitlab.Fail(gitlabtest.Fault{Skip: 2 * limit, Status: http.StatusTooManyRequests, RetryAfter: pause})
+	w.gitlab.Fail(gitlabtest.Fault{Skip: limit + limit/2, Status: http.StatusTooManyRequests, RetryAfter: pause})
 	f := w.serveFleet(4, redis.URL(), "--gitlab-rate", "30/5s")
-	deliveries := make([]*delivery, limit) // each makes three requests
+	deliveries := make([]*delivery, limit) // each makes two requests
 	for i := range deliveries {
 		deliveries[i] = w.newDelivery()
 		f.deliver(t.Context(), deliveries[i])
