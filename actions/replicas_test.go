@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
@@ -69,5 +70,32 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 	}
 	for i, h := range houses {
 		h.wantOnce(fmt.Sprintf("killed at step %d", i+1))
+	}
+}
+
+// A storm that one replica has seen holds all of them back.
+func TestStormOfAllReplicas(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	h := newRedisHouse(t, redis.URL(), "{storm}:", strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 3, pipelines: 3", 1))
+	for replica := range 2 {
+		h.start(newFuse(-1))
+		for range 3 {
+			h.deliver(h.gitlab.JobHookBody(h.failedJob("runner_system_failure").ID))
+			h.work()
+		}
+		if n := h.gitlab.Count("POST", "/retry"); n != 2 {
+			t.Errorf("%d retries when replica %d has worked, want the 2 before the storm", n, replica)
+		}
+		h.wantStorm("runner", 1)
+	}
+	deferred := 0
+	for _, o := range h.outcomes() {
+		if o.Result == rules.ResultDeferred {
+			deferred++
+		}
+	}
+	if n := len(h.slack.Posts()); n != 1 || deferred != 4 {
+		t.Errorf("%d messages and %d deferred decisions, want 1 and 4", n, deferred)
 	}
 }
