@@ -27,8 +27,10 @@ type budget struct {
 // what a narrower one refuses must not use it up.
 func retryBudgets(l rules.Limits, p *pending) []budget {
 	var all []budget
-	if of, ok := l.PerClass[p.Job.FailureClass]; ok {
-		all = append(all, budget{"retries:class:" + p.Job.FailureClass, "failures of class " + p.Job.FailureClass, of})
+	for _, class := range classesOf(p) {
+		if of, ok := l.PerClass[class]; ok {
+			all = append(all, budget{"retries:class:" + class, "failures of class " + class, of})
+		}
 	}
 	return append(all,
 		budget{fmt.Sprintf("retries:project:%s:%d", p.Meta.Instance, p.Project.ID), "project " + p.Project.Path, l.PerProject},
@@ -36,7 +38,8 @@ func retryBudgets(l rules.Limits, p *pending) []budget {
 }
 
 // spend takes one from each of the action's budgets. One that is used up makes
-// the decision wait; those that granted it do so once.
+// the decision wait for its turn among those that wait for it, oldest first;
+// those that granted it do so once.
 func (r *Runner) spend(ctx context.Context, verb verb, p *pending) (*verdict, error) {
 	for _, b := range verb.budgets(r.Rules().Limits(), p) {
 		if slices.Contains(p.Spent, b.key) {
@@ -47,13 +50,41 @@ func (r *Runner) spend(ctx context.Context, verb verb, p *pending) (*verdict, er
 		case err != nil:
 			return nil, fmt.Errorf("budget: %w", err)
 		case wait > 0:
-			p.Short = b.key
+			if wait, err = r.turn(ctx, p, b, wait); err != nil {
+				return nil, fmt.Errorf("budget: %w", err)
+			}
 			return postponed(wait, "the budget of %d retries in %s for %s is used up", b.rate.Count, b.rate.Per, b.of), nil
 		}
 		p.Spent = append(p.Spent, b.key)
+		if p.Short == b.key {
+			if err := r.Guard.Set(ctx, grantedKey(b.key), []byte(strconv.Itoa(p.Place)), remembered); err != nil {
+				return nil, fmt.Errorf("budget: %w", err)
+			}
+		}
 	}
 	p.Short = ""
 	return nil, nil
+}
+
+// grantedKey names the place of the last of those that waited for a budget.
+func grantedKey(budget string) string { return "granted:" + budget }
+
+// turn gives how long the decision waits for a budget that has its next one in
+// the given time: so much, and as long again as it takes to grant those in
+// places between it and the last that was granted.
+func (r *Runner) turn(ctx context.Context, p *pending, b budget, next time.Duration) (time.Duration, error) {
+	count, err := r.Guard.Tally(ctx, "short:"+b.key, store.Seen{ID: p.Key}, remembered)
+	if err != nil {
+		return 0, err
+	}
+	value, err := r.Guard.Get(ctx, grantedKey(b.key))
+	if err != nil {
+		return 0, err
+	}
+	granted, _ := strconv.Atoi(string(value)) // none: 0
+	p.Short, p.Place = b.key, count.Position
+	each := time.Duration(b.rate.Per) / time.Duration(b.rate.Count)
+	return next + time.Duration(max(p.Place-granted-1, 0))*each, nil
 }
 
 // retriesKey names the tally of the retries that were granted in the

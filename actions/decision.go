@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net/http"
 	"time"
 
@@ -26,6 +27,9 @@ type pending struct {
 	Waited rules.Duration `json:"waited,omitzero"`
 	// FailingSince is when GitLab began to fail in a way that passes.
 	FailingSince time.Time `json:"failing_since,omitzero"`
+	// LeftBehind is set when the job that must have passed before was seen to
+	// have failed: then somebody may still retry it.
+	LeftBehind bool `json:"left_behind,omitzero"`
 	// Previously is why the job failed in the run before, where Pipesteward
 	// retried that one.
 	Previously string `json:"previously,omitzero"`
@@ -37,6 +41,7 @@ type pending struct {
 	// that had none left, and Postponed is why it had to wait for the last time.
 	Spent     []string `json:"spent,omitempty"`
 	Short     string   `json:"short,omitzero"`
+	Place     int      `json:"place,omitzero"` // among those that wait for it
 	Postponed string   `json:"postponed,omitzero"`
 	// Freed is how many bytes an erase frees, and Runs how many runs the
 	// pipeline had, as seen before the action is called.
@@ -54,12 +59,12 @@ type pending struct {
 // that runs now where the action made one, and for a deferred decision how
 // long it waits.
 type verdict struct {
-	result    string
-	reason    string // of a deferred decision: "" where that is not worth saying
-	newJobID  int64
-	newStatus string // of the new job, where it is known
-	freed     int64  // bytes
-	wait      time.Duration
+	result   string
+	reason   string // of a deferred decision: "" where that is not worth saying
+	newJobID int64
+	newRun   rules.Job // the same job, where more is known of it
+	freed    int64     // bytes
+	wait     time.Duration
 }
 
 func done(newJobID int64, format string, args ...any) *verdict {
@@ -119,8 +124,12 @@ func observeNotify(_ context.Context, _ *Runner, p *pending) (*verdict, error) {
 	return done(0, "the rule matched"), nil
 }
 
-// turn is how often a decision looks whether those before it have ended.
-const turn = time.Second
+// A decision looks again and again whether those before it have ended: seldom
+// where it has waited for long.
+const (
+	turnSoonest = time.Second
+	turnLatest  = time.Minute
+)
 
 // decision carries a decision out and queues its outcome.
 func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
@@ -150,7 +159,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 	o := rules.Outcome{
 		Decision: p.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
 	}
-	next, err := r.remember(ctx, o, v.newStatus)
+	next, err := r.remember(ctx, o, v.newRun)
 	if err != nil {
 		return err
 	}
@@ -183,7 +192,9 @@ func (r *Runner) sayPostponed(ctx context.Context, p *pending, v *verdict) error
 	if err := r.Journal.Amend(ctx, o.ID, body); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	o.ID = fmt.Sprintf("%s:%s:%d", o.ID, o.Result, o.At.UnixNano()) // the decision's own outcome comes yet
+	reason := fnv.New64a()
+	_, _ = reason.Write([]byte(v.reason))                          // never fails
+	o.ID = fmt.Sprintf("%s:%s:%x", o.ID, o.Result, reason.Sum64()) // the decision's own outcome comes yet
 	record, err := outcomeRecord(o)
 	if err != nil {
 		return err
@@ -205,7 +216,7 @@ func (r *Runner) inTurn(ctx context.Context, p *pending) (*verdict, error) {
 		case err != nil:
 			return nil, err
 		case waits:
-			return deferred(turn), nil
+			return deferred(min(max(turnSoonest, time.Duration(p.Waited)/10), turnLatest)), nil
 		}
 	}
 	if p.AfterSuccess != "" && !p.Called && !p.DryRun {

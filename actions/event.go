@@ -24,6 +24,9 @@ func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
 	if err := r.watch(ctx, decisions); err != nil {
 		return err
 	}
+	if err := r.decided(ctx, decisions); err != nil {
+		return err
+	}
 	if err := r.queue(ctx, decisions, before); err != nil {
 		return err
 	}

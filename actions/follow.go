@@ -3,7 +3,9 @@ package actions
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
@@ -13,10 +15,23 @@ func retriedKey(instance string, job int64) string {
 	return fmt.Sprintf("retried:%s:%d", instance, job)
 }
 
+// recordFollow is the kind of the record of a retry whose run failed while
+// its event knew no rule that retries it again.
+const recordFollow = "follow"
+
+// followLook is how often it is looked whether somebody does.
+const followLook = time.Minute
+
+// followed is the body of such a record.
+type followed struct {
+	rules.Outcome      // what there is to say, if nobody does
+	Ended         bool `json:"ended,omitzero"` // the pipeline was seen to have ended
+}
+
 // remember keeps a retry's outcome under the run that it made, so that the
-// event of that run's end finds it. A run that has passed already, seen after
+// event of that run's end finds it. A run that has ended already, seen after
 // a crash, may have told so before: what follows from that is given.
-func (r *Runner) remember(ctx context.Context, o rules.Outcome, status string) ([]store.Record, error) {
+func (r *Runner) remember(ctx context.Context, o rules.Outcome, run rules.Job) ([]store.Record, error) {
 	if o.Action.Verb != rules.VerbRetry || o.Result != rules.ResultDone || o.NewJobID == 0 {
 		return nil, nil
 	}
@@ -28,11 +43,11 @@ func (r *Runner) remember(ctx context.Context, o rules.Outcome, status string) (
 	if err := r.Guard.Set(ctx, retriedKey(o.Meta.Instance, o.NewJobID), value, remembered); err != nil {
 		return nil, fmt.Errorf("remember the retry: %w", err)
 	}
-	if status != "success" {
+	if run.Status != "success" && run.Status != "failed" {
 		return nil, nil
 	}
 	e := o.Event
-	e.Job.ID, e.Job.Status, e.Job.Attempt = o.NewJobID, status, o.Job.Attempt+1
+	e.Job.ID, e.Job.Status, e.Job.FailureReason, e.Job.Attempt = run.ID, run.Status, run.FailureReason, o.Job.Attempt+1
 	return r.follow(e, nil, &o)
 }
 
@@ -54,8 +69,9 @@ func (r *Runner) retryOf(ctx context.Context, e rules.Event) (*rules.Outcome, er
 }
 
 // follow says what became of a retry when the run that it made has ended: it
-// passed, or it failed and no rule retries it again. Where one does, its own
-// outcome will tell.
+// passed, or it failed and nobody retries it again. Where a rule does, that
+// one's outcome will tell; and whether GitLab or a rule for pipelines does is
+// seen later.
 func (r *Runner) follow(e rules.Event, decisions []rules.Decision, before *rules.Outcome) ([]store.Record, error) {
 	if before == nil {
 		return nil, nil
@@ -77,6 +93,71 @@ func (r *Runner) follow(e rules.Event, decisions []rules.Decision, before *rules
 		}
 	}
 	o.ID = fmt.Sprintf("%s:%s", before.ID, o.Result)
+	if o.Result == rules.ResultGaveUp {
+		body, err := json.Marshal(followed{Outcome: o})
+		return []store.Record{{ID: "follow:" + o.ID, Kind: recordFollow, After: max(r.NativeRetry, turnSoonest), Body: body}}, err
+	}
 	record, err := outcomeRecord(o)
 	return []store.Record{record}, err
+}
+
+func decidedKey(instance string, job int64) string {
+	return fmt.Sprintf("decided:%s:%d", instance, job)
+}
+
+// decided remembers that a rule retries the jobs of a pipeline event, which
+// the events of the jobs themselves do not know of.
+func (r *Runner) decided(ctx context.Context, decisions []rules.Decision) error {
+	for _, d := range decisions {
+		if d.Meta.Kind != rules.KindPipeline || d.DryRun {
+			continue
+		}
+		for _, job := range toRetry(d) {
+			if err := r.Guard.Set(ctx, decidedKey(d.Meta.Instance, job.ID), nil, remembered); err != nil {
+				return fmt.Errorf("remember the decision: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// lookAfter tells that a retried job failed again, unless somebody retries it:
+// GitLab at once, a rule for pipelines when its pipeline has ended.
+func (r *Runner) lookAfter(ctx context.Context, h *held, f followed) error {
+	decided, err := r.Guard.Get(ctx, decidedKey(f.Meta.Instance, f.Job.ID))
+	if err != nil {
+		return err
+	}
+	again, ended, err := r.retriedAgain(ctx, f)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case rules.Passes(err) && r.Now().Sub(f.At) < patience:
+		return err
+	case err == nil && (again || decided != nil):
+		return h.done(ctx)
+	case err == nil && r.Rules().RetryPipelines() && !f.Ended && r.Now().Sub(f.At) < patience:
+		f.Ended = ended
+		return errors.Join(h.keep(f), h.deferFor(ctx, followLook))
+	}
+	record, err := outcomeRecord(f.Outcome)
+	if err != nil {
+		return err
+	}
+	return h.done(ctx, record)
+}
+
+// retriedAgain reports whether the run has a newer one, and whether its
+// pipeline has ended.
+func (r *Runner) retriedAgain(ctx context.Context, f followed) (again, pipelineEnded bool, err error) {
+	all, err := r.GitLab.PipelineJobs(ctx, f.Project.ID, f.Pipeline.ID, false)
+	if err != nil {
+		return false, false, err
+	}
+	pipelineEnded = true
+	for _, job := range all {
+		again = again || job.Name == f.Job.Name && job.ID > f.Job.ID
+		pipelineEnded = pipelineEnded && (ended(job.Status) || job.Status == "manual")
+	}
+	return again, pipelineEnded, nil
 }

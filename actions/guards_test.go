@@ -2,8 +2,12 @@ package actions_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
@@ -298,4 +302,89 @@ func TestNewestPipelineOfAMergeRequest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A rule for pipelines retries what the job's own event knows no rule for:
+// that it gave up is told when it has, and once.
+func TestGaveUpOnceByARuleForPipelines(t *testing.T) {
+	h := newHouse(t, `
+version: 1
+rules:
+  - {name: r, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry: {jobs: 'filter(pipeline.jobs, .status == "failed")'}]}
+`)
+	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	for range 3 {
+		h.deliver(h.gitlab.JobHookBody(h.end("rspec", "failed", stuck)))
+		h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
+		h.workOff()
+	}
+	h.wantResults(rules.ResultDone, rules.ResultDone, rules.ResultGaveUp)
+}
+
+// A budget that fills up again is granted oldest first, each who waits for it
+// looking for it about once.
+func TestBudgetIsGrantedOldestFirst(t *testing.T) {
+	const jobs, atOnce = 40, 5
+	h := newHouse(t, fmt.Sprintf(failedRules, "limits: {per_project: 5/5m}\nstorm: {failures: 1000}"))
+	project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	var died []int64
+	for i := range jobs {
+		h.pipeline = h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: fmt.Sprint("branch-", i)}, gitlabtest.Job{Name: "rspec"})
+		died = append(died, h.end("rspec", "failed", stuck))
+	}
+	slices.Reverse(died)
+	for _, job := range died {
+		h.deliver(h.gitlab.JobHookBody(job))
+		h.work()
+		h.clock.Advance(time.Millisecond)
+	}
+	steps := 0
+	for !h.idle() {
+		n, err := h.runner.Drain(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps += n
+		h.clock.Advance(time.Second)
+	}
+	if diff := cmp.Diff(died, h.retried()); diff != "" {
+		t.Errorf("retried in another order than died (-want +got):\n%s", diff)
+	}
+	if most := 4 * (jobs - atOnce); steps > most {
+		t.Errorf("%d steps for %d that waited, want %d at most", steps, jobs-atOnce, most)
+	}
+}
+
+// Failure classes have their budgets whichever action retries, and where the
+// hook does not tell why a job failed.
+func TestClassBudgetsOfPipelineRules(t *testing.T) {
+	for _, c := range []struct{ name, action, without string }{
+		{"whole pipelines", "retry_pipeline", ""},
+		{"their failed jobs", `retry: {jobs: 'filter(pipeline.jobs, .status == "failed")'}`, ""},
+		{"hooks without failure_reason", `retry: {jobs: 'filter(pipeline.jobs, .status == "failed")'}`, `"failure_reason":"runner_system_failure"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, "version: 1\nlimits: {per_class: {runner: 1/1h}}\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status == \"failed\"', actions: ["+c.action+"]}\n")
+			for range 3 {
+				h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+				h.end("rspec", "failed", "runner_system_failure")
+				body := string(h.gitlab.PipelineHookBody(h.pipeline.ID))
+				if !strings.Contains(body, c.without) {
+					t.Fatalf("the hook has no %s:\n%s", c.without, body)
+				}
+				h.deliver([]byte(withoutReason(body, c.without)))
+			}
+			h.work()
+			if n := h.gitlab.Count("POST", "/retry"); n != 1 {
+				t.Errorf("%d retries, want 1", n)
+			}
+		})
+	}
+}
+
+func withoutReason(body, reason string) string {
+	if reason == "" {
+		return body
+	}
+	return strings.ReplaceAll(body, reason, `"failure_reason":null`)
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/common/expfmt"
@@ -248,6 +249,26 @@ func (h *house) failedJob(reason string) gitlabtest.Job {
 	h.gitlab.Run(job.ID)
 	h.gitlab.Finish(job.ID, "failed", reason)
 	return h.gitlab.Job(job.ID)
+}
+
+// end runs the latest run of a name to its end, and gives its id.
+func (h *house) end(name, status, reason string) int64 {
+	job := h.gitlab.Latest(h.pipeline.ID, name)
+	h.gitlab.Run(job.ID)
+	h.gitlab.Finish(job.ID, status, reason)
+	return job.ID
+}
+
+// wantResults checks what came of all decisions, oldest first.
+func (h *house) wantResults(want ...string) {
+	h.Helper()
+	var got, reasons []string
+	for _, o := range h.outcomes() {
+		got, reasons = append(got, o.Result), append(reasons, o.Reason)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		h.Errorf("outcomes (-want +got):\n%s%q", diff, reasons)
+	}
 }
 
 // runsOf lists all runs of a name in the pipeline that was made last.

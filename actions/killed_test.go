@@ -110,6 +110,14 @@ func TestEachActionKilledTwice(t *testing.T) {
 			func(h *house) int { return len(h.runsOf("rspec")) - 1 },
 		},
 		{
+			"retry of a trigger job", "{name: r, on: pipeline, actions: [retry: {jobs: 'filter(bridges(), .status == \"failed\")'}]}",
+			func(h *house) {
+				h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "docs", Bridge: true, Status: "failed"})
+				h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
+			},
+			func(h *house) int { return len(h.runsOf("docs")) - 1 },
+		},
+		{
 			"cancel_pipeline", "{name: r, on: pipeline, if: 'pipeline.status == \"pending\"', actions: [cancel_pipeline]}",
 			func(h *house) {
 				h.deliver(h.gitlab.PipelineHookBody(h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}).ID))

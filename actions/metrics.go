@@ -119,7 +119,7 @@ func (s stormMetrics) Collect(ch chan<- prometheus.Metric) {
 			return
 		}
 		active := 0.0
-		if storm != nil && s.runner.Now().Before(storm.Until) {
+		if storm != nil && storm.blows(s.runner.Now()) {
 			active = 1
 		}
 		ch <- prometheus.MustNewConstMetric(s.active, prometheus.GaugeValue, active, class)

@@ -58,11 +58,15 @@ const (
 // when that one did not.
 func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
 	status, err := r.statusOf(ctx, p, p.AfterSuccess)
+	again := deferred(min(max(passedSoonest, time.Duration(p.Waited)/10), passedLatest))
 	switch {
 	case err != nil:
 		return nil, err
 	case status == "success":
 		return nil, nil
+	case status == "failed" && !p.LeftBehind:
+		p.LeftBehind = true // GitLab or a rule may retry it
+		return again, nil
 	case status == "":
 		return skipped("%s, which must pass before, is no job of the pipeline any more", p.AfterSuccess), nil
 	case ended(status), status == "manual":
@@ -70,7 +74,8 @@ func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
 	case time.Duration(p.Waited) > patience:
 		return failed("%s, which must pass before, is %s after %s", p.AfterSuccess, status, span(time.Duration(p.Waited))), nil
 	}
-	return deferred(min(max(passedSoonest, time.Duration(p.Waited)/10), passedLatest)), nil
+	p.LeftBehind = false
+	return again, nil
 }
 
 // statusOf gives the status of the latest run of a job of the decision's

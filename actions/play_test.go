@@ -7,9 +7,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 )
 
-// With `wait: success`, each job is played when the one before has passed.
-func TestPlayInOrder(t *testing.T) {
-	const text = `
+const inOrderRules = `
 version: 1
 rules:
   - name: deploy
@@ -17,6 +15,9 @@ rules:
     actions:
       - play: {jobs: 'sortBy(filter(pipeline.jobs, .status == "manual"), .id)', wait: success}
 `
+
+// With `wait: success`, each job is played when the one before has passed.
+func TestPlayInOrder(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		ends   string // of the first
@@ -30,7 +31,7 @@ rules:
 		{"is canceled", "canceled", false, rules.ResultSkipped, "staging, which must pass before, is canceled"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouseOn(t, gitlabtest.Options{PlayClones: c.clones}, text)
+			h := newHouseOn(t, gitlabtest.Options{PlayClones: c.clones}, inOrderRules)
 			h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
 			h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
 			h.passTime()
@@ -138,5 +139,38 @@ rules:
 			h.workOff()
 			h.wantOutcome(c.result, c.says, c.call, c.calls)
 		})
+	}
+}
+
+// What was refused is played when the job before has been mended.
+func TestPlayedWhenMended(t *testing.T) {
+	h := newHouse(t, inOrderRules)
+	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
+	h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
+	h.passTime()
+	h.end("staging", "failed", "runner_system_failure")
+	h.workOff()
+	h.mustRetry(h.gitlab.Latest(h.pipeline.ID, "staging").ID)
+	h.end("staging", "success", "")
+	h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
+	h.workOff()
+	h.wantResults(rules.ResultDone, rules.ResultSkipped, rules.ResultDone)
+	if n := h.gitlab.Count("POST", "/play"); n != 2 {
+		t.Errorf("%d plays, want 2", n)
+	}
+}
+
+// A play waits for the job before also while a rule retries that.
+func TestPlayWaitsForARetry(t *testing.T) {
+	h := newHouse(t, inOrderRules+"  - {name: again, on: job, if: 'failed_with(\"runner_system_failure\")', actions: [retry]}\n")
+	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
+	h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
+	h.passTime()
+	h.deliver(h.gitlab.JobHookBody(h.end("staging", "failed", "runner_system_failure")))
+	h.passTime()
+	h.deliver(h.gitlab.JobHookBody(h.end("staging", "success", "")))
+	h.workOff()
+	if n := h.gitlab.Count("POST", "/play"); n != 2 {
+		t.Errorf("%d plays, want 2: %+v", n, h.outcomes())
 	}
 }

@@ -26,10 +26,20 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	if newer := s.newest(); newer.ID > s.job.ID {
 		if p.Called {
 			v := done(newer.ID, "%s, seen after the call was cut short", p.attempted())
-			v.newStatus = newer.Status
+			v.newRun = newer.Job
 			return v, nil
 		}
 		return skipped("already retried as job %d, which is %s", newer.ID, newer.Status), nil
+	}
+	if p.Job.FailureReason == "" && s.job.Status == "failed" {
+		// Not every hook tells why a job failed.
+		p.Job.FailureReason, p.Job.FailureClass = s.job.FailureReason, s.job.FailureClass
+		if err := r.watch(ctx, []rules.Decision{p.Decision}); err != nil {
+			return nil, err
+		}
+		if v, err := r.becalmed(ctx, p); v != nil || err != nil {
+			return v, err
+		}
 	}
 	perJob := r.Rules().Limits().PerJob
 	switch {

@@ -290,6 +290,8 @@ func (r *Runner) step(ctx context.Context, h *held) (err error) {
 		return decoded(h, r.decision)(ctx)
 	case rules.RecordOutcome:
 		return decoded(h, r.outcome)(ctx)
+	case recordFollow:
+		return decoded(h, r.lookAfter)(ctx)
 	case recordStorm:
 		return decoded(h, r.storm)(ctx)
 	}

@@ -40,6 +40,8 @@ const (
 	stormClaim = 10 * time.Second
 	// logSamples is how many logs are read to find the line they share.
 	logSamples = 5
+	// logPatience is how long the message waits for all of them.
+	logPatience = 10 * time.Second
 	// logLine is the longest log line that is told, in bytes.
 	logLine = 200
 )
@@ -49,7 +51,11 @@ type storm struct {
 	Class   string    `json:"class"`
 	Started time.Time `json:"started"`
 	Until   time.Time `json:"until"` // it ends then, unless more failures come
+	Over    bool      `json:"over,omitzero"`
 }
+
+// blows reports whether retries of its class wait.
+func (s storm) blows(now time.Time) bool { return !s.Over && now.Before(s.Until) }
 
 // stormRecord is the body of a storm's record in the queue.
 type stormRecord struct {
@@ -94,25 +100,46 @@ func (r *Runner) saveStorm(ctx context.Context, s storm) error {
 func (r *Runner) watch(ctx context.Context, decisions []rules.Decision) error {
 	def := r.Rules().Storm()
 	for _, d := range decisions {
-		if d.Action.Verb != rules.VerbRetry || d.DryRun || d.Job.FailureClass == "" {
-			continue
-		}
-		count, err := r.Guard.Tally(ctx, failuresKey(d.Job.FailureClass), store.Seen{
-			ID:    fmt.Sprintf("%d/%d", d.Project.ID, d.Job.ID),
-			Group: strconv.FormatInt(d.Pipeline.ID, 10),
-			Note:  runnerName(d.Job.Runner),
-		}, time.Duration(def.Within))
-		if err != nil {
-			return fmt.Errorf("storm breaker: %w", err)
-		}
-		if count.Members < def.Failures || count.Groups < def.Pipelines {
-			continue
-		}
-		if err := r.blow(ctx, d.Job.FailureClass, def); err != nil {
-			return fmt.Errorf("storm breaker: %w", err)
+		for _, job := range toRetry(d) {
+			if d.DryRun || job.FailureClass == "" {
+				continue
+			}
+			count, err := r.Guard.Tally(ctx, failuresKey(job.FailureClass), store.Seen{
+				ID:    fmt.Sprintf("%d/%d", d.Project.ID, job.ID),
+				Group: strconv.FormatInt(d.Pipeline.ID, 10),
+				Note:  runnerName(job.Runner),
+			}, time.Duration(def.Within))
+			if err != nil {
+				return fmt.Errorf("storm breaker: %w", err)
+			}
+			if count.Members < def.Failures || count.Groups < def.Pipelines {
+				continue
+			}
+			if err := r.blow(ctx, job.FailureClass, def); err != nil {
+				return fmt.Errorf("storm breaker: %w", err)
+			}
 		}
 	}
 	return nil
+}
+
+// toRetry gives the failed jobs that the decision wants to run again.
+func toRetry(d rules.Decision) []rules.Job {
+	var jobs []rules.Job
+	switch d.Action.Verb {
+	case rules.VerbRetry:
+		return []rules.Job{d.Job}
+	case rules.VerbRetryPipeline:
+		for _, job := range d.Pipeline.Jobs {
+			if job.Status == "failed" {
+				jobs = append(jobs, job)
+			}
+		}
+		if d.Job.Status == "failed" {
+			jobs = append(jobs, d.Job)
+		}
+	}
+	return jobs
 }
 
 func runnerName(r rules.Runner) string {
@@ -130,7 +157,7 @@ func (r *Runner) blow(ctx context.Context, class string, def rules.Storm) error 
 	pause := time.Duration(def.Pause)
 	fresh := func() (*storm, bool, error) { // whether it has just been seen to
 		s, err := r.stormOf(ctx, class)
-		return s, err == nil && s != nil && s.Until.Sub(r.Now()) > pause-prolongEvery, err
+		return s, err == nil && s != nil && !s.Over && s.Until.Sub(r.Now()) > pause-prolongEvery, err
 	}
 	if _, seen, err := fresh(); seen || err != nil {
 		return err
@@ -149,7 +176,7 @@ func (r *Runner) blow(ctx context.Context, class string, def rules.Storm) error 
 		return err
 	}
 	now := r.Now().UTC()
-	if s == nil || !now.Before(s.Until) {
+	if s == nil || !s.blows(now) {
 		s = &storm{Class: class, Started: now, Until: now.Add(pause)}
 		body, err := json.Marshal(stormRecord{storm: *s, Rule: def})
 		if err != nil {
@@ -176,7 +203,7 @@ func (r *Runner) becalmed(ctx context.Context, p *pending) (*verdict, error) {
 			continue
 		}
 		now := r.Now()
-		blows := now.Before(s.Until)
+		blows := s.blows(now)
 		if blows && !p.Storm.Equal(s.Started) {
 			count, err := r.Guard.Tally(ctx, s.waitingKey(), store.Seen{
 				ID: p.Key, Group: strconv.FormatInt(p.Pipeline.ID, 10), Note: runnerName(p.Job.Runner),
@@ -227,19 +254,45 @@ func (r *Runner) storm(ctx context.Context, h *held, rec stormRecord) error {
 	if err != nil {
 		return err
 	}
-	if s == nil { // its replica died before it saved it, or the store forgot it
+	if s == nil || s.Started.Before(rec.Started) { // its replica died before it saved it, or the store forgot it
 		s = &rec.storm
 		if err := r.saveStorm(ctx, *s); err != nil {
 			return err
 		}
 	}
-	if left := s.Until.Sub(r.Now()); left > 0 && s.Started.Equal(rec.Started) {
+	if left := s.Until.Sub(r.Now()); left > 0 && !s.Over && s.Started.Equal(rec.Started) {
 		return h.deferFor(ctx, left)
+	}
+	if err := r.endStorm(ctx, rec.storm); err != nil {
+		return err
 	}
 	if err := r.tellStorm(ctx, rec, "end", r.stormEnds); err != nil {
 		return err
 	}
 	return h.done(ctx)
+}
+
+// endStorm says in the store that the storm is over. What comes then begins
+// another one, also for replicas whose clocks are behind.
+func (r *Runner) endStorm(ctx context.Context, over storm) error {
+	owner := rand.Text()
+	held, err := r.Guard.Claim(ctx, stormKey(over.Class), owner, stormClaim)
+	switch {
+	case err != nil:
+		return err
+	case !held:
+		return errStormClaimed
+	}
+	defer func() { _ = r.Guard.Release(context.WithoutCancel(ctx), stormKey(over.Class), owner) }()
+	s, err := r.stormOf(ctx, over.Class)
+	if err != nil || s == nil || s.Over || !s.Started.Equal(over.Started) {
+		return err
+	}
+	if r.Now().Before(s.Until) {
+		return errStormClaimed // made to last longer a moment ago
+	}
+	s.Over = true
+	return r.saveStorm(ctx, *s)
 }
 
 // tellStorm logs a storm's start or end, and announces it in the channel that
@@ -331,6 +384,8 @@ func byCount(counts map[string]int) []string {
 // line that most of them have and in how many it stands. A log that can't be
 // read is left out: the message must not wait for it.
 func (r *Runner) commonLine(ctx context.Context, failures []store.Seen) (line string, n int) {
+	ctx, cancel := context.WithTimeout(ctx, logPatience)
+	defer cancel()
 	counts := map[string]int{}
 	for _, f := range failures[max(0, len(failures)-logSamples):] {
 		var e rules.Event

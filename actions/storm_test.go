@@ -234,3 +234,110 @@ func TestStormKilledAtAnyStep(t *testing.T) {
 		}
 	})
 }
+
+// Rules for pipelines make no exception.
+func TestStormOfPipelineRules(t *testing.T) {
+	for _, action := range []string{"retry_pipeline", `retry: {jobs: 'filter(pipeline.jobs, .status == "failed")'}`} {
+		t.Run(action, func(t *testing.T) {
+			h := newHouse(t, "version: 1\nstorm: {failures: 10, pipelines: 10}\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status == \"failed\"', actions: ["+action+"]}\n")
+			for range 60 {
+				h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+				h.end("rspec", "failed", "runner_system_failure")
+				h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
+				h.work()
+				h.clock.Advance(time.Second / 2)
+			}
+			if n := h.gitlab.Count("POST", "/retry"); n >= 10 {
+				t.Errorf("%d retries in an outage of 60 pipelines, want less than 10", n)
+			}
+		})
+	}
+}
+
+// A storm is over for all replicas when one has said so, whatever their
+// clocks show; failures that come then are a storm of their own.
+func TestStormIsOverForAllClocks(t *testing.T) {
+	h := newHouse(t, strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 2, pipelines: 2", 1))
+	fail := func() {
+		for range 2 {
+			h.deliver(h.gitlab.JobHookBody(h.failedJob("runner_system_failure").ID))
+		}
+		h.work()
+	}
+	fail()
+	ahead := func(d time.Duration) {
+		h.now = func() time.Time { return h.clock.Now().Add(d) }
+		h.start(newFuse(-1))
+	}
+	ahead(time.Minute)
+	h.clock.Advance(15 * time.Minute)
+	h.work()
+	ahead(-time.Minute)
+	h.wantStorm("runner", 0)
+	h.work()
+	fail()
+	h.wantStorm("runner", 1)
+	h.clock.Advance(17 * time.Minute)
+	h.workOff()
+	if n := len(h.slack.Posts()); n != 4 {
+		t.Errorf("%d messages for two storms, want 4", n)
+	}
+}
+
+// Killed at any step of its start, a second storm is told like the first.
+func TestSecondStormKilledAtAnyStep(t *testing.T) {
+	text := strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 2, pipelines: 2", 1)
+	fail := func(h *house) {
+		for range 2 {
+			h.deliver(h.gitlab.JobHookBody(h.failedJob("runner_system_failure").ID))
+		}
+	}
+	for steps := 1; ; steps++ {
+		h := newHouse(t, text)
+		fail(h)
+		h.workOff()
+		h.clock.Advance(time.Hour)
+		fail(h)
+		h.start(newFuse(steps))
+		h.work()
+		killed := h.fuse.blown()
+		h.start(newFuse(-1))
+		h.workOff()
+		if n := len(h.slack.Posts()); n != 4 {
+			t.Fatalf("killed at step %d: %d messages for two storms, want 4", steps, n)
+		}
+		h.gitlab.Close()
+		_ = h.slack.Close()
+		if !killed {
+			return
+		}
+	}
+}
+
+// That a retry waits is told once, also when the program is killed.
+func TestDeferredIsToldOnce(t *testing.T) {
+	text := strings.Replace(strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 2, pipelines: 2", 1), "when: [failed]", "when: [deferred]", 1)
+	for steps, want := 0, 0; ; steps++ {
+		h := newHouse(t, text)
+		for range 2 {
+			h.deliver(h.gitlab.JobHookBody(h.failedJob("runner_system_failure").ID))
+		}
+		h.start(newFuse(steps - 1)) // first without a kill
+		h.work()
+		killed := h.fuse.blown()
+		h.start(newFuse(-1))
+		h.workOff()
+		told := strings.Count(h.log.String(), `"outcome":"deferred"`)
+		switch {
+		case steps == 0:
+			want = told
+		case told > want || want == 0:
+			t.Fatalf("killed at step %d: %d waits are told, want %d", steps-1, told, want)
+		}
+		h.gitlab.Close()
+		_ = h.slack.Close()
+		if steps > 1 && !killed {
+			return
+		}
+	}
+}

@@ -299,6 +299,9 @@ func (ev *evaluation) environmentFor(e Event) environment {
 // pipeline that was retried may end once more.
 func (a action) key(d Decision) string {
 	switch {
+	case a.Verb == VerbPlay && d.Meta.Kind == KindPipeline:
+		// What was refused may be called for when other jobs have moved on.
+		return fmt.Sprintf("%s:%s:%d:%d:%s:%d", a.Verb, d.Meta.Instance, d.Project.ID, d.Job.ID, d.Job.Status, latestJob(d.Event))
 	case !ofPipeline(a.Verb):
 		return fmt.Sprintf("%s:%s:%d:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, d.Job.ID, d.Job.Status)
 	case d.Meta.Kind == KindPipeline:
@@ -313,11 +316,17 @@ func news(e Event) string {
 	if e.Meta.Kind != KindPipeline {
 		return fmt.Sprintf("job:%d:%s", e.Job.ID, e.Job.Status)
 	}
+	return fmt.Sprintf("pipeline:%d:%s:%d:%d", e.Pipeline.ID, e.Pipeline.Status, latestJob(e), e.Pipeline.FinishedAt.Unix())
+}
+
+// latestJob gives the id of the newest job of a pipeline event: it changes
+// when a job is retried.
+func latestJob(e Event) int64 {
 	latest := int64(0)
 	for _, j := range e.Pipeline.Jobs {
 		latest = max(latest, j.ID)
 	}
-	return fmt.Sprintf("pipeline:%d:%s:%d:%d", e.Pipeline.ID, e.Pipeline.Status, latest, e.Pipeline.FinishedAt.Unix())
+	return latest
 }
 
 func (ev *evaluation) render(r *rule, what string, texts map[string]template, env any) (map[string]string, *RuleError) {

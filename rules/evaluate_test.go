@@ -237,7 +237,7 @@ rules:
 	}
 	play := func(id int64, name string) rules.Decision {
 		return rules.Decision{
-			Key: fmt.Sprintf("play:https://gitlab.example.com:7:%d:manual:dry", id), Rule: "deploy", DryRun: true,
+			Key: fmt.Sprintf("play:https://gitlab.example.com:7:%d:manual:703:dry", id), Rule: "deploy", DryRun: true,
 			Action: rules.Action{Verb: "play", Delay: rules.Duration(time.Minute), Wait: rules.WaitNone, Variables: map[string]string{"RELEASE": "abc-" + name, "STATIC": "x"}},
 		}
 	}
@@ -424,8 +424,8 @@ rules:
 	}
 	const key = "%s:https://gitlab.example.com:7:%d:%s"
 	cancel := fmt.Sprintf(key, "cancel", 701, "success")
-	staging, production := fmt.Sprintf(key, "play", 702, "manual"), fmt.Sprintf(key, "play", 703, "manual")
-	last := fmt.Sprintf(key, "play", 701, "success")
+	staging, production := fmt.Sprintf(key, "play", 702, "manual:703"), fmt.Sprintf(key, "play", 703, "manual:703")
+	last := fmt.Sprintf(key, "play", 701, "success:703")
 	type turn struct {
 		Key          string
 		After        []string

@@ -250,3 +250,7 @@ func (rs *Rules) Limits() Limits { return rs.limits }
 // Storm gives what a file calls a storm, else the default, told in the first
 // channel that the files' defaults name.
 func (rs *Rules) Storm() Storm { return rs.storm }
+
+// RetryPipelines reports whether a rule retries jobs, or the whole, on
+// pipeline events.
+func (rs *Rules) RetryPipelines() bool { return rs.retryPipelines }

@@ -31,7 +31,8 @@ type Rules struct {
 	storm   Storm
 	classes classes
 
-	retries bool // a rule retries jobs
+	retries        bool // a rule retries jobs
+	retryPipelines bool // a rule retries on pipeline events
 }
 
 // rule is one compiled rule.
@@ -140,6 +141,7 @@ func (rs *Rules) add(f *file, r *rule) {
 		return
 	}
 	rs.rules = append(rs.rules, r)
+	rs.retryPipelines = rs.retryPipelines || r.on == KindPipeline && slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry || a.Verb == VerbRetryPipeline })
 	rs.retries = rs.retries || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry })
 	if r.name != "" {
 		rs.byName[r.name] = r
