@@ -43,7 +43,8 @@ const (
 
 // pacer lets a request go when GitLab and the shared limit allow it. The
 // requests of this process stand in line by priority, those of the same in the
-// order in which they came; only the first asks the limit, and sleeps.
+// order in which they came. The first ask the limit: one alone, who sleeps,
+// while it is used up, and more at a time with each that gets one at once.
 type pacer struct {
 	limiter Limiter
 	key     string
@@ -55,13 +56,18 @@ type pacer struct {
 	mu     sync.Mutex
 	until  time.Time // no request before; what GitLab asked for in answers to this client
 	line   []*waiter // the first goes next
-	asking *waiter   // whose turn it is to ask; nil: nobody waits
+	asking int       // how many of them were told to ask
+	wide   int       // how many may ask at the same time; 0 is 1
 }
+
+// widest is how many requests ask the limit at the same time, at most.
+const widest = 16
 
 // waiter is one request in line.
 type waiter struct {
 	priority priority
 	since    time.Time
+	asks     bool       // it was told to ask
 	turn     chan error // gets nil when it is its turn to ask, an error when it has waited too long
 }
 
@@ -80,7 +86,7 @@ func (e *pacedError) Error() string { return "not sent: " + e.reason }
 func (p *pacer) wait(ctx context.Context, turn priority) error {
 	w := p.join(turn)
 	defer p.leave(w)
-	for {
+	for first := true; ; first = false {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -90,6 +96,7 @@ func (p *pacer) wait(ctx context.Context, turn priority) error {
 			}
 		}
 		wait, err := p.ask(ctx, w)
+		p.widen(err == nil && wait <= 0, first)
 		if err != nil || wait <= 0 {
 			return err
 		}
@@ -97,6 +104,19 @@ func (p *pacer) wait(ctx context.Context, turn priority) error {
 			return err
 		}
 		p.next(w)
+	}
+}
+
+// widen lets more ask at the same time when one was granted at its first
+// asking, and one alone when one was not.
+func (p *pacer) widen(granted, first bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !granted:
+		p.wide = 1
+	case first:
+		p.wide = min(2*max(p.wide, 1), widest)
 	}
 }
 
@@ -137,13 +157,11 @@ func (p *pacer) join(turn priority) *waiter {
 	return w
 }
 
-// next lets the first in line ask, which may be w again.
+// next puts w back in its place, from where it may be told to ask again.
 func (p *pacer) next(w *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.asking == w {
-		p.asking = nil
-	}
+	p.silence(w)
 	p.call()
 }
 
@@ -152,16 +170,22 @@ func (p *pacer) leave(w *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.line = slices.DeleteFunc(p.line, func(other *waiter) bool { return other == w })
-	if p.asking == w {
-		p.asking = nil
-	}
+	p.silence(w)
 	p.call()
 }
 
-// call tells the first in line to ask, unless somebody is asking, and those
-// who have waited too long to come back later; p is locked.
+// silence notes that w asks no more; p is locked.
+func (p *pacer) silence(w *waiter) {
+	if w.asks {
+		w.asks = false
+		p.asking--
+	}
+}
+
+// call tells the first in line to ask, as many as may, and those who have
+// waited too long to come back later; p is locked.
 func (p *pacer) call() {
-	if p.asking != nil {
+	if p.asking >= max(p.wide, 1) {
 		return
 	}
 	now := p.now()
@@ -171,15 +195,21 @@ func (p *pacer) call() {
 	}
 	waiting := len(p.line)
 	p.line = slices.DeleteFunc(p.line, func(w *waiter) bool {
-		if now.Sub(w.since) <= maxLine {
+		if w.asks || now.Sub(w.since) <= maxLine {
 			return false
 		}
 		w.turn <- p.tooLong(share * time.Duration(waiting))
 		return true
 	})
-	if len(p.line) > 0 {
-		p.asking = p.line[0]
-		p.asking.turn <- nil
+	for _, w := range p.line {
+		if p.asking >= max(p.wide, 1) {
+			return
+		}
+		if !w.asks {
+			w.asks = true
+			p.asking++
+			w.turn <- nil
+		}
 	}
 }
 
