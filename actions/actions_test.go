@@ -178,7 +178,7 @@ rules:
 	for _, c := range []struct {
 		wait    time.Duration
 		retries int
-	}{{67 * time.Second, 0}, {52 * time.Second, 0}, {13 * time.Second, 1}} {
+	}{{67 * time.Second, 0}, {52 * time.Second, 0}, {25 * time.Second, 1}} {
 		h.clock.Advance(c.wait)
 		h.work()
 		if n := h.gitlab.Count("POST", "/retry"); n != c.retries {
