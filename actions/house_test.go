@@ -127,12 +127,16 @@ func (h *house) start(f *fuse) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	teller, err := slack.New(slack.Config{Token: slackToken, APIURL: h.slack.URL(), HTTPClient: client, State: burningStore{h.db, f}, Now: h.now, Log: log})
+	teller, err := slack.New(slack.Config{Token: slackToken, APIURL: h.slack.URL(), HTTPClient: client, State: burningStore{Store: h.db, fuse: f}, Now: h.now, Log: log})
 	if err != nil {
 		h.Fatal(err)
 	}
+	queue := burningStore{Store: h.db, fuse: f}
+	if h.rate.Limit > 0 {
+		queue.lasts = 100 // leases are renewed in real time, which is slower
+	}
 	h.runner = actions.New(actions.Config{
-		Queue: burningStore{h.db, f}, Journal: burningStore{h.db, f}, Guard: burningStore{h.db, f}, GitLab: gl, Teller: teller, Rules: func() *rules.Rules { return h.rules },
+		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Teller: teller, Rules: func() *rules.Rules { return h.rules },
 		Now: h.now, Log: log, Metrics: metrics, Workers: max(h.workers, 2), NativeRetry: h.native,
 	})
 }
@@ -385,7 +389,8 @@ func (b burning) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 // burningStore is the way to the store.
 type burningStore struct {
 	store.Store
-	fuse *fuse
+	fuse  *fuse
+	lasts time.Duration // how many times longer leases last; 0: as long as they are wanted
 }
 
 func (b burningStore) Put(ctx context.Context, records ...store.Record) (added []bool, err error) {
@@ -399,12 +404,12 @@ func (b burningStore) Queued(ctx context.Context, ids ...string) (queued bool, e
 }
 
 func (b burningStore) Lease(ctx context.Context, n int, visibility time.Duration) (leases []store.Lease, err error) {
-	err = b.fuse.step(func() error { leases, err = b.Store.Lease(ctx, n, visibility); return err })
+	err = b.fuse.step(func() error { leases, err = b.Store.Lease(ctx, n, visibility*max(b.lasts, 1)); return err })
 	return leases, err
 }
 
 func (b burningStore) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
-	return b.fuse.step(func() error { return b.Store.Extend(ctx, l, visibility) })
+	return b.fuse.step(func() error { return b.Store.Extend(ctx, l, visibility*max(b.lasts, 1)) })
 }
 
 func (b burningStore) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
