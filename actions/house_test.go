@@ -390,7 +390,11 @@ func (b burning) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 type burningStore struct {
 	store.Store
 	fuse  *fuse
-	lasts time.Duration // how many times longer leases last; 0: as long as they are wanted
+	lasts int // how many times longer leases last; 0: as long as they are wanted
+}
+
+func (b burningStore) lasting(visibility time.Duration) time.Duration {
+	return time.Duration(max(b.lasts, 1)) * visibility
 }
 
 func (b burningStore) Put(ctx context.Context, records ...store.Record) (added []bool, err error) {
@@ -404,12 +408,12 @@ func (b burningStore) Queued(ctx context.Context, ids ...string) (queued bool, e
 }
 
 func (b burningStore) Lease(ctx context.Context, n int, visibility time.Duration) (leases []store.Lease, err error) {
-	err = b.fuse.step(func() error { leases, err = b.Store.Lease(ctx, n, visibility*max(b.lasts, 1)); return err })
+	err = b.fuse.step(func() error { leases, err = b.Store.Lease(ctx, n, b.lasting(visibility)); return err })
 	return leases, err
 }
 
 func (b burningStore) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
-	return b.fuse.step(func() error { return b.Store.Extend(ctx, l, visibility*max(b.lasts, 1)) })
+	return b.fuse.step(func() error { return b.Store.Extend(ctx, l, b.lasting(visibility)) })
 }
 
 func (b burningStore) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
