@@ -1,11 +1,11 @@
-// Package gitlab talks to GitLab: the eleven calls of its Jobs API and some on
-// pipelines, paced and repeated by one policy, with errors that are classified
-// once.
+// Package gitlab talks to GitLab: the eleven calls of its Jobs API, and some on
+// pipelines, projects and webhooks, paced and repeated by one policy, with
+// errors that are classified once.
 //
 // A call goes through five steps, each in its own file:
 //
 //	jobs.go       names the call and turns the answer into the house's values
-//	(pipelines.go)
+//	(pipelines.go, projects.go, hooks.go; cursor.go: where a list goes on)
 //	policy.go     sends it, and sends a GET again where that may help
 //	flight.go     makes identical GETs that wait one request
 //	pace.go       waits before each request until the instance may be asked

@@ -2,6 +2,7 @@ package gitlab_test
 
 import (
 	"context"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -87,14 +88,7 @@ func serve(t testing.TB, h http.HandlerFunc) string {
 
 // calls are all the client's calls, by endpoint.
 var calls = map[string]func(context.Context, *gitlab.Client) error{
-	"project_jobs": func(ctx context.Context, c *gitlab.Client) error {
-		for _, err := range c.ProjectJobs(ctx, 1) {
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	},
+	"project_jobs": func(ctx context.Context, c *gitlab.Client) error { return firstError(c.ProjectJobs(ctx, 1)) },
 	"pipeline_jobs": func(ctx context.Context, c *gitlab.Client) error {
 		_, err := c.PipelineJobs(ctx, 1, 6, true)
 		return err
@@ -110,10 +104,33 @@ var calls = map[string]func(context.Context, *gitlab.Client) error{
 	"pipeline":        func(ctx context.Context, c *gitlab.Client) error { _, err := c.Pipeline(ctx, 1, 6); return err },
 	"retry_pipeline":  func(ctx context.Context, c *gitlab.Client) error { _, err := c.RetryPipeline(ctx, 1, 6); return err },
 	"cancel_pipeline": func(ctx context.Context, c *gitlab.Client) error { _, err := c.CancelPipeline(ctx, 1, 6); return err },
+	"project":         func(ctx context.Context, c *gitlab.Client) error { _, err := c.Project(ctx, "a/b.c"); return err },
+	"projects":        func(ctx context.Context, c *gitlab.Client) error { return firstError(c.Projects(ctx)) },
+	"group_projects":  func(ctx context.Context, c *gitlab.Client) error { return firstError(c.GroupProjects(ctx, "a/b")) },
+	"pipelines": func(ctx context.Context, c *gitlab.Client) error {
+		_, err := c.NewestPipelines(ctx, 1, "a/b", 30)
+		return err
+	},
+	"project_hooks":   func(ctx context.Context, c *gitlab.Client) error { _, err := c.ProjectHooks(ctx, 1); return err },
+	"group_hooks":     func(ctx context.Context, c *gitlab.Client) error { _, err := c.GroupHooks(ctx, "a/b"); return err },
+	"hook_deliveries": func(ctx context.Context, c *gitlab.Client) error { return firstError(c.FailedDeliveries(ctx, hook)) },
+	"resend":          func(ctx context.Context, c *gitlab.Client) error { return c.Resend(ctx, hook, 9) },
 	"play": func(ctx context.Context, c *gitlab.Client) error {
 		_, err := c.Play(ctx, 1, 7, map[string]string{"A": "1"}, map[string]string{"b": "2"})
 		return err
 	},
+}
+
+var hook = gitlab.Hook{ID: 5, Project: 1}
+
+// firstError goes through an iterator, to its error.
+func firstError[T any](all iter.Seq2[T, error]) error {
+	for _, err := range all {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func TestNewRefuses(t *testing.T) {
@@ -206,6 +223,14 @@ func TestRequests(t *testing.T) {
 		"pipeline":        "GET /api/v4/projects/1/pipelines/6",
 		"retry_pipeline":  "POST /api/v4/projects/1/pipelines/6/retry",
 		"cancel_pipeline": "POST /api/v4/projects/1/pipelines/6/cancel",
+		"project":         "GET /api/v4/projects/a%2Fb%2Ec",
+		"projects":        "GET /api/v4/projects?archived=false&membership=true&order_by=id&pagination=keyset&per_page=100&simple=true&sort=asc",
+		"group_projects":  "GET /api/v4/groups/a%2Fb/projects?archived=false&include_subgroups=true&order_by=id&per_page=100&simple=true&sort=asc&with_shared=false",
+		"pipelines":       "GET /api/v4/projects/1/pipelines?order_by=id&per_page=30&ref=a%2Fb&sort=desc",
+		"project_hooks":   "GET /api/v4/projects/1/hooks?per_page=100",
+		"group_hooks":     "GET /api/v4/groups/a%2Fb/hooks?per_page=100",
+		"hook_deliveries": "GET /api/v4/projects/1/hooks/5/events?per_page=10&status=client_failure%2Cserver_failure",
+		"resend":          "POST /api/v4/projects/1/hooks/5/events/9/resend",
 		"play":            `POST /api/v4/projects/1/jobs/7/play {"job_variables_attributes":[{"key":"A","value":"1"}],"job_inputs":{"b":"2"}}`,
 	}
 	for endpoint, do := range calls {

@@ -75,6 +75,7 @@ type pipelineJSON struct {
 	Source    string  `json:"source"`
 	Name      string  `json:"name"`
 	CreatedAt date    `json:"created_at"`
+	UpdatedAt date    `json:"updated_at"`
 	WebURL    string  `json:"web_url"`
 
 	// Only of a pipeline asked for by itself.
@@ -90,6 +91,12 @@ type projectJSON struct {
 	Path          string  `json:"path_with_namespace"`
 	WebURL        string  `json:"web_url"`
 	DefaultBranch string  `json:"default_branch"`
+	Archived      bool    `json:"archived"` // only of a project asked for by itself
+}
+
+// namedJSON is whatever has a name.
+type namedJSON struct {
+	Name string `json:"name"`
 }
 
 type userJSON struct {
@@ -109,6 +116,28 @@ type agentsJSON struct {
 	Pipeline pipelineJSON `json:"pipeline"`
 	Project  projectJSON  `json:"project"`
 	User     userJSON     `json:"user"`
+}
+
+type hookJSON struct {
+	ID             integer `json:"id"`
+	URL            string  `json:"url"`
+	JobEvents      bool    `json:"job_events"`
+	PipelineEvents bool    `json:"pipeline_events"`
+	AlertStatus    string  `json:"alert_status"`
+	DisabledUntil  date    `json:"disabled_until"`
+}
+
+type deliveryJSON struct {
+	ID             integer         `json:"id"`
+	Trigger        string          `json:"trigger"` // job_hooks, pipeline_hooks
+	RequestHeaders map[string]text `json:"request_headers"`
+	RequestData    json.RawMessage `json:"request_data"`
+	ResponseStatus text            `json:"response_status"`
+	CreatedAt      date            `json:"created_at"` // only of newer versions
+}
+
+type resentJSON struct {
+	Status text `json:"response_status"`
 }
 
 func (j jobJSON) details() rules.Details {
@@ -238,6 +267,53 @@ func (p projectJSON) project() rules.Project {
 	}
 }
 
+func (p projectJSON) listed() Project {
+	return Project{Project: p.project(), Archived: p.Archived}
+}
+
+// hook makes a Hook of the project or group that owned names.
+func (h hookJSON) hook(owned Hook) Hook {
+	owned.ID = int64(h.ID)
+	owned.URL = h.URL
+	owned.JobEvents = h.JobEvents
+	owned.PipelineEvents = h.PipelineEvents
+	owned.AlertStatus = h.AlertStatus
+	owned.DisabledUntil = time.Time(h.DisabledUntil)
+	return owned
+}
+
+func (d deliveryJSON) delivery() HookDelivery {
+	delivery := HookDelivery{
+		ID:     int64(d.ID),
+		Event:  string(d.RequestHeaders["X-Gitlab-Event"]),
+		Key:    string(d.RequestHeaders["Idempotency-Key"]),
+		Status: string(d.ResponseStatus),
+	}
+	if delivery.Event == "" {
+		delivery.Event = eventOf(d.Trigger)
+	}
+	// {"oversize": true} stands for a body that was too long (WebHookLog in
+	// GitLab's source), {} for one that its custom template did not give.
+	var body map[string]json.RawMessage
+	kept := json.Unmarshal(d.RequestData, &body) == nil && len(body) > 0
+	if tooLong := len(body) == 1 && body["oversize"] != nil; kept && !tooLong {
+		delivery.Body = d.RequestData
+	}
+	return delivery
+}
+
+// eventOf makes the event's name of a trigger, as GitLab does: of job_hooks,
+// Job Hook.
+func eventOf(trigger string) string {
+	var words []string
+	for word := range strings.SplitSeq(strings.TrimSuffix(trigger, "s"), "_") {
+		if word != "" {
+			words = append(words, strings.ToUpper(word[:1])+word[1:])
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 func (u userJSON) user() rules.User {
 	user := rules.User{ID: int64(u.ID), Username: u.Username, Name: u.Name, Email: u.Email}
 	if user.Email == "" {
@@ -280,6 +356,20 @@ type decimal float64
 func (d *decimal) UnmarshalJSON(raw []byte) error {
 	if f, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64); err == nil {
 		*d = decimal(f)
+	}
+	return nil
+}
+
+// text reads "500", 500 and, as "", whatever else.
+type text string
+
+func (t *text) UnmarshalJSON(raw []byte) error {
+	var s string
+	var n json.Number
+	if json.Unmarshal(raw, &s) == nil {
+		*t = text(s)
+	} else if json.Unmarshal(raw, &n) == nil {
+		*t = text(n)
 	}
 	return nil
 }

@@ -56,6 +56,12 @@ func (e *Error) Rights() bool { return e.class == rights }
 // again.
 func (e *Error) MaybeDone() bool { return e.maybeDone }
 
+// UnknownScope reports whether GitLab refused a list for a status of its scope
+// that it does not know: the server is older than the status.
+func (e *Error) UnknownScope() bool {
+	return e.Status == http.StatusBadRequest && strings.HasPrefix(e.Message, "scope")
+}
+
 // class says what to do about a failed call.
 type class int
 

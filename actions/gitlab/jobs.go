@@ -70,28 +70,58 @@ type Log struct {
 // error. Servers before 15.9 page by offset: there a job may come twice when
 // new ones are made meanwhile.
 func (c *Client) ProjectJobs(ctx context.Context, project int64, scope ...string) iter.Seq2[Job, error] {
-	r := request{method: http.MethodGet, endpoint: endpointProjectJobs, path: fmt.Sprintf("projects/%d/jobs", project)}
-	byKeyset := gl.ListOptions{PerPage: perPage, Pagination: "keyset", OrderBy: "id", Sort: "desc"}
-	byOffset := gl.ListOptions{PerPage: perPage}
 	return func(yield func(Job, error) bool) {
-	paging:
-		for _, paging := range []gl.ListOptions{byKeyset, byOffset} {
-			r.params = &gl.ListJobsOptions{ListOptions: paging, Scope: statuses(scope)}
-			for j, err := range list[jobJSON](ctx, c, r) {
-				if hasNoKeyset(err) && paging.Pagination != "" {
-					continue paging
-				}
-				if err != nil {
-					yield(Job{}, err)
-					return
-				}
-				if !yield(j.job(project), nil) {
+		for cursor := ""; ; {
+			jobs, next, err := c.JobsPage(ctx, project, cursor, scope...)
+			if err != nil {
+				yield(Job{}, err)
+				return
+			}
+			for _, j := range jobs {
+				if !yield(j, nil) {
 					return
 				}
 			}
-			return
+			if cursor = next; cursor == "" {
+				return
+			}
 		}
 	}
+}
+
+// JobsPage returns one page of what ProjectJobs lists, and the cursor of the
+// next, "" after the last. The first has the cursor "". A cursor is a short
+// text that any process may go on with later, for the same project and scope.
+// A server that does not know a status of scope yet answers with an *Error
+// whose UnknownScope is true.
+func (c *Client) JobsPage(ctx context.Context, project int64, cursor string, scope ...string) (jobs []Job, next string, err error) {
+	at, err := parseCursor(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	r := request{method: http.MethodGet, endpoint: endpointProjectJobs, path: fmt.Sprintf("projects/%d/jobs", project)}
+	byKeyset := gl.ListOptions{PerPage: perPage, Pagination: "keyset", OrderBy: "id", Sort: "desc"}
+	byOffset := gl.ListOptions{PerPage: perPage, Page: at.page}
+	options := gl.ListJobsOptions{ListOptions: byKeyset, Scope: statuses(scope)}
+	if at.page > 0 {
+		options.ListOptions = byOffset
+	}
+	r.params, r.page = &options, at.option()
+	page, resp, err := call(ctx, c, r, []jobJSON(nil))
+	if hasNoKeyset(err) && cursor == "" {
+		options.ListOptions = byOffset
+		page, resp, err = call(ctx, c, r, []jobJSON(nil))
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	for _, j := range page {
+		jobs = append(jobs, j.job(project))
+	}
+	if len(page) > 0 {
+		next = nextCursor(resp)
+	}
+	return jobs, next, nil
 }
 
 // PipelineJobs lists a pipeline's jobs, newest first, no bridges: all, or

@@ -45,6 +45,9 @@ const (
 // requests of this process stand in line by priority, those of the same in the
 // order in which they came. The first ask the limit: one alone, who sleeps,
 // while it is used up, and more at a time with each that gets one at once.
+//
+// Sweeps give way to the requests of other processes, too: those that have to
+// wait hold the sweeps' own bucket, which each sweep asks first.
 type pacer struct {
 	limiter Limiter
 	key     string
@@ -58,16 +61,31 @@ type pacer struct {
 	line   []*waiter // the first goes next
 	asking int       // how many of them were told to ask
 	wide   int       // how many may ask at the same time; 0 is 1
+
+	heldSweeps time.Time // when this process last held all sweeps back
 }
 
 // widest is how many requests ask the limit at the same time, at most.
 const widest = 16
+
+// The sweeps' bucket has a key of its own and is never used up: only a Hold
+// keeps anybody from it.
+const sweepsSuffix = ":sweeps"
+
+var sweepsRate = store.Rate{Limit: 1_000_000, Per: time.Second}
+
+// sweepsHold is how often a process holds the sweeps back, at most. A hold
+// lasts so much longer than what made it necessary, so that there is no gap
+// before the next. The limit loses nothing by that: it keeps what the sweeps
+// leave.
+const sweepsHold = time.Second
 
 // waiter is one request in line.
 type waiter struct {
 	priority priority
 	since    time.Time
 	asks     bool       // it was told to ask
+	aside    bool       // it is held back as a sweep, and is not told to ask
 	turn     chan error // gets nil when it is its turn to ask, an error when it has waited too long
 }
 
@@ -95,8 +113,12 @@ func (p *pacer) wait(ctx context.Context, turn priority) error {
 				return err
 			}
 		}
-		wait, err := p.ask(ctx, w)
-		p.widen(err == nil && wait <= 0, first)
+		wait, aside, err := p.ask(ctx, w)
+		if aside {
+			p.step(w)
+		} else {
+			p.widen(err == nil && wait <= 0, first)
+		}
 		if err != nil || wait <= 0 {
 			return err
 		}
@@ -120,24 +142,50 @@ func (p *pacer) widen(granted, first bool) {
 	}
 }
 
-// ask returns how long w has yet to wait; 0: it may go, and is counted.
-func (p *pacer) ask(ctx context.Context, w *waiter) (time.Duration, error) {
+// ask returns how long w has yet to wait; 0: it may go, and is counted. With
+// aside it is to let others go meanwhile.
+func (p *pacer) ask(ctx context.Context, w *waiter) (wait time.Duration, aside bool, err error) {
 	if held := p.held(); held > p.maxWait {
-		return 0, &pacedError{held, fmt.Sprintf("GitLab asked to wait, another %s", held.Round(time.Second))}
+		return 0, false, &pacedError{held, fmt.Sprintf("GitLab asked to wait, another %s", held.Round(time.Second))}
 	} else if held > 0 || p.limiter == nil {
-		return held, nil
+		return held, false, nil
 	}
-	wait, err := p.limiter.Take(ctx, p.key, p.rate)
+	if w.priority == sweep {
+		wait, err = p.limiter.Take(ctx, p.key+sweepsSuffix, sweepsRate)
+		aside = err == nil && wait > 0
+	}
+	if err == nil && !aside {
+		wait, err = p.limiter.Take(ctx, p.key, p.rate)
+	}
 	if err != nil {
-		return 0, &pacedError{0, fmt.Sprintf("the rate limit can't be asked: %v", err)}
+		return 0, false, &pacedError{0, fmt.Sprintf("the rate limit can't be asked: %v", err)}
 	}
 	// A limit that is used up has one more for us within one share of its
 	// time; what takes longer is a hold that GitLab asked another replica for.
 	inPlace := max(p.maxWait, p.rate.Per/time.Duration(p.rate.Limit))
 	if wait > inPlace || wait > 0 && p.now().Sub(w.since)+wait > maxLine {
-		return 0, p.tooLong(wait)
+		return 0, aside, p.tooLong(wait)
 	}
-	return wait, nil
+	if wait > 0 && w.priority != sweep {
+		p.holdSweeps(ctx, wait)
+	}
+	return wait, aside, nil
+}
+
+// holdSweeps lets all replicas send no sweep while a request waits that is
+// none.
+func (p *pacer) holdSweeps(ctx context.Context, wait time.Duration) {
+	p.mu.Lock()
+	now := p.now()
+	due := now.Sub(p.heldSweeps) >= sweepsHold
+	if due {
+		p.heldSweeps = now
+	}
+	p.mu.Unlock()
+	if due {
+		// Without it, a sweep may go first: that is no reason to fail.
+		_ = p.limiter.Hold(ctx, p.key+sweepsSuffix, wait+sweepsHold)
+	}
 }
 
 func (p *pacer) tooLong(after time.Duration) error {
@@ -157,11 +205,21 @@ func (p *pacer) join(turn priority) *waiter {
 	return w
 }
 
+// step lets others ask before w's next turn, which is not before next.
+func (p *pacer) step(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silence(w)
+	w.aside = true
+	p.call()
+}
+
 // next puts w back in its place, from where it may be told to ask again.
 func (p *pacer) next(w *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.silence(w)
+	w.aside = false
 	p.call()
 }
 
@@ -205,7 +263,7 @@ func (p *pacer) call() {
 		if p.asking >= max(p.wide, 1) {
 			return
 		}
-		if !w.asks {
+		if !w.asks && !w.aside {
 			w.asks = true
 			p.asking++
 			w.turn <- nil

@@ -5,8 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
@@ -72,51 +76,157 @@ func (c *Client) NewerPipeline(ctx context.Context, project, pipeline int64, ref
 		}
 		ref = this.Ref
 	}
-	rest, ofMergeRequest := strings.CutPrefix(ref, "refs/merge-requests/")
-	iid, _, _ := strings.Cut(rest, "/")
-	if ofMergeRequest {
-		newer, err := c.newer(ctx, project, pipeline, request{
-			method:   http.MethodGet,
-			endpoint: endpointMergeRequestPipelines,
-			path:     fmt.Sprintf("projects/%d/merge_requests/%s/pipelines", project, iid),
-			params:   &gl.ListOptions{PerPage: newerPage},
-		}, func(ref string) bool { return strings.HasPrefix(ref, "refs/merge-requests/"+iid+"/") })
-		var failed *Error
-		if !errors.As(err, &failed) || failed.Status != http.StatusNotFound && failed.Status != http.StatusForbidden {
-			return newer, err
-		}
-		// The merge request of a fork's pipeline is in another project, and a
-		// token may see pipelines only: the ref alone must do.
-	}
-	return c.newer(ctx, project, pipeline, request{
-		method:   http.MethodGet,
-		endpoint: endpointPipelines,
-		path:     fmt.Sprintf("projects/%d/pipelines", project),
-		params: &gl.ListProjectPipelinesOptions{
-			ListOptions: gl.ListOptions{PerPage: newerPage},
-			Ref:         &ref, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("desc"),
-		},
-	}, func(other string) bool { return other == ref })
-}
-
-// newerPage is how many pipelines are asked for at a time: more than one,
-// since GitLab lists others between them (see newer).
-const newerPage = 20
-
-// newer returns the first pipeline of a list, newest first, that is newer
-// than the given one and has such a ref; 0 for none. The list of a branch also
-// holds the pipelines of merge requests from it (since 18.x), and that of a
-// merge request those of its branch, after its own.
-func (c *Client) newer(ctx context.Context, project, pipeline int64, r request, ofRef func(string) bool) (int64, error) {
-	for p, err := range list[pipelineJSON](ctx, c, r) {
+	iid, ofMergeRequest := mergeRequestOf(ref)
+	for p, err := range c.pipelinesOf(ctx, project, ref, refPage) {
 		switch {
 		case err != nil:
 			return 0, err
 		case int64(p.ID) <= pipeline:
 			return 0, nil
-		case ofRef(p.Ref) && cmp.Or(int64(p.ProjectID), project) == project:
+		case p.Ref == ref || ofMergeRequest && strings.HasPrefix(p.Ref, mergeRequestRefs+iid+"/"):
 			return int64(p.ID), nil
 		}
 	}
 	return 0, nil
+}
+
+// NewestPipelines returns the ids of the n newest pipelines of a ref, newest
+// first; fewer where there are fewer. ref is as the API has it: of a merge
+// request, refs/merge-requests/<iid>/head and .../merge are two. Child
+// pipelines are none of them: GitLab does not list them.
+func (c *Client) NewestPipelines(ctx context.Context, project int64, ref string, n int) ([]int64, error) {
+	var newest []int64
+	if n <= 0 {
+		return nil, nil
+	}
+	for p, err := range c.pipelinesOf(ctx, project, ref, min(max(int64(n), refPage), perPage)) {
+		if err != nil {
+			return nil, err
+		}
+		if p.Ref != ref {
+			continue
+		}
+		if newest = append(newest, int64(p.ID)); len(newest) == n {
+			break
+		}
+	}
+	return newest, nil
+}
+
+// mergeRequestRefs begins the refs of merge request pipelines.
+const mergeRequestRefs = "refs/merge-requests/"
+
+// mergeRequestOf gives the iid of the merge request that a ref is of.
+func mergeRequestOf(ref string) (iid string, ok bool) {
+	rest, ok := strings.CutPrefix(ref, mergeRequestRefs)
+	iid, _, _ = strings.Cut(rest, "/")
+	return iid, ok
+}
+
+// refPage is how many pipelines of a ref are asked for at a time, at least:
+// more than one, since GitLab lists others between them (see pipelinesOf).
+const refPage = 20
+
+// pipelinesOf lists a project's pipelines of a ref, newest first, and others
+// with them: the list of a branch also holds the pipelines of merge requests
+// from it (since 18.x), and that of a merge request those with its other refs,
+// and those of its branch, after its own.
+func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pageSize int64) iter.Seq2[pipelineJSON, error] {
+	byRef := request{
+		method:   http.MethodGet,
+		endpoint: endpointPipelines,
+		path:     fmt.Sprintf("projects/%d/pipelines", project),
+		params: &gl.ListProjectPipelinesOptions{
+			ListOptions: gl.ListOptions{PerPage: pageSize},
+			Ref:         &ref, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("desc"),
+		},
+	}
+	ways := []request{byRef}
+	if iid, ok := mergeRequestOf(ref); ok {
+		// The merge request of a fork's pipeline is in another project, and a
+		// token may see pipelines only: then the ref alone must do.
+		ways = []request{{
+			method:   http.MethodGet,
+			endpoint: endpointMergeRequestPipelines,
+			path:     fmt.Sprintf("projects/%d/merge_requests/%s/pipelines", project, iid),
+			params:   &gl.ListOptions{PerPage: pageSize},
+		}, byRef}
+	}
+	return func(yield func(pipelineJSON, error) bool) {
+	way:
+		for i, r := range ways {
+			for p, err := range list[pipelineJSON](ctx, c, r) {
+				if isHidden(err) && i < len(ways)-1 {
+					continue way
+				}
+				if err == nil && cmp.Or(int64(p.ProjectID), project) != project {
+					continue
+				}
+				if !yield(p, err) {
+					return
+				}
+			}
+			return
+		}
+	}
+}
+
+// isHidden reports whether GitLab said that something is not there, or not
+// for who asks.
+func isHidden(err error) bool {
+	var failed *Error
+	return errors.As(err, &failed) && (failed.Status == http.StatusNotFound || failed.Status == http.StatusForbidden)
+}
+
+// UpdatedPipeline is a pipeline with the time of its last change.
+type UpdatedPipeline struct {
+	rules.Pipeline
+	UpdatedAt time.Time
+}
+
+// maxSincePages bounds one call of PipelinesSince.
+const maxSincePages = 100
+
+// PipelinesSince lists a project's pipelines that changed at since or later,
+// to the second, those that changed first before the others: all, or those in
+// one of the given statuses. Child pipelines are left out: GitLab does not
+// list them. It reads 10,000 pipelines at most; who gets many asks again
+// from the last one's UpdatedAt.
+func (c *Client) PipelinesSince(ctx context.Context, project int64, since time.Time, status ...string) ([]UpdatedPipeline, error) {
+	from := since.UTC().Truncate(time.Second) // as the query has it
+	byID := map[int64]UpdatedPipeline{}
+	page := int64(1)
+	for range maxSincePages {
+		answer, resp, err := call(ctx, c, request{
+			method:   http.MethodGet,
+			endpoint: endpointPipelines,
+			path:     fmt.Sprintf("projects/%d/pipelines", project),
+			params: &gl.ListProjectPipelinesOptions{
+				ListOptions:  gl.ListOptions{PerPage: perPage, Page: page},
+				UpdatedAfter: &from, OrderBy: gl.Ptr("updated_at"), Sort: gl.Ptr("asc"),
+			},
+		}, []pipelineJSON(nil))
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range answer {
+			byID[int64(p.ID)] = UpdatedPipeline{p.pipeline(), time.Time(p.UpdatedAt)}
+		}
+		if _, more := gl.WithNext(resp); !more || len(answer) == 0 {
+			break
+		}
+		// A pipeline that changes meanwhile goes to the list's end, and all
+		// behind it move up by one: by page number, one would be missed.
+		if last := time.Time(answer[len(answer)-1].UpdatedAt).Truncate(time.Second); last.After(from) {
+			from, page = last, 1
+		} else {
+			page++
+		}
+	}
+	pipelines := slices.SortedFunc(maps.Values(byID), func(a, b UpdatedPipeline) int {
+		return cmp.Or(a.UpdatedAt.Compare(b.UpdatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return slices.DeleteFunc(pipelines, func(p UpdatedPipeline) bool {
+		return len(status) > 0 && !slices.Contains(status, p.Status)
+	}), nil
 }

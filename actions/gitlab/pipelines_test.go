@@ -1,6 +1,11 @@
 package gitlab_test
 
 import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,6 +106,155 @@ func TestNewerPipelineOnNextPage(t *testing.T) {
 		if got, err := w.client.NewerPipeline(t.Context(), w.project.ID, pipeline, ""); err != nil || got != want {
 			t.Errorf("of %d: got %d, want %d: %v", pipeline, got, want, err)
 		}
+	}
+}
+
+func TestNewestPipelines(t *testing.T) {
+	job := gitlabtest.Job{Name: "rspec", Status: "success"}
+	mr := &gitlabtest.MergeRequest{IID: 1, SourceBranch: "fast", TargetBranch: "main"}
+	for _, version := range []string{"17.0.0", "19.1.0"} {
+		w := newWorld(t, gitlabtest.Options{Version: version})
+		add := func(p gitlabtest.Pipeline) int64 { return w.AddPipeline(w.project.ID, p, job).ID }
+		of := map[string][]int64{}
+		for range 30 {
+			for _, p := range []gitlabtest.Pipeline{
+				{Ref: "main"}, {Ref: "fast"}, {MergeRequest: mr, Ref: "refs/merge-requests/1/head"}, {MergeRequest: mr, Ref: "refs/merge-requests/1/merge"},
+			} {
+				of[p.Ref] = append([]int64{add(p)}, of[p.Ref]...)
+			}
+		}
+		add(gitlabtest.Pipeline{Ref: "main", Source: "parent_pipeline"})
+		for ref, all := range of {
+			for n, want := range map[int][]int64{0: nil, 1: all[:1], 25: all[:25], 30: all, 200: all} {
+				got, err := w.client.NewestPipelines(t.Context(), w.project.ID, ref, n)
+				if diff := cmp.Diff(want, got); diff != "" || err != nil {
+					t.Errorf("%s: %d of %s: %v, -want +got:\n%s", version, n, ref, err, diff)
+				}
+			}
+		}
+		if got, err := w.client.NewestPipelines(t.Context(), w.project.ID, "gone", 3); len(got) != 0 || err != nil {
+			t.Errorf("of no ref: %v: %v", got, err)
+		}
+	}
+}
+
+// A merge request that the token can't see, or that is in another project,
+// leaves the ref.
+func TestNewestPipelinesOfHiddenMergeRequest(t *testing.T) {
+	for _, status := range []int{403, 404} {
+		w := newWorld(t, gitlabtest.Options{})
+		p := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{MergeRequest: &gitlabtest.MergeRequest{IID: 1, SourceBranch: "fast"}}, gitlabtest.Job{Name: "rspec"})
+		w.Fail(gitlabtest.Fault{Path: "/merge_requests/", Status: status})
+		got, err := w.client.NewestPipelines(t.Context(), w.project.ID, p.Ref, 3)
+		if diff := cmp.Diff([]int64{p.ID}, got); diff != "" || err != nil {
+			t.Errorf("%d: %v, -want +got:\n%s", status, err, diff)
+		}
+	}
+}
+
+// updates is a GitLab that lists pipelines by the time of their last change.
+type updates struct {
+	at      map[int64]time.Time // by pipeline
+	asked   []string
+	between func() // after each page
+}
+
+func (u *updates) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	u.asked = append(u.asked, q.Get("updated_after")+" "+q.Get("page"))
+	after, err := time.Parse(time.RFC3339, q.Get("updated_after"))
+	page, _ := strconv.Atoi(q.Get("page"))
+	if err != nil || q.Get("order_by") != "updated_at" || q.Get("sort") != "asc" || q.Get("per_page") != "100" {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	var found []int64
+	for id, at := range u.at {
+		if !at.Before(after) {
+			found = append(found, id)
+		}
+	}
+	slices.Sort(found)
+	slices.SortStableFunc(found, func(a, b int64) int { return u.at[a].Compare(u.at[b]) })
+	from := min((page-1)*100, len(found))
+	to := min(from+100, len(found))
+	if to < len(found) {
+		w.Header().Set("X-Next-Page", strconv.Itoa(page+1))
+	}
+	var bodies []string
+	for _, id := range found[from:to] {
+		status := []string{"failed", "success"}[id%2]
+		bodies = append(bodies, fmt.Sprintf(`{"id": %d, "status": %q, "updated_at": %q}`, id, status, u.at[id].Format("2006-01-02T15:04:05.000Z")))
+	}
+	_, _ = w.Write([]byte("[" + strings.Join(bodies, ",") + "]"))
+	if u.between != nil {
+		u.between()
+	}
+}
+
+func TestPipelinesSince(t *testing.T) {
+	at := map[int64]time.Time{}
+	for id := range int64(450) { // 3 a second, but 250 in one
+		at[id+1] = noon.Add(time.Duration(min(id, 100)+max(id-350, 0)) * time.Second / 3)
+	}
+	u := &updates{at: at}
+	c, _ := newClient(t, serve(t, u.ServeHTTP))
+	u.between = func() { // an old one changes: it goes to the end
+		if id := int64(len(u.asked)); id < 4 {
+			at[id*7] = noon.Add(time.Hour + time.Duration(id)*time.Second)
+		}
+	}
+	zone := time.FixedZone("", 3600)
+	got, err := c.PipelinesSince(t.Context(), 22, noon.Add(1900*time.Millisecond).In(zone))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, ids []int64
+	for id := int64(4); id <= 450; id++ {
+		if id > 21 || id%7 != 0 {
+			want = append(want, id)
+		}
+	}
+	want = append(want, 7, 14, 21)
+	for _, p := range got {
+		ids = append(ids, p.ID)
+		if !p.UpdatedAt.Equal(at[p.ID].Truncate(time.Millisecond)) {
+			t.Errorf("pipeline %d changed at %s, want %s", p.ID, p.UpdatedAt, at[p.ID])
+		}
+	}
+	if diff := cmp.Diff(want, ids); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if u.asked[0] != "2026-11-22T12:00:01Z 1" || len(u.asked) > 8 {
+		t.Errorf("asked %q", u.asked)
+	}
+
+	got, err = c.PipelinesSince(t.Context(), 22, noon.Add(time.Hour), "failed", "canceled")
+	if err != nil || len(got) != 1 || got[0].ID != 14 || got[0].Status != "failed" {
+		t.Errorf("failed ones: %v: %v", got, err)
+	}
+}
+
+// However many there are, the first are given, and the reading ends.
+func TestPipelinesSinceIsBounded(t *testing.T) {
+	u := &updates{at: map[int64]time.Time{}}
+	for id := range int64(10_500) {
+		u.at[id+1] = noon.Add(time.Duration(id) * time.Second)
+	}
+	c, _ := newClient(t, serve(t, u.ServeHTTP))
+	since, seen := noon, map[int64]bool{}
+	for range 2 {
+		got, err := c.PipelinesSince(t.Context(), 22, since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range got {
+			seen[p.ID] = true
+		}
+		since = got[len(got)-1].UpdatedAt
+	}
+	if len(seen) != 10_500 || len(u.asked) > 110 {
+		t.Errorf("%d pipelines by %d requests", len(seen), len(u.asked))
 	}
 }
 

@@ -15,7 +15,8 @@ func (c *Client) WithBudget(n int) *Client {
 }
 
 // Sweeping returns a view of the client whose requests give way to all others
-// of this process.
+// of this process, and to those of other processes that wait for the limit
+// they share.
 func (c *Client) Sweeping() *Client {
 	view := *c
 	view.sweeping = true

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,7 +42,12 @@ var endpoints = []endpoint{
 	{"POST /projects/{project}/jobs/{job}/erase", false, (*call).eraseJob},
 	{"POST /projects/{project}/jobs/{job}/play", false, (*call).playJob},
 
+	{"GET /groups/{group}", false, (*call).getGroup},
+	{"GET /groups/{group}/projects", false, (*call).listGroupProjects},
+	{"GET /projects", false, (*call).listProjects},
 	{"GET /projects/{project}", false, (*call).getProject},
+	{"GET /projects/{project}/protected_branches", false, (*call).listProtectedBranches},
+	{"GET /projects/{project}/protected_tags", false, (*call).listProtectedTags},
 	{"GET /projects/{project}/pipelines", false, (*call).listPipelines},
 	{"GET /projects/{project}/pipelines/{pipeline}", false, (*call).getPipeline},
 	{"POST /projects/{project}/pipelines/{pipeline}/retry", false, (*call).retryPipeline},
@@ -51,8 +58,8 @@ var endpoints = []endpoint{
 	{"GET /metadata", false, (*call).getVersion},
 }
 
-// routes is the API's endpoints as one handler, which runs under the lock.
-func (s *Server) routes() http.Handler {
+// routes is the API's endpoints; their handlers run under the lock.
+func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, e := range endpoints {
 		method, path, _ := strings.Cut(e.pattern, " ")
@@ -144,7 +151,7 @@ func (c *call) findJob(bridges bool) *job {
 		c.fail(http.StatusBadRequest, "job_id is invalid")
 		return nil
 	}
-	j := c.s.jobs[id]
+	j := c.s.job(id)
 	if j == nil || j.pipeline.project != c.project || j.Bridge && !bridges {
 		c.message(http.StatusNotFound, "404 Not found")
 		return nil
@@ -158,7 +165,7 @@ func (c *call) findPipeline() *pipeline {
 		c.fail(http.StatusBadRequest, "pipeline_id is invalid")
 		return nil
 	}
-	p := c.s.pipelines[id]
+	p := c.s.pipeline(id)
 	if p == nil || p.project != c.project {
 		c.message(http.StatusNotFound, "404 Not found")
 		return nil
@@ -189,17 +196,11 @@ func (c *call) mayUpdate(p *pipeline) bool {
 }
 
 func (c *call) listProjectJobs() {
-	var jobs []*job
-	for _, j := range slices.Backward(c.project.jobs) {
-		if !j.Bridge {
-			jobs = append(jobs, j)
-		}
-	}
-	jobs, ok := c.inScope(jobs)
+	inScope, ok := c.scope()
 	if !ok {
 		return
 	}
-	page, ok := c.projectJobsPage(jobs)
+	page, ok := c.projectJobsPage(c.project.allJobs(), func(j *job) bool { return !j.Bridge && inScope(j) })
 	if !ok {
 		return
 	}
@@ -207,42 +208,42 @@ func (c *call) listProjectJobs() {
 }
 
 func (c *call) listPipelineJobs() {
-	c.listOfPipeline(false, c.r.URL.Query().Get("include_retried") == "true", c.s.apiJob)
+	listOfPipeline(c, false, c.r.URL.Query().Get("include_retried") == "true", c.s.apiJob)
 }
 
 func (c *call) listPipelineBridges() {
-	c.listOfPipeline(true, false, c.s.apiBridge)
+	listOfPipeline(c, true, false, c.s.apiBridge)
 }
 
-func (c *call) listOfPipeline(bridges, retried bool, render func(*job) object) {
+func listOfPipeline[O any](c *call, bridges, retried bool, render func(*job) O) {
 	p := c.findPipeline()
 	if p == nil {
 		return
 	}
-	var jobs []*job
-	for _, j := range slices.Backward(p.jobs) {
-		if j.Bridge == bridges && (retried || !j.Retried) {
-			jobs = append(jobs, j)
-		}
-	}
-	jobs, ok := c.inScope(jobs)
+	inScope, ok := c.scope()
 	if !ok {
 		return
 	}
-	page, ok := offsetPage(c, jobs, true)
+	var jobs []*job
+	for _, j := range slices.Backward(p.jobs) {
+		if j.Bridge == bridges && (retried || !j.Retried) && inScope(j) {
+			jobs = append(jobs, j)
+		}
+	}
+	page, ok := offsetPage(c, slices.Values(jobs), true)
 	if !ok {
 		return
 	}
 	writeJSON(c.w, http.StatusOK, each(page, render))
 }
 
-// inScope filters by the scope parameter; false: 400 is answered, because
-// this version of GitLab knows no such status.
-func (c *call) inScope(jobs []*job) ([]*job, bool) {
+// scope reads the scope parameter: the jobs that it asks for; false: 400 is
+// answered, because this version of GitLab knows no such status.
+func (c *call) scope() (func(*job) bool, bool) {
 	q := c.r.URL.Query()
 	scope := slices.Concat(q["scope[]"], q["scope"])
 	if len(scope) == 0 {
-		return jobs, true
+		return func(*job) bool { return true }, true
 	}
 	known := slices.Concat(cancelable, completeStatuses)
 	if c.s.version.atLeast(17, 0) {
@@ -256,7 +257,7 @@ func (c *call) inScope(jobs []*job) ([]*job, bool) {
 			return nil, false
 		}
 	}
-	return slices.DeleteFunc(jobs, func(j *job) bool { return !slices.Contains(scope, j.Status) }), true
+	return func(j *job) bool { return slices.Contains(scope, j.Status) }, true
 }
 
 func (c *call) getJobOfToken() {
@@ -286,13 +287,13 @@ func (c *call) getTrace() {
 	if j == nil {
 		return
 	}
-	if j.Log == "" && c.s.o.NoLogIsNotFound {
+	if j.logSize() == 0 && c.s.o.NoLogIsNotFound {
 		c.message(http.StatusNotFound, "404 Not Found")
 		return
 	}
 	c.w.Header().Set("Content-Type", "text/plain")
 	c.w.Header().Set("Content-Disposition", fmt.Sprintf(`infile; filename="%d.log"`, j.ID))
-	_, _ = c.w.Write([]byte(j.Log))
+	_, _ = io.WriteString(c.w, j.log())
 }
 
 func (c *call) cancelJob() {
@@ -332,8 +333,8 @@ func (c *call) eraseJob() {
 	if j == nil {
 		return
 	}
-	role := c.project.Role
-	if c.project.Archived || role != Maintainer && (role != Developer || j.User.ID != c.s.o.Bot.ID) {
+	// Ci::BuildPolicy: an archived job is as good as a protected one.
+	if j.Archived || !c.mayRun(j) || c.project.Role != Maintainer && j.User.ID != c.s.o.Bot.ID {
 		c.message(http.StatusForbidden, "403 Forbidden")
 		return
 	}
@@ -369,7 +370,7 @@ func (c *call) playJob() {
 }
 
 func (c *call) getProject() {
-	writeJSON(c.w, http.StatusOK, apiProject(c.project))
+	writeJSON(c.w, http.StatusOK, c.s.apiProject(c.project))
 }
 
 // listPipelines gives no child pipelines but where they are asked for
@@ -388,26 +389,25 @@ func (c *call) listPipelines() {
 	fits := func(parameter string, values ...string) bool {
 		return q.Get(parameter) == "" || slices.Contains(values, q.Get(parameter))
 	}
-	var pipelines []*pipeline
-	for _, p := range slices.Backward(c.project.pipelines) {
+	all := c.project.allPipelines()
+	pipelines := all.backward(all.len())
+	if q.Get("sort") == "asc" {
+		pipelines = all.forward()
+	}
+	c.pipelinesPage(filter(pipelines, func(p *pipeline) bool {
 		refs := []string{p.Ref}
 		if c.s.version.atLeast(18, 0) {
 			refs = append(refs, p.hookRef())
 		}
-		if p.child() == (q.Get("source") == "parent_pipeline") &&
-			fits("ref", refs...) && fits("sha", p.SHA) && fits("status", p.Status) && fits("source", p.Source) {
-			pipelines = append(pipelines, p)
-		}
-	}
-	if q.Get("sort") == "asc" {
-		slices.Reverse(pipelines)
-	}
-	c.pipelinesPage(pipelines)
+		return p.child() == (q.Get("source") == "parent_pipeline") &&
+			fits("ref", refs...) && fits("sha", p.SHA) && fits("source", p.Source) &&
+			(q.Get("status") == "" || p.whole().Status == q.Get("status"))
+	}))
 }
 
-func (c *call) pipelinesPage(pipelines []*pipeline) {
+func (c *call) pipelinesPage(pipelines iter.Seq[*pipeline]) {
 	if page, ok := offsetPage(c, pipelines, true); ok {
-		writeJSON(c.w, http.StatusOK, each(page, apiPipelineBasic))
+		writeJSON(c.w, http.StatusOK, each(page, func(p *pipeline) apiPipeline { return pipelineBasic(p.whole()) }))
 	}
 }
 
@@ -421,7 +421,8 @@ func (c *call) listMergeRequestPipelines() {
 	}
 	var own, ofBranch []*pipeline
 	branch := ""
-	for _, p := range slices.Backward(c.project.pipelines) {
+	all := c.project.allPipelines()
+	for p := range all.backward(all.len()) {
 		if p.of(iid) && !p.child() {
 			own = append(own, p)
 			branch = p.hookRef()
@@ -431,12 +432,12 @@ func (c *call) listMergeRequestPipelines() {
 		c.message(http.StatusNotFound, "404 Not found")
 		return
 	}
-	for _, p := range slices.Backward(c.project.pipelines) {
+	for p := range all.backward(all.len()) {
 		if p.Ref == branch && !p.child() {
 			ofBranch = append(ofBranch, p)
 		}
 	}
-	c.pipelinesPage(slices.Concat(own, ofBranch))
+	c.pipelinesPage(slices.Values(slices.Concat(own, ofBranch)))
 }
 
 func (c *call) retryPipeline() {
@@ -521,8 +522,8 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	}
 }
 
-func each[T any](list []T, render func(T) object) []object {
-	rendered := make([]object, len(list))
+func each[T, O any](list []T, render func(T) O) []O {
+	rendered := make([]O, len(list))
 	for i, item := range list {
 		rendered[i] = render(item)
 	}
@@ -550,24 +551,25 @@ func (s *Server) page(url string) string {
 			continue
 		}
 		fmt.Fprintf(&text, "%s\n\n", p.Path)
-		for _, pl := range slices.Backward(p.pipelines) {
+		pipelines, n := p.allPipelines(), 0
+		for pl := range pipelines.backward(pipelines.len()) {
+			if n++; n > maxPerPage {
+				fmt.Fprintln(&text, "...")
+				break
+			}
+			pl = pl.whole()
 			fmt.Fprintf(&text, "%-10s %s  %s\n", pl.Status, pl.WebURL, title(pl.Message))
 		}
 	}
-	for _, p := range s.pipelines {
-		if p.WebURL != url {
-			continue
-		}
+	id, _ := strconv.ParseInt(path.Base(url), 10, 64)
+	if p := s.pipeline(id); p != nil && p.WebURL == url {
 		fmt.Fprintf(&text, "%s: pipeline %d for %s is %s\n\n", p.project.Path, p.ID, p.Ref, p.Status)
 		for _, j := range p.jobs {
 			fmt.Fprintf(&text, "%-10s %s  %s: %s  %s\n", j.Status, j.WebURL, j.Stage, j.Name, j.FailureReason)
 		}
 	}
-	for _, j := range s.jobs {
-		if j.WebURL != url {
-			continue
-		}
-		fmt.Fprintf(&text, "%s: job %d, %s: %s, is %s %s\n%s\n\n%s", j.pipeline.project.Path, j.ID, j.Stage, j.Name, j.Status, j.FailureReason, j.pipeline.WebURL, j.Log)
+	if j := s.job(id); j != nil && j.WebURL == url {
+		fmt.Fprintf(&text, "%s: job %d, %s: %s, is %s %s\n%s\n\n%s", j.pipeline.project.Path, j.ID, j.Stage, j.Name, j.Status, j.FailureReason, j.pipeline.WebURL, j.log())
 	}
 	return text.String()
 }

@@ -266,12 +266,15 @@ func TestABotErasesItsOwnJobs(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	retry := ask(t, s.gl, "POST", s.path("/projects/1/jobs/{compile}/retry"), "")
-	id := int64(retry.object(t)["id"].(float64))
-	s.gl.SetLog(id, "text")
-	finished(s.gl, s.gl.Job(id), "success", "")
+	protected := int64(retry.object(t)["id"].(float64))
+	ask(t, s.gl, "POST", s.path("/projects/1/jobs/{manual}/play"), "")
 	s.gl.SetRole(1, gitlabtest.Developer)
-	if got := ask(t, s.gl, "POST", fmt.Sprintf("/projects/1/jobs/%d/erase", id), ""); got.status != 201 {
-		t.Errorf("got %d %s", got.status, got.body)
+	for id, want := range map[int64]int{s.manual: 201, protected: 403} {
+		s.gl.SetLog(id, "text")
+		finished(s.gl, s.gl.Job(id), "success", "")
+		if got := ask(t, s.gl, "POST", fmt.Sprintf("/projects/1/jobs/%d/erase", id), ""); got.status != want {
+			t.Errorf("job %d: got %d %s, want %d", id, got.status, got.body, want)
+		}
 	}
 }
 

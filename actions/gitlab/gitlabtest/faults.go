@@ -1,6 +1,7 @@
 package gitlabtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +12,12 @@ import (
 
 // Fault is something that goes wrong with API requests. What goes wrong is
 // one of Status and Cut, or nothing but slowness (Until, Delay).
+//
+// What GitLab says of chosen things can be told likewise. This is an erase while
+// it counts the size of the project's artifacts anew:
+//
+//	gl.Fail(gitlabtest.Fault{Path: "/jobs/7/erase", Times: -1, Status: 409,
+//		Message: "Action temporarily disabled. The project this pipeline belongs to is undergoing stats refresh."})
 type Fault struct {
 	Method string // of which requests; "" for all
 	Path   string // the end of their path; "" for all
@@ -23,6 +30,7 @@ type Fault struct {
 
 	Status     int           // what is answered instead, with the body GitLab or its proxy sends
 	RetryAfter time.Duration // the Retry-After header, in whole seconds
+	Message    string        // what the body says; default: the status with its text
 	HTML       bool          // an HTML page for a body, as from a proxy
 
 	Cut bool // the connection ends without an answer
@@ -119,7 +127,7 @@ func (f Fault) answer() *answer {
 	case f.Status == http.StatusTooManyRequests:
 		retryLater(a)
 	default:
-		writeJSON(a, f.Status, object{"message": reason})
+		writeJSON(a, f.Status, object{"message": cmp.Or(f.Message, reason)})
 	}
 	return a
 }

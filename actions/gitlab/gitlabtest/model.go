@@ -25,12 +25,13 @@ const (
 
 // Project is a GitLab project.
 type Project struct {
-	ID            int64  // default: the next free one
-	Path          string // path_with_namespace
-	Name          string // default: the path's last part
-	DefaultBranch string // default main
-	Role          Role   // what the bot may do here
-	ProtectedRefs []string
+	ID            int64    // default: the next free one
+	Path          string   // path_with_namespace
+	Name          string   // default: the path's last part
+	DefaultBranch string   // default main
+	Role          Role     // what the bot may do here; default: what it may do in the group
+	ProtectedRefs []string // protected branches: names, or patterns with *
+	ProtectedTags []string // protected tags: likewise
 	// ProtectedEnvironments are those that only these roles may deploy to; one
 	// without any, nobody.
 	ProtectedEnvironments map[string][]Role
@@ -105,7 +106,7 @@ type Job struct {
 	Environment    Environment
 	AutoRetry      int           // GitLab's own retry: so often at most
 	AutoRetryAfter time.Duration // how long after the failure by Options.Now; default at once
-	Archived       bool          // too old to be retried
+	Archived       bool          // too old to be retried, played or erased
 	Runner         Runner        // takes the job on Run; default: a shared one
 	User           User          // default: the pipeline's
 
@@ -120,6 +121,7 @@ type Job struct {
 	ErasedAt      time.Time
 	Coverage      float64 // percent; 0: none
 	Log           string
+	LogSize       int64      // bytes, where there is no Log: a log so long is made up when it is read
 	Artifacts     []Artifact // besides the log
 
 	// Set by the server.
@@ -164,11 +166,13 @@ type (
 		Project
 		pipelines []*pipeline // by id
 		jobs      []*job      // by id
+		old       []*oldJobs  // besides them; by id
 	}
 	pipeline struct {
 		Pipeline
 		project *project
-		jobs    []*job // by id
+		jobs    []*job   // by id
+		old     *oldJobs // whose it is; nil for most
 	}
 	job struct {
 		Job
@@ -189,15 +193,32 @@ func (j *job) complete() bool  { return slices.Contains(completeStatuses, j.Stat
 func (j *job) hasAction() bool { return j.When == "manual" || j.When == "delayed" }
 
 func (j *job) retryable() bool {
-	return !j.Retried && !j.Archived && j.FailureReason != "deployment_rejected" && slices.Contains(retryables, j.Status)
+	return j.pipeline.old == nil && !j.Retried && !j.Archived && j.FailureReason != "deployment_rejected" && slices.Contains(retryables, j.Status)
 }
 
 func (j *job) playable() bool {
-	return j.hasAction() && !j.Archived && (j.Status == "manual" || j.Status == "scheduled" || j.retryable())
+	return j.pipeline.old == nil && j.hasAction() && !j.Archived && (j.Status == "manual" || j.Status == "scheduled" || j.retryable())
 }
 
 func (j *job) erasable() bool {
-	return j.complete() && (j.Log != "" || len(j.Artifacts) > 0)
+	return j.complete() && (j.logSize() > 0 || len(j.Artifacts) > 0)
+}
+
+// logSize is in bytes.
+func (j *job) logSize() int64 {
+	if j.Log != "" {
+		return int64(len(j.Log))
+	}
+	return j.LogSize
+}
+
+// log is the job's log.
+func (j *job) log() string {
+	if j.Log != "" {
+		return j.Log
+	}
+	const line = "This line of the log was made up.\n"
+	return strings.Repeat(line, int(j.LogSize)/len(line)+1)[:j.LogSize]
 }
 
 // retriesCount is GitLab's retries_count: the runs of that name which were retried.
@@ -215,7 +236,12 @@ func (p *pipeline) latest() []*job {
 	return slices.DeleteFunc(slices.Clone(p.jobs), func(j *job) bool { return j.Retried })
 }
 
-func (p *pipeline) protected() bool { return slices.Contains(p.project.ProtectedRefs, p.hookRef()) }
+func (p *pipeline) protected() bool {
+	if p.Tag {
+		return protects(p.project.ProtectedTags, p.Ref)
+	}
+	return protects(p.project.ProtectedRefs, p.hookRef())
+}
 
 func (p *pipeline) child() bool { return p.Source == "parent_pipeline" }
 
@@ -239,6 +265,15 @@ func (p *pipeline) complete() bool { return slices.Contains(completeStatuses, p.
 func insert[T any](list []T, item T, id func(T) int64) []T {
 	at, _ := slices.BinarySearchFunc(list, id(item), func(other T, want int64) int { return cmp.Compare(id(other), want) })
 	return slices.Insert(list, at, item)
+}
+
+// nextIID is that of the next pipeline.
+func (p *project) nextIID() int64 {
+	n := len(p.pipelines)
+	for _, o := range p.old {
+		n += o.pipelines()
+	}
+	return int64(n) + 1
 }
 
 func pipelineID(p *pipeline) int64 { return p.ID }

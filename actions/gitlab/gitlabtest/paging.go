@@ -1,10 +1,13 @@
 package gitlabtest
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,6 +16,7 @@ const (
 	defaultPerPage = 20
 	maxPerPage     = 100
 	maxOffset      = 50000
+	maxTotal       = 10000 // longer lists tell no totals
 )
 
 // number reads a positive integer parameter; false: 400 is answered.
@@ -33,14 +37,65 @@ func (c *call) number(parameter string, ifMissing int) (int, bool) {
 	return n, true
 }
 
+// id reads an id parameter; 0 for none, false: 400 is answered.
+func (c *call) id(parameter string) (int64, bool) {
+	text := c.r.URL.Query().Get(parameter)
+	if text == "" {
+		return 0, true
+	}
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		c.fail(http.StatusBadRequest, parameter+" is invalid")
+	}
+	return id, err == nil
+}
+
+// boolean reads a parameter that is true or false; nil for none, false: 400 is
+// answered.
+func (c *call) boolean(parameter string) (*bool, bool) {
+	switch c.r.URL.Query().Get(parameter) {
+	case "":
+		return nil, true
+	case "true", "1":
+		return new(true), true
+	case "false", "0":
+		return new(false), true
+	}
+	c.fail(http.StatusBadRequest, parameter+" is invalid")
+	return nil, false
+}
+
+// oneOf reads a parameter that has one of these values, the first by default;
+// false: 400 is answered.
+func (c *call) oneOf(parameter string, values ...string) (string, bool) {
+	value := cmp.Or(c.r.URL.Query().Get(parameter), values[0])
+	if !slices.Contains(values, value) {
+		c.fail(http.StatusBadRequest, parameter+" does not have a valid value")
+		return "", false
+	}
+	return value, true
+}
+
+// accessLevel reads a parameter that is a role's number (Gitlab::Access); 0 for
+// none, false: 400 is answered.
+func (c *call) accessLevel(parameter string) (int, bool) {
+	level, ok := c.id(parameter)
+	if ok && !slices.Contains([]int64{0, 5, 10, 15, 20, 30, 40, 50}, level) {
+		c.fail(http.StatusBadRequest, parameter+" does not have a valid value")
+		return 0, false
+	}
+	return int(level), ok
+}
+
 func (c *call) perPage() (int, bool) {
 	n, ok := c.number("per_page", defaultPerPage)
 	return min(n, maxPerPage), ok
 }
 
 // offsetPage is the page asked for of a list, its headers set
-// (Gitlab::Pagination::OffsetHeaderBuilder); false: 400 is answered.
-func offsetPage[T any](c *call, list []T, totals bool) ([]T, bool) {
+// (Gitlab::Pagination::OffsetHeaderBuilder), which tell totals where they are
+// wanted and the list is not long; false: 400 is answered.
+func offsetPage[T any](c *call, list iter.Seq[T], totals bool) ([]T, bool) {
 	perPage, ok := c.perPage()
 	if !ok {
 		return nil, false
@@ -49,9 +104,19 @@ func offsetPage[T any](c *call, list []T, totals bool) ([]T, bool) {
 	if !ok {
 		return nil, false
 	}
-	from := min((page-1)*perPage, len(list))
-	to := min(from+perPage, len(list))
-	pages := max(1, (len(list)+perPage-1)/perPage)
+	var items []T
+	from, n := (page-1)*perPage, 0 // n: how many there are, as far as that is of interest
+	for item := range list {
+		if n >= from && n < from+perPage {
+			items = append(items, item)
+		}
+		n++
+		if n > from+perPage && (!totals || n > maxTotal) {
+			break
+		}
+	}
+	totals = totals && n <= maxTotal
+	pages := max(1, (n+perPage-1)/perPage)
 
 	h := c.w.Header()
 	h.Set("X-Per-Page", strconv.Itoa(perPage))
@@ -66,24 +131,24 @@ func offsetPage[T any](c *call, list []T, totals bool) ([]T, bool) {
 		h.Set("X-Prev-Page", strconv.Itoa(page-1))
 		link(page-1, "prev")
 	}
-	if to < len(list) {
+	if n > from+perPage {
 		h.Set("X-Next-Page", strconv.Itoa(page+1))
 		link(page+1, "next")
 	}
 	link(1, "first")
 	if totals {
 		link(pages, "last")
-		h.Set("X-Total", strconv.Itoa(len(list)))
+		h.Set("X-Total", strconv.Itoa(n))
 		h.Set("X-Total-Pages", strconv.Itoa(pages))
 	}
 	h.Set("Link", strings.Join(links, ", "))
-	return list[from:to], true
+	return items, true
 }
 
 // projectJobsPage is the page asked for of a project's jobs, newest first: by
 // offset without totals, or by keyset, which this list has since 15.9
 // (Gitlab::Pagination::CursorBasedKeyset); false: an error is answered.
-func (c *call) projectJobsPage(jobs []*job) ([]*job, bool) {
+func (c *call) projectJobsPage(jobs list[*job], wanted func(*job) bool) ([]*job, bool) {
 	q := c.r.URL.Query()
 	if q.Get("pagination") != "keyset" {
 		page, pageOK := c.number("page", 1)
@@ -92,7 +157,7 @@ func (c *call) projectJobsPage(jobs []*job) ([]*job, bool) {
 			c.fail(http.StatusMethodNotAllowed, fmt.Sprintf("Offset pagination has a maximum allowed offset of %d for requests that return objects of type Ci::Build. Remaining records can be retrieved using keyset pagination.", maxOffset))
 			return nil, false
 		}
-		return offsetPage(c, jobs, false)
+		return offsetPage(c, filter(jobs.backward(jobs.len()), wanted), false)
 	}
 
 	ordered := func(parameter, only string) bool { return q.Get(parameter) == "" || q.Get(parameter) == only }
@@ -104,21 +169,24 @@ func (c *call) projectJobsPage(jobs []*job) ([]*job, bool) {
 	if !ok {
 		return nil, false
 	}
+	from := jobs.len()
 	if cursor := q.Get("cursor"); cursor != "" {
 		before, err := parseCursor(cursor)
 		if err != nil {
 			c.fail(http.StatusBadRequest, "cursor is invalid")
 			return nil, false
 		}
-		for len(jobs) > 0 && jobs[0].ID >= before {
-			jobs = jobs[1:]
+		from = jobs.before(before)
+	}
+	var page []*job
+	for j := range filter(jobs.backward(from), wanted) {
+		if len(page) == perPage {
+			c.w.Header().Set("Link", c.link("next", "cursor", cursorAfter(page[perPage-1].ID)))
+			break
 		}
+		page = append(page, j)
 	}
-	if len(jobs) > perPage {
-		jobs = jobs[:perPage]
-		c.w.Header().Set("Link", c.link("next", "cursor", cursorAfter(jobs[perPage-1].ID)))
-	}
-	return jobs, true
+	return page, true
 }
 
 // cursorAfter and parseCursor speak GitLab's form, which clients must not

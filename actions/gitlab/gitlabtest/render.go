@@ -34,31 +34,137 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-// apiJobBasic is what jobs and bridges have in common (API::Entities::Ci::JobBasic).
-func (s *Server) apiJobBasic(j *job) object {
-	o := object{
-		"id":              j.ID,
-		"status":          j.Status,
-		"stage":           j.Stage,
-		"name":            j.Name,
-		"ref":             j.pipeline.Ref,
-		"tag":             j.pipeline.Tag,
-		"coverage":        orNull(j.Coverage),
-		"allow_failure":   j.AllowFailure,
-		"created_at":      isoTime(j.CreatedAt),
-		"started_at":      isoTime(j.StartedAt),
-		"finished_at":     isoTime(j.FinishedAt),
-		"erased_at":       isoTime(j.ErasedAt),
-		"duration":        s.seconds(j.StartedAt, j.FinishedAt),
-		"queued_duration": s.queuedDuration(j),
-		"user":            s.apiUser(j.User),
-		"commit":          apiCommit(j.pipeline),
-		"pipeline":        apiPipelineBasic(j.pipeline),
-		"web_url":         j.WebURL,
-		"project":         object{"ci_job_token_scope_enabled": false},
+// What GitLab tells of most things is long lists of the same few: a struct is
+// written several times as fast as an object.
+type (
+	// apiJobBasic is what jobs and bridges have in common (API::Entities::Ci::JobBasic).
+	apiJobBasic struct {
+		ID             int64       `json:"id"`
+		Status         string      `json:"status"`
+		Stage          string      `json:"stage"`
+		Name           string      `json:"name"`
+		Ref            string      `json:"ref"`
+		Tag            bool        `json:"tag"`
+		Coverage       any         `json:"coverage"`
+		AllowFailure   bool        `json:"allow_failure"`
+		CreatedAt      any         `json:"created_at"`
+		StartedAt      any         `json:"started_at"`
+		FinishedAt     any         `json:"finished_at"`
+		ErasedAt       any         `json:"erased_at"`
+		Duration       any         `json:"duration"`
+		QueuedDuration any         `json:"queued_duration"`
+		User           apiUser     `json:"user"`
+		Commit         apiCommit   `json:"commit"`
+		Pipeline       apiPipeline `json:"pipeline"`
+		FailureReason  *string     `json:"failure_reason,omitempty"` // only of failed jobs
+		WebURL         string      `json:"web_url"`
+		Project        struct {
+			CIJobTokenScopeEnabled bool `json:"ci_job_token_scope_enabled"`
+		} `json:"project"`
+	}
+	// apiJob is a job (API::Entities::Ci::Job).
+	apiJob struct {
+		apiJobBasic
+		ArtifactsFile     *apiFile   `json:"artifacts_file,omitempty"`
+		Artifacts         []Artifact `json:"artifacts"`
+		ArtifactsExpireAt any        `json:"artifacts_expire_at"`
+		Runner            *apiRunner `json:"runner"`
+		Archived          bool       `json:"archived"`
+		TagList           []string   `json:"tag_list"`
+	}
+	// apiBridge is a bridge (API::Entities::Ci::Bridge).
+	apiBridge struct {
+		apiJobBasic
+		Downstream *apiPipeline `json:"downstream_pipeline"`
+	}
+	apiFile struct {
+		Filename string `json:"filename"`
+		Size     int64  `json:"size"`
+	}
+	apiRunner struct {
+		ID          int64  `json:"id"`
+		Description string `json:"description"`
+		Active      bool   `json:"active"`
+		Paused      bool   `json:"paused"`
+		IsShared    bool   `json:"is_shared"`
+		RunnerType  string `json:"runner_type"`
+		Name        string `json:"name"`
+		Online      bool   `json:"online"`
+		Status      string `json:"status"`
+	}
+	// apiPipeline is a pipeline in a list (API::Entities::Ci::PipelineBasic).
+	apiPipeline struct {
+		ID        int64  `json:"id"`
+		IID       int64  `json:"iid"`
+		ProjectID int64  `json:"project_id"`
+		Name      any    `json:"name"`
+		SHA       string `json:"sha"`
+		Ref       string `json:"ref"`
+		Status    string `json:"status"`
+		Source    string `json:"source"`
+		CreatedAt any    `json:"created_at"`
+		UpdatedAt any    `json:"updated_at"`
+		WebURL    string `json:"web_url"`
+	}
+	// apiPipelineDetails is one pipeline (API::Entities::Ci::Pipeline).
+	apiPipelineDetails struct {
+		apiPipeline
+		BeforeSHA      string  `json:"before_sha"`
+		Tag            bool    `json:"tag"`
+		YAMLErrors     any     `json:"yaml_errors"`
+		User           apiUser `json:"user"`
+		StartedAt      any     `json:"started_at"`
+		FinishedAt     any     `json:"finished_at"`
+		CommittedAt    any     `json:"committed_at"`
+		Duration       any     `json:"duration"`
+		QueuedDuration any     `json:"queued_duration"`
+		Coverage       any     `json:"coverage"`
+	}
+	apiUser struct {
+		ID        int64  `json:"id"`
+		Username  string `json:"username"`
+		Name      string `json:"name"`
+		State     string `json:"state"`
+		AvatarURL any    `json:"avatar_url"`
+		WebURL    string `json:"web_url"`
+		Bot       bool   `json:"bot"`
+		Email     string `json:"email"`
+	}
+	apiCommit struct {
+		ID          string `json:"id"`
+		ShortID     string `json:"short_id"`
+		Title       string `json:"title"`
+		Message     string `json:"message"`
+		AuthorName  string `json:"author_name"`
+		AuthorEmail string `json:"author_email"`
+		CreatedAt   string `json:"created_at"`
+		WebURL      string `json:"web_url"`
+	}
+)
+
+func (s *Server) apiJobBasic(j *job) apiJobBasic {
+	o := apiJobBasic{
+		ID:             j.ID,
+		Status:         j.Status,
+		Stage:          j.Stage,
+		Name:           j.Name,
+		Ref:            j.pipeline.Ref,
+		Tag:            j.pipeline.Tag,
+		Coverage:       orNull(j.Coverage),
+		AllowFailure:   j.AllowFailure,
+		CreatedAt:      isoTime(j.CreatedAt),
+		StartedAt:      isoTime(j.StartedAt),
+		FinishedAt:     isoTime(j.FinishedAt),
+		ErasedAt:       isoTime(j.ErasedAt),
+		Duration:       s.seconds(j.StartedAt, j.FinishedAt),
+		QueuedDuration: s.queuedDuration(j),
+		User:           s.apiUser(j.User),
+		Commit:         commitOf(j.pipeline),
+		Pipeline:       pipelineBasic(j.pipeline),
+		WebURL:         j.WebURL,
 	}
 	if j.Status == "failed" {
-		o["failure_reason"] = j.FailureReason
+		o.FailureReason = &j.FailureReason
 	}
 	return o
 }
@@ -73,78 +179,71 @@ func (s *Server) queuedDuration(j *job) any {
 	return s.seconds(j.QueuedAt, until)
 }
 
-// apiJob is a job (API::Entities::Ci::Job).
-func (s *Server) apiJob(j *job) object {
-	o := s.apiJobBasic(j)
-	o["runner"] = nil
+func (s *Server) apiJob(j *job) apiJob {
+	o := apiJob{
+		apiJobBasic: s.apiJobBasic(j),
+		Artifacts:   slices.Clone(orEmpty(j.Artifacts)),
+		Archived:    j.Archived,
+		TagList:     orEmpty(slices.Sorted(slices.Values(j.TagList))),
+	}
 	if !j.StartedAt.IsZero() {
-		o["runner"] = object{
-			"id":          j.Runner.ID,
-			"description": j.Runner.Description,
-			"active":      true,
-			"paused":      false,
-			"is_shared":   j.Runner.Type == "instance_type",
-			"runner_type": j.Runner.Type,
-			"name":        "gitlab-runner",
-			"online":      true,
-			"status":      "online",
+		o.Runner = &apiRunner{
+			ID:          j.Runner.ID,
+			Description: j.Runner.Description,
+			Active:      true,
+			IsShared:    j.Runner.Type == "instance_type",
+			RunnerType:  j.Runner.Type,
+			Name:        "gitlab-runner",
+			Online:      true,
+			Status:      "online",
 		}
 	}
-	artifacts := slices.Clone(orEmpty(j.Artifacts))
 	for _, a := range j.Artifacts {
 		if a.FileType == "archive" {
-			o["artifacts_file"] = object{"filename": a.Filename, "size": a.Size}
+			o.ArtifactsFile = &apiFile{a.Filename, a.Size}
 		}
 	}
-	if j.Log != "" && j.complete() { // GitLab archives the log when the job ends
-		artifacts = append(artifacts, Artifact{FileType: "trace", Size: int64(len(j.Log)), Filename: "job.log", FileFormat: "raw"})
+	if size := j.logSize(); size > 0 && j.complete() { // GitLab archives the log when the job ends
+		o.Artifacts = append(o.Artifacts, Artifact{FileType: "trace", Size: size, Filename: "job.log", FileFormat: "raw"})
 	}
-	o["artifacts"] = artifacts
-	o["artifacts_expire_at"] = nil
-	o["archived"] = j.Archived
-	o["tag_list"] = orEmpty(slices.Sorted(slices.Values(j.TagList)))
 	return o
 }
 
-// apiBridge is a bridge (API::Entities::Ci::Bridge).
-func (s *Server) apiBridge(j *job) object {
-	o := s.apiJobBasic(j)
-	o["downstream_pipeline"] = nil
+func (s *Server) apiBridge(j *job) apiBridge {
+	o := apiBridge{apiJobBasic: s.apiJobBasic(j)}
 	if p := s.pipelines[j.Downstream]; p != nil {
-		o["downstream_pipeline"] = apiPipelineBasic(p)
+		o.Downstream = new(pipelineBasic(p))
 	}
 	return o
 }
 
-func apiPipelineBasic(p *pipeline) object {
-	return object{
-		"id":         p.ID,
-		"iid":        p.IID,
-		"project_id": p.ProjectID,
-		"name":       orNull(p.Name),
-		"sha":        p.SHA,
-		"ref":        p.Ref,
-		"status":     p.Status,
-		"source":     p.Source,
-		"created_at": isoTime(p.CreatedAt),
-		"updated_at": isoTime(p.UpdatedAt),
-		"web_url":    p.WebURL,
+func pipelineBasic(p *pipeline) apiPipeline {
+	return apiPipeline{
+		ID:        p.ID,
+		IID:       p.IID,
+		ProjectID: p.ProjectID,
+		Name:      orNull(p.Name),
+		SHA:       p.SHA,
+		Ref:       p.Ref,
+		Status:    p.Status,
+		Source:    p.Source,
+		CreatedAt: isoTime(p.CreatedAt),
+		UpdatedAt: isoTime(p.UpdatedAt),
+		WebURL:    p.WebURL,
 	}
 }
 
-func (s *Server) apiPipeline(p *pipeline) object {
-	o := apiPipelineBasic(p)
-	o["before_sha"] = p.BeforeSHA
-	o["tag"] = p.Tag
-	o["yaml_errors"] = nil
-	o["user"] = s.apiUser(p.User)
-	o["started_at"] = isoTime(p.StartedAt)
-	o["finished_at"] = isoTime(p.FinishedAt)
-	o["committed_at"] = nil
-	o["duration"] = p.duration()
-	o["queued_duration"] = p.queuedDuration()
-	o["coverage"] = nil
-	return o
+func (s *Server) apiPipeline(p *pipeline) apiPipelineDetails {
+	return apiPipelineDetails{
+		apiPipeline:    pipelineBasic(p),
+		BeforeSHA:      p.BeforeSHA,
+		Tag:            p.Tag,
+		User:           s.apiUser(p.User),
+		StartedAt:      isoTime(p.StartedAt),
+		FinishedAt:     isoTime(p.FinishedAt),
+		Duration:       p.duration(),
+		QueuedDuration: p.queuedDuration(),
+	}
 }
 
 // duration is whole seconds; null until the pipeline was complete once.
@@ -163,33 +262,45 @@ func (p *pipeline) queuedDuration() any {
 	return orNull(int64(p.StartedAt.Sub(p.CreatedAt).Seconds()))
 }
 
-func (s *Server) apiUser(u User) object {
-	return object{
-		"id":         u.ID,
-		"username":   u.Username,
-		"name":       u.Name,
-		"state":      "active",
-		"avatar_url": nil,
-		"web_url":    s.url + "/" + u.Username,
-		"bot":        u.ID == s.o.Bot.ID,
-		"email":      u.Email,
+func (s *Server) apiUser(u User) apiUser {
+	return apiUser{
+		ID:       u.ID,
+		Username: u.Username,
+		Name:     u.Name,
+		State:    "active",
+		WebURL:   s.url + "/" + u.Username,
+		Bot:      u.ID == s.o.Bot.ID,
+		Email:    u.Email,
 	}
 }
 
-func apiCommit(p *pipeline) object {
-	return object{
-		"id":           p.SHA,
-		"short_id":     p.SHA[:min(8, len(p.SHA))],
-		"title":        title(p.Message),
-		"message":      p.Message,
-		"author_name":  p.User.Name,
-		"author_email": p.User.Email,
-		"created_at":   p.CreatedAt.Format("2006-01-02T15:04:05.000-07:00"),
-		"web_url":      p.project.WebURL + "/-/commit/" + p.SHA,
+func commitOf(p *pipeline) apiCommit {
+	return apiCommit{
+		ID:          p.SHA,
+		ShortID:     p.SHA[:min(8, len(p.SHA))],
+		Title:       title(p.Message),
+		Message:     p.Message,
+		AuthorName:  p.User.Name,
+		AuthorEmail: p.User.Email,
+		CreatedAt:   p.CreatedAt.Format("2006-01-02T15:04:05.000-07:00"),
+		WebURL:      p.project.WebURL + "/-/commit/" + p.SHA,
 	}
 }
 
-func apiProject(p *project) object {
+// apiProject is a project (API::Entities::Project).
+func (s *Server) apiProject(p *project) object {
+	o := s.apiProjectBasic(p)
+	o["archived"] = p.Archived
+	return o
+}
+
+// apiProjectBasic is a project in a list with simple=true, which does not tell
+// whether it is archived (API::Entities::BasicProjectDetails).
+func (s *Server) apiProjectBasic(p *project) object {
+	namespace := object{"full_path": p.Namespace(), "kind": "group"}
+	if g := s.groupAt(p.Namespace()); g != nil {
+		namespace["id"], namespace["name"], namespace["path"], namespace["web_url"] = g.ID, g.Name, path.Base(g.Path), g.WebURL
+	}
 	return object{
 		"id":                  p.ID,
 		"name":                p.Name,
@@ -199,8 +310,7 @@ func apiProject(p *project) object {
 		"description":         nil,
 		"default_branch":      p.DefaultBranch,
 		"web_url":             p.WebURL,
-		"archived":            p.Archived,
-		"namespace":           object{"full_path": p.Namespace(), "kind": "group"},
+		"namespace":           namespace,
 	}
 }
 

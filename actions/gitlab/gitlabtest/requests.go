@@ -21,9 +21,9 @@ type Request struct {
 	Status int // what was answered; 0: not yet, or the connection was cut
 }
 
-// Requests lists the API requests so far, oldest first. Go's HTTP transport
-// sends a GET again by itself when a kept-alive connection was cut: both are
-// listed.
+// Requests lists the API requests so far, oldest first; none with
+// Options.ForgetRequests. Go's HTTP transport sends a GET again by itself when a
+// kept-alive connection was cut: both are listed.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -37,22 +37,36 @@ func (s *Server) Requests() []Request {
 // Count counts the API requests of a method ("" for any) whose path ends so
 // ("" for any): Count("POST", "/retry").
 func (s *Server) Count(method, pathEnd string) int {
-	n := 0
-	for _, r := range s.Requests() {
-		if matches(method, pathEnd, r.Method, r.Path) {
-			n++
-		}
-	}
-	return n
+	return s.count(func(k requestKind) bool { return matches(method, pathEnd, k.method, k.path) })
 }
 
 // Answered counts the API requests that were answered with a status:
 // Answered(429).
 func (s *Server) Answered(status int) int {
+	return s.count(func(k requestKind) bool { return k.status == status })
+}
+
+// requestKind is what is kept of a request that is only counted.
+type requestKind struct {
+	method, path string
+	status       int
+}
+
+func kind(r *Request) requestKind { return requestKind{r.Method, r.Path, r.Status} }
+
+// count counts the requests that are wanted.
+func (s *Server) count(wanted func(requestKind) bool) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	n := 0
-	for _, r := range s.Requests() {
-		if r.Status == status {
+	for _, r := range s.requests {
+		if wanted(kind(r)) {
 			n++
+		}
+	}
+	for kind, times := range s.counts {
+		if wanted(kind) {
+			n += times
 		}
 	}
 	return n
@@ -88,7 +102,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	seen, fault := s.arrived(r, string(body))
+	seen := s.arrived(r, string(body))
+	fault := s.fault(r.Method, strings.TrimPrefix(r.URL.Path, apiPrefix))
+	fault.Delay += s.o.Latency
 
 	a := &answer{header: http.Header{}, status: http.StatusOK}
 	if fault.After {
@@ -106,9 +122,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.handle(a, r)
 	}
 
-	s.mu.Lock()
-	seen.Status = a.status
-	s.mu.Unlock()
+	s.answered(seen, a.status)
 	for name, values := range a.header {
 		w.Header()[name] = values
 	}
@@ -116,10 +130,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.body.Bytes()) // an error here is the client's: it went away
 }
 
-// arrived records a request and says what is to go wrong with it.
-func (s *Server) arrived(r *http.Request, body string) (*Request, Fault) {
+// arrived records a request.
+func (s *Server) arrived(r *http.Request, body string) *Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.o.ForgetRequests {
+		seen := &Request{Method: r.Method, Path: s.endpoint(r)}
+		s.counts[kind(seen)]++
+		return seen
+	}
 	seen := &Request{
 		At:     s.o.Now(),
 		Method: r.Method,
@@ -135,9 +154,35 @@ func (s *Server) arrived(r *http.Request, body string) (*Request, Fault) {
 		seen.Query.Del(name)
 	}
 	s.requests = append(s.requests, seen)
+	return seen
+}
 
+// answered records what a request was answered.
+func (s *Server) answered(seen *Request, status int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.o.ForgetRequests {
+		s.counts[kind(seen)]--
+	}
+	seen.Status = status
+	if s.o.ForgetRequests {
+		s.counts[kind(seen)]++
+	}
+}
+
+// endpoint is the path that a request is for, as the API's description has it.
+func (s *Server) endpoint(r *http.Request) string {
+	_, pattern := s.api.Handler(r)
+	_, path, _ := strings.Cut(pattern, apiPrefix)
+	return path
+}
+
+// fault says what is to go wrong with a request.
+func (s *Server) fault(method, path string) Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i, f := range s.faults {
-		if !matches(f.Method, f.Path, seen.Method, seen.Path) {
+		if !matches(f.Method, f.Path, method, path) {
 			continue
 		}
 		if f.Skip > 0 {
@@ -148,9 +193,9 @@ func (s *Server) arrived(r *http.Request, body string) (*Request, Fault) {
 		if f.Times == 0 {
 			s.faults = slices.Delete(s.faults, i, i+1)
 		}
-		return seen, *f
+		return *f
 	}
-	return seen, s.chaos.next()
+	return s.chaos.next()
 }
 
 // answer is what the API answers, held back until it is known that the client

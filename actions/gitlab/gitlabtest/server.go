@@ -1,7 +1,7 @@
 // Package gitlabtest is a simulated GitLab, for tests and for the demo: a
-// real HTTP server with the eleven calls of the Jobs API, those on pipelines and
-// what is needed around them, which can also send the webhooks that follow from whatever is
-// done to it.
+// real HTTP server with the eleven calls of the Jobs API, those on pipelines,
+// groups and projects and what is needed around them, which can also send the
+// webhooks that follow from whatever is done to it.
 //
 // A test fills it with projects, pipelines and jobs, plays the runner and the
 // other people, and reads what became of it:
@@ -28,11 +28,14 @@
 //	   │ is done        ▼                ▼
 //	   └──► skipped   success, failed, canceled ──Retry──► a new job, created
 //
+// Sweeps need more jobs than one would like to keep: AddOldJobs adds a million
+// that are made when they are looked at.
+//
 // What it does is what GitLab's source says of versions 16 to 19; where the
 // versions differ, Options.Version decides. Left out: needs (jobs wait for
 // stages only), resource groups, a bridge's strategy: depend, hooks that get
-// disabled, and every permission but Project.Role with protected refs and
-// environments.
+// disabled, projects that are public or shared with a group, and every permission
+// but the roles in projects and groups, with protected refs and environments.
 package gitlabtest
 
 import (
@@ -65,6 +68,13 @@ type Options struct {
 	// RunnersCancelGracefully makes a running job that is cancelled
 	// canceling, until Finish ends it.
 	RunnersCancelGracefully bool
+	// Latency is how long every answer of the API takes, by the wall clock. Requests
+	// that come at the same time wait at the same time.
+	Latency time.Duration
+	// ForgetRequests only counts the API requests, for where there are millions:
+	// Requests lists none; Count and Answered work, but Count knows paths only as
+	// the API's description has them: /projects/{project}/jobs/{job}/erase.
+	ForgetRequests bool
 	// PlayClones makes play start a clone of the manual job and answer with
 	// the original, as happens when GitLab is overtaken by someone else.
 	PlayClones bool
@@ -78,7 +88,7 @@ type Server struct {
 	version version
 	url     string
 	http    *http.Server
-	api     http.Handler
+	api     *http.ServeMux
 	client  *http.Client // sends the hooks
 	stop    context.CancelFunc
 	running sync.WaitGroup // listener, hook sender, requests being answered
@@ -86,13 +96,16 @@ type Server struct {
 	mu        sync.Mutex
 	changed   *sync.Cond // closed or queue changed
 	closed    bool
+	groups    map[int64]*group
 	projects  map[int64]*project
 	pipelines map[int64]*pipeline
 	jobs      map[int64]*job
+	old       []*oldJobs  // by id
 	retries   []autoRetry // by time
-	lastID    struct{ project, pipeline, job, hook int64 }
+	lastID    struct{ group, project, pipeline, job, hook int64 }
 
 	requests []*Request
+	counts   map[requestKind]int // with ForgetRequests, instead
 	faults   []*Fault
 	chaos    *chaos
 	minute   int64 // Now's minute, and the requests in it, for RateLimit
@@ -157,13 +170,15 @@ func Listen(addr string, o Options) (*Server, error) {
 		url:       "http://" + listener.Addr().String(),
 		client:    newHookClient(),
 		stop:      stop,
+		groups:    map[int64]*group{},
 		projects:  map[int64]*project{},
 		pipelines: map[int64]*pipeline{},
 		jobs:      map[int64]*job{},
+		counts:    map[requestKind]int{},
 	}
 	s.api = s.routes()
 	s.changed = sync.NewCond(&s.mu)
-	s.lastID.pipeline, s.lastID.job = 100, 1000 // so that ids of different things differ in tests
+	s.lastID.group, s.lastID.pipeline, s.lastID.job = 500, 100, 1000 // so that ids of different things differ in tests
 	s.http = &http.Server{
 		Handler:           s,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -25,7 +26,9 @@ func (s *Server) AddProject(p Project) Project {
 	if p.DefaultBranch == "" {
 		p.DefaultBranch = "main"
 	}
+	p.Role = s.roleBelow(p.Namespace(), p.Role)
 	p.WebURL = s.url + "/" + p.Path
+	s.addNamespace(p.Namespace())
 	s.projects[p.ID] = &project{Project: p}
 	return p
 }
@@ -42,16 +45,40 @@ func (s *Server) AddPipeline(projectID int64, p Pipeline, jobs ...Job) Pipeline 
 	}
 	pr := must(s.projects, projectID, "project")
 	p.ID = s.nextID(p.ID, &s.lastID.pipeline)
-	if s.pipelines[p.ID] != nil {
+	if s.pipeline(p.ID) != nil {
 		panic(fmt.Sprintf("gitlabtest: there is a pipeline %d already", p.ID))
 	}
-	p.ProjectID = pr.ID
-	p.WebURL = fmt.Sprintf("%s/-/pipelines/%d", pr.WebURL, p.ID)
 	p.Status = "created"
 	if p.IID == 0 {
-		p.IID = int64(len(pr.pipelines) + 1)
+		p.IID = pr.nextIID()
 	}
-	bridge := s.jobs[p.TriggeredBy]
+	if p.CreatedAt.IsZero() {
+		p.CreatedAt = s.o.Now()
+	}
+	pl := &pipeline{Pipeline: p, project: pr}
+	s.fillPipeline(pl, s.jobs[p.TriggeredBy])
+	s.pipelines[pl.ID] = pl
+	pr.pipelines = insert(pr.pipelines, pl, pipelineID)
+	if p.TriggeredBy != 0 {
+		must(s.jobs, p.TriggeredBy, "job").Downstream = pl.ID
+	}
+	for _, j := range jobs {
+		s.addJob(pl, j)
+	}
+	if slices.ContainsFunc(jobs, func(j Job) bool { return j.Status == "" }) {
+		s.progress(pl)
+	} else {
+		pl.settle()
+	}
+	return pl.Pipeline
+}
+
+// fillPipeline fills what is empty of a pipeline that has an id, with the
+// bridge that triggered it, if one did.
+func (s *Server) fillPipeline(p *pipeline, bridge *job) {
+	pr := p.project
+	p.ProjectID = pr.ID
+	p.WebURL = pr.WebURL + "/-/pipelines/" + strconv.FormatInt(p.ID, 10)
 	switch {
 	case p.Source != "":
 	case bridge != nil && bridge.pipeline.project == pr:
@@ -85,26 +112,7 @@ func (s *Server) AddPipeline(projectID int64, p Pipeline, jobs ...Job) Pipeline 
 	if p.User.ID == 0 {
 		p.User = s.o.Person
 	}
-	if p.CreatedAt.IsZero() {
-		p.CreatedAt = s.o.Now()
-	}
 	p.UpdatedAt = p.CreatedAt
-
-	pl := &pipeline{Pipeline: p, project: pr}
-	s.pipelines[pl.ID] = pl
-	pr.pipelines = insert(pr.pipelines, pl, pipelineID)
-	if p.TriggeredBy != 0 {
-		must(s.jobs, p.TriggeredBy, "job").Downstream = pl.ID
-	}
-	for _, j := range jobs {
-		s.addJob(pl, j)
-	}
-	if slices.ContainsFunc(jobs, func(j Job) bool { return j.Status == "" }) {
-		s.progress(pl)
-	} else {
-		pl.settle()
-	}
-	return pl.Pipeline
 }
 
 // settle gives a pipeline of the past what follows from its jobs.
@@ -118,7 +126,7 @@ func (p *pipeline) settle() {
 			p.FinishedAt = j.FinishedAt
 		}
 	}
-	if p.complete() {
+	if p.complete() && !p.FinishedAt.IsZero() {
 		p.UpdatedAt = p.FinishedAt
 	}
 }
@@ -126,11 +134,28 @@ func (p *pipeline) settle() {
 // addJob puts a job into a pipeline; without a status, as a new one.
 func (s *Server) addJob(p *pipeline, j Job) *job {
 	j.ID = s.nextID(j.ID, &s.lastID.job)
-	if s.jobs[j.ID] != nil {
+	if s.job(j.ID) != nil {
 		panic(fmt.Sprintf("gitlabtest: there is a job %d already", j.ID))
 	}
+	added := &job{Job: j, pipeline: p}
+	s.fillJob(added)
+	if slices.Contains(ended, added.Status) && added.FinishedAt.IsZero() {
+		added.FinishedAt = s.o.Now()
+	}
+	s.jobs[j.ID] = added
+	p.jobs = insert(p.jobs, added, jobID)
+	p.project.jobs = insert(p.project.jobs, added, jobID)
+	if added.Status == "" {
+		s.enter(added, "created")
+	}
+	return added
+}
+
+// fillJob fills what is empty of a job that has an id and a pipeline.
+func (s *Server) fillJob(j *job) {
+	p := j.pipeline
 	j.ProjectID, j.PipelineID = p.ProjectID, p.ID
-	j.WebURL = fmt.Sprintf("%s/-/jobs/%d", p.project.WebURL, j.ID)
+	j.WebURL = p.project.WebURL + "/-/jobs/" + strconv.FormatInt(j.ID, 10)
 	if j.Stage == "" {
 		j.Stage = "test"
 	}
@@ -146,24 +171,12 @@ func (s *Server) addJob(p *pipeline, j Job) *job {
 	if j.CreatedAt.IsZero() {
 		j.CreatedAt = cmp.Or(j.StartedAt, j.FinishedAt, s.o.Now())
 	}
-	if slices.Contains(ended, j.Status) && j.FinishedAt.IsZero() {
-		j.FinishedAt = s.o.Now()
-	}
 	if j.Status == "failed" && j.FailureReason == "" {
 		j.FailureReason = "unknown_failure"
 	}
-
-	added := &job{Job: j, pipeline: p}
-	s.jobs[j.ID] = added
-	p.jobs = insert(p.jobs, added, jobID)
-	p.project.jobs = insert(p.project.jobs, added, jobID)
 	if !slices.Contains(p.Stages, j.Stage) {
 		p.Stages = append(p.Stages, j.Stage)
 	}
-	if j.Status == "" {
-		s.enter(added, "created")
-	}
-	return added
 }
 
 // nextID is the given id, or where that is 0, one greater than all before.
@@ -231,7 +244,8 @@ func (s *Server) Finish(jobID int64, status, failureReason string) {
 func (s *Server) SetLog(jobID int64, log string) {
 	s.lock()
 	defer s.mu.Unlock()
-	must(s.jobs, jobID, "job").Log = log
+	j := must(s.jobs, jobID, "job")
+	j.Log, j.LogSize = log, 0
 }
 
 // SetArtifacts replaces a job's artifacts, its log left alone.
@@ -253,7 +267,7 @@ func (s *Server) SetRole(projectID int64, role Role) {
 func (s *Server) Retry(jobID int64) (Job, error) {
 	s.lock()
 	defer s.mu.Unlock()
-	j, err := s.retry(must(s.jobs, jobID, "job"), s.o.Person)
+	j, err := s.retry(s.mustJob(jobID), s.o.Person)
 	if err != nil {
 		return Job{}, err
 	}
@@ -265,7 +279,7 @@ func (s *Server) Retry(jobID int64) (Job, error) {
 func (s *Server) Play(jobID int64) (Job, error) {
 	s.lock()
 	defer s.mu.Unlock()
-	j, err := s.play(must(s.jobs, jobID, "job"), s.o.Person, nil, nil)
+	j, err := s.play(s.mustJob(jobID), s.o.Person, nil, nil)
 	if err != nil {
 		return Job{}, err
 	}
@@ -277,14 +291,14 @@ func (s *Server) Play(jobID int64) (Job, error) {
 func (s *Server) RetryPipeline(pipelineID int64) {
 	s.lock()
 	defer s.mu.Unlock()
-	s.retryPipeline(must(s.pipelines, pipelineID, "pipeline"), s.o.Person, func(*job) bool { return true })
+	s.retryPipeline(s.mustPipeline(pipelineID), s.o.Person, func(*job) bool { return true })
 }
 
 // CancelPipeline is Options.Person cancelling the pipeline.
 func (s *Server) CancelPipeline(pipelineID int64) {
 	s.lock()
 	defer s.mu.Unlock()
-	s.cancelPipeline(must(s.pipelines, pipelineID, "pipeline"))
+	s.cancelPipeline(s.mustPipeline(pipelineID))
 }
 
 // Cancel is Options.Person cancelling the job. One that cannot be cancelled
@@ -292,7 +306,7 @@ func (s *Server) CancelPipeline(pipelineID int64) {
 func (s *Server) Cancel(jobID int64) {
 	s.lock()
 	defer s.mu.Unlock()
-	s.cancel(must(s.jobs, jobID, "job"), false)
+	s.cancel(s.mustJob(jobID), false)
 }
 
 // Erase is Options.Person erasing the job's log and artifacts. Errors as
@@ -300,7 +314,7 @@ func (s *Server) Cancel(jobID int64) {
 func (s *Server) Erase(jobID int64) error {
 	s.lock()
 	defer s.mu.Unlock()
-	return s.erase(must(s.jobs, jobID, "job"))
+	return s.erase(s.mustJob(jobID))
 }
 
 // Project is the project as it is now.
@@ -314,14 +328,14 @@ func (s *Server) Project(id int64) Project {
 func (s *Server) Pipeline(id int64) Pipeline {
 	s.lock()
 	defer s.mu.Unlock()
-	return must(s.pipelines, id, "pipeline").Pipeline
+	return s.mustPipeline(id).Pipeline
 }
 
 // Job is the job or bridge as it is now.
 func (s *Server) Job(id int64) Job {
 	s.lock()
 	defer s.mu.Unlock()
-	return must(s.jobs, id, "job").Job
+	return s.mustJob(id).Job
 }
 
 // Jobs lists all jobs and bridges of a pipeline, retried ones too, oldest
@@ -330,7 +344,7 @@ func (s *Server) Jobs(pipelineID int64) []Job {
 	s.lock()
 	defer s.mu.Unlock()
 	var jobs []Job
-	for _, j := range must(s.pipelines, pipelineID, "pipeline").jobs {
+	for _, j := range s.mustPipeline(pipelineID).jobs {
 		jobs = append(jobs, j.Job)
 	}
 	return jobs
@@ -340,7 +354,7 @@ func (s *Server) Jobs(pipelineID int64) []Job {
 func (s *Server) Latest(pipelineID int64, name string) Job {
 	s.lock()
 	defer s.mu.Unlock()
-	for _, j := range must(s.pipelines, pipelineID, "pipeline").latest() {
+	for _, j := range s.mustPipeline(pipelineID).latest() {
 		if j.Name == name {
 			return j.Job
 		}
@@ -369,6 +383,9 @@ func (s *Server) retry(j *job, by User) (*job, error) {
 // retryPipeline makes new runs of the failed and canceled jobs, bridges left
 // out, and lets all skipped jobs have their turn (Ci::RetryPipelineService).
 func (s *Server) retryPipeline(p *pipeline, by User, mayWrite func(*job) bool) {
+	if p.old != nil {
+		return
+	}
 	for _, j := range p.latest() {
 		if !j.Bridge && slices.Contains([]string{"failed", "canceled", "canceling"}, j.Status) && j.retryable() && mayWrite(j) {
 			s.clone(j, by, false)
@@ -435,9 +452,9 @@ func (s *Server) play(j *job, by User, variables []Variable, inputs map[string]a
 // Force ends a job that is canceling, and does nothing else.
 func (s *Server) cancel(j *job, force bool) {
 	switch {
-	case force && j.Status == "canceling":
+	case force && j.Status == "canceling" && j.pipeline.old == nil:
 		s.enter(j, "canceled")
-	case force || !slices.Contains(cancelable, j.Status):
+	case force || j.pipeline.old != nil || !slices.Contains(cancelable, j.Status):
 		return
 	case j.Status == "running" && s.o.RunnersCancelGracefully:
 		s.enter(j, "canceling")
@@ -452,8 +469,11 @@ func (s *Server) erase(j *job) error {
 	if !j.erasable() {
 		return &RefusedError{403, "403 Forbidden - Job is not erasable!"}
 	}
-	j.Log, j.Artifacts = "", nil
+	j.Log, j.LogSize, j.Artifacts = "", 0, nil
 	j.ErasedAt = s.o.Now()
+	if old := j.pipeline.old; old != nil {
+		old.erased[j.ID] = j.ErasedAt
+	}
 	return nil
 }
 

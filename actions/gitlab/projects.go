@@ -1,0 +1,174 @@
+package gitlab
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// Endpoint names of the calls on projects.
+const (
+	endpointProject           = "project"
+	endpointProjects          = "projects"
+	endpointGroupProjects     = "group_projects"
+	endpointProtectedBranches = "protected_branches"
+	endpointProtectedTags     = "protected_tags"
+)
+
+// Project is a project as the API has it.
+type Project struct {
+	rules.Project
+	Archived bool // nothing in it can be changed; lists leave such projects out
+}
+
+// Project returns one project: by its id in digits, or by its full path, also
+// by one that it had before it was moved.
+func (c *Client) Project(ctx context.Context, idOrPath string) (Project, error) {
+	if idOrPath == "" {
+		return Project{}, errors.New("gitlab: no project is named: write its id or its full path, for instance platform/shop")
+	}
+	r := request{method: http.MethodGet, endpoint: endpointProject, path: "projects/" + gl.PathEscape(idOrPath)}
+	answer, resp, err := call(ctx, c, r, projectJSON{})
+	if err != nil {
+		return Project{}, err
+	}
+	if answer.ID == 0 {
+		return Project{}, c.failed(r, resp.StatusCode, "the answer is no project", 0, true)
+	}
+	return answer.listed(), nil
+}
+
+// Projects lists the projects that the token's user is a member of, by itself
+// or through a group, by id ascending, page by page as they are asked for.
+// Archived ones are left out. It ends with the first error.
+func (c *Client) Projects(ctx context.Context) iter.Seq2[Project, error] {
+	byKeyset := gl.ListOptions{PerPage: perPage, Pagination: "keyset"}
+	byOffset := gl.ListOptions{PerPage: perPage}
+	return func(yield func(Project, error) bool) {
+		for p, err := range c.projects(ctx, projectsBy(byKeyset)) {
+			if hasNoKeyset(err) {
+				c.projects(ctx, projectsBy(byOffset))(yield)
+				return
+			}
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
+}
+
+func projectsBy(paging gl.ListOptions) request {
+	return request{method: http.MethodGet, endpoint: endpointProjects, path: "projects", params: &gl.ListProjectsOptions{
+		ListOptions: paging, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("asc"),
+		Membership: gl.Ptr(true), Archived: gl.Ptr(false), Simple: gl.Ptr(true),
+	}}
+}
+
+// GroupProjects lists the projects of a group, given by its id in digits or
+// by its full path, and of all its subgroups, by id ascending, page by page
+// as they are asked for. Archived ones are left out, and those of other
+// groups that are shared with it. It ends with the first error. GitLab pages
+// this list by offset only: where a project goes meanwhile, another one may be
+// left out.
+func (c *Client) GroupProjects(ctx context.Context, group string) iter.Seq2[Project, error] {
+	if group == "" {
+		return func(yield func(Project, error) bool) {
+			yield(Project{}, errors.New("gitlab: no group is named: write its id or its full path, for instance platform/tools"))
+		}
+	}
+	return c.projects(ctx, request{
+		method:   http.MethodGet,
+		endpoint: endpointGroupProjects,
+		path:     "groups/" + gl.PathEscape(group) + "/projects",
+		params: &gl.ListGroupProjectsOptions{
+			ListOptions: gl.ListOptions{PerPage: perPage}, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("asc"),
+			IncludeSubGroups: gl.Ptr(true), WithShared: gl.Ptr(false), Archived: gl.Ptr(false), Simple: gl.Ptr(true),
+		},
+	})
+}
+
+// projects lists the projects of all pages of r.
+func (c *Client) projects(ctx context.Context, r request) iter.Seq2[Project, error] {
+	return func(yield func(Project, error) bool) {
+		for p, err := range list[projectJSON](ctx, c, r) {
+			if !yield(p.listed(), err) {
+				return
+			}
+		}
+	}
+}
+
+// ProtectedRefs names the branches and tags of a project that are protected;
+// a * stands for any characters or none, slashes included.
+type ProtectedRefs struct{ Branches, Tags []string }
+
+// Protects reports whether a branch, or with tag a tag, is protected.
+func (p ProtectedRefs) Protects(ref string, tag bool) bool {
+	names := p.Branches
+	if tag {
+		names = p.Tags
+	}
+	return slices.ContainsFunc(names, func(name string) bool { return fits(name, ref) })
+}
+
+// fits reports whether ref is what name says (RefMatcher in GitLab's source).
+func fits(name, ref string) bool {
+	parts := strings.Split(name, "*")
+	first, rest := parts[0], parts[1:]
+	if len(rest) == 0 {
+		return ref == name
+	}
+	ref, ok := strings.CutPrefix(ref, first)
+	if !ok {
+		return false
+	}
+	last := rest[len(rest)-1]
+	for _, part := range rest[:len(rest)-1] {
+		// The first place where a part fits leaves most for the others.
+		if _, ref, ok = strings.Cut(ref, part); !ok {
+			return false
+		}
+	}
+	return strings.HasSuffix(ref, last)
+}
+
+// ProtectedRefs returns which branches and tags of a project are protected,
+// by the project itself or by its group.
+func (c *Client) ProtectedRefs(ctx context.Context, project int64) (ProtectedRefs, error) {
+	branches, err := c.names(ctx, project, endpointProtectedBranches)
+	if err != nil {
+		return ProtectedRefs{}, err
+	}
+	tags, err := c.names(ctx, project, endpointProtectedTags)
+	if err != nil {
+		return ProtectedRefs{}, err
+	}
+	return ProtectedRefs{Branches: branches, Tags: tags}, nil
+}
+
+// names lists the names of what a project has; each endpoint is named as its
+// path.
+func (c *Client) names(ctx context.Context, project int64, endpoint string) ([]string, error) {
+	r := request{
+		method:   http.MethodGet,
+		endpoint: endpoint,
+		path:     "projects/" + strconv.FormatInt(project, 10) + "/" + endpoint,
+		params:   &gl.ListOptions{PerPage: perPage},
+	}
+	var names []string
+	for item, err := range list[namedJSON](ctx, c, r) {
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, item.Name)
+	}
+	return names, nil
+}
