@@ -258,7 +258,7 @@ func (r *review) member(node *ast.Node, n *ast.MemberNode) {
 	switch {
 	case property.Value == "Job" && n.Node.Type() == reflect.TypeFor[Details]():
 		r.fail(n, "details() has no field \"Job\": it has the job's fields itself")
-	case isName && base.Value == "pipeline" && property.Value == "jobs" && r.purpose.on == KindJob:
+	case isName && base.Value == "pipeline" && property.Value == "jobs" && r.purpose.on != KindPipeline:
 		r.fail(n, "a job event does not tell the pipeline's jobs: ask jobs()")
 	case r.classified() && fieldOf(n) == classField:
 		ast.Patch(node, &ast.CallNode{Callee: &ast.IdentifierNode{Value: classCall}})

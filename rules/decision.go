@@ -85,6 +85,12 @@ type Action struct {
 	// erase
 	OlderThan Duration `json:"older_than,omitzero"`
 	Artifacts bool     `json:"artifacts,omitzero"` // erase also jobs that hold artifacts besides their log
+	// What an erase keeps, besides: the jobs of so many newest pipelines of each
+	// ref, those of tags, those of protected refs, and logs up to a size in bytes.
+	KeepPipelines int   `json:"keep_pipelines,omitzero"`
+	KeepTags      bool  `json:"keep_tags,omitzero"`
+	KeepProtected bool  `json:"keep_protected,omitzero"`
+	LargerThan    int64 `json:"larger_than,omitzero"`
 }
 
 // Backoffs: how the delay before a retry grows.
@@ -136,6 +142,7 @@ type Outcome struct {
 	Reason   string    `json:"reason,omitzero"`     // why, for a person to read
 	NewJobID int64     `json:"new_job_id,omitzero"` // the job that runs now, where the action made one
 	Freed    int64     `json:"freed,omitzero"`      // bytes that an erase freed
+	Sweep    Sweep     `json:"sweep,omitzero"`      // of a run of a schedule rule that erases
 	At       time.Time `json:"at,omitzero"`
 }
 
@@ -144,4 +151,5 @@ const (
 	RecordEvent    = "event"    // an Event
 	RecordDecision = "decision" // a Decision
 	RecordOutcome  = "outcome"  // an Outcome
+	RecordSweep    = "sweep"    // a Sweep
 )

@@ -52,6 +52,9 @@ func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision
 	var errs []*RuleError
 	for position, ok := found.next(); ok; position, ok = found.next() {
 		r := rs.rules[position]
+		if !r.schedule.covers(&e) {
+			continue
+		}
 		wanted, err := ev.rule(r)
 		if err != nil {
 			errs = append(errs, err)
@@ -191,7 +194,11 @@ type target struct {
 // targets gives what the action is for.
 func (ev *evaluation) targets(a action) ([]target, error) {
 	if a.jobs == nil {
-		return []target{{job: ev.event.Job}}, nil
+		t := target{job: ev.event.Job, bridge: ev.event.Job.Bridge}
+		if t.bridge && !forBridges(a.Verb) && !ofPipeline(a.Verb) {
+			return nil, nil
+		}
+		return []target{t}, nil
 	}
 	value, err := ev.run(a.jobs)
 	if err != nil {
@@ -230,7 +237,7 @@ func (ev *evaluation) jobOf(b Bridge) Job {
 	return Job{
 		ID: b.ID, Name: b.Name, Stage: b.Stage, Status: b.Status, URL: b.URL,
 		FailureReason: b.FailureReason, FailureClass: ClassOf(b.FailureReason), AllowFailure: b.AllowFailure,
-		Manual: b.Status == "manual", Attempt: 1, Ref: p.Ref, Tag: p.Tag,
+		Manual: b.Status == "manual", Bridge: true, Attempt: 1, Ref: p.Ref, Tag: p.Tag,
 	}
 }
 

@@ -471,7 +471,7 @@ rules:
 	}
 	trigger := rules.Job{
 		ID: 800, Name: "trigger", Stage: "deploy", Status: "failed", FailureReason: "api_failure", FailureClass: rules.ClassAPI,
-		AllowFailure: true, Attempt: 1, Ref: "main", URL: "https://gitlab.example.com/-/jobs/800",
+		AllowFailure: true, Bridge: true, Attempt: 1, Ref: "main", URL: "https://gitlab.example.com/-/jobs/800",
 	}
 	want := []target{
 		{"retries", "retry", true, trigger},

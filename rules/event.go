@@ -1,6 +1,9 @@
 package rules
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Event kinds: the values of Event.Meta.Kind, and of a rule's `on:`.
 const (
@@ -95,6 +98,7 @@ type Job struct {
 	FailureClass   string      `json:"failure_class,omitzero" expr:"failure_class"`   // runner, stuck, timeout, api, script, dependency, permission, quota or unknown; empty unless the job failed
 	AllowFailure   bool        `json:"allow_failure,omitzero" expr:"allow_failure"`
 	Manual         bool        `json:"manual,omitzero" expr:"manual"`
+	Bridge         bool        `json:"bridge,omitzero" expr:"bridge"`   // a trigger job: GitLab sends no event of those; where a rule asks for this, catch-up finds them
 	Attempt        int         `json:"attempt,omitzero" expr:"attempt"` // counts from 1; 1 where GitLab does not tell
 	Ref            string      `json:"ref,omitzero" expr:"ref"`
 	Tag            bool        `json:"tag,omitzero" expr:"tag"`
@@ -192,4 +196,13 @@ type Artifact struct {
 	FileFormat string `json:"file_format,omitzero" expr:"file_format"`
 	Filename   string `json:"filename,omitzero" expr:"filename"`
 	Size       int64  `json:"size,omitzero" expr:"size"` // bytes
+}
+
+// ToldKey is the key under which it is kept that a job was seen in its status,
+// or a pipeline in its.
+func ToldKey(e Event) string {
+	if e.Meta.Kind == KindPipeline {
+		return fmt.Sprintf("told:%s:pipeline:%d:%s", e.Meta.Instance, e.Pipeline.ID, e.Pipeline.Status)
+	}
+	return fmt.Sprintf("told:%s:job:%d:%s", e.Meta.Instance, e.Job.ID, e.Job.Status)
 }

@@ -81,6 +81,9 @@ func (rs *Rules) Explain(ctx context.Context, e Event, facts Facts) []Verdict {
 		case r.on != e.Meta.Kind:
 			v.Result, v.Reason = VerdictOtherKind, fmt.Sprintf("the event is a %s's, and the rule is for %s events", e.Meta.Kind, r.on)
 			continue
+		case !r.schedule.covers(&e):
+			v.Result, v.Reason = VerdictNotMatched, "its schedule is for other projects, or for jobs in another status"
+			continue
 		case stopped != "":
 			v.Result, v.Reason = VerdictNotReached, stopped
 			continue

@@ -1,11 +1,13 @@
 package rules
 
 import (
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/expr-lang/expr/vm"
 	"go.yaml.in/yaml/v4"
 )
@@ -231,6 +233,24 @@ func duration(to *Duration) form {
 				"if":      schema{"const": 0}, // the one number that needs no unit
 				"else":    schema{"type": "string", "pattern": durationPattern, "minLength": 1, "errorMessage": durationHelp},
 			}
+		},
+	}
+}
+
+// size reads a number of bytes like 500kB, 10MB or 1GiB.
+func size(to *int64) form {
+	const help = "write a number with a unit, like 500kB, 10MB or 1GiB"
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			bytes, err := humanize.ParseBytes(n.Value)
+			if err != nil || bytes > math.MaxInt64 {
+				f.failAt(n, "%s: %q is not a size: %s", what, n.Value, help)
+				return
+			}
+			*to = int64(bytes)
+		},
+		schema: func() schema {
+			return schema{"type": []string{"string", "integer"}, "pattern": `^[0-9][0-9.,]*\s*([kKMGT]?i?[bB]?)$`, "minimum": 0, "errorMessage": help}
 		},
 	}
 }

@@ -69,7 +69,7 @@ func version() form {
 	}
 }
 
-var kinds = []string{KindJob, KindPipeline}
+var kinds = []string{KindJob, KindPipeline, KindSchedule}
 
 // ruleName bounds names: they are part of keys in the store, and of metrics.
 var ruleName = regexp.MustCompile(`^\S(.{0,98}\S)?$`)
@@ -81,9 +81,10 @@ func (r *rule) form(d defaults, o Options) form {
 			required(matching(&r.name, ruleName, "a name is one line of 1 to 100 characters, with no white space around it"), "a rule needs a name"),
 		},
 		{
-			"on", "The events that the rule is for: a job changed, or a pipeline did.",
-			required(oneOf(&r.on, kinds), "a rule needs `on: job` or `on: pipeline`"),
+			"on", "The events that the rule is for: a job changed, a pipeline did, or a time has come.",
+			required(oneOf(&r.on, kinds), "a rule needs `on: job`, `on: pipeline` or `on: schedule`"),
 		},
+		{"schedule", "When a rule `on: schedule` runs, and over which jobs: it is asked for each of them.", r.schedule.form()},
 		{
 			"if", "The condition: an expression. The rule matches the events for which it is true; without it, every event.",
 			expression(&r.condition, wantBool, r.askedOnce),
@@ -107,6 +108,9 @@ func (r *rule) form(d defaults, o Options) form {
 			defer func() { f.rule = nil }()
 			keys.read(f, n, what)
 			r.dryRun = r.dryRun || o.DryRun
+			if n.Kind == yaml.MappingNode {
+				r.reviewSchedule(f, n)
+			}
 			if n.Kind == yaml.MappingNode && !hasKey(n, "actions") && !hasKey(n, "notify") {
 				f.failAt(n, idle)
 			}
@@ -124,11 +128,48 @@ func (r *rule) form(d defaults, o Options) form {
 				{"required": []string{"actions"}, "errorMessage": idle},
 				{"required": []string{"notify"}, "errorMessage": idle},
 			}
-			s["if"] = schema{"properties": schema{"on": schema{"const": KindPipeline}}, "required": []string{"on"}}
-			s["then"] = schema{"properties": schema{"actions": schema{"items": actionOnPipeline()}}}
+			s["allOf"] = []schema{
+				{
+					"if":   schema{"properties": schema{"on": schema{"const": KindPipeline}}, "required": []string{"on"}},
+					"then": schema{"properties": schema{"actions": schema{"items": actionOnPipeline()}}},
+				},
+				{
+					"if":   schema{"properties": schema{"on": schema{"const": KindSchedule}}, "required": []string{"on"}},
+					"then": schema{"required": []string{"schedule"}, "errorMessage": needsSchedule},
+					"else": schema{"properties": schema{"schedule": false}},
+				},
+			}
 			return s
 		},
 	}
+}
+
+const needsSchedule = "a rule `on: schedule` needs `schedule`: say when, and for which projects"
+
+// reviewSchedule finds what only rules on a schedule have, or lack.
+func (r *rule) reviewSchedule(f *file, n *yaml.Node) {
+	has := valueOf(n, "schedule")
+	switch {
+	case r.on == KindSchedule && has == nil:
+		f.failAt(n, needsSchedule)
+	case r.on != KindSchedule && has != nil:
+		f.failAt(has, "only a rule `on: schedule` has a schedule, and this one is for %s events", r.on)
+	case r.on == KindSchedule && r.stop:
+		f.failAt(valueOf(n, "stop"), "each rule on a schedule runs by itself: there are none to stop, leave it out")
+	}
+	if r.on != KindSchedule || !r.erases() {
+		return
+	}
+	for i, notice := range r.notices {
+		if notice.text != nil && len(r.actions) == 1 {
+			entry := resolve(resolve(valueOf(n, "notify")).Content[i])
+			f.failAt(valueOf(entry, "text"), "an erase on a schedule is told once for each run, in words of its own: leave `text` out")
+		}
+	}
+}
+
+func (r *rule) erases() bool {
+	return slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbErase })
 }
 
 // askedOnce is what an expression may ask that is asked once for an event.
@@ -202,6 +243,10 @@ func (a *action) erase(r *rule) fields {
 		a.targets(r),
 		{"older_than", "Leave a job alone that ended more recently. On an event, whose jobs have just ended, give 0s.", duration(&a.OlderThan)},
 		{"artifacts", "Erase also jobs that hold artifacts besides their log. GitLab erases both.", boolean(&a.Artifacts)},
+		{"keep_pipelines", "Leave the jobs of so many newest pipelines of each ref alone.", withoutDefault(wholeNumber(&a.KeepPipelines))},
+		{"keep_tags", "Leave jobs of tags alone.", boolean(&a.KeepTags)},
+		{"keep_protected", "Leave jobs of protected branches and tags alone.", boolean(&a.KeepProtected)},
+		{"larger_than", "Leave jobs alone whose log and artifacts are no larger than this: like 500kB, 10MB or 1GiB.", size(&a.LargerThan)},
 	}
 }
 
@@ -261,11 +306,14 @@ func (r *rule) action(a *action) form {
 			if r.on == KindPipeline && !hasJobs && slices.Contains(known.keys(), "jobs") {
 				f.failAt(name, "%s %s", a.Verb, needsJobs)
 			}
+			if r.on == KindSchedule && hasJobs {
+				f.failAt(valueOf(parameters, "jobs"), "a rule on a schedule acts on the job at hand: leave `jobs` out, and say in `if` which jobs are meant")
+			}
 			twice := slices.ContainsFunc(r.actions, func(b action) bool { return b.Verb == a.Verb && b.jobs == nil })
 			switch {
 			case twice && ofPipeline(a.Verb):
 				f.failAt(n, "%s stands twice for the same pipeline", a.Verb)
-			case twice && r.on == KindJob && a.jobs == nil:
+			case twice && r.on != KindPipeline && a.jobs == nil:
 				f.failAt(n, "%s stands twice for the same job", a.Verb)
 			}
 		},

@@ -363,3 +363,12 @@ func cannotFail(n ast.Node) bool {
 	}
 	return false
 }
+
+// WantsBridges reports whether a rule for job events asks whether the job is a
+// trigger job, of which GitLab sends no events.
+func (rs *Rules) WantsBridges() bool { return rs.bridges }
+
+// mentions reports whether the condition asks for a field of the event.
+func (r *rule) mentions(field string) bool {
+	return r.condition != nil && ast.Find(r.condition.Node(), func(n ast.Node) bool { return fieldOf(n) == field }) != nil
+}

@@ -33,12 +33,14 @@ type Rules struct {
 
 	retries        bool // a rule retries jobs
 	retryPipelines bool // a rule retries on pipeline events
+	bridges        bool // a rule for job events asks for trigger jobs
 }
 
 // rule is one compiled rule.
 type rule struct {
 	name      string
 	on        string
+	schedule  Schedule    // of a rule on: schedule
 	source    string      // of the condition
 	condition *vm.Program // nil: always true
 	actions   []action
@@ -143,6 +145,7 @@ func (rs *Rules) add(f *file, r *rule) {
 	rs.rules = append(rs.rules, r)
 	rs.retryPipelines = rs.retryPipelines || r.on == KindPipeline && slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry || a.Verb == VerbRetryPipeline })
 	rs.retries = rs.retries || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry })
+	rs.bridges = rs.bridges || r.on == KindJob && r.mentions("job.bridge")
 	if r.name != "" {
 		rs.byName[r.name] = r
 	}

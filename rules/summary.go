@@ -7,6 +7,7 @@ type Summary struct {
 	Line    int      `json:"line"`
 	Hash    string   `json:"hash"` // of the file: SHA-256 in hex
 	On      string   `json:"on"`
+	Cron    string   `json:"cron,omitzero"`
 	If      string   `json:"if,omitzero"`
 	Actions []string `json:"actions,omitempty"` // verbs
 	Notify  []Notify `json:"notify,omitempty"`
@@ -26,7 +27,7 @@ func (rs *Rules) Summaries() []Summary {
 	for i, r := range rs.rules {
 		all[i] = Summary{
 			Name: r.name, File: r.file, Line: r.line, Hash: r.hash,
-			On: r.on, If: r.source, Notify: r.notify(), Stop: r.stop, DryRun: r.dryRun,
+			On: r.on, Cron: r.schedule.Cron, If: r.source, Notify: r.notify(), Stop: r.stop, DryRun: r.dryRun,
 		}
 		for _, a := range r.actions {
 			all[i].Actions = append(all[i].Actions, a.Verb)

@@ -57,7 +57,7 @@ func (t *Test) eventForm(files TestFiles) form {
 			t.hook, t.event = told, told
 			return err
 		})},
-		{"kind", "What changed: a job or a pipeline. Without it: as the hook says.", oneOf(&e.Meta.Kind, kinds)},
+		{"kind", "What changed: a job or a pipeline; or a schedule, which looks at a job. Without it: as the hook says.", oneOf(&e.Meta.Kind, kinds)},
 	}
 	for _, field := range slices.Concat(t.values(&e.Meta, "event"), t.values(e, "")) {
 		if field.key != "event" && !slices.Contains(known.keys(), field.key) {
@@ -351,6 +351,9 @@ func logText(to *string, files TestFiles) form {
 // changes with it.
 func (t *Test) settle() {
 	e, hook := &t.event, &t.hook
+	if e.Meta.Kind == KindSchedule {
+		e.Meta.Source = cmp.Or(e.Meta.Source, SourceSchedule)
+	}
 	e.Meta.Source = cmp.Or(e.Meta.Source, SourceWebhook)
 	e.Meta.ID = cmp.Or(e.Meta.ID, "test")
 	e.Meta.ReceivedAt = t.clock()
@@ -358,7 +361,7 @@ func (t *Test) settle() {
 
 	p := &e.Pipeline
 	alike(&p.SHA, &e.Commit.SHA, hook.Pipeline.SHA, hook.Commit.SHA)
-	if e.Meta.Kind == KindJob {
+	if e.Meta.Kind != KindPipeline {
 		alike(&p.Ref, &e.Job.Ref, hook.Pipeline.Ref, hook.Job.Ref)
 		alike(&p.Tag, &e.Job.Tag, hook.Pipeline.Tag, hook.Job.Tag)
 		if e.Job.ID != hook.Job.ID {
@@ -438,7 +441,7 @@ func alike[T comparable](a, b *T, hookA, hookB T) {
 func (t *Test) settleJobs() {
 	e, g := &t.event, &t.gitlab
 	var all []*Job
-	if e.Meta.Kind == KindJob {
+	if e.Meta.Kind != KindPipeline {
 		all = append(all, &e.Job)
 		ofEvent := func(j Job) bool { return j.Name == e.Job.Name }
 		if g.jobs.given && !slices.ContainsFunc(g.jobs.value, ofEvent) {

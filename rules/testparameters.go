@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/dustin/go-humanize"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -74,6 +75,30 @@ var parameters = []parameter{
 		unusual: isTrue,
 	},
 	{
+		key: "keep_pipelines", doc: "How many newest pipelines of each ref are left alone.", verbs: []string{VerbErase},
+		value:   inWords(wholeNumber, strconv.Itoa),
+		of:      func(d Decision) string { return strconv.Itoa(d.Action.KeepPipelines) },
+		unusual: func(value string) bool { return value != "0" },
+	},
+	{
+		key: "keep_tags", doc: "Whether jobs of tags are left alone.", verbs: []string{VerbErase},
+		value:   inWords(boolean, strconv.FormatBool),
+		of:      func(d Decision) string { return strconv.FormatBool(d.Action.KeepTags) },
+		unusual: isTrue,
+	},
+	{
+		key: "keep_protected", doc: "Whether jobs of protected refs are left alone.", verbs: []string{VerbErase},
+		value:   inWords(boolean, strconv.FormatBool),
+		of:      func(d Decision) string { return strconv.FormatBool(d.Action.KeepProtected) },
+		unusual: isTrue,
+	},
+	{
+		key: "larger_than", doc: "Up to which size a job is left alone.", verbs: []string{VerbErase},
+		value:   inWords(size, inBytes),
+		of:      func(d Decision) string { return inBytes(d.Action.LargerThan) },
+		unusual: func(value string) bool { return value != "0 B" },
+	},
+	{
 		key: "class", doc: "The failure class of the job, or of all the jobs.",
 		value: inWords(text, scalar),
 		of:    func(d Decision) string { return scalar(d.Job.FailureClass) },
@@ -85,6 +110,9 @@ var parameters = []parameter{
 		unusual: isTrue,
 	},
 }
+
+// inBytes words a size.
+func inBytes(n int64) string { return humanize.Bytes(uint64(n)) }
 
 func isTrue(value string) bool   { return value == "true" }
 func isFilled(value string) bool { return value != "{}" }

@@ -281,7 +281,7 @@ func (t *Test) write(e entry) string {
 		return "{" + strings.Join(keys, ", ") + "}"
 	}
 	add("action", e.action)
-	usual := t.event.Meta.Kind == KindJob && slices.Equal(e.jobs, []string{t.event.Job.Name})
+	usual := t.event.Meta.Kind != KindPipeline && slices.Equal(e.jobs, []string{t.event.Job.Name})
 	if e.jobs != nil && !usual {
 		add("jobs", scalars(e.jobs))
 	}

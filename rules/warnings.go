@@ -475,7 +475,7 @@ func (f *file) adviseAction(n *yaml.Node, r *rule, a action, when ast.Node, look
 		f.warnAt(valueOf(parameters, "wait"), "there is but one job here, so it waits for none: say in `jobs` which are played, in their order")
 	}
 	switch {
-	case a.Verb == VerbErase && !hasKey(parameters, "older_than") && !looksAt("finished_at"):
+	case a.Verb == VerbErase && r.on != KindSchedule && !hasKey(parameters, "older_than") && !looksAt("finished_at"):
 		f.warnAt(verb, "erase leaves jobs alone that finished less than 24h ago, and on an event they have mostly just finished: write erase: {older_than: 0s}, or the age that you mean")
 	case a.Verb == VerbRetry:
 		f.adviseRetry(verb, parameters, r.on, a.MaxAttempts, looksAt("failure_reason", "failure_class", "failed_with", "log", "log_excerpt", "bridges"))

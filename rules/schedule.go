@@ -1,0 +1,213 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"github.com/netresearch/go-cron"
+	"go.yaml.in/yaml/v4"
+)
+
+// Schedule says when a schedule rule runs, and over which jobs.
+type Schedule struct {
+	Cron     string   // crontab(5), or @daily and the like
+	Timezone string   // of the IANA database
+	Projects []string // ids, paths or globs of projects, and paths of groups with all their subgroups
+	Scope    []string // statuses of jobs
+	Missed   string   // MissedRun or MissedSkip
+
+	times cron.Schedule
+}
+
+// What becomes of a run whose time has passed while nobody was there.
+const (
+	MissedRun  = "run"  // it is made up for, once for all that were missed
+	MissedSkip = "skip" // the next one comes at its time
+)
+
+// Next gives the first time after t at which the rule is to run; zero when
+// there is none within years. A time that the clock leaves out when it is put
+// forward comes as much later; one that comes twice when it is put back, twice.
+func (s Schedule) Next(t time.Time) time.Time { return s.times.Next(t) }
+
+// Last gives the last time at which the rule was to run, after from and up to
+// t; zero if there was none.
+func (s Schedule) Last(from, t time.Time) time.Time {
+	last := time.Time{}
+	// Long gaps are crossed in steps, from near their end.
+	for step := time.Hour; ; step *= 24 {
+		start := from
+		if t.Add(-step).After(from) {
+			start = t.Add(-step)
+		}
+		for next := s.Next(start); !next.IsZero() && !next.After(t); next = s.Next(next) {
+			last = next
+		}
+		if !last.IsZero() || start.Equal(from) {
+			return last
+		}
+	}
+}
+
+// cronParser takes what crontab(5) does: a day is one that either field of
+// days names where both do.
+var cronParser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.DowOrDom)
+
+// Scheduled is a schedule rule.
+type Scheduled struct {
+	Name     string
+	Schedule Schedule
+	DryRun   bool
+}
+
+// Scheduled gives the schedule rules, in file order.
+func (rs *Rules) Scheduled() []Scheduled {
+	var all []Scheduled
+	for _, r := range rs.rules {
+		if r.on == KindSchedule {
+			all = append(all, Scheduled{r.name, r.schedule, r.dryRun})
+		}
+	}
+	return all
+}
+
+// EvaluateRule runs one rule on an event, for whose project it was asked, and
+// gives what it wants. The rule does not exist: nothing.
+func (rs *Rules) EvaluateRule(ctx context.Context, name string, e Event, facts Facts) ([]Decision, *RuleError) {
+	r := rs.byName[name]
+	if r == nil || r.on != e.Meta.Kind {
+		return nil, nil
+	}
+	ev := newEvaluation(ctx, e, facts, rs.classes)
+	defer ev.end()
+	return ev.rule(r)
+}
+
+// covers reports whether a schedule is for the event's job: by the words of
+// the rule, since nobody is asked.
+func (s Schedule) covers(e *Event) bool {
+	if s.times == nil {
+		return true // no schedule rule
+	}
+	return slices.Contains(s.Scope, e.Job.Status) && slices.ContainsFunc(s.Projects, func(name string) bool { return Covers(name, e.Project) })
+}
+
+// Covers reports whether an entry of `projects` means the project: it is its
+// id or path, a glob of the path, or a group above it.
+func Covers(entry string, p Project) bool {
+	if id, ok := ProjectID(entry); ok {
+		return id == p.ID
+	}
+	if IsGlob(entry) {
+		return doublestar.MatchUnvalidated(entry, p.Path)
+	}
+	return entry == p.Path || strings.HasPrefix(p.Path, entry+"/")
+}
+
+// ProjectID reads an entry of `projects` that is an id.
+func ProjectID(entry string) (id int64, ok bool) {
+	id, err := strconv.ParseInt(entry, 10, 64)
+	return id, err == nil
+}
+
+// IsGlob reports whether an entry of `projects` is a pattern of paths.
+func IsGlob(entry string) bool { return strings.ContainsAny(entry, `*?[{\`) }
+
+// CheckProjects says what is wrong with an entry of `projects`.
+func CheckProjects(entry string) error {
+	id, isID := ProjectID(entry)
+	switch {
+	case isID && id < 1, entry == "", strings.HasPrefix(entry, "/"), strings.HasSuffix(entry, "/"), strings.ContainsAny(entry, " \t\n"):
+		return fmt.Errorf("%q is no project: write its id, its path like platform/shop, a glob like platform/*, or the path of a group", entry)
+	case !doublestar.ValidatePattern(entry):
+		return fmt.Errorf("%q is not a pattern: * stands for a part of a path, ** for several, [ab] and {a,b} for one of them", entry)
+	}
+	return nil
+}
+
+func (s *Schedule) form() form {
+	*s = Schedule{Timezone: "UTC", Scope: []string{"success", "failed", "canceled"}, Missed: MissedRun}
+	keys := mapping("schedule", fields{
+		{"timezone", "The time zone of `cron`, as the IANA database names it, like Europe/Berlin.", timezone(&s.Timezone)},
+		{"cron", "When to run: minute, hour, day of the month, month and day of the week, like \"0 3 * * *\" for each night at three; or @hourly, @daily, @weekly, @monthly. Where both days are given, either does.", required(s.cronForm(), "when? Give it a `cron`, like `cron: \"0 3 * * *\"`")},
+		{"projects", "Which projects: ids, paths, globs of paths, or paths of groups, which stand for all projects in them and in their subgroups.", required(listOf(&s.Projects, 1, projectsForm), "which `projects`? Write ids, paths, globs or groups, like `projects: [\"platform/*\"]`")},
+		{"scope", "The statuses of the jobs that are looked at.", listOf(&s.Scope, 1, func(to *string) form { return oneOf(to, statuses) })},
+		{"missed", "What becomes of a run whose time passed while no Pipesteward was there: `run` makes up for it, once for all that were missed; `skip` waits for the next.", oneOf(&s.Missed, []string{MissedRun, MissedSkip})},
+	})
+	return keys
+}
+
+func projectsForm(to *string) form {
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			text(to).read(f, n, what)
+			if err := CheckProjects(*to); err != nil && isText(n) {
+				f.failAt(n, "%v", err)
+			}
+		},
+		schema: func() schema {
+			return schema{"type": []string{"string", "integer"}, "minLength": 1, "minimum": 1}
+		},
+	}
+}
+
+func timezone(to *string) form {
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			name := *to
+			text(&name).read(f, n, what)
+			if _, err := time.LoadLocation(name); err != nil || name == "" || name == "Local" {
+				f.failAt(n, "%q is not a time zone: write UTC, or one like Europe/Berlin", name)
+				return
+			}
+			*to = name
+		},
+		schema: func() schema { return schema{"type": "string", "default": *to} },
+	}
+}
+
+// cronForm reads the times, in the time zone that was read before.
+func (s *Schedule) cronForm() form {
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			text(&s.Cron).read(f, n, what)
+			if !isText(n) {
+				return
+			}
+			times, err := parseCron(s.Cron, s.Timezone)
+			if err != nil {
+				f.failAt(n, "cron: %v", err)
+				return
+			}
+			s.times = times
+			if f.logic != nil && s.Next(anyTime).IsZero() {
+				f.warnAt(n, "this cron never comes: there is no such day")
+			}
+		},
+		schema: func() schema { return schema{"type": "string", "minLength": 1} },
+	}
+}
+
+// anyTime is where to begin to look for the days of a cron.
+var anyTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func parseCron(spec, zone string) (cron.Schedule, error) {
+	const help = `write minute, hour, day of the month, month and day of the week, like "0 3 * * *", or @daily`
+	switch {
+	case strings.Contains(spec, "TZ="):
+		return nil, errors.New("the time zone stands in `timezone`, beside cron")
+	case strings.HasPrefix(spec, "@every"):
+		return nil, errors.New("@every counts from when a process started, which is none of all replicas': " + help)
+	}
+	times, err := cronParser.Parse("CRON_TZ=" + zone + " " + spec)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %s: %s", spec, strings.TrimPrefix(err.Error(), "cron: "), help)
+	}
+	return times, nil
+}

@@ -1,0 +1,162 @@
+package rules_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// scheduled loads one rule with this cron and time zone.
+func scheduled(t *testing.T, cron, zone string) rules.Schedule {
+	t.Helper()
+	rs := load(t, fmt.Sprintf(`
+version: 1
+rules:
+  - name: nightly
+    on: schedule
+    schedule: {cron: %q, timezone: %s, projects: [platform]}
+    actions: [erase]
+`, cron, zone))
+	return rs.Scheduled()[0].Schedule
+}
+
+func TestScheduleNext(t *testing.T) {
+	for _, c := range []struct {
+		name, cron, zone, after string
+		want                    []string
+	}{
+		{"each night", "0 3 * * *", "UTC", "2026-03-28T12:00:00Z", []string{"2026-03-29T03:00:00Z", "2026-03-30T03:00:00Z"}},
+		{"in a time zone, over the start of summer time", "0 3 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", []string{"2026-03-29T01:00:00Z", "2026-03-30T01:00:00Z"}},
+		{"an hour that summer time leaves out", "30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", []string{"2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"}},
+		{"an hour that comes twice", "30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", []string{"2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"}},
+		{"either of two days, as crontab has it", "0 0 1 * MON", "UTC", "2026-06-02T00:00:00Z", []string{"2026-06-08T00:00:00Z", "2026-06-15T00:00:00Z", "2026-06-22T00:00:00Z", "2026-06-29T00:00:00Z", "2026-07-01T00:00:00Z"}},
+		{"a leap day", "0 0 29 2 *", "UTC", "2026-01-01T00:00:00Z", []string{"2028-02-29T00:00:00Z"}},
+		{"never", "0 0 30 2 *", "UTC", "2026-01-01T00:00:00Z", []string{"0001-01-01T00:00:00Z"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := scheduled(t, c.cron, c.zone)
+			at := moment(t, c.after)
+			var got []string
+			for range c.want {
+				at = s.Next(at)
+				got = append(got, at.UTC().Format(time.RFC3339))
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("times (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestScheduleLast(t *testing.T) {
+	for _, c := range []struct{ name, cron, from, to, want string }{
+		{"none yet", "0 3 * * *", "2026-06-02T04:00:00Z", "2026-06-02T12:00:00Z", "0001-01-01T00:00:00Z"},
+		{"one", "0 3 * * *", "2026-06-02T02:00:00Z", "2026-06-02T12:00:00Z", "2026-06-02T03:00:00Z"},
+		{"the last of many", "*/5 * * * *", "2025-06-02T02:00:00Z", "2026-06-02T12:01:00Z", "2026-06-02T12:00:00Z"},
+		{"long ago", "0 0 29 2 *", "2024-01-01T00:00:00Z", "2026-06-02T12:01:00Z", "2024-02-29T00:00:00Z"},
+		{"at the very time", "0 3 * * *", "2026-06-02T02:00:00Z", "2026-06-02T03:00:00Z", "2026-06-02T03:00:00Z"},
+		{"not from the very time", "0 3 * * *", "2026-06-02T03:00:00Z", "2026-06-02T03:00:00Z", "0001-01-01T00:00:00Z"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := scheduled(t, c.cron, "UTC").Last(moment(t, c.from), moment(t, c.to))
+			if want := moment(t, c.want); !got.Equal(want) {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func moment(t *testing.T, text string) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func TestCovers(t *testing.T) {
+	shop := rules.Project{ID: 7, Path: "platform/web/shop"}
+	for entry, want := range map[string]bool{
+		"7": true, "8": false,
+		"platform/web/shop": true, "platform/web/sho": false,
+		"platform": true, "platform/web": true, "plat": false,
+		"platform/*": false, "platform/**": true, "platform/*/shop": true, "platform/web/{shop,cart}": true,
+	} {
+		if got := rules.Covers(entry, shop); got != want {
+			t.Errorf("%s: got %v, want %v", entry, got, want)
+		}
+	}
+}
+
+// A rule on a schedule is asked for the jobs of its projects and scope.
+func TestEvaluateOnSchedule(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - name: erase-old-logs
+    on: schedule
+    schedule: {cron: "@daily", projects: ["platform/*"]}
+    if: not job.tag
+    actions:
+      - erase: {older_than: 90d, artifacts: true, keep_pipelines: 5, keep_tags: true, keep_protected: true, larger_than: 1MB}
+  - name: cancel-what-hangs
+    on: schedule
+    schedule: {cron: "@hourly", projects: [7], scope: [pending]}
+    if: age(job.created_at) > duration("2h")
+    actions: [cancel]
+`)
+	erase := rules.Action{
+		Verb: rules.VerbErase, OlderThan: rules.Duration(90 * 24 * time.Hour), Artifacts: true,
+		KeepPipelines: 5, KeepTags: true, KeepProtected: true, LargerThan: 1_000_000,
+	}
+	now := moment(t, "2026-06-02T03:00:00Z")
+	for _, c := range []struct {
+		name string
+		path string
+		job  rules.Job
+		want []rules.Action
+	}{
+		{"a job of a project", "platform/shop", rules.Job{ID: 1, Status: "failed"}, []rules.Action{erase}},
+		{"another project", "tools/shop", rules.Job{ID: 1, Status: "failed"}, nil},
+		{"the condition", "platform/shop", rules.Job{ID: 1, Status: "failed", Tag: true}, nil},
+		{"another status", "platform/shop", rules.Job{ID: 1, Status: "running"}, nil},
+		{"a status of the other rule", "tools/shop", rules.Job{ID: 1, Status: "pending", CreatedAt: now.Add(-3 * time.Hour)}, []rules.Action{{Verb: rules.VerbCancel}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			decisions, errs := rs.Evaluate(t.Context(), rules.Event{
+				Meta:    rules.Meta{Kind: rules.KindSchedule, ReceivedAt: now},
+				Project: rules.Project{ID: 7, Path: c.path}, Job: c.job,
+			}, nil)
+			var got []rules.Action
+			for _, d := range decisions {
+				got = append(got, d.Action)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" || len(errs) > 0 {
+				t.Errorf("errors %v; actions (-want +got):\n%s", errs, diff)
+			}
+		})
+	}
+}
+
+func TestSweepProblems(t *testing.T) {
+	var s rules.Sweep
+	for range 3 {
+		s.Problem("platform/shop", 7, "403 Forbidden")
+	}
+	for i := range 200 {
+		s.Problem(fmt.Sprintf("platform/p%d", i), 0, "404 Project Not Found")
+	}
+	if n := len(s.Problems); n != 100 {
+		t.Fatalf("%d problems are kept", n)
+	}
+	for i, want := range map[int]string{0: "platform/shop: job 7: 403 Forbidden (3 times)", 1: "platform/p0: 404 Project Not Found", 99: "other problems (102 times)"} {
+		if got := s.Problems[i].String(); got != want {
+			t.Errorf("problem %d: got %q, want %q", i, got, want)
+		}
+	}
+}
