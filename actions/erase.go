@@ -2,8 +2,12 @@ package actions
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
@@ -16,32 +20,20 @@ func observeErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	if err != nil {
 		return nil, err
 	}
-	age := r.Now().Sub(job.FinishedAt)
 	switch {
 	case !job.ErasedAt.IsZero() && p.Called:
 		return erased(p, "seen after the call was cut short"), nil
 	case !job.ErasedAt.IsZero():
 		return skipped("already erased"), nil
-	case !ended(job.Status):
-		return skipped("the job has not ended: it is %s", job.Status), nil
-	case job.FinishedAt.IsZero():
-		return skipped("GitLab does not say when the job finished"), nil
-	case age < time.Duration(p.Action.OlderThan):
-		return skipped("finished %s ago, and the rule erases after %s", span(age), p.Action.OlderThan), nil
-	case !p.Action.Artifacts && holdsArtifacts(job):
-		return skipped("holds artifacts besides its log, and GitLab erases both: `artifacts: true` allows that"), nil
+	}
+	reason, err := newKeeper(r.GitLab, p.Project.ID).keeps(ctx, job, p.Action, r.Now())
+	if reason != "" || err != nil {
+		return skipped("%s", reason), err
 	}
 	if !p.Called {
-		p.Freed = 0
-		for _, a := range job.Artifacts {
-			p.Freed += a.Size
-		}
+		p.Freed = sizeOf(job)
 	}
 	return nil, nil
-}
-
-func holdsArtifacts(job gitlab.Job) bool {
-	return slices.ContainsFunc(job.Artifacts, func(a rules.Artifact) bool { return a.FileType != "trace" })
 }
 
 func actErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
@@ -57,3 +49,127 @@ func erased(p *pending, reason string) *verdict {
 	v.freed = p.Freed
 	return v
 }
+
+// sizeOf gives the size of the job's log and artifacts, in bytes.
+func sizeOf(job gitlab.Job) (size int64) {
+	for _, a := range job.Artifacts {
+		size += a.Size
+	}
+	return size
+}
+
+func holdsArtifacts(job gitlab.Job) bool {
+	return slices.ContainsFunc(job.Artifacts, func(a rules.Artifact) bool { return a.FileType != "trace" })
+}
+
+// Reasons to keep a job that are problems, which somebody should look at.
+const (
+	noFinish = "GitLab does not say when the job finished"
+	archived = "the job is archived: GitLab erases none of those"
+)
+
+// keeper knows what of one project an erase keeps. It asks GitLab for what
+// is the same for many jobs once.
+type keeper struct {
+	gitlab  *gitlab.Client
+	project int64
+
+	mu        sync.Mutex
+	protected *gitlab.ProtectedRefs
+	oldest    map[string]int64 // by ref: the oldest pipeline that is kept
+}
+
+// maxRefs is how many refs a keeper remembers.
+const maxRefs = 10_000
+
+func newKeeper(gl *gitlab.Client, project int64) *keeper {
+	return &keeper{gitlab: gl, project: project, oldest: map[string]int64{}}
+}
+
+// keeps says why an erase leaves a job alone that has not been erased; "" if
+// it does not.
+func (k *keeper) keeps(ctx context.Context, job gitlab.Job, a rules.Action, now time.Time) (string, error) {
+	age, size := now.Sub(job.FinishedAt), sizeOf(job)
+	switch {
+	case !ended(job.Status):
+		return "the job has not ended: it is " + job.Status, nil
+	case job.Archived:
+		return archived, nil
+	case job.FinishedAt.IsZero():
+		return noFinish, nil
+	case age < time.Duration(a.OlderThan):
+		return fmt.Sprintf("finished %s ago, and the rule erases after %s", span(age), a.OlderThan), nil
+	case !a.Artifacts && holdsArtifacts(job):
+		return "holds artifacts besides its log, and GitLab erases both: `artifacts: true` allows that", nil
+	case a.LargerThan > 0 && size <= a.LargerThan:
+		return fmt.Sprintf("holds %s, and the rule erases what is larger than %s", inBytes(size), inBytes(a.LargerThan)), nil
+	case a.KeepTags && job.Tag:
+		return "is a tag's, and the rule keeps those", nil
+	}
+	if a.KeepProtected {
+		protected, err := k.protects(ctx, job.Ref, job.Tag)
+		if err != nil {
+			return "", err
+		}
+		if protected {
+			return "its ref is protected, and the rule keeps those", nil
+		}
+	}
+	if a.KeepPipelines > 0 {
+		oldest, err := k.oldestKept(ctx, job, a.KeepPipelines)
+		if err != nil {
+			return "", err
+		}
+		if job.Pipeline.ID >= oldest {
+			return fmt.Sprintf("is in one of the newest pipelines of its ref, of which the rule keeps %d", a.KeepPipelines), nil
+		}
+	}
+	return "", nil
+}
+
+// protects reports whether a ref is protected.
+func (k *keeper) protects(ctx context.Context, ref string, tag bool) (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.protected == nil {
+		refs, err := k.gitlab.ProtectedRefs(ctx, k.project)
+		if err != nil {
+			return false, err
+		}
+		k.protected = &refs
+	}
+	return k.protected.Protects(ref, tag), nil
+}
+
+// oldestKept gives the oldest pipeline of the job's ref that is among the n
+// newest. Where there are fewer, all are kept.
+func (k *keeper) oldestKept(ctx context.Context, job gitlab.Job, n int) (int64, error) {
+	ref := job.Pipeline.Ref
+	if ref == "" {
+		ref = job.Ref
+	}
+	key := fmt.Sprintf("%d %t %s", n, job.Tag, ref)
+	k.mu.Lock()
+	oldest, known := k.oldest[key]
+	k.mu.Unlock()
+	if known {
+		return oldest, nil
+	}
+	newest, err := k.gitlab.NewestPipelines(ctx, k.project, ref, n)
+	if err != nil {
+		return 0, err
+	}
+	if len(newest) == n {
+		oldest = newest[n-1]
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.oldest) == maxRefs {
+		clear(k.oldest)
+	}
+	k.oldest[key] = oldest
+	return oldest, nil
+}
+
+// inBytes words a size.
+func inBytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
@@ -27,10 +28,13 @@ func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
 	if err := r.decided(ctx, decisions); err != nil {
 		return err
 	}
-	if err := r.queue(ctx, decisions, before); err != nil {
+	if _, err := r.put(ctx, decisions, before); err != nil {
 		return err
 	}
 	if err := r.ruleErrors(e, errs); err != nil {
+		return err
+	}
+	if err := r.noteTold(ctx, e); err != nil {
 		return err
 	}
 	next, err := r.follow(e, decisions, before)
@@ -38,6 +42,14 @@ func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
 		return err
 	}
 	return h.done(ctx, next...)
+}
+
+// noteTold keeps that the event's job or pipeline was seen in its status.
+func (r *Runner) noteTold(ctx context.Context, e rules.Event) error {
+	if r.Told == 0 {
+		return nil
+	}
+	return r.Guard.Set(ctx, rules.ToldKey(e), []byte(e.Meta.ReceivedAt.UTC().Format(time.RFC3339)), r.Told)
 }
 
 // evaluate runs the rules on the event, when its turn has come.
@@ -58,10 +70,10 @@ const maxRequests = 30
 // facts answers the expressions of one event.
 func (r *Runner) facts() Facts { return Facts{r.GitLab.WithBudget(maxRequests)} }
 
-// queue puts the decisions that were not made before into the queue, and
-// notes them in the journal, where they have no outcome yet. before is the
-// retry that made the event's run, if Pipesteward made it.
-func (r *Runner) queue(ctx context.Context, decisions []rules.Decision, before *rules.Outcome) error {
+// put puts the decisions that were not made before into the queue, and notes
+// them in the journal, where they have no outcome yet. before is the retry
+// that made the event's run, if Pipesteward made it.
+func (r *Runner) put(ctx context.Context, decisions []rules.Decision, before *rules.Outcome) (n int, err error) {
 	now := r.Now().UTC()
 	records := make([]store.Record, len(decisions))
 	for i := range decisions {
@@ -74,27 +86,28 @@ func (r *Runner) queue(ctx context.Context, decisions []rules.Decision, before *
 		}
 		body, err := json.Marshal(p)
 		if err != nil {
-			return fmt.Errorf("decision %s: %w", d.Key, err)
+			return 0, fmt.Errorf("decision %s: %w", d.Key, err)
 		}
 		records[i] = store.Record{ID: recordID(d.Key), Kind: rules.RecordDecision, After: wait, Body: body}
 	}
 	if len(records) == 0 {
-		return nil
+		return 0, nil
 	}
 	added, err := r.Queue.Put(ctx, records...)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for i, d := range decisions {
 		if !added[i] {
 			continue
 		}
+		n++
 		// Its outcome may be in the journal by now, and stays.
 		if err := r.Journal.Note(ctx, d.ID, records[i].Body); err != nil {
-			return fmt.Errorf("journal: %w", err)
+			return n, fmt.Errorf("journal: %w", err)
 		}
 	}
-	return nil
+	return n, nil
 }
 
 // recordID gives the id under which a decision is queued.

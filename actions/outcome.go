@@ -23,8 +23,10 @@ func (r *Runner) outcome(ctx context.Context, h *held, o rules.Outcome) error {
 	if err := h.done(ctx); err != nil {
 		return err
 	}
-	r.Metrics.decisions.WithLabelValues(o.Rule, o.Action.Verb, o.Result).Inc()
-	r.Metrics.freed.Add(float64(o.Freed))
+	if o.Sweep.ID == "" { // whose jobs were counted one by one
+		r.Metrics.decisions.WithLabelValues(o.Rule, o.Action.Verb, o.Result).Inc()
+		r.Metrics.freed.Add(float64(o.Freed))
+	}
 	r.Log.Info("outcome", append(about(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
 	return nil
 }

@@ -15,7 +15,8 @@
 //	retry.go …   the job's real state, one file per verb
 //	budget.go    what the budgets still allow
 //
-// and follow.go tells, when the run that a retry made has ended, whether it
+// sweep.go makes a run of a schedule rule, which is a record of its own; and
+// follow.go tells, when the run that a retry made has ended, whether it
 // helped.
 package actions
 
@@ -61,6 +62,7 @@ type Queue interface {
 	Queued(ctx context.Context, ids ...string) (bool, error)
 	Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error)
 	Wait(ctx context.Context, atMost time.Duration) error
+	Depth(ctx context.Context) (store.Depth, error)
 	Settler
 }
 
@@ -113,18 +115,22 @@ type Config struct {
 	// NativeRetry is how long GitLab is given to retry a job by itself, as the
 	// job's `retry:` may say, from when the event came; 0: no time.
 	NativeRetry time.Duration
+	// Told is how long it is kept which jobs and pipelines were seen in which
+	// status, for catch-up; 0: it is not.
+	Told time.Duration
 }
 
 // Runner leases records and carries each one step on.
 type Runner struct {
 	Config
 	evaluators chan struct{} // holds one for each event that is being evaluated
+	sweepers   chan struct{} // holds one for each sweep
 }
 
 // New makes a Runner.
 func New(c Config) *Runner {
 	c.Workers = max(c.Workers, 1)
-	return &Runner{Config: c, evaluators: make(chan struct{}, evaluating)}
+	return &Runner{Config: c, evaluators: make(chan struct{}, evaluating), sweepers: make(chan struct{}, sweepers)}
 }
 
 // Run works until ctx ends. Then it takes no new records, gives those at
@@ -290,6 +296,8 @@ func (r *Runner) step(ctx context.Context, h *held) (err error) {
 		return decoded(h, r.decision)(ctx)
 	case rules.RecordOutcome:
 		return decoded(h, r.outcome)(ctx)
+	case rules.RecordSweep:
+		return decoded(h, r.sweep)(ctx)
 	case recordFollow:
 		return decoded(h, r.lookAfter)(ctx)
 	case recordStorm:

@@ -64,6 +64,9 @@ type Scheduled struct {
 	Name     string
 	Schedule Schedule
 	DryRun   bool
+	// AsksProtected says that the rule asks whether refs are protected, and
+	// Queues that it has actions besides erase, or none.
+	AsksProtected, Queues bool
 }
 
 // Scheduled gives the schedule rules, in file order.
@@ -71,7 +74,11 @@ func (rs *Rules) Scheduled() []Scheduled {
 	var all []Scheduled
 	for _, r := range rs.rules {
 		if r.on == KindSchedule {
-			all = append(all, Scheduled{r.name, r.schedule, r.dryRun})
+			all = append(all, Scheduled{
+				Name: r.name, Schedule: r.schedule, DryRun: r.dryRun,
+				AsksProtected: r.mentions("pipeline.protected_ref"),
+				Queues:        len(r.actions) == 0 || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb != VerbErase }),
+			})
 		}
 	}
 	return all

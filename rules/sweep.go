@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // Sweep is one run of a schedule rule: how far it is, and what came of it. It
@@ -136,6 +139,35 @@ func (p SweepProblem) String() string {
 	}
 	if p.Times > 1 {
 		text += fmt.Sprintf(" (%d times)", p.Times)
+	}
+	return text
+}
+
+// String sums the run up in a line.
+func (s Sweep) String() string {
+	erased := "erased %s of %s jobs"
+	if s.DryRun {
+		erased = "would erase %s of %s jobs"
+	}
+	parts := []string{
+		fmt.Sprintf(erased, humanize.Comma(int64(s.Erased)), humanize.Comma(int64(s.Jobs))) + fmt.Sprintf(" in %d projects", s.Finished),
+		"freed " + inBytes(s.Freed),
+	}
+	if s.DryRun {
+		parts[1] = inBytes(s.Freed)
+	}
+	if s.Queued > 0 {
+		parts = append(parts, fmt.Sprintf("%d jobs for other actions", s.Queued))
+	}
+	if s.Failed > 0 {
+		parts = append(parts, fmt.Sprintf("%d failed", s.Failed))
+	}
+	text := strings.Join(parts, ", ")
+	for i, p := range s.Problems {
+		if i == 3 {
+			return text + fmt.Sprintf("; and %d more problems", len(s.Problems)-i)
+		}
+		text += "; " + p.String()
 	}
 	return text
 }

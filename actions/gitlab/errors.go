@@ -50,6 +50,10 @@ func (e *Error) Again() (after time.Duration, ok bool) { return e.After, e.class
 // wrong or expired, or has no right to do this.
 func (e *Error) Rights() bool { return e.class == rights }
 
+// Conflict reports whether GitLab refused for as long as something else is
+// done, such as counting the sizes of a project's artifacts anew.
+func (e *Error) Conflict() bool { return e.Status == http.StatusConflict }
+
 // MaybeDone reports whether a POST may have taken effect although it failed:
 // the connection broke after it was written, nobody answered in time, GitLab
 // answered 5xx or unreadably. The job's state tells; read it before acting

@@ -104,6 +104,9 @@ func write(o rules.Outcome, text, status string) (notice, error) {
 	}
 	if v.Text == "" {
 		block := o.Result
+		if o.Sweep.ID != "" {
+			block = "sweep"
+		}
 		if templates.Lookup(block) == nil {
 			block = "other"
 		}

@@ -194,9 +194,11 @@ func (t *Teller) turn(ctx context.Context, channel, subject string, do func(*wor
 }
 
 // subject says what the outcome's message is about: its pipeline, else its
-// job, else its rule.
+// job, else its rule; of a schedule rule, the run.
 func subject(o rules.Outcome) string {
 	switch {
+	case o.Sweep.ID != "":
+		return fmt.Sprintf("%s:%s", o.Meta.Instance, o.Sweep.ID)
 	case o.Pipeline.ID != 0:
 		return fmt.Sprintf("%s:%d:pipeline:%d", o.Meta.Instance, o.Project.ID, o.Pipeline.ID)
 	case o.Job.ID != 0:

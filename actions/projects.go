@@ -1,0 +1,100 @@
+package actions
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"iter"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// Projects asks GitLab which projects entries of `projects` mean: ids, paths,
+// globs of paths, and groups with their subgroups. They come by id, each once.
+// An entry that means none is a problem with its reason; the error is one that
+// passes, or ctx's.
+func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]rules.Project, []rules.SweepProblem, error) {
+	found := map[int64]rules.Project{}
+	var problems []rules.SweepProblem
+	for _, entry := range entries {
+		n := 0
+		for p, err := range projectsOf(ctx, gl, entry) {
+			var refused *gitlab.Error
+			switch {
+			case err == nil && p.Archived:
+				err = errors.New("the project is archived: GitLab changes nothing in it")
+			case err == nil:
+				found[p.ID], n = p.Project, n+1
+				continue
+			case ctx.Err() != nil || rules.Passes(err):
+				return nil, nil, err
+			case errors.As(err, &refused) && unseen(err):
+				err = errors.New("there is no such project or group, or the token's user may not see it")
+			}
+			problems = append(problems, rules.SweepProblem{Project: entry, Reason: err.Error(), Times: 1})
+			n++
+		}
+		if n == 0 {
+			problems = append(problems, rules.SweepProblem{Project: entry, Reason: "no project fits, of those that the token's user is a member of", Times: 1})
+		}
+	}
+	sorted := slices.SortedFunc(maps.Values(found), func(a, b rules.Project) int { return cmp.Compare(a.ID, b.ID) })
+	return sorted, problems, nil
+}
+
+// projectsOf lists what one entry means.
+func projectsOf(ctx context.Context, gl *gitlab.Client, entry string) iter.Seq2[gitlab.Project, error] {
+	if _, isID := rules.ProjectID(entry); isID {
+		return one(gl.Project(ctx, entry))
+	}
+	if rules.IsGlob(entry) {
+		return globbed(ctx, gl, entry)
+	}
+	group := gl.GroupProjects(ctx, entry)
+	if !strings.Contains(entry, "/") {
+		return group // every project is in a namespace
+	}
+	p, err := gl.Project(ctx, entry)
+	if isNotFound(err) {
+		return group
+	}
+	return one(p, err)
+}
+
+func one(p gitlab.Project, err error) iter.Seq2[gitlab.Project, error] {
+	return func(yield func(gitlab.Project, error) bool) { yield(p, err) }
+}
+
+// globbed lists the projects whose path fits: those of the group that the
+// pattern begins with, or where that is none, those of the token's user.
+func globbed(ctx context.Context, gl *gitlab.Client, pattern string) iter.Seq2[gitlab.Project, error] {
+	return func(yield func(gitlab.Project, error) bool) {
+		fits := func(all iter.Seq2[gitlab.Project, error], first bool) (again bool) {
+			for p, err := range all {
+				if first && isNotFound(err) {
+					return true
+				}
+				if (err != nil || doublestar.MatchUnvalidated(pattern, p.Path)) && !yield(p, err) {
+					return false
+				}
+			}
+			return false
+		}
+		group, _ := doublestar.SplitPattern(pattern)
+		if group == "." || fits(gl.GroupProjects(ctx, group), true) {
+			fits(gl.Projects(ctx), false)
+		}
+	}
+}
+
+func isNotFound(err error) bool {
+	var e *gitlab.Error
+	return errors.As(err, &e) && e.Status == http.StatusNotFound
+}

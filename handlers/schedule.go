@@ -1,0 +1,132 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+const (
+	// scheduleLook is how often it is looked which schedule rules are due.
+	scheduleLook = 20 * time.Second
+	// missedAfter is how late a run is that nobody was there for.
+	missedAfter = 5 * time.Minute
+	// scheduleKept is how long it is kept up to when a schedule was looked at:
+	// longer than the rarest, each leap year, would want.
+	scheduleKept = 5 * 366 * 24 * time.Hour
+)
+
+// ScheduleStore is what a Scheduler needs of the store.
+type ScheduleStore interface {
+	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
+	Queued(ctx context.Context, ids ...string) (bool, error)
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	Get(ctx context.Context, key string) ([]byte, error)
+}
+
+// Scheduler puts the runs of schedule rules into the queue when they are due.
+// Every replica has one: a run's id holds its time, so that the queue takes it
+// once.
+type Scheduler struct {
+	Store ScheduleStore
+	Rules func() *rules.Rules
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// scheduled is what is kept of a schedule.
+type scheduled struct {
+	At  time.Time `json:"at"`           // up to when it was looked at
+	Run string    `json:"run,omitzero"` // the last run's id
+}
+
+// Run looks again and again until ctx ends.
+func (s *Scheduler) Run(ctx context.Context) {
+	ticker := time.NewTicker(scheduleLook)
+	defer ticker.Stop()
+	for {
+		if err := s.Look(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Error("schedules can't be looked at; again soon", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Look queues the runs that are due.
+func (s *Scheduler) Look(ctx context.Context) error {
+	for _, rule := range s.Rules().Scheduled() {
+		if err := s.look(ctx, rule); err != nil {
+			return fmt.Errorf("rule %q: %w", rule.Name, err)
+		}
+	}
+	return nil
+}
+
+func (s *Scheduler) look(ctx context.Context, rule rules.Scheduled) error {
+	// A rule with another cron is another schedule, and begins now.
+	key := fmt.Sprintf("schedule:%s:%s:%s", rule.Name, rule.Schedule.Cron, rule.Schedule.Timezone)
+	now := s.Now().UTC()
+	value, err := s.Store.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	var last scheduled
+	if value == nil {
+		return s.keep(ctx, key, scheduled{At: now})
+	}
+	if err := json.Unmarshal(value, &last); err != nil {
+		return s.keep(ctx, key, scheduled{At: now})
+	}
+	due := rule.Schedule.Last(last.At, now)
+	if due.IsZero() {
+		return nil
+	}
+	next := scheduled{At: now, Run: last.Run}
+	busy := false
+	if last.Run != "" {
+		if busy, err = s.Store.Queued(ctx, last.Run); err != nil {
+			return err
+		}
+	}
+	switch missed := now.Sub(due) > missedAfter; {
+	case busy:
+		s.Log.Warn("a run of a schedule rule is left out: the one before is still under way", "rule", rule.Name, "due", due, "run", last.Run)
+	case missed && rule.Schedule.Missed == rules.MissedSkip:
+		s.Log.Warn("a run of a schedule rule was missed, and is left out as the rule says", "rule", rule.Name, "due", due)
+	default:
+		next.Run = fmt.Sprintf("sweep:%s:%d", rule.Name, due.Unix())
+		if err := s.put(ctx, rules.Sweep{ID: next.Run, Rule: rule.Name, Due: due.UTC()}, missed); err != nil {
+			return err
+		}
+	}
+	return s.keep(ctx, key, next)
+}
+
+func (s *Scheduler) put(ctx context.Context, run rules.Sweep, missed bool) error {
+	body, err := json.Marshal(run)
+	if err != nil {
+		return err
+	}
+	added, err := s.Store.Put(ctx, store.Record{ID: run.ID, Kind: rules.RecordSweep, Body: body})
+	if err == nil && added[0] {
+		s.Log.Info("a schedule rule runs", "rule", run.Rule, "due", run.Due, "missed", missed)
+	}
+	return err
+}
+
+func (s *Scheduler) keep(ctx context.Context, key string, at scheduled) error {
+	value, err := json.Marshal(at)
+	if err != nil {
+		return err
+	}
+	return s.Store.Set(ctx, key, value, scheduleKept)
+}
