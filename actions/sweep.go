@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,10 +157,11 @@ var errLeave = errors.New("GitLab refuses job after job: the rest of the project
 // page looks at the jobs of a page. Of one that is cut short, it counts what
 // the repetition will not see any more.
 func (s Sweeper) page(ctx context.Context, run *rules.Sweep, rule rules.Scheduled, p rules.Project, keeper *keeper, jobs []gitlab.Job, step SweepStep) error {
-	work, stop := context.WithCancel(ctx)
+	work, stop := outliving(ctx, callGrace)
 	defer stop()
 	var mu sync.Mutex
 	var all []swept
+	broken := false
 	var running sync.WaitGroup
 	room := make(chan struct{}, erasing)
 	for _, job := range jobs {
@@ -167,8 +169,10 @@ func (s Sweeper) page(ctx context.Context, run *rules.Sweep, rule rules.Schedule
 			continue
 		}
 		room <- struct{}{}
-		if work.Err() != nil {
-			<-room
+		mu.Lock()
+		enough := broken || ctx.Err() != nil
+		mu.Unlock()
+		if enough {
 			break
 		}
 		running.Go(func() {
@@ -178,7 +182,7 @@ func (s Sweeper) page(ctx context.Context, run *rules.Sweep, rule rules.Schedule
 			defer mu.Unlock()
 			all = append(all, result)
 			if result.err != nil {
-				stop()
+				broken = true // what is under way ends, nothing else begins
 				return
 			}
 			told := step
@@ -190,9 +194,7 @@ func (s Sweeper) page(ctx context.Context, run *rules.Sweep, rule rules.Schedule
 
 	err := ctx.Err()
 	for _, result := range all {
-		if result.err != nil && (err == nil || errors.Is(err, context.Canceled)) && ctx.Err() == nil {
-			err = result.err
-		}
+		err = cmp.Or(err, result.err)
 	}
 	var counts rules.SweepCounts
 	refused := 0
@@ -218,6 +220,20 @@ func (s Sweeper) page(ctx context.Context, run *rules.Sweep, rule rules.Schedule
 		return errLeave
 	}
 	return err
+}
+
+// callGrace is how long calls that are under way get to end when a sweep is
+// stopped.
+const callGrace = 2 * time.Second
+
+// outliving gives a context that ends so long after ctx.
+func outliving(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unlink := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return longer, func() {
+		unlink()
+		cancel()
+	}
 }
 
 // count adds to the metrics.

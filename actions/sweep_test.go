@@ -297,3 +297,29 @@ func TestSweepKilledTwice(t *testing.T) {
 		}
 	})
 }
+
+// A sweep uses the rate that is allowed, and GitLab never has to say no.
+func TestSweepAtFullRate(t *testing.T) {
+	const jobs = 3000
+	h := newHouseOn(t, gitlabtest.Options{RateLimit: 600}, sweepRule)
+	// As `serve` makes them of `--gitlab-rate 600/1m`.
+	h.rate = store.Rate{Limit: 581, Per: time.Minute, Burst: 20}
+	h.start(newFuse(-1))
+	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.oldJob("rspec", 100*day) }})
+	begin := h.now()
+	h.sweep("erase-old-logs")
+	h.work()
+	took := h.now().Sub(begin)
+	if n := h.gitlab.Count("POST", "/erase"); n != jobs {
+		t.Errorf("%d jobs erased, want %d", n, jobs)
+	}
+	if n := h.gitlab.Answered(http.StatusTooManyRequests); n != 0 {
+		t.Errorf("GitLab answered 429 %d times", n)
+	}
+	used := float64(len(h.gitlab.Requests())) / took.Minutes() / 600
+	if used < 0.95 {
+		t.Errorf("%.3f of the rate was used, want at least 0.95", used)
+	}
+	t.Logf("%d requests in %s, %.3f of the rate", len(h.gitlab.Requests()), took, used)
+}

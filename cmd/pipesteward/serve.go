@@ -97,15 +97,9 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	registry.MustRegister(newRulesMetrics(live)...)
 	metrics := actions.NewMetrics(registry)
 
-	if s.gitlabToken == "" {
-		return errors.New("--gitlab-token is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN or in the file that PIPESTEWARD_GITLAB_TOKEN_FILE names")
-	}
-	gl, err := gitlab.New(gitlab.Config{
-		BaseURL: s.gitlabURL, Token: s.gitlabToken, Version: version(),
-		Limiter: db, Rate: s.gitlabRate, LogLimit: s.logWindow, Now: time.Now, Observe: metrics.GitLabRequest,
-	})
+	gl, err := newGitLab(s, db, metrics.GitLabRequest)
 	if err != nil {
-		return fmt.Errorf("--gitlab-url: %w", err)
+		return err
 	}
 	teller, err := newTeller(s, db, log)
 	if err != nil {
@@ -134,29 +128,11 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	}
 	closers = append(closers, closeAdmin)
 
-	following, stopFollowing := context.WithCancel(ctx)
-	followed := make(chan struct{})
-	go func() {
-		defer close(followed)
-		live.follow(following)
-	}()
-	closers = append(closers, func() error {
-		stopFollowing()
-		<-followed
-		return nil
-	})
+	closers = append(closers, inBackground(ctx, live.follow))
+	scheduler := &handlers.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
+	closers = append(closers, inBackground(ctx, scheduler.Run))
 
-	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
-	worked := make(chan struct{})
-	go func() {
-		defer close(worked)
-		runner.Run(working, workGrace)
-	}()
-	closers = append(closers, func() error {
-		stopWorking()
-		<-worked
-		return nil
-	})
+	closers = append(closers, inBackground(context.WithoutCancel(ctx), func(ctx context.Context) { runner.Run(ctx, workGrace) }))
 
 	webhookAddr, closeWebhook, err := listen(ctx, "--listen", s.listen, webhook, failed)
 	if err != nil {
@@ -175,6 +151,37 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	case err := <-failed:
 		return err
 	}
+}
+
+// inBackground runs something until its ctx ends. The returned function ends it
+// and waits for that.
+func inBackground(ctx context.Context, do func(context.Context)) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		do(ctx)
+	}()
+	return func() error {
+		cancel()
+		<-ended
+		return nil
+	}
+}
+
+// newGitLab gives the client of the GitLab that the settings name.
+func newGitLab(s settings, limiter gitlab.Limiter, observe func(endpoint string, code int)) (*gitlab.Client, error) {
+	if s.gitlabToken == "" {
+		return nil, errors.New("--gitlab-token is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN or in the file that PIPESTEWARD_GITLAB_TOKEN_FILE names")
+	}
+	gl, err := gitlab.New(gitlab.Config{
+		BaseURL: s.gitlabURL, Token: s.gitlabToken, Version: version(),
+		Limiter: limiter, Rate: s.gitlabRate, LogLimit: s.logWindow, Now: time.Now, Observe: observe,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--gitlab-url: %w", err)
+	}
+	return gl, nil
 }
 
 // newTeller gives the teller of outcomes, nil without a Slack token.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -88,6 +89,12 @@ func serveFlags() []cli.Flag {
 	}
 }
 
+// flagsOf gives the flags of serve of these names, for a command that needs
+// only them.
+func flagsOf(names ...string) []cli.Flag {
+	return slices.DeleteFunc(serveFlags(), func(f cli.Flag) bool { return !slices.Contains(names, f.Names()[0]) })
+}
+
 // readSettings reads the settings of a command; all mistakes come at once.
 func readSettings(c *cli.Command) (settings, error) {
 	var errs []error
@@ -112,7 +119,7 @@ func readSettings(c *cli.Command) (settings, error) {
 	if err != nil {
 		errs = append(errs, fmt.Errorf("--gitlab-rate: %w", err))
 	}
-	native, err := model.ParseDuration(c.String("native-retry-wait"))
+	native, err := model.ParseDuration(cmp.Or(c.String("native-retry-wait"), "0s"))
 	if err != nil || time.Duration(native) > maxNativeRetry {
 		errs = append(errs, fmt.Errorf("--native-retry-wait: %q is not a time from 0s to %s, like 5s", c.String("native-retry-wait"), maxNativeRetry))
 	}

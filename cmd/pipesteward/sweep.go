@@ -1,0 +1,417 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jedib0t/go-pretty/v6/progress"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+func sweepCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "sweep",
+		Usage: "run the schedule rules now",
+		Description: "Goes through the jobs of the projects that the rules `on: schedule` name, erases what they say, and sums\n" +
+			"up what that freed. Look at what would go with --dry-run first. Ctrl-C ends it; the same command goes on\n" +
+			"where it stopped. What other actions want is queued: `serve` on the same store carries it out.",
+		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-window", "dry-run"),
+			&cli.StringSliceFlag{Name: "rule", Usage: "only the rule of this `NAME` (repeatable)"},
+			&cli.BoolFlag{Name: "restart", Usage: "begin anew, where a sweep was stopped"},
+			&cli.BoolFlag{Name: "json", Usage: "print the sums as JSON"},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("sweep takes no arguments, but got %q: name a rule with --rule", c.Args().First())}
+			}
+			s, err := readSettings(c)
+			if err != nil {
+				return err
+			}
+			return sweep(ctx, s, sweepOptions{c.StringSlice("rule"), c.Bool("restart"), c.Bool("json")}, stdout, stderr)
+		},
+	}
+}
+
+type sweepOptions struct {
+	rules         []string // names; none: all
+	restart, json bool
+}
+
+// stoppedFor is how long it is kept where a sweep was stopped.
+const stoppedFor = 7 * 24 * time.Hour
+
+func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Writer) (err error) {
+	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun})
+	if err != nil {
+		return err
+	}
+	scheduled, err := chosen(loaded.Scheduled(), o.rules)
+	if err != nil {
+		return err
+	}
+	log := newLogger(stderr)
+	db, err := openStore(ctx, s.store, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	gl, err := newGitLab(s, db, nil)
+	if err != nil {
+		return err
+	}
+
+	show := newSweepView(stderr)
+	var runs []rules.Sweep
+	stopped := false
+	for _, rule := range scheduled {
+		run, err := sweepRule(ctx, sweeping{db, gl, loaded, show, stderr}, rule, o.restart)
+		runs = append(runs, run)
+		if stopped = ctx.Err() != nil; stopped {
+			break
+		}
+		if err != nil {
+			show.end()
+			return err
+		}
+	}
+	show.end()
+	if o.json {
+		err = printJSON(stdout, runs)
+	} else {
+		err = printSweeps(stdout, runs)
+	}
+	if stopped {
+		fmt.Fprintln(stderr, "stopped: the same command goes on from here, with --restart from the beginning")
+		return errors.Join(err, errTold)
+	}
+	return err
+}
+
+// chosen gives the rules of these names, all where there are none.
+func chosen(all []rules.Scheduled, names []string) ([]rules.Scheduled, error) {
+	if len(all) == 0 {
+		return nil, errors.New("there is no rule `on: schedule` to run: rules.example.yaml shows one")
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(r rules.Scheduled) bool { return r.Name == name }) {
+			return nil, &usageError{fmt.Errorf("--rule: there is no schedule rule %q", name)}
+		}
+	}
+	return slices.DeleteFunc(all, func(r rules.Scheduled) bool { return len(names) > 0 && !slices.Contains(names, r.Name) }), nil
+}
+
+// sweeping is what runs by hand need.
+type sweeping struct {
+	db     store.Store
+	gitlab *gitlab.Client
+	rules  *rules.Rules
+	view   sweepView
+	stderr io.Writer
+}
+
+// sweepRule makes a run of one rule, or goes on with the one that was stopped.
+// An error of ctx means that it was stopped.
+func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bool) (rules.Sweep, error) {
+	key := "sweep:by-hand:" + rule.Name
+	if rule.DryRun {
+		key += ":dry-run"
+	}
+	run := rules.Sweep{ID: fmt.Sprintf("sweep:%s:by-hand:%d", rule.Name, time.Now().UnixNano()), Rule: rule.Name}
+	saved, err := w.db.Get(ctx, key)
+	if err != nil {
+		return run, err
+	}
+	if len(saved) > 0 && !restart {
+		if err := json.Unmarshal(saved, &run); err != nil {
+			return run, fmt.Errorf("what was kept of the sweep that was stopped can't be read (%w): begin anew with --restart", err)
+		}
+		fmt.Fprintf(w.stderr, "%s: goes on with the sweep that began %s and was stopped after %s jobs; --restart begins anew\n",
+			rule.Name, humanize.Time(run.Began), humanize.Comma(int64(run.Jobs)))
+	}
+	release, err := actions.HoldSweep(ctx, w.db, run)
+	switch {
+	case err != nil:
+		return run, err
+	case release == nil:
+		return run, fmt.Errorf("a run of %s is under way, by `serve` or by hand: wait until it has ended", rule.Name)
+	}
+	defer release()
+	keep := func(ctx context.Context, run rules.Sweep) error {
+		body, err := json.Marshal(run)
+		if err != nil {
+			return err
+		}
+		return w.db.Set(ctx, key, body, stoppedFor)
+	}
+	s := actions.Sweeper{GitLab: w.gitlab, Rules: w.rules, Now: time.Now, Save: keep, Watch: w.view.begin(run)}
+	if !rule.DryRun {
+		s.Queue = actions.New(actions.Config{Queue: w.db, Journal: w.db, Now: time.Now, Workers: 1}).QueueDecisions
+	}
+	if rule.Schedule.Next(time.Now()).IsZero() && run.Began.IsZero() {
+		run.Problem("", 0, fmt.Sprintf("the cron %q never comes: the rule runs by hand only", rule.Schedule.Cron))
+	}
+	for try := 0; ; try++ {
+		err := s.Run(ctx, &run)
+		switch {
+		case err == nil:
+			return run, w.tell(ctx, key, run)
+		case ctx.Err() != nil:
+			return run, keep(context.WithoutCancel(ctx), run)
+		case !rules.Passes(err):
+			return run, err
+		}
+		wait := pauseAfter(err, try)
+		w.view.say(fmt.Sprintf("%s: goes on in %s: %v", rule.Name, wait.Round(time.Second), err))
+		if err := keep(ctx, run); err != nil && ctx.Err() == nil {
+			return run, err
+		}
+		pause(ctx, wait)
+	}
+}
+
+// tell journals a run that has ended.
+func (w sweeping) tell(ctx context.Context, key string, run rules.Sweep) error {
+	o := actions.SweepOutcome(run, w.gitlab.Instance(), time.Now().UTC())
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.db.Amend(ctx, o.ID, body), w.db.Set(ctx, key, nil, time.Second))
+}
+
+// pauseAfter is how long to wait after an error that passes.
+func pauseAfter(err error, try int) time.Duration {
+	var told interface {
+		Again() (time.Duration, bool)
+	}
+	if errors.As(err, &told) {
+		if after, _ := told.Again(); after > 0 {
+			return after
+		}
+	}
+	return min(time.Second<<min(try, 6), time.Minute)
+}
+
+// pause waits, at most until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// sweepView shows how far a sweep is.
+type sweepView interface {
+	begin(run rules.Sweep) func(actions.SweepStep)
+	say(line string)
+	end()
+}
+
+func newSweepView(stderr io.Writer) sweepView {
+	if f, ok := stderr.(*os.File); ok && isTerminal(stderr) {
+		return newSweepBar(f)
+	}
+	return &sweepLines{out: stderr}
+}
+
+// sofar is how far a sweep is.
+type sofar struct {
+	mu    sync.Mutex
+	rule  string
+	began time.Time
+	first int // jobs that were looked at before
+	at    actions.SweepStep
+	rules.SweepCounts
+}
+
+func newSofar(run rules.Sweep) *sofar {
+	return &sofar{rule: run.Rule, began: time.Now(), first: run.Jobs, SweepCounts: run.SweepCounts}
+}
+
+func (s *sofar) add(step actions.SweepStep) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Add(step.SweepCounts)
+	s.at = step
+}
+
+// line words it: what is done, how fast, and how long the rest may take, which
+// the projects tell.
+func (s *sofar) line(now time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	took := now.Sub(s.began)
+	rate := float64(s.Jobs-s.first) / max(took.Seconds(), 0.001)
+	line := fmt.Sprintf("%s: project %d of %d (%s), %s jobs, %.0f/s, %s erased, %s freed", s.rule, s.at.Position, s.at.Projects, s.at.Project,
+		humanize.Comma(int64(s.Jobs)), rate, humanize.Comma(int64(s.Erased)), humanize.Bytes(uint64(s.Freed)))
+	if done := s.at.Position - 1; done > 0 {
+		line += fmt.Sprintf(", about %s left", (took / time.Duration(done) * time.Duration(s.at.Projects-done)).Round(time.Second))
+	}
+	return line
+}
+
+// linesEach is how often a line is written where there is no terminal.
+const linesEach = 5 * time.Second
+
+// sweepLines writes a line now and then.
+type sweepLines struct {
+	mu   sync.Mutex
+	out  io.Writer
+	stop func()
+}
+
+func (v *sweepLines) begin(run rules.Sweep) func(actions.SweepStep) {
+	v.end()
+	s := newSofar(run)
+	done := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		ticker := time.NewTicker(linesEach)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case now := <-ticker.C:
+				v.say(s.line(now))
+			}
+		}
+	})
+	v.stop = func() {
+		close(done)
+		writing.Wait()
+		v.stop = nil
+		v.say(s.line(time.Now()))
+	}
+	return s.add
+}
+
+func (v *sweepLines) say(line string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	fmt.Fprintln(v.out, line)
+}
+
+func (v *sweepLines) end() {
+	if v.stop != nil {
+		v.stop()
+	}
+}
+
+// sweepBar shows bars on a terminal, one for each rule.
+type sweepBar struct {
+	bars  progress.Writer
+	ended sync.WaitGroup
+	last  *progress.Tracker
+}
+
+func newSweepBar(out *os.File) *sweepBar {
+	v := &sweepBar{bars: progress.NewWriter()}
+	v.bars.SetOutputWriter(out)
+	v.bars.SetUpdateFrequency(200 * time.Millisecond)
+	v.bars.SetTrackerLength(20)
+	v.bars.SetTrackerPosition(progress.PositionRight)
+	v.bars.Style().Visibility.ETA = true
+	v.bars.Style().Visibility.Value = true
+	v.ended.Go(v.bars.Render)
+	return v
+}
+
+func (v *sweepBar) begin(run rules.Sweep) func(actions.SweepStep) {
+	v.done()
+	s := newSofar(run)
+	tracker := &progress.Tracker{Message: run.Rule, Total: 1, AutoStopDisabled: true}
+	v.last = tracker
+	v.bars.AppendTracker(tracker)
+	var shown time.Time
+	var mu sync.Mutex
+	return func(step actions.SweepStep) {
+		s.add(step)
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); now.Sub(shown) > 100*time.Millisecond {
+			shown = now
+			tracker.UpdateTotal(int64(max(step.Projects, 1)))
+			tracker.SetValue(int64(step.Position - 1))
+			tracker.UpdateMessage(s.line(now))
+		}
+	}
+}
+
+func (v *sweepBar) say(line string) { v.bars.Log("%s", line) }
+
+func (v *sweepBar) done() {
+	if v.last != nil {
+		v.last.MarkAsDone()
+	}
+}
+
+func (v *sweepBar) end() {
+	v.done()
+	v.bars.Stop()
+	v.ended.Wait()
+}
+
+// printSweeps prints what came of the runs, a table for each.
+func printSweeps(w io.Writer, runs []rules.Sweep) error {
+	for _, run := range runs {
+		if _, err := fmt.Fprintf(w, "\n%s: %s\n", run.Rule, run); err != nil {
+			return err
+		}
+		if len(run.Projects) > 0 {
+			if _, err := fmt.Fprintln(w, sweepTable(run)); err != nil {
+				return err
+			}
+		}
+		for _, p := range run.Problems {
+			if _, err := fmt.Fprintln(w, "!", p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sweepTable(run rules.Sweep) string {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header, t.Style().Format.Footer = text.FormatDefault, text.FormatDefault
+	erased, freed := "erased", "freed"
+	if run.DryRun {
+		erased, freed = "would erase", "would free"
+	}
+	t.AppendHeader(table.Row{"project", "jobs", erased, "erased before", "kept", "queued", "failed", freed})
+	row := func(name string, c rules.SweepCounts) table.Row {
+		n := func(i int) string { return humanize.Comma(int64(i)) }
+		return table.Row{name, n(c.Jobs), n(c.Erased), n(c.Before), n(c.Kept), n(c.Queued), n(c.Failed), humanize.Bytes(uint64(c.Freed))}
+	}
+	for _, p := range run.Projects {
+		t.AppendRow(row(p.Path, p.SweepCounts))
+	}
+	if run.More > 0 {
+		t.AppendRow(table.Row{fmt.Sprintf("and %d more", run.More)})
+	}
+	t.AppendFooter(row("all projects", run.SweepCounts))
+	var columns []table.ColumnConfig
+	for i := 2; i <= 8; i++ {
+		columns = append(columns, table.ColumnConfig{Number: i, Align: text.AlignRight, AlignFooter: text.AlignRight, AlignHeader: text.AlignRight})
+	}
+	t.SetColumnConfigs(columns)
+	return t.Render()
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+const sweepRules = `
+version: 1
+rules:
+  - name: erase-old-logs
+    on: schedule
+    schedule: {cron: "0 3 * * *", projects: [platform, tools/gone]}
+    actions: [erase: {older_than: 30d}]
+  - name: cancel-what-hangs
+    on: schedule
+    schedule: {cron: "0 0 30 2 *", projects: ["platform/*"], scope: [pending]}
+    actions: [cancel]
+`
+
+// broom is the command, with a GitLab that holds old jobs.
+type broom struct {
+	*testing.T
+	gitlab *gitlabtest.Server
+	dir    string
+}
+
+func newBroom(t *testing.T, o gitlabtest.Options, jobs int) *broom {
+	t.Helper()
+	o.Now = time.Now
+	b := &broom{t, gitlabtest.Start(t, o), t.TempDir()}
+	if err := os.WriteFile(filepath.Join(b.dir, "rules.yaml"), []byte(sweepRules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"platform/shop", "platform/web/site"} {
+		b.fill(b.gitlab.AddProject(gitlabtest.Project{Path: path}), jobs)
+	}
+	return b
+}
+
+// fill adds jobs that ended long ago, each with a log of 2,000 bytes.
+func (b *broom) fill(p gitlabtest.Project, jobs int) {
+	at := time.Now().Add(-40 * 24 * time.Hour)
+	b.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job {
+		return gitlabtest.Job{Name: "rspec", Status: "success", CreatedAt: at, StartedAt: at, FinishedAt: at, LogSize: 2000}
+	}})
+}
+
+func (b *broom) sweep(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	b.Helper()
+	var out, errs bytes.Buffer
+	code = run(ctx, append([]string{
+		"pipesteward", "sweep", "--rules", filepath.Join(b.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(b.dir, "sweep.db"),
+		"--gitlab-url", b.gitlab.URL(), "--gitlab-token", gitlabtest.DefaultToken, "--gitlab-rate", "1000000/1m",
+	}, args...), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func (b *broom) says(what, text string, parts ...string) {
+	b.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			b.Errorf("%s lacks %q:\n%s", what, part, text)
+		}
+	}
+}
+
+func TestSweep(t *testing.T) {
+	b := newBroom(t, gitlabtest.Options{}, 150)
+	hangs := b.gitlab.AddPipeline(1, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "hangs"})
+
+	code, stdout, stderr := b.sweep(t.Context(), "--dry-run")
+	if code != 0 {
+		t.Fatalf("exit status %d\n%s", code, stderr)
+	}
+	b.says("the dry run", stdout,
+		"erase-old-logs: would erase 300 of 300 jobs in 2 projects, 600 kB",
+		"would erase", "platform/shop", "platform/web/site", "all projects", "300 kB",
+		"! tools/gone: there is no such project or group",
+		"cancel-what-hangs: would erase 0 of 1 jobs in 1 projects, 0 B, 1 jobs for other actions",
+		`the cron "0 0 30 2 *" never comes`)
+	b.says("stderr", stderr, "erase-old-logs: project 2 of 2 (platform/web/site), 300 jobs, ")
+	if n := b.gitlab.Count("POST", ""); n != 0 {
+		t.Fatalf("the dry run posts %d times", n)
+	}
+
+	code, stdout, _ = b.sweep(t.Context(), "--json")
+	var runs []rules.Sweep
+	if err := json.Unmarshal([]byte(stdout), &runs); err != nil || code != 0 || len(runs) != 2 {
+		t.Fatalf("exit status %d, %v\n%s", code, err, stdout)
+	}
+	want := rules.SweepCounts{Jobs: 300, Erased: 300, Freed: 600_000}
+	if diff := cmp.Diff(want, runs[0].SweepCounts); diff != "" {
+		t.Errorf("sums (-want +got):\n%s", diff)
+	}
+	if n := b.gitlab.Count("POST", "/erase"); n != 300 {
+		t.Errorf("%d jobs erased, want 300", n)
+	}
+	if job := b.gitlab.Latest(hangs.ID, "hangs"); runs[1].Queued != 1 || job.Status != "pending" {
+		t.Errorf("%d decisions are queued, and the job is %s", runs[1].Queued, job.Status)
+	}
+
+	_, stdout, _ = b.sweep(t.Context(), "--rule", "erase-old-logs")
+	b.says("the second sweep", stdout, "erased 0 of 300 jobs")
+	if n := b.gitlab.Count("POST", "/erase"); n != 300 {
+		t.Errorf("%d jobs erased in both, want 300", n)
+	}
+}
+
+// Ctrl-C ends a sweep, and the same command goes on.
+func TestSweepGoesOnAfterCtrlC(t *testing.T) {
+	b := newBroom(t, gitlabtest.Options{Latency: time.Millisecond}, 500)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	go func() {
+		for b.gitlab.Count("POST", "/erase") < 250 && ctx.Err() == nil {
+			<-time.After(time.Millisecond)
+		}
+		interrupt()
+	}()
+	code, _, stderr := b.sweep(ctx, "--rule", "erase-old-logs")
+	erased := b.gitlab.Count("POST", "/erase")
+	if code != 1 || erased < 250 || erased == 1000 {
+		t.Fatalf("exit status %d, %d jobs erased\n%s", code, erased, stderr)
+	}
+	b.says("stderr", stderr, "stopped: the same command goes on from here")
+	listed := b.gitlab.Count("GET", "/jobs")
+
+	code, stdout, stderr := b.sweep(t.Context(), "--rule", "erase-old-logs")
+	b.says("stderr", stderr, "goes on with the sweep that began")
+	b.says("stdout", stdout, "in 2 projects")
+	if n := b.gitlab.Count("POST", "/erase"); n != 1000 || code != 0 {
+		t.Errorf("exit status %d, %d jobs erased, want 1000", code, n)
+	}
+	if n := b.gitlab.Count("GET", "/jobs"); n-listed > 10-listed+2 {
+		t.Errorf("%d pages were listed after %d: it began anew", n-listed, listed)
+	}
+}
+
+func TestSweepOfNothing(t *testing.T) {
+	b := newBroom(t, gitlabtest.Options{}, 1)
+	if code, _, stderr := b.sweep(t.Context(), "--rule", "nightly"); code != 2 || !strings.Contains(stderr, `no schedule rule "nightly"`) {
+		t.Errorf("exit status %d: %s", code, stderr)
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, "rules.yaml"), []byte(testRules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := b.sweep(t.Context()); code != 1 || !strings.Contains(stderr, "no rule `on: schedule`") {
+		t.Errorf("exit status %d: %s", code, stderr)
+	}
+}
+
+// BenchmarkSweep erases the logs of 100,000 jobs of a GitLab that takes 20 ms
+// for each answer, as fast as it goes, and for half a minute at 600 requests a
+// minute.
+func BenchmarkSweep(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		rate string
+		jobs int
+		span time.Duration
+	}{
+		{"unlimited", "1000000000/1m", 100_000, time.Hour},
+		{"600 a minute", "600/1m", 100_000, 30 * time.Second},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				o := gitlabtest.Options{Now: time.Now, Latency: 20 * time.Millisecond, ForgetRequests: true}
+				rate, err := parseRate(c.rate)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if c.span < time.Hour {
+					o.RateLimit = 600
+				}
+				server := gitlabtest.Start(b, o)
+				at := time.Now().Add(-40 * 24 * time.Hour)
+				p := server.AddProject(gitlabtest.Project{Path: "platform/shop"})
+				server.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: c.jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job {
+					return gitlabtest.Job{Name: "rspec", Status: "success", CreatedAt: at, StartedAt: at, FinishedAt: at, LogSize: 2000}
+				}})
+				db, err := store.OpenBolt(filepath.Join(b.TempDir(), "bench.db"), store.BoltOptions{Now: time.Now})
+				if err != nil {
+					b.Fatal(err)
+				}
+				client, err := gitlab.New(gitlab.Config{BaseURL: server.URL(), Token: gitlabtest.DefaultToken, Now: time.Now, Limiter: db, Rate: rate})
+				if err != nil {
+					b.Fatal(err)
+				}
+				loaded, err := rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(sweepRules)})
+				if err != nil {
+					b.Fatal(err)
+				}
+				ctx, stop := context.WithTimeout(b.Context(), c.span)
+				run := rules.Sweep{ID: "bench", Rule: "erase-old-logs"}
+				began := time.Now()
+				err = actions.Sweeper{GitLab: client, Rules: loaded, Now: time.Now, Save: func(context.Context, rules.Sweep) error { return nil }}.Run(ctx, &run)
+				took := time.Since(began)
+				if err != nil && ctx.Err() == nil {
+					b.Fatal(err)
+				}
+				stop()
+				b.ReportMetric(float64(run.Jobs)/took.Seconds(), "jobs/s")
+				b.ReportMetric(float64(server.Answered(429)), "429s")
+				if c.span < time.Hour {
+					b.ReportMetric(float64(server.Count("", ""))/took.Minutes()/600, "of_the_rate")
+				}
+				_ = db.Close()
+				server.Close()
+			}
+		})
+	}
+}
