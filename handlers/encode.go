@@ -114,6 +114,7 @@ func (w *writer) job(j *rules.Job) {
 	w.text("failure_class", j.FailureClass)
 	w.flag("allow_failure", j.AllowFailure)
 	w.flag("manual", j.Manual)
+	w.flag("bridge", j.Bridge)
 	w.number("attempt", int64(j.Attempt))
 	w.text("ref", j.Ref)
 	w.flag("tag", j.Tag)

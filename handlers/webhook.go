@@ -59,6 +59,7 @@ type WebhookConfig struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer // gets pipesteward_deliveries_total
+	Known     *Known                // is told of the projects; nil: nobody is
 
 	MaxBody    int64         // of a delivery, in bytes; 0 means DefaultMaxBody
 	BodyWait   time.Duration // for the memory that a body takes; 0 means DefaultBodyWait
@@ -159,7 +160,11 @@ func (w *webhook) serve(c echo.Context) error {
 		return w.accept(c, http.StatusOK, kindOther, resultIgnored)
 	case err != nil:
 		return w.refuse(c, http.StatusBadRequest, kindOther, resultMalformed, err)
-	case !w.Rules.Wants(event):
+	}
+	if w.Known != nil {
+		w.Known.Note(event.Project)
+	}
+	if !w.Rules.Wants(event) {
 		return w.accept(c, http.StatusOK, event.Meta.Kind, resultIgnored)
 	}
 	event, err = complete(event, body, w.instanceOf(r.Header))
@@ -190,11 +195,7 @@ var errUnavailable = errors.New("the event could not be stored: send it again la
 func (w *webhook) put(ctx context.Context, event rules.Event) (added bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.PutTimeout)
 	defer cancel()
-	put, err := w.Queue.Put(ctx, store.Record{
-		ID:   "event:" + event.Meta.Instance + ":" + event.Meta.ID,
-		Kind: rules.RecordEvent,
-		Body: encode(&event),
-	})
+	put, err := w.Queue.Put(ctx, eventRecord(&event))
 	if err != nil {
 		return false, err
 	}
@@ -245,6 +246,18 @@ func deliveryID(h http.Header, signed bool, body []byte) string {
 			return id
 		}
 	}
+	return hashOf(body)
+}
+
+// keyOr gives a delivery's key, or what stands for one where it has none.
+func keyOr(key string, body []byte) string {
+	if key == "" || len(key) > maxHeader {
+		return hashOf(body)
+	}
+	return key
+}
+
+func hashOf(body []byte) string {
 	hash := sha256.Sum256(body)
 	return "sha256:" + hex.EncodeToString(hash[:])
 }

@@ -85,6 +85,19 @@ type pipelineJSON struct {
 	QueuedDuration decimal `json:"queued_duration"`
 }
 
+type mergeRequestJSON struct {
+	IID          integer `json:"iid"`
+	Title        string  `json:"title"`
+	State        string  `json:"state"`
+	SourceBranch string  `json:"source_branch"`
+	TargetBranch string  `json:"target_branch"`
+	WebURL       string  `json:"web_url"`
+}
+
+func (m mergeRequestJSON) mergeRequest() rules.MergeRequest {
+	return rules.MergeRequest{IID: int64(m.IID), Title: m.Title, State: m.State, SourceBranch: m.SourceBranch, TargetBranch: m.TargetBranch, URL: m.WebURL}
+}
+
 type projectJSON struct {
 	ID            integer `json:"id"`
 	Name          string  `json:"name"`

@@ -1,9 +1,15 @@
 package gitlab
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
 	"github.com/pipesteward/pipesteward/rules"
 )
@@ -44,4 +50,81 @@ func (c *Client) project(job Job) rules.Project {
 		p.Namespace = namespace(p.Path)
 	}
 	return p
+}
+
+// PipelineEvent makes the event that a Pipeline Hook would have made of a
+// pipeline as it is, received now. What the API does not tell is zero: the
+// variables, whether the ref is protected. The ref of a merge request pipeline
+// is its source branch, as in hooks, where the token's user may see the merge
+// request.
+func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, source string) (rules.Event, error) {
+	p, err := c.Pipeline(ctx, project, pipeline)
+	if err != nil {
+		return rules.Event{}, err
+	}
+	jobs, err := c.PipelineJobs(ctx, project, pipeline, false)
+	if err != nil {
+		return rules.Event{}, err
+	}
+	e := rules.Event{
+		Meta: rules.Meta{
+			Kind:       rules.KindPipeline,
+			ID:         fmt.Sprintf("%s:%s:pipeline:%d:%s:%d", source, c.pace.key, p.ID, p.Status, p.FinishedAt.Unix()),
+			Source:     source,
+			Instance:   c.instance,
+			ReceivedAt: c.now().UTC(),
+		},
+		Project:  rules.Project{ID: project},
+		Pipeline: p,
+	}
+	for i, j := range jobs {
+		if i == 0 {
+			e.Project, e.User, e.Commit = c.project(j), j.User, j.Commit
+		}
+		e.Pipeline.Jobs = append(e.Pipeline.Jobs, j.Job)
+	}
+	for _, j := range slices.Backward(jobs) { // the oldest are of the first stage
+		if !slices.Contains(e.Pipeline.Stages, j.Stage) {
+			e.Pipeline.Stages = append(e.Pipeline.Stages, j.Stage)
+		}
+	}
+	var iid int64
+	if _, err := fmt.Sscanf(p.Ref, "refs/merge-requests/%d/", &iid); err == nil {
+		if e.MergeRequest, err = c.mergeRequest(ctx, project, iid); err != nil && !isHidden(err) {
+			return rules.Event{}, err
+		}
+		e.Pipeline.Ref = cmp.Or(e.MergeRequest.SourceBranch, p.Ref)
+	}
+	return e, nil
+}
+
+// mergeRequest returns a merge request by its iid.
+func (c *Client) mergeRequest(ctx context.Context, project, iid int64) (rules.MergeRequest, error) {
+	r := request{method: http.MethodGet, endpoint: endpointMergeRequest, path: fmt.Sprintf("projects/%d/merge_requests/%d", project, iid)}
+	answer, _, err := call(ctx, c, r, mergeRequestJSON{})
+	if err != nil {
+		return rules.MergeRequest{}, err
+	}
+	return answer.mergeRequest(), nil
+}
+
+// BridgeEvents makes of a pipeline's trigger jobs the events that Job Hooks
+// would make, if GitLab sent any for those.
+func (c *Client) BridgeEvents(ctx context.Context, project, pipeline int64, source string) ([]rules.Event, error) {
+	r := request{
+		method:   http.MethodGet,
+		endpoint: endpointBridges,
+		path:     fmt.Sprintf("projects/%d/pipelines/%d/bridges", project, pipeline),
+		params:   &gl.ListJobsOptions{ListOptions: gl.ListOptions{PerPage: perPage}},
+	}
+	var events []rules.Event
+	for j, err := range list[jobJSON](ctx, c, r) {
+		if err != nil {
+			return nil, err
+		}
+		e := c.Event(j.job(project), source)
+		e.Job.Bridge = true
+		events = append(events, e)
+	}
+	return events, nil
 }

@@ -21,6 +21,7 @@ import (
 const (
 	endpointPipeline              = "pipeline"
 	endpointPipelines             = "pipelines"
+	endpointMergeRequest          = "merge_request"
 	endpointMergeRequestPipelines = "merge_request_pipelines"
 	endpointRetryPipeline         = "retry_pipeline"
 	endpointCancelPipeline        = "cancel_pipeline"

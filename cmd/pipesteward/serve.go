@@ -108,13 +108,20 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: live.Rules,
-		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry,
+		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, Told: s.told(),
 	})
 	registry.MustRegister(actions.NewStormMetrics(runner))
 
+	var known *handlers.Known
+	if s.catchUpEvery > 0 {
+		known = handlers.NewKnown(db, log)
+		catchUp := newCatchUp(s, db, gl, live.Rules, log, registry)
+		closers = append(closers, inBackground(ctx, known.Run), inBackground(ctx, catchUp.Run))
+	}
+
 	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
 		Credentials: handlers.Credentials{Tokens: s.webhookTokens, SigningTokens: s.signingTokens, Insecure: s.insecureWebhook},
-		Queue:       db, Rules: live, GitLabURL: gl.Instance(), Now: time.Now, Log: log, Metrics: registry,
+		Queue:       db, Rules: live, GitLabURL: gl.Instance(), Now: time.Now, Log: log, Metrics: registry, Known: known,
 	})
 	if err != nil {
 		return fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)

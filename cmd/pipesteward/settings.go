@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -23,6 +24,14 @@ const defaultStore = "bolt:pipesteward.db"
 
 // maxNativeRetry bounds how long a retry may be held back for GitLab's own.
 const maxNativeRetry = 5 * time.Minute
+
+// leastCatchUp is how often catch-up may run: each round asks GitLab for each
+// project. mostCatchUp is how old what it finds may be: decisions are known as
+// long, so that none is made twice.
+const (
+	leastCatchUp = 10 * time.Second
+	mostCatchUp  = store.DefaultDedupeTTL
+)
 
 // settings are what serve is told by flags, environment and secret files.
 type settings struct {
@@ -34,6 +43,9 @@ type settings struct {
 	gitlabToken     string
 	gitlabRate      store.Rate
 	nativeRetry     time.Duration
+	projects        []string
+	catchUpEvery    time.Duration
+	catchUpMaxAge   time.Duration
 	logWindow       int64
 	webhookTokens   []string
 	signingTokens   []string
@@ -41,6 +53,15 @@ type settings struct {
 	slackToken      string
 	slackURL        string
 	dryRun          bool
+}
+
+// told is how long it is kept which jobs and pipelines events told of: as long
+// as catch-up asks for that.
+func (s settings) told() time.Duration {
+	if s.catchUpEvery == 0 {
+		return 0
+	}
+	return 2 * s.catchUpMaxAge
 }
 
 // env gives the environment variable of a setting.
@@ -79,6 +100,9 @@ func serveFlags() []cli.Flag {
 		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
 		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
 		stringFlag("native-retry-wait", "5s", "how much `TIME` GitLab's own retry: gets before a job is retried; 0s where no project has one"),
+		&cli.StringSliceFlag{Name: "projects", Usage: "`PROJECT`, glob or group to watch in catch-up, besides those that sent events (repeatable; with commas between in " + env("projects") + ")"},
+		stringFlag("catch-up-every", "5m", "how often to look for what no webhook told; 0 never"),
+		stringFlag("catch-up-max-age", "24h", "how `OLD` what was missed may be"),
 		&cli.Int64Flag{Name: "log-window", Value: 1 << 20, Usage: "how many `BYTES` of a job log's end log() gives", Sources: cli.EnvVars(env("log-window"))},
 		secretsFlag("webhook-token", "secret `TOKEN` of the webhooks (repeatable)"),
 		secretsFlag("webhook-signing-token", "signing `TOKEN` of the webhooks, whsec_... (GitLab 19; repeatable)"),
@@ -123,6 +147,23 @@ func readSettings(c *cli.Command) (settings, error) {
 	if err != nil || time.Duration(native) > maxNativeRetry {
 		errs = append(errs, fmt.Errorf("--native-retry-wait: %q is not a time from 0s to %s, like 5s", c.String("native-retry-wait"), maxNativeRetry))
 	}
+	every, err := model.ParseDuration(cmp.Or(c.String("catch-up-every"), "0"))
+	if err != nil || every != 0 && time.Duration(every) < leastCatchUp {
+		errs = append(errs, fmt.Errorf("--catch-up-every: %q is not a time of at least %s, like 5m, or 0 for never", c.String("catch-up-every"), leastCatchUp))
+	}
+	maxAge, err := model.ParseDuration(cmp.Or(c.String("catch-up-max-age"), "24h"))
+	if err != nil || maxAge <= 0 || time.Duration(maxAge) > mostCatchUp {
+		errs = append(errs, fmt.Errorf("--catch-up-max-age: %q is not a time up to %s, like 24h", c.String("catch-up-max-age"), model.Duration(mostCatchUp)))
+	}
+	projects := c.StringSlice("projects")
+	if !c.IsSet("projects") {
+		projects = trimmed(strings.Split(os.Getenv(env("projects")), ","))
+	}
+	for _, entry := range projects {
+		if err := rules.CheckProjects(entry); err != nil {
+			errs = append(errs, fmt.Errorf("--projects: %w", err))
+		}
+	}
 	window := c.Int64("log-window")
 	if window < 1 || window > gitlab.MaxLog {
 		errs = append(errs, fmt.Errorf("--log-window: %d is not a number of bytes from 1 to %d", window, gitlab.MaxLog))
@@ -136,6 +177,9 @@ func readSettings(c *cli.Command) (settings, error) {
 		gitlabToken:     secret("gitlab-token"),
 		gitlabRate:      rate,
 		nativeRetry:     time.Duration(native),
+		projects:        projects,
+		catchUpEvery:    time.Duration(every),
+		catchUpMaxAge:   time.Duration(maxAge),
 		logWindow:       window,
 		webhookTokens:   several("webhook-token"),
 		signingTokens:   several("webhook-signing-token"),

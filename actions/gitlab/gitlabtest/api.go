@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // call is one API request on its way through the server.
@@ -378,7 +379,8 @@ func (c *call) getProject() {
 // with the branch's own.
 func (c *call) listPipelines() {
 	q := c.r.URL.Query()
-	if order := q.Get("order_by"); order != "" && order != "id" {
+	byUpdate := q.Get("order_by") == "updated_at"
+	if order := q.Get("order_by"); order != "" && order != "id" && !byUpdate {
 		c.fail(http.StatusBadRequest, "order_by does not have a valid value") // GitLab has others, nobody here asks for them
 		return
 	}
@@ -389,9 +391,25 @@ func (c *call) listPipelines() {
 	fits := func(parameter string, values ...string) bool {
 		return q.Get(parameter) == "" || slices.Contains(values, q.Get(parameter))
 	}
+	var after time.Time
+	if text := q.Get("updated_after"); text != "" {
+		var err error
+		if after, err = time.Parse(time.RFC3339, text); err != nil {
+			c.fail(http.StatusBadRequest, "updated_after is invalid")
+			return
+		}
+	}
 	all := c.project.allPipelines()
 	pipelines := all.backward(all.len())
-	if q.Get("sort") == "asc" {
+	switch {
+	case byUpdate:
+		sorted := slices.Collect(pipelines)
+		slices.SortStableFunc(sorted, func(a, b *pipeline) int { return b.UpdatedAt.Compare(a.UpdatedAt) })
+		if q.Get("sort") == "asc" {
+			slices.Reverse(sorted)
+		}
+		pipelines = slices.Values(sorted)
+	case q.Get("sort") == "asc":
 		pipelines = all.forward()
 	}
 	c.pipelinesPage(filter(pipelines, func(p *pipeline) bool {
@@ -399,7 +417,7 @@ func (c *call) listPipelines() {
 		if c.s.version.atLeast(18, 0) {
 			refs = append(refs, p.hookRef())
 		}
-		return p.child() == (q.Get("source") == "parent_pipeline") &&
+		return p.child() == (q.Get("source") == "parent_pipeline") && !p.UpdatedAt.Before(after) &&
 			fits("ref", refs...) && fits("sha", p.SHA) && fits("source", p.Source) &&
 			(q.Get("status") == "" || p.whole().Status == q.Get("status"))
 	}))

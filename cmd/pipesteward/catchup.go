@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "catch-up",
+		Usage: "find what no webhook told, and handle it",
+		Description: "Looks once at all projects that ever sent an event to this store, and at those of --projects: deliveries that\n" +
+			"failed are replayed, jobs and pipelines that ended and that no event told of are decided on, and what that\n" +
+			"queues is carried out. `serve` does the same by itself, each --catch-up-every.",
+		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
+			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run"),
+			&cli.BoolFlag{Name: "json", Usage: "print what was found as JSON"},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("catch-up takes no arguments, but got %q: name projects with --projects", c.Args().First())}
+			}
+			s, err := readSettings(c)
+			if err != nil {
+				return err
+			}
+			s.catchUpEvery = leastCatchUp // what it does is noted
+			return catchUp(ctx, s, c.Bool("json"), stdout, stderr)
+		},
+	}
+}
+
+// newCatchUp gives what finds what no webhook told. metrics may be nil.
+func newCatchUp(s settings, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) *handlers.CatchUp {
+	h := newHistory(gl)
+	return handlers.NewCatchUp(handlers.CatchUpConfig{
+		Store: db, History: h, Hooks: h, Known: handlers.NewKnown(db, log).Projects,
+		Named: func(ctx context.Context) ([]rules.Project, []rules.SweepProblem, error) {
+			return actions.Projects(ctx, h.gitlab, s.projects)
+		},
+		Rules: inForce, Instance: gl.Instance(), Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
+		Now: time.Now, Log: log, Metrics: metrics,
+	})
+}
+
+func catchUp(ctx context.Context, s settings, asJSON bool, stdout, stderr io.Writer) (err error) {
+	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun})
+	if err != nil {
+		return err
+	}
+	inForce := func() *rules.Rules { return loaded }
+	log := newLogger(stderr)
+	db, err := openStore(ctx, s.store, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	metrics := actions.NewMetrics(prometheus.NewRegistry())
+	gl, err := newGitLab(s, db, metrics.GitLabRequest)
+	if err != nil {
+		return err
+	}
+	teller, err := newTeller(s, db, log)
+	if err != nil {
+		return err
+	}
+	result, err := newCatchUp(s, db, gl, inForce, log, nil).Round(ctx, true)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = printJSON(stdout, result)
+	} else {
+		err = printCaughtUp(stdout, result, s.dryRun)
+	}
+	if err != nil || s.dryRun {
+		return err
+	}
+	runner := actions.New(actions.Config{
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: inForce,
+		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, Told: s.told(),
+	})
+	return workOff(ctx, runner, db, stderr)
+}
+
+// workOff lets the runner work until nothing is due.
+func workOff(ctx context.Context, runner *actions.Runner, db store.Store, stderr io.Writer) error {
+	stop := inBackground(ctx, func(ctx context.Context) { runner.Run(ctx, workGrace) })
+	defer func() { _ = stop() }() // never fails
+	for {
+		depth, err := db.Depth(ctx)
+		if err != nil {
+			return err
+		}
+		if depth.Due+depth.Leased == 0 {
+			if depth.Waiting > 0 {
+				fmt.Fprintf(stderr, "%d records wait for their time: `serve` on this store carries them out\n", depth.Waiting)
+			}
+			return nil
+		}
+		pause(ctx, 100*time.Millisecond)
+		if ctx.Err() != nil {
+			return errors.New("stopped: `serve` on this store, or the same command, goes on")
+		}
+	}
+}
+
+// printCaughtUp prints what a round found.
+func printCaughtUp(w io.Writer, r handlers.CatchUpResult, dryRun bool) error {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header = text.FormatDefault
+	head := "missed, and queued"
+	if dryRun {
+		head = "missed"
+	}
+	t.AppendHeader(table.Row{fmt.Sprintf("in %d projects", r.Projects), head})
+	t.AppendRows([]table.Row{
+		{"failed deliveries replayed", r.Replayed},
+		{"failed deliveries sent again by GitLab", r.Resent},
+		{"jobs that no event told of", r.Jobs},
+		{"pipelines that no event told of", r.Pipelines},
+	})
+	if _, err := fmt.Fprintln(w, t.Render()); err != nil {
+		return err
+	}
+	for _, p := range r.Problems {
+		if _, err := fmt.Fprintln(w, "!", p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/storetest"
+)
+
+const catchUpRules = `
+version: 1
+limits: {per_job: 10, per_pipeline: 1000, per_project: 10000/1h, total: 10000/1h}
+storm: {failures: 10000}
+rules:
+  - name: retry-stuck
+    on: job
+    if: failed_with("stuck_or_timeout_failure") and project.default_branch == "main"
+    actions: [retry: {allow_stale: true}]
+  - name: retry-trigger-jobs
+    on: job
+    if: job.bridge and job.status == "failed"
+    actions: [retry: {allow_stale: true}]
+  - name: deploy-when-green
+    on: pipeline
+    if: pipeline.ref == "main" and all(pipeline.jobs, .stage != "test" or .status == "success")
+    actions: [play: {jobs: 'filter(pipeline.jobs, .name == "deploy" and .status == "manual")', allow_stale: true}]
+  - name: cancel-review
+    on: job
+    if: job.name == "review" and job.status == "manual"
+    actions: [play: {allow_stale: true}]
+`
+
+// outage is the program but its commands, which can be off while GitLab goes
+// on. Its time is moved by hand.
+type outage struct {
+	*testing.T
+	clock   *storetest.Clock
+	gitlab  *gitlabtest.Server
+	db      store.Store
+	rules   *rules.Rules
+	client  *gitlab.Client
+	known   *handlers.Known
+	off     atomic.Bool
+	project gitlabtest.Project
+}
+
+func newOutage(t *testing.T) *outage {
+	t.Helper()
+	o := &outage{T: t, clock: storetest.NewClock()}
+	o.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: o.clock.Now})
+	var err error
+	if o.db, err = store.OpenBolt(filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: o.clock.Now}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = o.db.Close() })
+	if o.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(catchUpRules)}); err != nil {
+		t.Fatal(err)
+	}
+	o.client, err = gitlab.New(gitlab.Config{
+		BaseURL: o.gitlab.URL(), Token: gitlabtest.DefaultToken, Now: o.clock.Now, Sleep: func(context.Context, time.Duration) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.known = handlers.NewKnown(o.db, slog.New(slog.DiscardHandler))
+	stop := inBackground(t.Context(), o.known.Run)
+	t.Cleanup(func() { _ = stop() })
+	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
+		Credentials: handlers.Credentials{Tokens: []string{testSecret}}, Queue: o.db, Rules: o.rules, GitLabURL: o.gitlab.URL(),
+		Now: o.clock.Now, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Known: o.known,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if o.off.Load() {
+			http.Error(w, "nobody is here", http.StatusBadGateway)
+			return
+		}
+		webhook.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	o.project = o.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	o.gitlab.AddHook(gitlabtest.Hook{ProjectID: o.project.ID, URL: server.URL + handlers.WebhookPath, Token: testSecret, JobEvents: true, PipelineEvents: true})
+	return o
+}
+
+// catchUp makes a round, as a process that has just started.
+func (o *outage) catchUp() handlers.CatchUpResult {
+	o.Helper()
+	h := newHistory(o.client)
+	result, err := handlers.NewCatchUp(handlers.CatchUpConfig{
+		Store: o.db, History: h, Hooks: h, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
+		Named:    func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
+		Instance: o.client.Instance(), Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
+	}).Round(o.Context(), false)
+	if err != nil {
+		o.Fatal(err)
+	}
+	for _, p := range result.Problems {
+		o.Errorf("problem: %s", p)
+	}
+	return result
+}
+
+// work carries out what is queued.
+func (o *outage) work() {
+	o.Helper()
+	runner := actions.New(actions.Config{
+		Queue: o.db, Journal: o.db, Guard: o.db, GitLab: o.client, Rules: func() *rules.Rules { return o.rules }, Now: o.clock.Now,
+		Log: slog.New(slog.DiscardHandler), Metrics: actions.NewMetrics(prometheus.NewRegistry()), Workers: 4, Told: 48 * time.Hour,
+	})
+	var lines strings.Builder
+	if err := workOff(o.Context(), runner, o.db, &lines); err != nil {
+		o.Fatal(err)
+	}
+	if lines.Len() > 0 {
+		o.Fatal(lines.String())
+	}
+}
+
+// traffic is some minutes of a project's day: a job that gets stuck, one that
+// fails of itself, a pipeline that goes green before a manual job, and a
+// trigger job that fails. It gives the pipelines.
+func (o *outage) traffic() (stuck, green, triggers gitlabtest.Pipeline) {
+	o.Helper()
+	stuck = o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
+	green = o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{},
+		gitlabtest.Job{Name: "test"}, gitlabtest.Job{Name: "deploy", Stage: "deploy", When: "manual", AllowFailure: true},
+		gitlabtest.Job{Name: "review", Stage: "review", When: "manual", AllowFailure: true})
+	triggers = o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "trigger", Bridge: true})
+	o.clock.Advance(5 * time.Minute)
+	for name, reason := range map[string]string{"rspec": "stuck_or_timeout_failure", "lint": "script_failure"} {
+		job := o.gitlab.Latest(stuck.ID, name).ID
+		o.gitlab.Run(job)
+		o.gitlab.Finish(job, "failed", reason)
+	}
+	test := o.gitlab.Latest(green.ID, "test").ID
+	o.gitlab.Run(test)
+	o.gitlab.Finish(test, "success", "")
+	o.gitlab.Finish(o.gitlab.Latest(triggers.ID, "trigger").ID, "failed", "api_failure")
+	o.clock.Advance(5 * time.Minute)
+	o.gitlab.Flush()
+	return stuck, green, triggers
+}
+
+// calls counts what was done in GitLab.
+func (o *outage) calls() map[string]int {
+	done := map[string]int{}
+	for _, r := range o.gitlab.Requests() {
+		var project, job int64
+		var verb string
+		if n, _ := fmt.Sscanf(strings.ReplaceAll(r.Path, "/", " "), " projects %d jobs %d %s", &project, &job, &verb); n == 3 && r.Method == http.MethodPost {
+			done[verb+" "+o.gitlab.Job(job).Name]++
+		}
+	}
+	return done
+}
+
+func (o *outage) want(when string, want map[string]int) {
+	o.Helper()
+	if diff := cmp.Diff(want, o.calls()); diff != "" {
+		o.Errorf("%s: calls (-want +got):\n%s", when, diff)
+	}
+}
+
+// An hour in which nobody is there: everything that rules want is done after
+// it, once.
+func TestCatchUpAfterAnHour(t *testing.T) {
+	o := newOutage(t)
+	o.traffic()
+	o.work()
+	o.want("by webhook", map[string]int{"retry rspec": 1, "play deploy": 1})
+	for known := 0; known == 0; {
+		projects, err := o.known.Projects(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		known = len(projects)
+	}
+
+	o.off.Store(true)
+	for range 6 {
+		o.traffic()
+	}
+	o.off.Store(false)
+	o.want("while nobody is there", map[string]int{"retry rspec": 1, "play deploy": 1})
+	result := o.catchUp()
+	o.work()
+	// Manual and trigger jobs, of which no hook tells, also of the time before.
+	after := map[string]int{"retry rspec": 7, "play deploy": 7, "play review": 7, "retry trigger": 7}
+	o.want("after a round", after)
+	if result.Found() < 6+6+7+7 {
+		t.Errorf("found %+v", result)
+	}
+
+	if result := o.catchUp(); result.Found() != 0 {
+		t.Errorf("another round finds %+v", result)
+	}
+	o.clock.Advance(5 * time.Minute)
+	o.catchUp()
+	for _, d := range o.gitlab.Deliveries() {
+		o.gitlab.Resend(d.ID)
+	}
+	o.gitlab.Flush()
+	o.work()
+	o.want("after another round, and all deliveries once more", after)
+}
+
+// What is too old is left alone.
+func TestCatchUpLeavesWhatIsOld(t *testing.T) {
+	o := newOutage(t)
+	o.traffic()
+	o.work()
+	o.catchUp()
+	o.work()
+	before := o.calls()
+	o.off.Store(true)
+	o.traffic()
+	o.clock.Advance(25 * time.Hour)
+	o.off.Store(false)
+	if result := o.catchUp(); result.Found() != 0 {
+		t.Errorf("found %+v", result)
+	}
+	o.work()
+	o.want("after a day", before)
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// history is GitLab as catch-up reads it.
+type history struct {
+	gitlab *gitlab.Client
+
+	mu      sync.Mutex
+	refused map[string]time.Time // whose webhooks the token may not see, and since when
+}
+
+var (
+	_ handlers.History = (*history)(nil)
+	_ handlers.Hooks   = (*history)(nil)
+)
+
+// newHistory gives GitLab by requests that give way to all others.
+func newHistory(gl *gitlab.Client) *history {
+	return &history{gitlab: gl.Sweeping(), refused: map[string]time.Time{}}
+}
+
+func (h *history) Project(ctx context.Context, id int64) (rules.Project, error) {
+	p, err := h.gitlab.Project(ctx, strconv.FormatInt(id, 10))
+	return p.Project, err
+}
+
+func (h *history) Jobs(ctx context.Context, project int64, statuses []string) iter.Seq2[rules.Event, error] {
+	return func(yield func(rules.Event, error) bool) {
+		for job, err := range h.gitlab.ProjectJobs(ctx, project, statuses...) {
+			if err != nil {
+				yield(rules.Event{}, err)
+				return
+			}
+			if !yield(h.gitlab.Event(job, rules.SourceCatchUp), nil) {
+				return
+			}
+		}
+	}
+}
+
+func (h *history) Changed(ctx context.Context, project int64, since time.Time) ([]handlers.ChangedPipeline, error) {
+	pipelines, err := h.gitlab.PipelinesSince(ctx, project, since)
+	changed := make([]handlers.ChangedPipeline, len(pipelines))
+	for i, p := range pipelines {
+		changed[i] = handlers.ChangedPipeline{ID: p.ID, Status: p.Status, At: p.UpdatedAt}
+	}
+	return changed, err
+}
+
+func (h *history) Pipeline(ctx context.Context, project, pipeline int64) (rules.Event, error) {
+	return h.gitlab.PipelineEvent(ctx, project, pipeline, rules.SourceCatchUp)
+}
+
+func (h *history) Bridges(ctx context.Context, project, pipeline int64) ([]rules.Event, error) {
+	return h.gitlab.BridgeEvents(ctx, project, pipeline, rules.SourceCatchUp)
+}
+
+// Hooks gives the webhooks of the project and of its groups that send job or
+// pipeline events to a path like ours. Those that the token may not see are
+// none, and are not asked for again for a day.
+func (h *history) Hooks(ctx context.Context, p rules.Project) ([]handlers.Hook, error) {
+	all, err := h.seen(fmt.Sprintf("project %d", p.ID), func() ([]gitlab.Hook, error) { return h.gitlab.ProjectHooks(ctx, p.ID) })
+	if err != nil {
+		return nil, err
+	}
+	group := p.Namespace
+	for group != "" {
+		ofGroup, err := h.seen("group "+group, func() ([]gitlab.Hook, error) { return h.gitlab.GroupHooks(ctx, group) })
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ofGroup...)
+		group = group[:max(strings.LastIndex(group, "/"), 0)]
+	}
+	var ours []handlers.Hook
+	for _, hook := range all {
+		u, err := url.Parse(hook.URL)
+		if err != nil || !strings.HasSuffix(u.Path, handlers.WebhookPath) || !hook.JobEvents && !hook.PipelineEvents {
+			continue
+		}
+		ours = append(ours, h.hook(hook))
+	}
+	return ours, nil
+}
+
+// refusedFor is how long webhooks that the token may not see are not asked for.
+const refusedFor = 24 * time.Hour
+
+// seen lists webhooks, unless the token may not see them.
+func (h *history) seen(owner string, list func() ([]gitlab.Hook, error)) ([]gitlab.Hook, error) {
+	h.mu.Lock()
+	since, refused := h.refused[owner]
+	h.mu.Unlock()
+	if refused && time.Since(since) < refusedFor {
+		return nil, nil
+	}
+	hooks, err := list()
+	var e *gitlab.Error
+	if errors.As(err, &e) && (e.Status == http.StatusForbidden || e.Status == http.StatusNotFound) {
+		h.mu.Lock()
+		h.refused[owner] = time.Now()
+		h.mu.Unlock()
+		return nil, nil
+	}
+	return hooks, err
+}
+
+func (h *history) hook(hook gitlab.Hook) handlers.Hook {
+	owner := "group " + hook.Group
+	if hook.Group == "" {
+		owner = fmt.Sprintf("project %d", hook.Project)
+	}
+	disabled := ""
+	if hook.AlertStatus != "" && hook.AlertStatus != "executable" {
+		disabled = strings.ReplaceAll(hook.AlertStatus, "_", " ")
+	}
+	return handlers.Hook{
+		Name:     fmt.Sprintf("%s, webhook %d", owner, hook.ID),
+		Disabled: disabled,
+		Failed: func(ctx context.Context) iter.Seq2[handlers.FailedDelivery, error] {
+			return func(yield func(handlers.FailedDelivery, error) bool) {
+				for d, err := range h.gitlab.FailedDeliveries(ctx, hook) {
+					if !yield(handlers.FailedDelivery{ID: d.ID, Key: d.Key, Body: d.Body}, err) {
+						return
+					}
+				}
+			}
+		},
+		Resend: func(ctx context.Context, id int64) error { return h.gitlab.Resend(ctx, hook, id) },
+	}
+}

@@ -1,0 +1,589 @@
+package handlers
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+const (
+	catchUpClaim = "catch-up"
+	// catchUpHold is how long a replica that died keeps others from catching up.
+	catchUpHold = 5 * time.Minute
+	// overlap is how far before a project's watermark is looked once more: clocks
+	// may be apart, and what ended just before a round is left to its webhook.
+	overlap = 10 * time.Minute
+	// settled is how long ago something must have happened: its webhook may be
+	// on its way.
+	settled = time.Minute
+	// deliveriesEach is how often the lists of failed deliveries are read, and
+	// the projects that settings name are looked up.
+	deliveriesEach = time.Hour
+	// watermarkKept is how long it is kept up to when a project was looked at.
+	watermarkKept = 365 * 24 * time.Hour
+)
+
+// History is what catch-up reads of GitLab. Events are as hooks would have
+// made them, with the source catch_up and an id by what they tell.
+type History interface {
+	// Project gives a project by its id.
+	Project(ctx context.Context, id int64) (rules.Project, error)
+	// Jobs lists a project's jobs in these statuses, newest first.
+	Jobs(ctx context.Context, project int64, statuses []string) iter.Seq2[rules.Event, error]
+	// Changed lists the pipelines that changed since then.
+	Changed(ctx context.Context, project int64, since time.Time) ([]ChangedPipeline, error)
+	// Pipeline gives a pipeline with its jobs.
+	Pipeline(ctx context.Context, project, pipeline int64) (rules.Event, error)
+	// Bridges lists the trigger jobs of a pipeline.
+	Bridges(ctx context.Context, project, pipeline int64) ([]rules.Event, error)
+}
+
+// ChangedPipeline is a pipeline, and when it changed last.
+type ChangedPipeline struct {
+	ID     int64
+	Status string
+	At     time.Time
+}
+
+// Hooks are what GitLab's webhooks could not deliver.
+type Hooks interface {
+	// Hooks lists the webhooks that send a project's events here: its own, and
+	// those of its groups.
+	Hooks(ctx context.Context, p rules.Project) ([]Hook, error)
+}
+
+// Hook is a webhook.
+type Hook struct {
+	Name     string // names it in keys and logs, without its URL
+	Disabled string // why GitLab sends nothing now; "": it does
+	// Failed lists what could not be delivered, newest first.
+	Failed func(ctx context.Context) iter.Seq2[FailedDelivery, error]
+	// Resend has GitLab send one of them once more.
+	Resend func(ctx context.Context, id int64) error
+}
+
+// FailedDelivery is one of them.
+type FailedDelivery struct {
+	ID   int64
+	Key  string // the Idempotency-Key; "" where there is none
+	Body []byte // nil where GitLab did not keep it
+}
+
+// CatchUpStore is what catch-up needs of the store.
+type CatchUpStore interface {
+	Queue
+	Get(ctx context.Context, key string) ([]byte, error)
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
+	Release(ctx context.Context, key, owner string) error
+}
+
+// CatchUpConfig is what NewCatchUp needs; all but Metrics is required.
+type CatchUpConfig struct {
+	Store   CatchUpStore
+	History History
+	Hooks   Hooks
+	Known   func(ctx context.Context) ([]KnownProject, error) // the projects that ever sent an event
+	// Named gives the projects that settings name, and which of the names mean
+	// none.
+	Named    func(ctx context.Context) ([]rules.Project, []rules.SweepProblem, error)
+	Rules    func() *rules.Rules
+	Instance string        // GitLab's base URL
+	Every    time.Duration // between two rounds
+	MaxAge   time.Duration // of what was missed
+	DryRun   bool          // counts what was missed, and changes nothing
+	Now      func() time.Time
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+}
+
+// CatchUp finds what no webhook told: deliveries that failed are replayed
+// from GitLab's own list, and for each known project, jobs and pipelines that
+// ended since it was last looked at and that no event told of become events.
+// What a webhook tells as well is decided once, because decisions have keys by
+// what they are about.
+type CatchUp struct {
+	CatchUpConfig
+	owner  string
+	events *prometheus.CounterVec
+	last   prometheus.Gauge
+
+	listed time.Time // when named and deliveries were last read
+	named  []rules.Project
+	warned map[string]bool // hooks that are disabled, by name
+}
+
+// CatchUpResult is what came of a round.
+type CatchUpResult struct {
+	Projects  int                  `json:"projects"`
+	Replayed  int                  `json:"replayed"`  // failed deliveries
+	Resent    int                  `json:"resent"`    // failed deliveries that GitLab sent once more
+	Jobs      int                  `json:"jobs"`      // that no event told of
+	Pipelines int                  `json:"pipelines"` // likewise
+	Problems  []rules.SweepProblem `json:"problems,omitempty"`
+}
+
+// Found is how much was missed.
+func (r CatchUpResult) Found() int { return r.Replayed + r.Resent + r.Jobs + r.Pipelines }
+
+// problem notes that something of a project could not be read.
+func (r *CatchUpResult) problem(project string, err error) {
+	r.Problems = append(r.Problems, rules.SweepProblem{Project: project, Reason: err.Error(), Times: 1})
+}
+
+// NewCatchUp makes a CatchUp.
+func NewCatchUp(cfg CatchUpConfig) *CatchUp {
+	c := &CatchUp{
+		CatchUpConfig: cfg,
+		owner:         rand.Text(),
+		warned:        map[string]bool{},
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipesteward_catch_up_events_total",
+			Help: "Events that no webhook told, by what they are: replayed and resent deliveries, jobs and pipelines.",
+		}, []string{"found"}),
+		last: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pipesteward_catch_up_last_round_timestamp_seconds",
+			Help: "When this process last ended a round of catch-up.",
+		}),
+	}
+	if cfg.Metrics != nil {
+		cfg.Metrics.MustRegister(c.events, c.last)
+	}
+	return c
+}
+
+// Run makes a round at once and then again and again, until ctx ends.
+func (c *CatchUp) Run(ctx context.Context) {
+	ticker := time.NewTicker(c.Every)
+	defer ticker.Stop()
+	for {
+		result, err := c.Round(ctx, false)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, ErrCatchingUp):
+		case err != nil:
+			c.Log.Error("catch-up was cut short; again soon", "error", err)
+		case result.Found() > 0:
+			c.Log.Info("caught up with what no webhook told", "projects", result.Projects, "jobs", result.Jobs, "pipelines", result.Pipelines, "replayed", result.Replayed, "resent", result.Resent)
+		}
+		for _, p := range result.Problems {
+			c.Log.Warn("catch-up could not look at something", "problem", p.String())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// ErrCatchingUp says that another replica is catching up.
+var ErrCatchingUp = errors.New("another process is catching up")
+
+// Round looks at all projects once. On demand, also deliveries are looked at
+// whenever they were last, and projects that nobody looked at before, back to
+// the greatest age. An error is ErrCatchingUp, ctx's, or the store's.
+func (c *CatchUp) Round(ctx context.Context, onDemand bool) (result CatchUpResult, err error) {
+	held, err := c.Store.Claim(ctx, catchUpClaim, c.owner, catchUpHold)
+	if err != nil {
+		return result, err
+	}
+	if !held {
+		return result, ErrCatchingUp
+	}
+	defer func() {
+		err = errors.Join(err, c.Store.Release(context.WithoutCancel(ctx), catchUpClaim, c.owner))
+	}()
+	deliveries := onDemand || c.Now().Sub(c.listed) >= deliveriesEach
+	projects, err := c.projects(ctx, deliveries, &result)
+	if err != nil {
+		return result, err
+	}
+	wanted := c.wanted()
+	read := map[string]bool{} // hooks of groups belong to many projects
+	for _, known := range projects {
+		if held, err := c.Store.Claim(ctx, catchUpClaim, c.owner, catchUpHold); err != nil || !held {
+			return result, errors.Join(err, ErrCatchingUp)
+		}
+		p := &project{KnownProject: known, history: c.History}
+		err := c.missed(ctx, p, wanted, onDemand, &result)
+		if err == nil && deliveries {
+			err = c.failed(ctx, p, read, &result)
+		}
+		var broken *storeError
+		switch {
+		case ctx.Err() != nil:
+			return result, ctx.Err()
+		case errors.As(err, &broken):
+			return result, err
+		case err != nil:
+			result.problem(p.name(), err)
+		}
+		result.Projects++
+	}
+	if deliveries {
+		c.listed = c.Now()
+	}
+	c.last.Set(float64(c.Now().Unix()))
+	return result, nil
+}
+
+// projects gives all projects to look at, by id.
+func (c *CatchUp) projects(ctx context.Context, anew bool, result *CatchUpResult) ([]KnownProject, error) {
+	if anew {
+		named, problems, err := c.Named(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			result.problem("", fmt.Errorf("the projects to watch could not be looked up: %w", err))
+		case err == nil:
+			c.named = named
+		}
+		result.Problems = append(result.Problems, problems...)
+	}
+	projects, err := c.Known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range c.named {
+		projects = append(projects, KnownProject{ID: p.ID})
+	}
+	slices.SortStableFunc(projects, func(a, b KnownProject) int { return cmp.Compare(a.ID, b.ID) })
+	return slices.CompactFunc(projects, func(a, b KnownProject) bool { return a.ID == b.ID }), nil
+}
+
+// project is one of them, looked up when its name is asked for.
+type project struct {
+	KnownProject
+	history History
+	found   rules.Project
+}
+
+func (p *project) get(ctx context.Context) (rules.Project, error) {
+	if p.found.ID == 0 {
+		var err error
+		if p.found, err = p.history.Project(ctx, p.ID); err != nil {
+			return p.found, err
+		}
+	}
+	return p.found, nil
+}
+
+func (p *project) name() string {
+	if p.found.Path != "" {
+		return p.found.Path
+	}
+	return strconv.FormatInt(p.ID, 10)
+}
+
+// wanted are the statuses in which rules can want jobs and pipelines.
+type wanted struct {
+	jobs, pipelines []string
+	bridges         bool
+}
+
+var (
+	// Of jobs, those that ended, and those in which they wait for somebody: no
+	// hook tells of the latter.
+	lastingJobs      = []string{"success", "failed", "canceled", "skipped", "manual", "scheduled"}
+	lastingPipelines = []string{"success", "failed", "canceled", "skipped", "manual", "scheduled"}
+)
+
+func (c *CatchUp) wanted() wanted {
+	rs := c.Rules()
+	w := wanted{bridges: rs.WantsBridges()}
+	for _, status := range lastingJobs {
+		if rs.Wants(rules.Event{Meta: rules.Meta{Kind: rules.KindJob}, Job: rules.Job{Status: status, Attempt: 1}}) {
+			w.jobs = append(w.jobs, status)
+		}
+	}
+	for _, status := range lastingPipelines {
+		if rs.Wants(rules.Event{Meta: rules.Meta{Kind: rules.KindPipeline}, Pipeline: rules.Pipeline{Status: status}}) {
+			w.pipelines = append(w.pipelines, status)
+		}
+	}
+	return w
+}
+
+// storeError is an error of the store, which ends a round.
+type storeError struct{ error }
+
+func (e *storeError) Unwrap() error { return e.error }
+
+// missed finds what happened in a project since its watermark and no event
+// told.
+func (c *CatchUp) missed(ctx context.Context, p *project, w wanted, onDemand bool, result *CatchUpResult) error {
+	now := c.Now().UTC()
+	key := fmt.Sprintf("caught-up:%s:%d", c.Instance, p.ID)
+	value, err := c.Store.Get(ctx, key)
+	if err != nil {
+		return &storeError{err}
+	}
+	mark, err := time.Parse(time.RFC3339, string(value))
+	oldest := now.Add(-c.MaxAge)
+	switch {
+	case err == nil:
+		mark = mark.Add(-overlap)
+	case onDemand:
+		mark = oldest
+	case p.Since.IsZero():
+		mark = now // nobody was here before: nothing was missed
+	default:
+		mark = p.Since
+	}
+	span := span{later(mark, oldest), oldest, now.Add(-settled)}
+	if mark.Before(now) {
+		if err := c.jobs(ctx, p, w, span, result); err != nil {
+			return err
+		}
+		if err := c.pipelines(ctx, p, w, span, result); err != nil {
+			return err
+		}
+	}
+	return c.keep(ctx, key, now.Format(time.RFC3339))
+}
+
+// keep keeps how far catch-up came.
+func (c *CatchUp) keep(ctx context.Context, key, value string) error {
+	if c.DryRun {
+		return nil
+	}
+	if err := c.Store.Set(ctx, key, []byte(value), watermarkKept); err != nil {
+		return &storeError{err}
+	}
+	return nil
+}
+
+// span is the time in which something was missed; what came without a date,
+// such as that a job became manual, since oldest.
+type span struct{ from, oldest, to time.Time }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// missed reports whether the job's event is of the span.
+func (s span) missed(j rules.Job) bool {
+	if j.FinishedAt.IsZero() {
+		return !j.CreatedAt.Before(s.oldest) && !j.CreatedAt.After(s.to)
+	}
+	return !j.FinishedAt.Before(s.from) && !j.FinishedAt.After(s.to)
+}
+
+// jobs finds jobs. They come by when they were made: those that ended late in
+// a long pipeline are found as long as that is not older than twice the
+// greatest age.
+func (c *CatchUp) jobs(ctx context.Context, p *project, w wanted, s span, result *CatchUpResult) error {
+	if len(w.jobs) == 0 {
+		return nil
+	}
+	horizon := s.from.Add(-c.MaxAge)
+	for e, err := range c.History.Jobs(ctx, p.ID, w.jobs) {
+		if err != nil {
+			return err
+		}
+		if e.Job.CreatedAt.Before(horizon) {
+			return nil
+		}
+		if s.missed(e.Job) {
+			if err := c.take(ctx, p, e, time.Time{}, &result.Jobs, "job"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pipelines finds pipelines, and in them trigger jobs.
+func (c *CatchUp) pipelines(ctx context.Context, p *project, w wanted, s span, result *CatchUpResult) error {
+	if len(w.pipelines) == 0 && !w.bridges {
+		return nil
+	}
+	changed, err := c.History.Changed(ctx, p.ID, s.from)
+	if err != nil {
+		return err
+	}
+	for _, at := range changed {
+		if w.bridges {
+			bridges, err := c.History.Bridges(ctx, p.ID, at.ID)
+			if err != nil {
+				return err
+			}
+			for _, e := range bridges {
+				if slices.Contains(lastingJobs, e.Job.Status) && s.missed(e.Job) {
+					if err := c.take(ctx, p, e, time.Time{}, &result.Jobs, "job"); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		if !slices.Contains(w.pipelines, at.Status) || at.At.After(s.to) {
+			continue
+		}
+		head := rules.Event{Meta: rules.Meta{Kind: rules.KindPipeline, Instance: c.Instance}, Pipeline: rules.Pipeline{ID: at.ID, Status: at.Status}}
+		if told, err := c.told(ctx, head, at.At); told || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		e, err := c.History.Pipeline(ctx, p.ID, at.ID)
+		if err != nil {
+			return err
+		}
+		if err := c.take(ctx, p, e, at.At, &result.Pipelines, "pipeline"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// told reports whether an event told of this since then.
+func (c *CatchUp) told(ctx context.Context, e rules.Event, since time.Time) (bool, error) {
+	value, err := c.Store.Get(ctx, rules.ToldKey(e))
+	if err != nil {
+		return false, &storeError{err}
+	}
+	at, err := time.Parse(time.RFC3339, string(value))
+	return err == nil && !at.Before(since.Add(-settled)), nil // clocks may be apart
+}
+
+// take stores an event, unless one told of the same since then, or no rule can
+// want it.
+func (c *CatchUp) take(ctx context.Context, p *project, e rules.Event, since time.Time, count *int, found string) error {
+	if !c.Rules().Wants(e) {
+		return nil
+	}
+	told, err := c.told(ctx, e, since)
+	if told || err != nil {
+		return err
+	}
+	if e.Project, err = p.get(ctx); err != nil {
+		return err
+	}
+	return c.put(ctx, e, count, found)
+}
+
+func (c *CatchUp) put(ctx context.Context, e rules.Event, count *int, found string) error {
+	if c.DryRun {
+		*count++
+		return nil
+	}
+	added, err := c.Store.Put(ctx, eventRecord(&e))
+	if err != nil {
+		return &storeError{err}
+	}
+	if added[0] {
+		*count++
+		c.events.WithLabelValues(found).Inc()
+	}
+	return nil
+}
+
+// failed replays the deliveries that failed.
+func (c *CatchUp) failed(ctx context.Context, p *project, read map[string]bool, result *CatchUpResult) error {
+	found, err := p.get(ctx)
+	if err != nil {
+		return err
+	}
+	hooks, err := c.Hooks.Hooks(ctx, found)
+	if err != nil {
+		return err
+	}
+	for _, hook := range hooks {
+		if read[hook.Name] {
+			continue
+		}
+		read[hook.Name] = true
+		if hook.Disabled != "" && !c.warned[hook.Name] {
+			c.Log.Warn("GitLab has disabled a webhook after failed deliveries: mend what failed, and press Test at the webhook", "webhook", hook.Name, "project", p.name(), "why", hook.Disabled)
+		}
+		c.warned[hook.Name] = hook.Disabled != ""
+		if err := c.replay(ctx, hook, result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replay replays what a webhook could not deliver since it was last asked, the
+// oldest first.
+func (c *CatchUp) replay(ctx context.Context, hook Hook, result *CatchUpResult) error {
+	key := fmt.Sprintf("deliveries:%s:%s", c.Instance, hook.Name)
+	value, err := c.Store.Get(ctx, key)
+	if err != nil {
+		return &storeError{err}
+	}
+	seen, _ := strconv.ParseInt(string(value), 10, 64) // "" at first
+	var failed []FailedDelivery
+	for d, err := range hook.Failed(ctx) {
+		if err != nil {
+			return err
+		}
+		if d.ID <= seen {
+			break
+		}
+		failed = append(failed, d)
+	}
+	for _, d := range slices.Backward(failed) {
+		if err := c.deliver(ctx, hook, d, result); err != nil {
+			return err
+		}
+		if err := c.keep(ctx, key, strconv.FormatInt(d.ID, 10)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver takes a delivery as if it had arrived now; GitLab sends it once more
+// where it did not keep what was in it.
+func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, result *CatchUpResult) error {
+	if d.Body == nil {
+		result.Resent++
+		if c.DryRun {
+			return nil
+		}
+		if err := hook.Resend(ctx, d.ID); err != nil {
+			result.Resent--
+			return err
+		}
+		c.events.WithLabelValues("resent").Inc()
+		return nil
+	}
+	e, err := Decode(d.Body, c.Instance)
+	if err != nil || !c.Rules().Wants(e) || happened(e).Before(c.Now().Add(-c.MaxAge)) {
+		return nil //nolint:nilerr // another hook, or one with a template of its own
+	}
+	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = keyOr(d.Key, d.Body), rules.SourceReplay, c.Now().UTC()
+	return c.put(ctx, e, &result.Replayed, "replayed")
+}
+
+// happened is when that happened which the event tells, as far as it says so.
+func happened(e rules.Event) time.Time {
+	at := e.Pipeline.CreatedAt
+	for _, t := range []time.Time{e.Pipeline.FinishedAt, e.Job.CreatedAt, e.Job.StartedAt, e.Job.FinishedAt} {
+		at = later(at, t)
+	}
+	return at
+}
+
+// eventRecord is the queue's record of an event.
+func eventRecord(e *rules.Event) store.Record {
+	return store.Record{ID: "event:" + e.Meta.Instance + ":" + e.Meta.ID, Kind: rules.RecordEvent, Body: encode(e)}
+}

@@ -1,0 +1,98 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+const (
+	knownProjects = "known-projects"     // the key of the tally
+	knownFor      = 365 * 24 * time.Hour // since the first event
+	// knownBacklog is how many projects may wait to be noted; what is more is
+	// noted with one of its next events.
+	knownBacklog = 1024
+)
+
+// Tallier is what Known needs of the store.
+type Tallier interface {
+	Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error)
+	Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error)
+}
+
+// Known keeps which projects ever sent an event: the last 10,000 that began
+// to, each for a year, after which its next event makes it known again.
+type Known struct {
+	store Tallier
+	log   *slog.Logger
+	seen  sync.Map // by id, what this process has noted
+	queue chan rules.Project
+}
+
+// NewKnown makes a Known. Run notes what Note is told.
+func NewKnown(s Tallier, log *slog.Logger) *Known {
+	return &Known{store: s, log: log, queue: make(chan rules.Project, knownBacklog)}
+}
+
+// Note makes a project known, soon. It costs a look into a map for one that
+// is, and never waits.
+func (k *Known) Note(p rules.Project) {
+	if _, known := k.seen.LoadOrStore(p.ID, true); known {
+		return
+	}
+	select {
+	case k.queue <- p:
+	default:
+		k.seen.Delete(p.ID)
+	}
+}
+
+// Run writes down what is noted, until ctx ends.
+func (k *Known) Run(ctx context.Context) {
+	forget := time.NewTicker(knownFor / 365) // or else they would not be known again after a year
+	defer forget.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-forget.C:
+			k.seen.Clear()
+		case p := <-k.queue:
+			if err := k.write(ctx, p); err != nil && ctx.Err() == nil {
+				k.seen.Delete(p.ID)
+				k.log.Warn("a project that sent an event could not be noted; its next event is another try", "project", p.ID, "error", err)
+			}
+		}
+	}
+}
+
+func (k *Known) write(ctx context.Context, p rules.Project) error {
+	_, err := k.store.Tally(ctx, knownProjects, store.Seen{ID: strconv.FormatInt(p.ID, 10)}, knownFor)
+	return err
+}
+
+// KnownProject is a project that sent events, and since when.
+type KnownProject struct {
+	ID    int64
+	Since time.Time
+}
+
+// Projects lists the known projects.
+func (k *Known) Projects(ctx context.Context) ([]KnownProject, error) {
+	all, err := k.store.Tallied(ctx, knownProjects, knownFor)
+	if err != nil {
+		return nil, err
+	}
+	var projects []KnownProject
+	for _, seen := range all {
+		if id, err := strconv.ParseInt(seen.ID, 10, 64); err == nil {
+			projects = append(projects, KnownProject{id, seen.At})
+		}
+	}
+	return projects, nil
+}
