@@ -214,15 +214,18 @@ func (c *CatchUp) Round(ctx context.Context, onDemand bool) (result CatchUpResul
 	}
 	wanted := c.wanted()
 	read := map[string]bool{} // hooks of groups belong to many projects
+	unread := false           // deliveries of a hook, for now
 	for _, known := range projects {
 		if held, err := c.Store.Claim(ctx, catchUpClaim, c.owner, catchUpHold); err != nil || !held {
 			return result, errors.Join(err, ErrCatchingUp)
 		}
 		p := &project{KnownProject: known, history: c.History}
-		err := c.missed(ctx, p, wanted, onDemand, &result)
-		if err == nil && deliveries {
+		var err error
+		if deliveries {
 			err = c.failed(ctx, p, read, &result)
+			unread = unread || err != nil && rules.Passes(err)
 		}
+		err = errors.Join(err, c.missed(ctx, p, wanted, onDemand, &result))
 		var broken *storeError
 		switch {
 		case ctx.Err() != nil:
@@ -234,7 +237,7 @@ func (c *CatchUp) Round(ctx context.Context, onDemand bool) (result CatchUpResul
 		}
 		result.Projects++
 	}
-	if deliveries {
+	if deliveries && !unread {
 		c.listed = c.Now()
 	}
 	c.last.Set(float64(c.Now().Unix()))
@@ -571,7 +574,14 @@ func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, resu
 		return nil //nolint:nilerr // another hook, or one with a template of its own
 	}
 	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = keyOr(d.Key, d.Body), rules.SourceReplay, c.Now().UTC()
-	return c.put(ctx, e, &result.Replayed, "replayed")
+	if err := c.put(ctx, e, &result.Replayed, "replayed"); err != nil || c.DryRun {
+		return err
+	}
+	// What it tells needs not be found in the project as well.
+	if err := c.Store.Set(ctx, rules.ToldKey(e), []byte(e.Meta.ReceivedAt.Format(time.RFC3339)), 2*c.MaxAge); err != nil {
+		return &storeError{err}
+	}
+	return nil
 }
 
 // happened is when that happened which the event tells, as far as it says so.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -59,6 +60,7 @@ type outage struct {
 	known   *handlers.Known
 	off     atomic.Bool
 	project gitlabtest.Project
+	url     string // of the webhook
 }
 
 func newOutage(t *testing.T) *outage {
@@ -97,17 +99,28 @@ func newOutage(t *testing.T) *outage {
 		webhook.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
+	o.url = server.URL + handlers.WebhookPath
 	o.project = o.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	o.gitlab.AddHook(gitlabtest.Hook{ProjectID: o.project.ID, URL: server.URL + handlers.WebhookPath, Token: testSecret, JobEvents: true, PipelineEvents: true})
+	o.gitlab.AddHook(gitlabtest.Hook{ProjectID: o.project.ID, URL: o.url, Token: testSecret, JobEvents: true, PipelineEvents: true})
 	return o
 }
 
 // catchUp makes a round, as a process that has just started.
 func (o *outage) catchUp() handlers.CatchUpResult {
 	o.Helper()
+	return o.catchUpWith(newHistory(o.client))
+}
+
+// catchUpWith is catchUp with another way to look at projects; nil: there is
+// nothing in them.
+func (o *outage) catchUpWith(history handlers.History) handlers.CatchUpResult {
+	o.Helper()
 	h := newHistory(o.client)
+	if history == nil {
+		history = emptyHistory{h}
+	}
 	result, err := handlers.NewCatchUp(handlers.CatchUpConfig{
-		Store: o.db, History: h, Hooks: h, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
+		Store: o.db, History: history, Hooks: h, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
 		Named:    func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
 		Instance: o.client.Instance(), Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
 	}).Round(o.Context(), false)
@@ -115,9 +128,22 @@ func (o *outage) catchUp() handlers.CatchUpResult {
 		o.Fatal(err)
 	}
 	for _, p := range result.Problems {
-		o.Errorf("problem: %s", p)
+		if !strings.Contains(p.Reason, "429") { // GitLab sends five a minute once more
+			o.Errorf("problem: %s", p)
+		}
 	}
 	return result
+}
+
+// emptyHistory is a GitLab in whose projects nothing happened.
+type emptyHistory struct{ *history }
+
+func (emptyHistory) Jobs(context.Context, int64, []string) iter.Seq2[rules.Event, error] {
+	return func(func(rules.Event, error) bool) {}
+}
+
+func (emptyHistory) Changed(context.Context, int64, time.Time) ([]handlers.ChangedPipeline, error) {
+	return nil, nil
 }
 
 // work carries out what is queued.
@@ -222,6 +248,48 @@ func TestCatchUpAfterAnHour(t *testing.T) {
 	o.gitlab.Flush()
 	o.work()
 	o.want("after another round, and all deliveries once more", after)
+}
+
+// What GitLab could not deliver is replayed from its own list; where it kept no
+// body, it sends it once more. A delivery that arrived is not replayed.
+func TestCatchUpReplaysFailedDeliveries(t *testing.T) {
+	o := newOutage(t)
+	o.gitlab.AddHook(gitlabtest.Hook{Group: "platform", URL: o.url, Token: testSecret, PipelineEvents: true})
+	o.traffic()
+	o.work()
+	o.catchUp()
+	o.work()
+
+	o.off.Store(true)
+	stuck, _, _ := o.traffic()
+	long := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{Message: strings.Repeat("long ", 30_000)}, gitlabtest.Job{Name: "rspec"})
+	job := o.gitlab.Latest(long.ID, "rspec").ID
+	o.gitlab.Run(job)
+	o.gitlab.Finish(job, "failed", "stuck_or_timeout_failure")
+	o.gitlab.Flush()
+	o.off.Store(false)
+	sent := len(o.gitlab.Deliveries())
+	before := o.calls()["retry rspec"]
+
+	result := o.catchUpWith(nil) // looks at no project's jobs
+	if result.Replayed == 0 || result.Resent == 0 || result.Jobs+result.Pipelines > 0 {
+		t.Errorf("found %+v", result)
+	}
+	for again := result; again.Found() > 0; again = o.catchUpWith(nil) { // GitLab sends five a minute once more
+		o.clock.Advance(2 * time.Minute)
+		o.gitlab.Flush()
+		o.work()
+	}
+	if n := len(o.gitlab.Deliveries()) - sent; n <= result.Resent {
+		t.Errorf("%d deliveries were sent once more", n)
+	}
+	if got := o.calls()["retry rspec"]; got != before+2 {
+		t.Errorf("%d retries of rspec, want %d (pipelines %d and %d)", got, before+2, stuck.ID, long.ID)
+	}
+	o.clock.Advance(2 * time.Minute)
+	if result := o.catchUpWith(nil); result.Replayed > 0 {
+		t.Errorf("once more: %+v", result)
+	}
 }
 
 // What is too old is left alone.

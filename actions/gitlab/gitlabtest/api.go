@@ -43,6 +43,12 @@ var endpoints = []endpoint{
 	{"POST /projects/{project}/jobs/{job}/erase", false, (*call).eraseJob},
 	{"POST /projects/{project}/jobs/{job}/play", false, (*call).playJob},
 
+	{"GET /projects/{project}/hooks", false, (*call).listHooks},
+	{"GET /projects/{project}/hooks/{hook}/events", false, (*call).listHookEvents},
+	{"POST /projects/{project}/hooks/{hook}/events/{event}/resend", false, (*call).resendHookEvent},
+	{"GET /groups/{group}/hooks", false, (*call).listHooks},
+	{"GET /groups/{group}/hooks/{hook}/events", false, (*call).listHookEvents},
+	{"POST /groups/{group}/hooks/{hook}/events/{event}/resend", false, (*call).resendHookEvent},
 	{"GET /groups/{group}", false, (*call).getGroup},
 	{"GET /groups/{group}/projects", false, (*call).listGroupProjects},
 	{"GET /projects", false, (*call).listProjects},

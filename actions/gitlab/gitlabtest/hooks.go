@@ -19,8 +19,9 @@ import (
 
 // Hook is a webhook.
 type Hook struct {
-	ID             int64 // set by AddHook
-	ProjectID      int64 // 0: all projects, as a group's or the system's hook
+	ID             int64  // set by AddHook
+	ProjectID      int64  // 0: all projects, as the system's hook, or those of Group
+	Group          string // full path: the projects in it and in its subgroups
 	URL            string
 	Token          string // sent as X-Gitlab-Token
 	SigningToken   string // whsec_...: since 19.0, signs the body
@@ -136,10 +137,18 @@ func (s *Server) notify(p *pipeline, event string, body func() object) {
 	}
 	for _, h := range s.hooks {
 		wanted := h.JobEvents && event == "Job Hook" || h.PipelineEvents && event == "Pipeline Hook"
-		if wanted && (h.ProjectID == 0 || h.ProjectID == p.ProjectID) {
+		if wanted && h.covers(p.project) {
 			s.enqueue(Delivery{HookID: h.ID, Event: event, Key: uuid(), Body: encode(body())})
 		}
 	}
+}
+
+// covers reports whether the webhook is told of the project.
+func (h Hook) covers(p *project) bool {
+	if h.Group != "" {
+		return strings.HasPrefix(p.Path, h.Group+"/")
+	}
+	return h.ProjectID == 0 || h.ProjectID == p.ID
 }
 
 func (s *Server) enqueue(d Delivery) {
