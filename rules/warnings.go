@@ -392,7 +392,7 @@ func (f *file) adviseRule(n *yaml.Node, r *rule) {
 		when = tree
 	}
 	if when != nil && f.logic.implies(when, unsent) {
-		f.warnAt(valueOf(n, "if"), "GitLab sends no job event when a job becomes manual, scheduled or skipped: write the rule `on: pipeline`, and ask pipeline.jobs")
+		f.warnAt(valueOf(n, "if"), "GitLab sends no job event when a job becomes manual, scheduled or skipped, so only catch-up finds such jobs, minutes later: write the rule `on: pipeline`, and ask pipeline.jobs")
 		when = nil
 	}
 	looked := lookedAt(tree)

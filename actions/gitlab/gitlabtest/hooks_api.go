@@ -25,7 +25,7 @@ const resends = 5
 // hooksOf gives the webhooks of the path's project or group; false: an error
 // is answered.
 func (c *call) hooksOf() ([]Hook, bool) {
-	of := func(Hook) bool { return false }
+	var of func(Hook) bool
 	if c.r.PathValue("group") != "" {
 		g := c.findGroup()
 		if g == nil {
