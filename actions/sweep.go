@@ -505,8 +505,10 @@ func SweepOutcome(run rules.Sweep, instance string, now time.Time) rules.Outcome
 	switch {
 	case run.DryRun:
 		o.Result = rules.ResultDryRun
-	case run.Erased == 0 && run.Failed+len(run.Problems) > 0:
+	case run.Erased == 0 && (run.Failed > 0 || run.Finished == 0 && len(run.Problems) > 0):
 		o.Result = rules.ResultFailed
+	case run.Erased == 0 && len(run.Problems) == 0:
+		o.Result = rules.ResultSkipped // nobody needs to hear of a night without work
 	}
 	return o
 }

@@ -344,7 +344,7 @@ func (c *CatchUp) missed(ctx context.Context, p *project, w wanted, onDemand boo
 	case p.Since.IsZero():
 		mark = now // nobody was here before: nothing was missed
 	default:
-		mark = p.Since
+		mark = p.Since.Add(-overlap)
 	}
 	span := span{later(mark, oldest), oldest, now.Add(-settled)}
 	if mark.Before(now) {

@@ -145,19 +145,19 @@ func (p SweepProblem) String() string {
 
 // String sums the run up in a line.
 func (s Sweep) String() string {
-	erased := "erased %s of %s jobs"
+	erased := "erased %s of %s"
 	if s.DryRun {
-		erased = "would erase %s of %s jobs"
+		erased = "would erase %s of %s"
 	}
 	parts := []string{
-		fmt.Sprintf(erased, humanize.Comma(int64(s.Erased)), humanize.Comma(int64(s.Jobs))) + fmt.Sprintf(" in %d projects", s.Finished),
+		fmt.Sprintf(erased, humanize.Comma(int64(s.Erased)), counted(s.Jobs, "job")) + " in " + counted(s.Finished, "project"),
 		"freed " + inBytes(s.Freed),
 	}
 	if s.DryRun {
 		parts[1] = inBytes(s.Freed)
 	}
 	if s.Queued > 0 {
-		parts = append(parts, fmt.Sprintf("%d jobs for other actions", s.Queued))
+		parts = append(parts, counted(s.Queued, "job")+" for other actions")
 	}
 	if s.Failed > 0 {
 		parts = append(parts, fmt.Sprintf("%d failed", s.Failed))
@@ -165,9 +165,17 @@ func (s Sweep) String() string {
 	text := strings.Join(parts, ", ")
 	for i, p := range s.Problems {
 		if i == 3 {
-			return text + fmt.Sprintf("; and %d more problems", len(s.Problems)-i)
+			return text + "; and " + counted(len(s.Problems)-i, "more problem")
 		}
 		text += "; " + p.String()
 	}
 	return text
+}
+
+// counted writes a number of things: 1 job, 2,000 jobs.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return humanize.Comma(int64(n)) + " " + thing
 }

@@ -97,6 +97,8 @@ func TestDefaultTexts(t *testing.T) {
 		"erase_without_pipeline": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) {
 			o.Action.Verb, o.Job.FailureReason, o.Pipeline, o.Commit = rules.VerbErase, "", rules.Pipeline{}, rules.Commit{}
 		}),
+		"sweep_done":    swept(rules.ResultDone, "erased 12,000 of 1,000,000 jobs in 40 projects, freed 11 GB; platform/<gone>: there is no such project or group, or the token's user may not see it"),
+		"sweep_dry_run": swept(rules.ResultDryRun, "would erase 1 of 2 jobs in 1 project, 1.2 kB"),
 		"nothing_known": {Result: rules.ResultDone, Decision: rules.Decision{ID: "x", Rule: "bare", Action: rules.Action{Verb: rules.VerbNotify}}},
 	}
 	for name, o := range tests {
@@ -297,4 +299,11 @@ func TestALongReason(t *testing.T) {
 	if !strings.Contains(shown, "and goes on by itself: GitLab refused: <html> busy busy") || !strings.HasSuffix(shown, "…") || len(shown) > 1_000 {
 		t.Errorf("a reason of %d characters is shown as:\n%s", len(o.Reason), shown)
 	}
+}
+
+// swept is the outcome of a run of a schedule rule.
+func swept(result, reason string) rules.Outcome {
+	o := rules.Outcome{Result: result, Reason: reason, Sweep: rules.Sweep{ID: "sweep:erase-old-logs:1"}}
+	o.ID, o.Rule, o.Action.Verb = "sweep:erase-old-logs:1", "erase-old-logs", rules.VerbErase
+	return o
 }

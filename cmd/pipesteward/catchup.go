@@ -88,6 +88,9 @@ func catchUp(ctx context.Context, s settings, asJSON bool, stdout, stderr io.Wri
 	} else {
 		err = printCaughtUp(stdout, result, s.dryRun)
 	}
+	if err == nil && result.Projects == 0 && len(result.Problems) > 0 {
+		return errTold
+	}
 	if err != nil || s.dryRun {
 		return err
 	}

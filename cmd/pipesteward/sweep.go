@@ -86,11 +86,11 @@ func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Wr
 			break
 		}
 		if err != nil {
-			show.end()
+			show.end(true)
 			return err
 		}
 	}
-	show.end()
+	show.end(stopped)
 	if o.json {
 		err = printJSON(stdout, runs)
 	} else {
@@ -220,7 +220,7 @@ func pause(ctx context.Context, d time.Duration) {
 type sweepView interface {
 	begin(run rules.Sweep) func(actions.SweepStep)
 	say(line string)
-	end()
+	end(stopped bool)
 }
 
 func newSweepView(stderr io.Writer) sweepView {
@@ -257,13 +257,24 @@ func (s *sofar) line(now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	took := now.Sub(s.began)
-	rate := float64(s.Jobs-s.first) / max(took.Seconds(), 0.001)
 	line := fmt.Sprintf("%s: project %d of %d (%s), %s jobs, %.0f/s, %s erased, %s freed", s.rule, s.at.Position, s.at.Projects, s.at.Project,
-		humanize.Comma(int64(s.Jobs)), rate, humanize.Comma(int64(s.Erased)), humanize.Bytes(uint64(s.Freed)))
+		humanize.Comma(int64(s.Jobs)), s.rate(now), humanize.Comma(int64(s.Erased)), humanize.Bytes(uint64(s.Freed)))
 	if done := s.at.Position - 1; done > 0 {
 		line += fmt.Sprintf(", about %s left", (took / time.Duration(done) * time.Duration(s.at.Projects-done)).Round(time.Second))
 	}
 	return line
+}
+
+// short is the line beside a bar, which tells the rest.
+func (s *sofar) short(now time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprintf("%s: %s jobs, %.0f/s, %s freed", s.rule, humanize.Comma(int64(s.Jobs)), s.rate(now), humanize.Bytes(uint64(s.Freed)))
+}
+
+// rate is how many jobs a second were looked at.
+func (s *sofar) rate(now time.Time) float64 {
+	return float64(s.Jobs-s.first) / max(now.Sub(s.began).Seconds(), 0.001)
 }
 
 // linesEach is how often a line is written where there is no terminal.
@@ -277,7 +288,7 @@ type sweepLines struct {
 }
 
 func (v *sweepLines) begin(run rules.Sweep) func(actions.SweepStep) {
-	v.end()
+	v.end(false)
 	s := newSofar(run)
 	done := make(chan struct{})
 	var writing sync.WaitGroup
@@ -308,7 +319,7 @@ func (v *sweepLines) say(line string) {
 	fmt.Fprintln(v.out, line)
 }
 
-func (v *sweepLines) end() {
+func (v *sweepLines) end(bool) {
 	if v.stop != nil {
 		v.stop()
 	}
@@ -334,7 +345,7 @@ func newSweepBar(out *os.File) *sweepBar {
 }
 
 func (v *sweepBar) begin(run rules.Sweep) func(actions.SweepStep) {
-	v.done()
+	v.done(false)
 	s := newSofar(run)
 	tracker := &progress.Tracker{Message: run.Rule, Total: 1, AutoStopDisabled: true}
 	v.last = tracker
@@ -349,21 +360,25 @@ func (v *sweepBar) begin(run rules.Sweep) func(actions.SweepStep) {
 			shown = now
 			tracker.UpdateTotal(int64(max(step.Projects, 1)))
 			tracker.SetValue(int64(step.Position - 1))
-			tracker.UpdateMessage(s.line(now))
+			tracker.UpdateMessage(s.short(now))
 		}
 	}
 }
 
 func (v *sweepBar) say(line string) { v.bars.Log("%s", line) }
 
-func (v *sweepBar) done() {
-	if v.last != nil {
+func (v *sweepBar) done(stopped bool) {
+	switch {
+	case v.last == nil:
+	case stopped:
+		v.last.MarkAsErrored()
+	default:
 		v.last.MarkAsDone()
 	}
 }
 
-func (v *sweepBar) end() {
-	v.done()
+func (v *sweepBar) end(stopped bool) {
+	v.done(stopped)
 	v.bars.Stop()
 	v.ended.Wait()
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +92,7 @@ func TestSweep(t *testing.T) {
 		"erase-old-logs: would erase 300 of 300 jobs in 2 projects, 600 kB",
 		"would erase", "platform/shop", "platform/web/site", "all projects", "300 kB",
 		"! tools/gone: there is no such project or group",
-		"cancel-what-hangs: would erase 0 of 1 jobs in 1 projects, 0 B, 1 jobs for other actions",
+		"cancel-what-hangs: would erase 0 of 1 job in 1 project, 0 B, 1 job for other actions",
 		`the cron "0 0 30 2 *" never comes`)
 	b.says("stderr", stderr, "erase-old-logs: project 2 of 2 (platform/web/site), 300 jobs, ")
 	if n := b.gitlab.Count("POST", ""); n != 0 {
@@ -166,24 +167,23 @@ func TestSweepOfNothing(t *testing.T) {
 
 // BenchmarkSweep erases the logs of 100,000 jobs of a GitLab that takes 20 ms
 // for each answer, as fast as it goes, and for half a minute at 600 requests a
-// minute.
+// minute; and it looks at a million jobs.
 func BenchmarkSweep(b *testing.B) {
 	for _, c := range []struct {
-		name string
-		rate string
-		jobs int
-		span time.Duration
+		name    string
+		rate    string
+		jobs    int
+		span    time.Duration
+		latency time.Duration
+		dryRun  bool
 	}{
-		{"unlimited", "1000000000/1m", 100_000, time.Hour},
-		{"600 a minute", "600/1m", 100_000, 30 * time.Second},
+		{"unlimited", "1000000000/1m", 100_000, time.Hour, 20 * time.Millisecond, false},
+		{"600 a minute", "600/1m", 100_000, 30 * time.Second, 20 * time.Millisecond, false},
+		{"a million, dry run", "1000000000/1m", 1_000_000, time.Hour, 0, true},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
-				o := gitlabtest.Options{Now: time.Now, Latency: 20 * time.Millisecond, ForgetRequests: true}
-				rate, err := parseRate(c.rate)
-				if err != nil {
-					b.Fatal(err)
-				}
+				o := gitlabtest.Options{Now: time.Now, Latency: c.latency, ForgetRequests: true}
 				if c.span < time.Hour {
 					o.RateLimit = 600
 				}
@@ -193,22 +193,11 @@ func BenchmarkSweep(b *testing.B) {
 				server.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: c.jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job {
 					return gitlabtest.Job{Name: "rspec", Status: "success", CreatedAt: at, StartedAt: at, FinishedAt: at, LogSize: 2000}
 				}})
-				db, err := store.OpenBolt(filepath.Join(b.TempDir(), "bench.db"), store.BoltOptions{Now: time.Now})
-				if err != nil {
-					b.Fatal(err)
-				}
-				client, err := gitlab.New(gitlab.Config{BaseURL: server.URL(), Token: gitlabtest.DefaultToken, Now: time.Now, Limiter: db, Rate: rate})
-				if err != nil {
-					b.Fatal(err)
-				}
-				loaded, err := rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(sweepRules)})
-				if err != nil {
-					b.Fatal(err)
-				}
+				s, closeStore := benchSweeper(b, server, c.rate, c.dryRun)
 				ctx, stop := context.WithTimeout(b.Context(), c.span)
 				run := rules.Sweep{ID: "bench", Rule: "erase-old-logs"}
-				began := time.Now()
-				err = actions.Sweeper{GitLab: client, Rules: loaded, Now: time.Now, Save: func(context.Context, rules.Sweep) error { return nil }}.Run(ctx, &run)
+				before, began := heap(), time.Now()
+				err := s.Run(ctx, &run)
 				took := time.Since(began)
 				if err != nil && ctx.Err() == nil {
 					b.Fatal(err)
@@ -216,12 +205,44 @@ func BenchmarkSweep(b *testing.B) {
 				stop()
 				b.ReportMetric(float64(run.Jobs)/took.Seconds(), "jobs/s")
 				b.ReportMetric(float64(server.Answered(429)), "429s")
+				b.ReportMetric((heap()-before)/1e6, "MB_more")
 				if c.span < time.Hour {
 					b.ReportMetric(float64(server.Count("", ""))/took.Minutes()/600, "of_the_rate")
 				}
-				_ = db.Close()
+				closeStore()
 				server.Close()
 			}
 		})
 	}
+}
+
+// heap is what is in use of the heap, in bytes.
+func heap() float64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
+// benchSweeper is a sweeper as the command makes it.
+func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun bool) (s actions.Sweeper, closeStore func()) {
+	b.Helper()
+	limit, err := parseRate(rate)
+	if err != nil {
+		b.Fatal(err)
+	}
+	db, err := store.OpenBolt(filepath.Join(b.TempDir(), "bench.db"), store.BoltOptions{Now: time.Now})
+	if err != nil {
+		b.Fatal(err)
+	}
+	client, err := gitlab.New(gitlab.Config{BaseURL: server.URL(), Token: gitlabtest.DefaultToken, Now: time.Now, Limiter: db, Rate: limit})
+	if err != nil {
+		b.Fatal(err)
+	}
+	loaded, err := rules.Load(rules.Options{DryRun: dryRun}, rules.Source{Name: "rules.yaml", Data: []byte(sweepRules)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	save := func(context.Context, rules.Sweep) error { return nil }
+	return actions.Sweeper{GitLab: client, Rules: loaded, Now: time.Now, Save: save}, func() { _ = db.Close() }
 }
