@@ -147,7 +147,7 @@ func OpenRedis(ctx context.Context, url string, o RedisOptions) (*Redis, error) 
 	}
 	r.puts = &gatherer{redis: r, script: "put", args: []any{millis(o.DedupeTTL)}}
 	r.dones = &gatherer{redis: r, script: "done", args: []any{millis(o.DedupeTTL)}}
-	if err := r.inspect(ctx); err != nil {
+	if err := r.await(ctx); err != nil {
 		deafen()
 		_ = r.client.Close()
 		return nil, err
@@ -278,11 +278,16 @@ func (r *Redis) explain(err error) error {
 	case redis.HasErrorPrefix(err, "OOM"):
 		return fmt.Errorf("store: %v is out of memory, and nothing was changed (%w): raise its maxmemory", r.url, err)
 	case errors.As(err, &timeout) && timeout.Timeout():
-		// Not wrapped, lest it looks as if the caller's context had ended.
-		return fmt.Errorf("store: %v does not answer (%s)", r.url, err.Error())
+		return &noAnswerError{fmt.Sprintf("store: %v does not answer (%s)", r.url, err.Error())}
 	}
 	return fmt.Errorf("store: %v: %w", r.url, err)
 }
+
+// noAnswerError is that Redis did not answer in time. It does not wrap why, lest it
+// looks as if the caller's context had ended.
+type noAnswerError struct{ text string }
+
+func (e *noAnswerError) Error() string { return e.text }
 
 // run runs a script, which never returns nil.
 func (r *Redis) run(ctx context.Context, name string, keys []string, args ...any) (*redis.Cmd, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -13,11 +14,35 @@ import (
 // and then write, and whose commands are all there.
 var oldestRedis = [2]int{6, 2}
 
+const (
+	// A Redis that is slow to answer, or that still loads its data, is asked so
+	// often when the store is opened, with a pause between.
+	openTries = 5
+	openPause = 500 * time.Millisecond
+)
+
+// await inspects Redis as soon as it is there.
+func (r *Redis) await(ctx context.Context) error {
+	for try := 1; ; try++ {
+		err := r.inspect(ctx)
+		_, slow := errors.AsType[*noAnswerError](err)
+		if try == openTries || !slow && !redis.HasErrorPrefix(err, "LOADING") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(openPause):
+		}
+	}
+}
+
 // inspect refuses a Redis that cannot keep what the store promises, and notes
 // what makes it promise less.
 func (r *Redis) inspect(ctx context.Context) error {
 	var info map[string]string
 	var appendfsync string
+	r.warnings = nil
 	err := r.call(ctx, func(ctx context.Context) error {
 		node, err := r.node(ctx)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
@@ -81,6 +82,33 @@ func TestRedisRefused(t *testing.T) {
 			wantRefused(t, server.URL(), store.RedisOptions{Prefix: prefix}, "no hash tag")
 		}
 	})
+}
+
+// A Redis that is not quite there yet is waited for.
+func TestRedisSoonThere(t *testing.T) {
+	proxy := redistest.StartProxy(t, redistest.Start(t))
+	proxy.Delay(3 * time.Second)
+	time.AfterFunc(2*time.Second, func() { proxy.Delay(0) })
+	s, err := store.OpenRedis(t.Context(), proxy.URL(), store.RedisOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+
+	loading := 0
+	fake := startFake(t, func(_ string, command []string) string {
+		switch {
+		case command[0] == "info" && loading < 3:
+			loading++
+			return "-LOADING Redis is loading the dataset in memory\r\n"
+		case command[0] == "info":
+			return bulk(strings.Replace(goodInfo, "role:master", "role:slave", 1))
+		}
+		return "-ERR unknown command\r\n"
+	})
+	wantRefused(t, "redis://"+fake, store.RedisOptions{}, "is a replica")
 }
 
 func TestRedisWarnings(t *testing.T) {
