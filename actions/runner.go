@@ -136,12 +136,37 @@ func New(c Config) *Runner {
 // Run works until ctx ends. Then it takes no new records, gives those at
 // hand the time of grace to end, hands back the rest and returns.
 func (r *Runner) Run(ctx context.Context, grace time.Duration) {
+	r.run(ctx, grace, func(<-chan struct{}) (more bool) {
+		r.rest(ctx, r.Queue.Wait(ctx, idle))
+		return true
+	})
+}
+
+// WorkOff works as Run does, and ends also when nothing is due and nothing at
+// hand. What other replicas have at hand is theirs.
+func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) {
+	r.run(ctx, grace, func(dropped <-chan struct{}) (more bool) {
+		if dropped == nil {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+		case <-dropped: // it may have queued what comes next
+		}
+		return true
+	})
+}
+
+// run works until ctx ends, or wait says that there is no more. wait is called
+// when nothing was due; dropped closes when the first of what was at hand then
+// no longer is, and is nil where that was nothing.
+func (r *Runner) run(ctx context.Context, grace time.Duration, wait func(dropped <-chan struct{}) (more bool)) {
 	// Work outlives ctx by the time of grace.
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	hand := newHand(r.Workers)
 	for {
-		n := hand.room(ctx)
+		n, dropped := hand.room(ctx)
 		if n == 0 {
 			break
 		}
@@ -154,11 +179,13 @@ func (r *Runner) Run(ctx context.Context, grace time.Duration) {
 				r.work(working, l)
 			}()
 		}
-		if err != nil && ctx.Err() == nil {
-			r.Log.Error("the queue can't be read", "error", err)
-		}
-		if err != nil || len(leases) == 0 {
+		if err != nil {
+			if ctx.Err() == nil {
+				r.Log.Error("the queue can't be read", "error", err)
+			}
 			r.rest(ctx, err)
+		} else if len(leases) == 0 && !wait(dropped) {
+			break
 		}
 	}
 	time.AfterFunc(grace, stop)
@@ -178,20 +205,22 @@ type hand struct {
 func newHand(most int) *hand { return &hand{most: most, changed: make(chan struct{})} }
 
 // room waits until there is room for a record, and gives for how many; 0 when
-// ctx ends.
-func (h *hand) room(ctx context.Context) int {
+// ctx ends. dropped closes when one that is at hand is dropped; nil: none is.
+func (h *hand) room(ctx context.Context) (n int, dropped <-chan struct{}) {
 	for {
 		h.mu.Lock()
-		n, changed := min(h.most-h.records, maxLease), h.changed
+		free, empty, changed := min(h.most-h.records, maxLease), h.records == 0, h.changed
 		if h.bytes >= maxAtHand {
-			n = 0
+			free = 0
 		}
 		h.mu.Unlock()
-		if ctx.Err() != nil {
-			return 0
-		}
-		if n > 0 {
-			return n
+		switch {
+		case ctx.Err() != nil:
+			return 0, nil
+		case free > 0 && empty:
+			return free, nil
+		case free > 0:
+			return free, changed
 		}
 		select {
 		case <-ctx.Done():
@@ -227,16 +256,15 @@ func (h *hand) empty() {
 	}
 }
 
-// rest waits until there may be work again.
+// rest waits a moment after an error: a store that fails is not asked without
+// end.
 func (r *Runner) rest(ctx context.Context, err error) {
-	if err == nil {
-		err = r.Queue.Wait(ctx, idle)
+	if err == nil || ctx.Err() != nil {
+		return
 	}
-	if err != nil && ctx.Err() == nil {
-		select { // a store that fails is not asked without end
-		case <-ctx.Done():
-		case <-time.After(idle):
-		}
+	select {
+	case <-ctx.Done():
+	case <-time.After(idle):
 	}
 }
 

@@ -132,6 +132,8 @@ func CheckProjects(entry string) error {
 	switch {
 	case isID && id < 1, entry == "", strings.HasPrefix(entry, "/"), strings.HasSuffix(entry, "/"), strings.ContainsAny(entry, " \t\n"):
 		return fmt.Errorf("%q is no project: write its id, its path like platform/shop, a glob like platform/*, or the path of a group", entry)
+	case !IsGlob(entry) && strings.Contains(entry, ","):
+		return fmt.Errorf("%q is no project: no path has a comma; give each one by itself", entry)
 	case !doublestar.ValidatePattern(entry):
 		return fmt.Errorf("%q is not a pattern: * stands for a part of a path, ** for several, [ab] and {a,b} for one of them", entry)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/prometheus/client_golang/prometheus"
@@ -103,24 +104,15 @@ func catchUp(ctx context.Context, s settings, asJSON bool, stdout, stderr io.Wri
 
 // workOff lets the runner work until nothing is due.
 func workOff(ctx context.Context, runner *actions.Runner, db store.Store, stderr io.Writer) error {
-	stop := inBackground(ctx, func(ctx context.Context) { runner.Run(ctx, workGrace) })
-	defer func() { _ = stop() }() // never fails
-	for {
-		depth, err := db.Depth(ctx)
-		if err != nil {
-			return err
-		}
-		if depth.Due+depth.Leased == 0 {
-			if depth.Waiting > 0 {
-				fmt.Fprintf(stderr, "%d records wait for their time: `serve` on this store carries them out\n", depth.Waiting)
-			}
-			return nil
-		}
-		pause(ctx, 100*time.Millisecond)
-		if ctx.Err() != nil {
-			return errors.New("stopped: `serve` on this store, or the same command, goes on")
-		}
+	runner.WorkOff(ctx, workGrace)
+	if ctx.Err() != nil {
+		return errors.New("stopped: `serve` on this store, or the same command, goes on")
 	}
+	depth, err := db.Depth(ctx)
+	if err == nil && depth.Waiting > 0 {
+		fmt.Fprintln(stderr, english.Plural(depth.Waiting, "record", ""), "in the queue for later: `serve` on this store carries that out")
+	}
+	return err
 }
 
 // printCaughtUp prints what a round found.
@@ -132,7 +124,7 @@ func printCaughtUp(w io.Writer, r handlers.CatchUpResult, dryRun bool) error {
 	if dryRun {
 		head = "missed"
 	}
-	t.AppendHeader(table.Row{fmt.Sprintf("in %d projects", r.Projects), head})
+	t.AppendHeader(table.Row{"in " + english.Plural(r.Projects, "project", ""), head})
 	t.AppendRows([]table.Row{
 		{"failed deliveries replayed", r.Replayed},
 		{"failed deliveries sent again by GitLab", r.Resent},

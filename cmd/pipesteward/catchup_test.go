@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -309,4 +311,61 @@ func TestCatchUpLeavesWhatIsOld(t *testing.T) {
 	}
 	o.work()
 	o.want("after a day", before)
+}
+
+// The command finds what nobody was told of, and carries out what rules want.
+func TestCatchUpCommand(t *testing.T) {
+	gl := gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
+	shop := gl.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	ended := time.Now().Add(-10 * time.Minute)
+	pipeline := gl.AddPipeline(shop.ID, gitlabtest.Pipeline{}, gitlabtest.Job{
+		Name: "rspec", Status: "failed", FailureReason: "stuck_or_timeout_failure", CreatedAt: ended.Add(-time.Minute), StartedAt: ended, FinishedAt: ended,
+	})
+	dir := t.TempDir()
+	file := filepath.Join(dir, "rules.yaml")
+	if err := os.WriteFile(file, []byte(catchUpRules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	catchUp := func(args ...string) (code int, stdout, stderr string) {
+		var out, errs bytes.Buffer
+		code = run(t.Context(), append([]string{
+			"pipesteward", "catch-up", "--rules", file, "--store", "bolt:" + filepath.Join(dir, "catch-up.db"), "--native-retry-wait", "0s",
+			"--gitlab-url", gl.URL(), "--gitlab-token", gitlabtest.DefaultToken, "--gitlab-rate", "1000000/1m",
+		}, args...), &out, &errs)
+		return code, out.String(), errs.String()
+	}
+	for _, c := range []struct {
+		name    string
+		args    []string
+		code    int
+		stdout  []string
+		stderr  []string
+		retries int
+	}{
+		{name: "a dry run", args: []string{"--projects", "platform", "--dry-run"}, stdout: []string{"in 1 project ", "jobs that no event told of             │      1"}},
+		{name: "the first", args: []string{"--projects", "platform"}, stdout: []string{"missed, and queued", "jobs that no event told of             │                  1"}, retries: 1},
+		{name: "the second", args: []string{"--projects", "platform/shop", "--json"}, stdout: []string{`"jobs": 0`}, retries: 1},
+		{name: "no such project beside another", args: []string{"--projects", "platform/shop", "--projects", "tools/gone"}, stdout: []string{"! tools/gone: there is no such project"}, retries: 1},
+		{name: "no such project", args: []string{"--projects", "tools/gone"}, code: 1, stdout: []string{"! tools/gone: there is no such project"}, retries: 1},
+		{name: "two in one", args: []string{"--projects", "platform/shop,tools"}, code: 2, stderr: []string{`"platform/shop,tools" is no project: no path has a comma`}, retries: 1},
+		{name: "an argument", args: []string{"platform"}, code: 2, stderr: []string{"name projects with --projects"}, retries: 1},
+	} {
+		code, stdout, stderr := catchUp(c.args...)
+		if code != c.code {
+			t.Errorf("%s: exit status %d, want %d\n%s%s", c.name, code, c.code, stdout, stderr)
+		}
+		for text, parts := range map[*string][]string{&stdout: c.stdout, &stderr: c.stderr} {
+			for _, part := range parts {
+				if !strings.Contains(*text, part) {
+					t.Errorf("%s: the output lacks %q:\n%s", c.name, part, *text)
+				}
+			}
+		}
+		if n := gl.Count("POST", "/retry"); n != c.retries {
+			t.Errorf("%s: %d retries, want %d\n%s", c.name, n, c.retries, stderr)
+		}
+	}
+	if job := gl.Latest(pipeline.ID, "rspec"); job.Status != "pending" {
+		t.Errorf("rspec is %s, want pending", job.Status)
+	}
 }
