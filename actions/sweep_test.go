@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
@@ -296,6 +297,40 @@ func TestSweepKilledTwice(t *testing.T) {
 			h.Errorf("%s: %d messages, %+v", when, len(h.slack.Posts()), o.Sweep)
 		}
 	})
+}
+
+// While another run of the rule is under way, a run waits.
+func TestSweepOneAtATime(t *testing.T) {
+	h := newHouse(t, sweepRule)
+	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.oldJob("old", 100*day))
+	release, err := actions.HoldSweep(t.Context(), h.db, rules.Sweep{ID: "another's", Rule: "erase-old-logs"})
+	if err != nil || release == nil {
+		t.Fatalf("no claim: %v", err)
+	}
+	if again, err := actions.HoldSweep(t.Context(), h.db, rules.Sweep{ID: "a third", Rule: "erase-old-logs"}); err != nil || again != nil {
+		t.Errorf("two runs hold the claim (%v)", err)
+	}
+	h.sweep("erase-old-logs")
+	h.work()
+	if erased := h.erasedJobs(p); erased != nil {
+		t.Errorf("erased beside the other run: %v", erased)
+	}
+	release()
+	h.workOff()
+	if erased := h.erasedJobs(p); len(erased) != 1 {
+		t.Errorf("erased after the other run: %v", erased)
+	}
+}
+
+// The rule of a run that waited may be gone.
+func TestSweepOfNoRule(t *testing.T) {
+	h := newHouse(t, sweepRule)
+	h.sweep("erase-artifacts")
+	h.work()
+	if o := h.lastSweep(); o.Result != rules.ResultFailed || !strings.Contains(o.Reason, "no schedule rule of this name any more") {
+		t.Errorf("%s: %s", o.Result, o.Reason)
+	}
 }
 
 // A sweep uses the rate that is allowed, and GitLab never has to say no.

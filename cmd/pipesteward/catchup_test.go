@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -117,15 +118,7 @@ func (o *outage) catchUp() handlers.CatchUpResult {
 // nothing in them.
 func (o *outage) catchUpWith(history handlers.History) handlers.CatchUpResult {
 	o.Helper()
-	h := newHistory(o.client)
-	if history == nil {
-		history = emptyHistory{h}
-	}
-	result, err := handlers.NewCatchUp(handlers.CatchUpConfig{
-		Store: o.db, History: history, Hooks: h, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
-		Named:    func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
-		Instance: o.client.Instance(), Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
-	}).Round(o.Context(), false)
+	result, err := o.newCatchUp(history).Round(o.Context(), false)
 	if err != nil {
 		o.Fatal(err)
 	}
@@ -135,6 +128,18 @@ func (o *outage) catchUpWith(history handlers.History) handlers.CatchUpResult {
 		}
 	}
 	return result
+}
+
+func (o *outage) newCatchUp(history handlers.History) *handlers.CatchUp {
+	h := newHistory(o.client)
+	if history == nil {
+		history = emptyHistory{h}
+	}
+	return handlers.NewCatchUp(handlers.CatchUpConfig{
+		Store: o.db, History: history, Hooks: h, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
+		Named:    func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
+		Instance: o.client.Instance(), Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
+	})
 }
 
 // emptyHistory is a GitLab in whose projects nothing happened.
@@ -164,6 +169,18 @@ func (o *outage) work() {
 	}
 }
 
+// waitKnown waits until it is noted that the project sent events.
+func (o *outage) waitKnown() {
+	o.Helper()
+	for known := 0; known == 0; {
+		projects, err := o.known.Projects(o.Context())
+		if err != nil {
+			o.Fatal(err)
+		}
+		known = len(projects)
+	}
+}
+
 // traffic is some minutes of a project's day: a job that gets stuck, one that
 // fails of itself, a pipeline that goes green before a manual job, and a
 // trigger job that fails. It gives the pipelines.
@@ -186,6 +203,7 @@ func (o *outage) traffic() (stuck, green, triggers gitlabtest.Pipeline) {
 	o.gitlab.Finish(o.gitlab.Latest(triggers.ID, "trigger").ID, "failed", "api_failure")
 	o.clock.Advance(5 * time.Minute)
 	o.gitlab.Flush()
+	o.waitKnown()
 	return stuck, green, triggers
 }
 
@@ -216,13 +234,6 @@ func TestCatchUpAfterAnHour(t *testing.T) {
 	o.traffic()
 	o.work()
 	o.want("by webhook", map[string]int{"retry rspec": 1, "play deploy": 1})
-	for known := 0; known == 0; {
-		projects, err := o.known.Projects(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		known = len(projects)
-	}
 
 	o.off.Store(true)
 	for range 6 {
@@ -294,6 +305,42 @@ func TestCatchUpReplaysFailedDeliveries(t *testing.T) {
 	}
 }
 
+// Of two replicas, one catches up at a time.
+func TestCatchUpOneAtATime(t *testing.T) {
+	o := newOutage(t)
+	o.traffic()
+	o.work()
+	history := &pausedHistory{history: newHistory(o.client), arrived: make(chan struct{}), goOn: make(chan struct{})}
+	first := make(chan error)
+	go func() {
+		_, err := o.newCatchUp(history).Round(t.Context(), true)
+		first <- err
+	}()
+	<-history.arrived
+	if _, err := o.newCatchUp(newHistory(o.client)).Round(t.Context(), true); !errors.Is(err, handlers.ErrCatchingUp) {
+		t.Errorf("the second replica: %v", err)
+	}
+	close(history.goOn)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if _, err := o.newCatchUp(newHistory(o.client)).Round(t.Context(), true); err != nil {
+		t.Errorf("after the first: %v", err)
+	}
+}
+
+// pausedHistory waits before it lists a project's jobs.
+type pausedHistory struct {
+	*history
+	arrived, goOn chan struct{}
+}
+
+func (p *pausedHistory) Jobs(ctx context.Context, project int64, statuses []string) iter.Seq2[rules.Event, error] {
+	close(p.arrived)
+	<-p.goOn
+	return p.history.Jobs(ctx, project, statuses)
+}
+
 // What is too old is left alone.
 func TestCatchUpLeavesWhatIsOld(t *testing.T) {
 	o := newOutage(t)
@@ -347,7 +394,7 @@ func TestCatchUpCommand(t *testing.T) {
 		{name: "the second", args: []string{"--projects", "platform/shop", "--json"}, stdout: []string{`"jobs": 0`}, retries: 1},
 		{name: "no such project beside another", args: []string{"--projects", "platform/shop", "--projects", "tools/gone"}, stdout: []string{"! tools/gone: there is no such project"}, retries: 1},
 		{name: "no such project", args: []string{"--projects", "tools/gone"}, code: 1, stdout: []string{"! tools/gone: there is no such project"}, retries: 1},
-		{name: "two in one", args: []string{"--projects", "platform/shop,tools"}, code: 2, stderr: []string{`"platform/shop,tools" is no project: no path has a comma`}, retries: 1},
+		{name: "two in one", args: []string{"--projects", "platform/shop,tools"}, code: 1, stderr: []string{`"platform/shop,tools" is no project: no path has a comma`}, retries: 1},
 		{name: "an argument", args: []string{"platform"}, code: 2, stderr: []string{"name projects with --projects"}, retries: 1},
 	} {
 		code, stdout, stderr := catchUp(c.args...)
