@@ -46,6 +46,8 @@ type History interface {
 	Changed(ctx context.Context, project int64, since time.Time) ([]ChangedPipeline, error)
 	// Pipeline gives a pipeline with its jobs.
 	Pipeline(ctx context.Context, project, pipeline int64) (rules.Event, error)
+	// Attempt gives which run of its name in its pipeline a job is, from 1.
+	Attempt(ctx context.Context, project int64, job rules.Job, pipeline int64) (int, error)
 	// Bridges lists the trigger jobs of a pipeline.
 	Bridges(ctx context.Context, project, pipeline int64) ([]rules.Event, error)
 }
@@ -478,6 +480,11 @@ func (c *CatchUp) take(ctx context.Context, p *project, e rules.Event, since tim
 	}
 	if e.Project, err = p.get(ctx); err != nil {
 		return err
+	}
+	if e.Meta.Kind == rules.KindJob && !e.Job.Bridge && !c.DryRun {
+		if e.Job.Attempt, err = c.History.Attempt(ctx, p.ID, e.Job, e.Pipeline.ID); err != nil {
+			return err
+		}
 	}
 	return c.put(ctx, e, count, found)
 }

@@ -305,6 +305,45 @@ func TestCatchUpReplaysFailedDeliveries(t *testing.T) {
 	}
 }
 
+// An event that catch-up makes counts the runs of its job as a hook would.
+func TestCatchUpCountsAttempts(t *testing.T) {
+	o := newOutage(t)
+	o.traffic()
+	o.work()
+	var err error
+	if o.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(`
+version: 1
+rules:
+  - name: third-time
+    on: job
+    if: job.status == "failed" and job.attempt == 2
+    actions: [retry: {allow_stale: true}]
+`)}); err != nil {
+		t.Fatal(err)
+	}
+	o.off.Store(true)
+	pipeline := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
+	fail := func(name string) int64 {
+		id := o.gitlab.Latest(pipeline.ID, name).ID
+		o.gitlab.Run(id)
+		o.gitlab.Finish(id, "failed", "script_failure")
+		return id
+	}
+	fail("lint")
+	if _, err := o.gitlab.Retry(fail("rspec")); err != nil {
+		t.Fatal(err)
+	}
+	fail("rspec")
+	o.clock.Advance(5 * time.Minute)
+	o.off.Store(false)
+	before := o.calls()["retry rspec"]
+	o.catchUp()
+	o.work()
+	if got := o.calls(); got["retry rspec"] != before+1 || got["retry lint"] != 0 {
+		t.Errorf("calls: %v", got)
+	}
+}
+
 // Of two replicas, one catches up at a time.
 func TestCatchUpOneAtATime(t *testing.T) {
 	o := newOutage(t)

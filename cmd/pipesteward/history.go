@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -17,12 +16,11 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 )
 
-// history is GitLab as catch-up reads it.
+// history is GitLab as catch-up reads it, one round at a time.
 type history struct {
-	gitlab *gitlab.Client
-
-	mu      sync.Mutex
-	refused map[string]time.Time // whose webhooks the token may not see, and since when
+	gitlab   *gitlab.Client
+	attempts map[int64]int        // by id of the job, in the pipeline that was asked for last
+	refused  map[string]time.Time // whose webhooks the token may not see, and since when
 }
 
 var (
@@ -67,6 +65,22 @@ func (h *history) Pipeline(ctx context.Context, project, pipeline int64) (rules.
 	return h.gitlab.PipelineEvent(ctx, project, pipeline, rules.SourceCatchUp)
 }
 
+// Attempt asks for a pipeline's jobs once for all that come one after the
+// other. A job that is not among them is a first run.
+func (h *history) Attempt(ctx context.Context, project int64, job rules.Job, pipeline int64) (int, error) {
+	if _, known := h.attempts[job.ID]; !known {
+		jobs, err := h.gitlab.PipelineJobs(ctx, project, pipeline, true)
+		if err != nil {
+			return 0, err
+		}
+		h.attempts = map[int64]int{}
+		for _, j := range jobs {
+			h.attempts[j.ID] = j.Attempt
+		}
+	}
+	return max(h.attempts[job.ID], 1), nil
+}
+
 func (h *history) Bridges(ctx context.Context, project, pipeline int64) ([]rules.Event, error) {
 	return h.gitlab.BridgeEvents(ctx, project, pipeline, rules.SourceCatchUp)
 }
@@ -104,18 +118,14 @@ const refusedFor = 24 * time.Hour
 
 // seen lists webhooks, unless the token may not see them.
 func (h *history) seen(owner string, list func() ([]gitlab.Hook, error)) ([]gitlab.Hook, error) {
-	h.mu.Lock()
 	since, refused := h.refused[owner]
-	h.mu.Unlock()
 	if refused && time.Since(since) < refusedFor {
 		return nil, nil
 	}
 	hooks, err := list()
 	var e *gitlab.Error
 	if errors.As(err, &e) && (e.Status == http.StatusForbidden || e.Status == http.StatusNotFound) {
-		h.mu.Lock()
 		h.refused[owner] = time.Now()
-		h.mu.Unlock()
 		return nil, nil
 	}
 	return hooks, err
