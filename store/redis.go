@@ -106,7 +106,8 @@ var luaFiles embed.FS
 //
 // The same with rediss is TLS. User and password are those of Redis. It
 // returns an error that says why when the URL is wrong, when Redis cannot be
-// reached, is too old, is a replica, or may evict what is queued.
+// reached, is too old, is a replica, or may evict what is queued. It gives one
+// that does not answer, or loads its data, up to 10 seconds.
 func OpenRedis(ctx context.Context, url string, o RedisOptions) (*Redis, error) {
 	u, err := parseRedisURL(url)
 	if err != nil {
