@@ -143,8 +143,20 @@ func (p SweepProblem) String() string {
 	return text
 }
 
-// String sums the run up in a line.
+// String sums the run up in a line, with the first of its problems.
 func (s Sweep) String() string {
+	text := s.Sums()
+	for i, p := range s.Problems {
+		if i == 3 {
+			return text + "; and " + counted(len(s.Problems)-i, "more problem")
+		}
+		text += "; " + p.String()
+	}
+	return text
+}
+
+// Sums sums the run up in a line.
+func (s Sweep) Sums() string {
 	erased := "erased %s of %s"
 	if s.DryRun {
 		erased = "would erase %s of %s"
@@ -162,14 +174,7 @@ func (s Sweep) String() string {
 	if s.Failed > 0 {
 		parts = append(parts, fmt.Sprintf("%d failed", s.Failed))
 	}
-	text := strings.Join(parts, ", ")
-	for i, p := range s.Problems {
-		if i == 3 {
-			return text + "; and " + counted(len(s.Problems)-i, "more problem")
-		}
-		text += "; " + p.String()
-	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // counted writes a number of things: 1 job, 2,000 jobs.

@@ -39,6 +39,9 @@ func (e *Error) Error() string {
 		b.WriteString(status + " ")
 	}
 	b.WriteString(e.Message)
+	if e.Status == http.StatusUnauthorized {
+		b.WriteString(": the access token is wrong, expired or revoked")
+	}
 	return b.String()
 }
 

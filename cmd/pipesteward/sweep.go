@@ -29,7 +29,8 @@ func sweepCommand(stdout, stderr io.Writer) *cli.Command {
 		Usage: "run the schedule rules now",
 		Description: "Goes through the jobs of the projects that the rules `on: schedule` name, erases what they say, and sums\n" +
 			"up what that freed. Look at what would go with --dry-run first. Ctrl-C ends it; the same command goes on\n" +
-			"where it stopped. What other actions want is queued: `serve` on the same store carries it out.",
+			"where it stopped. What other actions want is queued: `serve` on the same store carries it out. Exit status: 0;\n" +
+			"1 when a run was stopped, or all that it tried failed; 2 for a wrong command line.",
 		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-window", "dry-run"),
 			&cli.StringSliceFlag{Name: "rule", Usage: "only the rule of this `NAME` (repeatable)"},
 			&cli.BoolFlag{Name: "restart", Usage: "begin anew, where a sweep was stopped"},
@@ -100,7 +101,14 @@ func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Wr
 		fmt.Fprintln(stderr, "stopped: the same command goes on from here, with --restart from the beginning")
 		return errors.Join(err, errTold)
 	}
+	if slices.ContainsFunc(runs, func(run rules.Sweep) bool { return sweepOutcome(gl, run).Result == rules.ResultFailed }) {
+		return errors.Join(err, errTold)
+	}
 	return err
+}
+
+func sweepOutcome(gl *gitlab.Client, run rules.Sweep) rules.Outcome {
+	return actions.SweepOutcome(run, gl.Instance(), time.Now().UTC())
 }
 
 // chosen gives the rules of these names, all where there are none.
@@ -187,7 +195,7 @@ func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bo
 
 // tell journals a run that has ended.
 func (w sweeping) tell(ctx context.Context, key string, run rules.Sweep) error {
-	o := actions.SweepOutcome(run, w.gitlab.Instance(), time.Now().UTC())
+	o := sweepOutcome(w.gitlab, run)
 	body, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -257,6 +265,9 @@ func (s *sofar) line(now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	took := now.Sub(s.began)
+	if s.at.Projects == 0 {
+		return s.rule + ": looks its projects up"
+	}
 	line := fmt.Sprintf("%s: project %d of %d (%s), %s jobs, %.0f/s, %s erased, %s freed", s.rule, s.at.Position, s.at.Projects, s.at.Project,
 		humanize.Comma(int64(s.Jobs)), s.rate(now), humanize.Comma(int64(s.Erased)), humanize.Bytes(uint64(s.Freed)))
 	if done := s.at.Position - 1; done > 0 {
@@ -385,8 +396,13 @@ func (v *sweepBar) end(stopped bool) {
 
 // printSweeps prints what came of the runs, a table for each.
 func printSweeps(w io.Writer, runs []rules.Sweep) error {
-	for _, run := range runs {
-		if _, err := fmt.Fprintf(w, "\n%s: %s\n", run.Rule, run); err != nil {
+	for i, run := range runs {
+		if i > 0 {
+			if _, err := fmt.Fprintln(w); err != nil {
+				return err
+			}
+		}
+		if _, err := fmt.Fprintf(w, "%s: %s\n", run.Rule, run.Sums()); err != nil {
 			return err
 		}
 		if len(run.Projects) > 0 {
