@@ -251,8 +251,9 @@ func TestParseRate(t *testing.T) {
 		}
 	}
 	for rate, want := range map[string]store.Rate{
-		"60/1m": {Limit: 59, Per: time.Minute, Burst: 2}, // 2 at once, then one each 60/59 s: 60 in a minute
-		"1/10s": {Limit: 1, Per: 10 * time.Second, Burst: 1},
+		"300/1m": {Limit: 298, Per: time.Minute, Burst: 3}, // 3 at once, then one each 60/298 s: 300 in a minute
+		"60/1m":  {Limit: 60, Per: time.Minute, Burst: 1},
+		"1/10s":  {Limit: 1, Per: 10 * time.Second, Burst: 1},
 	} {
 		if r, err := parseRate(rate); err != nil || r != want {
 			t.Errorf("%s is %+v, %v, want %+v", rate, r, err, want)

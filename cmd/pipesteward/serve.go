@@ -31,10 +31,10 @@ const (
 )
 
 // workersFor gives how many records are at hand at the same time: as many as
-// GitLab can be called for in less than a minute at the rate. What they read
+// GitLab can be called for in a minute at the rate. What they read
 // of GitLab is shared by those that wait for it together.
 func workersFor(rate store.Rate) int {
-	const fewest, most, wait = 16, 256, 50 * time.Second
+	const fewest, most, wait = 16, 300, time.Minute
 	return int(min(max(fewest, float64(rate.Limit)*wait.Seconds()/rate.Per.Seconds()), most))
 }
 

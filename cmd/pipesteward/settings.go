@@ -221,7 +221,7 @@ func trimmed(texts []string) []string {
 }
 
 // parseRate reads "300/1m": at most so many in any such time, of which a
-// thirtieth may come at once, and the rest comes evenly. A larger burst would
+// hundredth may come at once, and the rest comes evenly. A larger burst would
 // leave less for the rest: the limit holds for any window.
 func parseRate(s string) (store.Rate, error) {
 	count, span, _ := strings.Cut(s, "/")
@@ -230,6 +230,6 @@ func parseRate(s string) (store.Rate, error) {
 	if err != nil || perr != nil || n < 1 || per <= 0 {
 		return store.Rate{}, fmt.Errorf("%q is not a rate: write requests and a time, like 300/1m", s)
 	}
-	burst := max(1, n/30)
+	burst := max(1, n/100)
 	return store.Rate{Limit: n - burst + 1, Per: time.Duration(per), Burst: burst}, nil
 }
