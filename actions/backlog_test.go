@@ -78,3 +78,24 @@ func backlog(t *testing.T) time.Duration {
 	t.Logf("%d requests in %s", len(h.gitlab.Requests()), took)
 	return took
 }
+
+// WorkOff ends when there is nothing more that it could do: what another
+// replica has at hand is none of its business.
+func TestWorkOff(t *testing.T) {
+	h := newHouse(t, fmt.Sprintf(failedRules, ""))
+	if _, err := h.db.Put(t.Context(), store.Record{ID: "another's", Kind: "event", Body: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	if others, err := h.db.Lease(t.Context(), 1, time.Hour); err != nil || len(others) != 1 {
+		t.Fatalf("%v, %v", others, err)
+	}
+	job := h.failedJob(stuck)
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.runner.WorkOff(t.Context(), time.Minute)
+	if n := h.gitlab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d retries, want 1\n%s", n, h.log)
+	}
+	if d, err := h.db.Depth(t.Context()); err != nil || d != (store.Depth{Leased: 1}) {
+		t.Errorf("left in the queue: %+v, %v", d, err)
+	}
+}
