@@ -75,6 +75,7 @@ type keeper struct {
 	project int64
 
 	mu        sync.Mutex
+	kinds     map[string]refKind // of refs
 	protected *gitlab.ProtectedRefs
 	oldest    map[string]int64 // by ref: the oldest pipeline that is kept
 }
@@ -83,7 +84,31 @@ type keeper struct {
 const maxRefs = 10_000
 
 func newKeeper(gl *gitlab.Client, project int64) *keeper {
-	return &keeper{gitlab: gl, project: project, oldest: map[string]int64{}}
+	return &keeper{gitlab: gl, project: project, kinds: map[string]refKind{}, oldest: map[string]int64{}}
+}
+
+// refKind says what is called so.
+type refKind int
+
+const (
+	aBranch refKind = 1 << iota
+	aTag
+)
+
+// note takes note of what the refs of jobs are.
+func (k *keeper) note(jobs []gitlab.Job) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.kinds) >= maxRefs {
+		clear(k.kinds)
+	}
+	for _, job := range jobs {
+		kind := aBranch
+		if job.Tag {
+			kind = aTag
+		}
+		k.kinds[job.Ref] |= kind
+	}
 }
 
 // keeps says why an erase leaves a job alone that has not been erased; "" if
@@ -116,6 +141,9 @@ func (k *keeper) keeps(ctx context.Context, job gitlab.Job, a rules.Action, now 
 		}
 	}
 	if a.KeepPipelines > 0 {
+		if k.isBoth(job.Ref) {
+			return fmt.Sprintf("a branch and a tag are called %s: GitLab does not tell which of its pipelines are the newest of either", job.Ref), nil
+		}
 		oldest, err := k.oldestKept(ctx, job, a.KeepPipelines)
 		if err != nil {
 			return "", err
@@ -125,6 +153,13 @@ func (k *keeper) keeps(ctx context.Context, job gitlab.Job, a rules.Action, now 
 		}
 	}
 	return "", nil
+}
+
+// isBoth reports whether jobs of a branch and of a tag were noted for the ref.
+func (k *keeper) isBoth(ref string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.kinds[ref] == aBranch|aTag
 }
 
 // protects reports whether a ref is protected.

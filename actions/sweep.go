@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -22,7 +24,7 @@ import (
 // Sweeper makes runs of schedule rules.
 type Sweeper struct {
 	GitLab *gitlab.Client
-	Rules  *rules.Rules
+	Rules  func() *rules.Rules // those in force
 	Now    func() time.Time
 	// Queue takes decisions that are no erases, and gives how many were not
 	// made before; nil: they are counted only.
@@ -51,29 +53,51 @@ const (
 	sweepers = 2
 	// erasing is how many jobs of a sweep are looked at at the same time.
 	erasing = 16
-	// refusals in a row, on one page and with no success, make a sweep leave a
-	// project.
+	// refusals in a row for want of rights make a sweep leave a project.
 	refusals = 10
+	// After so many tries of a page, what GitLab fails to do for a job, and then
+	// for the page, is a problem in the sum; the sweep goes on without it.
+	jobTries, pageTries = 5, 10
 )
 
 // Run makes the run, or goes on with it. When it returns nil, the run has
-// ended. An error is one that passes, or ctx's: then run says where to go on.
+// ended. With an error, run says where to go on.
 func (s Sweeper) Run(ctx context.Context, run *rules.Sweep) error {
-	all := s.Rules.Scheduled()
+	s.GitLab = s.GitLab.Sweeping()
+	for {
+		err := s.run(ctx, run, s.Rules())
+		if !errors.Is(err, errOtherRules) {
+			return err
+		}
+	}
+}
+
+// errOtherRules is that other rules are in force than when a sweep began or
+// was gone on with.
+var errOtherRules = errors.New("other rules are in force")
+
+// run carries the run on, by those rules.
+func (s Sweeper) run(ctx context.Context, run *rules.Sweep, inForce *rules.Rules) error {
+	all := inForce.Scheduled()
 	i := slices.IndexFunc(all, func(other rules.Scheduled) bool { return other.Name == run.Rule })
-	if i < 0 {
+	switch {
+	case i < 0:
 		run.Problem("", 0, "there is no schedule rule of this name any more")
+		return nil
+	case run.Began.IsZero():
+		run.Began, run.DryRun = s.Now().UTC(), all[i].DryRun
+	case run.DryRun != all[i].DryRun:
+		run.Problem("", 0, "`dry_run` was changed while the run was under way: it ends here, and the next one obeys")
 		return nil
 	}
 	rule := all[i]
-	run.DryRun = rule.DryRun
-	s.GitLab = s.GitLab.Sweeping()
-	if run.Began.IsZero() {
-		run.Began = s.Now().UTC()
-	}
 	projects, problems, err := Projects(ctx, s.GitLab, rule.Schedule.Projects)
+	if err != nil && ctx.Err() == nil && run.Place.Tries >= pageTries {
+		run.Problem("", 0, fmt.Sprintf("the projects could not be looked up: %v", err))
+		return nil
+	}
 	if err != nil {
-		return err
+		return tried(ctx, run, err)
 	}
 	if run.Place.Project == 0 {
 		for _, p := range problems {
@@ -87,16 +111,15 @@ func (s Sweeper) Run(ctx context.Context, run *rules.Sweep) error {
 		if p.ID != run.Place.Project {
 			run.Place = rules.SweepPlace{Project: p.ID}
 		}
-		s.watch(SweepStep{Project: p.Path, Position: i + 1, Projects: len(projects)})
-		err := s.project(ctx, run, rule, p, SweepStep{Project: p.Path, Position: i + 1, Projects: len(projects)})
-		switch {
-		case err != nil && (ctx.Err() != nil || rules.Passes(err)):
+		step := SweepStep{Project: p.Path, Position: i + 1, Projects: len(projects)}
+		s.watch(step)
+		err := s.project(ctx, run, inForce, rule, p, step)
+		if left, ok := errors.AsType[*leftError](err); ok {
+			run.Problem(p.Path, 0, left.reason)
+		} else if err != nil {
 			return err
-		case err != nil:
-			run.Problem(p.Path, 0, err.Error())
 		}
-		run.Place = rules.SweepPlace{Project: p.ID, Done: true}
-		run.Finished++
+		run.End(p)
 		if err := s.Save(ctx, *run); err != nil {
 			return err
 		}
@@ -106,6 +129,40 @@ func (s Sweeper) Run(ctx context.Context, run *rules.Sweep) error {
 	return nil
 }
 
+// leftError is why the rest of a project is left out.
+type leftError struct{ reason string }
+
+func (e *leftError) Error() string { return e.reason }
+
+// triedError is an error that passes, with a time to wait by how often the page
+// was tried.
+type triedError struct {
+	error
+	after time.Duration
+}
+
+func (e *triedError) Unwrap() error { return e.error }
+
+// Again implements what rules.Passes asks.
+func (e *triedError) Again() (after time.Duration, ok bool) { return e.after, true }
+
+// tried counts a try that failed. What GitLab asks to wait for is none, and
+// neither is an error of the store.
+func tried(ctx context.Context, run *rules.Sweep, err error) error {
+	if ctx.Err() != nil || !isTry(err) {
+		return err
+	}
+	run.Place.Tries++
+	return &triedError{err, max(backoff(err, run.Place.Tries), time.Second)}
+}
+
+// isTry reports whether an error is of a try that failed: it passes, and is not
+// that GitLab has had too many requests.
+func isTry(err error) bool {
+	var e *gitlab.Error
+	return rules.Passes(err) && (!errors.As(err, &e) || e.Status != http.StatusTooManyRequests)
+}
+
 func (s Sweeper) watch(step SweepStep) {
 	if s.Watch != nil {
 		s.Watch(step)
@@ -113,33 +170,47 @@ func (s Sweeper) watch(step SweepStep) {
 }
 
 // project sweeps the jobs of a project.
-func (s Sweeper) project(ctx context.Context, run *rules.Sweep, rule rules.Scheduled, p rules.Project, step SweepStep) error {
+func (s Sweeper) project(ctx context.Context, run *rules.Sweep, inForce *rules.Rules, rule rules.Scheduled, p rules.Project, step SweepStep) error {
 	keeper := newKeeper(s.GitLab, p.ID)
 	for {
+		if s.Rules() != inForce {
+			return errOtherRules
+		}
 		if s.Room != nil && rule.Queues {
 			if err := s.Room(ctx); err != nil {
 				return err
 			}
 		}
 		jobs, next, err := s.GitLab.JobsPage(ctx, p.ID, run.Place.Cursor, rule.Schedule.Scope...)
-		var refused *gitlab.Error
-		if errors.As(err, &refused) && unseen(err) {
-			return fmt.Errorf("GitLab refuses to list the jobs: %s (%d)", refused.Message, refused.Status)
+		switch {
+		case err == nil:
+			err = s.page(ctx, run, inForce, rule, p, keeper, jobs, step)
+		case ctx.Err() == nil:
+			err = unlisted(err, run.Place.Tries)
 		}
 		if err != nil {
-			return err
-		}
-		if err := s.page(ctx, run, rule, p, keeper, jobs, step); err != nil {
-			return err
+			return tried(ctx, run, err)
 		}
 		if next == "" {
 			return nil
 		}
-		run.Place = rules.SweepPlace{Project: p.ID, Cursor: next}
+		run.Place = rules.SweepPlace{Project: p.ID, Cursor: next, Refused: run.Place.Refused}
 		if err := s.Save(ctx, *run); err != nil {
 			return err
 		}
 	}
+}
+
+// unlisted is what it means that a page of jobs can't be read.
+func unlisted(err error, tries int) error {
+	var refused *gitlab.Error
+	switch {
+	case errors.As(err, &refused) && unseen(err):
+		return &leftError{fmt.Sprintf("GitLab refuses to list the jobs: %s (%d)", refused.Message, refused.Status)}
+	case !rules.Passes(err), isTry(err) && tries >= pageTries:
+		return &leftError{fmt.Sprintf("the rest of its jobs can't be listed: %v", err)}
+	}
+	return err
 }
 
 // swept is what came of one job.
@@ -147,21 +218,23 @@ type swept struct {
 	job      int64
 	counts   rules.SweepCounts
 	problems []string
-	refused  bool // by GitLab
+	refused  bool // for want of rights
 	err      error
 }
 
-// errLeave ends the sweep of a project in which GitLab refuses everything.
-var errLeave = errors.New("GitLab refuses job after job: the rest of the project is left out; erasing needs the role Maintainer")
+// allRefused ends the sweep of a project in which GitLab refuses everything.
+const allRefused = "GitLab refuses job after job: the rest of the project is left out; erasing needs the role Maintainer"
 
-// page looks at the jobs of a page. Of one that is cut short, it counts what
-// the repetition will not see any more.
-func (s Sweeper) page(ctx context.Context, run *rules.Sweep, rule rules.Scheduled, p rules.Project, keeper *keeper, jobs []gitlab.Job, step SweepStep) error {
+// page looks at the jobs of a page. Those of one that is cut short are left
+// out when it is repeated.
+func (s Sweeper) page(ctx context.Context, run *rules.Sweep, inForce *rules.Rules, rule rules.Scheduled, p rules.Project, keeper *keeper, jobs []gitlab.Job, step SweepStep) error {
+	keeper.note(jobs)
 	work, stop := outliving(ctx, callGrace)
 	defer stop()
 	var mu sync.Mutex
 	var all []swept
 	broken := false
+	var panicked any
 	var running sync.WaitGroup
 	room := make(chan struct{}, erasing)
 	for _, job := range jobs {
@@ -177,7 +250,17 @@ func (s Sweeper) page(ctx context.Context, run *rules.Sweep, rule rules.Schedule
 		}
 		running.Go(func() {
 			defer func() { <-room }()
-			result := s.job(work, rule, p, keeper, job)
+			defer func() {
+				if reason := recover(); reason != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					broken, panicked = true, fmt.Sprintf("%v\n%s", reason, debug.Stack())
+				}
+			}()
+			result := s.job(work, inForce, rule, p, keeper, job)
+			if run.Place.Tries >= jobTries && ctx.Err() == nil && isTry(result.err) {
+				result = result.givenUp()
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, result)
@@ -191,33 +274,33 @@ func (s Sweeper) page(ctx context.Context, run *rules.Sweep, rule rules.Schedule
 		})
 	}
 	running.Wait()
+	if panicked != nil {
+		panic(panicked) // where the runner sees it
+	}
 
 	err := ctx.Err()
-	for _, result := range all {
-		err = cmp.Or(err, result.err)
-	}
 	var counts rules.SweepCounts
-	refused := 0
 	for _, result := range all {
-		changed := result.counts.Erased+result.counts.Queued+result.counts.Failed > 0
-		if result.err != nil || err != nil && !changed {
+		if result.err != nil {
+			err = cmp.Or(err, result.err)
 			continue
 		}
 		counts.Add(result.counts)
 		for _, problem := range result.problems {
 			run.Problem(p.Path, result.job, problem)
 		}
-		if result.refused {
-			refused++
-		}
-		if err != nil {
-			run.Place.Seen = append(run.Place.Seen, result.job)
+		run.Place.Seen = append(run.Place.Seen, result.job)
+		switch {
+		case result.counts.Erased > 0:
+			run.Place.Refused = 0
+		case result.refused:
+			run.Place.Refused++
 		}
 	}
 	run.Count(p, counts)
 	s.count(rule, counts)
-	if err == nil && refused >= refusals && counts.Erased == 0 {
-		return errLeave
+	if err == nil && run.Place.Refused >= refusals {
+		return &leftError{allRefused}
 	}
 	return err
 }
@@ -252,13 +335,13 @@ func (s Sweeper) count(rule rules.Scheduled, counts rules.SweepCounts) {
 }
 
 // job asks the rule about one job, and does what it wants.
-func (s Sweeper) job(ctx context.Context, rule rules.Scheduled, p rules.Project, keeper *keeper, job gitlab.Job) swept {
+func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Scheduled, p rules.Project, keeper *keeper, job gitlab.Job) swept {
 	result := swept{job: job.ID, counts: rules.SweepCounts{Jobs: 1}}
 	e, err := s.event(ctx, rule, p, keeper, job)
 	if err != nil {
 		return result.failed(err)
 	}
-	decisions, failed := s.Rules.EvaluateRule(ctx, rule.Name, e, listed{Facts{s.GitLab.WithBudget(maxRequests)}, job})
+	decisions, failed := inForce.EvaluateRule(ctx, rule.Name, e, listed{Facts{s.GitLab.WithBudget(maxRequests)}, job})
 	switch {
 	case failed != nil && (rules.Passes(failed) || ctx.Err() != nil):
 		result.err = failed
@@ -275,7 +358,7 @@ func (s Sweeper) job(ctx context.Context, rule rules.Scheduled, p rules.Project,
 	}
 	var others []rules.Decision
 	for _, d := range decisions {
-		if d.Action.Verb != rules.VerbErase {
+		if d.Action.Verb != rules.VerbErase || len(others) > 0 { // in the order that the rule has
 			others = append(others, d)
 			continue
 		}
@@ -283,15 +366,17 @@ func (s Sweeper) job(ctx context.Context, rule rules.Scheduled, p rules.Project,
 			return result
 		}
 	}
-	if len(others) > 0 {
+	switch {
+	case len(others) == 0:
+	case s.Queue == nil:
 		result.counts.Queued = 1
-	}
-	if len(others) > 0 && s.Queue != nil {
+	default:
 		added, err := s.Queue(ctx, others)
-		if err != nil {
-			result.err = err
-		}
+		result.err = err
 		result.counts.Queued = min(added, 1)
+		if result.counts == (rules.SweepCounts{Jobs: 1}) {
+			result.counts.Kept = 1 // all was decided before
+		}
 	}
 	return result
 }
@@ -316,13 +401,19 @@ func (r swept) failed(err error) swept {
 		r.err = err
 		return r
 	case errors.As(err, &e):
-		r.refused = true
+		r.refused = e.Rights()
 		r.problems = append(r.problems, fmt.Sprintf("GitLab refused: %s (%d)", e.Message, e.Status))
 	default:
-		_, r.refused = errors.AsType[*unerasable](err)
 		r.problems = append(r.problems, err.Error())
 	}
 	r.counts.Failed = 1
+	return r
+}
+
+// givenUp makes of an error that passes, and did not, a problem.
+func (r swept) givenUp() swept {
+	r.problems = append(r.problems, fmt.Sprintf("given up after %d tries: %v", jobTries, r.err))
+	r.counts, r.err = rules.SweepCounts{Jobs: 1, Failed: 1}, nil
 	return r
 }
 
@@ -405,32 +496,35 @@ const sweepHold = 2 * time.Minute
 // may be.
 var errSweeping = errors.New("other sweeps are under way")
 
-// HoldSweep makes the run with this id the only one of its rule until the
-// returned function is called; nil: there is another one.
-func HoldSweep(ctx context.Context, g Guard, run rules.Sweep) (release func(), err error) {
-	key := sweepClaim(run.Rule)
-	held, err := g.Claim(ctx, key, run.ID, sweepHold)
-	if err != nil || !held {
-		return nil, err
+// HoldSweep makes its owner the only one that runs the rule, until the returned
+// function is called; nil: another one does. The returned context ends with ctx,
+// and when another one has taken over.
+func HoldSweep(ctx context.Context, g Guard, rule, owner string) (held context.Context, release func(), err error) {
+	key := sweepClaim(rule)
+	first, err := g.Claim(ctx, key, owner, sweepHold)
+	if err != nil || !first {
+		return ctx, nil, err
 	}
-	done := make(chan struct{})
+	held, lose := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
 		ticker := time.NewTicker(sweepHold / 4)
 		defer ticker.Stop()
 		for {
 			select {
-			case <-done:
+			case <-held.Done():
 				return
 			case <-ticker.C:
-				_, _ = g.Claim(ctx, key, run.ID, sweepHold) // again at the next tick
+				if still, err := g.Claim(held, key, owner, sweepHold); err == nil && !still {
+					lose()
+				} // after an error again at the next tick
 			}
 		}
 	})
-	return func() {
-		close(done)
+	return held, func() {
+		lose()
 		renewing.Wait()
-		_ = g.Release(context.WithoutCancel(ctx), key, run.ID) // else it runs out
+		_ = g.Release(context.WithoutCancel(ctx), key, owner) // else it runs out
 	}, nil
 }
 
@@ -442,7 +536,8 @@ func (r *Runner) sweep(ctx context.Context, h *held, run rules.Sweep) error {
 	default:
 		return errSweeping
 	}
-	release, err := HoldSweep(ctx, r.Guard, run)
+	// Who leases the record after this one was killed goes on at once.
+	held, release, err := HoldSweep(ctx, r.Guard, run.Rule, run.ID)
 	if err != nil {
 		return err
 	}
@@ -451,13 +546,13 @@ func (r *Runner) sweep(ctx context.Context, h *held, run rules.Sweep) error {
 	}
 	defer release()
 	s := Sweeper{
-		GitLab: r.GitLab, Rules: r.Rules(), Now: r.Now, Metrics: r.Metrics,
-		Queue: r.QueueDecisions, Room: r.roomForSweep,
+		GitLab: r.GitLab, Rules: r.Rules, Now: r.Now, Metrics: r.Metrics,
+		Queue: r.QueueDecisions, Room: r.Room,
 		Save: func(ctx context.Context, run rules.Sweep) error {
 			return errors.Join(h.keep(run), h.extend(ctx))
 		},
 	}
-	if err := s.Run(ctx, &run); err != nil {
+	if err := s.Run(held, &run); err != nil {
 		return errors.Join(err, h.keep(run))
 	}
 	record, err := outcomeRecord(SweepOutcome(run, r.GitLab.Instance(), r.Now().UTC()))
@@ -470,9 +565,9 @@ func (r *Runner) sweep(ctx context.Context, h *held, run rules.Sweep) error {
 // sweepBacklog is how many records may be due while a sweep adds more.
 const sweepBacklog = 1000
 
-// roomForSweep keeps sweeps from filling the queue faster than it is worked
-// off.
-func (r *Runner) roomForSweep(ctx context.Context) error {
+// Room gives an error that passes while the queue has no room for more of a
+// sweep's decisions.
+func (r *Runner) Room(ctx context.Context) error {
 	depth, err := r.Queue.Depth(ctx)
 	if err != nil || depth.Due < sweepBacklog {
 		return err
@@ -484,7 +579,7 @@ func (r *Runner) roomForSweep(ctx context.Context) error {
 type queueFullError struct{}
 
 func (*queueFullError) Error() string {
-	return fmt.Sprintf("%d records wait in the queue: the sweep goes on when they are fewer", sweepBacklog)
+	return fmt.Sprintf("%d records wait in the queue: the sweep goes on when `serve` has worked some off", sweepBacklog)
 }
 
 // Again implements what rules.Passes asks.

@@ -1,17 +1,23 @@
 package actions_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
@@ -304,11 +310,11 @@ func TestSweepOneAtATime(t *testing.T) {
 	h := newHouse(t, sweepRule)
 	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.oldJob("old", 100*day))
-	release, err := actions.HoldSweep(t.Context(), h.db, rules.Sweep{ID: "another's", Rule: "erase-old-logs"})
+	_, release, err := actions.HoldSweep(t.Context(), h.db, "erase-old-logs", "another")
 	if err != nil || release == nil {
 		t.Fatalf("no claim: %v", err)
 	}
-	if again, err := actions.HoldSweep(t.Context(), h.db, rules.Sweep{ID: "a third", Rule: "erase-old-logs"}); err != nil || again != nil {
+	if _, again, err := actions.HoldSweep(t.Context(), h.db, "erase-old-logs", "a third"); err != nil || again != nil {
 		t.Errorf("two runs hold the claim (%v)", err)
 	}
 	h.sweep("erase-old-logs")
@@ -332,6 +338,258 @@ func TestSweepOfNoRule(t *testing.T) {
 		t.Errorf("%s: %s", o.Result, o.Reason)
 	}
 }
+
+// What GitLab fails to do again and again is a line in the sum, and the sweep
+// goes on.
+func TestSweepGivesUp(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		fault  func(h *house, bad gitlabtest.Job) gitlabtest.Fault
+		want   []string // erased in the project
+		reason string
+	}{
+		{
+			"a job", func(_ *house, bad gitlabtest.Job) gitlabtest.Fault {
+				return gitlabtest.Fault{Method: "POST", Path: fmt.Sprintf("/jobs/%d/erase", bad.ID), Status: 500, Times: -1}
+			},
+			[]string{"a", "c"},
+			"given up after 5 tries: gitlab: POST",
+		},
+		{
+			"a project's list", func(_ *house, bad gitlabtest.Job) gitlabtest.Fault {
+				return gitlabtest.Fault{Method: "GET", Path: fmt.Sprintf("/projects/%d/jobs", bad.ProjectID), Status: 502, Times: -1}
+			},
+			nil, "the rest of its jobs can't be listed: gitlab: GET",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, sweepRule)
+			shop := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+			web := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/web"})
+			pipeline := h.gitlab.AddPipeline(shop.ID, gitlabtest.Pipeline{}, h.oldJob("a", 100*day), h.oldJob("bad", 100*day), h.oldJob("c", 100*day))
+			h.gitlab.AddPipeline(web.ID, gitlabtest.Pipeline{}, h.oldJob("d", 100*day))
+			h.gitlab.Fail(c.fault(h, h.gitlab.Latest(pipeline.ID, "bad")))
+			h.sweep("erase-old-logs")
+			h.workOff()
+			if diff := cmp.Diff(c.want, h.erasedJobs(shop)); diff != "" {
+				t.Errorf("erased in the project (-want +got):\n%s", diff)
+			}
+			if erased := h.erasedJobs(web); len(erased) != 1 {
+				t.Errorf("erased in the next project: %v", erased)
+			}
+			if o := h.lastSweep(); len(o.Sweep.Problems) != 1 || !strings.Contains(o.Reason, c.reason) {
+				t.Errorf("the sum lacks %q: %s", c.reason, o.Reason)
+			}
+		})
+	}
+}
+
+// Refusals for want of rights, one after the other, make a sweep leave a
+// project; those that speak of the job do not.
+func TestSweepLeavesProjects(t *testing.T) {
+	for _, c := range []struct {
+		message string
+		erased  int
+	}{
+		{"403 Forbidden - Job is not erasable!", 200},
+		{"403 Forbidden", 0},
+	} {
+		t.Run(c.message, func(t *testing.T) {
+			h := newHouse(t, sweepRule)
+			p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+			h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: 200, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.oldJob("rspec", 100*day) }})
+			for range 10 {
+				newer := h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, append(slices.Repeat([]gitlabtest.Job{h.oldJob("young", day)}, 9), h.oldJob("odd", 100*day))...)
+				odd := h.gitlab.Latest(newer.ID, "odd").ID
+				h.gitlab.Fail(gitlabtest.Fault{Method: "POST", Path: fmt.Sprintf("/jobs/%d/erase", odd), Status: 403, Message: c.message, Times: -1})
+			}
+			h.sweep("erase-old-logs")
+			h.work()
+			if erased := len(h.erasedJobs(p)); erased != c.erased {
+				t.Errorf("%d jobs erased, want %d: %s", erased, c.erased, h.lastSweep().Reason)
+			}
+		})
+	}
+}
+
+// GitLab lists the pipelines of a ref by its name alone.
+func TestSweepKeepsWhatABranchAndATagAreBothCalled(t *testing.T) {
+	h := newHouse(t, strings.Replace(sweepRule, "older_than: 90d", "older_than: 90d, keep_pipelines: 1", 1))
+	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	for _, ref := range []gitlabtest.Pipeline{{Ref: "v1"}, {Ref: "v1", Tag: true}, {Ref: "v2"}, {Ref: "v2"}} {
+		h.gitlab.AddPipeline(p.ID, ref, h.oldJob(ref.Ref, 100*day))
+	}
+	h.sweep("erase-old-logs")
+	h.work()
+	if diff := cmp.Diff([]string{"v2"}, h.erasedJobs(p)); diff != "" {
+		t.Errorf("erased (-want +got):\n%s", diff)
+	}
+}
+
+// An erase comes after what stands before it in the rule.
+func TestSweepKeepsTheOrderOfActions(t *testing.T) {
+	h := newHouse(t, strings.Replace(sweepRule, "actions:", "actions:\n      - retry: {allow_stale: true}", 1))
+	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	job := h.oldJob("rspec", 100*day)
+	job.Status, job.FailureReason = "failed", "runner_system_failure"
+	h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, job)
+	h.sweep("erase-old-logs")
+	h.workOff()
+	var calls []string
+	for _, r := range h.gitlab.Requests() {
+		if r.Method == http.MethodPost {
+			calls = append(calls, path.Base(r.Path))
+		}
+	}
+	if diff := cmp.Diff([]string{"retry", "erase"}, calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+// sweeper makes runs without the runner.
+func (h *house) sweeper() actions.Sweeper {
+	h.Helper()
+	gl, err := gitlab.New(gitlab.Config{BaseURL: h.gitlab.URL(), Token: gitlabtest.DefaultToken, Now: h.now})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return actions.Sweeper{
+		GitLab: gl, Rules: func() *rules.Rules { return h.rules }, Now: h.now,
+		Save: func(context.Context, rules.Sweep) error { return nil },
+	}
+}
+
+// oldJobs fills a project with jobs to erase.
+func (h *house) oldJobs(n int) {
+	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: n, PerPipeline: 10, Job: func(i int) gitlabtest.Job {
+		if i%3 == 0 {
+			return h.oldJob("young", day)
+		}
+		return h.oldJob("rspec", 100*day)
+	}})
+}
+
+// A store that fails is no project's problem: the run stops, and goes on.
+func TestSweepStopsWhenTheStoreFails(t *testing.T) {
+	h := newHouse(t, sweepRule)
+	h.oldJobs(300)
+	run := rules.Sweep{ID: "run", Rule: "erase-old-logs"}
+	s, broken := h.sweeper(), errors.New("connection reset by peer")
+	s.Save = func(context.Context, rules.Sweep) error { return broken }
+	if err := s.Run(t.Context(), &run); !errors.Is(err, broken) {
+		t.Fatalf("%v, want that the store fails", err)
+	}
+	if err := h.sweeper().Run(t.Context(), &run); err != nil {
+		t.Fatal(err)
+	}
+	if want := (rules.SweepCounts{Jobs: 300, Erased: 200, Kept: 100, Freed: 200_000}); run.SweepCounts != want || len(run.Problems) > 0 {
+		t.Errorf("%+v, want %+v", run.SweepCounts, want)
+	}
+}
+
+// A run that is stopped again and again gets on each time.
+func TestSweepGetsOnWhenInterrupted(t *testing.T) {
+	h := newHouse(t, sweepRule)
+	h.oldJobs(300)
+	run := rules.Sweep{ID: "run", Rule: "erase-old-logs"}
+	s := h.sweeper()
+	times := 0
+	for err := errors.New("not begun"); err != nil; times++ {
+		if times > 100 {
+			t.Fatalf("it does not end: %+v", run)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var steps atomic.Int64
+		s.Watch = func(actions.SweepStep) {
+			if steps.Add(1) > 17 {
+				stop()
+			}
+		}
+		err = s.Run(ctx, &run)
+		stop()
+	}
+	if want := (rules.SweepCounts{Jobs: 300, Erased: 200, Kept: 100, Freed: 200_000}); run.SweepCounts != want {
+		t.Errorf("%d interruptions: %+v, want %+v", times, run.SweepCounts, want)
+	}
+	if n := h.gitlab.Count("POST", "/erase"); n != 200 {
+		t.Errorf("%d erases were called, want 200", n)
+	}
+}
+
+// A run obeys the rules that are in force now.
+func TestSweepObeysNewRules(t *testing.T) {
+	load := func(o rules.Options, text string) *rules.Rules {
+		rs, err := rules.Load(o, rules.Source{Name: "rules.yaml", Data: []byte(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rs
+	}
+	for _, c := range []struct {
+		name   string
+		next   *rules.Rules
+		erased int
+		reason string
+	}{
+		{"the rule is gone", load(rules.Options{}, "version: 1\nrules: [{name: other, on: job, if: job.tag, actions: [cancel]}]"), 67, "no schedule rule of this name any more"},
+		{"a dry run", load(rules.Options{DryRun: true}, sweepRule), 67, "`dry_run` was changed"},
+		{"older", load(rules.Options{}, strings.Replace(sweepRule, "90d", "101d", 1)), 67, ""},
+		{"the same", load(rules.Options{}, sweepRule), 200, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, sweepRule)
+			h.oldJobs(300)
+			s := h.sweeper()
+			s.Save = func(context.Context, rules.Sweep) error { h.rules = c.next; return nil }
+			run := rules.Sweep{ID: "run", Rule: "erase-old-logs"}
+			if err := s.Run(t.Context(), &run); err != nil {
+				t.Fatal(err)
+			}
+			if n := h.gitlab.Count("POST", "/erase"); n != c.erased || run.Erased != n || !strings.Contains(run.String(), c.reason) {
+				t.Errorf("%d jobs erased, want %d: %s", n, c.erased, run)
+			}
+		})
+	}
+}
+
+// Who has lost the claim stops.
+func TestSweepLosesItsClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &fickleGuard{}
+		held, release, err := actions.HoldSweep(t.Context(), g, "erase-old-logs", "me")
+		if err != nil || release == nil {
+			t.Fatalf("no claim: %v", err)
+		}
+		<-time.After(time.Minute + time.Second)
+		if held.Err() != nil {
+			t.Error("stopped after an error of the store, while the claim lasts")
+		}
+		<-time.After(time.Minute)
+		if held.Err() == nil {
+			t.Error("goes on, although another one has the claim")
+		}
+		release()
+	})
+}
+
+// fickleGuard gives a claim, then errors, then the claim to somebody else.
+type fickleGuard struct {
+	actions.Guard
+	claims int
+}
+
+func (g *fickleGuard) Claim(context.Context, string, string, time.Duration) (bool, error) {
+	switch g.claims++; g.claims {
+	case 1:
+		return true, nil
+	case 2, 3:
+		return false, errors.New("connection reset by peer")
+	}
+	return false, nil
+}
+
+func (*fickleGuard) Release(context.Context, string, string) error { return nil }
 
 // A sweep uses the rate that is allowed, and GitLab never has to say no.
 func TestSweepAtFullRate(t *testing.T) {

@@ -160,3 +160,29 @@ func TestSweepProblems(t *testing.T) {
 		}
 	}
 }
+
+// Each project has one line with all its jobs, up to a thousand of those in
+// which something happened.
+func TestSweepCount(t *testing.T) {
+	var run rules.Sweep
+	quiet, busy := rules.Project{ID: 1, Path: "a/quiet"}, rules.Project{ID: 2, Path: "a/busy"}
+	run.Count(quiet, rules.SweepCounts{Jobs: 100, Kept: 100})
+	run.End(quiet)
+	run.Count(busy, rules.SweepCounts{Jobs: 100, Kept: 100})
+	run.Count(busy, rules.SweepCounts{Jobs: 100, Kept: 99, Erased: 1, Freed: 10})
+	run.Count(busy, rules.SweepCounts{Jobs: 100, Before: 100})
+	run.End(busy)
+	want := []rules.SweepProject{{ID: 2, Path: "a/busy", SweepCounts: rules.SweepCounts{Jobs: 300, Erased: 1, Before: 100, Kept: 199, Freed: 10}}}
+	if diff := cmp.Diff(want, run.Projects); diff != "" || run.Jobs != 400 || run.Finished != 2 {
+		t.Errorf("%d jobs in %d projects (-want +got):\n%s", run.Jobs, run.Finished, diff)
+	}
+	for id := int64(3); id < 1010; id++ {
+		for range 2 {
+			run.Count(rules.Project{ID: id}, rules.SweepCounts{Jobs: 100, Erased: 100})
+		}
+		run.End(rules.Project{ID: id})
+	}
+	if len(run.Projects) != 1000 || run.More != 8 {
+		t.Errorf("%d lines and %d more, want 1000 and 8", len(run.Projects), run.More)
+	}
+}

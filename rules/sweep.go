@@ -21,7 +21,7 @@ type Sweep struct {
 
 	SweepCounts
 	Finished int            `json:"finished"`           // projects
-	Projects []SweepProject `json:"projects,omitempty"` // where something was erased or failed, up to 1,000
+	Projects []SweepProject `json:"projects,omitempty"` // where something was erased or failed, up to 1,000, and the one at hand
 	More     int            `json:"more,omitzero"`      // projects that are not among those
 	Problems []SweepProblem `json:"problems,omitempty"` // up to 100
 
@@ -33,7 +33,7 @@ type SweepCounts struct {
 	Jobs   int   `json:"jobs"`            // looked at
 	Erased int   `json:"erased"`          // now
 	Before int   `json:"before,omitzero"` // erased already
-	Kept   int   `json:"kept,omitzero"`   // the rule or its erase leaves them
+	Kept   int   `json:"kept,omitzero"`   // the rule or its erase leaves them, or what it wants was decided before
 	Queued int   `json:"queued,omitzero"` // decisions on them wait in the queue
 	Failed int   `json:"failed,omitzero"`
 	Freed  int64 `json:"freed"` // bytes
@@ -60,9 +60,11 @@ type SweepPlace struct {
 	Project int64  `json:"project,omitzero"`
 	Done    bool   `json:"done,omitzero"` // the project
 	Cursor  string `json:"cursor,omitzero"`
-	// Seen are the jobs of the page that were erased, or failed to be, before
-	// the page was interrupted.
-	Seen []int64 `json:"seen,omitempty"`
+	Tries   int    `json:"tries,omitzero"` // of the page, that failed
+	// Seen are the jobs of the page that were looked at before it was
+	// interrupted.
+	Seen    []int64 `json:"seen,omitempty"`
+	Refused int     `json:"refused,omitzero"` // jobs in a row, for want of rights
 }
 
 // What a sweep keeps for its summary, at most.
@@ -82,23 +84,31 @@ func (c *SweepCounts) Add(other SweepCounts) {
 	c.Freed += other.Freed
 }
 
-// Count adds what came of jobs of a project.
+// Count adds what came of jobs of a project, the one that the run is in.
 func (s *Sweep) Count(p Project, counts SweepCounts) {
 	s.Add(counts)
-	if counts.Erased+counts.Failed+counts.Queued == 0 {
-		return
-	}
-	i := slices.IndexFunc(s.Projects, func(row SweepProject) bool { return row.ID == p.ID })
-	switch {
-	case i >= 0:
-	case len(s.Projects) == maxSweepProjects:
-		s.More++
-		return
-	default:
-		i = len(s.Projects)
+	if last := len(s.Projects) - 1; last < 0 || s.Projects[last].ID != p.ID {
 		s.Projects = append(s.Projects, SweepProject{ID: p.ID, Path: p.Path})
 	}
-	s.Projects[i].Add(counts)
+	s.Projects[len(s.Projects)-1].Add(counts)
+}
+
+// End notes that the run is through with a project, whose line stays where
+// something happened in it.
+func (s *Sweep) End(p Project) {
+	s.Finished++
+	s.Place = SweepPlace{Project: p.ID, Done: true}
+	last := len(s.Projects) - 1
+	if last < 0 || s.Projects[last].ID != p.ID {
+		return
+	}
+	changed := s.Projects[last].Erased+s.Projects[last].Failed+s.Projects[last].Queued > 0
+	if changed && len(s.Projects) > maxSweepProjects {
+		s.More++
+	}
+	if !changed || len(s.Projects) > maxSweepProjects {
+		s.Projects = s.Projects[:last]
+	}
 }
 
 // Problem notes something that did not work; the same in a project is one

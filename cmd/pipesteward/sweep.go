@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,19 +80,21 @@ func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Wr
 
 	show := newSweepView(stderr)
 	var runs []rules.Sweep
-	stopped := false
+	stopped, failed := false, false
 	for _, rule := range scheduled {
 		run, err := sweepRule(ctx, sweeping{db, gl, loaded, show, stderr}, rule, o.restart)
-		runs = append(runs, run)
+		if !run.Began.IsZero() {
+			runs = append(runs, run)
+		}
 		if stopped = ctx.Err() != nil; stopped {
 			break
 		}
 		if err != nil {
-			show.end(true)
-			return err
+			show.say(fmt.Sprintf("%s: %v", rule.Name, err))
 		}
+		failed = failed || err != nil || sweepOutcome(gl, run).Result == rules.ResultFailed
 	}
-	show.end(stopped)
+	show.end(stopped || failed)
 	if o.json {
 		err = printJSON(stdout, runs)
 	} else {
@@ -99,10 +102,9 @@ func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Wr
 	}
 	if stopped {
 		fmt.Fprintln(stderr, "stopped: the same command goes on from here, with --restart from the beginning")
-		return errors.Join(err, errTold)
 	}
-	if slices.ContainsFunc(runs, func(run rules.Sweep) bool { return sweepOutcome(gl, run).Result == rules.ResultFailed }) {
-		return errors.Join(err, errTold)
+	if stopped || failed {
+		err = errors.Join(err, errTold)
 	}
 	return err
 }
@@ -141,6 +143,14 @@ func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bo
 		key += ":dry-run"
 	}
 	run := rules.Sweep{ID: fmt.Sprintf("sweep:%s:by-hand:%d", rule.Name, time.Now().UnixNano()), Rule: rule.Name}
+	held, release, err := actions.HoldSweep(ctx, w.db, rule.Name, rand.Text())
+	switch {
+	case err != nil:
+		return run, err
+	case release == nil:
+		return run, errors.New("a run of it is under way, by `serve` or by hand: wait until that has ended, or for two minutes after it was killed")
+	}
+	defer release()
 	saved, err := w.db.Get(ctx, key)
 	if err != nil {
 		return run, err
@@ -152,14 +162,6 @@ func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bo
 		fmt.Fprintf(w.stderr, "%s: goes on with the sweep that began %s and was stopped after %s jobs; --restart begins anew\n",
 			rule.Name, humanize.Time(run.Began), humanize.Comma(int64(run.Jobs)))
 	}
-	release, err := actions.HoldSweep(ctx, w.db, run)
-	switch {
-	case err != nil:
-		return run, err
-	case release == nil:
-		return run, fmt.Errorf("a run of %s is under way, by `serve` or by hand: wait until it has ended", rule.Name)
-	}
-	defer release()
 	keep := func(ctx context.Context, run rules.Sweep) error {
 		body, err := json.Marshal(run)
 		if err != nil {
@@ -167,24 +169,27 @@ func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bo
 		}
 		return w.db.Set(ctx, key, body, stoppedFor)
 	}
-	s := actions.Sweeper{GitLab: w.gitlab, Rules: w.rules, Now: time.Now, Save: keep, Watch: w.view.begin(run)}
+	s := actions.Sweeper{GitLab: w.gitlab, Rules: func() *rules.Rules { return w.rules }, Now: time.Now, Save: keep, Watch: w.view.begin(run)}
 	if !rule.DryRun {
-		s.Queue = actions.New(actions.Config{Queue: w.db, Journal: w.db, Now: time.Now, Workers: 1}).QueueDecisions
+		queue := actions.New(actions.Config{Queue: w.db, Journal: w.db, Now: time.Now, Workers: 1})
+		s.Queue, s.Room = queue.QueueDecisions, queue.Room
 	}
 	if rule.Schedule.Next(time.Now()).IsZero() && run.Began.IsZero() {
 		run.Problem("", 0, fmt.Sprintf("the cron %q never comes: the rule runs by hand only", rule.Schedule.Cron))
 	}
-	for try := 0; ; try++ {
-		err := s.Run(ctx, &run)
+	for {
+		err := s.Run(held, &run)
 		switch {
 		case err == nil:
 			return run, w.tell(ctx, key, run)
 		case ctx.Err() != nil:
 			return run, keep(context.WithoutCancel(ctx), run)
+		case held.Err() != nil:
+			return run, errors.New("another run has taken over, since the store did not hear of this one for two minutes")
 		case !rules.Passes(err):
 			return run, err
 		}
-		wait := pauseAfter(err, try)
+		wait := pauseAfter(err, run.Place.Tries)
 		w.view.say(fmt.Sprintf("%s: goes on in %s: %v", rule.Name, wait.Round(time.Second), err))
 		if err := keep(ctx, run); err != nil && ctx.Err() == nil {
 			return run, err
@@ -244,6 +249,7 @@ type sofar struct {
 	rule  string
 	began time.Time
 	first int // jobs that were looked at before
+	from  int // the position of the first project
 	at    actions.SweepStep
 	rules.SweepCounts
 }
@@ -252,11 +258,16 @@ func newSofar(run rules.Sweep) *sofar {
 	return &sofar{rule: run.Rule, began: time.Now(), first: run.Jobs, SweepCounts: run.SweepCounts}
 }
 
-func (s *sofar) add(step actions.SweepStep) {
+// add adds a step, and gives the position that this process began with.
+func (s *sofar) add(step actions.SweepStep) (from int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Add(step.SweepCounts)
 	s.at = step
+	if s.from == 0 {
+		s.from = step.Position
+	}
+	return s.from
 }
 
 // line words it: what is done, how fast, and how long the rest may take, which
@@ -270,8 +281,9 @@ func (s *sofar) line(now time.Time) string {
 	}
 	line := fmt.Sprintf("%s: project %d of %d (%s), %s jobs, %.0f/s, %s erased, %s freed", s.rule, s.at.Position, s.at.Projects, s.at.Project,
 		humanize.Comma(int64(s.Jobs)), s.rate(now), humanize.Comma(int64(s.Erased)), humanize.Bytes(uint64(s.Freed)))
-	if done := s.at.Position - 1; done > 0 {
-		line += fmt.Sprintf(", about %s left", (took / time.Duration(done) * time.Duration(s.at.Projects-done)).Round(time.Second))
+	if done := s.at.Position - s.from; done > 0 {
+		left := s.at.Projects - s.at.Position + 1
+		line += fmt.Sprintf(", about %s left", (took / time.Duration(done) * time.Duration(left)).Round(time.Second))
 	}
 	return line
 }
@@ -321,7 +333,7 @@ func (v *sweepLines) begin(run rules.Sweep) func(actions.SweepStep) {
 		v.stop = nil
 		v.say(s.line(time.Now()))
 	}
-	return s.add
+	return func(step actions.SweepStep) { s.add(step) }
 }
 
 func (v *sweepLines) say(line string) {
@@ -364,13 +376,17 @@ func (v *sweepBar) begin(run rules.Sweep) func(actions.SweepStep) {
 	var shown time.Time
 	var mu sync.Mutex
 	return func(step actions.SweepStep) {
-		s.add(step)
+		from := s.add(step)
 		mu.Lock()
 		defer mu.Unlock()
 		if now := time.Now(); now.Sub(shown) > 100*time.Millisecond {
 			shown = now
-			tracker.UpdateTotal(int64(max(step.Projects, 1)))
-			tracker.SetValue(int64(step.Position - 1))
+			left := step.Projects - from + 1
+			if left == 1 {
+				left = 0 // GitLab does not tell how many jobs a project has
+			}
+			tracker.UpdateTotal(int64(left))
+			tracker.SetValue(int64(step.Position - from))
 			tracker.UpdateMessage(s.short(now))
 		}
 	}

@@ -152,6 +152,32 @@ func TestSweepGoesOnAfterCtrlC(t *testing.T) {
 	}
 }
 
+// A rule that another process runs is left out, and the others are run.
+func TestSweepLeavesOutWhatAnotherRuns(t *testing.T) {
+	b := newBroom(t, gitlabtest.Options{}, 5)
+	db, err := store.OpenBolt(filepath.Join(b.dir, "sweep.db"), store.BoltOptions{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, release, err := actions.HoldSweep(t.Context(), db, "cancel-what-hangs", "another")
+	if err != nil || release == nil {
+		t.Fatalf("no claim: %v", err)
+	}
+	if _, err := db.Claim(t.Context(), "sweep:cancel-what-hangs", "another", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil { // before the claim is released
+		t.Fatal(err)
+	}
+	release()
+	code, stdout, stderr := b.sweep(t.Context())
+	if code != 1 {
+		t.Errorf("exit status %d, want 1", code)
+	}
+	b.says("stdout", stdout, "erase-old-logs: erased 10 of 10 jobs in 2 projects")
+	b.says("stderr", stderr, "cancel-what-hangs: a run of it is under way, by `serve` or by hand")
+}
+
 func TestSweepOfNothing(t *testing.T) {
 	b := newBroom(t, gitlabtest.Options{}, 1)
 	code, stdout, stderr := b.sweep(t.Context(), "--gitlab-token", "revoked")
@@ -249,5 +275,5 @@ func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun b
 		b.Fatal(err)
 	}
 	save := func(context.Context, rules.Sweep) error { return nil }
-	return actions.Sweeper{GitLab: client, Rules: loaded, Now: time.Now, Save: save}, func() { _ = db.Close() }
+	return actions.Sweeper{GitLab: client, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Save: save}, func() { _ = db.Close() }
 }
