@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -28,6 +29,11 @@ const (
 	// settled is how long ago something must have happened: its webhook may be
 	// on its way.
 	settled = time.Minute
+	// quickReach is how long before what is looked for, jobs may have been made
+	// to be found in each round; longer ones are found in the deep rounds, each
+	// deepEach.
+	quickReach = 3 * time.Hour
+	deepEach   = time.Hour
 	// deliveriesEach is how often the lists of failed deliveries are read, and
 	// the projects that settings name are looked up.
 	deliveriesEach = time.Hour
@@ -79,8 +85,9 @@ type Hook struct {
 // FailedDelivery is one of them.
 type FailedDelivery struct {
 	ID   int64
-	Key  string // the Idempotency-Key; "" where there is none
-	Body []byte // nil where GitLab did not keep it
+	At   time.Time // zero where GitLab does not tell
+	Key  string    // the Idempotency-Key; "" where there is none
+	Body []byte    // nil where GitLab did not keep it
 }
 
 // CatchUpStore is what catch-up needs of the store.
@@ -170,6 +177,7 @@ func NewCatchUp(cfg CatchUpConfig) *CatchUp {
 func (c *CatchUp) Run(ctx context.Context) {
 	ticker := time.NewTicker(c.Every)
 	defer ticker.Stop()
+	var said map[string]bool
 	for {
 		result, err := c.Round(ctx, false)
 		switch {
@@ -181,15 +189,25 @@ func (c *CatchUp) Run(ctx context.Context) {
 		case result.Found() > 0:
 			c.Log.Info("caught up with what no webhook told", "projects", result.Projects, "jobs", result.Jobs, "pipelines", result.Pipelines, "replayed", result.Replayed, "resent", result.Resent)
 		}
-		for _, p := range result.Problems {
-			c.Log.Warn("catch-up could not look at something", "problem", p.String())
-		}
+		said = c.say(result.Problems, said)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
 	}
+}
+
+// say logs the problems that were not there in the round before, and gives all:
+// a project that is gone is told of once.
+func (c *CatchUp) say(problems []rules.SweepProblem, before map[string]bool) map[string]bool {
+	now := map[string]bool{}
+	for _, p := range problems {
+		if now[p.String()] = true; !before[p.String()] {
+			c.Log.Warn("catch-up could not look at something", "problem", p.String())
+		}
+	}
+	return now
 }
 
 // ErrCatchingUp says that another replica is catching up.
@@ -218,11 +236,14 @@ func (c *CatchUp) Round(ctx context.Context, onDemand bool) (result CatchUpResul
 	read := map[string]bool{} // hooks of groups belong to many projects
 	unread := false           // deliveries of a hook, for now
 	for _, known := range projects {
-		if held, err := c.Store.Claim(ctx, catchUpClaim, c.owner, catchUpHold); err != nil || !held {
-			return result, errors.Join(err, ErrCatchingUp)
+		held, err := c.Store.Claim(ctx, catchUpClaim, c.owner, catchUpHold)
+		switch {
+		case err != nil:
+			return result, err
+		case !held:
+			return result, ErrCatchingUp
 		}
 		p := &project{KnownProject: known, history: c.History}
-		var err error
 		if deliveries {
 			err = c.failed(ctx, p, read, &result)
 			unread = unread || err != nil && rules.Passes(err)
@@ -336,28 +357,48 @@ func (c *CatchUp) missed(ctx context.Context, p *project, w wanted, onDemand boo
 	if err != nil {
 		return &storeError{err}
 	}
-	mark, err := time.Parse(time.RFC3339, string(value))
+	var last watermark
 	oldest := now.Add(-c.MaxAge)
-	switch {
-	case err == nil:
-		mark = mark.Add(-overlap)
+	switch known := len(value) > 0 && json.Unmarshal(value, &last) == nil; {
+	case known:
 	case onDemand:
-		mark = oldest
-	case p.Since.IsZero():
-		mark = now // nobody was here before: nothing was missed
+		last = watermark{oldest, oldest}
+	case p.Since.IsZero(): // nobody was here before: nothing was missed
+		return c.keepWatermark(ctx, key, watermark{now, now})
 	default:
-		mark = p.Since.Add(-overlap)
+		last = watermark{p.Since, p.Since}
 	}
-	span := span{later(mark, oldest), oldest, now.Add(-settled)}
-	if mark.Before(now) {
-		if err := c.jobs(ctx, p, w, span, result); err != nil {
-			return err
-		}
-		if err := c.pipelines(ctx, p, w, span, result); err != nil {
-			return err
-		}
+	deep := onDemand || now.Sub(last.Deep) >= deepEach
+	since := func(mark time.Time) span { return span{later(mark.Add(-overlap), oldest), oldest, now.Add(-settled)} }
+	if deep {
+		err = c.jobs(ctx, p, w, since(last.Deep), c.MaxAge, result)
+		last.Deep = now
+	} else {
+		err = c.jobs(ctx, p, w, since(last.At), quickReach, result)
 	}
-	return c.keep(ctx, key, now.Format(time.RFC3339))
+	if err == nil {
+		err = c.pipelines(ctx, p, w, since(last.At), result)
+	}
+	if err != nil {
+		return err
+	}
+	last.At = now
+	return c.keepWatermark(ctx, key, last)
+}
+
+// watermark is up to when a project was looked at: as far as each round looks,
+// and as far as deep ones do.
+type watermark struct {
+	At   time.Time `json:"at"`
+	Deep time.Time `json:"deep"`
+}
+
+func (c *CatchUp) keepWatermark(ctx context.Context, key string, mark watermark) error {
+	value, err := json.Marshal(mark)
+	if err != nil {
+		return err
+	}
+	return c.keep(ctx, key, string(value))
 }
 
 // keep keeps how far catch-up came.
@@ -390,14 +431,13 @@ func (s span) missed(j rules.Job) bool {
 	return !j.FinishedAt.Before(s.from) && !j.FinishedAt.After(s.to)
 }
 
-// jobs finds jobs. They come by when they were made: those that ended late in
-// a long pipeline are found as long as that is not older than twice the
-// greatest age.
-func (c *CatchUp) jobs(ctx context.Context, p *project, w wanted, s span, result *CatchUpResult) error {
+// jobs finds jobs. They come by when they were made: those that were made longer
+// than reach before the span are not found.
+func (c *CatchUp) jobs(ctx context.Context, p *project, w wanted, s span, reach time.Duration, result *CatchUpResult) error {
 	if len(w.jobs) == 0 {
 		return nil
 	}
-	horizon := s.from.Add(-c.MaxAge)
+	horizon := s.from.Add(-reach)
 	for e, err := range c.History.Jobs(ctx, p.ID, w.jobs) {
 		if err != nil {
 			return err
@@ -551,8 +591,14 @@ func (c *CatchUp) replay(ctx context.Context, hook Hook, result *CatchUpResult) 
 		failed = append(failed, d)
 	}
 	for _, d := range slices.Backward(failed) {
-		if err := c.deliver(ctx, hook, d, result); err != nil {
+		err := c.deliver(ctx, hook, d, result)
+		var broken *storeError
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, rules.Passes(err), errors.As(err, &broken):
 			return err
+		default: // those behind it may well be sent
+			result.problem(hook.Name, err)
 		}
 		if err := c.keep(ctx, key, strconv.FormatInt(d.ID, 10)); err != nil {
 			return err
@@ -564,7 +610,11 @@ func (c *CatchUp) replay(ctx context.Context, hook Hook, result *CatchUpResult) 
 // deliver takes a delivery as if it had arrived now; GitLab sends it once more
 // where it did not keep what was in it.
 func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, result *CatchUpResult) error {
+	oldest := c.Now().Add(-c.MaxAge)
 	if d.Body == nil {
+		if !d.At.IsZero() && d.At.Before(oldest) {
+			return nil
+		}
 		result.Resent++
 		if c.DryRun {
 			return nil
@@ -577,7 +627,7 @@ func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, resu
 		return nil
 	}
 	e, err := Decode(d.Body, c.Instance)
-	if err != nil || !c.Rules().Wants(e) || happened(e).Before(c.Now().Add(-c.MaxAge)) {
+	if err != nil || !c.Rules().Wants(e) || happened(e).Before(oldest) {
 		return nil //nolint:nilerr // another hook, or one with a template of its own
 	}
 	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = keyOr(d.Key, d.Body), rules.SourceReplay, c.Now().UTC()

@@ -298,6 +298,7 @@ func (h hookJSON) hook(owned Hook) Hook {
 func (d deliveryJSON) delivery() HookDelivery {
 	delivery := HookDelivery{
 		ID:     int64(d.ID),
+		At:     time.Time(d.CreatedAt),
 		Event:  string(d.RequestHeaders["X-Gitlab-Event"]),
 		Key:    string(d.RequestHeaders["Idempotency-Key"]),
 		Status: string(d.ResponseStatus),

@@ -36,10 +36,11 @@ type Hook struct {
 // HookDelivery is one event that GitLab sent to a webhook, or tried to.
 type HookDelivery struct {
 	ID     int64
-	Event  string // as X-Gitlab-Event has it: Job Hook, Pipeline Hook
-	Key    string // Idempotency-Key (17.4+), the same however often it is sent; "" where there is none
-	Status string // HTTP status of the answer; "internal error" where there was none
-	Body   []byte // the JSON; nil where GitLab keeps none, for it was too long or could not be made
+	At     time.Time // zero where GitLab does not tell
+	Event  string    // as X-Gitlab-Event has it: Job Hook, Pipeline Hook
+	Key    string    // Idempotency-Key (17.4+), the same however often it is sent; "" where there is none
+	Status string    // HTTP status of the answer; "internal error" where there was none
+	Body   []byte    // the JSON; nil where GitLab keeps none, for it was too long or could not be made
 }
 
 // ProjectHooks lists the webhooks of a project, not those of its groups.

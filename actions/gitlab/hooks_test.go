@@ -100,10 +100,10 @@ func TestFailedDeliveries(t *testing.T) {
 	c, _ := newClient(t, serve(t, d.ServeHTTP))
 	got := failedDeliveries(t, c, gitlab.Hook{ID: 3, Group: "platform/tools"})
 	want := []gitlab.HookDelivery{
-		{ID: 9, Event: "Job Hook", Key: "f5e5f430", Status: "500", Body: []byte(`{"object_kind": "build", "build_id": 7}`)},
+		{ID: 9, At: time.Date(2026, 11, 22, 11, 0, 0, 0, time.UTC), Event: "Job Hook", Key: "f5e5f430", Status: "500", Body: []byte(`{"object_kind": "build", "build_id": 7}`)},
 		{ID: 8, Event: "Pipeline Hook", Status: "internal error"},
 		{ID: 7, Event: "Job Hook", Status: "404"},
-		{ID: 6},
+		{ID: 6, At: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -116,7 +116,7 @@ func (o *outage) catchUp() handlers.CatchUpResult {
 
 // catchUpWith is catchUp with another way to look at projects; nil: there is
 // nothing in them.
-func (o *outage) catchUpWith(history handlers.History) handlers.CatchUpResult {
+func (o *outage) catchUpWith(history gitlabHistory) handlers.CatchUpResult {
 	o.Helper()
 	result, err := o.newCatchUp(history).Round(o.Context(), false)
 	if err != nil {
@@ -130,16 +130,20 @@ func (o *outage) catchUpWith(history handlers.History) handlers.CatchUpResult {
 	return result
 }
 
-func (o *outage) newCatchUp(history handlers.History) *handlers.CatchUp {
-	h := newHistory(o.client)
+func (o *outage) newCatchUp(history gitlabHistory) *handlers.CatchUp {
 	if history == nil {
-		history = emptyHistory{h}
+		history = emptyHistory{newHistory(o.client)}
 	}
 	return handlers.NewCatchUp(handlers.CatchUpConfig{
-		Store: o.db, History: history, Hooks: h, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
+		Store: o.db, History: history, Hooks: history, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
 		Named:    func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
 		Instance: o.client.Instance(), Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
 	})
+}
+
+type gitlabHistory interface {
+	handlers.History
+	handlers.Hooks
 }
 
 // emptyHistory is a GitLab in whose projects nothing happened.
@@ -378,6 +382,77 @@ func (p *pausedHistory) Jobs(ctx context.Context, project int64, statuses []stri
 	close(p.arrived)
 	<-p.goOn
 	return p.history.Jobs(ctx, project, statuses)
+}
+
+// A delivery that GitLab does not send once more keeps none of the others back.
+func TestCatchUpGoesOnBehindADeliveryThatFails(t *testing.T) {
+	o := newOutage(t)
+	o.traffic()
+	o.work()
+	o.catchUp()
+	before := o.calls()["retry rspec"]
+	o.off.Store(true)
+	long := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{Message: strings.Repeat("long ", 30_000)}, gitlabtest.Job{Name: "rspec"})
+	o.gitlab.Run(o.gitlab.Latest(long.ID, "rspec").ID)
+	o.gitlab.Flush()
+	o.gitlab.Fail(gitlabtest.Fault{Method: "POST", Path: "/resend", Status: http.StatusUnprocessableEntity, Times: -1})
+	o.traffic()
+	o.off.Store(false)
+	result, err := o.newCatchUp(nil).Round(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.work()
+	if len(result.Problems) == 0 || !strings.Contains(result.Problems[0].String(), "webhook 1: gitlab: POST") {
+		t.Errorf("problems: %v", result.Problems)
+	}
+	if got := o.calls()["retry rspec"]; got != before+1 {
+		t.Errorf("%d retries of rspec, want %d: %+v", got, before+1, result)
+	}
+}
+
+// A job that ran for long is found too, within an hour, and other rounds look
+// at the newest jobs only.
+func TestCatchUpFindsLongJobs(t *testing.T) {
+	o := newOutage(t)
+	o.traffic()
+	o.work()
+	begin := o.clock.Now()
+	long := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	o.gitlab.Run(o.gitlab.Latest(long.ID, "rspec").ID)
+	o.clock.Advance(6 * time.Hour)
+	failed := o.clock.Now().Add(-7 * time.Hour)
+	o.gitlab.AddOldJobs(o.project.ID, gitlabtest.OldJobs{Count: 1000, PerPipeline: 100, Job: func(int) gitlabtest.Job {
+		return gitlabtest.Job{Name: "lint", Status: "failed", FailureReason: "script_failure", CreatedAt: failed, StartedAt: failed, FinishedAt: failed}
+	}})
+	o.catchUp()
+	o.work()
+	before := o.calls()["retry rspec"]
+	o.off.Store(true)
+	o.gitlab.Finish(o.gitlab.Latest(long.ID, "rspec").ID, "failed", "stuck_or_timeout_failure")
+	o.gitlab.Flush()
+	o.off.Store(false)
+	for minutes := 5; o.calls()["retry rspec"] == before; minutes += 5 {
+		if minutes > 70 {
+			t.Fatalf("not found in an hour, from %s on", begin)
+		}
+		o.clock.Advance(5 * time.Minute)
+		asked := o.gitlab.Count("GET", "/jobs")
+		o.catchUpWith(looking{newHistory(o.client)})
+		o.work()
+		if asked = o.gitlab.Count("GET", "/jobs") - asked; asked > 2 && minutes < 55 {
+			t.Errorf("after %d minutes, a round asks for %d pages of jobs", minutes, asked)
+		}
+	}
+}
+
+// looking is a GitLab whose pipelines and webhooks tell nothing.
+type looking struct{ *history }
+
+func (looking) Hooks(context.Context, rules.Project) ([]handlers.Hook, error) { return nil, nil }
+
+func (looking) Changed(context.Context, int64, time.Time) ([]handlers.ChangedPipeline, error) {
+	return nil, nil
 }
 
 // What is too old is left alone.

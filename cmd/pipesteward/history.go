@@ -146,7 +146,7 @@ func (h *history) hook(hook gitlab.Hook) handlers.Hook {
 		Failed: func(ctx context.Context) iter.Seq2[handlers.FailedDelivery, error] {
 			return func(yield func(handlers.FailedDelivery, error) bool) {
 				for d, err := range h.gitlab.FailedDeliveries(ctx, hook) {
-					if !yield(handlers.FailedDelivery{ID: d.ID, Key: d.Key, Body: d.Body}, err) {
+					if !yield(handlers.FailedDelivery{ID: d.ID, At: d.At, Key: d.Key, Body: d.Body}, err) {
 						return
 					}
 				}
