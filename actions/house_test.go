@@ -53,6 +53,8 @@ type house struct {
 	rate     store.Rate          // of requests to GitLab; zero: as many as there are
 	workers  int
 	native   time.Duration // how long GitLab is given to retry a job by itself
+
+	meanwhile func() // what happens in GitLab whenever the program rests
 }
 
 // newHouse makes a house on bolt, with a clock that is moved by hand.
@@ -172,12 +174,20 @@ func (h *house) workOff() {
 	h.Helper()
 	for range 100 {
 		h.work()
+		h.rest()
 		if h.idle() {
 			return
 		}
 		h.clock.Advance(time.Minute)
 	}
 	h.Fatalf("the queue does not get empty\n%s", h.log)
+}
+
+// rest lets happen what happens meanwhile.
+func (h *house) rest() {
+	if h.meanwhile != nil {
+		h.meanwhile()
+	}
 }
 
 // idle reports whether the queue is empty.

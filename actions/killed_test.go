@@ -47,6 +47,7 @@ func (h *house) passTime() {
 	h.Helper()
 	for range 40 {
 		h.work()
+		h.rest()
 		if h.fuse.blown() || h.idle() {
 			return
 		}
@@ -136,4 +137,60 @@ func TestEachActionKilledTwice(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The same for actions that wait: for the job before them to pass, and for a
+// budget to have room again.
+func TestWaitingActionsKilledTwice(t *testing.T) {
+	wantTwo := func(h *house, when string, effects int) {
+		if effects != 2 {
+			h.Errorf("%s: GitLab has seen %d effects, want 2", when, effects)
+		}
+		for _, o := range h.outcomes() {
+			if o.Result != rules.ResultDone {
+				h.Errorf("%s: %s is %s (%s), want done", when, o.Job.Name, o.Result, o.Reason)
+			}
+		}
+		if n := len(h.outcomes()); n != 2 {
+			h.Errorf("%s: %d outcomes, want 2", when, n)
+		}
+	}
+	t.Run("play, wait: success", func(t *testing.T) {
+		t.Parallel()
+		killedTwice(t, func(h *house) {
+			pipeline := h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "one", When: "manual"}, gitlabtest.Job{Name: "two", When: "manual"})
+			h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
+			h.meanwhile = func() {
+				if h.countStatus("one", "pending") == 0 {
+					return
+				}
+				if h.countStatus("two", "manual") != 1 {
+					h.Error("two was played before one had passed")
+				}
+				h.end("one", "success", "")
+			}
+		}, `
+version: 1
+rules:
+  - {name: r, on: pipeline, actions: [play: {jobs: 'sortBy(filter(pipeline.jobs, .status == "manual"), .id)', wait: success}]}
+`, func(h *house, when string) {
+			wantTwo(h, when, h.countStatus("one", "success")+h.countStatus("two", "pending"))
+		})
+	})
+	t.Run("retry, within a budget", func(t *testing.T) {
+		t.Parallel()
+		killedTwice(t, func(h *house) {
+			h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
+			for _, name := range []string{"rspec", "lint"} {
+				h.deliver(h.gitlab.JobHookBody(h.end(name, "failed", stuck)))
+			}
+		}, `
+version: 1
+limits: {per_project: 1/5m}
+rules:
+  - {name: r, on: job, if: 'job.status == "failed"', actions: [retry]}
+`, func(h *house, when string) {
+			wantTwo(h, when, len(h.runsOf("rspec"))+len(h.runsOf("lint"))-2)
+		})
+	})
 }
