@@ -99,3 +99,33 @@ func TestWorkOff(t *testing.T) {
 		t.Errorf("left in the queue: %+v, %v", d, err)
 	}
 }
+
+// What waited often on purpose is tried again soon after GitLab has failed once.
+func TestFailuresAfterWaits(t *testing.T) {
+	h := newHouse(t, `
+version: 1
+rules:
+  - {name: r, on: pipeline, actions: [play: {jobs: 'sortBy(filter(pipeline.jobs, .status == "manual"), .id)', wait: success}]}
+`)
+	pipeline := h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "one", When: "manual"}, gitlabtest.Job{Name: "two", When: "manual"})
+	h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
+	h.work()
+	h.gitlab.Run(h.gitlab.Latest(pipeline.ID, "one").ID)
+	for range 30 { // it looks whether one has passed
+		h.clock.Advance(time.Minute)
+		h.work()
+	}
+	h.gitlab.Finish(h.gitlab.Latest(pipeline.ID, "one").ID, "success", "")
+	h.gitlab.Fail(gitlabtest.Fault{Method: "POST", Path: "/play", Status: 502, Times: 1})
+	played := func(times int) time.Time {
+		for h.gitlab.Count("POST", "/play") < times {
+			h.clock.Advance(time.Second)
+			h.work()
+		}
+		return h.now()
+	}
+	failed := played(2)
+	if took := played(3).Sub(failed); took > 10*time.Second {
+		t.Errorf("tried again %s after GitLab failed", took)
+	}
+}

@@ -25,6 +25,8 @@ type pending struct {
 	// Waited is how long it was made to wait on purpose. Times of two replicas
 	// are not compared for that: their clocks may be apart.
 	Waited rules.Duration `json:"waited,omitzero"`
+	// Calm is which of its attempts ended with that for the last time.
+	Calm int `json:"calm,omitzero"`
 	// FailingSince is when GitLab began to fail in a way that passes.
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	// LeftBehind is set when the job that must have passed before was seen to
@@ -137,6 +139,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 	if !ok {
 		return &unworkable{fmt.Sprintf("unknown action %q", p.Action.Verb)}
 	}
+	h.calm = p.Calm
 	v, err := r.inTurn(ctx, &p)
 	if v == nil && err == nil {
 		v, err = r.carryOut(ctx, h, verb, &p)
@@ -154,6 +157,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 		}
 		p.Due, p.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
 		p.Waited += rules.Duration(v.wait)
+		p.Calm = h.lease.Attempt
 		return errors.Join(h.keep(p), h.deferFor(ctx, v.wait))
 	}
 	o := rules.Outcome{

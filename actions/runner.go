@@ -291,7 +291,7 @@ func (r *Runner) work(ctx context.Context, l store.Lease) {
 		r.Log.Error("record buried", "id", l.ID, "reason", bad.reason)
 		err = h.bury(settle, bad.reason)
 	default:
-		wait := backoff(err, l.Attempt)
+		wait := backoff(err, h.tries())
 		r.Log.Warn("tried again later", "id", l.ID, "in", wait.String(), "error", err)
 		err = h.deferFor(settle, wait)
 	}
@@ -312,7 +312,7 @@ func (r *Runner) step(ctx context.Context, h *held) (err error) {
 		if p := recover(); p != nil {
 			r.Log.Error("panic", "id", h.lease.ID, "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
-			if h.lease.Attempt >= maxPanics {
+			if h.tries() >= maxPanics {
 				err = &unworkable{err.Error()}
 			}
 		}
@@ -349,9 +349,14 @@ func decoded[T any](h *held, step func(context.Context, *held, T) error) func(co
 // change it in turn.
 type held struct {
 	queue Settler
+	calm  int // of the lease's attempts, those up to the last wait on purpose
 	mu    sync.Mutex
 	lease store.Lease
 }
+
+// tries is how often the record was tried since it last waited on purpose, this
+// time included.
+func (h *held) tries() int { return h.lease.Attempt - h.calm }
 
 // renew keeps the lease alive until the returned function is called. A lease
 // that is lost ends the work on it.
