@@ -13,6 +13,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
 )
 
 // A sweep carries a schedule rule through its projects, page by page of their
@@ -486,9 +487,6 @@ func (l listed) Details(context.Context, rules.Event) (rules.Details, error) {
 	return l.job.Details, nil
 }
 
-// sweepClaim is the key that a rule's run holds, so that there is one.
-func sweepClaim(rule string) string { return "sweep:" + rule }
-
 // sweepHold is how long a run holds it without a sign of life.
 const sweepHold = 2 * time.Minute
 
@@ -499,33 +497,8 @@ var errSweeping = errors.New("other sweeps are under way")
 // HoldSweep makes its owner the only one that runs the rule, until the returned
 // function is called; nil: another one does. The returned context ends with ctx,
 // and when another one has taken over.
-func HoldSweep(ctx context.Context, g Guard, rule, owner string) (held context.Context, release func(), err error) {
-	key := sweepClaim(rule)
-	first, err := g.Claim(ctx, key, owner, sweepHold)
-	if err != nil || !first {
-		return ctx, nil, err
-	}
-	held, lose := context.WithCancel(ctx)
-	var renewing sync.WaitGroup
-	renewing.Go(func() {
-		ticker := time.NewTicker(sweepHold / 4)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-held.Done():
-				return
-			case <-ticker.C:
-				if still, err := g.Claim(held, key, owner, sweepHold); err == nil && !still {
-					lose()
-				} // after an error again at the next tick
-			}
-		}
-	})
-	return held, func() {
-		lose()
-		renewing.Wait()
-		_ = g.Release(context.WithoutCancel(ctx), key, owner) // else it runs out
-	}, nil
+func HoldSweep(ctx context.Context, c store.Claimer, rule, owner string) (held context.Context, release func(), err error) {
+	return store.HoldClaim(ctx, c, "sweep:"+rule, owner, sweepHold)
 }
 
 // sweep makes a run of a schedule rule, and tells what came of it.

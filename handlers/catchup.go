@@ -22,7 +22,7 @@ import (
 const (
 	catchUpClaim = "catch-up"
 	// catchUpHold is how long a replica that died keeps others from catching up.
-	catchUpHold = 5 * time.Minute
+	catchUpHold = 2 * time.Minute
 	// overlap is how far before a project's watermark is looked once more: clocks
 	// may be apart, and what ended just before a round is left to its webhook.
 	overlap = 10 * time.Minute
@@ -95,8 +95,7 @@ type CatchUpStore interface {
 	Queue
 	Get(ctx context.Context, key string) ([]byte, error)
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
-	Release(ctx context.Context, key, owner string) error
+	store.Claimer
 }
 
 // CatchUpConfig is what NewCatchUp needs; all but Metrics is required.
@@ -136,7 +135,7 @@ type CatchUp struct {
 
 // CatchUpResult is what came of a round.
 type CatchUpResult struct {
-	Projects  int                  `json:"projects"`
+	Projects  int                  `json:"projects"`  // that were looked at without a problem
 	Replayed  int                  `json:"replayed"`  // failed deliveries
 	Resent    int                  `json:"resent"`    // failed deliveries that GitLab sent once more
 	Jobs      int                  `json:"jobs"`      // that no event told of
@@ -217,16 +216,23 @@ var ErrCatchingUp = errors.New("another process is catching up")
 // whenever they were last, and projects that nobody looked at before, back to
 // the greatest age. An error is ErrCatchingUp, ctx's, or the store's.
 func (c *CatchUp) Round(ctx context.Context, onDemand bool) (result CatchUpResult, err error) {
-	held, err := c.Store.Claim(ctx, catchUpClaim, c.owner, catchUpHold)
+	held, release, err := store.HoldClaim(ctx, c.Store, catchUpClaim, c.owner, catchUpHold)
 	if err != nil {
 		return result, err
 	}
-	if !held {
+	if release == nil {
 		return result, ErrCatchingUp
 	}
-	defer func() {
-		err = errors.Join(err, c.Store.Release(context.WithoutCancel(ctx), catchUpClaim, c.owner))
-	}()
+	defer release()
+	result, err = c.round(held, onDemand)
+	if held.Err() != nil && ctx.Err() == nil {
+		err = ErrCatchingUp // another replica has taken over
+	}
+	return result, err
+}
+
+// round makes a round while the claim is held.
+func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResult, err error) {
 	deliveries := onDemand || c.Now().Sub(c.listed) >= deliveriesEach
 	projects, err := c.projects(ctx, deliveries, &result)
 	if err != nil {
@@ -236,14 +242,8 @@ func (c *CatchUp) Round(ctx context.Context, onDemand bool) (result CatchUpResul
 	read := map[string]bool{} // hooks of groups belong to many projects
 	unread := false           // deliveries of a hook, for now
 	for _, known := range projects {
-		held, err := c.Store.Claim(ctx, catchUpClaim, c.owner, catchUpHold)
-		switch {
-		case err != nil:
-			return result, err
-		case !held:
-			return result, ErrCatchingUp
-		}
 		p := &project{KnownProject: known, history: c.History}
+		var err error
 		if deliveries {
 			err = c.failed(ctx, p, read, &result)
 			unread = unread || err != nil && rules.Passes(err)
@@ -257,8 +257,9 @@ func (c *CatchUp) Round(ctx context.Context, onDemand bool) (result CatchUpResul
 			return result, err
 		case err != nil:
 			result.problem(p.name(), err)
+		default:
+			result.Projects++
 		}
-		result.Projects++
 	}
 	if deliveries && !unread {
 		c.listed = c.Now()
