@@ -292,7 +292,7 @@ func (s *sofar) line(now time.Time) string {
 func (s *sofar) short(now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return fmt.Sprintf("%s: %s jobs, %.0f/s, %s freed", s.rule, humanize.Comma(int64(s.Jobs)), s.rate(now), humanize.Bytes(uint64(s.Freed)))
+	return fmt.Sprintf("%s: %s looked at, %.0f/s, %s freed", s.rule, humanize.Comma(int64(s.Jobs)), s.rate(now), humanize.Bytes(uint64(s.Freed)))
 }
 
 // rate is how many jobs a second were looked at.
