@@ -31,7 +31,7 @@ deploy: redis systemd $(GOLANGCI_LINT) ## check deploy/ without a container engi
 	cd deploy/check && go mod tidy -diff && $(GOLANGCI_LINT) run -c ../../.golangci.yml ./... && go test ./...
 
 .PHONY: bench
-bench: redis ## run the benchmarks that README.md quotes, some 10 minutes
+bench: redis ## run the benchmarks that README.md quotes, some 15 minutes
 	go test -run '^$$' -bench . -benchmem ./handlers ./rules ./store
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/pipesteward
 

@@ -304,7 +304,7 @@ func TestRollingRestart(t *testing.T) {
 }
 
 // Four replicas share one rate: GitLab sees no more requests than it says in
-// any such time, give or take the tenth that may come at once. When GitLab
+// any such time, and what may come at once. When GitLab
 // tells one of them to come back later, all of them do.
 func TestReplicasShareTheRate(t *testing.T) {
 	t.Parallel()
