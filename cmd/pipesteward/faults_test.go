@@ -304,8 +304,8 @@ func TestRollingRestart(t *testing.T) {
 }
 
 // Four replicas share one rate: GitLab sees no more requests than it says in
-// any such time, and what may come at once. When GitLab
-// tells one of them to come back later, all of them do.
+// any such time, and what may come at once. When GitLab tells one of them to
+// come back later, all of them do.
 func TestReplicasShareTheRate(t *testing.T) {
 	t.Parallel()
 	const (
