@@ -131,11 +131,15 @@ func (o *outage) catchUpWith(history gitlabHistory) handlers.CatchUpResult {
 }
 
 func (o *outage) newCatchUp(history gitlabHistory) *handlers.CatchUp {
+	return o.newCatchUpOn(o.db, history)
+}
+
+func (o *outage) newCatchUpOn(db handlers.CatchUpStore, history gitlabHistory) *handlers.CatchUp {
 	if history == nil {
 		history = emptyHistory{newHistory(o.client)}
 	}
 	return handlers.NewCatchUp(handlers.CatchUpConfig{
-		Store: o.db, History: history, Hooks: history, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
+		Store: db, History: history, Hooks: history, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
 		Named:    func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
 		Instance: o.client.Instance(), Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
 	})
@@ -346,6 +350,76 @@ rules:
 	if got := o.calls(); got["retry rspec"] != before+1 || got["retry lint"] != 0 {
 		t.Errorf("calls: %v", got)
 	}
+}
+
+// Wherever a round is cut short, the next one finds what is left, and all is
+// done once.
+func TestCatchUpCutShort(t *testing.T) {
+	t.Parallel()
+	for steps := 1; ; steps++ {
+		o := newOutage(t)
+		o.traffic()
+		o.work()
+		o.off.Store(true)
+		o.traffic()
+		o.off.Store(false)
+		db := &dyingStore{Store: o.db, steps: steps}
+		_, err := o.newCatchUpOn(db, newHistory(o.client)).Round(t.Context(), false)
+		if (err != nil) != (db.steps < 0) {
+			t.Fatalf("after %d steps: %v", steps, err)
+		}
+		o.clock.Advance(3 * time.Minute) // its claim runs out
+		o.catchUp()
+		o.work()
+		o.want(fmt.Sprintf("cut short after %d steps", steps), map[string]int{"retry rspec": 2, "play deploy": 2, "play review": 2, "retry trigger": 2})
+		if err == nil || t.Failed() {
+			if steps < 20 {
+				t.Errorf("a round has %d steps: the store does not see them", steps)
+			}
+			return
+		}
+	}
+}
+
+// dyingStore can't be reached any more after so many calls.
+type dyingStore struct {
+	store.Store
+	steps int
+}
+
+func (d *dyingStore) dead() error {
+	if d.steps--; d.steps < 0 {
+		return errors.New("the process was killed")
+	}
+	return nil
+}
+
+func (d *dyingStore) Put(ctx context.Context, records ...store.Record) ([]bool, error) {
+	if err := d.dead(); err != nil {
+		return nil, err
+	}
+	return d.Store.Put(ctx, records...)
+}
+
+func (d *dyingStore) Get(ctx context.Context, key string) ([]byte, error) {
+	if err := d.dead(); err != nil {
+		return nil, err
+	}
+	return d.Store.Get(ctx, key)
+}
+
+func (d *dyingStore) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if err := d.dead(); err != nil {
+		return err
+	}
+	return d.Store.Set(ctx, key, value, ttl)
+}
+
+func (d *dyingStore) Release(ctx context.Context, key, owner string) error {
+	if d.steps < 0 {
+		return errors.New("the process was killed")
+	}
+	return d.Store.Release(ctx, key, owner)
 }
 
 // Of two replicas, one catches up at a time.
