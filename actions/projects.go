@@ -20,8 +20,8 @@ import (
 // globs of paths, and groups with their subgroups. They come by id, each once.
 // An entry that means none is a problem with its reason; the error is one that
 // passes, or ctx's.
-func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]rules.Project, []rules.SweepProblem, error) {
-	found := map[int64]rules.Project{}
+func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]gitlab.Project, []rules.SweepProblem, error) {
+	found := map[int64]gitlab.Project{}
 	var problems []rules.SweepProblem
 	for _, entry := range entries {
 		n := 0
@@ -31,7 +31,7 @@ func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]rules
 			case err == nil && p.Archived:
 				err = errors.New("the project is archived: GitLab changes nothing in it")
 			case err == nil:
-				found[p.ID], n = p.Project, n+1
+				found[p.ID], n = p, n+1
 				continue
 			case ctx.Err() != nil || rules.Passes(err):
 				return nil, nil, err
@@ -45,7 +45,7 @@ func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]rules
 			problems = append(problems, rules.SweepProblem{Project: entry, Reason: "no project fits, of those that the token's user is a member of", Times: 1})
 		}
 	}
-	sorted := slices.SortedFunc(maps.Values(found), func(a, b rules.Project) int { return cmp.Compare(a.ID, b.ID) })
+	sorted := slices.SortedFunc(maps.Values(found), func(a, b gitlab.Project) int { return cmp.Compare(a.ID, b.ID) })
 	return sorted, problems, nil
 }
 

@@ -46,6 +46,9 @@ type SweepStep struct {
 	Project  string // its path
 	Position int    // of the project, from 1
 	Projects int    // how many there are
+	// Through is how much of the project is behind, from 0 to 1, as the dates
+	// of its jobs tell: GitLab does not say how many there are.
+	Through float64
 	rules.SweepCounts
 }
 
@@ -114,13 +117,13 @@ func (s Sweeper) run(ctx context.Context, run *rules.Sweep, inForce *rules.Rules
 		}
 		step := SweepStep{Project: p.Path, Position: i + 1, Projects: len(projects)}
 		s.watch(step)
-		err := s.project(ctx, run, inForce, rule, p, step)
+		err := s.project(ctx, run, inForce, rule, p.Project, step, lifetime{p.CreatedAt, run.Began})
 		if left, ok := errors.AsType[*leftError](err); ok {
 			run.Problem(p.Path, 0, left.reason)
 		} else if err != nil {
 			return err
 		}
-		run.End(p)
+		run.End(p.Project)
 		if err := s.Save(ctx, *run); err != nil {
 			return err
 		}
@@ -171,7 +174,7 @@ func (s Sweeper) watch(step SweepStep) {
 }
 
 // project sweeps the jobs of a project.
-func (s Sweeper) project(ctx context.Context, run *rules.Sweep, inForce *rules.Rules, rule rules.Scheduled, p rules.Project, step SweepStep) error {
+func (s Sweeper) project(ctx context.Context, run *rules.Sweep, inForce *rules.Rules, rule rules.Scheduled, p rules.Project, step SweepStep, life lifetime) error {
 	keeper := newKeeper(s.GitLab, p.ID)
 	for {
 		if s.Rules() != inForce {
@@ -185,6 +188,9 @@ func (s Sweeper) project(ctx context.Context, run *rules.Sweep, inForce *rules.R
 		jobs, next, err := s.GitLab.JobsPage(ctx, p.ID, run.Place.Cursor, rule.Schedule.Scope...)
 		switch {
 		case err == nil:
+			if len(jobs) > 0 {
+				step.Through = life.since(jobs[len(jobs)-1].CreatedAt)
+			}
 			err = s.page(ctx, run, inForce, rule, p, keeper, jobs, step)
 		case ctx.Err() == nil:
 			err = unlisted(err, run.Place.Tries)
@@ -200,6 +206,17 @@ func (s Sweeper) project(ctx context.Context, run *rules.Sweep, inForce *rules.R
 			return err
 		}
 	}
+}
+
+// lifetime is from when a project was made to when its sweep began.
+type lifetime struct{ from, to time.Time }
+
+// since gives how much of the lifetime is after a time, from 0 to 1.
+func (l lifetime) since(t time.Time) float64 {
+	if l.from.IsZero() || t.IsZero() || !l.from.Before(l.to) {
+		return 0
+	}
+	return min(max(l.to.Sub(t).Seconds()/l.to.Sub(l.from).Seconds(), 0), 1)
 }
 
 // unlisted is what it means that a page of jobs can't be read.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -590,6 +591,28 @@ func (g *fickleGuard) Claim(context.Context, string, string, time.Duration) (boo
 }
 
 func (*fickleGuard) Release(context.Context, string, string) error { return nil }
+
+// The dates of jobs tell how much of a project is behind.
+func TestSweepTellsHowFarItIs(t *testing.T) {
+	h := newHouse(t, sweepRule)
+	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", CreatedAt: h.now().Add(-200 * day)})
+	h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: 300, PerPipeline: 1, Job: func(i int) gitlabtest.Job {
+		return h.oldJob("rspec", time.Duration(150-i/2)*day)
+	}})
+	s := h.sweeper()
+	var through []float64
+	s.Watch = func(step actions.SweepStep) {
+		if n := len(through); n == 0 || through[n-1] != step.Through {
+			through = append(through, step.Through)
+		}
+	}
+	if err := s.Run(t.Context(), &rules.Sweep{ID: "run", Rule: "erase-old-logs"}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]float64{0, 0.25, 0.5, 0.75}, through, cmpopts.EquateApprox(0, 0.01)); diff != "" {
+		t.Errorf("how much is behind (-want +got):\n%s", diff)
+	}
+}
 
 // A sweep uses the rate that is allowed, and GitLab never has to say no.
 func TestSweepAtFullRate(t *testing.T) {

@@ -104,6 +104,7 @@ type projectJSON struct {
 	Path          string  `json:"path_with_namespace"`
 	WebURL        string  `json:"web_url"`
 	DefaultBranch string  `json:"default_branch"`
+	CreatedAt     date    `json:"created_at"`
 	Archived      bool    `json:"archived"` // only of a project asked for by itself
 }
 
@@ -281,7 +282,7 @@ func (p projectJSON) project() rules.Project {
 }
 
 func (p projectJSON) listed() Project {
-	return Project{Project: p.project(), Archived: p.Archived}
+	return Project{Project: p.project(), CreatedAt: time.Time(p.CreatedAt), Archived: p.Archived}
 }
 
 // hook makes a Hook of the project or group that owned names.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
@@ -26,7 +27,8 @@ const (
 // Project is a project as the API has it.
 type Project struct {
 	rules.Project
-	Archived bool // nothing in it can be changed; lists leave such projects out
+	CreatedAt time.Time // zero where GitLab does not tell
+	Archived  bool      // nothing in it can be changed; lists leave such projects out
 }
 
 // Project returns one project: by its id in digits, or by its full path, also

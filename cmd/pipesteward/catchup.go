@@ -52,7 +52,12 @@ func newCatchUp(s settings, db store.Store, gl *gitlab.Client, inForce func() *r
 	return handlers.NewCatchUp(handlers.CatchUpConfig{
 		Store: db, History: h, Hooks: h, Known: handlers.NewKnown(db, log).Projects,
 		Named: func(ctx context.Context) ([]rules.Project, []rules.SweepProblem, error) {
-			return actions.Projects(ctx, h.gitlab, s.projects)
+			found, problems, err := actions.Projects(ctx, h.gitlab, s.projects)
+			named := make([]rules.Project, len(found))
+			for i, p := range found {
+				named[i] = p.Project
+			}
+			return named, problems, err
 		},
 		Rules: inForce, Instance: gl.Instance(), Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
 		Now: time.Now, Log: log, Metrics: metrics,

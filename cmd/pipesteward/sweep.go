@@ -249,8 +249,10 @@ type sofar struct {
 	rule  string
 	began time.Time
 	first int // jobs that were looked at before
-	from  int // the position of the first project
 	at    actions.SweepStep
+	// from and done are how many projects were behind at first, and are now; of
+	// the one at hand, the part that is.
+	from, done float64
 	rules.SweepCounts
 }
 
@@ -258,20 +260,26 @@ func newSofar(run rules.Sweep) *sofar {
 	return &sofar{rule: run.Rule, began: time.Now(), first: run.Jobs, SweepCounts: run.SweepCounts}
 }
 
-// add adds a step, and gives the position that this process began with.
-func (s *sofar) add(step actions.SweepStep) (from int) {
+func (s *sofar) add(step actions.SweepStep) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Add(step.SweepCounts)
-	s.at = step
-	if s.from == 0 {
-		s.from = step.Position
+	done := float64(step.Position-1) + step.Through
+	if s.at.Projects == 0 {
+		s.from = done
 	}
-	return s.from
+	s.at, s.done = step, max(s.done, done) // of jobs that are looked at together, any may end first
+}
+
+// part gives how much is done of what this process has to do: of how much.
+func (s *sofar) part() (done, of float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.done - s.from, float64(s.at.Projects) - s.from
 }
 
 // line words it: what is done, how fast, and how long the rest may take, which
-// the projects tell.
+// the projects and the dates of their jobs tell.
 func (s *sofar) line(now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -281,9 +289,9 @@ func (s *sofar) line(now time.Time) string {
 	}
 	line := fmt.Sprintf("%s: project %d of %d (%s), %s jobs, %.0f/s, %s erased, %s freed", s.rule, s.at.Position, s.at.Projects, s.at.Project,
 		humanize.Comma(int64(s.Jobs)), s.rate(now), humanize.Comma(int64(s.Erased)), humanize.Bytes(uint64(s.Freed)))
-	if done := s.at.Position - s.from; done > 0 {
-		left := s.at.Projects - s.at.Position + 1
-		line += fmt.Sprintf(", about %s left", (took / time.Duration(done) * time.Duration(left)).Round(time.Second))
+	if done := s.done - s.from; done > 0.001 {
+		left := time.Duration(float64(took) / done * (float64(s.at.Projects) - s.done))
+		line += fmt.Sprintf(", about %s left", left.Round(time.Second))
 	}
 	return line
 }
@@ -333,7 +341,7 @@ func (v *sweepLines) begin(run rules.Sweep) func(actions.SweepStep) {
 		v.stop = nil
 		v.say(s.line(time.Now()))
 	}
-	return func(step actions.SweepStep) { s.add(step) }
+	return s.add
 }
 
 func (v *sweepLines) say(line string) {
@@ -347,6 +355,13 @@ func (v *sweepLines) end(bool) {
 		v.stop()
 	}
 }
+
+// A bar counts thousandths of projects.
+const thousandth = 1000
+
+var inProjects = progress.Units{Formatter: func(n int64) string {
+	return fmt.Sprintf("%.1f projects", float64(n)/thousandth)
+}}
 
 // sweepBar shows bars on a terminal, one for each rule.
 type sweepBar struct {
@@ -370,23 +385,20 @@ func newSweepBar(out *os.File) *sweepBar {
 func (v *sweepBar) begin(run rules.Sweep) func(actions.SweepStep) {
 	v.done(false)
 	s := newSofar(run)
-	tracker := &progress.Tracker{Message: run.Rule, Total: 1, AutoStopDisabled: true}
+	tracker := &progress.Tracker{Message: run.Rule, Total: thousandth, Units: inProjects, AutoStopDisabled: true}
 	v.last = tracker
 	v.bars.AppendTracker(tracker)
 	var shown time.Time
 	var mu sync.Mutex
 	return func(step actions.SweepStep) {
-		from := s.add(step)
+		s.add(step)
 		mu.Lock()
 		defer mu.Unlock()
 		if now := time.Now(); now.Sub(shown) > 100*time.Millisecond {
 			shown = now
-			left := step.Projects - from + 1
-			if left == 1 {
-				left = 0 // GitLab does not tell how many jobs a project has
-			}
-			tracker.UpdateTotal(int64(left))
-			tracker.SetValue(int64(step.Position - from))
+			done, of := s.part()
+			tracker.UpdateTotal(int64(of * thousandth))
+			tracker.SetValue(int64(done * thousandth))
 			tracker.UpdateMessage(s.short(now))
 		}
 	}

@@ -48,7 +48,7 @@ func newBroom(t *testing.T, o gitlabtest.Options, jobs int) *broom {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"platform/shop", "platform/web/site"} {
-		b.fill(b.gitlab.AddProject(gitlabtest.Project{Path: path}), jobs)
+		b.fill(b.gitlab.AddProject(gitlabtest.Project{Path: path, CreatedAt: time.Now().Add(-80 * 24 * time.Hour)}), jobs)
 	}
 	return b
 }
@@ -119,6 +119,29 @@ func TestSweep(t *testing.T) {
 	b.says("the second sweep", stdout, "erased 0 of 300 jobs")
 	if n := b.gitlab.Count("POST", "/erase"); n != 300 {
 		t.Errorf("%d jobs erased in both, want 300", n)
+	}
+}
+
+// How long the rest may take is told by the projects and the dates of their
+// jobs, what an earlier process did left out.
+func TestSweepTimeLeft(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		steps []actions.SweepStep
+		want  string
+	}{
+		{"one project", []actions.SweepStep{{Position: 1, Projects: 1}, {Position: 1, Projects: 1, Through: 0.25}}, ", about 3h0m0s left"},
+		{"the second of three", []actions.SweepStep{{Position: 1, Projects: 3}, {Position: 2, Projects: 3, Through: 0.5}}, ", about 1h0m0s left"},
+		{"gone on with", []actions.SweepStep{{Position: 901, Projects: 1000}, {Position: 902, Projects: 1000}}, ", about 99h0m0s left"},
+		{"gone on with, just now", []actions.SweepStep{{Position: 901, Projects: 1000, Through: 0.5}}, " freed"},
+	} {
+		s := newSofar(rules.Sweep{Rule: "nightly"})
+		for _, step := range c.steps {
+			s.add(step)
+		}
+		if line := s.line(s.began.Add(time.Hour)); !strings.HasSuffix(line, c.want) {
+			t.Errorf("%s: %q, want one that ends with %q", c.name, line, c.want)
+		}
 	}
 }
 

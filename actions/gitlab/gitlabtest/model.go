@@ -35,9 +35,10 @@ type Project struct {
 	// ProtectedEnvironments are those that only these roles may deploy to; one
 	// without any, nobody.
 	ProtectedEnvironments map[string][]Role
-	Archived              bool    // read-only: writes get 403
-	AgentIDs              []int64 // what GET /job/allowed_agents lists
-	WebURL                string  // set by the server
+	Archived              bool      // read-only: writes get 403
+	AgentIDs              []int64   // what GET /job/allowed_agents lists
+	CreatedAt             time.Time // default: now
+	WebURL                string    // set by the server
 }
 
 // Namespace is the path without its last part.

@@ -310,6 +310,7 @@ func (s *Server) apiProjectBasic(p *project) object {
 		"description":         nil,
 		"default_branch":      p.DefaultBranch,
 		"web_url":             p.WebURL,
+		"created_at":          utcTime(p.CreatedAt),
 		"namespace":           namespace,
 	}
 }

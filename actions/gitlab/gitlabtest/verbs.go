@@ -26,6 +26,9 @@ func (s *Server) AddProject(p Project) Project {
 	if p.DefaultBranch == "" {
 		p.DefaultBranch = "main"
 	}
+	if p.CreatedAt.IsZero() {
+		p.CreatedAt = s.o.Now()
+	}
 	p.Role = s.roleBelow(p.Namespace(), p.Role)
 	p.WebURL = s.url + "/" + p.Path
 	s.addNamespace(p.Namespace())
