@@ -49,7 +49,7 @@ func (r *Runner) noteTold(ctx context.Context, e rules.Event) error {
 	if r.Told == 0 {
 		return nil
 	}
-	return r.Guard.Set(ctx, rules.ToldKey(e), []byte(e.Meta.ReceivedAt.UTC().Format(time.RFC3339)), r.Told)
+	return r.Guard.Set(ctx, rules.ToldKey(e), []byte(rules.ToldAt(e).UTC().Format(time.RFC3339)), r.Told)
 }
 
 // evaluate runs the rules on the event, when its turn has come.

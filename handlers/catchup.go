@@ -112,6 +112,7 @@ type CatchUpConfig struct {
 	Every    time.Duration // between two rounds
 	MaxAge   time.Duration // of what was missed
 	DryRun   bool          // counts what was missed, and changes nothing
+	NoResend bool          // has GitLab send nothing once more
 	Now      func() time.Time
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
@@ -455,7 +456,12 @@ func (c *CatchUp) jobs(ctx context.Context, p *project, w wanted, s span, reach 
 	return nil
 }
 
-// pipelines finds pipelines, and in them trigger jobs.
+// unreadable is how many pipelines of a project may be unreadable before the
+// rest is left to the next round.
+const unreadable = 5
+
+// pipelines finds pipelines, and in them trigger jobs. One that can't be read
+// keeps none of the others back.
 func (c *CatchUp) pipelines(ctx context.Context, p *project, w wanted, s span, result *CatchUpResult) error {
 	if len(w.pipelines) == 0 && !w.bridges {
 		return nil
@@ -464,39 +470,65 @@ func (c *CatchUp) pipelines(ctx context.Context, p *project, w wanted, s span, r
 	if err != nil {
 		return err
 	}
+	failed := 0
+	var first error
 	for _, at := range changed {
-		if w.bridges {
-			bridges, err := c.History.Bridges(ctx, p.ID, at.ID)
-			if err != nil {
-				return err
-			}
-			for _, e := range bridges {
-				if slices.Contains(lastingJobs, e.Job.Status) && s.missed(e.Job) {
-					if err := c.take(ctx, p, e, time.Time{}, &result.Jobs, "job"); err != nil {
-						return err
-					}
-				}
-			}
+		err := c.bridges(ctx, p, w, s, at, result)
+		if err == nil {
+			err = c.pipeline(ctx, p, w, s, at, result)
 		}
-		if !slices.Contains(w.pipelines, at.Status) || at.At.After(s.to) {
+		var broken *storeError
+		switch {
+		case err == nil:
 			continue
-		}
-		head := rules.Event{Meta: rules.Meta{Kind: rules.KindPipeline, Instance: c.Instance}, Pipeline: rules.Pipeline{ID: at.ID, Status: at.Status}}
-		if told, err := c.told(ctx, head, at.At); told || err != nil {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		e, err := c.History.Pipeline(ctx, p.ID, at.ID)
-		if err != nil {
+		case ctx.Err() != nil, errors.As(err, &broken):
 			return err
 		}
-		if err := c.take(ctx, p, e, at.At, &result.Pipelines, "pipeline"); err != nil {
-			return err
+		first = cmp.Or(first, err)
+		if failed++; failed == unreadable {
+			break
+		}
+	}
+	if failed > 1 {
+		return fmt.Errorf("%d pipelines could not be read; the first: %w", failed, first)
+	}
+	return first
+}
+
+// bridges finds trigger jobs of a pipeline that changed. They may have ended
+// long before that.
+func (c *CatchUp) bridges(ctx context.Context, p *project, w wanted, s span, at ChangedPipeline, result *CatchUpResult) error {
+	if !w.bridges {
+		return nil
+	}
+	bridges, err := c.History.Bridges(ctx, p.ID, at.ID)
+	if err != nil {
+		return err
+	}
+	s.from = s.oldest
+	for _, e := range bridges {
+		if slices.Contains(lastingJobs, e.Job.Status) && s.missed(e.Job) {
+			if err := c.take(ctx, p, e, time.Time{}, &result.Jobs, "job"); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+func (c *CatchUp) pipeline(ctx context.Context, p *project, w wanted, s span, at ChangedPipeline, result *CatchUpResult) error {
+	if !slices.Contains(w.pipelines, at.Status) || at.At.After(s.to) {
+		return nil
+	}
+	head := rules.Event{Meta: rules.Meta{Kind: rules.KindPipeline, Instance: c.Instance}, Pipeline: rules.Pipeline{ID: at.ID, Status: at.Status}}
+	if told, err := c.told(ctx, head, at.At); told || err != nil {
+		return err
+	}
+	e, err := c.History.Pipeline(ctx, p.ID, at.ID)
+	if err != nil {
+		return err
+	}
+	return c.take(ctx, p, e, at.At, &result.Pipelines, "pipeline")
 }
 
 // told reports whether an event told of this since then.
@@ -613,7 +645,7 @@ func (c *CatchUp) replay(ctx context.Context, hook Hook, result *CatchUpResult) 
 func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, result *CatchUpResult) error {
 	oldest := c.Now().Add(-c.MaxAge)
 	if d.Body == nil {
-		if !d.At.IsZero() && d.At.Before(oldest) {
+		if c.NoResend || !d.At.IsZero() && d.At.Before(oldest) {
 			return nil
 		}
 		result.Resent++
@@ -636,7 +668,7 @@ func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, resu
 		return err
 	}
 	// What it tells needs not be found in the project as well.
-	if err := c.Store.Set(ctx, rules.ToldKey(e), []byte(e.Meta.ReceivedAt.Format(time.RFC3339)), 2*c.MaxAge); err != nil {
+	if err := c.Store.Set(ctx, rules.ToldKey(e), []byte(rules.ToldAt(e).UTC().Format(time.RFC3339)), 2*c.MaxAge); err != nil {
 		return &storeError{err}
 	}
 	return nil

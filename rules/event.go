@@ -198,6 +198,15 @@ type Artifact struct {
 	Size       int64  `json:"size,omitzero" expr:"size"` // bytes
 }
 
+// ToldAt is up to when an event tells of its pipeline: of one that is replayed,
+// the pipeline may have ended once more since.
+func ToldAt(e Event) time.Time {
+	if e.Meta.Source == SourceReplay && !e.Pipeline.FinishedAt.IsZero() {
+		return e.Pipeline.FinishedAt
+	}
+	return e.Meta.ReceivedAt
+}
+
 // ToldKey is the key under which it is kept that a job was seen in its status,
 // or a pipeline in its.
 func ToldKey(e Event) string {

@@ -59,7 +59,7 @@ func newCatchUp(s settings, db store.Store, gl *gitlab.Client, inForce func() *r
 			}
 			return named, problems, err
 		},
-		Rules: inForce, Instance: gl.Instance(), Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
+		Rules: inForce, Instance: gl.Instance(), Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil, NoResend: s.dryRun && metrics != nil,
 		Now: time.Now, Log: log, Metrics: metrics,
 	})
 }

@@ -422,6 +422,98 @@ func (d *dyingStore) Release(ctx context.Context, key, owner string) error {
 	return d.Store.Release(ctx, key, owner)
 }
 
+// A delivery that is replayed tells of its own time: that the pipeline ended
+// once more after it is found as well.
+func TestCatchUpFindsWhatCameAfterAReplay(t *testing.T) {
+	o := newOutage(t)
+	o.traffic()
+	o.work()
+	o.catchUp()
+	var err error
+	if o.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(
+		"version: 1\nrules: [{name: tell, on: pipeline, if: 'pipeline.status == \"failed\"', notify: [{channel: ci}]}]")}); err != nil {
+		t.Fatal(err)
+	}
+	o.off.Store(true)
+	pipeline := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	fail := func() int64 {
+		job := o.gitlab.Latest(pipeline.ID, "rspec").ID
+		o.gitlab.Run(job)
+		o.gitlab.Finish(job, "failed", "script_failure")
+		o.clock.Advance(5 * time.Minute)
+		o.gitlab.Flush()
+		return job
+	}
+	job := fail()
+	sent := len(o.gitlab.Deliveries())
+	if _, err := o.gitlab.Retry(job); err != nil {
+		t.Fatal(err)
+	}
+	o.clock.Advance(10 * time.Minute)
+	fail()
+	o.off.Store(false)
+	result := o.catchUpWith(forgetful{newHistory(o.client), o.gitlab.Deliveries()[sent-1].Key})
+	o.work()
+	if again := o.catchUpWith(forgetful{newHistory(o.client), ""}); result.Replayed != 1 || result.Pipelines+again.Pipelines != 1 {
+		t.Errorf("found %+v, and then %+v", result, again)
+	}
+}
+
+// forgetful is a GitLab that does not list deliveries after the one with the
+// key.
+type forgetful struct {
+	*history
+	last string
+}
+
+func (f forgetful) Hooks(ctx context.Context, p rules.Project) ([]handlers.Hook, error) {
+	hooks, err := f.history.Hooks(ctx, p)
+	for i, hook := range hooks {
+		hooks[i].Failed = func(ctx context.Context) iter.Seq2[handlers.FailedDelivery, error] {
+			return func(yield func(handlers.FailedDelivery, error) bool) {
+				found := false
+				for d, err := range hook.Failed(ctx) {
+					found = found || d.Key == f.last
+					if found && !yield(d, err) {
+						return
+					}
+				}
+			}
+		}
+	}
+	return hooks, err
+}
+
+// A trigger job that failed long before its pipeline ended is found when that
+// has ended, and a pipeline that can't be read keeps none of the others back.
+func TestCatchUpFindsTriggerJobsOfLongPipelines(t *testing.T) {
+	o := newOutage(t)
+	o.traffic()
+	o.work()
+	o.catchUp()
+	o.work()
+	before := o.calls()["retry trigger"]
+	broken := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "trigger", Bridge: true})
+	long := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "trigger", Bridge: true}, gitlabtest.Job{Name: "rspec"})
+	o.gitlab.Finish(o.gitlab.Latest(broken.ID, "trigger").ID, "failed", "api_failure")
+	o.gitlab.Finish(o.gitlab.Latest(long.ID, "trigger").ID, "failed", "api_failure")
+	o.gitlab.Run(o.gitlab.Latest(long.ID, "rspec").ID)
+	o.clock.Advance(40 * time.Minute)
+	o.catchUpWith(nil) // a round in which the pipelines are not listed
+	o.clock.Advance(40 * time.Minute)
+	o.gitlab.Finish(o.gitlab.Latest(long.ID, "rspec").ID, "success", "")
+	o.clock.Advance(5 * time.Minute)
+	o.gitlab.Flush()
+	o.gitlab.Fail(gitlabtest.Fault{Method: "GET", Path: fmt.Sprintf("/pipelines/%d/bridges", broken.ID), Status: http.StatusNotFound, Times: -1})
+	if _, err := o.newCatchUp(newHistory(o.client)).Round(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	o.work()
+	if got := o.calls()["retry trigger"]; got != before+1 {
+		t.Errorf("%d retries of trigger jobs, want %d", got, before+1)
+	}
+}
+
 // Of two replicas, one catches up at a time.
 func TestCatchUpOneAtATime(t *testing.T) {
 	o := newOutage(t)
