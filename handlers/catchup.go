@@ -37,6 +37,9 @@ const (
 	// deliveriesEach is how often the lists of failed deliveries are read, and
 	// the projects that settings name are looked up.
 	deliveriesEach = time.Hour
+	// resentKept is how long it is kept which deliveries were sent once more:
+	// longer than GitLab lists them.
+	resentKept = 14 * 24 * time.Hour
 	// watermarkKept is how long it is kept up to when a project was looked at.
 	watermarkKept = 365 * 24 * time.Hour
 )
@@ -235,13 +238,13 @@ func (c *CatchUp) Round(ctx context.Context, onDemand bool) (result CatchUpResul
 // round makes a round while the claim is held.
 func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResult, err error) {
 	deliveries := onDemand || c.Now().Sub(c.listed) >= deliveriesEach
-	projects, err := c.projects(ctx, deliveries, &result)
+	projects, unnamed, err := c.projects(ctx, deliveries, &result)
 	if err != nil {
 		return result, err
 	}
 	wanted := c.wanted()
 	read := map[string]bool{} // hooks of groups belong to many projects
-	unread := false           // deliveries of a hook, for now
+	unread := unnamed         // deliveries of a hook, or the named projects, for now
 	for _, known := range projects {
 		p := &project{KnownProject: known, history: c.History}
 		var err error
@@ -269,27 +272,28 @@ func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResul
 	return result, nil
 }
 
-// projects gives all projects to look at, by id.
-func (c *CatchUp) projects(ctx context.Context, anew bool, result *CatchUpResult) ([]KnownProject, error) {
+// projects gives all projects to look at, by id, and whether those that settings
+// name could not be looked up.
+func (c *CatchUp) projects(ctx context.Context, anew bool, result *CatchUpResult) (projects []KnownProject, unnamed bool, err error) {
 	if anew {
 		named, problems, err := c.Named(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
+			unnamed = true
 			result.problem("", fmt.Errorf("the projects to watch could not be looked up: %w", err))
 		case err == nil:
 			c.named = named
 		}
 		result.Problems = append(result.Problems, problems...)
 	}
-	projects, err := c.Known(ctx)
-	if err != nil {
-		return nil, err
+	if projects, err = c.Known(ctx); err != nil {
+		return nil, unnamed, err
 	}
 	for _, p := range c.named {
 		projects = append(projects, KnownProject{ID: p.ID})
 	}
 	slices.SortStableFunc(projects, func(a, b KnownProject) int { return cmp.Compare(a.ID, b.ID) })
-	return slices.CompactFunc(projects, func(a, b KnownProject) bool { return a.ID == b.ID }), nil
+	return slices.CompactFunc(projects, func(a, b KnownProject) bool { return a.ID == b.ID }), unnamed, nil
 }
 
 // project is one of them, looked up when its name is asked for.
@@ -555,9 +559,13 @@ func (c *CatchUp) take(ctx context.Context, p *project, e rules.Event, since tim
 		return err
 	}
 	if e.Meta.Kind == rules.KindJob && !e.Job.Bridge && !c.DryRun {
-		if e.Job.Attempt, err = c.History.Attempt(ctx, p.ID, e.Job, e.Pipeline.ID); err != nil {
+		n, err := c.History.Attempt(ctx, p.ID, e.Job, e.Pipeline.ID)
+		switch {
+		case err == nil:
+			e.Job.Attempt = n
+		case ctx.Err() != nil, rules.Passes(err):
 			return err
-		}
+		} // else it stays the first: the action counts for itself
 	}
 	return c.put(ctx, e, count, found)
 }
@@ -648,16 +656,7 @@ func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, resu
 		if c.NoResend || !d.At.IsZero() && d.At.Before(oldest) {
 			return nil
 		}
-		result.Resent++
-		if c.DryRun {
-			return nil
-		}
-		if err := hook.Resend(ctx, d.ID); err != nil {
-			result.Resent--
-			return err
-		}
-		c.events.WithLabelValues("resent").Inc()
-		return nil
+		return c.resend(ctx, hook, d, result)
 	}
 	e, err := Decode(d.Body, c.Instance)
 	if err != nil || !c.Rules().Wants(e) || happened(e).Before(oldest) {
@@ -672,6 +671,39 @@ func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, resu
 		return &storeError{err}
 	}
 	return nil
+}
+
+// resend has GitLab send a delivery once more, once: one that fails again is
+// listed anew.
+func (c *CatchUp) resend(ctx context.Context, hook Hook, d FailedDelivery, result *CatchUpResult) error {
+	key := fmt.Sprintf("resent:%s:%s:%s", c.Instance, hook.Name, d.Key)
+	if d.Key != "" {
+		sent, err := c.Store.Get(ctx, key)
+		if err != nil {
+			return &storeError{err}
+		}
+		if sent != nil {
+			return nil
+		}
+	}
+	if c.DryRun {
+		result.Resent++
+		return nil
+	}
+	err := hook.Resend(ctx, d.ID)
+	if err != nil && (ctx.Err() != nil || rules.Passes(err)) {
+		return err
+	}
+	if err == nil {
+		result.Resent++
+		c.events.WithLabelValues("resent").Inc()
+	}
+	if d.Key != "" {
+		if err := c.Store.Set(ctx, key, []byte("1"), resentKept); err != nil {
+			return &storeError{err}
+		}
+	}
+	return err
 }
 
 // happened is when that happened which the event tells, as far as it says so.

@@ -69,7 +69,6 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 	e := rules.Event{
 		Meta: rules.Meta{
 			Kind:       rules.KindPipeline,
-			ID:         fmt.Sprintf("%s:%s:pipeline:%d:%s:%d", source, c.pace.key, p.ID, p.Status, p.FinishedAt.Unix()),
 			Source:     source,
 			Instance:   c.instance,
 			ReceivedAt: c.now().UTC(),
@@ -77,12 +76,15 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 		Project:  rules.Project{ID: project},
 		Pipeline: p,
 	}
+	newest := int64(0)
 	for i, j := range jobs {
 		if i == 0 {
+			newest = j.ID
 			e.Project, e.User, e.Commit = c.project(j), j.User, j.Commit
 		}
 		e.Pipeline.Jobs = append(e.Pipeline.Jobs, j.Job)
 	}
+	e.Meta.ID = fmt.Sprintf("%s:%s:pipeline:%d:%s:%d:%d", source, c.pace.key, p.ID, p.Status, p.FinishedAt.Unix(), newest)
 	for _, j := range slices.Backward(jobs) { // the oldest are of the first stage
 		if !slices.Contains(e.Pipeline.Stages, j.Stage) {
 			e.Pipeline.Stages = append(e.Pipeline.Stages, j.Stage)

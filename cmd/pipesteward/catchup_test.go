@@ -577,6 +577,32 @@ func TestCatchUpGoesOnBehindADeliveryThatFails(t *testing.T) {
 	}
 }
 
+// A delivery that fails again when it is sent once more is not sent for ever.
+func TestCatchUpResendsOnce(t *testing.T) {
+	o := newOutage(t)
+	o.traffic()
+	o.work()
+	o.catchUp()
+	o.off.Store(true)
+	long := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{Message: strings.Repeat("long ", 30_000)}, gitlabtest.Job{Name: "rspec"})
+	o.gitlab.Run(o.gitlab.Latest(long.ID, "rspec").ID)
+	o.gitlab.Flush()
+	rounds := func(every time.Duration) int {
+		for range 4 {
+			o.clock.Advance(every)
+			if _, err := o.newCatchUp(nil).Round(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			o.gitlab.Flush()
+		}
+		return o.gitlab.Count("POST", "/resend")
+	}
+	sent := rounds(2 * time.Minute)
+	if again := rounds(time.Hour); sent == 0 || again != sent {
+		t.Errorf("sent %d times in the first rounds, and %d times in all", sent, again)
+	}
+}
+
 // A job that ran for long is found too, within an hour, and other rounds look
 // at the newest jobs only.
 func TestCatchUpFindsLongJobs(t *testing.T) {
