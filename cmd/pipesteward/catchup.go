@@ -139,10 +139,5 @@ func printCaughtUp(w io.Writer, r handlers.CatchUpResult, dryRun bool) error {
 	if _, err := fmt.Fprintln(w, t.Render()); err != nil {
 		return err
 	}
-	for _, p := range r.Problems {
-		if _, err := fmt.Fprintln(w, "!", p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return printProblems(w, r.Problems)
 }

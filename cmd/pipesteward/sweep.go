@@ -438,10 +438,18 @@ func printSweeps(w io.Writer, runs []rules.Sweep) error {
 				return err
 			}
 		}
-		for _, p := range run.Problems {
-			if _, err := fmt.Fprintln(w, "!", p); err != nil {
-				return err
-			}
+		if err := printProblems(w, run.Problems); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printProblems prints what did not work, a line each.
+func printProblems(w io.Writer, problems []rules.SweepProblem) error {
+	for _, p := range problems {
+		if _, err := fmt.Fprintln(w, "!", p); err != nil {
+			return err
 		}
 	}
 	return nil
