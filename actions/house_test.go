@@ -118,7 +118,7 @@ func (h *house) start(f *fuse) {
 	log := slog.New(slog.NewJSONHandler(h.log, nil))
 	client := &http.Client{Transport: burning{f}}
 	config := gitlab.Config{
-		BaseURL: h.gitlab.URL(), Token: gitlabtest.DefaultToken, HTTPClient: client, Now: h.now, Observe: metrics.GitLabRequest,
+		BaseURL: h.gitlab.URL(), Token: gitlabtest.DefaultToken, Transport: client.Transport, Now: h.now, Observe: metrics.GitLabRequest,
 		Sleep: func(context.Context, time.Duration) error { return nil },
 	}
 	if h.rate.Limit > 0 { // then time passes while the next request waits

@@ -40,7 +40,8 @@ type Config struct {
 	JobToken string // CI_JOB_TOKEN; without a Token it is sent with every call
 	Version  string // Pipesteward's own, for the User-Agent; default dev
 
-	HTTPClient *http.Client // its redirect policy is replaced; default: one with time-outs
+	Transport http.RoundTripper // default: one with time-outs of its own
+	Timeout   time.Duration     // of one request, its whole answer included; default 2 min
 
 	Limiter Limiter    // asked before every request; nil: none
 	Rate    store.Rate // what Limiter grants to one instance
@@ -59,6 +60,7 @@ type Config struct {
 const (
 	defaultMaxWait  = 10 * time.Second
 	defaultLogLimit = 1 << 20
+	defaultTimeout  = 2 * time.Minute // a long log included
 )
 
 // Client asks one GitLab instance. It is safe for concurrent use.
@@ -130,7 +132,7 @@ func New(cfg Config) (*Client, error) {
 	// its own out of the first answer's headers.
 	c.api, err = gl.NewAuthSourceClient(gl.Unauthenticated{},
 		gl.WithBaseURL(c.instance),
-		gl.WithHTTPClient(newHTTPClient(cfg.HTTPClient)),
+		gl.WithHTTPClient(newHTTPClient(cfg.Transport, cmp.Or(cfg.Timeout, defaultTimeout))),
 		gl.WithCustomLimiter(unlimited{}),
 		gl.WithoutRetries(),
 		gl.WithUserAgent("pipesteward/"+cmp.Or(cfg.Version, "dev")),

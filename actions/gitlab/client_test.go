@@ -52,21 +52,19 @@ func (c *clock) pass(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// newClient returns a client of url on a clock of its own; edit may change
-// the configuration before.
+// newClient returns a client of url on a clock of its own, else made as in
+// production: only some tests replace its transport. edit may change the
+// configuration before.
 func newClient(t testing.TB, url string, edit ...func(*gitlab.Config)) (*gitlab.Client, *clock) {
 	t.Helper()
 	clk := &clock{at: noon}
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
 	cfg := gitlab.Config{
-		BaseURL:    url,
-		Token:      token,
-		JobToken:   jobToken,
-		Version:    "1.2.3",
-		HTTPClient: &http.Client{Transport: transport},
-		Now:        clk.now,
-		Sleep:      clk.sleep,
+		BaseURL:  url,
+		Token:    token,
+		JobToken: jobToken,
+		Version:  "1.2.3",
+		Now:      clk.now,
+		Sleep:    clk.sleep,
 	}
 	for _, e := range edit {
 		e(&cfg)

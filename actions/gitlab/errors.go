@@ -53,9 +53,16 @@ func (e *Error) Again() (after time.Duration, ok bool) { return e.After, e.class
 // wrong or expired, or has no right to do this.
 func (e *Error) Rights() bool { return e.class == rights }
 
-// Conflict reports whether GitLab refused for as long as something else is
-// done, such as counting the sizes of a project's artifacts anew.
-func (e *Error) Conflict() bool { return e.Status == http.StatusConflict }
+// Conflict reports whether GitLab refuses for as long as it does something
+// else, for minutes or hours: it counts the sizes of a project's artifacts anew.
+// The other conflict, "Resource lock", passes within moments.
+func (e *Error) Conflict() bool {
+	return e.Status == http.StatusConflict && e.Endpoint == endpointErase && !resourceLock.MatchString(e.Message)
+}
+
+// resourceLock finds GitLab's answer to any call that met another change of the
+// same thing (rescue_from in lib/api/api.rb): "409 Conflict: Resource lock".
+var resourceLock = regexp.MustCompile(`(?i)\bresource lock\b`)
 
 // MaybeDone reports whether a POST may have taken effect although it failed:
 // the connection broke after it was written, nobody answered in time, GitLab
@@ -80,14 +87,14 @@ const (
 
 // classify is the one place that knows what a failure means. Status 0 is no
 // answer, a status below 300 an answer that can't be read.
-func classify(endpoint string, status int, message string) class {
+func classify(status int, message string) class {
 	switch {
 	case status < 300, status >= 500:
 		return again
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
 		return again
-	case status == http.StatusConflict && endpoint == endpointErase:
-		return again // the project's artifact sizes are being counted anew
+	case status == http.StatusConflict:
+		return again // the thing is locked, or is being counted anew
 	case status == http.StatusUnauthorized:
 		return rights
 	case status == http.StatusForbidden && !aboutState.MatchString(message):

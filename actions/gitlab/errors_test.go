@@ -98,8 +98,12 @@ func TestClassification(t *testing.T) {
 			want: verdict{Again: true, Message: "409 Conflict - Action temporarily disabled. The project this pipeline belongs to is undergoing stats refresh."},
 		},
 		{
-			name: "conflict elsewhere", endpoint: "retry", status: 409, kind: json, body: `{"message":"409 Conflict"}`,
-			want: verdict{Message: "409 Conflict"},
+			name: "a lock", endpoint: "retry", status: 409, kind: json, body: `{"message":"409 Conflict: Resource lock"}`,
+			want: verdict{Again: true, Message: "409 Conflict: Resource lock"},
+		},
+		{
+			name: "a lock while a fact is read", endpoint: "job", status: 409, kind: json, body: `{"message":"409 Conflict: Resource lock"}`,
+			want: verdict{Again: true, Message: "409 Conflict: Resource lock"},
 		},
 		{
 			name: "unprocessable, by field", endpoint: "play", status: 422, kind: json, body: `{"message":{"base":["is wrong"],"job_variables.key":["has already been taken","is short"]}}`,
@@ -246,7 +250,7 @@ func TestMaybeDone(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			observed := -1
 			c, _ := newClient(t, tt.url, func(cfg *gitlab.Config) {
-				cfg.HTTPClient.Timeout = tt.timeout
+				cfg.Timeout = tt.timeout
 				cfg.Observe = func(_ string, code int) { observed = code }
 			})
 			failed := failure(t, c, "retry")

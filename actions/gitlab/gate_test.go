@@ -38,7 +38,7 @@ func gated(t *testing.T) (*gitlab.Client, *gate) {
 	g := &gate{open: make(chan struct{}), one: make(chan struct{}), answer: `{"id": 7, "status": "failed", "tag_list": ["linux"]}`}
 	c, clk := newClient(t, "http://gitlab.example.com", func(cfg *gitlab.Config) {
 		cfg.Limiter, cfg.Rate, cfg.Sleep = g, store.Rate{Limit: 300, Per: time.Minute}, g.sleep
-		cfg.HTTPClient = &http.Client{Transport: g}
+		cfg.Transport = g
 	})
 	g.clock = clk
 	return c, g

@@ -293,7 +293,7 @@ func TestDefaults(t *testing.T) {
 	s := &statuses{}
 	b := &bucket{waits: []time.Duration{time.Millisecond}}
 	c, _ := newClient(t, serve(t, s.ServeHTTP), func(cfg *gitlab.Config) {
-		cfg.HTTPClient, cfg.Sleep = nil, nil
+		cfg.Sleep = nil
 		cfg.Limiter, cfg.Rate = b, store.Rate{Limit: 1, Per: time.Second}
 	})
 	if _, err := c.Job(t.Context(), 1, 7); err != nil || len(b.asked) != 2 {

@@ -159,6 +159,8 @@ func (c *Client) transmit(ctx context.Context, r request, turn priority, departs
 	// A request whose headers were not written can't have taken effect.
 	var written atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { written.Store(true) }})
+	var refused []byte
+	traced = withRefusal(traced, &refused)
 	var body bytes.Buffer
 	var into io.Writer = &body
 	if r.tail > 0 {
@@ -180,7 +182,7 @@ func (c *Client) transmit(ctx context.Context, r request, turn priority, departs
 	case err == nil && !isWebPage(resp):
 		return s
 	case status >= 300:
-		message = refusedWith(resp)
+		message = refusedWith(resp, refused)
 	case ctx.Err() != nil:
 		s.err = fmt.Errorf("gitlab: %s /%s: %w", r.method, r.path, ctx.Err())
 		return s
@@ -209,21 +211,18 @@ func (c *Client) failed(r request, status int, message string, after time.Durati
 		After:    after,
 		jitter:   rand.Float64(), //nolint:gosec // no secret
 	}
-	e.class = classify(e.Endpoint, status, e.Message)
+	e.class = classify(status, e.Message)
 	e.maybeDone = r.method == http.MethodPost && written && (status < 300 || status >= 500)
 	return e
 }
 
 // refusedWith gives the words of an answer that is no success, and of a
 // redirect that was not followed where it leads.
-func refusedWith(resp *gl.Response) string {
+func refusedWith(resp *gl.Response, body []byte) string {
 	if to, err := resp.Location(); err == nil {
 		return fmt.Sprintf("GitLab redirects to %s://%s, where no token is sent: write the address that it has there as GitLab URL", to.Scheme, to.Host)
 	}
-	if body, ok := resp.Body.(keptBody); ok {
-		return refusal(body.content, resp.StatusCode)
-	}
-	return http.StatusText(resp.StatusCode)
+	return refusal(body, resp.StatusCode)
 }
 
 // networkError gives the cause without the URL, which Error has.

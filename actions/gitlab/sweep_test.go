@@ -47,7 +47,7 @@ func (r *replicas) client(t *testing.T, limiter gitlab.Limiter) *gitlab.Client {
 	c, _ := newClient(t, "http://gitlab.example.com", func(cfg *gitlab.Config) {
 		cfg.Now, cfg.Sleep = time.Now, nil
 		cfg.Limiter, cfg.Rate = limiter, store.Rate{Limit: 300, Per: time.Minute}
-		cfg.HTTPClient = &http.Client{Transport: r}
+		cfg.Transport = r
 	})
 	return c
 }

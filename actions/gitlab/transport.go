@@ -2,6 +2,7 @@ package gitlab
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,14 +22,11 @@ const (
 	maxRefuse = 64 << 10 // an answer that is no success
 )
 
-// newHTTPClient copies given, or makes one with time-outs, and puts the
-// bounds and the redirect policy in.
-func newHTTPClient(given *http.Client) *http.Client {
-	hc := http.Client{Timeout: 2 * time.Minute} // a long log included
-	if given != nil {
-		hc = *given
-	} else {
-		hc.Transport = &http.Transport{
+// newHTTPClient returns the client that sends every request, over next or, if
+// that is nil, over a transport with time-outs of its own.
+func newHTTPClient(next http.RoundTripper, timeout time.Duration) *http.Client {
+	if next == nil {
+		next = &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			ForceAttemptHTTP2:     true,
@@ -39,12 +37,7 @@ func newHTTPClient(given *http.Client) *http.Client {
 			IdleConnTimeout:       90 * time.Second,
 		}
 	}
-	if hc.Transport == nil {
-		hc.Transport = http.DefaultTransport
-	}
-	hc.Transport = boundedTransport{hc.Transport}
-	hc.CheckRedirect = checkRedirect
-	return &hc
+	return &http.Client{Transport: boundedTransport{next}, CheckRedirect: checkRedirect, Timeout: timeout}
 }
 
 // checkRedirect follows a GET within its scheme and host, five times at most.
@@ -60,8 +53,18 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 }
 
 // boundedTransport bounds the bodies of answers. Of one that is no success it
-// keeps the body, which client-go throws away for a 404.
+// copies the body to where withRefusal wants it.
 type boundedTransport struct{ next http.RoundTripper }
+
+// withRefusal makes boundedTransport write the body of an answer that is no
+// success into body. Nothing that is made of the response later can serve for
+// that: http.Client wraps its body when there is a time-out, and client-go drops
+// the body of a 404.
+func withRefusal(ctx context.Context, body *[]byte) context.Context {
+	return context.WithValue(ctx, refusalKey{}, body)
+}
+
+type refusalKey struct{}
 
 // RoundTrip sends req; see boundedTransport.
 func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -75,7 +78,11 @@ func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	switch {
 	case resp.StatusCode >= 300:
-		resp.Body = keep(resp.Body)
+		content := readRefusal(resp.Body)
+		if into, ok := req.Context().Value(refusalKey{}).(*[]byte); ok {
+			*into = content
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(content))
 	case strings.HasSuffix(req.URL.Path, "/trace"):
 		resp.Body = &boundedBody{ReadCloser: resp.Body, left: MaxLog, end: io.EOF}
 	default:
@@ -113,18 +120,9 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// keptBody is a body that was read already and can be read once more by who
-// has it as a keptBody.
-type keptBody struct {
-	*bytes.Reader
-	content []byte
-}
-
-func (keptBody) Close() error { return nil }
-
-// keep reads the beginning of a body and closes it.
-func keep(body io.ReadCloser) keptBody {
+// readRefusal reads the beginning of a body and closes it.
+func readRefusal(body io.ReadCloser) []byte {
 	defer func() { _ = body.Close() }()
 	content, _ := io.ReadAll(io.LimitReader(body, maxRefuse)) // what came before an error is all there is
-	return keptBody{bytes.NewReader(content), content}
+	return content
 }

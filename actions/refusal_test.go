@@ -1,0 +1,87 @@
+package actions_test
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+const (
+	notErasable  = "403 Forbidden - Job is not erasable!"
+	resourceLock = "409 Conflict: Resource lock"
+)
+
+// A job that can't be erased says nothing about the token's rights: however many
+// of them come first, a sweep reaches those behind them.
+func TestSweepPassesJobsThatAreNotErasable(t *testing.T) {
+	const refused, good = 130, 30
+	h := newHouse(t, sweepRule)
+	shop := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	old := h.gitlab.AddOldJobs(shop.ID, gitlabtest.OldJobs{Count: good + refused, Job: func(i int) gitlabtest.Job {
+		return h.oldJob("job-"+strconv.Itoa(i), 100*day)
+	}})
+	for i := range refused { // a sweep begins with the newest
+		id := old.FirstJob + good + int64(i)
+		h.gitlab.Fail(gitlabtest.Fault{Path: "/jobs/" + strconv.FormatInt(id, 10) + "/erase", Times: -1, Status: http.StatusForbidden, Message: notErasable})
+	}
+
+	h.sweep("erase-old-logs")
+	h.workOff()
+
+	o := h.lastSweep()
+	want := rules.SweepCounts{Jobs: good + refused, Erased: good, Failed: refused, Freed: good * 1000}
+	if diff := cmp.Diff(want, o.Sweep.SweepCounts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if len(o.Sweep.Problems) != 1 || o.Sweep.Problems[0].Reason != "GitLab refused: "+notErasable+" (403)" || o.Sweep.Problems[0].Times != refused {
+		t.Errorf("problems: %v", o.Sweep.Problems)
+	}
+}
+
+// A lock on a job is gone a moment later: a sweep tries again.
+func TestSweepWaitsForLocks(t *testing.T) {
+	h := newHouse(t, sweepRule)
+	shop := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h.gitlab.AddPipeline(shop.ID, gitlabtest.Pipeline{}, h.oldJob("old", 100*day))
+	h.gitlab.Fail(gitlabtest.Fault{Path: "/erase", Times: 2, Status: http.StatusConflict, Message: resourceLock})
+
+	h.sweep("erase-old-logs")
+	h.workOff()
+
+	if diff := cmp.Diff([]string{"old"}, h.erasedJobs(shop)); diff != "" {
+		t.Errorf("erased (-want +got):\n%s", diff)
+	}
+	if o := h.lastSweep(); o.Result != rules.ResultDone || len(o.Sweep.Problems) != 0 {
+		t.Errorf("%s, problems: %v", o.Result, o.Sweep.Problems)
+	}
+}
+
+// A lock passes on every endpoint, and the words of a refusal are GitLab's.
+func TestRefusalsOfRetries(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		fault   gitlabtest.Fault
+		result  string
+		says    string
+		retries int // POST …/retry
+	}{
+		{"a lock at the retry", gitlabtest.Fault{Path: "/retry", Times: 2, Status: 409, Message: resourceLock}, rules.ResultDone, "attempt 2 of 3", 3},
+		{"a lock at every read", gitlabtest.Fault{Method: "GET", Times: 7, Status: 409, Message: resourceLock}, rules.ResultDone, "attempt 2 of 3", 1},
+		{"not retryable", gitlabtest.Fault{Path: "/retry", Times: -1, Status: 403, Message: "403 Forbidden - Job is not retryable"}, rules.ResultFailed, "GitLab refused: 403 Forbidden - Job is not retryable: it was retried already", 1},
+		{"no right", gitlabtest.Fault{Path: "/retry", Times: -1, Status: 403, Message: "403 Forbidden"}, rules.ResultFailed, "GitLab refused: 403 Forbidden (403): check the token", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t, retryRules)
+			job := h.failedJob(stuck)
+			h.gitlab.Fail(c.fault)
+			h.deliver(h.gitlab.JobHookBody(job.ID))
+			h.workOff()
+			h.wantOutcome(c.result, c.says, "/retry", c.retries)
+		})
+	}
+}
