@@ -14,7 +14,7 @@ import (
 // be evaluated because GitLab fails for now is evaluated again later,
 // together with the others: what they decide again is known by its key.
 func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
-	decisions, errs := r.evaluate(ctx, e)
+	decisions, errs := r.Rules().Evaluate(ctx, e, r.facts())
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -50,17 +50,6 @@ func (r *Runner) noteTold(ctx context.Context, e rules.Event) error {
 		return nil
 	}
 	return r.Guard.Set(ctx, rules.ToldKey(e), []byte(rules.ToldAt(e).UTC().Format(time.RFC3339)), r.Told)
-}
-
-// evaluate runs the rules on the event, when its turn has come.
-func (r *Runner) evaluate(ctx context.Context, e rules.Event) ([]rules.Decision, []*rules.RuleError) {
-	select {
-	case <-ctx.Done():
-		return nil, nil
-	case r.evaluators <- struct{}{}:
-	}
-	defer func() { <-r.evaluators }()
-	return r.Rules().Evaluate(ctx, e, r.facts())
 }
 
 // maxRequests is how many requests to GitLab the expressions of one event,

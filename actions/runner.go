@@ -44,9 +44,6 @@ const (
 	// patience is how long a record is tried again while GitLab or Slack
 	// fail in a way that passes.
 	patience = 24 * time.Hour
-	// evaluating is how many events are evaluated at the same time: that takes
-	// the processor, and memory for the logs that rules read.
-	evaluating = 16
 	// maxLease is how many records are leased at a time, and maxAtHand is the
 	// size of those at hand, in bytes, from which on no more are leased.
 	maxLease  = 16
@@ -123,14 +120,13 @@ type Config struct {
 // Runner leases records and carries each one step on.
 type Runner struct {
 	Config
-	evaluators chan struct{} // holds one for each event that is being evaluated
-	sweepers   chan struct{} // holds one for each sweep
+	sweepers chan struct{} // holds one for each sweep
 }
 
 // New makes a Runner.
 func New(c Config) *Runner {
 	c.Workers = max(c.Workers, 1)
-	return &Runner{Config: c, evaluators: make(chan struct{}, evaluating), sweepers: make(chan struct{}, sweepers)}
+	return &Runner{Config: c, sweepers: make(chan struct{}, sweepers)}
 }
 
 // Run works until ctx ends. Then it takes no new records, gives those at

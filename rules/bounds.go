@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -38,39 +39,91 @@ const (
 	maxPattern     = 10_000    // bytes of a regular expression
 )
 
-// Bounds on one run of an expression. The work is counted before it is done,
-// and so the same run ends alike on every machine: an element of a list that
-// an expression goes over counts a unit or more for each part that is evaluated
-// for it, a text that is searched a unit for each 16 bytes, one that is made
-// 4 units for each byte, one that is matched with a regular expression one for
-// each byte and more for what repeats. A unit is about 30 ns.
+// Bounds on what the expressions of one event do. Work is counted before it is
+// done, and so the same evaluation ends alike on every machine: an element of
+// a list that an expression goes over counts a unit or more for each part that
+// is evaluated for it, a text that is searched a unit for each 16 bytes, one
+// that is made 4 units for each byte, one that is matched with a regular
+// expression one for each byte and more for what repeats. A unit is about
+// 30 ns. Memory is counted as if nothing were freed before the run ends.
 const (
-	maxWork    = 30_000_000
-	maxMade    = 1_000_000 // elements of lists that are made (expr's memory budget)
-	maxText    = 4 << 20   // bytes of a text that repeat, replace or join make
-	maxTargets = 5_000     // jobs that one action is for
-	maxDeep    = 100       // lists in lists in a value that is looked at as a whole
+	eventWork  = 60_000_000 // units for all rules of an event; each may use an equal share of the rest
+	ruleWork   = 30_000_000 // units for one rule, at most
+	fullMemory = 64 << 20   // bytes that one run makes
+	maxMade    = 250_000    // elements of ranges and literal lists that one run makes (expr's memory budget)
+	maxText    = 4 << 20    // bytes of a text that repeat, replace or join make
+	maxTargets = 5_000      // jobs that one action is for
+	maxDeep    = 100        // lists in lists in a value that is looked at as a whole
 )
 
-// errTooMuch ends a run that would do more than maxWork.
-var errTooMuch = errors.New("the expression was stopped, because it does too much: it goes over long lists, or looks at a long text, too often. Let a cheap condition stand before it, or look at a part")
+// logUnits is the work to clean and mask a log, for each 16 bytes, and
+// logCopies is how often it is in memory at the same time while that is done.
+const (
+	logUnits  = 16
+	logCopies = 4
+)
 
 // machine runs programs within bounds. One serves one evaluation at a time.
 type machine struct {
-	vm   vm.VM
-	left int // of maxWork
+	vm     vm.VM
+	ctx    context.Context
+	permit *permit
+	rule   string // whose expressions run
+	work   int    // units left to the rule
+	memory int    // bytes left to the run
+
+	spent int // units that the evaluation has used
+	held  int // bytes that it keeps to its end: logs
 }
 
 func newMachine() *machine { return &machine{vm: vm.VM{MemoryBudget: maxMade}} }
 
+// begin makes the machine ready for an evaluation.
+func (m *machine) begin(ctx context.Context, p *permit) {
+	m.ctx, m.permit, m.spent, m.held = ctx, p, 0, 0
+	m.allot("", ruleWork)
+}
+
+// allot gives a rule so many units of work for all its expressions.
+func (m *machine) allot(rule string, work int) { m.rule, m.work = rule, work }
+
 // run evaluates a program. An error of Facts comes back as it was.
 func (m *machine) run(program *vm.Program, env any) (any, error) {
-	m.left = maxWork
+	m.memory = fullMemory
 	value, err := m.vm.Run(program, env)
 	if err != nil {
 		return nil, cause(err, program)
 	}
 	return value, nil
+}
+
+// use counts work and memory before they are used, and panics where that is
+// more than the rule has left, as the machine of expr expects it.
+func (m *machine) use(work, memory int) {
+	if work > m.work || memory > m.memory {
+		panic(errTooMuch)
+	}
+	m.work -= work
+	m.memory -= memory
+	if err := m.weigh(work); err != nil {
+		panic(unanswered{err})
+	}
+}
+
+// weigh counts work for the evaluation. One that is no quick one any more waits
+// until it may go on as a heavy one.
+func (m *machine) weigh(work int) error {
+	m.spent += work
+	if m.spent <= quickWork && m.held+fullMemory-m.memory <= quickMemory {
+		return nil
+	}
+	return m.permit.escalate(m.ctx, m.rule)
+}
+
+// hold counts a log that the evaluation has read and keeps.
+func (m *machine) hold(log string) error {
+	m.held += logCopies * len(log)
+	return m.weigh(logUnits * (len(log)/16 + 1))
 }
 
 // text evaluates a program and writes its value as people read it.
@@ -79,7 +132,7 @@ func (m *machine) text(program *vm.Program, env any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if m.size(value) > m.left {
+	if m.size(value) > m.work {
 		return "", errTooMuch
 	}
 	return textOf(value), nil
@@ -113,12 +166,13 @@ func cause(err error, program *vm.Program) error {
 	return errors.New(shorten(plainTypes(message)))
 }
 
-// How Spend counts the work of a value.
+// How Spend counts a value.
 const (
 	byElement = iota // a list's elements, or pairs of a mapping
 	bySquare         // the square of that
-	byLength         // a text's bytes
+	byLength         // a text's bytes, in 16
 	byAll            // all that is in it, however deep
+	byPart           // the parts of a text that a separator gives
 )
 
 // Units for each 16 bytes of a text.
@@ -129,27 +183,43 @@ const (
 	excerptUnits = 32 // to find in a log what matters, at worst
 )
 
-// spend is called by what meter writes into expressions: it counts the work of
-// a value, so many units for each part, and gives the value.
+// cost says how a value is counted: so many units of work, and bytes of memory,
+// for each of what it is counted by.
+type cost struct{ how, work, memory int }
+
+// spend is called by what meter writes into expressions: it counts the work
+// and the memory that come with a value, by a cost, and gives the value. byPart
+// comes with the separator.
 func (m *machine) spend(args ...any) any {
-	value, how, units := args[0], args[1].(int), args[2].(int)
+	value := args[0]
+	c := cost{args[1].(int), args[2].(int), args[3].(int)}
+	separator := ""
+	if len(args) > spendArguments {
+		separator = args[spendArguments].(string)
+	}
+	m.pay(value, c, separator)
+	return value
+}
+
+func (m *machine) pay(value any, c cost, separator string) {
 	n := 0
 	switch text, isText := value.(string); {
-	case isText && how != byElement:
+	case c.how == byPart:
+		n = strings.Count(text, separator) + 1
+	case isText && c.how != byElement:
 		n = len(text)/16 + 1
-	case how == byElement:
+	case c.how == byElement:
 		n = length(value)
-	case how == bySquare:
+	case c.how == bySquare:
 		n = length(value)
-		n *= min(n, maxWork)
-	case how == byAll:
+		n *= min(n, ruleWork)
+	case c.how == byAll:
 		n = m.size(value)
 	}
-	if n > m.left/units {
+	if c.work > 0 && n > m.work/c.work || c.memory > 0 && n > m.memory/c.memory {
 		panic(errTooMuch)
 	}
-	m.left -= n * units
-	return value
+	m.use(n*c.work, n*c.memory)
 }
 
 // length gives how many elements a list or mapping has; 0 for anything else.
@@ -168,8 +238,8 @@ func (m *machine) size(value any) int {
 	n := 0
 	var count func(v reflect.Value, depth int)
 	count = func(v reflect.Value, depth int) {
-		if n += 4; n > m.left || depth > maxDeep {
-			n = max(n, m.left+1)
+		if n += 4; n > m.work || depth > maxDeep {
+			n = max(n, m.work+1)
 			return
 		}
 		switch v.Kind() {
@@ -180,11 +250,11 @@ func (m *machine) size(value any) int {
 				count(v.Elem(), depth)
 			}
 		case reflect.Slice, reflect.Array:
-			for i := 0; i < v.Len() && n <= m.left; i++ {
+			for i := 0; i < v.Len() && n <= m.work; i++ {
 				count(v.Index(i), depth+1)
 			}
 		case reflect.Map:
-			for it := v.MapRange(); it.Next() && n <= m.left; {
+			for it := v.MapRange(); it.Next() && n <= m.work; {
 				count(it.Key(), depth+1)
 				count(it.Value(), depth+1)
 			}
@@ -213,7 +283,7 @@ func (m *meter) Visit(node *ast.Node) {
 	case *ast.BinaryNode:
 		m.operator(node, n)
 	case *ast.BuiltinNode:
-		m.builtin(n)
+		m.builtin(node, n)
 	case *ast.CallNode:
 		m.call(node, n, n.Callee.String())
 	}
@@ -225,14 +295,14 @@ func (m *meter) call(node *ast.Node, n *ast.CallNode, name string) {
 	}
 	switch name {
 	case "glob":
-		m.charge(&n.Arguments[0], byLength, 16*unitsOfGlob(n))
+		m.charge(&n.Arguments[0], cost{byLength, 16 * unitsOfGlob(n), 0})
 	case "duration":
-		m.charge(&n.Arguments[0], byLength, toMake)
+		m.charge(&n.Arguments[0], textMade)
 	case "repeat", "replace", "join":
 		for i := range n.Arguments {
-			m.charge(&n.Arguments[i], byAll, toMake)
+			m.charge(&n.Arguments[i], cost{byAll, toMake, 0})
 		}
-		m.charge(node, byLength, toMake)
+		m.charge(node, textMade)
 	}
 }
 
@@ -240,20 +310,20 @@ func (m *meter) operator(node *ast.Node, n *ast.BinaryNode) {
 	switch n.Operator {
 	case "+":
 		if kind := n.Type().Kind(); kind == reflect.String || kind == reflect.Interface {
-			m.charge(node, byLength, toMake)
+			m.charge(node, textMade)
 		}
 	case "==", "!=", "<", "<=", ">", ">=", "startsWith", "endsWith":
 		// Two texts are compared as far as the shorter goes.
 		if !small(n.Left) && !small(n.Right) {
-			m.charge(&n.Left, byAll, toRead)
-			m.charge(&n.Right, byAll, toRead)
+			m.charge(&n.Left, cost{byAll, toRead, 0})
+			m.charge(&n.Right, cost{byAll, toRead, 0})
 		}
 	case "in", "not in":
-		m.charge(&n.Left, byAll, toRead)
-		m.charge(&n.Right, byAll, toRead)
+		m.charge(&n.Left, cost{byAll, toRead, 0})
+		m.charge(&n.Right, cost{byAll, toRead, 0})
 	case "contains":
-		m.charge(&n.Left, byLength, toRead)
-		m.charge(&n.Right, byLength, toRead)
+		m.charge(&n.Left, cost{byLength, toRead, 0})
+		m.charge(&n.Right, cost{byLength, toRead, 0})
 	case "matches":
 		pattern, ok := n.Right.(*ast.StringNode)
 		if !ok {
@@ -264,7 +334,7 @@ func (m *meter) operator(node *ast.Node, n *ast.BinaryNode) {
 			m.fail(n.Right, "the regular expression has %d bytes, more than %d", len(pattern.Value), maxPattern)
 			return
 		}
-		m.charge(&n.Left, byLength, 16*unitsOf(pattern.Value))
+		m.charge(&n.Left, cost{byLength, 16 * unitsOf(pattern.Value), 0})
 	case "..":
 		from, isNumber := number(n.Left)
 		to, isNumberToo := number(n.Right)
@@ -289,24 +359,50 @@ func number(n ast.Node) (int, bool) {
 	return 0, false
 }
 
-func (m *meter) builtin(n *ast.BuiltinNode) {
+func (m *meter) builtin(node *ast.Node, n *ast.BuiltinNode) {
 	if i := slices.IndexFunc(n.Arguments, isPredicate); i > 0 {
-		units := parts(n.Arguments[i])
-		if n.Name == "sortBy" {
-			units += sorting
+		c := cost{byElement, parts(n.Arguments[i]), 0}
+		element := sizeOfElement(n.Arguments[0])
+		switch n.Name {
+		case "sortBy":
+			c.work, c.memory = c.work+sorting, 4*boxed+element
+		case "groupBy":
+			c.memory = grouped + element
+		case "map":
+			c.memory = 3 * boxed
+		case "filter":
+			defer m.chargeAlways(node, cost{byElement, 0, boxed + element})
 		}
-		m.chargeAlways(&n.Arguments[0], byElement, units)
+		m.chargeAlways(&n.Arguments[0], c)
 		return
 	}
-	cost, known := costs[n.Name]
+	costs, known := costsOf[n.Name]
 	if !known {
-		cost = charges{{byAll, toMake}}
+		costs = []cost{{byAll, toMake, 4 * 16}}
+	}
+	if n.Name == "split" || n.Name == "splitAfter" {
+		m.chargeParts(n)
 	}
 	for i := range n.Arguments {
-		for _, c := range cost {
-			m.charge(&n.Arguments[i], c.how, c.units)
+		for _, c := range costs {
+			m.charge(&n.Arguments[i], c)
 		}
 	}
+}
+
+// Bytes that an element takes: boxed in a list of any values, and in a group of
+// its own.
+const (
+	boxed   = 16
+	grouped = 160
+)
+
+// sizeOfElement returns the bytes of an element of a list that is boxed.
+func sizeOfElement(list ast.Node) int {
+	if t := list.Type(); t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
+		return int(t.Elem().Size())
+	}
+	return boxed
 }
 
 func isPredicate(n ast.Node) bool {
@@ -348,41 +444,62 @@ func parts(predicate ast.Node) int {
 // shortText is how many bytes fields of the event have, names mostly.
 const shortText = 64
 
-// charges say how the arguments of a builtin are counted.
-type charges []struct{ how, units int }
+// textMade is what a text costs that is made.
+var textMade = cost{byLength, toMake, 16}
 
-// costs tells how the builtins without a predicate are counted; all that is
-// in the arguments of those that are not here.
-var costs = func() map[string]charges {
-	all := map[string]charges{}
-	set := func(c charges, names ...string) {
+// costsOf has what the arguments of the builtins without a predicate cost; all
+// that is in them for those that are not here.
+var costsOf = func() map[string][]cost {
+	all := map[string][]cost{}
+	set := func(c []cost, names ...string) {
 		for _, name := range names {
 			all[name] = c
 		}
 	}
-	set(charges{}, "abs", "ceil", "floor", "round", "type", "first", "last", "get",
+	set([]cost{}, "abs", "ceil", "floor", "round", "type", "first", "last", "get",
 		"bitand", "bitor", "bitxor", "bitnand", "bitshl", "bitshr", "bitushr", "bitnot")
-	set(charges{{byLength, toRead}}, "len", "int", "float", "date", "timezone",
+	set([]cost{{byLength, toRead, 0}}, "len", "int", "float", "date", "timezone",
 		"trim", "trimPrefix", "trimSuffix", "indexOf", "lastIndexOf", "hasPrefix", "hasSuffix")
-	set(charges{{byLength, toMake}}, "upper", "lower", "split", "splitAfter", "toBase64", "fromBase64", "fromJSON")
-	set(charges{{byElement, 1}}, "take", "reverse", "concat", "keys", "values", "toPairs", "fromPairs")
-	set(charges{{byElement, sorting}, {byAll, toRead}}, "sort")
-	set(charges{{bySquare, 2}, {byAll, toRead}}, "uniq")
+	set([]cost{{byLength, toMake, 0}}, "split", "splitAfter") // their parts: chargeParts
+	set([]cost{{byLength, toMake, 2 * 16}}, "upper", "lower", "toBase64", "fromBase64")
+	set([]cost{{byLength, toMake, 20 * 16}}, "fromJSON")
+	set([]cost{{byElement, 1, 3 * boxed}}, "take", "reverse", "concat", "keys", "values")
+	set([]cost{{byElement, 1, 6 * boxed}}, "toPairs", "fromPairs")
+	set([]cost{{byElement, sorting, 2 * boxed}, {byAll, toRead, 0}}, "sort")
+	set([]cost{{bySquare, 2, 0}, {byAll, toRead, 0}}, "uniq")
 	return all
 }()
 
+// chargeParts lets the parts be counted that split makes of a text: as many as
+// the separator gives, and one for each character where that is not written out.
+func (m *meter) chargeParts(n *ast.BuiltinNode) {
+	if len(n.Arguments) < 2 {
+		return // a mistake that expr tells
+	}
+	separator, _ := n.Arguments[1].(*ast.StringNode)
+	if separator == nil {
+		separator = &ast.StringNode{}
+		separator.SetType(reflect.TypeFor[string]())
+	}
+	m.chargeAlways(&n.Arguments[0], cost{byPart, 0, boxed}, separator)
+}
+
 // charge lets the value of a node be counted, unless it is always small.
-func (m *meter) charge(node *ast.Node, how, units int) {
+func (m *meter) charge(node *ast.Node, c cost) {
 	if !small(*node) {
-		m.chargeAlways(node, how, units)
+		m.chargeAlways(node, c)
 	}
 }
 
-func (m *meter) chargeAlways(node *ast.Node, how, units int) {
+// spendArguments is how many arguments Spend has, but for a separator.
+const spendArguments = 5
+
+func (m *meter) chargeAlways(node *ast.Node, c cost, separator ...ast.Node) {
 	m.calls++
 	spend := &ast.IdentifierNode{Value: "Spend"}
 	spend.SetType(reflect.TypeFor[func(...any) any]())
-	call := &ast.CallNode{Callee: spend, Arguments: []ast.Node{*node, constant(how), constant(units), constant(m.calls)}}
+	arguments := append([]ast.Node{*node, constant(c.how), constant(c.work), constant(c.memory), constant(m.calls)}, separator...)
+	call := &ast.CallNode{Callee: spend, Arguments: arguments}
 	call.SetNature(*(*node).Nature())
 	ast.Patch(node, call)
 }

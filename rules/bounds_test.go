@@ -80,6 +80,13 @@ func TestTooMuchWorkIsStopped(t *testing.T) {
 		doubling(`[1, 2]`, `[v, v]`, `mean(v60) == 1`),
 		doubling(`{"a": 1}`, `{"a": v, "b": v}`, `v60 in [v59]`),
 		`toJSON(reduce(1..9999, [#acc], [1])) == ""`,
+		// memory
+		`len(groupBy(split(log(), ""), #)) > 99990`,
+		`len(map(split(log(), ""), # + "b")) == 0`,
+		`len(filter(concat(split(log(), ""), split(log(), "")), # != "b")) == 0`,
+		`len(sortBy(split(log(), ""), #)) == 0`,
+		times(5, `split(log(), job.name[:1])[5] == "b"`, " or "),
+		`len(fromJSON("[" + replace(log()[:1000000], "a", "{},") + "1]")) == 0`,
 		// patterns
 		`log() matches "x.{0,300}y"`,
 		`log() matches "a{200}b"`,

@@ -40,8 +40,9 @@ const classField = "job.failure_class"
 
 // of gives a function that tells the failure class of the event's job. It asks
 // for the log once, and only of a job that failed. A log that will never be
-// there leaves the class at what the failure reason gives.
-func (cs classes) of(e Event, log func() (string, error)) func() (string, error) {
+// there leaves the class at what the failure reason gives. weigh is called with
+// the units of work before the log is matched.
+func (cs classes) of(e Event, log func() (string, error), weigh func(work int) error) func() (string, error) {
 	known := e.Job.FailureClass
 	settled := e.Job.Status != "failed" || known != ClassOf(e.Job.FailureReason) // in a decision, it is
 	return func() (string, error) {
@@ -52,6 +53,9 @@ func (cs classes) of(e Event, log func() (string, error)) func() (string, error)
 		answer, isAnswer := errors.AsType[unanswered](err)
 		switch {
 		case err == nil:
+			if err := weigh(cs.work() * len(text)); err != nil {
+				return "", unanswered{err}
+			}
 			if i := slices.IndexFunc(cs, func(c class) bool { return c.log.MatchString(text) }); i >= 0 {
 				known = cs[i].name
 			}
@@ -61,6 +65,15 @@ func (cs classes) of(e Event, log func() (string, error)) func() (string, error)
 		settled = true
 		return known, nil
 	}
+}
+
+// work returns the units for each byte of a log that all classes are matched
+// with.
+func (cs classes) work() (units int) {
+	for _, c := range cs {
+		units += unitsOf(c.log.String())
+	}
+	return units
 }
 
 // className bounds names: they are part of keys in the store, and of metrics.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,9 +69,21 @@ type environment struct {
 // programs by value: expr reads struct fields of a value about three times
 // as fast as through a pointer.
 func environmentOf(ctx context.Context, e Event, facts Facts, m *machine, q *questions, cs classes) environment {
+	read := withoutSlot(m, func() (string, error) {
+		if err := m.permit.readLog(ctx); err != nil {
+			return "", err
+		}
+		return facts.Log(ctx, e)
+	})
 	log := once(q, "log", func() (string, error) {
-		text, err := facts.Log(ctx, e)
-		return readable(text, e), err
+		text, err := read()
+		if err == nil {
+			err = m.hold(text)
+		}
+		if err != nil {
+			return "", err
+		}
+		return readable(text, e), nil
 	})
 	env := environment{
 		Event: e,
@@ -85,16 +98,25 @@ func environmentOf(ctx context.Context, e Event, facts Facts, m *machine, q *que
 		},
 		Log:        log,
 		LogExcerpt: excerptOf(log, m),
-		Superseded: once(q, "superseded", func() (bool, error) { return facts.Superseded(ctx, e) }),
-		Jobs:       once(q, "jobs", func() ([]Job, error) { return facts.Jobs(ctx, e) }),
-		Bridges:    once(q, "bridges", func() ([]Bridge, error) { return facts.Bridges(ctx, e) }),
-		Details:    once(q, "details", func() (Details, error) { return facts.Details(ctx, e) }),
+		Superseded: once(q, "superseded", withoutSlot(m, func() (bool, error) { return facts.Superseded(ctx, e) })),
+		Jobs:       once(q, "jobs", withoutSlot(m, func() ([]Job, error) { return facts.Jobs(ctx, e) })),
+		Bridges:    once(q, "bridges", withoutSlot(m, func() ([]Bridge, error) { return facts.Bridges(ctx, e) })),
+		Details:    once(q, "details", withoutSlot(m, func() (Details, error) { return facts.Details(ctx, e) })),
 		Spend:      m.spend,
 	}
 	if len(cs) > 0 {
-		env.FailureClass = cs.of(e, log)
+		env.FailureClass = cs.of(e, log, m.weigh)
 	}
 	return env
+}
+
+// withoutSlot returns ask, during which the evaluation leaves its slot to
+// others, since it waits for GitLab.
+func withoutSlot[T any](m *machine, ask func() (T, error)) func() (T, error) {
+	return func() (value T, err error) {
+		ended := m.permit.without(m.ctx, m.rule, func() { value, err = ask() })
+		return value, cmp.Or(err, ended)
+	}
 }
 
 // readable gives a job's log as a terminal shows it, without secrets: neither
@@ -124,7 +146,7 @@ func excerptOf(log func() (string, error), m *machine) func(lines ...int) (strin
 		if err != nil {
 			return "", err
 		}
-		m.spend(text, byLength, excerptUnits)
+		m.pay(text, cost{byLength, excerptUnits, 0}, "")
 		return joblog.Excerpt(text, n), nil
 	}
 }

@@ -40,22 +40,27 @@ func (rs *Rules) Wants(e Event) bool {
 // fails keeps its rule from firing and comes back as an error; the other
 // rules are evaluated all the same, but for those behind a `stop` whose rule
 // may yet match, because the error passes. ID and DecidedAt are left to the
-// caller.
+// caller. When ctx ends before the evaluation begins, nothing is given.
 func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision, []*RuleError) {
 	var found candidates
 	rs.index[e.Meta.Kind].find(&e, &found)
 	if found.n == 0 {
 		return nil, nil
 	}
-	ev := newEvaluation(ctx, e, facts, rs.classes)
+	ev, err := rs.evaluation(ctx, e, facts)
+	if err != nil {
+		return nil, nil
+	}
 	defer ev.end()
 	var errs []*RuleError
+	left := shares{work: eventWork, rules: found.rules()}
 	for position, ok := found.next(); ok; position, ok = found.next() {
 		r := rs.rules[position]
 		if !r.schedule.covers(&e) {
+			left.skip()
 			continue
 		}
-		wanted, err := ev.rule(r)
+		wanted, err := left.rule(ev, r)
 		if err != nil {
 			errs = append(errs, err)
 			if r.stop && Passes(err) {
@@ -81,15 +86,20 @@ func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision
 // through escape. A text that can't be rendered is an error, and its notice
 // has the default text. A rule that is gone since tells nothing.
 func (rs *Rules) Notices(ctx context.Context, o Outcome, facts Facts, escape func(string) string) ([]Notice, []*RuleError) {
-	ev := newEvaluation(ctx, o.Event, facts, rs.classes)
+	ev, err := rs.evaluation(ctx, o.Event, facts)
+	if err != nil {
+		return nil, nil
+	}
 	defer ev.end()
 	var notices []Notice
 	var errs []*RuleError
-	for _, name := range append([]string{o.Rule}, o.AlsoWantedBy...) {
+	names := append([]string{o.Rule}, o.AlsoWantedBy...)
+	for _, name := range names {
 		r := rs.byName[name]
 		if r == nil {
 			continue
 		}
+		ev.machine.allot(r.name, min(ruleWork, eventWork/len(names)))
 		for _, n := range r.notices {
 			told := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.channel })
 			if told || !slices.Contains(n.when, o.Result) {
@@ -126,14 +136,48 @@ type evaluation struct {
 	byKey     map[string]int // index in decisions
 }
 
-func newEvaluation(ctx context.Context, e Event, facts Facts, cs classes) *evaluation {
+// evaluation begins an evaluation when the rules' Capacity allows it. The only
+// error is ctx's.
+func (rs *Rules) evaluation(ctx context.Context, e Event, facts Facts) (*evaluation, error) {
+	p, err := rs.capacity.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newEvaluation(ctx, p, e, facts, rs.classes), nil
+}
+
+func newEvaluation(ctx context.Context, p *permit, e Event, facts Facts, cs classes) *evaluation {
 	m := machines.Get().(*machine)
+	m.begin(ctx, p)
 	q := &questions{}
 	env := environmentOf(ctx, e, facts, m, q, cs)
 	return &evaluation{ctx: ctx, event: e, facts: facts, env: env, class: env.FailureClass, machine: m, questions: q}
 }
 
-func (ev *evaluation) end() { machines.Put(ev.machine) }
+func (ev *evaluation) end() {
+	ev.machine.permit.leave()
+	machines.Put(ev.machine)
+}
+
+// shares divides the work that an event may cost among its rules: each may use
+// an equal share of what those before it left.
+type shares struct {
+	work  int // units left
+	rules int // those that are yet to be evaluated
+}
+
+// rule evaluates the next rule within its share.
+func (s *shares) rule(ev *evaluation, r *rule) ([]Decision, *RuleError) {
+	share := min(ruleWork, s.work/max(s.rules, 1))
+	ev.machine.allot(r.name, share)
+	wanted, err := ev.rule(r)
+	s.work -= share - ev.machine.work
+	s.skip()
+	return wanted, err
+}
+
+// skip passes over a rule that is not evaluated.
+func (s *shares) skip() { s.rules-- }
 
 // rule gives what the rule wants: nil when it does not match.
 func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {

@@ -70,25 +70,43 @@ const (
 // Explain runs all rules on the event, as Evaluate does, and says of each what
 // it makes of it, in file order.
 func (rs *Rules) Explain(ctx context.Context, e Event, facts Facts) []Verdict {
-	ev := newEvaluation(ctx, e, facts, rs.classes)
-	defer ev.end()
 	verdicts := make([]Verdict, len(rs.rules))
+	ev, err := rs.evaluation(ctx, e, facts)
+	if err != nil {
+		return nil
+	}
+	defer ev.end()
+	var candidates candidates // whose shares are as in Evaluate
+	rs.index[e.Meta.Kind].find(&e, &candidates)
+	left := shares{work: eventWork, rules: candidates.rules()}
+	next, more := candidates.next()
 	stopped := ""
 	for i, r := range rs.rules {
 		v := &verdicts[i]
 		v.Rule, v.File, v.Line = r.name, r.file, r.line
+		candidate := more && next == i
+		if candidate {
+			next, more = candidates.next()
+		}
 		switch {
 		case r.on != e.Meta.Kind:
 			v.Result, v.Reason = VerdictOtherKind, fmt.Sprintf("the event is a %s's, and the rule is for %s events", e.Meta.Kind, r.on)
 			continue
 		case !r.schedule.covers(&e):
+			if candidate {
+				left.skip()
+			}
 			v.Result, v.Reason = VerdictNotMatched, "its schedule is for other projects, or for jobs in another status"
 			continue
 		case stopped != "":
 			v.Result, v.Reason = VerdictNotReached, stopped
 			continue
 		}
-		wanted, err := ev.rule(r)
+		of := &left
+		if !candidate { // it can't match, and takes nothing from the others
+			of = &shares{work: ruleWork, rules: 1}
+		}
+		wanted, err := of.rule(ev, r)
 		v.Explanation = ev.explain(r, conditionOf(wanted, err))
 		switch {
 		case err != nil:
@@ -127,7 +145,12 @@ func (ev *evaluation) explain(r *rule, result string) Explanation {
 		return Explanation{}
 	}
 	ev.questions.over = true
-	defer func() { ev.questions.over = false }()
+	left := ev.machine.work
+	ev.machine.allot(r.name, ruleWork)
+	defer func() {
+		ev.questions.over = false
+		ev.machine.allot(r.name, left)
+	}()
 	x := Explanation{}
 	x.If = r.clauses().explain(ev, &x.Asked)
 	if x.If.Result != result { // expr saw that a part which fails by itself doesn't matter

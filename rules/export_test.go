@@ -4,7 +4,7 @@ import "context"
 
 // EvaluateAll is what Evaluate promises to be: all rules, one after the other.
 func (rs *Rules) EvaluateAll(ctx context.Context, e Event, facts Facts) ([]Decision, []*RuleError) {
-	ev := newEvaluation(ctx, e, facts, rs.classes)
+	ev := newEvaluation(ctx, &permit{}, e, facts, rs.classes)
 	defer ev.end()
 	var errs []*RuleError
 	for _, r := range rs.rules {
@@ -29,9 +29,5 @@ func (rs *Rules) EvaluateAll(ctx context.Context, e Event, facts Facts) ([]Decis
 func (rs *Rules) Candidates(e Event) int {
 	var found candidates
 	rs.index[e.Meta.Kind].find(&e, &found)
-	n := 0
-	for _, list := range found.lists[:found.n] {
-		n += len(list)
-	}
-	return n
+	return found.rules()
 }

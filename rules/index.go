@@ -142,6 +142,14 @@ func (ix *ruleIndex) find(e *Event, found *candidates) {
 	}
 }
 
+// rules returns how many rules there are.
+func (c *candidates) rules() (n int) {
+	for _, list := range c.lists[:c.n] {
+		n += len(list)
+	}
+	return n
+}
+
 // next takes the first position in the file order.
 func (c *candidates) next() (position int, ok bool) {
 	if c.n == 0 {

@@ -18,6 +18,9 @@ type Source struct {
 // Options change how rules are loaded.
 type Options struct {
 	DryRun bool // every rule decides and records, and changes nothing
+	// Capacity bounds the evaluations of all rule sets that have it; nil: no
+	// bounds but those on each.
+	Capacity *Capacity
 }
 
 // Rules is a loaded set of rules. It doesn't change and may be used by many
@@ -26,6 +29,8 @@ type Rules struct {
 	rules  []*rule
 	byName map[string]*rule
 	index  map[string]*ruleIndex // by event kind, where a rule has it
+
+	capacity *Capacity
 
 	limits  Limits
 	storm   Storm
@@ -94,7 +99,7 @@ func Check(o Options, sources ...Source) (*Rules, FileErrors) {
 
 // load warns if it is given the logic for it.
 func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
-	rs := &Rules{byName: map[string]*rule{}, index: map[string]*ruleIndex{}}
+	rs := &Rules{capacity: o.Capacity, byName: map[string]*rule{}, index: map[string]*ruleIndex{}}
 	files, roots, together := make([]*file, len(sources)), make([]*yaml.Node, len(sources)), newSet()
 	for i, s := range sources {
 		files[i] = &file{name: s.Name, text: []rune(string(s.Data)), hash: fmt.Sprintf("%x", sha256.Sum256(s.Data)), logic: l}

@@ -127,7 +127,7 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 		}
 		for range 10 {
 			e := someJobEvent().Draw(t, "event")
-			ev := newEvaluation(t.Context(), e, noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")}, cs)
+			ev := newEvaluation(t.Context(), &permit{}, e, noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")}, cs)
 			holds, err := ev.run(program)
 			ev.end()
 			if err != nil {

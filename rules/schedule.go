@@ -91,8 +91,12 @@ func (rs *Rules) EvaluateRule(ctx context.Context, name string, e Event, facts F
 	if r == nil || r.on != e.Meta.Kind {
 		return nil, nil
 	}
-	ev := newEvaluation(ctx, e, facts, rs.classes)
+	ev, err := rs.evaluation(ctx, e, facts)
+	if err != nil {
+		return nil, &RuleError{r.name, "if", err}
+	}
 	defer ev.end()
+	ev.machine.allot(r.name, ruleWork)
 	return ev.rule(r)
 }
 

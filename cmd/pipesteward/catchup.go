@@ -65,7 +65,7 @@ func newCatchUp(s settings, db store.Store, gl *gitlab.Client, inForce func() *r
 }
 
 func catchUp(ctx context.Context, s settings, asJSON bool, stdout, stderr io.Writer) (err error) {
-	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun})
+	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun, Capacity: rules.NewCapacity()})
 	if err != nil {
 		return err
 	}

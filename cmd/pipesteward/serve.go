@@ -81,7 +81,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		}
 	}()
 
-	live, err := openRules(s.rules, rules.Options{DryRun: s.dryRun}, log)
+	live, err := openRules(s.rules, rules.Options{DryRun: s.dryRun, Capacity: rules.NewCapacity()}, log)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ type sweepOptions struct {
 const stoppedFor = 7 * 24 * time.Hour
 
 func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Writer) (err error) {
-	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun})
+	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun, Capacity: rules.NewCapacity()})
 	if err != nil {
 		return err
 	}
