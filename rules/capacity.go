@@ -100,7 +100,7 @@ func take(ctx context.Context, from chan struct{}) error {
 
 // escalate blocks until the evaluation may go on as a heavy one. Rules take
 // turns: one that makes many evaluations heavy does not delay those of another
-// rule by more than one of its own. Errors: errCrowded, or ctx's.
+// rule by more than one of its own. Errors: crowdedError, or ctx's.
 func (p *permit) escalate(ctx context.Context, rule string) error {
 	if p.capacity == nil || p.slot == heavySlot {
 		return nil
@@ -124,7 +124,7 @@ func (c *Capacity) line(rule string, mostOfRule, most int) (*waiter, error) {
 		return w, nil
 	}
 	if len(c.waiting[rule]) >= mostOfRule || c.count() >= most {
-		return nil, errCrowded{}
+		return nil, crowdedError{}
 	}
 	if len(c.waiting[rule]) == 0 {
 		c.turns = append(c.turns, rule)
@@ -155,6 +155,7 @@ func (p *permit) wait(ctx context.Context, rule string, w *waiter) error {
 // release gives the slot back.
 func (p *permit) release() {
 	switch p.slot {
+	case noSlot:
 	case quickSlot:
 		<-p.capacity.quick
 	case heavySlot:
@@ -181,6 +182,7 @@ func (p *permit) without(ctx context.Context, rule string, ask func()) error {
 	p.release()
 	ask()
 	switch before {
+	case noSlot:
 	case quickSlot:
 		return p.takeQuick(ctx)
 	case heavySlot:
@@ -234,17 +236,17 @@ func (c *Capacity) count() (n int) {
 	return n
 }
 
-// errCrowded ends an evaluation that would have to wait behind too many others.
-type errCrowded struct{}
+// crowdedError ends an evaluation that would have to wait behind too many others.
+type crowdedError struct{}
 
-var _ error = errCrowded{}
+var _ error = crowdedError{}
 
-func (errCrowded) Error() string {
+func (crowdedError) Error() string {
 	return "too many expressions that take long are evaluated at the moment; this one is evaluated again later"
 }
 
 // Again says that the same evaluation may succeed later; see Passes.
-func (errCrowded) Again() (after time.Duration, ok bool) { return time.Second, true }
+func (crowdedError) Again() (after time.Duration, ok bool) { return time.Second, true }
 
 // errTooMuch ends the evaluation of a rule that would use more than its budget.
 var errTooMuch = errors.New("the expression was stopped, because it does too much: it goes over long lists, or looks at a long text, too often. Let a cheap condition stand before it, or look at a part")

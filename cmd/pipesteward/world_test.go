@@ -279,14 +279,20 @@ func (p *program) eventually(what string, is func() bool) {
 	}
 }
 
-// resident is how much memory the program has, in bytes; 0 where the system
-// does not tell.
-func (p *program) resident() int {
+// resident returns the memory that the program has, in bytes; 0 where the
+// system does not tell.
+func (p *program) resident() int { return p.memory("VmRSS:") }
+
+// peak returns the most memory that the program has had, in bytes; 0 where the
+// system does not tell.
+func (p *program) peak() int { return p.memory("VmHWM:") }
+
+func (p *program) memory(field string) int {
 	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "status"))
 	if err != nil {
 		return 0
 	}
-	_, after, _ := bytes.Cut(status, []byte("VmRSS:"))
+	_, after, _ := bytes.Cut(status, []byte(field))
 	fields := bytes.Fields(after)
 	if len(fields) == 0 {
 		return 0
