@@ -1,14 +1,18 @@
 package actions_test
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
 )
 
 const (
@@ -83,5 +87,55 @@ func TestRefusalsOfRetries(t *testing.T) {
 			h.workOff()
 			h.wantOutcome(c.result, c.says, "/retry", c.retries)
 		})
+	}
+}
+
+// A 429 about one project's endpoint holds nobody else: its retry waits in the
+// queue, and another project's goes at once.
+func TestLimitOfOneProjectHoldsNoOther(t *testing.T) {
+	h := newHouse(t, strings.Replace(retryRules, ", delay: 30s", "", 1))
+	h.rate = store.Rate{Limit: 300, Per: time.Minute}
+	h.workers = 1
+	h.start(newFuse(-1))
+	var jobs []gitlabtest.Job
+	for range 2 {
+		jobs = append(jobs, h.failedJob(stuck)) // each in a project of its own
+		h.deliver(h.gitlab.JobHookBody(jobs[len(jobs)-1].ID))
+		h.clock.Advance(time.Second)
+	}
+	h.gitlab.Fail(gitlabtest.Fault{Path: fmt.Sprintf("/projects/%d/jobs/%d/retry", jobs[0].ProjectID, jobs[0].ID), Status: 429, RetryAfter: 20 * time.Second, Message: "This endpoint has been requested too many times. Try again later."})
+	begin := h.now()
+
+	h.work()
+	refused := jobs[0].ID
+	if diff := cmp.Diff([]int64{refused, jobs[1].ID}, h.retried()); diff != "" || h.now().Sub(begin) >= 20*time.Second {
+		t.Errorf("after %s, called retry of (-want +got):\n%s", h.now().Sub(begin), diff)
+	}
+	h.clock.Advance(20 * time.Second)
+	h.work()
+	if diff := cmp.Diff([]int64{refused, jobs[1].ID, jobs[0].ID}, h.retried()); diff != "" {
+		t.Errorf("then, called retry of (-want +got):\n%s", diff)
+	}
+}
+
+// Sweeps and retries of one project go on side by side under GitLab's own
+// limits, which nothing runs into.
+func TestSweepUnderApplicationLimits(t *testing.T) {
+	const jobs = 1000
+	h := newHouseOn(t, gitlabtest.Options{ApplicationLimits: true}, sweepRule)
+	h.rate = store.Rate{Limit: 5800, Per: time.Minute, Burst: 200}
+	h.start(newFuse(-1))
+	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.oldJob("rspec", 100*day) }})
+	h.sweep("erase-old-logs")
+	h.workOff()
+	if n := h.gitlab.Count("POST", "/erase"); n != jobs {
+		t.Errorf("%d erases, want %d", n, jobs)
+	}
+	if n := h.gitlab.Answered(429); n != 0 {
+		t.Errorf("GitLab answered 429 %d times", n)
+	}
+	if o := h.lastSweep(); o.Sweep.Erased != jobs || len(o.Sweep.Problems) != 0 {
+		t.Errorf("%s", o.Reason)
 	}
 }

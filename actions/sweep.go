@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -160,11 +159,11 @@ func tried(ctx context.Context, run *rules.Sweep, err error) error {
 	return &triedError{err, max(backoff(err, run.Place.Tries), time.Second)}
 }
 
-// isTry reports whether an error is of a try that failed: it passes, and is not
-// that GitLab has had too many requests.
+// isTry reports whether an error is of a try that failed: it passes, and no rate
+// limit is why.
 func isTry(err error) bool {
 	var e *gitlab.Error
-	return rules.Passes(err) && (!errors.As(err, &e) || e.Status != http.StatusTooManyRequests)
+	return rules.Passes(err) && (!errors.As(err, &e) || !e.Limited())
 }
 
 func (s Sweeper) watch(step SweepStep) {

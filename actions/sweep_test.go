@@ -616,10 +616,10 @@ func TestSweepTellsHowFarItIs(t *testing.T) {
 
 // A sweep uses the rate that is allowed, and GitLab never has to say no.
 func TestSweepAtFullRate(t *testing.T) {
-	const jobs = 3000
-	h := newHouseOn(t, gitlabtest.Options{RateLimit: 600}, sweepRule)
-	// As `serve` makes them of `--gitlab-rate 600/1m`.
-	h.rate = store.Rate{Limit: 581, Per: time.Minute, Burst: 20}
+	const jobs, rate = 1500, 300
+	h := newHouseOn(t, gitlabtest.Options{RateLimit: rate, ApplicationLimits: true}, sweepRule)
+	// As `serve` makes them of `--gitlab-rate 300/1m`.
+	h.rate = store.Rate{Limit: rate - 2, Per: time.Minute, Burst: 3}
 	h.start(newFuse(-1))
 	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.oldJob("rspec", 100*day) }})
@@ -633,7 +633,7 @@ func TestSweepAtFullRate(t *testing.T) {
 	if n := h.gitlab.Answered(http.StatusTooManyRequests); n != 0 {
 		t.Errorf("GitLab answered 429 %d times", n)
 	}
-	used := float64(len(h.gitlab.Requests())) / took.Minutes() / 600
+	used := float64(len(h.gitlab.Requests())) / took.Minutes() / rate
 	if used < 0.95 {
 		t.Errorf("%.3f of the rate was used, want at least 0.95", used)
 	}

@@ -27,7 +27,7 @@ type Error struct {
 
 	class     class
 	maybeDone bool
-	paced     bool    // not sent, after it had waited for its turn
+	deferred  bool    // by a rate limit, and not to be waited for in place
 	jitter    float64 // 0 to 1, of the wait before the call is repeated
 }
 
@@ -52,6 +52,10 @@ func (e *Error) Again() (after time.Duration, ok bool) { return e.After, e.class
 // Rights reports whether GitLab refused because of who asked: the token is
 // wrong or expired, or has no right to do this.
 func (e *Error) Rights() bool { return e.class == rights }
+
+// Limited reports whether a rate limit is why: GitLab's, or the one that the
+// replicas share. The same call goes through later.
+func (e *Error) Limited() bool { return e.deferred || e.Status == http.StatusTooManyRequests }
 
 // Conflict reports whether GitLab refuses for as long as it does something
 // else, for minutes or hours: it counts the sizes of a project's artifacts anew.

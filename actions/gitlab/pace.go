@@ -63,16 +63,17 @@ type pacer struct {
 	wide   int       // how many may ask at the same time; 0 is 1
 
 	heldSweeps time.Time // when this process last held all sweeps back
+	limits     limits
 }
 
 // widest is how many requests ask the limit at the same time, at most.
 const widest = 16
 
-// The sweeps' bucket has a key of its own and is never used up: only a Hold
-// keeps anybody from it.
+// The sweeps' bucket has a key of its own and is never used up.
 const sweepsSuffix = ":sweeps"
 
-var sweepsRate = store.Rate{Limit: 1_000_000, Per: time.Second}
+// neverUsedUp is the rate of a bucket that only a Hold keeps anybody from.
+var neverUsedUp = store.Rate{Limit: 1_000_000, Per: time.Second}
 
 // sweepsHold is how often a process holds the sweeps back, at most. A hold
 // lasts so much longer than what made it necessary, so that there is no gap
@@ -98,10 +99,13 @@ type pacedError struct {
 
 func (e *pacedError) Error() string { return "not sent: " + e.reason }
 
-// wait returns when the request may go, ctx's error, or a *pacedError when
-// that takes too long or the limiter fails: a GitLab that nobody counts
+// wait returns when r may go, ctx's error, or a *pacedError when that takes too
+// long or the limiter fails: a GitLab that nobody counts
 // requests for might be pressed, so none is sent then.
-func (p *pacer) wait(ctx context.Context, turn priority) error {
+func (p *pacer) wait(ctx context.Context, turn priority, r request) error {
+	if err := p.waitForLimit(ctx, turn, r); err != nil {
+		return err
+	}
 	w := p.join(turn)
 	defer p.leave(w)
 	for first := true; ; first = false {
@@ -151,7 +155,7 @@ func (p *pacer) ask(ctx context.Context, w *waiter) (wait time.Duration, aside b
 		return held, false, nil
 	}
 	if w.priority == sweep {
-		wait, err = p.limiter.Take(ctx, p.key+sweepsSuffix, sweepsRate)
+		wait, err = p.limiter.Take(ctx, p.key+sweepsSuffix, neverUsedUp)
 		aside = err == nil && wait > 0
 	}
 	if err == nil && !aside {
@@ -286,9 +290,21 @@ func (p *pacer) held() time.Duration {
 	return p.until.Sub(p.now())
 }
 
-// note reads an answer's headers, holds the following requests of all
-// replicas back where they say so, and returns for how long; 0 for not at all.
-func (p *pacer) note(ctx context.Context, h http.Header) time.Duration {
+// note reads an answer, holds back what it is about on all replicas where it
+// says so, and returns for how long; 0 for not at all. An application limit is
+// about its endpoint and object, everything else about all requests.
+func (p *pacer) note(ctx context.Context, r request, status int, h http.Header, body []byte) time.Duration {
+	if isApplicationLimit(status, h, body) {
+		wait := p.holdLimit(ctx, r, h)
+		h = h.Clone()
+		h.Del("Retry-After")
+		return max(wait, p.holdAll(ctx, h))
+	}
+	return p.holdAll(ctx, h)
+}
+
+// holdAll holds all requests back for as long as the headers ask.
+func (p *pacer) holdAll(ctx context.Context, h http.Header) time.Duration {
 	wait := min(askedWait(h, p.now()), maxHold)
 	if wait <= 0 {
 		return 0
@@ -320,13 +336,8 @@ const low = 0.1
 // seconds) when nothing remains, and for its share of that time when little
 // does, so that a limit that others use too is not run into at full speed.
 func askedWait(h http.Header, now time.Time) time.Duration {
-	if text := h.Get("Retry-After"); text != "" {
-		if seconds, err := strconv.Atoi(text); err == nil {
-			return max(0, time.Duration(min(seconds, int(maxHold/time.Second)))*time.Second)
-		}
-		if at, err := http.ParseTime(text); err == nil {
-			return max(0, at.Sub(now))
-		}
+	if wait := retryAfter(h, now); wait >= 0 {
+		return wait
 	}
 	number := func(name string) int64 {
 		n, err := strconv.ParseInt(h.Get(name), 10, 64)
@@ -340,4 +351,16 @@ func askedWait(h http.Header, now time.Time) time.Duration {
 		return 0
 	}
 	return max(0, time.Unix(reset, 0).Sub(now)) / time.Duration(remaining+1)
+}
+
+// retryAfter reads Retry-After, in seconds or as a date; -1 where there is none.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.Atoi(text); err == nil {
+		return max(0, time.Duration(min(seconds, int(maxHold/time.Second)))*time.Second)
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return -1
 }

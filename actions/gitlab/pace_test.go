@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,6 +32,9 @@ type bucket struct {
 var _ gitlab.Limiter = (*bucket)(nil)
 
 func (b *bucket) Take(_ context.Context, key string, rate store.Rate) (time.Duration, error) {
+	if strings.Contains(key, ":limit:") {
+		return 0, nil // limits_test.go is about those
+	}
 	b.asked = append(b.asked, key+" "+strconv.Itoa(rate.Limit))
 	if len(b.waits) == 0 {
 		return 0, b.err

@@ -73,7 +73,7 @@ func call[T any](ctx context.Context, c *Client, r request, blank T) (T, *gl.Res
 // Those who shared the failed request wait as long and share the next.
 func (c *Client) mayRepeat(r request, try int, err error) (wait time.Duration, ok bool) {
 	var failed *Error
-	if r.method != http.MethodGet || try >= maxTries || !errors.As(err, &failed) || failed.paced {
+	if r.method != http.MethodGet || try >= maxTries || !errors.As(err, &failed) || failed.deferred {
 		return 0, false
 	}
 	after, ok := failed.Again()
@@ -146,11 +146,11 @@ func (c *Client) priority(r request) priority {
 
 // transmit waits for the request's turn, calls departs and sends it by do.
 func (c *Client) transmit(ctx context.Context, r request, turn priority, departs func(), do func(context.Context, io.Writer) (*gl.Response, error)) (s sent) {
-	if err := c.pace.wait(ctx, turn); err != nil {
+	if err := c.pace.wait(ctx, turn, r); err != nil {
 		var unsent *pacedError
 		if errors.As(err, &unsent) {
 			failed := c.failed(r, 0, unsent.Error(), unsent.after, false)
-			failed.paced = true
+			failed.deferred = true
 			return sent{err: failed}
 		}
 		return sent{err: fmt.Errorf("gitlab: %s /%s: %w", r.method, r.path, err)}
@@ -172,7 +172,7 @@ func (c *Client) transmit(ctx context.Context, r request, turn priority, departs
 
 	status, after := 0, time.Duration(0)
 	if resp != nil {
-		status, after = resp.StatusCode, c.pace.note(ctx, resp.Header)
+		status, after = resp.StatusCode, c.pace.note(ctx, r, resp.StatusCode, resp.Header, refused)
 	}
 	if resp != nil || ctx.Err() == nil || s.written {
 		c.observe(r.endpoint, status)
@@ -193,7 +193,9 @@ func (c *Client) transmit(ctx context.Context, r request, turn priority, departs
 	default:
 		message = unreadable(err)
 	}
-	s.err = c.failed(r, status, message, after, s.written)
+	failed := c.failed(r, status, message, after, s.written)
+	failed.deferred = resp != nil && isApplicationLimit(status, resp.Header, refused)
+	s.err = failed
 	return s
 }
 

@@ -60,10 +60,14 @@ func (r *replicas) RoundTrip(req *http.Request) (*http.Response, error) {
 	case strings.HasSuffix(req.URL.Path, "/retry"):
 		r.actions.Add(1)
 	}
+	return jsonAnswer(req, `{"id": 7}`), nil
+}
+
+func jsonAnswer(req *http.Request, body string) *http.Response {
 	return &http.Response{
 		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
-		Body: io.NopCloser(strings.NewReader(`{"id": 7}`)), Request: req,
-	}, nil
+		Body: io.NopCloser(strings.NewReader(body)), Request: req,
+	}
 }
 
 // sweep lets four workers of a client erase until the returned function is
@@ -73,10 +77,10 @@ func (r *replicas) sweep(t *testing.T, c *gitlab.Client) (stop func()) {
 	sweeping := c.Sweeping()
 	var ended atomic.Bool
 	var workers sync.WaitGroup
-	for range 4 {
+	for project := range int64(4) { // none of them reaches its own limit
 		workers.Go(func() {
 			for !ended.Load() {
-				_, err := sweeping.Erase(t.Context(), 1, 7)
+				_, err := sweeping.Erase(t.Context(), project+1, 7)
 				if err == nil {
 					continue
 				}

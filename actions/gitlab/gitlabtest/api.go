@@ -72,7 +72,7 @@ func (s *Server) routes() *http.ServeMux {
 		method, path, _ := strings.Cut(e.pattern, " ")
 		mux.HandleFunc(method+" "+apiPrefix+path, func(w http.ResponseWriter, r *http.Request) {
 			c := &call{s: s, w: w, r: r}
-			if c.authenticate(e.jobToken) && c.findProject() {
+			if c.authenticate(e.jobToken) && c.findProject() && c.withinLimits(e.pattern) {
 				e.do(c)
 			}
 		})

@@ -30,7 +30,7 @@ type Fault struct {
 
 	Status     int           // what is answered instead, with the body GitLab or its proxy sends
 	RetryAfter time.Duration // the Retry-After header, in whole seconds
-	Message    string        // what the body says; default: the status with its text
+	Message    string        // what the body says; default: the status with its text. A 429 with one is an application limit's, in JSON
 	HTML       bool          // an HTML page for a body, as from a proxy
 
 	Cut bool // the connection ends without an answer
@@ -124,6 +124,8 @@ func (f Fault) answer() *answer {
 		a.header.Set("Content-Type", "text/html; charset=utf-8")
 		a.WriteHeader(f.Status)
 		fmt.Fprintf(&a.body, "<html><head><title>%[1]s</title></head><body><center><h1>%[1]s</h1></center><hr><center>nginx</center></body></html>\n", reason)
+	case f.Status == http.StatusTooManyRequests && f.Message != "":
+		answerTooManyTimes(a, f.Message)
 	case f.Status == http.StatusTooManyRequests:
 		retryLater(a)
 	default:

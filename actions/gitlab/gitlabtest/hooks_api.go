@@ -148,7 +148,7 @@ func (c *call) resendHookEvent() {
 	now := c.s.o.Now()
 	c.s.resent = slices.DeleteFunc(c.s.resent, func(at time.Time) bool { return now.Sub(at) >= time.Minute })
 	if len(c.s.resent) >= resends {
-		c.fail(http.StatusTooManyRequests, "This endpoint has been requested too many times. Try again later.")
+		answerTooManyTimes(c.w, tooManyTimes)
 		return
 	}
 	for _, d := range c.s.deliveries {

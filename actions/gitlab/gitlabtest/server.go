@@ -62,6 +62,10 @@ type Options struct {
 	// RateLimit is how many API requests are answered in one minute of Now;
 	// 0: all, and no RateLimit headers.
 	RateLimit int
+	// ApplicationLimits answers 429 to what exceeds the limits of single endpoints
+	// on a job, pipeline, project or user, in one minute of Now, as GitLab 19.4
+	// does by default.
+	ApplicationLimits bool
 	// NoLogIsNotFound answers 404 where a job has no log, as the
 	// documentation says, instead of 200 with an empty body, as GitLab does.
 	NoLogIsNotFound bool
@@ -110,6 +114,9 @@ type Server struct {
 	chaos    *chaos
 	minute   int64 // Now's minute, and the requests in it, for RateLimit
 	observed int
+	limited  map[string]int // calls in the minute of Now that limitMinute is, for ApplicationLimits
+	// limitMinute is the minute that limited counts.
+	limitMinute int64
 
 	hooks      []Hook
 	muted      bool        // no hooks follow from the request at hand
