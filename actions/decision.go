@@ -140,7 +140,10 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 		return &unworkable{fmt.Sprintf("unknown action %q", p.Action.Verb)}
 	}
 	h.calm = p.Calm
-	v, err := r.inTurn(ctx, &p)
+	v, err := r.ofThisGitLab(p.Event), error(nil)
+	if v == nil {
+		v, err = r.inTurn(ctx, &p)
+	}
 	if v == nil && err == nil {
 		v, err = r.carryOut(ctx, h, verb, &p)
 	}

@@ -14,6 +14,13 @@ import (
 // be evaluated because GitLab fails for now is evaluated again later,
 // together with the others: what they decide again is known by its key.
 func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
+	switch foreign, certain := r.foreign(e); {
+	case foreign && certain:
+		return h.done(ctx)
+	case foreign:
+		return h.deferFor(ctx, addressWait)
+	}
+	e.Meta.Instance = r.GitLab.Instance()
 	decisions, errs := r.Rules().Evaluate(ctx, e, r.facts())
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -24,6 +24,7 @@ type Credentials struct {
 
 const (
 	headerToken     = "X-Gitlab-Token"
+	headerInstance  = "X-Gitlab-Instance"
 	headerID        = "Webhook-Id"
 	headerTimestamp = "Webhook-Timestamp"
 	headerSignature = "Webhook-Signature"

@@ -37,7 +37,7 @@ func newGate(t *testing.T) http.Handler {
 	t.Helper()
 	h, err := handlers.NewWebhook(handlers.WebhookConfig{
 		Credentials: handlers.Credentials{Tokens: []string{secretToken}, SigningTokens: []string{signingToken}},
-		Queue:       &memoryQueue{}, Rules: wants(all), GitLabURL: gitlabURL, Now: clock,
+		Queue:       &memoryQueue{}, Rules: wants(all), GitLab: knownGitLab{}, Now: clock,
 		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), MaxBody: large,
 	})
 	if err != nil {
@@ -152,7 +152,7 @@ func TestLargeBodyWaitsNotForEver(t *testing.T) {
 			t.Error("who came later, and needs less, went first")
 		}
 		<-time.After(handlers.DefaultBodyWait / 2)
-		refused.answered(t, 503, crowded)
+		refused.answered(t, 500, crowded)
 		if refused.reading.Load() {
 			t.Error("a refused body was read")
 		}
@@ -188,7 +188,7 @@ func TestUnprovenBodies(t *testing.T) {
 		}
 		refused := start(t, h, small, small, signedBy("v1,AAAA")...)
 		<-time.After(handlers.DefaultBodyWait)
-		refused.answered(t, 503, crowded)
+		refused.answered(t, 500, crowded)
 		start(t, h, small, small, proven...).letGo(t, 202, stored)
 		for _, u := range held {
 			u.letGo(t, 401, `{"error":"the delivery's signature does not fit its body: compare the webhook's signing token in GitLab"}`)

@@ -111,7 +111,7 @@ type CatchUpConfig struct {
 	// none.
 	Named    func(ctx context.Context) ([]rules.Project, []rules.SweepProblem, error)
 	Rules    func() *rules.Rules
-	Instance string        // GitLab's base URL
+	GitLab   GitLab
 	Every    time.Duration // between two rounds
 	MaxAge   time.Duration // of what was missed
 	DryRun   bool          // counts what was missed, and changes nothing
@@ -358,7 +358,7 @@ func (e *storeError) Unwrap() error { return e.error }
 // told.
 func (c *CatchUp) missed(ctx context.Context, p *project, w wanted, onDemand bool, result *CatchUpResult) error {
 	now := c.Now().UTC()
-	key := fmt.Sprintf("caught-up:%s:%d", c.Instance, p.ID)
+	key := fmt.Sprintf("caught-up:%s:%d", c.GitLab.Instance(), p.ID)
 	value, err := c.Store.Get(ctx, key)
 	if err != nil {
 		return &storeError{err}
@@ -524,7 +524,7 @@ func (c *CatchUp) pipeline(ctx context.Context, p *project, w wanted, s span, at
 	if !slices.Contains(w.pipelines, at.Status) || at.At.After(s.to) {
 		return nil
 	}
-	head := rules.Event{Meta: rules.Meta{Kind: rules.KindPipeline, Instance: c.Instance}, Pipeline: rules.Pipeline{ID: at.ID, Status: at.Status}}
+	head := rules.Event{Meta: rules.Meta{Kind: rules.KindPipeline, Instance: c.GitLab.Instance()}, Pipeline: rules.Pipeline{ID: at.ID, Status: at.Status}}
 	if told, err := c.told(ctx, head, at.At); told || err != nil {
 		return err
 	}
@@ -575,7 +575,7 @@ func (c *CatchUp) put(ctx context.Context, e rules.Event, count *int, found stri
 		*count++
 		return nil
 	}
-	added, err := c.Store.Put(ctx, eventRecord(&e))
+	added, err := c.Store.Put(ctx, eventRecord(c.GitLab, &e))
 	if err != nil {
 		return &storeError{err}
 	}
@@ -615,7 +615,7 @@ func (c *CatchUp) failed(ctx context.Context, p *project, read map[string]bool, 
 // replay replays what a webhook could not deliver since it was last asked, the
 // oldest first.
 func (c *CatchUp) replay(ctx context.Context, hook Hook, result *CatchUpResult) error {
-	key := fmt.Sprintf("deliveries:%s:%s", c.Instance, hook.Name)
+	key := fmt.Sprintf("deliveries:%s:%s", c.GitLab.Instance(), hook.Name)
 	value, err := c.Store.Get(ctx, key)
 	if err != nil {
 		return &storeError{err}
@@ -658,9 +658,13 @@ func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, resu
 		}
 		return c.resend(ctx, hook, d, result)
 	}
-	e, err := Decode(d.Body, c.Instance)
+	e, err := Decode(d.Body, c.GitLab.Instance())
 	if err != nil || !c.Rules().Wants(e) || happened(e).Before(oldest) {
 		return nil //nolint:nilerr // another hook, or one with a template of its own
+	}
+	// The list may be restored from another GitLab's backup.
+	if err := assign(&e, "", c.GitLab); err != nil {
+		return nil //nolint:nilerr // another GitLab's event is none of ours
 	}
 	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = keyOr(d.Key, d.Body), rules.SourceReplay, c.Now().UTC()
 	if err := c.put(ctx, e, &result.Replayed, "replayed"); err != nil || c.DryRun {
@@ -676,7 +680,7 @@ func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, resu
 // resend has GitLab send a delivery once more, once: one that fails again is
 // listed anew.
 func (c *CatchUp) resend(ctx context.Context, hook Hook, d FailedDelivery, result *CatchUpResult) error {
-	key := fmt.Sprintf("resent:%s:%s:%s", c.Instance, hook.Name, d.Key)
+	key := fmt.Sprintf("resent:%s:%s:%s", c.GitLab.Instance(), hook.Name, d.Key)
 	if d.Key != "" {
 		sent, err := c.Store.Get(ctx, key)
 		if err != nil {
@@ -715,7 +719,8 @@ func happened(e rules.Event) time.Time {
 	return at
 }
 
-// eventRecord is the queue's record of an event.
-func eventRecord(e *rules.Event) store.Record {
-	return store.Record{ID: "event:" + e.Meta.Instance + ":" + e.Meta.ID, Kind: rules.RecordEvent, Body: encode(e)}
+// eventRecord is the queue's record of an event. Its id does not depend on the
+// address that the event came from: the same event may come from several.
+func eventRecord(of GitLab, e *rules.Event) store.Record {
+	return store.Record{ID: "event:" + of.Instance() + ":" + e.Meta.ID, Kind: rules.RecordEvent, Body: encode(e)}
 }

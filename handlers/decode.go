@@ -50,12 +50,13 @@ func Decode(body []byte, instance string) (rules.Event, error) {
 	if err != nil {
 		return rules.Event{}, err
 	}
-	return complete(e, body, instance)
+	e.Meta.Instance = instance
+	return complete(e, body)
 }
 
-// identify reads off a body what names the event, and its status: enough to
-// refuse it or to know that no rule wants it, in a fraction of the time that
-// the whole takes. All of the body was looked at: what complete finds is JSON.
+// identify reads off a body what names the event and its project, and its
+// status: enough to refuse it or to know that no rule wants it, in a fraction of
+// the time that the whole takes. All of the body was looked at: what complete finds is JSON.
 // The event's texts, here and in complete, lie in the body.
 func identify(body []byte) (rules.Event, error) {
 	var h struct {
@@ -65,8 +66,13 @@ func identify(body []byte) (rules.Event, error) {
 		Retries     *int   `json:"retries_count"`
 		ProjectID   int64  `json:"project_id"`
 		Project     struct {
-			ID int64 `json:"id"`
+			ID     int64  `json:"id"`
+			WebURL string `json:"web_url"`
+			Path   string `json:"path_with_namespace"`
 		} `json:"project"`
+		Repository struct { // where a Job Hook has no project
+			Homepage string `json:"homepage"`
+		} `json:"repository"`
 		Pipeline struct {
 			ID     int64  `json:"id"`
 			Status string `json:"status"`
@@ -77,6 +83,7 @@ func identify(body []byte) (rules.Event, error) {
 	}
 	var e rules.Event
 	e.Project.ID = cmp.Or(h.ProjectID, h.Project.ID)
+	e.Project.URL, e.Project.Path = projectURL(h.Project.WebURL, h.Repository.Homepage), h.Project.Path
 	switch h.ObjectKind {
 	case "build":
 		e.Meta.Kind, e.Job.ID, e.Job.Status = rules.KindJob, h.BuildID, h.BuildStatus
@@ -104,14 +111,14 @@ func identify(body []byte) (rules.Event, error) {
 }
 
 // complete reads the rest of the event that was identified in the body.
-func complete(e rules.Event, body []byte, instance string) (rules.Event, error) {
+// Where the body does not name the project's path, the event's instance tells.
+func complete(e rules.Event, body []byte) (rules.Event, error) {
 	h := hooks.Get().(*hook)
 	defer h.release()
 	if err := unmarshal(body, h); err != nil {
 		return rules.Event{}, err
 	}
-	e.Meta.Instance = instance
-	e.Project = h.project(e.Project.ID, instance)
+	e.Project = h.project(e.Project.ID, e.Meta.Instance)
 	e.User = h.User
 	if e.Meta.Kind == rules.KindJob {
 		h.completeJob(&e)
@@ -411,7 +418,7 @@ func (h *hook) project(id int64, instance string) rules.Project {
 		ID:            id,
 		Path:          h.Project.Path,
 		Name:          cmp.Or(h.Project.Name, h.Repository.Name, h.ProjectName),
-		URL:           strings.TrimRight(cmp.Or(h.Project.WebURL, h.Repository.Homepage), "/"),
+		URL:           projectURL(h.Project.WebURL, h.Repository.Homepage),
 		DefaultBranch: h.Project.DefaultBranch,
 	}
 	if p.Path == "" {
@@ -468,17 +475,24 @@ func page(projectURL, what string, id int64) string {
 	return projectURL + "/-/" + what + "/" + strconv.FormatInt(id, 10)
 }
 
-// pathOf takes a project's path from its address: what follows the
-// instance's base URL, or else the URL's whole path.
+// projectURL gives a project's page: that of the project, or that of its
+// repository in a Job Hook that has no project.
+func projectURL(webURL, homepage string) string {
+	return strings.TrimRight(cmp.Or(webURL, homepage), "/")
+}
+
+// pathOf takes a project's path off its page: the URL's path without that of
+// the instance, which may be known under another host.
 func pathOf(projectURL, instance string) string {
-	if rest, ok := strings.CutPrefix(projectURL, strings.TrimRight(instance, "/")+"/"); ok && instance != "" {
-		return rest
-	}
-	u, err := url.Parse(projectURL)
+	page, err := url.Parse(projectURL)
 	if err != nil {
 		return ""
 	}
-	return strings.Trim(u.Path, "/")
+	path := strings.Trim(page.Path, "/")
+	if base, err := url.Parse(instance); err == nil && strings.Trim(base.Path, "/") != "" {
+		path = strings.TrimPrefix(path, strings.Trim(base.Path, "/")+"/")
+	}
+	return path
 }
 
 // seconds is a duration as hooks have it: a number, null or a quoted number.

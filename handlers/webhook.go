@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -50,16 +47,52 @@ type Wanter interface {
 	Wants(rules.Event) bool
 }
 
+// GitLab is the one instance whose events are accepted.
+type GitLab interface {
+	// Instance returns its configured base URL, without a slash at its end.
+	Instance() string
+	// ForeignAddress returns the base URL of the GitLab that sent a delivery,
+	// if it is not known as an address of this instance, else "". instance is
+	// the delivery's X-Gitlab-Instance; the rest is of its project; each may be
+	// empty. certain is false while the instance's own address is not known.
+	ForeignAddress(instance, projectURL, projectPath string) (address string, certain bool)
+}
+
+// foreignError refuses a delivery of another GitLab.
+type foreignError struct{ foreign, own string }
+
+func (e *foreignError) Error() string {
+	return fmt.Sprintf("this delivery is from the GitLab at %s, and Pipesteward works for the one at %s: delete this webhook, or, if both are addresses of one GitLab, start Pipesteward with --gitlab-alias %s",
+		e.foreign, e.own, e.foreign)
+}
+
+// assign makes an event belong to the instance, or returns a *foreignError if
+// another GitLab sent its delivery. While that is uncertain, the event keeps the
+// address that its delivery names as its instance: whoever works on it asks
+// again before anything else.
+func assign(e *rules.Event, header string, to GitLab) error {
+	foreign, certain := to.ForeignAddress(header, e.Project.URL, e.Project.Path)
+	switch {
+	case foreign == "":
+		e.Meta.Instance = to.Instance()
+	case certain:
+		return &foreignError{foreign, to.Instance()}
+	default:
+		e.Meta.Instance = foreign
+	}
+	return nil
+}
+
 // WebhookConfig is what NewWebhook needs.
 type WebhookConfig struct {
 	Credentials
-	Queue     Queue
-	Rules     Wanter
-	GitLabURL string // the instance of deliveries that don't name theirs
-	Now       func() time.Time
-	Log       *slog.Logger
-	Metrics   prometheus.Registerer // gets pipesteward_deliveries_total
-	Known     *Known                // is told of the projects; nil: nobody is
+	Queue   Queue
+	Rules   Wanter
+	GitLab  GitLab
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // gets pipesteward_deliveries_total
+	Known   *Known                // is told of the projects; nil: nobody is
 
 	MaxBody    int64         // of a delivery, in bytes; 0 means DefaultMaxBody
 	BodyWait   time.Duration // for the memory that a body takes; 0 means DefaultBodyWait
@@ -72,6 +105,7 @@ const (
 	resultDuplicate    = "duplicate"
 	resultIgnored      = "ignored" // no hook of ours, or no rule can want it
 	resultUnauthorized = "unauthorized"
+	resultForeign      = "foreign" // of another GitLab
 	resultMalformed    = "malformed"
 	resultTooLarge     = "too_large"
 	resultUnavailable  = "unavailable"
@@ -86,11 +120,10 @@ type webhook struct {
 	verifier   *verifier
 	deliveries *prometheus.CounterVec
 	bodies     *bodies
-	foreign    sync.Once // warns of another GitLab's deliveries
 }
 
 // NewWebhook gives the handler of GitLab's deliveries: POST /webhooks/gitlab,
-// and nothing else. It fails when the configuration would take deliveries of
+// also with a slash at its end, and nothing else. It fails when the configuration would take deliveries of
 // anyone, or none.
 func NewWebhook(cfg WebhookConfig) (http.Handler, error) {
 	v, err := newVerifier(cfg.Credentials, cfg.Now)
@@ -105,7 +138,6 @@ func NewWebhook(cfg WebhookConfig) (http.Handler, error) {
 			Help: "Webhook deliveries by kind of event and what became of them.",
 		}, []string{"kind", "result"}),
 	}
-	w.GitLabURL = strings.TrimRight(w.GitLabURL, "/")
 	if w.MaxBody == 0 {
 		w.MaxBody = DefaultMaxBody
 	}
@@ -121,6 +153,7 @@ func NewWebhook(cfg WebhookConfig) (http.Handler, error) {
 	}
 	e := newEcho(cfg.Log, func() { w.deliveries.WithLabelValues(kindOther, resultPanic).Inc() })
 	e.POST(WebhookPath, w.serve)
+	e.POST(WebhookPath+"/", w.serve)
 	return e, nil
 }
 
@@ -142,7 +175,7 @@ func (w *webhook) serve(c echo.Context) error {
 	case errors.Is(err, errTooLarge):
 		return w.refuse(c, http.StatusRequestEntityTooLarge, kindOther, resultTooLarge, err)
 	case errors.Is(err, errCrowded):
-		return w.refuse(c, http.StatusServiceUnavailable, kindOther, resultUnavailable, err)
+		return w.refuse(c, http.StatusInternalServerError, kindOther, resultUnavailable, err)
 	case err != nil:
 		return w.refuse(c, http.StatusBadRequest, kindOther, resultMalformed, err)
 	}
@@ -161,17 +194,19 @@ func (w *webhook) serve(c echo.Context) error {
 	case err != nil:
 		return w.refuse(c, http.StatusBadRequest, kindOther, resultMalformed, err)
 	}
-	if w.Known != nil {
+	if err := assign(&event, r.Header.Get(headerInstance), w.GitLab); err != nil {
+		return w.foreign(c, event.Meta.Kind, err)
+	}
+	if w.Known != nil && event.Meta.Instance == w.GitLab.Instance() {
 		w.Known.Note(event.Project)
 	}
 	if !w.Rules.Wants(event) {
 		return w.accept(c, http.StatusOK, event.Meta.Kind, resultIgnored)
 	}
-	event, err = complete(event, body, w.instanceOf(r.Header))
+	event, err = complete(event, body)
 	if err != nil {
 		return w.refuse(c, http.StatusBadRequest, kindOther, resultMalformed, err)
 	}
-	event.Meta.Instance = w.GitLabURL
 	event.Meta.ID = deliveryID(r.Header, signed, body)
 	event.Meta.Source = rules.SourceWebhook
 	event.Meta.ReceivedAt = w.Now().UTC()
@@ -180,7 +215,7 @@ func (w *webhook) serve(c echo.Context) error {
 	switch {
 	case err != nil:
 		w.Log.Error("event not stored", "event", event.Meta.ID, "project", event.Project.Path, "error", err)
-		return w.refuse(c, http.StatusServiceUnavailable, event.Meta.Kind, resultUnavailable, errUnavailable)
+		return w.refuse(c, http.StatusInternalServerError, event.Meta.Kind, resultUnavailable, errUnavailable)
 	case !added:
 		return w.accept(c, http.StatusOK, event.Meta.Kind, resultDuplicate)
 	default:
@@ -195,7 +230,7 @@ var errUnavailable = errors.New("the event could not be stored: send it again la
 func (w *webhook) put(ctx context.Context, event rules.Event) (added bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.PutTimeout)
 	defer cancel()
-	put, err := w.Queue.Put(ctx, eventRecord(&event))
+	put, err := w.Queue.Put(ctx, eventRecord(w.GitLab, &event))
 	if err != nil {
 		return false, err
 	}
@@ -213,23 +248,11 @@ func (w *webhook) refuse(c echo.Context, code int, kind, result string, reason e
 	return c.JSON(code, answer{Error: reason.Error()})
 }
 
-// instanceOf names the GitLab that sent the delivery: the header where it has
-// a base URL (old versions send none), else the one that was configured. It
-// helps to read the body; the event belongs to the configured GitLab, which
-// is the one that will be acted on, because no signature covers the header.
-func (w *webhook) instanceOf(h http.Header) string {
-	given := strings.TrimRight(h.Get("X-Gitlab-Instance"), "/")
-	if given == w.GitLabURL {
-		return given
-	}
-	u, err := url.Parse(given)
-	if err != nil || len(given) > maxHeader || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return w.GitLabURL
-	}
-	w.foreign.Do(func() {
-		w.Log.Warn("a delivery names another GitLab than --gitlab-url: if they are not two addresses of one, its webhook must go", "delivery", given, "gitlab_url", w.GitLabURL)
-	})
-	return given
+// foreign refuses a delivery of another GitLab. It logs nothing: GitLab (the
+// interface) logs each foreign address once, and such a webhook goes on and on.
+func (w *webhook) foreign(c echo.Context, kind string, reason error) error {
+	w.deliveries.WithLabelValues(kind, resultForeign).Inc()
+	return c.JSON(http.StatusForbidden, answer{Error: reason.Error()})
 }
 
 // deliveryID gives the key by which a delivery is known when it comes again.

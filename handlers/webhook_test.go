@@ -98,6 +98,13 @@ func (w wants) Wants(e rules.Event) bool { return w(e) }
 func all(rules.Event) bool  { return true }
 func none(rules.Event) bool { return false }
 
+// knownGitLab is the instance at gitlabURL, which knows every address as its own.
+type knownGitLab struct{}
+
+func (knownGitLab) Instance() string { return gitlabURL }
+
+func (knownGitLab) ForeignAddress(string, string, string) (string, bool) { return "", true }
+
 // rig is a webhook that serves, and what one can see of it.
 type rig struct {
 	*httptest.Server
@@ -114,7 +121,7 @@ func newRig(tb testing.TB, change func(*handlers.WebhookConfig)) *rig {
 		Credentials: handlers.Credentials{Tokens: []string{secretToken}},
 		Queue:       r.queue,
 		Rules:       wants(all),
-		GitLabURL:   gitlabURL + "/",
+		GitLab:      knownGitLab{},
 		Now:         clock,
 		Log:         slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics:     r.metrics,
@@ -232,14 +239,14 @@ func TestWebhookAnswers(t *testing.T) {
 			"store fails", job, func(c *handlers.WebhookConfig) {
 				c.Queue = &memoryQueue{fail: func(context.Context) error { return errors.New("disk full") }}
 			},
-			503, `{"error":"the event could not be stored: send it again later"}`, "job unavailable 1",
+			500, `{"error":"the event could not be stored: send it again later"}`, "job unavailable 1",
 		},
 		{
 			"store hangs", job, func(c *handlers.WebhookConfig) {
 				c.PutTimeout = time.Millisecond
 				c.Queue = &memoryQueue{fail: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
 			},
-			503, `{"error":"the event could not be stored: send it again later"}`, "job unavailable 1",
+			500, `{"error":"the event could not be stored: send it again later"}`, "job unavailable 1",
 		},
 		{
 			"panic", job, func(c *handlers.WebhookConfig) {
@@ -285,7 +292,8 @@ func TestWebhookTakesNothingElse(t *testing.T) {
 	}{
 		{http.MethodGet, handlers.WebhookPath, 405, `{"error":"this address takes only POST"}`},
 		{http.MethodPut, handlers.WebhookPath, 405, `{"error":"this address takes only POST"}`},
-		{http.MethodPost, handlers.WebhookPath + "/", 404, `{"error":"there is nothing at this address"}`},
+		{http.MethodGet, handlers.WebhookPath + "/", 405, `{"error":"this address takes only POST"}`},
+		{http.MethodPost, handlers.WebhookPath + "/x", 404, `{"error":"there is nothing at this address"}`},
 		{http.MethodPost, "/", 404, `{"error":"there is nothing at this address"}`},
 		{http.MethodGet, "/metrics", 404, `{"error":"there is nothing at this address"}`},
 	}
@@ -304,6 +312,15 @@ func TestWebhookTakesNothingElse(t *testing.T) {
 	}
 }
 
+// TestWebhookWithASlash: people write the URL with a slash at its end, too.
+func TestWebhookWithASlash(t *testing.T) {
+	r := newRig(t, nil)
+	r.URL += handlers.WebhookPath + "/?to=" // post appends the path
+	if code, answer := r.post(t, fixture(t, "job-failed.json"), "X-Gitlab-Token", secretToken); code != 202 {
+		t.Errorf("answer is %d %s, want 202", code, answer)
+	}
+}
+
 // TestWebhookRecord pins what is stored of a delivery.
 func TestWebhookRecord(t *testing.T) {
 	r := newRig(t, nil)
@@ -312,12 +329,11 @@ func TestWebhookRecord(t *testing.T) {
 	if code != 202 || len(r.queue.records) != 1 {
 		t.Fatalf("answer is %d, stored are %v", code, r.queue.ids())
 	}
-	want, err := handlers.Decode(body, "https://gitlab.example.org")
+	want, err := handlers.Decode(body, gitlabURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The header is not signed: the event belongs to the configured GitLab.
-	want.Meta.ID, want.Meta.Instance, want.Meta.Source, want.Meta.ReceivedAt = "key-1", gitlabURL, rules.SourceWebhook, clock().UTC()
+	want.Meta.ID, want.Meta.Source, want.Meta.ReceivedAt = "key-1", rules.SourceWebhook, clock().UTC()
 	record := r.queue.records[0]
 	var got rules.Event
 	if err := stdjson.Unmarshal(record.Body, &got); err != nil {

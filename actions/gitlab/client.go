@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,10 +36,11 @@ import (
 // Config is what a Client needs. BaseURL, Now and one of the tokens are
 // required, the rest has defaults.
 type Config struct {
-	BaseURL  string // the instance's: https://gitlab.com, https://example.com/gitlab
-	Token    string // personal, project or group access token with the scope api
-	JobToken string // CI_JOB_TOKEN; without a Token it is sent with every call
-	Version  string // Pipesteward's own, for the User-Agent; default dev
+	BaseURL  string   // the instance's: https://gitlab.com, https://example.com/gitlab
+	Aliases  []string // other base URLs that the same instance calls itself by
+	Token    string   // personal, project or group access token with the scope api
+	JobToken string   // CI_JOB_TOKEN; without a Token it is sent with every call
+	Version  string   // Pipesteward's own, for the User-Agent; default dev
 
 	Transport http.RoundTripper // default: one with time-outs of its own
 	Timeout   time.Duration     // of one request, its whole answer included; default 2 min
@@ -55,6 +57,7 @@ type Config struct {
 	Now     func() time.Time
 	Sleep   func(ctx context.Context, d time.Duration) error // returns ctx's error when ctx ends first; default: a timer
 	Observe func(endpoint string, code int)                  // called after every request; code 0: no answer
+	Log     *slog.Logger                                     // default: nothing is logged
 }
 
 const (
@@ -65,20 +68,21 @@ const (
 
 // Client asks one GitLab instance. It is safe for concurrent use.
 type Client struct {
-	api      *gl.Client
-	instance string // base URL without a slash at its end
-	prefix   string // its path
-	token    string
-	jobToken string
-	hide     *strings.Replacer // takes the tokens out of texts
-	logLimit int64
-	pace     *pacer
-	flights  *flights
-	budget   *budget // of a view; nil: none
-	sweeping bool    // of a view
-	now      func() time.Time
-	sleep    func(context.Context, time.Duration) error
-	observe  func(string, int)
+	api       *gl.Client
+	instance  string // base URL without a slash at its end
+	prefix    string // its path
+	token     string
+	jobToken  string
+	hide      *strings.Replacer // takes the tokens out of texts
+	logLimit  int64
+	addresses *addresses
+	pace      *pacer
+	flights   *flights
+	budget    *budget // of a view; nil: none
+	sweeping  bool    // of a view
+	now       func() time.Time
+	sleep     func(context.Context, time.Duration) error
+	observe   func(string, int)
 }
 
 // New returns a client, or an error that says which part of the
@@ -101,17 +105,23 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("gitlab: log limit of %d bytes: write 0 (1 MiB) to %d", cfg.LogLimit, MaxLog)
 	}
 
+	known, err := newAddresses(base, cfg.Aliases, cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return nil, err
+	}
+
 	c := &Client{
-		instance: base.String(),
-		prefix:   base.Path,
-		token:    cfg.Token,
-		jobToken: cfg.JobToken,
-		hide:     hideTokens(cfg.Token, cfg.JobToken),
-		logLimit: cmp.Or(cfg.LogLimit, defaultLogLimit),
-		now:      cfg.Now,
-		sleep:    cfg.Sleep,
-		observe:  cfg.Observe,
-		flights:  &flights{waiting: map[string]*flight{}, sent: map[string]*flight{}},
+		instance:  base.String(),
+		addresses: known,
+		prefix:    base.Path,
+		token:     cfg.Token,
+		jobToken:  cfg.JobToken,
+		hide:      hideTokens(cfg.Token, cfg.JobToken),
+		logLimit:  cmp.Or(cfg.LogLimit, defaultLogLimit),
+		now:       cfg.Now,
+		sleep:     cfg.Sleep,
+		observe:   cfg.Observe,
+		flights:   &flights{waiting: map[string]*flight{}, sent: map[string]*flight{}},
 	}
 	if c.sleep == nil {
 		c.sleep = sleep

@@ -119,6 +119,7 @@ type userJSON struct {
 	Name        string  `json:"name"`
 	Email       string  `json:"email"`
 	PublicEmail string  `json:"public_email"`
+	WebURL      string  `json:"web_url"`
 }
 
 type agentsJSON struct {

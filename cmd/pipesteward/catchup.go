@@ -28,7 +28,7 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 		Description: "Looks once at all projects that ever sent an event to this store, and at those of --projects: deliveries that\n" +
 			"failed are replayed, jobs and pipelines that ended and that no event told of are decided on, and what that\n" +
 			"queues is carried out. `serve` does the same by itself, each --catch-up-every.",
-		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
+		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
 			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run"),
 			&cli.BoolFlag{Name: "json", Usage: "print what was found as JSON"},
 		),
@@ -59,7 +59,7 @@ func newCatchUp(s settings, db store.Store, gl *gitlab.Client, inForce func() *r
 			}
 			return named, problems, err
 		},
-		Rules: inForce, Instance: gl.Instance(), Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil, NoResend: s.dryRun && metrics != nil,
+		Rules: inForce, GitLab: gl, Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil, NoResend: s.dryRun && metrics != nil,
 		Now: time.Now, Log: log, Metrics: metrics,
 	})
 }
@@ -77,9 +77,12 @@ func catchUp(ctx context.Context, s settings, asJSON bool, stdout, stderr io.Wri
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	metrics := actions.NewMetrics(prometheus.NewRegistry())
-	gl, err := newGitLab(s, db, metrics.GitLabRequest)
+	gl, err := newGitLab(s, db, metrics.GitLabRequest, log)
 	if err != nil {
 		return err
+	}
+	if err := gl.LearnAddress(ctx); err != nil {
+		log.Warn("GitLab could not be asked for its own address: failed deliveries that name another one than --gitlab-url stay in the queue", "error", err)
 	}
 	teller, err := newTeller(s, db, log)
 	if err != nil {

@@ -88,7 +88,7 @@ func newOutage(t *testing.T) *outage {
 	stop := inBackground(t.Context(), o.known.Run)
 	t.Cleanup(func() { _ = stop() })
 	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
-		Credentials: handlers.Credentials{Tokens: []string{testSecret}}, Queue: o.db, Rules: o.rules, GitLabURL: o.gitlab.URL(),
+		Credentials: handlers.Credentials{Tokens: []string{testSecret}}, Queue: o.db, Rules: o.rules, GitLab: o.client,
 		Now: o.clock.Now, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Known: o.known,
 	})
 	if err != nil {
@@ -140,8 +140,8 @@ func (o *outage) newCatchUpOn(db handlers.CatchUpStore, history gitlabHistory) *
 	}
 	return handlers.NewCatchUp(handlers.CatchUpConfig{
 		Store: db, History: history, Hooks: history, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
-		Named:    func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
-		Instance: o.client.Instance(), Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
+		Named:  func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
+		GitLab: o.client, Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
 	})
 }
 

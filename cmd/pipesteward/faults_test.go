@@ -216,8 +216,8 @@ func refusedBy(f *fleet, deliveries []*delivery) []time.Duration {
 	for i, d := range deliveries {
 		sending.Go(func() {
 			began := time.Now()
-			if code, err := f.send(f.Context(), d.key, f.body(d)); code != http.StatusServiceUnavailable {
-				f.Errorf("answered with %d (%v), want 503", code, err)
+			if code, err := f.send(f.Context(), d.key, f.body(d)); code != http.StatusInternalServerError {
+				f.Errorf("answered with %d (%v), want 500", code, err)
 			}
 			tooks[i] = time.Since(began)
 		})

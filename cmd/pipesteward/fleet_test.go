@@ -173,7 +173,7 @@ func (f *fleet) deliver(ctx context.Context, d *delivery) {
 		switch {
 		case err == nil && code/100 == 2, ctx.Err() != nil:
 			return
-		case err == nil && code != http.StatusServiceUnavailable:
+		case err == nil && code != http.StatusInternalServerError:
 			f.Errorf("delivery %s is answered with %d", d.key, code)
 			return
 		}

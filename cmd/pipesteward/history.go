@@ -105,7 +105,7 @@ func (h *history) Hooks(ctx context.Context, p rules.Project) ([]handlers.Hook, 
 	var ours []handlers.Hook
 	for _, hook := range all {
 		u, err := url.Parse(hook.URL)
-		if err != nil || !strings.HasSuffix(u.Path, handlers.WebhookPath) || !hook.JobEvents && !hook.PipelineEvents {
+		if err != nil || !strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), handlers.WebhookPath) || !hook.JobEvents && !hook.PipelineEvents {
 			continue
 		}
 		ours = append(ours, h.hook(hook))

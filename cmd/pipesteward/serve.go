@@ -97,10 +97,11 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	registry.MustRegister(newRulesMetrics(live)...)
 	metrics := actions.NewMetrics(registry)
 
-	gl, err := newGitLab(s, db, metrics.GitLabRequest)
+	gl, err := newGitLab(s, db, metrics.GitLabRequest, log)
 	if err != nil {
 		return err
 	}
+	closers = append(closers, inBackground(ctx, gl.FollowAddress))
 	teller, err := newTeller(s, db, log)
 	if err != nil {
 		return err
@@ -121,7 +122,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 
 	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
 		Credentials: handlers.Credentials{Tokens: s.webhookTokens, SigningTokens: s.signingTokens, Insecure: s.insecureWebhook},
-		Queue:       db, Rules: live, GitLabURL: gl.Instance(), Now: time.Now, Log: log, Metrics: registry, Known: known,
+		Queue:       db, Rules: live, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known,
 	})
 	if err != nil {
 		return fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
@@ -177,16 +178,16 @@ func inBackground(ctx context.Context, do func(context.Context)) (stop func() er
 }
 
 // newGitLab gives the client of the GitLab that the settings name.
-func newGitLab(s settings, limiter gitlab.Limiter, observe func(endpoint string, code int)) (*gitlab.Client, error) {
+func newGitLab(s settings, limiter gitlab.Limiter, observe func(endpoint string, code int), log *slog.Logger) (*gitlab.Client, error) {
 	if s.gitlabToken == "" {
 		return nil, errors.New("--gitlab-token is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN or in the file that PIPESTEWARD_GITLAB_TOKEN_FILE names")
 	}
 	gl, err := gitlab.New(gitlab.Config{
-		BaseURL: s.gitlabURL, Token: s.gitlabToken, Version: version(),
-		Limiter: limiter, Rate: s.gitlabRate, LogLimit: s.logWindow, Now: time.Now, Observe: observe,
+		BaseURL: s.gitlabURL, Aliases: s.gitlabAliases, Token: s.gitlabToken, Version: version(),
+		Limiter: limiter, Rate: s.gitlabRate, LogLimit: s.logWindow, Now: time.Now, Observe: observe, Log: log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("--gitlab-url: %w", err)
+		return nil, fmt.Errorf("--gitlab-url, --gitlab-alias: %w", err)
 	}
 	return gl, nil
 }

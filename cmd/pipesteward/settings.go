@@ -40,6 +40,7 @@ type settings struct {
 	adminListen     string
 	store           string
 	gitlabURL       string
+	gitlabAliases   []string
 	gitlabToken     string
 	gitlabRate      store.Rate
 	nativeRetry     time.Duration
@@ -97,6 +98,7 @@ func serveFlags() []cli.Flag {
 		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
 		secretFlag("store", "queue and journal: bolt:PATH (default: "+defaultStore+"), or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://)"),
 		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
+		&cli.StringSliceFlag{Name: "gitlab-alias", Usage: "another base `URL` that the same GitLab calls itself by (repeatable; with commas between in " + env("gitlab-alias") + ")"},
 		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
 		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
 		stringFlag("native-retry-wait", "5s", "how much `TIME` GitLab's own retry: gets before a job is retried; 0s where no project has one"),
@@ -155,10 +157,13 @@ func readSettings(c *cli.Command) (settings, error) {
 	if err != nil || maxAge <= 0 || time.Duration(maxAge) > mostCatchUp {
 		errs = append(errs, fmt.Errorf("--catch-up-max-age: %q is not a time up to %s, like 24h", c.String("catch-up-max-age"), model.Duration(mostCatchUp)))
 	}
-	projects := c.StringSlice("projects")
-	if !c.IsSet("projects") {
-		projects = trimmed(strings.Split(os.Getenv(env("projects")), ","))
+	list := func(name string) []string {
+		if c.IsSet(name) {
+			return c.StringSlice(name)
+		}
+		return trimmed(strings.Split(os.Getenv(env(name)), ","))
 	}
+	projects := list("projects")
 	for _, entry := range projects {
 		if err := rules.CheckProjects(entry); err != nil {
 			errs = append(errs, fmt.Errorf("--projects: %w", err))
@@ -174,6 +179,7 @@ func readSettings(c *cli.Command) (settings, error) {
 		adminListen:     c.String("admin-listen"),
 		store:           cmp.Or(secret("store"), defaultStore),
 		gitlabURL:       c.String("gitlab-url"),
+		gitlabAliases:   list("gitlab-alias"),
 		gitlabToken:     secret("gitlab-token"),
 		gitlabRate:      rate,
 		nativeRetry:     time.Duration(native),

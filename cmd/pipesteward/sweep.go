@@ -73,7 +73,7 @@ func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Wr
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	gl, err := newGitLab(s, db, nil)
+	gl, err := newGitLab(s, db, nil, log)
 	if err != nil {
 		return err
 	}

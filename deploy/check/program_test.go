@@ -191,7 +191,7 @@ func deliver(t *testing.T, url, token string, job int) int {
 	t.Helper()
 	hook := fmt.Sprintf(`{"object_kind": "build", "ref": "main", "build_id": %[1]d, "build_name": "test-%[1]d", "build_stage": "test", "build_status": "failed",
 		"build_failure_reason": "runner_system_failure", "pipeline_id": 3, "project_id": 5, "project_name": "a / b",
-		"project": {"id": 5, "name": "b", "path_with_namespace": "a/b", "web_url": "https://gitlab.example.com/a/b", "default_branch": "main"}}`, job)
+		"project": {"id": 5, "name": "b", "path_with_namespace": "a/b", "default_branch": "main"}}`, job)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(hook))
 	if err != nil {
 		t.Fatal(err)

@@ -556,7 +556,7 @@ func each[T, O any](list []T, render func(T) O) []O {
 
 // servePage shows the page that a web_url leads to, in plain text.
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
-	page := s.page(s.url + r.URL.Path)
+	page := s.page(s.external + r.URL.Path)
 	if page == "" {
 		http.NotFound(w, r)
 		return

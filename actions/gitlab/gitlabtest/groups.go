@@ -50,7 +50,7 @@ func (s *Server) addGroup(g Group, given bool) *group {
 		panic(fmt.Sprintf("gitlabtest: there is a group %d already", g.ID))
 	}
 	g.Name = cmp.Or(g.Name, path.Base(g.Path))
-	g.WebURL = s.url + "/groups/" + g.Path
+	g.WebURL = s.external + "/groups/" + g.Path
 	added := &group{Group: g, given: given}
 	s.groups[g.ID] = added
 	return added

@@ -204,7 +204,7 @@ func (s *Server) send(ctx context.Context, hook Hook, d Delivery) (status int, e
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "GitLab/"+s.o.Version)
 	r.Header.Set("X-Gitlab-Event", d.Event)
-	r.Header.Set("X-Gitlab-Instance", s.url)
+	r.Header.Set("X-Gitlab-Instance", s.origin())
 	r.Header.Set("X-Gitlab-Webhook-Uuid", uuid())
 	r.Header.Set("X-Gitlab-Event-Uuid", uuid())
 	if hook.Token != "" {
@@ -283,7 +283,7 @@ func (s *Server) jobHook(j *job) object {
 			"message":      p.Message,
 			"author_name":  p.User.Name,
 			"author_email": p.User.Email,
-			"author_url":   s.url + "/" + p.User.Username,
+			"author_url":   s.external + "/" + p.User.Username,
 			"status":       p.Status,
 			"duration":     p.duration(),
 			"started_at":   utcTime(p.StartedAt),

@@ -268,7 +268,7 @@ func (s *Server) apiUser(u User) apiUser {
 		Username: u.Username,
 		Name:     u.Name,
 		State:    "active",
-		WebURL:   s.url + "/" + u.Username,
+		WebURL:   s.external + "/" + u.Username,
 		Bot:      u.ID == s.o.Bot.ID,
 		Email:    u.Email,
 	}

@@ -39,11 +39,13 @@
 package gitlabtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -58,6 +60,9 @@ type Options struct {
 	Bot     User             // whom the token belongs to
 	Person  User             // who pushes pipelines and acts through Retry, Play, Cancel and Erase
 	Version string           // default 19.1.0
+	// ExternalURL is the base URL that GitLab calls itself by, in hooks and in
+	// every web_url; default: the one that it listens on.
+	ExternalURL string
 
 	// RateLimit is how many API requests are answered in one minute of Now;
 	// 0: all, and no RateLimit headers.
@@ -88,14 +93,15 @@ type Options struct {
 // Methods that take an id panic when there is no such thing: the test or demo
 // is wrong then, not the code under test.
 type Server struct {
-	o       Options
-	version version
-	url     string
-	http    *http.Server
-	api     *http.ServeMux
-	client  *http.Client // sends the hooks
-	stop    context.CancelFunc
-	running sync.WaitGroup // listener, hook sender, requests being answered
+	o        Options
+	version  version
+	url      string
+	external string // base URL of every web_url
+	http     *http.Server
+	api      *http.ServeMux
+	client   *http.Client // sends the hooks
+	stop     context.CancelFunc
+	running  sync.WaitGroup // listener, hook sender, requests being answered
 
 	mu        sync.Mutex
 	changed   *sync.Cond // closed or queue changed
@@ -176,6 +182,7 @@ func Listen(addr string, o Options) (*Server, error) {
 		o:         o,
 		version:   v,
 		url:       "http://" + listener.Addr().String(),
+		external:  cmp.Or(o.ExternalURL, "http://"+listener.Addr().String()),
 		client:    newHookClient(),
 		stop:      stop,
 		groups:    map[int64]*group{},
@@ -199,6 +206,16 @@ func Listen(addr string, o Options) (*Server, error) {
 
 // URL is GitLab's base URL, without a slash at the end.
 func (s *Server) URL() string { return s.url }
+
+// origin is GitLab's external URL without a relative URL root: X-Gitlab-Instance
+// has it so (Gitlab.config.gitlab.base_url).
+func (s *Server) origin() string {
+	u, err := url.Parse(s.external)
+	if err != nil {
+		panic("simulated GitLab: Options.ExternalURL: " + err.Error())
+	}
+	return u.Scheme + "://" + u.Host
+}
 
 // Close cuts what is being answered and sent, and returns when nothing runs
 // any more. Call Flush before it if hooks are to arrive.

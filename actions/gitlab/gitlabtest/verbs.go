@@ -30,7 +30,7 @@ func (s *Server) AddProject(p Project) Project {
 		p.CreatedAt = s.o.Now()
 	}
 	p.Role = s.roleBelow(p.Namespace(), p.Role)
-	p.WebURL = s.url + "/" + p.Path
+	p.WebURL = s.external + "/" + p.Path
 	s.addNamespace(p.Namespace())
 	s.projects[p.ID] = &project{Project: p}
 	return p

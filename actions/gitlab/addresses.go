@@ -1,0 +1,221 @@
+package gitlab
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	endpointUser = "user"
+
+	// How often GitLab is asked for its own address: after a failure with twice
+	// the wait each time, and each hour once it has answered.
+	firstAddressRetry = time.Second
+	lastAddressRetry  = time.Minute
+	addressRefresh    = time.Hour
+
+	// maxForeign bounds how many foreign addresses are remembered as logged.
+	maxForeign = 100
+)
+
+// address is a base URL in the form in which base URLs are compared: scheme
+// and host in lower case, no default port, no slash at the end.
+type address struct {
+	origin string // https://example.com:8443
+	path   string // "", or the relative URL root: /gitlab
+}
+
+func (a address) String() string { return a.origin + a.path }
+
+// parseAddress reads a URL with scheme and host; ok is false for any other
+// text. User, query and fragment are ignored.
+func parseAddress(text string) (a address, ok bool) {
+	u, err := url.Parse(strings.TrimSpace(text))
+	if err != nil || u.Hostname() == "" {
+		return address{}, false
+	}
+	scheme, host, port := strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()
+	switch {
+	case scheme == "https" && port == "443", scheme == "http" && port == "80":
+		port = ""
+	case scheme != "https" && scheme != "http":
+		return address{}, false
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port != "" {
+		host += ":" + port
+	}
+	return address{origin: scheme + "://" + host, path: strings.TrimRight(u.Path, "/")}, true
+}
+
+// within takes a page's own path off: what is left of a project's page
+// without its path_with_namespace is the base URL. ok is false where the
+// page has another path.
+func (a address) within(path string) (base address, ok bool) {
+	at := len(a.path) - len(path) - 1
+	if path == "" || at < 0 || !strings.EqualFold(a.path[at:], "/"+path) {
+		return a, false
+	}
+	return address{a.origin, a.path[:at]}, true
+}
+
+// holds reports whether a page of an unknown path may be below the base URL.
+func (a address) holds(page address) bool {
+	return a.origin == page.origin && (a.path == page.path || strings.HasPrefix(page.path, a.path+"/"))
+}
+
+// addresses are the base URLs that the instance is known by. The one that
+// GitLab itself gives (its external URL) is what hooks carry; Pipesteward may
+// reach the instance under another one.
+type addresses struct {
+	configured []address // the base URL and its aliases
+	log        *slog.Logger
+
+	mu       sync.Mutex
+	external address // as GitLab said last
+	answered bool    // GitLab was asked and has answered
+	logged   map[address]bool
+}
+
+func newAddresses(base *url.URL, aliases []string, log *slog.Logger) (*addresses, error) {
+	a := &addresses{log: log, logged: map[address]bool{}}
+	own, _ := parseAddress(base.String())
+	a.configured = append(a.configured, own)
+	for _, alias := range aliases {
+		u, err := parseBaseURL(alias)
+		if err != nil {
+			return nil, fmt.Errorf("alias %w", err)
+		}
+		other, _ := parseAddress(u.String())
+		a.configured = append(a.configured, other)
+	}
+	return a, nil
+}
+
+// known gives the addresses; certain is false until GitLab has given its own.
+func (a *addresses) known() (all []address, certain bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all = a.configured
+	if a.external != (address{}) {
+		all = append(all[:len(all):len(all)], a.external)
+	}
+	return all, a.answered
+}
+
+// learn notes what GitLab calls itself; zero if it does not say.
+func (a *addresses) learn(external address) {
+	a.mu.Lock()
+	before, first := a.external, !a.answered
+	a.external, a.answered = external, true
+	a.mu.Unlock()
+	switch {
+	case external == (address{}) && first:
+		a.log.Warn("GitLab does not say under which address it is: only deliveries that name --gitlab-url or a --gitlab-alias are accepted")
+	case external != before && !first:
+		a.log.Warn("GitLab's own address has changed", "from", before.String(), "to", external.String())
+	}
+}
+
+// refuse logs a foreign address, once.
+func (a *addresses) refuse(foreign address) {
+	a.mu.Lock()
+	first := !a.logged[foreign] && len(a.logged) < maxForeign
+	if first {
+		a.logged[foreign] = true
+	}
+	a.mu.Unlock()
+	if first {
+		a.log.Warn("deliveries of another GitLab are refused: remove the webhook there, or, if this is another address of the same GitLab, name it with --gitlab-alias",
+			"delivery_from", foreign.String(), "gitlab_url", a.configured[0].String())
+	}
+}
+
+// ForeignAddress returns the base URL of the GitLab that sent a delivery, if
+// it is not known as an address of this instance, else "". What tells is
+// the delivery's X-Gitlab-Instance header, and the URL and path of its project;
+// each may be empty. certain is false while GitLab has not been asked for its
+// own address: the base URL may turn out to be that one.
+//
+// A foreign address is logged once. GitLab's header never has a relative URL
+// root (Gitlab.config.gitlab.base_url), so that of the header only scheme, host
+// and port are compared, and the root by the project's URL.
+func (c *Client) ForeignAddress(instance, projectURL, projectPath string) (foreign string, certain bool) {
+	all, certain := c.addresses.known()
+	header, given := parseAddress(instance)
+	page, named := parseAddress(projectURL)
+	base, exact := page.within(projectPath)
+	origin, root := !given, !named
+	for _, known := range all {
+		origin = origin || known.origin == header.origin && (header.path == "" || header.path == known.path)
+		root = root || known == base || !exact && known.holds(page)
+	}
+	if origin && root {
+		return "", true
+	}
+	other := header
+	if !root {
+		other = base
+	}
+	if certain {
+		c.addresses.refuse(other)
+	}
+	return other.String(), certain
+}
+
+// LearnAddress asks GitLab once for the address that it has in hooks.
+func (c *Client) LearnAddress(ctx context.Context) error {
+	r := request{method: http.MethodGet, endpoint: endpointUser, path: "user"}
+	answer, resp, err := call(ctx, c, r, userJSON{})
+	if err != nil {
+		return err
+	}
+	if answer.Username == "" {
+		return c.failed(r, resp.StatusCode, "the answer is no user", 0, true)
+	}
+	page, _ := parseAddress(answer.WebURL)
+	external, ok := page.within(answer.Username)
+	if !ok {
+		external = address{}
+	}
+	c.addresses.learn(external)
+	return nil
+}
+
+// FollowAddress asks GitLab for its own address at once, until it answers,
+// and again from time to time, until ctx ends.
+func (c *Client) FollowAddress(ctx context.Context) {
+	failed := time.Duration(0) // the last wait after a failure
+	for {
+		err := c.LearnAddress(ctx)
+		wait := addressRefresh
+		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			if _, certain := c.addresses.known(); failed == 0 && !certain {
+				c.addresses.log.Warn("GitLab could not be asked for its own address: events whose delivery names another one than --gitlab-url wait until it can", "error", err)
+			}
+			wait = min(cmp.Or(2*failed, firstAddressRetry), lastAddressRetry)
+			if passing := (*Error)(nil); errors.As(err, &passing) {
+				wait = max(wait, passing.After)
+			}
+			failed = wait
+		} else {
+			failed = 0
+		}
+		if c.sleep(ctx, wait) != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,34 @@
+package actions
+
+import (
+	"time"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// addressWait is how long an event waits for GitLab to tell its own address.
+const addressWait = 2 * time.Second
+
+// foreign reports whether another GitLab sent the event: its instance is not the
+// configured one then. The webhook refuses such events, but accepts them while
+// GitLab could not be asked for its own address; then certain becomes true later.
+func (r *Runner) foreign(e rules.Event) (foreign, certain bool) {
+	if e.Meta.Instance == r.GitLab.Instance() {
+		return false, true
+	}
+	address, certain := r.GitLab.ForeignAddress(e.Meta.Instance, e.Project.URL, e.Project.Path)
+	return address != "", certain
+}
+
+// ofThisGitLab returns nil for a decision about an event of the configured
+// GitLab. A store may hold others: --gitlab-url was changed, or the store is a
+// copy of one that belongs to another GitLab's Pipesteward.
+func (r *Runner) ofThisGitLab(e rules.Event) *verdict {
+	switch foreign, certain := r.foreign(e); {
+	case foreign && certain:
+		return skipped("the event is from another GitLab, at %s: if that is another address of the same one, name it with --gitlab-alias", e.Meta.Instance)
+	case foreign:
+		return deferred(addressWait)
+	}
+	return nil
+}
