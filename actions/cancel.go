@@ -9,7 +9,7 @@ import (
 // observeCancel: a cancel is called for while the job has not ended and is
 // not being cancelled; force also ends a job that hangs in canceling.
 func observeCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	job, err := r.GitLab.Job(ctx, p.Project.ID, p.Job.ID)
+	job, err := r.job(ctx, p)
 	if err != nil {
 		return nil, err
 	}

@@ -303,6 +303,7 @@ func (r *Runner) admit(ctx context.Context, verb verb, p *pending) (*verdict, er
 // verdict too.
 func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, error) {
 	v, err := verb.observe(ctx, r, p)
+	err = r.fresh(p).found(err)
 	var e *gitlab.Error
 	if err == nil || ctx.Err() != nil || rules.Passes(err) || !errors.As(err, &e) {
 		return v, err
@@ -315,8 +316,8 @@ func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, 
 // good, since the reason is most often that somebody else was faster; at the
 // next attempt where it may pass.
 func (r *Runner) refused(ctx context.Context, verb verb, p *pending, e *gitlab.Error) (*verdict, error) {
-	if rules.Passes(e) {
-		return nil, e
+	if err := r.fresh(p).found(e); rules.Passes(err) {
+		return nil, err
 	}
 	if v, err := r.observe(ctx, verb, p); v != nil || err != nil {
 		return v, err

@@ -16,7 +16,7 @@ import (
 // observeErase: an erase is called for when the job ended long enough ago
 // and holds nothing that the rule wants kept.
 func observeErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	job, err := r.GitLab.Job(ctx, p.Project.ID, p.Job.ID)
+	job, err := r.job(ctx, p)
 	if err != nil {
 		return nil, err
 	}

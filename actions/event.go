@@ -64,7 +64,7 @@ func (r *Runner) noteTold(ctx context.Context, e rules.Event) error {
 const maxRequests = 30
 
 // facts answers the expressions of one event.
-func (r *Runner) facts() Facts { return Facts{r.GitLab.WithBudget(maxRequests)} }
+func (r *Runner) facts() Facts { return Facts{r.GitLab.WithBudget(maxRequests), r.Now} }
 
 // put puts the decisions that were not made before into the queue, and notes
 // them in the journal, where they have no outcome yet. before is the retry

@@ -3,26 +3,49 @@ package actions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 )
 
 // Facts answers what expressions ask of GitLab.
-type Facts struct{ GitLab *gitlab.Client }
+type Facts struct {
+	GitLab *gitlab.Client
+	// Now tells whether the event is so fresh that GitLab's API may be behind it:
+	// an answer that contradicts the event is an error that passes then. nil: no
+	// event is.
+	Now func() time.Time
+}
 
 var _ rules.Facts = Facts{}
 
 // Log gives the end of the job's log, as much of it as the client keeps.
 func (f Facts) Log(ctx context.Context, e rules.Event) (string, error) {
 	log, err := f.GitLab.Log(ctx, e.Project.ID, e.Job.ID)
+	if err == nil && log.Text == "" && f.fresh(e).is && !e.Job.StartedAt.IsZero() {
+		err = &lagError{fmt.Sprintf("job %d, which ran, has no log there", e.Job.ID)}
+	}
 	return log.Text, err
+}
+
+// fresh returns how fresh the event is.
+func (f Facts) fresh(e rules.Event) fresh {
+	if f.Now == nil {
+		return fresh{}
+	}
+	return freshness(e, f.Now())
 }
 
 // Jobs gives the latest run of each job of the pipeline.
 func (f Facts) Jobs(ctx context.Context, e rules.Event) ([]rules.Job, error) {
-	return f.jobs(ctx, e.Project.ID, e.Pipeline.ID)
+	jobs, err := f.jobs(ctx, e.Project.ID, e.Pipeline.ID)
+	if err != nil {
+		return nil, f.fresh(e).found(err)
+	}
+	return jobs, f.fresh(e).jobs(jobs, e)
 }
 
 func (f Facts) jobs(ctx context.Context, project, pipeline int64, scope ...string) ([]rules.Job, error) {
@@ -39,7 +62,7 @@ func (f Facts) jobs(ctx context.Context, project, pipeline int64, scope ...strin
 func (f Facts) Bridges(ctx context.Context, e rules.Event) ([]rules.Bridge, error) {
 	bridges, err := f.GitLab.Bridges(ctx, e.Project.ID, e.Pipeline.ID)
 	if err != nil {
-		return nil, err
+		return nil, f.fresh(e).found(err)
 	}
 	for i := range bridges {
 		down := &bridges[i].Downstream
@@ -64,11 +87,14 @@ func unseen(err error) bool {
 // Details gives the job as the Jobs API has it.
 func (f Facts) Details(ctx context.Context, e rules.Event) (rules.Details, error) {
 	job, err := f.GitLab.Job(ctx, e.Project.ID, e.Job.ID)
-	return job.Details, err
+	if err != nil {
+		return rules.Details{}, f.fresh(e).found(err)
+	}
+	return job.Details, f.fresh(e).status("job", job.ID, job.Status, e.Job.Status)
 }
 
 // Superseded reports whether there is a newer pipeline of the same ref.
 func (f Facts) Superseded(ctx context.Context, e rules.Event) (bool, error) {
 	newer, err := f.GitLab.NewerPipeline(ctx, e.Project.ID, e.Pipeline.ID, "")
-	return newer != 0, err
+	return newer != 0, f.fresh(e).found(err)
 }

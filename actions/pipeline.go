@@ -12,7 +12,7 @@ import (
 // was canceled, is the newest of its ref, and has a failed job that a retry
 // can mend and that has attempts left.
 func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	pipeline, err := r.GitLab.Pipeline(ctx, p.Project.ID, p.Pipeline.ID)
+	pipeline, err := r.pipeline(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +55,16 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 	return stale(p, newer), err
 }
 
+// pipeline reads the decision's pipeline. One that was called already may be in
+// an earlier status than the event's for that reason.
+func (r *Runner) pipeline(ctx context.Context, p *pending) (rules.Pipeline, error) {
+	pipeline, err := r.GitLab.Pipeline(ctx, p.Project.ID, p.Pipeline.ID)
+	if err != nil || p.Called {
+		return pipeline, err
+	}
+	return pipeline, r.fresh(p).status("pipeline", pipeline.ID, pipeline.Status, p.Pipeline.Status)
+}
+
 func actRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
 	pipeline, err := r.GitLab.RetryPipeline(ctx, p.Project.ID, p.Pipeline.ID)
 	if err != nil {
@@ -66,7 +76,7 @@ func actRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, err
 // observeCancelPipeline: a cancel is called for while the pipeline has not
 // ended and is not being canceled.
 func observeCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	pipeline, err := r.GitLab.Pipeline(ctx, p.Project.ID, p.Pipeline.ID)
+	pipeline, err := r.pipeline(ctx, p)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func (r *Runner) look(ctx context.Context, p *pending) (state, error) {
 			return s, err
 		}
 	}
-	job, err := r.GitLab.Job(ctx, p.Project.ID, p.Job.ID)
+	job, err := r.job(ctx, p)
 	if err != nil {
 		return state{}, err
 	}
@@ -61,6 +61,18 @@ func (r *Runner) look(ctx context.Context, p *pending) (state, error) {
 	p.Pipeline.ID = job.Pipeline.ID
 	return s, err
 }
+
+// job reads the decision's job by its id.
+func (r *Runner) job(ctx context.Context, p *pending) (gitlab.Job, error) {
+	job, err := r.GitLab.Job(ctx, p.Project.ID, p.Job.ID)
+	if err != nil {
+		return job, err
+	}
+	return job, r.fresh(p).status("job", job.ID, job.Status, p.Job.Status)
+}
+
+// fresh returns how fresh the decision's event is.
+func (r *Runner) fresh(p *pending) fresh { return freshness(p.Event, r.Now()) }
 
 // find looks for the decision's job among those of the pipeline.
 func (r *Runner) find(ctx context.Context, p *pending, pipeline int64) (s state, ok bool, err error) {
@@ -79,7 +91,7 @@ func (r *Runner) find(ctx context.Context, p *pending, pipeline int64) (s state,
 		}
 	}
 	p.retried = retried(all)
-	return s, ok, nil
+	return s, ok, r.fresh(p).status("job", s.job.ID, s.job.Status, p.Job.Status)
 }
 
 // retried gives the runs that have a newer one of their name. all is newest

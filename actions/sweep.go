@@ -358,7 +358,7 @@ func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Sched
 	if err != nil {
 		return result.failed(err)
 	}
-	decisions, failed := inForce.EvaluateRule(ctx, rule.Name, e, listed{Facts{s.GitLab.WithBudget(maxRequests)}, job})
+	decisions, failed := inForce.EvaluateRule(ctx, rule.Name, e, listed{Facts{GitLab: s.GitLab.WithBudget(maxRequests)}, job})
 	switch {
 	case failed != nil && (rules.Passes(failed) || ctx.Err() != nil):
 		result.err = failed

@@ -92,6 +92,9 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// GitLab takes such a call for a webhook's and sends none that follow.
+	if r.Method == http.MethodGet && s.o.Lag > 0 {
+		defer s.rewind()()
+	}
 	s.muted = r.Header.Get("X-Gitlab-Event-Uuid") != ""
 	defer func() { s.muted = false }()
 	s.api.ServeHTTP(w, r)

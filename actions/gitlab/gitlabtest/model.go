@@ -283,6 +283,7 @@ func jobID(j *job) int64           { return j.ID }
 // enter puts a job into a status, with the times and the hook that go with it.
 func (s *Server) enter(j *job, status string) {
 	now := s.o.Now()
+	s.noteJob(j, false)
 	j.Status = status
 	switch status {
 	case "pending":
@@ -318,6 +319,7 @@ func (s *Server) progress(p *pipeline) {
 		return
 	}
 	now := s.o.Now()
+	s.notePipeline(p, false)
 	p.Status, p.UpdatedAt = status, now
 	if status == "running" && p.StartedAt.IsZero() {
 		p.StartedAt = now

@@ -80,6 +80,10 @@ type Options struct {
 	// Latency is how long every answer of the API takes, by the wall clock. Requests
 	// that come at the same time wait at the same time.
 	Latency time.Duration
+	// Lag is how far what a GET shows is behind, by Now, as where GitLab reads from
+	// a replica of its database: new jobs and pipelines are not found, others
+	// are in an earlier status. Changes are made to the jobs as they are.
+	Lag time.Duration
 	// ForgetRequests only counts the API requests, for where there are millions:
 	// Requests lists none; Count and Answered work, but Count knows paths only as
 	// the API's description has them: /projects/{project}/jobs/{job}/erase.
@@ -112,6 +116,7 @@ type Server struct {
 	jobs      map[int64]*job
 	old       []*oldJobs  // by id
 	retries   []autoRetry // by time
+	changes   []change    // in the last Options.Lag, oldest first
 	lastID    struct{ group, project, pipeline, job, hook int64 }
 
 	requests []*Request

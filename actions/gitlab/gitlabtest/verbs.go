@@ -62,6 +62,7 @@ func (s *Server) AddPipeline(projectID int64, p Pipeline, jobs ...Job) Pipeline 
 	s.fillPipeline(pl, s.jobs[p.TriggeredBy])
 	s.pipelines[pl.ID] = pl
 	pr.pipelines = insert(pr.pipelines, pl, pipelineID)
+	s.notePipeline(pl, true)
 	if p.TriggeredBy != 0 {
 		must(s.jobs, p.TriggeredBy, "job").Downstream = pl.ID
 	}
@@ -148,6 +149,7 @@ func (s *Server) addJob(p *pipeline, j Job) *job {
 	s.jobs[j.ID] = added
 	p.jobs = insert(p.jobs, added, jobID)
 	p.project.jobs = insert(p.project.jobs, added, jobID)
+	s.noteJob(added, true)
 	if added.Status == "" {
 		s.enter(added, "created")
 	}
@@ -396,6 +398,7 @@ func (s *Server) retryPipeline(p *pipeline, by User, mayWrite func(*job) bool) {
 	}
 	for _, j := range p.latest() {
 		if j.Status == "skipped" {
+			s.noteJob(j, false)
 			j.Status = "created"
 		}
 	}
@@ -417,6 +420,7 @@ func (s *Server) cancelPipeline(p *pipeline) {
 // it is one that waits for a person, and lets the jobs run that its failure
 // skipped.
 func (s *Server) clone(j *job, by User, start bool) *job {
+	s.noteJob(j, false)
 	j.Retried = true
 	again := s.addJob(j.pipeline, Job{
 		Name: j.Name, Stage: j.Stage, When: j.When, AllowFailure: j.AllowFailure, Bridge: j.Bridge,
@@ -428,6 +432,7 @@ func (s *Server) clone(j *job, by User, start bool) *job {
 	stages := j.pipeline.Stages
 	for _, later := range j.pipeline.inStages(stages[slices.Index(stages, j.Stage)+1:]) {
 		if later.Status == "skipped" {
+			s.noteJob(later, false)
 			later.Status = "created"
 		}
 	}

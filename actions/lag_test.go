@@ -1,0 +1,85 @@
+package actions_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// TestGitLabBehindItsHook has an API that shows what was there two seconds ago,
+// as GitLab's does now and then: each verb and each function is believed only
+// when it does not contradict the event, and every wanted effect happens once.
+func TestGitLabBehindItsHook(t *testing.T) {
+	const lag = 2 * time.Second
+	for _, test := range []struct {
+		name   string
+		rule   string
+		job    gitlabtest.Job
+		status string // in which the job ends; "" for one that waits or runs
+		wait   time.Duration
+		posts  string // the end of the path of the one POST
+	}{
+		{name: "retry", rule: `{on: job, if: 'job.status == "failed"', actions: [retry]}`, status: "failed", posts: "/retry"},
+		{name: "retry where jobs() is asked", rule: `{on: job, if: 'job.status == "failed" and any(jobs(), .status == "failed")', actions: [retry]}`, status: "failed", posts: "/retry"},
+		{name: "retry where details() are asked", rule: `{on: job, if: 'job.status == "failed" and "docker" in details().tag_list', actions: [retry]}`, status: "failed", posts: "/retry"},
+		{name: "retry where log() is asked", rule: `{on: job, if: 'job.status == "failed" and log() contains "No space"', actions: [retry]}`, status: "failed", posts: "/retry"},
+		{name: "retry where superseded() is asked", rule: `{on: job, if: 'job.status == "failed" and not superseded()', actions: [retry]}`, status: "failed", posts: "/retry"},
+		{name: "retry a pipeline", rule: `{on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline]}`, status: "failed", posts: "/retry"},
+		{name: "cancel", rule: `{on: job, if: 'job.status == "running"', actions: [cancel]}`, posts: "/cancel"},
+		{name: "cancel a pipeline", rule: `{on: pipeline, if: 'pipeline.status == "running"', actions: [cancel_pipeline]}`, posts: "/cancel"},
+		{name: "play", rule: `{on: pipeline, if: 'pipeline.status == "manual"', actions: [play: {jobs: "pipeline.jobs"}]}`, job: gitlabtest.Job{When: "manual"}, posts: "/play"},
+		{name: "erase", rule: `{on: job, if: 'job.status == "success"', actions: [erase: {older_than: 0s}]}`, status: "success", posts: "/erase"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHouseOn(t, gitlabtest.Options{Lag: lag}, "version: 1\nrules:\n  - {name: r, "+test.rule[1:]+"\n")
+			test.job.Name, test.job.Log, test.job.TagList = "rspec", "No space left on device\n", []string{"docker"}
+			project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+			pipeline := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, test.job)
+			job := h.gitlab.Latest(pipeline.ID, "rspec")
+			if test.job.When == "" {
+				h.gitlab.Run(job.ID)
+			}
+			if test.status != "" {
+				h.gitlab.Finish(job.ID, test.status, "script_failure")
+			}
+			h.deliver(h.gitlab.JobHookBody(job.ID))
+			h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
+			for range 20 {
+				h.work()
+				if h.idle() {
+					break
+				}
+				h.clock.Advance(time.Second)
+			}
+			if n := h.gitlab.Count(http.MethodPost, test.posts); n != 1 {
+				t.Errorf("%d POSTs to …%s, want 1; outcomes %+v\n%s", n, test.posts, h.outcomes(), h.log)
+			}
+			if o := h.only(); o.Result != rules.ResultDone {
+				t.Errorf("outcome %s (%s), want done", o.Result, o.Reason)
+			}
+		})
+	}
+}
+
+// TestGitLabThatStaysBehind: what still contradicts an event when that is no
+// longer fresh is believed. A job that was deleted is looked for a few times.
+func TestGitLabThatStaysBehind(t *testing.T) {
+	h := newHouse(t, "version: 1\nrules:\n  - {name: r, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
+	job := h.failedJob("script_failure")
+	body := h.gitlab.JobHookBody(job.ID)
+	h.gitlab.Fail(gitlabtest.Fault{Method: http.MethodGet, Times: -1, Status: http.StatusNotFound})
+	h.deliver(body)
+	for range 30 {
+		h.work()
+		h.clock.Advance(time.Second)
+	}
+	if o := h.only(); o.Result == rules.ResultDone || o.Result == "" {
+		t.Errorf("outcome %q (%s), want a final one", o.Result, o.Reason)
+	}
+	if n := len(h.gitlab.Requests()); n > 40 {
+		t.Errorf("%d requests for a job that is gone, want few", n)
+	}
+}
