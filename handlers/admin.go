@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -68,8 +69,10 @@ type RulesState struct {
 
 // AdminConfig is what NewAdmin needs; all of it is required.
 type AdminConfig struct {
+	Addr    net.Addr // where it listens
 	Store   AdminStore
 	Rules   RulesReporter
+	Reload  func() error // reads rules and secrets again, as SIGHUP does
 	Metrics prometheus.Gatherer
 	Log     *slog.Logger
 }
@@ -78,20 +81,31 @@ type admin struct{ AdminConfig }
 
 // NewAdmin gives the handler of the admin address:
 //
-//	GET /healthz           200 while the process serves
-//	GET /readyz            200, or 503 with what is not ready
+//	GET /healthz           200 while the process serves; also /-/healthy
+//	GET /readyz            200, or 503 with what is not ready; also /-/ready
+//	POST /-/reload         reads rules and secrets again; 422 if they can't be used
 //	GET /metrics           for Prometheus
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
 //	GET /api/v1/queue      how many records the queue holds
 //	GET /api/v1/dead       the records that were buried, newest first
 //
-// It asks for no credentials: the address is for operators alone.
+// It asks for no credentials: the address is for operators alone. Where it is
+// a loopback address, it answers only requests for a loopback host; and nowhere
+// may a web page of another origin change anything.
 func NewAdmin(cfg AdminConfig) http.Handler {
 	a := &admin{cfg}
 	e := newEcho(cfg.Log, func() {})
-	e.GET("/healthz", func(c echo.Context) error { return c.JSON(http.StatusOK, answer{Status: "ok"}) })
+	if isLoopback(cfg.Addr) {
+		e.Use(onlyLoopback)
+	}
+	e.Use(sameOrigin)
+	healthy := func(c echo.Context) error { return c.JSON(http.StatusOK, answer{Status: "ok"}) }
+	e.GET("/healthz", healthy)
+	e.GET("/-/healthy", healthy)
 	e.GET("/readyz", a.ready)
+	e.GET("/-/ready", a.ready)
+	e.POST("/-/reload", a.reload)
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{})))
 	e.GET("/api/v1/decisions", a.decisions)
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
@@ -108,6 +122,14 @@ func (a *admin) ready(c echo.Context) error {
 		return c.JSON(http.StatusServiceUnavailable, answer{Error: "store unreachable: " + err.Error()})
 	}
 	return c.JSON(http.StatusOK, answer{Status: "ready"})
+}
+
+// reload answers once what is new is in force.
+func (a *admin) reload(c echo.Context) error {
+	if err := a.Reload(); err != nil {
+		return c.JSON(http.StatusUnprocessableEntity, answer{Error: err.Error()})
+	}
+	return c.JSON(http.StatusOK, answer{Status: "reloaded"})
 }
 
 // decisionsPage is one page of decisions; Next is the cursor of the next, ""

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -118,6 +119,8 @@ func newAdminRig(tb testing.TB) *adminRig {
 	tb.Helper()
 	r := &adminRig{store: &memoryStore{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}}
 	r.Server = httptest.NewServer(handlers.NewAdmin(handlers.AdminConfig{
+		Addr:    &net.TCPAddr{IP: net.IPv4zero},
+		Reload:  func() error { return nil },
 		Store:   r.store,
 		Rules:   state{Hash: "abc", Error: "rules.yaml:1:1: no", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
 		Metrics: r.metrics,
@@ -187,11 +190,15 @@ func TestAdminHealth(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newAdminRig(t)
 			r.store.err = c.store
-			if code, answer := r.get(t, "/readyz"); code != c.code || answer != c.answer {
-				t.Errorf("/readyz is %d %s, want %d %s", code, answer, c.code, c.answer)
+			for _, path := range []string{"/readyz", "/-/ready"} {
+				if code, answer := r.get(t, path); code != c.code || answer != c.answer {
+					t.Errorf("%s is %d %s, want %d %s", path, code, answer, c.code, c.answer)
+				}
 			}
-			if code, answer := r.get(t, "/healthz"); code != 200 || answer != `{"status":"ok"}` {
-				t.Errorf("/healthz is %d %s, want 200", code, answer)
+			for _, path := range []string{"/healthz", "/-/healthy"} {
+				if code, answer := r.get(t, path); code != 200 || answer != `{"status":"ok"}` {
+					t.Errorf("%s is %d %s, want 200", path, code, answer)
+				}
 			}
 		})
 	}

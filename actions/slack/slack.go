@@ -79,7 +79,7 @@ type State interface {
 type Config struct {
 	Token      string       // the bot token, xoxb-…
 	APIURL     string       // base of the Web API; Slack's by default
-	HTTPClient *http.Client // http.DefaultClient by default
+	HTTPClient *http.Client // its redirect policy is replaced; http.DefaultClient by default
 	State      State
 	Now        func() time.Time
 	Log        *slog.Logger // by default nothing is logged
@@ -114,7 +114,7 @@ func New(c Config) (*Teller, error) {
 	return &Teller{
 		api: slackapi.New(c.Token,
 			slackapi.OptionAPIURL(strings.TrimSuffix(base.String(), "/")+"/"),
-			slackapi.OptionHTTPClient(bounded{cmp.Or(c.HTTPClient, http.DefaultClient)})),
+			slackapi.OptionHTTPClient(newBounded(cmp.Or(c.HTTPClient, http.DefaultClient)))),
 		token: c.Token,
 		state: c.State,
 		now:   c.Now,
@@ -122,8 +122,19 @@ func New(c Config) (*Teller, error) {
 	}, nil
 }
 
-// bounded is an HTTP client that reads no more than maxAnswer of a body.
+// bounded is an HTTP client that reads no more than maxAnswer of a body, and
+// follows no redirect.
 type bounded struct{ client *http.Client }
+
+// newBounded copies the client. Slack's API redirects nothing. Whoever else
+// answers there would get the token with a redirected request, in its body
+// (307, 308) or in its header; another redirect would turn a post into a GET
+// that does nothing. So the redirect is the answer, and that is no success.
+func newBounded(client *http.Client) bounded {
+	own := *client
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return bounded{&own}
+}
 
 // Do sends the request.
 func (b bounded) Do(r *http.Request) (*http.Response, error) {

@@ -172,11 +172,12 @@ func serveIntake(setting string) error {
 		return err
 	}
 	failed := make(chan error, 1)
-	addr, _, err := listen(context.Background(), "bench", "127.0.0.1:0", webhook, failed)
+	listener, err := listen(context.Background(), "bench", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	sayServing(addr)
+	serveHTTP(context.Background(), "bench", listener, webhook, failed)
+	sayServing(listener.Addr())
 	return <-failed
 }
 

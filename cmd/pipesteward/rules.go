@@ -174,17 +174,17 @@ func (l *liveRules) follow(ctx context.Context) {
 			l.log.Warn("changes of rule files may have been missed", "error", err)
 			settled.Reset(settleFor)
 		case <-settled.C:
-			l.reload(false)
+			_ = l.reload(false) // it is logged
 		case <-look.C:
-			l.reload(false)
+			_ = l.reload(false) // it is logged
 		case <-hangUp:
-			l.reload(true)
+			_ = l.reload(true)
 		}
 	}
 }
 
-// reload loads the rules and logs what came of it.
-func (l *liveRules) reload(anyway bool) {
+// reload loads the rules, and logs and returns what came of it.
+func (l *liveRules) reload(anyway bool) error {
 	before := l.State()
 	err := l.load(anyway)
 	after := l.State()
@@ -194,6 +194,7 @@ func (l *liveRules) reload(anyway bool) {
 	case anyway || after.Hash != before.Hash || before.Error != "" && after.Error == "":
 		l.log.Info("rules loaded", "rules", len(after.Rules), "hash", after.Hash)
 	}
+	return err
 }
 
 // watch tells of changes in the directories that the rule files are in. It

@@ -127,14 +127,16 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	if err != nil {
 		return fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
 	}
-	admin := handlers.NewAdmin(handlers.AdminConfig{Store: db, Rules: live, Metrics: registry, Log: log})
 
 	failed := make(chan error, 2)
-	adminAddr, closeAdmin, err := listen(ctx, "--admin-listen", s.adminListen, admin, failed)
+	adminListener, err := listen(ctx, "--admin-listen", s.adminListen)
 	if err != nil {
 		return err
 	}
-	closers = append(closers, closeAdmin)
+	admin := handlers.NewAdmin(handlers.AdminConfig{
+		Addr: adminListener.Addr(), Store: db, Rules: live, Reload: func() error { return live.reload(true) }, Metrics: registry, Log: log,
+	})
+	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, admin, failed))
 
 	closers = append(closers, inBackground(ctx, live.follow))
 	scheduler := &handlers.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
@@ -142,15 +144,15 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 
 	closers = append(closers, inBackground(context.WithoutCancel(ctx), func(ctx context.Context) { runner.Run(ctx, workGrace) }))
 
-	webhookAddr, closeWebhook, err := listen(ctx, "--listen", s.listen, webhook, failed)
+	webhookListener, err := listen(ctx, "--listen", s.listen)
 	if err != nil {
 		return err
 	}
-	closers = append(closers, closeWebhook)
+	closers = append(closers, serveHTTP(ctx, "--listen", webhookListener, webhook, failed))
 
-	log.Info("pipesteward serves", "version", version(), "webhooks", "http://"+webhookAddr.String()+"/webhooks/gitlab",
-		"admin", "http://"+adminAddr.String(), "rules", live.Rules().Len(), "gitlab", gl.Instance(), "slack", s.slackToken != "", "dry_run", s.dryRun)
-	started(addresses{webhookAddr, adminAddr})
+	log.Info("pipesteward serves", "version", version(), "webhooks", "http://"+webhookListener.Addr().String()+"/webhooks/gitlab",
+		"admin", "http://"+adminListener.Addr().String(), "rules", live.Rules().Len(), "gitlab", gl.Instance(), "slack", s.slackToken != "", "dry_run", s.dryRun)
+	started(addresses{webhookListener.Addr(), adminListener.Addr()})
 
 	select {
 	case <-ctx.Done():
@@ -205,13 +207,18 @@ func newTeller(s settings, db store.Store, log *slog.Logger) (actions.Teller, er
 	return teller, nil
 }
 
-// listen serves a handler on an address; what ends the serving too early is
-// sent to failed. The returned function stops it.
-func listen(ctx context.Context, setting, address string, handler http.Handler, failed chan<- error) (net.Addr, func() error, error) {
+// listen listens on the address that a setting names.
+func listen(ctx context.Context, setting, address string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", setting, err)
+		return nil, fmt.Errorf("%s: %w", setting, err)
 	}
+	return listener, nil
+}
+
+// serveHTTP serves a handler on a listener; what ends the serving too early is
+// sent to failed. The returned function stops it.
+func serveHTTP(ctx context.Context, setting string, listener net.Listener, handler http.Handler, failed chan<- error) (stop func() error) {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -225,14 +232,14 @@ func listen(ctx context.Context, setting, address string, handler http.Handler, 
 			failed <- fmt.Errorf("%s: %w", setting, err)
 		}
 	}()
-	return listener.Addr(), func() error {
+	return func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerGrace)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
 			return server.Close()
 		}
 		return nil
-	}, nil
+	}
 }
 
 // openStore opens the store that a --store setting names: a file of bbolt, or
