@@ -1,8 +1,7 @@
 package handlers
 
 import (
-	"bytes"
-	"cmp"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -10,62 +9,82 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/semaphore"
 )
 
 const (
-	// maxSmall is the largest body, in bytes, that waits for no other: a
-	// Pipeline Hook of some 400 jobs. Its buffer is kept for the next one.
+	// firstBuffer is what each body begins to arrive in, in bytes: most hooks fit.
+	firstBuffer = 8 << 10
+	// maxSmall is the largest small body, in bytes: a Pipeline Hook of some 400
+	// jobs. Large bodies have a capacity of their own, so that they don't delay
+	// small ones.
 	maxSmall = 256 << 10
-	// largeBodies is how many bodies of the full size may be at hand at a time.
-	// While one is worked on, it is there about four times.
+	// smallCapacity is what small bodies may take together, in bytes.
+	smallCapacity = 16 << 20
+	// begunCapacity is what larger bodies of unproven senders may take together, in
+	// bytes, up to maxSmall of each.
+	begunCapacity = 8 << 20
+	// growPatience is how long a small body waits for more capacity than it has:
+	// others wait for that. It is longer than it takes to know the slow ones.
+	growPatience = 2 * tick
+	// largeBodies is how many bodies of the full size may be in memory at a time.
+	// While one is worked on, it takes about four times its size.
 	largeBodies = 2
-	// unprovenRoom is what small bodies may take together, in bytes, while
-	// nobody knows who sent them: a signature covers the whole body.
-	unprovenRoom = 32 << 20
 )
 
 var (
 	errTooLarge = errors.New("the body is larger than a delivery of GitLab can be")
 	errCutOff   = errors.New("the body ended before its end: send it again")
 	errCrowded  = errors.New("more comes in at once than there is memory for: send it again later")
+	errSlow     = errors.New("the body arrives too slowly: send it again")
 )
 
-// bodies reads the bodies of deliveries, and bounds the memory they take.
+// bodies reads the bodies of deliveries, and bounds the memory they take. A
+// sender is proven if its secret token is right: what its headers announce is
+// believed. Any other may be anybody, because a signature covers the whole body.
+// Such bodies have capacities apart, and take of them what has arrived, not what
+// is announced; only one of which maxSmall has arrived takes what it will need,
+// so that large ones don't wait for each other. Where a capacity is short, slow
+// bodies make way.
 type bodies struct {
 	max      int64         // of one, in bytes
-	patience time.Duration // how long one waits for room
+	patience time.Duration // how long one waits for capacity
 	kept     sync.Pool     // of *body
-	large    room
-	unproven room
+	proven   struct{ small, large *semaphore.Weighted }
+	unproven struct {
+		small *unordered
+		begun *unordered // large ones up to maxSmall
+		large *unordered
+	}
+	arrivals arrivals // of unproven senders
 }
 
-// body is what was read, and the room it takes until it is released.
+// body is what was read, and the capacity that it takes until it is released.
 type body struct {
-	buf   bytes.Buffer
-	taken []part
-}
-
-type part struct {
-	room *room
-	size int64
+	bytes []byte
+	first [firstBuffer]byte
+	from  capacity // nil: it takes none
+	size  int64    // bytes taken
 }
 
 func newBodies(largest int64, patience time.Duration) *bodies {
-	return &bodies{
+	b := &bodies{
 		max:      largest,
 		patience: patience,
 		kept:     sync.Pool{New: func() any { return new(body) }},
-		large:    room{free: largeBodies * largest},
-		unproven: room{free: unprovenRoom},
+		arrivals: arrivals{all: map[*arrival]struct{}{}},
 	}
+	b.proven.small, b.proven.large = semaphore.NewWeighted(smallCapacity), semaphore.NewWeighted(largeBodies*largest)
+	b.unproven.small, b.unproven.begun, b.unproven.large = newUnordered(smallCapacity), newUnordered(begunCapacity), newUnordered(largeBodies*largest)
+	return b
 }
 
-// read reads the body, of whatever length it claims to be. proven says that
-// its sender has a right to send it; else it may be anybody. Errors:
-// errTooLarge, errCutOff, errCrowded. The body is to be released, and nothing
-// may refer to it then.
+// read reads the body, of whatever length it claims to be. Errors: errTooLarge,
+// errCutOff, errCrowded, errSlow. The body is to be released, and nothing may
+// refer to it then.
 func (b *bodies) read(c echo.Context, proven bool) (*body, error) {
 	in := b.kept.Get().(*body)
+	in.bytes = in.first[:0]
 	if err := b.fill(in, c, proven); err != nil {
 		b.release(in)
 		return nil, err
@@ -75,62 +94,145 @@ func (b *bodies) read(c echo.Context, proven bool) (*body, error) {
 
 func (b *bodies) fill(in *body, c echo.Context, proven bool) error {
 	r := c.Request()
-	announced := max(r.ContentLength, 0) // 0: unknown, or nothing
-	if announced > b.max {
+	if r.ContentLength > b.max {
 		return errTooLarge
 	}
-	all := http.MaxBytesReader(c.Response(), r.Body, b.max)
-	if announced > maxSmall {
-		return b.fillLarge(in, r, all, announced)
-	}
-	if !proven && !in.take(r, &b.unproven, cmp.Or(announced, maxSmall), b.patience) {
-		return errCrowded
-	}
-	err := in.readFrom(io.LimitReader(all, maxSmall+1), announced)
-	if err != nil || in.buf.Len() <= maxSmall {
+	a := b.arrivals.begin(http.NewResponseController(c.Response()), proven)
+	defer b.arrivals.end(a)
+	if err := b.grow(r, in, a); err != nil {
 		return err
 	}
-	return b.fillLarge(in, r, all, b.max)
+	from := http.MaxBytesReader(c.Response(), r.Body, b.max)
+	for {
+		if len(in.bytes) == cap(in.bytes) {
+			if err := b.grow(r, in, a); err != nil {
+				return err
+			}
+		}
+		n, err := from.Read(in.bytes[len(in.bytes):cap(in.bytes)])
+		in.bytes = in.bytes[:len(in.bytes)+n]
+		a.arrived.Add(int64(n))
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return a.explain(err)
+		}
+	}
 }
 
-func (b *bodies) fillLarge(in *body, r *http.Request, all io.Reader, size int64) error {
-	if !in.take(r, &b.large, size, b.patience) {
-		return errCrowded
+// grow makes the buffer larger, once there is capacity for it.
+func (b *bodies) grow(r *http.Request, in *body, a *arrival) error {
+	most := r.ContentLength // -1: unknown
+	if most < 0 {
+		most = b.max
 	}
-	return in.readFrom(all, size-int64(in.buf.Len()))
-}
-
-// take takes a part of a room, and tells whether it could.
-func (in *body) take(r *http.Request, from *room, size int64, patience time.Duration) bool {
-	if !from.enter(r.Context(), size, patience) {
-		return false
+	size := most
+	if a.proven {
+		if r.ContentLength < 0 && in.from == nil {
+			size = min(maxSmall, most)
+		}
+		if err := b.takeProven(r.Context(), in, size, a); err != nil {
+			return err
+		}
+	} else {
+		var err error
+		if size, err = b.takeUnproven(r.Context(), in, most, a); err != nil {
+			return err
+		}
 	}
-	in.taken = append(in.taken, part{from, size})
-	return true
-}
-
-// readFrom reads on to the end, which the size helps to reach in one go.
-func (in *body) readFrom(from io.Reader, size int64) error {
-	in.buf.Grow(int(size) + bytes.MinRead)
-	_, err := in.buf.ReadFrom(from)
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return errTooLarge
+	if size >= most {
+		size = most + 1 // to see the end in
 	}
-	if err != nil {
-		return errCutOff
+	if int64(cap(in.bytes)) < size {
+		in.bytes = append(make([]byte, 0, size), in.bytes...)
 	}
 	return nil
 }
 
+// takeProven makes the body take size bytes of the capacity of proven senders.
+// a is nil for a body that has arrived. The error is errCrowded.
+func (b *bodies) takeProven(ctx context.Context, in *body, size int64, a *arrival) error {
+	from := b.proven.small
+	if size > maxSmall {
+		from = b.proven.large
+	}
+	return in.take(from, size, func(more int64) bool { return wait(ctx, a, from, more, b.patience) })
+}
+
+// takeUnproven makes the body take a next part of the capacity of unproven
+// senders, and returns how much it takes then. most is what it may come to.
+// The error is errCrowded.
+func (b *bodies) takeUnproven(ctx context.Context, in *body, most int64, a *arrival) (size int64, err error) {
+	from, size, patience := b.unproven.small, int64(firstBuffer), b.patience
+	if most > maxSmall {
+		from = b.unproven.begun
+	}
+	switch {
+	case in.from == nil:
+	case in.size < maxSmall:
+		size = min(2*in.size, most)
+		patience = min(patience, growPatience)
+	default:
+		from, size = b.unproven.large, most
+	}
+	err = in.take(from, size, func(more int64) bool {
+		b.arrivals.evict(from, more)
+		return wait(ctx, a, from, more, patience)
+	})
+	if err == nil {
+		a.takes(from, size)
+	}
+	return size, err
+}
+
+// take makes the body take size bytes of a capacity, instead of what it takes
+// now. wait acquires what is not there at once, and reports whether it could.
+func (in *body) take(from capacity, size int64, wait func(more int64) bool) error {
+	more := size
+	if from == in.from {
+		more -= in.size
+	}
+	if more > 0 && !from.TryAcquire(more) && !wait(more) {
+		return errCrowded
+	}
+	if from != in.from {
+		in.giveBack()
+	}
+	in.from, in.size = from, size
+	return nil
+}
+
+// wait acquires bytes of a capacity that is short, and reports whether it could.
+func wait(ctx context.Context, a *arrival, from capacity, more int64, patience time.Duration) bool {
+	if a != nil {
+		a.pause()
+		defer a.resume()
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return from.Acquire(ctx, more) == nil
+}
+
+// prove notes that the sender of a body that has arrived is proven after all: the
+// capacity that it takes is of that kind from now on. The error is errCrowded.
+func (b *bodies) prove(ctx context.Context, in *body) error {
+	if _, proven := in.from.(*semaphore.Weighted); proven {
+		return nil
+	}
+	return b.takeProven(ctx, in, int64(len(in.bytes)), nil)
+}
+
 // release gives up what the body takes.
 func (b *bodies) release(in *body) {
-	for _, t := range in.taken {
-		t.room.leave(t.size)
-	}
-	in.taken = in.taken[:0]
-	if in.buf.Cap() > 2*maxSmall {
-		in.buf = bytes.Buffer{}
-	}
-	in.buf.Reset()
+	in.giveBack()
+	in.bytes = nil
 	b.kept.Put(in)
+}
+
+func (in *body) giveBack() {
+	if in.from != nil {
+		in.from.Release(in.size)
+		in.from, in.size = nil, 0
+	}
 }

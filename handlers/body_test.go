@@ -177,25 +177,6 @@ func TestRoomIsGivenBack(t *testing.T) {
 	})
 }
 
-// TestUnprovenBodies: who only claims to have signed can fill the room of
-// small bodies, and no more; who has the secret token comes in all the same.
-func TestUnprovenBodies(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newGate(t)
-		var held []*upload
-		for range 32 << 20 / small {
-			held = append(held, start(t, h, small, small, signedBy("v1,AAAA")...))
-		}
-		refused := start(t, h, small, small, signedBy("v1,AAAA")...)
-		<-time.After(handlers.DefaultBodyWait)
-		refused.answered(t, 500, crowded)
-		start(t, h, small, small, proven...).letGo(t, 202, stored)
-		for _, u := range held {
-			u.letGo(t, 401, `{"error":"the delivery's signature does not fit its body: compare the webhook's signing token in GitLab"}`)
-		}
-	})
-}
-
 func signedBy(signature string) []string {
 	return []string{"webhook-id", vectorID, "webhook-timestamp", strconv.Itoa(vectorTime), "webhook-signature", signature}
 }

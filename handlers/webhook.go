@@ -25,7 +25,7 @@ const (
 	DefaultMaxBody = 25 << 20
 	// DefaultPutTimeout leaves GitLab, which waits 10 s, time for the answer.
 	DefaultPutTimeout = 2 * time.Second
-	// DefaultBodyWait is how long a large body waits for others to be done.
+	// DefaultBodyWait is how long a body waits for the memory that it takes.
 	DefaultBodyWait = 3 * time.Second
 
 	// maxHeader bounds what of a header becomes part of a record's id, in bytes.
@@ -108,6 +108,7 @@ const (
 	resultForeign      = "foreign" // of another GitLab
 	resultMalformed    = "malformed"
 	resultTooLarge     = "too_large"
+	resultSlow         = "slow"
 	resultUnavailable  = "unavailable"
 	resultPanic        = "panic"
 )
@@ -170,20 +171,25 @@ func (w *webhook) serve(c echo.Context) error {
 		return w.refuse(c, http.StatusUnauthorized, kindOther, resultUnauthorized, err)
 	}
 
-	in, err := w.bodies.read(c, !signed)
+	in, err := w.bodies.read(c, !signed || w.verifier.checkToken(r.Header) == nil)
 	switch {
 	case errors.Is(err, errTooLarge):
 		return w.refuse(c, http.StatusRequestEntityTooLarge, kindOther, resultTooLarge, err)
+	case errors.Is(err, errSlow):
+		return w.refuse(c, http.StatusInternalServerError, kindOther, resultSlow, err)
 	case errors.Is(err, errCrowded):
 		return w.refuse(c, http.StatusInternalServerError, kindOther, resultUnavailable, err)
 	case err != nil:
 		return w.refuse(c, http.StatusBadRequest, kindOther, resultMalformed, err)
 	}
 	defer w.bodies.release(in)
-	body := in.buf.Bytes()
+	body := in.bytes
 	if signed {
 		if err := w.verifier.checkSignature(r.Header, body); err != nil {
 			return w.refuse(c, http.StatusUnauthorized, kindOther, resultUnauthorized, err)
+		}
+		if err := w.bodies.prove(r.Context(), in); err != nil {
+			return w.refuse(c, http.StatusInternalServerError, kindOther, resultUnavailable, err)
 		}
 	}
 

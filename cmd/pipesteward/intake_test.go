@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+)
+
+// Connections of somebody without credentials, who only looks like GitLab, hold
+// up neither signed deliveries nor those with the right token.
+func TestStalledConnectionsDelayNobody(t *testing.T) {
+	const signing = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	w := newWorld(t)
+	p := w.serve("--webhook-signing-token", signing)
+	address := strings.TrimSuffix(strings.TrimPrefix(p.webhooks, "http://"), "/webhooks/gitlab")
+	for i := range 130 {
+		announced := 256 << 10
+		if i >= 128 {
+			announced = 25 << 20
+		}
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprintf(conn, "POST /webhooks/gitlab HTTP/1.1\r\nHost: x\r\nWebhook-Id: %d\r\nWebhook-Timestamp: %d\r\nWebhook-Signature: v1,AAAA\r\nContent-Length: %d\r\n\r\n{",
+			i, time.Now().Unix(), announced); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	job := w.stuckJob()
+	body := w.gitlab.JobHookBody(job.ID)
+	large := append(bytes.Repeat([]byte(" "), 20<<20), body...)
+	for _, body := range [][]byte{body, large} {
+		at := time.Now()
+		signature, err := gitlabtest.Sign(signing, "signed", at, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, header := range []map[string]string{
+			{"Webhook-Id": "signed", "Webhook-Timestamp": strconv.FormatInt(at.Unix(), 10), "Webhook-Signature": signature},
+			{"X-Gitlab-Token": testSecret, "Idempotency-Key": "with token"},
+		} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.webhooks, bytes.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, value := range header {
+				req.Header.Set(name, value)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if err != nil || resp.StatusCode/100 != 2 {
+				t.Errorf("a delivery of %d bytes is answered with %d %s (%v), want 202 or 200", len(body), resp.StatusCode, text, err)
+			}
+		}
+	}
+	p.workedOff()
+	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d retries, want 1", n)
+	}
+}
