@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 )
 
@@ -28,10 +29,10 @@ func observeCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error)
 	return nil, nil
 }
 
-func actCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
+func actCancel(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
 	// GitLab's force ends a job that hangs in canceling, and does nothing else.
 	force := p.Action.Force && p.Job.Status == "canceling"
-	job, err := r.GitLab.Cancel(ctx, p.Project.ID, p.Job.ID, force)
+	job, err := gl.Cancel(ctx, p.Project.ID, p.Job.ID, force)
 	if err != nil {
 		return nil, err
 	}

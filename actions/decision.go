@@ -104,8 +104,8 @@ type verb struct {
 	observe func(ctx context.Context, r *Runner, p *pending) (*verdict, error)
 	// budgets gives what the action takes from before it is called.
 	budgets func(l rules.Limits, p *pending) []budget
-	// act calls the action.
-	act func(ctx context.Context, r *Runner, p *pending) (*verdict, error)
+	// act calls the action, through gl.
+	act func(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error)
 }
 
 var verbs = map[string]verb{
@@ -251,11 +251,18 @@ func (r *Runner) outOfPatience(p *pending, err error) *verdict {
 // carryOut holds the decision against the job's real state, and acts if that
 // calls for it. An error means that all of it is to be repeated later.
 func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (*verdict, error) {
-	if v, err := r.admit(ctx, verb, p); v != nil || err != nil {
+	held, err := r.brake.on(ctx, p.Decision)
+	switch {
+	case err != nil:
+		return nil, err
+	case held.paused != nil, held.gone != "" && !p.Called:
+		return held.verdict(p), nil
+	}
+	if v, err := r.admit(ctx, verb, p, held.on()); v != nil || err != nil {
 		return v, err
 	}
-	if p.DryRun {
-		return &verdict{result: rules.ResultDryRun}, nil
+	if held.on() {
+		return held.verdict(p), nil
 	}
 	earlier := p.Called // an earlier call may still be on its way
 	p.Called = true
@@ -263,9 +270,13 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 		return nil, err
 	}
 	r.Metrics.latency.Observe((p.DecidedAt.Sub(p.Meta.ReceivedAt) + r.Now().Sub(p.Due)).Seconds())
-	v, err := verb.act(ctx, r, p)
+	v, err := verb.act(ctx, r, r.brake.gate(r.GitLab, p.Decision), p)
 	if err == nil {
 		return v, nil
+	}
+	if held := (*holdError)(nil); errors.As(err, &held) {
+		p.Called = earlier
+		return held.verdict(p), nil
 	}
 	var e *gitlab.Error
 	if !errors.As(err, &e) || e.MaybeDone() {
@@ -278,8 +289,10 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 // admit gives the verdict, nil when the action is called for and allowed.
 // What may make it wait comes before the job's state where that costs GitLab
 // nothing: an outage can make thousands wait.
-func (r *Runner) admit(ctx context.Context, verb verb, p *pending) (*verdict, error) {
-	guarded := verb.budgets != nil && !p.Called && !p.DryRun
+// held is an action that is not called for whatever the verdict: nothing is
+// spent for it.
+func (r *Runner) admit(ctx context.Context, verb verb, p *pending, held bool) (*verdict, error) {
+	guarded := verb.budgets != nil && !p.Called && !held
 	if guarded {
 		if v, err := r.becalmed(ctx, p); v != nil || err != nil {
 			return v, err
@@ -303,6 +316,9 @@ func (r *Runner) admit(ctx context.Context, verb verb, p *pending) (*verdict, er
 // verdict too.
 func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, error) {
 	v, err := verb.observe(ctx, r, p)
+	if other := (*otherError)(nil); errors.As(err, &other) {
+		return skipped("%s", other.reason), nil
+	}
 	err = r.fresh(p).found(err)
 	var e *gitlab.Error
 	if err == nil || ctx.Err() != nil || rules.Passes(err) || !errors.As(err, &e) {

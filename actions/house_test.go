@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,7 +44,7 @@ type house struct {
 	slack    *slacktest.Server
 	open     func() (store.Store, error)
 	db       store.Store
-	rules    *rules.Rules
+	rules    atomic.Pointer[rules.Rules] // those in force
 	runner   *actions.Runner
 	metrics  *prometheus.Registry
 	log      *bytes.Buffer
@@ -94,9 +95,7 @@ func (h *house) build(o gitlabtest.Options, ruleFile string) {
 		h.Fatal(err)
 	}
 	h.Cleanup(func() { _ = h.slack.Close() })
-	if h.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(ruleFile)}); err != nil {
-		h.Fatal(err)
-	}
+	h.load(ruleFile, rules.Options{})
 	h.start(newFuse(-1))
 	h.Cleanup(func() { _ = h.db.Close() })
 }
@@ -138,7 +137,7 @@ func (h *house) start(f *fuse) {
 		queue.lasts = 100 // leases are renewed in real time, which is slower
 	}
 	h.runner = actions.New(actions.Config{
-		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Teller: teller, Rules: func() *rules.Rules { return h.rules },
+		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Teller: teller, Rules: h.rules.Load,
 		Now: h.now, Log: log, Metrics: metrics, Workers: max(h.workers, 2), NativeRetry: h.native,
 	})
 }
@@ -345,6 +344,15 @@ type fuse struct {
 	mu    sync.Mutex
 	left  int
 	burnt int // steps so far
+	// before is called before each request and each renewal of a lease, with its
+	// method; nil: nothing is.
+	before func(step string)
+}
+
+func (f *fuse) announce(step string) {
+	if f.before != nil {
+		f.before(step)
+	}
 }
 
 var errDead = errors.New("the process was killed")
@@ -384,6 +392,7 @@ func (f *fuse) blown() bool {
 type burning struct{ fuse *fuse }
 
 func (b burning) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	b.fuse.announce(r.Method)
 	err = b.fuse.step(func() error {
 		resp, err = http.DefaultTransport.RoundTrip(r)
 		return err
@@ -423,6 +432,7 @@ func (b burningStore) Lease(ctx context.Context, n int, visibility time.Duration
 }
 
 func (b burningStore) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
+	b.fuse.announce("extend")
 	return b.fuse.step(func() error { return b.Store.Extend(ctx, l, b.lasting(visibility)) })
 }
 

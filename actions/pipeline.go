@@ -59,14 +59,17 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 // an earlier status than the event's for that reason.
 func (r *Runner) pipeline(ctx context.Context, p *pending) (rules.Pipeline, error) {
 	pipeline, err := r.GitLab.Pipeline(ctx, p.Project.ID, p.Pipeline.ID)
+	if err == nil {
+		err = p.samePipeline(pipeline)
+	}
 	if err != nil || p.Called {
 		return pipeline, err
 	}
 	return pipeline, r.fresh(p).status("pipeline", pipeline.ID, pipeline.Status, p.Pipeline.Status)
 }
 
-func actRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	pipeline, err := r.GitLab.RetryPipeline(ctx, p.Project.ID, p.Pipeline.ID)
+func actRetryPipeline(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
+	pipeline, err := gl.RetryPipeline(ctx, p.Project.ID, p.Pipeline.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +95,8 @@ func observeCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict
 	return nil, nil
 }
 
-func actCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	pipeline, err := r.GitLab.CancelPipeline(ctx, p.Project.ID, p.Pipeline.ID)
+func actCancelPipeline(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
+	pipeline, err := gl.CancelPipeline(ctx, p.Project.ID, p.Pipeline.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -31,8 +31,8 @@ func waitsToBePlayed(job gitlab.Job) bool {
 	return job.Status == "manual" || job.Status == "scheduled"
 }
 
-func actPlay(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	played, err := r.GitLab.Play(ctx, p.Project.ID, p.Job.ID, p.Action.Variables, p.Action.Inputs)
+func actPlay(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
+	played, err := gl.Play(ctx, p.Project.ID, p.Job.ID, p.Action.Variables, p.Action.Inputs)
 	if err != nil {
 		return nil, err
 	}

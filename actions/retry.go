@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 )
 
@@ -74,8 +75,8 @@ func (r *Runner) pause(d rules.Decision) time.Duration {
 	return wait
 }
 
-func actRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	run, err := r.GitLab.Retry(ctx, p.Project.ID, p.Job.ID)
+func actRetry(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
+	run, err := gl.Retry(ctx, p.Project.ID, p.Job.ID)
 	if err != nil {
 		return nil, err
 	}

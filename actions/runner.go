@@ -120,13 +120,14 @@ type Config struct {
 // Runner leases records and carries each one step on.
 type Runner struct {
 	Config
+	brake    Brake
 	sweepers chan struct{} // holds one for each sweep
 }
 
 // New makes a Runner.
 func New(c Config) *Runner {
 	c.Workers = max(c.Workers, 1)
-	return &Runner{Config: c, sweepers: make(chan struct{}, sweepers)}
+	return &Runner{Config: c, brake: Brake{c.Rules, Pauses{c.Guard, c.Now, c.Log}}, sweepers: make(chan struct{}, sweepers)}
 }
 
 // Run works until ctx ends. Then it takes no new records, gives those at

@@ -46,7 +46,8 @@ func (r *Runner) look(ctx context.Context, p *pending) (state, error) {
 		return r.lookAtBridge(ctx, p)
 	}
 	if p.Pipeline.ID != 0 {
-		if s, ok, err := r.find(ctx, p, p.Pipeline.ID); ok || err != nil {
+		s, ok, err := r.find(ctx, p, p.Pipeline.ID)
+		if ok || err != nil && !isNotFound(err) { // the job may be in another pipeline here
 			return s, err
 		}
 	}
@@ -66,6 +67,9 @@ func (r *Runner) look(ctx context.Context, p *pending) (state, error) {
 func (r *Runner) job(ctx context.Context, p *pending) (gitlab.Job, error) {
 	job, err := r.GitLab.Job(ctx, p.Project.ID, p.Job.ID)
 	if err != nil {
+		return job, err
+	}
+	if err := p.sameJob(job); err != nil {
 		return job, err
 	}
 	return job, r.fresh(p).status("job", job.ID, job.Status, p.Job.Status)
@@ -91,6 +95,12 @@ func (r *Runner) find(ctx context.Context, p *pending, pipeline int64) (s state,
 		}
 	}
 	p.retried = retried(all)
+	if ok {
+		err = p.sameJob(s.job)
+	}
+	if err != nil {
+		return s, ok, err
+	}
 	return s, ok, r.fresh(p).status("job", s.job.ID, s.job.Status, p.Job.Status)
 }
 

@@ -33,7 +33,8 @@ type Sweeper struct {
 	// decisions; nil: there always is.
 	Room func(ctx context.Context) error
 	// Save keeps how far the run is. It is called after each page.
-	Save func(ctx context.Context, run rules.Sweep) error
+	Save   func(ctx context.Context, run rules.Sweep) error
+	Pauses Pauses // stop erases
 	// Watch is told of each job; nil: nobody is.
 	Watch func(SweepStep)
 	// Metrics counts what is erased; nil: nobody does.
@@ -163,7 +164,8 @@ func tried(ctx context.Context, run *rules.Sweep, err error) error {
 // limit is why.
 func isTry(err error) bool {
 	var e *gitlab.Error
-	return rules.Passes(err) && (!errors.As(err, &e) || !e.Limited())
+	var held *holdError
+	return rules.Passes(err) && !errors.As(err, &held) && (!errors.As(err, &e) || !e.Limited())
 }
 
 func (s Sweeper) watch(step SweepStep) {
@@ -414,7 +416,7 @@ func (s Sweeper) event(ctx context.Context, rule rules.Scheduled, p rules.Projec
 func (r swept) failed(err error) swept {
 	var e *gitlab.Error
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), rules.Passes(err):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errOtherRules), rules.Passes(err):
 		r.err = err
 		return r
 	case errors.As(err, &e):
@@ -456,7 +458,7 @@ func (s Sweeper) erase(ctx context.Context, result swept, p rules.Project, keepe
 		return result
 	}
 	if !d.DryRun {
-		if err := s.call(ctx, p, job); err != nil {
+		if err := s.call(ctx, p, job, d); err != nil {
 			return result.failed(err)
 		}
 	}
@@ -466,8 +468,11 @@ func (s Sweeper) erase(ctx context.Context, result swept, p rules.Project, keepe
 
 // call calls GitLab to erase a job. Where nobody knows whether that took
 // effect, the job tells.
-func (s Sweeper) call(ctx context.Context, p rules.Project, job gitlab.Job) error {
-	_, err := s.GitLab.Erase(ctx, p.ID, job.ID)
+func (s Sweeper) call(ctx context.Context, p rules.Project, job gitlab.Job, d rules.Decision) error {
+	_, err := Brake{s.Rules, s.Pauses}.gate(s.GitLab, d).Erase(ctx, p.ID, job.ID)
+	if held := (*holdError)(nil); errors.As(err, &held) && held.paused == nil {
+		return errOtherRules // by which the run ends
+	}
 	var e *gitlab.Error
 	if !errors.As(err, &e) {
 		return err
@@ -536,7 +541,7 @@ func (r *Runner) sweep(ctx context.Context, h *held, run rules.Sweep) error {
 	defer release()
 	s := Sweeper{
 		GitLab: r.GitLab, Rules: r.Rules, Now: r.Now, Metrics: r.Metrics,
-		Queue: r.QueueDecisions, Room: r.Room,
+		Pauses: r.brake.Pauses, Queue: r.QueueDecisions, Room: r.Room,
 		Save: func(ctx context.Context, run rules.Sweep) error {
 			return errors.Join(h.keep(run), h.extend(ctx))
 		},

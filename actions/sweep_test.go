@@ -455,7 +455,7 @@ func (h *house) sweeper() actions.Sweeper {
 		h.Fatal(err)
 	}
 	return actions.Sweeper{
-		GitLab: gl, Rules: func() *rules.Rules { return h.rules }, Now: h.now,
+		GitLab: gl, Rules: h.rules.Load, Now: h.now, Pauses: h.pauses(),
 		Save: func(context.Context, rules.Sweep) error { return nil },
 	}
 }
@@ -542,7 +542,7 @@ func TestSweepObeysNewRules(t *testing.T) {
 			h := newHouse(t, sweepRule)
 			h.oldJobs(300)
 			s := h.sweeper()
-			s.Save = func(context.Context, rules.Sweep) error { h.rules = c.next; return nil }
+			s.Save = func(context.Context, rules.Sweep) error { h.rules.Store(c.next); return nil }
 			run := rules.Sweep{ID: "run", Rule: "erase-old-logs"}
 			if err := s.Run(t.Context(), &run); err != nil {
 				t.Fatal(err)

@@ -73,8 +73,14 @@ type AdminConfig struct {
 	Store   AdminStore
 	Rules   RulesReporter
 	Reload  func() error // reads rules and secrets again, as SIGHUP does
+	Pauses  Pauser
 	Metrics prometheus.Gatherer
-	Log     *slog.Logger
+	Version string
+	DryRun  bool // the process changes nothing
+	// Parts are what else GET /api/v1/status shows, by name; each is JSON.
+	Parts map[string]func(context.Context) any
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 type admin struct{ AdminConfig }
@@ -85,6 +91,9 @@ type admin struct{ AdminConfig }
 //	GET /readyz            200, or 503 with what is not ready; also /-/ready
 //	POST /-/reload         reads rules and secrets again; 422 if they can't be used
 //	GET /metrics           for Prometheus
+//	GET /api/v1/status     what is in force, paused and queued
+//	POST /api/v1/pause     stops actions on all replicas
+//	POST /api/v1/resume    ends a pause
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
 //	GET /api/v1/queue      how many records the queue holds
@@ -107,6 +116,9 @@ func NewAdmin(cfg AdminConfig) http.Handler {
 	e.GET("/-/ready", a.ready)
 	e.POST("/-/reload", a.reload)
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{})))
+	e.GET("/api/v1/status", a.status)
+	e.POST("/api/v1/pause", a.pause)
+	e.POST("/api/v1/resume", a.resume)
 	e.GET("/api/v1/decisions", a.decisions)
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
 	e.GET("/api/v1/queue", a.queue)
@@ -218,12 +230,7 @@ func (a *admin) queue(c echo.Context) error {
 	if err != nil {
 		return a.unavailable(c, err)
 	}
-	return c.JSON(http.StatusOK, struct {
-		Due     int `json:"due"`
-		Waiting int `json:"waiting"`
-		Leased  int `json:"leased"`
-		Dead    int `json:"dead"`
-	}(d))
+	return c.JSON(http.StatusOK, Depth(d))
 }
 
 // deadRecord is a buried record. Record is its body, an Event, a Decision or

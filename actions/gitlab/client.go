@@ -78,8 +78,9 @@ type Client struct {
 	addresses *addresses
 	pace      *pacer
 	flights   *flights
-	budget    *budget // of a view; nil: none
-	sweeping  bool    // of a view
+	budget    *budget                     // of a view; nil: none
+	sweeping  bool                        // of a view
+	gate      func(context.Context) error // of a view; nil: none
 	now       func() time.Time
 	sleep     func(context.Context, time.Duration) error
 	observe   func(string, int)

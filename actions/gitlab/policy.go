@@ -155,6 +155,11 @@ func (c *Client) transmit(ctx context.Context, r request, turn priority, departs
 		}
 		return sent{err: fmt.Errorf("gitlab: %s /%s: %w", r.method, r.path, err)}
 	}
+	if c.gate != nil && r.method != http.MethodGet {
+		if err := c.gate(ctx); err != nil {
+			return sent{err: fmt.Errorf("gitlab: %s /%s: not sent: %w", r.method, r.path, err)}
+		}
+	}
 	departs()
 	// A request whose headers were not written can't have taken effect.
 	var written atomic.Bool

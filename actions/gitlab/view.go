@@ -1,6 +1,7 @@
 package gitlab
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 )
@@ -11,6 +12,15 @@ import (
 func (c *Client) WithBudget(n int) *Client {
 	view := *c
 	view.budget = &budget{allowed: int64(n)}
+	return &view
+}
+
+// Gated returns a view of the client that calls gate before each request that
+// changes something, after it has waited for its turn. An error of gate comes
+// back, wrapped, and the request is not sent.
+func (c *Client) Gated(gate func(context.Context) error) *Client {
+	view := *c
+	view.gate = gate
 	return &view
 }
 

@@ -107,6 +107,8 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		return err
 	}
 
+	pauses := actions.Pauses{Store: db, Now: time.Now, Log: log}
+	registry.MustRegister(actions.NewPauseMetrics(pauses))
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: live.Rules,
 		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, Told: s.told(),
@@ -134,6 +136,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		return err
 	}
 	admin := handlers.NewAdmin(handlers.AdminConfig{
+		Pauses: pauses, Version: version(), DryRun: s.dryRun, Now: time.Now,
 		Addr: adminListener.Addr(), Store: db, Rules: live, Reload: func() error { return live.reload(true) }, Metrics: registry, Log: log,
 	})
 	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, admin, failed))

@@ -169,7 +169,7 @@ func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bo
 		}
 		return w.db.Set(ctx, key, body, stoppedFor)
 	}
-	s := actions.Sweeper{GitLab: w.gitlab, Rules: func() *rules.Rules { return w.rules }, Now: time.Now, Save: keep, Watch: w.view.begin(run)}
+	s := actions.Sweeper{GitLab: w.gitlab, Rules: func() *rules.Rules { return w.rules }, Now: time.Now, Pauses: actions.Pauses{Store: w.db, Now: time.Now}, Save: keep, Watch: w.view.begin(run)}
 	if !rule.DryRun {
 		queue := actions.New(actions.Config{Queue: w.db, Journal: w.db, Now: time.Now, Workers: 1})
 		s.Queue, s.Room = queue.QueueDecisions, queue.Room

@@ -302,5 +302,5 @@ func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun b
 		b.Fatal(err)
 	}
 	save := func(context.Context, rules.Sweep) error { return nil }
-	return actions.Sweeper{GitLab: client, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Save: save}, func() { _ = db.Close() }
+	return actions.Sweeper{GitLab: client, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Pauses: actions.Pauses{Store: db, Now: time.Now}, Save: save}, func() { _ = db.Close() }
 }

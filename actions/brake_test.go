@@ -1,0 +1,312 @@
+package actions_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// load puts other rules in force, as a reload of the rule file or a restart does.
+func (h *house) load(ruleFile string, o rules.Options) {
+	h.Helper()
+	loaded, err := rules.Load(o, rules.Source{Name: "rules.yaml", Data: []byte(ruleFile)})
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.rules.Store(loaded)
+}
+
+// pauses returns the pauses that the program shares with its replicas.
+func (h *house) pauses() actions.Pauses {
+	return actions.Pauses{Store: h.db, Now: h.now, Log: slog.New(slog.DiscardHandler)}
+}
+
+const brakeRules = `
+version: 1
+defaults: {channel: "#ci", dry_run: %t}
+rules:
+  - name: first
+    on: job
+    if: job.status == "failed"
+    actions: [%s]
+    notify: [{}]
+`
+
+// TestBrakeHoldsQueuedDecisions: what was decided before the brake was pulled is
+// held to it when it is due, and is not done when the brake is lifted.
+func TestBrakeHoldsQueuedDecisions(t *testing.T) {
+	running := fmt.Sprintf(brakeRules, false, "retry: {delay: 10m}")
+	_, rule, _ := strings.Cut(running, "rules:\n")
+	second := strings.ReplaceAll(rule, "first", "second")
+	for _, test := range []struct {
+		name   string
+		before string // the rule file; default: running
+		after  string // the rule file when the retry is due; default: before
+		o      rules.Options
+		result string
+		says   string
+		calls  int
+	}{
+		{name: "nothing has changed", result: rules.ResultDone, calls: 1},
+		{name: "the process is restarted with --dry-run", o: rules.Options{DryRun: true}, result: rules.ResultDryRun},
+		{name: "defaults.dry_run is loaded", after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), result: rules.ResultDryRun},
+		{name: "the rule is put in dry run", after: strings.Replace(running, "on: job", "on: job\n    dry_run: true", 1), result: rules.ResultDryRun},
+		{name: "the rule is removed", after: strings.ReplaceAll(running, "first", "another"), result: rules.ResultSkipped, says: `rule "first" is not in force any more`},
+		{name: "the rule is for other events now", after: strings.NewReplacer("on: job", "on: pipeline", "job.status", "pipeline.status", "retry: {delay: 10m}", "retry_pipeline").Replace(running), result: rules.ResultSkipped, says: `rule "first" is not in force any more`},
+		{name: "the action is removed", after: fmt.Sprintf(brakeRules, false, "cancel"), result: rules.ResultSkipped, says: `rule "first" has no action retry any more`},
+		{name: "the action has other parameters now", after: fmt.Sprintf(brakeRules, false, "retry: {delay: 1m, max_attempts: 5}"), result: rules.ResultDone, calls: 1},
+		{name: "another rule wants the same still", before: running + second, after: strings.ReplaceAll(running, "first", "second"), result: rules.ResultDone, calls: 1},
+		{name: "the rules that want it are in dry run now", before: running + second, after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}") + second, result: rules.ResultDryRun},
+		{name: "it was in dry run when it was decided", before: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), after: running, result: rules.ResultDryRun},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before := test.before
+			if before == "" {
+				before = running
+			}
+			h := newHouse(t, before)
+			h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
+			h.work()
+			if after := test.after; after == "" {
+				h.load(before, test.o)
+			} else {
+				h.load(after, test.o)
+			}
+			h.workOff()
+			h.wantOutcome(test.result, test.says, "/retry", test.calls)
+
+			h.load(before, rules.Options{}) // the brake is lifted
+			h.clock.Advance(time.Hour)
+			h.work()
+			h.wantOutcome(test.result, test.says, "/retry", test.calls)
+			if test.calls == 0 && h.gitlab.Count("POST", "") > 0 {
+				t.Errorf("GitLab was asked to change something")
+			}
+		})
+	}
+}
+
+// TestBrakeWhileACallWaits: the brake is looked at once more when the call has
+// waited for the rate limit.
+func TestBrakeWhileACallWaits(t *testing.T) {
+	running := fmt.Sprintf(brakeRules, false, "retry")
+	for _, test := range []struct {
+		name   string
+		pull   func(h *house)
+		result string
+	}{
+		{"dry run", func(h *house) { h.load(running, rules.Options{DryRun: true}) }, rules.ResultDryRun},
+		{"a pause", func(h *house) { _ = h.pauses().Pause(context.Background(), rules.Pause{}) }, rules.ResultDeferred},
+		{"the rule is removed", func(h *house) { h.load(strings.ReplaceAll(running, "first", "another"), rules.Options{}) }, rules.ResultSkipped},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHouse(t, running)
+			h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
+			h.fuse.before = func(what string) {
+				if what == "extend" { // the last step before the call
+					h.fuse.before = nil
+					test.pull(h)
+				}
+			}
+			h.work()
+			h.wantOutcome(test.result, "", "/retry", 0)
+		})
+	}
+}
+
+// TestPause: what comes in while paused is decided and waits, and is checked
+// against the job's real state afterwards.
+func TestPause(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		pause rules.Pause
+		stops bool
+	}{
+		{"everything", rules.Pause{}, true},
+		{"the project", rules.Pause{Project: "platform/*"}, true},
+		{"another project", rules.Pause{Project: "mobile/*"}, false},
+		{"the rule", rules.Pause{Rule: "first"}, true},
+		{"another rule", rules.Pause{Rule: "second"}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHouse(t, fmt.Sprintf(brakeRules, false, "retry"))
+			test.pause.By, test.pause.Reason = "ann", "the cluster moves"
+			if err := h.pauses().Pause(t.Context(), test.pause); err != nil {
+				t.Fatal(err)
+			}
+			h.start(newFuse(-1)) // it survives a restart
+			h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
+			for range 30 {
+				h.work()
+				h.clock.Advance(time.Minute)
+			}
+			if !test.stops {
+				h.wantOutcome(rules.ResultDone, "", "/retry", 1)
+				return
+			}
+			h.wantOutcome(rules.ResultDeferred, "by ann: the cluster moves", "/retry", 0)
+			if found, err := h.pauses().Resume(t.Context(), test.pause.Scope(), "ann"); !found || err != nil {
+				t.Fatalf("resume: %v, %v", found, err)
+			}
+			h.workOff()
+			h.wantOutcome(rules.ResultDone, "", "/retry", 1)
+		})
+	}
+}
+
+// TestPauseEnds: a pause with an end needs nobody to end it; what changed
+// meanwhile counts.
+func TestPauseEnds(t *testing.T) {
+	h := newHouse(t, fmt.Sprintf(brakeRules, false, "retry"))
+	if err := h.pauses().Pause(t.Context(), rules.Pause{Until: h.now().Add(2 * time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	mended, job := h.failedJob(stuck), h.failedJob(stuck)
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.deliver(h.gitlab.JobHookBody(mended.ID))
+	h.work()
+	again := h.mustRetry(mended.ID) // a person was faster
+	h.clock.Advance(time.Hour)
+	h.work()
+	h.wantResults(rules.ResultDeferred, rules.ResultDeferred)
+	h.clock.Advance(time.Hour)
+	h.workOff()
+	h.wantResults(rules.ResultDone, rules.ResultSkipped)
+	for _, o := range h.outcomes() {
+		if o.Job.ID == mended.ID && !strings.Contains(o.Reason, fmt.Sprintf("already retried as job %d", again.ID)) {
+			t.Errorf("the outcome on the job that a person retried is %s (%s)", o.Result, o.Reason)
+		}
+	}
+}
+
+// TestPauseTakesNoBudget: what waits in a pause has used nothing of what others
+// need after it.
+func TestPauseTakesNoBudget(t *testing.T) {
+	h := newHouse(t, "version: 1\nlimits: {total: 1/1h}\nrules:\n  - {name: first, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
+	if err := h.pauses().Pause(t.Context(), rules.Pause{Project: "platform/*"}); err != nil {
+		t.Fatal(err)
+	}
+	h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
+	h.work()
+	other := h.gitlab.AddPipeline(h.gitlab.AddProject(gitlabtest.Project{Path: "mobile/app"}).ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	job := h.gitlab.Latest(other.ID, "rspec")
+	h.gitlab.Run(job.ID)
+	h.gitlab.Finish(job.ID, "failed", stuck)
+	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.work()
+	if n := h.gitlab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d retries of the project that is not paused, want 1", n)
+	}
+}
+
+// TestPausesByManyReplicas: they change the pauses at the same time, and none
+// is lost.
+func TestPausesByManyReplicas(t *testing.T) {
+	h := newHouse(t, fmt.Sprintf(brakeRules, false, "retry"))
+	failed := make(chan error, 10)
+	for i := range cap(failed) {
+		go func() {
+			failed <- h.pauses().Pause(t.Context(), rules.Pause{Project: fmt.Sprintf("team-%d/**", i)})
+		}()
+	}
+	for range cap(failed) {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	all, err := h.pauses().List(t.Context())
+	if err != nil || len(all) != cap(failed) {
+		t.Errorf("%d pauses, %v, want %d", len(all), err, cap(failed))
+	}
+	again := rules.Pause{Project: "team-3/**", Reason: "again"}
+	if err := h.pauses().Pause(t.Context(), again); err != nil {
+		t.Error(err)
+	}
+	if all, _ := h.pauses().List(t.Context()); len(all) != cap(failed) || all[len(all)-1].Reason != "again" {
+		t.Errorf("pauses %v, want the same ones, one of them anew", all)
+	}
+	if n, err := h.pauses().ResumeAll(t.Context(), "ann"); n != cap(failed) || err != nil {
+		t.Errorf("resumed %d, %v", n, err)
+	}
+	if all, err := h.pauses().List(t.Context()); len(all) != 0 || err != nil {
+		t.Errorf("pauses %v, %v, want none", all, err)
+	}
+}
+
+// TestBrakeStopsASweep: a sweep under way is held to pauses, and to a rule that
+// is put in dry run, before each erase.
+func TestBrakeStopsASweep(t *testing.T) {
+	const file = `
+version: 1
+rules:
+  - name: old
+    on: schedule
+    schedule: {cron: "0 3 * * *", projects: ["platform/*"], scope: [success]}
+    dry_run: %t
+    actions: [erase: {older_than: 1d}]
+`
+	for _, test := range []struct {
+		name   string
+		pull   func(h *house)
+		lift   func(h *house)
+		before int // erases until the brake is pulled; those in flight come on top
+		all    bool
+	}{
+		{
+			name: "a pause",
+			pull: func(h *house) { _ = h.pauses().Pause(context.Background(), rules.Pause{Rule: "old"}) },
+			lift: func(h *house) { _, _ = h.pauses().Resume(context.Background(), "rule:old", "") },
+			all:  true,
+		},
+		{
+			name: "dry run",
+			pull: func(h *house) { h.load(fmt.Sprintf(file, true), rules.Options{}) },
+			lift: func(h *house) { h.load(fmt.Sprintf(file, false), rules.Options{}) },
+		},
+		{
+			name: "no rule",
+			pull: func(h *house) { h.load("version: 1\nrules: []\n", rules.Options{}) },
+			lift: func(h *house) { h.load(fmt.Sprintf(file, false), rules.Options{}) },
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			const jobs, atOnce = 60, 16
+			h := newHouse(t, fmt.Sprintf(file, false))
+			p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
+			h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.oldJob("rspec", 100*day) }})
+			erases := func() int { return h.gitlab.Count(http.MethodPost, "/erase") }
+			var pull sync.Once // by one of several workers
+			pulled := false
+			h.fuse.before = func(what string) {
+				if what == http.MethodPost && erases() >= 5 {
+					pull.Do(func() {
+						test.pull(h)
+						pulled = true
+					})
+				}
+			}
+			h.sweep("old")
+			for range 3 {
+				h.work()
+				h.clock.Advance(time.Minute)
+			}
+			if n := erases(); !pulled || n < 5 || n > 5+2*atOnce {
+				t.Errorf("%d erases after the brake was pulled after 5, want few; %+v", n, h.outcomes())
+			}
+			test.lift(h)
+			h.workOff()
+			if n := erases(); test.all && n != jobs || !test.all && n > 5+2*atOnce {
+				t.Errorf("%d erases of %d jobs after the brake was lifted", n, jobs)
+			}
+		})
+	}
+}

@@ -1,0 +1,51 @@
+package actions
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// otherError is that GitLab has another job or pipeline under the id of the
+// event's. So it is after an instance was restored from the backup of another
+// one, whose webhooks, secrets and ids it has.
+type otherError struct{ reason string }
+
+func (e *otherError) Error() string { return e.reason }
+
+// sameJob returns an *otherError unless the job is the decision's: it has the
+// same name, pipeline and commit, as far as the event tells them.
+func (p *pending) sameJob(job gitlab.Job) error {
+	return same("job", job.ID,
+		difference{"named", p.Job.Name, job.Name},
+		difference{"of pipeline", idText(p.Pipeline.ID), idText(job.Pipeline.ID)},
+		difference{"of commit", p.Pipeline.SHA, job.Pipeline.SHA})
+}
+
+// samePipeline returns an *otherError unless the pipeline is the decision's: it
+// has the same commit. The ref of a merge request pipeline has two names.
+func (p *pending) samePipeline(pipeline rules.Pipeline) error {
+	return same("pipeline", pipeline.ID, difference{"of commit", p.Pipeline.SHA, pipeline.SHA})
+}
+
+// difference is a property of the event's job, and of that in GitLab; an empty
+// one is not known.
+type difference struct{ property, event, here string }
+
+func same(what string, id int64, all ...difference) error {
+	for _, d := range all {
+		if d.event != "" && d.here != "" && d.event != d.here {
+			return &otherError{fmt.Sprintf("%s %d is another %s here: %s %s, and in the event %s", what, id, what, d.property, d.here, d.event)}
+		}
+	}
+	return nil
+}
+
+func idText(id int64) string {
+	if id == 0 {
+		return ""
+	}
+	return strconv.FormatInt(id, 10)
+}

@@ -1,0 +1,189 @@
+package actions
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+const (
+	// pausesKey is the key of all pauses, as one value: a decision reads it
+	// before it acts.
+	pausesKey = "pauses"
+	// pausesKept is for how long the store keeps them: for good.
+	pausesKept = 10 * 365 * 24 * time.Hour
+	// pausesClaim is how long a replica that died keeps others from changing
+	// them, and pausesWait how long a change waits for another one.
+	pausesClaim = 10 * time.Second
+	pausesWait  = 15 * time.Second
+	// maxPauses bounds how many there are.
+	maxPauses = 1000
+)
+
+// PausesStore is what Pauses needs of the store.
+type PausesStore interface {
+	Get(ctx context.Context, key string) ([]byte, error)
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
+	Release(ctx context.Context, key, owner string) error
+}
+
+// Pauses are the pauses in force, which all replicas share. They survive
+// restarts.
+type Pauses struct {
+	Store PausesStore
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// List returns the pauses in force, oldest first.
+func (ps Pauses) List(ctx context.Context) ([]rules.Pause, error) {
+	value, err := ps.Store.Get(ctx, pausesKey)
+	if err != nil {
+		return nil, fmt.Errorf("pauses: %w", err)
+	}
+	all := []rules.Pause{}
+	if len(value) > 0 {
+		if err := json.Unmarshal(value, &all); err != nil {
+			return nil, fmt.Errorf("the pauses can't be read (resume all, and pause again): %w", err)
+		}
+	}
+	return slices.DeleteFunc(all, func(p rules.Pause) bool { return p.Ended(ps.Now()) }), nil
+}
+
+// Of returns the first pause that stops the decision's action, nil for none.
+func (ps Pauses) Of(ctx context.Context, d rules.Decision) (*rules.Pause, error) {
+	all, err := ps.List(ctx)
+	if i := slices.IndexFunc(all, func(p rules.Pause) bool { return p.Stops(d) }); i >= 0 {
+		return &all[i], nil
+	}
+	return nil, err
+}
+
+// Pause puts a pause in force, in place of one with the same scope.
+func (ps Pauses) Pause(ctx context.Context, p rules.Pause) error {
+	p.Since, p.Until = ps.Now().UTC(), p.Until.UTC()
+	switch err := p.Check(); {
+	case err != nil:
+		return err
+	case p.Ended(ps.Now()):
+		return fmt.Errorf("the pause would end at %s, which is past", p.Until.Format(time.RFC3339))
+	}
+	err := ps.change(ctx, func(all []rules.Pause) ([]rules.Pause, error) {
+		all = append(without(all, p.Scope()), p)
+		if len(all) > maxPauses {
+			return nil, fmt.Errorf("there are %d pauses: resume some", maxPauses)
+		}
+		return all, nil
+	})
+	if err == nil {
+		ps.Log.Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason, "until", p.Until)
+	}
+	return err
+}
+
+// Resume ends the pause of the scope, and reports whether there was one.
+func (ps Pauses) Resume(ctx context.Context, scope, by string) (found bool, err error) {
+	err = ps.change(ctx, func(all []rules.Pause) ([]rules.Pause, error) {
+		rest := without(all, scope)
+		found = len(rest) < len(all)
+		return rest, nil
+	})
+	if err == nil && found {
+		ps.Log.Warn("resumed", "scope", scope, "by", by)
+	}
+	return found && err == nil, err
+}
+
+// ResumeAll ends all pauses, also those that can't be read, and returns how many
+// there were.
+func (ps Pauses) ResumeAll(ctx context.Context, by string) (n int, err error) {
+	all, err := ps.List(ctx)
+	if unreadable := (*json.SyntaxError)(nil); err != nil && !errors.As(err, &unreadable) {
+		return 0, err
+	}
+	if err := ps.Store.Set(ctx, pausesKey, nil, pausesKept); err != nil {
+		return 0, fmt.Errorf("pauses: %w", err)
+	}
+	ps.Log.Warn("resumed", "scope", "every pause", "by", by, "pauses", len(all))
+	return len(all), nil
+}
+
+func without(all []rules.Pause, scope string) []rules.Pause {
+	return slices.DeleteFunc(slices.Clone(all), func(p rules.Pause) bool { return p.Scope() == scope })
+}
+
+// change replaces the pauses while no other replica does.
+func (ps Pauses) change(ctx context.Context, to func([]rules.Pause) ([]rules.Pause, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, pausesWait)
+	defer cancel()
+	owner := rand.Text()
+	for {
+		held, err := ps.Store.Claim(ctx, pausesKey, owner, pausesClaim)
+		if err != nil {
+			return fmt.Errorf("pauses: %w", err)
+		}
+		if held {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("another replica changes the pauses and does not end: try again")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	defer func() { _ = ps.Store.Release(context.WithoutCancel(ctx), pausesKey, owner) }() // else it runs out
+	all, err := ps.List(ctx)
+	if err != nil {
+		return err
+	}
+	if all, err = to(all); err != nil {
+		return err
+	}
+	value, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	if err := ps.Store.Set(ctx, pausesKey, value, pausesKept); err != nil {
+		return fmt.Errorf("pauses: %w", err)
+	}
+	return nil
+}
+
+// pauseMetrics reads the pauses whenever metrics are read: any replica may have
+// made one.
+type pauseMetrics struct {
+	pauses Pauses
+	paused *prometheus.Desc
+}
+
+// NewPauseMetrics makes a collector of the pauses in force.
+func NewPauseMetrics(ps Pauses) prometheus.Collector {
+	return pauseMetrics{ps, prometheus.NewDesc("pipesteward_paused", "1 for each pause in force, by its scope: all, project:GLOB or rule:NAME.", []string{"scope"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (m pauseMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.paused }
+
+// Collect implements prometheus.Collector.
+func (m pauseMetrics) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	all, err := m.pauses.List(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(m.paused, err)
+		return
+	}
+	for _, p := range all {
+		ch <- prometheus.MustNewConstMetric(m.paused, prometheus.GaugeValue, 1, p.Scope())
+	}
+}

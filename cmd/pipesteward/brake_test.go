@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store/redistest"
+)
+
+// delayed rules leave time to pull the brake.
+const delayedRules = `
+version: 1
+defaults: {dry_run: false}
+rules:
+  - name: retry-stuck
+    on: job
+    if: failed_with("stuck_or_timeout_failure")
+    actions: [retry: {delay: 3s}]
+`
+
+// TestDryRunHoldsQueuedRetries: a retry that waits in the queue is not made by a
+// process that was restarted with --dry-run, nor by rules that say dry run now,
+// nor later.
+func TestDryRunHoldsQueuedRetries(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		pull   func(w *world, p *program) *program
+		result string
+	}{
+		{"restarted with --dry-run", func(w *world, p *program) *program {
+			p.stop()
+			return w.serve("--dry-run")
+		}, rules.ResultDryRun},
+		{"defaults.dry_run is loaded", func(w *world, p *program) *program {
+			w.write("rules.yaml", strings.Replace(delayedRules, "dry_run: false", "dry_run: true", 1))
+			p.reload()
+			return p
+		}, rules.ResultDryRun},
+		{"the rule is removed", func(w *world, p *program) *program {
+			w.write("rules.yaml", strings.ReplaceAll(delayedRules, "retry-stuck", "another"))
+			p.reload()
+			return p
+		}, rules.ResultSkipped},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.write("rules.yaml", delayedRules)
+			p := w.serve()
+			if code := p.post(w.gitlab.JobHookBody(w.stuckJob().ID)); code != http.StatusAccepted {
+				t.Fatalf("a stuck job is answered with %d, want 202", code)
+			}
+			p.eventually("the retry waits", func() bool { return len(p.outcomes()) == 1 })
+			p = test.pull(w, p)
+			p.workedOff()
+			if all := p.outcomes(); len(all) != 1 || all[0].Result != test.result {
+				t.Errorf("outcomes %+v, want one %s", all, test.result)
+			}
+			p.stop()
+			w.write("rules.yaml", delayedRules)
+			p = w.serve() // the brake is lifted
+			p.workedOff()
+			if n := w.gitlab.Count("POST", ""); n > 0 {
+				t.Errorf("GitLab was asked to change something %d times, want never", n)
+			}
+		})
+	}
+}
+
+// reload makes the program read its rules and secrets again.
+func (p *program) reload() {
+	p.Helper()
+	resp, err := http.Post(p.admin+"/-/reload", "application/json", http.NoBody)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		p.Fatalf("reload: %s", resp.Status)
+	}
+}
+
+// TestPauseOverReplicas pauses through one replica by the command line: the
+// other one obeys, and goes on when it is resumed.
+func TestPauseOverReplicas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	redis := redistest.Start(t)
+	first, second := w.serve("--store", redis.URL()), w.serve("--store", redis.URL())
+	command := func(want string, args ...string) {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), append([]string{"pipesteward"}, args...), &out, &errs); code != 0 || !strings.Contains(out.String(), want) {
+			t.Fatalf("%v: exit status %d, %q, %q, want %q", args, code, out.String(), errs.String(), want)
+		}
+	}
+	command("paused (project:platform/*) by ann: the cluster moves, since", "pause", "--admin-url", first.admin, "--project", "platform/*", "--by", "ann", "--reason", "the cluster moves")
+	if code := second.post(w.gitlab.JobHookBody(w.stuckJob().ID)); code != http.StatusAccepted {
+		t.Fatalf("a stuck job is answered with %d while paused, want 202", code)
+	}
+	first.eventually("the retry waits for the end of the pause", func() bool {
+		all := first.outcomes()
+		return len(all) == 1 && all[0].Result == rules.ResultDeferred && strings.Contains(all[0].Reason, "the cluster moves")
+	})
+	command("paused (project:platform/*) by ann", "status", "--admin-url", second.admin)
+	if _, metrics := second.get("/metrics"); !strings.Contains(metrics, `pipesteward_paused{scope="project:platform/*"} 1`) {
+		t.Error("/metrics lacks pipesteward_paused")
+	}
+	if n := w.gitlab.Count("POST", ""); n > 0 {
+		t.Errorf("GitLab was asked to change something while paused")
+	}
+	command("nothing is paused", "resume", "--admin-url", second.admin, "--project", "platform/*")
+	first.workedOff()
+	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d retries after resume, want 1", n)
+	}
+}
+
+// TestAdminCommandsExplainThemselves: what is wrong is said with what to do.
+func TestAdminCommandsExplainThemselves(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"pause", "--admin-url", "http://127.0.0.1:1"}, 1, "no server answers at http://127.0.0.1:1 (start `serve`, or give its --admin-listen as --admin-url)"},
+		{[]string{"pause", "--admin-url", "nonsense"}, 2, "write for instance http://127.0.0.1:9090"},
+		{[]string{"pause", "everything"}, 2, "pause takes no arguments"},
+		{[]string{"resume", "everything"}, 2, "resume takes no arguments"},
+		{[]string{"status", "now"}, 2, "status takes no arguments"},
+		{[]string{"pause", "--until", "tomorrow"}, 2, "until"},
+	} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), append([]string{"pipesteward"}, test.args...), &out, &errs); code != test.code || !strings.Contains(errs.String(), test.says) {
+			t.Errorf("%v: exit status %d, %q, want %d and %q", test.args, code, errs.String(), test.code, test.says)
+		}
+	}
+}

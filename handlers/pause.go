@@ -1,0 +1,211 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/common/model"
+
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+// Pauser keeps the pauses, which all replicas share.
+type Pauser interface {
+	// List returns the pauses in force, oldest first.
+	List(ctx context.Context) ([]rules.Pause, error)
+	// Pause puts a pause in force, in place of one with the same scope.
+	Pause(ctx context.Context, p rules.Pause) error
+	// Resume ends the pause of the scope, and reports whether there was one.
+	Resume(ctx context.Context, scope, by string) (found bool, err error)
+	// ResumeAll ends all pauses, and returns how many there were.
+	ResumeAll(ctx context.Context, by string) (n int, err error)
+}
+
+// maxRequest bounds the body of a request to the admin API, in bytes.
+const maxRequest = 16 << 10
+
+// PauseRequest is the body of POST /api/v1/pause: the projects of a glob, a
+// rule, or with neither everything.
+type PauseRequest struct {
+	Project string    `json:"project,omitempty"`
+	Rule    string    `json:"rule,omitempty"`
+	For     string    `json:"for,omitempty"` // a duration such as 2h
+	Until   time.Time `json:"until,omitzero"`
+	Reason  string    `json:"reason,omitempty"`
+	By      string    `json:"by,omitempty"`
+}
+
+// ResumeRequest is the body of POST /api/v1/resume: which pause ends, by its
+// project glob or rule; with neither the one of everything.
+type ResumeRequest struct {
+	Project string `json:"project,omitempty"`
+	Rule    string `json:"rule,omitempty"`
+	Every   bool   `json:"every,omitempty"` // every pause ends
+	By      string `json:"by,omitempty"`
+}
+
+// Paused is the answer to both: the pauses that are in force now.
+type Paused struct {
+	Paused []rules.Pause `json:"paused"`
+}
+
+// Status is the answer of GET /api/v1/status. Parts are further things that
+// serve knows of itself, by name.
+type Status struct {
+	Version string         `json:"version"`
+	DryRun  bool           `json:"dry_run"` // of the process: it changes nothing
+	Rules   RulesStatus    `json:"rules"`
+	Queue   Depth          `json:"queue"`
+	Paused  []rules.Pause  `json:"paused"`
+	Parts   map[string]any `json:"parts,omitempty"`
+}
+
+// RulesStatus says which rules are in force.
+type RulesStatus struct {
+	Hash     string    `json:"hash"`
+	Count    int       `json:"count"`
+	LoadedAt time.Time `json:"loaded_at"`
+	Error    string    `json:"error,omitzero"` // why the files, as they are now, can't be used
+}
+
+// Depth counts the queue's records.
+type Depth struct {
+	Due     int `json:"due"`
+	Waiting int `json:"waiting"`
+	Leased  int `json:"leased"`
+	Dead    int `json:"dead"`
+}
+
+func (a *admin) status(c echo.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
+	defer cancel()
+	depth, err := a.Store.Depth(ctx)
+	if err != nil {
+		return a.unavailable(c, err)
+	}
+	paused, err := a.Pauses.List(ctx)
+	if err != nil {
+		return a.unavailable(c, err)
+	}
+	state := a.Rules.State()
+	s := Status{
+		Version: a.Version, DryRun: a.DryRun, Queue: Depth(depth), Paused: paused, Parts: map[string]any{},
+		Rules: RulesStatus{state.Hash, len(state.Rules), state.LoadedAt, state.Error},
+	}
+	for name, part := range a.Parts {
+		s.Parts[name] = part(ctx)
+	}
+	return c.JSON(http.StatusOK, s)
+}
+
+func (a *admin) pause(c echo.Context) error {
+	var req PauseRequest
+	if err := readRequest(c, &req); err != nil {
+		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
+	}
+	p := rules.Pause{Project: req.Project, Rule: req.Rule, By: req.By, Reason: req.Reason, Until: req.Until}
+	if err := a.check(&p, req.For); err != nil {
+		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
+	defer cancel()
+	if err := a.Pauses.Pause(ctx, p); err != nil {
+		return a.unavailable(c, err)
+	}
+	return a.paused(ctx, c)
+}
+
+// check checks the pause and sets its end.
+func (a *admin) check(p *rules.Pause, span string) error {
+	if span != "" {
+		d, err := model.ParseDuration(span)
+		switch {
+		case err != nil || d <= 0:
+			return fmt.Errorf(`"for": %q is not a duration: write for instance 30m, 2h or 1d`, span)
+		case !p.Until.IsZero():
+			return errors.New(`"for" and "until" both say when the pause ends: give one`)
+		}
+		p.Until = a.Now().Add(time.Duration(d))
+	}
+	if p.Rule != "" && !a.hasRule(p.Rule) {
+		return fmt.Errorf("there is no rule %q: GET /api/v1/rules lists them", p.Rule)
+	}
+	if p.Ended(a.Now()) {
+		return fmt.Errorf("the pause would end at %s, which is past", p.Until.Format(time.RFC3339))
+	}
+	return p.Check()
+}
+
+func (a *admin) hasRule(name string) bool {
+	for _, r := range a.Rules.State().Rules {
+		if r.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *admin) resume(c echo.Context) error {
+	var req ResumeRequest
+	if err := readRequest(c, &req); err != nil {
+		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
+	}
+	p := rules.Pause{Project: req.Project, Rule: req.Rule}
+	if err := p.Check(); err != nil {
+		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
+	}
+	if req.Every && p.Scope() != (rules.Pause{}).Scope() {
+		return c.JSON(http.StatusBadRequest, answer{Error: `"every" ends all pauses: give it without "project" and "rule"`})
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
+	defer cancel()
+	if req.Every {
+		if _, err := a.Pauses.ResumeAll(ctx, req.By); err != nil {
+			return a.unavailable(c, err)
+		}
+		return a.paused(ctx, c)
+	}
+	found, err := a.Pauses.Resume(ctx, p.Scope(), req.By)
+	switch {
+	case err != nil:
+		return a.unavailable(c, err)
+	case !found:
+		return c.JSON(http.StatusNotFound, answer{Error: fmt.Sprintf("no pause with the scope %q is in force: GET /api/v1/status lists those that are", p.Scope())})
+	}
+	return a.paused(ctx, c)
+}
+
+func (a *admin) paused(ctx context.Context, c echo.Context) error {
+	all, err := a.Pauses.List(ctx)
+	if err != nil {
+		return a.unavailable(c, err)
+	}
+	return c.JSON(http.StatusOK, Paused{all})
+}
+
+// readRequest reads a JSON body strictly. It wants its content type, which no
+// web page of another origin can send without asking first.
+func readRequest(c echo.Context, into any) error {
+	if kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType)); err != nil || kind != echo.MIMEApplicationJSON {
+		return errors.New("the body must be JSON: send it with Content-Type: application/json")
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, maxRequest))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(into)
+	if err == nil {
+		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("more than one value")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("the body can't be read: %w", err)
+	}
+	return nil
+}
