@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -116,24 +117,29 @@ const (
 // kindOther is the metric's kind of what is, or may be, no hook of ours.
 const kindOther = "other"
 
+// Webhook is the handler of GitLab's deliveries: POST /webhooks/gitlab, also
+// with a slash at its end, and nothing else.
+type Webhook struct {
+	http.Handler
+	webhook *webhook
+}
+
 type webhook struct {
 	WebhookConfig
-	verifier   *verifier
+	verifier   atomic.Pointer[verifier]
 	deliveries *prometheus.CounterVec
 	bodies     *bodies
 }
 
-// NewWebhook gives the handler of GitLab's deliveries: POST /webhooks/gitlab,
-// also with a slash at its end, and nothing else. It fails when the configuration would take deliveries of
-// anyone, or none.
-func NewWebhook(cfg WebhookConfig) (http.Handler, error) {
+// NewWebhook makes a Webhook. It fails when the configuration would take
+// deliveries of anyone, or none.
+func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	v, err := newVerifier(cfg.Credentials, cfg.Now)
 	if err != nil {
 		return nil, err
 	}
 	w := &webhook{
 		WebhookConfig: cfg,
-		verifier:      v,
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipesteward_deliveries_total",
 			Help: "Webhook deliveries by kind of event and what became of them.",
@@ -145,6 +151,7 @@ func NewWebhook(cfg WebhookConfig) (http.Handler, error) {
 	if w.BodyWait == 0 {
 		w.BodyWait = DefaultBodyWait
 	}
+	w.verifier.Store(v)
 	w.bodies = newBodies(w.MaxBody, w.BodyWait)
 	if w.PutTimeout == 0 {
 		w.PutTimeout = DefaultPutTimeout
@@ -155,23 +162,35 @@ func NewWebhook(cfg WebhookConfig) (http.Handler, error) {
 	e := newEcho(cfg.Log, func() { w.deliveries.WithLabelValues(kindOther, resultPanic).Inc() })
 	e.POST(WebhookPath, w.serve)
 	e.POST(WebhookPath+"/", w.serve)
-	return e, nil
+	return &Webhook{Handler: e, webhook: w}, nil
+}
+
+// SetCredentials makes these the credentials of all deliveries from now on.
+// After an error, which is as that of NewWebhook, the old ones stay.
+func (w *Webhook) SetCredentials(c Credentials) error {
+	v, err := newVerifier(c, w.webhook.Now)
+	if err != nil {
+		return err
+	}
+	w.webhook.verifier.Store(v)
+	return nil
 }
 
 // serve takes one delivery. What it answers is what GitLab's page of recent
 // deliveries shows, so each refusal says what to do.
 func (w *webhook) serve(c echo.Context) error {
 	r := c.Request()
-	signed := w.verifier.signed(r.Header)
-	check := w.verifier.checkToken
+	verifier := w.verifier.Load()
+	signed := verifier.signed(r.Header)
+	check := verifier.checkToken
 	if signed {
-		check = w.verifier.checkTimestamp
+		check = verifier.checkTimestamp
 	}
 	if err := check(r.Header); err != nil {
 		return w.refuse(c, http.StatusUnauthorized, kindOther, resultUnauthorized, err)
 	}
 
-	in, err := w.bodies.read(c, !signed || w.verifier.checkToken(r.Header) == nil)
+	in, err := w.bodies.read(c, !signed || verifier.checkToken(r.Header) == nil)
 	switch {
 	case errors.Is(err, errTooLarge):
 		return w.refuse(c, http.StatusRequestEntityTooLarge, kindOther, resultTooLarge, err)
@@ -185,7 +204,7 @@ func (w *webhook) serve(c echo.Context) error {
 	defer w.bodies.release(in)
 	body := in.bytes
 	if signed {
-		if err := w.verifier.checkSignature(r.Header, body); err != nil {
+		if err := verifier.checkSignature(r.Header, body); err != nil {
 			return w.refuse(c, http.StatusUnauthorized, kindOther, resultUnauthorized, err)
 		}
 		if err := w.bodies.prove(r.Context(), in); err != nil {

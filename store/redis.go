@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"path"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,7 +68,8 @@ type RedisOptions struct {
 //
 // What was acknowledged is as durable as Redis is: see Warnings.
 type Redis struct {
-	url        redisURL
+	url        redisURL // as it was opened
+	login      *atomic.Pointer[redisLogin]
 	client     redis.UniversalClient
 	scripts    map[string]script
 	prefix     string
@@ -133,9 +135,12 @@ func OpenRedis(ctx context.Context, url string, o RedisOptions) (*Redis, error) 
 
 	key := func(name string) string { return o.Prefix + name }
 	listening, deafen := context.WithCancel(context.Background())
+	login := new(atomic.Pointer[redisLogin])
+	login.Store(&redisLogin{u.user, u.password})
 	r := &Redis{
 		url:        u,
-		client:     newRedisClient(u, o.TLS),
+		login:      login,
+		client:     newRedisClient(u, login, o.TLS),
 		scripts:    scripts,
 		prefix:     o.Prefix,
 		queue:      []string{key("waiting"), key("leased"), key("headers"), key("bodies")},
@@ -157,13 +162,35 @@ func OpenRedis(ctx context.Context, url string, o RedisOptions) (*Redis, error) 
 	return r, nil
 }
 
+// redisLogin is what new connections to Redis authenticate with.
+type redisLogin struct{ user, password string }
+
+// SetURL takes user and password of the URL for new connections. Those that are
+// open stay as they are: Redis asks a connection once. Anything else of the URL
+// can't change while the store is open; the error says so, and holds no password.
+func (r *Redis) SetURL(raw string) error {
+	u, err := parseRedisURL(raw)
+	if err != nil {
+		return fmt.Errorf("store: the URL of Redis is wrong: %w", err)
+	}
+	login := redisLogin{u.user, u.password}
+	u.user, u.password = r.url.user, r.url.password
+	if !reflect.DeepEqual(u, r.url) {
+		return errors.New("store: only user and password can change while the store is open: restart for another Redis, or other credentials of the Sentinels")
+	}
+	r.login.Store(&login)
+	return nil
+}
+
 // newRedisClient makes the client; it connects when it is used.
-func newRedisClient(u redisURL, tlsConfig *tls.Config) redis.UniversalClient {
+func newRedisClient(u redisURL, login *atomic.Pointer[redisLogin], tlsConfig *tls.Config) redis.UniversalClient {
 	o := &redis.UniversalOptions{
-		Addrs:            u.addrs,
-		DB:               u.db,
-		Username:         u.user,
-		Password:         u.password,
+		Addrs: u.addrs,
+		DB:    u.db,
+		CredentialsProviderContext: func(context.Context) (user, password string, err error) {
+			l := login.Load()
+			return l.user, l.password, nil
+		},
 		MasterName:       u.master,
 		SentinelUsername: u.sentinelUser,
 		SentinelPassword: u.sentinelPassword,

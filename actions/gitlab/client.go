@@ -25,8 +25,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
-	"unicode"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
@@ -71,9 +71,7 @@ type Client struct {
 	api       *gl.Client
 	instance  string // base URL without a slash at its end
 	prefix    string // its path
-	token     string
-	jobToken  string
-	hide      *strings.Replacer // takes the tokens out of texts
+	tokens    *atomic.Pointer[tokens]
 	logLimit  int64
 	addresses *addresses
 	pace      *pacer
@@ -93,7 +91,8 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTokens(cfg.Token, cfg.JobToken); err != nil {
+	given, err := newTokens(cfg.Token, cfg.JobToken, nil)
+	if err != nil {
 		return nil, err
 	}
 	if cfg.Now == nil {
@@ -115,15 +114,14 @@ func New(cfg Config) (*Client, error) {
 		instance:  base.String(),
 		addresses: known,
 		prefix:    base.Path,
-		token:     cfg.Token,
-		jobToken:  cfg.JobToken,
-		hide:      hideTokens(cfg.Token, cfg.JobToken),
+		tokens:    new(atomic.Pointer[tokens]),
 		logLimit:  cmp.Or(cfg.LogLimit, defaultLogLimit),
 		now:       cfg.Now,
 		sleep:     cfg.Sleep,
 		observe:   cfg.Observe,
 		flights:   &flights{waiting: map[string]*flight{}, sent: map[string]*flight{}},
 	}
+	c.tokens.Store(given)
 	if c.sleep == nil {
 		c.sleep = sleep
 	}
@@ -187,33 +185,6 @@ func parseBaseURL(text string) (*url.URL, error) {
 	path := strings.TrimRight(u.Path, "/")
 	path = strings.TrimRight(strings.TrimSuffix(path, "/api/v4"), "/")
 	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: path}, nil
-}
-
-// checkTokens tells of a token that is missing, or that no HTTP header can
-// hold, mostly because it was read from a file with the line's end.
-func checkTokens(token, jobToken string) error {
-	if token == "" && jobToken == "" {
-		return errors.New("gitlab: no token: GitLab answers none of the Jobs API without one")
-	}
-	odd := func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || unicode.IsSpace(r) }
-	if strings.ContainsFunc(token, odd) {
-		return errors.New("gitlab: the token has a space, a line break or another character that no token has")
-	}
-	if strings.ContainsFunc(jobToken, odd) {
-		return errors.New("gitlab: the job token has a space, a line break or another character that no token has")
-	}
-	return nil
-}
-
-// hideTokens makes a replacer that takes the tokens out of a text.
-func hideTokens(tokens ...string) *strings.Replacer {
-	var pairs []string
-	for _, token := range tokens {
-		if token != "" {
-			pairs = append(pairs, token, "[token]")
-		}
-	}
-	return strings.NewReplacer(pairs...)
 }
 
 // sleep waits for d or until ctx ends.

@@ -99,15 +99,16 @@ func (c *Client) read(r request, s sent, answer any) error {
 // send sends r once, when it may be sent; a GET together with those who ask
 // the same.
 func (c *Client) send(ctx context.Context, r request) (sent, error) {
-	if r.asJob && c.jobToken == "" {
+	tokens := c.tokens.Load()
+	if r.asJob && tokens.job == "" {
 		return sent{}, errors.New("gitlab: no job token: GitLab answers /job only with a CI_JOB_TOKEN, inside a CI job")
 	}
 	if !c.budget.spend() {
 		return sent{}, &Error{Method: r.method, Endpoint: r.endpoint, Path: r.path, Message: c.budget.String()}
 	}
-	auth, as := gl.WithToken(gl.PrivateToken, c.token), "token"
-	if r.asJob || c.token == "" {
-		auth, as = gl.WithToken(gl.JobToken, c.jobToken), "job token"
+	auth, as := gl.WithToken(gl.PrivateToken, tokens.access), "token"
+	if r.asJob || tokens.access == "" {
+		auth, as = gl.WithToken(gl.JobToken, tokens.job), "job token"
 	}
 	req, err := c.api.NewRequest(r.method, r.path, r.params, []gl.RequestOptionFunc{auth, r.page})
 	if err != nil {
@@ -214,7 +215,7 @@ func (c *Client) failed(r request, status int, message string, after time.Durati
 		Endpoint: r.endpoint,
 		Path:     r.path,
 		Status:   status,
-		Message:  shorten(c.hide.Replace(oneLine(explain(r.endpoint, status, message)))),
+		Message:  shorten(c.tokens.Load().hide.Replace(oneLine(explain(r.endpoint, status, message)))),
 		After:    after,
 		jitter:   rand.Float64(), //nolint:gosec // no secret
 	}

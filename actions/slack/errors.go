@@ -128,8 +128,10 @@ func (w *work) failed(method string, err error) *Error {
 		e.unanswered(err)
 	}
 	// Slack and proxies may echo what they were sent.
-	e.Code = strings.ReplaceAll(e.Code, w.token, "[token]")
-	e.advice = strings.ReplaceAll(e.advice, w.token, "[token]")
+	for _, token := range w.api().hidden {
+		e.Code = strings.ReplaceAll(e.Code, token, "[token]")
+		e.advice = strings.ReplaceAll(e.advice, token, "[token]")
+	}
 	return e
 }
 

@@ -62,7 +62,7 @@ func (w *work) lookUp(ctx context.Context) (string, error) {
 	}
 	for cursor := ""; ; {
 		call, cancel := context.WithTimeout(ctx, callFor)
-		channels, next, err := w.api.GetConversationsForUserContext(call, &slackapi.GetConversationsForUserParameters{
+		channels, next, err := w.api().GetConversationsForUserContext(call, &slackapi.GetConversationsForUserParameters{
 			Cursor: cursor, Limit: pageSize, Types: []string{"public_channel", "private_channel"}, ExcludeArchived: true,
 		})
 		cancel()
@@ -108,7 +108,7 @@ func (w *work) search(ctx context.Context, channel string, m *record) (string, e
 // page reads one page of the thread, or of the channel if thread is "".
 func (w *work) page(ctx context.Context, channel, thread, oldest, latest, cursor string) ([]slackapi.Message, string, error) {
 	if thread != "" {
-		messages, _, next, err := w.api.GetConversationRepliesContext(ctx, &slackapi.GetConversationRepliesParameters{
+		messages, _, next, err := w.api().GetConversationRepliesContext(ctx, &slackapi.GetConversationRepliesParameters{
 			ChannelID: channel, Timestamp: thread, Oldest: oldest, Latest: latest, Cursor: cursor, Limit: pageSize, IncludeAllMetadata: true,
 		})
 		if err != nil {
@@ -116,7 +116,7 @@ func (w *work) page(ctx context.Context, channel, thread, oldest, latest, cursor
 		}
 		return messages, next, nil
 	}
-	answer, err := w.api.GetConversationHistoryContext(ctx, &slackapi.GetConversationHistoryParameters{
+	answer, err := w.api().GetConversationHistoryContext(ctx, &slackapi.GetConversationHistoryParameters{
 		ChannelID: channel, Oldest: oldest, Latest: latest, Cursor: cursor, Limit: pageSize, IncludeAllMetadata: true,
 	})
 	if err != nil {

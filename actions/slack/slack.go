@@ -33,6 +33,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	slackapi "github.com/slack-go/slack"
@@ -87,23 +88,17 @@ type Config struct {
 
 // Teller tells outcomes and announcements in Slack. It is safe for concurrent use.
 type Teller struct {
-	api   *slackapi.Client
-	token string // only to keep it out of errors
-	state State
-	now   func() time.Time
-	log   *slog.Logger
-	blind sync.Once // says once that the history can't be read
+	session atomic.Pointer[session]
+	connect func(token string) *slackapi.Client
+	state   State
+	now     func() time.Time
+	log     *slog.Logger
+	blind   sync.Once // says once that the history can't be read
 }
 
 // New returns a Teller, or an error that says which part of the config is
 // wrong. It does not call Slack.
 func New(c Config) (*Teller, error) {
-	if c.Token == "" {
-		return nil, errors.New("slack: no token: set --slack-token to the app's bot token (xoxb-…)")
-	}
-	if strings.HasPrefix(c.Token, "xapp-") {
-		return nil, errors.New("slack: the token is an app-level token (xapp-…): set --slack-token to the app's bot token (xoxb-…)")
-	}
 	if c.State == nil || c.Now == nil {
 		return nil, errors.New("slack: the config needs State and Now")
 	}
@@ -111,16 +106,49 @@ func New(c Config) (*Teller, error) {
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 		return nil, errors.New("slack: --slack-api-url is not an http or https URL, such as " + slackapi.APIURL)
 	}
-	return &Teller{
-		api: slackapi.New(c.Token,
-			slackapi.OptionAPIURL(strings.TrimSuffix(base.String(), "/")+"/"),
-			slackapi.OptionHTTPClient(newBounded(cmp.Or(c.HTTPClient, http.DefaultClient)))),
-		token: c.Token,
+	t := &Teller{
 		state: c.State,
 		now:   c.Now,
 		log:   cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
-	}, nil
+	}
+	client := newBounded(cmp.Or(c.HTTPClient, http.DefaultClient))
+	t.connect = func(token string) *slackapi.Client {
+		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base.String(), "/")+"/"), slackapi.OptionHTTPClient(client))
+	}
+	if err := t.SetToken(c.Token); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
+
+// session is Slack's API with the token in force.
+type session struct {
+	*slackapi.Client
+	hidden []string // the token, and those that were in force before: to keep them out of errors
+}
+
+// maxHidden bounds how many tokens are remembered, only to be hidden.
+const maxHidden = 10
+
+// SetToken makes the bot token the one of all calls from now on. After an error
+// the old one stays.
+func (t *Teller) SetToken(token string) error {
+	if token == "" {
+		return errors.New("slack: no token: set --slack-token to the app's bot token (xoxb-…)")
+	}
+	if strings.HasPrefix(token, "xapp-") {
+		return errors.New("slack: the token is an app-level token (xapp-…): set --slack-token to the app's bot token (xoxb-…)")
+	}
+	next := &session{Client: t.connect(token), hidden: []string{token}}
+	if before := t.session.Load(); before != nil {
+		next.hidden = append(next.hidden, before.hidden[:min(len(before.hidden), maxHidden-1)]...)
+	}
+	t.session.Store(next)
+	return nil
+}
+
+// api gives Slack's API with the token in force.
+func (t *Teller) api() *session { return t.session.Load() }
 
 // bounded is an HTTP client that reads no more than maxAnswer of a body, and
 // follows no redirect.
@@ -352,7 +380,7 @@ func (w *work) post(ctx context.Context, m *record, b body) error {
 	}
 	call, cancel := context.WithTimeout(ctx, callFor)
 	defer cancel()
-	channel, ts, err := w.api.PostMessageContext(call, cmp.Or(m.Channel, address(w.channel)), options...)
+	channel, ts, err := w.api().PostMessageContext(call, cmp.Or(m.Channel, address(w.channel)), options...)
 	if err == nil && ts == "" {
 		err = errNoAnswer
 	}
@@ -378,7 +406,7 @@ func (w *work) post(ctx context.Context, m *record, b body) error {
 func (w *work) update(ctx context.Context, m *record, b body) error {
 	ctx, cancel := context.WithTimeout(ctx, callFor)
 	defer cancel()
-	if _, _, _, err := w.api.UpdateMessageContext(ctx, m.Channel, m.TS, b.options()...); err != nil {
+	if _, _, _, err := w.api().UpdateMessageContext(ctx, m.Channel, m.TS, b.options()...); err != nil {
 		return w.failed("chat.update", err)
 	}
 	return nil

@@ -7,29 +7,17 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
-)
-
-const (
-	// settleFor is how long rule files must be left alone before they are read:
-	// a change is often several.
-	settleFor = 100 * time.Millisecond
-	// lookEvery is how often rule files are read in case that nobody told of a
-	// change, as on network file systems.
-	lookEvery = 30 * time.Second
 )
 
 // readSources reads a rule file, or all *.yaml of a directory in name order,
@@ -155,32 +143,10 @@ func (l *liveRules) State() handlers.RulesState {
 // follow loads the rules anew when their files change, or on SIGHUP, until ctx
 // ends.
 func (l *liveRules) follow(ctx context.Context) {
-	hangUp := make(chan os.Signal, 1)
-	signal.Notify(hangUp, syscall.SIGHUP)
-	defer signal.Stop(hangUp)
-	changes, problems, stop := l.watch()
-	defer stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	settled := time.NewTimer(settleFor) // the files may have changed since they were loaded
-	defer settled.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-changes:
-			settled.Reset(settleFor)
-		case err := <-problems:
-			l.log.Warn("changes of rule files may have been missed", "error", err)
-			settled.Reset(settleFor)
-		case <-settled.C:
-			_ = l.reload(false) // it is logged
-		case <-look.C:
-			_ = l.reload(false) // it is logged
-		case <-hangUp:
-			_ = l.reload(true)
-		}
-	}
+	f := follower{what: "rule files", paths: []string{l.path}, log: l.log, reload: func(anyway bool) {
+		_ = l.reload(anyway) // it is logged
+	}}
+	f.run(ctx)
 }
 
 // reload loads the rules, and logs and returns what came of it.
@@ -195,28 +161,6 @@ func (l *liveRules) reload(anyway bool) error {
 		l.log.Info("rules loaded", "rules", len(after.Rules), "hash", after.Hash)
 	}
 	return err
-}
-
-// watch tells of changes in the directories that the rule files are in. It
-// watches directories, not files, because files are mostly replaced: by
-// editors with a rename, by Kubernetes with a symlink that all others go
-// through. Where nothing can be watched, lookEvery has to do.
-func (l *liveRules) watch() (changes <-chan fsnotify.Event, problems <-chan error, stop func()) {
-	directory := l.path
-	if info, err := os.Stat(l.path); err == nil && !info.IsDir() {
-		directory = filepath.Dir(l.path)
-	}
-	watcher, err := fsnotify.NewWatcher()
-	if err == nil {
-		err = watcher.Add(directory)
-	}
-	if err != nil {
-		l.log.Warn("changes of rule files are seen late", "after", lookEvery.String(), "error", err)
-	}
-	if watcher == nil {
-		return nil, nil, func() {}
-	}
-	return watcher.Events, watcher.Errors, func() { _ = watcher.Close() }
 }
 
 // newRulesMetrics tells how the last load went.

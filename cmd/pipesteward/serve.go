@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,12 +124,15 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	}
 
 	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
-		Credentials: handlers.Credentials{Tokens: s.webhookTokens, SigningTokens: s.signingTokens, Insecure: s.insecureWebhook},
+		Credentials: s.credentials(),
 		Queue:       db, Rules: live, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known,
 	})
 	if err != nil {
 		return fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
 	}
+
+	secretFiles := newSecretFiles(s, db, gl, teller, webhook, log)
+	reload := func() error { return errors.Join(live.reload(true), secretFiles.reload()) }
 
 	failed := make(chan error, 2)
 	adminListener, err := listen(ctx, "--admin-listen", s.adminListen)
@@ -137,11 +141,11 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	}
 	admin := handlers.NewAdmin(handlers.AdminConfig{
 		Pauses: pauses, Version: version(), DryRun: s.dryRun, Now: time.Now,
-		Addr: adminListener.Addr(), Store: db, Rules: live, Reload: func() error { return live.reload(true) }, Metrics: registry, Log: log,
+		Addr: adminListener.Addr(), Store: db, Rules: live, Reload: reload, Metrics: registry, Log: log,
 	})
 	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, admin, failed))
 
-	closers = append(closers, inBackground(ctx, live.follow))
+	closers = append(closers, inBackground(ctx, live.follow), inBackground(ctx, secretFiles.follow))
 	scheduler := &handlers.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
 	closers = append(closers, inBackground(ctx, scheduler.Run))
 
@@ -245,9 +249,10 @@ func serveHTTP(ctx context.Context, setting string, listener net.Listener, handl
 	}
 }
 
-// openStore opens the store that a --store setting names: a file of bbolt, or
-// a Redis that any number of replicas share.
+// openStore opens the store that a --store setting names: a file of bbolt, which
+// is the default, or a Redis that any number of replicas share.
 func openStore(ctx context.Context, setting string, log *slog.Logger) (store.Store, error) {
+	setting = cmp.Or(setting, defaultStore)
 	scheme, rest, _ := strings.Cut(setting, ":")
 	switch {
 	case scheme == "bolt" && rest != "":

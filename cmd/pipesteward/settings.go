@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -38,7 +39,7 @@ type settings struct {
 	rules           string
 	listen          string
 	adminListen     string
-	store           string
+	store           string // "" for defaultStore
 	gitlabURL       string
 	gitlabAliases   []string
 	gitlabToken     string
@@ -54,6 +55,11 @@ type settings struct {
 	slackToken      string
 	slackURL        string
 	dryRun          bool
+}
+
+// credentials are what a delivery may prove itself with.
+func (s settings) credentials() handlers.Credentials {
+	return handlers.Credentials{Tokens: s.webhookTokens, SigningTokens: s.signingTokens, Insecure: s.insecureWebhook}
 }
 
 // told is how long it is kept which jobs and pipelines events told of: as long
@@ -126,11 +132,9 @@ func readSettings(c *cli.Command) (settings, error) {
 	var errs []error
 	secret := func(name string) string {
 		all, err := secrets(name, c.String(name))
-		if len(all) > 1 {
-			err = fmt.Errorf("%s_FILE: the file must hold one line, the secret", env(name))
-		}
-		errs = append(errs, err)
-		return strings.Join(all, "")
+		value, err2 := single(name, all)
+		errs = append(errs, err, err2)
+		return value
 	}
 	several := func(name string) []string {
 		given := c.StringSlice(name)
@@ -177,7 +181,7 @@ func readSettings(c *cli.Command) (settings, error) {
 		rules:           c.String("rules"),
 		listen:          c.String("listen"),
 		adminListen:     c.String("admin-listen"),
-		store:           cmp.Or(secret("store"), defaultStore),
+		store:           secret("store"),
 		gitlabURL:       c.String("gitlab-url"),
 		gitlabAliases:   list("gitlab-alias"),
 		gitlabToken:     secret("gitlab-token"),
@@ -195,24 +199,6 @@ func readSettings(c *cli.Command) (settings, error) {
 		dryRun:          c.Bool("dry-run"),
 	}
 	return s, errors.Join(errs...)
-}
-
-// secrets gives the values of a secret setting: those given, or those in the
-// file that its variable with _FILE names, one on each line.
-func secrets(name string, given ...string) ([]string, error) {
-	all := trimmed(given)
-	path := os.Getenv(env(name) + "_FILE")
-	if path == "" {
-		return all, nil
-	}
-	if len(all) > 0 {
-		return nil, fmt.Errorf("%s_FILE is set, and --%s or %s too: choose one", env(name), name, env(name))
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s_FILE: %w", env(name), err)
-	}
-	return trimmed(strings.Split(string(text), "\n")), nil
 }
 
 // trimmed gives the texts without white space around them, but for empty ones.

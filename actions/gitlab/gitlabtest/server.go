@@ -222,6 +222,13 @@ func (s *Server) origin() string {
 	return u.Scheme + "://" + u.Host
 }
 
+// SetToken replaces the bot's access token, as a rotation does.
+func (s *Server) SetToken(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.o.Token = token
+}
+
 // Close cuts what is being answered and sent, and returns when nothing runs
 // any more. Call Flush before it if hooks are to arrive.
 func (s *Server) Close() {

@@ -104,6 +104,13 @@ func New(options Options) (*Server, error) {
 // with a slash.
 func (s *Server) URL() string { return s.url }
 
+// SetToken replaces the bot token that is accepted, as a rotation does.
+func (s *Server) SetToken(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.options.Token = token
+}
+
 // Close ends the server and every connection to it.
 func (s *Server) Close() error {
 	err := s.http.Close()

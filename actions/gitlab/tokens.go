@@ -1,0 +1,63 @@
+package gitlab
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// tokens are the tokens in force. They are replaced as a whole.
+type tokens struct {
+	access string // personal, project or group access token
+	job    string // CI_JOB_TOKEN
+
+	hidden []string          // these, and those that were in force before
+	hide   *strings.Replacer // takes all of hidden out of texts
+}
+
+// maxHidden bounds how many tokens are remembered, only to be hidden: an answer
+// to a request with an old one may come late.
+const maxHidden = 10
+
+// newTokens returns an error for tokens that are missing, or that no HTTP header
+// can hold, mostly because they were read from a file with the line's end.
+func newTokens(access, job string, before []string) (*tokens, error) {
+	if access == "" && job == "" {
+		return nil, errors.New("gitlab: no token: GitLab answers none of the Jobs API without one")
+	}
+	odd := func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || unicode.IsSpace(r) }
+	if strings.ContainsFunc(access, odd) {
+		return nil, errors.New("gitlab: the token has a space, a line break or another character that no token has")
+	}
+	if strings.ContainsFunc(job, odd) {
+		return nil, errors.New("gitlab: the job token has a space, a line break or another character that no token has")
+	}
+	t := &tokens{access: access, job: job}
+	for _, token := range append([]string{access, job}, before...) {
+		if token != "" && !slices.Contains(t.hidden, token) && len(t.hidden) < maxHidden {
+			t.hidden = append(t.hidden, token)
+		}
+	}
+	var pairs []string
+	for _, token := range t.hidden {
+		pairs = append(pairs, token, "[token]")
+	}
+	t.hide = strings.NewReplacer(pairs...)
+	return t, nil
+}
+
+// SetToken makes the access token the one of all requests from now on, of all
+// views of the client. After an error the old one stays.
+func (c *Client) SetToken(token string) error {
+	if token == "" {
+		return errors.New("gitlab: the new token is empty")
+	}
+	before := c.tokens.Load()
+	t, err := newTokens(token, before.job, before.hidden)
+	if err != nil {
+		return err
+	}
+	c.tokens.Store(t)
+	return nil
+}

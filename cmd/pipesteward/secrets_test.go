@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+)
+
+// secretVolume is a directory of secret files, as Kubernetes mounts one: each is
+// a symlink through a directory that is swapped as a whole.
+type secretVolume struct {
+	*testing.T
+	dir   string
+	round int
+}
+
+func (v *secretVolume) path(name string) string { return filepath.Join(v.dir, name) }
+
+// publish replaces all files at once.
+func (v *secretVolume) publish(files map[string]string) {
+	v.Helper()
+	v.round++
+	version := filepath.Join(v.dir, "..v"+string(rune('0'+v.round)))
+	must := func(err error) {
+		v.Helper()
+		if err != nil {
+			v.Fatal(err)
+		}
+	}
+	must(os.MkdirAll(version, 0o700))
+	for name, text := range files {
+		must(os.WriteFile(filepath.Join(version, name), []byte(text), 0o600))
+		if _, err := os.Lstat(v.path(name)); err != nil {
+			must(os.Symlink(filepath.Join("..data", name), v.path(name)))
+		}
+	}
+	must(os.Symlink(filepath.Base(version), filepath.Join(v.dir, "..new")))
+	must(os.Rename(filepath.Join(v.dir, "..new"), filepath.Join(v.dir, "..data")))
+}
+
+// serveHere runs `serve` in this process, with this process's environment.
+func (w *world) serveHere() *program {
+	w.Helper()
+	p := &program{T: w.T}
+	ctx, stop := context.WithCancel(context.WithoutCancel(w.Context()))
+	log, stderr := io.Pipe()
+	started := make(chan struct{})
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{
+			"pipesteward", "serve", "--native-retry-wait", "0s", "--rules", filepath.Join(w.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(w.dir, "pipesteward.db"),
+			"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--gitlab-url", w.gitlab.URL(), "--slack-api-url", w.slack.URL(),
+		}, io.Discard, stderr)
+		_ = stderr.Close()
+	}()
+	go func() {
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			p.mu.Lock()
+			p.log.WriteString(lines.Text() + "\n")
+			p.mu.Unlock()
+			var line struct{ Msg, Webhooks, Admin string }
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == servesLine {
+				p.webhooks, p.admin = line.Webhooks, line.Admin
+				close(started)
+			}
+		}
+	}()
+	w.Cleanup(func() {
+		stop()
+		if code := <-ended; code != 0 {
+			w.Errorf("serve ends with %d\n%s", code, p.logged())
+		}
+	})
+	select {
+	case <-started:
+	case code := <-ended:
+		ended <- code
+		w.Fatalf("serve ends with %d\n%s", code, p.logged())
+	}
+	return p
+}
+
+// postWith posts a hook body with a secret token.
+func (p *program) postWith(token string, body []byte) int {
+	p.Helper()
+	req, err := http.NewRequestWithContext(p.Context(), http.MethodPost, p.webhooks, bytes.NewReader(body))
+	if err != nil {
+		p.Fatal(err)
+	}
+	req.Header.Set("X-Gitlab-Token", token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+// Secrets that come from files are replaced while the program runs; what can't be
+// used leaves the old ones in force. No value is ever logged.
+func TestSecretsRotate(t *testing.T) {
+	const (
+		newToken, newSlack = "glpat-the-next-one", "xoxb-the-next-one"
+		nextSecret         = "the-next-secret-of-the-webhooks"
+		signing            = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	)
+	w := newWorld(t)
+	v := &secretVolume{T: t, dir: t.TempDir()}
+	files := map[string]string{"gitlab": gitlabtest.DefaultToken + "\n", "webhook": testSecret, "signing": "", "slack": testSlack}
+	v.publish(files)
+	for name, variable := range map[string]string{"gitlab": "GITLAB_TOKEN", "webhook": "WEBHOOK_TOKEN", "signing": "WEBHOOK_SIGNING_TOKEN", "slack": "SLACK_TOKEN"} {
+		t.Setenv("PIPESTEWARD_"+variable+"_FILE", v.path(name))
+	}
+	p := w.serveHere()
+	nothing := []byte(`{"object_kind":"push"}`)
+	if code := p.postWith(testSecret, nothing); code != http.StatusOK {
+		t.Errorf("at first the webhook token is answered with %d", code)
+	}
+
+	// What can't be used is refused as a whole, and said once.
+	for _, bad := range []struct{ file, text, says string }{
+		{"gitlab", "two\nlines\n", "the file must hold one line"},
+		{"webhook", " \n", "the file is empty"},
+		{"signing", "hush-hush", "malformed"},
+		{"slack", "xapp-1", "app-level token"},
+	} {
+		files := map[string]string{"gitlab": files["gitlab"], "webhook": files["webhook"], "signing": files["signing"], "slack": files["slack"]}
+		files[bad.file] = bad.text
+		v.publish(files)
+		p.eventually("the bad "+bad.file+" file is logged", func() bool { return strings.Contains(p.logged(), bad.says) })
+	}
+	v.publish(files)
+	p.eventually("the files can be used again", func() bool {
+		return strings.Count(p.logged(), "can be used again") == 4
+	})
+	if code := p.postWith(testSecret, nothing); code != http.StatusOK {
+		t.Errorf("after bad files the webhook token is answered with %d", code)
+	}
+	if n := strings.Count(p.logged(), "the secret in force stays"); n != 4 {
+		t.Errorf("%d errors are logged, want one for each bad file:\n%s", n, p.logged())
+	}
+
+	// Both webhook tokens are good while hooks are changed, then the new one only.
+	files["webhook"] = nextSecret + "\n" + testSecret
+	v.publish(files)
+	p.eventually("the new webhook token is accepted", func() bool { return p.postWith(nextSecret, nothing) == http.StatusOK })
+	if code := p.postWith(testSecret, nothing); code != http.StatusOK {
+		t.Errorf("while both are given, the old webhook token is answered with %d", code)
+	}
+	files["webhook"] = nextSecret
+	v.publish(files)
+	p.eventually("the old webhook token is refused", func() bool { return p.postWith(testSecret, nothing) == http.StatusUnauthorized })
+
+	// A signing token comes, and the tokens of GitLab and Slack change.
+	w.gitlab.SetToken(newToken)
+	w.slack.SetToken(newSlack)
+	files["signing"], files["gitlab"], files["slack"] = signing, newToken, newSlack
+	v.publish(files)
+	p.eventually("all are in force", func() bool { return strings.Count(p.logged(), "a secret has changed") == 5 })
+	w.gitlab.AddHook(gitlabtest.Hook{URL: p.webhooks, SigningToken: signing, JobEvents: true})
+	w.stuckJob()
+	w.gitlab.Flush()
+	p.workedOff()
+	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d retries with the new GitLab token, want 1\n%s", n, p.logged())
+	}
+	if n := len(w.slack.Posts()); n != 1 {
+		t.Errorf("%d messages with the new Slack token, want 1", n)
+	}
+
+	for _, secret := range []string{gitlabtest.DefaultToken, newToken, testSecret, nextSecret, testSlack, newSlack, signing, "hush-hush", "xapp-1"} {
+		if strings.Contains(p.logged(), secret) {
+			t.Errorf("the log holds the secret %q:\n%s", secret, p.logged())
+		}
+	}
+}
+
+// Where nobody tells of a change, SIGHUP and a reload read the files.
+func TestSecretsAreReadOnReload(t *testing.T) {
+	w := newWorld(t)
+	file := w.write("webhook", testSecret)
+	t.Setenv("PIPESTEWARD_WEBHOOK_TOKEN_FILE", file)
+	t.Setenv("PIPESTEWARD_GITLAB_TOKEN", gitlabtest.DefaultToken)
+	p := w.serveHere()
+	w.write("webhook", "next")
+	if code, text := p.asked(http.MethodPost, "/-/reload", ""); code != http.StatusOK {
+		t.Errorf("a reload: %d %s", code, text)
+	}
+	if code := p.postWith("next", []byte(`{"object_kind":"push"}`)); code != http.StatusOK {
+		t.Errorf("after a reload the new token is answered with %d", code)
+	}
+	w.write("webhook", "")
+	if code, text := p.asked(http.MethodPost, "/-/reload", ""); code != http.StatusUnprocessableEntity || !strings.Contains(text, "PIPESTEWARD_WEBHOOK_TOKEN_FILE: the file is empty") {
+		t.Errorf("a reload of an empty file: %d %s, want 422 with what is wrong", code, text)
+	}
+}
