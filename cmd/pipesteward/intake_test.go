@@ -6,12 +6,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/handlers"
 )
 
 // Connections of somebody without credentials, who only looks like GitLab, hold
@@ -71,5 +74,31 @@ func TestStalledConnectionsDelayNobody(t *testing.T) {
 	p.workedOff()
 	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries, want 1", n)
+	}
+}
+
+// Whoever opens more connections than there may be gets older ones closed, and
+// keeps nobody out.
+func TestConnectionsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	p := w.serve()
+	address := strings.TrimSuffix(strings.TrimPrefix(p.webhooks, "http://"), "/webhooks/gitlab")
+	for range handlers.DefaultConnections + 200 {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "POST ") // it may be closed already
+	}
+	if code := p.post([]byte(`{"object_kind":"push"}`)); code != http.StatusOK {
+		t.Errorf("a delivery beside too many connections is answered with %d", code)
+	}
+	open, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "fd"))
+	if err != nil {
+		t.Skip("the system does not tell which files a process has open")
+	}
+	if most := handlers.DefaultConnections + 100; len(open) > most {
+		t.Errorf("%d files and connections are open, want %d at most", len(open), most)
 	}
 }

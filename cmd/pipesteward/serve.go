@@ -233,6 +233,7 @@ func serveHTTP(ctx context.Context, setting string, listener net.Listener, handl
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnState:         handlers.NewConnections(handlers.DefaultConnections).Track,
 	}
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
