@@ -18,7 +18,7 @@ func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
 	case foreign && certain:
 		return h.done(ctx)
 	case foreign:
-		return h.deferFor(ctx, addressWait)
+		return h.deferFor(ctx, addressWait(h.tries()))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
 	decisions, errs := r.Rules().Evaluate(ctx, e, r.facts())

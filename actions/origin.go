@@ -6,8 +6,18 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 )
 
-// addressWait is how long an event waits for GitLab to tell its own address.
-const addressWait = 2 * time.Second
+// An event waits for GitLab to tell its own address, longer and longer: each look
+// is a write to the store, and as many events may wait as came while GitLab was
+// down.
+const (
+	addressSoonest = 2 * time.Second
+	addressLatest  = time.Minute
+)
+
+// addressWait is how long an event waits that was looked at so often.
+func addressWait(tries int) time.Duration {
+	return min(addressSoonest<<min(tries-1, 10), addressLatest)
+}
 
 // foreign reports whether another GitLab sent the event: its instance is not the
 // configured one then. The webhook refuses such events, but accepts them while
@@ -28,7 +38,7 @@ func (r *Runner) ofThisGitLab(e rules.Event) *verdict {
 	case foreign && certain:
 		return skipped("the event is from another GitLab, at %s: if that is another address of the same one, name it with --gitlab-alias", e.Meta.Instance)
 	case foreign:
-		return deferred(addressWait)
+		return deferred(addressSoonest)
 	}
 	return nil
 }
