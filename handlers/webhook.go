@@ -223,7 +223,7 @@ func (w *webhook) serve(c echo.Context) error {
 		return w.foreign(c, event.Meta.Kind, err)
 	}
 	if w.Known != nil && event.Meta.Instance == w.GitLab.Instance() {
-		w.Known.Note(event.Project)
+		w.Known.Note(rules.Project{ID: event.Project.ID}) // without texts, which keep the body in memory
 	}
 	if !w.Rules.Wants(event) {
 		return w.accept(c, http.StatusOK, event.Meta.Kind, resultIgnored)

@@ -55,7 +55,9 @@ func parseAddress(text string) (a address, ok bool) {
 	if port != "" {
 		host += ":" + port
 	}
-	return address{origin: scheme + "://" + host, path: strings.TrimRight(u.Path, "/")}, true
+	// The text may be a part of a large body, which an address that is kept would
+	// keep in memory.
+	return address{origin: scheme + "://" + host, path: strings.Clone(strings.TrimRight(u.Path, "/"))}, true
 }
 
 // within takes a page's own path off: what is left of a project's page

@@ -184,7 +184,7 @@ func TestSecretsRotate(t *testing.T) {
 	}
 }
 
-// Where nobody tells of a change, SIGHUP and a reload read the files.
+// A reload reads the files at once, and answers what is wrong with them.
 func TestSecretsAreReadOnReload(t *testing.T) {
 	w := newWorld(t)
 	file := w.write("webhook", testSecret)
