@@ -36,7 +36,7 @@ func observeErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	return nil, nil
 }
 
-func actErase(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
+func actErase(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
 	if _, err := gl.Erase(ctx, p.Project.ID, p.Job.ID); err != nil {
 		return nil, err
 	}

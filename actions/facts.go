@@ -93,8 +93,17 @@ func (f Facts) Details(ctx context.Context, e rules.Event) (rules.Details, error
 	return job.Details, f.fresh(e).status("job", job.ID, job.Status, e.Job.Status)
 }
 
-// Superseded reports whether there is a newer pipeline of the same ref.
+// mergeRequestOf returns the iid of the merge request whose source branch the
+// event has as ref; 0 where the ref is as GitLab's API has it.
+func mergeRequestOf(e rules.Event) int64 {
+	if e.Meta.Kind == rules.KindJob {
+		return 0
+	}
+	return e.MergeRequest.IID
+}
+
+// Superseded reports whether another pipeline makes the event's redundant.
 func (f Facts) Superseded(ctx context.Context, e rules.Event) (bool, error) {
-	newer, err := f.GitLab.NewerPipeline(ctx, e.Project.ID, e.Pipeline.ID, "")
+	newer, err := f.GitLab.OutdatedBy(ctx, e.Project.ID, e.Pipeline, mergeRequestOf(e), e.Job.Environment.Name != "")
 	return newer != 0, f.fresh(e).found(err)
 }

@@ -51,7 +51,7 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 			return gaveUp("%s has had %s, as many as `limits.per_job` allows", job.Name, plural(job.Attempt, "attempt")), nil
 		}
 	}
-	newer, err := r.GitLab.NewerPipeline(ctx, p.Project.ID, pipeline.ID, pipeline.Ref)
+	newer, err := r.GitLab.OutdatedBy(ctx, p.Project.ID, pipeline, 0, false)
 	return stale(p, newer), err
 }
 

@@ -75,7 +75,7 @@ func (r *Runner) pause(d rules.Decision) time.Duration {
 	return wait
 }
 
-func actRetry(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
+func actRetry(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
 	run, err := gl.Retry(ctx, p.Project.ID, p.Job.ID)
 	if err != nil {
 		return nil, err

@@ -152,36 +152,34 @@ func (r *Runner) lookAtBridge(ctx context.Context, p *pending) (state, error) {
 	return s, nil
 }
 
-// lookWithNewer reads, at the same time as the job's state, which pipeline is
-// newer than the job's on its ref: 0 for none, or where the rule does not mind.
+// lookWithNewer reads, at the same time as the job's state, which pipeline makes
+// the job's redundant: 0 for none, or where the rule does not mind.
 func (r *Runner) lookWithNewer(ctx context.Context, p *pending) (s state, newer int64, err error) {
 	if p.Action.AllowStale || p.Pipeline.ID == 0 {
 		s, err = r.look(ctx, p)
 		return s, 0, err
 	}
-	// The hook of a merge request's pipeline tells the branch, not the ref.
-	project, pipeline, ref := p.Project.ID, p.Pipeline.ID, p.Pipeline.Ref
-	if p.Meta.Kind != rules.KindJob && p.MergeRequest.IID != 0 {
-		ref = ""
-	}
+	event := p.Event // look changes the decision's
 	var newerErr error
 	var asking sync.WaitGroup
-	asking.Go(func() { newer, newerErr = r.GitLab.NewerPipeline(ctx, project, pipeline, ref) })
+	asking.Go(func() {
+		newer, newerErr = r.GitLab.OutdatedBy(ctx, event.Project.ID, event.Pipeline, mergeRequestOf(event), event.Job.Environment.Name != "")
+	})
 	s, err = r.look(ctx, p)
 	asking.Wait()
 	return s, newer, errors.Join(err, newerErr)
 }
 
-// stale is the verdict on an action in a pipeline that is not the newest of
-// its ref any more; nil where it is.
+// stale is the verdict on an action in a pipeline that is outdated; nil where
+// it is not.
 func stale(p *pending, newer int64) *verdict {
 	switch {
 	case newer == 0:
 		return nil
 	case p.Action.Verb == rules.VerbRetryPipeline:
-		return skipped("pipeline %d is newer on the same ref", newer)
+		return skipped("the pipeline is outdated by pipeline %d", newer)
 	}
-	return skipped("pipeline %d is newer on the same ref: `allow_stale: true` lifts this", newer)
+	return skipped("the pipeline is outdated by pipeline %d: `allow_stale: true` lifts this", newer)
 }
 
 // ended reports whether a job or a pipeline of this status runs no more.

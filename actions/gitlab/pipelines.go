@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
@@ -63,34 +62,6 @@ func (c *Client) pipeline(ctx context.Context, r request) (rules.Pipeline, error
 	return answer.pipeline(), nil
 }
 
-// NewerPipeline returns the newest pipeline of the same ref, or for a merge
-// request pipeline of the same merge request, when it is newer than the given
-// one; else 0. A child pipeline is held against the pipelines of its ref that
-// are no children: GitLab lists no others. ref is the pipeline's as the API has
-// it, where that is known; a hook may tell a merge request's branch. With "",
-// GitLab is asked for it.
-func (c *Client) NewerPipeline(ctx context.Context, project, pipeline int64, ref string) (int64, error) {
-	if ref == "" {
-		this, err := c.Pipeline(ctx, project, pipeline)
-		if err != nil {
-			return 0, err
-		}
-		ref = this.Ref
-	}
-	iid, ofMergeRequest := mergeRequestOf(ref)
-	for p, err := range c.pipelinesOf(ctx, project, ref, refPage) {
-		switch {
-		case err != nil:
-			return 0, err
-		case int64(p.ID) <= pipeline:
-			return 0, nil
-		case p.Ref == ref || ofMergeRequest && strings.HasPrefix(p.Ref, mergeRequestRefs+iid+"/"):
-			return int64(p.ID), nil
-		}
-	}
-	return 0, nil
-}
-
 // NewestPipelines returns the ids of the n newest pipelines of a ref, newest
 // first; fewer where there are fewer. ref is as the API has it: of a merge
 // request, refs/merge-requests/<iid>/head and .../merge are two. Child
@@ -117,13 +88,6 @@ func (c *Client) NewestPipelines(ctx context.Context, project int64, ref string,
 // mergeRequestRefs begins the refs of merge request pipelines.
 const mergeRequestRefs = "refs/merge-requests/"
 
-// mergeRequestOf gives the iid of the merge request that a ref is of.
-func mergeRequestOf(ref string) (iid string, ok bool) {
-	rest, ok := strings.CutPrefix(ref, mergeRequestRefs)
-	iid, _, _ = strings.Cut(rest, "/")
-	return iid, ok
-}
-
 // refPage is how many pipelines of a ref are asked for at a time, at least:
 // more than one, since GitLab lists others between them (see pipelinesOf).
 const refPage = 20
@@ -143,7 +107,7 @@ func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pag
 		},
 	}
 	ways := []request{byRef}
-	if iid, ok := mergeRequestOf(ref); ok {
+	if iid, _, ok := mergeRequestRef(ref); ok {
 		// The merge request of a fork's pipeline is in another project, and a
 		// token may see pipelines only: then the ref alone must do.
 		ways = []request{{
