@@ -54,6 +54,8 @@ type pending struct {
 	// answer got lost. What is found then is put down to that call.
 	Called bool `json:"called,omitzero"`
 
+	outdated []rules.Pipeline // those that the decision's pipeline makes redundant, as seen now
+
 	retried map[int64]bool // runs of the pipeline that have a newer one, as seen now
 }
 
@@ -115,6 +117,7 @@ var verbs = map[string]verb{
 	rules.VerbErase:          {observe: observeErase, act: actErase},
 	rules.VerbRetryPipeline:  {observe: observeRetryPipeline, budgets: retryBudgets, act: actRetryPipeline},
 	rules.VerbCancelPipeline: {observe: observeCancelPipeline, act: actCancelPipeline},
+	rules.VerbCancelOutdated: {observe: observeCancelOutdated, act: actCancelOutdated},
 	rules.VerbNotify:         {observe: observeNotify},
 }
 

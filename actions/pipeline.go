@@ -2,7 +2,9 @@ package actions
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
@@ -100,5 +102,33 @@ func actCancelPipeline(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pen
 	if err != nil {
 		return nil, err
 	}
-	return done(0, "the pipeline is %s", pipeline.Status), nil
+	// GitLab answers 200 also when it cancelled nothing, and leaves manual jobs.
+	left, err := gl.PipelineJobs(ctx, p.Project.ID, p.Pipeline.ID, false, "manual")
+	if err != nil {
+		return nil, err
+	}
+	remain := ""
+	if len(left) > 0 {
+		remain = "; what waits to be played remains: " + names(left)
+	}
+	if pipeline.Status == "canceling" || ended(pipeline.Status) {
+		return done(0, "the pipeline is %s%s", pipeline.Status, remain), nil
+	}
+	return failed("GitLab left the pipeline %s%s", pipeline.Status, remain), nil
+}
+
+// maxNames bounds how many jobs a reason names.
+const maxNames = 5
+
+// names lists the names of jobs for people.
+func names(jobs []gitlab.Job) string {
+	var all []string
+	for i, job := range jobs {
+		if i == maxNames {
+			all = append(all, fmt.Sprintf("and %d more", len(jobs)-maxNames))
+			break
+		}
+		all = append(all, job.Name)
+	}
+	return strings.Join(all, ", ")
 }

@@ -216,10 +216,13 @@ func (a *admin) outcome(entry store.Entry) (o rules.Outcome, ok bool) {
 // hide takes out what may be secret: variables of a pipeline that someone
 // started by hand or by the API, and those that a rule sets.
 func hide(d *rules.Decision) {
-	for _, values := range []map[string]string{d.Pipeline.Variables, d.Action.Variables, d.Action.Inputs} {
+	for _, values := range []map[string]string{d.Pipeline.Variables, d.Action.Variables} {
 		for k := range values {
 			values[k] = hidden
 		}
+	}
+	for k := range d.Action.Inputs {
+		d.Action.Inputs[k] = []byte(`"` + hidden + `"`)
 	}
 }
 

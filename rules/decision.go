@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"encoding/json"
 	"hash/fnv"
 	"time"
 
@@ -20,12 +21,13 @@ const (
 
 	VerbRetryPipeline  = "retry_pipeline"
 	VerbCancelPipeline = "cancel_pipeline"
+	VerbCancelOutdated = "cancel_outdated" // what still runs in older pipelines that the event's makes redundant
 
 	VerbNotify = "notify"
 )
 
 // Verbs lists all verbs.
-var Verbs = []string{VerbRetry, VerbPlay, VerbCancel, VerbErase, VerbRetryPipeline, VerbCancelPipeline, VerbNotify}
+var Verbs = []string{VerbRetry, VerbPlay, VerbCancel, VerbErase, VerbRetryPipeline, VerbCancelPipeline, VerbCancelOutdated, VerbNotify}
 
 // Results: what came of a decision (the word "outcome" in rule files, the
 // API and metrics). A deferred decision has another result later, and a job
@@ -75,11 +77,11 @@ type Action struct {
 	AllowStale  bool     `json:"allow_stale,omitzero"` // also play: act in a pipeline that is not the newest of its ref, too
 
 	// play
-	Variables map[string]string `json:"variables,omitempty"`
-	Inputs    map[string]string `json:"inputs,omitempty"`
-	Wait      string            `json:"wait,omitzero"` // none or success: how a job waits for the one before it in `jobs`
+	Variables map[string]string          `json:"variables,omitempty"`
+	Inputs    map[string]json.RawMessage `json:"inputs,omitempty"` // each a text, a number, a boolean or a list of those
+	Wait      string                     `json:"wait,omitzero"`    // none or success: how a job waits for the one before it in `jobs`
 
-	// cancel
+	// cancel, cancel_outdated
 	Force bool `json:"force,omitzero"`
 
 	// erase

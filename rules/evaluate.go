@@ -239,7 +239,7 @@ type target struct {
 func (ev *evaluation) targets(a action) ([]target, error) {
 	if a.jobs == nil {
 		t := target{job: ev.event.Job, bridge: ev.event.Job.Bridge}
-		if t.bridge && !forBridges(a.Verb) && !ofPipeline(a.Verb) {
+		if t.bridge && !forBridges(a.Verb) && !OfPipeline(a.Verb) {
 			return nil, nil
 		}
 		return []target{t}, nil
@@ -303,7 +303,7 @@ func (ev *evaluation) decide(r *rule, a action, t target) (Decision, *RuleError)
 	if d.Action.Variables, err = ev.render(r, "variables", a.variables, env); err != nil {
 		return d, err
 	}
-	if d.Action.Inputs, err = ev.render(r, "inputs", a.inputs, env); err != nil {
+	if d.Action.Inputs, err = ev.inputs(r, a.inputs, env); err != nil {
 		return d, err
 	}
 	d.Key = a.key(d)
@@ -353,7 +353,9 @@ func (a action) key(d Decision) string {
 	case a.Verb == VerbPlay && d.Meta.Kind == KindPipeline:
 		// What was refused may be called for when other jobs have moved on.
 		return fmt.Sprintf("%s:%s:%d:%d:%s:%d", a.Verb, d.Meta.Instance, d.Project.ID, d.Job.ID, d.Job.Status, latestJob(d.Event))
-	case !ofPipeline(a.Verb):
+	case a.Verb == VerbCancelOutdated: // once for each new pipeline
+		return fmt.Sprintf("%s:%s:%d:pipeline:%d", a.Verb, d.Meta.Instance, d.Project.ID, d.Pipeline.ID)
+	case !OfPipeline(a.Verb):
 		return fmt.Sprintf("%s:%s:%d:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, d.Job.ID, d.Job.Status)
 	case d.Meta.Kind == KindPipeline:
 		return fmt.Sprintf("%s:%s:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, news(d.Event))

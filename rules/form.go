@@ -290,29 +290,9 @@ const namesHelp = "letters, digits and _ (in inputs also -)"
 // templates reads a mapping of names to texts with expressions in {{ }}.
 func templates(to *map[string]template, name *regexp.Regexp, may func() purpose) form {
 	return form{
-		read: func(f *file, n *yaml.Node, what string) {
-			if n.Kind != yaml.MappingNode {
-				f.failAt(n, "%s must be a mapping of names to texts", what)
-				return
-			}
-			*to = map[string]template{}
-			for key, value := range pairs(n) {
-				if _, twice := (*to)[key.Value]; twice {
-					f.failAt(key, "%q stands twice in %s", key.Value, what)
-					continue
-				}
-				if !name.MatchString(key.Value) {
-					f.failAt(value, "%q is not a name that GitLab takes in %s: %s", key.Value, what, namesHelp)
-				}
-				(*to)[key.Value] = f.template(value, may())
-			}
-		},
+		read: named(to, name, "texts", func(f *file, n *yaml.Node) template { return f.template(n, may()) }),
 		schema: func() schema {
-			return schema{
-				"type":                 "object",
-				"propertyNames":        schema{"pattern": name.String(), "errorMessage": namesHelp},
-				"additionalProperties": schema{"type": []string{"string", "number", "boolean"}},
-			}
+			return namedSchema(name, schema{"type": []string{"string", "number", "boolean"}})
 		},
 	}
 }

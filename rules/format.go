@@ -198,6 +198,7 @@ var verbs = []verb{
 	{VerbErase, "Erase the log of a job that has ended.", (*action).erase},
 	{VerbRetryPipeline, "Run again all failed and canceled jobs of the event's pipeline, once that has failed or was canceled.", (*action).wholePipeline},
 	{VerbCancelPipeline, "Cancel all jobs of the event's pipeline that have not ended.", (*action).wholePipeline},
+	{VerbCancelOutdated, "Cancel what still runs in older pipelines that the event's pipeline makes redundant, but for deployments that run.", (*action).cancelOutdated},
 }
 
 // fields makes the action one of this verb, and gives its keys.
@@ -223,7 +224,7 @@ func (a *action) play(r *rule) fields {
 	return fields{
 		a.targets(r),
 		{"variables", "CI/CD variables for the job: texts, with expressions in {{ }}.", templates(&a.variables, variableName, r.askedOfJob)},
-		{"inputs", "Inputs for the job (GitLab 18.10 and later): texts, with expressions in {{ }}.", templates(&a.inputs, inputName, r.askedOfJob)},
+		{"inputs", "Inputs for the job (GitLab 18.10 and later): texts with expressions in {{ }}, numbers, booleans or lists. Where one expression is all of a text, its value keeps its type.", inputs(&a.inputs, r.askedOfJob)},
 		{"delay", "How long to wait before the job is played.", duration(&a.Delay)},
 		{"wait", "Whether the jobs are played one by one, in the order of `jobs`: with success the next one only after the one before it has passed.", oneOf(&a.Wait, []string{WaitNone, WaitSuccess})},
 		{"allow_stale", "Play also in a pipeline that is not the newest of its ref any more.", boolean(&a.AllowStale)},
@@ -250,12 +251,18 @@ func (a *action) erase(r *rule) fields {
 	}
 }
 
+func (a *action) cancelOutdated(*rule) fields {
+	return fields{{"force", "Cancel also jobs that run a deployment.", boolean(&a.Force)}}
+}
+
 // wholePipeline is an action on the event's pipeline: there is nothing to say.
 func (a *action) wholePipeline(*rule) fields { return nil }
 
-// ofPipeline reports whether a verb acts on the event's pipeline, and not on a
+// OfPipeline reports whether a verb acts on the event's pipeline, and not on a
 // job.
-func ofPipeline(verb string) bool { return verb == VerbRetryPipeline || verb == VerbCancelPipeline }
+func OfPipeline(verb string) bool {
+	return verb == VerbRetryPipeline || verb == VerbCancelPipeline || verb == VerbCancelOutdated
+}
 
 // forBridges reports whether GitLab can do to a trigger job what a verb says.
 func forBridges(verb string) bool { return verb == VerbRetry || verb == VerbPlay }
@@ -311,7 +318,7 @@ func (r *rule) action(a *action) form {
 			}
 			twice := slices.ContainsFunc(r.actions, func(b action) bool { return b.Verb == a.Verb && b.jobs == nil })
 			switch {
-			case twice && ofPipeline(a.Verb):
+			case twice && OfPipeline(a.Verb):
 				f.failAt(n, "%s stands twice for the same pipeline", a.Verb)
 			case twice && r.on != KindPipeline && a.jobs == nil:
 				f.failAt(n, "%s stands twice for the same job", a.Verb)
@@ -363,7 +370,7 @@ func actionOnPipeline() schema {
 func (r *rule) notice(v *notice, d defaults) form {
 	v.when, v.channel = defaultWhen, d.channel
 	asked := r.askedOnce
-	if slices.ContainsFunc(r.actions, func(a action) bool { return !ofPipeline(a.Verb) }) {
+	if slices.ContainsFunc(r.actions, func(a action) bool { return !OfPipeline(a.Verb) }) {
 		asked = r.askedOfJob
 	}
 	keys := mapping("an entry of notify", fields{

@@ -66,7 +66,7 @@ type action struct {
 	Action
 	jobs      *vm.Program // nil: the event's job
 	variables map[string]template
-	inputs    map[string]template
+	inputs    map[string]input
 }
 
 // notice is one entry of `notify`.

@@ -297,7 +297,7 @@ func (e *entry) review(f *file, n *yaml.Node, t *Test) {
 		}
 	}
 	switch {
-	case e.action == VerbNotify, ofPipeline(e.action):
+	case e.action == VerbNotify, OfPipeline(e.action):
 		if e.jobs != nil {
 			f.failAt(valueOf(n, "jobs"), "%s acts on no job: leave `jobs` out", e.action)
 		}

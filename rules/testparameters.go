@@ -48,7 +48,7 @@ var parameters = []parameter{
 	{
 		key: "inputs", doc: "The inputs that the job gets.",
 		value:   inWords(plainTexts, mappings),
-		of:      func(d Decision) string { return mappings(d.Action.Inputs) },
+		of:      func(d Decision) string { return mappings(plainInputs(d.Action.Inputs)) },
 		unusual: isFilled,
 	},
 	{
@@ -58,7 +58,7 @@ var parameters = []parameter{
 		unusual: func(value string) bool { return value == WaitSuccess },
 	},
 	{
-		key: "force", doc: "Whether jobs that hang in canceling are ended, too.", verbs: []string{VerbCancel},
+		key: "force", doc: "Whether jobs that hang in canceling are ended, too; of cancel_outdated, whether deployments are.", verbs: []string{VerbCancel, VerbCancelOutdated},
 		value:   inWords(boolean, strconv.FormatBool),
 		of:      func(d Decision) string { return strconv.FormatBool(d.Action.Force) },
 		unusual: isTrue,

@@ -71,7 +71,7 @@ func (t *Test) entries(decisions []Decision) []entry {
 			continue
 		}
 		e := entry{rule: d.Rule, action: d.Action.Verb, compared: parametersOf(d), alsoWantedBy: d.AlsoWantedBy, decisions: []Decision{d}}
-		if verb := d.Action.Verb; verb != VerbNotify && !ofPipeline(verb) {
+		if verb := d.Action.Verb; verb != VerbNotify && !OfPipeline(verb) {
 			e.jobs = []string{d.Job.Name}
 		}
 		all = append(all, e)

@@ -443,6 +443,7 @@ var usefulTo = map[string]string{
 
 	VerbRetryPipeline:  "pipelines that failed or were canceled",
 	VerbCancelPipeline: "pipelines that have not ended",
+	VerbCancelOutdated: "pipelines that are new",
 }
 
 // implies reports whether wherever one condition is true the other is, too.
@@ -458,7 +459,7 @@ func (f *file) adviseAction(n *yaml.Node, r *rule, a action, when ast.Node, look
 		verb, parameters = n.Content[0], resolve(n.Content[1])
 	}
 	useless, condition := uselessTo[a.Verb], when
-	if ofPipeline(a.Verb) {
+	if OfPipeline(a.Verb) {
 		useless, condition = uselessToPipelines[a.Verb], r.tree(f.logic)
 	}
 	if condition != nil && a.jobs == nil && f.logic.possible(side{condition, true}) && f.logic.implies(condition, useless) {

@@ -85,6 +85,16 @@ type pipelineJSON struct {
 	QueuedDuration decimal `json:"queued_duration"`
 }
 
+// deploymentJSON is a deployment; one that no job makes has no deployable.
+type deploymentJSON struct {
+	SHA         string    `json:"sha"`
+	Environment namedJSON `json:"environment"`
+	Deployable  struct {
+		ID       integer      `json:"id"`
+		Pipeline pipelineJSON `json:"pipeline"`
+	} `json:"deployable"`
+}
+
 type mergeRequestJSON struct {
 	IID          integer `json:"iid"`
 	Title        string  `json:"title"`

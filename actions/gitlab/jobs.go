@@ -3,6 +3,7 @@ package gitlab
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -258,22 +259,19 @@ func (c *Client) Erase(ctx context.Context, project, job int64) (Job, error) {
 }
 
 // Play starts a manual or delayed job, with variables (14.9+) and inputs
-// (18.10+) where there are any. GitLab may start a clone and answer with the
+// (18.10+), each a JSON value, where there are any. GitLab may start a clone and answer with the
 // original: list the pipeline's jobs to learn the id that runs.
-func (c *Client) Play(ctx context.Context, project, job int64, variables, inputs map[string]string) (Job, error) {
-	options := gl.PlayJobOptions{}
+func (c *Client) Play(ctx context.Context, project, job int64, variables map[string]string, inputs map[string]json.RawMessage) (Job, error) {
+	options := struct {
+		gl.PlayJobOptions
+		JobInputs map[string]json.RawMessage `json:"job_inputs,omitempty"` // in place of client-go's, which has no value of any type
+	}{JobInputs: inputs}
 	if len(variables) > 0 {
 		var attributes []*gl.JobVariableOptions
 		for _, key := range slices.Sorted(maps.Keys(variables)) {
 			attributes = append(attributes, &gl.JobVariableOptions{Key: gl.Ptr(key), Value: gl.Ptr(variables[key])})
 		}
 		options.JobVariablesAttributes = &attributes
-	}
-	if len(inputs) > 0 {
-		options.JobInputs = gl.PipelineInputsOption{}
-		for key, value := range inputs {
-			options.JobInputs[key] = gl.NewPipelineInputValue(value)
-		}
 	}
 	return c.post(ctx, endpointPlay, project, job, options)
 }

@@ -24,6 +24,7 @@ const (
 	endpointMergeRequestPipelines = "merge_request_pipelines"
 	endpointRetryPipeline         = "retry_pipeline"
 	endpointCancelPipeline        = "cancel_pipeline"
+	endpointDeployments           = "deployments"
 )
 
 // Pipeline returns one pipeline. Ref is as the API has it: that of a merge
@@ -44,6 +45,37 @@ func (c *Client) RetryPipeline(ctx context.Context, project, pipeline int64) (ru
 // GitLab answers the same for a pipeline that has ended: its Status tells.
 func (c *Client) CancelPipeline(ctx context.Context, project, pipeline int64) (rules.Pipeline, error) {
 	return c.pipeline(ctx, request{method: http.MethodPost, endpoint: endpointCancelPipeline, path: pipelinePath(project, pipeline) + "/cancel"})
+}
+
+// Deployment is a job that deploys to an environment.
+type Deployment struct {
+	JobID       int64
+	PipelineID  int64
+	SHA         string
+	Environment string
+}
+
+// RunningDeployments lists the deployments of a project that run. Where the
+// project has no environments (404), there are none.
+func (c *Client) RunningDeployments(ctx context.Context, project int64) ([]Deployment, error) {
+	r := request{
+		method:   http.MethodGet,
+		endpoint: endpointDeployments,
+		path:     fmt.Sprintf("projects/%d/deployments", project),
+		params:   &gl.ListProjectDeploymentsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Status: gl.Ptr("running")},
+	}
+	var running []Deployment
+	for d, err := range list[deploymentJSON](ctx, c, r) {
+		var refused *Error
+		switch {
+		case errors.As(err, &refused) && refused.Status == http.StatusNotFound:
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+		running = append(running, Deployment{int64(d.Deployable.ID), int64(d.Deployable.Pipeline.ID), d.SHA, d.Environment.Name})
+	}
+	return running, nil
 }
 
 func pipelinePath(project, pipeline int64) string {

@@ -137,16 +137,10 @@ func idOf(o rules.Outcome) lineID {
 	switch {
 	case o.Action.Verb == rules.VerbNotify:
 		return lineID{Job: o.Job.Name, Rule: o.Rule}
-	case ofPipeline(o):
+	case rules.OfPipeline(o.Action.Verb): // the job is the one whose event asked for it, if any
 		return lineID{}
 	}
 	return lineID{Job: o.Job.Name}
-}
-
-// ofPipeline says that the action is on the whole pipeline; the job is then
-// the one whose event asked for it, if any.
-func ofPipeline(o rules.Outcome) bool {
-	return o.Action.Verb == rules.VerbRetryPipeline || o.Action.Verb == rules.VerbCancelPipeline
 }
 
 // look makes the templates' data of the outcome.
@@ -184,7 +178,7 @@ func look(o rules.Outcome) view {
 		v.Subject, v.Target = "Rule "+v.Rule, "the project"
 	}
 	switch {
-	case ofJob && ofPipeline(o):
+	case ofJob && rules.OfPipeline(o.Action.Verb):
 		v.Why = strings.TrimSuffix(job+": "+v.Why, ": ")
 	case ofJob && o.Bridge:
 		v.Target = "trigger job " + job

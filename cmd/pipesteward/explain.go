@@ -240,7 +240,7 @@ func wanted(d rules.Decision) string {
 	switch {
 	case d.Bridge:
 		s = fmt.Sprintf("%s trigger job %d %q", d.Action.Verb, d.Job.ID, d.Job.Name)
-	case d.Action.Verb == rules.VerbRetryPipeline || d.Action.Verb == rules.VerbCancelPipeline:
+	case rules.OfPipeline(d.Action.Verb):
 		s = fmt.Sprintf("%s %d", strings.Replace(d.Action.Verb, "_", " ", 1), d.Pipeline.ID)
 	}
 	if d.Action.Verb == rules.VerbRetry {

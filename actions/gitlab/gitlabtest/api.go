@@ -59,6 +59,7 @@ var endpoints = []endpoint{
 	{"GET /projects/{project}/pipelines/{pipeline}", false, (*call).getPipeline},
 	{"POST /projects/{project}/pipelines/{pipeline}/retry", false, (*call).retryPipeline},
 	{"POST /projects/{project}/pipelines/{pipeline}/cancel", false, (*call).cancelPipeline},
+	{"GET /projects/{project}/deployments", false, (*call).listDeployments},
 	{"GET /projects/{project}/merge_requests/{merge_request}/pipelines", false, (*call).listMergeRequestPipelines},
 	{"GET /user", false, (*call).getUser},
 	{"GET /version", false, (*call).getVersion},
@@ -465,6 +466,31 @@ func (c *call) listMergeRequestPipelines() {
 		}
 	}
 	c.pipelinesPage(slices.Values(slices.Concat(own, ofBranch)))
+}
+
+// listDeployments lists those that run: the only ones that are asked for.
+func (c *call) listDeployments() {
+	if status := c.r.URL.Query().Get("status"); status != "running" {
+		c.fail(http.StatusBadRequest, "the simulated GitLab lists running deployments only")
+		return
+	}
+	var running []*job
+	for j := range c.project.allJobs().forward() {
+		if j.Environment.Name != "" && (j.Environment.Action == "" || j.Environment.Action == "start") && (j.Status == "running" || j.Status == "canceling") {
+			running = append(running, j)
+		}
+	}
+	page, ok := offsetPage(c, slices.Values(running), true)
+	if !ok {
+		return
+	}
+	writeJSON(c.w, http.StatusOK, each(page, func(j *job) object {
+		return object{
+			"id": j.ID + 1_000_000, "ref": j.pipeline.Ref, "sha": j.pipeline.SHA, "status": "running",
+			"environment": object{"name": j.Environment.Name, "tier": j.Environment.Tier},
+			"deployable":  c.s.apiJob(j),
+		}
+	}))
 }
 
 func (c *call) retryPipeline() {

@@ -406,10 +406,12 @@ func (s *Server) retryPipeline(p *pipeline, by User, mayWrite func(*job) bool) {
 }
 
 // cancelPipeline cancels a pipeline's jobs and bridges, and those of its child
-// pipelines (Ci::CancelPipelineService).
+// pipelines (Ci::CancelPipelineService). Jobs that wait for a person stay.
 func (s *Server) cancelPipeline(p *pipeline) {
 	for _, j := range p.latest() {
-		s.cancel(j, false)
+		if j.Status != "manual" {
+			s.cancel(j, false)
+		}
 		if child := s.pipelines[j.Downstream]; child != nil && child.child() {
 			s.cancelPipeline(child)
 		}

@@ -1,0 +1,176 @@
+package rules
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"regexp"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// input is a job's input in a rule file. GitLab checks the types of inputs, so
+// numbers, booleans and lists stay what they are, also where one expression
+// alone gives them.
+type input struct {
+	fixed json.RawMessage // a number or a boolean
+	items []input         // of a list; nil: it is none
+	text  template        // else
+}
+
+// inputs reads a mapping of names to inputs.
+func inputs(to *map[string]input, may func() purpose) form {
+	value := schema{"type": []string{"string", "number", "boolean"}}
+	return form{
+		read: named(to, inputName, "inputs", func(f *file, n *yaml.Node) input { return f.input(n, may()) }),
+		schema: func() schema {
+			return namedSchema(inputName, schema{"anyOf": []schema{value, {"type": "array", "items": value}}})
+		},
+	}
+}
+
+// named reads a mapping of names, which the pattern matches, to values of any
+// kind.
+func named[T any](to *map[string]T, name *regexp.Regexp, values string, value func(*file, *yaml.Node) T) func(f *file, n *yaml.Node, what string) {
+	return func(f *file, n *yaml.Node, what string) {
+		if n.Kind != yaml.MappingNode {
+			f.failAt(n, "%s must be a mapping of names to %s", what, values)
+			return
+		}
+		*to = map[string]T{}
+		for key, item := range pairs(n) {
+			if _, twice := (*to)[key.Value]; twice {
+				f.failAt(key, "%q stands twice in %s", key.Value, what)
+				continue
+			}
+			if !name.MatchString(key.Value) {
+				f.failAt(item, "%q is not a name that GitLab takes in %s: %s", key.Value, what, namesHelp)
+			}
+			(*to)[key.Value] = value(f, item)
+		}
+	}
+}
+
+func namedSchema(name *regexp.Regexp, value schema) schema {
+	return schema{
+		"type":                 "object",
+		"propertyNames":        schema{"pattern": name.String(), "errorMessage": namesHelp},
+		"additionalProperties": value,
+	}
+}
+
+func (f *file) input(n *yaml.Node, p purpose) input {
+	n = resolve(n)
+	switch {
+	case n.Kind == yaml.SequenceNode:
+		in := input{items: []input{}}
+		for _, item := range n.Content {
+			if item = resolve(item); item.Kind != yaml.ScalarNode {
+				f.failAt(item, "an input may be a list of texts, numbers or booleans, and of nothing else")
+				continue
+			}
+			in.items = append(in.items, f.input(item, p))
+		}
+		return in
+	case n.Kind == yaml.MappingNode:
+		f.failAt(n, "an input must be a text, a number, a boolean or a list")
+		return input{}
+	}
+	switch n.ShortTag() {
+	case "!!int", "!!float", "!!bool":
+		var value any
+		if err := n.Decode(&value); err == nil {
+			if fixed, err := json.Marshal(value); err == nil {
+				return input{fixed: fixed}
+			}
+		}
+		f.failAt(n, "%s is not a number that JSON has", n.Value)
+		return input{}
+	}
+	return input{text: f.template(n, p)}
+}
+
+// value gives the input as JSON.
+func (in input) value(m *machine, env any) (json.RawMessage, error) {
+	switch {
+	case in.fixed != nil:
+		return in.fixed, nil
+	case in.items != nil:
+		list := make([]json.RawMessage, len(in.items))
+		for i, item := range in.items {
+			var err error
+			if list[i], err = item.value(m, env); err != nil {
+				return nil, err
+			}
+		}
+		return json.Marshal(list)
+	case len(in.text.parts) == 1 && in.text.parts[0].program != nil:
+		value, err := m.run(in.text.parts[0].program, env)
+		if err != nil {
+			return nil, err
+		}
+		if m.size(value) > m.work {
+			return nil, errTooMuch
+		}
+		if isInput(reflect.ValueOf(value)) {
+			return json.Marshal(value)
+		}
+		return json.Marshal(textOf(value))
+	}
+	text, err := in.text.render(m, env, func(s string) string { return s })
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(text)
+}
+
+// isInput reports whether GitLab has inputs of the value's type: numbers,
+// booleans, texts, and lists of those. Durations are texts.
+func isInput(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Bool, reflect.Int, reflect.Float64, reflect.String:
+		return true
+	case reflect.Int64:
+		return v.Type() == reflect.TypeFor[int64]()
+	case reflect.Interface:
+		return isInput(v.Elem())
+	case reflect.Slice:
+		for i := range v.Len() {
+			if item := v.Index(i); !isInput(item) || item.Kind() == reflect.Slice {
+				return false
+			}
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+// inputs gives the inputs as JSON, by name.
+func (ev *evaluation) inputs(r *rule, all map[string]input, env any) (map[string]json.RawMessage, *RuleError) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	values := make(map[string]json.RawMessage, len(all))
+	for name, in := range all {
+		value, err := in.value(ev.machine, env)
+		if err != nil {
+			return nil, &RuleError{r.name, "inputs." + name, err}
+		}
+		values[name] = value
+	}
+	return values, nil
+}
+
+// plainInputs writes inputs as rule tests have them: texts without quotes.
+func plainInputs(all map[string]json.RawMessage) map[string]string {
+	texts := make(map[string]string, len(all))
+	for name, value := range all {
+		var text string
+		if json.Unmarshal(value, &text) != nil {
+			text = fmt.Sprintf("%s", value)
+		}
+		texts[name] = text
+	}
+	return texts
+}
