@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -54,6 +55,7 @@ type pending struct {
 	// answer got lost. What is found then is put down to that call.
 	Called bool `json:"called,omitzero"`
 
+	seen     gitlab.Job       // the job that an erase is for, as seen now
 	outdated []rules.Pipeline // those that the decision's pipeline makes redundant, as seen now
 
 	retried map[int64]bool // runs of the pipeline that have a newer one, as seen now
@@ -254,18 +256,18 @@ func (r *Runner) outOfPatience(p *pending, err error) *verdict {
 // carryOut holds the decision against the job's real state, and acts if that
 // calls for it. An error means that all of it is to be repeated later.
 func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (*verdict, error) {
-	held, err := r.brake.on(ctx, p.Decision)
+	stop, err := r.brake.on(ctx, p.Decision)
 	switch {
 	case err != nil:
 		return nil, err
-	case held.paused != nil, held.gone != "" && !p.Called:
-		return held.verdict(p), nil
+	case stop.paused != nil, stop.gone != "" && !p.Called:
+		return stop.verdict(p), nil
 	}
-	if v, err := r.admit(ctx, verb, p, held.on()); v != nil || err != nil {
+	if v, err := r.admit(ctx, verb, p, stop.on()); v != nil || err != nil {
 		return v, err
 	}
-	if held.on() {
-		return held.verdict(p), nil
+	if stop.on() {
+		return stop.verdict(p), nil
 	}
 	earlier := p.Called // an earlier call may still be on its way
 	p.Called = true
@@ -277,9 +279,9 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 	if err == nil {
 		return v, nil
 	}
-	if held := (*holdError)(nil); errors.As(err, &held) {
+	if stopped := (*holdError)(nil); errors.As(err, &stopped) {
 		p.Called = earlier
-		return held.verdict(p), nil
+		return stopped.verdict(p), nil
 	}
 	var e *gitlab.Error
 	if !errors.As(err, &e) || e.MaybeDone() {
@@ -292,10 +294,10 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 // admit gives the verdict, nil when the action is called for and allowed.
 // What may make it wait comes before the job's state where that costs GitLab
 // nothing: an outage can make thousands wait.
-// held is an action that is not called for whatever the verdict: nothing is
-// spent for it.
-func (r *Runner) admit(ctx context.Context, verb verb, p *pending, held bool) (*verdict, error) {
-	guarded := verb.budgets != nil && !p.Called && !held
+// Where stopped is set, the action is not called whatever the verdict, and
+// nothing is spent for it.
+func (r *Runner) admit(ctx context.Context, verb verb, p *pending, stopped bool) (*verdict, error) {
+	guarded := verb.budgets != nil && !p.Called && !stopped
 	if guarded {
 		if v, err := r.becalmed(ctx, p); v != nil || err != nil {
 			return v, err
@@ -327,7 +329,16 @@ func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, 
 	if err == nil || ctx.Err() != nil || rules.Passes(err) || !errors.As(err, &e) {
 		return v, err
 	}
-	return failed("%s", reasonOf(p, e)), nil
+	return notObserved(p, e), nil
+}
+
+// notObserved is the verdict where GitLab refuses to show the job or its
+// pipeline for good. One that was deleted is no failure.
+func notObserved(p *pending, e *gitlab.Error) *verdict {
+	if e.Status == http.StatusNotFound && !strings.Contains(e.Message, "Project") {
+		return skipped("GitLab says %q: the job or its pipeline was deleted, or is hidden from the token's user", e.Message)
+	}
+	return failed("%s", reasonOf(p, e))
 }
 
 // refused gives the verdict on a call that surely had no effect. Nothing is
@@ -346,15 +357,27 @@ func (r *Runner) refused(ctx context.Context, verb verb, p *pending, e *gitlab.E
 
 // reasonOf words a final refusal for people, with what to do about it.
 func reasonOf(p *pending, e *gitlab.Error) string {
+	write := e.Rights() && e.Method == http.MethodPost
 	switch {
-	case e.Rights() && e.Method == http.MethodPost && p.Action.Verb == rules.VerbPlay && p.Job.Environment.Name != "":
-		return fmt.Sprintf("GitLab refused: %s (%d): if the environment %s is protected, the token's user must be one of those who may deploy to it", e.Message, e.Status, p.Job.Environment.Name)
+	case write && p.Action.Verb == rules.VerbPlay && len(p.Action.Variables) > 0:
+		return fmt.Sprintf("GitLab refused: %s (%d): the job is played with variables, for which the token's user needs the project's minimum role to use pipeline variables (Settings, CI/CD, Variables)%s", e.Message, e.Status, ofDeployment(p))
+	case write && p.Job.Environment.Name != "":
+		return fmt.Sprintf("GitLab refused: %s (%d)%s", e.Message, e.Status, ofDeployment(p))
 	case e.Status == http.StatusNotFound:
 		return fmt.Sprintf("GitLab refused: %s: the job or its project is gone, or hidden from the token's user", e.Message)
 	case e.Rights():
 		return fmt.Sprintf("GitLab refused: %s (%d): check the token, its scope `api`, the rights of its user on the project, which may be archived, and, if the ref %s is protected, to push or merge there", e.Message, e.Status, p.Pipeline.Ref)
 	}
 	return fmt.Sprintf("GitLab refused: %s (%d)", e.Message, e.Status)
+}
+
+// ofDeployment says why GitLab may refuse every verb on a job that deploys; ""
+// where the job does not.
+func ofDeployment(p *pending) string {
+	if p.Job.Environment.Name == "" {
+		return ""
+	}
+	return fmt.Sprintf(": if the environment %s is protected, the token's user must be one of those who may deploy to it; and if a newer deployment to it was made, GitLab refuses this outdated one", p.Job.Environment.Name)
 }
 
 // span words a time for people, like 45s, 2h30m or 90d.

@@ -2,7 +2,9 @@ package actions
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +32,7 @@ func observeErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	if reason != "" || err != nil {
 		return skipped("%s", reason), err
 	}
+	p.seen = job
 	if !p.Called {
 		p.Freed = sizeOf(job)
 	}
@@ -37,7 +40,11 @@ func observeErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 }
 
 func actErase(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
-	if _, err := gl.Erase(ctx, p.Project.ID, p.Job.ID); err != nil {
+	_, err := gl.Erase(ctx, p.Project.ID, p.Job.ID)
+	if newKeeper(gl, p.Project.ID).refuse(p.seen, err) {
+		return skipped(archived), nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	return erased(p, ""), nil
@@ -65,7 +72,7 @@ func holdsArtifacts(job gitlab.Job) bool {
 // Reasons to keep a job that are problems, which somebody should look at.
 const (
 	noFinish = "GitLab does not say when the job finished"
-	archived = "the job is archived: GitLab erases none of those"
+	archived = "the job is archived, and this GitLab does not erase those"
 )
 
 // keeper knows what of one project an erase keeps. It asks GitLab for what
@@ -78,6 +85,7 @@ type keeper struct {
 	kinds     map[string]refKind // of refs
 	protected *gitlab.ProtectedRefs
 	oldest    map[string]int64 // by ref: the oldest pipeline that is kept
+	archived  bool             // GitLab refused to erase an archived job
 }
 
 // maxRefs is how many refs a keeper remembers.
@@ -85,6 +93,27 @@ const maxRefs = 10_000
 
 func newKeeper(gl *gitlab.Client, project int64) *keeper {
 	return &keeper{gitlab: gl, project: project, kinds: map[string]refKind{}, oldest: map[string]int64{}}
+}
+
+// refusesArchived reports whether GitLab is known to erase no archived job:
+// before 18.0, and that refused one already. A refusal is learnt by refuse.
+func (k *keeper) refusesArchived(job gitlab.Job) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return job.Archived && k.archived
+}
+
+// refuse learns from GitLab's refusal to erase a job, and reports whether that
+// was because the job is archived.
+func (k *keeper) refuse(job gitlab.Job, err error) bool {
+	var e *gitlab.Error
+	if !job.Archived || !errors.As(err, &e) || e.Status != http.StatusForbidden {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.archived = true
+	return true
 }
 
 // refKind says what is called so.
@@ -118,8 +147,6 @@ func (k *keeper) keeps(ctx context.Context, job gitlab.Job, a rules.Action, now 
 	switch {
 	case !ended(job.Status):
 		return "the job has not ended: it is " + job.Status, nil
-	case job.Archived:
-		return archived, nil
 	case job.FinishedAt.IsZero():
 		return noFinish, nil
 	case age < time.Duration(a.OlderThan):

@@ -80,7 +80,9 @@ func actRetry(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*v
 	if err != nil {
 		return nil, err
 	}
-	return done(run.ID, "%s", p.attempted()), nil
+	v := done(run.ID, "%s", p.attempted())
+	v.newRun = run.Job // it may have failed already, without an event
+	return v, nil
 }
 
 // attempted words which attempt a retry makes, and why the ones before failed

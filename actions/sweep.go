@@ -447,6 +447,9 @@ func (s Sweeper) erase(ctx context.Context, result swept, p rules.Project, keepe
 		return result
 	}
 	reason, err := keeper.keeps(ctx, job, d.Action, s.Now())
+	if reason == "" && keeper.refusesArchived(job) {
+		reason = archived
+	}
 	switch {
 	case err != nil:
 		return result.failed(err)
@@ -458,7 +461,12 @@ func (s Sweeper) erase(ctx context.Context, result swept, p rules.Project, keepe
 		return result
 	}
 	if !d.DryRun {
-		if err := s.call(ctx, p, job, d); err != nil {
+		err := s.call(ctx, p, job, d)
+		if keeper.refuse(job, err) {
+			result.problems, result.counts.Kept = append(result.problems, archived), 1
+			return result
+		}
+		if err != nil {
 			return result.failed(err)
 		}
 	}

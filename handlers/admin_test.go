@@ -409,7 +409,7 @@ func TestAdminHidesVariables(t *testing.T) {
 	o := outcome(1)
 	o.Pipeline.Variables = map[string]string{"DB_PASSWORD": "hunter2"}
 	o.Action.Variables = map[string]string{"TOKEN": "hunter2"}
-	o.Action.Inputs = map[string]string{"key": "hunter2"}
+	o.Action.Inputs = map[string]stdjson.RawMessage{"key": []byte(`"hunter2"`)}
 	r.store.note(o)
 	for _, kind := range []string{rules.RecordEvent, rules.RecordDecision, rules.RecordOutcome} {
 		r.store.dead = append(r.store.dead, store.DeadRecord{ID: kind, Kind: kind, Body: r.store.journal[0].Body})

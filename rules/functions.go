@@ -57,7 +57,7 @@ var functions = []function{
 		name: "log_excerpt", asks: "log", arguments: "lines", ofJob: useOnJob,
 		doc: "the lines of the log that matter, at most so many, without a number 20: those around the first error, else the last ones; also in texts",
 	},
-	{name: "superseded", asks: "superseded", doc: "whether there is a newer pipeline of the same ref, or of the same merge request"},
+	{name: "superseded", asks: "superseded", doc: "whether another pipeline makes this one redundant, see [Actions](#actions)"},
 	{name: "jobs", asks: "jobs", doc: "the jobs of the pipeline, the latest run of each"},
 	{name: "bridges", asks: "bridges", doc: "the trigger jobs of the pipeline, each with", fields: "Bridge"},
 	{name: "details", asks: "details", ofJob: useOnJob, doc: "the job as the API has it, which is the fields of `job` and", fields: "Details"},

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"regexp"
 
@@ -61,8 +60,8 @@ func namedSchema(name *regexp.Regexp, value schema) schema {
 
 func (f *file) input(n *yaml.Node, p purpose) input {
 	n = resolve(n)
-	switch {
-	case n.Kind == yaml.SequenceNode:
+	switch n.Kind {
+	case yaml.SequenceNode:
 		in := input{items: []input{}}
 		for _, item := range n.Content {
 			if item = resolve(item); item.Kind != yaml.ScalarNode {
@@ -72,7 +71,7 @@ func (f *file) input(n *yaml.Node, p purpose) input {
 			in.items = append(in.items, f.input(item, p))
 		}
 		return in
-	case n.Kind == yaml.MappingNode:
+	case yaml.MappingNode:
 		f.failAt(n, "an input must be a text, a number, a boolean or a list")
 		return input{}
 	}
@@ -168,7 +167,7 @@ func plainInputs(all map[string]json.RawMessage) map[string]string {
 	for name, value := range all {
 		var text string
 		if json.Unmarshal(value, &text) != nil {
-			text = fmt.Sprintf("%s", value)
+			text = string(value)
 		}
 		texts[name] = text
 	}

@@ -443,7 +443,6 @@ var usefulTo = map[string]string{
 
 	VerbRetryPipeline:  "pipelines that failed or were canceled",
 	VerbCancelPipeline: "pipelines that have not ended",
-	VerbCancelOutdated: "pipelines that are new",
 }
 
 // implies reports whether wherever one condition is true the other is, too.
@@ -462,7 +461,7 @@ func (f *file) adviseAction(n *yaml.Node, r *rule, a action, when ast.Node, look
 	if OfPipeline(a.Verb) {
 		useless, condition = uselessToPipelines[a.Verb], r.tree(f.logic)
 	}
-	if condition != nil && a.jobs == nil && f.logic.possible(side{condition, true}) && f.logic.implies(condition, useless) {
+	if condition != nil && useless != nil && a.jobs == nil && f.logic.possible(side{condition, true}) && f.logic.implies(condition, useless) {
 		f.warnAt(verb, "%s does nothing here: it is for %s, and the condition wants others", a.Verb, usefulTo[a.Verb])
 		return
 	}

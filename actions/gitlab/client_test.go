@@ -2,6 +2,7 @@ package gitlab_test
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -114,7 +115,7 @@ var calls = map[string]func(context.Context, *gitlab.Client) error{
 	"hook_deliveries": func(ctx context.Context, c *gitlab.Client) error { return firstError(c.FailedDeliveries(ctx, hook)) },
 	"resend":          func(ctx context.Context, c *gitlab.Client) error { return c.Resend(ctx, hook, 9) },
 	"play": func(ctx context.Context, c *gitlab.Client) error {
-		_, err := c.Play(ctx, 1, 7, map[string]string{"A": "1"}, map[string]string{"b": "2"})
+		_, err := c.Play(ctx, 1, 7, map[string]string{"A": "1"}, map[string]json.RawMessage{"b": []byte("2")})
 		return err
 	},
 }

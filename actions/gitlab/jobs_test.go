@@ -2,6 +2,7 @@ package gitlab_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -544,7 +545,7 @@ func TestPlay(t *testing.T) {
 	p := w.push("deploy:manual")
 	manual := w.Latest(p.ID, "deploy")
 
-	job, err := w.client.Play(t.Context(), w.project.ID, manual.ID, map[string]string{"B": "2", "A": "1"}, map[string]string{"to": "staging"})
+	job, err := w.client.Play(t.Context(), w.project.ID, manual.ID, map[string]string{"B": "2", "A": "1"}, map[string]json.RawMessage{"to": []byte(`"staging"`), "replicas": []byte("3"), "canary": []byte("true")})
 	if err != nil || job.ID != manual.ID || job.Status != "pending" {
 		t.Errorf("job %d is %s: %v", job.ID, job.Status, err)
 	}
@@ -552,7 +553,7 @@ func TestPlay(t *testing.T) {
 	if diff := cmp.Diff([]gitlabtest.Variable{{Key: "A", Value: "1"}, {Key: "B", Value: "2"}}, played.Variables); diff != "" {
 		t.Errorf("variables, -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]any{"to": "staging"}, played.Inputs); diff != "" {
+	if diff := cmp.Diff(map[string]any{"to": "staging", "replicas": 3.0, "canary": true}, played.Inputs); diff != "" {
 		t.Errorf("inputs, -want +got:\n%s", diff)
 	}
 	if _, err = w.client.Play(t.Context(), w.project.ID, manual.ID, nil, nil); failureOf(t, err).Message != "400 Bad request - Unplayable Job" {

@@ -336,6 +336,10 @@ func (c *call) retryJob() {
 	if c.refused(err) {
 		return
 	}
+	if reason := c.s.o.RetriesFail; reason != "" {
+		again.Status, again.FailureReason, again.FinishedAt = "failed", reason, c.s.o.Now()
+		c.s.progress(again.pipeline)
+	}
 	writeJSON(c.w, http.StatusCreated, c.s.apiJob(again))
 }
 
@@ -344,8 +348,8 @@ func (c *call) eraseJob() {
 	if j == nil {
 		return
 	}
-	// Ci::BuildPolicy: an archived job is as good as a protected one.
-	if j.Archived || !c.mayRun(j) || c.project.Role != Maintainer && j.User.ID != c.s.o.Bot.ID {
+	// Ci::BuildPolicy: before 18.0, an archived job is as good as a protected one.
+	if j.Archived && !c.s.version.atLeast(18, 0) || !c.mayRun(j) || c.project.Role != Maintainer && j.User.ID != c.s.o.Bot.ID {
 		c.message(http.StatusForbidden, "403 Forbidden")
 		return
 	}

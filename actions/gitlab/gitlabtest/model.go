@@ -107,7 +107,7 @@ type Job struct {
 	Environment    Environment
 	AutoRetry      int           // GitLab's own retry: so often at most
 	AutoRetryAfter time.Duration // how long after the failure by Options.Now; default at once
-	Archived       bool          // too old to be retried, played or erased
+	Archived       bool          // too old to be retried or played, and before 18.0 to be erased
 	Runner         Runner        // takes the job on Run; default: a shared one
 	User           User          // default: the pipeline's
 

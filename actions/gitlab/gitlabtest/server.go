@@ -88,6 +88,10 @@ type Options struct {
 	// Requests lists none; Count and Answered work, but Count knows paths only as
 	// the API's description has them: /projects/{project}/jobs/{job}/erase.
 	ForgetRequests bool
+	// RetriesFail is the reason for which a job that is retried through the API
+	// has failed in the answer already, without a hook, as where a quota is used
+	// up; "": it has not.
+	RetriesFail string
 	// PlayClones makes play start a clone of the manual job and answer with
 	// the original, as happens when GitLab is overtaken by someone else.
 	PlayClones bool
