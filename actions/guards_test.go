@@ -34,7 +34,7 @@ func TestGuards(t *testing.T) {
 		{"superseded by a retry", "", stuck, func(h *house, job gitlabtest.Job) { h.mustRetry(job.ID) }, 0, rules.ResultSkipped, "already retried as job"},
 		{"newer pipeline", "", stuck, func(h *house, job gitlabtest.Job) {
 			h.gitlab.AddPipeline(job.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-		}, 0, rules.ResultSkipped, "is newer on the same ref: `allow_stale: true` lifts this"},
+		}, 0, rules.ResultSkipped, "outdated by pipeline 102: `allow_stale: true` lifts this"},
 		{"newer pipeline of another ref", "", stuck, func(h *house, job gitlabtest.Job) {
 			h.gitlab.AddPipeline(job.ProjectID, gitlabtest.Pipeline{Ref: "other"}, gitlabtest.Job{Name: "rspec"})
 		}, 1, rules.ResultDone, ""},

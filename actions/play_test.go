@@ -122,7 +122,7 @@ rules:
 		{"running again", func(h *house) { fail(h, stuck) }, func(h *house) { h.mustRetry(h.gitlab.Latest(h.pipeline.ID, "rspec").ID) }, "/retry", 0, rules.ResultSkipped, "neither failed nor canceled"},
 		{"newer pipeline", func(h *house) { fail(h, stuck) }, func(h *house) {
 			h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-		}, "/retry", 0, rules.ResultSkipped, "is newer on the same ref"},
+		}, "/retry", 0, rules.ResultSkipped, "the pipeline is outdated by pipeline 102"},
 		{"running", func(h *house) { h.gitlab.Run(h.gitlab.Latest(h.pipeline.ID, "rspec").ID) }, nil, "/cancel", 1, rules.ResultDone, "canceled"},
 		{"ended meanwhile", func(h *house) { h.gitlab.Run(h.gitlab.Latest(h.pipeline.ID, "rspec").ID) }, func(h *house) {
 			h.gitlab.Finish(h.gitlab.Latest(h.pipeline.ID, "rspec").ID, "success", "")

@@ -227,10 +227,10 @@ func TestAdminAnswersErrors(t *testing.T) {
 		{"/api/v1/decisions?job=lint", nil, 400, `parameter "job": it must be an id, a whole number from 1`},
 		{"/api/v1/decisions?pipeline=-1", nil, 400, `parameter "pipeline": it must be an id, a whole number from 1`},
 		{"/api/v1/decisions?outcome=fine", nil, 400, `parameter "outcome": it must be one of done, dry_run, skipped, deferred, failed, gave_up, recovered, waiting`},
-		{"/api/v1/decisions?action=repair", nil, 400, `parameter "action": it must be one of retry, play, cancel, erase, retry_pipeline, cancel_pipeline, notify`},
+		{"/api/v1/decisions?action=repair", nil, 400, `parameter "action": it must be one of retry, play, cancel, erase, retry_pipeline, cancel_pipeline, cancel_outdated, notify`},
 		{
 			"/api/v1/decisions?action=repair&limit=0", nil, 400,
-			"parameter \"action\": it must be one of retry, play, cancel, erase, retry_pipeline, cancel_pipeline, notify\nparameter \"limit\": it must be a whole number from 1 to 500",
+			"parameter \"action\": it must be one of retry, play, cancel, erase, retry_pipeline, cancel_pipeline, cancel_outdated, notify\nparameter \"limit\": it must be a whole number from 1 to 500",
 		},
 		{"/api/v1/decisions?rules=a", nil, 400, `parameter "rules" is unknown: there are rule, action, outcome, project, pipeline, job, ref, limit, cursor`},
 		{"/api/v1/decisions?rule=a&rule=b", nil, 400, `parameter "rule" is given 2 times: give it once`},

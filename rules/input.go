@@ -74,6 +74,7 @@ func (f *file) input(n *yaml.Node, p purpose) input {
 	case yaml.MappingNode:
 		f.failAt(n, "an input must be a text, a number, a boolean or a list")
 		return input{}
+	default: // a scalar
 	}
 	switch n.ShortTag() {
 	case "!!int", "!!float", "!!bool":

@@ -230,7 +230,7 @@ func TestRequests(t *testing.T) {
 		"group_hooks":     "GET /api/v4/groups/a%2Fb/hooks?per_page=100",
 		"hook_deliveries": "GET /api/v4/projects/1/hooks/5/events?per_page=10&status=client_failure%2Cserver_failure",
 		"resend":          "POST /api/v4/projects/1/hooks/5/events/9/resend",
-		"play":            `POST /api/v4/projects/1/jobs/7/play {"job_variables_attributes":[{"key":"A","value":"1"}],"job_inputs":{"b":"2"}}`,
+		"play":            `POST /api/v4/projects/1/jobs/7/play {"job_variables_attributes":[{"key":"A","value":"1"}],"job_inputs":{"b":2}}`,
 	}
 	for endpoint, do := range calls {
 		t.Run(endpoint, func(t *testing.T) {

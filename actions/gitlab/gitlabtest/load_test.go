@@ -80,12 +80,10 @@ func TestEraseRefused(t *testing.T) {
 	gl, _ := withOldJobs(t, 10, 1)
 	gl.Fail(gitlabtest.Fault{Method: "POST", Path: "/jobs/1004/erase", Times: -1, Status: http.StatusConflict, Message: refresh})
 	gl.Fail(gitlabtest.Fault{Method: "POST", Path: "/jobs/1005/erase", Times: -1, Status: http.StatusForbidden})
-	gl.AddPipeline(1, gitlabtest.Pipeline{}, gitlabtest.Job{ID: 2000, Name: "rspec", Status: "failed", Log: "text", Archived: true})
 	for job, want := range map[int]string{
 		1004: `409 {"message":"` + refresh + `"}`,
 		1005: `403 {"message":"403 Forbidden"}`,
 		1003: `403 {"message":"403 Forbidden - Job is not erasable!"}`, // skipped: it has no log
-		2000: `403 {"message":"403 Forbidden"}`,
 	} {
 		r := ask(t, gl, "POST", fmt.Sprintf("/projects/1/jobs/%d/erase", job), "")
 		if got := fmt.Sprintf("%d %s", r.status, r.body); got != want+"\n" {
@@ -93,6 +91,19 @@ func TestEraseRefused(t *testing.T) {
 		}
 		if !gl.Job(int64(job)).ErasedAt.IsZero() {
 			t.Errorf("job %d was erased", job)
+		}
+	}
+}
+
+// Archived jobs are erased since 18.0.
+func TestEraseArchived(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]int{"17.11.0": http.StatusForbidden, "18.0.0": http.StatusCreated} {
+		gl := gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, Version: version})
+		gl.AddPipeline(gl.AddProject(gitlabtest.Project{Path: "platform/shop"}).ID, gitlabtest.Pipeline{},
+			gitlabtest.Job{ID: 2000, Name: "rspec", Status: "failed", Log: "text", Archived: true})
+		if r := ask(t, gl, "POST", "/projects/1/jobs/2000/erase", ""); r.status != want {
+			t.Errorf("%s: %d %s, want %d", version, r.status, r.body, want)
 		}
 	}
 }
