@@ -24,7 +24,8 @@ const (
 	// catchUpHold is how long a replica that died keeps others from catching up.
 	catchUpHold = 2 * time.Minute
 	// overlap is how far before a project's watermark is looked once more: clocks
-	// may be apart, and what ended just before a round is left to its webhook.
+	// may be apart, and what ended just before a round is left to its webhook. It
+	// never reaches back beyond the project's beginning, or the rules'.
 	overlap = 10 * time.Minute
 	// settled is how long ago something must have happened: its webhook may be
 	// on its way.
@@ -109,13 +110,19 @@ type CatchUpConfig struct {
 	Known   func(ctx context.Context) ([]KnownProject, error) // the projects that ever sent an event
 	// Named gives the projects that settings name, and which of the names mean
 	// none.
-	Named    func(ctx context.Context) ([]rules.Project, []rules.SweepProblem, error)
-	Rules    func() *rules.Rules
-	GitLab   GitLab
-	Every    time.Duration // between two rounds
-	MaxAge   time.Duration // of what was missed
-	DryRun   bool          // counts what was missed, and changes nothing
-	NoResend bool          // has GitLab send nothing once more
+	Named  func(ctx context.Context) ([]rules.Project, []rules.SweepProblem, error)
+	Rules  func() *rules.Rules
+	GitLab GitLab
+	Every  time.Duration // between two rounds
+	MaxAge time.Duration // of what was missed
+	// RulesChanged gives when this process last replaced its rules by others,
+	// zero if never. nil: it never does.
+	RulesChanged func() time.Time
+	// Since, if set, takes the place of all watermarks: events since then are
+	// handled whether or not somebody looked at them before, by the rules of now.
+	Since    time.Time
+	DryRun   bool // counts what was missed, and changes nothing
+	NoResend bool // has GitLab send nothing once more
 	Now      func() time.Time
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
@@ -135,6 +142,10 @@ type CatchUp struct {
 	listed time.Time // when named and deliveries were last read
 	named  []rules.Project
 	warned map[string]bool // hooks that are disabled, by name
+
+	// Of the round:
+	known map[int64]KnownProject
+	rules time.Time // since when the rules are in force
 }
 
 // CatchUpResult is what came of a round.
@@ -216,9 +227,8 @@ func (c *CatchUp) say(problems []rules.SweepProblem, before map[string]bool) map
 // ErrCatchingUp says that another replica is catching up.
 var ErrCatchingUp = errors.New("another process is catching up")
 
-// Round looks at all projects once. On demand, also deliveries are looked at
-// whenever they were last, and projects that nobody looked at before, back to
-// the greatest age. An error is ErrCatchingUp, ctx's, or the store's.
+// Round looks at all projects once. On demand, also deliveries and long jobs
+// are looked at whenever they were last. An error is ErrCatchingUp, ctx's, or the store's.
 func (c *CatchUp) Round(ctx context.Context, onDemand bool) (result CatchUpResult, err error) {
 	held, release, err := store.HoldClaim(ctx, c.Store, catchUpClaim, c.owner, catchUpHold)
 	if err != nil {
@@ -241,6 +251,13 @@ func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResul
 	projects, unnamed, err := c.projects(ctx, deliveries, &result)
 	if err != nil {
 		return result, err
+	}
+	if c.rules, err = c.rulesSince(ctx, onDemand); err != nil {
+		return result, err
+	}
+	c.known = map[int64]KnownProject{}
+	for _, p := range projects {
+		c.known[p.ID] = p
 	}
 	wanted := c.wanted()
 	read := map[string]bool{} // hooks of groups belong to many projects
@@ -358,24 +375,19 @@ func (e *storeError) Unwrap() error { return e.error }
 // told.
 func (c *CatchUp) missed(ctx context.Context, p *project, w wanted, onDemand bool, result *CatchUpResult) error {
 	now := c.Now().UTC()
-	key := fmt.Sprintf("caught-up:%s:%d", c.GitLab.Instance(), p.ID)
-	value, err := c.Store.Get(ctx, key)
+	last, err := c.watermark(ctx, p.KnownProject)
 	if err != nil {
-		return &storeError{err}
+		return err
 	}
-	var last watermark
-	oldest := now.Add(-c.MaxAge)
-	switch known := len(value) > 0 && json.Unmarshal(value, &last) == nil; {
-	case known:
-	case onDemand:
-		last = watermark{oldest, oldest}
-	case p.Since.IsZero(): // nobody was here before: nothing was missed
-		return c.keepWatermark(ctx, key, watermark{now, now})
-	default:
-		last = watermark{p.Since, p.Since}
+	oldest := later(now.Add(-c.MaxAge), later(last.Known, c.rules))
+	if !c.Since.IsZero() {
+		oldest = c.Since
+		last.At, last.Deep = oldest, oldest
 	}
 	deep := onDemand || now.Sub(last.Deep) >= deepEach
-	since := func(mark time.Time) span { return span{later(mark.Add(-overlap), oldest), oldest, now.Add(-settled)} }
+	since := func(mark time.Time) span {
+		return span{later(mark.Add(-overlap), oldest), oldest, now.Add(-settled)}
+	}
 	if deep {
 		err = c.jobs(ctx, p, w, since(last.Deep), c.MaxAge, result)
 		last.Deep = now
@@ -389,18 +401,104 @@ func (c *CatchUp) missed(ctx context.Context, p *project, w wanted, onDemand boo
 		return err
 	}
 	last.At = now
-	return c.keepWatermark(ctx, key, last)
+	return c.keepJSON(ctx, c.watermarkKey(p.ID), last)
 }
 
-// watermark is up to when a project was looked at: as far as each round looks,
-// and as far as deep ones do.
+// watermark is how far a project was looked at, by all replicas.
 type watermark struct {
-	At   time.Time `json:"at"`
-	Deep time.Time `json:"deep"`
+	// Known is when the project became known: with its first event, by the
+	// store's clock, or in the first round that saw it among --projects. What
+	// ended, or began to wait, before is nobody's to act on.
+	Known time.Time `json:"known"`
+	At    time.Time `json:"at"`   // up to when each round looked
+	Deep  time.Time `json:"deep"` // up to when rounds looked that also find long jobs
 }
 
-func (c *CatchUp) keepWatermark(ctx context.Context, key string, mark watermark) error {
-	value, err := json.Marshal(mark)
+func (c *CatchUp) watermarkKey(project int64) string {
+	return fmt.Sprintf("caught-up:%s:%d", c.GitLab.Instance(), project)
+}
+
+// watermark gives a project's watermark. Of one that no round looked at yet, it
+// is when the project became known.
+func (c *CatchUp) watermark(ctx context.Context, p KnownProject) (watermark, error) {
+	value, err := c.Store.Get(ctx, c.watermarkKey(p.ID))
+	if err != nil {
+		return watermark{}, &storeError{err}
+	}
+	known := p.Since
+	if known.IsZero() {
+		known = c.Now()
+	}
+	known = known.UTC()
+	var mark watermark
+	switch {
+	case len(value) == 0 || json.Unmarshal(value, &mark) != nil:
+		mark = watermark{known, known, known}
+	case mark.Known.IsZero() && known.After(mark.At): // of a version that kept none
+		mark.Known = mark.At
+	case mark.Known.IsZero():
+		mark.Known = known
+	}
+	return mark, nil
+}
+
+// beginning is since when the events of a project are acted on; false: the
+// project is not known.
+func (c *CatchUp) beginning(ctx context.Context, project int64) (time.Time, bool, error) {
+	p, known := c.known[project]
+	if !known {
+		return time.Time{}, false, nil
+	}
+	oldest := c.Now().Add(-c.MaxAge)
+	if !c.Since.IsZero() {
+		return c.Since, true, nil
+	}
+	mark, err := c.watermark(ctx, p)
+	return later(oldest, later(mark.Known, c.rules)), true, err
+}
+
+// rulesInForce says since when all replicas have the same rules.
+type rulesInForce struct {
+	Fingerprint string    `json:"fingerprint"`
+	Since       time.Time `json:"since"`
+}
+
+// rulesSince gives since when the rules are in force; zero: as long as
+// catch-up has noted rules. What came before was looked at under other rules,
+// or under none, and is not looked at again. Rules that come back after others
+// were in force count as new. Only serve notes its rules: the command's are
+// compared with those.
+func (c *CatchUp) rulesSince(ctx context.Context, onDemand bool) (time.Time, error) {
+	key := "rules-in-force:" + c.GitLab.Instance()
+	value, err := c.Store.Get(ctx, key)
+	if err != nil {
+		return time.Time{}, err
+	}
+	now := rulesInForce{Fingerprint: c.Rules().Fingerprint()}
+	if c.NoResend {
+		now.Fingerprint += " dry run" // what was passed over is not done later
+	}
+	var before rulesInForce
+	first := len(value) == 0 || json.Unmarshal(value, &before) != nil
+	if same := before.Fingerprint == now.Fingerprint; same || first {
+		now.Since = before.Since
+		if c.RulesChanged != nil {
+			now.Since = later(now.Since, c.RulesChanged().UTC())
+		}
+	} else {
+		now.Since = c.Now().UTC()
+		if c.RulesChanged != nil && !c.RulesChanged().IsZero() {
+			now.Since = c.RulesChanged().UTC()
+		}
+	}
+	if onDemand {
+		return now.Since, nil
+	}
+	return now.Since, c.keepJSON(ctx, key, now)
+}
+
+func (c *CatchUp) keepJSON(ctx context.Context, key string, v any) error {
+	value, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
@@ -532,11 +630,19 @@ func (c *CatchUp) pipeline(ctx context.Context, p *project, w wanted, s span, at
 	if err != nil {
 		return err
 	}
+	// A pipeline changes after its end too, for instance when it is renamed.
+	if !e.Pipeline.FinishedAt.IsZero() && e.Pipeline.FinishedAt.Before(s.oldest) {
+		return nil
+	}
 	return c.take(ctx, p, e, at.At, &result.Pipelines, "pipeline")
 }
 
-// told reports whether an event told of this since then.
+// told reports whether an event told of this since then. To somebody who typed
+// since when to look, that makes no difference: the rules may be others.
 func (c *CatchUp) told(ctx context.Context, e rules.Event, since time.Time) (bool, error) {
+	if !c.Since.IsZero() {
+		return false, nil
+	}
 	value, err := c.Store.Get(ctx, rules.ToldKey(e))
 	if err != nil {
 		return false, &storeError{err}
@@ -574,6 +680,9 @@ func (c *CatchUp) put(ctx context.Context, e rules.Event, count *int, found stri
 	if c.DryRun {
 		*count++
 		return nil
+	}
+	if !c.Since.IsZero() { // once by these rules, whether or not others had it
+		e.Meta.ID += ":" + c.Rules().Fingerprint()[:16]
 	}
 	added, err := c.Store.Put(ctx, eventRecord(c.GitLab, &e))
 	if err != nil {
@@ -651,16 +760,18 @@ func (c *CatchUp) replay(ctx context.Context, hook Hook, result *CatchUpResult) 
 // deliver takes a delivery as if it had arrived now; GitLab sends it once more
 // where it did not keep what was in it.
 func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, result *CatchUpResult) error {
-	oldest := c.Now().Add(-c.MaxAge)
-	if d.Body == nil {
+	if oldest := c.Now().Add(-c.MaxAge); d.Body == nil {
 		if c.NoResend || !d.At.IsZero() && d.At.Before(oldest) {
 			return nil
 		}
 		return c.resend(ctx, hook, d, result)
 	}
 	e, err := Decode(d.Body, c.GitLab.Instance())
-	if err != nil || !c.Rules().Wants(e) || happened(e).Before(oldest) {
+	if err != nil || !c.Rules().Wants(e) {
 		return nil //nolint:nilerr // another hook, or one with a template of its own
+	}
+	if oldest, known, err := c.beginning(ctx, e.Project.ID); err != nil || !known || happened(e).Before(oldest) {
+		return err
 	}
 	// The list may be restored from another GitLab's backup.
 	if err := assign(&e, "", c.GitLab); err != nil {

@@ -36,6 +36,8 @@ type Rules struct {
 	storm   Storm
 	classes classes
 
+	fingerprint string
+
 	retries        bool // a rule retries jobs
 	retryPipelines bool // a rule retries on pipeline events
 	bridges        bool // a rule for job events asks for trigger jobs
@@ -99,10 +101,12 @@ func Check(o Options, sources ...Source) (*Rules, FileErrors) {
 
 // load warns if it is given the logic for it.
 func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
+	fingerprint := sha256.New()
 	rs := &Rules{capacity: o.Capacity, byName: map[string]*rule{}, index: map[string]*ruleIndex{}}
 	files, roots, together := make([]*file, len(sources)), make([]*yaml.Node, len(sources)), newSet()
 	for i, s := range sources {
 		files[i] = &file{name: s.Name, text: []rune(string(s.Data)), hash: fmt.Sprintf("%x", sha256.Sum256(s.Data)), logic: l}
+		fmt.Fprintln(fingerprint, files[i].hash)
 		if root := files[i].parse(s.Data); root != nil {
 			roots[i] = resolve(root)
 			together.readClasses(files[i], roots[i])
@@ -123,6 +127,7 @@ func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
 		errs, warnings = append(errs, f.errs...), append(warnings, f.warnings...)
 	}
 	together.settle()
+	rs.fingerprint = fmt.Sprintf("%x", fingerprint.Sum(nil))
 	rs.limits, rs.storm, rs.classes = together.limits, together.storm, together.classes
 	if len(errs) > 0 {
 		rs = nil
@@ -133,6 +138,9 @@ func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
 	sortErrors(all)
 	return rs, all
 }
+
+// Fingerprint names the set by the contents of its files: 64 hex digits.
+func (rs *Rules) Fingerprint() string { return rs.fingerprint }
 
 // Len gives the number of rules.
 func (rs *Rules) Len() int { return len(rs.rules) }

@@ -12,6 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions"
@@ -27,9 +28,11 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 		Usage: "find what no webhook told, and handle it",
 		Description: "Looks once at all projects that ever sent an event to this store, and at those of --projects: deliveries that\n" +
 			"failed are replayed, jobs and pipelines that ended and that no event told of are decided on, and what that\n" +
-			"queues is carried out. `serve` does the same by itself, each --catch-up-every.",
+			"queues is carried out. `serve` does the same by itself, each --catch-up-every. What ended, or began to wait, before\n" +
+			"a project became known or the rules were in force is left alone, unless --since reaches back to it.",
 		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
 			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run"),
+			&cli.StringFlag{Name: "since", Usage: "also handle what ended, or began to wait, before a project or a rule became known: so long ago, like 24h, or since a `TIME`, like 2026-11-27T08:00:00Z"},
 			&cli.BoolFlag{Name: "json", Usage: "print what was found as JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -41,15 +44,19 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 				return err
 			}
 			s.catchUpEvery = leastCatchUp // what it does is noted
-			return catchUp(ctx, s, c.Bool("json"), stdout, stderr)
+			since, err := sinceFlag(c.String("since"), s.catchUpMaxAge, time.Now())
+			if err != nil {
+				return &usageError{err}
+			}
+			return catchUp(ctx, s, since, c.Bool("json"), stdout, stderr)
 		},
 	}
 }
 
-// newCatchUp gives what finds what no webhook told. metrics may be nil.
-func newCatchUp(s settings, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) *handlers.CatchUp {
+// catchUpConfig gives how to find what no webhook told. metrics may be nil.
+func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) handlers.CatchUpConfig {
 	h := newHistory(gl)
-	return handlers.NewCatchUp(handlers.CatchUpConfig{
+	return handlers.CatchUpConfig{
 		Store: db, History: h, Hooks: h, Known: handlers.NewKnown(db, log).Projects,
 		Named: func(ctx context.Context) ([]rules.Project, []rules.SweepProblem, error) {
 			found, problems, err := actions.Projects(ctx, h.gitlab, s.projects)
@@ -61,10 +68,33 @@ func newCatchUp(s settings, db store.Store, gl *gitlab.Client, inForce func() *r
 		},
 		Rules: inForce, GitLab: gl, Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil, NoResend: s.dryRun && metrics != nil,
 		Now: time.Now, Log: log, Metrics: metrics,
-	})
+	}
 }
 
-func catchUp(ctx context.Context, s settings, asJSON bool, stdout, stderr io.Writer) (err error) {
+// sinceFlag reads --since: a duration or a time; "": not given. It reaches back
+// as far as decisions are remembered, or else they would be made twice.
+func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	since, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		span, err := model.ParseDuration(text)
+		if err != nil || span == 0 {
+			return time.Time{}, fmt.Errorf("--since: %q is neither a duration like 24h nor a time like %s", text, now.UTC().Format(time.RFC3339))
+		}
+		since = now.Add(-time.Duration(span))
+	}
+	switch oldest := now.Add(-maxAge); {
+	case since.After(now):
+		return time.Time{}, fmt.Errorf("--since: %s is in the future", text)
+	case since.Before(oldest):
+		return time.Time{}, fmt.Errorf("--since: %s is before %s, as far as --catch-up-max-age (%s) reaches back; that may be 72h at most, for as long it is remembered what was done", text, oldest.UTC().Format(time.RFC3339), maxAge)
+	}
+	return since, nil
+}
+
+func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdout, stderr io.Writer) (err error) {
 	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun, Capacity: rules.NewCapacity()})
 	if err != nil {
 		return err
@@ -88,7 +118,9 @@ func catchUp(ctx context.Context, s settings, asJSON bool, stdout, stderr io.Wri
 	if err != nil {
 		return err
 	}
-	result, err := newCatchUp(s, db, gl, inForce, log, nil).Round(ctx, true)
+	cfg := catchUpConfig(s, db, gl, inForce, log, nil)
+	cfg.Since = since
+	result, err := handlers.NewCatchUp(cfg).Round(ctx, true)
 	if err != nil {
 		return err
 	}

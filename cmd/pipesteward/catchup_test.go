@@ -61,6 +61,7 @@ type outage struct {
 	rules   *rules.Rules
 	client  *gitlab.Client
 	known   *handlers.Known
+	since   time.Time // of the command
 	off     atomic.Bool
 	project gitlabtest.Project
 	url     string // of the webhook
@@ -140,8 +141,8 @@ func (o *outage) newCatchUpOn(db handlers.CatchUpStore, history gitlabHistory) *
 	}
 	return handlers.NewCatchUp(handlers.CatchUpConfig{
 		Store: db, History: history, Hooks: history, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
-		Named:  func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
-		GitLab: o.client, Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
+		Named: func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
+		Since: o.since, GitLab: o.client, Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -199,6 +200,8 @@ func (o *outage) traffic() (stuck, green, triggers gitlabtest.Pipeline) {
 		gitlabtest.Job{Name: "test"}, gitlabtest.Job{Name: "deploy", Stage: "deploy", When: "manual", AllowFailure: true},
 		gitlabtest.Job{Name: "review", Stage: "review", When: "manual", AllowFailure: true})
 	triggers = o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "trigger", Bridge: true})
+	o.gitlab.Flush()
+	o.waitKnown()
 	o.clock.Advance(5 * time.Minute)
 	for name, reason := range map[string]string{"rspec": "stuck_or_timeout_failure", "lint": "script_failure"} {
 		job := o.gitlab.Latest(stuck.ID, name).ID
@@ -211,7 +214,6 @@ func (o *outage) traffic() (stuck, green, triggers gitlabtest.Pipeline) {
 	o.gitlab.Finish(o.gitlab.Latest(triggers.ID, "trigger").ID, "failed", "api_failure")
 	o.clock.Advance(5 * time.Minute)
 	o.gitlab.Flush()
-	o.waitKnown()
 	return stuck, green, triggers
 }
 
@@ -329,6 +331,7 @@ rules:
 `)}); err != nil {
 		t.Fatal(err)
 	}
+	o.catchUp() // notes the rules
 	o.off.Store(true)
 	pipeline := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
 	fail := func(name string) int64 {
@@ -434,6 +437,7 @@ func TestCatchUpFindsWhatCameAfterAReplay(t *testing.T) {
 		"version: 1\nrules: [{name: tell, on: pipeline, if: 'pipeline.status == \"failed\"', notify: [{channel: ci}]}]")}); err != nil {
 		t.Fatal(err)
 	}
+	o.catchUp() // notes the rules
 	o.off.Store(true)
 	pipeline := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
 	fail := func() int64 {
@@ -695,12 +699,15 @@ func TestCatchUpCommand(t *testing.T) {
 		stderr  []string
 		retries int
 	}{
-		{name: "a dry run", args: []string{"--projects", "platform", "--dry-run"}, stdout: []string{"in 1 project ", "jobs that no event told of             │      1"}},
-		{name: "the first", args: []string{"--projects", "platform"}, stdout: []string{"missed, and queued", "jobs that no event told of             │                  1"}, retries: 1},
-		{name: "the second", args: []string{"--projects", "platform/shop", "--json"}, stdout: []string{`"jobs": 0`}, retries: 1},
+		{name: "without --since", args: []string{"--projects", "platform"}, stdout: []string{"in 1 project ", "jobs that no event told of             │                  0"}},
+		{name: "a dry run", args: []string{"--projects", "platform", "--since", "1h", "--dry-run"}, stdout: []string{"in 1 project ", "jobs that no event told of             │      1"}},
+		{name: "the first", args: []string{"--projects", "platform", "--since", "1h"}, stdout: []string{"missed, and queued", "jobs that no event told of             │                  1"}, retries: 1},
+		{name: "the second", args: []string{"--projects", "platform/shop", "--since", "1h", "--json"}, stdout: []string{`"jobs": 0`}, retries: 1},
 		{name: "no such project beside another", args: []string{"--projects", "platform/shop", "--projects", "tools/gone"}, stdout: []string{"! tools/gone: there is no such project"}, retries: 1},
 		{name: "no such project", args: []string{"--projects", "tools/gone"}, code: 1, stdout: []string{"! tools/gone: there is no such project"}, retries: 1},
 		{name: "two in one", args: []string{"--projects", "platform/shop,tools"}, code: 1, stderr: []string{`"platform/shop,tools" is no project: no path has a comma`}, retries: 1},
+		{name: "further back than what was done is remembered", args: []string{"--since", "2d"}, code: 2, stderr: []string{"--since: 2d is before", "--catch-up-max-age (24h0m0s)", "72h at most"}, retries: 1},
+		{name: "no duration", args: []string{"--since", "yesterday"}, code: 2, stderr: []string{`--since: "yesterday" is neither a duration like 24h nor a time like 20`}, retries: 1},
 		{name: "an argument", args: []string{"platform"}, code: 2, stderr: []string{"name projects with --projects"}, retries: 1},
 	} {
 		code, stdout, stderr := catchUp(c.args...)

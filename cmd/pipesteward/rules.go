@@ -71,6 +71,7 @@ type liveRules struct {
 	log     *slog.Logger
 
 	inForce atomic.Pointer[rules.Rules]
+	changed atomic.Pointer[time.Time] // when they were last replaced by others; nil: never
 	mu      sync.Mutex
 	tried   string // what was last read, and loaded or refused
 	state   handlers.RulesState
@@ -110,9 +111,22 @@ func (l *liveRules) load(anyway bool) error {
 	for _, w := range warnings {
 		l.log.Warn("a rule may not do what is meant", "file", w.File, "line", w.Line, "column", w.Column, "rule", w.Rule, "reason", w.Message)
 	}
+	if before := l.inForce.Load(); before != nil && before.Fingerprint() != loaded.Fingerprint() {
+		now := time.Now()
+		l.changed.Store(&now)
+	}
 	l.inForce.Store(loaded)
 	l.state = handlers.RulesState{Hash: read, LoadedAt: time.Now().UTC(), Rules: loaded.Summaries(), Warnings: warnings}
 	return nil
+}
+
+// Changed gives when the rules were last replaced by others while running; zero
+// if never.
+func (l *liveRules) Changed() time.Time {
+	if at := l.changed.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // digest names what was read of rule files: their names and contents.

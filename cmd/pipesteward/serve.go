@@ -119,7 +119,9 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	var known *handlers.Known
 	if s.catchUpEvery > 0 {
 		known = handlers.NewKnown(db, log)
-		catchUp := newCatchUp(s, db, gl, live.Rules, log, registry)
+		cfg := catchUpConfig(s, db, gl, live.Rules, log, registry)
+		cfg.RulesChanged = live.Changed
+		catchUp := handlers.NewCatchUp(cfg)
 		closers = append(closers, inBackground(ctx, known.Run), inBackground(ctx, catchUp.Run))
 	}
 
