@@ -197,7 +197,7 @@ func TestSlowBodiesMakeWay(t *testing.T) {
 	}{
 		{"2500 that send a byte", 2500, 256 << 10, 1, 8 << 10, time.Second},
 		{"128 that send all but a byte", 128, 256 << 10, 256<<10 - 1, 256 << 10, time.Second},
-		{"4 that send half of the most", 4, largestBody, largestBody / 2, largestBody, 2 * time.Second},
+		{"3 that send half of the most", 3, largestBody, largestBody / 2, largestBody, 2 * time.Second},
 		{"4 that send more than a small body", 4, largestBody, 300 << 10, largestBody, 2 * time.Second},
 		{"4 that announce nothing", 4, -1, 300 << 10, largestBody, 2 * time.Second},
 		{"1000 that announce the most", 1000, largestBody, 1, largestBody, time.Second},
