@@ -21,6 +21,9 @@ func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
 		return h.deferFor(ctx, addressWait(h.tries()))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
+	if wait := r.countAttempt(ctx, &e); wait != nil {
+		return wait
+	}
 	decisions, errs := r.Rules().Evaluate(ctx, e, r.facts())
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -49,6 +52,33 @@ func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
 		return err
 	}
 	return h.done(ctx, next...)
+}
+
+// countAttempt replaces the attempt that a hook told by what the pipeline's runs
+// say, where it matters and may be wrong: a hook counts one too many where
+// GitLab's own `retry:` runs the job again, but a first run that it tells of is
+// one. An error passes, and the event waits for that.
+func (r *Runner) countAttempt(ctx context.Context, e *rules.Event) error {
+	hook := e.Meta.Source == rules.SourceWebhook || e.Meta.Source == rules.SourceReplay
+	if !hook || e.Job.Attempt <= 1 || e.Job.Bridge || !r.Rules().NeedsAttempt(*e) {
+		return nil
+	}
+	runs, err := r.GitLab.PipelineJobs(ctx, e.Project.ID, e.Pipeline.ID, true)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && rules.Passes(err) && r.Now().Sub(e.Meta.ReceivedAt) < patience:
+		return err
+	case err != nil:
+		r.Log.Warn("the runs of a job could not be counted: job.attempt is what its hook says", append(about(*e), "error", err)...)
+		return nil
+	}
+	for _, run := range runs {
+		if run.ID == e.Job.ID {
+			e.Job.Attempt = run.Attempt
+		}
+	}
+	return nil
 }
 
 // noteTold keeps that the event's job or pipeline was seen in its status.

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -53,8 +54,10 @@ type rule struct {
 	actions   []action
 	notices   []notice
 	stop      bool
-	dryRun    bool
-	classes   classes // of all files
+	// needsAttempt: what comes of an event may depend on job.attempt
+	needsAttempt bool
+	dryRun       bool
+	classes      classes // of all files
 
 	file    string // where it stands
 	line    int
@@ -127,7 +130,7 @@ func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
 		errs, warnings = append(errs, f.errs...), append(warnings, f.warnings...)
 	}
 	together.settle()
-	rs.fingerprint = fmt.Sprintf("%x", fingerprint.Sum(nil))
+	rs.fingerprint = hex.EncodeToString(fingerprint.Sum(nil))
 	rs.limits, rs.storm, rs.classes = together.limits, together.storm, together.classes
 	if len(errs) > 0 {
 		rs = nil
@@ -156,6 +159,7 @@ func (rs *Rules) add(f *file, r *rule) {
 		return
 	}
 	rs.rules = append(rs.rules, r)
+	r.needsAttempt = r.dependsOnAttempt()
 	rs.retryPipelines = rs.retryPipelines || r.on == KindPipeline && slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry || a.Verb == VerbRetryPipeline })
 	rs.retries = rs.retries || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry })
 	rs.bridges = rs.bridges || r.on == KindJob && r.mentions("job.bridge")

@@ -301,7 +301,7 @@ func (s *Server) jobHook(j *job) object {
 		"environment": hookEnvironment(j),
 	}
 	if s.version.atLeast(16, 2) {
-		o["retries_count"] = j.retriesCount()
+		o["retries_count"] = j.hookRetries()
 	}
 	if s.version.atLeast(17, 0) {
 		o["project"] = hookProject(p.project)

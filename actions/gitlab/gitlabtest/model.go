@@ -222,6 +222,16 @@ func (j *job) log() string {
 	return strings.Repeat(line, int(j.LogSize)/len(line)+1)[:j.LogSize]
 }
 
+// hookRetries is a Job Hook's retries_count. GitLab makes the run of its own
+// retry: before it builds the hook of the failed one, and counts that too.
+func (j *job) hookRetries() int {
+	n := j.retriesCount()
+	if j.Status == "failed" && !j.Retried && j.AutoRetryAfter == 0 && n < j.AutoRetry && j.retryable() {
+		n++
+	}
+	return n
+}
+
 // retriesCount is GitLab's retries_count: the runs of that name which were retried.
 func (j *job) retriesCount() int {
 	n := 0

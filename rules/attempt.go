@@ -1,0 +1,74 @@
+package rules
+
+import (
+	"slices"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/vm"
+)
+
+// NeedsAttempt reports whether what comes of a job's event can depend on
+// job.attempt: a rule that may match the event reads it, in its `if`, an action
+// or a text, or waits longer after each attempt. It looks at no log and asks
+// nothing. A hook may tell one too many (retries_count counts a failed job too
+// that GitLab's own `retry:` runs again).
+func (rs *Rules) NeedsAttempt(e Event) bool {
+	if e.Meta.Kind != KindJob {
+		return false
+	}
+	var found candidates
+	rs.index[KindJob].find(&e, &found)
+	for position, ok := found.next(); ok; position, ok = found.next() {
+		if rs.rules[position].needsAttempt {
+			return true
+		}
+	}
+	return false
+}
+
+// dependsOnAttempt reports whether the rule reads job.attempt, or has a delay
+// that depends on it.
+func (r *rule) dependsOnAttempt() bool {
+	if readsAttempt(r.condition) {
+		return true
+	}
+	for _, a := range r.actions {
+		if a.Delay > 0 && a.Backoff == BackoffExponential || readsAttempt(a.jobs) {
+			return true
+		}
+		for _, t := range a.variables {
+			if t.readsAttempt() {
+				return true
+			}
+		}
+		for _, in := range a.inputs {
+			if in.readsAttempt() {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(r.notices, func(v notice) bool { return v.text != nil && v.text.readsAttempt() })
+}
+
+func (in input) readsAttempt() bool {
+	return in.text.readsAttempt() || slices.ContainsFunc(in.items, input.readsAttempt)
+}
+
+func (t template) readsAttempt() bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool { return readsAttempt(p.program) })
+}
+
+// readsAttempt reports whether an expression reads the attempt of any job.
+func readsAttempt(program *vm.Program) bool {
+	if program == nil {
+		return false
+	}
+	return ast.Find(program.Node(), func(n ast.Node) bool {
+		member, ok := n.(*ast.MemberNode)
+		if !ok {
+			return false
+		}
+		property, ok := member.Property.(*ast.StringNode)
+		return ok && property.Value == "attempt"
+	}) != nil
+}
