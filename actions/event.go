@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pipesteward/pipesteward/rules"
@@ -21,6 +22,12 @@ func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
 		return h.deferFor(ctx, addressWait(h.tries()))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
+	if err := r.findProject(ctx, &e); err != nil {
+		return err
+	}
+	if e.Project.ID == 0 && e.Meta.Kind == rules.KindPipeline {
+		return h.done(ctx)
+	}
 	if wait := r.countAttempt(ctx, &e); wait != nil {
 		return wait
 	}
@@ -52,6 +59,32 @@ func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
 		return err
 	}
 	return h.done(ctx, next...)
+}
+
+// findProject looks up the id of a project whose hook tells only its path, as
+// those of GitLab 8 to 11 do, once for each path. An error passes, and the event
+// waits for that; of a project that can't be found the id stays 0.
+func (r *Runner) findProject(ctx context.Context, e *rules.Event) error {
+	if e.Project.ID != 0 || e.Meta.Kind != rules.KindPipeline {
+		return nil
+	}
+	if id, known := r.projects.Load(e.Project.Path); known {
+		e.Project.ID = id.(int64)
+		return nil
+	}
+	found, err := r.GitLab.Project(ctx, e.Project.Path)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && rules.Passes(err) && r.Now().Sub(e.Meta.ReceivedAt) < patience:
+		return err
+	case err != nil:
+		r.Log.Error("an event names its project by path only, and GitLab gives no project for that: the event is dropped", append(about(*e), "error", err)...)
+		return nil
+	}
+	r.projects.Store(strings.Clone(e.Project.Path), found.ID)
+	e.Project.ID = found.ID
+	return nil
 }
 
 // countAttempt replaces the attempt that a hook told by what the pipeline's runs

@@ -122,6 +122,7 @@ type Runner struct {
 	Config
 	brake    Brake
 	sweepers chan struct{} // holds one for each sweep
+	projects sync.Map      // ids by path, of projects whose hooks tell no id
 }
 
 // New makes a Runner.

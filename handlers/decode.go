@@ -61,12 +61,12 @@ func Decode(body []byte, instance string) (rules.Event, error) {
 func identify(body []byte) (rules.Event, error) {
 	var h struct {
 		ObjectKind  string `json:"object_kind"`
-		BuildID     int64  `json:"build_id"`
+		BuildID     whole  `json:"build_id"`
 		BuildStatus string `json:"build_status"`
-		Retries     *int   `json:"retries_count"`
-		ProjectID   int64  `json:"project_id"`
+		Retries     *whole `json:"retries_count"`
+		ProjectID   whole  `json:"project_id"`
 		Project     struct {
-			ID     int64  `json:"id"`
+			ID     whole  `json:"id"`
 			WebURL string `json:"web_url"`
 			Path   string `json:"path_with_namespace"`
 		} `json:"project"`
@@ -74,7 +74,7 @@ func identify(body []byte) (rules.Event, error) {
 			Homepage string `json:"homepage"`
 		} `json:"repository"`
 		Pipeline struct {
-			ID     int64  `json:"id"`
+			ID     whole  `json:"id"`
 			Status string `json:"status"`
 		} `json:"object_attributes"`
 	}
@@ -82,13 +82,13 @@ func identify(body []byte) (rules.Event, error) {
 		return rules.Event{}, err
 	}
 	var e rules.Event
-	e.Project.ID = cmp.Or(h.ProjectID, h.Project.ID)
+	e.Project.ID = int64(cmp.Or(h.ProjectID, h.Project.ID))
 	e.Project.URL, e.Project.Path = projectURL(h.Project.WebURL, h.Repository.Homepage), h.Project.Path
 	switch h.ObjectKind {
 	case "build":
-		e.Meta.Kind, e.Job.ID, e.Job.Status = rules.KindJob, h.BuildID, h.BuildStatus
+		e.Meta.Kind, e.Job.ID, e.Job.Status = rules.KindJob, int64(h.BuildID), h.BuildStatus
 		if h.Retries != nil {
-			e.Job.Attempt = max(*h.Retries, 0) + 1
+			e.Job.Attempt = int(max(*h.Retries, 0)) + 1
 		}
 		if h.BuildID <= 0 {
 			return rules.Event{}, &FieldError{"build_id", "the job's id, a whole number from 1"}
@@ -97,12 +97,13 @@ func identify(body []byte) (rules.Event, error) {
 			return rules.Event{}, &FieldError{"project_id", "the project's id, a whole number from 1"}
 		}
 	case "pipeline":
-		e.Meta.Kind, e.Pipeline.ID, e.Pipeline.Status = rules.KindPipeline, h.Pipeline.ID, h.Pipeline.Status
+		e.Meta.Kind, e.Pipeline.ID, e.Pipeline.Status = rules.KindPipeline, int64(h.Pipeline.ID), h.Pipeline.Status
 		if h.Pipeline.ID <= 0 {
 			return rules.Event{}, &FieldError{"object_attributes.id", "the pipeline's id, a whole number from 1"}
 		}
-		if e.Project.ID <= 0 {
-			return rules.Event{}, &FieldError{"project.id", "the project's id, a whole number from 1"}
+		// GitLab 8 to 11 names the project by its path and page only.
+		if e.Project.ID < 0 || e.Project.ID == 0 && e.Project.Path == "" && e.Project.URL == "" {
+			return rules.Event{}, &FieldError{"project.id", "the project's id, a whole number from 1, or its path_with_namespace"}
 		}
 	default:
 		return rules.Event{}, ErrNoInterest
@@ -119,7 +120,7 @@ func complete(e rules.Event, body []byte) (rules.Event, error) {
 		return rules.Event{}, err
 	}
 	e.Project = h.project(e.Project.ID, e.Meta.Instance)
-	e.User = h.User
+	e.User = rules.User{ID: int64(h.User.ID), Username: h.User.Username, Name: h.User.Name, Email: h.User.Email}
 	if e.Meta.Kind == rules.KindJob {
 		h.completeJob(&e)
 	} else {
@@ -142,34 +143,34 @@ func unmarshal(body []byte, h any) error {
 // hook is what complete reads off a body. Most keys are of one kind of hook
 // only; but for commit.id, none means two things.
 type hook struct {
-	User           rules.User         `json:"user"`
-	Project        hookProject        `json:"project"`    // Job Hook: new versions
-	Repository     hookProject        `json:"repository"` // Job Hook
-	Commit         hookCommit         `json:"commit"`
-	SourcePipeline hookSource         `json:"source_pipeline"`
-	Environment    hookEnv            `json:"environment"`
-	Runner         hookRunner         `json:"runner"`
-	ProjectName    string             `json:"project_name"` // for people: "Group / Project"
-	PipelineID     int64              `json:"pipeline_id"`
-	Ref            string             `json:"ref"`
-	Tag            bool               `json:"tag"`
-	SHA            string             `json:"sha"`
-	RetriesCount   int32              `json:"retries_count"`
-	BuildName      string             `json:"build_name"`
-	BuildStage     string             `json:"build_stage"`
-	AllowFailure   bool               `json:"build_allow_failure"`
-	FailureReason  string             `json:"build_failure_reason"`
-	Duration       seconds            `json:"build_duration"`
-	QueuedDuration seconds            `json:"build_queued_duration"`
-	CreatedAt      date               `json:"build_created_at"`
-	StartedAt      date               `json:"build_started_at"`
-	FinishedAt     date               `json:"build_finished_at"`
-	CreatedAtISO   date               `json:"build_created_at_iso"`
-	StartedAtISO   date               `json:"build_started_at_iso"`
-	FinishedAtISO  date               `json:"build_finished_at_iso"`
-	Pipeline       hookPipeline       `json:"object_attributes"`
-	MergeRequest   rules.MergeRequest `json:"merge_request"`
-	Builds         []hookBuild        `json:"builds"`
+	User           hookUser         `json:"user"`
+	Project        hookProject      `json:"project"`    // Job Hook: new versions
+	Repository     hookProject      `json:"repository"` // Job Hook
+	Commit         hookCommit       `json:"commit"`
+	SourcePipeline hookSource       `json:"source_pipeline"`
+	Environment    hookEnv          `json:"environment"`
+	Runner         hookRunner       `json:"runner"`
+	ProjectName    string           `json:"project_name"` // for people: "Group / Project"
+	PipelineID     whole            `json:"pipeline_id"`
+	Ref            string           `json:"ref"`
+	Tag            bool             `json:"tag"`
+	SHA            string           `json:"sha"`
+	RetriesCount   whole            `json:"retries_count"`
+	BuildName      string           `json:"build_name"`
+	BuildStage     string           `json:"build_stage"`
+	AllowFailure   bool             `json:"build_allow_failure"`
+	FailureReason  string           `json:"build_failure_reason"`
+	Duration       seconds          `json:"build_duration"`
+	QueuedDuration seconds          `json:"build_queued_duration"`
+	CreatedAt      date             `json:"build_created_at"`
+	StartedAt      date             `json:"build_started_at"`
+	FinishedAt     date             `json:"build_finished_at"`
+	CreatedAtISO   date             `json:"build_created_at_iso"`
+	StartedAtISO   date             `json:"build_started_at_iso"`
+	FinishedAtISO  date             `json:"build_finished_at_iso"`
+	Pipeline       hookPipeline     `json:"object_attributes"`
+	MergeRequest   hookMergeRequest `json:"merge_request"`
+	Builds         []hookBuild      `json:"builds"`
 }
 
 // hooks are kept for the next body: a long list of builds grows but once.
@@ -190,8 +191,32 @@ func (h *hook) release() {
 	hooks.Put(h)
 }
 
+type hookUser struct {
+	ID       whole  `json:"id"`
+	Username string `json:"username"`
+	Name     string `json:"name"`
+	Email    string `json:"email"`
+}
+
+type hookMergeRequest struct {
+	IID          whole  `json:"iid"`
+	Title        string `json:"title"`
+	State        string `json:"state"`
+	SourceBranch string `json:"source_branch"`
+	TargetBranch string `json:"target_branch"`
+	URL          string `json:"url"`
+}
+
+func (m hookMergeRequest) mergeRequest() rules.MergeRequest {
+	return rules.MergeRequest{IID: int64(m.IID), Title: m.Title, State: m.State, SourceBranch: m.SourceBranch, TargetBranch: m.TargetBranch, URL: m.URL}
+}
+
+func (r hookRunner) runner() rules.Runner {
+	return rules.Runner{ID: int64(r.ID), Description: r.Description, Type: r.Type, Shared: r.Shared, Tags: r.Tags}
+}
+
 type hookProject struct {
-	ID            int64  `json:"id"`
+	ID            whole  `json:"id"`
 	Name          string `json:"name"`
 	Path          string `json:"path_with_namespace"`
 	WebURL        string `json:"web_url"`
@@ -220,6 +245,9 @@ type hookCommit struct {
 	} `json:"author"`
 }
 
+// shaLength tells a SHA of digits alone from an id in quotes.
+const shaLength = 40
+
 // commitID is the commit's SHA in a Pipeline Hook, and in a Job Hook the id of
 // the pipeline, which the oldest have nowhere else.
 type commitID struct {
@@ -231,22 +259,23 @@ var _ json.Unmarshaler = (*commitID)(nil)
 
 func (c *commitID) UnmarshalJSON(raw []byte) error {
 	if raw[0] == '"' {
-		return json.Unmarshal(raw, &c.sha)
+		if err := json.Unmarshal(raw, &c.sha); err != nil || len(c.sha) >= shaLength || wholeNumber(raw) == 0 {
+			return err
+		}
+		c.sha = ""
 	}
-	if id, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
-		c.pipeline = id
-	}
+	c.pipeline = wholeNumber(raw)
 	return nil // what is neither counts as unknown
 }
 
 type hookSource struct {
 	Project    hookProject `json:"project"`
-	PipelineID int64       `json:"pipeline_id"`
-	JobID      int64       `json:"job_id"`
+	PipelineID whole       `json:"pipeline_id"`
+	JobID      whole       `json:"job_id"`
 }
 
 type hookRunner struct {
-	ID          int64    `json:"id"`
+	ID          whole    `json:"id"`
 	Description string   `json:"description"`
 	Type        string   `json:"runner_type"`
 	Shared      bool     `json:"is_shared"`
@@ -260,7 +289,7 @@ type hookEnv struct {
 }
 
 type hookPipeline struct {
-	IID            int64    `json:"iid"`
+	IID            whole    `json:"iid"`
 	Name           string   `json:"name"`
 	Ref            string   `json:"ref"`
 	Tag            bool     `json:"tag"`
@@ -280,7 +309,7 @@ type hookPipeline struct {
 }
 
 type hookBuild struct {
-	ID             int64      `json:"id"`
+	ID             whole      `json:"id"`
 	Stage          string     `json:"stage"`
 	Name           string     `json:"name"`
 	Status         string     `json:"status"`
@@ -297,7 +326,7 @@ type hookBuild struct {
 }
 
 func (h *hook) completeJob(e *rules.Event) {
-	pipelineID := cmp.Or(h.PipelineID, h.Commit.ID.pipeline)
+	pipelineID := cmp.Or(int64(h.PipelineID), h.Commit.ID.pipeline)
 	e.Pipeline = rules.Pipeline{
 		ID:         pipelineID,
 		Ref:        h.Ref,
@@ -328,7 +357,7 @@ func (h *hook) completeJob(e *rules.Event) {
 		FinishedAt:     first(h.FinishedAtISO, h.FinishedAt),
 		Duration:       float64(h.Duration),
 		QueuedDuration: float64(h.QueuedDuration),
-		Runner:         rules.Runner(h.Runner),
+		Runner:         h.Runner.runner(),
 		Environment:    rules.Environment(h.Environment),
 	}
 	e.Commit = h.commit(h.SHA, e.Project.URL)
@@ -338,7 +367,7 @@ func (h *hook) completePipeline(e *rules.Event) {
 	a := &h.Pipeline
 	e.Pipeline = rules.Pipeline{
 		ID:             e.Pipeline.ID,
-		IID:            a.IID,
+		IID:            int64(a.IID),
 		Ref:            a.Ref,
 		Tag:            a.Tag,
 		SHA:            a.SHA,
@@ -357,7 +386,7 @@ func (h *hook) completePipeline(e *rules.Event) {
 		Upstream:       h.upstream(),
 	}
 	e.Commit = h.commit(a.SHA, e.Project.URL)
-	e.MergeRequest = h.MergeRequest
+	e.MergeRequest = h.MergeRequest.mergeRequest()
 }
 
 func (h *hook) variables() map[string]string {
@@ -387,7 +416,7 @@ func (h *hook) jobs(projectURL string) []rules.Job {
 		}
 		reason := reasonOf(b.Status, b.FailureReason)
 		jobs = append(jobs, rules.Job{
-			ID:             b.ID,
+			ID:             int64(b.ID),
 			Name:           b.Name,
 			Stage:          b.Stage,
 			Status:         b.Status,
@@ -398,13 +427,13 @@ func (h *hook) jobs(projectURL string) []rules.Job {
 			Attempt:        1,
 			Ref:            h.Pipeline.Ref,
 			Tag:            h.Pipeline.Tag,
-			URL:            page(projectURL, "jobs", b.ID),
+			URL:            page(projectURL, "jobs", int64(b.ID)),
 			CreatedAt:      b.CreatedAt.time(),
 			StartedAt:      b.StartedAt.time(),
 			FinishedAt:     b.FinishedAt.time(),
 			Duration:       float64(b.Duration),
 			QueuedDuration: float64(b.QueuedDuration),
-			Runner:         rules.Runner(b.Runner),
+			Runner:         b.Runner.runner(),
 			Environment:    rules.Environment(b.Environment),
 		})
 	}
@@ -432,10 +461,10 @@ func (h *hook) project(id int64, instance string) rules.Project {
 
 func (h *hook) upstream() rules.Upstream {
 	return rules.Upstream{
-		ProjectID:   h.SourcePipeline.Project.ID,
+		ProjectID:   int64(h.SourcePipeline.Project.ID),
 		ProjectPath: h.SourcePipeline.Project.Path,
-		PipelineID:  h.SourcePipeline.PipelineID,
-		JobID:       h.SourcePipeline.JobID,
+		PipelineID:  int64(h.SourcePipeline.PipelineID),
+		JobID:       int64(h.SourcePipeline.JobID),
 	}
 }
 
@@ -493,6 +522,33 @@ func pathOf(projectURL, instance string) string {
 		path = strings.TrimPrefix(path, strings.Trim(base.Path, "/")+"/")
 	}
 	return path
+}
+
+// whole is a whole number as hooks have it: 7, "7" or 7.0. What is none, like
+// 7.5, counts as unknown.
+type whole int64
+
+var _ json.Unmarshaler = (*whole)(nil)
+
+func (w *whole) UnmarshalJSON(raw []byte) error {
+	*w = whole(wholeNumber(raw))
+	return nil
+}
+
+// exact is up to where a float64 tells whole numbers apart.
+const exact = 1 << 53
+
+// wholeNumber reads a whole number; 0: it is none.
+func wholeNumber(raw []byte) int64 {
+	text := strings.Trim(string(raw), `"`)
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > exact {
+		return 0
+	}
+	return int64(f)
 }
 
 // seconds is a duration as hooks have it: a number, null or a quoted number.

@@ -102,11 +102,11 @@ func TestDecodeRefuses(t *testing.T) {
 		{"kind of wrong type", `{"object_kind": ["build"], "build_id": 1, "project_id": 204}`, handlers.ErrNoInterest, ""},
 
 		{"no build_id", `{"object_kind": "build", "project_id": 204}`, nil, `field "build_id": expected the job's id, a whole number from 1`},
-		{"build_id as text", `{"object_kind": "build", "build_id": "90412", "project_id": 204}`, nil, `field "build_id": expected the job's id, a whole number from 1`},
+		{"build_id with a fraction", `{"object_kind": "build", "build_id": 1.5, "project_id": 204}`, nil, `field "build_id": expected the job's id, a whole number from 1`},
 		{"build_id too large", `{"object_kind": "build", "build_id": 92233720368547758080, "project_id": 204}`, nil, `field "build_id": expected the job's id, a whole number from 1`},
 		{"no project_id", `{"object_kind": "build", "build_id": 90412}`, nil, `field "project_id": expected the project's id, a whole number from 1`},
 		{"no pipeline id", `{"object_kind": "pipeline", "project": {"id": 204}}`, nil, `field "object_attributes.id": expected the pipeline's id, a whole number from 1`},
-		{"pipeline of no project", `{"object_kind": "pipeline", "object_attributes": {"id": 15533}}`, nil, `field "project.id": expected the project's id, a whole number from 1`},
+		{"pipeline of no project", `{"object_kind": "pipeline", "object_attributes": {"id": 15533}}`, nil, `field "project.id": expected the project's id, a whole number from 1, or its path_with_namespace`},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -222,7 +222,7 @@ func (w *webhook) serve(c echo.Context) error {
 	if err := assign(&event, r.Header.Get(headerInstance), w.GitLab); err != nil {
 		return w.foreign(c, event.Meta.Kind, err)
 	}
-	if w.Known != nil && event.Meta.Instance == w.GitLab.Instance() {
+	if w.Known != nil && event.Project.ID != 0 && event.Meta.Instance == w.GitLab.Instance() {
 		w.Known.Note(rules.Project{ID: event.Project.ID}) // without texts, which keep the body in memory
 	}
 	if !w.Rules.Wants(event) {

@@ -3,6 +3,7 @@ package gitlab
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -363,14 +364,14 @@ func isOddField(err error) bool {
 	return errors.As(err, &odd) && odd.Field != ""
 }
 
-// integer reads 7, "7", 7.0 and, as 0, whatever else.
+// integer reads 7, "7", 7.0 and, as 0, whatever else, such as 7.5.
 type integer int64
 
 func (i *integer) UnmarshalJSON(raw []byte) error {
 	text := strings.Trim(string(raw), `"`)
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		*i = integer(n)
-	} else if f, err := strconv.ParseFloat(text, 64); err == nil {
+	} else if f, err := strconv.ParseFloat(text, 64); err == nil && f == math.Trunc(f) && math.Abs(f) <= 1<<53 {
 		*i = integer(f)
 	}
 	return nil
