@@ -155,6 +155,9 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return err
+	case rules.Unavailable(err):
+		p.Due, p.FailingSince, p.Calm = r.Now().UTC().Add(r.untilUsable(err)), time.Time{}, h.lease.Attempt
+		return errors.Join(err, h.keep(p))
 	case err != nil:
 		if v = r.outOfPatience(&p, err); v == nil {
 			return errors.Join(err, h.keep(p))
@@ -262,6 +265,11 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 		return nil, err
 	case stop.paused != nil, stop.gone != "" && !p.Called:
 		return stop.verdict(p), nil
+	}
+	if verb.act != nil && !stop.on() {
+		if err := r.GitLab.Writable(); err != nil {
+			return nil, err
+		}
 	}
 	if v, err := r.admit(ctx, verb, p, stop.on()); v != nil || err != nil {
 		return v, err

@@ -173,11 +173,16 @@ func (r *Runner) put(ctx context.Context, decisions []rules.Decision, before *ru
 func recordID(key string) string { return "decision:" + key }
 
 // ruleErrors tells of expressions that failed. It returns one that will pass,
-// if the event is still young enough to wait for that.
+// if the event is still young enough to wait for that; the time in which GitLab
+// could not be used does not count.
 func (r *Runner) ruleErrors(e rules.Event, errs []*rules.RuleError) error {
+	since := e.Meta.ReceivedAt
+	if up := r.GitLab.UpSince(); up.After(since) {
+		since = up
+	}
 	var wait error
 	for _, err := range errs {
-		if rules.Passes(err) && r.Now().Sub(e.Meta.ReceivedAt) < patience {
+		if rules.Unavailable(err) || rules.Passes(err) && r.Now().Sub(since) < patience {
 			wait = err
 			continue
 		}

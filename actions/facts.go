@@ -81,7 +81,7 @@ func (f Facts) Bridges(ctx context.Context, e rules.Event) ([]rules.Bridge, erro
 // something, which it words as if it were not there.
 func unseen(err error) bool {
 	var e *gitlab.Error
-	return errors.As(err, &e) && (e.Status == http.StatusForbidden || e.Status == http.StatusNotFound)
+	return errors.As(err, &e) && e.Final(http.StatusForbidden, http.StatusNotFound)
 }
 
 // Details gives the job as the Jobs API has it.

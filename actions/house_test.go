@@ -112,6 +112,12 @@ func (h *house) start(f *fuse) {
 	if h.db, err = h.open(); err != nil {
 		h.Fatal(err)
 	}
+	h.runner = h.replica(f)
+}
+
+// replica makes a runner on the open store.
+func (h *house) replica(f *fuse) *actions.Runner {
+	h.Helper()
 	h.metrics = prometheus.NewRegistry()
 	metrics := actions.NewMetrics(h.metrics)
 	log := slog.New(slog.NewJSONHandler(h.log, nil))
@@ -136,7 +142,8 @@ func (h *house) start(f *fuse) {
 	if h.rate.Limit > 0 {
 		queue.lasts = 100 // leases are renewed in real time, which is slower
 	}
-	h.runner = actions.New(actions.Config{
+	h.metrics.MustRegister(actions.NewGitLabMetrics(gl))
+	return actions.New(actions.Config{
 		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Teller: teller, Rules: h.rules.Load,
 		Now: h.now, Log: log, Metrics: metrics, Workers: max(h.workers, 2), NativeRetry: h.native,
 	})
@@ -301,6 +308,10 @@ func (h *house) addPipeline(p gitlabtest.Pipeline, jobs ...gitlabtest.Job) gitla
 	h.pipeline = h.gitlab.AddPipeline(project.ID, p, jobs...)
 	return h.pipeline
 }
+
+// addOther adds a project that nothing is done in, so that the bot has rights
+// somewhere whatever it loses.
+func (h *house) addOther() { h.gitlab.AddProject(gitlabtest.Project{Path: "platform/other"}) }
 
 // countStatus counts the runs of a name in a status.
 func (h *house) countStatus(name, status string) int {

@@ -50,7 +50,7 @@ func (f fresh) status(what string, id int64, has, events string) error {
 // not there.
 func (f fresh) found(err error) error {
 	var e *gitlab.Error
-	if f.is && errors.As(err, &e) && e.Status == http.StatusNotFound {
+	if f.is && errors.As(err, &e) && e.Final(http.StatusNotFound) {
 		return &lagError{e.Error()}
 	}
 	return err

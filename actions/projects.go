@@ -96,5 +96,5 @@ func globbed(ctx context.Context, gl *gitlab.Client, pattern string) iter.Seq2[g
 
 func isNotFound(err error) bool {
 	var e *gitlab.Error
-	return errors.As(err, &e) && e.Status == http.StatusNotFound
+	return errors.As(err, &e) && e.Final(http.StatusNotFound)
 }

@@ -123,6 +123,7 @@ type Runner struct {
 	brake    Brake
 	sweepers chan struct{} // holds one for each sweep
 	projects sync.Map      // ids by path, of projects whose hooks tell no id
+	watched  watched       // of WatchGitLab
 }
 
 // New makes a Runner.
@@ -288,6 +289,10 @@ func (r *Runner) work(ctx context.Context, l store.Lease) {
 	case errors.As(err, &bad):
 		r.Log.Error("record buried", "id", l.ID, "reason", bad.reason)
 		err = h.bury(settle, bad.reason)
+	case rules.Unavailable(err):
+		wait := r.untilUsable(err)
+		r.Log.Debug("waits until GitLab can be used", "id", l.ID, "in", wait.String(), "error", err)
+		err = h.deferFor(settle, wait)
 	default:
 		wait := backoff(err, h.tries())
 		r.Log.Warn("tried again later", "id", l.ID, "in", wait.String(), "error", err)
@@ -328,6 +333,8 @@ func (r *Runner) step(ctx context.Context, h *held) (err error) {
 		return decoded(h, r.lookAfter)(ctx)
 	case recordStorm:
 		return decoded(h, r.storm)(ctx)
+	case recordTrouble:
+		return decoded(h, r.trouble)(ctx)
 	}
 	return &unworkable{fmt.Sprintf("unknown kind %q", h.lease.Kind)}
 }

@@ -96,7 +96,7 @@ func (s Sweeper) run(ctx context.Context, run *rules.Sweep, inForce *rules.Rules
 	}
 	rule := all[i]
 	projects, problems, err := Projects(ctx, s.GitLab, rule.Schedule.Projects)
-	if err != nil && ctx.Err() == nil && run.Place.Tries >= pageTries {
+	if err != nil && ctx.Err() == nil && run.Place.Tries >= pageTries && !rules.Unavailable(err) {
 		run.Problem("", 0, fmt.Sprintf("the projects could not be looked up: %v", err))
 		return nil
 	}
@@ -160,12 +160,12 @@ func tried(ctx context.Context, run *rules.Sweep, err error) error {
 	return &triedError{err, max(backoff(err, run.Place.Tries), time.Second)}
 }
 
-// isTry reports whether an error is of a try that failed: it passes, and no rate
-// limit is why.
+// isTry reports whether an error is of a try that failed: it passes, and neither
+// a rate limit is why nor that GitLab can't be used at all.
 func isTry(err error) bool {
 	var e *gitlab.Error
 	var held *holdError
-	return rules.Passes(err) && !errors.As(err, &held) && (!errors.As(err, &e) || !e.Limited())
+	return rules.Passes(err) && !rules.Unavailable(err) && !errors.As(err, &held) && (!errors.As(err, &e) || !e.Limited())
 }
 
 func (s Sweeper) watch(step SweepStep) {

@@ -198,6 +198,8 @@ func (c *CatchUp) Run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, ErrCatchingUp):
+		case rules.Unavailable(err): // the runner says so
+			c.Log.Info("catch-up waits until GitLab can be used", "reason", err)
 		case err != nil:
 			c.Log.Error("catch-up was cut short; again soon", "error", err)
 		case result.Found() > 0:
@@ -274,7 +276,7 @@ func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResul
 		switch {
 		case ctx.Err() != nil:
 			return result, ctx.Err()
-		case errors.As(err, &broken):
+		case errors.As(err, &broken), rules.Unavailable(err):
 			return result, err
 		case err != nil:
 			result.problem(p.name(), err)
@@ -295,6 +297,8 @@ func (c *CatchUp) projects(ctx context.Context, anew bool, result *CatchUpResult
 	if anew {
 		named, problems, err := c.Named(ctx)
 		switch {
+		case rules.Unavailable(err):
+			return nil, unnamed, err
 		case err != nil && ctx.Err() == nil:
 			unnamed = true
 			result.problem("", fmt.Errorf("the projects to watch could not be looked up: %w", err))

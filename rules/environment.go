@@ -45,6 +45,22 @@ func Passes(err error) bool {
 	return ok
 }
 
+// Unavailable reports whether an error says of itself that it is about GitLab as
+// a whole, which can't be used: what it stopped waits until that is mended,
+// however long.
+func Unavailable(err error) bool {
+	if unavailable, ok := err.(interface{ Unavailable() bool }); ok && unavailable.Unavailable() {
+		return true
+	}
+	switch wrapper := err.(type) { //nolint:errorlint // likewise
+	case interface{ Unwrap() error }:
+		return Unavailable(wrapper.Unwrap())
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(wrapper.Unwrap(), Unavailable)
+	}
+	return false
+}
+
 // environment is what expressions see: the event's values and the functions
 // that need the event. All functions are described in functions.go.
 type environment struct {

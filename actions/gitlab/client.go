@@ -76,6 +76,7 @@ type Client struct {
 	addresses *addresses
 	pace      *pacer
 	flights   *flights
+	health    *health
 	budget    *budget                     // of a view; nil: none
 	sweeping  bool                        // of a view
 	gate      func(context.Context) error // of a view; nil: none
@@ -128,6 +129,7 @@ func New(cfg Config) (*Client, error) {
 	if c.observe == nil {
 		c.observe = func(string, int) {}
 	}
+	c.health = &health{now: c.now}
 	c.pace = &pacer{
 		limiter: cfg.Limiter,
 		key:     base.Host,

@@ -131,6 +131,7 @@ type userJSON struct {
 	Email       string  `json:"email"`
 	PublicEmail string  `json:"public_email"`
 	WebURL      string  `json:"web_url"`
+	IsAdmin     bool    `json:"is_admin"` // told to admins only
 }
 
 type agentsJSON struct {

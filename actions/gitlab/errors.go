@@ -1,6 +1,7 @@
 package gitlab
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	gl "gitlab.com/gitlab-org/api/client-go/v2"
 )
 
 // Error is a call that GitLab refused, answered unreadably, or did not
@@ -26,6 +29,8 @@ type Error struct {
 	After    time.Duration // when to come back, as GitLab or the rate limit asked; 0: nobody said
 
 	class     class
+	suspect   TroubleKind // what the answer says of GitLab as a whole; a probe confirms it
+	trouble   TroubleKind // what does keep GitLab from being used
 	maybeDone bool
 	deferred  bool    // by a rate limit, and not to be waited for in place
 	jitter    float64 // 0 to 1, of the wait before the call is repeated
@@ -39,7 +44,7 @@ func (e *Error) Error() string {
 		b.WriteString(status + " ")
 	}
 	b.WriteString(e.Message)
-	if e.Status == http.StatusUnauthorized {
+	if e.Status == http.StatusUnauthorized && e.suspect == TroubleToken {
 		b.WriteString(": the access token is wrong, expired or revoked")
 	}
 	return b.String()
@@ -47,11 +52,33 @@ func (e *Error) Error() string {
 
 // Again reports whether the same call may succeed later, and the least time
 // to wait before; 0 leaves that to the caller's backoff.
-func (e *Error) Again() (after time.Duration, ok bool) { return e.After, e.class == again }
+func (e *Error) Again() (after time.Duration, ok bool) {
+	return e.After, e.class == again || e.trouble != ""
+}
 
-// Rights reports whether GitLab refused because of who asked: the token is
-// wrong or expired, or has no right to do this.
-func (e *Error) Rights() bool { return e.class == rights }
+// Unavailable reports whether GitLab as a whole can't be used: the error says
+// nothing about the job, project or request, and passes when that is mended. See
+// Client.Trouble.
+func (e *Error) Unavailable() bool { return e.trouble != "" }
+
+// Rights reports whether GitLab refused because the token's user has no right to
+// do this.
+func (e *Error) Rights() bool { return e.class == rights && e.trouble == "" }
+
+// Final reports whether GitLab refused the call for good with one of the
+// statuses. Others may answer with them, too, as a proxy does with 404.
+func (e *Error) Final(statuses ...int) bool {
+	_, passes := e.Again()
+	return !passes && slices.Contains(statuses, e.Status)
+}
+
+// lacksRights reports whether the refusal may be one of many, after the token's
+// user has lost all its rights.
+func (e *Error) lacksRights() bool {
+	return e.class == rights || e.Final(http.StatusNotFound) && projectNotFound.MatchString(e.Message)
+}
+
+var projectNotFound = regexp.MustCompile(`(?i)\bproject not found\b`)
 
 // Limited reports whether a rate limit is why: GitLab's, or the one that the
 // replicas share. The same call goes through later.
@@ -77,7 +104,7 @@ func (e *Error) MaybeDone() bool { return e.maybeDone }
 // UnknownScope reports whether GitLab refused a list for a status of its scope
 // that it does not know: the server is older than the status.
 func (e *Error) UnknownScope() bool {
-	return e.Status == http.StatusBadRequest && strings.HasPrefix(e.Message, "scope")
+	return e.Final(http.StatusBadRequest) && strings.HasPrefix(e.Message, "scope")
 }
 
 // class says what to do about a failed call.
@@ -89,18 +116,20 @@ const (
 	rights              // a person must mend the token or its rights
 )
 
-// classify is the one place that knows what a failure means. Status 0 is no
-// answer, a status below 300 an answer that can't be read.
+// statusClientClosed is nginx's: the client of a proxy behind it went away.
+const statusClientClosed = 499
+
+// classify and suspect are the one place that knows what a failure means.
+// classify says what it means for the call: status 0 is no answer, a status
+// below 300 an answer that can't be read.
 func classify(status int, message string) class {
 	switch {
 	case status < 300, status >= 500:
 		return again
-	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
+	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status == http.StatusLocked, status == statusClientClosed:
 		return again
 	case status == http.StatusConflict:
 		return again // the thing is locked, or is being counted anew
-	case status == http.StatusUnauthorized:
-		return rights
 	case status == http.StatusForbidden && !aboutState.MatchString(message):
 		return rights
 	default:
@@ -108,9 +137,50 @@ func classify(status int, message string) class {
 	}
 }
 
-// aboutState finds the refusals that speak of the job and not of who asks:
-// "403 Forbidden - Job is not retryable", "... not erasable!".
-var aboutState = regexp.MustCompile(`(?i)\bnot (retryable|erasable)\b`)
+// suspect says what a failed request, if all failed like it, would say of GitLab
+// as a whole; "" for nothing. err is of reading the answer.
+func suspect(resp *gl.Response, refused []byte, message string, err error) TroubleKind {
+	if resp == nil {
+		return ""
+	}
+	switch status := resp.StatusCode; {
+	case status == http.StatusUnauthorized && isObject(refused):
+		return TroubleToken
+	case status == http.StatusForbidden && insufficientScope.MatchString(message):
+		return TroubleScope
+	case status == http.StatusForbidden && accountDenied.MatchString(message):
+		return TroubleToken
+	case status == http.StatusProxyAuthRequired, status == http.StatusNetworkAuthenticationRequired:
+		return TroubleAnswers
+	case status >= 500, classify(status, message) == again && status >= 300:
+		return "" // GitLab behind a proxy, or a proxy alone: it passes, or all fail so
+	case status < 300 && err != nil && !isWebPage(resp):
+		return "" // it was cut
+	case status < 400, isWebPage(resp), !isObject(refused):
+		return TroubleAnswers // GitLab's API answers in JSON, and redirects within itself only
+	}
+	return ""
+}
+
+// isObject reports whether a refusal is a JSON object, as all of the API's are
+// but those of the rate limiter before it.
+func isObject(body []byte) bool {
+	var object map[string]json.RawMessage
+	return json.Unmarshal(body, &object) == nil
+}
+
+var (
+	// aboutState finds the refusals that speak of the job and not of who asks:
+	// "403 Forbidden - Job is not retryable", "... not erasable!".
+	aboutState = regexp.MustCompile(`(?i)\bnot (retryable|erasable)\b`)
+	// insufficientScope finds that of a token without the scope
+	// (lib/api/api_guard.rb). A fine-grained token's insufficient_granular_scope is
+	// about one endpoint in one project, and a matter of rights.
+	insufficientScope = regexp.MustCompile(`\binsufficient_scope\b`)
+	// accountDenied finds those of a token's user who may use nothing
+	// (lib/gitlab/auth/user_access_denied_reason.rb).
+	accountDenied = regexp.MustCompile(`(?i)\b(your (account|password|primary email)|must accept the terms|internal users)\b`)
+)
 
 // explain adds to GitLab's words what they leave out.
 func explain(endpoint string, status int, message string) string {
@@ -142,7 +212,7 @@ func refusal(body []byte, status int) string {
 	if text = oneLine(text); text != "" {
 		return text
 	}
-	return http.StatusText(status)
+	return cmp.Or(http.StatusText(status), "no reason given")
 }
 
 // words flattens what GitLab puts in "message" and "error": a text, a list, or

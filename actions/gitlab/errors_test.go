@@ -35,6 +35,7 @@ func TestClassification(t *testing.T) {
 		Rights    bool
 		MaybeDone bool
 		Message   string
+		Trouble   gitlab.TroubleKind
 	}
 	const json, text, page = "application/json", "text/plain", "text/html; charset=utf-8"
 	tests := []struct {
@@ -55,11 +56,11 @@ func TestClassification(t *testing.T) {
 		},
 		{
 			name: "wrong token", endpoint: "job", status: 401, kind: json, body: `{"message":"401 Unauthorized"}`,
-			want: verdict{Rights: true, Message: "401 Unauthorized"},
+			want: verdict{Again: true, After: time.Second, Message: "401 Unauthorized", Trouble: gitlab.TroubleToken},
 		},
 		{
 			name: "expired token", endpoint: "retry", status: 401, kind: json, body: `{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}`,
-			want: verdict{Rights: true, Message: "invalid_token, Token is expired. You can either do re-authorization or token refresh."},
+			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleToken, Message: "invalid_token, Token is expired. You can either do re-authorization or token refresh."},
 		},
 		{
 			name: "no right", endpoint: "retry", status: 403, kind: json, body: `{"message":"403 Forbidden"}`,
@@ -67,7 +68,47 @@ func TestClassification(t *testing.T) {
 		},
 		{
 			name: "scope too small", endpoint: "erase", status: 403, kind: json, body: `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api"}`,
-			want: verdict{Rights: true, Message: "insufficient_scope, The request requires higher privileges than provided by the access token., scope: api"},
+			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleScope, Message: "insufficient_scope, The request requires higher privileges than provided by the access token., scope: api"},
+		},
+		{
+			name: "fine-grained token without the permission", endpoint: "retry", status: 403, kind: json, body: `{"error":"insufficient_granular_scope","error_description":"Access denied: Your Personal Access Token lacks the required permissions: [retry_job] for \"a/b\"."}`,
+			want: verdict{Rights: true, Message: `insufficient_granular_scope, Access denied: Your Personal Access Token lacks the required permissions: [retry_job] for "a/b".`},
+		},
+		{
+			name: "blocked user", endpoint: "job", status: 403, kind: json, body: `{"message":"403 Forbidden - Your account has been blocked."}`,
+			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleToken, Message: "403 Forbidden - Your account has been blocked."},
+		},
+		{
+			name: "a gateway's refusal", endpoint: "retry", status: 403, kind: text, body: "Forbidden\n",
+			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "Forbidden"},
+		},
+		{
+			name: "an ingress without GitLab", endpoint: "job", status: 404, kind: text, body: "default backend - 404",
+			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "default backend - 404"},
+		},
+		{
+			name: "an ingress without GitLab, for a log", endpoint: "log", status: 404, kind: text, body: "default backend - 404",
+			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "default backend - 404"},
+		},
+		{
+			name: "a login page instead of a refusal", endpoint: "retry", status: 403, kind: page, body: "<title>Access denied</title>",
+			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "Access denied"},
+		},
+		{
+			name: "another server's answer", endpoint: "job", status: 200, kind: text, body: "OK",
+			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "the answer is no JSON, as GitLab's are: is the GitLab URL right, and is there no other server in front of it?"},
+		},
+		{
+			name: "a proxy that wants a password", endpoint: "retry", status: 407, kind: page, body: "<title>Proxy</title>",
+			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "Proxy"},
+		},
+		{
+			name: "locked", endpoint: "retry", status: 423, kind: json, body: `{"message":"423 Locked"}`,
+			want: verdict{Again: true, Message: "423 Locked"},
+		},
+		{
+			name: "a proxy's client went away", endpoint: "retry", status: 499, kind: text, body: "",
+			want: verdict{Again: true, MaybeDone: true, Message: "no reason given"},
 		},
 		{
 			name: "not retryable", endpoint: "retry", status: 403, kind: json, body: `{"message":"403 Forbidden - Job is not retryable"}`,
@@ -151,11 +192,11 @@ func TestClassification(t *testing.T) {
 		},
 		{
 			name: "a login page", endpoint: "job", status: 200, kind: page, body: "<title>Sign in</title>",
-			want: verdict{Again: true, Message: "GitLab answered with a web page: is the GitLab URL right, and is there no login page in front of it?"},
+			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "GitLab answered with a web page: is the GitLab URL right, and is there no login page in front of it?"},
 		},
 		{
 			name: "a login page for a log", endpoint: "log", status: 200, kind: page, body: "<title>Sign in</title>",
-			want: verdict{Again: true, Message: "GitLab answered with a web page: is the GitLab URL right, and is there no login page in front of it?"},
+			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "GitLab answered with a web page: is the GitLab URL right, and is there no login page in front of it?"},
 		},
 		{
 			name: "half an answer", endpoint: "retry", status: 201, kind: json, body: `{"id": 8, "name": "rsp`,
@@ -193,6 +234,12 @@ func TestClassification(t *testing.T) {
 
 			got := verdict{Rights: failed.Rights(), MaybeDone: failed.MaybeDone(), Message: failed.Message}
 			got.After, got.Again = failed.Again()
+			if trouble, is := c.Trouble(); is {
+				got.Trouble = trouble.Kind
+			}
+			if failed.Unavailable() != (got.Trouble != "") {
+				t.Errorf("unavailable %v, trouble %q", failed.Unavailable(), got.Trouble)
+			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}

@@ -133,7 +133,13 @@ func TestFailedDeliveriesMove(t *testing.T) {
 }
 
 func TestFailedDeliveriesEndsWithError(t *testing.T) {
-	c, _ := newClient(t, serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	c, _ := newClient(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/user") {
+			answer(w, http.StatusOK, `{"id": 1, "is_admin": true}`)
+			return
+		}
+		answer(w, http.StatusForbidden, `{"message":"403 Forbidden"}`)
+	}))
 	failures := 0
 	for _, err := range c.FailedDeliveries(t.Context(), gitlab.Hook{ID: 3, Project: 22}) {
 		failures++

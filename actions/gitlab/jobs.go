@@ -227,7 +227,7 @@ func (c *Client) Log(ctx context.Context, project, job int64) (Log, error) {
 	}
 	end, _, err := call(ctx, c, r, tail{})
 	var failed *Error
-	if errors.As(err, &failed) && failed.Status == http.StatusNotFound {
+	if errors.As(err, &failed) && failed.Final(http.StatusNotFound) {
 		return Log{}, nil
 	}
 	if err != nil {
@@ -328,7 +328,7 @@ func list[T any](ctx context.Context, c *Client, r request) iter.Seq2[T, error] 
 // hasNoKeyset reports whether err is GitLab's refusal of keyset paging.
 func hasNoKeyset(err error) bool {
 	var failed *Error
-	return errors.As(err, &failed) && failed.Status == http.StatusMethodNotAllowed
+	return errors.As(err, &failed) && failed.Final(http.StatusMethodNotAllowed)
 }
 
 // statuses makes client-go's form of a scope.

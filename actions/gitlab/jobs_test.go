@@ -530,6 +530,7 @@ func TestRetry(t *testing.T) {
 	if _, again := failed.Again(); again || failed.Rights() || failed.MaybeDone() || !strings.HasPrefix(failed.Message, "403 Forbidden - Job is not retryable") {
 		t.Errorf("second retry: %+v", failed)
 	}
+	w.AddProject(gitlabtest.Project{Path: "platform/other"}) // it keeps its rights elsewhere
 	w.SetRole(w.project.ID, gitlabtest.Reporter)
 	if _, err = w.client.Retry(t.Context(), w.project.ID, job.ID); !failureOf(t, err).Rights() {
 		t.Errorf("as reporter: %v", err)

@@ -56,7 +56,11 @@ type statuses struct {
 	asked  int
 }
 
-func (s *statuses) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+func (s *statuses) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "/user") { // the probe
+		_, _ = w.Write([]byte(`{"id": 1, "is_admin": true}`))
+		return
+	}
 	s.asked++
 	if s.asked > len(s.answer) {
 		_, _ = w.Write([]byte(`{"id": 7}`))
@@ -66,6 +70,9 @@ func (s *statuses) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(s.answer[s.asked-1])
+	if s.answer[s.asked-1] < 429 {
+		_, _ = w.Write([]byte(`{"message":"as GitLab says it"}`))
+	}
 }
 
 func TestRepeat(t *testing.T) {
@@ -88,7 +95,7 @@ func TestRepeat(t *testing.T) {
 		},
 		{name: "a log", endpoint: "log", answers: []int{503}, asked: 2, ok: true, slept: []time.Duration{125 * time.Millisecond}},
 		{name: "a GET that would fail again", endpoint: "job", answers: []int{404}, asked: 1},
-		{name: "a GET without rights", endpoint: "job", answers: []int{401}, asked: 1},
+		{name: "a GET without rights", endpoint: "job", answers: []int{403}, asked: 1},
 		{
 			name: "a short wait", endpoint: "job", answers: []int{429}, header: http.Header{"Retry-After": {"10"}}, asked: 2, ok: true,
 			slept: []time.Duration{10 * time.Second},

@@ -172,7 +172,7 @@ func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pag
 // for who asks.
 func isHidden(err error) bool {
 	var failed *Error
-	return errors.As(err, &failed) && (failed.Status == http.StatusNotFound || failed.Status == http.StatusForbidden)
+	return errors.As(err, &failed) && failed.Final(http.StatusNotFound, http.StatusForbidden)
 }
 
 // UpdatedPipeline is a pipeline with the time of its last change.

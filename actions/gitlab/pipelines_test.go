@@ -196,6 +196,7 @@ func TestRetryPipeline(t *testing.T) {
 			t.Errorf("%s has %d runs, want %d", name, n, runs)
 		}
 	}
+	w.AddProject(gitlabtest.Project{Path: "platform/other"}) // it keeps its rights elsewhere
 	w.SetRole(w.project.ID, gitlabtest.Reporter)
 	if _, err = w.client.RetryPipeline(t.Context(), w.project.ID, p.ID); !failureOf(t, err).Rights() {
 		t.Errorf("as reporter: %v", err)

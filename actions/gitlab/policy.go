@@ -2,6 +2,7 @@ package gitlab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,7 @@ type request struct {
 	page     gl.RequestOptionFunc
 	asJob    bool // by job token
 	tail     int  // of a log: how many bytes of its end to keep
+	probe    bool // asks whether GitLab can be used: goes while nothing else does
 }
 
 // sent is what came of one request. It is shared by those who asked the same:
@@ -73,7 +75,7 @@ func call[T any](ctx context.Context, c *Client, r request, blank T) (T, *gl.Res
 // Those who shared the failed request wait as long and share the next.
 func (c *Client) mayRepeat(r request, try int, err error) (wait time.Duration, ok bool) {
 	var failed *Error
-	if r.method != http.MethodGet || try >= maxTries || !errors.As(err, &failed) || failed.deferred {
+	if r.method != http.MethodGet || r.probe || try >= maxTries || !errors.As(err, &failed) || failed.deferred || failed.Unavailable() {
 		return 0, false
 	}
 	after, ok := failed.Again()
@@ -103,7 +105,7 @@ func (c *Client) send(ctx context.Context, r request) (sent, error) {
 	if r.asJob && tokens.job == "" {
 		return sent{}, errors.New("gitlab: no job token: GitLab answers /job only with a CI_JOB_TOKEN, inside a CI job")
 	}
-	if !c.budget.spend() {
+	if !r.probe && !c.budget.spend() {
 		return sent{}, &Error{Method: r.method, Endpoint: r.endpoint, Path: r.path, Message: c.budget.String()}
 	}
 	auth, as := gl.WithToken(gl.PrivateToken, tokens.access), "token"
@@ -145,8 +147,19 @@ func (c *Client) priority(r request) priority {
 	}
 }
 
-// transmit waits for the request's turn, calls departs and sends it by do.
-func (c *Client) transmit(ctx context.Context, r request, turn priority, departs func(), do func(context.Context, io.Writer) (*gl.Response, error)) (s sent) {
+// transmit sends the request by do when GitLab can be used and when it is the
+// request's turn, and calls departs just before.
+func (c *Client) transmit(ctx context.Context, r request, turn priority, departs func(), do func(context.Context, io.Writer) (*gl.Response, error)) sent {
+	if err := c.admit(ctx, r); err != nil {
+		return sent{err: err}
+	}
+	s := c.exchange(ctx, r, turn, departs, do)
+	c.settle(ctx, r, s.err)
+	return s
+}
+
+// exchange waits for the request's turn, calls departs and sends it by do.
+func (c *Client) exchange(ctx context.Context, r request, turn priority, departs func(), do func(context.Context, io.Writer) (*gl.Response, error)) (s sent) {
 	if err := c.pace.wait(ctx, turn, r); err != nil {
 		var unsent *pacedError
 		if errors.As(err, &unsent) {
@@ -164,7 +177,13 @@ func (c *Client) transmit(ctx context.Context, r request, turn priority, departs
 	departs()
 	// A request whose headers were not written can't have taken effect.
 	var written atomic.Bool
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { written.Store(true) }})
+	sending := ctx
+	if r.probe {
+		var cancel context.CancelFunc
+		sending, cancel = context.WithTimeoutCause(ctx, probeTimeout, errNoAnswer)
+		defer cancel()
+	}
+	traced := httptrace.WithClientTrace(sending, &httptrace.ClientTrace{WroteHeaders: func() { written.Store(true) }})
 	var refused []byte
 	traced = withRefusal(traced, &refused)
 	var body bytes.Buffer
@@ -185,7 +204,7 @@ func (c *Client) transmit(ctx context.Context, r request, turn priority, departs
 	}
 	var message string
 	switch {
-	case err == nil && !isWebPage(resp):
+	case err == nil && !isWebPage(resp) && (r.tail > 0 || looksLikeJSON(s.body)):
 		return s
 	case status >= 300:
 		message = refusedWith(resp, refused)
@@ -193,16 +212,30 @@ func (c *Client) transmit(ctx context.Context, r request, turn priority, departs
 		s.err = fmt.Errorf("gitlab: %s /%s: %w", r.method, r.path, ctx.Err())
 		return s
 	case resp == nil:
-		message = networkError(err)
+		message = networkError(cmp.Or(context.Cause(sending), err))
 	case isWebPage(resp):
 		message = "GitLab answered with a web page: is the GitLab URL right, and is there no login page in front of it?"
+	case err == nil:
+		message = "the answer is no JSON, as GitLab's are: is the GitLab URL right, and is there no other server in front of it?"
 	default:
 		message = unreadable(err)
 	}
 	failed := c.failed(r, status, message, after, s.written)
 	failed.deferred = resp != nil && isApplicationLimit(status, resp.Header, refused)
+	switch failed.suspect = suspect(resp, refused, message, err); {
+	case failed.suspect == TroubleToken && (r.asJob || c.tokens.Load().access == ""):
+		failed.suspect, failed.class = "", rights // a job's token is good while the job runs
+	case failed.suspect != "":
+		failed.class = again
+	}
 	s.err = failed
 	return s
+}
+
+// looksLikeJSON reports whether an answer begins as JSON does.
+func looksLikeJSON(body []byte) bool {
+	body = bytes.TrimSpace(body)
+	return len(body) > 0 && bytes.IndexByte([]byte(`{["n`), body[0]) >= 0 // n: null
 }
 
 func unreadable(err error) string { return "the answer can't be read: " + err.Error() }
@@ -220,7 +253,7 @@ func (c *Client) failed(r request, status int, message string, after time.Durati
 		jitter:   rand.Float64(), //nolint:gosec // no secret
 	}
 	e.class = classify(status, e.Message)
-	e.maybeDone = r.method == http.MethodPost && written && (status < 300 || status >= 500)
+	e.maybeDone = r.method == http.MethodPost && written && (status < 300 || status >= 500 || status == statusClientClosed)
 	return e
 }
 

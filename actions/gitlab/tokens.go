@@ -59,5 +59,6 @@ func (c *Client) SetToken(token string) error {
 		return err
 	}
 	c.tokens.Store(t)
+	c.health.hurry()
 	return nil
 }

@@ -124,7 +124,7 @@ func (h *history) seen(owner string, list func() ([]gitlab.Hook, error)) ([]gitl
 	}
 	hooks, err := list()
 	var e *gitlab.Error
-	if errors.As(err, &e) && (e.Status == http.StatusForbidden || e.Status == http.StatusNotFound) {
+	if errors.As(err, &e) && e.Final(http.StatusForbidden, http.StatusNotFound) {
 		h.refused[owner] = time.Now()
 		return nil, nil
 	}
@@ -154,7 +154,7 @@ func (h *history) hook(hook gitlab.Hook) handlers.Hook {
 		},
 		Resend: func(ctx context.Context, id int64) error {
 			err := h.gitlab.Resend(ctx, hook, id)
-			if e, ok := errors.AsType[*gitlab.Error](err); ok && e.Status < 300 && e.Status > 0 {
+			if e, ok := errors.AsType[*gitlab.Error](err); ok && e.Status < 300 && e.Status > 0 && !e.Unavailable() {
 				return errors.New(e.Error()) // it was sent: another time ends alike
 			}
 			return err

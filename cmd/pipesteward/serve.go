@@ -114,7 +114,8 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: live.Rules,
 		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, Told: s.told(),
 	})
-	registry.MustRegister(actions.NewStormMetrics(runner))
+	registry.MustRegister(actions.NewStormMetrics(runner), actions.NewGitLabMetrics(gl))
+	closers = append(closers, inBackground(ctx, runner.WatchGitLab))
 
 	var known *handlers.Known
 	if s.catchUpEvery > 0 {
@@ -144,6 +145,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	admin := handlers.NewAdmin(handlers.AdminConfig{
 		Pauses: pauses, Version: version(), DryRun: s.dryRun, Now: time.Now,
 		Addr: adminListener.Addr(), Store: db, Rules: live, Reload: reload, Metrics: registry, Log: log,
+		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.GitLabStatus() }},
 	})
 	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, admin, failed))
 

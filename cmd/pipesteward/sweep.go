@@ -188,6 +188,8 @@ func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bo
 			return run, errors.New("another run has taken over, since the store did not hear of this one for two minutes")
 		case !rules.Passes(err):
 			return run, err
+		case rules.Unavailable(err): // somebody must mend that, who sees it now
+			return run, errors.Join(err, keep(ctx, run))
 		}
 		wait := pauseAfter(err, run.Place.Tries)
 		w.view.say(fmt.Sprintf("%s: goes on in %s: %v", rule.Name, wait.Round(time.Second), err))

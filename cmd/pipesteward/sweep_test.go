@@ -203,11 +203,11 @@ func TestSweepLeavesOutWhatAnotherRuns(t *testing.T) {
 
 func TestSweepOfNothing(t *testing.T) {
 	b := newBroom(t, gitlabtest.Options{}, 1)
-	code, stdout, stderr := b.sweep(t.Context(), "--gitlab-token", "revoked")
+	code, _, stderr := b.sweep(t.Context(), "--gitlab-token", "revoked")
 	if code != 1 {
 		t.Errorf("exit status %d with a wrong token: %s", code, stderr)
 	}
-	b.says("stdout", stdout, "erase-old-logs: erased 0 of 0 jobs in 0 projects, freed 0 B\n! platform: gitlab: GET /groups/platform/projects: 401 Unauthorized: the access token is wrong, expired or revoked\n")
+	b.says("stderr", stderr, "erase-old-logs: gitlab: GET /groups/platform/projects: 401 Unauthorized: the access token is wrong, expired or revoked")
 	if code, _, stderr := b.sweep(t.Context(), "--rule", "nightly"); code != 2 || !strings.Contains(stderr, `no schedule rule "nightly"`) {
 		t.Errorf("exit status %d: %s", code, stderr)
 	}

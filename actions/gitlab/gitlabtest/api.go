@@ -62,6 +62,7 @@ var endpoints = []endpoint{
 	{"GET /projects/{project}/deployments", false, (*call).listDeployments},
 	{"GET /projects/{project}/merge_requests/{merge_request}/pipelines", false, (*call).listMergeRequestPipelines},
 	{"GET /user", false, (*call).getUser},
+	{"GET /personal_access_tokens/self", false, (*call).getAccessToken},
 	{"GET /version", false, (*call).getVersion},
 	{"GET /metadata", false, (*call).getVersion},
 }
@@ -111,7 +112,7 @@ func (c *call) authenticate(jobToken bool) bool {
 	}
 	for _, token := range []string{h.Get("Private-Token"), q.Get("private_token"), bearer} {
 		if token == c.s.o.Token {
-			return true
+			return c.tokenMay()
 		}
 	}
 	for _, token := range []string{h.Get("Job-Token"), q.Get("job_token"), bearer} {

@@ -32,12 +32,20 @@ type Fault struct {
 	RetryAfter time.Duration // the Retry-After header, in whole seconds
 	Message    string        // what the body says; default: the status with its text. A 429 with one is an application limit's, in JSON
 	HTML       bool          // an HTML page for a body, as from a proxy
+	Location   string        // the Location header, of a redirect
 
 	Cut bool // the connection ends without an answer
 
 	Until <-chan struct{} // the answer waits until this is closed
 	Delay time.Duration   // the answer waits so long, by the wall clock
 }
+
+// What stands between the bot and GitLab, until ClearFaults: a proxy that wants
+// people to log in answers with a redirect or with its page.
+var (
+	LoginRedirect = Fault{Times: -1, Status: http.StatusFound, Location: "https://login.example.com/oauth2/start"}
+	LoginPage     = Fault{Times: -1, Status: http.StatusOK, HTML: true}
+)
 
 // Fail makes requests go wrong. Of several faults that fit a request, the one
 // added first is used.
@@ -117,6 +125,9 @@ func (f Fault) answer() *answer {
 	a := &answer{header: http.Header{}}
 	if f.RetryAfter > 0 {
 		a.header.Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
+	}
+	if f.Location != "" {
+		a.header.Set("Location", f.Location)
 	}
 	reason := fmt.Sprintf("%d %s", f.Status, http.StatusText(f.Status))
 	switch {

@@ -129,6 +129,7 @@ type Server struct {
 	chaos    *chaos
 	minute   int64 // Now's minute, and the requests in it, for RateLimit
 	observed int
+	token    AccessToken    // what is known of the bot's
 	limited  map[string]int // calls in the minute of Now that limitMinute is, for ApplicationLimits
 	// limitMinute is the minute that limited counts.
 	limitMinute int64

@@ -1,0 +1,34 @@
+package gitlab
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+)
+
+const endpointAccessToken = "access_token"
+
+// AccessToken is what GitLab tells of a personal, project or group access token.
+type AccessToken struct {
+	Name      string
+	Scopes    []string
+	ExpiresAt time.Time // the day, in UTC; zero: never
+}
+
+// May reports whether the token has a scope.
+func (t AccessToken) May(scope string) bool { return slices.Contains(t.Scopes, scope) }
+
+// AccessToken returns what GitLab (15.5+) tells of the client's own access
+// token.
+func (c *Client) AccessToken(ctx context.Context) (AccessToken, error) {
+	r := request{method: http.MethodGet, endpoint: endpointAccessToken, path: "personal_access_tokens/self"}
+	answer, _, err := call(ctx, c, r, accessTokenJSON{})
+	return AccessToken{answer.Name, answer.Scopes, time.Time(answer.ExpiresAt)}, err
+}
+
+type accessTokenJSON struct {
+	Name      string   `json:"name"`
+	Scopes    []string `json:"scopes"`
+	ExpiresAt date     `json:"expires_at"`
+}
