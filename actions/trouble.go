@@ -32,7 +32,7 @@ const (
 	// how often a replica that sees the trouble says so, and the record is looked
 	// at.
 	troubleLook  = time.Second
-	troubleAgain = 10 * time.Second
+	troubleAgain = 5 * time.Second
 	// troubleSilent is how long no replica says that it sees the trouble before it
 	// may be over.
 	troubleSilent = 3 * troubleAgain

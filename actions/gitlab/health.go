@@ -325,7 +325,8 @@ func (h *health) learn(r request, e *Error, known bool) suspicion {
 }
 
 // probe sends the probe, and opens or closes the access breaker by its answer.
-// When it can't be sent, it returns false and nothing changes. The caller has set
+// When it can't be sent, or fails alone in a way that passes, it returns false and
+// nothing changes. The caller has set
 // access.probing.
 func (c *Client) probe(ctx context.Context, rights bool) (ok bool) {
 	h := c.health
@@ -338,8 +339,8 @@ func (c *Client) probe(ctx context.Context, rights bool) (ok bool) {
 	now := h.now()
 	h.access.probing = false
 	switch {
-	case err != nil:
-		return false
+	case err != nil, kind == TroubleDown && h.access.trouble == nil && h.failures < suspicious:
+		return false // one failure of that kind says nothing
 	case kind != "":
 		h.access.fail(now, kind, reason)
 		return true

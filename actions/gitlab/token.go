@@ -24,11 +24,12 @@ func (t AccessToken) May(scope string) bool { return slices.Contains(t.Scopes, s
 func (c *Client) AccessToken(ctx context.Context) (AccessToken, error) {
 	r := request{method: http.MethodGet, endpoint: endpointAccessToken, path: "personal_access_tokens/self"}
 	answer, _, err := call(ctx, c, r, accessTokenJSON{})
-	return AccessToken{answer.Name, answer.Scopes, time.Time(answer.ExpiresAt)}, err
+	expires, _ := time.Parse(time.DateOnly, answer.ExpiresAt) // null: it does not
+	return AccessToken{answer.Name, answer.Scopes, expires}, err
 }
 
 type accessTokenJSON struct {
 	Name      string   `json:"name"`
 	Scopes    []string `json:"scopes"`
-	ExpiresAt date     `json:"expires_at"`
+	ExpiresAt string   `json:"expires_at"` // 2026-12-31
 }
