@@ -23,11 +23,11 @@ rules:
     notify: [{when: [failed]}]
 `
 
-// A runner outage: 2,000 jobs of 400 pipelines die within 3 minutes.
+// A runner outage: 300 jobs of 60 pipelines die within a minute.
 func TestStorm(t *testing.T) {
 	const (
-		pipelines, each = 400, 5
-		seconds         = 180
+		pipelines, each = 60, 5
+		seconds         = 60
 	)
 	h := newHouse(t, stormRules)
 	h.native = 5 * time.Second
@@ -83,7 +83,7 @@ func TestStorm(t *testing.T) {
 	has(t, posts[0].Plain(), "Storm of", "runner", "shared-7 (", "Job failed (system failure): no space on", "5 of 5")
 
 	// Some of what waits is of no interest any more when the storm is over.
-	const superseded, retried = 40, 25
+	const superseded, retried = 10, 8
 	gone := map[int64]bool{}
 	for i, job := range jobs {
 		switch n := i / each; {
