@@ -11,6 +11,6 @@ func (r *Runner) Drain(ctx context.Context) (int, error) {
 		if err != nil || len(leases) == 0 {
 			return n, err
 		}
-		r.work(ctx, leases[0])
+		r.work(ctx, &held{queue: r.Queue, lease: leases[0]})
 	}
 }

@@ -17,6 +17,8 @@ type Metrics struct {
 	latency    prometheus.Histogram
 	requests   *prometheus.CounterVec
 	freed      prometheus.Counter
+
+	notifications *prometheus.CounterVec
 }
 
 // NewMetrics registers the runner's metrics.
@@ -44,7 +46,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "What erased jobs took: their logs and artifacts.",
 		}),
 	}
-	r.MustRegister(m.decisions, m.ruleErrors, m.latency, m.requests, m.freed)
+	m.notifications = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pipesteward_notifications_total",
+		Help: "Notifications by receiver and what came of them: sent, deferred (tried again later) or failed.",
+	}, []string{"receiver", "result"})
+	r.MustRegister(m.notifications, m.decisions, m.ruleErrors, m.latency, m.requests, m.freed)
 	return m
 }
 

@@ -8,13 +8,29 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 )
 
+// noted is the body of an outcome's record.
+type noted struct {
+	rules.Outcome
+	Journalled bool `json:"journalled,omitzero"` // only its notification is left
+}
+
 // outcome journals an outcome and tells it in the channels that its rule
 // names. A channel that can't be told for now is told later; those that were
 // told are not told again.
-func (r *Runner) outcome(ctx context.Context, h *held, o rules.Outcome) error {
-	if o.Result != rules.ResultDeferred { // that stands there since it was put off
+func (r *Runner) outcome(ctx context.Context, h *held, n noted) error {
+	o := n.Outcome
+	if o.Result != rules.ResultDeferred && !n.Journalled { // deferred ones are there already
 		if err := r.Journal.Amend(ctx, o.ID, h.lease.Body); err != nil {
 			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	if r.Teller != nil {
+		n.Journalled = true
+		if err := h.keep(n); err != nil {
+			return err
+		}
+		if !h.toNotifier() {
+			return &notifyLater{"all notifiers are busy", notifyAgain}
 		}
 	}
 	if err := r.tell(ctx, o); err != nil {
@@ -43,7 +59,7 @@ func (r *Runner) tell(ctx context.Context, o rules.Outcome) error {
 	}
 	var later error
 	for _, n := range notices {
-		err := r.Teller.Tell(ctx, o, n.Channel, n.Text)
+		err := r.notify(ctx, func() error { return r.Teller.Tell(ctx, o, n.Channel, n.Text) })
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:

@@ -121,6 +121,7 @@ type Config struct {
 type Runner struct {
 	Config
 	brake    Brake
+	slack    *circuitBreaker
 	sweepers chan struct{} // holds one for each sweep
 	projects sync.Map      // ids by path, of projects whose hooks tell no id
 	watched  watched       // of WatchGitLab
@@ -129,13 +130,13 @@ type Runner struct {
 // New makes a Runner.
 func New(c Config) *Runner {
 	c.Workers = max(c.Workers, 1)
-	return &Runner{Config: c, brake: Brake{c.Rules, Pauses{c.Guard, c.Now, c.Log}}, sweepers: make(chan struct{}, sweepers)}
+	return &Runner{Config: c, slack: &circuitBreaker{now: c.Now}, brake: Brake{c.Rules, Pauses{c.Guard, c.Now, c.Log}}, sweepers: make(chan struct{}, sweepers)}
 }
 
 // Run works until ctx ends. Then it takes no new records, gives those at
 // hand the time of grace to end, hands back the rest and returns.
 func (r *Runner) Run(ctx context.Context, grace time.Duration) {
-	r.run(ctx, grace, func(<-chan struct{}) (more bool) {
+	r.run(ctx, grace, notifiers, func(<-chan struct{}) (more bool) {
 		r.rest(ctx, r.Queue.Wait(ctx, idle))
 		return true
 	})
@@ -144,7 +145,7 @@ func (r *Runner) Run(ctx context.Context, grace time.Duration) {
 // WorkOff works as Run does, and ends also when nothing is due and nothing at
 // hand. What other replicas have at hand is theirs.
 func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) {
-	r.run(ctx, grace, func(dropped <-chan struct{}) (more bool) {
+	r.run(ctx, grace, r.Workers, func(dropped <-chan struct{}) (more bool) {
 		if dropped == nil {
 			return false
 		}
@@ -156,14 +157,15 @@ func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) {
 	})
 }
 
-// run works until ctx ends, or wait says that there is no more. wait is called
+// run works until ctx ends, or wait says that there is no more, with so many
+// notifiers. wait is called
 // when nothing was due; dropped closes when the first of what was at hand then
 // no longer is, and is nil where that was nothing.
-func (r *Runner) run(ctx context.Context, grace time.Duration, wait func(dropped <-chan struct{}) (more bool)) {
+func (r *Runner) run(ctx context.Context, grace time.Duration, notifiers int, wait func(dropped <-chan struct{}) (more bool)) {
 	// Work outlives ctx by the time of grace.
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	hand := newHand(r.Workers)
+	hand := newHand(r.Workers, notifiers)
 	for {
 		n, dropped := hand.room(ctx)
 		if n == 0 {
@@ -174,8 +176,9 @@ func (r *Runner) run(ctx context.Context, grace time.Duration, wait func(dropped
 			size := len(l.Body)
 			hand.take(size)
 			go func() {
-				defer hand.drop(size)
-				r.work(working, l)
+				h := &held{queue: r.Queue, lease: l, hand: hand}
+				defer func() { hand.drop(size, h.notifying) }()
+				r.work(working, h)
 			}()
 		}
 		if err != nil {
@@ -191,24 +194,29 @@ func (r *Runner) run(ctx context.Context, grace time.Duration, wait func(dropped
 	hand.empty()
 }
 
-// hand counts the records that are worked on, and their bytes.
+// hand counts the records that are worked on, and their bytes; those that are
+// notified, and are no burden on the workers, apart.
 type hand struct {
-	most int
+	most      int
+	notifiers int // records that may be notified at the same time
 
 	mu      sync.Mutex
+	notes   int // records that are notified
 	records int
 	bytes   int
 	changed chan struct{} // closed, and made anew, when a record is dropped
 }
 
-func newHand(most int) *hand { return &hand{most: most, changed: make(chan struct{})} }
+func newHand(most, notifiers int) *hand {
+	return &hand{most: most, notifiers: notifiers, changed: make(chan struct{})}
+}
 
 // room waits until there is room for a record, and gives for how many; 0 when
 // ctx ends. dropped closes when one that is at hand is dropped; nil: none is.
 func (h *hand) room(ctx context.Context) (n int, dropped <-chan struct{}) {
 	for {
 		h.mu.Lock()
-		free, empty, changed := min(h.most-h.records, maxLease), h.records == 0, h.changed
+		free, empty, changed := min(h.most-h.records, maxLease), h.records+h.notes == 0, h.changed
 		if h.bytes >= maxAtHand {
 			free = 0
 		}
@@ -234,10 +242,34 @@ func (h *hand) take(size int) {
 	h.records, h.bytes = h.records+1, h.bytes+size
 }
 
-func (h *hand) drop(size int) {
+// drop ends the work on a record of so many bytes; notified says that it was
+// given to a notifier.
+func (h *hand) drop(size int, notified bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if notified {
+		h.notes--
+		h.records++
+	}
 	h.records, h.bytes = h.records-1, h.bytes-size
+	h.signal()
+}
+
+// toNotifier moves a record from the workers to the notifiers, and reports
+// whether those had capacity.
+func (h *hand) toNotifier() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.notes >= h.notifiers {
+		return false
+	}
+	h.notes, h.records = h.notes+1, h.records-1
+	h.signal()
+	return true
+}
+
+// signal wakes those who wait for a change.
+func (h *hand) signal() {
 	close(h.changed)
 	h.changed = make(chan struct{})
 }
@@ -246,7 +278,7 @@ func (h *hand) drop(size int) {
 func (h *hand) empty() {
 	for {
 		h.mu.Lock()
-		records, changed := h.records, h.changed
+		records, changed := h.records+h.notes, h.changed
 		h.mu.Unlock()
 		if records == 0 {
 			return
@@ -268,8 +300,7 @@ func (r *Runner) rest(ctx context.Context, err error) {
 }
 
 // work carries one record one step on and settles its lease.
-func (r *Runner) work(ctx context.Context, l store.Lease) {
-	h := &held{queue: r.Queue, lease: l}
+func (r *Runner) work(ctx context.Context, h *held) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer h.renew(ctx, stop)()
@@ -283,23 +314,26 @@ func (r *Runner) work(ctx context.Context, l store.Lease) {
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	var bad *unworkable
+	var unnotified *notifyLater
 	switch {
 	case ctx.Err() != nil:
 		err = h.deferFor(settle, 0)
 	case errors.As(err, &bad):
-		r.Log.Error("record buried", "id", l.ID, "reason", bad.reason)
+		r.Log.Error("record buried", "id", h.lease.ID, "reason", bad.reason)
 		err = h.bury(settle, bad.reason)
 	case rules.Unavailable(err):
 		wait := r.untilUsable(err)
-		r.Log.Debug("waits until GitLab can be used", "id", l.ID, "in", wait.String(), "error", err)
+		r.Log.Debug("waits until GitLab can be used", "id", h.lease.ID, "in", wait.String(), "error", err)
 		err = h.deferFor(settle, wait)
+	case errors.As(err, &unnotified): // of which there may be thousands
+		err = h.deferFor(settle, unnotified.after)
 	default:
 		wait := backoff(err, h.tries())
-		r.Log.Warn("tried again later", "id", l.ID, "in", wait.String(), "error", err)
+		r.Log.Warn("tried again later", "id", h.lease.ID, "in", wait.String(), "error", err)
 		err = h.deferFor(settle, wait)
 	}
 	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
-		r.Log.Error("the lease could not be settled; the record comes back by itself", "id", l.ID, "error", err)
+		r.Log.Error("the lease could not be settled; the record comes back by itself", "id", h.lease.ID, "error", err)
 	}
 }
 
@@ -354,9 +388,22 @@ func decoded[T any](h *held, step func(context.Context, *held, T) error) func(co
 // change it in turn.
 type held struct {
 	queue Settler
-	calm  int // of the lease's attempts, those up to the last wait on purpose
+	calm  int   // of the lease's attempts, those up to the last wait on purpose
+	hand  *hand // where its worker is counted; nil: nowhere
 	mu    sync.Mutex
 	lease store.Lease
+
+	notifying bool // it was given to a notifier
+}
+
+// toNotifier makes room for other work while the record is notified. It reports
+// whether the notifiers have capacity.
+func (h *held) toNotifier() bool {
+	if h.notifying || h.hand == nil {
+		return true
+	}
+	h.notifying = h.hand.toNotifier()
+	return h.notifying
 }
 
 // tries is how often the record was tried since it last waited on purpose, this

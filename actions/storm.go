@@ -306,7 +306,9 @@ func (r *Runner) tellStorm(ctx context.Context, rec stormRecord, what string, wo
 	if r.Teller == nil || rec.Rule.Channel == "" {
 		return nil
 	}
-	err = r.Teller.Announce(ctx, "storm:"+rec.id()+":"+what, rec.Rule.Channel, text)
+	err = r.notify(ctx, func() error {
+		return r.Teller.Announce(ctx, "storm:"+rec.id()+":"+what, rec.Rule.Channel, text)
+	})
 	if err == nil || ctx.Err() != nil || rules.Passes(err) && r.Now().Sub(rec.Started) < patience {
 		return err
 	}

@@ -272,7 +272,7 @@ func (r *Runner) tellTrouble(ctx context.Context, rec troubleRecord, what, text 
 	if r.Teller == nil || channel == "" {
 		return nil
 	}
-	err := r.Teller.Announce(ctx, "trouble:"+rec.id()+":"+what, channel, text)
+	err := r.notify(ctx, func() error { return r.Teller.Announce(ctx, "trouble:"+rec.id()+":"+what, channel, text) })
 	if err == nil || ctx.Err() != nil || rules.Passes(err) && r.Now().Sub(rec.Started) < patience {
 		return err
 	}

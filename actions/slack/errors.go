@@ -38,6 +38,7 @@ type Error struct {
 	again  bool
 	after  time.Duration
 	unsure bool // the call may have taken effect, or may yet
+	silent bool // no answer came, or none of Slack's
 	cause  error
 }
 
@@ -52,6 +53,10 @@ func (e *Error) Error() string {
 
 // Again says whether to try again, and after how long at the earliest.
 func (e *Error) Again() (after time.Duration, ok bool) { return e.after, e.again }
+
+// Unavailable reports whether Slack as a whole seems not to be there: it did not
+// answer, or not as Slack.
+func (e *Error) Unavailable() bool { return e.silent }
 
 // Unwrap gives context.Canceled or context.DeadlineExceeded where that was the
 // cause, or the store's error.
@@ -156,7 +161,7 @@ func (e *Error) status(status slackapi.StatusCodeError) {
 	case status.Code == http.StatusTooManyRequests:
 		e.advice, e.again, e.after = "too many calls: tried again later", true, slackAgain
 	case status.Code >= http.StatusInternalServerError || status.Code == http.StatusRequestTimeout:
-		e.advice, e.again, e.after, e.unsure = "Slack failed: tried again later", true, slackAgain, true
+		e.advice, e.again, e.after, e.unsure, e.silent = "Slack failed: tried again later", true, slackAgain, true, true
 	default:
 		e.advice = "this is not Slack's API: check --slack-api-url and the proxy"
 	}
@@ -165,7 +170,7 @@ func (e *Error) status(status slackapi.StatusCodeError) {
 // unanswered fills in a call that ended without an answer, or with one that
 // can't be read.
 func (e *Error) unanswered(err error) {
-	e.Code, e.advice, e.again, e.after, e.unsure = "network", err.Error(), true, slackAgain, true
+	e.Code, e.advice, e.again, e.after, e.unsure, e.silent = "network", err.Error(), true, slackAgain, true, true
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok || errors.Is(err, errNoAnswer) {
 		e.Code = unexpected
 	}
