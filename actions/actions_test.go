@@ -67,6 +67,7 @@ func TestRetry(t *testing.T) {
 // Between the decision and the call, the world moves on: the job's real
 // state decides.
 func TestRetryIsHeldAgainstTheRealState(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		reason  string // of the failure
@@ -329,7 +330,8 @@ func TestTheSameActionIsCarriedOutOnce(t *testing.T) {
 
 // A kill at any step, and a fresh start: one retry, one message, one outcome.
 func TestKilledAtAnyStep(t *testing.T) {
-	for steps := 1; ; steps++ {
+	t.Parallel()
+	for steps := 1; ; steps += *killEach {
 		h := newHouse(t, retryRules)
 		job := h.failedJob(stuck)
 		h.deliver(h.gitlab.JobHookBody(job.ID))

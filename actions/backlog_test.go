@@ -15,6 +15,7 @@ import (
 // top of the retries' own, and GitLab never has to say no. How many are shared
 // depends on which records come together, so the bound is wide.
 func TestBacklogAtFullRate(t *testing.T) {
+	t.Parallel()
 	const pipelines, each = 3, 100
 	const perMinute, most = 300, pipelines * each * 3 / 2
 	h := newHouseOn(t, gitlabtest.Options{RateLimit: 300}, fmt.Sprintf(failedRules, "limits: {per_pipeline: 1000, per_project: 1000/1h}\nstorm: {failures: 10000}"))

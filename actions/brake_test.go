@@ -44,6 +44,7 @@ rules:
 // TestBrakeHoldsQueuedDecisions: what was decided before the brake was pulled is
 // held to it when it is due, and is not done when the brake is lifted.
 func TestBrakeHoldsQueuedDecisions(t *testing.T) {
+	t.Parallel()
 	running := fmt.Sprintf(brakeRules, false, "retry: {delay: 10m}")
 	_, rule, _ := strings.Cut(running, "rules:\n")
 	second := strings.ReplaceAll(rule, "first", "second")
@@ -126,6 +127,7 @@ func TestBrakeWhileACallWaits(t *testing.T) {
 // TestPause: what comes in while paused is decided and waits, and is checked
 // against the job's real state afterwards.
 func TestPause(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		pause rules.Pause
@@ -245,6 +247,7 @@ func TestPausesByManyReplicas(t *testing.T) {
 // TestBrakeStopsASweep: a sweep under way is held to pauses, and to a rule that
 // is put in dry run, before each erase.
 func TestBrakeStopsASweep(t *testing.T) {
+	t.Parallel()
 	const file = `
 version: 1
 rules:

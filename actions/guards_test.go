@@ -102,6 +102,7 @@ func (h *house) mustRetry(job int64) gitlabtest.Job {
 
 // Budgets that fill up again make a retry wait; it is made when there is room.
 func TestBudgetsThatFillUp(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, limits, says string }{
 		{"per project", "limits: {per_project: 2/1h}", "the budget of 2 retries in 1h for project platform/shop"},
 		{"total", "limits: {total: 2/1h}", "the budget of 2 retries in 1h for all projects"},
@@ -324,6 +325,7 @@ rules:
 // A budget that fills up again is granted oldest first, each who waits for it
 // looking for it about once.
 func TestBudgetIsGrantedOldestFirst(t *testing.T) {
+	t.Parallel()
 	const jobs, atOnce = 40, 5
 	h := newHouse(t, fmt.Sprintf(failedRules, "limits: {per_project: 5/5m}\nstorm: {failures: 1000}"))
 	project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})

@@ -1,6 +1,7 @@
 package actions_test
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -9,12 +10,16 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 )
 
+// killEach thins out the tests that kill the program at every step to the
+// outside: `make soak` kills it at each.
+var killEach = flag.Int("kill-each", 4, "kill the program at every n-th step to the outside")
+
 // killedTwice runs a scene again and again, killing the program at each of its
 // steps to the outside, and once more some steps after it was started anew,
 // sooner or later, and checks what came of it.
 func killedTwice(t *testing.T, scene func(h *house), ruleFile string, check func(h *house, when string)) {
 	t.Helper()
-	for steps := 1; ; steps++ {
+	for steps := 1; ; steps += *killEach {
 		h := newHouse(t, ruleFile)
 		scene(h)
 		h.start(newFuse(steps))
@@ -58,6 +63,7 @@ func (h *house) passTime() {
 // A kill between any two steps of each action, and another kill soon after the
 // start that follows: GitLab has seen one effect, and there is one outcome.
 func TestEachActionKilledTwice(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		rule  string

@@ -13,6 +13,7 @@ import (
 // as GitLab's does now and then: each verb and each function is believed only
 // when it does not contradict the event, and every wanted effect happens once.
 func TestGitLabBehindItsHook(t *testing.T) {
+	t.Parallel()
 	const lag = 2 * time.Second
 	for _, test := range []struct {
 		name   string

@@ -16,6 +16,7 @@ import (
 // TestCancelOutdated: a new pipeline cancels what still runs in the older ones
 // that it makes redundant, and nothing else.
 func TestCancelOutdated(t *testing.T) {
+	t.Parallel()
 	const sameSHA = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	mr := &gitlabtest.MergeRequest{IID: 7, SourceBranch: "fast", TargetBranch: "main"}
 	deploy := gitlabtest.Job{Name: "deploy", Stage: "deploy", Environment: gitlabtest.Environment{Name: "production", Action: "start"}}

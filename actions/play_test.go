@@ -18,6 +18,7 @@ rules:
 
 // With `wait: success`, each job is played when the one before has passed.
 func TestPlayInOrder(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		ends   string // of the first
@@ -162,6 +163,7 @@ func TestPlayedWhenMended(t *testing.T) {
 
 // A play waits for the job before also while a rule retries that.
 func TestPlayWaitsForARetry(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, inOrderRules+"  - {name: again, on: job, if: 'failed_with(\"runner_system_failure\")', actions: [retry]}\n")
 	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
 	h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))

@@ -121,6 +121,7 @@ func TestLimitOfOneProjectHoldsNoOther(t *testing.T) {
 // Sweeps and retries of one project go on side by side under GitLab's own
 // limits, which nothing runs into.
 func TestSweepUnderApplicationLimits(t *testing.T) {
+	t.Parallel()
 	const jobs = 1000
 	h := newHouseOn(t, gitlabtest.Options{ApplicationLimits: true}, sweepRule)
 	h.rate = store.Rate{Limit: 5800, Per: time.Minute, Burst: 200}

@@ -35,7 +35,7 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 	}
 
 	houses := make([]*house, 0, steps)
-	for step := 1; step <= steps; step++ {
+	for step := 1; step <= steps; step += *killEach {
 		h := newCase(fmt.Sprint("killed at step ", step))
 		h.start(newFuse(step))
 		h.work()
@@ -69,7 +69,7 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 		}
 	}
 	for i, h := range houses {
-		h.wantOnce(fmt.Sprintf("killed at step %d", i+1))
+		h.wantOnce(fmt.Sprintf("killed at step %d", 1+i**killEach))
 	}
 }
 

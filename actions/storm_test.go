@@ -25,6 +25,7 @@ rules:
 
 // A runner outage: 300 jobs of 60 pipelines die within a minute.
 func TestStorm(t *testing.T) {
+	t.Parallel()
 	const (
 		pipelines, each = 60, 5
 		seconds         = 60
@@ -142,6 +143,7 @@ func TestStorm(t *testing.T) {
 // Each kind of failure is counted for itself, and a storm needs failures in
 // many pipelines.
 func TestNoStorm(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name              string
 		projects, perPipe int
@@ -212,6 +214,7 @@ func TestStormDefers(t *testing.T) {
 // Killed at any step, twice, a storm is told once at its start and once at
 // its end, and what waited is retried once.
 func TestStormKilledAtAnyStep(t *testing.T) {
+	t.Parallel()
 	text := strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 2, pipelines: 2", 1)
 	killedTwice(t, func(h *house) {
 		for range 2 {
@@ -237,6 +240,7 @@ func TestStormKilledAtAnyStep(t *testing.T) {
 
 // Rules for pipelines make no exception.
 func TestStormOfPipelineRules(t *testing.T) {
+	t.Parallel()
 	for _, action := range []string{"retry_pipeline", `retry: {jobs: 'filter(pipeline.jobs, .status == "failed")'}`} {
 		t.Run(action, func(t *testing.T) {
 			h := newHouse(t, "version: 1\nstorm: {failures: 10, pipelines: 10}\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status == \"failed\"', actions: ["+action+"]}\n")
@@ -286,13 +290,14 @@ func TestStormIsOverForAllClocks(t *testing.T) {
 
 // Killed at any step of its start, a second storm is told like the first.
 func TestSecondStormKilledAtAnyStep(t *testing.T) {
+	t.Parallel()
 	text := strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 2, pipelines: 2", 1)
 	fail := func(h *house) {
 		for range 2 {
 			h.deliver(h.gitlab.JobHookBody(h.failedJob("runner_system_failure").ID))
 		}
 	}
-	for steps := 1; ; steps++ {
+	for steps := 1; ; steps += *killEach {
 		h := newHouse(t, text)
 		fail(h)
 		h.workOff()
@@ -316,8 +321,9 @@ func TestSecondStormKilledAtAnyStep(t *testing.T) {
 
 // That a retry waits is told once, also when the program is killed.
 func TestDeferredIsToldOnce(t *testing.T) {
+	t.Parallel()
 	text := strings.Replace(strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 2, pipelines: 2", 1), "when: [failed]", "when: [deferred]", 1)
-	for steps, want := 0, 0; ; steps++ {
+	for steps, want := 0, 0; ; steps += *killEach {
 		h := newHouse(t, text)
 		for range 2 {
 			h.deliver(h.gitlab.JobHookBody(h.failedJob("runner_system_failure").ID))

@@ -283,6 +283,7 @@ rules:
 
 // Wherever a sweep is cut short, twice, it goes on: each log is erased once.
 func TestSweepKilledTwice(t *testing.T) {
+	t.Parallel()
 	var shop, web gitlabtest.Project
 	killedTwice(t, func(h *house) {
 		shop = h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
@@ -616,6 +617,7 @@ func TestSweepTellsHowFarItIs(t *testing.T) {
 
 // A sweep uses the rate that is allowed, and GitLab never has to say no.
 func TestSweepAtFullRate(t *testing.T) {
+	t.Parallel()
 	const jobs, rate = 1500, 300
 	h := newHouseOn(t, gitlabtest.Options{RateLimit: rate, ApplicationLimits: true}, sweepRule)
 	// As `serve` makes them of `--gitlab-rate 300/1m`.

@@ -45,6 +45,7 @@ func doubling(start, twice, end string) string {
 // An expression that would take long, or much memory, is stopped before it
 // does; other rules go on.
 func TestTooMuchWorkIsStopped(t *testing.T) {
+	t.Parallel()
 	as := strings.Repeat("a", mega)
 	for _, text := range []string{
 		// loops
@@ -122,6 +123,7 @@ func TestTooMuchTextIsStopped(t *testing.T) {
 
 // What people write runs, also on a log of 1 MB and in large pipelines.
 func TestUsualWorkIsNotStopped(t *testing.T) {
+	t.Parallel()
 	pipeline := pipelineEvent()
 	for i := range 1000 {
 		pipeline.Pipeline.Jobs = append(pipeline.Pipeline.Jobs, rules.Job{ID: int64(1000 + i), Name: fmt.Sprintf("rspec %d/1000", i), Status: "success"})
@@ -171,6 +173,7 @@ func TestErrorsTellNoSecrets(t *testing.T) {
 
 // Files that would take long to load, or much memory, are refused.
 func TestLoadIsBounded(t *testing.T) {
+	t.Parallel()
 	inRule := func(condition string) string {
 		return "version: 1\nrules: [{name: r, on: job, actions: [retry], if: '" + condition + "'}]\n"
 	}

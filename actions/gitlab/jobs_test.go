@@ -661,6 +661,7 @@ func TestGitLabsOwnLimit(t *testing.T) {
 
 // Through any weather, what is read is right or an error.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, gitlabtest.Options{}, func(cfg *gitlab.Config) { cfg.MaxWait = time.Hour })
 	for range 60 {
 		w.push("a:success", "b:success", "c:failed", "d:success", "e:skipped")

@@ -127,6 +127,7 @@ func TestLimitOfTheJobsList(t *testing.T) {
 // general rate is and however many workers and replicas it has, and uses most
 // of it.
 func TestSweepsStayUnderApplicationLimits(t *testing.T) {
+	t.Parallel()
 	const span = 3 * time.Minute
 	for _, tt := range []struct {
 		name    string

@@ -354,6 +354,7 @@ func openStore(t *testing.T, now func() time.Time) *store.Bolt {
 // that would wait for more than a minute are told to come back. GitLab has
 // room for no more than that.
 func TestPace(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, gitlabtest.Options{RateLimit: 700})
 	job := w.Latest(w.push("rspec:failed").ID, "rspec")
 	paced, _ := newClient(t, w.URL(), func(cfg *gitlab.Config) {

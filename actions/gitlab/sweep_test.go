@@ -130,6 +130,7 @@ func (r *replicas) used() float64 {
 
 // Alone, a sweep uses what the limit gives.
 func TestSweepAlone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplicas(t)
 		stop := r.sweep(t, r.client(t, r.db))
@@ -144,6 +145,7 @@ func TestSweepAlone(t *testing.T) {
 // While one replica has more to do than the limit allows, the sweeps of the
 // others stand still, and go on right after.
 func TestSweepsGiveWayToReplicas(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplicas(t)
 		stops := []func(){r.sweep(t, r.client(t, r.db)), r.sweep(t, r.client(t, r.db))}
@@ -172,6 +174,7 @@ func TestSweepsGiveWayToReplicas(t *testing.T) {
 
 // Actions that come now and then cost the sweep nothing but their own share.
 func TestSweepBetweenActions(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplicas(t)
 		stop := r.sweep(t, r.client(t, r.db))

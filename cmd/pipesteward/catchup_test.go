@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -355,11 +356,15 @@ rules:
 	}
 }
 
+// killEach thins out the test that cuts a round short at every step: `make soak`
+// does so at each.
+var killEach = flag.Int("kill-each", 4, "cut a round of catch-up short at every n-th step")
+
 // Wherever a round is cut short, the next one finds what is left, and all is
 // done once.
 func TestCatchUpCutShort(t *testing.T) {
 	t.Parallel()
-	for steps := 1; ; steps++ {
+	for steps := 1; ; steps += *killEach {
 		o := newOutage(t)
 		o.traffic()
 		o.work()
