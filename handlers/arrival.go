@@ -38,6 +38,7 @@ type arrival struct {
 	ended     bool
 
 	timer    *time.Timer
+	epoch    int   // of the timer: one that fired late measures nothing
 	measured bool  // it has been arriving for a tick
 	last     int64 // bytes that arrived in the last tick
 	before   int64 // bytes that had arrived before this tick
@@ -60,7 +61,7 @@ func (s *arrivals) begin(conn *http.ResponseController, proven bool) *arrival {
 		interrupt: func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) },
 	}
 	a.mu.Lock()
-	a.timer = time.AfterFunc(tick, a.measure)
+	a.start()
 	a.mu.Unlock()
 	if !proven {
 		s.mu.Lock()
@@ -101,10 +102,10 @@ func (a *arrival) explain(err error) error {
 
 // measure notes the rate of the last tick, and interrupts the body if it has been
 // below the least rate for long, or if it is slow while others wait for memory.
-func (a *arrival) measure() {
+func (a *arrival) measure(epoch int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.ended || a.failed != nil || a.paused {
+	if epoch != a.epoch || a.ended || a.failed != nil || a.paused {
 		return
 	}
 	arrived := a.arrived.Load()
@@ -121,7 +122,14 @@ func (a *arrival) measure() {
 		a.fail(errCrowded)
 		return
 	}
-	a.timer.Reset(tick)
+	a.start()
+}
+
+// start begins a tick; a.mu is held.
+func (a *arrival) start() {
+	a.epoch++
+	epoch := a.epoch
+	a.timer = time.AfterFunc(tick, func() { a.measure(epoch) })
 }
 
 // fail interrupts the body; a.mu is held.
@@ -152,7 +160,8 @@ func (a *arrival) resume() {
 	defer a.mu.Unlock()
 	a.paused, a.measured, a.before = false, false, a.arrived.Load()
 	a.ticks, a.since = 0, 0
-	a.timer.Reset(tick)
+	a.timer.Stop()
+	a.start()
 }
 
 // slow returns the bytes that came in the last tick and how much the body takes
