@@ -55,7 +55,8 @@ type house struct {
 	workers  int
 	native   time.Duration // how long GitLab is given to retry a job by itself
 
-	meanwhile func() // what happens in GitLab whenever the program rests
+	teller    actions.Teller // nil: Slack
+	meanwhile func()         // what happens in GitLab whenever the program rests
 }
 
 // newHouse makes a house on bolt, with a clock that is moved by hand.
@@ -142,9 +143,13 @@ func (h *house) replica(f *fuse) *actions.Runner {
 	if h.rate.Limit > 0 {
 		queue.lasts = 100 // leases are renewed in real time, which is slower
 	}
+	var tell actions.Teller = teller
+	if h.teller != nil {
+		tell = h.teller
+	}
 	h.metrics.MustRegister(actions.NewGitLabMetrics(gl))
 	return actions.New(actions.Config{
-		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Teller: teller, Rules: h.rules.Load,
+		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Teller: tell, Rules: h.rules.Load,
 		Now: h.now, Log: log, Metrics: metrics, Workers: max(h.workers, 2), NativeRetry: h.native,
 	})
 }

@@ -74,23 +74,23 @@ func (b *circuitBreaker) report(err error) (opened, closed bool) {
 	return opened, false
 }
 
-// notifyLater is that a notification was not tried now.
-type notifyLater struct {
+// unnotifiedError is that a notification was not tried now.
+type unnotifiedError struct {
 	reason string
 	after  time.Duration
 }
 
-func (e *notifyLater) Error() string { return e.reason }
+func (e *unnotifiedError) Error() string { return e.reason }
 
 // Again says when; see rules.Passes.
-func (e *notifyLater) Again() (after time.Duration, ok bool) { return e.after, true }
+func (e *unnotifiedError) Again() (after time.Duration, ok bool) { return e.after, true }
 
 // notify calls the receiver unless its circuit breaker is open, and counts what
 // came of that.
 func (r *Runner) notify(ctx context.Context, call func() error) error {
 	if wait := r.slack.allow(); wait > 0 {
 		r.Metrics.notifications.WithLabelValues(receiverSlack, "deferred").Inc()
-		return &notifyLater{"Slack does not answer", wait}
+		return &unnotifiedError{"Slack does not answer", wait}
 	}
 	err := call()
 	if ctx.Err() != nil {

@@ -30,7 +30,7 @@ func (r *Runner) outcome(ctx context.Context, h *held, n noted) error {
 			return err
 		}
 		if !h.toNotifier() {
-			return &notifyLater{"all notifiers are busy", notifyAgain}
+			return &unnotifiedError{"all notifiers are busy", notifyAgain}
 		}
 	}
 	if err := r.tell(ctx, o); err != nil {

@@ -314,7 +314,7 @@ func (r *Runner) work(ctx context.Context, h *held) {
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	var bad *unworkable
-	var unnotified *notifyLater
+	var unnotified *unnotifiedError
 	switch {
 	case ctx.Err() != nil:
 		err = h.deferFor(settle, 0)

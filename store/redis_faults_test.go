@@ -20,23 +20,11 @@ import (
 
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // patience is how long a test waits for what must come by itself.
 const patience = 30 * time.Second
-
-// eventually waits until the condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	late := time.After(patience)
-	for !condition() {
-		select {
-		case <-late:
-			t.Fatalf("waited for %v until %s, in vain", patience, what)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
 
 // acked are the ids of records whose Put has returned.
 type acked struct {
@@ -97,12 +85,12 @@ func TestRedisKilled(t *testing.T) {
 	wg := puts.putUntil(ctx, s)
 	for range 3 {
 		want := puts.len() + 300
-		eventually(t, "300 more records are put", func() bool { return puts.len() >= want })
+		await.Until(t, "300 more records are put", func() bool { return puts.len() >= want })
 		server.Kill()
 		server.Restart()
 	}
 	want := puts.len() + 300
-	eventually(t, "300 more records are put after the last restart", func() bool { return puts.len() >= want })
+	await.Until(t, "300 more records are put after the last restart", func() bool { return puts.len() >= want })
 	cancel()
 	wg.Wait()
 	puts.wantAll(t, s)
@@ -117,7 +105,7 @@ func testFailover(t *testing.T, sentinel *redistest.Sentinel) {
 		putOne(t, s, id)
 		ids = append(ids, id)
 	}
-	eventually(t, "the replica has it all", func() bool {
+	await.Until(t, "the replica has it all", func() bool {
 		return sentinel.Master.Do("wait", 1, 100) == int64(1)
 	})
 	sentinel.Master.Kill()
@@ -126,7 +114,7 @@ func testFailover(t *testing.T, sentinel *redistest.Sentinel) {
 			t.Error("Put without a master: no error")
 		}
 	})
-	eventually(t, "the store works on the new master", func() bool {
+	await.Until(t, "the store works on the new master", func() bool {
 		_, err := s.Put(t.Context(), store.Record{ID: "after", Body: []byte("body of after")})
 		return err == nil
 	})
@@ -141,7 +129,7 @@ func wantWoken(t *testing.T, s *store.Redis) {
 	if _, err := s.Lease(t.Context(), 1000, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the store hears", s.Hears)
+	await.Until(t, "the store hears", s.Hears)
 	woken := s.Woken()
 	putOne(t, s, rand.Text())
 	select {
@@ -209,7 +197,7 @@ func TestRedisUnreachable(t *testing.T) {
 				t.Error(errors.Join(errors.New("OpenRedis: no error"), s.Close()))
 			}
 			how.back()
-			eventually(t, "the store works again", func() bool { return s.Ping(t.Context()) == nil })
+			await.Until(t, "the store works again", func() bool { return s.Ping(t.Context()) == nil })
 			wantWoken(t, s)
 		})
 	}
@@ -405,13 +393,13 @@ func TestRedisForgets(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "the last entry is all that is left", func() bool {
+	await.Until(t, "the last entry is all that is left", func() bool {
 		if err := s.Note(ctx, "last", nil); err != nil {
 			t.Fatal(err)
 		}
 		return fmt.Sprint(server.Do("hlen", store.DefaultRedisPrefix+"entries")) == "1"
 	})
-	eventually(t, "keys are left only for the format and the journal", func() bool {
+	await.Until(t, "keys are left only for the format and the journal", func() bool {
 		return fmt.Sprint(server.Do("dbsize")) == "3"
 	})
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // The benchmarks below measure the program whole, as a process of its own.
@@ -573,7 +574,7 @@ func benchWebhook(b *testing.B) *benched {
 		_ = s.cmd.Wait() // killed
 	})
 	b.Cleanup(s.end)
-	waitUntil(b, "webhook listens", func() bool {
+	await.Until(b, "webhook listens", func() bool {
 		conn, err := new(net.Dialer).DialContext(b.Context(), "tcp", s.addr)
 		if err == nil {
 			_ = conn.Close()
@@ -645,7 +646,7 @@ func (s *benched) workedOff(b *testing.B) {
 	if s.admin == "" {
 		return
 	}
-	waitUntil(b, "the queue is empty", func() bool {
+	await.Until(b, "the queue is empty", func() bool {
 		var d struct{ Due, Waiting, Leased int }
 		s.get(b, "/api/v1/queue", &d)
 		return d.Due+d.Waiting+d.Leased == 0
@@ -662,18 +663,6 @@ func (s *benched) get(b *testing.B, path string, into any) {
 	defer resp.Body.Close()
 	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
 		b.Fatal(err)
-	}
-}
-
-func waitUntil(b *testing.B, what string, is func() bool) {
-	b.Helper()
-	late := time.After(3 * time.Minute)
-	for !is() {
-		select {
-		case <-late:
-			b.Fatalf("never seen: %s", what)
-		case <-time.After(20 * time.Millisecond):
-		}
 	}
 }
 

@@ -71,7 +71,7 @@ func TestDeliveriesOfARestoredGitLab(t *testing.T) {
 		t.Error("the refused deliveries are not counted")
 	}
 	if n := strings.Count(p.logged(), "--gitlab-alias"); n != 1 {
-		t.Errorf("staging's address is logged %d times, want once:\n%s", n, p.logged())
+		t.Errorf("staging's address is logged %d times, want once:\n%s", n, p.tail())
 	}
 }
 

@@ -78,7 +78,7 @@ func TestServe(t *testing.T) {
 	p.stop()
 	for _, secret := range []string{testSecret, testSlack, gitlabtest.DefaultToken} {
 		if strings.Contains(p.logged(), secret) {
-			t.Errorf("the log holds a secret:\n%s", p.logged())
+			t.Errorf("the log holds a secret:\n%s", p.tail())
 		}
 	}
 }
@@ -119,10 +119,10 @@ func TestStopsWhileGitLabHangs(t *testing.T) {
 	select {
 	case err := <-p.ended:
 		if err != nil {
-			t.Errorf("ends with %v, want exit status 0\n%s", err, p.logged())
+			t.Errorf("ends with %v, want exit status 0\n%s", err, p.tail())
 		}
 	case <-time.After(10 * time.Second):
-		t.Fatalf("still running 10 s after SIGTERM\n%s", p.logged())
+		t.Fatalf("still running 10 s after SIGTERM\n%s", p.tail())
 	}
 	p = w.serve()
 	p.workedOff()
@@ -143,7 +143,7 @@ func TestSecretsFromFiles(t *testing.T) {
 	w.gitlab.Flush()
 	p.workedOff()
 	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
-		t.Errorf("%d retries, want 1\n%s", n, p.logged())
+		t.Errorf("%d retries, want 1\n%s", n, p.tail())
 	}
 	for _, d := range w.gitlab.Deliveries() {
 		if d.HookID == 2 && d.Status != http.StatusUnauthorized {

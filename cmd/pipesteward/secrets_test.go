@@ -77,14 +77,14 @@ func (w *world) serveHere() *program {
 	w.Cleanup(func() {
 		stop()
 		if code := <-ended; code != 0 {
-			w.Errorf("serve ends with %d\n%s", code, p.logged())
+			w.Errorf("serve ends with %d\n%s", code, p.tail())
 		}
 	})
 	select {
 	case <-started:
 	case code := <-ended:
 		ended <- code
-		w.Fatalf("serve ends with %d\n%s", code, p.logged())
+		w.Fatalf("serve ends with %d\n%s", code, p.tail())
 	}
 	return p
 }
@@ -146,7 +146,7 @@ func TestSecretsRotate(t *testing.T) {
 		t.Errorf("after bad files the webhook token is answered with %d", code)
 	}
 	if n := strings.Count(p.logged(), "the secret in force stays"); n != 4 {
-		t.Errorf("%d errors are logged, want one for each bad file:\n%s", n, p.logged())
+		t.Errorf("%d errors are logged, want one for each bad file:\n%s", n, p.tail())
 	}
 
 	// Both webhook tokens are good while hooks are changed, then the new one only.
@@ -171,7 +171,7 @@ func TestSecretsRotate(t *testing.T) {
 	w.gitlab.Flush()
 	p.workedOff()
 	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
-		t.Errorf("%d retries with the new GitLab token, want 1\n%s", n, p.logged())
+		t.Errorf("%d retries with the new GitLab token, want 1\n%s", n, p.tail())
 	}
 	if n := len(w.slack.Posts()); n != 1 {
 		t.Errorf("%d messages with the new Slack token, want 1", n)
@@ -179,7 +179,7 @@ func TestSecretsRotate(t *testing.T) {
 
 	for _, secret := range []string{gitlabtest.DefaultToken, newToken, testSecret, nextSecret, testSlack, newSlack, signing, "hush-hush", "xapp-1"} {
 		if strings.Contains(p.logged(), secret) {
-			t.Errorf("the log holds the secret %q:\n%s", secret, p.logged())
+			t.Errorf("the log holds the secret %q:\n%s", secret, p.tail())
 		}
 	}
 }

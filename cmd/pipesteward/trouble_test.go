@@ -74,7 +74,7 @@ func TestServeWithoutAGoodToken(t *testing.T) {
 		t.Errorf("%d retries, want 2", n)
 	}
 	if n := strings.Count(p.logged(), `"level":"ERROR"`); n != 1 {
-		t.Errorf("%d errors are logged, want 1\n%s", n, p.logged())
+		t.Errorf("%d errors are logged, want 1\n%s", n, p.tail())
 	}
 	posts := w.slack.Posts()
 	if !strings.Contains(posts[0].Plain(), "can't use GitLab") || !strings.Contains(posts[1].Plain(), "can use GitLab again") {

@@ -23,6 +23,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store/redistest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 const (
@@ -136,9 +137,9 @@ func (w *world) start(more ...string) (*program, error) {
 	case <-started:
 		return p, nil
 	case err := <-p.ended:
-		return nil, fmt.Errorf("serve ends with %w:\n%s", err, p.logged())
+		return nil, fmt.Errorf("serve ends with %w:\n%s", err, p.tail())
 	case <-time.After(20 * time.Second):
-		return nil, fmt.Errorf("serve does not start:\n%s", p.logged())
+		return nil, fmt.Errorf("serve does not start:\n%s", p.tail())
 	}
 }
 
@@ -165,6 +166,9 @@ func (p *program) logged() string {
 	return p.log.String()
 }
 
+// tail is the end of the log, as much as a test may print.
+func (p *program) tail() string { return await.Tail(p.logged()) }
+
 // kill ends the program as `kill -9` does, and waits for that.
 func (p *program) kill() {
 	if p.cmd.ProcessState == nil {
@@ -180,10 +184,10 @@ func (p *program) stop() {
 	select {
 	case err := <-p.ended:
 		if err != nil {
-			p.Errorf("SIGTERM ends serve with %v, want exit status 0\n%s", err, p.logged())
+			p.Errorf("SIGTERM ends serve with %v, want exit status 0\n%s", err, p.tail())
 		}
 	case <-time.After(30 * time.Second):
-		p.Fatalf("SIGTERM does not end serve\n%s", p.logged())
+		p.Fatalf("SIGTERM does not end serve\n%s", p.tail())
 	}
 }
 
@@ -269,14 +273,7 @@ func (p *program) workedOff() {
 
 func (p *program) eventually(what string, is func() bool) {
 	p.Helper()
-	deadline := time.After(3 * time.Minute)
-	for !is() {
-		select {
-		case <-deadline:
-			p.Fatalf("never seen: %s\n%s", what, p.logged())
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	await.Until(p, what, is, p.logged)
 }
 
 // resident returns the memory that the program has, in bytes; 0 where the

@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // slots is how many hash slots a Cluster has.
@@ -38,7 +40,7 @@ func StartCluster(t testing.TB) *Cluster {
 		c.Nodes[0].Do("cluster", "meet", ip, port, buses[1+i])
 	}
 	for _, node := range c.Nodes {
-		node.until("the Cluster is complete", func() bool {
+		await.Until(node.t, "the Cluster is complete", func() bool {
 			info := fmt.Sprint(node.Do("cluster", "info"))
 			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_slots_ok:%d", slots))
 		})

@@ -22,13 +22,11 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
-const (
-	host = "127.0.0.1"
-	// patience is how long anything here may take, on a busy machine.
-	patience = 30 * time.Second
-)
+const host = "127.0.0.1"
 
 // Server is one redis-server. Its methods fail the test when they fail.
 type Server struct {
@@ -150,7 +148,7 @@ func (s *Server) run() {
 		_ = process.Process.Kill() // unless the test did
 		<-exited
 	})
-	s.until("redis-server serves", func() bool {
+	await.Until(s.t, "redis-server serves", func() bool {
 		select {
 		case <-exited:
 			text, _ := os.ReadFile(logName)
@@ -178,19 +176,4 @@ func (s *Server) serves() bool {
 	}
 	line, _ := bufio.NewReader(conn).ReadString('\n')
 	return strings.HasPrefix(line, "+PONG") || strings.HasPrefix(line, "-NOAUTH")
-}
-
-// until waits until the condition holds.
-func (s *Server) until(what string, condition func() bool) {
-	s.t.Helper()
-	late := time.After(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-late:
-			s.t.Fatalf("waited for %v until %s, in vain", patience, what)
-		}
-	}
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // MasterName is the name that Sentinels give their master.
@@ -37,12 +39,12 @@ func StartSentinel(t testing.TB) *Sentinel {
 		s.Sentinels = append(s.Sentinels, startSentinel(t, ip, port))
 	}
 	for _, watcher := range s.Sentinels {
-		watcher.until("the Sentinels know each other and the replica", func() bool {
+		await.Until(watcher.t, "the Sentinels know each other and the replica", func() bool {
 			found, ok := watcher.Do("sentinel", "master", MasterName).(map[any]any)
 			return ok && found["num-slaves"] == "1" && found["num-other-sentinels"] == "1" && found["flags"] == "master"
 		})
 	}
-	master.until("the replica follows", func() bool {
+	await.Until(master.t, "the replica follows", func() bool {
 		return strings.Contains(fmt.Sprint(s.Replica.Do("info", "replication")), "master_link_status:up")
 	})
 	return s

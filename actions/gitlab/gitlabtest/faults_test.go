@@ -12,6 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/store/storetest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 func TestFaults(t *testing.T) {
@@ -96,7 +97,7 @@ func TestGivingUp(t *testing.T) {
 			_, err := tryWith(ctx, t, s.gl, "POST", s.path("/projects/1/jobs/{compile}/retry"), "")
 			answered <- err
 		}()
-		until(func() bool { return s.gl.Count("POST", "/retry") == 1 && s.gl.Job(s.compile).Retried == after })
+		await.Until(t, "it is seen", func() bool { return s.gl.Count("POST", "/retry") == 1 && s.gl.Job(s.compile).Retried == after })
 		giveUp()
 		if err := <-answered; err == nil {
 			t.Error("there was an answer")
@@ -188,7 +189,7 @@ func TestCloseCutsWhatIsHeld(t *testing.T) {
 		_, err := try(t, gl, "GET", "/version", "")
 		answered <- err
 	}()
-	until(func() bool { return gl.Count("", "/version") == 1 })
+	await.Until(t, "it is seen", func() bool { return gl.Count("", "/version") == 1 })
 	gl.Close()
 	if err := <-answered; err == nil {
 		t.Error("there was an answer")

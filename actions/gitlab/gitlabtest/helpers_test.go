@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -47,13 +46,6 @@ func finished(gl *gitlabtest.Server, job gitlabtest.Job, status, reason string) 
 	gl.Run(job.ID)
 	gl.Finish(job.ID, status, reason)
 	return gl.Job(job.ID)
-}
-
-// until waits for something that another goroutine is about to do.
-func until(done func() bool) {
-	for !done() {
-		runtime.Gosched()
-	}
 }
 
 // reply is what the API answered.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // Answers take their time side by side: all requests are in before one is
@@ -27,7 +28,7 @@ func TestLatency(t *testing.T) {
 			errs <- err
 		}()
 	}
-	until(func() bool { return gl.Count("GET", "/version") == parallel })
+	await.Until(t, "it is seen", func() bool { return gl.Count("GET", "/version") == parallel })
 	if n := gl.Answered(0); n != parallel {
 		t.Errorf("%d wait, want %d", n, parallel)
 	}
