@@ -28,7 +28,7 @@ func observeErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	case !job.ErasedAt.IsZero():
 		return skipped("already erased"), nil
 	}
-	reason, err := newKeeper(r.GitLab, p.Project.ID).keeps(ctx, job, p.Action, r.Now())
+	reason, err := newKeeper(r.GitLab, p.Project.ID).keeps(ctx, job, p.Action, r.GitLab.Now())
 	if reason != "" || err != nil {
 		return skipped("%s", reason), err
 	}

@@ -55,7 +55,13 @@ type storm struct {
 }
 
 // blows reports whether retries of its class wait.
-func (s storm) blows(now time.Time) bool { return !s.Over && now.Before(s.Until) }
+// A clock that was set back since by more than clockSkew makes no storm longer.
+func (s storm) blows(now time.Time) bool {
+	return !s.Over && now.Before(s.Until) && !now.Before(s.Started.Add(-clockSkew))
+}
+
+// clockSkew is how far the clocks of replicas may be apart.
+const clockSkew = 10 * time.Minute
 
 // stormRecord is the body of a storm's record in the queue.
 type stormRecord struct {

@@ -446,7 +446,7 @@ func (s Sweeper) erase(ctx context.Context, result swept, p rules.Project, keepe
 		result.counts.Kept = 1 // there is no log
 		return result
 	}
-	reason, err := keeper.keeps(ctx, job, d.Action, s.Now())
+	reason, err := keeper.keeps(ctx, job, d.Action, s.GitLab.Now())
 	if reason == "" && keeper.refusesArchived(job) {
 		reason = archived
 	}

@@ -641,3 +641,25 @@ func TestSweepAtFullRate(t *testing.T) {
 	}
 	t.Logf("%d requests in %s, %.3f of the rate", len(h.gitlab.Requests()), took, used)
 }
+
+// An erase goes by GitLab's clock where the local one is ahead: nothing younger
+// than the rule says is erased.
+func TestEraseByGitLabsClock(t *testing.T) {
+	h := newHouse(t, `
+version: 1
+rules:
+  - name: old
+    on: schedule
+    schedule: {cron: "0 3 * * *", projects: ["platform/*"], scope: [success]}
+    actions: [erase: {older_than: 30d}]
+`)
+	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
+	h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.oldJob("young", 20*day), h.oldJob("old", 40*day))
+	h.now = func() time.Time { return h.clock.Now().Add(15 * day) } // the local clock
+	h.start(newFuse(-1))
+	h.sweep("old")
+	h.workOff()
+	if diff := cmp.Diff([]string{"old"}, h.erasedJobs(p)); diff != "" {
+		t.Errorf("erased jobs (-want +got):\n%s", diff)
+	}
+}

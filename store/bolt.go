@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -47,7 +48,8 @@ type BoltOptions struct {
 // the commits that follow.
 type Bolt struct {
 	db         *bbolt.DB
-	now        func() time.Time
+	file       os.FileInfo // of the file that was opened
+	clock      *steadyClock
 	dedupeTTL  time.Duration
 	journalTTL time.Duration
 
@@ -58,6 +60,9 @@ type Bolt struct {
 	closeErr  error
 
 	queued bell // rings when a record was queued
+
+	broken atomic.Pointer[error] // why the file can't be used any more; nil: it can
+	damage chan error            // what Damaged returns
 }
 
 var _ Store = (*Bolt)(nil)
@@ -93,7 +98,10 @@ func OpenBolt(path string, o BoltOptions) (b *Bolt, err error) {
 		}
 	}()
 
-	_, statErr := os.Stat(path)
+	info, statErr := os.Stat(path)
+	if statErr == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		return nil, fmt.Errorf("store: %s is empty, and no store is: bring back a copy, or delete it to start with an empty store", path)
+	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:      lockPatience,
 		FreelistType: bbolt.FreelistMapType,
@@ -109,6 +117,18 @@ func OpenBolt(path string, o BoltOptions) (b *Bolt, err error) {
 	if err == nil {
 		err = prepare(db)
 	}
+	var shown int64 // what the clock showed last
+	if err == nil {
+		info, err = os.Stat(path)
+	}
+	if err == nil {
+		err = db.View(func(tx *bbolt.Tx) error {
+			if v := tx.Bucket(metaBucket).Get(clockKey); len(v) == 8 {
+				shown = int64(binary.BigEndian.Uint64(v))
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("store: %s: %w", path, err)
@@ -116,7 +136,9 @@ func OpenBolt(path string, o BoltOptions) (b *Bolt, err error) {
 
 	b = &Bolt{
 		db:         db,
-		now:        o.Now,
+		file:       info,
+		clock:      newSteadyClock(o.Now, shown),
+		damage:     make(chan error, 1),
 		dedupeTTL:  o.DedupeTTL,
 		journalTTL: o.JournalTTL,
 		writes:     make(chan *write),
@@ -197,7 +219,9 @@ func (b *Bolt) Close() error {
 	b.closeOnce.Do(func() {
 		close(b.closing)
 		<-b.committed
-		b.closeErr = b.db.Close()
+		if b.broken.Load() == nil { // else bbolt's locks may be held for ever
+			b.closeErr = b.db.Close()
+		}
 	})
 	return b.closeErr
 }
@@ -206,8 +230,22 @@ func (b *Bolt) Close() error {
 // that Ping finds in order has room for it.
 const pingSize = 64 << 10
 
-// Ping implements Store: it writes, and waits for the disk.
+// Ping implements Store: it writes, and waits for the disk. It also fails when
+// the file is not at its path any more: what is written then is lost with this
+// process.
 func (b *Bolt) Ping(ctx context.Context) error {
+	select {
+	case <-b.closing:
+		return ErrClosed
+	default:
+	}
+	path := b.db.Path()
+	switch info, err := os.Stat(path); {
+	case err != nil:
+		return fmt.Errorf("store: %s is not there any more (%w): put it back if it was moved, and restart; its records are lost if it was deleted", path, err)
+	case !os.SameFile(info, b.file):
+		return fmt.Errorf("store: %s was replaced by another file while it was open: restart, to use the one that is there now", path)
+	}
 	return b.write(ctx, func(t *boltTx) error {
 		return t.put(t.meta, pingKey, make([]byte, pingSize))
 	})
@@ -240,8 +278,8 @@ func (b *Bolt) view(ctx context.Context, run func(*boltTx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := b.db.View(func(tx *bbolt.Tx) error {
-		return run(newBoltTx(tx, b.now().UnixNano()))
+	err := b.guarded(func() error {
+		return b.db.View(func(tx *bbolt.Tx) error { return run(newBoltTx(tx, b.clock.now())) })
 	})
 	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
 		return ErrClosed
@@ -306,19 +344,7 @@ var errUnchanged = errors.New("store: nothing to commit")
 // update runs the writes as one transaction.
 func (b *Bolt) update(group []*write) error {
 	var queued bool
-	err := b.db.Update(func(tx *bbolt.Tx) error {
-		t := newBoltTx(tx, b.now().UnixNano())
-		for _, w := range group {
-			if err := w.run(t); err != nil {
-				return err
-			}
-		}
-		if !t.changed {
-			return errUnchanged // spares the sync to disk
-		}
-		queued = t.queued
-		return errors.Join(t.purgeExpired(), t.purgeEntries(b.journalTTL))
-	})
+	err := b.guarded(func() error { return b.db.Update(b.apply(group, &queued)) })
 	switch {
 	case err == nil && queued:
 		b.queued.ring()
@@ -329,6 +355,47 @@ func (b *Bolt) update(group []*write) error {
 	}
 	return err
 }
+
+// apply returns the transaction of the writes, which sets whether records were
+// queued.
+func (b *Bolt) apply(group []*write, queued *bool) func(*bbolt.Tx) error {
+	return func(tx *bbolt.Tx) error {
+		t := newBoltTx(tx, b.clock.now())
+		for _, w := range group {
+			if err := w.run(t); err != nil {
+				return err
+			}
+		}
+		if !t.changed {
+			return errUnchanged // spares the sync to disk
+		}
+		*queued = t.queued
+		return errors.Join(t.put(t.meta, clockKey, numberKey(uint64(t.now))), t.purgeExpired(), t.purgeEntries(b.journalTTL))
+	}
+}
+
+// guarded runs something on the file. bbolt panics where the file is damaged,
+// or faults where it is too short, and can't be used or closed after that: then
+// Damaged tells it, and this and all later calls return an error.
+func (b *Bolt) guarded(run func() error) (err error) {
+	if broken := b.broken.Load(); broken != nil {
+		return *broken
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("store: %s: %w (%v): stop, and bring back a copy, or move it away to start with an empty store", b.db.Path(), errDamaged, r)
+			if b.broken.CompareAndSwap(nil, &err) {
+				b.damage <- err
+			}
+		}
+	}()
+	return run()
+}
+
+// Damaged returns a channel that gives an error when the file is found to be
+// damaged while it is in use: the process must end, and nothing else helps.
+func (b *Bolt) Damaged() <-chan error { return b.damage }
 
 // boltTx is a transaction: its buckets, its time and what it changed.
 type boltTx struct {

@@ -33,6 +33,7 @@ var (
 
 	formatKey = []byte("format")
 	pingKey   = []byte("ping")
+	clockKey  = []byte("clock") // → what the store's clock showed at the last commit
 )
 
 // chunkSize splits large bodies, because bbolt writes a whole page with all

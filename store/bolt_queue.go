@@ -326,20 +326,24 @@ func (t *boltTx) saveBody(seq uint64, body []byte) error {
 
 // lease hands out up to n due records.
 func (t *boltTx) lease(n int, visibility time.Duration) ([]Lease, error) {
-	var due []uint64
+	var due [][]byte // keys
 	c := t.due.Cursor()
 	for k, _ := c.First(); k != nil && len(due) < n; k, _ = c.Next() {
-		at, seq := splitPairKey(k)
-		if at > t.now {
+		if at, _ := splitPairKey(k); at > t.now {
 			break
 		}
-		due = append(due, seq)
+		due = append(due, bytes.Clone(k))
 	}
 	leases := make([]Lease, 0, len(due))
-	for _, seq := range due {
+	for i := range due {
+		_, seq := splitPairKey(due[i])
 		h, err := decodeHeader(t.records.Get(numberKey(seq)))
 		if err != nil {
-			return nil, fmt.Errorf("record %d: %w", seq, err)
+			// Nobody can work on it, and it must not stop the others.
+			if err := t.buryUnreadable(due[i], seq, err); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		h.Attempt++
 		expires := later(t.now, visibility)
@@ -357,6 +361,18 @@ func (t *boltTx) lease(n int, visibility time.Duration) ([]Lease, error) {
 		})
 	}
 	return leases, nil
+}
+
+// buryUnreadable takes a record out of the queue whose header can't be read.
+func (t *boltTx) buryUnreadable(dueKey []byte, seq uint64, reason error) error {
+	if err := t.delete(t.due, dueKey); err != nil {
+		return err
+	}
+	if err := t.delete(t.records, numberKey(seq)); err != nil {
+		return err
+	}
+	h := header{ID: fmt.Sprintf("unreadable:%d", seq), Kind: "unreadable", Reason: reason.Error()}
+	return t.put(t.dead, pairKey(t.now, seq), h.encode())
 }
 
 // held returns the record that the lease holds, also when the lease expired
@@ -392,7 +408,7 @@ func endLeases(t *boltTx) error {
 	for _, seq := range leased {
 		h, err := decodeHeader(t.records.Get(numberKey(seq)))
 		if err != nil {
-			return fmt.Errorf("record %d: %w", seq, err)
+			continue // lease buries it when it is due
 		}
 		if err := t.requeue(seq, h, h.Due, 0); err != nil {
 			return err

@@ -81,6 +81,7 @@ type Client struct {
 	sweeping  bool                        // of a view
 	gate      func(context.Context) error // of a view; nil: none
 	now       func() time.Time
+	ahead     *atomic.Int64 // nanoseconds that now is ahead of GitLab's clock, by its last answer
 	sleep     func(context.Context, time.Duration) error
 	observe   func(string, int)
 }
@@ -118,6 +119,7 @@ func New(cfg Config) (*Client, error) {
 		tokens:    new(atomic.Pointer[tokens]),
 		logLimit:  cmp.Or(cfg.LogLimit, defaultLogLimit),
 		now:       cfg.Now,
+		ahead:     new(atomic.Int64),
 		sleep:     cfg.Sleep,
 		observe:   cfg.Observe,
 		flights:   &flights{waiting: map[string]*flight{}, sent: map[string]*flight{}},
@@ -152,6 +154,20 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("gitlab: %w", err)
 	}
 	return c, nil
+}
+
+// Now returns the time, by GitLab's clock where the local one is ahead of it: an
+// age by this is never more than GitLab would say.
+func (c *Client) Now() time.Time {
+	return c.now().Add(-time.Duration(max(0, c.ahead.Load())))
+}
+
+// learnTime learns from the Date header of an answer how far the local clock is
+// ahead.
+func (c *Client) learnTime(date string) {
+	if at, err := http.ParseTime(date); err == nil {
+		c.ahead.Store(int64(c.now().Sub(at.Add(time.Second)))) // which has whole seconds
+	}
 }
 
 // Instance returns the base URL of the instance, without a slash at its end.

@@ -197,6 +197,7 @@ func (c *Client) exchange(ctx context.Context, r request, turn priority, departs
 
 	status, after := 0, time.Duration(0)
 	if resp != nil {
+		c.learnTime(resp.Header.Get("Date"))
 		status, after = resp.StatusCode, c.pace.note(ctx, r, resp.StatusCode, resp.Header, refused)
 	}
 	if resp != nil || ctx.Err() == nil || s.written {

@@ -169,9 +169,20 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	case <-ctx.Done():
 		log.Info("pipesteward stops: no more webhooks are taken, work at hand is ended or handed back")
 		return nil
+	case err := <-damaged(db):
+		return err
 	case err := <-failed:
 		return err
 	}
+}
+
+// damaged returns a channel that tells when the store can't be used any more; nil
+// for one that mends itself.
+func damaged(db store.Store) <-chan error {
+	if file, ok := db.(*store.Bolt); ok {
+		return file.Damaged()
+	}
+	return nil
 }
 
 // inBackground runs something until its ctx ends. The returned function ends it

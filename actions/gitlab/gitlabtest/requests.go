@@ -123,6 +123,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	s.answered(seen, a.status)
+	w.Header().Set("Date", s.o.Now().UTC().Format(http.TimeFormat))
 	for name, values := range a.header {
 		w.Header()[name] = values
 	}

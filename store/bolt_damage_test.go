@@ -1,0 +1,243 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/storetest"
+)
+
+// fill puts records into a store.
+func fill(t *testing.T, s store.Store, n int) {
+	t.Helper()
+	for i := range n {
+		if _, err := s.Put(t.Context(), store.Record{ID: fmt.Sprintf("record-%03d", i), Kind: "event", Body: []byte(strings.Repeat("x", 1000))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestBoltDamagedWhileOpen: damage that shows while the file is in use is an
+// error of the call, of all that follow, and of Damaged; no panic.
+func TestBoltDamagedWhileOpen(t *testing.T) {
+	for name, value := range map[string]byte{"zeros": 0, "ones": 0xff} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "test.db")
+			s, err := store.OpenBolt(path, store.BoltOptions{Now: time.Now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill(t, s, 200)
+			file, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := file.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			page := int64(os.Getpagesize())
+			if _, err := file.WriteAt([]byte(strings.Repeat(string([]byte{value}), int(info.Size()-2*page))), 2*page); err != nil {
+				t.Fatal(err)
+			}
+			_ = file.Close()
+
+			_, err = s.Lease(t.Context(), 10, time.Minute)
+			if _, again := s.Put(t.Context(), store.Record{ID: "new", Kind: "event"}); err == nil || again == nil {
+				t.Fatalf("lease: %v, put: %v, want errors", err, again)
+			}
+			select {
+			case told := <-s.Damaged():
+				if !strings.Contains(told.Error(), path) || !strings.Contains(told.Error(), "bring back a copy") {
+					t.Errorf("Damaged tells %v", told)
+				}
+			default:
+				t.Error("Damaged tells nothing")
+			}
+			if err := s.Ping(t.Context()); err == nil {
+				t.Error("Ping finds it in order")
+			}
+			if err := s.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+		})
+	}
+}
+
+// TestBoltUnreadableRecord: a record whose header can't be read is buried, and
+// the queue goes on, also where it was leased by a process that died.
+func TestBoltUnreadableRecord(t *testing.T) {
+	for _, leased := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "test.db")
+		s, err := store.OpenBolt(path, store.BoltOptions{Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(t, s, 5)
+		if leased {
+			if _, err := s.Lease(t.Context(), 5, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		db, err := bbolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bbolt.Tx) error {
+			records := tx.Bucket([]byte("records"))
+			k, _ := records.Cursor().First()
+			return records.Put(k, []byte{1, 2, 3})
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+
+		clock := storetest.NewClock()
+		clock.Advance(time.Until(clock.Now()) * -1)
+		clock.Advance(2 * time.Hour)
+		if s, err = store.OpenBolt(path, store.BoltOptions{Now: clock.Now}); err != nil {
+			t.Fatal(err)
+		}
+		leases, err := s.Lease(t.Context(), 10, time.Minute)
+		if err != nil || len(leases) != 4 {
+			t.Errorf("leased %t: %d leases, %v, want the 4 others", leased, len(leases), err)
+		}
+		dead, err := s.Dead(t.Context(), 10)
+		if err != nil || len(dead) != 1 || !strings.Contains(dead[0].Reason, "damaged") {
+			t.Errorf("leased %t: dead records %+v, %v, want the unreadable one", leased, dead, err)
+		}
+		_ = s.Close()
+	}
+}
+
+// TestBoltFileIsThere: an empty file is none, and one that was removed or
+// replaced while it was open is not ready.
+func TestBoltFileIsThere(t *testing.T) {
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty.db")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.OpenBolt(empty, store.BoltOptions{Now: time.Now}); err == nil || !strings.Contains(err.Error(), "is empty, and no store is") {
+		t.Errorf("an empty file: %v", err)
+	}
+	for name, c := range map[string]struct {
+		do   func(path string) error
+		want string
+	}{
+		"removed": {os.Remove, "is not there any more"},
+		"moved":   {func(path string) error { return os.Rename(path, path+".old") }, "is not there any more"},
+		"replaced": {func(path string) error {
+			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, []byte("another"), 0o600))
+		}, "was replaced by another file"},
+	} {
+		path := filepath.Join(dir, name+".db")
+		s, err := store.OpenBolt(path, store.BoltOptions{Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Ping(t.Context()); err != nil {
+			t.Errorf("%s: before: %v", name, err)
+		}
+		if err := c.do(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want …%s…", name, err, c.want)
+		}
+		_ = s.Close()
+	}
+}
+
+// TestBoltClockSetBack: whatever waits for a time waits no more than twice as
+// long when the clock is set back three hours meanwhile, with a restart or not.
+func TestBoltClockSetBack(t *testing.T) {
+	const wait, back = time.Minute, 3 * time.Hour
+	for _, restart := range []bool{false, true} {
+		for _, test := range []struct {
+			name   string
+			before func(ctx context.Context, s store.Store) error
+			over   func(ctx context.Context, s store.Store) (bool, error)
+		}{
+			{
+				"a delayed record",
+				func(ctx context.Context, s store.Store) error {
+					_, err := s.Put(ctx, store.Record{ID: "a", Kind: "k", After: wait})
+					return err
+				},
+				func(ctx context.Context, s store.Store) (bool, error) {
+					leases, err := s.Lease(ctx, 1, time.Hour)
+					return len(leases) == 1, err
+				},
+			},
+			{
+				"a hold",
+				func(ctx context.Context, s store.Store) error { return s.Hold(ctx, "gitlab", wait) },
+				func(ctx context.Context, s store.Store) (bool, error) {
+					left, err := s.Take(ctx, "gitlab", store.Rate{Limit: 10, Per: time.Second})
+					return left == 0, err
+				},
+			},
+			{
+				"a claim",
+				func(ctx context.Context, s store.Store) error {
+					_, err := s.Claim(ctx, "sweep", "dead", wait)
+					return err
+				},
+				func(ctx context.Context, s store.Store) (bool, error) { return s.Claim(ctx, "sweep", "alive", wait) },
+			},
+			{
+				"a value",
+				func(ctx context.Context, s store.Store) error { return s.Set(ctx, "v", []byte("x"), wait) },
+				func(ctx context.Context, s store.Store) (bool, error) {
+					value, err := s.Get(ctx, "v")
+					return value == nil, err
+				},
+			},
+		} {
+			t.Run(fmt.Sprintf("%s, restart %t", test.name, restart), func(t *testing.T) {
+				clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
+				open := func() store.Store {
+					s, err := store.OpenBolt(path, store.BoltOptions{Now: clock.Now})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return s
+				}
+				s := open()
+				defer func() { _ = s.Close() }()
+				if err := test.before(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
+				if restart {
+					_ = s.Close()
+				}
+				clock.Advance(-back)
+				if restart {
+					s = open()
+				}
+				for _, step := range []struct {
+					after time.Duration
+					over  bool
+				}{{wait / 2, false}, {2 * wait, true}} {
+					clock.Advance(step.after)
+					if over, err := test.over(t.Context(), s); over != step.over || err != nil {
+						t.Errorf("%s after the clock was set back: over %t, %v, want %t", step.after, over, err, step.over)
+					}
+				}
+			})
+		}
+	}
+}
