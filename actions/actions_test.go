@@ -675,3 +675,43 @@ func TestSecretsStayInside(t *testing.T) {
 		}
 	}
 }
+
+// An event that brings the process down each time is buried, and one that only
+// waits for GitLab is not, however often.
+func TestEventThatKillsIsBuried(t *testing.T) {
+	h := newHouse(t, retryRules)
+	h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
+	kills := 0
+	for ; h.deadRecords() == 0 && kills < 20; kills++ {
+		h.start(newFuse(5)) // it dies when it has leased the event and begins to work on it
+		h.work()
+		h.clock.Advance(2 * time.Minute) // its lease runs out
+		if kills == 5 {
+			h.start(newFuse(-1)) // the last process lives
+			h.work()
+		}
+	}
+	dead, err := h.db.Dead(t.Context(), 1)
+	if err != nil || len(dead) != 1 || kills != 6 { // the first time, and five more
+		t.Fatalf("%d dead records after %d kills, %v", len(dead), kills, err)
+	}
+	has(t, dead[0].Reason, "was cut short 5 times in a row")
+	if n := h.gitlab.Count("POST", ""); n != 0 {
+		t.Errorf("%d calls", n)
+	}
+
+	other := newHouse(t, strings.Replace(retryRules, "if: ", "if: not superseded() and ", 1))
+	other.gitlab.Fail(gitlabtest.Fault{Times: 40, Status: 409})
+	other.deliver(other.gitlab.JobHookBody(other.failedJob(stuck).ID))
+	other.workOff()
+	other.wantOnce("after many refusals that pass")
+}
+
+// deadRecords counts the records that were buried.
+func (h *house) deadRecords() int {
+	d, err := h.db.Depth(h.Context())
+	if err != nil {
+		h.Fatal(err)
+	}
+	return d.Dead
+}

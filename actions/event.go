@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +11,36 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
 )
+
+// maxKills is how often the processing of an event may be cut short in a row by
+// a crash, a kill or for want of memory, which no panic tells, before it is
+// buried: it would bring every replica down, one after the other.
+const maxKills = 5
+
+// started is the body of an event's record.
+type started struct {
+	rules.Event
+	// Starts is how often the processing was begun since it was last ended in an
+	// orderly way, the first time not counted.
+	Starts int `json:"starts,omitzero"`
+}
+
+// startEvent processes an event, unless that was cut short too often. From the
+// second time on, that it begins is saved before.
+func (r *Runner) startEvent(ctx context.Context, h *held, s started) error {
+	if h.lease.Attempt > 1 {
+		if s.Starts++; s.Starts > maxKills {
+			return &unworkable{fmt.Sprintf("its processing was cut short %d times in a row: by a crash or a kill, such as for want of memory", maxKills)}
+		}
+		if err := errors.Join(h.keep(s), h.extend(ctx)); err != nil {
+			return err
+		}
+		if err := h.keep(s.Event); err != nil { // whatever saves it next has ended it in an orderly way
+			return err
+		}
+	}
+	return r.event(ctx, h, s.Event)
+}
 
 // event evaluates an event and queues what it decides. A rule that could not
 // be evaluated because GitLab fails for now is evaluated again later,

@@ -356,7 +356,7 @@ func (r *Runner) step(ctx context.Context, h *held) (err error) {
 	}()
 	switch h.lease.Kind {
 	case rules.RecordEvent:
-		return decoded(h, r.event)(ctx)
+		return decoded(h, r.startEvent)(ctx)
 	case rules.RecordDecision:
 		return decoded(h, r.decision)(ctx)
 	case rules.RecordOutcome:
