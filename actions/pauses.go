@@ -2,7 +2,6 @@ package actions
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
 )
 
 const (
@@ -31,10 +31,9 @@ const (
 
 // PausesStore is what Pauses needs of the store.
 type PausesStore interface {
+	store.Claimer
 	Get(ctx context.Context, key string) ([]byte, error)
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
-	Release(ctx context.Context, key, owner string) error
 }
 
 // Pauses are the pauses in force, which all replicas share. They survive
@@ -111,8 +110,8 @@ func (ps Pauses) ResumeAll(ctx context.Context, by string) (n int, err error) {
 	if unreadable := (*json.SyntaxError)(nil); err != nil && !errors.As(err, &unreadable) {
 		return 0, err
 	}
-	if err := ps.Store.Set(ctx, pausesKey, nil, pausesKept); err != nil {
-		return 0, fmt.Errorf("pauses: %w", err)
+	if err := ps.set(ctx, nil); err != nil {
+		return 0, err
 	}
 	ps.Log.Warn("resumed", "scope", "every pause", "by", by, "pauses", len(all))
 	return len(all), nil
@@ -126,14 +125,26 @@ func without(all []rules.Pause, scope string) []rules.Pause {
 func (ps Pauses) change(ctx context.Context, to func([]rules.Pause) ([]rules.Pause, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, pausesWait)
 	defer cancel()
-	owner := rand.Text()
 	for {
-		held, err := ps.Store.Claim(ctx, pausesKey, owner, pausesClaim)
-		if err != nil {
+		held, err := store.WithClaim(ctx, ps.Store, pausesKey, pausesClaim, func() error {
+			all, err := ps.List(ctx)
+			if err != nil {
+				return err
+			}
+			if all, err = to(all); err != nil {
+				return err
+			}
+			value, err := json.Marshal(all)
+			if err != nil {
+				return err
+			}
+			return ps.set(ctx, value)
+		})
+		switch {
+		case err != nil && !held:
 			return fmt.Errorf("pauses: %w", err)
-		}
-		if held {
-			break
+		case err != nil || held:
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -141,18 +152,9 @@ func (ps Pauses) change(ctx context.Context, to func([]rules.Pause) ([]rules.Pau
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	defer func() { _ = ps.Store.Release(context.WithoutCancel(ctx), pausesKey, owner) }() // else it runs out
-	all, err := ps.List(ctx)
-	if err != nil {
-		return err
-	}
-	if all, err = to(all); err != nil {
-		return err
-	}
-	value, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
+}
+
+func (ps Pauses) set(ctx context.Context, value []byte) error {
 	if err := ps.Store.Set(ctx, pausesKey, value, pausesKept); err != nil {
 		return fmt.Errorf("pauses: %w", err)
 	}

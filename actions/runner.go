@@ -82,8 +82,7 @@ type Guard interface {
 	Take(ctx context.Context, key string, rate store.Rate) (wait time.Duration, err error)
 	Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error)
 	Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error)
-	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
-	Release(ctx context.Context, key, owner string) error
+	store.Claimer
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
 	Get(ctx context.Context, key string) ([]byte, error)
 }

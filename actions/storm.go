@@ -3,7 +3,6 @@ package actions
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -168,33 +167,36 @@ func (r *Runner) blow(ctx context.Context, class string, def rules.Storm) error 
 	if _, seen, err := fresh(); seen || err != nil {
 		return err
 	}
-	owner := rand.Text()
-	held, err := r.Guard.Claim(ctx, stormKey(class), owner, stormClaim)
-	switch {
-	case err != nil:
-		return err
-	case !held:
+	return r.withStorm(ctx, class, func() error {
+		s, seen, err := fresh()
+		if seen || err != nil {
+			return err
+		}
+		now := r.Now().UTC()
+		if s == nil || !s.blows(now) {
+			s = &storm{Class: class, Started: now, Until: now.Add(pause)}
+			body, err := json.Marshal(stormRecord{storm: *s, Rule: def})
+			if err != nil {
+				return err
+			}
+			// The record first: without its value it puts that there by itself.
+			if _, err := r.Queue.Put(ctx, store.Record{ID: "storm:" + s.id(), Kind: recordStorm, Body: body}); err != nil {
+				return err
+			}
+		}
+		s.Until = now.Add(pause)
+		return r.saveStorm(ctx, *s)
+	})
+}
+
+// withStorm changes the value of a class's storm while no other replica does;
+// while one does, the error is errStormClaimed.
+func (r *Runner) withStorm(ctx context.Context, class string, change func() error) error {
+	held, err := store.WithClaim(ctx, r.Guard, stormKey(class), stormClaim, change)
+	if err == nil && !held {
 		return errStormClaimed
 	}
-	defer func() { _ = r.Guard.Release(context.WithoutCancel(ctx), stormKey(class), owner) }()
-	s, seen, err := fresh()
-	if seen || err != nil {
-		return err
-	}
-	now := r.Now().UTC()
-	if s == nil || !s.blows(now) {
-		s = &storm{Class: class, Started: now, Until: now.Add(pause)}
-		body, err := json.Marshal(stormRecord{storm: *s, Rule: def})
-		if err != nil {
-			return err
-		}
-		// The record first: without its value it puts that there by itself.
-		if _, err := r.Queue.Put(ctx, store.Record{ID: "storm:" + s.id(), Kind: recordStorm, Body: body}); err != nil {
-			return err
-		}
-	}
-	s.Until = now.Add(pause)
-	return r.saveStorm(ctx, *s)
+	return err
 }
 
 // becalmed makes a retry wait while a storm of its class blows, and then
@@ -281,24 +283,17 @@ func (r *Runner) storm(ctx context.Context, h *held, rec stormRecord) error {
 // endStorm says in the store that the storm is over. What comes then begins
 // another one, also for replicas whose clocks are behind.
 func (r *Runner) endStorm(ctx context.Context, over storm) error {
-	owner := rand.Text()
-	held, err := r.Guard.Claim(ctx, stormKey(over.Class), owner, stormClaim)
-	switch {
-	case err != nil:
-		return err
-	case !held:
-		return errStormClaimed
-	}
-	defer func() { _ = r.Guard.Release(context.WithoutCancel(ctx), stormKey(over.Class), owner) }()
-	s, err := r.stormOf(ctx, over.Class)
-	if err != nil || s == nil || s.Over || !s.Started.Equal(over.Started) {
-		return err
-	}
-	if r.Now().Before(s.Until) {
-		return errStormClaimed // made to last longer a moment ago
-	}
-	s.Over = true
-	return r.saveStorm(ctx, *s)
+	return r.withStorm(ctx, over.Class, func() error {
+		s, err := r.stormOf(ctx, over.Class)
+		if err != nil || s == nil || s.Over || !s.Started.Equal(over.Started) {
+			return err
+		}
+		if r.Now().Before(s.Until) {
+			return errStormClaimed // made to last longer a moment ago
+		}
+		s.Over = true
+		return r.saveStorm(ctx, *s)
+	})
 }
 
 // tellStorm logs a storm's start or end, and announces it in the channel that

@@ -2,7 +2,6 @@ package actions
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -194,22 +193,20 @@ func (r *Runner) unshareTrouble(ctx context.Context) error {
 
 var errTroubleClaimed = errors.New("another replica changes what is known of the trouble with GitLab: look again")
 
-// withShared changes the shared state while no other replica does.
+// withShared changes the shared state while no other replica does; while one
+// does, the error is errTroubleClaimed.
 func (r *Runner) withShared(ctx context.Context, change func(*sharedTrouble) error) error {
-	owner := rand.Text()
-	held, err := r.Guard.Claim(ctx, troubleKey, owner, stormClaim)
-	switch {
-	case err != nil:
-		return err
-	case !held:
+	held, err := store.WithClaim(ctx, r.Guard, troubleKey, stormClaim, func() error {
+		s, err := r.sharedNow(ctx)
+		if err != nil {
+			return err
+		}
+		return change(s)
+	})
+	if err == nil && !held {
 		return errTroubleClaimed
 	}
-	defer func() { _ = r.Guard.Release(context.WithoutCancel(ctx), troubleKey, owner) }()
-	s, err := r.sharedNow(ctx)
-	if err != nil {
-		return err
-	}
-	return change(s)
+	return err
 }
 
 // trouble announces that GitLab can't be used, and when no replica says so any

@@ -2,14 +2,27 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"sync"
 	"time"
 )
 
-// Claimer is the part of a Store that HoldClaim needs.
+// Claimer is the part of a Store that keeps claims.
 type Claimer interface {
 	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
 	Release(ctx context.Context, key, owner string) error
+}
+
+// WithClaim runs do while nobody else has the claim of the key, and gives it
+// back. It returns false, and does not run do, while somebody else has it. A
+// process that dies in do keeps it for the time of ttl.
+func WithClaim(ctx context.Context, c Claimer, key string, ttl time.Duration, do func() error) (held bool, err error) {
+	owner := rand.Text()
+	if held, err = c.Claim(ctx, key, owner, ttl); err != nil || !held {
+		return false, err
+	}
+	defer func() { _ = c.Release(context.WithoutCancel(ctx), key, owner) }() // else it runs out
+	return true, do()
 }
 
 // HoldClaim claims the key, and renews the claim until the returned function
