@@ -107,7 +107,7 @@ func (r *Runner) findProject(ctx context.Context, e *rules.Event) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case err != nil && rules.Passes(err) && r.Now().Sub(e.Meta.ReceivedAt) < patience:
+	case r.waitsFor(err, e.Meta.ReceivedAt):
 		return err
 	case err != nil:
 		r.Log.Error("an event names its project by path only, and GitLab gives no project for that: the event is dropped", append(about(*e), "error", err)...)
@@ -131,7 +131,7 @@ func (r *Runner) countAttempt(ctx context.Context, e *rules.Event) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case err != nil && rules.Passes(err) && r.Now().Sub(e.Meta.ReceivedAt) < patience:
+	case r.waitsFor(err, e.Meta.ReceivedAt):
 		return err
 	case err != nil:
 		r.Log.Warn("the runs of a job could not be counted: job.attempt is what its hook says", append(about(*e), "error", err)...)
@@ -143,6 +143,16 @@ func (r *Runner) countAttempt(ctx context.Context, e *rules.Event) error {
 		}
 	}
 	return nil
+}
+
+// waitsFor reports whether a record that waits since a time for an error of
+// GitLab's to pass waits on. The time in which GitLab could not be used does not
+// count.
+func (r *Runner) waitsFor(err error, since time.Time) bool {
+	if up := r.GitLab.UpSince(); up.After(since) {
+		since = up
+	}
+	return rules.Unavailable(err) || rules.Passes(err) && r.Now().Sub(since) < patience
 }
 
 // noteTold keeps that the event's job or pipeline was seen in its status.
@@ -204,16 +214,11 @@ func (r *Runner) put(ctx context.Context, decisions []rules.Decision, before *ru
 func recordID(key string) string { return "decision:" + key }
 
 // ruleErrors tells of expressions that failed. It returns one that will pass,
-// if the event is still young enough to wait for that; the time in which GitLab
-// could not be used does not count.
+// if the event is still young enough to wait for that.
 func (r *Runner) ruleErrors(e rules.Event, errs []*rules.RuleError) error {
-	since := e.Meta.ReceivedAt
-	if up := r.GitLab.UpSince(); up.After(since) {
-		since = up
-	}
 	var wait error
 	for _, err := range errs {
-		if rules.Unavailable(err) || rules.Passes(err) && r.Now().Sub(since) < patience {
+		if r.waitsFor(err, e.Meta.ReceivedAt) {
 			wait = err
 			continue
 		}

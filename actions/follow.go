@@ -132,7 +132,7 @@ func (r *Runner) lookAfter(ctx context.Context, h *held, f followed) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case rules.Unavailable(err), rules.Passes(err) && r.Now().Sub(f.At) < patience:
+	case r.waitsFor(err, f.At):
 		return err
 	case err == nil && (again || decided != nil):
 		return h.done(ctx)
