@@ -114,5 +114,20 @@ func (r *Runner) notify(ctx context.Context, call func() error) error {
 	return err
 }
 
+// announce announces a text in a channel, where there is somebody to do that. It
+// returns an error while what came up at since can be announced later; of one
+// that is final it says so in the log, with about.
+func (r *Runner) announce(ctx context.Context, key, channel, text string, since time.Time, about ...any) error {
+	if r.Teller == nil || channel == "" {
+		return nil
+	}
+	err := r.notify(ctx, func() error { return r.Teller.Announce(ctx, key, channel, text) })
+	if err == nil || ctx.Err() != nil || rules.Passes(err) && r.Now().Sub(since) < patience {
+		return err
+	}
+	r.Log.Error("a channel could not be told", append(about, "channel", channel, "error", err)...)
+	return nil
+}
+
 // receiverSlack is the receiver's name in metrics.
 const receiverSlack = "slack"

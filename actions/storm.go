@@ -304,17 +304,7 @@ func (r *Runner) tellStorm(ctx context.Context, rec stormRecord, what string, wo
 		return err
 	}
 	r.Log.Warn("storm: "+what, "class", rec.Class, "started", rec.Started, "text", text)
-	if r.Teller == nil || rec.Rule.Channel == "" {
-		return nil
-	}
-	err = r.notify(ctx, func() error {
-		return r.Teller.Announce(ctx, "storm:"+rec.id()+":"+what, rec.Rule.Channel, text)
-	})
-	if err == nil || ctx.Err() != nil || rules.Passes(err) && r.Now().Sub(rec.Started) < patience {
-		return err
-	}
-	r.Log.Error("a channel could not be told", "storm", rec.Class, "channel", rec.Rule.Channel, "error", err)
-	return nil
+	return r.announce(ctx, "storm:"+rec.id()+":"+what, rec.Rule.Channel, text, rec.Started, "storm", rec.Class)
 }
 
 // stormStarts words what is known when a storm begins.

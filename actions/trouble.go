@@ -265,16 +265,7 @@ func (r *Runner) usable(ctx context.Context, kind gitlab.TroubleKind) bool {
 // tellTrouble announces a text in the channel that the rules name. It returns an
 // error while that can be announced later.
 func (r *Runner) tellTrouble(ctx context.Context, rec troubleRecord, what, text string) error {
-	channel := r.Rules().Storm().Channel
-	if r.Teller == nil || channel == "" {
-		return nil
-	}
-	err := r.notify(ctx, func() error { return r.Teller.Announce(ctx, "trouble:"+rec.id()+":"+what, channel, text) })
-	if err == nil || ctx.Err() != nil || rules.Passes(err) && r.Now().Sub(rec.Started) < patience {
-		return err
-	}
-	r.Log.Error("a channel could not be told", "trouble", rec.Kind, "channel", channel, "error", err)
-	return nil
+	return r.announce(ctx, "trouble:"+rec.id()+":"+what, r.Rules().Storm().Channel, text, rec.Started, "trouble", rec.Kind)
 }
 
 // checkToken logs what GitLab tells of the access token, and warns of what will
