@@ -45,11 +45,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "pipesteward_freed_bytes_total",
 			Help: "What erased jobs took: their logs and artifacts.",
 		}),
+		notifications: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipesteward_notifications_total",
+			Help: "Notifications by receiver and what came of them: sent, deferred (tried again later) or failed.",
+		}, []string{"receiver", "result"}),
 	}
-	m.notifications = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "pipesteward_notifications_total",
-		Help: "Notifications by receiver and what came of them: sent, deferred (tried again later) or failed.",
-	}, []string{"receiver", "result"})
 	r.MustRegister(m.notifications, m.decisions, m.ruleErrors, m.latency, m.requests, m.freed)
 	return m
 }

@@ -156,10 +156,9 @@ func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) {
 	})
 }
 
-// run works until ctx ends, or wait says that there is no more, with so many
-// notifiers. wait is called
-// when nothing was due; dropped closes when the first of what was at hand then
-// no longer is, and is nil where that was nothing.
+// run works with so many notifiers until ctx ends, or wait says that there is no
+// more. wait is called when nothing was due; dropped closes when the first of
+// what was at hand then no longer is, and is nil where that was nothing.
 func (r *Runner) run(ctx context.Context, grace time.Duration, notifiers int, wait func(dropped <-chan struct{}) (more bool)) {
 	// Work outlives ctx by the time of grace.
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -248,9 +247,10 @@ func (h *hand) drop(size int, notified bool) {
 	defer h.mu.Unlock()
 	if notified {
 		h.notes--
-		h.records++
+	} else {
+		h.records--
 	}
-	h.records, h.bytes = h.records-1, h.bytes-size
+	h.bytes -= size
 	h.signal()
 }
 
