@@ -59,8 +59,8 @@ func (b *circuitBreaker) allow() (wait time.Duration) {
 func (b *circuitBreaker) report(err error) (opened, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var silent interface{ Unavailable() bool }
-	if !errors.As(err, &silent) || !silent.Unavailable() {
+	var silent interface{ Silent() bool }
+	if !errors.As(err, &silent) || !silent.Silent() {
 		closed = b.pause > 0
 		b.failures, b.pause = 0, 0
 		return false, closed

@@ -29,7 +29,7 @@ type hangingTeller struct {
 type silence struct{}
 
 func (silence) Error() string                { return "no answer" }
-func (silence) Unavailable() bool            { return true }
+func (silence) Silent() bool                 { return true }
 func (silence) Again() (time.Duration, bool) { return time.Second, true }
 
 func (h *hangingTeller) Tell(ctx context.Context, o rules.Outcome, _, _ string) error {

@@ -54,9 +54,9 @@ func (e *Error) Error() string {
 // Again says whether to try again, and after how long at the earliest.
 func (e *Error) Again() (after time.Duration, ok bool) { return e.after, e.again }
 
-// Unavailable reports whether Slack as a whole seems not to be there: it did not
+// Silent reports whether Slack as a whole seems not to be there: it did not
 // answer, or not as Slack.
-func (e *Error) Unavailable() bool { return e.silent }
+func (e *Error) Silent() bool { return e.silent }
 
 // Unwrap gives context.Canceled or context.DeadlineExceeded where that was the
 // cause, or the store's error.

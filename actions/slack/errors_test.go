@@ -117,6 +117,9 @@ func TestErrorsWithoutSlack(t *testing.T) {
 	if again(t, err) != 30*time.Second || !strings.Contains(err.Error(), "network: ") {
 		t.Errorf("error %v", err)
 	}
+	if rules.Unavailable(err) {
+		t.Errorf("%v is taken for one that says GitLab can't be used", err)
+	}
 	// Nothing was sent, so nobody need wait for the claim.
 	if err := w.teller.Tell(t.Context(), outcome("unit", rules.ResultDone), "#ci", ""); strings.Contains(err.Error(), "busy") {
 		t.Errorf("the message stays claimed: %v", err)
