@@ -107,7 +107,7 @@ func (k *keeper) refusesArchived(job gitlab.Job) bool {
 // was because the job is archived.
 func (k *keeper) refuse(job gitlab.Job, err error) bool {
 	var e *gitlab.Error
-	if !job.Archived || !errors.As(err, &e) || e.Status != http.StatusForbidden {
+	if !job.Archived || !errors.As(err, &e) || !e.Final(http.StatusForbidden) {
 		return false
 	}
 	k.mu.Lock()

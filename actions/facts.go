@@ -2,9 +2,7 @@ package actions
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -70,18 +68,11 @@ func (f Facts) Bridges(ctx context.Context, e rules.Event) ([]rules.Bridge, erro
 			continue
 		}
 		down.FailedJobs, err = f.jobs(ctx, down.ProjectID, down.ID, "failed")
-		if err != nil && !unseen(err) {
+		if err != nil && !gitlab.IsHidden(err) {
 			return nil, err
 		}
 	}
 	return bridges, nil
-}
-
-// unseen reports whether GitLab answered that the token's user may not see
-// something, which it words as if it were not there.
-func unseen(err error) bool {
-	var e *gitlab.Error
-	return errors.As(err, &e) && e.Final(http.StatusForbidden, http.StatusNotFound)
 }
 
 // Details gives the job as the Jobs API has it.

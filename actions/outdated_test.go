@@ -25,7 +25,8 @@ func TestCancelOutdated(t *testing.T) {
 		force    bool
 		old, new gitlabtest.Pipeline
 		jobs     []gitlabtest.Job // of the old one; those of the stage build run
-		canceled []string         // names of jobs
+		fault    gitlabtest.Fault
+		canceled []string // names of jobs
 		result   string
 		says     string
 	}{
@@ -33,6 +34,11 @@ func TestCancelOutdated(t *testing.T) {
 		{name: "a job of it that waits for a person stays", jobs: []gitlabtest.Job{{Name: "gate", Stage: "build", When: "manual"}}, canceled: []string{"build", "test"}, result: rules.ResultDone},
 		{
 			name: "a deployment that runs is left alone", jobs: []gitlabtest.Job{{Name: "deploy", Stage: "build", Environment: deploy.Environment}},
+			canceled: []string{"build", "test"}, result: rules.ResultDone, says: "the deployment to production is left",
+		},
+		{
+			name: "a gateway's 404 does not say that nothing is deployed", jobs: []gitlabtest.Job{{Name: "deploy", Stage: "build", Environment: deploy.Environment}},
+			fault:    gitlabtest.Fault{Path: "/deployments", Status: http.StatusNotFound, HTML: true, Times: 5},
 			canceled: []string{"build", "test"}, result: rules.ResultDone, says: "the deployment to production is left",
 		},
 		{
@@ -66,6 +72,9 @@ func TestCancelOutdated(t *testing.T) {
 			h.deliver(h.gitlab.PipelineHookBody(fresh.ID))
 			h.gitlab.Run(h.gitlab.Latest(fresh.ID, "build").ID)
 			h.deliver(h.gitlab.PipelineHookBody(fresh.ID)) // its next status
+			if test.fault.Path != "" {
+				h.gitlab.Fail(test.fault)
+			}
 			h.workOff()
 
 			var canceled []string

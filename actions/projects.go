@@ -6,7 +6,6 @@ import (
 	"errors"
 	"iter"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -26,7 +25,6 @@ func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]gitla
 	for _, entry := range entries {
 		n := 0
 		for p, err := range projectsOf(ctx, gl, entry) {
-			var refused *gitlab.Error
 			switch {
 			case err == nil && p.Archived:
 				err = errors.New("the project is archived: GitLab changes nothing in it")
@@ -35,7 +33,7 @@ func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]gitla
 				continue
 			case ctx.Err() != nil || rules.Passes(err):
 				return nil, nil, err
-			case errors.As(err, &refused) && unseen(err):
+			case gitlab.IsHidden(err):
 				err = errors.New("there is no such project or group, or the token's user may not see it")
 			}
 			problems = append(problems, rules.SweepProblem{Project: entry, Reason: err.Error(), Times: 1})
@@ -62,7 +60,7 @@ func projectsOf(ctx context.Context, gl *gitlab.Client, entry string) iter.Seq2[
 		return group // every project is in a namespace
 	}
 	p, err := gl.Project(ctx, entry)
-	if isNotFound(err) {
+	if gitlab.IsNotFound(err) {
 		return group
 	}
 	return one(p, err)
@@ -78,7 +76,7 @@ func globbed(ctx context.Context, gl *gitlab.Client, pattern string) iter.Seq2[g
 	return func(yield func(gitlab.Project, error) bool) {
 		fits := func(all iter.Seq2[gitlab.Project, error], first bool) (again bool) {
 			for p, err := range all {
-				if first && isNotFound(err) {
+				if first && gitlab.IsNotFound(err) {
 					return true
 				}
 				if (err != nil || doublestar.MatchUnvalidated(pattern, p.Path)) && !yield(p, err) {
@@ -92,9 +90,4 @@ func globbed(ctx context.Context, gl *gitlab.Client, pattern string) iter.Seq2[g
 			fits(gl.Projects(ctx), false)
 		}
 	}
-}
-
-func isNotFound(err error) bool {
-	var e *gitlab.Error
-	return errors.As(err, &e) && e.Final(http.StatusNotFound)
 }

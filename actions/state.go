@@ -47,7 +47,7 @@ func (r *Runner) look(ctx context.Context, p *pending) (state, error) {
 	}
 	if p.Pipeline.ID != 0 {
 		s, ok, err := r.find(ctx, p, p.Pipeline.ID)
-		if ok || err != nil && !isNotFound(err) { // the job may be in another pipeline here
+		if ok || err != nil && !gitlab.IsNotFound(err) { // the job may be in another pipeline here
 			return s, err
 		}
 	}

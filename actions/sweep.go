@@ -224,7 +224,7 @@ func (l lifetime) since(t time.Time) float64 {
 func unlisted(err error, tries int) error {
 	var refused *gitlab.Error
 	switch {
-	case errors.As(err, &refused) && unseen(err):
+	case errors.As(err, &refused) && gitlab.IsHidden(err):
 		return &leftError{fmt.Sprintf("GitLab refuses to list the jobs: %s (%d)", refused.Message, refused.Status)}
 	case !rules.Passes(err), isTry(err) && tries >= pageTries:
 		return &leftError{fmt.Sprintf("the rest of its jobs can't be listed: %v", err)}

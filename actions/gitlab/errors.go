@@ -3,6 +3,7 @@ package gitlab
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"maps"
@@ -70,6 +71,18 @@ func (e *Error) Rights() bool { return e.class == rights && e.trouble == "" }
 func (e *Error) Final(statuses ...int) bool {
 	_, passes := e.Again()
 	return !passes && slices.Contains(statuses, e.Status)
+}
+
+// IsNotFound reports whether err is GitLab's answer that something is not there.
+func IsNotFound(err error) bool { return isFinal(err, http.StatusNotFound) }
+
+// IsHidden reports whether err is GitLab's answer that something is not there,
+// or not for who asks, which it words alike.
+func IsHidden(err error) bool { return isFinal(err, http.StatusNotFound, http.StatusForbidden) }
+
+func isFinal(err error, statuses ...int) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Final(statuses...)
 }
 
 // lacksRights reports whether the refusal may be one of many, after the token's

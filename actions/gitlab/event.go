@@ -92,7 +92,7 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 	}
 	var iid int64
 	if _, err := fmt.Sscanf(p.Ref, "refs/merge-requests/%d/", &iid); err == nil {
-		if e.MergeRequest, err = c.mergeRequest(ctx, project, iid); err != nil && !isHidden(err) {
+		if e.MergeRequest, err = c.mergeRequest(ctx, project, iid); err != nil && !IsHidden(err) {
 			return rules.Event{}, err
 		}
 		e.Pipeline.Ref = cmp.Or(e.MergeRequest.SourceBranch, p.Ref)

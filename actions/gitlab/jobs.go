@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -226,8 +225,7 @@ func (c *Client) Log(ctx context.Context, project, job int64) (Log, error) {
 		tail:     int(c.logLimit),
 	}
 	end, _, err := call(ctx, c, r, tail{})
-	var failed *Error
-	if errors.As(err, &failed) && failed.Final(http.StatusNotFound) {
+	if IsNotFound(err) {
 		return Log{}, nil
 	}
 	if err != nil {
@@ -327,8 +325,7 @@ func list[T any](ctx context.Context, c *Client, r request) iter.Seq2[T, error] 
 
 // hasNoKeyset reports whether err is GitLab's refusal of keyset paging.
 func hasNoKeyset(err error) bool {
-	var failed *Error
-	return errors.As(err, &failed) && failed.Final(http.StatusMethodNotAllowed)
+	return isFinal(err, http.StatusMethodNotAllowed)
 }
 
 // statuses makes client-go's form of a scope.

@@ -2,7 +2,6 @@ package gitlab
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -216,9 +215,8 @@ var underWay = []string{"created", "waiting_for_resource", "preparing", "waiting
 // root itself; 0 where that is not known.
 func (c *Client) rootFrom(ctx context.Context, up rules.Upstream) (int64, error) {
 	parent, err := c.Pipeline(ctx, up.ProjectID, up.PipelineID)
-	var refused *Error
 	switch {
-	case errors.As(err, &refused) && isHidden(err):
+	case IsHidden(err):
 		return 0, nil
 	case err != nil:
 		return 0, err

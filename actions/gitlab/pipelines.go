@@ -3,7 +3,6 @@ package gitlab
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -66,9 +65,8 @@ func (c *Client) RunningDeployments(ctx context.Context, project int64) ([]Deplo
 	}
 	var running []Deployment
 	for d, err := range list[deploymentJSON](ctx, c, r) {
-		var refused *Error
 		switch {
-		case errors.As(err, &refused) && refused.Status == http.StatusNotFound:
+		case IsNotFound(err):
 			return nil, nil
 		case err != nil:
 			return nil, err
@@ -153,7 +151,7 @@ func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pag
 	way:
 		for i, r := range ways {
 			for p, err := range list[pipelineJSON](ctx, c, r) {
-				if isHidden(err) && i < len(ways)-1 {
+				if IsHidden(err) && i < len(ways)-1 {
 					continue way
 				}
 				if err == nil && cmp.Or(int64(p.ProjectID), project) != project {
@@ -166,13 +164,6 @@ func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pag
 			return
 		}
 	}
-}
-
-// isHidden reports whether GitLab said that something is not there, or not
-// for who asks.
-func isHidden(err error) bool {
-	var failed *Error
-	return errors.As(err, &failed) && failed.Final(http.StatusNotFound, http.StatusForbidden)
 }
 
 // UpdatedPipeline is a pipeline with the time of its last change.

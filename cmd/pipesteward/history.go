@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -123,8 +122,7 @@ func (h *history) seen(owner string, list func() ([]gitlab.Hook, error)) ([]gitl
 		return nil, nil
 	}
 	hooks, err := list()
-	var e *gitlab.Error
-	if errors.As(err, &e) && e.Final(http.StatusForbidden, http.StatusNotFound) {
+	if gitlab.IsHidden(err) {
 		h.refused[owner] = time.Now()
 		return nil, nil
 	}
