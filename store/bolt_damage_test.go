@@ -91,18 +91,11 @@ func TestBoltUnreadableRecord(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		db, err := bbolt.Open(path, 0o600, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = db.Update(func(tx *bbolt.Tx) error {
+		edit(t, path, func(tx *bbolt.Tx) error {
 			records := tx.Bucket([]byte("records"))
 			k, _ := records.Cursor().First()
 			return records.Put(k, []byte{1, 2, 3})
 		})
-		if err := errors.Join(err, db.Close()); err != nil {
-			t.Fatal(err)
-		}
 
 		clock := storetest.NewClock()
 		clock.Advance(time.Until(clock.Now()) * -1)

@@ -212,23 +212,13 @@ func TestBoltOpenErrors(t *testing.T) {
 	}
 	foreign := func(bucket, key, value string) func(*testing.T, string) {
 		return func(t *testing.T, path string) {
-			db, err := bbolt.Open(path, 0o600, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = db.Update(func(tx *bbolt.Tx) error {
+			edit(t, path, func(tx *bbolt.Tx) error {
 				b, err := tx.CreateBucketIfNotExists([]byte(bucket))
 				if err != nil {
 					return err
 				}
 				return b.Put([]byte(key), []byte(value))
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := db.Close(); err != nil {
-				t.Fatal(err)
-			}
 		}
 	}
 	// spoil makes a store and overwrites its file from an offset on.
@@ -317,6 +307,18 @@ func TestBoltOpenErrors(t *testing.T) {
 	})
 }
 
+// edit changes a closed store's file.
+func edit(t *testing.T, path string, change func(*bbolt.Tx) error) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Update(change), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestBoltWithoutTallies opens a file from before there were tallies.
 func TestBoltWithoutTallies(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
@@ -327,14 +329,7 @@ func TestBoltWithoutTallies(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := bbolt.Open(path, 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("tallies")) })
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
+	edit(t, path, func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("tallies")) })
 
 	s = open(t, path, store.BoltOptions{})
 	if got, want := depth(t, s), (store.Depth{Due: 1}); got != want {
