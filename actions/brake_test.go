@@ -199,11 +199,8 @@ func TestPauseTakesNoBudget(t *testing.T) {
 	}
 	h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
 	h.work()
-	other := h.gitlab.AddPipeline(h.gitlab.AddProject(gitlabtest.Project{Path: "mobile/app"}).ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-	job := h.gitlab.Latest(other.ID, "rspec")
-	h.gitlab.Run(job.ID)
-	h.gitlab.Finish(job.ID, "failed", stuck)
-	h.deliver(h.gitlab.JobHookBody(job.ID))
+	h.pipeline = h.gitlab.AddPipeline(h.gitlab.AddProject(gitlabtest.Project{Path: "mobile/app"}).ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	h.deliver(h.gitlab.JobHookBody(h.end("rspec", "failed", stuck)))
 	h.work()
 	if n := h.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries of the project that is not paused, want 1", n)

@@ -159,10 +159,7 @@ func TestPipelineBudgetHolds(t *testing.T) {
 	}
 	h.addPipeline(gitlabtest.Pipeline{}, jobs...)
 	for i := range 12 {
-		job := h.gitlab.Latest(h.pipeline.ID, fmt.Sprintf("test-%d", i))
-		h.gitlab.Run(job.ID)
-		h.gitlab.Finish(job.ID, "failed", stuck)
-		h.deliver(h.gitlab.JobHookBody(job.ID))
+		h.deliver(h.gitlab.JobHookBody(h.end(fmt.Sprintf("test-%d", i), "failed", stuck)))
 	}
 	h.workOff()
 	if n := h.gitlab.Count("POST", "/retry"); n != 5 {

@@ -269,11 +269,22 @@ func (h *house) wantOutcome(result, says, call string, calls int) rules.Outcome 
 
 // failedJob makes a pipeline whose job has failed.
 func (h *house) failedJob(reason string) gitlabtest.Job {
-	pipeline := h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
-	job := h.gitlab.Latest(pipeline.ID, "rspec")
-	h.gitlab.Run(job.ID)
-	h.gitlab.Finish(job.ID, "failed", reason)
-	return h.gitlab.Job(job.ID)
+	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
+	return h.gitlab.Job(h.end("rspec", "failed", reason))
+}
+
+// addJob makes a pipeline of one job, which has ended in the status; where that
+// is "", the job runs, or waits if it is manual.
+func (h *house) addJob(job gitlabtest.Job, status string) gitlabtest.Job {
+	h.addPipeline(gitlabtest.Pipeline{}, job)
+	added := h.gitlab.Latest(h.pipeline.ID, job.Name)
+	switch {
+	case status != "":
+		h.end(job.Name, status, "script_failure")
+	case job.When == "":
+		h.gitlab.Run(added.ID)
+	}
+	return h.gitlab.Job(added.ID)
 }
 
 // end runs the latest run of a name to its end, and gives its id.

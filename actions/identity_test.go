@@ -58,15 +58,7 @@ func TestAnotherJobUnderTheID(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHouse(t, "version: 1\nrules:\n  - {name: r, "+test.rule[1:]+"\n")
 			test.job.Name, test.job.Log = "rspec", "a log\n"
-			project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-			pipeline := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, test.job)
-			job := h.gitlab.Latest(pipeline.ID, "rspec")
-			if test.job.When == "" {
-				h.gitlab.Run(job.ID)
-			}
-			if test.status != "" {
-				h.gitlab.Finish(job.ID, test.status, "script_failure")
-			}
+			job := h.addJob(test.job, test.status)
 			body := h.gitlab.JobHookBody(job.ID)
 			if test.body != nil {
 				body = test.body(h, job)
@@ -74,7 +66,7 @@ func TestAnotherJobUnderTheID(t *testing.T) {
 			for i, word := range test.swap {
 				switch word {
 				case "SHA":
-					test.swap[i] = pipeline.SHA
+					test.swap[i] = h.pipeline.SHA
 				case "PIPELINE": // of a Job Hook, in pipeline_id and in commit.id
 					test.swap = []string{`"pipeline_id":101`, `"pipeline_id":77`, `"commit":{"id":101`, `"commit":{"id":77`}
 				}

@@ -37,17 +37,9 @@ func TestGitLabBehindItsHook(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHouseOn(t, gitlabtest.Options{Lag: lag}, "version: 1\nrules:\n  - {name: r, "+test.rule[1:]+"\n")
 			test.job.Name, test.job.Log, test.job.TagList = "rspec", "No space left on device\n", []string{"docker"}
-			project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-			pipeline := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, test.job)
-			job := h.gitlab.Latest(pipeline.ID, "rspec")
-			if test.job.When == "" {
-				h.gitlab.Run(job.ID)
-			}
-			if test.status != "" {
-				h.gitlab.Finish(job.ID, test.status, "script_failure")
-			}
+			job := h.addJob(test.job, test.status)
 			h.deliver(h.gitlab.JobHookBody(job.ID))
-			h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
+			h.deliver(h.gitlab.PipelineHookBody(job.PipelineID))
 			for range 20 {
 				h.work()
 				if h.idle() {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// asked sends a request to the admin address, for a host; header holds names
+// asked sends a request to the admin address, for a host, "" for its own; header holds names
 // and values in turn.
 func (p *program) asked(method, path, host string, header ...string) (int, string) {
 	p.Helper()

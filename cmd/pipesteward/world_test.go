@@ -218,16 +218,7 @@ func (p *program) post(body []byte) int {
 // get reads a page of the admin address.
 func (p *program) get(path string) (int, string) {
 	p.Helper()
-	resp, err := http.Get(p.admin + path)
-	if err != nil {
-		p.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		p.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
+	return p.asked(http.MethodGet, path, "")
 }
 
 // outcomes lists all decisions, newest first.
