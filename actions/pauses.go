@@ -71,11 +71,8 @@ func (ps Pauses) Of(ctx context.Context, d rules.Decision) (*rules.Pause, error)
 // Pause puts a pause in force, in place of one with the same scope.
 func (ps Pauses) Pause(ctx context.Context, p rules.Pause) error {
 	p.Since, p.Until = ps.Now().UTC(), p.Until.UTC()
-	switch err := p.Check(); {
-	case err != nil:
+	if err := p.Check(p.Since); err != nil {
 		return err
-	case p.Ended(ps.Now()):
-		return fmt.Errorf("the pause would end at %s, which is past", p.Until.Format(time.RFC3339))
 	}
 	err := ps.change(ctx, func(all []rules.Pause) ([]rules.Pause, error) {
 		all = append(without(all, p.Scope()), p)

@@ -484,16 +484,17 @@ func (c *CatchUp) rulesSince(ctx context.Context, onDemand bool) (time.Time, err
 	}
 	var before rulesInForce
 	first := len(value) == 0 || json.Unmarshal(value, &before) != nil
-	if same := before.Fingerprint == now.Fingerprint; same || first {
-		now.Since = before.Since
-		if c.RulesChanged != nil {
-			now.Since = later(now.Since, c.RulesChanged().UTC())
-		}
-	} else {
+	var changed time.Time
+	if c.RulesChanged != nil {
+		changed = c.RulesChanged().UTC()
+	}
+	switch same := before.Fingerprint == now.Fingerprint; {
+	case same || first:
+		now.Since = later(before.Since, changed)
+	case changed.IsZero():
 		now.Since = c.Now().UTC()
-		if c.RulesChanged != nil && !c.RulesChanged().IsZero() {
-			now.Since = c.RulesChanged().UTC()
-		}
+	default:
+		now.Since = changed
 	}
 	if onDemand {
 		return now.Since, nil

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -134,22 +135,11 @@ func (a *admin) check(p *rules.Pause, span string) error {
 		}
 		p.Until = a.Now().Add(time.Duration(d))
 	}
-	if p.Rule != "" && !a.hasRule(p.Rule) {
+	isNamed := func(r rules.Summary) bool { return r.Name == p.Rule }
+	if p.Rule != "" && !slices.ContainsFunc(a.Rules.State().Rules, isNamed) {
 		return fmt.Errorf("there is no rule %q: GET /api/v1/rules lists them", p.Rule)
 	}
-	if p.Ended(a.Now()) {
-		return fmt.Errorf("the pause would end at %s, which is past", p.Until.Format(time.RFC3339))
-	}
-	return p.Check()
-}
-
-func (a *admin) hasRule(name string) bool {
-	for _, r := range a.Rules.State().Rules {
-		if r.Name == name {
-			return true
-		}
-	}
-	return false
+	return p.Check(a.Now())
 }
 
 func (a *admin) resume(c echo.Context) error {
@@ -158,7 +148,7 @@ func (a *admin) resume(c echo.Context) error {
 		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
 	}
 	p := rules.Pause{Project: req.Project, Rule: req.Rule}
-	if err := p.Check(); err != nil {
+	if err := p.Check(a.Now()); err != nil {
 		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
 	}
 	if req.Every && p.Scope() != (rules.Pause{}).Scope() {

@@ -34,8 +34,8 @@ func (p Pause) Scope() string {
 // maxPauseText bounds each text of a pause, in bytes.
 const maxPauseText = 500
 
-// Check returns an error that says what is wrong with the pause.
-func (p Pause) Check() error {
+// Check returns an error that says what is wrong with a pause that begins now.
+func (p Pause) Check(now time.Time) error {
 	switch {
 	case p.Project != "" && p.Rule != "":
 		return errors.New("a pause is for the projects of a glob or for a rule, not for both: make two")
@@ -43,6 +43,8 @@ func (p Pause) Check() error {
 		return fmt.Errorf("%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either", p.Project)
 	case max(len(p.Project), len(p.Rule), len(p.By), len(p.Reason)) > maxPauseText:
 		return fmt.Errorf("a text of the pause has more than %d bytes", maxPauseText)
+	case p.Ended(now):
+		return fmt.Errorf("the pause would end at %s, which is past", p.Until.Format(time.RFC3339))
 	}
 	return nil
 }

@@ -326,8 +326,7 @@ func (h *health) learn(r request, e *Error, known bool) suspicion {
 
 // probe sends the probe, and opens or closes the access breaker by its answer.
 // When it can't be sent, or fails alone in a way that passes, it returns false and
-// nothing changes. The caller has set
-// access.probing.
+// nothing changes. The caller has set access.probing.
 func (c *Client) probe(ctx context.Context, rights bool) (ok bool) {
 	h := c.health
 	h.mu.Lock()

@@ -51,19 +51,10 @@ func pauseCommand(stdout io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "reason", Usage: "`WHY`, for those who look"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("pause takes no arguments, but got %q: give --project or --rule", c.Args().First())}
-			}
-			var now handlers.Paused
-			err := adminCall(ctx, c.String("admin-url"), http.MethodPost, "/api/v1/pause", handlers.PauseRequest{
+			return changePauses(ctx, c, stdout, "/api/v1/pause", handlers.PauseRequest{
 				Project: c.String("project"), Rule: c.String("rule"), For: c.String("for"), Until: c.Timestamp("until"),
 				Reason: c.String("reason"), By: cmp.Or(c.String("by"), whoRuns()),
-			}, &now)
-			if err != nil {
-				return err
-			}
-			printPauses(stdout, now.Paused)
-			return nil
+			})
 		},
 	}
 }
@@ -74,20 +65,25 @@ func resumeCommand(stdout io.Writer) *cli.Command {
 		Usage: "end a pause",
 		Flags: append(scopeFlags(), &cli.BoolFlag{Name: "every", Usage: "end every pause that there is"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("resume takes no arguments, but got %q: give --project or --rule", c.Args().First())}
-			}
-			var now handlers.Paused
-			err := adminCall(ctx, c.String("admin-url"), http.MethodPost, "/api/v1/resume", handlers.ResumeRequest{
+			return changePauses(ctx, c, stdout, "/api/v1/resume", handlers.ResumeRequest{
 				Project: c.String("project"), Rule: c.String("rule"), Every: c.Bool("every"), By: cmp.Or(c.String("by"), whoRuns()),
-			}, &now)
-			if err != nil {
-				return err
-			}
-			printPauses(stdout, now.Paused)
-			return nil
+			})
 		},
 	}
+}
+
+// changePauses posts what is to be paused or resumed, and prints what is paused
+// then.
+func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path string, request any) error {
+	if c.Args().Present() {
+		return &usageError{fmt.Errorf("%s takes no arguments, but got %q: give --project or --rule", c.Name, c.Args().First())}
+	}
+	var now handlers.Paused
+	if err := adminCall(ctx, c.String("admin-url"), http.MethodPost, path, request, &now); err != nil {
+		return err
+	}
+	printPauses(stdout, now.Paused)
+	return nil
 }
 
 func statusCommand(stdout io.Writer) *cli.Command {

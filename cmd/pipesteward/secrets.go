@@ -160,23 +160,22 @@ func newSecretFiles(s settings, db store.Store, gl *gitlab.Client, teller action
 		return redis.SetURL(url)
 	})
 	credentials := s.credentials()
+	use := func(next handlers.Credentials) error {
+		err := webhook.SetCredentials(next)
+		if err == nil {
+			credentials = next
+		}
+		return err
+	}
 	files.add("webhook-token", s.webhookTokens, func(values []string) error {
 		next := credentials
 		next.Tokens = values
-		if err := webhook.SetCredentials(next); err != nil {
-			return err
-		}
-		credentials = next
-		return nil
+		return use(next)
 	})
 	files.add("webhook-signing-token", s.signingTokens, func(values []string) error {
 		next := credentials
 		next.SigningTokens = values
-		if err := webhook.SetCredentials(next); err != nil {
-			return err
-		}
-		credentials = next
-		return nil
+		return use(next)
 	})
 	return files
 }
