@@ -10,9 +10,9 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// TestBacklogAtFullRate: a backlog of retries takes as long as its requests do
-// at the rate, and what is read before a retry is shared: few requests come on
-// top of the retries' own, and GitLab never has to say no. How many are shared
+// TestBacklogAtFullRate: a backlog of retries takes as long as its requests take
+// at the rate. Retries share what they read first, so there are few requests
+// besides the retries themselves, and GitLab never answers 429. How many are shared
 // depends on which records come together, so the bound is wide.
 func TestBacklogAtFullRate(t *testing.T) {
 	t.Parallel()

@@ -13,8 +13,9 @@ import (
 )
 
 // maxKills is how often the processing of an event may be cut short in a row by
-// a crash, a kill or for want of memory, which no panic tells, before it is
-// buried: it would bring every replica down, one after the other.
+// a crash, a kill or for want of memory, which no panic tells, after the first
+// time, before it is buried: it would bring every replica down, one after the
+// other.
 const maxKills = 5
 
 // started is the body of an event's record.
