@@ -30,6 +30,9 @@ type pending struct {
 	Calm int `json:"calm,omitzero"`
 	// FailingSince is when GitLab began to fail in a way that passes.
 	FailingSince time.Time `json:"failing_since,omitzero"`
+	// PassWaited is how much of that it waited for the job before it to pass; the
+	// time before that job could run, in a pause say, is left out.
+	PassWaited rules.Duration `json:"pass_waited,omitzero"`
 	// LeftBehind is set when the job that must have passed before was seen to
 	// have failed: then somebody may still retry it.
 	LeftBehind bool `json:"left_behind,omitzero"`

@@ -12,10 +12,9 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// maxKills is how often the processing of an event may be cut short in a row by
-// a crash, a kill or for want of memory, which no panic tells, after the first
-// time, before it is buried: it would bring every replica down, one after the
-// other.
+// maxKills is how often in a row the processing of an event may be cut short by
+// a crash or a kill, such as for want of memory, which no panic tells. Then the
+// event is buried: it would bring every replica down, one after the other.
 const maxKills = 5
 
 // started is the body of an event's record.
@@ -30,7 +29,7 @@ type started struct {
 // second time on, that it begins is saved before.
 func (r *Runner) startEvent(ctx context.Context, h *held, s started) error {
 	if h.lease.Attempt > 1 {
-		if s.Starts++; s.Starts > maxKills {
+		if s.Starts++; s.Starts >= maxKills {
 			return &unworkable{fmt.Sprintf("its processing was cut short %d times in a row: by a crash or a kill, such as for want of memory", maxKills)}
 		}
 		if err := errors.Join(h.keep(s), h.extend(ctx)); err != nil {

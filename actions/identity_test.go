@@ -47,6 +47,11 @@ func TestAnotherJobUnderTheID(t *testing.T) {
 			body: (*house).pipelineBody, swap: []string{`"rspec"`, `"deploy-production"`}, says: "is another job here",
 		},
 		{
+			name: "retry a trigger job, of another commit", rule: `{on: pipeline, if: 'pipeline.status == "failed"', actions: [retry: {jobs: "bridges()"}]}`, status: "failed",
+			job:  gitlabtest.Job{Bridge: true},
+			body: (*house).pipelineBody, swap: []string{"SHA", strings.Repeat("a", 40)}, says: "is another job here: of commit ",
+		},
+		{
 			name: "retry a pipeline", rule: `{on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline]}`, status: "failed",
 			body: (*house).pipelineBody, swap: []string{"SHA", strings.Repeat("a", 40)}, says: "pipeline 101 is another pipeline here: of commit ",
 		},

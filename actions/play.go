@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules"
 )
 
 // observePlay: a play is called for while the job waits to be played, in the
@@ -58,7 +59,6 @@ const (
 // when that one did not.
 func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
 	status, err := r.statusOf(ctx, p, p.AfterSuccess)
-	again := deferred(min(max(passedSoonest, time.Duration(p.Waited)/10), passedLatest))
 	switch {
 	case err != nil:
 		return nil, err
@@ -66,16 +66,24 @@ func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
 		return nil, nil
 	case status == "failed" && !p.LeftBehind:
 		p.LeftBehind = true // GitLab or a rule may retry it
-		return again, nil
+		return p.untilPassed(), nil
 	case status == "":
 		return skipped("%s, which must pass before, is no job of the pipeline any more", p.AfterSuccess), nil
 	case ended(status), status == "manual":
 		return skipped("%s, which must pass before, is %s", p.AfterSuccess, status), nil
-	case time.Duration(p.Waited) > patience:
-		return failed("%s, which must pass before, is %s after %s", p.AfterSuccess, status, span(time.Duration(p.Waited))), nil
+	case time.Duration(p.PassWaited) > patience:
+		return failed("%s, which must pass before, is %s after %s", p.AfterSuccess, status, span(time.Duration(p.PassWaited))), nil
 	}
 	p.LeftBehind = false
-	return again, nil
+	return p.untilPassed(), nil
+}
+
+// untilPassed defers the play until it is looked again whether the job before
+// it has passed.
+func (p *pending) untilPassed() *verdict {
+	wait := min(max(passedSoonest, time.Duration(p.PassWaited)/10), passedLatest)
+	p.PassWaited += rules.Duration(wait)
+	return deferred(wait)
 }
 
 // statusOf gives the status of the latest run of a job of the decision's

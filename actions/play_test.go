@@ -2,6 +2,7 @@ package actions_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
@@ -175,4 +176,27 @@ func TestPlayWaitsForARetry(t *testing.T) {
 	if n := h.gitlab.Count("POST", "/play"); n != 2 {
 		t.Errorf("%d plays, want 2: %+v", n, h.outcomes())
 	}
+}
+
+// TestPlayAfterALongPause: the time of a pause is not the time that a job has to
+// pass in.
+func TestPlayAfterALongPause(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, inOrderRules)
+	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
+	if err := h.pauses().Pause(t.Context(), rules.Pause{}); err != nil {
+		t.Fatal(err)
+	}
+	h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
+	for range 26 * 60 {
+		h.work()
+		h.clock.Advance(time.Minute)
+	}
+	if _, err := h.pauses().ResumeAll(t.Context(), "the test"); err != nil {
+		t.Fatal(err)
+	}
+	h.passTime()
+	h.end("staging", "success", "")
+	h.workOff()
+	h.wantResults(rules.ResultDone, rules.ResultDone)
 }

@@ -120,7 +120,7 @@ func retried(all []gitlab.Job) map[int64]bool {
 // lookAtBridge is look for a trigger job, which the Jobs API does not list
 // with the others, and of which it gives the latest run alone.
 func (r *Runner) lookAtBridge(ctx context.Context, p *pending) (state, error) {
-	bridges, err := r.GitLab.Bridges(ctx, p.Project.ID, p.Pipeline.ID)
+	bridges, err := r.GitLab.BridgeJobs(ctx, p.Project.ID, p.Pipeline.ID)
 	if err != nil {
 		return state{}, err
 	}
@@ -130,16 +130,16 @@ func (r *Runner) lookAtBridge(ctx context.Context, p *pending) (state, error) {
 	}
 	s := state{job: gitlab.Job{ProjectID: p.Project.ID, Pipeline: p.Pipeline, Details: rules.Details{Job: p.Job}}}
 	s.job.Status = "gone"
-	for _, b := range bridges {
-		if b.Name != p.Job.Name {
-			continue
+	for _, bridge := range bridges {
+		if bridge.ID == p.Job.ID {
+			if err := p.sameJob(bridge); err != nil {
+				return state{}, err
+			}
+			s.job = bridge
 		}
-		run := s.job
-		run.ID, run.Status, run.FailureReason, run.URL = b.ID, b.Status, b.FailureReason, b.URL
-		if b.ID == p.Job.ID {
-			s.job = run
+		if bridge.Name == p.Job.Name {
+			s.runs = append(s.runs, bridge)
 		}
-		s.runs = append(s.runs, run)
 	}
 	for _, seen := range ours { // GitLab lists no earlier run: ours are known
 		var id int64

@@ -201,7 +201,7 @@ func prepare(db *bbolt.DB) error {
 		if _, err := tx.CreateBucketIfNotExists(talliesBucket); err != nil {
 			return err
 		}
-		return endLeases(newBoltTx(tx, 0))
+		return endLeases(newBoltTx(tx, 0, 0))
 	})
 }
 
@@ -279,7 +279,7 @@ func (b *Bolt) view(ctx context.Context, run func(*boltTx) error) error {
 		return err
 	}
 	err := b.guarded(func() error {
-		return b.db.View(func(tx *bbolt.Tx) error { return run(newBoltTx(tx, b.clock.now())) })
+		return b.db.View(func(tx *bbolt.Tx) error { return run(b.begin(tx)) })
 	})
 	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
 		return ErrClosed
@@ -360,7 +360,7 @@ func (b *Bolt) update(group []*write) error {
 // queued.
 func (b *Bolt) apply(group []*write, queued *bool) func(*bbolt.Tx) error {
 	return func(tx *bbolt.Tx) error {
-		t := newBoltTx(tx, b.clock.now())
+		t := b.begin(tx)
 		for _, w := range group {
 			if err := w.run(t); err != nil {
 				return err
@@ -399,7 +399,8 @@ func (b *Bolt) Damaged() <-chan error { return b.damage }
 
 // boltTx is a transaction: its buckets, its time and what it changed.
 type boltTx struct {
-	now int64 // Unix nanoseconds
+	now  int64 // Unix nanoseconds
+	lead int64 // by how much now is ahead of the process's clock, in nanoseconds
 
 	meta, records, bodies, due, dead, entries, entryIDs, expiring, expiry, tallies *bbolt.Bucket
 
@@ -408,9 +409,16 @@ type boltTx struct {
 	added   int  // to expiring and entries
 }
 
-func newBoltTx(tx *bbolt.Tx, now int64) *boltTx {
+// begin makes a boltTx at the time that the store's clock shows.
+func (b *Bolt) begin(tx *bbolt.Tx) *boltTx {
+	now, lead := b.clock.now()
+	return newBoltTx(tx, now, lead)
+}
+
+func newBoltTx(tx *bbolt.Tx, now, lead int64) *boltTx {
 	t := &boltTx{
 		now:      now,
+		lead:     lead,
 		meta:     tx.Bucket(metaBucket),
 		records:  tx.Bucket(recordsBucket),
 		bodies:   tx.Bucket(bodiesBucket),
@@ -427,6 +435,10 @@ func newBoltTx(tx *bbolt.Tx, now int64) *boltTx {
 	}
 	return t
 }
+
+// shown converts a stored time to the process's clock: it is as long ago, or to
+// come, by either.
+func (t *boltTx) shown(at int64) time.Time { return time.Unix(0, at-t.lead).UTC() }
 
 func (t *boltTx) put(bucket *bbolt.Bucket, key, value []byte) error {
 	t.changed = true

@@ -108,10 +108,45 @@ func TestBoltUnreadableRecord(t *testing.T) {
 			t.Errorf("leased %t: %d leases, %v, want the 4 others", leased, len(leases), err)
 		}
 		dead, err := s.Dead(t.Context(), 10)
-		if err != nil || len(dead) != 1 || !strings.Contains(dead[0].Reason, "damaged") {
+		if err != nil || len(dead) != 1 || dead[0].ID != "record-000" || !strings.Contains(dead[0].Reason, "damaged") {
 			t.Errorf("leased %t: dead records %+v, %v, want the unreadable one", leased, dead, err)
 		}
+		added, err := s.Put(t.Context(), store.Record{ID: "record-000", Kind: "event"})
+		if err != nil || !added[0] {
+			t.Errorf("leased %t: the unreadable record is put again: %v, %v", leased, added, err)
+		}
 		_ = s.Close()
+	}
+}
+
+// TestBoltUnreadableDeadRecord: a dead record that can't be read is listed as
+// one, and hides no others.
+func TestBoltUnreadableDeadRecord(t *testing.T) {
+	clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
+	s := open(t, path, store.BoltOptions{Now: clock.Now})
+	fill(t, s, 2)
+	leases, err := s.Lease(t.Context(), 2, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range leases {
+		clock.Advance(time.Second)
+		if err := s.Bury(t.Context(), &leases[i], "of no use"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, path, func(tx *bbolt.Tx) error {
+		dead := tx.Bucket([]byte("dead"))
+		k, _ := dead.Cursor().Last()
+		return dead.Put(k, []byte{1, 2, 3})
+	})
+	s = open(t, path, store.BoltOptions{Now: clock.Now})
+	dead, err := s.Dead(t.Context(), 10)
+	if err != nil || len(dead) != 2 || !strings.Contains(dead[0].Reason, "damaged") || dead[1].Reason != "of no use" {
+		t.Errorf("dead records %+v, %v, want one that can't be read and another", dead, err)
 	}
 }
 
@@ -154,8 +189,8 @@ func TestBoltFileIsThere(t *testing.T) {
 	}
 }
 
-// TestBoltClockSetBack: whatever waits for a time waits no more than twice as
-// long when the clock is set back three hours meanwhile, with a restart or not.
+// TestBoltClockSetBack: whatever waits for a time waits no longer when the clock
+// is set back three hours meanwhile, with a restart or not.
 func TestBoltClockSetBack(t *testing.T) {
 	const wait, back = time.Minute, 3 * time.Hour
 	for _, restart := range []bool{false, true} {
@@ -192,6 +227,42 @@ func TestBoltClockSetBack(t *testing.T) {
 				func(ctx context.Context, s store.Store) (bool, error) { return s.Claim(ctx, "sweep", "alive", wait) },
 			},
 			{
+				"a lease",
+				func(ctx context.Context, s store.Store) error {
+					if _, err := s.Put(ctx, store.Record{ID: "a", Kind: "k"}); err != nil {
+						return err
+					}
+					_, err := s.Lease(ctx, 1, wait)
+					return err
+				},
+				func(ctx context.Context, s store.Store) (bool, error) {
+					leases, err := s.Lease(ctx, 1, wait)
+					return len(leases) == 1, err
+				},
+			},
+			{
+				"a rate",
+				func(ctx context.Context, s store.Store) error {
+					_, err := s.Take(ctx, "gitlab", store.Rate{Limit: 1, Per: wait})
+					return err
+				},
+				func(ctx context.Context, s store.Store) (bool, error) {
+					left, err := s.Take(ctx, "gitlab", store.Rate{Limit: 1, Per: wait})
+					return left == 0, err
+				},
+			},
+			{
+				"a tally",
+				func(ctx context.Context, s store.Store) error {
+					_, err := s.Tally(ctx, "failures", store.Seen{ID: "1"}, wait)
+					return err
+				},
+				func(ctx context.Context, s store.Store) (bool, error) {
+					seen, err := s.Tallied(ctx, "failures", wait)
+					return len(seen) == 0, err
+				},
+			},
+			{
 				"a value",
 				func(ctx context.Context, s store.Store) error { return s.Set(ctx, "v", []byte("x"), wait) },
 				func(ctx context.Context, s store.Store) (bool, error) {
@@ -200,6 +271,9 @@ func TestBoltClockSetBack(t *testing.T) {
 				},
 			},
 		} {
+			if restart && test.name == "a lease" {
+				continue // a restart ends all leases
+			}
 			t.Run(fmt.Sprintf("%s, restart %t", test.name, restart), func(t *testing.T) {
 				clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
 				open := func() store.Store {
@@ -221,10 +295,13 @@ func TestBoltClockSetBack(t *testing.T) {
 				if restart {
 					s = open()
 				}
+				if err := s.Ping(t.Context()); err != nil { // serve uses its store each second
+					t.Fatal(err)
+				}
 				for _, step := range []struct {
 					after time.Duration
 					over  bool
-				}{{wait / 2, false}, {2 * wait, true}} {
+				}{{wait / 2, false}, {wait / 2, true}} {
 					clock.Advance(step.after)
 					if over, err := test.over(t.Context(), s); over != step.over || err != nil {
 						t.Errorf("%s after the clock was set back: over %t, %v, want %t", step.after, over, err, step.over)
@@ -232,5 +309,30 @@ func TestBoltClockSetBack(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestBoltTimesAfterClockSetBack: what is told of times is by the process's
+// clock, by which it is as long ago as it was.
+func TestBoltTimesAfterClockSetBack(t *testing.T) {
+	clock := storetest.NewClock()
+	s := open(t, filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: clock.Now})
+	note := func(id string) {
+		t.Helper()
+		if err := s.Note(t.Context(), id, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note("before")
+	clock.Advance(time.Minute)
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(-3 * time.Hour)
+	note("after")
+	now := clock.Now()
+	entries, _, err := s.Entries(t.Context(), "", 10)
+	if err != nil || len(entries) != 2 || !entries[0].At.Equal(now) || !entries[1].At.Equal(now.Add(-time.Minute)) {
+		t.Errorf("entries %+v, %v, want one of %s and one a minute older", entries, err, now)
 	}
 }

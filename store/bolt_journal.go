@@ -91,7 +91,7 @@ func (b *Bolt) Entries(ctx context.Context, cursor string, n int) (entries []Ent
 				return nil
 			}
 			before = binary.BigEndian.Uint64(k)
-			entries = append(entries, Entry{ID: id, At: time.Unix(0, at).UTC(), Body: bytes.Clone(body)})
+			entries = append(entries, Entry{ID: id, At: t.shown(at), Body: bytes.Clone(body)})
 		}
 		return nil
 	})

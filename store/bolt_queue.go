@@ -62,13 +62,14 @@ func (b *Bolt) Extend(ctx context.Context, l *Lease, visibility time.Duration) e
 		return err
 	}
 	held, body := *l, bytes.Clone(l.Body)
-	var expires int64
+	var ends time.Time
 	err := b.write(ctx, func(t *boltTx) error {
 		seq, h, err := t.held(held)
 		if err != nil {
 			return err
 		}
-		expires = later(t.now, visibility)
+		expires := later(t.now, visibility)
+		ends = t.shown(expires)
 		if err := t.requeue(seq, h, h.Due, expires); err != nil {
 			return err
 		}
@@ -77,7 +78,7 @@ func (b *Bolt) Extend(ctx context.Context, l *Lease, visibility time.Duration) e
 	if err != nil {
 		return err
 	}
-	l.Expires = time.Unix(0, expires).UTC()
+	l.Expires = ends
 	return nil
 }
 
@@ -192,14 +193,14 @@ func (b *Bolt) Dead(ctx context.Context, n int) ([]DeadRecord, error) {
 			at, seq := splitPairKey(k)
 			h, err := decodeHeader(v)
 			if err != nil {
-				return err
+				h = unreadable(seq, err)
 			}
 			dead = append(dead, DeadRecord{
 				ID:     h.ID,
 				Kind:   h.Kind,
 				Body:   t.body(seq),
 				Reason: h.Reason,
-				At:     time.Unix(0, at).UTC(),
+				At:     t.shown(at),
 			})
 		}
 		return nil
@@ -355,15 +356,16 @@ func (t *boltTx) lease(n int, visibility time.Duration) ([]Lease, error) {
 			Kind:    h.Kind,
 			Body:    t.body(seq),
 			Attempt: int(h.Attempt),
-			Due:     time.Unix(0, h.Due).UTC(),
-			Expires: time.Unix(0, expires).UTC(),
+			Due:     t.shown(h.Due),
+			Expires: t.shown(expires),
 			Token:   token(seq, h.Attempt),
 		})
 	}
 	return leases, nil
 }
 
-// buryUnreadable takes a record out of the queue whose header can't be read.
+// buryUnreadable takes a record out of the queue whose header can't be read. Its
+// id is forgotten, so that whoever put it may put it again.
 func (t *boltTx) buryUnreadable(dueKey []byte, seq uint64, reason error) error {
 	if err := t.delete(t.due, dueKey); err != nil {
 		return err
@@ -371,8 +373,32 @@ func (t *boltTx) buryUnreadable(dueKey []byte, seq uint64, reason error) error {
 	if err := t.delete(t.records, numberKey(seq)); err != nil {
 		return err
 	}
-	h := header{ID: fmt.Sprintf("unreadable:%d", seq), Kind: "unreadable", Reason: reason.Error()}
+	h := unreadable(seq, reason)
+	if id, ok := t.idOf(seq); ok {
+		h.ID = id
+		if err := t.forget(tagID, id); err != nil {
+			return err
+		}
+	}
 	return t.put(t.dead, pairKey(t.now, seq), h.encode())
+}
+
+// unreadable is the header of a record whose own can't be read.
+func unreadable(seq uint64, reason error) header {
+	return header{ID: fmt.Sprintf("unreadable:%d", seq), Kind: "unreadable", Reason: reason.Error()}
+}
+
+// idOf looks for the id that was remembered for a record. It reads through all
+// ids.
+func (t *boltTx) idOf(seq uint64) (id string, ok bool) {
+	prefix, want := []byte{tagID}, numberKey(seq)
+	c := t.expiring.Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if len(v) > 8 && bytes.Equal(v[8:], want) {
+			return string(k[1:]), true
+		}
+	}
+	return "", false
 }
 
 // held returns the record that the lease holds, also when the lease expired

@@ -57,6 +57,7 @@ func (b *Bolt) Tallied(ctx context.Context, key string, within time.Duration) ([
 			if err != nil {
 				return err
 			}
+			s.At = t.shown(at)
 			if later(at, within) > t.now {
 				members = append(members, s)
 			}
@@ -220,7 +221,7 @@ func encodeSeen(at int64, s Seen) []byte {
 func decodeSeen(b []byte) (at int64, s Seen, err error) {
 	d := decoder{rest: b}
 	at = int64(d.uint64())
-	s = Seen{ID: d.string(), Group: d.string(), At: time.Unix(0, at).UTC()}
+	s = Seen{ID: d.string(), Group: d.string()}
 	s.Note = string(d.rest)
 	return at, s, d.err
 }

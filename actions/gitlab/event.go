@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	gl "gitlab.com/gitlab-org/api/client-go/v2"
-
 	"github.com/pipesteward/pipesteward/rules"
 )
 
@@ -113,18 +111,13 @@ func (c *Client) mergeRequest(ctx context.Context, project, iid int64) (rules.Me
 // BridgeEvents makes of a pipeline's trigger jobs the events that Job Hooks
 // would make, if GitLab sent any for those.
 func (c *Client) BridgeEvents(ctx context.Context, project, pipeline int64, source string) ([]rules.Event, error) {
-	r := request{
-		method:   http.MethodGet,
-		endpoint: endpointBridges,
-		path:     fmt.Sprintf("projects/%d/pipelines/%d/bridges", project, pipeline),
-		params:   &gl.ListJobsOptions{ListOptions: gl.ListOptions{PerPage: perPage}},
+	jobs, err := c.BridgeJobs(ctx, project, pipeline)
+	if err != nil {
+		return nil, err
 	}
 	var events []rules.Event
-	for j, err := range list[jobJSON](ctx, c, r) {
-		if err != nil {
-			return nil, err
-		}
-		e := c.Event(j.job(project), source)
+	for _, j := range jobs {
+		e := c.Event(j, source)
 		e.Job.Bridge = true
 		events = append(events, e)
 	}

@@ -165,20 +165,36 @@ func countAttempts(jobs []Job) {
 // Bridges lists a pipeline's trigger jobs: all, or those in a status of
 // scope.
 func (c *Client) Bridges(ctx context.Context, project, pipeline int64, scope ...string) ([]rules.Bridge, error) {
-	r := request{
-		method:   http.MethodGet,
-		endpoint: endpointBridges,
-		path:     fmt.Sprintf("projects/%d/pipelines/%d/bridges", project, pipeline),
-		params:   &gl.ListJobsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Scope: statuses(scope)},
-	}
 	var bridges []rules.Bridge
-	for j, err := range list[jobJSON](ctx, c, r) {
+	for j, err := range list[jobJSON](ctx, c, bridgesRequest(project, pipeline, scope)) {
 		if err != nil {
 			return nil, err
 		}
 		bridges = append(bridges, j.bridge())
 	}
 	return bridges, nil
+}
+
+// BridgeJobs lists a pipeline's trigger jobs as jobs, which tell their pipeline.
+// GitLab gives the latest run of each.
+func (c *Client) BridgeJobs(ctx context.Context, project, pipeline int64) ([]Job, error) {
+	var jobs []Job
+	for j, err := range list[jobJSON](ctx, c, bridgesRequest(project, pipeline, nil)) {
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, j.job(project))
+	}
+	return jobs, nil
+}
+
+func bridgesRequest(project, pipeline int64, scope []string) request {
+	return request{
+		method:   http.MethodGet,
+		endpoint: endpointBridges,
+		path:     fmt.Sprintf("projects/%d/pipelines/%d/bridges", project, pipeline),
+		params:   &gl.ListJobsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Scope: statuses(scope)},
+	}
 }
 
 // TokenJob returns the job that the job token belongs to.

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -351,5 +354,52 @@ func TestReplicasShareTheRate(t *testing.T) {
 	}
 	if !paused {
 		t.Error("GitLab asked nobody to wait")
+	}
+}
+
+// TestStoreDamagedWhileServing: serve ends with a message when its file is found
+// to be damaged, also where only some pages are.
+func TestStoreDamagedWhileServing(t *testing.T) {
+	t.Parallel()
+	for name, every := range map[string]int64{"all pages": 1, "every other page": 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			p := w.serve("--dry-run")
+			p.post(w.gitlab.JobHookBody(w.stuckJob().ID))
+			p.workedOff()
+			file, err := os.OpenFile(filepath.Join(w.dir, "pipesteward.db"), os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			info, err := file.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			page := int64(os.Getpagesize())
+			for at := 2 * page; at < info.Size(); at += every * page { // the first two are in memory
+				if _, err := file.WriteAt(bytes.Repeat([]byte{0xff}, int(page)), at); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var ended error
+			p.eventually("serve has ended", func() bool {
+				_, _ = p.tryPost(w.gitlab.JobHookBody(w.stuckJob().ID)) // for which it reads other pages
+				select {
+				case ended = <-p.ended:
+					p.ended <- ended
+					return true
+				default:
+					return false
+				}
+			})
+			if ended == nil {
+				t.Error("serve ends with exit status 0")
+			}
+			if log := p.logged(); !strings.Contains(log, "is damaged") || !strings.Contains(log, "bring back a copy") || strings.Contains(log, "goroutine ") {
+				t.Errorf("serve ended, and does not say why:\n%s", p.tail())
+			}
+		})
 	}
 }
