@@ -53,6 +53,8 @@ type pending struct {
 	// pipeline had, as seen before the action is called.
 	Freed int64 `json:"freed,omitzero"`
 	Runs  int   `json:"runs,omitzero"`
+	// Canceled says what a cancel_outdated has canceled so far, for people.
+	Canceled []string `json:"canceled,omitempty"`
 	// Called is saved before the action is called. It stays set while nobody
 	// knows whether the call took effect: when the worker died, or when the
 	// answer got lost. What is found then is put down to that call.

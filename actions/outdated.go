@@ -31,6 +31,8 @@ func observeCancelOutdated(ctx context.Context, r *Runner, p *pending) (*verdict
 	switch {
 	case err != nil:
 		return nil, err
+	case len(p.outdated) == 0 && len(p.Canceled) > 0:
+		return done(0, "%s", strings.Join(p.Canceled, "; ")), nil
 	case len(p.outdated) == 0 && p.Called:
 		return done(0, "no older pipeline that this one makes redundant is under way, seen after the call was cut short"), nil
 	case len(p.outdated) == 0:
@@ -50,20 +52,22 @@ func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 			return nil, err
 		}
 	}
-	var canceled, refused []string
+	var refused []string
 	for _, old := range p.outdated {
 		what, err := r.cancelOutdated(ctx, gl, p.Project.ID, old, running)
+		if what != "" {
+			p.Canceled = append(p.Canceled, what)
+		}
 		var e *gitlab.Error
 		switch {
 		case err == nil:
-			canceled = append(canceled, what)
 		case errors.As(err, &e) && !rules.Passes(err):
 			refused = append(refused, fmt.Sprintf("%d: %s", old.ID, reasonOf(p, e)))
 		default:
 			return nil, err
 		}
 	}
-	reason := strings.Join(append(canceled, refused...), "; ")
+	reason := strings.Join(append(p.Canceled, refused...), "; ")
 	if len(refused) > 0 {
 		return failed("%s", reason), nil
 	}
@@ -71,12 +75,15 @@ func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 }
 
 // cancelOutdated cancels a pipeline, but for its jobs that are in running, and
-// says what it did.
+// says what it did; "" where that is nothing.
 func (r *Runner) cancelOutdated(ctx context.Context, gl *gitlab.Client, project int64, old rules.Pipeline, running []gitlab.Deployment) (string, error) {
 	deploys := slices.DeleteFunc(slices.Clone(running), func(d gitlab.Deployment) bool { return d.PipelineID != old.ID && d.SHA != old.SHA })
 	if len(deploys) == 0 {
 		pipeline, err := gl.CancelPipeline(ctx, project, old.ID)
-		return fmt.Sprintf("pipeline %d is %s", old.ID, pipeline.Status), err
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("pipeline %d is %s", old.ID, pipeline.Status), nil
 	}
 	jobs, err := gl.PipelineJobs(ctx, project, old.ID, false)
 	if err != nil {
@@ -92,7 +99,10 @@ func (r *Runner) cancelOutdated(ctx context.Context, gl *gitlab.Client, project 
 			continue
 		}
 		if _, err := gl.Cancel(ctx, project, job.ID, false); err != nil {
-			return "", err
+			if n == 0 {
+				return "", err
+			}
+			return fmt.Sprintf("of pipeline %d, %s canceled", old.ID, plural(n, "job")), err
 		}
 		n++
 	}

@@ -261,3 +261,44 @@ rules:
 		})
 	}
 }
+
+// TestCancelOutdatedStoppedHalfway: the outcome names what was canceled before
+// the brake was pulled, and what is canceled after a pause.
+func TestCancelOutdatedStoppedHalfway(t *testing.T) {
+	const text = "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [cancel_outdated]}\n"
+	for _, test := range []struct {
+		name   string
+		pull   func(h *house)
+		lift   func(h *house)
+		result string
+		says   string
+		calls  int
+	}{
+		{
+			"by dry run", func(h *house) { h.load(text, rules.Options{DryRun: true}) }, func(*house) {},
+			rules.ResultFailed, "stopped halfway by dry run: pipeline 102 is canceled", 1,
+		},
+		{
+			"by a pause", func(h *house) { _ = h.pauses().Pause(h.Context(), rules.Pause{}) }, func(h *house) { _, _ = h.pauses().ResumeAll(h.Context(), "the test") },
+			rules.ResultDone, "pipeline 102 is canceled; pipeline 101 is canceled", 2,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHouse(t, text)
+			h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+			h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+			newest := h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+			h.deliver(h.gitlab.PipelineHookBody(newest.ID))
+			h.fuse.before = func(what string) {
+				if what == http.MethodPost { // the first call has passed the brake
+					h.fuse.before = nil
+					test.pull(h)
+				}
+			}
+			h.work()
+			test.lift(h)
+			h.workOff()
+			h.wantOutcome(test.result, test.says, "/cancel", test.calls)
+		})
+	}
+}
