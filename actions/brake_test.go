@@ -310,3 +310,27 @@ rules:
 		})
 	}
 }
+
+// TestResumeAllWhatCannotBeRead: pauses that can't be read stop all actions
+// until somebody resumes all.
+func TestResumeAllWhatCannotBeRead(t *testing.T) {
+	for _, value := range []string{"not JSON", `{"a": 1}`, `[{"since": "yesterday"}]`} {
+		h := newHouse(t, fmt.Sprintf(brakeRules, false, "retry"))
+		if err := h.db.Set(t.Context(), "pauses", []byte(value), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
+		h.work()
+		if n := h.gitlab.Count(http.MethodPost, "/retry"); n != 0 {
+			t.Errorf("%s: %d retries, want none while nobody knows what is paused", value, n)
+		}
+		if _, err := h.pauses().List(t.Context()); err == nil || !strings.Contains(err.Error(), "resume all") {
+			t.Errorf("%s: list: %v", value, err)
+		}
+		if _, err := h.pauses().ResumeAll(t.Context(), "ann"); err != nil {
+			t.Errorf("%s: resume all: %v", value, err)
+		}
+		h.workOff()
+		h.wantOutcome(rules.ResultDone, "", "/retry", 1)
+	}
+}

@@ -25,8 +25,6 @@ const (
 	// them, and pausesWait how long a change waits for another one.
 	pausesClaim = 10 * time.Second
 	pausesWait  = 15 * time.Second
-	// maxPauses bounds how many there are.
-	maxPauses = 1000
 )
 
 // PausesStore is what Pauses needs of the store.
@@ -44,6 +42,8 @@ type Pauses struct {
 	Log   *slog.Logger
 }
 
+var errUnreadablePauses = errors.New("the pauses can't be read")
+
 // List returns the pauses in force, oldest first.
 func (ps Pauses) List(ctx context.Context) ([]rules.Pause, error) {
 	value, err := ps.Store.Get(ctx, pausesKey)
@@ -53,7 +53,7 @@ func (ps Pauses) List(ctx context.Context) ([]rules.Pause, error) {
 	all := []rules.Pause{}
 	if len(value) > 0 {
 		if err := json.Unmarshal(value, &all); err != nil {
-			return nil, fmt.Errorf("the pauses can't be read (resume all, and pause again): %w", err)
+			return nil, fmt.Errorf("%w (resume all, and pause again): %w", errUnreadablePauses, err)
 		}
 	}
 	return slices.DeleteFunc(all, func(p rules.Pause) bool { return p.Ended(ps.Now()) }), nil
@@ -76,8 +76,8 @@ func (ps Pauses) Pause(ctx context.Context, p rules.Pause) error {
 	}
 	err := ps.change(ctx, func(all []rules.Pause) ([]rules.Pause, error) {
 		all = append(without(all, p.Scope()), p)
-		if len(all) > maxPauses {
-			return nil, fmt.Errorf("there are %d pauses: resume some", maxPauses)
+		if len(all) > rules.MaxPauses {
+			return nil, rules.ErrManyPauses
 		}
 		return all, nil
 	})
@@ -103,15 +103,19 @@ func (ps Pauses) Resume(ctx context.Context, scope, by string) (found bool, err 
 // ResumeAll ends all pauses, also those that can't be read, and returns how many
 // there were.
 func (ps Pauses) ResumeAll(ctx context.Context, by string) (n int, err error) {
-	all, err := ps.List(ctx)
-	if unreadable := (*json.SyntaxError)(nil); err != nil && !errors.As(err, &unreadable) {
+	err = ps.alone(ctx, func() error {
+		all, err := ps.List(ctx)
+		if err != nil && !errors.Is(err, errUnreadablePauses) {
+			return err
+		}
+		n = len(all)
+		return ps.set(ctx, nil)
+	})
+	if err != nil {
 		return 0, err
 	}
-	if err := ps.set(ctx, nil); err != nil {
-		return 0, err
-	}
-	ps.Log.Warn("resumed", "scope", "every pause", "by", by, "pauses", len(all))
-	return len(all), nil
+	ps.Log.Warn("resumed", "scope", "every pause", "by", by, "pauses", n)
+	return n, nil
 }
 
 func without(all []rules.Pause, scope string) []rules.Pause {
@@ -120,23 +124,28 @@ func without(all []rules.Pause, scope string) []rules.Pause {
 
 // change replaces the pauses while no other replica does.
 func (ps Pauses) change(ctx context.Context, to func([]rules.Pause) ([]rules.Pause, error)) error {
+	return ps.alone(ctx, func() error {
+		all, err := ps.List(ctx)
+		if err != nil {
+			return err
+		}
+		if all, err = to(all); err != nil {
+			return err
+		}
+		value, err := json.Marshal(all)
+		if err != nil {
+			return err
+		}
+		return ps.set(ctx, value)
+	})
+}
+
+// alone does something while no other replica changes the pauses.
+func (ps Pauses) alone(ctx context.Context, do func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, pausesWait)
 	defer cancel()
 	for {
-		held, err := store.WithClaim(ctx, ps.Store, pausesKey, pausesClaim, func() error {
-			all, err := ps.List(ctx)
-			if err != nil {
-				return err
-			}
-			if all, err = to(all); err != nil {
-				return err
-			}
-			value, err := json.Marshal(all)
-			if err != nil {
-				return err
-			}
-			return ps.set(ctx, value)
-		})
+		held, err := store.WithClaim(ctx, ps.Store, pausesKey, pausesClaim, do)
 		switch {
 		case err != nil && !held:
 			return fmt.Errorf("pauses: %w", err)

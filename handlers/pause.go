@@ -117,7 +117,11 @@ func (a *admin) pause(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	if err := a.Pauses.Pause(ctx, p); err != nil {
+	err := a.Pauses.Pause(ctx, p)
+	switch {
+	case errors.Is(err, rules.ErrManyPauses):
+		return c.JSON(http.StatusConflict, answer{Error: err.Error()})
+	case err != nil:
 		return a.unavailable(c, err)
 	}
 	return a.paused(ctx, c)

@@ -2,6 +2,8 @@ package handlers_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -92,6 +94,48 @@ func TestPauseAndResume(t *testing.T) {
 	for _, line := range []string{`msg=paused scope=all by=ann reason="the cluster moves"`, `msg=resumed scope=all by=ann`} {
 		if !strings.Contains(log.String(), line) {
 			t.Errorf("the log lacks %s:\n%s", line, log.String())
+		}
+	}
+}
+
+// TestPausesAreBounded: one pause too many is the caller's to mend, and no
+// trouble of the store.
+func TestPausesAreBounded(t *testing.T) {
+	clock := storetest.NewClock()
+	db, err := store.OpenBolt(t.TempDir()+"/test.db", store.BoltOptions{Now: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	all := make([]rules.Pause, rules.MaxPauses)
+	for i := range all {
+		all[i].Project = fmt.Sprintf("team-%d/*", i)
+	}
+	value, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Set(t.Context(), "pauses", value, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	admin := handlers.NewAdmin(handlers.AdminConfig{
+		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler), Rules: state{},
+		Pauses: actions.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
+	})
+	for _, step := range []struct {
+		project string
+		code    int
+		says    string
+	}{
+		{"team-7/*", 200, "team-7/*"}, // in place of the one of this scope
+		{"one/more", 409, "there are 1000 pauses, as many as can be: resume some"},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/api/v1/pause", strings.NewReader(`{"project": "`+step.project+`"}`))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		admin.ServeHTTP(w, r)
+		if text := w.Body.String(); w.Code != step.code || !strings.Contains(text, step.says) {
+			t.Errorf("%s: %d %.200s, want %d …%s…", step.project, w.Code, text, step.code, step.says)
 		}
 	}
 }

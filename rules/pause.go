@@ -31,6 +31,12 @@ func (p Pause) Scope() string {
 	return "all"
 }
 
+// MaxPauses bounds how many pauses can be in force.
+const MaxPauses = 1000
+
+// ErrManyPauses refuses one more.
+var ErrManyPauses = fmt.Errorf("there are %d pauses, as many as can be: resume some", MaxPauses)
+
 // maxPauseText bounds each text of a pause, in bytes.
 const maxPauseText = 500
 
