@@ -38,9 +38,6 @@ const (
 	// deliveriesEach is how often the lists of failed deliveries are read, and
 	// the projects that settings name are looked up.
 	deliveriesEach = time.Hour
-	// resentKept is how long it is kept which deliveries were sent once more:
-	// longer than GitLab lists them.
-	resentKept = 14 * 24 * time.Hour
 	// watermarkKept is how long it is kept up to when a project was looked at.
 	watermarkKept = 365 * 24 * time.Hour
 )
@@ -82,8 +79,6 @@ type Hook struct {
 	Disabled string // why GitLab sends nothing now; "": it does
 	// Failed lists what could not be delivered, newest first.
 	Failed func(ctx context.Context) iter.Seq2[FailedDelivery, error]
-	// Resend has GitLab send one of them once more.
-	Resend func(ctx context.Context, id int64) error
 }
 
 // FailedDelivery is one of them.
@@ -152,14 +147,14 @@ type CatchUp struct {
 type CatchUpResult struct {
 	Projects  int                  `json:"projects"`  // that were looked at without a problem
 	Replayed  int                  `json:"replayed"`  // failed deliveries
-	Resent    int                  `json:"resent"`    // failed deliveries that GitLab sent once more
+	Unkept    int                  `json:"unkept"`    // failed deliveries that GitLab kept no body of
 	Jobs      int                  `json:"jobs"`      // that no event told of
 	Pipelines int                  `json:"pipelines"` // likewise
 	Problems  []rules.SweepProblem `json:"problems,omitempty"`
 }
 
 // Found is how much was missed.
-func (r CatchUpResult) Found() int { return r.Replayed + r.Resent + r.Jobs + r.Pipelines }
+func (r CatchUpResult) Found() int { return r.Replayed + r.Jobs + r.Pipelines }
 
 // problem notes that something of a project could not be read.
 func (r *CatchUpResult) problem(project string, err error) {
@@ -174,7 +169,7 @@ func NewCatchUp(cfg CatchUpConfig) *CatchUp {
 		warned:        map[string]bool{},
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipesteward_catch_up_events_total",
-			Help: "Events that no webhook told, by what they are: replayed and resent deliveries, jobs and pipelines.",
+			Help: "Events that no webhook told, by what they are: replayed deliveries, jobs and pipelines.",
 		}, []string{"found"}),
 		last: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pipesteward_catch_up_last_round_timestamp_seconds",
@@ -203,7 +198,7 @@ func (c *CatchUp) Run(ctx context.Context) {
 		case err != nil:
 			c.Log.Error("catch-up was cut short; again soon", "error", err)
 		case result.Found() > 0:
-			c.Log.Info("caught up with what no webhook told", "projects", result.Projects, "jobs", result.Jobs, "pipelines", result.Pipelines, "replayed", result.Replayed, "resent", result.Resent)
+			c.Log.Info("caught up with what no webhook told", "projects", result.Projects, "jobs", result.Jobs, "pipelines", result.Pipelines, "replayed", result.Replayed)
 		}
 		said = c.say(result.Problems, said)
 		select {
@@ -262,8 +257,8 @@ func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResul
 		c.known[p.ID] = p
 	}
 	wanted := c.wanted()
-	read := map[string]bool{} // hooks of groups belong to many projects
-	unread := unnamed         // deliveries of a hook, or the named projects, for now
+	read := map[string]*hookRead{}
+	unread := unnamed // deliveries of a hook, or the named projects, for now
 	for _, known := range projects {
 		p := &project{KnownProject: known, history: c.History}
 		var err error
@@ -272,6 +267,9 @@ func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResul
 			unread = unread || err != nil && rules.Passes(err)
 		}
 		err = errors.Join(err, c.missed(ctx, p, wanted, onDemand, &result))
+		if err != nil && rules.Passes(err) {
+			p.readAgain()
+		}
 		var broken *storeError
 		switch {
 		case ctx.Err() != nil:
@@ -282,6 +280,17 @@ func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResul
 			result.problem(p.name(), err)
 		default:
 			result.Projects++
+		}
+	}
+	for _, h := range read {
+		switch {
+		case h.unkept.IsZero():
+		case h.again:
+			unread = true
+		default:
+			if err := c.keep(ctx, h.key, strconv.FormatInt(h.last, 10)); err != nil {
+				return result, err
+			}
 		}
 	}
 	if deliveries && !unread {
@@ -322,6 +331,38 @@ type project struct {
 	KnownProject
 	history History
 	found   rules.Project
+	hooks   []*hookRead // that send its events
+}
+
+// hookRead is what a round has read of a webhook's failed deliveries. The
+// webhook of a group belongs to many projects.
+type hookRead struct {
+	key  string
+	last int64 // id of the latest delivery
+	// unkept is when the first of them failed whose body GitLab did not keep;
+	// zero: none did. What it told is looked for in the projects, and until that
+	// was done, it counts as not read.
+	unkept time.Time
+	again  bool // one of the projects could not be read
+}
+
+// unkept is when the first delivery failed that may have been about the project
+// and whose body GitLab did not keep; zero: none.
+func (p *project) unkept() (first time.Time) {
+	for _, h := range p.hooks {
+		if first.IsZero() || !h.unkept.IsZero() && h.unkept.Before(first) {
+			first = h.unkept
+		}
+	}
+	return first
+}
+
+// readAgain makes the next round look again for what the webhooks' deliveries
+// without a body told.
+func (p *project) readAgain() {
+	for _, h := range p.hooks {
+		h.again = true
+	}
 }
 
 func (p *project) get(ctx context.Context) (rules.Project, error) {
@@ -389,6 +430,9 @@ func (c *CatchUp) missed(ctx context.Context, p *project, w wanted, onDemand boo
 		last.At, last.Deep = oldest, oldest
 	}
 	deep := onDemand || now.Sub(last.Deep) >= deepEach
+	if unkept := p.unkept(); !unkept.IsZero() {
+		last.At, last.Deep, deep = earlier(last.At, unkept), earlier(last.Deep, unkept), true
+	}
 	since := func(mark time.Time) span {
 		return span{later(mark.Add(-overlap), oldest), oldest, now.Add(-settled)}
 	}
@@ -527,6 +571,13 @@ type span struct{ from, oldest, to time.Time }
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
 		return a
 	}
 	return b
@@ -701,7 +752,7 @@ func (c *CatchUp) put(ctx context.Context, e rules.Event, count *int, found stri
 }
 
 // failed replays the deliveries that failed.
-func (c *CatchUp) failed(ctx context.Context, p *project, read map[string]bool, result *CatchUpResult) error {
+func (c *CatchUp) failed(ctx context.Context, p *project, read map[string]*hookRead, result *CatchUpResult) error {
 	found, err := p.get(ctx)
 	if err != nil {
 		return err
@@ -711,15 +762,18 @@ func (c *CatchUp) failed(ctx context.Context, p *project, read map[string]bool, 
 		return err
 	}
 	for _, hook := range hooks {
-		if read[hook.Name] {
+		if h := read[hook.Name]; h != nil {
+			p.hooks = append(p.hooks, h)
 			continue
 		}
-		read[hook.Name] = true
+		h := &hookRead{key: fmt.Sprintf("deliveries:%s:%s", c.GitLab.Instance(), hook.Name)}
+		read[hook.Name], p.hooks = h, append(p.hooks, h)
 		if hook.Disabled != "" && !c.warned[hook.Name] {
 			c.Log.Warn("GitLab has disabled a webhook after failed deliveries: mend what failed, and press Test at the webhook", "webhook", hook.Name, "project", p.name(), "why", hook.Disabled)
 		}
 		c.warned[hook.Name] = hook.Disabled != ""
-		if err := c.replay(ctx, hook, result); err != nil {
+		if err := c.replay(ctx, hook, h, result); err != nil {
+			h.again = true
 			return err
 		}
 	}
@@ -728,9 +782,8 @@ func (c *CatchUp) failed(ctx context.Context, p *project, read map[string]bool, 
 
 // replay replays what a webhook could not deliver since it was last asked, the
 // oldest first.
-func (c *CatchUp) replay(ctx context.Context, hook Hook, result *CatchUpResult) error {
-	key := fmt.Sprintf("deliveries:%s:%s", c.GitLab.Instance(), hook.Name)
-	value, err := c.Store.Get(ctx, key)
+func (c *CatchUp) replay(ctx context.Context, hook Hook, h *hookRead, result *CatchUpResult) error {
+	value, err := c.Store.Get(ctx, h.key)
 	if err != nil {
 		return &storeError{err}
 	}
@@ -745,32 +798,37 @@ func (c *CatchUp) replay(ctx context.Context, hook Hook, result *CatchUpResult) 
 		}
 		failed = append(failed, d)
 	}
+	unkept := 0
 	for _, d := range slices.Backward(failed) {
-		err := c.deliver(ctx, hook, d, result)
-		var broken *storeError
-		switch {
-		case err == nil:
-		case ctx.Err() != nil, rules.Passes(err), errors.As(err, &broken):
-			return err
-		default: // those behind it may well be sent
-			result.problem(hook.Name, err)
+		h.last = d.ID
+		if d.Body == nil {
+			oldest := c.Now().Add(-c.MaxAge)
+			if at := later(d.At, oldest); at.After(oldest) || d.At.IsZero() { // not told: it may be as old
+				unkept++
+				if h.unkept.IsZero() || at.Before(h.unkept) {
+					h.unkept = at
+				}
+			}
+			continue
 		}
-		if err := c.keep(ctx, key, strconv.FormatInt(d.ID, 10)); err != nil {
+		if err := c.deliver(ctx, d, result); err != nil {
 			return err
 		}
+		if unkept == 0 {
+			if err := c.keep(ctx, h.key, strconv.FormatInt(d.ID, 10)); err != nil {
+				return err
+			}
+		}
+	}
+	if unkept > 0 {
+		result.Unkept += unkept
+		result.problem(hook.Name, fmt.Errorf("GitLab kept no body of %d failed deliveries: the jobs and pipelines of the known projects are read instead, as they are now; statuses that have passed since can't be had", unkept))
 	}
 	return nil
 }
 
-// deliver takes a delivery as if it had arrived now; GitLab sends it once more
-// where it did not keep what was in it.
-func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, result *CatchUpResult) error {
-	if oldest := c.Now().Add(-c.MaxAge); d.Body == nil {
-		if c.NoResend || !d.At.IsZero() && d.At.Before(oldest) {
-			return nil
-		}
-		return c.resend(ctx, hook, d, result)
-	}
+// deliver takes a delivery as if it had arrived now.
+func (c *CatchUp) deliver(ctx context.Context, d FailedDelivery, result *CatchUpResult) error {
 	e, err := Decode(d.Body, c.GitLab.Instance())
 	if err != nil || !c.Rules().Wants(e) {
 		return nil //nolint:nilerr // another hook, or one with a template of its own
@@ -791,39 +849,6 @@ func (c *CatchUp) deliver(ctx context.Context, hook Hook, d FailedDelivery, resu
 		return &storeError{err}
 	}
 	return nil
-}
-
-// resend has GitLab send a delivery once more, once: one that fails again is
-// listed anew.
-func (c *CatchUp) resend(ctx context.Context, hook Hook, d FailedDelivery, result *CatchUpResult) error {
-	key := fmt.Sprintf("resent:%s:%s:%s", c.GitLab.Instance(), hook.Name, d.Key)
-	if d.Key != "" {
-		sent, err := c.Store.Get(ctx, key)
-		if err != nil {
-			return &storeError{err}
-		}
-		if sent != nil {
-			return nil
-		}
-	}
-	if c.DryRun {
-		result.Resent++
-		return nil
-	}
-	err := hook.Resend(ctx, d.ID)
-	if err != nil && (ctx.Err() != nil || rules.Passes(err)) {
-		return err
-	}
-	if err == nil {
-		result.Resent++
-		c.events.WithLabelValues("resent").Inc()
-	}
-	if d.Key != "" {
-		if err := c.Store.Set(ctx, key, []byte("1"), resentKept); err != nil {
-			return &storeError{err}
-		}
-	}
-	return err
 }
 
 // happened is when that happened which the event tells, as far as it says so.

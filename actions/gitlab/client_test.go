@@ -113,7 +113,6 @@ var calls = map[string]func(context.Context, *gitlab.Client) error{
 	"project_hooks":   func(ctx context.Context, c *gitlab.Client) error { _, err := c.ProjectHooks(ctx, 1); return err },
 	"group_hooks":     func(ctx context.Context, c *gitlab.Client) error { _, err := c.GroupHooks(ctx, "a/b"); return err },
 	"hook_deliveries": func(ctx context.Context, c *gitlab.Client) error { return firstError(c.FailedDeliveries(ctx, hook)) },
-	"resend":          func(ctx context.Context, c *gitlab.Client) error { return c.Resend(ctx, hook, 9) },
 	"play": func(ctx context.Context, c *gitlab.Client) error {
 		_, err := c.Play(ctx, 1, 7, map[string]string{"A": "1"}, map[string]json.RawMessage{"b": []byte("2")})
 		return err
@@ -229,7 +228,6 @@ func TestRequests(t *testing.T) {
 		"project_hooks":   "GET /api/v4/projects/1/hooks?per_page=100",
 		"group_hooks":     "GET /api/v4/groups/a%2Fb/hooks?per_page=100",
 		"hook_deliveries": "GET /api/v4/projects/1/hooks/5/events?per_page=10&status=client_failure%2Cserver_failure",
-		"resend":          "POST /api/v4/projects/1/hooks/5/events/9/resend",
 		"play":            `POST /api/v4/projects/1/jobs/7/play {"job_variables_attributes":[{"key":"A","value":"1"}],"job_inputs":{"b":2}}`,
 	}
 	for endpoint, do := range calls {

@@ -163,10 +163,6 @@ type deliveryJSON struct {
 	CreatedAt      date            `json:"created_at"` // only of newer versions
 }
 
-type resentJSON struct {
-	Status text `json:"response_status"`
-}
-
 func (j jobJSON) details() rules.Details {
 	d := rules.Details{
 		Job: rules.Job{

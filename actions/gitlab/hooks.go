@@ -1,13 +1,11 @@
 package gitlab
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"net/http"
-	"strings"
 	"time"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
@@ -18,7 +16,6 @@ const (
 	endpointProjectHooks   = "project_hooks"
 	endpointGroupHooks     = "group_hooks"
 	endpointHookDeliveries = "hook_deliveries"
-	endpointResend         = "resend"
 )
 
 // Hook is a webhook of a project or of a group.
@@ -128,33 +125,4 @@ func (c *Client) FailedDeliveries(ctx context.Context, h Hook) iter.Seq2[HookDel
 type deliveriesOptions struct {
 	gl.ListOptions
 	Status string `url:"status"`
-}
-
-// resendWindow is how long GitLab counts resends; see Resend.
-const resendWindow = time.Minute
-
-// Resend lets GitLab (17.4+) send a delivery to its webhook once more, and
-// returns when that has answered. GitLab allows 5 a minute for each project or
-// group: more are an *Error of status 429, with After. It is an *Error, too,
-// when the webhook's answer is no success, and one of status 422 when the
-// webhook has another URL now.
-func (c *Client) Resend(ctx context.Context, h Hook, delivery int64) error {
-	r := request{
-		method:   http.MethodPost,
-		endpoint: endpointResend,
-		path:     fmt.Sprintf("%s/%d/events/%d/resend", h.path(), h.ID, delivery),
-	}
-	answer, resp, err := call(ctx, c, r, resentJSON{})
-	var failed *Error
-	if errors.As(err, &failed) && failed.Status == http.StatusTooManyRequests {
-		failed.After = cmp.Or(failed.After, resendWindow) // GitLab does not say it
-	}
-	if err != nil {
-		return err
-	}
-	status := string(answer.Status)
-	if status == "" || strings.HasPrefix(status, "2") || strings.HasPrefix(status, "3") {
-		return nil
-	}
-	return c.failed(r, resp.StatusCode, "GitLab sent it again, and the answer was "+status, 0, true)
 }

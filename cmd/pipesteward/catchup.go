@@ -167,7 +167,7 @@ func printCaughtUp(w io.Writer, r handlers.CatchUpResult, dryRun bool) error {
 	t.AppendHeader(table.Row{"in " + english.Plural(r.Projects, "project", ""), head})
 	t.AppendRows([]table.Row{
 		{"failed deliveries replayed", r.Replayed},
-		{"failed deliveries sent again by GitLab", r.Resent},
+		{"failed deliveries without a body", r.Unkept},
 		{"jobs that no event told of", r.Jobs},
 		{"pipelines that no event told of", r.Pipelines},
 	})

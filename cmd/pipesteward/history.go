@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"net/url"
@@ -149,13 +148,6 @@ func (h *history) hook(hook gitlab.Hook) handlers.Hook {
 					}
 				}
 			}
-		},
-		Resend: func(ctx context.Context, id int64) error {
-			err := h.gitlab.Resend(ctx, hook, id)
-			if e, ok := errors.AsType[*gitlab.Error](err); ok && e.Status < 300 && e.Status > 0 && !e.Unavailable() {
-				return errors.New(e.Error()) // it was sent: another time ends alike
-			}
-			return err
 		},
 	}
 }

@@ -45,10 +45,8 @@ var endpoints = []endpoint{
 
 	{"GET /projects/{project}/hooks", false, (*call).listHooks},
 	{"GET /projects/{project}/hooks/{hook}/events", false, (*call).listHookEvents},
-	{"POST /projects/{project}/hooks/{hook}/events/{event}/resend", false, (*call).resendHookEvent},
 	{"GET /groups/{group}/hooks", false, (*call).listHooks},
 	{"GET /groups/{group}/hooks/{hook}/events", false, (*call).listHookEvents},
-	{"POST /groups/{group}/hooks/{hook}/events/{event}/resend", false, (*call).resendHookEvent},
 	{"GET /groups/{group}", false, (*call).getGroup},
 	{"GET /groups/{group}/projects", false, (*call).listGroupProjects},
 	{"GET /projects", false, (*call).listProjects},

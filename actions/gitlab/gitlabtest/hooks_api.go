@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The API of webhooks: the lists of them and of what was sent, and resend. The
+// The API of webhooks: the lists of them and of what was sent. The
 // lists of groups' webhooks are those of Hook.Group. Webhooks are made by
 // AddHook only.
 
@@ -18,9 +18,6 @@ const maxKeptBody = 100_000
 
 // keptFor is how long deliveries are listed.
 const keptFor = 48 * time.Hour
-
-// resends is how often a minute deliveries may be sent once more.
-const resends = 5
 
 // hooksOf gives the webhooks of the path's project or group; false: an error
 // is answered.
@@ -137,27 +134,3 @@ type rawJSON []byte
 
 // MarshalJSON implements json.Marshaler.
 func (r rawJSON) MarshalJSON() ([]byte, error) { return r, nil }
-
-// resendHookEvent sends a delivery once more, with its key. GitLab waits for
-// the answer; here, it is sent right after.
-func (c *call) resendHookEvent() {
-	h := c.findHook()
-	if h == nil {
-		return
-	}
-	now := c.s.o.Now()
-	c.s.resent = slices.DeleteFunc(c.s.resent, func(at time.Time) bool { return now.Sub(at) >= time.Minute })
-	if len(c.s.resent) >= resends {
-		answerTooManyTimes(c.w, tooManyTimes)
-		return
-	}
-	for _, d := range c.s.deliveries {
-		if d.HookID == h.ID && c.r.PathValue("event") == strconv.FormatInt(d.ID, 10) {
-			c.s.resent = append(c.s.resent, now)
-			c.s.enqueue(Delivery{HookID: d.HookID, Event: d.Event, Key: d.Key, Body: d.Body})
-			writeJSON(c.w, http.StatusCreated, object{"response_status": 200})
-			return
-		}
-	}
-	c.message(http.StatusNotFound, "404 Not found")
-}

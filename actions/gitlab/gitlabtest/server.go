@@ -138,7 +138,6 @@ type Server struct {
 	muted      bool        // no hooks follow from the request at hand
 	deliveries []*Delivery // all
 	queue      []*Delivery // not yet answered
-	resent     []time.Time // in the last minute
 }
 
 var _ http.Handler = (*Server)(nil)
