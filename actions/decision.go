@@ -20,6 +20,9 @@ import (
 // pending is a decision that waits to be carried out: the queue's record.
 type pending struct {
 	rules.Decision
+	// Try is how often the same was decided before and failed; After has the keys
+	// with that.
+	Try int `json:"try,omitzero"`
 	// Due is when it was to be carried out, all that it waited for on purpose
 	// left out of the time that Pipesteward took.
 	Due time.Time `json:"due,omitzero"`
@@ -178,6 +181,11 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 	}
 	o := rules.Outcome{
 		Decision: p.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
+	}
+	if v.result == rules.ResultFailed {
+		if err := r.noteFailed(ctx, p); err != nil {
+			return err
+		}
 	}
 	next, err := r.remember(ctx, o, v.newRun)
 	if err != nil {

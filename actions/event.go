@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ const maxKills = 5
 
 // started is the body of an event's record.
 type started struct {
-	rules.Event
+	rules.EventRecord
 	// Starts is how often the processing was begun since it was last ended in an
 	// orderly way, the first time not counted.
 	Starts int `json:"starts,omitzero"`
@@ -35,17 +36,18 @@ func (r *Runner) startEvent(ctx context.Context, h *held, s started) error {
 		if err := errors.Join(h.keep(s), h.extend(ctx)); err != nil {
 			return err
 		}
-		if err := h.keep(s.Event); err != nil { // whatever saves it next has ended it in an orderly way
+		if err := h.keep(s.EventRecord); err != nil { // whatever saves it next has ended it in an orderly way
 			return err
 		}
 	}
-	return r.event(ctx, h, s.Event)
+	return r.event(ctx, h, s.EventRecord)
 }
 
 // event evaluates an event and queues what it decides. A rule that could not
 // be evaluated because GitLab fails for now is evaluated again later,
 // together with the others: what they decide again is known by its key.
-func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
+func (r *Runner) event(ctx context.Context, h *held, record rules.EventRecord) error {
+	e := record.Event
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
 		return h.done(ctx)
@@ -62,7 +64,7 @@ func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
 	if wait := r.countAttempt(ctx, &e); wait != nil {
 		return wait
 	}
-	decisions, errs := r.Rules().Evaluate(ctx, e, r.facts())
+	decisions, errs := r.Rules().Without(record.Without).Evaluate(ctx, e, r.facts())
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -76,7 +78,11 @@ func (r *Runner) event(ctx context.Context, h *held, e rules.Event) error {
 	if err := r.decided(ctx, decisions); err != nil {
 		return err
 	}
-	if _, err := r.put(ctx, decisions, before); err != nil {
+	tries, err := r.tries(ctx, record, decisions)
+	if err != nil {
+		return err
+	}
+	if _, err := r.put(ctx, decisions, tries, before); err != nil {
 		return err
 	}
 	if err := r.ruleErrors(e, errs); err != nil {
@@ -171,16 +177,21 @@ const maxRequests = 30
 func (r *Runner) facts() Facts { return Facts{r.GitLab.WithBudget(maxRequests), r.Now} }
 
 // put puts the decisions that were not made before into the queue, and notes
-// them in the journal, where they have no outcome yet. before is the retry
-// that made the event's run, if Pipesteward made it.
-func (r *Runner) put(ctx context.Context, decisions []rules.Decision, before *rules.Outcome) (n int, err error) {
+// them in the journal, where they have no outcome yet. tries are how often each
+// has failed, by key, where it may be made again. before is the retry that made
+// the event's run, if Pipesteward made it.
+func (r *Runner) put(ctx context.Context, decisions []rules.Decision, tries map[string]int, before *rules.Outcome) (n int, err error) {
 	now := r.Now().UTC()
 	records := make([]store.Record, len(decisions))
 	for i := range decisions {
 		d := &decisions[i]
 		d.DecidedAt, d.ID = now, fmt.Sprintf("%s@%d", d.Key, now.UnixNano())
 		wait := r.pause(*d)
-		p := pending{Decision: *d, Due: now.Add(wait), Waited: rules.Duration(wait)}
+		p := pending{Decision: *d, Try: tries[d.Key], Due: now.Add(wait), Waited: rules.Duration(wait)}
+		p.After = make([]string, len(d.After))
+		for i, key := range d.After {
+			p.After[i] = tryKey(key, tries[key])
+		}
 		if before != nil && before.NewJobID == d.Job.ID {
 			p.Previously = before.Job.FailureReason
 		}
@@ -188,7 +199,7 @@ func (r *Runner) put(ctx context.Context, decisions []rules.Decision, before *ru
 		if err != nil {
 			return 0, fmt.Errorf("decision %s: %w", d.Key, err)
 		}
-		records[i] = store.Record{ID: recordID(d.Key), Kind: rules.RecordDecision, After: wait, Body: body}
+		records[i] = store.Record{ID: recordID(tryKey(d.Key, p.Try)), Kind: rules.RecordDecision, After: wait, Body: body}
 	}
 	if len(records) == 0 {
 		return 0, nil
@@ -208,6 +219,43 @@ func (r *Runner) put(ctx context.Context, decisions []rules.Decision, before *ru
 		}
 	}
 	return n, nil
+}
+
+// tries gives how often the decisions that have failed did so, by key, where the
+// event is there to make them again.
+func (r *Runner) tries(ctx context.Context, record rules.EventRecord, decisions []rules.Decision) (map[string]int, error) {
+	if !record.Again {
+		return nil, nil
+	}
+	tries := map[string]int{}
+	for _, d := range decisions {
+		value, err := r.Guard.Get(ctx, failedKey(d.Key))
+		if err != nil {
+			return nil, err
+		}
+		if n, err := strconv.Atoi(string(value)); err == nil {
+			tries[d.Key] = n
+		}
+	}
+	return tries, nil
+}
+
+// noteFailed keeps that a decision has failed, so that it may be made again.
+func (r *Runner) noteFailed(ctx context.Context, p pending) error {
+	now := strconv.FormatInt(r.Now().UnixNano(), 10)
+	return errors.Join(
+		r.Guard.Set(ctx, failedKey(p.Key), []byte(strconv.Itoa(p.Try+1)), remembered),
+		r.Guard.Set(ctx, rules.FailedKey(p.Meta.Instance), []byte(now), remembered))
+}
+
+func failedKey(key string) string { return "failed:decision:" + key }
+
+// tryKey is the key of a decision that was made again after it failed so often.
+func tryKey(key string, failures int) string {
+	if failures == 0 {
+		return key
+	}
+	return fmt.Sprintf("%s#%d", key, failures)
 }
 
 // recordID gives the id under which a decision is queued.

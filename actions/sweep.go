@@ -590,7 +590,7 @@ func (*queueFullError) Again() (after time.Duration, ok bool) { return 10 * time
 // QueueDecisions queues decisions that were not made before, and gives how
 // many those are.
 func (r *Runner) QueueDecisions(ctx context.Context, decisions []rules.Decision) (added int, err error) {
-	return r.put(ctx, decisions, nil)
+	return r.put(ctx, decisions, nil, nil)
 }
 
 // SweepOutcome is what there is to tell of a run that has ended.

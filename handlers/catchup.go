@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -110,17 +112,16 @@ type CatchUpConfig struct {
 	GitLab GitLab
 	Every  time.Duration // between two rounds
 	MaxAge time.Duration // of what was missed
-	// RulesChanged gives when this process last replaced its rules by others,
-	// zero if never. nil: it never does.
-	RulesChanged func() time.Time
+	// RuleSince gives since when a rule, by its identity, is in force in this
+	// process; zero: since its start. nil: rules do not change.
+	RuleSince func(identity string) time.Time
 	// Since, if set, takes the place of all watermarks: events since then are
 	// handled whether or not somebody looked at them before, by the rules of now.
-	Since    time.Time
-	DryRun   bool // counts what was missed, and changes nothing
-	NoResend bool // has GitLab send nothing once more
-	Now      func() time.Time
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer
+	Since   time.Time
+	DryRun  bool // counts what was missed, and changes nothing
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
 }
 
 // CatchUp finds what no webhook told: deliveries that failed are replayed
@@ -140,7 +141,8 @@ type CatchUp struct {
 
 	// Of the round:
 	known map[int64]KnownProject
-	rules time.Time // since when the rules are in force
+	since rulesSince
+	again string // ends the ids of events that a person wants looked at once more
 }
 
 // CatchUpResult is what came of a round.
@@ -249,7 +251,10 @@ func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResul
 	if err != nil {
 		return result, err
 	}
-	if c.rules, err = c.rulesSince(ctx, onDemand); err != nil {
+	if c.since, err = c.rulesSince(ctx, onDemand); err != nil {
+		return result, err
+	}
+	if c.again, err = c.onceMore(ctx); err != nil {
 		return result, err
 	}
 	c.known = map[int64]KnownProject{}
@@ -424,7 +429,7 @@ func (c *CatchUp) missed(ctx context.Context, p *project, w wanted, onDemand boo
 	if err != nil {
 		return err
 	}
-	oldest := later(now.Add(-c.MaxAge), later(last.Known, c.rules))
+	oldest := later(now.Add(-c.MaxAge), later(last.Known, c.since.first()))
 	if !c.Since.IsZero() {
 		oldest = c.Since
 		last.At, last.Deep = oldest, oldest
@@ -502,48 +507,73 @@ func (c *CatchUp) beginning(ctx context.Context, project int64) (time.Time, bool
 		return c.Since, true, nil
 	}
 	mark, err := c.watermark(ctx, p)
-	return later(oldest, later(mark.Known, c.rules)), true, err
+	return later(oldest, later(mark.Known, c.since.first())), true, err
 }
 
-// rulesInForce says since when all replicas have the same rules.
+// rulesSince is since when each rule is in force on all replicas, by its
+// identity; zero: as long as catch-up has noted rules.
+type rulesSince map[string]time.Time
+
+// first is since when the first of them is.
+func (s rulesSince) first() (first time.Time) {
+	for _, since := range s {
+		if first.IsZero() || since.Before(first) {
+			first = since
+		}
+		if since.IsZero() {
+			return since
+		}
+	}
+	return first
+}
+
+// after gives the rules that came into force later.
+func (s rulesSince) after(at time.Time) []string {
+	var newer []string
+	for identity, since := range s {
+		if since.After(at) {
+			newer = append(newer, identity)
+		}
+	}
+	slices.Sort(newer)
+	return newer
+}
+
+// rulesInForce is what is noted of them.
 type rulesInForce struct {
-	Fingerprint string    `json:"fingerprint"`
-	Since       time.Time `json:"since"`
+	Rules rulesSince `json:"rules"`
 }
 
-// rulesSince gives since when the rules are in force; zero: as long as
-// catch-up has noted rules. What came before was looked at under other rules,
-// or under none, and is not looked at again. Rules that come back after others
-// were in force count as new. Only serve notes its rules: the command's are
-// compared with those.
-func (c *CatchUp) rulesSince(ctx context.Context, onDemand bool) (time.Time, error) {
+// rulesSince gives since when the rules are in force. What came before was
+// looked at under other rules, or under none, and is not looked at again for
+// them. A rule that comes back after it was away counts as new. Only serve notes
+// its rules: the command's are compared with those.
+func (c *CatchUp) rulesSince(ctx context.Context, onDemand bool) (rulesSince, error) {
 	key := "rules-in-force:" + c.GitLab.Instance()
 	value, err := c.Store.Get(ctx, key)
 	if err != nil {
-		return time.Time{}, err
-	}
-	now := rulesInForce{Fingerprint: c.Rules().Fingerprint()}
-	if c.NoResend {
-		now.Fingerprint += " dry run" // what was passed over is not done later
+		return nil, err
 	}
 	var before rulesInForce
-	first := len(value) == 0 || json.Unmarshal(value, &before) != nil
-	var changed time.Time
-	if c.RulesChanged != nil {
-		changed = c.RulesChanged().UTC()
-	}
-	switch same := before.Fingerprint == now.Fingerprint; {
-	case same || first:
-		now.Since = later(before.Since, changed)
-	case changed.IsZero():
-		now.Since = c.Now().UTC()
-	default:
-		now.Since = changed
+	first := len(value) == 0 || json.Unmarshal(value, &before) != nil || before.Rules == nil
+	now := rulesInForce{rulesSince{}}
+	for _, identity := range c.Rules().Identities() {
+		var since time.Time
+		if c.RuleSince != nil {
+			since = c.RuleSince(identity)
+		}
+		switch noted, known := before.Rules[identity]; {
+		case known || first:
+			since = later(noted, since)
+		case since.IsZero():
+			since = c.Now()
+		}
+		now.Rules[identity] = since.UTC()
 	}
 	if onDemand {
-		return now.Since, nil
+		return now.Rules, nil
 	}
-	return now.Since, c.keepJSON(ctx, key, now)
+	return now.Rules, c.keepJSON(ctx, key, now)
 }
 
 func (c *CatchUp) keepJSON(ctx context.Context, key string, v any) error {
@@ -710,7 +740,8 @@ func (c *CatchUp) told(ctx context.Context, e rules.Event, since time.Time) (boo
 // take stores an event, unless one told of the same since then, or no rule can
 // want it.
 func (c *CatchUp) take(ctx context.Context, p *project, e rules.Event, since time.Time, count *int, found string) error {
-	if !c.Rules().Wants(e) {
+	record := c.record(e, toldOf(e, since))
+	if !c.Rules().Without(record.Without).Wants(e) {
 		return nil
 	}
 	told, err := c.told(ctx, e, since)
@@ -729,18 +760,42 @@ func (c *CatchUp) take(ctx context.Context, p *project, e rules.Event, since tim
 			return err
 		} // else it stays the first: the action counts for itself
 	}
-	return c.put(ctx, e, count, found)
+	record.Event = e
+	return c.put(ctx, record, count, found)
 }
 
-func (c *CatchUp) put(ctx context.Context, e rules.Event, count *int, found string) error {
+// onceMore gives what ends the ids of events where a person has typed since when
+// to look: they are looked at once by these rules, whether or not others had
+// them, and once more when a decision has failed since. "" in other rounds.
+func (c *CatchUp) onceMore(ctx context.Context) (string, error) {
+	if c.Since.IsZero() {
+		return "", nil
+	}
+	failed, err := c.Store.Get(ctx, rules.FailedKey(c.GitLab.Instance()))
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(strings.Join(c.Rules().Identities(), " ")))
+	return fmt.Sprintf(":%x:%s", sum[:8], failed), nil
+}
+
+// record makes the record of an event that tells of a time. The rules that came
+// into force since then are not asked, unless a person has typed since when to
+// look.
+func (c *CatchUp) record(e rules.Event, at time.Time) rules.EventRecord {
+	if !c.Since.IsZero() {
+		return rules.EventRecord{Event: e, Again: true}
+	}
+	return rules.EventRecord{Event: e, Without: c.since.after(at)}
+}
+
+func (c *CatchUp) put(ctx context.Context, record rules.EventRecord, count *int, found string) error {
 	if c.DryRun {
 		*count++
 		return nil
 	}
-	if !c.Since.IsZero() { // once by these rules, whether or not others had it
-		e.Meta.ID += ":" + c.Rules().Fingerprint()[:16]
-	}
-	added, err := c.Store.Put(ctx, eventRecord(c.GitLab, &e))
+	record.Meta.ID += c.again
+	added, err := c.Store.Put(ctx, eventRecord(c.GitLab, &record))
 	if err != nil {
 		return &storeError{err}
 	}
@@ -830,8 +885,12 @@ func (c *CatchUp) replay(ctx context.Context, hook Hook, h *hookRead, result *Ca
 // deliver takes a delivery as if it had arrived now.
 func (c *CatchUp) deliver(ctx context.Context, d FailedDelivery, result *CatchUpResult) error {
 	e, err := Decode(d.Body, c.GitLab.Instance())
-	if err != nil || !c.Rules().Wants(e) {
+	if err != nil {
 		return nil //nolint:nilerr // another hook, or one with a template of its own
+	}
+	record := c.record(e, happened(e))
+	if !c.Rules().Without(record.Without).Wants(e) {
+		return nil
 	}
 	if oldest, known, err := c.beginning(ctx, e.Project.ID); err != nil || !known || happened(e).Before(oldest) {
 		return err
@@ -841,7 +900,8 @@ func (c *CatchUp) deliver(ctx context.Context, d FailedDelivery, result *CatchUp
 		return nil //nolint:nilerr // another GitLab's event is none of ours
 	}
 	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = keyOr(d.Key, d.Body), rules.SourceReplay, c.Now().UTC()
-	if err := c.put(ctx, e, &result.Replayed, "replayed"); err != nil || c.DryRun {
+	record.Event = e
+	if err := c.put(ctx, record, &result.Replayed, "replayed"); err != nil || c.DryRun {
 		return err
 	}
 	// What it tells needs not be found in the project as well.
@@ -860,8 +920,22 @@ func happened(e rules.Event) time.Time {
 	return at
 }
 
+// toldOf is when that happened which an event made from GitLab's API tells: when
+// it ended, or else when the job was made or the pipeline changed.
+func toldOf(e rules.Event, changed time.Time) time.Time {
+	switch {
+	case e.Meta.Kind == rules.KindPipeline && !e.Pipeline.FinishedAt.IsZero():
+		return e.Pipeline.FinishedAt
+	case e.Meta.Kind == rules.KindPipeline:
+		return changed
+	case !e.Job.FinishedAt.IsZero():
+		return e.Job.FinishedAt
+	}
+	return e.Job.CreatedAt
+}
+
 // eventRecord is the queue's record of an event. Its id does not depend on the
 // address that the event came from: the same event may come from several.
-func eventRecord(of GitLab, e *rules.Event) store.Record {
+func eventRecord(of GitLab, e *rules.EventRecord) store.Record {
 	return store.Record{ID: "event:" + of.Instance() + ":" + e.Meta.ID, Kind: rules.RecordEvent, Body: encode(e)}
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 )
 
-// encode writes the event as JSON that reads the same as what encoding/json
+// encode writes the record of an event as JSON that reads the same as what encoding/json
 // writes: under the keys of the json tags, zero values left out. Of all that a
 // delivery costs, that was the largest part; written out field by field it
 // takes a third of the time. TestEncode finds a field that is forgotten here.
-func encode(e *rules.Event) []byte {
+func encode(e *rules.EventRecord) []byte {
 	w := writer{b: make([]byte, 0, 1<<10+384*len(e.Pipeline.Jobs)+len(e.Commit.Message))}
 	w.b = append(w.b, '{')
 	w.object("event", func() {
@@ -54,6 +54,8 @@ func encode(e *rules.Event) []byte {
 		w.text("target_branch", e.MergeRequest.TargetBranch)
 		w.text("url", e.MergeRequest.URL)
 	})
+	w.texts("without", e.Without)
+	w.flag("again", e.Again)
 	return append(w.b, '}')
 }
 

@@ -13,18 +13,18 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 )
 
-// TestEncode: whatever an event holds, its record reads the same as if
+// TestEncode: whatever the record of an event holds, it reads the same as if
 // encoding/json had written it. A field that encode forgets is found here.
 func TestEncode(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var event rules.Event
+		var event rules.EventRecord
 		draw(t, reflect.ValueOf(&event).Elem(), "event")
 		record := handlers.Encode(event)
 		standard, err := stdjson.Marshal(event)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got, want rules.Event
+		var got, want rules.EventRecord
 		if err := stdjson.Unmarshal(record, &got); err != nil {
 			t.Fatalf("%v in %s", err, record)
 		}

@@ -3,4 +3,4 @@ package handlers
 import "github.com/pipesteward/pipesteward/rules"
 
 // Encode is encode.
-func Encode(e rules.Event) []byte { return encode(&e) }
+func Encode(e rules.EventRecord) []byte { return encode(&e) }

@@ -255,7 +255,7 @@ var errUnavailable = errors.New("the event could not be stored: send it again la
 func (w *webhook) put(ctx context.Context, event rules.Event) (added bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.PutTimeout)
 	defer cancel()
-	put, err := w.Queue.Put(ctx, eventRecord(w.GitLab, &event))
+	put, err := w.Queue.Put(ctx, eventRecord(w.GitLab, &rules.EventRecord{Event: event}))
 	if err != nil {
 		return false, err
 	}

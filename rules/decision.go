@@ -148,9 +148,19 @@ type Outcome struct {
 	At       time.Time `json:"at,omitzero"`
 }
 
+// EventRecord is an event in the queue.
+type EventRecord struct {
+	Event
+	// Without names rules that are not asked, by their identities: they came into
+	// force after what the event tells.
+	Without []string `json:"without,omitempty"`
+	// Again is set where a person wants what failed before to be tried once more.
+	Again bool `json:"again,omitzero"`
+}
+
 // Record kinds: what the body of a queue record is, in JSON.
 const (
-	RecordEvent    = "event"    // an Event
+	RecordEvent    = "event"    // an EventRecord
 	RecordDecision = "decision" // a Decision
 	RecordOutcome  = "outcome"  // an Outcome
 	RecordSweep    = "sweep"    // a Sweep

@@ -31,7 +31,12 @@ func (rs *Rules) Wants(e Event) bool {
 		status = e.Pipeline.Status
 	}
 	retried := rs.retries && e.Meta.Kind == KindJob && e.Job.Attempt != 1 && (status == "success" || status == "failed")
-	return retried || rs.index[e.Meta.Kind].wants(status)
+	if len(rs.without) == 0 {
+		return retried || rs.index[e.Meta.Kind].wants(status)
+	}
+	return retried || slices.ContainsFunc(rs.rules, func(r *rule) bool {
+		return r.on == e.Meta.Kind && (r.statuses == nil || r.statuses[status]) && !rs.leavesOut(r)
+	})
 }
 
 // Evaluate runs the rules on the event, in file order, and gives a decision
@@ -56,7 +61,7 @@ func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision
 	left := shares{work: eventWork, rules: found.rules()}
 	for position, ok := found.next(); ok; position, ok = found.next() {
 		r := rs.rules[position]
-		if !r.schedule.covers(&e) {
+		if rs.leavesOut(r) || !r.schedule.covers(&e) {
 			left.skip()
 			continue
 		}

@@ -207,6 +207,10 @@ func ToldAt(e Event) time.Time {
 	return e.Meta.ReceivedAt
 }
 
+// FailedKey is the key under which it is kept when a decision about an event of
+// a GitLab last ended failed.
+func FailedKey(instance string) string { return "failed:" + instance }
+
 // ToldKey is the key under which it is kept that a job was seen in its status,
 // or a pipeline in its.
 func ToldKey(e Event) string {

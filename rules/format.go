@@ -103,7 +103,7 @@ func (r *rule) form(d defaults, o Options) form {
 	const idle = "the rule does nothing: give it `actions`, `notify` or both"
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
-			r.file, r.line, r.column, r.hash = f.name, n.Line, n.Column, f.hash
+			r.file, r.line, r.column, r.hash, r.content = f.name, n.Line, n.Column, f.hash, contentOf(n)
 			f.rule = r
 			defer func() { f.rule = nil }()
 			keys.read(f, n, what)

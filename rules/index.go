@@ -75,7 +75,8 @@ func (ix *ruleIndex) add(position int, r *rule) {
 	if r.condition != nil {
 		condition = r.condition.Node()
 	}
-	ix.statuses = ix.statuses.or(pinned(condition, statusesIn(r.on), always))
+	r.statuses = pinned(condition, statusesIn(r.on), always)
+	ix.statuses = ix.statuses.or(r.statuses)
 
 	var fields []int
 	keys := []key{{}}

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -37,7 +36,7 @@ type Rules struct {
 	storm   Storm
 	classes classes
 
-	fingerprint string
+	without []string // identities of those that Evaluate passes over
 
 	retries        bool // a rule retries jobs
 	retryPipelines bool // a rule retries on pipeline events
@@ -57,13 +56,16 @@ type rule struct {
 	// needsAttempt: what comes of an event may depend on job.attempt
 	needsAttempt bool
 	dryRun       bool
+	statuses     texts   // of its subject, at which it can match; nil: at any
 	classes      classes // of all files
 
-	file    string // where it stands
-	line    int
-	column  int
-	hash    string         // of the file: SHA-256 in hex
-	clauses func() *clause // the condition taken apart, when first asked for; nil without one
+	file     string // where it stands
+	line     int
+	column   int
+	hash     string // of the file: SHA-256 in hex
+	content  string // names its text
+	identity string
+	clauses  func() *clause // the condition taken apart, when first asked for; nil without one
 }
 
 // action is what a rule wants done, its texts not yet rendered.
@@ -104,12 +106,10 @@ func Check(o Options, sources ...Source) (*Rules, FileErrors) {
 
 // load warns if it is given the logic for it.
 func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
-	fingerprint := sha256.New()
 	rs := &Rules{capacity: o.Capacity, byName: map[string]*rule{}, index: map[string]*ruleIndex{}}
 	files, roots, together := make([]*file, len(sources)), make([]*yaml.Node, len(sources)), newSet()
 	for i, s := range sources {
 		files[i] = &file{name: s.Name, text: []rune(string(s.Data)), hash: fmt.Sprintf("%x", sha256.Sum256(s.Data)), logic: l}
-		fmt.Fprintln(fingerprint, files[i].hash)
 		if root := files[i].parse(s.Data); root != nil {
 			roots[i] = resolve(root)
 			together.readClasses(files[i], roots[i])
@@ -119,10 +119,12 @@ func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
 		l.classes = together.classes.names()
 	}
 	var errs, warnings FileErrors
+	classes := contentOfClasses(roots)
 	for i, f := range files {
 		if roots[i] != nil {
 			var all []*rule
 			ruleFile(&all, o, together).read(f, roots[i], "")
+			identify(all, roots[i], classes)
 			for _, r := range all {
 				rs.add(f, r)
 			}
@@ -130,7 +132,6 @@ func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
 		errs, warnings = append(errs, f.errs...), append(warnings, f.warnings...)
 	}
 	together.settle()
-	rs.fingerprint = hex.EncodeToString(fingerprint.Sum(nil))
 	rs.limits, rs.storm, rs.classes = together.limits, together.storm, together.classes
 	if len(errs) > 0 {
 		rs = nil
@@ -141,9 +142,6 @@ func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
 	sortErrors(all)
 	return rs, all
 }
-
-// Fingerprint names the set by the contents of its files: 64 hex digits.
-func (rs *Rules) Fingerprint() string { return rs.fingerprint }
 
 // Len gives the number of rules.
 func (rs *Rules) Len() int { return len(rs.rules) }

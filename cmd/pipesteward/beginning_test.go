@@ -1,6 +1,12 @@
 package main
 
 import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,5 +141,110 @@ func TestRulesDoNotReachBack(t *testing.T) {
 		o.catchUp()
 		o.work()
 		o.want("typed", map[string]int{"play deploy-staging": 3, "retry rspec": 3, "retry trigger": 3})
+	}
+}
+
+// Each rule begins for itself: what was missed before a rule was added is still
+// caught up with by those that were there, and not by the new one.
+func TestAnEditKeepsOtherRulesFromNothing(t *testing.T) {
+	_, retries, _ := strings.Cut(beginningRules, "allow_stale: true}]\n") // the second rule alone
+	retries, _, _ = strings.Cut("version: 1\nrules:\n"+retries, "  - name: retry-trigger-jobs")
+	for _, test := range []struct {
+		name string
+		edit string
+		want map[string]int
+	}{
+		{"rules are added before and behind it", beginningRules, map[string]int{"retry rspec": 1}},
+		{"only a comment is added", "# all is well\n" + retries, map[string]int{"retry rspec": 1}},
+		{"it is changed, too", strings.Replace(beginningRules, "retry: {allow_stale: true}", "retry: {allow_stale: true, delay: 1s}", 1), map[string]int{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := newOutage(t)
+			o.setRules(retries)
+			o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"})
+			o.gitlab.Flush()
+			o.waitKnown()
+			o.catchUp()
+			o.work()
+			o.clock.Advance(5 * time.Minute)
+			o.off.Store(true)
+			o.waiting()
+			o.clock.Advance(5 * time.Minute)
+			o.off.Store(false)
+			o.setRules(test.edit) // and a restart
+			o.rounds()
+			o.want("what was missed before the edit", test.want)
+		})
+	}
+}
+
+// What failed for good is made again when somebody types --since, once for each
+// failure; what was done is not.
+func TestFailedIsMadeAgainBySince(t *testing.T) {
+	o := newOutage(t)
+	o.setRules(beginningRules)
+	o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"})
+	o.gitlab.Flush()
+	o.waitKnown()
+	o.catchUp()
+	refuse := func() {
+		o.gitlab.Fail(gitlabtest.Fault{Method: http.MethodPost, Path: "/retry", Status: http.StatusForbidden, Times: 1})
+	}
+	refuse()
+	p := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "deploy-staging", When: "manual", AllowFailure: true})
+	o.fail(p.ID, "rspec", "stuck_or_timeout_failure")
+	o.gitlab.Flush()
+	o.work()
+	o.clock.Advance(5 * time.Minute)
+	o.rounds()
+	o.want("refused, and left alone by serve", map[string]int{"retry rspec": 1, "play deploy-staging": 1})
+
+	o.since = o.clock.Now().Add(-3 * time.Hour)
+	refuse()
+	for i, want := range []int{2, 3, 3, 3} { // refused once more, made, and then left alone
+		o.catchUp()
+		o.work()
+		o.want(fmt.Sprintf("--since, number %d", i+1), map[string]int{"retry rspec": want, "play deploy-staging": 1})
+	}
+	if status := o.gitlab.Latest(p.ID, "rspec").Status; status != "pending" {
+		t.Errorf("rspec is %s, want pending", status)
+	}
+}
+
+// A rule that is edited while serve runs begins then; one that comes back, too.
+func TestRulesBeginWhenTheyAreReloaded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(beginningRules)
+	live, err := openRules(path, rules.Options{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := strings.Replace(beginningRules, `"manual"`, `"scheduled"`, 1)
+	for _, step := range []struct {
+		name  string
+		text  string
+		since []bool // of each rule: it is known to have begun while serve runs
+	}{
+		{"at the start", beginningRules, []bool{false, false, false}},
+		{"a comment", beginningRules + "# more to come\n", []bool{false, false, false}},
+		{"the first is edited", edited, []bool{true, false, false}},
+		{"and edited back", beginningRules, []bool{true, false, false}},
+		{"a file that can't be used", "version: 2\n", []bool{true, false, false}},
+	} {
+		write(step.text)
+		if err := live.reload(false); (err != nil) != (step.text == "version: 2\n") {
+			t.Errorf("%s: %v", step.name, err)
+		}
+		for i, identity := range live.Rules().Identities() {
+			if begun := !live.Since(identity).IsZero(); begun != step.since[i] {
+				t.Errorf("%s: rule %d has begun while serve runs: %t, want %t", step.name, i, begun, step.since[i])
+			}
+		}
 	}
 }

@@ -29,7 +29,7 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 		Description: "Looks once at all projects that ever sent an event to this store, and at those of --projects: deliveries that\n" +
 			"failed are replayed, jobs and pipelines that ended and that no event told of are decided on, and what that\n" +
 			"queues is carried out. `serve` does the same by itself, each --catch-up-every. What ended, or began to wait, before\n" +
-			"a project became known or the rules were in force is left alone, unless --since reaches back to it.",
+			"a project became known or its rule was in force is left alone, unless --since reaches back to it.",
 		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
 			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run"),
 			&cli.StringFlag{Name: "since", Usage: "also handle what ended, or began to wait, before a project or a rule became known: so long ago, like 24h, or since a `TIME`, like 2026-11-27T08:00:00Z"},
@@ -66,7 +66,7 @@ func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func()
 			}
 			return named, problems, err
 		},
-		Rules: inForce, GitLab: gl, Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil, NoResend: s.dryRun && metrics != nil,
+		Rules: inForce, GitLab: gl, Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
 		Now: time.Now, Log: log, Metrics: metrics,
 	}
 }
@@ -95,7 +95,8 @@ func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, err
 }
 
 func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdout, stderr io.Writer) (err error) {
-	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun, Capacity: rules.NewCapacity()})
+	// With --dry-run nothing is decided, and the rules are those of serve.
+	loaded, err := loadRules(s.rules, rules.Options{Capacity: rules.NewCapacity()})
 	if err != nil {
 		return err
 	}

@@ -71,10 +71,10 @@ type liveRules struct {
 	log     *slog.Logger
 
 	inForce atomic.Pointer[rules.Rules]
-	changed atomic.Pointer[time.Time] // when they were last replaced by others; nil: never
 	mu      sync.Mutex
 	tried   string // what was last read, and loaded or refused
 	state   handlers.RulesState
+	since   map[string]time.Time // when each rule came into force while running, by its identity
 }
 
 // openRules loads the rules for the first time.
@@ -111,22 +111,26 @@ func (l *liveRules) load(anyway bool) error {
 	for _, w := range warnings {
 		l.log.Warn("a rule may not do what is meant", "file", w.File, "line", w.Line, "column", w.Column, "rule", w.Rule, "reason", w.Message)
 	}
-	if before := l.inForce.Load(); before != nil && before.Fingerprint() != loaded.Fingerprint() {
-		now := time.Now()
-		l.changed.Store(&now)
+	since := map[string]time.Time{}
+	for _, identity := range loaded.Identities() {
+		if before, known := l.since[identity]; known || l.since == nil {
+			since[identity] = before
+		} else {
+			since[identity] = time.Now()
+		}
 	}
+	l.since = since
 	l.inForce.Store(loaded)
 	l.state = handlers.RulesState{Hash: read, LoadedAt: time.Now().UTC(), Rules: loaded.Summaries(), Warnings: warnings}
 	return nil
 }
 
-// Changed gives when the rules were last replaced by others while running; zero
-// if never.
-func (l *liveRules) Changed() time.Time {
-	if at := l.changed.Load(); at != nil {
-		return *at
-	}
-	return time.Time{}
+// Since gives since when the rule with the identity is in force; zero: since the
+// start.
+func (l *liveRules) Since(identity string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.since[identity]
 }
 
 // digest names what was read of rule files: their names and contents.

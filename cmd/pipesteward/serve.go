@@ -121,7 +121,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	if s.catchUpEvery > 0 {
 		known = handlers.NewKnown(db, log)
 		cfg := catchUpConfig(s, db, gl, live.Rules, log, registry)
-		cfg.RulesChanged = live.Changed
+		cfg.RuleSince = live.Since
 		catchUp := handlers.NewCatchUp(cfg)
 		closers = append(closers, inBackground(ctx, known.Run), inBackground(ctx, catchUp.Run))
 	}
