@@ -181,7 +181,7 @@ func (r *Runner) run(ctx context.Context, grace time.Duration, notifiers int, wa
 		}
 		if err != nil {
 			if ctx.Err() == nil {
-				r.Log.Error("the queue can't be read", "error", err)
+				r.Log.Error("the queue can't be read", store.Outage(err))
 			}
 			r.rest(ctx, err)
 		} else if len(leases) == 0 && !wait(dropped) {
@@ -332,7 +332,7 @@ func (r *Runner) work(ctx context.Context, h *held) {
 		err = h.deferFor(settle, wait)
 	}
 	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
-		r.Log.Error("the lease could not be settled; the record comes back by itself", "id", h.lease.ID, "error", err)
+		r.Log.Error("the lease could not be settled; the record comes back by itself", "id", h.lease.ID, store.Outage(err))
 	}
 }
 

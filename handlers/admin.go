@@ -288,7 +288,7 @@ func readable(r store.DeadRecord) any {
 }
 
 func (a *admin) unavailable(c echo.Context, err error) error {
-	a.Log.Error("store did not answer", "path", c.Path(), "error", err)
+	a.Log.Error("store did not answer", "path", c.Path(), store.Outage(err))
 	return c.JSON(http.StatusServiceUnavailable, answer{Error: "the store did not answer: see /readyz and the log"})
 }
 

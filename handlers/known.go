@@ -65,7 +65,7 @@ func (k *Known) Run(ctx context.Context) {
 		case p := <-k.queue:
 			if err := k.write(ctx, p); err != nil && ctx.Err() == nil {
 				k.seen.Delete(p.ID)
-				k.log.Warn("a project that sent an event could not be noted; its next event is another try", "project", p.ID, "error", err)
+				k.log.Warn("a project that sent an event could not be noted; its next event is another try", "project", p.ID, store.Outage(err))
 			}
 		}
 	}

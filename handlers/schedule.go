@@ -51,7 +51,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := s.Look(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error("schedules can't be looked at; again soon", "error", err)
+			s.Log.Error("schedules can't be looked at; again soon", store.Outage(err))
 		}
 		select {
 		case <-ctx.Done():

@@ -239,8 +239,8 @@ func (w *webhook) serve(c echo.Context) error {
 	added, err := w.put(r.Context(), event)
 	switch {
 	case err != nil:
-		w.Log.Error("event not stored", "event", event.Meta.ID, "project", event.Project.Path, "error", err)
-		return w.refuse(c, http.StatusInternalServerError, event.Meta.Kind, resultUnavailable, errUnavailable)
+		w.Log.Error("event not stored: GitLab lists its delivery as failed", "event", event.Meta.ID, "project", event.Project.Path, store.Outage(err))
+		return w.answer(c, http.StatusInternalServerError, event.Meta.Kind, resultUnavailable, errUnavailable)
 	case !added:
 		return w.accept(c, http.StatusOK, event.Meta.Kind, resultDuplicate)
 	default:
@@ -268,16 +268,20 @@ func (w *webhook) accept(c echo.Context, code int, kind, result string) error {
 }
 
 func (w *webhook) refuse(c echo.Context, code int, kind, result string, reason error) error {
-	w.deliveries.WithLabelValues(kind, result).Inc()
 	w.Log.Warn("delivery refused", "code", code, "from", c.RealIP(), "reason", reason)
-	return c.JSON(code, answer{Error: reason.Error()})
+	return w.answer(c, code, kind, result, reason)
 }
 
 // foreign refuses a delivery of another GitLab. It logs nothing: GitLab (the
 // interface) logs each foreign address once, and such a webhook goes on and on.
 func (w *webhook) foreign(c echo.Context, kind string, reason error) error {
-	w.deliveries.WithLabelValues(kind, resultForeign).Inc()
-	return c.JSON(http.StatusForbidden, answer{Error: reason.Error()})
+	return w.answer(c, http.StatusForbidden, kind, resultForeign, reason)
+}
+
+// answer counts a delivery that is not accepted, and says why.
+func (w *webhook) answer(c echo.Context, code int, kind, result string, reason error) error {
+	w.deliveries.WithLabelValues(kind, result).Inc()
+	return c.JSON(code, answer{Error: reason.Error()})
 }
 
 // deliveryID gives the key by which a delivery is known when it comes again.

@@ -31,6 +31,7 @@ type fleet struct {
 	turn     int
 
 	sent, accepted, refused atomic.Int64 // answers to deliveries; refused: or none came
+	notStored               atomic.Int64 // of those refused: the store did not take them
 }
 
 // serveFleet starts so many replicas on one store. GitLab's rate does not
@@ -143,6 +144,9 @@ func (f *fleet) send(ctx context.Context, key string, body []byte) (code int, er
 		f.accepted.Add(1)
 	} else {
 		f.refused.Add(1)
+	}
+	if code == http.StatusInternalServerError {
+		f.notStored.Add(1)
 	}
 	return code, err
 }

@@ -62,9 +62,9 @@ func serveCommand(stderr io.Writer) *cli.Command {
 // newLogger logs text to a terminal and JSON to anything else.
 func newLogger(w io.Writer) *slog.Logger {
 	if isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, nil))
+		return slog.New(store.QuietOutages(slog.NewTextHandler(w, nil)))
 	}
-	return slog.New(slog.NewJSONHandler(w, nil))
+	return slog.New(store.QuietOutages(slog.NewJSONHandler(w, nil)))
 }
 
 // addresses are where a started service listens.

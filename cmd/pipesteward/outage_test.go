@@ -1,0 +1,46 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pipesteward/pipesteward/store/redistest"
+)
+
+// TestOutageIsLoggedOnce: while the store is away, the log has one line for all
+// deliveries that are refused, and one for the queue.
+func TestOutageIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	w := newWorld(t)
+	f := w.serveFleet(1, redis.URL())
+	redis.Kill()
+	var sending sync.WaitGroup
+	for range 30 {
+		d := w.newDelivery()
+		sending.Go(func() {
+			if code, err := f.send(t.Context(), d.key, f.body(d)); code != http.StatusInternalServerError {
+				t.Errorf("answered with %d (%v), want 500", code, err)
+			}
+		})
+	}
+	sending.Wait()
+	log := f.replica(0).logged()
+	for _, message := range []string{`"msg":"event not stored`, `"msg":"the queue can't be read`} {
+		// One line at once, and then one for each minute that this takes.
+		lines := 0
+		for line := range strings.Lines(log) {
+			if strings.Contains(line, message) && !strings.Contains(line, `"repeated":`) {
+				lines++
+			}
+		}
+		if lines > 1 {
+			t.Errorf("%d lines with %s, want one", lines, message)
+		}
+	}
+	if !strings.Contains(log, `"msg":"event not stored`) {
+		t.Errorf("the log does not say that events were not stored:\n%s", f.replica(0).tail())
+	}
+}
