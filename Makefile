@@ -35,6 +35,7 @@ soak: redis ## the tests that take minutes: kill the program at every step, and 
 	go test -run 'Killed|DeferredIsToldOnce' -timeout 30m ./actions -args -kill-each 1
 	go test -run '^TestCatchUpCutShort$$' -timeout 30m ./cmd/pipesteward -args -kill-each 1
 	go test -run '^TestSoak$$' -v -timeout 30m ./cmd/pipesteward -args -soak.deliveries 20000 -soak.kills 2m
+	go test -run '^TestGitLabsEdges$$' -v -timeout 30m ./cmd/pipesteward -args -edges.for 1m
 
 .PHONY: deploy
 deploy: redis systemd $(GOLANGCI_LINT) ## check deploy/ without a container engine

@@ -187,28 +187,28 @@ func (w *webhook) serve(c echo.Context) error {
 		check = verifier.checkTimestamp
 	}
 	if err := check(r.Header); err != nil {
-		return w.refuse(c, http.StatusUnauthorized, kindOther, resultUnauthorized, err)
+		return w.refuse(c, http.StatusUnauthorized, resultUnauthorized, err)
 	}
 
 	in, err := w.bodies.read(c, !signed || verifier.checkToken(r.Header) == nil)
 	switch {
 	case errors.Is(err, errTooLarge):
-		return w.refuse(c, http.StatusRequestEntityTooLarge, kindOther, resultTooLarge, err)
+		return w.refuse(c, http.StatusRequestEntityTooLarge, resultTooLarge, err)
 	case errors.Is(err, errSlow):
-		return w.refuse(c, http.StatusInternalServerError, kindOther, resultSlow, err)
+		return w.refuse(c, http.StatusInternalServerError, resultSlow, err)
 	case errors.Is(err, errCrowded):
-		return w.refuse(c, http.StatusInternalServerError, kindOther, resultUnavailable, err)
+		return w.refuse(c, http.StatusInternalServerError, resultUnavailable, err)
 	case err != nil:
-		return w.refuse(c, http.StatusBadRequest, kindOther, resultMalformed, err)
+		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
 	}
 	defer w.bodies.release(in)
 	body := in.bytes
 	if signed {
 		if err := verifier.checkSignature(r.Header, body); err != nil {
-			return w.refuse(c, http.StatusUnauthorized, kindOther, resultUnauthorized, err)
+			return w.refuse(c, http.StatusUnauthorized, resultUnauthorized, err)
 		}
 		if err := w.bodies.prove(r.Context(), in); err != nil {
-			return w.refuse(c, http.StatusInternalServerError, kindOther, resultUnavailable, err)
+			return w.refuse(c, http.StatusInternalServerError, resultUnavailable, err)
 		}
 	}
 
@@ -217,7 +217,7 @@ func (w *webhook) serve(c echo.Context) error {
 	case errors.Is(err, ErrNoInterest):
 		return w.accept(c, http.StatusOK, kindOther, resultIgnored)
 	case err != nil:
-		return w.refuse(c, http.StatusBadRequest, kindOther, resultMalformed, err)
+		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
 	}
 	if err := assign(&event, r.Header.Get(headerInstance), w.GitLab); err != nil {
 		return w.foreign(c, event.Meta.Kind, err)
@@ -230,7 +230,7 @@ func (w *webhook) serve(c echo.Context) error {
 	}
 	event, err = complete(event, body)
 	if err != nil {
-		return w.refuse(c, http.StatusBadRequest, kindOther, resultMalformed, err)
+		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
 	}
 	event.Meta.ID = deliveryID(r.Header, signed, body)
 	event.Meta.Source = rules.SourceWebhook
@@ -267,9 +267,9 @@ func (w *webhook) accept(c echo.Context, code int, kind, result string) error {
 	return c.JSONBlob(code, []byte(`{"status":"`+result+`"}`)) // costs a tenth of c.JSON
 }
 
-func (w *webhook) refuse(c echo.Context, code int, kind, result string, reason error) error {
+func (w *webhook) refuse(c echo.Context, code int, result string, reason error) error {
 	w.Log.Warn("delivery refused", "code", code, "from", c.RealIP(), "reason", reason)
-	return w.answer(c, code, kind, result, reason)
+	return w.answer(c, code, kindOther, result, reason)
 }
 
 // foreign refuses a delivery of another GitLab. It logs nothing: GitLab (the

@@ -52,6 +52,8 @@ type world struct {
 	dir    string
 	gitlab *gitlabtest.Server
 	slack  *slacktest.Server
+	// tokenFile holds the access token for GitLab; "": the environment does.
+	tokenFile string
 }
 
 func newWorld(t *testing.T) *world {
@@ -115,8 +117,11 @@ func (w *world) start(more ...string) (*program, error) {
 		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--gitlab-url", w.gitlab.URL(), "--slack-api-url", w.slack.URL(),
 	}, more...)
 	p := &program{T: w.T, cmd: exec.CommandContext(context.Background(), os.Args[0], args...), ended: make(chan error, 1)}
-	p.cmd.Env = append(os.Environ(), asProgram+"=1", "PIPESTEWARD_GITLAB_TOKEN="+gitlabtest.DefaultToken,
-		"PIPESTEWARD_WEBHOOK_TOKEN=another,"+testSecret, "PIPESTEWARD_SLACK_TOKEN="+testSlack)
+	token := "PIPESTEWARD_GITLAB_TOKEN=" + gitlabtest.DefaultToken
+	if w.tokenFile != "" {
+		token = "PIPESTEWARD_GITLAB_TOKEN_FILE=" + w.tokenFile
+	}
+	p.cmd.Env = append(os.Environ(), asProgram+"=1", token, "PIPESTEWARD_WEBHOOK_TOKEN=another,"+testSecret, "PIPESTEWARD_SLACK_TOKEN="+testSlack)
 	redistest.EndWithParent(p.cmd)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
