@@ -43,6 +43,13 @@ const longestToken = len("github_pat_")
 var secretNames = []string{
 	"password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "signingkey",
 	"encryptionkey", "masterkey", "accountkey", "authkey", "credential", "authorization", "gitlabsession",
+	"clientkey", "dockercfg", "dockerconfigjson", "dockerauthconfig",
+}
+
+// harmlessKeys end, before _KEY, the names of keys that are no secrets.
+var harmlessKeys = []string{
+	"CACHE", "PUBLIC", "PUB", "PRIMARY", "FOREIGN", "SORT", "PARTITION", "INDEX", "UNIQUE", "GROUP", "HASH", "RANGE", "LOOKUP", "ROUTING",
+	"PROJECT", "ISSUE", "OBJECT", "HOST", "SEQUENCE", "SCHEMA", "TRANSLATION", "FEATURE",
 }
 
 // harmlessEnds end the names of what is about a secret and is none.
@@ -121,18 +128,26 @@ func replace(text string, spans []span) string {
 
 // secrets finds what is to be hidden.
 func secrets(text string) []span {
-	m := masker{text: text}
+	m := masker{text: text, patience: patience*len(text) + leastPatience}
 	m.shapes()
-	m.slack()
 	m.privateKeys()
+	m.known()
 	return m.found
 }
 
 type masker struct {
-	text   string
-	found  []span
-	noUser int // no user of a URL stands before here
-	noJWT  int // no JWT stands before here
+	text     string
+	found    []span
+	patience int    // bytes that expressions may still be run on
+	windows  []span // where providers without a beginning are searched for
+
+	noUser      int // no user of a URL stands before here
+	noJWT       int // no JWT
+	noHook      int // no webhook
+	noCookie    int // no cookie
+	noSignature int // no signature of a URL
+	noManifest  int // no Secret of Kubernetes
+	noPatience  int // nothing that can still be looked at
 }
 
 func (m *masker) hide(from, to int) { m.found = append(m.found, span{from, to}) }
@@ -140,7 +155,7 @@ func (m *masker) hide(from, to int) { m.found = append(m.found, span{from, to}) 
 // telling says which bytes shapes has a look at: a secret is found by a byte of
 // its beginning that is rare in logs.
 var telling = func() (set [256]bool) {
-	for _, c := range []byte("-_:=J4A ") {
+	for _, c := range []byte("-_:=J4A >") {
 		set[c] = true
 	}
 	return set
@@ -180,6 +195,8 @@ func (m *masker) shapes() {
 			end = m.accessKeyID(i)
 		case ' ':
 			end = m.scheme(i)
+		case '>':
+			end = m.element(i)
 		}
 		i = max(i, end-1)
 	}
@@ -206,6 +223,15 @@ func (m *masker) token(i int) int {
 // run hides what begins at from and goes on after at with least characters that
 // tokens are made of, and gives its end.
 func (m *masker) run(from, at, least int) int {
+	end := m.tokenEnd(at)
+	if end-at < least {
+		return 0
+	}
+	m.hide(from, end)
+	return end
+}
+
+func (m *masker) tokenEnd(at int) int {
 	end := at
 	for end < len(m.text) && isTokenByte(m.text[end]) {
 		end++
@@ -213,10 +239,6 @@ func (m *masker) run(from, at, least int) int {
 	for end > at && m.text[end-1] == '.' { // of the sentence
 		end--
 	}
-	if end-at < least {
-		return 0
-	}
-	m.hide(from, end)
 	return end
 }
 
@@ -288,26 +310,6 @@ func (m *masker) scheme(i int) int {
 	}
 	m.hide(i+1, end)
 	return end
-}
-
-// slack hides the secret part of Slack's webhooks.
-func (m *masker) slack() {
-	const host = "hooks.slack.com/"
-	for at := 0; ; {
-		i := strings.Index(m.text[at:], host)
-		if i < 0 {
-			return
-		}
-		at += i + len(host)
-		end := at
-		for end < len(m.text) && !isBlank(m.text[end]) && !isQuote(m.text[end]) && m.text[end] != '<' && m.text[end] != '>' {
-			end++
-		}
-		if !done(m.text[at:end]) {
-			m.hide(at, end)
-		}
-		at = end
-	}
 }
 
 // userinfo hides the credentials of a URL whose authority begins at from.
@@ -399,7 +401,8 @@ func (m *masker) assignment(i int) int {
 	}
 	name := strings.TrimLeft(t[from:to], "-.")
 	from = to - len(name)
-	if !secretName(name) {
+	certain := secretName(name)
+	if !certain && !keyName(name) && (t[i] != '=' || !passName(name)) {
 		return 0
 	}
 	before := byte('\n')
@@ -411,7 +414,7 @@ func (m *masker) assignment(i int) int {
 	if t[i] == ':' {
 		// A path as in src/token.go:12 and /etc/passwd: has no value, nor has the
 		// user of a URL.
-		if before == '/' || before == '\\' && !quoted || !secretName(name[strings.LastIndexByte(name, '.')+1:]) {
+		if before == '/' || before == '\\' && !quoted || certain && !secretName(name[strings.LastIndexByte(name, '.')+1:]) {
 			return 0
 		}
 		prose = !quoted && at < len(t) && t[at] == ' ' && inSentence(t, from)
@@ -424,6 +427,11 @@ func (m *masker) assignment(i int) int {
 		}
 	}
 	at = skipBlanks(t, at)
+	if t[i] == ':' {
+		if end := m.block(at, from-strings.LastIndexByte(t[:from], '\n')-1); end > 0 {
+			return end
+		}
+	}
 	stop := enclosing(t, from)
 	switch {
 	case quoted:
@@ -433,6 +441,9 @@ func (m *masker) assignment(i int) int {
 	}
 	if strings.HasSuffix(lowered(name), "authorization") {
 		return m.header(at, stop)
+	}
+	if !certain && !keyLike(strings.Trim(t[at:wordEnd(t, at, stop)], `"'`)) {
+		return 0
 	}
 	return m.value(at, stop, prose)
 }
@@ -546,9 +557,39 @@ func (m *masker) hideValue(at, end int) int {
 
 // done reports whether a value is masked already, or is none.
 func done(value string) bool {
+	value = withoutReferences(value)
 	value = strings.ReplaceAll(strings.ReplaceAll(value, masked, ""), maskedGitLab, "")
 	value = strings.Trim(value, " \t\\*.,;:)]}|>\"'`&")
 	return value == "" || slices.ContainsFunc(harmless, func(h string) bool { return strings.EqualFold(h, value) })
+}
+
+// withoutReferences gives a value without $VARIABLE and ${VARIABLE}, which tell
+// nothing.
+func withoutReferences(value string) string {
+	at := strings.IndexByte(value, '$')
+	if at < 0 {
+		return value
+	}
+	var b strings.Builder
+	for ; at >= 0; at = strings.IndexByte(value, '$') {
+		b.WriteString(value[:at])
+		value = value[at+1:]
+		name := strings.TrimPrefix(value, "{")
+		end := 0
+		for end < len(name) && (isUpper(name[end]) || name[end] == '_' || end > 0 && isDigit(name[end]) || len(name) < len(value) && isLower(name[end])) {
+			end++
+		}
+		switch {
+		case end == 0 || len(name) < len(value) && !strings.HasPrefix(name[end:], "}"):
+			b.WriteByte('$')
+		case len(name) < len(value):
+			value = name[end+1:]
+		default:
+			value = name[end:]
+		}
+	}
+	b.WriteString(value)
+	return b.String()
 }
 
 // mixed reports whether a value looks made up by a machine: at least 6
@@ -582,7 +623,8 @@ func secretName(name string) bool {
 		return false
 	}
 	low := lowered(name)
-	if low == "auth" || strings.HasSuffix(name, "_auth") || endsFold(name, "_pass") || endsFold(name, "_pwd") {
+	if low == "auth" || strings.HasSuffix(name, "_auth") || endsFold(name, "_pass") || endsFold(name, "_pwd") || endsFold(name, "_pw") ||
+		strings.HasSuffix(name, "_PAT") || len(name) > len("PASS") && strings.HasSuffix(name, "PASS") && !strings.HasSuffix(name, "BYPASS") && !strings.HasSuffix(name, "COMPASS") {
 		return true
 	}
 	for _, end := range harmlessEnds {
@@ -593,7 +635,30 @@ func secretName(name string) bool {
 	return slices.ContainsFunc(secretNames, func(s string) bool { return strings.Contains(low, s) })
 }
 
-// maySecret spares most names the look: all secret ones have a k, ss, cr, au or pw.
+// keyName reports whether a name is one as in STRIPE_KEY, whose value is secret
+// when it looks like a key.
+func keyName(name string) bool {
+	kind, ok := strings.CutSuffix(name, "_KEY")
+	if !ok || strings.ToUpper(name) != name {
+		return false
+	}
+	return !slices.ContainsFunc(harmlessKeys, func(h string) bool { return strings.HasSuffix(kind, h) })
+}
+
+// passName reports whether a name may be a password's, or a number of tests.
+func passName(name string) bool {
+	return strings.EqualFold(name, "pass") || strings.EqualFold(name, "pw")
+}
+
+// keyLike reports whether a value looks like a key or a password, and like no
+// path, URL or number.
+func keyLike(value string) bool {
+	return len(value) >= shortest && mixed(value) && !strings.Contains(value, "://") && !strings.HasPrefix(value, "/") &&
+		!strings.HasPrefix(value, "./") && !strings.HasPrefix(value, "~/") && strings.Trim(value, "0123456789.:-") != ""
+}
+
+// maySecret spares most names the look: all secret ones have a k, ss, cr, au,
+// pw or pa.
 func maySecret(name string) bool {
 	for i := range len(name) {
 		c := name[i] | 0x20
@@ -601,7 +666,7 @@ func maySecret(name string) bool {
 		if i+1 < len(name) {
 			next = name[i+1] | 0x20
 		}
-		if c == 'k' || c == 's' && next == 's' || c == 'c' && next == 'r' || c == 'a' && next == 'u' || c == 'p' && next == 'w' {
+		if c == 'k' || c == 's' && next == 's' || c == 'c' && next == 'r' || c == 'a' && next == 'u' || c == 'p' && (next == 'w' || next == 'a') {
 			return true
 		}
 	}

@@ -1,0 +1,162 @@
+package joblog
+
+import (
+	"regexp"
+	"strings"
+)
+
+const (
+	maxCommand = 1 << 10 // bytes of a command that are looked at
+	maxEntry   = 256     // bytes of an entry of .netrc
+	maxBefore  = 128     // bytes of a line before what is looked at
+)
+
+// command is one that takes a password where no name tells it. Its flag's
+// expression has an empty group where the password begins.
+type command struct{ flag *regexp.Regexp }
+
+// between stands between a flag and its value, also in a list of arguments.
+const between = `(?:["']?,?\s+|["'],|=)`
+
+var (
+	login   = command{regexp.MustCompile(`[\s"',]-p` + between + `?()`)}
+	sshpass = command{regexp.MustCompile(`^sshpass["']?,?\s*["']?(?:-[^p\s]\S*\s+)*-p` + between + `?()`)}
+	mysql   = command{regexp.MustCompile(`[\s"',]-p()["']?[^\s"',]`)} // -p alone asks for it
+	redis   = command{regexp.MustCompile(`[\s"',](?:-a|--pass)` + between + `()`)}
+	mongo   = command{regexp.MustCompile(`[\s"',]-p` + between + `()`)}
+	ldap    = command{regexp.MustCompile(`[\s"',]-w` + between + `?()`)}
+	zip     = command{regexp.MustCompile(`[\s"',]-P` + between + `?()`)}
+	openssl = command{regexp.MustCompile(`\bpass:()`)}
+
+	// netrc has the entries of .netrc, whose parts come in two orders.
+	netrc = []*regexp.Regexp{
+		regexp.MustCompile(`^(?:machine\s+\S+|default)(?:\s+(?:login|account)\s+\S+)+\s+password\s+()`),
+		regexp.MustCompile(`^machine\s+\S+\s+password\s+()\S+\s+login\s`),
+	}
+
+	// curlUser is a flag for user:password, also after other letters: -sSu.
+	curlUser = regexp.MustCompile(`[\s"',](?:-[uU]` + between + `?|(?:-[a-zA-Z]{1,6}u|--user|--proxy-user)` + between + `)()`)
+
+	// loggingIn are the commands with a login that takes -p.
+	loggingIn = regexp.MustCompile(`\b(?:docker|podman|buildah|skopeo|nerdctl|helm|oras|crane|regctl|cosign|az|oc|cf|argocd|rancher|vault)\b`)
+
+	// echoed is a password that is written to a login.
+	echoed = regexp.MustCompile(`\b(?:echo|printf)\s+(?:-\w+\s+)*()[^|]*\|[^|]*$`)
+)
+
+// look hides the passwords of the command that begins at at.
+func (c command) look(m *masker, at int) {
+	for _, loc := range c.flag.FindAllStringSubmatchIndex(m.command(at), -1) {
+		m.argument(at + loc[2])
+	}
+}
+
+// argument hides the word at at.
+func (m *masker) argument(at int) {
+	stop := openQuote(m.text, at)
+	if at < len(m.text) && isQuote(m.text[at]) || strings.HasPrefix(m.text[at:], `\`) {
+		m.value(at, stop, false)
+	} else {
+		m.hideValue(at, wordEnd(m.text, at, stop))
+	}
+}
+
+// command gives the command at at, to the end of the line or to the next
+// command. Lines go on after a backslash. When too much was looked at, the rest
+// of the line is hidden and the command is empty.
+func (m *masker) command(at int) string {
+	t := m.text[at:min(len(m.text), at+maxCommand)]
+	end := 0
+	for end < len(t) && t[end] != '\n' && t[end] != ';' && t[end] != '|' && (t[end] != '&' || !strings.HasPrefix(t[end:], "&&")) {
+		if t[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	t = t[:min(end, len(t))]
+	if !m.spend(len(t), at) {
+		return ""
+	}
+	return t
+}
+
+// login hides the password of a login's flag -p.
+func (m *masker) login(at int) {
+	if loggingIn.MatchString(lineBefore(m.text, at)) {
+		login.look(m, at)
+	}
+}
+
+// netrc hides the password of an entry of .netrc, which may have several lines.
+func (m *masker) netrc(at int) {
+	t := m.text[at:min(len(m.text), at+maxEntry)]
+	if !m.spend(len(t), at) {
+		return
+	}
+	for _, entry := range netrc {
+		if loc := entry.FindStringSubmatchIndex(t); loc != nil {
+			m.argument(at + loc[2])
+		}
+	}
+}
+
+// curl hides user:password.
+func (m *masker) curl(at int) {
+	for _, loc := range curlUser.FindAllStringSubmatchIndex(m.command(at), -1) {
+		from := at + loc[2]
+		word := m.text[from:wordEnd(m.text, from, openQuote(m.text, from))]
+		_, password, _ := strings.Cut(strings.Trim(word, `"'`), ":")
+		if !done(password) && !strings.HasPrefix(password, "//") {
+			m.argument(from)
+		}
+	}
+}
+
+// piped hides what echo writes to a command that reads a password, whose flag
+// is at at.
+func (m *masker) piped(at int) {
+	line := lineBefore(m.text, at)
+	if loc := echoed.FindStringSubmatchIndex(line); loc != nil {
+		m.argument(at - len(line) + loc[2])
+	}
+}
+
+// lineBefore gives what stands before at in its line, or the end of that.
+func lineBefore(t string, at int) string {
+	before := t[max(0, at-maxBefore):at]
+	return before[strings.LastIndexByte(before, '\n')+1:]
+}
+
+// wordEnd gives the end of the word at at: to a blank outside of quotes, or to
+// stop.
+func wordEnd(t string, at int, stop byte) int {
+	quote := byte(0)
+	for ; at < len(t) && t[at] != '\n' && (t[at] != stop || stop == 0); at++ {
+		switch c := t[at]; {
+		case c == quote:
+			quote = 0
+		case isQuote(c) && quote == 0:
+			quote = c
+		case isBlank(c) && quote == 0:
+			return at
+		}
+	}
+	return at
+}
+
+// openQuote gives the quote that is open at at in its line, or 0. An apostrophe
+// within a word is none.
+func openQuote(t string, at int) byte {
+	line := lineBefore(t, at)
+	open := byte(0)
+	for i := range len(line) {
+		switch c := line[i]; {
+		case !isQuote(c):
+		case c == open:
+			open = 0
+		case open == 0 && (c != '\'' || i == 0 || !isAlnum(line[i-1])):
+			open = c
+		}
+	}
+	return open
+}

@@ -1,0 +1,39 @@
+package joblog
+
+import "strings"
+
+// hook gives a function that hides what follows a webhook's beginning, up to
+// the end of the URL.
+func hook(beginning string) func(m *masker, at int) {
+	return func(m *masker, at int) {
+		if at < m.noHook {
+			return
+		}
+		t := m.text
+		at += len(beginning)
+		end := at
+		for end < len(t) && !isBlank(t[end]) && !isQuote(t[end]) && t[end] != '<' && t[end] != '>' && t[end] != '\\' {
+			end++
+		}
+		m.noHook = end
+		m.hideValue(at, end)
+	}
+}
+
+// signature hides the signature of a URL that grants access by it, as those of
+// Azure (sig), AWS and Google do.
+func (m *masker) signature(at int) {
+	if at < m.noSignature {
+		return
+	}
+	t := m.text
+	from := at + strings.IndexByte(t[at:], '=') + 1
+	end := from
+	for end < len(t) && (isTokenByte(t[end]) || t[end] == '%') {
+		end++
+	}
+	m.noSignature = end
+	if end-from >= 16 && mixed(t[from:end]) {
+		m.hide(from, end)
+	}
+}
