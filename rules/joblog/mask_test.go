@@ -168,6 +168,9 @@ func fragments() *rapid.Generator[string] {
 		"password", "token", "Authorization", "Bearer ", "Basic ", "PRIVATE-TOKEN", "--password", "-", "_", "glpat-", "glrt-", "xoxb-", "AKIA", "GR1348941",
 		"eyJ", "hooks.slack.com/", "https://", "@", ":", "=", " ", "\n", "\"", "'", "\\\"", "\\n", "[", "]", "{", ",", ".", "/", "?", "&", "[masked]", "[MASKED]",
 		"-----BEGIN RSA PRIVATE" + " KEY-----", "-----END RSA PRIVATE" + " KEY-----", fake(20), fake(64), "ZQ7XW2LK9PZQ7XW2", "word", "1", "ü", "null", "git", "*", "`", "|",
+		"$", "${", "}", "$VAR", "STRIPE_KEY", "docker login -p ", "sshpass -p", "mysql -p", "redis-cli -a ", "curl -u ", "machine x login y password ", "echo ",
+		"--password-stdin", "<", ">", "</", "password>", "name", "value", "Cookie: ", ";", "kind: Secret", "data:", "\n  ", "- ", "sig=", "discord.com/api/webhooks/",
+		"twitter", "sk_live_", "SK", "facebook", "Q~", "_mmk", ".atlasv1.", "s.", "AKIA",
 	})
 }
 
@@ -249,6 +252,16 @@ func BenchmarkMask(b *testing.B) {
 		{"no blanks", "token:=%02d%d://:@"},
 		{"one quote after the other", "token=\"%02d%d\\"},
 		{"beginnings of keys", "-----BEGIN PRIVATE" + " KEY-----%02d%d"},
+		{"names of providers", "linear twitter: %02d discord travis okta task value: %d name: facebook docker login curl -s default\n"},
+		{"beginnings of tokens", "glpat-pypi-hvb.sk-proj-sk_live_%02d%d-glc_ops_eyJxapp-1-"},
+		{"names and values", "twitter=twitter:discord=asana:new_relic=%02d%d"},
+		{"commands", "docker login curl mysql machine default sshpass -p zip %02d%d "},
+		{"pairs", "value:name=value=%02d%dkey:"},
+		{"secrets of Kubernetes", "{\"kind\":\"Secret\",%02d%d"},
+		{"secrets of Kubernetes, YAML", "kind: Secret\n a: %02d%d\n"},
+		{"elements", "<token><password x=%02d%d"},
+		{"block scalars", "password: |\n token: >\n\n\n%02d%d"},
+		{"cookies", "Cookie: a=%02d%d;"},
 	} {
 		text := aLog(c.format)
 		b.Run(c.name, func(b *testing.B) {
