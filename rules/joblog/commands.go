@@ -18,15 +18,24 @@ type command struct{ flag *regexp.Regexp }
 // between stands between a flag and its value, also in a list of arguments.
 const between = `(?:["']?,?\s+|["'],|=)`
 
+// flagged is a command with a flag.
+func flagged(flag string) command {
+	return command{regexp.MustCompile(`[\s"',](?:` + flag + `)()`)}
+}
+
+// leading is a command with what begins at its own name.
+func leading(expr string) command {
+	return command{regexp.MustCompile(`^(?:` + expr + `)()`)}
+}
+
 var (
-	login   = command{regexp.MustCompile(`[\s"',]-p` + between + `?()`)}
-	sshpass = command{regexp.MustCompile(`^sshpass["']?,?\s*["']?(?:-[^p\s]\S*\s+)*-p` + between + `?()`)}
-	mysql   = command{regexp.MustCompile(`[\s"',]-p()["']?[^\s"',]`)} // -p alone asks for it
-	redis   = command{regexp.MustCompile(`[\s"',](?:-a|--pass)` + between + `()`)}
-	mongo   = command{regexp.MustCompile(`[\s"',]-p` + between + `()`)}
-	ldap    = command{regexp.MustCompile(`[\s"',]-w` + between + `?()`)}
-	zip     = command{regexp.MustCompile(`[\s"',]-P` + between + `?()`)}
-	openssl = command{regexp.MustCompile(`\bpass:()`)}
+	login    = flagged(`-p` + between + `?`)
+	attached = command{regexp.MustCompile(`[\s"',]-p()["']?[^\s"',]`)} // -p alone asks for it
+	openssl  = command{regexp.MustCompile(`\bpass:()`)}
+
+	// assigning is a command with a name and a value: git config set name value,
+	// ENV name value in a Dockerfile.
+	assigning = regexp.MustCompile(`^(?:set|ENV|ARG|setx)\s+(?:--?[\w-]+\s+)*["']?(?:\S*[:/.])?([\w-]{4,64})["']?\s+()[^\s=]`)
 
 	// netrc has the entries of .netrc, whose parts come in two orders.
 	netrc = []*regexp.Regexp{
@@ -48,6 +57,19 @@ var (
 func (c command) look(m *masker, at int) {
 	for _, loc := range c.flag.FindAllStringSubmatchIndex(m.command(at), -1) {
 		m.argument(at + loc[2])
+	}
+}
+
+// assigning hides the value of a command that gives it to a name.
+func (m *masker) assigning(at int) {
+	line := m.text[at:min(lineEnd(m.text, at), at+maxEntry)]
+	loc := assigning.FindStringSubmatchIndex(line)
+	if loc == nil || !secretName(line[loc[2]:loc[3]]) {
+		return
+	}
+	from := at + loc[4]
+	if keyLike(strings.Trim(m.text[from:wordEnd(m.text, from, 0)], `"'`)) {
+		m.argument(from)
 	}
 }
 

@@ -50,6 +50,8 @@ func harmlessLines() []string {
 		// commands and documents
 		"docker run -p 8080:80 nginx", "docker compose -p shop up", "ssh -p 2222 host", "mkdir -p a/b", "curl -fsSL https://example.com/install.sh -o install.sh", "mysql -h db -u root -p shop",
 		"curl --user-agent x https://example.com", "curl -X PUT -u ci https://example.com", "redis-cli -h cache ping", "zip -r a.zip b", "helm upgrade --install -f values.yaml x .",
+		"set token expired to 1", "set password policy", "ENV PATH /usr/bin", "Step 3/9 : ENV TOKEN_FILE /run/x1", "ARG TOKEN", "set -euo pipefail", "npm config set registry https://registry.npmjs.org/",
+		"sudo -S apt-get update", "echo done | tee log", "openssl version -a", "7z x a.7z", "nuget push x.nupkg", "kubectl create secret generic db --from-file=a=b", "dotnet test --results-directory x",
 		"please login with -p", "default password is not set", "the machine is up", "usage: x <token> <url>", "<token>", "a -> b", "x => y", "<url>https://example.com</url>",
 		`{"name": "LOG_LEVEL", "value": "debug"}`, `{"value": "debug", "name": "LOG_LEVEL"}`, "- name: LOG_LEVEL\n  value: debug\n- name: DB_PASSWORD\n  valueFrom: x", "value: 12", "the value = 3",
 		"apiVersion: v1\nkind: ConfigMap\ndata:\n  a: b\n", "kind: SecretStore\ndata:\n  a: b\n---", "kind: Secret\nmetadata:\n  name: db\n  namespace: shop\n", "description: |\n  a b\n  c\n",

@@ -17,18 +17,39 @@ type keyword struct {
 // byHand are the keywords of what no provider's shape and no name tells.
 var byHand = []keyword{
 	{text: "login", word: true, look: (*masker).login},
-	{text: "--password-stdin", look: (*masker).piped},
-	{text: "sshpass", word: true, look: sshpass.look},
-	{text: "mysql", word: true, look: mysql.look},
-	{text: "mariadb", word: true, look: mysql.look},
-	{text: "7z", word: true, look: mysql.look},
-	{text: "zip", word: true, look: zip.look},
-	{text: "unzip", word: true, look: zip.look},
-	{text: "sqlcmd", word: true, look: zip.look},
-	{text: "redis-cli", word: true, look: redis.look},
-	{text: "mongo", word: true, look: mongo.look},
-	{text: "ldap", word: true, look: ldap.look},
+	{text: "sshpass", word: true, look: leading(`sshpass["']?,?\s*["']?(?:-[^p\s]\S*\s+)*-p` + between + `?`).look},
+	{text: "mysql", word: true, look: attached.look},
+	{text: "mariadb", word: true, look: attached.look},
+	{text: "7z", word: true, look: attached.look},
+	{text: "zip", word: true, look: flagged(`-P` + between + `?`).look},
+	{text: "unzip", word: true, look: flagged(`-P` + between + `?`).look},
+	{text: "sqlcmd", word: true, look: flagged(`-P` + between + `?`).look},
+	{text: "sqlplus", word: true, look: leading(`sqlplus\s+(?:-\S+\s+)*[\w.]+/`).look},
+	{text: "redis-cli", word: true, look: flagged(`(?:-a|--pass)` + between).look},
+	{text: "mongo", word: true, look: flagged(`-p` + between).look},
+	{text: "twine", word: true, look: flagged(`-p` + between).look},
+	{text: "ldap", word: true, look: flagged(`-w` + between + `?`).look},
+	{text: "lftp", word: true, look: flagged(`-u` + between).look},
+	{text: "smbclient", word: true, look: flagged(`-U` + between + `?`).look},
+	{text: "ssh-keygen", word: true, look: flagged(`-N` + between).look},
+	{text: "nuget push", word: true, look: flagged(`-k` + between).look},
+	{text: "htpasswd", word: true, look: leading(`htpasswd\s+-\w*b\w*\s+(?:-\w+\s+)*\S+\s+\S+\s+`).look},
+	{text: "htpasswd", word: true, look: leading(`htpasswd\s+-(?:\w*n\w*b|\w*b\w*n)\w*\s+(?:-\w+\s+)*\S+\s+`).look},
+	{text: "--from-literal", look: leading(`--from-literal(?:=|\s+)["']?[\w.-]+=`).look},
+	{text: "ConvertTo-SecureString", look: leading(`ConvertTo-SecureString\s+(?:-String\s+)?`).look},
 	{text: "openssl", word: true, look: openssl.look},
+
+	{text: "--password-stdin", look: (*masker).piped},
+	{text: "--with-token", look: (*masker).piped},
+	{text: "--passphrase-fd", look: (*masker).piped},
+	{text: "chpasswd", look: (*masker).piped},
+	{text: "sudo -S", look: (*masker).piped},
+
+	{text: "set", word: true, look: (*masker).assigning},
+	{text: "setx", word: true, look: (*masker).assigning},
+	{text: "ENV", word: true, look: (*masker).assigning},
+	{text: "ARG", word: true, look: (*masker).assigning},
+
 	{text: "curl", word: true, look: (*masker).curl},
 	{text: "machine", word: true, look: (*masker).netrc},
 	{text: "default", word: true, look: (*masker).netrc},
@@ -71,9 +92,8 @@ type recognizer struct {
 var newRecognizer = sync.OnceValue(func() recognizer {
 	var r recognizer
 	keywords := slices.Clone(byHand)
-	for i := range providers {
-		p := &providers[i]
-		f := newFinder(p, len(r.searching))
+	for i, p := range slices.Concat(providers, moreProviders) {
+		f := newFinder(&p, i)
 		if p.reach == 0 {
 			r.searching = append(r.searching, f)
 		}
@@ -86,7 +106,7 @@ var newRecognizer = sync.OnceValue(func() recognizer {
 // known hides what stands near keywords.
 func (m *masker) known() {
 	r := newRecognizer()
-	m.windows = make([]span, len(r.searching))
+	m.searched = make([]span, len(providers)+len(moreProviders))
 	r.look(m)
 	for _, f := range r.searching {
 		f.search(m)

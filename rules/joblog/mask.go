@@ -43,7 +43,7 @@ const longestToken = len("github_pat_")
 var secretNames = []string{
 	"password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "signingkey",
 	"encryptionkey", "masterkey", "accountkey", "authkey", "credential", "authorization", "gitlabsession",
-	"clientkey", "dockercfg", "dockerconfigjson", "dockerauthconfig",
+	"clientkey", "certificatekey", "sharedkey", "storepass", "keypass", "dbpass", "dockercfg", "dockerconfigjson", "dockerauthconfig",
 }
 
 // harmlessKeys end, before _KEY, the names of keys that are no secrets.
@@ -136,10 +136,11 @@ func secrets(text string) []span {
 }
 
 type masker struct {
-	text     string
-	found    []span
-	patience int    // bytes that expressions may still be run on
-	windows  []span // where providers without a beginning are searched for
+	text      string
+	found     []span
+	patience  int    // bytes that expressions may still be run on
+	searched  []span // by finder: where it is still to search, or where its last secret ends
+	lastToken span   // that tokenEnd went over
 
 	noUser      int // no user of a URL stands before here
 	noJWT       int // no JWT
@@ -231,11 +232,15 @@ func (m *masker) run(from, at, least int) int {
 	return end
 }
 
+// tokenEnd gives the end of a token from at on. It goes over no token twice.
 func (m *masker) tokenEnd(at int) int {
-	end := at
-	for end < len(m.text) && isTokenByte(m.text[end]) {
-		end++
+	if at < m.lastToken.from || at >= m.lastToken.to {
+		m.lastToken = span{at, at}
+		for m.lastToken.to < len(m.text) && isTokenByte(m.text[m.lastToken.to]) {
+			m.lastToken.to++
+		}
 	}
+	end := m.lastToken.to
 	for end > at && m.text[end-1] == '.' { // of the sentence
 		end--
 	}
@@ -645,15 +650,16 @@ func keyName(name string) bool {
 	return !slices.ContainsFunc(harmlessKeys, func(h string) bool { return strings.HasSuffix(kind, h) })
 }
 
-// passName reports whether a name may be a password's, or a number of tests.
+// passName reports whether a name may be a password's, or a number of tests or
+// a directory.
 func passName(name string) bool {
-	return strings.EqualFold(name, "pass") || strings.EqualFold(name, "pw")
+	return strings.EqualFold(name, "pass") || strings.EqualFold(name, "pw") || strings.EqualFold(name, "pwd")
 }
 
 // keyLike reports whether a value looks like a key or a password, and like no
 // path, URL or number.
 func keyLike(value string) bool {
-	return len(value) >= shortest && mixed(value) && !strings.Contains(value, "://") && !strings.HasPrefix(value, "/") &&
+	return len(value) >= shortest && mixed(value) && !strings.Contains(value, "://") && !strings.Contains(value, `:\`) && !strings.HasPrefix(value, "/") &&
 		!strings.HasPrefix(value, "./") && !strings.HasPrefix(value, "~/") && strings.Trim(value, "0123456789.:-") != ""
 }
 

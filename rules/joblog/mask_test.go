@@ -1,6 +1,8 @@
 package joblog_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -263,13 +265,31 @@ func BenchmarkMask(b *testing.B) {
 		{"block scalars", "password: |\n token: >\n\n\n%02d%d"},
 		{"cookies", "Cookie: a=%02d%d;"},
 	} {
-		text := aLog(c.format)
-		b.Run(c.name, func(b *testing.B) {
-			b.SetBytes(int64(len(text)))
-			b.ReportAllocs()
-			for b.Loop() {
-				joblog.Mask(text)
+		b.Run(c.name, func(b *testing.B) { benchmarkMask(b, aLog(c.format)) })
+	}
+	b.Run("the logs of testdata", func(b *testing.B) {
+		logs, err := filepath.Glob("testdata/*.log")
+		if err != nil {
+			b.Fatal(err)
+		}
+		var all strings.Builder
+		for all.Len() < 1<<20 {
+			for _, log := range logs {
+				text, err := os.ReadFile(log)
+				if err != nil {
+					b.Fatal(err)
+				}
+				all.WriteString(joblog.Clean(string(text)))
 			}
-		})
+		}
+		benchmarkMask(b, all.String()[:1<<20])
+	})
+}
+
+func benchmarkMask(b *testing.B, text string) {
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		joblog.Mask(text)
 	}
 }

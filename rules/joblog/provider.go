@@ -47,12 +47,12 @@ var hashes = []string{"sha", "commit", "digest", "checksum", "revision", "md5", 
 // finder finds the secrets of a provider.
 type finder struct {
 	*provider
-	window int // its number among the windows
+	number int // among the finders
 	re     func() *regexp.Regexp
 }
 
-func newFinder(p *provider, window int) *finder {
-	return &finder{provider: p, window: window, re: sync.OnceValue(func() *regexp.Regexp {
+func newFinder(p *provider, number int) *finder {
+	return &finder{provider: p, number: number, re: sync.OnceValue(func() *regexp.Regexp {
 		if p.reach > 0 {
 			return regexp.MustCompile("^(?:" + p.expr + ")")
 		}
@@ -71,8 +71,8 @@ func (f *finder) keywords() []keyword {
 // look hides the secret that a keyword at at begins, or puts the bytes round it
 // in the window that is to be searched.
 func (f *finder) look(m *masker, at int) {
+	w := &m.searched[f.number]
 	if f.reach == 0 {
-		w := &m.windows[f.window]
 		if at-windowBefore > w.to {
 			f.search(m)
 			w.from = at - windowBefore
@@ -81,11 +81,14 @@ func (f *finder) look(m *masker, at int) {
 		return
 	}
 	to := min(len(m.text), at+f.reach+1)
+	if at < w.to { // within a secret
+		return
+	}
 	if f.named && !assigned(m.text[at:to]) {
 		return
 	}
-	if m.spend(to-at, at) {
-		f.match(m, at, to)
+	if known := len(m.found); m.spend(to-at, at) && f.match(m, at, to) > 0 && len(m.found) > known {
+		w.to = m.tokenEnd(at)
 	}
 }
 
@@ -104,7 +107,7 @@ func (m *masker) spend(n, at int) bool {
 
 // search hides the secrets in the window.
 func (f *finder) search(m *masker) {
-	w := m.windows[f.window]
+	w := m.searched[f.number]
 	for w.from < w.to {
 		end := f.match(m, w.from, w.to)
 		if end == 0 {
