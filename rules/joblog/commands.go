@@ -62,9 +62,13 @@ func (c command) look(m *masker, at int) {
 
 // assigning hides the value of a command that gives it to a name.
 func (m *masker) assigning(at int) {
-	line := m.text[at:min(lineEnd(m.text, at), at+maxEntry)]
+	line := m.text[at:min(len(m.text), at+maxEntry)]
+	line = line[:lineEnd(line, 0)]
+	if !m.spend(maxName, at) {
+		return
+	}
 	loc := assigning.FindStringSubmatchIndex(line)
-	if loc == nil || !secretName(line[loc[2]:loc[3]]) {
+	if loc == nil || !secretName(line[loc[2]:loc[3]]) || m.seen(at+loc[4]) {
 		return
 	}
 	from := at + loc[4]
@@ -75,13 +79,24 @@ func (m *masker) assigning(at int) {
 
 // argument hides the word at at.
 func (m *masker) argument(at int) {
-	stop := openQuote(m.text, at)
-	if at < len(m.text) && isQuote(m.text[at]) || strings.HasPrefix(m.text[at:], `\`) {
-		m.value(at, stop, false)
-	} else {
-		m.hideValue(at, wordEnd(m.text, at, stop))
+	if stop := openQuote(m.text, at); at < len(m.text) && (isQuote(m.text[at]) || m.text[at] == '\\') {
+		m.valueOnce(at, stop)
+	} else if !m.seen(at) {
+		m.lastValue = span{at, m.hideValue(at, wordEnd(m.text, at, stop))}
 	}
 }
+
+// valueOnce hides the value at at, unless it is in the last that was hidden so:
+// a text of nothing but beginnings takes no longer than its length tells. It
+// gives the end.
+func (m *masker) valueOnce(at int, stop byte) int {
+	if !m.seen(at) {
+		m.lastValue = span{at, m.value(at, stop, false)}
+	}
+	return m.lastValue.to
+}
+
+func (m *masker) seen(at int) bool { return at >= m.lastValue.from && at < m.lastValue.to }
 
 // command gives the command at at, to the end of the line or to the next
 // command. Lines go on after a backslash. When too much was looked at, the rest
@@ -104,7 +119,7 @@ func (m *masker) command(at int) string {
 
 // login hides the password of a login's flag -p.
 func (m *masker) login(at int) {
-	if loggingIn.MatchString(lineBefore(m.text, at)) {
+	if m.spend(maxBefore, at) && loggingIn.MatchString(lineBefore(m.text, at)) {
 		login.look(m, at)
 	}
 }
@@ -126,6 +141,9 @@ func (m *masker) netrc(at int) {
 func (m *masker) curl(at int) {
 	for _, loc := range curlUser.FindAllStringSubmatchIndex(m.command(at), -1) {
 		from := at + loc[2]
+		if m.seen(from) {
+			continue
+		}
 		word := m.text[from:wordEnd(m.text, from, openQuote(m.text, from))]
 		_, password, _ := strings.Cut(strings.Trim(word, `"'`), ":")
 		if !done(password) && !strings.HasPrefix(password, "//") {
@@ -137,6 +155,9 @@ func (m *masker) curl(at int) {
 // piped hides what echo writes to a command that reads a password, whose flag
 // is at at.
 func (m *masker) piped(at int) {
+	if !m.spend(maxBefore, at) {
+		return
+	}
 	line := lineBefore(m.text, at)
 	if loc := echoed.FindStringSubmatchIndex(line); loc != nil {
 		m.argument(at - len(line) + loc[2])

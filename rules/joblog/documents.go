@@ -77,7 +77,7 @@ func (m *masker) pair(at int) {
 		stop = ','
 	}
 	if slices.ContainsFunc(names, func(name string) bool { return secretName(name) || keyName(name) }) {
-		m.value(value, stop, false)
+		m.valueOnce(value, stop)
 	}
 }
 

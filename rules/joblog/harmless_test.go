@@ -45,7 +45,7 @@ func harmlessLines() []string {
 		"$ docker login -u \"$CI_REGISTRY_USER\" -p \"$CI_REGISTRY_PASSWORD\" $CI_REGISTRY", "$ echo \"$CI_JOB_TOKEN\" | docker login -u ci --password-stdin $CI_REGISTRY",
 		"$ curl --user \"gitlab-ci-token:$CI_JOB_TOKEN\" https://example.com", "$ curl -u $USER:$PASS https://example.com", "$ sshpass -p $PASS ssh host", "mysql -p$PASS db",
 		"curl --header \"PRIVATE-TOKEN: $TOKEN\" https://example.com", "Authorization: Bearer $TOKEN", "https://ci:${CI_JOB_TOKEN}@gitlab.example.com/x.git",
-		"<password>${DB_PASSWORD}</password>", "{\"name\": \"DB_PASSWORD\", \"value\": \"$DB_PASSWORD\"}",
+		"<password>${db.password}</password>", "{\"name\": \"DB_PASSWORD\", \"value\": \"$DB_PASSWORD\"}",
 
 		// commands and documents
 		"docker run -p 8080:80 nginx", "docker compose -p shop up", "ssh -p 2222 host", "mkdir -p a/b", "curl -fsSL https://example.com/install.sh -o install.sh", "mysql -h db -u root -p shop",

@@ -77,7 +77,7 @@ func (m *masker) datum(at, end, column int) int {
 		return lineEnd(t, to)
 	}
 	if at < end && isQuote(t[at]) {
-		return m.value(at, 0, false)
+		return m.valueOnce(at, 0)
 	}
 	return m.hideValue(at, at+len(strings.TrimRight(t[at:end], " \t\r")))
 }
@@ -138,7 +138,7 @@ func (m *masker) manifestJSON(at int) {
 				break
 			}
 			from += loc[1]
-			from = max(from, m.value(from, ',', false))
+			from = max(from, m.valueOnce(from, ','))
 		}
 	}
 }

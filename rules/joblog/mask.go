@@ -2,6 +2,7 @@ package joblog
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -67,11 +68,13 @@ var schemes = []string{"bearer", "basic", "token", "digest", "negotiate", "apike
 // span is a part of a text, to be hidden.
 type span struct{ from, to int }
 
-// Mask replaces secrets by [masked]: what is known by its shape (tokens of
-// GitLab, Slack and AWS, JWTs, private keys, URLs with credentials) and what a
-// name tells (password=…, "api_key": "…", --token …, PRIVATE-TOKEN: …). In doubt
-// it hides. [MASKED], which GitLab puts, stays. Masking twice changes no more
-// than masking once, but for texts that are made to need more than 8 rounds.
+// Mask replaces secrets by [masked]: what is known by its shape (tokens of some
+// two hundred providers, JWTs, private keys, webhooks, URLs with credentials or
+// a signature), what a name tells (password=…, "api_key": "…", --token …,
+// PRIVATE-TOKEN: …) and what its place tells (docker login -p …, the data of a
+// Secret of Kubernetes, cookies). References such as $TOKEN stay. In doubt it
+// hides. [MASKED], which GitLab puts, stays. Masking twice changes no more than
+// masking once, but for texts that are made to need more than 8 rounds.
 func Mask(text string) string {
 	// What is hidden may be what kept something else from being seen. The second
 	// round mostly finds nothing more.
@@ -141,6 +144,7 @@ type masker struct {
 	patience  int    // bytes that expressions may still be run on
 	searched  []span // by finder: where it is still to search, or where its last secret ends
 	lastToken span   // that tokenEnd went over
+	lastValue span   // that valueOnce went over
 
 	noUser      int // no user of a URL stands before here
 	noJWT       int // no JWT
@@ -505,13 +509,7 @@ func (m *masker) value(at int, stop byte, prose bool) int {
 	}
 	switch c := t[at]; {
 	case c == '\\' && at+1 < len(t) && isQuote(t[at+1]): // in quotes that are in quotes
-		closing := t[at : at+2]
-		at += 2
-		end := lineEnd(t, at)
-		if i := strings.Index(t[at:end], closing); i >= 0 {
-			end = at + i
-		}
-		return m.hideValue(at, end)
+		return m.hideValue(at+2, closing(t, at+2, t[at:at+2]))
 	case isQuote(c) && c != stop:
 		at++
 		end := at
@@ -534,11 +532,7 @@ func (m *masker) value(at int, stop byte, prose bool) int {
 		for strings.HasPrefix(t[first:], masked) {
 			first += len(masked)
 		}
-		end := lineEnd(t, first)
-		if i := strings.IndexByte(t[first:end], ']'); i >= 0 {
-			end = first + i
-		}
-		return m.hideValue(at, end)
+		return m.hideValue(at, closing(t, first, "]"))
 	case c == '{' || c == '(':
 		return 0 // the names in it tell
 	}
@@ -562,40 +556,16 @@ func (m *masker) hideValue(at, end int) int {
 
 // done reports whether a value is masked already, or is none.
 func done(value string) bool {
-	value = withoutReferences(value)
+	if strings.Contains(value, "$") {
+		value = reference.ReplaceAllString(value, "")
+	}
 	value = strings.ReplaceAll(strings.ReplaceAll(value, masked, ""), maskedGitLab, "")
 	value = strings.Trim(value, " \t\\*.,;:)]}|>\"'`&")
 	return value == "" || slices.ContainsFunc(harmless, func(h string) bool { return strings.EqualFold(h, value) })
 }
 
-// withoutReferences gives a value without $VARIABLE and ${VARIABLE}, which tell
-// nothing.
-func withoutReferences(value string) string {
-	at := strings.IndexByte(value, '$')
-	if at < 0 {
-		return value
-	}
-	var b strings.Builder
-	for ; at >= 0; at = strings.IndexByte(value, '$') {
-		b.WriteString(value[:at])
-		value = value[at+1:]
-		name := strings.TrimPrefix(value, "{")
-		end := 0
-		for end < len(name) && (isUpper(name[end]) || name[end] == '_' || end > 0 && isDigit(name[end]) || len(name) < len(value) && isLower(name[end])) {
-			end++
-		}
-		switch {
-		case end == 0 || len(name) < len(value) && !strings.HasPrefix(name[end:], "}"):
-			b.WriteByte('$')
-		case len(name) < len(value):
-			value = name[end+1:]
-		default:
-			value = name[end:]
-		}
-	}
-	b.WriteString(value)
-	return b.String()
-}
+// reference is $VARIABLE or ${variable}, which tells nothing.
+var reference = regexp.MustCompile(`\$[A-Z_][A-Z0-9_]*|\$\{[A-Za-z_][\w.]*\}`)
 
 // mixed reports whether a value looks made up by a machine: at least 6
 // characters of two kinds, where a word's first capital is no kind.
@@ -802,6 +772,14 @@ func lineEnd(t string, at int) int {
 		return at + i
 	}
 	return len(t)
+}
+
+// closing gives where s stands next, from at on, or where the line ends.
+func closing(t string, at int, s string) int {
+	for at < len(t) && t[at] != '\n' && !strings.HasPrefix(t[at:], s) {
+		at++
+	}
+	return at
 }
 
 func skipBlanks(t string, at int) int {

@@ -205,6 +205,19 @@ func TestMaskHidesAmongAnything(t *testing.T) {
 	})
 }
 
+// A text that is made to take long is hidden rather than looked at.
+func TestMaskHidesWhatTakesTooLong(t *testing.T) {
+	secret := fake(12)
+	for _, s := range []string{
+		"docker login curl ", "default machine ", "docker login curl\n", "name: x value: name: y ", "{\"kind\": \"Secret\"} {", "pypi-pypi-AgEIcHlwaS5vcmc$",
+	} {
+		text := strings.Repeat(s, 1<<20/len(s)) + " sshpass -p " + secret + " ssh host"
+		if got := joblog.Mask(text); strings.Contains(got, secret) {
+			t.Errorf("after %q: …%q", s, got[len(got)-200:])
+		}
+	}
+}
+
 func FuzzMask(f *testing.F) {
 	for _, s := range surroundings {
 		f.Add(strings.ReplaceAll(s, "%", "glpat-"+fake(20)))
@@ -264,6 +277,9 @@ func BenchmarkMask(b *testing.B) {
 		{"elements", "<token><password x=%02d%d"},
 		{"block scalars", "password: |\n token: >\n\n\n%02d%d"},
 		{"cookies", "Cookie: a=%02d%d;"},
+		{"values without an end", "sshpass -p[ name=token value=[ set token ' %02d%d"},
+		{"quotes without an end", "sshpass -p\\\" curl -u a:b' set TOKEN 1a\"%02d%d "},
+		{"dots", "glpat-twitter=%02d%d............"},
 	} {
 		b.Run(c.name, func(b *testing.B) { benchmarkMask(b, aLog(c.format)) })
 	}

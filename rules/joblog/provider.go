@@ -2,7 +2,6 @@ package joblog
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -42,7 +41,7 @@ const (
 )
 
 // hashes tell, between a provider's name and a value, that it is a hash.
-var hashes = []string{"sha", "commit", "digest", "checksum", "revision", "md5", "hash", "etag"}
+var hashes = regexp.MustCompile(`(?i)sha(?:[^r]|$)|commit|digest|checksum|revision|md5|hash|etag`)
 
 // finder finds the secrets of a provider.
 type finder struct {
@@ -125,10 +124,9 @@ func (f *finder) match(m *masker, from, to int) int {
 		return 0
 	}
 	start, end := from+loc[2*f.group], from+loc[2*f.group+1]
-	name := strings.ToLower(m.text[from+loc[0] : start])
 	switch {
 	case f.digit && !strings.ContainsAny(m.text[start:end], "0123456789"):
-	case f.named && slices.ContainsFunc(hashes, func(h string) bool { return strings.Contains(name, h) }):
+	case f.named && hashes.MatchString(m.text[from+loc[0]:start]):
 	default:
 		m.hide(start, m.tokenEnd(end))
 	}
