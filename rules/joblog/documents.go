@@ -13,7 +13,7 @@ const (
 
 var (
 	// cookies stands before the cookies of a header or of curl's flag.
-	cookies = regexp.MustCompile(`^(?i)(?:cookie2?\\?["']?\s*[:=]\s*(?:\[\s*)?|cookie["']?,?\s+)(?:\\?["'])?()[^\s=;"']+=`)
+	cookies = regexp.MustCompile(`^(?i)(?:cookie2?\\?["']?\s*[:=]\s*(?:\[\s*)?|cookie["']?,?\s+)(?:\\?["'])?()[\w.$-]+=`)
 
 	// ofName is the name of a pair as in {"name": "x", "value": "y"}.
 	ofName = regexp.MustCompile(`^(?i:name|key)\\?["']?\s*[:=]\s*\\?["']?([\w.-]+)`)
@@ -160,12 +160,13 @@ func (m *masker) element(i int) int {
 		if end = strings.Index(rest, "]]>"); end < 0 {
 			end = len(rest)
 		}
-	} else if end < 0 { // cut off
-		if end = lineEnd(rest, 0); !mixed(rest[:end]) || strings.Contains(rest[:end], " ") {
+	} else if end < 0 || !strings.HasPrefix(rest[end:], "</") { // cut off, or no element as in --token <token> <url>
+		if end < 0 {
+			end = len(rest)
+		}
+		if end = lineEnd(rest[:end], 0); !mixed(rest[:end]) || strings.Contains(rest[:end], " ") {
 			return 0
 		}
-	} else if !strings.HasPrefix(rest[end:], "</") {
-		return 0 // as in --token <token> <url>
 	}
 	value := rest[:end]
 	at += len(value) - len(strings.TrimLeft(value, " \t\r\n"))

@@ -38,7 +38,8 @@ func harmlessLines() []string {
 		"FOREIGN_KEY=Customer_Id", "SORT_KEY=createdAt1", "SONAR_PROJECT_KEY=shop_Frontend2", "MY_KEY=short", "SOME_KEY=/etc/ssl/a.pem", "SOME_KEY=12345678901",
 		"PWD=/builds/group/project", "OLDPWD=/builds", "DB_PASSWORD_FILE=/run/secrets/db", "VAULT_TOKEN_PATH=/x/y", "secretName: tls", "tokenizer: fast", "token_type: Bearer",
 		"imagePullSecrets:", "serviceAccountName: default", "keyRef: main", "secretKeyRef:\n  name: db\n  key: password", "max_tokens_count: 512", "LOG_LEVEL=debug", "A=1 B=2 c=3",
-		"BYPASS=Always1 x", "COMPASS=North2West", "pass=12 fail=0", "PASS: TestToken", "ok 12 - pass", "passed: 12", "Passwordless sudo is on",
+		"GIT_ASKPASS=/usr/bin/ssh-askpass", "WRONGPASS: invalid username", "SIGNING_KEY: ${{secrets.SIGNING_KEY}}", "pass = check.all(dst1)", "cookie := new(http.Cookie)", "if cookie != 0 {",
+		"ClientKeySource: &v1.Source{", "BYPASS=Always1 x", "COMPASS=North2West", "pass=12 fail=0", "PASS: TestToken", "ok 12 - pass", "passed: 12", "Passwordless sudo is on",
 
 		// references
 		"PASSWORD=$DB_PASSWORD", "PASSWORD=${DB_PASSWORD}", "PASSWORD=\"$DB_PASSWORD\"", "TOKEN: ${ci_token}", "STRIPE_KEY=$STRIPE_KEY",
@@ -61,7 +62,7 @@ func harmlessLines() []string {
 		"https://example.com/a/b?c=d&e=f#g", "https://registry.npmjs.org/@babel/core", "git@gitlab.example.com:group/project.git", "https://discord.com/channels/1/2", "https://hooks.slack.com/",
 		"https://api.telegram.org/", "src/auth/token.go:12:5: undefined: parse", "/builds/group/project/node_modules/.bin/webpack", "lib/secrets/store.rb", "C:\\Users\\ci\\AppData",
 		"2026-01-02T03:04:05.678901Z info x", "[12:34:56.789]", "Tue Jan  2 03:04:05 UTC 2026", "took 1m3.52s", "pod/shop-7d9f8b6c5d-x2x4z created", "deployment.apps/shop configured",
-		"shop-7d9f8b6c5d-x2x4z   1/1     Running   0          3m", "service/redis-master ClusterIP 10.0.0.1 6379/TCP", "s.handleRequestWithContextX(", "s.Handler.ServeHTTP(w, r)",
+		"shop-7d9f8b6c5d-x2x4z   1/1     Running   0          3m", "service/redis-master ClusterIP 10.0.0.1 6379/TCP", "s.handleRequestWithContextX(", "s.Handler.ServeHTTP(w, r)", "if !s.ReadUint16LengthPrefixed(&x) {",
 		"linear regression: converged", "travis, twitter and discord: ok", "okta: unreachable", "sentry: flushing", "a blob: 12 kB", "test_discord_webhooks PASSED", "task :compileJava UP-TO-DATE",
 		"disk 80% full", "sk-learn 1.5", "npm_config_cache=/cache", "glob_pattern=*.go", "patch applied", "api-gateway-service-of-the-shop ready", "a3-page.pdf", "mailgun, 12 sent",
 

@@ -44,7 +44,7 @@ const longestToken = len("github_pat_")
 var secretNames = []string{
 	"password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "signingkey",
 	"encryptionkey", "masterkey", "accountkey", "authkey", "credential", "authorization", "gitlabsession",
-	"clientkey", "certificatekey", "sharedkey", "storepass", "keypass", "dbpass", "dockercfg", "dockerconfigjson", "dockerauthconfig",
+	"clientkeydata", "certificatekey", "sharedkey", "storepass", "keypass", "dbpass", "dockercfg", "dockerconfigjson", "dockerauthconfig",
 }
 
 // harmlessKeys end, before _KEY, the names of keys that are no secrets.
@@ -52,6 +52,9 @@ var harmlessKeys = []string{
 	"CACHE", "PUBLIC", "PUB", "PRIMARY", "FOREIGN", "SORT", "PARTITION", "INDEX", "UNIQUE", "GROUP", "HASH", "RANGE", "LOOKUP", "ROUTING",
 	"PROJECT", "ISSUE", "OBJECT", "HOST", "SEQUENCE", "SCHEMA", "TRANSLATION", "FEATURE",
 }
+
+// harmlessPasses end, before PASS, the names of what is no password.
+var harmlessPasses = []string{"BY", "COM", "ASK", "WRONG"}
 
 // harmlessEnds end the names of what is about a secret and is none.
 var harmlessEnds = []string{
@@ -564,8 +567,8 @@ func done(value string) bool {
 	return value == "" || slices.ContainsFunc(harmless, func(h string) bool { return strings.EqualFold(h, value) })
 }
 
-// reference is $VARIABLE or ${variable}, which tells nothing.
-var reference = regexp.MustCompile(`\$[A-Z_][A-Z0-9_]*|\$\{[A-Za-z_][\w.]*\}`)
+// reference is $VARIABLE, ${variable} or ${{variable}}, which tells nothing.
+var reference = regexp.MustCompile(`\$[A-Z_][A-Z0-9_]*|\$\{\{?[A-Za-z_][\w.]*\}\}?`)
 
 // mixed reports whether a value looks made up by a machine: at least 6
 // characters of two kinds, where a word's first capital is no kind.
@@ -599,8 +602,11 @@ func secretName(name string) bool {
 	}
 	low := lowered(name)
 	if low == "auth" || strings.HasSuffix(name, "_auth") || endsFold(name, "_pass") || endsFold(name, "_pwd") || endsFold(name, "_pw") ||
-		strings.HasSuffix(name, "_PAT") || len(name) > len("PASS") && strings.HasSuffix(name, "PASS") && !strings.HasSuffix(name, "BYPASS") && !strings.HasSuffix(name, "COMPASS") {
+		strings.HasSuffix(name, "_PAT") {
 		return true
+	}
+	if kind, ok := strings.CutSuffix(name, "PASS"); ok && kind != "" { // DBPASS
+		return !slices.ContainsFunc(harmlessPasses, func(h string) bool { return strings.HasSuffix(kind, h) })
 	}
 	for _, end := range harmlessEnds {
 		if strings.HasSuffix(low, end) {
@@ -627,10 +633,16 @@ func passName(name string) bool {
 }
 
 // keyLike reports whether a value looks like a key or a password, and like no
-// path, URL or number.
+// path, URL, number or call.
 func keyLike(value string) bool {
-	return len(value) >= shortest && mixed(value) && !strings.Contains(value, "://") && !strings.Contains(value, `:\`) && !strings.HasPrefix(value, "/") &&
-		!strings.HasPrefix(value, "./") && !strings.HasPrefix(value, "~/") && strings.Trim(value, "0123456789.:-") != ""
+	switch {
+	case len(value) < shortest || !mixed(value) || strings.Trim(value, "0123456789.:-") == "":
+		return false
+	case strings.HasPrefix(value, "/") || strings.HasPrefix(value, "./") || strings.HasPrefix(value, "~/") || strings.Contains(value, `:\`):
+		return false
+	default:
+		return !strings.Contains(value, "://") && !strings.ContainsAny(value, "(){}")
+	}
 }
 
 // maySecret spares most names the look: all secret ones have a k, ss, cr, au,

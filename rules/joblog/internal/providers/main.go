@@ -77,8 +77,6 @@ const (
 	ending      = `(?:[\x60'"\s;]|\\[nr]|$)`
 	wordsEnding = `(?:[^\w=-]|$)`
 
-	anyHash = `|[a-fA-F0-9]{40}` // of the rule for Sourcegraph: each commit
-
 	kelvin = '\u212a' // is a k where case makes no difference, and in no secret
 	longS  = '\u017f' // and this an s
 
@@ -86,6 +84,12 @@ const (
 	longestPrefix = 24
 	reach         = 1 << 10 // bytes that a match may have
 )
+
+// edits are what is replaced in rules that would hide what is no secret.
+var edits = map[string]*strings.Replacer{
+	"sourcegraph-access-token": strings.NewReplacer(`|[a-fA-F0-9]{40}`, ``),        // each commit
+	"vault-service-token":      strings.NewReplacer(wordsEnding, `(?:[^\w=(-]|$)`), // s.aCallWith24Characters0()
+}
 
 type rule struct {
 	id, expr string
@@ -177,7 +181,9 @@ func write(b *bytes.Buffer, r rule) error {
 	expr := strings.ReplaceAll(r.expr, anyName, "")
 	named := expr != r.expr
 	expr = strings.ReplaceAll(expr, ending, wordsEnding)
-	expr = strings.ReplaceAll(expr, anyHash, "")
+	if edit := edits[r.id]; edit != nil {
+		expr = edit.Replace(expr)
+	}
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		return err

@@ -2,11 +2,14 @@ package joblog_test
 
 import (
 	"encoding/base64"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/rules/joblog"
 )
@@ -35,13 +38,16 @@ func uuid() string {
 }
 func encoded(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-var marks = regexp.MustCompile(`(?s)«.*?»`)
+var (
+	marks        = regexp.MustCompile(`(?s)«.*?»`)
+	withoutMarks = strings.NewReplacer("«", "", "»", "")
+)
 
-// What stands between « and » is hidden, and nothing else.
-func TestMaskHidesShapes(t *testing.T) {
+// leaks are texts with secrets, which stand between « and ».
+func leaks() map[string]string {
 	p := "Tr0ub4dor" + digits(3)
 	k := mixeds(40)
-	for name, text := range map[string]string{
+	return map[string]string{
 		// providers
 		"1Password":                 "key «A3-" + uppers(6) + "-" + uppers(11) + "-" + uppers(5) + "-" + uppers(5) + "-" + uppers(5) + "» ok",
 		"1Password service account": "use «ops_eyJ" + mixeds(700) + "» ok",
@@ -301,13 +307,44 @@ func TestMaskHidesShapes(t *testing.T) {
 		"Tailscale":              "«tskey-auth-" + mixeds(17) + "-" + mixeds(32) + "»",
 		"Telegram, alone":        "bot «" + digits(10) + ":AA" + mixeds(33) + "» started",
 		"TestPyPI":               "«pypi-AgENdGVzdC5weXBpLm9yZ" + mixeds(120) + "»",
-	} {
+	}
+}
+
+// What stands between « and » is hidden, and nothing else.
+func TestMaskHidesShapes(t *testing.T) {
+	for name, text := range leaks() {
 		t.Run(name, func(t *testing.T) {
-			in := strings.NewReplacer("«", "", "»", "").Replace(text)
+			in := withoutMarks.Replace(text)
 			want := marks.ReplaceAllString(text, "[masked]")
-			if diff := cmp.Diff(want, joblog.Mask(in)); diff != "" {
+			got := joblog.Mask(in)
+			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("Mask(%q): -want +got\n%s", in, diff)
+			}
+			if diff := cmp.Diff(got, joblog.Mask(got)); diff != "" {
+				t.Errorf("masked twice: -once +twice\n%s", diff)
 			}
 		})
 	}
+}
+
+// It is hidden as well where one secret follows the other.
+func TestMaskHidesShapesTogether(t *testing.T) {
+	all := leaks()
+	names := slices.Sorted(maps.Keys(all))
+	rapid.Check(t, func(t *rapid.T) {
+		var text strings.Builder
+		var secrets []string
+		for _, name := range rapid.SliceOfN(rapid.SampledFrom(names), 2, 8).Draw(t, "names") {
+			text.WriteString(withoutMarks.Replace(all[name]) + "\n\n---\n")
+			for _, marked := range marks.FindAllString(all[name], -1) {
+				secrets = append(secrets, withoutMarks.Replace(marked))
+			}
+		}
+		got := joblog.Mask(text.String())
+		for _, s := range secrets {
+			if len(s) >= 8 && strings.Contains(got, s) {
+				t.Fatalf("%q in %q", s, got)
+			}
+		}
+	})
 }
