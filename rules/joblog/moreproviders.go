@@ -29,12 +29,12 @@ var moreProviders = []provider{
 	starting("cio", `[A-Za-z0-9]{32}\b`),                               // crates.io
 	starting("dckr_pat_", made),                                        // Docker Hub
 	starting("dckr_oat_", made),
-	starting("figd_", madeLong),        // Figma
-	starting("GOCSPX-", made),          // Google
-	starting("ya29.", `[\w.-]{20,}`),   //
-	starting("1//0", madeLong),         //
-	starting("pat-na1-", uuidShape),    // HubSpot
-	starting("pat-eu1-", uuidShape),    //
+	starting("figd_", madeLong), // Figma
+	starting("GOCSPX-", made),   // Google
+	starting("ya29.", `[\w.-]{20,}`),
+	starting("1//0", madeLong),
+	starting("pat-na1-", uuidShape), // HubSpot
+	starting("pat-eu1-", uuidShape),
 	starting("lin_oauth_", `\w{30,}`),  // Linear
 	starting("napi_", `[a-z0-9]{40,}`), // Neon
 	starting("oy2", `[a-z0-9]{43}\b`),  // NuGet

@@ -8,9 +8,9 @@ import (
 	"unicode"
 )
 
-// sample gives a text that an expression matches, the same each time: of
-// alternatives the first, and what may be left out is left out. For each
-// character of a class, the next of its characters is taken, digits too.
+// sample is a text that an expression matches, the same each time: the first of
+// alternatives, as few repetitions as may be, and of a class ever another
+// character.
 type sample struct {
 	strings.Builder
 	n int
@@ -38,8 +38,8 @@ func (s *sample) add(re *syntax.Regexp) {
 	}
 }
 
-// one gives one of a class's characters that are letters or digits or, without
-// those, of all.
+// one gives a character of a class: a letter or digit, where it has some, but a
+// blank in the class that stands between a provider's name and the value.
 func (s *sample) one(class []rune) rune {
 	var plain, all []rune
 	for i := 0; i < len(class); i += 2 {
@@ -50,10 +50,7 @@ func (s *sample) one(class []rune) rune {
 		}
 	}
 	s.n += 7
-	if len(plain) > 0 && plain[0] != all[0] && all[0] == '\t' { // as after the provider's name
-		plain = nil
-	}
-	if len(plain) > 0 {
+	if len(plain) > 0 && all[0] != '\t' {
 		return plain[s.n%len(plain)]
 	}
 	return all[s.n%len(all)]

@@ -2,10 +2,10 @@ package joblog
 
 import "strings"
 
-// hook gives a function that hides what follows a webhook's beginning, up to
-// the end of the URL.
-func hook(beginning string) func(m *masker, at int) {
-	return func(m *masker, at int) {
+// webhook is what URLs of a kind of webhook have in them; what follows, up to
+// the end of the URL, is hidden.
+func webhook(beginning string) keyword {
+	return keyword{text: beginning, look: func(m *masker, at int) {
 		if at < m.noHook {
 			return
 		}
@@ -17,7 +17,7 @@ func hook(beginning string) func(m *masker, at int) {
 		}
 		m.noHook = end
 		m.hideValue(at, end)
-	}
+	}}
 }
 
 // signature hides the signature of a URL that grants access by it, as those of
