@@ -119,7 +119,7 @@ func (m *masker) command(at int) string {
 
 // login hides the password of a login's flag -p.
 func (m *masker) login(at int) {
-	if m.spend(maxBefore, at) && loggingIn.MatchString(lineBefore(m.text, at)) {
+	if line := lineBefore(m.text, at); m.spend(len(line), at) && loggingIn.MatchString(line) {
 		login.look(m, at)
 	}
 }
@@ -127,7 +127,7 @@ func (m *masker) login(at int) {
 // netrc hides the password of an entry of .netrc, which may have several lines.
 func (m *masker) netrc(at int) {
 	t := m.text[at:min(len(m.text), at+maxEntry)]
-	if !m.spend(len(t), at) {
+	if !strings.Contains(t, "password") || !m.spend(maxName, at) {
 		return
 	}
 	for _, entry := range netrc {
@@ -155,10 +155,10 @@ func (m *masker) curl(at int) {
 // piped hides what echo writes to a command that reads a password, whose flag
 // is at at.
 func (m *masker) piped(at int) {
-	if !m.spend(maxBefore, at) {
+	line := lineBefore(m.text, at)
+	if !m.spend(len(line), at) {
 		return
 	}
-	line := lineBefore(m.text, at)
 	if loc := echoed.FindStringSubmatchIndex(line); loc != nil {
 		m.argument(at - len(line) + loc[2])
 	}

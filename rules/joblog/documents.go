@@ -9,6 +9,8 @@ import (
 const (
 	maxTag    = 256 // bytes of an element's start tag
 	maxObject = 256 // bytes between a name and its value
+	maxNames  = 2   // beside a value
+	nameCost  = 16  // bytes that looking for a name counts for
 )
 
 var (
@@ -68,9 +70,9 @@ func (m *masker) pair(at int) {
 		return
 	}
 	value := skipBlanks(t, i+1)
-	names := m.names(objectBefore(t, at), at)
+	names := m.namesBefore(objectBefore(t, at), at)
 	if names == nil {
-		names = m.names(objectAfter(t, value), at)
+		names = m.namesAfter(objectAfter(t, value), at)
 	}
 	stop := byte(0)
 	if quoted {
@@ -81,21 +83,38 @@ func (m *masker) pair(at int) {
 	}
 }
 
-// names gives the names in a part of the text, for what stands at at.
-func (m *masker) names(part string, at int) []string {
+// namesBefore gives the last names in a part of the text that stands before at:
+// two at most, and of one line.
+func (m *masker) namesBefore(part string, at int) []string {
 	var names []string
-	for i := 0; i+len("key") < len(part); i++ {
-		if c := part[i] | 0x20; c != 'n' && c != 'k' || !startsFold(part[i:], "name") && !startsFold(part[i:], "key") {
-			continue
-		}
-		if !m.spend(maxName, at) {
-			break
-		}
-		if name := ofName.FindStringSubmatch(part[i:min(len(part), i+2*maxName)]); name != nil {
-			names = append(names, name[1])
+	for i := len(part) - 1; i >= 0 && len(names) < maxNames && (part[i] != '\n' || names == nil); i-- {
+		if name := m.nameAt(part, i, at); name != "" {
+			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// namesAfter gives the first names in a part that stands after at.
+func (m *masker) namesAfter(part string, at int) []string {
+	var names []string
+	for i := 0; i < len(part) && len(names) < maxNames && (part[i] != '\n' || names == nil); i++ {
+		if name := m.nameAt(part, i, at); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// nameAt gives the name in a part when its index i begins name="…" or key="…".
+func (m *masker) nameAt(part string, i, at int) string {
+	if c := part[i] | 0x20; c != 'n' && c != 'k' || !startsFold(part[i:], "name") && !startsFold(part[i:], "key") || !m.spend(nameCost, at) {
+		return ""
+	}
+	if name := ofName.FindStringSubmatch(part[i:min(len(part), i+2*maxName)]); name != nil {
+		return name[1]
+	}
+	return ""
 }
 
 // objectBefore gives what stands before at in the object, element or item of a
@@ -145,7 +164,7 @@ func (m *masker) element(i int) int {
 	}
 	secret := secretName(name)
 	if !secret {
-		secret = slices.ContainsFunc(m.names(tag[len(name):], i), secretName)
+		secret = slices.ContainsFunc(m.namesAfter(tag[len(name):], i), secretName)
 	}
 	if !secret {
 		return 0

@@ -87,6 +87,22 @@ func TestMaskLeavesHarmless(t *testing.T) {
 	}
 }
 
+// Lines that have to be looked at, and are many, don't use up the patience.
+func TestMaskLeavesMany(t *testing.T) {
+	for _, line := range []string{
+		"key=a1 value=b2\n", "key=a value=b ", "- name: A\n  value: b\n", "{\"name\": \"A\", \"value\": \"b\"}, ", "<add key=\"A\" value=\"b\"/>\n",
+		"twitter: 12, linear: 3, discord=4\n", "curl -fsSL https://example.com/x -o y\n", "docker login ok, set -e; default\n", "set x to y\n", "echo a | tee b\n",
+		"kind: Secret\nmetadata:\n  name: a\n---\n", "cookie: none\n", "mysql -h db -u root shop -e 'select 1'\n", "> Task :compileJava SKIPPED\n", "tests/test_live_api.py::test_pat PASSED\n",
+		"default machine login\n", "facebook/react twitter/x okta/y\n",
+	} {
+		text := strings.Repeat(line, 1<<18/len(line))
+		if got := joblog.Mask(text); got != text {
+			i := strings.Index(got, "[masked]")
+			t.Errorf("%q is hidden: …%q", line, got[max(0, i-100):min(len(got), i+100)])
+		}
+	}
+}
+
 // The logs of testdata have no secrets.
 func TestMaskLeavesLogs(t *testing.T) {
 	logs, err := filepath.Glob("testdata/*.log")
