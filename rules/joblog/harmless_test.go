@@ -34,7 +34,7 @@ func harmlessLines() []string {
 		"npm warn deprecated inflight@1.0.6: This module is not supported", "--hash=sha256:" + digest, "openjdk 21.0.3 2024-04-16 LTS", "node v22.4.1, npm 10.8.1",
 
 		// names and values
-		"key=value", "key: cache-main", "cache key: main-3-non_protected", "CACHE_KEY=main-3-Non_protected", "PUBLIC_KEY=ssh-ed25519/AAAAC3Nza", "PRIMARY_KEY=order_id2",
+		"key=value", "key: cache-main", "cache key: " + "main-3-non_protected", "CACHE_KEY=" + "main-3-Non_protected", "PUBLIC_KEY=ssh-ed25519/AAAAC3Nza", "PRIMARY_KEY=order_id2",
 		"FOREIGN_KEY=Customer_Id", "SORT_KEY=createdAt1", "SONAR_PROJECT_KEY=shop_Frontend2", "MY_KEY=short", "SOME_KEY=/etc/ssl/a.pem", "SOME_KEY=12345678901",
 		"PWD=/builds/group/project", "OLDPWD=/builds", "DB_PASSWORD_FILE=/run/secrets/db", "VAULT_TOKEN_PATH=/x/y", "secretName: tls", "tokenizer: fast", "token_type: Bearer",
 		"imagePullSecrets:", "serviceAccountName: default", "keyRef: main", "secretKeyRef:\n  name: db\n  key: password", "max_tokens_count: 512", "LOG_LEVEL=debug", "A=1 B=2 c=3",

@@ -47,6 +47,7 @@ var (
 func leaks() map[string]string {
 	p := "Tr0ub4dor" + digits(3)
 	k := mixeds(40)
+	user := "«ci:" + p + "»"
 	return map[string]string{
 		// providers
 		"1Password":                 "key «A3-" + uppers(6) + "-" + uppers(11) + "-" + uppers(5) + "-" + uppers(5) + "-" + uppers(5) + "» ok",
@@ -183,13 +184,13 @@ func leaks() map[string]string {
 		"ldapsearch":               "ldapsearch -D cn=x -w «" + p + "» -b dc=y",
 		"openssl":                  "openssl rsa -passin pass:«" + p + "» -in k.pem",
 		"zip":                      "unzip -P «" + p + "» a.zip",
-		"curl -u":                  "curl -u «ci:" + p + "» https://example.com",
-		"curl --user":              "curl --user «ci:" + p + "» https://example.com",
-		"curl, quoted":             `curl -sS -u "«ci:` + p + `»" https://example.com`,
-		"curl, letters together":   "curl -sSfu «ci:" + p + "» https://example.com",
+		"curl -u":                  "curl -u " + user + " https://example.com",
+		"curl --user":              "curl --user " + user + " https://example.com",
+		"curl, quoted":             `curl -sS -u "` + user + `" https://example.com`,
+		"curl, letters together":   "curl -sSfu " + user + " https://example.com",
 		"curl, no user":            "curl -u «:" + p + "» https://dev.azure.com",
-		"curl, two lines":          "curl --fail \\\n  --user «ci:" + p + "» \\\n  https://example.com",
-		"curl proxy":               "curl --proxy-user «ci:" + p + "» https://example.com",
+		"curl, two lines":          "curl --fail \\\n  --user " + user + " \\\n  https://example.com",
+		"curl proxy":               "curl --proxy-user " + user + " https://example.com",
 		"netrc":                    "machine gitlab.example.com login ci password «" + p + "»\n",
 		"netrc, lines":             "machine gitlab.example.com\n  login ci\n  password «" + p + "»\n",
 		"netrc, default":           "default login ci password «" + p + "»\n",

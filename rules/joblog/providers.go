@@ -50,7 +50,7 @@ var providers = []provider{
 	{id: "authress-service-client-access-key", reach: 208, keywords: []string{"authress_", "ext_", "sc_", "scauth_"}, word: true, group: 1, expr: `\b((?:sc|ext|scauth|authress)_(?i)[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.(?-i:acc)[_-][a-z0-9-]{10,32}\.[a-z0-9+/_=-]{30,120})(?:[^\w=-]|$)`},
 	{id: "aws-access-token", reach: 20, keywords: []string{"A3T", "ABIA", "ACCA", "AKIA", "ASIA"}, word: true, group: 1, expr: `\b((?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16})\b`},
 	{id: "aws-amazon-bedrock-api-key-long-lived", reach: 279, keywords: []string{"ABSK"}, word: true, group: 1, expr: `\b(ABSK[A-Za-z0-9+/]{109,269}={0,2})(?:[^\w=-]|$)`},
-	{id: "aws-amazon-bedrock-api-key-short-lived", reach: 44, keywords: []string{"bedrock-api-key-YmVkcm9j"}, expr: `bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t`},
+	{id: "aws-amazon-bedrock-api-key-short-lived", reach: 44, keywords: []string{"bedrock-api-key-YmVkcm9j"}, expr: `bedrock-api-key-[Y]mVkcm9jay5hbWF6b25hd3MuY29t`},
 	{id: "azure-ad-client-secret", keywords: []string{"q~"}, fold: true, group: 1, expr: `(?:^|[\\'"\x60\s>=:(,)])([a-zA-Z0-9_~.]{3}\dQ~[a-zA-Z0-9_~.-]{31,34})(?:$|[\\'"\x60\s<),])`},
 	{id: "beamer-api-token", reach: 88, keywords: []string{"beamer"}, fold: true, named: true, digit: true, group: 1, expr: `(?i)(?:beamer)(?:[ \t\w.-]{0,20})[\s'"]{0,3}(?:=|>|:{1,3}=|\|\||:|=>|\?=|,)[\x60'"\s=]{0,5}(b_[a-z0-9=_\-]{44})(?:[^\w=-]|$)`},
 	{id: "bitbucket-client-id", reach: 77, keywords: []string{"bitbucket"}, fold: true, named: true, digit: true, group: 1, expr: `(?i)(?:bitbucket)(?:[ \t\w.-]{0,20})[\s'"]{0,3}(?:=|>|:{1,3}=|\|\||:|=>|\?=|,)[\x60'"\s=]{0,5}([a-z0-9]{32})(?:[^\w=-]|$)`},
