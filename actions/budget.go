@@ -9,6 +9,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // remembered is how long it is known which retries were made, which storms
@@ -29,12 +30,12 @@ func retryBudgets(l rules.Limits, p *pending) []budget {
 	var all []budget
 	for _, class := range classesOf(p) {
 		if of, ok := l.PerClass[class]; ok {
-			all = append(all, budget{"retries:class:" + class, "failures of class " + class, of})
+			all = append(all, budget{keys.ClassBudget(class), "failures of class " + class, of})
 		}
 	}
 	return append(all,
-		budget{fmt.Sprintf("retries:project:%s:%d", p.Meta.Instance, p.Project.ID), "project " + p.Project.Path, l.PerProject},
-		budget{"retries:total", "all projects", l.Total})
+		budget{keys.ProjectBudget(p.Meta.Instance, p.Project.ID), "project " + p.Project.Path, l.PerProject},
+		budget{keys.TotalBudget, "all projects", l.Total})
 }
 
 // spend takes one from each of the action's budgets. One that is used up makes
@@ -57,7 +58,7 @@ func (r *Runner) spend(ctx context.Context, verb verb, p *pending) (*verdict, er
 		}
 		p.Spent = append(p.Spent, b.key)
 		if p.Short == b.key {
-			if err := r.Guard.Set(ctx, grantedKey(b.key), []byte(strconv.Itoa(p.Place)), remembered); err != nil {
+			if err := r.Guard.Set(ctx, keys.Granted(b.key), []byte(strconv.Itoa(p.Place)), remembered); err != nil {
 				return nil, fmt.Errorf("budget: %w", err)
 			}
 		}
@@ -66,18 +67,15 @@ func (r *Runner) spend(ctx context.Context, verb verb, p *pending) (*verdict, er
 	return nil, nil
 }
 
-// grantedKey names the place of the last of those that waited for a budget.
-func grantedKey(budget string) string { return "granted:" + budget }
-
 // turn gives how long the decision waits for a budget that has its next one in
 // the given time: so much, and as long again as it takes to grant those in
 // places between it and the last that was granted.
 func (r *Runner) turn(ctx context.Context, p *pending, b budget, next time.Duration) (time.Duration, error) {
-	count, err := r.Guard.Tally(ctx, "short:"+b.key, store.Seen{ID: p.Key}, remembered)
+	count, err := r.Guard.Tally(ctx, keys.Short(b.key), store.Seen{ID: p.Key}, remembered)
 	if err != nil {
 		return 0, err
 	}
-	value, err := r.Guard.Get(ctx, grantedKey(b.key))
+	value, err := r.Guard.Get(ctx, keys.Granted(b.key))
 	if err != nil {
 		return 0, err
 	}
@@ -90,7 +88,7 @@ func (r *Runner) turn(ctx context.Context, p *pending, b budget, next time.Durat
 // retriesKey names the tally of the retries that were granted in the
 // decision's pipeline.
 func retriesKey(p *pending) string {
-	return fmt.Sprintf("retries:pipeline:%s:%d", p.Meta.Instance, p.Pipeline.ID)
+	return keys.PipelineRetries(p.Meta.Instance, p.Pipeline.ID)
 }
 
 // pipelineBudget refuses a retry when its pipeline has had as many as

@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // pending is a decision that waits to be carried out: the queue's record.
@@ -201,7 +202,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 // outcomeRecord is what has the outcome journalled and told.
 func outcomeRecord(o rules.Outcome) (store.Record, error) {
 	body, err := json.Marshal(o)
-	return store.Record{ID: "outcome:" + o.ID, Kind: rules.RecordOutcome, Body: body}, err
+	return store.Record{ID: keys.Outcome(o.ID), Kind: rules.RecordOutcome, Body: body}, err
 }
 
 // sayPostponed says why the decision has to wait, once for each reason: in
@@ -237,7 +238,7 @@ func (r *Runner) inTurn(ctx context.Context, p *pending) (*verdict, error) {
 	if len(p.After) > 0 {
 		before := make([]string, len(p.After))
 		for i, key := range p.After {
-			before[i] = recordID(key)
+			before[i] = keys.Decision(key, 0)
 		}
 		waits, err := r.Queue.Queued(ctx, before...)
 		switch {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // maxKills is how often in a row the processing of an event may be cut short by
@@ -166,7 +167,7 @@ func (r *Runner) noteTold(ctx context.Context, e rules.Event) error {
 	if r.Told == 0 {
 		return nil
 	}
-	return r.Guard.Set(ctx, rules.ToldKey(e), []byte(rules.ToldAt(e).UTC().Format(time.RFC3339)), r.Told)
+	return r.Guard.Set(ctx, keys.Told(e.Meta.Instance, rules.StatusOf(e)), []byte(rules.ToldAt(e).UTC().Format(time.RFC3339)), r.Told)
 }
 
 // maxRequests is how many requests to GitLab the expressions of one event,
@@ -190,7 +191,7 @@ func (r *Runner) put(ctx context.Context, decisions []rules.Decision, tries map[
 		p := pending{Decision: *d, Try: tries[d.Key], Due: now.Add(wait), Waited: rules.Duration(wait)}
 		p.After = make([]string, len(d.After))
 		for i, key := range d.After {
-			p.After[i] = tryKey(key, tries[key])
+			p.After[i] = keys.Again(key, tries[key])
 		}
 		if before != nil && before.NewJobID == d.Job.ID {
 			p.Previously = before.Job.FailureReason
@@ -199,7 +200,7 @@ func (r *Runner) put(ctx context.Context, decisions []rules.Decision, tries map[
 		if err != nil {
 			return 0, fmt.Errorf("decision %s: %w", d.Key, err)
 		}
-		records[i] = store.Record{ID: recordID(tryKey(d.Key, p.Try)), Kind: rules.RecordDecision, After: wait, Body: body}
+		records[i] = store.Record{ID: keys.Decision(d.Key, p.Try), Kind: rules.RecordDecision, After: wait, Body: body}
 	}
 	if len(records) == 0 {
 		return 0, nil
@@ -229,7 +230,7 @@ func (r *Runner) tries(ctx context.Context, record rules.EventRecord, decisions 
 	}
 	tries := map[string]int{}
 	for _, d := range decisions {
-		value, err := r.Guard.Get(ctx, failedKey(d.Key))
+		value, err := r.Guard.Get(ctx, keys.Failed(d.Key))
 		if err != nil {
 			return nil, err
 		}
@@ -244,22 +245,9 @@ func (r *Runner) tries(ctx context.Context, record rules.EventRecord, decisions 
 func (r *Runner) noteFailed(ctx context.Context, p pending) error {
 	now := strconv.FormatInt(r.Now().UnixNano(), 10)
 	return errors.Join(
-		r.Guard.Set(ctx, failedKey(p.Key), []byte(strconv.Itoa(p.Try+1)), remembered),
-		r.Guard.Set(ctx, rules.FailedKey(p.Meta.Instance), []byte(now), remembered))
+		r.Guard.Set(ctx, keys.Failed(p.Key), []byte(strconv.Itoa(p.Try+1)), remembered),
+		r.Guard.Set(ctx, keys.LastFailed(p.Meta.Instance), []byte(now), remembered))
 }
-
-func failedKey(key string) string { return "failed:decision:" + key }
-
-// tryKey is the key of a decision that was made again after it failed so often.
-func tryKey(key string, failures int) string {
-	if failures == 0 {
-		return key
-	}
-	return fmt.Sprintf("%s#%d", key, failures)
-}
-
-// recordID gives the id under which a decision is queued.
-func recordID(key string) string { return "decision:" + key }
 
 // ruleErrors tells of expressions that failed. It returns one that will pass,
 // if the event is still young enough to wait for that.

@@ -9,11 +9,8 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
-
-func retriedKey(instance string, job int64) string {
-	return fmt.Sprintf("retried:%s:%d", instance, job)
-}
 
 // recordFollow is the kind of the record of a retry whose run failed while
 // its event knew no rule that retries it again.
@@ -40,7 +37,7 @@ func (r *Runner) remember(ctx context.Context, o rules.Outcome, run rules.Job) (
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Guard.Set(ctx, retriedKey(o.Meta.Instance, o.NewJobID), value, remembered); err != nil {
+	if err := r.Guard.Set(ctx, keys.Retried(o.Meta.Instance, o.NewJobID), value, remembered); err != nil {
 		return nil, fmt.Errorf("remember the retry: %w", err)
 	}
 	if run.Status != "success" && run.Status != "failed" {
@@ -57,7 +54,7 @@ func (r *Runner) retryOf(ctx context.Context, e rules.Event) (*rules.Outcome, er
 	if e.Meta.Kind != rules.KindJob || e.Job.Status != "success" && e.Job.Status != "failed" {
 		return nil, nil
 	}
-	value, err := r.Guard.Get(ctx, retriedKey(e.Meta.Instance, e.Job.ID))
+	value, err := r.Guard.Get(ctx, keys.Retried(e.Meta.Instance, e.Job.ID))
 	if err != nil || value == nil {
 		return nil, err
 	}
@@ -95,14 +92,10 @@ func (r *Runner) follow(e rules.Event, decisions []rules.Decision, before *rules
 	o.ID = fmt.Sprintf("%s:%s", before.ID, o.Result)
 	if o.Result == rules.ResultGaveUp {
 		body, err := json.Marshal(followed{Outcome: o})
-		return []store.Record{{ID: "follow:" + o.ID, Kind: recordFollow, After: max(r.NativeRetry, turnSoonest), Body: body}}, err
+		return []store.Record{{ID: keys.Follow(o.ID), Kind: recordFollow, After: max(r.NativeRetry, turnSoonest), Body: body}}, err
 	}
 	record, err := outcomeRecord(o)
 	return []store.Record{record}, err
-}
-
-func decidedKey(instance string, job int64) string {
-	return fmt.Sprintf("decided:%s:%d", instance, job)
 }
 
 // decided remembers that a rule retries the jobs of a pipeline event, which
@@ -113,7 +106,7 @@ func (r *Runner) decided(ctx context.Context, decisions []rules.Decision) error 
 			continue
 		}
 		for _, job := range toRetry(d) {
-			if err := r.Guard.Set(ctx, decidedKey(d.Meta.Instance, job.ID), nil, remembered); err != nil {
+			if err := r.Guard.Set(ctx, keys.Decided(d.Meta.Instance, job.ID), nil, remembered); err != nil {
 				return fmt.Errorf("remember the decision: %w", err)
 			}
 		}
@@ -124,7 +117,7 @@ func (r *Runner) decided(ctx context.Context, decisions []rules.Decision) error 
 // lookAfter tells that a retried job failed again, unless somebody retries it:
 // GitLab at once, a rule for pipelines when its pipeline has ended.
 func (r *Runner) lookAfter(ctx context.Context, h *held, f followed) error {
-	decided, err := r.Guard.Get(ctx, decidedKey(f.Meta.Instance, f.Job.ID))
+	decided, err := r.Guard.Get(ctx, keys.Decided(f.Meta.Instance, f.Job.ID))
 	if err != nil {
 		return err
 	}

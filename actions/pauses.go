@@ -13,12 +13,10 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const (
-	// pausesKey is the key of all pauses, as one value: a decision reads it
-	// before it acts.
-	pausesKey = "pauses"
 	// pausesKept is for how long the store keeps them: for good.
 	pausesKept = 10 * 365 * 24 * time.Hour
 	// pausesClaim is how long a replica that died keeps others from changing
@@ -46,7 +44,7 @@ var errUnreadablePauses = errors.New("the pauses can't be read")
 
 // List returns the pauses in force, oldest first.
 func (ps Pauses) List(ctx context.Context) ([]rules.Pause, error) {
-	value, err := ps.Store.Get(ctx, pausesKey)
+	value, err := ps.Store.Get(ctx, keys.Pauses)
 	if err != nil {
 		return nil, fmt.Errorf("pauses: %w", err)
 	}
@@ -145,7 +143,7 @@ func (ps Pauses) alone(ctx context.Context, do func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, pausesWait)
 	defer cancel()
 	for {
-		held, err := store.WithClaim(ctx, ps.Store, pausesKey, pausesClaim, do)
+		held, err := store.WithClaim(ctx, ps.Store, keys.Pauses, pausesClaim, do)
 		switch {
 		case err != nil && !held:
 			return fmt.Errorf("pauses: %w", err)
@@ -161,7 +159,7 @@ func (ps Pauses) alone(ctx context.Context, do func() error) error {
 }
 
 func (ps Pauses) set(ctx context.Context, value []byte) error {
-	if err := ps.Store.Set(ctx, pausesKey, value, pausesKept); err != nil {
+	if err := ps.Store.Set(ctx, keys.Pauses, value, pausesKept); err != nil {
 		return fmt.Errorf("pauses: %w", err)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/joblog"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // A storm is an outage: many failures of one class in many pipelines. All
@@ -69,19 +70,9 @@ type stormRecord struct {
 	Told bool        `json:"told,omitzero"` // its start
 }
 
-func stormKey(class string) string { return "storm:" + class }
-
-// id names this one storm.
-func (s storm) id() string { return s.Class + ":" + strconv.FormatInt(s.Started.UnixNano(), 10) }
-
-// failuresKey names the tally of the failures of a class that a rule wants
-// retried; waitingKey that of the retries that wait for a storm's end.
-func failuresKey(class string) string { return "failures:" + class }
-func (s storm) waitingKey() string    { return "waiting:" + s.id() }
-
 // stormOf gives the last storm of the class, nil where none is remembered.
 func (r *Runner) stormOf(ctx context.Context, class string) (*storm, error) {
-	value, err := r.Guard.Get(ctx, stormKey(class))
+	value, err := r.Guard.Get(ctx, keys.Storm(class))
 	if err != nil || value == nil {
 		return nil, err
 	}
@@ -97,7 +88,7 @@ func (r *Runner) saveStorm(ctx context.Context, s storm) error {
 	if err != nil {
 		return err
 	}
-	return r.Guard.Set(ctx, stormKey(s.Class), value, remembered)
+	return r.Guard.Set(ctx, keys.Storm(s.Class), value, remembered)
 }
 
 // watch counts the failures that the decisions want retried, and begins a
@@ -109,7 +100,7 @@ func (r *Runner) watch(ctx context.Context, decisions []rules.Decision) error {
 			if d.DryRun || job.FailureClass == "" {
 				continue
 			}
-			count, err := r.Guard.Tally(ctx, failuresKey(job.FailureClass), store.Seen{
+			count, err := r.Guard.Tally(ctx, keys.Failures(job.FailureClass), store.Seen{
 				ID:    fmt.Sprintf("%d/%d", d.Project.ID, job.ID),
 				Group: strconv.FormatInt(d.Pipeline.ID, 10),
 				Note:  runnerName(job.Runner),
@@ -180,7 +171,7 @@ func (r *Runner) blow(ctx context.Context, class string, def rules.Storm) error 
 				return err
 			}
 			// The record first: without its value it puts that there by itself.
-			if _, err := r.Queue.Put(ctx, store.Record{ID: "storm:" + s.id(), Kind: recordStorm, Body: body}); err != nil {
+			if _, err := r.Queue.Put(ctx, store.Record{ID: keys.StormRecord(s.Class, s.Started), Kind: recordStorm, Body: body}); err != nil {
 				return err
 			}
 		}
@@ -192,7 +183,7 @@ func (r *Runner) blow(ctx context.Context, class string, def rules.Storm) error 
 // withStorm changes the value of a class's storm while no other replica does;
 // while one does, the error is errStormClaimed.
 func (r *Runner) withStorm(ctx context.Context, class string, change func() error) error {
-	held, err := store.WithClaim(ctx, r.Guard, stormKey(class), stormClaim, change)
+	held, err := store.WithClaim(ctx, r.Guard, keys.Storm(class), stormClaim, change)
 	if err == nil && !held {
 		return errStormClaimed
 	}
@@ -213,7 +204,7 @@ func (r *Runner) becalmed(ctx context.Context, p *pending) (*verdict, error) {
 		now := r.Now()
 		blows := s.blows(now)
 		if blows && !p.Storm.Equal(s.Started) {
-			count, err := r.Guard.Tally(ctx, s.waitingKey(), store.Seen{
+			count, err := r.Guard.Tally(ctx, keys.Waiting(s.Class, s.Started), store.Seen{
 				ID: p.Key, Group: strconv.FormatInt(p.Pipeline.ID, 10), Note: runnerName(p.Job.Runner),
 			}, remembered)
 			if err != nil {
@@ -304,12 +295,12 @@ func (r *Runner) tellStorm(ctx context.Context, rec stormRecord, what string, wo
 		return err
 	}
 	r.Log.Warn("storm: "+what, "class", rec.Class, "started", rec.Started, "text", text)
-	return r.announce(ctx, "storm:"+rec.id()+":"+what, rec.Rule.Channel, text, rec.Started, "storm", rec.Class)
+	return r.announce(ctx, keys.StormRecord(rec.Class, rec.Started)+":"+what, rec.Rule.Channel, text, rec.Started, "storm", rec.Class)
 }
 
 // stormStarts words what is known when a storm begins.
 func (r *Runner) stormStarts(ctx context.Context, rec stormRecord) (string, error) {
-	failures, err := r.Guard.Tallied(ctx, failuresKey(rec.Class), time.Duration(rec.Rule.Within))
+	failures, err := r.Guard.Tallied(ctx, keys.Failures(rec.Class), time.Duration(rec.Rule.Within))
 	if err != nil {
 		return "", err
 	}
@@ -325,7 +316,7 @@ func (r *Runner) stormStarts(ctx context.Context, rec stormRecord) (string, erro
 
 // stormEnds words what came of a storm.
 func (r *Runner) stormEnds(ctx context.Context, rec stormRecord) (string, error) {
-	waiting, err := r.Guard.Tallied(ctx, rec.waitingKey(), remembered)
+	waiting, err := r.Guard.Tallied(ctx, keys.Waiting(rec.Class, rec.Started), remembered)
 	if err != nil {
 		return "", err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // A sweep carries a schedule rule through its projects, page by page of their
@@ -527,7 +528,7 @@ var errSweeping = errors.New("other sweeps are under way")
 // function is called; nil: another one does. The returned context ends with ctx,
 // and when another one has taken over.
 func HoldSweep(ctx context.Context, c store.Claimer, rule, owner string) (held context.Context, release func(), err error) {
-	return store.HoldClaim(ctx, c, "sweep:"+rule, owner, sweepHold)
+	return store.HoldClaim(ctx, c, keys.Sweep(rule), owner, sweepHold)
 }
 
 // sweep makes a run of a schedule rule, and tells what came of it.

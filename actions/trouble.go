@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +12,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // While GitLab as a whole can't be used, events and decisions wait without a
@@ -25,8 +25,6 @@ import (
 const (
 	// recordTrouble is the kind of that record.
 	recordTrouble = "trouble"
-	// troubleKey is the key of the state that the replicas share.
-	troubleKey = "trouble:gitlab"
 	// troubleLook is how often WatchGitLab looks at the client, and troubleAgain
 	// how often a replica that sees the trouble says so, and the record is looked
 	// at.
@@ -60,8 +58,6 @@ type troubleRecord struct {
 	sharedTrouble
 	Told bool `json:"told,omitzero"` // its start
 }
-
-func (t sharedTrouble) id() string { return strconv.FormatInt(t.Started.UnixNano(), 10) }
 
 // untilUsable gives how long a record waits that GitLab's trouble stopped.
 func (r *Runner) untilUsable(err error) time.Duration {
@@ -138,7 +134,7 @@ func (r *Runner) CheckGitLab(ctx context.Context) error {
 
 // sharedNow gives the state that the replicas share; nil: there is none.
 func (r *Runner) sharedNow(ctx context.Context) (*sharedTrouble, error) {
-	value, err := r.Guard.Get(ctx, troubleKey)
+	value, err := r.Guard.Get(ctx, keys.Trouble)
 	if err != nil || value == nil {
 		return nil, err
 	}
@@ -154,7 +150,7 @@ func (r *Runner) saveShared(ctx context.Context, s sharedTrouble) error {
 	if err != nil {
 		return err
 	}
-	return r.Guard.Set(ctx, troubleKey, value, remembered)
+	return r.Guard.Set(ctx, keys.Trouble, value, remembered)
 }
 
 // shareTrouble says that this replica sees the trouble, and begins it where none
@@ -172,7 +168,7 @@ func (r *Runner) shareTrouble(ctx context.Context, t gitlab.Trouble) error {
 			return err
 		}
 		// The record first: it puts the state there by itself.
-		if _, err := r.Queue.Put(ctx, store.Record{ID: "trouble:" + begun.id(), Kind: recordTrouble, Body: body}); err != nil {
+		if _, err := r.Queue.Put(ctx, store.Record{ID: keys.TroubleRecord(begun.Started), Kind: recordTrouble, Body: body}); err != nil {
 			return err
 		}
 		return r.saveShared(ctx, begun)
@@ -196,7 +192,7 @@ var errTroubleClaimed = errors.New("another replica changes what is known of the
 // withShared changes the shared state while no other replica does; while one
 // does, the error is errTroubleClaimed.
 func (r *Runner) withShared(ctx context.Context, change func(*sharedTrouble) error) error {
-	held, err := store.WithClaim(ctx, r.Guard, troubleKey, stormClaim, func() error {
+	held, err := store.WithClaim(ctx, r.Guard, keys.Trouble, stormClaim, func() error {
 		s, err := r.sharedNow(ctx)
 		if err != nil {
 			return err
@@ -265,7 +261,7 @@ func (r *Runner) usable(ctx context.Context, kind gitlab.TroubleKind) bool {
 // tellTrouble announces a text in the channel that the rules name. It returns an
 // error while that can be announced later.
 func (r *Runner) tellTrouble(ctx context.Context, rec troubleRecord, what, text string) error {
-	return r.announce(ctx, "trouble:"+rec.id()+":"+what, r.Rules().Storm().Channel, text, rec.Started, "trouble", rec.Kind)
+	return r.announce(ctx, keys.TroubleRecord(rec.Started)+":"+what, r.Rules().Storm().Channel, text, rec.Started, "trouble", rec.Kind)
 }
 
 // checkToken logs what GitLab tells of the access token, and warns of what will

@@ -19,10 +19,10 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const (
-	catchUpClaim = "catch-up"
 	// catchUpHold is how long a replica that died keeps others from catching up.
 	catchUpHold = 2 * time.Minute
 	// overlap is how far before a project's watermark is looked once more: clocks
@@ -229,7 +229,7 @@ var ErrCatchingUp = errors.New("another process is catching up")
 // Round looks at all projects once. On demand, also deliveries and long jobs
 // are looked at whenever they were last. An error is ErrCatchingUp, ctx's, or the store's.
 func (c *CatchUp) Round(ctx context.Context, onDemand bool) (result CatchUpResult, err error) {
-	held, release, err := store.HoldClaim(ctx, c.Store, catchUpClaim, c.owner, catchUpHold)
+	held, release, err := store.HoldClaim(ctx, c.Store, keys.CatchUp, c.owner, catchUpHold)
 	if err != nil {
 		return result, err
 	}
@@ -468,7 +468,7 @@ type watermark struct {
 }
 
 func (c *CatchUp) watermarkKey(project int64) string {
-	return fmt.Sprintf("caught-up:%s:%d", c.GitLab.Instance(), project)
+	return keys.CaughtUp(c.GitLab.Instance(), project)
 }
 
 // watermark gives a project's watermark. Of one that no round looked at yet, it
@@ -549,7 +549,7 @@ type rulesInForce struct {
 // them. A rule that comes back after it was away counts as new. Only serve notes
 // its rules: the command's are compared with those.
 func (c *CatchUp) rulesSince(ctx context.Context, onDemand bool) (rulesSince, error) {
-	key := "rules-in-force:" + c.GitLab.Instance()
+	key := keys.RulesInForce(c.GitLab.Instance())
 	value, err := c.Store.Get(ctx, key)
 	if err != nil {
 		return nil, err
@@ -729,7 +729,7 @@ func (c *CatchUp) told(ctx context.Context, e rules.Event, since time.Time) (boo
 	if !c.Since.IsZero() {
 		return false, nil
 	}
-	value, err := c.Store.Get(ctx, rules.ToldKey(e))
+	value, err := c.Store.Get(ctx, keys.Told(e.Meta.Instance, rules.StatusOf(e)))
 	if err != nil {
 		return false, &storeError{err}
 	}
@@ -771,7 +771,7 @@ func (c *CatchUp) onceMore(ctx context.Context) (string, error) {
 	if c.Since.IsZero() {
 		return "", nil
 	}
-	failed, err := c.Store.Get(ctx, rules.FailedKey(c.GitLab.Instance()))
+	failed, err := c.Store.Get(ctx, keys.LastFailed(c.GitLab.Instance()))
 	if err != nil {
 		return "", err
 	}
@@ -821,7 +821,7 @@ func (c *CatchUp) failed(ctx context.Context, p *project, read map[string]*hookR
 			p.hooks = append(p.hooks, h)
 			continue
 		}
-		h := &hookRead{key: fmt.Sprintf("deliveries:%s:%s", c.GitLab.Instance(), hook.Name)}
+		h := &hookRead{key: keys.Deliveries(c.GitLab.Instance(), hook.Name)}
 		read[hook.Name], p.hooks = h, append(p.hooks, h)
 		if hook.Disabled != "" && !c.warned[hook.Name] {
 			c.Log.Warn("GitLab has disabled a webhook after failed deliveries: mend what failed, and press Test at the webhook", "webhook", hook.Name, "project", p.name(), "why", hook.Disabled)
@@ -905,7 +905,7 @@ func (c *CatchUp) deliver(ctx context.Context, d FailedDelivery, result *CatchUp
 		return err
 	}
 	// What it tells needs not be found in the project as well.
-	if err := c.Store.Set(ctx, rules.ToldKey(e), []byte(rules.ToldAt(e).UTC().Format(time.RFC3339)), 2*c.MaxAge); err != nil {
+	if err := c.Store.Set(ctx, keys.Told(e.Meta.Instance, rules.StatusOf(e)), []byte(rules.ToldAt(e).UTC().Format(time.RFC3339)), 2*c.MaxAge); err != nil {
 		return &storeError{err}
 	}
 	return nil
@@ -937,5 +937,5 @@ func toldOf(e rules.Event, changed time.Time) time.Time {
 // eventRecord is the queue's record of an event. Its id does not depend on the
 // address that the event came from: the same event may come from several.
 func eventRecord(of GitLab, e *rules.EventRecord) store.Record {
-	return store.Record{ID: "event:" + of.Instance() + ":" + e.Meta.ID, Kind: rules.RecordEvent, Body: encode(e)}
+	return store.Record{ID: keys.Event(of.Instance(), e.Meta.ID), Kind: rules.RecordEvent, Body: encode(e)}
 }

@@ -9,11 +9,11 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const (
-	knownProjects = "known-projects"     // the key of the tally
-	knownFor      = 365 * 24 * time.Hour // since the first event
+	knownFor = 365 * 24 * time.Hour // since the first event
 	// knownBacklog is how many projects may wait to be noted; what is more is
 	// noted with one of its next events.
 	knownBacklog = 1024
@@ -72,7 +72,7 @@ func (k *Known) Run(ctx context.Context) {
 }
 
 func (k *Known) write(ctx context.Context, p rules.Project) error {
-	_, err := k.store.Tally(ctx, knownProjects, store.Seen{ID: strconv.FormatInt(p.ID, 10)}, knownFor)
+	_, err := k.store.Tally(ctx, keys.KnownProjects, store.Seen{ID: strconv.FormatInt(p.ID, 10)}, knownFor)
 	return err
 }
 
@@ -84,7 +84,7 @@ type KnownProject struct {
 
 // Projects lists the known projects.
 func (k *Known) Projects(ctx context.Context) ([]KnownProject, error) {
-	all, err := k.store.Tallied(ctx, knownProjects, knownFor)
+	all, err := k.store.Tallied(ctx, keys.KnownProjects, knownFor)
 	if err != nil {
 		return nil, err
 	}

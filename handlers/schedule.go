@@ -9,6 +9,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const (
@@ -73,7 +74,7 @@ func (s *Scheduler) Look(ctx context.Context) error {
 
 func (s *Scheduler) look(ctx context.Context, rule rules.Scheduled) error {
 	// A rule with another cron is another schedule, and begins now.
-	key := fmt.Sprintf("schedule:%s:%s:%s", rule.Name, rule.Schedule.Cron, rule.Schedule.Timezone)
+	key := keys.Schedule(rule.Name, rule.Schedule.Cron, rule.Schedule.Timezone)
 	now := s.Now().UTC()
 	value, err := s.Store.Get(ctx, key)
 	if err != nil {
@@ -103,7 +104,7 @@ func (s *Scheduler) look(ctx context.Context, rule rules.Scheduled) error {
 	case missed && rule.Schedule.Missed == rules.MissedSkip:
 		s.Log.Warn("a run of a schedule rule was missed, and is left out as the rule says", "rule", rule.Name, "due", due)
 	default:
-		next.Run = fmt.Sprintf("sweep:%s:%d", rule.Name, due.Unix())
+		next.Run = keys.SweepRun(rule.Name, due)
 		if err := s.put(ctx, rules.Sweep{ID: next.Run, Rule: rule.Name, Due: due.UTC()}, missed); err != nil {
 			return err
 		}

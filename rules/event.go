@@ -207,15 +207,11 @@ func ToldAt(e Event) time.Time {
 	return e.Meta.ReceivedAt
 }
 
-// FailedKey is the key under which it is kept when a decision about an event of
-// a GitLab last ended failed.
-func FailedKey(instance string) string { return "failed:" + instance }
-
-// ToldKey is the key under which it is kept that a job was seen in its status,
-// or a pipeline in its.
-func ToldKey(e Event) string {
+// StatusOf names the job or the pipeline that an event tells of with its status,
+// such as job:7:failed.
+func StatusOf(e Event) string {
 	if e.Meta.Kind == KindPipeline {
-		return fmt.Sprintf("told:%s:pipeline:%d:%s", e.Meta.Instance, e.Pipeline.ID, e.Pipeline.Status)
+		return fmt.Sprintf("pipeline:%d:%s", e.Pipeline.ID, e.Pipeline.Status)
 	}
-	return fmt.Sprintf("told:%s:job:%d:%s", e.Meta.Instance, e.Job.ID, e.Job.Status)
+	return fmt.Sprintf("job:%d:%s", e.Job.ID, e.Job.Status)
 }

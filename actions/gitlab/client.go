@@ -31,6 +31,7 @@ import (
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // Config is what a Client needs. BaseURL, Now and one of the tokens are
@@ -134,7 +135,7 @@ func New(cfg Config) (*Client, error) {
 	c.health = &health{now: c.now}
 	c.pace = &pacer{
 		limiter: cfg.Limiter,
-		key:     base.Host,
+		key:     keys.Requests(base.Host),
 		rate:    cfg.Rate,
 		maxWait: cmp.Or(cfg.MaxWait, defaultMaxWait),
 		now:     c.now,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // GitLab has two kinds of rate limits. The general ones count all requests of a
@@ -115,7 +116,7 @@ func (p *pacer) limited(ctx context.Context, turn priority, r request, scope str
 		return held, nil
 	}
 	if rate, ok := sweepsShare(r.endpoint); ok && turn == sweep {
-		return p.limiter.Take(ctx, p.limitKey(scope)+sweepsSuffix, rate)
+		return p.limiter.Take(ctx, keys.Sweeps(p.limitKey(scope)), rate)
 	}
 	if !look {
 		return 0, nil
@@ -131,9 +132,9 @@ func (p *pacer) limited(ctx context.Context, turn priority, r request, scope str
 	return 0, nil
 }
 
-// limitKey is the key of a scope's holds, and with sweepsSuffix that of the
+// limitKey is the key of a scope's holds, and with keys.Sweeps that of the
 // bucket of sweeps.
-func (p *pacer) limitKey(scope string) string { return p.key + ":limit:" + scope }
+func (p *pacer) limitKey(scope string) string { return keys.Limit(p.key, scope) }
 
 // holdLimit lets nobody call the endpoint of r in its project for the time that
 // GitLab's answer asks for, on any replica, and returns how long that is.
@@ -154,7 +155,7 @@ func (p *pacer) holdLimit(ctx context.Context, r request, header http.Header) ti
 		// Where this fails, another replica finds out from its own answer.
 		ctx = context.WithoutCancel(ctx)
 		_ = p.limiter.Hold(ctx, p.limitKey(scope), wait)
-		_ = p.limiter.Hold(ctx, p.limitKey(scope)+sweepsSuffix, wait)
+		_ = p.limiter.Hold(ctx, keys.Sweeps(p.limitKey(scope)), wait)
 	}
 	return wait
 }

@@ -13,6 +13,7 @@ import (
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // Limiter is the rate limit that all replicas share.
@@ -69,10 +70,8 @@ type pacer struct {
 // widest is how many requests ask the limit at the same time, at most.
 const widest = 16
 
-// The sweeps' bucket has a key of its own and is never used up.
-const sweepsSuffix = ":sweeps"
-
-// neverUsedUp is the rate of a bucket that only a Hold keeps anybody from.
+// neverUsedUp is the rate of a bucket that only a Hold keeps anybody from, such
+// as that of sweeps.
 var neverUsedUp = store.Rate{Limit: 1_000_000, Per: time.Second}
 
 // sweepsHold is how often a process holds the sweeps back, at most. A hold
@@ -155,7 +154,7 @@ func (p *pacer) ask(ctx context.Context, w *waiter) (wait time.Duration, aside b
 		return held, false, nil
 	}
 	if w.priority == sweep {
-		wait, err = p.limiter.Take(ctx, p.key+sweepsSuffix, neverUsedUp)
+		wait, err = p.limiter.Take(ctx, keys.Sweeps(p.key), neverUsedUp)
 		aside = err == nil && wait > 0
 	}
 	if err == nil && !aside {
@@ -188,7 +187,7 @@ func (p *pacer) holdSweeps(ctx context.Context, wait time.Duration) {
 	p.mu.Unlock()
 	if due {
 		// Without it, a sweep may go first: that is no reason to fail.
-		_ = p.limiter.Hold(ctx, p.key+sweepsSuffix, wait+sweepsHold)
+		_ = p.limiter.Hold(ctx, keys.Sweeps(p.key), wait+sweepsHold)
 	}
 }
 

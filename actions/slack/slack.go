@@ -39,6 +39,7 @@ import (
 	slackapi "github.com/slack-go/slack"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const (
@@ -216,7 +217,7 @@ func (t *Teller) turn(ctx context.Context, channel, subject string, do func(*wor
 	if to == "" || strings.ContainsAny(to, " ,\n") {
 		return &Error{Method: "tell", Code: "invalid_channel", advice: fmt.Sprintf("%q is not one channel: give a name such as #ci, or a channel id", channel)}
 	}
-	w := &work{Teller: t, channel: to, key: "slack:" + to + ":" + subject, owner: rand.Text()}
+	w := &work{Teller: t, channel: to, key: keys.Message(to, subject), owner: rand.Text()}
 	if err := w.hold(ctx); err != nil {
 		return err
 	}
@@ -257,7 +258,7 @@ type work struct {
 	loaded  []byte // the record as it was found
 }
 
-func (w *work) claim() string { return w.key + ":claim" }
+func (w *work) claim() string { return keys.MessageClaim(w.key) }
 
 // hold claims the message for claimFor from now, anew or once more.
 func (w *work) hold(ctx context.Context) error {

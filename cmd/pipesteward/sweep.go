@@ -22,6 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 func sweepCommand(stdout, stderr io.Writer) *cli.Command {
@@ -138,11 +139,8 @@ type sweeping struct {
 // sweepRule makes a run of one rule, or goes on with the one that was stopped.
 // An error of ctx means that it was stopped.
 func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bool) (rules.Sweep, error) {
-	key := "sweep:by-hand:" + rule.Name
-	if rule.DryRun {
-		key += ":dry-run"
-	}
-	run := rules.Sweep{ID: fmt.Sprintf("sweep:%s:by-hand:%d", rule.Name, time.Now().UnixNano()), Rule: rule.Name}
+	key := keys.SweepByHand(rule.Name, rule.DryRun)
+	run := rules.Sweep{ID: keys.SweepRunByHand(rule.Name, time.Now()), Rule: rule.Name}
 	held, release, err := actions.HoldSweep(ctx, w.db, rule.Name, rand.Text())
 	switch {
 	case err != nil:

@@ -1,0 +1,222 @@
+// Package keys names everything that is kept in the store: one function for each
+// family of keys and record ids. Families of the same use have no key in common.
+// The table of Families is the one in deploy/README.md.
+package keys
+
+import (
+	"fmt"
+	"time"
+)
+
+// Use is what the store keeps under a key. The keys of two uses are apart.
+type Use string
+
+// The uses.
+const (
+	Record Use = "record" // in the queue
+	Claim  Use = "claim"
+	Rate   Use = "rate" // and the hold on it
+	Tally  Use = "tally"
+	Value  Use = "value"
+)
+
+// Family is what keys have in common.
+type Family struct {
+	Use   Use
+	Form  string // of its keys; what differs is in <>
+	Owner string // the package that writes it
+	Kept  string // for how long
+	Holds string
+}
+
+// untilDone is how long a record is kept.
+const untilDone = "until it is done; its id for 72h"
+
+// Families lists all families, by use and form.
+var Families = []Family{
+	{Record, "event:<instance>:<id>", "handlers", untilDone, "an event, by its delivery's key or by what catch-up found"},
+	{Record, "decision:<decision>", "actions", untilDone, "a decision; with #<n> one that has failed n times"},
+	{Record, "outcome:<outcome>", "actions", untilDone, "an outcome that is journalled and told"},
+	{Record, "follow:<outcome>", "actions", untilDone, "a look at whether a failed retry is retried again"},
+	{Record, "storm:<class>:<start>", "actions", untilDone, "the messages about a storm"},
+	{Record, "sweep:<rule>:<time>", "handlers, cmd/pipesteward", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
+	{Record, "trouble:<start>", "actions", untilDone, "the messages about trouble with GitLab"},
+
+	{Claim, "catch-up", "handlers", "2m, renewed", "one replica catches up"},
+	{Claim, "pauses", "actions", "10s", "one replica changes the pauses"},
+	{Claim, "slack:<channel>:<subject>:claim", "actions/slack", "30s, renewed", "one worker writes a message"},
+	{Claim, "storm:<class>", "actions", "10s", "one replica changes a storm"},
+	{Claim, "sweep:<rule>", "actions", "2m, renewed", "one replica runs a schedule rule"},
+	{Claim, "trouble:gitlab", "actions", "10s", "one replica changes the trouble"},
+
+	{Rate, "<host>", "actions/gitlab", "until it is full", "all requests to GitLab"},
+	{Rate, "<host>:limit:<scope>", "actions/gitlab", "until its hold ends", "GitLab's limit of an endpoint and project"},
+	{Rate, "<host>:sweeps", "actions/gitlab", "until its hold ends", "the requests of sweeps and catch-up"},
+	{Rate, "retries:class:<class>", "actions", "until it is full", "the budget of a failure class"},
+	{Rate, "retries:project:<instance>:<project>", "actions", "until it is full", "the budget of a project"},
+	{Rate, "retries:total", "actions", "until it is full", "the budget of all projects"},
+
+	{Tally, "failures:<class>", "actions", "the rules' storm.within", "failed jobs of a class"},
+	{Tally, "known-projects", "handlers", "365d", "projects that sent an event"},
+	{Tally, "retries:pipeline:<instance>:<pipeline>", "actions", "7d", "retries in a pipeline"},
+	{Tally, "short:<budget>", "actions", "7d", "decisions that wait for a budget"},
+	{Tally, "waiting:<class>:<start>", "actions", "7d", "decisions that wait for the end of a storm"},
+
+	{Value, "caught-up:<instance>:<project>", "handlers", "365d", "up to when a project was looked at"},
+	{Value, "decided:<instance>:<job>", "actions", "7d", "a rule for pipelines has decided on the job"},
+	{Value, "deliveries:<instance>:<webhook>", "handlers", "365d", "up to which failed delivery a webhook's list was read"},
+	{Value, "failed:decision:<decision>", "actions", "7d", "how often a decision has failed"},
+	{Value, "granted:<budget>", "actions", "7d", "how many that waited for a budget have got it"},
+	{Value, "last-failed:<instance>", "actions", "7d", "when a decision last failed"},
+	{Value, "pauses", "actions", "10y", "the pauses in force"},
+	{Value, "retried:<instance>:<job>", "actions", "7d", "the retry that made a job"},
+	{Value, "rules-in-force:<instance>", "handlers", "365d", "since when each rule is in force"},
+	{Value, "schedule:<rule>:<cron>:<timezone>", "handlers", "5y", "up to when a schedule was looked at"},
+	{Value, "slack:<channel>:<subject>", "actions/slack", "30d", "what a message says, and where it is"},
+	{Value, "storm:<class>", "actions", "7d", "the last storm of a class"},
+	{Value, "sweep:by-hand:<rule>", "cmd/pipesteward", "30d", "where a sweep by hand was stopped"},
+	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, handlers", "twice --catch-up-max-age", "an event told of a job or a pipeline in a status"},
+	{Value, "trouble:gitlab", "actions", "7d", "what keeps GitLab from being used"},
+}
+
+// Event is the id of the record of an event.
+func Event(instance, id string) string { return "event:" + instance + ":" + id }
+
+// Decision is the id of the record of a decision by its key, which has failed so
+// often before.
+func Decision(decision string, failures int) string {
+	return "decision:" + Again(decision, failures)
+}
+
+// Again is the key of a decision that is made again after it failed so often.
+func Again(decision string, failures int) string {
+	if failures == 0 {
+		return decision
+	}
+	return fmt.Sprintf("%s#%d", decision, failures)
+}
+
+// Outcome is the id of the record of an outcome.
+func Outcome(outcome string) string { return "outcome:" + outcome }
+
+// Follow is the id of the record that looks after a retry.
+func Follow(outcome string) string { return "follow:" + outcome }
+
+// Storm is the key of the last storm of a class, and of the claim on it.
+func Storm(class string) string { return "storm:" + class }
+
+// StormRecord is the id of the record of one storm.
+func StormRecord(class string, start time.Time) string { return "storm:" + oneStorm(class, start) }
+
+// Waiting is the key of the decisions that wait for the end of a storm.
+func Waiting(class string, start time.Time) string { return "waiting:" + oneStorm(class, start) }
+
+func oneStorm(class string, start time.Time) string {
+	return fmt.Sprintf("%s:%d", class, start.UnixNano())
+}
+
+// Failures is the key of the failed jobs of a class.
+func Failures(class string) string { return "failures:" + class }
+
+// SweepRun is the id of a run of a schedule rule that is due.
+func SweepRun(rule string, due time.Time) string { return fmt.Sprintf("sweep:%s:%d", rule, due.Unix()) }
+
+// SweepRunByHand is the id of a run by the command.
+func SweepRunByHand(rule string, start time.Time) string {
+	return fmt.Sprintf("sweep:%s:by-hand:%d", rule, start.UnixNano())
+}
+
+// Sweep is the key of the claim on a schedule rule.
+func Sweep(rule string) string { return "sweep:" + rule }
+
+// SweepByHand is the key of a run by the command that was stopped.
+func SweepByHand(rule string, dryRun bool) string {
+	if dryRun {
+		return "sweep:by-hand:" + rule + ":dry-run"
+	}
+	return "sweep:by-hand:" + rule
+}
+
+// Schedule is the key of a schedule. A rule with another cron has another one.
+func Schedule(rule, cron, timezone string) string {
+	return fmt.Sprintf("schedule:%s:%s:%s", rule, cron, timezone)
+}
+
+// Trouble is the key of what keeps GitLab from being used, and of the claim on it.
+const Trouble = "trouble:gitlab"
+
+// TroubleRecord is the id of the record of one trouble.
+func TroubleRecord(start time.Time) string { return fmt.Sprintf("trouble:%d", start.UnixNano()) }
+
+// CatchUp is the key of the claim on a round of catch-up.
+const CatchUp = "catch-up"
+
+// Pauses is the key of the pauses in force, and of the claim on them.
+const Pauses = "pauses"
+
+// KnownProjects is the key of the projects that sent an event.
+const KnownProjects = "known-projects"
+
+// CaughtUp is the key of up to when a project was looked at.
+func CaughtUp(instance string, project int64) string {
+	return fmt.Sprintf("caught-up:%s:%d", instance, project)
+}
+
+// RulesInForce is the key of since when each rule is in force.
+func RulesInForce(instance string) string { return "rules-in-force:" + instance }
+
+// Deliveries is the key of up to which failed delivery a webhook's list was read.
+func Deliveries(instance, webhook string) string { return "deliveries:" + instance + ":" + webhook }
+
+// Told is the key of that an event told of a job or a pipeline in a status, such
+// as job:7:failed.
+func Told(instance, status string) string { return "told:" + instance + ":" + status }
+
+// LastFailed is the key of when a decision last failed.
+func LastFailed(instance string) string { return "last-failed:" + instance }
+
+// Failed is the key of how often a decision has failed.
+func Failed(decision string) string { return "failed:decision:" + decision }
+
+// Retried is the key of the retry that made a job.
+func Retried(instance string, job int64) string { return fmt.Sprintf("retried:%s:%d", instance, job) }
+
+// Decided is the key of that a rule for pipelines has decided on a job.
+func Decided(instance string, job int64) string { return fmt.Sprintf("decided:%s:%d", instance, job) }
+
+// ClassBudget is the key of the retries of a failure class.
+func ClassBudget(class string) string { return "retries:class:" + class }
+
+// ProjectBudget is the key of the retries in a project.
+func ProjectBudget(instance string, project int64) string {
+	return fmt.Sprintf("retries:project:%s:%d", instance, project)
+}
+
+// TotalBudget is the key of all retries.
+const TotalBudget = "retries:total"
+
+// PipelineRetries is the key of the retries in a pipeline.
+func PipelineRetries(instance string, pipeline int64) string {
+	return fmt.Sprintf("retries:pipeline:%s:%d", instance, pipeline)
+}
+
+// Short is the key of the decisions that wait for a budget.
+func Short(budget string) string { return "short:" + budget }
+
+// Granted is the key of how many of those have got it.
+func Granted(budget string) string { return "granted:" + budget }
+
+// Requests is the key of all requests to the GitLab on a host.
+func Requests(host string) string { return host }
+
+// Sweeps is the key of the part of requests that sweeps make.
+func Sweeps(requests string) string { return requests + ":sweeps" }
+
+// Limit is the key of GitLab's own limit of a scope of requests.
+func Limit(requests, scope string) string { return requests + ":limit:" + scope }
+
+// Message is the key of a message in a channel.
+func Message(channel, subject string) string { return "slack:" + channel + ":" + subject }
+
+// MessageClaim is the key of the claim on a message.
+func MessageClaim(message string) string { return message + ":claim" }

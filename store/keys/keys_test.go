@@ -1,0 +1,124 @@
+package keys_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/store/keys"
+)
+
+var update = flag.Bool("update", false, "make the table of deploy/README.md anew")
+
+// a is what differs in a key; the start of something is 7 ns, or 7 s, after 1970.
+const a = "<>"
+
+var start = time.Unix(0, 7)
+
+// made are keys of all families as their functions make them.
+var made = map[keys.Use][]string{
+	keys.Record: {
+		keys.Event(a, a), keys.Decision(a, 0), keys.Outcome(a), keys.Follow(a), keys.StormRecord(a, start), keys.SweepRun(a, time.Unix(7, 0)),
+		keys.TroubleRecord(start),
+	},
+	keys.Claim: {keys.CatchUp, keys.Pauses, keys.MessageClaim(keys.Message(a, a)), keys.Storm(a), keys.Sweep(a), keys.Trouble},
+	keys.Rate: {
+		keys.Requests(a), keys.Limit(keys.Requests(a), a), keys.Sweeps(keys.Requests(a)),
+		keys.ClassBudget(a), keys.ProjectBudget(a, 7), keys.TotalBudget,
+	},
+	keys.Tally: {keys.Failures(a), keys.KnownProjects, keys.PipelineRetries(a, 7), keys.Short(a), keys.Waiting(a, start)},
+	keys.Value: {
+		keys.CaughtUp(a, 7), keys.Decided(a, 7), keys.Deliveries(a, a), keys.LastFailed(a), keys.Failed(a), keys.Granted(a), keys.Pauses,
+		keys.Retried(a, 7), keys.RulesInForce(a), keys.Schedule(a, a, a), keys.Message(a, a), keys.Storm(a), keys.SweepByHand(a, false),
+		keys.Told(a, "<>:7:<>"), keys.Trouble,
+	},
+}
+
+var placeholder = regexp.MustCompile(`<[^>]*>`)
+
+// TestFamilies: the functions make the keys that the table has.
+func TestFamilies(t *testing.T) {
+	forms := map[keys.Use][]string{}
+	for _, f := range keys.Families {
+		forms[f.Use] = append(forms[f.Use], placeholder.ReplaceAllString(f.Form, a))
+	}
+	got := map[keys.Use][]string{}
+	for use, all := range made {
+		for _, key := range all {
+			got[use] = append(got[use], strings.ReplaceAll(key, "7", a))
+		}
+		slices.Sort(got[use])
+		slices.Sort(forms[use])
+	}
+	if diff := cmp.Diff(forms, got); diff != "" {
+		t.Errorf("keys (- the table, + the functions):\n%s", diff)
+	}
+}
+
+// TestFamiliesAreApart: no key is of two families of one use. What differs in a
+// key may hold anything but the beginning of another family: an instance is a
+// URL, a host has no colon but before its port, a class is a word.
+func TestFamiliesAreApart(t *testing.T) {
+	samples := map[string]string{
+		"<instance>": "https://gitlab.example.com:8443", "<host>": "gitlab.example.com:8443", "<class>": "runner", "<budget>": "retries:total",
+		"<decision>": "retry:https://gitlab.example.com:1:job:7", "<outcome>": "retry:https://gitlab.example.com:1:job:7@7",
+	}
+	for _, f := range keys.Families {
+		key := placeholder.ReplaceAllStringFunc(f.Form, func(p string) string {
+			if sample, ok := samples[p]; ok {
+				return sample
+			}
+			return "7"
+		})
+		for _, other := range keys.Families {
+			if other == f || other.Use != f.Use || other.Form == "<host>" {
+				continue
+			}
+			fixed, _, _ := strings.Cut(other.Form, "<")
+			if fixed == other.Form && key == fixed || fixed != other.Form && fixed != "" && strings.HasPrefix(key, fixed) {
+				t.Errorf("%s %q may be of %q, too", f.Use, key, other.Form)
+			}
+		}
+	}
+}
+
+// TestTable: deploy/README.md tells operators of all families.
+func TestTable(t *testing.T) {
+	const (
+		name  = "../../deploy/README.md"
+		again = "go test ./store/keys -run TestTable -update"
+		begin = "<!-- Made from store/keys/keys.go: " + again + " -->\n"
+		end   = "<!-- Up to here. -->\n"
+	)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(data), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		t.Fatalf("%s lacks the lines\n%s%s", name, begin, end)
+	}
+	var table strings.Builder
+	table.WriteString("| use | key | holds | kept | by |\n| --- | --- | --- | --- | --- |\n")
+	for _, f := range keys.Families {
+		fmt.Fprintf(&table, "| %s | `%s` | %s | %s | %s |\n", f.Use, f.Form, f.Holds, f.Kept, f.Owner)
+	}
+	want := before + begin + "\n" + table.String() + "\n" + end + after
+	switch diff := cmp.Diff(want, string(data)); {
+	case diff == "":
+	case *update:
+		if err := os.WriteFile(name, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("%s is not what the code says. Make it anew:\n\n\t%s\n\n(-code +file):\n%s", name, again, diff)
+	}
+}
