@@ -74,7 +74,7 @@ var Families = []Family{
 	{Value, "schedule:<rule>:<cron>:<timezone>", "handlers", "5y", "up to when a schedule was looked at"},
 	{Value, "slack:<channel>:<subject>", "actions/slack", "30d", "what a message says, and where it is"},
 	{Value, "storm:<class>", "actions", "7d", "the last storm of a class"},
-	{Value, "sweep:by-hand:<rule>", "cmd/pipesteward", "30d", "where a sweep by hand was stopped"},
+	{Value, "sweep:by-hand:<rule>", "cmd/pipesteward", "7d", "where a sweep by hand was stopped"},
 	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, handlers", "twice --catch-up-max-age", "an event told of a job or a pipeline in a status"},
 	{Value, "trouble:gitlab", "actions", "7d", "what keeps GitLab from being used"},
 }
