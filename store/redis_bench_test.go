@@ -5,6 +5,8 @@ package store_test
 import (
 	"bytes"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,4 +59,35 @@ func BenchmarkRedisMemory(b *testing.B) {
 		}
 	}
 	report("member", noted)
+}
+
+// BenchmarkRedisUnreachable tells how long a Put takes to fail, of 64 at once,
+// while Redis answers nothing or is gone.
+func BenchmarkRedisUnreachable(b *testing.B) {
+	for _, how := range outages {
+		b.Run(how.name, func(b *testing.B) {
+			server := redistest.Start(b)
+			s, err := store.OpenRedis(b.Context(), server.URL(), store.RedisOptions{})
+			closing(b, s, err)
+			how.stop(server)
+			defer how.back(server)
+			var slowest atomic.Int64
+			for b.Loop() {
+				var wg sync.WaitGroup
+				for range 64 {
+					wg.Go(func() {
+						began := time.Now()
+						if _, err := s.Put(b.Context(), store.Record{ID: "unanswered"}); err == nil {
+							b.Error("Put: no error")
+						}
+						took := int64(time.Since(began))
+						for seen := slowest.Load(); took > seen && !slowest.CompareAndSwap(seen, took); seen = slowest.Load() {
+						}
+					})
+				}
+				wg.Wait()
+			}
+			b.ReportMetric(float64(slowest.Load())/1e6, "slowest-ms")
+		})
+	}
 }

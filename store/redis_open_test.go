@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
@@ -87,8 +86,7 @@ func TestRedisRefused(t *testing.T) {
 // A Redis that is not quite there yet is waited for.
 func TestRedisSoonThere(t *testing.T) {
 	proxy := redistest.StartProxy(t, redistest.Start(t))
-	proxy.Delay(3 * time.Second)
-	time.AfterFunc(2*time.Second, func() { proxy.Delay(0) })
+	proxy.Hang(1) // the next connection is answered
 	s, err := store.OpenRedis(t.Context(), proxy.URL(), store.RedisOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ type Proxy struct {
 	Addr string // host:port
 
 	server  string
+	hang    atomic.Int64 // so many connections from now on get no answer
 	delay   atomic.Int64 // of each answer
 	every   atomic.Int64 // loses one answer of so many; 0: none
 	answers atomic.Int64
@@ -53,6 +54,9 @@ func StartProxy(t testing.TB, server *Server) *Proxy {
 // URL returns the redis:// URL of the server behind the proxy.
 func (p *Proxy) URL() string { return "redis://" + p.Addr }
 
+// Hang has the next so many connections get no answer.
+func (p *Proxy) Hang(connections int) { p.hang.Store(int64(connections)) }
+
 // Delay has each answer come so much later.
 func (p *Proxy) Delay(by time.Duration) { p.delay.Store(int64(by)) }
 
@@ -76,7 +80,11 @@ func (p *Proxy) serve(ctx context.Context, client net.Conn) {
 		_, _ = io.Copy(server, client)
 		_ = server.Close() // the client is gone
 	})
-	p.answer(ctx, client, server)
+	if p.hang.Add(-1) >= 0 {
+		_, _ = io.Copy(io.Discard, server) // until the client is gone
+	} else {
+		p.answer(ctx, client, server)
+	}
 	_ = client.Close()
 }
 
