@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
-// delayed rules leave time to pull the brake.
+// With delayed rules the retry waits until the test makes it due.
 const delayedRules = `
 version: 1
 defaults: {dry_run: false}
@@ -18,7 +19,7 @@ rules:
   - name: retry-stuck
     on: job
     if: failed_with("stuck_or_timeout_failure")
-    actions: [retry: {delay: 3s}]
+    actions: [retry: {delay: 1h}]
 `
 
 // TestDryRunHoldsQueuedRetries: a retry that waits in the queue is not made by a
@@ -28,19 +29,19 @@ func TestDryRunHoldsQueuedRetries(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		pull   func(w *world, p *program) *program
+		pull   func(w *world, p *program, store string) *program
 		result string
 	}{
-		{"restarted with --dry-run", func(w *world, p *program) *program {
+		{"restarted with --dry-run", func(w *world, p *program, store string) *program {
 			p.stop()
-			return w.serve("--dry-run")
+			return w.serve("--store", store, "--dry-run")
 		}, rules.ResultDryRun},
-		{"defaults.dry_run is loaded", func(w *world, p *program) *program {
+		{"defaults.dry_run is loaded", func(w *world, p *program, _ string) *program {
 			w.write("rules.yaml", strings.Replace(delayedRules, "dry_run: false", "dry_run: true", 1))
 			p.reload()
 			return p
 		}, rules.ResultDryRun},
-		{"the rule is removed", func(w *world, p *program) *program {
+		{"the rule is removed", func(w *world, p *program, _ string) *program {
 			w.write("rules.yaml", strings.ReplaceAll(delayedRules, "retry-stuck", "another"))
 			p.reload()
 			return p
@@ -50,25 +51,41 @@ func TestDryRunHoldsQueuedRetries(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.write("rules.yaml", delayedRules)
-			p := w.serve()
+			redis := redistest.Start(t)
+			p := w.serve("--store", redis.URL())
 			if code := p.post(w.gitlab.JobHookBody(w.stuckJob().ID)); code != http.StatusAccepted {
 				t.Fatalf("a stuck job is answered with %d, want 202", code)
 			}
 			p.eventually("the retry waits", func() bool { return len(p.outcomes()) == 1 })
-			p = test.pull(w, p)
-			p.workedOff()
+			p = test.pull(w, p, redis.URL())
+			p.workedOffAtOnce(redis)
 			if all := p.outcomes(); len(all) != 1 || all[0].Result != test.result {
 				t.Errorf("outcomes %+v, want one %s", all, test.result)
 			}
 			p.stop()
 			w.write("rules.yaml", delayedRules)
-			p = w.serve() // the brake is lifted
-			p.workedOff()
+			p = w.serve("--store", redis.URL()) // the brake is lifted
+			p.workedOffAtOnce(redis)
 			if n := w.gitlab.Count("POST", ""); n > 0 {
 				t.Errorf("GitLab was asked to change something %d times, want never", n)
 			}
 		})
 	}
+}
+
+// workedOffAtOnce waits until the queue in the Redis is empty, and makes all due
+// that waits there, as time would.
+func (p *program) workedOffAtOnce(redis *redistest.Server) {
+	p.Helper()
+	const waiting = store.DefaultRedisPrefix + "waiting"
+	p.eventually("the queue is empty", func() bool {
+		ids, _ := redis.Do("zrange", waiting, 0, -1).([]any)
+		for _, id := range ids {
+			redis.Do("zadd", waiting, "xx", 0, id)
+		}
+		d, ok := p.depth()
+		return ok && d.queued() == 0
+	})
 }
 
 // reload makes the program read its rules and secrets again.

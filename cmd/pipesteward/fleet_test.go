@@ -41,7 +41,7 @@ func (w *world) serveFleet(replicas int, store string, more ...string) *fleet {
 	f := &fleet{
 		world:  w,
 		args:   append([]string{"--store", store, "--gitlab-rate", "1000000/1m"}, more...),
-		client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}, // GitLab waits as long
+		client: &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}, // bounds a hang
 	}
 	w.Cleanup(f.client.CloseIdleConnections)
 	for range replicas {

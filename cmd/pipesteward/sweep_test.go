@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 const sweepRules = `
@@ -145,30 +147,32 @@ func TestSweepTimeLeft(t *testing.T) {
 	}
 }
 
-// Ctrl-C ends a sweep, and the same command goes on.
+// Ctrl-C ends a sweep, and the same command goes on. GitLab answers no erase
+// after the first 40 until Ctrl-C has come.
 func TestSweepGoesOnAfterCtrlC(t *testing.T) {
-	b := newBroom(t, gitlabtest.Options{Latency: time.Millisecond}, 90) // as many as a sweep erases at once in a project
+	const first, all = 40, 180
+	b := newBroom(t, gitlabtest.Options{}, all/2) // as many as a sweep erases at once in a project
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
+	b.gitlab.Fail(gitlabtest.Fault{Path: "/erase", Skip: first, Times: -1, Until: make(chan struct{})})
+	erased := func() int { return b.gitlab.Answered(http.StatusCreated) }
 	go func() {
-		for b.gitlab.Count("POST", "/erase") < 40 && ctx.Err() == nil {
-			<-time.After(time.Millisecond)
-		}
+		await.Until(t, "the first are erased", func() bool { return erased() == first || ctx.Err() != nil })
 		interrupt()
 	}()
 	code, _, stderr := b.sweep(ctx, "--rule", "erase-old-logs")
-	erased := b.gitlab.Count("POST", "/erase")
-	if code != 1 || erased < 40 || erased == 180 {
-		t.Fatalf("exit status %d, %d jobs erased\n%s", code, erased, stderr)
+	if n := erased(); code != 1 || n != first {
+		t.Fatalf("exit status %d, %d jobs erased, want %d\n%s", code, n, first, stderr)
 	}
 	b.says("stderr", stderr, "stopped: the same command goes on from here")
 	listed := b.gitlab.Count("GET", "/jobs")
 
+	b.gitlab.ClearFaults()
 	code, stdout, stderr := b.sweep(t.Context(), "--rule", "erase-old-logs")
 	b.says("stderr", stderr, "goes on with the sweep that began")
 	b.says("stdout", stdout, "in 2 projects")
-	if n := b.gitlab.Count("POST", "/erase"); n != 180 || code != 0 {
-		t.Errorf("exit status %d, %d jobs erased, want 180", code, n)
+	if n := erased(); n != all || code != 0 {
+		t.Errorf("exit status %d, %d jobs erased, want %d", code, n, all)
 	}
 	if n := b.gitlab.Count("GET", "/jobs"); n-listed > 2-listed+2 {
 		t.Errorf("%d pages were listed after %d: it began anew", n-listed, listed)

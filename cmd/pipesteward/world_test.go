@@ -138,14 +138,19 @@ func (w *world) start(more ...string) (*program, error) {
 	})
 	started := make(chan struct{})
 	go p.read(stderr, started)
-	select {
-	case <-started:
-		return p, nil
-	case err := <-p.ended:
-		return nil, fmt.Errorf("serve ends with %w:\n%s", err, p.tail())
-	case <-time.After(20 * time.Second):
-		return nil, fmt.Errorf("serve does not start:\n%s", p.tail())
-	}
+	var failed error
+	p.eventually("serve serves", func() bool {
+		select {
+		case <-started:
+			return true
+		case err := <-p.ended:
+			failed = fmt.Errorf("serve ends with %w:\n%s", err, p.tail())
+			return true
+		default:
+			return false
+		}
+	})
+	return p, failed
 }
 
 // read keeps the log and learns from it where the program listens.
@@ -186,14 +191,23 @@ func (p *program) kill() {
 func (p *program) stop() {
 	p.Helper()
 	p.signal(syscall.SIGTERM)
-	select {
-	case err := <-p.ended:
-		if err != nil {
-			p.Errorf("SIGTERM ends serve with %v, want exit status 0\n%s", err, p.tail())
-		}
-	case <-time.After(30 * time.Second):
-		p.Fatalf("SIGTERM does not end serve\n%s", p.tail())
+	if err := p.end(); err != nil {
+		p.Errorf("SIGTERM ends serve with %v, want exit status 0\n%s", err, p.tail())
 	}
+}
+
+// end waits until the program has ended, and returns how.
+func (p *program) end() (err error) {
+	p.Helper()
+	p.eventually("serve ends", func() bool {
+		select {
+		case err = <-p.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	return err
 }
 
 // signal sends the program a signal.

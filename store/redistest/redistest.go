@@ -86,6 +86,77 @@ func (s *Server) Do(command ...any) any {
 	return reply
 }
 
+// Command is one that a server has run, as its MONITOR tells it, also within a
+// script.
+type Command struct {
+	At    time.Time // by the server's clock
+	Words []string  // the name first
+}
+
+// Monitor notes all commands from now on. The returned function ends that, and
+// gives those until then, oldest first.
+func (s *Server) Monitor() (commands func() []Command) {
+	s.t.Helper()
+	conn, err := new(net.Dialer).DialContext(s.t.Context(), "tcp", s.Addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	lines := bufio.NewScanner(conn)
+	lines.Buffer(nil, 64<<20)
+	if _, err := fmt.Fprint(conn, "MONITOR\r\n"); err != nil || !lines.Scan() || lines.Text() != "+OK" {
+		s.t.Fatalf("MONITOR: %v %q", err, lines.Text())
+	}
+	end := fmt.Sprintf("end-%d", rand.Uint64())
+	ended := make(chan []Command)
+	go func() {
+		defer close(ended)
+		var all []Command
+		for lines.Scan() {
+			c, err := parseCommand(lines.Text())
+			if err != nil {
+				s.t.Errorf("MONITOR: %v in %.200q", err, lines.Text())
+				return
+			}
+			if len(c.Words) == 2 && c.Words[1] == end {
+				ended <- all
+				return
+			}
+			all = append(all, c)
+		}
+	}()
+	return func() []Command {
+		s.t.Helper()
+		s.Do("echo", end)
+		return <-ended
+	}
+}
+
+// parseCommand reads a line of MONITOR:
+//
+//	+1700000000.123456 [0 lua] "SET" "key" "value"
+func parseCommand(line string) (c Command, err error) {
+	var seconds, micros int64
+	if _, err := fmt.Sscanf(line, "+%d.%d", &seconds, &micros); err != nil {
+		return c, err
+	}
+	c.At = time.Unix(seconds, micros*1000)
+	_, rest, _ := strings.Cut(line, "] ")
+	for rest = strings.TrimSpace(rest); rest != ""; rest = strings.TrimSpace(rest) {
+		quoted, err := strconv.QuotedPrefix(rest)
+		if err != nil {
+			return c, err
+		}
+		word, err := strconv.Unquote(quoted)
+		if err != nil {
+			return c, err
+		}
+		rest = rest[len(quoted):]
+		c.Words = append(c.Words, word)
+	}
+	return c, nil
+}
+
 // Kill ends the server as kill -9 does.
 func (s *Server) Kill() {
 	s.t.Helper()
