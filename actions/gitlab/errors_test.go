@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -275,45 +277,54 @@ func TestErrorText(t *testing.T) {
 // A POST that may have reached GitLab is told from one that can't have.
 func TestMaybeDone(t *testing.T) {
 	cut := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	done := make(chan struct{})
-	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
-	t.Cleanup(func() { close(done); slow.Close() })
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	plain := serve(t, func(http.ResponseWriter, *http.Request) {})
 
 	tests := []struct {
-		name    string
-		url     string
-		timeout time.Duration
-		want    bool
+		name string
+		url  string
+		want bool
 	}{
-		{"cut after it was written", cut, time.Minute, true},
-		{"no answer in time", slow.URL, 250 * time.Millisecond, true},
-		{"nobody there", gone.URL, time.Minute, false},
-		{"no TLS there", strings.Replace(plain, "http:", "https:", 1), time.Minute, false},
+		{"cut after it was written", cut, true},
+		{"nobody there", gone.URL, false},
+		{"no TLS there", strings.Replace(plain, "http:", "https:", 1), false},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			observed := -1
-			c, _ := newClient(t, tt.url, func(cfg *gitlab.Config) {
-				cfg.Timeout = tt.timeout
-				cfg.Observe = func(_ string, code int) { observed = code }
-			})
-			failed := failure(t, c, "retry")
-			if failed.MaybeDone() != tt.want {
-				t.Errorf("MaybeDone %v, want %v: %v", failed.MaybeDone(), tt.want, failed)
-			}
-			if _, again := failed.Again(); !again || failed.Status != 0 {
-				t.Errorf("again %v, status %d: %v", again, failed.Status, failed)
-			}
-			if observed != 0 {
-				t.Errorf("observed code %d, want 0", observed)
-			}
-			if failed := failure(t, c, "job"); failed.MaybeDone() {
-				t.Errorf("a GET may have been done: %v", failed)
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { wantMaybeDone(t, tt.url, tt.want) })
+	}
+	t.Run("no answer in time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { wantMaybeDone(t, "http://gitlab.example.com", true, silent) })
+	})
+}
+
+// silent has a server that reads all and answers nothing.
+func silent(cfg *gitlab.Config) {
+	cfg.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() { _, _ = io.Copy(io.Discard, theirs) }()
+		return ours, nil
+	}}
+}
+
+func wantMaybeDone(t *testing.T, url string, want bool, edit ...func(*gitlab.Config)) {
+	t.Helper()
+	observed := -1
+	c, _ := newClient(t, url, append(edit, func(cfg *gitlab.Config) {
+		cfg.Observe = func(_ string, code int) { observed = code }
+	})...)
+	failed := failure(t, c, "retry")
+	if failed.MaybeDone() != want {
+		t.Errorf("MaybeDone %v, want %v: %v", failed.MaybeDone(), want, failed)
+	}
+	if _, again := failed.Again(); !again || failed.Status != 0 {
+		t.Errorf("again %v, status %d: %v", again, failed.Status, failed)
+	}
+	if observed != 0 {
+		t.Errorf("observed code %d, want 0", observed)
+	}
+	if failed := failure(t, c, "job"); failed.MaybeDone() {
+		t.Errorf("a GET may have been done: %v", failed)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -299,23 +300,32 @@ func TestContextEndsWait(t *testing.T) {
 	}
 }
 
-// With nothing of the test's own, waits are real and end with the context.
+// With nothing of the test's own, waits pass by the clock and end with the
+// context.
 func TestDefaults(t *testing.T) {
-	s := &statuses{}
-	b := &bucket{waits: []time.Duration{time.Millisecond}}
-	c, _ := newClient(t, serve(t, s.ServeHTTP), func(cfg *gitlab.Config) {
-		cfg.Sleep = nil
-		cfg.Limiter, cfg.Rate = b, store.Rate{Limit: 1, Per: time.Second}
+	synctest.Test(t, func(t *testing.T) {
+		s := &statuses{}
+		b := &bucket{waits: []time.Duration{time.Second}}
+		c, _ := newClient(t, "http://gitlab.example.com", func(cfg *gitlab.Config) {
+			cfg.Sleep = nil
+			cfg.Limiter, cfg.Rate = b, store.Rate{Limit: 1, Per: time.Second}
+			cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				answer := httptest.NewRecorder()
+				s.ServeHTTP(answer, r)
+				return answer.Result(), nil
+			})
+		})
+		began := time.Now()
+		if _, err := c.Job(t.Context(), 1, 7); err != nil || len(b.asked) != 2 || time.Since(began) != time.Second {
+			t.Errorf("took %d, after %s: %v", len(b.asked), time.Since(began), err)
+		}
+		b.waits = []time.Duration{5 * time.Second}
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		if _, err := c.Job(ctx, 1, 7); !errors.Is(err, context.DeadlineExceeded) || s.asked != 1 {
+			t.Errorf("asked GitLab %d times: %v", s.asked, err)
+		}
 	})
-	if _, err := c.Job(t.Context(), 1, 7); err != nil || len(b.asked) != 2 {
-		t.Errorf("took %d: %v", len(b.asked), err)
-	}
-	b.waits = []time.Duration{5 * time.Second}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if _, err := c.Job(ctx, 1, 7); !errors.Is(err, context.DeadlineExceeded) || s.asked != 1 {
-		t.Errorf("asked GitLab %d times: %v", s.asked, err)
-	}
 }
 
 // Many workers share one client.
