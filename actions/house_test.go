@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,6 +53,7 @@ type house struct {
 	events   int
 	pipeline gitlabtest.Pipeline // that was made last
 	rate     store.Rate          // of requests to GitLab; zero: as many as there are
+	grants   *grants             // of requests to GitLab, where they have a rate
 	workers  int
 	native   time.Duration // how long GitLab is given to retry a job by itself
 
@@ -128,8 +130,8 @@ func (h *house) replica(f *fuse) *actions.Runner {
 		Sleep: func(context.Context, time.Duration) error { return nil },
 	}
 	if h.rate.Limit > 0 { // then time passes while the next request waits
-		config.Limiter, config.Rate = h.db, h.rate
-		config.Sleep = func(_ context.Context, d time.Duration) error { h.clock.Advance(d); return nil }
+		h.grants = &grants{Limiter: h.db, rate: h.rate, clock: h.clock}
+		config.Limiter, config.Rate, config.Sleep = h.grants, h.rate, h.grants.sleep
 	}
 	gl, err := gitlab.New(config)
 	if err != nil {
@@ -430,6 +432,69 @@ func (b burning) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 		resp = nil
 	}
 	return resp, err
+}
+
+// grants notes when requests to GitLab are granted, by a clock that moves while
+// they wait. On a busy machine they may reach GitLab much later by that clock.
+type grants struct {
+	gitlab.Limiter
+	rate  store.Rate // of all requests; some have others besides
+	clock *storetest.Clock
+	time  sync.RWMutex // held for writing while time passes
+	mu    sync.Mutex
+	at    []time.Time
+}
+
+func (g *grants) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
+	g.time.RLock()
+	defer g.time.RUnlock()
+	wait, err := g.Limiter.Take(ctx, key, rate)
+	if err == nil && wait <= 0 && rate == g.rate {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.at = append(g.at, g.clock.Now())
+	}
+	return wait, err
+}
+
+// sleep has time pass until d from now; who sleeps meanwhile sleeps in it.
+func (g *grants) sleep(_ context.Context, d time.Duration) error {
+	until := g.clock.Now().Add(d)
+	g.time.Lock()
+	defer g.time.Unlock()
+	if left := until.Sub(g.clock.Now()); left > 0 {
+		g.clock.Advance(left)
+	}
+	return nil
+}
+
+// last is when the last one was granted.
+func (g *grants) last() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.MaxFunc(g.at, time.Time.Compare)
+}
+
+// wantAtMost wants no more grants than that in any minute, and of all requests
+// that GitLab saw.
+func (g *grants) wantAtMost(h *house, perMinute int) {
+	h.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if requests := len(h.gitlab.Requests()); requests > len(g.at) {
+		h.Errorf("GitLab saw %d requests, and %d were granted", requests, len(g.at))
+	}
+	slices.SortFunc(g.at, time.Time.Compare)
+	first := 0
+	for i, at := range g.at {
+		for at.Sub(g.at[first]) >= time.Minute {
+			first++
+		}
+		if n := i - first + 1; n > perMinute {
+			h.Errorf("%d requests were granted in the minute before %v, want %d at most", n, at, perMinute)
+			return
+		}
+	}
 }
 
 // burningStore is the way to the store.
