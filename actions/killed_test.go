@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // killEach thins out the tests that kill the program at every step to the
@@ -63,6 +64,7 @@ func (h *house) passTime() {
 // A kill between any two steps of each action, and another kill soon after the
 // start that follows: GitLab has seen one effect, and there is one outcome.
 func TestEachActionKilledTwice(t *testing.T) {
+	await.Long(t, "it kills the program at many steps")
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
@@ -148,6 +150,7 @@ func TestEachActionKilledTwice(t *testing.T) {
 // The same for actions that wait: for the job before them to pass, and for a
 // budget to have room again.
 func TestWaitingActionsKilledTwice(t *testing.T) {
+	await.Long(t, "it kills the program at many steps")
 	wantTwo := func(h *house, when string, effects int) {
 		if effects != 2 {
 			h.Errorf("%s: GitLab has seen %d effects, want 2", when, effects)

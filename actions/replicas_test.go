@@ -10,6 +10,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store/redistest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // A replica is killed at any step, and another one, whose clock is 5 minutes
@@ -17,6 +18,7 @@ import (
 // message, one outcome. Time is Redis's own, so all kills come first, and then
 // all houses are waited for together.
 func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
+	await.Long(t, "it kills the program at many steps")
 	t.Parallel()
 	atOnce := strings.Replace(retryRules, "delay: 30s", "delay: 0s", 1)
 	redis := redistest.Start(t)

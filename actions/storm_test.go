@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 const stormRules = `
@@ -214,6 +215,7 @@ func TestStormDefers(t *testing.T) {
 // Killed at any step, twice, a storm is told once at its start and once at
 // its end, and what waited is retried once.
 func TestStormKilledAtAnyStep(t *testing.T) {
+	await.Long(t, "it kills the program at many steps")
 	t.Parallel()
 	text := strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 2, pipelines: 2", 1)
 	killedTwice(t, func(h *house) {
@@ -290,6 +292,7 @@ func TestStormIsOverForAllClocks(t *testing.T) {
 
 // Killed at any step of its start, a second storm is told like the first.
 func TestSecondStormKilledAtAnyStep(t *testing.T) {
+	await.Long(t, "it kills the program at many steps")
 	t.Parallel()
 	text := strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 2, pipelines: 2", 1)
 	fail := func(h *house) {
@@ -321,6 +324,7 @@ func TestSecondStormKilledAtAnyStep(t *testing.T) {
 
 // That a retry waits is told once, also when the program is killed.
 func TestDeferredIsToldOnce(t *testing.T) {
+	await.Long(t, "it kills the program at many steps")
 	t.Parallel()
 	text := strings.Replace(strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 2, pipelines: 2", 1), "when: [failed]", "when: [deferred]", 1)
 	for steps, want := 0, 0; ; steps += *killEach {

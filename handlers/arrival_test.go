@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 const (
@@ -306,7 +307,8 @@ func TestCapacityIsGivenBack(t *testing.T) {
 
 // On a real connection, a sender that stops sending is answered, and cut.
 func TestStalledConnectionIsAnswered(t *testing.T) {
-	t.Parallel() // it takes the time that a sender has
+	await.Long(t, "it takes the time that a sender has")
+	t.Parallel()
 	r := newRig(t, func(c *handlers.WebhookConfig) { c.Now = time.Now })
 	conn, err := net.Dial("tcp", r.Listener.Addr().String())
 	if err != nil {

@@ -74,6 +74,7 @@ func (a *acked) wantAll(t *testing.T, s store.Store) {
 // TestRedisKilled kills Redis while records are put, and starts it again: the
 // same store goes on with it, and has all that was acknowledged.
 func TestRedisKilled(t *testing.T) {
+	await.Long(t, "it kills Redis again and again")
 	server := redistest.Start(t, "--appendfsync", "always")
 	s := openRedis(t, server.URL(), store.RedisOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -170,6 +171,7 @@ var outages = []struct {
 // while that lasts, from many goroutines too, and works when Redis is back. How
 // soon they fail is told by BenchmarkRedisUnreachable.
 func TestRedisUnreachable(t *testing.T) {
+	await.Long(t, "calls wait for a Redis that does not answer")
 	server := redistest.Start(t, "--appendfsync", "always")
 	s := openRedis(t, server.URL(), store.RedisOptions{})
 	for _, how := range outages {

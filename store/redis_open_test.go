@@ -10,6 +10,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // wantRefused opens the store and wants an error with the text, and without
@@ -85,6 +86,7 @@ func TestRedisRefused(t *testing.T) {
 
 // A Redis that is not quite there yet is waited for.
 func TestRedisSoonThere(t *testing.T) {
+	await.Long(t, "it waits for a Redis that does not answer")
 	proxy := redistest.StartProxy(t, redistest.Start(t))
 	proxy.Hang(1) // the next connection is answered
 	s, err := store.OpenRedis(t.Context(), proxy.URL(), store.RedisOptions{})

@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 func TestRedis(t *testing.T) {
@@ -27,6 +28,7 @@ func TestRedis(t *testing.T) {
 // TestRedisFewRights runs the suite as a user who has no more than the store
 // needs, and no channels: then it polls.
 func TestRedisFewRights(t *testing.T) {
+	await.Long(t, "TestRedis runs the suite, too")
 	server := redistest.Start(t)
 	server.Do("acl", "setuser", "steward", "on", ">p@ss/w?rd", "~{test-*", "resetchannels", "+@all", "-@dangerous", "+info")
 	url := "redis://steward:p@ss/w%3frd@" + server.Addr + "/3"
@@ -49,6 +51,7 @@ func TestRedisTLS(t *testing.T) {
 }
 
 func TestRedisCluster(t *testing.T) {
+	await.Long(t, "TestRedis runs the suite, too")
 	c := redistest.StartCluster(t)
 	admin := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{c.Nodes[0].Addr}})
 	storetest.Run(t, redisBackend(t, c.URL(), store.RedisOptions{}, admin))
@@ -62,6 +65,7 @@ func TestRedisCluster(t *testing.T) {
 }
 
 func TestRedisSentinel(t *testing.T) {
+	await.Long(t, "TestRedis runs the suite, too, and a failover takes seconds")
 	s := redistest.StartSentinel(t)
 	admin := redis.NewFailoverClient(&redis.FailoverOptions{SentinelAddrs: []string{s.Sentinels[0].Addr}, MasterName: redistest.MasterName})
 	storetest.Run(t, redisBackend(t, s.URL(), store.RedisOptions{}, admin))

@@ -27,6 +27,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 const catchUpRules = `
@@ -350,6 +351,7 @@ var killEach = flag.Int("kill-each", 4, "cut a round of catch-up short at every 
 // Wherever a round is cut short, the next one finds what is left, and all is
 // done once.
 func TestCatchUpCutShort(t *testing.T) {
+	await.Long(t, "it kills the program at many steps")
 	t.Parallel()
 	for steps := 1; ; steps += *killEach {
 		o := newOutage(t)

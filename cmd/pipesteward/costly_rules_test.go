@@ -7,6 +7,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // TestCostlyRulesDelayNoOtherTeam has the rules of one team read logs of 1 MB
@@ -17,6 +18,7 @@ import (
 // deploy/compose.yaml gives it. Then the costly rules are removed, lest the rest
 // takes minutes on a slow machine.
 func TestCostlyRulesDelayNoOtherTeam(t *testing.T) {
+	await.Long(t, "rules do all the work that they may")
 	t.Parallel()
 	const events, memory = 40, 512 << 20
 	const cheap = `

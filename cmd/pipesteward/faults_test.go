@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // The tests below do to the whole program what happens to it in production,
@@ -57,6 +58,7 @@ func hangingSlack(after bool) func(*world) func() bool {
 // there was one retry and one message. A message that was on its way is
 // looked for only when it has surely arrived or not, after 30 s.
 func TestKilledAndStartedAgain(t *testing.T) {
+	await.Long(t, "a message is looked for after 30 s")
 	t.Parallel()
 	for _, moment := range moments {
 		t.Run(moment.name, func(t *testing.T) {
@@ -79,6 +81,7 @@ func TestKilledAndStartedAgain(t *testing.T) {
 // ended by the other, when the lease has run out. A delivery that both get is
 // stored once.
 func TestKilledAndTakenOver(t *testing.T) {
+	await.Long(t, "leases run out after 30 s")
 	t.Parallel()
 	for _, moment := range moments {
 		t.Run(moment.name, func(t *testing.T) {
@@ -108,6 +111,7 @@ func TestKilledAndTakenOver(t *testing.T) {
 // A replica that stands still for longer than its leases last, as on a machine
 // that swaps, is taken for dead. When it goes on, it changes nothing.
 func TestStandsStillAndGoesOn(t *testing.T) {
+	await.Long(t, "leases run out after 30 s")
 	t.Parallel()
 	for _, c := range []struct {
 		name, path string
@@ -144,6 +148,7 @@ func TestStandsStillAndGoesOn(t *testing.T) {
 // Redis is killed while deliveries stream in, and started again: all that was
 // acknowledged is in its append-only file.
 func TestRedisKilledUnderLoad(t *testing.T) {
+	await.Long(t, "it sends deliveries for a while, and leases run out after 30 s")
 	t.Parallel()
 	redis := redistest.Start(t, "--appendfsync", "always")
 	w := newWorld(t)
@@ -162,6 +167,7 @@ func TestRedisKilledUnderLoad(t *testing.T) {
 // Redis can't be reached for 30 s: each delivery is refused while that lasts,
 // none hangs until it is back, and then work goes on by itself.
 func TestRedisGoneForAWhile(t *testing.T) {
+	await.Long(t, "Redis is gone for 30 s")
 	t.Parallel()
 	for _, c := range []struct {
 		name       string
@@ -221,6 +227,7 @@ func refuses(f *fleet, deliveries []*delivery) {
 // Redis has no room: deliveries are refused, what was accepted waits, and all
 // goes on when there is room again.
 func TestRedisOutOfMemory(t *testing.T) {
+	await.Long(t, "it sends deliveries for a while")
 	t.Parallel()
 	redis := redistest.Start(t, "--appendfsync", "always")
 	w := newWorld(t)
@@ -250,6 +257,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 // The network to Redis is bad: answers come late, or too late, or never. The
 // program knows less then of what Redis did than ever.
 func TestBadNetworkToRedis(t *testing.T) {
+	await.Long(t, "the network is bad for 10 s, and leases run out after 30 s")
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -280,6 +288,7 @@ func TestBadNetworkToRedis(t *testing.T) {
 // in: no delivery is refused, since a replica answers what it has taken, and
 // takes no more. What a slow disk makes Redis refuse is no fault of theirs.
 func TestRollingRestart(t *testing.T) {
+	await.Long(t, "it sends deliveries for a while")
 	t.Parallel()
 	redis := redistest.Start(t, "--appendfsync", "always")
 	w := newWorld(t)
@@ -303,6 +312,7 @@ func TestRollingRestart(t *testing.T) {
 // one of them to come back later, all of them do. When something was granted is
 // told by Redis's clock: a request may reach GitLab later, on a busy machine.
 func TestReplicasShareTheRate(t *testing.T) {
+	await.Long(t, "requests wait for their turn, by the real clock")
 	t.Parallel()
 	const (
 		limit  = 30

@@ -14,6 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 func TestMain(m *testing.M) {
@@ -106,7 +107,8 @@ func TestSecretWithAComma(t *testing.T) {
 // A shutdown ends also when GitLab hangs and never answers: the call is cut
 // short, and what was begun is ended after the next start.
 func TestStopsWhileGitLabHangs(t *testing.T) {
-	t.Parallel() // it takes the time that a shutdown gives to work at hand
+	await.Long(t, "a shutdown gives work at hand 3 s")
+	t.Parallel()
 	w := newWorld(t)
 	reached := hangingGitLab("/retry", true)(w)
 	job := w.stuckJob()

@@ -14,6 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store/redistest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // `make test` runs a short soak, `make soak` a long one.
@@ -43,6 +44,7 @@ const (
 // twice. Slack has no faults and no limits here: with one message a second, as
 // it allows in a channel, the long soak would take hours.
 func TestSoak(t *testing.T) {
+	await.Long(t, "it sends deliveries for a while, and kills replicas and Redis meanwhile")
 	t.Parallel()
 	s := newSoak(t)
 	stop := s.stream(*soakKills/time.Duration(*soakDeliveries), s.next)

@@ -38,6 +38,15 @@ func Until(t testing.TB, what string, holds func() bool, detail ...func() string
 	}
 }
 
+// Long is called by a test that takes long, and says why: `go test -short`
+// skips it.
+func Long(t testing.TB, why string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("left out by -short: " + why)
+	}
+}
+
 // Tail returns the last lines of a log, as many as a test may print.
 func Tail(log string) string {
 	lines := strings.SplitAfter(log, "\n")
