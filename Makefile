@@ -19,18 +19,19 @@ build: ## build ./pipesteward, static
 demo: ## show the whole thing with a simulated GitLab and Slack
 	go run ./cmd/pipesteward demo
 
-# No test proves that a disk syncs, so their files are in memory where there is
-# 1 GB for them. gotestsum prints each package when it ends, and of what fails
-# what it said. Redis and processes wait for each other: packages in parallel
-# use the cores meanwhile.
+# gotestsum prints each package when it ends, and of what fails what it said.
+# Redis and processes wait for each other: packages in parallel use the cores
+# meanwhile.
 .PHONY: test
 test: cc redis ## run all tests with the race detector, in under three minutes on two cores
-	@free=$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}'); \
-	if [ "$${free:-0}" -gt 1048576 ] && [ -w /dev/shm ]; then parent=/dev/shm; else parent=$${TMPDIR:-/tmp}; fi; \
-	tmp=$$(mktemp -d "$$parent/pipesteward-test.XXXXXX") && trap 'rm -rf "$$tmp"' EXIT && \
-	GOTMPDIR=$${GOTMPDIR:-$${TMPDIR:-/tmp}} TMPDIR=$$tmp go run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format pkgname -- -race -p 4 ./...
+	go run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format pkgname -- -race -p 4 ./...
+
+.PHONY: short
+short: redis ## run the tests but those that take long, in under 40 seconds on two cores
+	go test -short ./...
 
 .PHONY: soak
+soak: export TMPDIR := $(or $(TMPDIR),/tmp)
 soak: redis ## the tests that take minutes: kill the program at every step, and replicas and Redis while 20,000 deliveries come
 	go test -run 'Killed|DeferredIsToldOnce' -timeout 30m ./actions -args -kill-each 1
 	go test -run '^TestCatchUpCutShort$$' -timeout 30m ./cmd/pipesteward -args -kill-each 1

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,6 +33,8 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
+
+func TestMain(m *testing.M) { os.Exit(storetest.InMemory(m).Run()) }
 
 const slackToken = "xoxb-secret-of-the-tests"
 

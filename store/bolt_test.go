@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(childEnv); path != "" {
 		putUntilKilled(path)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(storetest.InMemory(m))
 }
 
 func TestBolt(t *testing.T) {

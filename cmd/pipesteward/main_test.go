@@ -14,6 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/storetest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", parallel); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	os.Exit(storetest.InMemory(m).Run())
 }
 
 func TestServe(t *testing.T) {
