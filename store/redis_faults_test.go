@@ -130,14 +130,7 @@ func wantWoken(t *testing.T, s *store.Redis) {
 	await.Until(t, "the store hears", s.Hears)
 	woken := s.Woken()
 	putOne(t, s, rand.Text())
-	await.Until(t, "a wake-up message comes", func() bool {
-		select {
-		case <-woken:
-			return true
-		default:
-			return false
-		}
-	})
+	await.Until(t, "a wake-up message comes", closed(woken))
 	if _, err := s.Lease(t.Context(), 1, time.Hour); err != nil {
 		t.Error(err)
 	}
@@ -148,14 +141,19 @@ func returns(t *testing.T, what string, f func()) {
 	t.Helper()
 	returned := make(chan struct{})
 	go func() { defer close(returned); f() }()
-	await.Until(t, what+" returns", func() bool {
+	await.Until(t, what+" returns", closed(returned))
+}
+
+// closed tells whether the channel is.
+func closed(c <-chan struct{}) func() bool {
+	return func() bool {
 		select {
-		case <-returned:
+		case <-c:
 			return true
 		default:
 			return false
 		}
-	})
+	}
 }
 
 // outages are the ways in which Redis does not answer.
