@@ -20,6 +20,7 @@ import (
 // while nobody knew yet whether the two addresses are of one GitLab; and those of
 // production, whose own address is not --gitlab-url, all count.
 func TestDeliveriesOfARestoredGitLab(t *testing.T) {
+	t.Parallel()
 	const external = "https://gitlab.example.com"
 	w := newWorld(t)
 	w.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, ExternalURL: external})
@@ -95,6 +96,7 @@ func TestGitLabAlias(t *testing.T) {
 // What waits in the queue is held to the same: a store that belonged to another
 // GitLab's Pipesteward causes nothing in this one.
 func TestQueueOfAnotherGitLab(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.gitlab.Fail(gitlabtest.Fault{Method: "GET", Path: "/jobs", Status: http.StatusBadGateway, Times: -1})
 	job := w.stuckJob()

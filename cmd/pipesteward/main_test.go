@@ -227,6 +227,7 @@ func TestBadStarts(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
+	await.Long(t, "the demo takes the time that it takes to watch")
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), []string{"pipesteward", "demo"}, &stdout, &stderr); code != 0 {
 		t.Fatalf("exit status %d\n%s%s", code, stdout.String(), stderr.String())
