@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // `make test` takes some seconds of this, `make soak` a minute.
@@ -36,6 +37,7 @@ rules:
 // another GitLab that was restored from its backup do what a rule must not act
 // on. What was wanted is done once, and nothing else.
 func TestGitLabsEdges(t *testing.T) {
+	await.Long(t, "it goes through a dozen ways in which GitLab can't be used")
 	t.Parallel()
 	e := newEdges(t)
 	troubles := e.troubles()
