@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // trouble is what the client says keeps GitLab from being used; "" for nothing.
@@ -308,6 +309,43 @@ func TestRightsLostEverywhere(t *testing.T) {
 			w.clock.pass(time.Minute)
 			if failed := retry(); !failed.Final(tt.status) || trouble(w.client) != "" {
 				t.Errorf("in one project again, trouble %q: %v", trouble(w.client), failed)
+			}
+		})
+	}
+}
+
+// TestProbeBesideTheSameRequest: the probe asks for what another request asks for
+// too, GitLab's user, and waits neither for that nor for itself.
+func TestProbeBesideTheSameRequest(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		again bool // GitLab is known to be in trouble, and the next probe is due
+	}{{"at first", false}, {"when the next probe is due", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, gitlabtest.Options{})
+			w.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized})
+			if tt.again {
+				_, _, _ = w.client.Check(t.Context())
+				w.clock.pass(time.Hour)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- w.client.LearnAddress(t.Context()) }()
+			var err error
+			await.Until(t, "the request has ended", func() bool {
+				select {
+				case err = <-ended:
+					return true
+				default:
+					return false
+				}
+			})
+			if err == nil || trouble(w.client) != gitlab.TroubleToken {
+				t.Errorf("trouble %q, %v, want that of the token", trouble(w.client), err)
+			}
+			w.ClearFaults()
+			w.clock.pass(time.Hour)
+			if err := w.client.LearnAddress(t.Context()); err != nil || trouble(w.client) != "" {
+				t.Errorf("when it is mended: trouble %q, %v", trouble(w.client), err)
 			}
 		})
 	}

@@ -124,8 +124,9 @@ func (c *Client) send(ctx context.Context, r request) (sent, error) {
 		s := c.transmit(ctx, r, turn, func() {}, do)
 		return s, s.err
 	}
-	// What waits as a fact is not to wait as a sweep.
-	key := fmt.Sprintf("%s %d %s", as, turn, req.URL)
+	// What waits as a fact is not to wait as a sweep. A probe is part of another
+	// request, and must not wait for that.
+	key := fmt.Sprintf("%s %d %t %s", as, turn, r.probe, req.URL)
 	s, err := c.flights.join(ctx, key, func(ctx context.Context, departs func()) sent {
 		return c.transmit(ctx, r, turn, departs, do)
 	})
