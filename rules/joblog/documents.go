@@ -201,6 +201,20 @@ func isName(s string) bool {
 	return s != ""
 }
 
+// blockOf is block for the name that begins at from; its column is that in its
+// line. A name far on in a line has no block.
+func (m *masker) blockOf(from, at int) int {
+	if at >= len(m.text) || m.text[at] != '|' && m.text[at] != '>' {
+		return 0
+	}
+	start := max(0, from-maxBefore)
+	newline := strings.LastIndexByte(m.text[start:from], '\n')
+	if newline < 0 && start > 0 {
+		return 0
+	}
+	return m.block(at, from-start-newline-1)
+}
+
 // block hides a block scalar of YAML whose | or > is at at, and gives its end
 // or 0 when there is none. Its lines have more indentation than column.
 func (m *masker) block(at, column int) int {
@@ -208,8 +222,11 @@ func (m *masker) block(at, column int) int {
 	if at >= len(t) || t[at] != '|' && t[at] != '>' {
 		return 0
 	}
-	end := lineEnd(t, at)
-	if strings.Trim(t[at+1:end], "+-123456789 \t\r") != "" || end == len(t) {
+	end := at + 1
+	for end < len(t) && strings.IndexByte("+-123456789 \t\r", t[end]) >= 0 {
+		end++
+	}
+	if end == len(t) || t[end] != '\n' {
 		return 0
 	}
 	from, to := 0, 0

@@ -51,6 +51,7 @@ var byHand = []keyword{
 	{text: "ARG", word: true, look: (*masker).assigning},
 
 	{text: "curl", word: true, look: (*masker).curl},
+	{text: "curl", word: true, look: flagged(`(?:-b|--cookie)` + between + `["']?[\w.-]+=`).look},
 	{text: "machine", word: true, look: (*masker).netrc},
 	{text: "default", word: true, look: (*masker).netrc},
 
@@ -66,6 +67,10 @@ var byHand = []keyword{
 	webhook("discordapp.com/api/webhooks/"),
 	webhook(".webhook.office.com/"),
 	webhook("outlook.office.com/webhook/"),
+	webhook("open.feishu.cn/open-apis/bot/v2/hook/"),
+	webhook("open.larksuite.com/open-apis/bot/v2/hook/"),
+	webhook("qyapi.weixin.qq.com/cgi-bin/webhook/send?key="),
+	webhook("oapi.dingtalk.com/robot/send?access_token="),
 	webhook("hooks.zapier.com/hooks/catch/"),
 	webhook("api.telegram.org/bot"),
 	{text: "sig=", fold: true, word: true, look: (*masker).signature},

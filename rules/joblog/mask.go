@@ -43,7 +43,7 @@ const longestToken = len("github_pat_")
 // value is secret.
 var secretNames = []string{
 	"password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "signingkey",
-	"encryptionkey", "masterkey", "accountkey", "authkey", "credential", "authorization", "gitlabsession",
+	"encryptionkey", "masterkey", "accountkey", "authkey", "credential", "authorization", "gitlabsession", "sessid", "sessionid",
 	"clientkeydata", "certificatekey", "sharedkey", "storepass", "keypass", "dbpass", "dockercfg", "dockerconfigjson", "dockerauthconfig",
 }
 
@@ -440,7 +440,7 @@ func (m *masker) assignment(i int) int {
 	}
 	at = skipBlanks(t, at)
 	if t[i] == ':' {
-		if end := m.block(at, from-strings.LastIndexByte(t[:from], '\n')-1); end > 0 {
+		if end := m.blockOf(from, at); end > 0 {
 			return end
 		}
 	}
@@ -743,7 +743,8 @@ func keyAfter(t string, at int) int {
 
 // keyBefore gives the start of the lines of a key that stand before at.
 func keyBefore(t string, at int) int {
-	from := strings.LastIndexByte(t[:at], '\n') + 1
+	from := max(0, at-maxKey)
+	from += strings.LastIndexByte(t[from:at], '\n') + 1
 	if !isKeyLine(t[from:at]) && strings.TrimSpace(t[from:at]) != "" {
 		return at
 	}

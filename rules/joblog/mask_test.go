@@ -282,6 +282,8 @@ func BenchmarkMask(b *testing.B) {
 		{"cookies", "Cookie: a=%02d%d;"},
 		{"values without an end", "sshpass -p[ name=token value=[ set token ' %02d%d"},
 		{"quotes without an end", "sshpass -p\\\" curl -u a:b' set TOKEN 1a\"%02d%d "},
+		{"one long line of JSON", "{\"id\":%02d,\"access_token\":\"%d\",\"password\":null},"},
+		{"one long line of names", "token: token: > -----END PRIVATE KEY-----%02d%d "},
 		{"dots", "glpat-twitter=%02d%d............"},
 	} {
 		b.Run(c.name, func(b *testing.B) { benchmarkMask(b, aLog(c.format)) })

@@ -29,6 +29,8 @@ var moreProviders = []provider{
 	starting("cio", `[A-Za-z0-9]{32}\b`),                               // crates.io
 	starting("dckr_pat_", made),                                        // Docker Hub
 	starting("dckr_oat_", made),
+	starting("dp.st.", `[\w.-]{30,}`), // Doppler
+	starting("dp.ct.", `[\w.-]{30,}`),
 	starting("figd_", madeLong), // Figma
 	starting("GOCSPX-", made),   // Google
 	starting("ya29.", `[\w.-]{20,}`),
@@ -37,7 +39,10 @@ var moreProviders = []provider{
 	starting("pat-eu1-", uuidShape),
 	starting("lin_oauth_", `\w{30,}`),  // Linear
 	starting("napi_", `[a-z0-9]{40,}`), // Neon
-	starting("oy2", `[a-z0-9]{43}\b`),  // NuGet
+	starting("NRAK-", `[A-Z0-9]{27}`),  // New Relic
+	starting("NRII-", `[\w-]{32}`),
+	starting("NRJS-", `[a-f0-9]{19}`),
+	starting("oy2", `[a-z0-9]{43}\b`), // NuGet
 	starting("packagist_", `\w{30,}`),
 	starting("pypi-AgENdGVzdC5weXBpLm9yZ", madeLong),
 	starting("rnd_", `[A-Za-z0-9]{28,}`),   // Render
