@@ -1,6 +1,7 @@
 package actions_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -705,6 +707,90 @@ func TestEventThatKillsIsBuried(t *testing.T) {
 	other.deliver(other.gitlab.JobHookBody(other.failedJob(stuck).ID))
 	other.workOff()
 	other.wantOnce("after many refusals that pass")
+}
+
+// TestEventThatKillsAfterAnOrderlyEnd: kills are counted from the last orderly end
+// on.
+func TestEventThatKillsAfterAnOrderlyEnd(t *testing.T) {
+	h := newHouse(t, strings.Replace(retryRules, "if: ", "if: not superseded() and ", 1))
+	h.gitlab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusConflict})
+	h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
+	h.work() // it is deferred
+	h.gitlab.ClearFaults()
+	h.clock.Advance(10 * time.Minute)
+	for range 5 {
+		if n := h.deadRecords(); n > 0 {
+			t.Fatalf("%d dead records before five kills", n)
+		}
+		h.start(newFuse(5))
+		h.work()
+		h.clock.Advance(2 * time.Minute)
+	}
+	h.start(newFuse(-1))
+	h.work()
+	if n := h.deadRecords(); n != 1 {
+		t.Errorf("%d dead records after five kills", n)
+	}
+}
+
+// deliverAgain puts an event into the queue as catch-up --since does.
+func (h *house) deliverAgain(body []byte) {
+	h.Helper()
+	e, err := handlers.Decode(body, h.gitlab.URL())
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.events++
+	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = fmt.Sprintf("again-%d", h.events), rules.SourceCatchUp, h.now()
+	record, err := json.Marshal(rules.EventRecord{Event: e, Again: h.now()})
+	if err != nil {
+		h.Fatal(err)
+	}
+	if _, err := h.db.Put(h.Context(), store.Record{ID: "event:" + e.Meta.ID, Kind: rules.RecordEvent, Body: record}); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// TestAgainOnceForEachTimeItIsWanted: what fails again is not made again by the
+// same event, however often that is evaluated.
+func TestAgainOnceForEachTimeItIsWanted(t *testing.T) {
+	h := newHouse(t, `
+version: 1
+rules:
+  - {name: a, on: job, if: 'job.status == "failed"', actions: [retry: {max_attempts: 9}]}
+  - {name: b, on: job, if: 'job.status == "failed" and superseded()', notify: [{channel: ci}]}
+`)
+	body := h.gitlab.JobHookBody(h.failedJob(stuck).ID)
+	refuse := gitlabtest.Fault{Method: http.MethodPost, Path: "/retry", Times: -1, Status: http.StatusBadRequest}
+	h.gitlab.Fail(refuse)
+	h.deliver(body)
+	h.workOff()
+	h.clock.Advance(time.Minute)
+	h.gitlab.Fail(gitlabtest.Fault{Method: http.MethodGet, Path: "/pipelines", Times: 8, Status: http.StatusBadGateway}) // rule b waits
+	h.deliverAgain(body)
+	h.workOff()
+	h.wantResults(rules.ResultFailed, rules.ResultFailed)
+	if n := h.gitlab.Count(http.MethodPost, "/retry"); n != 2 {
+		t.Errorf("%d retries, want 2", n)
+	}
+}
+
+// TestAgainPlaysTheRestOfAChain: what was skipped because the play before it was
+// refused is played when that one is made again.
+func TestAgainPlaysTheRestOfAChain(t *testing.T) {
+	h := newHouse(t, inOrderRules)
+	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
+	body := h.gitlab.PipelineHookBody(h.pipeline.ID)
+	h.gitlab.Fail(gitlabtest.Fault{Method: http.MethodPost, Path: "/play", Status: http.StatusBadRequest})
+	h.deliver(body)
+	h.workOff()
+	h.wantResults(rules.ResultFailed, rules.ResultSkipped)
+	h.clock.Advance(time.Minute)
+	h.deliverAgain(body)
+	h.passTime()
+	h.end("staging", "success", "")
+	h.workOff()
+	h.wantResults(rules.ResultFailed, rules.ResultSkipped, rules.ResultDone, rules.ResultDone)
 }
 
 // deadRecords counts the records that were buried.

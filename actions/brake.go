@@ -2,7 +2,6 @@ package actions
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -63,8 +62,6 @@ func (b Brake) gate(gl *gitlab.Client, d rules.Decision) *gitlab.Client {
 // verdict is the verdict on a decision whose action is stopped.
 func (h hold) verdict(p *pending) *verdict {
 	switch {
-	case h.paused == nil && len(p.Canceled) > 0: // some of it was done, and no more is
-		return failed("stopped halfway by %s: %s", &holdError{h}, strings.Join(p.Canceled, "; "))
 	case h.gone != "":
 		return skipped("%s", h.gone)
 	case h.dryRun:

@@ -57,8 +57,8 @@ type pending struct {
 	// pipeline had, as seen before the action is called.
 	Freed int64 `json:"freed,omitzero"`
 	Runs  int   `json:"runs,omitzero"`
-	// Canceled says what a cancel_outdated has canceled so far, for people.
-	Canceled []string `json:"canceled,omitempty"`
+	// Canceled is what a cancel_outdated has canceled so far.
+	Canceled []canceled `json:"canceled,omitempty"`
 	// Called is saved before the action is called. It stays set while nobody
 	// knows whether the call took effect: when the worker died, or when the
 	// answer got lost. What is found then is put down to that call.
@@ -180,6 +180,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 		p.Calm = h.lease.Attempt
 		return errors.Join(h.keep(p), h.deferFor(ctx, v.wait))
 	}
+	v = p.withCanceled(v)
 	o := rules.Outcome{
 		Decision: p.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,26 +23,34 @@ const maxKills = 5
 // started is the body of an event's record.
 type started struct {
 	rules.EventRecord
-	// Starts is how often the processing was begun since it was last ended in an
-	// orderly way, the first time not counted.
-	Starts int `json:"starts,omitzero"`
+	// Begun is how often the processing was begun since it last ended in an orderly
+	// way. The first time is counted only if there was such an end: Ended.
+	Begun int  `json:"begun,omitzero"`
+	Ended bool `json:"ended,omitzero"`
 }
 
 // startEvent processes an event, unless that was cut short too often. From the
 // second time on, that it begins is saved before.
 func (r *Runner) startEvent(ctx context.Context, h *held, s started) error {
 	if h.lease.Attempt > 1 {
-		if s.Starts++; s.Starts >= maxKills {
+		kills := s.Begun
+		if !s.Ended {
+			kills++
+		}
+		if kills >= maxKills {
 			return &unworkable{fmt.Sprintf("its processing was cut short %d times in a row: by a crash or a kill, such as for want of memory", maxKills)}
 		}
+		s.Begun++
 		if err := errors.Join(h.keep(s), h.extend(ctx)); err != nil {
 			return err
 		}
-		if err := h.keep(s.EventRecord); err != nil { // whatever saves it next has ended it in an orderly way
-			return err
-		}
 	}
-	return r.event(ctx, h, s.EventRecord)
+	err := r.event(ctx, h, s.EventRecord)
+	if err != nil { // it is deferred
+		s.Begun, s.Ended = 0, true
+		err = errors.Join(err, h.keep(s))
+	}
+	return err
 }
 
 // event evaluates an event and queues what it decides. A rule that could not
@@ -53,7 +62,7 @@ func (r *Runner) event(ctx context.Context, h *held, record rules.EventRecord) e
 	case foreign && certain:
 		return h.done(ctx)
 	case foreign:
-		return h.deferFor(ctx, addressWait(h.tries()))
+		return errors.Join(h.keep(started{EventRecord: record, Ended: true}), h.deferFor(ctx, addressWait(h.tries())))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
 	if err := r.findProject(ctx, &e); err != nil {
@@ -65,7 +74,7 @@ func (r *Runner) event(ctx context.Context, h *held, record rules.EventRecord) e
 	if wait := r.countAttempt(ctx, &e); wait != nil {
 		return wait
 	}
-	decisions, errs := r.Rules().Without(record.Without).Evaluate(ctx, e, r.facts())
+	decisions, errs := r.rulesFor(record).Evaluate(ctx, e, r.facts())
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -97,6 +106,23 @@ func (r *Runner) event(ctx context.Context, h *held, record rules.EventRecord) e
 		return err
 	}
 	return h.done(ctx, next...)
+}
+
+// rulesFor gives the rules that may decide on an event. One that catch-up found
+// is not for rules that came into force while it waited.
+func (r *Runner) rulesFor(record rules.EventRecord) *rules.Rules {
+	inForce := r.Rules()
+	source := record.Meta.Source
+	if r.RuleSince == nil || !record.Again.IsZero() || source != rules.SourceCatchUp && source != rules.SourceReplay {
+		return inForce.Without(record.Without)
+	}
+	without := slices.Clone(record.Without)
+	for _, identity := range inForce.Identities() {
+		if r.RuleSince(identity).After(record.Meta.ReceivedAt) {
+			without = append(without, identity)
+		}
+	}
+	return inForce.Without(without)
 }
 
 // findProject looks up the id of a project whose hook tells only its path, as
@@ -225,7 +251,7 @@ func (r *Runner) put(ctx context.Context, decisions []rules.Decision, tries map[
 // tries gives how often the decisions that have failed did so, by key, where the
 // event is there to make them again.
 func (r *Runner) tries(ctx context.Context, record rules.EventRecord, decisions []rules.Decision) (map[string]int, error) {
-	if !record.Again {
+	if record.Again.IsZero() {
 		return nil, nil
 	}
 	tries := map[string]int{}
@@ -234,19 +260,33 @@ func (r *Runner) tries(ctx context.Context, record rules.EventRecord, decisions 
 		if err != nil {
 			return nil, err
 		}
-		if n, err := strconv.Atoi(string(value)); err == nil {
-			tries[d.Key] = n
+		var failures failures
+		if json.Unmarshal(value, &failures) == nil && !failures.At.After(record.Again) {
+			tries[d.Key] = failures.N
+		}
+		if d.AfterSuccess != "" && len(d.After) > 0 { // it was skipped when the one before it failed
+			tries[d.Key] = max(tries[d.Key], tries[d.After[0]])
 		}
 	}
 	return tries, nil
 }
 
+// failures is what is kept of a decision that failed.
+type failures struct {
+	N  int       `json:"n"`  // how often it did
+	At time.Time `json:"at"` // when it last did
+}
+
 // noteFailed keeps that a decision has failed, so that it may be made again.
 func (r *Runner) noteFailed(ctx context.Context, p pending) error {
-	now := strconv.FormatInt(r.Now().UnixNano(), 10)
+	now := r.Now().UTC()
+	value, err := json.Marshal(failures{p.Try + 1, now})
+	if err != nil {
+		return err
+	}
 	return errors.Join(
-		r.Guard.Set(ctx, keys.Failed(p.Key), []byte(strconv.Itoa(p.Try+1)), remembered),
-		r.Guard.Set(ctx, keys.LastFailed(p.Meta.Instance), []byte(now), remembered))
+		r.Guard.Set(ctx, keys.Failed(p.Key), value, remembered),
+		r.Guard.Set(ctx, keys.LastFailed(p.Meta.Instance), []byte(strconv.FormatInt(now.UnixNano(), 10)), remembered))
 }
 
 // ruleErrors tells of expressions that failed. It returns one that will pass,

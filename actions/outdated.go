@@ -32,7 +32,7 @@ func observeCancelOutdated(ctx context.Context, r *Runner, p *pending) (*verdict
 	case err != nil:
 		return nil, err
 	case len(p.outdated) == 0 && len(p.Canceled) > 0:
-		return done(0, "%s", strings.Join(p.Canceled, "; ")), nil
+		return done(0, ""), nil
 	case len(p.outdated) == 0 && p.Called:
 		return done(0, "no older pipeline that this one makes redundant is under way, seen after the call was cut short"), nil
 	case len(p.outdated) == 0:
@@ -55,9 +55,7 @@ func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 	var refused []string
 	for _, old := range p.outdated {
 		what, err := r.cancelOutdated(ctx, gl, p.Project.ID, old, running)
-		if what != "" {
-			p.Canceled = append(p.Canceled, what)
-		}
+		p.noteCanceled(what)
 		var e *gitlab.Error
 		switch {
 		case err == nil:
@@ -67,44 +65,98 @@ func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 			return nil, err
 		}
 	}
-	reason := strings.Join(append(p.Canceled, refused...), "; ")
 	if len(refused) > 0 {
-		return failed("%s", reason), nil
+		return failed("%s", strings.Join(refused, "; ")), nil
 	}
-	return done(0, "%s", reason), nil
+	return done(0, ""), nil
+}
+
+// canceled is what a cancel_outdated did to a pipeline.
+type canceled struct {
+	Pipeline int64  `json:"pipeline"`
+	Status   string `json:"status,omitzero"` // after all of it was canceled
+	Jobs     int    `json:"jobs,omitzero"`   // or how many of its jobs were
+	Left     string `json:"left,omitzero"`   // and the environment whose deployment goes on
+}
+
+func (c canceled) String() string {
+	if c.Status != "" {
+		return fmt.Sprintf("pipeline %d is %s", c.Pipeline, c.Status)
+	}
+	text := fmt.Sprintf("of pipeline %d, %s canceled", c.Pipeline, plural(c.Jobs, "job"))
+	if c.Left != "" {
+		text += fmt.Sprintf(" and the deployment to %s is left: `force: true` lifts this", c.Left)
+	}
+	return text
+}
+
+// noteCanceled adds what was done to what was done before.
+func (p *pending) noteCanceled(c canceled) {
+	if c == (canceled{Pipeline: c.Pipeline}) {
+		return
+	}
+	i := slices.IndexFunc(p.Canceled, func(before canceled) bool { return before.Pipeline == c.Pipeline })
+	if i < 0 {
+		p.Canceled = append(p.Canceled, c)
+		return
+	}
+	c.Jobs += p.Canceled[i].Jobs
+	p.Canceled[i] = c
+}
+
+// withCanceled is the verdict on a decision that has canceled something, also in
+// earlier attempts: it says what, and that it was done.
+func (p *pending) withCanceled(v *verdict) *verdict {
+	if len(p.Canceled) == 0 || v.result == rules.ResultDeferred {
+		return v
+	}
+	all := *v
+	switch v.result {
+	case rules.ResultSkipped:
+		all.result = rules.ResultDone
+	case rules.ResultDryRun:
+		all.result, all.reason = rules.ResultFailed, "stopped halfway by dry run"
+	}
+	var reasons []string
+	for _, c := range p.Canceled {
+		reasons = append(reasons, c.String())
+	}
+	if all.reason != "" {
+		reasons = append(reasons, all.reason)
+	}
+	all.reason = strings.Join(reasons, "; ")
+	return &all
 }
 
 // cancelOutdated cancels a pipeline, but for its jobs that are in running, and
-// says what it did; "" where that is nothing.
-func (r *Runner) cancelOutdated(ctx context.Context, gl *gitlab.Client, project int64, old rules.Pipeline, running []gitlab.Deployment) (string, error) {
+// returns what it did, also beside an error.
+func (r *Runner) cancelOutdated(ctx context.Context, gl *gitlab.Client, project int64, old rules.Pipeline, running []gitlab.Deployment) (canceled, error) {
+	c := canceled{Pipeline: old.ID}
 	deploys := slices.DeleteFunc(slices.Clone(running), func(d gitlab.Deployment) bool { return d.PipelineID != old.ID && d.SHA != old.SHA })
 	if len(deploys) == 0 {
 		pipeline, err := gl.CancelPipeline(ctx, project, old.ID)
-		if err != nil {
-			return "", err
+		if err == nil {
+			c.Status = pipeline.Status
 		}
-		return fmt.Sprintf("pipeline %d is %s", old.ID, pipeline.Status), nil
+		return c, err
 	}
 	jobs, err := gl.PipelineJobs(ctx, project, old.ID, false)
 	if err != nil {
-		return "", err
+		return c, err
 	}
 	left := map[int64]bool{}
 	for _, d := range deploys {
 		left[d.JobID] = true
 	}
-	n := 0
 	for _, job := range jobs {
 		if left[job.ID] || ended(job.Status) || job.Status == "canceling" || job.Status == "manual" {
 			continue
 		}
 		if _, err := gl.Cancel(ctx, project, job.ID, false); err != nil {
-			if n == 0 {
-				return "", err
-			}
-			return fmt.Sprintf("of pipeline %d, %s canceled", old.ID, plural(n, "job")), err
+			return c, err
 		}
-		n++
+		c.Jobs++
 	}
-	return fmt.Sprintf("of pipeline %d, %s canceled and the deployment to %s is left: `force: true` lifts this", old.ID, plural(n, "job"), deploys[0].Environment), nil
+	c.Left = deploys[0].Environment
+	return c, nil
 }

@@ -276,11 +276,19 @@ func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 	}{
 		{
 			"by dry run", func(h *house) { h.load(text, rules.Options{DryRun: true}) }, func(*house) {},
-			rules.ResultFailed, "stopped halfway by dry run: pipeline 102 is canceled", 1,
+			rules.ResultFailed, "pipeline 102 is canceled; stopped halfway by dry run", 1,
 		},
 		{
 			"by a pause", func(h *house) { _ = h.pauses().Pause(h.Context(), rules.Pause{}) }, func(h *house) { _, _ = h.pauses().ResumeAll(h.Context(), "the test") },
 			rules.ResultDone, "pipeline 102 is canceled; pipeline 101 is canceled", 2,
+		},
+		{
+			"by a pause, after which another pipeline is the newest", func(h *house) { _ = h.pauses().Pause(h.Context(), rules.Pause{}) },
+			func(h *house) {
+				h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+				_, _ = h.pauses().ResumeAll(h.Context(), "the test")
+			},
+			rules.ResultDone, "pipeline 102 is canceled; the pipeline is outdated by pipeline 104", 1,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -300,5 +308,24 @@ func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 			h.workOff()
 			h.wantOutcome(test.result, test.says, "/cancel", test.calls)
 		})
+	}
+}
+
+// TestCancelOutdatedSaysItOnce: what an earlier attempt did is told once, however
+// often it is tried again.
+func TestCancelOutdatedSaysItOnce(t *testing.T) {
+	h := newHouse(t, "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [cancel_outdated]}\n")
+	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+	deploying := h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"},
+		gitlabtest.Job{Name: "deploy", Environment: gitlabtest.Environment{Name: "production", Action: "start"}})
+	h.gitlab.Run(h.gitlab.Latest(deploying.ID, "deploy").ID)
+	newest := h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+	h.gitlab.Fail(gitlabtest.Fault{Method: http.MethodPost, Path: fmt.Sprintf("/pipelines/%d/cancel", h.pipeline.ID), Times: 6, Status: http.StatusConflict})
+	h.deliver(h.gitlab.PipelineHookBody(newest.ID))
+	h.workOff()
+	o := h.only()
+	want := fmt.Sprintf("of pipeline %d, 1 job canceled and the deployment to production is left: `force: true` lifts this; pipeline %d is canceled", deploying.ID, h.pipeline.ID)
+	if o.Result != rules.ResultDone || o.Reason != want {
+		t.Errorf("outcome %s (%s), want done (%s)", o.Result, o.Reason, want)
 	}
 }

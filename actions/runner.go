@@ -111,6 +111,9 @@ type Config struct {
 	// NativeRetry is how long GitLab is given to retry a job by itself, as the
 	// job's `retry:` may say, from when the event came; 0: no time.
 	NativeRetry time.Duration
+	// RuleSince gives since when a rule, by its identity, is in force in this
+	// process; zero: since its start. nil: rules do not change.
+	RuleSince func(identity string) time.Time
 	// Told is how long it is kept which jobs and pipelines were seen in which
 	// status, for catch-up; 0: it is not.
 	Told time.Duration

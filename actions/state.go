@@ -176,7 +176,7 @@ func stale(p *pending, newer int64) *verdict {
 	switch {
 	case newer == 0:
 		return nil
-	case p.Action.Verb == rules.VerbRetryPipeline:
+	case p.Action.Verb == rules.VerbRetryPipeline, p.Action.Verb == rules.VerbCancelOutdated:
 		return skipped("the pipeline is outdated by pipeline %d", newer)
 	}
 	return skipped("the pipeline is outdated by pipeline %d: `allow_stale: true` lifts this", newer)

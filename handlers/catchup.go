@@ -263,13 +263,14 @@ func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResul
 	}
 	wanted := c.wanted()
 	read := map[string]*hookRead{}
+	unlisted := false // the webhooks of a project, which may be those of groups
 	unread := unnamed // deliveries of a hook, or the named projects, for now
 	for _, known := range projects {
 		p := &project{KnownProject: known, history: c.History}
 		var err error
 		if deliveries {
 			err = c.failed(ctx, p, read, &result)
-			unread = unread || err != nil && rules.Passes(err)
+			unlisted = unlisted || err != nil && rules.Passes(err)
 		}
 		err = errors.Join(err, c.missed(ctx, p, wanted, onDemand, &result))
 		if err != nil && rules.Passes(err) {
@@ -290,7 +291,7 @@ func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResul
 	for _, h := range read {
 		switch {
 		case h.unkept.IsZero():
-		case h.again:
+		case h.again, unlisted:
 			unread = true
 		default:
 			if err := c.keep(ctx, h.key, strconv.FormatInt(h.last, 10)); err != nil {
@@ -298,7 +299,7 @@ func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResul
 			}
 		}
 	}
-	if deliveries && !unread {
+	if deliveries && !unread && !unlisted {
 		c.listed = c.Now()
 	}
 	c.last.Set(float64(c.Now().Unix()))
@@ -784,9 +785,15 @@ func (c *CatchUp) onceMore(ctx context.Context) (string, error) {
 // look.
 func (c *CatchUp) record(e rules.Event, at time.Time) rules.EventRecord {
 	if !c.Since.IsZero() {
-		return rules.EventRecord{Event: e, Again: true}
+		return rules.EventRecord{Event: e, Again: c.Now().UTC()}
 	}
-	return rules.EventRecord{Event: e, Without: c.since.after(at)}
+	without := c.since.after(at)
+	for _, identity := range c.Rules().Identities() {
+		if _, known := c.since[identity]; !known { // it came into force since the round began
+			without = append(without, identity)
+		}
+	}
+	return rules.EventRecord{Event: e, Without: without}
 }
 
 func (c *CatchUp) put(ctx context.Context, record rules.EventRecord, count *int, found string) error {

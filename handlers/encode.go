@@ -55,7 +55,7 @@ func encode(e *rules.EventRecord) []byte {
 		w.text("url", e.MergeRequest.URL)
 	})
 	w.texts("without", e.Without)
-	w.flag("again", e.Again)
+	w.time("again", e.Again)
 	return append(w.b, '}')
 }
 

@@ -151,11 +151,12 @@ type Outcome struct {
 // EventRecord is an event in the queue.
 type EventRecord struct {
 	Event
-	// Without names rules that are not asked, by their identities: they came into
+	// Without names rules that decide nothing, by their identities: they came into
 	// force after what the event tells.
 	Without []string `json:"without,omitempty"`
-	// Again is set where a person wants what failed before to be tried once more.
-	Again bool `json:"again,omitzero"`
+	// Again is when a person wanted what had failed by then to be tried once more;
+	// zero: nobody did.
+	Again time.Time `json:"again,omitzero"`
 }
 
 // Record kinds: what the body of a queue record is, in JSON.

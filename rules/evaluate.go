@@ -61,7 +61,8 @@ func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision
 	left := shares{work: eventWork, rules: found.rules()}
 	for position, ok := found.next(); ok; position, ok = found.next() {
 		r := rs.rules[position]
-		if rs.leavesOut(r) || !r.schedule.covers(&e) {
+		without := rs.leavesOut(r)
+		if without && !r.stop || !r.schedule.covers(&e) {
 			left.skip()
 			continue
 		}
@@ -76,8 +77,10 @@ func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision
 		if wanted == nil {
 			continue
 		}
-		for _, d := range wanted {
-			ev.add(d)
+		if !without {
+			for _, d := range wanted {
+				ev.add(d)
+			}
 		}
 		if r.stop {
 			break

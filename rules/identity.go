@@ -23,8 +23,8 @@ func (rs *Rules) Identities() []string {
 	return all
 }
 
-// Without returns the rules but for those with these identities. Evaluate and
-// Wants pass over them; all else is as it is.
+// Without returns the rules but for those with these identities: Evaluate gives
+// no decisions of them, and Wants passes over them. A `stop` of them still stops.
 func (rs *Rules) Without(identities []string) *Rules {
 	if len(identities) == 0 {
 		return rs
@@ -34,7 +34,7 @@ func (rs *Rules) Without(identities []string) *Rules {
 	return &rest
 }
 
-// leavesOut reports whether Evaluate passes over the rule.
+// leavesOut reports whether Evaluate gives no decisions of the rule.
 func (rs *Rules) leavesOut(r *rule) bool { return slices.Contains(rs.without, r.identity) }
 
 // identify gives the rules of a file their identities; classes is what all files

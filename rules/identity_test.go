@@ -94,3 +94,21 @@ func TestWithout(t *testing.T) {
 		}
 	}
 }
+
+// TestWithoutStillStops: a rule that is left out decides nothing, and its `stop`
+// stops the rules behind it all the same.
+func TestWithoutStillStops(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - {name: leave-alone, on: job, if: 'project.path == "legacy/a"', notify: [{channel: ci}], stop: true}
+  - {name: retry, on: job, if: 'job.status == "failed"', actions: [retry]}
+`)
+	rest := rs.Without(rs.Identities()[:1])
+	for path, want := range map[string]int{"legacy/a": 0, "platform/shop": 1} {
+		e := rules.Event{Meta: rules.Meta{Kind: rules.KindJob}, Project: rules.Project{Path: path}, Job: rules.Job{ID: 1, Status: "failed"}}
+		if decisions, errs := rest.Evaluate(t.Context(), e, nil); len(decisions) != want || len(errs) > 0 {
+			t.Errorf("%s: %d decisions, %v, want %d", path, len(decisions), errs, want)
+		}
+	}
+}

@@ -36,7 +36,7 @@ type Rules struct {
 	storm   Storm
 	classes classes
 
-	without []string // identities of those that Evaluate passes over
+	without []string // identities of those that decide nothing
 
 	retries        bool // a rule retries jobs
 	retryPipelines bool // a rule retries on pipeline events

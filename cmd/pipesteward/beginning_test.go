@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 )
 
@@ -247,4 +250,63 @@ func TestRulesBeginWhenTheyAreReloaded(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A rule that comes into force during a round, or while its events wait, does not
+// reach back either.
+func TestRulesDoNotReachBackFromARound(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		load func(o *outage, load func()) *handlers.CatchUp
+	}{
+		{"during it", func(o *outage, load func()) *handlers.CatchUp {
+			return o.newCatchUp(&loadingHistory{newHistory(o.client), load})
+		}},
+		{"after it, before what it found is evaluated", func(o *outage, _ func()) *handlers.CatchUp {
+			return o.newCatchUp(newHistory(o.client))
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := newOutage(t)
+			first := "version: 1\nrules: [{name: first, on: job, if: 'job.status == \"failed\" and job.name == \"nothing\"', notify: [{channel: ci}]}]"
+			o.setRules(first)
+			o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"})
+			o.gitlab.Flush()
+			o.waitKnown()
+			o.catchUp()
+			o.work()
+			o.clock.Advance(5 * time.Minute)
+			o.off.Store(true)
+			o.waiting()
+			o.clock.Advance(5 * time.Minute)
+			o.off.Store(false)
+			var loaded time.Time
+			load := func() {
+				o.clock.Advance(time.Second)
+				o.setRules(beginningRules)
+				loaded = o.clock.Now()
+			}
+			if _, err := test.load(o, load).Round(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+			if loaded.IsZero() {
+				load()
+			}
+			o.ruleSince = func(string) time.Time { return loaded }
+			o.work()
+			o.rounds()
+			o.want("what was missed before the rule", map[string]int{})
+		})
+	}
+}
+
+// loadingHistory loads rules when a project's jobs are listed.
+type loadingHistory struct {
+	*history
+	load func()
+}
+
+func (l *loadingHistory) Jobs(ctx context.Context, project int64, statuses []string) iter.Seq2[rules.Event, error] {
+	l.load()
+	return l.history.Jobs(ctx, project, []string{"failed", "manual"})
 }

@@ -57,16 +57,18 @@ rules:
 // on. Its time is moved by hand.
 type outage struct {
 	*testing.T
-	clock   *storetest.Clock
-	gitlab  *gitlabtest.Server
-	db      store.Store
-	rules   *rules.Rules
-	client  *gitlab.Client
-	known   *handlers.Known
-	since   time.Time // of the command
-	off     atomic.Bool
-	project gitlabtest.Project
-	url     string // of the webhook
+	clock  *storetest.Clock
+	gitlab *gitlabtest.Server
+	db     store.Store
+	rules  *rules.Rules
+	client *gitlab.Client
+	known  *handlers.Known
+	since  time.Time // of the command
+	// ruleSince is since when a rule is in force in serve; nil: since its start.
+	ruleSince func(identity string) time.Time
+	off       atomic.Bool
+	project   gitlabtest.Project
+	url       string // of the webhook
 }
 
 func newOutage(t *testing.T) *outage {
@@ -144,7 +146,7 @@ func (o *outage) newCatchUpOn(db handlers.CatchUpStore, history gitlabHistory) *
 	return handlers.NewCatchUp(handlers.CatchUpConfig{
 		Store: db, History: history, Hooks: history, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
 		Named: func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
-		Since: o.since, GitLab: o.client, Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
+		Since: o.since, RuleSince: o.ruleSince, GitLab: o.client, Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -169,7 +171,7 @@ func (o *outage) work() {
 	o.Helper()
 	runner := actions.New(actions.Config{
 		Queue: o.db, Journal: o.db, Guard: o.db, GitLab: o.client, Rules: func() *rules.Rules { return o.rules }, Now: o.clock.Now,
-		Log: slog.New(slog.DiscardHandler), Metrics: actions.NewMetrics(prometheus.NewRegistry()), Workers: 4, Told: 48 * time.Hour,
+		Log: slog.New(slog.DiscardHandler), Metrics: actions.NewMetrics(prometheus.NewRegistry()), Workers: 4, RuleSince: o.ruleSince, Told: 48 * time.Hour,
 	})
 	var lines strings.Builder
 	if err := workOff(o.Context(), runner, o.db, &lines); err != nil {

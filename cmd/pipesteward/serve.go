@@ -112,7 +112,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	registry.MustRegister(actions.NewPauseMetrics(pauses))
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: live.Rules,
-		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, Told: s.told(),
+		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, Told: s.told(),
 	})
 	registry.MustRegister(actions.NewStormMetrics(runner), actions.NewGitLabMetrics(gl))
 	closers = append(closers, inBackground(ctx, runner.WatchGitLab))
