@@ -306,7 +306,7 @@ type loadingHistory struct {
 	load func()
 }
 
-func (l *loadingHistory) Jobs(ctx context.Context, project int64, statuses []string) iter.Seq2[rules.Event, error] {
+func (l *loadingHistory) Jobs(ctx context.Context, project int64, _ []string) iter.Seq2[rules.Event, error] {
 	l.load()
 	return l.history.Jobs(ctx, project, []string{"failed", "manual"})
 }
