@@ -115,6 +115,8 @@ type CatchUpConfig struct {
 	// RuleSince gives since when a rule, by its identity, is in force in this
 	// process; zero: since its start. nil: rules do not change.
 	RuleSince func(identity string) time.Time
+	// RulesReplaced tells when the rules were replaced by others. nil: never.
+	RulesReplaced <-chan struct{}
 	// Since, if set, takes the place of all watermarks: events since then are
 	// handled whether or not somebody looked at them before, by the rules of now.
 	Since   time.Time
@@ -184,10 +186,12 @@ func NewCatchUp(cfg CatchUpConfig) *CatchUp {
 	return c
 }
 
-// Run makes a round at once and then again and again, until ctx ends.
+// Run makes a round at once and then again and again, until ctx ends. The rules
+// are noted when they come into force: a round may be long in coming.
 func (c *CatchUp) Run(ctx context.Context) {
 	ticker := time.NewTicker(c.Every)
 	defer ticker.Stop()
+	c.noteRules(ctx)
 	var said map[string]bool
 	for {
 		result, err := c.Round(ctx, false)
@@ -203,11 +207,30 @@ func (c *CatchUp) Run(ctx context.Context) {
 			c.Log.Info("caught up with what no webhook told", "projects", result.Projects, "jobs", result.Jobs, "pipelines", result.Pipelines, "replayed", result.Replayed)
 		}
 		said = c.say(result.Problems, said)
+		if !c.rest(ctx, ticker.C) {
+			return
+		}
+	}
+}
+
+// rest waits for the next round, and notes the rules when they are replaced; false:
+// ctx has ended.
+func (c *CatchUp) rest(ctx context.Context, next <-chan time.Time) bool {
+	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-ticker.C:
+			return false
+		case <-next:
+			return true
+		case <-c.RulesReplaced:
+			c.noteRules(ctx)
 		}
+	}
+}
+
+func (c *CatchUp) noteRules(ctx context.Context) {
+	if _, err := c.rulesSince(ctx, false); err != nil && ctx.Err() == nil {
+		c.Log.Error("the rules in force could not be noted; the next round does", store.Outage(err))
 	}
 }
 

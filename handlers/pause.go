@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,8 +36,8 @@ const maxRequest = 16 << 10
 // PauseRequest is the body of POST /api/v1/pause: the projects of a glob, a
 // rule, or with neither everything.
 type PauseRequest struct {
-	Project string    `json:"project,omitempty"`
-	Rule    string    `json:"rule,omitempty"`
+	Project *string   `json:"project,omitempty"`
+	Rule    *string   `json:"rule,omitempty"`
 	For     string    `json:"for,omitempty"` // a duration such as 2h
 	Until   time.Time `json:"until,omitzero"`
 	Reason  string    `json:"reason,omitempty"`
@@ -46,10 +47,30 @@ type PauseRequest struct {
 // ResumeRequest is the body of POST /api/v1/resume: which pause ends, by its
 // project glob or rule; with neither the one of everything.
 type ResumeRequest struct {
-	Project string `json:"project,omitempty"`
-	Rule    string `json:"rule,omitempty"`
-	Every   bool   `json:"every,omitempty"` // every pause ends
-	By      string `json:"by,omitempty"`
+	Project *string `json:"project,omitempty"`
+	Rule    *string `json:"rule,omitempty"`
+	Every   bool    `json:"every,omitempty"` // every pause ends
+	By      string  `json:"by,omitempty"`
+}
+
+// scopeOf makes a pause of a scope. An empty text is an error: it is what an
+// unset variable gives, and would mean everything.
+func scopeOf(project, rule *string) (rules.Pause, error) {
+	var p rules.Pause
+	for _, scope := range []struct {
+		name string
+		from *string
+		to   *string
+	}{{"project", project, &p.Project}, {"rule", rule, &p.Rule}} {
+		switch {
+		case scope.from == nil:
+		case *scope.from == "":
+			return p, fmt.Errorf("%q is empty: give a value, or leave it out for everything", scope.name)
+		default:
+			*scope.to = *scope.from
+		}
+	}
+	return p, nil
 }
 
 // Paused is the answer to both: the pauses that are in force now.
@@ -111,13 +132,17 @@ func (a *admin) pause(c echo.Context) error {
 	if err := readRequest(c, &req); err != nil {
 		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
 	}
-	p := rules.Pause{Project: req.Project, Rule: req.Rule, By: req.By, Reason: req.Reason, Until: req.Until}
-	if err := a.check(&p, req.For); err != nil {
+	p, err := scopeOf(req.Project, req.Rule)
+	if err == nil {
+		p.By, p.Reason, p.Until = req.By, req.Reason, req.Until
+		err = a.check(&p, req.For)
+	}
+	if err != nil {
 		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	err := a.Pauses.Pause(ctx, p)
+	err = a.Pauses.Pause(ctx, p)
 	switch {
 	case errors.Is(err, rules.ErrManyPauses):
 		return c.JSON(http.StatusConflict, answer{Error: err.Error()})
@@ -151,8 +176,11 @@ func (a *admin) resume(c echo.Context) error {
 	if err := readRequest(c, &req); err != nil {
 		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
 	}
-	p := rules.Pause{Project: req.Project, Rule: req.Rule}
-	if err := p.Check(a.Now()); err != nil {
+	p, err := scopeOf(req.Project, req.Rule)
+	if err == nil {
+		err = p.Check(a.Now())
+	}
+	if err != nil {
 		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
 	}
 	if req.Every && p.Scope() != (rules.Pause{}).Scope() {
@@ -190,7 +218,11 @@ func readRequest(c echo.Context, into any) error {
 	if kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType)); err != nil || kind != echo.MIMEApplicationJSON {
 		return errors.New("the body must be JSON: send it with Content-Type: application/json")
 	}
-	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, maxRequest))
+	body := bufio.NewReader(http.MaxBytesReader(c.Response(), c.Request().Body, maxRequest))
+	if first, err := body.Peek(1); err == nil && first[0] != '{' {
+		return errors.New("the body must be a JSON object, such as {} for everything")
+	}
+	decoder := json.NewDecoder(body)
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(into)
 	if err == nil {

@@ -230,21 +230,25 @@ func (b *Bolt) Close() error {
 // that Ping finds in order has room for it.
 const pingSize = 64 << 10
 
-// Ping implements Store: it writes, and waits for the disk. It also fails when
-// the file is not at its path any more: what is written then is lost with this
-// process.
-func (b *Bolt) Ping(ctx context.Context) error {
-	select {
-	case <-b.closing:
-		return ErrClosed
-	default:
-	}
+// present returns an error when the file is not at its path any more: what is
+// written then is lost with this process.
+func (b *Bolt) present() error {
 	path := b.db.Path()
 	switch info, err := os.Stat(path); {
 	case err != nil:
 		return fmt.Errorf("store: %s is not there any more (%w): put it back if it was moved, and restart; its records are lost if it was deleted", path, err)
 	case !os.SameFile(info, b.file):
 		return fmt.Errorf("store: %s was replaced by another file while it was open: restart, to use the one that is there now", path)
+	}
+	return nil
+}
+
+// Ping implements Store: it writes, and waits for the disk.
+func (b *Bolt) Ping(ctx context.Context) error {
+	select {
+	case <-b.closing:
+		return ErrClosed
+	default:
 	}
 	return b.write(ctx, func(t *boltTx) error {
 		return t.put(t.meta, pingKey, make([]byte, pingSize))
@@ -343,6 +347,9 @@ var errUnchanged = errors.New("store: nothing to commit")
 
 // update runs the writes as one transaction.
 func (b *Bolt) update(group []*write) error {
+	if err := b.present(); err != nil {
+		return err
+	}
 	var queued bool
 	err := b.guarded(func() error { return b.db.Update(b.apply(group, &queued)) })
 	switch {

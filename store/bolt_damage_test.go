@@ -185,6 +185,9 @@ func TestBoltFileIsThere(t *testing.T) {
 		if err := s.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want …%s…", name, err, c.want)
 		}
+		if _, err := s.Put(t.Context(), store.Record{ID: "lost", Kind: "event"}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: put: %v, want …%s…", name, err, c.want)
+		}
 		_ = s.Close()
 	}
 }

@@ -25,10 +25,11 @@ type dated struct {
 	rootFrom, rootTo int64 // rootFrom is 0 where no lower bound is known
 }
 
-// datedListed dates a pipeline of GitLab's list, which holds no children.
+// datedListed dates a pipeline of GitLab's list. That holds no children, and if
+// one does all the same, the age of its root is not known.
 func datedListed(p rules.Pipeline) dated {
 	d := dated{p, p.ID, p.ID}
-	if p.Source == sourceMultiProject {
+	if p.Source == sourceMultiProject || p.Source == sourceChild {
 		d.rootFrom = 0
 	}
 	return d

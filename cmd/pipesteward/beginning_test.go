@@ -15,6 +15,9 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 const beginningRules = `
@@ -309,4 +312,63 @@ type loadingHistory struct {
 func (l *loadingHistory) Jobs(ctx context.Context, project int64, _ []string) iter.Seq2[rules.Event, error] {
 	l.load()
 	return l.history.Jobs(ctx, project, []string{"failed", "manual"})
+}
+
+// A rule that was away between two rounds counts as new, also after a restart.
+func TestRulesAreNotedBetweenRounds(t *testing.T) {
+	o := newOutage(t)
+	o.setRules(beginningRules)
+	o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"})
+	o.gitlab.Flush()
+	o.waitKnown()
+	o.catchUp()
+	o.clock.Advance(time.Minute)
+
+	kept := func(key string) string {
+		value, err := o.db.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(value)
+	}
+	noted, lookedAt := keys.RulesInForce(o.client.Instance()), keys.CaughtUp(o.client.Instance(), o.project.ID)
+	before, round := kept(noted), kept(lookedAt)
+	replaced := make(chan struct{}, 1)
+	c := o.newCatchUp(nil)
+	c.Every, c.RulesReplaced = time.Hour, replaced
+	stop := inBackground(t.Context(), c.Run)
+	await.Until(t, "the first round has ended", func() bool { return kept(lookedAt) != round })
+	o.setRules("version: 1\nrules: [{name: other, on: job, if: 'job.name == \"nothing\"', notify: [{channel: ci}]}]")
+	replaced <- struct{}{}
+	await.Until(t, "the rules are noted", func() bool { return kept(noted) != before })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	o.off.Store(true)
+	o.waiting()
+	o.clock.Advance(5 * time.Minute)
+	o.off.Store(false)
+	o.setRules(beginningRules) // after a restart
+	o.rounds()
+	o.want("missed while the rules were away", map[string]int{})
+}
+
+// Projects become known also where serve does not catch up: the command does.
+func TestProjectsBecomeKnownWithoutCatchUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.serve("--catch-up-every", "0")
+	p.post(w.gitlab.JobHookBody(w.stuckJob().ID))
+	p.workedOff()
+	p.stop()
+	db, err := store.OpenBolt(filepath.Join(w.dir, "pipesteward.db"), store.BoltOptions{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	projects, err := handlers.NewKnown(db, slog.New(slog.DiscardHandler)).Projects(t.Context())
+	if err != nil || len(projects) != 1 {
+		t.Errorf("known projects: %+v, %v, want the one that sent an event", projects, err)
+	}
 }

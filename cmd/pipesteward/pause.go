@@ -52,7 +52,7 @@ func pauseCommand(stdout io.Writer) *cli.Command {
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return changePauses(ctx, c, stdout, "/api/v1/pause", handlers.PauseRequest{
-				Project: c.String("project"), Rule: c.String("rule"), For: c.String("for"), Until: c.Timestamp("until"),
+				Project: given(c, "project"), Rule: given(c, "rule"), For: c.String("for"), Until: c.Timestamp("until"),
 				Reason: c.String("reason"), By: cmp.Or(c.String("by"), whoRuns()),
 			})
 		},
@@ -66,10 +66,19 @@ func resumeCommand(stdout io.Writer) *cli.Command {
 		Flags: append(scopeFlags(), &cli.BoolFlag{Name: "every", Usage: "end every pause that there is"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return changePauses(ctx, c, stdout, "/api/v1/resume", handlers.ResumeRequest{
-				Project: c.String("project"), Rule: c.String("rule"), Every: c.Bool("every"), By: cmp.Or(c.String("by"), whoRuns()),
+				Project: given(c, "project"), Rule: given(c, "rule"), Every: c.Bool("every"), By: cmp.Or(c.String("by"), whoRuns()),
 			})
 		},
 	}
+}
+
+// given returns a flag's value; nil: it is not given.
+func given(c *cli.Command, flag string) *string {
+	if !c.IsSet(flag) {
+		return nil
+	}
+	value := c.String(flag)
+	return &value
 }
 
 // changePauses posts what is to be paused or resumed, and prints what is paused
@@ -77,6 +86,11 @@ func resumeCommand(stdout io.Writer) *cli.Command {
 func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path string, request any) error {
 	if c.Args().Present() {
 		return &usageError{fmt.Errorf("%s takes no arguments, but got %q: give --project or --rule", c.Name, c.Args().First())}
+	}
+	for _, scope := range []string{"project", "rule"} {
+		if c.IsSet(scope) && c.String(scope) == "" {
+			return &usageError{fmt.Errorf("--%s is empty, as an unset variable is: give a value, or leave it out for everything", scope)}
+		}
 	}
 	var now handlers.Paused
 	if err := adminCall(ctx, c.String("admin-url"), http.MethodPost, path, request, &now); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,11 +76,13 @@ type liveRules struct {
 	tried   string // what was last read, and loaded or refused
 	state   handlers.RulesState
 	since   map[string]time.Time // when each rule came into force while running, by its identity
+	// replaced has a value when the rules were replaced by others.
+	replaced chan struct{}
 }
 
 // openRules loads the rules for the first time.
 func openRules(path string, o rules.Options, log *slog.Logger) (*liveRules, error) {
-	l := &liveRules{path: path, options: o, log: log}
+	l := &liveRules{path: path, options: o, log: log, replaced: make(chan struct{}, 1)}
 	if err := l.load(false); err != nil {
 		return nil, err
 	}
@@ -119,8 +122,15 @@ func (l *liveRules) load(anyway bool) error {
 			since[identity] = time.Now()
 		}
 	}
+	replaced := l.since != nil && !maps.Equal(l.since, since)
 	l.since = since
 	l.inForce.Store(loaded)
+	if replaced {
+		select {
+		case l.replaced <- struct{}{}:
+		default:
+		}
+	}
 	l.state = handlers.RulesState{Hash: read, LoadedAt: time.Now().UTC(), Rules: loaded.Summaries(), Warnings: warnings}
 	return nil
 }

@@ -117,13 +117,13 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	registry.MustRegister(actions.NewStormMetrics(runner), actions.NewGitLabMetrics(gl))
 	closers = append(closers, inBackground(ctx, runner.WatchGitLab))
 
-	var known *handlers.Known
+	known := handlers.NewKnown(db, log)
+	closers = append(closers, inBackground(ctx, known.Run))
 	if s.catchUpEvery > 0 {
-		known = handlers.NewKnown(db, log)
 		cfg := catchUpConfig(s, db, gl, live.Rules, log, registry)
-		cfg.RuleSince = live.Since
+		cfg.RuleSince, cfg.RulesReplaced = live.Since, live.replaced
 		catchUp := handlers.NewCatchUp(cfg)
-		closers = append(closers, inBackground(ctx, known.Run), inBackground(ctx, catchUp.Run))
+		closers = append(closers, inBackground(ctx, catchUp.Run))
 	}
 
 	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
