@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -452,19 +453,19 @@ func TestLog(t *testing.T) {
 
 // A log that breaks off is read again from its beginning.
 func TestLogCut(t *testing.T) {
-	asked := 0
+	var asked atomic.Int32
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "6")
 		_, _ = w.Write([]byte("one"))
-		if asked++; asked == 1 {
+		if asked.Add(1) == 1 {
 			panic(http.ErrAbortHandler)
 		}
 		_, _ = w.Write([]byte("two"))
 	})
 	c, _ := newClient(t, url)
 	got, err := c.Log(t.Context(), 1, 7)
-	if err != nil || got.Text != "onetwo" || asked != 2 {
-		t.Errorf("log %q after %d requests: %v", got.Text, asked, err)
+	if err != nil || got.Text != "onetwo" || asked.Load() != 2 {
+		t.Errorf("log %q after %d requests: %v", got.Text, asked.Load(), err)
 	}
 }
 
