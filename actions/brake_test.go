@@ -324,7 +324,7 @@ func TestResumeAllWhatCannotBeRead(t *testing.T) {
 		if n := h.gitlab.Count(http.MethodPost, "/retry"); n != 0 {
 			t.Errorf("%s: %d retries, want none while nobody knows what is paused", value, n)
 		}
-		if _, err := h.pauses().List(t.Context()); err == nil || !strings.Contains(err.Error(), "resume all") {
+		if _, err := h.pauses().List(t.Context()); err == nil || !strings.Contains(err.Error(), "resume --every") {
 			t.Errorf("%s: list: %v", value, err)
 		}
 		if _, err := h.pauses().ResumeAll(t.Context(), "ann"); err != nil {

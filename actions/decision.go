@@ -57,6 +57,8 @@ type pending struct {
 	// pipeline had, as seen before the action is called.
 	Freed int64 `json:"freed,omitzero"`
 	Runs  int   `json:"runs,omitzero"`
+	// Left is how often a pipeline was looked at since it was to be canceled.
+	Left int `json:"left,omitzero"`
 	// Canceled is what a cancel_outdated has canceled so far.
 	Canceled []canceled `json:"canceled,omitempty"`
 	// Called is saved before the action is called. It stays set while nobody

@@ -80,8 +80,11 @@ type canceled struct {
 }
 
 func (c canceled) String() string {
-	if c.Status != "" {
+	switch {
+	case ended(c.Status):
 		return fmt.Sprintf("pipeline %d is %s", c.Pipeline, c.Status)
+	case c.Status != "": // its status follows those of its jobs
+		return fmt.Sprintf("pipeline %d is being canceled", c.Pipeline)
 	}
 	text := fmt.Sprintf("of pipeline %d, %s canceled", c.Pipeline, plural(c.Jobs, "job"))
 	if c.Left != "" {

@@ -136,12 +136,14 @@ func TestCancelPipelineSaysWhatIsLeft(t *testing.T) {
 		result string
 		says   string
 	}{
+		{"all of it, later", []gitlabtest.Job{{Name: "build"}}, rules.ResultDone, "the pipeline is canceled"},
 		{"all of it", []gitlabtest.Job{{Name: "build"}}, rules.ResultDone, "the pipeline is canceled"},
 		{"but for an optional manual job", []gitlabtest.Job{{Name: "build"}, {Name: "gate", When: "manual", AllowFailure: true}}, rules.ResultDone, "what waits to be played remains: gate"},
 		{"but for a manual job that it waits for", []gitlabtest.Job{{Name: "build"}, {Name: "gate", When: "manual"}}, rules.ResultFailed, "GitLab left the pipeline manual; what waits to be played remains: gate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHouse(t, "version: 1\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status == \"running\"', actions: [cancel_pipeline]}\n")
+			o := gitlabtest.Options{PipelinesFollow: strings.HasSuffix(test.name, "later")}
+			h := newHouseOn(t, o, "version: 1\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status == \"running\"', actions: [cancel_pipeline]}\n")
 			pipeline := h.addPipeline(gitlabtest.Pipeline{}, test.jobs...)
 			h.gitlab.Run(h.gitlab.Latest(pipeline.ID, "build").ID)
 			h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))

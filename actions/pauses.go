@@ -40,8 +40,6 @@ type Pauses struct {
 	Log   *slog.Logger
 }
 
-var errUnreadablePauses = errors.New("the pauses can't be read")
-
 // List returns the pauses in force, oldest first.
 func (ps Pauses) List(ctx context.Context) ([]rules.Pause, error) {
 	value, err := ps.Store.Get(ctx, keys.Pauses)
@@ -51,7 +49,7 @@ func (ps Pauses) List(ctx context.Context) ([]rules.Pause, error) {
 	all := []rules.Pause{}
 	if len(value) > 0 {
 		if err := json.Unmarshal(value, &all); err != nil {
-			return nil, fmt.Errorf("%w (resume all, and pause again): %w", errUnreadablePauses, err)
+			return nil, fmt.Errorf("%w: %w", rules.ErrUnreadablePauses, err)
 		}
 	}
 	return slices.DeleteFunc(all, func(p rules.Pause) bool { return p.Ended(ps.Now()) }), nil
@@ -103,7 +101,7 @@ func (ps Pauses) Resume(ctx context.Context, scope, by string) (found bool, err 
 func (ps Pauses) ResumeAll(ctx context.Context, by string) (n int, err error) {
 	err = ps.alone(ctx, func() error {
 		all, err := ps.List(ctx)
-		if err != nil && !errors.Is(err, errUnreadablePauses) {
+		if err != nil && !errors.Is(err, rules.ErrUnreadablePauses) {
 			return err
 		}
 		n = len(all)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
@@ -87,6 +88,8 @@ func observeCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict
 	}
 	canceled := pipeline.Status == "canceled" || pipeline.Status == "canceling"
 	switch {
+	case p.Left > 0:
+		return r.canceledPipeline(ctx, p, pipeline.Status)
 	case canceled && p.Called:
 		return done(0, "the pipeline is %s, seen after the call was cut short", pipeline.Status), nil
 	case canceled:
@@ -97,24 +100,41 @@ func observeCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict
 	return nil, nil
 }
 
-func actCancelPipeline(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
+// A pipeline's status follows those of its jobs, in the background: after a
+// cancel it is looked at so often before it is believed that GitLab left it as it
+// was.
+const (
+	cancelLooks = 5
+	cancelLook  = 3 * time.Second
+)
+
+func actCancelPipeline(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
 	pipeline, err := gl.CancelPipeline(ctx, p.Project.ID, p.Pipeline.ID)
 	if err != nil {
 		return nil, err
 	}
-	// GitLab answers 200 also when it cancelled nothing, and leaves manual jobs.
-	left, err := gl.PipelineJobs(ctx, p.Project.ID, p.Pipeline.ID, false, "manual")
+	return r.canceledPipeline(ctx, p, pipeline.Status)
+}
+
+// canceledPipeline is the verdict on a pipeline that was canceled and has a status
+// since. GitLab answers 200 also when it canceled nothing, and leaves manual jobs.
+func (r *Runner) canceledPipeline(ctx context.Context, p *pending, status string) (*verdict, error) {
+	over := status == "canceling" || ended(status)
+	if p.Left++; !over && p.Left <= cancelLooks {
+		return deferred(cancelLook), nil
+	}
+	manual, err := r.GitLab.PipelineJobs(ctx, p.Project.ID, p.Pipeline.ID, false, "manual")
 	if err != nil {
 		return nil, err
 	}
 	remain := ""
-	if len(left) > 0 {
-		remain = "; what waits to be played remains: " + names(left)
+	if len(manual) > 0 {
+		remain = "; what waits to be played remains: " + names(manual)
 	}
-	if pipeline.Status == "canceling" || ended(pipeline.Status) {
-		return done(0, "the pipeline is %s%s", pipeline.Status, remain), nil
+	if over {
+		return done(0, "the pipeline is %s%s", status, remain), nil
 	}
-	return failed("GitLab left the pipeline %s%s", pipeline.Status, remain), nil
+	return failed("GitLab left the pipeline %s%s", status, remain), nil
 }
 
 // maxNames bounds how many jobs a reason names.

@@ -288,6 +288,9 @@ func readable(r store.DeadRecord) any {
 }
 
 func (a *admin) unavailable(c echo.Context, err error) error {
+	if errors.Is(err, rules.ErrUnreadablePauses) {
+		return c.JSON(http.StatusInternalServerError, answer{Error: err.Error()})
+	}
 	a.Log.Error("store did not answer", "path", c.Path(), store.Outage(err))
 	return c.JSON(http.StatusServiceUnavailable, answer{Error: "the store did not answer: see /readyz and the log"})
 }

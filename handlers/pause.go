@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"slices"
 	"time"
 
@@ -230,8 +231,20 @@ func readRequest(c echo.Context, into any) error {
 			err = errors.New("more than one value")
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("the body can't be read: %w", err)
+	var kind *json.UnmarshalTypeError
+	var date *time.ParseError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return errors.New("the body is empty: send a JSON object, such as {} for everything")
+	case errors.As(err, &kind):
+		return fmt.Errorf("%q must be %s, not %s", kind.Field, kindsOfJSON[kind.Type.Kind()], kind.Value)
+	case errors.As(err, &date):
+		return fmt.Errorf("%s is not a time: write for instance 2026-12-24T18:00:00Z", date.Value)
 	}
-	return nil
+	return fmt.Errorf("the body can't be read: %w", err)
 }
+
+// kindsOfJSON says what a member of a request's body must be.
+var kindsOfJSON = map[reflect.Kind]string{reflect.String: "a text", reflect.Bool: "true or false", reflect.Struct: "a text"}

@@ -65,7 +65,10 @@ func TestPauseAndResume(t *testing.T) {
 		{path: "/api/v1/resume", body: `{"rule": ""}`, code: 400, says: []string{`\"rule\" is empty`}},
 		{path: "/api/v1/resume", body: `null`, code: 400, says: []string{"must be a JSON object"}},
 		{path: "/api/v1/pause", body: `{} {}`, code: 400, says: []string{"more than one value"}},
-		{path: "/api/v1/pause", body: ``, code: 400, says: []string{"the body can't be read"}},
+		{path: "/api/v1/pause", body: ``, code: 400, says: []string{"the body is empty: send a JSON object"}},
+		{path: "/api/v1/pause", body: `{"project": 7}`, code: 400, says: []string{`\"project\" must be a text, not number`}},
+		{path: "/api/v1/resume", body: `{"every": "yes"}`, code: 400, says: []string{`\"every\" must be true or false, not string`}},
+		{path: "/api/v1/pause", body: `{"until": "yesterday"}`, code: 400, says: []string{"is not a time: write for instance 2026-12-24T18:00:00Z"}},
 		{path: "/api/v1/pause", body: `{}`, kind: "text/plain", code: 400, says: []string{"Content-Type: application/json"}},
 		{path: "/api/v1/resume", body: `{"every": true, "rule": "retry-stuck"}`, code: 400, says: []string{`without \"project\" and \"rule\"`}},
 		{path: "/api/v1/status", code: 200, says: []string{`"paused":[]`}},
@@ -132,7 +135,13 @@ func TestPausesAreBounded(t *testing.T) {
 	}{
 		{"team-7/*", 200, "team-7/*"}, // in place of the one of this scope
 		{"one/more", 409, "there are 1000 pauses, as many as can be: resume some"},
+		{"unreadable", 500, "end all with `resume --every`"},
 	} {
+		if step.project == "unreadable" {
+			if err := db.Set(t.Context(), "pauses", []byte("{}"), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
 		r := httptest.NewRequest(http.MethodPost, "/api/v1/pause", strings.NewReader(`{"project": "`+step.project+`"}`))
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()

@@ -37,6 +37,9 @@ const MaxPauses = 1000
 // ErrManyPauses refuses one more.
 var ErrManyPauses = fmt.Errorf("there are %d pauses, as many as can be: resume some", MaxPauses)
 
+// ErrUnreadablePauses is that nobody knows what is paused: all actions wait.
+var ErrUnreadablePauses = errors.New("the pauses can't be read, and all actions wait: end all with `resume --every`, and pause again")
+
 // maxPauseText bounds each text of a pause, in bytes.
 const maxPauseText = 500
 

@@ -373,7 +373,11 @@ func (c *Client) ask(ctx context.Context, rights bool) (kind TroubleKind, reason
 	case failed.suspect != "" && failed.suspect != TroubleScope:
 		return failed.suspect, failed.Message, nil
 	case failed.class == again:
-		return TroubleDown, cmp.Or(strings.TrimSpace(statusText(failed.Status)+" "+failed.Message), "no answer"), nil
+		reason := cmp.Or(failed.Message, "no answer")
+		if status := strconv.Itoa(failed.Status); failed.Status > 0 && !strings.HasPrefix(reason, status) {
+			reason = status + " " + reason
+		}
+		return TroubleDown, reason, nil
 	}
 	return "", "", nil // it may not ask for its user, but GitLab knows it
 }
@@ -391,11 +395,4 @@ func (c *Client) askRights(ctx context.Context) (kind TroubleKind, reason string
 		return TroubleRights, "the token's user is a member of no project with the role Developer or more", nil
 	}
 	return "", "", err
-}
-
-func statusText(status int) string {
-	if status == 0 {
-		return ""
-	}
-	return strconv.Itoa(status)
 }

@@ -510,8 +510,13 @@ func (c *call) cancelPipeline() {
 	if p == nil {
 		return
 	}
+	was := p.Status
 	c.s.cancelPipeline(p)
-	writeJSON(c.w, http.StatusOK, c.s.apiPipeline(p))
+	answer := c.s.apiPipeline(p)
+	if c.s.o.PipelinesFollow {
+		answer.Status = was
+	}
+	writeJSON(c.w, http.StatusOK, answer)
 }
 
 // pipelineToUpdate finds the pipeline of the path; nil: 404 is answered, or

@@ -92,6 +92,9 @@ type Options struct {
 	// has failed in the answer already, without a hook, as where a quota is used
 	// up; "": it has not.
 	RetriesFail string
+	// PipelinesFollow makes the answer to a pipeline's cancel show the status that
+	// it had before, as where GitLab has not yet processed what its jobs became.
+	PipelinesFollow bool
 	// PlayClones makes play start a clone of the manual job and answer with
 	// the original, as happens when GitLab is overtaken by someone else.
 	PlayClones bool
