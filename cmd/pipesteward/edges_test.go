@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
@@ -71,6 +72,7 @@ type wantedEffect struct {
 	scene    string
 	pipeline int64
 	jobs     map[string][]string // statuses of the runs of each job, oldest first
+	reason   string              // of its failed outcome, in GitLab's words; "": no decision fails
 }
 
 func newEdges(t *testing.T) *edges {
@@ -117,6 +119,12 @@ func (e *edges) troubles() []trouble {
 				}
 			},
 		},
+	}
+	if *edgesFor >= time.Minute { // as long as GitLab's limit of an endpoint lasts
+		faults = append(faults, gitlabtest.Fault{
+			Times: -1, Method: http.MethodPost, Status: http.StatusTooManyRequests,
+			Message: "This endpoint has been requested too many times. Try again later.",
+		})
 	}
 	for _, f := range faults {
 		all = append(all, trouble{func() { e.gitlab.Fail(f) }, e.gitlab.ClearFaults})
@@ -184,6 +192,12 @@ func (e *edges) scenes() []scene {
 			return wantedEffect{pipeline: p, jobs: map[string][]string{"rspec": {"failed"}}}
 		}},
 	}
+	scenes = append(scenes, scene{"a project is archived", func(int) wantedEffect {
+		p := e.pipeline("archived", gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+		e.fail(p, "rspec", "stuck_or_timeout_failure")
+		e.jobHook(p, "rspec")
+		return wantedEffect{pipeline: p, jobs: map[string][]string{"rspec": {"failed"}}, reason: "403 Forbidden"}
+	}})
 	// What a newer pipeline outdates, and what it doesn't.
 	sha := func(n int) string { return fmt.Sprintf("%040x", n) }
 	for _, c := range []struct {
@@ -227,7 +241,7 @@ func (e *edges) scenes() []scene {
 // pipeline makes a pipeline on a ref of its own, unless one is given.
 func (e *edges) pipeline(project string, p gitlabtest.Pipeline, jobs ...gitlabtest.Job) int64 {
 	if _, known := e.projects[project]; !known {
-		e.projects[project] = e.gitlab.AddProject(gitlabtest.Project{Path: "platform/" + project})
+		e.projects[project] = e.gitlab.AddProject(gitlabtest.Project{Path: "platform/" + project, Archived: project == "archived"})
 	}
 	if p.Ref == "" {
 		p.Ref = fmt.Sprintf("ref-%d", len(e.wanted))
@@ -260,7 +274,16 @@ func (e *edges) post(body []byte) {
 
 // check wants each effect once, and no other.
 func (e *edges) check() {
+	failed := map[int64]string{}
+	for _, o := range e.p.outcomes() {
+		if o.Result == rules.ResultFailed {
+			failed[o.Pipeline.ID] = o.Reason
+		}
+	}
 	for _, w := range e.wanted {
+		if reason, ok := failed[w.pipeline]; ok != (w.reason != "") || !strings.Contains(reason, w.reason) {
+			e.Errorf("%s: failed outcome %q, want %q", w.scene, reason, w.reason)
+		}
 		got := map[string][]string{}
 		for _, job := range e.gitlab.Jobs(w.pipeline) {
 			got[job.Name] = append(got[job.Name], job.Status)
