@@ -193,11 +193,13 @@ func TestSlowBodiesMakeWay(t *testing.T) {
 		name            string
 		connections     int
 		announced, sent int
-		size            int           // of the signed delivery
-		known           time.Duration // after what time they are known to be slow
+		size            int // of the signed delivery
+		// After what time they are known to be slow. Those that wait for capacity
+		// themselves are a second after they have got it.
+		known time.Duration
 	}{
 		{"2500 that send a byte", 2500, 256 << 10, 1, 8 << 10, time.Second},
-		{"128 that send all but a byte", 128, 256 << 10, 256<<10 - 1, 256 << 10, time.Second},
+		{"128 that send all but a byte", 128, 256 << 10, 256<<10 - 1, 256 << 10, 2 * time.Second},
 		{"3 that send half of the most", 3, largestBody, largestBody / 2, largestBody, 2 * time.Second},
 		{"4 that send more than a small body", 4, largestBody, 300 << 10, largestBody, 2 * time.Second},
 		{"4 that announce nothing", 4, -1, 300 << 10, largestBody, 2 * time.Second},
