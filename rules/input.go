@@ -17,6 +17,9 @@ type input struct {
 	text  template        // else
 }
 
+// leadingZero is a number that YAML 1.1 reads otherwise than YAML 1.2.
+var leadingZero = regexp.MustCompile(`^[-+]?0[0-9_]`)
+
 // inputs reads a mapping of names to inputs.
 func inputs(to *map[string]input, may func() purpose) form {
 	value := schema{"type": []string{"string", "number", "boolean"}}
@@ -78,6 +81,13 @@ func (f *file) input(n *yaml.Node, p purpose) input {
 	}
 	switch n.ShortTag() {
 	case "!!int", "!!float", "!!bool":
+		switch {
+		case json.Valid([]byte(n.Value)): // as it stands, with all its digits
+			return input{fixed: json.RawMessage(n.Value)}
+		case leadingZero.MatchString(n.Value):
+			f.failAt(n, "%s is octal to some and decimal to others: write a number without the 0 before it, or a text in quotes", n.Value)
+			return input{}
+		}
 		var value any
 		if err := n.Decode(&value); err == nil {
 			if fixed, err := json.Marshal(value); err == nil {

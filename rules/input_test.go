@@ -18,7 +18,9 @@ func TestInputsKeepTheirTypes(t *testing.T) {
 		{`"3"`, `"3"`},
 		{`3`, `3`},
 		{`9007199254740993`, `9007199254740993`},
+		{`123456789012345678901234567890`, `123456789012345678901234567890`},
 		{`0.5`, `0.5`},
+		{`1_000`, `1000`},
 		{`true`, `true`},
 		{`[eu, us]`, `["eu","us"]`},
 		{`[1, true, "{{ job.id }}", "n-{{ job.id }}"]`, `[1,true,55,"n-55"]`},
@@ -60,6 +62,7 @@ func TestInputsKeepTheirTypes(t *testing.T) {
 	for yaml, want := range map[string]string{
 		`{a: b}`: "an input must be a text, a number, a boolean or a list",
 		`[[1]]`:  "an input may be a list of texts, numbers or booleans, and of nothing else",
+		`010`:    "010 is octal to some and decimal to others",
 		`.inf`:   ".inf is not a number that JSON has",
 		`null`:   "must be a text",
 	} {
