@@ -141,9 +141,10 @@ func TestSecretsFromFiles(t *testing.T) {
 	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries, want 1\n%s", n, p.tail())
 	}
+	w.gitlab.Flush() // of what the retry caused, too
 	for _, d := range w.gitlab.Deliveries() {
 		if d.HookID == 2 && d.Status != http.StatusUnauthorized {
-			t.Errorf("a hook with a wrong token is answered with %d", d.Status)
+			t.Errorf("a hook with a wrong token is answered with %d (%s)", d.Status, d.Error)
 		}
 	}
 }
