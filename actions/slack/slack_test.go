@@ -464,7 +464,8 @@ func (w *world) persist(t testingT, o rules.Outcome, channel string) {
 // insist says something until it is said.
 func (w *world) insist(t testingT, say func() error) {
 	t.Helper()
-	for range 100 { // a claim that a dead process left lasts 30 tries
+	const tries = 1000 // a claim that a dead process, or a store that failed, left lasts 30
+	for range tries {
 		err := say()
 		if err == nil {
 			return
@@ -475,7 +476,7 @@ func (w *world) insist(t testingT, say func() error) {
 		}
 		w.clock.Advance(after)
 	}
-	t.Fatalf("not told in 100 tries")
+	t.Fatalf("not told in %d tries", tries)
 }
 
 // wantOnce checks that Slack has one message, and each of the outcomes once.
