@@ -271,13 +271,13 @@ func (r *Runner) tries(ctx context.Context, record rules.EventRecord, decisions 
 	return tries, nil
 }
 
-// failures is what is kept of a decision that failed.
+// failures counts the failures of a decision.
 type failures struct {
 	N  int       `json:"n"`  // how often it did
 	At time.Time `json:"at"` // when it last did
 }
 
-// noteFailed keeps that a decision has failed, so that it may be made again.
+// noteFailed records that a decision has failed, so that it may be made again.
 func (r *Runner) noteFailed(ctx context.Context, p pending) error {
 	now := r.Now().UTC()
 	value, err := json.Marshal(failures{p.Try + 1, now})

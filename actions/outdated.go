@@ -93,7 +93,7 @@ func (c canceled) String() string {
 	return text
 }
 
-// noteCanceled adds what was done to what was done before.
+// noteCanceled merges a cancellation into those of earlier attempts.
 func (p *pending) noteCanceled(c canceled) {
 	if c == (canceled{Pipeline: c.Pipeline}) {
 		return

@@ -15,13 +15,8 @@ import (
 // digits, which change when the rule's text does, the `defaults` of its file or
 // the failure classes, or when it begins or ends to be in dry run. Comments and
 // layout, and the other rules, change nothing.
-func (rs *Rules) Identities() []string {
-	all := make([]string, len(rs.rules))
-	for i, r := range rs.rules {
-		all[i] = r.identity
-	}
-	return all
-}
+// The slice is shared, and not to be changed.
+func (rs *Rules) Identities() []string { return rs.identities }
 
 // Without returns the rules but for those with these identities: Evaluate gives
 // no decisions of them, and Wants passes over them. A `stop` of them still stops.

@@ -36,7 +36,8 @@ type Rules struct {
 	storm   Storm
 	classes classes
 
-	without []string // identities of those that decide nothing
+	identities []string // of the rules, in file order
+	without    []string // identities of those that decide nothing
 
 	retries        bool // a rule retries jobs
 	retryPipelines bool // a rule retries on pipeline events
@@ -157,6 +158,7 @@ func (rs *Rules) add(f *file, r *rule) {
 		return
 	}
 	rs.rules = append(rs.rules, r)
+	rs.identities = append(rs.identities, r.identity)
 	r.needsAttempt = r.dependsOnAttempt()
 	rs.retryPipelines = rs.retryPipelines || r.on == KindPipeline && slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry || a.Verb == VerbRetryPipeline })
 	rs.retries = rs.retries || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry })
