@@ -1,7 +1,6 @@
 package actions_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
-	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -734,22 +732,7 @@ func TestEventThatKillsAfterAnOrderlyEnd(t *testing.T) {
 }
 
 // deliverAgain puts an event into the queue as catch-up --since does.
-func (h *house) deliverAgain(body []byte) {
-	h.Helper()
-	e, err := handlers.Decode(body, h.gitlab.URL())
-	if err != nil {
-		h.Fatal(err)
-	}
-	h.events++
-	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = fmt.Sprintf("again-%d", h.events), rules.SourceCatchUp, h.now()
-	record, err := json.Marshal(rules.EventRecord{Event: e, Again: h.now()})
-	if err != nil {
-		h.Fatal(err)
-	}
-	if _, err := h.db.Put(h.Context(), store.Record{ID: "event:" + e.Meta.ID, Kind: rules.RecordEvent, Body: record}); err != nil {
-		h.Fatal(err)
-	}
-}
+func (h *house) deliverAgain(body []byte) { h.Helper(); h.enqueue(body, rules.SourceCatchUp, h.now()) }
 
 // TestAgainOnceForEachTimeItIsWanted: what fails again is not made again by the
 // same event, however often that is evaluated.
@@ -775,8 +758,8 @@ rules:
 	}
 }
 
-// TestAgainPlaysTheRestOfAChain: what was skipped because the play before it was
-// refused is played when that one is made again.
+// TestAgainPlaysTheRestOfAChain: a play that was skipped because the one before it
+// was refused is made when that one is made again.
 func TestAgainPlaysTheRestOfAChain(t *testing.T) {
 	h := newHouse(t, inOrderRules)
 	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})

@@ -160,15 +160,19 @@ func (h *house) replica(f *fuse) *actions.Runner {
 }
 
 // deliver puts a hook body into the queue, as the webhook does.
-func (h *house) deliver(body []byte) {
+func (h *house) deliver(body []byte) { h.Helper(); h.enqueue(body, rules.SourceWebhook, time.Time{}) }
+
+// enqueue puts the event of a hook body into the queue; again is when a person
+// wanted failed decisions to be made again, zero for never.
+func (h *house) enqueue(body []byte, source string, again time.Time) {
 	h.Helper()
 	e, err := handlers.Decode(body, h.gitlab.URL())
 	if err != nil {
 		h.Fatal(err)
 	}
 	h.events++
-	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = fmt.Sprintf("delivery-%d", h.events), rules.SourceWebhook, h.now()
-	record, err := json.Marshal(e)
+	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = fmt.Sprintf("delivery-%d", h.events), source, h.now()
+	record, err := json.Marshal(rules.EventRecord{Event: e, Again: again})
 	if err != nil {
 		h.Fatal(err)
 	}

@@ -264,8 +264,8 @@ rules:
 	}
 }
 
-// TestCancelOutdatedStoppedHalfway: the outcome names what was canceled before
-// the brake was pulled, and what is canceled after a pause.
+// TestCancelOutdatedStoppedHalfway: the outcome names the pipelines that were
+// canceled before dry run or a pause stopped it, and those canceled after a pause.
 func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 	const text = "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [cancel_outdated]}\n"
 	for _, test := range []struct {

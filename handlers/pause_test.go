@@ -21,14 +21,21 @@ import (
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
-// TestPauseAndResume goes through the API with one request after the other.
-func TestPauseAndResume(t *testing.T) {
-	clock := storetest.NewClock()
+// openStore opens an empty store that ends with the test.
+func openStore(t *testing.T, clock *storetest.Clock) *store.Bolt {
+	t.Helper()
 	db, err := store.OpenBolt(t.TempDir()+"/test.db", store.BoltOptions{Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = db.Close() }()
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// TestPauseAndResume goes through the API with one request after the other.
+func TestPauseAndResume(t *testing.T) {
+	clock := storetest.NewClock()
+	db := openStore(t, clock)
 	var log bytes.Buffer
 	admin := handlers.NewAdmin(handlers.AdminConfig{
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Version: "v1", Now: clock.Now, Log: slog.New(slog.DiscardHandler),
@@ -108,11 +115,7 @@ func TestPauseAndResume(t *testing.T) {
 // trouble of the store.
 func TestPausesAreBounded(t *testing.T) {
 	clock := storetest.NewClock()
-	db, err := store.OpenBolt(t.TempDir()+"/test.db", store.BoltOptions{Now: clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
+	db := openStore(t, clock)
 	all := make([]rules.Pause, rules.MaxPauses)
 	for i := range all {
 		all[i].Project = fmt.Sprintf("team-%d/*", i)

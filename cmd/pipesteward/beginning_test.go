@@ -64,6 +64,14 @@ func (o *outage) waiting() gitlabtest.Pipeline {
 	return p
 }
 
+// firstEvent delivers an event that no rule wants: the project becomes known.
+func (o *outage) firstEvent() {
+	o.Helper()
+	o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"})
+	o.gitlab.Flush()
+	o.waitKnown()
+}
+
 // rounds makes catch-up rounds for more than an hour, so that deep ones are
 // among them.
 func (o *outage) rounds() {
@@ -85,9 +93,7 @@ func TestAProjectBeginsWithItsFirstEvent(t *testing.T) {
 	o.waiting() // its deliveries fail, and are listed
 	o.clock.Advance(5 * time.Minute)
 	o.off.Store(false)
-	o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"})
-	o.gitlab.Flush()
-	o.waitKnown()
+	o.firstEvent()
 	o.work()
 	o.rounds()
 	o.want("what was before", map[string]int{})
@@ -114,9 +120,7 @@ func TestRulesDoNotReachBack(t *testing.T) {
 	o := newOutage(t)
 	other := "version: 1\nrules: [{name: other, on: job, if: 'job.name == \"nothing\"', notify: [{channel: ci}]}]"
 	o.setRules(other)
-	o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"})
-	o.gitlab.Flush()
-	o.waitKnown()
+	o.firstEvent()
 	o.catchUp()
 	o.waiting()
 	o.work()
@@ -150,8 +154,8 @@ func TestRulesDoNotReachBack(t *testing.T) {
 	}
 }
 
-// Each rule begins for itself: what was missed before a rule was added is still
-// caught up with by those that were there, and not by the new one.
+// Each rule has its own beginning: an event that was missed before a rule was
+// added is caught up with by the rules in force then, and not by the new one.
 func TestAnEditKeepsOtherRulesFromNothing(t *testing.T) {
 	_, retries, _ := strings.Cut(beginningRules, "allow_stale: true}]\n") // the second rule alone
 	retries, _, _ = strings.Cut("version: 1\nrules:\n"+retries, "  - name: retry-trigger-jobs")
@@ -167,9 +171,7 @@ func TestAnEditKeepsOtherRulesFromNothing(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			o := newOutage(t)
 			o.setRules(retries)
-			o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"})
-			o.gitlab.Flush()
-			o.waitKnown()
+			o.firstEvent()
 			o.catchUp()
 			o.work()
 			o.clock.Advance(5 * time.Minute)
@@ -184,14 +186,12 @@ func TestAnEditKeepsOtherRulesFromNothing(t *testing.T) {
 	}
 }
 
-// What failed for good is made again when somebody types --since, once for each
-// failure; what was done is not.
+// A decision that ended failed is made again by --since, once for each failure; one
+// that was done is not.
 func TestFailedIsMadeAgainBySince(t *testing.T) {
 	o := newOutage(t)
 	o.setRules(beginningRules)
-	o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"})
-	o.gitlab.Flush()
-	o.waitKnown()
+	o.firstEvent()
 	o.catchUp()
 	refuse := func() {
 		o.gitlab.Fail(gitlabtest.Fault{Method: http.MethodPost, Path: "/retry", Status: http.StatusForbidden, Times: 1})
@@ -273,9 +273,7 @@ func TestRulesDoNotReachBackFromARound(t *testing.T) {
 			o := newOutage(t)
 			first := "version: 1\nrules: [{name: first, on: job, if: 'job.status == \"failed\" and job.name == \"nothing\"', notify: [{channel: ci}]}]"
 			o.setRules(first)
-			o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"})
-			o.gitlab.Flush()
-			o.waitKnown()
+			o.firstEvent()
 			o.catchUp()
 			o.work()
 			o.clock.Advance(5 * time.Minute)
@@ -318,9 +316,7 @@ func (l *loadingHistory) Jobs(ctx context.Context, project int64, _ []string) it
 func TestRulesAreNotedBetweenRounds(t *testing.T) {
 	o := newOutage(t)
 	o.setRules(beginningRules)
-	o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"})
-	o.gitlab.Flush()
-	o.waitKnown()
+	o.firstEvent()
 	o.catchUp()
 	o.clock.Advance(time.Minute)
 
