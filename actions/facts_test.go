@@ -43,12 +43,12 @@ func TestFactsOfFailedBridges(t *testing.T) {
 			gitlabtest.Job{Name: "build", Status: "success"},
 			gitlabtest.Job{Name: "smoke", Status: "failed", FailureReason: "runner_system_failure"})
 	}
-	event := rules.Event{Project: rules.Project{ID: up.ID}, Pipeline: rules.Pipeline{ID: pipeline.ID}}
+	e := rules.Event{Project: rules.Project{ID: up.ID}, Pipeline: rules.Pipeline{ID: pipeline.ID}}
 	facts := factsOf(t, gl)
 
 	failed := func(t *testing.T) map[string][]string {
 		t.Helper()
-		bridges, err := facts.Bridges(t.Context(), event)
+		bridges, err := facts.Bridges(t.Context(), e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestFactsOfFailedBridges(t *testing.T) {
 	}
 
 	gl.Fail(gitlabtest.Fault{Path: "/jobs", Times: -1, Status: http.StatusServiceUnavailable})
-	if _, err := facts.Bridges(t.Context(), event); !rules.Passes(err) {
+	if _, err := facts.Bridges(t.Context(), e); !rules.Passes(err) {
 		t.Errorf("error %v, want one that passes", err)
 	}
 	gl.ClearFaults()

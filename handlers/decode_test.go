@@ -56,11 +56,11 @@ func TestDecode(t *testing.T) {
 	for _, path := range fixtures(t) {
 		name := strings.TrimSuffix(filepath.Base(path), ".json")
 		t.Run(name, func(t *testing.T) {
-			event, err := handlers.Decode(fixture(t, name+".json"), gitlabURL)
+			e, err := handlers.Decode(fixture(t, name+".json"), gitlabURL)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := stdjson.MarshalIndent(event, "", "  ")
+			got, err := stdjson.MarshalIndent(e, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +110,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			event, err := handlers.Decode([]byte(c.body), gitlabURL)
+			e, err := handlers.Decode([]byte(c.body), gitlabURL)
 			field := (*handlers.FieldError)(nil)
 			switch {
 			case c.want != nil && !errors.Is(err, c.want):
@@ -118,7 +118,7 @@ func TestDecodeRefuses(t *testing.T) {
 			case c.want == nil && (!errors.As(err, &field) || err.Error() != c.text):
 				t.Errorf("error is %v, want a FieldError: %s", err, c.text)
 			}
-			if diff := cmp.Diff(rules.Event{}, event); diff != "" {
+			if diff := cmp.Diff(rules.Event{}, e); diff != "" {
 				t.Errorf("there is an event beside the error:\n%s", diff)
 			}
 		})
@@ -145,11 +145,11 @@ func TestDecodeProjectPath(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		event, err := handlers.Decode(body, c.instance)
+		e, err := handlers.Decode(body, c.instance)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := [2]string{event.Project.Path, event.Project.Namespace}
+		got := [2]string{e.Project.Path, e.Project.Namespace}
 		if want := [2]string{c.path, c.namespace}; got != want {
 			t.Errorf("path and namespace of %q on %q are %q, want %q", c.homepage, c.instance, got, want)
 		}
@@ -190,11 +190,11 @@ func TestDecodeDates(t *testing.T) {
 			want = want.UTC()
 		}
 		text := want.Format(layout)
-		event, err := handlers.Decode([]byte(`{"object_kind":"build","build_id":1,"project_id":1,"build_started_at":"`+text+`"}`), "")
+		e, err := handlers.Decode([]byte(`{"object_kind":"build","build_id":1,"project_id":1,"build_started_at":"`+text+`"}`), "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := event.Job.StartedAt; got != want.UTC() {
+		if got := e.Job.StartedAt; got != want.UTC() {
 			t.Fatalf("%s was read as %v, want %v", text, got, want.UTC())
 		}
 	})
@@ -209,17 +209,17 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte(`{"object_kind":"build","build_id":1,"project_id":1,"build_duration":"1e999","build_created_at":"0000-01-01 00:00:00 +0200"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		event, err := handlers.Decode(body, gitlabURL)
+		e, err := handlers.Decode(body, gitlabURL)
 		if valid := stdjson.Valid(body); valid == errors.Is(err, handlers.ErrNotJSON) {
 			t.Fatalf("the body is JSON: %v, but Decode says %v", valid, err)
 		}
 		if err != nil {
 			return
 		}
-		if d := event.Job.Duration; math.IsNaN(d) || math.IsInf(d, 0) {
+		if d := e.Job.Duration; math.IsNaN(d) || math.IsInf(d, 0) {
 			t.Fatalf("duration is %v", d)
 		}
-		stored, err := stdjson.Marshal(event)
+		stored, err := stdjson.Marshal(e)
 		if err != nil {
 			t.Fatalf("the event can't be stored: %v", err)
 		}

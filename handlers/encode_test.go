@@ -17,10 +17,10 @@ import (
 // encoding/json had written it. A field that encode forgets is found here.
 func TestEncode(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var event rules.EventRecord
-		draw(t, reflect.ValueOf(&event).Elem(), "event")
-		record := handlers.Encode(event)
-		standard, err := stdjson.Marshal(event)
+		var e rules.EventRecord
+		draw(t, reflect.ValueOf(&e).Elem(), "event")
+		record := handlers.Encode(e)
+		standard, err := stdjson.Marshal(e)
 		if err != nil {
 			t.Fatal(err)
 		}

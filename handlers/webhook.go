@@ -212,39 +212,39 @@ func (w *webhook) serve(c echo.Context) error {
 		}
 	}
 
-	event, err := identify(body)
+	e, err := identify(body)
 	switch {
 	case errors.Is(err, ErrNoInterest):
 		return w.accept(c, http.StatusOK, kindOther, resultIgnored)
 	case err != nil:
 		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
 	}
-	if err := assign(&event, r.Header.Get(headerInstance), w.GitLab); err != nil {
-		return w.foreign(c, event.Meta.Kind, err)
+	if err := assign(&e, r.Header.Get(headerInstance), w.GitLab); err != nil {
+		return w.foreign(c, e.Meta.Kind, err)
 	}
-	if w.Known != nil && event.Project.ID != 0 && event.Meta.Instance == w.GitLab.Instance() {
-		w.Known.Note(rules.Project{ID: event.Project.ID}) // without texts, which keep the body in memory
+	if w.Known != nil && e.Project.ID != 0 && e.Meta.Instance == w.GitLab.Instance() {
+		w.Known.Note(rules.Project{ID: e.Project.ID}) // without texts, which keep the body in memory
 	}
-	if !w.Rules.Wants(event) {
-		return w.accept(c, http.StatusOK, event.Meta.Kind, resultIgnored)
+	if !w.Rules.Wants(e) {
+		return w.accept(c, http.StatusOK, e.Meta.Kind, resultIgnored)
 	}
-	event, err = complete(event, body)
+	e, err = complete(e, body)
 	if err != nil {
 		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
 	}
-	event.Meta.ID = deliveryID(r.Header, signed, body)
-	event.Meta.Source = rules.SourceWebhook
-	event.Meta.ReceivedAt = w.Now().UTC()
+	e.Meta.ID = deliveryID(r.Header, signed, body)
+	e.Meta.Source = rules.SourceWebhook
+	e.Meta.ReceivedAt = w.Now().UTC()
 
-	added, err := w.put(r.Context(), event)
+	added, err := w.put(r.Context(), e)
 	switch {
 	case err != nil:
-		w.Log.Error("event not stored: GitLab lists its delivery as failed", "event", event.Meta.ID, "project", event.Project.Path, store.Outage(err))
-		return w.answer(c, http.StatusInternalServerError, event.Meta.Kind, resultUnavailable, errUnavailable)
+		w.Log.Error("event not stored: GitLab lists its delivery as failed", "event", e.Meta.ID, "project", e.Project.Path, store.Outage(err))
+		return w.answer(c, http.StatusInternalServerError, e.Meta.Kind, resultUnavailable, errUnavailable)
 	case !added:
-		return w.accept(c, http.StatusOK, event.Meta.Kind, resultDuplicate)
+		return w.accept(c, http.StatusOK, e.Meta.Kind, resultDuplicate)
 	default:
-		return w.accept(c, http.StatusAccepted, event.Meta.Kind, resultStored)
+		return w.accept(c, http.StatusAccepted, e.Meta.Kind, resultStored)
 	}
 }
 
@@ -252,10 +252,10 @@ var errUnavailable = errors.New("the event could not be stored: send it again la
 
 // put stores the event, and says whether it is new. GitLab sends nothing
 // twice by itself, so that an event it hung up on is stored all the same.
-func (w *webhook) put(ctx context.Context, event rules.Event) (added bool, err error) {
+func (w *webhook) put(ctx context.Context, e rules.Event) (added bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.PutTimeout)
 	defer cancel()
-	put, err := w.Queue.Put(ctx, eventRecord(w.GitLab, &rules.EventRecord{Event: event}))
+	put, err := w.Queue.Put(ctx, eventRecord(w.GitLab, &rules.EventRecord{Event: e}))
 	if err != nil {
 		return false, err
 	}

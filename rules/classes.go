@@ -32,7 +32,7 @@ func (cs classes) names() []string {
 // Classes gives the names of all failure classes, Pipesteward's own and those
 // of the rule files, sorted.
 func (rs *Rules) Classes() []string {
-	return slices.Sorted(slices.Values(slices.Concat(builtInClasses, rs.classes.names())))
+	return slices.Sorted(slices.Values(slices.Concat(FailureClasses, rs.classes.names())))
 }
 
 // classField is the field whose value classes give.
@@ -112,7 +112,7 @@ func (s *set) class(c *class) form {
 		schema: func() schema {
 			of := keys.schema()
 			name := of["properties"].(schema)["name"].(schema)
-			name["not"] = schema{"enum": builtInClasses}
+			name["not"] = schema{"enum": FailureClasses}
 			return of
 		},
 	}
@@ -122,7 +122,7 @@ func (s *set) class(c *class) form {
 func (s *set) addClass(f *file, n *yaml.Node, c class) {
 	place := "class " + c.name
 	switch first, taken := s.places[place]; {
-	case slices.Contains(builtInClasses, c.name):
+	case slices.Contains(FailureClasses, c.name):
 		f.failAt(n, "%q is one of Pipesteward's own classes: call this one something else", c.name)
 		return
 	case taken:

@@ -3,7 +3,6 @@ package rules
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -27,21 +26,15 @@ var (
 // errBridge refuses a trigger job in `jobs` of an action that is not for it.
 var errBridge = errors.New("`jobs` gives trigger jobs (bridges), and GitLab can only retry and play those: act on the jobs of the pipeline that was triggered in a rule for its events")
 
-// statuses of jobs and pipelines, as GitLab names them.
-var statuses = []string{
-	"created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running",
-	"success", "failed", "canceling", "canceled", "skipped", "manual", "scheduled",
-}
-
 // enums are the fields whose values are known: a text that one is compared
 // with must be one of them, so that a misspelt status is found when the file
 // is loaded and not by a rule that never fires.
 var enums = func() map[reflect.Type]map[string][]string {
-	failureReasons := slices.Sorted(maps.Keys(reasons))
+	failureReasons := FailureReasons()
 	job := map[string][]string{
 		"status":         statuses,
 		"failure_reason": append(failureReasons, ""),
-		"failure_class":  append(slices.Clone(builtInClasses), ""),
+		"failure_class":  append(slices.Clone(FailureClasses), ""),
 	}
 	return map[reflect.Type]map[string][]string{
 		jobType:                       job,
@@ -345,8 +338,8 @@ func (r *review) failedWith(n *ast.CallNode) ast.Node {
 			r.fail(arg, "failed_with takes failure reasons as texts in quotes")
 			return nil
 		}
-		if _, known := reasons[literal.Value]; !known {
-			r.fail(literal, "unknown failure reason %q%s", literal.Value, didYouMean(literal.Value, slices.Collect(maps.Keys(reasons))))
+		if !slices.Contains(FailureReasons(), literal.Value) {
+			r.fail(literal, "unknown failure reason %q%s", literal.Value, didYouMean(literal.Value, FailureReasons()))
 			return nil
 		}
 		names = append(names, literal.Value)

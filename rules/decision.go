@@ -29,6 +29,12 @@ const (
 // Verbs lists all verbs.
 var Verbs = []string{VerbRetry, VerbPlay, VerbCancel, VerbErase, VerbRetryPipeline, VerbCancelPipeline, VerbCancelOutdated, VerbNotify}
 
+// OfPipeline reports whether a verb acts on the event's pipeline, and not on a
+// job.
+func OfPipeline(verb string) bool {
+	return verb == VerbRetryPipeline || verb == VerbCancelPipeline || verb == VerbCancelOutdated
+}
+
 // Results: what came of a decision (the word "outcome" in rule files, the
 // API and metrics). A deferred decision has another result later, and a job
 // that was retried may recover after the retry is done.

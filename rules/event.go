@@ -21,6 +21,12 @@ const (
 	SourceReplay   = "replay"
 )
 
+// statuses of jobs and pipelines, as GitLab names them.
+var statuses = []string{
+	"created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running",
+	"success", "failed", "canceling", "canceled", "skipped", "manual", "scheduled",
+}
+
 // Event is one thing that happened in GitLab: a job or a pipeline changed.
 // It is plain data, and one value serves four purposes: the queue's record
 // (json tags), the environment of expressions (expr tags), the data of

@@ -258,12 +258,6 @@ func (a *action) cancelOutdated(*rule) fields {
 // wholePipeline is an action on the event's pipeline: there is nothing to say.
 func (a *action) wholePipeline(*rule) fields { return nil }
 
-// OfPipeline reports whether a verb acts on the event's pipeline, and not on a
-// job.
-func OfPipeline(verb string) bool {
-	return verb == VerbRetryPipeline || verb == VerbCancelPipeline || verb == VerbCancelOutdated
-}
-
 // forBridges reports whether GitLab can do to a trigger job what a verb says.
 func forBridges(verb string) bool { return verb == VerbRetry || verb == VerbPlay }
 

@@ -219,7 +219,7 @@ func (s *set) budgets(to *map[string]Budget) form {
 				f.failAt(n, "%s must be a mapping of failure classes to budgets, like {script: 20/1h}", what)
 				return
 			}
-			known := slices.Concat(builtInClasses, s.classes.names())
+			known := slices.Concat(FailureClasses, s.classes.names())
 			*to = map[string]Budget{}
 			for key, value := range pairs(n) {
 				if _, twice := (*to)[key.Value]; twice {
@@ -227,7 +227,7 @@ func (s *set) budgets(to *map[string]Budget) form {
 					continue
 				}
 				if !slices.Contains(known, key.Value) {
-					f.failAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, didYouMean(key.Value, known), list(builtInClasses))
+					f.failAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, didYouMean(key.Value, known), list(FailureClasses))
 				}
 				var b Budget
 				budget(&b).read(f, resolve(value), what+"."+key.Value)

@@ -18,7 +18,8 @@ const (
 	ClassUnknown    = "unknown"
 )
 
-var builtInClasses = []string{ClassRunner, ClassStuck, ClassTimeout, ClassAPI, ClassScript, ClassDependency, ClassPermission, ClassQuota, ClassUnknown}
+// FailureClasses lists the built-in failure classes.
+var FailureClasses = []string{ClassRunner, ClassStuck, ClassTimeout, ClassAPI, ClassScript, ClassDependency, ClassPermission, ClassQuota, ClassUnknown}
 
 // reason is what is known of one of GitLab's failure reasons.
 type reason struct {
@@ -97,8 +98,18 @@ var renamed = map[string][]string{
 	"script_failure":           {"runner_configuration_error", "runner_external_dependency_failure", "runner_interrupted"},
 }
 
-// gone are the failure reasons that GitLab 19 sends no more.
-var gone = []string{"stuck_or_timeout_failure", "job_execution_timeout"}
+// FailureReasons returns all failure reasons that Pipesteward knows, sorted.
+func FailureReasons() []string { return slices.Sorted(maps.Keys(reasons)) }
+
+// ReplacedBy returns the failure reasons that GitLab 19 sends in place of one
+// that it does not send any more; nil for any other reason.
+func ReplacedBy(failureReason string) []string {
+	switch failureReason {
+	case "stuck_or_timeout_failure", "job_execution_timeout":
+		return renamed[failureReason]
+	}
+	return nil
+}
 
 // ClassOf gives the failure class of a failure reason: unknown for one that
 // Pipesteward does not know, "" for "".

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 )
 
 // Sweep is one run of a schedule rule: how far it is, and what came of it. It
@@ -173,10 +174,10 @@ func (s Sweep) Sums() string {
 	}
 	parts := []string{
 		fmt.Sprintf(erased, humanize.Comma(int64(s.Erased)), counted(s.Jobs, "job")) + " in " + counted(s.Finished, "project"),
-		"freed " + inBytes(s.Freed),
+		"freed " + humanize.Bytes(uint64(s.Freed)),
 	}
 	if s.DryRun {
-		parts[1] = inBytes(s.Freed)
+		parts[1] = humanize.Bytes(uint64(s.Freed))
 	}
 	if s.Queued > 0 {
 		parts = append(parts, counted(s.Queued, "job")+" for other actions")
@@ -189,8 +190,5 @@ func (s Sweep) Sums() string {
 
 // counted writes a number of things: 1 job, 2,000 jobs.
 func counted(n int, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return humanize.Comma(int64(n)) + " " + thing
+	return humanize.Comma(int64(n)) + " " + english.PluralWord(n, thing, "")
 }

@@ -486,7 +486,7 @@ func (t *Test) settleJobs() {
 			if j.ID == 0 {
 				j.ID = number.next()
 			}
-			j.settle()
+			settleInPipeline(j)
 		}
 	}
 }
@@ -500,11 +500,11 @@ func (t *Test) settleJob(j *Job) {
 		j.Tag = e.Pipeline.Tag
 	}
 	j.URL = cmp.Or(j.URL, fmt.Sprintf("%s/-/jobs/%d", e.Project.URL, j.ID))
-	j.settle()
+	settleInPipeline(j)
 }
 
-// settle gives the job what it lacks in any pipeline.
-func (j *Job) settle() {
+// settleInPipeline gives the job what it lacks in any pipeline.
+func settleInPipeline(j *Job) {
 	j.Stage = cmp.Or(j.Stage, testStage)
 	j.Attempt = max(j.Attempt, 1)
 	if j.Status == "failed" {

@@ -293,7 +293,7 @@ func (a advice) reasons(tree ast.Node) {
 		}
 		for _, literal := range with {
 			text, _ := literalOf(literal).(string)
-			if !slices.Contains(gone, text) || !slices.ContainsFunc(renamed[text], func(newer string) bool { return !slices.Contains(named, newer) }) {
+			if !slices.ContainsFunc(ReplacedBy(text), func(newer string) bool { return !slices.Contains(named, newer) }) {
 				continue
 			}
 			a.warn(literal, "GitLab 19 sends %q no more, but newer names in its place: write %s", text, anyName(field, negated[n], literalTexts(with)))

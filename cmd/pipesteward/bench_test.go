@@ -352,16 +352,16 @@ func queueEvents(b *testing.B, setting string, n int, hook func(i int) []byte) {
 	}
 	records := make([]store.Record, n)
 	for i := range records {
-		event, err := handlers.Decode(hook(i), "")
+		e, err := handlers.Decode(hook(i), "")
 		if err != nil {
 			b.Fatal(err)
 		}
-		event.Meta.ID, event.Meta.ReceivedAt = strconv.Itoa(i), time.Now()
-		body, err := json.Marshal(event)
+		e.Meta.ID, e.Meta.ReceivedAt = strconv.Itoa(i), time.Now()
+		body, err := json.Marshal(e)
 		if err != nil {
 			b.Fatal(err)
 		}
-		records[i] = store.Record{ID: "event:" + event.Meta.ID, Kind: rules.RecordEvent, Body: body}
+		records[i] = store.Record{ID: "event:" + e.Meta.ID, Kind: rules.RecordEvent, Body: body}
 	}
 	for some := range slices.Chunk(records, 200) {
 		if _, err := db.Put(b.Context(), some...); err != nil {

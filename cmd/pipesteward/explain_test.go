@@ -37,10 +37,10 @@ func TestExplain(t *testing.T) {
 		}
 		return path
 	}
-	ruleFile, event, log := write("rules.yaml", explainRules), write("hook.json", explainHook), write("log.txt", "tar: No space left on device\n")
+	ruleFile, hook, log := write("rules.yaml", explainRules), write("hook.json", explainHook), write("log.txt", "tar: No space left on device\n")
 	explain := func(args ...string) (int, string, string) {
 		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), append([]string{"pipesteward", "explain", "--rules", ruleFile, "--event", event}, args...), &stdout, &stderr)
+		code := run(t.Context(), append([]string{"pipesteward", "explain", "--rules", ruleFile, "--event", hook}, args...), &stdout, &stderr)
 		return code, strings.ReplaceAll(stdout.String(), ruleFile, "rules.yaml"), stderr.String()
 	}
 	t.Run("for people", func(t *testing.T) {
@@ -84,9 +84,9 @@ rules:
       - cancel_pipeline
       - play: {jobs: pipeline.jobs, wait: success}
 `)
-		event := write("pipeline.json", `{"object_kind":"pipeline","object_attributes":{"id":31,"ref":"main","status":"manual"},
+		hook := write("pipeline.json", `{"object_kind":"pipeline","object_attributes":{"id":31,"ref":"main","status":"manual"},
 "project":{"id":380,"path_with_namespace":"platform/shop"},"builds":[{"id":1,"name":"migrate","status":"manual"},{"id":2,"name":"deploy","status":"manual"}]}`)
-		_, got, stderr := explain("--rules", ruleFile, "--event", event)
+		_, got, stderr := explain("--rules", ruleFile, "--event", hook)
 		for _, want := range []string{
 			"  → cancel pipeline 31\n",
 			"  → play job 1 \"migrate\", after the action before it\n",
