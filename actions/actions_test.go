@@ -12,7 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -52,7 +52,7 @@ func TestRetry(t *testing.T) {
 		t.Errorf("%d retries, want 1", n)
 	}
 	o := h.only()
-	if next := h.gitlab.Latest(job.PipelineID, "rspec"); o.Result != rules.ResultDone || o.NewJobID != next.ID || next.ID == job.ID {
+	if next := h.gitlab.Latest(job.PipelineID, "rspec"); o.Result != event.ResultDone || o.NewJobID != next.ID || next.ID == job.ID {
 		t.Errorf("outcome %q with job %d (%s), want done with job %d", o.Result, o.NewJobID, o.Reason, next.ID)
 	}
 	if posts := h.slack.Posts(); len(posts) != 1 || !strings.Contains(posts[0].Plain(), "rspec, attempt 1") {
@@ -76,35 +76,35 @@ func TestRetryIsHeldAgainstTheRealState(t *testing.T) {
 		result  string
 		says    string
 	}{
-		{"retried by somebody", stuck, func(h *house, job gitlabtest.Job) { _, _ = h.gitlab.Retry(job.ID) }, 0, rules.ResultSkipped, "already retried as job"},
+		{"retried by somebody", stuck, func(h *house, job gitlabtest.Job) { _, _ = h.gitlab.Retry(job.ID) }, 0, event.ResultSkipped, "already retried as job"},
 		{"retried by somebody and passed", stuck, func(h *house, job gitlabtest.Job) {
 			again, _ := h.gitlab.Retry(job.ID)
 			h.gitlab.Run(again.ID)
 			h.gitlab.Finish(again.ID, "success", "")
-		}, 0, rules.ResultSkipped, "which is success"},
+		}, 0, event.ResultSkipped, "which is success"},
 		{"project gone", stuck, func(h *house, job gitlabtest.Job) {
 			h.addOther()
 			h.gitlab.SetRole(job.ProjectID, gitlabtest.NoAccess)
-		}, 0, rules.ResultFailed, "gone, or hidden"},
+		}, 0, event.ResultFailed, "gone, or hidden"},
 		{"no rights", stuck, func(h *house, job gitlabtest.Job) {
 			h.addOther()
 			h.gitlab.SetRole(job.ProjectID, gitlabtest.Reporter)
-		}, 1, rules.ResultFailed, "check the token"},
+		}, 1, event.ResultFailed, "check the token"},
 		{"GitLab slow to answer", stuck, func(h *house, _ gitlabtest.Job) {
 			h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 429, RetryAfter: 7 * time.Second})
-		}, 2, rules.ResultDone, "attempt 2 of 3"},
-		{"500 before the effect", stuck, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 500}) }, 2, rules.ResultDone, "attempt 2 of 3"},
+		}, 2, event.ResultDone, "attempt 2 of 3"},
+		{"500 before the effect", stuck, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 500}) }, 2, event.ResultDone, "attempt 2 of 3"},
 		{"502 after the effect", stuck, func(h *house, _ gitlabtest.Job) {
 			h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 502, HTML: true, After: true})
-		}, 1, rules.ResultDone, "seen after the call was cut short"},
-		{"cut before the effect", stuck, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Cut: true}) }, 2, rules.ResultDone, "attempt 2 of 3"},
+		}, 1, event.ResultDone, "seen after the call was cut short"},
+		{"cut before the effect", stuck, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Cut: true}) }, 2, event.ResultDone, "attempt 2 of 3"},
 		{"cut after the effect", stuck, func(h *house, _ gitlabtest.Job) {
 			h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Cut: true, After: true})
-		}, 1, rules.ResultDone, "seen after the call was cut short"},
+		}, 1, event.ResultDone, "seen after the call was cut short"},
 		{"retried by somebody during the call", stuck, func(h *house, _ gitlabtest.Job) {
 			h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 403, After: true})
-		}, 1, rules.ResultSkipped, "already retried"},
-		{"GitLab down for an hour", stuck, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 30}) }, 1, rules.ResultDone, "attempt 2 of 3"},
+		}, 1, event.ResultSkipped, "already retried"},
+		{"GitLab down for an hour", stuck, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 30}) }, 1, event.ResultDone, "attempt 2 of 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, retryRules)
@@ -146,7 +146,7 @@ func TestRetryGivesUp(t *testing.T) {
 	h.deliver([]byte(body))
 	h.workOff()
 	o := h.only()
-	if o.Result != rules.ResultGaveUp || o.Job.Attempt != 3 {
+	if o.Result != event.ResultGaveUp || o.Job.Attempt != 3 {
 		t.Errorf("outcome %s (%s) in attempt %d, want gave_up in attempt 3", o.Result, o.Reason, o.Job.Attempt)
 	}
 	if n := h.gitlab.Count("POST", "/retry"); n != 0 {
@@ -160,7 +160,7 @@ func TestRetryOfAHopelessFailureIsSkipped(t *testing.T) {
 	job := h.failedJob("user_blocked")
 	h.deliver(h.gitlab.JobHookBody(job.ID))
 	h.workOff()
-	if o := h.only(); o.Result != rules.ResultSkipped || o.Reason != "no retry mends user_blocked" {
+	if o := h.only(); o.Result != event.ResultSkipped || o.Reason != "no retry mends user_blocked" {
 		t.Errorf("outcome %s (%s)", o.Result, o.Reason)
 	}
 }
@@ -203,7 +203,7 @@ func TestPatienceCountsFromTheFirstFailure(t *testing.T) {
 	h.clock.Advance(53 * time.Hour)
 	h.gitlab.Fail(gitlabtest.Fault{Path: "/retry", Status: 503})
 	h.workOff()
-	if o := h.only(); o.Result != rules.ResultDone {
+	if o := h.only(); o.Result != event.ResultDone {
 		t.Errorf("outcome %s (%s), want done", o.Result, o.Reason)
 	}
 }
@@ -232,7 +232,7 @@ rules:
 	h.clock.Advance(27 * time.Hour)
 	h.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 3})
 	h.workOff()
-	if o := h.only(); o.Result != rules.ResultDone {
+	if o := h.only(); o.Result != event.ResultDone {
 		t.Errorf("outcome %s (%s), want done", o.Result, o.Reason)
 	}
 }
@@ -257,7 +257,7 @@ rules:
 	h.deliver(h.gitlab.PipelineHookBody(job.PipelineID))
 	h.workOff()
 	for _, o := range h.outcomes() {
-		if o.Result != rules.ResultDone {
+		if o.Result != event.ResultDone {
 			t.Errorf("%s: %s (%s), want done", o.Action.Verb, o.Result, o.Reason)
 		}
 	}
@@ -283,7 +283,7 @@ func TestPlayIsWantedAgainWhenTheJobMovesOn(t *testing.T) {
 	for _, o := range h.outcomes() {
 		got = append(got, o.Result)
 	}
-	if diff := cmp.Diff([]string{rules.ResultSkipped, rules.ResultDone}, got); diff != "" {
+	if diff := cmp.Diff([]string{event.ResultSkipped, event.ResultDone}, got); diff != "" {
 		t.Errorf("outcomes (-want +got):\n%s", diff)
 	}
 }
@@ -300,7 +300,7 @@ func TestDecidedAgainMuchLater(t *testing.T) {
 	h.deliver(h.gitlab.JobHookBody(job.ID))
 	h.workOff()
 	all := h.outcomes()
-	if len(all) != 2 || all[0].Result != rules.ResultSkipped || all[1].Result != rules.ResultDone {
+	if len(all) != 2 || all[0].Result != event.ResultSkipped || all[1].Result != event.ResultDone {
 		t.Errorf("outcomes %+v, want skipped, then done", all)
 	}
 }
@@ -398,13 +398,13 @@ rules:
 		result  string
 		says    string
 	}{
-		{"green", nil, nil, 1, rules.ResultDone, ""},
-		{"played by somebody", nil, func(h *house, d gitlabtest.Job) { _, _ = h.gitlab.Play(d.ID) }, 0, rules.ResultSkipped, "does not wait to be played"},
+		{"green", nil, nil, 1, event.ResultDone, ""},
+		{"played by somebody", nil, func(h *house, d gitlabtest.Job) { _, _ = h.gitlab.Play(d.ID) }, 0, event.ResultSkipped, "does not wait to be played"},
 		{"cut after the effect", nil, func(h *house, _ gitlabtest.Job) {
 			h.gitlab.Fail(gitlabtest.Fault{Path: "/play", Cut: true, After: true})
-		}, 1, rules.ResultDone, "seen after the call was cut short"},
-		{"cut before the effect", nil, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Path: "/play", Cut: true}) }, 2, rules.ResultDone, ""},
-		{"canceled", nil, func(h *house, d gitlabtest.Job) { h.gitlab.Cancel(d.ID) }, 0, rules.ResultSkipped, "the job is canceled"},
+		}, 1, event.ResultDone, "seen after the call was cut short"},
+		{"cut before the effect", nil, func(h *house, _ gitlabtest.Job) { h.gitlab.Fail(gitlabtest.Fault{Path: "/play", Cut: true}) }, 2, event.ResultDone, ""},
+		{"canceled", nil, func(h *house, d gitlabtest.Job) { h.gitlab.Cancel(d.ID) }, 0, event.ResultSkipped, "the job is canceled"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, text)
@@ -426,7 +426,7 @@ rules:
 			}
 			h.workOff()
 			o := h.wantOutcome(c.result, c.says, "/play", c.plays)
-			if c.result != rules.ResultDone {
+			if c.result != event.ResultDone {
 				return
 			}
 			played := h.gitlab.Latest(pipeline.ID, "deploy")
@@ -462,13 +462,13 @@ rules:
 		result  string
 		says    string
 	}{
-		{"pending", nil, 1, rules.ResultDone, "canceled"},
-		{"running", func(h *house, lint gitlabtest.Job) { h.gitlab.Run(lint.ID) }, 1, rules.ResultDone, "canceled"},
-		{"canceled by somebody", func(h *house, lint gitlabtest.Job) { h.gitlab.Cancel(lint.ID) }, 0, rules.ResultSkipped, "canceled already"},
-		{"passed meanwhile", func(h *house, lint gitlabtest.Job) { h.gitlab.Run(lint.ID); h.gitlab.Finish(lint.ID, "success", "") }, 0, rules.ResultSkipped, "has ended: success"},
+		{"pending", nil, 1, event.ResultDone, "canceled"},
+		{"running", func(h *house, lint gitlabtest.Job) { h.gitlab.Run(lint.ID) }, 1, event.ResultDone, "canceled"},
+		{"canceled by somebody", func(h *house, lint gitlabtest.Job) { h.gitlab.Cancel(lint.ID) }, 0, event.ResultSkipped, "canceled already"},
+		{"passed meanwhile", func(h *house, lint gitlabtest.Job) { h.gitlab.Run(lint.ID); h.gitlab.Finish(lint.ID, "success", "") }, 0, event.ResultSkipped, "has ended: success"},
 		{"500 after the effect", func(h *house, _ gitlabtest.Job) {
 			h.gitlab.Fail(gitlabtest.Fault{Path: "/cancel", Status: http.StatusInternalServerError, After: true})
-		}, 1, rules.ResultDone, "seen after the call was cut short"},
+		}, 1, event.ResultDone, "seen after the call was cut short"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, text)
@@ -500,16 +500,16 @@ func TestErase(t *testing.T) {
 		result     string
 		says       string
 	}{
-		{"old enough", "older_than: 1h", 2 * time.Hour, nil, 1, rules.ResultDone, ""},
-		{"too young", "older_than: 1h", time.Minute, nil, 0, rules.ResultSkipped, "finished 1m ago, and the rule erases after 1h"},
-		{"too young by default", "", 23 * time.Hour, nil, 0, rules.ResultSkipped, "finished 23h ago, and the rule erases after 1d"},
-		{"erased by somebody", "older_than: 1h", 2 * time.Hour, func(h *house, job gitlabtest.Job) { _ = h.gitlab.Erase(job.ID) }, 0, rules.ResultSkipped, "already erased"},
-		{"holds artifacts", "older_than: 1h", 2 * time.Hour, func(h *house, job gitlabtest.Job) { h.gitlab.SetArtifacts(job.ID, artifact) }, 0, rules.ResultSkipped, "holds artifacts"},
-		{"artifacts too", "older_than: 1h, artifacts: true", 2 * time.Hour, func(h *house, job gitlabtest.Job) { h.gitlab.SetArtifacts(job.ID, artifact) }, 1, rules.ResultDone, ""},
-		{"no rights", "older_than: 1h", 2 * time.Hour, func(h *house, job gitlabtest.Job) { h.gitlab.SetRole(job.ProjectID, gitlabtest.Developer) }, 1, rules.ResultFailed, "check the token"},
+		{"old enough", "older_than: 1h", 2 * time.Hour, nil, 1, event.ResultDone, ""},
+		{"too young", "older_than: 1h", time.Minute, nil, 0, event.ResultSkipped, "finished 1m ago, and the rule erases after 1h"},
+		{"too young by default", "", 23 * time.Hour, nil, 0, event.ResultSkipped, "finished 23h ago, and the rule erases after 1d"},
+		{"erased by somebody", "older_than: 1h", 2 * time.Hour, func(h *house, job gitlabtest.Job) { _ = h.gitlab.Erase(job.ID) }, 0, event.ResultSkipped, "already erased"},
+		{"holds artifacts", "older_than: 1h", 2 * time.Hour, func(h *house, job gitlabtest.Job) { h.gitlab.SetArtifacts(job.ID, artifact) }, 0, event.ResultSkipped, "holds artifacts"},
+		{"artifacts too", "older_than: 1h, artifacts: true", 2 * time.Hour, func(h *house, job gitlabtest.Job) { h.gitlab.SetArtifacts(job.ID, artifact) }, 1, event.ResultDone, ""},
+		{"no rights", "older_than: 1h", 2 * time.Hour, func(h *house, job gitlabtest.Job) { h.gitlab.SetRole(job.ProjectID, gitlabtest.Developer) }, 1, event.ResultFailed, "check the token"},
 		{"cut after the effect", "older_than: 1h", 2 * time.Hour, func(h *house, _ gitlabtest.Job) {
 			h.gitlab.Fail(gitlabtest.Fault{Path: "/erase", Cut: true, After: true})
-		}, 1, rules.ResultDone, "seen after the call was cut short"},
+		}, 1, event.ResultDone, "seen after the call was cut short"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, rule(c.parameters))
@@ -536,7 +536,7 @@ func TestDryRun(t *testing.T) {
 	job := h.failedJob(stuck)
 	h.deliver(h.gitlab.JobHookBody(job.ID))
 	h.workOff()
-	if o := h.only(); o.Result != rules.ResultDryRun {
+	if o := h.only(); o.Result != event.ResultDryRun {
 		t.Errorf("outcome %s (%s), want dry_run", o.Result, o.Reason)
 	}
 	if n := h.gitlab.Count("POST", ""); n != 0 {
@@ -637,9 +637,9 @@ func TestSlackThatFails(t *testing.T) {
 func TestUnworkableRecordsAreBuried(t *testing.T) {
 	h := newHouse(t, retryRules)
 	for _, r := range []store.Record{
-		{ID: "1", Kind: rules.RecordEvent, Body: []byte("{")},
+		{ID: "1", Kind: event.RecordEvent, Body: []byte("{")},
 		{ID: "2", Kind: "unheard of", Body: []byte("{}")},
-		{ID: "3", Kind: rules.RecordDecision, Body: []byte(`{"action": {"verb": "dance"}}`)},
+		{ID: "3", Kind: event.RecordDecision, Body: []byte(`{"action": {"verb": "dance"}}`)},
 	} {
 		if _, err := h.db.Put(t.Context(), r); err != nil {
 			t.Fatal(err)
@@ -732,7 +732,7 @@ func TestEventThatKillsAfterAnOrderlyEnd(t *testing.T) {
 }
 
 // deliverAgain puts an event into the queue as catch-up --since does.
-func (h *house) deliverAgain(body []byte) { h.Helper(); h.enqueue(body, rules.SourceCatchUp, h.now()) }
+func (h *house) deliverAgain(body []byte) { h.Helper(); h.enqueue(body, event.SourceCatchUp, h.now()) }
 
 // TestAgainOnceForEachTimeItIsWanted: what fails again is not made again by the
 // same event, however often that is evaluated.
@@ -752,7 +752,7 @@ rules:
 	h.gitlab.Fail(gitlabtest.Fault{Method: http.MethodGet, Path: "/pipelines", Times: 8, Status: http.StatusBadGateway}) // rule b waits
 	h.deliverAgain(body)
 	h.workOff()
-	h.wantResults(rules.ResultFailed, rules.ResultFailed)
+	h.wantResults(event.ResultFailed, event.ResultFailed)
 	if n := h.gitlab.Count(http.MethodPost, "/retry"); n != 2 {
 		t.Errorf("%d retries, want 2", n)
 	}
@@ -767,13 +767,13 @@ func TestAgainPlaysTheRestOfAChain(t *testing.T) {
 	h.gitlab.Fail(gitlabtest.Fault{Method: http.MethodPost, Path: "/play", Status: http.StatusBadRequest})
 	h.deliver(body)
 	h.workOff()
-	h.wantResults(rules.ResultFailed, rules.ResultSkipped)
+	h.wantResults(event.ResultFailed, event.ResultSkipped)
 	h.clock.Advance(time.Minute)
 	h.deliverAgain(body)
 	h.passTime()
 	h.end("staging", "success", "")
 	h.workOff()
-	h.wantResults(rules.ResultFailed, rules.ResultSkipped, rules.ResultDone, rules.ResultDone)
+	h.wantResults(event.ResultFailed, event.ResultSkipped, event.ResultDone, event.ResultDone)
 }
 
 // deadRecords counts the records that were buried.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // The brake stops an action at the moment of acting, whatever was in force when
@@ -28,7 +29,7 @@ type Brake struct {
 
 // hold is what stops an action; the zero value stops nothing.
 type hold struct {
-	paused *rules.Pause
+	paused *event.Pause
 	gone   string // why no rule wants it any more
 	dryRun bool
 }
@@ -36,10 +37,10 @@ type hold struct {
 func (h hold) on() bool { return h != hold{} }
 
 // on reads what stops the decision's action now.
-func (b Brake) on(ctx context.Context, d rules.Decision) (hold, error) {
+func (b Brake) on(ctx context.Context, d event.Decision) (hold, error) {
 	s := b.Rules().Standing(d)
 	h := hold{gone: s.Gone, dryRun: s.DryRun || d.DryRun}
-	if h.on() || d.Action.Verb == rules.VerbNotify {
+	if h.on() || d.Action.Verb == event.VerbNotify {
 		return h, nil
 	}
 	var err error
@@ -49,7 +50,7 @@ func (b Brake) on(ctx context.Context, d rules.Decision) (hold, error) {
 
 // gate returns a view of the client for the decision's calls: what stops them is
 // read again when one is about to be sent, and comes back as a *holdError.
-func (b Brake) gate(gl *gitlab.Client, d rules.Decision) *gitlab.Client {
+func (b Brake) gate(gl *gitlab.Client, d event.Decision) *gitlab.Client {
 	return gl.Gated(func(ctx context.Context) error {
 		h, err := b.on(ctx, d)
 		if err == nil && h.on() {
@@ -65,7 +66,7 @@ func (h hold) verdict(p *pending) *verdict {
 	case h.gone != "":
 		return skipped("%s", h.gone)
 	case h.dryRun:
-		return &verdict{result: rules.ResultDryRun}
+		return &verdict{result: event.ResultDryRun}
 	}
 	return postponed(min(max(pauseSoonest, time.Duration(p.Waited)/10), pauseLatest), "%s", h.paused)
 }

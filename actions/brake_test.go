@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // load puts other rules in force, as a reload of the rule file or a restart does.
@@ -57,17 +58,17 @@ func TestBrakeHoldsQueuedDecisions(t *testing.T) {
 		says   string
 		calls  int
 	}{
-		{name: "nothing has changed", result: rules.ResultDone, calls: 1},
-		{name: "the process is restarted with --dry-run", o: rules.Options{DryRun: true}, result: rules.ResultDryRun},
-		{name: "defaults.dry_run is loaded", after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), result: rules.ResultDryRun},
-		{name: "the rule is put in dry run", after: strings.Replace(running, "on: job", "on: job\n    dry_run: true", 1), result: rules.ResultDryRun},
-		{name: "the rule is removed", after: strings.ReplaceAll(running, "first", "another"), result: rules.ResultSkipped, says: `rule "first" is not in force any more`},
-		{name: "the rule is for other events now", after: strings.NewReplacer("on: job", "on: pipeline", "job.status", "pipeline.status", "retry: {delay: 10m}", "retry_pipeline").Replace(running), result: rules.ResultSkipped, says: `rule "first" is not in force any more`},
-		{name: "the action is removed", after: fmt.Sprintf(brakeRules, false, "cancel"), result: rules.ResultSkipped, says: `rule "first" has no action retry any more`},
-		{name: "the action has other parameters now", after: fmt.Sprintf(brakeRules, false, "retry: {delay: 1m, max_attempts: 5}"), result: rules.ResultDone, calls: 1},
-		{name: "another rule wants the same still", before: running + second, after: strings.ReplaceAll(running, "first", "second"), result: rules.ResultDone, calls: 1},
-		{name: "the rules that want it are in dry run now", before: running + second, after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}") + second, result: rules.ResultDryRun},
-		{name: "it was in dry run when it was decided", before: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), after: running, result: rules.ResultDryRun},
+		{name: "nothing has changed", result: event.ResultDone, calls: 1},
+		{name: "the process is restarted with --dry-run", o: rules.Options{DryRun: true}, result: event.ResultDryRun},
+		{name: "defaults.dry_run is loaded", after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), result: event.ResultDryRun},
+		{name: "the rule is put in dry run", after: strings.Replace(running, "on: job", "on: job\n    dry_run: true", 1), result: event.ResultDryRun},
+		{name: "the rule is removed", after: strings.ReplaceAll(running, "first", "another"), result: event.ResultSkipped, says: `rule "first" is not in force any more`},
+		{name: "the rule is for other events now", after: strings.NewReplacer("on: job", "on: pipeline", "job.status", "pipeline.status", "retry: {delay: 10m}", "retry_pipeline").Replace(running), result: event.ResultSkipped, says: `rule "first" is not in force any more`},
+		{name: "the action is removed", after: fmt.Sprintf(brakeRules, false, "cancel"), result: event.ResultSkipped, says: `rule "first" has no action retry any more`},
+		{name: "the action has other parameters now", after: fmt.Sprintf(brakeRules, false, "retry: {delay: 1m, max_attempts: 5}"), result: event.ResultDone, calls: 1},
+		{name: "another rule wants the same still", before: running + second, after: strings.ReplaceAll(running, "first", "second"), result: event.ResultDone, calls: 1},
+		{name: "the rules that want it are in dry run now", before: running + second, after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}") + second, result: event.ResultDryRun},
+		{name: "it was in dry run when it was decided", before: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), after: running, result: event.ResultDryRun},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := test.before
@@ -105,9 +106,9 @@ func TestBrakeWhileACallWaits(t *testing.T) {
 		pull   func(h *house)
 		result string
 	}{
-		{"dry run", func(h *house) { h.load(running, rules.Options{DryRun: true}) }, rules.ResultDryRun},
-		{"a pause", func(h *house) { _ = h.pauses().Pause(context.Background(), rules.Pause{}) }, rules.ResultDeferred},
-		{"the rule is removed", func(h *house) { h.load(strings.ReplaceAll(running, "first", "another"), rules.Options{}) }, rules.ResultSkipped},
+		{"dry run", func(h *house) { h.load(running, rules.Options{DryRun: true}) }, event.ResultDryRun},
+		{"a pause", func(h *house) { _ = h.pauses().Pause(context.Background(), event.Pause{}) }, event.ResultDeferred},
+		{"the rule is removed", func(h *house) { h.load(strings.ReplaceAll(running, "first", "another"), rules.Options{}) }, event.ResultSkipped},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHouse(t, running)
@@ -130,14 +131,14 @@ func TestPause(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
-		pause rules.Pause
+		pause event.Pause
 		stops bool
 	}{
-		{"everything", rules.Pause{}, true},
-		{"the project", rules.Pause{Project: "platform/*"}, true},
-		{"another project", rules.Pause{Project: "mobile/*"}, false},
-		{"the rule", rules.Pause{Rule: "first"}, true},
-		{"another rule", rules.Pause{Rule: "second"}, false},
+		{"everything", event.Pause{}, true},
+		{"the project", event.Pause{Project: "platform/*"}, true},
+		{"another project", event.Pause{Project: "mobile/*"}, false},
+		{"the rule", event.Pause{Rule: "first"}, true},
+		{"another rule", event.Pause{Rule: "second"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHouse(t, fmt.Sprintf(brakeRules, false, "retry"))
@@ -152,15 +153,15 @@ func TestPause(t *testing.T) {
 				h.clock.Advance(time.Minute)
 			}
 			if !test.stops {
-				h.wantOutcome(rules.ResultDone, "", "/retry", 1)
+				h.wantOutcome(event.ResultDone, "", "/retry", 1)
 				return
 			}
-			h.wantOutcome(rules.ResultDeferred, "by ann: the cluster moves", "/retry", 0)
+			h.wantOutcome(event.ResultDeferred, "by ann: the cluster moves", "/retry", 0)
 			if found, err := h.pauses().Resume(t.Context(), test.pause.Scope(), "ann"); !found || err != nil {
 				t.Fatalf("resume: %v, %v", found, err)
 			}
 			h.workOff()
-			h.wantOutcome(rules.ResultDone, "", "/retry", 1)
+			h.wantOutcome(event.ResultDone, "", "/retry", 1)
 		})
 	}
 }
@@ -169,7 +170,7 @@ func TestPause(t *testing.T) {
 // meanwhile counts.
 func TestPauseEnds(t *testing.T) {
 	h := newHouse(t, fmt.Sprintf(brakeRules, false, "retry"))
-	if err := h.pauses().Pause(t.Context(), rules.Pause{Until: h.now().Add(2 * time.Hour)}); err != nil {
+	if err := h.pauses().Pause(t.Context(), event.Pause{Until: h.now().Add(2 * time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	mended, job := h.failedJob(stuck), h.failedJob(stuck)
@@ -179,10 +180,10 @@ func TestPauseEnds(t *testing.T) {
 	again := h.mustRetry(mended.ID) // a person was faster
 	h.clock.Advance(time.Hour)
 	h.work()
-	h.wantResults(rules.ResultDeferred, rules.ResultDeferred)
+	h.wantResults(event.ResultDeferred, event.ResultDeferred)
 	h.clock.Advance(time.Hour)
 	h.workOff()
-	h.wantResults(rules.ResultDone, rules.ResultSkipped)
+	h.wantResults(event.ResultDone, event.ResultSkipped)
 	for _, o := range h.outcomes() {
 		if o.Job.ID == mended.ID && !strings.Contains(o.Reason, fmt.Sprintf("already retried as job %d", again.ID)) {
 			t.Errorf("the outcome on the job that a person retried is %s (%s)", o.Result, o.Reason)
@@ -194,7 +195,7 @@ func TestPauseEnds(t *testing.T) {
 // need after it.
 func TestPauseTakesNoBudget(t *testing.T) {
 	h := newHouse(t, "version: 1\nlimits: {total: 1/1h}\nrules:\n  - {name: first, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
-	if err := h.pauses().Pause(t.Context(), rules.Pause{Project: "platform/*"}); err != nil {
+	if err := h.pauses().Pause(t.Context(), event.Pause{Project: "platform/*"}); err != nil {
 		t.Fatal(err)
 	}
 	h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
@@ -214,7 +215,7 @@ func TestPausesByManyReplicas(t *testing.T) {
 	failed := make(chan error, 10)
 	for i := range cap(failed) {
 		go func() {
-			failed <- h.pauses().Pause(t.Context(), rules.Pause{Project: fmt.Sprintf("team-%d/**", i)})
+			failed <- h.pauses().Pause(t.Context(), event.Pause{Project: fmt.Sprintf("team-%d/**", i)})
 		}()
 	}
 	for range cap(failed) {
@@ -226,7 +227,7 @@ func TestPausesByManyReplicas(t *testing.T) {
 	if err != nil || len(all) != cap(failed) {
 		t.Errorf("%d pauses, %v, want %d", len(all), err, cap(failed))
 	}
-	again := rules.Pause{Project: "team-3/**", Reason: "again"}
+	again := event.Pause{Project: "team-3/**", Reason: "again"}
 	if err := h.pauses().Pause(t.Context(), again); err != nil {
 		t.Error(err)
 	}
@@ -263,7 +264,7 @@ rules:
 	}{
 		{
 			name: "a pause",
-			pull: func(h *house) { _ = h.pauses().Pause(context.Background(), rules.Pause{Rule: "old"}) },
+			pull: func(h *house) { _ = h.pauses().Pause(context.Background(), event.Pause{Rule: "old"}) },
 			lift: func(h *house) { _, _ = h.pauses().Resume(context.Background(), "rule:old", "") },
 			all:  true,
 		},
@@ -331,6 +332,6 @@ func TestResumeAllWhatCannotBeRead(t *testing.T) {
 			t.Errorf("%s: resume all: %v", value, err)
 		}
 		h.workOff()
-		h.wantOutcome(rules.ResultDone, "", "/retry", 1)
+		h.wantOutcome(event.ResultDone, "", "/retry", 1)
 	}
 }

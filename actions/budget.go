@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -96,7 +97,7 @@ func retriesKey(p *pending) string {
 // those granted before this one that it does not show yet.
 func (r *Runner) pipelineBudget(ctx context.Context, p *pending) (*verdict, error) {
 	limit := r.Rules().Limits().PerPipeline
-	if p.Action.Verb == rules.VerbRetryPipeline {
+	if p.Action.Verb == event.VerbRetryPipeline {
 		return nil, nil // counted by observeRetryPipeline
 	}
 	id := strconv.FormatInt(p.Job.ID, 10)

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // observeCancel: a cancel is called for while the job has not ended and is
@@ -41,5 +41,5 @@ func actCancel(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*
 		return done(0, "the job is %s", job.Status), nil
 	}
 	// GitLab answers 201 also for a job that it can't cancel.
-	return &verdict{result: rules.ResultFailed, reason: "GitLab left the job " + job.Status + ": it can't be canceled"}, nil
+	return &verdict{result: event.ResultFailed, reason: "GitLab left the job " + job.Status + ": it can't be canceled"}, nil
 }

@@ -14,13 +14,14 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // pending is a decision that waits to be carried out: the queue's record.
 type pending struct {
-	rules.Decision
+	event.Decision
 	// Try is how often the same was decided before and failed; After has the keys
 	// with that.
 	Try int `json:"try,omitzero"`
@@ -29,14 +30,14 @@ type pending struct {
 	Due time.Time `json:"due,omitzero"`
 	// Waited is how long it was made to wait on purpose. Times of two replicas
 	// are not compared for that: their clocks may be apart.
-	Waited rules.Duration `json:"waited,omitzero"`
+	Waited event.Duration `json:"waited,omitzero"`
 	// Calm is which of its attempts ended with that for the last time.
 	Calm int `json:"calm,omitzero"`
 	// FailingSince is when GitLab began to fail in a way that passes.
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	// PassWaited is how much of that it waited for the job before it to pass; the
 	// time before that job could run, in a pause say, is left out.
-	PassWaited rules.Duration `json:"pass_waited,omitzero"`
+	PassWaited event.Duration `json:"pass_waited,omitzero"`
 	// LeftBehind is set when the job that must have passed before was seen to
 	// have failed: then somebody may still retry it.
 	LeftBehind bool `json:"left_behind,omitzero"`
@@ -67,7 +68,7 @@ type pending struct {
 	Called bool `json:"called,omitzero"`
 
 	seen     gitlab.Job       // the job that an erase is for, as seen now
-	outdated []rules.Pipeline // those that the decision's pipeline makes redundant, as seen now
+	outdated []event.Pipeline // those that the decision's pipeline makes redundant, as seen now
 
 	retried map[int64]bool // runs of the pipeline that have a newer one, as seen now
 }
@@ -79,36 +80,36 @@ type verdict struct {
 	result   string
 	reason   string // of a deferred decision: "" where that is not worth saying
 	newJobID int64
-	newRun   rules.Job // the same job, where more is known of it
+	newRun   event.Job // the same job, where more is known of it
 	freed    int64     // bytes
 	wait     time.Duration
 }
 
 func done(newJobID int64, format string, args ...any) *verdict {
-	return &verdict{result: rules.ResultDone, reason: fmt.Sprintf(format, args...), newJobID: newJobID}
+	return &verdict{result: event.ResultDone, reason: fmt.Sprintf(format, args...), newJobID: newJobID}
 }
 
 func skipped(format string, args ...any) *verdict {
-	return &verdict{result: rules.ResultSkipped, reason: fmt.Sprintf(format, args...)}
+	return &verdict{result: event.ResultSkipped, reason: fmt.Sprintf(format, args...)}
 }
 
 func failed(format string, args ...any) *verdict {
-	return &verdict{result: rules.ResultFailed, reason: fmt.Sprintf(format, args...)}
+	return &verdict{result: event.ResultFailed, reason: fmt.Sprintf(format, args...)}
 }
 
 func gaveUp(format string, args ...any) *verdict {
-	return &verdict{result: rules.ResultGaveUp, reason: fmt.Sprintf(format, args...)}
+	return &verdict{result: event.ResultGaveUp, reason: fmt.Sprintf(format, args...)}
 }
 
 // deferred makes the decision wait as the rule wants it to.
 func deferred(wait time.Duration) *verdict {
-	return &verdict{result: rules.ResultDeferred, wait: wait}
+	return &verdict{result: event.ResultDeferred, wait: wait}
 }
 
 // postponed makes it wait for a reason that people are told: the same words
 // as long as the reason is the same.
 func postponed(wait time.Duration, format string, args ...any) *verdict {
-	return &verdict{result: rules.ResultDeferred, wait: wait, reason: fmt.Sprintf(format, args...)}
+	return &verdict{result: event.ResultDeferred, wait: wait, reason: fmt.Sprintf(format, args...)}
 }
 
 // verb is one thing that can be done to a job.
@@ -124,20 +125,20 @@ type verb struct {
 }
 
 var verbs = map[string]verb{
-	rules.VerbRetry:          {observe: observeRetry, budgets: retryBudgets, act: actRetry},
-	rules.VerbPlay:           {observe: observePlay, act: actPlay},
-	rules.VerbCancel:         {observe: observeCancel, act: actCancel},
-	rules.VerbErase:          {observe: observeErase, act: actErase},
-	rules.VerbRetryPipeline:  {observe: observeRetryPipeline, budgets: retryBudgets, act: actRetryPipeline},
-	rules.VerbCancelPipeline: {observe: observeCancelPipeline, act: actCancelPipeline},
-	rules.VerbCancelOutdated: {observe: observeCancelOutdated, act: actCancelOutdated},
-	rules.VerbNotify:         {observe: observeNotify},
+	event.VerbRetry:          {observe: observeRetry, budgets: retryBudgets, act: actRetry},
+	event.VerbPlay:           {observe: observePlay, act: actPlay},
+	event.VerbCancel:         {observe: observeCancel, act: actCancel},
+	event.VerbErase:          {observe: observeErase, act: actErase},
+	event.VerbRetryPipeline:  {observe: observeRetryPipeline, budgets: retryBudgets, act: actRetryPipeline},
+	event.VerbCancelPipeline: {observe: observeCancelPipeline, act: actCancelPipeline},
+	event.VerbCancelOutdated: {observe: observeCancelOutdated, act: actCancelOutdated},
+	event.VerbNotify:         {observe: observeNotify},
 }
 
 // observeNotify: a rule without actions only tells that it matched.
 func observeNotify(_ context.Context, _ *Runner, p *pending) (*verdict, error) {
 	if p.DryRun {
-		return &verdict{result: rules.ResultDryRun, reason: "the rule matched"}, nil
+		return &verdict{result: event.ResultDryRun, reason: "the rule matched"}, nil
 	}
 	return done(0, "the rule matched"), nil
 }
@@ -166,7 +167,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return err
-	case rules.Unavailable(err):
+	case event.Unavailable(err):
 		p.Due, p.FailingSince, p.Calm = r.Now().UTC().Add(r.untilUsable(err)), time.Time{}, h.lease.Attempt
 		return errors.Join(err, h.keep(p))
 	case err != nil:
@@ -178,15 +179,15 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 			return err
 		}
 		p.Due, p.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
-		p.Waited += rules.Duration(v.wait)
+		p.Waited += event.Duration(v.wait)
 		p.Calm = h.lease.Attempt
 		return errors.Join(h.keep(p), h.deferFor(ctx, v.wait))
 	}
 	v = p.withCanceled(v)
-	o := rules.Outcome{
+	o := event.Outcome{
 		Decision: p.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
 	}
-	if v.result == rules.ResultFailed {
+	if v.result == event.ResultFailed {
 		if err := r.noteFailed(ctx, p); err != nil {
 			return err
 		}
@@ -203,9 +204,9 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 }
 
 // outcomeRecord is what has the outcome journalled and told.
-func outcomeRecord(o rules.Outcome) (store.Record, error) {
+func outcomeRecord(o event.Outcome) (store.Record, error) {
 	body, err := json.Marshal(o)
-	return store.Record{ID: keys.Outcome(o.ID), Kind: rules.RecordOutcome, Body: body}, err
+	return store.Record{ID: keys.Outcome(o.ID), Kind: event.RecordOutcome, Body: body}, err
 }
 
 // sayPostponed says why the decision has to wait, once for each reason: in
@@ -216,7 +217,7 @@ func (r *Runner) sayPostponed(ctx context.Context, p *pending, v *verdict) error
 		return nil
 	}
 	p.Postponed = v.reason
-	o := rules.Outcome{Decision: p.Decision, Result: rules.ResultDeferred, Reason: v.reason, At: r.Now().UTC()}
+	o := event.Outcome{Decision: p.Decision, Result: event.ResultDeferred, Reason: v.reason, At: r.Now().UTC()}
 	body, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -351,7 +352,7 @@ func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, 
 	}
 	err = r.fresh(p).found(err)
 	var e *gitlab.Error
-	if err == nil || ctx.Err() != nil || rules.Passes(err) || !errors.As(err, &e) {
+	if err == nil || ctx.Err() != nil || event.Transient(err) || !errors.As(err, &e) {
 		return v, err
 	}
 	return notObserved(p, e), nil
@@ -371,7 +372,7 @@ func notObserved(p *pending, e *gitlab.Error) *verdict {
 // good, since the reason is most often that somebody else was faster; at the
 // next attempt where it may pass.
 func (r *Runner) refused(ctx context.Context, verb verb, p *pending, e *gitlab.Error) (*verdict, error) {
-	if err := r.fresh(p).found(e); rules.Passes(err) {
+	if err := r.fresh(p).found(e); event.Transient(err) {
 		return nil, err
 	}
 	if v, err := r.observe(ctx, verb, p); v != nil || err != nil {
@@ -384,7 +385,7 @@ func (r *Runner) refused(ctx context.Context, verb verb, p *pending, e *gitlab.E
 func reasonOf(p *pending, e *gitlab.Error) string {
 	write := e.Rights() && e.Method == http.MethodPost
 	switch {
-	case write && p.Action.Verb == rules.VerbPlay && len(p.Action.Variables) > 0:
+	case write && p.Action.Verb == event.VerbPlay && len(p.Action.Variables) > 0:
 		return fmt.Sprintf("GitLab refused: %s (%d): the job is played with variables, for which the token's user needs the project's minimum role to use pipeline variables (Settings, CI/CD, Variables)%s", e.Message, e.Status, ofDeployment(p))
 	case write && p.Job.Environment.Name != "":
 		return fmt.Sprintf("GitLab refused: %s (%d)%s", e.Message, e.Status, ofDeployment(p))

@@ -12,7 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // observeErase: an erase is called for when the job ended long enough ago
@@ -66,7 +66,7 @@ func sizeOf(job gitlab.Job) (size int64) {
 }
 
 func holdsArtifacts(job gitlab.Job) bool {
-	return slices.ContainsFunc(job.Artifacts, func(a rules.Artifact) bool { return a.FileType != "trace" })
+	return slices.ContainsFunc(job.Artifacts, func(a event.Artifact) bool { return a.FileType != "trace" })
 }
 
 // Reasons to keep a job that are problems, which somebody should look at.
@@ -142,7 +142,7 @@ func (k *keeper) note(jobs []gitlab.Job) {
 
 // keeps says why an erase leaves a job alone that has not been erased; "" if
 // it does not.
-func (k *keeper) keeps(ctx context.Context, job gitlab.Job, a rules.Action, now time.Time) (string, error) {
+func (k *keeper) keeps(ctx context.Context, job gitlab.Job, a event.Action, now time.Time) (string, error) {
 	age, size := now.Sub(job.FinishedAt), sizeOf(job)
 	switch {
 	case !ended(job.Status):

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -22,7 +23,7 @@ const maxKills = 5
 
 // started is the body of an event's record.
 type started struct {
-	rules.EventRecord
+	event.Record
 	// Begun is how often the processing was begun since it last ended in an orderly
 	// way. The first time is counted only if there was such an end: Ended.
 	Begun int  `json:"begun,omitzero"`
@@ -45,7 +46,7 @@ func (r *Runner) startEvent(ctx context.Context, h *held, s started) error {
 			return err
 		}
 	}
-	err := r.event(ctx, h, s.EventRecord)
+	err := r.event(ctx, h, s.Record)
 	if err != nil { // it is deferred
 		s.Begun, s.Ended = 0, true
 		err = errors.Join(err, h.keep(s))
@@ -56,19 +57,19 @@ func (r *Runner) startEvent(ctx context.Context, h *held, s started) error {
 // event evaluates an event and queues what it decides. A rule that could not
 // be evaluated because GitLab fails for now is evaluated again later,
 // together with the others: what they decide again is known by its key.
-func (r *Runner) event(ctx context.Context, h *held, record rules.EventRecord) error {
+func (r *Runner) event(ctx context.Context, h *held, record event.Record) error {
 	e := record.Event
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
 		return h.done(ctx)
 	case foreign:
-		return errors.Join(h.keep(started{EventRecord: record, Ended: true}), h.deferFor(ctx, addressWait(h.tries())))
+		return errors.Join(h.keep(started{Record: record, Ended: true}), h.deferFor(ctx, addressWait(h.tries())))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
 	if err := r.findProject(ctx, &e); err != nil {
 		return err
 	}
-	if e.Project.ID == 0 && e.Meta.Kind == rules.KindPipeline {
+	if e.Project.ID == 0 && e.Meta.Kind == event.KindPipeline {
 		return h.done(ctx)
 	}
 	if wait := r.countAttempt(ctx, &e); wait != nil {
@@ -110,10 +111,10 @@ func (r *Runner) event(ctx context.Context, h *held, record rules.EventRecord) e
 
 // rulesFor gives the rules that may decide on an event. One that catch-up found
 // is not for rules that came into force while it waited.
-func (r *Runner) rulesFor(record rules.EventRecord) *rules.Rules {
+func (r *Runner) rulesFor(record event.Record) *rules.Rules {
 	inForce := r.Rules()
 	source := record.Meta.Source
-	if r.RuleSince == nil || !record.Again.IsZero() || source != rules.SourceCatchUp && source != rules.SourceReplay {
+	if r.RuleSince == nil || !record.Again.IsZero() || source != event.SourceCatchUp && source != event.SourceReplay {
 		return inForce.Without(record.Without)
 	}
 	without := slices.Clone(record.Without)
@@ -128,8 +129,8 @@ func (r *Runner) rulesFor(record rules.EventRecord) *rules.Rules {
 // findProject looks up the id of a project whose hook tells only its path, as
 // those of GitLab 8 to 11 do, once for each path. An error passes, and the event
 // waits for that; of a project that can't be found the id stays 0.
-func (r *Runner) findProject(ctx context.Context, e *rules.Event) error {
-	if e.Project.ID != 0 || e.Meta.Kind != rules.KindPipeline {
+func (r *Runner) findProject(ctx context.Context, e *event.Event) error {
+	if e.Project.ID != 0 || e.Meta.Kind != event.KindPipeline {
 		return nil
 	}
 	if id, known := r.projects.Load(e.Project.Path); known {
@@ -155,8 +156,8 @@ func (r *Runner) findProject(ctx context.Context, e *rules.Event) error {
 // say, where it matters and may be wrong: a hook counts one too many where
 // GitLab's own `retry:` runs the job again, but a first run that it tells of is
 // one. An error passes, and the event waits for that.
-func (r *Runner) countAttempt(ctx context.Context, e *rules.Event) error {
-	hook := e.Meta.Source == rules.SourceWebhook || e.Meta.Source == rules.SourceReplay
+func (r *Runner) countAttempt(ctx context.Context, e *event.Event) error {
+	hook := e.Meta.Source == event.SourceWebhook || e.Meta.Source == event.SourceReplay
 	if !hook || e.Job.Attempt <= 1 || e.Job.Bridge || !r.Rules().NeedsAttempt(*e) {
 		return nil
 	}
@@ -185,15 +186,15 @@ func (r *Runner) waitsFor(err error, since time.Time) bool {
 	if up := r.GitLab.UpSince(); up.After(since) {
 		since = up
 	}
-	return rules.Unavailable(err) || rules.Passes(err) && r.Now().Sub(since) < patience
+	return event.Unavailable(err) || event.Transient(err) && r.Now().Sub(since) < patience
 }
 
 // noteTold keeps that the event's job or pipeline was seen in its status.
-func (r *Runner) noteTold(ctx context.Context, e rules.Event) error {
+func (r *Runner) noteTold(ctx context.Context, e event.Event) error {
 	if r.Told == 0 {
 		return nil
 	}
-	return r.Guard.Set(ctx, keys.Told(e.Meta.Instance, rules.StatusOf(e)), []byte(rules.ToldAt(e).UTC().Format(time.RFC3339)), r.Told)
+	return r.Guard.Set(ctx, keys.Told(e.Meta.Instance, event.StatusOf(e)), []byte(event.AsOf(e).UTC().Format(time.RFC3339)), r.Told)
 }
 
 // maxRequests is how many requests to GitLab the expressions of one event,
@@ -207,14 +208,14 @@ func (r *Runner) facts() Facts { return Facts{r.GitLab.WithBudget(maxRequests), 
 // them in the journal, where they have no outcome yet. tries are how often each
 // has failed, by key, where it may be made again. before is the retry that made
 // the event's run, if Pipesteward made it.
-func (r *Runner) put(ctx context.Context, decisions []rules.Decision, tries map[string]int, before *rules.Outcome) (n int, err error) {
+func (r *Runner) put(ctx context.Context, decisions []event.Decision, tries map[string]int, before *event.Outcome) (n int, err error) {
 	now := r.Now().UTC()
 	records := make([]store.Record, len(decisions))
 	for i := range decisions {
 		d := &decisions[i]
 		d.DecidedAt, d.ID = now, fmt.Sprintf("%s@%d", d.Key, now.UnixNano())
 		wait := r.pause(*d)
-		p := pending{Decision: *d, Try: tries[d.Key], Due: now.Add(wait), Waited: rules.Duration(wait)}
+		p := pending{Decision: *d, Try: tries[d.Key], Due: now.Add(wait), Waited: event.Duration(wait)}
 		p.After = make([]string, len(d.After))
 		for i, key := range d.After {
 			p.After[i] = keys.Again(key, tries[key])
@@ -226,7 +227,7 @@ func (r *Runner) put(ctx context.Context, decisions []rules.Decision, tries map[
 		if err != nil {
 			return 0, fmt.Errorf("decision %s: %w", d.Key, err)
 		}
-		records[i] = store.Record{ID: keys.Decision(d.Key, p.Try), Kind: rules.RecordDecision, After: wait, Body: body}
+		records[i] = store.Record{ID: keys.Decision(d.Key, p.Try), Kind: event.RecordDecision, After: wait, Body: body}
 	}
 	if len(records) == 0 {
 		return 0, nil
@@ -250,7 +251,7 @@ func (r *Runner) put(ctx context.Context, decisions []rules.Decision, tries map[
 
 // tries gives how often the decisions that have failed did so, by key, where the
 // event is there to make them again.
-func (r *Runner) tries(ctx context.Context, record rules.EventRecord, decisions []rules.Decision) (map[string]int, error) {
+func (r *Runner) tries(ctx context.Context, record event.Record, decisions []event.Decision) (map[string]int, error) {
 	if record.Again.IsZero() {
 		return nil, nil
 	}
@@ -291,7 +292,7 @@ func (r *Runner) noteFailed(ctx context.Context, p pending) error {
 
 // ruleErrors tells of expressions that failed. It returns one that will pass,
 // if the event is still young enough to wait for that.
-func (r *Runner) ruleErrors(e rules.Event, errs []*rules.RuleError) error {
+func (r *Runner) ruleErrors(e event.Event, errs []*rules.RuleError) error {
 	var wait error
 	for _, err := range errs {
 		if r.waitsFor(err, e.Meta.ReceivedAt) {
@@ -305,6 +306,6 @@ func (r *Runner) ruleErrors(e rules.Event, errs []*rules.RuleError) error {
 }
 
 // about names an event in a log line.
-func about(e rules.Event) []any {
+func about(e event.Event) []any {
 	return []any{"event", e.Meta.ID, "kind", e.Meta.Kind, "project", e.Project.Path, "pipeline", e.Pipeline.ID, "job", e.Job.ID, "job_name", e.Job.Name}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Facts answers what expressions ask of GitLab.
@@ -21,7 +22,7 @@ type Facts struct {
 var _ rules.Facts = Facts{}
 
 // Log gives the end of the job's log, as much of it as the client keeps.
-func (f Facts) Log(ctx context.Context, e rules.Event) (string, error) {
+func (f Facts) Log(ctx context.Context, e event.Event) (string, error) {
 	log, err := f.GitLab.Log(ctx, e.Project.ID, e.Job.ID)
 	if err == nil && log.Text == "" && f.fresh(e).is && !e.Job.StartedAt.IsZero() {
 		err = &lagError{fmt.Sprintf("job %d, which ran, has no log there", e.Job.ID)}
@@ -30,7 +31,7 @@ func (f Facts) Log(ctx context.Context, e rules.Event) (string, error) {
 }
 
 // fresh returns how fresh the event is.
-func (f Facts) fresh(e rules.Event) fresh {
+func (f Facts) fresh(e event.Event) fresh {
 	if f.Now == nil {
 		return fresh{}
 	}
@@ -38,7 +39,7 @@ func (f Facts) fresh(e rules.Event) fresh {
 }
 
 // Jobs gives the latest run of each job of the pipeline.
-func (f Facts) Jobs(ctx context.Context, e rules.Event) ([]rules.Job, error) {
+func (f Facts) Jobs(ctx context.Context, e event.Event) ([]event.Job, error) {
 	jobs, err := f.jobs(ctx, e.Project.ID, e.Pipeline.ID)
 	if err != nil {
 		return nil, f.fresh(e).found(err)
@@ -46,9 +47,9 @@ func (f Facts) Jobs(ctx context.Context, e rules.Event) ([]rules.Job, error) {
 	return jobs, f.fresh(e).jobs(jobs, e)
 }
 
-func (f Facts) jobs(ctx context.Context, project, pipeline int64, scope ...string) ([]rules.Job, error) {
+func (f Facts) jobs(ctx context.Context, project, pipeline int64, scope ...string) ([]event.Job, error) {
 	runs, err := f.GitLab.PipelineJobs(ctx, project, pipeline, false, scope...)
-	jobs := make([]rules.Job, len(runs))
+	jobs := make([]event.Job, len(runs))
 	for i, run := range runs {
 		jobs[i] = run.Job
 	}
@@ -57,7 +58,7 @@ func (f Facts) jobs(ctx context.Context, project, pipeline int64, scope ...strin
 
 // Bridges gives the trigger jobs of the pipeline. Of those that failed it asks
 // which jobs failed downstream, where the token's user may see that.
-func (f Facts) Bridges(ctx context.Context, e rules.Event) ([]rules.Bridge, error) {
+func (f Facts) Bridges(ctx context.Context, e event.Event) ([]event.Bridge, error) {
 	bridges, err := f.GitLab.Bridges(ctx, e.Project.ID, e.Pipeline.ID)
 	if err != nil {
 		return nil, f.fresh(e).found(err)
@@ -76,25 +77,25 @@ func (f Facts) Bridges(ctx context.Context, e rules.Event) ([]rules.Bridge, erro
 }
 
 // Details gives the job as the Jobs API has it.
-func (f Facts) Details(ctx context.Context, e rules.Event) (rules.Details, error) {
+func (f Facts) Details(ctx context.Context, e event.Event) (event.Details, error) {
 	job, err := f.GitLab.Job(ctx, e.Project.ID, e.Job.ID)
 	if err != nil {
-		return rules.Details{}, f.fresh(e).found(err)
+		return event.Details{}, f.fresh(e).found(err)
 	}
 	return job.Details, f.fresh(e).status("job", job.ID, job.Status, e.Job.Status)
 }
 
 // mergeRequestOf returns the iid of the merge request whose source branch the
 // event has as ref; 0 where the ref is as GitLab's API has it.
-func mergeRequestOf(e rules.Event) int64 {
-	if e.Meta.Kind == rules.KindJob {
+func mergeRequestOf(e event.Event) int64 {
+	if e.Meta.Kind == event.KindJob {
 		return 0
 	}
 	return e.MergeRequest.IID
 }
 
 // Superseded reports whether another pipeline makes the event's redundant.
-func (f Facts) Superseded(ctx context.Context, e rules.Event) (bool, error) {
+func (f Facts) Superseded(ctx context.Context, e event.Event) (bool, error) {
 	newer, err := f.GitLab.OutdatedBy(ctx, e.Project.ID, e.Pipeline, mergeRequestOf(e), e.Job.Environment.Name != "")
 	return newer != 0, f.fresh(e).found(err)
 }

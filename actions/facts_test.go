@@ -12,7 +12,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // factsOf gives what is asked of a simulated GitLab.
@@ -43,7 +43,7 @@ func TestFactsOfFailedBridges(t *testing.T) {
 			gitlabtest.Job{Name: "build", Status: "success"},
 			gitlabtest.Job{Name: "smoke", Status: "failed", FailureReason: "runner_system_failure"})
 	}
-	e := rules.Event{Project: rules.Project{ID: up.ID}, Pipeline: rules.Pipeline{ID: pipeline.ID}}
+	e := event.Event{Project: event.Project{ID: up.ID}, Pipeline: event.Pipeline{ID: pipeline.ID}}
 	facts := factsOf(t, gl)
 
 	failed := func(t *testing.T) map[string][]string {
@@ -71,7 +71,7 @@ func TestFactsOfFailedBridges(t *testing.T) {
 	}
 
 	gl.Fail(gitlabtest.Fault{Path: "/jobs", Times: -1, Status: http.StatusServiceUnavailable})
-	if _, err := facts.Bridges(t.Context(), e); !rules.Passes(err) {
+	if _, err := facts.Bridges(t.Context(), e); !event.Transient(err) {
 		t.Errorf("error %v, want one that passes", err)
 	}
 	gl.ClearFaults()
@@ -99,7 +99,7 @@ func TestFactsOfSuperseded(t *testing.T) {
 		{"there is one on another ref", other.ID, false},
 		{"it is the newest", second.ID, false},
 	} {
-		got, err := facts.Superseded(t.Context(), rules.Event{Project: rules.Project{ID: project.ID}, Pipeline: rules.Pipeline{ID: c.pipeline}})
+		got, err := facts.Superseded(t.Context(), event.Event{Project: event.Project{ID: project.ID}, Pipeline: event.Pipeline{ID: c.pipeline}})
 		if err != nil || got != c.want {
 			t.Errorf("%s: %v, %v, want %v", c.name, got, err, c.want)
 		}

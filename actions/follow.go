@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -21,18 +21,18 @@ const followLook = time.Minute
 
 // followed is the body of such a record.
 type followed struct {
-	rules.Outcome      // what there is to say, if nobody does
+	event.Outcome      // what there is to say, if nobody does
 	Ended         bool `json:"ended,omitzero"` // the pipeline was seen to have ended
 }
 
 // remember keeps a retry's outcome under the run that it made, so that the
 // event of that run's end finds it. A run that has ended already, seen after
 // a crash, may have told so before: what follows from that is given.
-func (r *Runner) remember(ctx context.Context, o rules.Outcome, run rules.Job) ([]store.Record, error) {
-	if o.Action.Verb != rules.VerbRetry || o.Result != rules.ResultDone || o.NewJobID == 0 {
+func (r *Runner) remember(ctx context.Context, o event.Outcome, run event.Job) ([]store.Record, error) {
+	if o.Action.Verb != event.VerbRetry || o.Result != event.ResultDone || o.NewJobID == 0 {
 		return nil, nil
 	}
-	o.Pipeline.Jobs, o.Explanation = nil, rules.Explanation{} // not needed, and large
+	o.Pipeline.Jobs, o.Explanation = nil, event.Explanation{} // not needed, and large
 	value, err := json.Marshal(o)
 	if err != nil {
 		return nil, err
@@ -50,15 +50,15 @@ func (r *Runner) remember(ctx context.Context, o rules.Outcome, run rules.Job) (
 
 // retryOf gives the outcome of the retry that made the event's run, when that
 // run has passed or failed; nil where Pipesteward did not make it.
-func (r *Runner) retryOf(ctx context.Context, e rules.Event) (*rules.Outcome, error) {
-	if e.Meta.Kind != rules.KindJob || e.Job.Status != "success" && e.Job.Status != "failed" {
+func (r *Runner) retryOf(ctx context.Context, e event.Event) (*event.Outcome, error) {
+	if e.Meta.Kind != event.KindJob || e.Job.Status != "success" && e.Job.Status != "failed" {
 		return nil, nil
 	}
 	value, err := r.Guard.Get(ctx, keys.Retried(e.Meta.Instance, e.Job.ID))
 	if err != nil || value == nil {
 		return nil, err
 	}
-	before := &rules.Outcome{}
+	before := &event.Outcome{}
 	if err := json.Unmarshal(value, before); err != nil {
 		return nil, fmt.Errorf("retry that made job %d: %w", e.Job.ID, err)
 	}
@@ -69,28 +69,28 @@ func (r *Runner) retryOf(ctx context.Context, e rules.Event) (*rules.Outcome, er
 // passed, or it failed and nobody retries it again. Where a rule does, that
 // one's outcome will tell; and whether GitLab or a rule for pipelines does is
 // seen later.
-func (r *Runner) follow(e rules.Event, decisions []rules.Decision, before *rules.Outcome) ([]store.Record, error) {
+func (r *Runner) follow(e event.Event, decisions []event.Decision, before *event.Outcome) ([]store.Record, error) {
 	if before == nil {
 		return nil, nil
 	}
-	o := rules.Outcome{Decision: before.Decision, NewJobID: e.Job.ID, At: r.Now().UTC()}
+	o := event.Outcome{Decision: before.Decision, NewJobID: e.Job.ID, At: r.Now().UTC()}
 	o.Event = e
 	switch e.Job.Status {
 	case "success":
-		o.Result, o.Reason = rules.ResultRecovered, fmt.Sprintf("attempt %d passed, after %s", e.Job.Attempt, before.Job.FailureReason)
+		o.Result, o.Reason = event.ResultRecovered, fmt.Sprintf("attempt %d passed, after %s", e.Job.Attempt, before.Job.FailureReason)
 	case "failed":
 		for _, d := range decisions {
-			if d.Job.ID == e.Job.ID && (d.Action.Verb == rules.VerbRetry || d.Action.Verb == rules.VerbRetryPipeline) {
+			if d.Job.ID == e.Job.ID && (d.Action.Verb == event.VerbRetry || d.Action.Verb == event.VerbRetryPipeline) {
 				return nil, nil
 			}
 		}
-		o.Result, o.Reason = rules.ResultGaveUp, fmt.Sprintf("attempt %d failed again with %s, and no rule retries it", e.Job.Attempt, e.Job.FailureReason)
+		o.Result, o.Reason = event.ResultGaveUp, fmt.Sprintf("attempt %d failed again with %s, and no rule retries it", e.Job.Attempt, e.Job.FailureReason)
 		if e.Job.FailureReason != before.Job.FailureReason {
 			o.Reason = fmt.Sprintf("attempt %d failed for another reason: %s, before it was %s; no rule retries that", e.Job.Attempt, e.Job.FailureReason, before.Job.FailureReason)
 		}
 	}
 	o.ID = fmt.Sprintf("%s:%s", before.ID, o.Result)
-	if o.Result == rules.ResultGaveUp {
+	if o.Result == event.ResultGaveUp {
 		body, err := json.Marshal(followed{Outcome: o})
 		return []store.Record{{ID: keys.Follow(o.ID), Kind: recordFollow, After: max(r.NativeRetry, turnSoonest), Body: body}}, err
 	}
@@ -100,9 +100,9 @@ func (r *Runner) follow(e rules.Event, decisions []rules.Decision, before *rules
 
 // decided remembers that a rule retries the jobs of a pipeline event, which
 // the events of the jobs themselves do not know of.
-func (r *Runner) decided(ctx context.Context, decisions []rules.Decision) error {
+func (r *Runner) decided(ctx context.Context, decisions []event.Decision) error {
 	for _, d := range decisions {
-		if d.Meta.Kind != rules.KindPipeline || d.DryRun {
+		if d.Meta.Kind != event.KindPipeline || d.DryRun {
 			continue
 		}
 		for _, job := range toRetry(d) {

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 const failedRules = `
@@ -31,21 +31,21 @@ func TestGuards(t *testing.T) {
 		result  string
 		says    string
 	}{
-		{"superseded by a retry", "", stuck, func(h *house, job gitlabtest.Job) { h.mustRetry(job.ID) }, 0, rules.ResultSkipped, "already retried as job"},
+		{"superseded by a retry", "", stuck, func(h *house, job gitlabtest.Job) { h.mustRetry(job.ID) }, 0, event.ResultSkipped, "already retried as job"},
 		{"newer pipeline", "", stuck, func(h *house, job gitlabtest.Job) {
 			h.gitlab.AddPipeline(job.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-		}, 0, rules.ResultSkipped, "outdated by pipeline 102: `allow_stale: true` lifts this"},
+		}, 0, event.ResultSkipped, "outdated by pipeline 102: `allow_stale: true` lifts this"},
 		{"newer pipeline of another ref", "", stuck, func(h *house, job gitlabtest.Job) {
 			h.gitlab.AddPipeline(job.ProjectID, gitlabtest.Pipeline{Ref: "other"}, gitlabtest.Job{Name: "rspec"})
-		}, 1, rules.ResultDone, ""},
-		{"no retry mends it", "", "ci_quota_exceeded", nil, 0, rules.ResultSkipped, "no retry mends ci_quota_exceeded"},
-		{"budget of the job", "limits: {per_job: 1}", stuck, nil, 0, rules.ResultGaveUp, "1 attempt failed, as many as `limits.per_job` allows"},
+		}, 1, event.ResultDone, ""},
+		{"no retry mends it", "", "ci_quota_exceeded", nil, 0, event.ResultSkipped, "no retry mends ci_quota_exceeded"},
+		{"budget of the job", "limits: {per_job: 1}", stuck, nil, 0, event.ResultGaveUp, "1 attempt failed, as many as `limits.per_job` allows"},
 		{"budget of the pipeline", "limits: {per_pipeline: 1}", stuck, func(h *house, job gitlabtest.Job) {
 			lint := h.gitlab.Latest(job.PipelineID, "lint")
 			h.gitlab.Run(lint.ID)
 			h.gitlab.Finish(lint.ID, "failed", stuck)
 			h.mustRetry(lint.ID) // by a person: it counts
-		}, 0, rules.ResultSkipped, "the pipeline has had 1 retry, as many as `limits.per_pipeline` allows"},
+		}, 0, event.ResultSkipped, "the pipeline has had 1 retry, as many as `limits.per_pipeline` allows"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, fmt.Sprintf(failedRules, c.limits))
@@ -71,13 +71,13 @@ func TestGuardsOfOldAndProtectedJobs(t *testing.T) {
 		result  string
 		says    string
 	}{
-		{"archived", gitlabtest.Project{}, gitlabtest.Job{Archived: true}, 0, rules.ResultSkipped, "the job is archived"},
-		{"in an archived project", gitlabtest.Project{Archived: true}, gitlabtest.Job{}, 1, rules.ResultFailed, "GitLab refused"},
+		{"archived", gitlabtest.Project{}, gitlabtest.Job{Archived: true}, 0, event.ResultSkipped, "the job is archived"},
+		{"in an archived project", gitlabtest.Project{Archived: true}, gitlabtest.Job{}, 1, event.ResultFailed, "GitLab refused"},
 		{
 			"on a protected ref",
 			gitlabtest.Project{Role: gitlabtest.Developer, ProtectedRefs: []string{"main"}},
 			gitlabtest.Job{},
-			1, rules.ResultFailed, "if the ref main is protected, to push or merge there",
+			1, event.ResultFailed, "if the ref main is protected, to push or merge there",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestBudgetsThatFillUp(t *testing.T) {
 			}
 			waiting := 0
 			for _, o := range h.outcomes() {
-				if o.Result == rules.ResultDeferred {
+				if o.Result == event.ResultDeferred {
 					waiting++
 					has(t, o.Reason, c.says)
 				}
@@ -175,8 +175,8 @@ func TestNativeRetryComesFirst(t *testing.T) {
 		retries int
 		result  string
 	}{
-		{"with GitLab's retry", 1, 0, rules.ResultSkipped},
-		{"without", 0, 1, rules.ResultDone},
+		{"with GitLab's retry", 1, 0, event.ResultSkipped},
+		{"without", 0, 1, event.ResultDone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, fmt.Sprintf(failedRules, ""))
@@ -215,11 +215,11 @@ func TestFollowed(t *testing.T) {
 		want   []string
 		says   string
 	}{
-		{"passes", "success", "", []string{rules.ResultDone, rules.ResultRecovered}, "attempt 2 passed, after stuck_or_timeout_failure"},
-		{"fails for another reason that no rule retries", "failed", "script_failure", []string{rules.ResultDone, rules.ResultGaveUp}, "attempt 2 failed for another reason: script_failure, before it was stuck_or_timeout_failure"},
-		{"fails for another reason that a rule retries", "failed", "runner_system_failure", []string{rules.ResultDone, rules.ResultDone}, "attempt 3 of 3; it failed with runner_system_failure, and before with stuck_or_timeout_failure"},
-		{"fails again", "failed", stuck, []string{rules.ResultDone, rules.ResultDone}, "attempt 3 of 3"},
-		{"is canceled", "canceled", "", []string{rules.ResultDone}, "attempt 2 of 3"},
+		{"passes", "success", "", []string{event.ResultDone, event.ResultRecovered}, "attempt 2 passed, after stuck_or_timeout_failure"},
+		{"fails for another reason that no rule retries", "failed", "script_failure", []string{event.ResultDone, event.ResultGaveUp}, "attempt 2 failed for another reason: script_failure, before it was stuck_or_timeout_failure"},
+		{"fails for another reason that a rule retries", "failed", "runner_system_failure", []string{event.ResultDone, event.ResultDone}, "attempt 3 of 3; it failed with runner_system_failure, and before with stuck_or_timeout_failure"},
+		{"fails again", "failed", stuck, []string{event.ResultDone, event.ResultDone}, "attempt 3 of 3"},
+		{"is canceled", "canceled", "", []string{event.ResultDone}, "attempt 2 of 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, retryRules)
@@ -234,7 +234,7 @@ func TestFollowed(t *testing.T) {
 			}
 			h.workOff()
 			var got []string
-			var last rules.Outcome
+			var last event.Outcome
 			for _, o := range h.outcomes() {
 				got, last = append(got, o.Result), o
 			}
@@ -263,7 +263,7 @@ func TestGaveUpOnce(t *testing.T) {
 	}
 	gaveUp := 0
 	for _, o := range h.outcomes() {
-		if o.Result == rules.ResultGaveUp {
+		if o.Result == event.ResultGaveUp {
 			gaveUp++
 			has(t, o.Reason, "3 attempts failed, as many as the rule allows")
 		}
@@ -282,9 +282,9 @@ func TestNewestPipelineOfAMergeRequest(t *testing.T) {
 		newer  gitlabtest.Pipeline
 		result string
 	}{
-		{"of the merge request", gitlabtest.Pipeline{MergeRequest: mr}, rules.ResultSkipped},
-		{"of its branch", gitlabtest.Pipeline{Ref: "more"}, rules.ResultDone},
-		{"of another merge request", gitlabtest.Pipeline{MergeRequest: &gitlabtest.MergeRequest{IID: 2, SourceBranch: "other", TargetBranch: "main"}}, rules.ResultDone},
+		{"of the merge request", gitlabtest.Pipeline{MergeRequest: mr}, event.ResultSkipped},
+		{"of its branch", gitlabtest.Pipeline{Ref: "more"}, event.ResultDone},
+		{"of another merge request", gitlabtest.Pipeline{MergeRequest: &gitlabtest.MergeRequest{IID: 2, SourceBranch: "other", TargetBranch: "main"}}, event.ResultDone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, fmt.Sprintf(failedRules, ""))
@@ -316,7 +316,7 @@ rules:
 		h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
 		h.workOff()
 	}
-	h.wantResults(rules.ResultDone, rules.ResultDone, rules.ResultGaveUp)
+	h.wantResults(event.ResultDone, event.ResultDone, event.ResultGaveUp)
 }
 
 // A budget that fills up again is granted oldest first, each who waits for it

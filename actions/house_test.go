@@ -30,6 +30,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
@@ -160,7 +161,7 @@ func (h *house) replica(f *fuse) *actions.Runner {
 }
 
 // deliver puts a hook body into the queue, as the webhook does.
-func (h *house) deliver(body []byte) { h.Helper(); h.enqueue(body, rules.SourceWebhook, time.Time{}) }
+func (h *house) deliver(body []byte) { h.Helper(); h.enqueue(body, event.SourceWebhook, time.Time{}) }
 
 // enqueue puts the event of a hook body into the queue; again is when a person
 // wanted failed decisions to be made again, zero for never.
@@ -172,11 +173,11 @@ func (h *house) enqueue(body []byte, source string, again time.Time) {
 	}
 	h.events++
 	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = fmt.Sprintf("delivery-%d", h.events), source, h.now()
-	record, err := json.Marshal(rules.EventRecord{Event: e, Again: again})
+	record, err := json.Marshal(event.Record{Event: e, Again: again})
 	if err != nil {
 		h.Fatal(err)
 	}
-	if _, err := h.db.Put(h.Context(), store.Record{ID: "event:" + e.Meta.ID, Kind: rules.RecordEvent, Body: record}); err != nil {
+	if _, err := h.db.Put(h.Context(), store.Record{ID: "event:" + e.Meta.ID, Kind: event.RecordEvent, Body: record}); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -230,19 +231,19 @@ func (h *house) wantOnce(when string) {
 	if n := len(h.slack.Posts()); n != 1 {
 		h.Errorf("%s: %d messages, want 1", when, n)
 	}
-	if o := h.only(); o.Result != rules.ResultDone {
+	if o := h.only(); o.Result != event.ResultDone {
 		h.Errorf("%s: outcome %q (%s), want done", when, o.Result, o.Reason)
 	}
 }
 
 // outcomes lists the journal, oldest first.
-func (h *house) outcomes() []rules.Outcome {
+func (h *house) outcomes() []event.Outcome {
 	h.Helper()
 	entries, _, err := h.db.Entries(h.Context(), "", 1000)
 	if err != nil {
 		h.Fatal(err)
 	}
-	all := make([]rules.Outcome, len(entries))
+	all := make([]event.Outcome, len(entries))
 	for i, e := range entries {
 		if err := json.Unmarshal(e.Body, &all[len(entries)-1-i]); err != nil {
 			h.Fatal(err)
@@ -252,7 +253,7 @@ func (h *house) outcomes() []rules.Outcome {
 }
 
 // only gives the one outcome there is.
-func (h *house) only() rules.Outcome {
+func (h *house) only() event.Outcome {
 	h.Helper()
 	all := h.outcomes()
 	if len(all) != 1 {
@@ -263,7 +264,7 @@ func (h *house) only() rules.Outcome {
 
 // wantOutcome checks the one outcome there is, what its reason says, and how
 // often GitLab was called for it; it gives the outcome.
-func (h *house) wantOutcome(result, says, call string, calls int) rules.Outcome {
+func (h *house) wantOutcome(result, says, call string, calls int) event.Outcome {
 	h.Helper()
 	o := h.only()
 	if o.Result != result {

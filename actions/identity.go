@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // otherError is that GitLab has another job or pipeline under the id of the
@@ -26,7 +26,7 @@ func (p *pending) sameJob(job gitlab.Job) error {
 
 // samePipeline returns an *otherError unless the pipeline is the decision's: it
 // has the same commit. The ref of a merge request pipeline has two names.
-func (p *pending) samePipeline(pipeline rules.Pipeline) error {
+func (p *pending) samePipeline(pipeline event.Pipeline) error {
 	return same("pipeline", pipeline.ID, difference{"of commit", p.Pipeline.SHA, pipeline.SHA})
 }
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // TestAnotherJobUnderTheID: an instance that was restored from the backup of
@@ -78,7 +78,7 @@ func TestAnotherJobUnderTheID(t *testing.T) {
 			}
 			h.deliver([]byte(strings.NewReplacer(test.swap...).Replace(string(body))))
 			h.workOff()
-			if o := h.only(); o.Result != rules.ResultSkipped || !strings.Contains(o.Reason, test.says) {
+			if o := h.only(); o.Result != event.ResultSkipped || !strings.Contains(o.Reason, test.says) {
 				t.Errorf("outcome %s (%s), want skipped: …%s…", o.Result, o.Reason, test.says)
 			}
 			if n := h.gitlab.Count(http.MethodPost, ""); n > 0 {

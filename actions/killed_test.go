@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
@@ -139,7 +139,7 @@ func TestEachActionKilledTwice(t *testing.T) {
 				if n := c.effect(h); n != 1 {
 					h.Errorf("%s: GitLab has seen %d effects, want 1", when, n)
 				}
-				if o := h.only(); o.Result != rules.ResultDone {
+				if o := h.only(); o.Result != event.ResultDone {
 					h.Errorf("%s: outcome %s (%s), want done", when, o.Result, o.Reason)
 				}
 			})
@@ -156,7 +156,7 @@ func TestWaitingActionsKilledTwice(t *testing.T) {
 			h.Errorf("%s: GitLab has seen %d effects, want 2", when, effects)
 		}
 		for _, o := range h.outcomes() {
-			if o.Result != rules.ResultDone {
+			if o.Result != event.ResultDone {
 				h.Errorf("%s: %s is %s (%s), want done", when, o.Job.Name, o.Result, o.Reason)
 			}
 		}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // GitLab's API may be a second or two behind its hooks: what an event is about
@@ -33,7 +33,7 @@ func (e *lagError) Again() (after time.Duration, ok bool) { return lagLook, true
 type fresh struct{ is bool }
 
 // freshness returns how fresh an event is at the given time.
-func freshness(e rules.Event, now time.Time) fresh {
+func freshness(e event.Event, now time.Time) fresh {
 	return fresh{now.Sub(e.Meta.ReceivedAt) < lagTime}
 }
 
@@ -58,11 +58,11 @@ func (f fresh) found(err error) error {
 
 // jobs returns a lagError where a list of a pipeline's latest jobs lacks one of
 // the event's, or a later run of it, or has it in an earlier status.
-func (f fresh) jobs(list []rules.Job, e rules.Event) error {
+func (f fresh) jobs(list []event.Job, e event.Event) error {
 	if !f.is {
 		return nil
 	}
-	for _, want := range slices.Concat(e.Pipeline.Jobs, []rules.Job{e.Job}) {
+	for _, want := range slices.Concat(e.Pipeline.Jobs, []event.Job{e.Job}) {
 		if want.ID == 0 || want.Bridge {
 			continue
 		}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // TestGitLabBehindItsHook has an API that shows what was there two seconds ago,
@@ -50,7 +50,7 @@ func TestGitLabBehindItsHook(t *testing.T) {
 			if n := h.gitlab.Count(http.MethodPost, test.posts); n != 1 {
 				t.Errorf("%d POSTs to …%s, want 1; outcomes %+v\n%s", n, test.posts, h.outcomes(), h.log)
 			}
-			if o := h.only(); o.Result != rules.ResultDone {
+			if o := h.only(); o.Result != event.ResultDone {
 				t.Errorf("outcome %s (%s), want done", o.Result, o.Reason)
 			}
 		})
@@ -69,7 +69,7 @@ func TestGitLabThatStaysBehind(t *testing.T) {
 		h.work()
 		h.clock.Advance(time.Second)
 	}
-	if o := h.only(); o.Result == rules.ResultDone || o.Result == "" {
+	if o := h.only(); o.Result == event.ResultDone || o.Result == "" {
 		t.Errorf("outcome %q (%s), want a final one", o.Result, o.Reason)
 	}
 	if n := len(h.gitlab.Requests()); n > 40 {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Notifications have capacity of their own: a receiver that accepts connections
@@ -105,7 +105,7 @@ func (r *Runner) notify(ctx context.Context, call func() error) error {
 	result := "sent"
 	switch {
 	case err == nil:
-	case rules.Passes(err):
+	case event.Transient(err):
 		result = "deferred"
 	default:
 		result = "failed"
@@ -122,7 +122,7 @@ func (r *Runner) announce(ctx context.Context, key, channel, text string, since 
 		return nil
 	}
 	err := r.notify(ctx, func() error { return r.Teller.Announce(ctx, key, channel, text) })
-	if err == nil || ctx.Err() != nil || rules.Passes(err) && r.Now().Sub(since) < patience {
+	if err == nil || ctx.Err() != nil || event.Transient(err) && r.Now().Sub(since) < patience {
 		return err
 	}
 	r.Log.Error("a channel could not be told", append(about, "channel", channel, "error", err)...)

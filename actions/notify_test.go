@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -32,7 +32,7 @@ func (silence) Error() string                { return "no answer" }
 func (silence) Silent() bool                 { return true }
 func (silence) Again() (time.Duration, bool) { return time.Second, true }
 
-func (h *hangingTeller) Tell(ctx context.Context, o rules.Outcome, _, _ string) error {
+func (h *hangingTeller) Tell(ctx context.Context, o event.Outcome, _, _ string) error {
 	h.mu.Lock()
 	h.calls++
 	silent := h.silent
@@ -69,16 +69,16 @@ rules:
 func (h *house) queueOutcomes(n int) {
 	h.Helper()
 	for i := range n {
-		o := rules.Outcome{
-			Decision: rules.Decision{ID: fmt.Sprintf("old-%d", i), Rule: "r", Action: rules.Action{Verb: rules.VerbRetry}},
-			Result:   rules.ResultFailed, At: h.now(),
+		o := event.Outcome{
+			Decision: event.Decision{ID: fmt.Sprintf("old-%d", i), Rule: "r", Action: event.Action{Verb: event.VerbRetry}},
+			Result:   event.ResultFailed, At: h.now(),
 		}
-		o.Meta.Kind = rules.KindJob
+		o.Meta.Kind = event.KindJob
 		body, err := json.Marshal(o)
 		if err != nil {
 			h.Fatal(err)
 		}
-		if _, err := h.db.Put(h.Context(), store.Record{ID: "outcome:" + o.ID, Kind: rules.RecordOutcome, Body: body}); err != nil {
+		if _, err := h.db.Put(h.Context(), store.Record{ID: "outcome:" + o.ID, Kind: event.RecordOutcome, Body: body}); err != nil {
 			h.Fatal(err)
 		}
 	}

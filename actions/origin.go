@@ -3,7 +3,7 @@ package actions
 import (
 	"time"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // An event waits for GitLab to tell its own address, longer and longer: each look
@@ -22,7 +22,7 @@ func addressWait(tries int) time.Duration {
 // foreign reports whether another GitLab sent the event: its instance is not the
 // configured one then. The webhook refuses such events, but accepts them while
 // GitLab could not be asked for its own address; then certain becomes true later.
-func (r *Runner) foreign(e rules.Event) (foreign, certain bool) {
+func (r *Runner) foreign(e event.Event) (foreign, certain bool) {
 	if e.Meta.Instance == r.GitLab.Instance() {
 		return false, true
 	}
@@ -33,7 +33,7 @@ func (r *Runner) foreign(e rules.Event) (foreign, certain bool) {
 // ofThisGitLab returns nil for a decision about an event of the configured
 // GitLab. A store may hold others: --gitlab-url was changed, or the store is a
 // copy of one that belongs to another GitLab's Pipesteward.
-func (r *Runner) ofThisGitLab(e rules.Event) *verdict {
+func (r *Runner) ofThisGitLab(e event.Event) *verdict {
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
 		return skipped("the event is from another GitLab, at %s: if that is another address of the same one, name it with --gitlab-alias", e.Meta.Instance)

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // noted is the body of an outcome's record.
 type noted struct {
-	rules.Outcome
+	event.Outcome
 	Journalled bool `json:"journalled,omitzero"` // only its notification is left
 }
 
@@ -19,7 +19,7 @@ type noted struct {
 // told are not told again.
 func (r *Runner) outcome(ctx context.Context, h *held, n noted) error {
 	o := n.Outcome
-	if o.Result != rules.ResultDeferred && !n.Journalled { // deferred ones are there already
+	if o.Result != event.ResultDeferred && !n.Journalled { // deferred ones are there already
 		if err := r.Journal.Amend(ctx, o.ID, h.lease.Body); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
@@ -48,7 +48,7 @@ func (r *Runner) outcome(ctx context.Context, h *held, n noted) error {
 }
 
 // tell returns an error while there is a channel that can be told later.
-func (r *Runner) tell(ctx context.Context, o rules.Outcome) error {
+func (r *Runner) tell(ctx context.Context, o event.Outcome) error {
 	if r.Teller == nil {
 		return nil
 	}
@@ -64,7 +64,7 @@ func (r *Runner) tell(ctx context.Context, o rules.Outcome) error {
 		case err == nil:
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case rules.Passes(err) && r.Now().Sub(o.At) < patience:
+		case event.Transient(err) && r.Now().Sub(o.At) < patience:
 			later = errors.Join(later, err)
 		default:
 			r.Log.Error("a channel could not be told", append(about(o.Event), "rule", o.Rule, "channel", n.Channel, "error", err)...)

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // observeCancelOutdated: a cancel is called for while older pipelines are under
@@ -59,7 +59,7 @@ func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 		var e *gitlab.Error
 		switch {
 		case err == nil:
-		case errors.As(err, &e) && !rules.Passes(err):
+		case errors.As(err, &e) && !event.Transient(err):
 			refused = append(refused, fmt.Sprintf("%d: %s", old.ID, reasonOf(p, e)))
 		default:
 			return nil, err
@@ -110,15 +110,15 @@ func (p *pending) noteCanceled(c canceled) {
 // withCanceled is the verdict on a decision that has canceled something, also in
 // earlier attempts: it says what, and that it was done.
 func (p *pending) withCanceled(v *verdict) *verdict {
-	if len(p.Canceled) == 0 || v.result == rules.ResultDeferred {
+	if len(p.Canceled) == 0 || v.result == event.ResultDeferred {
 		return v
 	}
 	all := *v
 	switch v.result {
-	case rules.ResultSkipped:
-		all.result = rules.ResultDone
-	case rules.ResultDryRun:
-		all.result, all.reason = rules.ResultFailed, "stopped halfway by dry run"
+	case event.ResultSkipped:
+		all.result = event.ResultDone
+	case event.ResultDryRun:
+		all.result, all.reason = event.ResultFailed, "stopped halfway by dry run"
 	}
 	var reasons []string
 	for _, c := range p.Canceled {
@@ -133,7 +133,7 @@ func (p *pending) withCanceled(v *verdict) *verdict {
 
 // cancelOutdated cancels a pipeline, but for its jobs that are in running, and
 // returns what it did, also beside an error.
-func (r *Runner) cancelOutdated(ctx context.Context, gl *gitlab.Client, project int64, old rules.Pipeline, running []gitlab.Deployment) (canceled, error) {
+func (r *Runner) cancelOutdated(ctx context.Context, gl *gitlab.Client, project int64, old event.Pipeline, running []gitlab.Deployment) (canceled, error) {
 	c := canceled{Pipeline: old.ID}
 	deploys := slices.DeleteFunc(slices.Clone(running), func(d gitlab.Deployment) bool { return d.PipelineID != old.ID && d.SHA != old.SHA })
 	if len(deploys) == 0 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // TestCancelOutdated: a new pipeline cancels what still runs in the older ones
@@ -30,34 +31,34 @@ func TestCancelOutdated(t *testing.T) {
 		result   string
 		says     string
 	}{
-		{name: "a push after a push", canceled: []string{"build", "test"}, result: rules.ResultDone, says: "pipeline 101 is canceled"},
-		{name: "a job of it that waits for a person stays", jobs: []gitlabtest.Job{{Name: "gate", Stage: "build", When: "manual"}}, canceled: []string{"build", "test"}, result: rules.ResultDone},
+		{name: "a push after a push", canceled: []string{"build", "test"}, result: event.ResultDone, says: "pipeline 101 is canceled"},
+		{name: "a job of it that waits for a person stays", jobs: []gitlabtest.Job{{Name: "gate", Stage: "build", When: "manual"}}, canceled: []string{"build", "test"}, result: event.ResultDone},
 		{
 			name: "a deployment that runs is left alone", jobs: []gitlabtest.Job{{Name: "deploy", Stage: "build", Environment: deploy.Environment}},
-			canceled: []string{"build", "test"}, result: rules.ResultDone, says: "the deployment to production is left",
+			canceled: []string{"build", "test"}, result: event.ResultDone, says: "the deployment to production is left",
 		},
 		{
 			name: "a gateway's 404 does not say that nothing is deployed", jobs: []gitlabtest.Job{{Name: "deploy", Stage: "build", Environment: deploy.Environment}},
 			fault:    gitlabtest.Fault{Path: "/deployments", Status: http.StatusNotFound, HTML: true, Times: 5},
-			canceled: []string{"build", "test"}, result: rules.ResultDone, says: "the deployment to production is left",
+			canceled: []string{"build", "test"}, result: event.ResultDone, says: "the deployment to production is left",
 		},
 		{
 			name: "a deployment that runs, by force", force: true, jobs: []gitlabtest.Job{{Name: "deploy", Stage: "build", Environment: deploy.Environment}},
-			canceled: []string{"build", "deploy", "test"}, result: rules.ResultDone,
+			canceled: []string{"build", "deploy", "test"}, result: event.ResultDone,
 		},
-		{name: "a deployment that has not begun", jobs: []gitlabtest.Job{deploy}, canceled: []string{"build", "deploy", "test"}, result: rules.ResultDone},
-		{name: "a schedule on the same commit", old: gitlabtest.Pipeline{SHA: sameSHA}, new: gitlabtest.Pipeline{SHA: sameSHA, Source: "schedule"}, result: rules.ResultSkipped, says: "no older pipeline"},
-		{name: "two triggers of one ref", old: gitlabtest.Pipeline{Source: "pipeline"}, new: gitlabtest.Pipeline{Source: "pipeline"}, result: rules.ResultSkipped},
-		{name: "a tag of the branch's name", old: gitlabtest.Pipeline{Ref: "v1"}, new: gitlabtest.Pipeline{Ref: "v1", Tag: true}, result: rules.ResultSkipped},
+		{name: "a deployment that has not begun", jobs: []gitlabtest.Job{deploy}, canceled: []string{"build", "deploy", "test"}, result: event.ResultDone},
+		{name: "a schedule on the same commit", old: gitlabtest.Pipeline{SHA: sameSHA}, new: gitlabtest.Pipeline{SHA: sameSHA, Source: "schedule"}, result: event.ResultSkipped, says: "no older pipeline"},
+		{name: "two triggers of one ref", old: gitlabtest.Pipeline{Source: "pipeline"}, new: gitlabtest.Pipeline{Source: "pipeline"}, result: event.ResultSkipped},
+		{name: "a tag of the branch's name", old: gitlabtest.Pipeline{Ref: "v1"}, new: gitlabtest.Pipeline{Ref: "v1", Tag: true}, result: event.ResultSkipped},
 		{
 			name: "a manual run of a merge request in a train", old: gitlabtest.Pipeline{MergeRequest: mr, Ref: "refs/merge-requests/7/train"},
-			new: gitlabtest.Pipeline{MergeRequest: mr, Ref: "refs/merge-requests/7/head"}, result: rules.ResultSkipped,
+			new: gitlabtest.Pipeline{MergeRequest: mr, Ref: "refs/merge-requests/7/head"}, result: event.ResultSkipped,
 		},
 		{
 			name: "merged results after head", old: gitlabtest.Pipeline{MergeRequest: mr, Ref: "refs/merge-requests/7/head"},
-			new: gitlabtest.Pipeline{MergeRequest: mr, Ref: "refs/merge-requests/7/merge"}, canceled: []string{"build", "test"}, result: rules.ResultDone,
+			new: gitlabtest.Pipeline{MergeRequest: mr, Ref: "refs/merge-requests/7/merge"}, canceled: []string{"build", "test"}, result: event.ResultDone,
 		},
-		{name: "a schedule goes on", old: gitlabtest.Pipeline{Source: "schedule"}, result: rules.ResultSkipped},
+		{name: "a schedule goes on", old: gitlabtest.Pipeline{Source: "schedule"}, result: event.ResultSkipped},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHouse(t, fmt.Sprintf("version: 1\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status in [\"pending\", \"running\"]', actions: [cancel_outdated: {force: %t}]}\n", test.force))
@@ -107,7 +108,7 @@ func TestCancelOutdatedLeavesTheNewestAlone(t *testing.T) {
 	newest := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
 	h.deliver(h.gitlab.PipelineHookBody(middle.ID))
 	h.workOff()
-	h.wantOutcome(rules.ResultSkipped, fmt.Sprintf("the pipeline is outdated by pipeline %d", newest.ID), "/cancel", 0)
+	h.wantOutcome(event.ResultSkipped, fmt.Sprintf("the pipeline is outdated by pipeline %d", newest.ID), "/cancel", 0)
 }
 
 // TestChildOfAnOutdatedPipeline: what the child of an old commit's pipeline
@@ -124,7 +125,7 @@ func TestChildOfAnOutdatedPipeline(t *testing.T) {
 	h.gitlab.Finish(job.ID, "failed", stuck)
 	h.deliver(h.gitlab.JobHookBody(job.ID))
 	h.workOff()
-	h.wantOutcome(rules.ResultSkipped, fmt.Sprintf("the pipeline is outdated by pipeline %d", newer.ID), "/retry", 0)
+	h.wantOutcome(event.ResultSkipped, fmt.Sprintf("the pipeline is outdated by pipeline %d", newer.ID), "/retry", 0)
 }
 
 // TestCancelPipelineSaysWhatIsLeft: GitLab answers 200 also where it cancelled
@@ -136,10 +137,10 @@ func TestCancelPipelineSaysWhatIsLeft(t *testing.T) {
 		result string
 		says   string
 	}{
-		{"all of it, later", []gitlabtest.Job{{Name: "build"}}, rules.ResultDone, "the pipeline is canceled"},
-		{"all of it", []gitlabtest.Job{{Name: "build"}}, rules.ResultDone, "the pipeline is canceled"},
-		{"but for an optional manual job", []gitlabtest.Job{{Name: "build"}, {Name: "gate", When: "manual", AllowFailure: true}}, rules.ResultDone, "what waits to be played remains: gate"},
-		{"but for a manual job that it waits for", []gitlabtest.Job{{Name: "build"}, {Name: "gate", When: "manual"}}, rules.ResultFailed, "GitLab left the pipeline manual; what waits to be played remains: gate"},
+		{"all of it, later", []gitlabtest.Job{{Name: "build"}}, event.ResultDone, "the pipeline is canceled"},
+		{"all of it", []gitlabtest.Job{{Name: "build"}}, event.ResultDone, "the pipeline is canceled"},
+		{"but for an optional manual job", []gitlabtest.Job{{Name: "build"}, {Name: "gate", When: "manual", AllowFailure: true}}, event.ResultDone, "what waits to be played remains: gate"},
+		{"but for a manual job that it waits for", []gitlabtest.Job{{Name: "build"}, {Name: "gate", When: "manual"}}, event.ResultFailed, "GitLab left the pipeline manual; what waits to be played remains: gate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := gitlabtest.Options{PipelinesFollow: strings.HasSuffix(test.name, "later")}
@@ -159,9 +160,9 @@ func TestRetryThatFailsAtOnce(t *testing.T) {
 	h := newHouseOn(t, gitlabtest.Options{RetriesFail: "ci_quota_exceeded"}, "version: 1\nrules:\n  - {name: r, on: job, if: 'failed_with(\"stuck_or_timeout_failure\")', actions: [retry]}\n")
 	h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
 	h.workOff()
-	h.wantResults(rules.ResultDone, rules.ResultGaveUp)
+	h.wantResults(event.ResultDone, event.ResultGaveUp)
 	for _, o := range h.outcomes() {
-		if o.Result == rules.ResultGaveUp {
+		if o.Result == event.ResultGaveUp {
 			has(t, o.Reason, "attempt 2 failed for another reason: ci_quota_exceeded")
 		}
 	}
@@ -206,7 +207,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 			h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
 			h.deliver(h.gitlab.JobHookBody(job.ID))
 			h.workOff()
-			if o := h.only(); o.Result != rules.ResultFailed || !strings.Contains(o.Reason, test.says) {
+			if o := h.only(); o.Result != event.ResultFailed || !strings.Contains(o.Reason, test.says) {
 				t.Errorf("outcome %s (%s), want failed: …%s…", o.Result, o.Reason, test.says)
 			}
 		})
@@ -221,7 +222,7 @@ func TestDeletedPipeline(t *testing.T) {
 	h.deliver(h.gitlab.PipelineHookBody(job.PipelineID))
 	h.gitlab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusNotFound})
 	h.workOff()
-	h.wantOutcome(rules.ResultSkipped, "was deleted", "/retry", 0)
+	h.wantOutcome(event.ResultSkipped, "was deleted", "/retry", 0)
 }
 
 // TestSweepErasesArchivedJobs: they are the oldest. GitLab erases them since
@@ -254,7 +255,7 @@ rules:
 				t.Errorf("%d jobs were erased, want %d", n, want.erased)
 			}
 			run := h.lastSweep()
-			if n := len(run.Sweep.Problems); n != want.problems || run.Result != rules.ResultDone {
+			if n := len(run.Sweep.Problems); n != want.problems || run.Result != event.ResultDone {
 				t.Errorf("outcome %s with problems %+v, want %d", run.Result, run.Sweep.Problems, want.problems)
 			}
 			if n := h.gitlab.Count(http.MethodPost, "/erase"); n > want.erased+16 {
@@ -278,19 +279,19 @@ func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 	}{
 		{
 			"by dry run", func(h *house) { h.load(text, rules.Options{DryRun: true}) }, func(*house) {},
-			rules.ResultFailed, "pipeline 102 is canceled; stopped halfway by dry run", 1,
+			event.ResultFailed, "pipeline 102 is canceled; stopped halfway by dry run", 1,
 		},
 		{
-			"by a pause", func(h *house) { _ = h.pauses().Pause(h.Context(), rules.Pause{}) }, func(h *house) { _, _ = h.pauses().ResumeAll(h.Context(), "the test") },
-			rules.ResultDone, "pipeline 102 is canceled; pipeline 101 is canceled", 2,
+			"by a pause", func(h *house) { _ = h.pauses().Pause(h.Context(), event.Pause{}) }, func(h *house) { _, _ = h.pauses().ResumeAll(h.Context(), "the test") },
+			event.ResultDone, "pipeline 102 is canceled; pipeline 101 is canceled", 2,
 		},
 		{
-			"by a pause, after which another pipeline is the newest", func(h *house) { _ = h.pauses().Pause(h.Context(), rules.Pause{}) },
+			"by a pause, after which another pipeline is the newest", func(h *house) { _ = h.pauses().Pause(h.Context(), event.Pause{}) },
 			func(h *house) {
 				h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
 				_, _ = h.pauses().ResumeAll(h.Context(), "the test")
 			},
-			rules.ResultDone, "pipeline 102 is canceled; the pipeline is outdated by pipeline 104", 1,
+			event.ResultDone, "pipeline 102 is canceled; the pipeline is outdated by pipeline 104", 1,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -327,7 +328,7 @@ func TestCancelOutdatedSaysItOnce(t *testing.T) {
 	h.workOff()
 	o := h.only()
 	want := fmt.Sprintf("of pipeline %d, 1 job canceled and the deployment to production is left: `force: true` lifts this; pipeline %d is canceled", deploying.ID, h.pipeline.ID)
-	if o.Result != rules.ResultDone || o.Reason != want {
+	if o.Result != event.ResultDone || o.Reason != want {
 		t.Errorf("outcome %s (%s), want done (%s)", o.Result, o.Reason, want)
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -41,39 +41,39 @@ type Pauses struct {
 }
 
 // List returns the pauses in force, oldest first.
-func (ps Pauses) List(ctx context.Context) ([]rules.Pause, error) {
+func (ps Pauses) List(ctx context.Context) ([]event.Pause, error) {
 	value, err := ps.Store.Get(ctx, keys.Pauses)
 	if err != nil {
 		return nil, fmt.Errorf("pauses: %w", err)
 	}
-	all := []rules.Pause{}
+	all := []event.Pause{}
 	if len(value) > 0 {
 		if err := json.Unmarshal(value, &all); err != nil {
-			return nil, fmt.Errorf("%w: %w", rules.ErrUnreadablePauses, err)
+			return nil, fmt.Errorf("%w: %w", event.ErrUnreadablePauses, err)
 		}
 	}
-	return slices.DeleteFunc(all, func(p rules.Pause) bool { return p.Ended(ps.Now()) }), nil
+	return slices.DeleteFunc(all, func(p event.Pause) bool { return p.Ended(ps.Now()) }), nil
 }
 
 // Of returns the first pause that stops the decision's action, nil for none.
-func (ps Pauses) Of(ctx context.Context, d rules.Decision) (*rules.Pause, error) {
+func (ps Pauses) Of(ctx context.Context, d event.Decision) (*event.Pause, error) {
 	all, err := ps.List(ctx)
-	if i := slices.IndexFunc(all, func(p rules.Pause) bool { return p.Stops(d) }); i >= 0 {
+	if i := slices.IndexFunc(all, func(p event.Pause) bool { return p.Stops(d) }); i >= 0 {
 		return &all[i], nil
 	}
 	return nil, err
 }
 
 // Pause puts a pause in force, in place of one with the same scope.
-func (ps Pauses) Pause(ctx context.Context, p rules.Pause) error {
+func (ps Pauses) Pause(ctx context.Context, p event.Pause) error {
 	p.Since, p.Until = ps.Now().UTC(), p.Until.UTC()
 	if err := p.Check(p.Since); err != nil {
 		return err
 	}
-	err := ps.change(ctx, func(all []rules.Pause) ([]rules.Pause, error) {
+	err := ps.change(ctx, func(all []event.Pause) ([]event.Pause, error) {
 		all = append(without(all, p.Scope()), p)
-		if len(all) > rules.MaxPauses {
-			return nil, rules.ErrManyPauses
+		if len(all) > event.MaxPauses {
+			return nil, event.ErrManyPauses
 		}
 		return all, nil
 	})
@@ -85,7 +85,7 @@ func (ps Pauses) Pause(ctx context.Context, p rules.Pause) error {
 
 // Resume ends the pause of the scope, and reports whether there was one.
 func (ps Pauses) Resume(ctx context.Context, scope, by string) (found bool, err error) {
-	err = ps.change(ctx, func(all []rules.Pause) ([]rules.Pause, error) {
+	err = ps.change(ctx, func(all []event.Pause) ([]event.Pause, error) {
 		rest := without(all, scope)
 		found = len(rest) < len(all)
 		return rest, nil
@@ -101,7 +101,7 @@ func (ps Pauses) Resume(ctx context.Context, scope, by string) (found bool, err 
 func (ps Pauses) ResumeAll(ctx context.Context, by string) (n int, err error) {
 	err = ps.alone(ctx, func() error {
 		all, err := ps.List(ctx)
-		if err != nil && !errors.Is(err, rules.ErrUnreadablePauses) {
+		if err != nil && !errors.Is(err, event.ErrUnreadablePauses) {
 			return err
 		}
 		n = len(all)
@@ -114,12 +114,12 @@ func (ps Pauses) ResumeAll(ctx context.Context, by string) (n int, err error) {
 	return n, nil
 }
 
-func without(all []rules.Pause, scope string) []rules.Pause {
-	return slices.DeleteFunc(slices.Clone(all), func(p rules.Pause) bool { return p.Scope() == scope })
+func without(all []event.Pause, scope string) []event.Pause {
+	return slices.DeleteFunc(slices.Clone(all), func(p event.Pause) bool { return p.Scope() == scope })
 }
 
 // change replaces the pauses while no other replica does.
-func (ps Pauses) change(ctx context.Context, to func([]rules.Pause) ([]rules.Pause, error)) error {
+func (ps Pauses) change(ctx context.Context, to func([]event.Pause) ([]event.Pause, error)) error {
 	return ps.alone(ctx, func() error {
 		all, err := ps.List(ctx)
 		if err != nil {

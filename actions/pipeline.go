@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // observeRetryPipeline: a retry is called for while the pipeline has failed or
@@ -44,7 +44,7 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 	switch {
 	case len(again) == 0:
 		return skipped("no job of the pipeline failed or was canceled"), nil
-	case !slices.ContainsFunc(again, func(j gitlab.Job) bool { return !rules.Hopeless(j.FailureReason) }):
+	case !slices.ContainsFunc(again, func(j gitlab.Job) bool { return !event.Hopeless(j.FailureReason) }):
 		return skipped("no retry mends %s", again[0].FailureReason), nil
 	case len(p.retried)+len(again) > limits.PerPipeline:
 		return gaveUp("the pipeline would have had %s, more than `limits.per_pipeline` allows", counted(len(p.retried)+len(again), "retry", "retries")), nil
@@ -60,7 +60,7 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 
 // pipeline reads the decision's pipeline. One that was called already may be in
 // an earlier status than the event's for that reason.
-func (r *Runner) pipeline(ctx context.Context, p *pending) (rules.Pipeline, error) {
+func (r *Runner) pipeline(ctx context.Context, p *pending) (event.Pipeline, error) {
 	pipeline, err := r.GitLab.Pipeline(ctx, p.Project.ID, p.Pipeline.ID)
 	if err == nil {
 		err = p.samePipeline(pipeline)

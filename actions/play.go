@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // observePlay: a play is called for while the job waits to be played, in the
@@ -82,7 +82,7 @@ func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
 // it has passed.
 func (p *pending) untilPassed() *verdict {
 	wait := min(max(passedSoonest, time.Duration(p.PassWaited)/10), passedLatest)
-	p.PassWaited += rules.Duration(wait)
+	p.PassWaited += event.Duration(wait)
 	return deferred(wait)
 }
 

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 const inOrderRules = `
@@ -27,10 +27,10 @@ func TestPlayInOrder(t *testing.T) {
 		second string // outcome of the second
 		says   string
 	}{
-		{"passes", "success", false, rules.ResultDone, ""},
-		{"passes as a clone", "success", true, rules.ResultDone, ""},
-		{"fails", "failed", false, rules.ResultSkipped, "staging, which must pass before, is failed"},
-		{"is canceled", "canceled", false, rules.ResultSkipped, "staging, which must pass before, is canceled"},
+		{"passes", "success", false, event.ResultDone, ""},
+		{"passes as a clone", "success", true, event.ResultDone, ""},
+		{"fails", "failed", false, event.ResultSkipped, "staging, which must pass before, is failed"},
+		{"is canceled", "canceled", false, event.ResultSkipped, "staging, which must pass before, is canceled"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouseOn(t, gitlabtest.Options{PlayClones: c.clones}, inOrderRules)
@@ -56,7 +56,7 @@ func TestPlayInOrder(t *testing.T) {
 			h.gitlab.Finish(staging.ID, c.ends, reason)
 			h.workOff()
 			all := h.outcomes()
-			if len(all) != 2 || all[0].Result != rules.ResultDone || all[1].Result != c.second {
+			if len(all) != 2 || all[0].Result != event.ResultDone || all[1].Result != c.second {
 				t.Fatalf("outcomes %+v, want done and %s", all, c.second)
 			}
 			has(t, all[1].Reason, c.says)
@@ -75,7 +75,7 @@ func TestPlayInAProtectedEnvironment(t *testing.T) {
 		gitlabtest.Job{Name: "deploy", When: "manual", Environment: gitlabtest.Environment{Name: "production", Action: "start"}})
 	h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
 	h.workOff()
-	h.wantOutcome(rules.ResultFailed, "production", "/play", 1)
+	h.wantOutcome(event.ResultFailed, "production", "/play", 1)
 }
 
 // What an erase frees is summed.
@@ -86,7 +86,7 @@ func TestEraseSumsWhatItFreed(t *testing.T) {
 	h.gitlab.SetArtifacts(job.ID, gitlabtest.Archive)
 	h.deliver(h.gitlab.JobHookBody(job.ID))
 	h.workOff()
-	if o := h.wantOutcome(rules.ResultDone, "", "/erase", 1); o.Freed != 10+gitlabtest.Archive.Size {
+	if o := h.wantOutcome(event.ResultDone, "", "/erase", 1); o.Freed != 10+gitlabtest.Archive.Size {
 		t.Errorf("freed %d bytes, want %d", o.Freed, 10+gitlabtest.Archive.Size)
 	}
 }
@@ -114,21 +114,21 @@ rules:
 		result  string
 		says    string
 	}{
-		{"failed", func(h *house) { fail(h, stuck) }, nil, "/retry", 1, rules.ResultDone, ""},
-		{"hopeless", func(h *house) { fail(h, "ci_quota_exceeded") }, nil, "/retry", 0, rules.ResultSkipped, "no retry mends"},
+		{"failed", func(h *house) { fail(h, stuck) }, nil, "/retry", 1, event.ResultDone, ""},
+		{"hopeless", func(h *house) { fail(h, "ci_quota_exceeded") }, nil, "/retry", 0, event.ResultSkipped, "no retry mends"},
 		{"attempts used up", func(h *house) {
 			fail(h, stuck)
 			h.mustRetry(h.gitlab.Latest(h.pipeline.ID, "rspec").ID)
 			fail(h, stuck)
-		}, nil, "/retry", 0, rules.ResultGaveUp, "2 attempts, as many as `limits.per_job` allows"},
-		{"running again", func(h *house) { fail(h, stuck) }, func(h *house) { h.mustRetry(h.gitlab.Latest(h.pipeline.ID, "rspec").ID) }, "/retry", 0, rules.ResultSkipped, "neither failed nor canceled"},
+		}, nil, "/retry", 0, event.ResultGaveUp, "2 attempts, as many as `limits.per_job` allows"},
+		{"running again", func(h *house) { fail(h, stuck) }, func(h *house) { h.mustRetry(h.gitlab.Latest(h.pipeline.ID, "rspec").ID) }, "/retry", 0, event.ResultSkipped, "neither failed nor canceled"},
 		{"newer pipeline", func(h *house) { fail(h, stuck) }, func(h *house) {
 			h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-		}, "/retry", 0, rules.ResultSkipped, "the pipeline is outdated by pipeline 102"},
-		{"running", func(h *house) { h.gitlab.Run(h.gitlab.Latest(h.pipeline.ID, "rspec").ID) }, nil, "/cancel", 1, rules.ResultDone, "canceled"},
+		}, "/retry", 0, event.ResultSkipped, "the pipeline is outdated by pipeline 102"},
+		{"running", func(h *house) { h.gitlab.Run(h.gitlab.Latest(h.pipeline.ID, "rspec").ID) }, nil, "/cancel", 1, event.ResultDone, "canceled"},
 		{"ended meanwhile", func(h *house) { h.gitlab.Run(h.gitlab.Latest(h.pipeline.ID, "rspec").ID) }, func(h *house) {
 			h.gitlab.Finish(h.gitlab.Latest(h.pipeline.ID, "rspec").ID, "success", "")
-		}, "/cancel", 0, rules.ResultSkipped, "the pipeline has ended: success"},
+		}, "/cancel", 0, event.ResultSkipped, "the pipeline has ended: success"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, text)
@@ -156,7 +156,7 @@ func TestPlayedWhenMended(t *testing.T) {
 	h.end("staging", "success", "")
 	h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
 	h.workOff()
-	h.wantResults(rules.ResultDone, rules.ResultSkipped, rules.ResultDone)
+	h.wantResults(event.ResultDone, event.ResultSkipped, event.ResultDone)
 	if n := h.gitlab.Count("POST", "/play"); n != 2 {
 		t.Errorf("%d plays, want 2", n)
 	}
@@ -184,7 +184,7 @@ func TestPlayAfterALongPause(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, inOrderRules)
 	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
-	if err := h.pauses().Pause(t.Context(), rules.Pause{}); err != nil {
+	if err := h.pauses().Pause(t.Context(), event.Pause{}); err != nil {
 		t.Fatal(err)
 	}
 	h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
@@ -198,5 +198,5 @@ func TestPlayAfterALongPause(t *testing.T) {
 	h.passTime()
 	h.end("staging", "success", "")
 	h.workOff()
-	h.wantResults(rules.ResultDone, rules.ResultDone)
+	h.wantResults(event.ResultDone, event.ResultDone)
 }

@@ -13,15 +13,16 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Projects asks GitLab which projects entries of `projects` mean: ids, paths,
 // globs of paths, and groups with their subgroups. They come by id, each once.
 // An entry that means none is a problem with its reason; the error is one that
 // passes, or ctx's.
-func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]gitlab.Project, []rules.SweepProblem, error) {
+func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]gitlab.Project, []event.SweepProblem, error) {
 	found := map[int64]gitlab.Project{}
-	var problems []rules.SweepProblem
+	var problems []event.SweepProblem
 	for _, entry := range entries {
 		n := 0
 		for p, err := range projectsOf(ctx, gl, entry) {
@@ -31,16 +32,16 @@ func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]gitla
 			case err == nil:
 				found[p.ID], n = p, n+1
 				continue
-			case ctx.Err() != nil || rules.Passes(err):
+			case ctx.Err() != nil || event.Transient(err):
 				return nil, nil, err
 			case gitlab.IsHidden(err):
 				err = errors.New("there is no such project or group, or the token's user may not see it")
 			}
-			problems = append(problems, rules.SweepProblem{Project: entry, Reason: err.Error(), Times: 1})
+			problems = append(problems, event.SweepProblem{Project: entry, Reason: err.Error(), Times: 1})
 			n++
 		}
 		if n == 0 {
-			problems = append(problems, rules.SweepProblem{Project: entry, Reason: "no project fits, of those that the token's user is a member of", Times: 1})
+			problems = append(problems, event.SweepProblem{Project: entry, Reason: "no project fits, of those that the token's user is a member of", Times: 1})
 		}
 	}
 	sorted := slices.SortedFunc(maps.Values(found), func(a, b gitlab.Project) int { return cmp.Compare(a.ID, b.ID) })

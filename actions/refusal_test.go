@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -38,7 +38,7 @@ func TestSweepPassesJobsThatAreNotErasable(t *testing.T) {
 	h.workOff()
 
 	o := h.lastSweep()
-	want := rules.SweepCounts{Jobs: good + refused, Erased: good, Failed: refused, Freed: good * 1000}
+	want := event.SweepCounts{Jobs: good + refused, Erased: good, Failed: refused, Freed: good * 1000}
 	if diff := cmp.Diff(want, o.Sweep.SweepCounts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
@@ -60,7 +60,7 @@ func TestSweepWaitsForLocks(t *testing.T) {
 	if diff := cmp.Diff([]string{"old"}, h.erasedJobs(shop)); diff != "" {
 		t.Errorf("erased (-want +got):\n%s", diff)
 	}
-	if o := h.lastSweep(); o.Result != rules.ResultDone || len(o.Sweep.Problems) != 0 {
+	if o := h.lastSweep(); o.Result != event.ResultDone || len(o.Sweep.Problems) != 0 {
 		t.Errorf("%s, problems: %v", o.Result, o.Sweep.Problems)
 	}
 }
@@ -74,10 +74,10 @@ func TestRefusalsOfRetries(t *testing.T) {
 		says    string
 		retries int // POST …/retry
 	}{
-		{"a lock at the retry", gitlabtest.Fault{Path: "/retry", Times: 2, Status: 409, Message: resourceLock}, rules.ResultDone, "attempt 2 of 3", 3},
-		{"a lock at every read", gitlabtest.Fault{Method: "GET", Times: 7, Status: 409, Message: resourceLock}, rules.ResultDone, "attempt 2 of 3", 1},
-		{"not retryable", gitlabtest.Fault{Path: "/retry", Times: -1, Status: 403, Message: "403 Forbidden - Job is not retryable"}, rules.ResultFailed, "GitLab refused: 403 Forbidden - Job is not retryable: it was retried already", 1},
-		{"no right", gitlabtest.Fault{Path: "/retry", Times: -1, Status: 403, Message: "403 Forbidden"}, rules.ResultFailed, "GitLab refused: 403 Forbidden (403): check the token", 1},
+		{"a lock at the retry", gitlabtest.Fault{Path: "/retry", Times: 2, Status: 409, Message: resourceLock}, event.ResultDone, "attempt 2 of 3", 3},
+		{"a lock at every read", gitlabtest.Fault{Method: "GET", Times: 7, Status: 409, Message: resourceLock}, event.ResultDone, "attempt 2 of 3", 1},
+		{"not retryable", gitlabtest.Fault{Path: "/retry", Times: -1, Status: 403, Message: "403 Forbidden - Job is not retryable"}, event.ResultFailed, "GitLab refused: 403 Forbidden - Job is not retryable: it was retried already", 1},
+		{"no right", gitlabtest.Fault{Path: "/retry", Times: -1, Status: 403, Message: "403 Forbidden"}, event.ResultFailed, "GitLab refused: 403 Forbidden (403): check the token", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, retryRules)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -93,7 +93,7 @@ func TestStormOfAllReplicas(t *testing.T) {
 	}
 	deferred := 0
 	for _, o := range h.outcomes() {
-		if o.Result == rules.ResultDeferred {
+		if o.Result == event.ResultDeferred {
 			deferred++
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // maxNative is how many runs a job can have by GitLab's own `retry:`, which
@@ -35,7 +35,7 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	if p.Job.FailureReason == "" && s.job.Status == "failed" {
 		// Not every hook tells why a job failed.
 		p.Job.FailureReason, p.Job.FailureClass = s.job.FailureReason, s.job.FailureClass
-		if err := r.watch(ctx, []rules.Decision{p.Decision}); err != nil {
+		if err := r.watch(ctx, []event.Decision{p.Decision}); err != nil {
 			return nil, err
 		}
 		if v, err := r.becalmed(ctx, p); v != nil || err != nil {
@@ -48,9 +48,9 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 		return skipped("the job is %s, no longer failed", s.job.Status), nil
 	case s.job.Archived:
 		return skipped("the job is archived, and GitLab runs it no more"), nil
-	case rules.Hopeless(s.job.FailureReason) && p.Previously != "":
+	case event.Hopeless(s.job.FailureReason) && p.Previously != "":
 		return gaveUp("no retry mends %s; the run before failed with %s", s.job.FailureReason, p.Previously), nil
-	case rules.Hopeless(s.job.FailureReason):
+	case event.Hopeless(s.job.FailureReason):
 		return skipped("no retry mends %s", s.job.FailureReason), nil
 	case p.Job.Attempt >= p.Action.MaxAttempts:
 		return gaveUp("%s failed, as many as the rule allows%s", plural(p.Job.Attempt, "attempt"), p.otherReason()), nil
@@ -67,9 +67,9 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 // pause gives how long a decision waits before it is carried out: as its rule
 // says, and on a failure that GitLab may retry by itself until it did or
 // didn't.
-func (r *Runner) pause(d rules.Decision) time.Duration {
+func (r *Runner) pause(d event.Decision) time.Duration {
 	wait := d.Pause()
-	if d.Action.Verb == rules.VerbRetry && d.Job.Attempt < maxNative {
+	if d.Action.Verb == event.VerbRetry && d.Job.Attempt < maxNative {
 		wait = max(wait, r.NativeRetry)
 	}
 	return wait

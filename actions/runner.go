@@ -32,6 +32,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -90,7 +91,7 @@ type Guard interface {
 // Teller tells people of an outcome, or of something else under its key.
 // Telling the same again must change nothing.
 type Teller interface {
-	Tell(ctx context.Context, o rules.Outcome, channel, text string) error
+	Tell(ctx context.Context, o event.Outcome, channel, text string) error
 	Announce(ctx context.Context, key, channel, text string) error
 	// Escape makes a value safe to stand in a text.
 	Escape(value string) string
@@ -323,7 +324,7 @@ func (r *Runner) work(ctx context.Context, h *held) {
 	case errors.As(err, &bad):
 		r.Log.Error("record buried", "id", h.lease.ID, "reason", bad.reason)
 		err = h.bury(settle, bad.reason)
-	case rules.Unavailable(err):
+	case event.Unavailable(err):
 		wait := r.untilUsable(err)
 		r.Log.Debug("waits until GitLab can be used", "id", h.lease.ID, "in", wait.String(), "error", err)
 		err = h.deferFor(settle, wait)
@@ -357,13 +358,13 @@ func (r *Runner) step(ctx context.Context, h *held) (err error) {
 		}
 	}()
 	switch h.lease.Kind {
-	case rules.RecordEvent:
+	case event.RecordEvent:
 		return decoded(h, r.startEvent)(ctx)
-	case rules.RecordDecision:
+	case event.RecordDecision:
 		return decoded(h, r.decision)(ctx)
-	case rules.RecordOutcome:
+	case event.RecordOutcome:
 		return decoded(h, r.outcome)(ctx)
-	case rules.RecordSweep:
+	case event.RecordSweep:
 		return decoded(h, r.sweep)(ctx)
 	case recordFollow:
 		return decoded(h, r.lookAfter)(ctx)

@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // state is what GitLab has of a decision's job: all runs of its name in its
@@ -128,7 +128,7 @@ func (r *Runner) lookAtBridge(ctx context.Context, p *pending) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	s := state{job: gitlab.Job{ProjectID: p.Project.ID, Pipeline: p.Pipeline, Details: rules.Details{Job: p.Job}}}
+	s := state{job: gitlab.Job{ProjectID: p.Project.ID, Pipeline: p.Pipeline, Details: event.Details{Job: p.Job}}}
 	s.job.Status = "gone"
 	for _, bridge := range bridges {
 		if bridge.ID == p.Job.ID {
@@ -176,7 +176,7 @@ func stale(p *pending, newer int64) *verdict {
 	switch {
 	case newer == 0:
 		return nil
-	case p.Action.Verb == rules.VerbRetryPipeline, p.Action.Verb == rules.VerbCancelOutdated:
+	case p.Action.Verb == event.VerbRetryPipeline, p.Action.Verb == event.VerbCancelOutdated:
 		return skipped("the pipeline is outdated by pipeline %d", newer)
 	}
 	return skipped("the pipeline is outdated by pipeline %d: `allow_stale: true` lifts this", newer)

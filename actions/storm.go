@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/joblog"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -93,7 +94,7 @@ func (r *Runner) saveStorm(ctx context.Context, s storm) error {
 
 // watch counts the failures that the decisions want retried, and begins a
 // storm where they are too many.
-func (r *Runner) watch(ctx context.Context, decisions []rules.Decision) error {
+func (r *Runner) watch(ctx context.Context, decisions []event.Decision) error {
 	def := r.Rules().Storm()
 	for _, d := range decisions {
 		for _, job := range toRetry(d) {
@@ -120,12 +121,12 @@ func (r *Runner) watch(ctx context.Context, decisions []rules.Decision) error {
 }
 
 // toRetry gives the failed jobs that the decision wants to run again.
-func toRetry(d rules.Decision) []rules.Job {
-	var jobs []rules.Job
+func toRetry(d event.Decision) []event.Job {
+	var jobs []event.Job
 	switch d.Action.Verb {
-	case rules.VerbRetry:
-		return []rules.Job{d.Job}
-	case rules.VerbRetryPipeline:
+	case event.VerbRetry:
+		return []event.Job{d.Job}
+	case event.VerbRetryPipeline:
 		for _, job := range d.Pipeline.Jobs {
 			if job.Status == "failed" {
 				jobs = append(jobs, job)
@@ -138,7 +139,7 @@ func toRetry(d rules.Decision) []rules.Job {
 	return jobs
 }
 
-func runnerName(r rules.Runner) string {
+func runnerName(r event.Runner) string {
 	if r.ID == 0 {
 		return ""
 	}
@@ -229,7 +230,7 @@ func (r *Runner) becalmed(ctx context.Context, p *pending) (*verdict, error) {
 // classesOf gives the failure classes that a retry is about.
 func classesOf(p *pending) []string {
 	classes := map[string]bool{p.Job.FailureClass: true}
-	if p.Action.Verb == rules.VerbRetryPipeline {
+	if p.Action.Verb == event.VerbRetryPipeline {
 		for _, job := range p.Pipeline.Jobs {
 			classes[job.FailureClass] = true
 		}
@@ -372,7 +373,7 @@ func (r *Runner) commonLine(ctx context.Context, failures []store.Seen) (line st
 	defer cancel()
 	counts := map[string]int{}
 	for _, f := range failures[max(0, len(failures)-logSamples):] {
-		var e rules.Event
+		var e event.Event
 		if _, err := fmt.Sscanf(f.ID, "%d/%d", &e.Project.ID, &e.Job.ID); err != nil {
 			continue
 		}

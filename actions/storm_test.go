@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
@@ -194,7 +194,7 @@ func TestStormDefers(t *testing.T) {
 	h.work()
 	waiting := 0
 	for _, o := range h.outcomes() {
-		if o.Result == rules.ResultDeferred {
+		if o.Result == event.ResultDeferred {
 			waiting++
 			has(t, o.Reason, "a storm", "class runner")
 		}
@@ -206,7 +206,7 @@ func TestStormDefers(t *testing.T) {
 	h.clock.Advance(16 * time.Minute)
 	h.workOff()
 	for _, o := range h.outcomes() {
-		if o.Result != rules.ResultDone {
+		if o.Result != event.ResultDone {
 			t.Errorf("outcome %s (%s), want done", o.Result, o.Reason)
 		}
 	}

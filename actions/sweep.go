@@ -12,6 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -29,12 +30,12 @@ type Sweeper struct {
 	Now    func() time.Time
 	// Queue takes decisions that are no erases, and gives how many were not
 	// made before; nil: they are counted only.
-	Queue func(ctx context.Context, decisions []rules.Decision) (added int, err error)
+	Queue func(ctx context.Context, decisions []event.Decision) (added int, err error)
 	// Room gives an error that passes while the queue has no room for more
 	// decisions; nil: there always is.
 	Room func(ctx context.Context) error
 	// Save keeps how far the run is. It is called after each page.
-	Save   func(ctx context.Context, run rules.Sweep) error
+	Save   func(ctx context.Context, run event.Sweep) error
 	Pauses Pauses // stop erases
 	// Watch is told of each job; nil: nobody is.
 	Watch func(SweepStep)
@@ -50,7 +51,7 @@ type SweepStep struct {
 	// Through is how much of the project is behind, from 0 to 1, as the dates
 	// of its jobs tell: GitLab does not say how many there are.
 	Through float64
-	rules.SweepCounts
+	event.SweepCounts
 }
 
 const (
@@ -67,7 +68,7 @@ const (
 
 // Run makes the run, or goes on with it. When it returns nil, the run has
 // ended. With an error, run says where to go on.
-func (s Sweeper) Run(ctx context.Context, run *rules.Sweep) error {
+func (s Sweeper) Run(ctx context.Context, run *event.Sweep) error {
 	s.GitLab = s.GitLab.Sweeping()
 	for {
 		err := s.run(ctx, run, s.Rules())
@@ -82,7 +83,7 @@ func (s Sweeper) Run(ctx context.Context, run *rules.Sweep) error {
 var errOtherRules = errors.New("other rules are in force")
 
 // run carries the run on, by those rules.
-func (s Sweeper) run(ctx context.Context, run *rules.Sweep, inForce *rules.Rules) error {
+func (s Sweeper) run(ctx context.Context, run *event.Sweep, inForce *rules.Rules) error {
 	all := inForce.Scheduled()
 	i := slices.IndexFunc(all, func(other rules.Scheduled) bool { return other.Name == run.Rule })
 	switch {
@@ -97,7 +98,7 @@ func (s Sweeper) run(ctx context.Context, run *rules.Sweep, inForce *rules.Rules
 	}
 	rule := all[i]
 	projects, problems, err := Projects(ctx, s.GitLab, rule.Schedule.Projects)
-	if err != nil && ctx.Err() == nil && run.Place.Tries >= pageTries && !rules.Unavailable(err) {
+	if err != nil && ctx.Err() == nil && run.Place.Tries >= pageTries && !event.Unavailable(err) {
 		run.Problem("", 0, fmt.Sprintf("the projects could not be looked up: %v", err))
 		return nil
 	}
@@ -114,7 +115,7 @@ func (s Sweeper) run(ctx context.Context, run *rules.Sweep, inForce *rules.Rules
 			continue
 		}
 		if p.ID != run.Place.Project {
-			run.Place = rules.SweepPlace{Project: p.ID}
+			run.Place = event.SweepPlace{Project: p.ID}
 		}
 		step := SweepStep{Project: p.Path, Position: i + 1, Projects: len(projects)}
 		s.watch(step)
@@ -129,7 +130,7 @@ func (s Sweeper) run(ctx context.Context, run *rules.Sweep, inForce *rules.Rules
 			return err
 		}
 	}
-	run.Place = rules.SweepPlace{}
+	run.Place = event.SweepPlace{}
 	run.Sort()
 	return nil
 }
@@ -153,7 +154,7 @@ func (e *triedError) Again() (after time.Duration, ok bool) { return e.after, tr
 
 // tried counts a try that failed. What GitLab asks to wait for is none, and
 // neither is an error of the store.
-func tried(ctx context.Context, run *rules.Sweep, err error) error {
+func tried(ctx context.Context, run *event.Sweep, err error) error {
 	if ctx.Err() != nil || !isTry(err) {
 		return err
 	}
@@ -166,7 +167,7 @@ func tried(ctx context.Context, run *rules.Sweep, err error) error {
 func isTry(err error) bool {
 	var e *gitlab.Error
 	var held *holdError
-	return rules.Passes(err) && !rules.Unavailable(err) && !errors.As(err, &held) && (!errors.As(err, &e) || !e.Limited())
+	return event.Transient(err) && !event.Unavailable(err) && !errors.As(err, &held) && (!errors.As(err, &e) || !e.Limited())
 }
 
 func (s Sweeper) watch(step SweepStep) {
@@ -176,7 +177,7 @@ func (s Sweeper) watch(step SweepStep) {
 }
 
 // project sweeps the jobs of a project.
-func (s Sweeper) project(ctx context.Context, run *rules.Sweep, inForce *rules.Rules, rule rules.Scheduled, p rules.Project, step SweepStep, life lifetime) error {
+func (s Sweeper) project(ctx context.Context, run *event.Sweep, inForce *rules.Rules, rule rules.Scheduled, p event.Project, step SweepStep, life lifetime) error {
 	keeper := newKeeper(s.GitLab, p.ID)
 	for {
 		if s.Rules() != inForce {
@@ -203,7 +204,7 @@ func (s Sweeper) project(ctx context.Context, run *rules.Sweep, inForce *rules.R
 		if next == "" {
 			return nil
 		}
-		run.Place = rules.SweepPlace{Project: p.ID, Cursor: next, Refused: run.Place.Refused}
+		run.Place = event.SweepPlace{Project: p.ID, Cursor: next, Refused: run.Place.Refused}
 		if err := s.Save(ctx, *run); err != nil {
 			return err
 		}
@@ -227,7 +228,7 @@ func unlisted(err error, tries int) error {
 	switch {
 	case errors.As(err, &refused) && gitlab.IsHidden(err):
 		return &leftError{fmt.Sprintf("GitLab refuses to list the jobs: %s (%d)", refused.Message, refused.Status)}
-	case !rules.Passes(err), isTry(err) && tries >= pageTries:
+	case !event.Transient(err), isTry(err) && tries >= pageTries:
 		return &leftError{fmt.Sprintf("the rest of its jobs can't be listed: %v", err)}
 	}
 	return err
@@ -236,7 +237,7 @@ func unlisted(err error, tries int) error {
 // swept is what came of one job.
 type swept struct {
 	job      int64
-	counts   rules.SweepCounts
+	counts   event.SweepCounts
 	problems []string
 	refused  bool // for want of rights
 	err      error
@@ -247,7 +248,7 @@ const allRefused = "GitLab refuses job after job: the rest of the project is lef
 
 // page looks at the jobs of a page. Those of one that is cut short are left
 // out when it is repeated.
-func (s Sweeper) page(ctx context.Context, run *rules.Sweep, inForce *rules.Rules, rule rules.Scheduled, p rules.Project, keeper *keeper, jobs []gitlab.Job, step SweepStep) error {
+func (s Sweeper) page(ctx context.Context, run *event.Sweep, inForce *rules.Rules, rule rules.Scheduled, p event.Project, keeper *keeper, jobs []gitlab.Job, step SweepStep) error {
 	keeper.note(jobs)
 	work, stop := outliving(ctx, callGrace)
 	defer stop()
@@ -299,7 +300,7 @@ func (s Sweeper) page(ctx context.Context, run *rules.Sweep, inForce *rules.Rule
 	}
 
 	err := ctx.Err()
-	var counts rules.SweepCounts
+	var counts event.SweepCounts
 	for _, result := range all {
 		if result.err != nil {
 			err = cmp.Or(err, result.err)
@@ -340,30 +341,30 @@ func outliving(ctx context.Context, grace time.Duration) (context.Context, conte
 }
 
 // count adds to the metrics.
-func (s Sweeper) count(rule rules.Scheduled, counts rules.SweepCounts) {
+func (s Sweeper) count(rule rules.Scheduled, counts event.SweepCounts) {
 	if s.Metrics == nil {
 		return
 	}
-	result := rules.ResultDone
+	result := event.ResultDone
 	if rule.DryRun {
-		result = rules.ResultDryRun
+		result = event.ResultDryRun
 	} else {
 		s.Metrics.freed.Add(float64(counts.Freed))
 	}
-	s.Metrics.decisions.WithLabelValues(rule.Name, rules.VerbErase, result).Add(float64(counts.Erased))
-	s.Metrics.decisions.WithLabelValues(rule.Name, rules.VerbErase, rules.ResultFailed).Add(float64(counts.Failed))
+	s.Metrics.decisions.WithLabelValues(rule.Name, event.VerbErase, result).Add(float64(counts.Erased))
+	s.Metrics.decisions.WithLabelValues(rule.Name, event.VerbErase, event.ResultFailed).Add(float64(counts.Failed))
 }
 
 // job asks the rule about one job, and does what it wants.
-func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Scheduled, p rules.Project, keeper *keeper, job gitlab.Job) swept {
-	result := swept{job: job.ID, counts: rules.SweepCounts{Jobs: 1}}
+func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Scheduled, p event.Project, keeper *keeper, job gitlab.Job) swept {
+	result := swept{job: job.ID, counts: event.SweepCounts{Jobs: 1}}
 	e, err := s.event(ctx, rule, p, keeper, job)
 	if err != nil {
 		return result.failed(err)
 	}
 	decisions, failed := inForce.EvaluateRule(ctx, rule.Name, e, listed{Facts{GitLab: s.GitLab.WithBudget(maxRequests)}, job})
 	switch {
-	case failed != nil && (rules.Passes(failed) || ctx.Err() != nil):
+	case failed != nil && (event.Transient(failed) || ctx.Err() != nil):
 		result.err = failed
 		return result
 	case failed != nil:
@@ -376,9 +377,9 @@ func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Sched
 	case len(decisions) == 0:
 		result.counts.Kept = 1
 	}
-	var others []rules.Decision
+	var others []event.Decision
 	for _, d := range decisions {
-		if d.Action.Verb != rules.VerbErase || len(others) > 0 { // in the order that the rule has
+		if d.Action.Verb != event.VerbErase || len(others) > 0 { // in the order that the rule has
 			others = append(others, d)
 			continue
 		}
@@ -394,7 +395,7 @@ func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Sched
 		added, err := s.Queue(ctx, others)
 		result.err = err
 		result.counts.Queued = min(added, 1)
-		if result.counts == (rules.SweepCounts{Jobs: 1}) {
+		if result.counts == (event.SweepCounts{Jobs: 1}) {
 			result.counts.Kept = 1 // all was decided before
 		}
 	}
@@ -402,9 +403,9 @@ func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Sched
 }
 
 // event makes of a job the event that the rule is asked about.
-func (s Sweeper) event(ctx context.Context, rule rules.Scheduled, p rules.Project, keeper *keeper, job gitlab.Job) (rules.Event, error) {
-	e := s.GitLab.Event(job, rules.SourceSchedule)
-	e.Meta.Kind, e.Project = rules.KindSchedule, p
+func (s Sweeper) event(ctx context.Context, rule rules.Scheduled, p event.Project, keeper *keeper, job gitlab.Job) (event.Event, error) {
+	e := s.GitLab.Event(job, event.SourceSchedule)
+	e.Meta.Kind, e.Project = event.KindSchedule, p
 	if !rule.AsksProtected {
 		return e, nil
 	}
@@ -417,7 +418,7 @@ func (s Sweeper) event(ctx context.Context, rule rules.Scheduled, p rules.Projec
 func (r swept) failed(err error) swept {
 	var e *gitlab.Error
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errOtherRules), rules.Passes(err):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errOtherRules), event.Transient(err):
 		r.err = err
 		return r
 	case errors.As(err, &e):
@@ -433,12 +434,12 @@ func (r swept) failed(err error) swept {
 // givenUp makes of an error that passes, and did not, a problem.
 func (r swept) givenUp() swept {
 	r.problems = append(r.problems, fmt.Sprintf("given up after %d tries: %v", jobTries, r.err))
-	r.counts, r.err = rules.SweepCounts{Jobs: 1, Failed: 1}, nil
+	r.counts, r.err = event.SweepCounts{Jobs: 1, Failed: 1}, nil
 	return r
 }
 
 // erase erases a job, unless there is a reason to keep it.
-func (s Sweeper) erase(ctx context.Context, result swept, p rules.Project, keeper *keeper, job gitlab.Job, d rules.Decision) swept {
+func (s Sweeper) erase(ctx context.Context, result swept, p event.Project, keeper *keeper, job gitlab.Job, d event.Decision) swept {
 	if !job.ErasedAt.IsZero() {
 		result.counts.Before = 1
 		return result
@@ -477,7 +478,7 @@ func (s Sweeper) erase(ctx context.Context, result swept, p rules.Project, keepe
 
 // call calls GitLab to erase a job. Where nobody knows whether that took
 // effect, the job tells.
-func (s Sweeper) call(ctx context.Context, p rules.Project, job gitlab.Job, d rules.Decision) error {
+func (s Sweeper) call(ctx context.Context, p event.Project, job gitlab.Job, d event.Decision) error {
 	_, err := Brake{s.Rules, s.Pauses}.gate(s.GitLab, d).Erase(ctx, p.ID, job.ID)
 	if held := (*holdError)(nil); errors.As(err, &held) && held.paused == nil {
 		return errOtherRules // by which the run ends
@@ -513,7 +514,7 @@ type listed struct {
 var _ rules.Facts = listed{}
 
 // Details gives the job as the list has it.
-func (l listed) Details(context.Context, rules.Event) (rules.Details, error) {
+func (l listed) Details(context.Context, event.Event) (event.Details, error) {
 	return l.job.Details, nil
 }
 
@@ -532,7 +533,7 @@ func HoldSweep(ctx context.Context, c store.Claimer, rule, owner string) (held c
 }
 
 // sweep makes a run of a schedule rule, and tells what came of it.
-func (r *Runner) sweep(ctx context.Context, h *held, run rules.Sweep) error {
+func (r *Runner) sweep(ctx context.Context, h *held, run event.Sweep) error {
 	select {
 	case r.sweepers <- struct{}{}:
 		defer func() { <-r.sweepers }()
@@ -551,7 +552,7 @@ func (r *Runner) sweep(ctx context.Context, h *held, run rules.Sweep) error {
 	s := Sweeper{
 		GitLab: r.GitLab, Rules: r.Rules, Now: r.Now, Metrics: r.Metrics,
 		Pauses: r.brake.Pauses, Queue: r.QueueDecisions, Room: r.Room,
-		Save: func(ctx context.Context, run rules.Sweep) error {
+		Save: func(ctx context.Context, run event.Sweep) error {
 			return errors.Join(h.keep(run), h.extend(ctx))
 		},
 	}
@@ -590,23 +591,23 @@ func (*queueFullError) Again() (after time.Duration, ok bool) { return 10 * time
 
 // QueueDecisions queues decisions that were not made before, and gives how
 // many those are.
-func (r *Runner) QueueDecisions(ctx context.Context, decisions []rules.Decision) (added int, err error) {
+func (r *Runner) QueueDecisions(ctx context.Context, decisions []event.Decision) (added int, err error) {
 	return r.put(ctx, decisions, nil, nil)
 }
 
 // SweepOutcome is what there is to tell of a run that has ended.
-func SweepOutcome(run rules.Sweep, instance string, now time.Time) rules.Outcome {
-	o := rules.Outcome{Result: rules.ResultDone, Reason: run.String(), Freed: run.Freed, Sweep: run, At: now}
-	o.Meta = rules.Meta{Kind: rules.KindSchedule, ID: run.ID, Source: rules.SourceSchedule, Instance: instance, ReceivedAt: run.Began}
+func SweepOutcome(run event.Sweep, instance string, now time.Time) event.Outcome {
+	o := event.Outcome{Result: event.ResultDone, Reason: run.String(), Freed: run.Freed, Sweep: run, At: now}
+	o.Meta = event.Meta{Kind: event.KindSchedule, ID: run.ID, Source: event.SourceSchedule, Instance: instance, ReceivedAt: run.Began}
 	o.ID, o.Key, o.Rule, o.DecidedAt = run.ID, run.ID, run.Rule, run.Began
-	o.Action.Verb, o.DryRun = rules.VerbErase, run.DryRun
+	o.Action.Verb, o.DryRun = event.VerbErase, run.DryRun
 	switch {
 	case run.DryRun:
-		o.Result = rules.ResultDryRun
+		o.Result = event.ResultDryRun
 	case run.Erased == 0 && (run.Failed > 0 || run.Finished == 0 && len(run.Problems) > 0):
-		o.Result = rules.ResultFailed
+		o.Result = event.ResultFailed
 	case run.Erased == 0 && len(run.Problems) == 0:
-		o.Result = rules.ResultSkipped // nobody needs to hear of a night without work
+		o.Result = event.ResultSkipped // nobody needs to hear of a night without work
 	}
 	return o
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -47,12 +48,12 @@ const day = 24 * time.Hour
 // sweep makes a run of the rule, as the queue brings it.
 func (h *house) sweep(rule string) {
 	h.Helper()
-	run := rules.Sweep{ID: fmt.Sprintf("sweep:%s:%d", rule, h.now().UnixNano()), Rule: rule, Due: h.now()}
+	run := event.Sweep{ID: fmt.Sprintf("sweep:%s:%d", rule, h.now().UnixNano()), Rule: rule, Due: h.now()}
 	body, err := json.Marshal(run)
 	if err != nil {
 		h.Fatal(err)
 	}
-	if _, err := h.db.Put(h.Context(), store.Record{ID: run.ID, Kind: rules.RecordSweep, Body: body}); err != nil {
+	if _, err := h.db.Put(h.Context(), store.Record{ID: run.ID, Kind: event.RecordSweep, Body: body}); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -73,7 +74,7 @@ func (h *house) erasedJobs(project gitlabtest.Project) []string {
 }
 
 // lastSweep is the newest run in the journal.
-func (h *house) lastSweep() rules.Outcome {
+func (h *house) lastSweep() event.Outcome {
 	h.Helper()
 	for _, o := range h.outcomes() {
 		if o.Sweep.ID != "" {
@@ -81,7 +82,7 @@ func (h *house) lastSweep() rules.Outcome {
 		}
 	}
 	h.Fatal("no run of a schedule rule is in the journal")
-	return rules.Outcome{}
+	return event.Outcome{}
 }
 
 func TestSweepErasesOldLogs(t *testing.T) {
@@ -108,8 +109,8 @@ func TestSweepErasesOldLogs(t *testing.T) {
 		t.Errorf("erased elsewhere: %v", erased)
 	}
 	o := h.lastSweep()
-	want := rules.SweepCounts{Jobs: 4, Erased: 1, Kept: 3, Freed: 1000}
-	if diff := cmp.Diff(want, o.Sweep.SweepCounts); diff != "" || o.Result != rules.ResultDone {
+	want := event.SweepCounts{Jobs: 4, Erased: 1, Kept: 3, Freed: 1000}
+	if diff := cmp.Diff(want, o.Sweep.SweepCounts); diff != "" || o.Result != event.ResultDone {
 		t.Errorf("%s, counts (-want +got):\n%s", o.Result, diff)
 	}
 	if len(o.Sweep.Problems) != 1 || !strings.Contains(o.Sweep.Problems[0].Reason, "does not say when the job finished") {
@@ -244,12 +245,12 @@ func TestSweepDryRun(t *testing.T) {
 		t.Errorf("%d erases were called", n)
 	}
 	o := h.lastSweep()
-	if o.Result != rules.ResultDryRun || o.Sweep.Erased != 4 || o.Sweep.Freed != 4000 {
+	if o.Result != event.ResultDryRun || o.Sweep.Erased != 4 || o.Sweep.Freed != 4000 {
 		t.Errorf("%s: %+v", o.Result, o.Sweep)
 	}
-	want := []rules.SweepProject{
-		{ID: 1, Path: "platform/a", SweepCounts: rules.SweepCounts{Jobs: 2, Erased: 2, Freed: 2000}},
-		{ID: 2, Path: "platform/b", SweepCounts: rules.SweepCounts{Jobs: 2, Erased: 2, Freed: 2000}},
+	want := []event.SweepProject{
+		{ID: 1, Path: "platform/a", SweepCounts: event.SweepCounts{Jobs: 2, Erased: 2, Freed: 2000}},
+		{ID: 2, Path: "platform/b", SweepCounts: event.SweepCounts{Jobs: 2, Erased: 2, Freed: 2000}},
 	}
 	if diff := cmp.Diff(want, o.Sweep.Projects); diff != "" {
 		t.Errorf("projects (-want +got):\n%s", diff)
@@ -336,7 +337,7 @@ func TestSweepOfNoRule(t *testing.T) {
 	h := newHouse(t, sweepRule)
 	h.sweep("erase-artifacts")
 	h.work()
-	if o := h.lastSweep(); o.Result != rules.ResultFailed || !strings.Contains(o.Reason, "no schedule rule of this name any more") {
+	if o := h.lastSweep(); o.Result != event.ResultFailed || !strings.Contains(o.Reason, "no schedule rule of this name any more") {
 		t.Errorf("%s: %s", o.Result, o.Reason)
 	}
 }
@@ -457,7 +458,7 @@ func (h *house) sweeper() actions.Sweeper {
 	}
 	return actions.Sweeper{
 		GitLab: gl, Rules: h.rules.Load, Now: h.now, Pauses: h.pauses(),
-		Save: func(context.Context, rules.Sweep) error { return nil },
+		Save: func(context.Context, event.Sweep) error { return nil },
 	}
 }
 
@@ -476,16 +477,16 @@ func (h *house) oldJobs(n int) {
 func TestSweepStopsWhenTheStoreFails(t *testing.T) {
 	h := newHouse(t, sweepRule)
 	h.oldJobs(300)
-	run := rules.Sweep{ID: "run", Rule: "erase-old-logs"}
+	run := event.Sweep{ID: "run", Rule: "erase-old-logs"}
 	s, broken := h.sweeper(), errors.New("connection reset by peer")
-	s.Save = func(context.Context, rules.Sweep) error { return broken }
+	s.Save = func(context.Context, event.Sweep) error { return broken }
 	if err := s.Run(t.Context(), &run); !errors.Is(err, broken) {
 		t.Fatalf("%v, want that the store fails", err)
 	}
 	if err := h.sweeper().Run(t.Context(), &run); err != nil {
 		t.Fatal(err)
 	}
-	if want := (rules.SweepCounts{Jobs: 300, Erased: 200, Kept: 100, Freed: 200_000}); run.SweepCounts != want || len(run.Problems) > 0 {
+	if want := (event.SweepCounts{Jobs: 300, Erased: 200, Kept: 100, Freed: 200_000}); run.SweepCounts != want || len(run.Problems) > 0 {
 		t.Errorf("%+v, want %+v", run.SweepCounts, want)
 	}
 }
@@ -494,7 +495,7 @@ func TestSweepStopsWhenTheStoreFails(t *testing.T) {
 func TestSweepGetsOnWhenInterrupted(t *testing.T) {
 	h := newHouse(t, sweepRule)
 	h.oldJobs(300)
-	run := rules.Sweep{ID: "run", Rule: "erase-old-logs"}
+	run := event.Sweep{ID: "run", Rule: "erase-old-logs"}
 	s := h.sweeper()
 	times := 0
 	for err := errors.New("not begun"); err != nil; times++ {
@@ -511,7 +512,7 @@ func TestSweepGetsOnWhenInterrupted(t *testing.T) {
 		err = s.Run(ctx, &run)
 		stop()
 	}
-	if want := (rules.SweepCounts{Jobs: 300, Erased: 200, Kept: 100, Freed: 200_000}); run.SweepCounts != want {
+	if want := (event.SweepCounts{Jobs: 300, Erased: 200, Kept: 100, Freed: 200_000}); run.SweepCounts != want {
 		t.Errorf("%d interruptions: %+v, want %+v", times, run.SweepCounts, want)
 	}
 	if n := h.gitlab.Count("POST", "/erase"); n != 200 {
@@ -543,8 +544,8 @@ func TestSweepObeysNewRules(t *testing.T) {
 			h := newHouse(t, sweepRule)
 			h.oldJobs(300)
 			s := h.sweeper()
-			s.Save = func(context.Context, rules.Sweep) error { h.rules.Store(c.next); return nil }
-			run := rules.Sweep{ID: "run", Rule: "erase-old-logs"}
+			s.Save = func(context.Context, event.Sweep) error { h.rules.Store(c.next); return nil }
+			run := event.Sweep{ID: "run", Rule: "erase-old-logs"}
 			if err := s.Run(t.Context(), &run); err != nil {
 				t.Fatal(err)
 			}
@@ -607,7 +608,7 @@ func TestSweepTellsHowFarItIs(t *testing.T) {
 			through = append(through, step.Through)
 		}
 	}
-	if err := s.Run(t.Context(), &rules.Sweep{ID: "run", Rule: "erase-old-logs"}); err != nil {
+	if err := s.Run(t.Context(), &event.Sweep{ID: "run", Rule: "erase-old-logs"}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]float64{0, 0.25, 0.5, 0.75}, through, cmpopts.EquateApprox(0, 0.01)); diff != "" {

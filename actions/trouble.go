@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -255,7 +255,7 @@ func (r *Runner) usable(ctx context.Context, kind gitlab.TroubleKind) bool {
 		return true
 	}
 	t, err := r.GitLab.AccessToken(ctx)
-	return err == nil && t.May("api") || err != nil && !rules.Passes(err) // not told: the next action finds out
+	return err == nil && t.May("api") || err != nil && !event.Transient(err) // not told: the next action finds out
 }
 
 // tellTrouble announces a text in the channel that the rules name. It returns an
@@ -268,7 +268,7 @@ func (r *Runner) tellTrouble(ctx context.Context, rec troubleRecord, what, text 
 // stop the work. It returns false while GitLab can't be asked.
 func (r *Runner) checkToken(ctx context.Context) (done bool) {
 	t, err := r.GitLab.AccessToken(ctx)
-	if ctx.Err() != nil || rules.Passes(err) {
+	if ctx.Err() != nil || event.Transient(err) {
 		return false
 	}
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // One rule decides by the event alone, one asks GitLab for the log.
@@ -144,7 +144,7 @@ func TestTroubleIsNoVerdict(t *testing.T) {
 			if diff := cmp.Diff(map[int64]int{stuckJob.ID: 1, fullDisk.ID: 1}, effects); diff != "" {
 				t.Errorf("retries that took effect (-want +got):\n%s", diff)
 			}
-			h.wantResults(rules.ResultDone, rules.ResultDone)
+			h.wantResults(event.ResultDone, event.ResultDone)
 			if !h.idle() {
 				t.Error("the queue is not empty")
 			}
@@ -185,7 +185,7 @@ func TestOneJobsTroubleEnds(t *testing.T) {
 			h.deliver(h.gitlab.JobHookBody(job.ID))
 			h.pass(26*time.Hour, 20*time.Minute)
 			o := h.only()
-			if o.Result != rules.ResultFailed {
+			if o.Result != event.ResultFailed {
 				t.Errorf("%s: %s, want failed", o.Result, o.Reason)
 			}
 			has(t, o.Reason, c.says)
@@ -269,7 +269,7 @@ func TestSweepWaitsForTheToken(t *testing.T) {
 	if diff := cmp.Diff([]string{"old", "older"}, h.erasedJobs(shop)); diff != "" {
 		t.Errorf("erased (-want +got):\n%s", diff)
 	}
-	if o := h.lastSweep(); o.Result != rules.ResultDone || len(o.Sweep.Problems) != 0 {
+	if o := h.lastSweep(); o.Result != event.ResultDone || len(o.Sweep.Problems) != 0 {
 		t.Errorf("%s: %v", o.Reason, o.Sweep.Problems)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -148,7 +149,7 @@ func (a *admin) reload(c echo.Context) error {
 // at the end. A page may hold fewer decisions than asked for, or none, and
 // yet have a next.
 type decisionsPage struct {
-	Decisions []rules.Outcome `json:"decisions"`
+	Decisions []event.Outcome `json:"decisions"`
 	Next      string          `json:"next"`
 }
 
@@ -174,7 +175,7 @@ func (a *admin) decisions(c echo.Context) error {
 // is on the page; later ones may end in the middle, and then the step is made
 // again with the right length, to learn the cursor of that place.
 func (a *admin) page(ctx context.Context, q decisionsQuery) (decisionsPage, error) {
-	page := decisionsPage{Decisions: []rules.Outcome{}, Next: q.cursor}
+	page := decisionsPage{Decisions: []event.Outcome{}, Next: q.cursor}
 	for step, scanned := q.limit, 0; scanned < maxScan; step = maxLimit {
 		entries, next, err := a.Store.Entries(ctx, page.Next, step)
 		if err != nil {
@@ -204,7 +205,7 @@ func (a *admin) page(ctx context.Context, q decisionsQuery) (decisionsPage, erro
 }
 
 // outcome reads a journal entry, without what may be secret.
-func (a *admin) outcome(entry store.Entry) (o rules.Outcome, ok bool) {
+func (a *admin) outcome(entry store.Entry) (o event.Outcome, ok bool) {
 	if err := json.Unmarshal(entry.Body, &o); err != nil {
 		a.Log.Error("journal entry not readable", "id", entry.ID, "error", err)
 		return o, false
@@ -215,7 +216,7 @@ func (a *admin) outcome(entry store.Entry) (o rules.Outcome, ok bool) {
 
 // hide takes out what may be secret: variables of a pipeline that someone
 // started by hand or by the API, and those that a rule sets.
-func hide(d *rules.Decision) {
+func hide(d *event.Decision) {
 	for _, values := range []map[string]string{d.Pipeline.Variables, d.Action.Variables} {
 		for k := range values {
 			values[k] = hidden
@@ -270,17 +271,17 @@ func (a *admin) dead(c echo.Context) error {
 // readable gives the body of a buried record, without what may be secret; nil
 // where it can't be read, which may be why it was buried.
 func readable(r store.DeadRecord) any {
-	var o rules.Outcome // has all fields of the smaller ones
+	var o event.Outcome // has all fields of the smaller ones
 	if err := json.Unmarshal(r.Body, &o); err != nil {
 		return nil
 	}
 	hide(&o.Decision)
 	switch r.Kind {
-	case rules.RecordEvent:
+	case event.RecordEvent:
 		return o.Event
-	case rules.RecordDecision:
+	case event.RecordDecision:
 		return o.Decision
-	case rules.RecordOutcome:
+	case event.RecordOutcome:
 		return o
 	default:
 		return nil
@@ -288,7 +289,7 @@ func readable(r store.DeadRecord) any {
 }
 
 func (a *admin) unavailable(c echo.Context, err error) error {
-	if errors.Is(err, rules.ErrUnreadablePauses) {
+	if errors.Is(err, event.ErrUnreadablePauses) {
 		return c.JSON(http.StatusInternalServerError, answer{Error: err.Error()})
 	}
 	a.Log.Error("store did not answer", "path", c.Path(), store.Outage(err))
@@ -306,8 +307,8 @@ type decisionsQuery struct {
 }
 
 func parseDecisionsQuery(v url.Values) (decisionsQuery, error) {
-	action, err1 := oneOf(v, "action", rules.Verbs)
-	outcome, err2 := oneOf(v, "outcome", slices.Concat(rules.Results, []string{outcomeWaiting}))
+	action, err1 := oneOf(v, "action", event.Verbs)
+	outcome, err2 := oneOf(v, "outcome", slices.Concat(event.Results, []string{outcomeWaiting}))
 	pipeline, err3 := idOf(v, "pipeline")
 	job, err4 := idOf(v, "job")
 	limit, err5 := limitOf(v)
@@ -375,7 +376,7 @@ func limitOf(v url.Values) (int, error) {
 	return limit, nil
 }
 
-func (q *decisionsQuery) matches(o *rules.Outcome) bool {
+func (q *decisionsQuery) matches(o *event.Outcome) bool {
 	outcome := q.outcome
 	if outcome == outcomeWaiting {
 		outcome = ""

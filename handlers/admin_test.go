@@ -23,6 +23,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -67,7 +68,7 @@ func (m *memoryStore) Entries(_ context.Context, cursor string, n int) (entries 
 }
 
 // note adds an outcome to the journal, the newest.
-func (m *memoryStore) note(o rules.Outcome) {
+func (m *memoryStore) note(o event.Outcome) {
 	body, err := stdjson.Marshal(o)
 	if err != nil {
 		panic(err)
@@ -77,18 +78,18 @@ func (m *memoryStore) note(o rules.Outcome) {
 
 // outcome makes a decision that differs from its neighbours in every field
 // that one can filter by.
-func outcome(i int) rules.Outcome {
-	results := []string{"", rules.ResultDone, rules.ResultSkipped, rules.ResultGaveUp}
-	verbs := []string{rules.VerbRetry, rules.VerbPlay, rules.VerbErase}
-	var o rules.Outcome
+func outcome(i int) event.Outcome {
+	results := []string{"", event.ResultDone, event.ResultSkipped, event.ResultGaveUp}
+	verbs := []string{event.VerbRetry, event.VerbPlay, event.VerbErase}
+	var o event.Outcome
 	o.ID = "decision-" + strconv.Itoa(i)
-	o.Meta.Kind = rules.KindJob
+	o.Meta.Kind = event.KindJob
 	o.Rule = "rule-" + strconv.Itoa(i%5)
 	o.Action.Verb = verbs[i%3]
 	o.Result = results[i%4]
-	o.Project = rules.Project{ID: int64(200 + i%7), Path: "platform/p" + strconv.Itoa(i%7)}
+	o.Project = event.Project{ID: int64(200 + i%7), Path: "platform/p" + strconv.Itoa(i%7)}
 	o.Pipeline.ID = int64(1000 + i%11)
-	o.Job = rules.Job{ID: int64(90000 + i), Ref: "branch-" + strconv.Itoa(i%13)}
+	o.Job = event.Job{ID: int64(90000 + i), Ref: "branch-" + strconv.Itoa(i%13)}
 	return o
 }
 
@@ -260,35 +261,35 @@ func TestAdminAnswersErrors(t *testing.T) {
 
 func TestAdminDecisionsFilters(t *testing.T) {
 	r := newAdminRig(t)
-	var journal []rules.Outcome
+	var journal []event.Outcome
 	for i := range 300 {
 		o := outcome(i)
 		if i == 7 {
 			o.AlsoWantedBy = []string{"rule-late"}
 		}
 		r.store.note(o)
-		journal = append([]rules.Outcome{o}, journal...)
+		journal = append([]event.Outcome{o}, journal...)
 	}
 	cases := []struct {
 		query string
-		match func(rules.Outcome) bool
+		match func(event.Outcome) bool
 	}{
-		{"", func(rules.Outcome) bool { return true }},
-		{"rule=rule-3", func(o rules.Outcome) bool { return o.Rule == "rule-3" }},
-		{"rule=rule-late", func(o rules.Outcome) bool { return o.ID == "decision-7" }},
-		{"action=play", func(o rules.Outcome) bool { return o.Action.Verb == "play" }},
-		{"outcome=gave_up", func(o rules.Outcome) bool { return o.Result == "gave_up" }},
-		{"outcome=waiting", func(o rules.Outcome) bool { return o.Result == "" }},
-		{"outcome=", func(rules.Outcome) bool { return true }},
-		{"project=platform/p3", func(o rules.Outcome) bool { return o.Project.Path == "platform/p3" }},
-		{"project=203", func(o rules.Outcome) bool { return o.Project.ID == 203 }},
-		{"pipeline=1004", func(o rules.Outcome) bool { return o.Pipeline.ID == 1004 }},
-		{"job=90077", func(o rules.Outcome) bool { return o.Job.ID == 90077 }},
-		{"ref=branch-5", func(o rules.Outcome) bool { return o.Job.Ref == "branch-5" }},
-		{"rule=rule-1&action=retry&outcome=done", func(o rules.Outcome) bool {
+		{"", func(event.Outcome) bool { return true }},
+		{"rule=rule-3", func(o event.Outcome) bool { return o.Rule == "rule-3" }},
+		{"rule=rule-late", func(o event.Outcome) bool { return o.ID == "decision-7" }},
+		{"action=play", func(o event.Outcome) bool { return o.Action.Verb == "play" }},
+		{"outcome=gave_up", func(o event.Outcome) bool { return o.Result == "gave_up" }},
+		{"outcome=waiting", func(o event.Outcome) bool { return o.Result == "" }},
+		{"outcome=", func(event.Outcome) bool { return true }},
+		{"project=platform/p3", func(o event.Outcome) bool { return o.Project.Path == "platform/p3" }},
+		{"project=203", func(o event.Outcome) bool { return o.Project.ID == 203 }},
+		{"pipeline=1004", func(o event.Outcome) bool { return o.Pipeline.ID == 1004 }},
+		{"job=90077", func(o event.Outcome) bool { return o.Job.ID == 90077 }},
+		{"ref=branch-5", func(o event.Outcome) bool { return o.Job.Ref == "branch-5" }},
+		{"rule=rule-1&action=retry&outcome=done", func(o event.Outcome) bool {
 			return o.Rule == "rule-1" && o.Action.Verb == "retry" && o.Result == "done"
 		}},
-		{"rule=none", func(rules.Outcome) bool { return false }},
+		{"rule=none", func(event.Outcome) bool { return false }},
 	}
 	for _, c := range cases {
 		t.Run(c.query, func(t *testing.T) {
@@ -411,7 +412,7 @@ func TestAdminHidesVariables(t *testing.T) {
 	o.Action.Variables = map[string]string{"TOKEN": "hunter2"}
 	o.Action.Inputs = map[string]stdjson.RawMessage{"key": []byte(`"hunter2"`)}
 	r.store.note(o)
-	for _, kind := range []string{rules.RecordEvent, rules.RecordDecision, rules.RecordOutcome} {
+	for _, kind := range []string{event.RecordEvent, event.RecordDecision, event.RecordOutcome} {
 		r.store.dead = append(r.store.dead, store.DeadRecord{ID: kind, Kind: kind, Body: r.store.journal[0].Body})
 	}
 	for _, path := range []string{"/api/v1/decisions", "/api/v1/dead"} {
@@ -426,8 +427,8 @@ func TestAdminQueueAndDead(t *testing.T) {
 	r := newAdminRig(t)
 	at := time.Date(2026, 3, 4, 10, 0, 0, 0, time.FixedZone("", 3600))
 	r.store.dead = []store.DeadRecord{
-		{ID: "event:1", Kind: rules.RecordEvent, Body: []byte(`{"event":{"kind":"job","id":"1"},"job":{"id":90412}}`), Reason: "no rights", At: at},
-		{ID: "event:2", Kind: rules.RecordEvent, Body: []byte(`{`), Reason: "not readable", At: at},
+		{ID: "event:1", Kind: event.RecordEvent, Body: []byte(`{"event":{"kind":"job","id":"1"},"job":{"id":90412}}`), Reason: "no rights", At: at},
+		{ID: "event:2", Kind: event.RecordEvent, Body: []byte(`{`), Reason: "not readable", At: at},
 		{ID: "other:3", Kind: "other", Body: []byte(`{}`), Reason: "unknown kind", At: at},
 	}
 	const first = `{"id":"event:1","kind":"event","reason":"no rights","at":"2026-03-04T09:00:00Z","record":{"event":{"kind":"job","id":"1"},"job":{"id":90412}}}`

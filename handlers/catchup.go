@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -48,17 +49,17 @@ const (
 // made them, with the source catch_up and an id by what they tell.
 type History interface {
 	// Project gives a project by its id.
-	Project(ctx context.Context, id int64) (rules.Project, error)
+	Project(ctx context.Context, id int64) (event.Project, error)
 	// Jobs lists a project's jobs in these statuses, newest first.
-	Jobs(ctx context.Context, project int64, statuses []string) iter.Seq2[rules.Event, error]
+	Jobs(ctx context.Context, project int64, statuses []string) iter.Seq2[event.Event, error]
 	// Changed lists the pipelines that changed since then.
 	Changed(ctx context.Context, project int64, since time.Time) ([]ChangedPipeline, error)
 	// Pipeline gives a pipeline with its jobs.
-	Pipeline(ctx context.Context, project, pipeline int64) (rules.Event, error)
+	Pipeline(ctx context.Context, project, pipeline int64) (event.Event, error)
 	// Attempt gives which run of its name in its pipeline a job is, from 1.
-	Attempt(ctx context.Context, project int64, job rules.Job, pipeline int64) (int, error)
+	Attempt(ctx context.Context, project int64, job event.Job, pipeline int64) (int, error)
 	// Bridges lists the trigger jobs of a pipeline.
-	Bridges(ctx context.Context, project, pipeline int64) ([]rules.Event, error)
+	Bridges(ctx context.Context, project, pipeline int64) ([]event.Event, error)
 }
 
 // ChangedPipeline is a pipeline, and when it changed last.
@@ -72,7 +73,7 @@ type ChangedPipeline struct {
 type Hooks interface {
 	// Hooks lists the webhooks that send a project's events here: its own, and
 	// those of its groups.
-	Hooks(ctx context.Context, p rules.Project) ([]Hook, error)
+	Hooks(ctx context.Context, p event.Project) ([]Hook, error)
 }
 
 // Hook is a webhook.
@@ -107,7 +108,7 @@ type CatchUpConfig struct {
 	Known   func(ctx context.Context) ([]KnownProject, error) // the projects that ever sent an event
 	// Named gives the projects that settings name, and which of the names mean
 	// none.
-	Named  func(ctx context.Context) ([]rules.Project, []rules.SweepProblem, error)
+	Named  func(ctx context.Context) ([]event.Project, []event.SweepProblem, error)
 	Rules  func() *rules.Rules
 	GitLab GitLab
 	Every  time.Duration // between two rounds
@@ -138,7 +139,7 @@ type CatchUp struct {
 	last   prometheus.Gauge
 
 	listed time.Time // when named and deliveries were last read
-	named  []rules.Project
+	named  []event.Project
 	warned map[string]bool // hooks that are disabled, by name
 
 	// Of the round:
@@ -154,7 +155,7 @@ type CatchUpResult struct {
 	Unkept    int                  `json:"unkept"`    // failed deliveries that GitLab kept no body of
 	Jobs      int                  `json:"jobs"`      // that no event told of
 	Pipelines int                  `json:"pipelines"` // likewise
-	Problems  []rules.SweepProblem `json:"problems,omitempty"`
+	Problems  []event.SweepProblem `json:"problems,omitempty"`
 }
 
 // Found is how much was missed.
@@ -162,7 +163,7 @@ func (r CatchUpResult) Found() int { return r.Replayed + r.Jobs + r.Pipelines }
 
 // problem notes that something of a project could not be read.
 func (r *CatchUpResult) problem(project string, err error) {
-	r.Problems = append(r.Problems, rules.SweepProblem{Project: project, Reason: err.Error(), Times: 1})
+	r.Problems = append(r.Problems, event.SweepProblem{Project: project, Reason: err.Error(), Times: 1})
 }
 
 // NewCatchUp makes a CatchUp.
@@ -199,7 +200,7 @@ func (c *CatchUp) Run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, ErrCatchingUp):
-		case rules.Unavailable(err): // the runner says so
+		case event.Unavailable(err): // the runner says so
 			c.Log.Info("catch-up waits until GitLab can be used", "reason", err)
 		case err != nil:
 			c.Log.Error("catch-up was cut short; again soon", "error", err)
@@ -236,7 +237,7 @@ func (c *CatchUp) noteRules(ctx context.Context) {
 
 // say logs the problems that were not there in the round before, and gives all:
 // a project that is gone is told of once.
-func (c *CatchUp) say(problems []rules.SweepProblem, before map[string]bool) map[string]bool {
+func (c *CatchUp) say(problems []event.SweepProblem, before map[string]bool) map[string]bool {
 	now := map[string]bool{}
 	for _, p := range problems {
 		if now[p.String()] = true; !before[p.String()] {
@@ -293,17 +294,17 @@ func (c *CatchUp) round(ctx context.Context, onDemand bool) (result CatchUpResul
 		var err error
 		if deliveries {
 			err = c.failed(ctx, p, read, &result)
-			unlisted = unlisted || err != nil && rules.Passes(err)
+			unlisted = unlisted || err != nil && event.Transient(err)
 		}
 		err = errors.Join(err, c.missed(ctx, p, wanted, onDemand, &result))
-		if err != nil && rules.Passes(err) {
+		if err != nil && event.Transient(err) {
 			p.readAgain()
 		}
 		var broken *storeError
 		switch {
 		case ctx.Err() != nil:
 			return result, ctx.Err()
-		case errors.As(err, &broken), rules.Unavailable(err):
+		case errors.As(err, &broken), event.Unavailable(err):
 			return result, err
 		case err != nil:
 			result.problem(p.name(), err)
@@ -335,7 +336,7 @@ func (c *CatchUp) projects(ctx context.Context, anew bool, result *CatchUpResult
 	if anew {
 		named, problems, err := c.Named(ctx)
 		switch {
-		case rules.Unavailable(err):
+		case event.Unavailable(err):
 			return nil, unnamed, err
 		case err != nil && ctx.Err() == nil:
 			unnamed = true
@@ -359,7 +360,7 @@ func (c *CatchUp) projects(ctx context.Context, anew bool, result *CatchUpResult
 type project struct {
 	KnownProject
 	history History
-	found   rules.Project
+	found   event.Project
 	hooks   []*hookRead // that send its events
 }
 
@@ -394,7 +395,7 @@ func (p *project) readAgain() {
 	}
 }
 
-func (p *project) get(ctx context.Context) (rules.Project, error) {
+func (p *project) get(ctx context.Context) (event.Project, error) {
 	if p.found.ID == 0 {
 		var err error
 		if p.found, err = p.history.Project(ctx, p.ID); err != nil {
@@ -428,12 +429,12 @@ func (c *CatchUp) wanted() wanted {
 	rs := c.Rules()
 	w := wanted{bridges: rs.WantsBridges()}
 	for _, status := range lastingJobs {
-		if rs.Wants(rules.Event{Meta: rules.Meta{Kind: rules.KindJob}, Job: rules.Job{Status: status, Attempt: 1}}) {
+		if rs.Wants(event.Event{Meta: event.Meta{Kind: event.KindJob}, Job: event.Job{Status: status, Attempt: 1}}) {
 			w.jobs = append(w.jobs, status)
 		}
 	}
 	for _, status := range lastingPipelines {
-		if rs.Wants(rules.Event{Meta: rules.Meta{Kind: rules.KindPipeline}, Pipeline: rules.Pipeline{Status: status}}) {
+		if rs.Wants(event.Event{Meta: event.Meta{Kind: event.KindPipeline}, Pipeline: event.Pipeline{Status: status}}) {
 			w.pipelines = append(w.pipelines, status)
 		}
 	}
@@ -638,7 +639,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // missed reports whether the job's event is of the span.
-func (s span) missed(j rules.Job) bool {
+func (s span) missed(j event.Job) bool {
 	if j.FinishedAt.IsZero() {
 		return !j.CreatedAt.Before(s.oldest) && !j.CreatedAt.After(s.to)
 	}
@@ -732,7 +733,7 @@ func (c *CatchUp) pipeline(ctx context.Context, p *project, w wanted, s span, at
 	if !slices.Contains(w.pipelines, at.Status) || at.At.After(s.to) {
 		return nil
 	}
-	head := rules.Event{Meta: rules.Meta{Kind: rules.KindPipeline, Instance: c.GitLab.Instance()}, Pipeline: rules.Pipeline{ID: at.ID, Status: at.Status}}
+	head := event.Event{Meta: event.Meta{Kind: event.KindPipeline, Instance: c.GitLab.Instance()}, Pipeline: event.Pipeline{ID: at.ID, Status: at.Status}}
 	if told, err := c.told(ctx, head, at.At); told || err != nil {
 		return err
 	}
@@ -749,11 +750,11 @@ func (c *CatchUp) pipeline(ctx context.Context, p *project, w wanted, s span, at
 
 // told reports whether an event told of this since then. To somebody who typed
 // since when to look, that makes no difference: the rules may be others.
-func (c *CatchUp) told(ctx context.Context, e rules.Event, since time.Time) (bool, error) {
+func (c *CatchUp) told(ctx context.Context, e event.Event, since time.Time) (bool, error) {
 	if !c.Since.IsZero() {
 		return false, nil
 	}
-	value, err := c.Store.Get(ctx, keys.Told(e.Meta.Instance, rules.StatusOf(e)))
+	value, err := c.Store.Get(ctx, keys.Told(e.Meta.Instance, event.StatusOf(e)))
 	if err != nil {
 		return false, &storeError{err}
 	}
@@ -763,7 +764,7 @@ func (c *CatchUp) told(ctx context.Context, e rules.Event, since time.Time) (boo
 
 // take stores an event, unless one told of the same since then, or no rule can
 // want it.
-func (c *CatchUp) take(ctx context.Context, p *project, e rules.Event, since time.Time, count *int, found string) error {
+func (c *CatchUp) take(ctx context.Context, p *project, e event.Event, since time.Time, count *int, found string) error {
 	record := c.record(e, toldOf(e, since))
 	if !c.Rules().Without(record.Without).Wants(e) {
 		return nil
@@ -775,12 +776,12 @@ func (c *CatchUp) take(ctx context.Context, p *project, e rules.Event, since tim
 	if e.Project, err = p.get(ctx); err != nil {
 		return err
 	}
-	if e.Meta.Kind == rules.KindJob && !e.Job.Bridge && !c.DryRun {
+	if e.Meta.Kind == event.KindJob && !e.Job.Bridge && !c.DryRun {
 		n, err := c.History.Attempt(ctx, p.ID, e.Job, e.Pipeline.ID)
 		switch {
 		case err == nil:
 			e.Job.Attempt = n
-		case ctx.Err() != nil, rules.Passes(err):
+		case ctx.Err() != nil, event.Transient(err):
 			return err
 		} // else it stays the first: the action counts for itself
 	}
@@ -806,9 +807,9 @@ func (c *CatchUp) onceMore(ctx context.Context) (string, error) {
 // record makes the record of an event that tells of a time. The rules that came
 // into force since then are not asked, unless a person has typed since when to
 // look.
-func (c *CatchUp) record(e rules.Event, at time.Time) rules.EventRecord {
+func (c *CatchUp) record(e event.Event, at time.Time) event.Record {
 	if !c.Since.IsZero() {
-		return rules.EventRecord{Event: e, Again: c.Now().UTC()}
+		return event.Record{Event: e, Again: c.Now().UTC()}
 	}
 	without := c.since.after(at)
 	for _, identity := range c.Rules().Identities() {
@@ -816,10 +817,10 @@ func (c *CatchUp) record(e rules.Event, at time.Time) rules.EventRecord {
 			without = append(without, identity)
 		}
 	}
-	return rules.EventRecord{Event: e, Without: without}
+	return event.Record{Event: e, Without: without}
 }
 
-func (c *CatchUp) put(ctx context.Context, record rules.EventRecord, count *int, found string) error {
+func (c *CatchUp) put(ctx context.Context, record event.Record, count *int, found string) error {
 	if c.DryRun {
 		*count++
 		return nil
@@ -929,20 +930,20 @@ func (c *CatchUp) deliver(ctx context.Context, d FailedDelivery, result *CatchUp
 	if err := assign(&e, "", c.GitLab); err != nil {
 		return nil //nolint:nilerr // another GitLab's event is none of ours
 	}
-	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = keyOr(d.Key, d.Body), rules.SourceReplay, c.Now().UTC()
+	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = keyOr(d.Key, d.Body), event.SourceReplay, c.Now().UTC()
 	record.Event = e
 	if err := c.put(ctx, record, &result.Replayed, "replayed"); err != nil || c.DryRun {
 		return err
 	}
 	// What it tells needs not be found in the project as well.
-	if err := c.Store.Set(ctx, keys.Told(e.Meta.Instance, rules.StatusOf(e)), []byte(rules.ToldAt(e).UTC().Format(time.RFC3339)), 2*c.MaxAge); err != nil {
+	if err := c.Store.Set(ctx, keys.Told(e.Meta.Instance, event.StatusOf(e)), []byte(event.AsOf(e).UTC().Format(time.RFC3339)), 2*c.MaxAge); err != nil {
 		return &storeError{err}
 	}
 	return nil
 }
 
 // happened is when that happened which the event tells, as far as it says so.
-func happened(e rules.Event) time.Time {
+func happened(e event.Event) time.Time {
 	at := e.Pipeline.CreatedAt
 	for _, t := range []time.Time{e.Pipeline.FinishedAt, e.Job.CreatedAt, e.Job.StartedAt, e.Job.FinishedAt} {
 		at = later(at, t)
@@ -952,11 +953,11 @@ func happened(e rules.Event) time.Time {
 
 // toldOf is when that happened which an event made from GitLab's API tells: when
 // it ended, or else when the job was made or the pipeline changed.
-func toldOf(e rules.Event, changed time.Time) time.Time {
+func toldOf(e event.Event, changed time.Time) time.Time {
 	switch {
-	case e.Meta.Kind == rules.KindPipeline && !e.Pipeline.FinishedAt.IsZero():
+	case e.Meta.Kind == event.KindPipeline && !e.Pipeline.FinishedAt.IsZero():
 		return e.Pipeline.FinishedAt
-	case e.Meta.Kind == rules.KindPipeline:
+	case e.Meta.Kind == event.KindPipeline:
 		return changed
 	case !e.Job.FinishedAt.IsZero():
 		return e.Job.FinishedAt
@@ -966,6 +967,6 @@ func toldOf(e rules.Event, changed time.Time) time.Time {
 
 // eventRecord is the queue's record of an event. Its id does not depend on the
 // address that the event came from: the same event may come from several.
-func eventRecord(of GitLab, e *rules.EventRecord) store.Record {
-	return store.Record{ID: keys.Event(of.Instance(), e.Meta.ID), Kind: rules.RecordEvent, Body: encode(e)}
+func eventRecord(of GitLab, e *event.Record) store.Record {
+	return store.Record{ID: keys.Event(of.Instance(), e.Meta.ID), Kind: event.RecordEvent, Body: encode(e)}
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/goccy/go-json"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 var (
@@ -44,11 +44,11 @@ func (e *FieldError) Error() string {
 // type is left zero, because what GitLab sends differs between versions.
 //
 // Errors: ErrNotJSON, ErrNoInterest, *FieldError.
-func Decode(body []byte, instance string) (rules.Event, error) {
+func Decode(body []byte, instance string) (event.Event, error) {
 	body = bytes.Clone(body)
 	e, err := identify(body)
 	if err != nil {
-		return rules.Event{}, err
+		return event.Event{}, err
 	}
 	e.Meta.Instance = instance
 	return complete(e, body)
@@ -58,7 +58,7 @@ func Decode(body []byte, instance string) (rules.Event, error) {
 // status: enough to refuse it or to know that no rule wants it, in a fraction of
 // the time that the whole takes. All of the body was looked at: what complete finds is JSON.
 // The event's texts, here and in complete, lie in the body.
-func identify(body []byte) (rules.Event, error) {
+func identify(body []byte) (event.Event, error) {
 	var h struct {
 		ObjectKind  string `json:"object_kind"`
 		BuildID     whole  `json:"build_id"`
@@ -79,49 +79,49 @@ func identify(body []byte) (rules.Event, error) {
 		} `json:"object_attributes"`
 	}
 	if err := unmarshal(body, &h); err != nil {
-		return rules.Event{}, err
+		return event.Event{}, err
 	}
-	var e rules.Event
+	var e event.Event
 	e.Project.ID = int64(cmp.Or(h.ProjectID, h.Project.ID))
 	e.Project.URL, e.Project.Path = projectURL(h.Project.WebURL, h.Repository.Homepage), h.Project.Path
 	switch h.ObjectKind {
 	case "build":
-		e.Meta.Kind, e.Job.ID, e.Job.Status = rules.KindJob, int64(h.BuildID), h.BuildStatus
+		e.Meta.Kind, e.Job.ID, e.Job.Status = event.KindJob, int64(h.BuildID), h.BuildStatus
 		if h.Retries != nil {
 			e.Job.Attempt = int(max(*h.Retries, 0)) + 1
 		}
 		if h.BuildID <= 0 {
-			return rules.Event{}, &FieldError{"build_id", "the job's id, a whole number from 1"}
+			return event.Event{}, &FieldError{"build_id", "the job's id, a whole number from 1"}
 		}
 		if e.Project.ID <= 0 {
-			return rules.Event{}, &FieldError{"project_id", "the project's id, a whole number from 1"}
+			return event.Event{}, &FieldError{"project_id", "the project's id, a whole number from 1"}
 		}
 	case "pipeline":
-		e.Meta.Kind, e.Pipeline.ID, e.Pipeline.Status = rules.KindPipeline, int64(h.Pipeline.ID), h.Pipeline.Status
+		e.Meta.Kind, e.Pipeline.ID, e.Pipeline.Status = event.KindPipeline, int64(h.Pipeline.ID), h.Pipeline.Status
 		if h.Pipeline.ID <= 0 {
-			return rules.Event{}, &FieldError{"object_attributes.id", "the pipeline's id, a whole number from 1"}
+			return event.Event{}, &FieldError{"object_attributes.id", "the pipeline's id, a whole number from 1"}
 		}
 		// GitLab 8 to 11 names the project by its path and page only.
 		if e.Project.ID < 0 || e.Project.ID == 0 && e.Project.Path == "" && e.Project.URL == "" {
-			return rules.Event{}, &FieldError{"project.id", "the project's id, a whole number from 1, or its path_with_namespace"}
+			return event.Event{}, &FieldError{"project.id", "the project's id, a whole number from 1, or its path_with_namespace"}
 		}
 	default:
-		return rules.Event{}, ErrNoInterest
+		return event.Event{}, ErrNoInterest
 	}
 	return e, nil
 }
 
 // complete reads the rest of the event that was identified in the body.
 // Where the body does not name the project's path, the event's instance tells.
-func complete(e rules.Event, body []byte) (rules.Event, error) {
+func complete(e event.Event, body []byte) (event.Event, error) {
 	h := hooks.Get().(*hook)
 	defer h.release()
 	if err := unmarshal(body, h); err != nil {
-		return rules.Event{}, err
+		return event.Event{}, err
 	}
 	e.Project = h.project(e.Project.ID, e.Meta.Instance)
-	e.User = rules.User{ID: int64(h.User.ID), Username: h.User.Username, Name: h.User.Name, Email: h.User.Email}
-	if e.Meta.Kind == rules.KindJob {
+	e.User = event.User{ID: int64(h.User.ID), Username: h.User.Username, Name: h.User.Name, Email: h.User.Email}
+	if e.Meta.Kind == event.KindJob {
 		h.completeJob(&e)
 	} else {
 		h.completePipeline(&e)
@@ -207,12 +207,12 @@ type hookMergeRequest struct {
 	URL          string `json:"url"`
 }
 
-func (m hookMergeRequest) mergeRequest() rules.MergeRequest {
-	return rules.MergeRequest{IID: int64(m.IID), Title: m.Title, State: m.State, SourceBranch: m.SourceBranch, TargetBranch: m.TargetBranch, URL: m.URL}
+func (m hookMergeRequest) mergeRequest() event.MergeRequest {
+	return event.MergeRequest{IID: int64(m.IID), Title: m.Title, State: m.State, SourceBranch: m.SourceBranch, TargetBranch: m.TargetBranch, URL: m.URL}
 }
 
-func (r hookRunner) runner() rules.Runner {
-	return rules.Runner{ID: int64(r.ID), Description: r.Description, Type: r.Type, Shared: r.Shared, Tags: r.Tags}
+func (r hookRunner) runner() event.Runner {
+	return event.Runner{ID: int64(r.ID), Description: r.Description, Type: r.Type, Shared: r.Shared, Tags: r.Tags}
 }
 
 type hookProject struct {
@@ -325,9 +325,9 @@ type hookBuild struct {
 	Environment    hookEnv    `json:"environment"`
 }
 
-func (h *hook) completeJob(e *rules.Event) {
+func (h *hook) completeJob(e *event.Event) {
 	pipelineID := cmp.Or(int64(h.PipelineID), h.Commit.ID.pipeline)
-	e.Pipeline = rules.Pipeline{
+	e.Pipeline = event.Pipeline{
 		ID:         pipelineID,
 		Ref:        h.Ref,
 		Tag:        h.Tag,
@@ -340,13 +340,13 @@ func (h *hook) completeJob(e *rules.Event) {
 		Upstream:   h.upstream(),
 	}
 	reason := reasonOf(e.Job.Status, h.FailureReason)
-	e.Job = rules.Job{
+	e.Job = event.Job{
 		ID:             e.Job.ID,
 		Name:           h.BuildName,
 		Stage:          h.BuildStage,
 		Status:         e.Job.Status,
 		FailureReason:  reason,
-		FailureClass:   rules.ClassOf(reason),
+		FailureClass:   event.ClassOf(reason),
 		AllowFailure:   h.AllowFailure,
 		Attempt:        1 + max(0, int(h.RetriesCount)),
 		Ref:            h.Ref,
@@ -358,14 +358,14 @@ func (h *hook) completeJob(e *rules.Event) {
 		Duration:       float64(h.Duration),
 		QueuedDuration: float64(h.QueuedDuration),
 		Runner:         h.Runner.runner(),
-		Environment:    rules.Environment(h.Environment),
+		Environment:    event.Environment(h.Environment),
 	}
 	e.Commit = h.commit(h.SHA, e.Project.URL)
 }
 
-func (h *hook) completePipeline(e *rules.Event) {
+func (h *hook) completePipeline(e *event.Event) {
 	a := &h.Pipeline
-	e.Pipeline = rules.Pipeline{
+	e.Pipeline = event.Pipeline{
 		ID:             e.Pipeline.ID,
 		IID:            int64(a.IID),
 		Ref:            a.Ref,
@@ -404,24 +404,24 @@ func (h *hook) variables() map[string]string {
 
 // jobs gives the jobs of a Pipeline Hook, which leaves out what they share
 // with the pipeline, and which attempt they are.
-func (h *hook) jobs(projectURL string) []rules.Job {
+func (h *hook) jobs(projectURL string) []event.Job {
 	if len(h.Builds) == 0 {
 		return nil
 	}
-	jobs := make([]rules.Job, 0, len(h.Builds))
+	jobs := make([]event.Job, 0, len(h.Builds))
 	for i := range h.Builds {
 		b := &h.Builds[i]
 		if b.ID <= 0 {
 			continue // names no job that one could act on
 		}
 		reason := reasonOf(b.Status, b.FailureReason)
-		jobs = append(jobs, rules.Job{
+		jobs = append(jobs, event.Job{
 			ID:             int64(b.ID),
 			Name:           b.Name,
 			Stage:          b.Stage,
 			Status:         b.Status,
 			FailureReason:  reason,
-			FailureClass:   rules.ClassOf(reason),
+			FailureClass:   event.ClassOf(reason),
 			AllowFailure:   b.AllowFailure,
 			Manual:         b.Manual,
 			Attempt:        1,
@@ -434,7 +434,7 @@ func (h *hook) jobs(projectURL string) []rules.Job {
 			Duration:       float64(b.Duration),
 			QueuedDuration: float64(b.QueuedDuration),
 			Runner:         b.Runner.runner(),
-			Environment:    rules.Environment(b.Environment),
+			Environment:    event.Environment(b.Environment),
 		})
 	}
 	return jobs
@@ -442,8 +442,8 @@ func (h *hook) jobs(projectURL string) []rules.Job {
 
 // project gathers the project. Old Job Hooks have no "project": its name and
 // address are the repository's there, and the path is in the address.
-func (h *hook) project(id int64, instance string) rules.Project {
-	p := rules.Project{
+func (h *hook) project(id int64, instance string) event.Project {
+	p := event.Project{
 		ID:            id,
 		Path:          h.Project.Path,
 		Name:          cmp.Or(h.Project.Name, h.Repository.Name, h.ProjectName),
@@ -459,8 +459,8 @@ func (h *hook) project(id int64, instance string) rules.Project {
 	return p
 }
 
-func (h *hook) upstream() rules.Upstream {
-	return rules.Upstream{
+func (h *hook) upstream() event.Upstream {
+	return event.Upstream{
 		ProjectID:   int64(h.SourcePipeline.Project.ID),
 		ProjectPath: h.SourcePipeline.Project.Path,
 		PipelineID:  int64(h.SourcePipeline.PipelineID),
@@ -468,8 +468,8 @@ func (h *hook) upstream() rules.Upstream {
 	}
 }
 
-func (h *hook) commit(sha, projectURL string) rules.Commit {
-	c := rules.Commit{
+func (h *hook) commit(sha, projectURL string) event.Commit {
+	c := event.Commit{
 		SHA:         cmp.Or(h.Commit.SHA, h.Commit.ID.sha, sha),
 		Title:       h.Commit.Title,
 		Message:     h.Commit.Message,

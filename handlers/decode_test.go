@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -118,7 +118,7 @@ func TestDecodeRefuses(t *testing.T) {
 			case c.want == nil && (!errors.As(err, &field) || err.Error() != c.text):
 				t.Errorf("error is %v, want a FieldError: %s", err, c.text)
 			}
-			if diff := cmp.Diff(rules.Event{}, e); diff != "" {
+			if diff := cmp.Diff(event.Event{}, e); diff != "" {
 				t.Errorf("there is an event beside the error:\n%s", diff)
 			}
 		})
@@ -223,7 +223,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("the event can't be stored: %v", err)
 		}
-		var again rules.Event
+		var again event.Event
 		if err := stdjson.Unmarshal(stored, &again); err != nil {
 			t.Fatalf("the stored event can't be read: %v", err)
 		}

@@ -10,21 +10,21 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // TestEncode: whatever the record of an event holds, it reads the same as if
 // encoding/json had written it. A field that encode forgets is found here.
 func TestEncode(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var e rules.EventRecord
+		var e event.Record
 		draw(t, reflect.ValueOf(&e).Elem(), "event")
 		record := handlers.Encode(e)
 		standard, err := stdjson.Marshal(e)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got, want rules.EventRecord
+		var got, want event.Record
 		if err := stdjson.Unmarshal(record, &got); err != nil {
 			t.Fatalf("%v in %s", err, record)
 		}

@@ -1,6 +1,6 @@
 package handlers
 
-import "github.com/pipesteward/pipesteward/rules"
+import "github.com/pipesteward/pipesteward/rules/event"
 
 // Encode is encode.
-func Encode(e rules.EventRecord) []byte { return encode(&e) }
+func Encode(e event.Record) []byte { return encode(&e) }

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // stagingGitLab is the instance at gitlabURL, which knows that deliveries that
@@ -71,7 +71,7 @@ func TestDeliveryOfUncertainOrigin(t *testing.T) {
 	if diff := cmp.Diff([]string{"event:" + gitlabURL + ":k"}, r.queue.ids()); diff != "" {
 		t.Errorf("stored ids differ (- want, + got):\n%s", diff)
 	}
-	var got rules.Event
+	var got event.Event
 	if err := stdjson.Unmarshal(r.queue.records[0].Body, &got); err != nil || got.Meta.Instance != stagingURL {
 		t.Errorf("the stored event's instance is %q (%v), want %q", got.Meta.Instance, err, stagingURL)
 	}

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -31,17 +31,17 @@ type Known struct {
 	store Tallier
 	log   *slog.Logger
 	seen  sync.Map // by id, what this process has noted
-	queue chan rules.Project
+	queue chan event.Project
 }
 
 // NewKnown makes a Known. Run notes what Note is told.
 func NewKnown(s Tallier, log *slog.Logger) *Known {
-	return &Known{store: s, log: log, queue: make(chan rules.Project, knownBacklog)}
+	return &Known{store: s, log: log, queue: make(chan event.Project, knownBacklog)}
 }
 
 // Note makes a project known, soon. It costs a look into a map for one that
 // is, and never waits.
-func (k *Known) Note(p rules.Project) {
+func (k *Known) Note(p event.Project) {
 	if _, known := k.seen.LoadOrStore(p.ID, true); known {
 		return
 	}
@@ -71,7 +71,7 @@ func (k *Known) Run(ctx context.Context) {
 	}
 }
 
-func (k *Known) write(ctx context.Context, p rules.Project) error {
+func (k *Known) write(ctx context.Context, p event.Project) error {
 	_, err := k.store.Tally(ctx, keys.KnownProjects, store.Seen{ID: strconv.FormatInt(p.ID, 10)}, knownFor)
 	return err
 }

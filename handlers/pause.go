@@ -17,14 +17,15 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Pauser keeps the pauses, which all replicas share.
 type Pauser interface {
 	// List returns the pauses in force, oldest first.
-	List(ctx context.Context) ([]rules.Pause, error)
+	List(ctx context.Context) ([]event.Pause, error)
 	// Pause puts a pause in force, in place of one with the same scope.
-	Pause(ctx context.Context, p rules.Pause) error
+	Pause(ctx context.Context, p event.Pause) error
 	// Resume ends the pause of the scope, and reports whether there was one.
 	Resume(ctx context.Context, scope, by string) (found bool, err error)
 	// ResumeAll ends all pauses, and returns how many there were.
@@ -56,8 +57,8 @@ type ResumeRequest struct {
 
 // scopeOf makes a pause of a scope. An empty text is an error: it is what an
 // unset variable gives, and would mean everything.
-func scopeOf(project, rule *string) (rules.Pause, error) {
-	var p rules.Pause
+func scopeOf(project, rule *string) (event.Pause, error) {
+	var p event.Pause
 	for _, scope := range []struct {
 		name string
 		from *string
@@ -76,7 +77,7 @@ func scopeOf(project, rule *string) (rules.Pause, error) {
 
 // Paused is the answer to both: the pauses that are in force now.
 type Paused struct {
-	Paused []rules.Pause `json:"paused"`
+	Paused []event.Pause `json:"paused"`
 }
 
 // Status is the answer of GET /api/v1/status. Parts are further things that
@@ -86,7 +87,7 @@ type Status struct {
 	DryRun  bool           `json:"dry_run"` // of the process: it changes nothing
 	Rules   RulesStatus    `json:"rules"`
 	Queue   Depth          `json:"queue"`
-	Paused  []rules.Pause  `json:"paused"`
+	Paused  []event.Pause  `json:"paused"`
 	Parts   map[string]any `json:"parts,omitempty"`
 }
 
@@ -145,7 +146,7 @@ func (a *admin) pause(c echo.Context) error {
 	defer cancel()
 	err = a.Pauses.Pause(ctx, p)
 	switch {
-	case errors.Is(err, rules.ErrManyPauses):
+	case errors.Is(err, event.ErrManyPauses):
 		return c.JSON(http.StatusConflict, answer{Error: err.Error()})
 	case err != nil:
 		return a.unavailable(c, err)
@@ -154,7 +155,7 @@ func (a *admin) pause(c echo.Context) error {
 }
 
 // check checks the pause and sets its end.
-func (a *admin) check(p *rules.Pause, span string) error {
+func (a *admin) check(p *event.Pause, span string) error {
 	if span != "" {
 		d, err := model.ParseDuration(span)
 		switch {
@@ -184,7 +185,7 @@ func (a *admin) resume(c echo.Context) error {
 	if err != nil {
 		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
 	}
-	if req.Every && p.Scope() != (rules.Pause{}).Scope() {
+	if req.Every && p.Scope() != (event.Pause{}).Scope() {
 		return c.JSON(http.StatusBadRequest, answer{Error: `"every" ends all pauses: give it without "project" and "rule"`})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)

@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
@@ -116,7 +117,7 @@ func TestPauseAndResume(t *testing.T) {
 func TestPausesAreBounded(t *testing.T) {
 	clock := storetest.NewClock()
 	db := openStore(t, clock)
-	all := make([]rules.Pause, rules.MaxPauses)
+	all := make([]event.Pause, event.MaxPauses)
 	for i := range all {
 		all[i].Project = fmt.Sprintf("team-%d/*", i)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -105,19 +106,19 @@ func (s *Scheduler) look(ctx context.Context, rule rules.Scheduled) error {
 		s.Log.Warn("a run of a schedule rule was missed, and is left out as the rule says", "rule", rule.Name, "due", due)
 	default:
 		next.Run = keys.SweepRun(rule.Name, due)
-		if err := s.put(ctx, rules.Sweep{ID: next.Run, Rule: rule.Name, Due: due.UTC()}, missed); err != nil {
+		if err := s.put(ctx, event.Sweep{ID: next.Run, Rule: rule.Name, Due: due.UTC()}, missed); err != nil {
 			return err
 		}
 	}
 	return s.keep(ctx, key, next)
 }
 
-func (s *Scheduler) put(ctx context.Context, run rules.Sweep, missed bool) error {
+func (s *Scheduler) put(ctx context.Context, run event.Sweep, missed bool) error {
 	body, err := json.Marshal(run)
 	if err != nil {
 		return err
 	}
-	added, err := s.Store.Put(ctx, store.Record{ID: run.ID, Kind: rules.RecordSweep, Body: body})
+	added, err := s.Store.Put(ctx, store.Record{ID: run.ID, Kind: event.RecordSweep, Body: body})
 	if err == nil && added[0] {
 		s.Log.Info("a schedule rule runs", "rule", run.Rule, "due", run.Due, "missed", missed)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
@@ -78,8 +79,8 @@ func (tt *timetable) runs() []string {
 	}
 	var due []string
 	for _, l := range leases {
-		var run rules.Sweep
-		if err := json.Unmarshal(l.Body, &run); err != nil || l.Kind != rules.RecordSweep || run.Rule != "nightly" || run.ID != l.ID {
+		var run event.Sweep
+		if err := json.Unmarshal(l.Body, &run); err != nil || l.Kind != event.RecordSweep || run.Rule != "nightly" || run.ID != l.ID {
 			tt.Fatalf("%s %s: %v", l.Kind, l.Body, err)
 		}
 		due = append(due, run.Due.Format(time.DateTime))

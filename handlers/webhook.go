@@ -14,7 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -45,7 +45,7 @@ type Wanter interface {
 	// Wants reports whether any rule can want the event, of which only the
 	// kind, the ids and the status are known yet. It is asked once per
 	// delivery, so the rules may change.
-	Wants(rules.Event) bool
+	Wants(event.Event) bool
 }
 
 // GitLab is the one instance whose events are accepted.
@@ -71,7 +71,7 @@ func (e *foreignError) Error() string {
 // another GitLab sent its delivery. While that is uncertain, the event keeps the
 // address that its delivery names as its instance: whoever works on it asks
 // again before anything else.
-func assign(e *rules.Event, header string, to GitLab) error {
+func assign(e *event.Event, header string, to GitLab) error {
 	foreign, certain := to.ForeignAddress(header, e.Project.URL, e.Project.Path)
 	switch {
 	case foreign == "":
@@ -223,7 +223,7 @@ func (w *webhook) serve(c echo.Context) error {
 		return w.foreign(c, e.Meta.Kind, err)
 	}
 	if w.Known != nil && e.Project.ID != 0 && e.Meta.Instance == w.GitLab.Instance() {
-		w.Known.Note(rules.Project{ID: e.Project.ID}) // without texts, which keep the body in memory
+		w.Known.Note(event.Project{ID: e.Project.ID}) // without texts, which keep the body in memory
 	}
 	if !w.Rules.Wants(e) {
 		return w.accept(c, http.StatusOK, e.Meta.Kind, resultIgnored)
@@ -233,7 +233,7 @@ func (w *webhook) serve(c echo.Context) error {
 		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
 	}
 	e.Meta.ID = deliveryID(r.Header, signed, body)
-	e.Meta.Source = rules.SourceWebhook
+	e.Meta.Source = event.SourceWebhook
 	e.Meta.ReceivedAt = w.Now().UTC()
 
 	added, err := w.put(r.Context(), e)
@@ -252,10 +252,10 @@ var errUnavailable = errors.New("the event could not be stored: send it again la
 
 // put stores the event, and says whether it is new. GitLab sends nothing
 // twice by itself, so that an event it hung up on is stored all the same.
-func (w *webhook) put(ctx context.Context, e rules.Event) (added bool, err error) {
+func (w *webhook) put(ctx context.Context, e event.Event) (added bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.PutTimeout)
 	defer cancel()
-	put, err := w.Queue.Put(ctx, eventRecord(w.GitLab, &rules.EventRecord{Event: e}))
+	put, err := w.Queue.Put(ctx, eventRecord(w.GitLab, &event.Record{Event: e}))
 	if err != nil {
 		return false, err
 	}

@@ -27,7 +27,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -89,14 +89,14 @@ func (q *memoryQueue) ids() []string {
 }
 
 // wants is a set of rules that is nothing but its answer.
-type wants func(rules.Event) bool
+type wants func(event.Event) bool
 
 var _ handlers.Wanter = wants(nil)
 
-func (w wants) Wants(e rules.Event) bool { return w(e) }
+func (w wants) Wants(e event.Event) bool { return w(e) }
 
-func all(rules.Event) bool  { return true }
-func none(rules.Event) bool { return false }
+func all(event.Event) bool  { return true }
+func none(event.Event) bool { return false }
 
 // knownGitLab is the instance at gitlabURL, which knows every address as its own.
 type knownGitLab struct{}
@@ -250,7 +250,7 @@ func TestWebhookAnswers(t *testing.T) {
 		},
 		{
 			"panic", job, func(c *handlers.WebhookConfig) {
-				c.Rules = wants(func(rules.Event) bool { panic("no rules") })
+				c.Rules = wants(func(event.Event) bool { panic("no rules") })
 			},
 			500, `{"error":"something went wrong here: see the log"}`, "other panic 1",
 		},
@@ -333,9 +333,9 @@ func TestWebhookRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want.Meta.ID, want.Meta.Source, want.Meta.ReceivedAt = "key-1", rules.SourceWebhook, clock().UTC()
+	want.Meta.ID, want.Meta.Source, want.Meta.ReceivedAt = "key-1", event.SourceWebhook, clock().UTC()
 	record := r.queue.records[0]
-	var got rules.Event
+	var got event.Event
 	if err := stdjson.Unmarshal(record.Body, &got); err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestWebhookRecord(t *testing.T) {
 		t.Errorf("stored event differs (- want, + got):\n%s", diff)
 	}
 	record.Body = nil
-	if diff := cmp.Diff(store.Record{ID: "event:" + gitlabURL + ":key-1", Kind: rules.RecordEvent}, record); diff != "" {
+	if diff := cmp.Diff(store.Record{ID: "event:" + gitlabURL + ":key-1", Kind: event.RecordEvent}, record); diff != "" {
 		t.Errorf("record differs (- want, + got):\n%s", diff)
 	}
 }
@@ -397,8 +397,8 @@ func TestWebhookRecordID(t *testing.T) {
 func TestWebhookAsksTheRulesInForce(t *testing.T) {
 	wanted := false
 	r := newRig(t, func(c *handlers.WebhookConfig) {
-		c.Rules = wants(func(e rules.Event) bool {
-			return wanted && e.Meta.Kind == rules.KindPipeline && e.Pipeline.Status == "failed"
+		c.Rules = wants(func(e event.Event) bool {
+			return wanted && e.Meta.Kind == event.KindPipeline && e.Pipeline.Status == "failed"
 		})
 	})
 	body := fixture(t, "pipeline-failed.json")
@@ -422,7 +422,7 @@ func TestWebhookTellsTheAttempt(t *testing.T) {
 	} {
 		got := -1
 		r := newRig(t, func(c *handlers.WebhookConfig) {
-			c.Rules = wants(func(e rules.Event) bool { got = e.Job.Attempt; return false })
+			c.Rules = wants(func(e event.Event) bool { got = e.Job.Attempt; return false })
 		})
 		if code, _ := r.post(t, []byte(body), "X-Gitlab-Token", secretToken); code != 200 || got != want {
 			t.Errorf("attempt %d is told, and answered %d; want attempt %d", got, code, want)
@@ -695,7 +695,7 @@ func TestWebhookAtOnce(t *testing.T) {
 		t.Errorf("deliveries are counted otherwise (- want, + got):\n%s", diff)
 	}
 	for _, record := range r.queue.records {
-		var e rules.Event
+		var e event.Event
 		if err := stdjson.Unmarshal(record.Body, &e); err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // NeedsAttempt reports whether what comes of a job's event can depend on
@@ -12,12 +14,12 @@ import (
 // or a text, or waits longer after each attempt. It looks at no log and asks
 // nothing. A hook may tell one too many (retries_count counts a failed job too
 // that GitLab's own `retry:` runs again).
-func (rs *Rules) NeedsAttempt(e Event) bool {
-	if e.Meta.Kind != KindJob {
+func (rs *Rules) NeedsAttempt(e event.Event) bool {
+	if e.Meta.Kind != event.KindJob {
 		return false
 	}
 	var found candidates
-	rs.index[KindJob].find(&e, &found)
+	rs.index[event.KindJob].find(&e, &found)
 	for position, ok := found.next(); ok; position, ok = found.next() {
 		if rs.rules[position].needsAttempt {
 			return true
@@ -33,7 +35,7 @@ func (r *rule) dependsOnAttempt() bool {
 		return true
 	}
 	for _, a := range r.actions {
-		if a.Delay > 0 && a.Backoff == BackoffExponential || readsAttempt(a.jobs) {
+		if a.Delay > 0 && a.Backoff == event.BackoffExponential || readsAttempt(a.jobs) {
 			return true
 		}
 		for _, t := range a.variables {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 const mega = 1 << 20 // bytes that log() gives, unless --log-window says otherwise
@@ -25,7 +26,7 @@ func times(n int, text, between string) string {
 }
 
 // bigEvent is a job event with a pipeline of many jobs and a long message.
-func bigEvent() rules.Event {
+func bigEvent() event.Event {
 	e := jobEvent()
 	e.Job.Name = strings.Repeat("a", 255)
 	e.Commit.Message = strings.Repeat("a", 100_000)
@@ -114,7 +115,7 @@ func TestTooMuchTextIsStopped(t *testing.T) {
 		times(50, `{{ repeat(job.name, 400) }}`, ""), // each is small enough
 	} {
 		rs := load(t, fmt.Sprintf("version: 1\nrules: [{name: r, on: job, actions: [retry], notify: [{channel: ci, text: '%s'}]}]\n", text))
-		_, errs := rs.Notices(t.Context(), rules.Outcome{Decision: rules.Decision{Event: bigEvent(), Rule: "r"}, Result: rules.ResultDone}, &facts{}, strings.ToUpper)
+		_, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: bigEvent(), Rule: "r"}, Result: event.ResultDone}, &facts{}, strings.ToUpper)
 		if len(errs) != 1 || !strings.Contains(errs[0].Error(), "does too much") {
 			t.Errorf("%.100s: errors %v, want one that it does too much", text, errs)
 		}
@@ -126,7 +127,7 @@ func TestUsualWorkIsNotStopped(t *testing.T) {
 	t.Parallel()
 	pipeline := pipelineEvent()
 	for i := range 1000 {
-		pipeline.Pipeline.Jobs = append(pipeline.Pipeline.Jobs, rules.Job{ID: int64(1000 + i), Name: fmt.Sprintf("rspec %d/1000", i), Status: "success"})
+		pipeline.Pipeline.Jobs = append(pipeline.Pipeline.Jobs, event.Job{ID: int64(1000 + i), Name: fmt.Sprintf("rspec %d/1000", i), Status: "success"})
 	}
 	for _, text := range []string{
 		`any(split(log(), "\n"), # matches "exit code [0-9]+$")`,

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // TestCapacityTakesTurns has one rule's evaluations wait in a long line, and
@@ -82,7 +84,7 @@ func TestCapacityRefusesALongLine(t *testing.T) {
 					switch {
 					case !ended:
 						waiting++
-					case !Passes(err):
+					case !event.Transient(err):
 						t.Errorf("evaluation %d was refused with %v, want an error that passes", i, err)
 					}
 				}
@@ -145,7 +147,7 @@ func TestRulesShareTheWorkOfAnEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := Event{Meta: Meta{Kind: KindJob}, Job: Job{ID: 7, Status: "failed"}}
+	e := event.Event{Meta: event.Meta{Kind: event.KindJob}, Job: event.Job{ID: 7, Status: "failed"}}
 	decisions, errs := rs.Evaluate(t.Context(), e, noFacts{log: "No space left on device"})
 	if len(decisions) != 1 || decisions[0].Rule != "useful" {
 		t.Errorf("decisions %.300v, want that of the rule useful", decisions)

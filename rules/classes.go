@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // class is a failure class of the rule files: that of failed jobs whose log
@@ -32,7 +34,7 @@ func (cs classes) names() []string {
 // Classes gives the names of all failure classes, Pipesteward's own and those
 // of the rule files, sorted.
 func (rs *Rules) Classes() []string {
-	return slices.Sorted(slices.Values(slices.Concat(FailureClasses, rs.classes.names())))
+	return slices.Sorted(slices.Values(slices.Concat(event.FailureClasses, rs.classes.names())))
 }
 
 // classField is the field whose value classes give.
@@ -42,9 +44,9 @@ const classField = "job.failure_class"
 // for the log once, and only of a job that failed. A log that will never be
 // there leaves the class at what the failure reason gives. weigh is called with
 // the units of work before the log is matched.
-func (cs classes) of(e Event, log func() (string, error), weigh func(work int) error) func() (string, error) {
+func (cs classes) of(e event.Event, log func() (string, error), weigh func(work int) error) func() (string, error) {
 	known := e.Job.FailureClass
-	settled := e.Job.Status != "failed" || known != ClassOf(e.Job.FailureReason) // in a decision, it is
+	settled := e.Job.Status != "failed" || known != event.ClassOf(e.Job.FailureReason) // in a decision, it is
 	return func() (string, error) {
 		if settled || len(cs) == 0 {
 			return known, nil
@@ -59,7 +61,7 @@ func (cs classes) of(e Event, log func() (string, error), weigh func(work int) e
 			if i := slices.IndexFunc(cs, func(c class) bool { return c.log.MatchString(text) }); i >= 0 {
 				known = cs[i].name
 			}
-		case !isAnswer || Passes(answer.error) || isNotGiven(answer.error):
+		case !isAnswer || event.Transient(answer.error) || isNotGiven(answer.error):
 			return "", err
 		}
 		settled = true
@@ -112,7 +114,7 @@ func (s *set) class(c *class) form {
 		schema: func() schema {
 			of := keys.schema()
 			name := of["properties"].(schema)["name"].(schema)
-			name["not"] = schema{"enum": FailureClasses}
+			name["not"] = schema{"enum": event.FailureClasses}
 			return of
 		},
 	}
@@ -122,7 +124,7 @@ func (s *set) class(c *class) form {
 func (s *set) addClass(f *file, n *yaml.Node, c class) {
 	place := "class " + c.name
 	switch first, taken := s.places[place]; {
-	case slices.Contains(FailureClasses, c.name):
+	case slices.Contains(event.FailureClasses, c.name):
 		f.failAt(n, "%q is one of Pipesteward's own classes: call this one something else", c.name)
 		return
 	case taken:

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 const diskFull = "version: 1\ndefaults: {channel: ci}\nclasses:\n  - {name: disk-full, log: \"No space left on device\"}\n  - {name: flaky-network, log: \"(?i)connection (reset|refused)\", doc: not ours}\nrules:\n"
@@ -41,7 +42,7 @@ func TestClassOfTheLog(t *testing.T) {
 				t.Errorf("the log was asked %d times, want %d", gitlab.asked["log"], c.asked)
 			}
 			if c.fails != "" {
-				if len(errs) != 1 || !rules.Passes(errs[0]) || !strings.Contains(errs[0].Error(), c.fails) {
+				if len(errs) != 1 || !event.Transient(errs[0]) || !strings.Contains(errs[0].Error(), c.fails) {
 					t.Errorf("errors %v, want one that passes: %s", errs, c.fails)
 				}
 				return
@@ -49,7 +50,7 @@ func TestClassOfTheLog(t *testing.T) {
 			if len(errs) > 0 || len(decisions) != 1 {
 				t.Fatalf("%d decisions, %v", len(decisions), errs)
 			}
-			told, errs := rs.Notices(t.Context(), rules.Outcome{Decision: decisions[0], Result: rules.ResultDone}, gitlab, func(s string) string { return s })
+			told, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, func(s string) string { return s })
 			if diff := cmp.Diff([]rules.Notice{{Channel: "ci", Text: c.want}}, told); diff != "" || len(errs) > 0 {
 				t.Errorf("%v (-want +got):\n%s", errs, diff)
 			}
@@ -93,7 +94,7 @@ func TestRetriesTellTheClass(t *testing.T) {
 			if gitlab.asked["log"] != c.asked {
 				t.Errorf("the log was asked %d times, want %d", gitlab.asked["log"], c.asked)
 			}
-			if (c.fails == "") != (len(errs) == 0) || c.fails != "" && (errs[0].Error() != c.fails || !rules.Passes(errs[0])) {
+			if (c.fails == "") != (len(errs) == 0) || c.fails != "" && (errs[0].Error() != c.fails || !event.Transient(errs[0])) {
 				t.Errorf("errors %v, want %q", errs, c.fails)
 			}
 		})
@@ -117,7 +118,7 @@ func TestClassesAreExplained(t *testing.T) {
 	if diff := cmp.Diff([]string{"log()"}, why.Asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]rules.Seen{{Text: "job.failure_class", Value: `"disk-full"`}}, why.If.Parts[1].Seen); diff != "" {
+	if diff := cmp.Diff([]event.Seen{{Text: "job.failure_class", Value: `"disk-full"`}}, why.If.Parts[1].Seen); diff != "" {
 		t.Errorf("seen (-want +got):\n%s", diff)
 	}
 }

@@ -16,11 +16,13 @@ import (
 	exprfile "github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 var (
-	jobType    = reflect.TypeFor[Job]()
-	bridgeType = reflect.TypeFor[Bridge]()
+	jobType    = reflect.TypeFor[event.Job]()
+	bridgeType = reflect.TypeFor[event.Bridge]()
 )
 
 // errBridge refuses a trigger job in `jobs` of an action that is not for it.
@@ -30,24 +32,24 @@ var errBridge = errors.New("`jobs` gives trigger jobs (bridges), and GitLab can 
 // with must be one of them, so that a misspelt status is found when the file
 // is loaded and not by a rule that never fires.
 var enums = func() map[reflect.Type]map[string][]string {
-	failureReasons := FailureReasons()
+	failureReasons := event.FailureReasons()
 	job := map[string][]string{
-		"status":         statuses,
+		"status":         event.Statuses,
 		"failure_reason": append(failureReasons, ""),
-		"failure_class":  append(slices.Clone(FailureClasses), ""),
+		"failure_class":  append(slices.Clone(event.FailureClasses), ""),
 	}
 	return map[reflect.Type]map[string][]string{
-		jobType:                       job,
-		reflect.TypeFor[Details]():    job,
-		bridgeType:                    job,
-		reflect.TypeFor[Pipeline]():   {"status": append([]string{""}, statuses...)}, // old Job Hooks do not tell it
-		reflect.TypeFor[Downstream](): {"status": statuses},
-		reflect.TypeFor[Meta](): {
-			"kind":   {KindJob, KindPipeline, KindSchedule},
-			"source": {SourceWebhook, SourceCatchUp, SourceSchedule, SourceButton, SourceReplay},
+		jobType:                             job,
+		reflect.TypeFor[event.Details]():    job,
+		bridgeType:                          job,
+		reflect.TypeFor[event.Pipeline]():   {"status": append([]string{""}, event.Statuses...)}, // old Job Hooks do not tell it
+		reflect.TypeFor[event.Downstream](): {"status": event.Statuses},
+		reflect.TypeFor[event.Meta](): {
+			"kind":   {event.KindJob, event.KindPipeline, event.KindSchedule},
+			"source": {event.SourceWebhook, event.SourceCatchUp, event.SourceSchedule, event.SourceButton, event.SourceReplay},
 		},
-		reflect.TypeFor[Runner]():      {"type": {"instance_type", "group_type", "project_type", ""}},
-		reflect.TypeFor[Environment](): {"tier": {"production", "staging", "testing", "development", "other", ""}},
+		reflect.TypeFor[event.Runner]():      {"type": {"instance_type", "group_type", "project_type", ""}},
+		reflect.TypeFor[event.Environment](): {"tier": {"production", "staging", "testing", "development", "other", ""}},
 	}
 }()
 
@@ -142,7 +144,7 @@ func (p purpose) check(program *vm.Program) error {
 }
 
 var (
-	noSuchField = regexp.MustCompile(`^type rules\.(\w+) has no field (\w+)`)
+	noSuchField = regexp.MustCompile(`^type (?:rules|event)\.(\w+) has no field (\w+)`)
 	noSuchName  = regexp.MustCompile(`^unknown name (\w+)`)
 )
 
@@ -169,16 +171,16 @@ func explainCompileError(err error) (at int, message string) {
 }
 
 func plainTypes(message string) string {
-	return strings.NewReplacer("rules.", "", "interface {}", "any", "time.Time", "time", "time.Duration", "duration").Replace(message)
+	return strings.NewReplacer("rules.", "", "event.", "", "interface {}", "any", "time.Time", "time", "time.Duration", "duration").Replace(message)
 }
 
 // fieldNames maps the type names of the environment to their fields.
 var fieldNames = func() map[string][]string {
 	names := map[string][]string{}
 	for _, t := range []reflect.Type{
-		reflect.TypeFor[Meta](), reflect.TypeFor[Project](), reflect.TypeFor[Pipeline](), reflect.TypeFor[Upstream](),
-		jobType, reflect.TypeFor[Runner](), reflect.TypeFor[Environment](), reflect.TypeFor[User](), reflect.TypeFor[Commit](),
-		reflect.TypeFor[MergeRequest](), reflect.TypeFor[Bridge](), reflect.TypeFor[Downstream](), reflect.TypeFor[Details](), reflect.TypeFor[Artifact](),
+		reflect.TypeFor[event.Meta](), reflect.TypeFor[event.Project](), reflect.TypeFor[event.Pipeline](), reflect.TypeFor[event.Upstream](),
+		jobType, reflect.TypeFor[event.Runner](), reflect.TypeFor[event.Environment](), reflect.TypeFor[event.User](), reflect.TypeFor[event.Commit](),
+		reflect.TypeFor[event.MergeRequest](), reflect.TypeFor[event.Bridge](), reflect.TypeFor[event.Downstream](), reflect.TypeFor[event.Details](), reflect.TypeFor[event.Artifact](),
 		reflect.TypeFor[environment](),
 	} {
 		for _, field := range reflect.VisibleFields(t) {
@@ -249,9 +251,9 @@ func (r *review) member(node *ast.Node, n *ast.MemberNode) {
 	}
 	base, isName := n.Node.(*ast.IdentifierNode)
 	switch {
-	case property.Value == "Job" && n.Node.Type() == reflect.TypeFor[Details]():
+	case property.Value == "Job" && n.Node.Type() == reflect.TypeFor[event.Details]():
 		r.fail(n, "details() has no field \"Job\": it has the job's fields itself")
-	case isName && base.Value == "pipeline" && property.Value == "jobs" && r.purpose.on != KindPipeline:
+	case isName && base.Value == "pipeline" && property.Value == "jobs" && r.purpose.on != event.KindPipeline:
 		r.fail(n, "a job event does not tell the pipeline's jobs: ask jobs()")
 	case r.classified() && fieldOf(n) == classField:
 		ast.Patch(node, &ast.CallNode{Callee: &ast.IdentifierNode{Value: classCall}})
@@ -269,7 +271,9 @@ func isClassCall(n ast.Node) bool {
 
 // classified reports whether the log may give the job's class. Of jobs that
 // come in lists, which is all that there are on pipeline events, it does not.
-func (r *review) classified() bool { return r.purpose.on == KindJob && len(r.purpose.classes) > 0 }
+func (r *review) classified() bool {
+	return r.purpose.on == event.KindJob && len(r.purpose.classes) > 0
+}
 
 func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 	if instead := aboutJob(name); instead != "" && !r.purpose.hasJob {
@@ -338,8 +342,8 @@ func (r *review) failedWith(n *ast.CallNode) ast.Node {
 			r.fail(arg, "failed_with takes failure reasons as texts in quotes")
 			return nil
 		}
-		if !slices.Contains(FailureReasons(), literal.Value) {
-			r.fail(literal, "unknown failure reason %q%s", literal.Value, didYouMean(literal.Value, FailureReasons()))
+		if !slices.Contains(event.FailureReasons(), literal.Value) {
+			r.fail(literal, "unknown failure reason %q%s", literal.Value, didYouMean(literal.Value, event.FailureReasons()))
 			return nil
 		}
 		names = append(names, literal.Value)
@@ -349,7 +353,7 @@ func (r *review) failedWith(n *ast.CallNode) ast.Node {
 
 // failedWith gives what failed_with stands for.
 func failedWith(reasons ...string) ast.Node {
-	return &ast.BinaryNode{Operator: "and", Left: jobIn("status", "failed"), Right: jobIn("failure_reason", WithAliases(reasons...)...)}
+	return &ast.BinaryNode{Operator: "and", Left: jobIn("status", "failed"), Right: jobIn("failure_reason", event.WithAliases(reasons...)...)}
 }
 
 // jobIn gives the condition that a field of the event's job has one of the

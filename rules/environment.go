@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/joblog"
 )
 
@@ -19,31 +20,31 @@ import (
 type Facts interface {
 	// Log gives the log of the event's job, bounded by the implementation.
 	// Expressions see it cleaned and masked.
-	Log(ctx context.Context, e Event) (string, error)
+	Log(ctx context.Context, e event.Event) (string, error)
 	// Jobs gives the latest run of each job of the event's pipeline.
-	Jobs(ctx context.Context, e Event) ([]Job, error)
+	Jobs(ctx context.Context, e event.Event) ([]event.Job, error)
 	// Bridges gives the trigger jobs of the event's pipeline, those that failed
 	// with the failed jobs of what they triggered.
-	Bridges(ctx context.Context, e Event) ([]Bridge, error)
+	Bridges(ctx context.Context, e event.Event) ([]event.Bridge, error)
 	// Details gives the event's job as the Jobs API has it.
-	Details(ctx context.Context, e Event) (Details, error)
+	Details(ctx context.Context, e event.Event) (event.Details, error)
 	// Superseded reports whether the event's pipeline is not the newest of its
 	// ref, or of its merge request, any more.
-	Superseded(ctx context.Context, e Event) (bool, error)
+	Superseded(ctx context.Context, e event.Event) (bool, error)
 }
 
 // environment is what expressions see: the event's values and the functions
 // that need the event. All functions are described in functions.go.
 type environment struct {
-	Event
+	event.Event
 	Now        func() time.Time                   `expr:"now"` // the event's clock
 	Age        func(t time.Time) time.Duration    `expr:"age"`
 	Log        func() (string, error)             `expr:"log"`
 	LogExcerpt func(lines ...int) (string, error) `expr:"log_excerpt"`
 	Superseded func() (bool, error)               `expr:"superseded"`
-	Jobs       func() ([]Job, error)              `expr:"jobs"`
-	Bridges    func() ([]Bridge, error)           `expr:"bridges"`
-	Details    func() (Details, error)            `expr:"details"`
+	Jobs       func() ([]event.Job, error)        `expr:"jobs"`
+	Bridges    func() ([]event.Bridge, error)     `expr:"bridges"`
+	Details    func() (event.Details, error)      `expr:"details"`
 
 	Spend func(args ...any) any // for meter alone
 
@@ -55,7 +56,7 @@ type environment struct {
 // environmentOf binds an event to its facts. The environment is passed to
 // programs by value: expr reads struct fields of a value about three times
 // as fast as through a pointer.
-func environmentOf(ctx context.Context, e Event, facts Facts, m *machine, q *questions, cs classes) environment {
+func environmentOf(ctx context.Context, e event.Event, facts Facts, m *machine, q *questions, cs classes) environment {
 	read := withoutSlot(m, func() (string, error) {
 		if err := m.permit.readLog(ctx); err != nil {
 			return "", err
@@ -86,9 +87,9 @@ func environmentOf(ctx context.Context, e Event, facts Facts, m *machine, q *que
 		Log:        log,
 		LogExcerpt: excerptOf(log, m),
 		Superseded: once(q, "superseded", withoutSlot(m, func() (bool, error) { return facts.Superseded(ctx, e) })),
-		Jobs:       once(q, "jobs", withoutSlot(m, func() ([]Job, error) { return facts.Jobs(ctx, e) })),
-		Bridges:    once(q, "bridges", withoutSlot(m, func() ([]Bridge, error) { return facts.Bridges(ctx, e) })),
-		Details:    once(q, "details", withoutSlot(m, func() (Details, error) { return facts.Details(ctx, e) })),
+		Jobs:       once(q, "jobs", withoutSlot(m, func() ([]event.Job, error) { return facts.Jobs(ctx, e) })),
+		Bridges:    once(q, "bridges", withoutSlot(m, func() ([]event.Bridge, error) { return facts.Bridges(ctx, e) })),
+		Details:    once(q, "details", withoutSlot(m, func() (event.Details, error) { return facts.Details(ctx, e) })),
 		Spend:      m.spend,
 	}
 	if len(cs) > 0 {
@@ -108,7 +109,7 @@ func withoutSlot[T any](m *machine, ask func() (T, error)) func() (T, error) {
 
 // readable gives a job's log as a terminal shows it, without secrets: neither
 // those that can be told by their looks nor the values of variables.
-func readable(log string, e Event) string {
+func readable(log string, e event.Event) string {
 	return joblog.Mask(joblog.MaskValues(joblog.Clean(log), slices.Collect(maps.Values(e.Pipeline.Variables))))
 }
 

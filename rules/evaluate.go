@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/expr-lang/expr/vm"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Notice is a message that a rule wants told.
@@ -25,12 +27,12 @@ var machines = sync.Pool{New: func() any { return newMachine() }}
 // alone. It asks nothing and costs nothing. The end of a run that a retry may
 // have made is wanted too: the first run of a job is none, and an Attempt of 0
 // is not known yet.
-func (rs *Rules) Wants(e Event) bool {
+func (rs *Rules) Wants(e event.Event) bool {
 	status := e.Job.Status
-	if e.Meta.Kind == KindPipeline {
+	if e.Meta.Kind == event.KindPipeline {
 		status = e.Pipeline.Status
 	}
-	retried := rs.retries && e.Meta.Kind == KindJob && e.Job.Attempt != 1 && (status == "success" || status == "failed")
+	retried := rs.retries && e.Meta.Kind == event.KindJob && e.Job.Attempt != 1 && (status == "success" || status == "failed")
 	if len(rs.without) == 0 {
 		return retried || rs.index[e.Meta.Kind].wants(status)
 	}
@@ -46,7 +48,7 @@ func (rs *Rules) Wants(e Event) bool {
 // rules are evaluated all the same, but for those behind a `stop` whose rule
 // may yet match, because the error passes. ID and DecidedAt are left to the
 // caller. When ctx ends before the evaluation begins, nothing is given.
-func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision, []*RuleError) {
+func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts Facts) ([]event.Decision, []*RuleError) {
 	var found candidates
 	rs.index[e.Meta.Kind].find(&e, &found)
 	if found.n == 0 {
@@ -69,7 +71,7 @@ func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision
 		wanted, err := left.rule(ev, r)
 		if err != nil {
 			errs = append(errs, err)
-			if r.stop && Passes(err) {
+			if r.stop && event.Transient(err) {
 				break
 			}
 			continue
@@ -93,7 +95,7 @@ func (rs *Rules) Evaluate(ctx context.Context, e Event, facts Facts) ([]Decision
 // it, one notice for each channel, texts rendered, each value in them passed
 // through escape. A text that can't be rendered is an error, and its notice
 // has the default text. A rule that is gone since tells nothing.
-func (rs *Rules) Notices(ctx context.Context, o Outcome, facts Facts, escape func(string) string) ([]Notice, []*RuleError) {
+func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts Facts, escape func(string) string) ([]Notice, []*RuleError) {
 	ev, err := rs.evaluation(ctx, o.Event, facts)
 	if err != nil {
 		return nil, nil
@@ -134,19 +136,19 @@ func (n notice) render(ev *evaluation, escape func(string) string) (string, erro
 // evaluation is one event on its way through the rules.
 type evaluation struct {
 	ctx       context.Context
-	event     Event
+	event     event.Event
 	facts     Facts
 	env       any                    // an environment
 	class     func() (string, error) // of the event's job; nil where the rule files have no classes
 	machine   *machine
 	questions *questions
-	decisions []Decision
+	decisions []event.Decision
 	byKey     map[string]int // index in decisions
 }
 
 // evaluation begins an evaluation when the rules' Capacity allows it. The only
 // error is ctx's.
-func (rs *Rules) evaluation(ctx context.Context, e Event, facts Facts) (*evaluation, error) {
+func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts Facts) (*evaluation, error) {
 	p, err := rs.capacity.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -154,7 +156,7 @@ func (rs *Rules) evaluation(ctx context.Context, e Event, facts Facts) (*evaluat
 	return newEvaluation(ctx, p, e, facts, rs.classes), nil
 }
 
-func newEvaluation(ctx context.Context, p *permit, e Event, facts Facts, cs classes) *evaluation {
+func newEvaluation(ctx context.Context, p *permit, e event.Event, facts Facts, cs classes) *evaluation {
 	m := machines.Get().(*machine)
 	m.begin(ctx, p)
 	q := &questions{}
@@ -175,7 +177,7 @@ type shares struct {
 }
 
 // rule evaluates the next rule within its share.
-func (s *shares) rule(ev *evaluation, r *rule) ([]Decision, *RuleError) {
+func (s *shares) rule(ev *evaluation, r *rule) ([]event.Decision, *RuleError) {
 	share := min(ruleWork, s.work/max(s.rules, 1))
 	ev.machine.allot(r.name, share)
 	wanted, err := ev.rule(r)
@@ -188,7 +190,7 @@ func (s *shares) rule(ev *evaluation, r *rule) ([]Decision, *RuleError) {
 func (s *shares) skip() { s.rules-- }
 
 // rule gives what the rule wants: nil when it does not match.
-func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {
+func (ev *evaluation) rule(r *rule) ([]event.Decision, *RuleError) {
 	if r.condition != nil {
 		matched, err := ev.run(r.condition)
 		if err != nil {
@@ -198,13 +200,13 @@ func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {
 			return nil, nil
 		}
 	}
-	why := ev.explain(r, PartTrue)
+	why := ev.explain(r, event.PartTrue)
 	if len(r.actions) == 0 {
 		d := ev.notification(r)
 		d.Explanation = why
-		return []Decision{d}, nil
+		return []event.Decision{d}, nil
 	}
-	decisions := []Decision{}
+	decisions := []event.Decision{}
 	var before []string // keys of the action before
 	for _, a := range r.actions {
 		targets, err := ev.targets(a)
@@ -218,7 +220,7 @@ func (ev *evaluation) rule(r *rule) ([]Decision, *RuleError) {
 				return nil, err
 			}
 			d.After, d.Explanation = before, why
-			if i > 0 && a.Wait == WaitSuccess {
+			if i > 0 && a.Wait == event.WaitSuccess {
 				d.After, d.AfterSuccess = keys[i-1:i:i], targets[i-1].job.Name
 			}
 			decisions = append(decisions, d)
@@ -239,7 +241,7 @@ func (ev *evaluation) run(program *vm.Program) (any, error) {
 // target is what an action is for: a job, or for the verbs of pipelines the
 // event as it is.
 type target struct {
-	job    Job
+	job    event.Job
 	bridge bool
 }
 
@@ -247,7 +249,7 @@ type target struct {
 func (ev *evaluation) targets(a action) ([]target, error) {
 	if a.jobs == nil {
 		t := target{job: ev.event.Job, bridge: ev.event.Job.Bridge}
-		if t.bridge && !forBridges(a.Verb) && !OfPipeline(a.Verb) {
+		if t.bridge && !forBridges(a.Verb) && !event.OfPipeline(a.Verb) {
 			return nil, nil
 		}
 		return []target{t}, nil
@@ -266,11 +268,11 @@ func (ev *evaluation) targets(a action) ([]target, error) {
 	targets := make([]target, list.Len())
 	for i := range targets {
 		switch item := list.Index(i).Interface().(type) {
-		case Job:
+		case event.Job:
 			targets[i].job = item
-		case Details:
+		case event.Details:
 			targets[i].job = item.Job
-		case Bridge:
+		case event.Bridge:
 			if !forBridges(a.Verb) {
 				return nil, errBridge
 			}
@@ -284,17 +286,17 @@ func (ev *evaluation) targets(a action) ([]target, error) {
 
 // jobOf gives what a bridge has of a job. GitLab does not tell which attempt
 // it is.
-func (ev *evaluation) jobOf(b Bridge) Job {
+func (ev *evaluation) jobOf(b event.Bridge) event.Job {
 	p := ev.event.Pipeline
-	return Job{
+	return event.Job{
 		ID: b.ID, Name: b.Name, Stage: b.Stage, Status: b.Status, URL: b.URL,
-		FailureReason: b.FailureReason, FailureClass: ClassOf(b.FailureReason), AllowFailure: b.AllowFailure,
+		FailureReason: b.FailureReason, FailureClass: event.ClassOf(b.FailureReason), AllowFailure: b.AllowFailure,
 		Manual: b.Status == "manual", Bridge: true, Attempt: 1, Ref: p.Ref, Tag: p.Tag,
 	}
 }
 
-func (ev *evaluation) decide(r *rule, a action, t target) (Decision, *RuleError) {
-	d := Decision{Event: ev.event, Rule: r.name, RulesHash: r.hash, Action: a.Action, Bridge: t.bridge, DryRun: r.dryRun}
+func (ev *evaluation) decide(r *rule, a action, t target) (event.Decision, *RuleError) {
+	d := event.Decision{Event: ev.event, Rule: r.name, RulesHash: r.hash, Action: a.Action, Bridge: t.bridge, DryRun: r.dryRun}
 	d.Job = t.job
 	if class, err := ev.classFor(a, t); err != nil {
 		return d, &RuleError{r.name, a.Verb + ".class", err}
@@ -324,7 +326,7 @@ func (ev *evaluation) decide(r *rule, a action, t target) (Decision, *RuleError)
 // classFor gives the failure class for a retry of the event's job, by which
 // budgets and the storm breaker go; "" for what the job has.
 func (ev *evaluation) classFor(a action, t target) (string, error) {
-	if ev.class == nil || a.Verb != VerbRetry || !ev.ofEvent(t.job) {
+	if ev.class == nil || a.Verb != event.VerbRetry || !ev.ofEvent(t.job) {
 		return "", nil
 	}
 	class, err := ev.class()
@@ -338,13 +340,13 @@ func (ev *evaluation) classFor(a action, t target) (string, error) {
 }
 
 // ofEvent reports whether a job is that of a job event.
-func (ev *evaluation) ofEvent(j Job) bool {
-	return ev.event.Meta.Kind == KindJob && j.ID == ev.event.Job.ID
+func (ev *evaluation) ofEvent(j event.Job) bool {
+	return ev.event.Meta.Kind == event.KindJob && j.ID == ev.event.Job.ID
 }
 
 // environmentFor is the environment of the texts for one of the jobs that are
 // acted on. Other jobs than the event's have the class of their failure reason.
-func (ev *evaluation) environmentFor(e Event) environment {
+func (ev *evaluation) environmentFor(e event.Event) environment {
 	env := environmentOf(ev.ctx, e, ev.facts, ev.machine, ev.questions, nil)
 	env.FailureClass = func() (string, error) { return e.Job.FailureClass, nil }
 	if ev.class != nil && ev.ofEvent(e.Job) {
@@ -356,16 +358,16 @@ func (ev *evaluation) environmentFor(e Event) environment {
 // key gives the decision's key. The state is part of it: an action that was
 // refused because the job was not there yet may be wanted again, and a
 // pipeline that was retried may end once more.
-func (a action) key(d Decision) string {
+func (a action) key(d event.Decision) string {
 	switch {
-	case a.Verb == VerbPlay && d.Meta.Kind == KindPipeline:
+	case a.Verb == event.VerbPlay && d.Meta.Kind == event.KindPipeline:
 		// What was refused may be called for when other jobs have moved on.
 		return fmt.Sprintf("%s:%s:%d:%d:%s:%d", a.Verb, d.Meta.Instance, d.Project.ID, d.Job.ID, d.Job.Status, latestJob(d.Event))
-	case a.Verb == VerbCancelOutdated: // once for each new pipeline
+	case a.Verb == event.VerbCancelOutdated: // once for each new pipeline
 		return fmt.Sprintf("%s:%s:%d:pipeline:%d", a.Verb, d.Meta.Instance, d.Project.ID, d.Pipeline.ID)
-	case !OfPipeline(a.Verb):
+	case !event.OfPipeline(a.Verb):
 		return fmt.Sprintf("%s:%s:%d:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, d.Job.ID, d.Job.Status)
-	case d.Meta.Kind == KindPipeline:
+	case d.Meta.Kind == event.KindPipeline:
 		return fmt.Sprintf("%s:%s:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, news(d.Event))
 	}
 	return fmt.Sprintf("%s:%s:%d:pipeline:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, d.Pipeline.ID, news(d.Event))
@@ -373,8 +375,8 @@ func (a action) key(d Decision) string {
 
 // news names the state of the event's job or pipeline: it changes with every
 // change of that, and only then.
-func news(e Event) string {
-	if e.Meta.Kind != KindPipeline {
+func news(e event.Event) string {
+	if e.Meta.Kind != event.KindPipeline {
 		return fmt.Sprintf("job:%d:%s", e.Job.ID, e.Job.Status)
 	}
 	return fmt.Sprintf("pipeline:%d:%s:%d:%d", e.Pipeline.ID, e.Pipeline.Status, latestJob(e), e.Pipeline.FinishedAt.Unix())
@@ -382,7 +384,7 @@ func news(e Event) string {
 
 // latestJob gives the id of the newest job of a pipeline event: it changes
 // when a job is retried.
-func latestJob(e Event) int64 {
+func latestJob(e event.Event) int64 {
 	latest := int64(0)
 	for _, j := range e.Pipeline.Jobs {
 		latest = max(latest, j.ID)
@@ -407,16 +409,16 @@ func (ev *evaluation) render(r *rule, what string, texts map[string]template, en
 
 // notification is the decision of a rule that only tells. The same news from
 // two hooks (a group's and a project's) is told once.
-func (ev *evaluation) notification(r *rule) Decision {
+func (ev *evaluation) notification(r *rule) event.Decision {
 	e := ev.event
-	return Decision{
-		Event: e, Rule: r.name, RulesHash: r.hash, Action: Action{Verb: VerbNotify}, DryRun: r.dryRun,
-		Key: strings.Join([]string{VerbNotify, r.name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news(e)}, ":"),
+	return event.Decision{
+		Event: e, Rule: r.name, RulesHash: r.hash, Action: event.Action{Verb: event.VerbNotify}, DryRun: r.dryRun,
+		Key: strings.Join([]string{event.VerbNotify, r.name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news(e)}, ":"),
 	}
 }
 
 // add takes a decision, unless an earlier rule wants the same.
-func (ev *evaluation) add(d Decision) {
+func (ev *evaluation) add(d event.Decision) {
 	if i, ok := ev.byKey[d.Key]; ok {
 		if first := &ev.decisions[i]; first.Rule != d.Rule && !slices.Contains(first.AlsoWantedBy, d.Rule) {
 			first.AlsoWantedBy = append(first.AlsoWantedBy, d.Rule)

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -34,25 +35,25 @@ func condition(t testing.TB, on, text string) *rules.Rules {
 	return load(t, fmt.Sprintf("version: 1\nrules:\n  - name: r\n    on: %s\n    if: |\n      %s\n    notify: [{channel: ci}]\n", on, text))
 }
 
-func jobEvent() rules.Event {
-	return rules.Event{
-		Meta:     rules.Meta{Kind: rules.KindJob, ID: "d1", Source: rules.SourceWebhook, Instance: "https://gitlab.example.com", ReceivedAt: noon},
-		Project:  rules.Project{ID: 7, Path: "platform/shop", Namespace: "platform", DefaultBranch: "main"},
-		Pipeline: rules.Pipeline{ID: 70, Ref: "main", SHA: "abc", Status: "running", Variables: map[string]string{"NIGHTLY": "1"}},
-		Job: rules.Job{
-			ID: 700, Name: "rspec 1/3", Stage: "test", Status: "failed", FailureReason: "stuck_or_timeout_failure", FailureClass: rules.ClassStuck,
-			Attempt: 1, Ref: "main", FinishedAt: noon.Add(-10 * time.Minute), Runner: rules.Runner{ID: 5, Tags: []string{"linux", "docker"}},
+func jobEvent() event.Event {
+	return event.Event{
+		Meta:     event.Meta{Kind: event.KindJob, ID: "d1", Source: event.SourceWebhook, Instance: "https://gitlab.example.com", ReceivedAt: noon},
+		Project:  event.Project{ID: 7, Path: "platform/shop", Namespace: "platform", DefaultBranch: "main"},
+		Pipeline: event.Pipeline{ID: 70, Ref: "main", SHA: "abc", Status: "running", Variables: map[string]string{"NIGHTLY": "1"}},
+		Job: event.Job{
+			ID: 700, Name: "rspec 1/3", Stage: "test", Status: "failed", FailureReason: "stuck_or_timeout_failure", FailureClass: event.ClassStuck,
+			Attempt: 1, Ref: "main", FinishedAt: noon.Add(-10 * time.Minute), Runner: event.Runner{ID: 5, Tags: []string{"linux", "docker"}},
 		},
-		User: rules.User{Username: "ada"},
+		User: event.User{Username: "ada"},
 	}
 }
 
-func pipelineEvent() rules.Event {
+func pipelineEvent() event.Event {
 	e := jobEvent()
-	e.Meta.Kind = rules.KindPipeline
-	e.Job = rules.Job{}
+	e.Meta.Kind = event.KindPipeline
+	e.Job = event.Job{}
 	e.Pipeline.Status = "manual"
-	e.Pipeline.Jobs = []rules.Job{
+	e.Pipeline.Jobs = []event.Job{
 		{ID: 701, Name: "rspec", Stage: "test", Status: "success"},
 		{ID: 702, Name: "deploy-staging", Stage: "deploy", Status: "manual", Manual: true},
 		{ID: 703, Name: "deploy-production", Stage: "deploy", Status: "manual", Manual: true},
@@ -65,7 +66,7 @@ type facts struct {
 	log     string
 	err     error
 	asked   map[string]int
-	details rules.Details
+	details event.Details
 }
 
 func (f *facts) count(what string) {
@@ -75,30 +76,30 @@ func (f *facts) count(what string) {
 	f.asked[what]++
 }
 
-func (f *facts) Log(context.Context, rules.Event) (string, error) {
+func (f *facts) Log(context.Context, event.Event) (string, error) {
 	f.count("log")
 	return f.log, f.err
 }
 
-func (f *facts) Jobs(_ context.Context, e rules.Event) ([]rules.Job, error) {
+func (f *facts) Jobs(_ context.Context, e event.Event) ([]event.Job, error) {
 	f.count("jobs")
-	return []rules.Job{e.Job, {ID: 799, Name: "lint", Status: "running"}}, f.err
+	return []event.Job{e.Job, {ID: 799, Name: "lint", Status: "running"}}, f.err
 }
 
-func (f *facts) Bridges(context.Context, rules.Event) ([]rules.Bridge, error) {
+func (f *facts) Bridges(context.Context, event.Event) ([]event.Bridge, error) {
 	f.count("bridges")
-	return []rules.Bridge{{
+	return []event.Bridge{{
 		ID: 800, Name: "trigger", Stage: "deploy", Status: "failed", FailureReason: "api_failure", AllowFailure: true, URL: "https://gitlab.example.com/-/jobs/800",
-		Downstream: rules.Downstream{ID: 71, Status: "failed", FailedJobs: []rules.Job{{ID: 810, Name: "smoke", Status: "failed"}}},
+		Downstream: event.Downstream{ID: 71, Status: "failed", FailedJobs: []event.Job{{ID: 810, Name: "smoke", Status: "failed"}}},
 	}}, f.err
 }
 
-func (f *facts) Details(context.Context, rules.Event) (rules.Details, error) {
+func (f *facts) Details(context.Context, event.Event) (event.Details, error) {
 	f.count("details")
 	return f.details, f.err
 }
 
-func (f *facts) Superseded(context.Context, rules.Event) (bool, error) {
+func (f *facts) Superseded(context.Context, event.Event) (bool, error) {
 	f.count("superseded")
 	return true, f.err
 }
@@ -144,7 +145,7 @@ func TestConditions(t *testing.T) {
 			if c.on == "pipeline" {
 				e = pipelineEvent()
 			}
-			asks := &facts{log: "x\nNo space left on device\n", details: rules.Details{Job: e.Job, TagList: []string{"gpu"}}}
+			asks := &facts{log: "x\nNo space left on device\n", details: event.Details{Job: e.Job, TagList: []string{"gpu"}}}
 			decisions, errs := condition(t, c.on, c.text).Evaluate(t.Context(), e, asks)
 			if len(errs) > 0 {
 				t.Fatalf("Evaluate: %v", errs)
@@ -217,14 +218,14 @@ rules:
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	want := []rules.Decision{
+	want := []event.Decision{
 		{
 			Key: "retry:https://gitlab.example.com:7:700:failed", Rule: "retry-stuck", AlsoWantedBy: []string{"retry-anything"},
-			Action: rules.Action{Verb: "retry", MaxAttempts: 4, Delay: rules.Duration(30 * time.Second), Backoff: "exponential", MaxDelay: rules.Duration(10 * time.Minute)},
+			Action: event.Action{Verb: "retry", MaxAttempts: 4, Delay: event.Duration(30 * time.Second), Backoff: "exponential", MaxDelay: event.Duration(10 * time.Minute)},
 		},
-		{Key: "cancel:https://gitlab.example.com:7:799:running", Rule: "stop-the-rest", Action: rules.Action{Verb: "cancel", Force: true}},
+		{Key: "cancel:https://gitlab.example.com:7:799:running", Rule: "stop-the-rest", Action: event.Action{Verb: "cancel", Force: true}},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(rules.Decision{}, "Event", "RulesHash", "Explanation")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(event.Decision{}, "Event", "RulesHash", "Explanation")); diff != "" {
 		t.Errorf("decisions on a job (-want +got):\n%s", diff)
 	}
 	if got[1].Job.Name != "lint" || got[1].Project.ID != 7 {
@@ -235,14 +236,14 @@ rules:
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	play := func(id int64, name string) rules.Decision {
-		return rules.Decision{
+	play := func(id int64, name string) event.Decision {
+		return event.Decision{
 			Key: fmt.Sprintf("play:https://gitlab.example.com:7:%d:manual:703:dry", id), Rule: "deploy", DryRun: true,
-			Action: rules.Action{Verb: "play", Delay: rules.Duration(time.Minute), Wait: rules.WaitNone, Variables: map[string]string{"RELEASE": "abc-" + name, "STATIC": "x"}},
+			Action: event.Action{Verb: "play", Delay: event.Duration(time.Minute), Wait: event.WaitNone, Variables: map[string]string{"RELEASE": "abc-" + name, "STATIC": "x"}},
 		}
 	}
-	want = []rules.Decision{play(702, "deploy-staging"), play(703, "deploy-production")}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(rules.Decision{}, "Event", "RulesHash", "Explanation")); diff != "" {
+	want = []event.Decision{play(702, "deploy-staging"), play(703, "deploy-production")}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(event.Decision{}, "Event", "RulesHash", "Explanation")); diff != "" {
 		t.Errorf("decisions on a pipeline (-want +got):\n%s", diff)
 	}
 }
@@ -338,7 +339,7 @@ rules:
       - when: [skipped]
         text: "{{ jobs() }}"
 `)
-	o := rules.Outcome{Decision: rules.Decision{Event: jobEvent(), Rule: "r"}}
+	o := event.Outcome{Decision: event.Decision{Event: jobEvent(), Rule: "r"}}
 	o.Job.URL, o.Job.Name = "https://g/-/jobs/1", "<!channel>"
 	escape := strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace
 	for _, c := range []struct {
@@ -346,13 +347,13 @@ rules:
 		want   []rules.Notice
 		errs   int
 	}{
-		{rules.ResultGaveUp, []rules.Notice{
+		{event.ResultGaveUp, []rules.Notice{
 			{Channel: "#ci", Text: `Gave up on <https://g/-/jobs/1|&lt;!channel&gt;> after 1: 2026-11-22T11:50:00Z {"a":1.5} a}}b 2.5.`},
 			{Channel: "#noise"},
 		}, 0},
-		{rules.ResultDone, []rules.Notice{{Channel: "#noise"}}, 0},
-		{rules.ResultDeferred, nil, 0},
-		{rules.ResultSkipped, []rules.Notice{{Channel: "#ci"}}, 1}, // the text fails: the default text is told
+		{event.ResultDone, []rules.Notice{{Channel: "#noise"}}, 0},
+		{event.ResultDeferred, nil, 0},
+		{event.ResultSkipped, []rules.Notice{{Channel: "#ci"}}, 1}, // the text fails: the default text is told
 	} {
 		o.Result = c.result
 		got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, escape)
@@ -378,7 +379,7 @@ rules:
   - {name: b, on: job, actions: [retry], notify: [{channel: "#b", text: "from b"}, {channel: "#a", text: "too late"}]}
 `)
 	decisions, _ := rs.Evaluate(t.Context(), jobEvent(), &facts{})
-	got, errs := rs.Notices(t.Context(), rules.Outcome{Decision: decisions[0], Result: rules.ResultDone}, &facts{}, strings.ToUpper)
+	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, &facts{}, strings.ToUpper)
 	if diff := cmp.Diff([]rules.Notice{{Channel: "#a", Text: "from a"}, {Channel: "#b", Text: "from b"}}, got); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
@@ -463,19 +464,19 @@ rules:
 	type target struct {
 		Rule, Verb string
 		Bridge     bool
-		Job        rules.Job
+		Job        event.Job
 	}
 	var got []target
 	for _, d := range decisions {
 		got = append(got, target{d.Rule, d.Action.Verb, d.Bridge, d.Job})
 	}
-	trigger := rules.Job{
-		ID: 800, Name: "trigger", Stage: "deploy", Status: "failed", FailureReason: "api_failure", FailureClass: rules.ClassAPI,
+	trigger := event.Job{
+		ID: 800, Name: "trigger", Stage: "deploy", Status: "failed", FailureReason: "api_failure", FailureClass: event.ClassAPI,
 		AllowFailure: true, Bridge: true, Attempt: 1, Ref: "main", URL: "https://gitlab.example.com/-/jobs/800",
 	}
 	want := []target{
 		{"retries", "retry", true, trigger},
-		{"plays", "play", false, rules.Job{ID: 703, Name: "deploy-production", Stage: "deploy", Status: "manual", Manual: true}},
+		{"plays", "play", false, event.Job{ID: 703, Name: "deploy-production", Stage: "deploy", Status: "manual", Manual: true}},
 		{"plays", "play", true, trigger},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -492,7 +493,7 @@ rules:
   - {name: p, on: pipeline, actions: [retry_pipeline, cancel_pipeline: {}]}
   - {name: j, on: job, actions: [cancel_pipeline: null]}
 `)
-	keys := func(e rules.Event) []string {
+	keys := func(e event.Event) []string {
 		t.Helper()
 		decisions, errs := rs.Evaluate(t.Context(), e, &facts{})
 		if len(errs) > 0 {
@@ -504,7 +505,7 @@ rules:
 		}
 		return keys
 	}
-	again := func(e rules.Event, change func(*rules.Event)) rules.Event {
+	again := func(e event.Event, change func(*event.Event)) event.Event {
 		change(&e)
 		return e
 	}
@@ -517,17 +518,17 @@ rules:
 	first := fmt.Sprintf("703:%d", noon.Unix())
 	for _, c := range []struct {
 		name  string
-		event rules.Event
+		event event.Event
 		want  []string
 	}{
 		{"a pipeline", p, both(first)},
-		{"told twice", again(p, func(e *rules.Event) { e.Meta.ID = "another delivery" }), both(first)},
-		{"it ended again", again(p, func(e *rules.Event) { e.Pipeline.FinishedAt = time.Unix(9, 0) }), both("703:9")},
-		{"it runs again", again(p, func(e *rules.Event) {
-			e.Pipeline.Jobs, e.Pipeline.FinishedAt = []rules.Job{{ID: 704}}, time.Unix(0, 0)
+		{"told twice", again(p, func(e *event.Event) { e.Meta.ID = "another delivery" }), both(first)},
+		{"it ended again", again(p, func(e *event.Event) { e.Pipeline.FinishedAt = time.Unix(9, 0) }), both("703:9")},
+		{"it runs again", again(p, func(e *event.Event) {
+			e.Pipeline.Jobs, e.Pipeline.FinishedAt = []event.Job{{ID: 704}}, time.Unix(0, 0)
 		}), both("704:0")},
 		{"a job", j, []string{"cancel_pipeline:https://gitlab.example.com:7:pipeline:70:job:700:failed"}},
-		{"another job", again(j, func(e *rules.Event) { e.Job.ID = 701 }), []string{"cancel_pipeline:https://gitlab.example.com:7:pipeline:70:job:701:failed"}},
+		{"another job", again(j, func(e *event.Event) { e.Job.ID = 701 }), []string{"cancel_pipeline:https://gitlab.example.com:7:pipeline:70:job:701:failed"}},
 	} {
 		if diff := cmp.Diff(c.want, keys(c.event)); diff != "" {
 			t.Errorf("%s: keys (-want +got):\n%s", c.name, diff)
@@ -555,7 +556,7 @@ rules:
 	if shown := fmt.Sprint(why); strings.Contains(shown, "disk full") || !cmp.Equal(why.Asked, []string{"log()"}) {
 		t.Errorf("the explanation shows the log, or not the question: %s", shown)
 	}
-	notices, errs := rs.Notices(t.Context(), rules.Outcome{Decision: decisions[0], Result: rules.ResultDone}, asks, strings.ToLower)
+	notices, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, asks, strings.ToLower)
 	if diff := cmp.Diff([]rules.Notice{{Channel: "ci", Text: "error: disk full"}}, notices); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
@@ -572,7 +573,7 @@ rules:
 	e := pipelineEvent()
 	e.Pipeline.Variables = map[string]string{"WHO": "hunter-hunter", "N": "1"}
 	log := "\x1b[31;1mERROR: 1 login of hunter-hunter with glpat-AbCdEfGhIjKlMnOpQrSt failed\x1b[0;m"
-	got, errs := rs.Notices(t.Context(), rules.Outcome{Decision: rules.Decision{Event: e, Rule: "r"}, Result: rules.ResultDone}, &facts{log: log}, strings.Clone)
+	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: e, Rule: "r"}, Result: event.ResultDone}, &facts{log: log}, strings.Clone)
 	want := []rules.Notice{{Channel: "ci", Text: "ERROR: 1 login of [masked] with [masked] failed"}}
 	if diff := cmp.Diff(want, got); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
@@ -618,14 +619,14 @@ rules:
 // The same news through two hooks is one decision, later news another.
 func TestNotificationKeys(t *testing.T) {
 	rs := load(t, "version: 1\nrules:\n  - {name: r, on: job, notify: [{channel: ci}]}\n  - {name: p, on: pipeline, notify: [{channel: ci}]}\n")
-	id := func(e rules.Event) string {
+	id := func(e event.Event) string {
 		decisions, _ := rs.Evaluate(t.Context(), e, &facts{})
-		if len(decisions) != 1 || decisions[0].Action.Verb != rules.VerbNotify {
+		if len(decisions) != 1 || decisions[0].Action.Verb != event.VerbNotify {
 			t.Fatalf("decisions %v, want one to notify", decisions)
 		}
 		return decisions[0].Key
 	}
-	for _, base := range []rules.Event{jobEvent(), pipelineEvent()} {
+	for _, base := range []event.Event{jobEvent(), pipelineEvent()} {
 		first := id(base)
 		again := base
 		again.Meta.ID, again.Meta.ReceivedAt = "another delivery", noon.Add(time.Second)
@@ -641,10 +642,10 @@ func TestNotificationKeys(t *testing.T) {
 }
 
 func TestWaitGrowsWithTheAttempt(t *testing.T) {
-	exponential := rules.Action{Delay: rules.Duration(30 * time.Second), Backoff: rules.BackoffExponential, MaxDelay: rules.Duration(3 * time.Minute)}
-	constant := rules.Action{Delay: rules.Duration(30 * time.Second), Backoff: rules.BackoffConstant, MaxDelay: rules.Duration(3 * time.Minute)}
+	exponential := event.Action{Delay: event.Duration(30 * time.Second), Backoff: event.BackoffExponential, MaxDelay: event.Duration(3 * time.Minute)}
+	constant := event.Action{Delay: event.Duration(30 * time.Second), Backoff: event.BackoffConstant, MaxDelay: event.Duration(3 * time.Minute)}
 	for _, c := range []struct {
-		action  rules.Action
+		action  event.Action
 		attempt int
 		want    time.Duration
 	}{
@@ -654,7 +655,7 @@ func TestWaitGrowsWithTheAttempt(t *testing.T) {
 		{exponential, 4, 3 * time.Minute},
 		{exponential, 1000, 3 * time.Minute},
 		{constant, 4, 30 * time.Second},
-		{rules.Action{}, 3, 0},
+		{event.Action{}, 3, 0},
 	} {
 		if got := c.action.Pause(c.attempt); got != c.want {
 			t.Errorf("%+v: wait before attempt %d is %v, want %v", c.action, c.attempt, got, c.want)
@@ -665,18 +666,18 @@ func TestWaitGrowsWithTheAttempt(t *testing.T) {
 // The jitter of a retry is up to a tenth, and the same whenever it is asked.
 func TestJitter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		d := rules.Decision{Key: rapid.String().Draw(t, "key"), Action: rules.Action{Verb: rules.VerbRetry, Delay: rules.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "delay"))}}
+		d := event.Decision{Key: rapid.String().Draw(t, "key"), Action: event.Action{Verb: event.VerbRetry, Delay: event.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "delay"))}}
 		delay := time.Duration(d.Action.Delay)
 		if pause := d.Pause(); pause < delay || pause > delay+delay/10 || pause != d.Pause() {
 			t.Errorf("a delay of %s is a pause of %s, and then %s", delay, pause, d.Pause())
 		}
-		if d.Action.Verb = rules.VerbPlay; d.Pause() != delay {
+		if d.Action.Verb = event.VerbPlay; d.Pause() != delay {
 			t.Errorf("a play has a pause of %s, want its delay %s", d.Pause(), delay)
 		}
 	})
 	pauses := map[time.Duration]bool{}
 	for id := range 100 {
-		pauses[rules.Decision{Key: strconv.Itoa(id), Action: rules.Action{Verb: rules.VerbRetry, Delay: rules.Duration(time.Minute)}}.Pause()] = true
+		pauses[event.Decision{Key: strconv.Itoa(id), Action: event.Action{Verb: event.VerbRetry, Delay: event.Duration(time.Minute)}}.Pause()] = true
 	}
 	if len(pauses) < 90 {
 		t.Errorf("100 decisions have but %d pauses", len(pauses))

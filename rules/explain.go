@@ -13,18 +13,20 @@ import (
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
 	"github.com/prometheus/common/model"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Verdict says what one rule makes of an event.
 type Verdict struct {
-	Rule        string      `json:"rule"`
-	File        string      `json:"file"`
-	Line        int         `json:"line"`
-	Result      string      `json:"result"` // see below
-	Reason      string      `json:"reason,omitzero"`
-	Explanation Explanation `json:"explanation,omitzero"`
-	Decisions   []Decision  `json:"decisions,omitempty"` // what the rule wants done
-	Notify      []Notify    `json:"notify,omitempty"`    // which outcomes it wants told, where
+	Rule        string            `json:"rule"`
+	File        string            `json:"file"`
+	Line        int               `json:"line"`
+	Result      string            `json:"result"` // see below
+	Reason      string            `json:"reason,omitzero"`
+	Explanation event.Explanation `json:"explanation,omitzero"`
+	Decisions   []event.Decision  `json:"decisions,omitempty"` // what the rule wants done
+	Notify      []Notify          `json:"notify,omitempty"`    // which outcomes it wants told, where
 }
 
 // Results of a Verdict.
@@ -38,7 +40,7 @@ const (
 
 // Explain runs all rules on the event, as Evaluate does, and says of each what
 // it makes of it, in file order.
-func (rs *Rules) Explain(ctx context.Context, e Event, facts Facts) []Verdict {
+func (rs *Rules) Explain(ctx context.Context, e event.Event, facts Facts) []Verdict {
 	verdicts := make([]Verdict, len(rs.rules))
 	ev, err := rs.evaluation(ctx, e, facts)
 	if err != nil {
@@ -80,7 +82,7 @@ func (rs *Rules) Explain(ctx context.Context, e Event, facts Facts) []Verdict {
 		switch {
 		case err != nil:
 			v.Result, v.Reason = VerdictFailed, fmt.Sprintf("%s: %v", err.Part, err.Err)
-			if r.stop && Passes(err) {
+			if r.stop && event.Transient(err) {
 				stopped = fmt.Sprintf("rule %q has `stop: true`, and may match when it can be evaluated", r.name)
 			}
 		case wanted == nil:
@@ -96,22 +98,22 @@ func (rs *Rules) Explain(ctx context.Context, e Event, facts Facts) []Verdict {
 }
 
 // conditionOf tells from what a rule wanted how its condition came out.
-func conditionOf(wanted []Decision, err *RuleError) string {
+func conditionOf(wanted []event.Decision, err *RuleError) string {
 	switch {
 	case err != nil && err.Part == "if":
-		return PartError
+		return event.PartError
 	case err == nil && wanted == nil:
-		return PartFalse
+		return event.PartFalse
 	}
-	return PartTrue
+	return event.PartTrue
 }
 
 // explain says why the rule's condition, which was evaluated before, came out
 // as it did. What it asked of GitLab is known by now, and nothing more is
 // asked.
-func (ev *evaluation) explain(r *rule, result string) Explanation {
+func (ev *evaluation) explain(r *rule, result string) event.Explanation {
 	if r.clauses == nil {
-		return Explanation{}
+		return event.Explanation{}
 	}
 	ev.questions.over = true
 	left := ev.machine.work
@@ -120,12 +122,12 @@ func (ev *evaluation) explain(r *rule, result string) Explanation {
 		ev.questions.over = false
 		ev.machine.allot(r.name, left)
 	}()
-	x := Explanation{}
+	x := event.Explanation{}
 	x.If = r.clauses().explain(ev, &x.Asked)
 	if x.If.Result != result { // expr saw that a part which fails by itself doesn't matter
-		x.If = Part{Text: x.If.Text, Result: result}
+		x.If = event.Part{Text: x.If.Text, Result: result}
 	}
-	x.If.decide()
+	markDecided(&x.If)
 	return x
 }
 
@@ -339,7 +341,7 @@ func (l *looker) values(n ast.Node) {
 // eventNames are the names under which expressions see the event's parts.
 var eventNames = func() []string {
 	var names []string
-	for field := range reflect.TypeFor[Event]().Fields() {
+	for field := range reflect.TypeFor[event.Event]().Fields() {
 		names = append(names, field.Tag.Get("expr"))
 	}
 	return names
@@ -364,15 +366,15 @@ func rooted(n ast.Node) bool {
 
 // explain evaluates a clause as the condition does: from the left, and only as
 // far as needed.
-func (c *clause) explain(ev *evaluation, asked *[]string) Part {
-	p := Part{Text: c.text, Operator: c.operator}
+func (c *clause) explain(ev *evaluation, asked *[]string) event.Part {
+	p := event.Part{Text: c.text, Operator: c.operator}
 	if c.operator == "" {
 		c.evaluate(ev, &p, asked)
 		return p
 	}
-	enough := map[string]string{"and": PartFalse, "or": PartTrue}[c.operator]
+	enough := map[string]string{"and": event.PartFalse, "or": event.PartTrue}[c.operator]
 	for i := range c.parts {
-		if p.Result == PartError || p.Result != "" && p.Result == enough {
+		if p.Result == event.PartError || p.Result != "" && p.Result == enough {
 			p.Parts = append(p.Parts, c.parts[i].skipped())
 			continue
 		}
@@ -382,16 +384,16 @@ func (c *clause) explain(ev *evaluation, asked *[]string) Part {
 	}
 	if c.operator == "not" {
 		switch p.Result {
-		case PartTrue:
-			p.Result = PartFalse
-		case PartFalse:
-			p.Result = PartTrue
+		case event.PartTrue:
+			p.Result = event.PartFalse
+		case event.PartFalse:
+			p.Result = event.PartTrue
 		}
 	}
 	return p
 }
 
-func (c *clause) evaluate(ev *evaluation, p *Part, asked *[]string) {
+func (c *clause) evaluate(ev *evaluation, p *event.Part, asked *[]string) {
 	for _, name := range c.asks {
 		if call := name + "()"; slices.Contains(ev.questions.asked, name) && !slices.Contains(*asked, call) {
 			*asked = append(*asked, call)
@@ -400,37 +402,37 @@ func (c *clause) evaluate(ev *evaluation, p *Part, asked *[]string) {
 	value, err := ev.run(c.program)
 	switch {
 	case err != nil:
-		p.Result, p.Error = PartError, err.Error()
+		p.Result, p.Error = event.PartError, err.Error()
 	case value == true:
-		p.Result = PartTrue
+		p.Result = event.PartTrue
 	default:
-		p.Result = PartFalse
+		p.Result = event.PartFalse
 	}
 	for _, o := range c.operands {
 		if value, err := ev.run(o.program); err == nil {
-			p.Seen = append(p.Seen, Seen{o.text, o.show(value)})
+			p.Seen = append(p.Seen, event.Seen{Text: o.text, Value: o.show(value)})
 		}
 	}
 }
 
-func (c *clause) skipped() Part {
-	p := Part{Text: c.text, Operator: c.operator, Result: PartNotReached}
+func (c *clause) skipped() event.Part {
+	p := event.Part{Text: c.text, Operator: c.operator, Result: event.PartNotReached}
 	for i := range c.parts {
 		p.Parts = append(p.Parts, c.parts[i].skipped())
 	}
 	return p
 }
 
-// decide marks the part as one that decided, and of its own parts those
+// markDecided marks the part as one that decided, and of its own parts those
 // without which it might have come out otherwise: what made an `and` false or
 // an `or` true alone, else all that were reached.
-func (p *Part) decide() {
+func markDecided(p *event.Part) {
 	p.Decided = true
 	for i := range p.Parts {
 		part := &p.Parts[i]
-		alone := p.Operator == "and" && p.Result != PartTrue || p.Operator == "or" && p.Result != PartFalse
-		if part.Result != PartNotReached && (!alone || part.Result == p.Result) {
-			part.decide()
+		alone := p.Operator == "and" && p.Result != event.PartTrue || p.Operator == "or" && p.Result != event.PartFalse
+		if part.Result != event.PartNotReached && (!alone || part.Result == p.Result) {
+			markDecided(part)
 		}
 	}
 }
@@ -460,15 +462,15 @@ func (o operand) show(value any) string {
 		}
 	case time.Duration:
 		return model.Duration(v.Truncate(time.Second)).String()
-	case Job:
+	case event.Job:
 		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
-	case Details:
+	case event.Details:
 		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
-	case Bridge:
+	case event.Bridge:
 		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
-	case []Job:
+	case []event.Job:
 		return showList(o, v)
-	case []Bridge:
+	case []event.Bridge:
 		return showList(o, v)
 	case []string:
 		return showList(o, v)

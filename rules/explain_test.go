@@ -10,12 +10,13 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // sketch writes a part in one line: what came out, a star where it decided,
 // and what was seen.
-func sketch(p rules.Part) string {
-	mark := map[string]string{rules.PartTrue: "yes", rules.PartFalse: "no", rules.PartError: "error", rules.PartNotReached: "-"}[p.Result]
+func sketch(p event.Part) string {
+	mark := map[string]string{event.PartTrue: "yes", event.PartFalse: "no", event.PartError: "error", event.PartNotReached: "-"}[p.Result]
 	if p.Decided {
 		mark += "*"
 	}
@@ -160,9 +161,9 @@ func TestExplainIsEvaluate(t *testing.T) {
 		*want = *asked
 		decisions, errs := rs.Evaluate(t.Context(), e, want)
 		v := rs.Explain(t.Context(), e, asked)[0]
-		result := map[bool]string{true: rules.PartTrue, false: rules.PartFalse}[len(decisions) > 0]
+		result := map[bool]string{true: event.PartTrue, false: event.PartFalse}[len(decisions) > 0]
 		if len(errs) > 0 {
-			result = rules.PartError
+			result = event.PartError
 		}
 		if v.Explanation.If.Result != result {
 			t.Fatalf("%s: explained as %s, but it is %s: %s", text, v.Explanation.If.Result, result, sketch(v.Explanation.If))
@@ -191,7 +192,7 @@ rules:
 `)
 	down := &facts{err: errors.New("GitLab is down")}
 	var got []string
-	var decisions []rules.Decision
+	var decisions []event.Decision
 	for _, v := range rs.Explain(t.Context(), jobEvent(), down) {
 		got = append(got, fmt.Sprintf("%s:%d %s: %s: %s", v.File, v.Line, v.Rule, v.Result, v.Reason))
 		decisions = append(decisions, v.Decisions...)

@@ -1,9 +1,13 @@
 package rules
 
-import "context"
+import (
+	"context"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+)
 
 // EvaluateAll is what Evaluate promises to be: all rules, one after the other.
-func (rs *Rules) EvaluateAll(ctx context.Context, e Event, facts Facts) ([]Decision, []*RuleError) {
+func (rs *Rules) EvaluateAll(ctx context.Context, e event.Event, facts Facts) ([]event.Decision, []*RuleError) {
 	ev := newEvaluation(ctx, &permit{}, e, facts, rs.classes)
 	defer ev.end()
 	var errs []*RuleError
@@ -18,7 +22,7 @@ func (rs *Rules) EvaluateAll(ctx context.Context, e Event, facts Facts) ([]Decis
 		for _, d := range wanted {
 			ev.add(d)
 		}
-		if r.stop && (wanted != nil || err != nil && Passes(err)) {
+		if r.stop && (wanted != nil || err != nil && event.Transient(err)) {
 			break
 		}
 	}
@@ -26,7 +30,7 @@ func (rs *Rules) EvaluateAll(ctx context.Context, e Event, facts Facts) ([]Decis
 }
 
 // Candidates gives how many rules Evaluate runs on the event, if none stops it.
-func (rs *Rules) Candidates(e Event) int {
+func (rs *Rules) Candidates(e event.Event) int {
 	var found candidates
 	rs.index[e.Meta.Kind].find(&e, &found)
 	return found.rules()

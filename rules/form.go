@@ -10,6 +10,8 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/expr-lang/expr/vm"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // form is what a value of a rule file must be. The loader reads values by it
@@ -217,7 +219,7 @@ func wholeNumber(to *int) form {
 }
 
 // duration reads a duration like 30s, 10m, 1h30m, 7d.
-func duration(to *Duration) form {
+func duration(to *event.Duration) form {
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
 			d, err := parseDuration(n.Value)
@@ -225,7 +227,7 @@ func duration(to *Duration) form {
 				f.failAt(n, "%s: %v", what, err)
 				return
 			}
-			*to = Duration(d)
+			*to = event.Duration(d)
 		},
 		schema: func() schema {
 			return schema{

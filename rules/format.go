@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // The format of rule files: each key stands here once, with its default, its
@@ -69,7 +71,7 @@ func version() form {
 	}
 }
 
-var kinds = []string{KindJob, KindPipeline, KindSchedule}
+var kinds = []string{event.KindJob, event.KindPipeline, event.KindSchedule}
 
 // ruleName bounds names: they are part of keys in the store, and of metrics.
 var ruleName = regexp.MustCompile(`^\S(.{0,98}\S)?$`)
@@ -130,11 +132,11 @@ func (r *rule) form(d defaults, o Options) form {
 			}
 			s["allOf"] = []schema{
 				{
-					"if":   schema{"properties": schema{"on": schema{"const": KindPipeline}}, "required": []string{"on"}},
+					"if":   schema{"properties": schema{"on": schema{"const": event.KindPipeline}}, "required": []string{"on"}},
 					"then": schema{"properties": schema{"actions": schema{"items": actionOnPipeline()}}},
 				},
 				{
-					"if":   schema{"properties": schema{"on": schema{"const": KindSchedule}}, "required": []string{"on"}},
+					"if":   schema{"properties": schema{"on": schema{"const": event.KindSchedule}}, "required": []string{"on"}},
 					"then": schema{"required": []string{"schedule"}, "errorMessage": needsSchedule},
 					"else": schema{"properties": schema{"schedule": false}},
 				},
@@ -150,14 +152,14 @@ const needsSchedule = "a rule `on: schedule` needs `schedule`: say when, and for
 func (r *rule) reviewSchedule(f *file, n *yaml.Node) {
 	has := valueOf(n, "schedule")
 	switch {
-	case r.on == KindSchedule && has == nil:
+	case r.on == event.KindSchedule && has == nil:
 		f.failAt(n, needsSchedule)
-	case r.on != KindSchedule && has != nil:
+	case r.on != event.KindSchedule && has != nil:
 		f.failAt(has, "only a rule `on: schedule` has a schedule, and this one is for %s events", r.on)
-	case r.on == KindSchedule && r.stop:
+	case r.on == event.KindSchedule && r.stop:
 		f.failAt(valueOf(n, "stop"), "each rule on a schedule runs by itself: there are none to stop, leave it out")
 	}
-	if r.on != KindSchedule || !r.erases() {
+	if r.on != event.KindSchedule || !r.erases() {
 		return
 	}
 	for i, notice := range r.notices {
@@ -169,12 +171,12 @@ func (r *rule) reviewSchedule(f *file, n *yaml.Node) {
 }
 
 func (r *rule) erases() bool {
-	return slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbErase })
+	return slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == event.VerbErase })
 }
 
 // askedOnce is what an expression may ask that is asked once for an event.
 func (r *rule) askedOnce() purpose {
-	return purpose{on: r.on, hasJob: r.on != KindPipeline, classes: r.classes}
+	return purpose{on: r.on, hasJob: r.on != event.KindPipeline, classes: r.classes}
 }
 
 // askedOfJob is what an expression may ask that is asked for each job that is
@@ -192,13 +194,13 @@ type verb struct {
 }
 
 var verbs = []verb{
-	{VerbRetry, "Run a failed job again, unless a retry can't mend its failure reason or somebody has retried it since.", (*action).retry},
-	{VerbPlay, "Start a job that waits to be played.", (*action).play},
-	{VerbCancel, "Cancel a job that has not ended.", (*action).cancel},
-	{VerbErase, "Erase the log of a job that has ended.", (*action).erase},
-	{VerbRetryPipeline, "Run again all failed and canceled jobs of the event's pipeline, once that has failed or was canceled.", (*action).wholePipeline},
-	{VerbCancelPipeline, "Cancel all jobs of the event's pipeline that have not ended.", (*action).wholePipeline},
-	{VerbCancelOutdated, "Cancel what still runs in older pipelines that the event's pipeline makes redundant, but for deployments that run.", (*action).cancelOutdated},
+	{event.VerbRetry, "Run a failed job again, unless a retry can't mend its failure reason or somebody has retried it since.", (*action).retry},
+	{event.VerbPlay, "Start a job that waits to be played.", (*action).play},
+	{event.VerbCancel, "Cancel a job that has not ended.", (*action).cancel},
+	{event.VerbErase, "Erase the log of a job that has ended.", (*action).erase},
+	{event.VerbRetryPipeline, "Run again all failed and canceled jobs of the event's pipeline, once that has failed or was canceled.", (*action).wholePipeline},
+	{event.VerbCancelPipeline, "Cancel all jobs of the event's pipeline that have not ended.", (*action).wholePipeline},
+	{event.VerbCancelOutdated, "Cancel what still runs in older pipelines that the event's pipeline makes redundant, but for deployments that run.", (*action).cancelOutdated},
 }
 
 // fields makes the action one of this verb, and gives its keys.
@@ -208,25 +210,25 @@ func (v verb) fields(a *action, r *rule) fields {
 }
 
 func (a *action) retry(r *rule) fields {
-	a.MaxAttempts, a.Backoff, a.MaxDelay = 3, BackoffExponential, Duration(10*time.Minute)
+	a.MaxAttempts, a.Backoff, a.MaxDelay = 3, event.BackoffExponential, event.Duration(10*time.Minute)
 	return fields{
 		a.targets(r),
 		{"max_attempts", "How often the job may run in its pipeline. All its runs count, the first one and those that others started too.", wholeNumber(&a.MaxAttempts)},
 		{"delay", "How long to wait before the first retry. Up to a tenth is added to every delay, so that jobs which failed together do not all come back together.", duration(&a.Delay)},
-		{"backoff", "How the delay grows: it doubles with each attempt, or it is constant.", oneOf(&a.Backoff, []string{BackoffConstant, BackoffExponential})},
+		{"backoff", "How the delay grows: it doubles with each attempt, or it is constant.", oneOf(&a.Backoff, []string{event.BackoffConstant, event.BackoffExponential})},
 		{"max_delay", "How long the delay may grow.", duration(&a.MaxDelay)},
 		{"allow_stale", "Retry also in a pipeline that is not the newest of its ref any more.", boolean(&a.AllowStale)},
 	}
 }
 
 func (a *action) play(r *rule) fields {
-	a.Wait = WaitNone
+	a.Wait = event.WaitNone
 	return fields{
 		a.targets(r),
 		{"variables", "CI/CD variables for the job: texts, with expressions in {{ }}.", templates(&a.variables, variableName, r.askedOfJob)},
 		{"inputs", "Inputs for the job (GitLab 18.10 and later): texts with expressions in {{ }}, numbers, booleans or lists. Where one expression is all of a text, its value keeps its type.", inputs(&a.inputs, r.askedOfJob)},
 		{"delay", "How long to wait before the job is played.", duration(&a.Delay)},
-		{"wait", "Whether the jobs are played one by one, in the order of `jobs`: with success the next one only after the one before it has passed.", oneOf(&a.Wait, []string{WaitNone, WaitSuccess})},
+		{"wait", "Whether the jobs are played one by one, in the order of `jobs`: with success the next one only after the one before it has passed.", oneOf(&a.Wait, []string{event.WaitNone, event.WaitSuccess})},
 		{"allow_stale", "Play also in a pipeline that is not the newest of its ref any more.", boolean(&a.AllowStale)},
 	}
 }
@@ -239,7 +241,7 @@ func (a *action) cancel(r *rule) fields {
 }
 
 func (a *action) erase(r *rule) fields {
-	a.OlderThan = Duration(24 * time.Hour)
+	a.OlderThan = event.Duration(24 * time.Hour)
 	return fields{
 		a.targets(r),
 		{"older_than", "Leave a job alone that ended more recently. On an event, whose jobs have just ended, give 0s.", duration(&a.OlderThan)},
@@ -259,7 +261,7 @@ func (a *action) cancelOutdated(*rule) fields {
 func (a *action) wholePipeline(*rule) fields { return nil }
 
 // forBridges reports whether GitLab can do to a trigger job what a verb says.
-func forBridges(verb string) bool { return verb == VerbRetry || verb == VerbPlay }
+func forBridges(verb string) bool { return verb == event.VerbRetry || verb == event.VerbPlay }
 
 func (a *action) targets(r *rule) field {
 	want, of := wantJobs, "a list of jobs"
@@ -304,17 +306,17 @@ func (r *rule) action(a *action) form {
 				mapping(a.Verb, known).read(f, parameters, a.Verb)
 				hasJobs = hasKey(parameters, "jobs")
 			}
-			if r.on == KindPipeline && !hasJobs && slices.Contains(known.keys(), "jobs") {
+			if r.on == event.KindPipeline && !hasJobs && slices.Contains(known.keys(), "jobs") {
 				f.failAt(name, "%s %s", a.Verb, needsJobs)
 			}
-			if r.on == KindSchedule && hasJobs {
+			if r.on == event.KindSchedule && hasJobs {
 				f.failAt(valueOf(parameters, "jobs"), "a rule on a schedule acts on the job at hand: leave `jobs` out, and say in `if` which jobs are meant")
 			}
 			twice := slices.ContainsFunc(r.actions, func(b action) bool { return b.Verb == a.Verb && b.jobs == nil })
 			switch {
-			case twice && OfPipeline(a.Verb):
+			case twice && event.OfPipeline(a.Verb):
 				f.failAt(n, "%s stands twice for the same pipeline", a.Verb)
-			case twice && r.on != KindPipeline && a.jobs == nil:
+			case twice && r.on != event.KindPipeline && a.jobs == nil:
 				f.failAt(n, "%s stands twice for the same job", a.Verb)
 			}
 		},
@@ -364,13 +366,13 @@ func actionOnPipeline() schema {
 func (r *rule) notice(v *notice, d defaults) form {
 	v.when, v.channel = defaultWhen, d.channel
 	asked := r.askedOnce
-	if slices.ContainsFunc(r.actions, func(a action) bool { return !OfPipeline(a.Verb) }) {
+	if slices.ContainsFunc(r.actions, func(a action) bool { return !event.OfPipeline(a.Verb) }) {
 		asked = r.askedOfJob
 	}
 	keys := mapping("an entry of notify", fields{
 		{
 			"when", "The outcomes worth a message.",
-			listOf(&v.when, 1, func(result *string) form { return oneOf(result, Results) }),
+			listOf(&v.when, 1, func(result *string) form { return oneOf(result, event.Results) }),
 		},
 		{"channel", "The Slack channel to tell, like \"#ci\". Without it: the one in `defaults`.", text(&v.channel)},
 		{"text", "What is told: a text with expressions in {{ }}. Without it: words for each outcome.", templated(&v.text, asked)},

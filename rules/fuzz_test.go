@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // loadAny loads what may be no rule file, and fails the test if an error has
@@ -41,7 +42,7 @@ func loadAny(t *testing.T, data []byte) *rules.Rules {
 
 // evaluateAny runs rules that nobody looked at.
 func evaluateAny(t *testing.T, rs *rules.Rules, log string) {
-	for _, e := range []rules.Event{jobEvent(), pipelineEvent()} {
+	for _, e := range []event.Event{jobEvent(), pipelineEvent()} {
 		decisions, errs := rs.Evaluate(t.Context(), e, &facts{log: log})
 		allDecisions, allErrs := rs.EvaluateAll(t.Context(), e, &facts{log: log})
 		if diff := cmp.Diff(allDecisions, decisions) + cmp.Diff(fmt.Sprint(allErrs), fmt.Sprint(errs)); diff != "" {
@@ -52,7 +53,7 @@ func evaluateAny(t *testing.T, rs *rules.Rules, log string) {
 		}
 		rs.Explain(t.Context(), e, &facts{log: log})
 		for _, d := range decisions {
-			rs.Notices(t.Context(), rules.Outcome{Decision: d, Result: rules.ResultDone}, &facts{log: log}, strings.ToUpper)
+			rs.Notices(t.Context(), event.Outcome{Decision: d, Result: event.ResultDone}, &facts{log: log}, strings.ToUpper)
 		}
 	}
 }

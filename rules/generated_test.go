@@ -19,7 +19,7 @@ import (
 
 const (
 	anew  = "go test ./rules -run TestGenerated -update" // makes them anew
-	begin = "<!-- Made from rules/event.go and rules/functions.go: " + anew + " -->\n"
+	begin = "<!-- Made from rules/event/event.go and rules/functions.go: " + anew + " -->\n"
 	end   = "<!-- Up to here. -->\n"
 )
 
@@ -74,7 +74,7 @@ func golden(t *testing.T, name, has, want string) {
 
 // reference is the Markdown of what expressions may use.
 func reference(t *testing.T) string {
-	types := parseStructs(t, "event.go")
+	types := parseStructs(t, "event/event.go")
 	var b strings.Builder
 	b.WriteString("| name | fields |\n| --- | --- |\n")
 	for _, field := range types["Event"] {

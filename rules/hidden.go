@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // hidden warns of rules that never have their turn, because a rule with `stop`
@@ -41,7 +43,7 @@ func (rs *Rules) capped() FileErrors {
 	var found FileErrors
 	for _, r := range rs.rules {
 		for _, a := range r.actions {
-			if a.Verb == VerbRetry && a.MaxAttempts > rs.limits.PerJob {
+			if a.Verb == event.VerbRetry && a.MaxAttempts > rs.limits.PerJob {
 				found = append(found, r.warning("max_attempts: %d is never reached, because limits.per_job allows %d runs of a job in a pipeline: raise that, or lower this", a.MaxAttempts, rs.limits.PerJob))
 			}
 		}

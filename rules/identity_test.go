@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 const identityRules = `
@@ -65,7 +66,7 @@ func TestIdentities(t *testing.T) {
 // TestWithout: rules that are left out want no event, and decide nothing.
 func TestWithout(t *testing.T) {
 	rs := load(t, strings.Replace(identityRules, "classes:\n  - {name: disk, log: \"No space left\"}\n", "", 1))
-	failed := rules.Event{Meta: rules.Meta{Kind: rules.KindJob}, Job: rules.Job{ID: 1, Status: "failed", Attempt: 1}}
+	failed := event.Event{Meta: event.Meta{Kind: event.KindJob}, Job: event.Job{ID: 1, Status: "failed", Attempt: 1}}
 	passed := failed
 	passed.Job.Status = "success"
 	for _, test := range []struct {
@@ -81,7 +82,7 @@ func TestWithout(t *testing.T) {
 	} {
 		rest := rs.Without(test.without)
 		for _, e := range []struct {
-			event rules.Event
+			event event.Event
 			want  int
 		}{{failed, test.failed}, {passed, test.passed}} {
 			decisions, errs := rest.Evaluate(t.Context(), e.event, nil)
@@ -106,7 +107,7 @@ rules:
 `)
 	rest := rs.Without(rs.Identities()[:1])
 	for path, want := range map[string]int{"legacy/a": 0, "platform/shop": 1} {
-		e := rules.Event{Meta: rules.Meta{Kind: rules.KindJob}, Project: rules.Project{Path: path}, Job: rules.Job{ID: 1, Status: "failed"}}
+		e := event.Event{Meta: event.Meta{Kind: event.KindJob}, Project: event.Project{Path: path}, Job: event.Job{ID: 1, Status: "failed"}}
 		if decisions, errs := rest.Evaluate(t.Context(), e, nil); len(decisions) != want || len(errs) > 0 {
 			t.Errorf("%s: %d decisions, %v, want %d", path, len(decisions), errs, want)
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // ruleIndex finds the rules of one kind of events that can match an event,
@@ -55,7 +57,7 @@ const group = "group of project.path"
 type key [pinnable]string
 
 // keyOf gives the texts of all fields.
-func keyOf(e *Event) key {
+func keyOf(e *event.Event) key {
 	return key{
 		byProject:        e.Project.Path,
 		byGroup:          e.Project.Path[:max(strings.LastIndexByte(e.Project.Path, '/'), 0)],
@@ -125,7 +127,7 @@ type candidates struct {
 
 // find gives the rules that can match the event. No other rule would fire,
 // ask GitLab anything or fail.
-func (ix *ruleIndex) find(e *Event, found *candidates) {
+func (ix *ruleIndex) find(e *event.Event, found *candidates) {
 	if ix == nil {
 		return
 	}

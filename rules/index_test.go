@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 func TestWants(t *testing.T) {
@@ -39,12 +40,12 @@ func TestWants(t *testing.T) {
 		rs := condition(t, c.on, c.text)
 		var got []string
 		for _, status := range []string{"failed", "success", "running"} {
-			e := rules.Event{Meta: rules.Meta{Kind: c.on}}
+			e := event.Event{Meta: event.Meta{Kind: c.on}}
 			e.Job.Status, e.Pipeline.Status = status, status
 			if rs.Wants(e) {
 				got = append(got, status)
 			}
-			for _, other := range []string{rules.KindJob, rules.KindPipeline, rules.KindSchedule} {
+			for _, other := range []string{event.KindJob, event.KindPipeline, event.KindSchedule} {
 				if e.Meta.Kind = other; other != c.on && rs.Wants(e) {
 					t.Errorf("%s: a rule on %s wants a %s event", c.text, c.on, other)
 				}
@@ -77,7 +78,7 @@ func TestWantsTheEndsOfRetriedJobs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := rules.Event{Meta: rules.Meta{Kind: rules.KindJob}, Job: rules.Job{Status: c.status, Attempt: c.attempt}}
+		e := event.Event{Meta: event.Meta{Kind: event.KindJob}, Job: event.Job{Status: c.status, Attempt: c.attempt}}
 		if got := rs.Wants(e); got != c.want {
 			t.Errorf("%s: a job's attempt %d that is %s is wanted: %v, want %v", c.action, c.attempt, c.status, got, c.want)
 		}
@@ -164,11 +165,11 @@ func conditions(on string, depth int) *rapid.Generator[string] {
 				"GLOB": quoted([]string{"platform/*", "tools/*", "platform/sub/*", "platform/**", "*/shop", "{platform,tools}/*", "plat?orm/*", "*/*", "*", "shop", "/*"}),
 			}
 			mayFail := []string{"10 % pipeline.iid == 0", "any(jobs(), .status == \"failed\")", "superseded()"}
-			if on == rules.KindJob {
+			if on == event.KindJob {
 				mayFail = append(mayFail, "log() contains \"x\"")
 			}
 			texts["MAYFAIL"] = rapid.SampledFrom(mayFail)
-			if on == rules.KindPipeline {
+			if on == event.KindPipeline {
 				texts["FIELD"] = rapid.SampledFrom([]string{"pipeline.status", "project.path", "project.namespace"})
 			}
 			if depth > 0 {
@@ -189,7 +190,7 @@ func conditions(on string, depth int) *rapid.Generator[string] {
 			"~FIELD~ == ~FIELD", "lower(~FIELD~) == ~PA", "~FIELD~ + \"\" == ~PA", "pipeline.iid < 2", "true", "false",
 			"~MAYFAIL~",
 		}
-		if on == rules.KindJob {
+		if on == event.KindJob {
 			forms = append(forms,
 				"job.status == ~ST", "job[\"status\"] == ~ST", "job?.status == ~ST", "~ST~ != job.status", "job.status in ~STS", "job.status not in ~STS",
 				"job.failure_reason == ~RE", "job.failure_reason != ~RE", "job.failure_reason in ~RES", "job.failure_reason not in ~RES",
@@ -208,10 +209,10 @@ func conditions(on string, depth int) *rapid.Generator[string] {
 }
 
 // events makes events that GitLab could send, or, if odd, also others.
-func events(odd bool) *rapid.Generator[rules.Event] {
-	return rapid.Custom(func(t *rapid.T) rules.Event {
+func events(odd bool) *rapid.Generator[event.Event] {
+	return rapid.Custom(func(t *rapid.T) event.Event {
 		e := jobEvent()
-		e.Meta.Kind = rapid.SampledFrom([]string{rules.KindJob, rules.KindPipeline}).Draw(t, "kind")
+		e.Meta.Kind = rapid.SampledFrom([]string{event.KindJob, event.KindPipeline}).Draw(t, "kind")
 		e.Project.Path = rapid.SampledFrom(append(somePaths, "platform/", "/", "")).Draw(t, "path")
 		e.Project.Namespace = rapid.SampledFrom(somePaths).Draw(t, "namespace")
 		e.Pipeline.Status = rapid.SampledFrom(append(someStatuses, "")).Draw(t, "pipeline status")
@@ -220,11 +221,11 @@ func events(odd bool) *rapid.Generator[rules.Event] {
 		e.Job.FailureReason, e.Job.FailureClass = "", ""
 		if odd || e.Job.Status == "failed" {
 			e.Job.FailureReason = rapid.SampledFrom(someReasons).Draw(t, "reason")
-			e.Job.FailureClass = rules.ClassOf(e.Job.FailureReason)
+			e.Job.FailureClass = event.ClassOf(e.Job.FailureReason)
 		}
-		if e.Meta.Kind == rules.KindPipeline {
+		if e.Meta.Kind == event.KindPipeline {
 			for i := range rapid.IntRange(0, 3).Draw(t, "jobs") {
-				e.Pipeline.Jobs = append(e.Pipeline.Jobs, rules.Job{ID: int64(i + 1), Status: rapid.SampledFrom(someStatuses).Draw(t, "job's status")})
+				e.Pipeline.Jobs = append(e.Pipeline.Jobs, event.Job{ID: int64(i + 1), Status: rapid.SampledFrom(someStatuses).Draw(t, "job's status")})
 			}
 		}
 		return e
@@ -238,7 +239,7 @@ func TestEvaluateIsEvaluatingAllRules(t *testing.T) {
 		var text strings.Builder
 		text.WriteString("version: 1\n" + someClasses.Draw(t, "classes") + "rules:\n")
 		for i := range rapid.IntRange(1, 8).Draw(t, "rules") {
-			on := rapid.SampledFrom([]string{rules.KindJob, rules.KindPipeline}).Draw(t, "on")
+			on := rapid.SampledFrom([]string{event.KindJob, event.KindPipeline}).Draw(t, "on")
 			fmt.Fprintf(&text, "  - {name: r%d, on: %s, stop: %v, notify: [{channel: ci}]", i, on, rapid.IntRange(0, 3).Draw(t, "stop") == 0)
 			if rapid.IntRange(0, 9).Draw(t, "conditional") > 0 {
 				fmt.Fprintf(&text, ", if: %q", conditions(on, 3).Draw(t, "if"))
@@ -280,11 +281,11 @@ func TestWantsNeverLosesAnEvent(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		known := rules.Event{Meta: rules.Meta{Kind: e.Meta.Kind}, Project: rules.Project{ID: e.Project.ID}}
-		if e.Meta.Kind == rules.KindJob {
-			known.Job = rules.Job{ID: e.Job.ID, Status: e.Job.Status}
+		known := event.Event{Meta: event.Meta{Kind: e.Meta.Kind}, Project: event.Project{ID: e.Project.ID}}
+		if e.Meta.Kind == event.KindJob {
+			known.Job = event.Job{ID: e.Job.ID, Status: e.Job.Status}
 		} else {
-			known.Pipeline = rules.Pipeline{ID: e.Pipeline.ID, Status: e.Pipeline.Status}
+			known.Pipeline = event.Pipeline{ID: e.Pipeline.ID, Status: e.Pipeline.Status}
 		}
 		decisions, _ := rs.Evaluate(t.Context(), e, &facts{log: "x"})
 		if len(decisions) > 0 && !rs.Wants(known) {

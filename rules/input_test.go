@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // TestInputsKeepTheirTypes: GitLab refuses the text "3" where it wants a number.
@@ -44,7 +45,7 @@ func TestInputsKeepTheirTypes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var stored rules.Decision // as the queue has it
+		var stored event.Decision // as the queue has it
 		if err := json.Unmarshal(body, &stored); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Limits are the budgets for retries, over all rules.
@@ -23,7 +25,7 @@ type Limits struct {
 // Budget allows Count in each Per, on average, and as many at once.
 type Budget struct {
 	Count int
-	Per   Duration
+	Per   event.Duration
 }
 
 // String gives the budget as rule files have it, like 100/1h.
@@ -35,8 +37,8 @@ func (b Budget) String() string { return fmt.Sprintf("%d/%s", b.Count, b.Per) }
 type Storm struct {
 	Failures  int
 	Pipelines int
-	Within    Duration
-	Pause     Duration
+	Within    event.Duration
+	Pause     event.Duration
 	Channel   string // to tell of its start and its end; "": nobody is told
 }
 
@@ -44,13 +46,13 @@ func defaultLimits() Limits {
 	return Limits{
 		PerJob:      3,
 		PerPipeline: 20,
-		PerProject:  Budget{100, Duration(time.Hour)},
-		Total:       Budget{1000, Duration(time.Hour)},
+		PerProject:  Budget{100, event.Duration(time.Hour)},
+		Total:       Budget{1000, event.Duration(time.Hour)},
 	}
 }
 
 func defaultStorm() Storm {
-	return Storm{Failures: 30, Pipelines: 10, Within: Duration(5 * time.Minute), Pause: Duration(15 * time.Minute)}
+	return Storm{Failures: 30, Pipelines: 10, Within: event.Duration(5 * time.Minute), Pause: event.Duration(15 * time.Minute)}
 }
 
 // set is what the files that are loaded together say for all their rules.
@@ -153,13 +155,13 @@ func upTo(most int, to *int) form {
 }
 
 // between reads a duration within bounds.
-func between(to *Duration, least, most time.Duration) form {
+func between(to *event.Duration, least, most time.Duration) form {
 	inner := duration(to)
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
 			inner.read(f, n, what)
 			if d := time.Duration(*to); d < least || d > most {
-				f.failAt(n, "%s must be from %s to %s, not %s", what, Duration(least), Duration(most), *to)
+				f.failAt(n, "%s must be from %s to %s, not %s", what, event.Duration(least), event.Duration(most), *to)
 			}
 		},
 		schema: inner.schema,
@@ -185,9 +187,9 @@ func parseBudget(s string) (Budget, error) {
 	case n > maxBudget:
 		return Budget{}, fmt.Errorf("a budget allows at most %d, not %d", maxBudget, n)
 	case d < minBudgetPer || d > maxBudgetPer:
-		return Budget{}, fmt.Errorf("a budget is for a time from %s to %s, not %s", Duration(minBudgetPer), Duration(maxBudgetPer), Duration(d))
+		return Budget{}, fmt.Errorf("a budget is for a time from %s to %s, not %s", event.Duration(minBudgetPer), event.Duration(maxBudgetPer), event.Duration(d))
 	}
-	return Budget{n, Duration(d)}, nil
+	return Budget{n, event.Duration(d)}, nil
 }
 
 // budget reads a budget like 100/1h.
@@ -219,7 +221,7 @@ func (s *set) budgets(to *map[string]Budget) form {
 				f.failAt(n, "%s must be a mapping of failure classes to budgets, like {script: 20/1h}", what)
 				return
 			}
-			known := slices.Concat(FailureClasses, s.classes.names())
+			known := slices.Concat(event.FailureClasses, s.classes.names())
 			*to = map[string]Budget{}
 			for key, value := range pairs(n) {
 				if _, twice := (*to)[key.Value]; twice {
@@ -227,7 +229,7 @@ func (s *set) budgets(to *map[string]Budget) form {
 					continue
 				}
 				if !slices.Contains(known, key.Value) {
-					f.failAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, didYouMean(key.Value, known), list(FailureClasses))
+					f.failAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, didYouMean(key.Value, known), list(event.FailureClasses))
 				}
 				var b Budget
 				budget(&b).read(f, resolve(value), what+"."+key.Value)

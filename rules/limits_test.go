@@ -8,12 +8,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 const nothing = "\nrules: []\n"
 
 func TestLimits(t *testing.T) {
-	const hour = rules.Duration(time.Hour)
+	const hour = event.Duration(time.Hour)
 	for name, c := range map[string]struct {
 		text string
 		want rules.Limits
@@ -34,7 +35,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestStorm(t *testing.T) {
-	const minute = rules.Duration(time.Minute)
+	const minute = event.Duration(time.Minute)
 	usual := rules.Storm{Failures: 30, Pipelines: 10, Within: 5 * minute, Pause: 15 * minute}
 	told := func(channel string) rules.Storm {
 		s := usual

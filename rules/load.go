@@ -7,6 +7,8 @@ import (
 
 	"github.com/expr-lang/expr/vm"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Source is a rule file's content under the name that errors give it.
@@ -71,7 +73,7 @@ type rule struct {
 
 // action is what a rule wants done, its texts not yet rendered.
 type action struct {
-	Action
+	event.Action
 	jobs      *vm.Program // nil: the event's job
 	variables map[string]template
 	inputs    map[string]input
@@ -86,7 +88,7 @@ type notice struct {
 
 // defaultWhen are the outcomes worth a message where a rule does not say:
 // all but skipped and deferred.
-var defaultWhen = []string{ResultDone, ResultDryRun, ResultFailed, ResultGaveUp, ResultRecovered}
+var defaultWhen = []string{event.ResultDone, event.ResultDryRun, event.ResultFailed, event.ResultGaveUp, event.ResultRecovered}
 
 // Load compiles the rules of the sources, in their order. All mistakes of
 // all sources come back at once, as FileErrors.
@@ -160,9 +162,9 @@ func (rs *Rules) add(f *file, r *rule) {
 	rs.rules = append(rs.rules, r)
 	rs.identities = append(rs.identities, r.identity)
 	r.needsAttempt = r.dependsOnAttempt()
-	rs.retryPipelines = rs.retryPipelines || r.on == KindPipeline && slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry || a.Verb == VerbRetryPipeline })
-	rs.retries = rs.retries || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry })
-	rs.bridges = rs.bridges || r.on == KindJob && r.mentions("job.bridge")
+	rs.retryPipelines = rs.retryPipelines || r.on == event.KindPipeline && slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == event.VerbRetry || a.Verb == event.VerbRetryPipeline })
+	rs.retries = rs.retries || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == event.VerbRetry })
+	rs.bridges = rs.bridges || r.on == event.KindJob && r.mentions("job.bridge")
 	if r.name != "" {
 		rs.byName[r.name] = r
 	}

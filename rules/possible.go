@@ -9,6 +9,8 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // side is a condition, or a part of one, that is taken to be true or false.
@@ -463,7 +465,7 @@ func (w world) failsWithoutFailure(of string, classes []string) bool {
 	}
 	return !slices.ContainsFunc(reasons, func(reason any) bool {
 		text, _ := reason.(string)
-		class := w.admits(of+"failure_class", ClassOf(text))
+		class := w.admits(of+"failure_class", event.ClassOf(text))
 		if fails && !class {
 			class = slices.ContainsFunc(classes, func(name string) bool { return w.admits(of+"failure_class", name) })
 		}

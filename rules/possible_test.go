@@ -10,6 +10,8 @@ import (
 
 	"github.com/expr-lang/expr/parser"
 	"pgregory.net/rapid"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // someCondition draws a condition of the given depth on a job event, from few
@@ -20,7 +22,7 @@ func someCondition(depth int) *rapid.Generator[string] {
 	fields := map[string][]string{
 		"job.status":         {"failed", "success", "running"},
 		"job.failure_reason": {"", "api_failure", "script_failure", "stuck_or_timeout_failure", "no_updates_running"},
-		"job.failure_class":  {"", ClassAPI, ClassScript, ClassStuck},
+		"job.failure_class":  {"", event.ClassAPI, event.ClassScript, event.ClassStuck},
 		"job.name":           {"lint", "lint-all", "rspec"},
 		"project.path":       {"platform/shop", "platform/web", "sales/crm"},
 	}
@@ -75,11 +77,11 @@ func someCondition(depth int) *rapid.Generator[string] {
 
 // someJobEvent draws an event as GitLab sends them: a job has a reason only
 // when it failed, and the reason gives the class.
-func someJobEvent() *rapid.Generator[Event] {
-	return rapid.Custom(func(t *rapid.T) Event {
-		e := Event{Meta: Meta{Kind: KindJob}}
+func someJobEvent() *rapid.Generator[event.Event] {
+	return rapid.Custom(func(t *rapid.T) event.Event {
+		e := event.Event{Meta: event.Meta{Kind: event.KindJob}}
 		e.Project.Path = rapid.SampledFrom([]string{"platform/shop", "platform/web", "sales/crm", "x"}).Draw(t, "path")
-		e.Job = Job{
+		e.Job = event.Job{
 			Name:     rapid.SampledFrom([]string{"lint", "lint-all", "rspec", "success"}).Draw(t, "name"),
 			Status:   rapid.SampledFrom([]string{"failed", "failed", "success", "running"}).Draw(t, "status"),
 			Attempt:  rapid.IntRange(1, 3).Draw(t, "attempt"),
@@ -88,7 +90,7 @@ func someJobEvent() *rapid.Generator[Event] {
 		}
 		if e.Job.Status == "failed" {
 			e.Job.FailureReason = rapid.SampledFrom([]string{"", "api_failure", "script_failure", "stuck_or_timeout_failure", "no_updates_running", "brand_new_failure"}).Draw(t, "reason")
-			e.Job.FailureClass = ClassOf(e.Job.FailureReason)
+			e.Job.FailureClass = event.ClassOf(e.Job.FailureReason)
 		}
 		return e
 	})
@@ -112,7 +114,7 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 		if rapid.Bool().Draw(t, "classes") {
 			cs = classes{{"disk-full", regexp.MustCompile("No space")}}
 		}
-		program, findings := compile(text, purpose{want: wantBool, on: KindJob, hasJob: true, classes: cs})
+		program, findings := compile(text, purpose{want: wantBool, on: event.KindJob, hasJob: true, classes: cs})
 		if program == nil {
 			t.Fatalf("%s: %v", text, findings)
 		}
@@ -198,9 +200,9 @@ type noFacts struct {
 	log string
 }
 
-func (f noFacts) Log(context.Context, Event) (string, error) { return f.log, nil }
+func (f noFacts) Log(context.Context, event.Event) (string, error) { return f.log, nil }
 
-func (noFacts) Jobs(context.Context, Event) ([]Job, error) { return nil, nil }
+func (noFacts) Jobs(context.Context, event.Event) ([]event.Job, error) { return nil, nil }
 
 // Conditions of which all ways can't be tried in time are left alone.
 func TestPossibleGivesUp(t *testing.T) {

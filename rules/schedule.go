@@ -12,6 +12,8 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/netresearch/go-cron"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Schedule says when a schedule rule runs, and over which jobs.
@@ -73,11 +75,11 @@ type Scheduled struct {
 func (rs *Rules) Scheduled() []Scheduled {
 	var all []Scheduled
 	for _, r := range rs.rules {
-		if r.on == KindSchedule {
+		if r.on == event.KindSchedule {
 			all = append(all, Scheduled{
 				Name: r.name, Schedule: r.schedule, DryRun: r.dryRun,
 				AsksProtected: r.mentions("pipeline.protected_ref"),
-				Queues:        len(r.actions) == 0 || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb != VerbErase }),
+				Queues:        len(r.actions) == 0 || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb != event.VerbErase }),
 			})
 		}
 	}
@@ -86,7 +88,7 @@ func (rs *Rules) Scheduled() []Scheduled {
 
 // EvaluateRule runs one rule on an event, for whose project it was asked, and
 // gives what it wants. The rule does not exist: nothing.
-func (rs *Rules) EvaluateRule(ctx context.Context, name string, e Event, facts Facts) ([]Decision, *RuleError) {
+func (rs *Rules) EvaluateRule(ctx context.Context, name string, e event.Event, facts Facts) ([]event.Decision, *RuleError) {
 	r := rs.byName[name]
 	if r == nil || r.on != e.Meta.Kind {
 		return nil, nil
@@ -102,7 +104,7 @@ func (rs *Rules) EvaluateRule(ctx context.Context, name string, e Event, facts F
 
 // covers reports whether a schedule is for the event's job: by the words of
 // the rule, since nobody is asked.
-func (s Schedule) covers(e *Event) bool {
+func (s Schedule) covers(e *event.Event) bool {
 	if s.times == nil {
 		return true // no schedule rule
 	}
@@ -111,7 +113,7 @@ func (s Schedule) covers(e *Event) bool {
 
 // Covers reports whether an entry of `projects` means the project: it is its
 // id or path, a glob of the path, or a group above it.
-func Covers(entry string, p Project) bool {
+func Covers(entry string, p event.Project) bool {
 	if id, ok := ProjectID(entry); ok {
 		return id == p.ID
 	}
@@ -150,7 +152,7 @@ func (s *Schedule) form() form {
 		{"timezone", "The time zone of `cron`, as the IANA database names it, like Europe/Berlin.", timezone(&s.Timezone)},
 		{"cron", "When to run: minute, hour, day of the month, month and day of the week, like \"0 3 * * *\" for each night at three; or @hourly, @daily, @weekly, @monthly. Where both days are given, either does.", required(s.cronForm(), "when? Give it a `cron`, like `cron: \"0 3 * * *\"`")},
 		{"projects", "Which projects: ids, paths, globs of paths, or paths of groups, which stand for all projects in them and in their subgroups.", required(listOf(&s.Projects, 1, projectsForm), "which `projects`? Write ids, paths, globs or groups, like `projects: [\"platform/*\"]`")},
-		{"scope", "The statuses of the jobs that are looked at.", listOf(&s.Scope, 1, func(to *string) form { return oneOf(to, statuses) })},
+		{"scope", "The statuses of the jobs that are looked at.", listOf(&s.Scope, 1, func(to *string) form { return oneOf(to, event.Statuses) })},
 		{"missed", "What becomes of a run whose time passed while no Pipesteward was there: `run` makes up for it, once for all that were missed; `skip` waits for the next.", oneOf(&s.Missed, []string{MissedRun, MissedSkip})},
 	})
 	return keys

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // scheduled loads one rule with this cron and time zone.
@@ -80,7 +81,7 @@ func moment(t *testing.T, text string) time.Time {
 }
 
 func TestCovers(t *testing.T) {
-	shop := rules.Project{ID: 7, Path: "platform/web/shop"}
+	shop := event.Project{ID: 7, Path: "platform/web/shop"}
 	for entry, want := range map[string]bool{
 		"7": true, "8": false,
 		"platform/web/shop": true, "platform/web/sho": false,
@@ -110,29 +111,29 @@ rules:
     if: age(job.created_at) > duration("2h")
     actions: [cancel]
 `)
-	erase := rules.Action{
-		Verb: rules.VerbErase, OlderThan: rules.Duration(90 * 24 * time.Hour), Artifacts: true,
+	erase := event.Action{
+		Verb: event.VerbErase, OlderThan: event.Duration(90 * 24 * time.Hour), Artifacts: true,
 		KeepPipelines: 5, KeepTags: true, KeepProtected: true, LargerThan: 1_000_000,
 	}
 	now := moment(t, "2026-06-02T03:00:00Z")
 	for _, c := range []struct {
 		name string
 		path string
-		job  rules.Job
-		want []rules.Action
+		job  event.Job
+		want []event.Action
 	}{
-		{"a job of a project", "platform/shop", rules.Job{ID: 1, Status: "failed"}, []rules.Action{erase}},
-		{"another project", "tools/shop", rules.Job{ID: 1, Status: "failed"}, nil},
-		{"the condition", "platform/shop", rules.Job{ID: 1, Status: "failed", Tag: true}, nil},
-		{"another status", "platform/shop", rules.Job{ID: 1, Status: "running"}, nil},
-		{"a status of the other rule", "tools/shop", rules.Job{ID: 1, Status: "pending", CreatedAt: now.Add(-3 * time.Hour)}, []rules.Action{{Verb: rules.VerbCancel}}},
+		{"a job of a project", "platform/shop", event.Job{ID: 1, Status: "failed"}, []event.Action{erase}},
+		{"another project", "tools/shop", event.Job{ID: 1, Status: "failed"}, nil},
+		{"the condition", "platform/shop", event.Job{ID: 1, Status: "failed", Tag: true}, nil},
+		{"another status", "platform/shop", event.Job{ID: 1, Status: "running"}, nil},
+		{"a status of the other rule", "tools/shop", event.Job{ID: 1, Status: "pending", CreatedAt: now.Add(-3 * time.Hour)}, []event.Action{{Verb: event.VerbCancel}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			decisions, errs := rs.Evaluate(t.Context(), rules.Event{
-				Meta:    rules.Meta{Kind: rules.KindSchedule, ReceivedAt: now},
-				Project: rules.Project{ID: 7, Path: c.path}, Job: c.job,
+			decisions, errs := rs.Evaluate(t.Context(), event.Event{
+				Meta:    event.Meta{Kind: event.KindSchedule, ReceivedAt: now},
+				Project: event.Project{ID: 7, Path: c.path}, Job: c.job,
 			}, nil)
-			var got []rules.Action
+			var got []event.Action
 			for _, d := range decisions {
 				got = append(got, d.Action)
 			}
@@ -144,7 +145,7 @@ rules:
 }
 
 func TestSweepProblems(t *testing.T) {
-	var s rules.Sweep
+	var s event.Sweep
 	for range 3 {
 		s.Problem("platform/shop", 7, "403 Forbidden")
 	}
@@ -164,23 +165,23 @@ func TestSweepProblems(t *testing.T) {
 // Each project has one line with all its jobs, up to a thousand of those in
 // which something happened.
 func TestSweepCount(t *testing.T) {
-	var run rules.Sweep
-	quiet, busy := rules.Project{ID: 1, Path: "a/quiet"}, rules.Project{ID: 2, Path: "a/busy"}
-	run.Count(quiet, rules.SweepCounts{Jobs: 100, Kept: 100})
+	var run event.Sweep
+	quiet, busy := event.Project{ID: 1, Path: "a/quiet"}, event.Project{ID: 2, Path: "a/busy"}
+	run.Count(quiet, event.SweepCounts{Jobs: 100, Kept: 100})
 	run.End(quiet)
-	run.Count(busy, rules.SweepCounts{Jobs: 100, Kept: 100})
-	run.Count(busy, rules.SweepCounts{Jobs: 100, Kept: 99, Erased: 1, Freed: 10})
-	run.Count(busy, rules.SweepCounts{Jobs: 100, Before: 100})
+	run.Count(busy, event.SweepCounts{Jobs: 100, Kept: 100})
+	run.Count(busy, event.SweepCounts{Jobs: 100, Kept: 99, Erased: 1, Freed: 10})
+	run.Count(busy, event.SweepCounts{Jobs: 100, Before: 100})
 	run.End(busy)
-	want := []rules.SweepProject{{ID: 2, Path: "a/busy", SweepCounts: rules.SweepCounts{Jobs: 300, Erased: 1, Before: 100, Kept: 199, Freed: 10}}}
+	want := []event.SweepProject{{ID: 2, Path: "a/busy", SweepCounts: event.SweepCounts{Jobs: 300, Erased: 1, Before: 100, Kept: 199, Freed: 10}}}
 	if diff := cmp.Diff(want, run.Projects); diff != "" || run.Jobs != 400 || run.Finished != 2 {
 		t.Errorf("%d jobs in %d projects (-want +got):\n%s", run.Jobs, run.Finished, diff)
 	}
 	for id := int64(3); id < 1010; id++ {
 		for range 2 {
-			run.Count(rules.Project{ID: id}, rules.SweepCounts{Jobs: 100, Erased: 100})
+			run.Count(event.Project{ID: id}, event.SweepCounts{Jobs: 100, Erased: 100})
 		}
-		run.End(rules.Project{ID: id})
+		run.End(event.Project{ID: id})
 	}
 	if len(run.Projects) != 1000 || run.More != 8 {
 		t.Errorf("%d lines and %d more, want 1000 and 8", len(run.Projects), run.More)

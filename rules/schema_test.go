@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // editorOf gives what an editor does with a schema: it tells what is wrong
@@ -273,15 +274,15 @@ func (g *generator) storm() any {
 
 func (g *generator) rule() any {
 	r := map[string]any{"name": g.value("name", "r", "retry it", strings.Repeat("é", 100))}
-	on := g.value("on", rules.KindJob, rules.KindPipeline)
+	on := g.value("on", event.KindJob, event.KindPipeline)
 	r["on"] = on
 	g.maybe(r, "if", true, `pipeline.status == "failed"`)
 	g.maybe(r, "stop", true, false)
 	g.maybe(r, "dry_run", true, false)
 	var all []any
-	for _, verb := range []string{rules.VerbRetry, rules.VerbPlay, rules.VerbCancel, rules.VerbErase, rules.VerbRetryPipeline, rules.VerbCancelPipeline} {
+	for _, verb := range []string{event.VerbRetry, event.VerbPlay, event.VerbCancel, event.VerbErase, event.VerbRetryPipeline, event.VerbCancelPipeline} {
 		if rapid.Bool().Draw(g.T, verb) {
-			all = append(all, g.action(verb, on == rules.KindPipeline))
+			all = append(all, g.action(verb, on == event.KindPipeline))
 		}
 	}
 	if all != nil {
@@ -297,25 +298,25 @@ func (g *generator) action(verb string, onPipeline bool) any {
 	p := map[string]any{}
 	durations := []any{0, "0", "0s", "90s", "1h30m", "7d", "2w", "1y2w3d4h5m6s7ms"}
 	switch verb {
-	case rules.VerbRetry:
+	case event.VerbRetry:
 		g.maybe(p, "max_attempts", 1, 3, 100)
 		g.maybe(p, "delay", durations...)
-		g.maybe(p, "backoff", rules.BackoffConstant, rules.BackoffExponential)
+		g.maybe(p, "backoff", event.BackoffConstant, event.BackoffExponential)
 		g.maybe(p, "max_delay", durations...)
 		g.maybe(p, "allow_stale", true, false)
-	case rules.VerbPlay:
+	case event.VerbPlay:
 		g.maybe(p, "variables", map[string]any{}, map[string]any{"A": "b", "_b1": "{{ pipeline.id }}", "N": 7, "ok": true})
 		g.maybe(p, "inputs", map[string]any{"a-b": "", "2": 0.5})
 		g.maybe(p, "delay", durations...)
-		g.maybe(p, "wait", rules.WaitNone, rules.WaitSuccess)
+		g.maybe(p, "wait", event.WaitNone, event.WaitSuccess)
 		g.maybe(p, "allow_stale", true, false)
-	case rules.VerbCancel:
+	case event.VerbCancel:
 		g.maybe(p, "force", true, false)
-	case rules.VerbErase:
+	case event.VerbErase:
 		g.maybe(p, "older_than", durations...)
 		g.maybe(p, "artifacts", true, false)
 	}
-	if verb == rules.VerbRetryPipeline || verb == rules.VerbCancelPipeline {
+	if verb == event.VerbRetryPipeline || verb == event.VerbCancelPipeline {
 		return g.value("action", verb, map[string]any{verb: nil}, map[string]any{verb: p})
 	}
 	if onPipeline {
@@ -328,7 +329,7 @@ func (g *generator) action(verb string, onPipeline bool) any {
 
 func (g *generator) notice() any {
 	n := map[string]any{}
-	g.maybe(n, "when", []any{rules.ResultDone}, []any{rules.ResultGaveUp, rules.ResultSkipped})
+	g.maybe(n, "when", []any{event.ResultDone}, []any{event.ResultGaveUp, event.ResultSkipped})
 	g.maybe(n, "channel", "#builds", "C024BE91L")
 	g.maybe(n, "text", "", "{{ pipeline.ref }}: {{ project.path }}")
 	return n

@@ -3,6 +3,8 @@ package rules
 import (
 	"fmt"
 	"slices"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Standing says whether the rules in force still want a decision that earlier
@@ -14,7 +16,7 @@ type Standing struct {
 
 // Standing looks for the decision's rule, and for those that wanted the same,
 // among the rules in force.
-func (rs *Rules) Standing(d Decision) Standing {
+func (rs *Rules) Standing(d event.Decision) Standing {
 	s := Standing{Gone: fmt.Sprintf("rule %q is not in force any more", d.Rule)}
 	for _, name := range append([]string{d.Rule}, d.AlsoWantedBy...) {
 		r := rs.byName[name]
@@ -38,7 +40,7 @@ func (rs *Rules) Standing(d Decision) Standing {
 
 // wants reports whether a decision of the rule may have the verb.
 func (r *rule) wants(verb string) bool {
-	if verb == VerbNotify {
+	if verb == event.VerbNotify {
 		return len(r.actions) == 0
 	}
 	return slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == verb })

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // What an event of a test has where neither its hook nor its fields tell.
@@ -39,7 +41,7 @@ func (t *Test) clock() time.Time {
 		}
 	}
 	later(t.hook.Pipeline.CreatedAt, t.hook.Pipeline.FinishedAt)
-	for _, j := range slices.Concat(t.hook.Pipeline.Jobs, []Job{t.hook.Job}) {
+	for _, j := range slices.Concat(t.hook.Pipeline.Jobs, []event.Job{t.hook.Job}) {
 		later(j.CreatedAt, j.StartedAt, j.FinishedAt)
 	}
 	if latest.IsZero() {
@@ -87,7 +89,7 @@ func (t *Test) reviewEvent(f *file, n *yaml.Node) {
 		}
 	case told != "" && e.Meta.Kind != told:
 		f.failAt(valueOf(n, "kind"), "the hook is a %s's: leave `kind` out", told)
-	case e.Meta.Kind == KindPipeline:
+	case e.Meta.Kind == event.KindPipeline:
 		if job := valueOf(n, "job"); job != nil {
 			f.failAt(job, "a pipeline event has no job of its own: write its jobs in `pipeline`, like `pipeline: {jobs: [{name: lint, status: failed}]}`")
 		}
@@ -153,23 +155,23 @@ func (t *Test) value(to any, name string, known []string) form {
 		return listOf(to, 0, text)
 	case *map[string]string:
 		return plainTexts(to)
-	case *[]Job:
-		return listOf(to, 0, func(j *Job) form { return t.listed(j) })
-	case *[]Artifact:
-		return listOf(to, 0, func(a *Artifact) form { return mapping("an artifact", t.values(a, "artifact")) })
-	case *Job:
+	case *[]event.Job:
+		return listOf(to, 0, func(j *event.Job) form { return t.listed(j) })
+	case *[]event.Artifact:
+		return listOf(to, 0, func(a *event.Artifact) form { return mapping("an artifact", t.values(a, "artifact")) })
+	case *event.Job:
 		return t.job(to, name)
 	}
 	return mapping(name, t.values(to, name))
 }
 
 // job is a job that a hook may have told.
-func (t *Test) job(to *Job, name string) form {
+func (t *Test) job(to *event.Job, name string) form {
 	return onlyFailed(mapping(name, t.values(to, name)), to)
 }
 
 // listed is one of a list of jobs.
-func (t *Test) listed(to *Job) form {
+func (t *Test) listed(to *event.Job) form {
 	return onlyFailed(mapping("a job", needed(t.values(to, "job"), "a job", "name", "status")), to)
 }
 
@@ -184,7 +186,7 @@ func needed(all fields, name string, keys ...string) fields {
 }
 
 // onlyFailed refuses a failure reason of a job that did not fail.
-func onlyFailed(job form, to *Job) form {
+func onlyFailed(job form, to *event.Job) form {
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
 			job.read(f, n, what)
@@ -232,29 +234,33 @@ func amount[T int64 | float64](to *T, want string, parse func(string) (T, error)
 type answers struct {
 	log        answer[string]
 	superseded answer[bool]
-	jobs       answer[[]Job]
-	bridges    answer[[]Bridge]
-	details    answer[Details]
+	jobs       answer[[]event.Job]
+	bridges    answer[[]event.Bridge]
+	details    answer[event.Details]
 }
 
 var _ Facts = (*answers)(nil)
 
 // Log implements Facts.
-func (a *answers) Log(context.Context, Event) (string, error) { return a.log.give("log") }
+func (a *answers) Log(context.Context, event.Event) (string, error) { return a.log.give("log") }
 
 // Superseded implements Facts.
-func (a *answers) Superseded(context.Context, Event) (bool, error) {
+func (a *answers) Superseded(context.Context, event.Event) (bool, error) {
 	return a.superseded.give("superseded")
 }
 
 // Jobs implements Facts.
-func (a *answers) Jobs(context.Context, Event) ([]Job, error) { return a.jobs.give("jobs") }
+func (a *answers) Jobs(context.Context, event.Event) ([]event.Job, error) { return a.jobs.give("jobs") }
 
 // Bridges implements Facts.
-func (a *answers) Bridges(context.Context, Event) ([]Bridge, error) { return a.bridges.give("bridges") }
+func (a *answers) Bridges(context.Context, event.Event) ([]event.Bridge, error) {
+	return a.bridges.give("bridges")
+}
 
 // Details implements Facts.
-func (a *answers) Details(context.Context, Event) (Details, error) { return a.details.give("details") }
+func (a *answers) Details(context.Context, event.Event) (event.Details, error) {
+	return a.details.give("details")
+}
 
 // answer is what one function gives in a test.
 type answer[T any] struct {
@@ -320,8 +326,8 @@ func (a *answers) keys(t *Test, files TestFiles) form {
 		{"log", "The job's log, for log() and log_excerpt(): a text, or {file: PATH}.", a.log.form(logText(&a.log.value, files))},
 		{"superseded", "What superseded() gives.", a.superseded.form(withoutDefault(boolean(&a.superseded.value)))},
 		{"jobs", "What jobs() gives. The event's job is among them, also if it is left out here.", a.jobs.form(
-			listOf(&a.jobs.value, 0, func(j *Job) form { return t.listed(j) }))},
-		{"bridges", "What bridges() gives.", a.bridges.form(listOf(&a.bridges.value, 0, func(b *Bridge) form {
+			listOf(&a.jobs.value, 0, func(j *event.Job) form { return t.listed(j) }))},
+		{"bridges", "What bridges() gives.", a.bridges.form(listOf(&a.bridges.value, 0, func(b *event.Bridge) form {
 			return mapping("a bridge", needed(t.values(b, "bridge"), "a bridge", "name", "status"))
 		}))},
 		{"details", "What details() gives: what is left out is as the event has it.", a.details.form(mapping("details", t.values(&a.details.value, "details()")))},
@@ -351,17 +357,17 @@ func logText(to *string, files TestFiles) form {
 // changes with it.
 func (t *Test) settle() {
 	e, hook := &t.event, &t.hook
-	if e.Meta.Kind == KindSchedule {
-		e.Meta.Source = cmp.Or(e.Meta.Source, SourceSchedule)
+	if e.Meta.Kind == event.KindSchedule {
+		e.Meta.Source = cmp.Or(e.Meta.Source, event.SourceSchedule)
 	}
-	e.Meta.Source = cmp.Or(e.Meta.Source, SourceWebhook)
+	e.Meta.Source = cmp.Or(e.Meta.Source, event.SourceWebhook)
 	e.Meta.ID = cmp.Or(e.Meta.ID, "test")
 	e.Meta.ReceivedAt = t.clock()
 	t.settleProject()
 
 	p := &e.Pipeline
 	alike(&p.SHA, &e.Commit.SHA, hook.Pipeline.SHA, hook.Commit.SHA)
-	if e.Meta.Kind != KindPipeline {
+	if e.Meta.Kind != event.KindPipeline {
 		alike(&p.Ref, &e.Job.Ref, hook.Pipeline.Ref, hook.Job.Ref)
 		alike(&p.Tag, &e.Job.Tag, hook.Pipeline.Tag, hook.Job.Tag)
 		if e.Job.ID != hook.Job.ID {
@@ -408,7 +414,7 @@ func (t *Test) settleProject() {
 }
 
 // instanceOf gives the base URL of a project's GitLab; "" if it is not known.
-func instanceOf(p Project) string {
+func instanceOf(p event.Project) string {
 	instance, ok := strings.CutSuffix(p.URL, "/"+p.Path)
 	if !ok {
 		return ""
@@ -440,10 +446,10 @@ func alike[T comparable](a, b *T, hookA, hookB T) {
 // have the same.
 func (t *Test) settleJobs() {
 	e, g := &t.event, &t.gitlab
-	var all []*Job
-	if e.Meta.Kind != KindPipeline {
+	var all []*event.Job
+	if e.Meta.Kind != event.KindPipeline {
 		all = append(all, &e.Job)
-		ofEvent := func(j Job) bool { return j.Name == e.Job.Name }
+		ofEvent := func(j event.Job) bool { return j.Name == e.Job.Name }
 		if g.jobs.given && !slices.ContainsFunc(g.jobs.value, ofEvent) {
 			g.jobs.value = slices.Insert(g.jobs.value, 0, e.Job)
 		}
@@ -491,7 +497,7 @@ func (t *Test) settleJobs() {
 	}
 }
 
-func (t *Test) settleJob(j *Job) {
+func (t *Test) settleJob(j *event.Job) {
 	e := &t.event
 	if j.Ref == "" || j.Ref == t.hook.Pipeline.Ref {
 		j.Ref = e.Pipeline.Ref
@@ -504,7 +510,7 @@ func (t *Test) settleJob(j *Job) {
 }
 
 // settleInPipeline gives the job what it lacks in any pipeline.
-func settleInPipeline(j *Job) {
+func settleInPipeline(j *event.Job) {
 	j.Stage = cmp.Or(j.Stage, testStage)
 	j.Attempt = max(j.Attempt, 1)
 	if j.Status == "failed" {
@@ -512,7 +518,7 @@ func settleInPipeline(j *Job) {
 	} else {
 		j.FailureReason = "" // the hook's, of a job that did fail
 	}
-	j.FailureClass = ClassOf(j.FailureReason)
+	j.FailureClass = event.ClassOf(j.FailureReason)
 }
 
 // numbering gives ids that nobody has.

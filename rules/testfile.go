@@ -9,14 +9,16 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // TestFiles gives what stands in the files that a test file names. Paths are
 // as they are written in it.
 type TestFiles interface {
-	Rules(path string) ([]Source, error) // a rule file, or all of a directory
-	Hook(path string) (Event, error)     // the body of a hook, decoded
-	Log(path string) (string, error)     // what log() gives
+	Rules(path string) ([]Source, error)   // a rule file, or all of a directory
+	Hook(path string) (event.Event, error) // the body of a hook, decoded
+	Log(path string) (string, error)       // what log() gives
 }
 
 // Tests are the tests of one file, in its order, and the rules that they are
@@ -33,9 +35,9 @@ type Test struct {
 	Line int // in its file
 
 	file   *Tests
-	now    time.Time // zero: not said
-	hook   Event     // zero: none
-	event  Event
+	now    time.Time   // zero: not said
+	hook   event.Event // zero: none
+	event  event.Event
 	gitlab answers
 	expect []entry
 }
@@ -184,7 +186,7 @@ type entry struct {
 	alsoWantedBy []string
 	tells        map[string][]told // by outcome
 
-	decisions []Decision // what it is made of, if it happened
+	decisions []event.Decision // what it is made of, if it happened
 }
 
 // told is a message: of one that is expected, what is nil is not compared.
@@ -194,10 +196,10 @@ type told struct {
 }
 
 func (e *entry) form(t *Test) form {
-	verbs := append(verbNames(), VerbNotify)
-	tells := make(fields, len(Results))
+	verbs := append(verbNames(), event.VerbNotify)
+	tells := make(fields, len(event.Results))
 	e.tells = map[string][]told{}
-	for i, result := range Results {
+	for i, result := range event.Results {
 		tells[i] = field{result, "What is told when the decision comes to this: a text, or a list of {channel, text}; [] for nobody is told.", e.told(result)}
 	}
 	e.compared = map[string]string{}
@@ -297,11 +299,11 @@ func (e *entry) review(f *file, n *yaml.Node, t *Test) {
 		}
 	}
 	switch {
-	case e.action == VerbNotify, OfPipeline(e.action):
+	case e.action == event.VerbNotify, event.OfPipeline(e.action):
 		if e.jobs != nil {
 			f.failAt(valueOf(n, "jobs"), "%s acts on no job: leave `jobs` out", e.action)
 		}
-	case e.jobs == nil && kind == KindPipeline:
+	case e.jobs == nil && kind == event.KindPipeline:
 		f.failAt(n, "which `jobs` does rule %q act on? A pipeline event has none of its own: write their names, like `jobs: [deploy-staging]`", r.name)
 	case e.jobs == nil:
 		e.jobs = []string{t.event.Job.Name}
@@ -311,7 +313,7 @@ func (e *entry) review(f *file, n *yaml.Node, t *Test) {
 // verbs gives what the rule may want, each verb once.
 func (r *rule) verbs() []string {
 	if len(r.actions) == 0 {
-		return []string{VerbNotify}
+		return []string{event.VerbNotify}
 	}
 	var all []string
 	for _, a := range r.actions {

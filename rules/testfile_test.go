@@ -15,12 +15,13 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // testFiles are files by name, and what their hooks are as events.
 type testFiles struct {
 	files map[string]string
-	hooks map[string]rules.Event
+	hooks map[string]event.Event
 }
 
 var _ rules.TestFiles = testFiles{}
@@ -33,7 +34,7 @@ func (f testFiles) Rules(path string) ([]rules.Source, error) {
 	return []rules.Source{{Name: path, Data: []byte(text)}}, nil
 }
 
-func (f testFiles) Hook(path string) (rules.Event, error) {
+func (f testFiles) Hook(path string) (event.Event, error) {
 	e, ok := f.hooks[path]
 	if !ok {
 		return e, fs.ErrNotExist
@@ -58,7 +59,7 @@ func TestLoadTestsTellsEveryMistake(t *testing.T) {
 	}
 	files := testFiles{
 		files: map[string]string{"rules.yaml": readFile(t, "testdata/rules.yaml"), "broken.yaml": "version: 1\nrules: [{name: r, on: jobs}]\n"},
-		hooks: map[string]rules.Event{"job.json": jobEvent()},
+		hooks: map[string]event.Event{"job.json": jobEvent()},
 	}
 	for _, name := range names {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".yaml"), func(t *testing.T) {
@@ -81,7 +82,7 @@ func TestLoadTestsTellsEveryMistake(t *testing.T) {
 }
 
 // runTest runs the only test of a file, on one rule.
-func runTest(t *testing.T, rule, test string, hooks map[string]rules.Event) rules.TestResult {
+func runTest(t *testing.T, rule, test string, hooks map[string]event.Event) rules.TestResult {
 	t.Helper()
 	return runOne(t, testFiles{
 		files: map[string]string{
@@ -112,7 +113,7 @@ func runOne(t interface {
 
 // An event has what the test says, and else what GitLab would tell.
 func TestTestEvents(t *testing.T) {
-	hooks := map[string]rules.Event{"job.json": jobEvent(), "pipeline.json": pipelineEvent()}
+	hooks := map[string]event.Event{"job.json": jobEvent(), "pipeline.json": pipelineEvent()}
 	job := hooks["job.json"]
 	job.Meta.Instance, job.Project.URL, job.Job.URL, job.Pipeline.URL = "", "https://gitlab.example.org/platform/shop", "https://gitlab.example.org/platform/shop/-/jobs/700", "https://gitlab.example.org/platform/shop/-/pipelines/70"
 	hooks["linked.json"] = job
@@ -308,7 +309,7 @@ func FuzzLoadTests(f *testing.F) {
 	}
 	files := testFiles{
 		files: map[string]string{"rules.example.yaml": string(example), "rules.yaml": string(example)},
-		hooks: map[string]rules.Event{"job.json": jobEvent()},
+		hooks: map[string]event.Event{"job.json": jobEvent()},
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tests, err := rules.LoadTests(rules.Source{Name: "rules.example.test.yaml", Data: data}, files)

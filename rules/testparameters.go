@@ -6,6 +6,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // parameter is what a test can expect of an action besides its jobs. Its
@@ -15,7 +17,7 @@ type parameter struct {
 	doc   string
 	verbs []string // that have it; nil: all
 	value func(to *string) form
-	of    func(d Decision) string
+	of    func(d event.Decision) string
 	// unusual reports whether a value is worth showing of an action that the
 	// test says nothing of; nil: none is.
 	unusual func(value string) bool
@@ -24,89 +26,89 @@ type parameter struct {
 var parameters = []parameter{
 	{
 		key: "delay", doc: "How long the action waits, backoff included, and the jitter left out.",
-		value:   inWords(duration, Duration.String),
-		of:      func(d Decision) string { return Duration(d.Action.Pause(d.Job.Attempt)).String() },
+		value:   inWords(duration, event.Duration.String),
+		of:      func(d event.Decision) string { return event.Duration(d.Action.Pause(d.Job.Attempt)).String() },
 		unusual: func(value string) bool { return value != "0s" },
 	},
 	{
-		key: "max_attempts", doc: "How often the job may run in its pipeline.", verbs: []string{VerbRetry},
+		key: "max_attempts", doc: "How often the job may run in its pipeline.", verbs: []string{event.VerbRetry},
 		value: inWords(wholeNumber, strconv.Itoa),
-		of:    func(d Decision) string { return strconv.Itoa(d.Action.MaxAttempts) },
+		of:    func(d event.Decision) string { return strconv.Itoa(d.Action.MaxAttempts) },
 	},
 	{
-		key: "allow_stale", doc: "Whether the action is for pipelines, too, that are not the newest of their ref.", verbs: []string{VerbRetry, VerbPlay},
+		key: "allow_stale", doc: "Whether the action is for pipelines, too, that are not the newest of their ref.", verbs: []string{event.VerbRetry, event.VerbPlay},
 		value:   inWords(boolean, strconv.FormatBool),
-		of:      func(d Decision) string { return strconv.FormatBool(d.Action.AllowStale) },
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.AllowStale) },
 		unusual: isTrue,
 	},
 	{
 		key: "variables", doc: "The CI/CD variables that the job gets.",
 		value:   inWords(plainTexts, mappings),
-		of:      func(d Decision) string { return mappings(d.Action.Variables) },
+		of:      func(d event.Decision) string { return mappings(d.Action.Variables) },
 		unusual: isFilled,
 	},
 	{
 		key: "inputs", doc: "The inputs that the job gets.",
 		value:   inWords(plainTexts, mappings),
-		of:      func(d Decision) string { return mappings(plainInputs(d.Action.Inputs)) },
+		of:      func(d event.Decision) string { return mappings(plainInputs(d.Action.Inputs)) },
 		unusual: isFilled,
 	},
 	{
-		key: "wait", doc: "What each of the jobs waits for: success, or none.", verbs: []string{VerbPlay},
-		value:   inWords(func(to *string) form { return oneOf(to, []string{WaitNone, WaitSuccess}) }, scalar),
-		of:      func(d Decision) string { return d.Action.Wait },
-		unusual: func(value string) bool { return value == WaitSuccess },
+		key: "wait", doc: "What each of the jobs waits for: success, or none.", verbs: []string{event.VerbPlay},
+		value:   inWords(func(to *string) form { return oneOf(to, []string{event.WaitNone, event.WaitSuccess}) }, scalar),
+		of:      func(d event.Decision) string { return d.Action.Wait },
+		unusual: func(value string) bool { return value == event.WaitSuccess },
 	},
 	{
-		key: "force", doc: "Whether jobs that hang in canceling are ended, too; of cancel_outdated, whether deployments are.", verbs: []string{VerbCancel, VerbCancelOutdated},
+		key: "force", doc: "Whether jobs that hang in canceling are ended, too; of cancel_outdated, whether deployments are.", verbs: []string{event.VerbCancel, event.VerbCancelOutdated},
 		value:   inWords(boolean, strconv.FormatBool),
-		of:      func(d Decision) string { return strconv.FormatBool(d.Action.Force) },
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.Force) },
 		unusual: isTrue,
 	},
 	{
-		key: "older_than", doc: "How long ago a job must have ended.", verbs: []string{VerbErase},
-		value: inWords(duration, Duration.String),
-		of:    func(d Decision) string { return d.Action.OlderThan.String() },
+		key: "older_than", doc: "How long ago a job must have ended.", verbs: []string{event.VerbErase},
+		value: inWords(duration, event.Duration.String),
+		of:    func(d event.Decision) string { return d.Action.OlderThan.String() },
 	},
 	{
-		key: "artifacts", doc: "Whether jobs that hold artifacts are erased, too.", verbs: []string{VerbErase},
+		key: "artifacts", doc: "Whether jobs that hold artifacts are erased, too.", verbs: []string{event.VerbErase},
 		value:   inWords(boolean, strconv.FormatBool),
-		of:      func(d Decision) string { return strconv.FormatBool(d.Action.Artifacts) },
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.Artifacts) },
 		unusual: isTrue,
 	},
 	{
-		key: "keep_pipelines", doc: "How many newest pipelines of each ref are left alone.", verbs: []string{VerbErase},
+		key: "keep_pipelines", doc: "How many newest pipelines of each ref are left alone.", verbs: []string{event.VerbErase},
 		value:   inWords(wholeNumber, strconv.Itoa),
-		of:      func(d Decision) string { return strconv.Itoa(d.Action.KeepPipelines) },
+		of:      func(d event.Decision) string { return strconv.Itoa(d.Action.KeepPipelines) },
 		unusual: func(value string) bool { return value != "0" },
 	},
 	{
-		key: "keep_tags", doc: "Whether jobs of tags are left alone.", verbs: []string{VerbErase},
+		key: "keep_tags", doc: "Whether jobs of tags are left alone.", verbs: []string{event.VerbErase},
 		value:   inWords(boolean, strconv.FormatBool),
-		of:      func(d Decision) string { return strconv.FormatBool(d.Action.KeepTags) },
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.KeepTags) },
 		unusual: isTrue,
 	},
 	{
-		key: "keep_protected", doc: "Whether jobs of protected refs are left alone.", verbs: []string{VerbErase},
+		key: "keep_protected", doc: "Whether jobs of protected refs are left alone.", verbs: []string{event.VerbErase},
 		value:   inWords(boolean, strconv.FormatBool),
-		of:      func(d Decision) string { return strconv.FormatBool(d.Action.KeepProtected) },
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.KeepProtected) },
 		unusual: isTrue,
 	},
 	{
-		key: "larger_than", doc: "Up to which size a job is left alone.", verbs: []string{VerbErase},
+		key: "larger_than", doc: "Up to which size a job is left alone.", verbs: []string{event.VerbErase},
 		value:   inWords(size, inBytes),
-		of:      func(d Decision) string { return inBytes(d.Action.LargerThan) },
+		of:      func(d event.Decision) string { return inBytes(d.Action.LargerThan) },
 		unusual: func(value string) bool { return value != "0 B" },
 	},
 	{
 		key: "class", doc: "The failure class of the job, or of all the jobs.",
 		value: inWords(text, scalar),
-		of:    func(d Decision) string { return scalar(d.Job.FailureClass) },
+		of:    func(d event.Decision) string { return scalar(d.Job.FailureClass) },
 	},
 	{
 		key: "dry_run", doc: "Whether nothing is changed in GitLab.",
 		value:   inWords(boolean, strconv.FormatBool),
-		of:      func(d Decision) string { return strconv.FormatBool(d.DryRun) },
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.DryRun) },
 		unusual: isTrue,
 	},
 }
@@ -147,7 +149,7 @@ func (p parameter) form(e *entry) form {
 func (p parameter) isOf(verb string) bool { return p.verbs == nil || slices.Contains(p.verbs, verb) }
 
 // parametersOf gives the values that a decision has.
-func parametersOf(d Decision) map[string]string {
+func parametersOf(d event.Decision) map[string]string {
 	values := map[string]string{}
 	for _, p := range parameters {
 		if p.isOf(d.Action.Verb) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // TestResult says how a test went.
@@ -64,14 +66,14 @@ func (rs *Rules) position(name string) int {
 
 // entries writes decisions as a test file does: those of one action of a rule
 // on several jobs are one entry, if they are alike.
-func (t *Test) entries(decisions []Decision) []entry {
+func (t *Test) entries(decisions []event.Decision) []entry {
 	var all []entry
 	for _, d := range decisions {
 		if n := len(all); n > 0 && all[n-1].takes(d) {
 			continue
 		}
-		e := entry{rule: d.Rule, action: d.Action.Verb, compared: parametersOf(d), alsoWantedBy: d.AlsoWantedBy, decisions: []Decision{d}}
-		if verb := d.Action.Verb; verb != VerbNotify && !OfPipeline(verb) {
+		e := entry{rule: d.Rule, action: d.Action.Verb, compared: parametersOf(d), alsoWantedBy: d.AlsoWantedBy, decisions: []event.Decision{d}}
+		if verb := d.Action.Verb; verb != event.VerbNotify && !event.OfPipeline(verb) {
 			e.jobs = []string{d.Job.Name}
 		}
 		all = append(all, e)
@@ -80,7 +82,7 @@ func (t *Test) entries(decisions []Decision) []entry {
 }
 
 // takes adds a decision to those of the entry, if it is one of them.
-func (e *entry) takes(d Decision) bool {
+func (e *entry) takes(d event.Decision) bool {
 	last := e.decisions[len(e.decisions)-1]
 	inTurn := slices.Equal(last.After, d.After) || d.AfterSuccess != "" && slices.Equal(d.After, []string{last.Key})
 	values := parametersOf(d)
@@ -97,7 +99,7 @@ func (e *entry) takes(d Decision) bool {
 
 // classesOf gives the failure class of the jobs, or all of them where they
 // differ, which no class is.
-func classesOf(decisions []Decision) string {
+func classesOf(decisions []event.Decision) string {
 	var classes []string
 	for _, d := range decisions {
 		if !slices.Contains(classes, d.Job.FailureClass) {
@@ -131,7 +133,7 @@ func (t *Test) hear(ctx context.Context, e *entry) (problems []string) {
 	for result := range spoken.tells {
 		var heard []Notice
 		for _, d := range e.decisions {
-			notices, errs := t.file.Rules.Notices(ctx, Outcome{Decision: d, Result: result}, &t.gitlab, func(s string) string { return s })
+			notices, errs := t.file.Rules.Notices(ctx, event.Outcome{Decision: d, Result: result}, &t.gitlab, func(s string) string { return s })
 			for _, err := range errs {
 				if !slices.Contains(problems, err.Error()) {
 					problems = append(problems, err.Error())
@@ -281,7 +283,7 @@ func (t *Test) write(e entry) string {
 		return "{" + strings.Join(keys, ", ") + "}"
 	}
 	add("action", e.action)
-	usual := t.event.Meta.Kind != KindPipeline && slices.Equal(e.jobs, []string{t.event.Job.Name})
+	usual := t.event.Meta.Kind != event.KindPipeline && slices.Equal(e.jobs, []string{t.event.Job.Name})
 	if e.jobs != nil && !usual {
 		add("jobs", scalars(e.jobs))
 	}
@@ -295,7 +297,7 @@ func (t *Test) write(e entry) string {
 	}
 	if len(e.tells) > 0 {
 		var tells []string
-		for _, result := range Results {
+		for _, result := range event.Results {
 			if messages, ok := e.tells[result]; ok {
 				tells = append(tells, result+": "+write(messages))
 			}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // advise warns of what is right in an expression and yet not what its author
@@ -293,7 +295,7 @@ func (a advice) reasons(tree ast.Node) {
 		}
 		for _, literal := range with {
 			text, _ := literalOf(literal).(string)
-			if !slices.ContainsFunc(ReplacedBy(text), func(newer string) bool { return !slices.Contains(named, newer) }) {
+			if !slices.ContainsFunc(event.ReplacedBy(text), func(newer string) bool { return !slices.Contains(named, newer) }) {
 				continue
 			}
 			a.warn(literal, "GitLab 19 sends %q no more, but newer names in its place: write %s", text, anyName(field, negated[n], literalTexts(with)))
@@ -313,7 +315,7 @@ func anyName(field ast.Node, negated bool, failureReasons []string) string {
 	if field.String() == "job.failure_reason" && !slices.Contains(failureReasons, "") {
 		return not + "failed_with(" + list(failureReasons) + ")"
 	}
-	return field.String() + in + "[" + list(WithAliases(failureReasons...)) + "]"
+	return field.String() + in + "[" + list(event.WithAliases(failureReasons...)) + "]"
 }
 
 // order warns of questions to GitLab that are asked before what costs nothing
@@ -388,7 +390,7 @@ func (f *file) adviseRule(n *yaml.Node, r *rule) {
 	}
 	var when ast.Node // nil: that is not worth a question
 	tree := r.tree(f.logic)
-	if r.on == KindJob && f.logic.possible(side{tree, true}) {
+	if r.on == event.KindJob && f.logic.possible(side{tree, true}) {
 		when = tree
 	}
 	if when != nil && f.logic.implies(when, unsent) {
@@ -421,28 +423,28 @@ var unsent = jobIn("status", "manual", "scheduled", "skipped")
 
 // uselessTo are the jobs to which an action does nothing, now and later.
 var uselessTo = map[string]ast.Node{
-	VerbRetry:  jobIn("status", "success", "canceled", "skipped"),
-	VerbPlay:   jobIn("status", "success", "failed", "canceled", "skipped"),
-	VerbCancel: jobIn("status", "success", "failed", "canceled", "skipped"),
-	VerbErase:  jobIn("status", "created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running"),
+	event.VerbRetry:  jobIn("status", "success", "canceled", "skipped"),
+	event.VerbPlay:   jobIn("status", "success", "failed", "canceled", "skipped"),
+	event.VerbCancel: jobIn("status", "success", "failed", "canceled", "skipped"),
+	event.VerbErase:  jobIn("status", "created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running"),
 }
 
 // uselessToPipelines are the pipelines to which an action on all of a pipeline
 // does nothing.
 var uselessToPipelines = map[string]ast.Node{
-	VerbRetryPipeline:  fieldIn("pipeline", "status", "success", "skipped"),
-	VerbCancelPipeline: fieldIn("pipeline", "status", "success", "failed", "canceled", "skipped"),
+	event.VerbRetryPipeline:  fieldIn("pipeline", "status", "success", "skipped"),
+	event.VerbCancelPipeline: fieldIn("pipeline", "status", "success", "failed", "canceled", "skipped"),
 }
 
 // usefulTo says what jobs an action is for.
 var usefulTo = map[string]string{
-	VerbRetry:  "jobs that failed",
-	VerbPlay:   "jobs that wait to be played",
-	VerbCancel: "jobs that have not ended",
-	VerbErase:  "jobs that have ended",
+	event.VerbRetry:  "jobs that failed",
+	event.VerbPlay:   "jobs that wait to be played",
+	event.VerbCancel: "jobs that have not ended",
+	event.VerbErase:  "jobs that have ended",
 
-	VerbRetryPipeline:  "pipelines that failed or were canceled",
-	VerbCancelPipeline: "pipelines that have not ended",
+	event.VerbRetryPipeline:  "pipelines that failed or were canceled",
+	event.VerbCancelPipeline: "pipelines that have not ended",
 }
 
 // implies reports whether wherever one condition is true the other is, too.
@@ -458,7 +460,7 @@ func (f *file) adviseAction(n *yaml.Node, r *rule, a action, when ast.Node, look
 		verb, parameters = n.Content[0], resolve(n.Content[1])
 	}
 	useless, condition := uselessTo[a.Verb], when
-	if OfPipeline(a.Verb) {
+	if event.OfPipeline(a.Verb) {
 		useless, condition = uselessToPipelines[a.Verb], r.tree(f.logic)
 	}
 	if condition != nil && useless != nil && a.jobs == nil && f.logic.possible(side{condition, true}) && f.logic.implies(condition, useless) {
@@ -471,13 +473,13 @@ func (f *file) adviseAction(n *yaml.Node, r *rule, a action, when ast.Node, look
 	looksAt := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(looked, name) })
 	}
-	if a.Wait == WaitSuccess && a.jobs == nil {
+	if a.Wait == event.WaitSuccess && a.jobs == nil {
 		f.warnAt(valueOf(parameters, "wait"), "there is but one job here, so it waits for none: say in `jobs` which are played, in their order")
 	}
 	switch {
-	case a.Verb == VerbErase && r.on != KindSchedule && !hasKey(parameters, "older_than") && !looksAt("finished_at"):
+	case a.Verb == event.VerbErase && r.on != event.KindSchedule && !hasKey(parameters, "older_than") && !looksAt("finished_at"):
 		f.warnAt(verb, "erase leaves jobs alone that finished less than 24h ago, and on an event they have mostly just finished: write erase: {older_than: 0s}, or the age that you mean")
-	case a.Verb == VerbRetry:
+	case a.Verb == event.VerbRetry:
 		f.adviseRetry(verb, parameters, r.on, a.MaxAttempts, looksAt("failure_reason", "failure_class", "failed_with", "log", "log_excerpt", "bridges"))
 	}
 }
@@ -497,7 +499,7 @@ func (f *file) adviseRetry(verb, parameters *yaml.Node, on string, attempts int,
 		return
 	}
 	add := `add failed_with("runner_system_failure", "stuck_or_timeout_failure") to the condition, or failed_with("script_failure") if those are meant`
-	if on == KindPipeline {
+	if on == event.KindPipeline {
 		add = `ask .failure_class in jobs, like filter(pipeline.jobs, .failure_class in ["runner", "stuck"]), with "script" if those are meant`
 	}
 	f.warnAt(verb, "jobs whose script failed are retried too, because nothing limits the failure reasons: %s", add)
@@ -528,12 +530,12 @@ func (f *file) adviseNotice(n *yaml.Node, r *rule) {
 	if when == nil {
 		return
 	}
-	retries := slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == VerbRetry || a.Verb == VerbRetryPipeline })
+	retries := slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == event.VerbRetry || a.Verb == event.VerbRetryPipeline })
 	for _, item := range resolve(when).Content {
 		switch outcome := resolve(item).Value; {
-		case len(r.actions) == 0 && outcome != ResultDone && outcome != ResultDryRun:
+		case len(r.actions) == 0 && outcome != event.ResultDone && outcome != event.ResultDryRun:
 			f.warnAt(item, "a rule without actions is never %s: its outcome is done (or dry_run) whenever it matches", outcome)
-		case !retries && (outcome == ResultGaveUp || outcome == ResultRecovered):
+		case !retries && (outcome == event.ResultGaveUp || outcome == event.ResultRecovered):
 			f.warnAt(item, "only a retry comes to %s, and the rule has none", outcome)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // The API's JSON, as slim as the house's values need it. client-go's own
@@ -105,8 +105,8 @@ type mergeRequestJSON struct {
 	WebURL       string  `json:"web_url"`
 }
 
-func (m mergeRequestJSON) mergeRequest() rules.MergeRequest {
-	return rules.MergeRequest{IID: int64(m.IID), Title: m.Title, State: m.State, SourceBranch: m.SourceBranch, TargetBranch: m.TargetBranch, URL: m.WebURL}
+func (m mergeRequestJSON) mergeRequest() event.MergeRequest {
+	return event.MergeRequest{IID: int64(m.IID), Title: m.Title, State: m.State, SourceBranch: m.SourceBranch, TargetBranch: m.TargetBranch, URL: m.WebURL}
 }
 
 type projectJSON struct {
@@ -163,9 +163,9 @@ type deliveryJSON struct {
 	CreatedAt      date            `json:"created_at"` // only of newer versions
 }
 
-func (j jobJSON) details() rules.Details {
-	d := rules.Details{
-		Job: rules.Job{
+func (j jobJSON) details() event.Details {
+	d := event.Details{
+		Job: event.Job{
 			ID:             int64(j.ID),
 			Name:           j.Name,
 			Stage:          j.Stage,
@@ -181,7 +181,7 @@ func (j jobJSON) details() rules.Details {
 			FinishedAt:     time.Time(j.FinishedAt),
 			Duration:       float64(j.Duration),
 			QueuedDuration: float64(j.QueuedDuration),
-			Runner: rules.Runner{
+			Runner: event.Runner{
 				ID:          int64(j.Runner.ID),
 				Description: j.Runner.Description,
 				Type:        j.Runner.Type,
@@ -195,7 +195,7 @@ func (j jobJSON) details() rules.Details {
 	}
 	if j.Status == "failed" {
 		d.FailureReason = j.FailureReason
-		d.FailureClass = rules.ClassOf(j.FailureReason)
+		d.FailureClass = event.ClassOf(j.FailureReason)
 	}
 	for _, a := range j.Artifacts {
 		d.Artifacts = append(d.Artifacts, a.artifact())
@@ -217,7 +217,7 @@ func (j jobJSON) job(project int64) Job {
 		Pipeline:  j.Pipeline.pipeline(),
 		Archived:  j.Archived,
 		User:      j.User.user(),
-		Commit: rules.Commit{
+		Commit: event.Commit{
 			SHA:         j.Commit.ID,
 			Title:       j.Commit.Title,
 			Message:     j.Commit.Message,
@@ -235,9 +235,9 @@ func (j jobJSON) job(project int64) Job {
 	return job
 }
 
-func (j jobJSON) bridge() rules.Bridge {
+func (j jobJSON) bridge() event.Bridge {
 	d := j.details()
-	return rules.Bridge{
+	return event.Bridge{
 		ID:            d.ID,
 		Name:          d.Name,
 		Stage:         d.Stage,
@@ -245,7 +245,7 @@ func (j jobJSON) bridge() rules.Bridge {
 		FailureReason: d.FailureReason,
 		AllowFailure:  d.AllowFailure,
 		URL:           d.URL,
-		Downstream: rules.Downstream{
+		Downstream: event.Downstream{
 			ID:        int64(j.Downstream.ID),
 			ProjectID: int64(j.Downstream.ProjectID),
 			Ref:       j.Downstream.Ref,
@@ -256,12 +256,12 @@ func (j jobJSON) bridge() rules.Bridge {
 	}
 }
 
-func (a artifactJSON) artifact() rules.Artifact {
-	return rules.Artifact{FileType: a.FileType, FileFormat: a.FileFormat, Filename: a.Filename, Size: int64(a.Size)}
+func (a artifactJSON) artifact() event.Artifact {
+	return event.Artifact{FileType: a.FileType, FileFormat: a.FileFormat, Filename: a.Filename, Size: int64(a.Size)}
 }
 
-func (p pipelineJSON) pipeline() rules.Pipeline {
-	return rules.Pipeline{
+func (p pipelineJSON) pipeline() event.Pipeline {
+	return event.Pipeline{
 		ID:        int64(p.ID),
 		IID:       int64(p.IID),
 		Ref:       p.Ref,
@@ -279,8 +279,8 @@ func (p pipelineJSON) pipeline() rules.Pipeline {
 	}
 }
 
-func (p projectJSON) project() rules.Project {
-	return rules.Project{
+func (p projectJSON) project() event.Project {
+	return event.Project{
 		ID:            int64(p.ID),
 		Path:          p.Path,
 		Name:          p.Name,
@@ -338,8 +338,8 @@ func eventOf(trigger string) string {
 	return strings.Join(words, " ")
 }
 
-func (u userJSON) user() rules.User {
-	user := rules.User{ID: int64(u.ID), Username: u.Username, Name: u.Name, Email: u.Email}
+func (u userJSON) user() event.User {
+	user := event.User{ID: int64(u.ID), Username: u.Username, Name: u.Name, Email: u.Email}
 	if user.Email == "" {
 		user.Email = u.PublicEmail
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // serveFile answers every request with a file of testdata.
@@ -38,30 +38,30 @@ func TestJobJSON(t *testing.T) {
 	}{
 		{"job.json", gitlab.Job{
 			ProjectID: 22,
-			Details: rules.Details{
-				Job: rules.Job{
+			Details: event.Details{
+				Job: event.Job{
 					ID: 7, Name: "teaspoon", Stage: "test", Status: "failed", Attempt: 1,
 					FailureReason: "script_failure", FailureClass: "script", AllowFailure: true,
 					Ref: "main", URL: "https://gitlab.example.com/foo/bar/-/jobs/7",
 					CreatedAt: at("2026-11-20T15:51:21.802Z"), StartedAt: at("2026-11-20T17:54:27.722Z"), FinishedAt: at("2026-11-20T17:54:27.895Z"),
 					Duration: 0.173, QueuedDuration: 0.01,
-					Runner: rules.Runner{ID: 32, Description: "shared-1", Type: "instance_type", Shared: true},
+					Runner: event.Runner{ID: 32, Description: "shared-1", Type: "instance_type", Shared: true},
 				},
 				TagList:  []string{"docker runner", "ubuntu18"},
 				Coverage: 85.5,
-				Artifacts: []rules.Artifact{
+				Artifacts: []event.Artifact{
 					{FileType: "archive", FileFormat: "zip", Filename: "artifacts.zip", Size: 1000},
 					{FileType: "trace", FileFormat: "raw", Filename: "job.log", Size: 1500},
 				},
 				ArtifactsExpireAt: at("2026-12-20T17:54:27.895Z"),
 				ErasedAt:          at("2026-11-21T08:00:00Z"),
 			},
-			Pipeline: rules.Pipeline{
+			Pipeline: event.Pipeline{
 				ID: 6, IID: 3, Ref: "main", SHA: "0ff3ae198f8601a285adcf5c0fff204ee6fba5fd", Status: "failed", Source: "push",
 				URL: "https://gitlab.example.com/foo/bar/-/pipelines/6", CreatedAt: at("2026-11-20T15:50:16.123Z"),
 			},
-			User: rules.User{ID: 1, Username: "root", Name: "Administrator", Email: "admin@example.com"},
-			Commit: rules.Commit{
+			User: event.User{ID: 1, Username: "root", Name: "Administrator", Email: "admin@example.com"},
+			Commit: event.Commit{
 				SHA: "0ff3ae198f8601a285adcf5c0fff204ee6fba5fd", Title: "Test the CI integration.", Message: "Test the CI integration.\n\nIt is new.\n",
 				AuthorName: "Administrator", AuthorEmail: "admin@example.com",
 				URL: "https://gitlab.example.com/foo/bar/-/commit/0ff3ae198f8601a285adcf5c0fff204ee6fba5fd",
@@ -69,46 +69,46 @@ func TestJobJSON(t *testing.T) {
 		}},
 		{"job-numbers-and-dates-as-other-texts.json", gitlab.Job{
 			ProjectID: 1,
-			Details: rules.Details{
-				Job: rules.Job{
+			Details: event.Details{
+				Job: event.Job{
 					ID: 9007199254740993, Name: "teaspoon", Status: "success", Attempt: 1,
 					CreatedAt: at("2026-11-20T15:51:21Z"), StartedAt: at("2026-11-20T15:54:27Z"), FinishedAt: at("2026-11-20T16:54:27.5Z"),
 					Duration: 97.5, QueuedDuration: 12,
 				},
 				Coverage:  85.5,
-				Artifacts: []rules.Artifact{{FileType: "trace", Size: 1500}},
+				Artifacts: []event.Artifact{{FileType: "trace", Size: 1500}},
 			},
-			Pipeline: rules.Pipeline{ID: 6},
+			Pipeline: event.Pipeline{ID: 6},
 		}},
 		{"job-fields-of-wrong-types.json", gitlab.Job{
 			ProjectID: 1,
-			Details: rules.Details{Job: rules.Job{
+			Details: event.Details{Job: event.Job{
 				ID: 7, Status: "failed", Attempt: 1, FailureReason: "a_reason_of_tomorrow", FailureClass: "unknown", Ref: "main",
 			}},
 		}},
 		{"job-nulls.json", gitlab.Job{
 			ProjectID: 1,
-			Details:   rules.Details{Job: rules.Job{ID: 7, Name: "teaspoon", Status: "pending", Attempt: 1}},
+			Details:   event.Details{Job: event.Job{ID: 7, Name: "teaspoon", Status: "pending", Attempt: 1}},
 		}},
 		{"job-id-only.json", gitlab.Job{
 			ProjectID: 1,
-			Details:   rules.Details{Job: rules.Job{ID: 7, Attempt: 1}},
+			Details:   event.Details{Job: event.Job{ID: 7, Attempt: 1}},
 		}},
 		{"job-failure-reason-though-successful.json", gitlab.Job{
 			ProjectID: 1,
-			Details:   rules.Details{Job: rules.Job{ID: 7, Status: "success", Attempt: 1}},
+			Details:   event.Details{Job: event.Job{ID: 7, Status: "success", Attempt: 1}},
 		}},
 		{"job-old-without-artifacts-list.json", gitlab.Job{
 			ProjectID: 1,
-			Details: rules.Details{
-				Job:       rules.Job{ID: 7, Status: "success", Tag: true, Attempt: 1},
-				Artifacts: []rules.Artifact{{FileType: "archive", Filename: "artifacts.zip", Size: 1000}},
+			Details: event.Details{
+				Job:       event.Job{ID: 7, Status: "success", Tag: true, Attempt: 1},
+				Artifacts: []event.Artifact{{FileType: "archive", Filename: "artifacts.zip", Size: 1000}},
 			},
-			Pipeline: rules.Pipeline{ID: 6, Tag: true},
+			Pipeline: event.Pipeline{ID: 6, Tag: true},
 		}},
 		{"job-manual.json", gitlab.Job{
 			ProjectID: 1,
-			Details:   rules.Details{Job: rules.Job{ID: 7, Status: "manual", Manual: true, Attempt: 1}},
+			Details:   event.Details{Job: event.Job{ID: 7, Status: "manual", Manual: true, Attempt: 1}},
 		}},
 	}
 	for _, tt := range tests {
@@ -131,10 +131,10 @@ func TestBridgesJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []rules.Bridge{
+	want := []event.Bridge{
 		{
 			ID: 8, Name: "deploy", Stage: "deploy", Status: "success", URL: "https://gitlab.example.com/foo/bar/-/jobs/8",
-			Downstream: rules.Downstream{
+			Downstream: event.Downstream{
 				ID: 5, ProjectID: 2, Ref: "main", SHA: "f62a4b2fb89754372a346f24659212eb8da13601", Status: "running",
 				URL: "https://gitlab.example.com/foo/client/-/pipelines/5",
 			},
@@ -153,23 +153,23 @@ func TestAllowedAgentsJSON(t *testing.T) {
 		want gitlab.AllowedAgents
 	}{
 		{"allowed-agents-13.json", gitlab.AllowedAgents{
-			Agents: []gitlab.Agent{{ID: 1, ConfigProject: rules.Project{ID: 1, Path: "namespace1/project1", Name: "project1", Namespace: "namespace1"}}},
-			Job:    rules.Job{ID: 1, Name: "test", Stage: "test", Attempt: 1},
-			Pipeline: rules.Pipeline{
+			Agents: []gitlab.Agent{{ID: 1, ConfigProject: event.Project{ID: 1, Path: "namespace1/project1", Name: "project1", Namespace: "namespace1"}}},
+			Job:    event.Job{ID: 1, Name: "test", Stage: "test", Attempt: 1},
+			Pipeline: event.Pipeline{
 				ID: 1, Ref: "main", SHA: "b83d6e391c22777fca1ed3012fce84f633d7fed0", Status: "pending",
 				URL: "https://gitlab.example.com/namespace1/project1/-/pipelines/1", CreatedAt: time.Date(2026, 3, 26, 14, 51, 51, 107e6, time.UTC),
 			},
-			Project: rules.Project{ID: 1, Path: "namespace1/project1", Name: "project1", Namespace: "namespace1"},
-			User:    rules.User{ID: 2, Username: "user2", Name: "John Doe3"},
+			Project: event.Project{ID: 1, Path: "namespace1/project1", Name: "project1", Namespace: "namespace1"},
+			User:    event.User{ID: 2, Username: "user2", Name: "John Doe3"},
 		}},
 		{"allowed-agents-19.json", gitlab.AllowedAgents{
-			Agents:   []gitlab.Agent{{ID: 1, ConfigProject: rules.Project{ID: 1}}},
-			Job:      rules.Job{ID: 1, Attempt: 1},
-			Pipeline: rules.Pipeline{ID: 1},
-			Project:  rules.Project{ID: 1},
-			User:     rules.User{ID: 2, Username: "user2"},
+			Agents:   []gitlab.Agent{{ID: 1, ConfigProject: event.Project{ID: 1}}},
+			Job:      event.Job{ID: 1, Attempt: 1},
+			Pipeline: event.Pipeline{ID: 1},
+			Project:  event.Project{ID: 1},
+			User:     event.User{ID: 2, Username: "user2"},
 		}},
-		{"empty-object.json", gitlab.AllowedAgents{Job: rules.Job{Attempt: 1}}},
+		{"empty-object.json", gitlab.AllowedAgents{Job: event.Job{Attempt: 1}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.file, func(t *testing.T) {

@@ -9,17 +9,17 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Event makes of a job the event that a Job Hook would have made, received
 // now; source is one of rules.Source…. Its id is the same for the same job in
 // the same status. What the Jobs API does not tell is zero: the project's
 // name and default branch, the environment, the merge request.
-func (c *Client) Event(job Job, source string) rules.Event {
-	return rules.Event{
-		Meta: rules.Meta{
-			Kind:       rules.KindJob,
+func (c *Client) Event(job Job, source string) event.Event {
+	return event.Event{
+		Meta: event.Meta{
+			Kind:       event.KindJob,
 			ID:         fmt.Sprintf("%s:%s:%d:%s", source, c.pace.key, job.ID, job.Status),
 			Source:     source,
 			Instance:   c.instance,
@@ -35,8 +35,8 @@ func (c *Client) Event(job Job, source string) rules.Event {
 
 // project reads the project off the job's page, .../-/jobs/<id> (/jobs/<id>
 // before GitLab 13), the only place where the Jobs API names it.
-func (c *Client) project(job Job) rules.Project {
-	p := rules.Project{ID: job.ProjectID}
+func (c *Client) project(job Job) event.Project {
+	p := event.Project{ID: job.ProjectID}
 	page, ok := strings.CutSuffix(job.URL, fmt.Sprintf("/jobs/%d", job.ID))
 	if !ok {
 		return p
@@ -55,23 +55,23 @@ func (c *Client) project(job Job) rules.Project {
 // variables, whether the ref is protected. The ref of a merge request pipeline
 // is its source branch, as in hooks, where the token's user may see the merge
 // request.
-func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, source string) (rules.Event, error) {
+func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, source string) (event.Event, error) {
 	p, err := c.Pipeline(ctx, project, pipeline)
 	if err != nil {
-		return rules.Event{}, err
+		return event.Event{}, err
 	}
 	jobs, err := c.PipelineJobs(ctx, project, pipeline, false)
 	if err != nil {
-		return rules.Event{}, err
+		return event.Event{}, err
 	}
-	e := rules.Event{
-		Meta: rules.Meta{
-			Kind:       rules.KindPipeline,
+	e := event.Event{
+		Meta: event.Meta{
+			Kind:       event.KindPipeline,
 			Source:     source,
 			Instance:   c.instance,
 			ReceivedAt: c.now().UTC(),
 		},
-		Project:  rules.Project{ID: project},
+		Project:  event.Project{ID: project},
 		Pipeline: p,
 	}
 	newest := int64(0)
@@ -91,7 +91,7 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 	var iid int64
 	if _, err := fmt.Sscanf(p.Ref, "refs/merge-requests/%d/", &iid); err == nil {
 		if e.MergeRequest, err = c.mergeRequest(ctx, project, iid); err != nil && !IsHidden(err) {
-			return rules.Event{}, err
+			return event.Event{}, err
 		}
 		e.Pipeline.Ref = cmp.Or(e.MergeRequest.SourceBranch, p.Ref)
 	}
@@ -99,23 +99,23 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 }
 
 // mergeRequest returns a merge request by its iid.
-func (c *Client) mergeRequest(ctx context.Context, project, iid int64) (rules.MergeRequest, error) {
+func (c *Client) mergeRequest(ctx context.Context, project, iid int64) (event.MergeRequest, error) {
 	r := request{method: http.MethodGet, endpoint: endpointMergeRequest, path: fmt.Sprintf("projects/%d/merge_requests/%d", project, iid)}
 	answer, _, err := call(ctx, c, r, mergeRequestJSON{})
 	if err != nil {
-		return rules.MergeRequest{}, err
+		return event.MergeRequest{}, err
 	}
 	return answer.mergeRequest(), nil
 }
 
 // BridgeEvents makes of a pipeline's trigger jobs the events that Job Hooks
 // would make, if GitLab sent any for those.
-func (c *Client) BridgeEvents(ctx context.Context, project, pipeline int64, source string) ([]rules.Event, error) {
+func (c *Client) BridgeEvents(ctx context.Context, project, pipeline int64, source string) ([]event.Event, error) {
 	jobs, err := c.BridgeJobs(ctx, project, pipeline)
 	if err != nil {
 		return nil, err
 	}
-	var events []rules.Event
+	var events []event.Event
 	for _, j := range jobs {
 		e := c.Event(j, source)
 		e.Job.Bridge = true

@@ -8,7 +8,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 func TestEvent(t *testing.T) {
@@ -24,26 +24,26 @@ func TestEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	host := w.URL()[len("http://"):]
-	want := rules.Event{
-		Meta: rules.Meta{
+	want := event.Event{
+		Meta: event.Meta{
 			Kind: "job", ID: "catch_up:" + host + ":1001:failed", Source: "catch_up", Instance: w.URL(), ReceivedAt: noon.Add(90 * time.Second),
 		},
-		Project: rules.Project{ID: 22, Path: "platform/tools/shop", Namespace: "platform/tools", URL: w.URL() + "/platform/tools/shop"},
-		Pipeline: rules.Pipeline{
+		Project: event.Project{ID: 22, Path: "platform/tools/shop", Namespace: "platform/tools", URL: w.URL() + "/platform/tools/shop"},
+		Pipeline: event.Pipeline{
 			ID: p.ID, IID: 1, Ref: "main", SHA: p.SHA, Status: "failed", Source: "push", URL: p.WebURL, CreatedAt: noon,
 		},
-		Job: rules.Job{
+		Job: event.Job{
 			ID: j.ID, Name: "rspec", Stage: "test", Status: "failed", FailureReason: "runner_system_failure", FailureClass: "runner",
 			Attempt: 1, Ref: "main", URL: j.WebURL, CreatedAt: noon, StartedAt: noon, FinishedAt: noon.Add(90 * time.Second), Duration: 90,
-			Runner: rules.Runner{ID: 11, Description: "shared-runner-1", Type: "instance_type", Shared: true},
+			Runner: event.Runner{ID: 11, Description: "shared-runner-1", Type: "instance_type", Shared: true},
 		},
-		User: rules.User{ID: 3, Username: "ada", Name: "Ada Lovelace", Email: "ada@example.com"},
-		Commit: rules.Commit{
+		User: event.User{ID: 3, Username: "ada", Name: "Ada Lovelace", Email: "ada@example.com"},
+		Commit: event.Commit{
 			SHA: p.SHA, Title: "Mend it", Message: "Mend it\n\nReally.\n", AuthorName: "Ada Lovelace", AuthorEmail: "ada@example.com",
 			URL: w.URL() + "/platform/tools/shop/-/commit/" + p.SHA,
 		},
 	}
-	if diff := cmp.Diff(want, w.client.Event(job, rules.SourceCatchUp)); diff != "" {
+	if diff := cmp.Diff(want, w.client.Event(job, event.SourceCatchUp)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -52,33 +52,33 @@ func TestEvent(t *testing.T) {
 func TestEventProject(t *testing.T) {
 	tests := []struct {
 		name, base, page string
-		want             rules.Project
+		want             event.Project
 	}{
 		{
 			"new", "https://gitlab.example.com", "https://gitlab.example.com/a/b/c/-/jobs/7",
-			rules.Project{ID: 1, Path: "a/b/c", Namespace: "a/b", URL: "https://gitlab.example.com/a/b/c"},
+			event.Project{ID: 1, Path: "a/b/c", Namespace: "a/b", URL: "https://gitlab.example.com/a/b/c"},
 		},
 		{
 			"old", "https://gitlab.example.com", "https://gitlab.example.com/a/b/jobs/7",
-			rules.Project{ID: 1, Path: "a/b", Namespace: "a", URL: "https://gitlab.example.com/a/b"},
+			event.Project{ID: 1, Path: "a/b", Namespace: "a", URL: "https://gitlab.example.com/a/b"},
 		},
 		{
 			"below a path", "https://example.com/gitlab/", "https://example.com/gitlab/a/b/-/jobs/7",
-			rules.Project{ID: 1, Path: "a/b", Namespace: "a", URL: "https://example.com/gitlab/a/b"},
+			event.Project{ID: 1, Path: "a/b", Namespace: "a", URL: "https://example.com/gitlab/a/b"},
 		},
 		{
 			"asked at another host", "http://gitlab.inside:8080", "https://gitlab.example.com/a/b/-/jobs/7",
-			rules.Project{ID: 1, Path: "a/b", Namespace: "a", URL: "https://gitlab.example.com/a/b"},
+			event.Project{ID: 1, Path: "a/b", Namespace: "a", URL: "https://gitlab.example.com/a/b"},
 		},
-		{"none", "https://gitlab.example.com", "", rules.Project{ID: 1}},
-		{"something else", "https://gitlab.example.com", "https://gitlab.example.com/a/b", rules.Project{ID: 1}},
+		{"none", "https://gitlab.example.com", "", event.Project{ID: 1}},
+		{"something else", "https://gitlab.example.com", "https://gitlab.example.com/a/b", event.Project{ID: 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c, _ := newClient(t, tt.base)
 			job := gitlab.Job{ProjectID: 1}
 			job.ID, job.URL = 7, tt.page
-			if diff := cmp.Diff(tt.want, c.Event(job, rules.SourceCatchUp).Project); diff != "" {
+			if diff := cmp.Diff(tt.want, c.Event(job, event.SourceCatchUp).Project); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})

@@ -13,7 +13,7 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Endpoint names, as Config.Observe and Error have them.
@@ -35,11 +35,11 @@ const (
 // tags nor the environment; Manual is set only while the job waits to be
 // played, and Attempt is 1 but where PipelineJobs counted it.
 type Job struct {
-	rules.Details
+	event.Details
 	ProjectID int64
-	Pipeline  rules.Pipeline
-	User      rules.User
-	Commit    rules.Commit
+	Pipeline  event.Pipeline
+	User      event.User
+	Commit    event.Commit
 	Archived  bool // too old: GitLab runs it no more
 }
 
@@ -47,16 +47,16 @@ type Job struct {
 // agents it may use. Newer servers send little more than ids.
 type AllowedAgents struct {
 	Agents   []Agent
-	Job      rules.Job
-	Pipeline rules.Pipeline
-	Project  rules.Project
-	User     rules.User
+	Job      event.Job
+	Pipeline event.Pipeline
+	Project  event.Project
+	User     event.User
 }
 
 // Agent is a Kubernetes agent.
 type Agent struct {
 	ID            int64
-	ConfigProject rules.Project
+	ConfigProject event.Project
 }
 
 // Log is the end of a job's log.
@@ -164,8 +164,8 @@ func countAttempts(jobs []Job) {
 
 // Bridges lists a pipeline's trigger jobs: all, or those in a status of
 // scope.
-func (c *Client) Bridges(ctx context.Context, project, pipeline int64, scope ...string) ([]rules.Bridge, error) {
-	var bridges []rules.Bridge
+func (c *Client) Bridges(ctx context.Context, project, pipeline int64, scope ...string) ([]event.Bridge, error) {
+	var bridges []event.Bridge
 	for j, err := range list[jobJSON](ctx, c, bridgesRequest(project, pipeline, scope)) {
 		if err != nil {
 			return nil, err

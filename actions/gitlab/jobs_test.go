@@ -18,7 +18,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // world is a simulated GitLab with a client of it, on one clock.
@@ -382,9 +382,9 @@ func TestBridges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []rules.Bridge{{
+	want := []event.Bridge{{
 		ID: bridge.ID, Name: "trigger", Stage: "test", Status: "pending", URL: bridge.WebURL,
-		Downstream: rules.Downstream{ID: down.ID, ProjectID: w.project.ID, Ref: "release", SHA: down.SHA, Status: "pending", URL: down.WebURL},
+		Downstream: event.Downstream{ID: down.ID, ProjectID: w.project.ID, Ref: "release", SHA: down.SHA, Status: "pending", URL: down.WebURL},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

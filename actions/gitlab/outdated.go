@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Sources of pipelines that GitLab's list and age do not tell by themselves
@@ -21,13 +21,13 @@ const (
 // projects of an instance, and a root is older than what it triggered, so its
 // id is between the two bounds.
 type dated struct {
-	rules.Pipeline
+	event.Pipeline
 	rootFrom, rootTo int64 // rootFrom is 0 where no lower bound is known
 }
 
 // datedListed dates a pipeline of GitLab's list. That holds no children, and if
 // one does all the same, the age of its root is not known.
-func datedListed(p rules.Pipeline) dated {
+func datedListed(p event.Pipeline) dated {
 	d := dated{p, p.ID, p.ID}
 	if p.Source == sourceMultiProject || p.Source == sourceChild {
 		d.rootFrom = 0
@@ -84,7 +84,7 @@ const (
 // id is needed; what else is missing is asked for. Its Ref may be the source
 // branch of a merge request, as Pipeline Hooks have it, if mergeRequest is the
 // iid of that.
-func (c *Client) OutdatedBy(ctx context.Context, project int64, p rules.Pipeline, mergeRequest int64, deploys bool) (int64, error) {
+func (c *Client) OutdatedBy(ctx context.Context, project int64, p event.Pipeline, mergeRequest int64, deploys bool) (int64, error) {
 	p, err := c.complete(ctx, project, p, mergeRequest)
 	if err != nil {
 		return 0, err
@@ -140,7 +140,7 @@ func (c *Client) OutdatedBy(ctx context.Context, project int64, p rules.Pipeline
 
 // complete returns a pipeline with its commit, and with its ref as the API has
 // it. It asks GitLab where one of them is not known.
-func (c *Client) complete(ctx context.Context, project int64, p rules.Pipeline, mergeRequest int64) (rules.Pipeline, error) {
+func (c *Client) complete(ctx context.Context, project int64, p event.Pipeline, mergeRequest int64) (event.Pipeline, error) {
 	_, _, ofMergeRequest := mergeRequestRef(p.Ref)
 	if p.Ref != "" && p.SHA != "" && (mergeRequest == 0 || ofMergeRequest) {
 		return p, nil
@@ -161,7 +161,7 @@ func (c *Client) sameKind(ctx context.Context, project, pipeline int64, tag bool
 // ended, newest first, of the last 100 of its ref. Of what triggered p in
 // another project, the root may not be known: then p makes none redundant.
 // Children are not listed: they are canceled with their parents.
-func (c *Client) Outdated(ctx context.Context, project int64, p rules.Pipeline, mergeRequest int64) ([]rules.Pipeline, error) {
+func (c *Client) Outdated(ctx context.Context, project int64, p event.Pipeline, mergeRequest int64) ([]event.Pipeline, error) {
 	p, err := c.complete(ctx, project, p, mergeRequest)
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (c *Client) Outdated(ctx context.Context, project int64, p rules.Pipeline, 
 			return nil, err
 		}
 	}
-	var all []rules.Pipeline
+	var all []event.Pipeline
 	looked := 0
 	for q, err := range c.pipelinesOf(ctx, project, p.Ref, perPage) {
 		if err != nil {
@@ -214,7 +214,7 @@ var underWay = []string{"created", "waiting_for_resource", "preparing", "waiting
 
 // rootFrom returns the id of the pipeline that triggered another one, if it is a
 // root itself; 0 where that is not known.
-func (c *Client) rootFrom(ctx context.Context, up rules.Upstream) (int64, error) {
+func (c *Client) rootFrom(ctx context.Context, up event.Upstream) (int64, error) {
 	parent, err := c.Pipeline(ctx, up.ProjectID, up.PipelineID)
 	switch {
 	case IsHidden(err):

@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 func TestOutdatedBy(t *testing.T) {
@@ -22,7 +22,7 @@ func TestOutdatedBy(t *testing.T) {
 		before  pipelines
 		this    gitlabtest.Pipeline
 		then    pipelines
-		up      rules.Upstream // as a hook tells it
+		up      event.Upstream // as a hook tells it
 		deploys bool
 		want    int64
 	}{
@@ -54,7 +54,7 @@ func TestOutdatedBy(t *testing.T) {
 		},
 		{
 			name: "of a child whose parent the hook tells", this: gitlabtest.Pipeline{Source: "parent_pipeline", SHA: sameSHA},
-			before: pipelines{{ID: 400, SHA: sameSHA}, {ID: 450}}, up: rules.Upstream{PipelineID: 400}, want: 450,
+			before: pipelines{{ID: 400, SHA: sameSHA}, {ID: 450}}, up: event.Upstream{PipelineID: 400}, want: 450,
 		},
 		{name: "of a child of the newest", this: gitlabtest.Pipeline{Source: "parent_pipeline", SHA: sameSHA}, before: pipelines{{ID: 400}, {ID: 450, SHA: sameSHA}}},
 
@@ -98,7 +98,7 @@ func TestOutdatedBy(t *testing.T) {
 					add(w.project.ID, p)
 				}
 				add(elsewhere.ID, gitlabtest.Pipeline{ID: 900, Ref: test.this.Ref, MergeRequest: test.this.MergeRequest})
-				for name, p := range map[string]rules.Pipeline{
+				for name, p := range map[string]event.Pipeline{
 					"as a Job Hook tells it":   {ID: old, Ref: this.Ref, SHA: this.SHA, Tag: this.Tag, Upstream: test.up},
 					"of which the id is known": {ID: old, Upstream: test.up},
 				} {
@@ -126,7 +126,7 @@ func TestOutdatedByOnNextPage(t *testing.T) {
 		w.AddPipeline(w.project.ID, gitlabtest.Pipeline{MergeRequest: &gitlabtest.MergeRequest{IID: 1, SourceBranch: "fast"}}, job)
 	}
 	for pipeline, want := range map[int64]int64{first.ID: second.ID, second.ID: 0} {
-		if got, err := w.client.OutdatedBy(t.Context(), w.project.ID, rules.Pipeline{ID: pipeline}, 0, false); err != nil || got != want {
+		if got, err := w.client.OutdatedBy(t.Context(), w.project.ID, event.Pipeline{ID: pipeline}, 0, false); err != nil || got != want {
 			t.Errorf("of %d: got %d, want %d: %v", pipeline, got, want, err)
 		}
 	}
@@ -161,11 +161,11 @@ func TestOutdated(t *testing.T) {
 			w.AddPipeline(w.project.ID, gitlabtest.Pipeline{ID: 300}, gitlabtest.Job{Name: "rspec", Status: "success"}) // has ended
 			test.this.ID = 501
 			this := w.AddPipeline(w.project.ID, test.this, gitlabtest.Job{Name: "rspec"})
-			p := rules.Pipeline{ID: this.ID, Ref: this.Ref, SHA: this.SHA, Tag: this.Tag, Source: this.Source}
+			p := event.Pipeline{ID: this.ID, Ref: this.Ref, SHA: this.SHA, Tag: this.Tag, Source: this.Source}
 			if test.up != 0 {
 				other := w.AddProject(gitlabtest.Project{Path: "platform/upstream"})
 				w.AddPipeline(other.ID, gitlabtest.Pipeline{ID: test.up}, gitlabtest.Job{Name: "trigger"})
-				p.Upstream = rules.Upstream{ProjectID: other.ID, PipelineID: test.up}
+				p.Upstream = event.Upstream{ProjectID: other.ID, PipelineID: test.up}
 			}
 			all, err := w.client.Outdated(t.Context(), w.project.ID, p, 0)
 			var got []int64

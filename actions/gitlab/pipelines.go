@@ -12,7 +12,7 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Endpoint names of the calls on pipelines.
@@ -29,20 +29,20 @@ const (
 // Pipeline returns one pipeline. Ref is as the API has it: that of a merge
 // request pipeline is refs/merge-requests/<iid>/head, merge or train, where
 // Pipeline Hooks give the source branch.
-func (c *Client) Pipeline(ctx context.Context, project, pipeline int64) (rules.Pipeline, error) {
+func (c *Client) Pipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
 	return c.pipeline(ctx, request{method: http.MethodGet, endpoint: endpointPipeline, path: pipelinePath(project, pipeline)})
 }
 
 // RetryPipeline runs a pipeline's failed and canceled jobs again, those that
 // are allowed to fail included and trigger jobs not. GitLab answers the same
 // where there are none.
-func (c *Client) RetryPipeline(ctx context.Context, project, pipeline int64) (rules.Pipeline, error) {
+func (c *Client) RetryPipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
 	return c.pipeline(ctx, request{method: http.MethodPost, endpoint: endpointRetryPipeline, path: pipelinePath(project, pipeline) + "/retry"})
 }
 
 // CancelPipeline cancels a pipeline's jobs and those of its child pipelines.
 // GitLab answers the same for a pipeline that has ended: its Status tells.
-func (c *Client) CancelPipeline(ctx context.Context, project, pipeline int64) (rules.Pipeline, error) {
+func (c *Client) CancelPipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
 	return c.pipeline(ctx, request{method: http.MethodPost, endpoint: endpointCancelPipeline, path: pipelinePath(project, pipeline) + "/cancel"})
 }
 
@@ -81,13 +81,13 @@ func pipelinePath(project, pipeline int64) string {
 }
 
 // pipeline sends a request that is answered with one pipeline.
-func (c *Client) pipeline(ctx context.Context, r request) (rules.Pipeline, error) {
+func (c *Client) pipeline(ctx context.Context, r request) (event.Pipeline, error) {
 	answer, resp, err := call(ctx, c, r, pipelineJSON{})
 	if err != nil {
-		return rules.Pipeline{}, err
+		return event.Pipeline{}, err
 	}
 	if answer.ID == 0 {
-		return rules.Pipeline{}, c.failed(r, resp.StatusCode, "the answer is no pipeline", 0, true)
+		return event.Pipeline{}, c.failed(r, resp.StatusCode, "the answer is no pipeline", 0, true)
 	}
 	return answer.pipeline(), nil
 }
@@ -168,7 +168,7 @@ func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pag
 
 // UpdatedPipeline is a pipeline with the time of its last change.
 type UpdatedPipeline struct {
-	rules.Pipeline
+	event.Pipeline
 	UpdatedAt time.Time
 }
 

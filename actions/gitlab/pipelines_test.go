@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 func TestPipeline(t *testing.T) {
@@ -20,7 +20,7 @@ func TestPipeline(t *testing.T) {
 	p := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{Name: "Nightly", Ref: "v1", Tag: true, Source: "schedule", CreatedAt: noon},
 		gitlabtest.Job{Name: "rspec", Status: "failed", StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(time.Minute)})
 	got, err := w.client.Pipeline(t.Context(), w.project.ID, p.ID)
-	want := rules.Pipeline{
+	want := event.Pipeline{
 		ID: p.ID, IID: 1, Ref: "v1", Tag: true, SHA: p.SHA, Status: "failed", Source: "schedule", Name: "Nightly", URL: p.WebURL,
 		CreatedAt: noon, FinishedAt: noon.Add(time.Minute), Duration: 59, QueuedDuration: 1,
 	}

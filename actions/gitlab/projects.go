@@ -12,7 +12,7 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Endpoint names of the calls on projects.
@@ -26,7 +26,7 @@ const (
 
 // Project is a project as the API has it.
 type Project struct {
-	rules.Project
+	event.Project
 	CreatedAt time.Time // zero where GitLab does not tell
 	Archived  bool      // nothing in it can be changed; lists leave such projects out
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 func TestProject(t *testing.T) {
@@ -22,11 +22,11 @@ func TestProject(t *testing.T) {
 		name string
 		want gitlab.Project
 	}{
-		{"22", gitlab.Project{CreatedAt: w.project.CreatedAt, Project: rules.Project{
+		{"22", gitlab.Project{CreatedAt: w.project.CreatedAt, Project: event.Project{
 			ID: 22, Path: "platform/tools/shop", Name: "shop", Namespace: "platform/tools",
 			URL: w.project.WebURL, DefaultBranch: "main",
 		}}},
-		{"platform/old.shop", gitlab.Project{CreatedAt: old.CreatedAt, Archived: true, Project: rules.Project{
+		{"platform/old.shop", gitlab.Project{CreatedAt: old.CreatedAt, Archived: true, Project: event.Project{
 			ID: old.ID, Path: "platform/old.shop", Name: "old.shop", Namespace: "platform",
 			URL: old.WebURL, DefaultBranch: "main",
 		}}},

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // wantAnnounced checks that #ci has nothing but that one message.
@@ -22,9 +22,9 @@ func (w *world) wantAnnounced(t testingT, text string) {
 
 func TestAnnounce(t *testing.T) {
 	w := newWorld(t)
-	tell(t, w, outcome("unit", rules.ResultDone), "retried unit")
+	tell(t, w, outcome("unit", event.ResultDone), "retried unit")
 	w.insist(t, announcing(w, "storm:1:start", ":zap: *Storm* of `"+w.teller.Escape("<runner> & co")+"` failures\nRunners: docker-1"))
-	tell(t, w, outcome("deploy", rules.ResultDone), "retried deploy")
+	tell(t, w, outcome("deploy", event.ResultDone), "retried deploy")
 	w.insist(t, announcing(w, "storm:1:end", ":sunny: It is over"))
 	for _, text := range []string{":sunny: It is over", "other words"} { // the key counts
 		w.insist(t, announcing(w, "storm:1:end", text))

@@ -10,7 +10,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 func TestErrors(t *testing.T) {
@@ -88,7 +88,7 @@ func TestErrors(t *testing.T) {
 var sayings = map[string]func(*world) func() error{
 	"tell": func(w *world) func() error {
 		return func() error {
-			return w.teller.Tell(context.Background(), outcome("unit", rules.ResultDone), "#ci", "")
+			return w.teller.Tell(context.Background(), outcome("unit", event.ResultDone), "#ci", "")
 		}
 	},
 	"announce": func(w *world) func() error { return announcing(w, "storm:runner:start", "A storm begins") },
@@ -99,7 +99,7 @@ var sayings = map[string]func(*world) func() error{
 func TestARefusedPostIsNotLookedFor(t *testing.T) {
 	w := newWorld(t)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Status: http.StatusTooManyRequests, RetryAfter: time.Second})
-	w.persist(t, outcome("unit", rules.ResultDone), "#ci")
+	w.persist(t, outcome("unit", event.ResultDone), "#ci")
 	if n := w.Calls("users.conversations") + w.Calls("conversations.history"); n != 0 {
 		t.Errorf("%d calls to look for it", n)
 	}
@@ -113,15 +113,15 @@ func TestErrorsWithoutSlack(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	err := w.teller.Tell(t.Context(), outcome("unit", rules.ResultDone), "#ci", "")
+	err := w.teller.Tell(t.Context(), outcome("unit", event.ResultDone), "#ci", "")
 	if again(t, err) != 30*time.Second || !strings.Contains(err.Error(), "network: ") {
 		t.Errorf("error %v", err)
 	}
-	if rules.Unavailable(err) {
+	if event.Unavailable(err) {
 		t.Errorf("%v is taken for one that says GitLab can't be used", err)
 	}
 	// Nothing was sent, so nobody need wait for the claim.
-	if err := w.teller.Tell(t.Context(), outcome("unit", rules.ResultDone), "#ci", ""); strings.Contains(err.Error(), "busy") {
+	if err := w.teller.Tell(t.Context(), outcome("unit", event.ResultDone), "#ci", ""); strings.Contains(err.Error(), "busy") {
 		t.Errorf("the message stays claimed: %v", err)
 	}
 }
@@ -130,7 +130,7 @@ func TestErrorsOfTheStore(t *testing.T) {
 	w := newWorld(t)
 	full := errors.New("disk full")
 	w.state.trouble = func(int, func()) error { return full }
-	err := w.teller.Tell(t.Context(), outcome("unit", rules.ResultDone), "#ci", "")
+	err := w.teller.Tell(t.Context(), outcome("unit", event.ResultDone), "#ci", "")
 	if again(t, err) != 5*time.Second || !errors.Is(err, full) {
 		t.Errorf("error %v", err)
 	}

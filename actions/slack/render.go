@@ -2,7 +2,6 @@ package slack
 
 import (
 	"cmp"
-	_ "embed" // default.tmpl
 	"errors"
 	"fmt"
 	"slices"
@@ -11,9 +10,13 @@ import (
 	"time"
 	"unicode/utf8"
 
-	slackapi "github.com/slack-go/slack"
+	"github.com/pipesteward/pipesteward/rules/event"
 
-	"github.com/pipesteward/pipesteward/rules"
+	_ "embed"
+
+	// default.tmpl
+
+	slackapi "github.com/slack-go/slack"
 )
 
 // Slack's limits, in characters; they are kept in bytes, which are never
@@ -34,21 +37,21 @@ var templates = template.Must(template.New("default.tmpl").Parse(defaultTemplate
 
 // emojis show at a glance what came of a decision.
 var emojis = map[string]string{
-	rules.ResultDone:      ":white_check_mark:",
-	rules.ResultDryRun:    ":test_tube:",
-	rules.ResultSkipped:   ":fast_forward:",
-	rules.ResultDeferred:  ":hourglass_flowing_sand:",
-	rules.ResultFailed:    ":x:",
-	rules.ResultGaveUp:    ":rotating_light:",
-	rules.ResultRecovered: ":white_check_mark:",
+	event.ResultDone:      ":white_check_mark:",
+	event.ResultDryRun:    ":test_tube:",
+	event.ResultSkipped:   ":fast_forward:",
+	event.ResultDeferred:  ":hourglass_flowing_sand:",
+	event.ResultFailed:    ":x:",
+	event.ResultGaveUp:    ":rotating_light:",
+	event.ResultRecovered: ":white_check_mark:",
 }
 
 // doneEmojis are those of verbs that leave open how it ends.
 var doneEmojis = map[string]string{
-	rules.VerbRetry:         ":repeat:",
-	rules.VerbRetryPipeline: ":repeat:",
-	rules.VerbPlay:          ":arrow_forward:",
-	rules.VerbNotify:        ":bell:",
+	event.VerbRetry:         ":repeat:",
+	event.VerbRetryPipeline: ":repeat:",
+	event.VerbPlay:          ":arrow_forward:",
+	event.VerbNotify:        ":bell:",
 }
 
 // notice is an outcome put into words; all is mrkdwn.
@@ -90,7 +93,7 @@ type view struct {
 
 // write puts the outcome into words. The text is the rule's; "" asks for
 // ours. The status is the pipeline's.
-func write(o rules.Outcome, text, status string) (notice, error) {
+func write(o event.Outcome, text, status string) (notice, error) {
 	v := look(o)
 	v.Status = escape(strings.ReplaceAll(status, "_", " "))
 	v.Text, v.Custom = strings.TrimSpace(text), true
@@ -113,7 +116,7 @@ func write(o rules.Outcome, text, status string) (notice, error) {
 		v.Text, v.Custom = render(block), false
 	}
 	emoji := cmp.Or(emojis[o.Result], ":information_source:")
-	if o.Result == rules.ResultDone {
+	if o.Result == event.ResultDone {
 		emoji = cmp.Or(doneEmojis[o.Action.Verb], emoji)
 	}
 	n := notice{
@@ -124,7 +127,7 @@ func write(o rules.Outcome, text, status string) (notice, error) {
 			Emoji:  emoji,
 			Text:   cut(v.Text, maxText),
 			At:     o.At,
-			Open:   o.Result == rules.ResultFailed || o.Result == rules.ResultGaveUp,
+			Open:   o.Result == event.ResultFailed || o.Result == event.ResultGaveUp,
 		},
 		details:  cut(render("details"), maxText),
 		fallback: cut(render("fallback"), maxText),
@@ -133,18 +136,18 @@ func write(o rules.Outcome, text, status string) (notice, error) {
 }
 
 // idOf says whose line the outcome's is.
-func idOf(o rules.Outcome) lineID {
+func idOf(o event.Outcome) lineID {
 	switch {
-	case o.Action.Verb == rules.VerbNotify:
+	case o.Action.Verb == event.VerbNotify:
 		return lineID{Job: o.Job.Name, Rule: o.Rule}
-	case rules.OfPipeline(o.Action.Verb): // the job is the one whose event asked for it, if any
+	case event.OfPipeline(o.Action.Verb): // the job is the one whose event asked for it, if any
 		return lineID{}
 	}
 	return lineID{Job: o.Job.Name}
 }
 
 // look makes the templates' data of the outcome.
-func look(o rules.Outcome) view {
+func look(o event.Outcome) view {
 	failure := failureOf(o.Job)
 	v := view{
 		Project: title(o.Project.Path),
@@ -178,7 +181,7 @@ func look(o rules.Outcome) view {
 		v.Subject, v.Target = "Rule "+v.Rule, "the project"
 	}
 	switch {
-	case ofJob && rules.OfPipeline(o.Action.Verb):
+	case ofJob && event.OfPipeline(o.Action.Verb):
 		v.Why = strings.TrimSuffix(job+": "+v.Why, ": ")
 	case ofJob && o.Bridge:
 		v.Target = "trigger job " + job
@@ -197,12 +200,12 @@ func look(o rules.Outcome) view {
 
 // failureOf lists what is said of why the job failed: GitLab's reason, and its
 // class where that is not GitLab's but a user's.
-func failureOf(j rules.Job) []string {
+func failureOf(j event.Job) []string {
 	var parts []string
 	if j.FailureReason != "" {
 		parts = append(parts, title(j.FailureReason))
 	}
-	if j.FailureClass != "" && j.FailureClass != rules.ClassOf(j.FailureReason) {
+	if j.FailureClass != "" && j.FailureClass != event.ClassOf(j.FailureReason) {
 		parts = append(parts, title(j.FailureClass))
 	}
 	return parts
@@ -216,7 +219,7 @@ func span(d time.Duration) string {
 	case d > time.Hour:
 		d = d.Truncate(time.Minute)
 	}
-	return rules.Duration(d.Truncate(time.Second)).String()
+	return event.Duration(d.Truncate(time.Second)).String()
 }
 
 // size words a number of bytes, like 1.2 GB; "" for none.

@@ -19,7 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/actions/slack"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -27,79 +27,79 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // TestDefaultTexts pins what each outcome looks like when its rule gives no
 // text: the message's and the reply's blocks as they are sent.
 func TestDefaultTexts(t *testing.T) {
-	with := func(o rules.Outcome, change func(*rules.Outcome)) rules.Outcome {
+	with := func(o event.Outcome, change func(*event.Outcome)) event.Outcome {
 		change(&o)
 		return o
 	}
-	tests := map[string]rules.Outcome{
-		"retry_done": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) { o.NewJobID = 901 }),
-		"play_done": with(outcome("deploy-staging", rules.ResultDone), func(o *rules.Outcome) {
-			o.Action.Verb, o.Job.FailureReason, o.Pipeline.Status = rules.VerbPlay, "", "success"
+	tests := map[string]event.Outcome{
+		"retry_done": with(outcome("unit", event.ResultDone), func(o *event.Outcome) { o.NewJobID = 901 }),
+		"play_done": with(outcome("deploy-staging", event.ResultDone), func(o *event.Outcome) {
+			o.Action.Verb, o.Job.FailureReason, o.Pipeline.Status = event.VerbPlay, "", "success"
 		}),
-		"cancel_done": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) { o.Action.Verb, o.Job.FailureReason = rules.VerbCancel, "" }),
-		"erase_done":  with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) { o.Action.Verb, o.Job.FailureReason = rules.VerbErase, "" }),
-		"notify_done": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) { o.Action.Verb = rules.VerbNotify }),
-		"notify_pipeline_done": with(outcome("", rules.ResultDone), func(o *rules.Outcome) {
-			o.Action.Verb, o.Job, o.Pipeline.Name = rules.VerbNotify, rules.Job{}, "Nightly"
+		"cancel_done": with(outcome("unit", event.ResultDone), func(o *event.Outcome) { o.Action.Verb, o.Job.FailureReason = event.VerbCancel, "" }),
+		"erase_done":  with(outcome("unit", event.ResultDone), func(o *event.Outcome) { o.Action.Verb, o.Job.FailureReason = event.VerbErase, "" }),
+		"notify_done": with(outcome("unit", event.ResultDone), func(o *event.Outcome) { o.Action.Verb = event.VerbNotify }),
+		"notify_pipeline_done": with(outcome("", event.ResultDone), func(o *event.Outcome) {
+			o.Action.Verb, o.Job, o.Pipeline.Name = event.VerbNotify, event.Job{}, "Nightly"
 		}),
-		"retry_dry_run": with(outcome("unit", rules.ResultDryRun), func(o *rules.Outcome) { o.DryRun = true }),
-		"retry_skipped": with(outcome("unit", rules.ResultSkipped), func(o *rules.Outcome) { o.Reason = "somebody has retried it: job 901" }),
-		"retry_done_after_another_reason": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) {
+		"retry_dry_run": with(outcome("unit", event.ResultDryRun), func(o *event.Outcome) { o.DryRun = true }),
+		"retry_skipped": with(outcome("unit", event.ResultSkipped), func(o *event.Outcome) { o.Reason = "somebody has retried it: job 901" }),
+		"retry_done_after_another_reason": with(outcome("unit", event.ResultDone), func(o *event.Outcome) {
 			o.NewJobID, o.Job.Attempt = 902, 2
 			o.Reason = "attempt 3 of 3; it failed with runner_system_failure, and before with script_failure"
 		}),
-		"retry_done_of_a_users_class": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) {
+		"retry_done_of_a_users_class": with(outcome("unit", event.ResultDone), func(o *event.Outcome) {
 			o.Job.FailureReason, o.Job.FailureClass, o.NewJobID, o.Reason = "script_failure", "disk-full", 901, "attempt 2 of 3"
 		}),
-		"retry_done_of_a_bridge": with(outcome("deploy-downstream", rules.ResultDone), func(o *rules.Outcome) {
-			o.Bridge, o.Job.Runner, o.Job.FailureReason, o.NewJobID = true, rules.Runner{}, "downstream_pipeline_creation_failed", 901
+		"retry_done_of_a_bridge": with(outcome("deploy-downstream", event.ResultDone), func(o *event.Outcome) {
+			o.Bridge, o.Job.Runner, o.Job.FailureReason, o.NewJobID = true, event.Runner{}, "downstream_pipeline_creation_failed", 901
 		}),
-		"retry_deferred": with(outcome("unit", rules.ResultDeferred), func(o *rules.Outcome) {
+		"retry_deferred": with(outcome("unit", event.ResultDeferred), func(o *event.Outcome) {
 			o.Reason = "the budget of 100 retries in 1h for the project is used up"
 		}),
-		"retry_recovered": with(outcome("unit", rules.ResultRecovered), func(o *rules.Outcome) {
+		"retry_recovered": with(outcome("unit", event.ResultRecovered), func(o *event.Outcome) {
 			o.Job.ID, o.Job.Status, o.Job.FailureReason, o.Job.Attempt, o.NewJobID = 901, "success", "", 2, 901
 			o.Pipeline.Status, o.Reason = "success", "attempt 2 passed, after runner_system_failure"
 			o.At = o.DecidedAt.Add(12*time.Minute + 5*time.Second)
 		}),
-		"retry_recovered_without_a_reason": with(outcome("unit", rules.ResultRecovered), func(o *rules.Outcome) {
+		"retry_recovered_without_a_reason": with(outcome("unit", event.ResultRecovered), func(o *event.Outcome) {
 			o.Job.Status, o.Job.FailureReason, o.Job.Attempt, o.DecidedAt = "success", "", 3, time.Time{}
 		}),
-		"retry_pipeline_done": with(outcome("", rules.ResultDone), func(o *rules.Outcome) {
-			o.Action.Verb, o.Job, o.Reason = rules.VerbRetryPipeline, rules.Job{}, "the pipeline is running"
+		"retry_pipeline_done": with(outcome("", event.ResultDone), func(o *event.Outcome) {
+			o.Action.Verb, o.Job, o.Reason = event.VerbRetryPipeline, event.Job{}, "the pipeline is running"
 		}),
-		"retry_pipeline_gave_up": with(outcome("unit", rules.ResultGaveUp), func(o *rules.Outcome) {
-			o.Action.Verb, o.Reason = rules.VerbRetryPipeline, "the pipeline would have had 21 retries, more than `limits.per_pipeline` allows"
+		"retry_pipeline_gave_up": with(outcome("unit", event.ResultGaveUp), func(o *event.Outcome) {
+			o.Action.Verb, o.Reason = event.VerbRetryPipeline, "the pipeline would have had 21 retries, more than `limits.per_pipeline` allows"
 		}),
-		"retry_pipeline_deferred": with(outcome("", rules.ResultDeferred), func(o *rules.Outcome) {
-			o.Action.Verb, o.Job = rules.VerbRetryPipeline, rules.Job{}
+		"retry_pipeline_deferred": with(outcome("", event.ResultDeferred), func(o *event.Outcome) {
+			o.Action.Verb, o.Job = event.VerbRetryPipeline, event.Job{}
 			o.Reason = "a storm: too many failures of class runner since 12:00:00, and their retries wait for its end"
 		}),
-		"cancel_pipeline_done": with(outcome("", rules.ResultDone), func(o *rules.Outcome) {
-			o.Action.Verb, o.Job, o.Reason = rules.VerbCancelPipeline, rules.Job{}, "the pipeline is canceled"
+		"cancel_pipeline_done": with(outcome("", event.ResultDone), func(o *event.Outcome) {
+			o.Action.Verb, o.Job, o.Reason = event.VerbCancelPipeline, event.Job{}, "the pipeline is canceled"
 		}),
-		"cancel_pipeline_done_for_a_job": with(outcome("lint", rules.ResultDone), func(o *rules.Outcome) {
-			o.Action.Verb, o.Job.Status, o.Job.FailureReason = rules.VerbCancelPipeline, "success", ""
+		"cancel_pipeline_done_for_a_job": with(outcome("lint", event.ResultDone), func(o *event.Outcome) {
+			o.Action.Verb, o.Job.Status, o.Job.FailureReason = event.VerbCancelPipeline, "success", ""
 		}),
-		"erase_done_with_artifacts": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) {
-			o.Action.Verb, o.Action.Artifacts, o.Job.FailureReason, o.Freed = rules.VerbErase, true, "", 1_234_567_890
+		"erase_done_with_artifacts": with(outcome("unit", event.ResultDone), func(o *event.Outcome) {
+			o.Action.Verb, o.Action.Artifacts, o.Job.FailureReason, o.Freed = event.VerbErase, true, "", 1_234_567_890
 		}),
-		"retry_failed": with(outcome("unit", rules.ResultFailed), func(o *rules.Outcome) { o.Reason = "403 Forbidden: Job is not retryable" }),
-		"retry_gave_up": with(outcome("unit", rules.ResultGaveUp), func(o *rules.Outcome) {
+		"retry_failed": with(outcome("unit", event.ResultFailed), func(o *event.Outcome) { o.Reason = "403 Forbidden: Job is not retryable" }),
+		"retry_gave_up": with(outcome("unit", event.ResultGaveUp), func(o *event.Outcome) {
 			o.Job.Attempt, o.Pipeline.Status, o.Reason = 3, "failed", "3 attempts failed, as many as the rule allows"
 		}),
-		"retry_gave_up_for_another_reason": with(outcome("unit", rules.ResultGaveUp), func(o *rules.Outcome) {
+		"retry_gave_up_for_another_reason": with(outcome("unit", event.ResultGaveUp), func(o *event.Outcome) {
 			o.Job.Attempt, o.Job.FailureReason, o.Pipeline.Status = 2, "script_failure", "failed"
 			o.Reason = "attempt 2 failed for another reason: script_failure, before it was runner_system_failure; no rule retries that"
 		}),
-		"retry_gave_up_without_a_reason": with(outcome("unit", rules.ResultGaveUp), func(o *rules.Outcome) { o.Job.Attempt = 3 }),
-		"retry_another_result":           with(outcome("unit", "postponed"), func(o *rules.Outcome) { o.Pipeline.Status = "waiting_for_resource" }),
-		"erase_without_pipeline": with(outcome("unit", rules.ResultDone), func(o *rules.Outcome) {
-			o.Action.Verb, o.Job.FailureReason, o.Pipeline, o.Commit = rules.VerbErase, "", rules.Pipeline{}, rules.Commit{}
+		"retry_gave_up_without_a_reason": with(outcome("unit", event.ResultGaveUp), func(o *event.Outcome) { o.Job.Attempt = 3 }),
+		"retry_another_result":           with(outcome("unit", "postponed"), func(o *event.Outcome) { o.Pipeline.Status = "waiting_for_resource" }),
+		"erase_without_pipeline": with(outcome("unit", event.ResultDone), func(o *event.Outcome) {
+			o.Action.Verb, o.Job.FailureReason, o.Pipeline, o.Commit = event.VerbErase, "", event.Pipeline{}, event.Commit{}
 		}),
-		"sweep_done":    swept(rules.ResultDone, "erased 12,000 of 1,000,000 jobs in 40 projects, freed 11 GB; platform/<gone>: there is no such project or group, or the token's user may not see it"),
-		"sweep_dry_run": swept(rules.ResultDryRun, "would erase 1 of 2 jobs in 1 project, 1.2 kB"),
-		"nothing_known": {Result: rules.ResultDone, Decision: rules.Decision{ID: "x", Rule: "bare", Action: rules.Action{Verb: rules.VerbNotify}}},
+		"sweep_done":    swept(event.ResultDone, "erased 12,000 of 1,000,000 jobs in 40 projects, freed 11 GB; platform/<gone>: there is no such project or group, or the token's user may not see it"),
+		"sweep_dry_run": swept(event.ResultDryRun, "would erase 1 of 2 jobs in 1 project, 1.2 kB"),
+		"nothing_known": {Result: event.ResultDone, Decision: event.Decision{ID: "x", Rule: "bare", Action: event.Action{Verb: event.VerbNotify}}},
 	}
 	for name, o := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -160,11 +160,11 @@ func TestFiguresAreReadable(t *testing.T) {
 	for given, want := range tests {
 		t.Run(want, func(t *testing.T) {
 			w := newWorld(t)
-			o := outcome("unit", rules.ResultRecovered)
+			o := outcome("unit", event.ResultRecovered)
 			if given.took == 0 {
-				o.Result, o.Action.Verb, o.Freed = rules.ResultDone, rules.VerbErase, given.freed
+				o.Result, o.Action.Verb, o.Freed = event.ResultDone, event.VerbErase, given.freed
 			}
-			o.Pipeline, o.Project, o.Commit, o.Job.URL, o.Job.FailureReason = rules.Pipeline{}, rules.Project{}, rules.Commit{}, "", ""
+			o.Pipeline, o.Project, o.Commit, o.Job.URL, o.Job.FailureReason = event.Pipeline{}, event.Project{}, event.Commit{}, "", ""
 			o.At = o.DecidedAt.Add(given.took)
 			tell(t, w, o, "")
 			if got := w.Posts()[0].Text; got != want {
@@ -185,14 +185,14 @@ func TestValuesCanNeitherPingNorLink(t *testing.T) {
 			rapid.SampledFrom([]string{"<!channel>", "<!here|x>", "a|b> <!everyone>", "<@U123>", "<https://evil.example.com|ok>", "`<!channel>`", "&lt;!channel&gt;", "\n<!channel>"}),
 			rapid.StringOfN(rapid.RuneFrom([]rune("<>!@|&`*_~ch\n é")), 0, 400, -1))
 		o := outcome(value.Draw(t, "job"), rapid.SampledFrom([]string{
-			rules.ResultDone, rules.ResultDryRun, rules.ResultSkipped, rules.ResultDeferred, rules.ResultFailed, rules.ResultGaveUp, rules.ResultRecovered, "<!new>",
+			event.ResultDone, event.ResultDryRun, event.ResultSkipped, event.ResultDeferred, event.ResultFailed, event.ResultGaveUp, event.ResultRecovered, "<!new>",
 		}).Draw(t, "result"))
 		o.Pipeline.Ref, o.Pipeline.SHA, o.Pipeline.Name, o.Pipeline.Status = value.Draw(t, "ref"), value.Draw(t, "sha"), value.Draw(t, "name"), value.Draw(t, "status")
 		o.Commit.Title, o.Reason, o.Rule = value.Draw(t, "title"), value.Draw(t, "reason"), value.Draw(t, "rule")
 		o.Project.Path, o.Job.FailureReason, o.Job.Runner.Description = value.Draw(t, "path"), value.Draw(t, "failure"), value.Draw(t, "runner")
 		o.Job.URL += value.Draw(t, "url")
 		o.Job.FailureClass, o.Bridge = value.Draw(t, "class"), rapid.Bool().Draw(t, "bridge")
-		o.Action.Verb = rapid.SampledFrom([]string{rules.VerbRetry, rules.VerbErase, rules.VerbRetryPipeline, rules.VerbNotify, "<!verb>"}).Draw(t, "verb")
+		o.Action.Verb = rapid.SampledFrom([]string{event.VerbRetry, event.VerbErase, event.VerbRetryPipeline, event.VerbNotify, "<!verb>"}).Draw(t, "verb")
 		w.persist(t, o, "#ci")
 		o.ID = "the next"
 		w.persist(t, o, "#ci")
@@ -240,7 +240,7 @@ func texts(t testingT, raw json.RawMessage) []string {
 
 func TestARulesTextIsLeftAsItIs(t *testing.T) {
 	w := newWorld(t)
-	tell(t, w, outcome("unit", rules.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+new(slack.Teller).Escape("<unit> & co"))
+	tell(t, w, outcome("unit", event.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+new(slack.Teller).Escape("<unit> & co"))
 	wantShown(t, w, "#ci", top+"🔁 @here see the runbook (https://example.com/a?b=1&c=2) for <unit> & co\n")
 }
 
@@ -257,7 +257,7 @@ func TestLongTexts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			for i := range 12 {
-				o := outcome(fmt.Sprintf("%d %.255s", i, text), rules.ResultDone)
+				o := outcome(fmt.Sprintf("%d %.255s", i, text), event.ResultDone)
 				o.ID = strconv.Itoa(i)
 				o.Pipeline.Ref, o.Commit.Title, o.Reason = text, text, text
 				tell(t, w, o, text)
@@ -292,7 +292,7 @@ func TestLongTexts(t *testing.T) {
 // TestALongReason is cut by itself: what else there is to say stays.
 func TestALongReason(t *testing.T) {
 	w := newWorld(t)
-	o := outcome("unit", rules.ResultDeferred)
+	o := outcome("unit", event.ResultDeferred)
 	o.Reason = "GitLab refused:\n<html> " + strings.Repeat("busy ", 1_000)
 	tell(t, w, o, "")
 	shown := w.Messages("#ci")[0].Plain()
@@ -302,8 +302,8 @@ func TestALongReason(t *testing.T) {
 }
 
 // swept is the outcome of a run of a schedule rule.
-func swept(result, reason string) rules.Outcome {
-	o := rules.Outcome{Result: result, Reason: reason, Sweep: rules.Sweep{ID: "sweep:erase-old-logs:1"}}
-	o.ID, o.Rule, o.Action.Verb = "sweep:erase-old-logs:1", "erase-old-logs", rules.VerbErase
+func swept(result, reason string) event.Outcome {
+	o := event.Outcome{Result: result, Reason: reason, Sweep: event.Sweep{ID: "sweep:erase-old-logs:1"}}
+	o.ID, o.Rule, o.Action.Verb = "sweep:erase-old-logs:1", "erase-old-logs", event.VerbErase
 	return o
 }

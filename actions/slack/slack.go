@@ -38,7 +38,7 @@ import (
 
 	slackapi "github.com/slack-go/slack"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
@@ -189,7 +189,7 @@ func (b bounded) Do(r *http.Request) (*http.Response, error) {
 // it again changes nothing.
 //
 // The error is an [*Error], which says whether to try again.
-func (t *Teller) Tell(ctx context.Context, o rules.Outcome, channel, text string) error {
+func (t *Teller) Tell(ctx context.Context, o event.Outcome, channel, text string) error {
 	if o.ID == "" {
 		return &Error{Method: "tell", Code: "invalid_outcome", advice: "the outcome has no id"}
 	}
@@ -235,7 +235,7 @@ func (t *Teller) turn(ctx context.Context, channel, subject string, do func(*wor
 
 // subject says what the outcome's message is about: its pipeline, else its
 // job, else its rule; of a schedule rule, the run.
-func subject(o rules.Outcome) string {
+func subject(o event.Outcome) string {
 	switch {
 	case o.Sweep.ID != "":
 		return fmt.Sprintf("%s:%s", o.Meta.Instance, o.Sweep.ID)
@@ -294,7 +294,7 @@ func (w *work) busy() *Error {
 }
 
 // tell takes the steps that the package's comment draws.
-func (w *work) tell(ctx context.Context, o rules.Outcome, text string) error {
+func (w *work) tell(ctx context.Context, o event.Outcome, text string) error {
 	id := o.ID + ":" + o.Result
 	m, err := w.begin(ctx, id)
 	if err != nil || m.told(id) {

@@ -21,7 +21,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
@@ -165,28 +165,28 @@ func newWorld(t testingT) *world {
 }
 
 // outcome is what came of a retry of the job in the usual pipeline.
-func outcome(job, result string) rules.Outcome {
-	o := rules.Outcome{Result: result}
-	o.Meta = rules.Meta{Kind: rules.KindJob, ID: "event-1", Instance: "https://gitlab.example.com"}
-	o.Project = rules.Project{ID: 7, Path: "platform/api", URL: "https://gitlab.example.com/platform/api"}
-	o.Pipeline = rules.Pipeline{
+func outcome(job, result string) event.Outcome {
+	o := event.Outcome{Result: result}
+	o.Meta = event.Meta{Kind: event.KindJob, ID: "event-1", Instance: "https://gitlab.example.com"}
+	o.Project = event.Project{ID: 7, Path: "platform/api", URL: "https://gitlab.example.com/platform/api"}
+	o.Pipeline = event.Pipeline{
 		ID: 4711, Ref: "main", SHA: "1a2b3c4d5e6f7a8b9c0d1a2b3c4d5e6f7a8b9c0d", Status: "running",
 		URL: "https://gitlab.example.com/platform/api/-/pipelines/4711",
 	}
-	o.Job = rules.Job{
+	o.Job = event.Job{
 		ID: 900, Name: job, Status: "failed", FailureReason: "runner_system_failure", Attempt: 1,
-		URL: "https://gitlab.example.com/platform/api/-/jobs/900", Runner: rules.Runner{ID: 3, Description: "docker-1"},
+		URL: "https://gitlab.example.com/platform/api/-/jobs/900", Runner: event.Runner{ID: 3, Description: "docker-1"},
 	}
-	o.Commit = rules.Commit{SHA: o.Pipeline.SHA, Title: "Cache the dependencies"}
+	o.Commit = event.Commit{SHA: o.Pipeline.SHA, Title: "Cache the dependencies"}
 	o.ID = "retry:https://gitlab.example.com:7:" + job
 	o.Rule = "retry-infrastructure"
 	o.DecidedAt = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	o.At = o.DecidedAt
-	o.Action.Verb = rules.VerbRetry
+	o.Action.Verb = event.VerbRetry
 	return o
 }
 
-func tell(t *testing.T, w *world, o rules.Outcome, text string) {
+func tell(t *testing.T, w *world, o event.Outcome, text string) {
 	t.Helper()
 	if err := w.teller.Tell(t.Context(), o, "#ci", text); err != nil {
 		t.Fatal(err)
@@ -227,17 +227,17 @@ Pipeline #4711 (https://gitlab.example.com/platform/api/-/pipelines/4711) runnin
 func TestTellMakesOneMessageOfAPipeline(t *testing.T) {
 	w := newWorld(t)
 
-	tell(t, w, outcome("unit", rules.ResultDone), "retried unit")
+	tell(t, w, outcome("unit", event.ResultDone), "retried unit")
 	wantShown(t, w, "#ci", top+"🔁 retried unit\n")
 
-	tell(t, w, outcome("deploy", rules.ResultFailed), "could not retry deploy")
+	tell(t, w, outcome("deploy", event.ResultFailed), "could not retry deploy")
 	wantShown(t, w, "#ci", top+`🔁 retried unit
 ❌ could not retry deploy
     ❌ could not retry deploy
     Rule `+"`retry-infrastructure`"+` · runner_system_failure · runner docker-1
 `)
 
-	last := outcome("unit", rules.ResultGaveUp)
+	last := outcome("unit", event.ResultGaveUp)
 	last.Job.Attempt, last.Pipeline.Status, last.Reason = 3, "failed", "3 of 3 runs used"
 	tell(t, w, last, "gave up on unit")
 	wantShown(t, w, "#ci", strings.Replace(top, "running", "failed", 1)+`🚨 gave up on unit
@@ -264,8 +264,8 @@ func TestTellMakesOneMessageOfAPipeline(t *testing.T) {
 func TestTellAgainChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	for range 2 {
-		tell(t, w, outcome("unit", rules.ResultDone), "")
-		tell(t, w, outcome("deploy", rules.ResultDone), "")
+		tell(t, w, outcome("unit", event.ResultDone), "")
+		tell(t, w, outcome("deploy", event.ResultDone), "")
 	}
 	if posts, updates := len(w.Posts()), len(w.Updates()); posts != 2 || updates != 1 {
 		t.Errorf("%d posts and %d edits, want 2 and 1", posts, updates)
@@ -275,7 +275,7 @@ func TestTellAgainChangesNothing(t *testing.T) {
 func TestTellShowsTheNewestLines(t *testing.T) {
 	w := newWorld(t)
 	for i := range 12 {
-		tell(t, w, outcome(fmt.Sprintf("job-%d", i), rules.ResultDone), fmt.Sprintf("line %d", i))
+		tell(t, w, outcome(fmt.Sprintf("job-%d", i), event.ResultDone), fmt.Sprintf("line %d", i))
 	}
 	root := w.Messages("#ci")[0].Plain()
 	lines := strings.Split(root, "\n")
@@ -283,7 +283,7 @@ func TestTellShowsTheNewestLines(t *testing.T) {
 		t.Errorf("12 lines are shown as:\n%s", root)
 	}
 	// A line that was pushed out comes back as the newest, and is counted once.
-	tell(t, w, outcome("job-0", rules.ResultGaveUp), "line 0 anew")
+	tell(t, w, outcome("job-0", event.ResultGaveUp), "line 0 anew")
 	root = w.Messages("#ci")[0].Plain()
 	lines = strings.Split(root, "\n")
 	if lines[2] != "🔁 line 3" || lines[11] != "🚨 line 0 anew" || lines[12] != "+2 more in the thread" {
@@ -293,11 +293,11 @@ func TestTellShowsTheNewestLines(t *testing.T) {
 
 func TestTellShowsWhatSomeoneMustSeeTo(t *testing.T) {
 	w := newWorld(t)
-	for i, result := range []string{rules.ResultGaveUp, rules.ResultDone, rules.ResultFailed} {
+	for i, result := range []string{event.ResultGaveUp, event.ResultDone, event.ResultFailed} {
 		tell(t, w, outcome(fmt.Sprintf("first-%d", i), result), fmt.Sprintf("first %d", i))
 	}
 	for i := range 12 {
-		tell(t, w, outcome(fmt.Sprintf("job-%d", i), rules.ResultDone), fmt.Sprintf("line %d", i))
+		tell(t, w, outcome(fmt.Sprintf("job-%d", i), event.ResultDone), fmt.Sprintf("line %d", i))
 	}
 	lines := strings.Split(w.Messages("#ci")[0].Plain(), "\n")
 	want := []string{"🚨 first 0", "❌ first 2", "🔁 line 4", "🔁 line 5", "🔁 line 6", "🔁 line 7", "🔁 line 8", "🔁 line 9", "🔁 line 10", "🔁 line 11", "+5 more in the thread"}
@@ -310,21 +310,21 @@ func TestTellShowsWhatSomeoneMustSeeTo(t *testing.T) {
 // another, and that passed then, has one line; what a rule tells without
 // acting has its own.
 func TestTellShowsTheLatestStateOfAJob(t *testing.T) {
-	at := func(o rules.Outcome, id, rule string, minute int) rules.Outcome {
+	at := func(o event.Outcome, id, rule string, minute int) event.Outcome {
 		o.ID, o.Rule, o.At = id, rule, o.DecidedAt.Add(time.Duration(minute)*time.Minute)
 		return o
 	}
-	asked := at(outcome("unit", rules.ResultDone), "0", "ask-the-team", 0)
-	asked.Action.Verb = rules.VerbNotify
-	deferred := at(outcome("unit", rules.ResultDeferred), "1:deferred", "retry-infrastructure", 1)
-	first := at(outcome("unit", rules.ResultDone), "1", "retry-infrastructure", 2)
-	second := at(outcome("unit", rules.ResultDone), "2", "retry-full-disk", 3)
-	passed := at(outcome("unit", rules.ResultRecovered), "2:recovered", "retry-full-disk", 4)
+	asked := at(outcome("unit", event.ResultDone), "0", "ask-the-team", 0)
+	asked.Action.Verb = event.VerbNotify
+	deferred := at(outcome("unit", event.ResultDeferred), "1:deferred", "retry-infrastructure", 1)
+	first := at(outcome("unit", event.ResultDone), "1", "retry-infrastructure", 2)
+	second := at(outcome("unit", event.ResultDone), "2", "retry-full-disk", 3)
+	passed := at(outcome("unit", event.ResultRecovered), "2:recovered", "retry-full-disk", 4)
 	passed.Pipeline.Status = "success"
 
 	w := newWorld(t)
 	steps := []struct {
-		outcome rules.Outcome
+		outcome event.Outcome
 		text    string
 		status  string
 		line    string
@@ -349,22 +349,22 @@ func TestTellShowsTheLatestStateOfAJob(t *testing.T) {
 }
 
 func TestTellKeepsSubjectsApart(t *testing.T) {
-	base := outcome("unit", rules.ResultDone)
+	base := outcome("unit", event.ResultDone)
 	tests := []struct {
 		name     string
-		change   func(*rules.Outcome)
+		change   func(*event.Outcome)
 		channel  string
 		messages int // in all channels, after base in #ci and the changed one
 	}{
-		{"same pipeline, another job", func(o *rules.Outcome) { o.Job.Name = "deploy" }, "#ci", 1},
-		{"channel without #", func(*rules.Outcome) {}, "ci", 1},
-		{"another pipeline", func(o *rules.Outcome) { o.Pipeline.ID++ }, "#ci", 2},
-		{"another project", func(o *rules.Outcome) { o.Project.ID++ }, "#ci", 2},
-		{"another GitLab", func(o *rules.Outcome) { o.Meta.Instance = "https://jihulab.com" }, "#ci", 2},
-		{"another channel", func(*rules.Outcome) {}, "#deploys", 2},
-		{"a job without pipeline", func(o *rules.Outcome) { o.Pipeline = rules.Pipeline{} }, "#ci", 2},
-		{"a job name without pipeline", func(o *rules.Outcome) { o.Pipeline, o.Job.ID = rules.Pipeline{}, 0 }, "#ci", 2},
-		{"neither job nor pipeline", func(o *rules.Outcome) { o.Pipeline, o.Job = rules.Pipeline{}, rules.Job{} }, "#ci", 2},
+		{"same pipeline, another job", func(o *event.Outcome) { o.Job.Name = "deploy" }, "#ci", 1},
+		{"channel without #", func(*event.Outcome) {}, "ci", 1},
+		{"another pipeline", func(o *event.Outcome) { o.Pipeline.ID++ }, "#ci", 2},
+		{"another project", func(o *event.Outcome) { o.Project.ID++ }, "#ci", 2},
+		{"another GitLab", func(o *event.Outcome) { o.Meta.Instance = "https://jihulab.com" }, "#ci", 2},
+		{"another channel", func(*event.Outcome) {}, "#deploys", 2},
+		{"a job without pipeline", func(o *event.Outcome) { o.Pipeline = event.Pipeline{} }, "#ci", 2},
+		{"a job name without pipeline", func(o *event.Outcome) { o.Pipeline, o.Job.ID = event.Pipeline{}, 0 }, "#ci", 2},
+		{"neither job nor pipeline", func(o *event.Outcome) { o.Pipeline, o.Job = event.Pipeline{}, event.Job{} }, "#ci", 2},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -395,7 +395,7 @@ func TestTellTakesChannelIDs(t *testing.T) {
 	w := newWorld(t)
 	id := w.Channel("#ci")
 	for _, job := range []string{"unit", "deploy"} {
-		if err := w.teller.Tell(t.Context(), outcome(job, rules.ResultDone), id, ""); err != nil {
+		if err := w.teller.Tell(t.Context(), outcome(job, event.ResultDone), id, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -405,17 +405,17 @@ func TestTellTakesChannelIDs(t *testing.T) {
 }
 
 func TestTellRefusesNonsense(t *testing.T) {
-	nameless := outcome("unit", rules.ResultDone)
+	nameless := outcome("unit", event.ResultDone)
 	nameless.ID = ""
 	tests := []struct {
 		name    string
-		outcome rules.Outcome
+		outcome event.Outcome
 		channel string
 		want    string
 	}{
-		{"no channel", outcome("unit", rules.ResultDone), "", `slack: tell: invalid_channel: "" is not one channel: give a name such as #ci, or a channel id`},
-		{"only #", outcome("unit", rules.ResultDone), "#", `slack: tell: invalid_channel: "#" is not one channel: give a name such as #ci, or a channel id`},
-		{"two channels", outcome("unit", rules.ResultDone), "#ci, #cd", `slack: tell: invalid_channel: "#ci, #cd" is not one channel: give a name such as #ci, or a channel id`},
+		{"no channel", outcome("unit", event.ResultDone), "", `slack: tell: invalid_channel: "" is not one channel: give a name such as #ci, or a channel id`},
+		{"only #", outcome("unit", event.ResultDone), "#", `slack: tell: invalid_channel: "#" is not one channel: give a name such as #ci, or a channel id`},
+		{"two channels", outcome("unit", event.ResultDone), "#ci, #cd", `slack: tell: invalid_channel: "#ci, #cd" is not one channel: give a name such as #ci, or a channel id`},
 		{"no id", nameless, "#ci", "slack: tell: invalid_outcome: the outcome has no id"},
 	}
 	for _, test := range tests {
@@ -456,7 +456,7 @@ func again(t testingT, err error) time.Duration {
 }
 
 // persist tells until it is told, as the runner does.
-func (w *world) persist(t testingT, o rules.Outcome, channel string) {
+func (w *world) persist(t testingT, o event.Outcome, channel string) {
 	t.Helper()
 	w.insist(t, func() error { return w.teller.Tell(context.Background(), o, channel, "") })
 }
@@ -480,7 +480,7 @@ func (w *world) insist(t testingT, say func() error) {
 }
 
 // wantOnce checks that Slack has one message, and each of the outcomes once.
-func (w *world) wantOnce(t testingT, channel string, outcomes ...rules.Outcome) {
+func (w *world) wantOnce(t testingT, channel string, outcomes ...event.Outcome) {
 	t.Helper()
 	want, got := map[string]int{}, map[string]int{}
 	for _, o := range outcomes {
@@ -516,7 +516,7 @@ func survive(f func()) (survived bool) {
 // state sees, while it tells a first, a second and a third outcome, and lets
 // another process go on.
 func TestTellOutlivesKill(t *testing.T) {
-	outcomes := []rules.Outcome{outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultFailed), outcome("unit", rules.ResultGaveUp)}
+	outcomes := []event.Outcome{outcome("unit", event.ResultDone), outcome("deploy", event.ResultFailed), outcome("unit", event.ResultGaveUp)}
 	for _, afterEffect := range []bool{false, true} {
 		for step := 1; ; step++ {
 			w := newWorld(t)
@@ -566,9 +566,9 @@ func TestTellOutlivesTrouble(t *testing.T) {
 			effect()
 			return nil
 		}
-		pool := []rules.Outcome{
-			outcome("unit", rules.ResultDone), outcome("unit", rules.ResultGaveUp),
-			outcome("deploy", rules.ResultFailed), outcome("deploy", rules.ResultDone),
+		pool := []event.Outcome{
+			outcome("unit", event.ResultDone), outcome("unit", event.ResultGaveUp),
+			outcome("deploy", event.ResultFailed), outcome("deploy", event.ResultDone),
 		}
 		for _, o := range rapid.SliceOfN(rapid.SampledFrom(pool), 1, 6).Draw(t, "outcomes") {
 			for range rapid.IntRange(0, 3).Draw(t, "faults") {
@@ -587,7 +587,7 @@ func TestTellOutlivesTrouble(t *testing.T) {
 			w.persist(t, o, "#ci")
 			w.clock.Advance(time.Minute)
 		}
-		told := map[string]rules.Outcome{}
+		told := map[string]event.Outcome{}
 		for _, m := range w.Messages("#ci") {
 			for _, o := range pool {
 				if m.Metadata.EventPayload["id"] == o.ID+":"+o.Result {
@@ -595,7 +595,7 @@ func TestTellOutlivesTrouble(t *testing.T) {
 				}
 			}
 		}
-		var all []rules.Outcome
+		var all []event.Outcome
 		for _, o := range told {
 			all = append(all, o)
 		}
@@ -604,7 +604,7 @@ func TestTellOutlivesTrouble(t *testing.T) {
 }
 
 func TestTellLooksForALostPost(t *testing.T) {
-	first, second := outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultDone)
+	first, second := outcome("unit", event.ResultDone), outcome("deploy", event.ResultDone)
 	faults := map[string]slacktest.Fault{
 		"cut before the effect": {Cut: true},
 		"cut after the effect":  {Cut: true, AfterEffect: true},
@@ -644,7 +644,7 @@ func TestTellLooksThroughABusyChannel(t *testing.T) {
 			}
 		}
 	}
-	first, second := outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultDone)
+	first, second := outcome("unit", event.ResultDone), outcome("deploy", event.ResultDone)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: true})
 	w.clock.Advance(again(t, w.teller.Tell(t.Context(), first, "#ci", "")))
 	chat() // the history's newest messages come first
@@ -670,7 +670,7 @@ func TestTellLooksThroughABusyChannel(t *testing.T) {
 func TestTellWaitsUntilALostPostMustHaveCome(t *testing.T) {
 	w := newWorld(t)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true})
-	o := outcome("unit", rules.ResultDone)
+	o := outcome("unit", event.ResultDone)
 	if after := again(t, w.teller.Tell(t.Context(), o, "#ci", "")); after < 30*time.Second {
 		t.Errorf("again after %s", after)
 	}
@@ -691,7 +691,7 @@ func TestTellWaitsUntilALostPostMustHaveCome(t *testing.T) {
 // TestTellFindsAnothersPost: the process that posted the first outcome died;
 // before anyone takes it up again, the second outcome comes.
 func TestTellFindsAnothersPost(t *testing.T) {
-	first, second := outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultDone)
+	first, second := outcome("unit", event.ResultDone), outcome("deploy", event.ResultDone)
 	for name, afterEffect := range map[string]bool{"posted": true, "not posted": false} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -718,7 +718,7 @@ func TestTellWhenTheHistoryIsForbidden(t *testing.T) {
 			w.Fail(fault)
 			for _, pipeline := range []int64{1, 2} {
 				w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: true})
-				o := outcome("unit", rules.ResultDone)
+				o := outcome("unit", event.ResultDone)
 				o.Pipeline.ID = pipeline
 				w.persist(t, o, "#ci")
 			}
@@ -735,8 +735,8 @@ func TestTellWhenTheHistoryIsForbidden(t *testing.T) {
 func TestTellWhenTheBotIsNoMember(t *testing.T) {
 	w := newWorld(t)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true}) // #ci exists for nobody yet
-	w.persist(t, outcome("unit", rules.ResultDone), "#ci")
-	w.wantOnce(t, "#ci", outcome("unit", rules.ResultDone))
+	w.persist(t, outcome("unit", event.ResultDone), "#ci")
+	w.wantOnce(t, "#ci", outcome("unit", event.ResultDone))
 	if !strings.Contains(w.log.String(), "invite the bot: /invite @pipesteward in #ci") {
 		t.Errorf("the log does not say what to do:\n%s", w.log.String())
 	}
@@ -744,9 +744,9 @@ func TestTellWhenTheBotIsNoMember(t *testing.T) {
 
 func TestTellConcurrently(t *testing.T) {
 	w := newWorld(t)
-	var outcomes []rules.Outcome
+	var outcomes []event.Outcome
 	for i := range workers {
-		outcomes = append(outcomes, outcome(fmt.Sprintf("job-%d", i), rules.ResultDone))
+		outcomes = append(outcomes, outcome(fmt.Sprintf("job-%d", i), event.ResultDone))
 	}
 	w.together(t, func(worker int) error { return w.teller.Tell(t.Context(), outcomes[worker], "#ci", "") })
 	w.wantOnce(t, "#ci", outcomes...)
@@ -780,15 +780,15 @@ func (w *world) together(t *testing.T, say func(worker int) error) {
 func TestTellAfterTheMessageWasDeleted(t *testing.T) {
 	for _, code := range []string{"", "cant_update_message"} {
 		w := newWorld(t)
-		tell(t, w, outcome("unit", rules.ResultDone), "first")
+		tell(t, w, outcome("unit", event.ResultDone), "first")
 		root := w.Messages("#ci")[0]
 		w.Delete(root.ID, root.TS)
 		if code != "" {
 			w.Fail(slacktest.Fault{Method: "chat.update", Error: code})
 		}
-		tell(t, w, outcome("deploy", rules.ResultDone), "second")
+		tell(t, w, outcome("deploy", event.ResultDone), "second")
 		wantShown(t, w, "#ci", top+"🔁 first\n🔁 second\n")
-		tell(t, w, outcome("lint", rules.ResultDone), "third")
+		tell(t, w, outcome("lint", event.ResultDone), "third")
 		if m := w.Messages("#ci"); len(m) != 2 || m[1].ThreadTS != m[0].TS {
 			t.Errorf("after %q the third is not in the thread of the second: %+v", code, m)
 		}
@@ -797,15 +797,15 @@ func TestTellAfterTheMessageWasDeleted(t *testing.T) {
 
 func TestTellWhenEditingIsOver(t *testing.T) {
 	w := newWorld(t)
-	tell(t, w, outcome("unit", rules.ResultDone), "first")
+	tell(t, w, outcome("unit", event.ResultDone), "first")
 	w.Fail(slacktest.Fault{Method: "chat.update", Error: "edit_window_closed"})
-	tell(t, w, outcome("deploy", rules.ResultDone), "second")
-	w.wantOnce(t, "#ci", outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultDone))
+	tell(t, w, outcome("deploy", event.ResultDone), "second")
+	w.wantOnce(t, "#ci", outcome("unit", event.ResultDone), outcome("deploy", event.ResultDone))
 }
 
 // TestTellWhenToldToStop: the process is told to stop while it posts.
 func TestTellWhenToldToStop(t *testing.T) {
-	o := outcome("unit", rules.ResultDone)
+	o := outcome("unit", event.ResultDone)
 	t.Run("before the answer", func(t *testing.T) {
 		w := newWorld(t)
 		ctx, stop := context.WithCancel(t.Context())
@@ -836,7 +836,7 @@ func TestTellWhenToldToStop(t *testing.T) {
 // takes its turn; the first must not go on from what it knew.
 func TestTellThatLostItsClaim(t *testing.T) {
 	w := newWorld(t)
-	first, second, third := outcome("unit", rules.ResultDone), outcome("deploy", rules.ResultDone), outcome("lint", rules.ResultDone)
+	first, second, third := outcome("unit", event.ResultDone), outcome("deploy", event.ResultDone), outcome("lint", event.ResultDone)
 	tell(t, w, first, "")
 	w.sent = func(method string) error {
 		if method == "chat.update" {

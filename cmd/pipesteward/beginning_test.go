@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -307,7 +308,7 @@ type loadingHistory struct {
 	load func()
 }
 
-func (l *loadingHistory) Jobs(ctx context.Context, project int64, _ []string) iter.Seq2[rules.Event, error] {
+func (l *loadingHistory) Jobs(ctx context.Context, project int64, _ []string) iter.Seq2[event.Event, error] {
 	l.load()
 	return l.history.Jobs(ctx, project, []string{"failed", "manual"})
 }

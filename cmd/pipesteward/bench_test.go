@@ -30,6 +30,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -361,7 +362,7 @@ func queueEvents(b *testing.B, setting string, n int, hook func(i int) []byte) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		records[i] = store.Record{ID: "event:" + e.Meta.ID, Kind: rules.RecordEvent, Body: body}
+		records[i] = store.Record{ID: "event:" + e.Meta.ID, Kind: event.RecordEvent, Body: body}
 	}
 	for some := range slices.Chunk(records, 200) {
 		if _, err := db.Put(b.Context(), some...); err != nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
@@ -35,17 +35,17 @@ func TestDryRunHoldsQueuedRetries(t *testing.T) {
 		{"restarted with --dry-run", func(w *world, p *program, store string) *program {
 			p.stop()
 			return w.serve("--store", store, "--dry-run")
-		}, rules.ResultDryRun},
+		}, event.ResultDryRun},
 		{"defaults.dry_run is loaded", func(w *world, p *program, _ string) *program {
 			w.write("rules.yaml", strings.Replace(delayedRules, "dry_run: false", "dry_run: true", 1))
 			p.reload()
 			return p
-		}, rules.ResultDryRun},
+		}, event.ResultDryRun},
 		{"the rule is removed", func(w *world, p *program, _ string) *program {
 			w.write("rules.yaml", strings.ReplaceAll(delayedRules, "retry-stuck", "another"))
 			p.reload()
 			return p
-		}, rules.ResultSkipped},
+		}, event.ResultSkipped},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +121,7 @@ func TestPauseOverReplicas(t *testing.T) {
 	}
 	first.eventually("the retry waits for the end of the pause", func() bool {
 		all := first.outcomes()
-		return len(all) == 1 && all[0].Result == rules.ResultDeferred && strings.Contains(all[0].Reason, "the cluster moves")
+		return len(all) == 1 && all[0].Result == event.ResultDeferred && strings.Contains(all[0].Reason, "the cluster moves")
 	})
 	command("paused (project:platform/*) by ann", "status", "--admin-url", second.admin)
 	if _, metrics := second.get("/metrics"); !strings.Contains(metrics, `pipesteward_paused{scope="project:platform/*"} 1`) {

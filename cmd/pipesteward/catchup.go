@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -58,9 +59,9 @@ func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func()
 	h := newHistory(gl)
 	return handlers.CatchUpConfig{
 		Store: db, History: h, Hooks: h, Known: handlers.NewKnown(db, log).Projects,
-		Named: func(ctx context.Context) ([]rules.Project, []rules.SweepProblem, error) {
+		Named: func(ctx context.Context) ([]event.Project, []event.SweepProblem, error) {
 			found, problems, err := actions.Projects(ctx, h.gitlab, s.projects)
-			named := make([]rules.Project, len(found))
+			named := make([]event.Project, len(found))
 			for i, p := range found {
 				named[i] = p.Project
 			}

@@ -25,6 +25,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -145,7 +146,7 @@ func (o *outage) newCatchUpOn(db handlers.CatchUpStore, history gitlabHistory) *
 	}
 	return handlers.NewCatchUp(handlers.CatchUpConfig{
 		Store: db, History: history, Hooks: history, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
-		Named: func(context.Context) ([]rules.Project, []rules.SweepProblem, error) { return nil, nil, nil },
+		Named: func(context.Context) ([]event.Project, []event.SweepProblem, error) { return nil, nil, nil },
 		Since: o.since, RuleSince: o.ruleSince, GitLab: o.client, Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
 	})
 }
@@ -158,8 +159,8 @@ type gitlabHistory interface {
 // emptyHistory is a GitLab in whose projects nothing happened.
 type emptyHistory struct{ *history }
 
-func (emptyHistory) Jobs(context.Context, int64, []string) iter.Seq2[rules.Event, error] {
-	return func(func(rules.Event, error) bool) {}
+func (emptyHistory) Jobs(context.Context, int64, []string) iter.Seq2[event.Event, error] {
+	return func(func(event.Event, error) bool) {}
 }
 
 func (emptyHistory) Changed(context.Context, int64, time.Time) ([]handlers.ChangedPipeline, error) {
@@ -466,7 +467,7 @@ type forgetful struct {
 	last string
 }
 
-func (f forgetful) Hooks(ctx context.Context, p rules.Project) ([]handlers.Hook, error) {
+func (f forgetful) Hooks(ctx context.Context, p event.Project) ([]handlers.Hook, error) {
 	hooks, err := f.history.Hooks(ctx, p)
 	for i, hook := range hooks {
 		hooks[i].Failed = func(ctx context.Context) iter.Seq2[handlers.FailedDelivery, error] {
@@ -544,7 +545,7 @@ type pausedHistory struct {
 	arrived, goOn chan struct{}
 }
 
-func (p *pausedHistory) Jobs(ctx context.Context, project int64, statuses []string) iter.Seq2[rules.Event, error] {
+func (p *pausedHistory) Jobs(ctx context.Context, project int64, statuses []string) iter.Seq2[event.Event, error] {
 	close(p.arrived)
 	<-p.goOn
 	return p.history.Jobs(ctx, project, statuses)
@@ -649,7 +650,7 @@ func TestCatchUpFindsLongJobs(t *testing.T) {
 // looking is a GitLab whose pipelines and webhooks tell nothing.
 type looking struct{ *history }
 
-func (looking) Hooks(context.Context, rules.Project) ([]handlers.Hook, error) { return nil, nil }
+func (looking) Hooks(context.Context, event.Project) ([]handlers.Hook, error) { return nil, nil }
 
 func (looking) Changed(context.Context, int64, time.Time) ([]handlers.ChangedPipeline, error) {
 	return nil, nil

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
@@ -64,7 +64,7 @@ rules:
 	if peak := p.peak(); peak > memory {
 		t.Errorf("the process used %d MB at its peak, want at most %d MB", peak>>20, memory>>20)
 	}
-	if all := p.outcomes(); len(all) != 1 || all[0].Result != rules.ResultDone {
+	if all := p.outcomes(); len(all) != 1 || all[0].Result != event.ResultDone {
 		t.Errorf("outcomes %+v, want one retry that is done", all)
 	}
 }

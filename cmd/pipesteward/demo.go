@@ -20,7 +20,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -307,7 +307,7 @@ func (s *story) queued(ctx context.Context) int {
 
 // showOutcomes prints the outcomes that are new.
 func (s *story) showOutcomes(ctx context.Context) error {
-	var page struct{ Decisions []rules.Outcome }
+	var page struct{ Decisions []event.Outcome }
 	if err := s.get(ctx, "/api/v1/decisions", &page); err != nil {
 		return err
 	}
@@ -323,7 +323,7 @@ func (s *story) showOutcomes(ctx context.Context) error {
 }
 
 // came words what came of a decision.
-func came(o rules.Outcome) string {
+func came(o event.Outcome) string {
 	text := o.Result
 	if o.Reason != "" {
 		text += ", " + o.Reason

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
@@ -276,7 +276,7 @@ func (e *edges) post(body []byte) {
 func (e *edges) check() {
 	failed := map[int64]string{}
 	for _, o := range e.p.outcomes() {
-		if o.Result == rules.ResultFailed {
+		if o.Result == event.ResultFailed {
 			failed[o.Pipeline.ID] = o.Reason
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 func explainCommand(stdout io.Writer) *cli.Command {
@@ -54,7 +55,7 @@ func explainCommand(stdout io.Writer) *cli.Command {
 			verdicts := loaded.Explain(ctx, e, facts)
 			if c.Bool("json") {
 				return printJSON(stdout, struct {
-					Event rules.Event     `json:"event"`
+					Event event.Event     `json:"event"`
 					Rules []rules.Verdict `json:"rules"`
 				}{e, verdicts})
 			}
@@ -64,16 +65,16 @@ func explainCommand(stdout io.Writer) *cli.Command {
 }
 
 // readEvent makes an event of the hook body in a file, as if it came now.
-func readEvent(path, instance string) (rules.Event, error) {
+func readEvent(path, instance string) (event.Event, error) {
 	body, err := readFile(path)
 	if err != nil {
-		return rules.Event{}, err
+		return event.Event{}, err
 	}
 	e, err := handlers.Decode(body, instance)
 	if err != nil {
 		return e, fmt.Errorf("%s: %w", path, err)
 	}
-	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = path, rules.SourceWebhook, time.Now().UTC()
+	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = path, event.SourceWebhook, time.Now().UTC()
 	return e, nil
 }
 
@@ -114,18 +115,18 @@ type noGitLab struct{}
 
 var errNoGitLab = errors.New("GitLab is not asked: give --gitlab-token")
 
-func (noGitLab) Log(context.Context, rules.Event) (string, error) {
+func (noGitLab) Log(context.Context, event.Event) (string, error) {
 	return "", fmt.Errorf("%w, or the log with --log", errNoGitLab)
 }
-func (noGitLab) Jobs(context.Context, rules.Event) ([]rules.Job, error) { return nil, errNoGitLab }
-func (noGitLab) Bridges(context.Context, rules.Event) ([]rules.Bridge, error) {
+func (noGitLab) Jobs(context.Context, event.Event) ([]event.Job, error) { return nil, errNoGitLab }
+func (noGitLab) Bridges(context.Context, event.Event) ([]event.Bridge, error) {
 	return nil, errNoGitLab
 }
 
-func (noGitLab) Details(context.Context, rules.Event) (rules.Details, error) {
-	return rules.Details{}, errNoGitLab
+func (noGitLab) Details(context.Context, event.Event) (event.Details, error) {
+	return event.Details{}, errNoGitLab
 }
-func (noGitLab) Superseded(context.Context, rules.Event) (bool, error) { return false, errNoGitLab }
+func (noGitLab) Superseded(context.Context, event.Event) (bool, error) { return false, errNoGitLab }
 
 // givenLog answers log() with a text, and asks GitLab the rest.
 type givenLog struct {
@@ -133,12 +134,12 @@ type givenLog struct {
 	text string
 }
 
-func (g givenLog) Log(context.Context, rules.Event) (string, error) { return g.text, nil }
+func (g givenLog) Log(context.Context, event.Event) (string, error) { return g.text, nil }
 
 // explanation prints verdicts for people.
 type explanation struct{ printer }
 
-func (x explanation) print(w io.Writer, e rules.Event, verdicts []rules.Verdict) error {
+func (x explanation) print(w io.Writer, e event.Event, verdicts []rules.Verdict) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", describe(e))
 	var others []string
@@ -158,8 +159,8 @@ func (x explanation) print(w io.Writer, e rules.Event, verdicts []rules.Verdict)
 }
 
 // describe names an event in one line.
-func describe(e rules.Event) string {
-	if e.Meta.Kind == rules.KindPipeline {
+func describe(e event.Event) string {
+	if e.Meta.Kind == event.KindPipeline {
 		return fmt.Sprintf("pipeline %d of %s on %s: %s, %d jobs", e.Pipeline.ID, e.Project.Path, e.Pipeline.Ref, e.Pipeline.Status, len(e.Pipeline.Jobs))
 	}
 	why := ""
@@ -198,19 +199,19 @@ func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
 }
 
 // allDecided reports whether no part could be taken away.
-func allDecided(p rules.Part) bool {
-	return p.Decided && !slices.ContainsFunc(p.Parts, func(part rules.Part) bool { return !allDecided(part) })
+func allDecided(p event.Part) bool {
+	return p.Decided && !slices.ContainsFunc(p.Parts, func(part event.Part) bool { return !allDecided(part) })
 }
 
 // part prints a part with what it looked at; point marks those that decided.
-func (x explanation) part(b *strings.Builder, p rules.Part, indent string, point bool) {
+func (x explanation) part(b *strings.Builder, p event.Part, indent string, point bool) {
 	mark := map[string]string{
-		rules.PartTrue: x.green("✓"), rules.PartFalse: x.red("✗"), rules.PartError: x.red("!"), rules.PartNotReached: x.dim("·"),
+		event.PartTrue: x.green("✓"), event.PartFalse: x.red("✗"), event.PartError: x.red("!"), event.PartNotReached: x.dim("·"),
 	}[p.Result]
 	text := map[string]string{"and": "all of", "or": "one of", "not": "not"}[p.Operator]
 	text = cmp.Or(text, p.Text)
 	switch {
-	case p.Result == rules.PartNotReached:
+	case p.Result == event.PartNotReached:
 		text = x.dim(text + "  (not reached)")
 	case p.Decided && p.Operator == "" && point:
 		text = x.bold(text) + "  ← decides"
@@ -223,7 +224,7 @@ func (x explanation) part(b *strings.Builder, p rules.Part, indent string, point
 	for _, seen := range p.Seen {
 		fmt.Fprintf(b, "%s    %s is %s\n", indent, x.dim(seen.Text), seen.Value)
 	}
-	if p.Result == rules.PartNotReached {
+	if p.Result == event.PartNotReached {
 		return
 	}
 	for _, part := range p.Parts {
@@ -232,18 +233,18 @@ func (x explanation) part(b *strings.Builder, p rules.Part, indent string, point
 }
 
 // wanted says what a decision wants done.
-func wanted(d rules.Decision) string {
-	if d.Action.Verb == rules.VerbNotify {
+func wanted(d event.Decision) string {
+	if d.Action.Verb == event.VerbNotify {
 		return "tells that it matched"
 	}
 	s := fmt.Sprintf("%s job %d %q", d.Action.Verb, d.Job.ID, d.Job.Name)
 	switch {
 	case d.Bridge:
 		s = fmt.Sprintf("%s trigger job %d %q", d.Action.Verb, d.Job.ID, d.Job.Name)
-	case rules.OfPipeline(d.Action.Verb):
+	case event.OfPipeline(d.Action.Verb):
 		s = fmt.Sprintf("%s %d", strings.Replace(d.Action.Verb, "_", " ", 1), d.Pipeline.ID)
 	}
-	if d.Action.Verb == rules.VerbRetry {
+	if d.Action.Verb == event.VerbRetry {
 		s += fmt.Sprintf(", at most %d attempts", d.Action.MaxAttempts)
 	}
 	if wait := d.Action.Pause(d.Job.Attempt); wait > 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 const explainRules = `
@@ -106,7 +107,7 @@ rules:
 	t.Run("JSON", func(t *testing.T) {
 		_, got, _ := explain("--log", log, "--json")
 		var page struct {
-			Event rules.Event
+			Event event.Event
 			Rules []rules.Verdict
 		}
 		if err := json.Unmarshal([]byte(got), &page); err != nil {

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // fleet is replicas that share a store, with a load balancer before them.
@@ -285,7 +285,7 @@ func (t thing) logged() string {
 // thread, and one retry of the job.
 func (w *world) tally(p *program, deliveries []*delivery) tally {
 	w.Helper()
-	decisions, pipelineOf := map[thing][]rules.Outcome{}, map[string]int64{}
+	decisions, pipelineOf := map[thing][]event.Outcome{}, map[string]int64{}
 	for _, o := range p.outcomes() {
 		about := thing{o.Pipeline.ID, o.Job.ID}
 		decisions[about] = append(decisions[about], o)
@@ -338,7 +338,7 @@ func (w *world) wantOnce(p *program, deliveries []*delivery) {
 	for _, problem := range slices.Concat(t.lost, t.doubled) {
 		w.Errorf("not once: %s", problem.what)
 	}
-	if want := map[string]int{rules.ResultDone: t.things}; !maps.Equal(t.results, want) {
+	if want := map[string]int{event.ResultDone: t.things}; !maps.Equal(t.results, want) {
 		w.Errorf("results %v, want %v", t.results, want)
 	}
 	if w.Failed() {

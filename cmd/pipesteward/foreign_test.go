@@ -12,7 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // A staging GitLab that was restored from production's backup has production's
@@ -52,7 +52,7 @@ func TestDeliveriesOfARestoredGitLab(t *testing.T) {
 		t.Errorf("%d outcomes, want one for each of production's two events", len(all))
 	} else {
 		for _, o := range all {
-			if o.Result != rules.ResultDone || o.Meta.Instance != w.gitlab.URL() {
+			if o.Result != event.ResultDone || o.Meta.Instance != w.gitlab.URL() {
 				t.Errorf("outcome %s of an event of %s, want one that is done, of %s", o.Result, o.Meta.Instance, w.gitlab.URL())
 			}
 		}
@@ -112,7 +112,7 @@ func TestQueueOfAnotherGitLab(t *testing.T) {
 	}
 	p = w.serve()
 	p.workedOff()
-	if all := p.outcomes(); len(all) != 1 || all[0].Result != rules.ResultSkipped || !strings.Contains(all[0].Reason, "--gitlab-alias") {
+	if all := p.outcomes(); len(all) != 1 || all[0].Result != event.ResultSkipped || !strings.Contains(all[0].Reason, "--gitlab-alias") {
 		t.Errorf("outcomes %+v, want one skipped with the setting to change", all)
 	}
 	if n := w.gitlab.Count("POST", "/retry"); n != 0 {
@@ -127,7 +127,7 @@ type restoredList struct {
 	at   time.Time
 }
 
-func (l restoredList) Hooks(context.Context, rules.Project) ([]handlers.Hook, error) {
+func (l restoredList) Hooks(context.Context, event.Project) ([]handlers.Hook, error) {
 	return []handlers.Hook{{Name: "project 1, webhook 1", Failed: func(context.Context) iter.Seq2[handlers.FailedDelivery, error] {
 		return func(yield func(handlers.FailedDelivery, error) bool) {
 			yield(handlers.FailedDelivery{ID: 1, At: l.at, Key: "key", Body: l.body}, nil)

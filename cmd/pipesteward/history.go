@@ -11,7 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // history is GitLab as catch-up reads it, one round at a time.
@@ -31,19 +31,19 @@ func newHistory(gl *gitlab.Client) *history {
 	return &history{gitlab: gl.Sweeping(), refused: map[string]time.Time{}}
 }
 
-func (h *history) Project(ctx context.Context, id int64) (rules.Project, error) {
+func (h *history) Project(ctx context.Context, id int64) (event.Project, error) {
 	p, err := h.gitlab.Project(ctx, strconv.FormatInt(id, 10))
 	return p.Project, err
 }
 
-func (h *history) Jobs(ctx context.Context, project int64, statuses []string) iter.Seq2[rules.Event, error] {
-	return func(yield func(rules.Event, error) bool) {
+func (h *history) Jobs(ctx context.Context, project int64, statuses []string) iter.Seq2[event.Event, error] {
+	return func(yield func(event.Event, error) bool) {
 		for job, err := range h.gitlab.ProjectJobs(ctx, project, statuses...) {
 			if err != nil {
-				yield(rules.Event{}, err)
+				yield(event.Event{}, err)
 				return
 			}
-			if !yield(h.gitlab.Event(job, rules.SourceCatchUp), nil) {
+			if !yield(h.gitlab.Event(job, event.SourceCatchUp), nil) {
 				return
 			}
 		}
@@ -59,13 +59,13 @@ func (h *history) Changed(ctx context.Context, project int64, since time.Time) (
 	return changed, err
 }
 
-func (h *history) Pipeline(ctx context.Context, project, pipeline int64) (rules.Event, error) {
-	return h.gitlab.PipelineEvent(ctx, project, pipeline, rules.SourceCatchUp)
+func (h *history) Pipeline(ctx context.Context, project, pipeline int64) (event.Event, error) {
+	return h.gitlab.PipelineEvent(ctx, project, pipeline, event.SourceCatchUp)
 }
 
 // Attempt asks for a pipeline's jobs once for all that come one after the
 // other. A job that is not among them is a first run.
-func (h *history) Attempt(ctx context.Context, project int64, job rules.Job, pipeline int64) (int, error) {
+func (h *history) Attempt(ctx context.Context, project int64, job event.Job, pipeline int64) (int, error) {
 	if _, known := h.attempts[job.ID]; !known {
 		jobs, err := h.gitlab.PipelineJobs(ctx, project, pipeline, true)
 		if err != nil {
@@ -79,14 +79,14 @@ func (h *history) Attempt(ctx context.Context, project int64, job rules.Job, pip
 	return max(h.attempts[job.ID], 1), nil
 }
 
-func (h *history) Bridges(ctx context.Context, project, pipeline int64) ([]rules.Event, error) {
-	return h.gitlab.BridgeEvents(ctx, project, pipeline, rules.SourceCatchUp)
+func (h *history) Bridges(ctx context.Context, project, pipeline int64) ([]event.Event, error) {
+	return h.gitlab.BridgeEvents(ctx, project, pipeline, event.SourceCatchUp)
 }
 
 // Hooks gives the webhooks of the project and of its groups that send job or
 // pipeline events to a path like ours. Those that the token may not see are
 // none, and are not asked for again for a day.
-func (h *history) Hooks(ctx context.Context, p rules.Project) ([]handlers.Hook, error) {
+func (h *history) Hooks(ctx context.Context, p event.Project) ([]handlers.Hook, error) {
 	all, err := h.seen(fmt.Sprintf("project %d", p.ID), func() ([]gitlab.Hook, error) { return h.gitlab.ProjectHooks(ctx, p.ID) })
 	if err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -47,7 +47,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("the same again is answered with %d, want 200", code)
 	}
 	p.workedOff()
-	if all := p.outcomes(); len(all) != 1 || all[0].Result != rules.ResultDone || all[0].Rule != "retry-stuck" {
+	if all := p.outcomes(); len(all) != 1 || all[0].Result != event.ResultDone || all[0].Rule != "retry-stuck" {
 		t.Errorf("outcomes %+v, want one done", all)
 	}
 	if n := w.gitlab.Count("POST", "/retry"); n != 1 {

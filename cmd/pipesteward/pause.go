@@ -19,7 +19,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 const defaultAdminURL = "http://127.0.0.1:9090"
@@ -146,7 +146,7 @@ func printParts(w io.Writer, parts map[string]any) {
 	}
 }
 
-func printPauses(w io.Writer, all []rules.Pause) {
+func printPauses(w io.Writer, all []event.Pause) {
 	if len(all) == 0 {
 		fmt.Fprintln(w, "nothing is paused")
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // readSources reads a rule file, or all *.yaml of a directory in name order,
@@ -159,7 +160,7 @@ func digest(sources []rules.Source, err error) string {
 func (l *liveRules) Rules() *rules.Rules { return l.inForce.Load() }
 
 // Wants implements handlers.Wanter.
-func (l *liveRules) Wants(e rules.Event) bool { return l.Rules().Wants(e) }
+func (l *liveRules) Wants(e event.Event) bool { return l.Rules().Wants(e) }
 
 // State implements handlers.RulesReporter.
 func (l *liveRules) State() handlers.RulesState {

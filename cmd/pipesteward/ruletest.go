@@ -18,6 +18,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 func testCommand(stdout io.Writer) *cli.Command {
@@ -108,10 +109,10 @@ var _ rules.TestFiles = testFiles{}
 func (f testFiles) Rules(path string) ([]rules.Source, error) { return readSources(f.path(path)) }
 
 // Hook implements rules.TestFiles.
-func (f testFiles) Hook(path string) (rules.Event, error) {
+func (f testFiles) Hook(path string) (event.Event, error) {
 	body, err := os.ReadFile(f.path(path))
 	if err != nil {
-		return rules.Event{}, err
+		return event.Event{}, err
 	}
 	return handlers.Decode(body, "")
 }

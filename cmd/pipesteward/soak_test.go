@@ -12,7 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -228,7 +228,7 @@ func (s *soak) report(deliveries []*delivery) {
 	dead, _ := s.replica(0).depth()
 	others := 0
 	for result, n := range t.results {
-		if result != rules.ResultDone {
+		if result != event.ResultDone {
 			others += n
 		}
 	}
@@ -248,7 +248,7 @@ func (s *soak) report(deliveries []*delivery) {
 	row("of 25 MB", s.large)
 	row("jobs and pipelines they were of", t.things)
 	row("decided", t.decided)
-	row("done", t.results[rules.ResultDone])
+	row("done", t.results[event.ResultDone])
 	row("other outcomes", others)
 	row("dead", dead.Dead)
 	row("lost", len(t.lost))

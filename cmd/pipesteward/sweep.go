@@ -21,6 +21,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -80,7 +81,7 @@ func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Wr
 	}
 
 	show := newSweepView(stderr)
-	var runs []rules.Sweep
+	var runs []event.Sweep
 	stopped, failed := false, false
 	for _, rule := range scheduled {
 		run, err := sweepRule(ctx, sweeping{db, gl, loaded, show, stderr}, rule, o.restart)
@@ -93,7 +94,7 @@ func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Wr
 		if err != nil {
 			show.say(fmt.Sprintf("%s: %v", rule.Name, err))
 		}
-		failed = failed || err != nil || sweepOutcome(gl, run).Result == rules.ResultFailed
+		failed = failed || err != nil || sweepOutcome(gl, run).Result == event.ResultFailed
 	}
 	show.end(stopped || failed)
 	if o.json {
@@ -110,7 +111,7 @@ func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Wr
 	return err
 }
 
-func sweepOutcome(gl *gitlab.Client, run rules.Sweep) rules.Outcome {
+func sweepOutcome(gl *gitlab.Client, run event.Sweep) event.Outcome {
 	return actions.SweepOutcome(run, gl.Instance(), time.Now().UTC())
 }
 
@@ -138,9 +139,9 @@ type sweeping struct {
 
 // sweepRule makes a run of one rule, or goes on with the one that was stopped.
 // An error of ctx means that it was stopped.
-func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bool) (rules.Sweep, error) {
+func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bool) (event.Sweep, error) {
 	key := keys.SweepByHand(rule.Name, rule.DryRun)
-	run := rules.Sweep{ID: keys.SweepRunByHand(rule.Name, time.Now()), Rule: rule.Name}
+	run := event.Sweep{ID: keys.SweepRunByHand(rule.Name, time.Now()), Rule: rule.Name}
 	held, release, err := actions.HoldSweep(ctx, w.db, rule.Name, rand.Text())
 	switch {
 	case err != nil:
@@ -160,7 +161,7 @@ func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bo
 		fmt.Fprintf(w.stderr, "%s: goes on with the sweep that began %s and was stopped after %s jobs; --restart begins anew\n",
 			rule.Name, humanize.Time(run.Began), humanize.Comma(int64(run.Jobs)))
 	}
-	keep := func(ctx context.Context, run rules.Sweep) error {
+	keep := func(ctx context.Context, run event.Sweep) error {
 		body, err := json.Marshal(run)
 		if err != nil {
 			return err
@@ -184,9 +185,9 @@ func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bo
 			return run, keep(context.WithoutCancel(ctx), run)
 		case held.Err() != nil:
 			return run, errors.New("another run has taken over, since the store did not hear of this one for two minutes")
-		case !rules.Passes(err):
+		case !event.Transient(err):
 			return run, err
-		case rules.Unavailable(err): // somebody must mend that, who sees it now
+		case event.Unavailable(err): // somebody must mend that, who sees it now
 			return run, errors.Join(err, keep(ctx, run))
 		}
 		wait := pauseAfter(err, run.Place.Tries)
@@ -199,7 +200,7 @@ func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bo
 }
 
 // tell journals a run that has ended.
-func (w sweeping) tell(ctx context.Context, key string, run rules.Sweep) error {
+func (w sweeping) tell(ctx context.Context, key string, run event.Sweep) error {
 	o := sweepOutcome(w.gitlab, run)
 	body, err := json.Marshal(o)
 	if err != nil {
@@ -231,7 +232,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // sweepView shows how far a sweep is.
 type sweepView interface {
-	begin(run rules.Sweep) func(actions.SweepStep)
+	begin(run event.Sweep) func(actions.SweepStep)
 	say(line string)
 	end(stopped bool)
 }
@@ -253,10 +254,10 @@ type sofar struct {
 	// from and done are how many projects were behind at first, and are now; of
 	// the one at hand, the part that is.
 	from, done float64
-	rules.SweepCounts
+	event.SweepCounts
 }
 
-func newSofar(run rules.Sweep) *sofar {
+func newSofar(run event.Sweep) *sofar {
 	return &sofar{rule: run.Rule, began: time.Now(), first: run.Jobs, SweepCounts: run.SweepCounts}
 }
 
@@ -318,7 +319,7 @@ type sweepLines struct {
 	stop func()
 }
 
-func (v *sweepLines) begin(run rules.Sweep) func(actions.SweepStep) {
+func (v *sweepLines) begin(run event.Sweep) func(actions.SweepStep) {
 	v.end(false)
 	s := newSofar(run)
 	done := make(chan struct{})
@@ -382,7 +383,7 @@ func newSweepBar(out *os.File) *sweepBar {
 	return v
 }
 
-func (v *sweepBar) begin(run rules.Sweep) func(actions.SweepStep) {
+func (v *sweepBar) begin(run event.Sweep) func(actions.SweepStep) {
 	v.done(false)
 	s := newSofar(run)
 	tracker := &progress.Tracker{Message: run.Rule, Total: thousandth, Units: inProjects, AutoStopDisabled: true}
@@ -423,7 +424,7 @@ func (v *sweepBar) end(stopped bool) {
 }
 
 // printSweeps prints what came of the runs, a table for each.
-func printSweeps(w io.Writer, runs []rules.Sweep) error {
+func printSweeps(w io.Writer, runs []event.Sweep) error {
 	for i, run := range runs {
 		if i > 0 {
 			if _, err := fmt.Fprintln(w); err != nil {
@@ -446,7 +447,7 @@ func printSweeps(w io.Writer, runs []rules.Sweep) error {
 }
 
 // printProblems prints what did not work, a line each.
-func printProblems(w io.Writer, problems []rules.SweepProblem) error {
+func printProblems(w io.Writer, problems []event.SweepProblem) error {
 	for _, p := range problems {
 		if _, err := fmt.Fprintln(w, "!", p); err != nil {
 			return err
@@ -455,7 +456,7 @@ func printProblems(w io.Writer, problems []rules.SweepProblem) error {
 	return nil
 }
 
-func sweepTable(run rules.Sweep) string {
+func sweepTable(run event.Sweep) string {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header, t.Style().Format.Footer = text.FormatDefault, text.FormatDefault
@@ -464,7 +465,7 @@ func sweepTable(run rules.Sweep) string {
 		erased, freed = "would erase", "would free"
 	}
 	t.AppendHeader(table.Row{"project", "jobs", erased, "erased before", "kept", "queued", "failed", freed})
-	row := func(name string, c rules.SweepCounts) table.Row {
+	row := func(name string, c event.SweepCounts) table.Row {
 		n := func(i int) string { return humanize.Comma(int64(i)) }
 		return table.Row{name, n(c.Jobs), n(c.Erased), n(c.Before), n(c.Kept), n(c.Queued), n(c.Failed), humanize.Bytes(uint64(c.Freed))}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -102,11 +103,11 @@ func TestSweep(t *testing.T) {
 	}
 
 	code, stdout, _ = b.sweep(t.Context(), "--json")
-	var runs []rules.Sweep
+	var runs []event.Sweep
 	if err := json.Unmarshal([]byte(stdout), &runs); err != nil || code != 0 || len(runs) != 2 {
 		t.Fatalf("exit status %d, %v\n%s", code, err, stdout)
 	}
-	want := rules.SweepCounts{Jobs: 100, Erased: 100, Freed: 200_000}
+	want := event.SweepCounts{Jobs: 100, Erased: 100, Freed: 200_000}
 	if diff := cmp.Diff(want, runs[0].SweepCounts); diff != "" {
 		t.Errorf("sums (-want +got):\n%s", diff)
 	}
@@ -137,7 +138,7 @@ func TestSweepTimeLeft(t *testing.T) {
 		{"gone on with", []actions.SweepStep{{Position: 901, Projects: 1000}, {Position: 902, Projects: 1000}}, ", about 99h0m0s left"},
 		{"gone on with, just now", []actions.SweepStep{{Position: 901, Projects: 1000, Through: 0.5}}, " freed"},
 	} {
-		s := newSofar(rules.Sweep{Rule: "nightly"})
+		s := newSofar(event.Sweep{Rule: "nightly"})
 		for _, step := range c.steps {
 			s.add(step)
 		}
@@ -253,7 +254,7 @@ func BenchmarkSweep(b *testing.B) {
 				}})
 				s, closeStore := benchSweeper(b, server, c.rate, c.dryRun)
 				ctx, stop := context.WithTimeout(b.Context(), c.span)
-				run := rules.Sweep{ID: "bench", Rule: "erase-old-logs"}
+				run := event.Sweep{ID: "bench", Rule: "erase-old-logs"}
 				before, began := heap(), time.Now()
 				err := s.Run(ctx, &run)
 				took := time.Since(began)
@@ -305,6 +306,6 @@ func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun b
 	if err != nil {
 		b.Fatal(err)
 	}
-	save := func(context.Context, rules.Sweep) error { return nil }
+	save := func(context.Context, event.Sweep) error { return nil }
 	return actions.Sweeper{GitLab: client, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Pauses: actions.Pauses{Store: db, Now: time.Now}, Save: save}, func() { _ = db.Close() }
 }

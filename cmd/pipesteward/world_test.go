@@ -21,7 +21,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -250,12 +250,12 @@ func (p *program) get(path string) (int, string) {
 }
 
 // outcomes lists all decisions, newest first.
-func (p *program) outcomes() []rules.Outcome {
+func (p *program) outcomes() []event.Outcome {
 	p.Helper()
-	var all []rules.Outcome
+	var all []event.Outcome
 	for cursor := ""; ; {
 		var page struct {
-			Decisions []rules.Outcome
+			Decisions []event.Outcome
 			Next      string
 		}
 		code, text := p.get("/api/v1/decisions?limit=500&cursor=" + url.QueryEscape(cursor))

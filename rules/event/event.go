@@ -1,4 +1,4 @@
-package rules
+package event
 
 import (
 	"fmt"
@@ -21,8 +21,8 @@ const (
 	SourceReplay   = "replay"
 )
 
-// statuses of jobs and pipelines, as GitLab names them.
-var statuses = []string{
+// Statuses lists the statuses of jobs and pipelines, as GitLab names them.
+var Statuses = []string{
 	"created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running",
 	"success", "failed", "canceling", "canceled", "skipped", "manual", "scheduled",
 }
@@ -204,17 +204,18 @@ type Artifact struct {
 	Size       int64  `json:"size,omitzero" expr:"size"` // bytes
 }
 
-// ToldAt is up to when an event tells of its pipeline: of one that is replayed,
-// the pipeline may have ended once more since.
-func ToldAt(e Event) time.Time {
+// AsOf returns the time whose state of the pipeline an event describes. It is
+// the time of receipt, except for a replayed event: its pipeline may have ended
+// once more since.
+func AsOf(e Event) time.Time {
 	if e.Meta.Source == SourceReplay && !e.Pipeline.FinishedAt.IsZero() {
 		return e.Pipeline.FinishedAt
 	}
 	return e.Meta.ReceivedAt
 }
 
-// StatusOf names the job or the pipeline that an event tells of with its status,
-// such as job:7:failed.
+// StatusOf names the event's job or pipeline together with its status, such as
+// job:7:failed.
 func StatusOf(e Event) string {
 	if e.Meta.Kind == KindPipeline {
 		return fmt.Sprintf("pipeline:%d:%s", e.Pipeline.ID, e.Pipeline.Status)

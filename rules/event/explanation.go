@@ -1,4 +1,4 @@
-package rules
+package event
 
 // Explanation says why a rule's condition came out as it did on an event.
 type Explanation struct {

@@ -1,4 +1,4 @@
-package rules
+package event
 
 import (
 	"errors"
@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Passes reports whether an error that Facts, or an action, came back with
-// says of itself that the same can work later.
-func Passes(err error) bool {
+// Transient reports whether an error of a request to GitLab or Slack declares,
+// by a method Again, that the same request can succeed later.
+func Transient(err error) bool {
 	var passing interface {
 		Again() (after time.Duration, ok bool)
 	}
@@ -19,9 +19,9 @@ func Passes(err error) bool {
 	return ok
 }
 
-// Unavailable reports whether an error says of itself that it is about GitLab as
-// a whole, which can't be used: what it stopped waits until that is mended,
-// however long.
+// Unavailable reports whether an error declares, by a method Unavailable, that
+// GitLab as a whole can't be used. Whatever it stopped waits until GitLab is back,
+// however long that takes.
 func Unavailable(err error) bool {
 	if unavailable, ok := err.(interface{ Unavailable() bool }); ok && unavailable.Unavailable() {
 		return true

@@ -1,4 +1,4 @@
-package rules
+package event
 
 import (
 	"encoding/json"
@@ -154,20 +154,20 @@ type Outcome struct {
 	At       time.Time `json:"at,omitzero"`
 }
 
-// EventRecord is an event in the queue.
-type EventRecord struct {
+// Record is an event as the queue stores it.
+type Record struct {
 	Event
-	// Without names rules that decide nothing, by their identities: they came into
-	// force after what the event tells.
+	// Without lists the identities of the rules that make no decisions about the
+	// event, because they were loaded after what it describes.
 	Without []string `json:"without,omitempty"`
-	// Again is when a person wanted what had failed by then to be tried once more;
-	// zero: nobody did.
+	// Again is when a person requested another try of the decisions that had
+	// failed by then; zero if nobody did.
 	Again time.Time `json:"again,omitzero"`
 }
 
 // Record kinds: what the body of a queue record is, in JSON.
 const (
-	RecordEvent    = "event"    // an EventRecord
+	RecordEvent    = "event"    // a Record
 	RecordDecision = "decision" // a Decision
 	RecordOutcome  = "outcome"  // an Outcome
 	RecordSweep    = "sweep"    // a Sweep
