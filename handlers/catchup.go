@@ -110,7 +110,10 @@ type CatchUpConfig struct {
 	// none.
 	Named  func(ctx context.Context) ([]event.Project, []event.SweepProblem, error)
 	Rules  func() *rules.Rules
-	GitLab GitLab
+	// Decode makes the event of a failed delivery, with the id that the webhook
+	// gives it. An error: the delivery makes none, or is another GitLab's.
+	Decode   func(d FailedDelivery) (event.Event, error)
+	Instance string // base URL of the GitLab, without a slash at its end
 	Every  time.Duration // between two rounds
 	MaxAge time.Duration // of what was missed
 	// RuleSince gives since when a rule, by its identity, is in force in this
@@ -493,7 +496,7 @@ type watermark struct {
 }
 
 func (c *CatchUp) watermarkKey(project int64) string {
-	return keys.CaughtUp(c.GitLab.Instance(), project)
+	return keys.CaughtUp(c.Instance, project)
 }
 
 // watermark gives a project's watermark. Of one that no round looked at yet, it
@@ -574,7 +577,7 @@ type rulesInForce struct {
 // them. A rule that comes back after it was away counts as new. Only serve notes
 // its rules: the command's are compared with those.
 func (c *CatchUp) rulesSince(ctx context.Context, onDemand bool) (rulesSince, error) {
-	key := keys.RulesInForce(c.GitLab.Instance())
+	key := keys.RulesInForce(c.Instance)
 	value, err := c.Store.Get(ctx, key)
 	if err != nil {
 		return nil, err
@@ -733,7 +736,7 @@ func (c *CatchUp) pipeline(ctx context.Context, p *project, w wanted, s span, at
 	if !slices.Contains(w.pipelines, at.Status) || at.At.After(s.to) {
 		return nil
 	}
-	head := event.Event{Meta: event.Meta{Kind: event.KindPipeline, Instance: c.GitLab.Instance()}, Pipeline: event.Pipeline{ID: at.ID, Status: at.Status}}
+	head := event.Event{Meta: event.Meta{Kind: event.KindPipeline, Instance: c.Instance}, Pipeline: event.Pipeline{ID: at.ID, Status: at.Status}}
 	if told, err := c.told(ctx, head, at.At); told || err != nil {
 		return err
 	}
@@ -796,7 +799,7 @@ func (c *CatchUp) onceMore(ctx context.Context) (string, error) {
 	if c.Since.IsZero() {
 		return "", nil
 	}
-	failed, err := c.Store.Get(ctx, keys.LastFailed(c.GitLab.Instance()))
+	failed, err := c.Store.Get(ctx, keys.LastFailed(c.Instance))
 	if err != nil {
 		return "", err
 	}
@@ -826,7 +829,7 @@ func (c *CatchUp) put(ctx context.Context, record event.Record, count *int, foun
 		return nil
 	}
 	record.Meta.ID += c.again
-	added, err := c.Store.Put(ctx, eventRecord(c.GitLab, &record))
+	added, err := c.Store.Put(ctx, eventRecord(c.Instance, &record))
 	if err != nil {
 		return &storeError{err}
 	}
@@ -852,7 +855,7 @@ func (c *CatchUp) failed(ctx context.Context, p *project, read map[string]*hookR
 			p.hooks = append(p.hooks, h)
 			continue
 		}
-		h := &hookRead{key: keys.Deliveries(c.GitLab.Instance(), hook.Name)}
+		h := &hookRead{key: keys.Deliveries(c.Instance, hook.Name)}
 		read[hook.Name], p.hooks = h, append(p.hooks, h)
 		if hook.Disabled != "" && !c.warned[hook.Name] {
 			c.Log.Warn("GitLab has disabled a webhook after failed deliveries: mend what failed, and press Test at the webhook", "webhook", hook.Name, "project", p.name(), "why", hook.Disabled)
@@ -915,9 +918,9 @@ func (c *CatchUp) replay(ctx context.Context, hook Hook, h *hookRead, result *Ca
 
 // deliver takes a delivery as if it had arrived now.
 func (c *CatchUp) deliver(ctx context.Context, d FailedDelivery, result *CatchUpResult) error {
-	e, err := Decode(d.Body, c.GitLab.Instance())
+	e, err := c.Decode(d)
 	if err != nil {
-		return nil //nolint:nilerr // another hook, or one with a template of its own
+		return nil //nolint:nilerr // another hook, one with a template of its own, or of another GitLab
 	}
 	record := c.record(e, happened(e))
 	if !c.Rules().Without(record.Without).Wants(e) {
@@ -926,11 +929,7 @@ func (c *CatchUp) deliver(ctx context.Context, d FailedDelivery, result *CatchUp
 	if oldest, known, err := c.beginning(ctx, e.Project.ID); err != nil || !known || happened(e).Before(oldest) {
 		return err
 	}
-	// The list may be restored from another GitLab's backup.
-	if err := assign(&e, "", c.GitLab); err != nil {
-		return nil //nolint:nilerr // another GitLab's event is none of ours
-	}
-	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = keyOr(d.Key, d.Body), event.SourceReplay, c.Now().UTC()
+	e.Meta.Source, e.Meta.ReceivedAt = event.SourceReplay, c.Now().UTC()
 	record.Event = e
 	if err := c.put(ctx, record, &result.Replayed, "replayed"); err != nil || c.DryRun {
 		return err
@@ -963,10 +962,4 @@ func toldOf(e event.Event, changed time.Time) time.Time {
 		return e.Job.FinishedAt
 	}
 	return e.Job.CreatedAt
-}
-
-// eventRecord is the queue's record of an event. Its id does not depend on the
-// address that the event came from: the same event may come from several.
-func eventRecord(of GitLab, e *event.Record) store.Record {
-	return store.Record{ID: keys.Event(of.Instance(), e.Meta.ID), Kind: event.RecordEvent, Body: encode(e)}
 }

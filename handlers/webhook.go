@@ -16,6 +16,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // WebhookPath is where GitLab posts its deliveries.
@@ -46,6 +47,12 @@ type Wanter interface {
 	// kind, the ids and the status are known yet. It is asked once per
 	// delivery, so the rules may change.
 	Wants(event.Event) bool
+}
+
+// Noter keeps the projects that send events.
+type Noter interface {
+	// Note makes a project known. It never blocks.
+	Note(p event.Project)
 }
 
 // GitLab is the one instance whose events are accepted.
@@ -93,7 +100,7 @@ type WebhookConfig struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // gets pipesteward_deliveries_total
-	Known   *Known                // is told of the projects; nil: nobody is
+	Known   Noter                 // notes the projects that send events; nil: nobody does
 
 	MaxBody    int64         // of a delivery, in bytes; 0 means DefaultMaxBody
 	BodyWait   time.Duration // for the memory that a body takes; 0 means DefaultBodyWait
@@ -255,7 +262,7 @@ var errUnavailable = errors.New("the event could not be stored: send it again la
 func (w *webhook) put(ctx context.Context, e event.Event) (added bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.PutTimeout)
 	defer cancel()
-	put, err := w.Queue.Put(ctx, eventRecord(w.GitLab, &event.Record{Event: e}))
+	put, err := w.Queue.Put(ctx, eventRecord(w.GitLab.Instance(), &event.Record{Event: e}))
 	if err != nil {
 		return false, err
 	}
@@ -301,15 +308,32 @@ func deliveryID(h http.Header, signed bool, body []byte) string {
 	return hashOf(body)
 }
 
-// keyOr gives a delivery's key, or what stands for one where it has none.
-func keyOr(key string, body []byte) string {
-	if key == "" || len(key) > maxHeader {
-		return hashOf(body)
+// Replay makes the event of a delivery that GitLab lists as failed, with the id
+// that it would have had if it had arrived. key is its Idempotency-Key, "" where
+// GitLab lists none. Errors are those of Decode, and that another GitLab sent the
+// delivery: the list may be restored from another GitLab's backup.
+func Replay(body []byte, key string, from GitLab) (event.Event, error) {
+	e, err := Decode(body, from.Instance())
+	if err != nil {
+		return event.Event{}, err
 	}
-	return key
+	if err := assign(&e, "", from); err != nil {
+		return event.Event{}, err
+	}
+	e.Meta.ID = key
+	if key == "" || len(key) > maxHeader {
+		e.Meta.ID = hashOf(body)
+	}
+	return e, nil
 }
 
 func hashOf(body []byte) string {
 	hash := sha256.Sum256(body)
 	return "sha256:" + hex.EncodeToString(hash[:])
+}
+
+// eventRecord is the queue's record of an event. Its id does not depend on the
+// address that the event came from: the same event may come from several.
+func eventRecord(instance string, e *event.Record) store.Record {
+	return store.Record{ID: keys.Event(instance, e.Meta.ID), Kind: event.RecordEvent, Body: encode(e)}
 }

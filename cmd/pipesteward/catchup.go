@@ -67,7 +67,8 @@ func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func()
 			}
 			return named, problems, err
 		},
-		Rules: inForce, GitLab: gl, Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
+		Decode: func(d handlers.FailedDelivery) (event.Event, error) { return handlers.Replay(d.Body, d.Key, gl) },
+		Rules: inForce, Instance: gl.Instance(), Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
 		Now: time.Now, Log: log, Metrics: metrics,
 	}
 }

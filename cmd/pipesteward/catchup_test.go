@@ -147,8 +147,13 @@ func (o *outage) newCatchUpOn(db handlers.CatchUpStore, history gitlabHistory) *
 	return handlers.NewCatchUp(handlers.CatchUpConfig{
 		Store: db, History: history, Hooks: history, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
 		Named: func(context.Context) ([]event.Project, []event.SweepProblem, error) { return nil, nil, nil },
-		Since: o.since, RuleSince: o.ruleSince, GitLab: o.client, Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
+		Since: o.since, RuleSince: o.ruleSince, Decode: o.decode, Instance: o.client.Instance(), Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
 	})
+}
+
+// decode makes the event of a delivery as cmd does.
+func (o *outage) decode(d handlers.FailedDelivery) (event.Event, error) {
+	return handlers.Replay(d.Body, d.Key, o.client)
 }
 
 type gitlabHistory interface {
