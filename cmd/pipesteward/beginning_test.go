@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -261,12 +261,12 @@ func TestRulesBeginWhenTheyAreReloaded(t *testing.T) {
 func TestRulesDoNotReachBackFromARound(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		load func(o *outage, load func()) *handlers.CatchUp
+		load func(o *outage, load func()) *catchup.CatchUp
 	}{
-		{"during it", func(o *outage, load func()) *handlers.CatchUp {
+		{"during it", func(o *outage, load func()) *catchup.CatchUp {
 			return o.newCatchUp(&loadingHistory{newHistory(o.client), load})
 		}},
-		{"after it, before what it found is evaluated", func(o *outage, _ func()) *handlers.CatchUp {
+		{"after it, before what it found is evaluated", func(o *outage, _ func()) *catchup.CatchUp {
 			return o.newCatchUp(newHistory(o.client))
 		}},
 	} {
@@ -364,7 +364,7 @@ func TestProjectsBecomeKnownWithoutCatchUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	projects, err := handlers.NewKnown(db, slog.New(slog.DiscardHandler)).Projects(t.Context())
+	projects, err := catchup.NewKnown(db, slog.New(slog.DiscardHandler)).Projects(t.Context())
 	if err != nil || len(projects) != 1 {
 		t.Errorf("known projects: %+v, %v, want the one that sent an event", projects, err)
 	}

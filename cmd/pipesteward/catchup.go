@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
@@ -55,10 +56,10 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 }
 
 // catchUpConfig gives how to find what no webhook told. metrics may be nil.
-func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) handlers.CatchUpConfig {
+func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) catchup.CatchUpConfig {
 	h := newHistory(gl)
-	return handlers.CatchUpConfig{
-		Store: db, History: h, Hooks: h, Known: handlers.NewKnown(db, log).Projects,
+	return catchup.CatchUpConfig{
+		Store: db, History: h, Hooks: h, Known: catchup.NewKnown(db, log).Projects,
 		Named: func(ctx context.Context) ([]event.Project, []event.SweepProblem, error) {
 			found, problems, err := actions.Projects(ctx, h.gitlab, s.projects)
 			named := make([]event.Project, len(found))
@@ -67,8 +68,8 @@ func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func()
 			}
 			return named, problems, err
 		},
-		Decode: func(d handlers.FailedDelivery) (event.Event, error) { return handlers.Replay(d.Body, d.Key, gl) },
-		Rules: inForce, Instance: gl.Instance(), Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
+		Decode: func(d catchup.FailedDelivery) (event.Event, error) { return handlers.Replay(d.Body, d.Key, gl) },
+		Rules:  inForce, Instance: gl.Instance(), Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
 		Now: time.Now, Log: log, Metrics: metrics,
 	}
 }
@@ -123,7 +124,7 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 	}
 	cfg := catchUpConfig(s, db, gl, inForce, log, nil)
 	cfg.Since = since
-	result, err := handlers.NewCatchUp(cfg).Round(ctx, true)
+	result, err := catchup.NewCatchUp(cfg).Round(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func workOff(ctx context.Context, runner *actions.Runner, db store.Store, stderr
 }
 
 // printCaughtUp prints what a round found.
-func printCaughtUp(w io.Writer, r handlers.CatchUpResult, dryRun bool) error {
+func printCaughtUp(w io.Writer, r catchup.CatchUpResult, dryRun bool) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/handlers"
@@ -63,7 +64,7 @@ type outage struct {
 	db     store.Store
 	rules  *rules.Rules
 	client *gitlab.Client
-	known  *handlers.Known
+	known  *catchup.Known
 	since  time.Time // of the command
 	// ruleSince is since when a rule is in force in serve; nil: since its start.
 	ruleSince func(identity string) time.Time
@@ -90,7 +91,7 @@ func newOutage(t *testing.T) *outage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.known = handlers.NewKnown(o.db, slog.New(slog.DiscardHandler))
+	o.known = catchup.NewKnown(o.db, slog.New(slog.DiscardHandler))
 	stop := inBackground(t.Context(), o.known.Run)
 	t.Cleanup(func() { _ = stop() })
 	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
@@ -115,14 +116,14 @@ func newOutage(t *testing.T) *outage {
 }
 
 // catchUp makes a round, as a process that has just started.
-func (o *outage) catchUp() handlers.CatchUpResult {
+func (o *outage) catchUp() catchup.CatchUpResult {
 	o.Helper()
 	return o.catchUpWith(newHistory(o.client))
 }
 
 // catchUpWith is catchUp with another way to look at projects; nil: there is
 // nothing in them.
-func (o *outage) catchUpWith(history gitlabHistory) handlers.CatchUpResult {
+func (o *outage) catchUpWith(history gitlabHistory) catchup.CatchUpResult {
 	o.Helper()
 	result, err := o.newCatchUp(history).Round(o.Context(), false)
 	if err != nil {
@@ -136,15 +137,15 @@ func (o *outage) catchUpWith(history gitlabHistory) handlers.CatchUpResult {
 	return result
 }
 
-func (o *outage) newCatchUp(history gitlabHistory) *handlers.CatchUp {
+func (o *outage) newCatchUp(history gitlabHistory) *catchup.CatchUp {
 	return o.newCatchUpOn(o.db, history)
 }
 
-func (o *outage) newCatchUpOn(db handlers.CatchUpStore, history gitlabHistory) *handlers.CatchUp {
+func (o *outage) newCatchUpOn(db catchup.CatchUpStore, history gitlabHistory) *catchup.CatchUp {
 	if history == nil {
 		history = emptyHistory{newHistory(o.client)}
 	}
-	return handlers.NewCatchUp(handlers.CatchUpConfig{
+	return catchup.NewCatchUp(catchup.CatchUpConfig{
 		Store: db, History: history, Hooks: history, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
 		Named: func(context.Context) ([]event.Project, []event.SweepProblem, error) { return nil, nil, nil },
 		Since: o.since, RuleSince: o.ruleSince, Decode: o.decode, Instance: o.client.Instance(), Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
@@ -152,13 +153,13 @@ func (o *outage) newCatchUpOn(db handlers.CatchUpStore, history gitlabHistory) *
 }
 
 // decode makes the event of a delivery as cmd does.
-func (o *outage) decode(d handlers.FailedDelivery) (event.Event, error) {
+func (o *outage) decode(d catchup.FailedDelivery) (event.Event, error) {
 	return handlers.Replay(d.Body, d.Key, o.client)
 }
 
 type gitlabHistory interface {
-	handlers.History
-	handlers.Hooks
+	catchup.History
+	catchup.Hooks
 }
 
 // emptyHistory is a GitLab in whose projects nothing happened.
@@ -168,7 +169,7 @@ func (emptyHistory) Jobs(context.Context, int64, []string) iter.Seq2[event.Event
 	return func(func(event.Event, error) bool) {}
 }
 
-func (emptyHistory) Changed(context.Context, int64, time.Time) ([]handlers.ChangedPipeline, error) {
+func (emptyHistory) Changed(context.Context, int64, time.Time) ([]catchup.ChangedPipeline, error) {
 	return nil, nil
 }
 
@@ -472,11 +473,11 @@ type forgetful struct {
 	last string
 }
 
-func (f forgetful) Hooks(ctx context.Context, p event.Project) ([]handlers.Hook, error) {
+func (f forgetful) Hooks(ctx context.Context, p event.Project) ([]catchup.Hook, error) {
 	hooks, err := f.history.Hooks(ctx, p)
 	for i, hook := range hooks {
-		hooks[i].Failed = func(ctx context.Context) iter.Seq2[handlers.FailedDelivery, error] {
-			return func(yield func(handlers.FailedDelivery, error) bool) {
+		hooks[i].Failed = func(ctx context.Context) iter.Seq2[catchup.FailedDelivery, error] {
+			return func(yield func(catchup.FailedDelivery, error) bool) {
 				found := false
 				for d, err := range hook.Failed(ctx) {
 					found = found || d.Key == f.last
@@ -532,7 +533,7 @@ func TestCatchUpOneAtATime(t *testing.T) {
 		first <- err
 	}()
 	<-history.arrived
-	if _, err := o.newCatchUp(newHistory(o.client)).Round(t.Context(), true); !errors.Is(err, handlers.ErrCatchingUp) {
+	if _, err := o.newCatchUp(newHistory(o.client)).Round(t.Context(), true); !errors.Is(err, catchup.ErrCatchingUp) {
 		t.Errorf("the second replica: %v", err)
 	}
 	close(history.goOn)
@@ -655,9 +656,9 @@ func TestCatchUpFindsLongJobs(t *testing.T) {
 // looking is a GitLab whose pipelines and webhooks tell nothing.
 type looking struct{ *history }
 
-func (looking) Hooks(context.Context, event.Project) ([]handlers.Hook, error) { return nil, nil }
+func (looking) Hooks(context.Context, event.Project) ([]catchup.Hook, error) { return nil, nil }
 
-func (looking) Changed(context.Context, int64, time.Time) ([]handlers.ChangedPipeline, error) {
+func (looking) Changed(context.Context, int64, time.Time) ([]catchup.ChangedPipeline, error) {
 	return nil, nil
 }
 

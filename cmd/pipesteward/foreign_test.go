@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -127,10 +127,10 @@ type restoredList struct {
 	at   time.Time
 }
 
-func (l restoredList) Hooks(context.Context, event.Project) ([]handlers.Hook, error) {
-	return []handlers.Hook{{Name: "project 1, webhook 1", Failed: func(context.Context) iter.Seq2[handlers.FailedDelivery, error] {
-		return func(yield func(handlers.FailedDelivery, error) bool) {
-			yield(handlers.FailedDelivery{ID: 1, At: l.at, Key: "key", Body: l.body}, nil)
+func (l restoredList) Hooks(context.Context, event.Project) ([]catchup.Hook, error) {
+	return []catchup.Hook{{Name: "project 1, webhook 1", Failed: func(context.Context) iter.Seq2[catchup.FailedDelivery, error] {
+		return func(yield func(catchup.FailedDelivery, error) bool) {
+			yield(catchup.FailedDelivery{ID: 1, At: l.at, Key: "key", Body: l.body}, nil)
 		}
 	}}}, nil
 }

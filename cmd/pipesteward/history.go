@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -22,8 +23,8 @@ type history struct {
 }
 
 var (
-	_ handlers.History = (*history)(nil)
-	_ handlers.Hooks   = (*history)(nil)
+	_ catchup.History = (*history)(nil)
+	_ catchup.Hooks   = (*history)(nil)
 )
 
 // newHistory gives GitLab by requests that give way to all others.
@@ -50,11 +51,11 @@ func (h *history) Jobs(ctx context.Context, project int64, statuses []string) it
 	}
 }
 
-func (h *history) Changed(ctx context.Context, project int64, since time.Time) ([]handlers.ChangedPipeline, error) {
+func (h *history) Changed(ctx context.Context, project int64, since time.Time) ([]catchup.ChangedPipeline, error) {
 	pipelines, err := h.gitlab.PipelinesSince(ctx, project, since)
-	changed := make([]handlers.ChangedPipeline, len(pipelines))
+	changed := make([]catchup.ChangedPipeline, len(pipelines))
 	for i, p := range pipelines {
-		changed[i] = handlers.ChangedPipeline{ID: p.ID, Status: p.Status, At: p.UpdatedAt}
+		changed[i] = catchup.ChangedPipeline{ID: p.ID, Status: p.Status, At: p.UpdatedAt}
 	}
 	return changed, err
 }
@@ -86,7 +87,7 @@ func (h *history) Bridges(ctx context.Context, project, pipeline int64) ([]event
 // Hooks gives the webhooks of the project and of its groups that send job or
 // pipeline events to a path like ours. Those that the token may not see are
 // none, and are not asked for again for a day.
-func (h *history) Hooks(ctx context.Context, p event.Project) ([]handlers.Hook, error) {
+func (h *history) Hooks(ctx context.Context, p event.Project) ([]catchup.Hook, error) {
 	all, err := h.seen(fmt.Sprintf("project %d", p.ID), func() ([]gitlab.Hook, error) { return h.gitlab.ProjectHooks(ctx, p.ID) })
 	if err != nil {
 		return nil, err
@@ -100,7 +101,7 @@ func (h *history) Hooks(ctx context.Context, p event.Project) ([]handlers.Hook, 
 		all = append(all, ofGroup...)
 		group = group[:max(strings.LastIndex(group, "/"), 0)]
 	}
-	var ours []handlers.Hook
+	var ours []catchup.Hook
 	for _, hook := range all {
 		u, err := url.Parse(hook.URL)
 		if err != nil || !strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), handlers.WebhookPath) || !hook.JobEvents && !hook.PipelineEvents {
@@ -128,7 +129,7 @@ func (h *history) seen(owner string, list func() ([]gitlab.Hook, error)) ([]gitl
 	return hooks, err
 }
 
-func (h *history) hook(hook gitlab.Hook) handlers.Hook {
+func (h *history) hook(hook gitlab.Hook) catchup.Hook {
 	owner := "group " + hook.Group
 	if hook.Group == "" {
 		owner = fmt.Sprintf("project %d", hook.Project)
@@ -137,13 +138,13 @@ func (h *history) hook(hook gitlab.Hook) handlers.Hook {
 	if hook.AlertStatus != "" && hook.AlertStatus != "executable" {
 		disabled = strings.ReplaceAll(hook.AlertStatus, "_", " ")
 	}
-	return handlers.Hook{
+	return catchup.Hook{
 		Name:     fmt.Sprintf("%s, webhook %d", owner, hook.ID),
 		Disabled: disabled,
-		Failed: func(ctx context.Context) iter.Seq2[handlers.FailedDelivery, error] {
-			return func(yield func(handlers.FailedDelivery, error) bool) {
+		Failed: func(ctx context.Context) iter.Seq2[catchup.FailedDelivery, error] {
+			return func(yield func(catchup.FailedDelivery, error) bool) {
 				for d, err := range h.gitlab.FailedDeliveries(ctx, hook) {
-					if !yield(handlers.FailedDelivery{ID: d.ID, At: d.At, Key: d.Key, Body: d.Body}, err) {
+					if !yield(catchup.FailedDelivery{ID: d.ID, At: d.At, Key: d.Key, Body: d.Body}, err) {
 						return
 					}
 				}

@@ -18,6 +18,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers"
@@ -117,12 +118,12 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	registry.MustRegister(actions.NewStormMetrics(runner), actions.NewGitLabMetrics(gl))
 	closers = append(closers, inBackground(ctx, runner.WatchGitLab))
 
-	known := handlers.NewKnown(db, log)
+	known := catchup.NewKnown(db, log)
 	closers = append(closers, inBackground(ctx, known.Run))
 	if s.catchUpEvery > 0 {
 		cfg := catchUpConfig(s, db, gl, live.Rules, log, registry)
 		cfg.RuleSince, cfg.RulesReplaced = live.Since, live.replaced
-		catchUp := handlers.NewCatchUp(cfg)
+		catchUp := catchup.NewCatchUp(cfg)
 		closers = append(closers, inBackground(ctx, catchUp.Run))
 	}
 

@@ -1,4 +1,4 @@
-package handlers
+package catchup
 
 import (
 	"cmp"
@@ -94,7 +94,7 @@ type FailedDelivery struct {
 
 // CatchUpStore is what catch-up needs of the store.
 type CatchUpStore interface {
-	Queue
+	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
 	Get(ctx context.Context, key string) ([]byte, error)
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
 	store.Claimer
@@ -108,14 +108,14 @@ type CatchUpConfig struct {
 	Known   func(ctx context.Context) ([]KnownProject, error) // the projects that ever sent an event
 	// Named gives the projects that settings name, and which of the names mean
 	// none.
-	Named  func(ctx context.Context) ([]event.Project, []event.SweepProblem, error)
-	Rules  func() *rules.Rules
+	Named func(ctx context.Context) ([]event.Project, []event.SweepProblem, error)
+	Rules func() *rules.Rules
 	// Decode makes the event of a failed delivery, with the id that the webhook
 	// gives it. An error: the delivery makes none, or is another GitLab's.
 	Decode   func(d FailedDelivery) (event.Event, error)
-	Instance string // base URL of the GitLab, without a slash at its end
-	Every  time.Duration // between two rounds
-	MaxAge time.Duration // of what was missed
+	Instance string        // base URL of the GitLab, without a slash at its end
+	Every    time.Duration // between two rounds
+	MaxAge   time.Duration // of what was missed
 	// RuleSince gives since when a rule, by its identity, is in force in this
 	// process; zero: since its start. nil: rules do not change.
 	RuleSince func(identity string) time.Time
@@ -829,7 +829,13 @@ func (c *CatchUp) put(ctx context.Context, record event.Record, count *int, foun
 		return nil
 	}
 	record.Meta.ID += c.again
-	added, err := c.Store.Put(ctx, eventRecord(c.Instance, &record))
+	body, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	// Its id does not depend on the address that the event came from: the same
+	// event may come from several.
+	added, err := c.Store.Put(ctx, store.Record{ID: keys.Event(c.Instance, record.Meta.ID), Kind: event.RecordEvent, Body: body})
 	if err != nil {
 		return &storeError{err}
 	}
