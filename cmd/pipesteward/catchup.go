@@ -55,21 +55,21 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// catchUpConfig gives how to find what no webhook told. metrics may be nil.
-func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) catchup.CatchUpConfig {
-	h := newHistory(gl)
-	return catchup.CatchUpConfig{
-		Store: db, History: h, Hooks: h, Known: catchup.NewKnown(db, log).Projects,
+// catchUpConfig wires catch-up. metrics is nil for the command.
+func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) catchup.Config {
+	sweeping := gl.Sweeping() // its requests give way to all others
+	return catchup.Config{
+		Store: db, GitLab: sweeping, WebhookPath: handlers.WebhookPath, Known: catchup.NewKnown(db, log).Projects,
 		Named: func(ctx context.Context) ([]event.Project, []event.SweepProblem, error) {
-			found, problems, err := actions.Projects(ctx, h.gitlab, s.projects)
+			found, problems, err := actions.Projects(ctx, sweeping, s.projects)
 			named := make([]event.Project, len(found))
 			for i, p := range found {
 				named[i] = p.Project
 			}
 			return named, problems, err
 		},
-		Decode: func(d catchup.FailedDelivery) (event.Event, error) { return handlers.Replay(d.Body, d.Key, gl) },
-		Rules:  inForce, Instance: gl.Instance(), Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
+		Decode: func(d gitlab.HookDelivery) (event.Event, error) { return handlers.Replay(d.Body, d.Key, gl) },
+		Rules:  inForce, Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
 		Now: time.Now, Log: log, Metrics: metrics,
 	}
 }
@@ -124,7 +124,7 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 	}
 	cfg := catchUpConfig(s, db, gl, inForce, log, nil)
 	cfg.Since = since
-	result, err := catchup.NewCatchUp(cfg).Round(ctx, true)
+	result, err := catchup.New(cfg).Round(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func workOff(ctx context.Context, runner *actions.Runner, db store.Store, stderr
 }
 
 // printCaughtUp prints what a round found.
-func printCaughtUp(w io.Writer, r catchup.CatchUpResult, dryRun bool) error {
+func printCaughtUp(w io.Writer, r catchup.Result, dryRun bool) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
@@ -171,7 +171,7 @@ func printCaughtUp(w io.Writer, r catchup.CatchUpResult, dryRun bool) error {
 	t.AppendHeader(table.Row{"in " + english.Plural(r.Projects, "project", ""), head})
 	t.AppendRows([]table.Row{
 		{"failed deliveries replayed", r.Replayed},
-		{"failed deliveries without a body", r.Unkept},
+		{"failed deliveries without a body", r.WithoutBody},
 		{"jobs that no event told of", r.Jobs},
 		{"pipelines that no event told of", r.Pipelines},
 	})

@@ -123,7 +123,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	if s.catchUpEvery > 0 {
 		cfg := catchUpConfig(s, db, gl, live.Rules, log, registry)
 		cfg.RuleSince, cfg.RulesReplaced = live.Since, live.replaced
-		catchUp := catchup.NewCatchUp(cfg)
+		catchUp := catchup.New(cfg)
 		closers = append(closers, inBackground(ctx, catchUp.Run))
 	}
 

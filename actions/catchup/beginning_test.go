@@ -1,22 +1,18 @@
-package main
+package catchup_test
 
 import (
 	"context"
 	"fmt"
 	"iter"
-	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/catchup"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
-	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -218,56 +214,18 @@ func TestFailedIsMadeAgainBySince(t *testing.T) {
 	}
 }
 
-// A rule that is edited while serve runs begins then; one that comes back, too.
-func TestRulesBeginWhenTheyAreReloaded(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "rules.yaml")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(beginningRules)
-	live, err := openRules(path, rules.Options{}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	edited := strings.Replace(beginningRules, `"manual"`, `"scheduled"`, 1)
-	for _, step := range []struct {
-		name  string
-		text  string
-		since []bool // of each rule: it is known to have begun while serve runs
-	}{
-		{"at the start", beginningRules, []bool{false, false, false}},
-		{"a comment", beginningRules + "# more to come\n", []bool{false, false, false}},
-		{"the first is edited", edited, []bool{true, false, false}},
-		{"and edited back", beginningRules, []bool{true, false, false}},
-		{"a file that can't be used", "version: 2\n", []bool{true, false, false}},
-	} {
-		write(step.text)
-		if err := live.reload(false); (err != nil) != (step.text == "version: 2\n") {
-			t.Errorf("%s: %v", step.name, err)
-		}
-		for i, identity := range live.Rules().Identities() {
-			if begun := !live.Since(identity).IsZero(); begun != step.since[i] {
-				t.Errorf("%s: rule %d has begun while serve runs: %t, want %t", step.name, i, begun, step.since[i])
-			}
-		}
-	}
-}
-
 // A rule that comes into force during a round, or while its events wait, does not
 // reach back either.
 func TestRulesDoNotReachBackFromARound(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		load func(o *outage, load func()) *catchup.CatchUp
+		load func(o *outage, load func()) *catchup.Finder
 	}{
-		{"during it", func(o *outage, load func()) *catchup.CatchUp {
-			return o.newCatchUp(&loadingHistory{newHistory(o.client), load})
+		{"during it", func(o *outage, load func()) *catchup.Finder {
+			return o.newCatchUp(&loadingHistory{o.client, load})
 		}},
-		{"after it, before what it found is evaluated", func(o *outage, _ func()) *catchup.CatchUp {
-			return o.newCatchUp(newHistory(o.client))
+		{"after it, before what it found is evaluated", func(o *outage, _ func()) *catchup.Finder {
+			return o.newCatchUp(o.client)
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -304,13 +262,13 @@ func TestRulesDoNotReachBackFromARound(t *testing.T) {
 
 // loadingHistory loads rules when a project's jobs are listed.
 type loadingHistory struct {
-	*history
+	*gitlab.Client
 	load func()
 }
 
-func (l *loadingHistory) Jobs(ctx context.Context, project int64, _ []string) iter.Seq2[event.Event, error] {
+func (l *loadingHistory) ProjectJobs(ctx context.Context, project int64, _ ...string) iter.Seq2[gitlab.Job, error] {
 	l.load()
-	return l.history.Jobs(ctx, project, []string{"failed", "manual"})
+	return l.Client.ProjectJobs(ctx, project, "failed", "manual")
 }
 
 // A rule that was away between two rounds counts as new, also after a restart.
@@ -333,14 +291,12 @@ func TestRulesAreNotedBetweenRounds(t *testing.T) {
 	replaced := make(chan struct{}, 1)
 	c := o.newCatchUp(nil)
 	c.Every, c.RulesReplaced = time.Hour, replaced
-	stop := inBackground(t.Context(), c.Run)
+	stop := inBackground(c.Run)
 	await.Until(t, "the first round has ended", func() bool { return kept(lookedAt) != round })
 	o.setRules("version: 1\nrules: [{name: other, on: job, if: 'job.name == \"nothing\"', notify: [{channel: ci}]}]")
 	replaced <- struct{}{}
 	await.Until(t, "the rules are noted", func() bool { return kept(noted) != before })
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
+	stop()
 
 	o.off.Store(true)
 	o.waiting()
@@ -349,23 +305,4 @@ func TestRulesAreNotedBetweenRounds(t *testing.T) {
 	o.setRules(beginningRules) // after a restart
 	o.rounds()
 	o.want("missed while the rules were away", map[string]int{})
-}
-
-// Projects become known also where serve does not catch up: the command does.
-func TestProjectsBecomeKnownWithoutCatchUp(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	p := w.serve("--catch-up-every", "0")
-	p.post(w.gitlab.JobHookBody(w.stuckJob().ID))
-	p.workedOff()
-	p.stop()
-	db, err := store.OpenBolt(filepath.Join(w.dir, "pipesteward.db"), store.BoltOptions{Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	projects, err := catchup.NewKnown(db, slog.New(slog.DiscardHandler)).Projects(t.Context())
-	if err != nil || len(projects) != 1 {
-		t.Errorf("known projects: %+v, %v, want the one that sent an event", projects, err)
-	}
 }
