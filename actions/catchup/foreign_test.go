@@ -9,7 +9,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 )
 
 // restoredList is a GitLab whose list of failed deliveries holds one body.
@@ -20,7 +20,7 @@ type restoredList struct {
 }
 
 func (restoredList) ProjectHooks(context.Context, int64) ([]gitlab.Hook, error) {
-	return []gitlab.Hook{{Project: 1, ID: 1, URL: "https://pipesteward.example.com" + handlers.WebhookPath, JobEvents: true}}, nil
+	return []gitlab.Hook{{Project: 1, ID: 1, URL: "https://pipesteward.example.com" + webhook.Path, JobEvents: true}}, nil
 }
 
 func (l restoredList) FailedDeliveries(context.Context, gitlab.Hook) iter.Seq2[gitlab.HookDelivery, error] {

@@ -16,17 +16,20 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(storetest.InMemory(m)) }
 
 const testSecret = "the webhook's secret token"
 
@@ -91,8 +94,8 @@ func newOutage(t *testing.T) *outage {
 	}
 	o.known = catchup.NewKnown(o.db, slog.New(slog.DiscardHandler))
 	t.Cleanup(inBackground(o.known.Run))
-	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
-		Credentials: handlers.Credentials{Tokens: []string{testSecret}}, Queue: o.db, Rules: o.rules, GitLab: o.client,
+	handler, err := webhook.New(webhook.Config{
+		Credentials: webhook.Credentials{Tokens: []string{testSecret}}, Queue: o.db, Rules: o.rules, GitLab: o.client,
 		Now: o.clock.Now, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Known: o.known,
 	})
 	if err != nil {
@@ -103,10 +106,10 @@ func newOutage(t *testing.T) *outage {
 			http.Error(w, "nobody is here", http.StatusBadGateway)
 			return
 		}
-		webhook.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	o.url = server.URL + handlers.WebhookPath
+	o.url = server.URL + webhook.Path
 	o.project = o.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	o.gitlab.AddHook(gitlabtest.Hook{ProjectID: o.project.ID, URL: o.url, Token: testSecret, JobEvents: true, PipelineEvents: true})
 	return o
@@ -143,7 +146,7 @@ func (o *outage) newCatchUpOn(db catchup.Store, history catchup.GitLab) *catchup
 		history = emptyHistory{o.client}
 	}
 	return catchup.New(catchup.Config{
-		Store: db, GitLab: history, WebhookPath: handlers.WebhookPath, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
+		Store: db, GitLab: history, WebhookPath: webhook.Path, Known: o.known.Projects, Rules: func() *rules.Rules { return o.rules },
 		Named: func(context.Context) ([]event.Project, []event.SweepProblem, error) { return nil, nil, nil },
 		Since: o.since, RuleSince: o.ruleSince, Decode: o.decode, Every: time.Minute, MaxAge: 24 * time.Hour, Now: o.clock.Now, Log: slog.New(slog.DiscardHandler),
 	})
@@ -151,7 +154,7 @@ func (o *outage) newCatchUpOn(db catchup.Store, history catchup.GitLab) *catchup
 
 // decode makes the event of a delivery as cmd does.
 func (o *outage) decode(d gitlab.HookDelivery) (event.Event, error) {
-	return handlers.Replay(d.Body, d.Key, o.client)
+	return webhook.Replay(d.Body, d.Key, o.client)
 }
 
 // emptyHistory is a GitLab in whose projects nothing happened.

@@ -18,7 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -59,7 +59,7 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) catchup.Config {
 	sweeping := gl.Sweeping() // its requests give way to all others
 	return catchup.Config{
-		Store: db, GitLab: sweeping, WebhookPath: handlers.WebhookPath, Known: catchup.NewKnown(db, log).Projects,
+		Store: db, GitLab: sweeping, WebhookPath: webhook.Path, Known: catchup.NewKnown(db, log).Projects,
 		Named: func(ctx context.Context) ([]event.Project, []event.SweepProblem, error) {
 			found, problems, err := actions.Projects(ctx, sweeping, s.projects)
 			named := make([]event.Project, len(found))
@@ -68,7 +68,7 @@ func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func()
 			}
 			return named, problems, err
 		},
-		Decode: func(d gitlab.HookDelivery) (event.Event, error) { return handlers.Replay(d.Body, d.Key, gl) },
+		Decode: func(d gitlab.HookDelivery) (event.Event, error) { return webhook.Replay(d.Body, d.Key, gl) },
 		Rules:  inForce, Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
 		Now: time.Now, Log: log, Metrics: metrics,
 	}

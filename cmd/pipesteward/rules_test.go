@@ -9,14 +9,14 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 )
 
 // rulesState is what /api/v1/rules says.
-func (p *program) rulesState() handlers.RulesState {
+func (p *program) rulesState() admin.RulesState {
 	p.Helper()
-	var s handlers.RulesState
+	var s admin.RulesState
 	_, text := p.get("/api/v1/rules")
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		p.Fatalf("%v in %s", err, text)

@@ -21,7 +21,10 @@ import (
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/slack"
+	sweeps "github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -127,7 +130,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		closers = append(closers, inBackground(ctx, catchUp.Run))
 	}
 
-	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
+	webhooks, err := webhook.New(webhook.Config{
 		Credentials: s.credentials(),
 		Queue:       db, Rules: live, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known,
 	})
@@ -135,7 +138,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		return fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
 	}
 
-	secretFiles := newSecretFiles(s, db, gl, teller, webhook, log)
+	secretFiles := newSecretFiles(s, db, gl, teller, webhooks, log)
 	reload := func() error { return errors.Join(live.reload(true), secretFiles.reload()) }
 
 	failed := make(chan error, 2)
@@ -143,15 +146,15 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	if err != nil {
 		return err
 	}
-	admin := handlers.NewAdmin(handlers.AdminConfig{
+	adminAPI := admin.New(admin.Config{
 		Pauses: pauses, Version: version(), DryRun: s.dryRun, Now: time.Now,
 		Addr: adminListener.Addr(), Store: db, Rules: live, Reload: reload, Metrics: registry, Log: log,
 		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.GitLabStatus() }},
 	})
-	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, admin, failed))
+	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, adminAPI, failed))
 
 	closers = append(closers, inBackground(ctx, live.follow), inBackground(ctx, secretFiles.follow))
-	scheduler := &handlers.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
+	scheduler := &sweeps.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
 	closers = append(closers, inBackground(ctx, scheduler.Run))
 
 	closers = append(closers, inBackground(context.WithoutCancel(ctx), func(ctx context.Context) { runner.Run(ctx, workGrace) }))
@@ -160,7 +163,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	if err != nil {
 		return err
 	}
-	closers = append(closers, serveHTTP(ctx, "--listen", webhookListener, webhook, failed))
+	closers = append(closers, serveHTTP(ctx, "--listen", webhookListener, webhooks, failed))
 
 	log.Info("pipesteward serves", "version", version(), "webhooks", "http://"+webhookListener.Addr().String()+"/webhooks/gitlab",
 		"admin", "http://"+adminListener.Addr().String(), "rules", live.Rules().Len(), "gitlab", gl.Instance(), "slack", s.slackToken != "", "dry_run", s.dryRun)

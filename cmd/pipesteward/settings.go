@@ -14,7 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -58,8 +58,8 @@ type settings struct {
 }
 
 // credentials are what a delivery may prove itself with.
-func (s settings) credentials() handlers.Credentials {
-	return handlers.Credentials{Tokens: s.webhookTokens, SigningTokens: s.signingTokens, Insecure: s.insecureWebhook}
+func (s settings) credentials() webhook.Credentials {
+	return webhook.Credentials{Tokens: s.webhookTokens, SigningTokens: s.signingTokens, Insecure: s.insecureWebhook}
 }
 
 // told is how long it is kept which jobs and pipelines events told of: as long

@@ -1,4 +1,4 @@
-package handlers_test
+package admin_test
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions"
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -38,7 +38,7 @@ func TestPauseAndResume(t *testing.T) {
 	clock := storetest.NewClock()
 	db := openStore(t, clock)
 	var log bytes.Buffer
-	admin := handlers.NewAdmin(handlers.AdminConfig{
+	admin := admin.New(admin.Config{
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Version: "v1", Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		Rules:  state{Hash: "abc", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
 		Pauses: actions.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))},
@@ -128,7 +128,7 @@ func TestPausesAreBounded(t *testing.T) {
 	if err := db.Set(t.Context(), "pauses", value, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	admin := handlers.NewAdmin(handlers.AdminConfig{
+	admin := admin.New(admin.Config{
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler), Rules: state{},
 		Pauses: actions.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
 	})

@@ -1,4 +1,4 @@
-package handlers_test
+package sweep_test
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -22,7 +22,7 @@ type timetable struct {
 	clock    *storetest.Clock
 	db       store.Store
 	rules    *rules.Rules
-	replicas []*handlers.Scheduler
+	replicas []*sweep.Scheduler
 }
 
 func newTimetable(t *testing.T, missed string) *timetable {
@@ -36,7 +36,7 @@ func newTimetable(t *testing.T, missed string) *timetable {
 	tt := &timetable{T: t, clock: clock, db: db}
 	tt.load("0 3 * * *", missed)
 	for _, ahead := range []time.Duration{0, 4 * time.Minute} {
-		tt.replicas = append(tt.replicas, &handlers.Scheduler{
+		tt.replicas = append(tt.replicas, &sweep.Scheduler{
 			Store: db, Rules: func() *rules.Rules { return tt.rules }, Log: slog.New(slog.DiscardHandler),
 			Now: func() time.Time { return clock.Now().Add(ahead) },
 		})

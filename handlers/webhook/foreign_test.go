@@ -1,4 +1,4 @@
-package handlers_test
+package webhook_test
 
 import (
 	stdjson "encoding/json"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -32,7 +32,7 @@ func TestForeignDelivery(t *testing.T) {
 	for _, name := range []string{"job-failed.json", "pipeline-failed.json", "job-without-project.json"} {
 		for _, wanted := range []wants{all, none} {
 			var asked [3]string
-			r := newRig(t, func(c *handlers.WebhookConfig) {
+			r := newRig(t, func(c *webhook.Config) {
 				c.GitLab, c.Rules = stagingGitLab{certain: true, asked: &asked}, wanted
 			})
 			code, answer := r.post(t, fixture(t, name), "X-Gitlab-Token", secretToken, "X-Gitlab-Instance", stagingURL)
@@ -63,7 +63,7 @@ func TestForeignDelivery(t *testing.T) {
 // While GitLab's own address is not known, an event is stored with the address
 // that its delivery names, under the id that it has anyway.
 func TestDeliveryOfUncertainOrigin(t *testing.T) {
-	r := newRig(t, func(c *handlers.WebhookConfig) { c.GitLab = stagingGitLab{asked: new([3]string)} })
+	r := newRig(t, func(c *webhook.Config) { c.GitLab = stagingGitLab{asked: new([3]string)} })
 	code, answer := r.post(t, fixture(t, "job-failed.json"), "X-Gitlab-Token", secretToken, "X-Gitlab-Instance", stagingURL, "Idempotency-Key", "k")
 	if code != 202 {
 		t.Fatalf("answer is %d %s", code, answer)

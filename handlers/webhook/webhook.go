@@ -1,4 +1,4 @@
-package handlers
+package webhook
 
 import (
 	"context"
@@ -14,13 +14,14 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// WebhookPath is where GitLab posts its deliveries.
-const WebhookPath = "/webhooks/gitlab"
+// Path is where GitLab posts its deliveries.
+const Path = "/webhooks/gitlab"
 
 const (
 	// DefaultMaxBody is GitLab's own limit on a delivery's body, in bytes.
@@ -91,8 +92,8 @@ func assign(e *event.Event, header string, to GitLab) error {
 	return nil
 }
 
-// WebhookConfig is what NewWebhook needs.
-type WebhookConfig struct {
+// Config is what New needs.
+type Config struct {
 	Credentials
 	Queue   Queue
 	Rules   Wanter
@@ -124,29 +125,29 @@ const (
 // kindOther is the metric's kind of what is, or may be, no hook of ours.
 const kindOther = "other"
 
-// Webhook is the handler of GitLab's deliveries: POST /webhooks/gitlab, also
+// Handler is the handler of GitLab's deliveries: POST /webhooks/gitlab, also
 // with a slash at its end, and nothing else.
-type Webhook struct {
+type Handler struct {
 	http.Handler
 	webhook *webhook
 }
 
 type webhook struct {
-	WebhookConfig
+	Config
 	verifier   atomic.Pointer[verifier]
 	deliveries *prometheus.CounterVec
 	bodies     *bodies
 }
 
-// NewWebhook makes a Webhook. It fails when the configuration would take
+// New makes a Handler. It fails when the configuration would take
 // deliveries of anyone, or none.
-func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
+func New(cfg Config) (*Handler, error) {
 	v, err := newVerifier(cfg.Credentials, cfg.Now)
 	if err != nil {
 		return nil, err
 	}
 	w := &webhook{
-		WebhookConfig: cfg,
+		Config: cfg,
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipesteward_deliveries_total",
 			Help: "Webhook deliveries by kind of event and what became of them.",
@@ -166,15 +167,15 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	if err := cfg.Metrics.Register(w.deliveries); err != nil {
 		return nil, fmt.Errorf("register the deliveries' metric: %w", err)
 	}
-	e := newEcho(cfg.Log, func() { w.deliveries.WithLabelValues(kindOther, resultPanic).Inc() })
-	e.POST(WebhookPath, w.serve)
-	e.POST(WebhookPath+"/", w.serve)
-	return &Webhook{Handler: e, webhook: w}, nil
+	e := handlers.NewEcho(cfg.Log, func() { w.deliveries.WithLabelValues(kindOther, resultPanic).Inc() })
+	e.POST(Path, w.serve)
+	e.POST(Path+"/", w.serve)
+	return &Handler{Handler: e, webhook: w}, nil
 }
 
 // SetCredentials makes these the credentials of all deliveries from now on.
-// After an error, which is as that of NewWebhook, the old ones stay.
-func (w *Webhook) SetCredentials(c Credentials) error {
+// After an error, which is as that of New, the old ones stay.
+func (w *Handler) SetCredentials(c Credentials) error {
 	v, err := newVerifier(c, w.webhook.Now)
 	if err != nil {
 		return err
@@ -288,7 +289,7 @@ func (w *webhook) foreign(c echo.Context, kind string, reason error) error {
 // answer counts a delivery that is not accepted, and says why.
 func (w *webhook) answer(c echo.Context, code int, kind, result string, reason error) error {
 	w.deliveries.WithLabelValues(kind, result).Inc()
-	return c.JSON(code, answer{Error: reason.Error()})
+	return c.JSON(code, handlers.Response{Error: reason.Error()})
 }
 
 // deliveryID gives the key by which a delivery is known when it comes again.

@@ -1,4 +1,4 @@
-package handlers_test
+package webhook_test
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
@@ -35,8 +35,8 @@ const (
 // secret token, in synctest's time.
 func newIntake(t *testing.T) http.Handler {
 	t.Helper()
-	h, err := handlers.NewWebhook(handlers.WebhookConfig{
-		Credentials: handlers.Credentials{Tokens: []string{secretToken}, SigningTokens: []string{signingToken}},
+	h, err := webhook.New(webhook.Config{
+		Credentials: webhook.Credentials{Tokens: []string{secretToken}, SigningTokens: []string{signingToken}},
 		Queue:       &memoryQueue{}, Rules: wants(all), GitLab: knownGitLab{}, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), MaxBody: largestBody,
 	})
@@ -86,7 +86,7 @@ func begin(t *testing.T, h http.Handler, announced int64, header ...string) *sen
 		ResponseRecorder: httptest.NewRecorder(),
 		pieces:           make(chan []byte, 1), deadline: make(chan struct{}), done: make(chan struct{}),
 	}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, handlers.WebhookPath, s)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, webhook.Path, s)
 	r.ContentLength = announced
 	r.Header.Set("Idempotency-Key", rand.Text())
 	for i := 0; i < len(header); i += 2 {
@@ -269,7 +269,7 @@ func TestTokenProvesASignedDelivery(t *testing.T) {
 		other := begin(t, h, largestBody, proven...)
 		synctest.Wait()
 		third := begin(t, h, largestBody, proven...)
-		<-time.After(handlers.DefaultBodyWait)
+		<-time.After(webhook.DefaultBodyWait)
 		third.wants(t, 500, crowded) // it would have fit beside one proven body
 		for _, s := range []*sending{both, other} {
 			close(s.pieces)
@@ -311,13 +311,13 @@ func TestCapacityIsGivenBack(t *testing.T) {
 func TestStalledConnectionIsAnswered(t *testing.T) {
 	await.Long(t, "it takes the time that a sender has")
 	t.Parallel()
-	r := newRig(t, func(c *handlers.WebhookConfig) { c.Now = time.Now })
+	r := newRig(t, func(c *webhook.Config) { c.Now = time.Now })
 	conn, err := net.Dial("tcp", r.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := io.WriteString(conn, "POST "+handlers.WebhookPath+" HTTP/1.1\r\nHost: x\r\nX-Gitlab-Token: "+secretToken+"\r\nContent-Length: 262144\r\n\r\n{"); err != nil {
+	if _, err := io.WriteString(conn, "POST "+webhook.Path+" HTTP/1.1\r\nHost: x\r\nX-Gitlab-Token: "+secretToken+"\r\nContent-Length: 262144\r\n\r\n{"); err != nil {
 		t.Fatal(err)
 	}
 	answer, err := io.ReadAll(conn) // to its end: the connection is closed

@@ -1,4 +1,4 @@
-package handlers
+package admin
 
 import (
 	"bufio"
@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/common/model"
 
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -132,7 +133,7 @@ func (a *admin) status(c echo.Context) error {
 func (a *admin) pause(c echo.Context) error {
 	var req PauseRequest
 	if err := readRequest(c, &req); err != nil {
-		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
 	p, err := scopeOf(req.Project, req.Rule)
 	if err == nil {
@@ -140,14 +141,14 @@ func (a *admin) pause(c echo.Context) error {
 		err = a.check(&p, req.For)
 	}
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
 	err = a.Pauses.Pause(ctx, p)
 	switch {
 	case errors.Is(err, event.ErrManyPauses):
-		return c.JSON(http.StatusConflict, answer{Error: err.Error()})
+		return c.JSON(http.StatusConflict, handlers.Response{Error: err.Error()})
 	case err != nil:
 		return a.unavailable(c, err)
 	}
@@ -176,17 +177,17 @@ func (a *admin) check(p *event.Pause, span string) error {
 func (a *admin) resume(c echo.Context) error {
 	var req ResumeRequest
 	if err := readRequest(c, &req); err != nil {
-		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
 	p, err := scopeOf(req.Project, req.Rule)
 	if err == nil {
 		err = p.Check(a.Now())
 	}
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
 	if req.Every && p.Scope() != (event.Pause{}).Scope() {
-		return c.JSON(http.StatusBadRequest, answer{Error: `"every" ends all pauses: give it without "project" and "rule"`})
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: `"every" ends all pauses: give it without "project" and "rule"`})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
@@ -201,7 +202,7 @@ func (a *admin) resume(c echo.Context) error {
 	case err != nil:
 		return a.unavailable(c, err)
 	case !found:
-		return c.JSON(http.StatusNotFound, answer{Error: fmt.Sprintf("no pause with the scope %q is in force: GET /api/v1/status lists those that are", p.Scope())})
+		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no pause with the scope %q is in force: GET /api/v1/status lists those that are", p.Scope())})
 	}
 	return a.paused(ctx, c)
 }

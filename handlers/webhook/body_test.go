@@ -1,4 +1,4 @@
-package handlers_test
+package webhook_test
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 )
 
 // Sizes of bodies: the largest that waits for nobody, and the largest of all
@@ -35,8 +35,8 @@ const (
 // newGate gives a webhook without a network, as the clock of synctest needs.
 func newGate(t *testing.T) http.Handler {
 	t.Helper()
-	h, err := handlers.NewWebhook(handlers.WebhookConfig{
-		Credentials: handlers.Credentials{Tokens: []string{secretToken}, SigningTokens: []string{signingToken}},
+	h, err := webhook.New(webhook.Config{
+		Credentials: webhook.Credentials{Tokens: []string{secretToken}, SigningTokens: []string{signingToken}},
 		Queue:       &memoryQueue{}, Rules: wants(all), GitLab: knownGitLab{}, Now: clock,
 		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), MaxBody: large,
 	})
@@ -65,7 +65,7 @@ func start(t *testing.T, h http.Handler, size int, announced int64, header ...st
 		body:   bytes.NewReader(append(job, bytes.Repeat([]byte(" "), size-len(job))...)),
 		answer: httptest.NewRecorder(), done: make(chan struct{}),
 	}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, handlers.WebhookPath, u)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, webhook.Path, u)
 	r.ContentLength = announced
 	r.Header.Set("Idempotency-Key", rand.Text())
 	for i := 0; i < len(header); i += 2 {
@@ -146,12 +146,12 @@ func TestLargeBodyWaitsNotForEver(t *testing.T) {
 		h := newGate(t)
 		first, second := start(t, h, large, large, proven...), start(t, h, large/2, large/2, proven...)
 		refused := start(t, h, large, large, proven...)
-		<-time.After(handlers.DefaultBodyWait / 2)
+		<-time.After(webhook.DefaultBodyWait / 2)
 		later := start(t, h, large/2, large/2, proven...)
 		if later.reading.Load() {
 			t.Error("who came later, and needs less, went first")
 		}
-		<-time.After(handlers.DefaultBodyWait / 2)
+		<-time.After(webhook.DefaultBodyWait / 2)
 		refused.answered(t, 500, crowded)
 		if refused.reading.Load() {
 			t.Error("a refused body was read")

@@ -1,4 +1,4 @@
-package handlers
+package admin
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/pipesteward/pipesteward/handlers"
 )
 
 // onlyLoopback answers requests whose Host is a loopback address or localhost,
@@ -18,7 +20,7 @@ import (
 func onlyLoopback(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if host := c.Request().Host; !isLoopbackHost(host) {
-			return c.JSON(http.StatusMisdirectedRequest, answer{Error: fmt.Sprintf(
+			return c.JSON(http.StatusMisdirectedRequest, handlers.Response{Error: fmt.Sprintf(
 				"this address answers only to localhost, 127.0.0.0/8 and [::1], and not to %q: use one of them, or let --admin-listen name another address", host)})
 		}
 		return next(c)
@@ -32,7 +34,7 @@ func sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	protection := http.NewCrossOriginProtection()
 	return func(c echo.Context) error {
 		if protection.Check(c.Request()) != nil {
-			return c.JSON(http.StatusForbidden, answer{Error: "a web page of another origin can't change anything here: use the page on this address, or a program like curl"})
+			return c.JSON(http.StatusForbidden, handlers.Response{Error: "a web page of another origin can't change anything here: use the page on this address, or a program like curl"})
 		}
 		return next(c)
 	}

@@ -1,4 +1,4 @@
-package handlers
+package webhook
 
 import "github.com/pipesteward/pipesteward/rules/event"
 

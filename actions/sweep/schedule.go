@@ -1,4 +1,6 @@
-package handlers
+// Package sweep runs schedule rules. The Scheduler queues their runs when they
+// are due.
+package sweep
 
 import (
 	"context"

@@ -1,4 +1,6 @@
-package handlers
+// Package admin serves operators: health, metrics, what is in force, the journal
+// of decisions, the queue, and pauses.
+package admin
 
 import (
 	"cmp"
@@ -20,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -40,8 +43,8 @@ const (
 	outcomeWaiting = "waiting"
 )
 
-// AdminStore is what the admin API shows of the store.
-type AdminStore interface {
+// Store is what the admin API shows of the store.
+type Store interface {
 	// Ping returns nil when the store can be written to.
 	Ping(ctx context.Context) error
 	// Entries lists the journal, newest first, from a cursor on.
@@ -68,10 +71,10 @@ type RulesState struct {
 	Warnings rules.FileErrors `json:"warnings,omitempty"`
 }
 
-// AdminConfig is what NewAdmin needs; all of it is required.
-type AdminConfig struct {
+// Config is what New needs; all of it is required.
+type Config struct {
 	Addr    net.Addr // where it listens
-	Store   AdminStore
+	Store   Store
 	Rules   RulesReporter
 	Reload  func() error // reads rules and secrets again, as SIGHUP does
 	Pauses  Pauser
@@ -84,9 +87,9 @@ type AdminConfig struct {
 	Log   *slog.Logger
 }
 
-type admin struct{ AdminConfig }
+type admin struct{ Config }
 
-// NewAdmin gives the handler of the admin address:
+// New gives the handler of the admin address:
 //
 //	GET /healthz           200 while the process serves; also /-/healthy
 //	GET /readyz            200, or 503 with what is not ready; also /-/ready
@@ -103,14 +106,14 @@ type admin struct{ AdminConfig }
 // It asks for no credentials: the address is for operators alone. Where it is
 // a loopback address, it answers only requests for a loopback host; and nowhere
 // may a web page of another origin change anything.
-func NewAdmin(cfg AdminConfig) http.Handler {
+func New(cfg Config) http.Handler {
 	a := &admin{cfg}
-	e := newEcho(cfg.Log, func() {})
+	e := handlers.NewEcho(cfg.Log, func() {})
 	if isLoopback(cfg.Addr) {
 		e.Use(onlyLoopback)
 	}
 	e.Use(sameOrigin)
-	healthy := func(c echo.Context) error { return c.JSON(http.StatusOK, answer{Status: "ok"}) }
+	healthy := func(c echo.Context) error { return c.JSON(http.StatusOK, handlers.Response{Status: "ok"}) }
 	e.GET("/healthz", healthy)
 	e.GET("/-/healthy", healthy)
 	e.GET("/readyz", a.ready)
@@ -132,17 +135,17 @@ func (a *admin) ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
 	if err := a.Store.Ping(ctx); err != nil {
-		return c.JSON(http.StatusServiceUnavailable, answer{Error: "store unreachable: " + err.Error()})
+		return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "store unreachable: " + err.Error()})
 	}
-	return c.JSON(http.StatusOK, answer{Status: "ready"})
+	return c.JSON(http.StatusOK, handlers.Response{Status: "ready"})
 }
 
 // reload answers once what is new is in force.
 func (a *admin) reload(c echo.Context) error {
 	if err := a.Reload(); err != nil {
-		return c.JSON(http.StatusUnprocessableEntity, answer{Error: err.Error()})
+		return c.JSON(http.StatusUnprocessableEntity, handlers.Response{Error: err.Error()})
 	}
-	return c.JSON(http.StatusOK, answer{Status: "reloaded"})
+	return c.JSON(http.StatusOK, handlers.Response{Status: "reloaded"})
 }
 
 // decisionsPage is one page of decisions; Next is the cursor of the next, ""
@@ -156,14 +159,14 @@ type decisionsPage struct {
 func (a *admin) decisions(c echo.Context) error {
 	q, err := parseDecisionsQuery(c.QueryParams())
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
 	page, err := a.page(ctx, q)
 	switch {
 	case errors.Is(err, store.ErrBadCursor):
-		return c.JSON(http.StatusBadRequest, answer{Error: `parameter "cursor": it must be the "next" of an earlier answer`})
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: `parameter "cursor": it must be the "next" of an earlier answer`})
 	case err != nil:
 		return a.unavailable(c, err)
 	}
@@ -251,7 +254,7 @@ func (a *admin) dead(c echo.Context) error {
 	v := c.QueryParams()
 	limit, err := limitOf(v)
 	if err := errors.Join(known(v, "limit"), err); err != nil {
-		return c.JSON(http.StatusBadRequest, answer{Error: err.Error()})
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
@@ -290,10 +293,10 @@ func readable(r store.DeadRecord) any {
 
 func (a *admin) unavailable(c echo.Context, err error) error {
 	if errors.Is(err, event.ErrUnreadablePauses) {
-		return c.JSON(http.StatusInternalServerError, answer{Error: err.Error()})
+		return c.JSON(http.StatusInternalServerError, handlers.Response{Error: err.Error()})
 	}
 	a.Log.Error("store did not answer", "path", c.Path(), store.Outage(err))
-	return c.JSON(http.StatusServiceUnavailable, answer{Error: "the store did not answer: see /readyz and the log"})
+	return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "the store did not answer: see /readyz and the log"})
 }
 
 // decisionsQuery is which decisions are wanted; "" stands for any.

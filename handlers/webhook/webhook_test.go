@@ -1,4 +1,4 @@
-package handlers_test
+package webhook_test
 
 import (
 	"bufio"
@@ -26,7 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -55,7 +55,7 @@ type memoryQueue struct {
 	fail    func(context.Context) error // nil: never
 }
 
-var _ handlers.Queue = (*memoryQueue)(nil)
+var _ webhook.Queue = (*memoryQueue)(nil)
 
 func (q *memoryQueue) Put(ctx context.Context, records ...store.Record) ([]bool, error) {
 	if q.fail != nil {
@@ -91,7 +91,7 @@ func (q *memoryQueue) ids() []string {
 // wants is a set of rules that is nothing but its answer.
 type wants func(event.Event) bool
 
-var _ handlers.Wanter = wants(nil)
+var _ webhook.Wanter = wants(nil)
 
 func (w wants) Wants(e event.Event) bool { return w(e) }
 
@@ -114,11 +114,11 @@ type rig struct {
 	log     *bytes.Buffer
 }
 
-func newRig(tb testing.TB, change func(*handlers.WebhookConfig)) *rig {
+func newRig(tb testing.TB, change func(*webhook.Config)) *rig {
 	tb.Helper()
 	r := &rig{queue: &memoryQueue{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}}
-	cfg := handlers.WebhookConfig{
-		Credentials: handlers.Credentials{Tokens: []string{secretToken}},
+	cfg := webhook.Config{
+		Credentials: webhook.Credentials{Tokens: []string{secretToken}},
 		Queue:       r.queue,
 		Rules:       wants(all),
 		GitLab:      knownGitLab{},
@@ -129,7 +129,7 @@ func newRig(tb testing.TB, change func(*handlers.WebhookConfig)) *rig {
 	if change != nil {
 		change(&cfg)
 	}
-	h, err := handlers.NewWebhook(cfg)
+	h, err := webhook.New(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func (r *rig) post(tb testing.TB, body []byte, header ...string) (code int, answ
 }
 
 func (r *rig) send(body []byte, header ...string) (code int, answer string, err error) {
-	req, err := http.NewRequest(http.MethodPost, r.URL+handlers.WebhookPath, bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, r.URL+webhook.Path, bytes.NewReader(body))
 	if err != nil {
 		return 0, "", err
 	}
@@ -207,7 +207,7 @@ func TestWebhookAnswers(t *testing.T) {
 	cases := []struct {
 		name    string
 		body    []byte
-		change  func(*handlers.WebhookConfig)
+		change  func(*webhook.Config)
 		code    int
 		answer  string
 		counted string
@@ -216,7 +216,7 @@ func TestWebhookAnswers(t *testing.T) {
 		{"pipeline", pipeline, nil, 202, `{"status":"stored"}`, "pipeline stored 1"},
 		{"build hook", fixture(t, "build-hook-2016.json"), nil, 202, `{"status":"stored"}`, "job stored 1"},
 		{
-			"job that no rule wants", job, func(c *handlers.WebhookConfig) { c.Rules = wants(none) },
+			"job that no rule wants", job, func(c *webhook.Config) { c.Rules = wants(none) },
 			200, `{"status":"ignored"}`, "job ignored 1",
 		},
 		{"another hook", []byte(`{"object_kind":"note"}`), nil, 200, `{"status":"ignored"}`, "other ignored 1"},
@@ -228,28 +228,28 @@ func TestWebhookAnswers(t *testing.T) {
 			400, `{"error":"field \"build_id\": expected the job's id, a whole number from 1"}`, "other malformed 1",
 		},
 		{
-			"too large", job, func(c *handlers.WebhookConfig) { c.MaxBody = int64(len(job)) - 1 },
+			"too large", job, func(c *webhook.Config) { c.MaxBody = int64(len(job)) - 1 },
 			413, `{"error":"the body is larger than a delivery of GitLab can be"}`, "other too_large 1",
 		},
 		{
-			"just not too large", job, func(c *handlers.WebhookConfig) { c.MaxBody = int64(len(job)) },
+			"just not too large", job, func(c *webhook.Config) { c.MaxBody = int64(len(job)) },
 			202, `{"status":"stored"}`, "job stored 1",
 		},
 		{
-			"store fails", job, func(c *handlers.WebhookConfig) {
+			"store fails", job, func(c *webhook.Config) {
 				c.Queue = &memoryQueue{fail: func(context.Context) error { return errors.New("disk full") }}
 			},
 			500, `{"error":"the event could not be stored: send it again later"}`, "job unavailable 1",
 		},
 		{
-			"store hangs", job, func(c *handlers.WebhookConfig) {
+			"store hangs", job, func(c *webhook.Config) {
 				c.PutTimeout = time.Millisecond
 				c.Queue = &memoryQueue{fail: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
 			},
 			500, `{"error":"the event could not be stored: send it again later"}`, "job unavailable 1",
 		},
 		{
-			"panic", job, func(c *handlers.WebhookConfig) {
+			"panic", job, func(c *webhook.Config) {
 				c.Rules = wants(func(event.Event) bool { panic("no rules") })
 			},
 			500, `{"error":"something went wrong here: see the log"}`, "other panic 1",
@@ -290,10 +290,10 @@ func TestWebhookTakesNothingElse(t *testing.T) {
 		code         int
 		answer       string
 	}{
-		{http.MethodGet, handlers.WebhookPath, 405, `{"error":"this address takes only POST"}`},
-		{http.MethodPut, handlers.WebhookPath, 405, `{"error":"this address takes only POST"}`},
-		{http.MethodGet, handlers.WebhookPath + "/", 405, `{"error":"this address takes only POST"}`},
-		{http.MethodPost, handlers.WebhookPath + "/x", 404, `{"error":"there is nothing at this address"}`},
+		{http.MethodGet, webhook.Path, 405, `{"error":"this address takes only POST"}`},
+		{http.MethodPut, webhook.Path, 405, `{"error":"this address takes only POST"}`},
+		{http.MethodGet, webhook.Path + "/", 405, `{"error":"this address takes only POST"}`},
+		{http.MethodPost, webhook.Path + "/x", 404, `{"error":"there is nothing at this address"}`},
 		{http.MethodPost, "/", 404, `{"error":"there is nothing at this address"}`},
 		{http.MethodGet, "/metrics", 404, `{"error":"there is nothing at this address"}`},
 	}
@@ -315,7 +315,7 @@ func TestWebhookTakesNothingElse(t *testing.T) {
 // TestWebhookWithASlash: people write the URL with a slash at its end, too.
 func TestWebhookWithASlash(t *testing.T) {
 	r := newRig(t, nil)
-	r.URL += handlers.WebhookPath + "/?to=" // post appends the path
+	r.URL += webhook.Path + "/?to=" // post appends the path
 	if code, answer := r.post(t, fixture(t, "job-failed.json"), "X-Gitlab-Token", secretToken); code != 202 {
 		t.Errorf("answer is %d %s, want 202", code, answer)
 	}
@@ -329,7 +329,7 @@ func TestWebhookRecord(t *testing.T) {
 	if code != 202 || len(r.queue.records) != 1 {
 		t.Fatalf("answer is %d, stored are %v", code, r.queue.ids())
 	}
-	want, err := handlers.Decode(body, gitlabURL)
+	want, err := webhook.Decode(body, gitlabURL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +377,7 @@ func TestWebhookRecordID(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, func(cfg *handlers.WebhookConfig) { cfg.SigningTokens = []string{signingToken} })
+			r := newRig(t, func(cfg *webhook.Config) { cfg.SigningTokens = []string{signingToken} })
 			for _, want := range []int{202, 200} {
 				if code, answer := r.post(t, job, append(c.header, "X-Gitlab-Token", secretToken)...); code != want {
 					t.Fatalf("answer is %d %s, want %d", code, answer, want)
@@ -396,7 +396,7 @@ func TestWebhookRecordID(t *testing.T) {
 // TestWebhookAsksTheRulesInForce: rules change while the server runs.
 func TestWebhookAsksTheRulesInForce(t *testing.T) {
 	wanted := false
-	r := newRig(t, func(c *handlers.WebhookConfig) {
+	r := newRig(t, func(c *webhook.Config) {
 		c.Rules = wants(func(e event.Event) bool {
 			return wanted && e.Meta.Kind == event.KindPipeline && e.Pipeline.Status == "failed"
 		})
@@ -421,7 +421,7 @@ func TestWebhookTellsTheAttempt(t *testing.T) {
 		strings.Replace(failed, `"retries_count": 1,`, ``, 1):                    0,
 	} {
 		got := -1
-		r := newRig(t, func(c *handlers.WebhookConfig) {
+		r := newRig(t, func(c *webhook.Config) {
 			c.Rules = wants(func(e event.Event) bool { got = e.Job.Attempt; return false })
 		})
 		if code, _ := r.post(t, []byte(body), "X-Gitlab-Token", secretToken); code != 200 || got != want {
@@ -438,13 +438,13 @@ func TestWebhookCredentials(t *testing.T) {
 	with := func(header []string, more ...string) []string {
 		return append(header[:len(header):len(header)], more...)
 	}
-	tokens := handlers.Credentials{Tokens: []string{otherSecretToken, secretToken}}
-	keys := handlers.Credentials{SigningTokens: []string{otherSigningToken, signingToken}}
-	both := handlers.Credentials{Tokens: tokens.Tokens, SigningTokens: keys.SigningTokens}
+	tokens := webhook.Credentials{Tokens: []string{otherSecretToken, secretToken}}
+	keys := webhook.Credentials{SigningTokens: []string{otherSigningToken, signingToken}}
+	both := webhook.Credentials{Tokens: tokens.Tokens, SigningTokens: keys.SigningTokens}
 	const ok, no = 202, 401
 	cases := []struct {
 		name   string
-		given  handlers.Credentials
+		given  webhook.Credentials
 		header []string
 		code   int
 	}{
@@ -490,11 +490,11 @@ func TestWebhookCredentials(t *testing.T) {
 		{"both, wrong signature with right token", both, with(signed(signingToken, vectorID, vectorTime-301), "X-Gitlab-Token", secretToken), no},
 		{"both, nothing given", both, nil, no},
 
-		{"insecure", handlers.Credentials{Insecure: true}, nil, ok},
+		{"insecure", webhook.Credentials{Insecure: true}, nil, ok},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, func(cfg *handlers.WebhookConfig) { cfg.Credentials = c.given })
+			r := newRig(t, func(cfg *webhook.Config) { cfg.Credentials = c.given })
 			code, answer := r.post(t, job, c.header...)
 			if code != c.code {
 				t.Errorf("answer is %d %s, want %d", code, answer, c.code)
@@ -514,8 +514,8 @@ func TestWebhookCredentials(t *testing.T) {
 // TestWebhookSignatureVector pins the scheme with GitLab's published vector:
 // its body is no whole hook, so that the answer to the right signature is 400.
 func TestWebhookSignatureVector(t *testing.T) {
-	r := newRig(t, func(cfg *handlers.WebhookConfig) {
-		cfg.Credentials = handlers.Credentials{SigningTokens: []string{signingToken}}
+	r := newRig(t, func(cfg *webhook.Config) {
+		cfg.Credentials = webhook.Credentials{SigningTokens: []string{signingToken}}
 	})
 	header := []string{"webhook-id", vectorID, "webhook-timestamp", "1744578123", "webhook-signature", vectorMAC}
 	if code, answer := r.post(t, []byte(vectorBody), header...); code != 400 {
@@ -529,35 +529,35 @@ func TestWebhookSignatureVector(t *testing.T) {
 func TestNewWebhookRefuses(t *testing.T) {
 	cases := []struct {
 		name  string
-		given handlers.Credentials
+		given webhook.Credentials
 		text  string
 	}{
-		{"nothing", handlers.Credentials{}, "no webhook token and no signing token is set: anyone could send events; set one as in the webhook's settings in GitLab"},
-		{"empty token", handlers.Credentials{Tokens: []string{secretToken, ""}}, "webhook token 2 is empty"},
+		{"nothing", webhook.Credentials{}, "no webhook token and no signing token is set: anyone could send events; set one as in the webhook's settings in GitLab"},
+		{"empty token", webhook.Credentials{Tokens: []string{secretToken, ""}}, "webhook token 2 is empty"},
 		{
 			"signing token without prefix",
-			handlers.Credentials{SigningTokens: []string{signingToken[6:]}},
+			webhook.Credentials{SigningTokens: []string{signingToken[6:]}},
 			`webhook signing token 1 is malformed: it must be "whsec_" and at least 24 bytes in base64, as GitLab shows it`,
 		},
 		{
 			"signing token not in base64",
-			handlers.Credentials{SigningTokens: []string{signingToken, "whsec_%" + signingToken[7:]}},
+			webhook.Credentials{SigningTokens: []string{signingToken, "whsec_%" + signingToken[7:]}},
 			`webhook signing token 2 is malformed: it must be "whsec_" and at least 24 bytes in base64, as GitLab shows it`,
 		},
 		{
 			"signing token too short",
-			handlers.Credentials{SigningTokens: []string{"whsec_AAEC"}},
+			webhook.Credentials{SigningTokens: []string{"whsec_AAEC"}},
 			`webhook signing token 1 is malformed: it must be "whsec_" and at least 24 bytes in base64, as GitLab shows it`,
 		},
 		{
 			"token and insecure",
-			handlers.Credentials{Tokens: []string{secretToken}, Insecure: true},
+			webhook.Credentials{Tokens: []string{secretToken}, Insecure: true},
 			"webhook tokens are set and yet every delivery shall be taken: choose one",
 		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := handlers.NewWebhook(handlers.WebhookConfig{Credentials: c.given, Now: clock, Metrics: prometheus.NewRegistry()})
+			_, err := webhook.New(webhook.Config{Credentials: c.given, Now: clock, Metrics: prometheus.NewRegistry()})
 			if err == nil || err.Error() != c.text {
 				t.Errorf("error is %v, want %s", err, c.text)
 			}
@@ -576,8 +576,8 @@ func TestWebhookRefusesBeforeReading(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, func(cfg *handlers.WebhookConfig) { cfg.SigningTokens = []string{signingToken} })
-			req := httptest.NewRequest(http.MethodPost, handlers.WebhookPath, unreadable{t})
+			r := newRig(t, func(cfg *webhook.Config) { cfg.SigningTokens = []string{signingToken} })
+			req := httptest.NewRequest(http.MethodPost, webhook.Path, unreadable{t})
 			for i := 0; i < len(c.header); i += 2 {
 				req.Header.Set(c.header[i], c.header[i+1])
 			}
@@ -600,12 +600,12 @@ func (u unreadable) Read([]byte) (int, error) {
 // TestWebhookStoresWhatHungUp: a sender that does not wait for the answer
 // will not send again.
 func TestWebhookStoresWhatHungUp(t *testing.T) {
-	r := newRig(t, func(cfg *handlers.WebhookConfig) {
+	r := newRig(t, func(cfg *webhook.Config) {
 		cfg.Queue.(*memoryQueue).fail = func(ctx context.Context) error { return ctx.Err() }
 	})
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	req := httptest.NewRequest(http.MethodPost, handlers.WebhookPath, bytes.NewReader(fixture(t, "job-failed.json"))).WithContext(gone)
+	req := httptest.NewRequest(http.MethodPost, webhook.Path, bytes.NewReader(fixture(t, "job-failed.json"))).WithContext(gone)
 	req.Header.Set("X-Gitlab-Token", secretToken)
 	r.handler.ServeHTTP(httptest.NewRecorder(), req)
 	if stored := len(r.queue.ids()); stored != 1 {
@@ -616,7 +616,7 @@ func TestWebhookStoresWhatHungUp(t *testing.T) {
 // TestWebhookBodySizes speaks HTTP by hand, because a client of the library
 // neither lies about lengths nor reads an answer while it still sends.
 func TestWebhookBodySizes(t *testing.T) {
-	const head = "POST " + handlers.WebhookPath + " HTTP/1.1\r\nHost: x\r\nX-Gitlab-Token: " + secretToken + "\r\n"
+	const head = "POST " + webhook.Path + " HTTP/1.1\r\nHost: x\r\nX-Gitlab-Token: " + secretToken + "\r\n"
 	megabyte := strings.Repeat(" ", 1<<20)
 	chunk := fmt.Sprintf("%x\r\n%s\r\n", len(megabyte), megabyte)
 	job := string(fixture(t, "job-failed.json"))

@@ -1,4 +1,4 @@
-package handlers_test
+package admin_test
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,13 +20,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // memoryStore holds what the admin API shows. Its cursors are the ids of the
 // entries that came last.
@@ -36,7 +40,7 @@ type memoryStore struct {
 	err     error
 }
 
-var _ handlers.AdminStore = (*memoryStore)(nil)
+var _ admin.Store = (*memoryStore)(nil)
 
 func (m *memoryStore) Ping(context.Context) error { return m.err }
 
@@ -94,13 +98,13 @@ func outcome(i int) event.Outcome {
 }
 
 // state is a state of the rules that does not change.
-type state handlers.RulesState
+type state admin.RulesState
 
-func (s state) State() handlers.RulesState { return handlers.RulesState(s) }
+func (s state) State() admin.RulesState { return admin.RulesState(s) }
 
 func TestRulesState(t *testing.T) {
 	code, text := newAdminRig(t).get(t, "/api/v1/rules")
-	var got handlers.RulesState
+	var got admin.RulesState
 	if err := stdjson.Unmarshal([]byte(text), &got); err != nil || code != http.StatusOK {
 		t.Fatalf("%d %s: %v", code, text, err)
 	}
@@ -119,7 +123,7 @@ type adminRig struct {
 func newAdminRig(tb testing.TB) *adminRig {
 	tb.Helper()
 	r := &adminRig{store: &memoryStore{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}}
-	r.Server = httptest.NewServer(handlers.NewAdmin(handlers.AdminConfig{
+	r.Server = httptest.NewServer(admin.New(admin.Config{
 		Addr:    &net.TCPAddr{IP: net.IPv4zero},
 		Reload:  func() error { return nil },
 		Store:   r.store,
@@ -141,11 +145,11 @@ func (r *adminRig) get(tb testing.TB, path string) (code int, answer string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	code, answer, err = read(resp)
-	if err != nil {
+	body, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		tb.Fatal(err)
 	}
-	return code, answer
+	return resp.StatusCode, strings.TrimSpace(string(body))
 }
 
 // page is an answer of /api/v1/decisions, as far as the tests look at it.

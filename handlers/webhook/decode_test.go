@@ -1,4 +1,4 @@
-package handlers_test
+package webhook_test
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -56,7 +56,7 @@ func TestDecode(t *testing.T) {
 	for _, path := range fixtures(t) {
 		name := strings.TrimSuffix(filepath.Base(path), ".json")
 		t.Run(name, func(t *testing.T) {
-			e, err := handlers.Decode(fixture(t, name+".json"), gitlabURL)
+			e, err := webhook.Decode(fixture(t, name+".json"), gitlabURL)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,22 +84,22 @@ func TestDecodeRefuses(t *testing.T) {
 		want       error
 		text       string
 	}{
-		{"empty", ``, handlers.ErrNotJSON, ""},
-		{"blank", " \n", handlers.ErrNotJSON, ""},
-		{"form", `object_kind=build&build_id=1`, handlers.ErrNotJSON, ""},
-		{"cut off", job[:len(job)/2], handlers.ErrNotJSON, ""},
-		{"cut off at the end", strings.TrimSuffix(strings.TrimSpace(job), "}"), handlers.ErrNotJSON, ""},
-		{"broken in a skipped part", strings.Replace(job, `"visibility_level": 0`, `"visibility_level": 0x`, 1), handlers.ErrNotJSON, ""},
-		{"bad escape in a skipped part", strings.Replace(job, "Carts", `\Carts`, 1), handlers.ErrNotJSON, ""},
-		{"two bodies", job + job, handlers.ErrNotJSON, ""},
-		{"nested without end", strings.Repeat("[", 1<<20), handlers.ErrNotJSON, ""},
+		{"empty", ``, webhook.ErrNotJSON, ""},
+		{"blank", " \n", webhook.ErrNotJSON, ""},
+		{"form", `object_kind=build&build_id=1`, webhook.ErrNotJSON, ""},
+		{"cut off", job[:len(job)/2], webhook.ErrNotJSON, ""},
+		{"cut off at the end", strings.TrimSuffix(strings.TrimSpace(job), "}"), webhook.ErrNotJSON, ""},
+		{"broken in a skipped part", strings.Replace(job, `"visibility_level": 0`, `"visibility_level": 0x`, 1), webhook.ErrNotJSON, ""},
+		{"bad escape in a skipped part", strings.Replace(job, "Carts", `\Carts`, 1), webhook.ErrNotJSON, ""},
+		{"two bodies", job + job, webhook.ErrNotJSON, ""},
+		{"nested without end", strings.Repeat("[", 1<<20), webhook.ErrNotJSON, ""},
 
-		{"null", `null`, handlers.ErrNoInterest, ""},
-		{"a number", `7`, handlers.ErrNoInterest, ""},
-		{"a list", `[` + job + `]`, handlers.ErrNoInterest, ""},
-		{"custom template", `{"text": "pipeline failed"}`, handlers.ErrNoInterest, ""},
-		{"push", `{"object_kind": "push", "project_id": 204}`, handlers.ErrNoInterest, ""},
-		{"kind of wrong type", `{"object_kind": ["build"], "build_id": 1, "project_id": 204}`, handlers.ErrNoInterest, ""},
+		{"null", `null`, webhook.ErrNoInterest, ""},
+		{"a number", `7`, webhook.ErrNoInterest, ""},
+		{"a list", `[` + job + `]`, webhook.ErrNoInterest, ""},
+		{"custom template", `{"text": "pipeline failed"}`, webhook.ErrNoInterest, ""},
+		{"push", `{"object_kind": "push", "project_id": 204}`, webhook.ErrNoInterest, ""},
+		{"kind of wrong type", `{"object_kind": ["build"], "build_id": 1, "project_id": 204}`, webhook.ErrNoInterest, ""},
 
 		{"no build_id", `{"object_kind": "build", "project_id": 204}`, nil, `field "build_id": expected the job's id, a whole number from 1`},
 		{"build_id with a fraction", `{"object_kind": "build", "build_id": 1.5, "project_id": 204}`, nil, `field "build_id": expected the job's id, a whole number from 1`},
@@ -110,8 +110,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			e, err := handlers.Decode([]byte(c.body), gitlabURL)
-			field := (*handlers.FieldError)(nil)
+			e, err := webhook.Decode([]byte(c.body), gitlabURL)
+			field := (*webhook.FieldError)(nil)
 			switch {
 			case c.want != nil && !errors.Is(err, c.want):
 				t.Errorf("error is %v, want %v", err, c.want)
@@ -145,7 +145,7 @@ func TestDecodeProjectPath(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := handlers.Decode(body, c.instance)
+		e, err := webhook.Decode(body, c.instance)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,11 +160,11 @@ func TestDecodeProjectPath(t *testing.T) {
 func TestDecodeCopies(t *testing.T) {
 	for _, path := range fixtures(t) {
 		body := fixture(t, filepath.Base(path))
-		want, err := handlers.Decode(bytes.Clone(body), gitlabURL)
+		want, err := webhook.Decode(bytes.Clone(body), gitlabURL)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := handlers.Decode(body, gitlabURL)
+		got, err := webhook.Decode(body, gitlabURL)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestDecodeDates(t *testing.T) {
 			want = want.UTC()
 		}
 		text := want.Format(layout)
-		e, err := handlers.Decode([]byte(`{"object_kind":"build","build_id":1,"project_id":1,"build_started_at":"`+text+`"}`), "")
+		e, err := webhook.Decode([]byte(`{"object_kind":"build","build_id":1,"project_id":1,"build_started_at":"`+text+`"}`), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,8 +209,8 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte(`{"object_kind":"build","build_id":1,"project_id":1,"build_duration":"1e999","build_created_at":"0000-01-01 00:00:00 +0200"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		e, err := handlers.Decode(body, gitlabURL)
-		if valid := stdjson.Valid(body); valid == errors.Is(err, handlers.ErrNotJSON) {
+		e, err := webhook.Decode(body, gitlabURL)
+		if valid := stdjson.Valid(body); valid == errors.Is(err, webhook.ErrNotJSON) {
 			t.Fatalf("the body is JSON: %v, but Decode says %v", valid, err)
 		}
 		if err != nil {
@@ -244,7 +244,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := handlers.Decode(body, gitlabURL); err != nil {
+				if _, err := webhook.Decode(body, gitlabURL); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,4 +1,4 @@
-package handlers_test
+package admin_test
 
 import (
 	"errors"
@@ -11,12 +11,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 )
 
 // adminOn gives the admin address's handler as if it listened on the address.
 func adminOn(ip string, reload func() error) http.Handler {
-	return handlers.NewAdmin(handlers.AdminConfig{
+	return admin.New(admin.Config{
 		Addr: &net.TCPAddr{IP: net.ParseIP(ip), Port: 9090}, Store: &memoryStore{}, Rules: state{}, Reload: reload,
 		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	})

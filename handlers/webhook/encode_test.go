@@ -1,4 +1,4 @@
-package handlers_test
+package webhook_test
 
 import (
 	stdjson "encoding/json"
@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -19,7 +19,7 @@ func TestEncode(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var e event.Record
 		draw(t, reflect.ValueOf(&e).Elem(), "event")
-		record := handlers.Encode(e)
+		record := webhook.Encode(e)
 		standard, err := stdjson.Marshal(e)
 		if err != nil {
 			t.Fatal(err)
