@@ -1,0 +1,194 @@
+package webhook
+
+import (
+	"sync"
+
+	"github.com/goccy/go-json"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// hook is what complete reads off a body. Most keys are of one kind of hook
+// only; but for commit.id, none means two things.
+type hook struct {
+	User           hookUser         `json:"user"`
+	Project        hookProject      `json:"project"`    // Job Hook: new versions
+	Repository     hookProject      `json:"repository"` // Job Hook
+	Commit         hookCommit       `json:"commit"`
+	SourcePipeline hookSource       `json:"source_pipeline"`
+	Environment    hookEnv          `json:"environment"`
+	Runner         hookRunner       `json:"runner"`
+	ProjectName    string           `json:"project_name"` // for people: "Group / Project"
+	PipelineID     whole            `json:"pipeline_id"`
+	Ref            string           `json:"ref"`
+	Tag            bool             `json:"tag"`
+	SHA            string           `json:"sha"`
+	RetriesCount   whole            `json:"retries_count"`
+	BuildName      string           `json:"build_name"`
+	BuildStage     string           `json:"build_stage"`
+	AllowFailure   bool             `json:"build_allow_failure"`
+	FailureReason  string           `json:"build_failure_reason"`
+	Duration       seconds          `json:"build_duration"`
+	QueuedDuration seconds          `json:"build_queued_duration"`
+	CreatedAt      date             `json:"build_created_at"`
+	StartedAt      date             `json:"build_started_at"`
+	FinishedAt     date             `json:"build_finished_at"`
+	CreatedAtISO   date             `json:"build_created_at_iso"`
+	StartedAtISO   date             `json:"build_started_at_iso"`
+	FinishedAtISO  date             `json:"build_finished_at_iso"`
+	Pipeline       hookPipeline     `json:"object_attributes"`
+	MergeRequest   hookMergeRequest `json:"merge_request"`
+	Builds         []hookBuild      `json:"builds"`
+}
+
+// hooks are kept for the next body: a long list of builds grows but once.
+var hooks = sync.Pool{New: func() any { return new(hook) }}
+
+// maxKept is the longest list of builds that is kept.
+const maxKept = 64
+
+// release gives a hook back, empty. What the event took of it, it took by
+// value, or it was made for this hook.
+func (h *hook) release() {
+	builds := h.Builds[:0]
+	if cap(builds) > maxKept {
+		builds = nil
+	}
+	clear(builds[:cap(builds)])
+	*h = hook{Builds: builds}
+	hooks.Put(h)
+}
+
+type hookUser struct {
+	ID       whole  `json:"id"`
+	Username string `json:"username"`
+	Name     string `json:"name"`
+	Email    string `json:"email"`
+}
+
+type hookMergeRequest struct {
+	IID          whole  `json:"iid"`
+	Title        string `json:"title"`
+	State        string `json:"state"`
+	SourceBranch string `json:"source_branch"`
+	TargetBranch string `json:"target_branch"`
+	URL          string `json:"url"`
+}
+
+func (m hookMergeRequest) mergeRequest() event.MergeRequest {
+	return event.MergeRequest{IID: int64(m.IID), Title: m.Title, State: m.State, SourceBranch: m.SourceBranch, TargetBranch: m.TargetBranch, URL: m.URL}
+}
+
+func (r hookRunner) runner() event.Runner {
+	return event.Runner{ID: int64(r.ID), Description: r.Description, Type: r.Type, Shared: r.Shared, Tags: r.Tags}
+}
+
+type hookProject struct {
+	ID            whole  `json:"id"`
+	Name          string `json:"name"`
+	Path          string `json:"path_with_namespace"`
+	WebURL        string `json:"web_url"`
+	Homepage      string `json:"homepage"` // of a repository
+	DefaultBranch string `json:"default_branch"`
+}
+
+// hookCommit is the commit in a Pipeline Hook. In a Job Hook it is a mixture:
+// the pipeline's name, status, duration and end, and the commit's rest.
+type hookCommit struct {
+	ID            commitID `json:"id"`
+	SHA           string   `json:"sha"` // Job Hook
+	Title         string   `json:"title"`
+	Message       string   `json:"message"`
+	URL           string   `json:"url"`
+	AuthorName    string   `json:"author_name"`
+	AuthorEmail   string   `json:"author_email"`
+	Name          string   `json:"name"`
+	Status        string   `json:"status"`
+	Duration      seconds  `json:"duration"`
+	FinishedAt    date     `json:"finished_at"`
+	FinishedAtISO date     `json:"finished_at_iso"`
+	Author        struct {
+		Name  string `json:"name"`
+		Email string `json:"email"`
+	} `json:"author"`
+}
+
+// shaLength tells a SHA of digits alone from an id in quotes.
+const shaLength = 40
+
+// commitID is the commit's SHA in a Pipeline Hook, and in a Job Hook the id of
+// the pipeline, which the oldest have nowhere else.
+type commitID struct {
+	sha      string
+	pipeline int64
+}
+
+var _ json.Unmarshaler = (*commitID)(nil)
+
+func (c *commitID) UnmarshalJSON(raw []byte) error {
+	if raw[0] == '"' {
+		if err := json.Unmarshal(raw, &c.sha); err != nil || len(c.sha) >= shaLength || wholeNumber(raw) == 0 {
+			return err
+		}
+		c.sha = ""
+	}
+	c.pipeline = wholeNumber(raw)
+	return nil // what is neither counts as unknown
+}
+
+type hookSource struct {
+	Project    hookProject `json:"project"`
+	PipelineID whole       `json:"pipeline_id"`
+	JobID      whole       `json:"job_id"`
+}
+
+type hookRunner struct {
+	ID          whole    `json:"id"`
+	Description string   `json:"description"`
+	Type        string   `json:"runner_type"`
+	Shared      bool     `json:"is_shared"`
+	Tags        []string `json:"tags"`
+}
+
+type hookEnv struct {
+	Name   string `json:"name"`
+	Action string `json:"action"`
+	Tier   string `json:"deployment_tier"`
+}
+
+type hookPipeline struct {
+	IID            whole    `json:"iid"`
+	Name           string   `json:"name"`
+	Ref            string   `json:"ref"`
+	Tag            bool     `json:"tag"`
+	SHA            string   `json:"sha"`
+	Source         string   `json:"source"`
+	Stages         []string `json:"stages"`
+	CreatedAt      date     `json:"created_at"`
+	FinishedAt     date     `json:"finished_at"`
+	Duration       seconds  `json:"duration"`
+	QueuedDuration seconds  `json:"queued_duration"`
+	ProtectedRef   bool     `json:"protected_ref"`
+	URL            string   `json:"url"`
+	Variables      []struct {
+		Key   string `json:"key"`
+		Value string `json:"value"`
+	} `json:"variables"`
+}
+
+type hookBuild struct {
+	ID             whole      `json:"id"`
+	Stage          string     `json:"stage"`
+	Name           string     `json:"name"`
+	Status         string     `json:"status"`
+	FailureReason  string     `json:"failure_reason"`
+	AllowFailure   bool       `json:"allow_failure"`
+	Manual         bool       `json:"manual"`
+	CreatedAt      date       `json:"created_at"`
+	StartedAt      date       `json:"started_at"`
+	FinishedAt     date       `json:"finished_at"`
+	Duration       seconds    `json:"duration"`
+	QueuedDuration seconds    `json:"queued_duration"`
+	Runner         hookRunner `json:"runner"`
+	Environment    hookEnv    `json:"environment"`
+}
