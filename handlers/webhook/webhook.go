@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/goccy/go-json"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -263,7 +264,11 @@ var errUnavailable = errors.New("the event could not be stored: send it again la
 func (w *webhook) put(ctx context.Context, e event.Event) (added bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.PutTimeout)
 	defer cancel()
-	put, err := w.Queue.Put(ctx, eventRecord(w.GitLab.Instance(), &event.Record{Event: e}))
+	record, err := newRecord(w.GitLab.Instance(), &event.Record{Event: e})
+	if err != nil {
+		return false, err
+	}
+	put, err := w.Queue.Put(ctx, record)
 	if err != nil {
 		return false, err
 	}
@@ -333,8 +338,12 @@ func hashOf(body []byte) string {
 	return "sha256:" + hex.EncodeToString(hash[:])
 }
 
-// eventRecord is the queue's record of an event. Its id does not depend on the
+// newRecord makes the queue's record of an event. Its id does not depend on the
 // address that the event came from: the same event may come from several.
-func eventRecord(instance string, e *event.Record) store.Record {
-	return store.Record{ID: keys.Event(instance, e.Meta.ID), Kind: event.RecordEvent, Body: encode(e)}
+func newRecord(instance string, e *event.Record) (store.Record, error) {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return store.Record{}, err
+	}
+	return store.Record{ID: keys.Event(instance, e.Meta.ID), Kind: event.RecordEvent, Body: body}, nil
 }
