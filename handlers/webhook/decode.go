@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-json"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/gitlabjson"
 )
 
 var (
@@ -50,26 +51,26 @@ func Decode(body []byte, instance string) (event.Event, error) {
 
 // identify reads off a body what names the event and its project, and its
 // status: enough to refuse it or to know that no rule wants it, in a fraction of
-// the time that the whole takes. All of the body was looked at: what complete finds is JSON.
+// the time that the gitlabjson.Int takes. All of the body was looked at: what complete finds is JSON.
 // The event's texts, here and in complete, lie in the body.
 func identify(body []byte) (event.Event, error) {
 	var h struct {
-		ObjectKind  string `json:"object_kind"`
-		BuildID     whole  `json:"build_id"`
-		BuildStatus string `json:"build_status"`
-		Retries     *whole `json:"retries_count"`
-		ProjectID   whole  `json:"project_id"`
+		ObjectKind  string          `json:"object_kind"`
+		BuildID     gitlabjson.Int  `json:"build_id"`
+		BuildStatus string          `json:"build_status"`
+		Retries     *gitlabjson.Int `json:"retries_count"`
+		ProjectID   gitlabjson.Int  `json:"project_id"`
 		Project     struct {
-			ID     whole  `json:"id"`
-			WebURL string `json:"web_url"`
-			Path   string `json:"path_with_namespace"`
+			ID     gitlabjson.Int `json:"id"`
+			WebURL string         `json:"web_url"`
+			Path   string         `json:"path_with_namespace"`
 		} `json:"project"`
 		Repository struct { // where a Job Hook has no project
 			Homepage string `json:"homepage"`
 		} `json:"repository"`
 		Pipeline struct {
-			ID     whole  `json:"id"`
-			Status string `json:"status"`
+			ID     gitlabjson.Int `json:"id"`
+			Status string         `json:"status"`
 		} `json:"object_attributes"`
 	}
 	if err := unmarshal(body, &h); err != nil {

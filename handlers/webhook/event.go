@@ -5,8 +5,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/gitlabjson"
 )
 
 func (h *hook) completeJob(e *event.Event) {
@@ -59,8 +61,8 @@ func (h *hook) completePipeline(e *event.Event) {
 		Source:         a.Source,
 		Name:           a.Name,
 		URL:            cmp.Or(a.URL, page(e.Project.URL, "pipelines", e.Pipeline.ID)),
-		CreatedAt:      a.CreatedAt.time(),
-		FinishedAt:     a.FinishedAt.time(),
+		CreatedAt:      a.CreatedAt.Time(),
+		FinishedAt:     a.FinishedAt.Time(),
 		Duration:       float64(a.Duration),
 		QueuedDuration: float64(a.QueuedDuration),
 		Variables:      h.variables(),
@@ -112,9 +114,9 @@ func (h *hook) jobs(projectURL string) []event.Job {
 			Ref:            h.Pipeline.Ref,
 			Tag:            h.Pipeline.Tag,
 			URL:            page(projectURL, "jobs", int64(b.ID)),
-			CreatedAt:      b.CreatedAt.time(),
-			StartedAt:      b.StartedAt.time(),
-			FinishedAt:     b.FinishedAt.time(),
+			CreatedAt:      b.CreatedAt.Time(),
+			StartedAt:      b.StartedAt.Time(),
+			FinishedAt:     b.FinishedAt.Time(),
 			Duration:       float64(b.Duration),
 			QueuedDuration: float64(b.QueuedDuration),
 			Runner:         b.Runner.runner(),
@@ -206,4 +208,14 @@ func pathOf(projectURL, instance string) string {
 		path = strings.TrimPrefix(path, strings.Trim(base.Path, "/")+"/")
 	}
 	return path
+}
+
+// first gives the first time that is set.
+func first(dates ...gitlabjson.Date) time.Time {
+	for _, d := range dates {
+		if t := d.Time(); !t.IsZero() {
+			return t
+		}
+	}
+	return time.Time{}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/goccy/go-json"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/gitlabjson"
 )
 
 // hook is what complete reads off a body. Most keys are of one kind of hook
@@ -19,23 +20,23 @@ type hook struct {
 	Environment    hookEnv          `json:"environment"`
 	Runner         hookRunner       `json:"runner"`
 	ProjectName    string           `json:"project_name"` // for people: "Group / Project"
-	PipelineID     whole            `json:"pipeline_id"`
+	PipelineID     gitlabjson.Int   `json:"pipeline_id"`
 	Ref            string           `json:"ref"`
 	Tag            bool             `json:"tag"`
 	SHA            string           `json:"sha"`
-	RetriesCount   whole            `json:"retries_count"`
+	RetriesCount   gitlabjson.Int   `json:"retries_count"`
 	BuildName      string           `json:"build_name"`
 	BuildStage     string           `json:"build_stage"`
 	AllowFailure   bool             `json:"build_allow_failure"`
 	FailureReason  string           `json:"build_failure_reason"`
-	Duration       seconds          `json:"build_duration"`
-	QueuedDuration seconds          `json:"build_queued_duration"`
-	CreatedAt      date             `json:"build_created_at"`
-	StartedAt      date             `json:"build_started_at"`
-	FinishedAt     date             `json:"build_finished_at"`
-	CreatedAtISO   date             `json:"build_created_at_iso"`
-	StartedAtISO   date             `json:"build_started_at_iso"`
-	FinishedAtISO  date             `json:"build_finished_at_iso"`
+	Duration       gitlabjson.Float `json:"build_duration"`
+	QueuedDuration gitlabjson.Float `json:"build_queued_duration"`
+	CreatedAt      gitlabjson.Date  `json:"build_created_at"`
+	StartedAt      gitlabjson.Date  `json:"build_started_at"`
+	FinishedAt     gitlabjson.Date  `json:"build_finished_at"`
+	CreatedAtISO   gitlabjson.Date  `json:"build_created_at_iso"`
+	StartedAtISO   gitlabjson.Date  `json:"build_started_at_iso"`
+	FinishedAtISO  gitlabjson.Date  `json:"build_finished_at_iso"`
 	Pipeline       hookPipeline     `json:"object_attributes"`
 	MergeRequest   hookMergeRequest `json:"merge_request"`
 	Builds         []hookBuild      `json:"builds"`
@@ -60,19 +61,19 @@ func (h *hook) release() {
 }
 
 type hookUser struct {
-	ID       whole  `json:"id"`
-	Username string `json:"username"`
-	Name     string `json:"name"`
-	Email    string `json:"email"`
+	ID       gitlabjson.Int `json:"id"`
+	Username string         `json:"username"`
+	Name     string         `json:"name"`
+	Email    string         `json:"email"`
 }
 
 type hookMergeRequest struct {
-	IID          whole  `json:"iid"`
-	Title        string `json:"title"`
-	State        string `json:"state"`
-	SourceBranch string `json:"source_branch"`
-	TargetBranch string `json:"target_branch"`
-	URL          string `json:"url"`
+	IID          gitlabjson.Int `json:"iid"`
+	Title        string         `json:"title"`
+	State        string         `json:"state"`
+	SourceBranch string         `json:"source_branch"`
+	TargetBranch string         `json:"target_branch"`
+	URL          string         `json:"url"`
 }
 
 func (m hookMergeRequest) mergeRequest() event.MergeRequest {
@@ -84,29 +85,29 @@ func (r hookRunner) runner() event.Runner {
 }
 
 type hookProject struct {
-	ID            whole  `json:"id"`
-	Name          string `json:"name"`
-	Path          string `json:"path_with_namespace"`
-	WebURL        string `json:"web_url"`
-	Homepage      string `json:"homepage"` // of a repository
-	DefaultBranch string `json:"default_branch"`
+	ID            gitlabjson.Int `json:"id"`
+	Name          string         `json:"name"`
+	Path          string         `json:"path_with_namespace"`
+	WebURL        string         `json:"web_url"`
+	Homepage      string         `json:"homepage"` // of a repository
+	DefaultBranch string         `json:"default_branch"`
 }
 
 // hookCommit is the commit in a Pipeline Hook. In a Job Hook it is a mixture:
 // the pipeline's name, status, duration and end, and the commit's rest.
 type hookCommit struct {
-	ID            commitID `json:"id"`
-	SHA           string   `json:"sha"` // Job Hook
-	Title         string   `json:"title"`
-	Message       string   `json:"message"`
-	URL           string   `json:"url"`
-	AuthorName    string   `json:"author_name"`
-	AuthorEmail   string   `json:"author_email"`
-	Name          string   `json:"name"`
-	Status        string   `json:"status"`
-	Duration      seconds  `json:"duration"`
-	FinishedAt    date     `json:"finished_at"`
-	FinishedAtISO date     `json:"finished_at_iso"`
+	ID            commitID         `json:"id"`
+	SHA           string           `json:"sha"` // Job Hook
+	Title         string           `json:"title"`
+	Message       string           `json:"message"`
+	URL           string           `json:"url"`
+	AuthorName    string           `json:"author_name"`
+	AuthorEmail   string           `json:"author_email"`
+	Name          string           `json:"name"`
+	Status        string           `json:"status"`
+	Duration      gitlabjson.Float `json:"duration"`
+	FinishedAt    gitlabjson.Date  `json:"finished_at"`
+	FinishedAtISO gitlabjson.Date  `json:"finished_at_iso"`
 	Author        struct {
 		Name  string `json:"name"`
 		Email string `json:"email"`
@@ -127,27 +128,27 @@ var _ json.Unmarshaler = (*commitID)(nil)
 
 func (c *commitID) UnmarshalJSON(raw []byte) error {
 	if raw[0] == '"' {
-		if err := json.Unmarshal(raw, &c.sha); err != nil || len(c.sha) >= shaLength || wholeNumber(raw) == 0 {
+		if err := json.Unmarshal(raw, &c.sha); err != nil || len(c.sha) >= shaLength || gitlabjson.ParseInt(raw) == 0 {
 			return err
 		}
 		c.sha = ""
 	}
-	c.pipeline = wholeNumber(raw)
+	c.pipeline = gitlabjson.ParseInt(raw)
 	return nil // what is neither counts as unknown
 }
 
 type hookSource struct {
-	Project    hookProject `json:"project"`
-	PipelineID whole       `json:"pipeline_id"`
-	JobID      whole       `json:"job_id"`
+	Project    hookProject    `json:"project"`
+	PipelineID gitlabjson.Int `json:"pipeline_id"`
+	JobID      gitlabjson.Int `json:"job_id"`
 }
 
 type hookRunner struct {
-	ID          whole    `json:"id"`
-	Description string   `json:"description"`
-	Type        string   `json:"runner_type"`
-	Shared      bool     `json:"is_shared"`
-	Tags        []string `json:"tags"`
+	ID          gitlabjson.Int `json:"id"`
+	Description string         `json:"description"`
+	Type        string         `json:"runner_type"`
+	Shared      bool           `json:"is_shared"`
+	Tags        []string       `json:"tags"`
 }
 
 type hookEnv struct {
@@ -157,19 +158,19 @@ type hookEnv struct {
 }
 
 type hookPipeline struct {
-	IID            whole    `json:"iid"`
-	Name           string   `json:"name"`
-	Ref            string   `json:"ref"`
-	Tag            bool     `json:"tag"`
-	SHA            string   `json:"sha"`
-	Source         string   `json:"source"`
-	Stages         []string `json:"stages"`
-	CreatedAt      date     `json:"created_at"`
-	FinishedAt     date     `json:"finished_at"`
-	Duration       seconds  `json:"duration"`
-	QueuedDuration seconds  `json:"queued_duration"`
-	ProtectedRef   bool     `json:"protected_ref"`
-	URL            string   `json:"url"`
+	IID            gitlabjson.Int   `json:"iid"`
+	Name           string           `json:"name"`
+	Ref            string           `json:"ref"`
+	Tag            bool             `json:"tag"`
+	SHA            string           `json:"sha"`
+	Source         string           `json:"source"`
+	Stages         []string         `json:"stages"`
+	CreatedAt      gitlabjson.Date  `json:"created_at"`
+	FinishedAt     gitlabjson.Date  `json:"finished_at"`
+	Duration       gitlabjson.Float `json:"duration"`
+	QueuedDuration gitlabjson.Float `json:"queued_duration"`
+	ProtectedRef   bool             `json:"protected_ref"`
+	URL            string           `json:"url"`
 	Variables      []struct {
 		Key   string `json:"key"`
 		Value string `json:"value"`
@@ -177,18 +178,18 @@ type hookPipeline struct {
 }
 
 type hookBuild struct {
-	ID             whole      `json:"id"`
-	Stage          string     `json:"stage"`
-	Name           string     `json:"name"`
-	Status         string     `json:"status"`
-	FailureReason  string     `json:"failure_reason"`
-	AllowFailure   bool       `json:"allow_failure"`
-	Manual         bool       `json:"manual"`
-	CreatedAt      date       `json:"created_at"`
-	StartedAt      date       `json:"started_at"`
-	FinishedAt     date       `json:"finished_at"`
-	Duration       seconds    `json:"duration"`
-	QueuedDuration seconds    `json:"queued_duration"`
-	Runner         hookRunner `json:"runner"`
-	Environment    hookEnv    `json:"environment"`
+	ID             gitlabjson.Int   `json:"id"`
+	Stage          string           `json:"stage"`
+	Name           string           `json:"name"`
+	Status         string           `json:"status"`
+	FailureReason  string           `json:"failure_reason"`
+	AllowFailure   bool             `json:"allow_failure"`
+	Manual         bool             `json:"manual"`
+	CreatedAt      gitlabjson.Date  `json:"created_at"`
+	StartedAt      gitlabjson.Date  `json:"started_at"`
+	FinishedAt     gitlabjson.Date  `json:"finished_at"`
+	Duration       gitlabjson.Float `json:"duration"`
+	QueuedDuration gitlabjson.Float `json:"queued_duration"`
+	Runner         hookRunner       `json:"runner"`
+	Environment    hookEnv          `json:"environment"`
 }
