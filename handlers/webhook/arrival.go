@@ -30,11 +30,11 @@ type arrival struct {
 	arrived atomic.Int64 // bytes
 
 	mu        sync.Mutex
-	interrupt func()     // ends a read that waits for the sender
-	from      *unordered // the capacity that it takes, if its sender is unproven …
-	size      int64      // … and how much of it, in bytes
-	paused    bool       // it waits for capacity: it is not the sender who is slow
-	failed    error      // why it was interrupted
+	interrupt func()    // ends a read that waits for the sender
+	from      *capacity // the capacity that it takes, if its sender is unproven …
+	size      int64     // … and how much of it, in bytes
+	paused    bool      // it waits for capacity: it is not the sender who is slow
+	failed    error     // why it was interrupted
 	ended     bool
 
 	timer    *time.Timer
@@ -118,7 +118,7 @@ func (a *arrival) measure(epoch int) {
 		}
 		a.ticks, a.since = 0, 0
 	}
-	if a.last < slowRate && a.from != nil && a.from.short() {
+	if a.last < slowRate && a.from != nil && a.from.isShort() {
 		a.fail(errCrowded)
 		return
 	}
@@ -141,7 +141,7 @@ func (a *arrival) fail(reason error) {
 }
 
 // takes notes what the body takes of which capacity.
-func (a *arrival) takes(from *unordered, size int64) {
+func (a *arrival) takes(from *capacity, size int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.from, a.size = from, size
@@ -166,7 +166,7 @@ func (a *arrival) resume() {
 
 // slow returns the bytes that came in the last tick and how much the body takes
 // of the capacity, if that could be had back because the body is slow.
-func (a *arrival) slow(of *unordered) (last, size int64, ok bool) {
+func (a *arrival) slow(of *capacity) (last, size int64, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.last, a.size, a.from == of && a.measured && a.last < slowRate && !a.paused && a.failed == nil
@@ -174,7 +174,7 @@ func (a *arrival) slow(of *unordered) (last, size int64, ok bool) {
 
 // evict interrupts slow bodies until what they take of the capacity is as much
 // as is needed, in bytes, the slowest first.
-func (s *arrivals) evict(of *unordered, needed int64) {
+func (s *arrivals) evict(of *capacity, needed int64) {
 	type victim struct {
 		*arrival
 		last, size int64

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -50,11 +49,11 @@ type bodies struct {
 	max      int64         // of one, in bytes
 	patience time.Duration // how long one waits for capacity
 	kept     sync.Pool     // of *body
-	proven   struct{ small, large *semaphore.Weighted }
+	proven   struct{ small, large *capacity }
 	unproven struct {
-		small *unordered
-		begun *unordered // large ones up to maxSmall
-		large *unordered
+		small *capacity
+		begun *capacity // large ones up to maxSmall
+		large *capacity
 	}
 	arrivals arrivals // of unproven senders
 }
@@ -63,8 +62,8 @@ type bodies struct {
 type body struct {
 	bytes []byte
 	first [firstBuffer]byte
-	from  capacity // nil: it takes none
-	size  int64    // bytes taken
+	from  *capacity // nil: it takes none
+	size  int64     // bytes taken
 }
 
 func newBodies(largest int64, patience time.Duration) *bodies {
@@ -74,8 +73,8 @@ func newBodies(largest int64, patience time.Duration) *bodies {
 		kept:     sync.Pool{New: func() any { return new(body) }},
 		arrivals: arrivals{all: map[*arrival]struct{}{}},
 	}
-	b.proven.small, b.proven.large = semaphore.NewWeighted(smallCapacity), semaphore.NewWeighted(largeBodies*largest)
-	b.unproven.small, b.unproven.begun, b.unproven.large = newUnordered(smallCapacity), newUnordered(begunCapacity), newUnordered(largeBodies*largest)
+	b.proven.small, b.proven.large = newCapacity(smallCapacity), newCapacity(largeBodies*largest)
+	b.unproven.small, b.unproven.begun, b.unproven.large = newCapacity(smallCapacity), newCapacity(begunCapacity), newCapacity(largeBodies*largest)
 	return b
 }
 
@@ -188,7 +187,7 @@ func (b *bodies) takeUnproven(ctx context.Context, in *body, most int64, a *arri
 
 // take makes the body take size bytes of a capacity, instead of what it takes
 // now. wait acquires what is not there at once, and reports whether it could.
-func (in *body) take(from capacity, size int64, wait func(more int64) bool) error {
+func (in *body) take(from *capacity, size int64, wait func(more int64) bool) error {
 	more := size
 	if from == in.from {
 		more -= in.size
@@ -204,7 +203,7 @@ func (in *body) take(from capacity, size int64, wait func(more int64) bool) erro
 }
 
 // wait acquires bytes of a capacity that is short, and reports whether it could.
-func wait(ctx context.Context, a *arrival, from capacity, more int64, patience time.Duration) bool {
+func wait(ctx context.Context, a *arrival, from *capacity, more int64, patience time.Duration) bool {
 	if a != nil {
 		a.pause()
 		defer a.resume()
@@ -217,7 +216,7 @@ func wait(ctx context.Context, a *arrival, from capacity, more int64, patience t
 // prove notes that the sender of a body that has arrived is proven after all: the
 // capacity that it takes is of that kind from now on. The error is errCrowded.
 func (b *bodies) prove(ctx context.Context, in *body) error {
-	if _, proven := in.from.(*semaphore.Weighted); proven {
+	if in.from == b.proven.small || in.from == b.proven.large {
 		return nil
 	}
 	return b.takeProven(ctx, in, int64(len(in.bytes)), nil)
