@@ -1,15 +1,10 @@
 package admin
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"reflect"
 	"slices"
 	"time"
 
@@ -32,9 +27,6 @@ type Pauser interface {
 	// ResumeAll ends all pauses, and returns how many there were.
 	ResumeAll(ctx context.Context, by string) (n int, err error)
 }
-
-// maxRequest bounds the body of a request to the admin API, in bytes.
-const maxRequest = 16 << 10
 
 // PauseRequest is the body of POST /api/v1/pause: the projects of a glob, a
 // rule, or with neither everything.
@@ -79,55 +71,6 @@ func scopeOf(project, rule *string) (event.Pause, error) {
 // Paused is the answer to both: the pauses that are in force now.
 type Paused struct {
 	Paused []event.Pause `json:"paused"`
-}
-
-// Status is the answer of GET /api/v1/status. Parts are further things that
-// serve knows of itself, by name.
-type Status struct {
-	Version string         `json:"version"`
-	DryRun  bool           `json:"dry_run"` // of the process: it changes nothing
-	Rules   RulesStatus    `json:"rules"`
-	Queue   Depth          `json:"queue"`
-	Paused  []event.Pause  `json:"paused"`
-	Parts   map[string]any `json:"parts,omitempty"`
-}
-
-// RulesStatus says which rules are in force.
-type RulesStatus struct {
-	Hash     string    `json:"hash"`
-	Count    int       `json:"count"`
-	LoadedAt time.Time `json:"loaded_at"`
-	Error    string    `json:"error,omitzero"` // why the files, as they are now, can't be used
-}
-
-// Depth counts the queue's records.
-type Depth struct {
-	Due     int `json:"due"`
-	Waiting int `json:"waiting"`
-	Leased  int `json:"leased"`
-	Dead    int `json:"dead"`
-}
-
-func (a *admin) status(c echo.Context) error {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
-	defer cancel()
-	depth, err := a.Store.Depth(ctx)
-	if err != nil {
-		return a.unavailable(c, err)
-	}
-	paused, err := a.Pauses.List(ctx)
-	if err != nil {
-		return a.unavailable(c, err)
-	}
-	state := a.Rules.State()
-	s := Status{
-		Version: a.Version, DryRun: a.DryRun, Queue: Depth(depth), Paused: paused, Parts: map[string]any{},
-		Rules: RulesStatus{state.Hash, len(state.Rules), state.LoadedAt, state.Error},
-	}
-	for name, part := range a.Parts {
-		s.Parts[name] = part(ctx)
-	}
-	return c.JSON(http.StatusOK, s)
 }
 
 func (a *admin) pause(c echo.Context) error {
@@ -214,39 +157,3 @@ func (a *admin) paused(ctx context.Context, c echo.Context) error {
 	}
 	return c.JSON(http.StatusOK, Paused{all})
 }
-
-// readRequest reads a JSON body strictly. It wants its content type, which no
-// web page of another origin can send without asking first.
-func readRequest(c echo.Context, into any) error {
-	if kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType)); err != nil || kind != echo.MIMEApplicationJSON {
-		return errors.New("the body must be JSON: send it with Content-Type: application/json")
-	}
-	body := bufio.NewReader(http.MaxBytesReader(c.Response(), c.Request().Body, maxRequest))
-	if first, err := body.Peek(1); err == nil && first[0] != '{' {
-		return errors.New("the body must be a JSON object, such as {} for everything")
-	}
-	decoder := json.NewDecoder(body)
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(into)
-	if err == nil {
-		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("more than one value")
-		}
-	}
-	var kind *json.UnmarshalTypeError
-	var date *time.ParseError
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, io.EOF):
-		return errors.New("the body is empty: send a JSON object, such as {} for everything")
-	case errors.As(err, &kind):
-		return fmt.Errorf("%q must be %s, not %s", kind.Field, kindsOfJSON[kind.Type.Kind()], kind.Value)
-	case errors.As(err, &date):
-		return fmt.Errorf("%s is not a time: write for instance 2026-12-24T18:00:00Z", date.Value)
-	}
-	return fmt.Errorf("the body can't be read: %w", err)
-}
-
-// kindsOfJSON says what a member of a request's body must be.
-var kindsOfJSON = map[reflect.Kind]string{reflect.String: "a text", reflect.Bool: "true or false", reflect.Struct: "a text"}
