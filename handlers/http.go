@@ -14,11 +14,11 @@ import (
 // Response is the JSON body of a response: one of its fields is set.
 type Response struct {
 	Status string `json:"status,omitempty"`
-	Error  string `json:"error,omitempty"` // what is wrong and what to do
+	Error  string `json:"error,omitempty"` // the cause, and the remedy
 }
 
-// NewEcho gives an Echo that says nothing by itself: it answers errors in
-// JSON, and a panic with 500, logged and handed to panicked.
+// NewEcho returns an Echo that prints nothing. It answers errors in JSON, and a
+// panic with 500; it logs the panic and calls panicked.
 func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true

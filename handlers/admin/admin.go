@@ -1,5 +1,5 @@
-// Package admin serves operators: health, metrics, what is in force, the journal
-// of decisions, the queue, and pauses.
+// Package admin serves operators: health, metrics, the rules and pauses in force,
+// the journal of decisions, and the queue.
 package admin
 
 import (
@@ -20,10 +20,10 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// storeTimeout bounds each question to the store.
+// storeTimeout bounds each request to the store.
 const storeTimeout = 5 * time.Second
 
-// Store is what the admin API shows of the store.
+// Store is the part of the store that the admin API shows.
 type Store interface {
 	// Ping returns nil when the store can be written to.
 	Ping(ctx context.Context) error
@@ -35,25 +35,25 @@ type Store interface {
 	Dead(ctx context.Context, n int) ([]store.DeadRecord, error)
 }
 
-// RulesReporter tells which rules are in force.
+// RulesReporter reports which rules are in force.
 type RulesReporter interface {
 	State() RulesState
 }
 
-// RulesState is what is known of the rules in force and of their files.
+// RulesState describes the rules in force and their files.
 type RulesState struct {
 	Hash     string          `json:"hash"` // of all files, their names included
 	LoadedAt time.Time       `json:"loaded_at"`
-	Error    string          `json:"error,omitzero"` // why the files, as they are now, can't be used; the rules in force are older
+	Error    string          `json:"error,omitzero"` // why the present files can't be used; the rules in force are older
 	FailedAt time.Time       `json:"failed_at,omitzero"`
 	Rules    []rules.Summary `json:"rules"`
-	// Warnings are what in the rules in force looks like a mistake.
+	// Warnings are likely mistakes in the rules in force.
 	Warnings rules.FileErrors `json:"warnings,omitempty"`
 }
 
 // Config is what New needs; all of it is required.
 type Config struct {
-	Addr    net.Addr // where it listens
+	Addr    net.Addr // of the listener
 	Store   Store
 	Rules   RulesReporter
 	Reload  func() error // reads rules and secrets again, as SIGHUP does
@@ -61,7 +61,7 @@ type Config struct {
 	Metrics prometheus.Gatherer
 	Version string
 	DryRun  bool // the process changes nothing
-	// Parts are what else GET /api/v1/status shows, by name; each is JSON.
+	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
 	Parts map[string]func(context.Context) any
 	Now   func() time.Time
 	Log   *slog.Logger
@@ -69,23 +69,23 @@ type Config struct {
 
 type admin struct{ Config }
 
-// New gives the handler of the admin address:
+// New returns the handler of the admin address:
 //
 //	GET /healthz           200 while the process serves; also /-/healthy
-//	GET /readyz            200, or 503 with what is not ready; also /-/ready
+//	GET /readyz            200, or 503 with the reason; also /-/ready
 //	POST /-/reload         reads rules and secrets again; 422 if they can't be used
 //	GET /metrics           for Prometheus
-//	GET /api/v1/status     what is in force, paused and queued
+//	GET /api/v1/status     version, rules in force, pauses and queue
 //	POST /api/v1/pause     stops actions on all replicas
 //	POST /api/v1/resume    ends a pause
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
-//	GET /api/v1/queue      how many records the queue holds
+//	GET /api/v1/queue      the number of records in the queue
 //	GET /api/v1/dead       the records that were buried, newest first
 //
-// It asks for no credentials: the address is for operators alone. Where it is
-// a loopback address, it answers only requests for a loopback host; and nowhere
-// may a web page of another origin change anything.
+// It requires no credentials: the address is for operators alone. On a loopback
+// address, it answers only requests for a loopback host. A web page of another
+// origin can't change anything.
 func New(cfg Config) http.Handler {
 	a := &admin{cfg}
 	e := handlers.NewEcho(cfg.Log, func() {})
@@ -110,7 +110,7 @@ func New(cfg Config) http.Handler {
 	return e
 }
 
-// ready asks the store only: without rules that load, nothing serves.
+// ready pings the store only: a process whose rules do not load serves nothing.
 func (a *admin) ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
@@ -120,7 +120,7 @@ func (a *admin) ready(c echo.Context) error {
 	return c.JSON(http.StatusOK, handlers.Response{Status: "ready"})
 }
 
-// reload answers once what is new is in force.
+// reload answers once the new rules and secrets are in force.
 func (a *admin) reload(c echo.Context) error {
 	if err := a.Reload(); err != nil {
 		return c.JSON(http.StatusUnprocessableEntity, handlers.Response{Error: err.Error()})

@@ -18,19 +18,18 @@ import (
 )
 
 const (
-	// maxScan bounds how many journal entries one request looks at; a filter
-	// that matches few goes on with the next request.
+	// maxScan bounds how many journal entries one request reads; a filter that
+	// matches few continues with the next request.
 	maxScan = 5000
-	// hidden stands for the values of variables and inputs, which may be
-	// secrets.
+	// hidden replaces the values of variables and inputs, which may be secrets.
 	hidden = "[hidden]"
-	// outcomeWaiting is the filter's name for decisions with no outcome yet.
+	// outcomeWaiting selects decisions that have no outcome yet.
 	outcomeWaiting = "waiting"
 )
 
-// decisionsPage is one page of decisions; Next is the cursor of the next, ""
-// at the end. A page may hold fewer decisions than asked for, or none, and
-// yet have a next.
+// decisionsPage is one page of decisions; Next is the cursor of the next page, ""
+// at the end. A page may have fewer decisions than requested, or none, and yet
+// have a next.
 type decisionsPage struct {
 	Decisions []event.Outcome `json:"decisions"`
 	Next      string          `json:"next"`
@@ -53,10 +52,10 @@ func (a *admin) decisions(c echo.Context) error {
 	return c.JSON(http.StatusOK, page)
 }
 
-// page walks the journal until the page is full, the journal ends or enough
-// was looked at. The first step is no longer than the page, so that all of it
-// is on the page; later ones may end in the middle, and then the step is made
-// again with the right length, to learn the cursor of that place.
+// page reads the journal until the page is full, the journal ends or maxScan
+// entries were read. The first step is no longer than the page, so that all of it
+// is on the page. A later step may fill the page before its end; it is then
+// repeated with the right length, for the cursor of that place.
 func (a *admin) page(ctx context.Context, q decisionsQuery) (decisionsPage, error) {
 	page := decisionsPage{Decisions: []event.Outcome{}, Next: q.cursor}
 	for step, scanned := q.limit, 0; scanned < maxScan; step = maxLimit {
@@ -87,7 +86,7 @@ func (a *admin) page(ctx context.Context, q decisionsQuery) (decisionsPage, erro
 	return page, nil
 }
 
-// outcome reads a journal entry, without what may be secret.
+// outcome decodes a journal entry, and hides secrets.
 func (a *admin) outcome(entry store.Entry) (o event.Outcome, ok bool) {
 	if err := json.Unmarshal(entry.Body, &o); err != nil {
 		a.Log.Error("journal entry not readable", "id", entry.ID, "error", err)
@@ -97,8 +96,8 @@ func (a *admin) outcome(entry store.Entry) (o event.Outcome, ok bool) {
 	return o, true
 }
 
-// hide takes out what may be secret: variables of a pipeline that someone
-// started by hand or by the API, and those that a rule sets.
+// hide replaces values that may be secret: variables of a pipeline that a person
+// or the API started, and variables and inputs that a rule sets.
 func hide(d *event.Decision) {
 	for _, values := range []map[string]string{d.Pipeline.Variables, d.Action.Variables} {
 		for k := range values {
@@ -110,7 +109,7 @@ func hide(d *event.Decision) {
 	}
 }
 
-// decisionsQuery is which decisions are wanted; "" stands for any.
+// decisionsQuery selects decisions; "" stands for any.
 type decisionsQuery struct {
 	rule, action, outcome string
 	project               string // path or id

@@ -13,10 +13,10 @@ import (
 )
 
 // onlyLoopback answers requests whose Host is a loopback address or localhost,
-// with any port, and refuses all others with 421. Without that, a web page could
-// read an address that listens on loopback, though the browser's same-origin
-// policy forbids it: the page's own host name is pointed at 127.0.0.1 once it is
-// loaded (DNS rebinding). The browser then still sends that name as Host.
+// with any port, and refuses all others with 421. Otherwise a web page could read
+// from a listener on loopback although the browser's same-origin policy forbids
+// it: its host name resolves to 127.0.0.1 once the page is loaded (DNS rebinding),
+// and the browser still sends that name as Host.
 func onlyLoopback(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if host := c.Request().Host; !isLoopbackHost(host) {
@@ -27,9 +27,9 @@ func onlyLoopback(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// sameOrigin refuses with 403 what a page of another origin makes a browser
-// send, unless it only reads (GET, HEAD, OPTIONS). Programs, which send neither
-// Sec-Fetch-Site nor Origin, pass.
+// sameOrigin refuses with 403 the requests that a page of another origin makes a
+// browser send, unless they only read (GET, HEAD, OPTIONS). Programs, which send
+// neither Sec-Fetch-Site nor Origin, pass.
 func sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	protection := http.NewCrossOriginProtection()
 	return func(c echo.Context) error {
@@ -40,8 +40,8 @@ func sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// isLoopbackHost judges a Host header: a name or an IP address, with or
-// without a port.
+// isLoopbackHost reports whether a Host header is localhost or a loopback address,
+// with or without a port.
 func isLoopbackHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -54,8 +54,8 @@ func isLoopbackHost(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// isLoopback reports whether what listens on the address can be reached from
-// this machine only.
+// isLoopback reports whether a listener on the address can be reached from this
+// machine only.
 func isLoopback(addr net.Addr) bool {
 	tcp, ok := addr.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()

@@ -14,7 +14,7 @@ const (
 	maxLimit     = 500
 )
 
-// known checks that only these parameters are given, each once.
+// known checks that the query has only these parameters, each once.
 func known(v url.Values, names ...string) error {
 	for _, name := range slices.Sorted(maps.Keys(v)) {
 		if !slices.Contains(names, name) {
@@ -27,35 +27,35 @@ func known(v url.Values, names ...string) error {
 	return nil
 }
 
-// oneOf reads a parameter that is a word of a closed set; "" if not given.
+// oneOf reads a parameter that is a word of a closed set; "" if it is missing.
 func oneOf(v url.Values, name string, allowed []string) (string, error) {
-	given := v.Get(name)
-	if given != "" && !slices.Contains(allowed, given) {
+	value := v.Get(name)
+	if value != "" && !slices.Contains(allowed, value) {
 		return "", fmt.Errorf("parameter %q: it must be one of %s", name, strings.Join(allowed, ", "))
 	}
-	return given, nil
+	return value, nil
 }
 
-// idOf reads a parameter that is an id of GitLab's; 0 if not given.
+// idOf reads a parameter that is an id in GitLab; 0 if it is missing.
 func idOf(v url.Values, name string) (int64, error) {
-	given := v.Get(name)
-	if given == "" {
+	value := v.Get(name)
+	if value == "" {
 		return 0, nil
 	}
-	id, err := strconv.ParseInt(given, 10, 64)
+	id, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || id < 1 {
 		return 0, fmt.Errorf("parameter %q: it must be an id, a whole number from 1", name)
 	}
 	return id, nil
 }
 
-// limitOf reads how many items are wanted.
+// limitOf reads the number of items of a page.
 func limitOf(v url.Values) (int, error) {
-	given := v.Get("limit")
-	if given == "" {
+	value := v.Get("limit")
+	if value == "" {
 		return defaultLimit, nil
 	}
-	limit, err := strconv.Atoi(given)
+	limit, err := strconv.Atoi(value)
 	if err != nil || limit < 1 || limit > maxLimit {
 		return 0, fmt.Errorf("parameter %q: it must be a whole number from 1 to %d", "limit", maxLimit)
 	}

@@ -28,8 +28,8 @@ type Pauser interface {
 	ResumeAll(ctx context.Context, by string) (n int, err error)
 }
 
-// PauseRequest is the body of POST /api/v1/pause: the projects of a glob, a
-// rule, or with neither everything.
+// PauseRequest is the body of POST /api/v1/pause. It pauses the projects of a
+// glob, or a rule, or everything if it has neither.
 type PauseRequest struct {
 	Project *string   `json:"project,omitempty"`
 	Rule    *string   `json:"rule,omitempty"`
@@ -39,8 +39,8 @@ type PauseRequest struct {
 	By      string    `json:"by,omitempty"`
 }
 
-// ResumeRequest is the body of POST /api/v1/resume: which pause ends, by its
-// project glob or rule; with neither the one of everything.
+// ResumeRequest is the body of POST /api/v1/resume. It ends the pause of a project
+// glob or of a rule, or the pause of everything if it has neither.
 type ResumeRequest struct {
 	Project *string `json:"project,omitempty"`
 	Rule    *string `json:"rule,omitempty"`
@@ -48,8 +48,8 @@ type ResumeRequest struct {
 	By      string  `json:"by,omitempty"`
 }
 
-// scopeOf makes a pause of a scope. An empty text is an error: it is what an
-// unset variable gives, and would mean everything.
+// scopeOf returns a pause with a scope. An empty text is an error: it comes from
+// an unset variable, and would mean everything.
 func scopeOf(project, rule *string) (event.Pause, error) {
 	var p event.Pause
 	for _, scope := range []struct {
@@ -68,7 +68,7 @@ func scopeOf(project, rule *string) (event.Pause, error) {
 	return p, nil
 }
 
-// Paused is the answer to both: the pauses that are in force now.
+// Paused is the response to both: the pauses that are in force now.
 type Paused struct {
 	Paused []event.Pause `json:"paused"`
 }

@@ -24,8 +24,8 @@ func (a *admin) queue(c echo.Context) error {
 	return c.JSON(http.StatusOK, Depth(d))
 }
 
-// deadRecord is a buried record. Record is its body, an Event, a Decision or
-// an Outcome by its kind.
+// deadRecord is a buried record. Record is its body: an Event, a Decision or an
+// Outcome, depending on Kind.
 type deadRecord struct {
 	ID     string    `json:"id"`
 	Kind   string    `json:"kind"`
@@ -55,8 +55,8 @@ func (a *admin) dead(c echo.Context) error {
 	}{list})
 }
 
-// readable gives the body of a buried record, without what may be secret; nil
-// where it can't be read, which may be why it was buried.
+// readable returns the body of a buried record, with secrets hidden. It is nil if
+// the body can't be decoded, which may be why the record was buried.
 func readable(r store.DeadRecord) any {
 	var o event.Outcome // has all fields of the smaller ones
 	if err := json.Unmarshal(r.Body, &o); err != nil {

@@ -17,8 +17,8 @@ import (
 // maxRequest bounds the body of a request to the admin API, in bytes.
 const maxRequest = 16 << 10
 
-// readRequest reads a JSON body strictly. It wants its content type, which no
-// web page of another origin can send without asking first.
+// readRequest decodes a JSON body strictly. It requires JSON's content type, which a
+// web page of another origin can't send without a preflight request.
 func readRequest(c echo.Context, into any) error {
 	if kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType)); err != nil || kind != echo.MIMEApplicationJSON {
 		return errors.New("the body must be JSON: send it with Content-Type: application/json")
@@ -50,5 +50,5 @@ func readRequest(c echo.Context, into any) error {
 	return fmt.Errorf("the body can't be read: %w", err)
 }
 
-// kindsOfJSON says what a member of a request's body must be.
+// kindsOfJSON describes the value that a member of a request's body must have.
 var kindsOfJSON = map[reflect.Kind]string{reflect.String: "a text", reflect.Bool: "true or false", reflect.Struct: "a text"}

@@ -10,8 +10,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Status is the answer of GET /api/v1/status. Parts are further things that
-// serve knows of itself, by name.
+// Status is the response to GET /api/v1/status. Parts are further values that serve
+// reports of itself, by name.
 type Status struct {
 	Version string         `json:"version"`
 	DryRun  bool           `json:"dry_run"` // of the process: it changes nothing
@@ -21,12 +21,12 @@ type Status struct {
 	Parts   map[string]any `json:"parts,omitempty"`
 }
 
-// RulesStatus says which rules are in force.
+// RulesStatus identifies the rules in force.
 type RulesStatus struct {
 	Hash     string    `json:"hash"`
 	Count    int       `json:"count"`
 	LoadedAt time.Time `json:"loaded_at"`
-	Error    string    `json:"error,omitzero"` // why the files, as they are now, can't be used
+	Error    string    `json:"error,omitzero"` // why the present files can't be used
 }
 
 // Depth counts the queue's records.

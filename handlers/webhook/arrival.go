@@ -17,33 +17,34 @@ const (
 	leastRate  = 8 << 10
 	leastTicks = 5
 	// slowRate is the rate below which a body may be evicted, in bytes a second.
-	// GitLab waits 10 s for an answer: a large body that comes more slowly than
-	// that is in vain, and a small one is there within the first second.
+	// GitLab waits 10 s for a response: a large body at a lower rate arrives too
+	// late, and a small one at this rate arrives within the first second.
 	slowRate = 1 << 20
 	// tick is how often the rate of a body is measured.
 	tick = time.Second
 )
 
-// arrival is a body that is being received.
+// arrival is a body that is being received. Its sender is proven if the secret
+// token is right.
 type arrival struct {
 	proven  bool
 	arrived atomic.Int64 // bytes
 
 	mu        sync.Mutex
 	interrupt func()    // ends a read that waits for the sender
-	from      *capacity // the capacity that it takes, if its sender is unproven …
-	size      int64     // … and how much of it, in bytes
-	paused    bool      // it waits for capacity: it is not the sender who is slow
+	from      *capacity // the capacity that it has acquired, if its sender is unproven
+	size      int64     // bytes acquired of it
+	paused    bool      // it waits for capacity: the sender is not slow
 	failed    error     // why it was interrupted
 	ended     bool
 
 	timer    *time.Timer
-	epoch    int   // of the timer: one that fired late measures nothing
+	epoch    int   // of the timer: a late one measures nothing
 	measured bool  // it has been arriving for a tick
 	last     int64 // bytes that arrived in the last tick
 	before   int64 // bytes that had arrived before this tick
-	ticks    int   // since the least rate was last checked …
-	since    int64 // … and bytes in them
+	ticks    int   // since the least rate was last checked
+	since    int64 // bytes that arrived in these ticks
 }
 
 // arrivals are the bodies of unproven senders that are being received.
@@ -52,7 +53,7 @@ type arrivals struct {
 	all map[*arrival]struct{}
 }
 
-// begin begins to watch the body of a request. Only those of unproven senders
+// begin starts to measure the body of a request. Only bodies of unproven senders
 // can be evicted.
 func (s *arrivals) begin(conn *http.ResponseController, proven bool) *arrival {
 	a := &arrival{
@@ -71,7 +72,7 @@ func (s *arrivals) begin(conn *http.ResponseController, proven bool) *arrival {
 	return a
 }
 
-// end ends the watch: nothing is interrupted any more.
+// end stops measuring: the body is not interrupted any more.
 func (s *arrivals) end(a *arrival) {
 	if !a.proven {
 		s.mu.Lock()
@@ -84,7 +85,7 @@ func (s *arrivals) end(a *arrival) {
 	a.timer.Stop()
 }
 
-// explain says why a body could not be read to its end.
+// explain returns why a body could not be read to its end.
 func (a *arrival) explain(err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -100,8 +101,8 @@ func (a *arrival) explain(err error) error {
 	return errCutOff
 }
 
-// measure notes the rate of the last tick, and interrupts the body if it has been
-// below the least rate for long, or if it is slow while others wait for memory.
+// measure records the rate of the last tick. It interrupts the body if its rate has
+// been below leastRate for leastTicks, or if it is slow while others wait for capacity.
 func (a *arrival) measure(epoch int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -125,14 +126,14 @@ func (a *arrival) measure(epoch int) {
 	a.start()
 }
 
-// start begins a tick; a.mu is held.
+// start starts a tick. The caller has locked a.mu.
 func (a *arrival) start() {
 	a.epoch++
 	epoch := a.epoch
 	a.timer = time.AfterFunc(tick, func() { a.measure(epoch) })
 }
 
-// fail interrupts the body; a.mu is held.
+// fail interrupts the body. The caller has locked a.mu.
 func (a *arrival) fail(reason error) {
 	if !a.ended && a.failed == nil {
 		a.failed = reason
@@ -140,21 +141,21 @@ func (a *arrival) fail(reason error) {
 	}
 }
 
-// takes notes what the body takes of which capacity.
+// takes records how many bytes of a capacity the body has acquired.
 func (a *arrival) takes(from *capacity, size int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.from, a.size = from, size
 }
 
-// pause says that the body waits for capacity, until resume is called.
+// pause stops measuring while the body waits for capacity, until resume is called.
 func (a *arrival) pause() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.paused = true
 }
 
-// resume begins to measure the body anew.
+// resume starts to measure the body again.
 func (a *arrival) resume() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -164,16 +165,16 @@ func (a *arrival) resume() {
 	a.start()
 }
 
-// slow returns the bytes that came in the last tick and how much the body takes
-// of the capacity, if that could be had back because the body is slow.
+// slow returns the bytes that arrived in the last tick and the bytes that the body
+// has acquired of the capacity. ok is true if the body is slow and may be evicted.
 func (a *arrival) slow(of *capacity) (last, size int64, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.last, a.size, a.from == of && a.measured && a.last < slowRate && !a.paused && a.failed == nil
 }
 
-// evict interrupts slow bodies until what they take of the capacity is as much
-// as is needed, in bytes, the slowest first.
+// evict interrupts slow bodies, the slowest first, until they have acquired as many
+// bytes of the capacity as are needed.
 func (s *arrivals) evict(of *capacity, needed int64) {
 	type victim struct {
 		*arrival

@@ -13,13 +13,12 @@ import (
 	"time"
 )
 
-// Credentials are what a delivery may prove itself with. A delivery that
-// bears a signature, where signing tokens are set, is judged by its signature
-// alone; any other by its secret token.
+// Credentials authenticate deliveries. If signing tokens are set, a delivery with a
+// signature is verified by that alone; any other is verified by its secret token.
 type Credentials struct {
-	Tokens        []string // secret tokens, as X-Gitlab-Token bears them
+	Tokens        []string // secret tokens, as in X-Gitlab-Token
 	SigningTokens []string // whsec_ and the key in base64, as GitLab shows them
-	Insecure      bool     // take every delivery; only with no token of either kind
+	Insecure      bool     // accept every delivery; only without tokens of either kind
 }
 
 const (
@@ -32,23 +31,24 @@ const (
 	signingPrefix   = "whsec_"
 	signatureScheme = "v1,"
 
-	// timestampTolerance is how far a signed delivery's clock may be off, both
-	// ways, as Standard Webhooks advises: later, it is a replay.
+	// timestampTolerance is how much a signed delivery's timestamp may differ from
+	// the clock, in both directions, as Standard Webhooks advises: an older one is a
+	// replay.
 	timestampTolerance = 5 * time.Minute
 	// minSigningKey is the shortest key that Standard Webhooks allows, in
 	// bytes; GitLab's have 32.
 	minSigningKey = 24
 )
 
-// verifier knows the credentials in the form in which they are compared.
+// verifier verifies deliveries.
 type verifier struct {
-	tokens   [][sha256.Size]byte
+	tokens   [][sha256.Size]byte // hashes
 	keys     [][]byte
 	insecure bool
 	now      func() time.Time
 }
 
-// newVerifier checks the credentials. Its errors tell a token by its place,
+// newVerifier checks the credentials. Its errors name a token by its position,
 // never by its text.
 func newVerifier(c Credentials, now func() time.Time) (*verifier, error) {
 	v := &verifier{insecure: c.Insecure, now: now}
@@ -76,12 +76,12 @@ func newVerifier(c Credentials, now func() time.Time) (*verifier, error) {
 	return v, nil
 }
 
-// signed reports whether the signature decides, which needs the body.
+// signed reports whether the delivery is verified by its signature, over the body.
 func (v *verifier) signed(h http.Header) bool {
 	return len(v.keys) > 0 && h.Get(headerSignature) != ""
 }
 
-// checkToken judges a delivery without a signature.
+// checkToken verifies the secret token of a delivery.
 func (v *verifier) checkToken(h http.Header) error {
 	if v.insecure {
 		return nil
@@ -91,21 +91,21 @@ func (v *verifier) checkToken(h http.Header) error {
 	case given == "" && len(v.tokens) == 0:
 		return errors.New("the delivery is not signed: set the webhook's signing token in GitLab")
 	case given == "":
-		return errors.New("the delivery bears no secret token: set the webhook's secret token in GitLab")
+		return errors.New("the delivery has no secret token: set the webhook's secret token in GitLab")
 	}
-	// Hashes have one length, and every token is compared: the time taken
-	// tells nothing of either.
+	// Hashes have one length, and every token is compared: the time that this takes
+	// reveals neither the tokens nor which of them matched.
 	hash, match := sha256.Sum256([]byte(given)), 0
 	for _, t := range v.tokens {
 		match |= subtle.ConstantTimeCompare(hash[:], t[:])
 	}
 	if match == 0 {
-		return errors.New("the delivery's secret token is not one that Pipesteward was given: compare the webhook's settings in GitLab")
+		return errors.New("the delivery's secret token is none of those that Pipesteward is configured with: compare the webhook's settings in GitLab")
 	}
 	return nil
 }
 
-// checkTimestamp judges what of a signed delivery needs no body.
+// checkTimestamp checks the id and the timestamp of a signed delivery.
 func (v *verifier) checkTimestamp(h http.Header) error {
 	if h.Get(headerID) == "" {
 		return errors.New("the delivery is signed but has no webhook-id")
@@ -120,8 +120,8 @@ func (v *verifier) checkTimestamp(h http.Header) error {
 	return nil
 }
 
-// checkSignature judges a signed delivery. The signature is an HMAC-SHA256 of
-// "id.timestamp.body"; the header may hold several, of several versions.
+// checkSignature verifies the signature of a delivery, an HMAC-SHA256 of
+// "id.timestamp.body". The header may have several, of several versions.
 func (v *verifier) checkSignature(h http.Header, body []byte) error {
 	var given [][]byte
 	for s := range strings.FieldsSeq(h.Get(headerSignature)) {

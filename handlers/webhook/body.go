@@ -12,22 +12,23 @@ import (
 )
 
 const (
-	// firstBuffer is what each body begins to arrive in, in bytes: most hooks fit.
+	// firstBuffer is the size of the buffer that each body starts in, in bytes: most
+	// hooks fit.
 	firstBuffer = 8 << 10
-	// maxSmall is the largest small body, in bytes: a Pipeline Hook of some 400
+	// maxSmall is the largest small body, in bytes: a Pipeline Hook of about 400
 	// jobs. Large bodies have a capacity of their own, so that they don't delay
 	// small ones.
 	maxSmall = 256 << 10
-	// smallCapacity is what small bodies may take together, in bytes.
+	// smallCapacity is the capacity for all small bodies, in bytes.
 	smallCapacity = 16 << 20
-	// begunCapacity is what larger bodies of unproven senders may take together, in
-	// bytes, up to maxSmall of each.
+	// begunCapacity is the capacity for the first maxSmall bytes of all larger bodies
+	// of unproven senders, in bytes.
 	begunCapacity = 8 << 20
 	// growPatience is how long a small body waits for more capacity than it has:
-	// others wait for that. It is longer than it takes to know the slow ones.
+	// others wait for that. It is long enough to measure which bodies are slow.
 	growPatience = 2 * tick
 	// largeBodies is how many bodies of the full size may be in memory at a time.
-	// While one is worked on, it takes about four times its size.
+	// While one is decoded, it takes about four times its size.
 	largeBodies = 2
 )
 
@@ -38,13 +39,13 @@ var (
 	errSlow     = errors.New("the body arrives too slowly: send it again")
 )
 
-// bodies reads the bodies of deliveries, and bounds the memory they take. A
-// sender is proven if its secret token is right: what its headers announce is
-// believed. Any other may be anybody, because a signature covers the whole body.
-// Such bodies have capacities apart, and take of them what has arrived, not what
-// is announced; only one of which maxSmall has arrived takes what it will need,
-// so that large ones don't wait for each other. Where a capacity is short, slow
-// bodies make way.
+// bodies reads the bodies of deliveries, and bounds the memory that they take. A
+// sender is proven if its secret token is right: its Content-Length is trusted.
+// Any other may be anybody, because a signature covers the whole body. Bodies of
+// unproven senders have capacities of their own. They acquire as many bytes as
+// have arrived, not as many as are announced; only a body of which maxSmall bytes
+// have arrived acquires all that it needs, so that large ones don't wait for each
+// other. Slow bodies are evicted while others wait for their capacity.
 type bodies struct {
 	max      int64         // of one, in bytes
 	patience time.Duration // how long one waits for capacity
@@ -58,12 +59,13 @@ type bodies struct {
 	arrivals arrivals // of unproven senders
 }
 
-// body is what was read, and the capacity that it takes until it is released.
+// body is a delivery's body, and the capacity that it has acquired until it is
+// released.
 type body struct {
 	bytes []byte
 	first [firstBuffer]byte
-	from  *capacity // nil: it takes none
-	size  int64     // bytes taken
+	from  *capacity // nil: none
+	size  int64     // bytes acquired
 }
 
 func newBodies(largest int64, patience time.Duration) *bodies {
@@ -78,9 +80,8 @@ func newBodies(largest int64, patience time.Duration) *bodies {
 	return b
 }
 
-// read reads the body, of whatever length it claims to be. Errors: errTooLarge,
-// errCutOff, errCrowded, errSlow. The body is to be released, and nothing may
-// refer to it then.
+// read reads the body, whatever its Content-Length. Errors: errTooLarge, errCutOff,
+// errCrowded, errSlow. The caller must release the body, and not use it after that.
 func (b *bodies) read(c echo.Context, proven bool) (*body, error) {
 	in := b.kept.Get().(*body)
 	in.bytes = in.first[:0]
@@ -120,7 +121,7 @@ func (b *bodies) fill(in *body, c echo.Context, proven bool) error {
 	}
 }
 
-// grow makes the buffer larger, once there is capacity for it.
+// grow enlarges the buffer once there is capacity for it.
 func (b *bodies) grow(r *http.Request, in *body, a *arrival) error {
 	most := r.ContentLength // -1: unknown
 	if most < 0 {
@@ -141,7 +142,7 @@ func (b *bodies) grow(r *http.Request, in *body, a *arrival) error {
 		}
 	}
 	if size >= most {
-		size = most + 1 // to see the end in
+		size = most + 1 // one more byte, for the read that returns io.EOF
 	}
 	if int64(cap(in.bytes)) < size {
 		in.bytes = append(make([]byte, 0, size), in.bytes...)
@@ -149,7 +150,7 @@ func (b *bodies) grow(r *http.Request, in *body, a *arrival) error {
 	return nil
 }
 
-// takeProven makes the body take size bytes of the capacity of proven senders.
+// takeProven acquires size bytes of the capacity of proven senders for the body.
 // a is nil for a body that has arrived. The error is errCrowded.
 func (b *bodies) takeProven(ctx context.Context, in *body, size int64, a *arrival) error {
 	from := b.proven.small
@@ -159,9 +160,9 @@ func (b *bodies) takeProven(ctx context.Context, in *body, size int64, a *arriva
 	return in.take(from, size, func(more int64) bool { return wait(ctx, a, from, more, b.patience) })
 }
 
-// takeUnproven makes the body take a next part of the capacity of unproven
-// senders, and returns how much it takes then. most is what it may come to.
-// The error is errCrowded.
+// takeUnproven acquires the next part of the capacity of unproven senders for the
+// body, and returns how many bytes the body has then. most is the largest size that
+// the body may have. The error is errCrowded.
 func (b *bodies) takeUnproven(ctx context.Context, in *body, most int64, a *arrival) (size int64, err error) {
 	from, size, patience := b.unproven.small, int64(firstBuffer), b.patience
 	if most > maxSmall {
@@ -185,8 +186,8 @@ func (b *bodies) takeUnproven(ctx context.Context, in *body, most int64, a *arri
 	return size, err
 }
 
-// take makes the body take size bytes of a capacity, instead of what it takes
-// now. wait acquires what is not there at once, and reports whether it could.
+// take acquires size bytes of a capacity, in place of what the body has. wait
+// acquires bytes that are not available at once, and reports whether it could.
 func (in *body) take(from *capacity, size int64, wait func(more int64) bool) error {
 	more := size
 	if from == in.from {
@@ -202,7 +203,7 @@ func (in *body) take(from *capacity, size int64, wait func(more int64) bool) err
 	return nil
 }
 
-// wait acquires bytes of a capacity that is short, and reports whether it could.
+// wait waits for bytes of a capacity, and reports whether it acquired them.
 func wait(ctx context.Context, a *arrival, from *capacity, more int64, patience time.Duration) bool {
 	if a != nil {
 		a.pause()
@@ -213,8 +214,8 @@ func wait(ctx context.Context, a *arrival, from *capacity, more int64, patience 
 	return from.Acquire(ctx, more) == nil
 }
 
-// prove notes that the sender of a body that has arrived is proven after all: the
-// capacity that it takes is of that kind from now on. The error is errCrowded.
+// prove is called when the signature of a body that has arrived is right: from now
+// on the body has capacity of proven senders. The error is errCrowded.
 func (b *bodies) prove(ctx context.Context, in *body) error {
 	if in.from == b.proven.small || in.from == b.proven.large {
 		return nil
@@ -222,7 +223,7 @@ func (b *bodies) prove(ctx context.Context, in *body) error {
 	return b.takeProven(ctx, in, int64(len(in.bytes)), nil)
 }
 
-// release gives up what the body takes.
+// release releases the body's capacity.
 func (b *bodies) release(in *body) {
 	in.giveBack()
 	in.bytes = nil

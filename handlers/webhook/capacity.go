@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// capacity is memory, in bytes, that bodies take parts of. It is given out in the
-// order of requests, so that none waits for ever.
+// capacity is a weighted semaphore: memory, in bytes, that bodies acquire in the
+// order in which they request it, so that none waits for ever.
 type capacity struct {
 	*semaphore.Weighted
 	waiting atomic.Int64 // callers of Acquire

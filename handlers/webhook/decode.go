@@ -13,30 +13,30 @@ import (
 )
 
 var (
-	// ErrNotJSON says that a body is no JSON text: cut off, or never one.
+	// ErrNotJSON means that a body is not a whole JSON text.
 	ErrNotJSON = errors.New("the body is not JSON")
-	// ErrNoInterest says that a body is JSON but neither a Job Hook nor a
-	// Pipeline Hook: another kind of hook, or one with a template of its own.
+	// ErrNoInterest means that a body is JSON but neither a Job Hook nor a Pipeline
+	// Hook: another kind of hook, or one with a custom template.
 	ErrNoInterest = errors.New("neither a Job Hook nor a Pipeline Hook")
 )
 
-// FieldError says which field a hook cannot do without.
+// FieldError reports a field that a hook must have.
 type FieldError struct {
 	Field string // as GitLab names it, with dots
-	Want  string // what was expected there
+	Want  string // the expected value
 }
 
 func (e *FieldError) Error() string {
 	return fmt.Sprintf("field %q: expected %s", e.Field, e.Want)
 }
 
-// Decode makes an event of the body of a Job Hook or Pipeline Hook of any
-// GitLab since 2016. Of the event's Meta it sets Kind and Instance; instance
-// is the base URL of the GitLab that sent the body ("" if unknown).
+// Decode returns the event of a Job Hook or Pipeline Hook of any GitLab since 2016.
+// Of the event's Meta it sets Kind and Instance; instance is the base URL of the
+// GitLab that sent the body ("" if unknown).
 //
-// Only what names the event must be there: the ids of the project and of the
-// job or pipeline. Any other field that is missing, null or of an unexpected
-// type is left zero, because what GitLab sends differs between versions.
+// Only the ids of the project and of the job or pipeline are required. Any other
+// field that is missing, null or of an unexpected type is left zero, because
+// hooks differ between versions of GitLab.
 //
 // Errors: ErrNotJSON, ErrNoInterest, *FieldError.
 func Decode(body []byte, instance string) (event.Event, error) {
@@ -49,10 +49,10 @@ func Decode(body []byte, instance string) (event.Event, error) {
 	return complete(e, body)
 }
 
-// identify reads off a body what names the event and its project, and its
-// status: enough to refuse it or to know that no rule wants it, in a fraction of
-// the time that the gitlabjson.Int takes. All of the body was looked at: what complete finds is JSON.
-// The event's texts, here and in complete, lie in the body.
+// identify decodes the ids, the project and the status of an event: enough to refuse
+// it or to know that no rule wants it, in a fraction of the time that all of it
+// takes. It parses the whole body, so that complete finds valid JSON. The event's
+// texts, here and in complete, refer to the body.
 func identify(body []byte) (event.Event, error) {
 	var h struct {
 		ObjectKind  string          `json:"object_kind"`
@@ -106,8 +106,8 @@ func identify(body []byte) (event.Event, error) {
 	return e, nil
 }
 
-// complete reads the rest of the event that was identified in the body.
-// Where the body does not name the project's path, the event's instance tells.
+// complete decodes the rest of the event that identify returned. If the body does
+// not have the project's path, it is derived from the event's instance.
 func complete(e event.Event, body []byte) (event.Event, error) {
 	h := hooks.Get().(*hook)
 	defer h.release()
@@ -124,9 +124,9 @@ func complete(e event.Event, body []byte) (event.Event, error) {
 	return e, nil
 }
 
-// unmarshal reads what JSON there is into h, whose texts lie in the body then:
-// that takes half of the time and a tenth of the allocations. A value of the
-// wrong type leaves its field zero and is no error: decoding went on behind it.
+// unmarshal decodes the body into h, whose texts then refer to the body: that takes
+// half of the time and a tenth of the allocations. A value of the wrong type leaves
+// its field zero and is no error: decoding continues after it.
 func unmarshal(body []byte, h any) error {
 	err := json.UnmarshalWithOption(body, h, json.DecodeNoCopyString())
 	if wrongType := (*json.UnmarshalTypeError)(nil); err == nil || errors.As(err, &wrongType) {

@@ -7,7 +7,7 @@
 //	  │ Decode                                     else 400
 //	  │ is it from the configured GitLab?          else 403
 //	  │ can any rule want it?                      else 200
-//	  ▼ Put, which also knows what was put before  else 500
+//	  ▼ Put, which detects duplicates               else 500
 //	202 stored, 200 duplicate
 //
 // Temporary failures are answered 500 and not 503: GitLab 17.4 and older disables

@@ -88,8 +88,8 @@ func (h *hook) variables() map[string]string {
 	return variables
 }
 
-// jobs gives the jobs of a Pipeline Hook, which leaves out what they share
-// with the pipeline, and which attempt they are.
+// jobs returns the jobs of a Pipeline Hook, which omits what they share with the
+// pipeline, and which attempt they are.
 func (h *hook) jobs(projectURL string) []event.Job {
 	if len(h.Builds) == 0 {
 		return nil
@@ -126,8 +126,8 @@ func (h *hook) jobs(projectURL string) []event.Job {
 	return jobs
 }
 
-// project gathers the project. Old Job Hooks have no "project": its name and
-// address are the repository's there, and the path is in the address.
+// project returns the project. Old Job Hooks have no "project": its name and URL are
+// the repository's there, and the path is in the URL.
 func (h *hook) project(id int64, instance string) event.Project {
 	p := event.Project{
 		ID:            id,
@@ -182,22 +182,23 @@ func reasonOf(status, reason string) string {
 	return reason
 }
 
-// page gives the address of a page of a project, "" where it can't be known.
-func page(projectURL, what string, id int64) string {
+// page returns the URL of a page of a project, or "" if the project's is unknown. kind
+// is pipelines or jobs.
+func page(projectURL, kind string, id int64) string {
 	if projectURL == "" || id <= 0 {
 		return ""
 	}
-	return projectURL + "/-/" + what + "/" + strconv.FormatInt(id, 10)
+	return projectURL + "/-/" + kind + "/" + strconv.FormatInt(id, 10)
 }
 
-// projectURL gives a project's page: that of the project, or that of its
-// repository in a Job Hook that has no project.
+// projectURL returns the URL of a project's page: that of the project, or that of
+// its repository in a Job Hook that has no project.
 func projectURL(webURL, homepage string) string {
 	return strings.TrimRight(cmp.Or(webURL, homepage), "/")
 }
 
-// pathOf takes a project's path off its page: the URL's path without that of
-// the instance, which may be known under another host.
+// pathOf returns a project's path: its URL's path without that of the instance,
+// whose host may differ.
 func pathOf(projectURL, instance string) string {
 	page, err := url.Parse(projectURL)
 	if err != nil {
@@ -210,7 +211,7 @@ func pathOf(projectURL, instance string) string {
 	return path
 }
 
-// first gives the first time that is set.
+// first returns the first time that is set.
 func first(dates ...gitlabjson.Date) time.Time {
 	for _, d := range dates {
 		if t := d.Time(); !t.IsZero() {

@@ -9,8 +9,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/gitlabjson"
 )
 
-// hook is what complete reads off a body. Most keys are of one kind of hook
-// only; but for commit.id, none means two things.
+// hook has the fields that complete decodes. Most keys belong to one kind of hook
+// only; of all keys, only commit.id has two meanings.
 type hook struct {
 	User           hookUser         `json:"user"`
 	Project        hookProject      `json:"project"`    // Job Hook: new versions
@@ -42,14 +42,14 @@ type hook struct {
 	Builds         []hookBuild      `json:"builds"`
 }
 
-// hooks are kept for the next body: a long list of builds grows but once.
+// hooks are reused, so that a long list of builds grows only once.
 var hooks = sync.Pool{New: func() any { return new(hook) }}
 
-// maxKept is the longest list of builds that is kept.
+// maxKept is the longest list of builds that is reused.
 const maxKept = 64
 
-// release gives a hook back, empty. What the event took of it, it took by
-// value, or it was made for this hook.
+// release empties the hook for reuse. The event has copies of its values, and no
+// reference to its list.
 func (h *hook) release() {
 	builds := h.Builds[:0]
 	if cap(builds) > maxKept {
@@ -93,8 +93,8 @@ type hookProject struct {
 	DefaultBranch string         `json:"default_branch"`
 }
 
-// hookCommit is the commit in a Pipeline Hook. In a Job Hook it is a mixture:
-// the pipeline's name, status, duration and end, and the commit's rest.
+// hookCommit is the commit in a Pipeline Hook. In a Job Hook it is a mixture of the
+// pipeline's name, status, duration and end with fields of the commit.
 type hookCommit struct {
 	ID            commitID         `json:"id"`
 	SHA           string           `json:"sha"` // Job Hook
@@ -114,7 +114,7 @@ type hookCommit struct {
 	} `json:"author"`
 }
 
-// shaLength tells a SHA of digits alone from an id in quotes.
+// shaLength distinguishes a SHA that has only digits from an id in quotes.
 const shaLength = 40
 
 // commitID is the commit's SHA in a Pipeline Hook, and in a Job Hook the id of
@@ -134,7 +134,7 @@ func (c *commitID) UnmarshalJSON(raw []byte) error {
 		c.sha = ""
 	}
 	c.pipeline = gitlabjson.ParseInt(raw)
-	return nil // what is neither counts as unknown
+	return nil // anything else counts as unknown
 }
 
 type hookSource struct {

@@ -21,39 +21,39 @@ import (
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// Path is where GitLab posts its deliveries.
+// Path is the path to which GitLab posts its deliveries.
 const Path = "/webhooks/gitlab"
 
 const (
 	// DefaultMaxBody is GitLab's own limit on a delivery's body, in bytes.
 	DefaultMaxBody = 25 << 20
-	// DefaultPutTimeout leaves GitLab, which waits 10 s, time for the answer.
+	// DefaultPutTimeout leaves time for the response: GitLab waits 10 s.
 	DefaultPutTimeout = 2 * time.Second
-	// DefaultBodyWait is how long a body waits for the memory that it takes.
+	// DefaultBodyWait is how long a body waits for capacity.
 	DefaultBodyWait = 3 * time.Second
 
-	// maxHeader bounds what of a header becomes part of a record's id, in bytes.
+	// maxHeader is the longest header value that becomes part of a record's id, in
+	// bytes.
 	maxHeader = 255
 )
 
-// Queue is where events go.
+// Queue stores events.
 type Queue interface {
 	// Put stores the records durably unless their ids were put before, and
-	// says for each whether it was new.
+	// reports for each whether it is new.
 	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
 }
 
-// Wanter knows the rules in force.
+// Wanter evaluates which events the rules in force can want.
 type Wanter interface {
-	// Wants reports whether any rule can want the event, of which only the
-	// kind, the ids and the status are known yet. It is asked once per
-	// delivery, so the rules may change.
+	// Wants reports whether any rule can want the event. Only its kind, ids and
+	// status are set. It is called for each delivery, because rules may change.
 	Wants(event.Event) bool
 }
 
-// Noter keeps the projects that send events.
+// Noter records the projects that send events.
 type Noter interface {
-	// Note makes a project known. It never blocks.
+	// Note records a project. It never blocks.
 	Note(p event.Project)
 }
 
@@ -61,14 +61,14 @@ type Noter interface {
 type GitLab interface {
 	// Instance returns its configured base URL, without a slash at its end.
 	Instance() string
-	// ForeignAddress returns the base URL of the GitLab that sent a delivery,
-	// if it is not known as an address of this instance, else "". instance is
-	// the delivery's X-Gitlab-Instance; the rest is of its project; each may be
-	// empty. certain is false while the instance's own address is not known.
+	// ForeignAddress returns the base URL of the GitLab that sent a delivery if it
+	// is not known as an address of this instance, else "". instance is the
+	// delivery's X-Gitlab-Instance header; the others are of its project; each may
+	// be empty. certain is false while the instance's own address is not known.
 	ForeignAddress(instance, projectURL, projectPath string) (address string, certain bool)
 }
 
-// foreignError refuses a delivery of another GitLab.
+// foreignError rejects a delivery of another GitLab.
 type foreignError struct{ foreign, own string }
 
 func (e *foreignError) Error() string {
@@ -76,10 +76,9 @@ func (e *foreignError) Error() string {
 		e.foreign, e.own, e.foreign)
 }
 
-// assign makes an event belong to the instance, or returns a *foreignError if
-// another GitLab sent its delivery. While that is uncertain, the event keeps the
-// address that its delivery names as its instance: whoever works on it asks
-// again before anything else.
+// assign sets the event's instance, or returns a *foreignError if another GitLab sent
+// its delivery. While that is uncertain, it sets the address that the delivery has,
+// and the worker checks it again before anything else.
 func assign(e *event.Event, header string, to GitLab) error {
 	foreign, certain := to.ForeignAddress(header, e.Project.URL, e.Project.Path)
 	switch {
@@ -102,18 +101,18 @@ type Config struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // gets pipesteward_deliveries_total
-	Known   Noter                 // notes the projects that send events; nil: nobody does
+	Known   Noter                 // records the projects that send events; optional
 
 	MaxBody    int64         // of a delivery, in bytes; 0 means DefaultMaxBody
-	BodyWait   time.Duration // for the memory that a body takes; 0 means DefaultBodyWait
+	BodyWait   time.Duration // for the capacity of a body; 0 means DefaultBodyWait
 	PutTimeout time.Duration // for storing an event; 0 means DefaultPutTimeout
 }
 
-// Results of a delivery, as the metric has them.
+// Results of a delivery: values of a label of the metric.
 const (
 	resultStored       = "stored"
 	resultDuplicate    = "duplicate"
-	resultIgnored      = "ignored" // no hook of ours, or no rule can want it
+	resultIgnored      = "ignored" // no Job or Pipeline Hook, or no rule can want it
 	resultUnauthorized = "unauthorized"
 	resultForeign      = "foreign" // of another GitLab
 	resultMalformed    = "malformed"
@@ -123,11 +122,12 @@ const (
 	resultPanic        = "panic"
 )
 
-// kindOther is the metric's kind of what is, or may be, no hook of ours.
+// kindOther is the metric's kind of deliveries that are not, or may not be, Job or
+// Pipeline Hooks.
 const kindOther = "other"
 
-// Handler is the handler of GitLab's deliveries: POST /webhooks/gitlab, also
-// with a slash at its end, and nothing else.
+// Handler handles GitLab's deliveries: POST /webhooks/gitlab, also with a slash at
+// its end, and nothing else.
 type Handler struct {
 	http.Handler
 	webhook *webhook
@@ -140,8 +140,8 @@ type webhook struct {
 	bodies     *bodies
 }
 
-// New makes a Handler. It fails when the configuration would take
-// deliveries of anyone, or none.
+// New returns a Handler. It fails if the credentials would accept deliveries of
+// anyone, or none.
 func New(cfg Config) (*Handler, error) {
 	v, err := newVerifier(cfg.Credentials, cfg.Now)
 	if err != nil {
@@ -151,7 +151,7 @@ func New(cfg Config) (*Handler, error) {
 		Config: cfg,
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipesteward_deliveries_total",
-			Help: "Webhook deliveries by kind of event and what became of them.",
+			Help: "Webhook deliveries by kind of event and result.",
 		}, []string{"kind", "result"}),
 	}
 	if w.MaxBody == 0 {
@@ -174,8 +174,8 @@ func New(cfg Config) (*Handler, error) {
 	return &Handler{Handler: e, webhook: w}, nil
 }
 
-// SetCredentials makes these the credentials of all deliveries from now on.
-// After an error, which is as that of New, the old ones stay.
+// SetCredentials replaces the credentials. Its error is as that of New; after it, the
+// old ones stay in force.
 func (w *Handler) SetCredentials(c Credentials) error {
 	v, err := newVerifier(c, w.webhook.Now)
 	if err != nil {
@@ -185,8 +185,8 @@ func (w *Handler) SetCredentials(c Credentials) error {
 	return nil
 }
 
-// serve takes one delivery. What it answers is what GitLab's page of recent
-// deliveries shows, so each refusal says what to do.
+// serve handles one delivery. GitLab's page of recent deliveries shows the response,
+// so each error names its remedy.
 func (w *webhook) serve(c echo.Context) error {
 	r := c.Request()
 	verifier := w.verifier.Load()
@@ -232,7 +232,7 @@ func (w *webhook) serve(c echo.Context) error {
 		return w.foreign(c, e.Meta.Kind, err)
 	}
 	if w.Known != nil && e.Project.ID != 0 && e.Meta.Instance == w.GitLab.Instance() {
-		w.Known.Note(event.Project{ID: e.Project.ID}) // without texts, which keep the body in memory
+		w.Known.Note(event.Project{ID: e.Project.ID}) // without texts, which refer to the body
 	}
 	if !w.Rules.Wants(e) {
 		return w.accept(c, http.StatusOK, e.Meta.Kind, resultIgnored)
@@ -259,8 +259,9 @@ func (w *webhook) serve(c echo.Context) error {
 
 var errUnavailable = errors.New("the event could not be stored: send it again later")
 
-// put stores the event, and says whether it is new. GitLab sends nothing
-// twice by itself, so that an event it hung up on is stored all the same.
+// put stores the event, and reports whether it is new. GitLab does not repeat a
+// delivery by itself, so that the event is stored although GitLab closed the
+// connection.
 func (w *webhook) put(ctx context.Context, e event.Event) (added bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.PutTimeout)
 	defer cancel()
@@ -285,22 +286,22 @@ func (w *webhook) refuse(c echo.Context, code int, result string, reason error) 
 	return w.answer(c, code, kindOther, result, reason)
 }
 
-// foreign refuses a delivery of another GitLab. It logs nothing: GitLab (the
-// interface) logs each foreign address once, and such a webhook goes on and on.
+// foreign rejects a delivery of another GitLab. It logs nothing: the GitLab interface
+// logs each foreign address once, and such a webhook keeps sending.
 func (w *webhook) foreign(c echo.Context, kind string, reason error) error {
 	return w.answer(c, http.StatusForbidden, kind, resultForeign, reason)
 }
 
-// answer counts a delivery that is not accepted, and says why.
+// answer counts a delivery that is not accepted, and responds with the reason.
 func (w *webhook) answer(c echo.Context, code int, kind, result string, reason error) error {
 	w.deliveries.WithLabelValues(kind, result).Inc()
 	return c.JSON(code, handlers.Response{Error: reason.Error()})
 }
 
-// deliveryID gives the key by which a delivery is known when it comes again.
-// GitLab sends the same one in both headers, and keeps it when a delivery is
-// resent. A signature covers webhook-id only, so there it stands first: or
-// else a delivery could be replayed under a new key.
+// deliveryID returns the idempotency key of a delivery. GitLab sends the same one in
+// both headers, and keeps it when a delivery is resent. A signature covers
+// webhook-id only, so that only this counts for a signed delivery: otherwise it
+// could be replayed under a new key.
 func deliveryID(h http.Header, signed bool, body []byte) string {
 	ids := []string{h.Get("Idempotency-Key"), h.Get(headerID)}
 	if signed {
@@ -314,8 +315,8 @@ func deliveryID(h http.Header, signed bool, body []byte) string {
 	return hashOf(body)
 }
 
-// Replay makes the event of a delivery that GitLab lists as failed, with the id
-// that it would have had if it had arrived. key is its Idempotency-Key, "" where
+// Replay returns the event of a delivery that GitLab lists as failed, with the id
+// that it would have had if it had arrived. key is its Idempotency-Key, or "" if
 // GitLab lists none. Errors are those of Decode, and that another GitLab sent the
 // delivery: the list may be restored from another GitLab's backup.
 func Replay(body []byte, key string, from GitLab) (event.Event, error) {
@@ -338,7 +339,7 @@ func hashOf(body []byte) string {
 	return "sha256:" + hex.EncodeToString(hash[:])
 }
 
-// newRecord makes the queue's record of an event. Its id does not depend on the
+// newRecord returns the queue's record of an event. Its id does not depend on the
 // address that the event came from: the same event may come from several.
 func newRecord(instance string, e *event.Record) (store.Record, error) {
 	body, err := json.Marshal(e)
