@@ -80,9 +80,9 @@ func (o *outage) rounds() {
 	}
 }
 
-// A project begins with its first delivery: what waited, had ended or could not
-// be delivered before is left alone by serve's rounds, what happens later is
-// handled, and who types --since gets all of it, once.
+// A project begins with its first delivery: serve's rounds ignore jobs that waited,
+// had ended or whose deliveries had failed before, and find later ones. With
+// --since all of them are found, once.
 func TestAProjectBeginsWithItsFirstEvent(t *testing.T) {
 	o := newOutage(t)
 	o.setRules(beginningRules)
@@ -93,7 +93,7 @@ func TestAProjectBeginsWithItsFirstEvent(t *testing.T) {
 	o.firstEvent()
 	o.work()
 	o.rounds()
-	o.want("what was before", map[string]int{})
+	o.want("before the first event", map[string]int{})
 
 	o.off.Store(true)
 	o.waiting()
@@ -101,7 +101,7 @@ func TestAProjectBeginsWithItsFirstEvent(t *testing.T) {
 	o.off.Store(false)
 	o.rounds()
 	after := map[string]int{"play deploy-staging": 1, "retry rspec": 1, "retry trigger": 1}
-	o.want("what was missed since", after)
+	o.want("missed since", after)
 
 	o.since = o.clock.Now().Add(-20 * time.Hour)
 	for range 2 {
@@ -111,8 +111,8 @@ func TestAProjectBeginsWithItsFirstEvent(t *testing.T) {
 	}
 }
 
-// Rules begin when they come into force: what other rules looked at is not
-// looked at again, neither when a rule is added nor when one comes back.
+// Rules begin when they come into force: events that other rules evaluated are not
+// evaluated again, neither when a rule is added nor when one comes back.
 func TestRulesDoNotReachBack(t *testing.T) {
 	o := newOutage(t)
 	other := "version: 1\nrules: [{name: other, on: job, if: 'job.name == \"nothing\"', notify: [{channel: ci}]}]"
@@ -178,7 +178,7 @@ func TestAnEditKeepsOtherRulesFromNothing(t *testing.T) {
 			o.off.Store(false)
 			o.setRules(test.edit) // and a restart
 			o.rounds()
-			o.want("what was missed before the edit", test.want)
+			o.want("missed before the edit", test.want)
 		})
 	}
 }
@@ -224,7 +224,7 @@ func TestRulesDoNotReachBackFromARound(t *testing.T) {
 		{"during it", func(o *outage, load func()) *catchup.Finder {
 			return o.newCatchUp(&loadingHistory{o.client, load})
 		}},
-		{"after it, before what it found is evaluated", func(o *outage, _ func()) *catchup.Finder {
+		{"after it, before its events are evaluated", func(o *outage, _ func()) *catchup.Finder {
 			return o.newCatchUp(o.client)
 		}},
 	} {
@@ -255,7 +255,7 @@ func TestRulesDoNotReachBackFromARound(t *testing.T) {
 			o.ruleSince = func(string) time.Time { return loaded }
 			o.work()
 			o.rounds()
-			o.want("what was missed before the rule", map[string]int{})
+			o.want("missed before the rule", map[string]int{})
 		})
 	}
 }
@@ -272,7 +272,7 @@ func (l *loadingHistory) ProjectJobs(ctx context.Context, project int64, _ ...st
 }
 
 // A rule that was away between two rounds counts as new, also after a restart.
-func TestRulesAreNotedBetweenRounds(t *testing.T) {
+func TestRulesAreRecordedBetweenRounds(t *testing.T) {
 	o := newOutage(t)
 	o.setRules(beginningRules)
 	o.firstEvent()
@@ -286,16 +286,16 @@ func TestRulesAreNotedBetweenRounds(t *testing.T) {
 		}
 		return string(value)
 	}
-	noted, lookedAt := keys.RulesInForce(o.client.Instance()), keys.CaughtUp(o.client.Instance(), o.project.ID)
-	before, round := kept(noted), kept(lookedAt)
+	recorded, watermark := keys.RulesInForce(o.client.Instance()), keys.CaughtUp(o.client.Instance(), o.project.ID)
+	before, round := kept(recorded), kept(watermark)
 	replaced := make(chan struct{}, 1)
 	c := o.newCatchUp(nil)
 	c.Every, c.RulesReplaced = time.Hour, replaced
 	stop := inBackground(c.Run)
-	await.Until(t, "the first round has ended", func() bool { return kept(lookedAt) != round })
+	await.Until(t, "the first round has ended", func() bool { return kept(watermark) != round })
 	o.setRules("version: 1\nrules: [{name: other, on: job, if: 'job.name == \"nothing\"', notify: [{channel: ci}]}]")
 	replaced <- struct{}{}
-	await.Until(t, "the rules are noted", func() bool { return kept(noted) != before })
+	await.Until(t, "the rules are recorded", func() bool { return kept(recorded) != before })
 	stop()
 
 	o.off.Store(true)

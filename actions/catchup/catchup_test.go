@@ -19,8 +19,8 @@ import (
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
-// An hour in which nobody is there: everything that rules want is done after
-// it, once.
+// The service is down for an hour: after it, all actions that rules want are done,
+// once.
 func TestAfterAnHour(t *testing.T) {
 	o := newOutage(t)
 	o.traffic()
@@ -32,10 +32,10 @@ func TestAfterAnHour(t *testing.T) {
 		o.traffic()
 	}
 	o.off.Store(false)
-	o.want("while nobody is there", map[string]int{"retry rspec": 1, "play deploy": 1})
+	o.want("while the service is down", map[string]int{"retry rspec": 1, "play deploy": 1})
 	result := o.catchUp()
 	o.work()
-	// Manual and trigger jobs, of which no hook tells, also of the time before.
+	// Also manual and trigger jobs, which no webhook reports, of the time before.
 	after := map[string]int{"retry rspec": 7, "play deploy": 7, "play review": 7, "retry trigger": 7}
 	o.want("after a round", after)
 	if result.Found() < 6+6+7+7 {
@@ -55,8 +55,8 @@ func TestAfterAnHour(t *testing.T) {
 	o.want("after another round, and all deliveries once more", after)
 }
 
-// What GitLab could not deliver is replayed from its own list. A delivery that
-// arrived is not replayed.
+// Failed deliveries are replayed from GitLab's own list. A delivery that arrived is
+// not replayed.
 func TestReplaysFailedDeliveries(t *testing.T) {
 	o := newOutage(t)
 	o.gitlab.AddHook(gitlabtest.Hook{Group: "platform", URL: o.url, Token: testSecret, PipelineEvents: true})
@@ -70,7 +70,7 @@ func TestReplaysFailedDeliveries(t *testing.T) {
 	o.off.Store(false)
 	before := o.calls()["retry rspec"]
 
-	result := o.catchUpWith(nil) // looks at no project's jobs
+	result := o.catchUpWith(nil) // reads no project's jobs
 	if result.Replayed == 0 || result.WithoutBody+result.Jobs+result.Pipelines > 0 {
 		t.Errorf("found %+v", result)
 	}
@@ -100,7 +100,7 @@ rules:
 `)}); err != nil {
 		t.Fatal(err)
 	}
-	o.catchUp() // notes the rules
+	o.catchUp() // records the rules
 	o.off.Store(true)
 	pipeline := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
 	fail := func(name string) int64 {
@@ -124,11 +124,11 @@ rules:
 	}
 }
 
-// killEach thins out the test that cuts a round short at every step: `make soak`
-// does so at each.
+// killEach thins out the test that interrupts a round at every step: `make soak`
+// runs all of them.
 var killEach = flag.Int("kill-each", 4, "cut a round of catch-up short at every n-th step")
 
-// Wherever a round is cut short, the next one finds what is left, and all is
+// Wherever a round is interrupted, the next one finds the rest, and each action is
 // done once.
 func TestCutShort(t *testing.T) {
 	await.Long(t, "it kills the program at many steps")
@@ -199,8 +199,8 @@ func (d *dyingStore) Release(ctx context.Context, key, owner string) error {
 	return d.Store.Release(ctx, key, owner)
 }
 
-// A delivery that is replayed tells of its own time: that the pipeline ended
-// once more after it is found as well.
+// A delivery that is replayed reports its own time: that the pipeline ended once
+// more after it is found as well.
 func TestFindsWhatCameAfterAReplay(t *testing.T) {
 	o := newOutage(t)
 	o.traffic()
@@ -208,10 +208,10 @@ func TestFindsWhatCameAfterAReplay(t *testing.T) {
 	o.catchUp()
 	var err error
 	if o.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(
-		"version: 1\nrules: [{name: tell, on: pipeline, if: 'pipeline.status == \"failed\"', notify: [{channel: ci}]}]")}); err != nil {
+		"version: 1\nrules: [{name: notify, on: pipeline, if: 'pipeline.status == \"failed\"', notify: [{channel: ci}]}]")}); err != nil {
 		t.Fatal(err)
 	}
-	o.catchUp() // notes the rules
+	o.catchUp() // records the rules
 	o.off.Store(true)
 	pipeline := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
 	fail := func() int64 {
@@ -322,10 +322,10 @@ func (p *pausedHistory) ProjectJobs(ctx context.Context, project int64, statuses
 	return p.Client.ProjectJobs(ctx, project, statuses...)
 }
 
-// Where GitLab kept no body of a failed delivery, the projects that it may have
-// been about are read at once, long jobs included, and again until that has
+// If GitLab kept no body of a failed delivery, the projects that it may have been
+// about are read at once, long jobs included, and again until that has
 // succeeded in all of them.
-func TestReadsWhatGitLabKeptNoBodyOf(t *testing.T) {
+func TestReadsProjectsOfDeliveriesWithoutABody(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		group bool // the webhook is that of the group, to which another project belongs
@@ -366,7 +366,7 @@ func TestReadsWhatGitLabKeptNoBodyOf(t *testing.T) {
 				o.clock.Advance(2 * time.Minute)
 			}
 			if result := o.catchUp(); result.WithoutBody == 0 || len(result.Problems) == 0 || !strings.Contains(result.Problems[0].Reason, "GitLab kept no body of ") {
-				t.Errorf("the round does not say what GitLab did not keep: %+v", result)
+				t.Errorf("the round does not report the deliveries without a body: %+v", result)
 			}
 			o.work()
 			if got := o.calls()["retry rspec"]; got != before+1 {
@@ -377,14 +377,14 @@ func TestReadsWhatGitLabKeptNoBodyOf(t *testing.T) {
 				t.Errorf("another round reads the same deliveries: %+v", result)
 			}
 			if n := o.gitlab.Count(http.MethodPost, "/resend"); n > 0 {
-				t.Errorf("GitLab was asked %d times to send a delivery once more", n)
+				t.Errorf("%d requests to resend a delivery were sent to GitLab", n)
 			}
 		})
 	}
 }
 
-// A job that ran for long is found too, within an hour, and other rounds look
-// at the newest jobs only.
+// A job that ran for a long time is found too, within an hour, and other rounds read
+// the newest jobs only.
 func TestFindsLongJobs(t *testing.T) {
 	o := newOutage(t)
 	o.traffic()
@@ -409,16 +409,16 @@ func TestFindsLongJobs(t *testing.T) {
 			t.Fatalf("not found in an hour, from %s on", begin)
 		}
 		o.clock.Advance(5 * time.Minute)
-		asked := o.gitlab.Count("GET", "/jobs")
+		pages := o.gitlab.Count("GET", "/jobs")
 		o.catchUpWith(looking{o.client})
 		o.work()
-		if asked = o.gitlab.Count("GET", "/jobs") - asked; asked > 2 && minutes < 55 {
-			t.Errorf("after %d minutes, a round asks for %d pages of jobs", minutes, asked)
+		if pages = o.gitlab.Count("GET", "/jobs") - pages; pages > 2 && minutes < 55 {
+			t.Errorf("after %d minutes, a round requests %d pages of jobs", minutes, pages)
 		}
 	}
 }
 
-// looking is a GitLab whose pipelines and webhooks tell nothing.
+// looking is a GitLab that lists jobs, but no pipelines and no webhooks.
 type looking struct{ *gitlab.Client }
 
 func (looking) ProjectHooks(context.Context, int64) ([]gitlab.Hook, error) { return nil, nil }
@@ -429,8 +429,8 @@ func (looking) PipelinesSince(context.Context, int64, time.Time, ...string) ([]g
 	return nil, nil
 }
 
-// What is too old is left alone.
-func TestLeavesWhatIsOld(t *testing.T) {
+// Events that are too old are ignored.
+func TestIgnoresOldEvents(t *testing.T) {
 	o := newOutage(t)
 	o.traffic()
 	o.work()

@@ -12,7 +12,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 )
 
-// restoredList is a GitLab whose list of failed deliveries holds one body.
+// restoredList is a GitLab whose list of failed deliveries has one body.
 type restoredList struct {
 	emptyHistory
 	body []byte
@@ -34,7 +34,7 @@ func (l restoredList) FailedDeliveries(context.Context, gitlab.Hook) iter.Seq2[g
 func TestOfAnotherGitLab(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		asked   bool   // GitLab was asked for its own address
+		learned bool   // the client knows GitLab's own address
 		of      string // base URL in the body; "" for GitLab's own
 		retries int
 	}{
@@ -45,7 +45,7 @@ func TestOfAnotherGitLab(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			o := newOutage(t)
-			if c.asked {
+			if c.learned {
 				if err := o.client.LearnAddress(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -64,11 +64,11 @@ func TestOfAnotherGitLab(t *testing.T) {
 			}
 			o.clock.Advance(10 * time.Minute)
 			o.catchUpWith(restoredList{emptyHistory{o.client}, body, o.clock.Now()})
-			if c.asked {
+			if c.learned {
 				o.work()
 			}
 			depth, err := o.db.Depth(t.Context())
-			if want := map[bool]int{true: 0, false: 1}[c.asked]; err != nil || depth.Due+depth.Waiting != want {
+			if want := map[bool]int{true: 0, false: 1}[c.learned]; err != nil || depth.Due+depth.Waiting != want {
 				t.Errorf("%+v records are queued (%v), want %d", depth, err, want)
 			}
 			if n := o.gitlab.Count("POST", "/retry"); n != c.retries {

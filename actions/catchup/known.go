@@ -13,34 +13,34 @@ import (
 )
 
 const (
-	knownFor = 365 * 24 * time.Hour // since the first event
-	// knownBacklog is how many projects may wait to be noted; what is more is
-	// noted with one of its next events.
+	knownFor = 365 * 24 * time.Hour // after the first event
+	// knownBacklog is how many projects may wait to be recorded; any further one is
+	// recorded with one of its next events.
 	knownBacklog = 1024
 )
 
-// Tallier is what Known needs of the store.
+// Tallier is the part of the store that Known needs.
 type Tallier interface {
 	Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error)
 	Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error)
 }
 
-// Known keeps which projects ever sent an event: the last 10,000 that began
-// to, each for a year, after which its next event makes it known again.
+// Known records the projects that ever sent an event: the last 10,000 that began to,
+// each for a year, after which its next event records it again.
 type Known struct {
 	store Tallier
 	log   *slog.Logger
-	seen  sync.Map // by id, what this process has noted
+	seen  sync.Map // by id: those that this process has recorded
 	queue chan event.Project
 }
 
-// NewKnown makes a Known. Run notes what Note is told.
+// NewKnown returns a Known. Run records the projects that Note gets.
 func NewKnown(s Tallier, log *slog.Logger) *Known {
 	return &Known{store: s, log: log, queue: make(chan event.Project, knownBacklog)}
 }
 
-// Note makes a project known, soon. It costs a look into a map for one that
-// is, and never waits.
+// Note queues a project to be recorded. It costs a map lookup for a project that is,
+// and never blocks.
 func (k *Known) Note(p event.Project) {
 	if _, known := k.seen.LoadOrStore(p.ID, true); known {
 		return
@@ -52,9 +52,9 @@ func (k *Known) Note(p event.Project) {
 	}
 }
 
-// Run writes down what is noted, until ctx ends.
+// Run records the projects, until ctx is done.
 func (k *Known) Run(ctx context.Context) {
-	forget := time.NewTicker(knownFor / 365) // or else they would not be known again after a year
+	forget := time.NewTicker(knownFor / 365) // so that they are recorded again after a year
 	defer forget.Stop()
 	for {
 		select {
@@ -65,7 +65,7 @@ func (k *Known) Run(ctx context.Context) {
 		case p := <-k.queue:
 			if err := k.write(ctx, p); err != nil && ctx.Err() == nil {
 				k.seen.Delete(p.ID)
-				k.log.Warn("a project that sent an event could not be noted; its next event is another try", "project", p.ID, store.Outage(err))
+				k.log.Warn("a project that sent an event could not be recorded; its next event repeats that", "project", p.ID, store.Outage(err))
 			}
 		}
 	}
@@ -76,7 +76,7 @@ func (k *Known) write(ctx context.Context, p event.Project) error {
 	return err
 }
 
-// KnownProject is a project that sent events, and since when.
+// KnownProject is a project that sent events, and when its first one came.
 type KnownProject struct {
 	ID    int64
 	Since time.Time

@@ -56,8 +56,8 @@ rules:
     actions: [play: {allow_stale: true}]
 `
 
-// outage is the program but its commands, which can be off while GitLab goes
-// on. Its time is moved by hand.
+// outage is the service, which can be down while GitLab works. The tests advance its
+// clock.
 type outage struct {
 	*testing.T
 	clock  *storetest.Clock
@@ -121,8 +121,8 @@ func (o *outage) catchUp() catchup.Result {
 	return o.catchUpWith(o.client)
 }
 
-// catchUpWith is catchUp with another way to look at projects; nil: there is
-// nothing in them.
+// catchUpWith is catchUp with another GitLab; nil: one in whose projects nothing
+// happened.
 func (o *outage) catchUpWith(history catchup.GitLab) catchup.Result {
 	o.Helper()
 	result, err := o.newCatchUp(history).Round(o.Context(), false)
@@ -168,7 +168,7 @@ func (emptyHistory) PipelinesSince(context.Context, int64, time.Time, ...string)
 	return nil, nil
 }
 
-// work carries out what is queued.
+// work processes the queue.
 func (o *outage) work() {
 	o.Helper()
 	runner := actions.New(actions.Config{
@@ -181,7 +181,7 @@ func (o *outage) work() {
 	}
 }
 
-// waitKnown waits until it is noted that the project sent events.
+// waitKnown waits until the project is known.
 func (o *outage) waitKnown() {
 	o.Helper()
 	for known := 0; known == 0; {
@@ -195,7 +195,7 @@ func (o *outage) waitKnown() {
 
 // traffic is some minutes of a project's day: a job that gets stuck, one that
 // fails of itself, a pipeline that goes green before a manual job, and a
-// trigger job that fails. It gives the pipelines.
+// trigger job that fails. It returns the pipelines.
 func (o *outage) traffic() (stuck, green, triggers gitlabtest.Pipeline) {
 	o.Helper()
 	stuck = o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
@@ -220,7 +220,7 @@ func (o *outage) traffic() (stuck, green, triggers gitlabtest.Pipeline) {
 	return stuck, green, triggers
 }
 
-// calls counts what was done in GitLab.
+// calls counts the actions in GitLab.
 func (o *outage) calls() map[string]int {
 	done := map[string]int{}
 	for _, r := range o.gitlab.Requests() {

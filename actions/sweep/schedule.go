@@ -16,16 +16,16 @@ import (
 )
 
 const (
-	// scheduleLook is how often it is looked which schedule rules are due.
-	scheduleLook = 20 * time.Second
-	// missedAfter is how late a run is that nobody was there for.
+	// scheduleEach is how often the schedules are checked.
+	scheduleEach = 20 * time.Second
+	// missedAfter is how late a run is that counts as missed: no process was running.
 	missedAfter = 5 * time.Minute
-	// scheduleKept is how long it is kept up to when a schedule was looked at:
-	// longer than the rarest, each leap year, would want.
-	scheduleKept = 5 * 366 * 24 * time.Hour
+	// scheduleTTL is how long the state of a schedule is kept: longer than the
+	// interval of the rarest one, each leap year.
+	scheduleTTL = 5 * 366 * 24 * time.Hour
 )
 
-// ScheduleStore is what a Scheduler needs of the store.
+// ScheduleStore is the part of the store that a Scheduler needs.
 type ScheduleStore interface {
 	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
 	Queued(ctx context.Context, ids ...string) (bool, error)
@@ -33,9 +33,8 @@ type ScheduleStore interface {
 	Get(ctx context.Context, key string) ([]byte, error)
 }
 
-// Scheduler puts the runs of schedule rules into the queue when they are due.
-// Every replica has one: a run's id holds its time, so that the queue takes it
-// once.
+// Scheduler queues the runs of schedule rules when they are due. Every replica has
+// one: a run's id contains its time, so that it is queued once.
 type Scheduler struct {
 	Store ScheduleStore
 	Rules func() *rules.Rules
@@ -43,19 +42,19 @@ type Scheduler struct {
 	Log   *slog.Logger
 }
 
-// scheduled is what is kept of a schedule.
+// scheduled is the state of a schedule.
 type scheduled struct {
-	At  time.Time `json:"at"`           // up to when it was looked at
+	At  time.Time `json:"at"`           // up to when it was checked
 	Run string    `json:"run,omitzero"` // the last run's id
 }
 
-// Run looks again and again until ctx ends.
+// Run checks the schedules every scheduleEach, until ctx is done.
 func (s *Scheduler) Run(ctx context.Context) {
-	ticker := time.NewTicker(scheduleLook)
+	ticker := time.NewTicker(scheduleEach)
 	defer ticker.Stop()
 	for {
-		if err := s.Look(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error("schedules can't be looked at; again soon", store.Outage(err))
+		if err := s.Check(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Error("schedules can't be checked; they are checked again soon", store.Outage(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -65,17 +64,17 @@ func (s *Scheduler) Run(ctx context.Context) {
 	}
 }
 
-// Look queues the runs that are due.
-func (s *Scheduler) Look(ctx context.Context) error {
+// Check queues the runs that are due.
+func (s *Scheduler) Check(ctx context.Context) error {
 	for _, rule := range s.Rules().Scheduled() {
-		if err := s.look(ctx, rule); err != nil {
+		if err := s.check(ctx, rule); err != nil {
 			return fmt.Errorf("rule %q: %w", rule.Name, err)
 		}
 	}
 	return nil
 }
 
-func (s *Scheduler) look(ctx context.Context, rule rules.Scheduled) error {
+func (s *Scheduler) check(ctx context.Context, rule rules.Scheduled) error {
 	// A rule with another cron is another schedule, and begins now.
 	key := keys.Schedule(rule.Name, rule.Schedule.Cron, rule.Schedule.Timezone)
 	now := s.Now().UTC()
@@ -103,9 +102,9 @@ func (s *Scheduler) look(ctx context.Context, rule rules.Scheduled) error {
 	}
 	switch missed := now.Sub(due) > missedAfter; {
 	case busy:
-		s.Log.Warn("a run of a schedule rule is left out: the one before is still under way", "rule", rule.Name, "due", due, "run", last.Run)
+		s.Log.Warn("a run of a schedule rule is skipped: the one before is still in progress", "rule", rule.Name, "due", due, "run", last.Run)
 	case missed && rule.Schedule.Missed == rules.MissedSkip:
-		s.Log.Warn("a run of a schedule rule was missed, and is left out as the rule says", "rule", rule.Name, "due", due)
+		s.Log.Warn("a run of a schedule rule was missed, and is skipped as the rule demands", "rule", rule.Name, "due", due)
 	default:
 		next.Run = keys.SweepRun(rule.Name, due)
 		if err := s.put(ctx, event.Sweep{ID: next.Run, Rule: rule.Name, Due: due.UTC()}, missed); err != nil {
@@ -132,5 +131,5 @@ func (s *Scheduler) keep(ctx context.Context, key string, at scheduled) error {
 	if err != nil {
 		return err
 	}
-	return s.Store.Set(ctx, key, value, scheduleKept)
+	return s.Store.Set(ctx, key, value, scheduleTTL)
 }

@@ -64,7 +64,7 @@ rules:
 func (tt *timetable) look() {
 	tt.Helper()
 	for _, s := range tt.replicas {
-		if err := s.Look(tt.Context()); err != nil {
+		if err := s.Check(tt.Context()); err != nil {
 			tt.Fatal(err)
 		}
 	}

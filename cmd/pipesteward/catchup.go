@@ -27,11 +27,11 @@ import (
 func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "catch-up",
-		Usage: "find what no webhook told, and handle it",
-		Description: "Looks once at all projects that ever sent an event to this store, and at those of --projects: deliveries that\n" +
-			"failed are replayed, jobs and pipelines that ended and that no event told of are decided on, and what that\n" +
-			"queues is carried out. `serve` does the same by itself, each --catch-up-every. What ended, or began to wait, before\n" +
-			"a project became known or its rule was in force is left alone, unless --since reaches back to it.",
+		Usage: "find events that no webhook delivered, and handle them",
+		Description: "Reads once all projects that ever sent an event to this store, and those of --projects: failed deliveries are\n" +
+			"replayed, rules evaluate jobs and pipelines that ended and that no event reported, and the actions that this\n" +
+			"queues are carried out. `serve` does the same by itself, each --catch-up-every. Jobs that ended, or began to wait,\n" +
+			"before a project became known or its rule was in force are ignored, unless --since reaches back to them.",
 		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
 			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run"),
 			&cli.StringFlag{Name: "since", Usage: "also handle what ended, or began to wait, before a project or a rule became known: so long ago, like 24h, or since a `TIME`, like 2026-11-27T08:00:00Z"},
@@ -45,7 +45,7 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			s.catchUpEvery = leastCatchUp // what it does is noted
+			s.catchUpEvery = leastCatchUp // or else evaluated events would not be recorded
 			since, err := sinceFlag(c.String("since"), s.catchUpMaxAge, time.Now())
 			if err != nil {
 				return &usageError{err}
@@ -74,8 +74,8 @@ func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func()
 	}
 }
 
-// sinceFlag reads --since: a duration or a time; "": not given. It reaches back
-// as far as decisions are remembered, or else they would be made twice.
+// sinceFlag parses --since: a duration or a time; "": no time. It reaches back as far
+// as decisions are remembered: beyond that, they would be made twice.
 func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -92,7 +92,7 @@ func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, err
 	case since.After(now):
 		return time.Time{}, fmt.Errorf("--since: %s is in the future", text)
 	case since.Before(oldest):
-		return time.Time{}, fmt.Errorf("--since: %s is before %s, as far as --catch-up-max-age (%s) reaches back; that may be 72h at most, for as long it is remembered what was done", text, oldest.UTC().Format(time.RFC3339), maxAge)
+		return time.Time{}, fmt.Errorf("--since: %s is before %s, as far as --catch-up-max-age (%s) reaches back; that may be 72h at most, for as long as actions are remembered", text, oldest.UTC().Format(time.RFC3339), maxAge)
 	}
 	return since, nil
 }
@@ -116,7 +116,7 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 		return err
 	}
 	if err := gl.LearnAddress(ctx); err != nil {
-		log.Warn("GitLab could not be asked for its own address: failed deliveries that name another one than --gitlab-url stay in the queue", "error", err)
+		log.Warn("GitLab's own address could not be read: failed deliveries with another address than --gitlab-url stay in the queue", "error", err)
 	}
 	teller, err := newTeller(s, db, log)
 	if err != nil {
@@ -146,7 +146,7 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 	return workOff(ctx, runner, db, stderr)
 }
 
-// workOff lets the runner work until nothing is due.
+// workOff runs the runner until no record is due.
 func workOff(ctx context.Context, runner *actions.Runner, db store.Store, stderr io.Writer) error {
 	runner.WorkOff(ctx, workGrace)
 	if ctx.Err() != nil {
@@ -159,7 +159,7 @@ func workOff(ctx context.Context, runner *actions.Runner, db store.Store, stderr
 	return err
 }
 
-// printCaughtUp prints what a round found.
+// printCaughtUp prints the result of a round.
 func printCaughtUp(w io.Writer, r catchup.Result, dryRun bool) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)

@@ -172,7 +172,7 @@ func (l *liveRules) State() admin.RulesState {
 // follow loads the rules anew when their files change, or on SIGHUP, until ctx
 // ends.
 func (l *liveRules) follow(ctx context.Context) {
-	f := follower{what: "rule files", paths: []string{l.path}, log: l.log, reload: func(anyway bool) {
+	f := follower{name: "rule files", paths: []string{l.path}, log: l.log, reload: func(anyway bool) {
 		_ = l.reload(anyway) // it is logged
 	}}
 	f.run(ctx)

@@ -88,7 +88,7 @@ func (s *secretFiles) follow(ctx context.Context) {
 	if len(s.files) == 0 {
 		return
 	}
-	f := follower{what: "secret files", log: s.log, reload: func(bool) {
+	f := follower{name: "secret files", log: s.log, reload: func(bool) {
 		_ = s.reload() // it is logged
 	}}
 	for _, file := range s.files {

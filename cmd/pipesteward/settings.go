@@ -109,7 +109,7 @@ func serveFlags() []cli.Flag {
 		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
 		stringFlag("native-retry-wait", "5s", "how much `TIME` GitLab's own retry: gets before a job is retried; 0s where no project has one"),
 		&cli.StringSliceFlag{Name: "projects", Usage: "`PROJECT`, glob or group to watch in catch-up, besides those that sent events (repeatable; with commas between in " + env("projects") + ")"},
-		stringFlag("catch-up-every", "5m", "how often to look for what no webhook told; 0 never"),
+		stringFlag("catch-up-every", "5m", "how often to look for events that no webhook delivered; 0 never"),
 		stringFlag("catch-up-max-age", "24h", "how `OLD` what was missed may be"),
 		&cli.Int64Flag{Name: "log-window", Value: 1 << 20, Usage: "how many `BYTES` of a job log's end log() gives", Sources: cli.EnvVars(env("log-window"))},
 		secretsFlag("webhook-token", "secret `TOKEN` of the webhooks (repeatable)"),

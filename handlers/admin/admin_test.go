@@ -31,13 +31,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// memoryStore holds what the admin API shows. Its cursors are the ids of the
+// memoryStore has the data that the admin API shows. Its cursors are the ids of the
 // entries that came last.
 type memoryStore struct {
-	journal []store.Entry // newest first
-	asked   int           // journal entries handed out
-	dead    []store.DeadRecord
-	err     error
+	journal  []store.Entry // newest first
+	returned int           // journal entries returned
+	dead     []store.DeadRecord
+	err      error
 }
 
 var _ admin.Store = (*memoryStore)(nil)
@@ -64,7 +64,7 @@ func (m *memoryStore) Entries(_ context.Context, cursor string, n int) (entries 
 		from++
 	}
 	to := min(from+n, len(m.journal))
-	m.asked += to - from
+	m.returned += to - from
 	if to < len(m.journal) {
 		next = m.journal[to-1].ID
 	}
@@ -152,7 +152,7 @@ func (r *adminRig) get(tb testing.TB, path string) (code int, answer string) {
 	return resp.StatusCode, strings.TrimSpace(string(body))
 }
 
-// page is an answer of /api/v1/decisions, as far as the tests look at it.
+// page is the part of a response of /api/v1/decisions that the tests check.
 type page struct {
 	Decisions []struct {
 		ID string `json:"id"`
@@ -321,8 +321,8 @@ func TestAdminDecisionsFilters(t *testing.T) {
 }
 
 // TestAdminDecisionsPages: whatever the page's size and the filter, and
-// although the journal grows meanwhile, the pages together hold each decision
-// that matched when the first one was asked for, once and in order.
+// although the journal grows meanwhile, the pages together have each decision
+// that matched when the first one was requested, once and in order.
 func TestAdminDecisionsPages(t *testing.T) {
 	r := newAdminRig(t)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -377,15 +377,15 @@ func TestAdminDecisionsBound(t *testing.T) {
 	}
 	query, requests := url.Values{"job": {strconv.Itoa(90000 + entries - 1)}}, 0
 	for {
-		r.store.asked = 0
+		r.store.returned = 0
 		p := r.page(t, query)
 		requests++
-		if r.store.asked > 6000 {
-			t.Fatalf("one request looked at %d entries", r.store.asked)
+		if r.store.returned > 6000 {
+			t.Fatalf("one request read %d entries", r.store.returned)
 		}
 		if p.Next == "" {
 			if len(p.Decisions) != 1 {
-				t.Errorf("the last page holds %d decisions, want 1", len(p.Decisions))
+				t.Errorf("the last page has %d decisions, want 1", len(p.Decisions))
 			}
 			break
 		}
@@ -408,7 +408,7 @@ func TestAdminDecisionsUnreadableEntry(t *testing.T) {
 	}
 }
 
-// TestAdminHidesVariables: variables may hold passwords, whoever set them.
+// TestAdminHidesVariables: variables may be passwords, whoever set them.
 func TestAdminHidesVariables(t *testing.T) {
 	r := newAdminRig(t)
 	o := outcome(1)

@@ -14,7 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/admin"
 )
 
-// adminOn gives the admin address's handler as if it listened on the address.
+// adminOn returns the handler of the admin API as if it listened on the address.
 func adminOn(ip string, reload func() error) http.Handler {
 	return admin.New(admin.Config{
 		Addr: &net.TCPAddr{IP: net.ParseIP(ip), Port: 9090}, Store: &memoryStore{}, Rules: state{}, Reload: reload,
@@ -22,7 +22,7 @@ func adminOn(ip string, reload func() error) http.Handler {
 	})
 }
 
-func ask(h http.Handler, method, path, host string, header ...string) (code int, answer string) {
+func request(h http.Handler, method, path, host string, header ...string) (code int, answer string) {
 	r := httptest.NewRequest(method, path, http.NoBody)
 	r.Host = host
 	for i := 0; i < len(header); i += 2 {
@@ -56,13 +56,13 @@ func TestLoopbackAnswersLoopbackHosts(t *testing.T) {
 	} {
 		for _, ip := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
 			for _, path := range []string{"/api/v1/decisions", "/metrics", "/healthz", "/nothing"} {
-				code, answer := ask(adminOn(ip, nil), http.MethodGet, path, host)
+				code, answer := request(adminOn(ip, nil), http.MethodGet, path, host)
 				if refused := code == http.StatusMisdirectedRequest; refused == own || refused && !strings.Contains(answer, "--admin-listen") {
 					t.Errorf("on %s, GET %s for host %q is answered with %d %s", ip, path, host, code, answer)
 				}
 			}
 		}
-		if code, _ := ask(adminOn("10.0.0.1", nil), http.MethodGet, "/healthz", host); code != http.StatusOK {
+		if code, _ := request(adminOn("10.0.0.1", nil), http.MethodGet, "/healthz", host); code != http.StatusOK {
 			t.Errorf("on another address than loopback, host %q is answered with %d", host, code)
 		}
 	}
@@ -87,11 +87,11 @@ func TestWritesNeedTheSameOrigin(t *testing.T) {
 		for _, ip := range []string{"127.0.0.1", "10.0.0.1"} {
 			reloads := 0
 			h := adminOn(ip, func() error { reloads++; return nil })
-			code, answer := ask(h, http.MethodPost, "/-/reload", "127.0.0.1:9090", c.header...)
+			code, answer := request(h, http.MethodPost, "/-/reload", "127.0.0.1:9090", c.header...)
 			if code != c.code || (reloads == 1) != (c.code == 200) {
 				t.Errorf("%s, on %s: answer is %d %s after %d reloads, want %d", c.name, ip, code, answer, reloads, c.code)
 			}
-			if code, answer := ask(h, http.MethodGet, "/healthz", "127.0.0.1:9090", c.header...); code != 200 {
+			if code, answer := request(h, http.MethodGet, "/healthz", "127.0.0.1:9090", c.header...); code != 200 {
 				t.Errorf("%s, on %s: reading is answered with %d %s", c.name, ip, code, answer)
 			}
 		}
@@ -101,14 +101,14 @@ func TestWritesNeedTheSameOrigin(t *testing.T) {
 func TestReload(t *testing.T) {
 	var failed error
 	h := adminOn("127.0.0.1", func() error { return failed })
-	if code, answer := ask(h, http.MethodPost, "/-/reload", "localhost"); code != 200 || answer != `{"status":"reloaded"}` {
+	if code, answer := request(h, http.MethodPost, "/-/reload", "localhost"); code != 200 || answer != `{"status":"reloaded"}` {
 		t.Errorf("answer is %d %s", code, answer)
 	}
 	failed = errors.New("rules.yaml:1:1: no")
-	if code, answer := ask(h, http.MethodPost, "/-/reload", "localhost"); code != 422 || answer != `{"error":"rules.yaml:1:1: no"}` {
+	if code, answer := request(h, http.MethodPost, "/-/reload", "localhost"); code != 422 || answer != `{"error":"rules.yaml:1:1: no"}` {
 		t.Errorf("answer is %d %s, want 422", code, answer)
 	}
-	if code, _ := ask(h, http.MethodGet, "/-/reload", "localhost"); code != 405 {
+	if code, _ := request(h, http.MethodGet, "/-/reload", "localhost"); code != 405 {
 		t.Errorf("GET is answered with %d, want 405", code)
 	}
 }

@@ -31,7 +31,7 @@ const (
 	largestBody = 2 << 20
 )
 
-// newIntake gives a webhook that takes signed deliveries and those with a
+// newIntake returns a webhook that accepts signed deliveries and those with a
 // secret token, in synctest's time.
 func newIntake(t *testing.T) http.Handler {
 	t.Helper()
@@ -99,7 +99,7 @@ func begin(t *testing.T, h http.Handler, announced int64, header ...string) *sen
 	return s
 }
 
-// send sends so many bytes of no meaning.
+// send sends size blanks.
 func (s *sending) send(size int) { s.pieces <- bytes.Repeat([]byte(" "), size) }
 
 func (s *sending) isAnswered() bool {
@@ -122,8 +122,8 @@ func (s *sending) wants(t *testing.T, code int, answer string) {
 	}
 }
 
-// unsigned gives the headers of somebody who has no credentials, and looks like
-// GitLab until the body is there.
+// unsigned returns the headers of a sender without credentials that looks like
+// GitLab until its body has arrived.
 func unsigned() []string {
 	return []string{"webhook-id", rand.Text(), "webhook-timestamp", strconv.FormatInt(time.Now().Unix(), 10), "webhook-signature", "v1,AAAA"}
 }
@@ -143,8 +143,8 @@ func deliverSigned(t *testing.T, h http.Handler, size int) (*sending, time.Durat
 	return s, time.Since(began)
 }
 
-// Whoever has no credentials may announce whatever he likes: signed deliveries,
-// and those with the right token, are not even delayed, the largest included.
+// A sender without credentials can announce any size: signed deliveries and those
+// with the right token are not delayed, the largest included.
 func TestAnnouncedBodiesDelayNobody(t *testing.T) {
 	for _, c := range []struct {
 		name        string
@@ -186,15 +186,15 @@ func TestAnnouncedBodiesDelayNobody(t *testing.T) {
 	}
 }
 
-// Where slow bodies take all the capacity, they make way for others as soon as
-// they are known to be slow.
-func TestSlowBodiesMakeWay(t *testing.T) {
+// Slow bodies that have acquired all the capacity are evicted as soon as they are
+// measured as slow.
+func TestSlowBodiesAreEvicted(t *testing.T) {
 	for _, c := range []struct {
 		name            string
 		connections     int
 		announced, sent int
 		size            int // of the signed delivery
-		// After what time they are known to be slow. Those that wait for capacity
+		// After this time they are measured as slow. Those that wait for capacity
 		// themselves are a second after they have got it.
 		known time.Duration
 	}{
@@ -260,7 +260,7 @@ func TestLeastRate(t *testing.T) {
 	}
 }
 
-// A signed delivery that also bears the right secret token is proven before its
+// A signed delivery that also has the right secret token is proven before its
 // body is there.
 func TestTokenProvesASignedDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -278,8 +278,8 @@ func TestTokenProvesASignedDelivery(t *testing.T) {
 	})
 }
 
-// The capacity is given back however a body ends.
-func TestCapacityIsGivenBack(t *testing.T) {
+// The capacity is released however a body ends.
+func TestCapacityIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newIntake(t)
 		for range 3 {

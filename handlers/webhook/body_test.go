@@ -21,7 +21,7 @@ import (
 )
 
 // Sizes of bodies: the largest that waits for nobody, and the largest of all
-// in these tests, two of which may be at hand at a time.
+// in these tests, two of which may be in memory at a time.
 const (
 	small = 256 << 10
 	large = 1 << 20
@@ -32,7 +32,7 @@ const (
 	stored  = `{"status":"stored"}`
 )
 
-// newGate gives a webhook without a network, as the clock of synctest needs.
+// newGate returns a webhook without a network, as the clock of synctest needs.
 func newGate(t *testing.T) http.Handler {
 	t.Helper()
 	h, err := webhook.New(webhook.Config{
@@ -56,7 +56,7 @@ type upload struct {
 }
 
 // start begins a delivery with a body of the size; announced says which size
-// its header tells, -1 for none.
+// its header announces, -1 for none.
 func start(t *testing.T, h http.Handler, size int, announced int64, header ...string) *upload {
 	t.Helper()
 	job := fixture(t, "job-failed.json")
@@ -139,9 +139,9 @@ func TestLargeBodiesTakeTurns(t *testing.T) {
 	}
 }
 
-// TestLargeBodyWaitsNotForEver: what is refused is not read, and keeps nobody
+// TestLargeBodyDoesNotWaitForEver: a rejected body is not read, and keeps nobody
 // waiting who came later.
-func TestLargeBodyWaitsNotForEver(t *testing.T) {
+func TestLargeBodyDoesNotWaitForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newGate(t)
 		first, second := start(t, h, large, large, proven...), start(t, h, large/2, large/2, proven...)
@@ -162,8 +162,8 @@ func TestLargeBodyWaitsNotForEver(t *testing.T) {
 	})
 }
 
-// TestRoomIsGivenBack: however a large delivery ends, the next ones come in.
-func TestRoomIsGivenBack(t *testing.T) {
+// TestCapacityOfBodiesIsReleased: however a large delivery ends, the next ones come in.
+func TestCapacityOfBodiesIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newGate(t)
 		for range 3 {

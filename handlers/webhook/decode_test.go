@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 const gitlabURL = "https://gitlab.example.com"
 
-// fixtures gives the paths of all hook bodies in testdata.
+// fixtures returns the paths of all hook bodies in testdata.
 func fixtures(tb testing.TB) []string {
 	tb.Helper()
 	all, err := filepath.Glob("testdata/*.json")
@@ -51,7 +51,7 @@ func fixture(tb testing.TB, name string) []byte {
 	return body
 }
 
-// TestDecode pins the event of each fixture; its name tells its quirk.
+// TestDecode pins the event of each fixture; its name says what is special.
 func TestDecode(t *testing.T) {
 	for _, path := range fixtures(t) {
 		name := strings.TrimSuffix(filepath.Base(path), ".json")
@@ -200,9 +200,9 @@ func TestDecodeDates(t *testing.T) {
 	})
 }
 
-// FuzzDecode holds Decode to three promises: it never panics, it calls a body
-// JSON exactly if the standard library does, and an event can be stored and
-// read again without loss.
+// FuzzDecode checks that Decode never panics, that it accepts a body as JSON exactly
+// if the standard library does, and that an event can be stored and read again
+// without loss.
 func FuzzDecode(f *testing.F) {
 	for _, path := range fixtures(f) {
 		f.Add(fixture(f, filepath.Base(path)))

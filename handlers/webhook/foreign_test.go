@@ -16,7 +16,7 @@ import (
 type stagingGitLab struct {
 	knownGitLab
 	certain bool
-	asked   *[3]string // for what it was asked last
+	asked   *[3]string // the arguments of the last call
 }
 
 const stagingURL = "https://staging.example.com"
@@ -51,7 +51,7 @@ func TestForeignDelivery(t *testing.T) {
 				want[2] = ""
 			}
 			if asked != want {
-				t.Errorf("%s: GitLab is told apart by %q, want %q", name, asked, want)
+				t.Errorf("%s: GitLab is distinguished by %q, want %q", name, asked, want)
 			}
 			if log := r.log.String(); log != "" {
 				t.Errorf("%s: each delivery is logged:\n%s", name, log)

@@ -42,7 +42,7 @@ const (
 
 func clock() time.Time { return time.Unix(vectorTime, 0) }
 
-// memoryQueue remembers what was put.
+// memoryQueue is a queue in memory.
 type memoryQueue struct {
 	mu      sync.Mutex
 	records []store.Record
@@ -82,7 +82,7 @@ func (q *memoryQueue) ids() []string {
 	return ids
 }
 
-// wants is a set of rules that is nothing but its answer.
+// wants is a set of rules that is a function.
 type wants func(event.Event) bool
 
 var _ webhook.Wanter = wants(nil)
@@ -99,7 +99,7 @@ func (knownGitLab) Instance() string { return gitlabURL }
 
 func (knownGitLab) ForeignAddress(string, string, string) (string, bool) { return "", true }
 
-// rig is a webhook that serves, and what one can see of it.
+// rig is a webhook that serves, with its queue, metrics and log.
 type rig struct {
 	*httptest.Server
 	handler http.Handler
@@ -133,7 +133,7 @@ func newRig(tb testing.TB, change func(*webhook.Config)) *rig {
 	return r
 }
 
-// post sends a delivery; header holds names and values in turn.
+// post sends a delivery; header has names and values in turn.
 func (r *rig) post(tb testing.TB, body []byte, header ...string) (code int, answer string) {
 	tb.Helper()
 	code, answer, err := r.send(body, header...)
@@ -163,7 +163,7 @@ func read(resp *http.Response) (code int, answer string, err error) {
 	return resp.StatusCode, strings.TrimSpace(string(text)), errors.Join(err, resp.Body.Close())
 }
 
-// counted gives what the deliveries' metric says, like "job stored 1".
+// counted returns the values of the deliveries' metric, like "job stored 1".
 func (r *rig) counted(tb testing.TB) []string {
 	tb.Helper()
 	families, err := r.metrics.Gather()

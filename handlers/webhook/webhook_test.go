@@ -145,7 +145,7 @@ func TestWebhookWithASlash(t *testing.T) {
 	}
 }
 
-// TestWebhookRecord pins what is stored of a delivery.
+// TestWebhookRecord pins the record of a delivery.
 func TestWebhookRecord(t *testing.T) {
 	r := newRig(t, nil)
 	body := fixture(t, "job-failed.json")
@@ -172,7 +172,7 @@ func TestWebhookRecord(t *testing.T) {
 	}
 }
 
-// TestWebhookRecordID: what makes two deliveries the same.
+// TestWebhookRecordID pins by which id two deliveries are duplicates.
 func TestWebhookRecordID(t *testing.T) {
 	job := fixture(t, "job-failed.json")
 	hash := fmt.Sprintf("sha256:%x", sha256.Sum256(job))
@@ -217,8 +217,8 @@ func TestWebhookRecordID(t *testing.T) {
 	}
 }
 
-// TestWebhookAsksTheRulesInForce: rules change while the server runs.
-func TestWebhookAsksTheRulesInForce(t *testing.T) {
+// TestWebhookUsesTheRulesInForce: rules change while the server runs.
+func TestWebhookUsesTheRulesInForce(t *testing.T) {
 	wanted := false
 	r := newRig(t, func(c *webhook.Config) {
 		c.Rules = wants(func(e event.Event) bool {
@@ -235,9 +235,9 @@ func TestWebhookAsksTheRulesInForce(t *testing.T) {
 	}
 }
 
-// TestWebhookTellsTheAttempt: the rules know which attempt ended, before the
+// TestWebhookPassesTheAttempt: the rules know which attempt ended, before the
 // body is read as a whole; 0 where the hook does not say.
-func TestWebhookTellsTheAttempt(t *testing.T) {
+func TestWebhookPassesTheAttempt(t *testing.T) {
 	failed := string(fixture(t, "job-failed.json"))
 	for body, want := range map[string]int{
 		failed: 2,
@@ -249,7 +249,7 @@ func TestWebhookTellsTheAttempt(t *testing.T) {
 			c.Rules = wants(func(e event.Event) bool { got = e.Job.Attempt; return false })
 		})
 		if code, _ := r.post(t, []byte(body), "X-Gitlab-Token", secretToken); code != 200 || got != want {
-			t.Errorf("attempt %d is told, and answered %d; want attempt %d", got, code, want)
+			t.Errorf("the rules get attempt %d, and the response is %d; want attempt %d", got, code, want)
 		}
 	}
 }
@@ -331,8 +331,8 @@ func repeat(s string, n int) []string {
 	return list
 }
 
-// TestWebhookAtOnce sends many deliveries at once, each twice, and looks
-// whether each was stored once and whole.
+// TestWebhookAtOnce sends many deliveries at once, each twice, and checks
+// that each was stored once and whole.
 func TestWebhookAtOnce(t *testing.T) {
 	const deliveries = 64
 	r := newRig(t, nil)
