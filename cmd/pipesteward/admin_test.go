@@ -35,7 +35,7 @@ func (p *program) asked(method, path, host string, header ...string) (int, strin
 // make a browser change anything there.
 func TestAdminOnLoopback(t *testing.T) {
 	w := newWorld(t)
-	p := w.serve()
+	p := w.run()
 	port := p.admin[strings.LastIndex(p.admin, ":"):]
 	for host, want := range map[string]int{
 		"": http.StatusOK, "localhost" + port: http.StatusOK, "rebound.example.com" + port: http.StatusMisdirectedRequest,

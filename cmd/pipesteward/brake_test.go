@@ -34,7 +34,7 @@ func TestDryRunHoldsQueuedRetries(t *testing.T) {
 	}{
 		{"restarted with --dry-run", func(w *world, p *program, store string) *program {
 			p.stop()
-			return w.serve("--store", store, "--dry-run")
+			return w.run("--store", store, "--dry-run")
 		}, event.ResultDryRun},
 		{"defaults.dry_run is loaded", func(w *world, p *program, _ string) *program {
 			w.write("rules.yaml", strings.Replace(delayedRules, "dry_run: false", "dry_run: true", 1))
@@ -52,7 +52,7 @@ func TestDryRunHoldsQueuedRetries(t *testing.T) {
 			w := newWorld(t)
 			w.write("rules.yaml", delayedRules)
 			redis := redistest.Start(t)
-			p := w.serve("--store", redis.URL())
+			p := w.run("--store", redis.URL())
 			if code := p.post(w.gitlab.JobHookBody(w.stuckJob().ID)); code != http.StatusAccepted {
 				t.Fatalf("a stuck job is answered with %d, want 202", code)
 			}
@@ -64,7 +64,7 @@ func TestDryRunHoldsQueuedRetries(t *testing.T) {
 			}
 			p.stop()
 			w.write("rules.yaml", delayedRules)
-			p = w.serve("--store", redis.URL()) // the brake is lifted
+			p = w.run("--store", redis.URL()) // the brake is lifted
 			p.workedOffAtOnce(redis)
 			if n := w.gitlab.Count("POST", ""); n > 0 {
 				t.Errorf("GitLab was asked to change something %d times, want never", n)
@@ -107,7 +107,7 @@ func TestPauseOverReplicas(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	redis := redistest.Start(t)
-	first, second := w.serve("--store", redis.URL()), w.serve("--store", redis.URL())
+	first, second := w.run("--store", redis.URL()), w.run("--store", redis.URL())
 	command := func(want string, args ...string) {
 		t.Helper()
 		var out, errs bytes.Buffer

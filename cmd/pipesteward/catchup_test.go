@@ -2,16 +2,20 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const catchUpRules = `
@@ -89,7 +93,7 @@ func TestCatchUpCommand(t *testing.T) {
 func TestProjectsBecomeKnownWithoutCatchUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	p := w.serve("--catch-up-every", "0")
+	p := w.run("--catch-up-every", "0")
 	p.post(w.gitlab.JobHookBody(w.stuckJob().ID))
 	p.workedOff()
 	p.stop()
@@ -101,5 +105,38 @@ func TestProjectsBecomeKnownWithoutCatchUp(t *testing.T) {
 	projects, err := catchup.NewKnown(db, slog.New(slog.DiscardHandler)).Projects(t.Context())
 	if err != nil || len(projects) != 1 {
 		t.Errorf("known projects: %+v, %v, want the one that sent an event", projects, err)
+	}
+}
+
+// serve wires catch-up: a delivery to a known project's webhook that failed while
+// the service was down is replayed when it starts.
+func TestServeReplaysFailedDeliveries(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	// Hooks have whole seconds: GitLab's clock is ahead, so that the job's times are
+	// after the project became known.
+	w.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: func() time.Time { return time.Now().Add(2 * time.Second) }})
+	project := w.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	db, err := store.OpenBolt(filepath.Join(w.dir, "pipesteward.db"), store.BoltOptions{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Tally(t.Context(), keys.KnownProjects, store.Seen{ID: strconv.FormatInt(project.ID, 10)}, time.Hour)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w.gitlab.AddHook(gitlabtest.Hook{ProjectID: project.ID, URL: "http://127.0.0.1:1" + webhook.Path, Token: testSecret, JobEvents: true})
+	pipeline := w.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	w.gitlab.Finish(w.gitlab.Latest(pipeline.ID, "rspec").ID, "failed", "stuck_or_timeout_failure")
+	w.gitlab.Flush()
+
+	p := w.run()
+	p.eventually("the delivery is replayed", func() bool {
+		_, metrics := p.get("/metrics")
+		return strings.Contains(metrics, `pipesteward_catch_up_events_total{found="replayed"} 1`)
+	})
+	p.workedOff()
+	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d retries, want 1\n%s", n, p.tail())
 	}
 }

@@ -23,7 +23,7 @@ func TestDeliveriesOfARestoredGitLab(t *testing.T) {
 	staging := *w
 	staging.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
 	w.gitlab.Fail(gitlabtest.Fault{Path: "/user", Status: http.StatusBadGateway, Times: -1})
-	p := w.serve()
+	p := w.run()
 
 	theirs, ours := staging.stuckJob(), w.stuckJob()
 	if theirs.ID != ours.ID {
@@ -79,7 +79,7 @@ func TestGitLabAlias(t *testing.T) {
 	w.gitlab.Fail(gitlabtest.Fault{Path: "/user", Status: http.StatusForbidden, Times: -1})
 	job := w.stuckJob()
 	body := strings.ReplaceAll(string(w.gitlab.JobHookBody(job.ID)), w.gitlab.URL(), alias.URL())
-	p := w.serve("--gitlab-alias", alias.URL()+"/")
+	p := w.run("--gitlab-alias", alias.URL()+"/")
 	if code := p.post([]byte(body)); code != http.StatusAccepted {
 		t.Errorf("a delivery of the alias is answered with %d, want 202", code)
 	}
@@ -97,7 +97,7 @@ func TestQueueOfAnotherGitLab(t *testing.T) {
 	w.gitlab.Fail(gitlabtest.Fault{Method: "GET", Path: "/jobs", Status: http.StatusBadGateway, Times: -1})
 	job := w.stuckJob()
 	w.gitlab.Fail(gitlabtest.Fault{Method: "GET", Path: "/jobs/" + strconv.FormatInt(job.ID, 10), Status: http.StatusBadGateway, Times: -1})
-	p := w.serve()
+	p := w.run()
 	p.post(w.gitlab.JobHookBody(job.ID))
 	p.eventually("the event is decided on", func() bool { return len(p.outcomes()) == 1 })
 	p.stop()
@@ -106,7 +106,7 @@ func TestQueueOfAnotherGitLab(t *testing.T) {
 	if same := w.stuckJob(); same.ID != job.ID {
 		t.Fatalf("the jobs are %d and %d, want the same id", job.ID, same.ID)
 	}
-	p = w.serve()
+	p = w.run()
 	p.workedOff()
 	if all := p.outcomes(); len(all) != 1 || all[0].Result != event.ResultSkipped || !strings.Contains(all[0].Reason, "--gitlab-alias") {
 		t.Errorf("outcomes %+v, want one skipped with the setting to change", all)

@@ -22,7 +22,7 @@ import (
 func TestStalledConnectionsDelayNobody(t *testing.T) {
 	const signing = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 	w := newWorld(t)
-	p := w.serve("--webhook-signing-token", signing)
+	p := w.run("--webhook-signing-token", signing)
 	address := strings.TrimSuffix(strings.TrimPrefix(p.webhooks, "http://"), "/webhooks/gitlab")
 	for i := range 130 {
 		announced := 256 << 10

@@ -113,14 +113,14 @@ func TestStopsWhileGitLabHangs(t *testing.T) {
 	w := newWorld(t)
 	reached := hangingGitLab("/retry", true)(w)
 	job := w.stuckJob()
-	p := w.serve()
+	p := w.run()
 	p.post(w.gitlab.JobHookBody(job.ID))
 	p.eventually("the retry is called", reached)
 	p.stop()
 	if strings.Contains(p.logged(), "tried again later") {
 		t.Errorf("the call was not cut short, but waited for until it was given up:\n%s", p.tail())
 	}
-	p = w.serve()
+	p = w.run()
 	p.workedOff()
 	if runs := w.gitlab.Jobs(job.PipelineID); len(runs) != 2 {
 		t.Errorf("%d runs of the job, want 2", len(runs))

@@ -104,7 +104,7 @@ func TestRulesOfAConfigMap(t *testing.T) {
 	if err := os.Symlink(filepath.Join("..data", "rules.yaml"), filepath.Join(volume, "rules.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	file, directory := w.serve("--rules", filepath.Join(volume, "rules.yaml")), w.serve("--rules", volume, "--store", "bolt:"+filepath.Join(w.dir, "second.db"))
+	file, directory := w.run("--rules", filepath.Join(volume, "rules.yaml")), w.run("--rules", volume, "--store", "bolt:"+filepath.Join(w.dir, "second.db"))
 	file.inForce("first")
 	directory.inForce("first")
 	publish("..2026_11_22_2", ruleNamed("second"))

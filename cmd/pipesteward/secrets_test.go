@@ -1,11 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
-	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -47,48 +43,6 @@ func (v *secretVolume) publish(files map[string]string) {
 	must(os.Rename(filepath.Join(v.dir, "..new"), filepath.Join(v.dir, "..data")))
 }
 
-// serveHere runs `serve` in this process, with this process's environment.
-func (w *world) serveHere() *program {
-	w.Helper()
-	p := &program{T: w.T}
-	ctx, stop := context.WithCancel(context.WithoutCancel(w.Context()))
-	log, stderr := io.Pipe()
-	started := make(chan struct{})
-	ended := make(chan int, 1)
-	go func() {
-		ended <- run(ctx, []string{
-			"pipesteward", "serve", "--native-retry-wait", "0s", "--rules", filepath.Join(w.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(w.dir, "pipesteward.db"),
-			"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--gitlab-url", w.gitlab.URL(), "--slack-api-url", w.slack.URL(),
-		}, io.Discard, stderr)
-		_ = stderr.Close()
-	}()
-	go func() {
-		for lines := bufio.NewScanner(log); lines.Scan(); {
-			p.mu.Lock()
-			p.log.WriteString(lines.Text() + "\n")
-			p.mu.Unlock()
-			var line struct{ Msg, Webhooks, Admin string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == servesLine {
-				p.webhooks, p.admin = line.Webhooks, line.Admin
-				close(started)
-			}
-		}
-	}()
-	w.Cleanup(func() {
-		stop()
-		if code := <-ended; code != 0 {
-			w.Errorf("serve ends with %d\n%s", code, p.tail())
-		}
-	})
-	select {
-	case <-started:
-	case code := <-ended:
-		ended <- code
-		w.Fatalf("serve ends with %d\n%s", code, p.tail())
-	}
-	return p
-}
-
 // postWith posts a hook body with a secret token.
 func (p *program) postWith(token string, body []byte) int {
 	p.Helper()
@@ -120,7 +74,7 @@ func TestSecretsRotate(t *testing.T) {
 	for name, variable := range map[string]string{"gitlab": "GITLAB_TOKEN", "webhook": "WEBHOOK_TOKEN", "signing": "WEBHOOK_SIGNING_TOKEN", "slack": "SLACK_TOKEN"} {
 		t.Setenv("PIPESTEWARD_"+variable+"_FILE", v.path(name))
 	}
-	p := w.serveHere()
+	p := w.runFromEnv()
 	nothing := []byte(`{"object_kind":"push"}`)
 	if code := p.postWith(testSecret, nothing); code != http.StatusOK {
 		t.Errorf("at first the webhook token is answered with %d", code)
@@ -190,7 +144,7 @@ func TestSecretsAreReadOnReload(t *testing.T) {
 	file := w.write("webhook", testSecret)
 	t.Setenv("PIPESTEWARD_WEBHOOK_TOKEN_FILE", file)
 	t.Setenv("PIPESTEWARD_GITLAB_TOKEN", gitlabtest.DefaultToken)
-	p := w.serveHere()
+	p := w.runFromEnv()
 	w.write("webhook", "next")
 	if code, text := p.asked(http.MethodPost, "/-/reload", ""); code != http.StatusOK {
 		t.Errorf("a reload: %d %s", code, text)

@@ -31,7 +31,7 @@ func TestServeWithoutAGoodToken(t *testing.T) {
 	w.gitlab.Finish(full.ID, "failed", "script_failure")
 	w.gitlab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized})
 
-	p := w.serve()
+	p := w.run()
 	for _, job := range []gitlabtest.Job{stuck, full} {
 		if code := p.post(w.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
 			t.Errorf("a delivery is answered with %d, want 202", code)

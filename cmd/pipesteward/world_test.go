@@ -91,12 +91,61 @@ func (w *world) stuckJobOf(path string) gitlabtest.Job {
 // program is a running `pipesteward serve`.
 type program struct {
 	*testing.T
-	cmd      *exec.Cmd
+	cmd      *exec.Cmd          // nil: it runs in this process
+	cancel   context.CancelFunc // ends it there
 	webhooks string
 	admin    string
-	ended    chan error
+	ended    chan error // how it ended
 	mu       sync.Mutex
 	log      bytes.Buffer
+}
+
+// args returns the arguments that every test needs, and then the others.
+func (w *world) args(more ...string) []string {
+	return append([]string{
+		"serve", "--native-retry-wait", "0s", "--rules", filepath.Join(w.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(w.dir, "pipesteward.db"),
+		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--gitlab-url", w.gitlab.URL(), "--slack-api-url", w.slack.URL(),
+	}, more...)
+}
+
+// run starts the program in this process, for tests that need neither a signal nor
+// a process of its own.
+func (w *world) run(more ...string) *program {
+	w.Helper()
+	return w.runFromEnv(append([]string{
+		"--gitlab-token", gitlabtest.DefaultToken, "--webhook-token", "another", "--webhook-token", testSecret, "--slack-token", testSlack,
+	}, more...)...)
+}
+
+// runFromEnv is run with the secrets of this process's environment.
+func (w *world) runFromEnv(more ...string) *program {
+	w.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
+	p := &program{T: w.T, cancel: cancel, ended: make(chan error, 1)}
+	args := append([]string{"pipesteward"}, w.args(more...)...)
+	stderr, log := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, args, io.Discard, log)
+		_ = log.Close() // it never fails
+	}()
+	err := p.watch(stderr, func() error {
+		if code := <-code; code != 0 {
+			return fmt.Errorf("exit status %d", code)
+		}
+		return nil
+	})
+	w.Cleanup(func() {
+		cancel()
+		err := <-p.ended
+		if p.ended <- err; err != nil {
+			w.Errorf("serve ends with %v\n%s", err, p.tail())
+		}
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return p
 }
 
 // serve starts the program as a process of its own. More arguments come
@@ -112,11 +161,7 @@ func (w *world) serve(more ...string) *program {
 
 // start is serve for a test that goes on where the program does not start.
 func (w *world) start(more ...string) (*program, error) {
-	args := append([]string{
-		"serve", "--native-retry-wait", "0s", "--rules", filepath.Join(w.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(w.dir, "pipesteward.db"),
-		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--gitlab-url", w.gitlab.URL(), "--slack-api-url", w.slack.URL(),
-	}, more...)
-	p := &program{T: w.T, cmd: exec.CommandContext(context.Background(), os.Args[0], args...), ended: make(chan error, 1)}
+	p := &program{T: w.T, cmd: exec.CommandContext(context.Background(), os.Args[0], w.args(more...)...), ended: make(chan error, 1)}
 	token := "PIPESTEWARD_GITLAB_TOKEN=" + gitlabtest.DefaultToken
 	if w.tokenFile != "" {
 		token = "PIPESTEWARD_GITLAB_TOKEN_FILE=" + w.tokenFile
@@ -136,24 +181,34 @@ func (w *world) start(more ...string) (*program, error) {
 			p.Errorf("the race detector found something in serve:\n%s", log)
 		}
 	})
+	return p, p.watch(stderr, p.cmd.Wait)
+}
+
+// watch keeps the log, and waits until it reports where the program listens. The
+// error is that of wait, if the program ends before.
+func (p *program) watch(stderr io.Reader, wait func() error) (failed error) {
+	p.Helper()
 	started := make(chan struct{})
-	go p.read(stderr, started)
-	var failed error
+	go func() {
+		p.read(stderr, started)
+		p.ended <- wait()
+	}()
 	p.eventually("serve serves", func() bool {
 		select {
 		case <-started:
 			return true
 		case err := <-p.ended:
 			failed = fmt.Errorf("serve ends with %w:\n%s", err, p.tail())
+			p.ended <- err
 			return true
 		default:
 			return false
 		}
 	})
-	return p, failed
+	return failed
 }
 
-// read keeps the log and learns from it where the program listens.
+// read keeps the log, and reads from it where the program listens.
 func (p *program) read(stderr io.Reader, started chan<- struct{}) {
 	lines := bufio.NewScanner(stderr)
 	lines.Buffer(nil, 1<<20)
@@ -162,12 +217,11 @@ func (p *program) read(stderr io.Reader, started chan<- struct{}) {
 		p.log.WriteString(lines.Text() + "\n")
 		p.mu.Unlock()
 		var line struct{ Msg, Webhooks, Admin string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "pipesteward serves" {
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == servesLine {
 			p.webhooks, p.admin = line.Webhooks, line.Admin
 			close(started)
 		}
 	}
-	p.ended <- p.cmd.Wait()
 }
 
 func (p *program) logged() string {
@@ -190,9 +244,13 @@ func (p *program) kill() {
 // stop ends the program as a service manager does, and wants it to end well.
 func (p *program) stop() {
 	p.Helper()
-	p.signal(syscall.SIGTERM)
+	if p.cmd == nil {
+		p.cancel()
+	} else {
+		p.signal(syscall.SIGTERM)
+	}
 	if err := p.end(); err != nil {
-		p.Errorf("SIGTERM ends serve with %v, want exit status 0\n%s", err, p.tail())
+		p.Errorf("a stop ends serve with %v, want exit status 0\n%s", err, p.tail())
 	}
 }
 
@@ -202,6 +260,7 @@ func (p *program) end() (err error) {
 	p.eventually("serve ends", func() bool {
 		select {
 		case err = <-p.ended:
+			p.ended <- err
 			return true
 		default:
 			return false
