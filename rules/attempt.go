@@ -3,9 +3,6 @@ package rules
 import (
 	"slices"
 
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/vm"
-
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -50,27 +47,4 @@ func (r *rule) dependsOnAttempt() bool {
 		}
 	}
 	return slices.ContainsFunc(r.notices, func(v notice) bool { return v.text != nil && v.text.readsAttempt() })
-}
-
-func (in input) readsAttempt() bool {
-	return in.text.readsAttempt() || slices.ContainsFunc(in.items, input.readsAttempt)
-}
-
-func (t template) readsAttempt() bool {
-	return slices.ContainsFunc(t.parts, func(p part) bool { return readsAttempt(p.program) })
-}
-
-// readsAttempt reports whether an expression reads the attempt of any job.
-func readsAttempt(program *vm.Program) bool {
-	if program == nil {
-		return false
-	}
-	return ast.Find(program.Node(), func(n ast.Node) bool {
-		member, ok := n.(*ast.MemberNode)
-		if !ok {
-			return false
-		}
-		property, ok := member.Property.(*ast.StringNode)
-		return ok && property.Value == "attempt"
-	}) != nil
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/expr-lang/expr/checker/nature"
 	exprfile "github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
-	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -68,26 +67,6 @@ const (
 	wantRuns = "jobs or bridges"
 	wantText = "text"
 )
-
-// compile compiles an expression that stands in the scalar n from character
-// offset on. It notes every mistake and returns nil if there is one.
-func (f *file) compile(n *yaml.Node, source string, offset int, p purpose) *vm.Program {
-	if f.compiled++; f.compiled > maxExpressions {
-		if f.compiled == maxExpressions+1 {
-			f.failAt(n, "the file has more than %d expressions", maxExpressions)
-		}
-		return nil
-	}
-	program, findings := compile(source, p)
-	for _, finding := range findings {
-		line, column := f.position(n, offset+finding.at)
-		f.fail(line, column, "%s", finding.message)
-	}
-	if program != nil && f.logic != nil {
-		f.advise(n, source, offset, p)
-	}
-	return program
-}
 
 // compile compiles an expression, or tells all that is wrong with it.
 func compile(source string, p purpose) (*vm.Program, []finding) {
@@ -260,15 +239,6 @@ func (r *review) member(node *ast.Node, n *ast.MemberNode) {
 	}
 }
 
-// classCall is what job.failure_class is written as where the rule files have
-// classes: a field of environment.
-const classCall = "FailureClass"
-
-func isClassCall(n ast.Node) bool {
-	call, ok := n.(*ast.CallNode)
-	return ok && call.Callee.String() == classCall
-}
-
 // classified reports whether the log may give the job's class. Of jobs that
 // come in lists, which is all that there are on pipeline events, it does not.
 func (r *review) classified() bool {
@@ -319,15 +289,6 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 	}
 }
 
-// argument gives the i-th argument of a call if it is a text in quotes.
-func argument(n *ast.CallNode, i int) *ast.StringNode {
-	if i >= len(n.Arguments) {
-		return nil
-	}
-	literal, _ := n.Arguments[i].(*ast.StringNode)
-	return literal
-}
-
 // failedWith gives the comparisons that failed_with(reasons…) stands for,
 // newer names of the reasons included.
 func (r *review) failedWith(n *ast.CallNode) ast.Node {
@@ -349,26 +310,6 @@ func (r *review) failedWith(n *ast.CallNode) ast.Node {
 		names = append(names, literal.Value)
 	}
 	return failedWith(names...)
-}
-
-// failedWith gives what failed_with stands for.
-func failedWith(reasons ...string) ast.Node {
-	return &ast.BinaryNode{Operator: "and", Left: jobIn("status", "failed"), Right: jobIn("failure_reason", event.WithAliases(reasons...)...)}
-}
-
-// jobIn gives the condition that a field of the event's job has one of the
-// values.
-func jobIn(field string, values ...string) ast.Node { return fieldIn("job", field, values...) }
-
-// fieldIn gives the condition that a field of a part of the event has one of
-// the values.
-func fieldIn(part, field string, values ...string) ast.Node {
-	list := &ast.ArrayNode{}
-	for _, v := range values {
-		list.Nodes = append(list.Nodes, &ast.StringNode{Value: v})
-	}
-	value := &ast.MemberNode{Node: &ast.IdentifierNode{Value: part}, Property: &ast.StringNode{Value: field}}
-	return &ast.BinaryNode{Operator: "in", Left: value, Right: list}
 }
 
 // comparison checks the texts that a field with known values is compared with.

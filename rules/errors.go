@@ -2,10 +2,7 @@ package rules
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-
-	"github.com/agext/levenshtein"
 )
 
 // FileError is one mistake in a rule file, or what looks like one.
@@ -56,47 +53,4 @@ func (es FileErrors) Error() string {
 		lines[i] = e.Error()
 	}
 	return strings.Join(lines, "\n")
-}
-
-// RuleError says that an expression of a rule failed on an event. The rule
-// did not fire for it.
-type RuleError struct {
-	Rule string
-	Part string // if, jobs, variables.NAME, text ...
-	Err  error
-}
-
-func (e *RuleError) Error() string {
-	return fmt.Sprintf("rule %q: %s: %v", e.Rule, e.Part, e.Err)
-}
-
-func (e *RuleError) Unwrap() error { return e.Err }
-
-// elsewhere maps what GitLab's pages, or other tools, call a thing to what
-// its API calls it.
-var elsewhere = map[string]string{
-	"passed":    "success",
-	"succeeded": "success",
-	"cancelled": "canceled",
-	"delayed":   "scheduled",
-	"blocked":   "manual",
-}
-
-// didYouMean names the candidate nearest to a misspelt word, as the end of a
-// message; "" when none is near.
-func didYouMean(word string, candidates []string) string {
-	best, distance := elsewhere[word], len(word)/3+2
-	for _, c := range slices.Sorted(slices.Values(candidates)) {
-		d := levenshtein.Distance(strings.ToLower(word), strings.ToLower(c), nil)
-		if len(word) > 3 && strings.HasPrefix(c, word) {
-			d = 1
-		}
-		if d < distance && elsewhere[word] == "" {
-			best, distance = c, d
-		}
-	}
-	if best == "" || !slices.Contains(candidates, best) {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", best)
 }

@@ -2,15 +2,12 @@ package rules
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-
-	"github.com/expr-lang/expr/vm"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -20,8 +17,6 @@ type Notice struct {
 	Channel string
 	Text    string // "" where the rule leaves the words to the default
 }
-
-var machines = sync.Pool{New: func() any { return newMachine() }}
 
 // Wants reports whether any rule can want the event, by its kind and status
 // alone. It asks nothing and costs nothing. The end of a run that a retry may
@@ -133,19 +128,6 @@ func (n notice) render(ev *evaluation, escape func(string) string) (string, erro
 	return n.text.render(ev.machine, ev.env, escape)
 }
 
-// evaluation is one event on its way through the rules.
-type evaluation struct {
-	ctx       context.Context
-	event     event.Event
-	facts     Facts
-	env       any                    // an environment
-	class     func() (string, error) // of the event's job; nil where the rule files have no classes
-	machine   *machine
-	questions *questions
-	decisions []event.Decision
-	byKey     map[string]int // index in decisions
-}
-
 // evaluation begins an evaluation when the rules' Capacity allows it. The only
 // error is ctx's.
 func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts Facts) (*evaluation, error) {
@@ -154,19 +136,6 @@ func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts Facts) (*e
 		return nil, err
 	}
 	return newEvaluation(ctx, p, e, facts, rs.classes), nil
-}
-
-func newEvaluation(ctx context.Context, p *permit, e event.Event, facts Facts, cs classes) *evaluation {
-	m := machines.Get().(*machine)
-	m.begin(ctx, p)
-	q := &questions{}
-	env := environmentOf(ctx, e, facts, m, q, cs)
-	return &evaluation{ctx: ctx, event: e, facts: facts, env: env, class: env.FailureClass, machine: m, questions: q}
-}
-
-func (ev *evaluation) end() {
-	ev.machine.permit.leave()
-	machines.Put(ev.machine)
 }
 
 // shares divides the work that an event may cost among its rules: each may use
@@ -231,11 +200,6 @@ func (ev *evaluation) rule(r *rule) ([]event.Decision, *RuleError) {
 		}
 	}
 	return decisions, nil
-}
-
-// run evaluates an expression.
-func (ev *evaluation) run(program *vm.Program) (any, error) {
-	return ev.machine.run(program, ev.env)
 }
 
 // target is what an action is for: a job, or for the verbs of pipelines the
@@ -323,38 +287,6 @@ func (ev *evaluation) decide(r *rule, a action, t target) (event.Decision, *Rule
 	return d, nil
 }
 
-// classFor gives the failure class for a retry of the event's job, by which
-// budgets and the storm breaker go; "" for what the job has.
-func (ev *evaluation) classFor(a action, t target) (string, error) {
-	if ev.class == nil || a.Verb != event.VerbRetry || !ev.ofEvent(t.job) {
-		return "", nil
-	}
-	class, err := ev.class()
-	if answer, ok := errors.AsType[unanswered](err); ok {
-		err = answer.error
-	}
-	if isNotGiven(err) {
-		return "", nil // a test need not tell the log for this
-	}
-	return class, err
-}
-
-// ofEvent reports whether a job is that of a job event.
-func (ev *evaluation) ofEvent(j event.Job) bool {
-	return ev.event.Meta.Kind == event.KindJob && j.ID == ev.event.Job.ID
-}
-
-// environmentFor is the environment of the texts for one of the jobs that are
-// acted on. Other jobs than the event's have the class of their failure reason.
-func (ev *evaluation) environmentFor(e event.Event) environment {
-	env := environmentOf(ev.ctx, e, ev.facts, ev.machine, ev.questions, nil)
-	env.FailureClass = func() (string, error) { return e.Job.FailureClass, nil }
-	if ev.class != nil && ev.ofEvent(e.Job) {
-		env.FailureClass = ev.class
-	}
-	return env
-}
-
 // key gives the decision's key. The state is part of it: an action that was
 // refused because the job was not there yet may be wanted again, and a
 // pipeline that was retried may end once more.
@@ -430,4 +362,20 @@ func (ev *evaluation) add(d event.Decision) {
 	}
 	ev.byKey[d.Key] = len(ev.decisions)
 	ev.decisions = append(ev.decisions, d)
+}
+
+// inputs gives the inputs as JSON, by name.
+func (ev *evaluation) inputs(r *rule, all map[string]input, env any) (map[string]json.RawMessage, *RuleError) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	values := make(map[string]json.RawMessage, len(all))
+	for name, in := range all {
+		value, err := in.value(ev.machine, env)
+		if err != nil {
+			return nil, &RuleError{r.name, "inputs." + name, err}
+		}
+		values[name] = value
+	}
+	return values, nil
 }

@@ -281,27 +281,6 @@ func compared(field, with ast.Node) (string, texts) {
 	return name, values
 }
 
-// fieldOf gives the name of a field of one of the event's parts, like
-// "job.status"; "" for anything else.
-func fieldOf(n ast.Node) string {
-	if isClassCall(n) {
-		return classField
-	}
-	member, ok := n.(*ast.MemberNode)
-	if !ok {
-		return ""
-	}
-	base, ok := member.Node.(*ast.IdentifierNode)
-	if !ok {
-		return ""
-	}
-	property, ok := member.Property.(*ast.StringNode)
-	if !ok {
-		return ""
-	}
-	return base.Value + "." + property.Value
-}
-
 // literals gives the texts of a literal or a list of literals; nil for
 // anything else. The optimizer turns lists into constant sets.
 func literals(n ast.Node) texts {

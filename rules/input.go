@@ -2,20 +2,10 @@ package rules
 
 import (
 	"encoding/json"
-	"reflect"
 	"regexp"
 
 	"go.yaml.in/yaml/v4"
 )
-
-// input is a job's input in a rule file. GitLab checks the types of inputs, so
-// numbers, booleans and lists stay what they are, also where one expression
-// alone gives them.
-type input struct {
-	fixed json.RawMessage // a number or a boolean
-	items []input         // of a list; nil: it is none
-	text  template        // else
-}
 
 // leadingZero is a number that YAML 1.1 reads otherwise than YAML 1.2.
 var leadingZero = regexp.MustCompile(`^[-+]?0[0-9_]`)
@@ -98,89 +88,4 @@ func (f *file) input(n *yaml.Node, p purpose) input {
 		return input{}
 	}
 	return input{text: f.template(n, p)}
-}
-
-// value gives the input as JSON.
-func (in input) value(m *machine, env any) (json.RawMessage, error) {
-	switch {
-	case in.fixed != nil:
-		return in.fixed, nil
-	case in.items != nil:
-		list := make([]json.RawMessage, len(in.items))
-		for i, item := range in.items {
-			var err error
-			if list[i], err = item.value(m, env); err != nil {
-				return nil, err
-			}
-		}
-		return json.Marshal(list)
-	case len(in.text.parts) == 1 && in.text.parts[0].program != nil:
-		value, err := m.run(in.text.parts[0].program, env)
-		if err != nil {
-			return nil, err
-		}
-		if m.size(value) > m.work {
-			return nil, errTooMuch
-		}
-		if isInput(reflect.ValueOf(value)) {
-			return json.Marshal(value)
-		}
-		return json.Marshal(textOf(value))
-	}
-	text, err := in.text.render(m, env, func(s string) string { return s })
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(text)
-}
-
-// isInput reports whether GitLab has inputs of the value's type: numbers,
-// booleans, texts, and lists of those. Durations are texts.
-func isInput(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Bool, reflect.Int, reflect.Float64, reflect.String:
-		return true
-	case reflect.Int64:
-		return v.Type() == reflect.TypeFor[int64]()
-	case reflect.Interface:
-		return isInput(v.Elem())
-	case reflect.Slice:
-		for i := range v.Len() {
-			if item := v.Index(i); !isInput(item) || item.Kind() == reflect.Slice {
-				return false
-			}
-		}
-		return true
-	default:
-		return false
-	}
-}
-
-// inputs gives the inputs as JSON, by name.
-func (ev *evaluation) inputs(r *rule, all map[string]input, env any) (map[string]json.RawMessage, *RuleError) {
-	if len(all) == 0 {
-		return nil, nil
-	}
-	values := make(map[string]json.RawMessage, len(all))
-	for name, in := range all {
-		value, err := in.value(ev.machine, env)
-		if err != nil {
-			return nil, &RuleError{r.name, "inputs." + name, err}
-		}
-		values[name] = value
-	}
-	return values, nil
-}
-
-// plainInputs writes inputs as rule tests have them: texts without quotes.
-func plainInputs(all map[string]json.RawMessage) map[string]string {
-	texts := make(map[string]string, len(all))
-	for name, value := range all {
-		var text string
-		if json.Unmarshal(value, &text) != nil {
-			text = string(value)
-		}
-		texts[name] = text
-	}
-	return texts
 }

@@ -3,12 +3,12 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/expr-lang/expr/vm"
-	"go.yaml.in/yaml/v4"
 )
 
 // template is a text with expressions in {{ }}.
@@ -20,40 +20,6 @@ type template struct {
 type part struct {
 	text    string
 	program *vm.Program
-}
-
-// template compiles the text of a scalar.
-func (f *file) template(n *yaml.Node, p purpose) template {
-	n = resolve(n)
-	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
-		f.failAt(n, "must be a text")
-		return template{}
-	}
-	p.want = wantText
-	var t template
-	rest, offset := []rune(n.Value), 0
-	for len(rest) > 0 {
-		open := index(rest, "{{")
-		if open < 0 {
-			t.parts = append(t.parts, part{text: string(rest)})
-			break
-		}
-		if open > 0 {
-			t.parts = append(t.parts, part{text: string(rest[:open])})
-		}
-		end := closing(rest, open+2)
-		if end < 0 {
-			line, column := f.position(n, offset+open)
-			f.fail(line, column, "`{{` without its `}}`")
-			return t
-		}
-		source := rest[open+2 : end]
-		if program := f.compile(n, string(source), offset+open+2, p); program != nil {
-			t.parts = append(t.parts, part{program: program})
-		}
-		rest, offset = rest[end+2:], offset+end+2
-	}
-	return t
 }
 
 func index(text []rune, what string) int {
@@ -134,4 +100,8 @@ func textOf(value any) string {
 		return string(b)
 	}
 	return fmt.Sprint(value)
+}
+
+func (t template) readsAttempt() bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool { return readsAttempt(p.program) })
 }

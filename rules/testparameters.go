@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 
@@ -157,4 +158,17 @@ func parametersOf(d event.Decision) map[string]string {
 		}
 	}
 	return values
+}
+
+// plainInputs writes inputs as rule tests have them: texts without quotes.
+func plainInputs(all map[string]json.RawMessage) map[string]string {
+	texts := make(map[string]string, len(all))
+	for name, value := range all {
+		var text string
+		if json.Unmarshal(value, &text) != nil {
+			text = string(value)
+		}
+		texts[name] = text
+	}
+	return texts
 }

@@ -7,10 +7,10 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
+	"unicode/utf8"
 
-	"github.com/prometheus/common/model"
+	"github.com/expr-lang/expr/vm"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -104,21 +104,6 @@ func pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	}
 }
 
-// What parseDuration takes, as a pattern that JSON Schema knows, and in words.
-const (
-	durationPattern = `^(0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$`
-	durationHelp    = "write a number with a unit, like 30s, 10m, 1h30m, 7d or 2w"
-)
-
-// parseDuration reads durations like 30s, 10m, 1h30m, 7d, 2w.
-func parseDuration(s string) (time.Duration, error) {
-	d, err := model.ParseDuration(s)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a duration: %s", s, durationHelp)
-	}
-	return time.Duration(d), nil
-}
-
 // valueOf gives the value of a key of a mapping, or nil.
 func valueOf(n *yaml.Node, key string) *yaml.Node {
 	for k, v := range pairs(n) {
@@ -210,4 +195,96 @@ func sortErrors(errs FileErrors) {
 	slices.SortStableFunc(errs, func(a, b FileError) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
+}
+
+// tooLarge says why a file is not even parsed, and where; "" if it is.
+func (f *file) tooLarge(data []byte) (at int, message string) {
+	if len(data) > maxFile {
+		return 0, fmt.Sprintf("the file has %d bytes, more than %d: spread the rules over several files of a directory", len(data), maxFile)
+	}
+	for i := 0; i < len(data); at++ {
+		r, size := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && size == 1 {
+			return at, "the file is not UTF-8"
+		}
+		i += size
+	}
+	return 0, ""
+}
+
+// expanded counts a node and all in it, each alias as what it stands for, but
+// no further than just beyond maxYAML.
+func expanded(root *yaml.Node) int {
+	counts := map[*yaml.Node]int{}
+	var count func(n *yaml.Node) int
+	count = func(n *yaml.Node) int {
+		if known, ok := counts[n]; ok {
+			return known
+		}
+		counts[n] = maxYAML + 1 // where it stands in itself, it has no end
+		total := 1
+		for _, child := range n.Content {
+			total = min(total+count(child), maxYAML+1)
+		}
+		if n.Alias != nil {
+			total = min(total+count(n.Alias), maxYAML+1)
+		}
+		counts[n] = total
+		return total
+	}
+	return count(root)
+}
+
+// compile compiles an expression that stands in the scalar n from character
+// offset on. It notes every mistake and returns nil if there is one.
+func (f *file) compile(n *yaml.Node, source string, offset int, p purpose) *vm.Program {
+	if f.compiled++; f.compiled > maxExpressions {
+		if f.compiled == maxExpressions+1 {
+			f.failAt(n, "the file has more than %d expressions", maxExpressions)
+		}
+		return nil
+	}
+	program, findings := compile(source, p)
+	for _, finding := range findings {
+		line, column := f.position(n, offset+finding.at)
+		f.fail(line, column, "%s", finding.message)
+	}
+	if program != nil && f.logic != nil {
+		f.advise(n, source, offset, p)
+	}
+	return program
+}
+
+// template compiles the text of a scalar.
+func (f *file) template(n *yaml.Node, p purpose) template {
+	n = resolve(n)
+	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
+		f.failAt(n, "must be a text")
+		return template{}
+	}
+	p.want = wantText
+	var t template
+	rest, offset := []rune(n.Value), 0
+	for len(rest) > 0 {
+		open := index(rest, "{{")
+		if open < 0 {
+			t.parts = append(t.parts, part{text: string(rest)})
+			break
+		}
+		if open > 0 {
+			t.parts = append(t.parts, part{text: string(rest[:open])})
+		}
+		end := closing(rest, open+2)
+		if end < 0 {
+			line, column := f.position(n, offset+open)
+			f.fail(line, column, "`{{` without its `}}`")
+			return t
+		}
+		source := rest[open+2 : end]
+		if program := f.compile(n, string(source), offset+open+2, p); program != nil {
+			t.parts = append(t.parts, part{program: program})
+		}
+		rest, offset = rest[end+2:], offset+end+2
+	}
+	return t
 }

@@ -1,0 +1,241 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+
+	exprfile "github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/vm"
+)
+
+// Bounds on what the expressions of one event do. Work is counted before it is
+// done, and so the same evaluation ends alike on every machine: an element of
+// a list that an expression goes over counts a unit or more for each part that
+// is evaluated for it, a text that is searched a unit for each 16 bytes, one
+// that is made 4 units for each byte, one that is matched with a regular
+// expression one for each byte and more for what repeats. A unit is about
+// 30 ns. Memory is counted as if nothing were freed before the run ends.
+const (
+	eventWork  = 60_000_000 // units for all rules of an event; each may use an equal share of the rest
+	ruleWork   = 30_000_000 // units for one rule, at most
+	fullMemory = 64 << 20   // bytes that one run makes
+	maxMade    = 250_000    // elements of ranges and literal lists that one run makes (expr's memory budget)
+	maxText    = 4 << 20    // bytes of a text that repeat, replace or join make
+	maxTargets = 5_000      // jobs that one action is for
+	maxDeep    = 100        // lists in lists in a value that is looked at as a whole
+)
+
+// logUnits is the work to clean and mask a log, for each 16 bytes, and
+// logCopies is how often it is in memory at the same time while that is done.
+const (
+	logUnits  = 16
+	logCopies = 4
+)
+
+// machine runs programs within bounds. One serves one evaluation at a time.
+type machine struct {
+	vm     vm.VM
+	ctx    context.Context
+	permit *permit
+	rule   string // whose expressions run
+	work   int    // units left to the rule
+	memory int    // bytes left to the run
+
+	spent int // units that the evaluation has used
+	held  int // bytes that it keeps to its end: logs
+}
+
+func newMachine() *machine { return &machine{vm: vm.VM{MemoryBudget: maxMade}} }
+
+// begin makes the machine ready for an evaluation.
+func (m *machine) begin(ctx context.Context, p *permit) {
+	m.ctx, m.permit, m.spent, m.held = ctx, p, 0, 0
+	m.allot("", ruleWork)
+}
+
+// allot gives a rule so many units of work for all its expressions.
+func (m *machine) allot(rule string, work int) { m.rule, m.work = rule, work }
+
+// run evaluates a program. An error of Facts comes back as it was.
+func (m *machine) run(program *vm.Program, env any) (any, error) {
+	m.memory = fullMemory
+	value, err := m.vm.Run(program, env)
+	if err != nil {
+		return nil, cause(err, program)
+	}
+	return value, nil
+}
+
+// use counts work and memory before they are used, and panics where that is
+// more than the rule has left, as the machine of expr expects it.
+func (m *machine) use(work, memory int) {
+	if work > m.work || memory > m.memory {
+		panic(errTooMuch)
+	}
+	m.work -= work
+	m.memory -= memory
+	if err := m.weigh(work); err != nil {
+		panic(unanswered{err})
+	}
+}
+
+// weigh counts work for the evaluation. One that is no quick one any more waits
+// until it may go on as a heavy one.
+func (m *machine) weigh(work int) error {
+	m.spent += work
+	if m.spent <= quickWork && m.held+fullMemory-m.memory <= quickMemory {
+		return nil
+	}
+	return m.permit.escalate(m.ctx, m.rule)
+}
+
+// hold counts a log that the evaluation has read and keeps.
+func (m *machine) hold(log string) error {
+	m.held += logCopies * len(log)
+	return m.weigh(logUnits * (len(log)/16 + 1))
+}
+
+// text evaluates a program and writes its value as people read it.
+func (m *machine) text(program *vm.Program, env any) (string, error) {
+	value, err := m.run(program, env)
+	if err != nil {
+		return "", err
+	}
+	if m.size(value) > m.work {
+		return "", errTooMuch
+	}
+	return textOf(value), nil
+}
+
+// unanswered marks an error that a question to GitLab came back with: its words
+// hold no secrets.
+type unanswered struct{ error }
+
+// cause strips expr's wrapping from an error. What expr says of values is left
+// out where they may hold secrets.
+func cause(err error, program *vm.Program) error {
+	var fact unanswered
+	if errors.As(err, &fact) {
+		return fact.error
+	}
+	if errors.Is(err, errTooMuch) {
+		return errTooMuch
+	}
+	message := err.Error()
+	if e := (*exprfile.Error)(nil); errors.As(err, &e) {
+		message = e.Message
+	}
+	switch {
+	case message == "memory budget exceeded":
+		return errTooMuch
+	case strings.HasPrefix(message, "index out of range"):
+	case secretive(program.Node()):
+		return errors.New("the expression failed. It reads a log or variables, so what expr says of their values is not shown; int(), float() and date() fail on texts that are none")
+	}
+	return errors.New(shorten(plainTypes(message)))
+}
+
+// How Spend counts a value.
+const (
+	byElement = iota // a list's elements, or pairs of a mapping
+	bySquare         // the square of that
+	byLength         // a text's bytes, in 16
+	byAll            // all that is in it, however deep
+	byPart           // the parts of a text that a separator gives
+)
+
+// Units for each 16 bytes of a text.
+const (
+	toRead = 1
+	toMake = 64
+
+	excerptUnits = 32 // to find in a log what matters, at worst
+)
+
+// cost says how a value is counted: so many units of work, and bytes of memory,
+// for each of what it is counted by.
+type cost struct{ how, work, memory int }
+
+// spend is called by what meter writes into expressions: it counts the work
+// and the memory that come with a value, by a cost, and gives the value. byPart
+// comes with the separator.
+func (m *machine) spend(args ...any) any {
+	value := args[0]
+	c := cost{args[1].(int), args[2].(int), args[3].(int)}
+	separator := ""
+	if len(args) > spendArguments {
+		separator = args[spendArguments].(string)
+	}
+	m.pay(value, c, separator)
+	return value
+}
+
+func (m *machine) pay(value any, c cost, separator string) {
+	n := 0
+	switch text, isText := value.(string); {
+	case c.how == byPart:
+		n = strings.Count(text, separator) + 1
+	case isText && c.how != byElement:
+		n = len(text)/16 + 1
+	case c.how == byElement:
+		n = length(value)
+	case c.how == bySquare:
+		n = length(value)
+		n *= min(n, ruleWork)
+	case c.how == byAll:
+		n = m.size(value)
+	}
+	if c.work > 0 && n > m.work/c.work || c.memory > 0 && n > m.memory/c.memory {
+		panic(errTooMuch)
+	}
+	m.use(n*c.work, n*c.memory)
+}
+
+// length gives how many elements a list or mapping has; 0 for anything else.
+func length(value any) int {
+	switch v := reflect.ValueOf(value); v.Kind() {
+	case reflect.Slice, reflect.Array, reflect.Map:
+		return v.Len()
+	default:
+		return 0
+	}
+}
+
+// size counts all that is in a value, in 16 bytes: what stands in it twice
+// twice, and 4 for each element. It counts no further than to what is left.
+func (m *machine) size(value any) int {
+	n := 0
+	var count func(v reflect.Value, depth int)
+	count = func(v reflect.Value, depth int) {
+		if n += 4; n > m.work || depth > maxDeep {
+			n = max(n, m.work+1)
+			return
+		}
+		switch v.Kind() {
+		case reflect.String:
+			n += v.Len() / 16
+		case reflect.Interface, reflect.Pointer:
+			if !v.IsNil() {
+				count(v.Elem(), depth)
+			}
+		case reflect.Slice, reflect.Array:
+			for i := 0; i < v.Len() && n <= m.work; i++ {
+				count(v.Index(i), depth+1)
+			}
+		case reflect.Map:
+			for it := v.MapRange(); it.Next() && n <= m.work; {
+				count(it.Key(), depth+1)
+				count(it.Value(), depth+1)
+			}
+		case reflect.Struct:
+			for i := range v.NumField() {
+				count(v.Field(i), depth+1)
+			}
+		default: // nothing more than itself
+		}
+	}
+	count(reflect.ValueOf(value), 0)
+	return n
+}

@@ -1,0 +1,47 @@
+package rules
+
+import (
+	"github.com/expr-lang/expr/vm"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// rule is one compiled rule.
+type rule struct {
+	name      string
+	on        string
+	schedule  Schedule    // of a rule on: schedule
+	source    string      // of the condition
+	condition *vm.Program // nil: always true
+	actions   []action
+	notices   []notice
+	stop      bool
+	// needsAttempt: what comes of an event may depend on job.attempt
+	needsAttempt bool
+	dryRun       bool
+	statuses     texts   // of its subject, at which it can match; nil: at any
+	classes      classes // of all files
+
+	file     string // where it stands
+	line     int
+	column   int
+	hash     string // of the file: SHA-256 in hex
+	content  string // names its text
+	identity string
+	clauses  func() *clause // the condition taken apart, when first asked for; nil without one
+}
+
+// action is what a rule wants done, its texts not yet rendered.
+type action struct {
+	event.Action
+	jobs      *vm.Program // nil: the event's job
+	variables map[string]template
+	inputs    map[string]input
+}
+
+// notice is one entry of `notify`.
+type notice struct {
+	when    []string
+	channel string
+	text    *template // nil: the default text of the outcome
+}
