@@ -14,20 +14,15 @@ import (
 	"github.com/expr-lang/expr/vm/runtime"
 )
 
-// Bounds on rule files. What is larger is refused when it is loaded.
+// Bounds on expressions. A larger one is refused when it is compiled.
 const (
-	maxFile        = 8 << 20   // bytes of a file
-	maxYAML        = 1_000_000 // values of a file, each counted as often as aliases (*name) stand for it
-	maxRules       = 50_000    // of all files
-	maxExpressions = 100_000   // of a file
-	maxMistakes    = 1_000     // that are told of a file
-	maxExpression  = 256 << 10 // bytes of an expression: room for a list of 5,000 projects
-	maxBrackets    = 200       // brackets in brackets in an expression
-	maxNodes       = 10_000    // parts of an expression, as expr counts them
-	maxRange       = 10_000    // numbers in a range that is written out, like 1..100
-	maxGlob        = 500       // bytes of a glob pattern
-	maxGlobs       = 1_000     // texts that its {a,b} stand for
-	maxPattern     = 10_000    // bytes of a regular expression
+	maxExpression = 256 << 10 // bytes of an expression: room for a list of 5,000 projects
+	maxBrackets   = 200       // brackets in brackets in an expression
+	maxNodes      = 10_000    // parts of an expression, as expr counts them
+	maxRange      = 10_000    // numbers in a range that is written out, like 1..100
+	maxGlob       = 500       // bytes of a glob pattern
+	maxGlobs      = 1_000     // texts that its {a,b} stand for
+	maxPattern    = 10_000    // bytes of a regular expression
 )
 
 // makers are builtins of expr that make a text as long as one argument times

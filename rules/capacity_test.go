@@ -2,10 +2,8 @@ package rules
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -128,37 +126,6 @@ func TestCapacityLeavesSlotsWhileGitLabAnswers(t *testing.T) {
 			asking.Wait()
 			wantFree(t, c)
 		})
-	}
-}
-
-// TestRulesShareTheWorkOfAnEvent: each rule may use an equal share of what the
-// rules before it left, so a costly rule is stopped and a later one is not.
-func TestRulesShareTheWorkOfAnEvent(t *testing.T) {
-	const costly = 40
-	var file strings.Builder
-	file.WriteString("version: 1\nrules:\n")
-	for i := range costly {
-		// Each would use 15 million units, a quarter of what an event may cost.
-		fmt.Fprintf(&file, "  - {name: costly-%d, on: job, if: 'any(1..9999, any(1..500, # == -1))', actions: [retry]}\n", i)
-	}
-	// It needs 300,000 units.
-	file.WriteString("  - {name: useful, on: job, if: 'count(1..9999, # > 2) > 0 and log() contains \"No space left\"', actions: [erase]}\n")
-	rs, err := Load(Options{Capacity: NewCapacity()}, Source{Name: "r.yaml", Data: []byte(file.String())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := event.Event{Meta: event.Meta{Kind: event.KindJob}, Job: event.Job{ID: 7, Status: "failed"}}
-	decisions, errs := rs.Evaluate(t.Context(), e, noFacts{log: "No space left on device"})
-	if len(decisions) != 1 || decisions[0].Rule != "useful" {
-		t.Errorf("decisions %.300v, want that of the rule useful", decisions)
-	}
-	if len(errs) != costly {
-		t.Errorf("%d rules were stopped, want %d", len(errs), costly)
-	}
-	for _, err := range errs {
-		if !errors.Is(err.Err, errTooMuch) {
-			t.Errorf("rule %s: %v, want that it does too much", err.Rule, err.Err)
-		}
 	}
 }
 

@@ -50,7 +50,7 @@ func (cs classes) of(e event.Event, log func() (string, error), weigh func(work 
 			if i := slices.IndexFunc(cs, func(c class) bool { return c.log.MatchString(text) }); i >= 0 {
 				known = cs[i].name
 			}
-		case !isAnswer || event.Transient(answer.error) || isNotGiven(answer.error):
+		case !isAnswer || event.Transient(answer.error) || errors.Is(answer.error, ErrNotGiven):
 			return "", err
 		}
 		settled = true

@@ -15,22 +15,19 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// explain says why the rule's condition, which was evaluated before, came out
-// as it did. What it asked of GitLab is known by now, and nothing more is
-// asked.
-func (ev *evaluation) explain(r *rule, result string) event.Explanation {
-	if r.clauses == nil {
-		return event.Explanation{}
-	}
-	ev.questions.over = true
-	left := ev.machine.work
-	ev.machine.allot(r.name, ruleWork)
+// Explain returns why a rule's condition, which was evaluated before, came out
+// as result says (one of the event.Part results). It requests nothing of GitLab:
+// what the condition requested is known by now.
+func (s *Session) Explain(c *clause, result string) event.Explanation {
+	s.questions.over = true
+	rule, left := s.machine.rule, s.machine.work
+	s.Allot(rule, ruleWork)
 	defer func() {
-		ev.questions.over = false
-		ev.machine.allot(r.name, left)
+		s.questions.over = false
+		s.Allot(rule, left)
 	}()
 	x := event.Explanation{}
-	x.If = r.clauses().explain(ev, &x.Asked)
+	x.If = c.explain(s, &x.Asked)
 	if x.If.Result != result { // expr saw that a part which fails by itself doesn't matter
 		x.If = event.Part{Text: x.If.Text, Result: result}
 	}
@@ -201,10 +198,10 @@ func (l *looker) values(n ast.Node) {
 
 // explain evaluates a clause as the condition does: from the left, and only as
 // far as needed.
-func (c *clause) explain(ev *evaluation, asked *[]string) event.Part {
+func (c *clause) explain(s *Session, asked *[]string) event.Part {
 	p := event.Part{Text: c.text, Operator: c.operator}
 	if c.operator == "" {
-		c.evaluate(ev, &p, asked)
+		c.evaluate(s, &p, asked)
 		return p
 	}
 	enough := map[string]string{"and": event.PartFalse, "or": event.PartTrue}[c.operator]
@@ -213,7 +210,7 @@ func (c *clause) explain(ev *evaluation, asked *[]string) event.Part {
 			p.Parts = append(p.Parts, c.parts[i].skipped())
 			continue
 		}
-		part := c.parts[i].explain(ev, asked)
+		part := c.parts[i].explain(s, asked)
 		p.Result = part.Result
 		p.Parts = append(p.Parts, part)
 	}
@@ -228,13 +225,13 @@ func (c *clause) explain(ev *evaluation, asked *[]string) event.Part {
 	return p
 }
 
-func (c *clause) evaluate(ev *evaluation, p *event.Part, asked *[]string) {
+func (c *clause) evaluate(s *Session, p *event.Part, asked *[]string) {
 	for _, name := range c.asks {
-		if call := name + "()"; slices.Contains(ev.questions.asked, name) && !slices.Contains(*asked, call) {
+		if call := name + "()"; slices.Contains(s.questions.asked, name) && !slices.Contains(*asked, call) {
 			*asked = append(*asked, call)
 		}
 	}
-	value, err := ev.run(c.program)
+	value, err := s.Run(c.program)
 	switch {
 	case err != nil:
 		p.Result, p.Error = event.PartError, err.Error()
@@ -244,7 +241,7 @@ func (c *clause) evaluate(ev *evaluation, p *event.Part, asked *[]string) {
 		p.Result = event.PartFalse
 	}
 	for _, o := range c.operands {
-		if value, err := ev.run(o.program); err == nil {
+		if value, err := s.Run(o.program); err == nil {
 			p.Seen = append(p.Seen, event.Seen{Text: o.text, Value: o.show(value)})
 		}
 	}

@@ -52,6 +52,10 @@ var enums = func() map[reflect.Type]map[string][]string {
 	}
 }()
 
+// KnownValues returns the values that GitLab gives a field of a type of the event
+// package; nil if it may have any.
+func KnownValues(of reflect.Type, field string) []string { return enums[of][field] }
+
 // purpose says what an expression must give and what it may ask.
 type purpose struct {
 	want   string // bool, jobs or text

@@ -33,6 +33,10 @@ type Facts interface {
 	Superseded(ctx context.Context, e event.Event) (bool, error)
 }
 
+// ErrNotGiven is the error of the Facts of a rule test that does not say what
+// GitLab answers.
+var ErrNotGiven = errors.New("the test does not say what GitLab answers")
+
 // environment is what expressions see: the event's values and the functions
 // that need the event. All functions are described in functions.go.
 type environment struct {

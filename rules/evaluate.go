@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -53,7 +54,7 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts Facts) ([]ev
 	if err != nil {
 		return nil, nil
 	}
-	defer ev.end()
+	defer ev.End()
 	var errs []*RuleError
 	left := shares{work: eventWork, rules: found.rules()}
 	for position, ok := found.next(); ok; position, ok = found.next() {
@@ -95,7 +96,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts Facts, esca
 	if err != nil {
 		return nil, nil
 	}
-	defer ev.end()
+	defer ev.End()
 	var notices []Notice
 	var errs []*RuleError
 	names := append([]string{o.Rule}, o.AlsoWantedBy...)
@@ -104,7 +105,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts Facts, esca
 		if r == nil {
 			continue
 		}
-		ev.machine.allot(r.name, min(ruleWork, eventWork/len(names)))
+		ev.Allot(r.name, min(ruleWork, eventWork/len(names)))
 		for _, n := range r.notices {
 			told := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.channel })
 			if told || !slices.Contains(n.when, o.Result) {
@@ -125,17 +126,17 @@ func (n notice) render(ev *evaluation, escape func(string) string) (string, erro
 	if n.text == nil {
 		return "", nil
 	}
-	return n.text.render(ev.machine, ev.env, escape)
+	return ev.Text(*n.text, escape)
 }
 
-// evaluation begins an evaluation when the rules' Capacity allows it. The only
-// error is ctx's.
+// evaluation begins an evaluation as soon as the rules' Capacity allows it. The
+// only error is ctx's.
 func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts Facts) (*evaluation, error) {
-	p, err := rs.capacity.enter(ctx)
+	session, err := rs.capacity.Begin(ctx, e, facts, rs.classes)
 	if err != nil {
 		return nil, err
 	}
-	return newEvaluation(ctx, p, e, facts, rs.classes), nil
+	return &evaluation{Session: session, event: e}, nil
 }
 
 // shares divides the work that an event may cost among its rules: each may use
@@ -148,9 +149,9 @@ type shares struct {
 // rule evaluates the next rule within its share.
 func (s *shares) rule(ev *evaluation, r *rule) ([]event.Decision, *RuleError) {
 	share := min(ruleWork, s.work/max(s.rules, 1))
-	ev.machine.allot(r.name, share)
+	ev.Allot(r.name, share)
 	wanted, err := ev.rule(r)
-	s.work -= share - ev.machine.work
+	s.work -= share - ev.Left()
 	s.skip()
 	return wanted, err
 }
@@ -161,7 +162,7 @@ func (s *shares) skip() { s.rules-- }
 // rule gives what the rule wants: nil when it does not match.
 func (ev *evaluation) rule(r *rule) ([]event.Decision, *RuleError) {
 	if r.condition != nil {
-		matched, err := ev.run(r.condition)
+		matched, err := ev.Run(r.condition)
 		if err != nil {
 			return nil, &RuleError{r.name, "if", err}
 		}
@@ -218,16 +219,16 @@ func (ev *evaluation) targets(a action) ([]target, error) {
 		}
 		return []target{t}, nil
 	}
-	value, err := ev.run(a.jobs)
+	value, err := ev.Run(a.jobs)
 	if err != nil {
 		return nil, err
-	}
-	if n := length(value); n > maxTargets {
-		return nil, fmt.Errorf("gave %d jobs, more than %d", n, maxTargets)
 	}
 	list := reflect.ValueOf(value)
 	if list.Kind() != reflect.Slice {
 		return nil, fmt.Errorf("gave a %T, not a list of jobs", value)
+	}
+	if n := list.Len(); n > maxTargets {
+		return nil, fmt.Errorf("gave %d jobs, more than %d", n, maxTargets)
 	}
 	targets := make([]target, list.Len())
 	for i := range targets {
@@ -262,22 +263,23 @@ func (ev *evaluation) jobOf(b event.Bridge) event.Job {
 func (ev *evaluation) decide(r *rule, a action, t target) (event.Decision, *RuleError) {
 	d := event.Decision{Event: ev.event, Rule: r.name, RulesHash: r.hash, Action: a.Action, Bridge: t.bridge, DryRun: r.dryRun}
 	d.Job = t.job
-	if class, err := ev.classFor(a, t); err != nil {
-		return d, &RuleError{r.name, a.Verb + ".class", err}
-	} else if class != "" {
-		d.Job.FailureClass = class
+	if a.Verb == event.VerbRetry { // whose budgets and breaker go by the class
+		class, err := ev.FailureClass(t.job)
+		if err != nil {
+			return d, &RuleError{r.name, a.Verb + ".class", err}
+		}
+		d.Job.FailureClass = cmp.Or(class, d.Job.FailureClass)
 	}
-	// The texts see the job that is acted on, so they need an environment of
-	// their own where that is not the event's.
-	env := ev.env
+	// The texts see the job that is acted on, which may not be the event's.
+	session := ev.Session
 	if a.jobs != nil && len(a.variables)+len(a.inputs) > 0 {
-		env = ev.environmentFor(d.Event)
+		session = ev.For(d.Event)
 	}
 	var err *RuleError
-	if d.Action.Variables, err = ev.render(r, "variables", a.variables, env); err != nil {
+	if d.Action.Variables, err = renderAll(session, r, "variables", a.variables); err != nil {
 		return d, err
 	}
-	if d.Action.Inputs, err = ev.inputs(r, a.inputs, env); err != nil {
+	if d.Action.Inputs, err = evaluateInputs(session, r, a.inputs); err != nil {
 		return d, err
 	}
 	d.Key = a.key(d)
@@ -324,13 +326,13 @@ func latestJob(e event.Event) int64 {
 	return latest
 }
 
-func (ev *evaluation) render(r *rule, what string, texts map[string]template, env any) (map[string]string, *RuleError) {
+func renderAll(s *Session, r *rule, what string, texts map[string]template) (map[string]string, *RuleError) {
 	if len(texts) == 0 {
 		return nil, nil
 	}
 	rendered := make(map[string]string, len(texts))
 	for name, t := range texts {
-		text, err := t.render(ev.machine, env, func(s string) string { return s })
+		text, err := s.Text(t, func(text string) string { return text })
 		if err != nil {
 			return nil, &RuleError{r.name, what + "." + name, err}
 		}
@@ -365,17 +367,37 @@ func (ev *evaluation) add(d event.Decision) {
 }
 
 // inputs gives the inputs as JSON, by name.
-func (ev *evaluation) inputs(r *rule, all map[string]input, env any) (map[string]json.RawMessage, *RuleError) {
+func evaluateInputs(s *Session, r *rule, all map[string]input) (map[string]json.RawMessage, *RuleError) {
 	if len(all) == 0 {
 		return nil, nil
 	}
 	values := make(map[string]json.RawMessage, len(all))
 	for name, in := range all {
-		value, err := in.value(ev.machine, env)
+		value, err := s.Input(in)
 		if err != nil {
 			return nil, &RuleError{r.name, "inputs." + name, err}
 		}
 		values[name] = value
 	}
 	return values, nil
+}
+
+// maxTargets bounds the jobs of one action.
+const maxTargets = 5_000
+
+// evaluation is one event on its way through the rules.
+type evaluation struct {
+	*Session
+	event     event.Event
+	decisions []event.Decision
+	byKey     map[string]int // index in decisions
+}
+
+// explain returns why the condition of a rule, which was evaluated before, came
+// out as result says.
+func (ev *evaluation) explain(r *rule, result string) event.Explanation {
+	if r.clauses == nil {
+		return event.Explanation{}
+	}
+	return ev.Explain(r.clauses(), result)
 }

@@ -36,7 +36,7 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts Facts) []Verd
 	if err != nil {
 		return nil
 	}
-	defer ev.end()
+	defer ev.End()
 	var candidates candidates // whose shares are as in Evaluate
 	rs.index[e.Meta.Kind].find(&e, &candidates)
 	left := shares{work: eventWork, rules: candidates.rules()}

@@ -8,8 +8,13 @@ import (
 
 // EvaluateAll is what Evaluate promises to be: all rules, one after the other.
 func (rs *Rules) EvaluateAll(ctx context.Context, e event.Event, facts Facts) ([]event.Decision, []*RuleError) {
-	ev := newEvaluation(ctx, &permit{}, e, facts, rs.classes)
-	defer ev.end()
+	unbounded := *rs
+	unbounded.capacity = nil
+	ev, err := unbounded.evaluation(ctx, e, facts)
+	if err != nil {
+		return nil, nil
+	}
+	defer ev.End()
 	var errs []*RuleError
 	for _, r := range rs.rules {
 		if r.on != e.Meta.Kind {

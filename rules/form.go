@@ -257,9 +257,9 @@ func size(to *int64) form {
 	}
 }
 
-// expression reads an expression that gives what is wanted; may says what it
+// compiled reads an expression that gives what is wanted; may says what it
 // may ask, once what stands above it has been read.
-func expression(to **vm.Program, want string, may func() purpose) form {
+func compiled(to **vm.Program, want string, may func() purpose) form {
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
 			if n.Kind != yaml.ScalarNode || n.Value == "" || n.Style&yaml.TaggedStyle != 0 {
@@ -268,7 +268,7 @@ func expression(to **vm.Program, want string, may func() purpose) form {
 			}
 			p := may()
 			p.want = want
-			*to = f.compile(n, n.Value, 0, p)
+			*to = f.compile(n, p)
 		},
 		schema: func() schema {
 			if want == wantBool { // true is an expression, too

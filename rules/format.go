@@ -89,7 +89,7 @@ func (r *rule) form(d defaults, o Options) form {
 		{"schedule", "When a rule `on: schedule` runs, and over which jobs: it is asked for each of them.", r.schedule.form()},
 		{
 			"if", "The condition: an expression. The rule matches the events for which it is true; without it, every event.",
-			expression(&r.condition, wantBool, r.askedOnce),
+			compiled(&r.condition, wantBool, r.askedOnce),
 		},
 		{
 			"actions", "What is done when the rule matches, in this order. An action waits until the one before it has ended.",
@@ -270,7 +270,7 @@ func (a *action) targets(r *rule) field {
 	}
 	return field{
 		"jobs", "The jobs to act on: an expression that gives " + of + ". Without it: the job of the event. A rule `on: pipeline` needs it.",
-		expression(&a.jobs, want, r.askedOnce),
+		compiled(&a.jobs, want, r.askedOnce),
 	}
 }
 

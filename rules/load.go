@@ -10,6 +10,9 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
+// maxRules bounds the rules of all files.
+const maxRules = 50_000
+
 // Source is a rule file's content under the name that errors give it.
 type Source struct {
 	Name string

@@ -23,7 +23,6 @@ const (
 	fullMemory = 64 << 20   // bytes that one run makes
 	maxMade    = 250_000    // elements of ranges and literal lists that one run makes (expr's memory budget)
 	maxText    = 4 << 20    // bytes of a text that repeat, replace or join make
-	maxTargets = 5_000      // jobs that one action is for
 	maxDeep    = 100        // lists in lists in a value that is looked at as a whole
 )
 

@@ -129,9 +129,12 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 		}
 		for range 10 {
 			e := someJobEvent().Draw(t, "event")
-			ev := newEvaluation(t.Context(), &permit{}, e, noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")}, cs)
-			holds, err := ev.run(program)
-			ev.end()
+			session, err := (*Capacity)(nil).Begin(t.Context(), e, noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")}, cs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			holds, err := session.Run(program)
+			session.End()
 			if err != nil {
 				t.Fatalf("%s: %v", text, err)
 			}

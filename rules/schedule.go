@@ -97,8 +97,8 @@ func (rs *Rules) EvaluateRule(ctx context.Context, name string, e event.Event, f
 	if err != nil {
 		return nil, &RuleError{r.name, "if", err}
 	}
-	defer ev.end()
-	ev.machine.allot(r.name, ruleWork)
+	defer ev.End()
+	ev.Allot(r.name, ruleWork)
 	return ev.rule(r)
 }
 

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 
@@ -12,65 +13,90 @@ import (
 
 var machines = sync.Pool{New: func() any { return newMachine() }}
 
-// evaluation is one event on its way through the rules.
-type evaluation struct {
+// Session evaluates the expressions of all rules on one event, within the
+// bounds on an evaluation. One goroutine uses it, from Begin to End.
+type Session struct {
 	ctx       context.Context
 	event     event.Event
 	facts     Facts
 	env       any                    // an environment
-	class     func() (string, error) // of the event's job; nil where the rule files have no classes
+	class     func() (string, error) // of the event's job; nil if the rule files have no classes
 	machine   *machine
 	questions *questions
-	decisions []event.Decision
-	byKey     map[string]int // index in decisions
 }
 
-func newEvaluation(ctx context.Context, p *permit, e event.Event, facts Facts, cs classes) *evaluation {
+// Begin starts a session, as soon as the capacity allows one. A nil Capacity is
+// unbounded. The only error is ctx's.
+func (c *Capacity) Begin(ctx context.Context, e event.Event, facts Facts, cs classes) (*Session, error) {
+	p, err := c.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
 	m := machines.Get().(*machine)
 	m.begin(ctx, p)
 	q := &questions{}
 	env := environmentOf(ctx, e, facts, m, q, cs)
-	return &evaluation{ctx: ctx, event: e, facts: facts, env: env, class: env.FailureClass, machine: m, questions: q}
+	return &Session{ctx: ctx, event: e, facts: facts, env: env, class: env.FailureClass, machine: m, questions: q}, nil
 }
 
-func (ev *evaluation) end() {
-	ev.machine.permit.leave()
-	machines.Put(ev.machine)
+// End returns the session's share of the capacity.
+func (s *Session) End() {
+	s.machine.permit.leave()
+	machines.Put(s.machine)
 }
 
-// run evaluates an expression.
-func (ev *evaluation) run(program *vm.Program) (any, error) {
-	return ev.machine.run(program, ev.env)
+// Allot grants the rule whose expressions follow so many units of work.
+func (s *Session) Allot(rule string, work int) { s.machine.allot(rule, work) }
+
+// Left returns the units of work that the rule has left.
+func (s *Session) Left() int { return s.machine.work }
+
+// Run evaluates an expression. Errors of Facts are returned unchanged.
+func (s *Session) Run(program *vm.Program) (any, error) {
+	return s.machine.run(program, s.env)
 }
 
-// classFor gives the failure class for a retry of the event's job, by which
-// budgets and the storm breaker go; "" for what the job has.
-func (ev *evaluation) classFor(a action, t target) (string, error) {
-	if ev.class == nil || a.Verb != event.VerbRetry || !ev.ofEvent(t.job) {
+// Text renders a template; each value in it is passed through escape.
+func (s *Session) Text(t template, escape func(string) string) (string, error) {
+	return t.render(s.machine, s.env, escape)
+}
+
+// Input evaluates a job input to JSON.
+func (s *Session) Input(in input) (json.RawMessage, error) {
+	return in.value(s.machine, s.env)
+}
+
+// For returns the session with another job of the event's pipeline as the job
+// that expressions see. The failure class of that job follows from its failure
+// reason alone.
+func (s *Session) For(e event.Event) *Session {
+	env := environmentOf(s.ctx, e, s.facts, s.machine, s.questions, nil)
+	env.FailureClass = func() (string, error) { return e.Job.FailureClass, nil }
+	if s.class != nil && s.isEventJob(e.Job) {
+		env.FailureClass = s.class
+	}
+	other := *s
+	other.env = env
+	return &other
+}
+
+// FailureClass returns the failure class that the rule files' classes give the
+// event's job; "" for any other job, and if there are no classes.
+func (s *Session) FailureClass(j event.Job) (string, error) {
+	if s.class == nil || !s.isEventJob(j) {
 		return "", nil
 	}
-	class, err := ev.class()
+	class, err := s.class()
 	if answer, ok := errors.AsType[unanswered](err); ok {
 		err = answer.error
 	}
-	if isNotGiven(err) {
-		return "", nil // a test need not tell the log for this
+	if errors.Is(err, ErrNotGiven) {
+		return "", nil // a rule test may leave the log out, unless a condition reads it
 	}
 	return class, err
 }
 
-// ofEvent reports whether a job is that of a job event.
-func (ev *evaluation) ofEvent(j event.Job) bool {
-	return ev.event.Meta.Kind == event.KindJob && j.ID == ev.event.Job.ID
-}
-
-// environmentFor is the environment of the texts for one of the jobs that are
-// acted on. Other jobs than the event's have the class of their failure reason.
-func (ev *evaluation) environmentFor(e event.Event) environment {
-	env := environmentOf(ev.ctx, e, ev.facts, ev.machine, ev.questions, nil)
-	env.FailureClass = func() (string, error) { return e.Job.FailureClass, nil }
-	if ev.class != nil && ev.ofEvent(e.Job) {
-		env.FailureClass = ev.class
-	}
-	return env
+// isEventJob reports whether a job is that of a job event.
+func (s *Session) isEventJob(j event.Job) bool {
+	return s.event.Meta.Kind == event.KindJob && j.ID == s.event.Job.ID
 }

@@ -16,10 +16,61 @@ type template struct {
 	parts []part
 }
 
-// part is a piece of text, or an expression whose value stands there.
+// part is a literal piece of the text, or an expression in it.
 type part struct {
-	text    string
+	text    string // without the braces
+	at      int    // characters from the start of the template's text
 	program *vm.Program
+}
+
+// TemplateExpression is an expression in a template.
+type TemplateExpression struct {
+	Source string
+	At     int // characters from the start of the template's text
+}
+
+// Expressions returns the expressions in a template that compiled.
+func (t template) Expressions() []TemplateExpression {
+	var all []TemplateExpression
+	for _, p := range t.parts {
+		if p.program != nil {
+			all = append(all, TemplateExpression{p.text, p.at})
+		}
+	}
+	return all
+}
+
+// ParseTemplate compiles the expressions of a text. It returns all findings, each
+// with its place in the text.
+func ParseTemplate(text string, p purpose) (template, []finding) {
+	p.want = wantText
+	var t template
+	var findings []finding
+	rest, offset := []rune(text), 0
+	for len(rest) > 0 {
+		open := index(rest, "{{")
+		if open < 0 {
+			t.parts = append(t.parts, part{text: string(rest)})
+			break
+		}
+		if open > 0 {
+			t.parts = append(t.parts, part{text: string(rest[:open])})
+		}
+		end := closing(rest, open+2)
+		if end < 0 {
+			return t, append(findings, finding{offset + open, "`{{` without its `}}`"})
+		}
+		source, at := string(rest[open+2:end]), offset+open+2
+		program, inside := compile(source, p)
+		for _, f := range inside {
+			findings = append(findings, finding{at + f.at, f.message})
+		}
+		if program != nil {
+			t.parts = append(t.parts, part{source, at, program})
+		}
+		rest, offset = rest[end+2:], offset+end+2
+	}
+	return t, findings
 }
 
 func index(text []rune, what string) int {

@@ -122,7 +122,7 @@ func (t *Test) values(part any, name string) fields {
 			all = append(all, t.values(to, name)...)
 		case !slices.Contains(derived, key):
 			full := strings.TrimPrefix(name+"."+key, ".")
-			all = append(all, field{key, "What `" + full + "` gives.", t.value(to, full, enums[v.Type()][key])})
+			all = append(all, field{key, "What `" + full + "` gives.", t.value(to, full, KnownValues(v.Type(), key))})
 		}
 	}
 	return all
@@ -283,10 +283,8 @@ func (a *answer[T]) give(function string) (T, error) {
 // does not say.
 type notGivenError string
 
-func isNotGiven(err error) bool {
-	_, is := errors.AsType[notGivenError](err)
-	return is
-}
+// Is makes it an ErrNotGiven.
+func (notGivenError) Is(target error) bool { return target == ErrNotGiven }
 
 func (n notGivenError) Error() string {
 	example := map[notGivenError]string{

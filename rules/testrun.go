@@ -3,6 +3,7 @@ package rules
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -42,7 +43,7 @@ func (t *Test) Run(ctx context.Context) TestResult {
 	}
 	got := t.entries(decisions)
 	for _, err := range errs {
-		if isNotGiven(err) {
+		if errors.Is(err, ErrNotGiven) {
 			result.Problems = append(result.Problems, err.Error())
 			continue
 		}

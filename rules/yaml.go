@@ -14,6 +14,14 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
+// Bounds on rule files. A larger one is refused when it is loaded.
+const (
+	maxFile        = 8 << 20   // bytes of a file
+	maxYAML        = 1_000_000 // values of a file, each counted as often as aliases (*name) stand for it
+	maxExpressions = 100_000   // of a file
+	maxMistakes    = 1_000     // reported of a file
+)
+
 // file reads one rule file node by node, so that every mistake has its line
 // and column, and gathers all of them.
 type file struct {
@@ -235,22 +243,16 @@ func expanded(root *yaml.Node) int {
 	return count(root)
 }
 
-// compile compiles an expression that stands in the scalar n from character
-// offset on. It notes every mistake and returns nil if there is one.
-func (f *file) compile(n *yaml.Node, source string, offset int, p purpose) *vm.Program {
-	if f.compiled++; f.compiled > maxExpressions {
-		if f.compiled == maxExpressions+1 {
-			f.failAt(n, "the file has more than %d expressions", maxExpressions)
-		}
+// compile compiles an expression that stands in the scalar n. It records every
+// mistake and returns nil if there is one.
+func (f *file) compile(n *yaml.Node, p purpose) *vm.Program {
+	if !f.countExpressions(n, 1) {
 		return nil
 	}
-	program, findings := compile(source, p)
-	for _, finding := range findings {
-		line, column := f.position(n, offset+finding.at)
-		f.fail(line, column, "%s", finding.message)
-	}
+	program, findings := compile(n.Value, p)
+	f.failIn(n, findings)
 	if program != nil && f.logic != nil {
-		f.advise(n, source, offset, p)
+		f.advise(n, n.Value, 0, p)
 	}
 	return program
 }
@@ -262,29 +264,37 @@ func (f *file) template(n *yaml.Node, p purpose) template {
 		f.failAt(n, "must be a text")
 		return template{}
 	}
-	p.want = wantText
-	var t template
-	rest, offset := []rune(n.Value), 0
-	for len(rest) > 0 {
-		open := index(rest, "{{")
-		if open < 0 {
-			t.parts = append(t.parts, part{text: string(rest)})
-			break
+	if !f.countExpressions(n, strings.Count(n.Value, "{{")) {
+		return template{}
+	}
+	t, findings := ParseTemplate(n.Value, p)
+	f.failIn(n, findings)
+	if f.logic != nil {
+		p.want = wantText
+		for _, e := range t.Expressions() {
+			f.advise(n, e.Source, e.At, p)
 		}
-		if open > 0 {
-			t.parts = append(t.parts, part{text: string(rest[:open])})
-		}
-		end := closing(rest, open+2)
-		if end < 0 {
-			line, column := f.position(n, offset+open)
-			f.fail(line, column, "`{{` without its `}}`")
-			return t
-		}
-		source := rest[open+2 : end]
-		if program := f.compile(n, string(source), offset+open+2, p); program != nil {
-			t.parts = append(t.parts, part{program: program})
-		}
-		rest, offset = rest[end+2:], offset+end+2
 	}
 	return t
+}
+
+// countExpressions counts expressions before they are compiled. It records a
+// mistake and returns false if the file has too many.
+func (f *file) countExpressions(n *yaml.Node, more int) bool {
+	if f.compiled > maxExpressions {
+		return false
+	}
+	if f.compiled += more; f.compiled > maxExpressions {
+		f.failAt(n, "the file has more than %d expressions", maxExpressions)
+		return false
+	}
+	return true
+}
+
+// failIn records what is wrong with the text of a scalar.
+func (f *file) failIn(n *yaml.Node, findings []finding) {
+	for _, finding := range findings {
+		line, column := f.position(n, finding.at)
+		f.fail(line, column, "%s", finding.message)
+	}
 }
