@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // Facts answers what expressions ask of GitLab.
@@ -19,7 +19,7 @@ type Facts struct {
 	Now func() time.Time
 }
 
-var _ rules.Facts = Facts{}
+var _ expression.Facts = Facts{}
 
 // Log gives the end of the job's log, as much of it as the client keeps.
 func (f Facts) Log(ctx context.Context, e event.Event) (string, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -511,7 +512,7 @@ type listed struct {
 	job gitlab.Job
 }
 
-var _ rules.Facts = listed{}
+var _ expression.Facts = listed{}
 
 // Details gives the job as the list has it.
 func (l listed) Details(context.Context, event.Event) (event.Details, error) {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // NeedsAttempt reports whether what comes of a job's event can depend on
@@ -28,23 +29,23 @@ func (rs *Rules) NeedsAttempt(e event.Event) bool {
 // dependsOnAttempt reports whether the rule reads job.attempt, or has a delay
 // that depends on it.
 func (r *rule) dependsOnAttempt() bool {
-	if readsAttempt(r.condition) {
+	if expression.ReadsAttempt(r.condition) {
 		return true
 	}
 	for _, a := range r.actions {
-		if a.Delay > 0 && a.Backoff == event.BackoffExponential || readsAttempt(a.jobs) {
+		if a.Delay > 0 && a.Backoff == event.BackoffExponential || expression.ReadsAttempt(a.jobs) {
 			return true
 		}
 		for _, t := range a.variables {
-			if t.readsAttempt() {
+			if t.ReadsAttempt() {
 				return true
 			}
 		}
 		for _, in := range a.inputs {
-			if in.readsAttempt() {
+			if in.ReadsAttempt() {
 				return true
 			}
 		}
 	}
-	return slices.ContainsFunc(r.notices, func(v notice) bool { return v.text != nil && v.text.readsAttempt() })
+	return slices.ContainsFunc(r.notices, func(v notice) bool { return v.text != nil && v.text.ReadsAttempt() })
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 const mega = 1 << 20 // bytes that log() gives, unless --log-window says otherwise
@@ -243,5 +244,36 @@ func BenchmarkWorst(b *testing.B) {
 				rs.Evaluate(b.Context(), e, &facts{log: as})
 			}
 		})
+	}
+}
+
+// TestRulesShareTheWorkOfAnEvent: each rule may use an equal share of what the
+// rules before it left, so a costly rule is stopped and a later one is not.
+func TestRulesShareTheWorkOfAnEvent(t *testing.T) {
+	const costly = 40
+	var file strings.Builder
+	file.WriteString("version: 1\nrules:\n")
+	for i := range costly {
+		// Each would use 15 million units, a quarter of what an event may cost.
+		fmt.Fprintf(&file, "  - {name: costly-%d, on: job, if: 'any(1..9999, any(1..500, # == -1))', actions: [retry]}\n", i)
+	}
+	// It needs 300,000 units.
+	file.WriteString("  - {name: useful, on: job, if: 'count(1..9999, # > 2) > 0 and log() contains \"No space left\"', actions: [erase]}\n")
+	rs, err := rules.Load(rules.Options{Capacity: expression.NewCapacity()}, rules.Source{Name: "r.yaml", Data: []byte(file.String())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := event.Event{Meta: event.Meta{Kind: event.KindJob}, Job: event.Job{ID: 7, Status: "failed"}}
+	decisions, errs := rs.Evaluate(t.Context(), e, &facts{log: "No space left on device"})
+	if len(decisions) != 1 || decisions[0].Rule != "useful" {
+		t.Errorf("decisions %.300v, want that of the rule useful", decisions)
+	}
+	if len(errs) != costly {
+		t.Errorf("%d rules were stopped, want %d", len(errs), costly)
+	}
+	for _, err := range errs {
+		if !errors.Is(err.Err, expression.ErrTooMuch) {
+			t.Errorf("rule %s: %v, want that it does too much", err.Rule, err.Err)
+		}
 	}
 }

@@ -11,12 +11,13 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // Classes gives the names of all failure classes, Pipesteward's own and those
 // of the rule files, sorted.
 func (rs *Rules) Classes() []string {
-	return slices.Sorted(slices.Values(slices.Concat(event.FailureClasses, rs.classes.names())))
+	return slices.Sorted(slices.Values(slices.Concat(event.FailureClasses, rs.classes.Names())))
 }
 
 // className bounds names: they are part of keys in the store, and of metrics.
@@ -32,23 +33,23 @@ const (
 // name: so they are read before any rule is.
 func (s *set) readClasses(f *file, root *yaml.Node) {
 	if n := valueOf(root, "classes"); n != nil {
-		var all []class
+		var all []expression.Class
 		listOf(&all, 1, s.class).read(f, resolve(n), "classes")
 	}
 }
 
-func (s *set) class(c *class) form {
+func (s *set) class(c *expression.Class) form {
 	keys := mapping("a class", fields{
 		{"name", "What the class is called in expressions, budgets and metrics.", required(
-			matching(&c.name, className, "the name of a class is 1 to 41 lower-case letters, digits and -, and begins with a letter"), "a class needs a name")},
+			matching(&c.Name, className, "the name of a class is 1 to 41 lower-case letters, digits and -, and begins with a letter"), "a class needs a name")},
 		{"log", "A regular expression (RE2): a failed job whose log it matches is of this class. (?m) at its start lets ^ and $ match at each line.", required(
-			logPattern(&c.log), "a class needs `log`: a regular expression, like `log: \"No space left on device\"`")},
+			logPattern(&c.Log), "a class needs `log`: a regular expression, like `log: \"No space left on device\"`")},
 		{"doc", "What it is about, for people.", text(new(string))},
 	})
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
 			keys.read(f, n, what)
-			if c.name != "" {
+			if c.Name != "" {
 				s.addClass(f, valueOf(n, "name"), *c)
 			}
 		},
@@ -62,22 +63,22 @@ func (s *set) class(c *class) form {
 }
 
 // addClass takes a class, whose name stands in n, unless its name is taken.
-func (s *set) addClass(f *file, n *yaml.Node, c class) {
-	place := "class " + c.name
+func (s *set) addClass(f *file, n *yaml.Node, c expression.Class) {
+	place := "class " + c.Name
 	switch first, taken := s.places[place]; {
-	case slices.Contains(event.FailureClasses, c.name):
-		f.failAt(n, "%q is one of Pipesteward's own classes: call this one something else", c.name)
+	case slices.Contains(event.FailureClasses, c.Name):
+		f.failAt(n, "%q is one of Pipesteward's own classes: call this one something else", c.Name)
 		return
 	case taken:
-		f.failAt(n, "another class has the name %q already, in %s", c.name, first)
+		f.failAt(n, "another class has the name %q already, in %s", c.Name, first)
 		return
 	}
 	s.places[place] = f.place(n)
 	s.classes = append(s.classes, c)
-	if c.log == nil {
+	if c.Log == nil {
 		return // that has been told
 	}
-	if s.classWork += unitsOf(c.log.String()); s.classWork > maxClassWork {
+	if s.classWork += expression.MatchUnits(c.Log.String()); s.classWork > maxClassWork {
 		f.failAt(n, "it takes too long to match a log with all classes up to this one: use fewer, or simpler patterns without .*, or {n,m} of large numbers")
 		s.classWork = 0 // told once
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // Notice is a message that a rule wants told.
@@ -44,7 +45,7 @@ func (rs *Rules) Wants(e event.Event) bool {
 // rules are evaluated all the same, but for those behind a `stop` whose rule
 // may yet match, because the error passes. ID and DecidedAt are left to the
 // caller. When ctx ends before the evaluation begins, nothing is given.
-func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts Facts) ([]event.Decision, []*RuleError) {
+func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts expression.Facts) ([]event.Decision, []*RuleError) {
 	var found candidates
 	rs.index[e.Meta.Kind].find(&e, &found)
 	if found.n == 0 {
@@ -56,7 +57,7 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts Facts) ([]ev
 	}
 	defer ev.End()
 	var errs []*RuleError
-	left := shares{work: eventWork, rules: found.rules()}
+	left := shares{work: expression.EventWork, rules: found.rules()}
 	for position, ok := found.next(); ok; position, ok = found.next() {
 		r := rs.rules[position]
 		without := rs.leavesOut(r)
@@ -91,7 +92,7 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts Facts) ([]ev
 // it, one notice for each channel, texts rendered, each value in them passed
 // through escape. A text that can't be rendered is an error, and its notice
 // has the default text. A rule that is gone since tells nothing.
-func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts Facts, escape func(string) string) ([]Notice, []*RuleError) {
+func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(string) string) ([]Notice, []*RuleError) {
 	ev, err := rs.evaluation(ctx, o.Event, facts)
 	if err != nil {
 		return nil, nil
@@ -105,7 +106,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts Facts, esca
 		if r == nil {
 			continue
 		}
-		ev.Allot(r.name, min(ruleWork, eventWork/len(names)))
+		ev.Allot(r.name, min(expression.RuleWork, expression.EventWork/len(names)))
 		for _, n := range r.notices {
 			told := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.channel })
 			if told || !slices.Contains(n.when, o.Result) {
@@ -131,7 +132,7 @@ func (n notice) render(ev *evaluation, escape func(string) string) (string, erro
 
 // evaluation begins an evaluation as soon as the rules' Capacity allows it. The
 // only error is ctx's.
-func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts Facts) (*evaluation, error) {
+func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts expression.Facts) (*evaluation, error) {
 	session, err := rs.capacity.Begin(ctx, e, facts, rs.classes)
 	if err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ type shares struct {
 
 // rule evaluates the next rule within its share.
 func (s *shares) rule(ev *evaluation, r *rule) ([]event.Decision, *RuleError) {
-	share := min(ruleWork, s.work/max(s.rules, 1))
+	share := min(expression.RuleWork, s.work/max(s.rules, 1))
 	ev.Allot(r.name, share)
 	wanted, err := ev.rule(r)
 	s.work -= share - ev.Left()
@@ -239,7 +240,7 @@ func (ev *evaluation) targets(a action) ([]target, error) {
 			targets[i].job = item.Job
 		case event.Bridge:
 			if !forBridges(a.Verb) {
-				return nil, errBridge
+				return nil, expression.ErrBridge
 			}
 			targets[i] = target{ev.jobOf(item), true}
 		default:
@@ -326,7 +327,7 @@ func latestJob(e event.Event) int64 {
 	return latest
 }
 
-func renderAll(s *Session, r *rule, what string, texts map[string]template) (map[string]string, *RuleError) {
+func renderAll(s *expression.Session, r *rule, what string, texts map[string]expression.Template) (map[string]string, *RuleError) {
 	if len(texts) == 0 {
 		return nil, nil
 	}
@@ -367,7 +368,7 @@ func (ev *evaluation) add(d event.Decision) {
 }
 
 // inputs gives the inputs as JSON, by name.
-func evaluateInputs(s *Session, r *rule, all map[string]input) (map[string]json.RawMessage, *RuleError) {
+func evaluateInputs(s *expression.Session, r *rule, all map[string]expression.Input) (map[string]json.RawMessage, *RuleError) {
 	if len(all) == 0 {
 		return nil, nil
 	}
@@ -387,7 +388,7 @@ const maxTargets = 5_000
 
 // evaluation is one event on its way through the rules.
 type evaluation struct {
-	*Session
+	*expression.Session
 	event     event.Event
 	decisions []event.Decision
 	byKey     map[string]int // index in decisions

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -104,7 +105,7 @@ func (f *facts) Superseded(context.Context, event.Event) (bool, error) {
 	return true, f.err
 }
 
-var _ rules.Facts = (*facts)(nil)
+var _ expression.Facts = (*facts)(nil)
 
 func TestConditions(t *testing.T) {
 	const yes, no = true, false

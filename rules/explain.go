@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // Verdict says what one rule makes of an event.
@@ -30,7 +31,7 @@ const (
 
 // Explain runs all rules on the event, as Evaluate does, and says of each what
 // it makes of it, in file order.
-func (rs *Rules) Explain(ctx context.Context, e event.Event, facts Facts) []Verdict {
+func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Facts) []Verdict {
 	verdicts := make([]Verdict, len(rs.rules))
 	ev, err := rs.evaluation(ctx, e, facts)
 	if err != nil {
@@ -39,7 +40,7 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts Facts) []Verd
 	defer ev.End()
 	var candidates candidates // whose shares are as in Evaluate
 	rs.index[e.Meta.Kind].find(&e, &candidates)
-	left := shares{work: eventWork, rules: candidates.rules()}
+	left := shares{work: expression.EventWork, rules: candidates.rules()}
 	next, more := candidates.next()
 	stopped := ""
 	for i, r := range rs.rules {
@@ -65,7 +66,7 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts Facts) []Verd
 		}
 		of := &left
 		if !candidate { // it can't match, and takes nothing from the others
-			of = &shares{work: ruleWork, rules: 1}
+			of = &shares{work: expression.RuleWork, rules: 1}
 		}
 		wanted, err := of.rule(ev, r)
 		v.Explanation = ev.explain(r, conditionOf(wanted, err))

@@ -4,10 +4,11 @@ import (
 	"context"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // EvaluateAll is what Evaluate promises to be: all rules, one after the other.
-func (rs *Rules) EvaluateAll(ctx context.Context, e event.Event, facts Facts) ([]event.Decision, []*RuleError) {
+func (rs *Rules) EvaluateAll(ctx context.Context, e event.Event, facts expression.Facts) ([]event.Decision, []*RuleError) {
 	unbounded := *rs
 	unbounded.capacity = nil
 	ev, err := unbounded.evaluation(ctx, e, facts)

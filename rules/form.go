@@ -12,6 +12,8 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
 // form is what a value of a rule file must be. The loader reads values by it
@@ -67,7 +69,7 @@ func mapping(name string, known fields) form {
 			for key := range pairs(n) {
 				switch first := seen[key.Value]; {
 				case !slices.Contains(keys, key.Value):
-					f.failAt(key, "unknown key %q in %s%s; known are %s", key.Value, name, didYouMean(key.Value, keys), list(keys))
+					f.failAt(key, "unknown key %q in %s%s; known are %s", key.Value, name, spelling.Suggestion(key.Value, keys), list(keys))
 				case first > 0:
 					f.failAt(key, "key %q stands twice in %s, first in line %d", key.Value, name, first)
 				default:
@@ -177,7 +179,7 @@ func oneOf(to *string, known []string) form {
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
 			if n.Kind != yaml.ScalarNode || !slices.Contains(known, n.Value) {
-				f.failAt(n, "%s must be one of %s, not %q%s", what, strings.Join(known, ", "), n.Value, didYouMean(n.Value, known))
+				f.failAt(n, "%s must be one of %s, not %q%s", what, strings.Join(known, ", "), n.Value, spelling.Suggestion(n.Value, known))
 				return
 			}
 			*to = n.Value
@@ -222,7 +224,7 @@ func wholeNumber(to *int) form {
 func duration(to *event.Duration) form {
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
-			d, err := parseDuration(n.Value)
+			d, err := expression.ParseDuration(n.Value)
 			if err != nil {
 				f.failAt(n, "%s: %v", what, err)
 				return
@@ -233,7 +235,7 @@ func duration(to *event.Duration) form {
 			return schema{
 				"default": *to,
 				"if":      schema{"const": 0}, // the one number that needs no unit
-				"else":    schema{"type": "string", "pattern": durationPattern, "minLength": 1, "errorMessage": durationHelp},
+				"else":    schema{"type": "string", "pattern": expression.DurationPattern, "minLength": 1, "errorMessage": expression.DurationHelp},
 			}
 		},
 	}
@@ -259,7 +261,7 @@ func size(to *int64) form {
 
 // compiled reads an expression that gives what is wanted; may says what it
 // may ask, once what stands above it has been read.
-func compiled(to **vm.Program, want string, may func() purpose) form {
+func compiled(to **vm.Program, want string, may func() expression.Purpose) form {
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
 			if n.Kind != yaml.ScalarNode || n.Value == "" || n.Style&yaml.TaggedStyle != 0 {
@@ -267,11 +269,11 @@ func compiled(to **vm.Program, want string, may func() purpose) form {
 				return
 			}
 			p := may()
-			p.want = want
+			p.Want = want
 			*to = f.compile(n, p)
 		},
 		schema: func() schema {
-			if want == wantBool { // true is an expression, too
+			if want == expression.WantBool { // true is an expression, too
 				return schema{"type": []string{"string", "boolean"}, "minLength": 1, "examples": []string{`failed_with("runner_system_failure") and job.attempt < 3`}}
 			}
 			return schema{"type": "string", "minLength": 1, "examples": []string{`filter(pipeline.jobs, .status == "manual")`}}
@@ -280,7 +282,7 @@ func compiled(to **vm.Program, want string, may func() purpose) form {
 }
 
 // templated reads a text with expressions in {{ }}.
-func templated(to **template, may func() purpose) form {
+func templated(to **expression.Template, may func() expression.Purpose) form {
 	return form{
 		read:   func(f *file, n *yaml.Node, _ string) { *to = new(f.template(n, may())) },
 		schema: func() schema { return schema{"type": "string"} },
@@ -290,9 +292,9 @@ func templated(to **template, may func() purpose) form {
 const namesHelp = "letters, digits and _ (in inputs also -)"
 
 // templates reads a mapping of names to texts with expressions in {{ }}.
-func templates(to *map[string]template, name *regexp.Regexp, may func() purpose) form {
+func templates(to *map[string]expression.Template, name *regexp.Regexp, may func() expression.Purpose) form {
 	return form{
-		read: named(to, name, "texts", func(f *file, n *yaml.Node) template { return f.template(n, may()) }),
+		read: named(to, name, "texts", func(f *file, n *yaml.Node) expression.Template { return f.template(n, may()) }),
 		schema: func() schema {
 			return namedSchema(name, schema{"type": []string{"string", "number", "boolean"}})
 		},

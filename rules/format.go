@@ -10,6 +10,8 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
 // The format of rule files: each key stands here once, with its default, its
@@ -41,7 +43,7 @@ func ruleFile(to *[]*rule, o Options, s *set) form {
 		{"storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormForm(&d.channel)},
 		{
 			"classes", "Failure classes of your own, by what stands in the log of a job that failed: the first that matches is its job.failure_class. They are for the rules of all files.",
-			form{read: func(*file, *yaml.Node, string) {}, schema: listOf(new([]class), 1, s.class).schema},
+			form{read: func(*file, *yaml.Node, string) {}, schema: listOf(new([]expression.Class), 1, s.class).schema},
 		},
 		{
 			"rules", "What to do, and when. All rules that match an event act, in this order.",
@@ -89,7 +91,7 @@ func (r *rule) form(d defaults, o Options) form {
 		{"schedule", "When a rule `on: schedule` runs, and over which jobs: it is asked for each of them.", r.schedule.form()},
 		{
 			"if", "The condition: an expression. The rule matches the events for which it is true; without it, every event.",
-			compiled(&r.condition, wantBool, r.askedOnce),
+			compiled(&r.condition, expression.WantBool, r.askedOnce),
 		},
 		{
 			"actions", "What is done when the rule matches, in this order. An action waits until the one before it has ended.",
@@ -118,7 +120,7 @@ func (r *rule) form(d defaults, o Options) form {
 			}
 			if r.condition != nil {
 				r.source = r.condition.Source().String()
-				r.clauses = sync.OnceValue(func() *clause { return clausesOf(r.source, r.askedOnce(), r.condition) })
+				r.clauses = sync.OnceValue(func() *expression.Clause { return expression.NewClause(r.source, r.askedOnce(), r.condition) })
 			}
 			if f.logic != nil {
 				f.adviseRule(n, r)
@@ -175,14 +177,14 @@ func (r *rule) erases() bool {
 }
 
 // askedOnce is what an expression may ask that is asked once for an event.
-func (r *rule) askedOnce() purpose {
-	return purpose{on: r.on, hasJob: r.on != event.KindPipeline, classes: r.classes}
+func (r *rule) askedOnce() expression.Purpose {
+	return expression.Purpose{On: r.on, HasJob: r.on != event.KindPipeline, Classes: r.classes}
 }
 
 // askedOfJob is what an expression may ask that is asked for each job that is
 // acted on.
-func (r *rule) askedOfJob() purpose {
-	return purpose{on: r.on, hasJob: true, classes: r.classes}
+func (r *rule) askedOfJob() expression.Purpose {
+	return expression.Purpose{On: r.on, HasJob: true, Classes: r.classes}
 }
 
 // verb is what an action can do.
@@ -264,9 +266,9 @@ func (a *action) wholePipeline(*rule) fields { return nil }
 func forBridges(verb string) bool { return verb == event.VerbRetry || verb == event.VerbPlay }
 
 func (a *action) targets(r *rule) field {
-	want, of := wantJobs, "a list of jobs"
+	want, of := expression.WantJobs, "a list of jobs"
 	if forBridges(a.Verb) {
-		want, of = wantRuns, "a list of jobs, or of trigger jobs (bridges)"
+		want, of = expression.WantRuns, "a list of jobs, or of trigger jobs (bridges)"
 	}
 	return field{
 		"jobs", "The jobs to act on: an expression that gives " + of + ". Without it: the job of the event. A rule `on: pipeline` needs it.",
@@ -293,7 +295,7 @@ func (r *rule) action(a *action) form {
 			i := slices.Index(names, name.Value)
 			if name.Kind != yaml.ScalarNode || i < 0 {
 				f.failAt(name, "an action must be one of %s, with its parameters, like `- retry: {max_attempts: 3}`; not %q%s",
-					list(names), name.Value, didYouMean(name.Value, names))
+					list(names), name.Value, spelling.Suggestion(name.Value, names))
 				return
 			}
 			known := verbs[i].fields(a, r)

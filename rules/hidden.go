@@ -8,6 +8,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // hidden warns of rules that never have their turn, because a rule with `stop`
@@ -23,7 +24,7 @@ func (rs *Rules) hidden(l *logic) FileErrors {
 		if !l.possible(side{tree, true}) {
 			continue // that has been told
 		}
-		s := stopper{r, tree, asks(tree, l.classes)}
+		s := stopper{r, tree, expression.Requests(tree, l.classes)}
 		switch other := before[r.on].hiding(s); {
 		case other == nil && r.stop:
 			before[r.on].add(s)

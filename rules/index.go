@@ -8,6 +8,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // ruleIndex finds the rules of one kind of events that can match an event,
@@ -264,8 +265,8 @@ func comparison(n ast.Node) (field string, values texts) {
 			field, values = compared(n.Left, n.Right)
 		}
 	case *ast.CallNode:
-		if n.Callee.String() == "glob" && fieldOf(n.Arguments[0]) == "project.path" {
-			if name, ok := globbedGroup(argument(n, 1)); ok {
+		if n.Callee.String() == "glob" && expression.FieldOf(n.Arguments[0]) == "project.path" {
+			if name, ok := globbedGroup(expression.Argument(n, 1)); ok {
 				return group, texts{name: true}
 			}
 		}
@@ -274,7 +275,7 @@ func comparison(n ast.Node) (field string, values texts) {
 }
 
 func compared(field, with ast.Node) (string, texts) {
-	name, values := fieldOf(field), literals(with)
+	name, values := expression.FieldOf(field), literals(with)
 	if name == "" || values == nil {
 		return "", nil
 	}
@@ -327,10 +328,10 @@ func cannotFail(n ast.Node) bool {
 	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.ConstantNode:
 		return true
 	case *ast.IdentifierNode:
-		return slices.Contains(eventNames, n.Value)
+		return slices.Contains(expression.EventNames, n.Value)
 	case *ast.MemberNode:
 		_, named := n.Property.(*ast.StringNode)
-		return named && !n.Optional && rooted(n) && cannotFail(n.Node)
+		return named && !n.Optional && expression.Rooted(n) && cannotFail(n.Node)
 	case *ast.ArrayNode:
 		return !slices.ContainsFunc(n.Nodes, func(item ast.Node) bool { return !cannotFail(item) })
 	case *ast.UnaryNode:
@@ -346,7 +347,7 @@ func cannotFail(n ast.Node) bool {
 	case *ast.CallNode:
 		switch n.Callee.String() {
 		case "glob":
-			return argument(n, 1) != nil && cannotFail(n.Arguments[0])
+			return expression.Argument(n, 1) != nil && cannotFail(n.Arguments[0])
 		case "age", "now":
 			return !slices.ContainsFunc(n.Arguments, func(arg ast.Node) bool { return !cannotFail(arg) })
 		}
@@ -360,5 +361,5 @@ func (rs *Rules) WantsBridges() bool { return rs.bridges }
 
 // mentions reports whether the condition asks for a field of the event.
 func (r *rule) mentions(field string) bool {
-	return r.condition != nil && ast.Find(r.condition.Node(), func(n ast.Node) bool { return fieldOf(n) == field }) != nil
+	return r.condition != nil && ast.Find(r.condition.Node(), func(n ast.Node) bool { return expression.FieldOf(n) == field }) != nil
 }

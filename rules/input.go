@@ -5,16 +5,18 @@ import (
 	"regexp"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // leadingZero is a number that YAML 1.1 reads otherwise than YAML 1.2.
 var leadingZero = regexp.MustCompile(`^[-+]?0[0-9_]`)
 
 // inputs reads a mapping of names to inputs.
-func inputs(to *map[string]input, may func() purpose) form {
+func inputs(to *map[string]expression.Input, may func() expression.Purpose) form {
 	value := schema{"type": []string{"string", "number", "boolean"}}
 	return form{
-		read: named(to, inputName, "inputs", func(f *file, n *yaml.Node) input { return f.input(n, may()) }),
+		read: named(to, inputName, "inputs", func(f *file, n *yaml.Node) expression.Input { return f.input(n, may()) }),
 		schema: func() schema {
 			return namedSchema(inputName, schema{"anyOf": []schema{value, {"type": "array", "items": value}}})
 		},
@@ -51,41 +53,41 @@ func namedSchema(name *regexp.Regexp, value schema) schema {
 	}
 }
 
-func (f *file) input(n *yaml.Node, p purpose) input {
+func (f *file) input(n *yaml.Node, p expression.Purpose) expression.Input {
 	n = resolve(n)
 	switch n.Kind {
 	case yaml.SequenceNode:
-		in := input{items: []input{}}
+		in := expression.Input{Items: []expression.Input{}}
 		for _, item := range n.Content {
 			if item = resolve(item); item.Kind != yaml.ScalarNode {
 				f.failAt(item, "an input may be a list of texts, numbers or booleans, and of nothing else")
 				continue
 			}
-			in.items = append(in.items, f.input(item, p))
+			in.Items = append(in.Items, f.input(item, p))
 		}
 		return in
 	case yaml.MappingNode:
 		f.failAt(n, "an input must be a text, a number, a boolean or a list")
-		return input{}
+		return expression.Input{}
 	default: // a scalar
 	}
 	switch n.ShortTag() {
 	case "!!int", "!!float", "!!bool":
 		switch {
 		case json.Valid([]byte(n.Value)): // as it stands, with all its digits
-			return input{fixed: json.RawMessage(n.Value)}
+			return expression.Input{Fixed: json.RawMessage(n.Value)}
 		case leadingZero.MatchString(n.Value):
 			f.failAt(n, "%s is octal to some and decimal to others: write a number without the 0 before it, or a text in quotes", n.Value)
-			return input{}
+			return expression.Input{}
 		}
 		var value any
 		if err := n.Decode(&value); err == nil {
 			if fixed, err := json.Marshal(value); err == nil {
-				return input{fixed: fixed}
+				return expression.Input{Fixed: fixed}
 			}
 		}
 		f.failAt(n, "%s is not a number that JSON has", n.Value)
-		return input{}
+		return expression.Input{}
 	}
-	return input{text: f.template(n, p)}
+	return expression.Input{Text: f.template(n, p)}
 }

@@ -11,6 +11,8 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
 // Limits are the budgets for retries, over all rules.
@@ -59,7 +61,7 @@ func defaultStorm() Storm {
 type set struct {
 	limits  Limits
 	storm   Storm
-	classes classes
+	classes expression.Classes
 
 	places    map[string]string // where it stands what may stand but once
 	channel   string            // the first that a file's defaults name
@@ -180,7 +182,7 @@ func parseBudget(s string) (Budget, error) {
 	if err != nil || !budgetShape.MatchString(s) {
 		return Budget{}, fmt.Errorf("%q is not a budget: %s", s, budgetHelp)
 	}
-	d, err := parseDuration(per)
+	d, err := expression.ParseDuration(per)
 	switch {
 	case err != nil:
 		return Budget{}, err
@@ -221,7 +223,7 @@ func (s *set) budgets(to *map[string]Budget) form {
 				f.failAt(n, "%s must be a mapping of failure classes to budgets, like {script: 20/1h}", what)
 				return
 			}
-			known := slices.Concat(event.FailureClasses, s.classes.names())
+			known := slices.Concat(event.FailureClasses, s.classes.Names())
 			*to = map[string]Budget{}
 			for key, value := range pairs(n) {
 				if _, twice := (*to)[key.Value]; twice {
@@ -229,7 +231,7 @@ func (s *set) budgets(to *map[string]Budget) form {
 					continue
 				}
 				if !slices.Contains(known, key.Value) {
-					f.failAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, didYouMean(key.Value, known), list(event.FailureClasses))
+					f.failAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, spelling.Suggestion(key.Value, known), list(event.FailureClasses))
 				}
 				var b Budget
 				budget(&b).read(f, resolve(value), what+"."+key.Value)

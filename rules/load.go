@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // maxRules bounds the rules of all files.
@@ -24,7 +25,7 @@ type Options struct {
 	DryRun bool // every rule decides and records, and changes nothing
 	// Capacity bounds the evaluations of all rule sets that have it; nil: no
 	// bounds but those on each.
-	Capacity *Capacity
+	Capacity *expression.Capacity
 }
 
 // Rules is a loaded set of rules. It doesn't change and may be used by many
@@ -34,11 +35,11 @@ type Rules struct {
 	byName map[string]*rule
 	index  map[string]*ruleIndex // by event kind, where a rule has it
 
-	capacity *Capacity
+	capacity *expression.Capacity
 
 	limits  Limits
 	storm   Storm
-	classes classes
+	classes expression.Classes
 
 	identities []string // of the rules, in file order
 	without    []string // identities of those that decide nothing
@@ -81,7 +82,7 @@ func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
 		}
 	}
 	if l != nil {
-		l.classes = together.classes.names()
+		l.classes = together.classes.Names()
 	}
 	var errs, warnings FileErrors
 	classes := contentOfClasses(roots)

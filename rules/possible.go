@@ -11,6 +11,7 @@ import (
 	"github.com/expr-lang/expr/parser"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // side is a condition, or a part of one, that is taken to be true or false.
@@ -138,11 +139,11 @@ func (s *search) explore(todo []side, w world) bool {
 func (s side) split() (parts []side, all bool) {
 	switch n := s.node.(type) {
 	case *ast.UnaryNode:
-		if operators[n.Operator] == "not" {
+		if expression.Operators[n.Operator] == "not" {
 			return []side{{n.Node, !s.holds}}, true
 		}
 	case *ast.BinaryNode:
-		switch operators[n.Operator] {
+		switch expression.Operators[n.Operator] {
 		case "and":
 			return []side{{n.Left, s.holds}, {n.Right, s.holds}}, s.holds
 		case "or":
@@ -161,7 +162,7 @@ func (s side) split() (parts []side, all bool) {
 		}, false
 	case *ast.CallNode:
 		if n.Callee.String() == "failed_with" {
-			return []side{{failedWith(literalTexts(n.Arguments)...), s.holds}}, true
+			return []side{{expression.FailedWith(literalTexts(n.Arguments)...), s.holds}}, true
 		}
 	}
 	return nil, false
@@ -218,7 +219,7 @@ func claimOf(s side) (claim, bool) {
 	case *ast.BoolNode:
 		return constantly(n.Value == s.holds), true
 	case *ast.CallNode:
-		if pattern := argument(n, 1); n.Callee.String() == "glob" && pattern != nil {
+		if pattern := expression.Argument(n, 1); n.Callee.String() == "glob" && pattern != nil {
 			return claim{text: text, about: n.Arguments[0].String(), holds: s.holds, test: func(v any) bool {
 				return doublestar.MatchUnvalidated(pattern.Value, v.(string))
 			}}, true
@@ -333,7 +334,7 @@ func literalOf(n ast.Node) any {
 	case *ast.BuiltinNode:
 		if n.Name == "duration" && len(n.Arguments) == 1 {
 			text, _ := literalOf(n.Arguments[0]).(string)
-			if d, err := parseDuration(text); err == nil {
+			if d, err := expression.ParseDuration(text); err == nil {
 				return d.Seconds()
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // someCondition draws a condition of the given depth on a job event, from few
@@ -110,16 +111,16 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		cs := classes(nil)
+		cs := expression.Classes(nil)
 		if rapid.Bool().Draw(t, "classes") {
-			cs = classes{{"disk-full", regexp.MustCompile("No space")}}
+			cs = expression.Classes{{Name: "disk-full", Log: regexp.MustCompile("No space")}}
 		}
-		program, findings := compile(text, purpose{want: wantBool, on: event.KindJob, hasJob: true, classes: cs})
+		program, findings := expression.Compile(text, expression.Purpose{Want: expression.WantBool, On: event.KindJob, HasJob: true, Classes: cs})
 		if program == nil {
 			t.Fatalf("%s: %v", text, findings)
 		}
 		l := newLogic()
-		l.classes = cs.names()
+		l.classes = cs.Names()
 		canHold, canFail := l.possible(side{tree.Node, true}), l.possible(side{tree.Node, false})
 		if !canHold {
 			never++
@@ -129,7 +130,7 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 		}
 		for range 10 {
 			e := someJobEvent().Draw(t, "event")
-			session, err := (*Capacity)(nil).Begin(t.Context(), e, noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")}, cs)
+			session, err := (*expression.Capacity)(nil).Begin(t.Context(), e, noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")}, cs)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -199,7 +200,7 @@ func TestHiddenRulesNeverFire(t *testing.T) {
 
 // noFacts is a GitLab without any jobs but the event's, which has a log.
 type noFacts struct {
-	Facts
+	expression.Facts
 	log string
 }
 

@@ -4,6 +4,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // rule is one compiled rule.
@@ -19,8 +20,8 @@ type rule struct {
 	// needsAttempt: what comes of an event may depend on job.attempt
 	needsAttempt bool
 	dryRun       bool
-	statuses     texts   // of its subject, at which it can match; nil: at any
-	classes      classes // of all files
+	statuses     texts              // of its subject, at which it can match; nil: at any
+	classes      expression.Classes // of all files
 
 	file     string // where it stands
 	line     int
@@ -28,20 +29,20 @@ type rule struct {
 	hash     string // of the file: SHA-256 in hex
 	content  string // names its text
 	identity string
-	clauses  func() *clause // the condition taken apart, when first asked for; nil without one
+	clauses  func() *expression.Clause // the condition taken apart, when first asked for; nil without one
 }
 
 // action is what a rule wants done, its texts not yet rendered.
 type action struct {
 	event.Action
 	jobs      *vm.Program // nil: the event's job
-	variables map[string]template
-	inputs    map[string]input
+	variables map[string]expression.Template
+	inputs    map[string]expression.Input
 }
 
 // notice is one entry of `notify`.
 type notice struct {
 	when    []string
 	channel string
-	text    *template // nil: the default text of the outcome
+	text    *expression.Template // nil: the default text of the outcome
 }

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // Schedule says when a schedule rule runs, and over which jobs.
@@ -88,7 +89,7 @@ func (rs *Rules) Scheduled() []Scheduled {
 
 // EvaluateRule runs one rule on an event, for whose project it was asked, and
 // gives what it wants. The rule does not exist: nothing.
-func (rs *Rules) EvaluateRule(ctx context.Context, name string, e event.Event, facts Facts) ([]event.Decision, *RuleError) {
+func (rs *Rules) EvaluateRule(ctx context.Context, name string, e event.Event, facts expression.Facts) ([]event.Decision, *RuleError) {
 	r := rs.byName[name]
 	if r == nil || r.on != e.Meta.Kind {
 		return nil, nil
@@ -98,7 +99,7 @@ func (rs *Rules) EvaluateRule(ctx context.Context, name string, e event.Event, f
 		return nil, &RuleError{r.name, "if", err}
 	}
 	defer ev.End()
-	ev.Allot(r.name, ruleWork)
+	ev.Allot(r.name, expression.RuleWork)
 	return ev.rule(r)
 }
 

@@ -15,6 +15,8 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
 // What an event of a test has where neither its hook nor its fields tell.
@@ -122,7 +124,7 @@ func (t *Test) values(part any, name string) fields {
 			all = append(all, t.values(to, name)...)
 		case !slices.Contains(derived, key):
 			full := strings.TrimPrefix(name+"."+key, ".")
-			all = append(all, field{key, "What `" + full + "` gives.", t.value(to, full, KnownValues(v.Type(), key))})
+			all = append(all, field{key, "What `" + full + "` gives.", t.value(to, full, expression.KnownValues(v.Type(), key))})
 		}
 	}
 	return all
@@ -206,7 +208,7 @@ func word(to *string, known []string) form {
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
 			if !isText(n) || !slices.Contains(known, n.Value) {
-				f.failAt(n, "%q is not a %s that Pipesteward knows%s", n.Value, strings.ReplaceAll(what, "_", " "), didYouMean(n.Value, known))
+				f.failAt(n, "%q is not a %s that Pipesteward knows%s", n.Value, strings.ReplaceAll(what, "_", " "), spelling.Suggestion(n.Value, known))
 				return
 			}
 			*to = n.Value
@@ -239,7 +241,7 @@ type answers struct {
 	details    answer[event.Details]
 }
 
-var _ Facts = (*answers)(nil)
+var _ expression.Facts = (*answers)(nil)
 
 // Log implements Facts.
 func (a *answers) Log(context.Context, event.Event) (string, error) { return a.log.give("log") }
@@ -284,7 +286,7 @@ func (a *answer[T]) give(function string) (T, error) {
 type notGivenError string
 
 // Is makes it an ErrNotGiven.
-func (notGivenError) Is(target error) bool { return target == ErrNotGiven }
+func (notGivenError) Is(target error) bool { return target == expression.ErrNotGiven }
 
 func (n notGivenError) Error() string {
 	example := map[notGivenError]string{

@@ -11,6 +11,8 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
 // TestFiles gives what stands in the files that a test file names. Paths are
@@ -262,7 +264,7 @@ func (e *entry) review(f *file, n *yaml.Node, t *Test) {
 			if name != e.rule {
 				at = valueOf(n, "also_wanted_by")
 			}
-			f.failAt(at, "there is no rule %q%s", name, didYouMean(name, names))
+			f.failAt(at, "there is no rule %q%s", name, spelling.Suggestion(name, names))
 		}
 	}
 	r := rs.byName[e.rule]
@@ -381,7 +383,7 @@ func moment(to *time.Time, now func() time.Time) form {
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
 			if before, ok := strings.CutSuffix(n.Value, " ago"); ok && now != nil {
-				d, err := parseDuration(before)
+				d, err := expression.ParseDuration(before)
 				if err != nil {
 					f.failAt(n, "%s: %v", what, err)
 					return

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/internal/golden"
 )
 
 // testFiles are files by name, and what their hooks are as events.
@@ -53,32 +54,18 @@ func (f testFiles) Log(path string) (string, error) {
 // Each file of testdata/brokentests is named for its mistakes and has beside
 // it the errors that people are to read.
 func TestLoadTestsTellsEveryMistake(t *testing.T) {
-	names, err := filepath.Glob("testdata/brokentests/*.yaml")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("no broken files: %v", err)
-	}
 	files := testFiles{
 		files: map[string]string{"rules.yaml": readFile(t, "testdata/rules.yaml"), "broken.yaml": "version: 1\nrules: [{name: r, on: jobs}]\n"},
 		hooks: map[string]event.Event{"job.json": jobEvent()},
 	}
-	for _, name := range names {
-		t.Run(strings.TrimSuffix(filepath.Base(name), ".yaml"), func(t *testing.T) {
-			_, err := rules.LoadTests(rules.Source{Name: filepath.Base(name), Data: []byte(readFile(t, name))}, files)
-			var mistakes rules.FileErrors
-			if !errors.As(err, &mistakes) {
-				t.Fatalf("LoadTests gave %v, want FileErrors", err)
-			}
-			wants := strings.TrimSuffix(name, ".yaml") + ".txt"
-			if *update {
-				if err := os.WriteFile(wants, []byte(mistakes.Error()+"\n"), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if diff := cmp.Diff(readFile(t, wants), mistakes.Error()+"\n"); diff != "" {
-				t.Errorf("errors (-want +got):\n%s", diff)
-			}
-		})
-	}
+	golden.Each(t, "testdata/brokentests/*.yaml", func(t *testing.T, name string, data []byte) string {
+		_, err := rules.LoadTests(rules.Source{Name: name, Data: data}, files)
+		var mistakes rules.FileErrors
+		if !errors.As(err, &mistakes) {
+			t.Fatalf("LoadTests returned %v, want FileErrors", err)
+		}
+		return mistakes.Error()
+	})
 }
 
 // runTest runs the only test of a file, on one rule.

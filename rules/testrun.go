@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // TestResult says how a test went.
@@ -43,7 +44,7 @@ func (t *Test) Run(ctx context.Context) TestResult {
 	}
 	got := t.entries(decisions)
 	for _, err := range errs {
-		if errors.Is(err, ErrNotGiven) {
+		if errors.Is(err, expression.ErrNotGiven) {
 			result.Problems = append(result.Problems, err.Error())
 			continue
 		}

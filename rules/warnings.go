@@ -9,18 +9,19 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // advise warns of what is right in an expression and yet not what its author
 // can have meant. The expression stands in the scalar n from character offset
 // on.
-func (f *file) advise(n *yaml.Node, source string, offset int, p purpose) {
+func (f *file) advise(n *yaml.Node, source string, offset int, p expression.Purpose) {
 	tree := f.logic.tree(source)
 	a := advice{logic: f.logic, warn: func(part ast.Node, format string, args ...any) {
 		line, column := f.position(n, offset+startOf(part))
 		f.warn(line, column, format, args...)
 	}}
-	if p.want == wantBool {
+	if p.Want == expression.WantBool {
 		a.condition(tree)
 	}
 	if !slices.Contains(lookedAt(tree), "fromJSON") { // whose values have names of their own
@@ -95,11 +96,11 @@ func (a advice) condition(n ast.Node) {
 func chain(n ast.Node) (operator string, parts []ast.Node) {
 	switch n := n.(type) {
 	case *ast.UnaryNode:
-		if operator = operators[n.Operator]; operator != "" {
+		if operator = expression.Operators[n.Operator]; operator != "" {
 			parts = []ast.Node{n.Node}
 		}
 	case *ast.BinaryNode:
-		if operator = operators[n.Operator]; operator == "" {
+		if operator = expression.Operators[n.Operator]; operator == "" {
 			return "", nil
 		}
 		for _, part := range []ast.Node{n.Left, n.Right} {
@@ -324,10 +325,10 @@ func (a advice) order(tree ast.Node) {
 	var chains []ast.Node
 	within := map[ast.Node]bool{} // a longer chain
 	ast.Find(tree, func(n ast.Node) bool {
-		if b, ok := n.(*ast.BinaryNode); ok && operators[b.Operator] != "" {
+		if b, ok := n.(*ast.BinaryNode); ok && expression.Operators[b.Operator] != "" {
 			chains = append(chains, n)
 			for _, part := range []ast.Node{b.Left, b.Right} {
-				if inner, ok := part.(*ast.BinaryNode); ok && operators[inner.Operator] == operators[b.Operator] {
+				if inner, ok := part.(*ast.BinaryNode); ok && expression.Operators[inner.Operator] == expression.Operators[b.Operator] {
 					within[part] = true
 				}
 			}
@@ -343,17 +344,17 @@ func (a advice) order(tree ast.Node) {
 
 func (a advice) orderOf(n, tree ast.Node) {
 	operator, parts := chain(n)
-	asking := func(part ast.Node) bool { return len(asks(part, a.classes)) > 0 }
+	asking := func(part ast.Node) bool { return len(expression.Requests(part, a.classes)) > 0 }
 	first := slices.IndexFunc(parts, asking)
 	if first < 0 || !slices.ContainsFunc(parts[first:], func(part ast.Node) bool { return !asking(part) }) {
 		return
 	}
-	late, names := parts[first], asks(parts[first], a.classes)
+	late, names := parts[first], expression.Requests(parts[first], a.classes)
 	if asked := a.askedBefore(tree, startOf(late)); !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(asked, name) }) {
 		return // the answer is there already
 	}
 	slices.SortStableFunc(parts, func(one, other ast.Node) int {
-		return len(asks(one, a.classes)) - len(asks(other, a.classes))
+		return len(expression.Requests(one, a.classes)) - len(expression.Requests(other, a.classes))
 	})
 	better := parts[0]
 	for _, part := range parts[1:] {
@@ -361,7 +362,7 @@ func (a advice) orderOf(n, tree ast.Node) {
 	}
 	enough := map[string]string{"and": "false", "or": "true"}[operator]
 	question := names[0] + "()"
-	if len(asks(late, nil)) == 0 {
+	if len(expression.Requests(late, nil)) == 0 {
 		question = "for job.failure_class, which may be one of `classes`, the log"
 	}
 	a.warn(late, "%s is asked of GitLab even where the rest is %s already: write %s", question, enough, better)
@@ -375,7 +376,7 @@ func (a advice) askedBefore(tree ast.Node, at int) []string {
 		switch n.(type) {
 		case *ast.CallNode, *ast.MemberNode:
 			if startOf(n) < at {
-				names = append(names, asks(n, a.classes)...)
+				names = append(names, expression.Requests(n, a.classes)...)
 			}
 		}
 		return false
@@ -419,21 +420,21 @@ func (r *rule) tree(l *logic) ast.Node {
 }
 
 // unsent are the jobs of which GitLab sends no Job Hook.
-var unsent = jobIn("status", "manual", "scheduled", "skipped")
+var unsent = expression.JobFieldIn("status", "manual", "scheduled", "skipped")
 
 // uselessTo are the jobs to which an action does nothing, now and later.
 var uselessTo = map[string]ast.Node{
-	event.VerbRetry:  jobIn("status", "success", "canceled", "skipped"),
-	event.VerbPlay:   jobIn("status", "success", "failed", "canceled", "skipped"),
-	event.VerbCancel: jobIn("status", "success", "failed", "canceled", "skipped"),
-	event.VerbErase:  jobIn("status", "created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running"),
+	event.VerbRetry:  expression.JobFieldIn("status", "success", "canceled", "skipped"),
+	event.VerbPlay:   expression.JobFieldIn("status", "success", "failed", "canceled", "skipped"),
+	event.VerbCancel: expression.JobFieldIn("status", "success", "failed", "canceled", "skipped"),
+	event.VerbErase:  expression.JobFieldIn("status", "created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running"),
 }
 
 // uselessToPipelines are the pipelines to which an action on all of a pipeline
 // does nothing.
 var uselessToPipelines = map[string]ast.Node{
-	event.VerbRetryPipeline:  fieldIn("pipeline", "status", "success", "skipped"),
-	event.VerbCancelPipeline: fieldIn("pipeline", "status", "success", "failed", "canceled", "skipped"),
+	event.VerbRetryPipeline:  expression.FieldIn("pipeline", "status", "success", "skipped"),
+	event.VerbCancelPipeline: expression.FieldIn("pipeline", "status", "success", "failed", "canceled", "skipped"),
 }
 
 // usefulTo says what jobs an action is for.

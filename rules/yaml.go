@@ -12,6 +12,8 @@ import (
 
 	"github.com/expr-lang/expr/vm"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // Bounds on rule files. A larger one is refused when it is loaded.
@@ -245,11 +247,11 @@ func expanded(root *yaml.Node) int {
 
 // compile compiles an expression that stands in the scalar n. It records every
 // mistake and returns nil if there is one.
-func (f *file) compile(n *yaml.Node, p purpose) *vm.Program {
+func (f *file) compile(n *yaml.Node, p expression.Purpose) *vm.Program {
 	if !f.countExpressions(n, 1) {
 		return nil
 	}
-	program, findings := compile(n.Value, p)
+	program, findings := expression.Compile(n.Value, p)
 	f.failIn(n, findings)
 	if program != nil && f.logic != nil {
 		f.advise(n, n.Value, 0, p)
@@ -258,19 +260,19 @@ func (f *file) compile(n *yaml.Node, p purpose) *vm.Program {
 }
 
 // template compiles the text of a scalar.
-func (f *file) template(n *yaml.Node, p purpose) template {
+func (f *file) template(n *yaml.Node, p expression.Purpose) expression.Template {
 	n = resolve(n)
 	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
 		f.failAt(n, "must be a text")
-		return template{}
+		return expression.Template{}
 	}
 	if !f.countExpressions(n, strings.Count(n.Value, "{{")) {
-		return template{}
+		return expression.Template{}
 	}
-	t, findings := ParseTemplate(n.Value, p)
+	t, findings := expression.ParseTemplate(n.Value, p)
 	f.failIn(n, findings)
 	if f.logic != nil {
-		p.want = wantText
+		p.Want = expression.WantText
 		for _, e := range t.Expressions() {
 			f.advise(n, e.Source, e.At, p)
 		}
@@ -292,9 +294,9 @@ func (f *file) countExpressions(n *yaml.Node, more int) bool {
 }
 
 // failIn records what is wrong with the text of a scalar.
-func (f *file) failIn(n *yaml.Node, findings []finding) {
+func (f *file) failIn(n *yaml.Node, findings []expression.Finding) {
 	for _, finding := range findings {
-		line, column := f.position(n, finding.at)
-		f.fail(line, column, "%s", finding.message)
+		line, column := f.position(n, finding.At)
+		f.fail(line, column, "%s", finding.Message)
 	}
 }

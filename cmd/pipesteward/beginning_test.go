@@ -16,6 +16,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -42,7 +43,7 @@ rules:
 func (o *outage) setRules(text string) {
 	o.Helper()
 	var err error
-	if o.rules, err = rules.Load(rules.Options{Capacity: rules.NewCapacity()}, rules.Source{Name: "rules.yaml", Data: []byte(text)}); err != nil {
+	if o.rules, err = rules.Load(rules.Options{Capacity: expression.NewCapacity()}, rules.Source{Name: "rules.yaml", Data: []byte(text)}); err != nil {
 		o.Fatal(err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 func explainCommand(stdout io.Writer) *cli.Command {
@@ -87,8 +88,8 @@ func readFile(path string) ([]byte, error) {
 }
 
 // readFacts gives what answers the rules' questions to GitLab.
-func readFacts(c *cli.Command) (rules.Facts, error) {
-	var facts rules.Facts = noGitLab{}
+func readFacts(c *cli.Command) (expression.Facts, error) {
+	var facts expression.Facts = noGitLab{}
 	tokens, err := secrets("gitlab-token", c.String("gitlab-token"))
 	if err != nil {
 		return nil, err
@@ -130,7 +131,7 @@ func (noGitLab) Superseded(context.Context, event.Event) (bool, error) { return 
 
 // givenLog answers log() with a text, and asks GitLab the rest.
 type givenLog struct {
-	rules.Facts
+	expression.Facts
 	text string
 }
 

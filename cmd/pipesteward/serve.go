@@ -22,6 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -82,7 +83,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		}
 	}()
 
-	live, err := openRules(s.rules, rules.Options{DryRun: s.dryRun, Capacity: rules.NewCapacity()}, log)
+	live, err := openRules(s.rules, rules.Options{DryRun: s.dryRun, Capacity: expression.NewCapacity()}, log)
 	if err != nil {
 		return err
 	}

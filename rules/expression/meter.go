@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"reflect"
@@ -9,9 +9,9 @@ import (
 	"github.com/expr-lang/expr/ast"
 )
 
-// meter writes into a checked expression what counts its work: the calls of
-// Spend, which is machine.spend. What costs little, like comparing fields of
-// the event, is left as it is. It also refuses what no count can bound.
+// meter inserts into a checked expression the calls that count its work: calls of
+// Spend, which is machine.spend. Cheap operations, like comparing fields of the
+// event, stay as they are. meter also refuses what no count can bound.
 type meter struct {
 	fail  func(n ast.Node, format string, args ...any)
 	calls int // of Spend, until now
@@ -74,7 +74,7 @@ func (m *meter) operator(node *ast.Node, n *ast.BinaryNode) {
 			m.fail(n.Right, "the regular expression has %d bytes, more than %d", len(pattern.Value), maxPattern)
 			return
 		}
-		m.charge(&n.Left, cost{byLength, 16 * unitsOf(pattern.Value), 0})
+		m.charge(&n.Left, cost{byLength, 16 * MatchUnits(pattern.Value), 0})
 	case "..":
 		from, isNumber := number(n.Left)
 		to, isNumberToo := number(n.Right)
@@ -173,7 +173,7 @@ func parts(predicate ast.Node) int {
 			case part.Operator == "contains":
 				n += 8
 			case part.Operator == "matches" && literal && small(part.Left):
-				n += shortText * unitsOf(pattern.Value)
+				n += shortText * MatchUnits(pattern.Value)
 			}
 		}
 		return false
@@ -273,11 +273,11 @@ func small(n ast.Node) bool {
 	}
 }
 
-// unitsOf gives the units for each byte that is matched with a regular
-// expression. Go's are linear in the text, but each of their instructions may
-// be at work on each byte. Those of a literal are not: a text is at one place
-// of a literal at a time, or, where that repeats itself, at few.
-func unitsOf(pattern string) int {
+// MatchUnits returns the units of work to match one byte with a regular expression.
+// Go's matching time is linear in the text, but each instruction of the program may
+// run for each byte. Those of a literal do not: a text is at one position of a
+// literal at a time, or at few if the literal repeats itself.
+func MatchUnits(pattern string) int {
 	tree, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
 		return 1 // told by expr
@@ -300,8 +300,8 @@ func unitsOf(pattern string) int {
 	return 1 + max(0, len(program.Inst)-idle)*2/5
 }
 
-// overlaps gives at how many places of a literal a text can be at once, besides
-// the furthest: 4 for "=====", none for "failed".
+// overlaps returns at how many positions of a literal a text can be at once, besides
+// the furthest: 4 for "=====", 0 for "failed".
 func overlaps(literal []rune) int {
 	most := 0
 	border := make([]int, len(literal)) // length of the longest start that ends here, too
@@ -324,7 +324,7 @@ func overlaps(literal []rune) int {
 // unitsOfGlob gives the units for each byte that is matched with a glob
 // pattern: from each, all of the pattern may be tried.
 func unitsOfGlob(call *ast.CallNode) int {
-	if pattern := argument(call, 1); pattern != nil {
+	if pattern := Argument(call, 1); pattern != nil {
 		return len(pattern.Value) + 1
 	}
 	return maxGlob

@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"context"
@@ -27,7 +27,7 @@ type Session struct {
 
 // Begin starts a session, as soon as the capacity allows one. A nil Capacity is
 // unbounded. The only error is ctx's.
-func (c *Capacity) Begin(ctx context.Context, e event.Event, facts Facts, cs classes) (*Session, error) {
+func (c *Capacity) Begin(ctx context.Context, e event.Event, facts Facts, cs Classes) (*Session, error) {
 	p, err := c.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -57,12 +57,12 @@ func (s *Session) Run(program *vm.Program) (any, error) {
 }
 
 // Text renders a template; each value in it is passed through escape.
-func (s *Session) Text(t template, escape func(string) string) (string, error) {
+func (s *Session) Text(t Template, escape func(string) string) (string, error) {
 	return t.render(s.machine, s.env, escape)
 }
 
 // Input evaluates a job input to JSON.
-func (s *Session) Input(in input) (json.RawMessage, error) {
+func (s *Session) Input(in Input) (json.RawMessage, error) {
 	return in.value(s.machine, s.env)
 }
 

@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"reflect"
@@ -10,8 +10,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// readsAttempt reports whether an expression reads the attempt of any job.
-func readsAttempt(program *vm.Program) bool {
+// ReadsAttempt reports whether an expression reads the attempt of any job.
+func ReadsAttempt(program *vm.Program) bool {
 	if program == nil {
 		return false
 	}
@@ -25,11 +25,11 @@ func readsAttempt(program *vm.Program) bool {
 	}) != nil
 }
 
-// fieldOf gives the name of a field of one of the event's parts, like
-// "job.status"; "" for anything else.
-func fieldOf(n ast.Node) string {
+// FieldOf returns the name of the field that a node reads, like "job.status"; "" if
+// it reads no field of a part of the event.
+func FieldOf(n ast.Node) string {
 	if isClassCall(n) {
-		return classField
+		return ClassField
 	}
 	member, ok := n.(*ast.MemberNode)
 	if !ok {
@@ -46,18 +46,19 @@ func fieldOf(n ast.Node) string {
 	return base.Value + "." + property.Value
 }
 
-var operators = map[string]string{"and": "and", "&&": "and", "or": "or", "||": "or", "not": "not", "!": "not"}
+// Operators maps the logical operators to their canonical spelling.
+var Operators = map[string]string{"and": "and", "&&": "and", "or": "or", "||": "or", "not": "not", "!": "not"}
 
-// asks gives the questions in a tree to GitLab, each by the function that asks
-// nothing else. Where the rule files have classes, the job's class asks for
-// its log.
-func asks(n ast.Node, classes []string) []string {
+// Requests returns what an expression requests of GitLab, each named by the function
+// that requests nothing else. classes are the names of the rule files' classes: with
+// any, job.failure_class requests the log.
+func Requests(n ast.Node, classes []string) []string {
 	var names []string
 	ast.Find(n, func(n ast.Node) bool {
 		question := ""
 		if call, ok := n.(*ast.CallNode); ok {
 			question = questionOf(call.Callee.String())
-		} else if len(classes) > 0 && fieldOf(n) == classField {
+		} else if len(classes) > 0 && FieldOf(n) == ClassField {
 			question = "log"
 		}
 		if question != "" && !slices.Contains(names, question) {
@@ -68,8 +69,8 @@ func asks(n ast.Node, classes []string) []string {
 	return names
 }
 
-// secretive reports whether a value may hold secrets: it reads a log or the
-// pipeline's variables, also those in the pipeline as a whole.
+// secretive reports whether a value may contain secrets: it reads a log or the
+// pipeline's variables, or the pipeline as a whole.
 func secretive(n ast.Node) bool {
 	whole := 0 // mentions of the pipeline as a whole
 	logs := false
@@ -92,8 +93,8 @@ func secretive(n ast.Node) bool {
 	return logs || whole > 0
 }
 
-// eventNames are the names under which expressions see the event's parts.
-var eventNames = func() []string {
+// EventNames are the names of the event's parts in expressions.
+var EventNames = func() []string {
 	var names []string
 	for field := range reflect.TypeFor[event.Event]().Fields() {
 		names = append(names, field.Tag.Get("expr"))
@@ -101,15 +102,14 @@ var eventNames = func() []string {
 	return names
 }()
 
-// rooted reports whether a node reads a value of the event, like
-// job.runner.tags.
-func rooted(n ast.Node) bool {
+// Rooted reports whether a node reads a value of the event, like job.runner.tags.
+func Rooted(n ast.Node) bool {
 	for {
 		switch m := n.(type) {
 		case *ast.MemberNode:
 			n = m.Node
 		case *ast.IdentifierNode:
-			return slices.Contains(eventNames, m.Value)
+			return slices.Contains(EventNames, m.Value)
 		case *ast.CallNode:
 			return questionOf(m.Callee.String()) != ""
 		default:
@@ -118,8 +118,8 @@ func rooted(n ast.Node) bool {
 	}
 }
 
-// classCall is what job.failure_class is written as where the rule files have
-// classes: a field of environment.
+// classCall replaces job.failure_class if the rule files have classes. It is a field
+// of environment.
 const classCall = "FailureClass"
 
 func isClassCall(n ast.Node) bool {
@@ -127,8 +127,8 @@ func isClassCall(n ast.Node) bool {
 	return ok && call.Callee.String() == classCall
 }
 
-// argument gives the i-th argument of a call if it is a text in quotes.
-func argument(n *ast.CallNode, i int) *ast.StringNode {
+// Argument returns the i-th argument of a call if it is a text in quotes, else nil.
+func Argument(n *ast.CallNode, i int) *ast.StringNode {
 	if i >= len(n.Arguments) {
 		return nil
 	}
@@ -136,18 +136,18 @@ func argument(n *ast.CallNode, i int) *ast.StringNode {
 	return literal
 }
 
-// failedWith gives what failed_with stands for.
-func failedWith(reasons ...string) ast.Node {
-	return &ast.BinaryNode{Operator: "and", Left: jobIn("status", "failed"), Right: jobIn("failure_reason", event.WithAliases(reasons...)...)}
+// FailedWith returns the condition that failed_with stands for.
+func FailedWith(reasons ...string) ast.Node {
+	return &ast.BinaryNode{Operator: "and", Left: JobFieldIn("status", "failed"), Right: JobFieldIn("failure_reason", event.WithAliases(reasons...)...)}
 }
 
-// jobIn gives the condition that a field of the event's job has one of the
+// JobFieldIn returns the condition that a field of the event's job has one of the
 // values.
-func jobIn(field string, values ...string) ast.Node { return fieldIn("job", field, values...) }
+func JobFieldIn(field string, values ...string) ast.Node { return FieldIn("job", field, values...) }
 
-// fieldIn gives the condition that a field of a part of the event has one of
-// the values.
-func fieldIn(part, field string, values ...string) ast.Node {
+// FieldIn returns the condition that a field of a part of the event has one of the
+// values.
+func FieldIn(part, field string, values ...string) ast.Node {
 	list := &ast.ArrayNode{}
 	for _, v := range values {
 		list.Nodes = append(list.Nodes, &ast.StringNode{Value: v})

@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"errors"
@@ -17,6 +17,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
 var (
@@ -24,8 +25,8 @@ var (
 	bridgeType = reflect.TypeFor[event.Bridge]()
 )
 
-// errBridge refuses a trigger job in `jobs` of an action that is not for it.
-var errBridge = errors.New("`jobs` gives trigger jobs (bridges), and GitLab can only retry and play those: act on the jobs of the pipeline that was triggered in a rule for its events")
+// ErrBridge refuses a trigger job in `jobs` of an action that does not support it.
+var ErrBridge = errors.New("`jobs` gives trigger jobs (bridges), and GitLab can only retry and play those: act on the jobs of the pipeline that was triggered in a rule for its events")
 
 // enums are the fields whose values are known: a text that one is compared
 // with must be one of them, so that a misspelt status is found when the file
@@ -56,30 +57,31 @@ var enums = func() map[reflect.Type]map[string][]string {
 // package; nil if it may have any.
 func KnownValues(of reflect.Type, field string) []string { return enums[of][field] }
 
-// purpose says what an expression must give and what it may ask.
-type purpose struct {
-	want   string // bool, jobs or text
-	on     string // the rule's kind of events
-	hasJob bool   // there is a job, so job, log() and details() have a meaning
+// Purpose says which type an expression must have and what it may read.
+type Purpose struct {
+	Want   string // one of the Want constants
+	On     string // the rule's kind of events
+	HasJob bool   // there is a job, so job, log() and details() can be used
 
-	classes classes // of the rule files
+	Classes Classes // of the rule files
 }
 
+// Values of Purpose.Want.
 const (
-	wantBool = "bool"
-	wantJobs = "jobs"
-	wantRuns = "jobs or bridges"
-	wantText = "text"
+	WantBool = "bool"
+	WantJobs = "jobs"
+	WantRuns = "jobs or bridges"
+	WantText = "text"
 )
 
-// compile compiles an expression, or tells all that is wrong with it.
-func compile(source string, p purpose) (*vm.Program, []finding) {
+// Compile compiles an expression, or returns everything that is wrong with it.
+func Compile(source string, p Purpose) (*vm.Program, []Finding) {
 	if at, message := tooLarge(source); message != "" {
-		return nil, []finding{{at, message}}
+		return nil, []Finding{{at, message}}
 	}
 	review := &review{purpose: p}
 	options := slices.Concat([]expr.Option{expr.Env(environment{}), expr.Patch(review), expr.Patch(&meter{fail: review.fail})}, functionOptions, boundOptions)
-	if p.want == wantBool {
+	if p.Want == WantBool {
 		options = append(options, expr.AsBool(), expr.WarnOnAny())
 	}
 	program, err := expr.Compile(source, options...)
@@ -89,8 +91,8 @@ func compile(source string, p purpose) (*vm.Program, []finding) {
 	findings := review.findings
 	if err != nil {
 		at, message := explainCompileError(err)
-		if !slices.ContainsFunc(findings, func(other finding) bool { return other.at == at }) {
-			findings = append(findings, finding{at, message})
+		if !slices.ContainsFunc(findings, func(other Finding) bool { return other.At == at }) {
+			findings = append(findings, Finding{at, message})
 		}
 	}
 	if len(findings) > 0 {
@@ -99,11 +101,11 @@ func compile(source string, p purpose) (*vm.Program, []finding) {
 	return program, nil
 }
 
-// check says what is wrong with the type that the expression gives.
-func (p purpose) check(program *vm.Program) error {
+// check returns an error if the expression has the wrong type.
+func (p Purpose) check(program *vm.Program) error {
 	nt := program.Node().Nature()
-	switch p.want {
-	case wantJobs, wantRuns:
+	switch p.Want {
+	case WantJobs, WantRuns:
 		var cache nature.Cache
 		if nt.IsUnknown(&cache) {
 			return nil // told when it is evaluated
@@ -111,14 +113,14 @@ func (p purpose) check(program *vm.Program) error {
 		if nt.Kind == reflect.Slice {
 			elem := nt.Elem(&cache)
 			switch {
-			case elem.Type == jobType, elem.IsUnknown(&cache), elem.Type == bridgeType && p.want == wantRuns:
+			case elem.Type == jobType, elem.IsUnknown(&cache), elem.Type == bridgeType && p.Want == WantRuns:
 				return nil
 			case elem.Type == bridgeType:
-				return errBridge
+				return ErrBridge
 			}
 		}
 		return errors.New("`jobs` must give a list of jobs, like `filter(pipeline.jobs, .status == \"manual\")`")
-	case wantText:
+	case WantText:
 		if nt.Kind == reflect.Func {
 			return errors.New("this is a function: call it with ()")
 		}
@@ -131,8 +133,8 @@ var (
 	noSuchName  = regexp.MustCompile(`^unknown name (\w+)`)
 )
 
-// explainCompileError gives the place of expr's error, in characters of the
-// expression, and words for people who do not know Go's types.
+// explainCompileError returns the place of expr's error, in characters from the
+// start of the expression, and a message for people who do not know Go's types.
 func explainCompileError(err error) (at int, message string) {
 	var e *exprfile.Error
 	if !errors.As(err, &e) {
@@ -140,9 +142,9 @@ func explainCompileError(err error) (at int, message string) {
 	}
 	message = e.Message
 	if m := noSuchField.FindStringSubmatch(message); m != nil {
-		message = fmt.Sprintf("a %s has no field %q%s", strings.ToLower(m[1]), m[2], didYouMean(m[2], fieldNames[m[1]]))
+		message = fmt.Sprintf("a %s has no field %q%s", strings.ToLower(m[1]), m[2], spelling.Suggestion(m[2], fieldNames[m[1]]))
 	} else if m := noSuchName.FindStringSubmatch(message); m != nil {
-		message = fmt.Sprintf("unknown name %q%s", m[1], didYouMean(m[1], topNames()))
+		message = fmt.Sprintf("unknown name %q%s", m[1], spelling.Suggestion(m[1], topNames()))
 	}
 	if strings.Contains(message, "exceeds maximum allowed nodes") {
 		message = fmt.Sprintf("the expression has more than %d parts", maxNodes)
@@ -180,21 +182,22 @@ func topNames() []string {
 	return slices.Concat(fieldNames["environment"], functionNames(), builtin.Names)
 }
 
-// review reads the checked tree of an expression: it finds what types don't
-// tell (unknown enum values, bad literals, questions that have no answer
-// here) and writes failed_with and duration as what they mean.
+// review walks the checked tree of an expression. It finds mistakes that types do
+// not show (unknown enum values, bad literals, functions that can't be used here)
+// and expands failed_with and duration.
 type review struct {
-	purpose  purpose
-	findings []finding
+	purpose  Purpose
+	findings []Finding
 }
 
-type finding struct {
-	at      int // characters from the expression's start
-	message string
+// Finding is something wrong with an expression.
+type Finding struct {
+	At      int // characters from the expression's start
+	Message string
 }
 
 func (r *review) fail(n ast.Node, format string, args ...any) {
-	r.findings = append(r.findings, finding{n.Location().From, fmt.Sprintf(format, args...)})
+	r.findings = append(r.findings, Finding{n.Location().From, fmt.Sprintf(format, args...)})
 }
 
 // Visit implements ast.Visitor; children come before their parents.
@@ -217,12 +220,12 @@ func (r *review) Visit(node *ast.Node) {
 	}
 }
 
-// name refuses names that mean nothing in this place.
+// name refuses names that have no meaning here.
 func (r *review) name(n *ast.IdentifierNode) {
 	switch {
 	case n.Value == "Event", n.Value == "Spend", n.Value == classCall, n.Value == "$env": // Go's names, and expr's, of what has no type
-		r.fail(n, "unknown name %q%s", n.Value, didYouMean(n.Value, topNames()))
-	case n.Value == "job" && !r.purpose.hasJob:
+		r.fail(n, "unknown name %q%s", n.Value, spelling.Suggestion(n.Value, topNames()))
+	case n.Value == "job" && !r.purpose.HasJob:
 		r.fail(n, "a pipeline event has no job: ask pipeline.jobs, like `any(pipeline.jobs, .status == \"failed\")`, or write the rule `on: job`")
 	}
 }
@@ -236,21 +239,21 @@ func (r *review) member(node *ast.Node, n *ast.MemberNode) {
 	switch {
 	case property.Value == "Job" && n.Node.Type() == reflect.TypeFor[event.Details]():
 		r.fail(n, "details() has no field \"Job\": it has the job's fields itself")
-	case isName && base.Value == "pipeline" && property.Value == "jobs" && r.purpose.on != event.KindPipeline:
+	case isName && base.Value == "pipeline" && property.Value == "jobs" && r.purpose.On != event.KindPipeline:
 		r.fail(n, "a job event does not tell the pipeline's jobs: ask jobs()")
-	case r.classified() && fieldOf(n) == classField:
+	case r.classified() && FieldOf(n) == ClassField:
 		ast.Patch(node, &ast.CallNode{Callee: &ast.IdentifierNode{Value: classCall}})
 	}
 }
 
-// classified reports whether the log may give the job's class. Of jobs that
-// come in lists, which is all that there are on pipeline events, it does not.
+// classified reports whether the log can determine the job's class. It can't for
+// jobs in lists, and a pipeline event has no others.
 func (r *review) classified() bool {
-	return r.purpose.on == event.KindJob && len(r.purpose.classes) > 0
+	return r.purpose.On == event.KindJob && len(r.purpose.Classes) > 0
 }
 
 func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
-	if instead := aboutJob(name); instead != "" && !r.purpose.hasJob {
+	if instead := aboutJob(name); instead != "" && !r.purpose.HasJob {
 		r.fail(n, "%s() %s", name, instead)
 		return
 	}
@@ -260,8 +263,8 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 			ast.Patch(node, expanded)
 		}
 	case "duration":
-		if literal := argument(n, 0); literal != nil {
-			d, err := parseDuration(literal.Value)
+		if literal := Argument(n, 0); literal != nil {
+			d, err := ParseDuration(literal.Value)
 			if err != nil {
 				r.fail(literal, "%v", err)
 				return
@@ -269,7 +272,7 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 			ast.Patch(node, &ast.ConstantNode{Value: d})
 		}
 	case "glob":
-		if literal := argument(n, 1); literal != nil && !doublestar.ValidatePattern(literal.Value) {
+		if literal := Argument(n, 1); literal != nil && !doublestar.ValidatePattern(literal.Value) {
 			r.fail(literal, "%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either, `[a-z]` one of", literal.Value)
 		} else if literal != nil {
 			if err := boundGlob(literal.Value); err != nil {
@@ -277,7 +280,7 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 			}
 		}
 	case "log":
-		if r.purpose.want == wantText {
+		if r.purpose.Want == WantText {
 			r.fail(n, "log() can't stand in a text: it is too long for one; log_excerpt() gives the lines that matter")
 		}
 	case "log_excerpt":
@@ -293,8 +296,8 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 	}
 }
 
-// failedWith gives the comparisons that failed_with(reasons…) stands for,
-// newer names of the reasons included.
+// failedWith returns the comparisons that failed_with(reasons…) stands for, with
+// the newer names of the reasons.
 func (r *review) failedWith(n *ast.CallNode) ast.Node {
 	if len(n.Arguments) == 0 {
 		r.fail(n, "failed_with needs failure reasons, like failed_with(\"stuck_or_timeout_failure\")")
@@ -302,25 +305,25 @@ func (r *review) failedWith(n *ast.CallNode) ast.Node {
 	}
 	var names []string
 	for i, arg := range n.Arguments {
-		literal := argument(n, i)
+		literal := Argument(n, i)
 		if literal == nil {
 			r.fail(arg, "failed_with takes failure reasons as texts in quotes")
 			return nil
 		}
 		if !slices.Contains(event.FailureReasons(), literal.Value) {
-			r.fail(literal, "unknown failure reason %q%s", literal.Value, didYouMean(literal.Value, event.FailureReasons()))
+			r.fail(literal, "unknown failure reason %q%s", literal.Value, spelling.Suggestion(literal.Value, event.FailureReasons()))
 			return nil
 		}
 		names = append(names, literal.Value)
 	}
-	return failedWith(names...)
+	return FailedWith(names...)
 }
 
-// comparison checks the texts that a field with known values is compared with.
+// comparison checks the texts that a field with known values is compared to.
 func (r *review) comparison(field, with ast.Node) {
 	name, known := enumOf(field)
 	if isClassCall(field) {
-		name, known = "failure_class", slices.Concat(enums[jobType]["failure_class"], r.purpose.classes.names())
+		name, known = "failure_class", slices.Concat(enums[jobType]["failure_class"], r.purpose.Classes.Names())
 	}
 	if known == nil {
 		return
@@ -333,16 +336,16 @@ func (r *review) comparison(field, with ast.Node) {
 		literal, ok := n.(*ast.StringNode)
 		switch {
 		case !ok || slices.Contains(known, literal.Value):
-		case name == "failure_class" && slices.Contains(r.purpose.classes.names(), literal.Value):
+		case name == "failure_class" && slices.Contains(r.purpose.Classes.Names(), literal.Value):
 			r.fail(literal, "only the job of a job event can have class %q, as job.failure_class: of other jobs the log is not asked, so they have one of Pipesteward's own classes", literal.Value)
 		default:
-			r.fail(literal, "%q is not a %s that Pipesteward knows%s", literal.Value, strings.ReplaceAll(name, "_", " "), didYouMean(literal.Value, known))
+			r.fail(literal, "%q is not a %s that Pipesteward knows%s", literal.Value, strings.ReplaceAll(name, "_", " "), spelling.Suggestion(literal.Value, known))
 		}
 	}
 }
 
-// enumOf gives the name and the known values of the field that a node reads;
-// nil where any value may come.
+// enumOf returns the name and the known values of the field that a node reads; nil
+// if the field may have any value.
 func enumOf(n ast.Node) (string, []string) {
 	member, ok := n.(*ast.MemberNode)
 	if !ok {

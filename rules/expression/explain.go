@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"fmt"
@@ -18,10 +18,10 @@ import (
 // Explain returns why a rule's condition, which was evaluated before, came out
 // as result says (one of the event.Part results). It requests nothing of GitLab:
 // what the condition requested is known by now.
-func (s *Session) Explain(c *clause, result string) event.Explanation {
+func (s *Session) Explain(c *Clause, result string) event.Explanation {
 	s.questions.over = true
 	rule, left := s.machine.rule, s.machine.work
-	s.Allot(rule, ruleWork)
+	s.Allot(rule, RuleWork)
 	defer func() {
 		s.questions.over = false
 		s.Allot(rule, left)
@@ -35,51 +35,51 @@ func (s *Session) Explain(c *clause, result string) event.Explanation {
 	return x
 }
 
-// clause is a condition, or a part of it, made ready to be explained.
-type clause struct {
+// Clause is a condition, or a part of it, prepared for Explain.
+type Clause struct {
 	text     string
 	operator string
-	parts    []clause
+	parts    []Clause
 	program  *vm.Program // of what has no parts
 	operands []operand
 	asks     []string
 }
 
-// operand is a value that a clause looks at.
+// operand is a value that a clause reads.
 type operand struct {
 	text    string
 	program *vm.Program
 	hidden  bool // it may hold secrets, so it is not shown
 }
 
-// clausesOf takes a condition apart, along its and, or and not. One that
-// can't be taken apart is one clause.
-func clausesOf(source string, p purpose, condition *vm.Program) *clause {
+// NewClause splits a condition at its and, or and not. A condition that can't be
+// split is one clause.
+func NewClause(source string, p Purpose, condition *vm.Program) *Clause {
 	if tree, err := parser.Parse(source); err == nil {
 		if c := p.clause(tree.Node, strings.TrimSpace(source)); c.runs() {
 			return &c
 		}
 	}
-	return &clause{text: source, program: condition}
+	return &Clause{text: source, program: condition}
 }
 
 // runs reports whether all parts could be compiled by themselves.
-func (c *clause) runs() bool {
+func (c *Clause) runs() bool {
 	if c.operator == "" {
 		return c.program != nil
 	}
-	return !slices.ContainsFunc(c.parts, func(part clause) bool { return !part.runs() })
+	return !slices.ContainsFunc(c.parts, func(part Clause) bool { return !part.runs() })
 }
 
-func (p purpose) clause(n ast.Node, text string) clause {
+func (p Purpose) clause(n ast.Node, text string) Clause {
 	switch n := n.(type) {
 	case *ast.UnaryNode:
-		if operator := operators[n.Operator]; operator != "" {
-			return clause{text: text, operator: operator, parts: []clause{p.clause(n.Node, n.Node.String())}}
+		if operator := Operators[n.Operator]; operator != "" {
+			return Clause{text: text, operator: operator, parts: []Clause{p.clause(n.Node, n.Node.String())}}
 		}
 	case *ast.BinaryNode:
-		if operator := operators[n.Operator]; operator != "" {
-			c := clause{text: text, operator: operator}
+		if operator := Operators[n.Operator]; operator != "" {
+			c := Clause{text: text, operator: operator}
 			for _, side := range []ast.Node{n.Left, n.Right} {
 				part := p.clause(side, side.String())
 				if part.operator == operator {
@@ -94,21 +94,21 @@ func (p purpose) clause(n ast.Node, text string) clause {
 	return p.leaf(text, n)
 }
 
-func (p purpose) leaf(text string, n ast.Node) clause {
-	c := clause{text: text}
-	c.program, _ = compile(text, p)
+func (p Purpose) leaf(text string, n ast.Node) Clause {
+	c := Clause{text: text}
+	c.program, _ = Compile(text, p)
 	look := &looker{}
 	look.condition(n)
 	for _, o := range look.at {
-		if o.program, _ = compile(o.text, p); o.program != nil && o.text != c.text {
+		if o.program, _ = Compile(o.text, p); o.program != nil && o.text != c.text {
 			c.operands = append(c.operands, o)
 		}
 	}
-	c.asks = asks(n, p.classes.names())
+	c.asks = Requests(n, p.Classes.Names())
 	return c
 }
 
-// looker gathers what a condition without and, or and not looks at.
+// looker collects the values that a condition without and, or and not reads.
 type looker struct{ at []operand }
 
 func (l *looker) add(n ast.Node) {
@@ -118,19 +118,19 @@ func (l *looker) add(n ast.Node) {
 	}
 }
 
-// condition gathers the two sides of a comparison, and else the values of the
-// event that stand in it.
+// condition collects the two operands of a comparison; of any other condition, the
+// values of the event in it.
 func (l *looker) condition(n ast.Node) {
 	if b, ok := n.(*ast.BinaryNode); ok && !slices.Contains([]string{"??", "|"}, b.Operator) {
-		l.side(b.Left)
-		l.side(b.Right)
+		l.operand(b.Left)
+		l.operand(b.Right)
 		return
 	}
 	l.values(n)
 }
 
-// side gathers one side of a comparison, unless it is written out in it.
-func (l *looker) side(n ast.Node) {
+// operand collects one operand of a comparison, unless it is a literal.
+func (l *looker) operand(n ast.Node) {
 	constant := ast.Find(n, func(n ast.Node) bool {
 		switch n.(type) {
 		case *ast.IdentifierNode, *ast.CallNode, *ast.PointerNode:
@@ -146,13 +146,13 @@ func (l *looker) side(n ast.Node) {
 	}
 }
 
-// values gathers the values of the event that an expression reads, and of a
-// list those of its elements for which a predicate holds, or, where it must
-// hold for all, does not.
+// values collects the values of the event that an expression reads. Of a list with
+// a predicate it collects the elements that satisfy the predicate; under all(),
+// those that do not.
 func (l *looker) values(n ast.Node) {
 	switch n := n.(type) {
 	case *ast.IdentifierNode, *ast.MemberNode:
-		if rooted(n) {
+		if Rooted(n) {
 			l.add(n)
 		}
 	case *ast.CallNode:
@@ -196,9 +196,9 @@ func (l *looker) values(n ast.Node) {
 	}
 }
 
-// explain evaluates a clause as the condition does: from the left, and only as
-// far as needed.
-func (c *clause) explain(s *Session, asked *[]string) event.Part {
+// explain evaluates a clause as the condition was: from the left, and no further
+// than needed.
+func (c *Clause) explain(s *Session, asked *[]string) event.Part {
 	p := event.Part{Text: c.text, Operator: c.operator}
 	if c.operator == "" {
 		c.evaluate(s, &p, asked)
@@ -225,7 +225,7 @@ func (c *clause) explain(s *Session, asked *[]string) event.Part {
 	return p
 }
 
-func (c *clause) evaluate(s *Session, p *event.Part, asked *[]string) {
+func (c *Clause) evaluate(s *Session, p *event.Part, asked *[]string) {
 	for _, name := range c.asks {
 		if call := name + "()"; slices.Contains(s.questions.asked, name) && !slices.Contains(*asked, call) {
 			*asked = append(*asked, call)
@@ -247,7 +247,7 @@ func (c *clause) evaluate(s *Session, p *event.Part, asked *[]string) {
 	}
 }
 
-func (c *clause) skipped() event.Part {
+func (c *Clause) skipped() event.Part {
 	p := event.Part{Text: c.text, Operator: c.operator, Result: event.PartNotReached}
 	for i := range c.parts {
 		p.Parts = append(p.Parts, c.parts[i].skipped())
@@ -255,9 +255,9 @@ func (c *clause) skipped() event.Part {
 	return p
 }
 
-// markDecided marks the part as one that decided, and of its own parts those
-// without which it might have come out otherwise: what made an `and` false or
-// an `or` true alone, else all that were reached.
+// markDecided marks a part as decisive, and within it the parts without which the
+// result might differ: the one that made an `and` false or an `or` true, else all
+// that were reached.
 func markDecided(p *event.Part) {
 	p.Decided = true
 	for i := range p.Parts {
@@ -275,8 +275,8 @@ const (
 	shownItems = 5
 )
 
-// show writes a value as people read it, shortened. Of what may hold secrets
-// it tells the length.
+// show formats a value for people, shortened. Of a text that may contain secrets it
+// shows the length only.
 func (o operand) show(value any) string {
 	switch v := value.(type) {
 	case bool, int, int64, float64:

@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"encoding/json"
@@ -11,8 +11,8 @@ import (
 	"github.com/expr-lang/expr/vm"
 )
 
-// template is a text with expressions in {{ }}.
-type template struct {
+// Template is a text with expressions in {{ }}.
+type Template struct {
 	parts []part
 }
 
@@ -30,7 +30,7 @@ type TemplateExpression struct {
 }
 
 // Expressions returns the expressions in a template that compiled.
-func (t template) Expressions() []TemplateExpression {
+func (t Template) Expressions() []TemplateExpression {
 	var all []TemplateExpression
 	for _, p := range t.parts {
 		if p.program != nil {
@@ -42,10 +42,10 @@ func (t template) Expressions() []TemplateExpression {
 
 // ParseTemplate compiles the expressions of a text. It returns all findings, each
 // with its place in the text.
-func ParseTemplate(text string, p purpose) (template, []finding) {
-	p.want = wantText
-	var t template
-	var findings []finding
+func ParseTemplate(text string, p Purpose) (Template, []Finding) {
+	p.Want = WantText
+	var t Template
+	var findings []Finding
 	rest, offset := []rune(text), 0
 	for len(rest) > 0 {
 		open := index(rest, "{{")
@@ -58,12 +58,12 @@ func ParseTemplate(text string, p purpose) (template, []finding) {
 		}
 		end := closing(rest, open+2)
 		if end < 0 {
-			return t, append(findings, finding{offset + open, "`{{` without its `}}`"})
+			return t, append(findings, Finding{offset + open, "`{{` without its `}}`"})
 		}
 		source, at := string(rest[open+2:end]), offset+open+2
-		program, inside := compile(source, p)
+		program, inside := Compile(source, p)
 		for _, f := range inside {
-			findings = append(findings, finding{at + f.at, f.message})
+			findings = append(findings, Finding{at + f.At, f.Message})
 		}
 		if program != nil {
 			t.parts = append(t.parts, part{source, at, program})
@@ -107,9 +107,9 @@ func closing(text []rune, from int) int {
 	return -1
 }
 
-// render gives the text with the values of its expressions, each passed
-// through escape.
-func (t template) render(m *machine, env any, escape func(string) string) (string, error) {
+// render returns the text with the values of its expressions, each passed through
+// escape.
+func (t Template) render(m *machine, env any, escape func(string) string) (string, error) {
 	var b strings.Builder
 	for _, p := range t.parts {
 		if p.program == nil {
@@ -121,14 +121,14 @@ func (t template) render(m *machine, env any, escape func(string) string) (strin
 			return "", err
 		}
 		if b.WriteString(escape(text)); b.Len() > maxText {
-			return "", errTooMuch
+			return "", ErrTooMuch
 		}
 	}
 	return b.String(), nil
 }
 
-// textOf writes a value as people read it: times as RFC 3339, fractions
-// without needless zeros, lists and mappings as JSON.
+// textOf formats a value for people: times as RFC 3339, fractions without trailing
+// zeros, lists and mappings as JSON.
 func textOf(value any) string {
 	switch v := value.(type) {
 	case nil:
@@ -153,6 +153,7 @@ func textOf(value any) string {
 	return fmt.Sprint(value)
 }
 
-func (t template) readsAttempt() bool {
-	return slices.ContainsFunc(t.parts, func(p part) bool { return readsAttempt(p.program) })
+// ReadsAttempt reports whether an expression in the template reads job.attempt.
+func (t Template) ReadsAttempt() bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool { return ReadsAttempt(p.program) })
 }

@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"context"
@@ -248,5 +248,5 @@ func (crowdedError) Error() string {
 // Again says that the same evaluation may succeed later; see Passes.
 func (crowdedError) Again() (after time.Duration, ok bool) { return time.Second, true }
 
-// errTooMuch ends the evaluation of a rule that would use more than its budget.
-var errTooMuch = errors.New("the expression was stopped, because it does too much: it goes over long lists, or looks at a long text, too often. Let a cheap condition stand before it, or look at a part")
+// ErrTooMuch ends the evaluation of a rule that would exceed its bounds.
+var ErrTooMuch = errors.New("the expression was stopped, because it does too much: it goes over long lists, or looks at a long text, too often. Let a cheap condition stand before it, or look at a part")

@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"errors"
@@ -45,7 +45,7 @@ var functions = []function{
 	{
 		name: "duration", arguments: `"7d"`,
 		doc:       "a duration, to compare with",
-		do:        func(args ...any) (any, error) { return parseDuration(args[0].(string)) },
+		do:        func(args ...any) (any, error) { return ParseDuration(args[0].(string)) },
 		signature: new(func(string) time.Duration),
 	},
 	{name: "now", doc: "when the event came"},

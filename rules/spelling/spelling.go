@@ -1,4 +1,5 @@
-package rules
+// Package spelling suggests the word that a misspelt one was meant to be.
+package spelling
 
 import (
 	"fmt"
@@ -8,8 +9,8 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// elsewhere maps what GitLab's pages, or other tools, call a thing to what
-// its API calls it.
+// elsewhere maps the words of GitLab's pages, and of other tools, to those of its
+// API.
 var elsewhere = map[string]string{
 	"passed":    "success",
 	"succeeded": "success",
@@ -18,9 +19,9 @@ var elsewhere = map[string]string{
 	"blocked":   "manual",
 }
 
-// didYouMean names the candidate nearest to a misspelt word, as the end of a
-// message; "" when none is near.
-func didYouMean(word string, candidates []string) string {
+// Suggestion returns the end of an error message, ` (did you mean "x"?)`, with the
+// candidate nearest to a misspelt word; "" if none is near.
+func Suggestion(word string, candidates []string) string {
 	best, distance := elsewhere[word], len(word)/3+2
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
 		d := levenshtein.Distance(strings.ToLower(word), strings.ToLower(c), nil)

@@ -1,4 +1,4 @@
-package rules
+package expression
 
 // FunctionDoc is what the documentation says of a function.
 type FunctionDoc struct {

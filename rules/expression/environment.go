@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"cmp"
@@ -60,7 +60,7 @@ type environment struct {
 // environmentOf binds an event to its facts. The environment is passed to
 // programs by value: expr reads struct fields of a value about three times
 // as fast as through a pointer.
-func environmentOf(ctx context.Context, e event.Event, facts Facts, m *machine, q *questions, cs classes) environment {
+func environmentOf(ctx context.Context, e event.Event, facts Facts, m *machine, q *questions, cs Classes) environment {
 	read := withoutSlot(m, func() (string, error) {
 		if err := m.permit.readLog(ctx); err != nil {
 			return "", err

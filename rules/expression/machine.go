@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 // expression one for each byte and more for what repeats. A unit is about
 // 30 ns. Memory is counted as if nothing were freed before the run ends.
 const (
-	eventWork  = 60_000_000 // units for all rules of an event; each may use an equal share of the rest
-	ruleWork   = 30_000_000 // units for one rule, at most
+	EventWork  = 60_000_000 // units for all rules of an event; each may use an equal share of the rest
+	RuleWork   = 30_000_000 // units for one rule, at most
 	fullMemory = 64 << 20   // bytes that one run makes
 	maxMade    = 250_000    // elements of ranges and literal lists that one run makes (expr's memory budget)
 	maxText    = 4 << 20    // bytes of a text that repeat, replace or join make
@@ -51,7 +51,7 @@ func newMachine() *machine { return &machine{vm: vm.VM{MemoryBudget: maxMade}} }
 // begin makes the machine ready for an evaluation.
 func (m *machine) begin(ctx context.Context, p *permit) {
 	m.ctx, m.permit, m.spent, m.held = ctx, p, 0, 0
-	m.allot("", ruleWork)
+	m.allot("", RuleWork)
 }
 
 // allot gives a rule so many units of work for all its expressions.
@@ -71,7 +71,7 @@ func (m *machine) run(program *vm.Program, env any) (any, error) {
 // more than the rule has left, as the machine of expr expects it.
 func (m *machine) use(work, memory int) {
 	if work > m.work || memory > m.memory {
-		panic(errTooMuch)
+		panic(ErrTooMuch)
 	}
 	m.work -= work
 	m.memory -= memory
@@ -103,7 +103,7 @@ func (m *machine) text(program *vm.Program, env any) (string, error) {
 		return "", err
 	}
 	if m.size(value) > m.work {
-		return "", errTooMuch
+		return "", ErrTooMuch
 	}
 	return textOf(value), nil
 }
@@ -119,8 +119,8 @@ func cause(err error, program *vm.Program) error {
 	if errors.As(err, &fact) {
 		return fact.error
 	}
-	if errors.Is(err, errTooMuch) {
-		return errTooMuch
+	if errors.Is(err, ErrTooMuch) {
+		return ErrTooMuch
 	}
 	message := err.Error()
 	if e := (*exprfile.Error)(nil); errors.As(err, &e) {
@@ -128,7 +128,7 @@ func cause(err error, program *vm.Program) error {
 	}
 	switch {
 	case message == "memory budget exceeded":
-		return errTooMuch
+		return ErrTooMuch
 	case strings.HasPrefix(message, "index out of range"):
 	case secretive(program.Node()):
 		return errors.New("the expression failed. It reads a log or variables, so what expr says of their values is not shown; int(), float() and date() fail on texts that are none")
@@ -182,12 +182,12 @@ func (m *machine) pay(value any, c cost, separator string) {
 		n = length(value)
 	case c.how == bySquare:
 		n = length(value)
-		n *= min(n, ruleWork)
+		n *= min(n, RuleWork)
 	case c.how == byAll:
 		n = m.size(value)
 	}
 	if c.work > 0 && n > m.work/c.work || c.memory > 0 && n > m.memory/c.memory {
-		panic(errTooMuch)
+		panic(ErrTooMuch)
 	}
 	m.use(n*c.work, n*c.memory)
 }

@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"encoding/json"
@@ -6,43 +6,43 @@ import (
 	"slices"
 )
 
-// input is a job's input in a rule file. GitLab checks the types of inputs, so
-// numbers, booleans and lists stay what they are, also where one expression
-// alone gives them.
-type input struct {
-	fixed json.RawMessage // a number or a boolean
-	items []input         // of a list; nil: it is none
-	text  template        // else
+// Input is a job input in a rule file. GitLab checks the types of inputs, so
+// numbers, booleans and lists keep their type, also if a single expression returns
+// them.
+type Input struct {
+	Fixed json.RawMessage // a number or a boolean
+	Items []Input         // of a list; nil: it is none
+	Text  Template        // else
 }
 
-// value gives the input as JSON.
-func (in input) value(m *machine, env any) (json.RawMessage, error) {
+// value returns the input as JSON.
+func (in Input) value(m *machine, env any) (json.RawMessage, error) {
 	switch {
-	case in.fixed != nil:
-		return in.fixed, nil
-	case in.items != nil:
-		list := make([]json.RawMessage, len(in.items))
-		for i, item := range in.items {
+	case in.Fixed != nil:
+		return in.Fixed, nil
+	case in.Items != nil:
+		list := make([]json.RawMessage, len(in.Items))
+		for i, item := range in.Items {
 			var err error
 			if list[i], err = item.value(m, env); err != nil {
 				return nil, err
 			}
 		}
 		return json.Marshal(list)
-	case len(in.text.parts) == 1 && in.text.parts[0].program != nil:
-		value, err := m.run(in.text.parts[0].program, env)
+	case len(in.Text.parts) == 1 && in.Text.parts[0].program != nil:
+		value, err := m.run(in.Text.parts[0].program, env)
 		if err != nil {
 			return nil, err
 		}
 		if m.size(value) > m.work {
-			return nil, errTooMuch
+			return nil, ErrTooMuch
 		}
 		if isInput(reflect.ValueOf(value)) {
 			return json.Marshal(value)
 		}
 		return json.Marshal(textOf(value))
 	}
-	text, err := in.text.render(m, env, func(s string) string { return s })
+	text, err := in.Text.render(m, env, func(s string) string { return s })
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +71,7 @@ func isInput(v reflect.Value) bool {
 	}
 }
 
-func (in input) readsAttempt() bool {
-	return in.text.readsAttempt() || slices.ContainsFunc(in.items, input.readsAttempt)
+// ReadsAttempt reports whether an expression in the input reads job.attempt.
+func (in Input) ReadsAttempt() bool {
+	return in.Text.ReadsAttempt() || slices.ContainsFunc(in.Items, Input.ReadsAttempt)
 }

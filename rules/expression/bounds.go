@@ -1,4 +1,4 @@
-package rules
+package expression
 
 import (
 	"fmt"
@@ -73,7 +73,7 @@ var boundOptions = func() []expr.Option {
 		own.Safe = nil
 		own.Func = func(args ...any) (any, error) {
 			if lengthOf(args) > maxText {
-				return nil, errTooMuch
+				return nil, ErrTooMuch
 			}
 			return made(args...)
 		}
