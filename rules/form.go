@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
-	"github.com/expr-lang/expr/vm"
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -255,48 +254,6 @@ func size(to *int64) form {
 		},
 		schema: func() schema {
 			return schema{"type": []string{"string", "integer"}, "pattern": `^[0-9][0-9.,]*\s*([kKMGT]?i?[bB]?)$`, "minimum": 0, "errorMessage": help}
-		},
-	}
-}
-
-// compiled reads an expression that gives what is wanted; may says what it
-// may ask, once what stands above it has been read.
-func compiled(to **vm.Program, want string, may func() expression.Purpose) form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
-			if n.Kind != yaml.ScalarNode || n.Value == "" || n.Style&yaml.TaggedStyle != 0 {
-				f.failAt(n, "%s must be an expression; one that begins with !, [, {, & or * must stand in quotes, or YAML takes that for its own", what)
-				return
-			}
-			p := may()
-			p.Want = want
-			*to = f.compile(n, p)
-		},
-		schema: func() schema {
-			if want == expression.WantBool { // true is an expression, too
-				return schema{"type": []string{"string", "boolean"}, "minLength": 1, "examples": []string{`failed_with("runner_system_failure") and job.attempt < 3`}}
-			}
-			return schema{"type": "string", "minLength": 1, "examples": []string{`filter(pipeline.jobs, .status == "manual")`}}
-		},
-	}
-}
-
-// templated reads a text with expressions in {{ }}.
-func templated(to **expression.Template, may func() expression.Purpose) form {
-	return form{
-		read:   func(f *file, n *yaml.Node, _ string) { *to = new(f.template(n, may())) },
-		schema: func() schema { return schema{"type": "string"} },
-	}
-}
-
-const namesHelp = "letters, digits and _ (in inputs also -)"
-
-// templates reads a mapping of names to texts with expressions in {{ }}.
-func templates(to *map[string]expression.Template, name *regexp.Regexp, may func() expression.Purpose) form {
-	return form{
-		read: named(to, name, "texts", func(f *file, n *yaml.Node) expression.Template { return f.template(n, may()) }),
-		schema: func() schema {
-			return namedSchema(name, schema{"type": []string{"string", "number", "boolean"}})
 		},
 	}
 }

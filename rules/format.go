@@ -23,9 +23,10 @@ type defaults struct {
 	channel string
 }
 
-// ruleFile is a whole file: its rules, in order, and what it says for those
-// of all files. The set's classes have been read before.
-func ruleFile(to *[]*rule, o Options, s *set) form {
+// ruleFile is a whole file: its rules, in order, and what it sets for those of all
+// files. The set's classes have been read before.
+func (rd *reader) ruleFile() form {
+	s := rd.set
 	var d defaults
 	keys := mapping("the rule file", fields{
 		{
@@ -47,9 +48,9 @@ func ruleFile(to *[]*rule, o Options, s *set) form {
 		},
 		{
 			"rules", "What to do, and when. All rules that match an event act, in this order.",
-			required(listOf(to, 0, func(r **rule) form {
-				*r = &rule{dryRun: d.dryRun, classes: s.classes}
-				return (*r).form(d, o)
+			required(listOf(&rd.rules, 0, func(r **parsedRule) form {
+				*r = &parsedRule{rule: &rule{dryRun: d.dryRun}}
+				return rd.rule(*r, d)
 			}), "`rules:` is missing"),
 		},
 	})
@@ -78,7 +79,9 @@ var kinds = []string{event.KindJob, event.KindPipeline, event.KindSchedule}
 // ruleName bounds names: they are part of keys in the store, and of metrics.
 var ruleName = regexp.MustCompile(`^\S(.{0,98}\S)?$`)
 
-func (r *rule) form(d defaults, o Options) form {
+func (rd *reader) rule(parsed *parsedRule, d defaults) form {
+	r := parsed.rule
+	askedOnce := func() expression.Purpose { return rd.eventPurpose(r) }
 	keys := mapping("a rule", fields{
 		{
 			"name", "What the rule is called in messages, metrics and decisions. No two rules have the same name.",
@@ -91,15 +94,15 @@ func (r *rule) form(d defaults, o Options) form {
 		{"schedule", "When a rule `on: schedule` runs, and over which jobs: it is asked for each of them.", r.schedule.form()},
 		{
 			"if", "The condition: an expression. The rule matches the events for which it is true; without it, every event.",
-			compiled(&r.condition, expression.WantBool, r.askedOnce),
+			rd.expression(&r.condition, expression.WantBool, askedOnce),
 		},
 		{
 			"actions", "What is done when the rule matches, in this order. An action waits until the one before it has ended.",
-			listOf(&r.actions, 1, r.action),
+			listOf(&r.actions, 1, func(a *action) form { return rd.action(r, a) }),
 		},
 		{
 			"notify", "Who is told what. A rule may have this alone: it then tells that it matched.",
-			listOf(&r.notices, 1, func(v *notice) form { return r.notice(v, d) }),
+			listOf(&r.notices, 1, func(v *notice) form { return rd.notice(r, v, d) }),
 		},
 		{"stop", "When this rule matches, the rules after it are not asked any more.", boolean(&r.stop)},
 		{"dry_run", "Decide, record and tell, but change nothing in GitLab. Without it: as `defaults` says.", boolean(&r.dryRun)},
@@ -107,23 +110,22 @@ func (r *rule) form(d defaults, o Options) form {
 	const idle = "the rule does nothing: give it `actions`, `notify` or both"
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {
-			r.file, r.line, r.column, r.hash, r.content = f.name, n.Line, n.Column, f.hash, contentOf(n)
-			f.rule = r
-			defer func() { f.rule = nil }()
+			r.file, r.line, r.column, r.hash, r.content = f.name, n.Line, n.Column, rd.hash, contentOf(n)
+			parsed.node, rd.current = n, parsed
+			f.rule = func() string { return r.name }
+			defer func() { f.rule, rd.current = nil, nil }()
 			keys.read(f, n, what)
-			r.dryRun = r.dryRun || o.DryRun
+			r.dryRun = r.dryRun || rd.options.DryRun
 			if n.Kind == yaml.MappingNode {
-				r.reviewSchedule(f, n)
+				reviewSchedule(f, r, n)
 			}
 			if n.Kind == yaml.MappingNode && !hasKey(n, "actions") && !hasKey(n, "notify") {
 				f.failAt(n, idle)
 			}
 			if r.condition != nil {
 				r.source = r.condition.Source().String()
-				r.clauses = sync.OnceValue(func() *expression.Clause { return expression.NewClause(r.source, r.askedOnce(), r.condition) })
-			}
-			if f.logic != nil {
-				f.adviseRule(n, r)
+				purpose := askedOnce()
+				r.clauses = sync.OnceValue(func() *expression.Clause { return expression.NewClause(r.source, purpose, r.condition) })
 			}
 		},
 		schema: func() schema {
@@ -151,7 +153,7 @@ func (r *rule) form(d defaults, o Options) form {
 const needsSchedule = "a rule `on: schedule` needs `schedule`: say when, and for which projects"
 
 // reviewSchedule finds what only rules on a schedule have, or lack.
-func (r *rule) reviewSchedule(f *file, n *yaml.Node) {
+func reviewSchedule(f *file, r *rule, n *yaml.Node) {
 	has := valueOf(n, "schedule")
 	switch {
 	case r.on == event.KindSchedule && has == nil:
@@ -176,15 +178,15 @@ func (r *rule) erases() bool {
 	return slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == event.VerbErase })
 }
 
-// askedOnce is what an expression may ask that is asked once for an event.
-func (r *rule) askedOnce() expression.Purpose {
-	return expression.Purpose{On: r.on, HasJob: r.on != event.KindPipeline, Classes: r.classes}
+// eventPurpose is the purpose of an expression that is evaluated once for an event.
+func (rd *reader) eventPurpose(r *rule) expression.Purpose {
+	return expression.Purpose{On: r.on, HasJob: r.on != event.KindPipeline, Classes: rd.set.classes}
 }
 
-// askedOfJob is what an expression may ask that is asked for each job that is
-// acted on.
-func (r *rule) askedOfJob() expression.Purpose {
-	return expression.Purpose{On: r.on, HasJob: true, Classes: r.classes}
+// jobPurpose is the purpose of an expression that is evaluated for each job that an
+// action is for.
+func (rd *reader) jobPurpose(r *rule) expression.Purpose {
+	return expression.Purpose{On: r.on, HasJob: true, Classes: rd.set.classes}
 }
 
 // verb is what an action can do.
@@ -192,29 +194,29 @@ type verb struct {
 	name string
 	doc  string
 	// parameters gives an action this verb's defaults, and its keys.
-	parameters func(*action, *rule) fields
+	parameters func(*reader, *rule, *action) fields
 }
 
 var verbs = []verb{
-	{event.VerbRetry, "Run a failed job again, unless a retry can't mend its failure reason or somebody has retried it since.", (*action).retry},
-	{event.VerbPlay, "Start a job that waits to be played.", (*action).play},
-	{event.VerbCancel, "Cancel a job that has not ended.", (*action).cancel},
-	{event.VerbErase, "Erase the log of a job that has ended.", (*action).erase},
-	{event.VerbRetryPipeline, "Run again all failed and canceled jobs of the event's pipeline, once that has failed or was canceled.", (*action).wholePipeline},
-	{event.VerbCancelPipeline, "Cancel all jobs of the event's pipeline that have not ended.", (*action).wholePipeline},
-	{event.VerbCancelOutdated, "Cancel what still runs in older pipelines that the event's pipeline makes redundant, but for deployments that run.", (*action).cancelOutdated},
+	{event.VerbRetry, "Run a failed job again, unless a retry can't mend its failure reason or somebody has retried it since.", (*reader).retry},
+	{event.VerbPlay, "Start a job that waits to be played.", (*reader).play},
+	{event.VerbCancel, "Cancel a job that has not ended.", (*reader).cancel},
+	{event.VerbErase, "Erase the log of a job that has ended.", (*reader).erase},
+	{event.VerbRetryPipeline, "Run again all failed and canceled jobs of the event's pipeline, once that has failed or was canceled.", (*reader).wholePipeline},
+	{event.VerbCancelPipeline, "Cancel all jobs of the event's pipeline that have not ended.", (*reader).wholePipeline},
+	{event.VerbCancelOutdated, "Cancel what still runs in older pipelines that the event's pipeline makes redundant, but for deployments that run.", (*reader).cancelOutdated},
 }
 
 // fields makes the action one of this verb, and gives its keys.
-func (v verb) fields(a *action, r *rule) fields {
+func (v verb) fields(rd *reader, r *rule, a *action) fields {
 	a.Verb = v.name
-	return v.parameters(a, r)
+	return v.parameters(rd, r, a)
 }
 
-func (a *action) retry(r *rule) fields {
+func (rd *reader) retry(r *rule, a *action) fields {
 	a.MaxAttempts, a.Backoff, a.MaxDelay = 3, event.BackoffExponential, event.Duration(10*time.Minute)
 	return fields{
-		a.targets(r),
+		rd.targets(r, a),
 		{"max_attempts", "How often the job may run in its pipeline. All its runs count, the first one and those that others started too.", wholeNumber(&a.MaxAttempts)},
 		{"delay", "How long to wait before the first retry. Up to a tenth is added to every delay, so that jobs which failed together do not all come back together.", duration(&a.Delay)},
 		{"backoff", "How the delay grows: it doubles with each attempt, or it is constant.", oneOf(&a.Backoff, []string{event.BackoffConstant, event.BackoffExponential})},
@@ -223,29 +225,29 @@ func (a *action) retry(r *rule) fields {
 	}
 }
 
-func (a *action) play(r *rule) fields {
+func (rd *reader) play(r *rule, a *action) fields {
 	a.Wait = event.WaitNone
 	return fields{
-		a.targets(r),
-		{"variables", "CI/CD variables for the job: texts, with expressions in {{ }}.", templates(&a.variables, variableName, r.askedOfJob)},
-		{"inputs", "Inputs for the job (GitLab 18.10 and later): texts with expressions in {{ }}, numbers, booleans or lists. Where one expression is all of a text, its value keeps its type.", inputs(&a.inputs, r.askedOfJob)},
+		rd.targets(r, a),
+		{"variables", "CI/CD variables for the job: texts, with expressions in {{ }}.", rd.templates(&a.variables, variableName, func() expression.Purpose { return rd.jobPurpose(r) })},
+		{"inputs", "Inputs for the job (GitLab 18.10 and later): texts with expressions in {{ }}, numbers, booleans or lists. Where one expression is all of a text, its value keeps its type.", rd.inputs(&a.inputs, func() expression.Purpose { return rd.jobPurpose(r) })},
 		{"delay", "How long to wait before the job is played.", duration(&a.Delay)},
 		{"wait", "Whether the jobs are played one by one, in the order of `jobs`: with success the next one only after the one before it has passed.", oneOf(&a.Wait, []string{event.WaitNone, event.WaitSuccess})},
 		{"allow_stale", "Play also in a pipeline that is not the newest of its ref any more.", boolean(&a.AllowStale)},
 	}
 }
 
-func (a *action) cancel(r *rule) fields {
+func (rd *reader) cancel(r *rule, a *action) fields {
 	return fields{
-		a.targets(r),
+		rd.targets(r, a),
 		{"force", "End also a job that hangs in `canceling`. GitLab wants the role Maintainer for this.", boolean(&a.Force)},
 	}
 }
 
-func (a *action) erase(r *rule) fields {
+func (rd *reader) erase(r *rule, a *action) fields {
 	a.OlderThan = event.Duration(24 * time.Hour)
 	return fields{
-		a.targets(r),
+		rd.targets(r, a),
 		{"older_than", "Leave a job alone that ended more recently. On an event, whose jobs have just ended, give 0s.", duration(&a.OlderThan)},
 		{"artifacts", "Erase also jobs that hold artifacts besides their log. GitLab erases both.", boolean(&a.Artifacts)},
 		{"keep_pipelines", "Leave the jobs of so many newest pipelines of each ref alone.", withoutDefault(wholeNumber(&a.KeepPipelines))},
@@ -255,24 +257,24 @@ func (a *action) erase(r *rule) fields {
 	}
 }
 
-func (a *action) cancelOutdated(*rule) fields {
+func (rd *reader) cancelOutdated(_ *rule, a *action) fields {
 	return fields{{"force", "Cancel also jobs that run a deployment.", boolean(&a.Force)}}
 }
 
 // wholePipeline is an action on the event's pipeline: there is nothing to say.
-func (a *action) wholePipeline(*rule) fields { return nil }
+func (rd *reader) wholePipeline(*rule, *action) fields { return nil }
 
 // forBridges reports whether GitLab can do to a trigger job what a verb says.
 func forBridges(verb string) bool { return verb == event.VerbRetry || verb == event.VerbPlay }
 
-func (a *action) targets(r *rule) field {
+func (rd *reader) targets(r *rule, a *action) field {
 	want, of := expression.WantJobs, "a list of jobs"
 	if forBridges(a.Verb) {
 		want, of = expression.WantRuns, "a list of jobs, or of trigger jobs (bridges)"
 	}
 	return field{
 		"jobs", "The jobs to act on: an expression that gives " + of + ". Without it: the job of the event. A rule `on: pipeline` needs it.",
-		compiled(&a.jobs, want, r.askedOnce),
+		rd.expression(&a.jobs, want, func() expression.Purpose { return rd.eventPurpose(r) }),
 	}
 }
 
@@ -284,7 +286,7 @@ var (
 const needsJobs = "needs `jobs`, the jobs to act on, because a pipeline event has none of its own: like `jobs: filter(pipeline.jobs, .status == \"manual\")`"
 
 // action is a verb alone, or a mapping of one verb to its parameters.
-func (r *rule) action(a *action) form {
+func (rd *reader) action(r *rule, a *action) form {
 	return form{
 		read: func(f *file, n *yaml.Node, _ string) {
 			name, parameters := n, (*yaml.Node)(nil)
@@ -298,7 +300,7 @@ func (r *rule) action(a *action) form {
 					list(names), name.Value, spelling.Suggestion(name.Value, names))
 				return
 			}
-			known := verbs[i].fields(a, r)
+			known := verbs[i].fields(rd, r, a)
 			hasJobs := false
 			switch {
 			case parameters == nil || parameters.ShortTag() == "!!null":
@@ -327,7 +329,7 @@ func (r *rule) action(a *action) form {
 			withParameters := schema{}
 			for _, v := range verbs {
 				forms = append(forms, schema{"const": v.name, "description": v.doc})
-				s := mapping(v.name, v.fields(new(action), r)).schema()
+				s := mapping(v.name, v.fields(rd, r, new(action))).schema()
 				s["type"] = []string{"object", "null"}
 				s["description"] = v.doc
 				withParameters[v.name] = s
@@ -354,7 +356,7 @@ func actionOnPipeline() schema {
 	var forJobs []string
 	parameters := schema{}
 	for _, v := range verbs {
-		if slices.Contains(v.fields(new(action), new(rule)).keys(), "jobs") {
+		if slices.Contains(v.fields(&reader{}, new(rule), new(action)).keys(), "jobs") {
 			forJobs = append(forJobs, v.name)
 			parameters[v.name] = schema{"type": "object", "required": []string{"jobs"}, "errorMessage": says}
 		}
@@ -365,11 +367,11 @@ func actionOnPipeline() schema {
 	}
 }
 
-func (r *rule) notice(v *notice, d defaults) form {
+func (rd *reader) notice(r *rule, v *notice, d defaults) form {
 	v.when, v.channel = defaultWhen, d.channel
-	asked := r.askedOnce
+	purpose := rd.eventPurpose
 	if slices.ContainsFunc(r.actions, func(a action) bool { return !event.OfPipeline(a.Verb) }) {
-		asked = r.askedOfJob
+		purpose = rd.jobPurpose
 	}
 	keys := mapping("an entry of notify", fields{
 		{
@@ -377,7 +379,7 @@ func (r *rule) notice(v *notice, d defaults) form {
 			listOf(&v.when, 1, func(result *string) form { return oneOf(result, event.Results) }),
 		},
 		{"channel", "The Slack channel to tell, like \"#ci\". Without it: the one in `defaults`.", text(&v.channel)},
-		{"text", "What is told: a text with expressions in {{ }}. Without it: words for each outcome.", templated(&v.text, asked)},
+		{"text", "What is told: a text with expressions in {{ }}. Without it: words for each outcome.", rd.template(&v.text, func() expression.Purpose { return purpose(r) })},
 	})
 	return form{
 		read: func(f *file, n *yaml.Node, what string) {

@@ -34,7 +34,7 @@ func (rs *Rules) leavesOut(r *rule) bool { return slices.Contains(rs.without, r.
 
 // identify gives the rules of a file their identities; classes is what all files
 // say of failure classes.
-func identify(all []*rule, root *yaml.Node, classes string) {
+func identify(all []*parsedRule, root *yaml.Node, classes string) {
 	shared := contentOf(valueOf(root, "defaults")) + classes
 	for _, r := range all {
 		sum := sha256.Sum256([]byte(fmt.Sprintf("%s %s %t", r.content, shared, r.dryRun)))

@@ -13,10 +13,10 @@ import (
 var leadingZero = regexp.MustCompile(`^[-+]?0[0-9_]`)
 
 // inputs reads a mapping of names to inputs.
-func inputs(to *map[string]expression.Input, may func() expression.Purpose) form {
+func (rd *reader) inputs(to *map[string]expression.Input, may func() expression.Purpose) form {
 	value := schema{"type": []string{"string", "number", "boolean"}}
 	return form{
-		read: named(to, inputName, "inputs", func(f *file, n *yaml.Node) expression.Input { return f.input(n, may()) }),
+		read: named(to, inputName, "inputs", func(f *file, n *yaml.Node) expression.Input { return rd.input(f, n, may()) }),
 		schema: func() schema {
 			return namedSchema(inputName, schema{"anyOf": []schema{value, {"type": "array", "items": value}}})
 		},
@@ -53,7 +53,7 @@ func namedSchema(name *regexp.Regexp, value schema) schema {
 	}
 }
 
-func (f *file) input(n *yaml.Node, p expression.Purpose) expression.Input {
+func (rd *reader) input(f *file, n *yaml.Node, p expression.Purpose) expression.Input {
 	n = resolve(n)
 	switch n.Kind {
 	case yaml.SequenceNode:
@@ -63,7 +63,7 @@ func (f *file) input(n *yaml.Node, p expression.Purpose) expression.Input {
 				f.failAt(item, "an input may be a list of texts, numbers or booleans, and of nothing else")
 				continue
 			}
-			in.Items = append(in.Items, f.input(item, p))
+			in.Items = append(in.Items, rd.input(f, item, p))
 		}
 		return in
 	case yaml.MappingNode:
@@ -89,5 +89,5 @@ func (f *file) input(n *yaml.Node, p expression.Purpose) expression.Input {
 		f.failAt(n, "%s is not a number that JSON has", n.Value)
 		return expression.Input{}
 	}
-	return expression.Input{Text: f.template(n, p)}
+	return expression.Input{Text: rd.parseTemplate(f, n, p)}
 }

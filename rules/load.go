@@ -56,57 +56,68 @@ var defaultWhen = []string{event.ResultDone, event.ResultDryRun, event.ResultFai
 // Load compiles the rules of the sources, in their order. All mistakes of
 // all sources come back at once, as FileErrors.
 func Load(o Options, sources ...Source) (*Rules, error) {
-	rs, errs := load(o, nil, sources)
-	if rs == nil {
-		return nil, errs
+	loaded := parse(o, sources)
+	if len(loaded.errs) > 0 {
+		return nil, loaded.errs
 	}
-	return rs, nil
+	return loaded.rules, nil
 }
 
 // Check is Load that also warns of what can be loaded and yet may not do what
 // is meant. It gives the rules, nil if there are errors, and all errors and
 // warnings.
 func Check(o Options, sources ...Source) (*Rules, FileErrors) {
-	return load(o, newLogic(), sources)
+	loaded := parse(o, sources)
+	all := slices.Concat(loaded.errs, lint(loaded))
+	sortErrors(all)
+	if len(loaded.errs) > 0 {
+		return nil, all
+	}
+	return loaded.rules, all
 }
 
-// load warns if it is given the logic for it.
-func load(o Options, l *logic, sources []Source) (*Rules, FileErrors) {
-	rs := &Rules{capacity: o.Capacity, byName: map[string]*rule{}, index: map[string]*ruleIndex{}}
-	files, roots, together := make([]*file, len(sources)), make([]*yaml.Node, len(sources)), newSet()
+// parsed is what was read of some rule files.
+type parsed struct {
+	files []*parsedFile
+	rules *Rules     // of all files; not to be used if there are errors
+	errs  FileErrors // sorted by place
+}
+
+// parsedFile is a rule file with the place of everything in it.
+type parsedFile struct {
+	*file
+	rules []*parsedRule
+}
+
+// parse reads rule files.
+func parse(o Options, sources []Source) *parsed {
+	all := &parsed{rules: &Rules{capacity: o.Capacity, byName: map[string]*rule{}, index: map[string]*ruleIndex{}}}
+	roots, together := make([]*yaml.Node, len(sources)), newSet()
 	for i, s := range sources {
-		files[i] = &file{name: s.Name, text: []rune(string(s.Data)), hash: fmt.Sprintf("%x", sha256.Sum256(s.Data)), logic: l}
-		if root := files[i].parse(s.Data); root != nil {
+		f := &file{name: s.Name, text: []rune(string(s.Data))}
+		all.files = append(all.files, &parsedFile{file: f})
+		if root := f.parse(s.Data); root != nil {
 			roots[i] = resolve(root)
-			together.readClasses(files[i], roots[i])
+			together.readClasses(f, roots[i])
 		}
 	}
-	if l != nil {
-		l.classes = together.classes.Names()
-	}
-	var errs, warnings FileErrors
 	classes := contentOfClasses(roots)
-	for i, f := range files {
+	for i, f := range all.files {
 		if roots[i] != nil {
-			var all []*rule
-			ruleFile(&all, o, together).read(f, roots[i], "")
-			identify(all, roots[i], classes)
-			for _, r := range all {
-				rs.add(f, r)
+			rd := &reader{options: o, set: together, hash: fmt.Sprintf("%x", sha256.Sum256(sources[i].Data))}
+			rd.ruleFile().read(f.file, roots[i], "")
+			identify(rd.rules, roots[i], classes)
+			for _, r := range rd.rules {
+				all.rules.add(f.file, r.rule)
 			}
+			f.rules = rd.rules
 		}
-		errs, warnings = append(errs, f.errs...), append(warnings, f.warnings...)
+		all.errs = append(all.errs, f.errs...)
 	}
+	sortErrors(all.errs)
 	together.settle()
-	rs.limits, rs.storm, rs.classes = together.limits, together.storm, together.classes
-	if len(errs) > 0 {
-		rs = nil
-	} else if l != nil {
-		warnings = slices.Concat(warnings, rs.hidden(l), rs.capped())
-	}
-	all := slices.Concat(errs, warnings)
-	sortErrors(all)
-	return rs, all
+	all.rules.limits, all.rules.storm, all.rules.classes = together.limits, together.storm, together.classes
+	return all
 }
 
 // Len gives the number of rules.

@@ -20,8 +20,7 @@ type rule struct {
 	// needsAttempt: what comes of an event may depend on job.attempt
 	needsAttempt bool
 	dryRun       bool
-	statuses     texts              // of its subject, at which it can match; nil: at any
-	classes      expression.Classes // of all files
+	statuses     texts // of its subject, at which it can match; nil: at any
 
 	file     string // where it stands
 	line     int

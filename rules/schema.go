@@ -15,7 +15,7 @@ type schema map[string]any
 // errorMessage is not in the standard: editors show it in place of their own
 // words.
 func Schema() ([]byte, error) {
-	return ruleFile(new([]*rule), Options{}, newSet()).schema().publish("A rule file of Pipesteward. Made by `pipesteward schema`.")
+	return (&reader{set: newSet()}).ruleFile().schema().publish("A rule file of Pipesteward. Made by `pipesteward schema`.")
 }
 
 // TestSchema gives the JSON Schema of test files, made like that of rule files.

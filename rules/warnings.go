@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/expr-lang/expr/ast"
 	"go.yaml.in/yaml/v4"
@@ -12,16 +13,71 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
-// advise warns of what is right in an expression and yet not what its author
-// can have meant. The expression stands in the scalar n from character offset
-// on.
-func (f *file) advise(n *yaml.Node, source string, offset int, p expression.Purpose) {
-	tree := f.logic.tree(source)
-	a := advice{logic: f.logic, warn: func(part ast.Node, format string, args ...any) {
-		line, column := f.position(n, offset+startOf(part))
-		f.warn(line, column, format, args...)
+// linter warns of what can be loaded and yet may not do what is meant.
+type linter struct {
+	*logic
+	found FileErrors
+}
+
+// lint returns the warnings about rule files, no more than maxMistakes for each.
+func lint(all *parsed) FileErrors {
+	var found FileErrors
+	logic := newLogic()
+	logic.classes = all.rules.classes.Names()
+	for _, f := range all.files {
+		l := &linter{logic: logic}
+		for _, r := range f.rules {
+			l.lintRule(f.file, r)
+		}
+		found = append(found, l.found[:min(len(l.found), maxMistakes)]...)
+	}
+	if len(all.errs) == 0 {
+		found = slices.Concat(found, all.rules.hidden(logic), all.rules.capped())
+	}
+	return found
+}
+
+// lintRule warns of one rule.
+func (l *linter) lintRule(f *file, r *parsedRule) {
+	at := place{f, r.name, &l.found}
+	if r.on == event.KindSchedule && r.schedule.times != nil && r.schedule.Next(anyTime).IsZero() {
+		at.warnAt(resolve(valueOf(resolve(valueOf(r.node, "schedule")), "cron")), "this cron never comes: there is no such day")
+	}
+	for _, e := range r.expressions {
+		l.lintExpression(at, e)
+	}
+	if !slices.ContainsFunc(f.errs, func(e FileError) bool { return e.Rule == r.name }) { // else there may be less of it than was written
+		l.adviseRule(at, r.node, r.rule)
+	}
+}
+
+// anyTime is where to begin to look for the days of a cron.
+var anyTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// place is where warnings go to: those of one rule of a file.
+type place struct {
+	*file
+	rule  string
+	found *FileErrors
+}
+
+func (p place) warn(line, column int, format string, args ...any) {
+	*p.found = append(*p.found, FileError{File: p.name, Line: line, Column: column, Severity: SeverityWarning, Rule: p.rule, Message: fmt.Sprintf(format, args...)})
+}
+
+func (p place) warnAt(n *yaml.Node, format string, args ...any) {
+	p.warn(n.Line, n.Column, format, args...)
+}
+
+// lintExpression warns of what is right in an expression and yet not what its
+// author can have meant.
+func (l *linter) lintExpression(at place, e parsedExpression) {
+	tree := l.tree(e.source)
+	a := advice{logic: l.logic, warn: func(part ast.Node, format string, args ...any) {
+		line, column := at.position(e.node, e.at+startOf(part))
+		at.warn(line, column, format, args...)
 	}}
-	if p.Want == expression.WantBool {
+	if e.purpose.Want == expression.WantBool {
 		a.condition(tree)
 	}
 	if !slices.Contains(lookedAt(tree), "fromJSON") { // whose values have names of their own
@@ -32,16 +88,6 @@ func (f *file) advise(n *yaml.Node, source string, offset int, p expression.Purp
 	}
 	a.reasons(tree)
 	a.order(tree)
-}
-
-func (f *file) warn(line, column int, format string, args ...any) {
-	if len(f.warnings) < maxMistakes {
-		f.warnings = append(f.warnings, f.finding(SeverityWarning, line, column, format, args...))
-	}
-}
-
-func (f *file) warnAt(n *yaml.Node, format string, args ...any) {
-	f.warn(n.Line, n.Column, format, args...)
 }
 
 // startOf gives the first character of a part of an expression: an operator's
@@ -385,28 +431,25 @@ func (a advice) askedBefore(tree ast.Node, at int) []string {
 }
 
 // adviseRule warns of what the parts of a rule are together. n is its mapping.
-func (f *file) adviseRule(n *yaml.Node, r *rule) {
-	if slices.ContainsFunc(f.errs, func(e FileError) bool { return e.Rule == r.name }) {
-		return // there may be less of it than was written
-	}
+func (l *linter) adviseRule(at place, n *yaml.Node, r *rule) {
 	var when ast.Node // nil: that is not worth a question
-	tree := r.tree(f.logic)
-	if r.on == event.KindJob && f.logic.possible(side{tree, true}) {
+	tree := r.tree(l.logic)
+	if r.on == event.KindJob && l.logic.possible(side{tree, true}) {
 		when = tree
 	}
-	if when != nil && f.logic.implies(when, unsent) {
-		f.warnAt(valueOf(n, "if"), "GitLab sends no job event when a job becomes manual, scheduled or skipped, so only catch-up finds such jobs, minutes later: write the rule `on: pipeline`, and ask pipeline.jobs")
+	if when != nil && l.logic.implies(when, unsent) {
+		at.warnAt(valueOf(n, "if"), "GitLab sends no job event when a job becomes manual, scheduled or skipped, so only catch-up finds such jobs, minutes later: write the rule `on: pipeline`, and ask pipeline.jobs")
 		when = nil
 	}
 	looked := lookedAt(tree)
 	if actions := valueOf(n, "actions"); actions != nil {
 		for i, n := range resolve(actions).Content {
-			f.adviseAction(resolve(n), r, r.actions[i], when, looked)
+			l.adviseAction(at, resolve(n), r, r.actions[i], when, looked)
 		}
 	}
 	if notify := valueOf(n, "notify"); notify != nil {
 		for _, n := range resolve(notify).Content {
-			f.adviseNotice(resolve(n), r)
+			adviseNotice(at, resolve(n), r)
 		}
 	}
 }
@@ -455,17 +498,17 @@ func (l *logic) implies(one, other ast.Node) bool {
 
 // adviseAction warns of an action that does nothing, or more than is meant.
 // looked has the fields and functions that the condition looks at.
-func (f *file) adviseAction(n *yaml.Node, r *rule, a action, when ast.Node, looked []string) {
+func (l *linter) adviseAction(at place, n *yaml.Node, r *rule, a action, when ast.Node, looked []string) {
 	verb, parameters := n, &yaml.Node{}
 	if n.Kind == yaml.MappingNode {
 		verb, parameters = n.Content[0], resolve(n.Content[1])
 	}
 	useless, condition := uselessTo[a.Verb], when
 	if event.OfPipeline(a.Verb) {
-		useless, condition = uselessToPipelines[a.Verb], r.tree(f.logic)
+		useless, condition = uselessToPipelines[a.Verb], r.tree(l.logic)
 	}
-	if condition != nil && useless != nil && a.jobs == nil && f.logic.possible(side{condition, true}) && f.logic.implies(condition, useless) {
-		f.warnAt(verb, "%s does nothing here: it is for %s, and the condition wants others", a.Verb, usefulTo[a.Verb])
+	if condition != nil && useless != nil && a.jobs == nil && l.logic.possible(side{condition, true}) && l.logic.implies(condition, useless) {
+		at.warnAt(verb, "%s does nothing here: it is for %s, and the condition wants others", a.Verb, usefulTo[a.Verb])
 		return
 	}
 	if a.jobs != nil {
@@ -475,13 +518,13 @@ func (f *file) adviseAction(n *yaml.Node, r *rule, a action, when ast.Node, look
 		return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(looked, name) })
 	}
 	if a.Wait == event.WaitSuccess && a.jobs == nil {
-		f.warnAt(valueOf(parameters, "wait"), "there is but one job here, so it waits for none: say in `jobs` which are played, in their order")
+		at.warnAt(valueOf(parameters, "wait"), "there is but one job here, so it waits for none: say in `jobs` which are played, in their order")
 	}
 	switch {
 	case a.Verb == event.VerbErase && r.on != event.KindSchedule && !hasKey(parameters, "older_than") && !looksAt("finished_at"):
-		f.warnAt(verb, "erase leaves jobs alone that finished less than 24h ago, and on an event they have mostly just finished: write erase: {older_than: 0s}, or the age that you mean")
+		at.warnAt(verb, "erase leaves jobs alone that finished less than 24h ago, and on an event they have mostly just finished: write erase: {older_than: 0s}, or the age that you mean")
 	case a.Verb == event.VerbRetry:
-		f.adviseRetry(verb, parameters, r.on, a.MaxAttempts, looksAt("failure_reason", "failure_class", "failed_with", "log", "log_excerpt", "bridges"))
+		adviseRetry(at, verb, parameters, r.on, a.MaxAttempts, looksAt("failure_reason", "failure_class", "failed_with", "log", "log_excerpt", "bridges"))
 	}
 }
 
@@ -489,12 +532,12 @@ func (f *file) adviseAction(n *yaml.Node, r *rule, a action, when ast.Node, look
 const manyAttempts = 10
 
 // limited says that the rule looks at why jobs failed.
-func (f *file) adviseRetry(verb, parameters *yaml.Node, on string, attempts int, limited bool) {
+func adviseRetry(at place, verb, parameters *yaml.Node, on string, attempts int, limited bool) {
 	switch {
 	case attempts == 1:
-		f.warnAt(valueOf(parameters, "max_attempts"), "max_attempts counts the first run too, so 1 never retries: write 2 for one retry")
+		at.warnAt(valueOf(parameters, "max_attempts"), "max_attempts counts the first run too, so 1 never retries: write 2 for one retry")
 	case attempts > manyAttempts:
-		f.warnAt(valueOf(parameters, "max_attempts"), "a job that failed %d times will hardly pass after that, and it holds a runner each time: write max_attempts: 3, with a longer delay", manyAttempts)
+		at.warnAt(valueOf(parameters, "max_attempts"), "a job that failed %d times will hardly pass after that, and it holds a runner each time: write max_attempts: 3, with a longer delay", manyAttempts)
 	}
 	if limited {
 		return
@@ -503,7 +546,7 @@ func (f *file) adviseRetry(verb, parameters *yaml.Node, on string, attempts int,
 	if on == event.KindPipeline {
 		add = `ask .failure_class in jobs, like filter(pipeline.jobs, .failure_class in ["runner", "stuck"]), with "script" if those are meant`
 	}
-	f.warnAt(verb, "jobs whose script failed are retried too, because nothing limits the failure reasons: %s", add)
+	at.warnAt(verb, "jobs whose script failed are retried too, because nothing limits the failure reasons: %s", add)
 }
 
 // lookedAt gives the names of the fields and functions in an expression.
@@ -526,7 +569,7 @@ func lookedAt(n ast.Node) []string {
 }
 
 // adviseNotice warns of outcomes that the rule's actions never have.
-func (f *file) adviseNotice(n *yaml.Node, r *rule) {
+func adviseNotice(at place, n *yaml.Node, r *rule) {
 	when := valueOf(n, "when")
 	if when == nil {
 		return
@@ -535,9 +578,9 @@ func (f *file) adviseNotice(n *yaml.Node, r *rule) {
 	for _, item := range resolve(when).Content {
 		switch outcome := resolve(item).Value; {
 		case len(r.actions) == 0 && outcome != event.ResultDone && outcome != event.ResultDryRun:
-			f.warnAt(item, "a rule without actions is never %s: its outcome is done (or dry_run) whenever it matches", outcome)
+			at.warnAt(item, "a rule without actions is never %s: its outcome is done (or dry_run) whenever it matches", outcome)
 		case !retries && (outcome == event.ResultGaveUp || outcome == event.ResultRecovered):
-			f.warnAt(item, "only a retry comes to %s, and the rule has none", outcome)
+			at.warnAt(item, "only a retry comes to %s, and the rule has none", outcome)
 		}
 	}
 }

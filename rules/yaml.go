@@ -10,10 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/expr-lang/expr/vm"
 	"go.yaml.in/yaml/v4"
-
-	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // Bounds on rule files. A larger one is refused when it is loaded.
@@ -27,18 +24,12 @@ const (
 // file reads one rule file node by node, so that every mistake has its line
 // and column, and gathers all of them.
 type file struct {
-	name string
-	text []rune
-	hash string // SHA-256 in hex
+	name   string
+	text   []rune
+	starts []int // of lines in text; see lineStarts
 
-	starts   []int // of lines in text; see lineStarts
-	compiled int   // expressions, until now
-
-	rule *rule // the rule that is being read, for messages; nil outside of rules
+	rule func() string // the name of the rule that is being read, for messages; nil outside of rules
 	errs []FileError
-
-	logic    *logic // nil: nothing is warned of
-	warnings []FileError
 }
 
 // parse gives the root node of the file, or nil after noting the error.
@@ -94,7 +85,7 @@ func (f *file) fail(line, column int, format string, args ...any) {
 func (f *file) finding(severity string, line, column int, format string, args ...any) FileError {
 	e := FileError{File: f.name, Line: max(line, 1), Column: max(column, 1), Severity: severity, Message: fmt.Sprintf(format, args...)}
 	if f.rule != nil {
-		e.Rule = f.rule.name
+		e.Rule = f.rule()
 	}
 	return e
 }
@@ -243,60 +234,4 @@ func expanded(root *yaml.Node) int {
 		return total
 	}
 	return count(root)
-}
-
-// compile compiles an expression that stands in the scalar n. It records every
-// mistake and returns nil if there is one.
-func (f *file) compile(n *yaml.Node, p expression.Purpose) *vm.Program {
-	if !f.countExpressions(n, 1) {
-		return nil
-	}
-	program, findings := expression.Compile(n.Value, p)
-	f.failIn(n, findings)
-	if program != nil && f.logic != nil {
-		f.advise(n, n.Value, 0, p)
-	}
-	return program
-}
-
-// template compiles the text of a scalar.
-func (f *file) template(n *yaml.Node, p expression.Purpose) expression.Template {
-	n = resolve(n)
-	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
-		f.failAt(n, "must be a text")
-		return expression.Template{}
-	}
-	if !f.countExpressions(n, strings.Count(n.Value, "{{")) {
-		return expression.Template{}
-	}
-	t, findings := expression.ParseTemplate(n.Value, p)
-	f.failIn(n, findings)
-	if f.logic != nil {
-		p.Want = expression.WantText
-		for _, e := range t.Expressions() {
-			f.advise(n, e.Source, e.At, p)
-		}
-	}
-	return t
-}
-
-// countExpressions counts expressions before they are compiled. It records a
-// mistake and returns false if the file has too many.
-func (f *file) countExpressions(n *yaml.Node, more int) bool {
-	if f.compiled > maxExpressions {
-		return false
-	}
-	if f.compiled += more; f.compiled > maxExpressions {
-		f.failAt(n, "the file has more than %d expressions", maxExpressions)
-		return false
-	}
-	return true
-}
-
-// failIn records what is wrong with the text of a scalar.
-func (f *file) failIn(n *yaml.Node, findings []expression.Finding) {
-	for _, finding := range findings {
-		line, column := f.position(n, finding.At)
-		f.fail(line, column, "%s", finding.Message)
-	}
 }

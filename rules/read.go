@@ -1,0 +1,133 @@
+package rules
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/expr-lang/expr/vm"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/expression"
+)
+
+// reader reads the rules of one file.
+type reader struct {
+	options Options
+	set     *set
+	hash    string // of the file: SHA-256 in hex
+
+	rules    []*parsedRule // read so far
+	current  *parsedRule   // the rule that is being read; nil outside of rules
+	compiled int           // expressions so far
+}
+
+// parsedRule is a rule with the place of everything in it.
+type parsedRule struct {
+	*rule
+	node        *yaml.Node
+	expressions []parsedExpression // those that compiled
+}
+
+// parsedExpression is an expression with its place in the file.
+type parsedExpression struct {
+	node    *yaml.Node // the scalar that it stands in
+	at      int        // characters from the start of the scalar's value
+	source  string
+	purpose expression.Purpose
+}
+
+// expression reads an expression that gives what is wanted; may says what it
+// may ask, once what stands above it has been read.
+func (rd *reader) expression(to **vm.Program, want string, may func() expression.Purpose) form {
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			if n.Kind != yaml.ScalarNode || n.Value == "" || n.Style&yaml.TaggedStyle != 0 {
+				f.failAt(n, "%s must be an expression; one that begins with !, [, {, & or * must stand in quotes, or YAML takes that for its own", what)
+				return
+			}
+			p := may()
+			p.Want = want
+			*to = rd.compile(f, n, p)
+		},
+		schema: func() schema {
+			if want == expression.WantBool { // true is an expression, too
+				return schema{"type": []string{"string", "boolean"}, "minLength": 1, "examples": []string{`failed_with("runner_system_failure") and job.attempt < 3`}}
+			}
+			return schema{"type": "string", "minLength": 1, "examples": []string{`filter(pipeline.jobs, .status == "manual")`}}
+		},
+	}
+}
+
+// template reads a text with expressions in {{ }}.
+func (rd *reader) template(to **expression.Template, may func() expression.Purpose) form {
+	return form{
+		read:   func(f *file, n *yaml.Node, _ string) { *to = new(rd.parseTemplate(f, n, may())) },
+		schema: func() schema { return schema{"type": "string"} },
+	}
+}
+
+const namesHelp = "letters, digits and _ (in inputs also -)"
+
+// templates reads a mapping of names to texts with expressions in {{ }}.
+func (rd *reader) templates(to *map[string]expression.Template, name *regexp.Regexp, may func() expression.Purpose) form {
+	return form{
+		read: named(to, name, "texts", func(f *file, n *yaml.Node) expression.Template { return rd.parseTemplate(f, n, may()) }),
+		schema: func() schema {
+			return namedSchema(name, schema{"type": []string{"string", "number", "boolean"}})
+		},
+	}
+}
+
+// compile compiles an expression that stands in the scalar n. It records every
+// mistake and returns nil if there is one.
+func (rd *reader) compile(f *file, n *yaml.Node, p expression.Purpose) *vm.Program {
+	if !rd.count(f, n, 1) {
+		return nil
+	}
+	program, findings := expression.Compile(n.Value, p)
+	failIn(f, n, findings)
+	if program != nil {
+		rd.current.expressions = append(rd.current.expressions, parsedExpression{n, 0, n.Value, p})
+	}
+	return program
+}
+
+// parseTemplate compiles the text of a scalar.
+func (rd *reader) parseTemplate(f *file, n *yaml.Node, p expression.Purpose) expression.Template {
+	n = resolve(n)
+	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
+		f.failAt(n, "must be a text")
+		return expression.Template{}
+	}
+	if !rd.count(f, n, strings.Count(n.Value, "{{")) {
+		return expression.Template{}
+	}
+	t, findings := expression.ParseTemplate(n.Value, p)
+	failIn(f, n, findings)
+	p.Want = expression.WantText
+	for _, e := range t.Expressions() {
+		rd.current.expressions = append(rd.current.expressions, parsedExpression{n, e.At, e.Source, p})
+	}
+	return t
+}
+
+// count counts expressions before they are compiled. It records a
+// mistake and returns false if the file has too many.
+func (rd *reader) count(f *file, n *yaml.Node, more int) bool {
+	if rd.compiled > maxExpressions {
+		return false
+	}
+	if rd.compiled += more; rd.compiled > maxExpressions {
+		f.failAt(n, "the file has more than %d expressions", maxExpressions)
+		return false
+	}
+	return true
+}
+
+// failIn records what is wrong with the text of a scalar.
+func failIn(f *file, n *yaml.Node, findings []expression.Finding) {
+	for _, finding := range findings {
+		line, column := f.position(n, finding.At)
+		f.fail(line, column, "%s", finding.Message)
+	}
+}
