@@ -2,7 +2,6 @@ package rules
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -125,6 +124,3 @@ func placeInPattern(pattern string, err error) int {
 	}
 	return len([]rune(before))
 }
-
-// place says where a node stands.
-func (f *file) place(n *yaml.Node) string { return fmt.Sprintf("%s:%d", f.name, n.Line) }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"go.yaml.in/yaml/v4"
@@ -256,4 +257,47 @@ func size(to *int64) form {
 			return schema{"type": []string{"string", "integer"}, "pattern": `^[0-9][0-9.,]*\s*([kKMGT]?i?[bB]?)$`, "minimum": 0, "errorMessage": help}
 		},
 	}
+}
+
+// upTo reads a whole number from 1 to most.
+func upTo(most int, to *int) form {
+	inner := wholeNumber(to)
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			inner.read(f, n, what)
+			if *to > most {
+				f.failAt(n, "%s must be at most %d, not %d", what, most, *to)
+			}
+		},
+		schema: func() schema {
+			s := inner.schema()
+			s["maximum"] = most
+			return s
+		},
+	}
+}
+
+// between reads a duration within bounds.
+func between(to *event.Duration, least, most time.Duration) form {
+	inner := duration(to)
+	return form{
+		read: func(f *file, n *yaml.Node, what string) {
+			inner.read(f, n, what)
+			if d := time.Duration(*to); d < least || d > most {
+				f.failAt(n, "%s must be from %s to %s, not %s", what, event.Duration(least), event.Duration(most), *to)
+			}
+		},
+		schema: inner.schema,
+	}
+}
+
+// withoutDefault is a form of what has no default where it stands.
+func withoutDefault(f form) form {
+	of := f.schema
+	f.schema = func() schema {
+		s := of()
+		delete(s, "default")
+		return s
+	}
+	return f
 }

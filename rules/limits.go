@@ -138,38 +138,6 @@ func (s *set) stormForm(channel *string) form {
 	})
 }
 
-// upTo reads a whole number from 1 to most.
-func upTo(most int, to *int) form {
-	inner := wholeNumber(to)
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
-			inner.read(f, n, what)
-			if *to > most {
-				f.failAt(n, "%s must be at most %d, not %d", what, most, *to)
-			}
-		},
-		schema: func() schema {
-			s := inner.schema()
-			s["maximum"] = most
-			return s
-		},
-	}
-}
-
-// between reads a duration within bounds.
-func between(to *event.Duration, least, most time.Duration) form {
-	inner := duration(to)
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
-			inner.read(f, n, what)
-			if d := time.Duration(*to); d < least || d > most {
-				f.failAt(n, "%s must be from %s to %s, not %s", what, event.Duration(least), event.Duration(most), *to)
-			}
-		},
-		schema: inner.schema,
-	}
-}
-
 // budgetPattern is what parseBudget takes, as far as JSON Schema can tell.
 const budgetPattern = `^[1-9][0-9]{0,6}/([0-9]+(y|w|d|h|ms|m|s))+$`
 

@@ -94,10 +94,10 @@ func parse(o Options, sources []Source) *parsed {
 	all := &parsed{rules: &Rules{capacity: o.Capacity, byName: map[string]*rule{}, index: map[string]*ruleIndex{}}}
 	roots, together := make([]*yaml.Node, len(sources)), newSet()
 	for i, s := range sources {
-		f := &file{name: s.Name, text: []rune(string(s.Data))}
+		f := NewDocument(s.Name, s.Data)
 		all.files = append(all.files, &parsedFile{file: f})
-		if root := f.parse(s.Data); root != nil {
-			roots[i] = resolve(root)
+		if root := f.parse(); root != nil {
+			roots[i] = root
 			together.readClasses(f, roots[i])
 		}
 	}

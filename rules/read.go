@@ -10,6 +10,9 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
+// maxExpressions bounds the expressions of a file.
+const maxExpressions = 100_000
+
 // reader reads the rules of one file.
 type reader struct {
 	options Options

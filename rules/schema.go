@@ -1,13 +1,5 @@
 package rules
 
-import (
-	"bytes"
-	"encoding/json"
-)
-
-// schema is a JSON Schema, or a part of one.
-type schema map[string]any
-
 // Schema gives the JSON Schema (draft 2020-12) of rule files, made of the
 // forms that the loader reads by. It takes what loads, but wants quotes around
 // a text that looks like a number and none around a number. Mistakes in
@@ -21,17 +13,4 @@ func Schema() ([]byte, error) {
 // TestSchema gives the JSON Schema of test files, made like that of rule files.
 func TestSchema() ([]byte, error) {
 	return new(Tests).form(nil).schema().publish("A file of rule tests of Pipesteward. Made by `pipesteward schema --tests`.")
-}
-
-func (s schema) publish(description string) ([]byte, error) {
-	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	s["description"] = description
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(s); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }

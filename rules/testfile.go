@@ -47,12 +47,12 @@ type Test struct {
 // LoadTests reads a test file, and the files that it names. All mistakes come
 // back at once, those in its rule files among them, as FileErrors.
 func LoadTests(s Source, files TestFiles) (*Tests, error) {
-	f := &file{name: s.Name, text: []rune(string(s.Data))}
+	f := NewDocument(s.Name, s.Data)
 	ts := &Tests{File: s.Name}
 	if len(bytes.TrimSpace(s.Data)) == 0 {
 		f.fail(1, 1, "the file is empty: write at least `version: 1` and `tests:`")
-	} else if root := f.parse(s.Data); root != nil {
-		ts.form(files).read(f, resolve(root), "")
+	} else if root := f.parse(); root != nil {
+		ts.form(files).read(f, root, "")
 	}
 	if errs := FileErrors(f.errs); len(errs) > 0 {
 		sortErrors(errs)
@@ -337,17 +337,6 @@ func given[T any](to **T, of func(*T) form) form {
 		},
 		schema: withoutDefault(inner).schema,
 	}
-}
-
-// withoutDefault is a form of what has no default where it stands.
-func withoutDefault(f form) form {
-	of := f.schema
-	f.schema = func() schema {
-		s := of()
-		delete(s, "default")
-		return s
-	}
-	return f
 }
 
 // plainTexts reads a mapping of names to texts.

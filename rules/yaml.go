@@ -15,16 +15,16 @@ import (
 
 // Bounds on rule files. A larger one is refused when it is loaded.
 const (
-	maxFile        = 8 << 20   // bytes of a file
-	maxYAML        = 1_000_000 // values of a file, each counted as often as aliases (*name) stand for it
-	maxExpressions = 100_000   // of a file
-	maxMistakes    = 1_000     // reported of a file
+	maxFile     = 8 << 20   // bytes of a file
+	maxYAML     = 1_000_000 // values of a file, each counted as often as aliases (*name) stand for it
+	maxMistakes = 1_000     // reported of a file
 )
 
 // file reads one rule file node by node, so that every mistake has its line
 // and column, and gathers all of them.
 type file struct {
 	name   string
+	data   []byte
 	text   []rune
 	starts []int // of lines in text; see lineStarts
 
@@ -32,8 +32,14 @@ type file struct {
 	errs []FileError
 }
 
-// parse gives the root node of the file, or nil after noting the error.
-func (f *file) parse(data []byte) *yaml.Node {
+// NewDocument returns a document that has not been parsed.
+func NewDocument(name string, data []byte) *file {
+	return &file{name: name, data: data, text: []rune(string(data))}
+}
+
+// parse returns the root node of the file, or nil after it recorded the error.
+func (f *file) parse() *yaml.Node {
+	data := f.data
 	if strings.TrimSpace(string(data)) == "" {
 		f.fail(1, 1, "the file is empty: write at least `version: 1` and `rules:`")
 		return nil
@@ -52,7 +58,7 @@ func (f *file) parse(data []byte) *yaml.Node {
 		f.failAt(doc.Content[0], "the file has more than %d values, each counted as often as an alias (*name) stands for it", maxYAML)
 		return nil
 	}
-	return doc.Content[0]
+	return resolve(doc.Content[0])
 }
 
 func (f *file) syntaxError(err error) {
@@ -235,3 +241,6 @@ func expanded(root *yaml.Node) int {
 	}
 	return count(root)
 }
+
+// place says where a node stands.
+func (f *file) place(n *yaml.Node) string { return fmt.Sprintf("%s:%d", f.name, n.Line) }
