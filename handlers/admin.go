@@ -22,6 +22,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -65,7 +66,7 @@ type RulesState struct {
 	FailedAt time.Time       `json:"failed_at,omitzero"`
 	Rules    []rules.Summary `json:"rules"`
 	// Warnings are what in the rules in force looks like a mistake.
-	Warnings rules.FileErrors `json:"warnings,omitempty"`
+	Warnings schema.FileErrors `json:"warnings,omitempty"`
 }
 
 // AdminConfig is what NewAdmin needs; all of it is required.

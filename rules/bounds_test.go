@@ -9,6 +9,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 const mega = 1 << 20 // bytes that log() gives, unless --log-window says otherwise
@@ -216,7 +217,7 @@ func TestLoadIsBounded(t *testing.T) {
 func TestMistakesAreBounded(t *testing.T) {
 	text := "version: 1\nrules:\n" + strings.Repeat("- {name: r, if: 'a or b or c', x: y}\n", 5000)
 	_, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: []byte(text)})
-	var mistakes rules.FileErrors
+	var mistakes schema.FileErrors
 	if !errors.As(err, &mistakes) || len(mistakes) != 1001 || !strings.HasSuffix(err.Error(), ": there are more mistakes: mend these first") {
 		t.Errorf("%d mistakes, want 1000 and that there are more", len(mistakes))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // Classes gives the names of all failure classes, Pipesteward's own and those
@@ -30,84 +31,84 @@ const (
 
 // readClasses reads the classes of one file, which the rules of all files may
 // name: so they are read before any rule is.
-func (s *set) readClasses(f *file, root *yaml.Node) {
-	if n := valueOf(root, "classes"); n != nil {
+func (s *set) readClasses(f *schema.Document, root *yaml.Node) {
+	if n := schema.Value(root, "classes"); n != nil {
 		var all []expression.Class
-		listOf(&all, 1, s.class).read(f, resolve(n), "classes")
+		schema.List(&all, 1, s.class).Read(f, schema.Resolve(n), "classes")
 	}
 }
 
-func (s *set) class(c *expression.Class) form {
-	keys := mapping("a class", fields{
-		{"name", "What the class is called in expressions, budgets and metrics.", required(
-			matching(&c.Name, className, "the name of a class is 1 to 41 lower-case letters, digits and -, and begins with a letter"), "a class needs a name")},
-		{"log", "A regular expression (RE2): a failed job whose log it matches is of this class. (?m) at its start lets ^ and $ match at each line.", required(
-			logPattern(&c.Log), "a class needs `log`: a regular expression, like `log: \"No space left on device\"`")},
-		{"doc", "What it is about, for people.", text(new(string))},
+func (s *set) class(c *expression.Class) schema.Schema {
+	keys := schema.Mapping("a class", schema.Fields{
+		schema.Key("name", "What the class is called in expressions, budgets and metrics.", schema.Required(
+			schema.Matching(&c.Name, className, "the name of a class is 1 to 41 lower-case letters, digits and -, and begins with a letter"), "a class needs a name")),
+		schema.Key("log", "A regular expression (RE2): a failed job whose log it matches is of this class. (?m) at its start lets ^ and $ match at each line.", schema.Required(
+			logPattern(&c.Log), "a class needs `log`: a regular expression, like `log: \"No space left on device\"`")),
+		schema.Key("doc", "What it is about, for people.", schema.Text(new(string))),
 	})
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
-			keys.read(f, n, what)
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			keys.Read(f, n, what)
 			if c.Name != "" {
-				s.addClass(f, valueOf(n, "name"), *c)
+				s.addClass(f, schema.Value(n, "name"), *c)
 			}
 		},
-		schema: func() schema {
-			of := keys.schema()
-			name := of["properties"].(schema)["name"].(schema)
-			name["not"] = schema{"enum": event.FailureClasses}
+		JSON: func() schema.JSON {
+			of := keys.JSON()
+			name := of["properties"].(schema.JSON)["name"].(schema.JSON)
+			name["not"] = schema.JSON{"enum": event.FailureClasses}
 			return of
 		},
 	}
 }
 
 // addClass takes a class, whose name stands in n, unless its name is taken.
-func (s *set) addClass(f *file, n *yaml.Node, c expression.Class) {
+func (s *set) addClass(f *schema.Document, n *yaml.Node, c expression.Class) {
 	place := "class " + c.Name
 	switch first, taken := s.places[place]; {
 	case slices.Contains(event.FailureClasses, c.Name):
-		f.failAt(n, "%q is one of Pipesteward's own classes: call this one something else", c.Name)
+		f.FailAt(n, "%q is one of Pipesteward's own classes: call this one something else", c.Name)
 		return
 	case taken:
-		f.failAt(n, "another class has the name %q already, in %s", c.Name, first)
+		f.FailAt(n, "another class has the name %q already, in %s", c.Name, first)
 		return
 	}
-	s.places[place] = f.place(n)
+	s.places[place] = f.Place(n)
 	s.classes = append(s.classes, c)
 	if c.Log == nil {
 		return // that has been told
 	}
 	if s.classWork += expression.MatchUnits(c.Log.String()); s.classWork > maxClassWork {
-		f.failAt(n, "it takes too long to match a log with all classes up to this one: use fewer, or simpler patterns without .*, or {n,m} of large numbers")
+		f.FailAt(n, "it takes too long to match a log with all classes up to this one: use fewer, or simpler patterns without .*, or {n,m} of large numbers")
 		s.classWork = 0 // told once
 	}
 }
 
 // logPattern reads a regular expression for logs.
-func logPattern(to **regexp.Regexp) form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
+func logPattern(to **regexp.Regexp) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			switch {
-			case !isText(n) || n.Value == "":
-				f.failAt(n, "%s must be a regular expression", what)
+			case !schema.IsText(n) || n.Value == "":
+				f.FailAt(n, "%s must be a regular expression", what)
 				return
 			case len(n.Value) > maxClassPattern:
-				f.failAt(n, "the regular expression has %d bytes, more than %d", len(n.Value), maxClassPattern)
+				f.FailAt(n, "the regular expression has %d bytes, more than %d", len(n.Value), maxClassPattern)
 				return
 			}
 			pattern, err := regexp.Compile(n.Value)
 			if err != nil {
-				line, column := f.position(n, placeInPattern(n.Value, err))
-				f.fail(line, column, "%v", err)
+				line, column := f.Position(n, placeInPattern(n.Value, err))
+				f.Fail(line, column, "%v", err)
 				return
 			}
 			if pattern.MatchString("") {
-				f.failAt(n, "this matches even an empty log: say what must stand in it")
+				f.FailAt(n, "this matches even an empty log: say what must stand in it")
 				return
 			}
 			*to = pattern
 		},
-		schema: func() schema { return schema{"type": "string", "minLength": 1, "maxLength": maxClassPattern} },
+		JSON: func() schema.JSON { return schema.JSON{"type": "string", "minLength": 1, "maxLength": maxClassPattern} },
 	}
 }
 

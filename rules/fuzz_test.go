@@ -13,6 +13,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // loadAny loads what may be no rule file, and fails the test if an error has
@@ -22,7 +23,7 @@ func loadAny(t *testing.T, data []byte) *rules.Rules {
 	if err == nil {
 		return rs
 	}
-	var mistakes rules.FileErrors
+	var mistakes schema.FileErrors
 	if !errors.As(err, &mistakes) || len(mistakes) == 0 {
 		t.Fatalf("Load gave %v, want FileErrors", err)
 	}

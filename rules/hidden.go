@@ -9,12 +9,13 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // hidden warns of rules that never have their turn, because a rule with `stop`
 // stands before them that matches whatever they match.
-func (rs *Rules) hidden(l *logic) FileErrors {
-	var found FileErrors
+func (rs *Rules) hidden(l *logic) schema.FileErrors {
+	var found schema.FileErrors
 	before := map[string]*stoppers{}
 	for _, r := range rs.rules {
 		if before[r.on] == nil {
@@ -40,8 +41,8 @@ func (rs *Rules) hidden(l *logic) FileErrors {
 
 // capped warns of rules that want more attempts than the budget of a job
 // allows.
-func (rs *Rules) capped() FileErrors {
-	var found FileErrors
+func (rs *Rules) capped() schema.FileErrors {
+	var found schema.FileErrors
 	for _, r := range rs.rules {
 		for _, a := range r.actions {
 			if a.Verb == event.VerbRetry && a.MaxAttempts > rs.limits.PerJob {
@@ -52,8 +53,8 @@ func (rs *Rules) capped() FileErrors {
 	return found
 }
 
-func (r *rule) warning(format string, args ...any) FileError {
-	return FileError{File: r.file, Line: r.line, Column: r.column, Severity: SeverityWarning, Rule: r.name, Message: fmt.Sprintf(format, args...)}
+func (r *rule) warning(format string, args ...any) schema.FileError {
+	return schema.FileError{File: r.file, Line: r.line, Column: r.column, Severity: schema.SeverityWarning, Rule: r.name, Message: fmt.Sprintf(format, args...)}
 }
 
 // stoppers are the rules with `stop` of one kind of events, those that pin a

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // Identities names the rules by what they do, in file order: each by 16 hex
@@ -35,7 +37,7 @@ func (rs *Rules) leavesOut(r *rule) bool { return slices.Contains(rs.without, r.
 // identify gives the rules of a file their identities; classes is what all files
 // say of failure classes.
 func identify(all []*parsedRule, root *yaml.Node, classes string) {
-	shared := contentOf(valueOf(root, "defaults")) + classes
+	shared := contentOf(schema.Value(root, "defaults")) + classes
 	for _, r := range all {
 		sum := sha256.Sum256([]byte(fmt.Sprintf("%s %s %t", r.content, shared, r.dryRun)))
 		r.identity = hex.EncodeToString(sum[:8])
@@ -49,14 +51,14 @@ func contentOf(n *yaml.Node) string {
 		return ""
 	}
 	h := sha256.New()
-	writeContent(h, resolve(n))
+	writeContent(h, schema.Resolve(n))
 	return hex.EncodeToString(h.Sum(nil))
 }
 
 func writeContent(h hash.Hash, n *yaml.Node) {
 	fmt.Fprintf(h, "%d %d %q %q\n", n.Kind, len(n.Content), n.ShortTag(), n.Value)
 	for _, part := range n.Content {
-		writeContent(h, resolve(part))
+		writeContent(h, schema.Resolve(part))
 	}
 }
 
@@ -65,7 +67,7 @@ func contentOfClasses(roots []*yaml.Node) string {
 	var all strings.Builder
 	for _, root := range roots {
 		if root != nil {
-			all.WriteString(contentOf(valueOf(root, "classes")) + " ")
+			all.WriteString(contentOf(schema.Value(root, "classes")) + " ")
 		}
 	}
 	return all.String()

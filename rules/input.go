@@ -7,67 +7,68 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // leadingZero is a number that YAML 1.1 reads otherwise than YAML 1.2.
 var leadingZero = regexp.MustCompile(`^[-+]?0[0-9_]`)
 
 // inputs reads a mapping of names to inputs.
-func (rd *reader) inputs(to *map[string]expression.Input, may func() expression.Purpose) form {
-	value := schema{"type": []string{"string", "number", "boolean"}}
-	return form{
-		read: named(to, inputName, "inputs", func(f *file, n *yaml.Node) expression.Input { return rd.input(f, n, may()) }),
-		schema: func() schema {
-			return namedSchema(inputName, schema{"anyOf": []schema{value, {"type": "array", "items": value}}})
+func (rd *reader) inputs(to *map[string]expression.Input, may func() expression.Purpose) schema.Schema {
+	value := schema.JSON{"type": []string{"string", "number", "boolean"}}
+	return schema.Schema{
+		Read: named(to, inputName, "inputs", func(f *schema.Document, n *yaml.Node) expression.Input { return rd.input(f, n, may()) }),
+		JSON: func() schema.JSON {
+			return namedSchema(inputName, schema.JSON{"anyOf": []schema.JSON{value, {"type": "array", "items": value}}})
 		},
 	}
 }
 
 // named reads a mapping of names, which the pattern matches, to values of any
 // kind.
-func named[T any](to *map[string]T, name *regexp.Regexp, values string, value func(*file, *yaml.Node) T) func(f *file, n *yaml.Node, what string) {
-	return func(f *file, n *yaml.Node, what string) {
+func named[T any](to *map[string]T, name *regexp.Regexp, values string, value func(*schema.Document, *yaml.Node) T) func(f *schema.Document, n *yaml.Node, what string) {
+	return func(f *schema.Document, n *yaml.Node, what string) {
 		if n.Kind != yaml.MappingNode {
-			f.failAt(n, "%s must be a mapping of names to %s", what, values)
+			f.FailAt(n, "%s must be a mapping of names to %s", what, values)
 			return
 		}
 		*to = map[string]T{}
-		for key, item := range pairs(n) {
+		for key, item := range schema.Pairs(n) {
 			if _, twice := (*to)[key.Value]; twice {
-				f.failAt(key, "%q stands twice in %s", key.Value, what)
+				f.FailAt(key, "%q stands twice in %s", key.Value, what)
 				continue
 			}
 			if !name.MatchString(key.Value) {
-				f.failAt(item, "%q is not a name that GitLab takes in %s: %s", key.Value, what, namesHelp)
+				f.FailAt(item, "%q is not a name that GitLab takes in %s: %s", key.Value, what, namesHelp)
 			}
 			(*to)[key.Value] = value(f, item)
 		}
 	}
 }
 
-func namedSchema(name *regexp.Regexp, value schema) schema {
-	return schema{
+func namedSchema(name *regexp.Regexp, value schema.JSON) schema.JSON {
+	return schema.JSON{
 		"type":                 "object",
-		"propertyNames":        schema{"pattern": name.String(), "errorMessage": namesHelp},
+		"propertyNames":        schema.JSON{"pattern": name.String(), "errorMessage": namesHelp},
 		"additionalProperties": value,
 	}
 }
 
-func (rd *reader) input(f *file, n *yaml.Node, p expression.Purpose) expression.Input {
-	n = resolve(n)
+func (rd *reader) input(f *schema.Document, n *yaml.Node, p expression.Purpose) expression.Input {
+	n = schema.Resolve(n)
 	switch n.Kind {
 	case yaml.SequenceNode:
 		in := expression.Input{Items: []expression.Input{}}
 		for _, item := range n.Content {
-			if item = resolve(item); item.Kind != yaml.ScalarNode {
-				f.failAt(item, "an input may be a list of texts, numbers or booleans, and of nothing else")
+			if item = schema.Resolve(item); item.Kind != yaml.ScalarNode {
+				f.FailAt(item, "an input may be a list of texts, numbers or booleans, and of nothing else")
 				continue
 			}
 			in.Items = append(in.Items, rd.input(f, item, p))
 		}
 		return in
 	case yaml.MappingNode:
-		f.failAt(n, "an input must be a text, a number, a boolean or a list")
+		f.FailAt(n, "an input must be a text, a number, a boolean or a list")
 		return expression.Input{}
 	default: // a scalar
 	}
@@ -77,7 +78,7 @@ func (rd *reader) input(f *file, n *yaml.Node, p expression.Purpose) expression.
 		case json.Valid([]byte(n.Value)): // as it stands, with all its digits
 			return expression.Input{Fixed: json.RawMessage(n.Value)}
 		case leadingZero.MatchString(n.Value):
-			f.failAt(n, "%s is octal to some and decimal to others: write a number without the 0 before it, or a text in quotes", n.Value)
+			f.FailAt(n, "%s is octal to some and decimal to others: write a number without the 0 before it, or a text in quotes", n.Value)
 			return expression.Input{}
 		}
 		var value any
@@ -86,7 +87,7 @@ func (rd *reader) input(f *file, n *yaml.Node, p expression.Purpose) expression.
 				return expression.Input{Fixed: fixed}
 			}
 		}
-		f.failAt(n, "%s is not a number that JSON has", n.Value)
+		f.FailAt(n, "%s is not a number that JSON has", n.Value)
 		return expression.Input{}
 	}
 	return expression.Input{Text: rd.parseTemplate(f, n, p)}

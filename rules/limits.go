@@ -12,6 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
@@ -80,14 +81,14 @@ func (s *set) settle() {
 }
 
 // alone is a form of a key that only one of the files may have.
-func (s *set) alone(of form) form {
-	read := of.read
-	of.read = func(f *file, n *yaml.Node, what string) {
+func (s *set) alone(of schema.Schema) schema.Schema {
+	read := of.Read
+	of.Read = func(f *schema.Document, n *yaml.Node, what string) {
 		if first := s.places[what]; first != "" {
-			f.failAt(n, "`%s` stands in %s already: it is for the rules of all files, so only one of them can have it", what, first)
+			f.FailAt(n, "`%s` stands in %s already: it is for the rules of all files, so only one of them can have it", what, first)
 			return
 		}
-		s.places[what] = f.place(n)
+		s.places[what] = f.Place(n)
 		read(f, n, what)
 	}
 	return of
@@ -108,33 +109,33 @@ const (
 
 const budgetHelp = "write how many in which time, like 100/1h"
 
-func (s *set) limitsForm() form {
+func (s *set) limitsForm() schema.Schema {
 	l := &s.limits
-	return s.alone(mapping("limits", fields{
-		{"per_job", "How often a job may run in its pipeline, as max_attempts of a retry: all its runs count. The smaller of the two holds.", wholeNumber(&l.PerJob)},
-		{"per_pipeline", "How many retries a pipeline may have, whoever started them.", wholeNumber(&l.PerPipeline)},
-		{"per_project", "How many retries a project may have, in which time.", budget(&l.PerProject)},
-		{"total", "How many retries there may be in all, in which time.", budget(&l.Total)},
-		{"per_class", "How many retries there may be of failures of one class, in which time, by the class's name: Pipesteward's own, or one of `classes`. Without it: as many as the other limits allow.", s.budgets(&l.PerClass)},
+	return s.alone(schema.Mapping("limits", schema.Fields{
+		schema.Key("per_job", "How often a job may run in its pipeline, as max_attempts of a retry: all its runs count. The smaller of the two holds.", schema.PositiveInt(&l.PerJob)),
+		schema.Key("per_pipeline", "How many retries a pipeline may have, whoever started them.", schema.PositiveInt(&l.PerPipeline)),
+		schema.Key("per_project", "How many retries a project may have, in which time.", budget(&l.PerProject)),
+		schema.Key("total", "How many retries there may be in all, in which time.", budget(&l.Total)),
+		schema.Key("per_class", "How many retries there may be of failures of one class, in which time, by the class's name: Pipesteward's own, or one of `classes`. Without it: as many as the other limits allow.", s.budgets(&l.PerClass)),
 	}))
 }
 
 // stormForm is what a storm is; channel is that of the file's defaults.
-func (s *set) stormForm(channel *string) form {
+func (s *set) stormForm(channel *string) schema.Schema {
 	storm := &s.storm
-	keys := mapping("storm", fields{
-		{"failures", "How many failures of one class, all of which a rule wants retried, are a storm.", upTo(maxStorm, &storm.Failures)},
-		{"pipelines", "In how many pipelines they must be, at least.", upTo(maxStorm, &storm.Pipelines)},
-		{"within", "In which time they must come: 10s to 1d.", between(&storm.Within, minWithin, maxWithin)},
-		{"pause", "How long the retries of the class wait after it was a storm for the last time: 1m to 1d.", between(&storm.Pause, minPause, maxPause)},
-		{"channel", "The Slack channel to tell of a storm's start and its end. Without it: the one in `defaults`.", text(&storm.Channel)},
+	keys := schema.Mapping("storm", schema.Fields{
+		schema.Key("failures", "How many failures of one class, all of which a rule wants retried, are a storm.", schema.AtMost(maxStorm, &storm.Failures)),
+		schema.Key("pipelines", "In how many pipelines they must be, at least.", schema.AtMost(maxStorm, &storm.Pipelines)),
+		schema.Key("within", "In which time they must come: 10s to 1d.", schema.DurationBetween(&storm.Within, minWithin, maxWithin)),
+		schema.Key("pause", "How long the retries of the class wait after it was a storm for the last time: 1m to 1d.", schema.DurationBetween(&storm.Pause, minPause, maxPause)),
+		schema.Key("channel", "The Slack channel to tell of a storm's start and its end. Without it: the one in `defaults`.", schema.Text(&storm.Channel)),
 	})
-	return s.alone(form{
-		read: func(f *file, n *yaml.Node, what string) {
+	return s.alone(schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			storm.Channel = *channel
-			keys.read(f, n, what)
+			keys.Read(f, n, what)
 		},
-		schema: keys.schema,
+		JSON: keys.JSON,
 	})
 }
 
@@ -163,18 +164,18 @@ func parseBudget(s string) (Budget, error) {
 }
 
 // budget reads a budget like 100/1h.
-func budget(to *Budget) form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
+func budget(to *Budget) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			b, err := parseBudget(n.Value)
 			if err != nil {
-				f.failAt(n, "%s: %v", what, err)
+				f.FailAt(n, "%s: %v", what, err)
 				return
 			}
 			*to = b
 		},
-		schema: func() schema {
-			s := schema{"type": "string", "pattern": budgetPattern, "errorMessage": budgetHelp}
+		JSON: func() schema.JSON {
+			s := schema.JSON{"type": "string", "pattern": budgetPattern, "errorMessage": budgetHelp}
 			if to.Count > 0 {
 				s["default"] = to.String()
 			}
@@ -184,33 +185,33 @@ func budget(to *Budget) form {
 }
 
 // budgets reads a mapping of failure classes to budgets.
-func (s *set) budgets(to *map[string]Budget) form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
+func (s *set) budgets(to *map[string]Budget) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			if n.Kind != yaml.MappingNode {
-				f.failAt(n, "%s must be a mapping of failure classes to budgets, like {script: 20/1h}", what)
+				f.FailAt(n, "%s must be a mapping of failure classes to budgets, like {script: 20/1h}", what)
 				return
 			}
 			known := slices.Concat(event.FailureClasses, s.classes.Names())
 			*to = map[string]Budget{}
-			for key, value := range pairs(n) {
+			for key, value := range schema.Pairs(n) {
 				if _, twice := (*to)[key.Value]; twice {
-					f.failAt(key, "%q stands twice in %s", key.Value, what)
+					f.FailAt(key, "%q stands twice in %s", key.Value, what)
 					continue
 				}
 				if !slices.Contains(known, key.Value) {
-					f.failAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, spelling.Suggestion(key.Value, known), list(event.FailureClasses))
+					f.FailAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, spelling.Suggestion(key.Value, known), schema.Enumerate(event.FailureClasses))
 				}
 				var b Budget
-				budget(&b).read(f, resolve(value), what+"."+key.Value)
+				budget(&b).Read(f, schema.Resolve(value), what+"."+key.Value)
 				(*to)[key.Value] = b
 			}
 		},
-		schema: func() schema {
-			return schema{
+		JSON: func() schema.JSON {
+			return schema.JSON{
 				"type":                 "object",
-				"propertyNames":        schema{"pattern": className.String()},
-				"additionalProperties": budget(new(Budget)).schema(),
+				"propertyNames":        schema.JSON{"pattern": className.String()},
+				"additionalProperties": budget(new(Budget)).JSON(),
 			}
 		},
 	}

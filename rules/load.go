@@ -9,6 +9,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // maxRules bounds the rules of all files.
@@ -66,10 +67,10 @@ func Load(o Options, sources ...Source) (*Rules, error) {
 // Check is Load that also warns of what can be loaded and yet may not do what
 // is meant. It gives the rules, nil if there are errors, and all errors and
 // warnings.
-func Check(o Options, sources ...Source) (*Rules, FileErrors) {
+func Check(o Options, sources ...Source) (*Rules, schema.FileErrors) {
 	loaded := parse(o, sources)
 	all := slices.Concat(loaded.errs, lint(loaded))
-	sortErrors(all)
+	schema.Sort(all)
 	if len(loaded.errs) > 0 {
 		return nil, all
 	}
@@ -79,13 +80,13 @@ func Check(o Options, sources ...Source) (*Rules, FileErrors) {
 // parsed is what was read of some rule files.
 type parsed struct {
 	files []*parsedFile
-	rules *Rules     // of all files; not to be used if there are errors
-	errs  FileErrors // sorted by place
+	rules *Rules            // of all files; not to be used if there are errors
+	errs  schema.FileErrors // sorted by place
 }
 
 // parsedFile is a rule file with the place of everything in it.
 type parsedFile struct {
-	*file
+	*schema.Document
 	rules []*parsedRule
 }
 
@@ -94,9 +95,9 @@ func parse(o Options, sources []Source) *parsed {
 	all := &parsed{rules: &Rules{capacity: o.Capacity, byName: map[string]*rule{}, index: map[string]*ruleIndex{}}}
 	roots, together := make([]*yaml.Node, len(sources)), newSet()
 	for i, s := range sources {
-		f := NewDocument(s.Name, s.Data)
-		all.files = append(all.files, &parsedFile{file: f})
-		if root := f.parse(); root != nil {
+		f := schema.NewDocument(s.Name, s.Data)
+		all.files = append(all.files, &parsedFile{Document: f})
+		if root := f.Parse(); root != nil {
 			roots[i] = root
 			together.readClasses(f, roots[i])
 		}
@@ -105,16 +106,16 @@ func parse(o Options, sources []Source) *parsed {
 	for i, f := range all.files {
 		if roots[i] != nil {
 			rd := &reader{options: o, set: together, hash: fmt.Sprintf("%x", sha256.Sum256(sources[i].Data))}
-			rd.ruleFile().read(f.file, roots[i], "")
+			rd.ruleFile().Read(f.Document, roots[i], "")
 			identify(rd.rules, roots[i], classes)
 			for _, r := range rd.rules {
-				all.rules.add(f.file, r.rule)
+				all.rules.add(f.Document, r.rule)
 			}
 			f.rules = rd.rules
 		}
-		all.errs = append(all.errs, f.errs...)
+		all.errs = append(all.errs, f.Problems...)
 	}
-	sortErrors(all.errs)
+	schema.Sort(all.errs)
 	together.settle()
 	all.rules.limits, all.rules.storm, all.rules.classes = together.limits, together.storm, together.classes
 	return all
@@ -124,13 +125,13 @@ func parse(o Options, sources []Source) *parsed {
 func (rs *Rules) Len() int { return len(rs.rules) }
 
 // add takes a rule into the set, unless its name is taken.
-func (rs *Rules) add(f *file, r *rule) {
+func (rs *Rules) add(f *schema.Document, r *rule) {
 	if _, taken := rs.byName[r.name]; taken {
-		f.fail(r.line, r.column, "another rule has the name %q already", r.name)
+		f.Fail(r.line, r.column, "another rule has the name %q already", r.name)
 		return
 	}
 	if len(rs.rules) == maxRules {
-		f.fail(r.line, r.column, "there are more than %d rules", maxRules)
+		f.Fail(r.line, r.column, "there are more than %d rules", maxRules)
 		return
 	}
 	rs.rules = append(rs.rules, r)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/internal/golden"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // Each file of testdata/broken is named for its mistake and has beside it
@@ -14,7 +15,7 @@ import (
 func TestLoadTellsEveryMistake(t *testing.T) {
 	golden.Each(t, "testdata/broken/*.yaml", func(t *testing.T, name string, data []byte) string {
 		_, err := rules.Load(rules.Options{}, rules.Source{Name: name, Data: data})
-		var mistakes rules.FileErrors
+		var mistakes schema.FileErrors
 		if !errors.As(err, &mistakes) {
 			t.Fatalf("Load gave %v, want FileErrors", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // maxExpressions bounds the expressions of a file.
@@ -41,49 +42,49 @@ type parsedExpression struct {
 
 // expression reads an expression that gives what is wanted; may says what it
 // may ask, once what stands above it has been read.
-func (rd *reader) expression(to **vm.Program, want string, may func() expression.Purpose) form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
+func (rd *reader) expression(to **vm.Program, want string, may func() expression.Purpose) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			if n.Kind != yaml.ScalarNode || n.Value == "" || n.Style&yaml.TaggedStyle != 0 {
-				f.failAt(n, "%s must be an expression; one that begins with !, [, {, & or * must stand in quotes, or YAML takes that for its own", what)
+				f.FailAt(n, "%s must be an expression; one that begins with !, [, {, & or * must stand in quotes, or YAML takes that for its own", what)
 				return
 			}
 			p := may()
 			p.Want = want
 			*to = rd.compile(f, n, p)
 		},
-		schema: func() schema {
+		JSON: func() schema.JSON {
 			if want == expression.WantBool { // true is an expression, too
-				return schema{"type": []string{"string", "boolean"}, "minLength": 1, "examples": []string{`failed_with("runner_system_failure") and job.attempt < 3`}}
+				return schema.JSON{"type": []string{"string", "boolean"}, "minLength": 1, "examples": []string{`failed_with("runner_system_failure") and job.attempt < 3`}}
 			}
-			return schema{"type": "string", "minLength": 1, "examples": []string{`filter(pipeline.jobs, .status == "manual")`}}
+			return schema.JSON{"type": "string", "minLength": 1, "examples": []string{`filter(pipeline.jobs, .status == "manual")`}}
 		},
 	}
 }
 
 // template reads a text with expressions in {{ }}.
-func (rd *reader) template(to **expression.Template, may func() expression.Purpose) form {
-	return form{
-		read:   func(f *file, n *yaml.Node, _ string) { *to = new(rd.parseTemplate(f, n, may())) },
-		schema: func() schema { return schema{"type": "string"} },
+func (rd *reader) template(to **expression.Template, may func() expression.Purpose) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, _ string) { *to = new(rd.parseTemplate(f, n, may())) },
+		JSON: func() schema.JSON { return schema.JSON{"type": "string"} },
 	}
 }
 
 const namesHelp = "letters, digits and _ (in inputs also -)"
 
 // templates reads a mapping of names to texts with expressions in {{ }}.
-func (rd *reader) templates(to *map[string]expression.Template, name *regexp.Regexp, may func() expression.Purpose) form {
-	return form{
-		read: named(to, name, "texts", func(f *file, n *yaml.Node) expression.Template { return rd.parseTemplate(f, n, may()) }),
-		schema: func() schema {
-			return namedSchema(name, schema{"type": []string{"string", "number", "boolean"}})
+func (rd *reader) templates(to *map[string]expression.Template, name *regexp.Regexp, may func() expression.Purpose) schema.Schema {
+	return schema.Schema{
+		Read: named(to, name, "texts", func(f *schema.Document, n *yaml.Node) expression.Template { return rd.parseTemplate(f, n, may()) }),
+		JSON: func() schema.JSON {
+			return namedSchema(name, schema.JSON{"type": []string{"string", "number", "boolean"}})
 		},
 	}
 }
 
 // compile compiles an expression that stands in the scalar n. It records every
 // mistake and returns nil if there is one.
-func (rd *reader) compile(f *file, n *yaml.Node, p expression.Purpose) *vm.Program {
+func (rd *reader) compile(f *schema.Document, n *yaml.Node, p expression.Purpose) *vm.Program {
 	if !rd.count(f, n, 1) {
 		return nil
 	}
@@ -96,10 +97,10 @@ func (rd *reader) compile(f *file, n *yaml.Node, p expression.Purpose) *vm.Progr
 }
 
 // parseTemplate compiles the text of a scalar.
-func (rd *reader) parseTemplate(f *file, n *yaml.Node, p expression.Purpose) expression.Template {
-	n = resolve(n)
+func (rd *reader) parseTemplate(f *schema.Document, n *yaml.Node, p expression.Purpose) expression.Template {
+	n = schema.Resolve(n)
 	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
-		f.failAt(n, "must be a text")
+		f.FailAt(n, "must be a text")
 		return expression.Template{}
 	}
 	if !rd.count(f, n, strings.Count(n.Value, "{{")) {
@@ -116,21 +117,21 @@ func (rd *reader) parseTemplate(f *file, n *yaml.Node, p expression.Purpose) exp
 
 // count counts expressions before they are compiled. It records a
 // mistake and returns false if the file has too many.
-func (rd *reader) count(f *file, n *yaml.Node, more int) bool {
+func (rd *reader) count(f *schema.Document, n *yaml.Node, more int) bool {
 	if rd.compiled > maxExpressions {
 		return false
 	}
 	if rd.compiled += more; rd.compiled > maxExpressions {
-		f.failAt(n, "the file has more than %d expressions", maxExpressions)
+		f.FailAt(n, "the file has more than %d expressions", maxExpressions)
 		return false
 	}
 	return true
 }
 
 // failIn records what is wrong with the text of a scalar.
-func failIn(f *file, n *yaml.Node, findings []expression.Finding) {
+func failIn(f *schema.Document, n *yaml.Node, findings []expression.Finding) {
 	for _, finding := range findings {
-		line, column := f.position(n, finding.At)
-		f.fail(line, column, "%s", finding.Message)
+		line, column := f.Position(n, finding.At)
+		f.Fail(line, column, "%s", finding.Message)
 	}
 }

@@ -7,10 +7,10 @@ package rules
 // errorMessage is not in the standard: editors show it in place of their own
 // words.
 func Schema() ([]byte, error) {
-	return (&reader{set: newSet()}).ruleFile().schema().publish("A rule file of Pipesteward. Made by `pipesteward schema`.")
+	return (&reader{set: newSet()}).ruleFile().JSON().Publish("A rule file of Pipesteward. Made by `pipesteward schema`.")
 }
 
 // TestSchema gives the JSON Schema of test files, made like that of rule files.
 func TestSchema() ([]byte, error) {
-	return new(Tests).form(nil).schema().publish("A file of rule tests of Pipesteward. Made by `pipesteward schema --tests`.")
+	return new(Tests).form(nil).JSON().Publish("A file of rule tests of Pipesteward. Made by `pipesteward schema --tests`.")
 }

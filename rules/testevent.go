@@ -16,6 +16,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
@@ -53,57 +54,57 @@ func (t *Test) clock() time.Time {
 }
 
 // eventForm is an event: a hook, and the fields that are as the test says.
-func (t *Test) eventForm(files TestFiles) form {
+func (t *Test) eventForm(files TestFiles) schema.Schema {
 	e := &t.event
-	known := fields{
-		{"hook", "A file with the body of a hook, from where this file is.", pathTo(func(path string) error {
+	known := schema.Fields{
+		schema.Key("hook", "A file with the body of a hook, from where this file is.", pathTo(func(path string) error {
 			told, err := files.Hook(path)
 			t.hook, t.event = told, told
 			return err
-		})},
-		{"kind", "What changed: a job or a pipeline; or a schedule, which looks at a job. Without it: as the hook says.", oneOf(&e.Meta.Kind, kinds)},
+		})),
+		schema.Key("kind", "What changed: a job or a pipeline; or a schedule, which looks at a job. Without it: as the hook says.", schema.OneOf(&e.Meta.Kind, kinds)),
 	}
 	for _, field := range slices.Concat(t.values(&e.Meta, "event"), t.values(e, "")) {
-		if field.key != "event" && !slices.Contains(known.keys(), field.key) {
+		if field.Key != "event" && !slices.Contains(known.Keys(), field.Key) {
 			known = append(known, field)
 		}
 	}
-	keys := mapping("event", known)
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
-			keys.read(f, n, what)
+	keys := schema.Mapping("event", known)
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			keys.Read(f, n, what)
 			if n.Kind == yaml.MappingNode {
 				t.reviewEvent(f, n)
 			}
 		},
-		schema: keys.schema,
+		JSON: keys.JSON,
 	}
 }
 
 // reviewEvent finds events that GitLab never sends.
-func (t *Test) reviewEvent(f *file, n *yaml.Node) {
+func (t *Test) reviewEvent(f *schema.Document, n *yaml.Node) {
 	e, told := &t.event, t.hook.Meta.Kind
 	switch {
-	case told == "" && hasKey(n, "hook"): // it could not be read
+	case told == "" && schema.Has(n, "hook"): // it could not be read
 	case e.Meta.Kind == "":
-		if !hasKey(n, "kind") {
-			f.failAt(n, "which `kind` of event is it? Write `kind: job` or `kind: pipeline`, or give it a `hook`")
+		if !schema.Has(n, "kind") {
+			f.FailAt(n, "which `kind` of event is it? Write `kind: job` or `kind: pipeline`, or give it a `hook`")
 		}
 	case told != "" && e.Meta.Kind != told:
-		f.failAt(valueOf(n, "kind"), "the hook is a %s's: leave `kind` out", told)
+		f.FailAt(schema.Value(n, "kind"), "the hook is a %s's: leave `kind` out", told)
 	case e.Meta.Kind == event.KindPipeline:
-		if job := valueOf(n, "job"); job != nil {
-			f.failAt(job, "a pipeline event has no job of its own: write its jobs in `pipeline`, like `pipeline: {jobs: [{name: lint, status: failed}]}`")
+		if job := schema.Value(n, "job"); job != nil {
+			f.FailAt(job, "a pipeline event has no job of its own: write its jobs in `pipeline`, like `pipeline: {jobs: [{name: lint, status: failed}]}`")
 		}
 		if e.Pipeline.Status == "" {
-			f.failAt(n, "say how the pipeline is, like `pipeline: {status: failed}`")
+			f.FailAt(n, "say how the pipeline is, like `pipeline: {status: failed}`")
 		}
 	default:
 		if len(e.Pipeline.Jobs) > 0 {
-			f.failAt(n, "a job event does not tell the pipeline's jobs: write in `gitlab` what jobs() gives, like `gitlab: {jobs: [{name: lint, status: failed}]}`")
+			f.FailAt(n, "a job event does not tell the pipeline's jobs: write in `gitlab` what jobs() gives, like `gitlab: {jobs: [{name: lint, status: failed}]}`")
 		}
 		if e.Job.Name == "" || e.Job.Status == "" {
-			f.failAt(n, "say which job it is, and how it is, like `job: {name: rspec, status: failed}`")
+			f.FailAt(n, "say which job it is, and how it is, like `job: {name: rspec, status: failed}`")
 		}
 	}
 }
@@ -113,8 +114,8 @@ var derived = []string{"received_at", "failure_class"}
 
 // values gives the fields of a part of an event, under the names that
 // expressions have for them. name is the expression that gives the part.
-func (t *Test) values(part any, name string) fields {
-	var all fields
+func (t *Test) values(part any, name string) schema.Fields {
+	var all schema.Fields
 	v := reflect.ValueOf(part).Elem()
 	for i := range v.NumField() {
 		at, to := v.Type().Field(i), v.Field(i).Addr().Interface()
@@ -124,7 +125,7 @@ func (t *Test) values(part any, name string) fields {
 			all = append(all, t.values(to, name)...)
 		case !slices.Contains(derived, key):
 			full := strings.TrimPrefix(name+"."+key, ".")
-			all = append(all, field{key, "What `" + full + "` gives.", t.value(to, full, expression.KnownValues(v.Type(), key))})
+			all = append(all, schema.Key(key, "What `"+full+"` gives.", t.value(to, full, expression.KnownValues(v.Type(), key))))
 		}
 	}
 	return all
@@ -132,21 +133,21 @@ func (t *Test) values(part any, name string) fields {
 
 // value is a value of an event; known are the words that it can be, nil for
 // any.
-func (t *Test) value(to any, name string, known []string) form {
+func (t *Test) value(to any, name string, known []string) schema.Schema {
 	switch to := to.(type) {
 	case *string:
 		known = slices.DeleteFunc(slices.Clone(known), func(s string) bool { return s == "" })
 		switch {
 		case len(known) == 0:
-			return text(to)
+			return schema.Text(to)
 		case len(known) <= listable:
-			return oneOf(to, known)
+			return schema.OneOf(to, known)
 		}
 		return word(to, known)
 	case *bool:
-		return boolean(to)
+		return schema.Bool(to)
 	case *int:
-		return wholeNumber(to)
+		return schema.PositiveInt(to)
 	case *int64:
 		return amount(to, "a whole number", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
 	case *float64:
@@ -154,49 +155,49 @@ func (t *Test) value(to any, name string, known []string) form {
 	case *time.Time:
 		return moment(to, t.clock)
 	case *[]string:
-		return listOf(to, 0, text)
+		return schema.List(to, 0, schema.Text)
 	case *map[string]string:
 		return plainTexts(to)
 	case *[]event.Job:
-		return listOf(to, 0, func(j *event.Job) form { return t.listed(j) })
+		return schema.List(to, 0, func(j *event.Job) schema.Schema { return t.listed(j) })
 	case *[]event.Artifact:
-		return listOf(to, 0, func(a *event.Artifact) form { return mapping("an artifact", t.values(a, "artifact")) })
+		return schema.List(to, 0, func(a *event.Artifact) schema.Schema { return schema.Mapping("an artifact", t.values(a, "artifact")) })
 	case *event.Job:
 		return t.job(to, name)
 	}
-	return mapping(name, t.values(to, name))
+	return schema.Mapping(name, t.values(to, name))
 }
 
 // job is a job that a hook may have told.
-func (t *Test) job(to *event.Job, name string) form {
-	return onlyFailed(mapping(name, t.values(to, name)), to)
+func (t *Test) job(to *event.Job, name string) schema.Schema {
+	return onlyFailed(schema.Mapping(name, t.values(to, name)), to)
 }
 
 // listed is one of a list of jobs.
-func (t *Test) listed(to *event.Job) form {
-	return onlyFailed(mapping("a job", needed(t.values(to, "job"), "a job", "name", "status")), to)
+func (t *Test) listed(to *event.Job) schema.Schema {
+	return onlyFailed(schema.Mapping("a job", needed(t.values(to, "job"), "a job", "name", "status")), to)
 }
 
 // needed makes fields that must be there of those with these keys.
-func needed(all fields, name string, keys ...string) fields {
+func needed(all schema.Fields, name string, keys ...string) schema.Fields {
 	for i, field := range all {
-		if slices.Contains(keys, field.key) {
-			all[i].form = required(field.form, fmt.Sprintf("%s needs its `%s`", name, field.key))
+		if slices.Contains(keys, field.Key) {
+			all[i].Schema = schema.Required(field.Schema, fmt.Sprintf("%s needs its `%s`", name, field.Key))
 		}
 	}
 	return all
 }
 
 // onlyFailed refuses a failure reason of a job that did not fail.
-func onlyFailed(job form, to *event.Job) form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
-			job.read(f, n, what)
-			if reason := valueOf(n, "failure_reason"); reason != nil && to.Status != "failed" && to.Status != "" {
-				f.failAt(reason, "only a failed job has a failure_reason, and this one's status is %s", to.Status)
+func onlyFailed(job schema.Schema, to *event.Job) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			job.Read(f, n, what)
+			if reason := schema.Value(n, "failure_reason"); reason != nil && to.Status != "failed" && to.Status != "" {
+				f.FailAt(reason, "only a failed job has a failure_reason, and this one's status is %s", to.Status)
 			}
 		},
-		schema: job.schema,
+		JSON: job.JSON,
 	}
 }
 
@@ -204,31 +205,31 @@ func onlyFailed(job form, to *event.Job) form {
 const listable = 20
 
 // word is a word of a set that is too long to be listed in a message.
-func word(to *string, known []string) form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
-			if !isText(n) || !slices.Contains(known, n.Value) {
-				f.failAt(n, "%q is not a %s that Pipesteward knows%s", n.Value, strings.ReplaceAll(what, "_", " "), spelling.Suggestion(n.Value, known))
+func word(to *string, known []string) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			if !schema.IsText(n) || !slices.Contains(known, n.Value) {
+				f.FailAt(n, "%q is not a %s that Pipesteward knows%s", n.Value, strings.ReplaceAll(what, "_", " "), spelling.Suggestion(n.Value, known))
 				return
 			}
 			*to = n.Value
 		},
-		schema: func() schema { return schema{"type": "string", "enum": known} },
+		JSON: func() schema.JSON { return schema.JSON{"type": "string", "enum": known} },
 	}
 }
 
 // amount reads a number; want says which.
-func amount[T int64 | float64](to *T, want string, parse func(string) (T, error)) form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
+func amount[T int64 | float64](to *T, want string, parse func(string) (T, error)) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			x, err := parse(n.Value)
 			if err != nil || x < 0 {
-				f.failAt(n, "%s must be %s of at least 0, not %q", what, want, n.Value)
+				f.FailAt(n, "%s must be %s of at least 0, not %q", what, want, n.Value)
 				return
 			}
 			*to = x
 		},
-		schema: func() schema { return schema{"type": "number", "minimum": 0} },
+		JSON: func() schema.JSON { return schema.JSON{"type": "number", "minimum": 0} },
 	}
 }
 
@@ -296,59 +297,59 @@ func (n notGivenError) Error() string {
 }
 
 // form reads an answer, or the error that GitLab answers with.
-func (a *answer[T]) form(value form) form {
-	failing := mapping("an answer", fields{{"error", "The error that the question ends with.", required(text(&a.err), "say which `error`")}})
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
+func (a *answer[T]) form(value schema.Schema) schema.Schema {
+	failing := schema.Mapping("an answer", schema.Fields{schema.Key("error", "The error that the question ends with.", schema.Required(schema.Text(&a.err), "say which `error`"))})
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			a.given = true
-			if hasKey(n, "error") {
-				failing.read(f, n, what)
+			if schema.Has(n, "error") {
+				failing.Read(f, n, what)
 				return
 			}
-			value.read(f, n, what)
+			value.Read(f, n, what)
 		},
-		schema: func() schema { return schema{"anyOf": []schema{value.schema(), failing.schema()}} },
+		JSON: func() schema.JSON { return schema.JSON{"anyOf": []schema.JSON{value.JSON(), failing.JSON()}} },
 	}
 }
 
-func (a *answers) form(t *Test, files TestFiles) form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
+func (a *answers) form(t *Test, files TestFiles) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			a.details.value.Job = t.event.Job // what the API says of the job, the event says too
-			a.keys(t, files).read(f, n, what)
+			a.keys(t, files).Read(f, n, what)
 		},
-		schema: a.keys(t, files).schema,
+		JSON: a.keys(t, files).JSON,
 	}
 }
 
-func (a *answers) keys(t *Test, files TestFiles) form {
-	return mapping("gitlab", fields{
-		{"log", "The job's log, for log() and log_excerpt(): a text, or {file: PATH}.", a.log.form(logText(&a.log.value, files))},
-		{"superseded", "What superseded() gives.", a.superseded.form(withoutDefault(boolean(&a.superseded.value)))},
-		{"jobs", "What jobs() gives. The event's job is among them, also if it is left out here.", a.jobs.form(
-			listOf(&a.jobs.value, 0, func(j *event.Job) form { return t.listed(j) }))},
-		{"bridges", "What bridges() gives.", a.bridges.form(listOf(&a.bridges.value, 0, func(b *event.Bridge) form {
-			return mapping("a bridge", needed(t.values(b, "bridge"), "a bridge", "name", "status"))
-		}))},
-		{"details", "What details() gives: what is left out is as the event has it.", a.details.form(mapping("details", t.values(&a.details.value, "details()")))},
+func (a *answers) keys(t *Test, files TestFiles) schema.Schema {
+	return schema.Mapping("gitlab", schema.Fields{
+		schema.Key("log", "The job's log, for log() and log_excerpt(): a text, or {file: PATH}.", a.log.form(logText(&a.log.value, files))),
+		schema.Key("superseded", "What superseded() gives.", a.superseded.form(schema.WithoutDefault(schema.Bool(&a.superseded.value)))),
+		schema.Key("jobs", "What jobs() gives. The event's job is among them, also if it is left out here.", a.jobs.form(
+			schema.List(&a.jobs.value, 0, func(j *event.Job) schema.Schema { return t.listed(j) }))),
+		schema.Key("bridges", "What bridges() gives.", a.bridges.form(schema.List(&a.bridges.value, 0, func(b *event.Bridge) schema.Schema {
+			return schema.Mapping("a bridge", needed(t.values(b, "bridge"), "a bridge", "name", "status"))
+		}))),
+		schema.Key("details", "What details() gives: what is left out is as the event has it.", a.details.form(schema.Mapping("details", t.values(&a.details.value, "details()")))),
 	})
 }
 
 // logText reads a text, or the path of a file that holds it.
-func logText(to *string, files TestFiles) form {
-	inFile := mapping("log", fields{{"file", "A file with the log, from where this file is.", pathTo(func(path string) (err error) {
+func logText(to *string, files TestFiles) schema.Schema {
+	inFile := schema.Mapping("log", schema.Fields{schema.Key("file", "A file with the log, from where this file is.", pathTo(func(path string) (err error) {
 		*to, err = files.Log(path)
 		return err
-	})}})
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
+	}))})
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			if n.Kind == yaml.MappingNode {
-				inFile.read(f, n, what)
+				inFile.Read(f, n, what)
 				return
 			}
-			text(to).read(f, n, what)
+			schema.Text(to).Read(f, n, what)
 		},
-		schema: func() schema { return schema{"anyOf": []schema{{"type": "string"}, inFile.schema()}} },
+		JSON: func() schema.JSON { return schema.JSON{"anyOf": []schema.JSON{{"type": "string"}, inFile.JSON()}} },
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/internal/golden"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // testFiles are files by name, and what their hooks are as events.
@@ -60,7 +61,7 @@ func TestLoadTestsTellsEveryMistake(t *testing.T) {
 	}
 	golden.Each(t, "testdata/brokentests/*.yaml", func(t *testing.T, name string, data []byte) string {
 		_, err := rules.LoadTests(rules.Source{Name: name, Data: data}, files)
-		var mistakes rules.FileErrors
+		var mistakes schema.FileErrors
 		if !errors.As(err, &mistakes) {
 			t.Fatalf("LoadTests returned %v, want FileErrors", err)
 		}

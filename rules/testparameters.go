@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // parameter is what a test can expect of an action besides its jobs. Its
@@ -17,7 +18,7 @@ type parameter struct {
 	key   string
 	doc   string
 	verbs []string // that have it; nil: all
-	value func(to *string) form
+	value func(to *string) schema.Schema
 	of    func(d event.Decision) string
 	// unusual reports whether a value is worth showing of an action that the
 	// test says nothing of; nil: none is.
@@ -27,18 +28,18 @@ type parameter struct {
 var parameters = []parameter{
 	{
 		key: "delay", doc: "How long the action waits, backoff included, and the jitter left out.",
-		value:   inWords(duration, event.Duration.String),
+		value:   inWords(schema.Duration, event.Duration.String),
 		of:      func(d event.Decision) string { return event.Duration(d.Action.Pause(d.Job.Attempt)).String() },
 		unusual: func(value string) bool { return value != "0s" },
 	},
 	{
 		key: "max_attempts", doc: "How often the job may run in its pipeline.", verbs: []string{event.VerbRetry},
-		value: inWords(wholeNumber, strconv.Itoa),
+		value: inWords(schema.PositiveInt, strconv.Itoa),
 		of:    func(d event.Decision) string { return strconv.Itoa(d.Action.MaxAttempts) },
 	},
 	{
 		key: "allow_stale", doc: "Whether the action is for pipelines, too, that are not the newest of their ref.", verbs: []string{event.VerbRetry, event.VerbPlay},
-		value:   inWords(boolean, strconv.FormatBool),
+		value:   inWords(schema.Bool, strconv.FormatBool),
 		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.AllowStale) },
 		unusual: isTrue,
 	},
@@ -56,59 +57,59 @@ var parameters = []parameter{
 	},
 	{
 		key: "wait", doc: "What each of the jobs waits for: success, or none.", verbs: []string{event.VerbPlay},
-		value:   inWords(func(to *string) form { return oneOf(to, []string{event.WaitNone, event.WaitSuccess}) }, scalar),
+		value:   inWords(func(to *string) schema.Schema { return schema.OneOf(to, []string{event.WaitNone, event.WaitSuccess}) }, scalar),
 		of:      func(d event.Decision) string { return d.Action.Wait },
 		unusual: func(value string) bool { return value == event.WaitSuccess },
 	},
 	{
 		key: "force", doc: "Whether jobs that hang in canceling are ended, too; of cancel_outdated, whether deployments are.", verbs: []string{event.VerbCancel, event.VerbCancelOutdated},
-		value:   inWords(boolean, strconv.FormatBool),
+		value:   inWords(schema.Bool, strconv.FormatBool),
 		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.Force) },
 		unusual: isTrue,
 	},
 	{
 		key: "older_than", doc: "How long ago a job must have ended.", verbs: []string{event.VerbErase},
-		value: inWords(duration, event.Duration.String),
+		value: inWords(schema.Duration, event.Duration.String),
 		of:    func(d event.Decision) string { return d.Action.OlderThan.String() },
 	},
 	{
 		key: "artifacts", doc: "Whether jobs that hold artifacts are erased, too.", verbs: []string{event.VerbErase},
-		value:   inWords(boolean, strconv.FormatBool),
+		value:   inWords(schema.Bool, strconv.FormatBool),
 		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.Artifacts) },
 		unusual: isTrue,
 	},
 	{
 		key: "keep_pipelines", doc: "How many newest pipelines of each ref are left alone.", verbs: []string{event.VerbErase},
-		value:   inWords(wholeNumber, strconv.Itoa),
+		value:   inWords(schema.PositiveInt, strconv.Itoa),
 		of:      func(d event.Decision) string { return strconv.Itoa(d.Action.KeepPipelines) },
 		unusual: func(value string) bool { return value != "0" },
 	},
 	{
 		key: "keep_tags", doc: "Whether jobs of tags are left alone.", verbs: []string{event.VerbErase},
-		value:   inWords(boolean, strconv.FormatBool),
+		value:   inWords(schema.Bool, strconv.FormatBool),
 		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.KeepTags) },
 		unusual: isTrue,
 	},
 	{
 		key: "keep_protected", doc: "Whether jobs of protected refs are left alone.", verbs: []string{event.VerbErase},
-		value:   inWords(boolean, strconv.FormatBool),
+		value:   inWords(schema.Bool, strconv.FormatBool),
 		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.KeepProtected) },
 		unusual: isTrue,
 	},
 	{
 		key: "larger_than", doc: "Up to which size a job is left alone.", verbs: []string{event.VerbErase},
-		value:   inWords(size, inBytes),
+		value:   inWords(schema.Bytes, inBytes),
 		of:      func(d event.Decision) string { return inBytes(d.Action.LargerThan) },
 		unusual: func(value string) bool { return value != "0 B" },
 	},
 	{
 		key: "class", doc: "The failure class of the job, or of all the jobs.",
-		value: inWords(text, scalar),
+		value: inWords(schema.Text, scalar),
 		of:    func(d event.Decision) string { return scalar(d.Job.FailureClass) },
 	},
 	{
 		key: "dry_run", doc: "Whether nothing is changed in GitLab.",
-		value:   inWords(boolean, strconv.FormatBool),
+		value:   inWords(schema.Bool, strconv.FormatBool),
 		of:      func(d event.Decision) string { return strconv.FormatBool(d.DryRun) },
 		unusual: isTrue,
 	},
@@ -121,12 +122,12 @@ func isTrue(value string) bool   { return value == "true" }
 func isFilled(value string) bool { return value != "{}" }
 
 // inWords is the form of a value that is held in words.
-func inWords[T any](of func(*T) form, words func(T) string) func(*string) form {
-	return func(to *string) form {
+func inWords[T any](of func(*T) schema.Schema, words func(T) string) func(*string) schema.Schema {
+	return func(to *string) schema.Schema {
 		value := new(T)
-		inner := withoutDefault(of(value))
-		read := inner.read
-		inner.read = func(f *file, n *yaml.Node, what string) {
+		inner := schema.WithoutDefault(of(value))
+		read := inner.Read
+		inner.Read = func(f *schema.Document, n *yaml.Node, what string) {
 			read(f, n, what)
 			*to = words(*value)
 		}
@@ -135,11 +136,11 @@ func inWords[T any](of func(*T) form, words func(T) string) func(*string) form {
 }
 
 // form reads the parameter of an entry of a test.
-func (p parameter) form(e *entry) form {
+func (p parameter) form(e *entry) schema.Schema {
 	var words string
 	inner := p.value(&words)
-	read := inner.read
-	inner.read = func(f *file, n *yaml.Node, what string) {
+	read := inner.Read
+	inner.Read = func(f *schema.Document, n *yaml.Node, what string) {
 		read(f, n, what)
 		e.compared[p.key] = words
 	}

@@ -11,25 +11,26 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // linter warns of what can be loaded and yet may not do what is meant.
 type linter struct {
 	*logic
-	found FileErrors
+	found schema.FileErrors
 }
 
 // lint returns the warnings about rule files, no more than maxMistakes for each.
-func lint(all *parsed) FileErrors {
-	var found FileErrors
+func lint(all *parsed) schema.FileErrors {
+	var found schema.FileErrors
 	logic := newLogic()
 	logic.classes = all.rules.classes.Names()
 	for _, f := range all.files {
 		l := &linter{logic: logic}
 		for _, r := range f.rules {
-			l.lintRule(f.file, r)
+			l.lintRule(f.Document, r)
 		}
-		found = append(found, l.found[:min(len(l.found), maxMistakes)]...)
+		found = append(found, l.found[:min(len(l.found), schema.MaxProblems)]...)
 	}
 	if len(all.errs) == 0 {
 		found = slices.Concat(found, all.rules.hidden(logic), all.rules.capped())
@@ -38,15 +39,15 @@ func lint(all *parsed) FileErrors {
 }
 
 // lintRule warns of one rule.
-func (l *linter) lintRule(f *file, r *parsedRule) {
+func (l *linter) lintRule(f *schema.Document, r *parsedRule) {
 	at := place{f, r.name, &l.found}
 	if r.on == event.KindSchedule && r.schedule.times != nil && r.schedule.Next(anyTime).IsZero() {
-		at.warnAt(resolve(valueOf(resolve(valueOf(r.node, "schedule")), "cron")), "this cron never comes: there is no such day")
+		at.warnAt(schema.Resolve(schema.Value(schema.Resolve(schema.Value(r.node, "schedule")), "cron")), "this cron never comes: there is no such day")
 	}
 	for _, e := range r.expressions {
 		l.lintExpression(at, e)
 	}
-	if !slices.ContainsFunc(f.errs, func(e FileError) bool { return e.Rule == r.name }) { // else there may be less of it than was written
+	if !slices.ContainsFunc(f.Problems, func(e schema.FileError) bool { return e.Rule == r.name }) { // else there may be less of it than was written
 		l.adviseRule(at, r.node, r.rule)
 	}
 }
@@ -56,13 +57,13 @@ var anyTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // place is where warnings go to: those of one rule of a file.
 type place struct {
-	*file
+	*schema.Document
 	rule  string
-	found *FileErrors
+	found *schema.FileErrors
 }
 
 func (p place) warn(line, column int, format string, args ...any) {
-	*p.found = append(*p.found, FileError{File: p.name, Line: line, Column: column, Severity: SeverityWarning, Rule: p.rule, Message: fmt.Sprintf(format, args...)})
+	*p.found = append(*p.found, schema.FileError{File: p.Name, Line: line, Column: column, Severity: schema.SeverityWarning, Rule: p.rule, Message: fmt.Sprintf(format, args...)})
 }
 
 func (p place) warnAt(n *yaml.Node, format string, args ...any) {
@@ -74,7 +75,7 @@ func (p place) warnAt(n *yaml.Node, format string, args ...any) {
 func (l *linter) lintExpression(at place, e parsedExpression) {
 	tree := l.tree(e.source)
 	a := advice{logic: l.logic, warn: func(part ast.Node, format string, args ...any) {
-		line, column := at.position(e.node, e.at+startOf(part))
+		line, column := at.Position(e.node, e.at+startOf(part))
 		at.warn(line, column, format, args...)
 	}}
 	if e.purpose.Want == expression.WantBool {
@@ -434,22 +435,22 @@ func (a advice) askedBefore(tree ast.Node, at int) []string {
 func (l *linter) adviseRule(at place, n *yaml.Node, r *rule) {
 	var when ast.Node // nil: that is not worth a question
 	tree := r.tree(l.logic)
-	if r.on == event.KindJob && l.logic.possible(side{tree, true}) {
+	if r.on == event.KindJob && l.possible(side{tree, true}) {
 		when = tree
 	}
-	if when != nil && l.logic.implies(when, unsent) {
-		at.warnAt(valueOf(n, "if"), "GitLab sends no job event when a job becomes manual, scheduled or skipped, so only catch-up finds such jobs, minutes later: write the rule `on: pipeline`, and ask pipeline.jobs")
+	if when != nil && l.implies(when, unsent) {
+		at.warnAt(schema.Value(n, "if"), "GitLab sends no job event when a job becomes manual, scheduled or skipped, so only catch-up finds such jobs, minutes later: write the rule `on: pipeline`, and ask pipeline.jobs")
 		when = nil
 	}
 	looked := lookedAt(tree)
-	if actions := valueOf(n, "actions"); actions != nil {
-		for i, n := range resolve(actions).Content {
-			l.adviseAction(at, resolve(n), r, r.actions[i], when, looked)
+	if actions := schema.Value(n, "actions"); actions != nil {
+		for i, n := range schema.Resolve(actions).Content {
+			l.adviseAction(at, schema.Resolve(n), r, r.actions[i], when, looked)
 		}
 	}
-	if notify := valueOf(n, "notify"); notify != nil {
-		for _, n := range resolve(notify).Content {
-			adviseNotice(at, resolve(n), r)
+	if notify := schema.Value(n, "notify"); notify != nil {
+		for _, n := range schema.Resolve(notify).Content {
+			adviseNotice(at, schema.Resolve(n), r)
 		}
 	}
 }
@@ -501,13 +502,13 @@ func (l *logic) implies(one, other ast.Node) bool {
 func (l *linter) adviseAction(at place, n *yaml.Node, r *rule, a action, when ast.Node, looked []string) {
 	verb, parameters := n, &yaml.Node{}
 	if n.Kind == yaml.MappingNode {
-		verb, parameters = n.Content[0], resolve(n.Content[1])
+		verb, parameters = n.Content[0], schema.Resolve(n.Content[1])
 	}
 	useless, condition := uselessTo[a.Verb], when
 	if event.OfPipeline(a.Verb) {
 		useless, condition = uselessToPipelines[a.Verb], r.tree(l.logic)
 	}
-	if condition != nil && useless != nil && a.jobs == nil && l.logic.possible(side{condition, true}) && l.logic.implies(condition, useless) {
+	if condition != nil && useless != nil && a.jobs == nil && l.possible(side{condition, true}) && l.implies(condition, useless) {
 		at.warnAt(verb, "%s does nothing here: it is for %s, and the condition wants others", a.Verb, usefulTo[a.Verb])
 		return
 	}
@@ -518,10 +519,10 @@ func (l *linter) adviseAction(at place, n *yaml.Node, r *rule, a action, when as
 		return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(looked, name) })
 	}
 	if a.Wait == event.WaitSuccess && a.jobs == nil {
-		at.warnAt(valueOf(parameters, "wait"), "there is but one job here, so it waits for none: say in `jobs` which are played, in their order")
+		at.warnAt(schema.Value(parameters, "wait"), "there is but one job here, so it waits for none: say in `jobs` which are played, in their order")
 	}
 	switch {
-	case a.Verb == event.VerbErase && r.on != event.KindSchedule && !hasKey(parameters, "older_than") && !looksAt("finished_at"):
+	case a.Verb == event.VerbErase && r.on != event.KindSchedule && !schema.Has(parameters, "older_than") && !looksAt("finished_at"):
 		at.warnAt(verb, "erase leaves jobs alone that finished less than 24h ago, and on an event they have mostly just finished: write erase: {older_than: 0s}, or the age that you mean")
 	case a.Verb == event.VerbRetry:
 		adviseRetry(at, verb, parameters, r.on, a.MaxAttempts, looksAt("failure_reason", "failure_class", "failed_with", "log", "log_excerpt", "bridges"))
@@ -535,9 +536,9 @@ const manyAttempts = 10
 func adviseRetry(at place, verb, parameters *yaml.Node, on string, attempts int, limited bool) {
 	switch {
 	case attempts == 1:
-		at.warnAt(valueOf(parameters, "max_attempts"), "max_attempts counts the first run too, so 1 never retries: write 2 for one retry")
+		at.warnAt(schema.Value(parameters, "max_attempts"), "max_attempts counts the first run too, so 1 never retries: write 2 for one retry")
 	case attempts > manyAttempts:
-		at.warnAt(valueOf(parameters, "max_attempts"), "a job that failed %d times will hardly pass after that, and it holds a runner each time: write max_attempts: 3, with a longer delay", manyAttempts)
+		at.warnAt(schema.Value(parameters, "max_attempts"), "a job that failed %d times will hardly pass after that, and it holds a runner each time: write max_attempts: 3, with a longer delay", manyAttempts)
 	}
 	if limited {
 		return
@@ -570,13 +571,13 @@ func lookedAt(n ast.Node) []string {
 
 // adviseNotice warns of outcomes that the rule's actions never have.
 func adviseNotice(at place, n *yaml.Node, r *rule) {
-	when := valueOf(n, "when")
+	when := schema.Value(n, "when")
 	if when == nil {
 		return
 	}
 	retries := slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == event.VerbRetry || a.Verb == event.VerbRetryPipeline })
-	for _, item := range resolve(when).Content {
-		switch outcome := resolve(item).Value; {
+	for _, item := range schema.Resolve(when).Content {
+		switch outcome := schema.Resolve(item).Value; {
 		case len(r.actions) == 0 && outcome != event.ResultDone && outcome != event.ResultDryRun:
 			at.warnAt(item, "a rule without actions is never %s: its outcome is done (or dry_run) whenever it matches", outcome)
 		case !retries && (outcome == event.ResultGaveUp || outcome == event.ResultRecovered):

@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // formats are how check can print what it finds.
@@ -84,7 +85,7 @@ func readAllSources(paths []string) ([]rules.Source, error) {
 type findings struct {
 	sources []rules.Source
 	loaded  *rules.Rules // nil if there are errors
-	found   rules.FileErrors
+	found   schema.FileErrors
 }
 
 // text prints for people: each finding with the line that it is in, and how
@@ -101,14 +102,14 @@ func (f findings) text(w io.Writer) error {
 		if in := lines[e.File]; e.Line <= len(in) {
 			line, caret := pointAt(strings.TrimRight(in[e.Line-1], "\r"), e.Column)
 			mark := p.red
-			if e.Severity == rules.SeverityWarning {
+			if e.Severity == schema.SeverityWarning {
 				mark = p.yellow
 			}
 			fmt.Fprintf(&b, "    %s\n    %s\n", line, mark(caret))
 		}
 	}
 	files := counted(len(f.sources), "file")
-	errors, warnings := len(f.found.Of(rules.SeverityError)), len(f.found.Of(rules.SeverityWarning))
+	errors, warnings := len(f.found.Of(schema.SeverityError)), len(f.found.Of(schema.SeverityWarning))
 	switch {
 	case errors > 0 && warnings > 0:
 		fmt.Fprintf(&b, "%s, %s in %s\n", p.red(counted(errors, "error")), p.yellow(counted(warnings, "warning")), files)
@@ -198,7 +199,7 @@ func cells(r rune) int {
 
 // json prints a list of findings, for programs.
 func (f findings) json(w io.Writer) error {
-	return printJSON(w, append(rules.FileErrors{}, f.found...))
+	return printJSON(w, append(schema.FileErrors{}, f.found...))
 }
 
 // codeQuality prints the report that GitLab shows in merge requests:
@@ -225,7 +226,7 @@ func (f findings) codeQuality(w io.Writer) error {
 			Description: e.Message, CheckName: "pipesteward-" + e.Severity, Severity: "major",
 			Location: location{relative(e.File), lines{e.Line}},
 		}
-		if e.Severity == rules.SeverityWarning {
+		if e.Severity == schema.SeverityWarning {
 			v.Severity = "minor"
 		}
 		if e.Rule != "" {

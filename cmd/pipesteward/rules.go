@@ -20,6 +20,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // readSources reads a rule file, or all *.yaml of a directory in name order,
@@ -57,10 +58,10 @@ func loadRules(path string, o rules.Options) (*rules.Rules, error) {
 }
 
 // loadSources gives the rules, and what in them looks like a mistake.
-func loadSources(sources []rules.Source, o rules.Options) (*rules.Rules, rules.FileErrors, error) {
+func loadSources(sources []rules.Source, o rules.Options) (*rules.Rules, schema.FileErrors, error) {
 	loaded, found := rules.Check(o, sources...)
 	if loaded == nil {
-		return nil, nil, fmt.Errorf("the rules can't be used:\n%w", found.Of(rules.SeverityError))
+		return nil, nil, fmt.Errorf("the rules can't be used:\n%w", found.Of(schema.SeverityError))
 	}
 	return loaded, found, nil
 }
@@ -102,7 +103,7 @@ func (l *liveRules) load(anyway bool) error {
 	}
 	l.tried = read
 	var loaded *rules.Rules
-	var warnings rules.FileErrors
+	var warnings schema.FileErrors
 	if err == nil {
 		loaded, warnings, err = loadSources(sources, l.options)
 	} else {

@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 func testCommand(stdout io.Writer) *cli.Command {
@@ -77,14 +78,14 @@ func testCommand(stdout io.Writer) *cli.Command {
 // loadTests loads test files, or tells the mistakes of all of them.
 func loadTests(paths []string) ([]*rules.Tests, error) {
 	var all []*rules.Tests
-	var mistakes rules.FileErrors
+	var mistakes schema.FileErrors
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
 		tests, err := rules.LoadTests(rules.Source{Name: path, Data: data}, testFiles{filepath.Dir(path)})
-		if found, ok := errors.AsType[rules.FileErrors](err); ok {
+		if found, ok := errors.AsType[schema.FileErrors](err); ok {
 			for _, mistake := range found {
 				if !slices.Contains(mistakes, mistake) { // two may name the same rule file
 					mistakes = append(mistakes, mistake)

@@ -1,4 +1,7 @@
-package rules
+// Package schema reads YAML documents. A Schema describes a value once: the loader
+// reads by it, with the line and column of every mistake, and the JSON Schema for
+// editors is generated from it.
+package schema
 
 import (
 	"cmp"
@@ -13,40 +16,40 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Bounds on rule files. A larger one is refused when it is loaded.
+// Bounds on a document. A larger one is refused.
 const (
 	maxFile     = 8 << 20   // bytes of a file
 	maxYAML     = 1_000_000 // values of a file, each counted as often as aliases (*name) stand for it
-	maxMistakes = 1_000     // reported of a file
+	MaxProblems = 1_000     // reported of a file
 )
 
-// file reads one rule file node by node, so that every mistake has its line
-// and column, and gathers all of them.
-type file struct {
-	name   string
+// Document is a YAML document that is read node by node. It collects all mistakes,
+// each with its line and column.
+type Document struct {
+	Name   string
 	data   []byte
 	text   []rune
 	starts []int // of lines in text; see lineStarts
 
-	rule func() string // the name of the rule that is being read, for messages; nil outside of rules
-	errs []FileError
+	Rule     func() string // the name of the rule that is being read, for messages; nil outside of rules
+	Problems []FileError
 }
 
 // NewDocument returns a document that has not been parsed.
-func NewDocument(name string, data []byte) *file {
-	return &file{name: name, data: data, text: []rune(string(data))}
+func NewDocument(name string, data []byte) *Document {
+	return &Document{Name: name, data: data, text: []rune(string(data))}
 }
 
-// parse returns the root node of the file, or nil after it recorded the error.
-func (f *file) parse() *yaml.Node {
+// Parse returns the root node of the file, or nil after it recorded the error.
+func (f *Document) Parse() *yaml.Node {
 	data := f.data
 	if strings.TrimSpace(string(data)) == "" {
-		f.fail(1, 1, "the file is empty: write at least `version: 1` and `rules:`")
+		f.Fail(1, 1, "the file is empty: write at least `version: 1` and `rules:`")
 		return nil
 	}
 	if at, message := f.tooLarge(data); message != "" {
 		line, column := f.lineColumn(at)
-		f.fail(line, column, "%s", message)
+		f.Fail(line, column, "%s", message)
 		return nil
 	}
 	var doc yaml.Node
@@ -55,53 +58,55 @@ func (f *file) parse() *yaml.Node {
 		return nil
 	}
 	if expanded(&doc) > maxYAML {
-		f.failAt(doc.Content[0], "the file has more than %d values, each counted as often as an alias (*name) stands for it", maxYAML)
+		f.FailAt(doc.Content[0], "the file has more than %d values, each counted as often as an alias (*name) stands for it", maxYAML)
 		return nil
 	}
-	return resolve(doc.Content[0])
+	return Resolve(doc.Content[0])
 }
 
-func (f *file) syntaxError(err error) {
+func (f *Document) syntaxError(err error) {
 	var all *yaml.LoadErrors
 	if errors.As(err, &all) && len(all.Errors) > 0 {
 		for _, e := range all.Errors {
-			f.fail(e.Mark.Line, e.Mark.Column, "YAML: %s", e.Message)
+			f.Fail(e.Mark.Line, e.Mark.Column, "YAML: %s", e.Message)
 		}
 		return
 	}
 	var one *yaml.LoadError
 	if errors.As(err, &one) {
-		f.fail(one.Mark.Line, one.Mark.Column, "YAML: %s", one.Message)
+		f.Fail(one.Mark.Line, one.Mark.Column, "YAML: %s", one.Message)
 		return
 	}
-	f.fail(1, 1, "YAML: %v", err)
+	f.Fail(1, 1, "YAML: %v", err)
 }
 
-// fail notes a mistake; of more than maxMistakes, only that there are more.
-func (f *file) fail(line, column int, format string, args ...any) {
-	switch len(f.errs) {
-	case maxMistakes:
+// Fail records a mistake. Of more than MaxProblems it records only that there are
+// more.
+func (f *Document) Fail(line, column int, format string, args ...any) {
+	switch len(f.Problems) {
+	case MaxProblems:
 		format, args = "there are more mistakes: mend these first", nil
-	case maxMistakes + 1:
+	case MaxProblems + 1:
 		return
 	}
-	f.errs = append(f.errs, f.finding(SeverityError, line, column, format, args...))
+	f.Problems = append(f.Problems, f.finding(SeverityError, line, column, format, args...))
 }
 
-func (f *file) finding(severity string, line, column int, format string, args ...any) FileError {
-	e := FileError{File: f.name, Line: max(line, 1), Column: max(column, 1), Severity: severity, Message: fmt.Sprintf(format, args...)}
-	if f.rule != nil {
-		e.Rule = f.rule()
+func (f *Document) finding(severity string, line, column int, format string, args ...any) FileError {
+	e := FileError{File: f.Name, Line: max(line, 1), Column: max(column, 1), Severity: severity, Message: fmt.Sprintf(format, args...)}
+	if f.Rule != nil {
+		e.Rule = f.Rule()
 	}
 	return e
 }
 
-func (f *file) failAt(n *yaml.Node, format string, args ...any) {
-	f.fail(n.Line, n.Column, format, args...)
+// FailAt records a mistake at a node.
+func (f *Document) FailAt(n *yaml.Node, format string, args ...any) {
+	f.Fail(n.Line, n.Column, format, args...)
 }
 
-// pairs gives the keys and values of a mapping; of anything else, none.
-func pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
+// Pairs yields the keys and values of a mapping; none for any other node.
+func Pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	return func(yield func(key, value *yaml.Node) bool) {
 		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
 			if !yield(n.Content[i], n.Content[i+1]) {
@@ -111,9 +116,9 @@ func pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	}
 }
 
-// valueOf gives the value of a key of a mapping, or nil.
-func valueOf(n *yaml.Node, key string) *yaml.Node {
-	for k, v := range pairs(n) {
+// Value returns the value of a key of a mapping, or nil.
+func Value(n *yaml.Node, key string) *yaml.Node {
+	for k, v := range Pairs(n) {
 		if k.Value == key {
 			return v
 		}
@@ -121,20 +126,22 @@ func valueOf(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-func hasKey(n *yaml.Node, key string) bool { return valueOf(n, key) != nil }
+// Has reports whether a mapping has a key.
+func Has(n *yaml.Node, key string) bool { return Value(n, key) != nil }
 
-func resolve(n *yaml.Node) *yaml.Node {
+// Resolve returns the node that an alias stands for; any other node unchanged.
+func Resolve(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
 	return n
 }
 
-// position finds where in the file a character of a scalar's value stands.
+// Position finds where in the file a character of a scalar's value stands.
 // The value is the text without quotes, escapes and folded line ends, so the
 // two are walked side by side: each character of the value is looked for
 // further on, and white space in the value stands for any run of it.
-func (f *file) position(n *yaml.Node, offset int) (line, column int) {
+func (f *Document) Position(n *yaml.Node, offset int) (line, column int) {
 	line, column = n.Line, n.Column
 	at := f.offset(line, column)
 	switch {
@@ -170,12 +177,12 @@ func (f *file) position(n *yaml.Node, offset int) (line, column int) {
 }
 
 // offset gives the index in the text of a line and column.
-func (f *file) offset(line, column int) int {
+func (f *Document) offset(line, column int) int {
 	starts := f.lineStarts()
 	return min(starts[min(max(line, 1), len(starts))-1]+column-1, len(f.text))
 }
 
-func (f *file) lineColumn(at int) (line, column int) {
+func (f *Document) lineColumn(at int) (line, column int) {
 	at = min(at, len(f.text))
 	line, found := slices.BinarySearch(f.lineStarts(), at)
 	if found {
@@ -185,7 +192,7 @@ func (f *file) lineColumn(at int) (line, column int) {
 }
 
 // lineStarts gives where each line starts in the text, as YAML has lines.
-func (f *file) lineStarts() []int {
+func (f *Document) lineStarts() []int {
 	if f.starts == nil {
 		f.starts = []int{0}
 		for i, r := range f.text {
@@ -198,14 +205,15 @@ func (f *file) lineStarts() []int {
 	return f.starts
 }
 
-func sortErrors(errs FileErrors) {
+// Sort sorts errors by file, line and column.
+func Sort(errs FileErrors) {
 	slices.SortStableFunc(errs, func(a, b FileError) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }
 
 // tooLarge says why a file is not even parsed, and where; "" if it is.
-func (f *file) tooLarge(data []byte) (at int, message string) {
+func (f *Document) tooLarge(data []byte) (at int, message string) {
 	if len(data) > maxFile {
 		return 0, fmt.Sprintf("the file has %d bytes, more than %d: spread the rules over several files of a directory", len(data), maxFile)
 	}
@@ -242,5 +250,5 @@ func expanded(root *yaml.Node) int {
 	return count(root)
 }
 
-// place says where a node stands.
-func (f *file) place(n *yaml.Node) string { return fmt.Sprintf("%s:%d", f.name, n.Line) }
+// Place returns the file and line of a node, as FILE:LINE.
+func (f *Document) Place(n *yaml.Node) string { return fmt.Sprintf("%s:%d", f.Name, n.Line) }

@@ -1,11 +1,11 @@
-package rules
+package schema
 
 import (
 	"fmt"
 	"strings"
 )
 
-// FileError is one mistake in a rule file, or what looks like one.
+// FileError is a mistake in a file, or a warning.
 type FileError struct {
 	File     string `json:"file"`
 	Line     int    `json:"line"`   // counts from 1
@@ -32,11 +32,11 @@ func (e FileError) Error() string {
 	return place + e.Message
 }
 
-// FileErrors holds every mistake of the files that were loaded, and what looks
-// like one, in the order of files, lines and columns.
+// FileErrors are the mistakes and warnings of some files, in the order of files,
+// lines and columns.
 type FileErrors []FileError
 
-// Of gives those of one severity.
+// Of returns those of one severity.
 func (es FileErrors) Of(severity string) FileErrors {
 	var some FileErrors
 	for _, e := range es {

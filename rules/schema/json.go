@@ -1,14 +1,15 @@
-package rules
+package schema
 
 import (
 	"bytes"
 	"encoding/json"
 )
 
-// schema is a JSON Schema, or a part of one.
-type schema map[string]any
+// JSON is a JSON Schema, or a part of one.
+type JSON map[string]any
 
-func (s schema) publish(description string) ([]byte, error) {
+// Publish encodes the schema as a JSON Schema document (draft 2020-12).
+func (s JSON) Publish(description string) ([]byte, error) {
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["description"] = description
 	var b bytes.Buffer
