@@ -14,12 +14,6 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// Classes gives the names of all failure classes, Pipesteward's own and those
-// of the rule files, sorted.
-func (rs *Rules) Classes() []string {
-	return slices.Sorted(slices.Values(slices.Concat(event.FailureClasses, rs.classes.Names())))
-}
-
 // className bounds names: they are part of keys in the store, and of metrics.
 var className = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
 

@@ -92,7 +92,7 @@ func (rd *reader) rule(parsed *parsedRule, d defaults) schema.Schema {
 			"on", "The events that the rule is for: a job changed, a pipeline did, or a time has come.",
 			schema.Required(schema.OneOf(&r.on, kinds), "a rule needs `on: job`, `on: pipeline` or `on: schedule`"),
 		),
-		schema.Key("schedule", "When a rule `on: schedule` runs, and over which jobs: it is asked for each of them.", r.schedule.form()),
+		schema.Key("schedule", "When a rule `on: schedule` runs, and over which jobs: it is asked for each of them.", scheduleSchema(&r.schedule)),
 		schema.Key(
 			"if", "The condition: an expression. The rule matches the events for which it is true; without it, every event.",
 			rd.expression(&r.condition, expression.WantBool, askedOnce),
@@ -111,8 +111,8 @@ func (rd *reader) rule(parsed *parsedRule, d defaults) schema.Schema {
 	const idle = "the rule does nothing: give it `actions`, `notify` or both"
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
-			r.file, r.line, r.column, r.hash, r.content = f.Name, n.Line, n.Column, rd.hash, contentOf(n)
-			parsed.node, rd.current = n, parsed
+			r.file, r.line, r.column, r.hash = f.Name, n.Line, n.Column, rd.hash
+			parsed.node, parsed.content, rd.current = n, contentOf(n), parsed
 			f.Rule = func() string { return r.name }
 			defer func() { f.Rule, rd.current = nil, nil }()
 			keys.Read(f, n, what)
@@ -389,11 +389,21 @@ func (rd *reader) notice(r *rule, v *notice, d defaults) schema.Schema {
 				f.FailAt(n, "no channel to tell: write `channel: \"#ci\"` here or in defaults")
 			}
 			for _, other := range r.notices {
-				if result := v.clashes(other); result != "" {
+				if result := clash(*v, other); result != "" {
 					f.FailAt(n, "%s is told in %s by an earlier entry of notify already: one message for each outcome and channel", result, v.channel)
 				}
 			}
 		},
 		JSON: keys.JSON,
 	}
+}
+
+// clash returns an outcome that both notices tell in the same channel.
+func clash(v, other notice) string {
+	for _, result := range v.when {
+		if v.channel == other.channel && slices.Contains(other.when, result) {
+			return result
+		}
+	}
+	return ""
 }

@@ -14,14 +14,14 @@ import (
 
 // hidden warns of rules that never have their turn, because a rule with `stop`
 // stands before them that matches whatever they match.
-func (rs *Rules) hidden(l *logic) schema.FileErrors {
+func hidden(all []*rule, l *logic) schema.FileErrors {
 	var found schema.FileErrors
 	before := map[string]*stoppers{}
-	for _, r := range rs.rules {
+	for _, r := range all {
 		if before[r.on] == nil {
 			before[r.on] = &stoppers{logic: l, by: map[pin][]stopper{}}
 		}
-		tree := r.tree(l)
+		tree := l.ruleCondition(r)
 		if !l.possible(side{tree, true}) {
 			continue // that has been told
 		}
@@ -31,9 +31,9 @@ func (rs *Rules) hidden(l *logic) schema.FileErrors {
 			before[r.on].add(s)
 		case other == nil:
 		case other.condition == nil:
-			found = append(found, r.warning("never has its turn: rule %q in %s stands before it and has `stop: true` and no condition; move this rule before it, or give that one a condition", other.name, other.file))
+			found = append(found, warning(r, "never has its turn: rule %q in %s stands before it and has `stop: true` and no condition; move this rule before it, or give that one a condition", other.name, other.file))
 		default:
-			found = append(found, r.warning("never has its turn: rule %q in %s stands before it, has `stop: true` and matches whatever this one matches; move this rule before it, or narrow that one's condition", other.name, other.file))
+			found = append(found, warning(r, "never has its turn: rule %q in %s stands before it, has `stop: true` and matches whatever this one matches; move this rule before it, or narrow that one's condition", other.name, other.file))
 		}
 	}
 	return found
@@ -41,19 +41,19 @@ func (rs *Rules) hidden(l *logic) schema.FileErrors {
 
 // capped warns of rules that want more attempts than the budget of a job
 // allows.
-func (rs *Rules) capped() schema.FileErrors {
+func capped(set Set) schema.FileErrors {
 	var found schema.FileErrors
-	for _, r := range rs.rules {
+	for _, r := range set.Rules {
 		for _, a := range r.actions {
-			if a.Verb == event.VerbRetry && a.MaxAttempts > rs.limits.PerJob {
-				found = append(found, r.warning("max_attempts: %d is never reached, because limits.per_job allows %d runs of a job in a pipeline: raise that, or lower this", a.MaxAttempts, rs.limits.PerJob))
+			if a.Verb == event.VerbRetry && a.MaxAttempts > set.Limits.PerJob {
+				found = append(found, warning(r, "max_attempts: %d is never reached, because limits.per_job allows %d runs of a job in a pipeline: raise that, or lower this", a.MaxAttempts, set.Limits.PerJob))
 			}
 		}
 	}
 	return found
 }
 
-func (r *rule) warning(format string, args ...any) schema.FileError {
+func warning(r *rule, format string, args ...any) schema.FileError {
 	return schema.FileError{File: r.file, Line: r.line, Column: r.column, Severity: schema.SeverityWarning, Rule: r.name, Message: fmt.Sprintf(format, args...)}
 }
 

@@ -154,7 +154,7 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 
 // A rule that is said to be hidden never fires.
 func TestHiddenRulesNeverFire(t *testing.T) {
-	hidden := 0
+	shadowed := 0
 	try := func(t *rapid.T) {
 		var b strings.Builder
 		var names []string
@@ -174,9 +174,9 @@ func TestHiddenRulesNeverFire(t *testing.T) {
 		named := map[string]bool{}
 		l := newLogic()
 		l.classes = names
-		for _, e := range rs.hidden(l) {
+		for _, e := range hidden(rs.All(), l) {
 			named[e.Rule] = true
-			hidden++
+			shadowed++
 		}
 		for range 10 {
 			decisions, errs := rs.Evaluate(t.Context(), someJobEvent().Draw(t, "event"), noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")})
@@ -190,10 +190,10 @@ func TestHiddenRulesNeverFire(t *testing.T) {
 			}
 		}
 	}
-	for round := 0; round < rounds && !t.Failed() && hidden == 0; round++ {
+	for round := 0; round < rounds && !t.Failed() && shadowed == 0; round++ {
 		rapid.Check(t, try)
 	}
-	if !t.Failed() && hidden == 0 {
+	if !t.Failed() && shadowed == 0 {
 		t.Error("no rule was hidden: the test tries nothing")
 	}
 }

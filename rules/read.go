@@ -29,6 +29,7 @@ type reader struct {
 type parsedRule struct {
 	*rule
 	node        *yaml.Node
+	content     string             // names its text: SHA-256 in hex
 	expressions []parsedExpression // those that compiled
 }
 

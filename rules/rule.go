@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"slices"
+
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -26,7 +28,6 @@ type rule struct {
 	line     int
 	column   int
 	hash     string // of the file: SHA-256 in hex
-	content  string // names its text
 	identity string
 	clauses  func() *expression.Clause // the condition taken apart, when first asked for; nil without one
 }
@@ -44,4 +45,18 @@ type notice struct {
 	when    []string
 	channel string
 	text    *expression.Template // nil: the default text of the outcome
+}
+
+// verbs gives what the rule may want, each verb once.
+func (r *rule) verbs() []string {
+	if len(r.actions) == 0 {
+		return []string{event.VerbNotify}
+	}
+	var all []string
+	for _, a := range r.actions {
+		if !slices.Contains(all, a.Verb) {
+			all = append(all, a.Verb)
+		}
+	}
+	return all
 }

@@ -255,12 +255,12 @@ func (e *entry) told(result string) schema.Schema {
 // review finds what no rule can do, and says what a rule leaves no choice of.
 func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 	rs := t.file.Rules
-	names := make([]string, len(rs.rules))
-	for i, r := range rs.rules {
+	names := make([]string, rs.Len())
+	for i, r := range rs.All() {
 		names[i] = r.name
 	}
 	for _, name := range append([]string{e.rule}, e.alsoWantedBy...) {
-		if rs.byName[name] == nil {
+		if rs.Rule(name) == nil {
 			at := schema.Value(n, "rule")
 			if name != e.rule {
 				at = schema.Value(n, "also_wanted_by")
@@ -268,7 +268,7 @@ func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 			f.FailAt(at, "there is no rule %q%s", name, spelling.Suggestion(name, names))
 		}
 	}
-	r := rs.byName[e.rule]
+	r := rs.Rule(e.rule)
 	if r == nil {
 		return
 	}
@@ -311,20 +311,6 @@ func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 	case e.jobs == nil:
 		e.jobs = []string{t.event.Job.Name}
 	}
-}
-
-// verbs gives what the rule may want, each verb once.
-func (r *rule) verbs() []string {
-	if len(r.actions) == 0 {
-		return []string{event.VerbNotify}
-	}
-	var all []string
-	for _, a := range r.actions {
-		if !slices.Contains(all, a.Verb) {
-			all = append(all, a.Verb)
-		}
-	}
-	return all
 }
 
 // given reads a value that may be left out, which is nil then.

@@ -50,7 +50,10 @@ func (t *Test) Run(ctx context.Context) TestResult {
 		}
 		got = append(got, entry{rule: err.Rule, err: err.Part + ": " + err.Err.Error()})
 	}
-	slices.SortStableFunc(got, func(a, b entry) int { return cmp.Compare(rs.position(a.rule), rs.position(b.rule)) })
+	position := func(name string) int {
+		return slices.IndexFunc(rs.All(), func(r *rule) bool { return r.name == name })
+	}
+	slices.SortStableFunc(got, func(a, b entry) int { return cmp.Compare(position(a.rule), position(b.rule)) })
 	for i := range got {
 		result.Problems = append(result.Problems, t.hear(ctx, &got[i])...)
 	}
@@ -59,11 +62,6 @@ func (t *Test) Run(ctx context.Context) TestResult {
 		result.Verdicts = t.explain(ctx, result.Fired)
 	}
 	return result
-}
-
-// position gives the rule's place among all rules.
-func (rs *Rules) position(name string) int {
-	return slices.IndexFunc(rs.rules, func(r *rule) bool { return r.name == name })
 }
 
 // entries writes decisions as a test file does: those of one action of a rule

@@ -24,7 +24,7 @@ type linter struct {
 func lint(all *parsed) schema.FileErrors {
 	var found schema.FileErrors
 	logic := newLogic()
-	logic.classes = all.rules.classes.Names()
+	logic.classes = all.set.Classes.Names()
 	for _, f := range all.files {
 		l := &linter{logic: logic}
 		for _, r := range f.rules {
@@ -33,7 +33,7 @@ func lint(all *parsed) schema.FileErrors {
 		found = append(found, l.found[:min(len(l.found), schema.MaxProblems)]...)
 	}
 	if len(all.errs) == 0 {
-		found = slices.Concat(found, all.rules.hidden(logic), all.rules.capped())
+		found = slices.Concat(found, hidden(all.set.Rules, logic), capped(all.set))
 	}
 	return found
 }
@@ -434,7 +434,7 @@ func (a advice) askedBefore(tree ast.Node, at int) []string {
 // adviseRule warns of what the parts of a rule are together. n is its mapping.
 func (l *linter) adviseRule(at place, n *yaml.Node, r *rule) {
 	var when ast.Node // nil: that is not worth a question
-	tree := r.tree(l.logic)
+	tree := l.ruleCondition(r)
 	if r.on == event.KindJob && l.possible(side{tree, true}) {
 		when = tree
 	}
@@ -455,8 +455,8 @@ func (l *linter) adviseRule(at place, n *yaml.Node, r *rule) {
 	}
 }
 
-// tree gives the rule's condition as it is written; true where it has none.
-func (r *rule) tree(l *logic) ast.Node {
+// ruleCondition returns the rule's condition as it is written; true where it has none.
+func (l *logic) ruleCondition(r *rule) ast.Node {
 	if r.condition == nil {
 		return &ast.BoolNode{Value: true}
 	}
@@ -506,7 +506,7 @@ func (l *linter) adviseAction(at place, n *yaml.Node, r *rule, a action, when as
 	}
 	useless, condition := uselessTo[a.Verb], when
 	if event.OfPipeline(a.Verb) {
-		useless, condition = uselessToPipelines[a.Verb], r.tree(l.logic)
+		useless, condition = uselessToPipelines[a.Verb], l.ruleCondition(r)
 	}
 	if condition != nil && useless != nil && a.jobs == nil && l.possible(side{condition, true}) && l.implies(condition, useless) {
 		at.warnAt(verb, "%s does nothing here: it is for %s, and the condition wants others", a.Verb, usefulTo[a.Verb])
