@@ -1,8 +1,6 @@
 package rules
 
-import (
-	"slices"
-)
+import "slices"
 
 // Identities names the rules by what they do, in file order: each by 16 hex
 // digits, which change when the rule's text does, the `defaults` of its file or

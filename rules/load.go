@@ -3,7 +3,6 @@ package rules
 import (
 	"crypto/sha256"
 	"fmt"
-	"slices"
 
 	"go.yaml.in/yaml/v4"
 
@@ -33,19 +32,6 @@ func Load(o Options, sources ...Source) (*Rules, error) {
 		return nil, loaded.errs
 	}
 	return New(loaded.set), nil
-}
-
-// Check is Load that also warns of what can be loaded and yet may not do what
-// is meant. It gives the rules, nil if there are errors, and all errors and
-// warnings.
-func Check(o Options, sources ...Source) (*Rules, schema.FileErrors) {
-	loaded := parse(o, sources)
-	all := slices.Concat(loaded.errs, lint(loaded))
-	schema.Sort(all)
-	if len(loaded.errs) > 0 {
-		return nil, all
-	}
-	return New(loaded.set), all
 }
 
 // maxRules bounds the rules of all files.

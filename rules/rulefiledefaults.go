@@ -1,8 +1,6 @@
 package rules
 
-import (
-	"github.com/pipesteward/pipesteward/rules/event"
-)
+import "github.com/pipesteward/pipesteward/rules/event"
 
 // defaultWhen are the outcomes worth a message where a rule does not say:
 // all but skipped and deferred.

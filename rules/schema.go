@@ -9,8 +9,3 @@ package rules
 func Schema() ([]byte, error) {
 	return (&reader{set: newSet()}).ruleFile().JSON().Publish("A rule file of Pipesteward. Made by `pipesteward schema`.")
 }
-
-// TestSchema gives the JSON Schema of test files, made like that of rule files.
-func TestSchema() ([]byte, error) {
-	return new(Tests).form(nil).JSON().Publish("A file of rule tests of Pipesteward. Made by `pipesteward schema --tests`.")
-}

@@ -377,3 +377,8 @@ func moment(to *time.Time, now func() time.Time) schema.Schema {
 		JSON: func() schema.JSON { return schema.JSON{"type": "string", "errorMessage": help} },
 	}
 }
+
+// TestSchema gives the JSON Schema of test files, made like that of rule files.
+func TestSchema() ([]byte, error) {
+	return new(Tests).form(nil).JSON().Publish("A file of rule tests of Pipesteward. Made by `pipesteward schema --tests`.")
+}

@@ -585,3 +585,16 @@ func adviseNotice(at place, n *yaml.Node, r *rule) {
 		}
 	}
 }
+
+// Check is Load that also warns of what can be loaded and yet may not do what
+// is meant. It gives the rules, nil if there are errors, and all errors and
+// warnings.
+func Check(o Options, sources ...Source) (*Rules, schema.FileErrors) {
+	loaded := parse(o, sources)
+	all := slices.Concat(loaded.errs, lint(loaded))
+	schema.Sort(all)
+	if len(loaded.errs) > 0 {
+		return nil, all
+	}
+	return New(loaded.set), all
+}
