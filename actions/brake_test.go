@@ -12,14 +12,14 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 // load puts other rules in force, as a reload of the rule file or a restart does.
-func (h *house) load(ruleFile string, o rules.Options) {
+func (h *house) load(ruleFile string, o rulefile.Options) {
 	h.Helper()
-	loaded, err := rules.Load(o, rules.Source{Name: "rules.yaml", Data: []byte(ruleFile)})
+	loaded, err := rulefile.Load(o, rulefile.Source{Name: "rules.yaml", Data: []byte(ruleFile)})
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -53,13 +53,13 @@ func TestBrakeHoldsQueuedDecisions(t *testing.T) {
 		name   string
 		before string // the rule file; default: running
 		after  string // the rule file when the retry is due; default: before
-		o      rules.Options
+		o      rulefile.Options
 		result string
 		says   string
 		calls  int
 	}{
 		{name: "nothing has changed", result: event.ResultDone, calls: 1},
-		{name: "the process is restarted with --dry-run", o: rules.Options{DryRun: true}, result: event.ResultDryRun},
+		{name: "the process is restarted with --dry-run", o: rulefile.Options{DryRun: true}, result: event.ResultDryRun},
 		{name: "defaults.dry_run is loaded", after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), result: event.ResultDryRun},
 		{name: "the rule is put in dry run", after: strings.Replace(running, "on: job", "on: job\n    dry_run: true", 1), result: event.ResultDryRun},
 		{name: "the rule is removed", after: strings.ReplaceAll(running, "first", "another"), result: event.ResultSkipped, says: `rule "first" is not in force any more`},
@@ -86,7 +86,7 @@ func TestBrakeHoldsQueuedDecisions(t *testing.T) {
 			h.workOff()
 			h.wantOutcome(test.result, test.says, "/retry", test.calls)
 
-			h.load(before, rules.Options{}) // the brake is lifted
+			h.load(before, rulefile.Options{}) // the brake is lifted
 			h.clock.Advance(time.Hour)
 			h.work()
 			h.wantOutcome(test.result, test.says, "/retry", test.calls)
@@ -106,9 +106,9 @@ func TestBrakeWhileACallWaits(t *testing.T) {
 		pull   func(h *house)
 		result string
 	}{
-		{"dry run", func(h *house) { h.load(running, rules.Options{DryRun: true}) }, event.ResultDryRun},
+		{"dry run", func(h *house) { h.load(running, rulefile.Options{DryRun: true}) }, event.ResultDryRun},
 		{"a pause", func(h *house) { _ = h.pauses().Pause(context.Background(), event.Pause{}) }, event.ResultDeferred},
-		{"the rule is removed", func(h *house) { h.load(strings.ReplaceAll(running, "first", "another"), rules.Options{}) }, event.ResultSkipped},
+		{"the rule is removed", func(h *house) { h.load(strings.ReplaceAll(running, "first", "another"), rulefile.Options{}) }, event.ResultSkipped},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHouse(t, running)
@@ -270,13 +270,13 @@ rules:
 		},
 		{
 			name: "dry run",
-			pull: func(h *house) { h.load(fmt.Sprintf(file, true), rules.Options{}) },
-			lift: func(h *house) { h.load(fmt.Sprintf(file, false), rules.Options{}) },
+			pull: func(h *house) { h.load(fmt.Sprintf(file, true), rulefile.Options{}) },
+			lift: func(h *house) { h.load(fmt.Sprintf(file, false), rulefile.Options{}) },
 		},
 		{
 			name: "no rule",
-			pull: func(h *house) { h.load("version: 1\nrules: []\n", rules.Options{}) },
-			lift: func(h *house) { h.load(fmt.Sprintf(file, false), rules.Options{}) },
+			pull: func(h *house) { h.load("version: 1\nrules: []\n", rulefile.Options{}) },
+			lift: func(h *house) { h.load(fmt.Sprintf(file, false), rulefile.Options{}) },
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -31,6 +31,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
@@ -102,7 +103,7 @@ func (h *house) build(o gitlabtest.Options, ruleFile string) {
 		h.Fatal(err)
 	}
 	h.Cleanup(func() { _ = h.slack.Close() })
-	h.load(ruleFile, rules.Options{})
+	h.load(ruleFile, rulefile.Options{})
 	h.start(newFuse(-1))
 	h.Cleanup(func() { _ = h.db.Close() })
 }

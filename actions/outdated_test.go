@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 // TestCancelOutdated: a new pipeline cancels what still runs in the older ones
@@ -278,7 +278,7 @@ func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 		calls  int
 	}{
 		{
-			"by dry run", func(h *house) { h.load(text, rules.Options{DryRun: true}) }, func(*house) {},
+			"by dry run", func(h *house) { h.load(text, rulefile.Options{DryRun: true}) }, func(*house) {},
 			event.ResultFailed, "pipeline 102 is canceled; stopped halfway by dry run", 1,
 		},
 		{

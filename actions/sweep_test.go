@@ -22,6 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -522,8 +523,8 @@ func TestSweepGetsOnWhenInterrupted(t *testing.T) {
 
 // A run obeys the rules that are in force now.
 func TestSweepObeysNewRules(t *testing.T) {
-	load := func(o rules.Options, text string) *rules.Rules {
-		rs, err := rules.Load(o, rules.Source{Name: "rules.yaml", Data: []byte(text)})
+	load := func(o rulefile.Options, text string) *rules.Rules {
+		rs, err := rulefile.Load(o, rulefile.Source{Name: "rules.yaml", Data: []byte(text)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -535,10 +536,10 @@ func TestSweepObeysNewRules(t *testing.T) {
 		erased int
 		reason string
 	}{
-		{"the rule is gone", load(rules.Options{}, "version: 1\nrules: [{name: other, on: job, if: job.tag, actions: [cancel]}]"), 67, "no schedule rule of this name any more"},
-		{"a dry run", load(rules.Options{DryRun: true}, sweepRule), 67, "`dry_run` was changed"},
-		{"older", load(rules.Options{}, strings.Replace(sweepRule, "90d", "101d", 1)), 67, ""},
-		{"the same", load(rules.Options{}, sweepRule), 200, ""},
+		{"the rule is gone", load(rulefile.Options{}, "version: 1\nrules: [{name: other, on: job, if: job.tag, actions: [cancel]}]"), 67, "no schedule rule of this name any more"},
+		{"a dry run", load(rulefile.Options{DryRun: true}, sweepRule), 67, "`dry_run` was changed"},
+		{"older", load(rulefile.Options{}, strings.Replace(sweepRule, "90d", "101d", 1)), 67, ""},
+		{"the same", load(rulefile.Options{}, sweepRule), 200, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, sweepRule)

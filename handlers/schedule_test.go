@@ -12,6 +12,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
@@ -46,7 +47,7 @@ func newTimetable(t *testing.T, missed string) *timetable {
 
 func (tt *timetable) load(cron, missed string) {
 	tt.Helper()
-	rs, err := rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(`
+	rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(`
 version: 1
 rules:
   - name: nightly

@@ -28,24 +28,24 @@ func (rs *Rules) NeedsAttempt(e event.Event) bool {
 
 // dependsOnAttempt reports whether the rule reads job.attempt, or has a delay
 // that depends on it.
-func (r *rule) dependsOnAttempt() bool {
-	if expression.ReadsAttempt(r.condition) {
+func (r *Rule) dependsOnAttempt() bool {
+	if expression.ReadsAttempt(r.Condition) {
 		return true
 	}
-	for _, a := range r.actions {
-		if a.Delay > 0 && a.Backoff == event.BackoffExponential || expression.ReadsAttempt(a.jobs) {
+	for _, a := range r.Actions {
+		if a.Delay > 0 && a.Backoff == event.BackoffExponential || expression.ReadsAttempt(a.Jobs) {
 			return true
 		}
-		for _, t := range a.variables {
+		for _, t := range a.Variables {
 			if t.ReadsAttempt() {
 				return true
 			}
 		}
-		for _, in := range a.inputs {
+		for _, in := range a.Inputs {
 			if in.ReadsAttempt() {
 				return true
 			}
 		}
 	}
-	return slices.ContainsFunc(r.notices, func(v notice) bool { return v.text != nil && v.text.ReadsAttempt() })
+	return slices.ContainsFunc(r.Receivers, func(v Receiver) bool { return v.Text != nil && v.Text.ReadsAttempt() })
 }

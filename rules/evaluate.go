@@ -33,8 +33,8 @@ func (rs *Rules) Wants(e event.Event) bool {
 	if len(rs.without) == 0 {
 		return retried || rs.index[e.Meta.Kind].wants(status)
 	}
-	return retried || slices.ContainsFunc(rs.rules, func(r *rule) bool {
-		return r.on == e.Meta.Kind && (r.statuses == nil || r.statuses[status]) && !rs.leavesOut(r)
+	return retried || slices.ContainsFunc(rs.rules, func(r *Rule) bool {
+		return r.On == e.Meta.Kind && (r.statuses == nil || r.statuses[status]) && !rs.leavesOut(r)
 	})
 }
 
@@ -61,14 +61,14 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts expression.F
 	for position, ok := found.next(); ok; position, ok = found.next() {
 		r := rs.rules[position]
 		without := rs.leavesOut(r)
-		if without && !r.stop || !r.schedule.covers(&e) {
+		if without && !r.Stop || !r.Schedule.covers(&e) {
 			left.skip()
 			continue
 		}
 		wanted, err := left.rule(ev, r)
 		if err != nil {
 			errs = append(errs, err)
-			if r.stop && event.Transient(err) {
+			if r.Stop && event.Transient(err) {
 				break
 			}
 			continue
@@ -81,7 +81,7 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts expression.F
 				ev.add(d)
 			}
 		}
-		if r.stop {
+		if r.Stop {
 			break
 		}
 	}
@@ -106,28 +106,28 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 		if r == nil {
 			continue
 		}
-		ev.Allot(r.name, min(expression.RuleWork, expression.EventWork/len(names)))
-		for _, n := range r.notices {
-			told := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.channel })
-			if told || !slices.Contains(n.when, o.Result) {
+		ev.Allot(r.Name, min(expression.RuleWork, expression.EventWork/len(names)))
+		for _, n := range r.Receivers {
+			told := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.Channel })
+			if told || !slices.Contains(n.When, o.Result) {
 				continue
 			}
 			text, err := n.render(ev, escape)
 			if err != nil {
-				errs = append(errs, &RuleError{r.name, "text", err})
+				errs = append(errs, &RuleError{r.Name, "text", err})
 			}
-			notices = append(notices, Notice{n.channel, text})
+			notices = append(notices, Notice{n.Channel, text})
 		}
 	}
 	return notices, errs
 }
 
 // render gives the notice's text; "" where it has none or can't be rendered.
-func (n notice) render(ev *evaluation, escape func(string) string) (string, error) {
-	if n.text == nil {
+func (n Receiver) render(ev *evaluation, escape func(string) string) (string, error) {
+	if n.Text == nil {
 		return "", nil
 	}
-	return ev.Text(*n.text, escape)
+	return ev.Text(*n.Text, escape)
 }
 
 // evaluation begins an evaluation as soon as the rules' Capacity allows it. The
@@ -148,9 +148,9 @@ type shares struct {
 }
 
 // rule evaluates the next rule within its share.
-func (s *shares) rule(ev *evaluation, r *rule) ([]event.Decision, *RuleError) {
+func (s *shares) rule(ev *evaluation, r *Rule) ([]event.Decision, *RuleError) {
 	share := min(expression.RuleWork, s.work/max(s.rules, 1))
-	ev.Allot(r.name, share)
+	ev.Allot(r.Name, share)
 	wanted, err := ev.rule(r)
 	s.work -= share - ev.Left()
 	s.skip()
@@ -161,28 +161,28 @@ func (s *shares) rule(ev *evaluation, r *rule) ([]event.Decision, *RuleError) {
 func (s *shares) skip() { s.rules-- }
 
 // rule gives what the rule wants: nil when it does not match.
-func (ev *evaluation) rule(r *rule) ([]event.Decision, *RuleError) {
-	if r.condition != nil {
-		matched, err := ev.Run(r.condition)
+func (ev *evaluation) rule(r *Rule) ([]event.Decision, *RuleError) {
+	if r.Condition != nil {
+		matched, err := ev.Run(r.Condition)
 		if err != nil {
-			return nil, &RuleError{r.name, "if", err}
+			return nil, &RuleError{r.Name, "if", err}
 		}
 		if matched != true {
 			return nil, nil
 		}
 	}
 	why := ev.explain(r, event.PartTrue)
-	if len(r.actions) == 0 {
+	if len(r.Actions) == 0 {
 		d := ev.notification(r)
 		d.Explanation = why
 		return []event.Decision{d}, nil
 	}
 	decisions := []event.Decision{}
 	var before []string // keys of the action before
-	for _, a := range r.actions {
+	for _, a := range r.Actions {
 		targets, err := ev.targets(a)
 		if err != nil {
-			return nil, &RuleError{r.name, a.Verb + ".jobs", err}
+			return nil, &RuleError{r.Name, a.Verb + ".jobs", err}
 		}
 		var keys []string
 		for i, t := range targets {
@@ -212,15 +212,15 @@ type target struct {
 }
 
 // targets gives what the action is for.
-func (ev *evaluation) targets(a action) ([]target, error) {
-	if a.jobs == nil {
+func (ev *evaluation) targets(a Action) ([]target, error) {
+	if a.Jobs == nil {
 		t := target{job: ev.event.Job, bridge: ev.event.Job.Bridge}
-		if t.bridge && !forBridges(a.Verb) && !event.OfPipeline(a.Verb) {
+		if t.bridge && !event.SupportsBridges(a.Verb) && !event.OfPipeline(a.Verb) {
 			return nil, nil
 		}
 		return []target{t}, nil
 	}
-	value, err := ev.Run(a.jobs)
+	value, err := ev.Run(a.Jobs)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +239,7 @@ func (ev *evaluation) targets(a action) ([]target, error) {
 		case event.Details:
 			targets[i].job = item.Job
 		case event.Bridge:
-			if !forBridges(a.Verb) {
+			if !event.SupportsBridges(a.Verb) {
 				return nil, expression.ErrBridge
 			}
 			targets[i] = target{ev.jobOf(item), true}
@@ -261,26 +261,26 @@ func (ev *evaluation) jobOf(b event.Bridge) event.Job {
 	}
 }
 
-func (ev *evaluation) decide(r *rule, a action, t target) (event.Decision, *RuleError) {
-	d := event.Decision{Event: ev.event, Rule: r.name, RulesHash: r.hash, Action: a.Action, Bridge: t.bridge, DryRun: r.dryRun}
+func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *RuleError) {
+	d := event.Decision{Event: ev.event, Rule: r.Name, RulesHash: r.Hash, Action: a.Action, Bridge: t.bridge, DryRun: r.DryRun}
 	d.Job = t.job
 	if a.Verb == event.VerbRetry { // whose budgets and breaker go by the class
 		class, err := ev.FailureClass(t.job)
 		if err != nil {
-			return d, &RuleError{r.name, a.Verb + ".class", err}
+			return d, &RuleError{r.Name, a.Verb + ".class", err}
 		}
 		d.Job.FailureClass = cmp.Or(class, d.Job.FailureClass)
 	}
 	// The texts see the job that is acted on, which may not be the event's.
 	session := ev.Session
-	if a.jobs != nil && len(a.variables)+len(a.inputs) > 0 {
+	if a.Jobs != nil && len(a.Variables)+len(a.Inputs) > 0 {
 		session = ev.For(d.Event)
 	}
 	var err *RuleError
-	if d.Action.Variables, err = renderAll(session, r, "variables", a.variables); err != nil {
+	if d.Action.Variables, err = renderAll(session, r, "variables", a.Variables); err != nil {
 		return d, err
 	}
-	if d.Action.Inputs, err = evaluateInputs(session, r, a.inputs); err != nil {
+	if d.Action.Inputs, err = evaluateInputs(session, r, a.Inputs); err != nil {
 		return d, err
 	}
 	d.Key = a.key(d)
@@ -293,7 +293,7 @@ func (ev *evaluation) decide(r *rule, a action, t target) (event.Decision, *Rule
 // key gives the decision's key. The state is part of it: an action that was
 // refused because the job was not there yet may be wanted again, and a
 // pipeline that was retried may end once more.
-func (a action) key(d event.Decision) string {
+func (a Action) key(d event.Decision) string {
 	switch {
 	case a.Verb == event.VerbPlay && d.Meta.Kind == event.KindPipeline:
 		// What was refused may be called for when other jobs have moved on.
@@ -327,7 +327,7 @@ func latestJob(e event.Event) int64 {
 	return latest
 }
 
-func renderAll(s *expression.Session, r *rule, what string, texts map[string]expression.Template) (map[string]string, *RuleError) {
+func renderAll(s *expression.Session, r *Rule, what string, texts map[string]expression.Template) (map[string]string, *RuleError) {
 	if len(texts) == 0 {
 		return nil, nil
 	}
@@ -335,7 +335,7 @@ func renderAll(s *expression.Session, r *rule, what string, texts map[string]exp
 	for name, t := range texts {
 		text, err := s.Text(t, func(text string) string { return text })
 		if err != nil {
-			return nil, &RuleError{r.name, what + "." + name, err}
+			return nil, &RuleError{r.Name, what + "." + name, err}
 		}
 		rendered[name] = text
 	}
@@ -344,11 +344,11 @@ func renderAll(s *expression.Session, r *rule, what string, texts map[string]exp
 
 // notification is the decision of a rule that only tells. The same news from
 // two hooks (a group's and a project's) is told once.
-func (ev *evaluation) notification(r *rule) event.Decision {
+func (ev *evaluation) notification(r *Rule) event.Decision {
 	e := ev.event
 	return event.Decision{
-		Event: e, Rule: r.name, RulesHash: r.hash, Action: event.Action{Verb: event.VerbNotify}, DryRun: r.dryRun,
-		Key: strings.Join([]string{event.VerbNotify, r.name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news(e)}, ":"),
+		Event: e, Rule: r.Name, RulesHash: r.Hash, Action: event.Action{Verb: event.VerbNotify}, DryRun: r.DryRun,
+		Key: strings.Join([]string{event.VerbNotify, r.Name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news(e)}, ":"),
 	}
 }
 
@@ -368,7 +368,7 @@ func (ev *evaluation) add(d event.Decision) {
 }
 
 // inputs gives the inputs as JSON, by name.
-func evaluateInputs(s *expression.Session, r *rule, all map[string]expression.Input) (map[string]json.RawMessage, *RuleError) {
+func evaluateInputs(s *expression.Session, r *Rule, all map[string]expression.Input) (map[string]json.RawMessage, *RuleError) {
 	if len(all) == 0 {
 		return nil, nil
 	}
@@ -376,7 +376,7 @@ func evaluateInputs(s *expression.Session, r *rule, all map[string]expression.In
 	for name, in := range all {
 		value, err := s.Input(in)
 		if err != nil {
-			return nil, &RuleError{r.name, "inputs." + name, err}
+			return nil, &RuleError{r.Name, "inputs." + name, err}
 		}
 		values[name] = value
 	}
@@ -396,9 +396,9 @@ type evaluation struct {
 
 // explain returns why the condition of a rule, which was evaluated before, came
 // out as result says.
-func (ev *evaluation) explain(r *rule, result string) event.Explanation {
-	if r.clauses == nil {
+func (ev *evaluation) explain(r *Rule, result string) event.Explanation {
+	if r.Clauses == nil {
 		return event.Explanation{}
 	}
-	return ev.Explain(r.clauses(), result)
+	return ev.Explain(r.Clauses(), result)
 }

@@ -45,16 +45,16 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Fa
 	stopped := ""
 	for i, r := range rs.rules {
 		v := &verdicts[i]
-		v.Rule, v.File, v.Line = r.name, r.file, r.line
+		v.Rule, v.File, v.Line = r.Name, r.File, r.Line
 		candidate := more && next == i
 		if candidate {
 			next, more = candidates.next()
 		}
 		switch {
-		case r.on != e.Meta.Kind:
-			v.Result, v.Reason = VerdictOtherKind, fmt.Sprintf("the event is a %s's, and the rule is for %s events", e.Meta.Kind, r.on)
+		case r.On != e.Meta.Kind:
+			v.Result, v.Reason = VerdictOtherKind, fmt.Sprintf("the event is a %s's, and the rule is for %s events", e.Meta.Kind, r.On)
 			continue
-		case !r.schedule.covers(&e):
+		case !r.Schedule.covers(&e):
 			if candidate {
 				left.skip()
 			}
@@ -73,15 +73,15 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Fa
 		switch {
 		case err != nil:
 			v.Result, v.Reason = VerdictFailed, fmt.Sprintf("%s: %v", err.Part, err.Err)
-			if r.stop && event.Transient(err) {
-				stopped = fmt.Sprintf("rule %q has `stop: true`, and may match when it can be evaluated", r.name)
+			if r.Stop && event.Transient(err) {
+				stopped = fmt.Sprintf("rule %q has `stop: true`, and may match when it can be evaluated", r.Name)
 			}
 		case wanted == nil:
 			v.Result = VerdictNotMatched
 		default:
 			v.Result, v.Decisions, v.Notify = VerdictMatched, wanted, r.notify()
-			if r.stop {
-				stopped = fmt.Sprintf("rule %q matched and has `stop: true`", r.name)
+			if r.Stop {
+				stopped = fmt.Sprintf("rule %q matched and has `stop: true`", r.Name)
 			}
 		}
 	}

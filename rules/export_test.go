@@ -18,7 +18,7 @@ func (rs *Rules) EvaluateAll(ctx context.Context, e event.Event, facts expressio
 	defer ev.End()
 	var errs []*RuleError
 	for _, r := range rs.rules {
-		if r.on != e.Meta.Kind {
+		if r.On != e.Meta.Kind {
 			continue
 		}
 		wanted, err := ev.rule(r)
@@ -28,7 +28,7 @@ func (rs *Rules) EvaluateAll(ctx context.Context, e event.Event, facts expressio
 		for _, d := range wanted {
 			ev.add(d)
 		}
-		if r.stop && (wanted != nil || err != nil && event.Transient(err)) {
+		if r.Stop && (wanted != nil || err != nil && event.Transient(err)) {
 			break
 		}
 	}

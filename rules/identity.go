@@ -21,4 +21,4 @@ func (rs *Rules) Without(identities []string) *Rules {
 }
 
 // leavesOut reports whether Evaluate gives no decisions of the rule.
-func (rs *Rules) leavesOut(r *rule) bool { return slices.Contains(rs.without, r.identity) }
+func (rs *Rules) leavesOut(r *Rule) bool { return slices.Contains(rs.without, r.Identity) }

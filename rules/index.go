@@ -73,12 +73,12 @@ func keyOf(e *event.Event) key {
 const maxKeys = 1000
 
 // add takes a rule of the kind into the index. Positions ascend.
-func (ix *ruleIndex) add(position int, r *rule) {
+func (ix *ruleIndex) add(position int, r *Rule) {
 	var condition ast.Node // without one: always true
-	if r.condition != nil {
-		condition = r.condition.Node()
+	if r.Condition != nil {
+		condition = r.Condition.Node()
 	}
-	r.statuses = pinned(condition, statusesIn(r.on), always)
+	r.statuses = pinned(condition, statusesIn(r.On), always)
 	ix.statuses = ix.statuses.or(r.statuses)
 
 	var fields []int
@@ -360,6 +360,6 @@ func cannotFail(n ast.Node) bool {
 func (rs *Rules) WantsBridges() bool { return rs.bridges }
 
 // mentions reports whether the condition asks for a field of the event.
-func (r *rule) mentions(field string) bool {
-	return r.condition != nil && ast.Find(r.condition.Node(), func(n ast.Node) bool { return expression.FieldOf(n) == field }) != nil
+func (r *Rule) mentions(field string) bool {
+	return r.Condition != nil && ast.Find(r.Condition.Node(), func(n ast.Node) bool { return expression.FieldOf(n) == field }) != nil
 }

@@ -9,51 +9,51 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
-// rule is one compiled rule.
-type rule struct {
-	name      string
-	on        string
-	schedule  Schedule    // of a rule on: schedule
-	source    string      // of the condition
-	condition *vm.Program // nil: always true
-	actions   []action
-	notices   []notice
-	stop      bool
+// Rule is a compiled rule.
+type Rule struct {
+	Name      string
+	On        string
+	Schedule  Schedule    // of a rule on: schedule
+	Source    string      // of the condition
+	Condition *vm.Program // nil: always true
+	Actions   []Action
+	Receivers []Receiver
+	Stop      bool
 	// needsAttempt: what comes of an event may depend on job.attempt
 	needsAttempt bool
-	dryRun       bool
+	DryRun       bool
 	statuses     texts // of its subject, at which it can match; nil: at any
 
-	file     string // where it stands
-	line     int
-	column   int
-	hash     string // of the file: SHA-256 in hex
-	identity string
-	clauses  func() *expression.Clause // the condition taken apart, when first asked for; nil without one
+	File     string // where it stands
+	Line     int
+	Column   int
+	Hash     string // of the file: SHA-256 in hex
+	Identity string
+	Clauses  func() *expression.Clause // the condition taken apart, when first asked for; nil without one
 }
 
-// action is what a rule wants done, its texts not yet rendered.
-type action struct {
+// Action is an action of a rule; its texts are not rendered yet.
+type Action struct {
 	event.Action
-	jobs      *vm.Program // nil: the event's job
-	variables map[string]expression.Template
-	inputs    map[string]expression.Input
+	Jobs      *vm.Program // nil: the event's job
+	Variables map[string]expression.Template
+	Inputs    map[string]expression.Input
 }
 
-// notice is one entry of `notify`.
-type notice struct {
-	when    []string
-	channel string
-	text    *expression.Template // nil: the default text of the outcome
+// Receiver is an entry of a rule's `notify`: who is notified of which outcomes.
+type Receiver struct {
+	When    []string
+	Channel string
+	Text    *expression.Template // nil: the default text of the outcome
 }
 
-// verbs gives what the rule may want, each verb once.
-func (r *rule) verbs() []string {
-	if len(r.actions) == 0 {
+// Verbs returns the verbs of the rule's decisions, each once.
+func (r *Rule) Verbs() []string {
+	if len(r.Actions) == 0 {
 		return []string{event.VerbNotify}
 	}
 	var all []string
-	for _, a := range r.actions {
+	for _, a := range r.Actions {
 		if !slices.Contains(all, a.Verb) {
 			all = append(all, a.Verb)
 		}

@@ -10,8 +10,8 @@ import (
 // Rules is a loaded set of rules. It doesn't change and may be used by many
 // goroutines.
 type Rules struct {
-	rules  []*rule
-	byName map[string]*rule
+	rules  []*Rule
+	byName map[string]*Rule
 	index  map[string]*ruleIndex // by event kind, where a rule has it
 
 	capacity *expression.Capacity
@@ -33,7 +33,7 @@ func (rs *Rules) Len() int { return len(rs.rules) }
 
 // Set is what rule files say, read and checked.
 type Set struct {
-	Rules    []*rule // in file order; no two have the same name
+	Rules    []*Rule // in file order; no two have the same name
 	Limits   Limits
 	Storm    Storm
 	Classes  expression.Classes
@@ -44,7 +44,7 @@ type Set struct {
 func New(set Set) *Rules {
 	rs := &Rules{
 		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes,
-		byName: map[string]*rule{}, index: map[string]*ruleIndex{},
+		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}
 	for _, r := range set.Rules {
 		rs.add(r)
@@ -52,25 +52,25 @@ func New(set Set) *Rules {
 	return rs
 }
 
-func (rs *Rules) add(r *rule) {
+func (rs *Rules) add(r *Rule) {
 	rs.rules = append(rs.rules, r)
-	rs.byName[r.name] = r
-	rs.identities = append(rs.identities, r.identity)
+	rs.byName[r.Name] = r
+	rs.identities = append(rs.identities, r.Identity)
 	r.needsAttempt = r.dependsOnAttempt()
-	rs.retryPipelines = rs.retryPipelines || r.on == event.KindPipeline && slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == event.VerbRetry || a.Verb == event.VerbRetryPipeline })
-	rs.retries = rs.retries || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == event.VerbRetry })
-	rs.bridges = rs.bridges || r.on == event.KindJob && r.mentions("job.bridge")
-	if rs.index[r.on] == nil {
-		rs.index[r.on] = &ruleIndex{statuses: texts{}}
+	rs.retryPipelines = rs.retryPipelines || r.On == event.KindPipeline && slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb == event.VerbRetry || a.Verb == event.VerbRetryPipeline })
+	rs.retries = rs.retries || slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb == event.VerbRetry })
+	rs.bridges = rs.bridges || r.On == event.KindJob && r.mentions("job.bridge")
+	if rs.index[r.On] == nil {
+		rs.index[r.On] = &ruleIndex{statuses: texts{}}
 	}
-	rs.index[r.on].add(len(rs.rules)-1, r)
+	rs.index[r.On].add(len(rs.rules)-1, r)
 }
 
 // Rule returns the rule of a name; nil if there is none.
-func (rs *Rules) Rule(name string) *rule { return rs.byName[name] }
+func (rs *Rules) Rule(name string) *Rule { return rs.byName[name] }
 
 // All returns the rules in file order. The slice is shared and must not be changed.
-func (rs *Rules) All() []*rule { return rs.rules }
+func (rs *Rules) All() []*Rule { return rs.rules }
 
 // Classes gives the names of all failure classes, Pipesteward's own and those
 // of the rule files, sorted.

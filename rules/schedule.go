@@ -24,7 +24,7 @@ type Schedule struct {
 	Scope    []string // statuses of jobs
 	Missed   string   // MissedRun or MissedSkip
 
-	times cron.Schedule
+	Times cron.Schedule
 }
 
 // What becomes of a run whose time has passed while nobody was there.
@@ -36,7 +36,7 @@ const (
 // Next gives the first time after t at which the rule is to run; zero when
 // there is none within years. A time that the clock leaves out when it is put
 // forward comes as much later; one that comes twice when it is put back, twice.
-func (s Schedule) Next(t time.Time) time.Time { return s.times.Next(t) }
+func (s Schedule) Next(t time.Time) time.Time { return s.Times.Next(t) }
 
 // Last gives the last time at which the rule was to run, after from and up to
 // t; zero if there was none.
@@ -75,11 +75,11 @@ type Scheduled struct {
 func (rs *Rules) Scheduled() []Scheduled {
 	var all []Scheduled
 	for _, r := range rs.rules {
-		if r.on == event.KindSchedule {
+		if r.On == event.KindSchedule {
 			all = append(all, Scheduled{
-				Name: r.name, Schedule: r.schedule, DryRun: r.dryRun,
+				Name: r.Name, Schedule: r.Schedule, DryRun: r.DryRun,
 				AsksProtected: r.mentions("pipeline.protected_ref"),
-				Queues:        len(r.actions) == 0 || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb != event.VerbErase }),
+				Queues:        len(r.Actions) == 0 || slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb != event.VerbErase }),
 			})
 		}
 	}
@@ -90,22 +90,22 @@ func (rs *Rules) Scheduled() []Scheduled {
 // gives what it wants. The rule does not exist: nothing.
 func (rs *Rules) EvaluateRule(ctx context.Context, name string, e event.Event, facts expression.Facts) ([]event.Decision, *RuleError) {
 	r := rs.byName[name]
-	if r == nil || r.on != e.Meta.Kind {
+	if r == nil || r.On != e.Meta.Kind {
 		return nil, nil
 	}
 	ev, err := rs.evaluation(ctx, e, facts)
 	if err != nil {
-		return nil, &RuleError{r.name, "if", err}
+		return nil, &RuleError{r.Name, "if", err}
 	}
 	defer ev.End()
-	ev.Allot(r.name, expression.RuleWork)
+	ev.Allot(r.Name, expression.RuleWork)
 	return ev.rule(r)
 }
 
 // covers reports whether a schedule is for the event's job: by the words of
 // the rule, since nobody is asked.
 func (s Schedule) covers(e *event.Event) bool {
-	if s.times == nil {
+	if s.Times == nil {
 		return true // no schedule rule
 	}
 	return slices.Contains(s.Scope, e.Job.Status) && slices.ContainsFunc(s.Projects, func(name string) bool { return Covers(name, e.Project) })
@@ -146,7 +146,9 @@ func CheckProjects(entry string) error {
 	return nil
 }
 
-func parseCron(spec, zone string) (cron.Schedule, error) {
+// ParseCron parses a cron expression: crontab(5), or @daily and the like. zone is a
+// name of the IANA time zone database.
+func ParseCron(spec, zone string) (cron.Schedule, error) {
 	const help = `write minute, hour, day of the month, month and day of the week, like "0 3 * * *", or @daily`
 	switch {
 	case strings.Contains(spec, "TZ="):

@@ -14,9 +14,9 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -43,7 +43,7 @@ rules:
 func (o *outage) setRules(text string) {
 	o.Helper()
 	var err error
-	if o.rules, err = rules.Load(rules.Options{Capacity: expression.NewCapacity()}, rules.Source{Name: "rules.yaml", Data: []byte(text)}); err != nil {
+	if o.rules, err = rulefile.Load(rulefile.Options{Capacity: expression.NewCapacity()}, rulefile.Source{Name: "rules.yaml", Data: []byte(text)}); err != nil {
 		o.Fatal(err)
 	}
 }
@@ -229,7 +229,7 @@ func TestRulesBeginWhenTheyAreReloaded(t *testing.T) {
 		}
 	}
 	write(beginningRules)
-	live, err := openRules(path, rules.Options{}, slog.New(slog.DiscardHandler))
+	live, err := openRules(path, rulefile.Options{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

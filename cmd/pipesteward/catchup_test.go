@@ -26,6 +26,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -81,7 +82,7 @@ func newOutage(t *testing.T) *outage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = o.db.Close() })
-	if o.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(catchUpRules)}); err != nil {
+	if o.rules, err = rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(catchUpRules)}); err != nil {
 		t.Fatal(err)
 	}
 	o.client, err = gitlab.New(gitlab.Config{
@@ -313,7 +314,7 @@ func TestCatchUpCountsAttempts(t *testing.T) {
 	o.traffic()
 	o.work()
 	var err error
-	if o.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(`
+	if o.rules, err = rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(`
 version: 1
 rules:
   - name: third-time
@@ -430,7 +431,7 @@ func TestCatchUpFindsWhatCameAfterAReplay(t *testing.T) {
 	o.work()
 	o.catchUp()
 	var err error
-	if o.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(
+	if o.rules, err = rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(
 		"version: 1\nrules: [{name: tell, on: pipeline, if: 'pipeline.status == \"failed\"', notify: [{channel: ci}]}]")}); err != nil {
 		t.Fatal(err)
 	}

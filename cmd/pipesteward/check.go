@@ -16,6 +16,8 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/lint"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
@@ -52,7 +54,7 @@ func checkCommand(stdout io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			loaded, found := rules.Check(rules.Options{}, sources...)
+			loaded, found := lint.Check(rulefile.Options{}, sources...)
 			if err := format(findings{sources, loaded, found}, stdout); err != nil {
 				return err
 			}
@@ -65,15 +67,15 @@ func checkCommand(stdout io.Writer) *cli.Command {
 }
 
 // readAllSources reads the rule files at several paths, each file once.
-func readAllSources(paths []string) ([]rules.Source, error) {
-	var all []rules.Source
+func readAllSources(paths []string) ([]rulefile.Source, error) {
+	var all []rulefile.Source
 	for _, path := range paths {
 		sources, err := readSources(path)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range sources {
-			if !slices.ContainsFunc(all, func(other rules.Source) bool { return filepath.Clean(other.Name) == filepath.Clean(s.Name) }) {
+			if !slices.ContainsFunc(all, func(other rulefile.Source) bool { return filepath.Clean(other.Name) == filepath.Clean(s.Name) }) {
 				all = append(all, s)
 			}
 		}
@@ -83,7 +85,7 @@ func readAllSources(paths []string) ([]rules.Source, error) {
 
 // findings are what was found in rule files.
 type findings struct {
-	sources []rules.Source
+	sources []rulefile.Source
 	loaded  *rules.Rules // nil if there are errors
 	found   schema.FileErrors
 }

@@ -10,7 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/lint"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 const goodRules = "version: 1\nrules: [{name: good, on: job, if: failed_with(\"api_failure\"), actions: [retry]}]\n"
@@ -185,7 +186,7 @@ func TestServeLogsWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	live, err := openRules(path, rules.Options{}, newLogger(&log))
+	live, err := openRules(path, rulefile.Options{}, newLogger(&log))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +202,7 @@ func TestShippedRulesHaveNoWarnings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, found := rules.Check(rules.Options{}, rules.Source{Name: name, Data: data}); len(found) > 0 {
+		if _, found := lint.Check(rulefile.Options{}, rulefile.Source{Name: name, Data: data}); len(found) > 0 {
 			t.Errorf("%v", found)
 		}
 	}

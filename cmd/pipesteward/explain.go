@@ -20,6 +20,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 func explainCommand(stdout io.Writer) *cli.Command {
@@ -41,7 +42,7 @@ func explainCommand(stdout io.Writer) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("explain takes no arguments, but got %q: name the event with --event", c.Args().First())}
 			}
-			loaded, err := loadRules(c.String("rules"), rules.Options{})
+			loaded, err := loadRules(c.String("rules"), rulefile.Options{})
 			if err != nil {
 				return err
 			}

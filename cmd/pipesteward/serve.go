@@ -21,8 +21,8 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -83,7 +83,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		}
 	}()
 
-	live, err := openRules(s.rules, rules.Options{DryRun: s.dryRun, Capacity: expression.NewCapacity()}, log)
+	live, err := openRules(s.rules, rulefile.Options{DryRun: s.dryRun, Capacity: expression.NewCapacity()}, log)
 	if err != nil {
 		return err
 	}

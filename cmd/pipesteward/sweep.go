@@ -23,6 +23,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -62,7 +63,7 @@ type sweepOptions struct {
 const stoppedFor = 7 * 24 * time.Hour
 
 func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Writer) (err error) {
-	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun, Capacity: expression.NewCapacity()})
+	loaded, err := loadRules(s.rules, rulefile.Options{DryRun: s.dryRun, Capacity: expression.NewCapacity()})
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -302,7 +303,7 @@ func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun b
 	if err != nil {
 		b.Fatal(err)
 	}
-	loaded, err := rules.Load(rules.Options{DryRun: dryRun}, rules.Source{Name: "rules.yaml", Data: []byte(sweepRules)})
+	loaded, err := rulefile.Load(rulefile.Options{DryRun: dryRun}, rulefile.Source{Name: "rules.yaml", Data: []byte(sweepRules)})
 	if err != nil {
 		b.Fatal(err)
 	}

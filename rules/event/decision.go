@@ -35,6 +35,9 @@ func OfPipeline(verb string) bool {
 	return verb == VerbRetryPipeline || verb == VerbCancelPipeline || verb == VerbCancelOutdated
 }
 
+// SupportsBridges reports whether GitLab can apply a verb to a trigger job.
+func SupportsBridges(verb string) bool { return verb == VerbRetry || verb == VerbPlay }
+
 // Results: what came of a decision (the word "outcome" in rule files, the
 // API and metrics). A deferred decision has another result later, and a job
 // that was retried may recover after the retry is done.

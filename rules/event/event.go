@@ -12,6 +12,9 @@ const (
 	KindSchedule = "schedule"
 )
 
+// Kinds lists the event kinds.
+var Kinds = []string{KindJob, KindPipeline, KindSchedule}
+
 // Event sources: the values of Event.Meta.Source.
 const (
 	SourceWebhook  = "webhook"

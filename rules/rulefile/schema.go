@@ -1,4 +1,4 @@
-package rules
+package rulefile
 
 // Schema gives the JSON Schema (draft 2020-12) of rule files, made of the
 // forms that the loader reads by. It takes what loads, but wants quotes around

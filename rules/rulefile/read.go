@@ -1,4 +1,4 @@
-package rules
+package rulefile
 
 import (
 	"regexp"
@@ -7,6 +7,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
@@ -20,25 +21,25 @@ type reader struct {
 	set     *set
 	hash    string // of the file: SHA-256 in hex
 
-	rules    []*parsedRule // read so far
-	current  *parsedRule   // the rule that is being read; nil outside of rules
+	rules    []*ParsedRule // read so far
+	current  *ParsedRule   // the rule that is being read; nil outside of rules
 	compiled int           // expressions so far
 }
 
-// parsedRule is a rule with the place of everything in it.
-type parsedRule struct {
-	*rule
-	node        *yaml.Node
-	content     string             // names its text: SHA-256 in hex
-	expressions []parsedExpression // those that compiled
+// ParsedRule is a rule with the place of everything in it.
+type ParsedRule struct {
+	*rules.Rule
+	Node        *yaml.Node
+	content     string       // names its text: SHA-256 in hex
+	Expressions []Expression // those that compiled
 }
 
-// parsedExpression is an expression with its place in the file.
-type parsedExpression struct {
-	node    *yaml.Node // the scalar that it stands in
-	at      int        // characters from the start of the scalar's value
-	source  string
-	purpose expression.Purpose
+// Expression is an expression with its place in the file.
+type Expression struct {
+	Node    *yaml.Node // the scalar that it stands in
+	At      int        // characters from the start of the scalar's value
+	Source  string
+	Purpose expression.Purpose
 }
 
 // expression reads an expression that gives what is wanted; may says what it
@@ -92,7 +93,7 @@ func (rd *reader) compile(f *schema.Document, n *yaml.Node, p expression.Purpose
 	program, findings := expression.Compile(n.Value, p)
 	failIn(f, n, findings)
 	if program != nil {
-		rd.current.expressions = append(rd.current.expressions, parsedExpression{n, 0, n.Value, p})
+		rd.current.Expressions = append(rd.current.Expressions, Expression{n, 0, n.Value, p})
 	}
 	return program
 }
@@ -111,7 +112,7 @@ func (rd *reader) parseTemplate(f *schema.Document, n *yaml.Node, p expression.P
 	failIn(f, n, findings)
 	p.Want = expression.WantText
 	for _, e := range t.Expressions() {
-		rd.current.expressions = append(rd.current.expressions, parsedExpression{n, e.At, e.Source, p})
+		rd.current.Expressions = append(rd.current.Expressions, Expression{n, e.At, e.Source, p})
 	}
 	return t
 }

@@ -1,4 +1,4 @@
-package rules
+package rulefile
 
 import (
 	"crypto/sha256"
@@ -14,11 +14,11 @@ import (
 
 // identify gives the rules of a file their identities; classes is what all files
 // say of failure classes.
-func identify(all []*parsedRule, root *yaml.Node, classes string) {
+func identify(all []*ParsedRule, root *yaml.Node, classes string) {
 	shared := contentOf(schema.Value(root, "defaults")) + classes
 	for _, r := range all {
-		sum := sha256.Sum256([]byte(fmt.Sprintf("%s %s %t", r.content, shared, r.dryRun)))
-		r.identity = hex.EncodeToString(sum[:8])
+		sum := sha256.Sum256([]byte(fmt.Sprintf("%s %s %t", r.content, shared, r.DryRun)))
+		r.Identity = hex.EncodeToString(sum[:8])
 	}
 }
 

@@ -1,4 +1,4 @@
-package rules
+package rulefile
 
 import (
 	"fmt"
@@ -10,29 +10,30 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
-func defaultLimits() Limits {
-	return Limits{
+func defaultLimits() rules.Limits {
+	return rules.Limits{
 		PerJob:      3,
 		PerPipeline: 20,
-		PerProject:  Budget{100, event.Duration(time.Hour)},
-		Total:       Budget{1000, event.Duration(time.Hour)},
+		PerProject:  rules.Budget{Count: 100, Per: event.Duration(time.Hour)},
+		Total:       rules.Budget{Count: 1000, Per: event.Duration(time.Hour)},
 	}
 }
 
-func defaultStorm() Storm {
-	return Storm{Failures: 30, Pipelines: 10, Within: event.Duration(5 * time.Minute), Pause: event.Duration(15 * time.Minute)}
+func defaultStorm() rules.Storm {
+	return rules.Storm{Failures: 30, Pipelines: 10, Within: event.Duration(5 * time.Minute), Pause: event.Duration(15 * time.Minute)}
 }
 
 // set is what the files that are loaded together say for all their rules.
 type set struct {
-	limits  Limits
-	storm   Storm
+	limits  rules.Limits
+	storm   rules.Storm
 	classes expression.Classes
 
 	places    map[string]string // where it stands what may stand but once
@@ -116,26 +117,26 @@ const budgetPattern = `^[1-9][0-9]{0,6}/([0-9]+(y|w|d|h|ms|m|s))+$`
 var budgetShape = regexp.MustCompile(budgetPattern)
 
 // parseBudget reads a budget like 100/1h.
-func parseBudget(s string) (Budget, error) {
+func parseBudget(s string) (rules.Budget, error) {
 	count, per, _ := strings.Cut(s, "/")
 	n, err := strconv.Atoi(count)
 	if err != nil || !budgetShape.MatchString(s) {
-		return Budget{}, fmt.Errorf("%q is not a budget: %s", s, budgetHelp)
+		return rules.Budget{}, fmt.Errorf("%q is not a budget: %s", s, budgetHelp)
 	}
 	d, err := expression.ParseDuration(per)
 	switch {
 	case err != nil:
-		return Budget{}, err
+		return rules.Budget{}, err
 	case n > maxBudget:
-		return Budget{}, fmt.Errorf("a budget allows at most %d, not %d", maxBudget, n)
+		return rules.Budget{}, fmt.Errorf("a budget allows at most %d, not %d", maxBudget, n)
 	case d < minBudgetPer || d > maxBudgetPer:
-		return Budget{}, fmt.Errorf("a budget is for a time from %s to %s, not %s", event.Duration(minBudgetPer), event.Duration(maxBudgetPer), event.Duration(d))
+		return rules.Budget{}, fmt.Errorf("a budget is for a time from %s to %s, not %s", event.Duration(minBudgetPer), event.Duration(maxBudgetPer), event.Duration(d))
 	}
-	return Budget{n, event.Duration(d)}, nil
+	return rules.Budget{Count: n, Per: event.Duration(d)}, nil
 }
 
 // budget reads a budget like 100/1h.
-func budget(to *Budget) schema.Schema {
+func budget(to *rules.Budget) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			b, err := parseBudget(n.Value)
@@ -156,7 +157,7 @@ func budget(to *Budget) schema.Schema {
 }
 
 // budgets reads a mapping of failure classes to budgets.
-func (s *set) budgets(to *map[string]Budget) schema.Schema {
+func (s *set) budgets(to *map[string]rules.Budget) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			if n.Kind != yaml.MappingNode {
@@ -164,7 +165,7 @@ func (s *set) budgets(to *map[string]Budget) schema.Schema {
 				return
 			}
 			known := slices.Concat(event.FailureClasses, s.classes.Names())
-			*to = map[string]Budget{}
+			*to = map[string]rules.Budget{}
 			for key, value := range schema.Pairs(n) {
 				if _, twice := (*to)[key.Value]; twice {
 					f.FailAt(key, "%q stands twice in %s", key.Value, what)
@@ -173,7 +174,7 @@ func (s *set) budgets(to *map[string]Budget) schema.Schema {
 				if !slices.Contains(known, key.Value) {
 					f.FailAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, spelling.Suggestion(key.Value, known), schema.Enumerate(event.FailureClasses))
 				}
-				var b Budget
+				var b rules.Budget
 				budget(&b).Read(f, schema.Resolve(value), what+"."+key.Value)
 				(*to)[key.Value] = b
 			}
@@ -182,7 +183,7 @@ func (s *set) budgets(to *map[string]Budget) schema.Schema {
 			return schema.JSON{
 				"type":                 "object",
 				"propertyNames":        schema.JSON{"pattern": className.String()},
-				"additionalProperties": budget(new(Budget)).JSON(),
+				"additionalProperties": budget(new(rules.Budget)).JSON(),
 			}
 		},
 	}

@@ -1,74 +1,34 @@
-package rules_test
+package rulefile_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"go.yaml.in/yaml/v4"
 	"pgregory.net/rapid"
 
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/internal/fixture"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/rules/ruletest"
 )
 
-// editorOf gives what an editor does with a schema: it tells what is wrong
-// with a file.
-func editorOf(t *testing.T, made func() ([]byte, error)) func(text string) error {
-	t.Helper()
-	text, err := made()
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("rules.schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := c.Compile("rules.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(text string) error {
-		var value any
-		if err := yaml.Load([]byte(text), &value); err != nil {
-			return err
-		}
-		return schema.Validate(value)
-	}
-}
-
 func loads(text string) error {
-	_, err := rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(text)})
+	_, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(text)})
 	return err
 }
 
-func readFile(t *testing.T, name string) string {
-	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(data)
-}
-
 func TestSchemaTakesTheExamples(t *testing.T) {
-	refuses := editorOf(t, rules.Schema)
-	examples := []string{readFile(t, "../rules.example.yaml")}
-	for i, block := range strings.Split(readFile(t, "../README.md"), "```") {
+	refuses := fixture.Editor(t, rulefile.Schema)
+	examples := []string{fixture.Read(t, "../../rules.example.yaml")}
+	for i, block := range strings.Split(fixture.Read(t, "../../README.md"), "```") {
 		text, ok := strings.CutPrefix(block, "yaml\n")
 		switch {
 		case !ok || i%2 == 0 || !strings.HasPrefix(text, "version: 1"):
 		case strings.Contains(text, "\ntests:"):
-			if err := editorOf(t, rules.TestSchema)(text); err != nil {
+			if err := fixture.Editor(t, ruletest.Schema)(text); err != nil {
 				t.Errorf("%v\n%s", err, text)
 			}
 		default:
@@ -96,7 +56,7 @@ func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 		"log-on-pipeline", "several-in-one-expression", "syntax-of-expression", "unknown-failure-reason", "unknown-field",
 		"unknown-function", "unknown-name", "unknown-status", "wrong-type",
 	}
-	refuses := editorOf(t, rules.Schema)
+	refuses := fixture.Editor(t, rulefile.Schema)
 	files, err := filepath.Glob("testdata/broken/*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no broken files: %v", err)
@@ -104,7 +64,7 @@ func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 	for _, name := range files {
 		base := strings.TrimSuffix(filepath.Base(name), ".yaml")
 		t.Run(base, func(t *testing.T) {
-			err := refuses(readFile(t, name))
+			err := refuses(fixture.Read(t, name))
 			if slices.Contains(beyond, base) != (err == nil) {
 				t.Errorf("the schema says %v", err)
 			}
@@ -114,7 +74,7 @@ func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 
 // Each of these breaks one thing that the schema says of a key.
 func TestSchemaRefuses(t *testing.T) {
-	refuses := editorOf(t, rules.Schema)
+	refuses := fixture.Editor(t, rulefile.Schema)
 	rule := func(keys string) string { return "version: 1\nrules: [{name: r, " + keys + "}]" }
 	action := func(a string) string { return rule("on: job, actions: [" + a + "]") }
 	const good = "version: 1\nrules: [{name: r, on: job, actions: [retry]}]"
@@ -194,7 +154,7 @@ func TestSchemaRefuses(t *testing.T) {
 
 // What loads, the schema takes: an editor must not mark what is right.
 func TestSchemaTakesWhatLoads(t *testing.T) {
-	refuses := editorOf(t, rules.Schema)
+	refuses := fixture.Editor(t, rulefile.Schema)
 	rapid.Check(t, func(t *rapid.T) {
 		g := generator{T: t}
 		text, err := json.Marshal(g.ruleFile())

@@ -1,4 +1,4 @@
-package rules
+package lint
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 // someCondition draws a condition of the given depth on a job event, from few
@@ -167,7 +168,7 @@ func TestHiddenRulesNeverFire(t *testing.T) {
 		for i := range rapid.IntRange(2, 6).Draw(t, "rules") {
 			fmt.Fprintf(&b, "  - name: r%d\n    on: job\n    stop: %v\n    notify: [{}]\n    if: |\n      %s\n", i, rapid.Bool().Draw(t, "stop"), someCondition(rapid.IntRange(0, 2).Draw(t, "depth")).Draw(t, "condition"))
 		}
-		rs, found := Check(Options{}, Source{Name: "rules.yaml", Data: []byte(b.String())})
+		rs, found := Check(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(b.String())})
 		if rs == nil {
 			t.Fatalf("%v in\n%s", found, b.String())
 		}

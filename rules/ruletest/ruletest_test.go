@@ -1,4 +1,4 @@
-package rules_test
+package ruletest_test
 
 import (
 	"context"
@@ -14,9 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/internal/fixture"
 	"github.com/pipesteward/pipesteward/rules/internal/golden"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/rules/ruletest"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
@@ -26,14 +28,14 @@ type testFiles struct {
 	hooks map[string]event.Event
 }
 
-var _ rules.TestFiles = testFiles{}
+var _ ruletest.Files = testFiles{}
 
-func (f testFiles) Rules(path string) ([]rules.Source, error) {
+func (f testFiles) Rules(path string) ([]rulefile.Source, error) {
 	text, err := f.Log(path)
 	if err != nil {
 		return nil, err
 	}
-	return []rules.Source{{Name: path, Data: []byte(text)}}, nil
+	return []rulefile.Source{{Name: path, Data: []byte(text)}}, nil
 }
 
 func (f testFiles) Hook(path string) (event.Event, error) {
@@ -56,11 +58,11 @@ func (f testFiles) Log(path string) (string, error) {
 // it the errors that people are to read.
 func TestLoadTestsTellsEveryMistake(t *testing.T) {
 	files := testFiles{
-		files: map[string]string{"rules.yaml": readFile(t, "testdata/rules.yaml"), "broken.yaml": "version: 1\nrules: [{name: r, on: jobs}]\n"},
-		hooks: map[string]event.Event{"job.json": jobEvent()},
+		files: map[string]string{"rules.yaml": fixture.Read(t, "testdata/rules.yaml"), "broken.yaml": "version: 1\nrules: [{name: r, on: jobs}]\n"},
+		hooks: map[string]event.Event{"job.json": fixture.JobEvent()},
 	}
 	golden.Each(t, "testdata/brokentests/*.yaml", func(t *testing.T, name string, data []byte) string {
-		_, err := rules.LoadTests(rules.Source{Name: name, Data: data}, files)
+		_, err := ruletest.Load(rulefile.Source{Name: name, Data: data}, files)
 		var mistakes schema.FileErrors
 		if !errors.As(err, &mistakes) {
 			t.Fatalf("LoadTests returned %v, want FileErrors", err)
@@ -70,7 +72,7 @@ func TestLoadTestsTellsEveryMistake(t *testing.T) {
 }
 
 // runTest runs the only test of a file, on one rule.
-func runTest(t *testing.T, rule, test string, hooks map[string]event.Event) rules.TestResult {
+func runTest(t *testing.T, rule, test string, hooks map[string]event.Event) ruletest.Result {
 	t.Helper()
 	return runOne(t, testFiles{
 		files: map[string]string{
@@ -87,9 +89,9 @@ func runOne(t interface {
 	Fatalf(string, ...any)
 	Context() context.Context
 }, files testFiles,
-) rules.TestResult {
+) ruletest.Result {
 	t.Helper()
-	tests, err := rules.LoadTests(rules.Source{Name: "test.yaml", Data: []byte(files.files["test.yaml"])}, files)
+	tests, err := ruletest.Load(rulefile.Source{Name: "test.yaml", Data: []byte(files.files["test.yaml"])}, files)
 	if err != nil {
 		t.Fatalf("LoadTests:\n%v", err)
 	}
@@ -101,7 +103,7 @@ func runOne(t interface {
 
 // An event has what the test says, and else what GitLab would tell.
 func TestTestEvents(t *testing.T) {
-	hooks := map[string]event.Event{"job.json": jobEvent(), "pipeline.json": pipelineEvent()}
+	hooks := map[string]event.Event{"job.json": fixture.JobEvent(), "pipeline.json": fixture.PipelineEvent()}
 	job := hooks["job.json"]
 	job.Meta.Instance, job.Project.URL, job.Job.URL, job.Pipeline.URL = "", "https://gitlab.example.org/platform/shop", "https://gitlab.example.org/platform/shop/-/jobs/700", "https://gitlab.example.org/platform/shop/-/pipelines/70"
 	hooks["linked.json"] = job
@@ -166,7 +168,7 @@ func TestTestEvents(t *testing.T) {
 			if result := runTest(t, rule, test, hooks); !result.Passed() {
 				t.Errorf("%s", strings.Join(append(result.Diff, result.Problems...), "\n"))
 				for _, v := range result.Verdicts {
-					t.Logf("%s: %s", v.Result, sketch(v.Explanation.If))
+					t.Logf("%s: %s", v.Result, fixture.Sketch(v.Explanation.If))
 				}
 			}
 		})
@@ -194,7 +196,7 @@ rules:
 		for _, name := range names {
 			jobs = append(jobs, fmt.Sprintf("{name: %q, status: manual, stage: %s}", name, rapid.SampledFrom([]string{"test", "deploy"}).Draw(t, "stage")))
 		}
-		run := func(expect []string) rules.TestResult {
+		run := func(expect []string) ruletest.Result {
 			test := fmt.Sprintf("version: 1\nrules: [rules.yaml]\ntests:\n  - name: t\n    event: {kind: pipeline, pipeline: {status: failed, jobs: [%s]}}\n    gitlab: {jobs: {error: %q}}\n    expect: [%s]\n",
 				strings.Join(jobs, ", "), failure, strings.Join(expect, ", "))
 			return runOne(t, testFiles{files: map[string]string{"rules.yaml": many, "test.yaml": test}})
@@ -237,7 +239,7 @@ func TestExpectedParameters(t *testing.T) {
 		{"erase: {jobs: pipeline.jobs}", "artifacts: false", "artifacts: true", "artifacts: false"},
 	} {
 		t.Run(c.action, func(t *testing.T) {
-			run := func(expected string) rules.TestResult {
+			run := func(expected string) ruletest.Result {
 				return runTest(t, "  - {name: r, on: pipeline, actions: [{"+c.action+"}]}\n", "  - name: t\n"+given+"    expect: [{rule: r, jobs: [a, b], "+expected+"}]\n", nil)
 			}
 			if result := run(c.right); !result.Passed() {
@@ -257,8 +259,8 @@ func TestExpectedParameters(t *testing.T) {
 
 // The schema takes what loads.
 func TestTestSchema(t *testing.T) {
-	refuses := editorOf(t, rules.TestSchema)
-	example := readFile(t, "../rules.example.test.yaml")
+	refuses := fixture.Editor(t, ruletest.Schema)
+	example := fixture.Read(t, "../../rules.example.test.yaml")
 	if err := refuses(example); err != nil {
 		t.Errorf("the example: %v", err)
 	}
@@ -284,23 +286,23 @@ func FuzzLoadTests(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, name := range append(names, "../rules.example.test.yaml") {
+	for _, name := range append(names, "../../rules.example.test.yaml") {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(data)
 	}
-	example, err := os.ReadFile("../rules.example.yaml")
+	example, err := os.ReadFile("../../rules.example.yaml")
 	if err != nil {
 		f.Fatal(err)
 	}
 	files := testFiles{
 		files: map[string]string{"rules.example.yaml": string(example), "rules.yaml": string(example)},
-		hooks: map[string]event.Event{"job.json": jobEvent()},
+		hooks: map[string]event.Event{"job.json": fixture.JobEvent()},
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		tests, err := rules.LoadTests(rules.Source{Name: "rules.example.test.yaml", Data: data}, files)
+		tests, err := ruletest.Load(rulefile.Source{Name: "rules.example.test.yaml", Data: data}, files)
 		if err != nil {
 			return
 		}
@@ -308,4 +310,29 @@ func FuzzLoadTests(f *testing.F) {
 			test.Run(t.Context())
 		}
 	})
+}
+
+// A test that says what the log is sees the class; one that doesn't may do so
+// only where no rule asks for it.
+func TestClassesInRuleTests(t *testing.T) {
+	const diskFull = "version: 1\nclasses: [{name: disk-full, log: No space left on device}]\nrules:\n"
+	const asks, retries = diskFull + `  - {name: r, on: job, if: job.failure_class == "disk-full", actions: [retry]}`, diskFull + `  - {name: r, on: job, actions: [retry]}`
+	const event = "{name: t, event: {kind: job, job: {name: rspec, status: failed, failure_reason: script_failure}}, "
+	for name, c := range map[string]struct{ rules, test, problem string }{
+		"log":                          {asks, "gitlab: {log: No space left on device}, expect: [{rule: r, class: disk-full}]}", ""},
+		"another log":                  {asks, "gitlab: {log: all is well}, expect: []}", ""},
+		"no log, and a rule asks":      {asks, "expect: []}", "it asks log()"},
+		"no log, and none does":        {retries, "expect: [{rule: r, class: script}]}", ""},
+		"a log that will never be had": {asks, "gitlab: {log: {error: 404}}, expect: []}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result := runOne(t, testFiles{files: map[string]string{
+				"rules.yaml": c.rules,
+				"test.yaml":  "version: 1\nrules: [rules.yaml]\ntests:\n  - " + event + c.test,
+			}})
+			if problems := strings.Join(result.Problems, "\n"); (c.problem == "") != result.Passed() || !strings.Contains(problems, c.problem) {
+				t.Errorf("problems %q, want %q; %v", problems, c.problem, result.Diff)
+			}
+		})
+	}
 }

@@ -1,4 +1,4 @@
-package rules
+package lint
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/schema"
@@ -14,26 +15,26 @@ import (
 
 // hidden warns of rules that never have their turn, because a rule with `stop`
 // stands before them that matches whatever they match.
-func hidden(all []*rule, l *logic) schema.FileErrors {
+func hidden(all []*rules.Rule, l *logic) schema.FileErrors {
 	var found schema.FileErrors
 	before := map[string]*stoppers{}
 	for _, r := range all {
-		if before[r.on] == nil {
-			before[r.on] = &stoppers{logic: l, by: map[pin][]stopper{}}
+		if before[r.On] == nil {
+			before[r.On] = &stoppers{logic: l, by: map[pin][]stopper{}}
 		}
 		tree := l.ruleCondition(r)
 		if !l.possible(side{tree, true}) {
 			continue // that has been told
 		}
 		s := stopper{r, tree, expression.Requests(tree, l.classes)}
-		switch other := before[r.on].hiding(s); {
-		case other == nil && r.stop:
-			before[r.on].add(s)
+		switch other := before[r.On].hiding(s); {
+		case other == nil && r.Stop:
+			before[r.On].add(s)
 		case other == nil:
-		case other.condition == nil:
-			found = append(found, warning(r, "never has its turn: rule %q in %s stands before it and has `stop: true` and no condition; move this rule before it, or give that one a condition", other.name, other.file))
+		case other.Condition == nil:
+			found = append(found, warning(r, "never has its turn: rule %q in %s stands before it and has `stop: true` and no condition; move this rule before it, or give that one a condition", other.Name, other.File))
 		default:
-			found = append(found, warning(r, "never has its turn: rule %q in %s stands before it, has `stop: true` and matches whatever this one matches; move this rule before it, or narrow that one's condition", other.name, other.file))
+			found = append(found, warning(r, "never has its turn: rule %q in %s stands before it, has `stop: true` and matches whatever this one matches; move this rule before it, or narrow that one's condition", other.Name, other.File))
 		}
 	}
 	return found
@@ -41,10 +42,10 @@ func hidden(all []*rule, l *logic) schema.FileErrors {
 
 // capped warns of rules that want more attempts than the budget of a job
 // allows.
-func capped(set Set) schema.FileErrors {
+func capped(set rules.Set) schema.FileErrors {
 	var found schema.FileErrors
 	for _, r := range set.Rules {
-		for _, a := range r.actions {
+		for _, a := range r.Actions {
 			if a.Verb == event.VerbRetry && a.MaxAttempts > set.Limits.PerJob {
 				found = append(found, warning(r, "max_attempts: %d is never reached, because limits.per_job allows %d runs of a job in a pipeline: raise that, or lower this", a.MaxAttempts, set.Limits.PerJob))
 			}
@@ -53,8 +54,8 @@ func capped(set Set) schema.FileErrors {
 	return found
 }
 
-func warning(r *rule, format string, args ...any) schema.FileError {
-	return schema.FileError{File: r.file, Line: r.line, Column: r.column, Severity: schema.SeverityWarning, Rule: r.name, Message: fmt.Sprintf(format, args...)}
+func warning(r *rules.Rule, format string, args ...any) schema.FileError {
+	return schema.FileError{File: r.File, Line: r.Line, Column: r.Column, Severity: schema.SeverityWarning, Rule: r.Name, Message: fmt.Sprintf(format, args...)}
 }
 
 // stoppers are the rules with `stop` of one kind of events, those that pin a
@@ -66,7 +67,7 @@ type stoppers struct {
 }
 
 type stopper struct {
-	*rule
+	*rules.Rule
 	tree ast.Node
 	asks []string
 }
@@ -107,7 +108,7 @@ func (s *stoppers) load(pins []pin) int {
 
 // hiding gives the first rule that matches whatever r matches, or nil. A rule
 // that asks GitLab for more may fail where r does not.
-func (s *stoppers) hiding(r stopper) *rule {
+func (s *stoppers) hiding(r stopper) *rules.Rule {
 	if len(s.others)+len(s.by) == 0 {
 		return nil
 	}
@@ -119,7 +120,7 @@ func (s *stoppers) hiding(r stopper) *rule {
 	for _, c := range candidates[:min(len(candidates), mostTried)] {
 		asksMore := slices.ContainsFunc(c.asks, func(name string) bool { return !slices.Contains(r.asks, name) })
 		if !asksMore && s.implies(r.tree, c.tree) {
-			return c.rule
+			return c.Rule
 		}
 	}
 	return nil

@@ -1,12 +1,12 @@
-package rules_test
+package rulefile_test
 
 import (
 	"errors"
 	"os"
 	"testing"
 
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/internal/golden"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
@@ -14,7 +14,7 @@ import (
 // the errors that people are to read.
 func TestLoadTellsEveryMistake(t *testing.T) {
 	golden.Each(t, "testdata/broken/*.yaml", func(t *testing.T, name string, data []byte) string {
-		_, err := rules.Load(rules.Options{}, rules.Source{Name: name, Data: data})
+		_, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: name, Data: data})
 		var mistakes schema.FileErrors
 		if !errors.As(err, &mistakes) {
 			t.Fatalf("Load gave %v, want FileErrors", err)
@@ -24,11 +24,11 @@ func TestLoadTellsEveryMistake(t *testing.T) {
 }
 
 func TestExampleFileLoads(t *testing.T) {
-	data, err := os.ReadFile("../rules.example.yaml")
+	data, err := os.ReadFile("../../rules.example.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rs, err := rules.Load(rules.Options{}, rules.Source{Name: "rules.example.yaml", Data: data})
+	rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.example.yaml", Data: data})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,9 +39,9 @@ func TestExampleFileLoads(t *testing.T) {
 
 // Names are unique over all files, and errors come in the files' order.
 func TestLoadSeveralFiles(t *testing.T) {
-	source := func(name, text string) rules.Source { return rules.Source{Name: name, Data: []byte(text)} }
+	source := func(name, text string) rulefile.Source { return rulefile.Source{Name: name, Data: []byte(text)} }
 	const good = "version: 1\nrules: [{name: r, on: job, actions: [retry]}]\n"
-	_, err := rules.Load(rules.Options{}, source("a.yaml", good), source("b.yaml", good), source("c.yaml", "version: 3\nrules: []\n"))
+	_, err := rulefile.Load(rulefile.Options{}, source("a.yaml", good), source("b.yaml", good), source("c.yaml", "version: 3\nrules: []\n"))
 	want := "b.yaml:2:9: another rule has the name \"r\" already\nc.yaml:1:10: version must be 1, the only one there is, not \"3\""
 	if err == nil || err.Error() != want {
 		t.Errorf("Load gave\n%v\nwant\n%s", err, want)

@@ -1,4 +1,4 @@
-package rules
+package ruletest
 
 import (
 	"cmp"
@@ -10,12 +10,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
-// TestResult says how a test went.
-type TestResult struct {
+// Result is the result of a test.
+type Result struct {
 	// Fired names the rules that decided something, each once.
 	Fired []string
 	// Diff is what was expected and what happened, where they differ: a
@@ -24,17 +25,17 @@ type TestResult struct {
 	// Problems are other reasons why the test failed.
 	Problems []string
 	// Verdicts explain the rules that fired, or not, other than expected.
-	Verdicts []Verdict
+	Verdicts []rules.Verdict
 }
 
 // Passed reports whether the rules did what was expected.
-func (r TestResult) Passed() bool { return len(r.Diff) == 0 && len(r.Problems) == 0 }
+func (r Result) Passed() bool { return len(r.Diff) == 0 && len(r.Problems) == 0 }
 
 // Run runs the rules on the test's event.
-func (t *Test) Run(ctx context.Context) TestResult {
+func (t *Test) Run(ctx context.Context) Result {
 	rs := t.file.Rules
 	decisions, errs := rs.Evaluate(ctx, t.event, &t.gitlab)
-	var result TestResult
+	var result Result
 	for _, d := range decisions {
 		for _, name := range append([]string{d.Rule}, d.AlsoWantedBy...) {
 			if !slices.Contains(result.Fired, name) {
@@ -51,7 +52,7 @@ func (t *Test) Run(ctx context.Context) TestResult {
 		got = append(got, entry{rule: err.Rule, err: err.Part + ": " + err.Err.Error()})
 	}
 	position := func(name string) int {
-		return slices.IndexFunc(rs.All(), func(r *rule) bool { return r.name == name })
+		return slices.IndexFunc(rs.All(), func(r *rules.Rule) bool { return r.Name == name })
 	}
 	slices.SortStableFunc(got, func(a, b entry) int { return cmp.Compare(position(a.rule), position(b.rule)) })
 	for i := range got {
@@ -131,7 +132,7 @@ func (t *Test) hear(ctx context.Context, e *entry) (problems []string) {
 	spoken, _ := t.spoken(*e)
 	e.tells = map[string][]told{}
 	for result := range spoken.tells {
-		var heard []Notice
+		var heard []rules.Notice
 		for _, d := range e.decisions {
 			notices, errs := t.file.Rules.Notices(ctx, event.Outcome{Decision: d, Result: result}, &t.gitlab, func(s string) string { return s })
 			for _, err := range errs {
@@ -262,14 +263,14 @@ func (t *Test) shown(got entry) entry {
 
 // explain gives the verdicts on the rules that fired and were not expected to,
 // or the other way round.
-func (t *Test) explain(ctx context.Context, fired []string) []Verdict {
+func (t *Test) explain(ctx context.Context, fired []string) []rules.Verdict {
 	var expected []string
 	for _, e := range t.expect {
 		if e.err == "" {
 			expected = append(append(expected, e.rule), e.alsoWantedBy...)
 		}
 	}
-	return slices.DeleteFunc(t.file.Rules.Explain(ctx, t.event, &t.gitlab), func(v Verdict) bool {
+	return slices.DeleteFunc(t.file.Rules.Explain(ctx, t.event, &t.gitlab), func(v rules.Verdict) bool {
 		return slices.Contains(expected, v.Rule) == slices.Contains(fired, v.Rule)
 	})
 }

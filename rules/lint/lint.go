@@ -1,4 +1,4 @@
-package rules
+package lint
 
 import (
 	"fmt"
@@ -9,8 +9,10 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
@@ -21,34 +23,34 @@ type linter struct {
 }
 
 // lint returns the warnings about rule files, no more than maxMistakes for each.
-func lint(all *parsed) schema.FileErrors {
+func lint(all *rulefile.Parsed) schema.FileErrors {
 	var found schema.FileErrors
 	logic := newLogic()
-	logic.classes = all.set.Classes.Names()
-	for _, f := range all.files {
+	logic.classes = all.Set.Classes.Names()
+	for _, f := range all.Files {
 		l := &linter{logic: logic}
-		for _, r := range f.rules {
+		for _, r := range f.Rules {
 			l.lintRule(f.Document, r)
 		}
 		found = append(found, l.found[:min(len(l.found), schema.MaxProblems)]...)
 	}
-	if len(all.errs) == 0 {
-		found = slices.Concat(found, hidden(all.set.Rules, logic), capped(all.set))
+	if len(all.Errors) == 0 {
+		found = slices.Concat(found, hidden(all.Set.Rules, logic), capped(all.Set))
 	}
 	return found
 }
 
 // lintRule warns of one rule.
-func (l *linter) lintRule(f *schema.Document, r *parsedRule) {
-	at := place{f, r.name, &l.found}
-	if r.on == event.KindSchedule && r.schedule.times != nil && r.schedule.Next(anyTime).IsZero() {
-		at.warnAt(schema.Resolve(schema.Value(schema.Resolve(schema.Value(r.node, "schedule")), "cron")), "this cron never comes: there is no such day")
+func (l *linter) lintRule(f *schema.Document, r *rulefile.ParsedRule) {
+	at := place{f, r.Name, &l.found}
+	if r.On == event.KindSchedule && r.Schedule.Times != nil && r.Schedule.Next(anyTime).IsZero() {
+		at.warnAt(schema.Resolve(schema.Value(schema.Resolve(schema.Value(r.Node, "schedule")), "cron")), "this cron never comes: there is no such day")
 	}
-	for _, e := range r.expressions {
+	for _, e := range r.Expressions {
 		l.lintExpression(at, e)
 	}
-	if !slices.ContainsFunc(f.Problems, func(e schema.FileError) bool { return e.Rule == r.name }) { // else there may be less of it than was written
-		l.adviseRule(at, r.node, r.rule)
+	if !slices.ContainsFunc(f.Problems, func(e schema.FileError) bool { return e.Rule == r.Name }) { // else there may be less of it than was written
+		l.adviseRule(at, r.Node, r.Rule)
 	}
 }
 
@@ -72,13 +74,13 @@ func (p place) warnAt(n *yaml.Node, format string, args ...any) {
 
 // lintExpression warns of what is right in an expression and yet not what its
 // author can have meant.
-func (l *linter) lintExpression(at place, e parsedExpression) {
-	tree := l.tree(e.source)
+func (l *linter) lintExpression(at place, e rulefile.Expression) {
+	tree := l.tree(e.Source)
 	a := advice{logic: l.logic, warn: func(part ast.Node, format string, args ...any) {
-		line, column := at.Position(e.node, e.at+startOf(part))
+		line, column := at.Position(e.Node, e.At+startOf(part))
 		at.warn(line, column, format, args...)
 	}}
-	if e.purpose.Want == expression.WantBool {
+	if e.Purpose.Want == expression.WantBool {
 		a.condition(tree)
 	}
 	if !slices.Contains(lookedAt(tree), "fromJSON") { // whose values have names of their own
@@ -432,10 +434,10 @@ func (a advice) askedBefore(tree ast.Node, at int) []string {
 }
 
 // adviseRule warns of what the parts of a rule are together. n is its mapping.
-func (l *linter) adviseRule(at place, n *yaml.Node, r *rule) {
+func (l *linter) adviseRule(at place, n *yaml.Node, r *rules.Rule) {
 	var when ast.Node // nil: that is not worth a question
 	tree := l.ruleCondition(r)
-	if r.on == event.KindJob && l.possible(side{tree, true}) {
+	if r.On == event.KindJob && l.possible(side{tree, true}) {
 		when = tree
 	}
 	if when != nil && l.implies(when, unsent) {
@@ -445,7 +447,7 @@ func (l *linter) adviseRule(at place, n *yaml.Node, r *rule) {
 	looked := lookedAt(tree)
 	if actions := schema.Value(n, "actions"); actions != nil {
 		for i, n := range schema.Resolve(actions).Content {
-			l.adviseAction(at, schema.Resolve(n), r, r.actions[i], when, looked)
+			l.adviseAction(at, schema.Resolve(n), r, r.Actions[i], when, looked)
 		}
 	}
 	if notify := schema.Value(n, "notify"); notify != nil {
@@ -456,11 +458,11 @@ func (l *linter) adviseRule(at place, n *yaml.Node, r *rule) {
 }
 
 // ruleCondition returns the rule's condition as it is written; true where it has none.
-func (l *logic) ruleCondition(r *rule) ast.Node {
-	if r.condition == nil {
+func (l *logic) ruleCondition(r *rules.Rule) ast.Node {
+	if r.Condition == nil {
 		return &ast.BoolNode{Value: true}
 	}
-	return l.tree(r.source)
+	return l.tree(r.Source)
 }
 
 // unsent are the jobs of which GitLab sends no Job Hook.
@@ -499,7 +501,7 @@ func (l *logic) implies(one, other ast.Node) bool {
 
 // adviseAction warns of an action that does nothing, or more than is meant.
 // looked has the fields and functions that the condition looks at.
-func (l *linter) adviseAction(at place, n *yaml.Node, r *rule, a action, when ast.Node, looked []string) {
+func (l *linter) adviseAction(at place, n *yaml.Node, r *rules.Rule, a rules.Action, when ast.Node, looked []string) {
 	verb, parameters := n, &yaml.Node{}
 	if n.Kind == yaml.MappingNode {
 		verb, parameters = n.Content[0], schema.Resolve(n.Content[1])
@@ -508,24 +510,24 @@ func (l *linter) adviseAction(at place, n *yaml.Node, r *rule, a action, when as
 	if event.OfPipeline(a.Verb) {
 		useless, condition = uselessToPipelines[a.Verb], l.ruleCondition(r)
 	}
-	if condition != nil && useless != nil && a.jobs == nil && l.possible(side{condition, true}) && l.implies(condition, useless) {
+	if condition != nil && useless != nil && a.Jobs == nil && l.possible(side{condition, true}) && l.implies(condition, useless) {
 		at.warnAt(verb, "%s does nothing here: it is for %s, and the condition wants others", a.Verb, usefulTo[a.Verb])
 		return
 	}
-	if a.jobs != nil {
-		looked = slices.Concat(looked, lookedAt(a.jobs.Node()))
+	if a.Jobs != nil {
+		looked = slices.Concat(looked, lookedAt(a.Jobs.Node()))
 	}
 	looksAt := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(looked, name) })
 	}
-	if a.Wait == event.WaitSuccess && a.jobs == nil {
+	if a.Wait == event.WaitSuccess && a.Jobs == nil {
 		at.warnAt(schema.Value(parameters, "wait"), "there is but one job here, so it waits for none: say in `jobs` which are played, in their order")
 	}
 	switch {
-	case a.Verb == event.VerbErase && r.on != event.KindSchedule && !schema.Has(parameters, "older_than") && !looksAt("finished_at"):
+	case a.Verb == event.VerbErase && r.On != event.KindSchedule && !schema.Has(parameters, "older_than") && !looksAt("finished_at"):
 		at.warnAt(verb, "erase leaves jobs alone that finished less than 24h ago, and on an event they have mostly just finished: write erase: {older_than: 0s}, or the age that you mean")
 	case a.Verb == event.VerbRetry:
-		adviseRetry(at, verb, parameters, r.on, a.MaxAttempts, looksAt("failure_reason", "failure_class", "failed_with", "log", "log_excerpt", "bridges"))
+		adviseRetry(at, verb, parameters, r.On, a.MaxAttempts, looksAt("failure_reason", "failure_class", "failed_with", "log", "log_excerpt", "bridges"))
 	}
 }
 
@@ -570,15 +572,15 @@ func lookedAt(n ast.Node) []string {
 }
 
 // adviseNotice warns of outcomes that the rule's actions never have.
-func adviseNotice(at place, n *yaml.Node, r *rule) {
+func adviseNotice(at place, n *yaml.Node, r *rules.Rule) {
 	when := schema.Value(n, "when")
 	if when == nil {
 		return
 	}
-	retries := slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == event.VerbRetry || a.Verb == event.VerbRetryPipeline })
+	retries := slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return a.Verb == event.VerbRetry || a.Verb == event.VerbRetryPipeline })
 	for _, item := range schema.Resolve(when).Content {
 		switch outcome := schema.Resolve(item).Value; {
-		case len(r.actions) == 0 && outcome != event.ResultDone && outcome != event.ResultDryRun:
+		case len(r.Actions) == 0 && outcome != event.ResultDone && outcome != event.ResultDryRun:
 			at.warnAt(item, "a rule without actions is never %s: its outcome is done (or dry_run) whenever it matches", outcome)
 		case !retries && (outcome == event.ResultGaveUp || outcome == event.ResultRecovered):
 			at.warnAt(item, "only a retry comes to %s, and the rule has none", outcome)
@@ -589,12 +591,12 @@ func adviseNotice(at place, n *yaml.Node, r *rule) {
 // Check is Load that also warns of what can be loaded and yet may not do what
 // is meant. It gives the rules, nil if there are errors, and all errors and
 // warnings.
-func Check(o Options, sources ...Source) (*Rules, schema.FileErrors) {
-	loaded := parse(o, sources)
-	all := slices.Concat(loaded.errs, lint(loaded))
+func Check(o rulefile.Options, sources ...rulefile.Source) (*rules.Rules, schema.FileErrors) {
+	loaded := rulefile.Parse(o, sources)
+	all := slices.Concat(loaded.Errors, lint(loaded))
 	schema.Sort(all)
-	if len(loaded.errs) > 0 {
+	if len(loaded.Errors) > 0 {
 		return nil, all
 	}
-	return New(loaded.set), all
+	return rules.New(loaded.Set), all
 }

@@ -1,4 +1,4 @@
-package rules
+package ruletest
 
 import (
 	"bytes"
@@ -10,25 +10,26 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
-// TestFiles gives what stands in the files that a test file names. Paths are
-// as they are written in it.
-type TestFiles interface {
-	Rules(path string) ([]Source, error)   // a rule file, or all of a directory
-	Hook(path string) (event.Event, error) // the body of a hook, decoded
-	Log(path string) (string, error)       // what log() gives
+// Files returns the content of the files that a test file names. Paths are as the
+// test file has them.
+type Files interface {
+	Rules(path string) ([]rulefile.Source, error) // a rule file, or all of a directory
+	Hook(path string) (event.Event, error)        // the body of a hook, decoded
+	Log(path string) (string, error)              // what log() gives
 }
 
-// Tests are the tests of one file, in its order, and the rules that they are
-// for.
-type Tests struct {
+// File is a test file: its tests in order, and the rules that they test.
+type File struct {
 	File  string
-	Rules *Rules
+	Rules *rules.Rules
 	All   []*Test
 }
 
@@ -37,7 +38,7 @@ type Test struct {
 	Name string
 	Line int // in its file
 
-	file   *Tests
+	file   *File
 	now    time.Time   // zero: not said
 	hook   event.Event // zero: none
 	event  event.Event
@@ -45,11 +46,11 @@ type Test struct {
 	expect []entry
 }
 
-// LoadTests reads a test file, and the files that it names. All mistakes come
+// Load reads a test file, and the files that it names. All mistakes come
 // back at once, those in its rule files among them, as FileErrors.
-func LoadTests(s Source, files TestFiles) (*Tests, error) {
+func Load(s rulefile.Source, files Files) (*File, error) {
 	f := schema.NewDocument(s.Name, s.Data)
-	ts := &Tests{File: s.Name}
+	ts := &File{File: s.Name}
 	if len(bytes.TrimSpace(s.Data)) == 0 {
 		f.Fail(1, 1, "the file is empty: write at least `version: 1` and `tests:`")
 	} else if root := f.Parse(); root != nil {
@@ -62,15 +63,15 @@ func LoadTests(s Source, files TestFiles) (*Tests, error) {
 	return ts, nil
 }
 
-// TestSuffix ends the name of a test file: rules.test.yaml lies beside
+// Suffix ends the name of a test file: rules.test.yaml lies beside
 // rules.yaml, whose tests it holds. A directory of rules may hold tests.
-const TestSuffix = ".test.yaml"
+const Suffix = ".test.yaml"
 
 // form is a test file. The rules are loaded before the tests are read, so that
 // a test that expects what no rule can want is a mistake in the file; where
 // they can't be, that is the mistake, and the tests are read without them.
-func (ts *Tests) form(files TestFiles) schema.Schema {
-	var sources []Source
+func (ts *File) form(files Files) schema.Schema {
+	var sources []rulefile.Source
 	complete := true
 	take := func(path string) error {
 		read, err := files.Rules(path)
@@ -82,7 +83,7 @@ func (ts *Tests) form(files TestFiles) schema.Schema {
 		return (*t).form(files)
 	})
 	keys := schema.Mapping("the test file", schema.Fields{
-		schema.Key("version", "The version of this format: 1, the only one there is.", schema.Required(version(), "`version: 1` is missing")),
+		schema.Key("version", "The version of this format: 1, the only one there is.", schema.Required(rulefile.Version(), "`version: 1` is missing")),
 		schema.Key("rules", "The rule files to test, or directories of them, from where this file is. Without it: the file of this name without `.test`.", schema.List(new([]string), 1, func(*string) schema.Schema {
 			return pathTo(take)
 		})),
@@ -119,10 +120,10 @@ func isRuleFile(n *yaml.Node) bool {
 }
 
 // takeNamesake takes the rule file that the test file is named for.
-func (ts *Tests) takeNamesake(f *schema.Document, take func(path string) error) {
-	namesake, ok := strings.CutSuffix(filepath.Base(ts.File), TestSuffix)
+func (ts *File) takeNamesake(f *schema.Document, take func(path string) error) {
+	namesake, ok := strings.CutSuffix(filepath.Base(ts.File), Suffix)
 	if !ok {
-		f.Fail(1, 1, "say which rule files to test, like `rules: [rules.yaml]`, or name this file for one: rules%s for rules.yaml", TestSuffix)
+		f.Fail(1, 1, "say which rule files to test, like `rules: [rules.yaml]`, or name this file for one: rules%s for rules.yaml", Suffix)
 		return
 	}
 	if err := take(namesake + ".yaml"); err != nil {
@@ -131,8 +132,8 @@ func (ts *Tests) takeNamesake(f *schema.Document, take func(path string) error) 
 }
 
 // load loads the rules.
-func (ts *Tests) load(f *schema.Document, sources []Source) {
-	loaded, err := Load(Options{}, sources...)
+func (ts *File) load(f *schema.Document, sources []rulefile.Source) {
+	loaded, err := rulefile.Load(rulefile.Options{}, sources...)
 	if errs, ok := errors.AsType[schema.FileErrors](err); ok {
 		f.Problems = append(f.Problems, errs...)
 	}
@@ -155,10 +156,10 @@ func pathTo(take func(path string) error) schema.Schema {
 	}
 }
 
-func (t *Test) form(files TestFiles) schema.Schema {
+func (t *Test) form(files Files) schema.Schema {
 	keys := schema.Mapping("a test", schema.Fields{
 		schema.Key("name", "What the test shows, in words. No two tests of a file have the same name.", schema.Required(
-			schema.Matching(&t.Name, ruleName, "a name is one line of 1 to 100 characters, with no white space around it"), "a test needs a name")),
+			schema.Matching(&t.Name, rulefile.RuleName, "a name is one line of 1 to 100 characters, with no white space around it"), "a test needs a name")),
 		schema.Key("now", "When the event comes, which is now() in expressions: like 2026-01-31T12:00:00Z. Without it: the last time that the hook tells, else 2026-01-01T12:00:00Z.", moment(&t.now, nil)),
 		schema.Key("event", "What happened: the body of a hook, the fields of the event, or both, and then the fields win.", schema.Required(t.eventForm(files), "a test needs an event")),
 		schema.Key("gitlab", "What GitLab answers when a rule asks it. A question that has no answer here fails the test.", t.gitlab.form(t, files)),
@@ -199,7 +200,7 @@ type told struct {
 }
 
 func (e *entry) form(t *Test) schema.Schema {
-	verbs := append(verbNames(), event.VerbNotify)
+	verbs := append(rulefile.VerbNames(), event.VerbNotify)
 	tells := make(schema.Fields, len(event.Results))
 	e.tells = map[string][]told{}
 	for i, result := range event.Results {
@@ -257,7 +258,7 @@ func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 	rs := t.file.Rules
 	names := make([]string, rs.Len())
 	for i, r := range rs.All() {
-		names[i] = r.name
+		names[i] = r.Name
 	}
 	for _, name := range append([]string{e.rule}, e.alsoWantedBy...) {
 		if rs.Rule(name) == nil {
@@ -273,8 +274,8 @@ func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 		return
 	}
 	kind := t.event.Meta.Kind
-	if kind != "" && r.on != kind {
-		f.FailAt(schema.Value(n, "rule"), "rule %q is for %s events, and this event is a %s's", r.name, r.on, kind)
+	if kind != "" && r.On != kind {
+		f.FailAt(schema.Value(n, "rule"), "rule %q is for %s events, and this event is a %s's", r.Name, r.On, kind)
 		return
 	}
 	if schema.Has(n, "error") {
@@ -286,15 +287,15 @@ func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 		}
 		return
 	}
-	verbs := r.verbs()
+	verbs := r.Verbs()
 	switch {
 	case e.action == "" && len(verbs) > 1:
-		f.FailAt(n, "which `action`? rule %q has %s", r.name, schema.Enumerate(verbs))
+		f.FailAt(n, "which `action`? rule %q has %s", r.Name, schema.Enumerate(verbs))
 		return
 	case e.action == "":
 		e.action = verbs[0]
 	case !slices.Contains(verbs, e.action):
-		f.FailAt(schema.Value(n, "action"), "rule %q never wants %s: it has %s", r.name, e.action, schema.Enumerate(verbs))
+		f.FailAt(schema.Value(n, "action"), "rule %q never wants %s: it has %s", r.Name, e.action, schema.Enumerate(verbs))
 	}
 	for _, p := range parameters {
 		if _, ok := e.compared[p.key]; ok && !p.isOf(e.action) {
@@ -307,7 +308,7 @@ func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 			f.FailAt(schema.Value(n, "jobs"), "%s acts on no job: leave `jobs` out", e.action)
 		}
 	case e.jobs == nil && kind == event.KindPipeline:
-		f.FailAt(n, "which `jobs` does rule %q act on? A pipeline event has none of its own: write their names, like `jobs: [deploy-staging]`", r.name)
+		f.FailAt(n, "which `jobs` does rule %q act on? A pipeline event has none of its own: write their names, like `jobs: [deploy-staging]`", r.Name)
 	case e.jobs == nil:
 		e.jobs = []string{t.event.Job.Name}
 	}
@@ -378,7 +379,7 @@ func moment(to *time.Time, now func() time.Time) schema.Schema {
 	}
 }
 
-// TestSchema gives the JSON Schema of test files, made like that of rule files.
-func TestSchema() ([]byte, error) {
-	return new(Tests).form(nil).JSON().Publish("A file of rule tests of Pipesteward. Made by `pipesteward schema --tests`.")
+// Schema returns the JSON Schema of test files, made like that of rule files.
+func Schema() ([]byte, error) {
+	return new(File).form(nil).JSON().Publish("A file of rule tests of Pipesteward. Made by `pipesteward schema --tests`.")
 }

@@ -1,4 +1,4 @@
-package rules
+package rulefile
 
 import (
 	"crypto/sha256"
@@ -6,6 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
@@ -26,37 +27,37 @@ type Options struct {
 
 // Load compiles the rules of the sources, in their order. All mistakes of
 // all sources come back at once, as FileErrors.
-func Load(o Options, sources ...Source) (*Rules, error) {
-	loaded := parse(o, sources)
-	if len(loaded.errs) > 0 {
-		return nil, loaded.errs
+func Load(o Options, sources ...Source) (*rules.Rules, error) {
+	loaded := Parse(o, sources)
+	if len(loaded.Errors) > 0 {
+		return nil, loaded.Errors
 	}
-	return New(loaded.set), nil
+	return rules.New(loaded.Set), nil
 }
 
 // maxRules bounds the rules of all files.
 const maxRules = 50_000
 
-// parsed is what was read of some rule files.
-type parsed struct {
-	files []*parsedFile
-	set   Set               // of all files; incomplete if there are errors
-	errs  schema.FileErrors // sorted by place
+// Parsed is the content of some rule files.
+type Parsed struct {
+	Files  []*File
+	Set    rules.Set         // of all files; incomplete if there are errors
+	Errors schema.FileErrors // sorted by place
 }
 
-// parsedFile is a rule file with the place of everything in it.
-type parsedFile struct {
+// File is a rule file with the place of everything in it.
+type File struct {
 	*schema.Document
-	rules []*parsedRule
+	Rules []*ParsedRule
 }
 
-// parse reads rule files.
-func parse(o Options, sources []Source) *parsed {
-	all := &parsed{set: Set{Capacity: o.Capacity}}
+// Parse reads rule files.
+func Parse(o Options, sources []Source) *Parsed {
+	all := &Parsed{Set: rules.Set{Capacity: o.Capacity}}
 	roots, together := make([]*yaml.Node, len(sources)), newSet()
 	for i, s := range sources {
 		f := schema.NewDocument(s.Name, s.Data)
-		all.files = append(all.files, &parsedFile{Document: f})
+		all.Files = append(all.Files, &File{Document: f})
 		if root := f.Parse(); root != nil {
 			roots[i] = root
 			together.readClasses(f, roots[i])
@@ -64,7 +65,7 @@ func parse(o Options, sources []Source) *parsed {
 	}
 	classes := contentOfClasses(roots)
 	names := map[string]bool{}
-	for i, f := range all.files {
+	for i, f := range all.Files {
 		if roots[i] != nil {
 			rd := &reader{options: o, set: together, hash: fmt.Sprintf("%x", sha256.Sum256(sources[i].Data))}
 			rd.ruleFile().Read(f.Document, roots[i], "")
@@ -73,24 +74,24 @@ func parse(o Options, sources []Source) *parsed {
 				all.add(f, r, names)
 			}
 		}
-		all.errs = append(all.errs, f.Problems...)
+		all.Errors = append(all.Errors, f.Problems...)
 	}
-	schema.Sort(all.errs)
+	schema.Sort(all.Errors)
 	together.settle()
-	all.set.Limits, all.set.Storm, all.set.Classes = together.limits, together.storm, together.classes
+	all.Set.Limits, all.Set.Storm, all.Set.Classes = together.limits, together.storm, together.classes
 	return all
 }
 
 // add adds a rule, unless its name is taken.
-func (all *parsed) add(f *parsedFile, r *parsedRule, names map[string]bool) {
-	f.rules = append(f.rules, r)
+func (all *Parsed) add(f *File, r *ParsedRule, names map[string]bool) {
+	f.Rules = append(f.Rules, r)
 	switch {
-	case names[r.name]:
-		f.Fail(r.line, r.column, "another rule has the name %q already", r.name)
-	case len(all.set.Rules) == maxRules:
-		f.Fail(r.line, r.column, "there are more than %d rules", maxRules)
+	case names[r.Name]:
+		f.Fail(r.Line, r.Column, "another rule has the name %q already", r.Name)
+	case len(all.Set.Rules) == maxRules:
+		f.Fail(r.Line, r.Column, "there are more than %d rules", maxRules)
 	default:
-		names[r.name] = r.name != ""
-		all.set.Rules = append(all.set.Rules, r.rule)
+		names[r.Name] = r.Name != ""
+		all.Set.Rules = append(all.Set.Rules, r.Rule)
 	}
 }

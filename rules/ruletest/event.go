@@ -1,4 +1,4 @@
-package rules
+package ruletest
 
 import (
 	"cmp"
@@ -54,7 +54,7 @@ func (t *Test) clock() time.Time {
 }
 
 // eventForm is an event: a hook, and the fields that are as the test says.
-func (t *Test) eventForm(files TestFiles) schema.Schema {
+func (t *Test) eventForm(files Files) schema.Schema {
 	e := &t.event
 	known := schema.Fields{
 		schema.Key("hook", "A file with the body of a hook, from where this file is.", pathTo(func(path string) error {
@@ -62,7 +62,7 @@ func (t *Test) eventForm(files TestFiles) schema.Schema {
 			t.hook, t.event = told, told
 			return err
 		})),
-		schema.Key("kind", "What changed: a job or a pipeline; or a schedule, which looks at a job. Without it: as the hook says.", schema.OneOf(&e.Meta.Kind, kinds)),
+		schema.Key("kind", "What changed: a job or a pipeline; or a schedule, which looks at a job. Without it: as the hook says.", schema.OneOf(&e.Meta.Kind, event.Kinds)),
 	}
 	for _, field := range slices.Concat(t.values(&e.Meta, "event"), t.values(e, "")) {
 		if field.Key != "event" && !slices.Contains(known.Keys(), field.Key) {
@@ -312,7 +312,7 @@ func (a *answer[T]) form(value schema.Schema) schema.Schema {
 	}
 }
 
-func (a *answers) form(t *Test, files TestFiles) schema.Schema {
+func (a *answers) form(t *Test, files Files) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			a.details.value.Job = t.event.Job // what the API says of the job, the event says too
@@ -322,7 +322,7 @@ func (a *answers) form(t *Test, files TestFiles) schema.Schema {
 	}
 }
 
-func (a *answers) keys(t *Test, files TestFiles) schema.Schema {
+func (a *answers) keys(t *Test, files Files) schema.Schema {
 	return schema.Mapping("gitlab", schema.Fields{
 		schema.Key("log", "The job's log, for log() and log_excerpt(): a text, or {file: PATH}.", a.log.form(logText(&a.log.value, files))),
 		schema.Key("superseded", "What superseded() gives.", a.superseded.form(schema.WithoutDefault(schema.Bool(&a.superseded.value)))),
@@ -336,7 +336,7 @@ func (a *answers) keys(t *Test, files TestFiles) schema.Schema {
 }
 
 // logText reads a text, or the path of a file that holds it.
-func logText(to *string, files TestFiles) schema.Schema {
+func logText(to *string, files Files) schema.Schema {
 	inFile := schema.Mapping("log", schema.Fields{schema.Key("file", "A file with the log, from where this file is.", pathTo(func(path string) (err error) {
 		*to, err = files.Log(path)
 		return err
