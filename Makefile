@@ -59,13 +59,13 @@ fuzz: ## look for inputs that break rule files, rule tests, expressions, texts o
 
 .PHONY: generate
 generate: ## make the tables of README.md and the JSON Schemas from the code
-	go test ./rules/rulefile ./rules/expression -run '^TestGenerated' -args -update
+	go test ./rules/rulefile ./rules/expression ./rules/lint -run '^TestGenerated' -args -update
 	go test ./store/keys -run '^TestTable' -update
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## check format, imports between the rooms, common mistakes, and what is generated
 	go mod tidy -diff
-	go test ./rules/rulefile ./rules/expression -run '^TestGenerated'
+	go test ./rules/rulefile ./rules/expression ./rules/lint -run '^TestGenerated'
 	go test ./store/keys
 	$(GOLANGCI_LINT) run ./...
 

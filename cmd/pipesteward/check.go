@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,15 +34,26 @@ func checkCommand(stdout io.Writer) *cli.Command {
 		Name:      "check",
 		Usage:     "say what is wrong with rule files, and what to write instead",
 		ArgsUsage: "[FILE...]",
-		Description: "Loads the rules as serve does, all files together, and tells all errors and warnings: a condition\n" +
-			"that can never be true, a rule that another hides, ... Without a FILE it checks those of --rules.\n" +
+		Description: "Loads the rules as serve does, all files together, and reports all errors and warnings: a condition\n" +
+			"that can never be true, a rule that another shadows, ... Without a FILE it checks those of --rules.\n" +
 			"The exit status is 1 if there are errors, with --strict also if there are warnings.",
 		Flags: []cli.Flag{
 			stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT` to print in: text, json, or gitlab, a Code Quality report that merge requests show"},
 			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as errors"},
+			&cli.StringSliceFlag{Name: "disable", Usage: "do not warn by the check `ID`, which stands in [ ] behind a warning; for one rule, write the comment # pipesteward: disable=ID on it"},
+			&cli.StringFlag{Name: "explain", Usage: "print what the check `ID` warns of, and end"},
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
+			if id := c.String("explain"); id != "" {
+				return explainCheck(stdout, id)
+			}
+			disabled := c.StringSlice("disable")
+			for _, id := range disabled {
+				if _, err := lint.Find(id); err != nil {
+					return &usageError{fmt.Errorf("--disable: %w", err)}
+				}
+			}
 			format, ok := formats[c.String("format")]
 			if !ok {
 				return &usageError{fmt.Errorf("--format must be text, json or gitlab, not %q", c.String("format"))}
@@ -54,7 +66,7 @@ func checkCommand(stdout io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			loaded, found := lint.Check(rulefile.Options{}, sources...)
+			loaded, found := lint.Load(rulefile.Options{}, disabled, sources...)
 			if err := format(findings{sources, loaded, found}, stdout); err != nil {
 				return err
 			}
@@ -64,6 +76,16 @@ func checkCommand(stdout io.Writer) *cli.Command {
 			return nil
 		},
 	}
+}
+
+// explainCheck prints what a check warns of.
+func explainCheck(w io.Writer, id string) error {
+	check, err := lint.Find(id)
+	if err != nil {
+		return &usageError{fmt.Errorf("--explain: %w", err)}
+	}
+	_, err = fmt.Fprintln(w, check.Doc)
+	return err
 }
 
 // readAllSources reads the rule files at several paths, each file once.
@@ -225,7 +247,7 @@ func (f findings) codeQuality(w io.Writer) error {
 	seen := map[string]int{}
 	for _, e := range f.found {
 		v := violation{
-			Description: e.Message, CheckName: "pipesteward-" + e.Severity, Severity: "major",
+			Description: e.Message, CheckName: cmp.Or(e.Check, "pipesteward-"+e.Severity), Severity: "major",
 			Location: location{relative(e.File), lines{e.Line}},
 		}
 		if e.Severity == schema.SeverityWarning {

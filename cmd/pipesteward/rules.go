@@ -62,7 +62,7 @@ func loadRules(path string, o rulefile.Options) (*rules.Rules, error) {
 
 // loadSources gives the rules, and what in them looks like a mistake.
 func loadSources(sources []rulefile.Source, o rulefile.Options) (*rules.Rules, schema.FileErrors, error) {
-	loaded, found := lint.Check(o, sources...)
+	loaded, found := lint.Load(o, nil, sources...)
 	if loaded == nil {
 		return nil, nil, fmt.Errorf("the rules can't be used:\n%w", found.Of(schema.SeverityError))
 	}

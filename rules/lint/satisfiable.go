@@ -15,29 +15,29 @@ import (
 )
 
 // side is a condition, or a part of one, that is taken to be true or false.
-type side struct {
+type assumption struct {
 	node  ast.Node
-	holds bool
+	value bool
 }
 
 // logic reasons about conditions. It remembers what it read of them, because
 // each part is looked at many times.
 type logic struct {
 	trees    map[string]ast.Node
-	readings map[side]reading
+	readings map[assumption]reading
 	classes  []string // of the rule files
 }
 
 // reading is what a part of a condition says.
 type reading struct {
-	parts []side // that it is made of; none: it is a claim
-	all   bool   // all parts come out as given, not only one
-	claim claim
-	known bool // the claim says something
+	parts      []assumption // that it is made of; none: it is a claim
+	all        bool         // all parts come out as given, not only one
+	constraint constraint
+	known      bool // the claim says something
 }
 
 func newLogic() *logic {
-	return &logic{trees: map[string]ast.Node{}, readings: map[side]reading{}}
+	return &logic{trees: map[string]ast.Node{}, readings: map[assumption]reading{}}
 }
 
 // tree parses an expression that was compiled before.
@@ -53,12 +53,12 @@ func (l *logic) tree(source string) ast.Node {
 	return n
 }
 
-func (l *logic) read(s side) reading {
+func (l *logic) read(s assumption) reading {
 	r, ok := l.readings[s]
 	if !ok {
 		r.parts, r.all = s.split()
 		if len(r.parts) == 0 {
-			r.claim, r.known = claimOf(s)
+			r.constraint, r.known = constraintOf(s)
 		}
 		l.readings[s] = r
 	}
@@ -68,8 +68,8 @@ func (l *logic) read(s side) reading {
 // possible reports whether conditions can come out as given, all on one event.
 // It says no only when it is sure: of what it doesn't understand it knows no
 // more than that the same text comes out the same.
-func (l *logic) possible(sides ...side) bool {
-	for range l.worlds(sides...) {
+func (l *logic) satisfiable(sides ...assumption) bool {
+	for range l.conjunctions(sides...) {
 		return true
 	}
 	return false
@@ -77,8 +77,8 @@ func (l *logic) possible(sides ...side) bool {
 
 // worlds gives what is claimed in each of the ways in which conditions can
 // come out as given.
-func (l *logic) worlds(sides ...side) iter.Seq[world] {
-	return func(yield func(world) bool) {
+func (l *logic) conjunctions(sides ...assumption) iter.Seq[conjunction] {
+	return func(yield func(conjunction) bool) {
 		s := search{logic: l, steps: maxSteps, yield: yield}
 		s.explore(slices.Clone(sides), nil)
 	}
@@ -92,13 +92,13 @@ const maxSteps = 2000
 type search struct {
 	*logic
 	steps int // that are left
-	yield func(world) bool
+	yield func(conjunction) bool
 }
 
 // explore adds to the world what todo claims. It reports whether the search
 // goes on.
-func (s *search) explore(todo []side, w world) bool {
-	var forks []side // looked at last, when most is known
+func (s *search) explore(todo []assumption, w conjunction) bool {
+	var forks []assumption // looked at last, when most is known
 	for len(todo) > 0 {
 		if s.steps--; s.steps < 0 {
 			s.yield(nil) // anything may be
@@ -107,12 +107,12 @@ func (s *search) explore(todo []side, w world) bool {
 		next := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		r := s.read(next)
-		switch c := r.claim; {
+		switch c := r.constraint; {
 		case len(r.parts) == 0 && !r.known:
 		case len(r.parts) == 0:
 			w = append(slices.Clip(w), c)
 			if _, field := ofJob(c.about); field == "attempt" {
-				w = append(w, claim{about: c.about, holds: true, bound: bound{">=", 1}}) // they count from 1
+				w = append(w, constraint{about: c.about, holds: true, bound: bound{">=", 1}}) // they count from 1
 			}
 			if w.contradictory(c, s.classes) {
 				return true
@@ -136,33 +136,33 @@ func (s *search) explore(todo []side, w world) bool {
 
 // split gives the parts that must all come out as given, or one of which must;
 // none for what has no parts.
-func (s side) split() (parts []side, all bool) {
+func (s assumption) split() (parts []assumption, all bool) {
 	switch n := s.node.(type) {
 	case *ast.UnaryNode:
 		if expression.Operators[n.Operator] == "not" {
-			return []side{{n.Node, !s.holds}}, true
+			return []assumption{{n.Node, !s.value}}, true
 		}
 	case *ast.BinaryNode:
 		switch expression.Operators[n.Operator] {
 		case "and":
-			return []side{{n.Left, s.holds}, {n.Right, s.holds}}, s.holds
+			return []assumption{{n.Left, s.value}, {n.Right, s.value}}, s.value
 		case "or":
-			return []side{{n.Left, s.holds}, {n.Right, s.holds}}, !s.holds
+			return []assumption{{n.Left, s.value}, {n.Right, s.value}}, !s.value
 		}
 		if n.Operator == "!=" {
-			return []side{{&ast.BinaryNode{Operator: "==", Left: n.Left, Right: n.Right}, !s.holds}}, true
+			return []assumption{{&ast.BinaryNode{Operator: "==", Left: n.Left, Right: n.Right}, !s.value}}, true
 		}
 		if literal, ok := n.Right.(*ast.BoolNode); ok && n.Operator == "==" {
-			return []side{{n.Left, s.holds == literal.Value}}, true
+			return []assumption{{n.Left, s.value == literal.Value}}, true
 		}
 	case *ast.ConditionalNode:
-		return []side{
-			{&ast.BinaryNode{Operator: "and", Left: n.Cond, Right: asTrue(n.Exp1, s.holds)}, true},
-			{&ast.BinaryNode{Operator: "and", Left: asTrue(n.Cond, false), Right: asTrue(n.Exp2, s.holds)}, true},
+		return []assumption{
+			{&ast.BinaryNode{Operator: "and", Left: n.Cond, Right: asTrue(n.Exp1, s.value)}, true},
+			{&ast.BinaryNode{Operator: "and", Left: asTrue(n.Cond, false), Right: asTrue(n.Exp2, s.value)}, true},
 		}, false
 	case *ast.CallNode:
 		if n.Callee.String() == "failed_with" {
-			return []side{{expression.FailedWith(literalTexts(n.Arguments)...), s.holds}}, true
+			return []assumption{{expression.FailedWith(literalTexts(n.Arguments)...), s.value}}, true
 		}
 	}
 	return nil, false
@@ -189,7 +189,7 @@ func literalTexts(nodes []ast.Node) []string {
 
 // claim says something about one value of an event. Of a condition that is not
 // understood it says no more than whether it holds.
-type claim struct {
+type constraint struct {
 	text   string
 	about  string // the value that it is about, as the text has it: job.status
 	holds  bool
@@ -209,18 +209,18 @@ type bound struct {
 const aboutNothing = "true"
 
 // claimOf reads a condition without parts; false where nothing can be said.
-func claimOf(s side) (claim, bool) {
+func constraintOf(s assumption) (constraint, bool) {
 	if ambiguous(s.node) {
-		return claim{}, false
+		return constraint{}, false
 	}
 	text := s.node.String()
-	opaque := claim{text: text, about: text, holds: s.holds}
+	opaque := constraint{text: text, about: text, holds: s.value}
 	switch n := s.node.(type) {
 	case *ast.BoolNode:
-		return constantly(n.Value == s.holds), true
+		return constantly(n.Value == s.value), true
 	case *ast.CallNode:
 		if pattern := expression.Argument(n, 1); n.Callee.String() == "glob" && pattern != nil {
-			return claim{text: text, about: n.Arguments[0].String(), holds: s.holds, test: func(v any) bool {
+			return constraint{text: text, about: n.Arguments[0].String(), holds: s.value, test: func(v any) bool {
 				return doublestar.MatchUnvalidated(pattern.Value, v.(string))
 			}}, true
 		}
@@ -229,7 +229,7 @@ func claimOf(s side) (claim, bool) {
 		if mirrored := mirror[operator]; mirrored != "" && literalOf(with) == nil {
 			about, operator, with = n.Right, mirrored, n.Left
 		}
-		c := claim{text: text, about: about.String(), holds: s.holds}
+		c := constraint{text: text, about: about.String(), holds: s.value}
 		if !c.compare(operator, with) {
 			return opaque, true
 		}
@@ -241,13 +241,13 @@ func claimOf(s side) (claim, bool) {
 	return opaque, true
 }
 
-func constantly(holds bool) claim {
-	c := claim{about: aboutNothing, holds: true}
+func constantly(holds bool) constraint {
+	c := constraint{about: aboutNothing, holds: true}
 	c.oneOf(holds)
 	return c
 }
 
-func (c *claim) oneOf(values ...any) {
+func (c *constraint) oneOf(values ...any) {
 	c.values, c.among = []any{}, map[any]bool{}
 	for _, v := range values {
 		if !c.among[v] {
@@ -273,7 +273,7 @@ func ambiguous(n ast.Node) bool {
 var mirror = map[string]string{"==": "==", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 // compare reads a comparison with literals. It reports whether it is one.
-func (c *claim) compare(operator string, with ast.Node) bool {
+func (c *constraint) compare(operator string, with ast.Node) bool {
 	literal := literalOf(with)
 	text, isText := literal.(string)
 	number, isNumber := literal.(float64)
@@ -343,7 +343,7 @@ func literalOf(n ast.Node) any {
 }
 
 // admits reports whether the claim leaves the value possible.
-func (c *claim) admits(v any) bool {
+func (c *constraint) admits(v any) bool {
 	number, isNumber := v.(float64)
 	_, isText := v.(string)
 	switch {
@@ -367,10 +367,10 @@ func (c *claim) admits(v any) bool {
 }
 
 // world is claims that hold together. One without any says nothing.
-type world []claim
+type conjunction []constraint
 
 // admits reports whether what it is about may have the value.
-func (w world) admits(about string, v any) bool {
+func (w conjunction) admits(about string, v any) bool {
 	for i := range w {
 		if w[i].about == about && !w[i].admits(v) {
 			return false
@@ -380,7 +380,7 @@ func (w world) admits(about string, v any) bool {
 }
 
 // values gives all that something can be; false where it may be anything.
-func (w world) values(about string) ([]any, bool) {
+func (w conjunction) values(about string) ([]any, bool) {
 	for _, c := range w {
 		if c.about != about || c.values == nil || !c.holds {
 			continue
@@ -398,7 +398,7 @@ func (w world) values(about string) ([]any, bool) {
 
 // contradictory reports whether the newest claim c leaves nothing possible
 // that the others do.
-func (w world) contradictory(c claim, classes []string) bool {
+func (w conjunction) contradictory(c constraint, classes []string) bool {
 	if c.about == aboutNothing {
 		return !c.admits(true)
 	}
@@ -431,7 +431,7 @@ func ofJob(about string) (of, field string) {
 
 // excludes reports whether two claims about the same can't both be so, also
 // where it may have any value.
-func (c *claim) excludes(other claim) bool {
+func (c *constraint) excludes(other constraint) bool {
 	if c.about != other.about {
 		return false
 	}
@@ -454,7 +454,7 @@ func (b bound) above(other bound) bool {
 // reason and the failure class that are claimed: a job has a reason only when
 // it failed, and the reason gives the class, unless the log makes it one of
 // classes. of is the job with its dot.
-func (w world) failsWithoutFailure(of string, classes []string) bool {
+func (w conjunction) failsWithoutFailure(of string, classes []string) bool {
 	fails := w.admits(of+"status", "failed")
 	reasons, pinned := w.values(of + "failure_reason")
 	if !pinned {
@@ -472,4 +472,9 @@ func (w world) failsWithoutFailure(of string, classes []string) bool {
 		}
 		return w.admits(of+"failure_reason", text) && class && (text == "" || fails)
 	})
+}
+
+// implies reports whether wherever one condition is true the other is, too.
+func (l *logic) implies(one, other ast.Node) bool {
+	return !l.satisfiable(assumption{one, true}, assumption{other, false})
 }

@@ -11,8 +11,9 @@ type FileError struct {
 	Line     int    `json:"line"`   // counts from 1
 	Column   int    `json:"column"` // counts from 1, in characters
 	Severity string `json:"severity"`
-	Rule     string `json:"rule"`    // name of the rule it is in; "" outside of rules
-	Message  string `json:"message"` // what is wrong and what to write instead
+	Rule     string `json:"rule"`           // name of the rule it is in; "" outside of rules
+	Check    string `json:"check,omitzero"` // id of the lint check that warns
+	Message  string `json:"message"`        // what is wrong and what to write instead
 }
 
 // Severities of a FileError.
@@ -28,6 +29,9 @@ func (e FileError) Error() string {
 	}
 	if e.Severity == SeverityWarning {
 		place += "warning: "
+	}
+	if e.Check != "" {
+		return place + e.Message + " [" + e.Check + "]"
 	}
 	return place + e.Message
 }

@@ -1,61 +1,42 @@
 package lint
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/expr-lang/expr/ast"
 
 	"github.com/pipesteward/pipesteward/rules"
-	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
-	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// hidden warns of rules that never have their turn, because a rule with `stop`
-// stands before them that matches whatever they match.
-func hidden(all []*rules.Rule, l *logic) schema.FileErrors {
-	var found schema.FileErrors
-	before := map[string]*stoppers{}
-	for _, r := range all {
-		if before[r.On] == nil {
-			before[r.On] = &stoppers{logic: l, by: map[pin][]stopper{}}
-		}
-		tree := l.ruleCondition(r)
-		if !l.possible(side{tree, true}) {
-			continue // that has been told
-		}
-		s := stopper{r, tree, expression.Requests(tree, l.classes)}
-		switch other := before[r.On].hiding(s); {
-		case other == nil && r.Stop:
-			before[r.On].add(s)
-		case other == nil:
-		case other.Condition == nil:
-			found = append(found, warning(r, "never has its turn: rule %q in %s stands before it and has `stop: true` and no condition; move this rule before it, or give that one a condition", other.Name, other.File))
-		default:
-			found = append(found, warning(r, "never has its turn: rule %q in %s stands before it, has `stop: true` and matches whatever this one matches; move this rule before it, or narrow that one's condition", other.Name, other.File))
-		}
-	}
-	return found
-}
-
-// capped warns of rules that want more attempts than the budget of a job
-// allows.
-func capped(set rules.Set) schema.FileErrors {
-	var found schema.FileErrors
-	for _, r := range set.Rules {
-		for _, a := range r.Actions {
-			if a.Verb == event.VerbRetry && a.MaxAttempts > set.Limits.PerJob {
-				found = append(found, warning(r, "max_attempts: %d is never reached, because limits.per_job allows %d runs of a job in a pipeline: raise that, or lower this", a.MaxAttempts, set.Limits.PerJob))
+var shadowedRule = Check{
+	ID: "shadowed-rule",
+	Doc: `A rule with ` + "`stop: true`" + ` stands before this one and matches every event that this one
+matches, so this one is never evaluated. Move it up, or narrow the other's condition.`,
+	all: func(every []*pass) {
+		before := map[string]*stoppers{}
+		for _, p := range every {
+			r := p.rule.Rule
+			if before[r.On] == nil {
+				before[r.On] = &stoppers{logic: p.logic, by: map[pin][]stopper{}}
+			}
+			tree := p.condition()
+			if !p.satisfiable(assumption{tree, true}) {
+				continue // constant-condition reports it
+			}
+			s := stopper{r, tree, expression.Requests(tree, p.classes)}
+			switch other := before[r.On].shadowing(s); {
+			case other == nil && r.Stop:
+				before[r.On].add(s)
+			case other == nil:
+			case other.Condition == nil:
+				p.warnAt(p.rule.Node, "never has its turn: rule %q in %s stands before it and has `stop: true` and no condition; move this rule before it, or give that one a condition", other.Name, other.File)
+			default:
+				p.warnAt(p.rule.Node, "never has its turn: rule %q in %s stands before it, has `stop: true` and matches whatever this one matches; move this rule before it, or narrow that one's condition", other.Name, other.File)
 			}
 		}
-	}
-	return found
-}
-
-func warning(r *rules.Rule, format string, args ...any) schema.FileError {
-	return schema.FileError{File: r.File, Line: r.Line, Column: r.Column, Severity: schema.SeverityWarning, Rule: r.Name, Message: fmt.Sprintf(format, args...)}
+	},
 }
 
 // stoppers are the rules with `stop` of one kind of events, those that pin a
@@ -106,9 +87,9 @@ func (s *stoppers) load(pins []pin) int {
 	return n
 }
 
-// hiding gives the first rule that matches whatever r matches, or nil. A rule
+// shadowing returns the first rule that matches whatever r matches, or nil. A rule
 // that asks GitLab for more may fail where r does not.
-func (s *stoppers) hiding(r stopper) *rules.Rule {
+func (s *stoppers) shadowing(r stopper) *rules.Rule {
 	if len(s.others)+len(s.by) == 0 {
 		return nil
 	}
@@ -130,7 +111,7 @@ func (s *stoppers) hiding(r stopper) *rules.Rule {
 // that it pins.
 func (l *logic) pins(n ast.Node) map[string][]pin {
 	var pins map[string][]pin
-	for w := range l.worlds(side{n, true}) {
+	for w := range l.conjunctions(assumption{n, true}) {
 		here := map[string][]pin{}
 		for _, c := range w {
 			if values, pinned := w.values(c.about); pinned && c.about != aboutNothing && here[c.about] == nil {
