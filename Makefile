@@ -34,7 +34,7 @@ short: redis ## run the tests but those that take long, in under 40 seconds on t
 soak: export TMPDIR := $(or $(TMPDIR),/tmp)
 soak: redis ## the tests that take minutes: kill the program at every step, and replicas and Redis while 20,000 deliveries come
 	go test -run 'Killed|DeferredIsToldOnce' -timeout 30m ./actions -args -kill-each 1
-	go test -run '^TestCatchUpCutShort$$' -timeout 30m ./cmd/pipesteward -args -kill-each 1
+	go test -run '^TestCutShort$$' -timeout 30m ./actions/catchup -args -kill-each 1
 	go test -run '^TestSoak$$' -v -timeout 30m ./cmd/pipesteward -args -soak.deliveries 20000 -soak.kills 2m
 	go test -run '^TestGitLabsEdges$$' -v -timeout 30m ./cmd/pipesteward -args -edges.for 1m
 
@@ -44,7 +44,7 @@ deploy: redis systemd $(GOLANGCI_LINT) ## check deploy/ without a container engi
 
 .PHONY: bench
 bench: redis ## run the benchmarks that README.md quotes, some 15 minutes
-	go test -run '^$$' -bench . -benchmem ./handlers ./rules ./store
+	go test -run '^$$' -bench . -benchmem ./handlers/webhook ./rules ./store
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/pipesteward
 
 FUZZTIME ?= 30s
@@ -55,7 +55,7 @@ fuzz: ## look for inputs that break rule files, rule tests, expressions, texts o
 	go test -run '^$$' -fuzz '^FuzzLoadTests$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules/ruletest
 	go test -run '^$$' -fuzz '^FuzzCondition$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules
 	go test -run '^$$' -fuzz '^FuzzTemplate$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules
-	go test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./handlers
+	go test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./handlers/webhook
 
 .PHONY: generate
 generate: ## make the tables of README.md and the JSON Schemas from the code

@@ -28,7 +28,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -168,7 +168,7 @@ func (h *house) deliver(body []byte) { h.Helper(); h.enqueue(body, event.SourceW
 // wanted failed decisions to be made again, zero for never.
 func (h *house) enqueue(body []byte, source string, again time.Time) {
 	h.Helper()
-	e, err := handlers.Decode(body, h.gitlab.URL())
+	e, err := webhook.Decode(body, h.gitlab.URL())
 	if err != nil {
 		h.Fatal(err)
 	}

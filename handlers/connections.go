@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// DefaultConnections is how many connections a server may have: each takes about
-// 30 KB, also one on which nothing comes.
+// DefaultConnections is the most connections that a server may have. Each takes
+// about 30 KB, also one that is idle.
 const DefaultConnections = 2000
 
-// Connections bounds the connections of a server, so that whoever opens many
-// takes no memory without bound. A new one is always accepted: where there are
-// too many, the one is closed on which nothing has changed for the longest, be it
-// that no request came or that one takes long.
+// Connections bounds the connections of a server, and so the memory that a client
+// can take by opening many. A new connection is always accepted: when there are
+// too many, the one is closed whose state has not changed for the longest time,
+// because no request came or because one takes long.
 type Connections struct {
 	most int
 
@@ -22,7 +22,7 @@ type Connections struct {
 	changes int64
 }
 
-// NewConnections makes a Connections for one server.
+// NewConnections returns a Connections for one server.
 func NewConnections(most int) *Connections {
 	return &Connections{most: most, changed: map[net.Conn]int64{}}
 }
@@ -34,7 +34,7 @@ func (c *Connections) Track(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// move notes the state, and returns a connection to close, or nil.
+// move records the state, and returns a connection to close, or nil.
 func (c *Connections) move(conn net.Conn, state http.ConnState) net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()

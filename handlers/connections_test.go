@@ -9,7 +9,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 )
 
-// fakeConn is a connection that only notes that it was closed.
+// fakeConn is a connection that records that it was closed.
 type fakeConn struct {
 	net.Conn
 	name   string
@@ -57,5 +57,5 @@ func TestConnectionsAreBounded(t *testing.T) {
 	wants("with one that waits for its next request", "a")
 	to(http.StateClosed, "d")
 	to(http.StateNew, "g")
-	wants("with room again")
+	wants("with capacity again")
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// answer is the JSON body of an answer: one of the two is set.
-type answer struct {
+// Response is the JSON body of a response: one of its fields is set.
+type Response struct {
 	Status string `json:"status,omitempty"`
-	Error  string `json:"error,omitempty"` // what is wrong and what to do
+	Error  string `json:"error,omitempty"` // the cause, and the remedy
 }
 
-// newEcho gives an Echo that says nothing by itself: it answers errors in
-// JSON, and a panic with 500, logged and handed to panicked.
-func newEcho(log *slog.Logger, panicked func()) *echo.Echo {
+// NewEcho returns an Echo that prints nothing. It answers errors in JSON, and a
+// panic with 500; it logs the panic and calls panicked.
+func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = echo.ExtractIPDirect()
@@ -42,7 +42,7 @@ func newEcho(log *slog.Logger, panicked func()) *echo.Echo {
 		case http.StatusInternalServerError:
 			text = "something went wrong here: see the log"
 		}
-		if err := c.JSON(code, answer{Error: text}); err != nil {
+		if err := c.JSON(code, Response{Error: text}); err != nil {
 			log.Debug("answer not sent", "path", c.Path(), "error", err)
 		}
 	}

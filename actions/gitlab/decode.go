@@ -3,12 +3,10 @@ package gitlab
 import (
 	"encoding/json"
 	"errors"
-	"math"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/gitlabjson"
 )
 
 // The API's JSON, as slim as the house's values need it. client-go's own
@@ -17,36 +15,36 @@ import (
 // source. Here a field that can't be read is as one that is missing.
 
 type jobJSON struct {
-	ID                integer        `json:"id"`
-	Name              string         `json:"name"`
-	Stage             string         `json:"stage"`
-	Status            string         `json:"status"`
-	FailureReason     string         `json:"failure_reason"`
-	AllowFailure      bool           `json:"allow_failure"`
-	Ref               string         `json:"ref"`
-	Tag               bool           `json:"tag"`
-	WebURL            string         `json:"web_url"`
-	CreatedAt         date           `json:"created_at"`
-	StartedAt         date           `json:"started_at"`
-	FinishedAt        date           `json:"finished_at"`
-	ErasedAt          date           `json:"erased_at"`
-	Duration          decimal        `json:"duration"`
-	QueuedDuration    decimal        `json:"queued_duration"`
-	Coverage          decimal        `json:"coverage"`
-	TagList           []string       `json:"tag_list"`
-	Artifacts         []artifactJSON `json:"artifacts"`
-	ArtifactsFile     artifactJSON   `json:"artifacts_file"`
-	ArtifactsExpireAt date           `json:"artifacts_expire_at"`
+	ID                gitlabjson.Int   `json:"id"`
+	Name              string           `json:"name"`
+	Stage             string           `json:"stage"`
+	Status            string           `json:"status"`
+	FailureReason     string           `json:"failure_reason"`
+	AllowFailure      bool             `json:"allow_failure"`
+	Ref               string           `json:"ref"`
+	Tag               bool             `json:"tag"`
+	WebURL            string           `json:"web_url"`
+	CreatedAt         gitlabjson.Date  `json:"created_at"`
+	StartedAt         gitlabjson.Date  `json:"started_at"`
+	FinishedAt        gitlabjson.Date  `json:"finished_at"`
+	ErasedAt          gitlabjson.Date  `json:"erased_at"`
+	Duration          gitlabjson.Float `json:"duration"`
+	QueuedDuration    gitlabjson.Float `json:"queued_duration"`
+	Coverage          gitlabjson.Float `json:"coverage"`
+	TagList           []string         `json:"tag_list"`
+	Artifacts         []artifactJSON   `json:"artifacts"`
+	ArtifactsFile     artifactJSON     `json:"artifacts_file"`
+	ArtifactsExpireAt gitlabjson.Date  `json:"artifacts_expire_at"`
 	Runner            struct {
-		ID          integer `json:"id"`
-		Description string  `json:"description"`
-		Type        string  `json:"runner_type"`
-		Shared      bool    `json:"is_shared"`
+		ID          gitlabjson.Int `json:"id"`
+		Description string         `json:"description"`
+		Type        string         `json:"runner_type"`
+		Shared      bool           `json:"is_shared"`
 	} `json:"runner"`
-	Pipeline  pipelineJSON `json:"pipeline"`
-	Project   projectJSON  `json:"project"`
-	ProjectID integer      `json:"project_id"` // only in allowed_agents
-	User      userJSON     `json:"user"`
+	Pipeline  pipelineJSON   `json:"pipeline"`
+	Project   projectJSON    `json:"project"`
+	ProjectID gitlabjson.Int `json:"project_id"` // only in allowed_agents
+	User      userJSON       `json:"user"`
 	Commit    struct {
 		ID          string `json:"id"`
 		Title       string `json:"title"`
@@ -60,30 +58,30 @@ type jobJSON struct {
 }
 
 type artifactJSON struct {
-	FileType   string  `json:"file_type"`
-	FileFormat string  `json:"file_format"`
-	Filename   string  `json:"filename"`
-	Size       integer `json:"size"`
+	FileType   string         `json:"file_type"`
+	FileFormat string         `json:"file_format"`
+	Filename   string         `json:"filename"`
+	Size       gitlabjson.Int `json:"size"`
 }
 
 type pipelineJSON struct {
-	ID        integer `json:"id"`
-	IID       integer `json:"iid"`
-	ProjectID integer `json:"project_id"`
-	Ref       string  `json:"ref"`
-	SHA       string  `json:"sha"`
-	Status    string  `json:"status"`
-	Source    string  `json:"source"`
-	Name      string  `json:"name"`
-	CreatedAt date    `json:"created_at"`
-	UpdatedAt date    `json:"updated_at"`
-	WebURL    string  `json:"web_url"`
+	ID        gitlabjson.Int  `json:"id"`
+	IID       gitlabjson.Int  `json:"iid"`
+	ProjectID gitlabjson.Int  `json:"project_id"`
+	Ref       string          `json:"ref"`
+	SHA       string          `json:"sha"`
+	Status    string          `json:"status"`
+	Source    string          `json:"source"`
+	Name      string          `json:"name"`
+	CreatedAt gitlabjson.Date `json:"created_at"`
+	UpdatedAt gitlabjson.Date `json:"updated_at"`
+	WebURL    string          `json:"web_url"`
 
 	// Only of a pipeline asked for by itself.
-	Tag            bool    `json:"tag"`
-	FinishedAt     date    `json:"finished_at"`
-	Duration       decimal `json:"duration"`
-	QueuedDuration decimal `json:"queued_duration"`
+	Tag            bool             `json:"tag"`
+	FinishedAt     gitlabjson.Date  `json:"finished_at"`
+	Duration       gitlabjson.Float `json:"duration"`
+	QueuedDuration gitlabjson.Float `json:"queued_duration"`
 }
 
 // deploymentJSON is a deployment; one that no job makes has no deployable.
@@ -91,18 +89,18 @@ type deploymentJSON struct {
 	SHA         string    `json:"sha"`
 	Environment namedJSON `json:"environment"`
 	Deployable  struct {
-		ID       integer      `json:"id"`
-		Pipeline pipelineJSON `json:"pipeline"`
+		ID       gitlabjson.Int `json:"id"`
+		Pipeline pipelineJSON   `json:"pipeline"`
 	} `json:"deployable"`
 }
 
 type mergeRequestJSON struct {
-	IID          integer `json:"iid"`
-	Title        string  `json:"title"`
-	State        string  `json:"state"`
-	SourceBranch string  `json:"source_branch"`
-	TargetBranch string  `json:"target_branch"`
-	WebURL       string  `json:"web_url"`
+	IID          gitlabjson.Int `json:"iid"`
+	Title        string         `json:"title"`
+	State        string         `json:"state"`
+	SourceBranch string         `json:"source_branch"`
+	TargetBranch string         `json:"target_branch"`
+	WebURL       string         `json:"web_url"`
 }
 
 func (m mergeRequestJSON) mergeRequest() event.MergeRequest {
@@ -110,13 +108,13 @@ func (m mergeRequestJSON) mergeRequest() event.MergeRequest {
 }
 
 type projectJSON struct {
-	ID            integer `json:"id"`
-	Name          string  `json:"name"`
-	Path          string  `json:"path_with_namespace"`
-	WebURL        string  `json:"web_url"`
-	DefaultBranch string  `json:"default_branch"`
-	CreatedAt     date    `json:"created_at"`
-	Archived      bool    `json:"archived"` // only of a project asked for by itself
+	ID            gitlabjson.Int  `json:"id"`
+	Name          string          `json:"name"`
+	Path          string          `json:"path_with_namespace"`
+	WebURL        string          `json:"web_url"`
+	DefaultBranch string          `json:"default_branch"`
+	CreatedAt     gitlabjson.Date `json:"created_at"`
+	Archived      bool            `json:"archived"` // only of a project asked for by itself
 }
 
 // namedJSON is whatever has a name.
@@ -125,19 +123,19 @@ type namedJSON struct {
 }
 
 type userJSON struct {
-	ID          integer `json:"id"`
-	Username    string  `json:"username"`
-	Name        string  `json:"name"`
-	Email       string  `json:"email"`
-	PublicEmail string  `json:"public_email"`
-	WebURL      string  `json:"web_url"`
-	IsAdmin     bool    `json:"is_admin"` // told to admins only
+	ID          gitlabjson.Int `json:"id"`
+	Username    string         `json:"username"`
+	Name        string         `json:"name"`
+	Email       string         `json:"email"`
+	PublicEmail string         `json:"public_email"`
+	WebURL      string         `json:"web_url"`
+	IsAdmin     bool           `json:"is_admin"` // told to admins only
 }
 
 type agentsJSON struct {
 	Agents []struct {
-		ID            integer     `json:"id"`
-		ConfigProject projectJSON `json:"config_project"`
+		ID            gitlabjson.Int `json:"id"`
+		ConfigProject projectJSON    `json:"config_project"`
 	} `json:"allowed_agents"`
 	Job      jobJSON      `json:"job"`
 	Pipeline pipelineJSON `json:"pipeline"`
@@ -146,21 +144,21 @@ type agentsJSON struct {
 }
 
 type hookJSON struct {
-	ID             integer `json:"id"`
-	URL            string  `json:"url"`
-	JobEvents      bool    `json:"job_events"`
-	PipelineEvents bool    `json:"pipeline_events"`
-	AlertStatus    string  `json:"alert_status"`
-	DisabledUntil  date    `json:"disabled_until"`
+	ID             gitlabjson.Int  `json:"id"`
+	URL            string          `json:"url"`
+	JobEvents      bool            `json:"job_events"`
+	PipelineEvents bool            `json:"pipeline_events"`
+	AlertStatus    string          `json:"alert_status"`
+	DisabledUntil  gitlabjson.Date `json:"disabled_until"`
 }
 
 type deliveryJSON struct {
-	ID             integer         `json:"id"`
-	Trigger        string          `json:"trigger"` // job_hooks, pipeline_hooks
-	RequestHeaders map[string]text `json:"request_headers"`
-	RequestData    json.RawMessage `json:"request_data"`
-	ResponseStatus text            `json:"response_status"`
-	CreatedAt      date            `json:"created_at"` // only of newer versions
+	ID             gitlabjson.Int             `json:"id"`
+	Trigger        string                     `json:"trigger"` // job_hooks, pipeline_hooks
+	RequestHeaders map[string]gitlabjson.Text `json:"request_headers"`
+	RequestData    json.RawMessage            `json:"request_data"`
+	ResponseStatus gitlabjson.Text            `json:"response_status"`
+	CreatedAt      gitlabjson.Date            `json:"created_at"` // only of newer versions
 }
 
 func (j jobJSON) details() event.Details {
@@ -176,9 +174,9 @@ func (j jobJSON) details() event.Details {
 			Ref:            j.Ref,
 			Tag:            j.Tag,
 			URL:            j.WebURL,
-			CreatedAt:      time.Time(j.CreatedAt),
-			StartedAt:      time.Time(j.StartedAt),
-			FinishedAt:     time.Time(j.FinishedAt),
+			CreatedAt:      j.CreatedAt.Time(),
+			StartedAt:      j.StartedAt.Time(),
+			FinishedAt:     j.FinishedAt.Time(),
 			Duration:       float64(j.Duration),
 			QueuedDuration: float64(j.QueuedDuration),
 			Runner: event.Runner{
@@ -190,8 +188,8 @@ func (j jobJSON) details() event.Details {
 		},
 		TagList:           j.TagList,
 		Coverage:          float64(j.Coverage),
-		ArtifactsExpireAt: time.Time(j.ArtifactsExpireAt),
-		ErasedAt:          time.Time(j.ErasedAt),
+		ArtifactsExpireAt: j.ArtifactsExpireAt.Time(),
+		ErasedAt:          j.ErasedAt.Time(),
 	}
 	if j.Status == "failed" {
 		d.FailureReason = j.FailureReason
@@ -227,7 +225,7 @@ func (j jobJSON) job(project int64) Job {
 		},
 	}
 	job.Pipeline.Tag = j.Tag
-	for _, id := range []integer{j.Project.ID, j.ProjectID, j.Pipeline.ProjectID} {
+	for _, id := range []gitlabjson.Int{j.Project.ID, j.ProjectID, j.Pipeline.ProjectID} {
 		if id != 0 {
 			job.ProjectID = int64(id)
 		}
@@ -270,10 +268,10 @@ func (p pipelineJSON) pipeline() event.Pipeline {
 		Source:    p.Source,
 		Name:      p.Name,
 		URL:       p.WebURL,
-		CreatedAt: time.Time(p.CreatedAt),
+		CreatedAt: p.CreatedAt.Time(),
 
 		Tag:            p.Tag,
-		FinishedAt:     time.Time(p.FinishedAt),
+		FinishedAt:     p.FinishedAt.Time(),
 		Duration:       float64(p.Duration),
 		QueuedDuration: float64(p.QueuedDuration),
 	}
@@ -291,7 +289,7 @@ func (p projectJSON) project() event.Project {
 }
 
 func (p projectJSON) listed() Project {
-	return Project{Project: p.project(), CreatedAt: time.Time(p.CreatedAt), Archived: p.Archived}
+	return Project{Project: p.project(), CreatedAt: p.CreatedAt.Time(), Archived: p.Archived}
 }
 
 // hook makes a Hook of the project or group that owned names.
@@ -301,14 +299,14 @@ func (h hookJSON) hook(owned Hook) Hook {
 	owned.JobEvents = h.JobEvents
 	owned.PipelineEvents = h.PipelineEvents
 	owned.AlertStatus = h.AlertStatus
-	owned.DisabledUntil = time.Time(h.DisabledUntil)
+	owned.DisabledUntil = h.DisabledUntil.Time()
 	return owned
 }
 
 func (d deliveryJSON) delivery() HookDelivery {
 	delivery := HookDelivery{
 		ID:     int64(d.ID),
-		At:     time.Time(d.CreatedAt),
+		At:     d.CreatedAt.Time(),
 		Event:  string(d.RequestHeaders["X-Gitlab-Event"]),
 		Key:    string(d.RequestHeaders["Idempotency-Key"]),
 		Status: string(d.ResponseStatus),
@@ -359,58 +357,4 @@ func namespace(path string) string {
 func isOddField(err error) bool {
 	var odd *json.UnmarshalTypeError
 	return errors.As(err, &odd) && odd.Field != ""
-}
-
-// integer reads 7, "7", 7.0 and, as 0, whatever else, such as 7.5.
-type integer int64
-
-func (i *integer) UnmarshalJSON(raw []byte) error {
-	text := strings.Trim(string(raw), `"`)
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		*i = integer(n)
-	} else if f, err := strconv.ParseFloat(text, 64); err == nil && f == math.Trunc(f) && math.Abs(f) <= 1<<53 {
-		*i = integer(f)
-	}
-	return nil
-}
-
-// decimal reads 7.5, "7.5" and, as 0, whatever else.
-type decimal float64
-
-func (d *decimal) UnmarshalJSON(raw []byte) error {
-	if f, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64); err == nil {
-		*d = decimal(f)
-	}
-	return nil
-}
-
-// text reads "500", 500 and, as "", whatever else.
-type text string
-
-func (t *text) UnmarshalJSON(raw []byte) error {
-	var s string
-	var n json.Number
-	if json.Unmarshal(raw, &s) == nil {
-		*t = text(s)
-	} else if json.Unmarshal(raw, &n) == nil {
-		*t = text(n)
-	}
-	return nil
-}
-
-// dateForms are those that GitLab sends or has sent.
-var dateForms = []string{time.RFC3339Nano, "2006-01-02 15:04:05 MST", "2006-01-02 15:04:05 -0700"}
-
-// date reads any of dateForms, as UTC; whatever else is the zero time.
-type date time.Time
-
-func (d *date) UnmarshalJSON(raw []byte) error {
-	text := strings.Trim(string(raw), `"`)
-	for _, form := range dateForms {
-		if at, err := time.Parse(form, text); err == nil {
-			*d = date(at.UTC())
-			return nil
-		}
-	}
-	return nil
 }

@@ -108,7 +108,7 @@ func (c *Client) FailedDeliveries(ctx context.Context, h Hook) iter.Seq2[HookDel
 			case err != nil:
 				yield(HookDelivery{}, err)
 				return
-			case !time.Time(d.CreatedAt).IsZero() && time.Time(d.CreatedAt).Before(oldest):
+			case !d.CreatedAt.Time().IsZero() && d.CreatedAt.Time().Before(oldest):
 				return
 			case seen[int64(d.ID)]:
 				continue

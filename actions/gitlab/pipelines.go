@@ -198,14 +198,14 @@ func (c *Client) PipelinesSince(ctx context.Context, project int64, since time.T
 			return nil, err
 		}
 		for _, p := range answer {
-			byID[int64(p.ID)] = UpdatedPipeline{p.pipeline(), time.Time(p.UpdatedAt)}
+			byID[int64(p.ID)] = UpdatedPipeline{p.pipeline(), p.UpdatedAt.Time()}
 		}
 		if _, more := gl.WithNext(resp); !more || len(answer) == 0 {
 			break
 		}
 		// A pipeline that changes meanwhile goes to the list's end, and all
 		// behind it move up by one: by page number, one would be missed.
-		if last := time.Time(answer[len(answer)-1].UpdatedAt).Truncate(time.Second); last.After(from) {
+		if last := answer[len(answer)-1].UpdatedAt.Time().Truncate(time.Second); last.After(from) {
 			from, page = last, 1
 		} else {
 			page++

@@ -28,7 +28,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
@@ -50,7 +50,7 @@ const (
 	wantsPipelines = `{version: 1, rules: [{name: no-such-ref, on: pipeline, if: 'pipeline.ref == "no-such-ref"', notify: [{channel: "#ci"}]}]}`
 )
 
-// fixtureGitLab is the GitLab that the hooks in handlers/testdata are from.
+// fixtureGitLab is the GitLab that the hooks in handlers/webhook/testdata are from.
 const fixtureGitLab = "https://gitlab.example.com"
 
 // benchBackends are the stores that the benchmarks compare: both answer when a
@@ -141,7 +141,7 @@ func serveAppended(file string) error {
 
 func serveEcho(handler echo.HandlerFunc) error {
 	e := echo.New()
-	e.POST(handlers.WebhookPath, handler)
+	e.POST(webhook.Path, handler)
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -166,8 +166,8 @@ func serveIntake(setting string) error {
 	if err != nil {
 		return err
 	}
-	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
-		Credentials: handlers.Credentials{Tokens: []string{testSecret}},
+	handler, err := webhook.New(webhook.Config{
+		Credentials: webhook.Credentials{Tokens: []string{testSecret}},
 		Queue:       db, Rules: wanted, GitLab: gl, Now: time.Now, Log: log, Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -178,7 +178,7 @@ func serveIntake(setting string) error {
 	if err != nil {
 		return err
 	}
-	serveHTTP(context.Background(), "bench", listener, webhook, failed)
+	serveHTTP(context.Background(), "bench", listener, handler, failed)
 	sayServing(listener.Addr())
 	return <-failed
 }
@@ -187,7 +187,7 @@ func serveIntake(setting string) error {
 const servesLine = "pipesteward serves"
 
 func sayServing(addr net.Addr) {
-	fmt.Fprintf(os.Stderr, `{"msg":%q,"webhooks":"http://%s%s"}`+"\n", servesLine, addr, handlers.WebhookPath)
+	fmt.Fprintf(os.Stderr, `{"msg":%q,"webhooks":"http://%s%s"}`+"\n", servesLine, addr, webhook.Path)
 }
 
 // BenchmarkDelivery sends a Pipeline Hook of 7 KB over 64 connections, each
@@ -353,7 +353,7 @@ func queueEvents(b *testing.B, setting string, n int, hook func(i int) []byte) {
 	}
 	records := make([]store.Record, n)
 	for i := range records {
-		e, err := handlers.Decode(hook(i), "")
+		e, err := webhook.Decode(hook(i), "")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -379,7 +379,7 @@ func queueEvents(b *testing.B, setting string, n int, hook func(i int) []byte) {
 // 50 connections sends one of nearly 25 MB at the same time; of those, "taken"
 // were stored and "put-off" answered 500.
 func BenchmarkMemory(b *testing.B) {
-	const senders, largest = 50, handlers.DefaultMaxBody
+	const senders, largest = 50, webhook.DefaultMaxBody
 	for _, backend := range benchBackends {
 		s := benchServe(b, backend.name, wantsPipelines, backend.make(b), "")
 		idle := s.memory(b, "VmRSS")
@@ -467,7 +467,7 @@ func quantile(all []time.Duration, q float64) float64 {
 
 func pipelineHook(b *testing.B) []byte {
 	b.Helper()
-	body, err := os.ReadFile(filepath.Join("..", "..", "handlers", "testdata", "pipeline-failed.json"))
+	body, err := os.ReadFile(filepath.Join("..", "..", "handlers", "webhook", "testdata", "pipeline-failed.json"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -517,7 +517,7 @@ func benchOther(b *testing.B, name, setting string, code int) *benched {
 // startBenched starts the test binary as one of the servers that it can be.
 func startBenched(b *testing.B, name string, env []string, args ...string) *benched {
 	b.Helper()
-	s := &benched{name: name, path: handlers.WebhookPath, cmd: exec.CommandContext(context.Background(), os.Args[0], args...)}
+	s := &benched{name: name, path: webhook.Path, cmd: exec.CommandContext(context.Background(), os.Args[0], args...)}
 	s.cmd.Env = append(os.Environ(), env...)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {

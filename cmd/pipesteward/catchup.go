@@ -16,8 +16,9 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
@@ -28,11 +29,11 @@ import (
 func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "catch-up",
-		Usage: "find what no webhook told, and handle it",
-		Description: "Looks once at all projects that ever sent an event to this store, and at those of --projects: deliveries that\n" +
-			"failed are replayed, jobs and pipelines that ended and that no event told of are decided on, and what that\n" +
-			"queues is carried out. `serve` does the same by itself, each --catch-up-every. What ended, or began to wait, before\n" +
-			"a project became known or its rule was in force is left alone, unless --since reaches back to it.",
+		Usage: "find events that no webhook delivered, and handle them",
+		Description: "Reads once all projects that ever sent an event to this store, and those of --projects: failed deliveries are\n" +
+			"replayed, rules evaluate jobs and pipelines that ended and that no event reported, and the actions that this\n" +
+			"queues are carried out. `serve` does the same by itself, each --catch-up-every. Jobs that ended, or began to wait,\n" +
+			"before a project became known or its rule was in force are ignored, unless --since reaches back to them.",
 		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
 			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run"),
 			&cli.StringFlag{Name: "since", Usage: "also handle what ended, or began to wait, before a project or a rule became known: so long ago, like 24h, or since a `TIME`, like 2026-11-27T08:00:00Z"},
@@ -46,7 +47,7 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			s.catchUpEvery = leastCatchUp // what it does is noted
+			s.catchUpEvery = leastCatchUp // or else evaluated events would not be recorded
 			since, err := sinceFlag(c.String("since"), s.catchUpMaxAge, time.Now())
 			if err != nil {
 				return &usageError{err}
@@ -56,26 +57,27 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// catchUpConfig gives how to find what no webhook told. metrics may be nil.
-func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) handlers.CatchUpConfig {
-	h := newHistory(gl)
-	return handlers.CatchUpConfig{
-		Store: db, History: h, Hooks: h, Known: handlers.NewKnown(db, log).Projects,
+// catchUpConfig wires catch-up. metrics is nil for the command.
+func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) catchup.Config {
+	sweeping := gl.Sweeping() // its requests give way to all others
+	return catchup.Config{
+		Store: db, GitLab: sweeping, WebhookPath: webhook.Path, Known: catchup.NewKnown(db, log).Projects,
 		Named: func(ctx context.Context) ([]event.Project, []event.SweepProblem, error) {
-			found, problems, err := actions.Projects(ctx, h.gitlab, s.projects)
+			found, problems, err := actions.Projects(ctx, sweeping, s.projects)
 			named := make([]event.Project, len(found))
 			for i, p := range found {
 				named[i] = p.Project
 			}
 			return named, problems, err
 		},
-		Rules: inForce, GitLab: gl, Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
+		Decode: func(d gitlab.HookDelivery) (event.Event, error) { return webhook.Replay(d.Body, d.Key, gl) },
+		Rules:  inForce, Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
 		Now: time.Now, Log: log, Metrics: metrics,
 	}
 }
 
-// sinceFlag reads --since: a duration or a time; "": not given. It reaches back
-// as far as decisions are remembered, or else they would be made twice.
+// sinceFlag parses --since: a duration or a time; "": no time. It reaches back as far
+// as decisions are remembered: beyond that, they would be made twice.
 func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -92,7 +94,7 @@ func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, err
 	case since.After(now):
 		return time.Time{}, fmt.Errorf("--since: %s is in the future", text)
 	case since.Before(oldest):
-		return time.Time{}, fmt.Errorf("--since: %s is before %s, as far as --catch-up-max-age (%s) reaches back; that may be 72h at most, for as long it is remembered what was done", text, oldest.UTC().Format(time.RFC3339), maxAge)
+		return time.Time{}, fmt.Errorf("--since: %s is before %s, as far as --catch-up-max-age (%s) reaches back; that may be 72h at most, for as long as actions are remembered", text, oldest.UTC().Format(time.RFC3339), maxAge)
 	}
 	return since, nil
 }
@@ -116,7 +118,7 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 		return err
 	}
 	if err := gl.LearnAddress(ctx); err != nil {
-		log.Warn("GitLab could not be asked for its own address: failed deliveries that name another one than --gitlab-url stay in the queue", "error", err)
+		log.Warn("GitLab's own address could not be read: failed deliveries with another address than --gitlab-url stay in the queue", "error", err)
 	}
 	teller, err := newTeller(s, db, log)
 	if err != nil {
@@ -124,7 +126,7 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 	}
 	cfg := catchUpConfig(s, db, gl, inForce, log, nil)
 	cfg.Since = since
-	result, err := handlers.NewCatchUp(cfg).Round(ctx, true)
+	result, err := catchup.New(cfg).Round(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -146,7 +148,7 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 	return workOff(ctx, runner, db, stderr)
 }
 
-// workOff lets the runner work until nothing is due.
+// workOff runs the runner until no record is due.
 func workOff(ctx context.Context, runner *actions.Runner, db store.Store, stderr io.Writer) error {
 	runner.WorkOff(ctx, workGrace)
 	if ctx.Err() != nil {
@@ -159,8 +161,8 @@ func workOff(ctx context.Context, runner *actions.Runner, db store.Store, stderr
 	return err
 }
 
-// printCaughtUp prints what a round found.
-func printCaughtUp(w io.Writer, r handlers.CatchUpResult, dryRun bool) error {
+// printCaughtUp prints the result of a round.
+func printCaughtUp(w io.Writer, r catchup.Result, dryRun bool) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
@@ -171,7 +173,7 @@ func printCaughtUp(w io.Writer, r handlers.CatchUpResult, dryRun bool) error {
 	t.AppendHeader(table.Row{"in " + english.Plural(r.Projects, "project", ""), head})
 	t.AppendRows([]table.Row{
 		{"failed deliveries replayed", r.Replayed},
-		{"failed deliveries without a body", r.Unkept},
+		{"failed deliveries without a body", r.WithoutBody},
 		{"jobs that no event told of", r.Jobs},
 		{"pipelines that no event told of", r.Pipelines},
 	})

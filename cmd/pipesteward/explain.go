@@ -16,7 +16,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
@@ -72,7 +72,7 @@ func readEvent(path, instance string) (event.Event, error) {
 	if err != nil {
 		return event.Event{}, err
 	}
-	e, err := handlers.Decode(body, instance)
+	e, err := webhook.Decode(body, instance)
 	if err != nil {
 		return e, fmt.Errorf("%s: %w", path, err)
 	}

@@ -14,32 +14,32 @@ import (
 )
 
 const (
-	// settleFor is how long files must be left alone before they are read: a change
-	// is often several.
+	// settleFor is how long files must be unchanged before they are read: one edit is
+	// often several changes.
 	settleFor = 100 * time.Millisecond
-	// lookEvery is how often files are read in case that nobody told of a change,
-	// as on network file systems.
-	lookEvery = 30 * time.Second
+	// pollEvery is how often files are read in case that no change was reported, as
+	// on network file systems.
+	pollEvery = 30 * time.Second
 )
 
 // follower reads files again when they change.
 type follower struct {
-	what   string // names the files in logs: "rule files"
+	name   string // of the files in logs: "rule files"
 	paths  []string
-	reload func(anyway bool) // reads them; anyway: also what looks unchanged
+	reload func(anyway bool) // reads them; anyway: also if they seem unchanged
 	log    *slog.Logger
 }
 
-// run calls reload when the files change or may have changed, and anyway on
-// SIGHUP, until ctx ends.
+// run calls reload when the files change or may have changed, and with anyway on
+// SIGHUP, until ctx is done.
 func (f *follower) run(ctx context.Context) {
 	hangUp := make(chan os.Signal, 1)
 	signal.Notify(hangUp, syscall.SIGHUP)
 	defer signal.Stop(hangUp)
 	changes, problems, stop := f.watch()
 	defer stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
 	settled := time.NewTimer(settleFor) // the files may have changed since they were loaded
 	defer settled.Stop()
 	for {
@@ -49,11 +49,11 @@ func (f *follower) run(ctx context.Context) {
 		case <-changes:
 			settled.Reset(settleFor)
 		case err := <-problems:
-			f.log.Warn("changes of "+f.what+" may have been missed", "error", err)
+			f.log.Warn("changes of "+f.name+" may have been missed", "error", err)
 			settled.Reset(settleFor)
 		case <-settled.C:
 			f.reload(false)
-		case <-look.C:
+		case <-poll.C:
 			f.reload(false)
 		case <-hangUp:
 			f.reload(true)
@@ -61,10 +61,10 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// watch tells of changes in the directories that the files are in. It watches
-// directories, not files, because files are mostly replaced: by editors with a
-// rename, by Kubernetes with a symlink that all others go through. Where nothing
-// can be watched, lookEvery has to do.
+// watch reports changes in the directories of the files. It watches directories,
+// not files, because files are mostly replaced: by editors with a rename, by
+// Kubernetes with a symlink that all others go through. Directories that can't be
+// watched are read every pollEvery.
 func (f *follower) watch() (changes <-chan fsnotify.Event, problems <-chan error, stop func()) {
 	var directories []string
 	for _, path := range f.paths {
@@ -76,17 +76,17 @@ func (f *follower) watch() (changes <-chan fsnotify.Event, problems <-chan error
 	slices.Sort(directories)
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		f.seenLate(err)
+		f.warnLate(err)
 		return nil, nil, func() {}
 	}
 	for _, directory := range slices.Compact(directories) {
 		if err := watcher.Add(directory); err != nil {
-			f.seenLate(err)
+			f.warnLate(err)
 		}
 	}
 	return watcher.Events, watcher.Errors, func() { _ = watcher.Close() }
 }
 
-func (f *follower) seenLate(why error) {
-	f.log.Warn("changes of "+f.what+" are seen late", "after", lookEvery.String(), "error", why)
+func (f *follower) warnLate(why error) {
+	f.log.Warn("changes of "+f.name+" are seen late", "after", pollEvery.String(), "error", why)
 }

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"iter"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,7 +8,6 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -117,69 +113,5 @@ func TestQueueOfAnotherGitLab(t *testing.T) {
 	}
 	if n := w.gitlab.Count("POST", "/retry"); n != 0 {
 		t.Errorf("%d retries for an event of another GitLab", n)
-	}
-}
-
-// restoredList is a GitLab whose list of failed deliveries holds one body.
-type restoredList struct {
-	emptyHistory
-	body []byte
-	at   time.Time
-}
-
-func (l restoredList) Hooks(context.Context, event.Project) ([]handlers.Hook, error) {
-	return []handlers.Hook{{Name: "project 1, webhook 1", Failed: func(context.Context) iter.Seq2[handlers.FailedDelivery, error] {
-		return func(yield func(handlers.FailedDelivery, error) bool) {
-			yield(handlers.FailedDelivery{ID: 1, At: l.at, Key: "key", Body: l.body}, nil)
-		}
-	}}}, nil
-}
-
-// A list of failed deliveries that came with another GitLab's backup is not
-// replayed; nor is anything of it acted on while GitLab's own address is unknown.
-func TestCatchUpOfAnotherGitLab(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		asked   bool   // GitLab was asked for its own address
-		of      string // base URL in the body; "" for GitLab's own
-		retries int
-	}{
-		{"of the same GitLab", true, "", 1},
-		{"of another GitLab", true, "https://gitlab.example.com", 0},
-		{"of a GitLab that may be the same", false, "https://gitlab.example.com", 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			o := newOutage(t)
-			if c.asked {
-				if err := o.client.LearnAddress(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			pipeline := o.gitlab.AddPipeline(o.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-			o.gitlab.Flush()
-			o.waitKnown()
-			o.work()
-			o.off.Store(true)
-			job := o.gitlab.Latest(pipeline.ID, "rspec")
-			o.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
-			o.gitlab.Flush()
-			body := o.gitlab.JobHookBody(job.ID)
-			if c.of != "" {
-				body = bytes.ReplaceAll(body, []byte(o.gitlab.URL()), []byte(c.of))
-			}
-			o.clock.Advance(10 * time.Minute)
-			o.catchUpWith(restoredList{emptyHistory{newHistory(o.client)}, body, o.clock.Now()})
-			if c.asked {
-				o.work()
-			}
-			depth, err := o.db.Depth(t.Context())
-			if want := map[bool]int{true: 0, false: 1}[c.asked]; err != nil || depth.Due+depth.Waiting != want {
-				t.Errorf("%+v records are queued (%v), want %d", depth, err, want)
-			}
-			if n := o.gitlab.Count("POST", "/retry"); n != c.retries {
-				t.Errorf("%d retries, want %d", n, c.retries)
-			}
-		})
 	}
 }

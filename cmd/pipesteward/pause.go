@@ -18,7 +18,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v3"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -51,7 +51,7 @@ func pauseCommand(stdout io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "reason", Usage: "`WHY`, for those who look"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			return changePauses(ctx, c, stdout, "/api/v1/pause", handlers.PauseRequest{
+			return changePauses(ctx, c, stdout, "/api/v1/pause", admin.PauseRequest{
 				Project: given(c, "project"), Rule: given(c, "rule"), For: c.String("for"), Until: c.Timestamp("until"),
 				Reason: c.String("reason"), By: cmp.Or(c.String("by"), whoRuns()),
 			})
@@ -65,7 +65,7 @@ func resumeCommand(stdout io.Writer) *cli.Command {
 		Usage: "end a pause",
 		Flags: append(scopeFlags(), &cli.BoolFlag{Name: "every", Usage: "end every pause that there is"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			return changePauses(ctx, c, stdout, "/api/v1/resume", handlers.ResumeRequest{
+			return changePauses(ctx, c, stdout, "/api/v1/resume", admin.ResumeRequest{
 				Project: given(c, "project"), Rule: given(c, "rule"), Every: c.Bool("every"), By: cmp.Or(c.String("by"), whoRuns()),
 			})
 		},
@@ -92,7 +92,7 @@ func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path st
 			return &usageError{fmt.Errorf("--%s is empty, as an unset variable is: give a value, or leave it out for everything", scope)}
 		}
 	}
-	var now handlers.Paused
+	var now admin.Paused
 	if err := adminCall(ctx, c.String("admin-url"), http.MethodPost, path, request, &now); err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func statusCommand(stdout io.Writer) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("status takes no arguments, but got %q", c.Args().First())}
 			}
-			var s handlers.Status
+			var s admin.Status
 			if err := adminCall(ctx, c.String("admin-url"), http.MethodGet, "/api/v1/status", nil, &s); err != nil {
 				return err
 			}
@@ -122,7 +122,7 @@ func statusCommand(stdout io.Writer) *cli.Command {
 	}
 }
 
-func printStatus(w io.Writer, s handlers.Status) {
+func printStatus(w io.Writer, s admin.Status) {
 	fmt.Fprintf(w, "version  %s\n", s.Version)
 	fmt.Fprintf(w, "rules    %d, loaded %s, %.12s\n", s.Rules.Count, humanize.Time(s.Rules.LoadedAt), s.Rules.Hash)
 	if s.Rules.Error != "" {

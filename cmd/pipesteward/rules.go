@@ -17,7 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/lint"
@@ -79,7 +79,7 @@ type liveRules struct {
 	inForce atomic.Pointer[rules.Rules]
 	mu      sync.Mutex
 	tried   string // what was last read, and loaded or refused
-	state   handlers.RulesState
+	state   admin.RulesState
 	since   map[string]time.Time // when each rule came into force while running, by its identity
 	// replaced has a value when the rules were replaced by others.
 	replaced chan struct{}
@@ -136,7 +136,7 @@ func (l *liveRules) load(anyway bool) error {
 		default:
 		}
 	}
-	l.state = handlers.RulesState{Hash: read, LoadedAt: time.Now().UTC(), Rules: loaded.Summaries(), Warnings: warnings}
+	l.state = admin.RulesState{Hash: read, LoadedAt: time.Now().UTC(), Rules: loaded.Summaries(), Warnings: warnings}
 	return nil
 }
 
@@ -163,11 +163,11 @@ func digest(sources []rulefile.Source, err error) string {
 // Rules gives the rules in force.
 func (l *liveRules) Rules() *rules.Rules { return l.inForce.Load() }
 
-// Wants implements handlers.Wanter.
+// Wants implements webhook.Wanter.
 func (l *liveRules) Wants(e event.Event) bool { return l.Rules().Wants(e) }
 
-// State implements handlers.RulesReporter.
-func (l *liveRules) State() handlers.RulesState {
+// State implements admin.RulesReporter.
+func (l *liveRules) State() admin.RulesState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.state
@@ -176,7 +176,7 @@ func (l *liveRules) State() handlers.RulesState {
 // follow loads the rules anew when their files change, or on SIGHUP, until ctx
 // ends.
 func (l *liveRules) follow(ctx context.Context) {
-	f := follower{what: "rule files", paths: []string{l.path}, log: l.log, reload: func(anyway bool) {
+	f := follower{name: "rule files", paths: []string{l.path}, log: l.log, reload: func(anyway bool) {
 		_ = l.reload(anyway) // it is logged
 	}}
 	f.run(ctx)

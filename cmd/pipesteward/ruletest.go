@@ -16,7 +16,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -117,7 +117,7 @@ func (f testFiles) Hook(path string) (event.Event, error) {
 	if err != nil {
 		return event.Event{}, err
 	}
-	return handlers.Decode(body, "")
+	return webhook.Decode(body, "")
 }
 
 // Log implements rules.TestFiles.

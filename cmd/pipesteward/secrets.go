@@ -13,7 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/slack"
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -88,7 +88,7 @@ func (s *secretFiles) follow(ctx context.Context) {
 	if len(s.files) == 0 {
 		return
 	}
-	f := follower{what: "secret files", log: s.log, reload: func(bool) {
+	f := follower{name: "secret files", log: s.log, reload: func(bool) {
 		_ = s.reload() // it is logged
 	}}
 	for _, file := range s.files {
@@ -142,7 +142,7 @@ func (f *secretFile) reload() (changed bool, err error) {
 
 // newSecretFiles gives the secrets of serve that come from files, and puts what
 // changes into those that use them.
-func newSecretFiles(s settings, db store.Store, gl *gitlab.Client, teller actions.Teller, webhook *handlers.Webhook, log *slog.Logger) *secretFiles {
+func newSecretFiles(s settings, db store.Store, gl *gitlab.Client, teller actions.Teller, webhooks *webhook.Handler, log *slog.Logger) *secretFiles {
 	files := &secretFiles{log: log}
 	files.addSingle("gitlab-token", s.gitlabToken, gl.SetToken)
 	files.addSingle("slack-token", s.slackToken, func(token string) error {
@@ -160,8 +160,8 @@ func newSecretFiles(s settings, db store.Store, gl *gitlab.Client, teller action
 		return redis.SetURL(url)
 	})
 	credentials := s.credentials()
-	use := func(next handlers.Credentials) error {
-		err := webhook.SetCredentials(next)
+	use := func(next webhook.Credentials) error {
+		err := webhooks.SetCredentials(next)
 		if err == nil {
 			credentials = next
 		}

@@ -18,9 +18,13 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/slack"
+	sweeps "github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
@@ -118,16 +122,16 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	registry.MustRegister(actions.NewStormMetrics(runner), actions.NewGitLabMetrics(gl))
 	closers = append(closers, inBackground(ctx, runner.WatchGitLab))
 
-	known := handlers.NewKnown(db, log)
+	known := catchup.NewKnown(db, log)
 	closers = append(closers, inBackground(ctx, known.Run))
 	if s.catchUpEvery > 0 {
 		cfg := catchUpConfig(s, db, gl, live.Rules, log, registry)
 		cfg.RuleSince, cfg.RulesReplaced = live.Since, live.replaced
-		catchUp := handlers.NewCatchUp(cfg)
+		catchUp := catchup.New(cfg)
 		closers = append(closers, inBackground(ctx, catchUp.Run))
 	}
 
-	webhook, err := handlers.NewWebhook(handlers.WebhookConfig{
+	webhooks, err := webhook.New(webhook.Config{
 		Credentials: s.credentials(),
 		Queue:       db, Rules: live, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known,
 	})
@@ -135,7 +139,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		return fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
 	}
 
-	secretFiles := newSecretFiles(s, db, gl, teller, webhook, log)
+	secretFiles := newSecretFiles(s, db, gl, teller, webhooks, log)
 	reload := func() error { return errors.Join(live.reload(true), secretFiles.reload()) }
 
 	failed := make(chan error, 2)
@@ -143,15 +147,15 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	if err != nil {
 		return err
 	}
-	admin := handlers.NewAdmin(handlers.AdminConfig{
+	adminAPI := admin.New(admin.Config{
 		Pauses: pauses, Version: version(), DryRun: s.dryRun, Now: time.Now,
 		Addr: adminListener.Addr(), Store: db, Rules: live, Reload: reload, Metrics: registry, Log: log,
 		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.GitLabStatus() }},
 	})
-	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, admin, failed))
+	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, adminAPI, failed))
 
 	closers = append(closers, inBackground(ctx, live.follow), inBackground(ctx, secretFiles.follow))
-	scheduler := &handlers.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
+	scheduler := &sweeps.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
 	closers = append(closers, inBackground(ctx, scheduler.Run))
 
 	closers = append(closers, inBackground(context.WithoutCancel(ctx), func(ctx context.Context) { runner.Run(ctx, workGrace) }))
@@ -160,7 +164,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	if err != nil {
 		return err
 	}
-	closers = append(closers, serveHTTP(ctx, "--listen", webhookListener, webhook, failed))
+	closers = append(closers, serveHTTP(ctx, "--listen", webhookListener, webhooks, failed))
 
 	log.Info("pipesteward serves", "version", version(), "webhooks", "http://"+webhookListener.Addr().String()+"/webhooks/gitlab",
 		"admin", "http://"+adminListener.Addr().String(), "rules", live.Rules().Len(), "gitlab", gl.Instance(), "slack", s.slackToken != "", "dry_run", s.dryRun)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -146,7 +146,7 @@ func (s *soak) next() *delivery {
 		s.large++
 		pipeline := s.newPipeline(1)
 		d = &delivery{key: fmt.Sprintf("pipeline-%d", pipeline), pipeline: pipeline}
-		d.padding = handlers.DefaultMaxBody - len(s.body(d))
+		d.padding = webhook.DefaultMaxBody - len(s.body(d))
 		return d
 	case len(s.fresh) == 0:
 		for _, job := range s.gitlab.Jobs(s.newPipeline(1 + s.choice.IntN(3))) {

@@ -34,15 +34,15 @@ const untilDone = "until it is done; its id for 72h"
 
 // Families lists all families, by use and form.
 var Families = []Family{
-	{Record, "event:<instance>:<id>", "handlers", untilDone, "an event, by its delivery's key or by what catch-up found"},
+	{Record, "event:<instance>:<id>", "handlers/webhook, actions/catchup", untilDone, "an event, by its delivery's key or by what catch-up found"},
 	{Record, "decision:<decision>", "actions", untilDone, "a decision; with #<n> one that has failed n times"},
 	{Record, "outcome:<outcome>", "actions", untilDone, "an outcome that is journalled and told"},
 	{Record, "follow:<outcome>", "actions", untilDone, "a look at whether a failed retry is retried again"},
 	{Record, "storm:<class>:<start>", "actions", untilDone, "the messages about a storm"},
-	{Record, "sweep:<rule>:<time>", "handlers, cmd/pipesteward", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
+	{Record, "sweep:<rule>:<time>", "actions/sweep, cmd/pipesteward", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
 	{Record, "trouble:<start>", "actions", untilDone, "the messages about trouble with GitLab"},
 
-	{Claim, "catch-up", "handlers", "2m, renewed", "one replica catches up"},
+	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
 	{Claim, "pauses", "actions", "10s", "one replica changes the pauses"},
 	{Claim, "slack:<channel>:<subject>:claim", "actions/slack", "30s, renewed", "one worker writes a message"},
 	{Claim, "storm:<class>", "actions", "10s", "one replica changes a storm"},
@@ -57,25 +57,25 @@ var Families = []Family{
 	{Rate, "retries:total", "actions", "until it is full", "the budget of all projects"},
 
 	{Tally, "failures:<class>", "actions", "the rules' storm.within", "failed jobs of a class"},
-	{Tally, "known-projects", "handlers", "365d", "projects that sent an event"},
+	{Tally, "known-projects", "actions/catchup", "365d", "projects that sent an event"},
 	{Tally, "retries:pipeline:<instance>:<pipeline>", "actions", "7d", "retries in a pipeline"},
 	{Tally, "short:<budget>", "actions", "7d", "decisions that wait for a budget"},
 	{Tally, "waiting:<class>:<start>", "actions", "7d", "decisions that wait for the end of a storm"},
 
-	{Value, "caught-up:<instance>:<project>", "handlers", "365d", "up to when a project was looked at"},
+	{Value, "caught-up:<instance>:<project>", "actions/catchup", "365d", "up to when a project was looked at"},
 	{Value, "decided:<instance>:<job>", "actions", "7d", "a rule for pipelines has decided on the job"},
-	{Value, "deliveries:<instance>:<webhook>", "handlers", "365d", "up to which failed delivery a webhook's list was read"},
+	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
 	{Value, "failed:decision:<decision>", "actions", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions", "7d", "how many that waited for a budget have got it"},
 	{Value, "last-failed:<instance>", "actions", "7d", "when a decision last failed"},
 	{Value, "pauses", "actions", "10y", "the pauses in force"},
 	{Value, "retried:<instance>:<job>", "actions", "7d", "the retry that made a job"},
-	{Value, "rules-in-force:<instance>", "handlers", "365d", "since when each rule is in force"},
-	{Value, "schedule:<rule>:<cron>:<timezone>", "handlers", "5y", "up to when a schedule was looked at"},
+	{Value, "rules-in-force:<instance>", "actions/catchup", "365d", "since when each rule is in force"},
+	{Value, "schedule:<rule>:<cron>:<timezone>", "actions/sweep", "5y", "up to when a schedule was looked at"},
 	{Value, "slack:<channel>:<subject>", "actions/slack", "30d", "what a message says, and where it is"},
 	{Value, "storm:<class>", "actions", "7d", "the last storm of a class"},
 	{Value, "sweep:by-hand:<rule>", "cmd/pipesteward", "7d", "where a sweep by hand was stopped"},
-	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, handlers", "twice --catch-up-max-age", "an event told of a job or a pipeline in a status"},
+	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event told of a job or a pipeline in a status"},
 	{Value, "trouble:gitlab", "actions", "7d", "what keeps GitLab from being used"},
 }
 

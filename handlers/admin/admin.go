@@ -1,0 +1,138 @@
+// Package admin serves operators: health, metrics, the rules and pauses in force,
+// the journal of decisions, and the queue.
+package admin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/schema"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// storeTimeout bounds each request to the store.
+const storeTimeout = 5 * time.Second
+
+// Store is the part of the store that the admin API shows.
+type Store interface {
+	// Ping returns nil when the store can be written to.
+	Ping(ctx context.Context) error
+	// Entries lists the journal, newest first, from a cursor on.
+	Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error)
+	// Depth counts the queue's records.
+	Depth(ctx context.Context) (store.Depth, error)
+	// Dead lists buried records, newest first.
+	Dead(ctx context.Context, n int) ([]store.DeadRecord, error)
+}
+
+// RulesReporter reports which rules are in force.
+type RulesReporter interface {
+	State() RulesState
+}
+
+// RulesState describes the rules in force and their files.
+type RulesState struct {
+	Hash     string          `json:"hash"` // of all files, their names included
+	LoadedAt time.Time       `json:"loaded_at"`
+	Error    string          `json:"error,omitzero"` // why the present files can't be used; the rules in force are older
+	FailedAt time.Time       `json:"failed_at,omitzero"`
+	Rules    []rules.Summary `json:"rules"`
+	// Warnings are likely mistakes in the rules in force.
+	Warnings schema.FileErrors `json:"warnings,omitempty"`
+}
+
+// Config is what New needs; all of it is required.
+type Config struct {
+	Addr    net.Addr // of the listener
+	Store   Store
+	Rules   RulesReporter
+	Reload  func() error // reads rules and secrets again, as SIGHUP does
+	Pauses  Pauser
+	Metrics prometheus.Gatherer
+	Version string
+	DryRun  bool // the process changes nothing
+	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
+	Parts map[string]func(context.Context) any
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+type admin struct{ Config }
+
+// New returns the handler of the admin address:
+//
+//	GET /healthz           200 while the process serves; also /-/healthy
+//	GET /readyz            200, or 503 with the reason; also /-/ready
+//	POST /-/reload         reads rules and secrets again; 422 if they can't be used
+//	GET /metrics           for Prometheus
+//	GET /api/v1/status     version, rules in force, pauses and queue
+//	POST /api/v1/pause     stops actions on all replicas
+//	POST /api/v1/resume    ends a pause
+//	GET /api/v1/decisions  the journal, newest first, with filters and pages
+//	GET /api/v1/rules      the rules in force, and whether their files can be used
+//	GET /api/v1/queue      the number of records in the queue
+//	GET /api/v1/dead       the records that were buried, newest first
+//
+// It requires no credentials: the address is for operators alone. On a loopback
+// address, it answers only requests for a loopback host. A web page of another
+// origin can't change anything.
+func New(cfg Config) http.Handler {
+	a := &admin{cfg}
+	e := handlers.NewEcho(cfg.Log, func() {})
+	if isLoopback(cfg.Addr) {
+		e.Use(onlyLoopback)
+	}
+	e.Use(sameOrigin)
+	healthy := func(c echo.Context) error { return c.JSON(http.StatusOK, handlers.Response{Status: "ok"}) }
+	e.GET("/healthz", healthy)
+	e.GET("/-/healthy", healthy)
+	e.GET("/readyz", a.ready)
+	e.GET("/-/ready", a.ready)
+	e.POST("/-/reload", a.reload)
+	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{})))
+	e.GET("/api/v1/status", a.status)
+	e.POST("/api/v1/pause", a.pause)
+	e.POST("/api/v1/resume", a.resume)
+	e.GET("/api/v1/decisions", a.decisions)
+	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
+	e.GET("/api/v1/queue", a.queue)
+	e.GET("/api/v1/dead", a.dead)
+	return e
+}
+
+// ready pings the store only: a process whose rules do not load serves nothing.
+func (a *admin) ready(c echo.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
+	defer cancel()
+	if err := a.Store.Ping(ctx); err != nil {
+		return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "store unreachable: " + err.Error()})
+	}
+	return c.JSON(http.StatusOK, handlers.Response{Status: "ready"})
+}
+
+// reload answers once the new rules and secrets are in force.
+func (a *admin) reload(c echo.Context) error {
+	if err := a.Reload(); err != nil {
+		return c.JSON(http.StatusUnprocessableEntity, handlers.Response{Error: err.Error()})
+	}
+	return c.JSON(http.StatusOK, handlers.Response{Status: "reloaded"})
+}
+
+func (a *admin) unavailable(c echo.Context, err error) error {
+	if errors.Is(err, event.ErrUnreadablePauses) {
+		return c.JSON(http.StatusInternalServerError, handlers.Response{Error: err.Error()})
+	}
+	a.Log.Error("store did not answer", "path", c.Path(), store.Outage(err))
+	return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "the store did not answer: see /readyz and the log"})
+}

@@ -1,0 +1,450 @@
+package admin_test
+
+import (
+	"bytes"
+	"context"
+	stdjson "encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// memoryStore has the data that the admin API shows. Its cursors are the ids of the
+// entries that came last.
+type memoryStore struct {
+	journal  []store.Entry // newest first
+	returned int           // journal entries returned
+	dead     []store.DeadRecord
+	err      error
+}
+
+var _ admin.Store = (*memoryStore)(nil)
+
+func (m *memoryStore) Ping(context.Context) error { return m.err }
+
+func (m *memoryStore) Depth(context.Context) (store.Depth, error) {
+	return store.Depth{Due: 4, Waiting: 3, Leased: 2, Dead: len(m.dead)}, m.err
+}
+
+func (m *memoryStore) Dead(_ context.Context, n int) ([]store.DeadRecord, error) {
+	return m.dead[:min(n, len(m.dead))], m.err
+}
+
+func (m *memoryStore) Entries(_ context.Context, cursor string, n int) (entries []store.Entry, next string, err error) {
+	from := 0
+	if cursor != "" {
+		for from < len(m.journal) && m.journal[from].ID != cursor {
+			from++
+		}
+		if from == len(m.journal) {
+			return nil, "", store.ErrBadCursor
+		}
+		from++
+	}
+	to := min(from+n, len(m.journal))
+	m.returned += to - from
+	if to < len(m.journal) {
+		next = m.journal[to-1].ID
+	}
+	return m.journal[from:to], next, m.err
+}
+
+// note adds an outcome to the journal, the newest.
+func (m *memoryStore) note(o event.Outcome) {
+	body, err := stdjson.Marshal(o)
+	if err != nil {
+		panic(err)
+	}
+	m.journal = slices.Insert(m.journal, 0, store.Entry{ID: o.ID, Body: body})
+}
+
+// outcome makes a decision that differs from its neighbours in every field
+// that one can filter by.
+func outcome(i int) event.Outcome {
+	results := []string{"", event.ResultDone, event.ResultSkipped, event.ResultGaveUp}
+	verbs := []string{event.VerbRetry, event.VerbPlay, event.VerbErase}
+	var o event.Outcome
+	o.ID = "decision-" + strconv.Itoa(i)
+	o.Meta.Kind = event.KindJob
+	o.Rule = "rule-" + strconv.Itoa(i%5)
+	o.Action.Verb = verbs[i%3]
+	o.Result = results[i%4]
+	o.Project = event.Project{ID: int64(200 + i%7), Path: "platform/p" + strconv.Itoa(i%7)}
+	o.Pipeline.ID = int64(1000 + i%11)
+	o.Job = event.Job{ID: int64(90000 + i), Ref: "branch-" + strconv.Itoa(i%13)}
+	return o
+}
+
+// state is a state of the rules that does not change.
+type state admin.RulesState
+
+func (s state) State() admin.RulesState { return admin.RulesState(s) }
+
+func TestRulesState(t *testing.T) {
+	code, text := newAdminRig(t).get(t, "/api/v1/rules")
+	var got admin.RulesState
+	if err := stdjson.Unmarshal([]byte(text), &got); err != nil || code != http.StatusOK {
+		t.Fatalf("%d %s: %v", code, text, err)
+	}
+	if got.Hash != "abc" || got.Error == "" || len(got.Rules) != 1 || got.Rules[0].Name != "retry-stuck" {
+		t.Errorf("answer is %s", text)
+	}
+}
+
+type adminRig struct {
+	*httptest.Server
+	store   *memoryStore
+	metrics *prometheus.Registry
+	log     *bytes.Buffer
+}
+
+func newAdminRig(tb testing.TB) *adminRig {
+	tb.Helper()
+	r := &adminRig{store: &memoryStore{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}}
+	r.Server = httptest.NewServer(admin.New(admin.Config{
+		Addr:    &net.TCPAddr{IP: net.IPv4zero},
+		Reload:  func() error { return nil },
+		Store:   r.store,
+		Rules:   state{Hash: "abc", Error: "rules.yaml:1:1: no", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
+		Metrics: r.metrics,
+		Log:     slog.New(slog.NewTextHandler(r.log, nil)),
+	}))
+	tb.Cleanup(r.Close)
+	return r
+}
+
+func (r *adminRig) get(tb testing.TB, path string) (code int, answer string) {
+	tb.Helper()
+	req, err := http.NewRequest(http.MethodGet, r.URL+path, http.NoBody)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	resp, err := r.Client().Do(req)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		tb.Fatal(err)
+	}
+	return resp.StatusCode, strings.TrimSpace(string(body))
+}
+
+// page is the part of a response of /api/v1/decisions that the tests check.
+type page struct {
+	Decisions []struct {
+		ID string `json:"id"`
+	} `json:"decisions"`
+	Next string `json:"next"`
+}
+
+func (p page) ids() []string {
+	list := []string{}
+	for _, d := range p.Decisions {
+		list = append(list, d.ID)
+	}
+	return list
+}
+
+func (r *adminRig) page(tb testing.TB, query url.Values) page {
+	tb.Helper()
+	code, answer := r.get(tb, "/api/v1/decisions?"+query.Encode())
+	if code != 200 {
+		tb.Fatalf("%s: answer is %d %s", query.Encode(), code, answer)
+	}
+	var p page
+	if err := stdjson.Unmarshal([]byte(answer), &p); err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+func TestAdminHealth(t *testing.T) {
+	cases := []struct {
+		name   string
+		store  error
+		code   int
+		answer string
+	}{
+		{"ready", nil, 200, `{"status":"ready"}`},
+		{"store down", errors.New("disk full"), 503, `{"error":"store unreachable: disk full"}`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			r := newAdminRig(t)
+			r.store.err = c.store
+			for _, path := range []string{"/readyz", "/-/ready"} {
+				if code, answer := r.get(t, path); code != c.code || answer != c.answer {
+					t.Errorf("%s is %d %s, want %d %s", path, code, answer, c.code, c.answer)
+				}
+			}
+			for _, path := range []string{"/healthz", "/-/healthy"} {
+				if code, answer := r.get(t, path); code != 200 || answer != `{"status":"ok"}` {
+					t.Errorf("%s is %d %s, want 200", path, code, answer)
+				}
+			}
+		})
+	}
+}
+
+func TestAdminMetrics(t *testing.T) {
+	r := newAdminRig(t)
+	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "things_total", Help: "Things."})
+	r.metrics.MustRegister(counter)
+	counter.Add(3)
+	if code, answer := r.get(t, "/metrics"); code != 200 || !strings.Contains(answer, "\nthings_total 3") {
+		t.Errorf("/metrics is %d %s", code, answer)
+	}
+}
+
+func TestAdminAnswersErrors(t *testing.T) {
+	cases := []struct {
+		path   string
+		store  error
+		code   int
+		answer string
+	}{
+		{"/api/v1/decisions?limit=0", nil, 400, `parameter "limit": it must be a whole number from 1 to 500`},
+		{"/api/v1/decisions?limit=501", nil, 400, `parameter "limit": it must be a whole number from 1 to 500`},
+		{"/api/v1/decisions?limit=ten", nil, 400, `parameter "limit": it must be a whole number from 1 to 500`},
+		{"/api/v1/decisions?job=lint", nil, 400, `parameter "job": it must be an id, a whole number from 1`},
+		{"/api/v1/decisions?pipeline=-1", nil, 400, `parameter "pipeline": it must be an id, a whole number from 1`},
+		{"/api/v1/decisions?outcome=fine", nil, 400, `parameter "outcome": it must be one of done, dry_run, skipped, deferred, failed, gave_up, recovered, waiting`},
+		{"/api/v1/decisions?action=repair", nil, 400, `parameter "action": it must be one of retry, play, cancel, erase, retry_pipeline, cancel_pipeline, cancel_outdated, notify`},
+		{
+			"/api/v1/decisions?action=repair&limit=0", nil, 400,
+			"parameter \"action\": it must be one of retry, play, cancel, erase, retry_pipeline, cancel_pipeline, cancel_outdated, notify\nparameter \"limit\": it must be a whole number from 1 to 500",
+		},
+		{"/api/v1/decisions?rules=a", nil, 400, `parameter "rules" is unknown: there are rule, action, outcome, project, pipeline, job, ref, limit, cursor`},
+		{"/api/v1/decisions?rule=a&rule=b", nil, 400, `parameter "rule" is given 2 times: give it once`},
+		{"/api/v1/decisions?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
+		{"/api/v1/decisions", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
+		{"/api/v1/queue", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
+		{"/api/v1/dead", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
+		{"/api/v1/dead?limit=1000", nil, 400, `parameter "limit": it must be a whole number from 1 to 500`},
+		{"/api/v1/dead?rule=a", nil, 400, `parameter "rule" is unknown: there are limit`},
+		{"/api/v2", nil, 404, `there is nothing at this address`},
+	}
+	for _, c := range cases {
+		t.Run(c.path, func(t *testing.T) {
+			r := newAdminRig(t)
+			r.store.err = c.store
+			code, answer := r.get(t, c.path)
+			var got struct{ Error string }
+			if err := stdjson.Unmarshal([]byte(answer), &got); err != nil {
+				t.Fatal(err)
+			}
+			if code != c.code || got.Error != c.answer {
+				t.Errorf("answer is %d %s, want %d %s", code, got.Error, c.code, c.answer)
+			}
+		})
+	}
+}
+
+func TestAdminDecisionsFilters(t *testing.T) {
+	r := newAdminRig(t)
+	var journal []event.Outcome
+	for i := range 300 {
+		o := outcome(i)
+		if i == 7 {
+			o.AlsoWantedBy = []string{"rule-late"}
+		}
+		r.store.note(o)
+		journal = append([]event.Outcome{o}, journal...)
+	}
+	cases := []struct {
+		query string
+		match func(event.Outcome) bool
+	}{
+		{"", func(event.Outcome) bool { return true }},
+		{"rule=rule-3", func(o event.Outcome) bool { return o.Rule == "rule-3" }},
+		{"rule=rule-late", func(o event.Outcome) bool { return o.ID == "decision-7" }},
+		{"action=play", func(o event.Outcome) bool { return o.Action.Verb == "play" }},
+		{"outcome=gave_up", func(o event.Outcome) bool { return o.Result == "gave_up" }},
+		{"outcome=waiting", func(o event.Outcome) bool { return o.Result == "" }},
+		{"outcome=", func(event.Outcome) bool { return true }},
+		{"project=platform/p3", func(o event.Outcome) bool { return o.Project.Path == "platform/p3" }},
+		{"project=203", func(o event.Outcome) bool { return o.Project.ID == 203 }},
+		{"pipeline=1004", func(o event.Outcome) bool { return o.Pipeline.ID == 1004 }},
+		{"job=90077", func(o event.Outcome) bool { return o.Job.ID == 90077 }},
+		{"ref=branch-5", func(o event.Outcome) bool { return o.Job.Ref == "branch-5" }},
+		{"rule=rule-1&action=retry&outcome=done", func(o event.Outcome) bool {
+			return o.Rule == "rule-1" && o.Action.Verb == "retry" && o.Result == "done"
+		}},
+		{"rule=none", func(event.Outcome) bool { return false }},
+	}
+	for _, c := range cases {
+		t.Run(c.query, func(t *testing.T) {
+			query, err := url.ParseQuery(c.query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []string{}
+			for _, o := range journal {
+				if c.match(o) {
+					want = append(want, o.ID)
+				}
+			}
+			query.Set("limit", "500")
+			p := r.page(t, query)
+			if diff := cmp.Diff(want, p.ids()); diff != "" || p.Next != "" {
+				t.Errorf("next is %q, and decisions differ (- want, + got):\n%s", p.Next, diff)
+			}
+			query.Del("limit")
+			if diff := cmp.Diff(want[:min(50, len(want))], r.page(t, query).ids()); diff != "" {
+				t.Errorf("decisions of the default page differ (- want, + got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestAdminDecisionsPages: whatever the page's size and the filter, and
+// although the journal grows meanwhile, the pages together have each decision
+// that matched when the first one was requested, once and in order.
+func TestAdminDecisionsPages(t *testing.T) {
+	r := newAdminRig(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		r.store.journal = nil
+		newest, want := 0, []string{}
+		grow := func(n int) {
+			for range n {
+				r.store.note(outcome(newest))
+				newest++
+			}
+		}
+		grow(rapid.IntRange(0, 700).Draw(rt, "entries"))
+		query := url.Values{"limit": {strconv.Itoa(rapid.IntRange(1, 500).Draw(rt, "limit"))}}
+		rule := rapid.SampledFrom([]string{"", "rule-2"}).Draw(rt, "rule")
+		if rule != "" {
+			query.Set("rule", rule)
+		}
+		for i := newest - 1; i >= 0; i-- {
+			if o := outcome(i); rule == "" || o.Rule == rule {
+				want = append(want, o.ID)
+			}
+		}
+		var got []string
+		for {
+			p := r.page(t, query)
+			got = append(got, p.ids()...)
+			if p.Next == "" {
+				break
+			}
+			query.Set("cursor", p.Next)
+			grow(rapid.IntRange(0, 30).Draw(rt, "meanwhile"))
+		}
+		if diff := cmp.Diff(strings.Join(want, " "), strings.Join(got, " ")); diff != "" {
+			rt.Fatalf("pages differ from the journal (- want, + got):\n%s", diff)
+		}
+	})
+}
+
+// TestAdminDecisionsBound: a filter that matches little costs no more than a
+// bounded walk, after which the caller goes on.
+func TestAdminDecisionsBound(t *testing.T) {
+	r := newAdminRig(t)
+	const entries = 11_000
+	r.store.journal = make([]store.Entry, entries)
+	for i := range r.store.journal {
+		o := outcome(i)
+		body, err := stdjson.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.store.journal[i] = store.Entry{ID: o.ID, Body: body}
+	}
+	query, requests := url.Values{"job": {strconv.Itoa(90000 + entries - 1)}}, 0
+	for {
+		r.store.returned = 0
+		p := r.page(t, query)
+		requests++
+		if r.store.returned > 6000 {
+			t.Fatalf("one request read %d entries", r.store.returned)
+		}
+		if p.Next == "" {
+			if len(p.Decisions) != 1 {
+				t.Errorf("the last page has %d decisions, want 1", len(p.Decisions))
+			}
+			break
+		}
+		query.Set("cursor", p.Next)
+	}
+	if requests < 3 {
+		t.Errorf("%d requests were enough for %d entries", requests, entries)
+	}
+}
+
+func TestAdminDecisionsUnreadableEntry(t *testing.T) {
+	r := newAdminRig(t)
+	r.store.note(outcome(1))
+	r.store.journal = append(r.store.journal, store.Entry{ID: "broken", Body: []byte("{")})
+	if got := r.page(t, nil).ids(); len(got) != 1 {
+		t.Errorf("decisions are %v", got)
+	}
+	if !strings.Contains(r.log.String(), "id=broken") {
+		t.Errorf("the log does not name the entry: %s", r.log)
+	}
+}
+
+// TestAdminHidesVariables: variables may be passwords, whoever set them.
+func TestAdminHidesVariables(t *testing.T) {
+	r := newAdminRig(t)
+	o := outcome(1)
+	o.Pipeline.Variables = map[string]string{"DB_PASSWORD": "hunter2"}
+	o.Action.Variables = map[string]string{"TOKEN": "hunter2"}
+	o.Action.Inputs = map[string]stdjson.RawMessage{"key": []byte(`"hunter2"`)}
+	r.store.note(o)
+	for _, kind := range []string{event.RecordEvent, event.RecordDecision, event.RecordOutcome} {
+		r.store.dead = append(r.store.dead, store.DeadRecord{ID: kind, Kind: kind, Body: r.store.journal[0].Body})
+	}
+	for _, path := range []string{"/api/v1/decisions", "/api/v1/dead"} {
+		code, answer := r.get(t, path)
+		if code != 200 || strings.Contains(answer, "hunter2") || !strings.Contains(answer, `"DB_PASSWORD":"[hidden]"`) {
+			t.Errorf("%s is %d %s", path, code, answer)
+		}
+	}
+}
+
+func TestAdminQueueAndDead(t *testing.T) {
+	r := newAdminRig(t)
+	at := time.Date(2026, 3, 4, 10, 0, 0, 0, time.FixedZone("", 3600))
+	r.store.dead = []store.DeadRecord{
+		{ID: "event:1", Kind: event.RecordEvent, Body: []byte(`{"event":{"kind":"job","id":"1"},"job":{"id":90412}}`), Reason: "no rights", At: at},
+		{ID: "event:2", Kind: event.RecordEvent, Body: []byte(`{`), Reason: "not readable", At: at},
+		{ID: "other:3", Kind: "other", Body: []byte(`{}`), Reason: "unknown kind", At: at},
+	}
+	const first = `{"id":"event:1","kind":"event","reason":"no rights","at":"2026-03-04T09:00:00Z","record":{"event":{"kind":"job","id":"1"},"job":{"id":90412}}}`
+	const second = `{"id":"event:2","kind":"event","reason":"not readable","at":"2026-03-04T09:00:00Z"}`
+	const third = `{"id":"other:3","kind":"other","reason":"unknown kind","at":"2026-03-04T09:00:00Z"}`
+	for path, want := range map[string]string{
+		"/api/v1/queue":        `{"due":4,"waiting":3,"leased":2,"dead":3}`,
+		"/api/v1/dead":         fmt.Sprintf(`{"dead":[%s,%s,%s]}`, first, second, third),
+		"/api/v1/dead?limit=1": fmt.Sprintf(`{"dead":[%s]}`, first),
+	} {
+		if code, answer := r.get(t, path); code != 200 || answer != want {
+			t.Errorf("%s is %d\n%s\nwant\n%s", path, code, answer, want)
+		}
+	}
+}

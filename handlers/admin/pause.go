@@ -1,0 +1,159 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/common/model"
+
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// Pauser keeps the pauses, which all replicas share.
+type Pauser interface {
+	// List returns the pauses in force, oldest first.
+	List(ctx context.Context) ([]event.Pause, error)
+	// Pause puts a pause in force, in place of one with the same scope.
+	Pause(ctx context.Context, p event.Pause) error
+	// Resume ends the pause of the scope, and reports whether there was one.
+	Resume(ctx context.Context, scope, by string) (found bool, err error)
+	// ResumeAll ends all pauses, and returns how many there were.
+	ResumeAll(ctx context.Context, by string) (n int, err error)
+}
+
+// PauseRequest is the body of POST /api/v1/pause. It pauses the projects of a
+// glob, or a rule, or everything if it has neither.
+type PauseRequest struct {
+	Project *string   `json:"project,omitempty"`
+	Rule    *string   `json:"rule,omitempty"`
+	For     string    `json:"for,omitempty"` // a duration such as 2h
+	Until   time.Time `json:"until,omitzero"`
+	Reason  string    `json:"reason,omitempty"`
+	By      string    `json:"by,omitempty"`
+}
+
+// ResumeRequest is the body of POST /api/v1/resume. It ends the pause of a project
+// glob or of a rule, or the pause of everything if it has neither.
+type ResumeRequest struct {
+	Project *string `json:"project,omitempty"`
+	Rule    *string `json:"rule,omitempty"`
+	Every   bool    `json:"every,omitempty"` // every pause ends
+	By      string  `json:"by,omitempty"`
+}
+
+// scopeOf returns a pause with a scope. An empty text is an error: it comes from
+// an unset variable, and would mean everything.
+func scopeOf(project, rule *string) (event.Pause, error) {
+	var p event.Pause
+	for _, scope := range []struct {
+		name string
+		from *string
+		to   *string
+	}{{"project", project, &p.Project}, {"rule", rule, &p.Rule}} {
+		switch {
+		case scope.from == nil:
+		case *scope.from == "":
+			return p, fmt.Errorf("%q is empty: give a value, or leave it out for everything", scope.name)
+		default:
+			*scope.to = *scope.from
+		}
+	}
+	return p, nil
+}
+
+// Paused is the response to both: the pauses that are in force now.
+type Paused struct {
+	Paused []event.Pause `json:"paused"`
+}
+
+func (a *admin) pause(c echo.Context) error {
+	var req PauseRequest
+	if err := readRequest(c, &req); err != nil {
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+	}
+	p, err := scopeOf(req.Project, req.Rule)
+	if err == nil {
+		p.By, p.Reason, p.Until = req.By, req.Reason, req.Until
+		err = a.check(&p, req.For)
+	}
+	if err != nil {
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
+	defer cancel()
+	err = a.Pauses.Pause(ctx, p)
+	switch {
+	case errors.Is(err, event.ErrManyPauses):
+		return c.JSON(http.StatusConflict, handlers.Response{Error: err.Error()})
+	case err != nil:
+		return a.unavailable(c, err)
+	}
+	return a.paused(ctx, c)
+}
+
+// check checks the pause and sets its end.
+func (a *admin) check(p *event.Pause, span string) error {
+	if span != "" {
+		d, err := model.ParseDuration(span)
+		switch {
+		case err != nil || d <= 0:
+			return fmt.Errorf(`"for": %q is not a duration: write for instance 30m, 2h or 1d`, span)
+		case !p.Until.IsZero():
+			return errors.New(`"for" and "until" both say when the pause ends: give one`)
+		}
+		p.Until = a.Now().Add(time.Duration(d))
+	}
+	isNamed := func(r rules.Summary) bool { return r.Name == p.Rule }
+	if p.Rule != "" && !slices.ContainsFunc(a.Rules.State().Rules, isNamed) {
+		return fmt.Errorf("there is no rule %q: GET /api/v1/rules lists them", p.Rule)
+	}
+	return p.Check(a.Now())
+}
+
+func (a *admin) resume(c echo.Context) error {
+	var req ResumeRequest
+	if err := readRequest(c, &req); err != nil {
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+	}
+	p, err := scopeOf(req.Project, req.Rule)
+	if err == nil {
+		err = p.Check(a.Now())
+	}
+	if err != nil {
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+	}
+	if req.Every && p.Scope() != (event.Pause{}).Scope() {
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: `"every" ends all pauses: give it without "project" and "rule"`})
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
+	defer cancel()
+	if req.Every {
+		if _, err := a.Pauses.ResumeAll(ctx, req.By); err != nil {
+			return a.unavailable(c, err)
+		}
+		return a.paused(ctx, c)
+	}
+	found, err := a.Pauses.Resume(ctx, p.Scope(), req.By)
+	switch {
+	case err != nil:
+		return a.unavailable(c, err)
+	case !found:
+		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no pause with the scope %q is in force: GET /api/v1/status lists those that are", p.Scope())})
+	}
+	return a.paused(ctx, c)
+}
+
+func (a *admin) paused(ctx context.Context, c echo.Context) error {
+	all, err := a.Pauses.List(ctx)
+	if err != nil {
+		return a.unavailable(c, err)
+	}
+	return c.JSON(http.StatusOK, Paused{all})
+}

@@ -1,0 +1,157 @@
+package admin_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/storetest"
+)
+
+// openStore opens an empty store that ends with the test.
+func openStore(t *testing.T, clock *storetest.Clock) *store.Bolt {
+	t.Helper()
+	db, err := store.OpenBolt(t.TempDir()+"/test.db", store.BoltOptions{Now: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// TestPauseAndResume goes through the API with one request after the other.
+func TestPauseAndResume(t *testing.T) {
+	clock := storetest.NewClock()
+	db := openStore(t, clock)
+	var log bytes.Buffer
+	admin := admin.New(admin.Config{
+		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Version: "v1", Now: clock.Now, Log: slog.New(slog.DiscardHandler),
+		Rules:  state{Hash: "abc", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
+		Pauses: actions.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))},
+	})
+	until := clock.Now().Add(2 * time.Hour).UTC().Format(time.RFC3339)
+	for _, step := range []struct {
+		path, body string
+		kind       string // Content-Type; default: JSON
+		code       int
+		says       []string
+		lacks      string
+	}{
+		{path: "/api/v1/status", code: 200, says: []string{`"version":"v1"`, `"count":1`, `"paused":[]`, `"due":0`}},
+		{path: "/api/v1/resume", body: `{}`, code: 404, says: []string{`no pause with the scope \"all\" is in force`}},
+		{path: "/api/v1/pause", body: `{"by": "ann", "reason": "the cluster moves"}`, code: 200, says: []string{`"by":"ann"`, `"reason":"the cluster moves"`}, lacks: `"until"`},
+		{path: "/api/v1/pause", body: `{"project": "platform/*", "for": "2h"}`, code: 200, says: []string{`"project":"platform/*"`, `"until":"` + until}},
+		{path: "/api/v1/pause", body: `{"rule": "retry-stuck", "until": "2999-01-01T00:00:00Z"}`, code: 200, says: []string{`"rule":"retry-stuck"`}},
+		{path: "/api/v1/status", code: 200, says: []string{`"by":"ann"`, `"project":"platform/*"`, `"rule":"retry-stuck"`}},
+		{path: "/api/v1/resume", body: `{"by": "ann"}`, code: 200, says: []string{`"project":"platform/*"`}, lacks: `"reason":"the cluster moves"`},
+		{path: "/api/v1/resume", body: `{"project": "mobile/*"}`, code: 404, says: []string{"GET /api/v1/status lists those that are"}},
+		{path: "/api/v1/resume", body: `{"every": true}`, code: 200, says: []string{`"paused":[]`}},
+
+		{path: "/api/v1/pause", body: `{"projects": "x"}`, code: 400, says: []string{`unknown field \"projects\"`}},
+		{path: "/api/v1/pause", body: `{"rule": "retry-stuk"}`, code: 400, says: []string{`there is no rule \"retry-stuk\"`}},
+		{path: "/api/v1/pause", body: `{"rule": "retry-stuck", "project": "x"}`, code: 400, says: []string{"make two"}},
+		{path: "/api/v1/pause", body: `{"project": "{a"}`, code: 400, says: []string{"is not a glob pattern"}},
+		{path: "/api/v1/pause", body: `{"for": "two hours"}`, code: 400, says: []string{"write for instance 30m, 2h or 1d"}},
+		{path: "/api/v1/pause", body: `{"for": "2h", "until": "2999-01-01T00:00:00Z"}`, code: 400, says: []string{"give one"}},
+		{path: "/api/v1/pause", body: `{"until": "2001-01-01T00:00:00Z"}`, code: 400, says: []string{"which is past"}},
+		{path: "/api/v1/pause", body: `{"reason": "` + strings.Repeat("x", 501) + `"}`, code: 400, says: []string{"more than 500 bytes"}},
+		{path: "/api/v1/pause", body: `{"project": ""}`, code: 400, says: []string{`\"project\" is empty: give a value, or leave it out for everything`}},
+		{path: "/api/v1/resume", body: `{"rule": ""}`, code: 400, says: []string{`\"rule\" is empty`}},
+		{path: "/api/v1/resume", body: `null`, code: 400, says: []string{"must be a JSON object"}},
+		{path: "/api/v1/pause", body: `{} {}`, code: 400, says: []string{"more than one value"}},
+		{path: "/api/v1/pause", body: ``, code: 400, says: []string{"the body is empty: send a JSON object"}},
+		{path: "/api/v1/pause", body: `{"project": 7}`, code: 400, says: []string{`\"project\" must be a text, not number`}},
+		{path: "/api/v1/resume", body: `{"every": "yes"}`, code: 400, says: []string{`\"every\" must be true or false, not string`}},
+		{path: "/api/v1/pause", body: `{"until": "yesterday"}`, code: 400, says: []string{"is not a time: write for instance 2026-12-24T18:00:00Z"}},
+		{path: "/api/v1/pause", body: `{}`, kind: "text/plain", code: 400, says: []string{"Content-Type: application/json"}},
+		{path: "/api/v1/resume", body: `{"every": true, "rule": "retry-stuck"}`, code: 400, says: []string{`without \"project\" and \"rule\"`}},
+		{path: "/api/v1/status", code: 200, says: []string{`"paused":[]`}},
+	} {
+		method := http.MethodPost
+		if step.path == "/api/v1/status" {
+			method = http.MethodGet
+		}
+		r := httptest.NewRequest(method, step.path, strings.NewReader(step.body))
+		r.Header.Set("Content-Type", "application/json")
+		if step.kind != "" {
+			r.Header.Set("Content-Type", step.kind)
+		}
+		w := httptest.NewRecorder()
+		admin.ServeHTTP(w, r)
+		text := w.Body.String()
+		if w.Code != step.code {
+			t.Errorf("%s %.80s: %d %s, want %d", step.path, step.body, w.Code, text, step.code)
+		}
+		for _, part := range step.says {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s %.80s: %s lacks %s", step.path, step.body, text, part)
+			}
+		}
+		if step.lacks != "" && strings.Contains(text, step.lacks) {
+			t.Errorf("%s %.80s: %s has %s", step.path, step.body, text, step.lacks)
+		}
+	}
+	for _, line := range []string{`msg=paused scope=all by=ann reason="the cluster moves"`, `msg=resumed scope=all by=ann`} {
+		if !strings.Contains(log.String(), line) {
+			t.Errorf("the log lacks %s:\n%s", line, log.String())
+		}
+	}
+}
+
+// TestPausesAreBounded: one pause too many is the caller's to mend, and no
+// trouble of the store.
+func TestPausesAreBounded(t *testing.T) {
+	clock := storetest.NewClock()
+	db := openStore(t, clock)
+	all := make([]event.Pause, event.MaxPauses)
+	for i := range all {
+		all[i].Project = fmt.Sprintf("team-%d/*", i)
+	}
+	value, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Set(t.Context(), "pauses", value, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	admin := admin.New(admin.Config{
+		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler), Rules: state{},
+		Pauses: actions.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
+	})
+	for _, step := range []struct {
+		project string
+		code    int
+		says    string
+	}{
+		{"team-7/*", 200, "team-7/*"}, // in place of the one of this scope
+		{"one/more", 409, "there are 1000 pauses, as many as can be: resume some"},
+		{"unreadable", 500, "end all with `resume --every`"},
+	} {
+		if step.project == "unreadable" {
+			if err := db.Set(t.Context(), "pauses", []byte("{}"), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := httptest.NewRequest(http.MethodPost, "/api/v1/pause", strings.NewReader(`{"project": "`+step.project+`"}`))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		admin.ServeHTTP(w, r)
+		if text := w.Body.String(); w.Code != step.code || !strings.Contains(text, step.says) {
+			t.Errorf("%s: %d %.200s, want %d …%s…", step.project, w.Code, text, step.code, step.says)
+		}
+	}
+}

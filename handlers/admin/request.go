@@ -1,0 +1,54 @@
+package admin
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// maxRequest bounds the body of a request to the admin API, in bytes.
+const maxRequest = 16 << 10
+
+// readRequest decodes a JSON body strictly. It requires JSON's content type, which a
+// web page of another origin can't send without a preflight request.
+func readRequest(c echo.Context, into any) error {
+	if kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType)); err != nil || kind != echo.MIMEApplicationJSON {
+		return errors.New("the body must be JSON: send it with Content-Type: application/json")
+	}
+	body := bufio.NewReader(http.MaxBytesReader(c.Response(), c.Request().Body, maxRequest))
+	if first, err := body.Peek(1); err == nil && first[0] != '{' {
+		return errors.New("the body must be a JSON object, such as {} for everything")
+	}
+	decoder := json.NewDecoder(body)
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(into)
+	if err == nil {
+		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("more than one value")
+		}
+	}
+	var kind *json.UnmarshalTypeError
+	var date *time.ParseError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return errors.New("the body is empty: send a JSON object, such as {} for everything")
+	case errors.As(err, &kind):
+		return fmt.Errorf("%q must be %s, not %s", kind.Field, kindsOfJSON[kind.Type.Kind()], kind.Value)
+	case errors.As(err, &date):
+		return fmt.Errorf("%s is not a time: write for instance 2026-12-24T18:00:00Z", date.Value)
+	}
+	return fmt.Errorf("the body can't be read: %w", err)
+}
+
+// kindsOfJSON describes the value that a member of a request's body must have.
+var kindsOfJSON = map[reflect.Kind]string{reflect.String: "a text", reflect.Bool: "true or false", reflect.Struct: "a text"}

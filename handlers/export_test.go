@@ -1,6 +1,0 @@
-package handlers
-
-import "github.com/pipesteward/pipesteward/rules/event"
-
-// Encode is encode.
-func Encode(e event.Record) []byte { return encode(&e) }

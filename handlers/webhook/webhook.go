@@ -1,0 +1,350 @@
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/goccy/go-json"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
+)
+
+// Path is the path to which GitLab posts its deliveries.
+const Path = "/webhooks/gitlab"
+
+const (
+	// DefaultMaxBody is GitLab's own limit on a delivery's body, in bytes.
+	DefaultMaxBody = 25 << 20
+	// DefaultPutTimeout leaves time for the response: GitLab waits 10 s.
+	DefaultPutTimeout = 2 * time.Second
+	// DefaultBodyWait is how long a body waits for capacity.
+	DefaultBodyWait = 3 * time.Second
+
+	// maxHeader is the longest header value that becomes part of a record's id, in
+	// bytes.
+	maxHeader = 255
+)
+
+// Queue stores events.
+type Queue interface {
+	// Put stores the records durably unless their ids were put before, and
+	// reports for each whether it is new.
+	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
+}
+
+// Wanter evaluates which events the rules in force can want.
+type Wanter interface {
+	// Wants reports whether any rule can want the event. Only its kind, ids and
+	// status are set. It is called for each delivery, because rules may change.
+	Wants(event.Event) bool
+}
+
+// Noter records the projects that send events.
+type Noter interface {
+	// Note records a project. It never blocks.
+	Note(p event.Project)
+}
+
+// GitLab is the one instance whose events are accepted.
+type GitLab interface {
+	// Instance returns its configured base URL, without a slash at its end.
+	Instance() string
+	// ForeignAddress returns the base URL of the GitLab that sent a delivery if it
+	// is not known as an address of this instance, else "". instance is the
+	// delivery's X-Gitlab-Instance header; the others are of its project; each may
+	// be empty. certain is false while the instance's own address is not known.
+	ForeignAddress(instance, projectURL, projectPath string) (address string, certain bool)
+}
+
+// foreignError rejects a delivery of another GitLab.
+type foreignError struct{ foreign, own string }
+
+func (e *foreignError) Error() string {
+	return fmt.Sprintf("this delivery is from the GitLab at %s, and Pipesteward works for the one at %s: delete this webhook, or, if both are addresses of one GitLab, start Pipesteward with --gitlab-alias %s",
+		e.foreign, e.own, e.foreign)
+}
+
+// assign sets the event's instance, or returns a *foreignError if another GitLab sent
+// its delivery. While that is uncertain, it sets the address that the delivery has,
+// and the worker checks it again before anything else.
+func assign(e *event.Event, header string, to GitLab) error {
+	foreign, certain := to.ForeignAddress(header, e.Project.URL, e.Project.Path)
+	switch {
+	case foreign == "":
+		e.Meta.Instance = to.Instance()
+	case certain:
+		return &foreignError{foreign, to.Instance()}
+	default:
+		e.Meta.Instance = foreign
+	}
+	return nil
+}
+
+// Config is what New needs.
+type Config struct {
+	Credentials
+	Queue   Queue
+	Rules   Wanter
+	GitLab  GitLab
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // gets pipesteward_deliveries_total
+	Known   Noter                 // records the projects that send events; optional
+
+	MaxBody    int64         // of a delivery, in bytes; 0 means DefaultMaxBody
+	BodyWait   time.Duration // for the capacity of a body; 0 means DefaultBodyWait
+	PutTimeout time.Duration // for storing an event; 0 means DefaultPutTimeout
+}
+
+// Results of a delivery: values of a label of the metric.
+const (
+	resultStored       = "stored"
+	resultDuplicate    = "duplicate"
+	resultIgnored      = "ignored" // no Job or Pipeline Hook, or no rule can want it
+	resultUnauthorized = "unauthorized"
+	resultForeign      = "foreign" // of another GitLab
+	resultMalformed    = "malformed"
+	resultTooLarge     = "too_large"
+	resultSlow         = "slow"
+	resultUnavailable  = "unavailable"
+	resultPanic        = "panic"
+)
+
+// kindOther is the metric's kind of deliveries that are not, or may not be, Job or
+// Pipeline Hooks.
+const kindOther = "other"
+
+// Handler handles GitLab's deliveries: POST /webhooks/gitlab, also with a slash at
+// its end, and nothing else.
+type Handler struct {
+	http.Handler
+	webhook *webhook
+}
+
+type webhook struct {
+	Config
+	verifier   atomic.Pointer[verifier]
+	deliveries *prometheus.CounterVec
+	bodies     *bodies
+}
+
+// New returns a Handler. It fails if the credentials would accept deliveries of
+// anyone, or none.
+func New(cfg Config) (*Handler, error) {
+	v, err := newVerifier(cfg.Credentials, cfg.Now)
+	if err != nil {
+		return nil, err
+	}
+	w := &webhook{
+		Config: cfg,
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipesteward_deliveries_total",
+			Help: "Webhook deliveries by kind of event and result.",
+		}, []string{"kind", "result"}),
+	}
+	if w.MaxBody == 0 {
+		w.MaxBody = DefaultMaxBody
+	}
+	if w.BodyWait == 0 {
+		w.BodyWait = DefaultBodyWait
+	}
+	w.verifier.Store(v)
+	w.bodies = newBodies(w.MaxBody, w.BodyWait)
+	if w.PutTimeout == 0 {
+		w.PutTimeout = DefaultPutTimeout
+	}
+	if err := cfg.Metrics.Register(w.deliveries); err != nil {
+		return nil, fmt.Errorf("register the deliveries' metric: %w", err)
+	}
+	e := handlers.NewEcho(cfg.Log, func() { w.deliveries.WithLabelValues(kindOther, resultPanic).Inc() })
+	e.POST(Path, w.serve)
+	e.POST(Path+"/", w.serve)
+	return &Handler{Handler: e, webhook: w}, nil
+}
+
+// SetCredentials replaces the credentials. Its error is as that of New; after it, the
+// old ones stay in force.
+func (w *Handler) SetCredentials(c Credentials) error {
+	v, err := newVerifier(c, w.webhook.Now)
+	if err != nil {
+		return err
+	}
+	w.webhook.verifier.Store(v)
+	return nil
+}
+
+// serve handles one delivery. GitLab's page of recent deliveries shows the response,
+// so each error names its remedy.
+func (w *webhook) serve(c echo.Context) error {
+	r := c.Request()
+	verifier := w.verifier.Load()
+	signed := verifier.signed(r.Header)
+	check := verifier.checkToken
+	if signed {
+		check = verifier.checkTimestamp
+	}
+	if err := check(r.Header); err != nil {
+		return w.refuse(c, http.StatusUnauthorized, resultUnauthorized, err)
+	}
+
+	in, err := w.bodies.read(c, !signed || verifier.checkToken(r.Header) == nil)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return w.refuse(c, http.StatusRequestEntityTooLarge, resultTooLarge, err)
+	case errors.Is(err, errSlow):
+		return w.refuse(c, http.StatusInternalServerError, resultSlow, err)
+	case errors.Is(err, errCrowded):
+		return w.refuse(c, http.StatusInternalServerError, resultUnavailable, err)
+	case err != nil:
+		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
+	}
+	defer w.bodies.release(in)
+	body := in.bytes
+	if signed {
+		if err := verifier.checkSignature(r.Header, body); err != nil {
+			return w.refuse(c, http.StatusUnauthorized, resultUnauthorized, err)
+		}
+		if err := w.bodies.prove(r.Context(), in); err != nil {
+			return w.refuse(c, http.StatusInternalServerError, resultUnavailable, err)
+		}
+	}
+
+	e, err := identify(body)
+	switch {
+	case errors.Is(err, ErrNoInterest):
+		return w.accept(c, http.StatusOK, kindOther, resultIgnored)
+	case err != nil:
+		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
+	}
+	if err := assign(&e, r.Header.Get(headerInstance), w.GitLab); err != nil {
+		return w.foreign(c, e.Meta.Kind, err)
+	}
+	if w.Known != nil && e.Project.ID != 0 && e.Meta.Instance == w.GitLab.Instance() {
+		w.Known.Note(event.Project{ID: e.Project.ID}) // without texts, which refer to the body
+	}
+	if !w.Rules.Wants(e) {
+		return w.accept(c, http.StatusOK, e.Meta.Kind, resultIgnored)
+	}
+	e, err = complete(e, body)
+	if err != nil {
+		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
+	}
+	e.Meta.ID = deliveryID(r.Header, signed, body)
+	e.Meta.Source = event.SourceWebhook
+	e.Meta.ReceivedAt = w.Now().UTC()
+
+	added, err := w.put(r.Context(), e)
+	switch {
+	case err != nil:
+		w.Log.Error("event not stored: GitLab lists its delivery as failed", "event", e.Meta.ID, "project", e.Project.Path, store.Outage(err))
+		return w.answer(c, http.StatusInternalServerError, e.Meta.Kind, resultUnavailable, errUnavailable)
+	case !added:
+		return w.accept(c, http.StatusOK, e.Meta.Kind, resultDuplicate)
+	default:
+		return w.accept(c, http.StatusAccepted, e.Meta.Kind, resultStored)
+	}
+}
+
+var errUnavailable = errors.New("the event could not be stored: send it again later")
+
+// put stores the event, and reports whether it is new. GitLab does not repeat a
+// delivery by itself, so that the event is stored although GitLab closed the
+// connection.
+func (w *webhook) put(ctx context.Context, e event.Event) (added bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.PutTimeout)
+	defer cancel()
+	record, err := newRecord(w.GitLab.Instance(), &event.Record{Event: e})
+	if err != nil {
+		return false, err
+	}
+	put, err := w.Queue.Put(ctx, record)
+	if err != nil {
+		return false, err
+	}
+	return put[0], nil
+}
+
+func (w *webhook) accept(c echo.Context, code int, kind, result string) error {
+	w.deliveries.WithLabelValues(kind, result).Inc()
+	return c.JSONBlob(code, []byte(`{"status":"`+result+`"}`)) // costs a tenth of c.JSON
+}
+
+func (w *webhook) refuse(c echo.Context, code int, result string, reason error) error {
+	w.Log.Warn("delivery refused", "code", code, "from", c.RealIP(), "reason", reason)
+	return w.answer(c, code, kindOther, result, reason)
+}
+
+// foreign rejects a delivery of another GitLab. It logs nothing: the GitLab interface
+// logs each foreign address once, and such a webhook keeps sending.
+func (w *webhook) foreign(c echo.Context, kind string, reason error) error {
+	return w.answer(c, http.StatusForbidden, kind, resultForeign, reason)
+}
+
+// answer counts a delivery that is not accepted, and responds with the reason.
+func (w *webhook) answer(c echo.Context, code int, kind, result string, reason error) error {
+	w.deliveries.WithLabelValues(kind, result).Inc()
+	return c.JSON(code, handlers.Response{Error: reason.Error()})
+}
+
+// deliveryID returns the idempotency key of a delivery. GitLab sends the same one in
+// both headers, and keeps it when a delivery is resent. A signature covers
+// webhook-id only, so that only this counts for a signed delivery: otherwise it
+// could be replayed under a new key.
+func deliveryID(h http.Header, signed bool, body []byte) string {
+	ids := []string{h.Get("Idempotency-Key"), h.Get(headerID)}
+	if signed {
+		ids = ids[1:]
+	}
+	for _, id := range ids {
+		if id != "" && len(id) <= maxHeader {
+			return id
+		}
+	}
+	return hashOf(body)
+}
+
+// Replay returns the event of a delivery that GitLab lists as failed, with the id
+// that it would have had if it had arrived. key is its Idempotency-Key, or "" if
+// GitLab lists none. Errors are those of Decode, and that another GitLab sent the
+// delivery: the list may be restored from another GitLab's backup.
+func Replay(body []byte, key string, from GitLab) (event.Event, error) {
+	e, err := Decode(body, from.Instance())
+	if err != nil {
+		return event.Event{}, err
+	}
+	if err := assign(&e, "", from); err != nil {
+		return event.Event{}, err
+	}
+	e.Meta.ID = key
+	if key == "" || len(key) > maxHeader {
+		e.Meta.ID = hashOf(body)
+	}
+	return e, nil
+}
+
+func hashOf(body []byte) string {
+	hash := sha256.Sum256(body)
+	return "sha256:" + hex.EncodeToString(hash[:])
+}
+
+// newRecord returns the queue's record of an event. Its id does not depend on the
+// address that the event came from: the same event may come from several.
+func newRecord(instance string, e *event.Record) (store.Record, error) {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return store.Record{}, err
+	}
+	return store.Record{ID: keys.Event(instance, e.Meta.ID), Kind: event.RecordEvent, Body: body}, nil
+}
