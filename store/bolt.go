@@ -59,7 +59,7 @@ type Bolt struct {
 	closeOnce sync.Once
 	closeErr  error
 
-	queued bell // rings when a record was queued
+	queued Notifier // when a record was queued
 
 	broken atomic.Pointer[error] // why the file can't be used any more; nil: it can
 	damage chan error            // what Damaged returns
@@ -80,7 +80,7 @@ type write struct {
 // at once: the lock on the file proves that it is gone.
 func OpenBolt(path string, o BoltOptions) (b *Bolt, err error) {
 	if o.Now == nil {
-		return nil, errNoClock
+		return nil, errors.New("store: the options have no clock: set Now")
 	}
 	if o.DedupeTTL == 0 {
 		o.DedupeTTL = DefaultDedupeTTL
@@ -354,7 +354,7 @@ func (b *Bolt) update(group []*write) error {
 	err := b.guarded(func() error { return b.db.Update(b.apply(group, &queued)) })
 	switch {
 	case err == nil && queued:
-		b.queued.ring()
+		b.queued.Notify()
 	case errors.Is(err, errUnchanged):
 		return nil
 	case errors.Is(err, bbolterrors.ErrMaxSizeReached), errors.Is(err, syscall.ENOSPC):

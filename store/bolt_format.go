@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // formatVersion is that of everything in this file; it goes up when any of
@@ -141,6 +143,15 @@ func chunkKey(seq uint64, chunk uint32) []byte {
 
 func splitPairKey(k []byte) (at int64, seq uint64) {
 	return int64(binary.BigEndian.Uint64(k)), binary.BigEndian.Uint64(k[8:])
+}
+
+// later adds d to the time t (Unix nanoseconds); below 0 it counts as 0, and
+// what lies beyond the last time that fits is that time.
+func later(t int64, d time.Duration) int64 {
+	if sum := t + int64(max(d, 0)); sum >= t {
+		return sum
+	}
+	return math.MaxInt64
 }
 
 func appendString(b []byte, s string) []byte {

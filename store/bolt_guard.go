@@ -9,10 +9,7 @@ import (
 
 // Take implements Guard.
 func (b *Bolt) Take(ctx context.Context, key string, rate Rate) (time.Duration, error) {
-	if err := checkID("rate key", key); err != nil {
-		return 0, err
-	}
-	if err := checkRate(rate); err != nil {
+	if err := CheckTake(key, rate); err != nil {
 		return 0, err
 	}
 	var wait time.Duration
@@ -38,7 +35,7 @@ func (b *Bolt) Take(ctx context.Context, key string, rate Rate) (time.Duration, 
 
 // Hold implements Guard.
 func (b *Bolt) Hold(ctx context.Context, key string, span time.Duration) error {
-	if err := checkHold(key, span); err != nil {
+	if err := CheckHold(key, span); err != nil {
 		return err
 	}
 	return b.write(ctx, func(t *boltTx) error {
@@ -52,10 +49,7 @@ func (b *Bolt) Hold(ctx context.Context, key string, span time.Duration) error {
 
 // Claim implements Guard.
 func (b *Bolt) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
-	if err := checkClaim(key, owner); err != nil {
-		return false, err
-	}
-	if err := checkPositive("claim's time to live", ttl); err != nil {
+	if err := CheckClaim(key, owner, ttl); err != nil {
 		return false, err
 	}
 	var held bool
@@ -75,7 +69,7 @@ func (b *Bolt) Claim(ctx context.Context, key, owner string, ttl time.Duration) 
 
 // Release implements Guard.
 func (b *Bolt) Release(ctx context.Context, key, owner string) error {
-	if err := checkClaim(key, owner); err != nil {
+	if err := CheckRelease(key, owner); err != nil {
 		return err
 	}
 	return b.write(ctx, func(t *boltTx) error {
@@ -88,10 +82,7 @@ func (b *Bolt) Release(ctx context.Context, key, owner string) error {
 
 // Set implements Guard.
 func (b *Bolt) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	if err := checkID("key", key); err != nil {
-		return err
-	}
-	if err := checkPositive("value's time to live", ttl); err != nil {
+	if err := CheckSet(key, ttl); err != nil {
 		return err
 	}
 	value = bytes.Clone(value)
@@ -102,7 +93,7 @@ func (b *Bolt) Set(ctx context.Context, key string, value []byte, ttl time.Durat
 
 // Get implements Guard.
 func (b *Bolt) Get(ctx context.Context, key string) ([]byte, error) {
-	if err := checkID("key", key); err != nil {
+	if err := CheckGet(key); err != nil {
 		return nil, err
 	}
 	var value []byte

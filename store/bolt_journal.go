@@ -21,7 +21,7 @@ func (b *Bolt) Amend(ctx context.Context, id string, body []byte) error {
 // writeEntry adds an entry, or, if one with the id is there, leaves it alone
 // or replaces its body.
 func (b *Bolt) writeEntry(ctx context.Context, id string, body []byte, replace bool) error {
-	if err := checkID("entry id", id); err != nil {
+	if err := CheckEntry(id); err != nil {
 		return err
 	}
 	body = bytes.Clone(body)
@@ -65,7 +65,7 @@ func (b *Bolt) Entries(ctx context.Context, cursor string, n int) (entries []Ent
 	if cursor != "" {
 		before, err = strconv.ParseUint(cursor, 10, 64)
 		if err != nil || before == 0 {
-			return nil, "", errBadCursor(cursor)
+			return nil, "", BadCursor(cursor)
 		}
 	}
 	err = b.view(ctx, func(t *boltTx) error {

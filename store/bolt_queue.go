@@ -11,7 +11,7 @@ import (
 
 // Put implements Queue.
 func (b *Bolt) Put(ctx context.Context, records ...Record) ([]bool, error) {
-	if err := checkRecords(records); err != nil {
+	if err := CheckRecords(records); err != nil {
 		return nil, err
 	}
 	records = cloneRecords(records)
@@ -42,7 +42,7 @@ func (b *Bolt) Queued(ctx context.Context, ids ...string) (bool, error) {
 
 // Lease implements Queue.
 func (b *Bolt) Lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error) {
-	if err := checkPositive("visibility", visibility); err != nil {
+	if err := CheckVisibility(visibility); err != nil {
 		return nil, err
 	}
 	var leases []Lease
@@ -58,7 +58,7 @@ func (b *Bolt) Lease(ctx context.Context, n int, visibility time.Duration) ([]Le
 
 // Extend implements Queue.
 func (b *Bolt) Extend(ctx context.Context, l *Lease, visibility time.Duration) error {
-	if err := checkPositive("visibility", visibility); err != nil {
+	if err := CheckVisibility(visibility); err != nil {
 		return err
 	}
 	held, body := *l, bytes.Clone(l.Body)
@@ -99,7 +99,7 @@ func (b *Bolt) Defer(ctx context.Context, l *Lease, after time.Duration) error {
 
 // Done implements Queue.
 func (b *Bolt) Done(ctx context.Context, l *Lease, next ...Record) error {
-	if err := checkRecords(next); err != nil {
+	if err := CheckRecords(next); err != nil {
 		return err
 	}
 	held, next := *l, cloneRecords(next)
@@ -137,7 +137,7 @@ func (b *Bolt) Bury(ctx context.Context, l *Lease, reason string) error {
 
 // Wait implements Queue.
 func (b *Bolt) Wait(ctx context.Context, atMost time.Duration) error {
-	queued := b.queued.listen() // before looking, so that nothing comes in between unseen
+	queued := b.queued.Next() // before looking, so that nothing comes in between unseen
 	err := b.view(ctx, func(t *boltTx) error {
 		if k, _ := t.due.Cursor().First(); k != nil {
 			at, _ := splitPairKey(k)

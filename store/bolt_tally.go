@@ -25,7 +25,7 @@ const (
 
 // Tally implements Guard.
 func (b *Bolt) Tally(ctx context.Context, key string, s Seen, within time.Duration) (Count, error) {
-	if err := checkTally(key, s, within); err != nil {
+	if err := CheckTally(key, s, within); err != nil {
 		return Count{}, err
 	}
 	var count Count
@@ -41,7 +41,7 @@ func (b *Bolt) Tally(ctx context.Context, key string, s Seen, within time.Durati
 
 // Tallied implements Guard.
 func (b *Bolt) Tallied(ctx context.Context, key string, within time.Duration) ([]Seen, error) {
-	if err := checkTallied(key, within); err != nil {
+	if err := CheckTallied(key, within); err != nil {
 		return nil, err
 	}
 	var members []Seen

@@ -16,4 +16,4 @@ end
 func (r *Redis) Hears() bool { return r.hearing.Load() }
 
 // Woken returns what the next wake-up message closes.
-func (r *Redis) Woken() <-chan struct{} { return r.queued.listen() }
+func (r *Redis) Woken() <-chan struct{} { return r.queued.Next() }

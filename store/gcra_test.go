@@ -58,7 +58,7 @@ func TestGCRABounds(t *testing.T) {
 			now += step
 			var wait time.Duration
 			if full, wait = gcra(now, full, rate); wait > 0 {
-				if int64(wait) > rate.interval() {
+				if int64(wait) > int64(rate.Interval()) {
 					t.Fatalf("wait %v is longer than the interval", wait)
 				}
 				now += int64(wait)
@@ -70,7 +70,7 @@ func TestGCRABounds(t *testing.T) {
 		}
 		for i, from := range granted {
 			for j, to := range granted[i:] {
-				if most := rate.burst() + (to-from)/rate.interval(); int64(j+1) > most {
+				if most := rate.Capacity() + (to-from)/int64(rate.Interval()); int64(j+1) > most {
 					t.Fatalf("%d granted in %v, most is %d", j+1, time.Duration(to-from), most)
 				}
 			}

@@ -81,7 +81,7 @@ type Redis struct {
 	journalTTL time.Duration
 	warnings   []string
 
-	queued   bell        // rings when a record may be due sooner
+	queued   Notifier    // when a record may be due sooner
 	hearing  atomic.Bool // wake-up messages come
 	deafen   context.CancelFunc
 	listened chan struct{} // closed when the listening goroutine has ended
@@ -396,7 +396,7 @@ func (l *redisList) take() any {
 	return v
 }
 
-// listen rings the bell for each wake-up message, and whenever messages may
+// listen notifies of each wake-up message, and whenever messages may
 // have been missed. The subscription comes back by itself.
 func (r *Redis) listen(ctx context.Context) {
 	defer close(r.listened)
@@ -406,7 +406,7 @@ func (r *Redis) listen(ctx context.Context) {
 		_, err := messages.Receive(ctx)
 		r.hearing.Store(err == nil)
 		if err == nil {
-			r.queued.ring()
+			r.queued.Notify()
 			continue
 		}
 		select {

@@ -11,19 +11,16 @@ import (
 // Take implements Guard. Its unit of time is the microsecond: a bucket gives
 // at most a million a second.
 func (r *Redis) Take(ctx context.Context, key string, rate Rate) (time.Duration, error) {
-	if err := checkID("rate key", key); err != nil {
+	if err := CheckTake(key, rate); err != nil {
 		return 0, err
 	}
-	if err := checkRate(rate); err != nil {
-		return 0, err
-	}
-	wait, err := r.runNumber(ctx, "take", []string{r.prefix + "rate:" + key, r.holdKey(key)}, micros(time.Duration(rate.interval())), rate.burst())
+	wait, err := r.runNumber(ctx, "take", []string{r.prefix + "rate:" + key, r.holdKey(key)}, micros(rate.Interval()), rate.Capacity())
 	return time.Duration(wait) * time.Microsecond, err
 }
 
 // Hold implements Guard.
 func (r *Redis) Hold(ctx context.Context, key string, span time.Duration) error {
-	if err := checkHold(key, span); err != nil {
+	if err := CheckHold(key, span); err != nil {
 		return err
 	}
 	_, err := r.run(ctx, "hold", []string{r.holdKey(key)}, micros(span))
@@ -34,10 +31,7 @@ func (r *Redis) holdKey(key string) string { return r.prefix + "hold:" + key }
 
 // Claim implements Guard.
 func (r *Redis) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
-	if err := checkClaim(key, owner); err != nil {
-		return false, err
-	}
-	if err := checkPositive("claim's time to live", ttl); err != nil {
+	if err := CheckClaim(key, owner, ttl); err != nil {
 		return false, err
 	}
 	held, err := r.runNumber(ctx, "claim", []string{r.claimKey(key)}, owner, millis(ttl))
@@ -46,7 +40,7 @@ func (r *Redis) Claim(ctx context.Context, key, owner string, ttl time.Duration)
 
 // Release implements Guard.
 func (r *Redis) Release(ctx context.Context, key, owner string) error {
-	if err := checkClaim(key, owner); err != nil {
+	if err := CheckRelease(key, owner); err != nil {
 		return err
 	}
 	_, err := r.run(ctx, "release", []string{r.claimKey(key)}, owner)
@@ -57,7 +51,7 @@ func (r *Redis) claimKey(key string) string { return r.prefix + "claim:" + key }
 
 // Tally implements Guard.
 func (r *Redis) Tally(ctx context.Context, key string, s Seen, within time.Duration) (Count, error) {
-	if err := checkTally(key, s, within); err != nil {
+	if err := CheckTally(key, s, within); err != nil {
 		return Count{}, err
 	}
 	list, err := r.runList(ctx, "tally", r.tallyKeys(key), s.ID, s.Group, s.Note, micros(within), MaxTally)
@@ -69,7 +63,7 @@ func (r *Redis) Tally(ctx context.Context, key string, s Seen, within time.Durat
 
 // Tallied implements Guard. Many members take a script for each maxBatch.
 func (r *Redis) Tallied(ctx context.Context, key string, within time.Duration) ([]Seen, error) {
-	if err := checkTallied(key, within); err != nil {
+	if err := CheckTallied(key, within); err != nil {
 		return nil, err
 	}
 	var members []Seen
@@ -99,10 +93,7 @@ func (r *Redis) tallyKeys(key string) []string {
 
 // Set implements Guard.
 func (r *Redis) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	if err := checkID("key", key); err != nil {
-		return err
-	}
-	if err := checkPositive("value's time to live", ttl); err != nil {
+	if err := CheckSet(key, ttl); err != nil {
 		return err
 	}
 	return r.call(ctx, func(ctx context.Context) error {
@@ -112,7 +103,7 @@ func (r *Redis) Set(ctx context.Context, key string, value []byte, ttl time.Dura
 
 // Get implements Guard.
 func (r *Redis) Get(ctx context.Context, key string) ([]byte, error) {
-	if err := checkID("key", key); err != nil {
+	if err := CheckGet(key); err != nil {
 		return nil, err
 	}
 	var value []byte

@@ -17,7 +17,7 @@ func (r *Redis) Amend(ctx context.Context, id string, body []byte) error {
 }
 
 func (r *Redis) writeEntry(ctx context.Context, id string, body []byte, replace bool) error {
-	if err := checkID("entry id", id); err != nil {
+	if err := CheckEntry(id); err != nil {
 		return err
 	}
 	_, err := r.run(ctx, "note", r.journal, id, body, replace, micros(r.journalTTL))
@@ -31,7 +31,7 @@ func (r *Redis) Entries(ctx context.Context, cursor string, n int) (entries []En
 	if cursor != "" {
 		t, err := strconv.ParseUint(cursor, 10, 53)
 		if err != nil || t == 0 {
-			return nil, "", errBadCursor(cursor)
+			return nil, "", BadCursor(cursor)
 		}
 		before = cursor
 	}

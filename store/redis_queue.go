@@ -12,7 +12,7 @@ import (
 
 // Put implements Queue.
 func (r *Redis) Put(ctx context.Context, records ...Record) ([]bool, error) {
-	if err := checkRecords(records); err != nil {
+	if err := CheckRecords(records); err != nil {
 		return nil, err
 	}
 	part := &gathered{numbers: len(records)}
@@ -39,7 +39,7 @@ func (r *Redis) gather(ctx context.Context, g *gatherer, part *gathered) (reply 
 
 // Lease implements Queue. Many records take a script for each maxBatch.
 func (r *Redis) Lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error) {
-	if err := checkPositive("visibility", visibility); err != nil {
+	if err := CheckVisibility(visibility); err != nil {
 		return nil, err
 	}
 	leases := []Lease{}
@@ -83,7 +83,7 @@ func (r *Redis) lease(ctx context.Context, n int, visibility time.Duration) ([]L
 // Wait implements Queue. It ends with a wake-up message, and at the latest
 // after a second.
 func (r *Redis) Wait(ctx context.Context, atMost time.Duration) error {
-	queued := r.queued.listen() // before looking, so that nothing comes in between unseen
+	queued := r.queued.Next() // before looking, so that nothing comes in between unseen
 	next, err := r.runNumber(ctx, "next", r.queue)
 	if err != nil {
 		return err
@@ -114,7 +114,7 @@ func (r *Redis) Wait(ctx context.Context, atMost time.Duration) error {
 
 // Extend implements Queue.
 func (r *Redis) Extend(ctx context.Context, l *Lease, visibility time.Duration) error {
-	if err := checkPositive("visibility", visibility); err != nil {
+	if err := CheckVisibility(visibility); err != nil {
 		return err
 	}
 	expires, err := r.runHeld(ctx, "extend", r.queue, l.ID, l.Token, l.Body, micros(visibility))
@@ -127,7 +127,7 @@ func (r *Redis) Extend(ctx context.Context, l *Lease, visibility time.Duration) 
 
 // Done implements Queue.
 func (r *Redis) Done(ctx context.Context, l *Lease, next ...Record) error {
-	if err := checkRecords(next); err != nil {
+	if err := CheckRecords(next); err != nil {
 		return err
 	}
 	part := &gathered{numbers: 1, args: []any{l.ID, l.Token, len(next)}}

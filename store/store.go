@@ -27,6 +27,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -48,6 +49,11 @@ var ErrClosed = errors.New("store: closed")
 
 // ErrBadCursor is returned for a cursor that the journal did not give out.
 var ErrBadCursor = errors.New("store: not a cursor of the journal: start without one")
+
+// BadCursor returns ErrBadCursor with the cursor that a caller gave.
+func BadCursor(cursor string) error {
+	return fmt.Errorf("%w: %.40q", ErrBadCursor, cursor)
+}
 
 // Record is one thing to do.
 type Record struct {
@@ -111,14 +117,6 @@ type Count struct {
 // MaxTally is how many members a tally has at most: one more, and the oldest
 // is forgotten.
 const MaxTally = 10_000
-
-// Rate is a GCRA bucket: on average Limit in each Per, at most Burst at once.
-// A Burst of 0 means Limit.
-type Rate struct {
-	Limit int
-	Per   time.Duration
-	Burst int
-}
 
 // Store is what a backend offers; packages that use one declare the few
 // methods they need.
