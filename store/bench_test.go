@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/redis"
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
@@ -98,12 +100,12 @@ type benchBackend struct {
 // when it is on disk.
 var benchBackends = []benchBackend{
 	{"bolt", func(b *testing.B) store.Store {
-		s, err := store.OpenBolt(filepath.Join(b.TempDir(), "bench.db"), store.BoltOptions{Now: time.Now})
+		s, err := bolt.Open(filepath.Join(b.TempDir(), "bench.db"), bolt.Options{Now: time.Now})
 		return closing(b, s, err)
 	}},
 	{"redis", func(b *testing.B) store.Store {
 		server := redistest.Start(b, "--appendfsync", "always")
-		s, err := store.OpenRedis(b.Context(), server.URL(), store.RedisOptions{})
+		s, err := redis.Open(b.Context(), server.URL(), redis.Options{})
 		return closing(b, s, err)
 	}},
 }

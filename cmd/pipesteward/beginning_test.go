@@ -15,7 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
-	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/keys"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -358,7 +358,7 @@ func TestProjectsBecomeKnownWithoutCatchUp(t *testing.T) {
 	p.post(w.gitlab.JobHookBody(w.stuckJob().ID))
 	p.workedOff()
 	p.stop()
-	db, err := store.OpenBolt(filepath.Join(w.dir, "pipesteward.db"), store.BoltOptions{Now: time.Now})
+	db, err := bolt.Open(filepath.Join(w.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -76,7 +77,7 @@ func newOutage(t *testing.T) *outage {
 	o := &outage{T: t, clock: storetest.NewClock()}
 	o.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: o.clock.Now})
 	var err error
-	if o.db, err = store.OpenBolt(filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: o.clock.Now}); err != nil {
+	if o.db, err = bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{Now: o.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = o.db.Close() })

@@ -1,4 +1,4 @@
-package store
+package bolt
 
 import (
 	"bytes"
@@ -6,22 +6,24 @@ import (
 	"encoding/binary"
 	"strconv"
 	"time"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
 // Note implements Journal.
-func (b *Bolt) Note(ctx context.Context, id string, body []byte) error {
+func (b *Store) Note(ctx context.Context, id string, body []byte) error {
 	return b.writeEntry(ctx, id, body, false)
 }
 
 // Amend implements Journal.
-func (b *Bolt) Amend(ctx context.Context, id string, body []byte) error {
+func (b *Store) Amend(ctx context.Context, id string, body []byte) error {
 	return b.writeEntry(ctx, id, body, true)
 }
 
 // writeEntry adds an entry, or, if one with the id is there, leaves it alone
 // or replaces its body.
-func (b *Bolt) writeEntry(ctx context.Context, id string, body []byte, replace bool) error {
-	if err := CheckEntry(id); err != nil {
+func (b *Store) writeEntry(ctx context.Context, id string, body []byte, replace bool) error {
+	if err := store.CheckEntry(id); err != nil {
 		return err
 	}
 	body = bytes.Clone(body)
@@ -60,12 +62,12 @@ func (b *Bolt) writeEntry(ctx context.Context, id string, body []byte, replace b
 }
 
 // Entries implements Journal. The cursor is the number of the last entry.
-func (b *Bolt) Entries(ctx context.Context, cursor string, n int) (entries []Entry, next string, err error) {
+func (b *Store) Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error) {
 	before := uint64(0) // none
 	if cursor != "" {
 		before, err = strconv.ParseUint(cursor, 10, 64)
 		if err != nil || before == 0 {
-			return nil, "", BadCursor(cursor)
+			return nil, "", store.BadCursor(cursor)
 		}
 	}
 	err = b.view(ctx, func(t *boltTx) error {
@@ -91,7 +93,7 @@ func (b *Bolt) Entries(ctx context.Context, cursor string, n int) (entries []Ent
 				return nil
 			}
 			before = binary.BigEndian.Uint64(k)
-			entries = append(entries, Entry{ID: id, At: t.shown(at), Body: bytes.Clone(body)})
+			entries = append(entries, store.Entry{ID: id, At: t.shown(at), Body: bytes.Clone(body)})
 		}
 		return nil
 	})

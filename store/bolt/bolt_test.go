@@ -1,4 +1,4 @@
-package store_test
+package bolt_test
 
 import (
 	"bufio"
@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
@@ -38,18 +39,18 @@ func TestBolt(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Backend {
 		clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
 		return storetest.Backend{
-			Open:    func() (store.Store, error) { return store.OpenBolt(path, store.BoltOptions{Now: clock.Now}) },
+			Open:    func() (store.Store, error) { return bolt.Open(path, bolt.Options{Now: clock.Now}) },
 			Advance: clock.Advance,
 		}
 	})
 }
 
-func open(t *testing.T, path string, o store.BoltOptions) *store.Bolt {
+func open(t *testing.T, path string, o bolt.Options) *bolt.Store {
 	t.Helper()
 	if o.Now == nil {
 		o.Now = storetest.NewClock().Now
 	}
-	s, err := store.OpenBolt(path, o)
+	s, err := bolt.Open(path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +62,7 @@ func open(t *testing.T, path string, o store.BoltOptions) *store.Bolt {
 	return s
 }
 
-func depth(t *testing.T, s *store.Bolt) store.Depth {
+func depth(t *testing.T, s *bolt.Store) store.Depth {
 	t.Helper()
 	d, err := s.Depth(t.Context())
 	if err != nil {
@@ -74,7 +75,7 @@ func TestBoltFull(t *testing.T) {
 	for _, bodySize := range []int{1_000, 10_000, 100_000} {
 		t.Run(fmt.Sprintf("bodies of %d bytes", bodySize), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "test.db")
-			o := store.BoltOptions{MaxSize: 1 << 20}
+			o := bolt.Options{MaxSize: 1 << 20}
 			s := open(t, path, o)
 			put := func(i int) error {
 				_, err := s.Put(t.Context(), store.Record{ID: strconv.Itoa(i), Body: bytes.Repeat([]byte("x"), bodySize)})
@@ -125,7 +126,7 @@ func TestBoltFull(t *testing.T) {
 
 // TestBoltFailureAlone puts a record that never fits beside many that do.
 func TestBoltFailureAlone(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{MaxSize: 1 << 20})
+	s := open(t, filepath.Join(t.TempDir(), "test.db"), bolt.Options{MaxSize: 1 << 20})
 	var wg sync.WaitGroup
 	for i := range 64 {
 		r := store.Record{ID: strconv.Itoa(i), Body: []byte("small")}
@@ -147,9 +148,9 @@ func TestBoltFailureAlone(t *testing.T) {
 
 func TestBoltSecondOpener(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
-	first := open(t, path, store.BoltOptions{})
-	o := store.BoltOptions{Now: time.Now}
-	_, err := store.OpenBolt(path, o)
+	first := open(t, path, bolt.Options{})
+	o := bolt.Options{Now: time.Now}
+	_, err := bolt.Open(path, o)
 	if err == nil || !strings.Contains(err.Error(), path+" is open in another process") {
 		t.Errorf("second opener: %v", err)
 	}
@@ -161,7 +162,7 @@ func TestBoltSecondOpener(t *testing.T) {
 
 func TestBoltLeasedAreDueAfterRestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
-	s := open(t, path, store.BoltOptions{})
+	s := open(t, path, bolt.Options{})
 	if _, err := s.Put(t.Context(), store.Record{ID: "a"}, store.Record{ID: "b"}); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func TestBoltLeasedAreDueAfterRestart(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, path, store.BoltOptions{})
+	s = open(t, path, bolt.Options{})
 	if got, want := depth(t, s), (store.Depth{Due: 2}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -179,7 +180,7 @@ func TestBoltLeasedAreDueAfterRestart(t *testing.T) {
 
 func TestBoltNewFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
-	open(t, path, store.BoltOptions{})
+	open(t, path, bolt.Options{})
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +194,7 @@ func TestBoltOpenErrors(t *testing.T) {
 	now := storetest.NewClock().Now
 	// good makes a store with something in it.
 	good := func(t *testing.T, path string) {
-		s := open(t, path, store.BoltOptions{})
+		s := open(t, path, bolt.Options{})
 		for i := range 200 {
 			if _, err := s.Put(t.Context(), store.Record{ID: strconv.Itoa(i), Body: make([]byte, 2000)}); err != nil {
 				t.Fatal(err)
@@ -276,7 +277,7 @@ func TestBoltOpenErrors(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "test.db")
 			tc.make(t, path)
 			before, _ := os.ReadFile(path)
-			s, err := store.OpenBolt(path, store.BoltOptions{Now: now})
+			s, err := bolt.Open(path, bolt.Options{Now: now})
 			if err == nil {
 				t.Fatal(errors.Join(errors.New("no error"), s.Close()))
 			}
@@ -291,14 +292,14 @@ func TestBoltOpenErrors(t *testing.T) {
 	}
 
 	t.Run("directory missing", func(t *testing.T) {
-		_, err := store.OpenBolt(filepath.Join(t.TempDir(), "none", "test.db"), store.BoltOptions{Now: now})
+		_, err := bolt.Open(filepath.Join(t.TempDir(), "none", "test.db"), bolt.Options{Now: now})
 		if err == nil || !strings.Contains(err.Error(), "does not exist: create it") {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("no clock", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "test.db")
-		if _, err := store.OpenBolt(path, store.BoltOptions{}); err == nil {
+		if _, err := bolt.Open(path, bolt.Options{}); err == nil {
 			t.Error("no error")
 		}
 		if _, err := os.Stat(path); !os.IsNotExist(err) {
@@ -322,7 +323,7 @@ func edit(t *testing.T, path string, change func(*bbolt.Tx) error) {
 // TestBoltWithoutTallies opens a file from before there were tallies.
 func TestBoltWithoutTallies(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
-	s := open(t, path, store.BoltOptions{})
+	s := open(t, path, bolt.Options{})
 	if _, err := s.Put(t.Context(), store.Record{ID: "a"}); err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +332,7 @@ func TestBoltWithoutTallies(t *testing.T) {
 	}
 	edit(t, path, func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("tallies")) })
 
-	s = open(t, path, store.BoltOptions{})
+	s = open(t, path, bolt.Options{})
 	if got, want := depth(t, s), (store.Depth{Due: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -345,7 +346,7 @@ func TestBoltWithoutTallies(t *testing.T) {
 func TestBoltPurges(t *testing.T) {
 	ctx := t.Context()
 	clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
-	s := open(t, path, store.BoltOptions{Now: clock.Now, DedupeTTL: time.Hour, JournalTTL: time.Hour})
+	s := open(t, path, bolt.Options{Now: clock.Now, DedupeTTL: time.Hour, JournalTTL: time.Hour})
 	const n = 100
 	for i := range n {
 		key := strconv.Itoa(i)
@@ -446,7 +447,7 @@ func TestBoltKilled(t *testing.T) {
 			t.Fatalf("the child ended by itself (%v) after %d puts", err, len(acked)-before)
 		}
 	}
-	s := open(t, path, store.BoltOptions{Now: time.Now})
+	s := open(t, path, bolt.Options{Now: time.Now})
 	leases, err := s.Lease(t.Context(), 1_000_000, time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -465,7 +466,7 @@ func TestBoltKilled(t *testing.T) {
 // putUntilKilled puts records from many goroutines and prints the id of each
 // whose Put returned.
 func putUntilKilled(path string) {
-	s, err := store.OpenBolt(path, store.BoltOptions{Now: time.Now})
+	s, err := bolt.Open(path, bolt.Options{Now: time.Now})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -1,4 +1,4 @@
-package store
+package bolt
 
 import (
 	"context"
@@ -17,10 +17,12 @@ import (
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
 const (
-	// lockPatience is how long OpenBolt waits for a process that just ends.
+	// lockPatience is how long Open waits for a process that just ends.
 	lockPatience = 500 * time.Millisecond
 	// maxGroup bounds how many writes share a commit.
 	maxGroup = 1024
@@ -30,7 +32,7 @@ const (
 )
 
 // BoltOptions are the settings of a Bolt.
-type BoltOptions struct {
+type Options struct {
 	Now        func() time.Time // the store's clock; required
 	DedupeTTL  time.Duration    // how long an id is remembered, from its Put; 0: DefaultDedupeTTL
 	JournalTTL time.Duration    // how long an entry is kept; 0: DefaultJournalTTL
@@ -46,7 +48,7 @@ type BoltOptions struct {
 //
 // What expired is not there for readers, and is removed a few at a time by
 // the commits that follow.
-type Bolt struct {
+type Store struct {
 	db         *bbolt.DB
 	file       os.FileInfo // of the file that was opened
 	clock      *steadyClock
@@ -59,13 +61,13 @@ type Bolt struct {
 	closeOnce sync.Once
 	closeErr  error
 
-	queued Notifier // when a record was queued
+	queued store.Notifier // when a record was queued
 
 	broken atomic.Pointer[error] // why the file can't be used any more; nil: it can
 	damage chan error            // what Damaged returns
 }
 
-var _ Store = (*Bolt)(nil)
+var _ store.Store = (*Store)(nil)
 
 // write is one call that changes something. Its run may be called twice, so
 // it sets its results anew each time, and it uses nothing that its caller
@@ -75,18 +77,18 @@ type write struct {
 	result chan error
 }
 
-// OpenBolt opens the store in the file at path, or makes it (mode 0600; its
+// Open opens the store in the file at path, or makes it (mode 0600; its
 // directory must be there). Records that the last process had leased are due
 // at once: the lock on the file proves that it is gone.
-func OpenBolt(path string, o BoltOptions) (b *Bolt, err error) {
+func Open(path string, o Options) (b *Store, err error) {
 	if o.Now == nil {
 		return nil, errors.New("store: the options have no clock: set Now")
 	}
 	if o.DedupeTTL == 0 {
-		o.DedupeTTL = DefaultDedupeTTL
+		o.DedupeTTL = store.DefaultDedupeTTL
 	}
 	if o.JournalTTL == 0 {
-		o.JournalTTL = DefaultJournalTTL
+		o.JournalTTL = store.DefaultJournalTTL
 	}
 
 	// In a damaged file bbolt panics, or faults where the file is too short;
@@ -134,7 +136,7 @@ func OpenBolt(path string, o BoltOptions) (b *Bolt, err error) {
 		return nil, fmt.Errorf("store: %s: %w", path, err)
 	}
 
-	b = &Bolt{
+	b = &Store{
 		db:         db,
 		file:       info,
 		clock:      newSteadyClock(o.Now, shown),
@@ -215,7 +217,7 @@ func create(tx *bbolt.Tx) error {
 }
 
 // Close implements Store. A second Close does nothing.
-func (b *Bolt) Close() error {
+func (b *Store) Close() error {
 	b.closeOnce.Do(func() {
 		close(b.closing)
 		<-b.committed
@@ -232,7 +234,7 @@ const pingSize = 64 << 10
 
 // present returns an error when the file is not at its path any more: what is
 // written then is lost with this process.
-func (b *Bolt) present() error {
+func (b *Store) present() error {
 	path := b.db.Path()
 	switch info, err := os.Stat(path); {
 	case err != nil:
@@ -244,10 +246,10 @@ func (b *Bolt) present() error {
 }
 
 // Ping implements Store: it writes, and waits for the disk.
-func (b *Bolt) Ping(ctx context.Context) error {
+func (b *Store) Ping(ctx context.Context) error {
 	select {
 	case <-b.closing:
-		return ErrClosed
+		return store.ErrClosed
 	default:
 	}
 	return b.write(ctx, func(t *boltTx) error {
@@ -257,7 +259,7 @@ func (b *Bolt) Ping(ctx context.Context) error {
 
 // write has the committing goroutine run the function and waits until what
 // it did is on disk. When ctx ends first, it may still come to pass.
-func (b *Bolt) write(ctx context.Context, run func(*boltTx) error) error {
+func (b *Store) write(ctx context.Context, run func(*boltTx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -265,7 +267,7 @@ func (b *Bolt) write(ctx context.Context, run func(*boltTx) error) error {
 	select {
 	case b.writes <- w:
 	case <-b.closing:
-		return ErrClosed
+		return store.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -278,7 +280,7 @@ func (b *Bolt) write(ctx context.Context, run func(*boltTx) error) error {
 }
 
 // view runs the function on what is committed.
-func (b *Bolt) view(ctx context.Context, run func(*boltTx) error) error {
+func (b *Store) view(ctx context.Context, run func(*boltTx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -286,13 +288,13 @@ func (b *Bolt) view(ctx context.Context, run func(*boltTx) error) error {
 		return b.db.View(func(tx *bbolt.Tx) error { return run(b.begin(tx)) })
 	})
 	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
-		return ErrClosed
+		return store.ErrClosed
 	}
 	return err
 }
 
 // commitLoop is the committing goroutine.
-func (b *Bolt) commitLoop() {
+func (b *Store) commitLoop() {
 	defer close(b.committed)
 	for {
 		select {
@@ -307,7 +309,7 @@ func (b *Bolt) commitLoop() {
 // gather adds the writes that wait already. It yields as long as that brings
 // more, so that the writers that the last commit answered come in again: else
 // groups are half as large. It waits for nobody.
-func (b *Bolt) gather(first *write) []*write {
+func (b *Store) gather(first *write) []*write {
 	group := []*write{first}
 	for had := 0; had < len(group); {
 		had = len(group)
@@ -318,7 +320,7 @@ func (b *Bolt) gather(first *write) []*write {
 }
 
 // drain adds the writes that wait to the group, up to maxGroup.
-func (b *Bolt) drain(group []*write) []*write {
+func (b *Store) drain(group []*write) []*write {
 	for len(group) < maxGroup {
 		select {
 		case w := <-b.writes:
@@ -332,7 +334,7 @@ func (b *Bolt) drain(group []*write) []*write {
 
 // commit runs the writes as one transaction, or, when that fails, each as
 // its own, and answers them all.
-func (b *Bolt) commit(group []*write) {
+func (b *Store) commit(group []*write) {
 	err := b.update(group)
 	for i, w := range group {
 		if err != nil && len(group) > 1 {
@@ -346,7 +348,7 @@ func (b *Bolt) commit(group []*write) {
 var errUnchanged = errors.New("store: nothing to commit")
 
 // update runs the writes as one transaction.
-func (b *Bolt) update(group []*write) error {
+func (b *Store) update(group []*write) error {
 	if err := b.present(); err != nil {
 		return err
 	}
@@ -365,7 +367,7 @@ func (b *Bolt) update(group []*write) error {
 
 // apply returns the transaction of the writes, which sets whether records were
 // queued.
-func (b *Bolt) apply(group []*write, queued *bool) func(*bbolt.Tx) error {
+func (b *Store) apply(group []*write, queued *bool) func(*bbolt.Tx) error {
 	return func(tx *bbolt.Tx) error {
 		t := b.begin(tx)
 		for _, w := range group {
@@ -384,7 +386,7 @@ func (b *Bolt) apply(group []*write, queued *bool) func(*bbolt.Tx) error {
 // guarded runs something on the file. bbolt panics where the file is damaged,
 // or faults where it is too short, and can't be used or closed after that: then
 // Damaged tells it, and this and all later calls return an error.
-func (b *Bolt) guarded(run func() error) (err error) {
+func (b *Store) guarded(run func() error) (err error) {
 	if broken := b.broken.Load(); broken != nil {
 		return *broken
 	}
@@ -402,7 +404,7 @@ func (b *Bolt) guarded(run func() error) (err error) {
 
 // Damaged returns a channel that gives an error when the file is found to be
 // damaged while it is in use: the process must end, and nothing else helps.
-func (b *Bolt) Damaged() <-chan error { return b.damage }
+func (b *Store) Damaged() <-chan error { return b.damage }
 
 // boltTx is a transaction: its buckets, its time and what it changed.
 type boltTx struct {
@@ -417,7 +419,7 @@ type boltTx struct {
 }
 
 // begin makes a boltTx at the time that the store's clock shows.
-func (b *Bolt) begin(tx *bbolt.Tx) *boltTx {
+func (b *Store) begin(tx *bbolt.Tx) *boltTx {
 	now, lead := b.clock.now()
 	return newBoltTx(tx, now, lead)
 }

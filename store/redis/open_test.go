@@ -1,6 +1,6 @@
 //go:build unix
 
-package store_test
+package redis_test
 
 import (
 	"errors"
@@ -8,16 +8,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redis"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // wantRefused opens the store and wants an error with the text, and without
 // the password.
-func wantRefused(t *testing.T, url string, o store.RedisOptions, text string) {
+func wantRefused(t *testing.T, url string, o redis.Options, text string) {
 	t.Helper()
-	s, err := store.OpenRedis(t.Context(), url, o)
+	s, err := redis.Open(t.Context(), url, o)
 	if err == nil {
 		t.Fatal(errors.Join(errors.New("no error"), s.Close()))
 	}
@@ -50,7 +50,7 @@ func TestRedisRefused(t *testing.T) {
 				}
 				return "-ERR unknown command\r\n"
 			})
-			wantRefused(t, "redis://"+fake, store.RedisOptions{}, tc.want)
+			wantRefused(t, "redis://"+fake, redis.Options{}, tc.want)
 		})
 	}
 
@@ -64,7 +64,7 @@ func TestRedisRefused(t *testing.T) {
 		{"policy", func() { server.Do("config", "set", "maxmemory-policy", "allkeys-lfu") }, server.URL(), "has maxmemory-policy allkeys-lfu"},
 		{"format of the future", func() {
 			server.Do("config", "set", "maxmemory-policy", "noeviction")
-			server.Do("set", store.DefaultRedisPrefix+"format", "7")
+			server.Do("set", redis.DefaultPrefix+"format", "7")
 		}, server.URL(), `format "7", and this program reads format "1"`},
 		{"db", func() {}, server.URL() + "/99", "DB index is out of range"},
 		{"no Cluster", func() {}, "redis+cluster://" + server.Addr, "cluster support disabled"},
@@ -74,12 +74,12 @@ func TestRedisRefused(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.setUp()
-			wantRefused(t, tc.url, store.RedisOptions{}, tc.want)
+			wantRefused(t, tc.url, redis.Options{}, tc.want)
 		})
 	}
 	t.Run("prefix without hash tag", func(t *testing.T) {
 		for _, prefix := range []string{"pipesteward:", "{}:", "}{:", "{x"} {
-			wantRefused(t, server.URL(), store.RedisOptions{Prefix: prefix}, "no hash tag")
+			wantRefused(t, server.URL(), redis.Options{Prefix: prefix}, "no hash tag")
 		}
 	})
 }
@@ -89,7 +89,7 @@ func TestRedisSoonThere(t *testing.T) {
 	await.Long(t, "it waits for a Redis that does not answer")
 	proxy := redistest.StartProxy(t, redistest.Start(t))
 	proxy.Hang(1) // the next connection is answered
-	s, err := store.OpenRedis(t.Context(), proxy.URL(), store.RedisOptions{})
+	s, err := redis.Open(t.Context(), proxy.URL(), redis.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestRedisSoonThere(t *testing.T) {
 		}
 		return "-ERR unknown command\r\n"
 	})
-	wantRefused(t, "redis://"+fake, store.RedisOptions{}, "is a replica")
+	wantRefused(t, "redis://"+fake, redis.Options{}, "is a replica")
 }
 
 func TestRedisWarnings(t *testing.T) {
@@ -122,13 +122,13 @@ func TestRedisWarnings(t *testing.T) {
 		{"no", "always", []string{"Redis " + server.Addr + " has no append-only file: when it stops, records are lost that were acknowledged; set appendonly yes"}},
 	} {
 		server.Do("config", "set", "appendonly", tc.appendonly, "appendfsync", tc.appendfsync)
-		s := openRedis(t, server.URL(), store.RedisOptions{})
+		s := openRedis(t, server.URL(), redis.Options{})
 		if got := s.Warnings(); !slices.Equal(got, tc.want) {
 			t.Errorf("appendonly %s, appendfsync %s: warnings %q, want %q", tc.appendonly, tc.appendfsync, got, tc.want)
 		}
 	}
 	server.Do("acl", "setuser", "few", "on", ">s3cret", "~*", "+@all", "-@dangerous")
-	s := openRedis(t, "redis://few:s3cret@"+server.Addr, store.RedisOptions{})
+	s := openRedis(t, "redis://few:s3cret@"+server.Addr, redis.Options{})
 	if got := s.Warnings(); len(got) != 1 || !strings.Contains(got[0], "does not let this user call INFO") {
 		t.Errorf("without the right to call INFO: warnings %q", got)
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package store_test
+package redis_test
 
 import (
 	"bufio"
@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redis"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -76,7 +77,7 @@ func (a *acked) wantAll(t *testing.T, s store.Store) {
 func TestRedisKilled(t *testing.T) {
 	await.Long(t, "it kills Redis again and again")
 	server := redistest.Start(t, "--appendfsync", "always")
-	s := openRedis(t, server.URL(), store.RedisOptions{})
+	s := openRedis(t, server.URL(), redis.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var puts acked
@@ -96,7 +97,7 @@ func TestRedisKilled(t *testing.T) {
 
 // testFailover kills the master: the store goes on with its replica.
 func testFailover(t *testing.T, sentinel *redistest.Sentinel) {
-	s := openRedis(t, sentinel.URL(), store.RedisOptions{})
+	s := openRedis(t, sentinel.URL(), redis.Options{})
 	var ids []string
 	for i := range 100 {
 		id := strconv.Itoa(i)
@@ -122,7 +123,7 @@ func testFailover(t *testing.T, sentinel *redistest.Sentinel) {
 
 // wantWoken wants a wake-up message when a record is due sooner than all
 // others.
-func wantWoken(t *testing.T, s *store.Redis) {
+func wantWoken(t *testing.T, s *redis.Store) {
 	t.Helper()
 	if _, err := s.Lease(t.Context(), 1000, time.Hour); err != nil {
 		t.Fatal(err)
@@ -171,7 +172,7 @@ var outages = []struct {
 func TestRedisUnreachable(t *testing.T) {
 	await.Long(t, "calls wait for a Redis that does not answer")
 	server := redistest.Start(t, "--appendfsync", "always")
-	s := openRedis(t, server.URL(), store.RedisOptions{})
+	s := openRedis(t, server.URL(), redis.Options{})
 	for _, how := range outages {
 		t.Run(how.name, func(t *testing.T) {
 			putOne(t, s, "leased "+how.name)
@@ -202,8 +203,8 @@ func TestRedisUnreachable(t *testing.T) {
 				}
 				wg.Wait()
 			})
-			if s, err := store.OpenRedis(t.Context(), server.URL(), store.RedisOptions{}); err == nil {
-				t.Error(errors.Join(errors.New("OpenRedis: no error"), s.Close()))
+			if s, err := redis.Open(t.Context(), server.URL(), redis.Options{}); err == nil {
+				t.Error(errors.Join(errors.New("Open: no error"), s.Close()))
 			}
 			how.back(server)
 			await.Until(t, "the store works again", func() bool { return s.Ping(t.Context()) == nil })
@@ -251,7 +252,7 @@ func everyMethod(s store.Store, l *store.Lease) map[string]func(context.Context)
 // is queued can still be worked off.
 func TestRedisOutOfMemory(t *testing.T) {
 	server := redistest.Start(t)
-	s := openRedis(t, server.URL(), store.RedisOptions{})
+	s := openRedis(t, server.URL(), redis.Options{})
 	var ids []string
 	put := func(id string) error {
 		_, err := s.Put(t.Context(), store.Record{ID: id, Body: []byte("body of " + id)}, store.Record{ID: id + " much later", After: time.Hour, Body: make([]byte, 2000)})
@@ -305,7 +306,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 	if err != nil || d != want {
 		t.Errorf("%+v, %v; want %+v", d, err, want)
 	}
-	another := openRedis(t, server.URL(), store.RedisOptions{}) // as a replica would that starts now
+	another := openRedis(t, server.URL(), redis.Options{}) // as a replica would that starts now
 	if got, err := another.Depth(t.Context()); got != want {
 		t.Errorf("another replica: %+v, %v; want %+v", got, err, want)
 	}
@@ -336,7 +337,7 @@ func TestRedisReplicas(t *testing.T) {
 	rate := store.Rate{Limit: 10, Per: 24 * time.Hour}
 	var wg sync.WaitGroup
 	for range replicas {
-		s := openRedis(t, server.URL(), store.RedisOptions{})
+		s := openRedis(t, server.URL(), redis.Options{})
 		wg.Go(func() {
 			for i := range n {
 				news, err := s.Put(t.Context(), store.Record{ID: strconv.Itoa(i)})
@@ -385,7 +386,7 @@ func TestRedisReplicas(t *testing.T) {
 // TestRedisForgets looks that what is over leaves no keys behind.
 func TestRedisForgets(t *testing.T) {
 	server := redistest.Start(t)
-	s := openRedis(t, server.URL(), store.RedisOptions{DedupeTTL: time.Millisecond, JournalTTL: time.Millisecond})
+	s := openRedis(t, server.URL(), redis.Options{DedupeTTL: time.Millisecond, JournalTTL: time.Millisecond})
 	ctx := t.Context()
 	for i := range 100 {
 		key := strconv.Itoa(i)
@@ -406,7 +407,7 @@ func TestRedisForgets(t *testing.T) {
 		if err := s.Note(ctx, "last", nil); err != nil {
 			t.Fatal(err)
 		}
-		return fmt.Sprint(server.Do("hlen", store.DefaultRedisPrefix+"entries")) == "1"
+		return fmt.Sprint(server.Do("hlen", redis.DefaultPrefix+"entries")) == "1"
 	})
 	await.Until(t, "keys are left only for the format and the journal", func() bool {
 		return fmt.Sprint(server.Do("dbsize")) == "3"
@@ -438,7 +439,7 @@ func TestRedisSendsOnce(t *testing.T) {
 				}
 				return "-ERR unknown command\r\n"
 			})
-			s := openRedis(t, scheme+fake, store.RedisOptions{})
+			s := openRedis(t, scheme+fake, redis.Options{})
 			err := s.Done(t.Context(), &store.Lease{ID: "a", Token: "the token"})
 			if err == nil || errors.Is(err, store.ErrLeaseLost) {
 				t.Errorf("Done: error %v, want that of the connection", err)

@@ -1,20 +1,23 @@
-package store
+package bolt
 
 import (
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
 func TestGCRA(t *testing.T) {
 	const second = int64(time.Second)
 	const now = 1_000_000 * second
-	perMinute := Rate{Limit: 6, Per: time.Minute} // one in 10 s, 6 at once
-	burst2 := Rate{Limit: 6, Per: time.Minute, Burst: 2}
+	const year = 366 * 24 * time.Hour                   // the longest that a bucket may take to fill
+	perMinute := store.Rate{Limit: 6, Per: time.Minute} // one in 10 s, 6 at once
+	burst2 := store.Rate{Limit: 6, Per: time.Minute, Burst: 2}
 	for _, tc := range []struct {
 		name string
-		rate Rate
+		rate store.Rate
 		full int64 // as kept
 		want int64
 		wait time.Duration
@@ -31,9 +34,9 @@ func TestGCRA(t *testing.T) {
 		{"last one of a burst", burst2, now + 10*second, now + 20*second, 0},
 		{"empty burst", burst2, now + 20*second, now + 20*second, 10 * time.Second},
 		{"emptier than empty: the clock was set back", burst2, now + 3600*second, now + 20*second, 10 * time.Second},
-		{"interval is rounded up", Rate{Limit: 3, Per: time.Second}, 0, now + 333_333_334, 0},
-		{"more than one in a nanosecond", Rate{Limit: 10, Per: 1}, now + 10, now + 10, 1},
-		{"longest", Rate{Limit: 1, Per: maxRefill}, now + int64(maxRefill), now + int64(maxRefill), maxRefill},
+		{"interval is rounded up", store.Rate{Limit: 3, Per: time.Second}, 0, now + 333_333_334, 0},
+		{"more than one in a nanosecond", store.Rate{Limit: 10, Per: 1}, now + 10, now + 10, 1},
+		{"longest", store.Rate{Limit: 1, Per: year}, now + int64(year), now + int64(year), year},
 	} {
 		full, wait := gcra(now, tc.full, tc.rate)
 		if full != tc.want || wait != tc.wait {
@@ -47,7 +50,7 @@ func TestGCRA(t *testing.T) {
 // burst and what came back meanwhile, and after each wait exactly one.
 func TestGCRABounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		rate := Rate{
+		rate := store.Rate{
 			Limit: rapid.IntRange(1, 50).Draw(t, "limit"),
 			Per:   time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "per")),
 			Burst: rapid.IntRange(0, 10).Draw(t, "burst"),

@@ -1,4 +1,4 @@
-package store
+package redis
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // oldestRedis is the oldest version whose scripts may first read the clock
@@ -22,11 +22,11 @@ const (
 )
 
 // await inspects Redis as soon as it is there.
-func (r *Redis) await(ctx context.Context) error {
+func (r *Store) await(ctx context.Context) error {
 	for try := 1; ; try++ {
 		err := r.inspect(ctx)
 		_, slow := errors.AsType[*noAnswerError](err)
-		if try == openTries || !slow && !redis.HasErrorPrefix(err, "LOADING") {
+		if try == openTries || !slow && !goredis.HasErrorPrefix(err, "LOADING") {
 			return err
 		}
 		select {
@@ -39,7 +39,7 @@ func (r *Redis) await(ctx context.Context) error {
 
 // inspect refuses a Redis that cannot keep what the store promises, and notes
 // what makes it promise less.
-func (r *Redis) inspect(ctx context.Context) error {
+func (r *Store) inspect(ctx context.Context) error {
 	var info map[string]string
 	var appendfsync string
 	r.warnings = nil
@@ -49,7 +49,7 @@ func (r *Redis) inspect(ctx context.Context) error {
 			return err
 		}
 		text, err := node.Info(ctx).Result()
-		if redis.HasErrorPrefix(err, "NOPERM") {
+		if goredis.HasErrorPrefix(err, "NOPERM") {
 			r.warnings = append(r.warnings, fmt.Sprintf("%v does not let this user call INFO: its version and settings were not checked", r.url))
 			return nil
 		}
@@ -77,11 +77,11 @@ func (r *Redis) inspect(ctx context.Context) error {
 }
 
 // node returns the client of the node that has the store's keys.
-func (r *Redis) node(ctx context.Context) (*redis.Client, error) {
+func (r *Store) node(ctx context.Context) (*goredis.Client, error) {
 	switch c := r.client.(type) {
-	case *redis.ClusterClient:
+	case *goredis.ClusterClient:
 		return c.MasterForKey(ctx, r.prefix)
-	case *redis.Client:
+	case *goredis.Client:
 		return c, nil
 	}
 	return nil, errors.ErrUnsupported
@@ -131,7 +131,7 @@ func durabilityWarnings(info map[string]string, appendfsync string) []string {
 }
 
 // checkFormat refuses what another version of this program keeps.
-func (r *Redis) checkFormat(ctx context.Context) error {
+func (r *Store) checkFormat(ctx context.Context) error {
 	reply, err := r.run(ctx, "format", []string{r.prefix + "format"}, redisFormat)
 	if err != nil {
 		return err

@@ -1,23 +1,25 @@
-package store
+package redis
 
 import (
 	"context"
 	"strconv"
 	"time"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
 // Note implements Journal.
-func (r *Redis) Note(ctx context.Context, id string, body []byte) error {
+func (r *Store) Note(ctx context.Context, id string, body []byte) error {
 	return r.writeEntry(ctx, id, body, false)
 }
 
 // Amend implements Journal.
-func (r *Redis) Amend(ctx context.Context, id string, body []byte) error {
+func (r *Store) Amend(ctx context.Context, id string, body []byte) error {
 	return r.writeEntry(ctx, id, body, true)
 }
 
-func (r *Redis) writeEntry(ctx context.Context, id string, body []byte, replace bool) error {
-	if err := CheckEntry(id); err != nil {
+func (r *Store) writeEntry(ctx context.Context, id string, body []byte, replace bool) error {
+	if err := store.CheckEntry(id); err != nil {
 		return err
 	}
 	_, err := r.run(ctx, "note", r.journal, id, body, replace, micros(r.journalTTL))
@@ -26,12 +28,12 @@ func (r *Redis) writeEntry(ctx context.Context, id string, body []byte, replace 
 
 // Entries implements Journal, with at most maxBatch entries. The cursor is
 // the time of the last entry: no two have the same.
-func (r *Redis) Entries(ctx context.Context, cursor string, n int) (entries []Entry, next string, err error) {
+func (r *Store) Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error) {
 	before := "+inf"
 	if cursor != "" {
 		t, err := strconv.ParseUint(cursor, 10, 53)
 		if err != nil || t == 0 {
-			return nil, "", BadCursor(cursor)
+			return nil, "", store.BadCursor(cursor)
 		}
 		before = cursor
 	}
@@ -41,7 +43,7 @@ func (r *Redis) Entries(ctx context.Context, cursor string, n int) (entries []En
 		return nil, "", err
 	}
 	for len(list.rest) > 0 && len(entries) < n {
-		e := Entry{ID: list.string(), At: fromMicros(list.number()), Body: []byte(list.string())}
+		e := store.Entry{ID: list.string(), At: fromMicros(list.number()), Body: []byte(list.string())}
 		entries = append(entries, e)
 	}
 	if len(list.rest) > 0 && n > 0 {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package store_test
+package redis_test
 
 import (
 	"context"
@@ -12,9 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redis"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -22,7 +23,7 @@ import (
 
 func TestRedis(t *testing.T) {
 	server := redistest.Start(t)
-	storetest.Run(t, redisBackend(t, server.URL(), store.RedisOptions{}, plainAdmin(server)))
+	storetest.Run(t, redisBackend(t, server.URL(), redis.Options{}, plainAdmin(server)))
 }
 
 // TestRedisFewRights runs the suite as a user who has no more than the store
@@ -32,16 +33,16 @@ func TestRedisFewRights(t *testing.T) {
 	server := redistest.Start(t)
 	server.Do("acl", "setuser", "steward", "on", ">p@ss/w?rd", "~{test-*", "resetchannels", "+@all", "-@dangerous", "+info")
 	url := "redis://steward:p@ss/w%3frd@" + server.Addr + "/3"
-	storetest.Run(t, redisBackend(t, url, store.RedisOptions{}, redis.NewClient(&redis.Options{Addr: server.Addr, DB: 3})))
+	storetest.Run(t, redisBackend(t, url, redis.Options{}, goredis.NewClient(&goredis.Options{Addr: server.Addr, DB: 3})))
 }
 
 func TestRedisTLS(t *testing.T) {
 	_, url, config := redistest.StartTLS(t)
-	trusting := openRedis(t, url, store.RedisOptions{TLS: config})
+	trusting := openRedis(t, url, redis.Options{TLS: config})
 	putOne(t, trusting, "a")
 	drain(t, trusting, "a")
 
-	s, err := store.OpenRedis(t.Context(), url, store.RedisOptions{})
+	s, err := redis.Open(t.Context(), url, redis.Options{})
 	if err == nil {
 		err = errors.Join(errors.New("no error"), s.Close())
 	}
@@ -53,31 +54,31 @@ func TestRedisTLS(t *testing.T) {
 func TestRedisCluster(t *testing.T) {
 	await.Long(t, "TestRedis runs the suite, too")
 	c := redistest.StartCluster(t)
-	admin := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{c.Nodes[0].Addr}})
-	storetest.Run(t, redisBackend(t, c.URL(), store.RedisOptions{}, admin))
+	admin := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{c.Nodes[0].Addr}})
+	storetest.Run(t, redisBackend(t, c.URL(), redis.Options{}, admin))
 
 	for _, node := range c.Nodes {
 		if node.Do("dbsize") == int64(0) {
 			t.Errorf("the node %s was not used", node.Addr)
 		}
-		wantRefused(t, node.URL(), store.RedisOptions{}, "is part of a Cluster: use redis+cluster://")
+		wantRefused(t, node.URL(), redis.Options{}, "is part of a Cluster: use redis+cluster://")
 	}
 }
 
 func TestRedisSentinel(t *testing.T) {
 	await.Long(t, "TestRedis runs the suite, too, and a failover takes seconds")
 	s := redistest.StartSentinel(t)
-	admin := redis.NewFailoverClient(&redis.FailoverOptions{SentinelAddrs: []string{s.Sentinels[0].Addr}, MasterName: redistest.MasterName})
-	storetest.Run(t, redisBackend(t, s.URL(), store.RedisOptions{}, admin))
-	wantRefused(t, strings.TrimSuffix(s.URL(), redistest.MasterName)+"other", store.RedisOptions{}, `know no master "other"`)
-	wantRefused(t, s.Replica.URL(), store.RedisOptions{}, "is a replica: use its master")
-	wantRefused(t, s.Sentinels[0].URL(), store.RedisOptions{}, "is a Sentinel: use redis+sentinel://")
+	admin := goredis.NewFailoverClient(&goredis.FailoverOptions{SentinelAddrs: []string{s.Sentinels[0].Addr}, MasterName: redistest.MasterName})
+	storetest.Run(t, redisBackend(t, s.URL(), redis.Options{}, admin))
+	wantRefused(t, strings.TrimSuffix(s.URL(), redistest.MasterName)+"other", redis.Options{}, `know no master "other"`)
+	wantRefused(t, s.Replica.URL(), redis.Options{}, "is a replica: use its master")
+	wantRefused(t, s.Sentinels[0].URL(), redis.Options{}, "is a Sentinel: use redis+sentinel://")
 	t.Run("failover", func(t *testing.T) { testFailover(t, s) })
 }
 
-func openRedis(t testing.TB, url string, o store.RedisOptions) *store.Redis {
+func openRedis(t testing.TB, url string, o redis.Options) *redis.Store {
 	t.Helper()
-	s, err := store.OpenRedis(t.Context(), url, o)
+	s, err := redis.Open(t.Context(), url, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,12 +120,12 @@ func drain(t *testing.T, s store.Store, ids ...string) []store.Lease {
 	return leases
 }
 
-func plainAdmin(s *redistest.Server) redis.UniversalClient {
-	return redis.NewClient(&redis.Options{Addr: s.Addr})
+func plainAdmin(s *redistest.Server) goredis.UniversalClient {
+	return goredis.NewClient(&goredis.Options{Addr: s.Addr})
 }
 
 // age makes all that expires do so sooner, by ARGV[2] µs, and moves the clock
-// of store.WithSkew ahead.
+// of redis.WithSkew ahead.
 const age = `
 for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
   local ttl = redis.call('PTTL', key)
@@ -136,14 +137,14 @@ var prefixes atomic.Int64
 
 // redisBackend gives each test keys of its own, which in a Cluster also live
 // on different masters. It closes admin, which moves the clock.
-func redisBackend(t *testing.T, url string, o store.RedisOptions, admin redis.UniversalClient) func(*testing.T) storetest.Backend {
+func redisBackend(t *testing.T, url string, o redis.Options, admin goredis.UniversalClient) func(*testing.T) storetest.Backend {
 	t.Cleanup(func() { _ = admin.Close() })
 	return func(t *testing.T) storetest.Backend {
 		o := o
 		o.Prefix = fmt.Sprintf("{test-%d}:", prefixes.Add(1))
 		return storetest.Backend{
 			Open: func() (store.Store, error) {
-				return store.OpenRedis(context.Background(), url, store.WithSkew(o))
+				return redis.Open(context.Background(), url, redis.WithSkew(o))
 			},
 			Advance: func(d time.Duration) {
 				if err := admin.Eval(context.Background(), age, []string{o.Prefix + "skew"}, o.Prefix, d.Microseconds()).Err(); err != nil {

@@ -1,9 +1,11 @@
-package store
+package bolt
 
 import (
 	"context"
 	"encoding/binary"
 	"time"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
 // tally is what is kept under tagTally. Its members have numbers without a
@@ -24,27 +26,27 @@ const (
 )
 
 // Tally implements Guard.
-func (b *Bolt) Tally(ctx context.Context, key string, s Seen, within time.Duration) (Count, error) {
-	if err := CheckTally(key, s, within); err != nil {
-		return Count{}, err
+func (b *Store) Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error) {
+	if err := store.CheckTally(key, s, within); err != nil {
+		return store.Count{}, err
 	}
-	var count Count
+	var count store.Count
 	err := b.write(ctx, func(t *boltTx) (err error) {
 		count, err = t.noteSeen(key, s, within)
 		return err
 	})
 	if err != nil {
-		return Count{}, err
+		return store.Count{}, err
 	}
 	return count, nil
 }
 
 // Tallied implements Guard.
-func (b *Bolt) Tallied(ctx context.Context, key string, within time.Duration) ([]Seen, error) {
-	if err := CheckTallied(key, within); err != nil {
+func (b *Store) Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error) {
+	if err := store.CheckTallied(key, within); err != nil {
 		return nil, err
 	}
-	var members []Seen
+	var members []store.Seen
 	err := b.view(ctx, func(t *boltTx) error {
 		y, expires, err := t.tally(key)
 		if err != nil || expires <= t.now {
@@ -72,22 +74,22 @@ func (b *Bolt) Tallied(ctx context.Context, key string, within time.Duration) ([
 }
 
 // noteSeen is Tally.
-func (t *boltTx) noteSeen(key string, s Seen, within time.Duration) (Count, error) {
+func (t *boltTx) noteSeen(key string, s store.Seen, within time.Duration) (store.Count, error) {
 	y, expires, err := t.tally(key)
 	if err != nil {
-		return Count{}, err
+		return store.Count{}, err
 	}
 	was := y
 	for y.first < y.next {
 		at, _, err := decodeSeen(t.tallies.Get(y.memberKey(y.first)))
 		if err != nil {
-			return Count{}, err
+			return store.Count{}, err
 		}
 		if expires > t.now && later(at, within) > t.now {
 			break
 		}
 		if err := t.forgetOldest(&y); err != nil {
-			return Count{}, err
+			return store.Count{}, err
 		}
 	}
 	n := y.next
@@ -95,27 +97,27 @@ func (t *boltTx) noteSeen(key string, s Seen, within time.Duration) (Count, erro
 		n = binary.BigEndian.Uint64(v)
 	} else {
 		if err := t.addSeen(&y, s); err != nil {
-			return Count{}, err
+			return store.Count{}, err
 		}
 		expires = later(t.now, within)
 	}
 	if y != was {
 		if err := t.keep(tagTally, key, y.encode(), expires); err != nil {
-			return Count{}, err
+			return store.Count{}, err
 		}
 	}
-	return Count{Members: int(y.next - y.first), Groups: int(y.groups), Position: int(n-y.first) + 1}, nil
+	return store.Count{Members: int(y.next - y.first), Groups: int(y.groups), Position: int(n-y.first) + 1}, nil
 }
 
 // addSeen adds a member, and forgets the oldest where there is no room.
-func (t *boltTx) addSeen(y *tally, s Seen) error {
+func (t *boltTx) addSeen(y *tally, s store.Seen) error {
 	if y.number == 0 {
 		var err error
 		if y.number, err = t.tallies.NextSequence(); err != nil {
 			return err
 		}
 	}
-	if y.next-y.first == MaxTally {
+	if y.next-y.first == store.MaxTally {
 		if err := t.forgetOldest(y); err != nil {
 			return err
 		}
@@ -210,7 +212,7 @@ func (y tally) memberKey(n uint64) []byte {
 	return binary.BigEndian.AppendUint64(y.key(kindMember, ""), n)
 }
 
-func encodeSeen(at int64, s Seen) []byte {
+func encodeSeen(at int64, s store.Seen) []byte {
 	b := make([]byte, 0, 16+len(s.ID)+len(s.Group)+len(s.Note))
 	b = binary.BigEndian.AppendUint64(b, uint64(at))
 	b = appendString(b, s.ID)
@@ -218,10 +220,10 @@ func encodeSeen(at int64, s Seen) []byte {
 	return append(b, s.Note...)
 }
 
-func decodeSeen(b []byte) (at int64, s Seen, err error) {
+func decodeSeen(b []byte) (at int64, s store.Seen, err error) {
 	d := decoder{rest: b}
 	at = int64(d.uint64())
-	s = Seen{ID: d.string(), Group: d.string()}
+	s = store.Seen{ID: d.string(), Group: d.string()}
 	s.Note = string(d.rest)
 	return at, s, d.err
 }

@@ -1,10 +1,10 @@
-package store_test
+package redis_test
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redis"
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
@@ -17,7 +17,7 @@ func TestRedisPasswordChanges(t *testing.T) {
 	}
 	url := func(password string) string { return "redis://pipesteward:" + password + "@" + server.Addr }
 	password("first")
-	db, err := store.OpenRedis(t.Context(), url("first"), store.RedisOptions{})
+	db, err := redis.Open(t.Context(), url("first"), redis.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

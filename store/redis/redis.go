@@ -1,4 +1,4 @@
-package store
+package redis
 
 import (
 	"context"
@@ -17,14 +17,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
-// DefaultRedisPrefix begins all keys. What stands in the braces is their hash
+// DefaultPrefix begins all keys. What stands in the braces is their hash
 // tag: by it a Cluster keeps them all on one master, as the scripts need.
-const DefaultRedisPrefix = "{pipesteward}:"
+const DefaultPrefix = "{pipesteward}:"
 
 const (
 	// dialTimeout, ioTimeout and callTimeout bound how long a connection, one
@@ -48,8 +50,8 @@ const (
 )
 
 // RedisOptions are the settings of a Redis.
-type RedisOptions struct {
-	Prefix     string        // begins all keys, and holds a hash tag; "": DefaultRedisPrefix
+type Options struct {
+	Prefix     string        // begins all keys, and holds a hash tag; "": DefaultPrefix
 	DedupeTTL  time.Duration // how long an id is remembered, from its Put; 0: DefaultDedupeTTL
 	JournalTTL time.Duration // how long an entry is kept; 0: DefaultJournalTTL
 	TLS        *tls.Config   // for rediss://; nil: the system's authorities, TLS 1.2 or newer
@@ -67,10 +69,10 @@ type RedisOptions struct {
 // back.
 //
 // What was acknowledged is as durable as Redis is: see Warnings.
-type Redis struct {
+type Store struct {
 	url        redisURL // as it was opened
 	login      *atomic.Pointer[redisLogin]
-	client     redis.UniversalClient
+	client     goredis.UniversalClient
 	scripts    map[string]script
 	prefix     string
 	queue      []string // the keys of the queue's scripts, see lib.lua
@@ -81,8 +83,8 @@ type Redis struct {
 	journalTTL time.Duration
 	warnings   []string
 
-	queued   Notifier    // when a record may be due sooner
-	hearing  atomic.Bool // wake-up messages come
+	queued   store.Notifier // when a record may be due sooner
+	hearing  atomic.Bool    // wake-up messages come
 	deafen   context.CancelFunc
 	listened chan struct{} // closed when the listening goroutine has ended
 
@@ -92,7 +94,7 @@ type Redis struct {
 	closeErr  error
 }
 
-var _ Store = (*Redis)(nil)
+var _ store.Store = (*Store)(nil)
 
 // script is one file of lua, with lib.lua before it.
 type script struct{ source, sha string }
@@ -100,7 +102,7 @@ type script struct{ source, sha string }
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// OpenRedis opens the store in the Redis (6.2 or newer) at the URL:
+// Open opens the store in the Redis (6.2 or newer) at the URL:
 //
 //	redis://[[user]:password@]host[:port][/db]
 //	redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/master-name[/db][?sentinel_username=…&sentinel_password=…]
@@ -110,22 +112,22 @@ var luaFiles embed.FS
 // returns an error that says why when the URL is wrong, when Redis cannot be
 // reached, is too old, is a replica, or may evict what is queued. It gives one
 // that does not answer, or loads its data, up to 10 seconds.
-func OpenRedis(ctx context.Context, url string, o RedisOptions) (*Redis, error) {
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	u, err := parseRedisURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("store: the URL of Redis is wrong: %w", err)
 	}
 	if o.Prefix == "" {
-		o.Prefix = DefaultRedisPrefix
+		o.Prefix = DefaultPrefix
 	}
 	if open := strings.Index(o.Prefix, "{"); open < 0 || strings.Index(o.Prefix[open:], "}") < 2 {
-		return nil, fmt.Errorf("store: the prefix %q has no hash tag: write one like %q", o.Prefix, DefaultRedisPrefix)
+		return nil, fmt.Errorf("store: the prefix %q has no hash tag: write one like %q", o.Prefix, DefaultPrefix)
 	}
 	if o.DedupeTTL == 0 {
-		o.DedupeTTL = DefaultDedupeTTL
+		o.DedupeTTL = store.DefaultDedupeTTL
 	}
 	if o.JournalTTL == 0 {
-		o.JournalTTL = DefaultJournalTTL
+		o.JournalTTL = store.DefaultJournalTTL
 	}
 	scripts, err := loadScripts(o.prelude)
 	if err != nil {
@@ -137,7 +139,7 @@ func OpenRedis(ctx context.Context, url string, o RedisOptions) (*Redis, error) 
 	listening, deafen := context.WithCancel(context.Background())
 	login := new(atomic.Pointer[redisLogin])
 	login.Store(&redisLogin{u.user, u.password})
-	r := &Redis{
+	r := &Store{
 		url:        u,
 		login:      login,
 		client:     newRedisClient(u, login, o.TLS),
@@ -168,7 +170,7 @@ type redisLogin struct{ user, password string }
 // SetURL takes user and password of the URL for new connections. Those that are
 // open stay as they are: Redis asks a connection once. Anything else of the URL
 // can't change while the store is open; the error says so, and holds no password.
-func (r *Redis) SetURL(raw string) error {
+func (r *Store) SetURL(raw string) error {
 	u, err := parseRedisURL(raw)
 	if err != nil {
 		return fmt.Errorf("store: the URL of Redis is wrong: %w", err)
@@ -183,8 +185,8 @@ func (r *Redis) SetURL(raw string) error {
 }
 
 // newRedisClient makes the client; it connects when it is used.
-func newRedisClient(u redisURL, login *atomic.Pointer[redisLogin], tlsConfig *tls.Config) redis.UniversalClient {
-	o := &redis.UniversalOptions{
+func newRedisClient(u redisURL, login *atomic.Pointer[redisLogin], tlsConfig *tls.Config) goredis.UniversalClient {
+	o := &goredis.UniversalOptions{
 		Addrs: u.addrs,
 		DB:    u.db,
 		CredentialsProviderContext: func(context.Context) (user, password string, err error) {
@@ -214,15 +216,15 @@ func newRedisClient(u redisURL, login *atomic.Pointer[redisLogin], tlsConfig *tl
 	}
 	switch u.mode {
 	case sentinel:
-		return redis.NewFailoverClient(o.Failover())
+		return goredis.NewFailoverClient(o.Failover())
 	case cluster:
 		c := o.Cluster()
 		c.DisableRoutingPolicies = true // the first key is all that is needed
 		c.ClusterStateReloadInterval = clusterReload
-		return redis.NewClusterClient(c)
+		return goredis.NewClusterClient(c)
 	case single:
 	}
-	return redis.NewClient(o.Simple())
+	return goredis.NewClient(o.Simple())
 }
 
 // loadScripts reads the scripts, by their files' names without .lua.
@@ -250,10 +252,10 @@ func loadScripts(prelude string) (map[string]script, error) {
 
 // Warnings says what of Redis's settings may lose records that were
 // acknowledged, as it was when the store was opened.
-func (r *Redis) Warnings() []string { return r.warnings }
+func (r *Store) Warnings() []string { return r.warnings }
 
 // Close implements Store. A second Close does nothing.
-func (r *Redis) Close() error {
+func (r *Store) Close() error {
 	r.closeOnce.Do(func() {
 		close(r.closing)
 		r.deafen()
@@ -268,14 +270,14 @@ func (r *Redis) Close() error {
 }
 
 // Ping implements Store: it writes.
-func (r *Redis) Ping(ctx context.Context) error {
+func (r *Store) Ping(ctx context.Context) error {
 	return r.call(ctx, func(ctx context.Context) error {
 		return r.client.Set(ctx, r.prefix+"ping", "", time.Minute).Err()
 	})
 }
 
 // call has f talk to Redis, for a bounded time, and explains its error.
-func (r *Redis) call(ctx context.Context, f func(context.Context) error) error {
+func (r *Store) call(ctx context.Context, f func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -283,7 +285,7 @@ func (r *Redis) call(ctx context.Context, f func(context.Context) error) error {
 	defer r.mu.RUnlock()
 	select {
 	case <-r.closing:
-		return ErrClosed
+		return store.ErrClosed
 	default:
 	}
 	bounded, cancel := context.WithTimeout(ctx, callTimeout)
@@ -296,14 +298,14 @@ func (r *Redis) call(ctx context.Context, f func(context.Context) error) error {
 }
 
 // explain says which Redis an error came from, and what to do about it.
-func (r *Redis) explain(err error) error {
+func (r *Store) explain(err error) error {
 	var timeout net.Error
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, redis.Nil) && r.url.mode == sentinel:
+	case errors.Is(err, goredis.Nil) && r.url.mode == sentinel:
 		return fmt.Errorf("store: the Sentinels %s know no master %q: use the name that their configuration has", strings.Join(r.url.addrs, ","), r.url.master)
-	case redis.HasErrorPrefix(err, "OOM"):
+	case goredis.HasErrorPrefix(err, "OOM"):
 		return fmt.Errorf("store: %v is out of memory, and nothing was changed (%w): raise its maxmemory", r.url, err)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return &noAnswerError{fmt.Sprintf("store: %v does not answer (%s)", r.url, err.Error())}
@@ -318,8 +320,8 @@ type noAnswerError struct{ text string }
 func (e *noAnswerError) Error() string { return e.text }
 
 // run runs a script, which never returns nil.
-func (r *Redis) run(ctx context.Context, name string, keys []string, args ...any) (*redis.Cmd, error) {
-	var reply *redis.Cmd
+func (r *Store) run(ctx context.Context, name string, keys []string, args ...any) (*goredis.Cmd, error) {
+	var reply *goredis.Cmd
 	err := r.call(ctx, func(ctx context.Context) error {
 		reply = r.eval(ctx, name, keys, args...)
 		return reply.Err()
@@ -328,22 +330,22 @@ func (r *Redis) run(ctx context.Context, name string, keys []string, args ...any
 }
 
 // eval sends a script by its hash, and whole where Redis does not have it yet.
-func (r *Redis) eval(ctx context.Context, name string, keys []string, args ...any) *redis.Cmd {
+func (r *Store) eval(ctx context.Context, name string, keys []string, args ...any) *goredis.Cmd {
 	s := r.scripts[name]
 	reply := r.send(ctx, "evalsha", s.sha, keys, args)
-	if redis.HasErrorPrefix(reply.Err(), "NOSCRIPT") {
+	if goredis.HasErrorPrefix(reply.Err(), "NOSCRIPT") {
 		reply = r.send(ctx, "eval", s.source, keys, args)
 	}
 	return reply
 }
 
-func (r *Redis) send(ctx context.Context, command, script string, keys []string, args []any) *redis.Cmd {
+func (r *Store) send(ctx context.Context, command, script string, keys []string, args []any) *goredis.Cmd {
 	all := make([]any, 0, 3+len(keys)+len(args))
 	all = append(all, command, script, len(keys))
 	for _, key := range keys {
 		all = append(all, key)
 	}
-	cmd := redis.NewCmd(ctx, append(all, args...)...)
+	cmd := goredis.NewCmd(ctx, append(all, args...)...)
 	cmd.SetFirstKeyPos(3)
 	if err := r.client.Process(ctx, once{cmd}); err != nil {
 		cmd.SetErr(err)
@@ -353,13 +355,13 @@ func (r *Redis) send(ctx context.Context, command, script string, keys []string,
 
 // once is a command that is not sent again when its answer is lost: Done,
 // repeated, would find its own lease lost.
-type once struct{ *redis.Cmd }
+type once struct{ *goredis.Cmd }
 
 // NoRetry implements redis.Cmder.
 func (once) NoRetry() bool { return true }
 
 // runNumber runs a script that returns a number.
-func (r *Redis) runNumber(ctx context.Context, name string, keys []string, args ...any) (int64, error) {
+func (r *Store) runNumber(ctx context.Context, name string, keys []string, args ...any) (int64, error) {
 	reply, err := r.run(ctx, name, keys, args...)
 	if err != nil {
 		return 0, err
@@ -368,7 +370,7 @@ func (r *Redis) runNumber(ctx context.Context, name string, keys []string, args 
 }
 
 // runList runs a script that returns a list.
-func (r *Redis) runList(ctx context.Context, name string, keys []string, args ...any) (*redisList, error) {
+func (r *Store) runList(ctx context.Context, name string, keys []string, args ...any) (*redisList, error) {
 	reply, err := r.run(ctx, name, keys, args...)
 	if err != nil {
 		return nil, err
@@ -398,7 +400,7 @@ func (l *redisList) take() any {
 
 // listen notifies of each wake-up message, and whenever messages may
 // have been missed. The subscription comes back by itself.
-func (r *Redis) listen(ctx context.Context) {
+func (r *Store) listen(ctx context.Context) {
 	defer close(r.listened)
 	messages := r.client.Subscribe(ctx, r.queue[0])
 	context.AfterFunc(ctx, func() { _ = messages.Close() }) // ends Receive

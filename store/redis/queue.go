@@ -1,4 +1,4 @@
-package store
+package redis
 
 import (
 	"context"
@@ -7,12 +7,14 @@ import (
 	"slices"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
 // Put implements Queue.
-func (r *Redis) Put(ctx context.Context, records ...Record) ([]bool, error) {
-	if err := CheckRecords(records); err != nil {
+func (r *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error) {
+	if err := store.CheckRecords(records); err != nil {
 		return nil, err
 	}
 	part := &gathered{numbers: len(records)}
@@ -29,7 +31,7 @@ func (r *Redis) Put(ctx context.Context, records ...Record) ([]bool, error) {
 }
 
 // gather runs the part with others of its kind.
-func (r *Redis) gather(ctx context.Context, g *gatherer, part *gathered) (reply []int64, err error) {
+func (r *Store) gather(ctx context.Context, g *gatherer, part *gathered) (reply []int64, err error) {
 	err = r.call(ctx, func(ctx context.Context) (err error) {
 		reply, err = g.run(ctx, part)
 		return err
@@ -38,11 +40,11 @@ func (r *Redis) gather(ctx context.Context, g *gatherer, part *gathered) (reply 
 }
 
 // Lease implements Queue. Many records take a script for each maxBatch.
-func (r *Redis) Lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error) {
-	if err := CheckVisibility(visibility); err != nil {
+func (r *Store) Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error) {
+	if err := store.CheckVisibility(visibility); err != nil {
 		return nil, err
 	}
-	leases := []Lease{}
+	leases := []store.Lease{}
 	for n > 0 {
 		batch := min(n, maxBatch)
 		some, err := r.lease(ctx, batch, visibility)
@@ -58,16 +60,16 @@ func (r *Redis) Lease(ctx context.Context, n int, visibility time.Duration) ([]L
 	return leases, nil
 }
 
-func (r *Redis) lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error) {
+func (r *Store) lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error) {
 	token := rand.Text()
 	list, err := r.runList(ctx, "lease", r.queue, n, micros(visibility), token)
 	if err != nil {
 		return nil, err
 	}
 	expires := fromMicros(list.number())
-	leases := make([]Lease, 0, n)
+	leases := make([]store.Lease, 0, n)
 	for len(list.rest) > 0 {
-		leases = append(leases, Lease{
+		leases = append(leases, store.Lease{
 			ID:      list.string(),
 			Kind:    list.string(),
 			Body:    []byte(list.string()),
@@ -82,7 +84,7 @@ func (r *Redis) lease(ctx context.Context, n int, visibility time.Duration) ([]L
 
 // Wait implements Queue. It ends with a wake-up message, and at the latest
 // after a second.
-func (r *Redis) Wait(ctx context.Context, atMost time.Duration) error {
+func (r *Store) Wait(ctx context.Context, atMost time.Duration) error {
 	queued := r.queued.Next() // before looking, so that nothing comes in between unseen
 	next, err := r.runNumber(ctx, "next", r.queue)
 	if err != nil {
@@ -105,7 +107,7 @@ func (r *Redis) Wait(ctx context.Context, atMost time.Duration) error {
 	case <-queued:
 	case <-timer.C:
 	case <-r.closing:
-		return ErrClosed
+		return store.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -113,8 +115,8 @@ func (r *Redis) Wait(ctx context.Context, atMost time.Duration) error {
 }
 
 // Extend implements Queue.
-func (r *Redis) Extend(ctx context.Context, l *Lease, visibility time.Duration) error {
-	if err := CheckVisibility(visibility); err != nil {
+func (r *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
+	if err := store.CheckVisibility(visibility); err != nil {
 		return err
 	}
 	expires, err := r.runHeld(ctx, "extend", r.queue, l.ID, l.Token, l.Body, micros(visibility))
@@ -126,49 +128,49 @@ func (r *Redis) Extend(ctx context.Context, l *Lease, visibility time.Duration) 
 }
 
 // Done implements Queue.
-func (r *Redis) Done(ctx context.Context, l *Lease, next ...Record) error {
-	if err := CheckRecords(next); err != nil {
+func (r *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
+	if err := store.CheckRecords(next); err != nil {
 		return err
 	}
 	part := &gathered{numbers: 1, args: []any{l.ID, l.Token, len(next)}}
 	part.addRecords(r.prefix, next)
 	reply, err := r.gather(ctx, r.dones, part)
 	if err == nil && reply[0] == 0 {
-		err = ErrLeaseLost
+		err = store.ErrLeaseLost
 	}
 	return err
 }
 
 // Defer implements Queue.
-func (r *Redis) Defer(ctx context.Context, l *Lease, after time.Duration) error {
+func (r *Store) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
 	_, err := r.runHeld(ctx, "defer", r.queue, l.ID, l.Token, l.Body, micros(after))
 	return err
 }
 
 // Bury implements Queue.
-func (r *Redis) Bury(ctx context.Context, l *Lease, reason string) error {
+func (r *Store) Bury(ctx context.Context, l *store.Lease, reason string) error {
 	_, err := r.runHeld(ctx, "bury", r.queueAndDead(), l.ID, l.Token, reason)
 	return err
 }
 
 // runHeld runs a script that returns 0 when the lease is lost.
-func (r *Redis) runHeld(ctx context.Context, name string, keys []string, args ...any) (int64, error) {
+func (r *Store) runHeld(ctx context.Context, name string, keys []string, args ...any) (int64, error) {
 	n, err := r.runNumber(ctx, name, keys, args...)
 	if err == nil && n == 0 {
-		err = ErrLeaseLost
+		err = store.ErrLeaseLost
 	}
 	return n, err
 }
 
-func (r *Redis) queueAndDead() []string { return append(slices.Clone(r.queue), r.dead) }
+func (r *Store) queueAndDead() []string { return append(slices.Clone(r.queue), r.dead) }
 
 // Depth implements Queue.
-func (r *Redis) Depth(ctx context.Context) (Depth, error) {
+func (r *Store) Depth(ctx context.Context) (store.Depth, error) {
 	list, err := r.runList(ctx, "depth", r.queueAndDead())
 	if err != nil {
-		return Depth{}, err
+		return store.Depth{}, err
 	}
-	return Depth{
+	return store.Depth{
 		Due:     int(list.number()),
 		Waiting: int(list.number()),
 		Leased:  int(list.number()),
@@ -177,8 +179,8 @@ func (r *Redis) Depth(ctx context.Context) (Depth, error) {
 }
 
 // Dead implements Queue.
-func (r *Redis) Dead(ctx context.Context, n int) ([]DeadRecord, error) {
-	var found []redis.XMessage
+func (r *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
+	var found []goredis.XMessage
 	err := r.call(ctx, func(ctx context.Context) (err error) {
 		if n > 0 {
 			found, err = r.client.XRevRangeN(ctx, r.dead, "+", "-", int64(n)).Result()
@@ -188,20 +190,20 @@ func (r *Redis) Dead(ctx context.Context, n int) ([]DeadRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	dead := make([]DeadRecord, len(found))
+	dead := make([]store.DeadRecord, len(found))
 	for i, m := range found {
 		text := func(field string) string { s, _ := m.Values[field].(string); return s }
 		at, err := parseMicros(text("at"))
 		if err != nil {
 			return nil, fmt.Errorf("store: dead record %s: %w", m.ID, err)
 		}
-		dead[i] = DeadRecord{ID: text("id"), Kind: text("kind"), Body: []byte(text("body")), Reason: text("reason"), At: at}
+		dead[i] = store.DeadRecord{ID: text("id"), Kind: text("kind"), Body: []byte(text("body")), Reason: text("reason"), At: at}
 	}
 	return dead, nil
 }
 
 // Queued implements Queue.
-func (r *Redis) Queued(ctx context.Context, ids ...string) (bool, error) {
+func (r *Store) Queued(ctx context.Context, ids ...string) (bool, error) {
 	if len(ids) == 0 {
 		return false, nil
 	}

@@ -1,15 +1,17 @@
-package store
+package bolt
 
 import (
 	"bytes"
 	"context"
 	"encoding/binary"
 	"time"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
 // Take implements Guard.
-func (b *Bolt) Take(ctx context.Context, key string, rate Rate) (time.Duration, error) {
-	if err := CheckTake(key, rate); err != nil {
+func (b *Store) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
+	if err := store.CheckTake(key, rate); err != nil {
 		return 0, err
 	}
 	var wait time.Duration
@@ -34,8 +36,8 @@ func (b *Bolt) Take(ctx context.Context, key string, rate Rate) (time.Duration, 
 }
 
 // Hold implements Guard.
-func (b *Bolt) Hold(ctx context.Context, key string, span time.Duration) error {
-	if err := CheckHold(key, span); err != nil {
+func (b *Store) Hold(ctx context.Context, key string, span time.Duration) error {
+	if err := store.CheckHold(key, span); err != nil {
 		return err
 	}
 	return b.write(ctx, func(t *boltTx) error {
@@ -48,8 +50,8 @@ func (b *Bolt) Hold(ctx context.Context, key string, span time.Duration) error {
 }
 
 // Claim implements Guard.
-func (b *Bolt) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
-	if err := CheckClaim(key, owner, ttl); err != nil {
+func (b *Store) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
+	if err := store.CheckClaim(key, owner, ttl); err != nil {
 		return false, err
 	}
 	var held bool
@@ -68,8 +70,8 @@ func (b *Bolt) Claim(ctx context.Context, key, owner string, ttl time.Duration) 
 }
 
 // Release implements Guard.
-func (b *Bolt) Release(ctx context.Context, key, owner string) error {
-	if err := CheckRelease(key, owner); err != nil {
+func (b *Store) Release(ctx context.Context, key, owner string) error {
+	if err := store.CheckRelease(key, owner); err != nil {
 		return err
 	}
 	return b.write(ctx, func(t *boltTx) error {
@@ -81,8 +83,8 @@ func (b *Bolt) Release(ctx context.Context, key, owner string) error {
 }
 
 // Set implements Guard.
-func (b *Bolt) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	if err := CheckSet(key, ttl); err != nil {
+func (b *Store) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if err := store.CheckSet(key, ttl); err != nil {
 		return err
 	}
 	value = bytes.Clone(value)
@@ -92,8 +94,8 @@ func (b *Bolt) Set(ctx context.Context, key string, value []byte, ttl time.Durat
 }
 
 // Get implements Guard.
-func (b *Bolt) Get(ctx context.Context, key string) ([]byte, error) {
-	if err := CheckGet(key); err != nil {
+func (b *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	if err := store.CheckGet(key); err != nil {
 		return nil, err
 	}
 	var value []byte

@@ -1,4 +1,4 @@
-package store_test
+package bolt_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
@@ -32,7 +33,7 @@ func TestBoltDamagedWhileOpen(t *testing.T) {
 	for name, value := range map[string]byte{"zeros": 0, "ones": 0xff} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "test.db")
-			s, err := store.OpenBolt(path, store.BoltOptions{Now: time.Now})
+			s, err := bolt.Open(path, bolt.Options{Now: time.Now})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +79,7 @@ func TestBoltDamagedWhileOpen(t *testing.T) {
 func TestBoltUnreadableRecord(t *testing.T) {
 	for _, leased := range []bool{false, true} {
 		path := filepath.Join(t.TempDir(), "test.db")
-		s, err := store.OpenBolt(path, store.BoltOptions{Now: time.Now})
+		s, err := bolt.Open(path, bolt.Options{Now: time.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +101,7 @@ func TestBoltUnreadableRecord(t *testing.T) {
 		clock := storetest.NewClock()
 		clock.Advance(time.Until(clock.Now()) * -1)
 		clock.Advance(2 * time.Hour)
-		if s, err = store.OpenBolt(path, store.BoltOptions{Now: clock.Now}); err != nil {
+		if s, err = bolt.Open(path, bolt.Options{Now: clock.Now}); err != nil {
 			t.Fatal(err)
 		}
 		leases, err := s.Lease(t.Context(), 10, time.Minute)
@@ -123,7 +124,7 @@ func TestBoltUnreadableRecord(t *testing.T) {
 // one, and hides no others.
 func TestBoltUnreadableDeadRecord(t *testing.T) {
 	clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
-	s := open(t, path, store.BoltOptions{Now: clock.Now})
+	s := open(t, path, bolt.Options{Now: clock.Now})
 	fill(t, s, 2)
 	leases, err := s.Lease(t.Context(), 2, time.Minute)
 	if err != nil {
@@ -143,7 +144,7 @@ func TestBoltUnreadableDeadRecord(t *testing.T) {
 		k, _ := dead.Cursor().Last()
 		return dead.Put(k, []byte{1, 2, 3})
 	})
-	s = open(t, path, store.BoltOptions{Now: clock.Now})
+	s = open(t, path, bolt.Options{Now: clock.Now})
 	dead, err := s.Dead(t.Context(), 10)
 	if err != nil || len(dead) != 2 || !strings.Contains(dead[0].Reason, "damaged") || dead[1].Reason != "of no use" {
 		t.Errorf("dead records %+v, %v, want one that can't be read and another", dead, err)
@@ -158,7 +159,7 @@ func TestBoltFileIsThere(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.OpenBolt(empty, store.BoltOptions{Now: time.Now}); err == nil || !strings.Contains(err.Error(), "is empty, and no store is") {
+	if _, err := bolt.Open(empty, bolt.Options{Now: time.Now}); err == nil || !strings.Contains(err.Error(), "is empty, and no store is") {
 		t.Errorf("an empty file: %v", err)
 	}
 	for name, c := range map[string]struct {
@@ -172,7 +173,7 @@ func TestBoltFileIsThere(t *testing.T) {
 		}, "was replaced by another file"},
 	} {
 		path := filepath.Join(dir, name+".db")
-		s, err := store.OpenBolt(path, store.BoltOptions{Now: time.Now})
+		s, err := bolt.Open(path, bolt.Options{Now: time.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +281,7 @@ func TestBoltClockSetBack(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, restart %t", test.name, restart), func(t *testing.T) {
 				clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
 				open := func() store.Store {
-					s, err := store.OpenBolt(path, store.BoltOptions{Now: clock.Now})
+					s, err := bolt.Open(path, bolt.Options{Now: clock.Now})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -319,7 +320,7 @@ func TestBoltClockSetBack(t *testing.T) {
 // clock, by which it is as long ago as it was.
 func TestBoltTimesAfterClockSetBack(t *testing.T) {
 	clock := storetest.NewClock()
-	s := open(t, filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: clock.Now})
+	s := open(t, filepath.Join(t.TempDir(), "test.db"), bolt.Options{Now: clock.Now})
 	note := func(id string) {
 		t.Helper()
 		if err := s.Note(t.Context(), id, nil); err != nil {

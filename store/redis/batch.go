@@ -1,4 +1,4 @@
-package store
+package redis
 
 import (
 	"bytes"
@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 // writers share what a script costs; a lone one waits for nobody. Its
 // goroutines live as long as calls wait.
 type gatherer struct {
-	redis  *Redis
+	redis  *Store
 	script string
 	args   []any // before those of the calls
 
@@ -46,7 +48,7 @@ type gathered struct {
 
 // addRecords adds copies of the records, as enqueue of lib.lua wants them:
 // their owner may change them when it gives up.
-func (g *gathered) addRecords(prefix string, records []Record) {
+func (g *gathered) addRecords(prefix string, records []store.Record) {
 	for _, r := range records {
 		g.keys = append(g.keys, prefix+"id:"+r.ID)
 		g.args = append(g.args, r.ID, r.Kind, micros(r.After), bytes.Clone(r.Body))

@@ -1,4 +1,4 @@
-package store
+package bolt
 
 import (
 	"encoding/binary"
@@ -26,7 +26,7 @@ var (
 	entryIDsBucket = []byte("entry_ids")   // id → seq
 	expiringBucket = []byte("expiring")    // tag, key → expiry, payload
 	expiryBucket   = []byte("expiry")      // expiry, tag, key → nothing: the index of expiring
-	talliesBucket  = []byte("tallies")     // a tally's own number, kind, and by kind: see bolt_tally.go
+	talliesBucket  = []byte("tallies")     // a tally's own number, kind, and by kind: see tally.go
 
 	allBuckets = [][]byte{
 		metaBucket, recordsBucket, bodiesBucket, dueBucket, deadBucket,

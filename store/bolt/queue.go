@@ -1,4 +1,4 @@
-package store
+package bolt
 
 import (
 	"bytes"
@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
 // Put implements Queue.
-func (b *Bolt) Put(ctx context.Context, records ...Record) ([]bool, error) {
-	if err := CheckRecords(records); err != nil {
+func (b *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error) {
+	if err := store.CheckRecords(records); err != nil {
 		return nil, err
 	}
 	records = cloneRecords(records)
@@ -27,7 +29,7 @@ func (b *Bolt) Put(ctx context.Context, records ...Record) ([]bool, error) {
 }
 
 // Queued implements Queue.
-func (b *Bolt) Queued(ctx context.Context, ids ...string) (bool, error) {
+func (b *Store) Queued(ctx context.Context, ids ...string) (bool, error) {
 	var queued bool
 	err := b.view(ctx, func(t *boltTx) error {
 		for _, id := range ids {
@@ -41,11 +43,11 @@ func (b *Bolt) Queued(ctx context.Context, ids ...string) (bool, error) {
 }
 
 // Lease implements Queue.
-func (b *Bolt) Lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error) {
-	if err := CheckVisibility(visibility); err != nil {
+func (b *Store) Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error) {
+	if err := store.CheckVisibility(visibility); err != nil {
 		return nil, err
 	}
-	var leases []Lease
+	var leases []store.Lease
 	err := b.write(ctx, func(t *boltTx) (err error) {
 		leases, err = t.lease(n, visibility)
 		return err
@@ -57,8 +59,8 @@ func (b *Bolt) Lease(ctx context.Context, n int, visibility time.Duration) ([]Le
 }
 
 // Extend implements Queue.
-func (b *Bolt) Extend(ctx context.Context, l *Lease, visibility time.Duration) error {
-	if err := CheckVisibility(visibility); err != nil {
+func (b *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
+	if err := store.CheckVisibility(visibility); err != nil {
 		return err
 	}
 	held, body := *l, bytes.Clone(l.Body)
@@ -83,7 +85,7 @@ func (b *Bolt) Extend(ctx context.Context, l *Lease, visibility time.Duration) e
 }
 
 // Defer implements Queue.
-func (b *Bolt) Defer(ctx context.Context, l *Lease, after time.Duration) error {
+func (b *Store) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
 	held, body := *l, bytes.Clone(l.Body)
 	return b.write(ctx, func(t *boltTx) error {
 		seq, h, err := t.held(held)
@@ -98,8 +100,8 @@ func (b *Bolt) Defer(ctx context.Context, l *Lease, after time.Duration) error {
 }
 
 // Done implements Queue.
-func (b *Bolt) Done(ctx context.Context, l *Lease, next ...Record) error {
-	if err := CheckRecords(next); err != nil {
+func (b *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
+	if err := store.CheckRecords(next); err != nil {
 		return err
 	}
 	held, next := *l, cloneRecords(next)
@@ -120,7 +122,7 @@ func (b *Bolt) Done(ctx context.Context, l *Lease, next ...Record) error {
 }
 
 // Bury implements Queue.
-func (b *Bolt) Bury(ctx context.Context, l *Lease, reason string) error {
+func (b *Store) Bury(ctx context.Context, l *store.Lease, reason string) error {
 	held := *l
 	return b.write(ctx, func(t *boltTx) error {
 		seq, h, err := t.held(held)
@@ -136,7 +138,7 @@ func (b *Bolt) Bury(ctx context.Context, l *Lease, reason string) error {
 }
 
 // Wait implements Queue.
-func (b *Bolt) Wait(ctx context.Context, atMost time.Duration) error {
+func (b *Store) Wait(ctx context.Context, atMost time.Duration) error {
 	queued := b.queued.Next() // before looking, so that nothing comes in between unseen
 	err := b.view(ctx, func(t *boltTx) error {
 		if k, _ := t.due.Cursor().First(); k != nil {
@@ -154,7 +156,7 @@ func (b *Bolt) Wait(ctx context.Context, atMost time.Duration) error {
 	case <-queued:
 	case <-timer.C:
 	case <-b.closing:
-		return ErrClosed
+		return store.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -163,8 +165,8 @@ func (b *Bolt) Wait(ctx context.Context, atMost time.Duration) error {
 
 // Depth implements Queue. It reads an index through, some 10 million records
 // a second.
-func (b *Bolt) Depth(ctx context.Context) (Depth, error) {
-	var d Depth
+func (b *Store) Depth(ctx context.Context) (store.Depth, error) {
+	var d store.Depth
 	err := b.view(ctx, func(t *boltTx) error {
 		c := t.due.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -185,8 +187,8 @@ func (b *Bolt) Depth(ctx context.Context) (Depth, error) {
 }
 
 // Dead implements Queue.
-func (b *Bolt) Dead(ctx context.Context, n int) ([]DeadRecord, error) {
-	var dead []DeadRecord
+func (b *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
+	var dead []store.DeadRecord
 	err := b.view(ctx, func(t *boltTx) error {
 		c := t.dead.Cursor()
 		for k, v := c.Last(); k != nil && len(dead) < n; k, v = c.Prev() {
@@ -195,7 +197,7 @@ func (b *Bolt) Dead(ctx context.Context, n int) ([]DeadRecord, error) {
 			if err != nil {
 				h = unreadable(seq, err)
 			}
-			dead = append(dead, DeadRecord{
+			dead = append(dead, store.DeadRecord{
 				ID:     h.ID,
 				Kind:   h.Kind,
 				Body:   t.body(seq),
@@ -210,7 +212,7 @@ func (b *Bolt) Dead(ctx context.Context, n int) ([]DeadRecord, error) {
 
 // enqueue adds the records whose ids are not remembered. An id is, for its time
 // to live and as long as its record is queued.
-func (t *boltTx) enqueue(records []Record, dedupeTTL time.Duration) (added []bool, err error) {
+func (t *boltTx) enqueue(records []store.Record, dedupeTTL time.Duration) (added []bool, err error) {
 	added = make([]bool, len(records))
 	for i, r := range records {
 		before, expires, known := t.lookup(tagID, r.ID)
@@ -326,7 +328,7 @@ func (t *boltTx) saveBody(seq uint64, body []byte) error {
 }
 
 // lease hands out up to n due records.
-func (t *boltTx) lease(n int, visibility time.Duration) ([]Lease, error) {
+func (t *boltTx) lease(n int, visibility time.Duration) ([]store.Lease, error) {
 	var due [][]byte // keys
 	c := t.due.Cursor()
 	for k, _ := c.First(); k != nil && len(due) < n; k, _ = c.Next() {
@@ -335,7 +337,7 @@ func (t *boltTx) lease(n int, visibility time.Duration) ([]Lease, error) {
 		}
 		due = append(due, bytes.Clone(k))
 	}
-	leases := make([]Lease, 0, len(due))
+	leases := make([]store.Lease, 0, len(due))
 	for i := range due {
 		_, seq := splitPairKey(due[i])
 		h, err := decodeHeader(t.records.Get(numberKey(seq)))
@@ -351,7 +353,7 @@ func (t *boltTx) lease(n int, visibility time.Duration) ([]Lease, error) {
 		if err := t.requeue(seq, h, h.Due, expires); err != nil {
 			return nil, err
 		}
-		leases = append(leases, Lease{
+		leases = append(leases, store.Lease{
 			ID:      h.ID,
 			Kind:    h.Kind,
 			Body:    t.body(seq),
@@ -403,21 +405,21 @@ func (t *boltTx) idOf(seq uint64) (id string, ok bool) {
 
 // held returns the record that the lease holds, also when the lease expired
 // and nobody took the record; ErrLeaseLost when it holds none.
-func (t *boltTx) held(l Lease) (seq uint64, h header, err error) {
+func (t *boltTx) held(l store.Lease) (seq uint64, h header, err error) {
 	seq, attempt, ok := parseToken(l.Token)
 	if !ok {
-		return 0, header{}, ErrLeaseLost
+		return 0, header{}, store.ErrLeaseLost
 	}
 	v := t.records.Get(numberKey(seq))
 	if v == nil {
-		return 0, header{}, ErrLeaseLost
+		return 0, header{}, store.ErrLeaseLost
 	}
 	h, err = decodeHeader(v)
 	if err != nil {
 		return 0, header{}, fmt.Errorf("record %d: %w", seq, err)
 	}
 	if h.ID != l.ID || h.Attempt != attempt || h.Expires == 0 {
-		return 0, header{}, ErrLeaseLost
+		return 0, header{}, store.ErrLeaseLost
 	}
 	return seq, h, nil
 }
@@ -444,7 +446,7 @@ func endLeases(t *boltTx) error {
 }
 
 // cloneRecords copies the records, so that the caller may change its own.
-func cloneRecords(records []Record) []Record {
+func cloneRecords(records []store.Record) []store.Record {
 	records = slices.Clone(records)
 	for i := range records {
 		records[i].Body = bytes.Clone(records[i].Body)

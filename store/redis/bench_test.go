@@ -1,9 +1,10 @@
 //go:build unix
 
-package store_test
+package redis_test
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redis"
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
@@ -20,20 +22,20 @@ import (
 func BenchmarkRedisMemory(b *testing.B) {
 	const event, outcome = 1500, 1900
 	server := redistest.Start(b)
-	s, err := store.OpenRedis(b.Context(), server.URL(), store.RedisOptions{})
-	closing(b, s, err)
+	s := openRedis(b, server.URL(), redis.Options{})
 	used := func() float64 { return float64(infoNumber(b, server, "used_memory")) }
 	report := func(what string, since float64) {
 		b.ReportMetric((used()-since)/float64(b.N), "B/"+what)
 	}
 	empty := used()
 	for n := range int64(b.N) {
-		if _, err := s.Put(b.Context(), store.Record{ID: "event:https://gitlab.com:" + benchID(n), Kind: "event", Body: bytes.Repeat([]byte("x"), event)}); err != nil {
+		if _, err := s.Put(b.Context(), store.Record{ID: fmt.Sprintf("event:https://gitlab.com:%016x-6e9f-4e6e-9fac-d9128cd7232f", n), Kind: "event", Body: bytes.Repeat([]byte("x"), event)}); err != nil {
 			b.Fatal(err)
 		}
 	}
 	report("queued", empty)
 	for leases := []store.Lease{{}}; len(leases) > 0; {
+		var err error
 		if leases, err = s.Lease(b.Context(), 1000, time.Minute); err != nil {
 			b.Fatal(err)
 		}
@@ -67,8 +69,7 @@ func BenchmarkRedisUnreachable(b *testing.B) {
 	for _, how := range outages {
 		b.Run(how.name, func(b *testing.B) {
 			server := redistest.Start(b)
-			s, err := store.OpenRedis(b.Context(), server.URL(), store.RedisOptions{})
-			closing(b, s, err)
+			s := openRedis(b, server.URL(), redis.Options{})
 			how.stop(server)
 			defer how.back(server)
 			var slowest atomic.Int64

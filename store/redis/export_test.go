@@ -1,8 +1,8 @@
-package store
+package redis
 
 // WithSkew returns the options with a clock that runs ahead of Redis's by as
 // many microseconds as the key Prefix + "skew" holds.
-func WithSkew(o RedisOptions) RedisOptions {
+func WithSkew(o Options) Options {
 	o.prelude = `
 local redisTime = time
 local function time()
@@ -13,7 +13,7 @@ end
 }
 
 // Hears tells whether wake-up messages come.
-func (r *Redis) Hears() bool { return r.hearing.Load() }
+func (r *Store) Hears() bool { return r.hearing.Load() }
 
 // Woken returns what the next wake-up message closes.
-func (r *Redis) Woken() <-chan struct{} { return r.queued.Next() }
+func (r *Store) Woken() <-chan struct{} { return r.queued.Next() }
