@@ -415,7 +415,7 @@ func TestStoreDamagedWhileServing(t *testing.T) {
 			if ended == nil {
 				t.Error("serve ends with exit status 0")
 			}
-			if log := p.logged(); !strings.Contains(log, "is damaged") || !strings.Contains(log, "bring back a copy") || strings.Contains(log, "goroutine ") {
+			if log := p.logged(); !strings.Contains(log, "is damaged") || !strings.Contains(log, "restore a backup") || strings.Contains(log, "goroutine ") {
 				t.Errorf("serve ended, and does not say why:\n%s", p.tail())
 			}
 		})

@@ -1,3 +1,4 @@
+// Package bolt is the store in one bbolt file, for one process at a time.
 package bolt
 
 import (
@@ -21,24 +22,24 @@ import (
 )
 
 const (
-	// lockPatience is how long Open waits for a process that just ends.
+	// lockPatience is how long Open waits for the lock of a process that is ending.
 	lockPatience = 500 * time.Millisecond
-	// maxGroup bounds how many writes share a commit.
-	maxGroup = 1024
-	// purgeAtLeast of what expired is removed in a commit, and more where
-	// more was added.
+	// maxBatch is how many writes share a commit at most.
+	maxBatch = 1024
+	// purgeAtLeast is how many expired values, and how many expired entries, a
+	// commit removes at most, besides twice as many as it added.
 	purgeAtLeast = 16
 )
 
-// BoltOptions are the settings of a Bolt.
+// Options are the settings of a Store.
 type Options struct {
 	Now        func() time.Time // the store's clock; required
-	DedupeTTL  time.Duration    // how long an id is remembered, from its Put; 0: DefaultDedupeTTL
-	JournalTTL time.Duration    // how long an entry is kept; 0: DefaultJournalTTL
-	MaxSize    int              // bytes that the file may grow to; 0: what the disk holds
+	DedupeTTL  time.Duration    // how long an id is remembered after its Put; 0: store.DefaultDedupeTTL
+	JournalTTL time.Duration    // the time to live of journal entries; 0: store.DefaultJournalTTL
+	MaxSize    int              // the greatest size of the file, in bytes; 0: no limit
 }
 
-// Bolt is a Store in one file, for one process at a time.
+// Store is a store.Store in one file, for one process at a time.
 //
 // One goroutine commits. It gathers the writes that wait and makes them one
 // transaction with one sync to disk, so that many writers share its cost; a
@@ -68,10 +69,10 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the store in the file at path, or makes it (mode 0600; its
-// directory must be there). Records that the last process had leased are due
-// at once: the lock on the file proves that it is gone.
-func Open(path string, o Options) (b *Store, err error) {
+// Open opens the store in the file at path, or creates it (mode 0600; its
+// directory must exist). Records that the last process had leased are due at
+// once: the lock on the file proves that this process has ended.
+func Open(path string, o Options) (s *Store, err error) {
 	if o.Now == nil {
 		return nil, errors.New("store: the options have no clock: set Now")
 	}
@@ -87,13 +88,13 @@ func Open(path string, o Options) (b *Store, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			b, err = nil, fmt.Errorf("store: %s is damaged (%v): bring back a copy, or move it away to start with an empty store", path, r)
+			s, err = nil, fmt.Errorf("store: %s is damaged (%v): restore a backup, or move it away to start with an empty store", path, r)
 		}
 	}()
 
 	info, statErr := os.Stat(path)
 	if statErr == nil && info.Mode().IsRegular() && info.Size() == 0 {
-		return nil, fmt.Errorf("store: %s is empty, and no store is: bring back a copy, or delete it to start with an empty store", path)
+		return nil, fmt.Errorf("store: %s is empty, which no store is: restore a backup, or delete it to start with an empty store", path)
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:      lockPatience,
@@ -110,14 +111,14 @@ func Open(path string, o Options) (b *Store, err error) {
 	if err == nil {
 		err = prepare(db)
 	}
-	var shown int64 // what the clock showed last
+	var last int64 // the store's time of the last commit
 	if err == nil {
 		info, err = os.Stat(path)
 	}
 	if err == nil {
 		err = db.View(func(tx *bbolt.Tx) error {
 			if v := tx.Bucket(metaBucket).Get(clockKey); len(v) == 8 {
-				shown = int64(binary.BigEndian.Uint64(v))
+				last = int64(binary.BigEndian.Uint64(v))
 			}
 			return nil
 		})
@@ -127,10 +128,10 @@ func Open(path string, o Options) (b *Store, err error) {
 		return nil, fmt.Errorf("store: %s: %w", path, err)
 	}
 
-	b = &Store{
+	s = &Store{
 		db:         db,
 		file:       info,
-		clock:      newSteadyClock(o.Now, shown),
+		clock:      newSteadyClock(o.Now, last),
 		damage:     make(chan error, 1),
 		dedupeTTL:  o.DedupeTTL,
 		journalTTL: o.JournalTTL,
@@ -138,24 +139,24 @@ func Open(path string, o Options) (b *Store, err error) {
 		closing:    make(chan struct{}),
 		committed:  make(chan struct{}),
 	}
-	go b.commitLoop()
-	return b, nil
+	go s.commitLoop()
+	return s, nil
 }
 
-// openError says what to do when bbolt could not open the file.
+// openError returns what an operator has to do about an error of bbolt.Open.
 func openError(path string, err error) error {
 	switch {
 	case errors.Is(err, bbolterrors.ErrTimeout):
-		return fmt.Errorf("store: %s is open in another process: stop that one, or give this one another file", path)
+		return fmt.Errorf("store: %s is open in another process: stop that process, or use another file", path)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("store: the directory of %s does not exist: create it first", path)
 	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrVersionMismatch), errors.Is(err, bbolterrors.ErrChecksum):
-		return fmt.Errorf("store: %s is no store, or a damaged one (%w): give another file, or move this one away to start with an empty store", path, err)
+		return fmt.Errorf("store: %s is no store, or it is damaged (%w): use another file, or move this one away to start with an empty store", path, err)
 	}
 	return fmt.Errorf("store: open %s: %w", path, err)
 }
 
-// syncDir makes a new file's name durable. Windows has no such call.
+// syncDir makes the name of a new file durable. Windows has no such call.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -167,8 +168,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// prepare makes the buckets of a new file, checks those of an old one, and
-// takes the records back that the last process had leased.
+// prepare creates the buckets of a new file, checks the format of an old one,
+// and ends the leases of the last process.
 func prepare(db *bbolt.DB) error {
 	return db.Update(func(tx *bbolt.Tx) error {
 		info, err := os.Stat(db.Path())
@@ -176,7 +177,7 @@ func prepare(db *bbolt.DB) error {
 			return err
 		}
 		if info.Size() < tx.Size() {
-			return fmt.Errorf("%w: it has %d bytes of %d: bring back a copy, or move it away to start with an empty store", errDamaged, info.Size(), tx.Size())
+			return fmt.Errorf("%w: it has %d bytes of %d: restore a backup, or move it away to start with an empty store", errDamaged, info.Size(), tx.Size())
 		}
 		if first, _ := tx.Cursor().First(); first == nil {
 			if err := create(tx); err != nil {
@@ -185,16 +186,16 @@ func prepare(db *bbolt.DB) error {
 		}
 		meta := tx.Bucket(metaBucket)
 		if meta == nil {
-			return errors.New("it belongs to another program: give another file")
+			return errors.New("it belongs to another program: use another file")
 		}
 		if v := string(meta.Get(formatKey)); v != formatVersion {
 			return fmt.Errorf("it has format %q, and this program reads format %q: use the version that wrote it", v, formatVersion)
 		}
-		// A file from before there were tallies has no bucket for them.
+		// The files of early versions have no bucket for tallies.
 		if _, err := tx.CreateBucketIfNotExists(talliesBucket); err != nil {
 			return err
 		}
-		return endLeases(newBoltTx(tx, 0, 0))
+		return endLeases(newTxn(tx, 0, 0))
 	})
 }
 
@@ -208,42 +209,42 @@ func create(tx *bbolt.Tx) error {
 }
 
 // Close implements Store. A second Close does nothing.
-func (b *Store) Close() error {
-	b.closeOnce.Do(func() {
-		close(b.closing)
-		<-b.committed
-		if b.broken.Load() == nil { // else bbolt's locks may be held for ever
-			b.closeErr = b.db.Close()
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.closing)
+		<-s.committed
+		if s.broken.Load() == nil { // else bbolt's locks may never be free
+			s.closeErr = s.db.Close()
 		}
 	})
-	return b.closeErr
+	return s.closeErr
 }
 
-// pingSize is more than a Put of an ordinary record needs, so that a store
-// that Ping finds in order has room for it.
+// pingSize is how many bytes Ping writes: more than the Put of an ordinary
+// record, so that such a Put succeeds if Ping did.
 const pingSize = 64 << 10
 
-// present returns an error when the file is not at its path any more: what is
-// written then is lost with this process.
-func (b *Store) present() error {
-	path := b.db.Path()
+// present returns an error if the file is no longer at its path: what is written
+// to it then is lost when this process ends.
+func (s *Store) present() error {
+	path := s.db.Path()
 	switch info, err := os.Stat(path); {
 	case err != nil:
-		return fmt.Errorf("store: %s is not there any more (%w): put it back if it was moved, and restart; its records are lost if it was deleted", path, err)
-	case !os.SameFile(info, b.file):
-		return fmt.Errorf("store: %s was replaced by another file while it was open: restart, to use the one that is there now", path)
+		return fmt.Errorf("store: %s is gone (%w): if it was moved, move it back and restart; if it was deleted, its records are lost", path, err)
+	case !os.SameFile(info, s.file):
+		return fmt.Errorf("store: %s was replaced by another file while it was open: restart to use the new one", path)
 	}
 	return nil
 }
 
 // Ping implements Store: it writes, and waits for the disk.
-func (b *Store) Ping(ctx context.Context) error {
+func (s *Store) Ping(ctx context.Context) error {
 	select {
-	case <-b.closing:
+	case <-s.closing:
 		return store.ErrClosed
 	default:
 	}
-	return b.write(ctx, func(t *boltTx) error {
+	return s.write(ctx, func(t *txn) error {
 		return t.put(t.meta, pingKey, make([]byte, pingSize))
 	})
 }

@@ -71,7 +71,7 @@ func TestBoltFull(t *testing.T) {
 				err = put(n)
 			}
 			n-- // the last was refused
-			if !strings.Contains(err.Error(), "no room") {
+			if !strings.Contains(err.Error(), "cannot grow") {
 				t.Errorf("error of a full store: %v", err)
 			}
 

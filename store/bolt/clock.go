@@ -5,21 +5,22 @@ import (
 	"time"
 )
 
-// steadyClock is the process's clock made fit for times that are stored: it
-// never goes back, so that nothing which was to happen in a minute happens
-// hours later because somebody set the clock back. From then on it is ahead of
-// the process's clock by its lead. What passes between the last call before that
-// and the first after it is not counted. It is safe for concurrent use.
+// steadyClock is a monotonic clock for times that are stored. It follows the
+// process's clock, but never goes back: if somebody sets the process's clock
+// back by hours, what is due in a minute is still due in a minute. From then on
+// it is ahead of the process's clock by its lead. The time between the last call
+// before the change and the first call after it is not counted. It is safe for
+// concurrent use.
 type steadyClock struct {
 	process func() time.Time
 
 	mu   sync.Mutex
-	last int64 // what process showed last, in Unix nanoseconds
+	last int64 // the last time of process, in Unix nanoseconds
 	lead int64 // nanoseconds
 }
 
-// newSteadyClock returns a clock that goes on from a time, in Unix nanoseconds,
-// that it showed before; 0: from none.
+// newSteadyClock returns a clock that starts no earlier than at from, the last
+// time of an earlier clock, in Unix nanoseconds; 0: there was none.
 func newSteadyClock(process func() time.Time, from int64) *steadyClock {
 	now := process().UnixNano()
 	return &steadyClock{process: process, last: now, lead: max(0, from-now)}
@@ -30,8 +31,8 @@ func newSteadyClock(process func() time.Time, from int64) *steadyClock {
 func (c *steadyClock) now() (now, lead int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	shown := c.process().UnixNano()
-	c.lead += max(0, c.last-shown)
-	c.last = shown
-	return shown + c.lead, c.lead
+	t := c.process().UnixNano()
+	c.lead += max(0, c.last-t)
+	c.last = t
+	return t + c.lead, c.lead
 }

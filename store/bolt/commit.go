@@ -18,20 +18,20 @@ import (
 // it sets its results anew each time, and it uses nothing that its caller
 // may change after giving up.
 type write struct {
-	run    func(*boltTx) error
+	run    func(*txn) error
 	result chan error
 }
 
 // write has the committing goroutine run the function and waits until what
 // it did is on disk. When ctx ends first, it may still come to pass.
-func (b *Store) write(ctx context.Context, run func(*boltTx) error) error {
+func (s *Store) write(ctx context.Context, run func(*txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	w := &write{run: run, result: make(chan error, 1)}
 	select {
-	case b.writes <- w:
-	case <-b.closing:
+	case s.writes <- w:
+	case <-s.closing:
 		return store.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
@@ -45,12 +45,12 @@ func (b *Store) write(ctx context.Context, run func(*boltTx) error) error {
 }
 
 // view runs the function on what is committed.
-func (b *Store) view(ctx context.Context, run func(*boltTx) error) error {
+func (s *Store) view(ctx context.Context, run func(*txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := b.guarded(func() error {
-		return b.db.View(func(tx *bbolt.Tx) error { return run(b.begin(tx)) })
+	err := s.guarded(func() error {
+		return s.db.View(func(tx *bbolt.Tx) error { return run(s.begin(tx)) })
 	})
 	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
 		return store.ErrClosed
@@ -59,13 +59,13 @@ func (b *Store) view(ctx context.Context, run func(*boltTx) error) error {
 }
 
 // commitLoop is the committing goroutine.
-func (b *Store) commitLoop() {
-	defer close(b.committed)
+func (s *Store) commitLoop() {
+	defer close(s.committed)
 	for {
 		select {
-		case first := <-b.writes:
-			b.commit(b.gather(first))
-		case <-b.closing:
+		case first := <-s.writes:
+			s.commit(s.gather(first))
+		case <-s.closing:
 			return
 		}
 	}
@@ -74,21 +74,21 @@ func (b *Store) commitLoop() {
 // gather adds the writes that wait already. It yields as long as that brings
 // more, so that the writers that the last commit answered come in again: else
 // groups are half as large. It waits for nobody.
-func (b *Store) gather(first *write) []*write {
+func (s *Store) gather(first *write) []*write {
 	group := []*write{first}
 	for had := 0; had < len(group); {
 		had = len(group)
 		runtime.Gosched()
-		group = b.drain(group)
+		group = s.drain(group)
 	}
 	return group
 }
 
-// drain adds the writes that wait to the group, up to maxGroup.
-func (b *Store) drain(group []*write) []*write {
-	for len(group) < maxGroup {
+// drain adds the writes that wait to the group, up to maxBatch.
+func (s *Store) drain(group []*write) []*write {
+	for len(group) < maxBatch {
 		select {
-		case w := <-b.writes:
+		case w := <-s.writes:
 			group = append(group, w)
 		default:
 			return group
@@ -99,11 +99,11 @@ func (b *Store) drain(group []*write) []*write {
 
 // commit runs the writes as one transaction, or, when that fails, each as
 // its own, and answers them all.
-func (b *Store) commit(group []*write) {
-	err := b.update(group)
+func (s *Store) commit(group []*write) {
+	err := s.update(group)
 	for i, w := range group {
 		if err != nil && len(group) > 1 {
-			w.result <- b.update(group[i : i+1])
+			w.result <- s.update(group[i : i+1])
 			continue
 		}
 		w.result <- err
@@ -113,28 +113,28 @@ func (b *Store) commit(group []*write) {
 var errUnchanged = errors.New("store: nothing to commit")
 
 // update runs the writes as one transaction.
-func (b *Store) update(group []*write) error {
-	if err := b.present(); err != nil {
+func (s *Store) update(group []*write) error {
+	if err := s.present(); err != nil {
 		return err
 	}
 	var queued bool
-	err := b.guarded(func() error { return b.db.Update(b.apply(group, &queued)) })
+	err := s.guarded(func() error { return s.db.Update(s.apply(group, &queued)) })
 	switch {
 	case err == nil && queued:
-		b.queued.Notify()
+		s.queued.Notify()
 	case errors.Is(err, errUnchanged):
 		return nil
 	case errors.Is(err, bbolterrors.ErrMaxSizeReached), errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("store: %s has no room to grow, and nothing was changed (%w): make room on its disk", b.db.Path(), err)
+		return fmt.Errorf("store: %s cannot grow, and nothing was changed (%w): free space on its disk", s.db.Path(), err)
 	}
 	return err
 }
 
 // apply returns the transaction of the writes, which sets whether records were
 // queued.
-func (b *Store) apply(group []*write, queued *bool) func(*bbolt.Tx) error {
+func (s *Store) apply(group []*write, queued *bool) func(*bbolt.Tx) error {
 	return func(tx *bbolt.Tx) error {
-		t := b.begin(tx)
+		t := s.begin(tx)
 		for _, w := range group {
 			if err := w.run(t); err != nil {
 				return err
@@ -144,23 +144,23 @@ func (b *Store) apply(group []*write, queued *bool) func(*bbolt.Tx) error {
 			return errUnchanged // spares the sync to disk
 		}
 		*queued = t.queued
-		return errors.Join(t.put(t.meta, clockKey, numberKey(uint64(t.now))), t.purgeExpired(), t.purgeEntries(b.journalTTL))
+		return errors.Join(t.put(t.meta, clockKey, numberKey(uint64(t.now))), t.purgeExpired(), t.purgeEntries(s.journalTTL))
 	}
 }
 
 // guarded runs something on the file. bbolt panics where the file is damaged,
 // or faults where it is too short, and can't be used or closed after that: then
 // Damaged tells it, and this and all later calls return an error.
-func (b *Store) guarded(run func() error) (err error) {
-	if broken := b.broken.Load(); broken != nil {
+func (s *Store) guarded(run func() error) (err error) {
+	if broken := s.broken.Load(); broken != nil {
 		return *broken
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("store: %s: %w (%v): stop, and bring back a copy, or move it away to start with an empty store", b.db.Path(), errDamaged, r)
-			if b.broken.CompareAndSwap(nil, &err) {
-				b.damage <- err
+			err = fmt.Errorf("store: %s: %w (%v): stop, and restore a backup, or move it away to start with an empty store", s.db.Path(), errDamaged, r)
+			if s.broken.CompareAndSwap(nil, &err) {
+				s.damage <- err
 			}
 		}
 	}()
@@ -169,4 +169,4 @@ func (b *Store) guarded(run func() error) (err error) {
 
 // Damaged returns a channel that gives an error when the file is found to be
 // damaged while it is in use: the process must end, and nothing else helps.
-func (b *Store) Damaged() <-chan error { return b.damage }
+func (s *Store) Damaged() <-chan error { return s.damage }

@@ -58,7 +58,7 @@ func TestBoltDamagedWhileOpen(t *testing.T) {
 			}
 			select {
 			case told := <-s.Damaged():
-				if !strings.Contains(told.Error(), path) || !strings.Contains(told.Error(), "bring back a copy") {
+				if !strings.Contains(told.Error(), path) || !strings.Contains(told.Error(), "restore a backup") {
 					t.Errorf("Damaged tells %v", told)
 				}
 			default:
@@ -159,15 +159,15 @@ func TestBoltFileIsThere(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bolt.Open(empty, bolt.Options{Now: time.Now}); err == nil || !strings.Contains(err.Error(), "is empty, and no store is") {
+	if _, err := bolt.Open(empty, bolt.Options{Now: time.Now}); err == nil || !strings.Contains(err.Error(), "is empty, which no store is") {
 		t.Errorf("an empty file: %v", err)
 	}
 	for name, c := range map[string]struct {
 		do   func(path string) error
 		want string
 	}{
-		"removed": {os.Remove, "is not there any more"},
-		"moved":   {func(path string) error { return os.Rename(path, path+".old") }, "is not there any more"},
+		"removed": {os.Remove, "is gone"},
+		"moved":   {func(path string) error { return os.Rename(path, path+".old") }, "is gone"},
 		"replaced": {func(path string) error {
 			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, []byte("another"), 0o600))
 		}, "was replaced by another file"},

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// formatVersion is that of everything in this file; it goes up when any of
-// it changes.
+// formatVersion is the version of the file format, which this source file
+// defines; it changes with the format.
 const formatVersion = "1"
 
 // The buckets of the file. Numbers are big-endian, so that bbolt sorts them;
-// times are Unix nanoseconds; seq is a record's or an entry's own number.
+// times are Unix nanoseconds; seq is the number of a record or an entry.
 var (
 	metaBucket     = []byte("pipesteward") // "format" → formatVersion
 	recordsBucket  = []byte("records")     // seq → header
@@ -26,7 +26,7 @@ var (
 	entryIDsBucket = []byte("entry_ids")   // id → seq
 	expiringBucket = []byte("expiring")    // tag, key → expiry, payload
 	expiryBucket   = []byte("expiry")      // expiry, tag, key → nothing: the index of expiring
-	talliesBucket  = []byte("tallies")     // a tally's own number, kind, and by kind: see tally.go
+	talliesBucket  = []byte("tallies")     // a tally's number, kind, rest of the key by kind: see tally.go
 
 	allBuckets = [][]byte{
 		metaBucket, recordsBucket, bodiesBucket, dueBucket, deadBucket,
@@ -35,28 +35,28 @@ var (
 
 	formatKey = []byte("format")
 	pingKey   = []byte("ping")
-	clockKey  = []byte("clock") // → what the store's clock showed at the last commit
+	clockKey  = []byte("clock") // → the store's time of the last commit
 )
 
-// chunkSize splits large bodies, because bbolt writes a whole page with all
-// its neighbours anew, in one piece, when one of them comes or goes.
+// chunkSize is the greatest size of a chunk of a body, in bytes: bbolt rewrites
+// a whole page whenever one of its values is added or removed.
 const chunkSize = 8 << 10
 
-// Tags of what is in expiringBucket.
+// Tags of the keys in expiringBucket.
 const (
 	tagID    = 'i' // an id that was put → seq of its record
-	tagRate  = 'r' // a rate bucket's key → when it is full
-	tagHold  = 'h' // a rate bucket's key → nothing, until its Hold ends
-	tagClaim = 'c' // a claim's key → owner
-	tagTally = 't' // a tally's key → its tally
-	tagValue = 'v' // a value's key → value
+	tagRate  = 'r' // the key of a rate bucket → when it is full
+	tagHold  = 'h' // the key of a rate bucket → nothing, until its Hold ends
+	tagClaim = 'c' // the key of a claim → its owner
+	tagTally = 't' // the key of a tally → the tally
+	tagValue = 'v' // the key of a value → the value
 )
 
 var leasedMark = []byte{1}
 
 var errDamaged = errors.New("the store's file is damaged")
 
-// header is what the queue knows of a record besides its body.
+// header is a record without its body.
 type header struct {
 	ID        string
 	Kind      string
@@ -64,10 +64,10 @@ type header struct {
 	Attempt   uint64
 	Due       int64
 	Expires   int64 // when the lease ends; 0: not leased
-	SeenUntil int64 // how long its id is remembered
+	SeenUntil int64 // when its id need no longer be remembered
 }
 
-// key is the header's place in dueBucket.
+// key is the record's key in dueBucket.
 func (h header) key(seq uint64) []byte {
 	if h.Expires != 0 {
 		return pairKey(h.Expires, seq)
@@ -107,19 +107,20 @@ func encodeEntry(at int64, id string, body []byte) []byte {
 	return append(b, body...)
 }
 
-// decodeEntry's body lies in b.
+// decodeEntry returns the parts of an entry; body is a part of b.
 func decodeEntry(b []byte) (at int64, id string, body []byte, err error) {
 	d := decoder{rest: b}
 	at, id = int64(d.uint64()), d.string()
 	return at, id, d.rest, d.err
 }
 
-// token names one lease of one record: no other lease of it has its attempt.
+// token returns the token of a lease: no other lease of the record has the same
+// attempt.
 func token(seq, attempt uint64) string {
 	return strconv.FormatUint(seq, 10) + "." + strconv.FormatUint(attempt, 10)
 }
 
-// parseToken returns false for what no store gave out.
+// parseToken returns ok false if s is no token.
 func parseToken(s string) (seq, attempt uint64, ok bool) {
 	before, after, _ := strings.Cut(s, ".")
 	seq, err := strconv.ParseUint(before, 10, 64)
@@ -145,8 +146,8 @@ func splitPairKey(k []byte) (at int64, seq uint64) {
 	return int64(binary.BigEndian.Uint64(k)), binary.BigEndian.Uint64(k[8:])
 }
 
-// later adds d to the time t (Unix nanoseconds); below 0 it counts as 0, and
-// what lies beyond the last time that fits is that time.
+// later returns the time d after t, in Unix nanoseconds, at most the last that
+// fits. A negative d counts as 0.
 func later(t int64, d time.Duration) int64 {
 	if sum := t + int64(max(d, 0)); sum >= t {
 		return sum
@@ -159,8 +160,8 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// decoder reads fields off the front of rest; after the first that is not
-// there, err is set and all are zero.
+// decoder reads fields from the front of rest; after the first one that is
+// missing, err is set and all fields are zero.
 type decoder struct {
 	rest []byte
 	err  error

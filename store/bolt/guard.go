@@ -10,24 +10,24 @@ import (
 )
 
 // Take implements Guard.
-func (b *Store) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
+func (s *Store) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
 	if err := store.CheckTake(key, rate); err != nil {
 		return 0, err
 	}
 	var wait time.Duration
-	err := b.write(ctx, func(t *boltTx) error {
+	err := s.write(ctx, func(t *txn) error {
 		var full int64
 		if payload, _, ok := t.lookup(tagRate, key); ok {
 			full = int64(binary.BigEndian.Uint64(payload))
 		}
 		full, wait = gcra(t.now, full, rate)
-		if _, held, ok := t.lookup(tagHold, key); ok {
-			wait = max(wait, time.Duration(held-t.now))
+		if _, blocked, ok := t.lookup(tagHold, key); ok {
+			wait = max(wait, time.Duration(blocked-t.now))
 		}
 		if wait > 0 {
 			return nil
 		}
-		return t.keep(tagRate, key, numberKey(uint64(full)), full) // a full bucket is as good as none
+		return t.keep(tagRate, key, numberKey(uint64(full)), full) // a full bucket is the same as a new one
 	})
 	if err != nil {
 		return 0, err
@@ -36,13 +36,13 @@ func (b *Store) Take(ctx context.Context, key string, rate store.Rate) (time.Dur
 }
 
 // Hold implements Guard.
-func (b *Store) Hold(ctx context.Context, key string, span time.Duration) error {
+func (s *Store) Hold(ctx context.Context, key string, span time.Duration) error {
 	if err := store.CheckHold(key, span); err != nil {
 		return err
 	}
-	return b.write(ctx, func(t *boltTx) error {
+	return s.write(ctx, func(t *txn) error {
 		end := later(t.now, span)
-		if _, held, ok := t.lookup(tagHold, key); ok && held >= end {
+		if _, blocked, ok := t.lookup(tagHold, key); ok && blocked >= end {
 			return nil
 		}
 		return t.keep(tagHold, key, nil, end)
@@ -50,15 +50,15 @@ func (b *Store) Hold(ctx context.Context, key string, span time.Duration) error 
 }
 
 // Claim implements Guard.
-func (b *Store) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
+func (s *Store) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
 	if err := store.CheckClaim(key, owner, ttl); err != nil {
 		return false, err
 	}
-	var held bool
-	err := b.write(ctx, func(t *boltTx) error {
-		holder, expires, ok := t.lookup(tagClaim, key)
-		held = !ok || expires <= t.now || string(holder) == owner
-		if !held {
+	var claimed bool
+	err := s.write(ctx, func(t *txn) error {
+		current, expires, ok := t.lookup(tagClaim, key)
+		claimed = !ok || expires <= t.now || string(current) == owner
+		if !claimed {
 			return nil
 		}
 		return t.keep(tagClaim, key, []byte(owner), later(t.now, ttl))
@@ -66,16 +66,16 @@ func (b *Store) Claim(ctx context.Context, key, owner string, ttl time.Duration)
 	if err != nil {
 		return false, err
 	}
-	return held, nil
+	return claimed, nil
 }
 
 // Release implements Guard.
-func (b *Store) Release(ctx context.Context, key, owner string) error {
+func (s *Store) Release(ctx context.Context, key, owner string) error {
 	if err := store.CheckRelease(key, owner); err != nil {
 		return err
 	}
-	return b.write(ctx, func(t *boltTx) error {
-		if holder, _, ok := t.lookup(tagClaim, key); !ok || string(holder) != owner {
+	return s.write(ctx, func(t *txn) error {
+		if current, _, ok := t.lookup(tagClaim, key); !ok || string(current) != owner {
 			return nil
 		}
 		return t.forget(tagClaim, key)
@@ -83,23 +83,23 @@ func (b *Store) Release(ctx context.Context, key, owner string) error {
 }
 
 // Set implements Guard.
-func (b *Store) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+func (s *Store) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	if err := store.CheckSet(key, ttl); err != nil {
 		return err
 	}
 	value = bytes.Clone(value)
-	return b.write(ctx, func(t *boltTx) error {
+	return s.write(ctx, func(t *txn) error {
 		return t.keep(tagValue, key, value, later(t.now, ttl))
 	})
 }
 
 // Get implements Guard.
-func (b *Store) Get(ctx context.Context, key string) ([]byte, error) {
+func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	if err := store.CheckGet(key); err != nil {
 		return nil, err
 	}
 	var value []byte
-	err := b.view(ctx, func(t *boltTx) error {
+	err := s.view(ctx, func(t *txn) error {
 		if payload, expires, ok := t.lookup(tagValue, key); ok && expires > t.now {
 			value = append([]byte{}, payload...) // not nil
 		}

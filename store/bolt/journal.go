@@ -11,30 +11,30 @@ import (
 )
 
 // Note implements Journal.
-func (b *Store) Note(ctx context.Context, id string, body []byte) error {
-	return b.writeEntry(ctx, id, body, false)
+func (s *Store) Note(ctx context.Context, id string, body []byte) error {
+	return s.writeEntry(ctx, id, body, false)
 }
 
 // Amend implements Journal.
-func (b *Store) Amend(ctx context.Context, id string, body []byte) error {
-	return b.writeEntry(ctx, id, body, true)
+func (s *Store) Amend(ctx context.Context, id string, body []byte) error {
+	return s.writeEntry(ctx, id, body, true)
 }
 
-// writeEntry adds an entry, or, if one with the id is there, leaves it alone
-// or replaces its body.
-func (b *Store) writeEntry(ctx context.Context, id string, body []byte, replace bool) error {
+// writeEntry adds an entry. If there is one with the id, it replaces the body
+// of that or does nothing.
+func (s *Store) writeEntry(ctx context.Context, id string, body []byte, replace bool) error {
 	if err := store.CheckEntry(id); err != nil {
 		return err
 	}
 	body = bytes.Clone(body)
-	return b.write(ctx, func(t *boltTx) error {
+	return s.write(ctx, func(t *txn) error {
 		at, key := t.now, t.entryIDs.Get([]byte(id))
 		if key != nil {
 			was, _, _, err := decodeEntry(t.entries.Get(key))
 			if err != nil {
 				return err
 			}
-			switch old := later(was, b.journalTTL) <= t.now; {
+			switch old := later(was, s.journalTTL) <= t.now; {
 			case old:
 				if err := t.delete(t.entries, key); err != nil {
 					return err
@@ -61,8 +61,9 @@ func (b *Store) writeEntry(ctx context.Context, id string, body []byte, replace 
 	})
 }
 
-// Entries implements Journal. The cursor is the number of the last entry.
-func (b *Store) Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error) {
+// Entries implements Journal. The cursor is the number of the last entry that
+// was listed.
+func (s *Store) Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error) {
 	before := uint64(0) // none
 	if cursor != "" {
 		before, err = strconv.ParseUint(cursor, 10, 64)
@@ -70,7 +71,7 @@ func (b *Store) Entries(ctx context.Context, cursor string, n int) (entries []st
 			return nil, "", store.BadCursor(cursor)
 		}
 	}
-	err = b.view(ctx, func(t *boltTx) error {
+	err = s.view(ctx, func(t *txn) error {
 		c := t.entries.Cursor()
 		k, v := c.Last()
 		if before != 0 {
@@ -85,15 +86,15 @@ func (b *Store) Entries(ctx context.Context, cursor string, n int) (entries []st
 			if err != nil {
 				return err
 			}
-			if later(at, b.journalTTL) <= t.now {
-				return nil // and so are all that follow
+			if later(at, s.journalTTL) <= t.now {
+				return nil // all that follow are older
 			}
 			if len(entries) >= n {
 				next = strconv.FormatUint(before, 10)
 				return nil
 			}
 			before = binary.BigEndian.Uint64(k)
-			entries = append(entries, store.Entry{ID: id, At: t.shown(at), Body: bytes.Clone(body)})
+			entries = append(entries, store.Entry{ID: id, At: t.processTime(at), Body: bytes.Clone(body)})
 		}
 		return nil
 	})
@@ -103,9 +104,9 @@ func (b *Store) Entries(ctx context.Context, cursor string, n int) (entries []st
 	return entries, next, nil
 }
 
-// purgeEntries removes some entries that are older than ttl: more than were
-// added.
-func (t *boltTx) purgeEntries(ttl time.Duration) error {
+// purgeEntries removes entries that are older than ttl: up to more than the
+// transaction added, so that they do not pile up.
+func (t *txn) purgeEntries(ttl time.Duration) error {
 	var old [][]byte
 	c := t.entries.Cursor()
 	for k, v := c.First(); k != nil && len(old) < purgeAtLeast+2*t.added; k, v = c.Next() {

@@ -9,14 +9,14 @@ import (
 )
 
 // Put implements Queue.
-func (b *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error) {
+func (s *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error) {
 	if err := store.CheckRecords(records); err != nil {
 		return nil, err
 	}
 	records = cloneRecords(records)
 	var added []bool
-	err := b.write(ctx, func(t *boltTx) (err error) {
-		added, err = t.enqueue(records, b.dedupeTTL)
+	err := s.write(ctx, func(t *txn) (err error) {
+		added, err = t.enqueue(records, s.dedupeTTL)
 		return err
 	})
 	if err != nil {
@@ -26,9 +26,9 @@ func (b *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error
 }
 
 // Queued implements Queue.
-func (b *Store) Queued(ctx context.Context, ids ...string) (bool, error) {
+func (s *Store) Queued(ctx context.Context, ids ...string) (bool, error) {
 	var queued bool
-	err := b.view(ctx, func(t *boltTx) error {
+	err := s.view(ctx, func(t *txn) error {
 		for _, id := range ids {
 			if seq, _, ok := t.lookup(tagID, id); ok && t.records.Get(seq) != nil {
 				queued = true
@@ -40,12 +40,12 @@ func (b *Store) Queued(ctx context.Context, ids ...string) (bool, error) {
 }
 
 // Lease implements Queue.
-func (b *Store) Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error) {
+func (s *Store) Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error) {
 	if err := store.CheckVisibility(visibility); err != nil {
 		return nil, err
 	}
 	var leases []store.Lease
-	err := b.write(ctx, func(t *boltTx) (err error) {
+	err := s.write(ctx, func(t *txn) (err error) {
 		leases, err = t.lease(n, visibility)
 		return err
 	})
@@ -56,19 +56,19 @@ func (b *Store) Lease(ctx context.Context, n int, visibility time.Duration) ([]s
 }
 
 // Extend implements Queue.
-func (b *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
+func (s *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
 	if err := store.CheckVisibility(visibility); err != nil {
 		return err
 	}
 	held, body := *l, bytes.Clone(l.Body)
 	var ends time.Time
-	err := b.write(ctx, func(t *boltTx) error {
+	err := s.write(ctx, func(t *txn) error {
 		seq, h, err := t.held(held)
 		if err != nil {
 			return err
 		}
 		expires := later(t.now, visibility)
-		ends = t.shown(expires)
+		ends = t.processTime(expires)
 		if err := t.requeue(seq, h, h.Due, expires); err != nil {
 			return err
 		}
@@ -82,9 +82,9 @@ func (b *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Dura
 }
 
 // Defer implements Queue.
-func (b *Store) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
+func (s *Store) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
 	held, body := *l, bytes.Clone(l.Body)
-	return b.write(ctx, func(t *boltTx) error {
+	return s.write(ctx, func(t *txn) error {
 		seq, h, err := t.held(held)
 		if err != nil {
 			return err
@@ -97,18 +97,18 @@ func (b *Store) Defer(ctx context.Context, l *store.Lease, after time.Duration) 
 }
 
 // Done implements Queue.
-func (b *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
+func (s *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
 	if err := store.CheckRecords(next); err != nil {
 		return err
 	}
 	held, next := *l, cloneRecords(next)
-	return b.write(ctx, func(t *boltTx) error {
+	return s.write(ctx, func(t *txn) error {
 		seq, h, err := t.held(held)
 		if err != nil {
 			return err
 		}
 		// What follows goes first, while this record's id is still known.
-		if _, err := t.enqueue(next, b.dedupeTTL); err != nil {
+		if _, err := t.enqueue(next, s.dedupeTTL); err != nil {
 			return err
 		}
 		if err := t.dequeue(seq, h); err != nil {
@@ -119,9 +119,9 @@ func (b *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) 
 }
 
 // Bury implements Queue.
-func (b *Store) Bury(ctx context.Context, l *store.Lease, reason string) error {
+func (s *Store) Bury(ctx context.Context, l *store.Lease, reason string) error {
 	held := *l
-	return b.write(ctx, func(t *boltTx) error {
+	return s.write(ctx, func(t *txn) error {
 		seq, h, err := t.held(held)
 		if err != nil {
 			return err
@@ -135,9 +135,9 @@ func (b *Store) Bury(ctx context.Context, l *store.Lease, reason string) error {
 }
 
 // Wait implements Queue.
-func (b *Store) Wait(ctx context.Context, atMost time.Duration) error {
-	queued := b.queued.Next() // before looking, so that nothing comes in between unseen
-	err := b.view(ctx, func(t *boltTx) error {
+func (s *Store) Wait(ctx context.Context, atMost time.Duration) error {
+	queued := s.queued.Next() // before looking, so that nothing comes in between unseen
+	err := s.view(ctx, func(t *txn) error {
 		if k, _ := t.due.Cursor().First(); k != nil {
 			at, _ := splitPairKey(k)
 			atMost = min(atMost, time.Duration(at-t.now))
@@ -152,7 +152,7 @@ func (b *Store) Wait(ctx context.Context, atMost time.Duration) error {
 	select {
 	case <-queued:
 	case <-timer.C:
-	case <-b.closing:
+	case <-s.closing:
 		return store.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
@@ -162,9 +162,9 @@ func (b *Store) Wait(ctx context.Context, atMost time.Duration) error {
 
 // Depth implements Queue. It reads an index through, some 10 million records
 // a second.
-func (b *Store) Depth(ctx context.Context) (store.Depth, error) {
+func (s *Store) Depth(ctx context.Context) (store.Depth, error) {
 	var d store.Depth
-	err := b.view(ctx, func(t *boltTx) error {
+	err := s.view(ctx, func(t *txn) error {
 		c := t.due.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			at, _ := splitPairKey(k)
@@ -184,9 +184,9 @@ func (b *Store) Depth(ctx context.Context) (store.Depth, error) {
 }
 
 // Dead implements Queue.
-func (b *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
+func (s *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
 	var dead []store.DeadRecord
-	err := b.view(ctx, func(t *boltTx) error {
+	err := s.view(ctx, func(t *txn) error {
 		c := t.dead.Cursor()
 		for k, v := c.Last(); k != nil && len(dead) < n; k, v = c.Prev() {
 			at, seq := splitPairKey(k)
@@ -199,7 +199,7 @@ func (b *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
 				Kind:   h.Kind,
 				Body:   t.body(seq),
 				Reason: h.Reason,
-				At:     t.shown(at),
+				At:     t.processTime(at),
 			})
 		}
 		return nil

@@ -12,7 +12,7 @@ import (
 
 // enqueue adds the records whose ids are not remembered. An id is, for its time
 // to live and as long as its record is queued.
-func (t *boltTx) enqueue(records []store.Record, dedupeTTL time.Duration) (added []bool, err error) {
+func (t *txn) enqueue(records []store.Record, dedupeTTL time.Duration) (added []bool, err error) {
 	added = make([]bool, len(records))
 	for i, r := range records {
 		before, expires, known := t.lookup(tagID, r.ID)
@@ -44,7 +44,7 @@ func (t *boltTx) enqueue(records []store.Record, dedupeTTL time.Duration) (added
 }
 
 // place writes the header and its place in the order of due times.
-func (t *boltTx) place(seq uint64, h header) error {
+func (t *txn) place(seq uint64, h header) error {
 	if err := t.put(t.records, numberKey(seq), h.encode()); err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (t *boltTx) place(seq uint64, h header) error {
 }
 
 // requeue moves a record to another due time and lease end.
-func (t *boltTx) requeue(seq uint64, h header, due, expires int64) error {
+func (t *txn) requeue(seq uint64, h header, due, expires int64) error {
 	if err := t.delete(t.due, h.key(seq)); err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (t *boltTx) requeue(seq uint64, h header, due, expires int64) error {
 
 // dequeue removes a record but for its body, and its id when that is not to
 // be remembered longer.
-func (t *boltTx) dequeue(seq uint64, h header) error {
+func (t *txn) dequeue(seq uint64, h header) error {
 	if err := t.delete(t.due, h.key(seq)); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (t *boltTx) dequeue(seq uint64, h header) error {
 }
 
 // body returns a copy of a record's body.
-func (t *boltTx) body(seq uint64) []byte {
+func (t *txn) body(seq uint64) []byte {
 	var body []byte
 	prefix := numberKey(seq)
 	c := t.bodies.Cursor()
@@ -90,7 +90,7 @@ func (t *boltTx) body(seq uint64) []byte {
 	return body
 }
 
-func (t *boltTx) putBody(seq uint64, body []byte) error {
+func (t *txn) putBody(seq uint64, body []byte) error {
 	var n uint32
 	for chunk := range slices.Chunk(body, chunkSize) {
 		if err := t.put(t.bodies, chunkKey(seq, n), chunk); err != nil {
@@ -101,7 +101,7 @@ func (t *boltTx) putBody(seq uint64, body []byte) error {
 	return nil
 }
 
-func (t *boltTx) deleteBody(seq uint64) error {
+func (t *txn) deleteBody(seq uint64) error {
 	var chunks [][]byte
 	prefix := numberKey(seq)
 	c := t.bodies.Cursor()
@@ -117,7 +117,7 @@ func (t *boltTx) deleteBody(seq uint64) error {
 }
 
 // saveBody leaves the file alone where nothing changed, as is usual.
-func (t *boltTx) saveBody(seq uint64, body []byte) error {
+func (t *txn) saveBody(seq uint64, body []byte) error {
 	if bytes.Equal(t.body(seq), body) {
 		return nil
 	}
@@ -128,7 +128,7 @@ func (t *boltTx) saveBody(seq uint64, body []byte) error {
 }
 
 // lease hands out up to n due records.
-func (t *boltTx) lease(n int, visibility time.Duration) ([]store.Lease, error) {
+func (t *txn) lease(n int, visibility time.Duration) ([]store.Lease, error) {
 	var due [][]byte // keys
 	c := t.due.Cursor()
 	for k, _ := c.First(); k != nil && len(due) < n; k, _ = c.Next() {
@@ -158,8 +158,8 @@ func (t *boltTx) lease(n int, visibility time.Duration) ([]store.Lease, error) {
 			Kind:    h.Kind,
 			Body:    t.body(seq),
 			Attempt: int(h.Attempt),
-			Due:     t.shown(h.Due),
-			Expires: t.shown(expires),
+			Due:     t.processTime(h.Due),
+			Expires: t.processTime(expires),
 			Token:   token(seq, h.Attempt),
 		})
 	}
@@ -168,7 +168,7 @@ func (t *boltTx) lease(n int, visibility time.Duration) ([]store.Lease, error) {
 
 // buryUnreadable takes a record out of the queue whose header can't be read. Its
 // id is forgotten, so that whoever put it may put it again.
-func (t *boltTx) buryUnreadable(dueKey []byte, seq uint64, reason error) error {
+func (t *txn) buryUnreadable(dueKey []byte, seq uint64, reason error) error {
 	if err := t.delete(t.due, dueKey); err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func unreadable(seq uint64, reason error) header {
 
 // idOf looks for the id that was remembered for a record. It reads through all
 // ids.
-func (t *boltTx) idOf(seq uint64) (id string, ok bool) {
+func (t *txn) idOf(seq uint64) (id string, ok bool) {
 	prefix, want := []byte{tagID}, numberKey(seq)
 	c := t.expiring.Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
@@ -205,7 +205,7 @@ func (t *boltTx) idOf(seq uint64) (id string, ok bool) {
 
 // held returns the record that the lease holds, also when the lease expired
 // and nobody took the record; ErrLeaseLost when it holds none.
-func (t *boltTx) held(l store.Lease) (seq uint64, h header, err error) {
+func (t *txn) held(l store.Lease) (seq uint64, h header, err error) {
 	seq, attempt, ok := parseToken(l.Token)
 	if !ok {
 		return 0, header{}, store.ErrLeaseLost
@@ -225,7 +225,7 @@ func (t *boltTx) held(l store.Lease) (seq uint64, h header, err error) {
 }
 
 // endLeases makes all leased records due.
-func endLeases(t *boltTx) error {
+func endLeases(t *txn) error {
 	var leased []uint64
 	c := t.due.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {

@@ -8,31 +8,31 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// tally is what is kept under tagTally. Its members have numbers without a
-// gap, since they come at the end and go at the start: so their count and
-// each one's position are a subtraction.
+// tally is the value of a key with tagTally. Its members have consecutive
+// numbers, because they are added at the end and removed at the start: their
+// count and the position of each are differences of numbers.
 type tally struct {
-	number uint64 // its own: begins its keys in talliesBucket
+	number uint64 // of this tally: the prefix of its keys in talliesBucket
 	first  uint64 // number of the oldest member
-	next   uint64 // number of the next to come
-	groups uint64 // how many there are
+	next   uint64 // number of the next member
+	groups uint64 // how many groups there are
 }
 
 // Kinds of keys in talliesBucket, after the tally's number.
 const (
 	kindMember = 'm' // a member's number → its time, id, group and note
 	kindID     = 'i' // a member's id → its number
-	kindGroup  = 'g' // a group → number of its newest member, with which it goes
+	kindGroup  = 'g' // a group → number of its newest member; it is removed with that
 )
 
 // Tally implements Guard.
-func (b *Store) Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error) {
-	if err := store.CheckTally(key, s, within); err != nil {
+func (s *Store) Tally(ctx context.Context, key string, member store.Seen, within time.Duration) (store.Count, error) {
+	if err := store.CheckTally(key, member, within); err != nil {
 		return store.Count{}, err
 	}
 	var count store.Count
-	err := b.write(ctx, func(t *boltTx) (err error) {
-		count, err = t.noteSeen(key, s, within)
+	err := s.write(ctx, func(t *txn) (err error) {
+		count, err = t.addToTally(key, member, within)
 		return err
 	})
 	if err != nil {
@@ -42,12 +42,12 @@ func (b *Store) Tally(ctx context.Context, key string, s store.Seen, within time
 }
 
 // Tallied implements Guard.
-func (b *Store) Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error) {
+func (s *Store) Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error) {
 	if err := store.CheckTallied(key, within); err != nil {
 		return nil, err
 	}
 	var members []store.Seen
-	err := b.view(ctx, func(t *boltTx) error {
+	err := s.view(ctx, func(t *txn) error {
 		y, expires, err := t.tally(key)
 		if err != nil || expires <= t.now {
 			return err
@@ -55,13 +55,13 @@ func (b *Store) Tallied(ctx context.Context, key string, within time.Duration) (
 		c := t.tallies.Cursor()
 		_, v := c.Seek(y.memberKey(y.first))
 		for n := y.first; n < y.next; n++ {
-			at, s, err := decodeSeen(v)
+			at, member, err := decodeSeen(v)
 			if err != nil {
 				return err
 			}
-			s.At = t.shown(at)
+			member.At = t.processTime(at)
 			if later(at, within) > t.now {
-				members = append(members, s)
+				members = append(members, member)
 			}
 			_, v = c.Next()
 		}
@@ -73,8 +73,8 @@ func (b *Store) Tallied(ctx context.Context, key string, within time.Duration) (
 	return members, nil
 }
 
-// noteSeen is Tally.
-func (t *boltTx) noteSeen(key string, s store.Seen, within time.Duration) (store.Count, error) {
+// addToTally implements Tally.
+func (t *txn) addToTally(key string, s store.Seen, within time.Duration) (store.Count, error) {
 	y, expires, err := t.tally(key)
 	if err != nil {
 		return store.Count{}, err
@@ -109,8 +109,8 @@ func (t *boltTx) noteSeen(key string, s store.Seen, within time.Duration) (store
 	return store.Count{Members: int(y.next - y.first), Groups: int(y.groups), Position: int(n-y.first) + 1}, nil
 }
 
-// addSeen adds a member, and forgets the oldest where there is no room.
-func (t *boltTx) addSeen(y *tally, s store.Seen) error {
+// addSeen adds a member; in a full tally it replaces the oldest.
+func (t *txn) addSeen(y *tally, s store.Seen) error {
 	if y.number == 0 {
 		var err error
 		if y.number, err = t.tallies.NextSequence(); err != nil {
@@ -140,9 +140,9 @@ func (t *boltTx) addSeen(y *tally, s store.Seen) error {
 	return nil
 }
 
-// forgetOldest removes the oldest member, and its group if it was the last
-// of that.
-func (t *boltTx) forgetOldest(y *tally) error {
+// forgetOldest removes the oldest member, and its group if that has no other
+// member.
+func (t *txn) forgetOldest(y *tally) error {
 	member := y.memberKey(y.first)
 	_, s, err := decodeSeen(t.tallies.Get(member))
 	if err != nil {
@@ -165,9 +165,9 @@ func (t *boltTx) forgetOldest(y *tally) error {
 	return nil
 }
 
-// purgeTally removes up to n members of a tally that expired, and the tally
-// with the last of them. It returns how many it removed.
-func (t *boltTx) purgeTally(key string, n int) (removed int, err error) {
+// purgeTally removes up to n members of an expired tally, and the tally when
+// none is left. It returns how many members it removed.
+func (t *txn) purgeTally(key string, n int) (removed int, err error) {
 	y, expires, err := t.tally(key)
 	if err != nil {
 		return 0, err
@@ -184,8 +184,8 @@ func (t *boltTx) purgeTally(key string, n int) (removed int, err error) {
 }
 
 // tally returns the tally of key and when it expires or expired; both are
-// zero where there is none.
-func (t *boltTx) tally(key string) (y tally, expires int64, err error) {
+// zero if there is none.
+func (t *txn) tally(key string) (y tally, expires int64, err error) {
 	payload, expires, ok := t.lookup(tagTally, key)
 	if !ok {
 		return tally{}, 0, nil

@@ -7,10 +7,10 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// boltTx is a transaction: its buckets, its time and what it changed.
-type boltTx struct {
+// txn is a transaction: its buckets, its time and what it changed.
+type txn struct {
 	now  int64 // Unix nanoseconds
-	lead int64 // by how much now is ahead of the process's clock, in nanoseconds
+	lead int64 // how far now is ahead of the process's clock, in nanoseconds
 
 	meta, records, bodies, due, dead, entries, entryIDs, expiring, expiry, tallies *bbolt.Bucket
 
@@ -19,14 +19,14 @@ type boltTx struct {
 	added   int  // to expiring and entries
 }
 
-// begin makes a boltTx at the time that the store's clock shows.
-func (b *Store) begin(tx *bbolt.Tx) *boltTx {
-	now, lead := b.clock.now()
-	return newBoltTx(tx, now, lead)
+// begin returns the transaction at the store's time.
+func (s *Store) begin(tx *bbolt.Tx) *txn {
+	now, lead := s.clock.now()
+	return newTxn(tx, now, lead)
 }
 
-func newBoltTx(tx *bbolt.Tx, now, lead int64) *boltTx {
-	t := &boltTx{
+func newTxn(tx *bbolt.Tx, now, lead int64) *txn {
+	t := &txn{
 		now:      now,
 		lead:     lead,
 		meta:     tx.Bucket(metaBucket),
@@ -41,29 +41,29 @@ func newBoltTx(tx *bbolt.Tx, now, lead int64) *boltTx {
 		tallies:  tx.Bucket(talliesBucket),
 	}
 	for _, b := range []*bbolt.Bucket{t.records, t.bodies, t.due, t.dead, t.entries, t.expiry} {
-		b.FillPercent = 0.9 // they grow at their end, where no page needs room for more
+		b.FillPercent = 0.9 // they grow at their end: other pages need no free space
 	}
 	return t
 }
 
-// shown converts a stored time to the process's clock: it is as long ago, or to
-// come, by either.
-func (t *boltTx) shown(at int64) time.Time { return time.Unix(0, at-t.lead).UTC() }
+// processTime converts a stored time to the process's clock: the time between it
+// and now is the same on both clocks.
+func (t *txn) processTime(at int64) time.Time { return time.Unix(0, at-t.lead).UTC() }
 
-func (t *boltTx) put(bucket *bbolt.Bucket, key, value []byte) error {
+func (t *txn) put(bucket *bbolt.Bucket, key, value []byte) error {
 	t.changed = true
 	return bucket.Put(key, value)
 }
 
-func (t *boltTx) delete(bucket *bbolt.Bucket, key []byte) error {
+func (t *txn) delete(bucket *bbolt.Bucket, key []byte) error {
 	t.changed = true
 	return bucket.Delete(key)
 }
 
-// lookup returns what was kept under tag and key and when it expires or
-// expired; ok is false when nothing was. The payload lies in the file's
-// memory: it is good as long as the transaction.
-func (t *boltTx) lookup(tag byte, key string) (payload []byte, expires int64, ok bool) {
+// lookup returns the value of tag and key, and when it expires or expired; ok is
+// false if there is none. The payload is part of the memory-mapped file, and
+// valid until the transaction ends.
+func (t *txn) lookup(tag byte, key string) (payload []byte, expires int64, ok bool) {
 	v := t.expiring.Get(expiringKey(tag, key))
 	if len(v) < 8 {
 		return nil, 0, false
@@ -71,16 +71,16 @@ func (t *boltTx) lookup(tag byte, key string) (payload []byte, expires int64, ok
 	return v[8:], int64(binary.BigEndian.Uint64(v)), true
 }
 
-// keep puts payload under tag and key until expires.
-func (t *boltTx) keep(tag byte, key string, payload []byte, expires int64) error {
+// keep stores payload under tag and key until expires, in place of what was there.
+func (t *txn) keep(tag byte, key string, payload []byte, expires int64) error {
 	if err := t.forget(tag, key); err != nil {
 		return err
 	}
 	return t.add(tag, key, payload, expires)
 }
 
-// add puts payload under tag and key, where nothing is, until expires.
-func (t *boltTx) add(tag byte, key string, payload []byte, expires int64) error {
+// add stores payload under tag and key, which have no value, until expires.
+func (t *txn) add(tag byte, key string, payload []byte, expires int64) error {
 	k := expiringKey(tag, key)
 	v := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(payload)), uint64(expires))
 	if err := t.put(t.expiring, k, append(v, payload...)); err != nil {
@@ -90,8 +90,8 @@ func (t *boltTx) add(tag byte, key string, payload []byte, expires int64) error 
 	return t.put(t.expiry, expiryKey(expires, k), nil)
 }
 
-// forget removes what was kept under tag and key.
-func (t *boltTx) forget(tag byte, key string) error {
+// forget removes the value of tag and key.
+func (t *txn) forget(tag byte, key string) error {
 	_, expires, ok := t.lookup(tag, key)
 	if !ok {
 		return nil
@@ -103,9 +103,9 @@ func (t *boltTx) forget(tag byte, key string) error {
 	return t.delete(t.expiring, k)
 }
 
-// purgeExpired removes some of what expired: more than was added, so that it
-// never falls behind.
-func (t *boltTx) purgeExpired() error {
+// purgeExpired removes expired values: up to more than the transaction added, so
+// that they do not pile up.
+func (t *txn) purgeExpired() error {
 	var old [][]byte
 	atMost := purgeAtLeast + 2*t.added
 	c := t.expiry.Cursor()
@@ -129,7 +129,7 @@ func (t *boltTx) purgeExpired() error {
 			return err
 		}
 		if seq, _, ok := t.lookup(tag, key); tag == tagID && ok && t.records.Get(seq) != nil {
-			continue // Done removes it
+			continue // the id is remembered until Done
 		}
 		if err := t.delete(t.expiring, k[8:]); err != nil {
 			return err
