@@ -138,10 +138,12 @@ type Store interface {
 }
 
 // Queue is the queue of the work to do. All methods are safe for concurrent
-// use; what they changed is durable when they return nil. After ErrLeaseLost,
-// ErrClosed and errors of invalid arguments nothing was changed. After any
-// other error, that of a ctx which ends during the call included, the call has
-// taken effect either wholly or not at all.
+// use. What they changed is durable when they return nil, except leases: those
+// of a backend for one process end with the process. How often a record was
+// leased outlives each process. After ErrLeaseLost, ErrClosed and errors of
+// invalid arguments nothing was changed. After any other error, that of a ctx
+// which ends during the call included, the call has taken effect either wholly
+// or not at all.
 type Queue interface {
 	// Put atomically adds the records whose ids are not remembered, and returns
 	// for each whether it was added. An id is remembered for the dedupe time to
@@ -194,7 +196,10 @@ type Journal interface {
 }
 
 // Guard is the state that replicas share: rate limits, claims, tallies and
-// small values.
+// small values. All methods are safe for concurrent use. What Set and Hold
+// changed is durable when they return nil. What Take, Claim, Release and Tally
+// changed is durable as soon as a later Put, Done, Defer, Bury, Note, Amend, Set
+// or Hold has returned, and after a second: a backend need not wait for its disk.
 type Guard interface {
 	// Take takes a token from the bucket of key and returns 0. If there is none,
 	// it takes nothing and returns the time until there is one: at most

@@ -24,8 +24,6 @@ import (
 const (
 	// lockPatience is how long Open waits for the lock of a process that is ending.
 	lockPatience = 500 * time.Millisecond
-	// maxBatch is how many writes share a commit at most.
-	maxBatch = 1024
 	// purgeAtLeast is how many expired values, and how many expired entries, a
 	// commit removes at most, besides twice as many as it added.
 	purgeAtLeast = 16
@@ -41,13 +39,22 @@ type Options struct {
 
 // Store is a store.Store in one file, for one process at a time.
 //
-// One goroutine commits. It gathers the writes that wait and makes them one
-// transaction with one sync to disk, so that many writers share its cost; a
-// lone writer does not wait for company. A group that fails is run again one
-// by one, so that each write has its own answer.
+// One goroutine writes. It commits all writes that wait in one transaction with
+// one sync to disk, so that many writers share its cost; a lone writer does not
+// wait for others. If a batch fails, each of its writes is run and committed by
+// itself, and has its own result.
 //
-// What expired is not there for readers, and is removed a few at a time by
-// the commits that follow.
+// Some writes are lazy: they are answered before the commit, since nothing is
+// lost if the process dies before it. They are committed with the next write
+// that is not lazy, and at the latest within a second.
+//
+//	Lease, Extend  the records are due again when the process is gone;
+//	               the number of attempts is in a file of its own, see attempts
+//	Take, Tally    a few tokens or members are forgotten; the work that they
+//	               were for was not committed either, and is repeated
+//	Claim, Release the owner died with the process
+//
+// Readers do not see what has expired; each commit removes a part of it.
 type Store struct {
 	db         *bbolt.DB
 	file       os.FileInfo // of the file that was opened
@@ -60,8 +67,10 @@ type Store struct {
 	committed chan struct{} // closed when the committing goroutine has ended
 	closeOnce sync.Once
 	closeErr  error
+	commitErr error // of the last commit, set before committed is closed
 
-	queued store.Notifier // when a record was queued
+	attempts attempts       // used by the committing goroutine
+	queued   store.Notifier // when a record was queued
 
 	broken atomic.Pointer[error] // why the file can't be used any more; nil: it can
 	damage chan error            // what Damaged returns
@@ -109,7 +118,7 @@ func Open(path string, o Options) (s *Store, err error) {
 		err = syncDir(filepath.Dir(path))
 	}
 	if err == nil {
-		err = prepare(db)
+		err = prepare(db, attemptsPath(path))
 	}
 	var last int64 // the store's time of the last commit
 	if err == nil {
@@ -132,6 +141,7 @@ func Open(path string, o Options) (s *Store, err error) {
 		db:         db,
 		file:       info,
 		clock:      newSteadyClock(o.Now, last),
+		attempts:   attempts{path: attemptsPath(path)},
 		damage:     make(chan error, 1),
 		dedupeTTL:  o.DedupeTTL,
 		journalTTL: o.JournalTTL,
@@ -170,8 +180,8 @@ func syncDir(dir string) error {
 
 // prepare creates the buckets of a new file, checks the format of an old one,
 // and ends the leases of the last process.
-func prepare(db *bbolt.DB) error {
-	return db.Update(func(tx *bbolt.Tx) error {
+func prepare(db *bbolt.DB, attempts string) error {
+	err := db.Update(func(tx *bbolt.Tx) error {
 		info, err := os.Stat(db.Path())
 		if err != nil {
 			return err
@@ -195,9 +205,20 @@ func prepare(db *bbolt.DB) error {
 		if _, err := tx.CreateBucketIfNotExists(talliesBucket); err != nil {
 			return err
 		}
-		return endLeases(newTxn(tx, 0, 0))
+		t := newTxn(tx)
+		return errors.Join(recoverAttempts(t, attempts), endLeases(t))
 	})
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(attempts); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
+
+// attemptsPath returns the path of the file for attempts beside the store's.
+func attemptsPath(path string) string { return path + ".attempts" }
 
 func create(tx *bbolt.Tx) error {
 	for _, name := range allBuckets {
@@ -208,14 +229,20 @@ func create(tx *bbolt.Tx) error {
 	return tx.Bucket(metaBucket).Put(formatKey, []byte(formatVersion))
 }
 
-// Close implements Store. A second Close does nothing.
+// Close implements store.Store. A second Close does nothing.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
 		<-s.committed
-		if s.broken.Load() == nil { // else bbolt's locks may never be free
-			s.closeErr = s.db.Close()
+		s.closeErr = s.commitErr
+		if s.broken.Load() != nil { // bbolt's locks may never be free
+			s.closeErr = nil
+			return
 		}
+		if s.commitErr == nil {
+			s.closeErr = s.attempts.remove()
+		}
+		s.closeErr = errors.Join(s.closeErr, s.db.Close())
 	})
 	return s.closeErr
 }
@@ -237,7 +264,7 @@ func (s *Store) present() error {
 	return nil
 }
 
-// Ping implements Store: it writes, and waits for the disk.
+// Ping implements store.Store: it writes, and waits for the disk.
 func (s *Store) Ping(ctx context.Context) error {
 	select {
 	case <-s.closing:

@@ -26,13 +26,17 @@ func newSteadyClock(process func() time.Time, from int64) *steadyClock {
 	return &steadyClock{process: process, last: now, lead: max(0, from-now)}
 }
 
-// now returns the time, and by how much it is ahead of the process's clock, in
-// nanoseconds.
-func (c *steadyClock) now() (now, lead int64) {
+// instant is a time of the store's clock.
+type instant struct {
+	now  int64 // Unix nanoseconds
+	lead int64 // how far now is ahead of the process's clock, in nanoseconds
+}
+
+func (c *steadyClock) now() instant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.process().UnixNano()
 	c.lead += max(0, c.last-t)
 	c.last = t
-	return t + c.lead, c.lead
+	return instant{t + c.lead, c.lead}
 }

@@ -9,33 +9,28 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// Take implements Guard.
+// Take implements store.Guard.
 func (s *Store) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
 	if err := store.CheckTake(key, rate); err != nil {
 		return 0, err
 	}
-	var wait time.Duration
-	err := s.write(ctx, func(t *txn) error {
+	return lazily(ctx, s, func(t *txn) (time.Duration, error) {
 		var full int64
 		if payload, _, ok := t.lookup(tagRate, key); ok {
 			full = int64(binary.BigEndian.Uint64(payload))
 		}
-		full, wait = gcra(t.now, full, rate)
+		full, wait := gcra(t.now, full, rate)
 		if _, blocked, ok := t.lookup(tagHold, key); ok {
 			wait = max(wait, time.Duration(blocked-t.now))
 		}
 		if wait > 0 {
-			return nil
+			return wait, nil
 		}
-		return t.keep(tagRate, key, numberKey(uint64(full)), full) // a full bucket is the same as a new one
+		return 0, t.keep(tagRate, key, numberKey(uint64(full)), full) // a full bucket is the same as a new one
 	})
-	if err != nil {
-		return 0, err
-	}
-	return wait, nil
 }
 
-// Hold implements Guard.
+// Hold implements store.Guard.
 func (s *Store) Hold(ctx context.Context, key string, span time.Duration) error {
 	if err := store.CheckHold(key, span); err != nil {
 		return err
@@ -49,40 +44,35 @@ func (s *Store) Hold(ctx context.Context, key string, span time.Duration) error 
 	})
 }
 
-// Claim implements Guard.
+// Claim implements store.Guard.
 func (s *Store) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
 	if err := store.CheckClaim(key, owner, ttl); err != nil {
 		return false, err
 	}
-	var claimed bool
-	err := s.write(ctx, func(t *txn) error {
+	return lazily(ctx, s, func(t *txn) (bool, error) {
 		current, expires, ok := t.lookup(tagClaim, key)
-		claimed = !ok || expires <= t.now || string(current) == owner
-		if !claimed {
-			return nil
+		if ok && expires > t.now && string(current) != owner {
+			return false, nil
 		}
-		return t.keep(tagClaim, key, []byte(owner), later(t.now, ttl))
+		return true, t.keep(tagClaim, key, []byte(owner), later(t.now, ttl))
 	})
-	if err != nil {
-		return false, err
-	}
-	return claimed, nil
 }
 
-// Release implements Guard.
+// Release implements store.Guard.
 func (s *Store) Release(ctx context.Context, key, owner string) error {
 	if err := store.CheckRelease(key, owner); err != nil {
 		return err
 	}
-	return s.write(ctx, func(t *txn) error {
+	_, err := lazily(ctx, s, func(t *txn) (struct{}, error) {
 		if current, _, ok := t.lookup(tagClaim, key); !ok || string(current) != owner {
-			return nil
+			return struct{}{}, nil
 		}
-		return t.forget(tagClaim, key)
+		return struct{}{}, t.forget(tagClaim, key)
 	})
+	return err
 }
 
-// Set implements Guard.
+// Set implements store.Guard.
 func (s *Store) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	if err := store.CheckSet(key, ttl); err != nil {
 		return err
@@ -93,7 +83,7 @@ func (s *Store) Set(ctx context.Context, key string, value []byte, ttl time.Dura
 	})
 }
 
-// Get implements Guard.
+// Get implements store.Guard.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	if err := store.CheckGet(key); err != nil {
 		return nil, err

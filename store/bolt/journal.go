@@ -10,12 +10,12 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// Note implements Journal.
+// Note implements store.Journal.
 func (s *Store) Note(ctx context.Context, id string, body []byte) error {
 	return s.writeEntry(ctx, id, body, false)
 }
 
-// Amend implements Journal.
+// Amend implements store.Journal.
 func (s *Store) Amend(ctx context.Context, id string, body []byte) error {
 	return s.writeEntry(ctx, id, body, true)
 }
@@ -61,7 +61,7 @@ func (s *Store) writeEntry(ctx context.Context, id string, body []byte, replace 
 	})
 }
 
-// Entries implements Journal. The cursor is the number of the last entry that
+// Entries implements store.Journal. The cursor is the number of the last entry that
 // was listed.
 func (s *Store) Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error) {
 	before := uint64(0) // none

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(childEnv); path != "" {
 		putUntilKilled(path)
 	}
+	if path := os.Getenv(leaseEnv); path != "" {
+		leaseAndWait(path)
+	}
 	goleak.VerifyTestMain(storetest.InMemory(m))
 }
 

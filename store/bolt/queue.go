@@ -8,24 +8,16 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// Put implements Queue.
+// Put implements store.Queue.
 func (s *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error) {
 	if err := store.CheckRecords(records); err != nil {
 		return nil, err
 	}
 	records = cloneRecords(records)
-	var added []bool
-	err := s.write(ctx, func(t *txn) (err error) {
-		added, err = t.enqueue(records, s.dedupeTTL)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return added, nil
+	return update(ctx, s, func(t *txn) ([]bool, error) { return t.enqueue(records, s.dedupeTTL) })
 }
 
-// Queued implements Queue.
+// Queued implements store.Queue.
 func (s *Store) Queued(ctx context.Context, ids ...string) (bool, error) {
 	var queued bool
 	err := s.view(ctx, func(t *txn) error {
@@ -39,75 +31,67 @@ func (s *Store) Queued(ctx context.Context, ids ...string) (bool, error) {
 	return queued, err
 }
 
-// Lease implements Queue.
+// Lease implements store.Queue.
 func (s *Store) Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error) {
 	if err := store.CheckVisibility(visibility); err != nil {
 		return nil, err
 	}
-	var leases []store.Lease
-	err := s.write(ctx, func(t *txn) (err error) {
-		leases, err = t.lease(n, visibility)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return leases, nil
+	return lazily(ctx, s, func(t *txn) ([]store.Lease, error) { return t.lease(n, visibility) })
 }
 
-// Extend implements Queue.
+// Extend implements store.Queue.
 func (s *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
 	if err := store.CheckVisibility(visibility); err != nil {
 		return err
 	}
-	held, body := *l, bytes.Clone(l.Body)
-	var ends time.Time
-	err := s.write(ctx, func(t *txn) error {
-		seq, h, err := t.held(held)
+	lease, body := *l, bytes.Clone(l.Body)
+	expires, err := lazily(ctx, s, func(t *txn) (time.Time, error) {
+		seq, h, err := t.leasedRecord(lease)
 		if err != nil {
-			return err
+			return time.Time{}, err
 		}
 		expires := later(t.now, visibility)
-		ends = t.processTime(expires)
 		if err := t.requeue(seq, h, h.Due, expires); err != nil {
-			return err
+			return time.Time{}, err
 		}
-		return t.saveBody(seq, body)
+		t.sync, err = t.saveBody(seq, body)
+		return t.processTime(expires), err
 	})
 	if err != nil {
 		return err
 	}
-	l.Expires = ends
+	l.Expires = expires
 	return nil
 }
 
-// Defer implements Queue.
+// Defer implements store.Queue.
 func (s *Store) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
-	held, body := *l, bytes.Clone(l.Body)
+	lease, body := *l, bytes.Clone(l.Body)
 	return s.write(ctx, func(t *txn) error {
-		seq, h, err := t.held(held)
+		seq, h, err := t.leasedRecord(lease)
 		if err != nil {
 			return err
 		}
 		if err := t.requeue(seq, h, later(t.now, after), 0); err != nil {
 			return err
 		}
-		return t.saveBody(seq, body)
+		_, err = t.saveBody(seq, body)
+		return err
 	})
 }
 
-// Done implements Queue.
+// Done implements store.Queue.
 func (s *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
 	if err := store.CheckRecords(next); err != nil {
 		return err
 	}
-	held, next := *l, cloneRecords(next)
+	lease, next := *l, cloneRecords(next)
 	return s.write(ctx, func(t *txn) error {
-		seq, h, err := t.held(held)
+		seq, h, err := t.leasedRecord(lease)
 		if err != nil {
 			return err
 		}
-		// What follows goes first, while this record's id is still known.
+		// The id of this record is still remembered, whatever its time to live.
 		if _, err := t.enqueue(next, s.dedupeTTL); err != nil {
 			return err
 		}
@@ -118,11 +102,11 @@ func (s *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) 
 	})
 }
 
-// Bury implements Queue.
+// Bury implements store.Queue.
 func (s *Store) Bury(ctx context.Context, l *store.Lease, reason string) error {
-	held := *l
+	lease := *l
 	return s.write(ctx, func(t *txn) error {
-		seq, h, err := t.held(held)
+		seq, h, err := t.leasedRecord(lease)
 		if err != nil {
 			return err
 		}
@@ -134,20 +118,21 @@ func (s *Store) Bury(ctx context.Context, l *store.Lease, reason string) error {
 	})
 }
 
-// Wait implements Queue.
+// Wait implements store.Queue.
 func (s *Store) Wait(ctx context.Context, atMost time.Duration) error {
-	queued := s.queued.Next() // before looking, so that nothing comes in between unseen
-	err := s.view(ctx, func(t *txn) error {
-		if k, _ := t.due.Cursor().First(); k != nil {
-			at, _ := splitPairKey(k)
-			atMost = min(atMost, time.Duration(at-t.now))
+	queued := s.queued.Next() // first, so that no record comes unseen after the look at the queue
+	next, err := lazily(ctx, s, func(t *txn) (time.Duration, error) {
+		k, _ := t.due.Cursor().First()
+		if k == nil {
+			return atMost, nil
 		}
-		return nil
+		at, _ := splitPairKey(k)
+		return min(atMost, time.Duration(at-t.now)), nil
 	})
-	if err != nil || atMost <= 0 {
+	if err != nil || next <= 0 {
 		return err
 	}
-	timer := time.NewTimer(atMost)
+	timer := time.NewTimer(next)
 	defer timer.Stop()
 	select {
 	case <-queued:
@@ -160,10 +145,14 @@ func (s *Store) Wait(ctx context.Context, atMost time.Duration) error {
 	return nil
 }
 
-// Depth implements Queue. It reads an index through, some 10 million records
-// a second.
+// Depth implements store.Queue. It reads a whole index, at some 10 million
+// records a second.
 func (s *Store) Depth(ctx context.Context) (store.Depth, error) {
 	var d store.Depth
+	// This commits the lazy writes, among which are leases.
+	if err := s.write(ctx, func(*txn) error { return nil }); err != nil {
+		return d, err
+	}
 	err := s.view(ctx, func(t *txn) error {
 		c := t.due.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
@@ -183,7 +172,7 @@ func (s *Store) Depth(ctx context.Context) (store.Depth, error) {
 	return d, err
 }
 
-// Dead implements Queue.
+// Dead implements store.Queue.
 func (s *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
 	var dead []store.DeadRecord
 	err := s.view(ctx, func(t *txn) error {

@@ -10,8 +10,9 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// enqueue adds the records whose ids are not remembered. An id is, for its time
-// to live and as long as its record is queued.
+// enqueue adds the records whose ids are not remembered, and returns for each
+// whether it did. An id is remembered for its time to live and as long as its
+// record is queued.
 func (t *txn) enqueue(records []store.Record, dedupeTTL time.Duration) (added []bool, err error) {
 	added = make([]bool, len(records))
 	for i, r := range records {
@@ -43,7 +44,7 @@ func (t *txn) enqueue(records []store.Record, dedupeTTL time.Duration) (added []
 	return added, nil
 }
 
-// place writes the header and its place in the order of due times.
+// place writes the header, and the record's key in the order of due times.
 func (t *txn) place(seq uint64, h header) error {
 	if err := t.put(t.records, numberKey(seq), h.encode()); err != nil {
 		return err
@@ -55,7 +56,8 @@ func (t *txn) place(seq uint64, h header) error {
 	return t.put(t.due, h.key(seq), nil)
 }
 
-// requeue moves a record to another due time and lease end.
+// requeue changes the due time of a record and the end of its lease; 0: it is not
+// leased.
 func (t *txn) requeue(seq uint64, h header, due, expires int64) error {
 	if err := t.delete(t.due, h.key(seq)); err != nil {
 		return err
@@ -64,8 +66,8 @@ func (t *txn) requeue(seq uint64, h header, due, expires int64) error {
 	return t.place(seq, h)
 }
 
-// dequeue removes a record but for its body, and its id when that is not to
-// be remembered longer.
+// dequeue removes a record without its body, and its id unless that must be
+// remembered for longer.
 func (t *txn) dequeue(seq uint64, h header) error {
 	if err := t.delete(t.due, h.key(seq)); err != nil {
 		return err
@@ -116,18 +118,19 @@ func (t *txn) deleteBody(seq uint64) error {
 	return nil
 }
 
-// saveBody leaves the file alone where nothing changed, as is usual.
-func (t *txn) saveBody(seq uint64, body []byte) error {
+// saveBody replaces the body of a record, and reports whether it had another
+// one, which is rare.
+func (t *txn) saveBody(seq uint64, body []byte) (changed bool, err error) {
 	if bytes.Equal(t.body(seq), body) {
-		return nil
+		return false, nil
 	}
 	if err := t.deleteBody(seq); err != nil {
-		return err
+		return true, err
 	}
-	return t.putBody(seq, body)
+	return true, t.putBody(seq, body)
 }
 
-// lease hands out up to n due records.
+// lease leases up to n due records.
 func (t *txn) lease(n int, visibility time.Duration) ([]store.Lease, error) {
 	var due [][]byte // keys
 	c := t.due.Cursor()
@@ -142,10 +145,11 @@ func (t *txn) lease(n int, visibility time.Duration) ([]store.Lease, error) {
 		_, seq := splitPairKey(due[i])
 		h, err := decodeHeader(t.records.Get(numberKey(seq)))
 		if err != nil {
-			// Nobody can work on it, and it must not stop the others.
+			// Nobody can work on it, and it must not block the others.
 			if err := t.buryUnreadable(due[i], seq, err); err != nil {
 				return nil, err
 			}
+			t.sync = true
 			continue
 		}
 		h.Attempt++
@@ -153,6 +157,7 @@ func (t *txn) lease(n int, visibility time.Duration) ([]store.Lease, error) {
 		if err := t.requeue(seq, h, h.Due, expires); err != nil {
 			return nil, err
 		}
+		t.leased = append(t.leased, attempt{seq, h.Attempt, h.ID})
 		leases = append(leases, store.Lease{
 			ID:      h.ID,
 			Kind:    h.Kind,
@@ -166,8 +171,8 @@ func (t *txn) lease(n int, visibility time.Duration) ([]store.Lease, error) {
 	return leases, nil
 }
 
-// buryUnreadable takes a record out of the queue whose header can't be read. Its
-// id is forgotten, so that whoever put it may put it again.
+// buryUnreadable buries a record whose header can't be read. Its id is
+// forgotten, so that it can be put again.
 func (t *txn) buryUnreadable(dueKey []byte, seq uint64, reason error) error {
 	if err := t.delete(t.due, dueKey); err != nil {
 		return err
@@ -185,13 +190,12 @@ func (t *txn) buryUnreadable(dueKey []byte, seq uint64, reason error) error {
 	return t.put(t.dead, pairKey(t.now, seq), h.encode())
 }
 
-// unreadable is the header of a record whose own can't be read.
+// unreadable returns a header for a record whose own can't be read.
 func unreadable(seq uint64, reason error) header {
 	return header{ID: fmt.Sprintf("unreadable:%d", seq), Kind: "unreadable", Reason: reason.Error()}
 }
 
-// idOf looks for the id that was remembered for a record. It reads through all
-// ids.
+// idOf returns the id of a record, if it is remembered. It reads all ids.
 func (t *txn) idOf(seq uint64) (id string, ok bool) {
 	prefix, want := []byte{tagID}, numberKey(seq)
 	c := t.expiring.Cursor()
@@ -203,9 +207,9 @@ func (t *txn) idOf(seq uint64) (id string, ok bool) {
 	return "", false
 }
 
-// held returns the record that the lease holds, also when the lease expired
-// and nobody took the record; ErrLeaseLost when it holds none.
-func (t *txn) held(l store.Lease) (seq uint64, h header, err error) {
+// leasedRecord returns the record of a lease, which may have expired, and
+// store.ErrLeaseLost if the lease is lost.
+func (t *txn) leasedRecord(l store.Lease) (seq uint64, h header, err error) {
 	seq, attempt, ok := parseToken(l.Token)
 	if !ok {
 		return 0, header{}, store.ErrLeaseLost
@@ -224,7 +228,7 @@ func (t *txn) held(l store.Lease) (seq uint64, h header, err error) {
 	return seq, h, nil
 }
 
-// endLeases makes all leased records due.
+// endLeases ends all leases: the records are due.
 func endLeases(t *txn) error {
 	var leased []uint64
 	c := t.due.Cursor()
@@ -236,7 +240,7 @@ func endLeases(t *txn) error {
 	for _, seq := range leased {
 		h, err := decodeHeader(t.records.Get(numberKey(seq)))
 		if err != nil {
-			continue // lease buries it when it is due
+			continue // lease buries it once it is due
 		}
 		if err := t.requeue(seq, h, h.Due, 0); err != nil {
 			return err
@@ -245,7 +249,7 @@ func endLeases(t *txn) error {
 	return nil
 }
 
-// cloneRecords copies the records, so that the caller may change its own.
+// cloneRecords copies records with their bodies.
 func cloneRecords(records []store.Record) []store.Record {
 	records = slices.Clone(records)
 	for i := range records {

@@ -25,39 +25,31 @@ const (
 	kindGroup  = 'g' // a group → number of its newest member; it is removed with that
 )
 
-// Tally implements Guard.
+// Tally implements store.Guard.
 func (s *Store) Tally(ctx context.Context, key string, member store.Seen, within time.Duration) (store.Count, error) {
 	if err := store.CheckTally(key, member, within); err != nil {
 		return store.Count{}, err
 	}
-	var count store.Count
-	err := s.write(ctx, func(t *txn) (err error) {
-		count, err = t.addToTally(key, member, within)
-		return err
-	})
-	if err != nil {
-		return store.Count{}, err
-	}
-	return count, nil
+	return lazily(ctx, s, func(t *txn) (store.Count, error) { return t.addToTally(key, member, within) })
 }
 
-// Tallied implements Guard.
+// Tallied implements store.Guard.
 func (s *Store) Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error) {
 	if err := store.CheckTallied(key, within); err != nil {
 		return nil, err
 	}
-	var members []store.Seen
-	err := s.view(ctx, func(t *txn) error {
+	return lazily(ctx, s, func(t *txn) ([]store.Seen, error) {
 		y, expires, err := t.tally(key)
 		if err != nil || expires <= t.now {
-			return err
+			return nil, err
 		}
+		var members []store.Seen
 		c := t.tallies.Cursor()
 		_, v := c.Seek(y.memberKey(y.first))
 		for n := y.first; n < y.next; n++ {
 			at, member, err := decodeSeen(v)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			member.At = t.processTime(at)
 			if later(at, within) > t.now {
@@ -65,12 +57,8 @@ func (s *Store) Tallied(ctx context.Context, key string, within time.Duration) (
 			}
 			_, v = c.Next()
 		}
-		return nil
+		return members, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return members, nil
 }
 
 // addToTally implements Tally.

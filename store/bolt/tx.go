@@ -9,26 +9,21 @@ import (
 
 // txn is a transaction: its buckets, its time and what it changed.
 type txn struct {
-	now  int64 // Unix nanoseconds
-	lead int64 // how far now is ahead of the process's clock, in nanoseconds
+	tx *bbolt.Tx
+	instant
 
 	meta, records, bodies, due, dead, entries, entryIDs, expiring, expiry, tallies *bbolt.Bucket
 
-	changed bool
-	queued  bool // a record is due sooner than it was
-	added   int  // to expiring and entries
+	changes int       // how often it changed a value
+	queued  bool      // a record is due sooner than it was
+	added   int       // how many values it added to expiring, and entries
+	leased  []attempt // by the write that runs
+	sync    bool      // the write that runs must be committed before it is answered
 }
 
-// begin returns the transaction at the store's time.
-func (s *Store) begin(tx *bbolt.Tx) *txn {
-	now, lead := s.clock.now()
-	return newTxn(tx, now, lead)
-}
-
-func newTxn(tx *bbolt.Tx, now, lead int64) *txn {
+func newTxn(tx *bbolt.Tx) *txn {
 	t := &txn{
-		now:      now,
-		lead:     lead,
+		tx:       tx,
 		meta:     tx.Bucket(metaBucket),
 		records:  tx.Bucket(recordsBucket),
 		bodies:   tx.Bucket(bodiesBucket),
@@ -51,12 +46,12 @@ func newTxn(tx *bbolt.Tx, now, lead int64) *txn {
 func (t *txn) processTime(at int64) time.Time { return time.Unix(0, at-t.lead).UTC() }
 
 func (t *txn) put(bucket *bbolt.Bucket, key, value []byte) error {
-	t.changed = true
+	t.changes++
 	return bucket.Put(key, value)
 }
 
 func (t *txn) delete(bucket *bbolt.Bucket, key []byte) error {
-	t.changed = true
+	t.changes++
 	return bucket.Delete(key)
 }
 
