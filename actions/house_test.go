@@ -33,6 +33,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/redis"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
@@ -77,7 +79,7 @@ func newHouseOn(t *testing.T, o gitlabtest.Options, ruleFile string) *house {
 	t.Helper()
 	clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
 	h := &house{T: t, clock: clock, now: clock.Now, open: func() (store.Store, error) {
-		return store.OpenBolt(path, store.BoltOptions{Now: clock.Now})
+		return bolt.Open(path, bolt.Options{Now: clock.Now})
 	}}
 	h.build(o, ruleFile)
 	return h
@@ -87,7 +89,7 @@ func newHouseOn(t *testing.T, o gitlabtest.Options, ruleFile string) *house {
 func newRedisHouse(t *testing.T, url, prefix, ruleFile string) *house {
 	t.Helper()
 	h := &house{T: t, now: time.Now, open: func() (store.Store, error) {
-		return store.OpenRedis(t.Context(), url, store.RedisOptions{Prefix: prefix})
+		return redis.Open(t.Context(), url, redis.Options{Prefix: prefix})
 	}}
 	h.build(gitlabtest.Options{}, ruleFile)
 	return h

@@ -27,6 +27,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
@@ -80,7 +81,7 @@ func newOutage(t *testing.T) *outage {
 	o := &outage{T: t, clock: storetest.NewClock()}
 	o.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: o.clock.Now})
 	var err error
-	if o.db, err = store.OpenBolt(filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: o.clock.Now}); err != nil {
+	if o.db, err = bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{Now: o.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = o.db.Close() })

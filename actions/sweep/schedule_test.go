@@ -14,6 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
@@ -29,7 +30,7 @@ type timetable struct {
 func newTimetable(t *testing.T, missed string) *timetable {
 	t.Helper()
 	clock := storetest.NewClock()
-	db, err := store.OpenBolt(filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: clock.Now})
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

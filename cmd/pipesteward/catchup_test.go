@@ -11,7 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 )
 
 const catchUpRules = `
@@ -93,7 +93,7 @@ func TestProjectsBecomeKnownWithoutCatchUp(t *testing.T) {
 	p.post(w.gitlab.JobHookBody(w.stuckJob().ID))
 	p.workedOff()
 	p.stop()
-	db, err := store.OpenBolt(filepath.Join(w.dir, "pipesteward.db"), store.BoltOptions{Now: time.Now})
+	db, err := bolt.Open(filepath.Join(w.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redis"
 )
 
 // secrets gives the values of a secret setting: those given, or those in the
@@ -153,11 +154,11 @@ func newSecretFiles(s settings, db store.Store, gl *gitlab.Client, teller action
 		return chat.SetToken(token)
 	})
 	files.addSingle("store", s.store, func(url string) error {
-		redis, ok := db.(*store.Redis)
+		shared, ok := db.(*redis.Store)
 		if !ok {
 			return errors.New("another store needs a restart")
 		}
-		return redis.SetURL(url)
+		return shared.SetURL(url)
 	})
 	credentials := s.credentials()
 	use := func(next webhook.Credentials) error {

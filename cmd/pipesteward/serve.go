@@ -28,6 +28,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/redis"
 )
 
 // How long the parts of a shutdown may take; together less than 10 s.
@@ -184,7 +186,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 // damaged returns a channel that tells when the store can't be used any more; nil
 // for one that mends itself.
 func damaged(db store.Store) <-chan error {
-	if file, ok := db.(*store.Bolt); ok {
+	if file, ok := db.(*bolt.Store); ok {
 		return file.Damaged()
 	}
 	return nil
@@ -277,9 +279,9 @@ func openStore(ctx context.Context, setting string, log *slog.Logger) (store.Sto
 	scheme, rest, _ := strings.Cut(setting, ":")
 	switch {
 	case scheme == "bolt" && rest != "":
-		return store.OpenBolt(rest, store.BoltOptions{Now: time.Now})
+		return bolt.Open(rest, bolt.Options{Now: time.Now})
 	case scheme == "redis", scheme == "rediss", strings.HasPrefix(scheme, "redis+"), strings.HasPrefix(scheme, "rediss+"):
-		db, err := store.OpenRedis(ctx, setting, store.RedisOptions{})
+		db, err := redis.Open(ctx, setting, redis.Options{})
 		if err != nil {
 			return nil, err
 		}

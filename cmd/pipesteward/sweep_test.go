@@ -20,7 +20,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
-	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
@@ -184,7 +184,7 @@ func TestSweepGoesOnAfterCtrlC(t *testing.T) {
 // A rule that another process runs is left out, and the others are run.
 func TestSweepLeavesOutWhatAnotherRuns(t *testing.T) {
 	b := newBroom(t, gitlabtest.Options{}, 5)
-	db, err := store.OpenBolt(filepath.Join(b.dir, "sweep.db"), store.BoltOptions{Now: time.Now})
+	db, err := bolt.Open(filepath.Join(b.dir, "sweep.db"), bolt.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +288,7 @@ func heap() float64 {
 // it.
 func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun bool) (s actions.Sweeper, closeStore func()) {
 	b.Helper()
-	db, err := store.OpenBolt(filepath.Join(b.TempDir(), "bench.db"), store.BoltOptions{Now: time.Now})
+	db, err := bolt.Open(filepath.Join(b.TempDir(), "bench.db"), bolt.Options{Now: time.Now})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -18,14 +18,14 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
 // openStore opens an empty store that ends with the test.
-func openStore(t *testing.T, clock *storetest.Clock) *store.Bolt {
+func openStore(t *testing.T, clock *storetest.Clock) *bolt.Store {
 	t.Helper()
-	db, err := store.OpenBolt(t.TempDir()+"/test.db", store.BoltOptions{Now: clock.Now})
+	db, err := bolt.Open(t.TempDir()+"/test.db", bolt.Options{Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
