@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -29,7 +31,7 @@ type budget struct {
 // what a narrower one refuses must not use it up.
 func retryBudgets(l rules.Limits, p *pending) []budget {
 	var all []budget
-	for _, class := range classesOf(p) {
+	for _, class := range p.FailureClasses() {
 		if of, ok := l.PerClass[class]; ok {
 			all = append(all, budget{keys.ClassBudget(class), "failures of class " + class, of})
 		}
@@ -121,5 +123,5 @@ func (r *Runner) pipelineBudget(ctx context.Context, p *pending) (*verdict, erro
 	if retries <= limit {
 		return nil, nil
 	}
-	return skipped("the pipeline has had %s, as many as `limits.per_pipeline` allows", counted(limit, "retry", "retries")), nil
+	return skipped("the pipeline has had %s, as many as `limits.per_pipeline` allows", english.Plural(limit, "retry", "")), nil
 }

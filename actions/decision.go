@@ -10,8 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/common/model"
-
+	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -44,10 +43,8 @@ type pending struct {
 	// Previously is why the job failed in the run before, where Pipesteward
 	// retried that one.
 	Previously string `json:"previously,omitzero"`
-	// Storm and Ticket are the storm whose end the decision waits for, by when
-	// that began, and its place among those that do.
-	Storm  time.Time `json:"storm,omitzero"`
-	Ticket int       `json:"ticket,omitzero"`
+	// Ticket is the decision's place among those that wait for a breaker to close.
+	breaker.Ticket
 	// Spent are the budgets that have granted this decision, Short is the one
 	// that had none left, and Postponed is why it had to wait for the last time.
 	Spent     []string `json:"spent,omitempty"`
@@ -169,10 +166,10 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 		return err
 	case event.Unavailable(err):
 		p.Due, p.FailingSince, p.Calm = r.Now().UTC().Add(r.untilUsable(err)), time.Time{}, h.lease.Attempt
-		return errors.Join(err, h.keep(p))
+		return errors.Join(err, h.Keep(p))
 	case err != nil:
 		if v = r.outOfPatience(&p, err); v == nil {
-			return errors.Join(err, h.keep(p))
+			return errors.Join(err, h.Keep(p))
 		}
 	case v.wait > 0:
 		if err := r.sayPostponed(ctx, &p, v); err != nil {
@@ -181,7 +178,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 		p.Due, p.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
 		p.Waited += event.Duration(v.wait)
 		p.Calm = h.lease.Attempt
-		return errors.Join(h.keep(p), h.deferFor(ctx, v.wait))
+		return errors.Join(h.Keep(p), h.Defer(ctx, v.wait))
 	}
 	v = p.withCanceled(v)
 	o := event.Outcome{
@@ -200,7 +197,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 	if err != nil {
 		return err
 	}
-	return h.done(ctx, append(next, record)...)
+	return h.Done(ctx, append(next, record)...)
 }
 
 // outcomeRecord is what has the outcome journalled and told.
@@ -269,9 +266,9 @@ func (r *Runner) outOfPatience(p *pending, err error) *verdict {
 	case now.Sub(p.FailingSince) < patience:
 		return nil
 	case p.Called:
-		return failed("given up after %s; GitLab does not tell whether the call took effect: %v", span(patience), err)
+		return failed("given up after %s; GitLab does not tell whether the call took effect: %v", event.Coarse(patience), err)
 	}
-	return failed("given up after %s: %v", span(patience), err)
+	return failed("given up after %s: %v", event.Coarse(patience), err)
 }
 
 // carryOut holds the decision against the job's real state, and acts if that
@@ -297,7 +294,7 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 	}
 	earlier := p.Called // an earlier call may still be on its way
 	p.Called = true
-	if err := errors.Join(h.keep(p), h.extend(ctx)); err != nil {
+	if err := errors.Join(h.Keep(p), h.Extend(ctx)); err != nil {
 		return nil, err
 	}
 	r.Metrics.latency.Observe((p.DecidedAt.Sub(p.Meta.ReceivedAt) + r.Now().Sub(p.Due)).Seconds())
@@ -325,7 +322,7 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 func (r *Runner) admit(ctx context.Context, verb verb, p *pending, stopped bool) (*verdict, error) {
 	guarded := verb.budgets != nil && !p.Called && !stopped
 	if guarded {
-		if v, err := r.becalmed(ctx, p); v != nil || err != nil {
+		if v, err := r.deferForBreaker(ctx, p); v != nil || err != nil {
 			return v, err
 		}
 		if p.Short != "" {
@@ -341,6 +338,17 @@ func (r *Runner) admit(ctx context.Context, verb verb, p *pending, stopped bool)
 		return v, err
 	}
 	return r.spend(ctx, verb, p)
+}
+
+// deferForBreaker defers a retry while the breaker of its failure class is open,
+// and then until its ticket is released.
+func (r *Runner) deferForBreaker(ctx context.Context, p *pending) (*verdict, error) {
+	retry := breaker.Retry{Key: p.Key, Classes: p.FailureClasses(), Pipeline: p.Pipeline.ID, Runner: p.Job.Runner}
+	wait, reason, err := r.breakers.Defer(ctx, retry, &p.Ticket)
+	if err != nil || wait <= 0 {
+		return nil, err
+	}
+	return postponed(wait, "%s", reason), nil
 }
 
 // observe reads the job's state. What GitLab refuses to tell for good is a
@@ -404,12 +412,4 @@ func ofDeployment(p *pending) string {
 		return ""
 	}
 	return fmt.Sprintf(": if the environment %s is protected, the token's user must be one of those who may deploy to it; and if a newer deployment to it was made, GitLab refuses this outdated one", p.Job.Environment.Name)
-}
-
-// span words a time for people, like 45s, 2h30m or 90d.
-func span(d time.Duration) string {
-	if d > time.Hour {
-		d = d.Truncate(time.Minute)
-	}
-	return model.Duration(d.Truncate(time.Second)).String()
 }

@@ -150,7 +150,7 @@ func (k *keeper) keeps(ctx context.Context, job gitlab.Job, a event.Action, now 
 	case job.FinishedAt.IsZero():
 		return noFinish, nil
 	case age < time.Duration(a.OlderThan):
-		return fmt.Sprintf("finished %s ago, and the rule erases after %s", span(age), a.OlderThan), nil
+		return fmt.Sprintf("finished %s ago, and the rule erases after %s", event.Coarse(age), a.OlderThan), nil
 	case !a.Artifacts && holdsArtifacts(job):
 		return "holds artifacts besides its log, and GitLab erases both: `artifacts: true` allows that", nil
 	case a.LargerThan > 0 && size <= a.LargerThan:

@@ -42,14 +42,14 @@ func (r *Runner) startEvent(ctx context.Context, h *held, s started) error {
 			return &unworkable{fmt.Sprintf("its processing was cut short %d times in a row: by a crash or a kill, such as for want of memory", maxKills)}
 		}
 		s.Begun++
-		if err := errors.Join(h.keep(s), h.extend(ctx)); err != nil {
+		if err := errors.Join(h.Keep(s), h.Extend(ctx)); err != nil {
 			return err
 		}
 	}
 	err := r.event(ctx, h, s.Record)
 	if err != nil { // it is deferred
 		s.Begun, s.Ended = 0, true
-		err = errors.Join(err, h.keep(s))
+		err = errors.Join(err, h.Keep(s))
 	}
 	return err
 }
@@ -61,16 +61,16 @@ func (r *Runner) event(ctx context.Context, h *held, record event.Record) error 
 	e := record.Event
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
-		return h.done(ctx)
+		return h.Done(ctx)
 	case foreign:
-		return errors.Join(h.keep(started{Record: record, Ended: true}), h.deferFor(ctx, addressWait(h.tries())))
+		return errors.Join(h.Keep(started{Record: record, Ended: true}), h.Defer(ctx, addressWait(h.tries())))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
 	if err := r.findProject(ctx, &e); err != nil {
 		return err
 	}
 	if e.Project.ID == 0 && e.Meta.Kind == event.KindPipeline {
-		return h.done(ctx)
+		return h.Done(ctx)
 	}
 	if wait := r.countAttempt(ctx, &e); wait != nil {
 		return wait
@@ -83,7 +83,7 @@ func (r *Runner) event(ctx context.Context, h *held, record event.Record) error 
 	if err != nil {
 		return err
 	}
-	if err := r.watch(ctx, decisions); err != nil {
+	if err := r.breakers.Count(ctx, decisions); err != nil {
 		return err
 	}
 	if err := r.decided(ctx, decisions); err != nil {
@@ -106,7 +106,7 @@ func (r *Runner) event(ctx context.Context, h *held, record event.Record) error 
 	if err != nil {
 		return err
 	}
-	return h.done(ctx, next...)
+	return h.Done(ctx, next...)
 }
 
 // rulesFor gives the rules that may decide on an event. One that catch-up found

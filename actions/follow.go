@@ -105,7 +105,7 @@ func (r *Runner) decided(ctx context.Context, decisions []event.Decision) error 
 		if d.Meta.Kind != event.KindPipeline || d.DryRun {
 			continue
 		}
-		for _, job := range toRetry(d) {
+		for _, job := range d.Retries() {
 			if err := r.Guard.Set(ctx, keys.Decided(d.Meta.Instance, job.ID), nil, remembered); err != nil {
 				return fmt.Errorf("remember the decision: %w", err)
 			}
@@ -128,16 +128,16 @@ func (r *Runner) lookAfter(ctx context.Context, h *held, f followed) error {
 	case r.waitsFor(err, f.At):
 		return err
 	case err == nil && (again || decided != nil):
-		return h.done(ctx)
+		return h.Done(ctx)
 	case err == nil && r.Rules().RetryPipelines() && !f.Ended && r.Now().Sub(f.At) < patience:
 		f.Ended = ended
-		return errors.Join(h.keep(f), h.deferFor(ctx, followLook))
+		return errors.Join(h.Keep(f), h.Defer(ctx, followLook))
 	}
 	record, err := outcomeRecord(f.Outcome)
 	if err != nil {
 		return err
 	}
-	return h.done(ctx, record)
+	return h.Done(ctx, record)
 }
 
 // retriedAgain reports whether the run has a newer one, and whether its

@@ -368,7 +368,7 @@ func (h *house) died(job int64) time.Time { return h.gitlab.Job(job).FinishedAt 
 // wantStorm checks the metric of storms.
 func (h *house) wantStorm(class string, active int) {
 	h.Helper()
-	text, err := testutil.CollectAndFormat(actions.NewStormMetrics(h.runner), expfmt.TypeTextPlain, "pipesteward_storm_active")
+	text, err := testutil.CollectAndFormat(actions.NewBreakerMetrics(h.runner), expfmt.TypeTextPlain, "pipesteward_storm_active")
 	if err != nil {
 		h.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -99,35 +100,5 @@ func (q queueMetrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(q.dead, prometheus.GaugeValue, float64(d.Dead))
 }
 
-// stormMetrics asks the store for storms whenever metrics are read: any
-// replica may have seen one begin.
-type stormMetrics struct {
-	runner *Runner
-	active *prometheus.Desc
-}
-
-// NewStormMetrics makes a collector of the storms that blow.
-func NewStormMetrics(r *Runner) prometheus.Collector {
-	return stormMetrics{r, prometheus.NewDesc("pipesteward_storm_active", "1 while retries of the failure class wait for the end of a storm.", []string{"class"}, nil)}
-}
-
-// Describe implements prometheus.Collector.
-func (s stormMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- s.active }
-
-// Collect implements prometheus.Collector.
-func (s stormMetrics) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	for _, class := range s.runner.Rules().Classes() {
-		storm, err := s.runner.stormOf(ctx, class)
-		if err != nil {
-			ch <- prometheus.NewInvalidMetric(s.active, err)
-			return
-		}
-		active := 0.0
-		if storm != nil && storm.blows(s.runner.Now()) {
-			active = 1
-		}
-		ch <- prometheus.MustNewConstMetric(s.active, prometheus.GaugeValue, active, class)
-	}
-}
+// NewBreakerMetrics returns a collector of the breakers that are open.
+func NewBreakerMetrics(r *Runner) prometheus.Collector { return breaker.NewMetrics(r.breakers) }

@@ -114,10 +114,10 @@ func (r *Runner) notify(ctx context.Context, call func() error) error {
 	return err
 }
 
-// announce announces a text in a channel, where there is somebody to do that. It
-// returns an error while what came up at since can be announced later; of one
-// that is final it says so in the log, with about.
-func (r *Runner) announce(ctx context.Context, key, channel, text string, since time.Time, about ...any) error {
+// Announce sends a text to a channel, once for each key, if there is a receiver.
+// It returns an error while a later call can succeed, which ends 24 hours after
+// since; a final error is logged, with the attributes about.
+func (r *Runner) Announce(ctx context.Context, key, channel, text string, since time.Time, about ...any) error {
 	if r.Teller == nil || channel == "" {
 		return nil
 	}
@@ -127,6 +127,14 @@ func (r *Runner) announce(ctx context.Context, key, channel, text string, since 
 	}
 	r.Log.Error("a channel could not be told", append(about, "channel", channel, "error", err)...)
 	return nil
+}
+
+// Escape makes a value safe to stand in a text.
+func (r *Runner) Escape(value string) string {
+	if r.Teller == nil {
+		return value
+	}
+	return r.Teller.Escape(value)
 }
 
 // receiverSlack is the receiver's name in metrics.

@@ -26,7 +26,7 @@ func (r *Runner) outcome(ctx context.Context, h *held, n noted) error {
 	}
 	if r.Teller != nil {
 		n.Journalled = true
-		if err := h.keep(n); err != nil {
+		if err := h.Keep(n); err != nil {
 			return err
 		}
 		if !h.toNotifier() {
@@ -36,7 +36,7 @@ func (r *Runner) outcome(ctx context.Context, h *held, n noted) error {
 	if err := r.tell(ctx, o); err != nil {
 		return err
 	}
-	if err := h.done(ctx); err != nil {
+	if err := h.Done(ctx); err != nil {
 		return err
 	}
 	if o.Sweep.ID == "" { // whose jobs were counted one by one

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -86,7 +88,7 @@ func (c canceled) String() string {
 	case c.Status != "": // its status follows those of its jobs
 		return fmt.Sprintf("pipeline %d is being canceled", c.Pipeline)
 	}
-	text := fmt.Sprintf("of pipeline %d, %s canceled", c.Pipeline, plural(c.Jobs, "job"))
+	text := fmt.Sprintf("of pipeline %d, %s canceled", c.Pipeline, english.Plural(c.Jobs, "job", ""))
 	if c.Left != "" {
 		text += fmt.Sprintf(" and the deployment to %s is left: `force: true` lifts this", c.Left)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -47,11 +49,11 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 	case !slices.ContainsFunc(again, func(j gitlab.Job) bool { return !event.Hopeless(j.FailureReason) }):
 		return skipped("no retry mends %s", again[0].FailureReason), nil
 	case len(p.retried)+len(again) > limits.PerPipeline:
-		return gaveUp("the pipeline would have had %s, more than `limits.per_pipeline` allows", counted(len(p.retried)+len(again), "retry", "retries")), nil
+		return gaveUp("the pipeline would have had %s, more than `limits.per_pipeline` allows", english.Plural(len(p.retried)+len(again), "retry", "")), nil
 	}
 	for _, job := range again {
 		if job.Attempt >= limits.PerJob {
-			return gaveUp("%s has had %s, as many as `limits.per_job` allows", job.Name, plural(job.Attempt, "attempt")), nil
+			return gaveUp("%s has had %s, as many as `limits.per_job` allows", job.Name, english.Plural(job.Attempt, "attempt", "")), nil
 		}
 	}
 	newer, err := r.GitLab.OutdatedBy(ctx, p.Project.ID, pipeline, 0, false)

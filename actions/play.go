@@ -72,7 +72,7 @@ func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
 	case ended(status), status == "manual":
 		return skipped("%s, which must pass before, is %s", p.AfterSuccess, status), nil
 	case time.Duration(p.PassWaited) > patience:
-		return failed("%s, which must pass before, is %s after %s", p.AfterSuccess, status, span(time.Duration(p.PassWaited))), nil
+		return failed("%s, which must pass before, is %s after %s", p.AfterSuccess, status, event.Coarse(time.Duration(p.PassWaited))), nil
 	}
 	p.LeftBehind = false
 	return p.untilPassed(), nil

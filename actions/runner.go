@@ -11,7 +11,7 @@
 // A decision passes what stands in its way in this order, each in a file:
 //
 //	decision.go  those that must have ended before
-//	storm.go     an outage that its failure belongs to
+//	breaker      an outage that its failure belongs to
 //	retry.go …   the job's real state, one file per verb
 //	budget.go    what the budgets still allow
 //
@@ -30,6 +30,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -124,6 +125,7 @@ type Config struct {
 type Runner struct {
 	Config
 	brake    Brake
+	breakers *breaker.Breakers
 	slack    *circuitBreaker
 	sweepers chan struct{} // holds one for each sweep
 	projects sync.Map      // ids by path, of projects whose hooks tell no id
@@ -133,7 +135,12 @@ type Runner struct {
 // New makes a Runner.
 func New(c Config) *Runner {
 	c.Workers = max(c.Workers, 1)
-	return &Runner{Config: c, slack: &circuitBreaker{now: c.Now}, brake: Brake{c.Rules, Pauses{c.Guard, c.Now, c.Log}}, sweepers: make(chan struct{}, sweepers)}
+	r := &Runner{Config: c, slack: &circuitBreaker{now: c.Now}, brake: Brake{c.Rules, Pauses{c.Guard, c.Now, c.Log}}, sweepers: make(chan struct{}, sweepers)}
+	r.breakers = &breaker.Breakers{
+		Guard: c.Guard, Queue: c.Queue, Announcer: r, Rules: c.Rules, Now: c.Now, Log: c.Log,
+		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },
+	}
+	return r
 }
 
 // Run works until ctx ends. Then it takes no new records, gives those at
@@ -320,20 +327,20 @@ func (r *Runner) work(ctx context.Context, h *held) {
 	var unnotified *unnotifiedError
 	switch {
 	case ctx.Err() != nil:
-		err = h.deferFor(settle, 0)
+		err = h.Defer(settle, 0)
 	case errors.As(err, &bad):
 		r.Log.Error("record buried", "id", h.lease.ID, "reason", bad.reason)
-		err = h.bury(settle, bad.reason)
+		err = h.Bury(settle, bad.reason)
 	case event.Unavailable(err):
 		wait := r.untilUsable(err)
 		r.Log.Debug("waits until GitLab can be used", "id", h.lease.ID, "in", wait.String(), "error", err)
-		err = h.deferFor(settle, wait)
+		err = h.Defer(settle, wait)
 	case errors.As(err, &unnotified): // of which there may be thousands
-		err = h.deferFor(settle, unnotified.after)
+		err = h.Defer(settle, unnotified.after)
 	default:
 		wait := backoff(err, h.tries())
 		r.Log.Warn("tried again later", "id", h.lease.ID, "in", wait.String(), "error", err)
-		err = h.deferFor(settle, wait)
+		err = h.Defer(settle, wait)
 	}
 	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
 		r.Log.Error("the lease could not be settled; the record comes back by itself", "id", h.lease.ID, store.Outage(err))
@@ -368,8 +375,8 @@ func (r *Runner) step(ctx context.Context, h *held) (err error) {
 		return decoded(h, r.sweep)(ctx)
 	case recordFollow:
 		return decoded(h, r.lookAfter)(ctx)
-	case recordStorm:
-		return decoded(h, r.storm)(ctx)
+	case breaker.RecordKind:
+		return decoded(h, func(ctx context.Context, h *held, rec breaker.Record) error { return r.breakers.Handle(ctx, h, rec) })(ctx)
 	case recordTrouble:
 		return decoded(h, r.trouble)(ctx)
 	}
@@ -428,7 +435,7 @@ func (h *held) renew(ctx context.Context, lost context.CancelFunc) (stop func())
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				if err := h.extend(ctx); errors.Is(err, store.ErrLeaseLost) {
+				if err := h.Extend(ctx); errors.Is(err, store.ErrLeaseLost) {
 					lost()
 				}
 			}
@@ -440,15 +447,15 @@ func (h *held) renew(ctx context.Context, lost context.CancelFunc) (stop func())
 	}
 }
 
-// extend renews the lease, and saves its body.
-func (h *held) extend(ctx context.Context) error {
+// Extend renews the lease, and saves its body.
+func (h *held) Extend(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.queue.Extend(ctx, &h.lease, visibility)
 }
 
-// keep changes the body that the next call to the queue saves.
-func (h *held) keep(body any) error {
+// Keep changes the body that the next call to the queue saves.
+func (h *held) Keep(body any) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b, err := json.Marshal(body)
@@ -458,19 +465,19 @@ func (h *held) keep(body any) error {
 	return err
 }
 
-func (h *held) done(ctx context.Context, next ...store.Record) error {
+func (h *held) Done(ctx context.Context, next ...store.Record) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.queue.Done(ctx, &h.lease, next...)
 }
 
-func (h *held) deferFor(ctx context.Context, after time.Duration) error {
+func (h *held) Defer(ctx context.Context, after time.Duration) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.queue.Defer(ctx, &h.lease, after)
 }
 
-func (h *held) bury(ctx context.Context, reason string) error {
+func (h *held) Bury(ctx context.Context, reason string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.queue.Bury(ctx, &h.lease, reason)

@@ -553,17 +553,17 @@ func (r *Runner) sweep(ctx context.Context, h *held, run event.Sweep) error {
 		GitLab: r.GitLab, Rules: r.Rules, Now: r.Now, Metrics: r.Metrics,
 		Pauses: r.brake.Pauses, Queue: r.QueueDecisions, Room: r.Room,
 		Save: func(ctx context.Context, run event.Sweep) error {
-			return errors.Join(h.keep(run), h.extend(ctx))
+			return errors.Join(h.Keep(run), h.Extend(ctx))
 		},
 	}
 	if err := s.Run(held, &run); err != nil {
-		return errors.Join(err, h.keep(run))
+		return errors.Join(err, h.Keep(run))
 	}
 	record, err := outcomeRecord(SweepOutcome(run, r.GitLab.Instance(), r.Now().UTC()))
 	if err != nil {
 		return err
 	}
-	return h.done(ctx, record)
+	return h.Done(ctx, record)
 }
 
 // sweepBacklog is how many records may be due while a sweep adds more.

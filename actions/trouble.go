@@ -37,6 +37,9 @@ const (
 	tokenLook = 24 * time.Hour
 	// tokenExpires is how long before its expiry a token is warned of.
 	tokenExpires = 14 * 24 * time.Hour
+	// troubleClaim is how long a replica that died keeps others from changing what
+	// they share.
+	troubleClaim = 10 * time.Second
 	// waitSoonest and waitLatest bound how long a record waits before it is tried
 	// again while GitLab can't be used: a tenth of the time since it can't.
 	waitSoonest = time.Second
@@ -126,7 +129,7 @@ func (r *Runner) CheckGitLab(ctx context.Context) error {
 		if err := r.unshareTrouble(ctx); err != nil {
 			return err
 		}
-		r.Log.Info("GitLab can be used again", "after", span(now.Sub(before.trouble.Since)), "requests_kept_back", before.trouble.Unsent)
+		r.Log.Info("GitLab can be used again", "after", event.Coarse(now.Sub(before.trouble.Since)).String(), "requests_kept_back", before.trouble.Unsent)
 		*before = watched{}
 	}
 	return nil
@@ -192,7 +195,7 @@ var errTroubleClaimed = errors.New("another replica changes what is known of the
 // withShared changes the shared state while no other replica does; while one
 // does, the error is errTroubleClaimed.
 func (r *Runner) withShared(ctx context.Context, change func(*sharedTrouble) error) error {
-	held, err := store.WithClaim(ctx, r.Guard, keys.Trouble, stormClaim, func() error {
+	held, err := store.WithClaim(ctx, r.Guard, keys.Trouble, troubleClaim, func() error {
 		s, err := r.sharedNow(ctx)
 		if err != nil {
 			return err
@@ -210,11 +213,11 @@ func (r *Runner) withShared(ctx context.Context, change func(*sharedTrouble) err
 func (r *Runner) trouble(ctx context.Context, h *held, rec troubleRecord) error {
 	if !rec.Told {
 		if err := r.tellTrouble(ctx, rec, "start", fmt.Sprintf(
-			":warning: *Pipesteward can't use GitLab*: %s. All its work waits, and nothing is lost. What to do: %s.", r.escape(rec.Reason), r.escape(rec.Advice))); err != nil {
+			":warning: *Pipesteward can't use GitLab*: %s. All its work waits, and nothing is lost. What to do: %s.", r.Escape(rec.Reason), r.Escape(rec.Advice))); err != nil {
 			return err
 		}
 		rec.Told = true
-		if err := errors.Join(h.keep(rec), h.extend(ctx)); err != nil {
+		if err := errors.Join(h.Keep(rec), h.Extend(ctx)); err != nil {
 			return err
 		}
 	}
@@ -228,7 +231,7 @@ func (r *Runner) trouble(ctx context.Context, h *held, rec troubleRecord) error 
 		is = !r.usable(ctx, rec.Kind)
 	}
 	if is || seen {
-		return h.deferFor(ctx, troubleAgain)
+		return h.Defer(ctx, troubleAgain)
 	}
 	if err := r.withShared(ctx, func(s *sharedTrouble) error {
 		if s != nil && !s.Started.Equal(rec.Started) {
@@ -240,10 +243,10 @@ func (r *Runner) trouble(ctx context.Context, h *held, rec troubleRecord) error 
 		return err
 	}
 	if err := r.tellTrouble(ctx, rec, "end", fmt.Sprintf(
-		":white_check_mark: *Pipesteward can use GitLab again*, after %s. What waited goes on now.", span(r.Now().Sub(rec.Started)))); err != nil {
+		":white_check_mark: *Pipesteward can use GitLab again*, after %s. What waited goes on now.", event.Coarse(r.Now().Sub(rec.Started)))); err != nil {
 		return err
 	}
-	return h.done(ctx)
+	return h.Done(ctx)
 }
 
 // usable asks GitLab whether a kind of trouble is over.
@@ -261,7 +264,7 @@ func (r *Runner) usable(ctx context.Context, kind gitlab.TroubleKind) bool {
 // tellTrouble announces a text in the channel that the rules name. It returns an
 // error while that can be announced later.
 func (r *Runner) tellTrouble(ctx context.Context, rec troubleRecord, what, text string) error {
-	return r.announce(ctx, keys.TroubleRecord(rec.Started)+":"+what, r.Rules().Storm().Channel, text, rec.Started, "trouble", rec.Kind)
+	return r.Announce(ctx, keys.TroubleRecord(rec.Started)+":"+what, r.Rules().Storm().Channel, text, rec.Started, "trouble", rec.Kind)
 }
 
 // checkToken logs what GitLab tells of the access token, and warns of what will
@@ -285,7 +288,7 @@ func (r *Runner) checkToken(ctx context.Context) (done bool) {
 		r.Log.Warn("the access token lacks the scope api: GitLab will refuse every action; give a token with that scope", about...)
 	}
 	if !t.ExpiresAt.IsZero() && left < tokenExpires {
-		r.Log.Warn("the access token expires in "+span(max(left, 0))+": make a new one, or rotate it, and give it to Pipesteward before", about...)
+		r.Log.Warn("the access token expires in "+event.Coarse(max(left, 0)).String()+": make a new one, or rotate it, and give it to Pipesteward before", about...)
 	}
 	return true
 }

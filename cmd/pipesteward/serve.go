@@ -114,7 +114,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: live.Rules,
 		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, Told: s.told(),
 	})
-	registry.MustRegister(actions.NewStormMetrics(runner), actions.NewGitLabMetrics(gl))
+	registry.MustRegister(actions.NewBreakerMetrics(runner), actions.NewGitLabMetrics(gl))
 	closers = append(closers, inBackground(ctx, runner.WatchGitLab))
 
 	known := handlers.NewKnown(db, log)
