@@ -10,9 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/actions/breaker"
+	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -45,12 +47,10 @@ type pending struct {
 	Previously string `json:"previously,omitzero"`
 	// Ticket is the decision's place among those that wait for a breaker to close.
 	breaker.Ticket
-	// Spent are the budgets that have granted this decision, Short is the one
-	// that had none left, and Postponed is why it had to wait for the last time.
-	Spent     []string `json:"spent,omitempty"`
-	Short     string   `json:"short,omitzero"`
-	Place     int      `json:"place,omitzero"` // among those that wait for it
-	Postponed string   `json:"postponed,omitzero"`
+	// Grants is what the budgets have granted the decision.
+	budget.Grants
+	// Postponed is why the decision was deferred last.
+	Postponed string `json:"postponed,omitzero"`
 	// Freed is how many bytes an erase frees, and Runs how many runs the
 	// pipeline had, as seen before the action is called.
 	Freed int64 `json:"freed,omitzero"`
@@ -115,18 +115,19 @@ type verb struct {
 	// the action is called for. It may correct what the decision says of the
 	// job.
 	observe func(ctx context.Context, r *Runner, p *pending) (*verdict, error)
-	// budgets gives what the action takes from before it is called.
-	budgets func(l rules.Limits, p *pending) []budget
+	// retries is set for an action that runs failed jobs again: the circuit
+	// breakers and the budgets limit those.
+	retries bool
 	// act calls the action, through gl.
 	act func(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error)
 }
 
 var verbs = map[string]verb{
-	event.VerbRetry:          {observe: observeRetry, budgets: retryBudgets, act: actRetry},
+	event.VerbRetry:          {observe: observeRetry, retries: true, act: actRetry},
 	event.VerbPlay:           {observe: observePlay, act: actPlay},
 	event.VerbCancel:         {observe: observeCancel, act: actCancel},
 	event.VerbErase:          {observe: observeErase, act: actErase},
-	event.VerbRetryPipeline:  {observe: observeRetryPipeline, budgets: retryBudgets, act: actRetryPipeline},
+	event.VerbRetryPipeline:  {observe: observeRetryPipeline, retries: true, act: actRetryPipeline},
 	event.VerbCancelPipeline: {observe: observeCancelPipeline, act: actCancelPipeline},
 	event.VerbCancelOutdated: {observe: observeCancelOutdated, act: actCancelOutdated},
 	event.VerbNotify:         {observe: observeNotify},
@@ -320,13 +321,13 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 // Where stopped is set, the action is not called whatever the verdict, and
 // nothing is spent for it.
 func (r *Runner) admit(ctx context.Context, verb verb, p *pending, stopped bool) (*verdict, error) {
-	guarded := verb.budgets != nil && !p.Called && !stopped
+	guarded := verb.retries && !p.Called && !stopped
 	if guarded {
 		if v, err := r.deferForBreaker(ctx, p); v != nil || err != nil {
 			return v, err
 		}
 		if p.Short != "" {
-			if v, err := r.spend(ctx, verb, p); v != nil || err != nil {
+			if v, err := r.spend(ctx, p); v != nil || err != nil {
 				return v, err
 			}
 		}
@@ -337,7 +338,7 @@ func (r *Runner) admit(ctx context.Context, verb verb, p *pending, stopped bool)
 	if v, err := r.pipelineBudget(ctx, p); v != nil || err != nil {
 		return v, err
 	}
-	return r.spend(ctx, verb, p)
+	return r.spend(ctx, p)
 }
 
 // deferForBreaker defers a retry while the breaker of its failure class is open,
@@ -345,6 +346,28 @@ func (r *Runner) admit(ctx context.Context, verb verb, p *pending, stopped bool)
 func (r *Runner) deferForBreaker(ctx context.Context, p *pending) (*verdict, error) {
 	retry := breaker.Retry{Key: p.Key, Classes: p.FailureClasses(), Pipeline: p.Pipeline.ID, Runner: p.Job.Runner}
 	wait, reason, err := r.breakers.Defer(ctx, retry, &p.Ticket)
+	if err != nil || wait <= 0 {
+		return nil, err
+	}
+	return postponed(wait, "%s", reason), nil
+}
+
+// pipelineBudget refuses a retry when its pipeline has had as many as
+// `limits.per_pipeline` allows.
+func (r *Runner) pipelineBudget(ctx context.Context, p *pending) (*verdict, error) {
+	if p.Action.Verb == event.VerbRetryPipeline {
+		return nil, nil // counted by observeRetryPipeline
+	}
+	ok, err := r.budgets.SpendPipeline(ctx, p.Decision, p.retried)
+	if ok || err != nil {
+		return nil, err
+	}
+	return skipped("the pipeline has had %s, as many as `limits.per_pipeline` allows", english.Plural(r.Rules().Limits().PerPipeline, "retry", "")), nil
+}
+
+// spend takes one from each of the retry's budgets, or defers it until its turn.
+func (r *Runner) spend(ctx context.Context, p *pending) (*verdict, error) {
+	wait, reason, err := r.budgets.Spend(ctx, p.Decision, &p.Grants)
 	if err != nil || wait <= 0 {
 		return nil, err
 	}

@@ -13,7 +13,7 @@
 //	decision.go  those that must have ended before
 //	breaker      an outage that its failure belongs to
 //	retry.go …   the job's real state, one file per verb
-//	budget.go    what the budgets still allow
+//	budget       what the budgets still allow
 //
 // sweep.go makes a run of a schedule rule, which is a record of its own; and
 // follow.go tells, when the run that a retry made has ended, whether it
@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
+	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -53,6 +54,9 @@ const (
 	// maxPanics is the attempt from which a record that brings a worker down is
 	// buried for a person to look at.
 	maxPanics = 3
+	// remembered is how long the store keeps what was done and seen: longer than a
+	// pipeline is worked on.
+	remembered = 7 * 24 * time.Hour
 )
 
 // Queue is what the runner needs of the store's queue.
@@ -126,6 +130,7 @@ type Runner struct {
 	Config
 	brake    Brake
 	breakers *breaker.Breakers
+	budgets  budget.Budgets
 	slack    *circuitBreaker
 	sweepers chan struct{} // holds one for each sweep
 	projects sync.Map      // ids by path, of projects whose hooks tell no id
@@ -140,6 +145,7 @@ func New(c Config) *Runner {
 		Guard: c.Guard, Queue: c.Queue, Announcer: r, Rules: c.Rules, Now: c.Now, Log: c.Log,
 		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },
 	}
+	r.budgets = budget.Budgets{Guard: c.Guard, Limits: func() rules.Limits { return c.Rules().Limits() }}
 	return r
 }
 

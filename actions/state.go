@@ -124,7 +124,7 @@ func (r *Runner) lookAtBridge(ctx context.Context, p *pending) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	ours, err := r.Guard.Tallied(ctx, retriesKey(p), remembered)
+	ours, err := r.budgets.PipelineRetries(ctx, p.Decision)
 	if err != nil {
 		return state{}, err
 	}
