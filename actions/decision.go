@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -149,28 +150,28 @@ const (
 )
 
 // decision carries a decision out and queues its outcome.
-func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
+func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error {
 	verb, ok := verbs[p.Action.Verb]
 	if !ok {
-		return &unworkable{fmt.Sprintf("unknown action %q", p.Action.Verb)}
+		return &worker.DeadError{Reason: fmt.Sprintf("unknown action %q", p.Action.Verb)}
 	}
-	h.calm = p.Calm
+	l.CountTriesAfter(p.Calm)
 	v, err := r.ofThisGitLab(p.Event), error(nil)
 	if v == nil {
 		v, err = r.inTurn(ctx, &p)
 	}
 	if v == nil && err == nil {
-		v, err = r.carryOut(ctx, h, verb, &p)
+		v, err = r.carryOut(ctx, l, verb, &p)
 	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return err
 	case event.Unavailable(err):
-		p.Due, p.FailingSince, p.Calm = r.Now().UTC().Add(r.untilUsable(err)), time.Time{}, h.lease.Attempt
-		return errors.Join(err, h.Keep(p))
+		p.Due, p.FailingSince, p.Calm = r.Now().UTC().Add(r.untilUsable(err)), time.Time{}, l.Attempt()
+		return errors.Join(err, l.Keep(p))
 	case err != nil:
 		if v = r.outOfPatience(&p, err); v == nil {
-			return errors.Join(err, h.Keep(p))
+			return errors.Join(err, l.Keep(p))
 		}
 	case v.wait > 0:
 		if err := r.sayPostponed(ctx, &p, v); err != nil {
@@ -178,8 +179,8 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 		}
 		p.Due, p.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
 		p.Waited += event.Duration(v.wait)
-		p.Calm = h.lease.Attempt
-		return errors.Join(h.Keep(p), h.Defer(ctx, v.wait))
+		p.Calm = l.Attempt()
+		return errors.Join(l.Keep(p), l.Defer(ctx, v.wait))
 	}
 	v = p.withCanceled(v)
 	o := event.Outcome{
@@ -198,7 +199,7 @@ func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
 	if err != nil {
 		return err
 	}
-	return h.Done(ctx, append(next, record)...)
+	return l.Done(ctx, append(next, record)...)
 }
 
 // outcomeRecord is what has the outcome journalled and told.
@@ -274,7 +275,7 @@ func (r *Runner) outOfPatience(p *pending, err error) *verdict {
 
 // carryOut holds the decision against the job's real state, and acts if that
 // calls for it. An error means that all of it is to be repeated later.
-func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (*verdict, error) {
+func (r *Runner) carryOut(ctx context.Context, l *worker.Lease, verb verb, p *pending) (*verdict, error) {
 	stop, err := r.brake.on(ctx, p.Decision)
 	switch {
 	case err != nil:
@@ -295,7 +296,7 @@ func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (
 	}
 	earlier := p.Called // an earlier call may still be on its way
 	p.Called = true
-	if err := errors.Join(h.Keep(p), h.Extend(ctx)); err != nil {
+	if err := errors.Join(l.Keep(p), l.Extend(ctx)); err != nil {
 		return nil, err
 	}
 	r.Metrics.latency.Observe((p.DecidedAt.Sub(p.Meta.ReceivedAt) + r.Now().Sub(p.Due)).Seconds())

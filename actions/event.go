@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -32,24 +33,24 @@ type started struct {
 
 // startEvent processes an event, unless that was cut short too often. From the
 // second time on, that it begins is saved before.
-func (r *Runner) startEvent(ctx context.Context, h *held, s started) error {
-	if h.lease.Attempt > 1 {
+func (r *Runner) startEvent(ctx context.Context, l *worker.Lease, s started) error {
+	if l.Attempt() > 1 {
 		kills := s.Begun
 		if !s.Ended {
 			kills++
 		}
 		if kills >= maxKills {
-			return &unworkable{fmt.Sprintf("its processing was cut short %d times in a row: by a crash or a kill, such as for want of memory", maxKills)}
+			return &worker.DeadError{Reason: fmt.Sprintf("its processing was cut short %d times in a row: by a crash or a kill, such as for want of memory", maxKills)}
 		}
 		s.Begun++
-		if err := errors.Join(h.Keep(s), h.Extend(ctx)); err != nil {
+		if err := errors.Join(l.Keep(s), l.Extend(ctx)); err != nil {
 			return err
 		}
 	}
-	err := r.event(ctx, h, s.Record)
+	err := r.event(ctx, l, s.Record)
 	if err != nil { // it is deferred
 		s.Begun, s.Ended = 0, true
-		err = errors.Join(err, h.Keep(s))
+		err = errors.Join(err, l.Keep(s))
 	}
 	return err
 }
@@ -57,20 +58,20 @@ func (r *Runner) startEvent(ctx context.Context, h *held, s started) error {
 // event evaluates an event and queues what it decides. A rule that could not
 // be evaluated because GitLab fails for now is evaluated again later,
 // together with the others: what they decide again is known by its key.
-func (r *Runner) event(ctx context.Context, h *held, record event.Record) error {
+func (r *Runner) event(ctx context.Context, l *worker.Lease, record event.Record) error {
 	e := record.Event
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
-		return h.Done(ctx)
+		return l.Done(ctx)
 	case foreign:
-		return errors.Join(h.Keep(started{Record: record, Ended: true}), h.Defer(ctx, addressWait(h.tries())))
+		return errors.Join(l.Keep(started{Record: record, Ended: true}), l.Defer(ctx, addressWait(l.Tries())))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
 	if err := r.findProject(ctx, &e); err != nil {
 		return err
 	}
 	if e.Project.ID == 0 && e.Meta.Kind == event.KindPipeline {
-		return h.Done(ctx)
+		return l.Done(ctx)
 	}
 	if wait := r.countAttempt(ctx, &e); wait != nil {
 		return wait
@@ -106,7 +107,7 @@ func (r *Runner) event(ctx context.Context, h *held, record event.Record) error 
 	if err != nil {
 		return err
 	}
-	return h.Done(ctx, next...)
+	return l.Done(ctx, next...)
 }
 
 // rulesFor gives the rules that may decide on an event. One that catch-up found

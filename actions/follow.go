@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -116,7 +117,7 @@ func (r *Runner) decided(ctx context.Context, decisions []event.Decision) error 
 
 // lookAfter tells that a retried job failed again, unless somebody retries it:
 // GitLab at once, a rule for pipelines when its pipeline has ended.
-func (r *Runner) lookAfter(ctx context.Context, h *held, f followed) error {
+func (r *Runner) lookAfter(ctx context.Context, l *worker.Lease, f followed) error {
 	decided, err := r.Guard.Get(ctx, keys.Decided(f.Meta.Instance, f.Job.ID))
 	if err != nil {
 		return err
@@ -128,16 +129,16 @@ func (r *Runner) lookAfter(ctx context.Context, h *held, f followed) error {
 	case r.waitsFor(err, f.At):
 		return err
 	case err == nil && (again || decided != nil):
-		return h.Done(ctx)
+		return l.Done(ctx)
 	case err == nil && r.Rules().RetryPipelines() && !f.Ended && r.Now().Sub(f.At) < patience:
 		f.Ended = ended
-		return errors.Join(h.Keep(f), h.Defer(ctx, followLook))
+		return errors.Join(l.Keep(f), l.Defer(ctx, followLook))
 	}
 	record, err := outcomeRecord(f.Outcome)
 	if err != nil {
 		return err
 	}
-	return h.Done(ctx, record)
+	return l.Done(ctx, record)
 }
 
 // retriedAgain reports whether the run has a newer one, and whether its

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -17,26 +18,26 @@ type noted struct {
 // outcome journals an outcome and tells it in the channels that its rule
 // names. A channel that can't be told for now is told later; those that were
 // told are not told again.
-func (r *Runner) outcome(ctx context.Context, h *held, n noted) error {
+func (r *Runner) outcome(ctx context.Context, l *worker.Lease, n noted) error {
 	o := n.Outcome
 	if o.Result != event.ResultDeferred && !n.Journalled { // deferred ones are there already
-		if err := r.Journal.Amend(ctx, o.ID, h.lease.Body); err != nil {
+		if err := r.Journal.Amend(ctx, o.ID, l.Body()); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 	}
 	if r.Teller != nil {
 		n.Journalled = true
-		if err := h.Keep(n); err != nil {
+		if err := l.Keep(n); err != nil {
 			return err
 		}
-		if !h.toNotifier() {
+		if !l.EnterSlowLane() {
 			return &unnotifiedError{"all notifiers are busy", notifyAgain}
 		}
 	}
 	if err := r.tell(ctx, o); err != nil {
 		return err
 	}
-	if err := h.Done(ctx); err != nil {
+	if err := l.Done(ctx); err != nil {
 		return err
 	}
 	if o.Sweep.ID == "" { // whose jobs were counted one by one

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -159,7 +160,7 @@ func tried(ctx context.Context, run *event.Sweep, err error) error {
 		return err
 	}
 	run.Place.Tries++
-	return &triedError{err, max(backoff(err, run.Place.Tries), time.Second)}
+	return &triedError{err, max(worker.Backoff(err, run.Place.Tries), time.Second)}
 }
 
 // isTry reports whether an error is of a try that failed: it passes, and neither
@@ -533,7 +534,7 @@ func HoldSweep(ctx context.Context, c store.Claimer, rule, owner string) (held c
 }
 
 // sweep makes a run of a schedule rule, and tells what came of it.
-func (r *Runner) sweep(ctx context.Context, h *held, run event.Sweep) error {
+func (r *Runner) sweep(ctx context.Context, l *worker.Lease, run event.Sweep) error {
 	select {
 	case r.sweepers <- struct{}{}:
 		defer func() { <-r.sweepers }()
@@ -553,17 +554,17 @@ func (r *Runner) sweep(ctx context.Context, h *held, run event.Sweep) error {
 		GitLab: r.GitLab, Rules: r.Rules, Now: r.Now, Metrics: r.Metrics,
 		Pauses: r.brake.Pauses, Queue: r.QueueDecisions, Room: r.Room,
 		Save: func(ctx context.Context, run event.Sweep) error {
-			return errors.Join(h.Keep(run), h.Extend(ctx))
+			return errors.Join(l.Keep(run), l.Extend(ctx))
 		},
 	}
 	if err := s.Run(held, &run); err != nil {
-		return errors.Join(err, h.Keep(run))
+		return errors.Join(err, l.Keep(run))
 	}
 	record, err := outcomeRecord(SweepOutcome(run, r.GitLab.Instance(), r.Now().UTC()))
 	if err != nil {
 		return err
 	}
-	return h.Done(ctx, record)
+	return l.Done(ctx, record)
 }
 
 // sweepBacklog is how many records may be due while a sweep adds more.

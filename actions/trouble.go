@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -68,7 +69,7 @@ func (r *Runner) untilUsable(err error) time.Duration {
 	if t, is := r.GitLab.Trouble(); is {
 		wait = min(max(waitSoonest, r.Now().Sub(t.Since)/10), waitLatest)
 	}
-	return max(wait, backoff(err, 1))
+	return max(wait, worker.Backoff(err, 1))
 }
 
 // WatchGitLab asks GitLab whether it can be used, at once and, while it can't,
@@ -210,14 +211,14 @@ func (r *Runner) withShared(ctx context.Context, change func(*sharedTrouble) err
 
 // trouble announces that GitLab can't be used, and when no replica says so any
 // more and this one has asked, that it can again.
-func (r *Runner) trouble(ctx context.Context, h *held, rec troubleRecord) error {
+func (r *Runner) trouble(ctx context.Context, l *worker.Lease, rec troubleRecord) error {
 	if !rec.Told {
 		if err := r.tellTrouble(ctx, rec, "start", fmt.Sprintf(
 			":warning: *Pipesteward can't use GitLab*: %s. All its work waits, and nothing is lost. What to do: %s.", r.Escape(rec.Reason), r.Escape(rec.Advice))); err != nil {
 			return err
 		}
 		rec.Told = true
-		if err := errors.Join(h.Keep(rec), h.Extend(ctx)); err != nil {
+		if err := errors.Join(l.Keep(rec), l.Extend(ctx)); err != nil {
 			return err
 		}
 	}
@@ -231,7 +232,7 @@ func (r *Runner) trouble(ctx context.Context, h *held, rec troubleRecord) error 
 		is = !r.usable(ctx, rec.Kind)
 	}
 	if is || seen {
-		return h.Defer(ctx, troubleAgain)
+		return l.Defer(ctx, troubleAgain)
 	}
 	if err := r.withShared(ctx, func(s *sharedTrouble) error {
 		if s != nil && !s.Started.Equal(rec.Started) {
@@ -246,7 +247,7 @@ func (r *Runner) trouble(ctx context.Context, h *held, rec troubleRecord) error 
 		":white_check_mark: *Pipesteward can use GitLab again*, after %s. What waited goes on now.", event.Coarse(r.Now().Sub(rec.Started)))); err != nil {
 		return err
 	}
-	return h.Done(ctx)
+	return l.Done(ctx)
 }
 
 // usable asks GitLab whether a kind of trouble is over.

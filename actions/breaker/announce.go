@@ -12,6 +12,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/joblog"
@@ -41,17 +42,9 @@ type Record struct {
 	Announced bool        `json:"told,omitzero"` // that it has opened
 }
 
-// Lease is the lease of that record.
-type Lease interface {
-	Keep(body any) error
-	Extend(ctx context.Context) error
-	Defer(ctx context.Context, after time.Duration) error
-	Done(ctx context.Context, next ...store.Record) error
-}
-
 // Handle announces that the breaker has opened and, when that is over, that it
 // has closed.
-func (b *Breakers) Handle(ctx context.Context, lease Lease, rec Record) error {
+func (b *Breakers) Handle(ctx context.Context, lease *worker.Lease, rec Record) error {
 	if !rec.Announced {
 		if err := b.announce(ctx, rec, "start", b.openedText); err != nil {
 			return err
