@@ -382,7 +382,7 @@ func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, 
 	if other := (*otherError)(nil); errors.As(err, &other) {
 		return skipped("%s", other.reason), nil
 	}
-	err = r.fresh(p).found(err)
+	err = r.freshness(p).Found(err)
 	var e *gitlab.Error
 	if err == nil || ctx.Err() != nil || event.Transient(err) || !errors.As(err, &e) {
 		return v, err
@@ -404,7 +404,7 @@ func notObserved(p *pending, e *gitlab.Error) *verdict {
 // good, since the reason is most often that somebody else was faster; at the
 // next attempt where it may pass.
 func (r *Runner) refused(ctx context.Context, verb verb, p *pending, e *gitlab.Error) (*verdict, error) {
-	if err := r.fresh(p).found(e); event.Transient(err) {
+	if err := r.freshness(p).Found(e); event.Transient(err) {
 		return nil, err
 	}
 	if v, err := r.observe(ctx, verb, p); v != nil || err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -202,8 +203,10 @@ func (r *Runner) noteTold(ctx context.Context, e event.Event) error {
 // or the texts about one outcome, may cost.
 const maxRequests = 30
 
-// facts answers the expressions of one event.
-func (r *Runner) facts() Facts { return Facts{r.GitLab.WithBudget(maxRequests), r.Now} }
+// facts returns the reader for the expressions of one event.
+func (r *Runner) facts() facts.Reader {
+	return facts.Reader{GitLab: r.GitLab.WithBudget(maxRequests), Now: r.Now}
+}
 
 // put puts the decisions that were not made before into the queue, and notes
 // them in the journal, where they have no outcome yet. tries are how often each

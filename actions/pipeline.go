@@ -70,7 +70,7 @@ func (r *Runner) pipeline(ctx context.Context, p *pending) (event.Pipeline, erro
 	if err != nil || p.Called {
 		return pipeline, err
 	}
-	return pipeline, r.fresh(p).status("pipeline", pipeline.ID, pipeline.Status, p.Pipeline.Status)
+	return pipeline, r.freshness(p).Status("pipeline", pipeline.ID, pipeline.Status, p.Pipeline.Status)
 }
 
 func actRetryPipeline(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
@@ -363,7 +364,7 @@ func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Sched
 	if err != nil {
 		return result.failed(err)
 	}
-	decisions, failed := inForce.EvaluateRule(ctx, rule.Name, e, listed{Facts{GitLab: s.GitLab.WithBudget(maxRequests)}, job})
+	decisions, failed := inForce.EvaluateRule(ctx, rule.Name, e, listed{facts.Reader{GitLab: s.GitLab.WithBudget(maxRequests)}, job})
 	switch {
 	case failed != nil && (event.Transient(failed) || ctx.Err() != nil):
 		result.err = failed
@@ -508,7 +509,7 @@ func (u *unerasable) Error() string {
 
 // listed answers what the list of jobs tells without asking again.
 type listed struct {
-	Facts
+	facts.Reader
 	job gitlab.Job
 }
 
