@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -132,6 +133,24 @@ var verbs = map[string]verb{
 	event.VerbCancelPipeline: {observe: observeCancelPipeline, act: actCancelPipeline},
 	event.VerbCancelOutdated: {observe: observeCancelOutdated, act: actCancelOutdated},
 	event.VerbNotify:         {observe: observeNotify},
+}
+
+// A paused decision checks whether the pause has ended after a tenth of the time
+// that it has waited, within these bounds.
+const (
+	minPauseCheck = time.Second
+	maxPauseCheck = 10 * time.Second
+)
+
+// stopped returns the verdict on a decision whose action is stopped.
+func stopped(s pause.Stop, p *pending) *verdict {
+	switch {
+	case s.Gone != "":
+		return skipped("%s", s.Gone)
+	case s.DryRun:
+		return &verdict{result: event.ResultDryRun}
+	}
+	return postponed(min(max(minPauseCheck, time.Duration(p.Waited)/10), maxPauseCheck), "%s", s.Paused)
 }
 
 // observeNotify: a rule without actions only tells that it matched.
@@ -276,23 +295,23 @@ func (r *Runner) outOfPatience(p *pending, err error) *verdict {
 // carryOut holds the decision against the job's real state, and acts if that
 // calls for it. An error means that all of it is to be repeated later.
 func (r *Runner) carryOut(ctx context.Context, l *worker.Lease, verb verb, p *pending) (*verdict, error) {
-	stop, err := r.brake.on(ctx, p.Decision)
+	stop, err := r.gate.Check(ctx, p.Decision)
 	switch {
 	case err != nil:
 		return nil, err
-	case stop.paused != nil, stop.gone != "" && !p.Called:
-		return stop.verdict(p), nil
+	case stop.Paused != nil, stop.Gone != "" && !p.Called:
+		return stopped(stop, p), nil
 	}
-	if verb.act != nil && !stop.on() {
+	if verb.act != nil && !stop.Any() {
 		if err := r.GitLab.Writable(); err != nil {
 			return nil, err
 		}
 	}
-	if v, err := r.admit(ctx, verb, p, stop.on()); v != nil || err != nil {
+	if v, err := r.admit(ctx, verb, p, stop.Any()); v != nil || err != nil {
 		return v, err
 	}
-	if stop.on() {
-		return stop.verdict(p), nil
+	if stop.Any() {
+		return stopped(stop, p), nil
 	}
 	earlier := p.Called // an earlier call may still be on its way
 	p.Called = true
@@ -300,13 +319,13 @@ func (r *Runner) carryOut(ctx context.Context, l *worker.Lease, verb verb, p *pe
 		return nil, err
 	}
 	r.Metrics.latency.Observe((p.DecidedAt.Sub(p.Meta.ReceivedAt) + r.Now().Sub(p.Due)).Seconds())
-	v, err := verb.act(ctx, r, r.brake.gate(r.GitLab, p.Decision), p)
+	v, err := verb.act(ctx, r, r.gate.Client(r.GitLab, p.Decision), p)
 	if err == nil {
 		return v, nil
 	}
-	if stopped := (*holdError)(nil); errors.As(err, &stopped) {
+	if stop := (*pause.StopError)(nil); errors.As(err, &stop) {
 		p.Called = earlier
-		return stopped.verdict(p), nil
+		return stopped(stop.Stop, p), nil
 	}
 	var e *gitlab.Error
 	if !errors.As(err, &e) || e.MaybeDone() {
@@ -319,10 +338,10 @@ func (r *Runner) carryOut(ctx context.Context, l *worker.Lease, verb verb, p *pe
 // admit gives the verdict, nil when the action is called for and allowed.
 // What may make it wait comes before the job's state where that costs GitLab
 // nothing: an outage can make thousands wait.
-// Where stopped is set, the action is not called whatever the verdict, and
+// Where dry is set, the action is not called whatever the verdict, and
 // nothing is spent for it.
-func (r *Runner) admit(ctx context.Context, verb verb, p *pending, stopped bool) (*verdict, error) {
-	guarded := verb.retries && !p.Called && !stopped
+func (r *Runner) admit(ctx context.Context, verb verb, p *pending, dry bool) (*verdict, error) {
+	guarded := verb.retries && !p.Called && !dry
 	if guarded {
 		if v, err := r.deferForBreaker(ctx, p); v != nil || err != nil {
 			return v, err

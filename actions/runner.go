@@ -30,6 +30,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -105,7 +106,7 @@ type Config struct {
 type Runner struct {
 	Config
 	pool     *worker.Pool
-	brake    Brake
+	gate     pause.Gate
 	breakers *breaker.Breakers
 	budgets  budget.Budgets
 	slack    *circuitBreaker
@@ -116,7 +117,7 @@ type Runner struct {
 
 // New makes a Runner.
 func New(c Config) *Runner {
-	r := &Runner{Config: c, slack: &circuitBreaker{now: c.Now}, brake: Brake{c.Rules, Pauses{c.Guard, c.Now, c.Log}}, sweepers: make(chan struct{}, sweepers)}
+	r := &Runner{Config: c, slack: &circuitBreaker{now: c.Now}, gate: pause.Gate{Rules: c.Rules, Pauses: pause.Pauses{Store: c.Guard, Now: c.Now, Log: c.Log}}, sweepers: make(chan struct{}, sweepers)}
 	r.breakers = &breaker.Breakers{
 		Guard: c.Guard, Queue: c.Queue, Announcer: r, Rules: c.Rules, Now: c.Now, Log: c.Log,
 		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },

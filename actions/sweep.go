@@ -12,6 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -38,7 +39,7 @@ type Sweeper struct {
 	Room func(ctx context.Context) error
 	// Save keeps how far the run is. It is called after each page.
 	Save   func(ctx context.Context, run event.Sweep) error
-	Pauses Pauses // stop erases
+	Pauses pause.Pauses // stop erases
 	// Watch is told of each job; nil: nobody is.
 	Watch func(SweepStep)
 	// Metrics counts what is erased; nil: nobody does.
@@ -168,8 +169,8 @@ func tried(ctx context.Context, run *event.Sweep, err error) error {
 // a rate limit is why nor that GitLab can't be used at all.
 func isTry(err error) bool {
 	var e *gitlab.Error
-	var held *holdError
-	return event.Transient(err) && !event.Unavailable(err) && !errors.As(err, &held) && (!errors.As(err, &e) || !e.Limited())
+	var stop *pause.StopError
+	return event.Transient(err) && !event.Unavailable(err) && !errors.As(err, &stop) && (!errors.As(err, &e) || !e.Limited())
 }
 
 func (s Sweeper) watch(step SweepStep) {
@@ -481,8 +482,8 @@ func (s Sweeper) erase(ctx context.Context, result swept, p event.Project, keepe
 // call calls GitLab to erase a job. Where nobody knows whether that took
 // effect, the job tells.
 func (s Sweeper) call(ctx context.Context, p event.Project, job gitlab.Job, d event.Decision) error {
-	_, err := Brake{s.Rules, s.Pauses}.gate(s.GitLab, d).Erase(ctx, p.ID, job.ID)
-	if held := (*holdError)(nil); errors.As(err, &held) && held.paused == nil {
+	_, err := pause.Gate{Rules: s.Rules, Pauses: s.Pauses}.Client(s.GitLab, d).Erase(ctx, p.ID, job.ID)
+	if stop := (*pause.StopError)(nil); errors.As(err, &stop) && stop.Paused == nil {
 		return errOtherRules // by which the run ends
 	}
 	var e *gitlab.Error
@@ -553,7 +554,7 @@ func (r *Runner) sweep(ctx context.Context, l *worker.Lease, run event.Sweep) er
 	defer release()
 	s := Sweeper{
 		GitLab: r.GitLab, Rules: r.Rules, Now: r.Now, Metrics: r.Metrics,
-		Pauses: r.brake.Pauses, Queue: r.QueueDecisions, Room: r.Room,
+		Pauses: r.gate.Pauses, Queue: r.QueueDecisions, Room: r.Room,
 		Save: func(ctx context.Context, run event.Sweep) error {
 			return errors.Join(l.Keep(run), l.Extend(ctx))
 		},

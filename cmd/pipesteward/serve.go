@@ -19,6 +19,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
@@ -108,8 +109,8 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		return err
 	}
 
-	pauses := actions.Pauses{Store: db, Now: time.Now, Log: log}
-	registry.MustRegister(actions.NewPauseMetrics(pauses))
+	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
+	registry.MustRegister(pause.NewMetrics(pauses))
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: live.Rules,
 		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, Told: s.told(),

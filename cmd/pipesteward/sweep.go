@@ -20,6 +20,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -168,7 +169,7 @@ func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bo
 		}
 		return w.db.Set(ctx, key, body, stoppedFor)
 	}
-	s := actions.Sweeper{GitLab: w.gitlab, Rules: func() *rules.Rules { return w.rules }, Now: time.Now, Pauses: actions.Pauses{Store: w.db, Now: time.Now}, Save: keep, Watch: w.view.begin(run)}
+	s := actions.Sweeper{GitLab: w.gitlab, Rules: func() *rules.Rules { return w.rules }, Now: time.Now, Pauses: pause.Pauses{Store: w.db, Now: time.Now}, Save: keep, Watch: w.view.begin(run)}
 	if !rule.DryRun {
 		queue := actions.New(actions.Config{Queue: w.db, Journal: w.db, Now: time.Now, Workers: 1})
 		s.Queue, s.Room = queue.QueueDecisions, queue.Room
@@ -195,7 +196,7 @@ func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bo
 		if err := keep(ctx, run); err != nil && ctx.Err() == nil {
 			return run, err
 		}
-		pause(ctx, wait)
+		sleep(ctx, wait)
 	}
 }
 
@@ -222,8 +223,8 @@ func pauseAfter(err error, try int) time.Duration {
 	return min(time.Second<<min(try, 6), time.Minute)
 }
 
-// pause waits, at most until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
+// sleep waits, at most until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):

@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -307,5 +308,5 @@ func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun b
 		b.Fatal(err)
 	}
 	save := func(context.Context, event.Sweep) error { return nil }
-	return actions.Sweeper{GitLab: client, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Pauses: actions.Pauses{Store: db, Now: time.Now}, Save: save}, func() { _ = db.Close() }
+	return actions.Sweeper{GitLab: client, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Pauses: pause.Pauses{Store: db, Now: time.Now}, Save: save}, func() { _ = db.Close() }
 }
