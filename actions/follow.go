@@ -151,7 +151,7 @@ func (r *Runner) retriedAgain(ctx context.Context, f followed) (again, pipelineE
 	pipelineEnded = true
 	for _, job := range all {
 		again = again || job.Name == f.Job.Name && job.ID > f.Job.ID
-		pipelineEnded = pipelineEnded && (ended(job.Status) || job.Status == "manual")
+		pipelineEnded = pipelineEnded && (event.Ended(job.Status) || job.Status == "manual")
 	}
 	return again, pipelineEnded, nil
 }

@@ -83,7 +83,7 @@ type canceled struct {
 
 func (c canceled) String() string {
 	switch {
-	case ended(c.Status):
+	case event.Ended(c.Status):
 		return fmt.Sprintf("pipeline %d is %s", c.Pipeline, c.Status)
 	case c.Status != "": // its status follows those of its jobs
 		return fmt.Sprintf("pipeline %d is being canceled", c.Pipeline)
@@ -154,7 +154,7 @@ func (r *Runner) cancelOutdated(ctx context.Context, gl *gitlab.Client, project 
 		left[d.JobID] = true
 	}
 	for _, job := range jobs {
-		if left[job.ID] || ended(job.Status) || job.Status == "canceling" || job.Status == "manual" {
+		if left[job.ID] || event.Ended(job.Status) || job.Status == "canceling" || job.Status == "manual" {
 			continue
 		}
 		if _, err := gl.Cancel(ctx, project, job.ID, false); err != nil {

@@ -26,7 +26,7 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 		return nil, err
 	}
 	p.retried = retried(all)
-	if p.Called && (len(all) > p.Runs || !ended(pipeline.Status)) {
+	if p.Called && (len(all) > p.Runs || !event.Ended(pipeline.Status)) {
 		return done(0, "the pipeline is %s, seen after the call was cut short", pipeline.Status), nil
 	}
 	if pipeline.Status != "failed" && pipeline.Status != "canceled" {
@@ -96,7 +96,7 @@ func observeCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict
 		return done(0, "the pipeline is %s, seen after the call was cut short", pipeline.Status), nil
 	case canceled:
 		return skipped("the pipeline is %s already", pipeline.Status), nil
-	case ended(pipeline.Status):
+	case event.Ended(pipeline.Status):
 		return skipped("the pipeline has ended: %s", pipeline.Status), nil
 	}
 	return nil, nil
@@ -121,7 +121,7 @@ func actCancelPipeline(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 // canceledPipeline is the verdict on a pipeline that was canceled and has a status
 // since. GitLab answers 200 also when it canceled nothing, and leaves manual jobs.
 func (r *Runner) canceledPipeline(ctx context.Context, p *pending, status string) (*verdict, error) {
-	over := status == "canceling" || ended(status)
+	over := status == "canceling" || event.Ended(status)
 	if p.Left++; !over && p.Left <= cancelLooks {
 		return deferred(cancelLook), nil
 	}

@@ -69,7 +69,7 @@ func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
 		return p.untilPassed(), nil
 	case status == "":
 		return skipped("%s, which must pass before, is no job of the pipeline any more", p.AfterSuccess), nil
-	case ended(status), status == "manual":
+	case event.Ended(status), status == "manual":
 		return skipped("%s, which must pass before, is %s", p.AfterSuccess, status), nil
 	case time.Duration(p.PassWaited) > patience:
 		return failed("%s, which must pass before, is %s after %s", p.AfterSuccess, status, event.Coarse(time.Duration(p.PassWaited))), nil

@@ -182,12 +182,3 @@ func stale(p *pending, newer int64) *verdict {
 	}
 	return skipped("the pipeline is outdated by pipeline %d: `allow_stale: true` lifts this", newer)
 }
-
-// ended reports whether a job or a pipeline of this status runs no more.
-func ended(status string) bool {
-	switch status {
-	case "success", "failed", "canceled", "skipped":
-		return true
-	}
-	return false
-}

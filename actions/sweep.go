@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/retention"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -181,7 +182,7 @@ func (s Sweeper) watch(step SweepStep) {
 
 // project sweeps the jobs of a project.
 func (s Sweeper) project(ctx context.Context, run *event.Sweep, inForce *rules.Rules, rule rules.Scheduled, p event.Project, step SweepStep, life lifetime) error {
-	keeper := newKeeper(s.GitLab, p.ID)
+	keeper := retention.New(s.GitLab, p.ID)
 	for {
 		if s.Rules() != inForce {
 			return errOtherRules
@@ -251,8 +252,8 @@ const allRefused = "GitLab refuses job after job: the rest of the project is lef
 
 // page looks at the jobs of a page. Those of one that is cut short are left
 // out when it is repeated.
-func (s Sweeper) page(ctx context.Context, run *event.Sweep, inForce *rules.Rules, rule rules.Scheduled, p event.Project, keeper *keeper, jobs []gitlab.Job, step SweepStep) error {
-	keeper.note(jobs)
+func (s Sweeper) page(ctx context.Context, run *event.Sweep, inForce *rules.Rules, rule rules.Scheduled, p event.Project, keeper *retention.Keeper, jobs []gitlab.Job, step SweepStep) error {
+	keeper.Note(jobs)
 	work, stop := outliving(ctx, callGrace)
 	defer stop()
 	var mu sync.Mutex
@@ -359,7 +360,7 @@ func (s Sweeper) count(rule rules.Scheduled, counts event.SweepCounts) {
 }
 
 // job asks the rule about one job, and does what it wants.
-func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Scheduled, p event.Project, keeper *keeper, job gitlab.Job) swept {
+func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Scheduled, p event.Project, keeper *retention.Keeper, job gitlab.Job) swept {
 	result := swept{job: job.ID, counts: event.SweepCounts{Jobs: 1}}
 	e, err := s.event(ctx, rule, p, keeper, job)
 	if err != nil {
@@ -406,14 +407,14 @@ func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Sched
 }
 
 // event makes of a job the event that the rule is asked about.
-func (s Sweeper) event(ctx context.Context, rule rules.Scheduled, p event.Project, keeper *keeper, job gitlab.Job) (event.Event, error) {
+func (s Sweeper) event(ctx context.Context, rule rules.Scheduled, p event.Project, keeper *retention.Keeper, job gitlab.Job) (event.Event, error) {
 	e := s.GitLab.Event(job, event.SourceSchedule)
 	e.Meta.Kind, e.Project = event.KindSchedule, p
 	if !rule.AsksProtected {
 		return e, nil
 	}
 	var err error
-	e.Pipeline.ProtectedRef, err = keeper.protects(ctx, job.Ref, job.Tag)
+	e.Pipeline.ProtectedRef, err = keeper.Protects(ctx, job.Ref, job.Tag)
 	return e, err
 }
 
@@ -442,7 +443,7 @@ func (r swept) givenUp() swept {
 }
 
 // erase erases a job, unless there is a reason to keep it.
-func (s Sweeper) erase(ctx context.Context, result swept, p event.Project, keeper *keeper, job gitlab.Job, d event.Decision) swept {
+func (s Sweeper) erase(ctx context.Context, result swept, p event.Project, keeper *retention.Keeper, job gitlab.Job, d event.Decision) swept {
 	if !job.ErasedAt.IsZero() {
 		result.counts.Before = 1
 		return result
@@ -451,15 +452,15 @@ func (s Sweeper) erase(ctx context.Context, result swept, p event.Project, keepe
 		result.counts.Kept = 1 // there is no log
 		return result
 	}
-	reason, err := keeper.keeps(ctx, job, d.Action, s.GitLab.Now())
-	if reason == "" && keeper.refusesArchived(job) {
-		reason = archived
+	reason, err := keeper.Keeps(ctx, job, d.Action, s.GitLab.Now())
+	if reason == "" && keeper.RefusesArchived(job) {
+		reason = retention.Archived
 	}
 	switch {
 	case err != nil:
 		return result.failed(err)
 	case reason != "":
-		if reason == noFinish || reason == archived {
+		if reason == retention.NoFinish || reason == retention.Archived {
 			result.problems = append(result.problems, reason)
 		}
 		result.counts.Kept = 1
@@ -467,15 +468,15 @@ func (s Sweeper) erase(ctx context.Context, result swept, p event.Project, keepe
 	}
 	if !d.DryRun {
 		err := s.call(ctx, p, job, d)
-		if keeper.refuse(job, err) {
-			result.problems, result.counts.Kept = append(result.problems, archived), 1
+		if keeper.Refused(job, err) {
+			result.problems, result.counts.Kept = append(result.problems, retention.Archived), 1
 			return result
 		}
 		if err != nil {
 			return result.failed(err)
 		}
 	}
-	result.counts.Erased, result.counts.Freed = 1, sizeOf(job)
+	result.counts.Erased, result.counts.Freed = 1, retention.SizeOf(job)
 	return result
 }
 
