@@ -15,10 +15,10 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
@@ -214,17 +214,11 @@ func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error
 	if err != nil {
 		return err
 	}
-	record, err := outcomeRecord(o)
+	record, err := notify.OutcomeRecord(o)
 	if err != nil {
 		return err
 	}
 	return l.Done(ctx, append(next, record)...)
-}
-
-// outcomeRecord is what has the outcome journalled and told.
-func outcomeRecord(o event.Outcome) (store.Record, error) {
-	body, err := json.Marshal(o)
-	return store.Record{ID: keys.Outcome(o.ID), Kind: event.RecordOutcome, Body: body}, err
 }
 
 // sayPostponed says why the decision has to wait, once for each reason: in
@@ -246,7 +240,7 @@ func (r *Runner) sayPostponed(ctx context.Context, p *pending, v *verdict) error
 	reason := fnv.New64a()
 	_, _ = reason.Write([]byte(v.reason))                          // never fails
 	o.ID = fmt.Sprintf("%s:%s:%x", o.ID, o.Result, reason.Sum64()) // the decision's own outcome comes yet
-	record, err := outcomeRecord(o)
+	record, err := notify.OutcomeRecord(o)
 	if err != nil {
 		return err
 	}

@@ -146,7 +146,7 @@ func (r *Runner) findProject(ctx context.Context, e *event.Event) error {
 	case r.waitsFor(err, e.Meta.ReceivedAt):
 		return err
 	case err != nil:
-		r.Log.Error("an event names its project by path only, and GitLab gives no project for that: the event is dropped", append(about(*e), "error", err)...)
+		r.Log.Error("an event names its project by path only, and GitLab gives no project for that: the event is dropped", append(event.LogAttrs(*e), "error", err)...)
 		return nil
 	}
 	r.projects.Store(strings.Clone(e.Project.Path), found.ID)
@@ -170,7 +170,7 @@ func (r *Runner) countAttempt(ctx context.Context, e *event.Event) error {
 	case r.waitsFor(err, e.Meta.ReceivedAt):
 		return err
 	case err != nil:
-		r.Log.Warn("the runs of a job could not be counted: job.attempt is what its hook says", append(about(*e), "error", err)...)
+		r.Log.Warn("the runs of a job could not be counted: job.attempt is what its hook says", append(event.LogAttrs(*e), "error", err)...)
 		return nil
 	}
 	for _, run := range runs {
@@ -303,13 +303,8 @@ func (r *Runner) ruleErrors(e event.Event, errs []*rules.RuleError) error {
 			wait = err
 			continue
 		}
-		r.Metrics.ruleErrors.WithLabelValues(err.Rule).Inc()
-		r.Log.Error("a rule could not be evaluated and did not fire", append(about(e), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
+		r.Metrics.RuleError(err.Rule)
+		r.Log.Error("a rule could not be evaluated and did not fire", append(event.LogAttrs(e), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
 	}
 	return wait
-}
-
-// about names an event in a log line.
-func about(e event.Event) []any {
-	return []any{"event", e.Meta.ID, "kind", e.Meta.Kind, "project", e.Project.Path, "pipeline", e.Pipeline.ID, "job", e.Job.ID, "job_name", e.Job.Name}
 }

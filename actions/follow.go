@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -95,7 +96,7 @@ func (r *Runner) follow(e event.Event, decisions []event.Decision, before *event
 		body, err := json.Marshal(followed{Outcome: o})
 		return []store.Record{{ID: keys.Follow(o.ID), Kind: recordFollow, After: max(r.NativeRetry, turnSoonest), Body: body}}, err
 	}
-	record, err := outcomeRecord(o)
+	record, err := notify.OutcomeRecord(o)
 	return []store.Record{record}, err
 }
 
@@ -134,7 +135,7 @@ func (r *Runner) lookAfter(ctx context.Context, l *worker.Lease, f followed) err
 		f.Ended = ended
 		return errors.Join(l.Keep(f), l.Defer(ctx, followLook))
 	}
-	record, err := outcomeRecord(f.Outcome)
+	record, err := notify.OutcomeRecord(f.Outcome)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/handlers"
@@ -61,8 +62,8 @@ type house struct {
 	workers  int
 	native   time.Duration // how long GitLab is given to retry a job by itself
 
-	teller    actions.Teller // nil: Slack
-	meanwhile func()         // what happens in GitLab whenever the program rests
+	teller    notify.Receiver // nil: Slack
+	meanwhile func()          // what happens in GitLab whenever the program rests
 }
 
 // newHouse makes a house on bolt, with a clock that is moved by hand.
@@ -149,13 +150,13 @@ func (h *house) replica(f *fuse) *actions.Runner {
 	if h.rate.Limit > 0 {
 		queue.lasts = 100 // leases are renewed in real time, which is slower
 	}
-	var tell actions.Teller = teller
+	var tell notify.Receiver = teller
 	if h.teller != nil {
 		tell = h.teller
 	}
 	h.metrics.MustRegister(actions.NewGitLabMetrics(gl))
 	return actions.New(actions.Config{
-		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Teller: tell, Rules: h.rules.Load,
+		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Receiver: tell, Rules: h.rules.Load,
 		Now: h.now, Log: log, Metrics: metrics, Workers: max(h.workers, 2), NativeRetry: h.native,
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -58,6 +59,23 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // GitLabRequest counts a request to GitLab; code 0 means that none answered.
 func (m *Metrics) GitLabRequest(endpoint string, code int) {
 	m.requests.WithLabelValues(endpoint, strconv.Itoa(code)).Inc()
+}
+
+// Outcome counts an outcome. The jobs of a sweep are counted one by one, by Swept.
+func (m *Metrics) Outcome(o event.Outcome) {
+	if o.Sweep.ID != "" {
+		return
+	}
+	m.decisions.WithLabelValues(o.Rule, o.Action.Verb, o.Result).Inc()
+	m.freed.Add(float64(o.Freed))
+}
+
+// RuleError counts an expression of a rule that failed.
+func (m *Metrics) RuleError(rule string) { m.ruleErrors.WithLabelValues(rule).Inc() }
+
+// Notification counts a notification.
+func (m *Metrics) Notification(receiver, result string) {
+	m.notifications.WithLabelValues(receiver, result).Inc()
 }
 
 // Depther tells how full the queue is.

@@ -22,7 +22,6 @@ package actions
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -30,6 +29,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
@@ -70,27 +70,18 @@ type Guard interface {
 	Get(ctx context.Context, key string) ([]byte, error)
 }
 
-// Teller tells people of an outcome, or of something else under its key.
-// Telling the same again must change nothing.
-type Teller interface {
-	Tell(ctx context.Context, o event.Outcome, channel, text string) error
-	Announce(ctx context.Context, key, channel, text string) error
-	// Escape makes a value safe to stand in a text.
-	Escape(value string) string
-}
-
-// Config holds what a Runner works with; all but Teller are required.
+// Config holds what a Runner works with; all but Receiver are required.
 type Config struct {
-	Queue   Queue
-	Journal Journal
-	Guard   Guard
-	GitLab  *gitlab.Client
-	Teller  Teller              // nil: outcomes are journalled and logged only
-	Rules   func() *rules.Rules // the rules in force
-	Now     func() time.Time
-	Log     *slog.Logger
-	Metrics *Metrics
-	Workers int // records worked on at the same time; at least 1
+	Queue    Queue
+	Journal  Journal
+	Guard    Guard
+	GitLab   *gitlab.Client
+	Receiver notify.Receiver     // nil: outcomes are journalled and logged only
+	Rules    func() *rules.Rules // the rules in force
+	Now      func() time.Time
+	Log      *slog.Logger
+	Metrics  *Metrics
+	Workers  int // records worked on at the same time; at least 1
 	// NativeRetry is how long GitLab is given to retry a job by itself, as the
 	// job's `retry:` may say, from when the event came; 0: no time.
 	NativeRetry time.Duration
@@ -109,7 +100,7 @@ type Runner struct {
 	gate     pause.Gate
 	breakers *breaker.Breakers
 	budgets  budget.Budgets
-	slack    *circuitBreaker
+	notifier *notify.Notifier
 	sweepers chan struct{} // holds one for each sweep
 	projects sync.Map      // ids by path, of projects whose hooks tell no id
 	watched  watched       // of WatchGitLab
@@ -117,13 +108,16 @@ type Runner struct {
 
 // New makes a Runner.
 func New(c Config) *Runner {
-	r := &Runner{Config: c, slack: &circuitBreaker{now: c.Now}, gate: pause.Gate{Rules: c.Rules, Pauses: pause.Pauses{Store: c.Guard, Now: c.Now, Log: c.Log}}, sweepers: make(chan struct{}, sweepers)}
+	r := &Runner{Config: c, gate: pause.Gate{Rules: c.Rules, Pauses: pause.Pauses{Store: c.Guard, Now: c.Now, Log: c.Log}}, sweepers: make(chan struct{}, sweepers)}
+	r.notifier = notify.New(notify.Config{
+		Journal: c.Journal, Receiver: c.Receiver, Rules: c.Rules, Facts: func() rules.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
+	})
 	r.breakers = &breaker.Breakers{
-		Guard: c.Guard, Queue: c.Queue, Announcer: r, Rules: c.Rules, Now: c.Now, Log: c.Log,
+		Guard: c.Guard, Queue: c.Queue, Announcer: r.notifier, Rules: c.Rules, Now: c.Now, Log: c.Log,
 		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },
 	}
 	r.budgets = budget.Budgets{Guard: c.Guard, Limits: func() rules.Limits { return c.Rules().Limits() }}
-	r.pool = worker.New(worker.Config{Queue: c.Queue, Handlers: r.handlers(), Log: c.Log, Workers: c.Workers, SlowLane: notifiers})
+	r.pool = worker.New(worker.Config{Queue: c.Queue, Handlers: r.handlers(), Log: c.Log, Workers: c.Workers, SlowLane: notify.Capacity})
 	return r
 }
 
@@ -140,7 +134,7 @@ func (r *Runner) handlers() map[string]worker.Handler {
 	all := map[string]worker.Handler{
 		event.RecordEvent:    worker.JSON(r.startEvent),
 		event.RecordDecision: worker.JSON(r.decision),
-		event.RecordOutcome:  worker.JSON(r.outcome),
+		event.RecordOutcome:  worker.JSON(r.notifier.Handle),
 		event.RecordSweep:    worker.JSON(r.sweep),
 		recordFollow:         worker.JSON(r.lookAfter),
 		breaker.RecordKind:   worker.JSON(r.breakers.Handle),
@@ -152,17 +146,12 @@ func (r *Runner) handlers() map[string]worker.Handler {
 	return all
 }
 
-// classified returns a handler that tells the worker how long to wait for GitLab
-// or a receiver of notifications to be back.
+// classified returns a handler whose records wait until GitLab can be used.
 func (r *Runner) classified(handle worker.Handler) worker.Handler {
 	return func(ctx context.Context, l *worker.Lease) error {
 		err := handle(ctx, l)
-		var unnotified *unnotifiedError
-		switch {
-		case event.Unavailable(err):
-			return &worker.LaterError{Err: err, After: r.untilUsable(err)}
-		case errors.As(err, &unnotified):
-			return &worker.LaterError{Err: err, After: unnotified.after}
+		if event.Unavailable(err) {
+			err = &worker.LaterError{Err: err, After: r.untilUsable(err)}
 		}
 		return err
 	}

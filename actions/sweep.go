@@ -12,6 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/retention"
 	"github.com/pipesteward/pipesteward/actions/worker"
@@ -563,7 +564,7 @@ func (r *Runner) sweep(ctx context.Context, l *worker.Lease, run event.Sweep) er
 	if err := s.Run(held, &run); err != nil {
 		return errors.Join(err, l.Keep(run))
 	}
-	record, err := outcomeRecord(SweepOutcome(run, r.GitLab.Instance(), r.Now().UTC()))
+	record, err := notify.OutcomeRecord(SweepOutcome(run, r.GitLab.Instance(), r.Now().UTC()))
 	if err != nil {
 		return err
 	}

@@ -214,7 +214,7 @@ func (r *Runner) withShared(ctx context.Context, change func(*sharedTrouble) err
 func (r *Runner) trouble(ctx context.Context, l *worker.Lease, rec troubleRecord) error {
 	if !rec.Told {
 		if err := r.tellTrouble(ctx, rec, "start", fmt.Sprintf(
-			":warning: *Pipesteward can't use GitLab*: %s. All its work waits, and nothing is lost. What to do: %s.", r.Escape(rec.Reason), r.Escape(rec.Advice))); err != nil {
+			":warning: *Pipesteward can't use GitLab*: %s. All its work waits, and nothing is lost. What to do: %s.", r.notifier.Escape(rec.Reason), r.notifier.Escape(rec.Advice))); err != nil {
 			return err
 		}
 		rec.Told = true
@@ -265,7 +265,7 @@ func (r *Runner) usable(ctx context.Context, kind gitlab.TroubleKind) bool {
 // tellTrouble announces a text in the channel that the rules name. It returns an
 // error while that can be announced later.
 func (r *Runner) tellTrouble(ctx context.Context, rec troubleRecord, what, text string) error {
-	return r.Announce(ctx, keys.TroubleRecord(rec.Started)+":"+what, r.Rules().Storm().Channel, text, rec.Started, "trouble", rec.Kind)
+	return r.notifier.Announce(ctx, keys.TroubleRecord(rec.Started)+":"+what, r.Rules().Storm().Channel, text, rec.Started, "trouble", rec.Kind)
 }
 
 // checkToken logs what GitLab tells of the access token, and warns of what will

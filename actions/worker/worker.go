@@ -82,6 +82,9 @@ func (e *LaterError) Error() string { return e.Err.Error() }
 
 func (e *LaterError) Unwrap() error { return e.Err }
 
+// Again says that the same can succeed after that time.
+func (e *LaterError) Again() (after time.Duration, ok bool) { return e.After, true }
+
 // Config configures a Pool. All fields are required.
 type Config struct {
 	Queue    Queue

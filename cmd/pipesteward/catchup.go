@@ -138,7 +138,7 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 		return err
 	}
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: inForce,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: inForce,
 		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, Told: s.told(),
 	})
 	return workOff(ctx, runner, db, stderr)

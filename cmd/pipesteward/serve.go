@@ -19,6 +19,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers"
@@ -112,7 +113,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
 	registry.MustRegister(pause.NewMetrics(pauses))
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: live.Rules,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: live.Rules,
 		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, Told: s.told(),
 	})
 	registry.MustRegister(actions.NewBreakerMetrics(runner), actions.NewGitLabMetrics(gl))
@@ -218,7 +219,7 @@ func newGitLab(s settings, limiter gitlab.Limiter, observe func(endpoint string,
 }
 
 // newTeller gives the teller of outcomes, nil without a Slack token.
-func newTeller(s settings, db store.Store, log *slog.Logger) (actions.Teller, error) {
+func newTeller(s settings, db store.Store, log *slog.Logger) (notify.Receiver, error) {
 	if s.slackToken == "" {
 		log.Warn("no --slack-token is given: nobody is told, see /api/v1/decisions")
 		return nil, nil
