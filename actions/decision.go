@@ -186,7 +186,7 @@ func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error
 	case err != nil && ctx.Err() != nil:
 		return err
 	case event.Unavailable(err):
-		p.Due, p.FailingSince, p.Calm = r.Now().UTC().Add(r.untilUsable(err)), time.Time{}, l.Attempt()
+		p.Due, p.FailingSince, p.Calm = r.Now().UTC().Add(r.Health.Wait(err)), time.Time{}, l.Attempt()
 		return errors.Join(err, l.Keep(p))
 	case err != nil:
 		if v = r.outOfPatience(&p, err); v == nil {
@@ -359,7 +359,7 @@ func (r *Runner) admit(ctx context.Context, verb verb, p *pending, dry bool) (*v
 // and then until its ticket is released.
 func (r *Runner) deferForBreaker(ctx context.Context, p *pending) (*verdict, error) {
 	retry := breaker.Retry{Key: p.Key, Classes: p.FailureClasses(), Pipeline: p.Pipeline.ID, Runner: p.Job.Runner}
-	wait, reason, err := r.breakers.Defer(ctx, retry, &p.Ticket)
+	wait, reason, err := r.Breakers.Defer(ctx, retry, &p.Ticket)
 	if err != nil || wait <= 0 {
 		return nil, err
 	}

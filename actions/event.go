@@ -85,7 +85,7 @@ func (r *Runner) event(ctx context.Context, l *worker.Lease, record event.Record
 	if err != nil {
 		return err
 	}
-	if err := r.breakers.Count(ctx, decisions); err != nil {
+	if err := r.Breakers.Count(ctx, decisions); err != nil {
 		return err
 	}
 	if err := r.decided(ctx, decisions); err != nil {

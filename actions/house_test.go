@@ -24,8 +24,10 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
@@ -154,7 +156,7 @@ func (h *house) replica(f *fuse) *actions.Runner {
 	if h.teller != nil {
 		tell = h.teller
 	}
-	h.metrics.MustRegister(actions.NewGitLabMetrics(gl))
+	h.metrics.MustRegister(health.NewMetrics(gl))
 	return actions.New(actions.Config{
 		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Receiver: tell, Rules: h.rules.Load,
 		Now: h.now, Log: log, Metrics: metrics, Workers: max(h.workers, 2), NativeRetry: h.native,
@@ -369,7 +371,7 @@ func (h *house) died(job int64) time.Time { return h.gitlab.Job(job).FinishedAt 
 // wantStorm checks the metric of storms.
 func (h *house) wantStorm(class string, active int) {
 	h.Helper()
-	text, err := testutil.CollectAndFormat(actions.NewBreakerMetrics(h.runner), expfmt.TypeTextPlain, "pipesteward_storm_active")
+	text, err := testutil.CollectAndFormat(breaker.NewMetrics(h.runner.Breakers), expfmt.TypeTextPlain, "pipesteward_storm_active")
 	if err != nil {
 		h.Fatal(err)
 	}

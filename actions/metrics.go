@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -117,6 +116,3 @@ func (q queueMetrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(q.depth, prometheus.GaugeValue, float64(d.Due+d.Waiting+d.Leased))
 	ch <- prometheus.MustNewConstMetric(q.dead, prometheus.GaugeValue, float64(d.Dead))
 }
-
-// NewBreakerMetrics returns a collector of the breakers that are open.
-func NewBreakerMetrics(r *Runner) prometheus.Collector { return breaker.NewMetrics(r.breakers) }

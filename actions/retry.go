@@ -37,7 +37,7 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	if p.Job.FailureReason == "" && s.job.Status == "failed" {
 		// Not every hook tells why a job failed.
 		p.Job.FailureReason, p.Job.FailureClass = s.job.FailureReason, s.job.FailureClass
-		if err := r.breakers.Count(ctx, []event.Decision{p.Decision}); err != nil {
+		if err := r.Breakers.Count(ctx, []event.Decision{p.Decision}); err != nil {
 			return nil, err
 		}
 		if v, err := r.deferForBreaker(ctx, p); v != nil || err != nil {

@@ -29,6 +29,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/worker"
@@ -96,14 +97,14 @@ type Config struct {
 // Runner leases records and carries each one step on.
 type Runner struct {
 	Config
+	Breakers *breaker.Breakers
+	Health   *health.Monitor
 	pool     *worker.Pool
 	gate     pause.Gate
-	breakers *breaker.Breakers
 	budgets  budget.Budgets
 	notifier *notify.Notifier
 	sweepers chan struct{} // holds one for each sweep
 	projects sync.Map      // ids by path, of projects whose hooks tell no id
-	watched  watched       // of WatchGitLab
 }
 
 // New makes a Runner.
@@ -112,7 +113,10 @@ func New(c Config) *Runner {
 	r.notifier = notify.New(notify.Config{
 		Journal: c.Journal, Receiver: c.Receiver, Rules: c.Rules, Facts: func() rules.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
 	})
-	r.breakers = &breaker.Breakers{
+	r.Health = health.New(health.Config{
+		GitLab: c.GitLab, Guard: c.Guard, Queue: c.Queue, Announcer: r.notifier, Rules: c.Rules, Now: c.Now, Log: c.Log,
+	})
+	r.Breakers = &breaker.Breakers{
 		Guard: c.Guard, Queue: c.Queue, Announcer: r.notifier, Rules: c.Rules, Now: c.Now, Log: c.Log,
 		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },
 	}
@@ -137,8 +141,8 @@ func (r *Runner) handlers() map[string]worker.Handler {
 		event.RecordOutcome:  worker.JSON(r.notifier.Handle),
 		event.RecordSweep:    worker.JSON(r.sweep),
 		recordFollow:         worker.JSON(r.lookAfter),
-		breaker.RecordKind:   worker.JSON(r.breakers.Handle),
-		recordTrouble:        worker.JSON(r.trouble),
+		breaker.RecordKind:   worker.JSON(r.Breakers.Handle),
+		health.RecordKind:    worker.JSON(r.Health.Handle),
 	}
 	for kind, handle := range all {
 		all[kind] = r.classified(handle)
@@ -151,7 +155,7 @@ func (r *Runner) classified(handle worker.Handler) worker.Handler {
 	return func(ctx context.Context, l *worker.Lease) error {
 		err := handle(ctx, l)
 		if event.Unavailable(err) {
-			err = &worker.LaterError{Err: err, After: r.untilUsable(err)}
+			err = &worker.LaterError{Err: err, After: r.Health.Wait(err)}
 		}
 		return err
 	}

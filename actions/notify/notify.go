@@ -76,7 +76,7 @@ func New(c Config) *Notifier { return &Notifier{c, &circuitBreaker{now: c.Now}} 
 func (n *Notifier) call(ctx context.Context, send func() error) error {
 	if wait := n.breaker.allow(); wait > 0 {
 		n.Metrics.Notification(slack, "deferred")
-		return &worker.LaterError{Err: errors.New("Slack does not answer"), After: wait}
+		return &worker.LaterError{Err: errors.New("the receiver does not answer"), After: wait}
 	}
 	err := send()
 	if ctx.Err() != nil {

@@ -18,7 +18,9 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/slack"
@@ -116,8 +118,8 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: live.Rules,
 		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, Told: s.told(),
 	})
-	registry.MustRegister(actions.NewBreakerMetrics(runner), actions.NewGitLabMetrics(gl))
-	closers = append(closers, inBackground(ctx, runner.WatchGitLab))
+	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
+	closers = append(closers, inBackground(ctx, runner.Health.Run))
 
 	known := handlers.NewKnown(db, log)
 	closers = append(closers, inBackground(ctx, known.Run))
@@ -147,7 +149,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	admin := handlers.NewAdmin(handlers.AdminConfig{
 		Pauses: pauses, Version: version(), DryRun: s.dryRun, Now: time.Now,
 		Addr: adminListener.Addr(), Store: db, Rules: live, Reload: reload, Metrics: registry, Log: log,
-		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.GitLabStatus() }},
+		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.Health.Status() }},
 	})
 	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, admin, failed))
 
