@@ -253,6 +253,12 @@ func (r *Runner) put(ctx context.Context, decisions []event.Decision, tries map[
 	return n, nil
 }
 
+// QueueDecisions queues the decisions that were not made before, and returns how
+// many those are.
+func (r *Runner) QueueDecisions(ctx context.Context, decisions []event.Decision) (added int, err error) {
+	return r.put(ctx, decisions, nil, nil)
+}
+
 // tries gives how often the decisions that have failed did so, by key, where the
 // event is there to make them again.
 func (r *Runner) tries(ctx context.Context, record event.Record, decisions []event.Decision) (map[string]int, error) {

@@ -32,6 +32,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -103,13 +104,13 @@ type Runner struct {
 	gate     pause.Gate
 	budgets  budget.Budgets
 	notifier *notify.Notifier
-	sweepers chan struct{} // holds one for each sweep
-	projects sync.Map      // ids by path, of projects whose hooks tell no id
+	sweeps   *sweep.Handler
+	projects sync.Map // ids by path, of projects whose hooks tell no id
 }
 
 // New makes a Runner.
 func New(c Config) *Runner {
-	r := &Runner{Config: c, gate: pause.Gate{Rules: c.Rules, Pauses: pause.Pauses{Store: c.Guard, Now: c.Now, Log: c.Log}}, sweepers: make(chan struct{}, sweepers)}
+	r := &Runner{Config: c, gate: pause.Gate{Rules: c.Rules, Pauses: pause.Pauses{Store: c.Guard, Now: c.Now, Log: c.Log}}}
 	r.notifier = notify.New(notify.Config{
 		Journal: c.Journal, Receiver: c.Receiver, Rules: c.Rules, Facts: func() rules.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
 	})
@@ -121,6 +122,10 @@ func New(c Config) *Runner {
 		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },
 	}
 	r.budgets = budget.Budgets{Guard: c.Guard, Limits: func() rules.Limits { return c.Rules().Limits() }}
+	r.sweeps = sweep.NewHandler(sweep.Sweeper{
+		GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, Metrics: c.Metrics, Pauses: r.gate.Pauses,
+		Queue: r.QueueDecisions, Capacity: sweep.QueueCapacity(c.Queue),
+	}, c.Guard)
 	r.pool = worker.New(worker.Config{Queue: c.Queue, Handlers: r.handlers(), Log: c.Log, Workers: c.Workers, SlowLane: notify.Capacity})
 	return r
 }
@@ -139,7 +144,7 @@ func (r *Runner) handlers() map[string]worker.Handler {
 		event.RecordEvent:    worker.JSON(r.startEvent),
 		event.RecordDecision: worker.JSON(r.decision),
 		event.RecordOutcome:  worker.JSON(r.notifier.Handle),
-		event.RecordSweep:    worker.JSON(r.sweep),
+		event.RecordSweep:    worker.JSON(r.sweeps.Handle),
 		recordFollow:         worker.JSON(r.lookAfter),
 		breaker.RecordKind:   worker.JSON(r.Breakers.Handle),
 		health.RecordKind:    worker.JSON(r.Health.Handle),

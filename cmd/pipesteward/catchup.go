@@ -17,6 +17,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -60,7 +61,7 @@ func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func()
 	return handlers.CatchUpConfig{
 		Store: db, History: h, Hooks: h, Known: handlers.NewKnown(db, log).Projects,
 		Named: func(ctx context.Context) ([]event.Project, []event.SweepProblem, error) {
-			found, problems, err := actions.Projects(ctx, h.gitlab, s.projects)
+			found, problems, err := projects.Resolve(ctx, h.gitlab, s.projects)
 			named := make([]event.Project, len(found))
 			for i, p := range found {
 				named[i] = p.Project

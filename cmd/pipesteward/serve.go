@@ -24,6 +24,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
@@ -154,7 +155,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, admin, failed))
 
 	closers = append(closers, inBackground(ctx, live.follow), inBackground(ctx, secretFiles.follow))
-	scheduler := &handlers.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
+	scheduler := &sweep.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
 	closers = append(closers, inBackground(ctx, scheduler.Run))
 
 	closers = append(closers, inBackground(context.WithoutCancel(ctx), func(ctx context.Context) { runner.Run(ctx, workGrace) }))

@@ -1,4 +1,4 @@
-package handlers
+package sweep
 
 import (
 	"context"
@@ -14,13 +14,14 @@ import (
 )
 
 const (
-	// scheduleLook is how often it is looked which schedule rules are due.
-	scheduleLook = 20 * time.Second
-	// missedAfter is how late a run is that nobody was there for.
+	// checkEvery is the time between two checks which schedule rules are due.
+	checkEvery = 20 * time.Second
+	// missedAfter is how late a run counts as missed: no replica was running when it
+	// was due.
 	missedAfter = 5 * time.Minute
-	// scheduleKept is how long it is kept up to when a schedule was looked at:
-	// longer than the rarest, each leap year, would want.
-	scheduleKept = 5 * 366 * 24 * time.Hour
+	// scheduleTTL is how long the store keeps up to when a schedule was checked:
+	// longer than the rarest one, each leap year, needs.
+	scheduleTTL = 5 * 366 * 24 * time.Hour
 )
 
 // ScheduleStore is what a Scheduler needs of the store.
@@ -41,19 +42,19 @@ type Scheduler struct {
 	Log   *slog.Logger
 }
 
-// scheduled is what is kept of a schedule.
+// scheduled is the state of a schedule.
 type scheduled struct {
-	At  time.Time `json:"at"`           // up to when it was looked at
+	At  time.Time `json:"at"`           // up to when it was checked
 	Run string    `json:"run,omitzero"` // the last run's id
 }
 
-// Run looks again and again until ctx ends.
+// Run checks the schedules again and again until ctx is done.
 func (s *Scheduler) Run(ctx context.Context) {
-	ticker := time.NewTicker(scheduleLook)
+	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
 	for {
-		if err := s.Look(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error("schedules can't be looked at; again soon", store.Outage(err))
+		if err := s.Check(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Error("the schedules can't be checked; they are checked again soon", store.Outage(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -63,17 +64,17 @@ func (s *Scheduler) Run(ctx context.Context) {
 	}
 }
 
-// Look queues the runs that are due.
-func (s *Scheduler) Look(ctx context.Context) error {
+// Check queues the runs that are due.
+func (s *Scheduler) Check(ctx context.Context) error {
 	for _, rule := range s.Rules().Scheduled() {
-		if err := s.look(ctx, rule); err != nil {
+		if err := s.check(ctx, rule); err != nil {
 			return fmt.Errorf("rule %q: %w", rule.Name, err)
 		}
 	}
 	return nil
 }
 
-func (s *Scheduler) look(ctx context.Context, rule rules.Scheduled) error {
+func (s *Scheduler) check(ctx context.Context, rule rules.Scheduled) error {
 	// A rule with another cron is another schedule, and begins now.
 	key := keys.Schedule(rule.Name, rule.Schedule.Cron, rule.Schedule.Timezone)
 	now := s.Now().UTC()
@@ -83,10 +84,10 @@ func (s *Scheduler) look(ctx context.Context, rule rules.Scheduled) error {
 	}
 	var last scheduled
 	if value == nil {
-		return s.keep(ctx, key, scheduled{At: now})
+		return s.save(ctx, key, scheduled{At: now})
 	}
 	if err := json.Unmarshal(value, &last); err != nil {
-		return s.keep(ctx, key, scheduled{At: now})
+		return s.save(ctx, key, scheduled{At: now})
 	}
 	due := rule.Schedule.Last(last.At, now)
 	if due.IsZero() {
@@ -110,7 +111,7 @@ func (s *Scheduler) look(ctx context.Context, rule rules.Scheduled) error {
 			return err
 		}
 	}
-	return s.keep(ctx, key, next)
+	return s.save(ctx, key, next)
 }
 
 func (s *Scheduler) put(ctx context.Context, run event.Sweep, missed bool) error {
@@ -125,10 +126,10 @@ func (s *Scheduler) put(ctx context.Context, run event.Sweep, missed bool) error
 	return err
 }
 
-func (s *Scheduler) keep(ctx context.Context, key string, at scheduled) error {
+func (s *Scheduler) save(ctx context.Context, key string, at scheduled) error {
 	value, err := json.Marshal(at)
 	if err != nil {
 		return err
 	}
-	return s.Store.Set(ctx, key, value, scheduleKept)
+	return s.Store.Set(ctx, key, value, scheduleTTL)
 }

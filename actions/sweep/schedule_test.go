@@ -1,4 +1,4 @@
-package handlers_test
+package sweep_test
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -22,7 +22,7 @@ type timetable struct {
 	clock    *storetest.Clock
 	db       store.Store
 	rules    *rules.Rules
-	replicas []*handlers.Scheduler
+	replicas []*sweep.Scheduler
 }
 
 func newTimetable(t *testing.T, missed string) *timetable {
@@ -36,7 +36,7 @@ func newTimetable(t *testing.T, missed string) *timetable {
 	tt := &timetable{T: t, clock: clock, db: db}
 	tt.load("0 3 * * *", missed)
 	for _, ahead := range []time.Duration{0, 4 * time.Minute} {
-		tt.replicas = append(tt.replicas, &handlers.Scheduler{
+		tt.replicas = append(tt.replicas, &sweep.Scheduler{
 			Store: db, Rules: func() *rules.Rules { return tt.rules }, Log: slog.New(slog.DiscardHandler),
 			Now: func() time.Time { return clock.Now().Add(ahead) },
 		})
@@ -60,11 +60,11 @@ rules:
 	tt.rules = rs
 }
 
-// look has all replicas look.
-func (tt *timetable) look() {
+// check has all replicas check the schedules.
+func (tt *timetable) check() {
 	tt.Helper()
 	for _, s := range tt.replicas {
-		if err := s.Look(tt.Context()); err != nil {
+		if err := s.Check(tt.Context()); err != nil {
 			tt.Fatal(err)
 		}
 	}
@@ -91,11 +91,11 @@ func (tt *timetable) runs() []string {
 	return due
 }
 
-// until moves the clock, looking each half hour.
+// until moves the clock, checking each half hour.
 func (tt *timetable) until(at time.Time) {
 	for tt.clock.Now().Before(at) {
 		tt.clock.Advance(min(30*time.Minute, at.Sub(tt.clock.Now())))
-		tt.look()
+		tt.check()
 	}
 }
 
@@ -112,7 +112,7 @@ func TestScheduler(t *testing.T) {
 	at := func(days int, span time.Duration) time.Time { return day.AddDate(0, 0, days).Add(span) }
 	night := func(days int) string { return at(days, 3*time.Hour).Format(time.DateTime) }
 
-	tt.look()
+	tt.check()
 	tt.want("a new rule begins with the next time")
 	tt.until(at(1, 2*time.Hour+30*time.Minute))
 	tt.want("before its time")
@@ -122,7 +122,7 @@ func TestScheduler(t *testing.T) {
 	tt.want("not again")
 
 	tt.clock.Advance(3 * 24 * time.Hour) // nobody is there
-	tt.look()
+	tt.check()
 	tt.want("one run makes up for those that were missed", night(4))
 
 	tt.until(at(5, 4*time.Hour))
@@ -139,9 +139,9 @@ func TestScheduler(t *testing.T) {
 
 func TestSchedulerSkipsMissedRuns(t *testing.T) {
 	tt := newTimetable(t, rules.MissedSkip)
-	tt.look()
+	tt.check()
 	tt.clock.Advance(3 * 24 * time.Hour)
-	tt.look()
+	tt.check()
 	tt.want("after three days")
 	next := tt.clock.Now().Truncate(24*time.Hour).AddDate(0, 0, 1).Add(3 * time.Hour)
 	tt.until(next.Add(time.Minute))
