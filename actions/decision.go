@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"net/http"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
@@ -72,69 +70,6 @@ type pending struct {
 	retried map[int64]bool // runs of the pipeline that have a newer one, as seen now
 }
 
-// verdict is what is to be said of a decision: a result, its reason, the job
-// that runs now where the action made one, and for a deferred decision how
-// long it waits.
-type verdict struct {
-	result   string
-	reason   string // of a deferred decision: "" where that is not worth saying
-	newJobID int64
-	newRun   event.Job // the same job, where more is known of it
-	freed    int64     // bytes
-	wait     time.Duration
-}
-
-func done(newJobID int64, format string, args ...any) *verdict {
-	return &verdict{result: event.ResultDone, reason: fmt.Sprintf(format, args...), newJobID: newJobID}
-}
-
-func skipped(format string, args ...any) *verdict {
-	return &verdict{result: event.ResultSkipped, reason: fmt.Sprintf(format, args...)}
-}
-
-func failed(format string, args ...any) *verdict {
-	return &verdict{result: event.ResultFailed, reason: fmt.Sprintf(format, args...)}
-}
-
-func gaveUp(format string, args ...any) *verdict {
-	return &verdict{result: event.ResultGaveUp, reason: fmt.Sprintf(format, args...)}
-}
-
-// deferred makes the decision wait as the rule wants it to.
-func deferred(wait time.Duration) *verdict {
-	return &verdict{result: event.ResultDeferred, wait: wait}
-}
-
-// postponed makes it wait for a reason that people are told: the same words
-// as long as the reason is the same.
-func postponed(wait time.Duration, format string, args ...any) *verdict {
-	return &verdict{result: event.ResultDeferred, wait: wait, reason: fmt.Sprintf(format, args...)}
-}
-
-// verb is one thing that can be done to a job.
-type verb struct {
-	// observe reads the job's real state and gives the verdict, or nil when
-	// the action is called for. It may correct what the decision says of the
-	// job.
-	observe func(ctx context.Context, r *Runner, p *pending) (*verdict, error)
-	// retries is set for an action that runs failed jobs again: the circuit
-	// breakers and the budgets limit those.
-	retries bool
-	// act calls the action, through gl.
-	act func(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error)
-}
-
-var verbs = map[string]verb{
-	event.VerbRetry:          {observe: observeRetry, retries: true, act: actRetry},
-	event.VerbPlay:           {observe: observePlay, act: actPlay},
-	event.VerbCancel:         {observe: observeCancel, act: actCancel},
-	event.VerbErase:          {observe: observeErase, act: actErase},
-	event.VerbRetryPipeline:  {observe: observeRetryPipeline, retries: true, act: actRetryPipeline},
-	event.VerbCancelPipeline: {observe: observeCancelPipeline, act: actCancelPipeline},
-	event.VerbCancelOutdated: {observe: observeCancelOutdated, act: actCancelOutdated},
-	event.VerbNotify:         {observe: observeNotify},
-}
-
 // A paused decision checks whether the pause has ended after a tenth of the time
 // that it has waited, within these bounds.
 const (
@@ -151,14 +86,6 @@ func stopped(s pause.Stop, p *pending) *verdict {
 		return &verdict{result: event.ResultDryRun}
 	}
 	return postponed(min(max(minPauseCheck, time.Duration(p.Waited)/10), maxPauseCheck), "%s", s.Paused)
-}
-
-// observeNotify: a rule without actions only tells that it matched.
-func observeNotify(_ context.Context, _ *Runner, p *pending) (*verdict, error) {
-	if p.DryRun {
-		return &verdict{result: event.ResultDryRun, reason: "the rule matched"}, nil
-	}
-	return done(0, "the rule matched"), nil
 }
 
 // A decision looks again and again whether those before it have ended: seldom
@@ -401,52 +328,4 @@ func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, 
 		return v, err
 	}
 	return notObserved(p, e), nil
-}
-
-// notObserved is the verdict where GitLab refuses to show the job or its
-// pipeline for good. One that was deleted is no failure.
-func notObserved(p *pending, e *gitlab.Error) *verdict {
-	if e.Status == http.StatusNotFound && !strings.Contains(e.Message, "Project") {
-		return skipped("GitLab says %q: the job or its pipeline was deleted, or is hidden from the token's user", e.Message)
-	}
-	return failed("%s", reasonOf(p, e))
-}
-
-// refused gives the verdict on a call that surely had no effect. Nothing is
-// called again before the job's state was read: now where GitLab refused for
-// good, since the reason is most often that somebody else was faster; at the
-// next attempt where it may pass.
-func (r *Runner) refused(ctx context.Context, verb verb, p *pending, e *gitlab.Error) (*verdict, error) {
-	if err := r.freshness(p).Found(e); event.Transient(err) {
-		return nil, err
-	}
-	if v, err := r.observe(ctx, verb, p); v != nil || err != nil {
-		return v, err
-	}
-	return failed("%s", reasonOf(p, e)), nil
-}
-
-// reasonOf words a final refusal for people, with what to do about it.
-func reasonOf(p *pending, e *gitlab.Error) string {
-	write := e.Rights() && e.Method == http.MethodPost
-	switch {
-	case write && p.Action.Verb == event.VerbPlay && len(p.Action.Variables) > 0:
-		return fmt.Sprintf("GitLab refused: %s (%d): the job is played with variables, for which the token's user needs the project's minimum role to use pipeline variables (Settings, CI/CD, Variables)%s", e.Message, e.Status, ofDeployment(p))
-	case write && p.Job.Environment.Name != "":
-		return fmt.Sprintf("GitLab refused: %s (%d)%s", e.Message, e.Status, ofDeployment(p))
-	case e.Status == http.StatusNotFound:
-		return fmt.Sprintf("GitLab refused: %s: the job or its project is gone, or hidden from the token's user", e.Message)
-	case e.Rights():
-		return fmt.Sprintf("GitLab refused: %s (%d): check the token, its scope `api`, the rights of its user on the project, which may be archived, and, if the ref %s is protected, to push or merge there", e.Message, e.Status, p.Pipeline.Ref)
-	}
-	return fmt.Sprintf("GitLab refused: %s (%d)", e.Message, e.Status)
-}
-
-// ofDeployment says why GitLab may refuse every verb on a job that deploys; ""
-// where the job does not.
-func ofDeployment(p *pending) string {
-	if p.Job.Environment.Name == "" {
-		return ""
-	}
-	return fmt.Sprintf(": if the environment %s is protected, the token's user must be one of those who may deploy to it; and if a newer deployment to it was made, GitLab refuses this outdated one", p.Job.Environment.Name)
 }

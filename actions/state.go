@@ -182,3 +182,16 @@ func stale(p *pending, newer int64) *verdict {
 	}
 	return skipped("the pipeline is outdated by pipeline %d: `allow_stale: true` lifts this", newer)
 }
+
+// pipeline reads the decision's pipeline. One that was called already may be in
+// an earlier status than the event's for that reason.
+func (r *Runner) pipeline(ctx context.Context, p *pending) (event.Pipeline, error) {
+	pipeline, err := r.GitLab.Pipeline(ctx, p.Project.ID, p.Pipeline.ID)
+	if err == nil {
+		err = p.samePipeline(pipeline)
+	}
+	if err != nil || p.Called {
+		return pipeline, err
+	}
+	return pipeline, r.freshness(p).Status("pipeline", pipeline.ID, pipeline.Status, p.Pipeline.Status)
+}
