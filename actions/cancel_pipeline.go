@@ -19,7 +19,7 @@ func observeCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict
 	}
 	canceled := pipeline.Status == "canceled" || pipeline.Status == "canceling"
 	switch {
-	case p.Left > 0:
+	case p.CancelChecks > 0:
 		return r.canceledPipeline(ctx, p, pipeline.Status)
 	case canceled && p.Called:
 		return done(0, "the pipeline is %s, seen after the call was cut short", pipeline.Status), nil
@@ -51,7 +51,7 @@ func actCancelPipeline(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 // since. GitLab answers 200 also when it canceled nothing, and leaves manual jobs.
 func (r *Runner) canceledPipeline(ctx context.Context, p *pending, status string) (*verdict, error) {
 	over := status == "canceling" || event.Ended(status)
-	if p.Left++; !over && p.Left <= cancelLooks {
+	if p.CancelChecks++; !over && p.CancelChecks <= cancelLooks {
 		return deferred(cancelLook), nil
 	}
 	manual, err := r.GitLab.PipelineJobs(ctx, p.Project.ID, p.Pipeline.ID, false, "manual")

@@ -8,136 +8,110 @@ import (
 	"hash/fnv"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
-
-	"github.com/pipesteward/pipesteward/actions/breaker"
-	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// pending is a decision that waits to be carried out: the queue's record.
-type pending struct {
-	event.Decision
-	// Try is how often the same was decided before and failed; After has the keys
-	// with that.
-	Try int `json:"try,omitzero"`
-	// Due is when it was to be carried out, all that it waited for on purpose
-	// left out of the time that Pipesteward took.
-	Due time.Time `json:"due,omitzero"`
-	// Waited is how long it was made to wait on purpose. Times of two replicas
-	// are not compared for that: their clocks may be apart.
-	Waited event.Duration `json:"waited,omitzero"`
-	// Calm is which of its attempts ended with that for the last time.
-	Calm int `json:"calm,omitzero"`
-	// FailingSince is when GitLab began to fail in a way that passes.
-	FailingSince time.Time `json:"failing_since,omitzero"`
-	// PassWaited is how much of that it waited for the job before it to pass; the
-	// time before that job could run, in a pause say, is left out.
-	PassWaited event.Duration `json:"pass_waited,omitzero"`
-	// LeftBehind is set when the job that must have passed before was seen to
-	// have failed: then somebody may still retry it.
-	LeftBehind bool `json:"left_behind,omitzero"`
-	// Previously is why the job failed in the run before, where Pipesteward
-	// retried that one.
-	Previously string `json:"previously,omitzero"`
-	// Ticket is the decision's place among those that wait for a breaker to close.
-	breaker.Ticket
-	// Grants is what the budgets have granted the decision.
-	budget.Grants
-	// Postponed is why the decision was deferred last.
-	Postponed string `json:"postponed,omitzero"`
-	// Freed is how many bytes an erase frees, and Runs how many runs the
-	// pipeline had, as seen before the action is called.
-	Freed int64 `json:"freed,omitzero"`
-	Runs  int   `json:"runs,omitzero"`
-	// Left is how often a pipeline was looked at since it was to be canceled.
-	Left int `json:"left,omitzero"`
-	// Canceled is what a cancel_outdated has canceled so far.
-	Canceled []canceled `json:"canceled,omitempty"`
-	// Called is saved before the action is called. It stays set while nobody
-	// knows whether the call took effect: when the worker died, or when the
-	// answer got lost. What is found then is put down to that call.
-	Called bool `json:"called,omitzero"`
-
-	seen     gitlab.Job       // the job that an erase is for, as seen now
-	outdated []event.Pipeline // those that the decision's pipeline makes redundant, as seen now
-
-	retried map[int64]bool // runs of the pipeline that have a newer one, as seen now
+// attempt is one attempt to carry out a decision.
+type attempt struct {
+	*pending
+	verb  verb
+	lease *worker.Lease
+	stop  pause.Stop // what stops the action now
 }
 
-// A paused decision checks whether the pause has ended after a tenth of the time
-// that it has waited, within these bounds.
-const (
-	minPauseCheck = time.Second
-	maxPauseCheck = 10 * time.Second
-)
+// guard returns the verdict that ends or defers an attempt, nil if the attempt may go
+// on. An error means that the whole attempt is repeated later.
+type guard func(ctx context.Context, a *attempt) (*verdict, error)
 
-// stopped returns the verdict on a decision whose action is stopped.
-func stopped(s pause.Stop, p *pending) *verdict {
-	switch {
-	case s.Gone != "":
-		return skipped("%s", s.Gone)
-	case s.DryRun:
-		return &verdict{result: event.ResultDryRun}
+// carryOut acts if no guard objects. The guards are checked in this order: those that
+// may defer thousands of decisions, as in an outage, before those that cost requests
+// to GitLab; budgets last, so that nothing takes from them that is not made.
+func (r *Runner) carryOut(ctx context.Context, a *attempt) (*verdict, error) {
+	for _, check := range []guard{
+		r.fromThisGitLab, // is the event from the configured GitLab?
+		r.inTurn,         // have the decisions before it ended, and the job before it passed?
+		r.standing,       // is it paused, or does no rule want it any more?
+		r.writable,       // may the access token write?
+		r.breakersClosed, // a retry: are the circuit breakers of its failure classes closed?
+		r.budgetRegained, // a retry that waits for a budget: is it its turn?
+		r.calledFor,      // does the job's real state call for the action?
+		r.notDry,         // is it a dry run?
+		r.pipelineBudget, // a retry: has its pipeline retries left?
+		r.rateBudgets,    // a retry: have its class, its project and all projects retries left?
+	} {
+		if v, err := check(ctx, a); v != nil || err != nil {
+			return v, err
+		}
 	}
-	return postponed(min(max(minPauseCheck, time.Duration(p.Waited)/10), maxPauseCheck), "%s", s.Paused)
+	return r.act(ctx, a)
 }
 
-// A decision looks again and again whether those before it have ended: seldom
-// where it has waited for long.
-const (
-	turnSoonest = time.Second
-	turnLatest  = time.Minute
-)
+// act sends the request. That one is about to be sent is saved before. The client
+// waits for the rate limit, then checks pauses, dry runs and the rule once more.
+func (r *Runner) act(ctx context.Context, a *attempt) (*verdict, error) {
+	earlier := a.Called // the effect of an earlier request may not be visible yet
+	a.Called = true
+	if err := errors.Join(a.lease.Keep(a.pending), a.lease.Extend(ctx)); err != nil {
+		return nil, err
+	}
+	r.Metrics.latency.Observe((a.DecidedAt.Sub(a.Meta.ReceivedAt) + r.Now().Sub(a.Due)).Seconds())
+	v, err := a.verb.act(ctx, r, r.gate.Client(r.GitLab, a.Decision), a.pending)
+	if err == nil {
+		return v, nil
+	}
+	if stop := (*pause.StopError)(nil); errors.As(err, &stop) {
+		a.Called = earlier
+		return a.stoppedBy(stop.Stop), nil
+	}
+	var e *gitlab.Error
+	if !errors.As(err, &e) || e.MaybeDone() {
+		return nil, err
+	}
+	a.Called = earlier
+	return r.refused(ctx, a, e)
+}
 
-// decision carries a decision out and queues its outcome.
+// decision makes an attempt to carry out a decision. Its verdict defers the decision
+// or ends it with an outcome, which is queued.
 func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error {
 	verb, ok := verbs[p.Action.Verb]
 	if !ok {
 		return &worker.DeadError{Reason: fmt.Sprintf("unknown action %q", p.Action.Verb)}
 	}
-	l.CountTriesAfter(p.Calm)
-	v, err := r.ofThisGitLab(p.Event), error(nil)
-	if v == nil {
-		v, err = r.inTurn(ctx, &p)
-	}
-	if v == nil && err == nil {
-		v, err = r.carryOut(ctx, l, verb, &p)
-	}
+	l.CountTriesAfter(p.DeferredAttempt)
+	a := &attempt{pending: &p, verb: verb, lease: l}
+	v, err := r.carryOut(ctx, a)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return err
 	case event.Unavailable(err):
-		p.Due, p.FailingSince, p.Calm = r.Now().UTC().Add(r.Health.Wait(err)), time.Time{}, l.Attempt()
+		p.Due, p.FailingSince, p.DeferredAttempt = r.Now().UTC().Add(r.Health.Wait(err)), time.Time{}, l.Attempt()
 		return errors.Join(err, l.Keep(p))
 	case err != nil:
-		if v = r.outOfPatience(&p, err); v == nil {
+		if v = r.giveUp(&p, err); v == nil {
 			return errors.Join(err, l.Keep(p))
 		}
 	case v.wait > 0:
-		if err := r.sayPostponed(ctx, &p, v); err != nil {
-			return err
-		}
-		p.Due, p.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
-		p.Waited += event.Duration(v.wait)
-		p.Calm = l.Attempt()
-		return errors.Join(l.Keep(p), l.Defer(ctx, v.wait))
+		return r.deferDecision(ctx, a, v)
 	}
-	v = p.withCanceled(v)
+	return r.end(ctx, a, p.withCanceled(v))
+}
+
+// end queues the outcome of a decision.
+func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 	o := event.Outcome{
-		Decision: p.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
+		Decision: a.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
 	}
 	if v.result == event.ResultFailed {
-		if err := r.noteFailed(ctx, p); err != nil {
+		if err := r.saveFailure(ctx, *a.pending); err != nil {
 			return err
 		}
 	}
-	next, err := r.remember(ctx, o, v.newRun)
+	next, err := r.saveRetry(ctx, o, v.newRun)
 	if err != nil {
 		return err
 	}
@@ -145,13 +119,23 @@ func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error
 	if err != nil {
 		return err
 	}
-	return l.Done(ctx, append(next, record)...)
+	return a.lease.Done(ctx, append(next, record)...)
 }
 
-// sayPostponed says why the decision has to wait, once for each reason: in
-// the journal, where its outcome stands later, and to those who want to hear
-// of it.
-func (r *Runner) sayPostponed(ctx context.Context, p *pending, v *verdict) error {
+// deferDecision defers a decision deliberately.
+func (r *Runner) deferDecision(ctx context.Context, a *attempt, v *verdict) error {
+	if err := r.reportDeferral(ctx, a.pending, v); err != nil {
+		return err
+	}
+	a.Due, a.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
+	a.Waited += event.Duration(v.wait)
+	a.DeferredAttempt = a.lease.Attempt()
+	return errors.Join(a.lease.Keep(a.pending), a.lease.Defer(ctx, v.wait))
+}
+
+// reportDeferral reports why the decision is deferred, once for each reason: in the
+// journal, where its outcome replaces that later, and to the receivers.
+func (r *Runner) reportDeferral(ctx context.Context, p *pending, v *verdict) error {
 	if v.reason == "" || v.reason == p.Postponed {
 		return nil
 	}
@@ -166,7 +150,7 @@ func (r *Runner) sayPostponed(ctx context.Context, p *pending, v *verdict) error
 	}
 	reason := fnv.New64a()
 	_, _ = reason.Write([]byte(v.reason))                          // never fails
-	o.ID = fmt.Sprintf("%s:%s:%x", o.ID, o.Result, reason.Sum64()) // the decision's own outcome comes yet
+	o.ID = fmt.Sprintf("%s:%s:%x", o.ID, o.Result, reason.Sum64()) // the decision's own outcome comes later
 	record, err := notify.OutcomeRecord(o)
 	if err != nil {
 		return err
@@ -175,157 +159,18 @@ func (r *Runner) sayPostponed(ctx context.Context, p *pending, v *verdict) error
 	return err
 }
 
-// inTurn makes the decision wait until those before it have ended, and until
-// the job that must have passed before has.
-func (r *Runner) inTurn(ctx context.Context, p *pending) (*verdict, error) {
-	if len(p.After) > 0 {
-		before := make([]string, len(p.After))
-		for i, key := range p.After {
-			before[i] = keys.Decision(key, 0)
-		}
-		waits, err := r.Queue.Queued(ctx, before...)
-		switch {
-		case err != nil:
-			return nil, err
-		case waits:
-			return deferred(min(max(turnSoonest, time.Duration(p.Waited)/10), turnLatest)), nil
-		}
-	}
-	if p.AfterSuccess != "" && !p.Called && !p.DryRun {
-		return r.passed(ctx, p)
-	}
-	return nil, nil
-}
-
-// outOfPatience gives up when GitLab has failed for too long, and else notes
-// since when it fails.
-func (r *Runner) outOfPatience(p *pending, err error) *verdict {
+// giveUp returns the verdict on a decision for which GitLab has failed for
+// maxRetryTime; nil before that.
+func (r *Runner) giveUp(p *pending, err error) *verdict {
 	now := r.Now().UTC()
 	if p.FailingSince.IsZero() {
 		p.FailingSince = now
 	}
 	switch {
-	case now.Sub(p.FailingSince) < patience:
+	case now.Sub(p.FailingSince) < maxRetryTime:
 		return nil
 	case p.Called:
-		return failed("given up after %s; GitLab does not tell whether the call took effect: %v", event.Coarse(patience), err)
+		return failed("given up after %s; GitLab does not tell whether the call took effect: %v", event.Coarse(maxRetryTime), err)
 	}
-	return failed("given up after %s: %v", event.Coarse(patience), err)
-}
-
-// carryOut holds the decision against the job's real state, and acts if that
-// calls for it. An error means that all of it is to be repeated later.
-func (r *Runner) carryOut(ctx context.Context, l *worker.Lease, verb verb, p *pending) (*verdict, error) {
-	stop, err := r.gate.Check(ctx, p.Decision)
-	switch {
-	case err != nil:
-		return nil, err
-	case stop.Paused != nil, stop.Gone != "" && !p.Called:
-		return stopped(stop, p), nil
-	}
-	if verb.act != nil && !stop.Any() {
-		if err := r.GitLab.Writable(); err != nil {
-			return nil, err
-		}
-	}
-	if v, err := r.admit(ctx, verb, p, stop.Any()); v != nil || err != nil {
-		return v, err
-	}
-	if stop.Any() {
-		return stopped(stop, p), nil
-	}
-	earlier := p.Called // an earlier call may still be on its way
-	p.Called = true
-	if err := errors.Join(l.Keep(p), l.Extend(ctx)); err != nil {
-		return nil, err
-	}
-	r.Metrics.latency.Observe((p.DecidedAt.Sub(p.Meta.ReceivedAt) + r.Now().Sub(p.Due)).Seconds())
-	v, err := verb.act(ctx, r, r.gate.Client(r.GitLab, p.Decision), p)
-	if err == nil {
-		return v, nil
-	}
-	if stop := (*pause.StopError)(nil); errors.As(err, &stop) {
-		p.Called = earlier
-		return stopped(stop.Stop, p), nil
-	}
-	var e *gitlab.Error
-	if !errors.As(err, &e) || e.MaybeDone() {
-		return nil, err
-	}
-	p.Called = earlier
-	return r.refused(ctx, verb, p, e)
-}
-
-// admit gives the verdict, nil when the action is called for and allowed.
-// What may make it wait comes before the job's state where that costs GitLab
-// nothing: an outage can make thousands wait.
-// Where dry is set, the action is not called whatever the verdict, and
-// nothing is spent for it.
-func (r *Runner) admit(ctx context.Context, verb verb, p *pending, dry bool) (*verdict, error) {
-	guarded := verb.retries && !p.Called && !dry
-	if guarded {
-		if v, err := r.deferForBreaker(ctx, p); v != nil || err != nil {
-			return v, err
-		}
-		if p.Short != "" {
-			if v, err := r.spend(ctx, p); v != nil || err != nil {
-				return v, err
-			}
-		}
-	}
-	if v, err := r.observe(ctx, verb, p); v != nil || err != nil || !guarded {
-		return v, err
-	}
-	if v, err := r.pipelineBudget(ctx, p); v != nil || err != nil {
-		return v, err
-	}
-	return r.spend(ctx, p)
-}
-
-// deferForBreaker defers a retry while the breaker of its failure class is open,
-// and then until its ticket is released.
-func (r *Runner) deferForBreaker(ctx context.Context, p *pending) (*verdict, error) {
-	retry := breaker.Retry{Key: p.Key, Classes: p.FailureClasses(), Pipeline: p.Pipeline.ID, Runner: p.Job.Runner}
-	wait, reason, err := r.Breakers.Defer(ctx, retry, &p.Ticket)
-	if err != nil || wait <= 0 {
-		return nil, err
-	}
-	return postponed(wait, "%s", reason), nil
-}
-
-// pipelineBudget refuses a retry when its pipeline has had as many as
-// `limits.per_pipeline` allows.
-func (r *Runner) pipelineBudget(ctx context.Context, p *pending) (*verdict, error) {
-	if p.Action.Verb == event.VerbRetryPipeline {
-		return nil, nil // counted by observeRetryPipeline
-	}
-	ok, err := r.budgets.SpendPipeline(ctx, p.Decision, p.retried)
-	if ok || err != nil {
-		return nil, err
-	}
-	return skipped("the pipeline has had %s, as many as `limits.per_pipeline` allows", english.Plural(r.Rules().Limits().PerPipeline, "retry", "")), nil
-}
-
-// spend takes one from each of the retry's budgets, or defers it until its turn.
-func (r *Runner) spend(ctx context.Context, p *pending) (*verdict, error) {
-	wait, reason, err := r.budgets.Spend(ctx, p.Decision, &p.Grants)
-	if err != nil || wait <= 0 {
-		return nil, err
-	}
-	return postponed(wait, "%s", reason), nil
-}
-
-// observe reads the job's state. What GitLab refuses to tell for good is a
-// verdict too.
-func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, error) {
-	v, err := verb.observe(ctx, r, p)
-	if other := (*otherError)(nil); errors.As(err, &other) {
-		return skipped("%s", other.reason), nil
-	}
-	err = r.freshness(p).Found(err)
-	var e *gitlab.Error
-	if err == nil || ctx.Err() != nil || event.Transient(err) || !errors.As(err, &e) {
-		return v, err
-	}
-	return notObserved(p, e), nil
+	return failed("given up after %s: %v", event.Coarse(maxRetryTime), err)
 }

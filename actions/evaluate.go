@@ -2,11 +2,9 @@ package actions
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,54 +16,53 @@ import (
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// maxKills is how often in a row the processing of an event may be cut short by
-// a crash or a kill, such as for want of memory, which no panic tells. Then the
-// event is buried: it would bring every replica down, one after the other.
+// maxKills is how often in a row the processing of an event may be cut short by a crash
+// or a kill, such as for lack of memory, which is no panic. Then the event is buried: it
+// would end every replica, one after the other.
 const maxKills = 5
 
-// started is the body of an event's record.
-type started struct {
+// eventRecord is the body of an event's record.
+type eventRecord struct {
 	event.Record
-	// Begun is how often the processing was begun since it last ended in an orderly
-	// way. The first time is counted only if there was such an end: Ended.
-	Begun int  `json:"begun,omitzero"`
-	Ended bool `json:"ended,omitzero"`
+	// Begun is how often the processing has begun since it last returned. The first
+	// time counts only after it has returned once: Returned.
+	Begun    int  `json:"begun,omitzero"`
+	Returned bool `json:"ended,omitzero"`
 }
 
-// startEvent processes an event, unless that was cut short too often. From the
-// second time on, that it begins is saved before.
-func (r *Runner) startEvent(ctx context.Context, l *worker.Lease, s started) error {
+// event processes an event, unless that was cut short too often. From the second attempt
+// on, it saves that it begins.
+func (r *Runner) event(ctx context.Context, l *worker.Lease, rec eventRecord) error {
 	if l.Attempt() > 1 {
-		kills := s.Begun
-		if !s.Ended {
+		kills := rec.Begun
+		if !rec.Returned {
 			kills++
 		}
 		if kills >= maxKills {
 			return &worker.DeadError{Reason: fmt.Sprintf("its processing was cut short %d times in a row: by a crash or a kill, such as for want of memory", maxKills)}
 		}
-		s.Begun++
-		if err := errors.Join(l.Keep(s), l.Extend(ctx)); err != nil {
+		rec.Begun++
+		if err := errors.Join(l.Keep(rec), l.Extend(ctx)); err != nil {
 			return err
 		}
 	}
-	err := r.event(ctx, l, s.Record)
-	if err != nil { // it is deferred
-		s.Begun, s.Ended = 0, true
-		err = errors.Join(err, l.Keep(s))
+	err := r.process(ctx, l, rec.Record)
+	if err != nil { // the event is tried again
+		rec.Begun, rec.Returned = 0, true
+		err = errors.Join(err, l.Keep(rec))
 	}
 	return err
 }
 
-// event evaluates an event and queues what it decides. A rule that could not
-// be evaluated because GitLab fails for now is evaluated again later,
-// together with the others: what they decide again is known by its key.
-func (r *Runner) event(ctx context.Context, l *worker.Lease, record event.Record) error {
+// process completes an event by what its hook lacks, evaluates it, and goes through the
+// steps after that.
+func (r *Runner) process(ctx context.Context, l *worker.Lease, record event.Record) error {
 	e := record.Event
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
 		return l.Done(ctx)
 	case foreign:
-		return errors.Join(l.Keep(started{Record: record, Ended: true}), l.Defer(ctx, addressWait(l.Tries())))
+		return errors.Join(l.Keep(eventRecord{Record: record, Returned: true}), l.Defer(ctx, addressCheck(l.Tries())))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
 	if err := r.findProject(ctx, &e); err != nil {
@@ -74,45 +71,84 @@ func (r *Runner) event(ctx context.Context, l *worker.Lease, record event.Record
 	if e.Project.ID == 0 && e.Meta.Kind == event.KindPipeline {
 		return l.Done(ctx)
 	}
-	if wait := r.countAttempt(ctx, &e); wait != nil {
-		return wait
+	if err := r.countAttempt(ctx, &e); err != nil {
+		return err
 	}
-	decisions, errs := r.rulesFor(record).Evaluate(ctx, e, r.facts())
+	ev := evaluation{record: record, event: e}
+	ev.decisions, ev.errs = r.rulesFor(record).Evaluate(ctx, e, r.facts())
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	before, err := r.retryOf(ctx, e)
-	if err != nil {
-		return err
-	}
-	if err := r.Breakers.Count(ctx, decisions); err != nil {
-		return err
-	}
-	if err := r.decided(ctx, decisions); err != nil {
-		return err
-	}
-	tries, err := r.tries(ctx, record, decisions)
-	if err != nil {
-		return err
-	}
-	if _, err := r.put(ctx, decisions, tries, before); err != nil {
-		return err
-	}
-	if err := r.ruleErrors(e, errs); err != nil {
-		return err
-	}
-	if err := r.noteTold(ctx, e); err != nil {
-		return err
-	}
-	next, err := r.follow(e, decisions, before)
+	next, err := r.afterEvaluation(ctx, &ev)
 	if err != nil {
 		return err
 	}
 	return l.Done(ctx, next...)
 }
 
-// rulesFor gives the rules that may decide on an event. One that catch-up found
-// is not for rules that came into force while it waited.
+// evaluation is an event with what the rules have decided about it.
+type evaluation struct {
+	record    event.Record
+	event     event.Event
+	decisions []event.Decision
+	errs      []*rules.RuleError
+	retry     *event.Outcome // that made the event's job; nil: Pipesteward did not make it
+	failures  map[string]int // of decisions that may be made again, by key
+	next      []store.Record // queued when the event is done
+}
+
+// afterEvaluation goes through the steps after an evaluation, in this order, and returns
+// the records to queue when the event is done. An error repeats the evaluation with all
+// steps later; each step has the same effect then.
+func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) ([]store.Record, error) {
+	for _, step := range []func(context.Context, *evaluation) error{
+		r.loadRetry,       // was the event's job made by a retry of ours?
+		r.countFailures,   // for the circuit breakers, which open now if there are too many
+		r.saveRetriedJobs, // of a rule for pipelines, for the events of those jobs
+		r.loadFailures,    // of the decisions, if a person requested another try
+		r.queueDecisions,  // those that were not made before, each due after its delay
+		r.reportErrors,    // of rules; a transient one repeats the evaluation
+		r.saveSeen,        // for catch-up
+		r.followRetry,     // has the retry that made the job helped?
+	} {
+		if err := step(ctx, ev); err != nil {
+			return nil, err
+		}
+	}
+	return ev.next, nil
+}
+
+// countFailures counts the failures that the decisions want retried.
+func (r *Runner) countFailures(ctx context.Context, ev *evaluation) error {
+	return r.Breakers.Count(ctx, ev.decisions)
+}
+
+// reportErrors logs and counts the expressions that failed. It returns a transient error
+// of GitLab while the event may wait for its end.
+func (r *Runner) reportErrors(_ context.Context, ev *evaluation) error {
+	var wait error
+	for _, err := range ev.errs {
+		if r.mayWait(err, ev.event.Meta.ReceivedAt) {
+			wait = err
+			continue
+		}
+		r.Metrics.RuleError(err.Rule)
+		r.Log.Error("a rule could not be evaluated and did not fire", append(event.LogAttrs(ev.event), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
+	}
+	return wait
+}
+
+// saveSeen saves that the event's job or pipeline was seen in its status.
+func (r *Runner) saveSeen(ctx context.Context, ev *evaluation) error {
+	if r.SeenTTL == 0 {
+		return nil
+	}
+	e := ev.event
+	return r.Guard.Set(ctx, keys.Told(e.Meta.Instance, event.StatusOf(e)), []byte(event.AsOf(e).UTC().Format(time.RFC3339)), r.SeenTTL)
+}
+
+// rulesFor returns the rules that may decide about an event: of one that catch-up found,
+// not those that came into force while it waited.
 func (r *Runner) rulesFor(record event.Record) *rules.Rules {
 	inForce := r.Rules()
 	source := record.Meta.Source
@@ -128,9 +164,9 @@ func (r *Runner) rulesFor(record event.Record) *rules.Rules {
 	return inForce.Without(without)
 }
 
-// findProject looks up the id of a project whose hook tells only its path, as
-// those of GitLab 8 to 11 do, once for each path. An error passes, and the event
-// waits for that; of a project that can't be found the id stays 0.
+// findProject looks up the id of a project whose hook has only its path, like the hooks
+// of GitLab 8 to 11, once for each path. An error is transient; the id of a project that
+// can't be found stays 0.
 func (r *Runner) findProject(ctx context.Context, e *event.Event) error {
 	if e.Project.ID != 0 || e.Meta.Kind != event.KindPipeline {
 		return nil
@@ -143,7 +179,7 @@ func (r *Runner) findProject(ctx context.Context, e *event.Event) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case r.waitsFor(err, e.Meta.ReceivedAt):
+	case r.mayWait(err, e.Meta.ReceivedAt):
 		return err
 	case err != nil:
 		r.Log.Error("an event names its project by path only, and GitLab gives no project for that: the event is dropped", append(event.LogAttrs(*e), "error", err)...)
@@ -154,10 +190,9 @@ func (r *Runner) findProject(ctx context.Context, e *event.Event) error {
 	return nil
 }
 
-// countAttempt replaces the attempt that a hook told by what the pipeline's runs
-// say, where it matters and may be wrong: a hook counts one too many where
-// GitLab's own `retry:` runs the job again, but a first run that it tells of is
-// one. An error passes, and the event waits for that.
+// countAttempt replaces the attempt in a hook by the number of the job's runs, if a rule
+// needs it and it may be wrong: a hook counts one too many where GitLab's own `retry:`
+// runs the job again, but a first attempt is always right. An error is transient.
 func (r *Runner) countAttempt(ctx context.Context, e *event.Event) error {
 	hook := e.Meta.Source == event.SourceWebhook || e.Meta.Source == event.SourceReplay
 	if !hook || e.Job.Attempt <= 1 || e.Job.Bridge || !r.Rules().NeedsAttempt(*e) {
@@ -167,7 +202,7 @@ func (r *Runner) countAttempt(ctx context.Context, e *event.Event) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case r.waitsFor(err, e.Meta.ReceivedAt):
+	case r.mayWait(err, e.Meta.ReceivedAt):
 		return err
 	case err != nil:
 		r.Log.Warn("the runs of a job could not be counted: job.attempt is what its hook says", append(event.LogAttrs(*e), "error", err)...)
@@ -181,22 +216,13 @@ func (r *Runner) countAttempt(ctx context.Context, e *event.Event) error {
 	return nil
 }
 
-// waitsFor reports whether a record that waits since a time for an error of
-// GitLab's to pass waits on. The time in which GitLab could not be used does not
-// count.
-func (r *Runner) waitsFor(err error, since time.Time) bool {
+// mayWait reports whether a record that has waited since a time for a transient error of
+// GitLab to end may wait longer. The time of an outage of GitLab does not count.
+func (r *Runner) mayWait(err error, since time.Time) bool {
 	if up := r.GitLab.UpSince(); up.After(since) {
 		since = up
 	}
-	return event.Unavailable(err) || event.Transient(err) && r.Now().Sub(since) < patience
-}
-
-// noteTold keeps that the event's job or pipeline was seen in its status.
-func (r *Runner) noteTold(ctx context.Context, e event.Event) error {
-	if r.Told == 0 {
-		return nil
-	}
-	return r.Guard.Set(ctx, keys.Told(e.Meta.Instance, event.StatusOf(e)), []byte(event.AsOf(e).UTC().Format(time.RFC3339)), r.Told)
+	return event.Unavailable(err) || event.Transient(err) && r.Now().Sub(since) < maxRetryTime
 }
 
 // maxRequests is how many requests to GitLab the expressions of one event,
@@ -206,111 +232,4 @@ const maxRequests = 30
 // facts returns the reader for the expressions of one event.
 func (r *Runner) facts() facts.Reader {
 	return facts.Reader{GitLab: r.GitLab.WithBudget(maxRequests), Now: r.Now}
-}
-
-// put puts the decisions that were not made before into the queue, and notes
-// them in the journal, where they have no outcome yet. tries are how often each
-// has failed, by key, where it may be made again. before is the retry that made
-// the event's run, if Pipesteward made it.
-func (r *Runner) put(ctx context.Context, decisions []event.Decision, tries map[string]int, before *event.Outcome) (n int, err error) {
-	now := r.Now().UTC()
-	records := make([]store.Record, len(decisions))
-	for i := range decisions {
-		d := &decisions[i]
-		d.DecidedAt, d.ID = now, fmt.Sprintf("%s@%d", d.Key, now.UnixNano())
-		wait := r.pause(*d)
-		p := pending{Decision: *d, Try: tries[d.Key], Due: now.Add(wait), Waited: event.Duration(wait)}
-		p.After = make([]string, len(d.After))
-		for i, key := range d.After {
-			p.After[i] = keys.Again(key, tries[key])
-		}
-		if before != nil && before.NewJobID == d.Job.ID {
-			p.Previously = before.Job.FailureReason
-		}
-		body, err := json.Marshal(p)
-		if err != nil {
-			return 0, fmt.Errorf("decision %s: %w", d.Key, err)
-		}
-		records[i] = store.Record{ID: keys.Decision(d.Key, p.Try), Kind: event.RecordDecision, After: wait, Body: body}
-	}
-	if len(records) == 0 {
-		return 0, nil
-	}
-	added, err := r.Queue.Put(ctx, records...)
-	if err != nil {
-		return 0, err
-	}
-	for i, d := range decisions {
-		if !added[i] {
-			continue
-		}
-		n++
-		// Its outcome may be in the journal by now, and stays.
-		if err := r.Journal.Note(ctx, d.ID, records[i].Body); err != nil {
-			return n, fmt.Errorf("journal: %w", err)
-		}
-	}
-	return n, nil
-}
-
-// QueueDecisions queues the decisions that were not made before, and returns how
-// many those are.
-func (r *Runner) QueueDecisions(ctx context.Context, decisions []event.Decision) (added int, err error) {
-	return r.put(ctx, decisions, nil, nil)
-}
-
-// tries gives how often the decisions that have failed did so, by key, where the
-// event is there to make them again.
-func (r *Runner) tries(ctx context.Context, record event.Record, decisions []event.Decision) (map[string]int, error) {
-	if record.Again.IsZero() {
-		return nil, nil
-	}
-	tries := map[string]int{}
-	for _, d := range decisions {
-		value, err := r.Guard.Get(ctx, keys.Failed(d.Key))
-		if err != nil {
-			return nil, err
-		}
-		var failures failures
-		if json.Unmarshal(value, &failures) == nil && !failures.At.After(record.Again) {
-			tries[d.Key] = failures.N
-		}
-		if d.AfterSuccess != "" && len(d.After) > 0 { // it was skipped when the one before it failed
-			tries[d.Key] = max(tries[d.Key], tries[d.After[0]])
-		}
-	}
-	return tries, nil
-}
-
-// failures counts the failures of a decision.
-type failures struct {
-	N  int       `json:"n"`  // how often it did
-	At time.Time `json:"at"` // when it last did
-}
-
-// noteFailed records that a decision has failed, so that it may be made again.
-func (r *Runner) noteFailed(ctx context.Context, p pending) error {
-	now := r.Now().UTC()
-	value, err := json.Marshal(failures{p.Try + 1, now})
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		r.Guard.Set(ctx, keys.Failed(p.Key), value, remembered),
-		r.Guard.Set(ctx, keys.LastFailed(p.Meta.Instance), []byte(strconv.FormatInt(now.UnixNano(), 10)), remembered))
-}
-
-// ruleErrors tells of expressions that failed. It returns one that will pass,
-// if the event is still young enough to wait for that.
-func (r *Runner) ruleErrors(e event.Event, errs []*rules.RuleError) error {
-	var wait error
-	for _, err := range errs {
-		if r.waitsFor(err, e.Meta.ReceivedAt) {
-			wait = err
-			continue
-		}
-		r.Metrics.RuleError(err.Rule)
-		r.Log.Error("a rule could not be evaluated and did not fire", append(event.LogAttrs(e), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
-	}
-	return wait
 }

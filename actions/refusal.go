@@ -10,30 +10,29 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// notObserved is the verdict where GitLab refuses to show the job or its
-// pipeline for good. One that was deleted is no failure.
-func notObserved(p *pending, e *gitlab.Error) *verdict {
+// unobservable returns the verdict where GitLab finally refuses to show the job or its
+// pipeline. A deleted one is no failure.
+func unobservable(p *pending, e *gitlab.Error) *verdict {
 	if e.Status == http.StatusNotFound && !strings.Contains(e.Message, "Project") {
 		return skipped("GitLab says %q: the job or its pipeline was deleted, or is hidden from the token's user", e.Message)
 	}
 	return failed("%s", reasonOf(p, e))
 }
 
-// refused gives the verdict on a call that surely had no effect. Nothing is
-// called again before the job's state was read: now where GitLab refused for
-// good, since the reason is most often that somebody else was faster; at the
-// next attempt where it may pass.
-func (r *Runner) refused(ctx context.Context, verb verb, p *pending, e *gitlab.Error) (*verdict, error) {
-	if err := r.freshness(p).Found(e); event.Transient(err) {
+// refused returns the verdict on a request that had no effect. The job's state is read
+// before another request is sent: at the next attempt after a transient error, else
+// now, since the reason is most often that somebody else was faster.
+func (r *Runner) refused(ctx context.Context, a *attempt, e *gitlab.Error) (*verdict, error) {
+	if err := r.freshness(a.pending).Found(e); event.Transient(err) {
 		return nil, err
 	}
-	if v, err := r.observe(ctx, verb, p); v != nil || err != nil {
+	if v, err := r.calledFor(ctx, a); v != nil || err != nil {
 		return v, err
 	}
-	return failed("%s", reasonOf(p, e)), nil
+	return failed("%s", reasonOf(a.pending, e)), nil
 }
 
-// reasonOf words a final refusal for people, with what to do about it.
+// reasonOf returns a final refusal for people, with what to do about it.
 func reasonOf(p *pending, e *gitlab.Error) string {
 	write := e.Rights() && e.Method == http.MethodPost
 	switch {
@@ -49,8 +48,8 @@ func reasonOf(p *pending, e *gitlab.Error) string {
 	return fmt.Sprintf("GitLab refused: %s (%d)", e.Message, e.Status)
 }
 
-// ofDeployment says why GitLab may refuse every verb on a job that deploys; ""
-// where the job does not.
+// ofDeployment returns why GitLab may refuse every verb on a job that deploys; "" for
+// other jobs.
 func ofDeployment(p *pending) string {
 	if p.Job.Environment.Name == "" {
 		return ""

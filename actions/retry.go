@@ -60,16 +60,16 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 		return gaveUp("%s failed, as many as `limits.per_job` allows%s", english.Plural(p.Job.Attempt, "attempt", ""), p.otherReason()), nil
 	}
 	// Not every hook tells which attempt it was, so only now the wait is known.
-	if wait := r.pause(p.Decision) - time.Duration(p.Waited); wait > 0 {
+	if wait := r.delay(p.Decision) - time.Duration(p.Waited); wait > 0 {
 		return deferred(wait), nil
 	}
 	return stale(p, newerPipeline), nil
 }
 
-// pause gives how long a decision waits before it is carried out: as its rule
+// delay returns how long a decision waits before it is carried out: as its rule
 // says, and on a failure that GitLab may retry by itself until it did or
 // didn't.
-func (r *Runner) pause(d event.Decision) time.Duration {
+func (r *Runner) delay(d event.Decision) time.Duration {
 	wait := d.Pause()
 	if d.Action.Verb == event.VerbRetry && d.Job.Attempt < maxNative {
 		wait = max(wait, r.NativeRetry)

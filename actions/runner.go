@@ -40,9 +40,9 @@ import (
 )
 
 const (
-	// patience is how long a record is tried again while GitLab or Slack
+	// maxRetryTime is how long a record is tried again while GitLab or Slack
 	// fail in a way that passes.
-	patience = 24 * time.Hour
+	maxRetryTime = 24 * time.Hour
 	// remembered is how long the store keeps what was done and seen: longer than a
 	// pipeline is worked on.
 	remembered = 7 * 24 * time.Hour
@@ -90,9 +90,9 @@ type Config struct {
 	// RuleSince gives since when a rule, by its identity, is in force in this
 	// process; zero: since its start. nil: rules do not change.
 	RuleSince func(identity string) time.Time
-	// Told is how long it is kept which jobs and pipelines were seen in which
-	// status, for catch-up; 0: it is not.
-	Told time.Duration
+	// SeenTTL is how long the store keeps in which status a job or a pipeline was seen,
+	// for catch-up; 0: it keeps none.
+	SeenTTL time.Duration
 }
 
 // Runner leases records and carries each one step on.
@@ -141,11 +141,11 @@ func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) { r.pool.Work
 // handlers returns the step of each kind of record.
 func (r *Runner) handlers() map[string]worker.Handler {
 	all := map[string]worker.Handler{
-		event.RecordEvent:    worker.JSON(r.startEvent),
+		event.RecordEvent:    worker.JSON(r.event),
 		event.RecordDecision: worker.JSON(r.decision),
 		event.RecordOutcome:  worker.JSON(r.notifier.Handle),
 		event.RecordSweep:    worker.JSON(r.sweeps.Handle),
-		recordFollow:         worker.JSON(r.lookAfter),
+		recordFollow:         worker.JSON(r.checkRetried),
 		breaker.RecordKind:   worker.JSON(r.Breakers.Handle),
 		health.RecordKind:    worker.JSON(r.Health.Handle),
 	}

@@ -7,16 +7,15 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// verb is one thing that can be done to a job.
+// verb is one thing that can be done to a job or a pipeline.
 type verb struct {
-	// observe reads the job's real state and gives the verdict, or nil when
-	// the action is called for. It may correct what the decision says of the
-	// job.
+	// observe reads the job's real state and returns the verdict, nil when that calls
+	// for the action. It may correct what the decision says of the job.
 	observe func(ctx context.Context, r *Runner, p *pending) (*verdict, error)
-	// retries is set for an action that runs failed jobs again: the circuit
-	// breakers and the budgets limit those.
+	// retries is set for an action that runs failed jobs again: the circuit breakers and
+	// the budgets limit those.
 	retries bool
-	// act calls the action, through gl.
+	// act sends the request, through gl.
 	act func(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error)
 }
 
@@ -31,7 +30,7 @@ var verbs = map[string]verb{
 	event.VerbNotify:         {observe: observeNotify},
 }
 
-// observeNotify: a rule without actions only tells that it matched.
+// observeNotify: a rule without actions only notifies that it matched.
 func observeNotify(_ context.Context, _ *Runner, p *pending) (*verdict, error) {
 	if p.DryRun {
 		return &verdict{result: event.ResultDryRun, reason: "the rule matched"}, nil

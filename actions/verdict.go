@@ -7,16 +7,14 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// verdict is what is to be said of a decision: a result, its reason, the job
-// that runs now where the action made one, and for a deferred decision how
-// long it waits.
+// verdict is the result of an attempt to carry out a decision.
 type verdict struct {
 	result   string
-	reason   string // of a deferred decision: "" where that is not worth saying
-	newJobID int64
-	newRun   event.Job // the same job, where more is known of it
-	freed    int64     // bytes
-	wait     time.Duration
+	reason   string        // of a deferred decision: "" where nobody needs to know
+	newJobID int64         // of the job that the action made
+	newRun   event.Job     // that job, where more of it is known
+	freed    int64         // bytes
+	wait     time.Duration // of a deferred decision
 }
 
 func done(newJobID int64, format string, args ...any) *verdict {
@@ -35,13 +33,13 @@ func gaveUp(format string, args ...any) *verdict {
 	return &verdict{result: event.ResultGaveUp, reason: fmt.Sprintf(format, args...)}
 }
 
-// deferred makes the decision wait as the rule wants it to.
+// deferred defers the decision without a report.
 func deferred(wait time.Duration) *verdict {
 	return &verdict{result: event.ResultDeferred, wait: wait}
 }
 
-// postponed makes it wait for a reason that people are told: the same words
-// as long as the reason is the same.
-func postponed(wait time.Duration, format string, args ...any) *verdict {
+// deferredBecause defers the decision for a reason that is reported once: the text must
+// be the same as long as the reason is.
+func deferredBecause(wait time.Duration, format string, args ...any) *verdict {
 	return &verdict{result: event.ResultDeferred, wait: wait, reason: fmt.Sprintf(format, args...)}
 }

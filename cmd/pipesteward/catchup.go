@@ -140,7 +140,7 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 	}
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: inForce,
-		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, Told: s.told(),
+		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, SeenTTL: s.told(),
 	})
 	return workOff(ctx, runner, db, stderr)
 }

@@ -117,7 +117,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	registry.MustRegister(pause.NewMetrics(pauses))
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: live.Rules,
-		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, Told: s.told(),
+		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, SeenTTL: s.told(),
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	closers = append(closers, inBackground(ctx, runner.Health.Run))
