@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
@@ -27,8 +27,8 @@ func (h *house) load(ruleFile string, o rulefile.Options) {
 }
 
 // pauses returns the pauses that the program shares with its replicas.
-func (h *house) pauses() actions.Pauses {
-	return actions.Pauses{Store: h.db, Now: h.now, Log: slog.New(slog.DiscardHandler)}
+func (h *house) pauses() pause.Pauses {
+	return pause.Pauses{Store: h.db, Now: h.now, Log: slog.New(slog.DiscardHandler)}
 }
 
 const brakeRules = `

@@ -23,7 +23,7 @@ func observeCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error)
 		return nil, nil
 	case canceled:
 		return skipped("the job is %s already", job.Status), nil
-	case ended(job.Status):
+	case event.Ended(job.Status):
 		return skipped("the job has ended: %s", job.Status), nil
 	}
 	return nil, nil

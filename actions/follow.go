@@ -7,28 +7,30 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// recordFollow is the kind of the record of a retry whose run failed while
-// its event knew no rule that retries it again.
+// recordFollow is the kind of the record of a retry whose job failed, and whose job's
+// event made no decision that retries it again.
 const recordFollow = "follow"
 
-// followLook is how often it is looked whether somebody does.
-const followLook = time.Minute
+// followEvery is the time between two checks whether the job is retried again.
+const followEvery = time.Minute
 
-// followed is the body of such a record.
+// followed is the body of that record.
 type followed struct {
-	event.Outcome      // what there is to say, if nobody does
+	event.Outcome      // of the retry, if the job is not retried again
 	Ended         bool `json:"ended,omitzero"` // the pipeline was seen to have ended
 }
 
-// remember keeps a retry's outcome under the run that it made, so that the
-// event of that run's end finds it. A run that has ended already, seen after
-// a crash, may have told so before: what follows from that is given.
-func (r *Runner) remember(ctx context.Context, o event.Outcome, run event.Job) ([]store.Record, error) {
+// saveRetry saves a retry's outcome under the job that the retry made, for the event of
+// that job's end. The event of a job that has ended already, seen after a crash, may have
+// come before: saveRetry returns the records that follow from it.
+func (r *Runner) saveRetry(ctx context.Context, o event.Outcome, run event.Job) ([]store.Record, error) {
 	if o.Action.Verb != event.VerbRetry || o.Result != event.ResultDone || o.NewJobID == 0 {
 		return nil, nil
 	}
@@ -38,38 +40,45 @@ func (r *Runner) remember(ctx context.Context, o event.Outcome, run event.Job) (
 		return nil, err
 	}
 	if err := r.Guard.Set(ctx, keys.Retried(o.Meta.Instance, o.NewJobID), value, remembered); err != nil {
-		return nil, fmt.Errorf("remember the retry: %w", err)
+		return nil, fmt.Errorf("save the retry: %w", err)
 	}
 	if run.Status != "success" && run.Status != "failed" {
 		return nil, nil
 	}
 	e := o.Event
 	e.Job.ID, e.Job.Status, e.Job.FailureReason, e.Job.Attempt = run.ID, run.Status, run.FailureReason, o.Job.Attempt+1
-	return r.follow(e, nil, &o)
+	return r.retryResult(e, nil, &o)
 }
 
-// retryOf gives the outcome of the retry that made the event's run, when that
-// run has passed or failed; nil where Pipesteward did not make it.
-func (r *Runner) retryOf(ctx context.Context, e event.Event) (*event.Outcome, error) {
+// loadRetry loads the outcome of the retry that made the event's job, when that job has
+// passed or failed.
+func (r *Runner) loadRetry(ctx context.Context, ev *evaluation) error {
+	e := ev.event
 	if e.Meta.Kind != event.KindJob || e.Job.Status != "success" && e.Job.Status != "failed" {
-		return nil, nil
+		return nil
 	}
 	value, err := r.Guard.Get(ctx, keys.Retried(e.Meta.Instance, e.Job.ID))
 	if err != nil || value == nil {
-		return nil, err
+		return err
 	}
-	before := &event.Outcome{}
-	if err := json.Unmarshal(value, before); err != nil {
-		return nil, fmt.Errorf("retry that made job %d: %w", e.Job.ID, err)
+	ev.retry = &event.Outcome{}
+	if err := json.Unmarshal(value, ev.retry); err != nil {
+		return fmt.Errorf("retry that made job %d: %w", e.Job.ID, err)
 	}
-	return before, nil
+	return nil
 }
 
-// follow says what became of a retry when the run that it made has ended: it
-// passed, or it failed and nobody retries it again. Where a rule does, that
-// one's outcome will tell; and whether GitLab or a rule for pipelines does is
-// seen later.
-func (r *Runner) follow(e event.Event, decisions []event.Decision, before *event.Outcome) ([]store.Record, error) {
+// followRetry queues the result of the retry that made the event's job.
+func (r *Runner) followRetry(_ context.Context, ev *evaluation) (err error) {
+	ev.next, err = r.retryResult(ev.event, ev.decisions, ev.retry)
+	return err
+}
+
+// retryResult returns the records of what became of a retry when the job that it made
+// has ended: the job passed, or it failed and nobody retries it again. If a decision
+// retries it, that one's outcome is the result; whether GitLab or a rule for pipelines
+// retries it is checked later, by checkRetried.
+func (r *Runner) retryResult(e event.Event, decisions []event.Decision, before *event.Outcome) ([]store.Record, error) {
 	if before == nil {
 		return nil, nil
 	}
@@ -92,31 +101,31 @@ func (r *Runner) follow(e event.Event, decisions []event.Decision, before *event
 	o.ID = fmt.Sprintf("%s:%s", before.ID, o.Result)
 	if o.Result == event.ResultGaveUp {
 		body, err := json.Marshal(followed{Outcome: o})
-		return []store.Record{{ID: keys.Follow(o.ID), Kind: recordFollow, After: max(r.NativeRetry, turnSoonest), Body: body}}, err
+		return []store.Record{{ID: keys.Follow(o.ID), Kind: recordFollow, After: max(r.NativeRetry, minTurnCheck), Body: body}}, err
 	}
-	record, err := outcomeRecord(o)
+	record, err := notify.OutcomeRecord(o)
 	return []store.Record{record}, err
 }
 
-// decided remembers that a rule retries the jobs of a pipeline event, which
-// the events of the jobs themselves do not know of.
-func (r *Runner) decided(ctx context.Context, decisions []event.Decision) error {
-	for _, d := range decisions {
+// saveRetriedJobs saves that a rule for pipelines retries jobs: the events of the jobs
+// themselves make no such decision.
+func (r *Runner) saveRetriedJobs(ctx context.Context, ev *evaluation) error {
+	for _, d := range ev.decisions {
 		if d.Meta.Kind != event.KindPipeline || d.DryRun {
 			continue
 		}
-		for _, job := range toRetry(d) {
+		for _, job := range d.Retries() {
 			if err := r.Guard.Set(ctx, keys.Decided(d.Meta.Instance, job.ID), nil, remembered); err != nil {
-				return fmt.Errorf("remember the decision: %w", err)
+				return fmt.Errorf("save the decision: %w", err)
 			}
 		}
 	}
 	return nil
 }
 
-// lookAfter tells that a retried job failed again, unless somebody retries it:
-// GitLab at once, a rule for pipelines when its pipeline has ended.
-func (r *Runner) lookAfter(ctx context.Context, h *held, f followed) error {
+// checkRetried queues the outcome of a retry whose job failed again, unless GitLab retries
+// that by itself, at once, or a rule for pipelines does, when the pipeline has ended.
+func (r *Runner) checkRetried(ctx context.Context, l *worker.Lease, f followed) error {
 	decided, err := r.Guard.Get(ctx, keys.Decided(f.Meta.Instance, f.Job.ID))
 	if err != nil {
 		return err
@@ -125,23 +134,23 @@ func (r *Runner) lookAfter(ctx context.Context, h *held, f followed) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case r.waitsFor(err, f.At):
+	case r.mayWait(err, f.At):
 		return err
 	case err == nil && (again || decided != nil):
-		return h.done(ctx)
-	case err == nil && r.Rules().RetryPipelines() && !f.Ended && r.Now().Sub(f.At) < patience:
+		return l.Done(ctx)
+	case err == nil && r.Rules().RetryPipelines() && !f.Ended && r.Now().Sub(f.At) < maxRetryTime:
 		f.Ended = ended
-		return errors.Join(h.keep(f), h.deferFor(ctx, followLook))
+		return errors.Join(l.Keep(f), l.Defer(ctx, followEvery))
 	}
-	record, err := outcomeRecord(f.Outcome)
+	record, err := notify.OutcomeRecord(f.Outcome)
 	if err != nil {
 		return err
 	}
-	return h.done(ctx, record)
+	return l.Done(ctx, record)
 }
 
-// retriedAgain reports whether the run has a newer one, and whether its
-// pipeline has ended.
+// retriedAgain reports whether the job has a newer run, and whether its pipeline has
+// ended.
 func (r *Runner) retriedAgain(ctx context.Context, f followed) (again, pipelineEnded bool, err error) {
 	all, err := r.GitLab.PipelineJobs(ctx, f.Project.ID, f.Pipeline.ID, false)
 	if err != nil {
@@ -150,7 +159,7 @@ func (r *Runner) retriedAgain(ctx context.Context, f followed) (again, pipelineE
 	pipelineEnded = true
 	for _, job := range all {
 		again = again || job.Name == f.Job.Name && job.ID > f.Job.ID
-		pipelineEnded = pipelineEnded && (ended(job.Status) || job.Status == "manual")
+		pipelineEnded = pipelineEnded && (event.Ended(job.Status) || job.Status == "manual")
 	}
 	return again, pipelineEnded, nil
 }

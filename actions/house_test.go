@@ -24,8 +24,11 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
@@ -64,8 +67,8 @@ type house struct {
 	workers  int
 	native   time.Duration // how long GitLab is given to retry a job by itself
 
-	teller    actions.Teller // nil: Slack
-	meanwhile func()         // what happens in GitLab whenever the program rests
+	teller    notify.Receiver // nil: Slack
+	meanwhile func()          // what happens in GitLab whenever the program rests
 }
 
 // newHouse makes a house on bolt, with a clock that is moved by hand.
@@ -152,13 +155,13 @@ func (h *house) replica(f *fuse) *actions.Runner {
 	if h.rate.Limit > 0 {
 		queue.lasts = 100 // leases are renewed in real time, which is slower
 	}
-	var tell actions.Teller = teller
+	var tell notify.Receiver = teller
 	if h.teller != nil {
 		tell = h.teller
 	}
-	h.metrics.MustRegister(actions.NewGitLabMetrics(gl))
+	h.metrics.MustRegister(health.NewMetrics(gl))
 	return actions.New(actions.Config{
-		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Teller: tell, Rules: h.rules.Load,
+		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Receiver: tell, Rules: h.rules.Load,
 		Now: h.now, Log: log, Metrics: metrics, Workers: max(h.workers, 2), NativeRetry: h.native,
 	})
 }
@@ -371,7 +374,7 @@ func (h *house) died(job int64) time.Time { return h.gitlab.Job(job).FinishedAt 
 // wantStorm checks the metric of storms.
 func (h *house) wantStorm(class string, active int) {
 	h.Helper()
-	text, err := testutil.CollectAndFormat(actions.NewStormMetrics(h.runner), expfmt.TypeTextPlain, "pipesteward_storm_active")
+	text, err := testutil.CollectAndFormat(breaker.NewMetrics(h.runner.Breakers), expfmt.TypeTextPlain, "pipesteward_storm_active")
 	if err != nil {
 		h.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -59,6 +60,35 @@ func (m *Metrics) GitLabRequest(endpoint string, code int) {
 	m.requests.WithLabelValues(endpoint, strconv.Itoa(code)).Inc()
 }
 
+// Outcome counts an outcome. The jobs of a sweep are counted one by one, by Swept.
+func (m *Metrics) Outcome(o event.Outcome) {
+	if o.Sweep.ID != "" {
+		return
+	}
+	m.decisions.WithLabelValues(o.Rule, o.Action.Verb, o.Result).Inc()
+	m.freed.Add(float64(o.Freed))
+}
+
+// Swept counts jobs that a sweep has erased, or would have.
+func (m *Metrics) Swept(rule string, dryRun bool, counts event.SweepCounts) {
+	result := event.ResultDone
+	if dryRun {
+		result = event.ResultDryRun
+	} else {
+		m.freed.Add(float64(counts.Freed))
+	}
+	m.decisions.WithLabelValues(rule, event.VerbErase, result).Add(float64(counts.Erased))
+	m.decisions.WithLabelValues(rule, event.VerbErase, event.ResultFailed).Add(float64(counts.Failed))
+}
+
+// RuleError counts an expression of a rule that failed.
+func (m *Metrics) RuleError(rule string) { m.ruleErrors.WithLabelValues(rule).Inc() }
+
+// Notification counts a notification.
+func (m *Metrics) Notification(receiver, result string) {
+	m.notifications.WithLabelValues(receiver, result).Inc()
+}
+
 // Depther tells how full the queue is.
 type Depther interface {
 	Depth(ctx context.Context) (store.Depth, error)
@@ -97,37 +127,4 @@ func (q queueMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(q.depth, prometheus.GaugeValue, float64(d.Due+d.Waiting+d.Leased))
 	ch <- prometheus.MustNewConstMetric(q.dead, prometheus.GaugeValue, float64(d.Dead))
-}
-
-// stormMetrics asks the store for storms whenever metrics are read: any
-// replica may have seen one begin.
-type stormMetrics struct {
-	runner *Runner
-	active *prometheus.Desc
-}
-
-// NewStormMetrics makes a collector of the storms that blow.
-func NewStormMetrics(r *Runner) prometheus.Collector {
-	return stormMetrics{r, prometheus.NewDesc("pipesteward_storm_active", "1 while retries of the failure class wait for the end of a storm.", []string{"class"}, nil)}
-}
-
-// Describe implements prometheus.Collector.
-func (s stormMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- s.active }
-
-// Collect implements prometheus.Collector.
-func (s stormMetrics) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	for _, class := range s.runner.Rules().Classes() {
-		storm, err := s.runner.stormOf(ctx, class)
-		if err != nil {
-			ch <- prometheus.NewInvalidMetric(s.active, err)
-			return
-		}
-		active := 0.0
-		if storm != nil && storm.blows(s.runner.Now()) {
-			active = 1
-		}
-		ch <- prometheus.MustNewConstMetric(s.active, prometheus.GaugeValue, active, class)
-	}
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -175,4 +175,4 @@ func TestSilentReceiverIsLeftAlone(t *testing.T) {
 	t.Error("there is no pipesteward_notifications_total")
 }
 
-var _ actions.Teller = (*hangingTeller)(nil)
+var _ notify.Receiver = (*hangingTeller)(nil)

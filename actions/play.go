@@ -64,17 +64,17 @@ func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
 		return nil, err
 	case status == "success":
 		return nil, nil
-	case status == "failed" && !p.LeftBehind:
-		p.LeftBehind = true // GitLab or a rule may retry it
+	case status == "failed" && !p.SawFailure:
+		p.SawFailure = true // GitLab or a rule may retry it
 		return p.untilPassed(), nil
 	case status == "":
 		return skipped("%s, which must pass before, is no job of the pipeline any more", p.AfterSuccess), nil
-	case ended(status), status == "manual":
+	case event.Ended(status), status == "manual":
 		return skipped("%s, which must pass before, is %s", p.AfterSuccess, status), nil
-	case time.Duration(p.PassWaited) > patience:
-		return failed("%s, which must pass before, is %s after %s", p.AfterSuccess, status, span(time.Duration(p.PassWaited))), nil
+	case time.Duration(p.PassWaited) > maxRetryTime:
+		return failed("%s, which must pass before, is %s after %s", p.AfterSuccess, status, event.Coarse(time.Duration(p.PassWaited))), nil
 	}
-	p.LeftBehind = false
+	p.SawFailure = false
 	return p.untilPassed(), nil
 }
 

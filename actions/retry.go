@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -35,10 +37,10 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	if p.Job.FailureReason == "" && s.job.Status == "failed" {
 		// Not every hook tells why a job failed.
 		p.Job.FailureReason, p.Job.FailureClass = s.job.FailureReason, s.job.FailureClass
-		if err := r.watch(ctx, []event.Decision{p.Decision}); err != nil {
+		if err := r.Breakers.Count(ctx, []event.Decision{p.Decision}); err != nil {
 			return nil, err
 		}
-		if v, err := r.becalmed(ctx, p); v != nil || err != nil {
+		if v, err := r.deferForBreaker(ctx, p); v != nil || err != nil {
 			return v, err
 		}
 	}
@@ -53,21 +55,21 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	case event.Hopeless(s.job.FailureReason):
 		return skipped("no retry mends %s", s.job.FailureReason), nil
 	case p.Job.Attempt >= p.Action.MaxAttempts:
-		return gaveUp("%s failed, as many as the rule allows%s", plural(p.Job.Attempt, "attempt"), p.otherReason()), nil
+		return gaveUp("%s failed, as many as the rule allows%s", english.Plural(p.Job.Attempt, "attempt", ""), p.otherReason()), nil
 	case p.Job.Attempt >= perJob:
-		return gaveUp("%s failed, as many as `limits.per_job` allows%s", plural(p.Job.Attempt, "attempt"), p.otherReason()), nil
+		return gaveUp("%s failed, as many as `limits.per_job` allows%s", english.Plural(p.Job.Attempt, "attempt", ""), p.otherReason()), nil
 	}
 	// Not every hook tells which attempt it was, so only now the wait is known.
-	if wait := r.pause(p.Decision) - time.Duration(p.Waited); wait > 0 {
+	if wait := r.delay(p.Decision) - time.Duration(p.Waited); wait > 0 {
 		return deferred(wait), nil
 	}
 	return stale(p, newerPipeline), nil
 }
 
-// pause gives how long a decision waits before it is carried out: as its rule
+// delay returns how long a decision waits before it is carried out: as its rule
 // says, and on a failure that GitLab may retry by itself until it did or
 // didn't.
-func (r *Runner) pause(d event.Decision) time.Duration {
+func (r *Runner) delay(d event.Decision) time.Duration {
 	wait := d.Pause()
 	if d.Action.Verb == event.VerbRetry && d.Job.Attempt < maxNative {
 		wait = max(wait, r.NativeRetry)
@@ -98,14 +100,4 @@ func (p *pending) otherReason() string {
 		return ""
 	}
 	return "; it failed with " + p.Job.FailureReason + ", and before with " + p.Previously
-}
-
-// plural words a number of things.
-func plural(n int, one string) string { return counted(n, one, one+"s") }
-
-func counted(n int, one, more string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + more
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -72,11 +73,11 @@ func (r *Runner) job(ctx context.Context, p *pending) (gitlab.Job, error) {
 	if err := p.sameJob(job); err != nil {
 		return job, err
 	}
-	return job, r.fresh(p).status("job", job.ID, job.Status, p.Job.Status)
+	return job, r.freshness(p).Status("job", job.ID, job.Status, p.Job.Status)
 }
 
-// fresh returns how fresh the decision's event is.
-func (r *Runner) fresh(p *pending) fresh { return freshness(p.Event, r.Now()) }
+// freshness returns the freshness of the decision's event.
+func (r *Runner) freshness(p *pending) facts.Freshness { return facts.FreshnessOf(p.Event, r.Now()) }
 
 // find looks for the decision's job among those of the pipeline.
 func (r *Runner) find(ctx context.Context, p *pending, pipeline int64) (s state, ok bool, err error) {
@@ -101,7 +102,7 @@ func (r *Runner) find(ctx context.Context, p *pending, pipeline int64) (s state,
 	if err != nil {
 		return s, ok, err
 	}
-	return s, ok, r.fresh(p).status("job", s.job.ID, s.job.Status, p.Job.Status)
+	return s, ok, r.freshness(p).Status("job", s.job.ID, s.job.Status, p.Job.Status)
 }
 
 // retried gives the runs that have a newer one of their name. all is newest
@@ -124,7 +125,7 @@ func (r *Runner) lookAtBridge(ctx context.Context, p *pending) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	ours, err := r.Guard.Tallied(ctx, retriesKey(p), remembered)
+	ours, err := r.budgets.PipelineRetries(ctx, p.Decision)
 	if err != nil {
 		return state{}, err
 	}
@@ -163,7 +164,7 @@ func (r *Runner) lookWithNewer(ctx context.Context, p *pending) (s state, newer 
 	var newerErr error
 	var asking sync.WaitGroup
 	asking.Go(func() {
-		newer, newerErr = r.GitLab.OutdatedBy(ctx, event.Project.ID, event.Pipeline, mergeRequestOf(event), event.Job.Environment.Name != "")
+		newer, newerErr = r.GitLab.OutdatedBy(ctx, event.Project.ID, event.Pipeline, facts.MergeRequest(event), event.Job.Environment.Name != "")
 	})
 	s, err = r.look(ctx, p)
 	asking.Wait()
@@ -182,11 +183,15 @@ func stale(p *pending, newer int64) *verdict {
 	return skipped("the pipeline is outdated by pipeline %d: `allow_stale: true` lifts this", newer)
 }
 
-// ended reports whether a job or a pipeline of this status runs no more.
-func ended(status string) bool {
-	switch status {
-	case "success", "failed", "canceled", "skipped":
-		return true
+// pipeline reads the decision's pipeline. One that was called already may be in
+// an earlier status than the event's for that reason.
+func (r *Runner) pipeline(ctx context.Context, p *pending) (event.Pipeline, error) {
+	pipeline, err := r.GitLab.Pipeline(ctx, p.Project.ID, p.Pipeline.ID)
+	if err == nil {
+		err = p.samePipeline(pipeline)
 	}
-	return false
+	if err != nil || p.Called {
+		return pipeline, err
+	}
+	return pipeline, r.freshness(p).Status("pipeline", pipeline.ID, pipeline.Status, p.Pipeline.Status)
 }

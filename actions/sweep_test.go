@@ -20,6 +20,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -314,11 +315,11 @@ func TestSweepOneAtATime(t *testing.T) {
 	h := newHouse(t, sweepRule)
 	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.oldJob("old", 100*day))
-	_, release, err := actions.HoldSweep(t.Context(), h.db, "erase-old-logs", "another")
+	_, release, err := sweep.Claim(t.Context(), h.db, "erase-old-logs", "another")
 	if err != nil || release == nil {
 		t.Fatalf("no claim: %v", err)
 	}
-	if _, again, err := actions.HoldSweep(t.Context(), h.db, "erase-old-logs", "a third"); err != nil || again != nil {
+	if _, again, err := sweep.Claim(t.Context(), h.db, "erase-old-logs", "a third"); err != nil || again != nil {
 		t.Errorf("two runs hold the claim (%v)", err)
 	}
 	h.sweep("erase-old-logs")
@@ -451,13 +452,13 @@ func TestSweepKeepsTheOrderOfActions(t *testing.T) {
 }
 
 // sweeper makes runs without the runner.
-func (h *house) sweeper() actions.Sweeper {
+func (h *house) sweeper() sweep.Sweeper {
 	h.Helper()
 	gl, err := gitlab.New(gitlab.Config{BaseURL: h.gitlab.URL(), Token: gitlabtest.DefaultToken, Now: h.now})
 	if err != nil {
 		h.Fatal(err)
 	}
-	return actions.Sweeper{
+	return sweep.Sweeper{
 		GitLab: gl, Rules: h.rules.Load, Now: h.now, Pauses: h.pauses(),
 		Save: func(context.Context, event.Sweep) error { return nil },
 	}
@@ -505,7 +506,7 @@ func TestSweepGetsOnWhenInterrupted(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		var steps atomic.Int64
-		s.Watch = func(actions.SweepStep) {
+		s.Watch = func(sweep.Step) {
 			if steps.Add(1) > 17 {
 				stop()
 			}
@@ -561,7 +562,7 @@ func TestSweepObeysNewRules(t *testing.T) {
 func TestSweepLosesItsClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &fickleGuard{}
-		held, release, err := actions.HoldSweep(t.Context(), g, "erase-old-logs", "me")
+		held, release, err := sweep.Claim(t.Context(), g, "erase-old-logs", "me")
 		if err != nil || release == nil {
 			t.Fatalf("no claim: %v", err)
 		}
@@ -604,7 +605,7 @@ func TestSweepTellsHowFarItIs(t *testing.T) {
 	}})
 	s := h.sweeper()
 	var through []float64
-	s.Watch = func(step actions.SweepStep) {
+	s.Watch = func(step sweep.Step) {
 		if n := len(through); n == 0 || through[n-1] != step.Through {
 			through = append(through, step.Through)
 		}

@@ -32,7 +32,7 @@ func (h *house) pass(span, step time.Duration, runners ...*actions.Runner) {
 	}
 	for end := h.now().Add(span); h.now().Before(end); {
 		for _, r := range runners {
-			if err := r.CheckGitLab(h.Context()); err != nil {
+			if err := r.Health.Check(h.Context()); err != nil {
 				h.Fatal(err)
 			}
 			if _, err := r.Drain(h.Context()); err != nil {

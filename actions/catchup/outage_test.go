@@ -175,7 +175,7 @@ func (o *outage) work() {
 	o.Helper()
 	runner := actions.New(actions.Config{
 		Queue: o.db, Journal: o.db, Guard: o.db, GitLab: o.client, Rules: func() *rules.Rules { return o.rules }, Now: o.clock.Now,
-		Log: slog.New(slog.DiscardHandler), Metrics: actions.NewMetrics(prometheus.NewRegistry()), Workers: 4, RuleSince: o.ruleSince, Told: 48 * time.Hour,
+		Log: slog.New(slog.DiscardHandler), Metrics: actions.NewMetrics(prometheus.NewRegistry()), Workers: 4, RuleSince: o.ruleSince, SeenTTL: 48 * time.Hour,
 	})
 	runner.WorkOff(o.Context(), 3*time.Second)
 	if depth, err := o.db.Depth(o.Context()); err != nil || depth.Waiting > 0 {

@@ -1,5 +1,3 @@
-// Package sweep runs schedule rules. The Scheduler queues their runs when they
-// are due.
 package sweep
 
 import (
@@ -16,12 +14,13 @@ import (
 )
 
 const (
-	// scheduleEach is how often the schedules are checked.
-	scheduleEach = 20 * time.Second
-	// missedAfter is how late a run is that counts as missed: no process was running.
+	// checkEvery is the time between two checks which schedule rules are due.
+	checkEvery = 20 * time.Second
+	// missedAfter is how late a run counts as missed: no replica was running when it
+	// was due.
 	missedAfter = 5 * time.Minute
-	// scheduleTTL is how long the state of a schedule is kept: longer than the
-	// interval of the rarest one, each leap year.
+	// scheduleTTL is how long the store keeps up to when a schedule was checked:
+	// longer than the rarest one, each leap year, needs.
 	scheduleTTL = 5 * 366 * 24 * time.Hour
 )
 
@@ -48,13 +47,13 @@ type scheduled struct {
 	Run string    `json:"run,omitzero"` // the last run's id
 }
 
-// Run checks the schedules every scheduleEach, until ctx is done.
+// Run checks the schedules again and again until ctx is done.
 func (s *Scheduler) Run(ctx context.Context) {
-	ticker := time.NewTicker(scheduleEach)
+	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
 	for {
 		if err := s.Check(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error("schedules can't be checked; they are checked again soon", store.Outage(err))
+			s.Log.Error("the schedules can't be checked; they are checked again soon", store.Outage(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -84,10 +83,10 @@ func (s *Scheduler) check(ctx context.Context, rule rules.Scheduled) error {
 	}
 	var last scheduled
 	if value == nil {
-		return s.keep(ctx, key, scheduled{At: now})
+		return s.save(ctx, key, scheduled{At: now})
 	}
 	if err := json.Unmarshal(value, &last); err != nil {
-		return s.keep(ctx, key, scheduled{At: now})
+		return s.save(ctx, key, scheduled{At: now})
 	}
 	due := rule.Schedule.Last(last.At, now)
 	if due.IsZero() {
@@ -111,7 +110,7 @@ func (s *Scheduler) check(ctx context.Context, rule rules.Scheduled) error {
 			return err
 		}
 	}
-	return s.keep(ctx, key, next)
+	return s.save(ctx, key, next)
 }
 
 func (s *Scheduler) put(ctx context.Context, run event.Sweep, missed bool) error {
@@ -126,7 +125,7 @@ func (s *Scheduler) put(ctx context.Context, run event.Sweep, missed bool) error
 	return err
 }
 
-func (s *Scheduler) keep(ctx context.Context, key string, at scheduled) error {
+func (s *Scheduler) save(ctx context.Context, key string, at scheduled) error {
 	value, err := json.Marshal(at)
 	if err != nil {
 		return err

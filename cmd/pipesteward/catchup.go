@@ -18,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -63,7 +64,7 @@ func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func()
 	return catchup.Config{
 		Store: db, GitLab: sweeping, WebhookPath: webhook.Path, Known: catchup.NewKnown(db, log).Projects,
 		Named: func(ctx context.Context) ([]event.Project, []event.SweepProblem, error) {
-			found, problems, err := actions.Projects(ctx, sweeping, s.projects)
+			found, problems, err := projects.Resolve(ctx, sweeping, s.projects)
 			named := make([]event.Project, len(found))
 			for i, p := range found {
 				named[i] = p.Project
@@ -142,8 +143,8 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 		return err
 	}
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: inForce,
-		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, Told: s.told(),
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: inForce,
+		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, SeenTTL: s.told(),
 	})
 	return workOff(ctx, runner, db, stderr)
 }

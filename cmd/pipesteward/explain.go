@@ -14,7 +14,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
@@ -90,7 +90,7 @@ func readFile(path string) ([]byte, error) {
 
 // readFacts gives what answers the rules' questions to GitLab.
 func readFacts(c *cli.Command) (expression.Facts, error) {
-	var facts expression.Facts = noGitLab{}
+	var read expression.Facts = noGitLab{}
 	tokens, err := secrets("gitlab-token", c.String("gitlab-token"))
 	if err != nil {
 		return nil, err
@@ -100,16 +100,16 @@ func readFacts(c *cli.Command) (expression.Facts, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--gitlab-url: %w", err)
 		}
-		facts = actions.Facts{GitLab: gl}
+		read = facts.Reader{GitLab: gl}
 	}
 	if path := c.String("log"); path != "" {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("--log: %w", err)
 		}
-		facts = givenLog{facts, string(text)}
+		read = givenLog{read, string(text)}
 	}
-	return facts, nil
+	return read, nil
 }
 
 // noGitLab is what answers when there is no token to ask GitLab with.

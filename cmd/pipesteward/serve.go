@@ -18,10 +18,14 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/slack"
-	sweeps "github.com/pipesteward/pipesteward/actions/sweep"
+	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
@@ -115,14 +119,14 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		return err
 	}
 
-	pauses := actions.Pauses{Store: db, Now: time.Now, Log: log}
-	registry.MustRegister(actions.NewPauseMetrics(pauses))
+	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
+	registry.MustRegister(pause.NewMetrics(pauses))
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: live.Rules,
-		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, Told: s.told(),
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: live.Rules,
+		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, SeenTTL: s.told(),
 	})
-	registry.MustRegister(actions.NewStormMetrics(runner), actions.NewGitLabMetrics(gl))
-	closers = append(closers, inBackground(ctx, runner.WatchGitLab))
+	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
+	closers = append(closers, inBackground(ctx, runner.Health.Run))
 
 	known := catchup.NewKnown(db, log)
 	closers = append(closers, inBackground(ctx, known.Run))
@@ -152,12 +156,12 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	adminAPI := admin.New(admin.Config{
 		Pauses: pauses, Version: version(), DryRun: s.dryRun, Now: time.Now,
 		Addr: adminListener.Addr(), Store: db, Rules: live, Reload: reload, Metrics: registry, Log: log,
-		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.GitLabStatus() }},
+		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.Health.Status() }},
 	})
 	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, adminAPI, failed))
 
 	closers = append(closers, inBackground(ctx, live.follow), inBackground(ctx, secretFiles.follow))
-	scheduler := &sweeps.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
+	scheduler := &sweep.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
 	closers = append(closers, inBackground(ctx, scheduler.Run))
 
 	closers = append(closers, inBackground(context.WithoutCancel(ctx), func(ctx context.Context) { runner.Run(ctx, workGrace) }))
@@ -224,7 +228,7 @@ func newGitLab(s settings, limiter gitlab.Limiter, observe func(endpoint string,
 }
 
 // newTeller gives the teller of outcomes, nil without a Slack token.
-func newTeller(s settings, db store.Store, log *slog.Logger) (actions.Teller, error) {
+func newTeller(s settings, db store.Store, log *slog.Logger) (notify.Receiver, error) {
 	if s.slackToken == "" {
 		log.Warn("no --slack-token is given: nobody is told, see /api/v1/decisions")
 		return nil, nil

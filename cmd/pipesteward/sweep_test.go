@@ -14,9 +14,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -131,13 +132,13 @@ func TestSweep(t *testing.T) {
 func TestSweepTimeLeft(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		steps []actions.SweepStep
+		steps []sweep.Step
 		want  string
 	}{
-		{"one project", []actions.SweepStep{{Position: 1, Projects: 1}, {Position: 1, Projects: 1, Through: 0.25}}, ", about 3h0m0s left"},
-		{"the second of three", []actions.SweepStep{{Position: 1, Projects: 3}, {Position: 2, Projects: 3, Through: 0.5}}, ", about 1h0m0s left"},
-		{"gone on with", []actions.SweepStep{{Position: 901, Projects: 1000}, {Position: 902, Projects: 1000}}, ", about 99h0m0s left"},
-		{"gone on with, just now", []actions.SweepStep{{Position: 901, Projects: 1000, Through: 0.5}}, " freed"},
+		{"one project", []sweep.Step{{Position: 1, Projects: 1}, {Position: 1, Projects: 1, Through: 0.25}}, ", about 3h0m0s left"},
+		{"the second of three", []sweep.Step{{Position: 1, Projects: 3}, {Position: 2, Projects: 3, Through: 0.5}}, ", about 1h0m0s left"},
+		{"gone on with", []sweep.Step{{Position: 901, Projects: 1000}, {Position: 902, Projects: 1000}}, ", about 99h0m0s left"},
+		{"gone on with, just now", []sweep.Step{{Position: 901, Projects: 1000, Through: 0.5}}, " freed"},
 	} {
 		s := newSofar(event.Sweep{Rule: "nightly"})
 		for _, step := range c.steps {
@@ -188,7 +189,7 @@ func TestSweepLeavesOutWhatAnotherRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, release, err := actions.HoldSweep(t.Context(), db, "cancel-what-hangs", "another")
+	_, release, err := sweep.Claim(t.Context(), db, "cancel-what-hangs", "another")
 	if err != nil || release == nil {
 		t.Fatalf("no claim: %v", err)
 	}
@@ -286,7 +287,7 @@ func heap() float64 {
 
 // benchSweeper is a sweeper as the command makes it; with no rate, nothing limits
 // it.
-func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun bool) (s actions.Sweeper, closeStore func()) {
+func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun bool) (s sweep.Sweeper, closeStore func()) {
 	b.Helper()
 	db, err := bolt.Open(filepath.Join(b.TempDir(), "bench.db"), bolt.Options{Now: time.Now})
 	if err != nil {
@@ -308,5 +309,5 @@ func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun b
 		b.Fatal(err)
 	}
 	save := func(context.Context, event.Sweep) error { return nil }
-	return actions.Sweeper{GitLab: client, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Pauses: actions.Pauses{Store: db, Now: time.Now}, Save: save}, func() { _ = db.Close() }
+	return sweep.Sweeper{GitLab: client, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Pauses: pause.Pauses{Store: db, Now: time.Now}, Save: save}, func() { _ = db.Close() }
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -41,7 +41,7 @@ func TestPauseAndResume(t *testing.T) {
 	admin := admin.New(admin.Config{
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Version: "v1", Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		Rules:  state{Hash: "abc", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
-		Pauses: actions.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))},
+		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))},
 	})
 	until := clock.Now().Add(2 * time.Hour).UTC().Format(time.RFC3339)
 	for _, step := range []struct {
@@ -130,7 +130,7 @@ func TestPausesAreBounded(t *testing.T) {
 	}
 	admin := admin.New(admin.Config{
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler), Rules: state{},
-		Pauses: actions.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
+		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
 	})
 	for _, step := range []struct {
 		project string

@@ -30,6 +30,20 @@ var Statuses = []string{
 	"success", "failed", "canceling", "canceled", "skipped", "manual", "scheduled",
 }
 
+// Ended reports whether a job or a pipeline of this status runs no more.
+func Ended(status string) bool {
+	switch status {
+	case "success", "failed", "canceled", "skipped":
+		return true
+	}
+	return false
+}
+
+// LogAttrs returns the attributes of an event in a log line.
+func LogAttrs(e Event) []any {
+	return []any{"event", e.Meta.ID, "kind", e.Meta.Kind, "project", e.Project.Path, "pipeline", e.Pipeline.ID, "job", e.Job.ID, "job_name", e.Job.Name}
+}
+
 // Event is one thing that happened in GitLab: a job or a pipeline changed.
 // It is plain data, and one value serves four purposes: the queue's record
 // (json tags), the environment of expressions (expr tags), the data of

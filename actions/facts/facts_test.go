@@ -1,4 +1,4 @@
-package actions_test
+package facts_test
 
 import (
 	"context"
@@ -9,14 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// factsOf gives what is asked of a simulated GitLab.
-func factsOf(t *testing.T, gl *gitlabtest.Server) actions.Facts {
+// factsOf returns a reader of a simulated GitLab.
+func factsOf(t *testing.T, gl *gitlabtest.Server) facts.Reader {
 	t.Helper()
 	client, err := gitlab.New(gitlab.Config{
 		BaseURL: gl.URL(), Token: gitlabtest.DefaultToken, Now: time.Now,
@@ -25,7 +25,7 @@ func factsOf(t *testing.T, gl *gitlabtest.Server) actions.Facts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return actions.Facts{GitLab: client}
+	return facts.Reader{GitLab: client}
 }
 
 // A rule on the upstream can name the jobs that failed downstream. What the
@@ -44,11 +44,11 @@ func TestFactsOfFailedBridges(t *testing.T) {
 			gitlabtest.Job{Name: "smoke", Status: "failed", FailureReason: "runner_system_failure"})
 	}
 	e := event.Event{Project: event.Project{ID: up.ID}, Pipeline: event.Pipeline{ID: pipeline.ID}}
-	facts := factsOf(t, gl)
+	reader := factsOf(t, gl)
 
 	failed := func(t *testing.T) map[string][]string {
 		t.Helper()
-		bridges, err := facts.Bridges(t.Context(), e)
+		bridges, err := reader.Bridges(t.Context(), e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestFactsOfFailedBridges(t *testing.T) {
 	}
 
 	gl.Fail(gitlabtest.Fault{Path: "/jobs", Times: -1, Status: http.StatusServiceUnavailable})
-	if _, err := facts.Bridges(t.Context(), e); !event.Transient(err) {
+	if _, err := reader.Bridges(t.Context(), e); !event.Transient(err) {
 		t.Errorf("error %v, want one that passes", err)
 	}
 	gl.ClearFaults()
@@ -89,7 +89,7 @@ func TestFactsOfSuperseded(t *testing.T) {
 	first := gl.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "feature"}, gitlabtest.Job{Name: "rspec"})
 	other := gl.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "other"}, gitlabtest.Job{Name: "rspec"})
 	second := gl.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "feature"}, gitlabtest.Job{Name: "rspec"})
-	facts := factsOf(t, gl)
+	reader := factsOf(t, gl)
 	for _, c := range []struct {
 		name     string
 		pipeline int64
@@ -99,7 +99,7 @@ func TestFactsOfSuperseded(t *testing.T) {
 		{"there is one on another ref", other.ID, false},
 		{"it is the newest", second.ID, false},
 	} {
-		got, err := facts.Superseded(t.Context(), event.Event{Project: event.Project{ID: project.ID}, Pipeline: event.Pipeline{ID: c.pipeline}})
+		got, err := reader.Superseded(t.Context(), event.Event{Project: event.Project{ID: project.ID}, Pipeline: event.Pipeline{ID: c.pipeline}})
 		if err != nil || got != c.want {
 			t.Errorf("%s: %v, %v, want %v", c.name, got, err, c.want)
 		}

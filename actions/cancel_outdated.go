@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -81,12 +83,12 @@ type canceled struct {
 
 func (c canceled) String() string {
 	switch {
-	case ended(c.Status):
+	case event.Ended(c.Status):
 		return fmt.Sprintf("pipeline %d is %s", c.Pipeline, c.Status)
 	case c.Status != "": // its status follows those of its jobs
 		return fmt.Sprintf("pipeline %d is being canceled", c.Pipeline)
 	}
-	text := fmt.Sprintf("of pipeline %d, %s canceled", c.Pipeline, plural(c.Jobs, "job"))
+	text := fmt.Sprintf("of pipeline %d, %s canceled", c.Pipeline, english.Plural(c.Jobs, "job", ""))
 	if c.Left != "" {
 		text += fmt.Sprintf(" and the deployment to %s is left: `force: true` lifts this", c.Left)
 	}
@@ -152,7 +154,7 @@ func (r *Runner) cancelOutdated(ctx context.Context, gl *gitlab.Client, project 
 		left[d.JobID] = true
 	}
 	for _, job := range jobs {
-		if left[job.ID] || ended(job.Status) || job.Status == "canceling" || job.Status == "manual" {
+		if left[job.ID] || event.Ended(job.Status) || job.Status == "canceling" || job.Status == "manual" {
 			continue
 		}
 		if _, err := gl.Cancel(ctx, project, job.ID, false); err != nil {

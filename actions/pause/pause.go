@@ -1,4 +1,6 @@
-package actions
+// Package pause keeps the pauses in force, and stops actions that are paused, dry
+// or no longer wanted at the moment of acting.
+package pause
 
 import (
 	"context"
@@ -17,16 +19,16 @@ import (
 )
 
 const (
-	// pausesKept is for how long the store keeps them: for good.
-	pausesKept = 10 * 365 * 24 * time.Hour
-	// pausesClaim is how long a replica that died keeps others from changing
-	// them, and pausesWait how long a change waits for another one.
-	pausesClaim = 10 * time.Second
-	pausesWait  = 15 * time.Second
+	// kept is how long the store keeps the pauses: practically forever.
+	kept = 10 * 365 * 24 * time.Hour
+	// claimTTL is how long a replica that died keeps others from changing the
+	// pauses, and changeTimeout is how long a change waits for another one.
+	claimTTL      = 10 * time.Second
+	changeTimeout = 15 * time.Second
 )
 
-// PausesStore is what Pauses needs of the store.
-type PausesStore interface {
+// Store is what Pauses needs of the store.
+type Store interface {
 	store.Claimer
 	Get(ctx context.Context, key string) ([]byte, error)
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
@@ -35,7 +37,7 @@ type PausesStore interface {
 // Pauses are the pauses in force, which all replicas share. They survive
 // restarts.
 type Pauses struct {
-	Store PausesStore
+	Store Store
 	Now   func() time.Time
 	Log   *slog.Logger
 }
@@ -118,7 +120,7 @@ func without(all []event.Pause, scope string) []event.Pause {
 	return slices.DeleteFunc(slices.Clone(all), func(p event.Pause) bool { return p.Scope() == scope })
 }
 
-// change replaces the pauses while no other replica does.
+// change replaces the pauses while no other replica changes them.
 func (ps Pauses) change(ctx context.Context, to func([]event.Pause) ([]event.Pause, error)) error {
 	return ps.alone(ctx, func() error {
 		all, err := ps.List(ctx)
@@ -136,16 +138,16 @@ func (ps Pauses) change(ctx context.Context, to func([]event.Pause) ([]event.Pau
 	})
 }
 
-// alone does something while no other replica changes the pauses.
+// alone calls do while no other replica changes the pauses.
 func (ps Pauses) alone(ctx context.Context, do func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, pausesWait)
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	for {
-		held, err := store.WithClaim(ctx, ps.Store, keys.Pauses, pausesClaim, do)
+		ok, err := store.WithClaim(ctx, ps.Store, keys.Pauses, claimTTL, do)
 		switch {
-		case err != nil && !held:
+		case err != nil && !ok:
 			return fmt.Errorf("pauses: %w", err)
-		case err != nil || held:
+		case err != nil || ok:
 			return err
 		}
 		select {
@@ -157,29 +159,29 @@ func (ps Pauses) alone(ctx context.Context, do func() error) error {
 }
 
 func (ps Pauses) set(ctx context.Context, value []byte) error {
-	if err := ps.Store.Set(ctx, keys.Pauses, value, pausesKept); err != nil {
+	if err := ps.Store.Set(ctx, keys.Pauses, value, kept); err != nil {
 		return fmt.Errorf("pauses: %w", err)
 	}
 	return nil
 }
 
-// pauseMetrics reads the pauses whenever metrics are read: any replica may have
+// metrics reads the pauses whenever metrics are read: any replica may have
 // made one.
-type pauseMetrics struct {
+type metrics struct {
 	pauses Pauses
 	paused *prometheus.Desc
 }
 
-// NewPauseMetrics makes a collector of the pauses in force.
-func NewPauseMetrics(ps Pauses) prometheus.Collector {
-	return pauseMetrics{ps, prometheus.NewDesc("pipesteward_paused", "1 for each pause in force, by its scope: all, project:GLOB or rule:NAME.", []string{"scope"}, nil)}
+// NewMetrics returns a collector of the pauses in force.
+func NewMetrics(ps Pauses) prometheus.Collector {
+	return metrics{ps, prometheus.NewDesc("pipesteward_paused", "1 for each pause in force, by its scope: all, project:GLOB or rule:NAME.", []string{"scope"}, nil)}
 }
 
 // Describe implements prometheus.Collector.
-func (m pauseMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.paused }
+func (m metrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.paused }
 
 // Collect implements prometheus.Collector.
-func (m pauseMetrics) Collect(ch chan<- prometheus.Metric) {
+func (m metrics) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	all, err := m.pauses.List(ctx)

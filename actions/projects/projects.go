@@ -1,4 +1,6 @@
-package actions
+// Package projects resolves the entries of `projects` in rule files and settings to
+// projects of GitLab.
+package projects
 
 import (
 	"cmp"
@@ -16,16 +18,15 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Projects asks GitLab which projects entries of `projects` mean: ids, paths,
-// globs of paths, and groups with their subgroups. They come by id, each once.
-// An entry that means none is a problem with its reason; the error is one that
-// passes, or ctx's.
-func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]gitlab.Project, []event.SweepProblem, error) {
+// Resolve returns the projects that entries name: ids, paths, globs of paths, and
+// groups with their subgroups. Each project comes once, sorted by id. An entry
+// without a project is a problem with its reason; an error is transient, or ctx's.
+func Resolve(ctx context.Context, gl *gitlab.Client, entries []string) ([]gitlab.Project, []event.SweepProblem, error) {
 	found := map[int64]gitlab.Project{}
 	var problems []event.SweepProblem
 	for _, entry := range entries {
 		n := 0
-		for p, err := range projectsOf(ctx, gl, entry) {
+		for p, err := range list(ctx, gl, entry) {
 			switch {
 			case err == nil && p.Archived:
 				err = errors.New("the project is archived: GitLab changes nothing in it")
@@ -48,8 +49,8 @@ func Projects(ctx context.Context, gl *gitlab.Client, entries []string) ([]gitla
 	return sorted, problems, nil
 }
 
-// projectsOf lists what one entry means.
-func projectsOf(ctx context.Context, gl *gitlab.Client, entry string) iter.Seq2[gitlab.Project, error] {
+// list lists the projects of one entry.
+func list(ctx context.Context, gl *gitlab.Client, entry string) iter.Seq2[gitlab.Project, error] {
 	if _, isID := rules.ProjectID(entry); isID {
 		return one(gl.Project(ctx, entry))
 	}
@@ -71,11 +72,11 @@ func one(p gitlab.Project, err error) iter.Seq2[gitlab.Project, error] {
 	return func(yield func(gitlab.Project, error) bool) { yield(p, err) }
 }
 
-// globbed lists the projects whose path fits: those of the group that the
-// pattern begins with, or where that is none, those of the token's user.
+// globbed lists the projects whose path matches: those of the group that the pattern
+// begins with, or, where there is no such group, those of the token's user.
 func globbed(ctx context.Context, gl *gitlab.Client, pattern string) iter.Seq2[gitlab.Project, error] {
 	return func(yield func(gitlab.Project, error) bool) {
-		fits := func(all iter.Seq2[gitlab.Project, error], first bool) (again bool) {
+		matching := func(all iter.Seq2[gitlab.Project, error], first bool) (again bool) {
 			for p, err := range all {
 				if first && gitlab.IsNotFound(err) {
 					return true
@@ -87,8 +88,8 @@ func globbed(ctx context.Context, gl *gitlab.Client, pattern string) iter.Seq2[g
 			return false
 		}
 		group, _ := doublestar.SplitPattern(pattern)
-		if group == "." || fits(gl.GroupProjects(ctx, group), true) {
-			fits(gl.Projects(ctx), false)
+		if group == "." || matching(gl.GroupProjects(ctx, group), true) {
+			matching(gl.Projects(ctx), false)
 		}
 	}
 }
