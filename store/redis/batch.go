@@ -11,62 +11,62 @@ import (
 )
 
 const (
-	// inFlight is how many scripts of one kind are under way at a time: while
-	// Redis works on one, the next is written and the last one's answer read.
-	inFlight = 2
-	// maxGather bounds how many records, and maxGatherSize how many bytes of
-	// them, calls share a script with. A call that is larger goes alone.
-	maxGather     = 256
-	maxGatherSize = 1 << 20
+	// maxInFlight is how many batches of one kind are in flight at a time: while
+	// Redis works on one, the store sends the next and reads the last reply.
+	maxInFlight = 2
+	// maxBatchKeys is how many records and calls, and maxBatchSize how many bytes
+	// of bodies a batch has at most. A larger call is a batch by itself.
+	maxBatchKeys = 256
+	maxBatchSize = 1 << 20
 )
 
-// gatherer makes one script of the calls of a kind that wait, so that many
-// writers share what a script costs; a lone one waits for nobody. Its
-// goroutines live as long as calls wait.
-type gatherer struct {
+// batcher runs the calls of one kind that wait in one script, so that many
+// writers share its cost; a lone call does not wait for others. Its goroutines
+// end when no call waits.
+type batcher struct {
 	redis  *Store
 	script string
-	args   []any // before those of the calls
+	args   []any // the first arguments, before those of the calls
 
-	mu      sync.Mutex
-	waiting []*gathered
-	flying  int
-	flights sync.WaitGroup
+	mu       sync.Mutex
+	waiting  []*batchPart
+	inFlight int
+	sending  sync.WaitGroup
 }
 
-// gathered is a call's part of a script.
-type gathered struct {
+// batchPart is one call in a batch.
+type batchPart struct {
 	ctx     context.Context
 	keys    []string
 	args    []any
-	size    int           // bytes in all records
-	numbers int           // how many the script returns for it
-	done    chan struct{} // closed when the next two are set
+	size    int           // of the bodies of all records, in bytes
+	numbers int           // how many numbers the script returns for the call
+	done    chan struct{} // closed when reply and err are set
 	reply   []int64
 	err     error
 }
 
-// addRecords adds copies of the records, as enqueue of lib.lua wants them:
-// their owner may change them when it gives up.
-func (g *gathered) addRecords(prefix string, records []store.Record) {
+// addRecords adds copies of the records, in the format of enqueue in lib.lua: the
+// caller may change its own when it gives up.
+func (b *batchPart) addRecords(prefix string, records []store.Record) {
 	for _, r := range records {
-		g.keys = append(g.keys, prefix+"id:"+r.ID)
-		g.args = append(g.args, r.ID, r.Kind, micros(r.After), bytes.Clone(r.Body))
-		g.size += len(r.Body)
+		b.keys = append(b.keys, prefix+"id:"+r.ID)
+		b.args = append(b.args, r.ID, r.Kind, micros(r.After), bytes.Clone(r.Body))
+		b.size += len(r.Body)
 	}
 }
 
-// run has the part sent, and waits for its reply or until ctx ends: then it
-// may still be sent.
-func (g *gatherer) run(ctx context.Context, part *gathered) ([]int64, error) {
+// run adds the part to a batch and waits for its reply. If ctx ends before, the
+// part may still be sent.
+func (b *batcher) run(ctx context.Context, part *batchPart) ([]int64, error) {
 	part.ctx, part.done = ctx, make(chan struct{})
-	g.mu.Lock()
-	g.waiting = append(g.waiting, part)
-	if g.flying < inFlight {
-		g.flying++
-		g.flights.Go(g.fly)
+	b.mu.Lock()
+	b.waiting = append(b.waiting, part)
+	if b.inFlight < maxInFlight {
+		b.inFlight++
+		b.sending.Go(b.sendAll)
 	}
-	g.mu.Unlock()
+	b.mu.Unlock()
 	select {
 	case <-part.done:
 		return part.reply, part.err
@@ -75,11 +75,11 @@ func (g *gatherer) run(ctx context.Context, part *gathered) ([]int64, error) {
 	}
 }
 
-// fly sends what waits until nothing does.
-func (g *gatherer) fly() {
-	for group := g.take(); len(group) > 0; group = g.take() {
-		reply, err := g.send(group)
-		for _, part := range group {
+// sendAll sends batches until no part waits.
+func (b *batcher) sendAll() {
+	for batch := b.next(); len(batch) > 0; batch = b.next() {
+		reply, err := b.send(batch)
+		for _, part := range batch {
 			if part.err = err; err == nil {
 				part.reply, reply = reply[:part.numbers], reply[part.numbers:]
 			}
@@ -88,47 +88,47 @@ func (g *gatherer) fly() {
 	}
 }
 
-// take returns what waits and was not given up, up to the bounds. Nothing:
-// the caller's flight ends.
-func (g *gatherer) take() []*gathered {
-	// The callers that the last flight answered come in again: else groups
-	// are half as large.
+// next returns the next batch: parts that wait and whose callers did not give
+// up. It is empty if there are none; then the caller must return.
+func (b *batcher) next() []*batchPart {
+	// The callers that got the last replies get a chance to come in again: else
+	// batches are half as large.
 	runtime.Gosched()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var group []*gathered
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var batch []*batchPart
 	n, size := 0, 0
-	for i, part := range g.waiting {
+	for i, part := range b.waiting {
 		if part.ctx.Err() != nil {
 			continue
 		}
 		n, size = n+1+len(part.keys), size+part.size
-		if len(group) > 0 && (n > maxGather || size > maxGatherSize) {
-			g.waiting = g.waiting[i:]
-			return group
+		if len(batch) > 0 && (n > maxBatchKeys || size > maxBatchSize) {
+			b.waiting = b.waiting[i:]
+			return batch
 		}
-		group = append(group, part)
+		batch = append(batch, part)
 	}
-	g.waiting = nil
-	if len(group) == 0 {
-		g.flying--
+	b.waiting = nil
+	if len(batch) == 0 {
+		b.inFlight--
 	}
-	return group
+	return batch
 }
 
-// send runs the script for all of the group.
-func (g *gatherer) send(group []*gathered) ([]int64, error) {
-	keys := append([]string(nil), g.redis.queue...)
-	args := append([]any(nil), g.args...)
+// send runs the script for the batch.
+func (b *batcher) send(batch []*batchPart) ([]int64, error) {
+	keys := append([]string(nil), b.redis.queue...)
+	args := append([]any(nil), b.args...)
 	numbers := 0
-	for _, part := range group {
+	for _, part := range batch {
 		keys, args, numbers = append(keys, part.keys...), append(args, part.args...), numbers+part.numbers
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	reply, err := g.redis.eval(ctx, g.script, keys, args...).Int64Slice()
+	reply, err := b.redis.eval(ctx, b.script, keys, args...).Int64Slice()
 	if err == nil && len(reply) != numbers {
-		err = fmt.Errorf("%d numbers for %d", len(reply), numbers)
+		err = fmt.Errorf("the script returned %d numbers, not %d", len(reply), numbers)
 	}
 	return reply, err
 }

@@ -10,18 +10,18 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// oldestRedis is the oldest version whose scripts may first read the clock
-// and then write, and whose commands are all there.
-var oldestRedis = [2]int{6, 2}
+// oldestVersion is the oldest version that has all commands, and whose scripts
+// may write after they read the clock.
+var oldestVersion = [2]int{6, 2}
 
 const (
-	// A Redis that is slow to answer, or that still loads its data, is asked so
-	// often when the store is opened, with a pause between.
+	// openTries is how often Open inspects a Redis that does not answer or is
+	// loading its data, with a pause of openPause in between.
 	openTries = 5
 	openPause = 500 * time.Millisecond
 )
 
-// await inspects Redis as soon as it is there.
+// await inspects Redis as soon as it answers.
 func (r *Store) await(ctx context.Context) error {
 	for try := 1; ; try++ {
 		err := r.inspect(ctx)
@@ -37,8 +37,8 @@ func (r *Store) await(ctx context.Context) error {
 	}
 }
 
-// inspect refuses a Redis that cannot keep what the store promises, and notes
-// what makes it promise less.
+// inspect returns an error if Redis cannot be used as a store, and collects the
+// warnings.
 func (r *Store) inspect(ctx context.Context) error {
 	var info map[string]string
 	var appendfsync string
@@ -57,7 +57,7 @@ func (r *Store) inspect(ctx context.Context) error {
 			return err
 		}
 		info = parseInfo(text)
-		// Managed ones forbid it, and look after it themselves.
+		// Managed services forbid this, and take care of it themselves.
 		config, _ := node.ConfigGet(ctx, "appendfsync").Result()
 		appendfsync = config["appendfsync"]
 		return nil
@@ -66,7 +66,7 @@ func (r *Store) inspect(ctx context.Context) error {
 		return err
 	}
 	if info != nil {
-		if err := checkRedis(info, r.url.mode); err != nil {
+		if err := checkServer(info, r.url.mode); err != nil {
 			return fmt.Errorf("store: %v %w", r.url, err)
 		}
 		for _, w := range durabilityWarnings(info, appendfsync) {
@@ -76,7 +76,7 @@ func (r *Store) inspect(ctx context.Context) error {
 	return r.checkFormat(ctx)
 }
 
-// node returns the client of the node that has the store's keys.
+// node returns a client of the node that has the store's keys.
 func (r *Store) node(ctx context.Context) (*goredis.Client, error) {
 	switch c := r.client.(type) {
 	case *goredis.ClusterClient:
@@ -98,15 +98,16 @@ func parseInfo(text string) map[string]string {
 	return info
 }
 
-// checkRedis says why the Redis with the info cannot be used that way.
-func checkRedis(info map[string]string, mode redisMode) error {
+// checkServer returns an error if the Redis with this info cannot be used in the
+// mode.
+func checkServer(info map[string]string, mode mode) error {
 	var version [2]int
 	if _, err := fmt.Sscanf(info["redis_version"], "%d.%d", &version[0], &version[1]); err != nil {
-		return fmt.Errorf("gives %q as its version: it is no Redis", info["redis_version"])
+		return fmt.Errorf("has the version %q: it is no Redis", info["redis_version"])
 	}
 	switch policy := info["maxmemory_policy"]; {
-	case version[0] < oldestRedis[0] || version[0] == oldestRedis[0] && version[1] < oldestRedis[1]:
-		return fmt.Errorf("has version %s: %d.%d or newer is needed", info["redis_version"], oldestRedis[0], oldestRedis[1])
+	case version[0] < oldestVersion[0] || version[0] == oldestVersion[0] && version[1] < oldestVersion[1]:
+		return fmt.Errorf("has version %s: %d.%d or newer is needed", info["redis_version"], oldestVersion[0], oldestVersion[1])
 	case info["redis_mode"] == "sentinel":
 		return errors.New("is a Sentinel: use redis+sentinel://host:port/master-name")
 	case info["redis_mode"] == "cluster" && mode != cluster:
@@ -119,7 +120,7 @@ func checkRedis(info map[string]string, mode redisMode) error {
 	return nil
 }
 
-// durabilityWarnings says which settings may lose acknowledged records.
+// durabilityWarnings returns the settings that may lose acknowledged records.
 func durabilityWarnings(info map[string]string, appendfsync string) []string {
 	switch {
 	case info["aof_enabled"] == "0":
@@ -130,18 +131,19 @@ func durabilityWarnings(info map[string]string, appendfsync string) []string {
 	return nil
 }
 
-// checkFormat refuses what another version of this program keeps.
+// checkFormat returns an error if another version of this program wrote the keys
+// in another format.
 func (r *Store) checkFormat(ctx context.Context) error {
-	reply, err := r.run(ctx, "format", []string{r.prefix + "format"}, redisFormat)
+	reply, err := r.run(ctx, "format", []string{r.prefix + "format"}, formatVersion)
 	if err != nil {
 		return err
 	}
-	if v, _ := reply.Text(); v != redisFormat {
-		return fmt.Errorf("store: %v has format %q, and this program reads format %q: use the version that wrote it", r.url, v, redisFormat)
+	if v, _ := reply.Text(); v != formatVersion {
+		return fmt.Errorf("store: %v has format %q, and this program reads format %q: use the version that wrote it", r.url, v, formatVersion)
 	}
 	return nil
 }
 
-// redisFormat is that of the keys and values that the scripts use; it goes up
-// when any of it changes.
-const redisFormat = "1"
+// formatVersion is the version of the format of the keys and values; it changes
+// with the format.
+const formatVersion = "1"

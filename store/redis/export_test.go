@@ -12,8 +12,8 @@ end
 	return o
 }
 
-// Hears tells whether wake-up messages come.
-func (r *Store) Hears() bool { return r.hearing.Load() }
+// Subscribed reports whether the store is subscribed to wake-up messages.
+func (r *Store) Subscribed() bool { return r.subscribed.Load() }
 
-// Woken returns what the next wake-up message closes.
-func (r *Store) Woken() <-chan struct{} { return r.queued.Next() }
+// NextWakeup returns a channel that the next wake-up message closes.
+func (r *Store) NextWakeup() <-chan struct{} { return r.queued.Next() }

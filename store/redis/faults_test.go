@@ -114,18 +114,18 @@ func testFailover(t *testing.T, sentinel *redistest.Sentinel) {
 		return err == nil
 	})
 	drain(t, s, append(ids, "after")...)
-	wantWoken(t, s)
+	wantWakeup(t, s)
 }
 
-// wantWoken wants a wake-up message when a record is due sooner than all
-// others.
-func wantWoken(t *testing.T, s *redis.Store) {
+// wantWakeup wants a wake-up message when a record is put that is due sooner
+// than all others.
+func wantWakeup(t *testing.T, s *redis.Store) {
 	t.Helper()
 	if _, err := s.Lease(t.Context(), 1000, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	await.Until(t, "the store hears", s.Hears)
-	woken := s.Woken()
+	await.Until(t, "the store is subscribed", s.Subscribed)
+	woken := s.NextWakeup()
 	putOne(t, s, rand.Text())
 	await.Until(t, "a wake-up message comes", closed(woken))
 	if _, err := s.Lease(t.Context(), 1, time.Hour); err != nil {
@@ -141,7 +141,7 @@ func returns(t *testing.T, what string, f func()) {
 	await.Until(t, what+" returns", closed(returned))
 }
 
-// closed tells whether the channel is.
+// closed reports whether the channel is closed.
 func closed(c <-chan struct{}) func() bool {
 	return func() bool {
 		select {
@@ -204,7 +204,7 @@ func TestRedisUnreachable(t *testing.T) {
 			}
 			how.back(server)
 			await.Until(t, "the store works again", func() bool { return s.Ping(t.Context()) == nil })
-			wantWoken(t, s)
+			wantWakeup(t, s)
 		})
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// Take implements Guard. Its unit of time is the microsecond: a bucket gives
-// at most a million a second.
+// Take implements store.Guard. Its unit of time is the microsecond: a bucket yields a
+// million tokens a second at most.
 func (r *Store) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
 	if err := store.CheckTake(key, rate); err != nil {
 		return 0, err
@@ -20,7 +20,7 @@ func (r *Store) Take(ctx context.Context, key string, rate store.Rate) (time.Dur
 	return time.Duration(wait) * time.Microsecond, err
 }
 
-// Hold implements Guard.
+// Hold implements store.Guard.
 func (r *Store) Hold(ctx context.Context, key string, span time.Duration) error {
 	if err := store.CheckHold(key, span); err != nil {
 		return err
@@ -31,16 +31,16 @@ func (r *Store) Hold(ctx context.Context, key string, span time.Duration) error 
 
 func (r *Store) holdKey(key string) string { return r.prefix + "hold:" + key }
 
-// Claim implements Guard.
+// Claim implements store.Guard.
 func (r *Store) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
 	if err := store.CheckClaim(key, owner, ttl); err != nil {
 		return false, err
 	}
-	held, err := r.runNumber(ctx, "claim", []string{r.claimKey(key)}, owner, millis(ttl))
-	return held == 1, err
+	claimed, err := r.runNumber(ctx, "claim", []string{r.claimKey(key)}, owner, millis(ttl))
+	return claimed == 1, err
 }
 
-// Release implements Guard.
+// Release implements store.Guard.
 func (r *Store) Release(ctx context.Context, key, owner string) error {
 	if err := store.CheckRelease(key, owner); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (r *Store) Release(ctx context.Context, key, owner string) error {
 
 func (r *Store) claimKey(key string) string { return r.prefix + "claim:" + key }
 
-// Tally implements Guard.
+// Tally implements store.Guard.
 func (r *Store) Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error) {
 	if err := store.CheckTally(key, s, within); err != nil {
 		return store.Count{}, err
@@ -63,7 +63,7 @@ func (r *Store) Tally(ctx context.Context, key string, s store.Seen, within time
 	return store.Count{Members: int(list.number()), Groups: int(list.number()), Position: int(list.number()) + 1}, nil
 }
 
-// Tallied implements Guard. Many members take a script for each maxBatch.
+// Tallied implements store.Guard, with a script for each maxReply members.
 func (r *Store) Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error) {
 	if err := store.CheckTallied(key, within); err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (r *Store) Tallied(ctx context.Context, key string, within time.Duration) (
 	var members []store.Seen
 	last := int64(0)
 	for len(members) < store.MaxTally {
-		list, err := r.runList(ctx, "tallied", r.tallyKeys(key), last, maxBatch, micros(within))
+		list, err := r.runList(ctx, "tallied", r.tallyKeys(key), last, maxReply, micros(within))
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +82,7 @@ func (r *Store) Tallied(ctx context.Context, key string, within time.Duration) (
 			s.At, s.Group, s.Note = fromMicros(last), list.string(), list.string()
 			members = append(members, s)
 		}
-		if len(members) < before+maxBatch {
+		if len(members) < before+maxReply {
 			break
 		}
 	}
@@ -93,7 +93,7 @@ func (r *Store) tallyKeys(key string) []string {
 	return []string{r.prefix + "tally:" + key, r.prefix + "tally-details:" + key, r.prefix + "tally-groups:" + key}
 }
 
-// Set implements Guard.
+// Set implements store.Guard.
 func (r *Store) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	if err := store.CheckSet(key, ttl); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (r *Store) Set(ctx context.Context, key string, value []byte, ttl time.Dura
 	})
 }
 
-// Get implements Guard.
+// Get implements store.Guard.
 func (r *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	if err := store.CheckGet(key); err != nil {
 		return nil, err

@@ -8,12 +8,12 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// Note implements Journal.
+// Note implements store.Journal.
 func (r *Store) Note(ctx context.Context, id string, body []byte) error {
 	return r.writeEntry(ctx, id, body, false)
 }
 
-// Amend implements Journal.
+// Amend implements store.Journal.
 func (r *Store) Amend(ctx context.Context, id string, body []byte) error {
 	return r.writeEntry(ctx, id, body, true)
 }
@@ -26,8 +26,8 @@ func (r *Store) writeEntry(ctx context.Context, id string, body []byte, replace 
 	return err
 }
 
-// Entries implements Journal, with at most maxBatch entries. The cursor is
-// the time of the last entry: no two have the same.
+// Entries implements store.Journal; it lists maxReply entries at most. The cursor is
+// the time of the last entry that was listed: no two have the same time.
 func (r *Store) Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error) {
 	before := "+inf"
 	if cursor != "" {
@@ -37,8 +37,8 @@ func (r *Store) Entries(ctx context.Context, cursor string, n int) (entries []st
 		}
 		before = cursor
 	}
-	n = min(max(n, 0), maxBatch)
-	list, err := r.runList(ctx, "entries", r.journal, before, n+1, micros(r.journalTTL)) // one more tells whether there is more
+	n = min(max(n, 0), maxReply)
+	list, err := r.runList(ctx, "entries", r.journal, before, n+1, micros(r.journalTTL)) // one more, which shows whether there are more
 	if err != nil {
 		return nil, "", err
 	}
@@ -52,7 +52,7 @@ func (r *Store) Entries(ctx context.Context, cursor string, n int) (entries []st
 	return entries, next, nil
 }
 
-// parseMicros reads a time as the scripts write it.
+// parseMicros parses a time in the format of the scripts.
 func parseMicros(s string) (time.Time, error) {
 	t, err := strconv.ParseInt(s, 10, 64)
 	return fromMicros(t), err

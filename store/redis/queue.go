@@ -12,14 +12,14 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// Put implements Queue.
+// Put implements store.Queue.
 func (r *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error) {
 	if err := store.CheckRecords(records); err != nil {
 		return nil, err
 	}
-	part := &gathered{numbers: len(records)}
+	part := &batchPart{numbers: len(records)}
 	part.addRecords(r.prefix, records)
-	reply, err := r.gather(ctx, r.puts, part)
+	reply, err := r.runBatched(ctx, r.puts, part)
 	if err != nil {
 		return nil, err
 	}
@@ -30,28 +30,28 @@ func (r *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error
 	return added, nil
 }
 
-// gather runs the part with others of its kind.
-func (r *Store) gather(ctx context.Context, g *gatherer, part *gathered) (reply []int64, err error) {
+// runBatched runs the part in a batch.
+func (r *Store) runBatched(ctx context.Context, b *batcher, part *batchPart) (reply []int64, err error) {
 	err = r.call(ctx, func(ctx context.Context) (err error) {
-		reply, err = g.run(ctx, part)
+		reply, err = b.run(ctx, part)
 		return err
 	})
 	return reply, err
 }
 
-// Lease implements Queue. Many records take a script for each maxBatch.
+// Lease implements store.Queue, with a script for each maxReply records.
 func (r *Store) Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error) {
 	if err := store.CheckVisibility(visibility); err != nil {
 		return nil, err
 	}
 	leases := []store.Lease{}
 	for n > 0 {
-		batch := min(n, maxBatch)
+		batch := min(n, maxReply)
 		some, err := r.lease(ctx, batch, visibility)
 		if err != nil && len(leases) == 0 {
 			return nil, err
 		}
-		leases = append(leases, some...) // with an error: those before are leased
+		leases = append(leases, some...) // after an error: those before are leased
 		if len(some) < batch {
 			break
 		}
@@ -82,10 +82,10 @@ func (r *Store) lease(ctx context.Context, n int, visibility time.Duration) ([]s
 	return leases, nil
 }
 
-// Wait implements Queue. It ends with a wake-up message, and at the latest
-// after a second.
+// Wait implements store.Queue. It returns on a wake-up message, and after a second at
+// the latest.
 func (r *Store) Wait(ctx context.Context, atMost time.Duration) error {
-	queued := r.queued.Next() // before looking, so that nothing comes in between unseen
+	queued := r.queued.Next() // first, so that no record comes unseen after the look at the queue
 	next, err := r.runNumber(ctx, "next", r.queue)
 	if err != nil {
 		return err
@@ -93,10 +93,10 @@ func (r *Store) Wait(ctx context.Context, atMost time.Duration) error {
 	if next >= 0 {
 		atMost = min(atMost, time.Duration(next)*time.Microsecond)
 	}
-	if r.hearing.Load() {
+	if r.subscribed.Load() {
 		atMost = min(atMost, pollEvery)
 	} else {
-		atMost = min(atMost, pollDeaf)
+		atMost = min(atMost, pollUnsubscribed)
 	}
 	if atMost <= 0 {
 		return nil
@@ -114,12 +114,12 @@ func (r *Store) Wait(ctx context.Context, atMost time.Duration) error {
 	return nil
 }
 
-// Extend implements Queue.
+// Extend implements store.Queue.
 func (r *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
 	if err := store.CheckVisibility(visibility); err != nil {
 		return err
 	}
-	expires, err := r.runHeld(ctx, "extend", r.queue, l.ID, l.Token, l.Body, micros(visibility))
+	expires, err := r.runLeased(ctx, "extend", r.queue, l.ID, l.Token, l.Body, micros(visibility))
 	if err != nil {
 		return err
 	}
@@ -127,34 +127,34 @@ func (r *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Dura
 	return nil
 }
 
-// Done implements Queue.
+// Done implements store.Queue.
 func (r *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
 	if err := store.CheckRecords(next); err != nil {
 		return err
 	}
-	part := &gathered{numbers: 1, args: []any{l.ID, l.Token, len(next)}}
+	part := &batchPart{numbers: 1, args: []any{l.ID, l.Token, len(next)}}
 	part.addRecords(r.prefix, next)
-	reply, err := r.gather(ctx, r.dones, part)
+	reply, err := r.runBatched(ctx, r.dones, part)
 	if err == nil && reply[0] == 0 {
 		err = store.ErrLeaseLost
 	}
 	return err
 }
 
-// Defer implements Queue.
+// Defer implements store.Queue.
 func (r *Store) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
-	_, err := r.runHeld(ctx, "defer", r.queue, l.ID, l.Token, l.Body, micros(after))
+	_, err := r.runLeased(ctx, "defer", r.queue, l.ID, l.Token, l.Body, micros(after))
 	return err
 }
 
-// Bury implements Queue.
+// Bury implements store.Queue.
 func (r *Store) Bury(ctx context.Context, l *store.Lease, reason string) error {
-	_, err := r.runHeld(ctx, "bury", r.queueAndDead(), l.ID, l.Token, reason)
+	_, err := r.runLeased(ctx, "bury", r.queueAndDead(), l.ID, l.Token, reason)
 	return err
 }
 
-// runHeld runs a script that returns 0 when the lease is lost.
-func (r *Store) runHeld(ctx context.Context, name string, keys []string, args ...any) (int64, error) {
+// runLeased runs a script that returns 0 if the lease is lost.
+func (r *Store) runLeased(ctx context.Context, name string, keys []string, args ...any) (int64, error) {
 	n, err := r.runNumber(ctx, name, keys, args...)
 	if err == nil && n == 0 {
 		err = store.ErrLeaseLost
@@ -164,7 +164,7 @@ func (r *Store) runHeld(ctx context.Context, name string, keys []string, args ..
 
 func (r *Store) queueAndDead() []string { return append(slices.Clone(r.queue), r.dead) }
 
-// Depth implements Queue.
+// Depth implements store.Queue.
 func (r *Store) Depth(ctx context.Context) (store.Depth, error) {
 	list, err := r.runList(ctx, "depth", r.queueAndDead())
 	if err != nil {
@@ -178,7 +178,7 @@ func (r *Store) Depth(ctx context.Context) (store.Depth, error) {
 	}, nil
 }
 
-// Dead implements Queue.
+// Dead implements store.Queue.
 func (r *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
 	var found []goredis.XMessage
 	err := r.call(ctx, func(ctx context.Context) (err error) {
@@ -202,7 +202,7 @@ func (r *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
 	return dead, nil
 }
 
-// Queued implements Queue.
+// Queued implements store.Queue.
 func (r *Store) Queued(ctx context.Context, ids ...string) (bool, error) {
 	if len(ids) == 0 {
 		return false, nil

@@ -1,3 +1,5 @@
+// Package redis is the store in Redis, for any number of processes at a time: one
+// Redis, a master that Sentinels watch, or a Cluster.
 package redis
 
 import (
@@ -19,71 +21,72 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// DefaultPrefix begins all keys. What stands in the braces is their hash
-// tag: by it a Cluster keeps them all on one master, as the scripts need.
+// DefaultPrefix is the prefix of all keys. The part in braces is their hash tag:
+// because of it a Cluster keeps all keys on one master, as the scripts need.
 const DefaultPrefix = "{pipesteward}:"
 
 const (
-	// dialTimeout, ioTimeout and callTimeout bound how long a connection, one
-	// write or read, and a whole call take.
+	// dialTimeout, ioTimeout and callTimeout are the timeouts of a connection
+	// attempt, of one write or read, and of a whole call.
 	dialTimeout = time.Second
 	ioTimeout   = time.Second
 	callTimeout = 1500 * time.Millisecond
 
-	// pollEvery is how often a Wait ends while wake-up messages come, in case
-	// that one was lost; pollDeaf, while none can come.
-	pollEvery = time.Second
-	pollDeaf  = 100 * time.Millisecond
+	// pollEvery is how long a Wait lasts at most while the store is subscribed
+	// to wake-up messages, in case that one is lost; pollUnsubscribed, while it
+	// is not.
+	pollEvery        = time.Second
+	pollUnsubscribed = 100 * time.Millisecond
 
-	// clusterReload is how old a Cluster client's knowledge of the masters may
-	// become: a failover is seen so late.
+	// clusterReload is the interval at which a Cluster client looks up the
+	// masters: it notices a failover after this time at most.
 	clusterReload = time.Second
 
-	// maxBatch is how many records or entries one script hands out: Redis
-	// serves nobody else meanwhile.
-	maxBatch = 1000
+	// maxReply is how many records or entries one script returns at most:
+	// Redis serves nobody else meanwhile.
+	maxReply = 1000
 )
 
-// RedisOptions are the settings of a Redis.
+// Options are the settings of a Store.
 type Options struct {
-	Prefix     string        // begins all keys, and holds a hash tag; "": DefaultPrefix
-	DedupeTTL  time.Duration // how long an id is remembered, from its Put; 0: DefaultDedupeTTL
-	JournalTTL time.Duration // how long an entry is kept; 0: DefaultJournalTTL
-	TLS        *tls.Config   // for rediss://; nil: the system's authorities, TLS 1.2 or newer
+	Prefix     string        // of all keys, with a hash tag; "": DefaultPrefix
+	DedupeTTL  time.Duration // how long an id is remembered after its Put; 0: store.DefaultDedupeTTL
+	JournalTTL time.Duration // the time to live of journal entries; 0: store.DefaultJournalTTL
+	TLS        *tls.Config   // for rediss://; nil: the system's certificate authorities, TLS 1.2 or newer
 
-	prelude string // Lua before each script; tests move the clock in it
+	prelude string // Lua code before each script; tests move the clock with it
 }
 
-// Redis is a Store for any number of processes at a time.
+// Store is a store.Store in Redis, for any number of processes at a time.
 //
-// Each call is one script, so one step and one round trip; Puts that wait
-// share one, and so do Dones. It is sent once: when the answer is lost, the
-// call returns an error and may have taken effect. A record that was leased
-// that way comes back when its visibility is over. Calls return within 2
-// seconds, whatever has become of Redis, and succeed by themselves when it is
-// back.
+// Each call is one script, which is atomic and takes one round trip. Puts that
+// wait share a script, and so do Dones. A script is sent once: if the reply is
+// lost, the call returns an error and may have taken effect. A record that was
+// leased by such a call is due again when its visibility is over. Calls return
+// within 2 seconds, whatever the state of Redis, and succeed again as soon as it
+// does.
 //
-// What was acknowledged is as durable as Redis is: see Warnings.
+// What a call changed is as durable as Redis is: see Warnings.
 type Store struct {
-	url        redisURL // as it was opened
-	login      *atomic.Pointer[redisLogin]
+	url        serverURL // that the store was opened with
+	login      *atomic.Pointer[credentials]
 	client     goredis.UniversalClient
 	scripts    map[string]script
 	prefix     string
 	queue      []string // the keys of the queue's scripts, see lib.lua
 	dead       string
 	journal    []string // the keys of the journal's scripts, see note.lua
-	puts       *gatherer
-	dones      *gatherer
+	puts       *batcher
+	dones      *batcher
 	journalTTL time.Duration
 	warnings   []string
 
-	queued   store.Notifier // when a record may be due sooner
-	hearing  atomic.Bool    // wake-up messages come
-	deafen   context.CancelFunc
-	listened chan struct{} // closed when the listening goroutine has ended
+	queued      store.Notifier // of records that may be due sooner
+	subscribed  atomic.Bool    // to wake-up messages
+	unsubscribe context.CancelFunc
+	listened    chan struct{} // closed when listen has returned
 
-	mu        sync.RWMutex  // held for reading by calls
+	mu        sync.RWMutex  // calls hold it for reading
 	closing   chan struct{} // closed by Close
 	closeOnce sync.Once
 	closeErr  error
@@ -91,18 +94,18 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the store in the Redis (6.2 or newer) at the URL:
+// Open opens the store in the Redis (6.2 or newer) at url:
 //
 //	redis://[[user]:password@]host[:port][/db]
 //	redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/master-name[/db][?sentinel_username=…&sentinel_password=…]
 //	redis+cluster://[[user]:password@]host[:port][,host[:port]…]
 //
-// The same with rediss is TLS. User and password are those of Redis. It
-// returns an error that says why when the URL is wrong, when Redis cannot be
-// reached, is too old, is a replica, or may evict what is queued. It gives one
-// that does not answer, or loads its data, up to 10 seconds.
+// A scheme with rediss uses TLS. User and password are those of Redis. Open
+// returns an error if the URL is invalid, or if Redis cannot be reached, is too
+// old, is a replica, or may evict records. It waits up to 10 seconds for a Redis
+// that does not answer or is loading its data.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
-	u, err := parseRedisURL(url)
+	u, err := parseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("store: the URL of Redis is wrong: %w", err)
 	}
@@ -122,30 +125,30 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	logging.Disable() // go-redis would write to stderr what callers get as errors
+	logging.Disable() // go-redis writes the errors that callers get to stderr, too
 
 	key := func(name string) string { return o.Prefix + name }
-	listening, deafen := context.WithCancel(context.Background())
-	login := new(atomic.Pointer[redisLogin])
-	login.Store(&redisLogin{u.user, u.password})
+	listening, unsubscribe := context.WithCancel(context.Background())
+	login := new(atomic.Pointer[credentials])
+	login.Store(&credentials{u.user, u.password})
 	r := &Store{
-		url:        u,
-		login:      login,
-		client:     newRedisClient(u, login, o.TLS),
-		scripts:    scripts,
-		prefix:     o.Prefix,
-		queue:      []string{key("waiting"), key("leased"), key("headers"), key("bodies")},
-		dead:       key("dead"),
-		journal:    []string{key("journal"), key("entries")},
-		journalTTL: o.JournalTTL,
-		deafen:     deafen,
-		listened:   make(chan struct{}),
-		closing:    make(chan struct{}),
+		url:         u,
+		login:       login,
+		client:      newClient(u, login, o.TLS),
+		scripts:     scripts,
+		prefix:      o.Prefix,
+		queue:       []string{key("waiting"), key("leased"), key("headers"), key("bodies")},
+		dead:        key("dead"),
+		journal:     []string{key("journal"), key("entries")},
+		journalTTL:  o.JournalTTL,
+		unsubscribe: unsubscribe,
+		listened:    make(chan struct{}),
+		closing:     make(chan struct{}),
 	}
-	r.puts = &gatherer{redis: r, script: "put", args: []any{millis(o.DedupeTTL)}}
-	r.dones = &gatherer{redis: r, script: "done", args: []any{millis(o.DedupeTTL)}}
+	r.puts = &batcher{redis: r, script: "put", args: []any{millis(o.DedupeTTL)}}
+	r.dones = &batcher{redis: r, script: "done", args: []any{millis(o.DedupeTTL)}}
 	if err := r.await(ctx); err != nil {
-		deafen()
+		unsubscribe()
 		_ = r.client.Close()
 		return nil, err
 	}
@@ -153,28 +156,28 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	return r, nil
 }
 
-// redisLogin is what new connections to Redis authenticate with.
-type redisLogin struct{ user, password string }
+// credentials are what new connections authenticate with.
+type credentials struct{ user, password string }
 
-// SetURL takes user and password of the URL for new connections. Those that are
-// open stay as they are: Redis asks a connection once. Anything else of the URL
-// can't change while the store is open; the error says so, and holds no password.
+// SetURL has new connections use the user and the password of the URL; open
+// connections stay authenticated. It returns an error, without the password, if
+// anything else in the URL differs: that can't change while the store is open.
 func (r *Store) SetURL(raw string) error {
-	u, err := parseRedisURL(raw)
+	u, err := parseURL(raw)
 	if err != nil {
 		return fmt.Errorf("store: the URL of Redis is wrong: %w", err)
 	}
-	login := redisLogin{u.user, u.password}
+	next := credentials{u.user, u.password}
 	u.user, u.password = r.url.user, r.url.password
 	if !reflect.DeepEqual(u, r.url) {
 		return errors.New("store: only user and password can change while the store is open: restart for another Redis, or other credentials of the Sentinels")
 	}
-	r.login.Store(&login)
+	r.login.Store(&next)
 	return nil
 }
 
-// newRedisClient makes the client; it connects when it is used.
-func newRedisClient(u redisURL, login *atomic.Pointer[redisLogin], tlsConfig *tls.Config) goredis.UniversalClient {
+// newClient returns the client, which connects when it is first used.
+func newClient(u serverURL, login *atomic.Pointer[credentials], tlsConfig *tls.Config) goredis.UniversalClient {
 	o := &goredis.UniversalOptions{
 		Addrs: u.addrs,
 		DB:    u.db,
@@ -208,7 +211,7 @@ func newRedisClient(u redisURL, login *atomic.Pointer[redisLogin], tlsConfig *tl
 		return goredis.NewFailoverClient(o.Failover())
 	case cluster:
 		c := o.Cluster()
-		c.DisableRoutingPolicies = true // the first key is all that is needed
+		c.DisableRoutingPolicies = true // the first key suffices
 		c.ClusterStateReloadInterval = clusterReload
 		return goredis.NewClusterClient(c)
 	case single:
@@ -216,33 +219,33 @@ func newRedisClient(u redisURL, login *atomic.Pointer[redisLogin], tlsConfig *tl
 	return goredis.NewClient(o.Simple())
 }
 
-// Warnings says what of Redis's settings may lose records that were
-// acknowledged, as it was when the store was opened.
+// Warnings returns the settings of Redis that may lose acknowledged records, as
+// they were when the store was opened, each as a text for operators.
 func (r *Store) Warnings() []string { return r.warnings }
 
-// Close implements Store. A second Close does nothing.
+// Close implements store.Store. A second Close does nothing.
 func (r *Store) Close() error {
 	r.closeOnce.Do(func() {
 		close(r.closing)
-		r.deafen()
-		r.mu.Lock() // when no call is under way
+		r.unsubscribe()
+		r.mu.Lock() // waits for the calls in flight
 		defer r.mu.Unlock()
 		<-r.listened
 		r.closeErr = r.client.Close()
-		r.puts.flights.Wait() // of calls that were given up
-		r.dones.flights.Wait()
+		r.puts.sending.Wait() // the calls whose callers gave up
+		r.dones.sending.Wait()
 	})
 	return r.closeErr
 }
 
-// Ping implements Store: it writes.
+// Ping implements store.Store: it writes.
 func (r *Store) Ping(ctx context.Context) error {
 	return r.call(ctx, func(ctx context.Context) error {
 		return r.client.Set(ctx, r.prefix+"ping", "", time.Minute).Err()
 	})
 }
 
-// call has f talk to Redis, for a bounded time, and explains its error.
+// call runs f, which uses the client, with a timeout, and explains its error.
 func (r *Store) call(ctx context.Context, f func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -263,7 +266,7 @@ func (r *Store) call(ctx context.Context, f func(context.Context) error) error {
 	return r.explain(err)
 }
 
-// explain says which Redis an error came from, and what to do about it.
+// explain adds to an error which Redis it came from, and what to do about it.
 func (r *Store) explain(err error) error {
 	var timeout net.Error
 	switch {
@@ -279,27 +282,27 @@ func (r *Store) explain(err error) error {
 	return fmt.Errorf("store: %v: %w", r.url, err)
 }
 
-// noAnswerError is that Redis did not answer in time. It does not wrap why, lest it
-// looks as if the caller's context had ended.
+// noAnswerError says that Redis did not answer in time. It does not wrap the
+// cause, which looks as if the caller's context had ended.
 type noAnswerError struct{ text string }
 
 func (e *noAnswerError) Error() string { return e.text }
 
-// listen notifies of each wake-up message, and whenever messages may
-// have been missed. The subscription comes back by itself.
+// listen notifies those who wait of each wake-up message, and whenever it may
+// have missed some. The client renews the subscription by itself.
 func (r *Store) listen(ctx context.Context) {
 	defer close(r.listened)
 	messages := r.client.Subscribe(ctx, r.queue[0])
 	context.AfterFunc(ctx, func() { _ = messages.Close() }) // ends Receive
 	for ctx.Err() == nil {
 		_, err := messages.Receive(ctx)
-		r.hearing.Store(err == nil)
+		r.subscribed.Store(err == nil)
 		if err == nil {
 			r.queued.Notify()
 			continue
 		}
 		select {
-		case <-time.After(pollDeaf):
+		case <-time.After(pollUnsubscribed):
 		case <-ctx.Done():
 		}
 	}

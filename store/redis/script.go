@@ -13,13 +13,13 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// script is one file of lua, with lib.lua before it.
+// script is one file in lua, after lib.lua.
 type script struct{ source, sha string }
 
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// loadScripts reads the scripts, by their files' names without .lua.
+// loadScripts returns the scripts by the names of their files without .lua.
 func loadScripts(prelude string) (map[string]script, error) {
 	files, err := fs.Glob(luaFiles, "lua/*.lua")
 	if err != nil {
@@ -42,7 +42,7 @@ func loadScripts(prelude string) (map[string]script, error) {
 	return scripts, nil
 }
 
-// run runs a script, which never returns nil.
+// run runs a script; scripts never return nil.
 func (r *Store) run(ctx context.Context, name string, keys []string, args ...any) (*goredis.Cmd, error) {
 	var reply *goredis.Cmd
 	err := r.call(ctx, func(ctx context.Context) error {
@@ -52,7 +52,7 @@ func (r *Store) run(ctx context.Context, name string, keys []string, args ...any
 	return reply, err
 }
 
-// eval sends a script by its hash, and whole where Redis does not have it yet.
+// eval sends the hash of a script, and its source if Redis does not know it yet.
 func (r *Store) eval(ctx context.Context, name string, keys []string, args ...any) *goredis.Cmd {
 	s := r.scripts[name]
 	reply := r.send(ctx, "evalsha", s.sha, keys, args)
@@ -76,8 +76,8 @@ func (r *Store) send(ctx context.Context, command, script string, keys []string,
 	return cmd
 }
 
-// once is a command that is not sent again when its answer is lost: Done,
-// repeated, would find its own lease lost.
+// once is a command that is not sent again if its reply is lost: a second Done
+// would find its lease lost because of the first.
 type once struct{ *goredis.Cmd }
 
 // NoRetry implements redis.Cmder.
@@ -93,38 +93,40 @@ func (r *Store) runNumber(ctx context.Context, name string, keys []string, args 
 }
 
 // runList runs a script that returns a list.
-func (r *Store) runList(ctx context.Context, name string, keys []string, args ...any) (*redisList, error) {
+func (r *Store) runList(ctx context.Context, name string, keys []string, args ...any) (*replyList, error) {
 	reply, err := r.run(ctx, name, keys, args...)
 	if err != nil {
 		return nil, err
 	}
 	rest, err := reply.Slice()
-	return &redisList{rest: rest}, err
+	return &replyList{rest: rest}, err
 }
 
-// redisList takes values off the front of a script's reply.
-type redisList struct{ rest []any }
+// replyList reads values from the front of a script's reply.
+type replyList struct{ rest []any }
 
-func (l *redisList) number() int64 {
+func (l *replyList) number() int64 {
 	n, _ := l.take().(int64)
 	return n
 }
 
-func (l *redisList) string() string {
+func (l *replyList) string() string {
 	s, _ := l.take().(string)
 	return s
 }
 
-func (l *redisList) take() any {
+func (l *replyList) take() any {
 	v := l.rest[0]
 	l.rest = l.rest[1:]
 	return v
 }
 
-// micros gives d in the scripts' unit, rounded up; below 0 it counts as 0.
+// micros returns d in microseconds, the unit of the scripts, rounded up. A
+// negative d counts as 0.
 func micros(d time.Duration) int64 { return roundUp(d, time.Microsecond) }
 
-// millis gives d in the unit of times to live, rounded up.
+// millis returns d in milliseconds, the unit of times to live, rounded up. A
+// negative d counts as 0.
 func millis(d time.Duration) int64 { return roundUp(d, time.Millisecond) }
 
 func roundUp(d, unit time.Duration) int64 {

@@ -12,30 +12,30 @@ import (
 	"strings"
 )
 
-// redisURL is what the URL of a Redis says.
-type redisURL struct {
-	mode     redisMode
+// serverURL is the parsed URL of a Redis.
+type serverURL struct {
+	mode     mode
 	tls      bool
 	addrs    []string // host:port
 	user     string
 	password string
-	master   string // the name that the Sentinels know
+	master   string // the name that the Sentinels have for it
 	db       int
 
 	sentinelUser     string
 	sentinelPassword string
 }
 
-type redisMode int
+type mode int
 
 const (
-	single redisMode = iota
+	single mode = iota
 	sentinel
 	cluster
 )
 
-// redisSchemes are the schemes of the URL, and what they stand for.
-var redisSchemes = map[string]redisURL{
+// schemes maps the schemes of a URL to what they mean.
+var schemes = map[string]serverURL{
 	"redis":           {mode: single},
 	"rediss":          {mode: single, tls: true},
 	"redis+sentinel":  {mode: sentinel},
@@ -44,32 +44,31 @@ var redisSchemes = map[string]redisURL{
 	"rediss+cluster":  {mode: cluster, tls: true},
 }
 
-// parseRedisURL reads the URL; its errors say which part is wrong, and never
-// hold the password. net/url takes no list of hosts, and prints what it
-// refuses.
-func parseRedisURL(raw string) (redisURL, error) {
+// parseURL parses a URL. Its errors say which part is invalid, and never contain
+// the password. net/url takes no list of hosts, and its errors contain the URL.
+func parseURL(raw string) (serverURL, error) {
 	scheme, rest, found := strings.Cut(raw, "://")
-	u, known := redisSchemes[scheme]
+	u, known := schemes[scheme]
 	if !found || !known {
-		return redisURL{}, fmt.Errorf("the scheme is none of %s", strings.Join(slices.Sorted(maps.Keys(redisSchemes)), "://, ")+"://")
+		return serverURL{}, fmt.Errorf("the scheme is none of %s", strings.Join(slices.Sorted(maps.Keys(schemes)), "://, ")+"://")
 	}
-	// The last @ ends the password, whatever else that holds.
+	// The last @ ends the password, which may contain others.
 	if i := strings.LastIndex(rest, "@"); i >= 0 {
 		if err := u.setUser(rest[:i]); err != nil {
-			return redisURL{}, err
+			return serverURL{}, err
 		}
 		rest = rest[i+1:]
 	}
 	rest, query, _ := strings.Cut(rest, "?")
 	hosts, path, _ := strings.Cut(rest, "/")
 	if err := cmp.Or(u.setHosts(hosts), u.setPath(path), u.setQuery(query)); err != nil {
-		return redisURL{}, err
+		return serverURL{}, err
 	}
 	return u, nil
 }
 
-// setUser reads user:password.
-func (u *redisURL) setUser(s string) error {
+// setUser parses user:password.
+func (u *serverURL) setUser(s string) error {
 	user, password, _ := strings.Cut(s, ":")
 	if password == "" {
 		return errors.New("there is no password before the @: write user:password@host or :password@host")
@@ -77,13 +76,13 @@ func (u *redisURL) setUser(s string) error {
 	var err, err2 error
 	u.user, err = url.PathUnescape(user)
 	u.password, err2 = url.PathUnescape(password)
-	if err != nil || err2 != nil { // they hold what they refuse
+	if err != nil || err2 != nil { // they contain the password
 		return errors.New("a % in the user or the password is not followed by two hex digits: write it as %25")
 	}
 	return nil
 }
 
-func (u *redisURL) setHosts(s string) error {
+func (u *serverURL) setHosts(s string) error {
 	hosts := strings.Split(s, ",")
 	if u.mode == single && len(hosts) > 1 {
 		return fmt.Errorf("there are %d hosts, and this scheme takes one: several are for redis+sentinel:// and redis+cluster://", len(hosts))
@@ -98,8 +97,8 @@ func (u *redisURL) setHosts(s string) error {
 	return nil
 }
 
-// hostPort checks host:port and adds the usual port where there is none.
-func (u *redisURL) hostPort(s string) (string, error) {
+// hostPort checks host:port, and adds the default port if there is none.
+func (u *serverURL) hostPort(s string) (string, error) {
 	host, port := s, "6379"
 	if u.mode == sentinel {
 		port = "26379"
@@ -122,8 +121,8 @@ func (u *redisURL) hostPort(s string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// setPath reads the master's name and the database.
-func (u *redisURL) setPath(path string) error {
+// setPath parses the master's name and the database.
+func (u *serverURL) setPath(path string) error {
 	db := strings.TrimSuffix(path, "/")
 	switch u.mode {
 	case sentinel:
@@ -151,10 +150,10 @@ func (u *redisURL) setPath(path string) error {
 	return nil
 }
 
-// setQuery reads how to log in at the Sentinels.
-func (u *redisURL) setQuery(query string) error {
+// setQuery parses the credentials for the Sentinels.
+func (u *serverURL) setQuery(query string) error {
 	values, err := url.ParseQuery(query)
-	if err != nil { // it holds what it refuses
+	if err != nil { // it contains the password
 		return errors.New("the part after the ? is not of the form name=value&…, with %, & and @ in values written as %25, %26 and %40")
 	}
 	for name, v := range values {
@@ -171,8 +170,8 @@ func (u *redisURL) setQuery(query string) error {
 	return nil
 }
 
-// String says where the Redis is, without user and password.
-func (u redisURL) String() string {
+// String returns the mode and the addresses, without user and password.
+func (u serverURL) String() string {
 	hosts := strings.Join(u.addrs, ",")
 	switch u.mode {
 	case sentinel:

@@ -6,32 +6,32 @@ import (
 	"testing"
 )
 
-func TestParseRedisURL(t *testing.T) {
+func TestParseURL(t *testing.T) {
 	for _, tc := range []struct {
 		url  string
-		want redisURL
+		want serverURL
 	}{
-		{"redis://h", redisURL{addrs: []string{"h:6379"}}},
-		{"redis://h/", redisURL{addrs: []string{"h:6379"}}},
-		{"redis://h:1/15", redisURL{addrs: []string{"h:1"}, db: 15}},
-		{"rediss://[::1]:7", redisURL{tls: true, addrs: []string{"[::1]:7"}}},
-		{"rediss://[::1]", redisURL{tls: true, addrs: []string{"[::1]:6379"}}},
-		{"redis://:pw@10.0.0.1", redisURL{addrs: []string{"10.0.0.1:6379"}, password: "pw"}},
-		{"redis://me:pw@h", redisURL{addrs: []string{"h:6379"}, user: "me", password: "pw"}},
-		{"redis://m%40e:%25%2f@h", redisURL{addrs: []string{"h:6379"}, user: "m@e", password: "%/"}},
-		{"redis://me:p:/?#@,w@h", redisURL{addrs: []string{"h:6379"}, user: "me", password: "p:/?#@,w"}},
-		{"redis+cluster://a,b:2,[::3]:3", redisURL{mode: cluster, addrs: []string{"a:6379", "b:2", "[::3]:3"}}},
-		{"rediss+cluster://a/0", redisURL{mode: cluster, tls: true, addrs: []string{"a:6379"}}},
-		{"redis+sentinel://a,b:2/name", redisURL{mode: sentinel, addrs: []string{"a:26379", "b:2"}, master: "name"}},
+		{"redis://h", serverURL{addrs: []string{"h:6379"}}},
+		{"redis://h/", serverURL{addrs: []string{"h:6379"}}},
+		{"redis://h:1/15", serverURL{addrs: []string{"h:1"}, db: 15}},
+		{"rediss://[::1]:7", serverURL{tls: true, addrs: []string{"[::1]:7"}}},
+		{"rediss://[::1]", serverURL{tls: true, addrs: []string{"[::1]:6379"}}},
+		{"redis://:pw@10.0.0.1", serverURL{addrs: []string{"10.0.0.1:6379"}, password: "pw"}},
+		{"redis://me:pw@h", serverURL{addrs: []string{"h:6379"}, user: "me", password: "pw"}},
+		{"redis://m%40e:%25%2f@h", serverURL{addrs: []string{"h:6379"}, user: "m@e", password: "%/"}},
+		{"redis://me:p:/?#@,w@h", serverURL{addrs: []string{"h:6379"}, user: "me", password: "p:/?#@,w"}},
+		{"redis+cluster://a,b:2,[::3]:3", serverURL{mode: cluster, addrs: []string{"a:6379", "b:2", "[::3]:3"}}},
+		{"rediss+cluster://a/0", serverURL{mode: cluster, tls: true, addrs: []string{"a:6379"}}},
+		{"redis+sentinel://a,b:2/name", serverURL{mode: sentinel, addrs: []string{"a:26379", "b:2"}, master: "name"}},
 		{
 			"rediss+sentinel://me:pw@a/my%2Fname/3?sentinel_username=you&sentinel_password=p%26w%40",
-			redisURL{
+			serverURL{
 				mode: sentinel, tls: true, addrs: []string{"a:26379"}, user: "me", password: "pw", master: "my/name", db: 3,
 				sentinelUser: "you", sentinelPassword: "p&w@",
 			},
 		},
 	} {
-		got, err := parseRedisURL(tc.url)
+		got, err := parseURL(tc.url)
 		if err != nil || !reflect.DeepEqual(got, tc.want) {
 			t.Errorf("%s: %+v, %v; want %+v", tc.url, got, err, tc.want)
 		}
@@ -43,7 +43,7 @@ func TestParseRedisURL(t *testing.T) {
 	}
 }
 
-func TestParseRedisURLErrors(t *testing.T) {
+func TestParseURLErrors(t *testing.T) {
 	const schemes = "the scheme is none of redis://, redis+cluster://, redis+sentinel://, rediss://, rediss+cluster://, rediss+sentinel://"
 	for _, tc := range []struct{ url, want string }{
 		{"", schemes},
@@ -82,7 +82,7 @@ func TestParseRedisURLErrors(t *testing.T) {
 		{"redis://h?sentinel_password=s3cret", `the parameter "sentinel_password" is not known`},
 		{"redis+sentinel://h/name?sentinel_password=s3cret%", "the part after the ? is not of the form"},
 	} {
-		_, err := parseRedisURL(tc.url)
+		_, err := parseURL(tc.url)
 		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: error %v, want %q", tc.url, err, tc.want)
 		}

@@ -103,8 +103,8 @@ func testCancelled(t *testing.T, f *fixture) {
 	ok(t, "Done", f.Done(t.Context(), l))
 }
 
-// testCancelledMidway cancels while writes are under way: they may come to
-// pass or not, but whole, and what their callers do afterwards is theirs.
+// testCancelledMidway cancels the context of writes in flight: each takes effect
+// wholly or not at all, and its caller may change what it passed.
 func testCancelledMidway(t *testing.T, f *fixture) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var mu sync.Mutex
@@ -138,7 +138,7 @@ func testClosed(t *testing.T, f *fixture) {
 	l := f.leaseOne(t, time.Hour)
 	waits := make(chan error, 1)
 	go func() { waits <- f.Wait(t.Context(), 24*time.Hour) }()
-	// Writers that Close meets get an answer, one way or the other.
+	// Writes in flight during Close succeed or return ErrClosed.
 	answers := make(chan error, 64)
 	for i := range cap(answers) {
 		go func() {

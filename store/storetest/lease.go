@@ -111,7 +111,7 @@ func testDrain(t *testing.T, f *fixture) {
 	f.wantDepth(t, store.Depth{})
 }
 
-// leaseEnds are the calls that need a lease.
+// leaseEnds are the methods that need a lease.
 var leaseEnds = []struct {
 	name string
 	call func(context.Context, store.Store, *store.Lease) error
@@ -150,7 +150,7 @@ func testLeaseLost(t *testing.T, f *fixture) {
 			same(t, "Expires after a lost "+end.name, l.Expires, expires)
 			f.wantDepth(t, how.want)
 		}
-		// What is left is as it was, and goes.
+		// The records that are left are unchanged, and can be drained.
 		f.advance(2 * time.Hour)
 		leases := f.lease(t, 10, time.Minute)
 		for i := range leases {

@@ -61,7 +61,7 @@ func testRestartWhileLeased(t *testing.T, f *fixture) {
 	same(t, "records that came back", len(again), 2)
 	same(t, "attempt", again[0].Attempt, 2)
 	for i := range first {
-		wantErr(t, "Done by who held it before", f.Done(t.Context(), &first[i]), store.ErrLeaseLost)
+		wantErr(t, "Done by the owner before the restart", f.Done(t.Context(), &first[i]), store.ErrLeaseLost)
 	}
 	for i := range again {
 		ok(t, "Done", f.Done(t.Context(), &again[i]))

@@ -1,7 +1,7 @@
--- KEYS: 5 the stream of the dead. ARGV: 1 id, 2 token, 3 reason.
--- Returns 0 when the lease is lost.
+-- KEYS: 5 the stream of dead records. ARGV: 1 id, 2 token, 3 reason.
+-- Returns 0 if the lease is lost.
 local id = ARGV[1]
-local due, _, kind = held(id, ARGV[2])
+local due, _, kind = leased(id, ARGV[2])
 if not due then return 0 end
 local body = redis.call('HGET', KEYS[4], id)
 redis.call('ZREM', KEYS[2], id)

@@ -1,6 +1,6 @@
--- ARGV: 1 id, 2 token, 3 body, 4 delay. Returns 0 when the lease is lost.
+-- ARGV: 1 id, 2 token, 3 body, 4 delay. Returns 0 if the lease is lost.
 local id = ARGV[1]
-local due, attempt, kind = held(id, ARGV[2])
+local due, attempt, kind = leased(id, ARGV[2])
 if not due then return 0 end
 due = later(time(), ARGV[4])
 redis.call('ZREM', KEYS[2], id)

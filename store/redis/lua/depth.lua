@@ -1,5 +1,5 @@
--- KEYS: 5 the stream of the dead. Returns the numbers of due, waiting, leased
--- and dead records.
+-- KEYS: 5 the stream of dead records. Returns how many records are due, waiting,
+-- leased and dead.
 local now = time()
 local due = redis.call('ZCOUNT', KEYS[1], '-inf', now)
 local expired = redis.call('ZCOUNT', KEYS[2], '-inf', now)

@@ -1,5 +1,5 @@
 -- KEYS as in note.lua. ARGV: 1 the time that entries must be before, or
--- "+inf", 2 n, at most some thousands, 3 how long entries are kept.
+-- "+inf", 2 n, at most some thousands, 3 the time to live of entries.
 -- Returns id, time and body of each.
 local found = redis.call('ZREVRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '(' .. string.format('%.0f', time() - ARGV[3]),
   'WITHSCORES', 'LIMIT', 0, ARGV[2])

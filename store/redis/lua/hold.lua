@@ -1,4 +1,4 @@
--- KEYS: 1 when the hold ends. ARGV: 1 how long it is.
+-- KEYS: 1 the end of the hold. ARGV: 1 the length of the hold.
 local now = time()
 local ends = later(now, ARGV[1])
 if ends > tonumber(redis.call('GET', KEYS[1]) or 0) then

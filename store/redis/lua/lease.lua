@@ -1,5 +1,5 @@
 -- ARGV: 1 n, at most some thousands, 2 visibility, 3 token.
--- Returns the leases' end, then id, kind, body, attempt and due of each.
+-- Returns the end of the leases, then id, kind, body, attempt and due time of each.
 local now = time()
 local n, expires, token = tonumber(ARGV[1]), later(now, ARGV[2]), ARGV[3]
 local waiting = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, n)

@@ -1,4 +1,4 @@
--- Returns how long until the next record is due, or -1 when there is none.
+-- Returns the time until the next record is due, or -1 if there is none.
 local due
 for k = 1, 2 do
   local first = tonumber(redis.call('ZRANGE', KEYS[k], 0, 0, 'WITHSCORES')[2])

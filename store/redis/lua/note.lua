@@ -1,6 +1,6 @@
 -- KEYS: 1 journal, a sorted set of ids by time, 2 entries, a hash of bodies.
 -- ARGV: 1 id, 2 body, 3 "1" to replace the body of an entry that is there,
--- 4 how long entries are kept.
+-- 4 the time to live of entries.
 local id, now = ARGV[1], time()
 local oldest = now - ARGV[4]
 local at = redis.call('ZSCORE', KEYS[1], id)
@@ -9,7 +9,7 @@ if at and tonumber(at) > oldest then
   return 1
 end
 
--- More goes than comes, so that what is too old never piles up.
+-- It removes more expired entries than it adds, so that they do not pile up.
 local old = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', oldest, 'LIMIT', 0, 16)
 if #old > 0 then
   redis.call('ZREM', KEYS[1], unpack(old))

@@ -1,5 +1,5 @@
--- KEYS as in tally.lua. ARGV: 1 the time that members must be after, 2 n, at
--- most some thousands, 3 within.
+-- KEYS as in tally.lua. ARGV: 1 a time: only members after it are returned, 2 n,
+-- at most some thousands, 3 within.
 -- Returns id, time, group and note of each.
 local after = math.max(tonumber(ARGV[1]), time() - ARGV[3])
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', after), '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])

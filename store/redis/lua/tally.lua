@@ -1,8 +1,8 @@
--- KEYS: 1 members, a sorted set of ids by the time they were first seen,
+-- KEYS: 1 members, a sorted set of ids by the time when they were added,
 -- 2 details, a hash: id -> "length-of-group group note", 3 groups, a sorted
--- set by the time of the newest member, with which a group goes.
--- ARGV: 1 id, 2 group, 3 note, 4 within, 5 how many members there may be.
--- Returns the numbers of members and groups, and the id's position from 0.
+-- set by the time of the newest member; a group is removed with that.
+-- ARGV: 1 id, 2 group, 3 note, 4 within, 5 the capacity.
+-- Returns the numbers of members and groups, and the position of the id from 0.
 local id, group, now = ARGV[1], ARGV[2], time()
 
 local function forget(upTo)
@@ -22,7 +22,7 @@ if not position then
     forget(redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])
     members = members - 1
   end
-  -- No two members have the same time, so that times are an order.
+  -- No two members have the same time, so that times order them.
   local last = tonumber(redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])
   if last and last >= now then now = last + 1 end
   redis.call('ZADD', KEYS[1], now, id)
