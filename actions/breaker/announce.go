@@ -16,6 +16,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/joblog"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -182,7 +183,7 @@ func (b *Breakers) commonLine(ctx context.Context, failures []store.Seen) (line 
 			continue
 		}
 		text, err := b.JobLog(ctx, e)
-		if line := joblog.Line(joblog.Mask(joblog.Clean(text))); err == nil && line != "" {
+		if line := joblog.Line(redact.Secrets(joblog.Clean(text))); err == nil && line != "" {
 			counts[line]++
 		}
 	}

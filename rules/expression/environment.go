@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/joblog"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // Facts answers what an expression asks of GitLab beyond the event. Each is
@@ -114,7 +115,7 @@ func withoutSlot[T any](m *machine, ask func() (T, error)) func() (T, error) {
 // readable gives a job's log as a terminal shows it, without secrets: neither
 // those that can be told by their looks nor the values of variables.
 func readable(log string, e event.Event) string {
-	return joblog.Mask(joblog.MaskValues(joblog.Clean(log), slices.Collect(maps.Values(e.Pipeline.Variables))))
+	return redact.Secrets(redact.Values(joblog.Clean(log), slices.Collect(maps.Values(e.Pipeline.Variables))))
 }
 
 // Bounds on log_excerpt, in lines.

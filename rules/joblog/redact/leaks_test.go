@@ -1,4 +1,4 @@
-package joblog_test
+package redact_test
 
 import (
 	"encoding/base64"
@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/pipesteward/pipesteward/rules/joblog"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // of gives n characters of an alphabet that look like chance, the same each time.
@@ -326,11 +326,11 @@ func TestMaskHidesShapes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := withoutMarks.Replace(text)
 			want := marks.ReplaceAllString(text, "[masked]")
-			got := joblog.Mask(in)
+			got := redact.Secrets(in)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("Mask(%q): -want +got\n%s", in, diff)
 			}
-			if diff := cmp.Diff(got, joblog.Mask(got)); diff != "" {
+			if diff := cmp.Diff(got, redact.Secrets(got)); diff != "" {
 				t.Errorf("masked twice: -once +twice\n%s", diff)
 			}
 		})
@@ -350,7 +350,7 @@ func TestMaskHidesShapesTogether(t *testing.T) {
 				secrets = append(secrets, withoutMarks.Replace(marked))
 			}
 		}
-		got := joblog.Mask(text.String())
+		got := redact.Secrets(text.String())
 		for _, s := range secrets {
 			if len(s) >= 8 && strings.Contains(got, s) {
 				t.Fatalf("%q in %q", s, got)

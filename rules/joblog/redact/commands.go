@@ -1,8 +1,10 @@
-package joblog
+package redact
 
 import (
 	"regexp"
 	"strings"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
 const (
@@ -79,7 +81,7 @@ func (m *masker) assigning(at int) {
 
 // argument hides the word at at.
 func (m *masker) argument(at int) {
-	if stop := openQuote(m.text, at); at < len(m.text) && (isQuote(m.text[at]) || m.text[at] == '\\') {
+	if stop := openQuote(m.text, at); at < len(m.text) && (ascii.IsQuote(m.text[at]) || m.text[at] == '\\') {
 		m.valueOnce(at, stop)
 	} else if !m.seen(at) {
 		m.lastValue = span{at, m.hideValue(at, wordEnd(m.text, at, stop))}
@@ -178,9 +180,9 @@ func wordEnd(t string, at int, stop byte) int {
 		switch c := t[at]; {
 		case c == quote:
 			quote = 0
-		case isQuote(c) && quote == 0:
+		case ascii.IsQuote(c) && quote == 0:
 			quote = c
-		case isBlank(c) && quote == 0:
+		case ascii.IsBlank(c) && quote == 0:
 			return at
 		}
 	}
@@ -194,10 +196,10 @@ func openQuote(t string, at int) byte {
 	open := byte(0)
 	for i := range len(line) {
 		switch c := line[i]; {
-		case !isQuote(c):
+		case !ascii.IsQuote(c):
 		case c == open:
 			open = 0
-		case open == 0 && (c != '\'' || i == 0 || !isAlnum(line[i-1])):
+		case open == 0 && (c != '\'' || i == 0 || !ascii.IsAlnum(line[i-1])):
 			open = c
 		}
 	}

@@ -1,6 +1,10 @@
-package joblog
+package redact
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
+)
 
 // webhook is what URLs of a kind of webhook have in them; what follows, up to
 // the end of the URL, is hidden.
@@ -12,7 +16,7 @@ func webhook(beginning string) keyword {
 		t := m.text
 		at += len(beginning)
 		end := at
-		for end < len(t) && !isBlank(t[end]) && !isQuote(t[end]) && t[end] != '<' && t[end] != '>' && t[end] != '\\' {
+		for end < len(t) && !ascii.IsBlank(t[end]) && !ascii.IsQuote(t[end]) && t[end] != '<' && t[end] != '>' && t[end] != '\\' {
 			end++
 		}
 		m.noHook = end

@@ -1,4 +1,4 @@
-package joblog_test
+package redact_test
 
 import (
 	"path/filepath"
@@ -7,7 +7,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pipesteward/pipesteward/rules/internal/fixture"
 	"github.com/pipesteward/pipesteward/rules/joblog"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // harmlessLines are such as logs have, with words of secrets or values that
@@ -81,7 +83,7 @@ func harmlessLines() []string {
 func TestMaskLeavesHarmless(t *testing.T) {
 	lines := harmlessLines()
 	for _, text := range append(lines, strings.Join(lines, "\n\n")) {
-		if diff := cmp.Diff(text, joblog.Mask(text)); diff != "" {
+		if diff := cmp.Diff(text, redact.Secrets(text)); diff != "" {
 			t.Errorf("-want +got\n%s", diff)
 		}
 	}
@@ -96,7 +98,7 @@ func TestMaskLeavesMany(t *testing.T) {
 		"default machine login\n", "facebook/react twitter/x okta/y\n",
 	} {
 		text := strings.Repeat(line, 1<<18/len(line))
-		if got := joblog.Mask(text); got != text {
+		if got := redact.Secrets(text); got != text {
 			i := strings.Index(got, "[masked]")
 			t.Errorf("%q is hidden: …%q", line, got[max(0, i-100):min(len(got), i+100)])
 		}
@@ -105,13 +107,13 @@ func TestMaskLeavesMany(t *testing.T) {
 
 // The logs of testdata have no secrets.
 func TestMaskLeavesLogs(t *testing.T) {
-	logs, err := filepath.Glob("testdata/*.log")
+	logs, err := filepath.Glob("../testdata/*.log")
 	if err != nil || len(logs) == 0 {
 		t.Fatal(logs, err)
 	}
 	for _, log := range logs {
-		text := joblog.Clean(read(t, log))
-		if diff := cmp.Diff(text, joblog.Mask(text)); diff != "" {
+		text := joblog.Clean(fixture.Read(t, log))
+		if diff := cmp.Diff(text, redact.Secrets(text)); diff != "" {
 			t.Errorf("%s: -want +got\n%s", log, diff)
 		}
 	}

@@ -1,9 +1,11 @@
-package joblog
+package redact
 
 import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
 const (
@@ -37,7 +39,7 @@ func (m *masker) cookie(at int) {
 	}
 	from := at + loc[2]
 	end := from
-	for end < len(t) && t[end] != '\n' && !isQuote(t[end]) && t[end] != '\\' {
+	for end < len(t) && t[end] != '\n' && !ascii.IsQuote(t[end]) && t[end] != '\\' {
 		end++
 	}
 	m.noCookie = end
@@ -61,7 +63,7 @@ func (m *masker) pair(at int) {
 	t := m.text
 	i := at + len("value")
 	quoted := false
-	for i < len(t) && (isQuote(t[i]) || t[i] == '\\') && i < at+len(`value\"`) {
+	for i < len(t) && (ascii.IsQuote(t[i]) || t[i] == '\\') && i < at+len(`value\"`) {
 		i++
 		quoted = true
 	}
@@ -151,7 +153,7 @@ func (m *masker) element(i int) int {
 	for from > max(0, i-maxTag) && t[from-1] != '<' && t[from-1] != '>' && t[from-1] != '\n' {
 		from--
 	}
-	if from == 0 || t[from-1] != '<' || from == i || t[i-1] == '/' || !isAlnum(t[from]) {
+	if from == 0 || t[from-1] != '<' || from == i || t[i-1] == '/' || !ascii.IsAlnum(t[from]) {
 		return 0
 	}
 	tag := t[from:i]
@@ -194,7 +196,7 @@ func (m *masker) element(i int) int {
 
 func isName(s string) bool {
 	for i := range len(s) {
-		if !isNameByte(s[i]) {
+		if !ascii.IsNameByte(s[i]) {
 			return false
 		}
 	}

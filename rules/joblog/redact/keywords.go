@@ -1,9 +1,11 @@
-package joblog
+package redact
 
 import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
 // keyword is a text near which a secret may stand.
@@ -199,4 +201,4 @@ func (a *automaton) look(m *masker) {
 	}
 }
 
-func isWordByte(c byte) bool { return isAlnum(c) || c == '_' }
+func isWordByte(c byte) bool { return ascii.IsAlnum(c) || c == '_' }

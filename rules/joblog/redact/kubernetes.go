@@ -1,8 +1,10 @@
-package joblog
+package redact
 
 import (
 	"regexp"
 	"strings"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
 // maxManifest bounds the manifest of a Secret, in bytes before and after its
@@ -76,7 +78,7 @@ func (m *masker) datum(at, end, column int) int {
 	if to := m.block(at, column); to > 0 {
 		return lineEnd(t, to)
 	}
-	if at < end && isQuote(t[at]) {
+	if at < end && ascii.IsQuote(t[at]) {
 		return m.valueOnce(at, 0)
 	}
 	return m.hideValue(at, at+len(strings.TrimRight(t[at:end], " \t\r")))

@@ -1,6 +1,7 @@
-package joblog_test
+package redact_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/rules/joblog"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // fake gives what a secret may look like, made when the test runs so that no
@@ -55,7 +57,7 @@ func TestMaskShapes(t *testing.T) {
 	for kind, secret := range shaped() {
 		for _, s := range surroundings {
 			text := strings.ReplaceAll(s, "%", secret)
-			got := joblog.Mask(text)
+			got := redact.Secrets(text)
 			if bare := strings.TrimPrefix(secret, "SIE-"); strings.Contains(got, bare[len(bare)-8:]) || strings.Contains(got, bare[:12]) || !strings.Contains(got, "[masked]") {
 				t.Errorf("%s in %q: %q", kind, s, got)
 			}
@@ -137,7 +139,7 @@ func TestMask(t *testing.T) {
 		{"two keys", begin + "\n" + base64 + "\n" + end + "\nx y\n" + begin + "\n" + base64 + "\n" + end, "[masked]\nx y\n[masked]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, joblog.Mask(c.in)); diff != "" {
+			if diff := cmp.Diff(c.want, redact.Secrets(c.in)); diff != "" {
 				t.Errorf("Mask(%q): -want +got\n%s", c.in, diff)
 			}
 		})
@@ -158,7 +160,7 @@ func TestMaskLeaves(t *testing.T) {
 		"-----BEGIN CERTIFICATE-----\nMIID\n-----END CERTIFICATE-----", "Basic authentication is off", "bearer of bad news",
 		"login --password --user x", "2024-05-22T12:43:46Z INFO a=b c:d", "the PRIVATE KEY is missing", "password=null",
 	} {
-		if got := joblog.Mask(text); got != text {
+		if got := redact.Secrets(text); got != text {
 			t.Errorf("Mask(%q) = %q", text, got)
 		}
 	}
@@ -180,8 +182,8 @@ func fragments() *rapid.Generator[string] {
 func TestMaskTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := strings.Join(rapid.SliceOfN(fragments(), 4, 40).Draw(t, "text"), "")
-		once := joblog.Mask(text)
-		if twice := joblog.Mask(once); twice != once {
+		once := redact.Secrets(text)
+		if twice := redact.Secrets(once); twice != once {
 			t.Fatalf("masked once: %q, twice: %q", once, twice)
 		}
 	})
@@ -199,7 +201,7 @@ func TestMaskHidesAmongAnything(t *testing.T) {
 		secret := strings.TrimPrefix(secrets[rapid.SampledFrom(kinds).Draw(t, "kind")], "SIE-")
 		before := strings.Join(rapid.SliceOfN(fragments(), 0, 10).Draw(t, "before"), "")
 		after := strings.Join(rapid.SliceOfN(fragments(), 0, 10).Draw(t, "after"), "")
-		if got := joblog.Mask(before + " " + secret + " " + after); strings.Contains(got, secret) {
+		if got := redact.Secrets(before + " " + secret + " " + after); strings.Contains(got, secret) {
 			t.Fatalf("in %q", got)
 		}
 	})
@@ -212,7 +214,7 @@ func TestMaskHidesWhatTakesTooLong(t *testing.T) {
 		"docker login curl ", "default machine ", "docker login curl\n", "name: x value: name: y ", "{\"kind\": \"Secret\"} {", "pypi-pypi-AgEIcHlwaS5vcmc$",
 	} {
 		text := strings.Repeat(s, 1<<17/len(s)) + " sshpass -p " + secret + " ssh host"
-		if got := joblog.Mask(text); strings.Contains(got, secret) {
+		if got := redact.Secrets(text); strings.Contains(got, secret) {
 			t.Errorf("after %q: …%q", s, got[len(got)-200:])
 		}
 	}
@@ -228,11 +230,11 @@ func FuzzMask(f *testing.F) {
 	f.Add("password=\"a\\\"b\" token: x Authorization: Bearer y https://u:p@h/")
 	f.Add("-----BEGIN RSA PRIVATE" + " KEY-----\nabc")
 	f.Fuzz(func(t *testing.T, s string) {
-		once := joblog.Mask(s)
+		once := redact.Secrets(s)
 		if utf8.ValidString(s) && !utf8.ValidString(once) {
 			t.Errorf("Mask(%q) is not UTF-8: %q", s, once)
 		}
-		if twice := joblog.Mask(once); twice != once {
+		if twice := redact.Secrets(once); twice != once {
 			t.Errorf("masked once: %q, twice: %q", once, twice)
 		}
 	})
@@ -255,7 +257,7 @@ func TestMaskValues(t *testing.T) {
 		{"what stands for a secret", "[masked]", []string{"[masked]"}, "[masked]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := joblog.MaskValues(c.in, c.values); got != c.want {
+			if got := redact.Values(c.in, c.values); got != c.want {
 				t.Errorf("MaskValues(%q, %q) = %q, want %q", c.in, c.values, got, c.want)
 			}
 		})
@@ -289,7 +291,7 @@ func BenchmarkMask(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) { benchmarkMask(b, aLog(c.format)) })
 	}
 	b.Run("the logs of testdata", func(b *testing.B) {
-		logs, err := filepath.Glob("testdata/*.log")
+		logs, err := filepath.Glob("../testdata/*.log")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -311,6 +313,15 @@ func benchmarkMask(b *testing.B, text string) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		joblog.Mask(text)
+		redact.Secrets(text)
 	}
+}
+
+// aLog returns a log of 1 MiB, whose lines follow the format.
+func aLog(format string) string {
+	var b strings.Builder
+	for i := 0; b.Len() < 1<<20; i++ {
+		fmt.Fprintf(&b, format, i%60, i)
+	}
+	return b.String()[:1<<20]
 }

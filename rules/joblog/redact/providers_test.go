@@ -1,4 +1,4 @@
-package joblog
+package redact
 
 import (
 	"regexp/syntax"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
 // sample is a text that an expression matches, the same each time: the first of
@@ -44,7 +46,7 @@ func (s *sample) one(class []rune) rune {
 	var plain, all []rune
 	for i := 0; i < len(class); i += 2 {
 		for c := class[i]; c <= min(class[i+1], unicode.MaxASCII); c++ {
-			if all = append(all, c); isAlnum(byte(c)) {
+			if all = append(all, c); ascii.IsAlnum(byte(c)) {
 				plain = append(plain, c)
 			}
 		}
@@ -77,7 +79,7 @@ func TestEachProviderIsHidden(t *testing.T) {
 		}
 		before, secret := s.String()[:loc[2*p.group]], s.String()[loc[2*p.group]:loc[2*p.group+1]]
 		for _, around := range []string{"%", "a % b", "a %\nb", "'%'", "(%)", `{"a":"%"}`, "a: %", "%.", "%, b", "%\\n", strings.Repeat("x ", 5000) + "%" + strings.Repeat(" y", 5000)} {
-			got := Mask(strings.ReplaceAll(around, "%", lead+before+secret))
+			got := Secrets(strings.ReplaceAll(around, "%", lead+before+secret))
 			if strings.Contains(got, secret) || !strings.Contains(got, masked) {
 				t.Errorf("%s in %.20q is not hidden: %.200q", p.id, around, got)
 			}

@@ -1,9 +1,11 @@
-package joblog
+package redact
 
 import (
 	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
 // The table of the providers' secrets is made from gitleaks' rules. To bring it
@@ -137,13 +139,13 @@ func (f *finder) match(m *masker, from, to int) int {
 // that begins a text. It spares most names the expressions.
 func assigned(text string) bool {
 	at := 0
-	for at < min(len(text), longestBetween) && (isNameByte(text[at]) || isBlank(text[at]) || isQuote(text[at])) {
+	for at < min(len(text), longestBetween) && (ascii.IsNameByte(text[at]) || ascii.IsBlank(text[at]) || ascii.IsQuote(text[at])) {
 		at++
 	}
 	if at == len(text) || !isAssigning(text[at]) {
 		return false
 	}
-	for at < len(text) && (isAssigning(text[at]) || isBlank(text[at]) || isQuote(text[at])) {
+	for at < len(text) && (isAssigning(text[at]) || ascii.IsBlank(text[at]) || ascii.IsQuote(text[at])) {
 		at++
 	}
 	end := min(len(text), at+shortestValue)
