@@ -133,7 +133,7 @@ func (n Receiver) render(ev *evaluation, escape func(string) string) (string, er
 // evaluation begins an evaluation as soon as the rules' Capacity allows it. The
 // only error is ctx's.
 func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts expression.Facts) (*evaluation, error) {
-	session, err := rs.capacity.Begin(ctx, e, facts, rs.classes)
+	session, err := expression.Begin(ctx, rs.capacity, e, facts, rs.classes)
 	if err != nil {
 		return nil, err
 	}

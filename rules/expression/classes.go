@@ -43,16 +43,16 @@ func (cs Classes) of(e event.Event, log func() (string, error), weigh func(work 
 			return known, nil
 		}
 		text, err := log()
-		answer, isAnswer := errors.AsType[unanswered](err)
+		answer, isAnswer := errors.AsType[RequestError](err)
 		switch {
 		case err == nil:
 			if err := weigh(cs.work() * len(text)); err != nil {
-				return "", unanswered{err}
+				return "", RequestError{err}
 			}
 			if i := slices.IndexFunc(cs, func(c Class) bool { return c.Log.MatchString(text) }); i >= 0 {
 				known = cs[i].Name
 			}
-		case !isAnswer || event.Transient(answer.error) || errors.Is(answer.error, ErrNotGiven):
+		case !isAnswer || event.Transient(answer.Err) || errors.Is(answer.Err, ErrNotGiven):
 			return "", err
 		}
 		settled = true

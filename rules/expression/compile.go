@@ -80,7 +80,7 @@ func Compile(source string, p Purpose) (*vm.Program, []Finding) {
 		return nil, []Finding{{at, message}}
 	}
 	review := &review{purpose: p}
-	options := slices.Concat([]expr.Option{expr.Env(environment{}), expr.Patch(review), expr.Patch(&meter{fail: review.fail})}, functionOptions, boundOptions)
+	options := slices.Concat([]expr.Option{expr.Env(environment{}), expr.Patch(review), expr.Patch(newMeter(review.fail))}, functionOptions, boundOptions)
 	if p.Want == WantBool {
 		options = append(options, expr.AsBool(), expr.WarnOnAny())
 	}

@@ -63,7 +63,7 @@ type environment struct {
 // as fast as through a pointer.
 func environmentOf(ctx context.Context, e event.Event, facts Facts, m *machine, q *questions, cs Classes) environment {
 	read := withoutSlot(m, func() (string, error) {
-		if err := m.permit.readLog(ctx); err != nil {
+		if err := m.readLog(); err != nil {
 			return "", err
 		}
 		return facts.Log(ctx, e)
@@ -107,7 +107,7 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *machine, 
 // others, since it waits for GitLab.
 func withoutSlot[T any](m *machine, ask func() (T, error)) func() (T, error) {
 	return func() (value T, err error) {
-		ended := m.permit.without(m.ctx, m.rule, func() { value, err = ask() })
+		ended := m.withoutSlot(func() { value, err = ask() })
 		return value, cmp.Or(err, ended)
 	}
 }
@@ -122,6 +122,8 @@ func readable(log string, e event.Event) string {
 const (
 	excerptLines = 20
 	maxExcerpt   = 100
+
+	excerptUnits = 32 // units of work for each 16 bytes of the log, at worst
 )
 
 // excerptOf gives the function log_excerpt, whose work is counted by the length
@@ -133,13 +135,13 @@ func excerptOf(log func() (string, error), m *machine) func(lines ...int) (strin
 			n = lines[0]
 		}
 		if err := boundExcerpt(n); err != nil {
-			return "", unanswered{err}
+			return "", RequestError{err}
 		}
 		text, err := log()
 		if err != nil {
 			return "", err
 		}
-		m.pay(text, cost{byLength, excerptUnits, 0}, "")
+		m.payText(text, excerptUnits)
 		return joblog.Excerpt(text, n), nil
 	}
 }
@@ -175,7 +177,7 @@ func once[T any](q *questions, name string, ask func() (T, error)) func() (T, er
 			asked = true
 			q.asked = append(q.asked, name)
 			if value, err = ask(); err != nil {
-				err = unanswered{err}
+				err = RequestError{err}
 			}
 		}
 		return value, err

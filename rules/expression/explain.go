@@ -20,7 +20,7 @@ import (
 // what the condition requested is known by now.
 func (s *Session) Explain(c *Clause, result string) event.Explanation {
 	s.questions.over = true
-	rule, left := s.machine.rule, s.machine.work
+	rule, left := s.machine.left()
 	s.Allot(rule, RuleWork)
 	defer func() {
 		s.questions.over = false

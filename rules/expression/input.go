@@ -30,11 +30,11 @@ func (in Input) value(m *machine, env any) (json.RawMessage, error) {
 		}
 		return json.Marshal(list)
 	case len(in.Text.parts) == 1 && in.Text.parts[0].program != nil:
-		value, err := m.run(in.Text.parts[0].program, env)
+		value, err := run(m, in.Text.parts[0].program, env)
 		if err != nil {
 			return nil, err
 		}
-		if m.size(value) > m.work {
+		if !m.fits(value) {
 			return nil, ErrTooMuch
 		}
 		if isInput(reflect.ValueOf(value)) {

@@ -2,11 +2,9 @@ package expression
 
 import (
 	"context"
-	"errors"
 	"reflect"
 	"strings"
 
-	exprfile "github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 )
 
@@ -33,6 +31,13 @@ const (
 	logCopies = 4
 )
 
+// RequestError is the error of a request to GitLab, or of waiting for capacity, that
+// an expression made. Unlike expr's own errors its text contains no values. It does
+// not unwrap.
+type RequestError struct{ Err error }
+
+func (e RequestError) Error() string { return e.Err.Error() }
+
 // machine runs programs within bounds. One serves one evaluation at a time.
 type machine struct {
 	vm     vm.VM
@@ -48,23 +53,45 @@ type machine struct {
 
 func newMachine() *machine { return &machine{vm: vm.VM{MemoryBudget: maxMade}} }
 
-// begin makes the machine ready for an evaluation.
-func (m *machine) begin(ctx context.Context, p *permit) {
+// begin starts an evaluation, as soon as the capacity allows one. A nil Capacity is
+// unbounded. The only error is ctx's.
+func (m *machine) begin(ctx context.Context, c *Capacity) error {
+	p, err := c.enter(ctx)
+	if err != nil {
+		return err
+	}
 	m.ctx, m.permit, m.spent, m.held = ctx, p, 0, 0
 	m.allot("", RuleWork)
+	return nil
 }
+
+// end ends the evaluation, and returns its share of the capacity.
+func (m *machine) end() { m.permit.leave() }
+
+// readLog blocks until the evaluation may read a log, or returns the error of its
+// context. It is called within withoutSlot.
+func (m *machine) readLog() error { return m.permit.readLog(m.ctx) }
+
+// withoutSlot calls request, which waits for GitLab, while the evaluation has no
+// slot. The only error is that of the evaluation's context.
+func (m *machine) withoutSlot(request func()) error {
+	return m.permit.without(m.ctx, m.rule, request)
+}
+
+// left returns the rule whose expressions run, and its units of work left.
+func (m *machine) left() (rule string, work int) { return m.rule, m.work }
+
+// fits reports whether the rule has enough work left to look at all of a value.
+func (m *machine) fits(value any) bool { return m.size(value) <= m.work }
 
 // allot gives a rule so many units of work for all its expressions.
 func (m *machine) allot(rule string, work int) { m.rule, m.work = rule, work }
 
-// run evaluates a program. An error of Facts comes back as it was.
+// run evaluates a program. Errors are expr's, and may wrap a RequestError or
+// ErrTooMuch.
 func (m *machine) run(program *vm.Program, env any) (any, error) {
 	m.memory = fullMemory
-	value, err := m.vm.Run(program, env)
-	if err != nil {
-		return nil, cause(err, program)
-	}
-	return value, nil
+	return m.vm.Run(program, env)
 }
 
 // use counts work and memory before they are used, and panics where that is
@@ -76,7 +103,7 @@ func (m *machine) use(work, memory int) {
 	m.work -= work
 	m.memory -= memory
 	if err := m.weigh(work); err != nil {
-		panic(unanswered{err})
+		panic(RequestError{err})
 	}
 }
 
@@ -96,46 +123,6 @@ func (m *machine) hold(log string) error {
 	return m.weigh(logUnits * (len(log)/16 + 1))
 }
 
-// text evaluates a program and writes its value as people read it.
-func (m *machine) text(program *vm.Program, env any) (string, error) {
-	value, err := m.run(program, env)
-	if err != nil {
-		return "", err
-	}
-	if m.size(value) > m.work {
-		return "", ErrTooMuch
-	}
-	return textOf(value), nil
-}
-
-// unanswered marks an error that a question to GitLab came back with: its words
-// hold no secrets.
-type unanswered struct{ error }
-
-// cause strips expr's wrapping from an error. What expr says of values is left
-// out where they may hold secrets.
-func cause(err error, program *vm.Program) error {
-	var fact unanswered
-	if errors.As(err, &fact) {
-		return fact.error
-	}
-	if errors.Is(err, ErrTooMuch) {
-		return ErrTooMuch
-	}
-	message := err.Error()
-	if e := (*exprfile.Error)(nil); errors.As(err, &e) {
-		message = e.Message
-	}
-	switch {
-	case message == "memory budget exceeded":
-		return ErrTooMuch
-	case strings.HasPrefix(message, "index out of range"):
-	case secretive(program.Node()):
-		return errors.New("the expression failed. It reads a log or variables, so what expr says of their values is not shown; int(), float() and date() fail on texts that are none")
-	}
-	return errors.New(shorten(plainTypes(message)))
-}
-
 // How Spend counts a value.
 const (
 	byElement = iota // a list's elements, or pairs of a mapping
@@ -149,8 +136,6 @@ const (
 const (
 	toRead = 1
 	toMake = 64
-
-	excerptUnits = 32 // to find in a log what matters, at worst
 )
 
 // cost says how a value is counted: so many units of work, and bytes of memory,
@@ -170,6 +155,9 @@ func (m *machine) spend(args ...any) any {
 	m.pay(value, c, separator)
 	return value
 }
+
+// payText counts so many units of work for each 16 bytes of a text.
+func (m *machine) payText(text string, units int) { m.pay(text, cost{byLength, units, 0}, "") }
 
 func (m *machine) pay(value any, c cost, separator string) {
 	n := 0

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // meter inserts into a checked expression the calls that count its work: calls of
@@ -16,6 +18,9 @@ type meter struct {
 	fail  func(n ast.Node, format string, args ...any)
 	calls int // of Spend, until now
 }
+
+// newMeter returns a meter that calls fail for each node that it refuses.
+func newMeter(fail func(n ast.Node, format string, args ...any)) *meter { return &meter{fail: fail} }
 
 // Visit implements ast.Visitor; children come before their parents.
 func (m *meter) Visit(node *ast.Node) {
@@ -261,7 +266,7 @@ func small(n ast.Node) bool {
 	case *ast.MemberNode:
 		property, named := n.Property.(*ast.StringNode)
 		short := n.Type().Kind() == reflect.String || n.Type() == reflect.TypeFor[[]string]()
-		if named && short && n.Node.Type().PkgPath() == jobType.PkgPath() {
+		if named && short && n.Node.Type().PkgPath() == reflect.TypeFor[event.Job]().PkgPath() {
 			return property.Value != "message" // of a commit
 		}
 	}
@@ -324,8 +329,10 @@ func overlaps(literal []rune) int {
 // unitsOfGlob gives the units for each byte that is matched with a glob
 // pattern: from each, all of the pattern may be tried.
 func unitsOfGlob(call *ast.CallNode) int {
-	if pattern := Argument(call, 1); pattern != nil {
-		return len(pattern.Value) + 1
+	if len(call.Arguments) > 1 {
+		if pattern, ok := call.Arguments[1].(*ast.StringNode); ok {
+			return len(pattern.Value) + 1
+		}
 	}
 	return maxGlob
 }

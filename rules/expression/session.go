@@ -27,13 +27,12 @@ type Session struct {
 
 // Begin starts a session, as soon as the capacity allows one. A nil Capacity is
 // unbounded. The only error is ctx's.
-func (c *Capacity) Begin(ctx context.Context, e event.Event, facts Facts, cs Classes) (*Session, error) {
-	p, err := c.enter(ctx)
-	if err != nil {
+func Begin(ctx context.Context, c *Capacity, e event.Event, facts Facts, cs Classes) (*Session, error) {
+	m := machines.Get().(*machine)
+	if err := m.begin(ctx, c); err != nil {
+		machines.Put(m)
 		return nil, err
 	}
-	m := machines.Get().(*machine)
-	m.begin(ctx, p)
 	q := &questions{}
 	env := environmentOf(ctx, e, facts, m, q, cs)
 	return &Session{ctx: ctx, event: e, facts: facts, env: env, class: env.FailureClass, machine: m, questions: q}, nil
@@ -41,7 +40,7 @@ func (c *Capacity) Begin(ctx context.Context, e event.Event, facts Facts, cs Cla
 
 // End returns the session's share of the capacity.
 func (s *Session) End() {
-	s.machine.permit.leave()
+	s.machine.end()
 	machines.Put(s.machine)
 }
 
@@ -49,11 +48,14 @@ func (s *Session) End() {
 func (s *Session) Allot(rule string, work int) { s.machine.allot(rule, work) }
 
 // Left returns the units of work that the rule has left.
-func (s *Session) Left() int { return s.machine.work }
+func (s *Session) Left() int {
+	_, work := s.machine.left()
+	return work
+}
 
 // Run evaluates an expression. Errors of Facts are returned unchanged.
 func (s *Session) Run(program *vm.Program) (any, error) {
-	return s.machine.run(program, s.env)
+	return run(s.machine, program, s.env)
 }
 
 // Text renders a template; each value in it is passed through escape.
@@ -87,8 +89,8 @@ func (s *Session) FailureClass(j event.Job) (string, error) {
 		return "", nil
 	}
 	class, err := s.class()
-	if answer, ok := errors.AsType[unanswered](err); ok {
-		err = answer.error
+	if answer, ok := errors.AsType[RequestError](err); ok {
+		err = answer.Err
 	}
 	if errors.Is(err, ErrNotGiven) {
 		return "", nil // a rule test may leave the log out, unless a condition reads it

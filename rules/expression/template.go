@@ -116,7 +116,7 @@ func (t Template) render(m *machine, env any, escape func(string) string) (strin
 			b.WriteString(p.text)
 			continue
 		}
-		text, err := m.text(p.program, env)
+		text, err := runText(m, p.program, env)
 		if err != nil {
 			return "", err
 		}

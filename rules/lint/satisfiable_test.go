@@ -131,7 +131,7 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 		}
 		for range 10 {
 			e := someJobEvent().Draw(t, "event")
-			session, err := (*expression.Capacity)(nil).Begin(t.Context(), e, noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")}, cs)
+			session, err := expression.Begin(t.Context(), nil, e, noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")}, cs)
 			if err != nil {
 				t.Fatal(err)
 			}
