@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/internal/fixture"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
@@ -261,7 +261,7 @@ func TestRulesShareTheWorkOfAnEvent(t *testing.T) {
 	}
 	// It needs 300,000 units.
 	file.WriteString("  - {name: useful, on: job, if: 'count(1..9999, # > 2) > 0 and log() contains \"No space left\"', actions: [erase]}\n")
-	rs, err := rulefile.Load(rulefile.Options{Capacity: expression.NewCapacity()}, rulefile.Source{Name: "r.yaml", Data: []byte(file.String())})
+	rs, err := rulefile.Load(rulefile.Options{Capacity: limits.NewCapacity()}, rulefile.Source{Name: "r.yaml", Data: []byte(file.String())})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func TestRulesShareTheWorkOfAnEvent(t *testing.T) {
 		t.Errorf("%d rules were stopped, want %d", len(errs), costly)
 	}
 	for _, err := range errs {
-		if !errors.Is(err.Err, expression.ErrTooMuch) {
+		if !errors.Is(err.Err, limits.ErrTooMuch) {
 			t.Errorf("rule %s: %v, want that it does too much", err.Rule, err.Err)
 		}
 	}

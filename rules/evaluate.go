@@ -12,6 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // Notice is a message that a rule wants told.
@@ -57,7 +58,7 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts expression.F
 	}
 	defer ev.End()
 	var errs []*RuleError
-	left := shares{work: expression.EventWork, rules: found.rules()}
+	left := shares{work: limits.EventWork, rules: found.rules()}
 	for position, ok := found.next(); ok; position, ok = found.next() {
 		r := rs.rules[position]
 		without := rs.leavesOut(r)
@@ -106,7 +107,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 		if r == nil {
 			continue
 		}
-		ev.Allot(r.Name, min(expression.RuleWork, expression.EventWork/len(names)))
+		ev.Allot(r.Name, min(limits.RuleWork, limits.EventWork/len(names)))
 		for _, n := range r.Receivers {
 			told := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.Channel })
 			if told || !slices.Contains(n.When, o.Result) {
@@ -149,7 +150,7 @@ type shares struct {
 
 // rule evaluates the next rule within its share.
 func (s *shares) rule(ev *evaluation, r *Rule) ([]event.Decision, *RuleError) {
-	share := min(expression.RuleWork, s.work/max(s.rules, 1))
+	share := min(limits.RuleWork, s.work/max(s.rules, 1))
 	ev.Allot(r.Name, share)
 	wanted, err := ev.rule(r)
 	s.work -= share - ev.Left()

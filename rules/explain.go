@@ -6,6 +6,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // Verdict says what one rule makes of an event.
@@ -40,7 +41,7 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Fa
 	defer ev.End()
 	var candidates candidates // whose shares are as in Evaluate
 	rs.index[e.Meta.Kind].find(&e, &candidates)
-	left := shares{work: expression.EventWork, rules: candidates.rules()}
+	left := shares{work: limits.EventWork, rules: candidates.rules()}
 	next, more := candidates.next()
 	stopped := ""
 	for i, r := range rs.rules {
@@ -66,7 +67,7 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Fa
 		}
 		of := &left
 		if !candidate { // it can't match, and takes nothing from the others
-			of = &shares{work: expression.RuleWork, rules: 1}
+			of = &shares{work: limits.RuleWork, rules: 1}
 		}
 		wanted, err := of.rule(ev, r)
 		v.Explanation = ev.explain(r, conditionOf(wanted, err))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // Rules is a loaded set of rules. It doesn't change and may be used by many
@@ -14,7 +15,7 @@ type Rules struct {
 	byName map[string]*Rule
 	index  map[string]*ruleIndex // by event kind, where a rule has it
 
-	capacity *expression.Capacity
+	capacity *limits.Capacity
 
 	limits  Limits
 	storm   Storm
@@ -37,7 +38,7 @@ type Set struct {
 	Limits   Limits
 	Storm    Storm
 	Classes  expression.Classes
-	Capacity *expression.Capacity // bounds the evaluations of all Rules that share it; nil: no bounds but those on each
+	Capacity *limits.Capacity // bounds the evaluations of all Rules that share it; nil: no bounds but those on each
 }
 
 // New returns the rules of a set, which must not change afterwards.

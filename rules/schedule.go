@@ -14,6 +14,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // Schedule says when a schedule rule runs, and over which jobs.
@@ -98,7 +99,7 @@ func (rs *Rules) EvaluateRule(ctx context.Context, name string, e event.Event, f
 		return nil, &RuleError{r.Name, "if", err}
 	}
 	defer ev.End()
-	ev.Allot(r.Name, expression.RuleWork)
+	ev.Allot(r.Name, limits.RuleWork)
 	return ev.rule(r)
 }
 

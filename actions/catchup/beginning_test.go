@@ -12,7 +12,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store/keys"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -39,7 +39,7 @@ rules:
 func (o *outage) setRules(text string) {
 	o.Helper()
 	var err error
-	if o.rules, err = rulefile.Load(rulefile.Options{Capacity: expression.NewCapacity()}, rulefile.Source{Name: "rules.yaml", Data: []byte(text)}); err != nil {
+	if o.rules, err = rulefile.Load(rulefile.Options{Capacity: limits.NewCapacity()}, rulefile.Source{Name: "rules.yaml", Data: []byte(text)}); err != nil {
 		o.Fatal(err)
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -102,7 +102,7 @@ func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, err
 
 func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdout, stderr io.Writer) (err error) {
 	// With --dry-run nothing is decided, and the rules are those of serve.
-	loaded, err := loadRules(s.rules, rulefile.Options{Capacity: expression.NewCapacity()})
+	loaded, err := loadRules(s.rules, rulefile.Options{Capacity: limits.NewCapacity()})
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
-	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt"
@@ -93,7 +93,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		}
 	}()
 
-	live, err := openRules(s.rules, rulefile.Options{DryRun: s.dryRun, Capacity: expression.NewCapacity()}, log)
+	live, err := openRules(s.rules, rulefile.Options{DryRun: s.dryRun, Capacity: limits.NewCapacity()}, log)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
@@ -57,7 +57,7 @@ type sweepOptions struct {
 }
 
 func runSweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Writer) (err error) {
-	loaded, err := loadRules(s.rules, rulefile.Options{DryRun: s.dryRun, Capacity: expression.NewCapacity()})
+	loaded, err := loadRules(s.rules, rulefile.Options{DryRun: s.dryRun, Capacity: limits.NewCapacity()})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // Class is a failure class that a rule file defines: a failed job whose log matches
@@ -43,11 +44,11 @@ func (cs Classes) of(e event.Event, log func() (string, error), weigh func(work 
 			return known, nil
 		}
 		text, err := log()
-		answer, isAnswer := errors.AsType[RequestError](err)
+		answer, isAnswer := errors.AsType[limits.RequestError](err)
 		switch {
 		case err == nil:
 			if err := weigh(cs.work() * len(text)); err != nil {
-				return "", RequestError{err}
+				return "", limits.RequestError{Err: err}
 			}
 			if i := slices.IndexFunc(cs, func(c Class) bool { return c.Log.MatchString(text) }); i >= 0 {
 				known = cs[i].Name
@@ -64,7 +65,7 @@ func (cs Classes) of(e event.Event, log func() (string, error), weigh func(work 
 // with.
 func (cs Classes) work() (units int) {
 	for _, c := range cs {
-		units += MatchUnits(c.Log.String())
+		units += limits.MatchUnits(c.Log.String())
 	}
 	return units
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
@@ -76,11 +77,11 @@ const (
 
 // Compile compiles an expression, or returns everything that is wrong with it.
 func Compile(source string, p Purpose) (*vm.Program, []Finding) {
-	if at, message := tooLarge(source); message != "" {
+	if at, message := limits.TooLarge(source); message != "" {
 		return nil, []Finding{{at, message}}
 	}
 	review := &review{purpose: p}
-	options := slices.Concat([]expr.Option{expr.Env(environment{}), expr.Patch(review), expr.Patch(newMeter(review.fail))}, functionOptions, boundOptions)
+	options := slices.Concat([]expr.Option{expr.Env(environment{}), expr.Patch(review), expr.Patch(limits.NewMeter(review.fail))}, functionOptions, limits.Options)
 	if p.Want == WantBool {
 		options = append(options, expr.AsBool(), expr.WarnOnAny())
 	}
@@ -147,7 +148,7 @@ func explainCompileError(err error) (at int, message string) {
 		message = fmt.Sprintf("unknown name %q%s", m[1], spelling.Suggestion(m[1], topNames()))
 	}
 	if strings.Contains(message, "exceeds maximum allowed nodes") {
-		message = fmt.Sprintf("the expression has more than %d parts", maxNodes)
+		message = fmt.Sprintf("the expression has more than %d parts", limits.MaxNodes)
 	}
 	if strings.Contains(message, "func(") {
 		message = "a function stands here without its (): write log(), not log"
@@ -275,7 +276,7 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 		if literal := Argument(n, 1); literal != nil && !doublestar.ValidatePattern(literal.Value) {
 			r.fail(literal, "%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either, `[a-z]` one of", literal.Value)
 		} else if literal != nil {
-			if err := boundGlob(literal.Value); err != nil {
+			if err := limits.CheckGlob(literal.Value); err != nil {
 				r.fail(literal, "%v", err)
 			}
 		}
@@ -287,7 +288,7 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 		if len(n.Arguments) > 1 {
 			r.fail(n.Arguments[1], "log_excerpt takes no more than a number of lines, like log_excerpt(10)")
 		} else if len(n.Arguments) == 1 {
-			if lines, literal := number(n.Arguments[0]); literal {
+			if lines, literal := limits.Number(n.Arguments[0]); literal {
 				if err := boundExcerpt(lines); err != nil {
 					r.fail(n.Arguments[0], "%v", err)
 				}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/joblog"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
@@ -61,9 +62,9 @@ type environment struct {
 // environmentOf binds an event to its facts. The environment is passed to
 // programs by value: expr reads struct fields of a value about three times
 // as fast as through a pointer.
-func environmentOf(ctx context.Context, e event.Event, facts Facts, m *machine, q *questions, cs Classes) environment {
+func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Machine, q *questions, cs Classes) environment {
 	read := withoutSlot(m, func() (string, error) {
-		if err := m.readLog(); err != nil {
+		if err := m.ReadLog(); err != nil {
 			return "", err
 		}
 		return facts.Log(ctx, e)
@@ -71,7 +72,7 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *machine, 
 	log := once(q, "log", func() (string, error) {
 		text, err := read()
 		if err == nil {
-			err = m.hold(text)
+			err = m.Hold(text)
 		}
 		if err != nil {
 			return "", err
@@ -95,19 +96,19 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *machine, 
 		Jobs:       once(q, "jobs", withoutSlot(m, func() ([]event.Job, error) { return facts.Jobs(ctx, e) })),
 		Bridges:    once(q, "bridges", withoutSlot(m, func() ([]event.Bridge, error) { return facts.Bridges(ctx, e) })),
 		Details:    once(q, "details", withoutSlot(m, func() (event.Details, error) { return facts.Details(ctx, e) })),
-		Spend:      m.spend,
+		Spend:      m.Spend,
 	}
 	if len(cs) > 0 {
-		env.FailureClass = cs.of(e, log, m.weigh)
+		env.FailureClass = cs.of(e, log, m.Weigh)
 	}
 	return env
 }
 
 // withoutSlot returns ask, during which the evaluation leaves its slot to
 // others, since it waits for GitLab.
-func withoutSlot[T any](m *machine, ask func() (T, error)) func() (T, error) {
+func withoutSlot[T any](m *limits.Machine, ask func() (T, error)) func() (T, error) {
 	return func() (value T, err error) {
-		ended := m.withoutSlot(func() { value, err = ask() })
+		ended := m.WithoutSlot(func() { value, err = ask() })
 		return value, cmp.Or(err, ended)
 	}
 }
@@ -128,20 +129,20 @@ const (
 
 // excerptOf gives the function log_excerpt, whose work is counted by the length
 // of the log.
-func excerptOf(log func() (string, error), m *machine) func(lines ...int) (string, error) {
+func excerptOf(log func() (string, error), m *limits.Machine) func(lines ...int) (string, error) {
 	return func(lines ...int) (string, error) {
 		n := excerptLines
 		if len(lines) > 0 {
 			n = lines[0]
 		}
 		if err := boundExcerpt(n); err != nil {
-			return "", RequestError{err}
+			return "", limits.RequestError{Err: err}
 		}
 		text, err := log()
 		if err != nil {
 			return "", err
 		}
-		m.payText(text, excerptUnits)
+		m.PayText(text, excerptUnits)
 		return joblog.Excerpt(text, n), nil
 	}
 }
@@ -177,7 +178,7 @@ func once[T any](q *questions, name string, ask func() (T, error)) func() (T, er
 			asked = true
 			q.asked = append(q.asked, name)
 			if value, err = ask(); err != nil {
-				err = RequestError{err}
+				err = limits.RequestError{Err: err}
 			}
 		}
 		return value, err

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // Explain returns why a rule's condition, which was evaluated before, came out
@@ -20,8 +21,8 @@ import (
 // what the condition requested is known by now.
 func (s *Session) Explain(c *Clause, result string) event.Explanation {
 	s.questions.over = true
-	rule, left := s.machine.left()
-	s.Allot(rule, RuleWork)
+	rule, left := s.machine.Left()
+	s.Allot(rule, limits.RuleWork)
 	defer func() {
 		s.questions.over = false
 		s.Allot(rule, left)

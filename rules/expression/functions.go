@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr"
+
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // function is a function that expressions may call, beside expr's own.
@@ -38,7 +40,7 @@ var functions = []function{
 	{
 		name: "glob", arguments: `text, "pattern"`,
 		doc:       "whether the pattern matches the text: `*` within a path part, `**` over parts, `{a,b}` either, `[a-z]` one of",
-		do:        glob,
+		do:        limits.Glob,
 		signature: new(func(string, string) bool),
 	},
 	{name: "age", arguments: "time", doc: "how long ago that was; 0 for a time that is not known"},

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // Input is a job input in a rule file. GitLab checks the types of inputs, so
@@ -16,7 +18,7 @@ type Input struct {
 }
 
 // value returns the input as JSON.
-func (in Input) value(m *machine, env any) (json.RawMessage, error) {
+func (in Input) value(m *limits.Machine, env any) (json.RawMessage, error) {
 	switch {
 	case in.Fixed != nil:
 		return in.Fixed, nil
@@ -34,8 +36,8 @@ func (in Input) value(m *machine, env any) (json.RawMessage, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !m.fits(value) {
-			return nil, ErrTooMuch
+		if !m.Fits(value) {
+			return nil, limits.ErrTooMuch
 		}
 		if isInput(reflect.ValueOf(value)) {
 			return json.Marshal(value)

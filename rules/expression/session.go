@@ -9,9 +9,10 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
-var machines = sync.Pool{New: func() any { return newMachine() }}
+var machines = sync.Pool{New: func() any { return limits.NewMachine() }}
 
 // Session evaluates the expressions of all rules on one event, within the
 // bounds on an evaluation. One goroutine uses it, from Begin to End.
@@ -21,15 +22,15 @@ type Session struct {
 	facts     Facts
 	env       any                    // an environment
 	class     func() (string, error) // of the event's job; nil if the rule files have no classes
-	machine   *machine
+	machine   *limits.Machine
 	questions *questions
 }
 
 // Begin starts a session, as soon as the capacity allows one. A nil Capacity is
 // unbounded. The only error is ctx's.
-func Begin(ctx context.Context, c *Capacity, e event.Event, facts Facts, cs Classes) (*Session, error) {
-	m := machines.Get().(*machine)
-	if err := m.begin(ctx, c); err != nil {
+func Begin(ctx context.Context, c *limits.Capacity, e event.Event, facts Facts, cs Classes) (*Session, error) {
+	m := machines.Get().(*limits.Machine)
+	if err := m.Begin(ctx, c); err != nil {
 		machines.Put(m)
 		return nil, err
 	}
@@ -40,16 +41,16 @@ func Begin(ctx context.Context, c *Capacity, e event.Event, facts Facts, cs Clas
 
 // End returns the session's share of the capacity.
 func (s *Session) End() {
-	s.machine.end()
+	s.machine.End()
 	machines.Put(s.machine)
 }
 
 // Allot grants the rule whose expressions follow so many units of work.
-func (s *Session) Allot(rule string, work int) { s.machine.allot(rule, work) }
+func (s *Session) Allot(rule string, work int) { s.machine.Allot(rule, work) }
 
 // Left returns the units of work that the rule has left.
 func (s *Session) Left() int {
-	_, work := s.machine.left()
+	_, work := s.machine.Left()
 	return work
 }
 
@@ -89,7 +90,7 @@ func (s *Session) FailureClass(j event.Job) (string, error) {
 		return "", nil
 	}
 	class, err := s.class()
-	if answer, ok := errors.AsType[RequestError](err); ok {
+	if answer, ok := errors.AsType[limits.RequestError](err); ok {
 		err = answer.Err
 	}
 	if errors.Is(err, ErrNotGiven) {

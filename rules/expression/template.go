@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/vm"
+
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // Template is a text with expressions in {{ }}.
@@ -109,7 +111,7 @@ func closing(text []rune, from int) int {
 
 // render returns the text with the values of its expressions, each passed through
 // escape.
-func (t Template) render(m *machine, env any, escape func(string) string) (string, error) {
+func (t Template) render(m *limits.Machine, env any, escape func(string) string) (string, error) {
 	var b strings.Builder
 	for _, p := range t.parts {
 		if p.program == nil {
@@ -120,8 +122,8 @@ func (t Template) render(m *machine, env any, escape func(string) string) (strin
 		if err != nil {
 			return "", err
 		}
-		if b.WriteString(escape(text)); b.Len() > maxText {
-			return "", ErrTooMuch
+		if b.WriteString(escape(text)); b.Len() > limits.MaxText {
+			return "", limits.ErrTooMuch
 		}
 	}
 	return b.String(), nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
@@ -72,7 +73,7 @@ func (s *set) addClass(f *schema.Document, n *yaml.Node, c expression.Class) {
 	if c.Log == nil {
 		return // that has been told
 	}
-	if s.classWork += expression.MatchUnits(c.Log.String()); s.classWork > maxClassWork {
+	if s.classWork += limits.MatchUnits(c.Log.String()); s.classWork > maxClassWork {
 		f.FailAt(n, "it takes too long to match a log with all classes up to this one: use fewer, or simpler patterns without .*, or {n,m} of large numbers")
 		s.classWork = 0 // told once
 	}

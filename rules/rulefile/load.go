@@ -7,7 +7,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules"
-	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
@@ -22,7 +22,7 @@ type Options struct {
 	DryRun bool // every rule decides and records, and changes nothing
 	// Capacity bounds the evaluations of all rule sets that have it; nil: no
 	// bounds but those on each.
-	Capacity *expression.Capacity
+	Capacity *limits.Capacity
 }
 
 // Load compiles the rules of the sources, in their order. All mistakes of

@@ -1,4 +1,4 @@
-package expression
+package limits
 
 import (
 	"context"
@@ -20,7 +20,7 @@ const (
 	RuleWork   = 30_000_000 // units for one rule, at most
 	fullMemory = 64 << 20   // bytes that one run makes
 	maxMade    = 250_000    // elements of ranges and literal lists that one run makes (expr's memory budget)
-	maxText    = 4 << 20    // bytes of a text that repeat, replace or join make
+	MaxText    = 4 << 20    // bytes of a text that repeat, replace or join make
 	maxDeep    = 100        // lists in lists in a value that is looked at as a whole
 )
 
@@ -38,8 +38,8 @@ type RequestError struct{ Err error }
 
 func (e RequestError) Error() string { return e.Err.Error() }
 
-// machine runs programs within bounds. One serves one evaluation at a time.
-type machine struct {
+// Machine runs programs within bounds. One serves one evaluation at a time.
+type Machine struct {
 	vm     vm.VM
 	ctx    context.Context
 	permit *permit
@@ -51,65 +51,66 @@ type machine struct {
 	held  int // bytes that it keeps to its end: logs
 }
 
-func newMachine() *machine { return &machine{vm: vm.VM{MemoryBudget: maxMade}} }
+// NewMachine returns a machine for one evaluation at a time.
+func NewMachine() *Machine { return &Machine{vm: vm.VM{MemoryBudget: maxMade}} }
 
-// begin starts an evaluation, as soon as the capacity allows one. A nil Capacity is
+// Begin starts an evaluation, as soon as the capacity allows one. A nil Capacity is
 // unbounded. The only error is ctx's.
-func (m *machine) begin(ctx context.Context, c *Capacity) error {
+func (m *Machine) Begin(ctx context.Context, c *Capacity) error {
 	p, err := c.enter(ctx)
 	if err != nil {
 		return err
 	}
 	m.ctx, m.permit, m.spent, m.held = ctx, p, 0, 0
-	m.allot("", RuleWork)
+	m.Allot("", RuleWork)
 	return nil
 }
 
-// end ends the evaluation, and returns its share of the capacity.
-func (m *machine) end() { m.permit.leave() }
+// End ends the evaluation, and returns its share of the capacity.
+func (m *Machine) End() { m.permit.leave() }
 
-// readLog blocks until the evaluation may read a log, or returns the error of its
+// ReadLog blocks until the evaluation may read a log, or returns the error of its
 // context. It is called within withoutSlot.
-func (m *machine) readLog() error { return m.permit.readLog(m.ctx) }
+func (m *Machine) ReadLog() error { return m.permit.readLog(m.ctx) }
 
-// withoutSlot calls request, which waits for GitLab, while the evaluation has no
+// WithoutSlot calls request, which waits for GitLab, while the evaluation has no
 // slot. The only error is that of the evaluation's context.
-func (m *machine) withoutSlot(request func()) error {
+func (m *Machine) WithoutSlot(request func()) error {
 	return m.permit.without(m.ctx, m.rule, request)
 }
 
-// left returns the rule whose expressions run, and its units of work left.
-func (m *machine) left() (rule string, work int) { return m.rule, m.work }
+// Left returns the rule whose expressions run, and its units of work left.
+func (m *Machine) Left() (rule string, work int) { return m.rule, m.work }
 
-// fits reports whether the rule has enough work left to look at all of a value.
-func (m *machine) fits(value any) bool { return m.size(value) <= m.work }
+// Fits reports whether the rule has enough work left to look at all of a value.
+func (m *Machine) Fits(value any) bool { return m.size(value) <= m.work }
 
-// allot gives a rule so many units of work for all its expressions.
-func (m *machine) allot(rule string, work int) { m.rule, m.work = rule, work }
+// Allot grants a rule so many units of work for all its expressions.
+func (m *Machine) Allot(rule string, work int) { m.rule, m.work = rule, work }
 
-// run evaluates a program. Errors are expr's, and may wrap a RequestError or
+// Run evaluates a program. Errors are expr's, and may wrap a RequestError or
 // ErrTooMuch.
-func (m *machine) run(program *vm.Program, env any) (any, error) {
+func (m *Machine) Run(program *vm.Program, env any) (any, error) {
 	m.memory = fullMemory
 	return m.vm.Run(program, env)
 }
 
 // use counts work and memory before they are used, and panics where that is
 // more than the rule has left, as the machine of expr expects it.
-func (m *machine) use(work, memory int) {
+func (m *Machine) use(work, memory int) {
 	if work > m.work || memory > m.memory {
 		panic(ErrTooMuch)
 	}
 	m.work -= work
 	m.memory -= memory
-	if err := m.weigh(work); err != nil {
+	if err := m.Weigh(work); err != nil {
 		panic(RequestError{err})
 	}
 }
 
-// weigh counts work for the evaluation. One that is no quick one any more waits
-// until it may go on as a heavy one.
-func (m *machine) weigh(work int) error {
+// Weigh counts work for the evaluation. One that exceeds the bounds of a quick
+// evaluation blocks until it may continue as a heavy one.
+func (m *Machine) Weigh(work int) error {
 	m.spent += work
 	if m.spent <= quickWork && m.held+fullMemory-m.memory <= quickMemory {
 		return nil
@@ -117,10 +118,10 @@ func (m *machine) weigh(work int) error {
 	return m.permit.escalate(m.ctx, m.rule)
 }
 
-// hold counts a log that the evaluation has read and keeps.
-func (m *machine) hold(log string) error {
+// Hold counts a log that the evaluation has read, and keeps until its end.
+func (m *Machine) Hold(log string) error {
 	m.held += logCopies * len(log)
-	return m.weigh(logUnits * (len(log)/16 + 1))
+	return m.Weigh(logUnits * (len(log)/16 + 1))
 }
 
 // How Spend counts a value.
@@ -142,10 +143,10 @@ const (
 // for each of what it is counted by.
 type cost struct{ how, work, memory int }
 
-// spend is called by what meter writes into expressions: it counts the work
-// and the memory that come with a value, by a cost, and gives the value. byPart
-// comes with the separator.
-func (m *machine) spend(args ...any) any {
+// Spend is the function that a Meter inserts into expressions: it counts the work
+// and the memory of a value, by a cost, and returns the value. The separator is the
+// last argument of byPart.
+func (m *Machine) Spend(args ...any) any {
 	value := args[0]
 	c := cost{args[1].(int), args[2].(int), args[3].(int)}
 	separator := ""
@@ -156,10 +157,10 @@ func (m *machine) spend(args ...any) any {
 	return value
 }
 
-// payText counts so many units of work for each 16 bytes of a text.
-func (m *machine) payText(text string, units int) { m.pay(text, cost{byLength, units, 0}, "") }
+// PayText counts so many units of work for each 16 bytes of a text.
+func (m *Machine) PayText(text string, units int) { m.pay(text, cost{byLength, units, 0}, "") }
 
-func (m *machine) pay(value any, c cost, separator string) {
+func (m *Machine) pay(value any, c cost, separator string) {
 	n := 0
 	switch text, isText := value.(string); {
 	case c.how == byPart:
@@ -192,7 +193,7 @@ func length(value any) int {
 
 // size counts all that is in a value, in 16 bytes: what stands in it twice
 // twice, and 4 for each element. It counts no further than to what is left.
-func (m *machine) size(value any) int {
+func (m *Machine) size(value any) int {
 	n := 0
 	var count func(v reflect.Value, depth int)
 	count = func(v reflect.Value, depth int) {

@@ -1,4 +1,4 @@
-package expression
+package limits
 
 import (
 	"reflect"
@@ -11,19 +11,19 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// meter inserts into a checked expression the calls that count its work: calls of
+// Meter inserts into a checked expression the calls that count its work: calls of
 // Spend, which is machine.spend. Cheap operations, like comparing fields of the
 // event, stay as they are. meter also refuses what no count can bound.
-type meter struct {
+type Meter struct {
 	fail  func(n ast.Node, format string, args ...any)
 	calls int // of Spend, until now
 }
 
-// newMeter returns a meter that calls fail for each node that it refuses.
-func newMeter(fail func(n ast.Node, format string, args ...any)) *meter { return &meter{fail: fail} }
+// NewMeter returns a meter that calls fail for each node that it refuses.
+func NewMeter(fail func(n ast.Node, format string, args ...any)) *Meter { return &Meter{fail: fail} }
 
 // Visit implements ast.Visitor; children come before their parents.
-func (m *meter) Visit(node *ast.Node) {
+func (m *Meter) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.BinaryNode:
 		m.operator(node, n)
@@ -34,7 +34,7 @@ func (m *meter) Visit(node *ast.Node) {
 	}
 }
 
-func (m *meter) call(node *ast.Node, n *ast.CallNode, name string) {
+func (m *Meter) call(node *ast.Node, n *ast.CallNode, name string) {
 	if len(n.Arguments) == 0 {
 		return // of the functions below, a mistake that expr tells
 	}
@@ -51,7 +51,7 @@ func (m *meter) call(node *ast.Node, n *ast.CallNode, name string) {
 	}
 }
 
-func (m *meter) operator(node *ast.Node, n *ast.BinaryNode) {
+func (m *Meter) operator(node *ast.Node, n *ast.BinaryNode) {
 	switch n.Operator {
 	case "+":
 		if kind := n.Type().Kind(); kind == reflect.String || kind == reflect.Interface {
@@ -81,21 +81,21 @@ func (m *meter) operator(node *ast.Node, n *ast.BinaryNode) {
 		}
 		m.charge(&n.Left, cost{byLength, 16 * MatchUnits(pattern.Value), 0})
 	case "..":
-		from, isNumber := number(n.Left)
-		to, isNumberToo := number(n.Right)
+		from, isNumber := Number(n.Left)
+		to, isNumberToo := Number(n.Right)
 		if isNumber && isNumberToo && to-from >= maxRange {
 			m.fail(n, "this range holds more than %d numbers: compare with < and > instead", maxRange)
 		}
 	}
 }
 
-// number gives the value of a whole number that is written out.
-func number(n ast.Node) (int, bool) {
+// Number gives the value of a whole number that is written out.
+func Number(n ast.Node) (int, bool) {
 	switch n := n.(type) {
 	case *ast.IntegerNode:
 		return n.Value, true
 	case *ast.UnaryNode:
-		value, ok := number(n.Node)
+		value, ok := Number(n.Node)
 		if n.Operator == "-" {
 			value = -value
 		}
@@ -104,7 +104,7 @@ func number(n ast.Node) (int, bool) {
 	return 0, false
 }
 
-func (m *meter) builtin(node *ast.Node, n *ast.BuiltinNode) {
+func (m *Meter) builtin(node *ast.Node, n *ast.BuiltinNode) {
 	if i := slices.IndexFunc(n.Arguments, isPredicate); i > 0 {
 		c := cost{byElement, parts(n.Arguments[i]), 0}
 		element := sizeOfElement(n.Arguments[0])
@@ -217,7 +217,7 @@ var costsOf = func() map[string][]cost {
 
 // chargeParts lets the parts be counted that split makes of a text: as many as
 // the separator gives, and one for each character where that is not written out.
-func (m *meter) chargeParts(n *ast.BuiltinNode) {
+func (m *Meter) chargeParts(n *ast.BuiltinNode) {
 	if len(n.Arguments) < 2 {
 		return // a mistake that expr tells
 	}
@@ -230,7 +230,7 @@ func (m *meter) chargeParts(n *ast.BuiltinNode) {
 }
 
 // charge lets the value of a node be counted, unless it is always small.
-func (m *meter) charge(node *ast.Node, c cost) {
+func (m *Meter) charge(node *ast.Node, c cost) {
 	if !small(*node) {
 		m.chargeAlways(node, c)
 	}
@@ -239,7 +239,7 @@ func (m *meter) charge(node *ast.Node, c cost) {
 // spendArguments is how many arguments Spend has, but for a separator.
 const spendArguments = 5
 
-func (m *meter) chargeAlways(node *ast.Node, c cost, separator ...ast.Node) {
+func (m *Meter) chargeAlways(node *ast.Node, c cost, separator ...ast.Node) {
 	m.calls++
 	spend := &ast.IdentifierNode{Value: "Spend"}
 	spend.SetType(reflect.TypeFor[func(...any) any]())

@@ -1,4 +1,4 @@
-package expression
+package limits
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ import (
 const (
 	maxExpression = 256 << 10 // bytes of an expression: room for a list of 5,000 projects
 	maxBrackets   = 200       // brackets in brackets in an expression
-	maxNodes      = 10_000    // parts of an expression, as expr counts them
+	MaxNodes      = 10_000    // parts of an expression, as expr counts them
 	maxRange      = 10_000    // numbers in a range that is written out, like 1..100
 	maxGlob       = 500       // bytes of a glob pattern
 	maxGlobs      = 1_000     // texts that its {a,b} stand for
@@ -40,7 +40,7 @@ var makers = map[string]func(args []any) int{
 		}
 		list := reflect.ValueOf(args[0])
 		n := product(list.Len(), len(glue))
-		for i := 0; i < list.Len() && n <= maxText; i++ {
+		for i := 0; i < list.Len() && n <= MaxText; i++ {
 			if text, ok := list.Index(i).Interface().(string); ok {
 				n += len(text)
 			}
@@ -51,15 +51,15 @@ var makers = map[string]func(args []any) int{
 
 // product gives a×b, or something larger than maxText where that is.
 func product(a, b int) int {
-	if b > 0 && a > maxText/b {
-		return maxText + 1
+	if b > 0 && a > MaxText/b {
+		return MaxText + 1
 	}
 	return a * max(b, 0)
 }
 
-// boundOptions bound what an expression may be and do, but for meter.
-var boundOptions = func() []expr.Option {
-	options := []expr.Option{expr.MaxNodes(maxNodes)}
+// Options are the compiler options that bound an expression, besides a Meter.
+var Options = func() []expr.Option {
+	options := []expr.Option{expr.MaxNodes(MaxNodes)}
 	for _, name := range slices.Sorted(maps.Keys(makers)) {
 		own := *builtin.Builtins[builtin.Index[name]]
 		made, lengthOf := own.Func, makers[name]
@@ -72,7 +72,7 @@ var boundOptions = func() []expr.Option {
 		}
 		own.Safe = nil
 		own.Func = func(args ...any) (any, error) {
-			if lengthOf(args) > maxText {
+			if lengthOf(args) > MaxText {
 				return nil, ErrTooMuch
 			}
 			return made(args...)
@@ -82,8 +82,9 @@ var boundOptions = func() []expr.Option {
 	return options
 }()
 
-// tooLarge says why an expression is not even parsed, and where; "" if it is.
-func tooLarge(source string) (at int, message string) {
+// TooLarge returns why an expression is too large to be parsed, and at which
+// character; "" if it is not.
+func TooLarge(source string) (at int, message string) {
 	if len(source) > maxExpression {
 		return 0, fmt.Sprintf("the expression has %d bytes, more than %d", len(source), maxExpression)
 	}
@@ -110,17 +111,17 @@ func tooLarge(source string) (at int, message string) {
 	return 0, ""
 }
 
-// glob is the function of that name.
-func glob(args ...any) (any, error) {
+// Glob is the function of that name.
+func Glob(args ...any) (any, error) {
 	text, pattern := args[0].(string), args[1].(string)
-	if err := boundGlob(pattern); err != nil {
+	if err := CheckGlob(pattern); err != nil {
 		return nil, err
 	}
 	return doublestar.Match(pattern, text)
 }
 
-// boundGlob refuses patterns that take long to match.
-func boundGlob(pattern string) error {
+// CheckGlob refuses glob patterns that take long to match.
+func CheckGlob(pattern string) error {
 	if len(pattern) > maxGlob {
 		return fmt.Errorf("the glob pattern has %d bytes, more than %d", len(pattern), maxGlob)
 	}
