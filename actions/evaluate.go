@@ -118,6 +118,23 @@ func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) ([]store.R
 	return ev.next, nil
 }
 
+// loadRetry loads the retry that made the event's job.
+func (r *Runner) loadRetry(ctx context.Context, ev *evaluation) (err error) {
+	ev.retry, err = r.retries.Load(ctx, ev.event)
+	return err
+}
+
+// saveRetriedJobs saves which jobs a rule for pipelines retries.
+func (r *Runner) saveRetriedJobs(ctx context.Context, ev *evaluation) error {
+	return r.retries.SaveDecisions(ctx, ev.decisions)
+}
+
+// followRetry queues the result of the retry that made the event's job.
+func (r *Runner) followRetry(_ context.Context, ev *evaluation) (err error) {
+	ev.next, err = r.retries.Result(ev.event, ev.decisions, ev.retry)
+	return err
+}
+
 // countFailures counts the failures that the decisions want retried.
 func (r *Runner) countFailures(ctx context.Context, ev *evaluation) error {
 	return r.Breakers.Count(ctx, ev.decisions)

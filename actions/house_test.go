@@ -28,6 +28,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
@@ -129,11 +130,11 @@ func (h *house) start(f *fuse) {
 func (h *house) replica(f *fuse) *actions.Runner {
 	h.Helper()
 	h.metrics = prometheus.NewRegistry()
-	metrics := actions.NewMetrics(h.metrics)
+	counters := metrics.New(h.metrics)
 	log := slog.New(slog.NewJSONHandler(h.log, nil))
 	client := &http.Client{Transport: burning{f}}
 	config := gitlab.Config{
-		BaseURL: h.gitlab.URL(), Token: gitlabtest.DefaultToken, Transport: client.Transport, Now: h.now, Observe: metrics.GitLabRequest,
+		BaseURL: h.gitlab.URL(), Token: gitlabtest.DefaultToken, Transport: client.Transport, Now: h.now, Observe: counters.GitLabRequest,
 		Sleep: func(context.Context, time.Duration) error { return nil },
 	}
 	if h.rate.Limit > 0 { // then time passes while the next request waits
@@ -159,7 +160,7 @@ func (h *house) replica(f *fuse) *actions.Runner {
 	h.metrics.MustRegister(health.NewMetrics(gl))
 	return actions.New(actions.Config{
 		Queue: queue, Journal: burningStore{Store: h.db, fuse: f}, Guard: burningStore{Store: h.db, fuse: f}, GitLab: gl, Receiver: tell, Rules: h.rules.Load,
-		Now: h.now, Log: log, Metrics: metrics, Workers: max(h.workers, 2), NativeRetry: h.native,
+		Now: h.now, Log: log, Metrics: counters, Workers: max(h.workers, 2), NativeRetry: h.native,
 	})
 }
 

@@ -28,8 +28,10 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
+	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/sweep"
@@ -64,12 +66,8 @@ type Journal interface {
 
 // Guard is what replicas agree on.
 type Guard interface {
-	Take(ctx context.Context, key string, rate store.Rate) (wait time.Duration, err error)
-	Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error)
-	Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error)
-	store.Claimer
-	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	Get(ctx context.Context, key string) ([]byte, error)
+	breaker.Guard
+	budget.Guard
 }
 
 // Config holds what a Runner works with; all but Receiver are required.
@@ -82,7 +80,7 @@ type Config struct {
 	Rules    func() *rules.Rules // the rules in force
 	Now      func() time.Time
 	Log      *slog.Logger
-	Metrics  *Metrics
+	Metrics  *metrics.Metrics
 	Workers  int // records worked on at the same time; at least 1
 	// NativeRetry is how long GitLab is given to retry a job by itself, as the
 	// job's `retry:` may say, from when the event came; 0: no time.
@@ -105,6 +103,7 @@ type Runner struct {
 	budgets  budget.Budgets
 	notifier *notify.Notifier
 	sweeps   *sweep.Handler
+	retries  follow.Retries
 	projects sync.Map // ids by path, of projects whose hooks tell no id
 }
 
@@ -122,6 +121,7 @@ func New(c Config) *Runner {
 		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },
 	}
 	r.budgets = budget.Budgets{Guard: c.Guard, Limits: func() rules.Limits { return c.Rules().Limits() }}
+	r.retries = follow.Retries{Guard: c.Guard, GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, NativeRetry: c.NativeRetry, MayWait: r.mayWait}
 	r.sweeps = sweep.NewHandler(sweep.Sweeper{
 		GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, Metrics: c.Metrics, Pauses: r.gate.Pauses,
 		Queue: r.QueueDecisions, Capacity: sweep.QueueCapacity(c.Queue),
@@ -145,7 +145,7 @@ func (r *Runner) handlers() map[string]worker.Handler {
 		event.RecordDecision: worker.JSON(r.decision),
 		event.RecordOutcome:  worker.JSON(r.notifier.Handle),
 		event.RecordSweep:    worker.JSON(r.sweeps.Handle),
-		recordFollow:         worker.JSON(r.checkRetried),
+		follow.RecordKind:    worker.JSON(r.retries.Handle),
 		breaker.RecordKind:   worker.JSON(r.Breakers.Handle),
 		health.RecordKind:    worker.JSON(r.Health.Handle),
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -172,7 +173,7 @@ func (o *outage) work() {
 	o.Helper()
 	runner := actions.New(actions.Config{
 		Queue: o.db, Journal: o.db, Guard: o.db, GitLab: o.client, Rules: func() *rules.Rules { return o.rules }, Now: o.clock.Now,
-		Log: slog.New(slog.DiscardHandler), Metrics: actions.NewMetrics(prometheus.NewRegistry()), Workers: 4, RuleSince: o.ruleSince, SeenTTL: 48 * time.Hour,
+		Log: slog.New(slog.DiscardHandler), Metrics: metrics.New(prometheus.NewRegistry()), Workers: 4, RuleSince: o.ruleSince, SeenTTL: 48 * time.Hour,
 	})
 	var lines strings.Builder
 	if err := workOff(o.Context(), runner, o.db, &lines); err != nil {
