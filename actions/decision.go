@@ -20,7 +20,7 @@ type attempt struct {
 	*pending
 	verb  verb
 	lease *worker.Lease
-	stop  pause.Stop // what stops the action now
+	stop  pause.Stop // why the action is stopped now, if it is
 }
 
 // guard returns the verdict that ends or defers an attempt, nil if the attempt may go

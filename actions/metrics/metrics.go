@@ -11,7 +11,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Metrics counts what the program does.
+// Metrics counts the work of the program.
 type Metrics struct {
 	decisions  *prometheus.CounterVec
 	ruleErrors *prometheus.CounterVec

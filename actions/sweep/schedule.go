@@ -24,7 +24,7 @@ const (
 	scheduleTTL = 5 * 366 * 24 * time.Hour
 )
 
-// ScheduleStore is what a Scheduler needs of the store.
+// ScheduleStore is the part of the store that a Scheduler uses.
 type ScheduleStore interface {
 	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
 	Queued(ctx context.Context, ids ...string) (bool, error)
@@ -33,7 +33,7 @@ type ScheduleStore interface {
 }
 
 // Scheduler puts the runs of schedule rules into the queue when they are due.
-// Every replica has one: a run's id holds its time, so that the queue takes it
+// Every replica has one: a run's id includes its time, so that the queue takes it
 // once.
 type Scheduler struct {
 	Store ScheduleStore
