@@ -98,7 +98,7 @@ type Runner struct {
 	Config
 	Breakers *breaker.Breakers
 	Health   *health.Monitor
-	pool     *worker.Pool
+	Pool     *worker.Pool
 	gate     pause.Gate
 	budgets  budget.Budgets
 	notifier *notify.Notifier
@@ -126,17 +126,17 @@ func New(c Config) *Runner {
 		GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, Metrics: c.Metrics, Pauses: r.gate.Pauses,
 		Queue: r.QueueDecisions, Capacity: sweep.QueueCapacity(c.Queue),
 	}, c.Guard)
-	r.pool = worker.New(worker.Config{Queue: c.Queue, Handlers: r.handlers(), Log: c.Log, Workers: c.Workers, SlowLane: notify.Capacity})
+	r.Pool = worker.New(worker.Config{Queue: c.Queue, Handlers: r.handlers(), Log: c.Log, Workers: c.Workers, SlowLane: notify.Capacity})
 	return r
 }
 
 // Run works until ctx is done. Then it leases no more records, gives those in
 // flight the time of grace to end, gives the others back and returns.
-func (r *Runner) Run(ctx context.Context, grace time.Duration) { r.pool.Run(ctx, grace) }
+func (r *Runner) Run(ctx context.Context, grace time.Duration) { r.Pool.Run(ctx, grace) }
 
 // WorkOff works as Run does, and returns also when no record is due and none is in
 // flight. Records that other replicas have leased do not count.
-func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) { r.pool.WorkOff(ctx, grace) }
+func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) { r.Pool.WorkOff(ctx, grace) }
 
 // handlers returns the handler of each kind of record.
 func (r *Runner) handlers() map[string]worker.Handler {
