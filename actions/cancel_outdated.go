@@ -13,11 +13,10 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// observeCancelOutdated: a cancel is called for while older pipelines are under
-// way that the decision's pipeline makes redundant, and it is not redundant
-// itself.
+// observeCancelOutdated: a cancel is called for while older pipelines run that the
+// decision's pipeline makes redundant, and it is not redundant itself.
 func observeCancelOutdated(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	pipeline, err := r.pipeline(ctx, p)
+	pipeline, err := r.readPipeline(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +26,7 @@ func observeCancelOutdated(ctx context.Context, r *Runner, p *pending) (*verdict
 		return nil, err
 	}
 	if newer != 0 {
-		return stale(p, newer), nil
+		return outdated(p, newer), nil
 	}
 	p.outdated, err = r.GitLab.Outdated(ctx, p.Project.ID, pipeline, 0)
 	switch {
@@ -43,9 +42,9 @@ func observeCancelOutdated(ctx context.Context, r *Runner, p *pending) (*verdict
 	return nil, nil
 }
 
-// actCancelOutdated cancels those pipelines. Of one that runs a deployment, also
-// in a child pipeline, it cancels the other jobs one by one. What GitLab refuses
-// for one pipeline leaves the others alone.
+// actCancelOutdated cancels those pipelines. If one runs a deployment, also in a child
+// pipeline, it cancels the other jobs of that one by one. A refusal for one pipeline does
+// not stop the others.
 func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
 	var running []gitlab.Deployment
 	if !p.Action.Force {
@@ -56,8 +55,8 @@ func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 	}
 	var refused []string
 	for _, old := range p.outdated {
-		what, err := r.cancelOutdated(ctx, gl, p.Project.ID, old, running)
-		p.noteCanceled(what)
+		result, err := r.cancelOutdated(ctx, gl, p.Project.ID, old, running)
+		p.addCanceled(result)
 		var e *gitlab.Error
 		switch {
 		case err == nil:
@@ -73,11 +72,11 @@ func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 	return done(0, ""), nil
 }
 
-// canceled is what a cancel_outdated did to a pipeline.
+// canceled is the result of a cancel_outdated for one pipeline.
 type canceled struct {
 	Pipeline int64  `json:"pipeline"`
-	Status   string `json:"status,omitzero"` // after all of it was canceled
-	Jobs     int    `json:"jobs,omitzero"`   // or how many of its jobs were
+	Status   string `json:"status,omitzero"` // of the pipeline, after it was canceled as a whole
+	Jobs     int    `json:"jobs,omitzero"`   // else how many of its jobs were canceled
 	Left     string `json:"left,omitzero"`   // and the environment whose deployment goes on
 }
 
@@ -95,8 +94,8 @@ func (c canceled) String() string {
 	return text
 }
 
-// noteCanceled merges a cancellation into those of earlier attempts.
-func (p *pending) noteCanceled(c canceled) {
+// addCanceled merges a cancellation into those of earlier attempts.
+func (p *pending) addCanceled(c canceled) {
 	if c == (canceled{Pipeline: c.Pipeline}) {
 		return
 	}
@@ -109,8 +108,8 @@ func (p *pending) noteCanceled(c canceled) {
 	p.Canceled[i] = c
 }
 
-// withCanceled is the verdict on a decision that has canceled something, also in
-// earlier attempts: it says what, and that it was done.
+// withCanceled returns the verdict on a decision that has canceled something, also in
+// earlier attempts: that it is done, and what was canceled.
 func (p *pending) withCanceled(v *verdict) *verdict {
 	if len(p.Canceled) == 0 || v.result == event.ResultDeferred {
 		return v
@@ -133,8 +132,8 @@ func (p *pending) withCanceled(v *verdict) *verdict {
 	return &all
 }
 
-// cancelOutdated cancels a pipeline, but for its jobs that are in running, and
-// returns what it did, also beside an error.
+// cancelOutdated cancels a pipeline but for its running deployments, and returns what it
+// has canceled, also together with an error.
 func (r *Runner) cancelOutdated(ctx context.Context, gl *gitlab.Client, project int64, old event.Pipeline, running []gitlab.Deployment) (canceled, error) {
 	c := canceled{Pipeline: old.ID}
 	deploys := slices.DeleteFunc(slices.Clone(running), func(d gitlab.Deployment) bool { return d.PipelineID != old.ID && d.SHA != old.SHA })

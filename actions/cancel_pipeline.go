@@ -10,10 +10,10 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// observeCancelPipeline: a cancel is called for while the pipeline has not
-// ended and is not being canceled.
+// observeCancelPipeline: a cancel is called for while the pipeline has not ended and is
+// not being canceled.
 func observeCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	pipeline, err := r.pipeline(ctx, p)
+	pipeline, err := r.readPipeline(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -31,12 +31,12 @@ func observeCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict
 	return nil, nil
 }
 
-// A pipeline's status follows those of its jobs, in the background: after a
-// cancel it is looked at so often before it is believed that GitLab left it as it
-// was.
+// GitLab updates a pipeline's status in the background, after those of its jobs. A
+// pipeline that is still unchanged after maxCancelChecks checks, cancelCheckEvery apart,
+// was left as it was.
 const (
-	cancelLooks = 5
-	cancelLook  = 3 * time.Second
+	maxCancelChecks  = 5
+	cancelCheckEvery = 3 * time.Second
 )
 
 func actCancelPipeline(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
@@ -47,12 +47,12 @@ func actCancelPipeline(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 	return r.canceledPipeline(ctx, p, pipeline.Status)
 }
 
-// canceledPipeline is the verdict on a pipeline that was canceled and has a status
-// since. GitLab answers 200 also when it canceled nothing, and leaves manual jobs.
+// canceledPipeline returns the verdict on a pipeline that has a status after it was
+// canceled. GitLab answers 200 also when it canceled nothing, and leaves manual jobs.
 func (r *Runner) canceledPipeline(ctx context.Context, p *pending, status string) (*verdict, error) {
 	over := status == "canceling" || event.Ended(status)
-	if p.CancelChecks++; !over && p.CancelChecks <= cancelLooks {
-		return deferred(cancelLook), nil
+	if p.CancelChecks++; !over && p.CancelChecks <= maxCancelChecks {
+		return deferred(cancelCheckEvery), nil
 	}
 	manual, err := r.GitLab.PipelineJobs(ctx, p.Project.ID, p.Pipeline.ID, false, "manual")
 	if err != nil {
@@ -71,7 +71,7 @@ func (r *Runner) canceledPipeline(ctx context.Context, p *pending, status string
 // maxNames bounds how many jobs a reason names.
 const maxNames = 5
 
-// names lists the names of jobs for people.
+// names returns the names of jobs for people.
 func names(jobs []gitlab.Job) string {
 	var all []string
 	for i, job := range jobs {

@@ -20,7 +20,7 @@ type attempt struct {
 	*pending
 	verb  verb
 	lease *worker.Lease
-	stop  pause.Stop // what stops the action now
+	stop  pause.Stop // why the action is stopped now, if it is
 }
 
 // guard returns the verdict that ends or defers an attempt, nil if the attempt may go
@@ -58,7 +58,7 @@ func (r *Runner) act(ctx context.Context, a *attempt) (*verdict, error) {
 	if err := errors.Join(a.lease.Keep(a.pending), a.lease.Extend(ctx)); err != nil {
 		return nil, err
 	}
-	r.Metrics.latency.Observe((a.DecidedAt.Sub(a.Meta.ReceivedAt) + r.Now().Sub(a.Due)).Seconds())
+	r.Metrics.Latency(a.DecidedAt.Sub(a.Meta.ReceivedAt) + r.Now().Sub(a.Due))
 	v, err := a.verb.act(ctx, r, r.gate.Client(r.GitLab, a.Decision), a.pending)
 	if err == nil {
 		return v, nil
@@ -111,7 +111,7 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 			return err
 		}
 	}
-	next, err := r.saveRetry(ctx, o, v.newRun)
+	next, err := r.retries.Save(ctx, o, v.newRun)
 	if err != nil {
 		return err
 	}

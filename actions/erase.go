@@ -7,10 +7,10 @@ import (
 	"github.com/pipesteward/pipesteward/actions/retention"
 )
 
-// observeErase: an erase is called for when the job ended long enough ago
-// and holds nothing that the rule wants kept.
+// observeErase: an erase is called for when the job ended long enough ago and has nothing
+// that the rule keeps.
 func observeErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	job, err := r.job(ctx, p)
+	job, err := r.readJob(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func actErase(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*v
 	return erased(p, ""), nil
 }
 
-// erased says how much was freed, as it was seen before the call.
+// erased returns the verdict on an erased job, with the size that was read before the request.
 func erased(p *pending, reason string) *verdict {
 	v := done(0, "%s", reason)
 	v.freed = p.Freed

@@ -54,8 +54,8 @@ func (r *Runner) event(ctx context.Context, l *worker.Lease, rec eventRecord) er
 	return err
 }
 
-// process completes an event by what its hook lacks, evaluates it, and goes through the
-// steps after that.
+// process adds the data that the event's hook lacks, evaluates the event, and goes through
+// the steps after that.
 func (r *Runner) process(ctx context.Context, l *worker.Lease, record event.Record) error {
 	e := record.Event
 	switch foreign, certain := r.foreign(e); {
@@ -86,7 +86,7 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, record event.Reco
 	return l.Done(ctx, next...)
 }
 
-// evaluation is an event with what the rules have decided about it.
+// evaluation is an event with the decisions of the rules about it.
 type evaluation struct {
 	record    event.Record
 	event     event.Event
@@ -116,6 +116,23 @@ func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) ([]store.R
 		}
 	}
 	return ev.next, nil
+}
+
+// loadRetry loads the retry that made the event's job.
+func (r *Runner) loadRetry(ctx context.Context, ev *evaluation) (err error) {
+	ev.retry, err = r.retries.Load(ctx, ev.event)
+	return err
+}
+
+// saveRetriedJobs saves which jobs a rule for pipelines retries.
+func (r *Runner) saveRetriedJobs(ctx context.Context, ev *evaluation) error {
+	return r.retries.SaveDecisions(ctx, ev.decisions)
+}
+
+// followRetry queues the result of the retry that made the event's job.
+func (r *Runner) followRetry(_ context.Context, ev *evaluation) (err error) {
+	ev.next, err = r.retries.Result(ev.event, ev.decisions, ev.retry)
+	return err
 }
 
 // countFailures counts the failures that the decisions want retried.
@@ -182,7 +199,7 @@ func (r *Runner) findProject(ctx context.Context, e *event.Event) error {
 	case r.mayWait(err, e.Meta.ReceivedAt):
 		return err
 	case err != nil:
-		r.Log.Error("an event names its project by path only, and GitLab gives no project for that: the event is dropped", append(event.LogAttrs(*e), "error", err)...)
+		r.Log.Error("an event names its project by path only, and GitLab has no project with that path: the event is dropped", append(event.LogAttrs(*e), "error", err)...)
 		return nil
 	}
 	r.projects.Store(strings.Clone(e.Project.Path), found.ID)
@@ -205,7 +222,7 @@ func (r *Runner) countAttempt(ctx context.Context, e *event.Event) error {
 	case r.mayWait(err, e.Meta.ReceivedAt):
 		return err
 	case err != nil:
-		r.Log.Warn("the runs of a job could not be counted: job.attempt is what its hook says", append(event.LogAttrs(*e), "error", err)...)
+		r.Log.Warn("the runs of a job could not be counted: job.attempt is the one in its hook", append(event.LogAttrs(*e), "error", err)...)
 		return nil
 	}
 	for _, run := range runs {

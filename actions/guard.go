@@ -49,7 +49,7 @@ func (r *Runner) inTurn(ctx context.Context, a *attempt) (*verdict, error) {
 	return nil, nil
 }
 
-// standing reads what stops the action. It defers a paused decision, and skips one
+// standing checks whether the action is stopped. It defers a paused decision, and skips one
 // that no rule wants any more, unless its request may have taken effect.
 func (r *Runner) standing(ctx context.Context, a *attempt) (v *verdict, err error) {
 	if a.stop, err = r.gate.Check(ctx, a.Decision); err != nil {

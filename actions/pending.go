@@ -36,7 +36,7 @@ type pending struct {
 	Previously string `json:"previously,omitzero"`
 	// Ticket is the decision's place among those that wait for a breaker to close.
 	breaker.Ticket
-	// Grants is what the budgets have granted the decision.
+	// Grants are the grants of the budgets to the decision.
 	budget.Grants
 	// Postponed is why the decision was deferred last.
 	Postponed string `json:"postponed,omitzero"`
@@ -46,7 +46,7 @@ type pending struct {
 	Runs  int   `json:"runs,omitzero"`
 	// CancelChecks is how often the pipeline was checked after its cancellation.
 	CancelChecks int `json:"left,omitzero"`
-	// Canceled is what a cancel_outdated has canceled so far.
+	// Canceled are the pipelines and jobs that a cancel_outdated has canceled so far.
 	Canceled []canceled `json:"canceled,omitempty"`
 	// Called is saved before the request. It stays set while it is unknown whether the
 	// request took effect: the worker died, or the answer got lost. The effect that is

@@ -10,11 +10,11 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// observeRetryPipeline: a retry is called for while the pipeline has failed or
-// was canceled, is the newest of its ref, and has a failed job that a retry
-// can mend and that has attempts left.
+// observeRetryPipeline: a retry is called for while the pipeline has failed or was
+// canceled and is not outdated, all jobs that would run again have attempts left, and one
+// of them failed for a reason that a retry may fix.
 func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	pipeline, err := r.pipeline(ctx, p)
+	pipeline, err := r.readPipeline(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 	if err != nil {
 		return nil, err
 	}
-	p.retried = retried(all)
+	p.retried = retriedRuns(all)
 	if p.Called && (len(all) > p.Runs || !event.Ended(pipeline.Status)) {
 		return done(0, "the pipeline is %s, seen after the call was cut short", pipeline.Status), nil
 	}
@@ -30,7 +30,7 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 		return skipped("the pipeline is %s, neither failed nor canceled", pipeline.Status), nil
 	}
 	p.Runs = len(all)
-	var again []gitlab.Job // what GitLab would run again
+	var again []gitlab.Job // those that GitLab would run again
 	for _, job := range all {
 		switch job.Status {
 		case "failed", "canceled", "canceling":
@@ -54,7 +54,7 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 		}
 	}
 	newer, err := r.GitLab.OutdatedBy(ctx, p.Project.ID, pipeline, 0, false)
-	return stale(p, newer), err
+	return outdated(p, newer), err
 }
 
 func actRetryPipeline(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {

@@ -1,23 +1,24 @@
-// Package actions carries records through the queue, each one step on. An
-// event is evaluated to decisions; a decision is held against the job's real
-// state and carried out through the Jobs API; an outcome is journalled and
-// told. Every step can be repeated: a crash between two of them repeats the
-// step, and what a call did before the crash is seen in the job's state.
+// Package actions evaluates events, carries out decisions and handles their outcomes.
+// Each record in the queue is carried one step on. Every step can be repeated: a crash
+// between two steps repeats the step, and the effect of a request before the crash is
+// seen in the job's state.
 //
 //	event ──► decision ──► outcome ──► done
 //	  │          │            │
-//	  └──────────┴────────────┴─► due again later (GitLab or Slack is down, ...)
+//	  └──────────┴────────────┴─► due again later (GitLab or Slack fails, ...)
 //
-// A decision passes what stands in its way in this order, each in a file:
+// Where to look:
 //
-//	decision.go  those that must have ended before
-//	breaker      an outage that its failure belongs to
-//	retry.go …   the job's real state, one file per verb
-//	budget       what the budgets still allow
+//	evaluate.go  an event, and the steps after its evaluation
+//	decide.go    decisions into the queue
+//	decision.go  a decision: the guards in order, the request, the outcome
+//	guard.go     the guards
+//	retry.go …   the verbs, one file each: the state that calls for the action, and the request
+//	state.go     reads the job's real state
 //
-// sweep.go makes a run of a schedule rule, which is a record of its own; and
-// follow.go tells, when the run that a retry made has ended, whether it
-// helped.
+// The parts have packages of their own: breaker, budget, pause and health defer or stop
+// actions; follow follows retries; notify journals outcomes and notifies people of them;
+// sweep runs schedule rules; worker works on the queue.
 package actions
 
 import (
@@ -28,8 +29,10 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
+	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/sweep"
@@ -41,15 +44,14 @@ import (
 )
 
 const (
-	// maxRetryTime is how long a record is tried again while GitLab or Slack
-	// fail in a way that passes.
+	// maxRetryTime is how long a record is tried again after transient errors.
 	maxRetryTime = 24 * time.Hour
-	// remembered is how long the store keeps what was done and seen: longer than a
+	// remembered is how long the store keeps failures of decisions: longer than a
 	// pipeline is worked on.
 	remembered = 7 * 24 * time.Hour
 )
 
-// Queue is what the runner needs of the store's queue.
+// Queue is the part of the store's queue that a Runner uses.
 type Queue interface {
 	Put(ctx context.Context, records ...store.Record) ([]bool, error)
 	Queued(ctx context.Context, ids ...string) (bool, error)
@@ -57,23 +59,19 @@ type Queue interface {
 	worker.Queue
 }
 
-// Journal keeps what was decided and what came of it.
+// Journal is the list of decisions and their outcomes.
 type Journal interface {
 	Note(ctx context.Context, id string, body []byte) error
 	Amend(ctx context.Context, id string, body []byte) error
 }
 
-// Guard is what replicas agree on.
+// Guard is the state that replicas share.
 type Guard interface {
-	Take(ctx context.Context, key string, rate store.Rate) (wait time.Duration, err error)
-	Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error)
-	Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error)
-	store.Claimer
-	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	Get(ctx context.Context, key string) ([]byte, error)
+	breaker.Guard
+	budget.Guard
 }
 
-// Config holds what a Runner works with; all but Receiver are required.
+// Config configures a Runner.
 type Config struct {
 	Queue    Queue
 	Journal  Journal
@@ -83,33 +81,34 @@ type Config struct {
 	Rules    func() *rules.Rules // the rules in force
 	Now      func() time.Time
 	Log      *slog.Logger
-	Metrics  *Metrics
-	Workers  int // records worked on at the same time; at least 1
-	// NativeRetry is how long GitLab is given to retry a job by itself, as the
-	// job's `retry:` may say, from when the event came; 0: no time.
+	Metrics  *metrics.Metrics
+	Workers  int // how many records are in flight at the same time; at least 1
+	// NativeRetry is how long GitLab is given to retry a job by itself, as the job's
+	// `retry:` may say, from the event's arrival; 0: no time.
 	NativeRetry time.Duration
-	// RuleSince gives since when a rule, by its identity, is in force in this
-	// process; zero: since its start. nil: rules do not change.
+	// RuleSince returns since when a rule, by its identity, is in force in this process;
+	// zero: since its start. nil: rules do not change.
 	RuleSince func(identity string) time.Time
 	// SeenTTL is how long the store keeps in which status a job or a pipeline was seen,
 	// for catch-up; 0: it keeps none.
 	SeenTTL time.Duration
 }
 
-// Runner leases records and carries each one step on.
+// Runner works on the queue of events, decisions and outcomes.
 type Runner struct {
 	Config
 	Breakers *breaker.Breakers
 	Health   *health.Monitor
-	pool     *worker.Pool
+	Pool     *worker.Pool
 	gate     pause.Gate
 	budgets  budget.Budgets
 	notifier *notify.Notifier
 	sweeps   *sweep.Handler
-	projects sync.Map // ids by path, of projects whose hooks tell no id
+	retries  follow.Retries
+	projects sync.Map // ids by path, of projects whose hooks have no id
 }
 
-// New makes a Runner.
+// New returns a Runner.
 func New(c Config) *Runner {
 	r := &Runner{Config: c, gate: pause.Gate{Rules: c.Rules, Pauses: pause.Pauses{Store: c.Guard, Now: c.Now, Log: c.Log}}}
 	r.notifier = notify.New(notify.Config{
@@ -123,30 +122,31 @@ func New(c Config) *Runner {
 		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },
 	}
 	r.budgets = budget.Budgets{Guard: c.Guard, Limits: func() rules.Limits { return c.Rules().Limits() }}
+	r.retries = follow.Retries{Guard: c.Guard, GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, NativeRetry: c.NativeRetry, MayWait: r.mayWait}
 	r.sweeps = sweep.NewHandler(sweep.Sweeper{
 		GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, Metrics: c.Metrics, Pauses: r.gate.Pauses,
 		Queue: r.QueueDecisions, Capacity: sweep.QueueCapacity(c.Queue),
 	}, c.Guard)
-	r.pool = worker.New(worker.Config{Queue: c.Queue, Handlers: r.handlers(), Log: c.Log, Workers: c.Workers, SlowLane: notify.Capacity})
+	r.Pool = worker.New(worker.Config{Queue: c.Queue, Handlers: r.handlers(), Log: c.Log, Workers: c.Workers, SlowLane: notify.Capacity})
 	return r
 }
 
 // Run works until ctx is done. Then it leases no more records, gives those in
 // flight the time of grace to end, gives the others back and returns.
-func (r *Runner) Run(ctx context.Context, grace time.Duration) { r.pool.Run(ctx, grace) }
+func (r *Runner) Run(ctx context.Context, grace time.Duration) { r.Pool.Run(ctx, grace) }
 
 // WorkOff works as Run does, and returns also when no record is due and none is in
 // flight. Records that other replicas have leased do not count.
-func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) { r.pool.WorkOff(ctx, grace) }
+func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) { r.Pool.WorkOff(ctx, grace) }
 
-// handlers returns the step of each kind of record.
+// handlers returns the handler of each kind of record.
 func (r *Runner) handlers() map[string]worker.Handler {
 	all := map[string]worker.Handler{
 		event.RecordEvent:    worker.JSON(r.event),
 		event.RecordDecision: worker.JSON(r.decision),
 		event.RecordOutcome:  worker.JSON(r.notifier.Handle),
 		event.RecordSweep:    worker.JSON(r.sweeps.Handle),
-		recordFollow:         worker.JSON(r.checkRetried),
+		follow.RecordKind:    worker.JSON(r.retries.Handle),
 		breaker.RecordKind:   worker.JSON(r.Breakers.Handle),
 		health.RecordKind:    worker.JSON(r.Health.Handle),
 	}

@@ -10,7 +10,7 @@ import (
 // verb is one thing that can be done to a job or a pipeline.
 type verb struct {
 	// observe reads the job's real state and returns the verdict, nil when that calls
-	// for the action. It may correct what the decision says of the job.
+	// for the action. It may correct the decision's data about the job.
 	observe func(ctx context.Context, r *Runner, p *pending) (*verdict, error)
 	// retries is set for an action that runs failed jobs again: the circuit breakers and
 	// the budgets limit those.

@@ -95,13 +95,13 @@ func (b *Breakers) close(ctx context.Context, old State) error {
 
 // announce logs that a breaker has opened or closed, and announces it in the
 // channel that the rules name. It returns an error while a later call can succeed.
-func (b *Breakers) announce(ctx context.Context, rec Record, what string, text func(context.Context, Record) (string, error)) error {
+func (b *Breakers) announce(ctx context.Context, rec Record, phase string, text func(context.Context, Record) (string, error)) error {
 	message, err := text(ctx, rec)
 	if err != nil {
 		return err
 	}
-	b.Log.Warn("storm: "+what, "class", rec.Class, "started", rec.Opened, "text", message)
-	return b.Announcer.Announce(ctx, keys.StormRecord(rec.Class, rec.Opened)+":"+what, rec.Threshold.Channel, message, rec.Opened, "storm", rec.Class)
+	b.Log.Warn("storm: "+phase, "class", rec.Class, "started", rec.Opened, "text", message)
+	return b.Announcer.Announce(ctx, keys.StormRecord(rec.Class, rec.Opened)+":"+phase, rec.Threshold.Channel, message, rec.Opened, "storm", rec.Class)
 }
 
 // openedText is the message about a breaker that has opened.

@@ -37,8 +37,8 @@ type Budgets struct {
 	Limits func() rules.Limits // those in force
 }
 
-// Grants is what the budgets have granted a decision. It is part of the
-// decision's record, so that each budget grants it once.
+// Grants are the grants of the budgets to a decision. They are part of the decision's
+// record, so that each budget grants it once.
 type Grants struct {
 	Spent []string `json:"spent,omitempty"` // keys of the budgets that have granted it
 	Short string   `json:"short,omitzero"`  // key of the budget that it waits for

@@ -1,5 +1,5 @@
 // Package health handles outages of GitLab as a whole. Events and decisions
-// wait in the queue without a limit then: an outage is held against no job. The
+// wait in the queue without a limit then: no job is given up because of an outage. The
 // client of each replica detects an outage by itself (actions/gitlab/health.go).
 // The replicas share who notifies people: the first one that sees an outage queues
 // a record, which announces the start, stays while any replica sees the outage, and
@@ -29,12 +29,12 @@ const (
 	// checkEvery is the time between two checks of the client.
 	checkEvery = time.Second
 	// shareEvery is the time between two signs of a replica that it sees the outage,
-	// and between two looks of the record at the outage.
+	// and between two checks of the record whether the outage is over.
 	shareEvery = 5 * time.Second
 	// silentFor is how long no replica has seen the outage before it may be over.
 	silentFor = 3 * shareEvery
-	// claimTTL is how long a replica that died keeps others from changing what they
-	// share.
+	// claimTTL is how long a replica that died keeps others from changing the
+	// shared state.
 	claimTTL = 10 * time.Second
 	// remembered is how long the store keeps an outage.
 	remembered = 7 * 24 * time.Hour
@@ -86,7 +86,7 @@ type Monitor struct {
 // New returns a Monitor.
 func New(c Config) *Monitor { return &Monitor{Config: c} }
 
-// State is what the replicas share of an outage.
+// State is the state of an outage that the replicas share.
 type State struct {
 	Kind    gitlab.TroubleKind `json:"kind"`
 	Reason  string             `json:"reason"`
@@ -140,7 +140,7 @@ func (m *Monitor) Run(ctx context.Context) {
 type seen struct {
 	trouble gitlab.Trouble
 	is      bool      // there was an outage
-	shared  time.Time // when the replicas were last told of it; zero: not yet
+	shared  time.Time // when that was last saved for all replicas; zero: not yet
 }
 
 // Check sends the probe if one is due, and logs what has changed since the last
@@ -175,7 +175,7 @@ func (m *Monitor) Check(ctx context.Context) error {
 	return nil
 }
 
-// state returns what the replicas share, nil for nothing.
+// state returns the shared state, nil if there is none.
 func (m *Monitor) state(ctx context.Context) (*State, error) {
 	value, err := m.Guard.Get(ctx, keys.Trouble)
 	if err != nil || value == nil {

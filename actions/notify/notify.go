@@ -1,5 +1,5 @@
 // Package notify writes outcomes to the journal and notifies people of them and of
-// what else they must know.
+// outages.
 //
 // Notifications have capacity of their own: a receiver that accepts connections
 // and never answers delays neither decisions nor the journal. A worker writes an

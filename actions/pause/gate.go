@@ -23,7 +23,7 @@ type Gate struct {
 	Pauses Pauses
 }
 
-// Stop is what stops an action; the zero value stops nothing.
+// Stop is the reason why an action is stopped; the zero value stops nothing.
 type Stop struct {
 	Paused *event.Pause
 	Gone   string // why no rule wants the action any more
@@ -33,7 +33,7 @@ type Stop struct {
 // Any reports whether something stops the action.
 func (s Stop) Any() bool { return s != Stop{} }
 
-// Check returns what stops the decision's action now. An error is of the store.
+// Check returns why the decision's action is stopped now, if it is. An error is of the store.
 func (g Gate) Check(ctx context.Context, d event.Decision) (Stop, error) {
 	standing := g.Rules().Standing(d)
 	stop := Stop{Gone: standing.Gone, DryRun: standing.DryRun || d.DryRun}

@@ -27,7 +27,7 @@ const (
 	changeTimeout = 15 * time.Second
 )
 
-// Store is what Pauses needs of the store.
+// Store is the part of the store that Pauses uses.
 type Store interface {
 	store.Claimer
 	Get(ctx context.Context, key string) ([]byte, error)

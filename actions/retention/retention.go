@@ -35,8 +35,8 @@ const (
 	Archived = "the job is archived, and this GitLab does not erase those"
 )
 
-// Keeper decides which jobs of one project an erase keeps. It reads from GitLab
-// once what is the same for many jobs. It is safe for concurrent use.
+// Keeper decides which jobs of one project an erase keeps. It reads facts that
+// many jobs share from GitLab once. It is safe for concurrent use.
 type Keeper struct {
 	gitlab  *gitlab.Client
 	project int64

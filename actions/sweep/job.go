@@ -14,7 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
-// job evaluates the rule on one job, and does what it wants.
+// job evaluates the rule on one job, and carries out its decisions.
 func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Scheduled, p event.Project, keeper *retention.Keeper, job gitlab.Job) swept {
 	result := swept{job: job.ID, counts: event.SweepCounts{Jobs: 1}}
 	e, err := s.event(ctx, rule, p, keeper, job)
@@ -164,7 +164,7 @@ func (u *unerasable) Error() string {
 	return fmt.Sprintf("GitLab refused for now: %s (%d)", u.refusal.Message, u.refusal.Status)
 }
 
-// listed reads from the list of jobs what it has, and the rest from GitLab.
+// listed returns the details from the list of jobs, and reads the other facts from GitLab.
 type listed struct {
 	facts.Reader
 	job gitlab.Job

@@ -30,7 +30,7 @@ type ManualStore interface {
 type Display interface {
 	// Continued shows that a run that was stopped is continued.
 	Continued(run event.Sweep)
-	// Begin returns what is called with each job of the run.
+	// Begin returns a function that is called with each job of the run.
 	Begin(run event.Sweep) func(Step)
 	// Waits shows that the run waits because of the error.
 	Waits(run event.Sweep, wait time.Duration, err error)

@@ -111,7 +111,7 @@ func Outcome(run event.Sweep, instance string, now time.Time) event.Outcome {
 	case run.Erased == 0 && (run.Failed > 0 || run.Finished == 0 && len(run.Problems) > 0):
 		o.Result = event.ResultFailed
 	case run.Erased == 0 && len(run.Problems) == 0:
-		o.Result = event.ResultSkipped // nobody needs to hear of a night without work
+		o.Result = event.ResultSkipped // a run that found nothing to do needs no message
 	}
 	return o
 }

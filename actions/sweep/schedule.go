@@ -24,7 +24,7 @@ const (
 	scheduleTTL = 5 * 366 * 24 * time.Hour
 )
 
-// ScheduleStore is the part of the store that a Scheduler needs.
+// ScheduleStore is the part of the store that a Scheduler uses.
 type ScheduleStore interface {
 	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
 	Queued(ctx context.Context, ids ...string) (bool, error)
@@ -32,8 +32,9 @@ type ScheduleStore interface {
 	Get(ctx context.Context, key string) ([]byte, error)
 }
 
-// Scheduler queues the runs of schedule rules when they are due. Every replica has
-// one: a run's id contains its time, so that it is queued once.
+// Scheduler puts the runs of schedule rules into the queue when they are due.
+// Every replica has one: a run's id includes its time, so that the queue takes it
+// once.
 type Scheduler struct {
 	Store ScheduleStore
 	Rules func() *rules.Rules

@@ -40,7 +40,7 @@ type Sweeper struct {
 	Pauses pause.Pauses // stop erases
 	// Watch is called with each job; nil: it is not.
 	Watch func(Step)
-	// Metrics counts what is erased; nil: nothing is counted.
+	// Metrics counts erased jobs; nil: nothing is counted.
 	Metrics Metrics
 }
 

@@ -58,7 +58,7 @@ func (c *capacity) begin(bytes int) {
 	c.bytes.Add(int64(bytes))
 }
 
-// end releases what a record took up.
+// end releases the capacity that a record took up.
 func (c *capacity) end(bytes int, inSlowLane bool) {
 	c.records.Add(-1)
 	c.bytes.Add(-int64(bytes))

@@ -1,5 +1,5 @@
 // Package worker takes records out of the store's queue and has each carried one
-// step on by the handler of its kind. It knows nothing of what the records are.
+// step on by the handler of its kind. The records mean nothing to it.
 //
 // A record is leased, its handler runs while the lease is renewed, and the handler
 // settles the lease: done, with the records that come next, or deferred. Where it
@@ -32,7 +32,7 @@ const (
 	// Visibility is how long a lease lasts without renewal: then another replica
 	// may take the record.
 	Visibility = 30 * time.Second
-	// idle is the longest time between two looks at an empty queue, and the pause
+	// idle is the longest time between two attempts to lease from an empty queue, and the pause
 	// after the queue could not be read.
 	idle = time.Second
 	// settleTimeout bounds the settling of a lease after the program was stopped.
@@ -42,7 +42,7 @@ const (
 	maxPanics = 3
 )
 
-// Queue is what a Pool needs of the store's queue.
+// Queue is the part of the store's queue that a Pool uses.
 type Queue interface {
 	Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error)
 	Wait(ctx context.Context, atMost time.Duration) error
@@ -241,9 +241,9 @@ func (p *Pool) handle(ctx context.Context, l *Lease) (err error) {
 	return handler(ctx, l)
 }
 
-// Backoff returns how long to wait before the given attempt is repeated, from 1
-// on: what the error declares by a method Again, else twice as long each time,
-// from 1 s to 5 min.
+// Backoff returns how long to wait before the given attempt, counted from 1, is
+// repeated: the time that the error declares by a method Again, else from 1 s to 5 min,
+// twice as long each time.
 func Backoff(err error, attempt int) time.Duration {
 	wait := min(time.Second<<min(max(attempt-1, 0), 10), 5*time.Minute)
 	var declared interface {

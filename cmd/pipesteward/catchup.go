@@ -18,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
@@ -113,8 +114,8 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	metrics := actions.NewMetrics(prometheus.NewRegistry())
-	gl, err := newGitLab(s, db, metrics.GitLabRequest, log)
+	counters := metrics.New(prometheus.NewRegistry())
+	gl, err := newGitLab(s, db, counters.GitLabRequest, log)
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 	}
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: inForce,
-		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, SeenTTL: s.told(),
+		Now: time.Now, Log: log, Metrics: counters, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, SeenTTL: s.told(),
 	})
 	return workOff(ctx, runner, db, stderr)
 }

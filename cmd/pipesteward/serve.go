@@ -22,10 +22,12 @@ import (
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/sweep"
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
@@ -105,11 +107,11 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	closers = append(closers, db.Close)
 
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), actions.NewQueueMetrics(db))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), worker.NewMetrics(db))
 	registry.MustRegister(newRulesMetrics(live)...)
-	metrics := actions.NewMetrics(registry)
+	counters := metrics.New(registry)
 
-	gl, err := newGitLab(s, db, metrics.GitLabRequest, log)
+	gl, err := newGitLab(s, db, counters.GitLabRequest, log)
 	if err != nil {
 		return err
 	}
@@ -123,7 +125,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	registry.MustRegister(pause.NewMetrics(pauses))
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: live.Rules,
-		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, SeenTTL: s.told(),
+		Now: time.Now, Log: log, Metrics: counters, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, SeenTTL: s.told(),
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	closers = append(closers, inBackground(ctx, runner.Health.Run))

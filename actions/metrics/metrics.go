@@ -1,17 +1,17 @@
-package actions
+// Package metrics counts decisions, rule errors, requests and notifications for
+// Prometheus.
+package metrics
 
 import (
-	"context"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
 )
 
-// Metrics counts what the runner does.
+// Metrics counts the work of the program.
 type Metrics struct {
 	decisions  *prometheus.CounterVec
 	ruleErrors *prometheus.CounterVec
@@ -22,8 +22,8 @@ type Metrics struct {
 	notifications *prometheus.CounterVec
 }
 
-// NewMetrics registers the runner's metrics.
-func NewMetrics(r prometheus.Registerer) *Metrics {
+// New returns metrics that are registered.
+func New(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipesteward_decisions_total",
@@ -60,6 +60,10 @@ func (m *Metrics) GitLabRequest(endpoint string, code int) {
 	m.requests.WithLabelValues(endpoint, strconv.Itoa(code)).Inc()
 }
 
+// Latency observes the time from an event's arrival to a request, the rule's own delay
+// left out.
+func (m *Metrics) Latency(d time.Duration) { m.latency.Observe(d.Seconds()) }
+
 // Outcome counts an outcome. The jobs of a sweep are counted one by one, by Swept.
 func (m *Metrics) Outcome(o event.Outcome) {
 	if o.Sweep.ID != "" {
@@ -87,44 +91,4 @@ func (m *Metrics) RuleError(rule string) { m.ruleErrors.WithLabelValues(rule).In
 // Notification counts a notification.
 func (m *Metrics) Notification(receiver, result string) {
 	m.notifications.WithLabelValues(receiver, result).Inc()
-}
-
-// Depther tells how full the queue is.
-type Depther interface {
-	Depth(ctx context.Context) (store.Depth, error)
-}
-
-// queueMetrics asks the queue for its depth whenever metrics are read.
-type queueMetrics struct {
-	queue Depther
-	depth *prometheus.Desc
-	dead  *prometheus.Desc
-}
-
-// NewQueueMetrics makes a collector of the queue's depth.
-func NewQueueMetrics(queue Depther) prometheus.Collector {
-	return queueMetrics{
-		queue: queue,
-		depth: prometheus.NewDesc("pipesteward_queue_depth", "Records in the queue: due, waiting or leased.", nil, nil),
-		dead:  prometheus.NewDesc("pipesteward_dead_total", "Records that were buried for a person to look at.", nil, nil),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (q queueMetrics) Describe(ch chan<- *prometheus.Desc) {
-	ch <- q.depth
-	ch <- q.dead
-}
-
-// Collect implements prometheus.Collector.
-func (q queueMetrics) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	d, err := q.queue.Depth(ctx)
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(q.depth, err)
-		return
-	}
-	ch <- prometheus.MustNewConstMetric(q.depth, prometheus.GaugeValue, float64(d.Due+d.Waiting+d.Leased))
-	ch <- prometheus.MustNewConstMetric(q.dead, prometheus.GaugeValue, float64(d.Dead))
 }
