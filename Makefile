@@ -44,7 +44,7 @@ deploy: redis systemd $(GOLANGCI_LINT) ## check deploy/ without a container engi
 
 .PHONY: bench
 bench: redis ## run the benchmarks that README.md quotes, some 15 minutes
-	go test -run '^$$' -bench . -benchmem ./handlers/webhook ./rules ./store
+	go test -run '^$$' -bench . -benchmem ./handlers/webhook ./rules ./store/...
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/pipesteward
 
 FUZZTIME ?= 30s
@@ -52,20 +52,20 @@ FUZZTIME ?= 30s
 .PHONY: fuzz
 fuzz: ## look for inputs that break rule files, rule tests, expressions, texts or hooks: FUZZTIME=30s each
 	go test -run '^$$' -fuzz '^FuzzLoad$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules
-	go test -run '^$$' -fuzz '^FuzzLoadTests$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules
+	go test -run '^$$' -fuzz '^FuzzLoadTests$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules/ruletest
 	go test -run '^$$' -fuzz '^FuzzCondition$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules
 	go test -run '^$$' -fuzz '^FuzzTemplate$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./rules
 	go test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./handlers/webhook
 
 .PHONY: generate
 generate: ## make the tables of README.md and the JSON Schemas from the code
-	go test ./rules -run '^TestGenerated' -update
+	go test ./rules/rulefile ./rules/expression ./rules/lint -run '^TestGenerated' -args -update
 	go test ./store/keys -run '^TestTable' -update
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## check format, imports between the rooms, common mistakes, and what is generated
 	go mod tidy -diff
-	go test ./rules -run '^TestGenerated'
+	go test ./rules/rulefile ./rules/expression ./rules/lint -run '^TestGenerated'
 	go test ./store/keys
 	$(GOLANGCI_LINT) run ./...
 

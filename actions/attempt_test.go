@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 )
 
@@ -26,32 +27,32 @@ rules:
 // A job that GitLab's own `retry: 2` runs three times sends a retries_count of
 // 1, 2 and 2. Its attempts are 1, 2 and 3.
 func TestAttemptsOfGitLabsOwnRetry(t *testing.T) {
-	h := newHouse(t, attemptRules)
-	h.start(newFuse(-1))
-	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec", AutoRetry: 2})
-	hook := h.gitlab.AddHook(gitlabtest.Hook{URL: "http://127.0.0.1:1/", JobEvents: true}) // keeps what would be sent
+	h := actionstest.New(t, attemptRules)
+	h.Start(actionstest.NewFuse(-1))
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec", AutoRetry: 2})
+	hook := h.GitLab.AddHook(gitlabtest.Hook{URL: "http://127.0.0.1:1/", JobEvents: true}) // keeps what would be sent
 	var counts []string
 	for range 3 {
-		job := h.gitlab.Latest(h.pipeline.ID, "rspec")
-		h.gitlab.Run(job.ID)
-		h.gitlab.Finish(job.ID, "failed", "script_failure")
-		deliveries := h.gitlab.Deliveries()
+		job := h.GitLab.Latest(h.Pipeline.ID, "rspec")
+		h.GitLab.Run(job.ID)
+		h.GitLab.Finish(job.ID, "failed", "script_failure")
+		deliveries := h.GitLab.Deliveries()
 		for i := len(deliveries) - 1; ; i-- {
 			if body := string(deliveries[i].Body); deliveries[i].HookID == hook.ID && strings.Contains(body, `"build_status":"failed"`) {
 				_, count, _ := strings.Cut(body, `"retries_count":`)
 				counts = append(counts, count[:1])
-				h.deliver(deliveries[i].Body)
+				h.Deliver(deliveries[i].Body)
 				break
 			}
 		}
-		h.clock.Advance(time.Minute)
-		h.workOff()
+		h.Clock.Advance(time.Minute)
+		h.WorkOff()
 	}
 	if diff := cmp.Diff([]string{"1", "2", "2"}, counts); diff != "" {
 		t.Errorf("retries_count (-want +got):\n%s", diff)
 	}
 	fired := map[string][]int{}
-	for _, o := range h.outcomes() {
+	for _, o := range h.Outcomes() {
 		fired[o.Rule] = append(fired[o.Rule], o.Job.Attempt)
 	}
 	if diff := cmp.Diff(map[string][]int{"first": {1}, "third": {3}}, fired); diff != "" {
@@ -71,15 +72,15 @@ func TestAttemptsAreCountedOnDemand(t *testing.T) {
 		{"a text", `if: job.status == "success", notify: [{channel: ci, text: "after {{ job.attempt }}"}]`, "success", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, "version: 1\nrules: [{name: r, on: job, "+c.rule+"}]\n")
-			h.start(newFuse(-1))
-			h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec", AutoRetry: 1})
-			h.deliver(h.gitlab.JobHookBody(h.end("rspec", "failed", "script_failure")))
-			h.workOff()
-			before := h.gitlab.Count("GET", "/jobs")
-			h.deliver(h.gitlab.JobHookBody(h.end("rspec", c.status, "")))
-			h.workOff()
-			if n := h.gitlab.Count("GET", "/jobs") - before; n != c.requests {
+			h := actionstest.New(t, "version: 1\nrules: [{name: r, on: job, "+c.rule+"}]\n")
+			h.Start(actionstest.NewFuse(-1))
+			h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec", AutoRetry: 1})
+			h.Deliver(h.GitLab.JobHookBody(h.End("rspec", "failed", "script_failure")))
+			h.WorkOff()
+			before := h.GitLab.Count("GET", "/jobs")
+			h.Deliver(h.GitLab.JobHookBody(h.End("rspec", c.status, "")))
+			h.WorkOff()
+			if n := h.GitLab.Count("GET", "/jobs") - before; n != c.requests {
 				t.Errorf("%d requests, want %d", n, c.requests)
 			}
 		})

@@ -3,33 +3,17 @@ package actions_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
-
-// load puts other rules in force, as a reload of the rule file or a restart does.
-func (h *house) load(ruleFile string, o rules.Options) {
-	h.Helper()
-	loaded, err := rules.Load(o, rules.Source{Name: "rules.yaml", Data: []byte(ruleFile)})
-	if err != nil {
-		h.Fatal(err)
-	}
-	h.rules.Store(loaded)
-}
-
-// pauses returns the pauses that the program shares with its replicas.
-func (h *house) pauses() actions.Pauses {
-	return actions.Pauses{Store: h.db, Now: h.now, Log: slog.New(slog.DiscardHandler)}
-}
 
 const brakeRules = `
 version: 1
@@ -53,13 +37,13 @@ func TestBrakeHoldsQueuedDecisions(t *testing.T) {
 		name   string
 		before string // the rule file; default: running
 		after  string // the rule file when the retry is due; default: before
-		o      rules.Options
+		o      rulefile.Options
 		result string
 		says   string
 		calls  int
 	}{
 		{name: "nothing has changed", result: event.ResultDone, calls: 1},
-		{name: "the process is restarted with --dry-run", o: rules.Options{DryRun: true}, result: event.ResultDryRun},
+		{name: "the process is restarted with --dry-run", o: rulefile.Options{DryRun: true}, result: event.ResultDryRun},
 		{name: "defaults.dry_run is loaded", after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), result: event.ResultDryRun},
 		{name: "the rule is put in dry run", after: strings.Replace(running, "on: job", "on: job\n    dry_run: true", 1), result: event.ResultDryRun},
 		{name: "the rule is removed", after: strings.ReplaceAll(running, "first", "another"), result: event.ResultSkipped, says: `rule "first" is not in force any more`},
@@ -75,22 +59,22 @@ func TestBrakeHoldsQueuedDecisions(t *testing.T) {
 			if before == "" {
 				before = running
 			}
-			h := newHouse(t, before)
-			h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
-			h.work()
+			h := actionstest.New(t, before)
+			h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
+			h.Work()
 			if after := test.after; after == "" {
-				h.load(before, test.o)
+				h.Load(before, test.o)
 			} else {
-				h.load(after, test.o)
+				h.Load(after, test.o)
 			}
-			h.workOff()
-			h.wantOutcome(test.result, test.says, "/retry", test.calls)
+			h.WorkOff()
+			h.WantOutcome(test.result, test.says, "/retry", test.calls)
 
-			h.load(before, rules.Options{}) // the brake is lifted
-			h.clock.Advance(time.Hour)
-			h.work()
-			h.wantOutcome(test.result, test.says, "/retry", test.calls)
-			if test.calls == 0 && h.gitlab.Count("POST", "") > 0 {
+			h.Load(before, rulefile.Options{}) // the brake is lifted
+			h.Clock.Advance(time.Hour)
+			h.Work()
+			h.WantOutcome(test.result, test.says, "/retry", test.calls)
+			if test.calls == 0 && h.GitLab.Count("POST", "") > 0 {
 				t.Errorf("GitLab was asked to change something")
 			}
 		})
@@ -103,24 +87,26 @@ func TestBrakeWhileACallWaits(t *testing.T) {
 	running := fmt.Sprintf(brakeRules, false, "retry")
 	for _, test := range []struct {
 		name   string
-		pull   func(h *house)
+		pull   func(h *actionstest.Harness)
 		result string
 	}{
-		{"dry run", func(h *house) { h.load(running, rules.Options{DryRun: true}) }, event.ResultDryRun},
-		{"a pause", func(h *house) { _ = h.pauses().Pause(context.Background(), event.Pause{}) }, event.ResultDeferred},
-		{"the rule is removed", func(h *house) { h.load(strings.ReplaceAll(running, "first", "another"), rules.Options{}) }, event.ResultSkipped},
+		{"dry run", func(h *actionstest.Harness) { h.Load(running, rulefile.Options{DryRun: true}) }, event.ResultDryRun},
+		{"a pause", func(h *actionstest.Harness) { _ = h.Pauses().Pause(context.Background(), event.Pause{}) }, event.ResultDeferred},
+		{"the rule is removed", func(h *actionstest.Harness) {
+			h.Load(strings.ReplaceAll(running, "first", "another"), rulefile.Options{})
+		}, event.ResultSkipped},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHouse(t, running)
-			h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
-			h.fuse.before = func(what string) {
+			h := actionstest.New(t, running)
+			h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
+			h.Fuse.Before = func(what string) {
 				if what == "extend" { // the last step before the call
-					h.fuse.before = nil
+					h.Fuse.Before = nil
 					test.pull(h)
 				}
 			}
-			h.work()
-			h.wantOutcome(test.result, "", "/retry", 0)
+			h.Work()
+			h.WantOutcome(test.result, "", "/retry", 0)
 		})
 	}
 }
@@ -141,27 +127,27 @@ func TestPause(t *testing.T) {
 		{"another rule", event.Pause{Rule: "second"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHouse(t, fmt.Sprintf(brakeRules, false, "retry"))
+			h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
 			test.pause.By, test.pause.Reason = "ann", "the cluster moves"
-			if err := h.pauses().Pause(t.Context(), test.pause); err != nil {
+			if err := h.Pauses().Pause(t.Context(), test.pause); err != nil {
 				t.Fatal(err)
 			}
-			h.start(newFuse(-1)) // it survives a restart
-			h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
+			h.Start(actionstest.NewFuse(-1)) // it survives a restart
+			h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
 			for range 30 {
-				h.work()
-				h.clock.Advance(time.Minute)
+				h.Work()
+				h.Clock.Advance(time.Minute)
 			}
 			if !test.stops {
-				h.wantOutcome(event.ResultDone, "", "/retry", 1)
+				h.WantOutcome(event.ResultDone, "", "/retry", 1)
 				return
 			}
-			h.wantOutcome(event.ResultDeferred, "by ann: the cluster moves", "/retry", 0)
-			if found, err := h.pauses().Resume(t.Context(), test.pause.Scope(), "ann"); !found || err != nil {
+			h.WantOutcome(event.ResultDeferred, "by ann: the cluster moves", "/retry", 0)
+			if found, err := h.Pauses().Resume(t.Context(), test.pause.Scope(), "ann"); !found || err != nil {
 				t.Fatalf("resume: %v, %v", found, err)
 			}
-			h.workOff()
-			h.wantOutcome(event.ResultDone, "", "/retry", 1)
+			h.WorkOff()
+			h.WantOutcome(event.ResultDone, "", "/retry", 1)
 		})
 	}
 }
@@ -169,22 +155,22 @@ func TestPause(t *testing.T) {
 // TestPauseEnds: a pause with an end needs nobody to end it; what changed
 // meanwhile counts.
 func TestPauseEnds(t *testing.T) {
-	h := newHouse(t, fmt.Sprintf(brakeRules, false, "retry"))
-	if err := h.pauses().Pause(t.Context(), event.Pause{Until: h.now().Add(2 * time.Hour)}); err != nil {
+	h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
+	if err := h.Pauses().Pause(t.Context(), event.Pause{Until: h.Now().Add(2 * time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	mended, job := h.failedJob(stuck), h.failedJob(stuck)
-	h.deliver(h.gitlab.JobHookBody(job.ID))
-	h.deliver(h.gitlab.JobHookBody(mended.ID))
-	h.work()
-	again := h.mustRetry(mended.ID) // a person was faster
-	h.clock.Advance(time.Hour)
-	h.work()
-	h.wantResults(event.ResultDeferred, event.ResultDeferred)
-	h.clock.Advance(time.Hour)
-	h.workOff()
-	h.wantResults(event.ResultDone, event.ResultSkipped)
-	for _, o := range h.outcomes() {
+	mended, job := h.FailedJob(actionstest.Stuck), h.FailedJob(actionstest.Stuck)
+	h.Deliver(h.GitLab.JobHookBody(job.ID))
+	h.Deliver(h.GitLab.JobHookBody(mended.ID))
+	h.Work()
+	again := h.MustRetry(mended.ID) // a person was faster
+	h.Clock.Advance(time.Hour)
+	h.Work()
+	h.WantResults(event.ResultDeferred, event.ResultDeferred)
+	h.Clock.Advance(time.Hour)
+	h.WorkOff()
+	h.WantResults(event.ResultDone, event.ResultSkipped)
+	for _, o := range h.Outcomes() {
 		if o.Job.ID == mended.ID && !strings.Contains(o.Reason, fmt.Sprintf("already retried as job %d", again.ID)) {
 			t.Errorf("the outcome on the job that a person retried is %s (%s)", o.Result, o.Reason)
 		}
@@ -194,16 +180,16 @@ func TestPauseEnds(t *testing.T) {
 // TestPauseTakesNoBudget: what waits in a pause has used nothing of what others
 // need after it.
 func TestPauseTakesNoBudget(t *testing.T) {
-	h := newHouse(t, "version: 1\nlimits: {total: 1/1h}\nrules:\n  - {name: first, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
-	if err := h.pauses().Pause(t.Context(), event.Pause{Project: "platform/*"}); err != nil {
+	h := actionstest.New(t, "version: 1\nlimits: {total: 1/1h}\nrules:\n  - {name: first, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
+	if err := h.Pauses().Pause(t.Context(), event.Pause{Project: "platform/*"}); err != nil {
 		t.Fatal(err)
 	}
-	h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
-	h.work()
-	h.pipeline = h.gitlab.AddPipeline(h.gitlab.AddProject(gitlabtest.Project{Path: "mobile/app"}).ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-	h.deliver(h.gitlab.JobHookBody(h.end("rspec", "failed", stuck)))
-	h.work()
-	if n := h.gitlab.Count("POST", "/retry"); n != 1 {
+	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
+	h.Work()
+	h.Pipeline = h.GitLab.AddPipeline(h.GitLab.AddProject(gitlabtest.Project{Path: "mobile/app"}).ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	h.Deliver(h.GitLab.JobHookBody(h.End("rspec", "failed", actionstest.Stuck)))
+	h.Work()
+	if n := h.GitLab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries of the project that is not paused, want 1", n)
 	}
 }
@@ -211,11 +197,11 @@ func TestPauseTakesNoBudget(t *testing.T) {
 // TestPausesByManyReplicas: they change the pauses at the same time, and none
 // is lost.
 func TestPausesByManyReplicas(t *testing.T) {
-	h := newHouse(t, fmt.Sprintf(brakeRules, false, "retry"))
+	h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
 	failed := make(chan error, 10)
 	for i := range cap(failed) {
 		go func() {
-			failed <- h.pauses().Pause(t.Context(), event.Pause{Project: fmt.Sprintf("team-%d/**", i)})
+			failed <- h.Pauses().Pause(t.Context(), event.Pause{Project: fmt.Sprintf("team-%d/**", i)})
 		}()
 	}
 	for range cap(failed) {
@@ -223,21 +209,21 @@ func TestPausesByManyReplicas(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	all, err := h.pauses().List(t.Context())
+	all, err := h.Pauses().List(t.Context())
 	if err != nil || len(all) != cap(failed) {
 		t.Errorf("%d pauses, %v, want %d", len(all), err, cap(failed))
 	}
 	again := event.Pause{Project: "team-3/**", Reason: "again"}
-	if err := h.pauses().Pause(t.Context(), again); err != nil {
+	if err := h.Pauses().Pause(t.Context(), again); err != nil {
 		t.Error(err)
 	}
-	if all, _ := h.pauses().List(t.Context()); len(all) != cap(failed) || all[len(all)-1].Reason != "again" {
+	if all, _ := h.Pauses().List(t.Context()); len(all) != cap(failed) || all[len(all)-1].Reason != "again" {
 		t.Errorf("pauses %v, want the same ones, one of them anew", all)
 	}
-	if n, err := h.pauses().ResumeAll(t.Context(), "ann"); n != cap(failed) || err != nil {
+	if n, err := h.Pauses().ResumeAll(t.Context(), "ann"); n != cap(failed) || err != nil {
 		t.Errorf("resumed %d, %v", n, err)
 	}
-	if all, err := h.pauses().List(t.Context()); len(all) != 0 || err != nil {
+	if all, err := h.Pauses().List(t.Context()); len(all) != 0 || err != nil {
 		t.Errorf("pauses %v, %v, want none", all, err)
 	}
 }
@@ -257,37 +243,37 @@ rules:
 `
 	for _, test := range []struct {
 		name   string
-		pull   func(h *house)
-		lift   func(h *house)
+		pull   func(h *actionstest.Harness)
+		lift   func(h *actionstest.Harness)
 		before int // erases until the brake is pulled; those in flight come on top
 		all    bool
 	}{
 		{
 			name: "a pause",
-			pull: func(h *house) { _ = h.pauses().Pause(context.Background(), event.Pause{Rule: "old"}) },
-			lift: func(h *house) { _, _ = h.pauses().Resume(context.Background(), "rule:old", "") },
+			pull: func(h *actionstest.Harness) { _ = h.Pauses().Pause(context.Background(), event.Pause{Rule: "old"}) },
+			lift: func(h *actionstest.Harness) { _, _ = h.Pauses().Resume(context.Background(), "rule:old", "") },
 			all:  true,
 		},
 		{
 			name: "dry run",
-			pull: func(h *house) { h.load(fmt.Sprintf(file, true), rules.Options{}) },
-			lift: func(h *house) { h.load(fmt.Sprintf(file, false), rules.Options{}) },
+			pull: func(h *actionstest.Harness) { h.Load(fmt.Sprintf(file, true), rulefile.Options{}) },
+			lift: func(h *actionstest.Harness) { h.Load(fmt.Sprintf(file, false), rulefile.Options{}) },
 		},
 		{
 			name: "no rule",
-			pull: func(h *house) { h.load("version: 1\nrules: []\n", rules.Options{}) },
-			lift: func(h *house) { h.load(fmt.Sprintf(file, false), rules.Options{}) },
+			pull: func(h *actionstest.Harness) { h.Load("version: 1\nrules: []\n", rulefile.Options{}) },
+			lift: func(h *actionstest.Harness) { h.Load(fmt.Sprintf(file, false), rulefile.Options{}) },
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			const jobs, atOnce = 60, 16
-			h := newHouse(t, fmt.Sprintf(file, false))
-			p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
-			h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.oldJob("rspec", 100*day) }})
-			erases := func() int { return h.gitlab.Count(http.MethodPost, "/erase") }
+			h := actionstest.New(t, fmt.Sprintf(file, false))
+			p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
+			h.GitLab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.OldJob("rspec", 100*actionstest.Day) }})
+			erases := func() int { return h.GitLab.Count(http.MethodPost, "/erase") }
 			var pull sync.Once // by one of several workers
 			pulled := false
-			h.fuse.before = func(what string) {
+			h.Fuse.Before = func(what string) {
 				if what == http.MethodPost && erases() >= 5 {
 					pull.Do(func() {
 						test.pull(h)
@@ -295,16 +281,16 @@ rules:
 					})
 				}
 			}
-			h.sweep("old")
+			h.Sweep("old")
 			for range 3 {
-				h.work()
-				h.clock.Advance(time.Minute)
+				h.Work()
+				h.Clock.Advance(time.Minute)
 			}
 			if n := erases(); !pulled || n < 5 || n > 5+2*atOnce {
-				t.Errorf("%d erases after the brake was pulled after 5, want few; %+v", n, h.outcomes())
+				t.Errorf("%d erases after the brake was pulled after 5, want few; %+v", n, h.Outcomes())
 			}
 			test.lift(h)
-			h.workOff()
+			h.WorkOff()
 			if n := erases(); test.all && n != jobs || !test.all && n > 5+2*atOnce {
 				t.Errorf("%d erases of %d jobs after the brake was lifted", n, jobs)
 			}
@@ -316,22 +302,22 @@ rules:
 // until somebody resumes all.
 func TestResumeAllWhatCannotBeRead(t *testing.T) {
 	for _, value := range []string{"not JSON", `{"a": 1}`, `[{"since": "yesterday"}]`} {
-		h := newHouse(t, fmt.Sprintf(brakeRules, false, "retry"))
-		if err := h.db.Set(t.Context(), "pauses", []byte(value), time.Hour); err != nil {
+		h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
+		if err := h.DB.Set(t.Context(), "pauses", []byte(value), time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
-		h.work()
-		if n := h.gitlab.Count(http.MethodPost, "/retry"); n != 0 {
+		h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
+		h.Work()
+		if n := h.GitLab.Count(http.MethodPost, "/retry"); n != 0 {
 			t.Errorf("%s: %d retries, want none while nobody knows what is paused", value, n)
 		}
-		if _, err := h.pauses().List(t.Context()); err == nil || !strings.Contains(err.Error(), "resume --every") {
+		if _, err := h.Pauses().List(t.Context()); err == nil || !strings.Contains(err.Error(), "resume --every") {
 			t.Errorf("%s: list: %v", value, err)
 		}
-		if _, err := h.pauses().ResumeAll(t.Context(), "ann"); err != nil {
+		if _, err := h.Pauses().ResumeAll(t.Context(), "ann"); err != nil {
 			t.Errorf("%s: resume all: %v", value, err)
 		}
-		h.workOff()
-		h.wantOutcome(event.ResultDone, "", "/retry", 1)
+		h.WorkOff()
+		h.WantOutcome(event.ResultDone, "", "/retry", 1)
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// observeCancel: a cancel is called for while the job has not ended and is
-// not being cancelled; force also ends a job that hangs in canceling.
+// observeCancel: a cancel is called for while the job has not ended and is not being
+// canceled; force also ends a job that hangs in canceling.
 func observeCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	job, err := r.job(ctx, p)
+	job, err := r.readJob(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -23,7 +23,7 @@ func observeCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error)
 		return nil, nil
 	case canceled:
 		return skipped("the job is %s already", job.Status), nil
-	case ended(job.Status):
+	case event.Ended(job.Status):
 		return skipped("the job has ended: %s", job.Status), nil
 	}
 	return nil, nil

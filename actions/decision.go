@@ -6,213 +6,136 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"net/http"
-	"strings"
 	"time"
 
-	"github.com/prometheus/common/model"
-
 	"github.com/pipesteward/pipesteward/actions/gitlab"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
-	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// pending is a decision that waits to be carried out: the queue's record.
-type pending struct {
-	event.Decision
-	// Try is how often the same was decided before and failed; After has the keys
-	// with that.
-	Try int `json:"try,omitzero"`
-	// Due is when it was to be carried out, all that it waited for on purpose
-	// left out of the time that Pipesteward took.
-	Due time.Time `json:"due,omitzero"`
-	// Waited is how long it was made to wait on purpose. Times of two replicas
-	// are not compared for that: their clocks may be apart.
-	Waited event.Duration `json:"waited,omitzero"`
-	// Calm is which of its attempts ended with that for the last time.
-	Calm int `json:"calm,omitzero"`
-	// FailingSince is when GitLab began to fail in a way that passes.
-	FailingSince time.Time `json:"failing_since,omitzero"`
-	// PassWaited is how much of that it waited for the job before it to pass; the
-	// time before that job could run, in a pause say, is left out.
-	PassWaited event.Duration `json:"pass_waited,omitzero"`
-	// LeftBehind is set when the job that must have passed before was seen to
-	// have failed: then somebody may still retry it.
-	LeftBehind bool `json:"left_behind,omitzero"`
-	// Previously is why the job failed in the run before, where Pipesteward
-	// retried that one.
-	Previously string `json:"previously,omitzero"`
-	// Storm and Ticket are the storm whose end the decision waits for, by when
-	// that began, and its place among those that do.
-	Storm  time.Time `json:"storm,omitzero"`
-	Ticket int       `json:"ticket,omitzero"`
-	// Spent are the budgets that have granted this decision, Short is the one
-	// that had none left, and Postponed is why it had to wait for the last time.
-	Spent     []string `json:"spent,omitempty"`
-	Short     string   `json:"short,omitzero"`
-	Place     int      `json:"place,omitzero"` // among those that wait for it
-	Postponed string   `json:"postponed,omitzero"`
-	// Freed is how many bytes an erase frees, and Runs how many runs the
-	// pipeline had, as seen before the action is called.
-	Freed int64 `json:"freed,omitzero"`
-	Runs  int   `json:"runs,omitzero"`
-	// Left is how often a pipeline was looked at since it was to be canceled.
-	Left int `json:"left,omitzero"`
-	// Canceled is what a cancel_outdated has canceled so far.
-	Canceled []canceled `json:"canceled,omitempty"`
-	// Called is saved before the action is called. It stays set while nobody
-	// knows whether the call took effect: when the worker died, or when the
-	// answer got lost. What is found then is put down to that call.
-	Called bool `json:"called,omitzero"`
-
-	seen     gitlab.Job       // the job that an erase is for, as seen now
-	outdated []event.Pipeline // those that the decision's pipeline makes redundant, as seen now
-
-	retried map[int64]bool // runs of the pipeline that have a newer one, as seen now
+// attempt is one attempt to carry out a decision.
+type attempt struct {
+	*pending
+	verb  verb
+	lease *worker.Lease
+	stop  pause.Stop // why the action is stopped now, if it is
 }
 
-// verdict is what is to be said of a decision: a result, its reason, the job
-// that runs now where the action made one, and for a deferred decision how
-// long it waits.
-type verdict struct {
-	result   string
-	reason   string // of a deferred decision: "" where that is not worth saying
-	newJobID int64
-	newRun   event.Job // the same job, where more is known of it
-	freed    int64     // bytes
-	wait     time.Duration
-}
+// guard returns the verdict that ends or defers an attempt, nil if the attempt may go
+// on. An error means that the whole attempt is repeated later.
+type guard func(ctx context.Context, a *attempt) (*verdict, error)
 
-func done(newJobID int64, format string, args ...any) *verdict {
-	return &verdict{result: event.ResultDone, reason: fmt.Sprintf(format, args...), newJobID: newJobID}
-}
-
-func skipped(format string, args ...any) *verdict {
-	return &verdict{result: event.ResultSkipped, reason: fmt.Sprintf(format, args...)}
-}
-
-func failed(format string, args ...any) *verdict {
-	return &verdict{result: event.ResultFailed, reason: fmt.Sprintf(format, args...)}
-}
-
-func gaveUp(format string, args ...any) *verdict {
-	return &verdict{result: event.ResultGaveUp, reason: fmt.Sprintf(format, args...)}
-}
-
-// deferred makes the decision wait as the rule wants it to.
-func deferred(wait time.Duration) *verdict {
-	return &verdict{result: event.ResultDeferred, wait: wait}
-}
-
-// postponed makes it wait for a reason that people are told: the same words
-// as long as the reason is the same.
-func postponed(wait time.Duration, format string, args ...any) *verdict {
-	return &verdict{result: event.ResultDeferred, wait: wait, reason: fmt.Sprintf(format, args...)}
-}
-
-// verb is one thing that can be done to a job.
-type verb struct {
-	// observe reads the job's real state and gives the verdict, or nil when
-	// the action is called for. It may correct what the decision says of the
-	// job.
-	observe func(ctx context.Context, r *Runner, p *pending) (*verdict, error)
-	// budgets gives what the action takes from before it is called.
-	budgets func(l rules.Limits, p *pending) []budget
-	// act calls the action, through gl.
-	act func(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error)
-}
-
-var verbs = map[string]verb{
-	event.VerbRetry:          {observe: observeRetry, budgets: retryBudgets, act: actRetry},
-	event.VerbPlay:           {observe: observePlay, act: actPlay},
-	event.VerbCancel:         {observe: observeCancel, act: actCancel},
-	event.VerbErase:          {observe: observeErase, act: actErase},
-	event.VerbRetryPipeline:  {observe: observeRetryPipeline, budgets: retryBudgets, act: actRetryPipeline},
-	event.VerbCancelPipeline: {observe: observeCancelPipeline, act: actCancelPipeline},
-	event.VerbCancelOutdated: {observe: observeCancelOutdated, act: actCancelOutdated},
-	event.VerbNotify:         {observe: observeNotify},
-}
-
-// observeNotify: a rule without actions only tells that it matched.
-func observeNotify(_ context.Context, _ *Runner, p *pending) (*verdict, error) {
-	if p.DryRun {
-		return &verdict{result: event.ResultDryRun, reason: "the rule matched"}, nil
+// carryOut acts if no guard objects. The guards are checked in this order: those that
+// may defer thousands of decisions, as in an outage, before those that cost requests
+// to GitLab; budgets last, so that nothing takes from them that is not made.
+func (r *Runner) carryOut(ctx context.Context, a *attempt) (*verdict, error) {
+	for _, check := range []guard{
+		r.fromThisGitLab, // is the event from the configured GitLab?
+		r.inTurn,         // have the decisions before it ended, and the job before it passed?
+		r.standing,       // is it paused, or does no rule want it any more?
+		r.writable,       // may the access token write?
+		r.breakersClosed, // a retry: are the circuit breakers of its failure classes closed?
+		r.budgetRegained, // a retry that waits for a budget: is it its turn?
+		r.calledFor,      // does the job's real state call for the action?
+		r.notDry,         // is it a dry run?
+		r.pipelineBudget, // a retry: has its pipeline retries left?
+		r.rateBudgets,    // a retry: have its class, its project and all projects retries left?
+	} {
+		if v, err := check(ctx, a); v != nil || err != nil {
+			return v, err
+		}
 	}
-	return done(0, "the rule matched"), nil
+	return r.act(ctx, a)
 }
 
-// A decision looks again and again whether those before it have ended: seldom
-// where it has waited for long.
-const (
-	turnSoonest = time.Second
-	turnLatest  = time.Minute
-)
+// act sends the request. That one is about to be sent is saved before. The client
+// waits for the rate limit, then checks pauses, dry runs and the rule once more.
+func (r *Runner) act(ctx context.Context, a *attempt) (*verdict, error) {
+	earlier := a.Called // the effect of an earlier request may not be visible yet
+	a.Called = true
+	if err := errors.Join(a.lease.Keep(a.pending), a.lease.Extend(ctx)); err != nil {
+		return nil, err
+	}
+	r.Metrics.Latency(a.DecidedAt.Sub(a.Meta.ReceivedAt) + r.Now().Sub(a.Due))
+	v, err := a.verb.act(ctx, r, r.gate.Client(r.GitLab, a.Decision), a.pending)
+	if err == nil {
+		return v, nil
+	}
+	if stop := (*pause.StopError)(nil); errors.As(err, &stop) {
+		a.Called = earlier
+		return a.stoppedBy(stop.Stop), nil
+	}
+	var e *gitlab.Error
+	if !errors.As(err, &e) || e.MaybeDone() {
+		return nil, err
+	}
+	a.Called = earlier
+	return r.refused(ctx, a, e)
+}
 
-// decision carries a decision out and queues its outcome.
-func (r *Runner) decision(ctx context.Context, h *held, p pending) error {
+// decision makes an attempt to carry out a decision. Its verdict defers the decision
+// or ends it with an outcome, which is queued.
+func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error {
 	verb, ok := verbs[p.Action.Verb]
 	if !ok {
-		return &unworkable{fmt.Sprintf("unknown action %q", p.Action.Verb)}
+		return &worker.DeadError{Reason: fmt.Sprintf("unknown action %q", p.Action.Verb)}
 	}
-	h.calm = p.Calm
-	v, err := r.ofThisGitLab(p.Event), error(nil)
-	if v == nil {
-		v, err = r.inTurn(ctx, &p)
-	}
-	if v == nil && err == nil {
-		v, err = r.carryOut(ctx, h, verb, &p)
-	}
+	l.CountTriesAfter(p.DeferredAttempt)
+	a := &attempt{pending: &p, verb: verb, lease: l}
+	v, err := r.carryOut(ctx, a)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return err
 	case event.Unavailable(err):
-		p.Due, p.FailingSince, p.Calm = r.Now().UTC().Add(r.untilUsable(err)), time.Time{}, h.lease.Attempt
-		return errors.Join(err, h.keep(p))
+		p.Due, p.FailingSince, p.DeferredAttempt = r.Now().UTC().Add(r.Health.Wait(err)), time.Time{}, l.Attempt()
+		return errors.Join(err, l.Keep(p))
 	case err != nil:
-		if v = r.outOfPatience(&p, err); v == nil {
-			return errors.Join(err, h.keep(p))
+		if v = r.giveUp(&p, err); v == nil {
+			return errors.Join(err, l.Keep(p))
 		}
 	case v.wait > 0:
-		if err := r.sayPostponed(ctx, &p, v); err != nil {
-			return err
-		}
-		p.Due, p.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
-		p.Waited += event.Duration(v.wait)
-		p.Calm = h.lease.Attempt
-		return errors.Join(h.keep(p), h.deferFor(ctx, v.wait))
+		return r.deferDecision(ctx, a, v)
 	}
-	v = p.withCanceled(v)
+	return r.end(ctx, a, p.withCanceled(v))
+}
+
+// end queues the outcome of a decision.
+func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 	o := event.Outcome{
-		Decision: p.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
+		Decision: a.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
 	}
 	if v.result == event.ResultFailed {
-		if err := r.noteFailed(ctx, p); err != nil {
+		if err := r.saveFailure(ctx, *a.pending); err != nil {
 			return err
 		}
 	}
-	next, err := r.remember(ctx, o, v.newRun)
+	next, err := r.retries.Save(ctx, o, v.newRun)
 	if err != nil {
 		return err
 	}
-	record, err := outcomeRecord(o)
+	record, err := notify.OutcomeRecord(o)
 	if err != nil {
 		return err
 	}
-	return h.done(ctx, append(next, record)...)
+	return a.lease.Done(ctx, append(next, record)...)
 }
 
-// outcomeRecord is what has the outcome journalled and told.
-func outcomeRecord(o event.Outcome) (store.Record, error) {
-	body, err := json.Marshal(o)
-	return store.Record{ID: keys.Outcome(o.ID), Kind: event.RecordOutcome, Body: body}, err
+// deferDecision defers a decision deliberately.
+func (r *Runner) deferDecision(ctx context.Context, a *attempt, v *verdict) error {
+	if err := r.reportDeferral(ctx, a.pending, v); err != nil {
+		return err
+	}
+	a.Due, a.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
+	a.Waited += event.Duration(v.wait)
+	a.DeferredAttempt = a.lease.Attempt()
+	return errors.Join(a.lease.Keep(a.pending), a.lease.Defer(ctx, v.wait))
 }
 
-// sayPostponed says why the decision has to wait, once for each reason: in
-// the journal, where its outcome stands later, and to those who want to hear
-// of it.
-func (r *Runner) sayPostponed(ctx context.Context, p *pending, v *verdict) error {
+// reportDeferral reports why the decision is deferred, once for each reason: in the
+// journal, where its outcome replaces that later, and to the receivers.
+func (r *Runner) reportDeferral(ctx context.Context, p *pending, v *verdict) error {
 	if v.reason == "" || v.reason == p.Postponed {
 		return nil
 	}
@@ -227,8 +150,8 @@ func (r *Runner) sayPostponed(ctx context.Context, p *pending, v *verdict) error
 	}
 	reason := fnv.New64a()
 	_, _ = reason.Write([]byte(v.reason))                          // never fails
-	o.ID = fmt.Sprintf("%s:%s:%x", o.ID, o.Result, reason.Sum64()) // the decision's own outcome comes yet
-	record, err := outcomeRecord(o)
+	o.ID = fmt.Sprintf("%s:%s:%x", o.ID, o.Result, reason.Sum64()) // the decision's own outcome comes later
+	record, err := notify.OutcomeRecord(o)
 	if err != nil {
 		return err
 	}
@@ -236,180 +159,18 @@ func (r *Runner) sayPostponed(ctx context.Context, p *pending, v *verdict) error
 	return err
 }
 
-// inTurn makes the decision wait until those before it have ended, and until
-// the job that must have passed before has.
-func (r *Runner) inTurn(ctx context.Context, p *pending) (*verdict, error) {
-	if len(p.After) > 0 {
-		before := make([]string, len(p.After))
-		for i, key := range p.After {
-			before[i] = keys.Decision(key, 0)
-		}
-		waits, err := r.Queue.Queued(ctx, before...)
-		switch {
-		case err != nil:
-			return nil, err
-		case waits:
-			return deferred(min(max(turnSoonest, time.Duration(p.Waited)/10), turnLatest)), nil
-		}
-	}
-	if p.AfterSuccess != "" && !p.Called && !p.DryRun {
-		return r.passed(ctx, p)
-	}
-	return nil, nil
-}
-
-// outOfPatience gives up when GitLab has failed for too long, and else notes
-// since when it fails.
-func (r *Runner) outOfPatience(p *pending, err error) *verdict {
+// giveUp returns the verdict on a decision for which GitLab has failed for
+// maxRetryTime; nil before that.
+func (r *Runner) giveUp(p *pending, err error) *verdict {
 	now := r.Now().UTC()
 	if p.FailingSince.IsZero() {
 		p.FailingSince = now
 	}
 	switch {
-	case now.Sub(p.FailingSince) < patience:
+	case now.Sub(p.FailingSince) < maxRetryTime:
 		return nil
 	case p.Called:
-		return failed("given up after %s; GitLab does not tell whether the call took effect: %v", span(patience), err)
+		return failed("given up after %s; GitLab does not tell whether the call took effect: %v", event.Coarse(maxRetryTime), err)
 	}
-	return failed("given up after %s: %v", span(patience), err)
-}
-
-// carryOut holds the decision against the job's real state, and acts if that
-// calls for it. An error means that all of it is to be repeated later.
-func (r *Runner) carryOut(ctx context.Context, h *held, verb verb, p *pending) (*verdict, error) {
-	stop, err := r.brake.on(ctx, p.Decision)
-	switch {
-	case err != nil:
-		return nil, err
-	case stop.paused != nil, stop.gone != "" && !p.Called:
-		return stop.verdict(p), nil
-	}
-	if verb.act != nil && !stop.on() {
-		if err := r.GitLab.Writable(); err != nil {
-			return nil, err
-		}
-	}
-	if v, err := r.admit(ctx, verb, p, stop.on()); v != nil || err != nil {
-		return v, err
-	}
-	if stop.on() {
-		return stop.verdict(p), nil
-	}
-	earlier := p.Called // an earlier call may still be on its way
-	p.Called = true
-	if err := errors.Join(h.keep(p), h.extend(ctx)); err != nil {
-		return nil, err
-	}
-	r.Metrics.latency.Observe((p.DecidedAt.Sub(p.Meta.ReceivedAt) + r.Now().Sub(p.Due)).Seconds())
-	v, err := verb.act(ctx, r, r.brake.gate(r.GitLab, p.Decision), p)
-	if err == nil {
-		return v, nil
-	}
-	if stopped := (*holdError)(nil); errors.As(err, &stopped) {
-		p.Called = earlier
-		return stopped.verdict(p), nil
-	}
-	var e *gitlab.Error
-	if !errors.As(err, &e) || e.MaybeDone() {
-		return nil, err
-	}
-	p.Called = earlier
-	return r.refused(ctx, verb, p, e)
-}
-
-// admit gives the verdict, nil when the action is called for and allowed.
-// What may make it wait comes before the job's state where that costs GitLab
-// nothing: an outage can make thousands wait.
-// Where stopped is set, the action is not called whatever the verdict, and
-// nothing is spent for it.
-func (r *Runner) admit(ctx context.Context, verb verb, p *pending, stopped bool) (*verdict, error) {
-	guarded := verb.budgets != nil && !p.Called && !stopped
-	if guarded {
-		if v, err := r.becalmed(ctx, p); v != nil || err != nil {
-			return v, err
-		}
-		if p.Short != "" {
-			if v, err := r.spend(ctx, verb, p); v != nil || err != nil {
-				return v, err
-			}
-		}
-	}
-	if v, err := r.observe(ctx, verb, p); v != nil || err != nil || !guarded {
-		return v, err
-	}
-	if v, err := r.pipelineBudget(ctx, p); v != nil || err != nil {
-		return v, err
-	}
-	return r.spend(ctx, verb, p)
-}
-
-// observe reads the job's state. What GitLab refuses to tell for good is a
-// verdict too.
-func (r *Runner) observe(ctx context.Context, verb verb, p *pending) (*verdict, error) {
-	v, err := verb.observe(ctx, r, p)
-	if other := (*otherError)(nil); errors.As(err, &other) {
-		return skipped("%s", other.reason), nil
-	}
-	err = r.fresh(p).found(err)
-	var e *gitlab.Error
-	if err == nil || ctx.Err() != nil || event.Transient(err) || !errors.As(err, &e) {
-		return v, err
-	}
-	return notObserved(p, e), nil
-}
-
-// notObserved is the verdict where GitLab refuses to show the job or its
-// pipeline for good. One that was deleted is no failure.
-func notObserved(p *pending, e *gitlab.Error) *verdict {
-	if e.Status == http.StatusNotFound && !strings.Contains(e.Message, "Project") {
-		return skipped("GitLab says %q: the job or its pipeline was deleted, or is hidden from the token's user", e.Message)
-	}
-	return failed("%s", reasonOf(p, e))
-}
-
-// refused gives the verdict on a call that surely had no effect. Nothing is
-// called again before the job's state was read: now where GitLab refused for
-// good, since the reason is most often that somebody else was faster; at the
-// next attempt where it may pass.
-func (r *Runner) refused(ctx context.Context, verb verb, p *pending, e *gitlab.Error) (*verdict, error) {
-	if err := r.fresh(p).found(e); event.Transient(err) {
-		return nil, err
-	}
-	if v, err := r.observe(ctx, verb, p); v != nil || err != nil {
-		return v, err
-	}
-	return failed("%s", reasonOf(p, e)), nil
-}
-
-// reasonOf words a final refusal for people, with what to do about it.
-func reasonOf(p *pending, e *gitlab.Error) string {
-	write := e.Rights() && e.Method == http.MethodPost
-	switch {
-	case write && p.Action.Verb == event.VerbPlay && len(p.Action.Variables) > 0:
-		return fmt.Sprintf("GitLab refused: %s (%d): the job is played with variables, for which the token's user needs the project's minimum role to use pipeline variables (Settings, CI/CD, Variables)%s", e.Message, e.Status, ofDeployment(p))
-	case write && p.Job.Environment.Name != "":
-		return fmt.Sprintf("GitLab refused: %s (%d)%s", e.Message, e.Status, ofDeployment(p))
-	case e.Status == http.StatusNotFound:
-		return fmt.Sprintf("GitLab refused: %s: the job or its project is gone, or hidden from the token's user", e.Message)
-	case e.Rights():
-		return fmt.Sprintf("GitLab refused: %s (%d): check the token, its scope `api`, the rights of its user on the project, which may be archived, and, if the ref %s is protected, to push or merge there", e.Message, e.Status, p.Pipeline.Ref)
-	}
-	return fmt.Sprintf("GitLab refused: %s (%d)", e.Message, e.Status)
-}
-
-// ofDeployment says why GitLab may refuse every verb on a job that deploys; ""
-// where the job does not.
-func ofDeployment(p *pending) string {
-	if p.Job.Environment.Name == "" {
-		return ""
-	}
-	return fmt.Sprintf(": if the environment %s is protected, the token's user must be one of those who may deploy to it; and if a newer deployment to it was made, GitLab refuses this outdated one", p.Job.Environment.Name)
-}
-
-// span words a time for people, like 45s, 2h30m or 90d.
-func span(d time.Duration) string {
-	if d > time.Hour {
-		d = d.Truncate(time.Minute)
-	}
-	return model.Duration(d.Truncate(time.Second)).String()
+	return failed("given up after %s: %v", event.Coarse(maxRetryTime), err)
 }

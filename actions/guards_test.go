@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -26,37 +27,37 @@ func TestGuards(t *testing.T) {
 		name    string
 		limits  string
 		reason  string
-		arrange func(h *house, job gitlabtest.Job)
+		arrange func(h *actionstest.Harness, job gitlabtest.Job)
 		calls   int
 		result  string
 		says    string
 	}{
-		{"superseded by a retry", "", stuck, func(h *house, job gitlabtest.Job) { h.mustRetry(job.ID) }, 0, event.ResultSkipped, "already retried as job"},
-		{"newer pipeline", "", stuck, func(h *house, job gitlabtest.Job) {
-			h.gitlab.AddPipeline(job.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+		{"superseded by a retry", "", actionstest.Stuck, func(h *actionstest.Harness, job gitlabtest.Job) { h.MustRetry(job.ID) }, 0, event.ResultSkipped, "already retried as job"},
+		{"newer pipeline", "", actionstest.Stuck, func(h *actionstest.Harness, job gitlabtest.Job) {
+			h.GitLab.AddPipeline(job.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
 		}, 0, event.ResultSkipped, "outdated by pipeline 102: `allow_stale: true` lifts this"},
-		{"newer pipeline of another ref", "", stuck, func(h *house, job gitlabtest.Job) {
-			h.gitlab.AddPipeline(job.ProjectID, gitlabtest.Pipeline{Ref: "other"}, gitlabtest.Job{Name: "rspec"})
+		{"newer pipeline of another ref", "", actionstest.Stuck, func(h *actionstest.Harness, job gitlabtest.Job) {
+			h.GitLab.AddPipeline(job.ProjectID, gitlabtest.Pipeline{Ref: "other"}, gitlabtest.Job{Name: "rspec"})
 		}, 1, event.ResultDone, ""},
 		{"no retry mends it", "", "ci_quota_exceeded", nil, 0, event.ResultSkipped, "no retry mends ci_quota_exceeded"},
-		{"budget of the job", "limits: {per_job: 1}", stuck, nil, 0, event.ResultGaveUp, "1 attempt failed, as many as `limits.per_job` allows"},
-		{"budget of the pipeline", "limits: {per_pipeline: 1}", stuck, func(h *house, job gitlabtest.Job) {
-			lint := h.gitlab.Latest(job.PipelineID, "lint")
-			h.gitlab.Run(lint.ID)
-			h.gitlab.Finish(lint.ID, "failed", stuck)
-			h.mustRetry(lint.ID) // by a person: it counts
+		{"budget of the job", "limits: {per_job: 1}", actionstest.Stuck, nil, 0, event.ResultGaveUp, "1 attempt failed, as many as `limits.per_job` allows"},
+		{"budget of the pipeline", "limits: {per_pipeline: 1}", actionstest.Stuck, func(h *actionstest.Harness, job gitlabtest.Job) {
+			lint := h.GitLab.Latest(job.PipelineID, "lint")
+			h.GitLab.Run(lint.ID)
+			h.GitLab.Finish(lint.ID, "failed", actionstest.Stuck)
+			h.MustRetry(lint.ID) // by a person: it counts
 		}, 0, event.ResultSkipped, "the pipeline has had 1 retry, as many as `limits.per_pipeline` allows"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, fmt.Sprintf(failedRules, c.limits))
-			job := h.failedJob(c.reason)
-			body := h.gitlab.JobHookBody(job.ID)
+			h := actionstest.New(t, fmt.Sprintf(failedRules, c.limits))
+			job := h.FailedJob(c.reason)
+			body := h.GitLab.JobHookBody(job.ID)
 			if c.arrange != nil {
 				c.arrange(h, job)
 			}
-			h.deliver(body)
-			h.workOff()
-			h.wantOutcome(c.result, c.says, "/retry", c.calls)
+			h.Deliver(body)
+			h.WorkOff()
+			h.WantOutcome(c.result, c.says, "/retry", c.calls)
 		})
 	}
 }
@@ -81,23 +82,14 @@ func TestGuardsOfOldAndProtectedJobs(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, fmt.Sprintf(failedRules, ""))
-			c.project.Path, c.job.Name, c.job.Status, c.job.FailureReason = "platform/shop", "rspec", "failed", stuck
-			pipeline := h.gitlab.AddPipeline(h.gitlab.AddProject(c.project).ID, gitlabtest.Pipeline{}, c.job)
-			h.deliver(h.gitlab.JobHookBody(h.gitlab.Latest(pipeline.ID, "rspec").ID))
-			h.workOff()
-			h.wantOutcome(c.result, c.says, "/retry", c.calls)
+			h := actionstest.New(t, fmt.Sprintf(failedRules, ""))
+			c.project.Path, c.job.Name, c.job.Status, c.job.FailureReason = "platform/shop", "rspec", "failed", actionstest.Stuck
+			pipeline := h.GitLab.AddPipeline(h.GitLab.AddProject(c.project).ID, gitlabtest.Pipeline{}, c.job)
+			h.Deliver(h.GitLab.JobHookBody(h.GitLab.Latest(pipeline.ID, "rspec").ID))
+			h.WorkOff()
+			h.WantOutcome(c.result, c.says, "/retry", c.calls)
 		})
 	}
-}
-
-func (h *house) mustRetry(job int64) gitlabtest.Job {
-	h.Helper()
-	again, err := h.gitlab.Retry(job)
-	if err != nil {
-		h.Fatal(err)
-	}
-	return again
 }
 
 // Budgets that fill up again make a retry wait; it is made when there is room.
@@ -109,41 +101,41 @@ func TestBudgetsThatFillUp(t *testing.T) {
 		{"per class", "limits: {per_class: {stuck: 2/1h}}", "the budget of 2 retries in 1h for failures of class stuck"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, fmt.Sprintf(failedRules, c.limits))
-			h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "a"}, gitlabtest.Job{Name: "b"}, gitlabtest.Job{Name: "c"}, gitlabtest.Job{Name: "d"})
+			h := actionstest.New(t, fmt.Sprintf(failedRules, c.limits))
+			h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "a"}, gitlabtest.Job{Name: "b"}, gitlabtest.Job{Name: "c"}, gitlabtest.Job{Name: "d"})
 			for _, name := range []string{"a", "b", "c", "d"} {
-				job := h.gitlab.Latest(h.pipeline.ID, name)
-				h.gitlab.Run(job.ID)
-				h.gitlab.Finish(job.ID, "failed", stuck)
-				h.deliver(h.gitlab.JobHookBody(job.ID))
+				job := h.GitLab.Latest(h.Pipeline.ID, name)
+				h.GitLab.Run(job.ID)
+				h.GitLab.Finish(job.ID, "failed", actionstest.Stuck)
+				h.Deliver(h.GitLab.JobHookBody(job.ID))
 			}
-			h.work()
-			if n := h.gitlab.Count("POST", "/retry"); n != 2 {
+			h.Work()
+			if n := h.GitLab.Count("POST", "/retry"); n != 2 {
 				t.Errorf("%d retries at once, want 2", n)
 			}
 			waiting := 0
-			for _, o := range h.outcomes() {
+			for _, o := range h.Outcomes() {
 				if o.Result == event.ResultDeferred {
 					waiting++
-					has(t, o.Reason, c.says)
+					actionstest.Has(t, o.Reason, c.says)
 				}
 			}
 			if waiting != 2 {
 				t.Errorf("%d decisions wait, want 2", waiting)
 			}
 			// A person retries d: nobody is left who wants that.
-			h.mustRetry(h.gitlab.Latest(h.pipeline.ID, "d").ID)
+			h.MustRetry(h.GitLab.Latest(h.Pipeline.ID, "d").ID)
 			for _, want := range []int{2, 3} {
-				h.clock.Advance(29 * time.Minute)
-				h.work()
-				if n := h.gitlab.Count("POST", "/retry"); n != want {
+				h.Clock.Advance(29 * time.Minute)
+				h.Work()
+				if n := h.GitLab.Count("POST", "/retry"); n != want {
 					t.Errorf("%d retries, want %d", n, want)
 				}
-				h.clock.Advance(2 * time.Minute)
-				h.work()
+				h.Clock.Advance(2 * time.Minute)
+				h.Work()
 			}
-			h.workOff()
-			if n := h.gitlab.Count("POST", "/retry"); n != 3 {
+			h.WorkOff()
+			if n := h.GitLab.Count("POST", "/retry"); n != 3 {
 				t.Errorf("%d retries in all, want 3", n)
 			}
 		})
@@ -152,17 +144,17 @@ func TestBudgetsThatFillUp(t *testing.T) {
 
 // The pipeline's budget holds when all its jobs fail together.
 func TestPipelineBudgetHolds(t *testing.T) {
-	h := newHouse(t, fmt.Sprintf(failedRules, "limits: {per_pipeline: 5}"))
+	h := actionstest.New(t, fmt.Sprintf(failedRules, "limits: {per_pipeline: 5}"))
 	var jobs []gitlabtest.Job
 	for i := range 12 {
 		jobs = append(jobs, gitlabtest.Job{Name: fmt.Sprintf("test-%d", i)})
 	}
-	h.addPipeline(gitlabtest.Pipeline{}, jobs...)
+	h.AddPipeline(gitlabtest.Pipeline{}, jobs...)
 	for i := range 12 {
-		h.deliver(h.gitlab.JobHookBody(h.end(fmt.Sprintf("test-%d", i), "failed", stuck)))
+		h.Deliver(h.GitLab.JobHookBody(h.End(fmt.Sprintf("test-%d", i), "failed", actionstest.Stuck)))
 	}
-	h.workOff()
-	if n := h.gitlab.Count("POST", "/retry"); n != 5 {
+	h.WorkOff()
+	if n := h.GitLab.Count("POST", "/retry"); n != 5 {
 		t.Errorf("%d retries, want 5", n)
 	}
 }
@@ -179,27 +171,27 @@ func TestNativeRetryComesFirst(t *testing.T) {
 		{"without", 0, 1, event.ResultDone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, fmt.Sprintf(failedRules, ""))
-			h.native = 5 * time.Second
-			h.start(newFuse(-1))
-			h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec", AutoRetry: c.auto, AutoRetryAfter: 2 * time.Second})
-			job := h.gitlab.Latest(h.pipeline.ID, "rspec")
-			h.gitlab.Run(job.ID)
-			h.gitlab.Finish(job.ID, "failed", stuck)
-			h.deliver(h.gitlab.JobHookBody(job.ID))
-			h.work()
-			if n := h.gitlab.Count("POST", "/retry"); n != 0 {
+			h := actionstest.New(t, fmt.Sprintf(failedRules, ""))
+			h.NativeRetry = 5 * time.Second
+			h.Start(actionstest.NewFuse(-1))
+			h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec", AutoRetry: c.auto, AutoRetryAfter: 2 * time.Second})
+			job := h.GitLab.Latest(h.Pipeline.ID, "rspec")
+			h.GitLab.Run(job.ID)
+			h.GitLab.Finish(job.ID, "failed", actionstest.Stuck)
+			h.Deliver(h.GitLab.JobHookBody(job.ID))
+			h.Work()
+			if n := h.GitLab.Count("POST", "/retry"); n != 0 {
 				t.Errorf("%d retries before GitLab had its time, want none", n)
 			}
-			h.clock.Advance(5 * time.Second)
-			h.workOff()
-			if n := h.gitlab.Count("POST", "/retry"); n != c.retries {
+			h.Clock.Advance(5 * time.Second)
+			h.WorkOff()
+			if n := h.GitLab.Count("POST", "/retry"); n != c.retries {
 				t.Errorf("%d retries, want %d", n, c.retries)
 			}
-			if o := h.only(); o.Result != c.result {
+			if o := h.Only(); o.Result != c.result {
 				t.Errorf("outcome %s (%s), want %s", o.Result, o.Reason, c.result)
 			}
-			if n := len(h.runsOf("rspec")); n != 2 {
+			if n := len(h.RunsOf("rspec")); n != 2 {
 				t.Errorf("%d runs, want 2: one retry, by whomever", n)
 			}
 		})
@@ -218,57 +210,57 @@ func TestFollowed(t *testing.T) {
 		{"passes", "success", "", []string{event.ResultDone, event.ResultRecovered}, "attempt 2 passed, after stuck_or_timeout_failure"},
 		{"fails for another reason that no rule retries", "failed", "script_failure", []string{event.ResultDone, event.ResultGaveUp}, "attempt 2 failed for another reason: script_failure, before it was stuck_or_timeout_failure"},
 		{"fails for another reason that a rule retries", "failed", "runner_system_failure", []string{event.ResultDone, event.ResultDone}, "attempt 3 of 3; it failed with runner_system_failure, and before with stuck_or_timeout_failure"},
-		{"fails again", "failed", stuck, []string{event.ResultDone, event.ResultDone}, "attempt 3 of 3"},
+		{"fails again", "failed", actionstest.Stuck, []string{event.ResultDone, event.ResultDone}, "attempt 3 of 3"},
 		{"is canceled", "canceled", "", []string{event.ResultDone}, "attempt 2 of 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, retryRules)
-			job := h.failedJob(stuck)
-			h.deliver(h.gitlab.JobHookBody(job.ID))
-			h.workOff()
-			again := h.gitlab.Latest(job.PipelineID, "rspec")
-			h.gitlab.Run(again.ID)
-			h.gitlab.Finish(again.ID, c.ends, c.reason)
+			h := actionstest.New(t, retryRules)
+			job := h.FailedJob(actionstest.Stuck)
+			h.Deliver(h.GitLab.JobHookBody(job.ID))
+			h.WorkOff()
+			again := h.GitLab.Latest(job.PipelineID, "rspec")
+			h.GitLab.Run(again.ID)
+			h.GitLab.Finish(again.ID, c.ends, c.reason)
 			for range 2 { // of a group's hook, too
-				h.deliver(h.gitlab.JobHookBody(again.ID))
+				h.Deliver(h.GitLab.JobHookBody(again.ID))
 			}
-			h.workOff()
+			h.WorkOff()
 			var got []string
 			var last event.Outcome
-			for _, o := range h.outcomes() {
+			for _, o := range h.Outcomes() {
 				got, last = append(got, o.Result), o
 			}
 			if fmt.Sprint(got) != fmt.Sprint(c.want) {
 				t.Errorf("outcomes %v, want %v", got, c.want)
 			}
-			has(t, last.Reason, c.says)
+			actionstest.Has(t, last.Reason, c.says)
 		})
 	}
 }
 
 // The last attempt that fails is told once, and once only.
 func TestGaveUpOnce(t *testing.T) {
-	h := newHouse(t, retryRules)
-	job := h.failedJob(stuck)
+	h := actionstest.New(t, retryRules)
+	job := h.FailedJob(actionstest.Stuck)
 	for range 3 {
 		for range 2 {
-			h.deliver(h.gitlab.JobHookBody(job.ID))
-			h.workOff()
+			h.Deliver(h.GitLab.JobHookBody(job.ID))
+			h.WorkOff()
 		}
-		if latest := h.gitlab.Latest(job.PipelineID, "rspec"); latest.ID != job.ID {
+		if latest := h.GitLab.Latest(job.PipelineID, "rspec"); latest.ID != job.ID {
 			job = latest
-			h.gitlab.Run(job.ID)
-			h.gitlab.Finish(job.ID, "failed", stuck)
+			h.GitLab.Run(job.ID)
+			h.GitLab.Finish(job.ID, "failed", actionstest.Stuck)
 		}
 	}
 	gaveUp := 0
-	for _, o := range h.outcomes() {
+	for _, o := range h.Outcomes() {
 		if o.Result == event.ResultGaveUp {
 			gaveUp++
-			has(t, o.Reason, "3 attempts failed, as many as the rule allows")
+			actionstest.Has(t, o.Reason, "3 attempts failed, as many as the rule allows")
 		}
 	}
-	if n := h.gitlab.Count("POST", "/retry"); n != 2 || gaveUp != 1 {
+	if n := h.GitLab.Count("POST", "/retry"); n != 2 || gaveUp != 1 {
 		t.Errorf("%d retries and gave up %d times, want 2 and once", n, gaveUp)
 	}
 }
@@ -287,15 +279,15 @@ func TestNewestPipelineOfAMergeRequest(t *testing.T) {
 		{"of another merge request", gitlabtest.Pipeline{MergeRequest: &gitlabtest.MergeRequest{IID: 2, SourceBranch: "other", TargetBranch: "main"}}, event.ResultDone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, fmt.Sprintf(failedRules, ""))
-			h.addPipeline(gitlabtest.Pipeline{MergeRequest: mr}, gitlabtest.Job{Name: "rspec"})
-			job := h.gitlab.Latest(h.pipeline.ID, "rspec")
-			h.gitlab.Run(job.ID)
-			h.gitlab.Finish(job.ID, "failed", stuck)
-			h.gitlab.AddPipeline(job.ProjectID, c.newer, gitlabtest.Job{Name: "rspec"})
-			h.deliver(h.gitlab.JobHookBody(job.ID))
-			h.workOff()
-			if o := h.only(); o.Result != c.result {
+			h := actionstest.New(t, fmt.Sprintf(failedRules, ""))
+			h.AddPipeline(gitlabtest.Pipeline{MergeRequest: mr}, gitlabtest.Job{Name: "rspec"})
+			job := h.GitLab.Latest(h.Pipeline.ID, "rspec")
+			h.GitLab.Run(job.ID)
+			h.GitLab.Finish(job.ID, "failed", actionstest.Stuck)
+			h.GitLab.AddPipeline(job.ProjectID, c.newer, gitlabtest.Job{Name: "rspec"})
+			h.Deliver(h.GitLab.JobHookBody(job.ID))
+			h.WorkOff()
+			if o := h.Only(); o.Result != c.result {
 				t.Errorf("outcome %s (%s), want %s", o.Result, o.Reason, c.result)
 			}
 		})
@@ -305,18 +297,18 @@ func TestNewestPipelineOfAMergeRequest(t *testing.T) {
 // A rule for pipelines retries what the job's own event knows no rule for:
 // that it gave up is told when it has, and once.
 func TestGaveUpOnceByARuleForPipelines(t *testing.T) {
-	h := newHouse(t, `
+	h := actionstest.New(t, `
 version: 1
 rules:
   - {name: r, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry: {jobs: 'filter(pipeline.jobs, .status == "failed")'}]}
 `)
-	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
 	for range 3 {
-		h.deliver(h.gitlab.JobHookBody(h.end("rspec", "failed", stuck)))
-		h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
-		h.workOff()
+		h.Deliver(h.GitLab.JobHookBody(h.End("rspec", "failed", actionstest.Stuck)))
+		h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+		h.WorkOff()
 	}
-	h.wantResults(event.ResultDone, event.ResultDone, event.ResultGaveUp)
+	h.WantResults(event.ResultDone, event.ResultDone, event.ResultGaveUp)
 }
 
 // A budget that fills up again is granted oldest first, each who waits for it
@@ -324,29 +316,29 @@ rules:
 func TestBudgetIsGrantedOldestFirst(t *testing.T) {
 	t.Parallel()
 	const jobs, atOnce = 40, 5
-	h := newHouse(t, fmt.Sprintf(failedRules, "limits: {per_project: 5/5m}\nstorm: {failures: 1000}"))
-	project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h := actionstest.New(t, fmt.Sprintf(failedRules, "limits: {per_project: 5/5m}\nstorm: {failures: 1000}"))
+	project := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	var died []int64
 	for i := range jobs {
-		h.pipeline = h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: fmt.Sprint("branch-", i)}, gitlabtest.Job{Name: "rspec"})
-		died = append(died, h.end("rspec", "failed", stuck))
+		h.Pipeline = h.GitLab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: fmt.Sprint("branch-", i)}, gitlabtest.Job{Name: "rspec"})
+		died = append(died, h.End("rspec", "failed", actionstest.Stuck))
 	}
 	slices.Reverse(died)
 	for _, job := range died {
-		h.deliver(h.gitlab.JobHookBody(job))
-		h.work()
-		h.clock.Advance(time.Millisecond)
+		h.Deliver(h.GitLab.JobHookBody(job))
+		h.Work()
+		h.Clock.Advance(time.Millisecond)
 	}
 	steps := 0
-	for !h.idle() {
-		n, err := h.runner.Drain(t.Context())
+	for !h.Idle() {
+		n, err := h.Drain(h.Runner)
 		if err != nil {
 			t.Fatal(err)
 		}
 		steps += n
-		h.clock.Advance(time.Second)
+		h.Clock.Advance(time.Second)
 	}
-	if diff := cmp.Diff(died, h.retried()); diff != "" {
+	if diff := cmp.Diff(died, h.Retried()); diff != "" {
 		t.Errorf("retried in another order than died (-want +got):\n%s", diff)
 	}
 	if most := 4 * (jobs - atOnce); steps > most {
@@ -363,18 +355,18 @@ func TestClassBudgetsOfPipelineRules(t *testing.T) {
 		{"hooks without failure_reason", `retry: {jobs: 'filter(pipeline.jobs, .status == "failed")'}`, `"failure_reason":"runner_system_failure"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, "version: 1\nlimits: {per_class: {runner: 1/1h}}\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status == \"failed\"', actions: ["+c.action+"]}\n")
+			h := actionstest.New(t, "version: 1\nlimits: {per_class: {runner: 1/1h}}\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status == \"failed\"', actions: ["+c.action+"]}\n")
 			for range 3 {
-				h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-				h.end("rspec", "failed", "runner_system_failure")
-				body := string(h.gitlab.PipelineHookBody(h.pipeline.ID))
+				h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+				h.End("rspec", "failed", "runner_system_failure")
+				body := string(h.GitLab.PipelineHookBody(h.Pipeline.ID))
 				if !strings.Contains(body, c.without) {
 					t.Fatalf("the hook has no %s:\n%s", c.without, body)
 				}
-				h.deliver([]byte(withoutReason(body, c.without)))
+				h.Deliver([]byte(withoutReason(body, c.without)))
 			}
-			h.work()
-			if n := h.gitlab.Count("POST", "/retry"); n != 1 {
+			h.Work()
+			if n := h.GitLab.Count("POST", "/retry"); n != 1 {
 				t.Errorf("%d retries, want 1", n)
 			}
 		})

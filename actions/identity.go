@@ -8,15 +8,15 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// otherError is that GitLab has another job or pipeline under the id of the
-// event's. So it is after an instance was restored from the backup of another
-// one, whose webhooks, secrets and ids it has.
-type otherError struct{ reason string }
+// otherObjectError is returned when GitLab has another job or pipeline under the id in
+// the event: the instance was restored from the backup of another one, whose webhooks,
+// secrets and ids it has.
+type otherObjectError struct{ reason string }
 
-func (e *otherError) Error() string { return e.reason }
+func (e *otherObjectError) Error() string { return e.reason }
 
-// sameJob returns an *otherError unless the job is the decision's: it has the
-// same name, pipeline and commit, as far as the event tells them.
+// sameJob returns an *otherObjectError unless the job is the decision's: it has the
+// same name, pipeline and commit, as far as the event has them.
 func (p *pending) sameJob(job gitlab.Job) error {
 	return same("job", job.ID,
 		difference{"named", p.Job.Name, job.Name},
@@ -24,7 +24,7 @@ func (p *pending) sameJob(job gitlab.Job) error {
 		difference{"of commit", p.Pipeline.SHA, job.Pipeline.SHA})
 }
 
-// samePipeline returns an *otherError unless the pipeline is the decision's: it
+// samePipeline returns an *otherObjectError unless the pipeline is the decision's: it
 // has the same commit. The ref of a merge request pipeline has two names.
 func (p *pending) samePipeline(pipeline event.Pipeline) error {
 	return same("pipeline", pipeline.ID, difference{"of commit", p.Pipeline.SHA, pipeline.SHA})
@@ -37,7 +37,7 @@ type difference struct{ property, event, here string }
 func same(what string, id int64, all ...difference) error {
 	for _, d := range all {
 		if d.event != "" && d.here != "" && d.event != d.here {
-			return &otherError{fmt.Sprintf("%s %d is another %s here: %s %s, and in the event %s", what, id, what, d.property, d.here, d.event)}
+			return &otherObjectError{fmt.Sprintf("%s %d is another %s here: %s %s, and in the event %s", what, id, what, d.property, d.here, d.event)}
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -18,7 +19,7 @@ func TestAnotherJobUnderTheID(t *testing.T) {
 		rule   string
 		job    gitlabtest.Job
 		status string
-		body   func(h *house, job gitlabtest.Job) []byte
+		body   func(h *actionstest.Harness, job gitlabtest.Job) []byte
 		swap   []string // what the event says instead: old, new, …
 		says   string
 	}{
@@ -44,50 +45,46 @@ func TestAnotherJobUnderTheID(t *testing.T) {
 		},
 		{
 			name: "play", rule: `{on: pipeline, if: 'pipeline.status == "manual"', actions: [play: {jobs: "pipeline.jobs"}]}`, job: gitlabtest.Job{When: "manual"},
-			body: (*house).pipelineBody, swap: []string{`"rspec"`, `"deploy-production"`}, says: "is another job here",
+			body: (*actionstest.Harness).PipelineBody, swap: []string{`"rspec"`, `"deploy-production"`}, says: "is another job here",
 		},
 		{
 			name: "retry a trigger job, of another commit", rule: `{on: pipeline, if: 'pipeline.status == "failed"', actions: [retry: {jobs: "bridges()"}]}`, status: "failed",
 			job:  gitlabtest.Job{Bridge: true},
-			body: (*house).pipelineBody, swap: []string{"SHA", strings.Repeat("a", 40)}, says: "is another job here: of commit ",
+			body: (*actionstest.Harness).PipelineBody, swap: []string{"SHA", strings.Repeat("a", 40)}, says: "is another job here: of commit ",
 		},
 		{
 			name: "retry a pipeline", rule: `{on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline]}`, status: "failed",
-			body: (*house).pipelineBody, swap: []string{"SHA", strings.Repeat("a", 40)}, says: "pipeline 101 is another pipeline here: of commit ",
+			body: (*actionstest.Harness).PipelineBody, swap: []string{"SHA", strings.Repeat("a", 40)}, says: "pipeline 101 is another pipeline here: of commit ",
 		},
 		{
 			name: "cancel a pipeline", rule: `{on: pipeline, if: 'pipeline.status == "running"', actions: [cancel_pipeline]}`,
-			body: (*house).pipelineBody, swap: []string{"SHA", strings.Repeat("a", 40)}, says: "pipeline 101 is another pipeline here: of commit ",
+			body: (*actionstest.Harness).PipelineBody, swap: []string{"SHA", strings.Repeat("a", 40)}, says: "pipeline 101 is another pipeline here: of commit ",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHouse(t, "version: 1\nrules:\n  - {name: r, "+test.rule[1:]+"\n")
+			h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, "+test.rule[1:]+"\n")
 			test.job.Name, test.job.Log = "rspec", "a log\n"
-			job := h.addJob(test.job, test.status)
-			body := h.gitlab.JobHookBody(job.ID)
+			job := h.AddJob(test.job, test.status)
+			body := h.GitLab.JobHookBody(job.ID)
 			if test.body != nil {
 				body = test.body(h, job)
 			}
 			for i, word := range test.swap {
 				switch word {
 				case "SHA":
-					test.swap[i] = h.pipeline.SHA
+					test.swap[i] = h.Pipeline.SHA
 				case "PIPELINE": // of a Job Hook, in pipeline_id and in commit.id
 					test.swap = []string{`"pipeline_id":101`, `"pipeline_id":77`, `"commit":{"id":101`, `"commit":{"id":77`}
 				}
 			}
-			h.deliver([]byte(strings.NewReplacer(test.swap...).Replace(string(body))))
-			h.workOff()
-			if o := h.only(); o.Result != event.ResultSkipped || !strings.Contains(o.Reason, test.says) {
+			h.Deliver([]byte(strings.NewReplacer(test.swap...).Replace(string(body))))
+			h.WorkOff()
+			if o := h.Only(); o.Result != event.ResultSkipped || !strings.Contains(o.Reason, test.says) {
 				t.Errorf("outcome %s (%s), want skipped: …%s…", o.Result, o.Reason, test.says)
 			}
-			if n := h.gitlab.Count(http.MethodPost, ""); n > 0 {
+			if n := h.GitLab.Count(http.MethodPost, ""); n > 0 {
 				t.Errorf("%d POSTs to GitLab, want none", n)
 			}
 		})
 	}
-}
-
-func (h *house) pipelineBody(job gitlabtest.Job) []byte {
-	return h.gitlab.PipelineHookBody(job.PipelineID)
 }

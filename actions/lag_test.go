@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -35,22 +36,22 @@ func TestGitLabBehindItsHook(t *testing.T) {
 		{name: "erase", rule: `{on: job, if: 'job.status == "success"', actions: [erase: {older_than: 0s}]}`, status: "success", posts: "/erase"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHouseOn(t, gitlabtest.Options{Lag: lag}, "version: 1\nrules:\n  - {name: r, "+test.rule[1:]+"\n")
+			h := actionstest.NewOn(t, gitlabtest.Options{Lag: lag}, "version: 1\nrules:\n  - {name: r, "+test.rule[1:]+"\n")
 			test.job.Name, test.job.Log, test.job.TagList = "rspec", "No space left on device\n", []string{"docker"}
-			job := h.addJob(test.job, test.status)
-			h.deliver(h.gitlab.JobHookBody(job.ID))
-			h.deliver(h.gitlab.PipelineHookBody(job.PipelineID))
+			job := h.AddJob(test.job, test.status)
+			h.Deliver(h.GitLab.JobHookBody(job.ID))
+			h.Deliver(h.GitLab.PipelineHookBody(job.PipelineID))
 			for range 20 {
-				h.work()
-				if h.idle() {
+				h.Work()
+				if h.Idle() {
 					break
 				}
-				h.clock.Advance(time.Second)
+				h.Clock.Advance(time.Second)
 			}
-			if n := h.gitlab.Count(http.MethodPost, test.posts); n != 1 {
-				t.Errorf("%d POSTs to …%s, want 1; outcomes %+v\n%s", n, test.posts, h.outcomes(), h.log)
+			if n := h.GitLab.Count(http.MethodPost, test.posts); n != 1 {
+				t.Errorf("%d POSTs to …%s, want 1; outcomes %+v\n%s", n, test.posts, h.Outcomes(), h.Logs)
 			}
-			if o := h.only(); o.Result != event.ResultDone {
+			if o := h.Only(); o.Result != event.ResultDone {
 				t.Errorf("outcome %s (%s), want done", o.Result, o.Reason)
 			}
 		})
@@ -60,19 +61,19 @@ func TestGitLabBehindItsHook(t *testing.T) {
 // TestGitLabThatStaysBehind: what still contradicts an event when that is no
 // longer fresh is believed. A job that was deleted is looked for a few times.
 func TestGitLabThatStaysBehind(t *testing.T) {
-	h := newHouse(t, "version: 1\nrules:\n  - {name: r, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
-	job := h.failedJob("script_failure")
-	body := h.gitlab.JobHookBody(job.ID)
-	h.gitlab.Fail(gitlabtest.Fault{Method: http.MethodGet, Times: -1, Status: http.StatusNotFound})
-	h.deliver(body)
+	h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
+	job := h.FailedJob("script_failure")
+	body := h.GitLab.JobHookBody(job.ID)
+	h.GitLab.Fail(gitlabtest.Fault{Method: http.MethodGet, Times: -1, Status: http.StatusNotFound})
+	h.Deliver(body)
 	for range 30 {
-		h.work()
-		h.clock.Advance(time.Second)
+		h.Work()
+		h.Clock.Advance(time.Second)
 	}
-	if o := h.only(); o.Result == event.ResultDone || o.Result == "" {
+	if o := h.Only(); o.Result == event.ResultDone || o.Result == "" {
 		t.Errorf("outcome %q (%s), want a final one", o.Result, o.Reason)
 	}
-	if n := len(h.gitlab.Requests()); n > 40 {
+	if n := len(h.GitLab.Requests()); n > 40 {
 		t.Errorf("%d requests for a job that is gone, want few", n)
 	}
 }

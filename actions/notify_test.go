@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/actionstest"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -66,19 +67,19 @@ rules:
 `
 
 // queueOutcomes puts outcomes into the queue that people are to be notified of.
-func (h *house) queueOutcomes(n int) {
+func queueOutcomes(h *actionstest.Harness, n int) {
 	h.Helper()
 	for i := range n {
 		o := event.Outcome{
 			Decision: event.Decision{ID: fmt.Sprintf("old-%d", i), Rule: "r", Action: event.Action{Verb: event.VerbRetry}},
-			Result:   event.ResultFailed, At: h.now(),
+			Result:   event.ResultFailed, At: h.Now(),
 		}
 		o.Meta.Kind = event.KindJob
 		body, err := json.Marshal(o)
 		if err != nil {
 			h.Fatal(err)
 		}
-		if _, err := h.db.Put(h.Context(), store.Record{ID: "outcome:" + o.ID, Kind: event.RecordOutcome, Body: body}); err != nil {
+		if _, err := h.DB.Put(h.Context(), store.Record{ID: "outcome:" + o.ID, Kind: event.RecordOutcome, Body: body}); err != nil {
 			h.Fatal(err)
 		}
 	}
@@ -90,34 +91,34 @@ func (h *house) queueOutcomes(n int) {
 func TestReceiverThatHangsDelaysNobody(t *testing.T) {
 	t.Parallel()
 	const queued = 1500
-	h := newHouse(t, notifyRules)
+	h := actionstest.New(t, notifyRules)
 	teller := &hangingTeller{release: make(chan struct{}), told: map[string]int{}}
-	h.teller = teller
-	h.start(newFuse(-1))
-	h.queueOutcomes(queued)
-	h.clock.Advance(time.Second) // the event is due after all of them
-	h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
+	h.Receiver = teller
+	h.Start(actionstest.NewFuse(-1))
+	queueOutcomes(h, queued)
+	h.Clock.Advance(time.Second) // the event is due after all of them
+	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
 
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { h.runner.Run(ctx, time.Minute) })
+	running.Go(func() { h.Runner.Run(ctx, time.Minute) })
 	defer running.Wait()
 	defer stop()
-	await.Until(t, "the retry is made", func() bool { return h.gitlab.Count("POST", "/retry") == 1 })
+	await.Until(t, "the retry is made", func() bool { return h.GitLab.Count("POST", "/retry") == 1 })
 	teller.mu.Lock()
 	if len(teller.told) > 0 {
 		t.Errorf("%d outcomes were told while the receiver hung", len(teller.told))
 	}
 	teller.mu.Unlock()
 	await.Until(t, "all outcomes are journalled", func() bool {
-		entries, _, err := h.db.Entries(t.Context(), "", queued+10)
+		entries, _, err := h.DB.Entries(t.Context(), "", queued+10)
 		return err == nil && len(entries) == queued+1
 	})
 
 	close(teller.release)
 	await.Until(t, "all outcomes are told", func() bool {
-		h.clock.Advance(time.Second) // for those that wait in the queue
-		return h.idle()
+		h.Clock.Advance(time.Second) // for those that wait in the queue
+		return h.Idle()
 	})
 	teller.mu.Lock()
 	defer teller.mu.Unlock()
@@ -136,28 +137,28 @@ func TestReceiverThatHangsDelaysNobody(t *testing.T) {
 func TestSilentReceiverIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	const queued = 50
-	h := newHouse(t, notifyRules)
+	h := actionstest.New(t, notifyRules)
 	teller := &hangingTeller{release: make(chan struct{}), silent: true, told: map[string]int{}}
 	close(teller.release)
-	h.teller = teller
-	h.start(newFuse(-1))
-	h.queueOutcomes(queued)
+	h.Receiver = teller
+	h.Start(actionstest.NewFuse(-1))
+	queueOutcomes(h, queued)
 	for range 4 * 60 {
-		h.work()
-		h.clock.Advance(time.Second)
+		h.Work()
+		h.Clock.Advance(time.Second)
 	}
 	if teller.calls < 3 || teller.calls > 12 { // 3, then after 5, 10, 20, 40, 60, 60 s
 		t.Errorf("the receiver was called %d times in 4 minutes, want 3 and a few probes", teller.calls)
 	}
 	teller.silent = false
 	for range 2 * 60 {
-		h.work()
-		h.clock.Advance(time.Second)
+		h.Work()
+		h.Clock.Advance(time.Second)
 	}
 	if len(teller.told) != queued {
 		t.Errorf("%d outcomes were told when the receiver answered, want %d", len(teller.told), queued)
 	}
-	metrics, err := h.metrics.Gather()
+	metrics, err := h.Metrics.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,4 +176,4 @@ func TestSilentReceiverIsLeftAlone(t *testing.T) {
 	t.Error("there is no pipesteward_notifications_total")
 }
 
-var _ actions.Teller = (*hangingTeller)(nil)
+var _ notify.Receiver = (*hangingTeller)(nil)

@@ -1,27 +1,28 @@
 package actions
 
 import (
+	"context"
 	"time"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// An event waits for GitLab to tell its own address, longer and longer: each look
-// is a write to the store, and as many events may wait as came while GitLab was
-// down.
+// An event from an unknown address is deferred until GitLab shows its own one, for
+// longer each time: each check is a write to the store, and all events may wait that
+// came while GitLab was down.
 const (
-	addressSoonest = 2 * time.Second
-	addressLatest  = time.Minute
+	minAddressCheck = 2 * time.Second
+	maxAddressCheck = time.Minute
 )
 
-// addressWait is how long an event waits that was looked at so often.
-func addressWait(tries int) time.Duration {
-	return min(addressSoonest<<min(tries-1, 10), addressLatest)
+// addressCheck returns how long an event is deferred that was checked so often.
+func addressCheck(tries int) time.Duration {
+	return min(minAddressCheck<<min(tries-1, 10), maxAddressCheck)
 }
 
-// foreign reports whether another GitLab sent the event: its instance is not the
-// configured one then. The webhook refuses such events, but accepts them while
-// GitLab could not be asked for its own address; then certain becomes true later.
+// foreign reports whether the event is from another GitLab than the configured one. The
+// webhook refuses such events, but accepts them while it does not know GitLab's own
+// address; certain is false until that is known.
 func (r *Runner) foreign(e event.Event) (foreign, certain bool) {
 	if e.Meta.Instance == r.GitLab.Instance() {
 		return false, true
@@ -30,15 +31,15 @@ func (r *Runner) foreign(e event.Event) (foreign, certain bool) {
 	return address != "", certain
 }
 
-// ofThisGitLab returns nil for a decision about an event of the configured
-// GitLab. A store may hold others: --gitlab-url was changed, or the store is a
-// copy of one that belongs to another GitLab's Pipesteward.
-func (r *Runner) ofThisGitLab(e event.Event) *verdict {
-	switch foreign, certain := r.foreign(e); {
+// fromThisGitLab skips a decision about an event of another GitLab than the configured
+// one. A store may have such: --gitlab-url was changed, or the store is a copy of one
+// that belongs to another GitLab's Pipesteward.
+func (r *Runner) fromThisGitLab(_ context.Context, a *attempt) (*verdict, error) {
+	switch foreign, certain := r.foreign(a.Event); {
 	case foreign && certain:
-		return skipped("the event is from another GitLab, at %s: if that is another address of the same one, name it with --gitlab-alias", e.Meta.Instance)
+		return skipped("the event is from another GitLab, at %s: if that is another address of the same one, name it with --gitlab-alias", a.Meta.Instance), nil
 	case foreign:
-		return deferred(addressSoonest)
+		return deferred(minAddressCheck), nil
 	}
-	return nil
+	return nil, nil
 }

@@ -9,9 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 // TestCancelOutdated: a new pipeline cancels what still runs in the older ones
@@ -61,25 +62,25 @@ func TestCancelOutdated(t *testing.T) {
 		{name: "a schedule goes on", old: gitlabtest.Pipeline{Source: "schedule"}, result: event.ResultSkipped},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHouse(t, fmt.Sprintf("version: 1\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status in [\"pending\", \"running\"]', actions: [cancel_outdated: {force: %t}]}\n", test.force))
-			project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
-			old := h.gitlab.AddPipeline(project.ID, test.old, append([]gitlabtest.Job{{Name: "build", Stage: "build"}, {Name: "test"}}, test.jobs...)...)
-			for _, job := range h.gitlab.Jobs(old.ID) {
+			h := actionstest.New(t, fmt.Sprintf("version: 1\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status in [\"pending\", \"running\"]', actions: [cancel_outdated: {force: %t}]}\n", test.force))
+			project := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
+			old := h.GitLab.AddPipeline(project.ID, test.old, append([]gitlabtest.Job{{Name: "build", Stage: "build"}, {Name: "test"}}, test.jobs...)...)
+			for _, job := range h.GitLab.Jobs(old.ID) {
 				if job.Stage == "build" && job.When != "manual" {
-					h.gitlab.Run(job.ID)
+					h.GitLab.Run(job.ID)
 				}
 			}
-			fresh := h.gitlab.AddPipeline(project.ID, test.new, gitlabtest.Job{Name: "build", Stage: "build"})
-			h.deliver(h.gitlab.PipelineHookBody(fresh.ID))
-			h.gitlab.Run(h.gitlab.Latest(fresh.ID, "build").ID)
-			h.deliver(h.gitlab.PipelineHookBody(fresh.ID)) // its next status
+			fresh := h.GitLab.AddPipeline(project.ID, test.new, gitlabtest.Job{Name: "build", Stage: "build"})
+			h.Deliver(h.GitLab.PipelineHookBody(fresh.ID))
+			h.GitLab.Run(h.GitLab.Latest(fresh.ID, "build").ID)
+			h.Deliver(h.GitLab.PipelineHookBody(fresh.ID)) // its next status
 			if test.fault.Path != "" {
-				h.gitlab.Fail(test.fault)
+				h.GitLab.Fail(test.fault)
 			}
-			h.workOff()
+			h.WorkOff()
 
 			var canceled []string
-			for _, job := range h.gitlab.Jobs(old.ID) {
+			for _, job := range h.GitLab.Jobs(old.ID) {
 				if job.Status == "canceled" || job.Status == "skipped" { // since a job before it was canceled
 					canceled = append(canceled, job.Name)
 				}
@@ -88,10 +89,10 @@ func TestCancelOutdated(t *testing.T) {
 			if diff := cmp.Diff(test.canceled, canceled); diff != "" {
 				t.Errorf("jobs that do not run any more (-want +got):\n%s", diff)
 			}
-			if o := h.only(); o.Result != test.result || !strings.Contains(o.Reason, test.says) {
+			if o := h.Only(); o.Result != test.result || !strings.Contains(o.Reason, test.says) {
 				t.Errorf("outcome %s (%s), want %s: …%s…", o.Result, o.Reason, test.result, test.says)
 			}
-			if job := h.gitlab.Latest(fresh.ID, "build"); job.Status != "running" {
+			if job := h.GitLab.Latest(fresh.ID, "build"); job.Status != "running" {
 				t.Errorf("the new pipeline's job is %s", job.Status)
 			}
 		})
@@ -101,31 +102,31 @@ func TestCancelOutdated(t *testing.T) {
 // TestCancelOutdatedLeavesTheNewestAlone: an old event that comes late cancels
 // nothing.
 func TestCancelOutdatedLeavesTheNewestAlone(t *testing.T) {
-	h := newHouse(t, "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [cancel_outdated]}\n")
-	project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
-	middle := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
-	newest := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
-	h.deliver(h.gitlab.PipelineHookBody(middle.ID))
-	h.workOff()
-	h.wantOutcome(event.ResultSkipped, fmt.Sprintf("the pipeline is outdated by pipeline %d", newest.ID), "/cancel", 0)
+	h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [cancel_outdated]}\n")
+	project := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h.GitLab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+	middle := h.GitLab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+	newest := h.GitLab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+	h.Deliver(h.GitLab.PipelineHookBody(middle.ID))
+	h.WorkOff()
+	h.WantOutcome(event.ResultSkipped, fmt.Sprintf("the pipeline is outdated by pipeline %d", newest.ID), "/cancel", 0)
 }
 
 // TestChildOfAnOutdatedPipeline: what the child of an old commit's pipeline
 // deploys is not deployed again.
 func TestChildOfAnOutdatedPipeline(t *testing.T) {
-	h := newHouse(t, "version: 1\nrules:\n  - {name: r, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
-	project := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	parent := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "children", Bridge: true})
-	newer := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
-	child := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{TriggeredBy: h.gitlab.Latest(parent.ID, "children").ID, SHA: parent.SHA},
+	h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
+	project := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	parent := h.GitLab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "children", Bridge: true})
+	newer := h.GitLab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+	child := h.GitLab.AddPipeline(project.ID, gitlabtest.Pipeline{TriggeredBy: h.GitLab.Latest(parent.ID, "children").ID, SHA: parent.SHA},
 		gitlabtest.Job{Name: "deploy", Environment: gitlabtest.Environment{Name: "production"}})
-	job := h.gitlab.Latest(child.ID, "deploy")
-	h.gitlab.Run(job.ID)
-	h.gitlab.Finish(job.ID, "failed", stuck)
-	h.deliver(h.gitlab.JobHookBody(job.ID))
-	h.workOff()
-	h.wantOutcome(event.ResultSkipped, fmt.Sprintf("the pipeline is outdated by pipeline %d", newer.ID), "/retry", 0)
+	job := h.GitLab.Latest(child.ID, "deploy")
+	h.GitLab.Run(job.ID)
+	h.GitLab.Finish(job.ID, "failed", actionstest.Stuck)
+	h.Deliver(h.GitLab.JobHookBody(job.ID))
+	h.WorkOff()
+	h.WantOutcome(event.ResultSkipped, fmt.Sprintf("the pipeline is outdated by pipeline %d", newer.ID), "/retry", 0)
 }
 
 // TestCancelPipelineSaysWhatIsLeft: GitLab answers 200 also where it cancelled
@@ -144,12 +145,12 @@ func TestCancelPipelineSaysWhatIsLeft(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := gitlabtest.Options{PipelinesFollow: strings.HasSuffix(test.name, "later")}
-			h := newHouseOn(t, o, "version: 1\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status == \"running\"', actions: [cancel_pipeline]}\n")
-			pipeline := h.addPipeline(gitlabtest.Pipeline{}, test.jobs...)
-			h.gitlab.Run(h.gitlab.Latest(pipeline.ID, "build").ID)
-			h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
-			h.workOff()
-			h.wantOutcome(test.result, test.says, "/cancel", 1)
+			h := actionstest.NewOn(t, o, "version: 1\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status == \"running\"', actions: [cancel_pipeline]}\n")
+			pipeline := h.AddPipeline(gitlabtest.Pipeline{}, test.jobs...)
+			h.GitLab.Run(h.GitLab.Latest(pipeline.ID, "build").ID)
+			h.Deliver(h.GitLab.PipelineHookBody(pipeline.ID))
+			h.WorkOff()
+			h.WantOutcome(test.result, test.says, "/cancel", 1)
 		})
 	}
 }
@@ -157,13 +158,13 @@ func TestCancelPipelineSaysWhatIsLeft(t *testing.T) {
 // TestRetryThatFailsAtOnce: the answer to a retry may be a job that has failed
 // already, of which no event comes.
 func TestRetryThatFailsAtOnce(t *testing.T) {
-	h := newHouseOn(t, gitlabtest.Options{RetriesFail: "ci_quota_exceeded"}, "version: 1\nrules:\n  - {name: r, on: job, if: 'failed_with(\"stuck_or_timeout_failure\")', actions: [retry]}\n")
-	h.deliver(h.gitlab.JobHookBody(h.failedJob(stuck).ID))
-	h.workOff()
-	h.wantResults(event.ResultDone, event.ResultGaveUp)
-	for _, o := range h.outcomes() {
+	h := actionstest.NewOn(t, gitlabtest.Options{RetriesFail: "ci_quota_exceeded"}, "version: 1\nrules:\n  - {name: r, on: job, if: 'failed_with(\"stuck_or_timeout_failure\")', actions: [retry]}\n")
+	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
+	h.WorkOff()
+	h.WantResults(event.ResultDone, event.ResultGaveUp)
+	for _, o := range h.Outcomes() {
 		if o.Result == event.ResultGaveUp {
-			has(t, o.Reason, "attempt 2 failed for another reason: ci_quota_exceeded")
+			actionstest.Has(t, o.Reason, "attempt 2 failed for another reason: ci_quota_exceeded")
 		}
 	}
 }
@@ -195,19 +196,19 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHouse(t, "version: 1\nrules:\n  - {name: r, "+test.rule[1:]+"\n")
+			h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, "+test.rule[1:]+"\n")
 			test.job.Name = "deploy"
-			pipeline := h.addPipeline(gitlabtest.Pipeline{}, test.job)
-			job := h.gitlab.Latest(pipeline.ID, "deploy")
+			pipeline := h.AddPipeline(gitlabtest.Pipeline{}, test.job)
+			job := h.GitLab.Latest(pipeline.ID, "deploy")
 			if test.job.When == "" {
-				h.gitlab.Run(job.ID)
-				h.gitlab.Finish(job.ID, "failed", stuck)
+				h.GitLab.Run(job.ID)
+				h.GitLab.Finish(job.ID, "failed", actionstest.Stuck)
 			}
-			h.gitlab.Fail(gitlabtest.Fault{Method: http.MethodPost, Times: -1, Status: test.status})
-			h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
-			h.deliver(h.gitlab.JobHookBody(job.ID))
-			h.workOff()
-			if o := h.only(); o.Result != event.ResultFailed || !strings.Contains(o.Reason, test.says) {
+			h.GitLab.Fail(gitlabtest.Fault{Method: http.MethodPost, Times: -1, Status: test.status})
+			h.Deliver(h.GitLab.PipelineHookBody(pipeline.ID))
+			h.Deliver(h.GitLab.JobHookBody(job.ID))
+			h.WorkOff()
+			if o := h.Only(); o.Result != event.ResultFailed || !strings.Contains(o.Reason, test.says) {
 				t.Errorf("outcome %s (%s), want failed: …%s…", o.Result, o.Reason, test.says)
 			}
 		})
@@ -216,13 +217,13 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 
 // TestDeletedPipeline: a pipeline that was deleted meanwhile is no failure.
 func TestDeletedPipeline(t *testing.T) {
-	h := newHouse(t, "version: 1\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status == \"failed\"', actions: [retry_pipeline]}\n")
-	job := h.failedJob(stuck)
-	h.gitlab.Finish(h.gitlab.Latest(job.PipelineID, "lint").ID, "success", "")
-	h.deliver(h.gitlab.PipelineHookBody(job.PipelineID))
-	h.gitlab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusNotFound})
-	h.workOff()
-	h.wantOutcome(event.ResultSkipped, "was deleted", "/retry", 0)
+	h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, on: pipeline, if: 'pipeline.status == \"failed\"', actions: [retry_pipeline]}\n")
+	job := h.FailedJob(actionstest.Stuck)
+	h.GitLab.Finish(h.GitLab.Latest(job.PipelineID, "lint").ID, "success", "")
+	h.Deliver(h.GitLab.PipelineHookBody(job.PipelineID))
+	h.GitLab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusNotFound})
+	h.WorkOff()
+	h.WantOutcome(event.ResultSkipped, "was deleted", "/retry", 0)
 }
 
 // TestSweepErasesArchivedJobs: they are the oldest. GitLab erases them since
@@ -233,7 +234,7 @@ func TestSweepErasesArchivedJobs(t *testing.T) {
 		problems int
 	}{"19.1.0": {30, 0}, "17.11.0": {5, 1}} {
 		t.Run(version, func(t *testing.T) {
-			h := newHouseOn(t, gitlabtest.Options{Version: version}, `
+			h := actionstest.NewOn(t, gitlabtest.Options{Version: version}, `
 version: 1
 rules:
   - name: old
@@ -241,24 +242,24 @@ rules:
     schedule: {cron: "0 3 * * *", projects: ["platform/*"], scope: [success]}
     actions: [erase: {older_than: 30d}]
 `)
-			p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
+			p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
 			var jobs []gitlabtest.Job
 			for i := range 30 {
-				job := h.oldJob(fmt.Sprintf("job-%d", i), 100*day)
+				job := h.OldJob(fmt.Sprintf("job-%d", i), 100*actionstest.Day)
 				job.Archived = i >= 5
 				jobs = append(jobs, job)
 			}
-			h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, jobs...)
-			h.sweep("old")
-			h.workOff()
-			if n := len(h.erasedJobs(p)); n != want.erased {
+			h.GitLab.AddPipeline(p.ID, gitlabtest.Pipeline{}, jobs...)
+			h.Sweep("old")
+			h.WorkOff()
+			if n := len(h.ErasedJobs(p)); n != want.erased {
 				t.Errorf("%d jobs were erased, want %d", n, want.erased)
 			}
-			run := h.lastSweep()
+			run := h.LastSweep()
 			if n := len(run.Sweep.Problems); n != want.problems || run.Result != event.ResultDone {
 				t.Errorf("outcome %s with problems %+v, want %d", run.Result, run.Sweep.Problems, want.problems)
 			}
-			if n := h.gitlab.Count(http.MethodPost, "/erase"); n > want.erased+16 {
+			if n := h.GitLab.Count(http.MethodPost, "/erase"); n > want.erased+16 {
 				t.Errorf("%d calls of erase, want no more than those in flight when GitLab refused the first", n)
 			}
 		})
@@ -271,45 +272,45 @@ func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 	const text = "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [cancel_outdated]}\n"
 	for _, test := range []struct {
 		name   string
-		pull   func(h *house)
-		lift   func(h *house)
+		pull   func(h *actionstest.Harness)
+		lift   func(h *actionstest.Harness)
 		result string
 		says   string
 		calls  int
 	}{
 		{
-			"by dry run", func(h *house) { h.load(text, rules.Options{DryRun: true}) }, func(*house) {},
+			"by dry run", func(h *actionstest.Harness) { h.Load(text, rulefile.Options{DryRun: true}) }, func(*actionstest.Harness) {},
 			event.ResultFailed, "pipeline 102 is canceled; stopped halfway by dry run", 1,
 		},
 		{
-			"by a pause", func(h *house) { _ = h.pauses().Pause(h.Context(), event.Pause{}) }, func(h *house) { _, _ = h.pauses().ResumeAll(h.Context(), "the test") },
+			"by a pause", func(h *actionstest.Harness) { _ = h.Pauses().Pause(h.Context(), event.Pause{}) }, func(h *actionstest.Harness) { _, _ = h.Pauses().ResumeAll(h.Context(), "the test") },
 			event.ResultDone, "pipeline 102 is canceled; pipeline 101 is canceled", 2,
 		},
 		{
-			"by a pause, after which another pipeline is the newest", func(h *house) { _ = h.pauses().Pause(h.Context(), event.Pause{}) },
-			func(h *house) {
-				h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
-				_, _ = h.pauses().ResumeAll(h.Context(), "the test")
+			"by a pause, after which another pipeline is the newest", func(h *actionstest.Harness) { _ = h.Pauses().Pause(h.Context(), event.Pause{}) },
+			func(h *actionstest.Harness) {
+				h.GitLab.AddPipeline(h.Pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+				_, _ = h.Pauses().ResumeAll(h.Context(), "the test")
 			},
 			event.ResultDone, "pipeline 102 is canceled; the pipeline is outdated by pipeline 104", 1,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := newHouse(t, text)
-			h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
-			h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
-			newest := h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
-			h.deliver(h.gitlab.PipelineHookBody(newest.ID))
-			h.fuse.before = func(what string) {
+			h := actionstest.New(t, text)
+			h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+			h.GitLab.AddPipeline(h.Pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+			newest := h.GitLab.AddPipeline(h.Pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+			h.Deliver(h.GitLab.PipelineHookBody(newest.ID))
+			h.Fuse.Before = func(what string) {
 				if what == http.MethodPost { // the first call has passed the brake
-					h.fuse.before = nil
+					h.Fuse.Before = nil
 					test.pull(h)
 				}
 			}
-			h.work()
+			h.Work()
 			test.lift(h)
-			h.workOff()
-			h.wantOutcome(test.result, test.says, "/cancel", test.calls)
+			h.WorkOff()
+			h.WantOutcome(test.result, test.says, "/cancel", test.calls)
 		})
 	}
 }
@@ -317,17 +318,17 @@ func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 // TestCancelOutdatedSaysItOnce: what an earlier attempt did is told once, however
 // often it is tried again.
 func TestCancelOutdatedSaysItOnce(t *testing.T) {
-	h := newHouse(t, "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [cancel_outdated]}\n")
-	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
-	deploying := h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"},
+	h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [cancel_outdated]}\n")
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+	deploying := h.GitLab.AddPipeline(h.Pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"},
 		gitlabtest.Job{Name: "deploy", Environment: gitlabtest.Environment{Name: "production", Action: "start"}})
-	h.gitlab.Run(h.gitlab.Latest(deploying.ID, "deploy").ID)
-	newest := h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
-	h.gitlab.Fail(gitlabtest.Fault{Method: http.MethodPost, Path: fmt.Sprintf("/pipelines/%d/cancel", h.pipeline.ID), Times: 6, Status: http.StatusConflict})
-	h.deliver(h.gitlab.PipelineHookBody(newest.ID))
-	h.workOff()
-	o := h.only()
-	want := fmt.Sprintf("of pipeline %d, 1 job canceled and the deployment to production is left: `force: true` lifts this; pipeline %d is canceled", deploying.ID, h.pipeline.ID)
+	h.GitLab.Run(h.GitLab.Latest(deploying.ID, "deploy").ID)
+	newest := h.GitLab.AddPipeline(h.Pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
+	h.GitLab.Fail(gitlabtest.Fault{Method: http.MethodPost, Path: fmt.Sprintf("/pipelines/%d/cancel", h.Pipeline.ID), Times: 6, Status: http.StatusConflict})
+	h.Deliver(h.GitLab.PipelineHookBody(newest.ID))
+	h.WorkOff()
+	o := h.Only()
+	want := fmt.Sprintf("of pipeline %d, 1 job canceled and the deployment to production is left: `force: true` lifts this; pipeline %d is canceled", deploying.ID, h.Pipeline.ID)
 	if o.Result != event.ResultDone || o.Reason != want {
 		t.Errorf("outcome %s (%s), want done (%s)", o.Result, o.Reason, want)
 	}

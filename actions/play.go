@@ -8,18 +8,18 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// observePlay: a play is called for while the job waits to be played, in the
-// newest pipeline of its ref.
+// observePlay: a play is called for while the job waits to be played and its pipeline is
+// not outdated.
 func observePlay(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	s, newerPipeline, err := r.lookWithNewer(ctx, p)
+	s, newerPipeline, err := r.readStateAndNewer(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	// GitLab may have started a clone and left the original as it was.
+	// GitLab may have started a clone of the job and left the job itself as it was.
 	running := s.newest()
 	switch {
 	case running.ID == s.job.ID && waitsToBePlayed(s.job):
-		return stale(p, newerPipeline), nil
+		return outdated(p, newerPipeline), nil
 	case p.Called:
 		return done(running.ID, "seen after the call was cut short"), nil
 	case running.ID != s.job.ID:
@@ -39,24 +39,24 @@ func actPlay(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*ve
 	}
 	id := played.ID
 	if waitsToBePlayed(played) {
-		// The answer is the original: the job that runs is a clone of it. The
-		// play took effect whether or not the clone's id can be learnt.
-		if s, err := r.look(ctx, p); err == nil {
+		// The answer is the original job: the job that runs is a clone of it. The play
+		// took effect whether or not the clone's id can be read.
+		if s, err := r.readState(ctx, p); err == nil {
 			id = max(id, s.newest().ID)
 		}
 	}
 	return done(id, ""), nil
 }
 
-// How often a play looks whether the job before it has passed: seldom enough
-// for one that takes hours.
+// A play checks whether the job before it has passed after a tenth of the time that it
+// has waited for that, within these bounds.
 const (
-	passedSoonest = 10 * time.Second
-	passedLatest  = time.Minute
+	minPassedCheck = 10 * time.Second
+	maxPassedCheck = time.Minute
 )
 
-// passed makes a play wait until the job before it has passed, and refuses it
-// when that one did not.
+// passed defers a play until the job before it has passed, and skips the play when that
+// job did not pass.
 func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
 	status, err := r.statusOf(ctx, p, p.AfterSuccess)
 	switch {
@@ -64,30 +64,29 @@ func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
 		return nil, err
 	case status == "success":
 		return nil, nil
-	case status == "failed" && !p.LeftBehind:
-		p.LeftBehind = true // GitLab or a rule may retry it
+	case status == "failed" && !p.SawFailure:
+		p.SawFailure = true // GitLab or a rule may retry it
 		return p.untilPassed(), nil
 	case status == "":
 		return skipped("%s, which must pass before, is no job of the pipeline any more", p.AfterSuccess), nil
-	case ended(status), status == "manual":
+	case event.Ended(status), status == "manual":
 		return skipped("%s, which must pass before, is %s", p.AfterSuccess, status), nil
-	case time.Duration(p.PassWaited) > patience:
-		return failed("%s, which must pass before, is %s after %s", p.AfterSuccess, status, span(time.Duration(p.PassWaited))), nil
+	case time.Duration(p.PassWaited) > maxRetryTime:
+		return failed("%s, which must pass before, is %s after %s", p.AfterSuccess, status, event.Coarse(time.Duration(p.PassWaited))), nil
 	}
-	p.LeftBehind = false
+	p.SawFailure = false
 	return p.untilPassed(), nil
 }
 
-// untilPassed defers the play until it is looked again whether the job before
-// it has passed.
+// untilPassed defers the play until the next check whether the job before it has passed.
 func (p *pending) untilPassed() *verdict {
-	wait := min(max(passedSoonest, time.Duration(p.PassWaited)/10), passedLatest)
+	wait := min(max(minPassedCheck, time.Duration(p.PassWaited)/10), maxPassedCheck)
 	p.PassWaited += event.Duration(wait)
 	return deferred(wait)
 }
 
-// statusOf gives the status of the latest run of a job of the decision's
-// pipeline, by its name; "" where there is none.
+// statusOf returns the status of the latest run of a job of the decision's pipeline, by
+// its name; "" if there is none.
 func (r *Runner) statusOf(ctx context.Context, p *pending, name string) (string, error) {
 	jobs, err := r.GitLab.PipelineJobs(ctx, p.Project.ID, p.Pipeline.ID, false)
 	if err != nil {

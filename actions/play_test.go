@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -33,60 +34,60 @@ func TestPlayInOrder(t *testing.T) {
 		{"is canceled", "canceled", false, event.ResultSkipped, "staging, which must pass before, is canceled"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouseOn(t, gitlabtest.Options{PlayClones: c.clones}, inOrderRules)
-			h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
-			h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
-			h.passTime()
-			if n := h.gitlab.Count("POST", "/play"); n != 1 {
+			h := actionstest.NewOn(t, gitlabtest.Options{PlayClones: c.clones}, inOrderRules)
+			h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
+			h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+			h.PassTime()
+			if n := h.GitLab.Count("POST", "/play"); n != 1 {
 				t.Fatalf("%d plays before the first job has passed, want 1", n)
 			}
-			staging := h.gitlab.Latest(h.pipeline.ID, "staging")
-			if o := h.outcomes()[0]; o.NewJobID != staging.ID {
+			staging := h.GitLab.Latest(h.Pipeline.ID, "staging")
+			if o := h.Outcomes()[0]; o.NewJobID != staging.ID {
 				t.Errorf("played as job %d, want %d", o.NewJobID, staging.ID)
 			}
-			h.gitlab.Run(staging.ID)
-			h.passTime()
-			if n := h.gitlab.Count("POST", "/play"); n != 1 {
+			h.GitLab.Run(staging.ID)
+			h.PassTime()
+			if n := h.GitLab.Count("POST", "/play"); n != 1 {
 				t.Errorf("%d plays while the first job runs, want 1", n)
 			}
 			reason := ""
 			if c.ends == "failed" {
 				reason = "script_failure"
 			}
-			h.gitlab.Finish(staging.ID, c.ends, reason)
-			h.workOff()
-			all := h.outcomes()
+			h.GitLab.Finish(staging.ID, c.ends, reason)
+			h.WorkOff()
+			all := h.Outcomes()
 			if len(all) != 2 || all[0].Result != event.ResultDone || all[1].Result != c.second {
 				t.Fatalf("outcomes %+v, want done and %s", all, c.second)
 			}
-			has(t, all[1].Reason, c.says)
+			actionstest.Has(t, all[1].Reason, c.says)
 		})
 	}
 }
 
 // A protected environment is named.
 func TestPlayInAProtectedEnvironment(t *testing.T) {
-	h := newHouse(t, "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [play: {jobs: 'filter(pipeline.jobs, .status == \"manual\")'}]}\n")
-	project := h.gitlab.AddProject(gitlabtest.Project{
+	h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [play: {jobs: 'filter(pipeline.jobs, .status == \"manual\")'}]}\n")
+	project := h.GitLab.AddProject(gitlabtest.Project{
 		Path: "platform/shop", Role: gitlabtest.Developer,
 		ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}},
 	})
-	pipeline := h.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{},
+	pipeline := h.GitLab.AddPipeline(project.ID, gitlabtest.Pipeline{},
 		gitlabtest.Job{Name: "deploy", When: "manual", Environment: gitlabtest.Environment{Name: "production", Action: "start"}})
-	h.deliver(h.gitlab.PipelineHookBody(pipeline.ID))
-	h.workOff()
-	h.wantOutcome(event.ResultFailed, "production", "/play", 1)
+	h.Deliver(h.GitLab.PipelineHookBody(pipeline.ID))
+	h.WorkOff()
+	h.WantOutcome(event.ResultFailed, "production", "/play", 1)
 }
 
 // What an erase frees is summed.
 func TestEraseSumsWhatItFreed(t *testing.T) {
-	h := newHouse(t, "version: 1\nrules:\n  - {name: r, on: job, actions: [erase: {older_than: 0s, artifacts: true}]}\n")
-	job := h.failedJob("script_failure")
-	h.gitlab.SetLog(job.ID, "0123456789")
-	h.gitlab.SetArtifacts(job.ID, gitlabtest.Archive)
-	h.deliver(h.gitlab.JobHookBody(job.ID))
-	h.workOff()
-	if o := h.wantOutcome(event.ResultDone, "", "/erase", 1); o.Freed != 10+gitlabtest.Archive.Size {
+	h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, on: job, actions: [erase: {older_than: 0s, artifacts: true}]}\n")
+	job := h.FailedJob("script_failure")
+	h.GitLab.SetLog(job.ID, "0123456789")
+	h.GitLab.SetArtifacts(job.ID, gitlabtest.Archive)
+	h.Deliver(h.GitLab.JobHookBody(job.ID))
+	h.WorkOff()
+	if o := h.WantOutcome(event.ResultDone, "", "/erase", 1); o.Freed != 10+gitlabtest.Archive.Size {
 		t.Errorf("freed %d bytes, want %d", o.Freed, 10+gitlabtest.Archive.Size)
 	}
 }
@@ -100,64 +101,64 @@ rules:
   - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline]}
   - {name: stop, on: pipeline, if: 'pipeline.status == "running"', actions: [cancel_pipeline]}
 `
-	fail := func(h *house, reason string) {
-		job := h.gitlab.Latest(h.pipeline.ID, "rspec")
-		h.gitlab.Run(job.ID)
-		h.gitlab.Finish(job.ID, "failed", reason)
+	fail := func(h *actionstest.Harness, reason string) {
+		job := h.GitLab.Latest(h.Pipeline.ID, "rspec")
+		h.GitLab.Run(job.ID)
+		h.GitLab.Finish(job.ID, "failed", reason)
 	}
 	for _, c := range []struct {
 		name    string
-		arrange func(h *house)
-		then    func(h *house) // after the hook
+		arrange func(h *actionstest.Harness)
+		then    func(h *actionstest.Harness) // after the hook
 		call    string
 		calls   int
 		result  string
 		says    string
 	}{
-		{"failed", func(h *house) { fail(h, stuck) }, nil, "/retry", 1, event.ResultDone, ""},
-		{"hopeless", func(h *house) { fail(h, "ci_quota_exceeded") }, nil, "/retry", 0, event.ResultSkipped, "no retry mends"},
-		{"attempts used up", func(h *house) {
-			fail(h, stuck)
-			h.mustRetry(h.gitlab.Latest(h.pipeline.ID, "rspec").ID)
-			fail(h, stuck)
+		{"failed", func(h *actionstest.Harness) { fail(h, actionstest.Stuck) }, nil, "/retry", 1, event.ResultDone, ""},
+		{"hopeless", func(h *actionstest.Harness) { fail(h, "ci_quota_exceeded") }, nil, "/retry", 0, event.ResultSkipped, "no retry mends"},
+		{"attempts used up", func(h *actionstest.Harness) {
+			fail(h, actionstest.Stuck)
+			h.MustRetry(h.GitLab.Latest(h.Pipeline.ID, "rspec").ID)
+			fail(h, actionstest.Stuck)
 		}, nil, "/retry", 0, event.ResultGaveUp, "2 attempts, as many as `limits.per_job` allows"},
-		{"running again", func(h *house) { fail(h, stuck) }, func(h *house) { h.mustRetry(h.gitlab.Latest(h.pipeline.ID, "rspec").ID) }, "/retry", 0, event.ResultSkipped, "neither failed nor canceled"},
-		{"newer pipeline", func(h *house) { fail(h, stuck) }, func(h *house) {
-			h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+		{"running again", func(h *actionstest.Harness) { fail(h, actionstest.Stuck) }, func(h *actionstest.Harness) { h.MustRetry(h.GitLab.Latest(h.Pipeline.ID, "rspec").ID) }, "/retry", 0, event.ResultSkipped, "neither failed nor canceled"},
+		{"newer pipeline", func(h *actionstest.Harness) { fail(h, actionstest.Stuck) }, func(h *actionstest.Harness) {
+			h.GitLab.AddPipeline(h.Pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
 		}, "/retry", 0, event.ResultSkipped, "the pipeline is outdated by pipeline 102"},
-		{"running", func(h *house) { h.gitlab.Run(h.gitlab.Latest(h.pipeline.ID, "rspec").ID) }, nil, "/cancel", 1, event.ResultDone, "canceled"},
-		{"ended meanwhile", func(h *house) { h.gitlab.Run(h.gitlab.Latest(h.pipeline.ID, "rspec").ID) }, func(h *house) {
-			h.gitlab.Finish(h.gitlab.Latest(h.pipeline.ID, "rspec").ID, "success", "")
+		{"running", func(h *actionstest.Harness) { h.GitLab.Run(h.GitLab.Latest(h.Pipeline.ID, "rspec").ID) }, nil, "/cancel", 1, event.ResultDone, "canceled"},
+		{"ended meanwhile", func(h *actionstest.Harness) { h.GitLab.Run(h.GitLab.Latest(h.Pipeline.ID, "rspec").ID) }, func(h *actionstest.Harness) {
+			h.GitLab.Finish(h.GitLab.Latest(h.Pipeline.ID, "rspec").ID, "success", "")
 		}, "/cancel", 0, event.ResultSkipped, "the pipeline has ended: success"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, text)
-			h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+			h := actionstest.New(t, text)
+			h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
 			c.arrange(h)
-			h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
+			h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
 			if c.then != nil {
 				c.then(h)
 			}
-			h.workOff()
-			h.wantOutcome(c.result, c.says, c.call, c.calls)
+			h.WorkOff()
+			h.WantOutcome(c.result, c.says, c.call, c.calls)
 		})
 	}
 }
 
 // What was refused is played when the job before has been mended.
 func TestPlayedWhenMended(t *testing.T) {
-	h := newHouse(t, inOrderRules)
-	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
-	h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
-	h.passTime()
-	h.end("staging", "failed", "runner_system_failure")
-	h.workOff()
-	h.mustRetry(h.gitlab.Latest(h.pipeline.ID, "staging").ID)
-	h.end("staging", "success", "")
-	h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
-	h.workOff()
-	h.wantResults(event.ResultDone, event.ResultSkipped, event.ResultDone)
-	if n := h.gitlab.Count("POST", "/play"); n != 2 {
+	h := actionstest.New(t, inOrderRules)
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
+	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+	h.PassTime()
+	h.End("staging", "failed", "runner_system_failure")
+	h.WorkOff()
+	h.MustRetry(h.GitLab.Latest(h.Pipeline.ID, "staging").ID)
+	h.End("staging", "success", "")
+	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+	h.WorkOff()
+	h.WantResults(event.ResultDone, event.ResultSkipped, event.ResultDone)
+	if n := h.GitLab.Count("POST", "/play"); n != 2 {
 		t.Errorf("%d plays, want 2", n)
 	}
 }
@@ -165,16 +166,16 @@ func TestPlayedWhenMended(t *testing.T) {
 // A play waits for the job before also while a rule retries that.
 func TestPlayWaitsForARetry(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, inOrderRules+"  - {name: again, on: job, if: 'failed_with(\"runner_system_failure\")', actions: [retry]}\n")
-	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
-	h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
-	h.passTime()
-	h.deliver(h.gitlab.JobHookBody(h.end("staging", "failed", "runner_system_failure")))
-	h.passTime()
-	h.deliver(h.gitlab.JobHookBody(h.end("staging", "success", "")))
-	h.workOff()
-	if n := h.gitlab.Count("POST", "/play"); n != 2 {
-		t.Errorf("%d plays, want 2: %+v", n, h.outcomes())
+	h := actionstest.New(t, inOrderRules+"  - {name: again, on: job, if: 'failed_with(\"runner_system_failure\")', actions: [retry]}\n")
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
+	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+	h.PassTime()
+	h.Deliver(h.GitLab.JobHookBody(h.End("staging", "failed", "runner_system_failure")))
+	h.PassTime()
+	h.Deliver(h.GitLab.JobHookBody(h.End("staging", "success", "")))
+	h.WorkOff()
+	if n := h.GitLab.Count("POST", "/play"); n != 2 {
+		t.Errorf("%d plays, want 2: %+v", n, h.Outcomes())
 	}
 }
 
@@ -182,21 +183,21 @@ func TestPlayWaitsForARetry(t *testing.T) {
 // pass in.
 func TestPlayAfterALongPause(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, inOrderRules)
-	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
-	if err := h.pauses().Pause(t.Context(), event.Pause{}); err != nil {
+	h := actionstest.New(t, inOrderRules)
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
+	if err := h.Pauses().Pause(t.Context(), event.Pause{}); err != nil {
 		t.Fatal(err)
 	}
-	h.deliver(h.gitlab.PipelineHookBody(h.pipeline.ID))
+	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
 	for range 26 * 60 {
-		h.work()
-		h.clock.Advance(time.Minute)
+		h.Work()
+		h.Clock.Advance(time.Minute)
 	}
-	if _, err := h.pauses().ResumeAll(t.Context(), "the test"); err != nil {
+	if _, err := h.Pauses().ResumeAll(t.Context(), "the test"); err != nil {
 		t.Fatal(err)
 	}
-	h.passTime()
-	h.end("staging", "success", "")
-	h.workOff()
-	h.wantResults(event.ResultDone, event.ResultDone)
+	h.PassTime()
+	h.End("staging", "success", "")
+	h.WorkOff()
+	h.WantResults(event.ResultDone, event.ResultDone)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 )
 
@@ -18,10 +19,10 @@ rules: [{name: r, on: pipeline, if: 'pipeline.status == "failed"', actions: [{re
 
 // failedWithoutID is the hook of a new pipeline that failed, in the form of
 // GitLab 8 to 11: it names its project by the path only.
-func (h *house) failedWithoutID(path string) []byte {
-	h.pipeline = h.gitlab.AddPipeline(h.pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-	h.end("rspec", "failed", "script_failure")
-	body := h.gitlab.PipelineHookBody(h.pipeline.ID)
+func failedWithoutID(h *actionstest.Harness, path string) []byte {
+	h.Pipeline = h.GitLab.AddPipeline(h.Pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	h.End("rspec", "failed", "script_failure")
+	body := h.GitLab.PipelineHookBody(h.Pipeline.ID)
 	before, project, _ := bytes.Cut(body, []byte(`"project":{`))
 	id := regexp.MustCompile(`"id":\d+,`).FindIndex(project)
 	project = slices.Concat(project[:id[0]], project[id[1]:])
@@ -32,33 +33,33 @@ func (h *house) failedWithoutID(path string) []byte {
 // Hooks of GitLab 8 to 11 name the project by its path: its id is looked up
 // once. Of a project that is gone nothing is done.
 func TestProjectIsFoundByPath(t *testing.T) {
-	h := newHouse(t, retryFailedPipelines)
-	h.start(newFuse(-1))
-	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	h := actionstest.New(t, retryFailedPipelines)
+	h.Start(actionstest.NewFuse(-1))
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
 	for range 2 {
-		h.deliver(h.failedWithoutID("platform/shop"))
-		h.workOff()
+		h.Deliver(failedWithoutID(h, "platform/shop"))
+		h.WorkOff()
 	}
-	h.deliver(h.failedWithoutID("platform/gone"))
-	h.workOff()
-	if n := h.gitlab.Count("GET", "/projects/platform/shop"); n != 1 {
+	h.Deliver(failedWithoutID(h, "platform/gone"))
+	h.WorkOff()
+	if n := h.GitLab.Count("GET", "/projects/platform/shop"); n != 1 {
 		t.Errorf("%d look-ups of the path, want 1", n)
 	}
-	if n := h.gitlab.Count("POST", "/retry"); n != 2 {
-		t.Errorf("%d pipelines retried, want 2; the log:\n%s", n, h.log)
+	if n := h.GitLab.Count("POST", "/retry"); n != 2 {
+		t.Errorf("%d pipelines retried, want 2; the log:\n%s", n, h.Logs)
 	}
 }
 
 // However long GitLab can't be used, the look-up waits for that.
 func TestProjectIsFoundByPathAfterTrouble(t *testing.T) {
-	h := newHouse(t, retryFailedPipelines)
-	h.addPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-	h.gitlab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized})
-	h.deliver(h.failedWithoutID("platform/shop"))
-	h.pass(3*day, 2*time.Hour)
-	h.gitlab.ClearFaults()
-	h.pass(10*time.Minute, 20*time.Second)
-	if n := h.gitlab.Count("POST", "/retry"); n != 1 {
-		t.Errorf("%d pipelines retried, want 1; the log:\n%s", n, h.log)
+	h := actionstest.New(t, retryFailedPipelines)
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	h.GitLab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized})
+	h.Deliver(failedWithoutID(h, "platform/shop"))
+	h.Pass(3*actionstest.Day, 2*time.Hour)
+	h.GitLab.ClearFaults()
+	h.Pass(10*time.Minute, 20*time.Second)
+	if n := h.GitLab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d pipelines retried, want 1; the log:\n%s", n, h.Logs)
 	}
 }

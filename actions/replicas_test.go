@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -22,41 +23,41 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 	t.Parallel()
 	atOnce := strings.Replace(retryRules, "delay: 30s", "delay: 0s", 1)
 	redis := redistest.Start(t)
-	newCase := func(name string) *house {
-		h := newRedisHouse(t, redis.URL(), "{"+name+"}:", atOnce)
-		job := h.failedJob(stuck)
-		h.deliver(h.gitlab.JobHookBody(job.ID))
+	newCase := func(name string) *actionstest.Harness {
+		h := actionstest.NewOnRedis(t, redis.URL(), "{"+name+"}:", atOnce)
+		job := h.FailedJob(actionstest.Stuck)
+		h.Deliver(h.GitLab.JobHookBody(job.ID))
 		return h
 	}
 	unharmed := newCase("unharmed")
-	unharmed.work()
-	unharmed.wantOnce("unharmed")
-	steps := unharmed.fuse.burnt
+	unharmed.Work()
+	unharmed.WantOnce("unharmed")
+	steps := unharmed.Fuse.Burnt
 	if steps < 20 {
 		t.Fatalf("all is done in %d steps: the fuse does not see them", steps)
 	}
 
-	houses := make([]*house, 0, steps)
-	for step := 1; step <= steps; step += *killEach {
+	houses := make([]*actionstest.Harness, 0, steps)
+	for step := 1; step <= steps; step += *actionstest.KillEach {
 		h := newCase(fmt.Sprint("killed at step ", step))
-		h.start(newFuse(step))
-		h.work()
-		if !h.fuse.blown() {
+		h.Start(actionstest.NewFuse(step))
+		h.Work()
+		if !h.Fuse.Blown() {
 			t.Fatalf("not killed at step %d", step)
 		}
 		apart := 5 * time.Minute
 		if step%2 == 0 {
 			apart = -apart
 		}
-		h.now = func() time.Time { return time.Now().Add(apart) }
-		h.start(newFuse(-1))
+		h.Now = func() time.Time { return time.Now().Add(apart) }
+		h.Start(actionstest.NewFuse(-1))
 		houses = append(houses, h)
 	}
 	busy := houses
 	for deadline := time.Now().Add(5 * time.Minute); len(busy) > 0; {
-		var still []*house
+		var still []*actionstest.Harness
 		for _, h := range busy {
-			if h.work(); !h.idle() {
+			if h.Work(); !h.Idle() {
 				still = append(still, h)
 			}
 		}
@@ -64,14 +65,14 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d queues do not get empty; the first one's log:\n%s", len(busy), busy[0].log)
+			t.Fatalf("%d queues do not get empty; the first one's log:\n%s", len(busy), busy[0].Logs)
 		}
-		if err := busy[0].db.Wait(t.Context(), time.Second); err != nil {
+		if err := busy[0].DB.Wait(t.Context(), time.Second); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i, h := range houses {
-		h.wantOnce(fmt.Sprintf("killed at step %d", 1+i**killEach))
+		h.WantOnce(fmt.Sprintf("killed at step %d", 1+i**actionstest.KillEach))
 	}
 }
 
@@ -79,25 +80,25 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 func TestStormOfAllReplicas(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
-	h := newRedisHouse(t, redis.URL(), "{storm}:", strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 3, pipelines: 3", 1))
+	h := actionstest.NewOnRedis(t, redis.URL(), "{storm}:", strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 3, pipelines: 3", 1))
 	for replica := range 2 {
-		h.start(newFuse(-1))
+		h.Start(actionstest.NewFuse(-1))
 		for range 3 {
-			h.deliver(h.gitlab.JobHookBody(h.failedJob("runner_system_failure").ID))
-			h.work()
+			h.Deliver(h.GitLab.JobHookBody(h.FailedJob("runner_system_failure").ID))
+			h.Work()
 		}
-		if n := h.gitlab.Count("POST", "/retry"); n != 2 {
+		if n := h.GitLab.Count("POST", "/retry"); n != 2 {
 			t.Errorf("%d retries when replica %d has worked, want the 2 before the storm", n, replica)
 		}
-		h.wantStorm("runner", 1)
+		h.WantStorm("runner", 1)
 	}
 	deferred := 0
-	for _, o := range h.outcomes() {
+	for _, o := range h.Outcomes() {
 		if o.Result == event.ResultDeferred {
 			deferred++
 		}
 	}
-	if n := len(h.slack.Posts()); n != 1 || deferred != 4 {
+	if n := len(h.Slack.Posts()); n != 1 || deferred != 4 {
 		t.Errorf("%d messages and %d deferred decisions, want 1 and 4", n, deferred)
 	}
 }

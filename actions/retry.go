@@ -5,24 +5,25 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// maxNative is how many runs a job can have by GitLab's own `retry:`, which
-// counts 2 retries at most, also where a person made them.
-const maxNative = 3
+// maxNativeRuns is how many runs a job can have by GitLab's own `retry:`, which allows
+// 2 retries at most and counts those of people.
+const maxNativeRuns = 3
 
-// observeRetry: a retry is called for while the job is failed, has no newer
-// run, can be mended by a retry, has attempts left, and its pipeline is the
-// newest of its ref.
+// observeRetry: a retry is called for while the job is failed, has no newer run, failed
+// for a reason that a retry may fix, has attempts left, and its pipeline is not outdated.
 func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	s, newerPipeline, err := r.lookWithNewer(ctx, p)
+	s, newerPipeline, err := r.readStateAndNewer(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	if n := s.attempt(); n > 0 {
-		p.Job.Attempt = n // what GitLab has counts, not what an old hook says
+		p.Job.Attempt = n // the hook may be old
 	}
 	if newer := s.newest(); newer.ID > s.job.ID {
 		if p.Called {
@@ -33,12 +34,12 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 		return skipped("already retried as job %d, which is %s", newer.ID, newer.Status), nil
 	}
 	if p.Job.FailureReason == "" && s.job.Status == "failed" {
-		// Not every hook tells why a job failed.
+		// Not every hook has the failure reason.
 		p.Job.FailureReason, p.Job.FailureClass = s.job.FailureReason, s.job.FailureClass
-		if err := r.watch(ctx, []event.Decision{p.Decision}); err != nil {
+		if err := r.Breakers.Count(ctx, []event.Decision{p.Decision}); err != nil {
 			return nil, err
 		}
-		if v, err := r.becalmed(ctx, p); v != nil || err != nil {
+		if v, err := r.deferForBreaker(ctx, p); v != nil || err != nil {
 			return v, err
 		}
 	}
@@ -53,23 +54,22 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	case event.Hopeless(s.job.FailureReason):
 		return skipped("no retry mends %s", s.job.FailureReason), nil
 	case p.Job.Attempt >= p.Action.MaxAttempts:
-		return gaveUp("%s failed, as many as the rule allows%s", plural(p.Job.Attempt, "attempt"), p.otherReason()), nil
+		return gaveUp("%s failed, as many as the rule allows%s", english.Plural(p.Job.Attempt, "attempt", ""), p.otherReason()), nil
 	case p.Job.Attempt >= perJob:
-		return gaveUp("%s failed, as many as `limits.per_job` allows%s", plural(p.Job.Attempt, "attempt"), p.otherReason()), nil
+		return gaveUp("%s failed, as many as `limits.per_job` allows%s", english.Plural(p.Job.Attempt, "attempt", ""), p.otherReason()), nil
 	}
-	// Not every hook tells which attempt it was, so only now the wait is known.
-	if wait := r.pause(p.Decision) - time.Duration(p.Waited); wait > 0 {
+	// Not every hook has the attempt, so the delay is known only now.
+	if wait := r.delay(p.Decision) - time.Duration(p.Waited); wait > 0 {
 		return deferred(wait), nil
 	}
-	return stale(p, newerPipeline), nil
+	return outdated(p, newerPipeline), nil
 }
 
-// pause gives how long a decision waits before it is carried out: as its rule
-// says, and on a failure that GitLab may retry by itself until it did or
-// didn't.
-func (r *Runner) pause(d event.Decision) time.Duration {
+// delay returns how long a decision waits before it is carried out: its rule's delay, and
+// at least NativeRetry after a failure that GitLab may retry by itself.
+func (r *Runner) delay(d event.Decision) time.Duration {
 	wait := d.Pause()
-	if d.Action.Verb == event.VerbRetry && d.Job.Attempt < maxNative {
+	if d.Action.Verb == event.VerbRetry && d.Job.Attempt < maxNativeRuns {
 		wait = max(wait, r.NativeRetry)
 	}
 	return wait
@@ -81,31 +81,21 @@ func actRetry(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*v
 		return nil, err
 	}
 	v := done(run.ID, "%s", p.attempted())
-	v.newRun = run.Job // it may have failed already, without an event
+	v.newRun = run.Job // it may have failed already, before its event can be matched
 	return v, nil
 }
 
-// attempted words which attempt a retry makes, and why the ones before failed
-// where that was not the same.
+// attempted returns for people which attempt a retry makes, and why the runs before it
+// failed where the reasons differ.
 func (p *pending) attempted() string {
 	return "attempt " + strconv.Itoa(p.Job.Attempt+1) + " of " + strconv.Itoa(p.Action.MaxAttempts) + p.otherReason()
 }
 
-// otherReason says that the run before failed for another reason; "" where it
-// did not.
+// otherReason returns for people that the run before failed for another reason; "" where
+// it did not.
 func (p *pending) otherReason() string {
 	if p.Previously == "" || p.Previously == p.Job.FailureReason {
 		return ""
 	}
 	return "; it failed with " + p.Job.FailureReason + ", and before with " + p.Previously
-}
-
-// plural words a number of things.
-func plural(n int, one string) string { return counted(n, one, one+"s") }
-
-func counted(n int, one, more string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + more
 }

@@ -6,18 +6,18 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// state is what GitLab has of a decision's job: all runs of its name in its
-// pipeline, newest first, those that were retried included.
+// state is the state of a decision's job in GitLab.
 type state struct {
-	job  gitlab.Job // the decision's own run
-	runs []gitlab.Job
+	job  gitlab.Job   // the decision's own run
+	runs []gitlab.Job // all runs of its name in its pipeline, newest first, retried ones included
 }
 
-// newest gives the run with the highest id: GitLab gives every run a new one.
+// newest returns the run with the highest id: GitLab gives every run a new one.
 func (s state) newest() gitlab.Job {
 	newest := s.job
 	for _, run := range s.runs {
@@ -28,7 +28,7 @@ func (s state) newest() gitlab.Job {
 	return newest
 }
 
-// attempt counts the runs up to the job, itself included.
+// attempt counts the runs up to the job, which is included.
 func (s state) attempt() int {
 	n := 0
 	for _, run := range s.runs {
@@ -39,23 +39,23 @@ func (s state) attempt() int {
 	return n
 }
 
-// look reads the state of the decision's job. It is found in the list of its
-// pipeline's jobs, because decisions on jobs of one pipeline share a list.
-func (r *Runner) look(ctx context.Context, p *pending) (state, error) {
+// readState reads the state of the decision's job, from the list of its pipeline's jobs:
+// decisions about jobs of one pipeline share the request for that.
+func (r *Runner) readState(ctx context.Context, p *pending) (state, error) {
 	if p.Bridge {
-		return r.lookAtBridge(ctx, p)
+		return r.readBridgeState(ctx, p)
 	}
 	if p.Pipeline.ID != 0 {
-		s, ok, err := r.find(ctx, p, p.Pipeline.ID)
+		s, ok, err := r.findInPipeline(ctx, p, p.Pipeline.ID)
 		if ok || err != nil && !gitlab.IsNotFound(err) { // the job may be in another pipeline here
 			return s, err
 		}
 	}
-	job, err := r.job(ctx, p)
+	job, err := r.readJob(ctx, p)
 	if err != nil {
 		return state{}, err
 	}
-	s, ok, err := r.find(ctx, p, job.Pipeline.ID)
+	s, ok, err := r.findInPipeline(ctx, p, job.Pipeline.ID)
 	if err == nil && !ok {
 		s = state{job: job, runs: []gitlab.Job{job}}
 	}
@@ -63,8 +63,8 @@ func (r *Runner) look(ctx context.Context, p *pending) (state, error) {
 	return s, err
 }
 
-// job reads the decision's job by its id.
-func (r *Runner) job(ctx context.Context, p *pending) (gitlab.Job, error) {
+// readJob reads the decision's job by its id.
+func (r *Runner) readJob(ctx context.Context, p *pending) (gitlab.Job, error) {
 	job, err := r.GitLab.Job(ctx, p.Project.ID, p.Job.ID)
 	if err != nil {
 		return job, err
@@ -72,14 +72,15 @@ func (r *Runner) job(ctx context.Context, p *pending) (gitlab.Job, error) {
 	if err := p.sameJob(job); err != nil {
 		return job, err
 	}
-	return job, r.fresh(p).status("job", job.ID, job.Status, p.Job.Status)
+	return job, r.freshness(p).Status("job", job.ID, job.Status, p.Job.Status)
 }
 
-// fresh returns how fresh the decision's event is.
-func (r *Runner) fresh(p *pending) fresh { return freshness(p.Event, r.Now()) }
+// freshness returns the freshness of the decision's event.
+func (r *Runner) freshness(p *pending) facts.Freshness { return facts.FreshnessOf(p.Event, r.Now()) }
 
-// find looks for the decision's job among those of the pipeline.
-func (r *Runner) find(ctx context.Context, p *pending, pipeline int64) (s state, ok bool, err error) {
+// findInPipeline reads the state of the decision's job from the list of a pipeline's jobs; ok
+// is false if that lacks the job.
+func (r *Runner) findInPipeline(ctx context.Context, p *pending, pipeline int64) (s state, ok bool, err error) {
 	all, err := r.GitLab.PipelineJobs(ctx, p.Project.ID, pipeline, true)
 	if err != nil {
 		return state{}, false, err
@@ -94,19 +95,19 @@ func (r *Runner) find(ctx context.Context, p *pending, pipeline int64) (s state,
 			s.runs = append(s.runs, job)
 		}
 	}
-	p.retried = retried(all)
+	p.retried = retriedRuns(all)
 	if ok {
 		err = p.sameJob(s.job)
 	}
 	if err != nil {
 		return s, ok, err
 	}
-	return s, ok, r.fresh(p).status("job", s.job.ID, s.job.Status, p.Job.Status)
+	return s, ok, r.freshness(p).Status("job", s.job.ID, s.job.Status, p.Job.Status)
 }
 
-// retried gives the runs that have a newer one of their name. all is newest
-// first.
-func retried(all []gitlab.Job) map[int64]bool {
+// retriedRuns returns the ids of the runs that have a newer one of their name. all has
+// the newest run first.
+func retriedRuns(all []gitlab.Job) map[int64]bool {
 	ids, seen := map[int64]bool{}, map[string]bool{}
 	for _, job := range all {
 		if seen[job.Name] {
@@ -117,14 +118,14 @@ func retried(all []gitlab.Job) map[int64]bool {
 	return ids
 }
 
-// lookAtBridge is look for a trigger job, which the Jobs API does not list
-// with the others, and of which it gives the latest run alone.
-func (r *Runner) lookAtBridge(ctx context.Context, p *pending) (state, error) {
+// readBridgeState is readState for a trigger job: GitLab's API lists those apart from
+// other jobs, and only the latest run of each.
+func (r *Runner) readBridgeState(ctx context.Context, p *pending) (state, error) {
 	bridges, err := r.GitLab.BridgeJobs(ctx, p.Project.ID, p.Pipeline.ID)
 	if err != nil {
 		return state{}, err
 	}
-	ours, err := r.Guard.Tallied(ctx, retriesKey(p), remembered)
+	ours, err := r.budgets.PipelineRetries(ctx, p.Decision)
 	if err != nil {
 		return state{}, err
 	}
@@ -141,7 +142,7 @@ func (r *Runner) lookAtBridge(ctx context.Context, p *pending) (state, error) {
 			s.runs = append(s.runs, bridge)
 		}
 	}
-	for _, seen := range ours { // GitLab lists no earlier run: ours are known
+	for _, seen := range ours { // GitLab lists no earlier runs, but the store has those that we retried
 		var id int64
 		if _, err := fmt.Sscan(seen.ID, &id); err == nil && seen.Group == p.Job.Name && id < s.job.ID {
 			run := s.job
@@ -152,27 +153,27 @@ func (r *Runner) lookAtBridge(ctx context.Context, p *pending) (state, error) {
 	return s, nil
 }
 
-// lookWithNewer reads, at the same time as the job's state, which pipeline makes
-// the job's redundant: 0 for none, or where the rule does not mind.
-func (r *Runner) lookWithNewer(ctx context.Context, p *pending) (s state, newer int64, err error) {
+// readStateAndNewer reads the job's state and, at the same time, which pipeline makes the
+// job's pipeline redundant: 0 for none, or if the rule allows that.
+func (r *Runner) readStateAndNewer(ctx context.Context, p *pending) (s state, newer int64, err error) {
 	if p.Action.AllowStale || p.Pipeline.ID == 0 {
-		s, err = r.look(ctx, p)
+		s, err = r.readState(ctx, p)
 		return s, 0, err
 	}
-	event := p.Event // look changes the decision's
+	event := p.Event // readState changes the decision's
 	var newerErr error
-	var asking sync.WaitGroup
-	asking.Go(func() {
-		newer, newerErr = r.GitLab.OutdatedBy(ctx, event.Project.ID, event.Pipeline, mergeRequestOf(event), event.Job.Environment.Name != "")
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		newer, newerErr = r.GitLab.OutdatedBy(ctx, event.Project.ID, event.Pipeline, facts.MergeRequest(event), event.Job.Environment.Name != "")
 	})
-	s, err = r.look(ctx, p)
-	asking.Wait()
+	s, err = r.readState(ctx, p)
+	reading.Wait()
 	return s, newer, errors.Join(err, newerErr)
 }
 
-// stale is the verdict on an action in a pipeline that is outdated; nil where
-// it is not.
-func stale(p *pending, newer int64) *verdict {
+// outdated returns the verdict on an action in a pipeline that a newer one makes redundant;
+// nil if newer is 0.
+func outdated(p *pending, newer int64) *verdict {
 	switch {
 	case newer == 0:
 		return nil
@@ -182,11 +183,15 @@ func stale(p *pending, newer int64) *verdict {
 	return skipped("the pipeline is outdated by pipeline %d: `allow_stale: true` lifts this", newer)
 }
 
-// ended reports whether a job or a pipeline of this status runs no more.
-func ended(status string) bool {
-	switch status {
-	case "success", "failed", "canceled", "skipped":
-		return true
+// readPipeline reads the decision's pipeline. After a request that may have taken effect,
+// its status may be an earlier one than the event's.
+func (r *Runner) readPipeline(ctx context.Context, p *pending) (event.Pipeline, error) {
+	pipeline, err := r.GitLab.Pipeline(ctx, p.Project.ID, p.Pipeline.ID)
+	if err == nil {
+		err = p.samePipeline(pipeline)
 	}
-	return false
+	if err != nil || p.Called {
+		return pipeline, err
+	}
+	return pipeline, r.freshness(p).Status("pipeline", pipeline.ID, pipeline.Status, p.Pipeline.Status)
 }

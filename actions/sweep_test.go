@@ -2,7 +2,6 @@ package actions_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,10 +17,12 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/pipesteward/pipesteward/actions"
-	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -37,78 +38,30 @@ rules:
     notify: [{}]
 `
 
-// oldJob ended so long ago, with a log of 1,000 bytes.
-func (h *house) oldJob(name string, ago time.Duration) gitlabtest.Job {
-	at := h.now().Add(-ago)
-	return gitlabtest.Job{Name: name, Status: "success", CreatedAt: at, StartedAt: at, FinishedAt: at, Log: strings.Repeat("x", 1000)}
-}
-
-const day = 24 * time.Hour
-
-// sweep makes a run of the rule, as the queue brings it.
-func (h *house) sweep(rule string) {
-	h.Helper()
-	run := event.Sweep{ID: fmt.Sprintf("sweep:%s:%d", rule, h.now().UnixNano()), Rule: rule, Due: h.now()}
-	body, err := json.Marshal(run)
-	if err != nil {
-		h.Fatal(err)
-	}
-	if _, err := h.db.Put(h.Context(), store.Record{ID: run.ID, Kind: event.RecordSweep, Body: body}); err != nil {
-		h.Fatal(err)
-	}
-}
-
-// erasedJobs lists the jobs of a project whose erase GitLab carried out, by
-// name.
-func (h *house) erasedJobs(project gitlabtest.Project) []string {
-	var names []string
-	for _, r := range h.gitlab.Requests() {
-		var in, job int64
-		_, err := fmt.Sscanf(r.Path, "/projects/%d/jobs/%d/erase", &in, &job)
-		if err == nil && in == project.ID && r.Status == http.StatusCreated {
-			names = append(names, h.gitlab.Job(job).Name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// lastSweep is the newest run in the journal.
-func (h *house) lastSweep() event.Outcome {
-	h.Helper()
-	for _, o := range h.outcomes() {
-		if o.Sweep.ID != "" {
-			return o
-		}
-	}
-	h.Fatal("no run of a schedule rule is in the journal")
-	return event.Outcome{}
-}
-
 func TestSweepErasesOldLogs(t *testing.T) {
-	h := newHouse(t, sweepRule)
-	shop := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	other := h.gitlab.AddProject(gitlabtest.Project{Path: "tools/other"})
-	h.gitlab.AddOldJobs(shop.ID, gitlabtest.OldJobs{Count: 1, Job: func(int) gitlabtest.Job {
-		unfinished := h.oldJob("unfinished", 100*day)
+	h := actionstest.New(t, sweepRule)
+	shop := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	other := h.GitLab.AddProject(gitlabtest.Project{Path: "tools/other"})
+	h.GitLab.AddOldJobs(shop.ID, gitlabtest.OldJobs{Count: 1, Job: func(int) gitlabtest.Job {
+		unfinished := h.OldJob("unfinished", 100*actionstest.Day)
 		unfinished.FinishedAt = time.Time{}
 		return unfinished
 	}})
-	noLog := h.oldJob("no-log", 100*day)
+	noLog := h.OldJob("no-log", 100*actionstest.Day)
 	noLog.Log = ""
-	h.gitlab.AddPipeline(shop.ID, gitlabtest.Pipeline{}, h.oldJob("old", 100*day), h.oldJob("young", 80*day), noLog)
-	h.gitlab.AddPipeline(other.ID, gitlabtest.Pipeline{}, h.oldJob("elsewhere", 100*day))
+	h.GitLab.AddPipeline(shop.ID, gitlabtest.Pipeline{}, h.OldJob("old", 100*actionstest.Day), h.OldJob("young", 80*actionstest.Day), noLog)
+	h.GitLab.AddPipeline(other.ID, gitlabtest.Pipeline{}, h.OldJob("elsewhere", 100*actionstest.Day))
 
-	h.sweep("erase-old-logs")
-	h.work()
+	h.Sweep("erase-old-logs")
+	h.Work()
 
-	if diff := cmp.Diff([]string{"old"}, h.erasedJobs(shop)); diff != "" {
+	if diff := cmp.Diff([]string{"old"}, h.ErasedJobs(shop)); diff != "" {
 		t.Errorf("erased (-want +got):\n%s", diff)
 	}
-	if erased := h.erasedJobs(other); erased != nil {
+	if erased := h.ErasedJobs(other); erased != nil {
 		t.Errorf("erased elsewhere: %v", erased)
 	}
-	o := h.lastSweep()
+	o := h.LastSweep()
 	want := event.SweepCounts{Jobs: 4, Erased: 1, Kept: 3, Freed: 1000}
 	if diff := cmp.Diff(want, o.Sweep.SweepCounts); diff != "" || o.Result != event.ResultDone {
 		t.Errorf("%s, counts (-want +got):\n%s", o.Result, diff)
@@ -128,50 +81,50 @@ rules:
     actions:
       - erase: {older_than: 30d, %s}
 `
-	large := func(h *house, name string) gitlabtest.Job {
-		j := h.oldJob(name, 40*day)
+	large := func(h *actionstest.Harness, name string) gitlabtest.Job {
+		j := h.OldJob(name, 40*actionstest.Day)
 		j.Log, j.LogSize = "", 5_000_000
 		return j
 	}
 	for _, c := range []struct {
 		name string
 		with string
-		fill func(h *house, project int64)
+		fill func(h *actionstest.Harness, project int64)
 		want []string
 	}{
-		{"the last pipelines of each ref", "keep_pipelines: 2", func(h *house, project int64) {
+		{"the last pipelines of each ref", "keep_pipelines: 2", func(h *actionstest.Harness, project int64) {
 			for i := range 4 {
-				h.gitlab.AddPipeline(project, gitlabtest.Pipeline{Ref: "main"}, h.oldJob(fmt.Sprintf("main-%d", i), 40*day))
-				h.gitlab.AddPipeline(project, gitlabtest.Pipeline{MergeRequest: &gitlabtest.MergeRequest{IID: 7, SourceBranch: "topic", TargetBranch: "main"}}, h.oldJob(fmt.Sprintf("mr-%d", i), 40*day))
+				h.GitLab.AddPipeline(project, gitlabtest.Pipeline{Ref: "main"}, h.OldJob(fmt.Sprintf("main-%d", i), 40*actionstest.Day))
+				h.GitLab.AddPipeline(project, gitlabtest.Pipeline{MergeRequest: &gitlabtest.MergeRequest{IID: 7, SourceBranch: "topic", TargetBranch: "main"}}, h.OldJob(fmt.Sprintf("mr-%d", i), 40*actionstest.Day))
 			}
-			h.gitlab.AddPipeline(project, gitlabtest.Pipeline{Ref: "topic"}, h.oldJob("topic", 40*day))
+			h.GitLab.AddPipeline(project, gitlabtest.Pipeline{Ref: "topic"}, h.OldJob("topic", 40*actionstest.Day))
 		}, []string{"main-0", "main-1", "mr-0", "mr-1"}},
-		{"tags", "keep_tags: true", func(h *house, project int64) {
-			h.gitlab.AddPipeline(project, gitlabtest.Pipeline{Ref: "v1", Tag: true}, h.oldJob("tag", 40*day))
-			h.gitlab.AddPipeline(project, gitlabtest.Pipeline{Ref: "main"}, h.oldJob("branch", 40*day))
+		{"tags", "keep_tags: true", func(h *actionstest.Harness, project int64) {
+			h.GitLab.AddPipeline(project, gitlabtest.Pipeline{Ref: "v1", Tag: true}, h.OldJob("tag", 40*actionstest.Day))
+			h.GitLab.AddPipeline(project, gitlabtest.Pipeline{Ref: "main"}, h.OldJob("branch", 40*actionstest.Day))
 		}, []string{"branch"}},
-		{"protected refs", "keep_protected: true", func(h *house, project int64) {
-			h.gitlab.AddPipeline(project, gitlabtest.Pipeline{Ref: "main"}, h.oldJob("main", 40*day))
-			h.gitlab.AddPipeline(project, gitlabtest.Pipeline{Ref: "release/1"}, h.oldJob("release", 40*day))
-			h.gitlab.AddPipeline(project, gitlabtest.Pipeline{Ref: "topic"}, h.oldJob("topic", 40*day))
+		{"protected refs", "keep_protected: true", func(h *actionstest.Harness, project int64) {
+			h.GitLab.AddPipeline(project, gitlabtest.Pipeline{Ref: "main"}, h.OldJob("main", 40*actionstest.Day))
+			h.GitLab.AddPipeline(project, gitlabtest.Pipeline{Ref: "release/1"}, h.OldJob("release", 40*actionstest.Day))
+			h.GitLab.AddPipeline(project, gitlabtest.Pipeline{Ref: "topic"}, h.OldJob("topic", 40*actionstest.Day))
 		}, []string{"topic"}},
-		{"small logs", "larger_than: 1MB", func(h *house, project int64) {
-			h.gitlab.AddPipeline(project, gitlabtest.Pipeline{}, h.oldJob("small", 40*day), large(h, "large"))
+		{"small logs", "larger_than: 1MB", func(h *actionstest.Harness, project int64) {
+			h.GitLab.AddPipeline(project, gitlabtest.Pipeline{}, h.OldJob("small", 40*actionstest.Day), large(h, "large"))
 		}, []string{"large"}},
-		{"artifacts", "artifacts: false", func(h *house, project int64) {
-			artifacts := h.oldJob("artifacts", 40*day)
+		{"artifacts", "artifacts: false", func(h *actionstest.Harness, project int64) {
+			artifacts := h.OldJob("artifacts", 40*actionstest.Day)
 			artifacts.Artifacts = []gitlabtest.Artifact{gitlabtest.Archive}
-			h.gitlab.AddPipeline(project, gitlabtest.Pipeline{}, h.oldJob("log", 40*day), artifacts)
+			h.GitLab.AddPipeline(project, gitlabtest.Pipeline{}, h.OldJob("log", 40*actionstest.Day), artifacts)
 		}, []string{"log"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, fmt.Sprintf(rule, c.with))
-			p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/tools/shop", ProtectedRefs: []string{"main", "release/*"}})
+			h := actionstest.New(t, fmt.Sprintf(rule, c.with))
+			p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/tools/shop", ProtectedRefs: []string{"main", "release/*"}})
 			c.fill(h, p.ID)
-			h.sweep("erase")
-			h.work()
-			if diff := cmp.Diff(c.want, h.erasedJobs(p)); diff != "" {
-				t.Errorf("erased (-want +got):\n%s\n%v", diff, h.lastSweep().Reason)
+			h.Sweep("erase")
+			h.Work()
+			if diff := cmp.Diff(c.want, h.ErasedJobs(p)); diff != "" {
+				t.Errorf("erased (-want +got):\n%s\n%v", diff, h.LastSweep().Reason)
 			}
 		})
 	}
@@ -179,7 +132,7 @@ rules:
 
 // What does not work is a line each, and the sweep goes on.
 func TestSweepGoesOn(t *testing.T) {
-	h := newHouse(t, `
+	h := actionstest.New(t, `
 version: 1
 rules:
   - name: erase
@@ -188,23 +141,23 @@ rules:
     if: job.name != "odd" or details().artifacts[7].size > 0
     actions: [erase: {older_than: 30d}]
 `)
-	h.gitlab.AddGroup(gitlabtest.Group{Path: "hidden", Role: gitlabtest.NoAccess})
-	poor := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/poor", Role: gitlabtest.Developer})
-	busy := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/busy"})
-	shop := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h.GitLab.AddGroup(gitlabtest.Group{Path: "hidden", Role: gitlabtest.NoAccess})
+	poor := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/poor", Role: gitlabtest.Developer})
+	busy := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/busy"})
+	shop := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	var inBusy gitlabtest.Pipeline
 	for _, p := range []gitlabtest.Project{poor, busy, shop} {
-		pipeline := h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.oldJob("a", 40*day), h.oldJob("odd", 40*day), h.oldJob("b", 40*day))
+		pipeline := h.GitLab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.OldJob("a", 40*actionstest.Day), h.OldJob("odd", 40*actionstest.Day), h.OldJob("b", 40*actionstest.Day))
 		if p.ID == busy.ID {
 			inBusy = pipeline
 		}
 	}
-	h.gitlab.Fail(gitlabtest.Fault{Method: "POST", Path: fmt.Sprintf("/projects/%d/jobs/%d/erase", busy.ID, h.gitlab.Latest(inBusy.ID, "a").ID), Status: http.StatusConflict, Times: 1})
+	h.GitLab.Fail(gitlabtest.Fault{Method: "POST", Path: fmt.Sprintf("/projects/%d/jobs/%d/erase", busy.ID, h.GitLab.Latest(inBusy.ID, "a").ID), Status: http.StatusConflict, Times: 1})
 
-	h.sweep("erase")
-	h.work()
+	h.Sweep("erase")
+	h.Work()
 
-	o := h.lastSweep()
+	o := h.LastSweep()
 	var lines []string
 	for _, p := range o.Sweep.Problems {
 		p.Job = 0
@@ -224,27 +177,27 @@ rules:
 			t.Errorf("no line begins with %q:\n%s", want, strings.Join(lines, "\n"))
 		}
 	}
-	if diff := cmp.Diff([]string{"a", "b"}, h.erasedJobs(shop)); diff != "" {
+	if diff := cmp.Diff([]string{"a", "b"}, h.ErasedJobs(shop)); diff != "" {
 		t.Errorf("erased in shop (-want +got):\n%s", diff)
 	}
-	if n := len(h.erasedJobs(busy)); n != 1 {
+	if n := len(h.ErasedJobs(busy)); n != 1 {
 		t.Errorf("%d jobs erased in busy, want 1", n)
 	}
 }
 
 // A dry run totals what would go.
 func TestSweepDryRun(t *testing.T) {
-	h := newHouse(t, strings.Replace(sweepRule, "on: schedule", "on: schedule\n    dry_run: true", 1))
+	h := actionstest.New(t, strings.Replace(sweepRule, "on: schedule", "on: schedule\n    dry_run: true", 1))
 	for _, path := range []string{"platform/a", "platform/b"} {
-		p := h.gitlab.AddProject(gitlabtest.Project{Path: path})
-		h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.oldJob("one", 100*day), h.oldJob("two", 100*day))
+		p := h.GitLab.AddProject(gitlabtest.Project{Path: path})
+		h.GitLab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.OldJob("one", 100*actionstest.Day), h.OldJob("two", 100*actionstest.Day))
 	}
-	h.sweep("erase-old-logs")
-	h.work()
-	if n := h.gitlab.Count("POST", "/erase"); n != 0 {
+	h.Sweep("erase-old-logs")
+	h.Work()
+	if n := h.GitLab.Count("POST", "/erase"); n != 0 {
 		t.Errorf("%d erases were called", n)
 	}
-	o := h.lastSweep()
+	o := h.LastSweep()
 	if o.Result != event.ResultDryRun || o.Sweep.Erased != 4 || o.Sweep.Freed != 4000 {
 		t.Errorf("%s: %+v", o.Result, o.Sweep)
 	}
@@ -259,7 +212,7 @@ func TestSweepDryRun(t *testing.T) {
 
 // Other actions than erase go through the queue, with all that guards them.
 func TestSweepQueuesOtherActions(t *testing.T) {
-	h := newHouse(t, `
+	h := actionstest.New(t, `
 version: 1
 rules:
   - name: cancel-what-hangs
@@ -268,16 +221,16 @@ rules:
     if: age(job.created_at) > duration("2h")
     actions: [cancel]
 `)
-	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	pipeline := h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "hangs"})
-	h.clock.Advance(3 * time.Hour)
-	h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "young"})
-	h.sweep("cancel-what-hangs")
-	h.work()
-	if status := h.gitlab.Latest(pipeline.ID, "hangs").Status; status != "canceled" {
+	p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	pipeline := h.GitLab.AddPipeline(p.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "hangs"})
+	h.Clock.Advance(3 * time.Hour)
+	h.GitLab.AddPipeline(p.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "young"})
+	h.Sweep("cancel-what-hangs")
+	h.Work()
+	if status := h.GitLab.Latest(pipeline.ID, "hangs").Status; status != "canceled" {
 		t.Errorf("the job that hangs is %s", status)
 	}
-	if n := h.gitlab.Count("POST", "/cancel"); n != 1 {
+	if n := h.GitLab.Count("POST", "/cancel"); n != 1 {
 		t.Errorf("%d jobs were cancelled", n)
 	}
 }
@@ -286,58 +239,58 @@ rules:
 func TestSweepKilledTwice(t *testing.T) {
 	t.Parallel()
 	var shop, web gitlabtest.Project
-	killedTwice(t, func(h *house) {
-		shop = h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-		web = h.gitlab.AddProject(gitlabtest.Project{Path: "platform/web"})
+	actionstest.KilledTwice(t, func(h *actionstest.Harness) {
+		shop = h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+		web = h.GitLab.AddProject(gitlabtest.Project{Path: "platform/web"})
 		for _, p := range []gitlabtest.Project{shop, web} {
-			h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.oldJob("a", 100*day), h.oldJob("b", 100*day), h.oldJob("c", 100*day))
+			h.GitLab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.OldJob("a", 100*actionstest.Day), h.OldJob("b", 100*actionstest.Day), h.OldJob("c", 100*actionstest.Day))
 		}
-		h.sweep("erase-old-logs")
-	}, sweepRule, func(h *house, when string) {
+		h.Sweep("erase-old-logs")
+	}, sweepRule, func(h *actionstest.Harness, when string) {
 		for _, p := range []gitlabtest.Project{shop, web} {
-			if diff := cmp.Diff([]string{"a", "b", "c"}, h.erasedJobs(p)); diff != "" {
+			if diff := cmp.Diff([]string{"a", "b", "c"}, h.ErasedJobs(p)); diff != "" {
 				h.Errorf("%s: erased in %s (-want +got):\n%s", when, p.Path, diff)
 			}
 		}
-		if n := h.gitlab.Answered(http.StatusForbidden); n != 0 {
+		if n := h.GitLab.Answered(http.StatusForbidden); n != 0 {
 			h.Errorf("%s: GitLab refused %d erases", when, n)
 		}
-		if o := h.lastSweep(); o.Sweep.Finished != 2 || o.Sweep.Erased+o.Sweep.Before != 6 || len(h.slack.Posts()) != 1 {
-			h.Errorf("%s: %d messages, %+v", when, len(h.slack.Posts()), o.Sweep)
+		if o := h.LastSweep(); o.Sweep.Finished != 2 || o.Sweep.Erased+o.Sweep.Before != 6 || len(h.Slack.Posts()) != 1 {
+			h.Errorf("%s: %d messages, %+v", when, len(h.Slack.Posts()), o.Sweep)
 		}
 	})
 }
 
 // While another run of the rule is under way, a run waits.
 func TestSweepOneAtATime(t *testing.T) {
-	h := newHouse(t, sweepRule)
-	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.oldJob("old", 100*day))
-	_, release, err := actions.HoldSweep(t.Context(), h.db, "erase-old-logs", "another")
+	h := actionstest.New(t, sweepRule)
+	p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h.GitLab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.OldJob("old", 100*actionstest.Day))
+	_, release, err := sweep.Claim(t.Context(), h.DB, "erase-old-logs", "another")
 	if err != nil || release == nil {
 		t.Fatalf("no claim: %v", err)
 	}
-	if _, again, err := actions.HoldSweep(t.Context(), h.db, "erase-old-logs", "a third"); err != nil || again != nil {
+	if _, again, err := sweep.Claim(t.Context(), h.DB, "erase-old-logs", "a third"); err != nil || again != nil {
 		t.Errorf("two runs hold the claim (%v)", err)
 	}
-	h.sweep("erase-old-logs")
-	h.work()
-	if erased := h.erasedJobs(p); erased != nil {
+	h.Sweep("erase-old-logs")
+	h.Work()
+	if erased := h.ErasedJobs(p); erased != nil {
 		t.Errorf("erased beside the other run: %v", erased)
 	}
 	release()
-	h.workOff()
-	if erased := h.erasedJobs(p); len(erased) != 1 {
+	h.WorkOff()
+	if erased := h.ErasedJobs(p); len(erased) != 1 {
 		t.Errorf("erased after the other run: %v", erased)
 	}
 }
 
 // The rule of a run that waited may be gone.
 func TestSweepOfNoRule(t *testing.T) {
-	h := newHouse(t, sweepRule)
-	h.sweep("erase-artifacts")
-	h.work()
-	if o := h.lastSweep(); o.Result != event.ResultFailed || !strings.Contains(o.Reason, "no schedule rule of this name any more") {
+	h := actionstest.New(t, sweepRule)
+	h.Sweep("erase-artifacts")
+	h.Work()
+	if o := h.LastSweep(); o.Result != event.ResultFailed || !strings.Contains(o.Reason, "no schedule rule of this name any more") {
 		t.Errorf("%s: %s", o.Result, o.Reason)
 	}
 }
@@ -347,40 +300,40 @@ func TestSweepOfNoRule(t *testing.T) {
 func TestSweepGivesUp(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		fault  func(h *house, bad gitlabtest.Job) gitlabtest.Fault
+		fault  func(h *actionstest.Harness, bad gitlabtest.Job) gitlabtest.Fault
 		want   []string // erased in the project
 		reason string
 	}{
 		{
-			"a job", func(_ *house, bad gitlabtest.Job) gitlabtest.Fault {
+			"a job", func(_ *actionstest.Harness, bad gitlabtest.Job) gitlabtest.Fault {
 				return gitlabtest.Fault{Method: "POST", Path: fmt.Sprintf("/jobs/%d/erase", bad.ID), Status: 500, Times: -1}
 			},
 			[]string{"a", "c"},
 			"given up after 5 tries: gitlab: POST",
 		},
 		{
-			"a project's list", func(_ *house, bad gitlabtest.Job) gitlabtest.Fault {
+			"a project's list", func(_ *actionstest.Harness, bad gitlabtest.Job) gitlabtest.Fault {
 				return gitlabtest.Fault{Method: "GET", Path: fmt.Sprintf("/projects/%d/jobs", bad.ProjectID), Status: 502, Times: -1}
 			},
 			nil, "the rest of its jobs can't be listed: gitlab: GET",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, sweepRule)
-			shop := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-			web := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/web"})
-			pipeline := h.gitlab.AddPipeline(shop.ID, gitlabtest.Pipeline{}, h.oldJob("a", 100*day), h.oldJob("bad", 100*day), h.oldJob("c", 100*day))
-			h.gitlab.AddPipeline(web.ID, gitlabtest.Pipeline{}, h.oldJob("d", 100*day))
-			h.gitlab.Fail(c.fault(h, h.gitlab.Latest(pipeline.ID, "bad")))
-			h.sweep("erase-old-logs")
-			h.workOff()
-			if diff := cmp.Diff(c.want, h.erasedJobs(shop)); diff != "" {
+			h := actionstest.New(t, sweepRule)
+			shop := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+			web := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/web"})
+			pipeline := h.GitLab.AddPipeline(shop.ID, gitlabtest.Pipeline{}, h.OldJob("a", 100*actionstest.Day), h.OldJob("bad", 100*actionstest.Day), h.OldJob("c", 100*actionstest.Day))
+			h.GitLab.AddPipeline(web.ID, gitlabtest.Pipeline{}, h.OldJob("d", 100*actionstest.Day))
+			h.GitLab.Fail(c.fault(h, h.GitLab.Latest(pipeline.ID, "bad")))
+			h.Sweep("erase-old-logs")
+			h.WorkOff()
+			if diff := cmp.Diff(c.want, h.ErasedJobs(shop)); diff != "" {
 				t.Errorf("erased in the project (-want +got):\n%s", diff)
 			}
-			if erased := h.erasedJobs(web); len(erased) != 1 {
+			if erased := h.ErasedJobs(web); len(erased) != 1 {
 				t.Errorf("erased in the next project: %v", erased)
 			}
-			if o := h.lastSweep(); len(o.Sweep.Problems) != 1 || !strings.Contains(o.Reason, c.reason) {
+			if o := h.LastSweep(); len(o.Sweep.Problems) != 1 || !strings.Contains(o.Reason, c.reason) {
 				t.Errorf("the sum lacks %q: %s", c.reason, o.Reason)
 			}
 		})
@@ -398,18 +351,18 @@ func TestSweepLeavesProjects(t *testing.T) {
 		{"403 Forbidden", 0},
 	} {
 		t.Run(c.message, func(t *testing.T) {
-			h := newHouse(t, sweepRule)
-			p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-			h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: 200, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.oldJob("rspec", 100*day) }})
+			h := actionstest.New(t, sweepRule)
+			p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+			h.GitLab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: 200, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.OldJob("rspec", 100*actionstest.Day) }})
 			for range 10 {
-				newer := h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, append(slices.Repeat([]gitlabtest.Job{h.oldJob("young", day)}, 9), h.oldJob("odd", 100*day))...)
-				odd := h.gitlab.Latest(newer.ID, "odd").ID
-				h.gitlab.Fail(gitlabtest.Fault{Method: "POST", Path: fmt.Sprintf("/jobs/%d/erase", odd), Status: 403, Message: c.message, Times: -1})
+				newer := h.GitLab.AddPipeline(p.ID, gitlabtest.Pipeline{}, append(slices.Repeat([]gitlabtest.Job{h.OldJob("young", actionstest.Day)}, 9), h.OldJob("odd", 100*actionstest.Day))...)
+				odd := h.GitLab.Latest(newer.ID, "odd").ID
+				h.GitLab.Fail(gitlabtest.Fault{Method: "POST", Path: fmt.Sprintf("/jobs/%d/erase", odd), Status: 403, Message: c.message, Times: -1})
 			}
-			h.sweep("erase-old-logs")
-			h.work()
-			if erased := len(h.erasedJobs(p)); erased != c.erased {
-				t.Errorf("%d jobs erased, want %d: %s", erased, c.erased, h.lastSweep().Reason)
+			h.Sweep("erase-old-logs")
+			h.Work()
+			if erased := len(h.ErasedJobs(p)); erased != c.erased {
+				t.Errorf("%d jobs erased, want %d: %s", erased, c.erased, h.LastSweep().Reason)
 			}
 		})
 	}
@@ -417,29 +370,29 @@ func TestSweepLeavesProjects(t *testing.T) {
 
 // GitLab lists the pipelines of a ref by its name alone.
 func TestSweepKeepsWhatABranchAndATagAreBothCalled(t *testing.T) {
-	h := newHouse(t, strings.Replace(sweepRule, "older_than: 90d", "older_than: 90d, keep_pipelines: 1", 1))
-	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h := actionstest.New(t, strings.Replace(sweepRule, "older_than: 90d", "older_than: 90d, keep_pipelines: 1", 1))
+	p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	for _, ref := range []gitlabtest.Pipeline{{Ref: "v1"}, {Ref: "v1", Tag: true}, {Ref: "v2"}, {Ref: "v2"}} {
-		h.gitlab.AddPipeline(p.ID, ref, h.oldJob(ref.Ref, 100*day))
+		h.GitLab.AddPipeline(p.ID, ref, h.OldJob(ref.Ref, 100*actionstest.Day))
 	}
-	h.sweep("erase-old-logs")
-	h.work()
-	if diff := cmp.Diff([]string{"v2"}, h.erasedJobs(p)); diff != "" {
+	h.Sweep("erase-old-logs")
+	h.Work()
+	if diff := cmp.Diff([]string{"v2"}, h.ErasedJobs(p)); diff != "" {
 		t.Errorf("erased (-want +got):\n%s", diff)
 	}
 }
 
 // An erase comes after what stands before it in the rule.
 func TestSweepKeepsTheOrderOfActions(t *testing.T) {
-	h := newHouse(t, strings.Replace(sweepRule, "actions:", "actions:\n      - retry: {allow_stale: true}", 1))
-	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	job := h.oldJob("rspec", 100*day)
+	h := actionstest.New(t, strings.Replace(sweepRule, "actions:", "actions:\n      - retry: {allow_stale: true}", 1))
+	p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	job := h.OldJob("rspec", 100*actionstest.Day)
 	job.Status, job.FailureReason = "failed", "runner_system_failure"
-	h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, job)
-	h.sweep("erase-old-logs")
-	h.workOff()
+	h.GitLab.AddPipeline(p.ID, gitlabtest.Pipeline{}, job)
+	h.Sweep("erase-old-logs")
+	h.WorkOff()
 	var calls []string
-	for _, r := range h.gitlab.Requests() {
+	for _, r := range h.GitLab.Requests() {
 		if r.Method == http.MethodPost {
 			calls = append(calls, path.Base(r.Path))
 		}
@@ -449,41 +402,17 @@ func TestSweepKeepsTheOrderOfActions(t *testing.T) {
 	}
 }
 
-// sweeper makes runs without the runner.
-func (h *house) sweeper() actions.Sweeper {
-	h.Helper()
-	gl, err := gitlab.New(gitlab.Config{BaseURL: h.gitlab.URL(), Token: gitlabtest.DefaultToken, Now: h.now})
-	if err != nil {
-		h.Fatal(err)
-	}
-	return actions.Sweeper{
-		GitLab: gl, Rules: h.rules.Load, Now: h.now, Pauses: h.pauses(),
-		Save: func(context.Context, event.Sweep) error { return nil },
-	}
-}
-
-// oldJobs fills a project with jobs to erase.
-func (h *house) oldJobs(n int) {
-	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: n, PerPipeline: 10, Job: func(i int) gitlabtest.Job {
-		if i%3 == 0 {
-			return h.oldJob("young", day)
-		}
-		return h.oldJob("rspec", 100*day)
-	}})
-}
-
 // A store that fails is no project's problem: the run stops, and goes on.
 func TestSweepStopsWhenTheStoreFails(t *testing.T) {
-	h := newHouse(t, sweepRule)
-	h.oldJobs(300)
+	h := actionstest.New(t, sweepRule)
+	h.OldJobs(300)
 	run := event.Sweep{ID: "run", Rule: "erase-old-logs"}
-	s, broken := h.sweeper(), errors.New("connection reset by peer")
+	s, broken := h.Sweeper(), errors.New("connection reset by peer")
 	s.Save = func(context.Context, event.Sweep) error { return broken }
 	if err := s.Run(t.Context(), &run); !errors.Is(err, broken) {
 		t.Fatalf("%v, want that the store fails", err)
 	}
-	if err := h.sweeper().Run(t.Context(), &run); err != nil {
+	if err := h.Sweeper().Run(t.Context(), &run); err != nil {
 		t.Fatal(err)
 	}
 	if want := (event.SweepCounts{Jobs: 300, Erased: 200, Kept: 100, Freed: 200_000}); run.SweepCounts != want || len(run.Problems) > 0 {
@@ -493,10 +422,10 @@ func TestSweepStopsWhenTheStoreFails(t *testing.T) {
 
 // A run that is stopped again and again gets on each time.
 func TestSweepGetsOnWhenInterrupted(t *testing.T) {
-	h := newHouse(t, sweepRule)
-	h.oldJobs(300)
+	h := actionstest.New(t, sweepRule)
+	h.OldJobs(300)
 	run := event.Sweep{ID: "run", Rule: "erase-old-logs"}
-	s := h.sweeper()
+	s := h.Sweeper()
 	times := 0
 	for err := errors.New("not begun"); err != nil; times++ {
 		if times > 100 {
@@ -504,7 +433,7 @@ func TestSweepGetsOnWhenInterrupted(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		var steps atomic.Int64
-		s.Watch = func(actions.SweepStep) {
+		s.Watch = func(sweep.Step) {
 			if steps.Add(1) > 17 {
 				stop()
 			}
@@ -515,15 +444,15 @@ func TestSweepGetsOnWhenInterrupted(t *testing.T) {
 	if want := (event.SweepCounts{Jobs: 300, Erased: 200, Kept: 100, Freed: 200_000}); run.SweepCounts != want {
 		t.Errorf("%d interruptions: %+v, want %+v", times, run.SweepCounts, want)
 	}
-	if n := h.gitlab.Count("POST", "/erase"); n != 200 {
+	if n := h.GitLab.Count("POST", "/erase"); n != 200 {
 		t.Errorf("%d erases were called, want 200", n)
 	}
 }
 
 // A run obeys the rules that are in force now.
 func TestSweepObeysNewRules(t *testing.T) {
-	load := func(o rules.Options, text string) *rules.Rules {
-		rs, err := rules.Load(o, rules.Source{Name: "rules.yaml", Data: []byte(text)})
+	load := func(o rulefile.Options, text string) *rules.Rules {
+		rs, err := rulefile.Load(o, rulefile.Source{Name: "rules.yaml", Data: []byte(text)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -535,21 +464,21 @@ func TestSweepObeysNewRules(t *testing.T) {
 		erased int
 		reason string
 	}{
-		{"the rule is gone", load(rules.Options{}, "version: 1\nrules: [{name: other, on: job, if: job.tag, actions: [cancel]}]"), 67, "no schedule rule of this name any more"},
-		{"a dry run", load(rules.Options{DryRun: true}, sweepRule), 67, "`dry_run` was changed"},
-		{"older", load(rules.Options{}, strings.Replace(sweepRule, "90d", "101d", 1)), 67, ""},
-		{"the same", load(rules.Options{}, sweepRule), 200, ""},
+		{"the rule is gone", load(rulefile.Options{}, "version: 1\nrules: [{name: other, on: job, if: job.tag, actions: [cancel]}]"), 67, "no schedule rule of this name any more"},
+		{"a dry run", load(rulefile.Options{DryRun: true}, sweepRule), 67, "`dry_run` was changed"},
+		{"older", load(rulefile.Options{}, strings.Replace(sweepRule, "90d", "101d", 1)), 67, ""},
+		{"the same", load(rulefile.Options{}, sweepRule), 200, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t, sweepRule)
-			h.oldJobs(300)
-			s := h.sweeper()
-			s.Save = func(context.Context, event.Sweep) error { h.rules.Store(c.next); return nil }
+			h := actionstest.New(t, sweepRule)
+			h.OldJobs(300)
+			s := h.Sweeper()
+			s.Save = func(context.Context, event.Sweep) error { h.Rules.Store(c.next); return nil }
 			run := event.Sweep{ID: "run", Rule: "erase-old-logs"}
 			if err := s.Run(t.Context(), &run); err != nil {
 				t.Fatal(err)
 			}
-			if n := h.gitlab.Count("POST", "/erase"); n != c.erased || run.Erased != n || !strings.Contains(run.String(), c.reason) {
+			if n := h.GitLab.Count("POST", "/erase"); n != c.erased || run.Erased != n || !strings.Contains(run.String(), c.reason) {
 				t.Errorf("%d jobs erased, want %d: %s", n, c.erased, run)
 			}
 		})
@@ -560,7 +489,7 @@ func TestSweepObeysNewRules(t *testing.T) {
 func TestSweepLosesItsClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &fickleGuard{}
-		held, release, err := actions.HoldSweep(t.Context(), g, "erase-old-logs", "me")
+		held, release, err := sweep.Claim(t.Context(), g, "erase-old-logs", "me")
 		if err != nil || release == nil {
 			t.Fatalf("no claim: %v", err)
 		}
@@ -596,14 +525,14 @@ func (*fickleGuard) Release(context.Context, string, string) error { return nil 
 
 // The dates of jobs tell how much of a project is behind.
 func TestSweepTellsHowFarItIs(t *testing.T) {
-	h := newHouse(t, sweepRule)
-	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", CreatedAt: h.now().Add(-200 * day)})
-	h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: 300, PerPipeline: 1, Job: func(i int) gitlabtest.Job {
-		return h.oldJob("rspec", time.Duration(150-i/2)*day)
+	h := actionstest.New(t, sweepRule)
+	p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop", CreatedAt: h.Now().Add(-200 * actionstest.Day)})
+	h.GitLab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: 300, PerPipeline: 1, Job: func(i int) gitlabtest.Job {
+		return h.OldJob("rspec", time.Duration(150-i/2)*actionstest.Day)
 	}})
-	s := h.sweeper()
+	s := h.Sweeper()
 	var through []float64
-	s.Watch = func(step actions.SweepStep) {
+	s.Watch = func(step sweep.Step) {
 		if n := len(through); n == 0 || through[n-1] != step.Through {
 			through = append(through, step.Through)
 		}
@@ -622,34 +551,34 @@ func TestSweepTellsHowFarItIs(t *testing.T) {
 func TestSweepAtFullRate(t *testing.T) {
 	t.Parallel()
 	const jobs, rate, underWay = 1500, 300, 20
-	h := newHouseOn(t, gitlabtest.Options{RateLimit: rate + underWay, ApplicationLimits: true}, sweepRule)
+	h := actionstest.NewOn(t, gitlabtest.Options{RateLimit: rate + underWay, ApplicationLimits: true}, sweepRule)
 	// As `serve` makes them of `--gitlab-rate 300/1m`.
-	h.rate = store.Rate{Limit: rate - 2, Per: time.Minute, Burst: 3}
-	h.start(newFuse(-1))
-	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	h.gitlab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.oldJob("rspec", 100*day) }})
-	begin := h.now()
-	h.sweep("erase-old-logs")
-	h.work()
-	took := h.now().Sub(begin)
-	if n := h.gitlab.Count("POST", "/erase"); n != jobs {
+	h.Rate = store.Rate{Limit: rate - 2, Per: time.Minute, Burst: 3}
+	h.Start(actionstest.NewFuse(-1))
+	p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	h.GitLab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.OldJob("rspec", 100*actionstest.Day) }})
+	begin := h.Now()
+	h.Sweep("erase-old-logs")
+	h.Work()
+	took := h.Now().Sub(begin)
+	if n := h.GitLab.Count("POST", "/erase"); n != jobs {
 		t.Errorf("%d jobs erased, want %d", n, jobs)
 	}
-	if n := h.gitlab.Answered(http.StatusTooManyRequests); n != 0 {
+	if n := h.GitLab.Answered(http.StatusTooManyRequests); n != 0 {
 		t.Errorf("GitLab answered 429 %d times", n)
 	}
-	h.grants.wantAtMost(h, rate)
-	used := float64(len(h.gitlab.Requests())) / took.Minutes() / rate
+	h.Grants.WantAtMost(h, rate)
+	used := float64(len(h.GitLab.Requests())) / took.Minutes() / rate
 	if used < 0.95 {
 		t.Errorf("%.3f of the rate was used, want at least 0.95", used)
 	}
-	t.Logf("%d requests in %s, %.3f of the rate", len(h.gitlab.Requests()), took, used)
+	t.Logf("%d requests in %s, %.3f of the rate", len(h.GitLab.Requests()), took, used)
 }
 
 // An erase goes by GitLab's clock where the local one is ahead: nothing younger
 // than the rule says is erased.
 func TestEraseByGitLabsClock(t *testing.T) {
-	h := newHouse(t, `
+	h := actionstest.New(t, `
 version: 1
 rules:
   - name: old
@@ -657,13 +586,13 @@ rules:
     schedule: {cron: "0 3 * * *", projects: ["platform/*"], scope: [success]}
     actions: [erase: {older_than: 30d}]
 `)
-	p := h.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
-	h.gitlab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.oldJob("young", 20*day), h.oldJob("old", 40*day))
-	h.now = func() time.Time { return h.clock.Now().Add(15 * day) } // the local clock
-	h.start(newFuse(-1))
-	h.sweep("old")
-	h.workOff()
-	if diff := cmp.Diff([]string{"old"}, h.erasedJobs(p)); diff != "" {
+	p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
+	h.GitLab.AddPipeline(p.ID, gitlabtest.Pipeline{}, h.OldJob("young", 20*actionstest.Day), h.OldJob("old", 40*actionstest.Day))
+	h.Now = func() time.Time { return h.Clock.Now().Add(15 * actionstest.Day) } // the local clock
+	h.Start(actionstest.NewFuse(-1))
+	h.Sweep("old")
+	h.WorkOff()
+	if diff := cmp.Diff([]string{"old"}, h.ErasedJobs(p)); diff != "" {
 		t.Errorf("erased jobs (-want +got):\n%s", diff)
 	}
 }

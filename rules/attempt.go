@@ -3,10 +3,8 @@ package rules
 import (
 	"slices"
 
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/vm"
-
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // NeedsAttempt reports whether what comes of a job's event can depend on
@@ -30,47 +28,24 @@ func (rs *Rules) NeedsAttempt(e event.Event) bool {
 
 // dependsOnAttempt reports whether the rule reads job.attempt, or has a delay
 // that depends on it.
-func (r *rule) dependsOnAttempt() bool {
-	if readsAttempt(r.condition) {
+func (r *Rule) dependsOnAttempt() bool {
+	if expression.ReadsAttempt(r.Condition) {
 		return true
 	}
-	for _, a := range r.actions {
-		if a.Delay > 0 && a.Backoff == event.BackoffExponential || readsAttempt(a.jobs) {
+	for _, a := range r.Actions {
+		if a.Delay > 0 && a.Backoff == event.BackoffExponential || expression.ReadsAttempt(a.Jobs) {
 			return true
 		}
-		for _, t := range a.variables {
-			if t.readsAttempt() {
+		for _, t := range a.Variables {
+			if t.ReadsAttempt() {
 				return true
 			}
 		}
-		for _, in := range a.inputs {
-			if in.readsAttempt() {
+		for _, in := range a.Inputs {
+			if in.ReadsAttempt() {
 				return true
 			}
 		}
 	}
-	return slices.ContainsFunc(r.notices, func(v notice) bool { return v.text != nil && v.text.readsAttempt() })
-}
-
-func (in input) readsAttempt() bool {
-	return in.text.readsAttempt() || slices.ContainsFunc(in.items, input.readsAttempt)
-}
-
-func (t template) readsAttempt() bool {
-	return slices.ContainsFunc(t.parts, func(p part) bool { return readsAttempt(p.program) })
-}
-
-// readsAttempt reports whether an expression reads the attempt of any job.
-func readsAttempt(program *vm.Program) bool {
-	if program == nil {
-		return false
-	}
-	return ast.Find(program.Node(), func(n ast.Node) bool {
-		member, ok := n.(*ast.MemberNode)
-		if !ok {
-			return false
-		}
-		property, ok := member.Property.(*ast.StringNode)
-		return ok && property.Value == "attempt"
-	}) != nil
+	return slices.ContainsFunc(r.Receivers, func(v Receiver) bool { return v.Text != nil && v.Text.ReadsAttempt() })
 }

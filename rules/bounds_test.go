@@ -6,8 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/internal/fixture"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 const mega = 1 << 20 // bytes that log() gives, unless --log-window says otherwise
@@ -27,7 +30,7 @@ func times(n int, text, between string) string {
 
 // bigEvent is a job event with a pipeline of many jobs and a long message.
 func bigEvent() event.Event {
-	e := jobEvent()
+	e := fixture.JobEvent()
 	e.Job.Name = strings.Repeat("a", 255)
 	e.Commit.Message = strings.Repeat("a", 100_000)
 	return e
@@ -125,7 +128,7 @@ func TestTooMuchTextIsStopped(t *testing.T) {
 // What people write runs, also on a log of 1 MB and in large pipelines.
 func TestUsualWorkIsNotStopped(t *testing.T) {
 	t.Parallel()
-	pipeline := pipelineEvent()
+	pipeline := fixture.PipelineEvent()
 	for i := range 1000 {
 		pipeline.Pipeline.Jobs = append(pipeline.Pipeline.Jobs, event.Job{ID: int64(1000 + i), Name: fmt.Sprintf("rspec %d/1000", i), Status: "success"})
 	}
@@ -146,7 +149,7 @@ func TestUsualWorkIsNotStopped(t *testing.T) {
 		`any(pipeline.jobs[:200], {let id = .id; count(pipeline.jobs, .id == id) > 1})`,
 		`toJSON(pipeline) == ""`,
 	} {
-		e := jobEvent()
+		e := fixture.JobEvent()
 		on := "job"
 		if strings.Contains(text, "pipeline.") {
 			e, on = pipeline, "pipeline"
@@ -163,7 +166,7 @@ func TestErrorsTellNoSecrets(t *testing.T) {
 		`int(log()) == 1`, `int(log_excerpt()) == 1`, `float(split(log(), ":")[1]) == 1`, `date(log()) == now()`, `duration(log()) == now() - now()`, `fromJSON(log()) == 1`,
 		`int(pipeline.variables["KEY"]) == 1`, `timezone(log()) == nil`, `let x = fromJSON("[1]"); x[log()] == 1`,
 	} {
-		e := jobEvent()
+		e := fixture.JobEvent()
 		e.Pipeline.Variables = map[string]string{"KEY": "hunter:hunter2"}
 		_, errs := condition(t, "job", text).Evaluate(t.Context(), e, &facts{log: "hunter:hunter2"})
 		if len(errs) != 1 || strings.Contains(fmt.Sprint(errs), "hunter") || strings.Contains(fmt.Sprint(errs), "{") {
@@ -204,7 +207,7 @@ func TestLoadIsBounded(t *testing.T) {
 		{"names of Go", inRule(`Event.job.id == 1 or Spend(1) == 1`), `r.yaml:2:51: rule "r": unknown name "Event"`},
 		{"expr's way around types", inRule(`$env["job"].id == 1`), `r.yaml:2:51: rule "r": unknown name "$env"`},
 	} {
-		_, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: []byte(c.text)})
+		_, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: []byte(c.text)})
 		if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 1000 {
 			t.Errorf("%s: error %.500v\nwant %s", c.name, err, c.want)
 		}
@@ -214,8 +217,8 @@ func TestLoadIsBounded(t *testing.T) {
 // Of a file that is all mistakes, not all are told.
 func TestMistakesAreBounded(t *testing.T) {
 	text := "version: 1\nrules:\n" + strings.Repeat("- {name: r, if: 'a or b or c', x: y}\n", 5000)
-	_, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: []byte(text)})
-	var mistakes rules.FileErrors
+	_, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: []byte(text)})
+	var mistakes schema.FileErrors
 	if !errors.As(err, &mistakes) || len(mistakes) != 1001 || !strings.HasSuffix(err.Error(), ": there are more mistakes: mend these first") {
 		t.Errorf("%d mistakes, want 1000 and that there are more", len(mistakes))
 	}
@@ -243,5 +246,36 @@ func BenchmarkWorst(b *testing.B) {
 				rs.Evaluate(b.Context(), e, &facts{log: as})
 			}
 		})
+	}
+}
+
+// TestRulesShareTheWorkOfAnEvent: each rule may use an equal share of what the
+// rules before it left, so a costly rule is stopped and a later one is not.
+func TestRulesShareTheWorkOfAnEvent(t *testing.T) {
+	const costly = 40
+	var file strings.Builder
+	file.WriteString("version: 1\nrules:\n")
+	for i := range costly {
+		// Each would use 15 million units, a quarter of what an event may cost.
+		fmt.Fprintf(&file, "  - {name: costly-%d, on: job, if: 'any(1..9999, any(1..500, # == -1))', actions: [retry]}\n", i)
+	}
+	// It needs 300,000 units.
+	file.WriteString("  - {name: useful, on: job, if: 'count(1..9999, # > 2) > 0 and log() contains \"No space left\"', actions: [erase]}\n")
+	rs, err := rulefile.Load(rulefile.Options{Capacity: limits.NewCapacity()}, rulefile.Source{Name: "r.yaml", Data: []byte(file.String())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := event.Event{Meta: event.Meta{Kind: event.KindJob}, Job: event.Job{ID: 7, Status: "failed"}}
+	decisions, errs := rs.Evaluate(t.Context(), e, &facts{log: "No space left on device"})
+	if len(decisions) != 1 || decisions[0].Rule != "useful" {
+		t.Errorf("decisions %.300v, want that of the rule useful", decisions)
+	}
+	if len(errs) != costly {
+		t.Errorf("%d rules were stopped, want %d", len(errs), costly)
+	}
+	for _, err := range errs {
+		if !errors.Is(err.Err, limits.ErrTooMuch) {
+			t.Errorf("rule %s: %v, want that it does too much", err.Rule, err.Err)
+		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/internal/fixture"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 const diskFull = "version: 1\ndefaults: {channel: ci}\nclasses:\n  - {name: disk-full, log: \"No space left on device\"}\n  - {name: flaky-network, log: \"(?i)connection (reset|refused)\", doc: not ours}\nrules:\n"
@@ -31,7 +33,7 @@ func TestClassOfTheLog(t *testing.T) {
 		"the log can be asked later": {"failed", "", later, "", 1, "down"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := jobEvent()
+			e := fixture.JobEvent()
 			if e.Job.Status = c.status; c.status != "failed" {
 				e.Job.FailureReason, e.Job.FailureClass = "", ""
 			}
@@ -79,9 +81,9 @@ func TestRetriesTellTheClass(t *testing.T) {
 		"a pipeline's jobs":       {diskFull, "{on: pipeline, actions: [retry: {jobs: 'filter(pipeline.jobs, .status == \"success\")'}]}", "No space left on device", nil, []string{""}, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, gitlab := jobEvent(), &facts{log: c.log, err: c.err}
+			e, gitlab := fixture.JobEvent(), &facts{log: c.log, err: c.err}
 			if strings.Contains(c.rule, "on: pipeline") {
-				e = pipelineEvent()
+				e = fixture.PipelineEvent()
 			}
 			decisions, errs := load(t, c.text+"  - "+strings.Replace(c.rule, "{", "{name: r, ", 1)+"\n").Evaluate(t.Context(), e, gitlab)
 			var got []string
@@ -107,14 +109,14 @@ func TestClassIsAskedOnlyWhenReached(t *testing.T) {
 	rs := load(t, diskFull+
 		"  - {name: a, on: job, if: job.stage == \"build\" and job.failure_class == \"disk-full\", notify: [{}]}\n"+
 		"  - {name: b, on: job, if: 'any(jobs(), .failure_class == \"script\")', notify: [{}]}\n")
-	if _, errs := rs.Evaluate(t.Context(), jobEvent(), gitlab); len(errs) > 0 || gitlab.asked["log"] > 0 {
+	if _, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), gitlab); len(errs) > 0 || gitlab.asked["log"] > 0 {
 		t.Errorf("%v, and the log was asked %d times", errs, gitlab.asked["log"])
 	}
 }
 
 func TestClassesAreExplained(t *testing.T) {
 	rs := load(t, diskFull+"  - {name: r, on: job, if: failed_with(\"stuck_or_timeout_failure\") and job.failure_class == \"flaky-network\", notify: [{}]}\n")
-	why := rs.Explain(t.Context(), jobEvent(), &facts{log: "No space left on device"})[0].Explanation
+	why := rs.Explain(t.Context(), fixture.JobEvent(), &facts{log: "No space left on device"})[0].Explanation
 	if diff := cmp.Diff([]string{"log()"}, why.Asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
@@ -125,9 +127,9 @@ func TestClassesAreExplained(t *testing.T) {
 
 // Rules may name the classes of any file, whatever their order.
 func TestClassesOfAllFiles(t *testing.T) {
-	rs, err := rules.Load(rules.Options{},
-		rules.Source{Name: "a.yaml", Data: []byte("version: 1\nlimits: {per_class: {disk-full: 3/1h}}\nrules: [{name: a, on: job, if: job.failure_class == \"disk-full\", actions: [retry]}]")},
-		rules.Source{Name: "b.yaml", Data: []byte(diskFull + "  []")})
+	rs, err := rulefile.Load(rulefile.Options{},
+		rulefile.Source{Name: "a.yaml", Data: []byte("version: 1\nlimits: {per_class: {disk-full: 3/1h}}\nrules: [{name: a, on: job, if: job.failure_class == \"disk-full\", actions: [retry]}]")},
+		rulefile.Source{Name: "b.yaml", Data: []byte(diskFull + "  []")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,31 +137,7 @@ func TestClassesOfAllFiles(t *testing.T) {
 	if diff := cmp.Diff(want, rs.Classes()); diff != "" {
 		t.Errorf("classes (-want +got):\n%s", diff)
 	}
-	if decisions, errs := rs.Evaluate(t.Context(), jobEvent(), &facts{log: "No space left on device"}); len(decisions) != 1 || len(errs) > 0 {
+	if decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{log: "No space left on device"}); len(decisions) != 1 || len(errs) > 0 {
 		t.Errorf("%d decisions, %v", len(decisions), errs)
-	}
-}
-
-// A test that says what the log is sees the class; one that doesn't may do so
-// only where no rule asks for it.
-func TestClassesInRuleTests(t *testing.T) {
-	const asks, retries = diskFull + `  - {name: r, on: job, if: job.failure_class == "disk-full", actions: [retry]}`, diskFull + `  - {name: r, on: job, actions: [retry]}`
-	const event = "{name: t, event: {kind: job, job: {name: rspec, status: failed, failure_reason: script_failure}}, "
-	for name, c := range map[string]struct{ rules, test, problem string }{
-		"log":                          {asks, "gitlab: {log: No space left on device}, expect: [{rule: r, class: disk-full}]}", ""},
-		"another log":                  {asks, "gitlab: {log: all is well}, expect: []}", ""},
-		"no log, and a rule asks":      {asks, "expect: []}", "it asks log()"},
-		"no log, and none does":        {retries, "expect: [{rule: r, class: script}]}", ""},
-		"a log that will never be had": {asks, "gitlab: {log: {error: 404}}, expect: []}", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			result := runOne(t, testFiles{files: map[string]string{
-				"rules.yaml": c.rules,
-				"test.yaml":  "version: 1\nrules: [rules.yaml]\ntests:\n  - " + event + c.test,
-			}})
-			if problems := strings.Join(result.Problems, "\n"); (c.problem == "") != result.Passed() || !strings.Contains(problems, c.problem) {
-				t.Errorf("problems %q, want %q; %v", problems, c.problem, result.Diff)
-			}
-		})
 	}
 }

@@ -1,18 +1,18 @@
 package rules
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-
-	"github.com/expr-lang/expr/vm"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // Notice is a message that a rule wants told.
@@ -20,8 +20,6 @@ type Notice struct {
 	Channel string
 	Text    string // "" where the rule leaves the words to the default
 }
-
-var machines = sync.Pool{New: func() any { return newMachine() }}
 
 // Wants reports whether any rule can want the event, by its kind and status
 // alone. It asks nothing and costs nothing. The end of a run that a retry may
@@ -36,8 +34,8 @@ func (rs *Rules) Wants(e event.Event) bool {
 	if len(rs.without) == 0 {
 		return retried || rs.index[e.Meta.Kind].wants(status)
 	}
-	return retried || slices.ContainsFunc(rs.rules, func(r *rule) bool {
-		return r.on == e.Meta.Kind && (r.statuses == nil || r.statuses[status]) && !rs.leavesOut(r)
+	return retried || slices.ContainsFunc(rs.rules, func(r *Rule) bool {
+		return r.On == e.Meta.Kind && (r.statuses == nil || r.statuses[status]) && !rs.leavesOut(r)
 	})
 }
 
@@ -48,7 +46,7 @@ func (rs *Rules) Wants(e event.Event) bool {
 // rules are evaluated all the same, but for those behind a `stop` whose rule
 // may yet match, because the error passes. ID and DecidedAt are left to the
 // caller. When ctx ends before the evaluation begins, nothing is given.
-func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts Facts) ([]event.Decision, []*RuleError) {
+func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts expression.Facts) ([]event.Decision, []*RuleError) {
 	var found candidates
 	rs.index[e.Meta.Kind].find(&e, &found)
 	if found.n == 0 {
@@ -58,20 +56,20 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts Facts) ([]ev
 	if err != nil {
 		return nil, nil
 	}
-	defer ev.end()
+	defer ev.End()
 	var errs []*RuleError
-	left := shares{work: eventWork, rules: found.rules()}
+	left := shares{work: limits.EventWork, rules: found.rules()}
 	for position, ok := found.next(); ok; position, ok = found.next() {
 		r := rs.rules[position]
 		without := rs.leavesOut(r)
-		if without && !r.stop || !r.schedule.covers(&e) {
+		if without && !r.Stop || !r.Schedule.covers(&e) {
 			left.skip()
 			continue
 		}
 		wanted, err := left.rule(ev, r)
 		if err != nil {
 			errs = append(errs, err)
-			if r.stop && event.Transient(err) {
+			if r.Stop && event.Transient(err) {
 				break
 			}
 			continue
@@ -84,7 +82,7 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts Facts) ([]ev
 				ev.add(d)
 			}
 		}
-		if r.stop {
+		if r.Stop {
 			break
 		}
 	}
@@ -95,12 +93,12 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts Facts) ([]ev
 // it, one notice for each channel, texts rendered, each value in them passed
 // through escape. A text that can't be rendered is an error, and its notice
 // has the default text. A rule that is gone since tells nothing.
-func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts Facts, escape func(string) string) ([]Notice, []*RuleError) {
+func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(string) string) ([]Notice, []*RuleError) {
 	ev, err := rs.evaluation(ctx, o.Event, facts)
 	if err != nil {
 		return nil, nil
 	}
-	defer ev.end()
+	defer ev.End()
 	var notices []Notice
 	var errs []*RuleError
 	names := append([]string{o.Rule}, o.AlsoWantedBy...)
@@ -109,64 +107,38 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts Facts, esca
 		if r == nil {
 			continue
 		}
-		ev.machine.allot(r.name, min(ruleWork, eventWork/len(names)))
-		for _, n := range r.notices {
-			told := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.channel })
-			if told || !slices.Contains(n.when, o.Result) {
+		ev.Allot(r.Name, min(limits.RuleWork, limits.EventWork/len(names)))
+		for _, n := range r.Receivers {
+			told := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.Channel })
+			if told || !slices.Contains(n.When, o.Result) {
 				continue
 			}
 			text, err := n.render(ev, escape)
 			if err != nil {
-				errs = append(errs, &RuleError{r.name, "text", err})
+				errs = append(errs, &RuleError{r.Name, "text", err})
 			}
-			notices = append(notices, Notice{n.channel, text})
+			notices = append(notices, Notice{n.Channel, text})
 		}
 	}
 	return notices, errs
 }
 
 // render gives the notice's text; "" where it has none or can't be rendered.
-func (n notice) render(ev *evaluation, escape func(string) string) (string, error) {
-	if n.text == nil {
+func (n Receiver) render(ev *evaluation, escape func(string) string) (string, error) {
+	if n.Text == nil {
 		return "", nil
 	}
-	return n.text.render(ev.machine, ev.env, escape)
+	return ev.Text(*n.Text, escape)
 }
 
-// evaluation is one event on its way through the rules.
-type evaluation struct {
-	ctx       context.Context
-	event     event.Event
-	facts     Facts
-	env       any                    // an environment
-	class     func() (string, error) // of the event's job; nil where the rule files have no classes
-	machine   *machine
-	questions *questions
-	decisions []event.Decision
-	byKey     map[string]int // index in decisions
-}
-
-// evaluation begins an evaluation when the rules' Capacity allows it. The only
-// error is ctx's.
-func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts Facts) (*evaluation, error) {
-	p, err := rs.capacity.enter(ctx)
+// evaluation begins an evaluation as soon as the rules' Capacity allows it. The
+// only error is ctx's.
+func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts expression.Facts) (*evaluation, error) {
+	session, err := expression.Begin(ctx, rs.capacity, e, facts, rs.classes)
 	if err != nil {
 		return nil, err
 	}
-	return newEvaluation(ctx, p, e, facts, rs.classes), nil
-}
-
-func newEvaluation(ctx context.Context, p *permit, e event.Event, facts Facts, cs classes) *evaluation {
-	m := machines.Get().(*machine)
-	m.begin(ctx, p)
-	q := &questions{}
-	env := environmentOf(ctx, e, facts, m, q, cs)
-	return &evaluation{ctx: ctx, event: e, facts: facts, env: env, class: env.FailureClass, machine: m, questions: q}
-}
-
-func (ev *evaluation) end() {
-	ev.machine.permit.leave()
-	machines.Put(ev.machine)
+	return &evaluation{Session: session, event: e}, nil
 }
 
 // shares divides the work that an event may cost among its rules: each may use
@@ -177,11 +149,11 @@ type shares struct {
 }
 
 // rule evaluates the next rule within its share.
-func (s *shares) rule(ev *evaluation, r *rule) ([]event.Decision, *RuleError) {
-	share := min(ruleWork, s.work/max(s.rules, 1))
-	ev.machine.allot(r.name, share)
+func (s *shares) rule(ev *evaluation, r *Rule) ([]event.Decision, *RuleError) {
+	share := min(limits.RuleWork, s.work/max(s.rules, 1))
+	ev.Allot(r.Name, share)
 	wanted, err := ev.rule(r)
-	s.work -= share - ev.machine.work
+	s.work -= share - ev.Left()
 	s.skip()
 	return wanted, err
 }
@@ -190,28 +162,28 @@ func (s *shares) rule(ev *evaluation, r *rule) ([]event.Decision, *RuleError) {
 func (s *shares) skip() { s.rules-- }
 
 // rule gives what the rule wants: nil when it does not match.
-func (ev *evaluation) rule(r *rule) ([]event.Decision, *RuleError) {
-	if r.condition != nil {
-		matched, err := ev.run(r.condition)
+func (ev *evaluation) rule(r *Rule) ([]event.Decision, *RuleError) {
+	if r.Condition != nil {
+		matched, err := ev.Run(r.Condition)
 		if err != nil {
-			return nil, &RuleError{r.name, "if", err}
+			return nil, &RuleError{r.Name, "if", err}
 		}
 		if matched != true {
 			return nil, nil
 		}
 	}
 	why := ev.explain(r, event.PartTrue)
-	if len(r.actions) == 0 {
+	if len(r.Actions) == 0 {
 		d := ev.notification(r)
 		d.Explanation = why
 		return []event.Decision{d}, nil
 	}
 	decisions := []event.Decision{}
 	var before []string // keys of the action before
-	for _, a := range r.actions {
+	for _, a := range r.Actions {
 		targets, err := ev.targets(a)
 		if err != nil {
-			return nil, &RuleError{r.name, a.Verb + ".jobs", err}
+			return nil, &RuleError{r.Name, a.Verb + ".jobs", err}
 		}
 		var keys []string
 		for i, t := range targets {
@@ -233,11 +205,6 @@ func (ev *evaluation) rule(r *rule) ([]event.Decision, *RuleError) {
 	return decisions, nil
 }
 
-// run evaluates an expression.
-func (ev *evaluation) run(program *vm.Program) (any, error) {
-	return ev.machine.run(program, ev.env)
-}
-
 // target is what an action is for: a job, or for the verbs of pipelines the
 // event as it is.
 type target struct {
@@ -246,24 +213,24 @@ type target struct {
 }
 
 // targets gives what the action is for.
-func (ev *evaluation) targets(a action) ([]target, error) {
-	if a.jobs == nil {
+func (ev *evaluation) targets(a Action) ([]target, error) {
+	if a.Jobs == nil {
 		t := target{job: ev.event.Job, bridge: ev.event.Job.Bridge}
-		if t.bridge && !forBridges(a.Verb) && !event.OfPipeline(a.Verb) {
+		if t.bridge && !event.SupportsBridges(a.Verb) && !event.OfPipeline(a.Verb) {
 			return nil, nil
 		}
 		return []target{t}, nil
 	}
-	value, err := ev.run(a.jobs)
+	value, err := ev.Run(a.Jobs)
 	if err != nil {
 		return nil, err
-	}
-	if n := length(value); n > maxTargets {
-		return nil, fmt.Errorf("gave %d jobs, more than %d", n, maxTargets)
 	}
 	list := reflect.ValueOf(value)
 	if list.Kind() != reflect.Slice {
 		return nil, fmt.Errorf("gave a %T, not a list of jobs", value)
+	}
+	if n := list.Len(); n > maxTargets {
+		return nil, fmt.Errorf("gave %d jobs, more than %d", n, maxTargets)
 	}
 	targets := make([]target, list.Len())
 	for i := range targets {
@@ -273,8 +240,8 @@ func (ev *evaluation) targets(a action) ([]target, error) {
 		case event.Details:
 			targets[i].job = item.Job
 		case event.Bridge:
-			if !forBridges(a.Verb) {
-				return nil, errBridge
+			if !event.SupportsBridges(a.Verb) {
+				return nil, expression.ErrBridge
 			}
 			targets[i] = target{ev.jobOf(item), true}
 		default:
@@ -295,25 +262,26 @@ func (ev *evaluation) jobOf(b event.Bridge) event.Job {
 	}
 }
 
-func (ev *evaluation) decide(r *rule, a action, t target) (event.Decision, *RuleError) {
-	d := event.Decision{Event: ev.event, Rule: r.name, RulesHash: r.hash, Action: a.Action, Bridge: t.bridge, DryRun: r.dryRun}
+func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *RuleError) {
+	d := event.Decision{Event: ev.event, Rule: r.Name, RulesHash: r.Hash, Action: a.Action, Bridge: t.bridge, DryRun: r.DryRun}
 	d.Job = t.job
-	if class, err := ev.classFor(a, t); err != nil {
-		return d, &RuleError{r.name, a.Verb + ".class", err}
-	} else if class != "" {
-		d.Job.FailureClass = class
+	if a.Verb == event.VerbRetry { // whose budgets and breaker go by the class
+		class, err := ev.FailureClass(t.job)
+		if err != nil {
+			return d, &RuleError{r.Name, a.Verb + ".class", err}
+		}
+		d.Job.FailureClass = cmp.Or(class, d.Job.FailureClass)
 	}
-	// The texts see the job that is acted on, so they need an environment of
-	// their own where that is not the event's.
-	env := ev.env
-	if a.jobs != nil && len(a.variables)+len(a.inputs) > 0 {
-		env = ev.environmentFor(d.Event)
+	// The texts see the job that is acted on, which may not be the event's.
+	session := ev.Session
+	if a.Jobs != nil && len(a.Variables)+len(a.Inputs) > 0 {
+		session = ev.For(d.Event)
 	}
 	var err *RuleError
-	if d.Action.Variables, err = ev.render(r, "variables", a.variables, env); err != nil {
+	if d.Action.Variables, err = renderAll(session, r, "variables", a.Variables); err != nil {
 		return d, err
 	}
-	if d.Action.Inputs, err = ev.inputs(r, a.inputs, env); err != nil {
+	if d.Action.Inputs, err = evaluateInputs(session, r, a.Inputs); err != nil {
 		return d, err
 	}
 	d.Key = a.key(d)
@@ -323,42 +291,10 @@ func (ev *evaluation) decide(r *rule, a action, t target) (event.Decision, *Rule
 	return d, nil
 }
 
-// classFor gives the failure class for a retry of the event's job, by which
-// budgets and the storm breaker go; "" for what the job has.
-func (ev *evaluation) classFor(a action, t target) (string, error) {
-	if ev.class == nil || a.Verb != event.VerbRetry || !ev.ofEvent(t.job) {
-		return "", nil
-	}
-	class, err := ev.class()
-	if answer, ok := errors.AsType[unanswered](err); ok {
-		err = answer.error
-	}
-	if isNotGiven(err) {
-		return "", nil // a test need not tell the log for this
-	}
-	return class, err
-}
-
-// ofEvent reports whether a job is that of a job event.
-func (ev *evaluation) ofEvent(j event.Job) bool {
-	return ev.event.Meta.Kind == event.KindJob && j.ID == ev.event.Job.ID
-}
-
-// environmentFor is the environment of the texts for one of the jobs that are
-// acted on. Other jobs than the event's have the class of their failure reason.
-func (ev *evaluation) environmentFor(e event.Event) environment {
-	env := environmentOf(ev.ctx, e, ev.facts, ev.machine, ev.questions, nil)
-	env.FailureClass = func() (string, error) { return e.Job.FailureClass, nil }
-	if ev.class != nil && ev.ofEvent(e.Job) {
-		env.FailureClass = ev.class
-	}
-	return env
-}
-
 // key gives the decision's key. The state is part of it: an action that was
 // refused because the job was not there yet may be wanted again, and a
 // pipeline that was retried may end once more.
-func (a action) key(d event.Decision) string {
+func (a Action) key(d event.Decision) string {
 	switch {
 	case a.Verb == event.VerbPlay && d.Meta.Kind == event.KindPipeline:
 		// What was refused may be called for when other jobs have moved on.
@@ -392,15 +328,15 @@ func latestJob(e event.Event) int64 {
 	return latest
 }
 
-func (ev *evaluation) render(r *rule, what string, texts map[string]template, env any) (map[string]string, *RuleError) {
+func renderAll(s *expression.Session, r *Rule, what string, texts map[string]expression.Template) (map[string]string, *RuleError) {
 	if len(texts) == 0 {
 		return nil, nil
 	}
 	rendered := make(map[string]string, len(texts))
 	for name, t := range texts {
-		text, err := t.render(ev.machine, env, func(s string) string { return s })
+		text, err := s.Text(t, func(text string) string { return text })
 		if err != nil {
-			return nil, &RuleError{r.name, what + "." + name, err}
+			return nil, &RuleError{r.Name, what + "." + name, err}
 		}
 		rendered[name] = text
 	}
@@ -409,11 +345,11 @@ func (ev *evaluation) render(r *rule, what string, texts map[string]template, en
 
 // notification is the decision of a rule that only tells. The same news from
 // two hooks (a group's and a project's) is told once.
-func (ev *evaluation) notification(r *rule) event.Decision {
+func (ev *evaluation) notification(r *Rule) event.Decision {
 	e := ev.event
 	return event.Decision{
-		Event: e, Rule: r.name, RulesHash: r.hash, Action: event.Action{Verb: event.VerbNotify}, DryRun: r.dryRun,
-		Key: strings.Join([]string{event.VerbNotify, r.name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news(e)}, ":"),
+		Event: e, Rule: r.Name, RulesHash: r.Hash, Action: event.Action{Verb: event.VerbNotify}, DryRun: r.DryRun,
+		Key: strings.Join([]string{event.VerbNotify, r.Name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news(e)}, ":"),
 	}
 }
 
@@ -430,4 +366,40 @@ func (ev *evaluation) add(d event.Decision) {
 	}
 	ev.byKey[d.Key] = len(ev.decisions)
 	ev.decisions = append(ev.decisions, d)
+}
+
+// inputs gives the inputs as JSON, by name.
+func evaluateInputs(s *expression.Session, r *Rule, all map[string]expression.Input) (map[string]json.RawMessage, *RuleError) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	values := make(map[string]json.RawMessage, len(all))
+	for name, in := range all {
+		value, err := s.Input(in)
+		if err != nil {
+			return nil, &RuleError{r.Name, "inputs." + name, err}
+		}
+		values[name] = value
+	}
+	return values, nil
+}
+
+// maxTargets bounds the jobs of one action.
+const maxTargets = 5_000
+
+// evaluation is one event on its way through the rules.
+type evaluation struct {
+	*expression.Session
+	event     event.Event
+	decisions []event.Decision
+	byKey     map[string]int // index in decisions
+}
+
+// explain returns why the condition of a rule, which was evaluated before, came
+// out as result says.
+func (ev *evaluation) explain(r *Rule, result string) event.Explanation {
+	if r.Clauses == nil {
+		return event.Explanation{}
+	}
+	return ev.Explain(r.Clauses(), result)
 }

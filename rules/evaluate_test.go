@@ -15,14 +15,15 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/internal/fixture"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
-
-var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // load loads rules that are right.
 func load(t testing.TB, text string) *rules.Rules {
 	t.Helper()
-	rs, err := rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(text)})
+	rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(text)})
 	if err != nil {
 		t.Fatalf("Load:\n%v", err)
 	}
@@ -33,32 +34,6 @@ func load(t testing.TB, text string) *rules.Rules {
 func condition(t testing.TB, on, text string) *rules.Rules {
 	t.Helper()
 	return load(t, fmt.Sprintf("version: 1\nrules:\n  - name: r\n    on: %s\n    if: |\n      %s\n    notify: [{channel: ci}]\n", on, text))
-}
-
-func jobEvent() event.Event {
-	return event.Event{
-		Meta:     event.Meta{Kind: event.KindJob, ID: "d1", Source: event.SourceWebhook, Instance: "https://gitlab.example.com", ReceivedAt: noon},
-		Project:  event.Project{ID: 7, Path: "platform/shop", Namespace: "platform", DefaultBranch: "main"},
-		Pipeline: event.Pipeline{ID: 70, Ref: "main", SHA: "abc", Status: "running", Variables: map[string]string{"NIGHTLY": "1"}},
-		Job: event.Job{
-			ID: 700, Name: "rspec 1/3", Stage: "test", Status: "failed", FailureReason: "stuck_or_timeout_failure", FailureClass: event.ClassStuck,
-			Attempt: 1, Ref: "main", FinishedAt: noon.Add(-10 * time.Minute), Runner: event.Runner{ID: 5, Tags: []string{"linux", "docker"}},
-		},
-		User: event.User{Username: "ada"},
-	}
-}
-
-func pipelineEvent() event.Event {
-	e := jobEvent()
-	e.Meta.Kind = event.KindPipeline
-	e.Job = event.Job{}
-	e.Pipeline.Status = "manual"
-	e.Pipeline.Jobs = []event.Job{
-		{ID: 701, Name: "rspec", Stage: "test", Status: "success"},
-		{ID: 702, Name: "deploy-staging", Stage: "deploy", Status: "manual", Manual: true},
-		{ID: 703, Name: "deploy-production", Stage: "deploy", Status: "manual", Manual: true},
-	}
-	return e
 }
 
 // facts answers from its fields and counts what was asked.
@@ -104,7 +79,7 @@ func (f *facts) Superseded(context.Context, event.Event) (bool, error) {
 	return true, f.err
 }
 
-var _ rules.Facts = (*facts)(nil)
+var _ expression.Facts = (*facts)(nil)
 
 func TestConditions(t *testing.T) {
 	const yes, no = true, false
@@ -141,9 +116,9 @@ func TestConditions(t *testing.T) {
 		{"pipeline", `pipeline.status != ""`, yes},
 	} {
 		t.Run(c.text, func(t *testing.T) {
-			e := jobEvent()
+			e := fixture.JobEvent()
 			if c.on == "pipeline" {
-				e = pipelineEvent()
+				e = fixture.PipelineEvent()
 			}
 			asks := &facts{log: "x\nNo space left on device\n", details: event.Details{Job: e.Job, TagList: []string{"gpu"}}}
 			decisions, errs := condition(t, c.on, c.text).Evaluate(t.Context(), e, asks)
@@ -167,7 +142,7 @@ func TestFailedWithCoversNewerNames(t *testing.T) {
 	} {
 		rs := condition(t, "job", fmt.Sprintf("failed_with(%q)", old))
 		for _, reason := range newer {
-			e := jobEvent()
+			e := fixture.JobEvent()
 			e.Job.FailureReason = reason
 			if decisions, _ := rs.Evaluate(t.Context(), e, &facts{}); len(decisions) != 1 {
 				t.Errorf("failed_with(%q) did not match %s", old, reason)
@@ -214,7 +189,7 @@ rules:
 `
 	rs := load(t, text)
 
-	got, errs := rs.Evaluate(t.Context(), jobEvent(), &facts{})
+	got, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{})
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -232,7 +207,7 @@ rules:
 		t.Errorf("the decision's job is %q of project %d, want the job to act on", got[1].Job.Name, got[1].Project.ID)
 	}
 
-	got, errs = rs.Evaluate(t.Context(), pipelineEvent(), &facts{})
+	got, errs = rs.Evaluate(t.Context(), fixture.PipelineEvent(), &facts{})
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -254,21 +229,21 @@ func TestDryRun(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, text string
-		options    rules.Options
+		options    rulefile.Options
 		want       bool
 	}{
-		{"nowhere", text("", ""), rules.Options{}, false},
-		{"on the rule", text("", "dry_run: true"), rules.Options{}, true},
-		{"in defaults", text("dry_run: true", ""), rules.Options{}, true},
-		{"in defaults, not on the rule", text("dry_run: true", "dry_run: false"), rules.Options{}, false},
-		{"YAML's other words for true", text("", "dry_run: TRUE"), rules.Options{}, true},
-		{"on the command line", text("", "dry_run: false"), rules.Options{DryRun: true}, true},
+		{"nowhere", text("", ""), rulefile.Options{}, false},
+		{"on the rule", text("", "dry_run: true"), rulefile.Options{}, true},
+		{"in defaults", text("dry_run: true", ""), rulefile.Options{}, true},
+		{"in defaults, not on the rule", text("dry_run: true", "dry_run: false"), rulefile.Options{}, false},
+		{"YAML's other words for true", text("", "dry_run: TRUE"), rulefile.Options{}, true},
+		{"on the command line", text("", "dry_run: false"), rulefile.Options{DryRun: true}, true},
 	} {
-		rs, err := rules.Load(c.options, rules.Source{Name: "r.yaml", Data: []byte(c.text)})
+		rs, err := rulefile.Load(c.options, rulefile.Source{Name: "r.yaml", Data: []byte(c.text)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		decisions, _ := rs.Evaluate(t.Context(), jobEvent(), &facts{})
+		decisions, _ := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{})
 		if decisions[0].DryRun != c.want {
 			t.Errorf("%s: dry run = %v, want %v", c.name, decisions[0].DryRun, c.want)
 		}
@@ -285,7 +260,7 @@ rules:
   - {name: two, on: job, if: 'log() contains "y"', actions: [retry]}
 `)
 	asks := &facts{log: "y"}
-	if _, errs := rs.Evaluate(t.Context(), jobEvent(), asks); len(errs) > 0 {
+	if _, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), asks); len(errs) > 0 {
 		t.Fatal(errs)
 	}
 	if diff := cmp.Diff(map[string]int{"log": 1}, asks.asked); diff != "" {
@@ -305,7 +280,7 @@ rules:
   - {name: works, on: job, actions: [erase]}
 `)
 	down := errors.New("GitLab is down")
-	decisions, errs := rs.Evaluate(t.Context(), jobEvent(), &facts{err: down})
+	decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{err: down})
 	if len(decisions) != 1 || decisions[0].Rule != "works" {
 		t.Errorf("decisions %v, want the one of works", decisions)
 	}
@@ -339,7 +314,7 @@ rules:
       - when: [skipped]
         text: "{{ jobs() }}"
 `)
-	o := event.Outcome{Decision: event.Decision{Event: jobEvent(), Rule: "r"}}
+	o := event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), Rule: "r"}}
 	o.Job.URL, o.Job.Name = "https://g/-/jobs/1", "<!channel>"
 	escape := strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace
 	for _, c := range []struct {
@@ -378,7 +353,7 @@ rules:
   - {name: a, on: job, actions: [retry], notify: [{channel: "#a", text: "from a"}]}
   - {name: b, on: job, actions: [retry], notify: [{channel: "#b", text: "from b"}, {channel: "#a", text: "too late"}]}
 `)
-	decisions, _ := rs.Evaluate(t.Context(), jobEvent(), &facts{})
+	decisions, _ := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{})
 	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, &facts{}, strings.ToUpper)
 	if diff := cmp.Diff([]rules.Notice{{Channel: "#a", Text: "from a"}, {Channel: "#b", Text: "from b"}}, got); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
@@ -397,7 +372,7 @@ rules:
       - play: {jobs: '[]'}
       - erase
 `)
-	decisions, errs := rs.Evaluate(t.Context(), jobEvent(), &facts{})
+	decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{})
 	if len(errs) > 0 || len(decisions) != 3 {
 		t.Fatalf("decisions %v, %v", decisions, errs)
 	}
@@ -419,7 +394,7 @@ rules:
       - play: {jobs: 'concat(filter(pipeline.jobs, .manual), filter(pipeline.jobs, .name == "rspec"))', wait: success}
       - erase: {jobs: 'filter(pipeline.jobs, .name == "rspec")'}
 `)
-	decisions, errs := rs.Evaluate(t.Context(), pipelineEvent(), &facts{})
+	decisions, errs := rs.Evaluate(t.Context(), fixture.PipelineEvent(), &facts{})
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
@@ -457,7 +432,7 @@ rules:
   - {name: plays, on: pipeline, actions: [play: {jobs: 'concat(pipeline.jobs[2:], bridges())'}]}
   - {name: cancels, on: pipeline, actions: [cancel: {jobs: 'concat(pipeline.jobs, bridges())'}]}
 `)
-	decisions, errs := rs.Evaluate(t.Context(), pipelineEvent(), &facts{})
+	decisions, errs := rs.Evaluate(t.Context(), fixture.PipelineEvent(), &facts{})
 	if len(errs) != 1 || errs[0].Rule != "cancels" || !strings.Contains(errs[0].Error(), "trigger jobs") {
 		t.Errorf("errors %v, want one of cancels", errs)
 	}
@@ -509,13 +484,13 @@ rules:
 		change(&e)
 		return e
 	}
-	p, j := pipelineEvent(), jobEvent()
-	p.Pipeline.Status, p.Pipeline.FinishedAt = "failed", noon
+	p, j := fixture.PipelineEvent(), fixture.JobEvent()
+	p.Pipeline.Status, p.Pipeline.FinishedAt = "failed", fixture.Noon
 	both := func(end string) []string {
 		const of = "_pipeline:https://gitlab.example.com:7:pipeline:70:failed:"
 		return []string{"retry" + of + end, "cancel" + of + end}
 	}
-	first := fmt.Sprintf("703:%d", noon.Unix())
+	first := fmt.Sprintf("703:%d", fixture.Noon.Unix())
 	for _, c := range []struct {
 		name  string
 		event event.Event
@@ -545,7 +520,7 @@ rules:
   - {name: too-many, on: job, if: 'log_excerpt(job.attempt * 1000) == ""', actions: [erase]}
 `)
 	asks := &facts{log: "ERROR: disk full"}
-	decisions, errs := rs.Evaluate(t.Context(), jobEvent(), asks)
+	decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), asks)
 	if len(decisions) != 1 || decisions[0].Action.Variables["WHY"] != "ERROR: disk full" || asks.asked["log"] != 1 {
 		t.Errorf("decisions %v, asked %v, want one decision and one question", decisions, asks.asked)
 	}
@@ -570,7 +545,7 @@ version: 1
 rules:
   - {name: r, on: pipeline, actions: [cancel: {jobs: pipeline.jobs}], notify: [{channel: ci, text: "{{ log_excerpt(1) }}"}]}
 `)
-	e := pipelineEvent()
+	e := fixture.PipelineEvent()
 	e.Pipeline.Variables = map[string]string{"WHO": "hunter-hunter", "N": "1"}
 	log := "\x1b[31;1mERROR: 1 login of hunter-hunter with glpat-AbCdEfGhIjKlMnOpQrSt failed\x1b[0;m"
 	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: e, Rule: "r"}, Result: event.ResultDone}, &facts{log: log}, strings.Clone)
@@ -605,7 +580,7 @@ rules:
 		{"it matches", &facts{log: "KNOWN BUG"}, []string{"before", "known"}},
 		{"it does not match", &facts{}, []string{"before", "behind"}},
 	} {
-		decisions, _ := rs.Evaluate(t.Context(), jobEvent(), c.facts)
+		decisions, _ := rs.Evaluate(t.Context(), fixture.JobEvent(), c.facts)
 		var got []string
 		for _, d := range decisions {
 			got = append(got, d.Rule)
@@ -626,15 +601,15 @@ func TestNotificationKeys(t *testing.T) {
 		}
 		return decisions[0].Key
 	}
-	for _, base := range []event.Event{jobEvent(), pipelineEvent()} {
+	for _, base := range []event.Event{fixture.JobEvent(), fixture.PipelineEvent()} {
 		first := id(base)
 		again := base
-		again.Meta.ID, again.Meta.ReceivedAt = "another delivery", noon.Add(time.Second)
+		again.Meta.ID, again.Meta.ReceivedAt = "another delivery", fixture.Noon.Add(time.Second)
 		if id(again) != first {
 			t.Errorf("%s: the same news has ids %s and %s", base.Meta.Kind, first, id(again))
 		}
 		later := base
-		later.Job.Status, later.Pipeline.FinishedAt = "success", noon
+		later.Job.Status, later.Pipeline.FinishedAt = "success", fixture.Noon
 		if id(later) == first {
 			t.Errorf("%s: later news has the same id %s", base.Meta.Kind, first)
 		}

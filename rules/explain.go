@@ -3,18 +3,10 @@ package rules
 import (
 	"context"
 	"fmt"
-	"reflect"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
-
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
-	"github.com/expr-lang/expr/vm"
-	"github.com/prometheus/common/model"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // Verdict says what one rule makes of an event.
@@ -40,30 +32,30 @@ const (
 
 // Explain runs all rules on the event, as Evaluate does, and says of each what
 // it makes of it, in file order.
-func (rs *Rules) Explain(ctx context.Context, e event.Event, facts Facts) []Verdict {
+func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Facts) []Verdict {
 	verdicts := make([]Verdict, len(rs.rules))
 	ev, err := rs.evaluation(ctx, e, facts)
 	if err != nil {
 		return nil
 	}
-	defer ev.end()
+	defer ev.End()
 	var candidates candidates // whose shares are as in Evaluate
 	rs.index[e.Meta.Kind].find(&e, &candidates)
-	left := shares{work: eventWork, rules: candidates.rules()}
+	left := shares{work: limits.EventWork, rules: candidates.rules()}
 	next, more := candidates.next()
 	stopped := ""
 	for i, r := range rs.rules {
 		v := &verdicts[i]
-		v.Rule, v.File, v.Line = r.name, r.file, r.line
+		v.Rule, v.File, v.Line = r.Name, r.File, r.Line
 		candidate := more && next == i
 		if candidate {
 			next, more = candidates.next()
 		}
 		switch {
-		case r.on != e.Meta.Kind:
-			v.Result, v.Reason = VerdictOtherKind, fmt.Sprintf("the event is a %s's, and the rule is for %s events", e.Meta.Kind, r.on)
+		case r.On != e.Meta.Kind:
+			v.Result, v.Reason = VerdictOtherKind, fmt.Sprintf("the event is a %s's, and the rule is for %s events", e.Meta.Kind, r.On)
 			continue
-		case !r.schedule.covers(&e):
+		case !r.Schedule.covers(&e):
 			if candidate {
 				left.skip()
 			}
@@ -75,22 +67,22 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts Facts) []Verd
 		}
 		of := &left
 		if !candidate { // it can't match, and takes nothing from the others
-			of = &shares{work: ruleWork, rules: 1}
+			of = &shares{work: limits.RuleWork, rules: 1}
 		}
 		wanted, err := of.rule(ev, r)
 		v.Explanation = ev.explain(r, conditionOf(wanted, err))
 		switch {
 		case err != nil:
 			v.Result, v.Reason = VerdictFailed, fmt.Sprintf("%s: %v", err.Part, err.Err)
-			if r.stop && event.Transient(err) {
-				stopped = fmt.Sprintf("rule %q has `stop: true`, and may match when it can be evaluated", r.name)
+			if r.Stop && event.Transient(err) {
+				stopped = fmt.Sprintf("rule %q has `stop: true`, and may match when it can be evaluated", r.Name)
 			}
 		case wanted == nil:
 			v.Result = VerdictNotMatched
 		default:
 			v.Result, v.Decisions, v.Notify = VerdictMatched, wanted, r.notify()
-			if r.stop {
-				stopped = fmt.Sprintf("rule %q matched and has `stop: true`", r.name)
+			if r.Stop {
+				stopped = fmt.Sprintf("rule %q matched and has `stop: true`", r.Name)
 			}
 		}
 	}
@@ -106,401 +98,4 @@ func conditionOf(wanted []event.Decision, err *RuleError) string {
 		return event.PartFalse
 	}
 	return event.PartTrue
-}
-
-// explain says why the rule's condition, which was evaluated before, came out
-// as it did. What it asked of GitLab is known by now, and nothing more is
-// asked.
-func (ev *evaluation) explain(r *rule, result string) event.Explanation {
-	if r.clauses == nil {
-		return event.Explanation{}
-	}
-	ev.questions.over = true
-	left := ev.machine.work
-	ev.machine.allot(r.name, ruleWork)
-	defer func() {
-		ev.questions.over = false
-		ev.machine.allot(r.name, left)
-	}()
-	x := event.Explanation{}
-	x.If = r.clauses().explain(ev, &x.Asked)
-	if x.If.Result != result { // expr saw that a part which fails by itself doesn't matter
-		x.If = event.Part{Text: x.If.Text, Result: result}
-	}
-	markDecided(&x.If)
-	return x
-}
-
-// clause is a condition, or a part of it, made ready to be explained.
-type clause struct {
-	text     string
-	operator string
-	parts    []clause
-	program  *vm.Program // of what has no parts
-	operands []operand
-	asks     []string
-}
-
-// operand is a value that a clause looks at.
-type operand struct {
-	text    string
-	program *vm.Program
-	hidden  bool // it may hold secrets, so it is not shown
-}
-
-// clausesOf takes a condition apart, along its and, or and not. One that
-// can't be taken apart is one clause.
-func clausesOf(source string, p purpose, condition *vm.Program) *clause {
-	if tree, err := parser.Parse(source); err == nil {
-		if c := p.clause(tree.Node, strings.TrimSpace(source)); c.runs() {
-			return &c
-		}
-	}
-	return &clause{text: source, program: condition}
-}
-
-// runs reports whether all parts could be compiled by themselves.
-func (c *clause) runs() bool {
-	if c.operator == "" {
-		return c.program != nil
-	}
-	return !slices.ContainsFunc(c.parts, func(part clause) bool { return !part.runs() })
-}
-
-func (p purpose) clause(n ast.Node, text string) clause {
-	switch n := n.(type) {
-	case *ast.UnaryNode:
-		if operator := operators[n.Operator]; operator != "" {
-			return clause{text: text, operator: operator, parts: []clause{p.clause(n.Node, n.Node.String())}}
-		}
-	case *ast.BinaryNode:
-		if operator := operators[n.Operator]; operator != "" {
-			c := clause{text: text, operator: operator}
-			for _, side := range []ast.Node{n.Left, n.Right} {
-				part := p.clause(side, side.String())
-				if part.operator == operator {
-					c.parts = append(c.parts, part.parts...)
-					continue
-				}
-				c.parts = append(c.parts, part)
-			}
-			return c
-		}
-	}
-	return p.leaf(text, n)
-}
-
-var operators = map[string]string{"and": "and", "&&": "and", "or": "or", "||": "or", "not": "not", "!": "not"}
-
-func (p purpose) leaf(text string, n ast.Node) clause {
-	c := clause{text: text}
-	c.program, _ = compile(text, p)
-	look := &looker{}
-	look.condition(n)
-	for _, o := range look.at {
-		if o.program, _ = compile(o.text, p); o.program != nil && o.text != c.text {
-			c.operands = append(c.operands, o)
-		}
-	}
-	c.asks = asks(n, p.classes.names())
-	return c
-}
-
-// asks gives the questions in a tree to GitLab, each by the function that asks
-// nothing else. Where the rule files have classes, the job's class asks for
-// its log.
-func asks(n ast.Node, classes []string) []string {
-	var names []string
-	ast.Find(n, func(n ast.Node) bool {
-		question := ""
-		if call, ok := n.(*ast.CallNode); ok {
-			question = questionOf(call.Callee.String())
-		} else if len(classes) > 0 && fieldOf(n) == classField {
-			question = "log"
-		}
-		if question != "" && !slices.Contains(names, question) {
-			names = append(names, question)
-		}
-		return false
-	})
-	return names
-}
-
-// looker gathers what a condition without and, or and not looks at.
-type looker struct{ at []operand }
-
-func (l *looker) add(n ast.Node) {
-	text := n.String()
-	if !slices.ContainsFunc(l.at, func(o operand) bool { return o.text == text }) {
-		l.at = append(l.at, operand{text: text, hidden: secretive(n)})
-	}
-}
-
-// secretive reports whether a value may hold secrets: it reads a log or the
-// pipeline's variables, also those in the pipeline as a whole.
-func secretive(n ast.Node) bool {
-	whole := 0 // mentions of the pipeline as a whole
-	logs := false
-	ast.Find(n, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.CallNode:
-			logs = logs || questionOf(n.Callee.String()) == "log"
-		case *ast.IdentifierNode:
-			if n.Value == "pipeline" {
-				whole++
-			}
-		case *ast.MemberNode:
-			property, ok := n.Property.(*ast.StringNode)
-			if base, is := n.Node.(*ast.IdentifierNode); is && base.Value == "pipeline" && ok && property.Value != "variables" {
-				whole--
-			}
-		}
-		return false
-	})
-	return logs || whole > 0
-}
-
-// condition gathers the two sides of a comparison, and else the values of the
-// event that stand in it.
-func (l *looker) condition(n ast.Node) {
-	if b, ok := n.(*ast.BinaryNode); ok && !slices.Contains([]string{"??", "|"}, b.Operator) {
-		l.side(b.Left)
-		l.side(b.Right)
-		return
-	}
-	l.values(n)
-}
-
-// side gathers one side of a comparison, unless it is written out in it.
-func (l *looker) side(n ast.Node) {
-	constant := ast.Find(n, func(n ast.Node) bool {
-		switch n.(type) {
-		case *ast.IdentifierNode, *ast.CallNode, *ast.PointerNode:
-			return true
-		}
-		return false
-	}) == nil
-	if !constant {
-		l.add(n)
-	}
-	if _, ok := n.(*ast.BuiltinNode); ok {
-		l.values(n)
-	}
-}
-
-// values gathers the values of the event that an expression reads, and of a
-// list those of its elements for which a predicate holds, or, where it must
-// hold for all, does not.
-func (l *looker) values(n ast.Node) {
-	switch n := n.(type) {
-	case *ast.IdentifierNode, *ast.MemberNode:
-		if rooted(n) {
-			l.add(n)
-		}
-	case *ast.CallNode:
-		switch name := n.Callee.String(); {
-		case name == "failed_with":
-			l.at = append(l.at, operand{text: "job.status"}, operand{text: "job.failure_reason"})
-		case questionOf(name) != "" || name == "now":
-			l.add(n)
-		default:
-			for _, arg := range n.Arguments {
-				l.values(arg)
-			}
-		}
-	case *ast.BuiltinNode:
-		if len(n.Arguments) == 2 {
-			if predicate, ok := n.Arguments[1].(*ast.PredicateNode); ok {
-				l.values(n.Arguments[0])
-				picked := predicate.Node
-				if n.Name == "all" {
-					picked = &ast.UnaryNode{Operator: "not", Node: picked}
-				}
-				l.add(&ast.BuiltinNode{Name: "filter", Arguments: []ast.Node{n.Arguments[0], picked}})
-				return
-			}
-		}
-		for _, arg := range n.Arguments {
-			l.values(arg)
-		}
-	case *ast.UnaryNode:
-		l.values(n.Node)
-	case *ast.BinaryNode:
-		l.values(n.Left)
-		l.values(n.Right)
-	case *ast.ConditionalNode:
-		l.values(n.Cond)
-		l.values(n.Exp1)
-		l.values(n.Exp2)
-	case *ast.VariableDeclaratorNode:
-		l.values(n.Value)
-		l.values(n.Expr)
-	}
-}
-
-// eventNames are the names under which expressions see the event's parts.
-var eventNames = func() []string {
-	var names []string
-	for field := range reflect.TypeFor[event.Event]().Fields() {
-		names = append(names, field.Tag.Get("expr"))
-	}
-	return names
-}()
-
-// rooted reports whether a node reads a value of the event, like
-// job.runner.tags.
-func rooted(n ast.Node) bool {
-	for {
-		switch m := n.(type) {
-		case *ast.MemberNode:
-			n = m.Node
-		case *ast.IdentifierNode:
-			return slices.Contains(eventNames, m.Value)
-		case *ast.CallNode:
-			return questionOf(m.Callee.String()) != ""
-		default:
-			return false
-		}
-	}
-}
-
-// explain evaluates a clause as the condition does: from the left, and only as
-// far as needed.
-func (c *clause) explain(ev *evaluation, asked *[]string) event.Part {
-	p := event.Part{Text: c.text, Operator: c.operator}
-	if c.operator == "" {
-		c.evaluate(ev, &p, asked)
-		return p
-	}
-	enough := map[string]string{"and": event.PartFalse, "or": event.PartTrue}[c.operator]
-	for i := range c.parts {
-		if p.Result == event.PartError || p.Result != "" && p.Result == enough {
-			p.Parts = append(p.Parts, c.parts[i].skipped())
-			continue
-		}
-		part := c.parts[i].explain(ev, asked)
-		p.Result = part.Result
-		p.Parts = append(p.Parts, part)
-	}
-	if c.operator == "not" {
-		switch p.Result {
-		case event.PartTrue:
-			p.Result = event.PartFalse
-		case event.PartFalse:
-			p.Result = event.PartTrue
-		}
-	}
-	return p
-}
-
-func (c *clause) evaluate(ev *evaluation, p *event.Part, asked *[]string) {
-	for _, name := range c.asks {
-		if call := name + "()"; slices.Contains(ev.questions.asked, name) && !slices.Contains(*asked, call) {
-			*asked = append(*asked, call)
-		}
-	}
-	value, err := ev.run(c.program)
-	switch {
-	case err != nil:
-		p.Result, p.Error = event.PartError, err.Error()
-	case value == true:
-		p.Result = event.PartTrue
-	default:
-		p.Result = event.PartFalse
-	}
-	for _, o := range c.operands {
-		if value, err := ev.run(o.program); err == nil {
-			p.Seen = append(p.Seen, event.Seen{Text: o.text, Value: o.show(value)})
-		}
-	}
-}
-
-func (c *clause) skipped() event.Part {
-	p := event.Part{Text: c.text, Operator: c.operator, Result: event.PartNotReached}
-	for i := range c.parts {
-		p.Parts = append(p.Parts, c.parts[i].skipped())
-	}
-	return p
-}
-
-// markDecided marks the part as one that decided, and of its own parts those
-// without which it might have come out otherwise: what made an `and` false or
-// an `or` true alone, else all that were reached.
-func markDecided(p *event.Part) {
-	p.Decided = true
-	for i := range p.Parts {
-		part := &p.Parts[i]
-		alone := p.Operator == "and" && p.Result != event.PartTrue || p.Operator == "or" && p.Result != event.PartFalse
-		if part.Result != event.PartNotReached && (!alone || part.Result == p.Result) {
-			markDecided(part)
-		}
-	}
-}
-
-// Bounds on how much of a value is shown.
-const (
-	shownText  = 120 // characters
-	shownItems = 5
-)
-
-// show writes a value as people read it, shortened. Of what may hold secrets
-// it tells the length.
-func (o operand) show(value any) string {
-	switch v := value.(type) {
-	case bool, int, int64, float64:
-		return textOf(v)
-	case string:
-		if o.hidden {
-			return fmt.Sprintf("a text of length %d", len([]rune(v)))
-		}
-		return strconv.Quote(shorten(v))
-	case nil:
-		return "nothing"
-	case time.Time:
-		if v.IsZero() {
-			return "no time"
-		}
-	case time.Duration:
-		return model.Duration(v.Truncate(time.Second)).String()
-	case event.Job:
-		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
-	case event.Details:
-		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
-	case event.Bridge:
-		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
-	case []event.Job:
-		return showList(o, v)
-	case []event.Bridge:
-		return showList(o, v)
-	case []string:
-		return showList(o, v)
-	case []any:
-		return showList(o, v)
-	}
-	if o.hidden {
-		return "hidden"
-	}
-	return shorten(textOf(value))
-}
-
-func showList[T any](o operand, list []T) string {
-	if len(list) == 0 {
-		return "none"
-	}
-	items := make([]string, 0, shownItems+1)
-	for i, item := range list {
-		if i == shownItems {
-			items = append(items, fmt.Sprintf("and %d more", len(list)-shownItems))
-			break
-		}
-		items = append(items, o.show(item))
-	}
-	return strings.Join(items, ", ")
-}
-
-func shorten(text string) string {
-	if runes := []rune(text); len(runes) > shownText {
-		return string(runes[:shownText]) + "…"
-	}
-	return text
 }

@@ -3,39 +3,15 @@ package rules_test
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/internal/fixture"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
-
-// sketch writes a part in one line: what came out, a star where it decided,
-// and what was seen.
-func sketch(p event.Part) string {
-	mark := map[string]string{event.PartTrue: "yes", event.PartFalse: "no", event.PartError: "error", event.PartNotReached: "-"}[p.Result]
-	if p.Decided {
-		mark += "*"
-	}
-	if p.Operator == "" {
-		words := []string{mark, "`" + p.Text + "`"}
-		for _, seen := range p.Seen {
-			words = append(words, seen.Text+"="+seen.Value)
-		}
-		if p.Error != "" {
-			words = append(words, p.Error)
-		}
-		return strings.Join(words, " ")
-	}
-	parts := make([]string, len(p.Parts))
-	for i, part := range p.Parts {
-		parts[i] = sketch(part)
-	}
-	return mark + " " + p.Operator + "(" + strings.Join(parts, "; ") + ")"
-}
 
 func TestExplain(t *testing.T) {
 	for _, c := range []struct {
@@ -132,12 +108,12 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rs := load(t, fmt.Sprintf("version: 1\nrules: [{name: r, on: %s, if: '%s', notify: [{channel: c}]}]\n", c.on, c.condition))
-			e := jobEvent()
+			e := fixture.JobEvent()
 			if c.on == "pipeline" {
-				e = pipelineEvent()
+				e = fixture.PipelineEvent()
 			}
 			v := rs.Explain(t.Context(), e, &c.facts)[0]
-			if diff := cmp.Diff(c.want, sketch(v.Explanation.If)); diff != "" {
+			if diff := cmp.Diff(c.want, fixture.Sketch(v.Explanation.If)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(c.asked, v.Explanation.Asked); diff != "" {
@@ -153,7 +129,7 @@ func TestExplainIsEvaluate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := events(true).Draw(t, "event")
 		text := conditions(e.Meta.Kind, 4).Draw(t, "condition")
-		rs, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: fmt.Appendf(nil, "version: 1\nrules: [{name: r, on: %s, if: %q, notify: [{channel: ci}]}]\n", e.Meta.Kind, text)})
+		rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: fmt.Appendf(nil, "version: 1\nrules: [{name: r, on: %s, if: %q, notify: [{channel: ci}]}]\n", e.Meta.Kind, text)})
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
@@ -166,7 +142,7 @@ func TestExplainIsEvaluate(t *testing.T) {
 			result = event.PartError
 		}
 		if v.Explanation.If.Result != result {
-			t.Fatalf("%s: explained as %s, but it is %s: %s", text, v.Explanation.If.Result, result, sketch(v.Explanation.If))
+			t.Fatalf("%s: explained as %s, but it is %s: %s", text, v.Explanation.If.Result, result, fixture.Sketch(v.Explanation.If))
 		}
 		if diff := cmp.Diff(decisions, v.Decisions); diff != "" {
 			t.Fatalf("%s: decisions (-Evaluate +Explain):\n%s", text, diff)
@@ -193,7 +169,7 @@ rules:
 	down := &facts{err: errors.New("GitLab is down")}
 	var got []string
 	var decisions []event.Decision
-	for _, v := range rs.Explain(t.Context(), jobEvent(), down) {
+	for _, v := range rs.Explain(t.Context(), fixture.JobEvent(), down) {
 		got = append(got, fmt.Sprintf("%s:%d %s: %s: %s", v.File, v.Line, v.Rule, v.Result, v.Reason))
 		decisions = append(decisions, v.Decisions...)
 	}
@@ -208,7 +184,7 @@ rules:
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	evaluated, _ := rs.Evaluate(t.Context(), jobEvent(), down)
+	evaluated, _ := rs.Evaluate(t.Context(), fixture.JobEvent(), down)
 	if diff := cmp.Diff(evaluated, decisions); diff != "" {
 		t.Errorf("decisions (-Evaluate +Explain):\n%s", diff)
 	}

@@ -4,15 +4,21 @@ import (
 	"context"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // EvaluateAll is what Evaluate promises to be: all rules, one after the other.
-func (rs *Rules) EvaluateAll(ctx context.Context, e event.Event, facts Facts) ([]event.Decision, []*RuleError) {
-	ev := newEvaluation(ctx, &permit{}, e, facts, rs.classes)
-	defer ev.end()
+func (rs *Rules) EvaluateAll(ctx context.Context, e event.Event, facts expression.Facts) ([]event.Decision, []*RuleError) {
+	unbounded := *rs
+	unbounded.capacity = nil
+	ev, err := unbounded.evaluation(ctx, e, facts)
+	if err != nil {
+		return nil, nil
+	}
+	defer ev.End()
 	var errs []*RuleError
 	for _, r := range rs.rules {
-		if r.on != e.Meta.Kind {
+		if r.On != e.Meta.Kind {
 			continue
 		}
 		wanted, err := ev.rule(r)
@@ -22,7 +28,7 @@ func (rs *Rules) EvaluateAll(ctx context.Context, e event.Event, facts Facts) ([
 		for _, d := range wanted {
 			ev.add(d)
 		}
-		if r.stop && (wanted != nil || err != nil && event.Transient(err)) {
+		if r.Stop && (wanted != nil || err != nil && event.Transient(err)) {
 			break
 		}
 	}

@@ -13,16 +13,19 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/internal/fixture"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // loadAny loads what may be no rule file, and fails the test if an error has
 // no place in the file.
 func loadAny(t *testing.T, data []byte) *rules.Rules {
-	rs, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: data})
+	rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: data})
 	if err == nil {
 		return rs
 	}
-	var mistakes rules.FileErrors
+	var mistakes schema.FileErrors
 	if !errors.As(err, &mistakes) || len(mistakes) == 0 {
 		t.Fatalf("Load gave %v, want FileErrors", err)
 	}
@@ -42,7 +45,7 @@ func loadAny(t *testing.T, data []byte) *rules.Rules {
 
 // evaluateAny runs rules that nobody looked at.
 func evaluateAny(t *testing.T, rs *rules.Rules, log string) {
-	for _, e := range []event.Event{jobEvent(), pipelineEvent()} {
+	for _, e := range []event.Event{fixture.JobEvent(), fixture.PipelineEvent()} {
 		decisions, errs := rs.Evaluate(t.Context(), e, &facts{log: log})
 		allDecisions, allErrs := rs.EvaluateAll(t.Context(), e, &facts{log: log})
 		if diff := cmp.Diff(allDecisions, decisions) + cmp.Diff(fmt.Sprint(allErrs), fmt.Sprint(errs)); diff != "" {
@@ -59,7 +62,7 @@ func evaluateAny(t *testing.T, rs *rules.Rules, log string) {
 }
 
 func FuzzLoad(f *testing.F) {
-	files, err := filepath.Glob("testdata/broken/*.yaml")
+	files, err := filepath.Glob("rulefile/testdata/broken/*.yaml")
 	if err != nil {
 		f.Fatal(err)
 	}

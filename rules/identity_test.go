@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 const identityRules = `
@@ -23,19 +23,19 @@ rules:
 
 // TestIdentities: a rule's identity changes when what it does may, and else not.
 func TestIdentities(t *testing.T) {
-	load := func(text string, o rules.Options) []string {
+	load := func(text string, o rulefile.Options) []string {
 		t.Helper()
-		rs, err := rules.Load(o, rules.Source{Name: "rules.yaml", Data: []byte(text)})
+		rs, err := rulefile.Load(o, rulefile.Source{Name: "rules.yaml", Data: []byte(text)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return rs.Identities()
 	}
-	before := load(identityRules, rules.Options{})
+	before := load(identityRules, rulefile.Options{})
 	for _, test := range []struct {
 		name     string
 		old, new string
-		o        rules.Options
+		o        rulefile.Options
 		changed  []bool // of each rule
 	}{
 		{name: "nothing", changed: []bool{false, false}},
@@ -48,7 +48,7 @@ func TestIdentities(t *testing.T) {
 		{name: "its dry run", old: "on: job\n", new: "on: job\n    dry_run: true\n", changed: []bool{true, false}},
 		{name: "a default", old: `"#ci"`, new: `"#builds"`, changed: []bool{true, true}},
 		{name: "a class", old: "No space left", new: "disk full", changed: []bool{true, true}},
-		{name: "the process's dry run", o: rules.Options{DryRun: true}, changed: []bool{true, true}},
+		{name: "the process's dry run", o: rulefile.Options{DryRun: true}, changed: []bool{true, true}},
 	} {
 		after := load(strings.Replace(identityRules, test.old, test.new, 1), test.o)
 		for i, changed := range test.changed {
@@ -57,7 +57,7 @@ func TestIdentities(t *testing.T) {
 			}
 		}
 	}
-	both := load(strings.Replace(identityRules, "name: a", "&x name: a", 1), rules.Options{})
+	both := load(strings.Replace(identityRules, "name: a", "&x name: a", 1), rulefile.Options{})
 	if both[0] == both[1] {
 		t.Error("two rules have one identity")
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // ruleIndex finds the rules of one kind of events that can match an event,
@@ -72,12 +73,12 @@ func keyOf(e *event.Event) key {
 const maxKeys = 1000
 
 // add takes a rule of the kind into the index. Positions ascend.
-func (ix *ruleIndex) add(position int, r *rule) {
+func (ix *ruleIndex) add(position int, r *Rule) {
 	var condition ast.Node // without one: always true
-	if r.condition != nil {
-		condition = r.condition.Node()
+	if r.Condition != nil {
+		condition = r.Condition.Node()
 	}
-	r.statuses = pinned(condition, statusesIn(r.on), always)
+	r.statuses = pinned(condition, statusesIn(r.On), always)
 	ix.statuses = ix.statuses.or(r.statuses)
 
 	var fields []int
@@ -264,8 +265,8 @@ func comparison(n ast.Node) (field string, values texts) {
 			field, values = compared(n.Left, n.Right)
 		}
 	case *ast.CallNode:
-		if n.Callee.String() == "glob" && fieldOf(n.Arguments[0]) == "project.path" {
-			if name, ok := globbedGroup(argument(n, 1)); ok {
+		if n.Callee.String() == "glob" && expression.FieldOf(n.Arguments[0]) == "project.path" {
+			if name, ok := globbedGroup(expression.Argument(n, 1)); ok {
 				return group, texts{name: true}
 			}
 		}
@@ -274,32 +275,11 @@ func comparison(n ast.Node) (field string, values texts) {
 }
 
 func compared(field, with ast.Node) (string, texts) {
-	name, values := fieldOf(field), literals(with)
+	name, values := expression.FieldOf(field), literals(with)
 	if name == "" || values == nil {
 		return "", nil
 	}
 	return name, values
-}
-
-// fieldOf gives the name of a field of one of the event's parts, like
-// "job.status"; "" for anything else.
-func fieldOf(n ast.Node) string {
-	if isClassCall(n) {
-		return classField
-	}
-	member, ok := n.(*ast.MemberNode)
-	if !ok {
-		return ""
-	}
-	base, ok := member.Node.(*ast.IdentifierNode)
-	if !ok {
-		return ""
-	}
-	property, ok := member.Property.(*ast.StringNode)
-	if !ok {
-		return ""
-	}
-	return base.Value + "." + property.Value
 }
 
 // literals gives the texts of a literal or a list of literals; nil for
@@ -348,10 +328,10 @@ func cannotFail(n ast.Node) bool {
 	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.ConstantNode:
 		return true
 	case *ast.IdentifierNode:
-		return slices.Contains(eventNames, n.Value)
+		return slices.Contains(expression.EventNames, n.Value)
 	case *ast.MemberNode:
 		_, named := n.Property.(*ast.StringNode)
-		return named && !n.Optional && rooted(n) && cannotFail(n.Node)
+		return named && !n.Optional && expression.Rooted(n) && cannotFail(n.Node)
 	case *ast.ArrayNode:
 		return !slices.ContainsFunc(n.Nodes, func(item ast.Node) bool { return !cannotFail(item) })
 	case *ast.UnaryNode:
@@ -367,7 +347,7 @@ func cannotFail(n ast.Node) bool {
 	case *ast.CallNode:
 		switch n.Callee.String() {
 		case "glob":
-			return argument(n, 1) != nil && cannotFail(n.Arguments[0])
+			return expression.Argument(n, 1) != nil && cannotFail(n.Arguments[0])
 		case "age", "now":
 			return !slices.ContainsFunc(n.Arguments, func(arg ast.Node) bool { return !cannotFail(arg) })
 		}
@@ -380,6 +360,6 @@ func cannotFail(n ast.Node) bool {
 func (rs *Rules) WantsBridges() bool { return rs.bridges }
 
 // mentions reports whether the condition asks for a field of the event.
-func (r *rule) mentions(field string) bool {
-	return r.condition != nil && ast.Find(r.condition.Node(), func(n ast.Node) bool { return fieldOf(n) == field }) != nil
+func (r *Rule) mentions(field string) bool {
+	return r.Condition != nil && ast.Find(r.Condition.Node(), func(n ast.Node) bool { return expression.FieldOf(n) == field }) != nil
 }

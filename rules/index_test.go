@@ -13,6 +13,8 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/internal/fixture"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 func TestWants(t *testing.T) {
@@ -74,7 +76,7 @@ func TestWantsTheEndsOfRetriedJobs(t *testing.T) {
 		{"retry", 1, "failed", true}, // by its condition
 		{"cancel", 2, "success", false},
 	} {
-		rs, err := rules.Load(rules.Options{}, rules.Source{Name: "r", Data: fmt.Appendf(nil, text, c.action)})
+		rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r", Data: fmt.Appendf(nil, text, c.action)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,9 +117,9 @@ func TestOnlyRulesThatCanMatchAreRun(t *testing.T) {
 		{"pipeline", `any(pipeline.jobs, .status == "failed") and pipeline.status == "failed"`, true},
 		{"pipeline", `project.path == "platform/other"`, false},
 	} {
-		e := jobEvent()
+		e := fixture.JobEvent()
 		if c.on == "pipeline" {
-			e = pipelineEvent()
+			e = fixture.PipelineEvent()
 		}
 		if got := condition(t, c.on, c.text).Candidates(e) > 0; got != c.run {
 			t.Errorf("%s: run = %v, want %v", c.text, got, c.run)
@@ -128,7 +130,7 @@ func TestOnlyRulesThatCanMatchAreRun(t *testing.T) {
 // Events that no rule can match cost no memory, however many rules there are.
 func TestEventsOfNoInterestAllocateNothing(t *testing.T) {
 	rs := condition(t, "job", `glob(project.path, "platform/*") and failed_with("api_failure", "script_failure")`)
-	e := jobEvent()
+	e := fixture.JobEvent()
 	if n := testing.AllocsPerRun(100, func() { rs.Evaluate(t.Context(), e, nil) }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
@@ -211,7 +213,7 @@ func conditions(on string, depth int) *rapid.Generator[string] {
 // events makes events that GitLab could send, or, if odd, also others.
 func events(odd bool) *rapid.Generator[event.Event] {
 	return rapid.Custom(func(t *rapid.T) event.Event {
-		e := jobEvent()
+		e := fixture.JobEvent()
 		e.Meta.Kind = rapid.SampledFrom([]string{event.KindJob, event.KindPipeline}).Draw(t, "kind")
 		e.Project.Path = rapid.SampledFrom(append(somePaths, "platform/", "/", "")).Draw(t, "path")
 		e.Project.Namespace = rapid.SampledFrom(somePaths).Draw(t, "namespace")
@@ -246,7 +248,7 @@ func TestEvaluateIsEvaluatingAllRules(t *testing.T) {
 			}
 			text.WriteString("}\n")
 		}
-		rs, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: []byte(text.String())})
+		rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: []byte(text.String())})
 		if err != nil {
 			t.Fatalf("%s%v", text.String(), err)
 		}
@@ -277,7 +279,7 @@ func TestWantsNeverLosesAnEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := events(false).Draw(t, "event")
 		text := conditions(e.Meta.Kind, 3).Draw(t, "condition")
-		rs, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: fmt.Appendf(nil, "version: 1\n%srules: [{name: r, on: %s, if: %q, notify: [{channel: ci}]}]\n", someClasses.Draw(t, "classes"), e.Meta.Kind, text)})
+		rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: fmt.Appendf(nil, "version: 1\n%srules: [{name: r, on: %s, if: %q, notify: [{channel: ci}]}]\n", someClasses.Draw(t, "classes"), e.Meta.Kind, text)})
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
@@ -328,7 +330,7 @@ func manyRules(b *testing.B, n int, matching bool) *rules.Rules {
 		}
 	}
 	rs := load(b, string(text))
-	if got := rs.Candidates(jobEvent()); got != 10 {
+	if got := rs.Candidates(fixture.JobEvent()); got != 10 {
 		b.Fatalf("%d rules can match, want 10", got)
 	}
 	return rs
@@ -339,7 +341,7 @@ func BenchmarkEvaluate(b *testing.B) {
 		for _, n := range []int{10, 1000, 10000} {
 			b.Run(fmt.Sprintf("ten-that-can-match/matching=%v/rules=%d", matching, n), func(b *testing.B) {
 				rs := manyRules(b, n, matching)
-				e := jobEvent()
+				e := fixture.JobEvent()
 				b.ReportAllocs()
 				for b.Loop() {
 					rs.Evaluate(b.Context(), e, nil)
@@ -350,7 +352,7 @@ func BenchmarkEvaluate(b *testing.B) {
 	for _, n := range []int{10, 1000, 10000} {
 		b.Run(fmt.Sprintf("none-that-can-match/rules=%d", n), func(b *testing.B) {
 			rs := manyRules(b, n, false)
-			e := jobEvent()
+			e := fixture.JobEvent()
 			e.Job.Status, e.Job.FailureReason, e.Job.Stage, e.Project.Path = "success", "", "build", "group-7/unknown"
 			b.ReportAllocs()
 			for b.Loop() {
@@ -366,7 +368,7 @@ func BenchmarkEvaluate(b *testing.B) {
 				text = fmt.Appendf(text, "  - {name: r%d, on: job, if: 'job.name startsWith \"job-%d\" and job.attempt < 3', actions: [retry]}\n", i, i)
 			}
 			rs := load(b, string(text))
-			e := jobEvent()
+			e := fixture.JobEvent()
 			b.ReportAllocs()
 			for b.Loop() {
 				rs.Evaluate(b.Context(), e, nil)

@@ -8,8 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/internal/fixture"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 // TestInputsKeepTheirTypes: GitLab refuses the text "3" where it wants a number.
@@ -35,7 +36,7 @@ func TestInputsKeepTheirTypes(t *testing.T) {
 		{`"{{ job }}"`, ``}, // text: the job as JSON
 	} {
 		rs := load(t, fmt.Sprintf("version: 1\nrules:\n  - {name: r, on: job, actions: [play: {inputs: {x: %s}}]}\n", test.yaml))
-		e := jobEvent()
+		e := fixture.JobEvent()
 		e.Job.ID, e.Job.Name, e.Job.Status = 55, "rspec", "failed"
 		decisions, errs := rs.Evaluate(t.Context(), e, nil)
 		if len(errs) > 0 || len(decisions) != 1 {
@@ -67,7 +68,7 @@ func TestInputsKeepTheirTypes(t *testing.T) {
 		`.inf`:   ".inf is not a number that JSON has",
 		`null`:   "must be a text",
 	} {
-		_, err := rules.Load(rules.Options{}, rules.Source{Name: "r.yaml", Data: fmt.Appendf(nil, "version: 1\nrules:\n  - {name: r, on: job, actions: [play: {inputs: {x: %s}}]}\n", yaml)})
+		_, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: fmt.Appendf(nil, "version: 1\nrules:\n  - {name: r, on: job, actions: [play: {inputs: {x: %s}}]}\n", yaml)})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want …%s…", yaml, err, want)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 const nothing = "\nrules: []\n"
@@ -55,11 +56,11 @@ func TestStorm(t *testing.T) {
 		"storm in one, defaults in another": {[]string{"storm: {channel: ops}", "defaults: {channel: ci}"}, told("ops")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var sources []rules.Source
+			var sources []rulefile.Source
 			for _, text := range c.files {
-				sources = append(sources, rules.Source{Name: "r.yaml", Data: []byte("version: 1\n" + text + nothing)})
+				sources = append(sources, rulefile.Source{Name: "r.yaml", Data: []byte("version: 1\n" + text + nothing)})
 			}
-			rs, err := rules.Load(rules.Options{}, sources...)
+			rs, err := rulefile.Load(rulefile.Options{}, sources...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,10 +73,10 @@ func TestStorm(t *testing.T) {
 
 // What is for the rules of all files may stand in one of them.
 func TestWhatStandsInOneFile(t *testing.T) {
-	file := func(name, text string) rules.Source {
-		return rules.Source{Name: name, Data: []byte("version: 1\n" + text + nothing)}
+	file := func(name, text string) rulefile.Source {
+		return rulefile.Source{Name: name, Data: []byte("version: 1\n" + text + nothing)}
 	}
-	_, err := rules.Load(rules.Options{},
+	_, err := rulefile.Load(rulefile.Options{},
 		file("a.yaml", "limits: {per_job: 2}"),
 		file("b.yaml", "storm: {pause: 1h}\nclasses: [{name: disk-full, log: a}]"),
 		file("c.yaml", "limits: {per_job: 3}\nstorm: {}\nclasses: [{name: disk-full, log: b}]"))

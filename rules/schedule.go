@@ -11,9 +11,10 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/netresearch/go-cron"
-	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
 // Schedule says when a schedule rule runs, and over which jobs.
@@ -24,7 +25,7 @@ type Schedule struct {
 	Scope    []string // statuses of jobs
 	Missed   string   // MissedRun or MissedSkip
 
-	times cron.Schedule
+	Times cron.Schedule
 }
 
 // What becomes of a run whose time has passed while nobody was there.
@@ -36,7 +37,7 @@ const (
 // Next gives the first time after t at which the rule is to run; zero when
 // there is none within years. A time that the clock leaves out when it is put
 // forward comes as much later; one that comes twice when it is put back, twice.
-func (s Schedule) Next(t time.Time) time.Time { return s.times.Next(t) }
+func (s Schedule) Next(t time.Time) time.Time { return s.Times.Next(t) }
 
 // Last gives the last time at which the rule was to run, after from and up to
 // t; zero if there was none.
@@ -75,11 +76,11 @@ type Scheduled struct {
 func (rs *Rules) Scheduled() []Scheduled {
 	var all []Scheduled
 	for _, r := range rs.rules {
-		if r.on == event.KindSchedule {
+		if r.On == event.KindSchedule {
 			all = append(all, Scheduled{
-				Name: r.name, Schedule: r.schedule, DryRun: r.dryRun,
+				Name: r.Name, Schedule: r.Schedule, DryRun: r.DryRun,
 				AsksProtected: r.mentions("pipeline.protected_ref"),
-				Queues:        len(r.actions) == 0 || slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb != event.VerbErase }),
+				Queues:        len(r.Actions) == 0 || slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb != event.VerbErase }),
 			})
 		}
 	}
@@ -88,24 +89,24 @@ func (rs *Rules) Scheduled() []Scheduled {
 
 // EvaluateRule runs one rule on an event, for whose project it was asked, and
 // gives what it wants. The rule does not exist: nothing.
-func (rs *Rules) EvaluateRule(ctx context.Context, name string, e event.Event, facts Facts) ([]event.Decision, *RuleError) {
+func (rs *Rules) EvaluateRule(ctx context.Context, name string, e event.Event, facts expression.Facts) ([]event.Decision, *RuleError) {
 	r := rs.byName[name]
-	if r == nil || r.on != e.Meta.Kind {
+	if r == nil || r.On != e.Meta.Kind {
 		return nil, nil
 	}
 	ev, err := rs.evaluation(ctx, e, facts)
 	if err != nil {
-		return nil, &RuleError{r.name, "if", err}
+		return nil, &RuleError{r.Name, "if", err}
 	}
-	defer ev.end()
-	ev.machine.allot(r.name, ruleWork)
+	defer ev.End()
+	ev.Allot(r.Name, limits.RuleWork)
 	return ev.rule(r)
 }
 
 // covers reports whether a schedule is for the event's job: by the words of
 // the rule, since nobody is asked.
 func (s Schedule) covers(e *event.Event) bool {
-	if s.times == nil {
+	if s.Times == nil {
 		return true // no schedule rule
 	}
 	return slices.Contains(s.Scope, e.Job.Status) && slices.ContainsFunc(s.Projects, func(name string) bool { return Covers(name, e.Project) })
@@ -146,73 +147,9 @@ func CheckProjects(entry string) error {
 	return nil
 }
 
-func (s *Schedule) form() form {
-	*s = Schedule{Timezone: "UTC", Scope: []string{"success", "failed", "canceled"}, Missed: MissedRun}
-	keys := mapping("schedule", fields{
-		{"timezone", "The time zone of `cron`, as the IANA database names it, like Europe/Berlin.", timezone(&s.Timezone)},
-		{"cron", "When to run: minute, hour, day of the month, month and day of the week, like \"0 3 * * *\" for each night at three; or @hourly, @daily, @weekly, @monthly. Where both days are given, either does.", required(s.cronForm(), "when? Give it a `cron`, like `cron: \"0 3 * * *\"`")},
-		{"projects", "Which projects: ids, paths, globs of paths, or paths of groups, which stand for all projects in them and in their subgroups.", required(listOf(&s.Projects, 1, projectsForm), "which `projects`? Write ids, paths, globs or groups, like `projects: [\"platform/*\"]`")},
-		{"scope", "The statuses of the jobs that are looked at.", listOf(&s.Scope, 1, func(to *string) form { return oneOf(to, event.Statuses) })},
-		{"missed", "What becomes of a run whose time passed while no Pipesteward was there: `run` makes up for it, once for all that were missed; `skip` waits for the next.", oneOf(&s.Missed, []string{MissedRun, MissedSkip})},
-	})
-	return keys
-}
-
-func projectsForm(to *string) form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
-			text(to).read(f, n, what)
-			if err := CheckProjects(*to); err != nil && isText(n) {
-				f.failAt(n, "%v", err)
-			}
-		},
-		schema: func() schema {
-			return schema{"type": []string{"string", "integer"}, "minLength": 1, "minimum": 1}
-		},
-	}
-}
-
-func timezone(to *string) form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
-			name := *to
-			text(&name).read(f, n, what)
-			if _, err := time.LoadLocation(name); err != nil || name == "" || name == "Local" {
-				f.failAt(n, "%q is not a time zone: write UTC, or one like Europe/Berlin", name)
-				return
-			}
-			*to = name
-		},
-		schema: func() schema { return schema{"type": "string", "default": *to} },
-	}
-}
-
-// cronForm reads the times, in the time zone that was read before.
-func (s *Schedule) cronForm() form {
-	return form{
-		read: func(f *file, n *yaml.Node, what string) {
-			text(&s.Cron).read(f, n, what)
-			if !isText(n) {
-				return
-			}
-			times, err := parseCron(s.Cron, s.Timezone)
-			if err != nil {
-				f.failAt(n, "cron: %v", err)
-				return
-			}
-			s.times = times
-			if f.logic != nil && s.Next(anyTime).IsZero() {
-				f.warnAt(n, "this cron never comes: there is no such day")
-			}
-		},
-		schema: func() schema { return schema{"type": "string", "minLength": 1} },
-	}
-}
-
-// anyTime is where to begin to look for the days of a cron.
-var anyTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func parseCron(spec, zone string) (cron.Schedule, error) {
+// ParseCron parses a cron expression: crontab(5), or @daily and the like. zone is a
+// name of the IANA time zone database.
+func ParseCron(spec, zone string) (cron.Schedule, error) {
 	const help = `write minute, hour, day of the month, month and day of the week, like "0 3 * * *", or @daily`
 	switch {
 	case strings.Contains(spec, "TZ="):

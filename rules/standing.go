@@ -21,12 +21,12 @@ func (rs *Rules) Standing(d event.Decision) Standing {
 	for _, name := range append([]string{d.Rule}, d.AlsoWantedBy...) {
 		r := rs.byName[name]
 		switch {
-		case r == nil || r.on != d.Meta.Kind:
+		case r == nil || r.On != d.Meta.Kind:
 		case !r.wants(d.Action.Verb):
 			if name == d.Rule {
 				s.Gone = fmt.Sprintf("rule %q has no action %s any more", name, d.Action.Verb)
 			}
-		case !r.dryRun:
+		case !r.DryRun:
 			return Standing{}
 		default:
 			s.DryRun = true
@@ -39,9 +39,9 @@ func (rs *Rules) Standing(d event.Decision) Standing {
 }
 
 // wants reports whether a decision of the rule may have the verb.
-func (r *rule) wants(verb string) bool {
+func (r *Rule) wants(verb string) bool {
 	if verb == event.VerbNotify {
-		return len(r.actions) == 0
+		return len(r.Actions) == 0
 	}
-	return slices.ContainsFunc(r.actions, func(a action) bool { return a.Verb == verb })
+	return slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb == verb })
 }

@@ -26,20 +26,20 @@ func (rs *Rules) Summaries() []Summary {
 	all := make([]Summary, len(rs.rules))
 	for i, r := range rs.rules {
 		all[i] = Summary{
-			Name: r.name, File: r.file, Line: r.line, Hash: r.hash,
-			On: r.on, Cron: r.schedule.Cron, If: r.source, Notify: r.notify(), Stop: r.stop, DryRun: r.dryRun,
+			Name: r.Name, File: r.File, Line: r.Line, Hash: r.Hash,
+			On: r.On, Cron: r.Schedule.Cron, If: r.Source, Notify: r.notify(), Stop: r.Stop, DryRun: r.DryRun,
 		}
-		for _, a := range r.actions {
+		for _, a := range r.Actions {
 			all[i].Actions = append(all[i].Actions, a.Verb)
 		}
 	}
 	return all
 }
 
-func (r *rule) notify() []Notify {
+func (r *Rule) notify() []Notify {
 	var all []Notify
-	for _, n := range r.notices {
-		all = append(all, Notify{n.channel, n.when})
+	for _, n := range r.Receivers {
+		all = append(all, Notify{n.Channel, n.When})
 	}
 	return all
 }

@@ -1,20 +1,104 @@
 package store
 
 import (
-	"errors"
 	"fmt"
-	"math"
 	"time"
 )
 
-// MaxID is the length in bytes that an id, a key or an owner may have.
+// MaxID is the greatest length of an id, a key or an owner, in bytes.
 const MaxID = 1024
 
 // maxRefill bounds how long an empty bucket takes to fill, far from where
 // the arithmetic would overflow.
 const maxRefill = 366 * 24 * time.Hour
 
-// checkID tells what is wrong with an id, a key or an owner; what names it.
+// The functions below are for backends: each returns an error that says which
+// argument of the method is invalid, or nil.
+
+// CheckRecords checks the records of Put, and those that follow a Done.
+func CheckRecords(records []Record) error {
+	for i, r := range records {
+		if err := checkID("record id", r.ID); err != nil {
+			return fmt.Errorf("%w (record %d of %d)", err, i+1, len(records))
+		}
+	}
+	return nil
+}
+
+// CheckVisibility checks the visibility of Lease and Extend.
+func CheckVisibility(d time.Duration) error { return checkPositive("visibility", d) }
+
+// CheckEntry checks the id of Note and Amend.
+func CheckEntry(id string) error { return checkID("entry id", id) }
+
+// CheckTake checks the arguments of Take.
+func CheckTake(key string, r Rate) error {
+	if err := checkID("rate key", key); err != nil {
+		return err
+	}
+	switch {
+	case r.Limit < 1 || r.Per <= 0 || r.Burst < 0:
+		return fmt.Errorf("store: rate %d per %v with burst %d: limit and time must be more than 0, the burst not less", r.Limit, r.Per, r.Burst)
+	case r.Per > maxRefill || r.Capacity() > int64(maxRefill/r.Interval()):
+		return fmt.Errorf("store: rate %d per %v with burst %d: an empty bucket would take more than a year to fill", r.Limit, r.Per, r.Burst)
+	}
+	return nil
+}
+
+// CheckHold checks the arguments of Hold.
+func CheckHold(key string, span time.Duration) error {
+	if err := checkID("rate key", key); err != nil {
+		return err
+	}
+	return checkPositive("hold's time", span)
+}
+
+// CheckClaim checks the arguments of Claim.
+func CheckClaim(key, owner string, ttl time.Duration) error {
+	if err := CheckRelease(key, owner); err != nil {
+		return err
+	}
+	return checkPositive("claim's time to live", ttl)
+}
+
+// CheckRelease checks the arguments of Release.
+func CheckRelease(key, owner string) error {
+	if err := checkID("claim key", key); err != nil {
+		return err
+	}
+	return checkID("claim owner", owner)
+}
+
+// CheckTally checks the arguments of Tally.
+func CheckTally(key string, s Seen, within time.Duration) error {
+	if err := checkID("tally's member", s.ID); err != nil {
+		return err
+	}
+	if len(s.Group) > MaxID {
+		return fmt.Errorf("store: the group of a tally's member is %d bytes long, more than %d", len(s.Group), MaxID)
+	}
+	return CheckTallied(key, within)
+}
+
+// CheckTallied checks the arguments of Tallied.
+func CheckTallied(key string, within time.Duration) error {
+	if err := checkID("tally key", key); err != nil {
+		return err
+	}
+	return checkPositive("tally's time", within)
+}
+
+// CheckSet checks the arguments of Set.
+func CheckSet(key string, ttl time.Duration) error {
+	if err := CheckGet(key); err != nil {
+		return err
+	}
+	return checkPositive("value's time to live", ttl)
+}
+
+// CheckGet checks the key of Get.
+func CheckGet(key string) error { return checkID("key", key) }
+
 func checkID(what, id string) error {
 	switch {
 	case id == "":
@@ -25,76 +109,9 @@ func checkID(what, id string) error {
 	return nil
 }
 
-func checkRecords(records []Record) error {
-	for i, r := range records {
-		if err := checkID("record id", r.ID); err != nil {
-			return fmt.Errorf("%w (record %d of %d)", err, i+1, len(records))
-		}
-	}
-	return nil
-}
-
-// checkPositive tells when a time to live or a visibility is none.
 func checkPositive(what string, d time.Duration) error {
 	if d <= 0 {
 		return fmt.Errorf("store: the %s is %v, but must be more than 0", what, d)
 	}
 	return nil
 }
-
-func checkClaim(key, owner string) error {
-	if err := checkID("claim key", key); err != nil {
-		return err
-	}
-	return checkID("claim owner", owner)
-}
-
-func checkHold(key string, span time.Duration) error {
-	if err := checkID("rate key", key); err != nil {
-		return err
-	}
-	return checkPositive("hold's time", span)
-}
-
-func checkTally(key string, s Seen, within time.Duration) error {
-	if err := checkID("tally's member", s.ID); err != nil {
-		return err
-	}
-	if len(s.Group) > MaxID {
-		return fmt.Errorf("store: the group of a tally's member is %d bytes long, more than %d", len(s.Group), MaxID)
-	}
-	return checkTallied(key, within)
-}
-
-func checkTallied(key string, within time.Duration) error {
-	if err := checkID("tally key", key); err != nil {
-		return err
-	}
-	return checkPositive("tally's time", within)
-}
-
-func checkRate(r Rate) error {
-	switch {
-	case r.Limit < 1 || r.Per <= 0 || r.Burst < 0:
-		return fmt.Errorf("store: rate %d per %v with burst %d: limit and time must be more than 0, the burst not less", r.Limit, r.Per, r.Burst)
-	case r.Per > maxRefill || r.burst() > int64(maxRefill)/r.interval():
-		return fmt.Errorf("store: rate %d per %v with burst %d: an empty bucket would take more than a year to fill", r.Limit, r.Per, r.Burst)
-	}
-	return nil
-}
-
-// later adds d to the time t (Unix nanoseconds); below 0 it counts as 0, and
-// what lies beyond the last time that fits is that time.
-func later(t int64, d time.Duration) int64 {
-	if sum := t + int64(max(d, 0)); sum >= t {
-		return sum
-	}
-	return math.MaxInt64
-}
-
-// errBadCursor wraps ErrBadCursor with the cursor that a caller gave.
-func errBadCursor(cursor string) error {
-	return fmt.Errorf("%w: %.40q", ErrBadCursor, cursor)
-}
-
-var errNoClock = errors.New("store: the options have no clock: set Now")

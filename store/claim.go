@@ -7,52 +7,53 @@ import (
 	"time"
 )
 
-// Claimer is the part of a Store that keeps claims.
+// Claimer is the part of a Store that has to do with claims.
 type Claimer interface {
-	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
+	Claim(ctx context.Context, key, owner string, ttl time.Duration) (claimed bool, err error)
 	Release(ctx context.Context, key, owner string) error
 }
 
-// WithClaim runs do while nobody else has the claim of the key, and gives it
-// back. It returns false, and does not run do, while somebody else has it. A
-// process that dies in do keeps it for the time of ttl.
-func WithClaim(ctx context.Context, c Claimer, key string, ttl time.Duration, do func() error) (held bool, err error) {
+// WithClaim claims the key, runs do and releases the claim. If another owner
+// has the claim, it returns false and does not run do. The claim of a process
+// that dies in do expires after ttl.
+func WithClaim(ctx context.Context, c Claimer, key string, ttl time.Duration, do func() error) (claimed bool, err error) {
 	owner := rand.Text()
-	if held, err = c.Claim(ctx, key, owner, ttl); err != nil || !held {
+	if claimed, err = c.Claim(ctx, key, owner, ttl); err != nil || !claimed {
 		return false, err
 	}
-	defer func() { _ = c.Release(context.WithoutCancel(ctx), key, owner) }() // else it runs out
+	defer func() { _ = c.Release(context.WithoutCancel(ctx), key, owner) }() // if that fails, it expires
 	return true, do()
 }
 
-// HoldClaim claims the key, and renews the claim until the returned function
-// is called, which gives it back; nil: another owner has it. The returned
-// context ends with ctx, and when another owner has the claim after all:
-// nothing was heard of this one for the time of ttl.
-func HoldClaim(ctx context.Context, c Claimer, key, owner string, ttl time.Duration) (held context.Context, release func(), err error) {
-	first, err := c.Claim(ctx, key, owner, ttl)
-	if err != nil || !first {
+// HoldClaim claims the key, and renews the claim until the returned release is
+// called; release is nil if another owner has the claim. The returned context
+// is done when ctx is, and when the claim is lost: it could not be renewed for
+// the time of ttl, and another owner took it.
+func HoldClaim(ctx context.Context, c Claimer, key, owner string, ttl time.Duration) (owned context.Context, release func(), err error) {
+	claimed, err := c.Claim(ctx, key, owner, ttl)
+	if err != nil || !claimed {
 		return ctx, nil, err
 	}
-	held, lose := context.WithCancel(ctx)
+	owned, lose := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
 		ticker := time.NewTicker(ttl / 4)
 		defer ticker.Stop()
 		for {
 			select {
-			case <-held.Done():
+			case <-owned.Done():
 				return
 			case <-ticker.C:
-				if still, err := c.Claim(held, key, owner, ttl); err == nil && !still {
+				// After an error, the next tick tries again.
+				if renewed, err := c.Claim(owned, key, owner, ttl); err == nil && !renewed {
 					lose()
-				} // after an error again at the next tick
+				}
 			}
 		}
 	})
-	return held, func() {
+	return owned, func() {
 		lose()
 		renewing.Wait()
-		_ = c.Release(context.WithoutCancel(ctx), key, owner) // else it runs out
+		_ = c.Release(context.WithoutCancel(ctx), key, owner) // if that fails, it expires
 	}, nil
 }

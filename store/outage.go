@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Outage is the attribute "error" of a log line that comes again and again while
-// the store is away, such as one for each delivery. QuietOutages keeps such lines
-// apart.
+// Outage returns the attribute "error" for a log line that repeats as long as
+// the store is unreachable, such as one for each delivery. QuietOutages limits
+// the rate of such lines.
 func Outage(err error) slog.Attr { return slog.Any("error", &outageError{err}) }
 
 type outageError struct{ err error }
@@ -20,12 +20,13 @@ func (e *outageError) Error() string { return e.err.Error() }
 
 func (e *outageError) Unwrap() error { return e.err }
 
-// outageEvery is how often a line of an outage is logged.
+// outageEvery is the interval at which a line of an outage is logged.
 const outageEvery = time.Minute
 
-// QuietOutages returns a handler that logs of each message with an Outage the
-// first, and then each minute the latest, with how many came since as `repeated`.
-// All else goes on to the handler as it is.
+// QuietOutages returns a handler that limits the rate of lines with an Outage:
+// for each message it logs the first line, and then once a minute the latest,
+// with the number of lines since as `repeated`. It passes all other lines on to
+// h.
 func QuietOutages(h slog.Handler) slog.Handler {
 	return &quietHandler{h, &outages{lines: map[string]*outageLine{}}}
 }
@@ -35,7 +36,7 @@ type quietHandler struct {
 	outages *outages
 }
 
-// outages is what is known of the lines, by their message.
+// outages counts the lines of outages by their message.
 type outages struct {
 	mu    sync.Mutex
 	lines map[string]*outageLine
@@ -43,8 +44,8 @@ type outages struct {
 
 type outageLine struct {
 	logged   time.Time
-	repeated int         // since then
-	latest   slog.Record // of those
+	repeated int         // how many lines came since
+	latest   slog.Record // the last of them
 }
 
 // Handle implements slog.Handler.
@@ -78,7 +79,7 @@ func (h *quietHandler) WithGroup(name string) slog.Handler {
 	return &quietHandler{h.Handler.WithGroup(name), h.outages}
 }
 
-// add counts a line, and returns what is to be logged.
+// add counts a line, and returns the lines to log.
 func (o *outages) add(r slog.Record) []slog.Record {
 	log := o.overdue(r.Time)
 	o.mu.Lock()
@@ -91,8 +92,9 @@ func (o *outages) add(r slog.Record) []slog.Record {
 	return append(log, r)
 }
 
-// overdue returns the latest of the lines that were last logged a minute ago, with
-// their number, and forgets those of which none came since.
+// overdue returns the latest line of each message that was last logged
+// outageEvery ago, with the number of lines since; it forgets the messages
+// without any.
 func (o *outages) overdue(now time.Time) (log []slog.Record) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -1,82 +1,88 @@
-// Package store keeps what must not be lost: the queue of records to work
-// on, the journal of what came of them, and the guards that replicas share
-// (claims, rate buckets, tallies, small values). It knows nothing of rules or
-// GitLab: bodies are bytes.
+// Package store is the contract of what must not be lost: the queue of
+// records to work on, the journal of what was decided and done, and the guards
+// that replicas share (claims, rate buckets, tallies, small values). It knows
+// nothing of rules or GitLab: bodies are bytes. Its backends are store/bolt
+// and store/redis; package storetest has the conformance suite that each of
+// them passes.
 //
-// The queue is one idea on every backend. A record has an id and a due time.
-// Put adds it unless its id was put before; Lease hands out the most overdue
-// and moves their due time to now + visibility, so that the records of a
-// worker that died come back by themselves; Done, Defer and Bury end a lease.
-// Ids outlive their records (by the dedupe time to live), so that what was
-// done once is not put again.
+// The queue works the same on every backend. A record has an id and a due
+// time. Put adds a record unless one with its id was put before. Lease leases
+// the most overdue records, each for the time of its visibility; the records of
+// a worker that died are due again when their leases expire. Done, Defer and
+// Bury end a lease. The store remembers an id for longer than its record (for
+// the dedupe time to live), so that work which is done is not put again.
 //
 //	          Put
 //	           │
 //	           ▼   Lease             Done
-//	waiting ─► due ─────► leased ─────────► gone (its id remembered)
+//	waiting ─► due ─────► leased ─────────► removed (its id is remembered)
 //	   ▲                  │ │  │ Bury
 //	   └──── Defer ───────┘ │  └──────────► dead
 //	             due ◄──────┘ lease expired
 //
-// The store's clock is the only one that counts (Redis's TIME there, the
-// process's with bbolt): callers pass delays, never times.
-//
-// Package storetest holds the conformance suite that every backend passes.
+// Only the store's clock counts (that of the process on bolt, TIME on Redis):
+// callers pass durations, never times.
 package store
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
-// How long a backend keeps things, unless its options say otherwise.
+// Times to live, unless the options of a backend say otherwise.
 const (
-	DefaultDedupeTTL  = 72 * time.Hour      // ids that were put
-	DefaultJournalTTL = 30 * 24 * time.Hour // journal entries
+	DefaultDedupeTTL  = 72 * time.Hour      // of the ids of records
+	DefaultJournalTTL = 30 * 24 * time.Hour // of journal entries
 )
 
-// ErrLeaseLost is returned to a worker that holds its record no more: the
-// lease ran out and another worker leased the record, or the lease was ended
-// before by Done, Defer or Bury. Nothing was changed, and it must not act on
-// the record. A lease that ran out while nobody took the record is not lost:
-// the work was done, and counts.
-var ErrLeaseLost = errors.New("store: lease lost: the record is not this worker's any more")
+// ErrLeaseLost is returned to a worker that no longer owns its record: the
+// lease expired and another worker leased the record, or Done, Defer or Bury
+// ended the lease before. Nothing was changed, and the worker must not act on
+// the record. A lease that expired is not lost until another worker leases the
+// record: the work was done, and it counts.
+var ErrLeaseLost = errors.New("store: lease lost: the record no longer belongs to this worker")
 
-// ErrClosed is returned by a store that was closed.
+// ErrClosed is returned by the methods of a closed store.
 var ErrClosed = errors.New("store: closed")
 
-// ErrBadCursor is returned for a cursor that the journal did not give out.
-var ErrBadCursor = errors.New("store: not a cursor of the journal: start without one")
+// ErrBadCursor is returned for a cursor that Entries did not return.
+var ErrBadCursor = errors.New("store: not a cursor of the journal: start without a cursor")
 
-// Record is one thing to do.
+// BadCursor returns ErrBadCursor with the cursor that a caller passed.
+func BadCursor(cursor string) error {
+	return fmt.Errorf("%w: %.40q", ErrBadCursor, cursor)
+}
+
+// Record is one unit of work.
 type Record struct {
-	ID    string        // 1 to MaxID bytes, unique over all kinds; seen ids are not put again
-	Kind  string        // opaque label, e.g. event or decision; counts are told by it
-	After time.Duration // due so long after now; 0 or less: at once
+	ID    string        // 1 to MaxID bytes, unique over all kinds; an id that is remembered is not put again
+	Kind  string        // opaque label, such as event or decision
+	After time.Duration // the record is due that long after now; 0 or less: at once
 	Body  []byte
 }
 
-// Lease is a record that a worker holds until Expires. The worker may change
+// Lease is a record that one worker owns until Expires. The worker may change
 // Body: Extend and Defer save it.
 type Lease struct {
 	ID      string
 	Kind    string
 	Body    []byte
-	Attempt int       // how often it was leased, this time included
-	Due     time.Time // when the record was to be due by its Put or Defer
+	Attempt int       // how often the record was leased, this lease included
+	Due     time.Time // when the record became due by its Put or Defer
 	Expires time.Time
-	Token   string // proves the lease; new with every Lease
+	Token   string // identifies this lease; each lease has another
 }
 
-// Entry is one line of the journal.
+// Entry is one entry of the journal.
 type Entry struct {
 	ID   string
-	At   time.Time // when it was first noted, by the store's clock; set by the store
+	At   time.Time // when it was added, by the store's clock
 	Body []byte
 }
 
-// DeadRecord is a record that was buried.
+// DeadRecord is a record that Bury took out of the queue.
 type DeadRecord struct {
 	ID     string
 	Kind   string
@@ -87,91 +93,85 @@ type DeadRecord struct {
 
 // Depth counts the queue's records.
 type Depth struct {
-	Due     int // could be leased now
+	Due     int // can be leased now, those with an expired lease included
 	Waiting int // due later
 	Leased  int
 	Dead    int
 }
 
-// Seen is a member of a tally.
+// Seen is a member of a tally, which is a set over a sliding window of time.
 type Seen struct {
 	ID    string
-	Group string    // at most MaxID bytes; those without one are a group too
-	Note  string    // what Tallied is to give back
-	At    time.Time // when it was first seen, by the store's clock; set by the store
+	Group string    // at most MaxID bytes; members without a group form one, too
+	Note  string    // opaque to the store
+	At    time.Time // when the member was added, by the store's clock; set by the store
 }
 
-// Count is what a tally holds. Groups are the different ones of its members.
+// Count is the size of a tally.
 type Count struct {
 	Members  int
-	Groups   int
-	Position int // of the member just noted, from 1, in the order in which they were first seen
+	Groups   int // how many different groups the members have
+	Position int // of the member that Tally added or found, from 1, oldest first
 }
 
-// MaxTally is how many members a tally has at most: one more, and the oldest
-// is forgotten.
+// MaxTally is the capacity of a tally: a further member replaces the oldest.
 const MaxTally = 10_000
 
-// Rate is a GCRA bucket: on average Limit in each Per, at most Burst at once.
-// A Burst of 0 means Limit.
-type Rate struct {
-	Limit int
-	Per   time.Duration
-	Burst int
-}
-
-// Store is what a backend offers; packages that use one declare the few
-// methods they need.
+// Store is the interface of a backend; packages that use a store declare the
+// few methods that they need.
 //
-// Ids, keys and owners have 1 to MaxID bytes, and visibilities, times to
-// live and rates are more than zero; anything else is an error that says so,
-// and changes nothing. Bodies and values may be of any bytes or none. Callers
-// may change what they passed in, and what they got, as soon as a call has
-// returned. A count n of 0 or less gives nothing.
+// Ids, keys and owners have 1 to MaxID bytes; visibilities, times to live and
+// rates are greater than zero. Invalid arguments are an error, and change
+// nothing. Bodies and values may have any bytes, or none. As soon as a call
+// has returned, its caller may change what it passed and what it got. A count
+// n of 0 or less yields nothing.
 type Store interface {
 	Queue
 	Journal
 	Guard
 
-	// Ping returns nil when the store can be written to.
+	// Ping returns nil if the store can be written to.
 	Ping(ctx context.Context) error
-	// Close waits for what is being written and closes the store; all calls
-	// that come later, or wait, return ErrClosed. A second Close does nothing.
+	// Close waits for the writes in flight and closes the store. Calls that
+	// wait, and later calls, return ErrClosed. A second Close does nothing.
 	Close() error
 }
 
-// Queue is the work to do. All methods are safe for concurrent use, and
-// durable when they return nil. ErrLeaseLost, ErrClosed and errors of bad
-// input say that nothing was changed; after any other error, that of a ctx
-// which ends in mid-call among them, the call may or may not have taken
-// effect, but wholly or not at all.
+// Queue is the queue of the work to do. All methods are safe for concurrent
+// use. What they changed is durable when they return nil, except leases: those
+// of a backend for one process end with the process. How often a record was
+// leased outlives each process. After ErrLeaseLost, ErrClosed and errors of
+// invalid arguments nothing was changed. After any other error, that of a ctx
+// which ends during the call included, the call has taken effect either wholly
+// or not at all.
 type Queue interface {
-	// Put adds the records whose ids were not put before, in one atomic step,
-	// and says for each whether it was added. An id is remembered for the
-	// dedupe time to live from the Put that added it, and for as long as its
-	// record is queued.
+	// Put atomically adds the records whose ids are not remembered, and returns
+	// for each whether it was added. An id is remembered for the dedupe time to
+	// live, which starts with the Put that added the record, and as long as the
+	// record is in the queue.
 	Put(ctx context.Context, records ...Record) (added []bool, err error)
 	// Queued reports whether a record with one of the ids is in the queue:
 	// waiting, due or leased.
 	Queued(ctx context.Context, ids ...string) (bool, error)
-	// Lease hands out up to n due records, the most overdue first, each to
-	// nobody else for the time of visibility. None due: an empty slice.
+	// Lease leases up to n due records, the most overdue first. Nobody else can
+	// lease them until visibility has passed. It returns an empty slice if none
+	// is due.
 	Lease(ctx context.Context, n int, visibility time.Duration) ([]Lease, error)
-	// Wait returns when a record may be due, when atMost has passed or when
-	// ctx ends (then with its error). It may return early.
+	// Wait blocks until a record may be due, atMost has passed, or ctx is done
+	// (then it returns ctx's error). It may return early.
 	Wait(ctx context.Context, atMost time.Duration) error
-	// Extend saves the lease's Body and makes the lease last visibility from
-	// now, which may be sooner than before; it updates l.Expires.
-	// ErrLeaseLost, here and below: see there.
+	// Extend saves the lease's Body and has the lease expire after visibility
+	// from now, which may be sooner than before; it sets l.Expires. It returns
+	// ErrLeaseLost if l is lost, as Done, Defer and Bury do.
 	Extend(ctx context.Context, l *Lease, visibility time.Duration) error
-	// Done removes the leased record and puts next, in one atomic step; of
-	// next, ids seen before are left out.
+	// Done atomically removes the leased record and puts the records in next,
+	// except those whose ids are remembered.
 	Done(ctx context.Context, l *Lease, next ...Record) error
-	// Defer saves the lease's Body and gives the record back, due after the
-	// given time.
+	// Defer saves the lease's Body and ends the lease; the record is due again
+	// after the given time.
 	Defer(ctx context.Context, l *Lease, after time.Duration) error
-	// Bury takes the record out of the queue for a person to look at, with
-	// the body as it was last saved.
+	// Bury moves the record, with the body that was last saved, from the queue
+	// to the dead records, for a person to look at.
 	Bury(ctx context.Context, l *Lease, reason string) error
 
 	// Depth counts the queue's records.
@@ -180,47 +180,51 @@ type Queue interface {
 	Dead(ctx context.Context, n int) ([]DeadRecord, error)
 }
 
-// Journal is the list of what was decided and what came of it. Entries older
-// than the journal's time to live vanish.
+// Journal is the list of what was decided and what became of it. Entries
+// expire when they are older than the journal's time to live.
 type Journal interface {
-	// Note adds an entry, at the head of the list, unless one with its id is
-	// there.
+	// Note adds an entry as the newest, unless there is one with its id.
 	Note(ctx context.Context, id string, body []byte) error
-	// Amend replaces the body of the entry with the id, or adds it. Its
-	// place in the list and its time stay.
+	// Amend replaces the body of the entry with the id, and keeps its place in
+	// the list and its time; if there is none, Amend adds it.
 	Amend(ctx context.Context, id string, body []byte) error
-	// Entries lists up to n entries, newest first, that follow the cursor in
-	// that order ("" for the first), and gives the cursor to go on with, ""
-	// at the end. Entries that are added meanwhile move nothing. ErrBadCursor:
-	// see there.
+	// Entries lists up to n entries, newest first, that follow the cursor (""
+	// starts with the newest), and returns the next cursor, "" at the end.
+	// Entries that are added meanwhile change nothing. It returns ErrBadCursor
+	// for a cursor that is none.
 	Entries(ctx context.Context, cursor string, n int) (entries []Entry, next string, err error)
 }
 
-// Guard is what replicas agree on: who may, how often, what is known.
+// Guard is the state that replicas share: rate limits, claims, tallies and
+// small values. All methods are safe for concurrent use. What Set and Hold
+// changed is durable when they return nil. What Take, Claim, Release and Tally
+// changed is durable as soon as a later Put, Done, Defer, Bury, Note, Amend, Set
+// or Hold has returned, and after a second: a backend need not wait for its disk.
 type Guard interface {
-	// Take takes one from the bucket of key and returns 0, or takes none and
-	// returns how long until one is there: at most Per/Limit, or until the end
-	// of a Hold. A bucket is full at first.
+	// Take takes a token from the bucket of key and returns 0. If there is none,
+	// it takes nothing and returns the time until there is one: at most
+	// Per/Limit, or until the end of a Hold. A new bucket is full.
 	Take(ctx context.Context, key string, rate Rate) (wait time.Duration, err error)
-	// Hold lets nobody take from the bucket of key for the given time from
-	// now. A Hold that ends sooner than one before changes nothing.
+	// Hold blocks the bucket of key for span from now: nobody can take from it.
+	// It does nothing if the bucket is blocked for longer already.
 	Hold(ctx context.Context, key string, span time.Duration) error
-	// Claim makes owner the holder of key for ttl, if nobody else holds it;
-	// a holder that claims again holds it for ttl from now.
-	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
-	// Release ends the owner's claim; another's is left alone.
+	// Claim makes owner the owner of key for ttl from now, unless key has
+	// another owner, and returns whether it did. An owner renews its claim by
+	// another Claim.
+	Claim(ctx context.Context, key, owner string, ttl time.Duration) (claimed bool, err error)
+	// Release ends the claim of owner; it does nothing if key has another owner
+	// or none.
 	Release(ctx context.Context, key, owner string) error
-	// Tally forgets the members of the tally of key that were first seen the
-	// time of within ago or longer, adds s unless a member with its ID is left,
-	// and counts. A member stays as it was when it was first seen. The whole
-	// tally is forgotten when nothing was added for the time of within.
+	// Tally removes the members of the tally of key that were added the time of
+	// within ago or longer, adds s unless a member has its ID, and returns the
+	// size. A member never changes. The whole tally expires when nothing was
+	// added for the time of within.
 	Tally(ctx context.Context, key string, s Seen, within time.Duration) (Count, error)
-	// Tallied lists the members of the tally of key that were first seen
-	// within the time, oldest first. What others add meanwhile may be missing.
+	// Tallied lists the members of the tally of key that were added less than
+	// within ago, oldest first. Members that are added meanwhile may be missing.
 	Tallied(ctx context.Context, key string, within time.Duration) ([]Seen, error)
-	// Set keeps a small value for ttl.
+	// Set stores a small value for ttl.
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	// Get gives the value, or nil when there is none; an empty value is not
-	// nil.
+	// Get returns the value, or nil if there is none; an empty value is not nil.
 	Get(ctx context.Context, key string) ([]byte, error)
 }

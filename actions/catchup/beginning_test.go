@@ -12,7 +12,8 @@ import (
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store/keys"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -38,7 +39,7 @@ rules:
 func (o *outage) setRules(text string) {
 	o.Helper()
 	var err error
-	if o.rules, err = rules.Load(rules.Options{Capacity: rules.NewCapacity()}, rules.Source{Name: "rules.yaml", Data: []byte(text)}); err != nil {
+	if o.rules, err = rulefile.Load(rulefile.Options{Capacity: limits.NewCapacity()}, rulefile.Source{Name: "rules.yaml", Data: []byte(text)}); err != nil {
 		o.Fatal(err)
 	}
 }

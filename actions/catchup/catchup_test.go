@@ -14,7 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -90,7 +90,7 @@ func TestCountsAttempts(t *testing.T) {
 	o.traffic()
 	o.work()
 	var err error
-	if o.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(`
+	if o.rules, err = rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(`
 version: 1
 rules:
   - name: third-time
@@ -207,7 +207,7 @@ func TestFindsWhatCameAfterAReplay(t *testing.T) {
 	o.work()
 	o.catchUp()
 	var err error
-	if o.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(
+	if o.rules, err = rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(
 		"version: 1\nrules: [{name: notify, on: pipeline, if: 'pipeline.status == \"failed\"', notify: [{channel: ci}]}]")}); err != nil {
 		t.Fatal(err)
 	}

@@ -22,10 +22,13 @@ import (
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
@@ -79,11 +82,11 @@ func newOutage(t *testing.T) *outage {
 	o := &outage{T: t, clock: storetest.NewClock()}
 	o.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: o.clock.Now})
 	var err error
-	if o.db, err = store.OpenBolt(filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: o.clock.Now}); err != nil {
+	if o.db, err = bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{Now: o.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = o.db.Close() })
-	if o.rules, err = rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(catchUpRules)}); err != nil {
+	if o.rules, err = rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(catchUpRules)}); err != nil {
 		t.Fatal(err)
 	}
 	o.client, err = gitlab.New(gitlab.Config{
@@ -173,7 +176,7 @@ func (o *outage) work() {
 	o.Helper()
 	runner := actions.New(actions.Config{
 		Queue: o.db, Journal: o.db, Guard: o.db, GitLab: o.client, Rules: func() *rules.Rules { return o.rules }, Now: o.clock.Now,
-		Log: slog.New(slog.DiscardHandler), Metrics: actions.NewMetrics(prometheus.NewRegistry()), Workers: 4, RuleSince: o.ruleSince, Told: 48 * time.Hour,
+		Log: slog.New(slog.DiscardHandler), Metrics: metrics.New(prometheus.NewRegistry()), Workers: 4, RuleSince: o.ruleSince, SeenTTL: 48 * time.Hour,
 	})
 	runner.WorkOff(o.Context(), 3*time.Second)
 	if depth, err := o.db.Depth(o.Context()); err != nil || depth.Waiting > 0 {

@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
@@ -350,9 +351,9 @@ func TestConcurrent(t *testing.T) {
 }
 
 // openStore is a store on a clock.
-func openStore(t *testing.T, now func() time.Time) *store.Bolt {
+func openStore(t *testing.T, now func() time.Time) *bolt.Store {
 	t.Helper()
-	db, err := store.OpenBolt(filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: now})
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,13 +13,14 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 )
 
 // replicas are clients that share a limit of 300 a minute, on the clock of a
 // synctest bubble, and a GitLab without a network that counts their requests.
 type replicas struct {
 	begin           time.Time
-	db              *store.Bolt
+	db              *bolt.Store
 	sweeps, actions atomic.Int64 // erasures, and retries
 }
 

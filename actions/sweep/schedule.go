@@ -1,5 +1,3 @@
-// Package sweep runs schedule rules. The Scheduler queues their runs when they
-// are due.
 package sweep
 
 import (
@@ -16,16 +14,17 @@ import (
 )
 
 const (
-	// scheduleEach is how often the schedules are checked.
-	scheduleEach = 20 * time.Second
-	// missedAfter is how late a run is that counts as missed: no process was running.
+	// checkEvery is the time between two checks which schedule rules are due.
+	checkEvery = 20 * time.Second
+	// missedAfter is how late a run counts as missed: no replica was running when it
+	// was due.
 	missedAfter = 5 * time.Minute
-	// scheduleTTL is how long the state of a schedule is kept: longer than the
-	// interval of the rarest one, each leap year.
+	// scheduleTTL is how long the store keeps up to when a schedule was checked:
+	// longer than the rarest one, each leap year, needs.
 	scheduleTTL = 5 * 366 * 24 * time.Hour
 )
 
-// ScheduleStore is the part of the store that a Scheduler needs.
+// ScheduleStore is the part of the store that a Scheduler uses.
 type ScheduleStore interface {
 	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
 	Queued(ctx context.Context, ids ...string) (bool, error)
@@ -33,8 +32,9 @@ type ScheduleStore interface {
 	Get(ctx context.Context, key string) ([]byte, error)
 }
 
-// Scheduler queues the runs of schedule rules when they are due. Every replica has
-// one: a run's id contains its time, so that it is queued once.
+// Scheduler puts the runs of schedule rules into the queue when they are due.
+// Every replica has one: a run's id includes its time, so that the queue takes it
+// once.
 type Scheduler struct {
 	Store ScheduleStore
 	Rules func() *rules.Rules
@@ -48,13 +48,13 @@ type scheduled struct {
 	Run string    `json:"run,omitzero"` // the last run's id
 }
 
-// Run checks the schedules every scheduleEach, until ctx is done.
+// Run checks the schedules again and again until ctx is done.
 func (s *Scheduler) Run(ctx context.Context) {
-	ticker := time.NewTicker(scheduleEach)
+	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
 	for {
 		if err := s.Check(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error("schedules can't be checked; they are checked again soon", store.Outage(err))
+			s.Log.Error("the schedules can't be checked; they are checked again soon", store.Outage(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -84,10 +84,10 @@ func (s *Scheduler) check(ctx context.Context, rule rules.Scheduled) error {
 	}
 	var last scheduled
 	if value == nil {
-		return s.keep(ctx, key, scheduled{At: now})
+		return s.save(ctx, key, scheduled{At: now})
 	}
 	if err := json.Unmarshal(value, &last); err != nil {
-		return s.keep(ctx, key, scheduled{At: now})
+		return s.save(ctx, key, scheduled{At: now})
 	}
 	due := rule.Schedule.Last(last.At, now)
 	if due.IsZero() {
@@ -111,7 +111,7 @@ func (s *Scheduler) check(ctx context.Context, rule rules.Scheduled) error {
 			return err
 		}
 	}
-	return s.keep(ctx, key, next)
+	return s.save(ctx, key, next)
 }
 
 func (s *Scheduler) put(ctx context.Context, run event.Sweep, missed bool) error {
@@ -126,7 +126,7 @@ func (s *Scheduler) put(ctx context.Context, run event.Sweep, missed bool) error
 	return err
 }
 
-func (s *Scheduler) keep(ctx context.Context, key string, at scheduled) error {
+func (s *Scheduler) save(ctx context.Context, key string, at scheduled) error {
 	value, err := json.Marshal(at)
 	if err != nil {
 		return err

@@ -12,7 +12,9 @@ import (
 	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
@@ -28,7 +30,7 @@ type timetable struct {
 func newTimetable(t *testing.T, missed string) *timetable {
 	t.Helper()
 	clock := storetest.NewClock()
-	db, err := store.OpenBolt(filepath.Join(t.TempDir(), "test.db"), store.BoltOptions{Now: clock.Now})
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +48,7 @@ func newTimetable(t *testing.T, missed string) *timetable {
 
 func (tt *timetable) load(cron, missed string) {
 	tt.Helper()
-	rs, err := rules.Load(rules.Options{}, rules.Source{Name: "rules.yaml", Data: []byte(`
+	rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(`
 version: 1
 rules:
   - name: nightly
@@ -60,8 +62,8 @@ rules:
 	tt.rules = rs
 }
 
-// look has all replicas look.
-func (tt *timetable) look() {
+// check has all replicas check the schedules.
+func (tt *timetable) check() {
 	tt.Helper()
 	for _, s := range tt.replicas {
 		if err := s.Check(tt.Context()); err != nil {
@@ -91,11 +93,11 @@ func (tt *timetable) runs() []string {
 	return due
 }
 
-// until moves the clock, looking each half hour.
+// until moves the clock, checking each half hour.
 func (tt *timetable) until(at time.Time) {
 	for tt.clock.Now().Before(at) {
 		tt.clock.Advance(min(30*time.Minute, at.Sub(tt.clock.Now())))
-		tt.look()
+		tt.check()
 	}
 }
 
@@ -112,7 +114,7 @@ func TestScheduler(t *testing.T) {
 	at := func(days int, span time.Duration) time.Time { return day.AddDate(0, 0, days).Add(span) }
 	night := func(days int) string { return at(days, 3*time.Hour).Format(time.DateTime) }
 
-	tt.look()
+	tt.check()
 	tt.want("a new rule begins with the next time")
 	tt.until(at(1, 2*time.Hour+30*time.Minute))
 	tt.want("before its time")
@@ -122,7 +124,7 @@ func TestScheduler(t *testing.T) {
 	tt.want("not again")
 
 	tt.clock.Advance(3 * 24 * time.Hour) // nobody is there
-	tt.look()
+	tt.check()
 	tt.want("one run makes up for those that were missed", night(4))
 
 	tt.until(at(5, 4*time.Hour))
@@ -139,9 +141,9 @@ func TestScheduler(t *testing.T) {
 
 func TestSchedulerSkipsMissedRuns(t *testing.T) {
 	tt := newTimetable(t, rules.MissedSkip)
-	tt.look()
+	tt.check()
 	tt.clock.Advance(3 * 24 * time.Hour)
-	tt.look()
+	tt.check()
 	tt.want("after three days")
 	next := tt.clock.Now().Truncate(24*time.Hour).AddDate(0, 0, 1).Add(3 * time.Hour)
 	tt.until(next.Add(time.Minute))

@@ -29,8 +29,8 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -158,7 +158,7 @@ func serveIntake(setting string) error {
 	if err != nil {
 		return err
 	}
-	wanted, err := rules.Load(rules.Options{}, rules.Source{Name: "bench", Data: []byte(wantsPipelines)})
+	wanted, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "bench", Data: []byte(wantsPipelines)})
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redis"
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
@@ -75,13 +75,13 @@ func TestDryRunHoldsQueuedRetries(t *testing.T) {
 
 // workedOffAtOnce waits until the queue in the Redis is empty, and makes all due
 // that waits there, as time would.
-func (p *program) workedOffAtOnce(redis *redistest.Server) {
+func (p *program) workedOffAtOnce(server *redistest.Server) {
 	p.Helper()
-	const waiting = store.DefaultRedisPrefix + "waiting"
+	const waiting = redis.DefaultPrefix + "waiting"
 	p.eventually("the queue is empty", func() bool {
-		ids, _ := redis.Do("zrange", waiting, 0, -1).([]any)
+		ids, _ := server.Do("zrange", waiting, 0, -1).([]any)
 		for _, id := range ids {
-			redis.Do("zadd", waiting, "xx", 0, id)
+			server.Do("zadd", waiting, "xx", 0, id)
 		}
 		d, ok := p.depth()
 		return ok && d.queued() == 0

@@ -18,9 +18,13 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/metrics"
+	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -61,7 +65,7 @@ func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func()
 	return catchup.Config{
 		Store: db, GitLab: sweeping, WebhookPath: webhook.Path, Known: catchup.NewKnown(db, log).Projects,
 		Named: func(ctx context.Context) ([]event.Project, []event.SweepProblem, error) {
-			found, problems, err := actions.Projects(ctx, sweeping, s.projects)
+			found, problems, err := projects.Resolve(ctx, sweeping, s.projects)
 			named := make([]event.Project, len(found))
 			for i, p := range found {
 				named[i] = p.Project
@@ -99,7 +103,7 @@ func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, err
 
 func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdout, stderr io.Writer) (err error) {
 	// With --dry-run nothing is decided, and the rules are those of serve.
-	loaded, err := loadRules(s.rules, rules.Options{Capacity: rules.NewCapacity()})
+	loaded, err := loadRules(s.rules, rulefile.Options{Capacity: limits.NewCapacity()})
 	if err != nil {
 		return err
 	}
@@ -110,8 +114,8 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	metrics := actions.NewMetrics(prometheus.NewRegistry())
-	gl, err := newGitLab(s, db, metrics.GitLabRequest, log)
+	counters := metrics.New(prometheus.NewRegistry())
+	gl, err := newGitLab(s, db, counters.GitLabRequest, log)
 	if err != nil {
 		return err
 	}
@@ -140,8 +144,8 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 		return err
 	}
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: inForce,
-		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, Told: s.told(),
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: inForce,
+		Now: time.Now, Log: log, Metrics: counters, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, SeenTTL: s.told(),
 	})
 	return workOff(ctx, runner, db, stderr)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
@@ -97,7 +98,7 @@ func TestProjectsBecomeKnownWithoutCatchUp(t *testing.T) {
 	p.post(w.gitlab.JobHookBody(w.stuckJob().ID))
 	p.workedOff()
 	p.stop()
-	db, err := store.OpenBolt(filepath.Join(w.dir, "pipesteward.db"), store.BoltOptions{Now: time.Now})
+	db, err := bolt.Open(filepath.Join(w.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ func TestServeReplaysFailedDeliveries(t *testing.T) {
 	// after the project became known.
 	w.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: func() time.Time { return time.Now().Add(2 * time.Second) }})
 	project := w.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	db, err := store.OpenBolt(filepath.Join(w.dir, "pipesteward.db"), store.BoltOptions{Now: time.Now})
+	db, err := bolt.Open(filepath.Join(w.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

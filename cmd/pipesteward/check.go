@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,6 +17,9 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/lint"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // formats are how check can print what it finds.
@@ -30,15 +34,26 @@ func checkCommand(stdout io.Writer) *cli.Command {
 		Name:      "check",
 		Usage:     "say what is wrong with rule files, and what to write instead",
 		ArgsUsage: "[FILE...]",
-		Description: "Loads the rules as serve does, all files together, and tells all errors and warnings: a condition\n" +
-			"that can never be true, a rule that another hides, ... Without a FILE it checks those of --rules.\n" +
+		Description: "Loads the rules as serve does, all files together, and reports all errors and warnings: a condition\n" +
+			"that can never be true, a rule that another shadows, ... Without a FILE it checks those of --rules.\n" +
 			"The exit status is 1 if there are errors, with --strict also if there are warnings.",
 		Flags: []cli.Flag{
 			stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT` to print in: text, json, or gitlab, a Code Quality report that merge requests show"},
 			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as errors"},
+			&cli.StringSliceFlag{Name: "disable", Usage: "do not warn by the check `ID`, which stands in [ ] behind a warning; for one rule, write the comment # pipesteward: disable=ID on it"},
+			&cli.StringFlag{Name: "explain", Usage: "print what the check `ID` warns of, and end"},
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
+			if id := c.String("explain"); id != "" {
+				return explainCheck(stdout, id)
+			}
+			disabled := c.StringSlice("disable")
+			for _, id := range disabled {
+				if _, err := lint.Find(id); err != nil {
+					return &usageError{fmt.Errorf("--disable: %w", err)}
+				}
+			}
 			format, ok := formats[c.String("format")]
 			if !ok {
 				return &usageError{fmt.Errorf("--format must be text, json or gitlab, not %q", c.String("format"))}
@@ -51,7 +66,7 @@ func checkCommand(stdout io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			loaded, found := rules.Check(rules.Options{}, sources...)
+			loaded, found := lint.Load(rulefile.Options{}, disabled, sources...)
 			if err := format(findings{sources, loaded, found}, stdout); err != nil {
 				return err
 			}
@@ -63,16 +78,26 @@ func checkCommand(stdout io.Writer) *cli.Command {
 	}
 }
 
+// explainCheck prints what a check warns of.
+func explainCheck(w io.Writer, id string) error {
+	check, err := lint.Find(id)
+	if err != nil {
+		return &usageError{fmt.Errorf("--explain: %w", err)}
+	}
+	_, err = fmt.Fprintln(w, check.Doc)
+	return err
+}
+
 // readAllSources reads the rule files at several paths, each file once.
-func readAllSources(paths []string) ([]rules.Source, error) {
-	var all []rules.Source
+func readAllSources(paths []string) ([]rulefile.Source, error) {
+	var all []rulefile.Source
 	for _, path := range paths {
 		sources, err := readSources(path)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range sources {
-			if !slices.ContainsFunc(all, func(other rules.Source) bool { return filepath.Clean(other.Name) == filepath.Clean(s.Name) }) {
+			if !slices.ContainsFunc(all, func(other rulefile.Source) bool { return filepath.Clean(other.Name) == filepath.Clean(s.Name) }) {
 				all = append(all, s)
 			}
 		}
@@ -82,9 +107,9 @@ func readAllSources(paths []string) ([]rules.Source, error) {
 
 // findings are what was found in rule files.
 type findings struct {
-	sources []rules.Source
+	sources []rulefile.Source
 	loaded  *rules.Rules // nil if there are errors
-	found   rules.FileErrors
+	found   schema.FileErrors
 }
 
 // text prints for people: each finding with the line that it is in, and how
@@ -101,14 +126,14 @@ func (f findings) text(w io.Writer) error {
 		if in := lines[e.File]; e.Line <= len(in) {
 			line, caret := pointAt(strings.TrimRight(in[e.Line-1], "\r"), e.Column)
 			mark := p.red
-			if e.Severity == rules.SeverityWarning {
+			if e.Severity == schema.SeverityWarning {
 				mark = p.yellow
 			}
 			fmt.Fprintf(&b, "    %s\n    %s\n", line, mark(caret))
 		}
 	}
 	files := counted(len(f.sources), "file")
-	errors, warnings := len(f.found.Of(rules.SeverityError)), len(f.found.Of(rules.SeverityWarning))
+	errors, warnings := len(f.found.Of(schema.SeverityError)), len(f.found.Of(schema.SeverityWarning))
 	switch {
 	case errors > 0 && warnings > 0:
 		fmt.Fprintf(&b, "%s, %s in %s\n", p.red(counted(errors, "error")), p.yellow(counted(warnings, "warning")), files)
@@ -198,7 +223,7 @@ func cells(r rune) int {
 
 // json prints a list of findings, for programs.
 func (f findings) json(w io.Writer) error {
-	return printJSON(w, append(rules.FileErrors{}, f.found...))
+	return printJSON(w, append(schema.FileErrors{}, f.found...))
 }
 
 // codeQuality prints the report that GitLab shows in merge requests:
@@ -222,10 +247,10 @@ func (f findings) codeQuality(w io.Writer) error {
 	seen := map[string]int{}
 	for _, e := range f.found {
 		v := violation{
-			Description: e.Message, CheckName: "pipesteward-" + e.Severity, Severity: "major",
+			Description: e.Message, CheckName: cmp.Or(e.Check, "pipesteward-"+e.Severity), Severity: "major",
 			Location: location{relative(e.File), lines{e.Line}},
 		}
-		if e.Severity == rules.SeverityWarning {
+		if e.Severity == schema.SeverityWarning {
 			v.Severity = "minor"
 		}
 		if e.Rule != "" {

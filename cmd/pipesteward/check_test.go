@@ -10,7 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/lint"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 const goodRules = "version: 1\nrules: [{name: good, on: job, if: failed_with(\"api_failure\"), actions: [retry]}]\n"
@@ -44,7 +45,7 @@ func TestCheck(t *testing.T) {
 	}{
 		{"all is well", []string{"rules.yaml", goodRules}, nil, 0, "ok: 1 rule in 1 file\n"},
 		{"several files, each once", []string{"a.yaml", goodRules, "d/b.yaml", strings.Replace(goodRules, "good", "better", 1)}, []string{"a.yaml", "d", "./a.yaml"}, 0, "ok: 2 rules in 2 files\n"},
-		{"a warning", []string{"rules.yaml", warned}, nil, 0, `rules.yaml:6:9: rule "warned": warning: this can never be true: attempts count from 1
+		{"a warning", []string{"rules.yaml", warned}, nil, 0, `rules.yaml:6:9: rule "warned": warning: this can never be true: attempts count from 1 [constant-condition]
     if: job.attempt < 1
         ^~~~~~~~~~~
 1 warning in 1 file
@@ -55,12 +56,12 @@ func TestCheck(t *testing.T) {
 1 error in 2 files
 `},
 		{"a class of another file", []string{"a.yaml", strings.Replace(goodRules, `failed_with("api_failure")`, `job.failure_class == "disk-full"`, 1), "b.yaml", "version: 1\nclasses: [{name: disk-full, log: No space left}]\nrules: []\n"}, []string{"a.yaml", "b.yaml"}, 0, "ok: 1 rule in 2 files\n"},
-		{"a warning that counts", []string{"rules.yaml", warned}, []string{"--strict"}, 1, `rules.yaml:6:9: rule "warned": warning: this can never be true: attempts count from 1
+		{"a warning that counts", []string{"rules.yaml", warned}, []string{"--strict"}, 1, `rules.yaml:6:9: rule "warned": warning: this can never be true: attempts count from 1 [constant-condition]
     if: job.attempt < 1
         ^~~~~~~~~~~
 1 warning in 1 file
 `},
-		{"errors and warnings of all files", []string{"a.yaml", warned, "b.yaml", "version: 2\nrule: []\n", "c.yaml", goodRules}, []string{"a.yaml", "b.yaml", "c.yaml"}, 1, `a.yaml:6:9: rule "warned": warning: this can never be true: attempts count from 1
+		{"errors and warnings of all files", []string{"a.yaml", warned, "b.yaml", "version: 2\nrule: []\n", "c.yaml", goodRules}, []string{"a.yaml", "b.yaml", "c.yaml"}, 1, `a.yaml:6:9: rule "warned": warning: this can never be true: attempts count from 1 [constant-condition]
     if: job.attempt < 1
         ^~~~~~~~~~~
 b.yaml:1:1: ` + "`rules:` is missing" + `
@@ -100,11 +101,14 @@ b.yaml:2:1: unknown key "rule" in the rule file (did you mean "rules"?); known a
     "column": 9,
     "severity": "warning",
     "rule": "warned",
+    "check": "constant-condition",
     "message": "this can never be true: attempts count from 1"
   }
 ]
 `},
 		{"JSON of nothing", []string{"rules.yaml", goodRules}, []string{"--format=json"}, 0, "[]\n"},
+		{"a check that is disabled", []string{"rules.yaml", warned}, []string{"--disable", "constant-condition"}, 0, "ok: 1 rule in 1 file\n"},
+		{"a check explained", nil, []string{"--explain", "single-attempt"}, 0, "`max_attempts` counts the first run of a job, so `max_attempts: 1` never retries.\n"},
 		{"GitLab's of nothing", []string{"rules.yaml", goodRules}, []string{"rules.yaml", "--format", "gitlab"}, 0, "[]\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -126,6 +130,8 @@ func TestCheckThatCantBegin(t *testing.T) {
 		{"no such file", []string{"none.yaml"}, 1, "none.yaml"},
 		{"a directory without rules", []string{"."}, 1, "holds no *.yaml"},
 		{"no such format", []string{"--format", "xml"}, 2, `must be text, json or gitlab, not "xml"`},
+		{"no such check to disable", []string{"--disable", "shadowed"}, 2, `--disable: there is no check "shadowed" (did you mean "shadowed-rule"?)`},
+		{"no such check to explain", []string{"--explain", "shadow-rule"}, 2, `--explain: there is no check "shadow-rule" (did you mean "shadowed-rule"?)`},
 		{"no such flag", []string{"--colour"}, 2, "colour"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -185,7 +191,7 @@ func TestServeLogsWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	live, err := openRules(path, rules.Options{}, newLogger(&log))
+	live, err := openRules(path, rulefile.Options{}, newLogger(&log))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +207,7 @@ func TestShippedRulesHaveNoWarnings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, found := rules.Check(rules.Options{}, rules.Source{Name: name, Data: data}); len(found) > 0 {
+		if _, found := lint.Load(rulefile.Options{}, nil, rulefile.Source{Name: name, Data: data}); len(found) > 0 {
 			t.Errorf("%v", found)
 		}
 	}

@@ -14,11 +14,13 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 func explainCommand(stdout io.Writer) *cli.Command {
@@ -40,7 +42,7 @@ func explainCommand(stdout io.Writer) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("explain takes no arguments, but got %q: name the event with --event", c.Args().First())}
 			}
-			loaded, err := loadRules(c.String("rules"), rules.Options{})
+			loaded, err := loadRules(c.String("rules"), rulefile.Options{})
 			if err != nil {
 				return err
 			}
@@ -87,8 +89,8 @@ func readFile(path string) ([]byte, error) {
 }
 
 // readFacts gives what answers the rules' questions to GitLab.
-func readFacts(c *cli.Command) (rules.Facts, error) {
-	var facts rules.Facts = noGitLab{}
+func readFacts(c *cli.Command) (expression.Facts, error) {
+	var read expression.Facts = noGitLab{}
 	tokens, err := secrets("gitlab-token", c.String("gitlab-token"))
 	if err != nil {
 		return nil, err
@@ -98,16 +100,16 @@ func readFacts(c *cli.Command) (rules.Facts, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--gitlab-url: %w", err)
 		}
-		facts = actions.Facts{GitLab: gl}
+		read = facts.Reader{GitLab: gl}
 	}
 	if path := c.String("log"); path != "" {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("--log: %w", err)
 		}
-		facts = givenLog{facts, string(text)}
+		read = givenLog{read, string(text)}
 	}
-	return facts, nil
+	return read, nil
 }
 
 // noGitLab is what answers when there is no token to ask GitLab with.
@@ -130,7 +132,7 @@ func (noGitLab) Superseded(context.Context, event.Event) (bool, error) { return 
 
 // givenLog answers log() with a text, and asks GitLab the rest.
 type givenLog struct {
-	rules.Facts
+	expression.Facts
 	text string
 }
 

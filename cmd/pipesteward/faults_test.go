@@ -15,7 +15,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
-	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redis"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -319,11 +319,11 @@ func TestReplicasShareTheRate(t *testing.T) {
 		window = 5 * time.Second
 		pause  = 6 * time.Second
 	)
-	redis := redistest.Start(t)
+	server := redistest.Start(t)
 	w := newWorld(t)
 	w.gitlab.Fail(gitlabtest.Fault{Skip: limit + limit/2, Status: http.StatusTooManyRequests, RetryAfter: pause})
-	commands := redis.Monitor()
-	f := w.serveFleet(4, redis.URL(), "--gitlab-rate", "30/5s")
+	commands := server.Monitor()
+	f := w.serveFleet(4, server.URL(), "--gitlab-rate", "30/5s")
 	deliveries := make([]*delivery, limit) // each makes two requests
 	for i := range deliveries {
 		deliveries[i] = w.newDelivery()
@@ -339,9 +339,9 @@ func TestReplicasShareTheRate(t *testing.T) {
 			continue
 		}
 		switch c.Words[1] {
-		case store.DefaultRedisPrefix + "rate:" + host:
+		case redis.DefaultPrefix + "rate:" + host:
 			grants = append(grants, c.At)
-		case store.DefaultRedisPrefix + "hold:" + host:
+		case redis.DefaultPrefix + "hold:" + host:
 			end, err := strconv.ParseInt(c.Words[2], 10, 64)
 			if err != nil {
 				t.Fatal(err)
@@ -415,7 +415,7 @@ func TestStoreDamagedWhileServing(t *testing.T) {
 			if ended == nil {
 				t.Error("serve ends with exit status 0")
 			}
-			if log := p.logged(); !strings.Contains(log, "is damaged") || !strings.Contains(log, "bring back a copy") || strings.Contains(log, "goroutine ") {
+			if log := p.logged(); !strings.Contains(log, "is damaged") || !strings.Contains(log, "restore a backup") || strings.Contains(log, "goroutine ") {
 				t.Errorf("serve ended, and does not say why:\n%s", p.tail())
 			}
 		})

@@ -20,34 +20,38 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/lint"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/rules/ruletest"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // readSources reads a rule file, or all *.yaml of a directory in name order,
 // but its tests.
-func readSources(path string) ([]rules.Source, error) {
+func readSources(path string) ([]rulefile.Source, error) {
 	files := []string{path}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		if files, err = filepath.Glob(filepath.Join(path, "*.yaml")); err != nil {
 			return nil, err
 		}
-		files = slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, rules.TestSuffix) })
+		files = slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, ruletest.Suffix) })
 		if len(files) == 0 {
 			return nil, fmt.Errorf("%s holds no *.yaml", path)
 		}
 	}
-	sources := make([]rules.Source, len(files))
+	sources := make([]rulefile.Source, len(files))
 	for i, name := range files {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("%w (rules.example.yaml is a file to begin with)", err)
 		}
-		sources[i] = rules.Source{Name: name, Data: data}
+		sources[i] = rulefile.Source{Name: name, Data: data}
 	}
 	return sources, nil
 }
 
 // loadRules loads the rules at a path.
-func loadRules(path string, o rules.Options) (*rules.Rules, error) {
+func loadRules(path string, o rulefile.Options) (*rules.Rules, error) {
 	sources, err := readSources(path)
 	if err != nil {
 		return nil, fmt.Errorf("--rules: %w", err)
@@ -57,10 +61,10 @@ func loadRules(path string, o rules.Options) (*rules.Rules, error) {
 }
 
 // loadSources gives the rules, and what in them looks like a mistake.
-func loadSources(sources []rules.Source, o rules.Options) (*rules.Rules, rules.FileErrors, error) {
-	loaded, found := rules.Check(o, sources...)
+func loadSources(sources []rulefile.Source, o rulefile.Options) (*rules.Rules, schema.FileErrors, error) {
+	loaded, found := lint.Load(o, nil, sources...)
 	if loaded == nil {
-		return nil, nil, fmt.Errorf("the rules can't be used:\n%w", found.Of(rules.SeverityError))
+		return nil, nil, fmt.Errorf("the rules can't be used:\n%w", found.Of(schema.SeverityError))
 	}
 	return loaded, found, nil
 }
@@ -69,7 +73,7 @@ func loadSources(sources []rules.Source, o rules.Options) (*rules.Rules, rules.F
 // can't be used leaves those in force that were.
 type liveRules struct {
 	path    string
-	options rules.Options
+	options rulefile.Options
 	log     *slog.Logger
 
 	inForce atomic.Pointer[rules.Rules]
@@ -82,7 +86,7 @@ type liveRules struct {
 }
 
 // openRules loads the rules for the first time.
-func openRules(path string, o rules.Options, log *slog.Logger) (*liveRules, error) {
+func openRules(path string, o rulefile.Options, log *slog.Logger) (*liveRules, error) {
 	l := &liveRules{path: path, options: o, log: log, replaced: make(chan struct{}, 1)}
 	if err := l.load(false); err != nil {
 		return nil, err
@@ -102,7 +106,7 @@ func (l *liveRules) load(anyway bool) error {
 	}
 	l.tried = read
 	var loaded *rules.Rules
-	var warnings rules.FileErrors
+	var warnings schema.FileErrors
 	if err == nil {
 		loaded, warnings, err = loadSources(sources, l.options)
 	} else {
@@ -145,7 +149,7 @@ func (l *liveRules) Since(identity string) time.Time {
 }
 
 // digest names what was read of rule files: their names and contents.
-func digest(sources []rules.Source, err error) string {
+func digest(sources []rulefile.Source, err error) string {
 	h := sha256.New()
 	for _, s := range sources {
 		fmt.Fprintf(h, "%q %d\n%s", s.Name, len(s.Data), s.Data)

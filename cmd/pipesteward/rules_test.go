@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 // rulesState is what /api/v1/rules says.
@@ -142,7 +142,7 @@ func TestRulesBeginWhenTheyAreReloaded(t *testing.T) {
 		}
 	}
 	write(threeRules)
-	live, err := openRules(path, rules.Options{}, slog.New(slog.DiscardHandler))
+	live, err := openRules(path, rulefile.Options{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

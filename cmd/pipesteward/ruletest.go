@@ -19,6 +19,9 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/rules/ruletest"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 func testCommand(stdout io.Writer) *cli.Command {
@@ -75,16 +78,16 @@ func testCommand(stdout io.Writer) *cli.Command {
 }
 
 // loadTests loads test files, or tells the mistakes of all of them.
-func loadTests(paths []string) ([]*rules.Tests, error) {
-	var all []*rules.Tests
-	var mistakes rules.FileErrors
+func loadTests(paths []string) ([]*ruletest.File, error) {
+	var all []*ruletest.File
+	var mistakes schema.FileErrors
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
-		tests, err := rules.LoadTests(rules.Source{Name: path, Data: data}, testFiles{filepath.Dir(path)})
-		if found, ok := errors.AsType[rules.FileErrors](err); ok {
+		tests, err := ruletest.Load(rulefile.Source{Name: path, Data: data}, testFiles{filepath.Dir(path)})
+		if found, ok := errors.AsType[schema.FileErrors](err); ok {
 			for _, mistake := range found {
 				if !slices.Contains(mistakes, mistake) { // two may name the same rule file
 					mistakes = append(mistakes, mistake)
@@ -103,10 +106,10 @@ func loadTests(paths []string) ([]*rules.Tests, error) {
 // testFiles reads what a test file in the directory names.
 type testFiles struct{ directory string }
 
-var _ rules.TestFiles = testFiles{}
+var _ ruletest.Files = testFiles{}
 
 // Rules implements rules.TestFiles.
-func (f testFiles) Rules(path string) ([]rules.Source, error) { return readSources(f.path(path)) }
+func (f testFiles) Rules(path string) ([]rulefile.Source, error) { return readSources(f.path(path)) }
 
 // Hook implements rules.TestFiles.
 func (f testFiles) Hook(path string) (event.Event, error) {
@@ -146,7 +149,7 @@ type testRun struct {
 // firedRule names a rule over all rule files.
 type firedRule struct{ file, name string }
 
-func (r *testRun) run(ctx context.Context, files []*rules.Tests) {
+func (r *testRun) run(ctx context.Context, files []*ruletest.File) {
 	r.fired = map[firedRule]bool{}
 	for _, tests := range files {
 		suite := junitSuite{Name: tests.File}
@@ -171,7 +174,7 @@ func (r *testRun) run(ctx context.Context, files []*rules.Tests) {
 }
 
 // tell says how a test went.
-func (r *testRun) tell(t *rules.Test, file string, result rules.TestResult) {
+func (r *testRun) tell(t *ruletest.Test, file string, result ruletest.Result) {
 	where := r.print.dim(fmt.Sprintf("%s:%d", file, t.Line))
 	if result.Passed() {
 		r.passed++
@@ -185,7 +188,7 @@ func (r *testRun) tell(t *rules.Test, file string, result rules.TestResult) {
 }
 
 // failure says why a test failed.
-func (p printer) failure(result rules.TestResult) string {
+func (p printer) failure(result ruletest.Result) string {
 	var b strings.Builder
 	for _, problem := range result.Problems {
 		fmt.Fprintf(&b, "  %s\n", problem)
@@ -214,7 +217,7 @@ func (p printer) failure(result rules.TestResult) string {
 
 // sum says how many tests passed, and, of all tests, how many rules fired and
 // which did not.
-func (r *testRun) sum(files []*rules.Tests, coverage bool) {
+func (r *testRun) sum(files []*ruletest.File, coverage bool) {
 	fmt.Fprintf(&r.out, "tests: %d passed, %d failed", r.passed, r.failed)
 	if !coverage {
 		r.out.WriteString("\n")
@@ -290,7 +293,7 @@ type (
 	}
 )
 
-func (s *junitSuite) add(t *rules.Test, took time.Duration, result rules.TestResult) {
+func (s *junitSuite) add(t *ruletest.Test, took time.Duration, result ruletest.Result) {
 	c := junitCase{Class: s.Name, File: s.Name, Name: t.Name, Time: seconds(took)}
 	if !result.Passed() {
 		c.Failure = &junitFailure{

@@ -7,7 +7,8 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/rules/ruletest"
 )
 
 func schemaCommand(stdout io.Writer) *cli.Command {
@@ -29,9 +30,9 @@ func schemaCommand(stdout io.Writer) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("schema takes no arguments, but got %q", c.Args().First())}
 			}
-			made := rules.Schema
+			made := rulefile.Schema
 			if c.Bool("tests") {
-				made = rules.TestSchema
+				made = ruletest.Schema
 			}
 			schema, err := made()
 			if err != nil {

@@ -10,11 +10,12 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redis"
 )
 
 // secrets gives the values of a secret setting: those given, or those in the
@@ -142,7 +143,7 @@ func (f *secretFile) reload() (changed bool, err error) {
 
 // newSecretFiles gives the secrets of serve that come from files, and puts what
 // changes into those that use them.
-func newSecretFiles(s settings, db store.Store, gl *gitlab.Client, teller actions.Teller, webhooks *webhook.Handler, log *slog.Logger) *secretFiles {
+func newSecretFiles(s settings, db store.Store, gl *gitlab.Client, teller notify.Receiver, webhooks *webhook.Handler, log *slog.Logger) *secretFiles {
 	files := &secretFiles{log: log}
 	files.addSingle("gitlab-token", s.gitlabToken, gl.SetToken)
 	files.addSingle("slack-token", s.slackToken, func(token string) error {
@@ -153,11 +154,11 @@ func newSecretFiles(s settings, db store.Store, gl *gitlab.Client, teller action
 		return chat.SetToken(token)
 	})
 	files.addSingle("store", s.store, func(url string) error {
-		redis, ok := db.(*store.Redis)
+		shared, ok := db.(*redis.Store)
 		if !ok {
 			return errors.New("another store needs a restart")
 		}
-		return redis.SetURL(url)
+		return shared.SetURL(url)
 	})
 	credentials := s.credentials()
 	use := func(next webhook.Credentials) error {

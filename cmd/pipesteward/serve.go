@@ -18,15 +18,24 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/metrics"
+	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/slack"
-	sweeps "github.com/pipesteward/pipesteward/actions/sweep"
+	"github.com/pipesteward/pipesteward/actions/sweep"
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
-	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/redis"
 )
 
 // How long the parts of a shutdown may take; together less than 10 s.
@@ -86,7 +95,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		}
 	}()
 
-	live, err := openRules(s.rules, rules.Options{DryRun: s.dryRun, Capacity: rules.NewCapacity()}, log)
+	live, err := openRules(s.rules, rulefile.Options{DryRun: s.dryRun, Capacity: limits.NewCapacity()}, log)
 	if err != nil {
 		return err
 	}
@@ -98,11 +107,11 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	closers = append(closers, db.Close)
 
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), actions.NewQueueMetrics(db))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), worker.NewMetrics(db))
 	registry.MustRegister(newRulesMetrics(live)...)
-	metrics := actions.NewMetrics(registry)
+	counters := metrics.New(registry)
 
-	gl, err := newGitLab(s, db, metrics.GitLabRequest, log)
+	gl, err := newGitLab(s, db, counters.GitLabRequest, log)
 	if err != nil {
 		return err
 	}
@@ -112,14 +121,14 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 		return err
 	}
 
-	pauses := actions.Pauses{Store: db, Now: time.Now, Log: log}
-	registry.MustRegister(actions.NewPauseMetrics(pauses))
+	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
+	registry.MustRegister(pause.NewMetrics(pauses))
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Teller: teller, Rules: live.Rules,
-		Now: time.Now, Log: log, Metrics: metrics, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, Told: s.told(),
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: live.Rules,
+		Now: time.Now, Log: log, Metrics: counters, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, RuleSince: live.Since, SeenTTL: s.told(),
 	})
-	registry.MustRegister(actions.NewStormMetrics(runner), actions.NewGitLabMetrics(gl))
-	closers = append(closers, inBackground(ctx, runner.WatchGitLab))
+	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
+	closers = append(closers, inBackground(ctx, runner.Health.Run))
 
 	known := catchup.NewKnown(db, log)
 	closers = append(closers, inBackground(ctx, known.Run))
@@ -149,12 +158,12 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 	adminAPI := admin.New(admin.Config{
 		Pauses: pauses, Version: version(), DryRun: s.dryRun, Now: time.Now,
 		Addr: adminListener.Addr(), Store: db, Rules: live, Reload: reload, Metrics: registry, Log: log,
-		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.GitLabStatus() }},
+		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.Health.Status() }},
 	})
 	closers = append(closers, serveHTTP(ctx, "--admin-listen", adminListener, adminAPI, failed))
 
 	closers = append(closers, inBackground(ctx, live.follow), inBackground(ctx, secretFiles.follow))
-	scheduler := &sweeps.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
+	scheduler := &sweep.Scheduler{Store: db, Rules: live.Rules, Now: time.Now, Log: log}
 	closers = append(closers, inBackground(ctx, scheduler.Run))
 
 	closers = append(closers, inBackground(context.WithoutCancel(ctx), func(ctx context.Context) { runner.Run(ctx, workGrace) }))
@@ -183,7 +192,7 @@ func serve(ctx context.Context, s settings, log *slog.Logger, started func(addre
 // damaged returns a channel that tells when the store can't be used any more; nil
 // for one that mends itself.
 func damaged(db store.Store) <-chan error {
-	if file, ok := db.(*store.Bolt); ok {
+	if file, ok := db.(*bolt.Store); ok {
 		return file.Damaged()
 	}
 	return nil
@@ -221,7 +230,7 @@ func newGitLab(s settings, limiter gitlab.Limiter, observe func(endpoint string,
 }
 
 // newTeller gives the teller of outcomes, nil without a Slack token.
-func newTeller(s settings, db store.Store, log *slog.Logger) (actions.Teller, error) {
+func newTeller(s settings, db store.Store, log *slog.Logger) (notify.Receiver, error) {
 	if s.slackToken == "" {
 		log.Warn("no --slack-token is given: nobody is told, see /api/v1/decisions")
 		return nil, nil
@@ -276,9 +285,9 @@ func openStore(ctx context.Context, setting string, log *slog.Logger) (store.Sto
 	scheme, rest, _ := strings.Cut(setting, ":")
 	switch {
 	case scheme == "bolt" && rest != "":
-		return store.OpenBolt(rest, store.BoltOptions{Now: time.Now})
+		return bolt.Open(rest, bolt.Options{Now: time.Now})
 	case scheme == "redis", scheme == "rediss", strings.HasPrefix(scheme, "redis+"), strings.HasPrefix(scheme, "rediss+"):
-		db, err := store.OpenRedis(ctx, setting, store.RedisOptions{})
+		db, err := redis.Open(ctx, setting, redis.Options{})
 		if err != nil {
 			return nil, err
 		}

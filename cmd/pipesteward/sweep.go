@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,11 +17,12 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions"
-	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
-	"github.com/pipesteward/pipesteward/store/keys"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 func sweepCommand(stdout, stderr io.Writer) *cli.Command {
@@ -47,7 +46,7 @@ func sweepCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return sweep(ctx, s, sweepOptions{c.StringSlice("rule"), c.Bool("restart"), c.Bool("json")}, stdout, stderr)
+			return runSweep(ctx, s, sweepOptions{c.StringSlice("rule"), c.Bool("restart"), c.Bool("json")}, stdout, stderr)
 		},
 	}
 }
@@ -57,11 +56,8 @@ type sweepOptions struct {
 	restart, json bool
 }
 
-// stoppedFor is how long it is kept where a sweep was stopped.
-const stoppedFor = 7 * 24 * time.Hour
-
-func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Writer) (err error) {
-	loaded, err := loadRules(s.rules, rules.Options{DryRun: s.dryRun, Capacity: rules.NewCapacity()})
+func runSweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Writer) (err error) {
+	loaded, err := loadRules(s.rules, rulefile.Options{DryRun: s.dryRun, Capacity: limits.NewCapacity()})
 	if err != nil {
 		return err
 	}
@@ -81,10 +77,18 @@ func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Wr
 	}
 
 	show := newSweepView(stderr)
+	decisions := actions.New(actions.Config{Queue: db, Journal: db, Now: time.Now, Workers: 1})
+	manual := sweep.Manual{
+		Sweeper: sweep.Sweeper{
+			GitLab: gl, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Pauses: pause.Pauses{Store: db, Now: time.Now},
+			Queue: decisions.QueueDecisions, Capacity: sweep.QueueCapacity(db),
+		},
+		Store: db, Display: sweepDisplay{show, stderr}, Restart: o.restart,
+	}
 	var runs []event.Sweep
 	stopped, failed := false, false
 	for _, rule := range scheduled {
-		run, err := sweepRule(ctx, sweeping{db, gl, loaded, show, stderr}, rule, o.restart)
+		run, err := manual.Run(ctx, rule)
 		if !run.Began.IsZero() {
 			runs = append(runs, run)
 		}
@@ -94,7 +98,7 @@ func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Wr
 		if err != nil {
 			show.say(fmt.Sprintf("%s: %v", rule.Name, err))
 		}
-		failed = failed || err != nil || sweepOutcome(gl, run).Result == event.ResultFailed
+		failed = failed || err != nil || sweep.Outcome(run, gl.Instance(), time.Now().UTC()).Result == event.ResultFailed
 	}
 	show.end(stopped || failed)
 	if o.json {
@@ -111,10 +115,6 @@ func sweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Wr
 	return err
 }
 
-func sweepOutcome(gl *gitlab.Client, run event.Sweep) event.Outcome {
-	return actions.SweepOutcome(run, gl.Instance(), time.Now().UTC())
-}
-
 // chosen gives the rules of these names, all where there are none.
 func chosen(all []rules.Scheduled, names []string) ([]rules.Scheduled, error) {
 	if len(all) == 0 {
@@ -128,113 +128,33 @@ func chosen(all []rules.Scheduled, names []string) ([]rules.Scheduled, error) {
 	return slices.DeleteFunc(all, func(r rules.Scheduled) bool { return len(names) > 0 && !slices.Contains(names, r.Name) }), nil
 }
 
-// sweeping is what runs by hand need.
-type sweeping struct {
-	db     store.Store
-	gitlab *gitlab.Client
-	rules  *rules.Rules
+// sweepView shows how far a sweep is.
+type sweepView interface {
+	begin(run event.Sweep) func(sweep.Step)
+	say(line string)
+	end(stopped bool)
+}
+
+// sweepDisplay shows runs by hand in a view.
+type sweepDisplay struct {
 	view   sweepView
 	stderr io.Writer
 }
 
-// sweepRule makes a run of one rule, or goes on with the one that was stopped.
-// An error of ctx means that it was stopped.
-func sweepRule(ctx context.Context, w sweeping, rule rules.Scheduled, restart bool) (event.Sweep, error) {
-	key := keys.SweepByHand(rule.Name, rule.DryRun)
-	run := event.Sweep{ID: keys.SweepRunByHand(rule.Name, time.Now()), Rule: rule.Name}
-	held, release, err := actions.HoldSweep(ctx, w.db, rule.Name, rand.Text())
-	switch {
-	case err != nil:
-		return run, err
-	case release == nil:
-		return run, errors.New("a run of it is under way, by `serve` or by hand: wait until that has ended, or for two minutes after it was killed")
-	}
-	defer release()
-	saved, err := w.db.Get(ctx, key)
-	if err != nil {
-		return run, err
-	}
-	if len(saved) > 0 && !restart {
-		if err := json.Unmarshal(saved, &run); err != nil {
-			return run, fmt.Errorf("what was kept of the sweep that was stopped can't be read (%w): begin anew with --restart", err)
-		}
-		fmt.Fprintf(w.stderr, "%s: goes on with the sweep that began %s and was stopped after %s jobs; --restart begins anew\n",
-			rule.Name, humanize.Time(run.Began), humanize.Comma(int64(run.Jobs)))
-	}
-	keep := func(ctx context.Context, run event.Sweep) error {
-		body, err := json.Marshal(run)
-		if err != nil {
-			return err
-		}
-		return w.db.Set(ctx, key, body, stoppedFor)
-	}
-	s := actions.Sweeper{GitLab: w.gitlab, Rules: func() *rules.Rules { return w.rules }, Now: time.Now, Pauses: actions.Pauses{Store: w.db, Now: time.Now}, Save: keep, Watch: w.view.begin(run)}
-	if !rule.DryRun {
-		queue := actions.New(actions.Config{Queue: w.db, Journal: w.db, Now: time.Now, Workers: 1})
-		s.Queue, s.Room = queue.QueueDecisions, queue.Room
-	}
-	if rule.Schedule.Next(time.Now()).IsZero() && run.Began.IsZero() {
-		run.Problem("", 0, fmt.Sprintf("the cron %q never comes: the rule runs by hand only", rule.Schedule.Cron))
-	}
-	for {
-		err := s.Run(held, &run)
-		switch {
-		case err == nil:
-			return run, w.tell(ctx, key, run)
-		case ctx.Err() != nil:
-			return run, keep(context.WithoutCancel(ctx), run)
-		case held.Err() != nil:
-			return run, errors.New("another run has taken over, since the store did not hear of this one for two minutes")
-		case !event.Transient(err):
-			return run, err
-		case event.Unavailable(err): // somebody must mend that, who sees it now
-			return run, errors.Join(err, keep(ctx, run))
-		}
-		wait := pauseAfter(err, run.Place.Tries)
-		w.view.say(fmt.Sprintf("%s: goes on in %s: %v", rule.Name, wait.Round(time.Second), err))
-		if err := keep(ctx, run); err != nil && ctx.Err() == nil {
-			return run, err
-		}
-		pause(ctx, wait)
-	}
+var _ sweep.Display = sweepDisplay{}
+
+// Continued implements sweep.Display.
+func (d sweepDisplay) Continued(run event.Sweep) {
+	fmt.Fprintf(d.stderr, "%s: goes on with the sweep that began %s and was stopped after %s jobs; --restart begins anew\n",
+		run.Rule, humanize.Time(run.Began), humanize.Comma(int64(run.Jobs)))
 }
 
-// tell journals a run that has ended.
-func (w sweeping) tell(ctx context.Context, key string, run event.Sweep) error {
-	o := sweepOutcome(w.gitlab, run)
-	body, err := json.Marshal(o)
-	if err != nil {
-		return err
-	}
-	return errors.Join(w.db.Amend(ctx, o.ID, body), w.db.Set(ctx, key, nil, time.Second))
-}
+// Begin implements sweep.Display.
+func (d sweepDisplay) Begin(run event.Sweep) func(sweep.Step) { return d.view.begin(run) }
 
-// pauseAfter is how long to wait after an error that passes.
-func pauseAfter(err error, try int) time.Duration {
-	var told interface {
-		Again() (time.Duration, bool)
-	}
-	if errors.As(err, &told) {
-		if after, _ := told.Again(); after > 0 {
-			return after
-		}
-	}
-	return min(time.Second<<min(try, 6), time.Minute)
-}
-
-// pause waits, at most until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
-// sweepView shows how far a sweep is.
-type sweepView interface {
-	begin(run event.Sweep) func(actions.SweepStep)
-	say(line string)
-	end(stopped bool)
+// Waits implements sweep.Display.
+func (d sweepDisplay) Waits(run event.Sweep, wait time.Duration, err error) {
+	d.view.say(fmt.Sprintf("%s: goes on in %s: %v", run.Rule, wait.Round(time.Second), err))
 }
 
 func newSweepView(stderr io.Writer) sweepView {
@@ -250,7 +170,7 @@ type sofar struct {
 	rule  string
 	began time.Time
 	first int // jobs that were looked at before
-	at    actions.SweepStep
+	at    sweep.Step
 	// from and done are how many projects were behind at first, and are now; of
 	// the one at hand, the part that is.
 	from, done float64
@@ -261,7 +181,7 @@ func newSofar(run event.Sweep) *sofar {
 	return &sofar{rule: run.Rule, began: time.Now(), first: run.Jobs, SweepCounts: run.SweepCounts}
 }
 
-func (s *sofar) add(step actions.SweepStep) {
+func (s *sofar) add(step sweep.Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Add(step.SweepCounts)
@@ -319,7 +239,7 @@ type sweepLines struct {
 	stop func()
 }
 
-func (v *sweepLines) begin(run event.Sweep) func(actions.SweepStep) {
+func (v *sweepLines) begin(run event.Sweep) func(sweep.Step) {
 	v.end(false)
 	s := newSofar(run)
 	done := make(chan struct{})
@@ -383,7 +303,7 @@ func newSweepBar(out *os.File) *sweepBar {
 	return v
 }
 
-func (v *sweepBar) begin(run event.Sweep) func(actions.SweepStep) {
+func (v *sweepBar) begin(run event.Sweep) func(sweep.Step) {
 	v.done(false)
 	s := newSofar(run)
 	tracker := &progress.Tracker{Message: run.Rule, Total: thousandth, Units: inProjects, AutoStopDisabled: true}
@@ -391,7 +311,7 @@ func (v *sweepBar) begin(run event.Sweep) func(actions.SweepStep) {
 	v.bars.AppendTracker(tracker)
 	var shown time.Time
 	var mu sync.Mutex
-	return func(step actions.SweepStep) {
+	return func(step sweep.Step) {
 		s.add(step)
 		mu.Lock()
 		defer mu.Unlock()

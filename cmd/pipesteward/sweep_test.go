@@ -14,12 +14,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
@@ -130,13 +132,13 @@ func TestSweep(t *testing.T) {
 func TestSweepTimeLeft(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		steps []actions.SweepStep
+		steps []sweep.Step
 		want  string
 	}{
-		{"one project", []actions.SweepStep{{Position: 1, Projects: 1}, {Position: 1, Projects: 1, Through: 0.25}}, ", about 3h0m0s left"},
-		{"the second of three", []actions.SweepStep{{Position: 1, Projects: 3}, {Position: 2, Projects: 3, Through: 0.5}}, ", about 1h0m0s left"},
-		{"gone on with", []actions.SweepStep{{Position: 901, Projects: 1000}, {Position: 902, Projects: 1000}}, ", about 99h0m0s left"},
-		{"gone on with, just now", []actions.SweepStep{{Position: 901, Projects: 1000, Through: 0.5}}, " freed"},
+		{"one project", []sweep.Step{{Position: 1, Projects: 1}, {Position: 1, Projects: 1, Through: 0.25}}, ", about 3h0m0s left"},
+		{"the second of three", []sweep.Step{{Position: 1, Projects: 3}, {Position: 2, Projects: 3, Through: 0.5}}, ", about 1h0m0s left"},
+		{"gone on with", []sweep.Step{{Position: 901, Projects: 1000}, {Position: 902, Projects: 1000}}, ", about 99h0m0s left"},
+		{"gone on with, just now", []sweep.Step{{Position: 901, Projects: 1000, Through: 0.5}}, " freed"},
 	} {
 		s := newSofar(event.Sweep{Rule: "nightly"})
 		for _, step := range c.steps {
@@ -183,11 +185,11 @@ func TestSweepGoesOnAfterCtrlC(t *testing.T) {
 // A rule that another process runs is left out, and the others are run.
 func TestSweepLeavesOutWhatAnotherRuns(t *testing.T) {
 	b := newBroom(t, gitlabtest.Options{}, 5)
-	db, err := store.OpenBolt(filepath.Join(b.dir, "sweep.db"), store.BoltOptions{Now: time.Now})
+	db, err := bolt.Open(filepath.Join(b.dir, "sweep.db"), bolt.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, release, err := actions.HoldSweep(t.Context(), db, "cancel-what-hangs", "another")
+	_, release, err := sweep.Claim(t.Context(), db, "cancel-what-hangs", "another")
 	if err != nil || release == nil {
 		t.Fatalf("no claim: %v", err)
 	}
@@ -285,9 +287,9 @@ func heap() float64 {
 
 // benchSweeper is a sweeper as the command makes it; with no rate, nothing limits
 // it.
-func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun bool) (s actions.Sweeper, closeStore func()) {
+func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun bool) (s sweep.Sweeper, closeStore func()) {
 	b.Helper()
-	db, err := store.OpenBolt(filepath.Join(b.TempDir(), "bench.db"), store.BoltOptions{Now: time.Now})
+	db, err := bolt.Open(filepath.Join(b.TempDir(), "bench.db"), bolt.Options{Now: time.Now})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -302,10 +304,10 @@ func benchSweeper(b *testing.B, server *gitlabtest.Server, rate string, dryRun b
 	if err != nil {
 		b.Fatal(err)
 	}
-	loaded, err := rules.Load(rules.Options{DryRun: dryRun}, rules.Source{Name: "rules.yaml", Data: []byte(sweepRules)})
+	loaded, err := rulefile.Load(rulefile.Options{DryRun: dryRun}, rulefile.Source{Name: "rules.yaml", Data: []byte(sweepRules)})
 	if err != nil {
 		b.Fatal(err)
 	}
 	save := func(context.Context, event.Sweep) error { return nil }
-	return actions.Sweeper{GitLab: client, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Pauses: actions.Pauses{Store: db, Now: time.Now}, Save: save}, func() { _ = db.Close() }
+	return sweep.Sweeper{GitLab: client, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Pauses: pause.Pauses{Store: db, Now: time.Now}, Save: save}, func() { _ = db.Close() }
 }

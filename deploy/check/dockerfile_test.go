@@ -261,7 +261,7 @@ func TestDockerignore(t *testing.T) {
 	}
 	for _, name := range []string{
 		".git/config", ".env", "pipesteward", "pipesteward.db", "cmd/pipesteward/pipesteward.db", "rules.yaml",
-		"deploy/secrets/gitlab-token", "deploy/.env", "store/bolt_test.go", "handlers/webhook/testdata/job.json",
+		"deploy/secrets/gitlab-token", "deploy/.env", "store/bolt/bolt_test.go", "handlers/webhook/testdata/job.json",
 	} {
 		if drop, err := ignored.MatchesOrParentMatches(name); err != nil || !drop {
 			t.Errorf("%s is sent to the build (%v)", name, err)

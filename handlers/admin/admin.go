@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -48,7 +49,7 @@ type RulesState struct {
 	FailedAt time.Time       `json:"failed_at,omitzero"`
 	Rules    []rules.Summary `json:"rules"`
 	// Warnings are likely mistakes in the rules in force.
-	Warnings rules.FileErrors `json:"warnings,omitempty"`
+	Warnings schema.FileErrors `json:"warnings,omitempty"`
 }
 
 // Config is what New needs; all of it is required.

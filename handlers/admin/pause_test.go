@@ -14,18 +14,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
 // openStore opens an empty store that ends with the test.
-func openStore(t *testing.T, clock *storetest.Clock) *store.Bolt {
+func openStore(t *testing.T, clock *storetest.Clock) *bolt.Store {
 	t.Helper()
-	db, err := store.OpenBolt(t.TempDir()+"/test.db", store.BoltOptions{Now: clock.Now})
+	db, err := bolt.Open(t.TempDir()+"/test.db", bolt.Options{Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestPauseAndResume(t *testing.T) {
 	admin := admin.New(admin.Config{
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Version: "v1", Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		Rules:  state{Hash: "abc", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
-		Pauses: actions.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))},
+		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))},
 	})
 	until := clock.Now().Add(2 * time.Hour).UTC().Format(time.RFC3339)
 	for _, step := range []struct {
@@ -130,7 +130,7 @@ func TestPausesAreBounded(t *testing.T) {
 	}
 	admin := admin.New(admin.Config{
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler), Rules: state{},
-		Pauses: actions.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
+		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
 	})
 	for _, step := range []struct {
 		project string

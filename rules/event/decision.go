@@ -3,6 +3,8 @@ package event
 import (
 	"encoding/json"
 	"hash/fnv"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -10,6 +12,15 @@ import (
 
 // Duration is a time.Duration that JSON has as people write it: 30s, 1h30m, 7d.
 type Duration = model.Duration
+
+// Coarse returns a time for people to read, like 45s, 2h30m or 90d: in seconds,
+// and in minutes from one hour on.
+func Coarse(d time.Duration) Duration {
+	if d > time.Hour {
+		d = d.Truncate(time.Minute)
+	}
+	return Duration(d.Truncate(time.Second))
+}
 
 // Verbs: what an action does. Notify is the verb of a decision whose rule
 // has no action and only tells that it matched.
@@ -34,6 +45,9 @@ var Verbs = []string{VerbRetry, VerbPlay, VerbCancel, VerbErase, VerbRetryPipeli
 func OfPipeline(verb string) bool {
 	return verb == VerbRetryPipeline || verb == VerbCancelPipeline || verb == VerbCancelOutdated
 }
+
+// SupportsBridges reports whether GitLab can apply a verb to a trigger job.
+func SupportsBridges(verb string) bool { return verb == VerbRetry || verb == VerbPlay }
 
 // Results: what came of a decision (the word "outcome" in rule files, the
 // API and metrics). A deferred decision has another result later, and a job
@@ -141,6 +155,37 @@ func (d Decision) Pause() time.Duration {
 	_, _ = h.Write([]byte(d.Key)) // never fails
 	// In whole milliseconds, which is what a Duration keeps in JSON.
 	return wait + time.Duration(h.Sum64()%uint64(wait/10/time.Millisecond+1))*time.Millisecond
+}
+
+// Retries returns the failed jobs that the decision wants to run again.
+func (d Decision) Retries() []Job {
+	var jobs []Job
+	switch d.Action.Verb {
+	case VerbRetry:
+		return []Job{d.Job}
+	case VerbRetryPipeline:
+		for _, job := range d.Pipeline.Jobs {
+			if job.Status == "failed" {
+				jobs = append(jobs, job)
+			}
+		}
+		if d.Job.Status == "failed" {
+			jobs = append(jobs, d.Job)
+		}
+	}
+	return jobs
+}
+
+// FailureClasses returns the failure classes that a retry is about, sorted.
+func (d Decision) FailureClasses() []string {
+	classes := map[string]bool{d.Job.FailureClass: true}
+	if d.Action.Verb == VerbRetryPipeline {
+		for _, job := range d.Pipeline.Jobs {
+			classes[job.FailureClass] = true
+		}
+	}
+	delete(classes, "")
+	return slices.Sorted(maps.Keys(classes))
 }
 
 // Outcome says what came of a decision. It holds the decision.

@@ -12,6 +12,9 @@ const (
 	KindSchedule = "schedule"
 )
 
+// Kinds lists the event kinds.
+var Kinds = []string{KindJob, KindPipeline, KindSchedule}
+
 // Event sources: the values of Event.Meta.Source.
 const (
 	SourceWebhook  = "webhook"
@@ -25,6 +28,20 @@ const (
 var Statuses = []string{
 	"created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running",
 	"success", "failed", "canceling", "canceled", "skipped", "manual", "scheduled",
+}
+
+// Ended reports whether a job or a pipeline of this status runs no more.
+func Ended(status string) bool {
+	switch status {
+	case "success", "failed", "canceled", "skipped":
+		return true
+	}
+	return false
+}
+
+// LogAttrs returns the attributes of an event in a log line.
+func LogAttrs(e Event) []any {
+	return []any{"event", e.Meta.ID, "kind", e.Meta.Kind, "project", e.Project.Path, "pipeline", e.Pipeline.ID, "job", e.Job.ID, "job_name", e.Job.Name}
 }
 
 // Event is one thing that happened in GitLab: a job or a pipeline changed.

@@ -3,6 +3,8 @@ package joblog
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
 // stampLen is the length of what stands before each line when the runner writes
@@ -53,7 +55,7 @@ func stampOf(line string) string {
 		return ""
 	}
 	for i, want := range []byte("0000-00-00T00:00:00.000000") {
-		if c := line[i]; want == '0' && !isDigit(c) || want != '0' && c != want {
+		if c := line[i]; want == '0' && !ascii.IsDigit(c) || want != '0' && c != want {
 			return ""
 		}
 	}
@@ -198,7 +200,7 @@ func markerBefore(run, rest string) int {
 		name = name[:open]
 	}
 	for i := range len(name) {
-		if c := name[i]; !isAlnum(c) && c != '_' && c != '.' && c != '-' {
+		if c := name[i]; !ascii.IsAlnum(c) && c != '_' && c != '.' && c != '-' {
 			return -1
 		}
 	}
@@ -279,7 +281,7 @@ func (c *cleaner) raw(s string) int {
 		}
 	case 0x9d:
 		ahead := s[1:min(len(s), maxOSC)]
-		if n := stringLen(ahead); n > 1 && isDigit(ahead[0]) && isStringEnd(ahead[n-1]) {
+		if n := stringLen(ahead); n > 1 && ascii.IsDigit(ahead[0]) && isStringEnd(ahead[n-1]) {
 			return 1 + n
 		}
 	}
@@ -390,8 +392,4 @@ func (c *cleaner) overwrite() {
 	c.over, c.cursor = true, len(c.cells)
 }
 
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-func isHex(c byte) bool   { return isDigit(c) || c >= 'a' && c <= 'f' }
-func isLower(c byte) bool { return c >= 'a' && c <= 'z' }
-func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }
-func isAlnum(c byte) bool { return isDigit(c) || isLower(c) || isUpper(c) }
+func isHex(c byte) bool { return ascii.IsDigit(c) || c >= 'a' && c <= 'f' }

@@ -1,5 +1,5 @@
-// Package joblog makes something of a job's log: Clean gives what a terminal
-// would show, Mask hides secrets, Excerpt finds the lines that matter and Line
-// the one that tells most. They are to be called in this order. All take time
-// linear in the text, and give UTF-8 for what Clean gave.
+// Package joblog reads job logs. Clean returns what a terminal would show, Excerpt
+// the lines that matter, and Line the one that says most. They are called in this
+// order, after package redact has hidden the secrets of the cleaned text. All take
+// time linear in the text, and return UTF-8 for what Clean returned.
 package joblog

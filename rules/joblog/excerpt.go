@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
 const (
@@ -268,7 +270,7 @@ func isException(line string) bool {
 	if strings.ContainsAny(name, " /=") || rest != "" && rest[0] != ' ' {
 		return false
 	}
-	return len(name) > len("Error") && (strings.HasSuffix(name, "Error") || strings.HasSuffix(name, "Exception")) && isUpper(name[strings.LastIndexByte(name, '.')+1])
+	return len(name) > len("Error") && (strings.HasSuffix(name, "Error") || strings.HasSuffix(name, "Exception")) && ascii.IsUpper(name[strings.LastIndexByte(name, '.')+1])
 }
 
 // mild are what lines of no error begin with.
@@ -313,12 +315,12 @@ func isWordy(line string) bool {
 // error_handler.rb, -Werror and if-error, are no words.
 func errorWords(line string) (some, none bool) {
 	for i := 0; i < len(line); {
-		if !isNameByte(line[i]) && line[i] != '/' {
+		if !ascii.IsNameByte(line[i]) && line[i] != '/' {
 			i++
 			continue
 		}
 		from := i
-		for i < len(line) && (isNameByte(line[i]) || line[i] == '/') {
+		for i < len(line) && (ascii.IsNameByte(line[i]) || line[i] == '/') {
 			i++
 		}
 		word := strings.TrimRight(line[from:i], ".")
@@ -342,7 +344,7 @@ func errorWords(line string) (some, none bool) {
 func saysNone(before, after string) bool {
 	before = strings.ToLower(strings.TrimRight(before[max(0, len(before)-12):], " \t([{"))
 	for _, no := range []string{"no", "0", "without", "zero", "any"} {
-		if rest, ok := strings.CutSuffix(before, no); ok && (rest == "" || !isAlnum(rest[len(rest)-1]) && !strings.HasSuffix(rest, ".")) {
+		if rest, ok := strings.CutSuffix(before, no); ok && (rest == "" || !ascii.IsAlnum(rest[len(rest)-1]) && !strings.HasSuffix(rest, ".")) {
 			return true
 		}
 	}

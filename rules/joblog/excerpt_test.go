@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/rules/joblog"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 var update = flag.Bool("update", false, "write the expected excerpts of testdata anew")
@@ -51,7 +52,7 @@ func TestLogs(t *testing.T) {
 	for _, log := range logs {
 		name := strings.TrimSuffix(filepath.Base(log), ".log")
 		t.Run(name, func(t *testing.T) {
-			text := joblog.Mask(joblog.Clean(read(t, log)))
+			text := redact.Secrets(joblog.Clean(read(t, log)))
 			got := joblog.Excerpt(text, 10) + "\n"
 			expected := strings.TrimSuffix(log, ".log") + ".txt"
 			if *update {

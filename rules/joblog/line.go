@@ -1,6 +1,10 @@
 package joblog
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
+)
 
 // Line gives the one line of a log that tells most, as Excerpt finds it, or else
 // the last of the job's script. What differs from job to job is made alike in it, so
@@ -31,19 +35,19 @@ func alike(line string) string {
 			sep := line[i+n-1]
 			b.WriteString(line[i : i+n])
 			i += n
-			for i < len(line) && line[i] != sep && !isBlank(line[i]) && !isQuote(line[i]) && !strings.ContainsRune(":,;)", rune(line[i])) {
+			for i < len(line) && line[i] != sep && !ascii.IsBlank(line[i]) && !ascii.IsQuote(line[i]) && !strings.ContainsRune(":,;)", rune(line[i])) {
 				i++
 			}
 			b.WriteString("…")
 			continue
 		}
-		if !isAlnum(line[i]) {
+		if !ascii.IsAlnum(line[i]) {
 			b.WriteByte(line[i])
 			i++
 			continue
 		}
 		from := i
-		for i < len(line) && isAlnum(line[i]) {
+		for i < len(line) && ascii.IsAlnum(line[i]) {
 			i++
 		}
 		if !differs(line[from:i]) {
@@ -51,9 +55,9 @@ func alike(line string) string {
 			continue
 		}
 		// A time, a version or a UUID is one N with all its parts.
-		for i+1 < len(line) && strings.IndexByte(".:,-+", line[i]) >= 0 && isAlnum(line[i+1]) {
+		for i+1 < len(line) && strings.IndexByte(".:,-+", line[i]) >= 0 && ascii.IsAlnum(line[i+1]) {
 			end := i + 1
-			for end < len(line) && isAlnum(line[end]) {
+			for end < len(line) && ascii.IsAlnum(line[end]) {
 				end++
 			}
 			if part := line[i+1 : end]; !differs(part) && (len(part) != 4 || !isHexWord(part)) {
@@ -84,7 +88,7 @@ func temporaryLen(s string) int {
 // another job: a number, with its unit, an id in hex, or a mixture as ids are.
 // Words that only end with digits, like E0308 and python3, tell something.
 func differs(word string) bool {
-	if isDigit(word[0]) {
+	if ascii.IsDigit(word[0]) {
 		return true
 	}
 	first := strings.IndexAny(word, "0123456789")

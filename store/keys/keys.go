@@ -1,6 +1,6 @@
-// Package keys names everything that is kept in the store: one function for each
-// family of keys and record ids. Families of the same use have no key in common.
-// The table of Families is the one in deploy/README.md.
+// Package keys has all keys and record ids of the store: one function for each
+// family. Families of the same use have no key in common. The table in
+// deploy/README.md is generated from Families.
 package keys
 
 import (
@@ -8,87 +8,86 @@ import (
 	"time"
 )
 
-// Use is what the store keeps under a key. The keys of two uses are apart.
+// Use is the part of the store that a key is for. The same key may have two uses.
 type Use string
 
 // The uses.
 const (
-	Record Use = "record" // in the queue
+	Record Use = "record" // in the queue; the key is its id
 	Claim  Use = "claim"
-	Rate   Use = "rate" // and the hold on it
+	Rate   Use = "rate" // and its hold
 	Tally  Use = "tally"
 	Value  Use = "value"
 )
 
-// Family is what keys have in common.
+// Family is a set of keys.
 type Family struct {
-	Use   Use
-	Form  string // of its keys; what differs is in <>
-	Owner string // the package that writes it
-	Kept  string // for how long
-	Holds string
+	Use     Use
+	Pattern string // of the keys, with the variable parts in <>
+	Owner   string // the package that writes it
+	TTL     string // its time to live, for operators
+	Content string
 }
 
-// untilDone is how long a record is kept.
+// untilDone is the time to live of a record.
 const untilDone = "until it is done; its id for 72h"
 
-// Families lists all families, by use and form.
+// Families lists all families, by use and pattern.
 var Families = []Family{
 	{Record, "event:<instance>:<id>", "handlers/webhook, actions/catchup", untilDone, "an event, by its delivery's key or by what catch-up found"},
 	{Record, "decision:<decision>", "actions", untilDone, "a decision; with #<n> one that has failed n times"},
-	{Record, "outcome:<outcome>", "actions", untilDone, "an outcome that is journalled and told"},
-	{Record, "follow:<outcome>", "actions", untilDone, "a look at whether a failed retry is retried again"},
-	{Record, "storm:<class>:<start>", "actions", untilDone, "the messages about a storm"},
-	{Record, "sweep:<rule>:<time>", "actions/sweep, cmd/pipesteward", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
-	{Record, "trouble:<start>", "actions", untilDone, "the messages about trouble with GitLab"},
+	{Record, "outcome:<outcome>", "actions/notify", untilDone, "an outcome to journal and to notify of"},
+	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
+	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
+	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
+	{Record, "trouble:<start>", "actions/health", untilDone, "the messages about trouble with GitLab"},
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
-	{Claim, "pauses", "actions", "10s", "one replica changes the pauses"},
+	{Claim, "pauses", "actions/pause", "10s", "one replica changes the pauses"},
 	{Claim, "slack:<channel>:<subject>:claim", "actions/slack", "30s, renewed", "one worker writes a message"},
-	{Claim, "storm:<class>", "actions", "10s", "one replica changes a storm"},
-	{Claim, "sweep:<rule>", "actions", "2m, renewed", "one replica runs a schedule rule"},
-	{Claim, "trouble:gitlab", "actions", "10s", "one replica changes the trouble"},
+	{Claim, "storm:<class>", "actions/breaker", "10s", "one replica changes a storm"},
+	{Claim, "sweep:<rule>", "actions/sweep", "2m, renewed", "one replica runs a schedule rule"},
+	{Claim, "trouble:gitlab", "actions/health", "10s", "one replica changes the trouble"},
 
 	{Rate, "<host>", "actions/gitlab", "until it is full", "all requests to GitLab"},
 	{Rate, "<host>:limit:<scope>", "actions/gitlab", "until its hold ends", "GitLab's limit of an endpoint and project"},
 	{Rate, "<host>:sweeps", "actions/gitlab", "until its hold ends", "the requests of sweeps and catch-up"},
-	{Rate, "retries:class:<class>", "actions", "until it is full", "the budget of a failure class"},
-	{Rate, "retries:project:<instance>:<project>", "actions", "until it is full", "the budget of a project"},
-	{Rate, "retries:total", "actions", "until it is full", "the budget of all projects"},
+	{Rate, "retries:class:<class>", "actions/budget", "until it is full", "the budget of a failure class"},
+	{Rate, "retries:project:<instance>:<project>", "actions/budget", "until it is full", "the budget of a project"},
+	{Rate, "retries:total", "actions/budget", "until it is full", "the budget of all projects"},
 
-	{Tally, "failures:<class>", "actions", "the rules' storm.within", "failed jobs of a class"},
+	{Tally, "failures:<class>", "actions/breaker", "the rules' storm.within", "failed jobs of a class"},
 	{Tally, "known-projects", "actions/catchup", "365d", "projects that sent an event"},
-	{Tally, "retries:pipeline:<instance>:<pipeline>", "actions", "7d", "retries in a pipeline"},
-	{Tally, "short:<budget>", "actions", "7d", "decisions that wait for a budget"},
-	{Tally, "waiting:<class>:<start>", "actions", "7d", "decisions that wait for the end of a storm"},
+	{Tally, "retries:pipeline:<instance>:<pipeline>", "actions/budget", "7d", "retries in a pipeline"},
+	{Tally, "short:<budget>", "actions/budget", "7d", "decisions that wait for a budget"},
+	{Tally, "waiting:<class>:<start>", "actions/breaker", "7d", "decisions that wait for the end of a storm"},
 
 	{Value, "caught-up:<instance>:<project>", "actions/catchup", "365d", "up to when a project was looked at"},
-	{Value, "decided:<instance>:<job>", "actions", "7d", "a rule for pipelines has decided on the job"},
+	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule for pipelines has decided on the job"},
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
 	{Value, "failed:decision:<decision>", "actions", "7d", "how often a decision has failed"},
-	{Value, "granted:<budget>", "actions", "7d", "how many that waited for a budget have got it"},
-	{Value, "last-failed:<instance>", "actions", "7d", "when a decision last failed"},
-	{Value, "pauses", "actions", "10y", "the pauses in force"},
-	{Value, "retried:<instance>:<job>", "actions", "7d", "the retry that made a job"},
+	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
+	{Value, "last-failed:<instance>", "actions, actions/catchup", "7d", "when a decision last failed"},
+	{Value, "pauses", "actions/pause", "10y", "the pauses in force"},
+	{Value, "retried:<instance>:<job>", "actions/follow", "7d", "the retry that made a job"},
 	{Value, "rules-in-force:<instance>", "actions/catchup", "365d", "since when each rule is in force"},
 	{Value, "schedule:<rule>:<cron>:<timezone>", "actions/sweep", "5y", "up to when a schedule was looked at"},
 	{Value, "slack:<channel>:<subject>", "actions/slack", "30d", "what a message says, and where it is"},
-	{Value, "storm:<class>", "actions", "7d", "the last storm of a class"},
-	{Value, "sweep:by-hand:<rule>", "cmd/pipesteward", "7d", "where a sweep by hand was stopped"},
-	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event told of a job or a pipeline in a status"},
-	{Value, "trouble:gitlab", "actions", "7d", "what keeps GitLab from being used"},
+	{Value, "storm:<class>", "actions/breaker", "7d", "the last storm of a class"},
+	{Value, "sweep:by-hand:<rule>", "actions/sweep", "7d", "where a sweep by hand was stopped"},
+	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event reported a job or a pipeline in a status"},
+	{Value, "trouble:gitlab", "actions/health", "7d", "why GitLab can't be used"},
 }
 
 // Event is the id of the record of an event.
 func Event(instance, id string) string { return "event:" + instance + ":" + id }
 
-// Decision is the id of the record of a decision by its key, which has failed so
-// often before.
+// Decision is the id of the record of a decision that has failed as often before.
 func Decision(decision string, failures int) string {
 	return "decision:" + Again(decision, failures)
 }
 
-// Again is the key of a decision that is made again after it failed so often.
+// Again is the key of a decision that is made again after as many failures.
 func Again(decision string, failures int) string {
 	if failures == 0 {
 		return decision
@@ -99,7 +98,8 @@ func Again(decision string, failures int) string {
 // Outcome is the id of the record of an outcome.
 func Outcome(outcome string) string { return "outcome:" + outcome }
 
-// Follow is the id of the record that looks after a retry.
+// Follow is the id of the record of a check whether a failed retry is retried
+// again.
 func Follow(outcome string) string { return "follow:" + outcome }
 
 // Storm is the key of the last storm of a class, and of the claim on it.
@@ -142,7 +142,8 @@ func Schedule(rule, cron, timezone string) string {
 	return fmt.Sprintf("schedule:%s:%s:%s", rule, cron, timezone)
 }
 
-// Trouble is the key of what keeps GitLab from being used, and of the claim on it.
+// Trouble is the key of the reason why GitLab can't be used, and of the claim on
+// it.
 const Trouble = "trouble:gitlab"
 
 // TroubleRecord is the id of the record of one trouble.
@@ -157,31 +158,32 @@ const Pauses = "pauses"
 // KnownProjects is the key of the projects that sent an event.
 const KnownProjects = "known-projects"
 
-// CaughtUp is the key of up to when a project was looked at.
+// CaughtUp is the key of the time up to which catch-up has looked at a project.
 func CaughtUp(instance string, project int64) string {
 	return fmt.Sprintf("caught-up:%s:%d", instance, project)
 }
 
-// RulesInForce is the key of since when each rule is in force.
+// RulesInForce is the key of the times since when the rules are in force.
 func RulesInForce(instance string) string { return "rules-in-force:" + instance }
 
-// Deliveries is the key of up to which failed delivery a webhook's list was read.
+// Deliveries is the key of the last failed delivery that was read from the list of
+// a webhook.
 func Deliveries(instance, webhook string) string { return "deliveries:" + instance + ":" + webhook }
 
-// Told is the key of that an event told of a job or a pipeline in a status, such
-// as job:7:failed.
+// Told is the key that is set once an event has reported a job or a pipeline in a
+// status, such as job:7:failed.
 func Told(instance, status string) string { return "told:" + instance + ":" + status }
 
-// LastFailed is the key of when a decision last failed.
+// LastFailed is the key of the time when a decision last failed.
 func LastFailed(instance string) string { return "last-failed:" + instance }
 
-// Failed is the key of how often a decision has failed.
+// Failed is the key of the number of a decision's failures.
 func Failed(decision string) string { return "failed:decision:" + decision }
 
 // Retried is the key of the retry that made a job.
 func Retried(instance string, job int64) string { return fmt.Sprintf("retried:%s:%d", instance, job) }
 
-// Decided is the key of that a rule for pipelines has decided on a job.
+// Decided is the key that is set once a rule for pipelines has decided on a job.
 func Decided(instance string, job int64) string { return fmt.Sprintf("decided:%s:%d", instance, job) }
 
 // ClassBudget is the key of the retries of a failure class.
@@ -203,7 +205,7 @@ func PipelineRetries(instance string, pipeline int64) string {
 // Short is the key of the decisions that wait for a budget.
 func Short(budget string) string { return "short:" + budget }
 
-// Granted is the key of how many of those have got it.
+// Granted is the key of the number of those that have got it.
 func Granted(budget string) string { return "granted:" + budget }
 
 // Requests is the key of all requests to the GitLab on a host.

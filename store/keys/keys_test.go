@@ -15,14 +15,14 @@ import (
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-var update = flag.Bool("update", false, "make the table of deploy/README.md anew")
+var update = flag.Bool("update", false, "generate the table in deploy/README.md again")
 
 // a is what differs in a key; the start of something is 7 ns, or 7 s, after 1970.
 const a = "<>"
 
 var start = time.Unix(0, 7)
 
-// made are keys of all families as their functions make them.
+// made are the keys of all families, as their functions return them.
 var made = map[keys.Use][]string{
 	keys.Record: {
 		keys.Event(a, a), keys.Decision(a, 0), keys.Outcome(a), keys.Follow(a), keys.StormRecord(a, start), keys.SweepRun(a, time.Unix(7, 0)),
@@ -43,11 +43,11 @@ var made = map[keys.Use][]string{
 
 var placeholder = regexp.MustCompile(`<[^>]*>`)
 
-// TestFamilies: the functions make the keys that the table has.
+// TestFamilies: the functions return the keys of the table.
 func TestFamilies(t *testing.T) {
-	forms := map[keys.Use][]string{}
+	patterns := map[keys.Use][]string{}
 	for _, f := range keys.Families {
-		forms[f.Use] = append(forms[f.Use], placeholder.ReplaceAllString(f.Form, a))
+		patterns[f.Use] = append(patterns[f.Use], placeholder.ReplaceAllString(f.Pattern, a))
 	}
 	got := map[keys.Use][]string{}
 	for use, all := range made {
@@ -55,9 +55,9 @@ func TestFamilies(t *testing.T) {
 			got[use] = append(got[use], strings.ReplaceAll(key, "7", a))
 		}
 		slices.Sort(got[use])
-		slices.Sort(forms[use])
+		slices.Sort(patterns[use])
 	}
-	if diff := cmp.Diff(forms, got); diff != "" {
+	if diff := cmp.Diff(patterns, got); diff != "" {
 		t.Errorf("keys (- the table, + the functions):\n%s", diff)
 	}
 }
@@ -71,25 +71,25 @@ func TestFamiliesAreApart(t *testing.T) {
 		"<decision>": "retry:https://gitlab.example.com:1:job:7", "<outcome>": "retry:https://gitlab.example.com:1:job:7@7",
 	}
 	for _, f := range keys.Families {
-		key := placeholder.ReplaceAllStringFunc(f.Form, func(p string) string {
+		key := placeholder.ReplaceAllStringFunc(f.Pattern, func(p string) string {
 			if sample, ok := samples[p]; ok {
 				return sample
 			}
 			return "7"
 		})
 		for _, other := range keys.Families {
-			if other == f || other.Use != f.Use || other.Form == "<host>" {
+			if other == f || other.Use != f.Use || other.Pattern == "<host>" {
 				continue
 			}
-			fixed, _, _ := strings.Cut(other.Form, "<")
-			if fixed == other.Form && key == fixed || fixed != other.Form && fixed != "" && strings.HasPrefix(key, fixed) {
-				t.Errorf("%s %q may be of %q, too", f.Use, key, other.Form)
+			fixed, _, _ := strings.Cut(other.Pattern, "<")
+			if fixed == other.Pattern && key == fixed || fixed != other.Pattern && fixed != "" && strings.HasPrefix(key, fixed) {
+				t.Errorf("%s %q may be of %q, too", f.Use, key, other.Pattern)
 			}
 		}
 	}
 }
 
-// TestTable: deploy/README.md tells operators of all families.
+// TestTable: the table in deploy/README.md has all families.
 func TestTable(t *testing.T) {
 	const (
 		name  = "../../deploy/README.md"
@@ -107,9 +107,9 @@ func TestTable(t *testing.T) {
 		t.Fatalf("%s lacks the lines\n%s%s", name, begin, end)
 	}
 	var table strings.Builder
-	table.WriteString("| use | key | holds | kept | by |\n| --- | --- | --- | --- | --- |\n")
+	table.WriteString("| use | key | content | time to live | by |\n| --- | --- | --- | --- | --- |\n")
 	for _, f := range keys.Families {
-		fmt.Fprintf(&table, "| %s | `%s` | %s | %s | %s |\n", f.Use, f.Form, f.Holds, f.Kept, f.Owner)
+		fmt.Fprintf(&table, "| %s | `%s` | %s | %s | %s |\n", f.Use, f.Pattern, f.Content, f.TTL, f.Owner)
 	}
 	want := before + begin + "\n" + table.String() + "\n" + end + after
 	switch diff := cmp.Diff(want, string(data)); {
@@ -119,6 +119,6 @@ func TestTable(t *testing.T) {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("%s is not what the code says. Make it anew:\n\n\t%s\n\n(-code +file):\n%s", name, again, diff)
+		t.Errorf("%s differs from the code. Generate it again:\n\n\t%s\n\n(-code +file):\n%s", name, again, diff)
 	}
 }

@@ -5,9 +5,8 @@ import (
 	"syscall"
 )
 
-// EndWithParent has the kernel kill the process when this one is gone, also
-// where a test panics or runs out of time, and cleans up nothing. It is called
-// before the process starts.
+// EndWithParent has the kernel kill the process when this one ends, also if a test
+// panics or times out and cleans up nothing. Call it before the process starts.
 func EndWithParent(process *exec.Cmd) {
 	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

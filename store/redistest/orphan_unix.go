@@ -4,6 +4,6 @@ package redistest
 
 import "os/exec"
 
-// EndWithParent is for Linux only: elsewhere a process outlives a test that
+// EndWithParent does nothing: only on Linux does a process end with a test that
 // panics.
 func EndWithParent(*exec.Cmd) {}

@@ -1,9 +1,10 @@
 //go:build unix
 
-// Package redistest starts real Redis servers for tests, alone, as a Cluster
-// or with Sentinels, and hurts them: they are killed, paused, or stand behind
-// a bad network. They listen on free ports of 127.0.0.1, keep their append-only
-// files in the test's own directory, and end with the test.
+// Package redistest starts real Redis servers for tests, alone, as a Cluster or
+// with Sentinels, and injects faults: it kills and pauses servers, and puts a
+// bad network before them. The servers listen on free ports of 127.0.0.1, have
+// their append-only files in the test's temporary directory, and end with the
+// test.
 package redistest
 
 import (
@@ -28,7 +29,7 @@ import (
 
 const host = "127.0.0.1"
 
-// Server is one redis-server. Its methods fail the test when they fail.
+// Server is one redis-server. Its methods fail the test on errors.
 type Server struct {
 	Addr string // host:port
 
@@ -39,8 +40,8 @@ type Server struct {
 	exited  chan struct{}
 }
 
-// Start starts a server. It has an append-only file and no limit of memory,
-// unless args, which are as on its command line, say otherwise.
+// Start starts a server with the arguments, as on its command line. By default it
+// has an append-only file and no memory limit.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	port := FreePort(t)
@@ -54,8 +55,8 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// FreePort returns a port of 127.0.0.1 that nobody listens on now, and that
-// the kernel gives to no outgoing connection.
+// FreePort returns a port of 127.0.0.1 on which nobody listens now, outside the
+// kernel's range for outgoing connections.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	var err error
@@ -74,7 +75,7 @@ func FreePort(t testing.TB) string {
 // URL returns the server's redis:// URL.
 func (s *Server) URL() string { return "redis://" + s.Addr }
 
-// Do sends the command, as its words, and returns the reply.
+// Do sends the words of a command and returns the reply.
 func (s *Server) Do(command ...any) any {
 	s.t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true})
@@ -86,15 +87,15 @@ func (s *Server) Do(command ...any) any {
 	return reply
 }
 
-// Command is one that a server has run, as its MONITOR tells it, also within a
-// script.
+// Command is a command that a server ran, by itself or in a script, as MONITOR
+// reports it.
 type Command struct {
 	At    time.Time // by the server's clock
 	Words []string  // the name first
 }
 
-// Monitor notes all commands from now on. The returned function ends that, and
-// gives those until then, oldest first.
+// Monitor records all commands from now on. The returned function stops it and
+// returns the commands, oldest first.
 func (s *Server) Monitor() (commands func() []Command) {
 	s.t.Helper()
 	conn, err := new(net.Dialer).DialContext(s.t.Context(), "tcp", s.Addr)
@@ -132,7 +133,7 @@ func (s *Server) Monitor() (commands func() []Command) {
 	}
 }
 
-// parseCommand reads a line of MONITOR:
+// parseCommand parses a line of MONITOR:
 //
 //	+1700000000.123456 [0 lua] "SET" "key" "value"
 func parseCommand(line string) (c Command, err error) {
@@ -164,14 +165,13 @@ func (s *Server) Kill() {
 	<-s.exited
 }
 
-// Restart starts the server again after a Kill, with the data it had.
+// Restart starts the server again after a Kill, with its data.
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.run()
 }
 
-// Pause makes the server answer nothing until Resume, while its connections
-// stay.
+// Pause stops the server from answering until Resume; its connections stay open.
 func (s *Server) Pause() {
 	s.t.Helper()
 	s.signal(syscall.SIGSTOP)
@@ -202,7 +202,7 @@ func (s *Server) run() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer func() { _ = log.Close() }() // the process has its own
+	defer func() { _ = log.Close() }() // the process has its own descriptor
 	process := exec.CommandContext(context.WithoutCancel(s.t.Context()), program, s.args...)
 	process.Stdout, process.Stderr = log, log
 	EndWithParent(process)
@@ -212,11 +212,11 @@ func (s *Server) run() {
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
-		_ = process.Wait() // killed, as it always ends
+		_ = process.Wait() // it always ends by a signal
 	}()
 	s.process, s.exited = process, exited
 	s.t.Cleanup(func() {
-		_ = process.Process.Kill() // unless the test did
+		_ = process.Process.Kill() // unless the test killed it
 		<-exited
 	})
 	await.Until(s.t, "redis-server serves", func() bool {
@@ -230,7 +230,7 @@ func (s *Server) run() {
 	})
 }
 
-// serves asks the server in the plainest way, which needs no password.
+// serves reports whether the server answers a PING, which needs no password.
 func (s *Server) serves() bool {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
 	defer cancel()

@@ -26,7 +26,7 @@ func testTake(t *testing.T, f *fixture) {
 			for i := range tc.burst {
 				same(t, fmt.Sprintf("%s: wait for the %d. of a full bucket, round %d", key, i+1, round), f.take(t, key, tc.rate), 0)
 			}
-			// Refused ones do not count.
+			// Refused calls take nothing.
 			for range 3 {
 				if wait := f.take(t, key, tc.rate); wait > tc.interval || wait < tc.interval-30*time.Second {
 					t.Errorf("%s: wait at an empty bucket: %v, want %v", key, wait, tc.interval)
@@ -94,22 +94,22 @@ func testHold(t *testing.T, f *fixture) {
 		}
 	}
 	ok(t, "Hold", f.Hold(ctx, "key", 10*time.Minute))
-	wantWait("held", 10*time.Minute)
+	wantWait("blocked", 10*time.Minute)
 	same(t, "wait for another bucket", f.take(t, "other key", rate), 0)
 	ok(t, "shorter Hold", f.Hold(ctx, "key", time.Minute))
-	wantWait("held for less as well", 10*time.Minute)
+	wantWait("blocked for less as well", 10*time.Minute)
 	ok(t, "longer Hold", f.Hold(ctx, "key", 20*time.Minute))
 	f.advance(5 * time.Minute)
-	wantWait("held for longer", 15*time.Minute)
+	wantWait("blocked for longer", 15*time.Minute)
 	f.reopen(t)
-	wantWait("held before a restart", 15*time.Minute)
+	wantWait("blocked before a restart", 15*time.Minute)
 
 	f.advance(15 * time.Minute)
-	same(t, "first wait after the hold", f.take(t, "key", rate), 0)
-	same(t, "second wait after the hold", f.take(t, "key", rate), 0)
+	same(t, "first wait after the Hold", f.take(t, "key", rate), 0)
+	same(t, "second wait after the Hold", f.take(t, "key", rate), 0)
 	wantWait("empty", time.Minute)
 	ok(t, "Hold of an empty bucket", f.Hold(ctx, "key", time.Second))
-	wantWait("empty, and held for less", time.Minute)
+	wantWait("empty, and blocked for less", time.Minute)
 }
 
 func (f *fixture) tally(t failer, key, id, group string, within time.Duration) store.Count {
@@ -195,28 +195,28 @@ func testTallyBounds(t *testing.T, f *fixture) {
 func testTallyContention(t *testing.T, f *fixture) {
 	const members = 500
 	var mu sync.Mutex
-	holders := map[int]string{} // by position
+	ids := map[int]string{} // by position
 	together(t, 8, func(worker int) (bool, error) {
 		for i := range members {
-			id := strconv.Itoa((i + worker*members/8) % members) // each member is noted by all, first by different ones
+			id := strconv.Itoa((i + worker*members/8) % members) // all workers add each member, in different orders
 			count, err := f.Tally(t.Context(), "key", store.Seen{ID: id, Group: id[len(id)-1:]}, time.Hour)
 			if err != nil {
 				return false, err
 			}
 			mu.Lock()
-			if other, taken := holders[count.Position]; taken && other != id {
+			if other, taken := ids[count.Position]; taken && other != id {
 				t.Errorf("%s and %s both have position %d", other, id, count.Position)
 			}
-			holders[count.Position] = id
+			ids[count.Position] = id
 			mu.Unlock()
 		}
 		return true, nil
 	})
-	same(t, "different positions", len(holders), members)
+	same(t, "different positions", len(ids), members)
 	for i, s := range f.tallied(t, "key", time.Hour) {
-		same(t, fmt.Sprintf("member at position %d", i+1), s.ID, holders[i+1])
+		same(t, fmt.Sprintf("member at position %d", i+1), s.ID, ids[i+1])
 	}
-	last := holders[members]
+	last := ids[members]
 	same(t, "in all", f.tally(t, "key", last, "", time.Hour), store.Count{Members: members, Groups: 10, Position: members})
 }
 
@@ -250,7 +250,7 @@ func testClaimContention(t *testing.T, f *fixture) {
 		count := together(t, 32, func(i int) (bool, error) {
 			return f.Claim(t.Context(), strconv.Itoa(round), fmt.Sprint("owner ", i), time.Hour)
 		})
-		same(t, "holders", count, 1)
+		same(t, "owners", count, 1)
 	}
 }
 

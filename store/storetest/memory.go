@@ -7,10 +7,9 @@ import (
 	"testing"
 )
 
-// InMemory has a package's tests keep their files in memory, where there is 1 GB
-// for them and TMPDIR does not say otherwise: no test proves that a disk syncs,
-// and on one that is busy they take many times as long. Benchmarks measure the
-// disk.
+// InMemory has the tests of a package create their files in memory, if there is
+// 1 GB of it and TMPDIR is not set: no test proves that a disk syncs, and on a
+// busy disk the tests take many times as long. Benchmarks use the disk.
 func InMemory(m *testing.M) interface{ Run() (status int) } { return inMemory{m} }
 
 type inMemory struct{ tests *testing.M }
@@ -22,7 +21,7 @@ func (m inMemory) Run() (status int) {
 		return m.tests.Run()
 	}
 	dir, err := os.MkdirTemp(parent, "pipesteward-test.")
-	if err != nil { // not for us to write to
+	if err != nil { // it is not writable
 		return m.tests.Run()
 	}
 	defer func() { _ = os.RemoveAll(dir) }()

@@ -2,7 +2,7 @@ package storetest
 
 import "syscall"
 
-// memory gives a directory in memory with 1 GB left, or "".
+// memory returns a directory in memory with 1 GB of free space, or "".
 func memory() string {
 	const dir, needed = "/dev/shm", 1 << 30
 	var s syscall.Statfs_t

@@ -2,5 +2,5 @@
 
 package storetest
 
-// memory is for Linux only: elsewhere files are on the disk.
+// memory returns "": only on Linux are files in memory.
 func memory() string { return "" }

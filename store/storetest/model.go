@@ -12,8 +12,8 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// testModel does random things to the store and to a simple model of it, and
-// compares. The model counts time from its start.
+// testModel makes random calls to the store and to a simple model of it, and
+// compares the results. The model's times are since its start.
 func testModel(t *testing.T, newBackend func(t *testing.T) Backend) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{
@@ -54,9 +54,9 @@ type model struct {
 	now     time.Duration
 	seen    map[string]time.Duration // until when
 	queue   map[string]*modelRecord
-	dead    []string // the last buried first
+	dead    []string // last buried first
 	leases  []modelLease
-	journal []modelEntry // the last noted first
+	journal []modelEntry // newest first
 	rates   map[string]*modelRate
 	claims  map[string]modelValue
 	values  map[string]modelValue
@@ -68,8 +68,8 @@ type modelRecord struct {
 	body    []byte
 	at      time.Duration // due, or the lease's end
 	attempt int
-	leased  bool // also when the lease expired and nobody took the record
-	unsure  bool // due at some time before now, because of a restart
+	leased  bool // also if the lease expired and nobody leased the record again
+	unsure  bool // its due time is unknown but past, because of a restart
 }
 
 type modelLease struct {
@@ -83,10 +83,10 @@ type modelEntry struct {
 	at   time.Duration
 }
 
-// modelRate is a bucket that fills by one in each interval.
+// modelRate is a bucket to which one token comes back in each interval.
 type modelRate struct {
-	level, at time.Duration // as the time that it took to fill so far
-	held      time.Duration // until when
+	level, at time.Duration // the time that it took to fill to its level, and when that was computed
+	blocked   time.Duration // until when
 }
 
 type modelValue struct {
@@ -214,8 +214,8 @@ func (m *model) lease(t *rapid.T) {
 	}
 }
 
-// withLease calls end with some lease, old ones too. It returns the record
-// when the lease holds it, else it wants the call to fail.
+// withLease calls end with some lease, which may be an old one. It returns the
+// record if the lease is not lost; else it wants ErrLeaseLost.
 func (m *model) withLease(t *rapid.T, end func(*store.Lease) error) *modelRecord {
 	if len(m.leases) == 0 {
 		t.Skip("no lease")
@@ -251,7 +251,7 @@ func (m *model) done(t *rapid.T) {
 	next := genRecords.Draw(t, "next")
 	r := m.withLease(t, func(l *store.Lease) error { return m.Done(t.Context(), l, next...) })
 	if r != nil {
-		m.enqueue(next) // while the id of this one is still known
+		m.enqueue(next) // while the id of this record is remembered
 		delete(m.queue, r.id)
 	}
 }
@@ -262,7 +262,7 @@ func (m *model) bury(t *rapid.T) {
 		delete(m.queue, r.id)
 		m.dead = append([]string{r.id}, m.dead...)
 	}
-	m.pass(t) // no two at the same time
+	m.pass(t) // no two records have the same time
 }
 
 func (m *model) note(t *rapid.T) {
@@ -292,10 +292,10 @@ func (m *model) entry(id string) *modelEntry {
 	return nil
 }
 
-// modelInterval is how long a bucket of the model takes to fill by one.
+// modelInterval is the interval of the model's buckets.
 const modelInterval = 7 * time.Minute
 
-// bucket draws one of the buckets, as full as it is now.
+// bucket draws one of the buckets, with its level as of now.
 func (m *model) bucket(t *rapid.T) (b *modelRate, key string, rate store.Rate) {
 	burst := rapid.IntRange(1, 3).Draw(t, "burst")
 	key, rate = fmt.Sprint("burst of ", burst), store.Rate{Limit: 2, Per: 2 * modelInterval, Burst: burst}
@@ -311,7 +311,7 @@ func (m *model) bucket(t *rapid.T) (b *modelRate, key string, rate store.Rate) {
 func (m *model) take(t *rapid.T) {
 	b, key, rate := m.bucket(t)
 	wait := m.fixture.take(t, key, rate)
-	want := max(modelInterval-b.level, b.held-m.now)
+	want := max(modelInterval-b.level, b.blocked-m.now)
 	if want <= 0 {
 		same(t, "wait", wait, 0)
 		b.level -= modelInterval
@@ -326,14 +326,14 @@ func (m *model) hold(t *rapid.T) {
 	b, key, _ := m.bucket(t)
 	span := genTTL.Draw(t, "span")
 	ok(t, "Hold", m.Hold(t.Context(), key, span))
-	b.held = max(b.held, m.now+span)
+	b.blocked = max(b.blocked, m.now+span)
 }
 
 func (m *model) claim(t *rapid.T) {
 	key, owner, ttl := genID.Draw(t, "key"), genID.Draw(t, "owner"), genTTL.Draw(t, "ttl")
 	c := m.claims[key]
 	want := c.expires <= m.now || c.value == owner
-	same(t, "held", m.fixture.claim(t, key, owner, ttl), want)
+	same(t, "claimed", m.fixture.claim(t, key, owner, ttl), want)
 	if want {
 		m.claims[key] = modelValue{owner, m.now + ttl}
 	}
@@ -388,8 +388,8 @@ func (m *model) move(d time.Duration) {
 	m.now += d
 }
 
-// restart lets all leases end, since whether they outlive the process that
-// held them is up to the backend.
+// restart lets all leases expire: whether a lease outlives its process is up to
+// the backend.
 func (m *model) restart(t *rapid.T) {
 	m.reopen(t)
 	m.move(longestVisibility)

@@ -1,10 +1,10 @@
-// Package storetest says what a store is: Run holds a backend to everything
-// that package store promises, with real contention and real restarts.
+// Package storetest is the conformance suite of stores: Run tests everything
+// that the documentation of package store promises, with real contention and
+// real restarts.
 //
-// The suite moves the backend's clock by minutes and hours, and asserts
-// nothing that a clock which also runs by itself, for some seconds, would
-// break. So a backend may run on a clock of its own that only jumps ahead
-// when told.
+// The suite moves the backend's clock by minutes and hours. Its assertions also
+// hold if that clock runs by itself for some seconds meanwhile, so a backend may
+// use its own clock with an offset.
 package storetest
 
 import (
@@ -21,39 +21,39 @@ import (
 
 // Backend is one empty store under test, with the default times to live.
 type Backend struct {
-	// Open opens the store; after a Close again, as a new process would.
+	// Open opens the store, also again after a Close, as a new process does.
 	Open func() (store.Store, error)
-	// Advance moves the store's clock.
+	// Advance moves the store's clock ahead.
 	Advance func(time.Duration)
 }
 
-// Clock is a clock that stands still until it is moved. It is for backends
-// that take their time from the process.
+// Clock is a clock that only Advance moves, for backends that use the clock of
+// the process.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock returns a clock that shows some time.
+// NewClock returns a clock with a fixed start.
 func NewClock() *Clock {
 	return &Clock{now: time.Date(2026, time.November, 1, 12, 0, 0, 0, time.UTC)}
 }
 
-// Now returns what the clock shows.
+// Now returns the clock's time.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Advance moves the clock.
+// Advance moves the clock by d, ahead or, if d is negative, back.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
-// Run runs the suite; newBackend makes an empty backend for each test.
+// Run runs the suite; newBackend returns an empty backend for each test.
 func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 	t.Helper()
 	for _, tc := range []struct {
@@ -72,7 +72,7 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 		{"Lease/n", testLeaseN},
 		{"Lease/each record once", testDrain},
 		{"Lease/lost", testLeaseLost},
-		{"Lease/expired and not taken", testLeaseExpired},
+		{"Lease/expired and not leased again", testLeaseExpired},
 		{"Extend", testExtend},
 		{"Defer", testDefer},
 		{"Done/next", testDoneNext},
@@ -112,7 +112,7 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 	t.Run("Model", func(t *testing.T) { testModel(t, newBackend) })
 }
 
-// fixture is an open store and its backend. Its methods fail the test when
+// fixture is an open store and its backend. Its own methods fail the test if
 // the store returns an error.
 type fixture struct {
 	store.Store
@@ -148,7 +148,7 @@ func (f *fixture) reopen(t failer) {
 
 func (f *fixture) advance(d time.Duration) { f.backend.Advance(d) }
 
-// failer is what *testing.T and *rapid.T share of what is needed here.
+// failer has the methods of *testing.T and *rapid.T that the suite needs.
 type failer interface {
 	Helper()
 	Context() context.Context
@@ -180,7 +180,7 @@ func (f *fixture) leaseOne(t failer, visibility time.Duration) *store.Lease {
 	return &leases[0]
 }
 
-// wantDue leases what is due, for ever, and compares ids and their order.
+// wantDue leases all due records for ever, and compares their ids in order.
 func (f *fixture) wantDue(t failer, want ...string) {
 	t.Helper()
 	same(t, "due records", leaseIDs(f.lease(t, 100, 100_000*time.Hour)), want)
@@ -212,9 +212,9 @@ func (f *fixture) take(t failer, key string, rate store.Rate) time.Duration {
 
 func (f *fixture) claim(t failer, key, owner string, ttl time.Duration) bool {
 	t.Helper()
-	held, err := f.Claim(t.Context(), key, owner, ttl)
+	claimed, err := f.Claim(t.Context(), key, owner, ttl)
 	ok(t, "Claim", err)
-	return held
+	return claimed
 }
 
 func (f *fixture) get(t failer, key string) []byte {
@@ -232,7 +232,7 @@ func leaseIDs(leases []store.Lease) []string {
 	return ids
 }
 
-// record is a record with the id, due at once.
+// record returns a record with the id, due at once.
 func record(id string) store.Record {
 	return store.Record{ID: id, Kind: "event", Body: []byte("body of " + id)}
 }
@@ -258,8 +258,8 @@ func same[T any](t failer, what string, got, want T) {
 	}
 }
 
-// together runs f in n goroutines that start at the same time, and returns
-// how often it returned true.
+// together runs f in n goroutines that start at the same time, and returns how
+// many of them returned true.
 func together(t *testing.T, n int, f func(i int) (bool, error)) (count int) {
 	t.Helper()
 	var wg sync.WaitGroup

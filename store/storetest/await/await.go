@@ -1,6 +1,5 @@
-// Package await is for tests that wait for what another goroutine or process
-// does. Its deadline only bounds a hang: no verdict depends on how fast the
-// machine is.
+// Package await is for tests that wait for another goroutine or process. Its
+// deadline only bounds a hang: no verdict depends on the speed of the machine.
 package await
 
 import (
@@ -13,12 +12,12 @@ const (
 	// patience is how long a condition may take on a machine under load.
 	patience = 5 * time.Minute
 	tick     = 20 * time.Millisecond
-	// maxLines bounds how much of a log a test prints that waited in vain.
+	// maxLines is how many lines of a log a test prints at most when it fails.
 	maxLines = 40
 )
 
-// Until waits until the condition holds. If it never does, the test fails and
-// says what it waited for, with the end of what detail gives.
+// Until waits until the condition is true. If it never is, the test fails and
+// prints what it waited for and the last lines of detail.
 func Until(t testing.TB, what string, holds func() bool, detail ...func() string) {
 	t.Helper()
 	late := time.NewTimer(patience)
@@ -29,17 +28,17 @@ func Until(t testing.TB, what string, holds func() bool, detail ...func() string
 		select {
 		case <-ticker.C:
 		case <-late.C:
-			var said []string
+			var details []string
 			for _, d := range detail {
-				said = append(said, Tail(d()))
+				details = append(details, Tail(d()))
 			}
-			t.Fatalf("waited for %s until %s, in vain\n%s", patience, what, strings.Join(said, "\n"))
+			t.Fatalf("waited %s in vain until %s\n%s", patience, what, strings.Join(details, "\n"))
 		}
 	}
 }
 
-// Long is called by a test that takes long, and says why: `go test -short`
-// skips it.
+// Long marks a test that takes long, for the given reason: `go test -short` skips
+// it.
 func Long(t testing.TB, why string) {
 	t.Helper()
 	if testing.Short() {
@@ -47,7 +46,7 @@ func Long(t testing.TB, why string) {
 	}
 }
 
-// Tail returns the last lines of a log, as many as a test may print.
+// Tail returns the last maxLines lines of a log.
 func Tail(log string) string {
 	lines := strings.SplitAfter(log, "\n")
 	if len(lines) <= maxLines {

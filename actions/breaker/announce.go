@@ -1,0 +1,199 @@
+package breaker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize/english"
+
+	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
+)
+
+// RecordKind is the kind of the queue's record that announces that a breaker has
+// opened, stays while it is open, and announces that it has closed.
+const RecordKind = "storm"
+
+const (
+	// logSamples is how many logs are read to find the line that they share.
+	logSamples = 5
+	// logTimeout is how long the message waits for all of them.
+	logTimeout = 10 * time.Second
+	// maxLogLine bounds the log line in the message, in bytes.
+	maxLogLine = 200
+	// maxRunners is how many runners the message names.
+	maxRunners = 5
+)
+
+// Record is the body of that record.
+type Record struct {
+	State
+	Threshold rules.Storm `json:"rule"`          // as it was when the breaker opened
+	Announced bool        `json:"told,omitzero"` // that it has opened
+}
+
+// Handle announces that the breaker has opened and, when that is over, that it
+// has closed.
+func (b *Breakers) Handle(ctx context.Context, lease *worker.Lease, rec Record) error {
+	if !rec.Announced {
+		if err := b.announce(ctx, rec, "start", b.openedText); err != nil {
+			return err
+		}
+		rec.Announced = true
+		if err := errors.Join(lease.Keep(rec), lease.Extend(ctx)); err != nil {
+			return err
+		}
+	}
+	s, err := b.State(ctx, rec.Class)
+	if err != nil {
+		return err
+	}
+	if s == nil || s.Opened.Before(rec.Opened) { // its replica died before it saved it, or the store forgot it
+		s = &rec.State
+		if err := b.save(ctx, *s); err != nil {
+			return err
+		}
+	}
+	if left := s.Until.Sub(b.Now()); left > 0 && !s.Closed && s.Opened.Equal(rec.Opened) {
+		return lease.Defer(ctx, left)
+	}
+	if err := b.close(ctx, rec.State); err != nil {
+		return err
+	}
+	if err := b.announce(ctx, rec, "end", b.closedText); err != nil {
+		return err
+	}
+	return lease.Done(ctx)
+}
+
+// close saves that the breaker has closed. Failures that come then open it anew,
+// also on replicas whose clocks are behind.
+func (b *Breakers) close(ctx context.Context, old State) error {
+	return b.claimed(ctx, old.Class, func() error {
+		s, err := b.State(ctx, old.Class)
+		if err != nil || s == nil || s.Closed || !s.Opened.Equal(old.Opened) {
+			return err
+		}
+		if b.Now().Before(s.Until) {
+			return errClaimed // extended a moment ago
+		}
+		s.Closed = true
+		return b.save(ctx, *s)
+	})
+}
+
+// announce logs that a breaker has opened or closed, and announces it in the
+// channel that the rules name. It returns an error while a later call can succeed.
+func (b *Breakers) announce(ctx context.Context, rec Record, phase string, text func(context.Context, Record) (string, error)) error {
+	message, err := text(ctx, rec)
+	if err != nil {
+		return err
+	}
+	b.Log.Warn("storm: "+phase, "class", rec.Class, "started", rec.Opened, "text", message)
+	return b.Announcer.Announce(ctx, keys.StormRecord(rec.Class, rec.Opened)+":"+phase, rec.Threshold.Channel, message, rec.Opened, "storm", rec.Class)
+}
+
+// openedText is the message about a breaker that has opened.
+func (b *Breakers) openedText(ctx context.Context, rec Record) (string, error) {
+	failures, err := b.Guard.Tallied(ctx, keys.Failures(rec.Class), time.Duration(rec.Threshold.Within))
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, ":zap: *Storm of `%s` failures*: %s in %s failed within %s. Their retries wait until it is over.",
+		rec.Class, english.Plural(len(failures), "job", ""), english.Plural(groups(failures), "pipeline", ""), rec.Threshold.Within)
+	b.addRunners(&text, failures)
+	if line, n := b.commonLine(ctx, failures); line != "" {
+		fmt.Fprintf(&text, "\nLog, %d of %d looked at: `%s`", n, min(len(failures), logSamples), b.Announcer.Escape(line))
+	}
+	return text.String(), nil
+}
+
+// closedText is the message about a breaker that has closed.
+func (b *Breakers) closedText(ctx context.Context, rec Record) (string, error) {
+	waiting, err := b.Guard.Tallied(ctx, keys.Waiting(rec.Class, rec.Opened), remembered)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, ":sunny: *Storm of `%s` failures is over* after %s.", rec.Class, event.Coarse(b.Now().Sub(rec.Opened)))
+	if len(waiting) == 0 {
+		text.WriteString(" No retry waited.")
+		return text.String(), nil
+	}
+	fmt.Fprintf(&text, " %s in %s waited: those still wanted are made now, one a second, oldest first.",
+		english.Plural(len(waiting), "retry", ""), english.Plural(groups(waiting), "pipeline", ""))
+	b.addRunners(&text, waiting)
+	return text.String(), nil
+}
+
+// groups counts the different groups of tally members.
+func groups(all []store.Seen) int {
+	seen := map[string]bool{}
+	for _, s := range all {
+		seen[s.Group] = true
+	}
+	return len(seen)
+}
+
+// addRunners adds the runners of the jobs to a message, the most frequent first.
+func (b *Breakers) addRunners(text *strings.Builder, all []store.Seen) {
+	counts := map[string]int{}
+	for _, s := range all {
+		counts[cmp.Or(s.Note, "no runner")]++
+	}
+	names := byCount(counts)
+	text.WriteString("\nRunners:")
+	for i, name := range names[:min(len(names), maxRunners)] {
+		fmt.Fprintf(text, "%s %s (%d)", [2]string{"", ","}[min(i, 1)], b.Announcer.Escape(name), counts[name])
+	}
+	if more := len(names) - maxRunners; more > 0 {
+		fmt.Fprintf(text, ", and %d more", more)
+	}
+}
+
+// byCount returns the keys, the most frequent first.
+func byCount(counts map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+}
+
+// commonLine reads the logs of the last failures, and returns the significant
+// line that most of them share and in how many it stands. It leaves out a log
+// that can't be read: the message must not wait for it.
+func (b *Breakers) commonLine(ctx context.Context, failures []store.Seen) (line string, n int) {
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	defer cancel()
+	counts := map[string]int{}
+	for _, f := range failures[max(0, len(failures)-logSamples):] {
+		var e event.Event
+		if _, err := fmt.Sscanf(f.ID, "%d/%d", &e.Project.ID, &e.Job.ID); err != nil {
+			continue
+		}
+		text, err := b.JobLog(ctx, e)
+		if line := joblog.Line(redact.Secrets(joblog.Clean(text))); err == nil && line != "" {
+			counts[line]++
+		}
+	}
+	lines := byCount(counts)
+	if len(lines) == 0 {
+		return "", 0
+	}
+	line = strings.ReplaceAll(lines[0], "`", "'")
+	if len(line) > maxLogLine {
+		line = strings.ToValidUTF8(line[:maxLogLine], "") + "…"
+	}
+	return line, counts[lines[0]]
+}

@@ -1,0 +1,41 @@
+package breaker
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics reads the breakers from the store whenever metrics are read: any
+// replica may have opened one.
+type metrics struct {
+	breakers *Breakers
+	open     *prometheus.Desc
+}
+
+// NewMetrics returns a collector of the open breakers.
+func NewMetrics(b *Breakers) prometheus.Collector {
+	return metrics{b, prometheus.NewDesc("pipesteward_storm_active", "1 while retries of the failure class wait for the end of a storm.", []string{"class"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (m metrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.open }
+
+// Collect implements prometheus.Collector.
+func (m metrics) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, class := range m.breakers.Rules().Classes() {
+		s, err := m.breakers.State(ctx, class)
+		if err != nil {
+			ch <- prometheus.NewInvalidMetric(m.open, err)
+			return
+		}
+		value := 0.0
+		if s != nil && s.Open(m.breakers.Now()) {
+			value = 1
+		}
+		ch <- prometheus.MustNewConstMetric(m.open, prometheus.GaugeValue, value, class)
+	}
+}

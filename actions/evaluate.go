@@ -1,0 +1,252 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/facts"
+	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
+)
+
+// maxKills is how often in a row the processing of an event may be cut short by a crash
+// or a kill, such as for lack of memory, which is no panic. Then the event is buried: it
+// would end every replica, one after the other.
+const maxKills = 5
+
+// eventRecord is the body of an event's record.
+type eventRecord struct {
+	event.Record
+	// Begun is how often the processing has begun since it last returned. The first
+	// time counts only after it has returned once: Returned.
+	Begun    int  `json:"begun,omitzero"`
+	Returned bool `json:"ended,omitzero"`
+}
+
+// event processes an event, unless that was cut short too often. From the second attempt
+// on, it saves that it begins.
+func (r *Runner) event(ctx context.Context, l *worker.Lease, rec eventRecord) error {
+	if l.Attempt() > 1 {
+		kills := rec.Begun
+		if !rec.Returned {
+			kills++
+		}
+		if kills >= maxKills {
+			return &worker.DeadError{Reason: fmt.Sprintf("its processing was cut short %d times in a row: by a crash or a kill, such as for want of memory", maxKills)}
+		}
+		rec.Begun++
+		if err := errors.Join(l.Keep(rec), l.Extend(ctx)); err != nil {
+			return err
+		}
+	}
+	err := r.process(ctx, l, rec.Record)
+	if err != nil { // the event is tried again
+		rec.Begun, rec.Returned = 0, true
+		err = errors.Join(err, l.Keep(rec))
+	}
+	return err
+}
+
+// process adds the data that the event's hook lacks, evaluates the event, and goes through
+// the steps after that.
+func (r *Runner) process(ctx context.Context, l *worker.Lease, record event.Record) error {
+	e := record.Event
+	switch foreign, certain := r.foreign(e); {
+	case foreign && certain:
+		return l.Done(ctx)
+	case foreign:
+		return errors.Join(l.Keep(eventRecord{Record: record, Returned: true}), l.Defer(ctx, addressCheck(l.Tries())))
+	}
+	e.Meta.Instance = r.GitLab.Instance()
+	if err := r.findProject(ctx, &e); err != nil {
+		return err
+	}
+	if e.Project.ID == 0 && e.Meta.Kind == event.KindPipeline {
+		return l.Done(ctx)
+	}
+	if err := r.countAttempt(ctx, &e); err != nil {
+		return err
+	}
+	ev := evaluation{record: record, event: e}
+	ev.decisions, ev.errs = r.rulesFor(record).Evaluate(ctx, e, r.facts())
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	next, err := r.afterEvaluation(ctx, &ev)
+	if err != nil {
+		return err
+	}
+	return l.Done(ctx, next...)
+}
+
+// evaluation is an event with the decisions of the rules about it.
+type evaluation struct {
+	record    event.Record
+	event     event.Event
+	decisions []event.Decision
+	errs      []*rules.RuleError
+	retry     *event.Outcome // that made the event's job; nil: Pipesteward did not make it
+	failures  map[string]int // of decisions that may be made again, by key
+	next      []store.Record // queued when the event is done
+}
+
+// afterEvaluation goes through the steps after an evaluation, in this order, and returns
+// the records to queue when the event is done. An error repeats the evaluation with all
+// steps later; each step has the same effect then.
+func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) ([]store.Record, error) {
+	for _, step := range []func(context.Context, *evaluation) error{
+		r.loadRetry,       // was the event's job made by a retry of ours?
+		r.countFailures,   // for the circuit breakers, which open now if there are too many
+		r.saveRetriedJobs, // of a rule for pipelines, for the events of those jobs
+		r.loadFailures,    // of the decisions, if a person requested another try
+		r.queueDecisions,  // those that were not made before, each due after its delay
+		r.reportErrors,    // of rules; a transient one repeats the evaluation
+		r.saveSeen,        // for catch-up
+		r.followRetry,     // has the retry that made the job helped?
+	} {
+		if err := step(ctx, ev); err != nil {
+			return nil, err
+		}
+	}
+	return ev.next, nil
+}
+
+// loadRetry loads the retry that made the event's job.
+func (r *Runner) loadRetry(ctx context.Context, ev *evaluation) (err error) {
+	ev.retry, err = r.retries.Load(ctx, ev.event)
+	return err
+}
+
+// saveRetriedJobs saves which jobs a rule for pipelines retries.
+func (r *Runner) saveRetriedJobs(ctx context.Context, ev *evaluation) error {
+	return r.retries.SaveDecisions(ctx, ev.decisions)
+}
+
+// followRetry queues the result of the retry that made the event's job.
+func (r *Runner) followRetry(_ context.Context, ev *evaluation) (err error) {
+	ev.next, err = r.retries.Result(ev.event, ev.decisions, ev.retry)
+	return err
+}
+
+// countFailures counts the failures that the decisions want retried.
+func (r *Runner) countFailures(ctx context.Context, ev *evaluation) error {
+	return r.Breakers.Count(ctx, ev.decisions)
+}
+
+// reportErrors logs and counts the expressions that failed. It returns a transient error
+// of GitLab while the event may wait for its end.
+func (r *Runner) reportErrors(_ context.Context, ev *evaluation) error {
+	var wait error
+	for _, err := range ev.errs {
+		if r.mayWait(err, ev.event.Meta.ReceivedAt) {
+			wait = err
+			continue
+		}
+		r.Metrics.RuleError(err.Rule)
+		r.Log.Error("a rule could not be evaluated and did not fire", append(event.LogAttrs(ev.event), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
+	}
+	return wait
+}
+
+// saveSeen saves that the event's job or pipeline was seen in its status.
+func (r *Runner) saveSeen(ctx context.Context, ev *evaluation) error {
+	if r.SeenTTL == 0 {
+		return nil
+	}
+	e := ev.event
+	return r.Guard.Set(ctx, keys.Told(e.Meta.Instance, event.StatusOf(e)), []byte(event.AsOf(e).UTC().Format(time.RFC3339)), r.SeenTTL)
+}
+
+// rulesFor returns the rules that may decide about an event: of one that catch-up found,
+// not those that came into force while it waited.
+func (r *Runner) rulesFor(record event.Record) *rules.Rules {
+	inForce := r.Rules()
+	source := record.Meta.Source
+	if r.RuleSince == nil || !record.Again.IsZero() || source != event.SourceCatchUp && source != event.SourceReplay {
+		return inForce.Without(record.Without)
+	}
+	without := slices.Clone(record.Without)
+	for _, identity := range inForce.Identities() {
+		if r.RuleSince(identity).After(record.Meta.ReceivedAt) {
+			without = append(without, identity)
+		}
+	}
+	return inForce.Without(without)
+}
+
+// findProject looks up the id of a project whose hook has only its path, like the hooks
+// of GitLab 8 to 11, once for each path. An error is transient; the id of a project that
+// can't be found stays 0.
+func (r *Runner) findProject(ctx context.Context, e *event.Event) error {
+	if e.Project.ID != 0 || e.Meta.Kind != event.KindPipeline {
+		return nil
+	}
+	if id, known := r.projects.Load(e.Project.Path); known {
+		e.Project.ID = id.(int64)
+		return nil
+	}
+	found, err := r.GitLab.Project(ctx, e.Project.Path)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case r.mayWait(err, e.Meta.ReceivedAt):
+		return err
+	case err != nil:
+		r.Log.Error("an event names its project by path only, and GitLab has no project with that path: the event is dropped", append(event.LogAttrs(*e), "error", err)...)
+		return nil
+	}
+	r.projects.Store(strings.Clone(e.Project.Path), found.ID)
+	e.Project.ID = found.ID
+	return nil
+}
+
+// countAttempt replaces the attempt in a hook by the number of the job's runs, if a rule
+// needs it and it may be wrong: a hook counts one too many where GitLab's own `retry:`
+// runs the job again, but a first attempt is always right. An error is transient.
+func (r *Runner) countAttempt(ctx context.Context, e *event.Event) error {
+	hook := e.Meta.Source == event.SourceWebhook || e.Meta.Source == event.SourceReplay
+	if !hook || e.Job.Attempt <= 1 || e.Job.Bridge || !r.Rules().NeedsAttempt(*e) {
+		return nil
+	}
+	runs, err := r.GitLab.PipelineJobs(ctx, e.Project.ID, e.Pipeline.ID, true)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case r.mayWait(err, e.Meta.ReceivedAt):
+		return err
+	case err != nil:
+		r.Log.Warn("the runs of a job could not be counted: job.attempt is the one in its hook", append(event.LogAttrs(*e), "error", err)...)
+		return nil
+	}
+	for _, run := range runs {
+		if run.ID == e.Job.ID {
+			e.Job.Attempt = run.Attempt
+		}
+	}
+	return nil
+}
+
+// mayWait reports whether a record that has waited since a time for a transient error of
+// GitLab to end may wait longer. The time of an outage of GitLab does not count.
+func (r *Runner) mayWait(err error, since time.Time) bool {
+	if up := r.GitLab.UpSince(); up.After(since) {
+		since = up
+	}
+	return event.Unavailable(err) || event.Transient(err) && r.Now().Sub(since) < maxRetryTime
+}
+
+// maxRequests is how many requests to GitLab the expressions of one event,
+// or the texts about one outcome, may cost.
+const maxRequests = 30
+
+// facts returns the reader for the expressions of one event.
+func (r *Runner) facts() facts.Reader {
+	return facts.Reader{GitLab: r.GitLab.WithBudget(maxRequests), Now: r.Now}
+}

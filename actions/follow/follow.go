@@ -1,0 +1,190 @@
+// Package follow follows retries: when the job that a retry made has ended, it queues
+// the result, that the retried job recovered or that Pipesteward gave up.
+package follow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
+)
+
+// RecordKind is the kind of the record of a retry whose job failed, and whose job's event
+// made no decision that retries it again.
+const RecordKind = "follow"
+
+const (
+	// minDelay is the shortest time until the first check whether the job is retried
+	// again, and checkEvery the time between the others.
+	minDelay   = time.Second
+	checkEvery = time.Minute
+	// maxRetryTime is how long it is checked.
+	maxRetryTime = 24 * time.Hour
+	// remembered is how long the store keeps retries: longer than a pipeline is worked
+	// on.
+	remembered = 7 * 24 * time.Hour
+)
+
+// Guard is the state that replicas share.
+type Guard interface {
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	Get(ctx context.Context, key string) ([]byte, error)
+}
+
+// Retries follows retries. All fields but NativeRetry are required.
+type Retries struct {
+	Guard  Guard
+	GitLab *gitlab.Client
+	Rules  func() *rules.Rules // those in force
+	Now    func() time.Time
+	// NativeRetry is how long GitLab is given to retry a job by itself.
+	NativeRetry time.Duration
+	// MayWait reports whether a record that has waited since a time for the error to end
+	// may wait longer.
+	MayWait func(err error, since time.Time) bool
+}
+
+// Record is the body of that record.
+type Record struct {
+	event.Outcome      // of the retry, if the job is not retried again
+	Ended         bool `json:"ended,omitzero"` // the pipeline was seen to have ended
+}
+
+// Save saves a retry's outcome under the job that the retry made, for the event of that
+// job's end. The event of a job that has ended already, seen after a crash, may have come
+// before: Save returns the records that follow from it. It ignores other outcomes.
+func (r Retries) Save(ctx context.Context, o event.Outcome, run event.Job) ([]store.Record, error) {
+	if o.Action.Verb != event.VerbRetry || o.Result != event.ResultDone || o.NewJobID == 0 {
+		return nil, nil
+	}
+	o.Pipeline.Jobs, o.Explanation = nil, event.Explanation{} // not needed, and large
+	value, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Guard.Set(ctx, keys.Retried(o.Meta.Instance, o.NewJobID), value, remembered); err != nil {
+		return nil, fmt.Errorf("save the retry: %w", err)
+	}
+	if run.Status != "success" && run.Status != "failed" {
+		return nil, nil
+	}
+	e := o.Event
+	e.Job.ID, e.Job.Status, e.Job.FailureReason, e.Job.Attempt = run.ID, run.Status, run.FailureReason, o.Job.Attempt+1
+	return r.Result(e, nil, &o)
+}
+
+// Load returns the outcome of the retry that made the event's job, if that job has passed
+// or failed; nil if Pipesteward did not make it.
+func (r Retries) Load(ctx context.Context, e event.Event) (*event.Outcome, error) {
+	if e.Meta.Kind != event.KindJob || e.Job.Status != "success" && e.Job.Status != "failed" {
+		return nil, nil
+	}
+	value, err := r.Guard.Get(ctx, keys.Retried(e.Meta.Instance, e.Job.ID))
+	if err != nil || value == nil {
+		return nil, err
+	}
+	o := &event.Outcome{}
+	if err := json.Unmarshal(value, o); err != nil {
+		return nil, fmt.Errorf("retry that made job %d: %w", e.Job.ID, err)
+	}
+	return o, nil
+}
+
+// Result returns the records of the result of a retry when the job that it made has
+// ended: the job passed, or it failed and nobody retries it again. If a decision retries
+// it, that one's outcome is the result; whether GitLab or a rule for pipelines retries it
+// is checked later, by Handle.
+func (r Retries) Result(e event.Event, decisions []event.Decision, before *event.Outcome) ([]store.Record, error) {
+	if before == nil {
+		return nil, nil
+	}
+	o := event.Outcome{Decision: before.Decision, NewJobID: e.Job.ID, At: r.Now().UTC()}
+	o.Event = e
+	switch e.Job.Status {
+	case "success":
+		o.Result, o.Reason = event.ResultRecovered, fmt.Sprintf("attempt %d passed, after %s", e.Job.Attempt, before.Job.FailureReason)
+	case "failed":
+		for _, d := range decisions {
+			if d.Job.ID == e.Job.ID && (d.Action.Verb == event.VerbRetry || d.Action.Verb == event.VerbRetryPipeline) {
+				return nil, nil
+			}
+		}
+		o.Result, o.Reason = event.ResultGaveUp, fmt.Sprintf("attempt %d failed again with %s, and no rule retries it", e.Job.Attempt, e.Job.FailureReason)
+		if e.Job.FailureReason != before.Job.FailureReason {
+			o.Reason = fmt.Sprintf("attempt %d failed for another reason: %s, before it was %s; no rule retries that", e.Job.Attempt, e.Job.FailureReason, before.Job.FailureReason)
+		}
+	}
+	o.ID = fmt.Sprintf("%s:%s", before.ID, o.Result)
+	if o.Result == event.ResultGaveUp {
+		body, err := json.Marshal(Record{Outcome: o})
+		return []store.Record{{ID: keys.Follow(o.ID), Kind: RecordKind, After: max(r.NativeRetry, minDelay), Body: body}}, err
+	}
+	record, err := notify.OutcomeRecord(o)
+	return []store.Record{record}, err
+}
+
+// SaveDecisions saves that a rule for pipelines retries jobs: the events of the jobs
+// themselves make no such decision.
+func (r Retries) SaveDecisions(ctx context.Context, decisions []event.Decision) error {
+	for _, d := range decisions {
+		if d.Meta.Kind != event.KindPipeline || d.DryRun {
+			continue
+		}
+		for _, job := range d.Retries() {
+			if err := r.Guard.Set(ctx, keys.Decided(d.Meta.Instance, job.ID), nil, remembered); err != nil {
+				return fmt.Errorf("save the decision: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Handle queues the outcome of a retry whose job failed again, unless GitLab retries
+// that by itself, at once, or a rule for pipelines does, when the pipeline has ended.
+func (r Retries) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
+	decided, err := r.Guard.Get(ctx, keys.Decided(rec.Meta.Instance, rec.Job.ID))
+	if err != nil {
+		return err
+	}
+	again, ended, err := r.retriedAgain(ctx, rec)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case r.MayWait(err, rec.At):
+		return err
+	case err == nil && (again || decided != nil):
+		return l.Done(ctx)
+	case err == nil && r.Rules().RetryPipelines() && !rec.Ended && r.Now().Sub(rec.At) < maxRetryTime:
+		rec.Ended = ended
+		return errors.Join(l.Keep(rec), l.Defer(ctx, checkEvery))
+	}
+	record, err := notify.OutcomeRecord(rec.Outcome)
+	if err != nil {
+		return err
+	}
+	return l.Done(ctx, record)
+}
+
+// retriedAgain reports whether the job has a newer run, and whether its pipeline has
+// ended.
+func (r Retries) retriedAgain(ctx context.Context, rec Record) (again, pipelineEnded bool, err error) {
+	all, err := r.GitLab.PipelineJobs(ctx, rec.Project.ID, rec.Pipeline.ID, false)
+	if err != nil {
+		return false, false, err
+	}
+	pipelineEnded = true
+	for _, job := range all {
+		again = again || job.Name == rec.Job.Name && job.ID > rec.Job.ID
+		pipelineEnded = pipelineEnded && (event.Ended(job.Status) || job.Status == "manual")
+	}
+	return again, pipelineEnded, nil
+}

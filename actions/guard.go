@@ -1,0 +1,159 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/dustin/go-humanize/english"
+
+	"github.com/pipesteward/pipesteward/actions/breaker"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store/keys"
+)
+
+// A deferred decision is checked again after a tenth of the time that it has waited,
+// within these bounds.
+const (
+	minTurnCheck  = time.Second // for those that wait for the decisions before them
+	maxTurnCheck  = time.Minute
+	minPauseCheck = time.Second // for paused ones
+	maxPauseCheck = 10 * time.Second
+)
+
+// limited reports whether the circuit breakers and the budgets apply: the action is a
+// retry that this attempt may request for the first time.
+func (a *attempt) limited() bool { return a.verb.retries && !a.Called && !a.stop.Any() }
+
+// inTurn defers the decision until the decisions before it have ended, and until the
+// job before it has passed.
+func (r *Runner) inTurn(ctx context.Context, a *attempt) (*verdict, error) {
+	if len(a.After) > 0 {
+		before := make([]string, len(a.After))
+		for i, key := range a.After {
+			before[i] = keys.Decision(key, 0)
+		}
+		queued, err := r.Queue.Queued(ctx, before...)
+		switch {
+		case err != nil:
+			return nil, err
+		case queued:
+			return deferred(min(max(minTurnCheck, time.Duration(a.Waited)/10), maxTurnCheck)), nil
+		}
+	}
+	if a.AfterSuccess != "" && !a.Called && !a.DryRun {
+		return r.passed(ctx, a.pending)
+	}
+	return nil, nil
+}
+
+// standing checks whether the action is stopped. It defers a paused decision, and skips one
+// that no rule wants any more, unless its request may have taken effect.
+func (r *Runner) standing(ctx context.Context, a *attempt) (v *verdict, err error) {
+	if a.stop, err = r.gate.Check(ctx, a.Decision); err != nil {
+		return nil, err
+	}
+	if a.stop.Paused != nil || a.stop.Gone != "" && !a.Called {
+		return a.stoppedBy(a.stop), nil
+	}
+	return nil, nil
+}
+
+// stoppedBy returns the verdict on a decision whose action is stopped.
+func (a *attempt) stoppedBy(s pause.Stop) *verdict {
+	switch {
+	case s.Gone != "":
+		return skipped("%s", s.Gone)
+	case s.DryRun:
+		return &verdict{result: event.ResultDryRun}
+	}
+	return deferredBecause(min(max(minPauseCheck, time.Duration(a.Waited)/10), maxPauseCheck), "%s", s.Paused)
+}
+
+// writable returns an error while GitLab is known to refuse every write.
+func (r *Runner) writable(_ context.Context, a *attempt) (*verdict, error) {
+	if a.verb.act == nil || a.stop.Any() {
+		return nil, nil
+	}
+	return nil, r.GitLab.Writable()
+}
+
+// breakersClosed defers a retry while the breaker of one of its failure classes is
+// open, and then until its ticket is released.
+func (r *Runner) breakersClosed(ctx context.Context, a *attempt) (*verdict, error) {
+	if !a.limited() {
+		return nil, nil
+	}
+	return r.deferForBreaker(ctx, a.pending)
+}
+
+// deferForBreaker defers a retry while the breaker of its failure class is open, and
+// then until its ticket is released.
+func (r *Runner) deferForBreaker(ctx context.Context, p *pending) (*verdict, error) {
+	retry := breaker.Retry{Key: p.Key, Classes: p.FailureClasses(), Pipeline: p.Pipeline.ID, Runner: p.Job.Runner}
+	wait, reason, err := r.Breakers.Defer(ctx, retry, &p.Ticket)
+	if err != nil || wait <= 0 {
+		return nil, err
+	}
+	return deferredBecause(wait, "%s", reason), nil
+}
+
+// budgetRegained defers a retry that waits for a budget until its turn. The others
+// take from the budgets after GitLab has shown the job's state.
+func (r *Runner) budgetRegained(ctx context.Context, a *attempt) (*verdict, error) {
+	if a.Short == "" {
+		return nil, nil
+	}
+	return r.rateBudgets(ctx, a)
+}
+
+// calledFor reads the job's real state, and ends the decision unless that calls for
+// the action. A final refusal of GitLab to show the state is a verdict too.
+func (r *Runner) calledFor(ctx context.Context, a *attempt) (*verdict, error) {
+	v, err := a.verb.observe(ctx, r, a.pending)
+	if other := (*otherObjectError)(nil); errors.As(err, &other) {
+		return skipped("%s", other.reason), nil
+	}
+	err = r.freshness(a.pending).Found(err)
+	var e *gitlab.Error
+	if err == nil || ctx.Err() != nil || event.Transient(err) || !errors.As(err, &e) {
+		return v, err
+	}
+	return unobservable(a.pending, e), nil
+}
+
+// notDry ends a dry run, and a decision that no rule wants any more.
+func (r *Runner) notDry(_ context.Context, a *attempt) (*verdict, error) {
+	if a.stop.Any() {
+		return a.stoppedBy(a.stop), nil
+	}
+	return nil, nil
+}
+
+// pipelineBudget skips a retry when its pipeline has had as many as
+// `limits.per_pipeline` allows.
+func (r *Runner) pipelineBudget(ctx context.Context, a *attempt) (*verdict, error) {
+	if !a.limited() || a.Action.Verb == event.VerbRetryPipeline { // whose verb counts them
+		return nil, nil
+	}
+	ok, err := r.budgets.SpendPipeline(ctx, a.Decision, a.retried)
+	if ok || err != nil {
+		return nil, err
+	}
+	return skipped("the pipeline has had %s, as many as `limits.per_pipeline` allows", english.Plural(r.Rules().Limits().PerPipeline, "retry", "")), nil
+}
+
+// rateBudgets takes one from each budget of the retry, or defers the retry until its
+// turn.
+func (r *Runner) rateBudgets(ctx context.Context, a *attempt) (*verdict, error) {
+	if !a.limited() {
+		return nil, nil
+	}
+	wait, reason, err := r.budgets.Spend(ctx, a.Decision, &a.Grants)
+	if err != nil || wait <= 0 {
+		return nil, err
+	}
+	return deferredBecause(wait, "%s", reason), nil
+}

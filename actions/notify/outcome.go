@@ -1,0 +1,83 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
+)
+
+// Record is the body of an outcome's record.
+type Record struct {
+	event.Outcome
+	Journalled bool `json:"journalled,omitzero"` // only its notification is left
+}
+
+// OutcomeRecord returns the record that has an outcome journalled and its receivers
+// notified.
+func OutcomeRecord(o event.Outcome) (store.Record, error) {
+	body, err := json.Marshal(o)
+	return store.Record{ID: keys.Outcome(o.ID), Kind: event.RecordOutcome, Body: body}, err
+}
+
+// Handle writes an outcome to the journal and notifies the channels that its rule
+// names. The notification of a channel that fails for now is tried again later;
+// those that succeeded change nothing then.
+func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
+	o := rec.Outcome
+	if o.Result != event.ResultDeferred && !rec.Journalled { // deferred ones are there already
+		if err := n.Journal.Amend(ctx, o.ID, l.Body()); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	if n.Receiver != nil {
+		rec.Journalled = true
+		if err := l.Keep(rec); err != nil {
+			return err
+		}
+		if !l.EnterSlowLane() {
+			return &worker.LaterError{Err: errors.New("all notifiers are busy"), After: busyRetry}
+		}
+	}
+	if err := n.notify(ctx, o); err != nil {
+		return err
+	}
+	if err := l.Done(ctx); err != nil {
+		return err
+	}
+	n.Metrics.Outcome(o)
+	n.Log.Info("outcome", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
+	return nil
+}
+
+// notify notifies the channels that the outcome's rule names. It returns an error
+// while the notification of a channel can succeed later.
+func (n *Notifier) notify(ctx context.Context, o event.Outcome) error {
+	if n.Receiver == nil {
+		return nil
+	}
+	notices, errs := n.Rules().Notices(ctx, o, n.Facts(), n.Receiver.Escape)
+	for _, err := range errs {
+		n.Metrics.RuleError(err.Rule)
+		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "error", err.Err)...)
+	}
+	var later error
+	for _, notice := range notices {
+		err := n.call(ctx, func() error { return n.Receiver.Tell(ctx, o, notice.Channel, notice.Text) })
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case event.Transient(err) && n.Now().Sub(o.At) < patience:
+			later = errors.Join(later, err)
+		default:
+			n.Log.Error("a channel could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "channel", notice.Channel, "error", err)...)
+		}
+	}
+	return later
+}

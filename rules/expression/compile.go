@@ -1,0 +1,360 @@
+package expression
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/checker/nature"
+	exprfile "github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/vm"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/spelling"
+)
+
+var (
+	jobType    = reflect.TypeFor[event.Job]()
+	bridgeType = reflect.TypeFor[event.Bridge]()
+)
+
+// ErrBridge refuses a trigger job in `jobs` of an action that does not support it.
+var ErrBridge = errors.New("`jobs` gives trigger jobs (bridges), and GitLab can only retry and play those: act on the jobs of the pipeline that was triggered in a rule for its events")
+
+// enums are the fields whose values are known: a text that one is compared
+// with must be one of them, so that a misspelt status is found when the file
+// is loaded and not by a rule that never fires.
+var enums = func() map[reflect.Type]map[string][]string {
+	failureReasons := event.FailureReasons()
+	job := map[string][]string{
+		"status":         event.Statuses,
+		"failure_reason": append(failureReasons, ""),
+		"failure_class":  append(slices.Clone(event.FailureClasses), ""),
+	}
+	return map[reflect.Type]map[string][]string{
+		jobType:                             job,
+		reflect.TypeFor[event.Details]():    job,
+		bridgeType:                          job,
+		reflect.TypeFor[event.Pipeline]():   {"status": append([]string{""}, event.Statuses...)}, // old Job Hooks do not tell it
+		reflect.TypeFor[event.Downstream](): {"status": event.Statuses},
+		reflect.TypeFor[event.Meta](): {
+			"kind":   {event.KindJob, event.KindPipeline, event.KindSchedule},
+			"source": {event.SourceWebhook, event.SourceCatchUp, event.SourceSchedule, event.SourceButton, event.SourceReplay},
+		},
+		reflect.TypeFor[event.Runner]():      {"type": {"instance_type", "group_type", "project_type", ""}},
+		reflect.TypeFor[event.Environment](): {"tier": {"production", "staging", "testing", "development", "other", ""}},
+	}
+}()
+
+// KnownValues returns the values that GitLab gives a field of a type of the event
+// package; nil if it may have any.
+func KnownValues(of reflect.Type, field string) []string { return enums[of][field] }
+
+// Purpose says which type an expression must have and what it may read.
+type Purpose struct {
+	Want   string // one of the Want constants
+	On     string // the rule's kind of events
+	HasJob bool   // there is a job, so job, log() and details() can be used
+
+	Classes Classes // of the rule files
+}
+
+// Values of Purpose.Want.
+const (
+	WantBool = "bool"
+	WantJobs = "jobs"
+	WantRuns = "jobs or bridges"
+	WantText = "text"
+)
+
+// Compile compiles an expression, or returns everything that is wrong with it.
+func Compile(source string, p Purpose) (*vm.Program, []Finding) {
+	if at, message := limits.TooLarge(source); message != "" {
+		return nil, []Finding{{at, message}}
+	}
+	review := &review{purpose: p}
+	options := slices.Concat([]expr.Option{expr.Env(environment{}), expr.Patch(review), expr.Patch(limits.NewMeter(review.fail))}, functionOptions, limits.Options)
+	if p.Want == WantBool {
+		options = append(options, expr.AsBool(), expr.WarnOnAny())
+	}
+	program, err := expr.Compile(source, options...)
+	if err == nil {
+		err = p.check(program)
+	}
+	findings := review.findings
+	if err != nil {
+		at, message := explainCompileError(err)
+		if !slices.ContainsFunc(findings, func(other Finding) bool { return other.At == at }) {
+			findings = append(findings, Finding{at, message})
+		}
+	}
+	if len(findings) > 0 {
+		return nil, findings
+	}
+	return program, nil
+}
+
+// check returns an error if the expression has the wrong type.
+func (p Purpose) check(program *vm.Program) error {
+	nt := program.Node().Nature()
+	switch p.Want {
+	case WantJobs, WantRuns:
+		var cache nature.Cache
+		if nt.IsUnknown(&cache) {
+			return nil // told when it is evaluated
+		}
+		if nt.Kind == reflect.Slice {
+			elem := nt.Elem(&cache)
+			switch {
+			case elem.Type == jobType, elem.IsUnknown(&cache), elem.Type == bridgeType && p.Want == WantRuns:
+				return nil
+			case elem.Type == bridgeType:
+				return ErrBridge
+			}
+		}
+		return errors.New("`jobs` must give a list of jobs, like `filter(pipeline.jobs, .status == \"manual\")`")
+	case WantText:
+		if nt.Kind == reflect.Func {
+			return errors.New("this is a function: call it with ()")
+		}
+	}
+	return nil
+}
+
+var (
+	noSuchField = regexp.MustCompile(`^type (?:rules|event)\.(\w+) has no field (\w+)`)
+	noSuchName  = regexp.MustCompile(`^unknown name (\w+)`)
+)
+
+// explainCompileError returns the place of expr's error, in characters from the
+// start of the expression, and a message for people who do not know Go's types.
+func explainCompileError(err error) (at int, message string) {
+	var e *exprfile.Error
+	if !errors.As(err, &e) {
+		return 0, plainTypes(err.Error())
+	}
+	message = e.Message
+	if m := noSuchField.FindStringSubmatch(message); m != nil {
+		message = fmt.Sprintf("a %s has no field %q%s", strings.ToLower(m[1]), m[2], spelling.Suggestion(m[2], fieldNames[m[1]]))
+	} else if m := noSuchName.FindStringSubmatch(message); m != nil {
+		message = fmt.Sprintf("unknown name %q%s", m[1], spelling.Suggestion(m[1], topNames()))
+	}
+	if strings.Contains(message, "exceeds maximum allowed nodes") {
+		message = fmt.Sprintf("the expression has more than %d parts", limits.MaxNodes)
+	}
+	if strings.Contains(message, "func(") {
+		message = "a function stands here without its (): write log(), not log"
+	}
+	return e.From, plainTypes(message)
+}
+
+func plainTypes(message string) string {
+	return strings.NewReplacer("rules.", "", "event.", "", "interface {}", "any", "time.Time", "time", "time.Duration", "duration").Replace(message)
+}
+
+// fieldNames maps the type names of the environment to their fields.
+var fieldNames = func() map[string][]string {
+	names := map[string][]string{}
+	for _, t := range []reflect.Type{
+		reflect.TypeFor[event.Meta](), reflect.TypeFor[event.Project](), reflect.TypeFor[event.Pipeline](), reflect.TypeFor[event.Upstream](),
+		jobType, reflect.TypeFor[event.Runner](), reflect.TypeFor[event.Environment](), reflect.TypeFor[event.User](), reflect.TypeFor[event.Commit](),
+		reflect.TypeFor[event.MergeRequest](), reflect.TypeFor[event.Bridge](), reflect.TypeFor[event.Downstream](), reflect.TypeFor[event.Details](), reflect.TypeFor[event.Artifact](),
+		reflect.TypeFor[environment](),
+	} {
+		for _, field := range reflect.VisibleFields(t) {
+			if name := field.Tag.Get("expr"); name != "" {
+				names[t.Name()] = append(names[t.Name()], name)
+			}
+		}
+	}
+	return names
+}()
+
+// topNames are the names that an expression may start with.
+func topNames() []string {
+	return slices.Concat(fieldNames["environment"], functionNames(), builtin.Names)
+}
+
+// review walks the checked tree of an expression. It finds mistakes that types do
+// not show (unknown enum values, bad literals, functions that can't be used here)
+// and expands failed_with and duration.
+type review struct {
+	purpose  Purpose
+	findings []Finding
+}
+
+// Finding is something wrong with an expression.
+type Finding struct {
+	At      int // characters from the expression's start
+	Message string
+}
+
+func (r *review) fail(n ast.Node, format string, args ...any) {
+	r.findings = append(r.findings, Finding{n.Location().From, fmt.Sprintf(format, args...)})
+}
+
+// Visit implements ast.Visitor; children come before their parents.
+func (r *review) Visit(node *ast.Node) {
+	switch n := (*node).(type) {
+	case *ast.IdentifierNode:
+		r.name(n)
+	case *ast.MemberNode:
+		r.member(node, n)
+	case *ast.CallNode:
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
+			r.call(node, n, callee.Value)
+		}
+	case *ast.BinaryNode:
+		switch n.Operator {
+		case "==", "!=", "in":
+			r.comparison(n.Left, n.Right)
+			r.comparison(n.Right, n.Left)
+		}
+	}
+}
+
+// name refuses names that have no meaning here.
+func (r *review) name(n *ast.IdentifierNode) {
+	switch {
+	case n.Value == "Event", n.Value == "Spend", n.Value == classCall, n.Value == "$env": // Go's names, and expr's, of what has no type
+		r.fail(n, "unknown name %q%s", n.Value, spelling.Suggestion(n.Value, topNames()))
+	case n.Value == "job" && !r.purpose.HasJob:
+		r.fail(n, "a pipeline event has no job: ask pipeline.jobs, like `any(pipeline.jobs, .status == \"failed\")`, or write the rule `on: job`")
+	}
+}
+
+func (r *review) member(node *ast.Node, n *ast.MemberNode) {
+	property, ok := n.Property.(*ast.StringNode)
+	if !ok {
+		return
+	}
+	base, isName := n.Node.(*ast.IdentifierNode)
+	switch {
+	case property.Value == "Job" && n.Node.Type() == reflect.TypeFor[event.Details]():
+		r.fail(n, "details() has no field \"Job\": it has the job's fields itself")
+	case isName && base.Value == "pipeline" && property.Value == "jobs" && r.purpose.On != event.KindPipeline:
+		r.fail(n, "a job event does not tell the pipeline's jobs: ask jobs()")
+	case r.classified() && FieldOf(n) == ClassField:
+		ast.Patch(node, &ast.CallNode{Callee: &ast.IdentifierNode{Value: classCall}})
+	}
+}
+
+// classified reports whether the log can determine the job's class. It can't for
+// jobs in lists, and a pipeline event has no others.
+func (r *review) classified() bool {
+	return r.purpose.On == event.KindJob && len(r.purpose.Classes) > 0
+}
+
+func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
+	if instead := aboutJob(name); instead != "" && !r.purpose.HasJob {
+		r.fail(n, "%s() %s", name, instead)
+		return
+	}
+	switch name {
+	case "failed_with":
+		if expanded := r.failedWith(n); expanded != nil {
+			ast.Patch(node, expanded)
+		}
+	case "duration":
+		if literal := Argument(n, 0); literal != nil {
+			d, err := ParseDuration(literal.Value)
+			if err != nil {
+				r.fail(literal, "%v", err)
+				return
+			}
+			ast.Patch(node, &ast.ConstantNode{Value: d})
+		}
+	case "glob":
+		if literal := Argument(n, 1); literal != nil && !doublestar.ValidatePattern(literal.Value) {
+			r.fail(literal, "%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either, `[a-z]` one of", literal.Value)
+		} else if literal != nil {
+			if err := limits.CheckGlob(literal.Value); err != nil {
+				r.fail(literal, "%v", err)
+			}
+		}
+	case "log":
+		if r.purpose.Want == WantText {
+			r.fail(n, "log() can't stand in a text: it is too long for one; log_excerpt() gives the lines that matter")
+		}
+	case "log_excerpt":
+		if len(n.Arguments) > 1 {
+			r.fail(n.Arguments[1], "log_excerpt takes no more than a number of lines, like log_excerpt(10)")
+		} else if len(n.Arguments) == 1 {
+			if lines, literal := limits.Number(n.Arguments[0]); literal {
+				if err := boundExcerpt(lines); err != nil {
+					r.fail(n.Arguments[0], "%v", err)
+				}
+			}
+		}
+	}
+}
+
+// failedWith returns the comparisons that failed_with(reasons…) stands for, with
+// the newer names of the reasons.
+func (r *review) failedWith(n *ast.CallNode) ast.Node {
+	if len(n.Arguments) == 0 {
+		r.fail(n, "failed_with needs failure reasons, like failed_with(\"stuck_or_timeout_failure\")")
+		return nil
+	}
+	var names []string
+	for i, arg := range n.Arguments {
+		literal := Argument(n, i)
+		if literal == nil {
+			r.fail(arg, "failed_with takes failure reasons as texts in quotes")
+			return nil
+		}
+		if !slices.Contains(event.FailureReasons(), literal.Value) {
+			r.fail(literal, "unknown failure reason %q%s", literal.Value, spelling.Suggestion(literal.Value, event.FailureReasons()))
+			return nil
+		}
+		names = append(names, literal.Value)
+	}
+	return FailedWith(names...)
+}
+
+// comparison checks the texts that a field with known values is compared to.
+func (r *review) comparison(field, with ast.Node) {
+	name, known := enumOf(field)
+	if isClassCall(field) {
+		name, known = "failure_class", slices.Concat(enums[jobType]["failure_class"], r.purpose.Classes.Names())
+	}
+	if known == nil {
+		return
+	}
+	literals := []ast.Node{with}
+	if array, ok := with.(*ast.ArrayNode); ok {
+		literals = array.Nodes
+	}
+	for _, n := range literals {
+		literal, ok := n.(*ast.StringNode)
+		switch {
+		case !ok || slices.Contains(known, literal.Value):
+		case name == "failure_class" && slices.Contains(r.purpose.Classes.Names(), literal.Value):
+			r.fail(literal, "only the job of a job event can have class %q, as job.failure_class: of other jobs the log is not asked, so they have one of Pipesteward's own classes", literal.Value)
+		default:
+			r.fail(literal, "%q is not a %s that Pipesteward knows%s", literal.Value, strings.ReplaceAll(name, "_", " "), spelling.Suggestion(literal.Value, known))
+		}
+	}
+}
+
+// enumOf returns the name and the known values of the field that a node reads; nil
+// if the field may have any value.
+func enumOf(n ast.Node) (string, []string) {
+	member, ok := n.(*ast.MemberNode)
+	if !ok {
+		return "", nil
+	}
+	property, ok := member.Property.(*ast.StringNode)
+	if !ok {
+		return "", nil
+	}
+	return property.Value, enums[member.Node.Type()][property.Value]
+}

@@ -1,0 +1,339 @@
+package expression
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+	"github.com/prometheus/common/model"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+)
+
+// Explain returns why a rule's condition, which was evaluated before, came out
+// as result says (one of the event.Part results). It requests nothing of GitLab:
+// what the condition requested is known by now.
+func (s *Session) Explain(c *Clause, result string) event.Explanation {
+	s.questions.over = true
+	rule, left := s.machine.Left()
+	s.Allot(rule, limits.RuleWork)
+	defer func() {
+		s.questions.over = false
+		s.Allot(rule, left)
+	}()
+	x := event.Explanation{}
+	x.If = c.explain(s, &x.Asked)
+	if x.If.Result != result { // expr saw that a part which fails by itself doesn't matter
+		x.If = event.Part{Text: x.If.Text, Result: result}
+	}
+	markDecided(&x.If)
+	return x
+}
+
+// Clause is a condition, or a part of it, prepared for Explain.
+type Clause struct {
+	text     string
+	operator string
+	parts    []Clause
+	program  *vm.Program // of what has no parts
+	operands []operand
+	asks     []string
+}
+
+// operand is a value that a clause reads.
+type operand struct {
+	text    string
+	program *vm.Program
+	hidden  bool // it may hold secrets, so it is not shown
+}
+
+// NewClause splits a condition at its and, or and not. A condition that can't be
+// split is one clause.
+func NewClause(source string, p Purpose, condition *vm.Program) *Clause {
+	if tree, err := parser.Parse(source); err == nil {
+		if c := p.clause(tree.Node, strings.TrimSpace(source)); c.runs() {
+			return &c
+		}
+	}
+	return &Clause{text: source, program: condition}
+}
+
+// runs reports whether all parts could be compiled by themselves.
+func (c *Clause) runs() bool {
+	if c.operator == "" {
+		return c.program != nil
+	}
+	return !slices.ContainsFunc(c.parts, func(part Clause) bool { return !part.runs() })
+}
+
+func (p Purpose) clause(n ast.Node, text string) Clause {
+	switch n := n.(type) {
+	case *ast.UnaryNode:
+		if operator := Operators[n.Operator]; operator != "" {
+			return Clause{text: text, operator: operator, parts: []Clause{p.clause(n.Node, n.Node.String())}}
+		}
+	case *ast.BinaryNode:
+		if operator := Operators[n.Operator]; operator != "" {
+			c := Clause{text: text, operator: operator}
+			for _, side := range []ast.Node{n.Left, n.Right} {
+				part := p.clause(side, side.String())
+				if part.operator == operator {
+					c.parts = append(c.parts, part.parts...)
+					continue
+				}
+				c.parts = append(c.parts, part)
+			}
+			return c
+		}
+	}
+	return p.leaf(text, n)
+}
+
+func (p Purpose) leaf(text string, n ast.Node) Clause {
+	c := Clause{text: text}
+	c.program, _ = Compile(text, p)
+	look := &looker{}
+	look.condition(n)
+	for _, o := range look.at {
+		if o.program, _ = Compile(o.text, p); o.program != nil && o.text != c.text {
+			c.operands = append(c.operands, o)
+		}
+	}
+	c.asks = Requests(n, p.Classes.Names())
+	return c
+}
+
+// looker collects the values that a condition without and, or and not reads.
+type looker struct{ at []operand }
+
+func (l *looker) add(n ast.Node) {
+	text := n.String()
+	if !slices.ContainsFunc(l.at, func(o operand) bool { return o.text == text }) {
+		l.at = append(l.at, operand{text: text, hidden: secretive(n)})
+	}
+}
+
+// condition collects the two operands of a comparison; of any other condition, the
+// values of the event in it.
+func (l *looker) condition(n ast.Node) {
+	if b, ok := n.(*ast.BinaryNode); ok && !slices.Contains([]string{"??", "|"}, b.Operator) {
+		l.operand(b.Left)
+		l.operand(b.Right)
+		return
+	}
+	l.values(n)
+}
+
+// operand collects one operand of a comparison, unless it is a literal.
+func (l *looker) operand(n ast.Node) {
+	constant := ast.Find(n, func(n ast.Node) bool {
+		switch n.(type) {
+		case *ast.IdentifierNode, *ast.CallNode, *ast.PointerNode:
+			return true
+		}
+		return false
+	}) == nil
+	if !constant {
+		l.add(n)
+	}
+	if _, ok := n.(*ast.BuiltinNode); ok {
+		l.values(n)
+	}
+}
+
+// values collects the values of the event that an expression reads. Of a list with
+// a predicate it collects the elements that satisfy the predicate; under all(),
+// those that do not.
+func (l *looker) values(n ast.Node) {
+	switch n := n.(type) {
+	case *ast.IdentifierNode, *ast.MemberNode:
+		if Rooted(n) {
+			l.add(n)
+		}
+	case *ast.CallNode:
+		switch name := n.Callee.String(); {
+		case name == "failed_with":
+			l.at = append(l.at, operand{text: "job.status"}, operand{text: "job.failure_reason"})
+		case questionOf(name) != "" || name == "now":
+			l.add(n)
+		default:
+			for _, arg := range n.Arguments {
+				l.values(arg)
+			}
+		}
+	case *ast.BuiltinNode:
+		if len(n.Arguments) == 2 {
+			if predicate, ok := n.Arguments[1].(*ast.PredicateNode); ok {
+				l.values(n.Arguments[0])
+				picked := predicate.Node
+				if n.Name == "all" {
+					picked = &ast.UnaryNode{Operator: "not", Node: picked}
+				}
+				l.add(&ast.BuiltinNode{Name: "filter", Arguments: []ast.Node{n.Arguments[0], picked}})
+				return
+			}
+		}
+		for _, arg := range n.Arguments {
+			l.values(arg)
+		}
+	case *ast.UnaryNode:
+		l.values(n.Node)
+	case *ast.BinaryNode:
+		l.values(n.Left)
+		l.values(n.Right)
+	case *ast.ConditionalNode:
+		l.values(n.Cond)
+		l.values(n.Exp1)
+		l.values(n.Exp2)
+	case *ast.VariableDeclaratorNode:
+		l.values(n.Value)
+		l.values(n.Expr)
+	}
+}
+
+// explain evaluates a clause as the condition was: from the left, and no further
+// than needed.
+func (c *Clause) explain(s *Session, asked *[]string) event.Part {
+	p := event.Part{Text: c.text, Operator: c.operator}
+	if c.operator == "" {
+		c.evaluate(s, &p, asked)
+		return p
+	}
+	enough := map[string]string{"and": event.PartFalse, "or": event.PartTrue}[c.operator]
+	for i := range c.parts {
+		if p.Result == event.PartError || p.Result != "" && p.Result == enough {
+			p.Parts = append(p.Parts, c.parts[i].skipped())
+			continue
+		}
+		part := c.parts[i].explain(s, asked)
+		p.Result = part.Result
+		p.Parts = append(p.Parts, part)
+	}
+	if c.operator == "not" {
+		switch p.Result {
+		case event.PartTrue:
+			p.Result = event.PartFalse
+		case event.PartFalse:
+			p.Result = event.PartTrue
+		}
+	}
+	return p
+}
+
+func (c *Clause) evaluate(s *Session, p *event.Part, asked *[]string) {
+	for _, name := range c.asks {
+		if call := name + "()"; slices.Contains(s.questions.asked, name) && !slices.Contains(*asked, call) {
+			*asked = append(*asked, call)
+		}
+	}
+	value, err := s.Run(c.program)
+	switch {
+	case err != nil:
+		p.Result, p.Error = event.PartError, err.Error()
+	case value == true:
+		p.Result = event.PartTrue
+	default:
+		p.Result = event.PartFalse
+	}
+	for _, o := range c.operands {
+		if value, err := s.Run(o.program); err == nil {
+			p.Seen = append(p.Seen, event.Seen{Text: o.text, Value: o.show(value)})
+		}
+	}
+}
+
+func (c *Clause) skipped() event.Part {
+	p := event.Part{Text: c.text, Operator: c.operator, Result: event.PartNotReached}
+	for i := range c.parts {
+		p.Parts = append(p.Parts, c.parts[i].skipped())
+	}
+	return p
+}
+
+// markDecided marks a part as decisive, and within it the parts without which the
+// result might differ: the one that made an `and` false or an `or` true, else all
+// that were reached.
+func markDecided(p *event.Part) {
+	p.Decided = true
+	for i := range p.Parts {
+		part := &p.Parts[i]
+		alone := p.Operator == "and" && p.Result != event.PartTrue || p.Operator == "or" && p.Result != event.PartFalse
+		if part.Result != event.PartNotReached && (!alone || part.Result == p.Result) {
+			markDecided(part)
+		}
+	}
+}
+
+// Bounds on how much of a value is shown.
+const (
+	shownText  = 120 // characters
+	shownItems = 5
+)
+
+// show formats a value for people, shortened. Of a text that may contain secrets it
+// shows the length only.
+func (o operand) show(value any) string {
+	switch v := value.(type) {
+	case bool, int, int64, float64:
+		return textOf(v)
+	case string:
+		if o.hidden {
+			return fmt.Sprintf("a text of length %d", len([]rune(v)))
+		}
+		return strconv.Quote(shorten(v))
+	case nil:
+		return "nothing"
+	case time.Time:
+		if v.IsZero() {
+			return "no time"
+		}
+	case time.Duration:
+		return model.Duration(v.Truncate(time.Second)).String()
+	case event.Job:
+		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
+	case event.Details:
+		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
+	case event.Bridge:
+		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
+	case []event.Job:
+		return showList(o, v)
+	case []event.Bridge:
+		return showList(o, v)
+	case []string:
+		return showList(o, v)
+	case []any:
+		return showList(o, v)
+	}
+	if o.hidden {
+		return "hidden"
+	}
+	return shorten(textOf(value))
+}
+
+func showList[T any](o operand, list []T) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	items := make([]string, 0, shownItems+1)
+	for i, item := range list {
+		if i == shownItems {
+			items = append(items, fmt.Sprintf("and %d more", len(list)-shownItems))
+			break
+		}
+		items = append(items, o.show(item))
+	}
+	return strings.Join(items, ", ")
+}
+
+func shorten(text string) string {
+	if runes := []rune(text); len(runes) > shownText {
+		return string(runes[:shownText]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,79 @@
+package expression
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+)
+
+// Input is a job input in a rule file. GitLab checks the types of inputs, so
+// numbers, booleans and lists keep their type, also if a single expression returns
+// them.
+type Input struct {
+	Fixed json.RawMessage // a number or a boolean
+	Items []Input         // of a list; nil: it is none
+	Text  Template        // else
+}
+
+// value returns the input as JSON.
+func (in Input) value(m *limits.Machine, env any) (json.RawMessage, error) {
+	switch {
+	case in.Fixed != nil:
+		return in.Fixed, nil
+	case in.Items != nil:
+		list := make([]json.RawMessage, len(in.Items))
+		for i, item := range in.Items {
+			var err error
+			if list[i], err = item.value(m, env); err != nil {
+				return nil, err
+			}
+		}
+		return json.Marshal(list)
+	case len(in.Text.parts) == 1 && in.Text.parts[0].program != nil:
+		value, err := run(m, in.Text.parts[0].program, env)
+		if err != nil {
+			return nil, err
+		}
+		if !m.Fits(value) {
+			return nil, limits.ErrTooMuch
+		}
+		if isInput(reflect.ValueOf(value)) {
+			return json.Marshal(value)
+		}
+		return json.Marshal(textOf(value))
+	}
+	text, err := in.Text.render(m, env, func(s string) string { return s })
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(text)
+}
+
+// isInput reports whether GitLab has inputs of the value's type: numbers,
+// booleans, texts, and lists of those. Durations are texts.
+func isInput(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Bool, reflect.Int, reflect.Float64, reflect.String:
+		return true
+	case reflect.Int64:
+		return v.Type() == reflect.TypeFor[int64]()
+	case reflect.Interface:
+		return isInput(v.Elem())
+	case reflect.Slice:
+		for i := range v.Len() {
+			if item := v.Index(i); !isInput(item) || item.Kind() == reflect.Slice {
+				return false
+			}
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+// ReadsAttempt reports whether an expression in the input reads job.attempt.
+func (in Input) ReadsAttempt() bool {
+	return in.Text.ReadsAttempt() || slices.ContainsFunc(in.Items, Input.ReadsAttempt)
+}

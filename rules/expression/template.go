@@ -1,0 +1,161 @@
+package expression
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/expr-lang/expr/vm"
+
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+)
+
+// Template is a text with expressions in {{ }}.
+type Template struct {
+	parts []part
+}
+
+// part is a literal piece of the text, or an expression in it.
+type part struct {
+	text    string // without the braces
+	at      int    // characters from the start of the template's text
+	program *vm.Program
+}
+
+// TemplateExpression is an expression in a template.
+type TemplateExpression struct {
+	Source string
+	At     int // characters from the start of the template's text
+}
+
+// Expressions returns the expressions in a template that compiled.
+func (t Template) Expressions() []TemplateExpression {
+	var all []TemplateExpression
+	for _, p := range t.parts {
+		if p.program != nil {
+			all = append(all, TemplateExpression{p.text, p.at})
+		}
+	}
+	return all
+}
+
+// ParseTemplate compiles the expressions of a text. It returns all findings, each
+// with its place in the text.
+func ParseTemplate(text string, p Purpose) (Template, []Finding) {
+	p.Want = WantText
+	var t Template
+	var findings []Finding
+	rest, offset := []rune(text), 0
+	for len(rest) > 0 {
+		open := index(rest, "{{")
+		if open < 0 {
+			t.parts = append(t.parts, part{text: string(rest)})
+			break
+		}
+		if open > 0 {
+			t.parts = append(t.parts, part{text: string(rest[:open])})
+		}
+		end := closing(rest, open+2)
+		if end < 0 {
+			return t, append(findings, Finding{offset + open, "`{{` without its `}}`"})
+		}
+		source, at := string(rest[open+2:end]), offset+open+2
+		program, inside := Compile(source, p)
+		for _, f := range inside {
+			findings = append(findings, Finding{at + f.At, f.Message})
+		}
+		if program != nil {
+			t.parts = append(t.parts, part{source, at, program})
+		}
+		rest, offset = rest[end+2:], offset+end+2
+	}
+	return t, findings
+}
+
+func index(text []rune, what string) int {
+	i := strings.Index(string(text), what)
+	if i < 0 {
+		return -1
+	}
+	return len([]rune(string(text)[:i]))
+}
+
+// closing finds the }} that ends an expression, outside of its quoted texts
+// and of the braces that it opens.
+func closing(text []rune, from int) int {
+	var quote rune
+	depth := 0
+	for i := from; i < len(text); i++ {
+		switch r := text[i]; {
+		case quote != 0 && r == '\\' && quote != '`':
+			i++
+		case quote != 0:
+			if r == quote {
+				quote = 0
+			}
+		case r == '"' || r == '\'' || r == '`':
+			quote = r
+		case r == '{':
+			depth++
+		case r == '}' && depth > 0:
+			depth--
+		case r == '}' && i+1 < len(text) && text[i+1] == '}':
+			return i
+		}
+	}
+	return -1
+}
+
+// render returns the text with the values of its expressions, each passed through
+// escape.
+func (t Template) render(m *limits.Machine, env any, escape func(string) string) (string, error) {
+	var b strings.Builder
+	for _, p := range t.parts {
+		if p.program == nil {
+			b.WriteString(p.text)
+			continue
+		}
+		text, err := runText(m, p.program, env)
+		if err != nil {
+			return "", err
+		}
+		if b.WriteString(escape(text)); b.Len() > limits.MaxText {
+			return "", limits.ErrTooMuch
+		}
+	}
+	return b.String(), nil
+}
+
+// textOf formats a value for people: times as RFC 3339, fractions without trailing
+// zeros, lists and mappings as JSON.
+func textOf(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case time.Time:
+		if v.IsZero() {
+			return ""
+		}
+		return v.UTC().Format(time.RFC3339)
+	case time.Duration:
+		return v.String()
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case bool, int, int64:
+		return fmt.Sprint(v)
+	}
+	if b, err := json.Marshal(value); err == nil {
+		return string(b)
+	}
+	return fmt.Sprint(value)
+}
+
+// ReadsAttempt reports whether an expression in the template reads job.attempt.
+func (t Template) ReadsAttempt() bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool { return ReadsAttempt(p.program) })
+}

@@ -1,0 +1,20 @@
+package lint
+
+import (
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/schema"
+)
+
+var idleWait = Check{
+	ID:    "idle-wait",
+	whole: true,
+	Doc: `` + "`" + `wait: success` + "`" + ` lets a job wait for the one before it in ` + "`" + `jobs` + "`" + `. Without ` + "`" + `jobs` + "`" + ` the
+action is for one job, which waits for none.`,
+	rule: func(p *pass) {
+		for a := range p.actions() {
+			if !p.hasNoEffect(a) && a.Wait == event.WaitSuccess && a.Jobs == nil {
+				p.warnAt(schema.Value(a.parameters, "wait"), "there is but one job here, so it waits for none: say in `jobs` which are played, in their order")
+			}
+		}
+	},
+}

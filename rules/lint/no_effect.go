@@ -1,0 +1,60 @@
+package lint
+
+import (
+	"github.com/expr-lang/expr/ast"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+)
+
+var noEffect = Check{
+	ID:    "no-effect",
+	whole: true,
+	Doc: `The condition selects only jobs or pipelines that the action can't change: a retry of
+jobs that passed, a cancel of jobs that have ended.`,
+	rule: func(p *pass) {
+		for a := range p.actions() {
+			if p.hasNoEffect(a) {
+				p.warnAt(a.verb, "%s does nothing here: it is for %s, and the condition wants others", a.Verb, usefulTo[a.Verb])
+			}
+		}
+	},
+}
+
+// hasNoEffect reports whether an action can change nothing that the rule matches.
+func (p *pass) hasNoEffect(a actionAt) bool {
+	condition, useless := p.condition(), uselessTo[a.Verb]
+	switch {
+	case event.OfPipeline(a.Verb):
+		useless = uselessToPipelines[a.Verb]
+	case p.rule.On != event.KindJob || p.onlyUnsent():
+		return false
+	}
+	return useless != nil && a.Jobs == nil && p.satisfiable(assumption{condition, true}) && p.implies(condition, useless)
+}
+
+// uselessTo are the jobs to which an action does nothing, now and later.
+var uselessTo = map[string]ast.Node{
+	event.VerbRetry:  expression.JobFieldIn("status", "success", "canceled", "skipped"),
+	event.VerbPlay:   expression.JobFieldIn("status", "success", "failed", "canceled", "skipped"),
+	event.VerbCancel: expression.JobFieldIn("status", "success", "failed", "canceled", "skipped"),
+	event.VerbErase:  expression.JobFieldIn("status", "created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running"),
+}
+
+// uselessToPipelines are the pipelines to which an action on all of a pipeline
+// does nothing.
+var uselessToPipelines = map[string]ast.Node{
+	event.VerbRetryPipeline:  expression.FieldIn("pipeline", "status", "success", "skipped"),
+	event.VerbCancelPipeline: expression.FieldIn("pipeline", "status", "success", "failed", "canceled", "skipped"),
+}
+
+// usefulTo says what jobs an action is for.
+var usefulTo = map[string]string{
+	event.VerbRetry:  "jobs that failed",
+	event.VerbPlay:   "jobs that wait to be played",
+	event.VerbCancel: "jobs that have not ended",
+	event.VerbErase:  "jobs that have ended",
+
+	event.VerbRetryPipeline:  "pipelines that failed or were canceled",
+	event.VerbCancelPipeline: "pipelines that have not ended",
+}

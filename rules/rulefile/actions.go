@@ -1,0 +1,191 @@
+package rulefile
+
+import (
+	"regexp"
+	"slices"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
+	"github.com/pipesteward/pipesteward/rules/spelling"
+)
+
+// verb is what an action can do.
+type verb struct {
+	name string
+	doc  string
+	// parameters gives an action this verb's defaults, and its keys.
+	parameters func(*reader, *rules.Rule, *rules.Action) schema.Fields
+}
+
+var verbs = []verb{
+	{event.VerbRetry, "Run a failed job again, unless a retry can't mend its failure reason or somebody has retried it since.", (*reader).retry},
+	{event.VerbPlay, "Start a job that waits to be played.", (*reader).play},
+	{event.VerbCancel, "Cancel a job that has not ended.", (*reader).cancel},
+	{event.VerbErase, "Erase the log of a job that has ended.", (*reader).erase},
+	{event.VerbRetryPipeline, "Run again all failed and canceled jobs of the event's pipeline, once that has failed or was canceled.", (*reader).wholePipeline},
+	{event.VerbCancelPipeline, "Cancel all jobs of the event's pipeline that have not ended.", (*reader).wholePipeline},
+	{event.VerbCancelOutdated, "Cancel what still runs in older pipelines that the event's pipeline makes redundant, but for deployments that run.", (*reader).cancelOutdated},
+}
+
+// fields makes the action one of this verb, and gives its keys.
+func (v verb) fields(rd *reader, r *rules.Rule, a *rules.Action) schema.Fields {
+	a.Verb = v.name
+	return v.parameters(rd, r, a)
+}
+
+func (rd *reader) retry(r *rules.Rule, a *rules.Action) schema.Fields {
+	a.MaxAttempts, a.Backoff, a.MaxDelay = 3, event.BackoffExponential, event.Duration(10*time.Minute)
+	return schema.Fields{
+		rd.targets(r, a),
+		schema.Key("max_attempts", "How often the job may run in its pipeline. All its runs count, the first one and those that others started too.", schema.PositiveInt(&a.MaxAttempts)),
+		schema.Key("delay", "How long to wait before the first retry. Up to a tenth is added to every delay, so that jobs which failed together do not all come back together.", schema.Duration(&a.Delay)),
+		schema.Key("backoff", "How the delay grows: it doubles with each attempt, or it is constant.", schema.OneOf(&a.Backoff, []string{event.BackoffConstant, event.BackoffExponential})),
+		schema.Key("max_delay", "How long the delay may grow.", schema.Duration(&a.MaxDelay)),
+		schema.Key("allow_stale", "Retry also in a pipeline that is not the newest of its ref any more.", schema.Bool(&a.AllowStale)),
+	}
+}
+
+func (rd *reader) play(r *rules.Rule, a *rules.Action) schema.Fields {
+	a.Wait = event.WaitNone
+	return schema.Fields{
+		rd.targets(r, a),
+		schema.Key("variables", "CI/CD variables for the job: texts, with expressions in {{ }}.", rd.templates(&a.Variables, variableName, func() expression.Purpose { return rd.jobPurpose(r) })),
+		schema.Key("inputs", "Inputs for the job (GitLab 18.10 and later): texts with expressions in {{ }}, numbers, booleans or lists. Where one expression is all of a text, its value keeps its type.", rd.inputs(&a.Inputs, func() expression.Purpose { return rd.jobPurpose(r) })),
+		schema.Key("delay", "How long to wait before the job is played.", schema.Duration(&a.Delay)),
+		schema.Key("wait", "Whether the jobs are played one by one, in the order of `jobs`: with success the next one only after the one before it has passed.", schema.OneOf(&a.Wait, []string{event.WaitNone, event.WaitSuccess})),
+		schema.Key("allow_stale", "Play also in a pipeline that is not the newest of its ref any more.", schema.Bool(&a.AllowStale)),
+	}
+}
+
+func (rd *reader) cancel(r *rules.Rule, a *rules.Action) schema.Fields {
+	return schema.Fields{
+		rd.targets(r, a),
+		schema.Key("force", "End also a job that hangs in `canceling`. GitLab wants the role Maintainer for this.", schema.Bool(&a.Force)),
+	}
+}
+
+func (rd *reader) erase(r *rules.Rule, a *rules.Action) schema.Fields {
+	a.OlderThan = event.Duration(24 * time.Hour)
+	return schema.Fields{
+		rd.targets(r, a),
+		schema.Key("older_than", "Leave a job alone that ended more recently. On an event, whose jobs have just ended, give 0s.", schema.Duration(&a.OlderThan)),
+		schema.Key("artifacts", "Erase also jobs that hold artifacts besides their log. GitLab erases both.", schema.Bool(&a.Artifacts)),
+		schema.Key("keep_pipelines", "Leave the jobs of so many newest pipelines of each ref alone.", schema.WithoutDefault(schema.PositiveInt(&a.KeepPipelines))),
+		schema.Key("keep_tags", "Leave jobs of tags alone.", schema.Bool(&a.KeepTags)),
+		schema.Key("keep_protected", "Leave jobs of protected branches and tags alone.", schema.Bool(&a.KeepProtected)),
+		schema.Key("larger_than", "Leave jobs alone whose log and artifacts are no larger than this: like 500kB, 10MB or 1GiB.", schema.Bytes(&a.LargerThan)),
+	}
+}
+
+func (rd *reader) cancelOutdated(_ *rules.Rule, a *rules.Action) schema.Fields {
+	return schema.Fields{schema.Key("force", "Cancel also jobs that run a deployment.", schema.Bool(&a.Force))}
+}
+
+// wholePipeline is an action on the event's pipeline: there is nothing to say.
+func (rd *reader) wholePipeline(*rules.Rule, *rules.Action) schema.Fields { return nil }
+
+func (rd *reader) targets(r *rules.Rule, a *rules.Action) schema.Field {
+	want, of := expression.WantJobs, "a list of jobs"
+	if event.SupportsBridges(a.Verb) {
+		want, of = expression.WantRuns, "a list of jobs, or of trigger jobs (bridges)"
+	}
+	return schema.Key(
+		"jobs", "The jobs to act on: an expression that gives "+of+". Without it: the job of the event. A rule `on: pipeline` needs it.",
+		rd.expression(&a.Jobs, want, func() expression.Purpose { return rd.eventPurpose(r) }),
+	)
+}
+
+var (
+	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	inputName    = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+)
+
+const needsJobs = "needs `jobs`, the jobs to act on, because a pipeline event has none of its own: like `jobs: filter(pipeline.jobs, .status == \"manual\")`"
+
+// action is a verb alone, or a mapping of one verb to its parameters.
+func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, _ string) {
+			name, parameters := n, (*yaml.Node)(nil)
+			if n.Kind == yaml.MappingNode && len(n.Content) == 2 {
+				name, parameters = n.Content[0], schema.Resolve(n.Content[1])
+			}
+			names := VerbNames()
+			i := slices.Index(names, name.Value)
+			if name.Kind != yaml.ScalarNode || i < 0 {
+				f.FailAt(name, "an action must be one of %s, with its parameters, like `- retry: {max_attempts: 3}`; not %q%s",
+					schema.Enumerate(names), name.Value, spelling.Suggestion(name.Value, names))
+				return
+			}
+			known := verbs[i].fields(rd, r, a)
+			hasJobs := false
+			switch {
+			case parameters == nil || parameters.ShortTag() == "!!null":
+			case len(known) == 0 && len(parameters.Content)+len(parameters.Value) > 0:
+				f.FailAt(parameters, "%s takes no parameters: it acts on the event's pipeline", a.Verb)
+			default:
+				schema.Mapping(a.Verb, known).Read(f, parameters, a.Verb)
+				hasJobs = schema.Has(parameters, "jobs")
+			}
+			if r.On == event.KindPipeline && !hasJobs && slices.Contains(known.Keys(), "jobs") {
+				f.FailAt(name, "%s %s", a.Verb, needsJobs)
+			}
+			if r.On == event.KindSchedule && hasJobs {
+				f.FailAt(schema.Value(parameters, "jobs"), "a rule on a schedule acts on the job at hand: leave `jobs` out, and say in `if` which jobs are meant")
+			}
+			twice := slices.ContainsFunc(r.Actions, func(b rules.Action) bool { return b.Verb == a.Verb && b.Jobs == nil })
+			switch {
+			case twice && event.OfPipeline(a.Verb):
+				f.FailAt(n, "%s stands twice for the same pipeline", a.Verb)
+			case twice && r.On != event.KindPipeline && a.Jobs == nil:
+				f.FailAt(n, "%s stands twice for the same job", a.Verb)
+			}
+		},
+		JSON: func() schema.JSON {
+			var forms []schema.JSON
+			withParameters := schema.JSON{}
+			for _, v := range verbs {
+				forms = append(forms, schema.JSON{"const": v.name, "description": v.doc})
+				s := schema.Mapping(v.name, v.fields(rd, r, new(rules.Action))).JSON()
+				s["type"] = []string{"object", "null"}
+				s["description"] = v.doc
+				withParameters[v.name] = s
+			}
+			return schema.JSON{"anyOf": append(forms, schema.JSON{
+				"type": "object", "properties": withParameters, "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+			})}
+		},
+	}
+}
+
+// VerbNames returns the verbs of actions.
+func VerbNames() []string {
+	names := make([]string, len(verbs))
+	for i, v := range verbs {
+		names[i] = v.name
+	}
+	return names
+}
+
+// actionOnPipeline is the schema of what an action needs besides in a rule
+// for pipelines.
+func actionOnPipeline() schema.JSON {
+	const says = "the action " + needsJobs
+	var forJobs []string
+	parameters := schema.JSON{}
+	for _, v := range verbs {
+		if slices.Contains(v.fields(&reader{}, new(rules.Rule), new(rules.Action)).Keys(), "jobs") {
+			forJobs = append(forJobs, v.name)
+			parameters[v.name] = schema.JSON{"type": "object", "required": []string{"jobs"}, "errorMessage": says}
+		}
+	}
+	return schema.JSON{
+		"if": schema.JSON{"enum": forJobs}, "then": schema.JSON{"type": "object", "errorMessage": says},
+		"properties": parameters,
+	}
+}

@@ -1,0 +1,122 @@
+package rulefile
+
+import (
+	"errors"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/schema"
+)
+
+// className bounds names: they are part of keys in the store, and of metrics.
+var className = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
+
+// Bounds on classes. A log is matched with all of them, once for each event.
+const (
+	maxClassPattern = 1_000 // bytes of a pattern
+	maxClassWork    = 100   // of unitsOf, for all patterns together
+)
+
+// readClasses reads the classes of one file, which the rules of all files may
+// name: so they are read before any rule is.
+func (s *set) readClasses(f *schema.Document, root *yaml.Node) {
+	if n := schema.Value(root, "classes"); n != nil {
+		var all []expression.Class
+		schema.List(&all, 1, s.class).Read(f, schema.Resolve(n), "classes")
+	}
+}
+
+func (s *set) class(c *expression.Class) schema.Schema {
+	keys := schema.Mapping("a class", schema.Fields{
+		schema.Key("name", "What the class is called in expressions, budgets and metrics.", schema.Required(
+			schema.Matching(&c.Name, className, "the name of a class is 1 to 41 lower-case letters, digits and -, and begins with a letter"), "a class needs a name")),
+		schema.Key("log", "A regular expression (RE2): a failed job whose log it matches is of this class. (?m) at its start lets ^ and $ match at each line.", schema.Required(
+			logPattern(&c.Log), "a class needs `log`: a regular expression, like `log: \"No space left on device\"`")),
+		schema.Key("doc", "What it is about, for people.", schema.Text(new(string))),
+	})
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			keys.Read(f, n, what)
+			if c.Name != "" {
+				s.addClass(f, schema.Value(n, "name"), *c)
+			}
+		},
+		JSON: func() schema.JSON {
+			of := keys.JSON()
+			name := of["properties"].(schema.JSON)["name"].(schema.JSON)
+			name["not"] = schema.JSON{"enum": event.FailureClasses}
+			return of
+		},
+	}
+}
+
+// addClass takes a class, whose name stands in n, unless its name is taken.
+func (s *set) addClass(f *schema.Document, n *yaml.Node, c expression.Class) {
+	place := "class " + c.Name
+	switch first, taken := s.places[place]; {
+	case slices.Contains(event.FailureClasses, c.Name):
+		f.FailAt(n, "%q is one of Pipesteward's own classes: call this one something else", c.Name)
+		return
+	case taken:
+		f.FailAt(n, "another class has the name %q already, in %s", c.Name, first)
+		return
+	}
+	s.places[place] = f.Place(n)
+	s.classes = append(s.classes, c)
+	if c.Log == nil {
+		return // that has been told
+	}
+	if s.classWork += limits.MatchUnits(c.Log.String()); s.classWork > maxClassWork {
+		f.FailAt(n, "it takes too long to match a log with all classes up to this one: use fewer, or simpler patterns without .*, or {n,m} of large numbers")
+		s.classWork = 0 // told once
+	}
+}
+
+// logPattern reads a regular expression for logs.
+func logPattern(to **regexp.Regexp) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			switch {
+			case !schema.IsText(n) || n.Value == "":
+				f.FailAt(n, "%s must be a regular expression", what)
+				return
+			case len(n.Value) > maxClassPattern:
+				f.FailAt(n, "the regular expression has %d bytes, more than %d", len(n.Value), maxClassPattern)
+				return
+			}
+			pattern, err := regexp.Compile(n.Value)
+			if err != nil {
+				line, column := f.Position(n, placeInPattern(n.Value, err))
+				f.Fail(line, column, "%v", err)
+				return
+			}
+			if pattern.MatchString("") {
+				f.FailAt(n, "this matches even an empty log: say what must stand in it")
+				return
+			}
+			*to = pattern
+		},
+		JSON: func() schema.JSON { return schema.JSON{"type": "string", "minLength": 1, "maxLength": maxClassPattern} },
+	}
+}
+
+// placeInPattern gives the character of a regular expression where the part
+// stands that an error is about.
+func placeInPattern(pattern string, err error) int {
+	var e *syntax.Error
+	if !errors.As(err, &e) {
+		return 0
+	}
+	before, _, found := strings.Cut(pattern, e.Expr)
+	if !found {
+		return 0
+	}
+	return len([]rune(before))
+}

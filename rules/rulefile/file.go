@@ -1,0 +1,233 @@
+package rulefile
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"sync"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
+)
+
+// The format of rule files: each key stands here once, with its default, its
+// form and its documentation. The loader and the JSON Schema go by it.
+
+// defaults are what a file's rules take where they say nothing themselves.
+type defaults struct {
+	dryRun  bool
+	channel string
+}
+
+// ruleFile is a whole file: its rules, in order, and what it sets for those of all
+// files. The set's classes have been read before.
+func (rd *reader) ruleFile() schema.Schema {
+	s := rd.set
+	var d defaults
+	keys := schema.Mapping("the rule file", schema.Fields{
+		schema.Key(
+			"version", "The version of this format: 1, the only one there is.",
+			schema.Required(Version(), "`version: 1` is missing"),
+		),
+		schema.Key(
+			"defaults", "What the rules of this file take where they say nothing themselves.",
+			schema.Mapping("defaults", schema.Fields{
+				schema.Key("dry_run", "Decide, record and tell, but change nothing in GitLab.", schema.Bool(&d.dryRun)),
+				schema.Key("channel", "The Slack channel to tell, like \"#ci\".", schema.Text(&d.channel)),
+			}),
+		),
+		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsForm()),
+		schema.Key("storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormForm(&d.channel)),
+		schema.Key(
+			"classes", "Failure classes of your own, by what stands in the log of a job that failed: the first that matches is its job.failure_class. They are for the rules of all files.",
+			schema.Schema{Read: func(*schema.Document, *yaml.Node, string) {}, JSON: schema.List(new([]expression.Class), 1, s.class).JSON},
+		),
+		schema.Key(
+			"rules", "What to do, and when. All rules that match an event act, in this order.",
+			schema.Required(schema.List(&rd.rules, 0, func(r **ParsedRule) schema.Schema {
+				*r = &ParsedRule{Rule: &rules.Rule{DryRun: d.dryRun}}
+				return rd.rule(*r, d)
+			}), "`rules:` is missing"),
+		),
+	})
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			keys.Read(f, n, what)
+			s.channel = cmp.Or(s.channel, d.channel)
+		},
+		JSON: keys.JSON,
+	}
+}
+
+// Version reads the version of a file format: 1.
+func Version() schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, _ string) {
+			if n.Value != "1" {
+				f.FailAt(n, "version must be 1, the only one there is, not %q", n.Value)
+			}
+		},
+		JSON: func() schema.JSON { return schema.JSON{"const": 1} },
+	}
+}
+
+// RuleName matches the names of rules. It bounds names: they are part of keys in the store, and of metrics.
+var RuleName = regexp.MustCompile(`^\S(.{0,98}\S)?$`)
+
+func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
+	r := parsed.Rule
+	askedOnce := func() expression.Purpose { return rd.eventPurpose(r) }
+	keys := schema.Mapping("a rule", schema.Fields{
+		schema.Key(
+			"name", "What the rule is called in messages, metrics and decisions. No two rules have the same name.",
+			schema.Required(schema.Matching(&r.Name, RuleName, "a name is one line of 1 to 100 characters, with no white space around it"), "a rule needs a name"),
+		),
+		schema.Key(
+			"on", "The events that the rule is for: a job changed, a pipeline did, or a time has come.",
+			schema.Required(schema.OneOf(&r.On, event.Kinds), "a rule needs `on: job`, `on: pipeline` or `on: schedule`"),
+		),
+		schema.Key("schedule", "When a rule `on: schedule` runs, and over which jobs: it is asked for each of them.", scheduleSchema(&r.Schedule)),
+		schema.Key(
+			"if", "The condition: an expression. The rule matches the events for which it is true; without it, every event.",
+			rd.expression(&r.Condition, expression.WantBool, askedOnce),
+		),
+		schema.Key(
+			"actions", "What is done when the rule matches, in this order. An action waits until the one before it has ended.",
+			schema.List(&r.Actions, 1, func(a *rules.Action) schema.Schema { return rd.action(r, a) }),
+		),
+		schema.Key(
+			"notify", "Who is told what. A rule may have this alone: it then tells that it matched.",
+			schema.List(&r.Receivers, 1, func(v *rules.Receiver) schema.Schema { return rd.notice(r, v, d) }),
+		),
+		schema.Key("stop", "When this rule matches, the rules after it are not asked any more.", schema.Bool(&r.Stop)),
+		schema.Key("dry_run", "Decide, record and tell, but change nothing in GitLab. Without it: as `defaults` says.", schema.Bool(&r.DryRun)),
+	})
+	const idle = "the rule does nothing: give it `actions`, `notify` or both"
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			r.File, r.Line, r.Column, r.Hash = f.Name, n.Line, n.Column, rd.hash
+			parsed.Node, parsed.content, rd.current = n, contentOf(n), parsed
+			f.Rule = func() string { return r.Name }
+			defer func() { f.Rule, rd.current = nil, nil }()
+			keys.Read(f, n, what)
+			r.DryRun = r.DryRun || rd.options.DryRun
+			if n.Kind == yaml.MappingNode {
+				reviewSchedule(f, r, n)
+			}
+			if n.Kind == yaml.MappingNode && !schema.Has(n, "actions") && !schema.Has(n, "notify") {
+				f.FailAt(n, idle)
+			}
+			if r.Condition != nil {
+				r.Source = r.Condition.Source().String()
+				purpose := askedOnce()
+				r.Clauses = sync.OnceValue(func() *expression.Clause { return expression.NewClause(r.Source, purpose, r.Condition) })
+			}
+		},
+		JSON: func() schema.JSON {
+			s := keys.JSON()
+			s["anyOf"] = []schema.JSON{
+				{"required": []string{"actions"}, "errorMessage": idle},
+				{"required": []string{"notify"}, "errorMessage": idle},
+			}
+			s["allOf"] = []schema.JSON{
+				{
+					"if":   schema.JSON{"properties": schema.JSON{"on": schema.JSON{"const": event.KindPipeline}}, "required": []string{"on"}},
+					"then": schema.JSON{"properties": schema.JSON{"actions": schema.JSON{"items": actionOnPipeline()}}},
+				},
+				{
+					"if":   schema.JSON{"properties": schema.JSON{"on": schema.JSON{"const": event.KindSchedule}}, "required": []string{"on"}},
+					"then": schema.JSON{"required": []string{"schedule"}, "errorMessage": needsSchedule},
+					"else": schema.JSON{"properties": schema.JSON{"schedule": false}},
+				},
+			}
+			return s
+		},
+	}
+}
+
+const needsSchedule = "a rule `on: schedule` needs `schedule`: say when, and for which projects"
+
+// reviewSchedule finds what only rules on a schedule have, or lack.
+func reviewSchedule(f *schema.Document, r *rules.Rule, n *yaml.Node) {
+	has := schema.Value(n, "schedule")
+	switch {
+	case r.On == event.KindSchedule && has == nil:
+		f.FailAt(n, needsSchedule)
+	case r.On != event.KindSchedule && has != nil:
+		f.FailAt(has, "only a rule `on: schedule` has a schedule, and this one is for %s events", r.On)
+	case r.On == event.KindSchedule && r.Stop:
+		f.FailAt(schema.Value(n, "stop"), "each rule on a schedule runs by itself: there are none to stop, leave it out")
+	}
+	if r.On != event.KindSchedule || !erases(r) {
+		return
+	}
+	for i, notice := range r.Receivers {
+		if notice.Text != nil && len(r.Actions) == 1 {
+			entry := schema.Resolve(schema.Resolve(schema.Value(n, "notify")).Content[i])
+			f.FailAt(schema.Value(entry, "text"), "an erase on a schedule is told once for each run, in words of its own: leave `text` out")
+		}
+	}
+}
+
+func erases(r *rules.Rule) bool {
+	return slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return a.Verb == event.VerbErase })
+}
+
+// eventPurpose is the purpose of an expression that is evaluated once for an event.
+func (rd *reader) eventPurpose(r *rules.Rule) expression.Purpose {
+	return expression.Purpose{On: r.On, HasJob: r.On != event.KindPipeline, Classes: rd.set.classes}
+}
+
+// jobPurpose is the purpose of an expression that is evaluated for each job that an
+// action is for.
+func (rd *reader) jobPurpose(r *rules.Rule) expression.Purpose {
+	return expression.Purpose{On: r.On, HasJob: true, Classes: rd.set.classes}
+}
+
+func (rd *reader) notice(r *rules.Rule, v *rules.Receiver, d defaults) schema.Schema {
+	v.When, v.Channel = defaultWhen, d.channel
+	purpose := rd.eventPurpose
+	if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return !event.OfPipeline(a.Verb) }) {
+		purpose = rd.jobPurpose
+	}
+	keys := schema.Mapping("an entry of notify", schema.Fields{
+		schema.Key(
+			"when", "The outcomes worth a message.",
+			schema.List(&v.When, 1, func(result *string) schema.Schema { return schema.OneOf(result, event.Results) }),
+		),
+		schema.Key("channel", "The Slack channel to tell, like \"#ci\". Without it: the one in `defaults`.", schema.Text(&v.Channel)),
+		schema.Key("text", "What is told: a text with expressions in {{ }}. Without it: words for each outcome.", rd.template(&v.Text, func() expression.Purpose { return purpose(r) })),
+	})
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			keys.Read(f, n, what)
+			if v.Channel == "" {
+				f.FailAt(n, "no channel to tell: write `channel: \"#ci\"` here or in defaults")
+			}
+			for _, other := range r.Receivers {
+				if result := clash(*v, other); result != "" {
+					f.FailAt(n, "%s is told in %s by an earlier entry of notify already: one message for each outcome and channel", result, v.Channel)
+				}
+			}
+		},
+		JSON: keys.JSON,
+	}
+}
+
+// clash returns an outcome that both notices tell in the same channel.
+func clash(v, other rules.Receiver) string {
+	for _, result := range v.When {
+		if v.Channel == other.Channel && slices.Contains(other.When, result) {
+			return result
+		}
+	}
+	return ""
+}
+
+// defaultWhen are the outcomes worth a message where a rule does not say:
+// all but skipped and deferred.
+var defaultWhen = []string{event.ResultDone, event.ResultDryRun, event.ResultFailed, event.ResultGaveUp, event.ResultRecovered}

@@ -1,0 +1,80 @@
+package rules
+
+import (
+	"slices"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+)
+
+// Rules is a loaded set of rules. It doesn't change and may be used by many
+// goroutines.
+type Rules struct {
+	rules  []*Rule
+	byName map[string]*Rule
+	index  map[string]*ruleIndex // by event kind, where a rule has it
+
+	capacity *limits.Capacity
+
+	limits  Limits
+	storm   Storm
+	classes expression.Classes
+
+	identities []string // of the rules, in file order
+	without    []string // identities of those that decide nothing
+
+	retries        bool // a rule retries jobs
+	retryPipelines bool // a rule retries on pipeline events
+	bridges        bool // a rule for job events asks for trigger jobs
+}
+
+// Len gives the number of rules.
+func (rs *Rules) Len() int { return len(rs.rules) }
+
+// Set is what rule files say, read and checked.
+type Set struct {
+	Rules    []*Rule // in file order; no two have the same name
+	Limits   Limits
+	Storm    Storm
+	Classes  expression.Classes
+	Capacity *limits.Capacity // bounds the evaluations of all Rules that share it; nil: no bounds but those on each
+}
+
+// New returns the rules of a set, which must not change afterwards.
+func New(set Set) *Rules {
+	rs := &Rules{
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes,
+		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
+	}
+	for _, r := range set.Rules {
+		rs.add(r)
+	}
+	return rs
+}
+
+func (rs *Rules) add(r *Rule) {
+	rs.rules = append(rs.rules, r)
+	rs.byName[r.Name] = r
+	rs.identities = append(rs.identities, r.Identity)
+	r.needsAttempt = r.dependsOnAttempt()
+	rs.retryPipelines = rs.retryPipelines || r.On == event.KindPipeline && slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb == event.VerbRetry || a.Verb == event.VerbRetryPipeline })
+	rs.retries = rs.retries || slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb == event.VerbRetry })
+	rs.bridges = rs.bridges || r.On == event.KindJob && r.mentions("job.bridge")
+	if rs.index[r.On] == nil {
+		rs.index[r.On] = &ruleIndex{statuses: texts{}}
+	}
+	rs.index[r.On].add(len(rs.rules)-1, r)
+}
+
+// Rule returns the rule of a name; nil if there is none.
+func (rs *Rules) Rule(name string) *Rule { return rs.byName[name] }
+
+// All returns the rules in file order. The slice is shared and must not be changed.
+func (rs *Rules) All() []*Rule { return rs.rules }
+
+// Classes gives the names of all failure classes, Pipesteward's own and those
+// of the rule files, sorted.
+func (rs *Rules) Classes() []string {
+	return slices.Sorted(slices.Values(slices.Concat(event.FailureClasses, rs.classes.Names())))
+}

@@ -1,0 +1,175 @@
+package ruletest
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+
+	"github.com/dustin/go-humanize"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/schema"
+)
+
+// parameter is what a test can expect of an action besides its jobs. Its
+// values are held as a test file has them.
+type parameter struct {
+	key   string
+	doc   string
+	verbs []string // that have it; nil: all
+	value func(to *string) schema.Schema
+	of    func(d event.Decision) string
+	// unusual reports whether a value is worth showing of an action that the
+	// test says nothing of; nil: none is.
+	unusual func(value string) bool
+}
+
+var parameters = []parameter{
+	{
+		key: "delay", doc: "How long the action waits, backoff included, and the jitter left out.",
+		value:   inWords(schema.Duration, event.Duration.String),
+		of:      func(d event.Decision) string { return event.Duration(d.Action.Pause(d.Job.Attempt)).String() },
+		unusual: func(value string) bool { return value != "0s" },
+	},
+	{
+		key: "max_attempts", doc: "How often the job may run in its pipeline.", verbs: []string{event.VerbRetry},
+		value: inWords(schema.PositiveInt, strconv.Itoa),
+		of:    func(d event.Decision) string { return strconv.Itoa(d.Action.MaxAttempts) },
+	},
+	{
+		key: "allow_stale", doc: "Whether the action is for pipelines, too, that are not the newest of their ref.", verbs: []string{event.VerbRetry, event.VerbPlay},
+		value:   inWords(schema.Bool, strconv.FormatBool),
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.AllowStale) },
+		unusual: isTrue,
+	},
+	{
+		key: "variables", doc: "The CI/CD variables that the job gets.",
+		value:   inWords(plainTexts, mappings),
+		of:      func(d event.Decision) string { return mappings(d.Action.Variables) },
+		unusual: isFilled,
+	},
+	{
+		key: "inputs", doc: "The inputs that the job gets.",
+		value:   inWords(plainTexts, mappings),
+		of:      func(d event.Decision) string { return mappings(plainInputs(d.Action.Inputs)) },
+		unusual: isFilled,
+	},
+	{
+		key: "wait", doc: "What each of the jobs waits for: success, or none.", verbs: []string{event.VerbPlay},
+		value:   inWords(func(to *string) schema.Schema { return schema.OneOf(to, []string{event.WaitNone, event.WaitSuccess}) }, scalar),
+		of:      func(d event.Decision) string { return d.Action.Wait },
+		unusual: func(value string) bool { return value == event.WaitSuccess },
+	},
+	{
+		key: "force", doc: "Whether jobs that hang in canceling are ended, too; of cancel_outdated, whether deployments are.", verbs: []string{event.VerbCancel, event.VerbCancelOutdated},
+		value:   inWords(schema.Bool, strconv.FormatBool),
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.Force) },
+		unusual: isTrue,
+	},
+	{
+		key: "older_than", doc: "How long ago a job must have ended.", verbs: []string{event.VerbErase},
+		value: inWords(schema.Duration, event.Duration.String),
+		of:    func(d event.Decision) string { return d.Action.OlderThan.String() },
+	},
+	{
+		key: "artifacts", doc: "Whether jobs that hold artifacts are erased, too.", verbs: []string{event.VerbErase},
+		value:   inWords(schema.Bool, strconv.FormatBool),
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.Artifacts) },
+		unusual: isTrue,
+	},
+	{
+		key: "keep_pipelines", doc: "How many newest pipelines of each ref are left alone.", verbs: []string{event.VerbErase},
+		value:   inWords(schema.PositiveInt, strconv.Itoa),
+		of:      func(d event.Decision) string { return strconv.Itoa(d.Action.KeepPipelines) },
+		unusual: func(value string) bool { return value != "0" },
+	},
+	{
+		key: "keep_tags", doc: "Whether jobs of tags are left alone.", verbs: []string{event.VerbErase},
+		value:   inWords(schema.Bool, strconv.FormatBool),
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.KeepTags) },
+		unusual: isTrue,
+	},
+	{
+		key: "keep_protected", doc: "Whether jobs of protected refs are left alone.", verbs: []string{event.VerbErase},
+		value:   inWords(schema.Bool, strconv.FormatBool),
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.KeepProtected) },
+		unusual: isTrue,
+	},
+	{
+		key: "larger_than", doc: "Up to which size a job is left alone.", verbs: []string{event.VerbErase},
+		value:   inWords(schema.Bytes, inBytes),
+		of:      func(d event.Decision) string { return inBytes(d.Action.LargerThan) },
+		unusual: func(value string) bool { return value != "0 B" },
+	},
+	{
+		key: "class", doc: "The failure class of the job, or of all the jobs.",
+		value: inWords(schema.Text, scalar),
+		of:    func(d event.Decision) string { return scalar(d.Job.FailureClass) },
+	},
+	{
+		key: "dry_run", doc: "Whether nothing is changed in GitLab.",
+		value:   inWords(schema.Bool, strconv.FormatBool),
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.DryRun) },
+		unusual: isTrue,
+	},
+}
+
+// inBytes words a size.
+func inBytes(n int64) string { return humanize.Bytes(uint64(n)) }
+
+func isTrue(value string) bool   { return value == "true" }
+func isFilled(value string) bool { return value != "{}" }
+
+// inWords is the form of a value that is held in words.
+func inWords[T any](of func(*T) schema.Schema, words func(T) string) func(*string) schema.Schema {
+	return func(to *string) schema.Schema {
+		value := new(T)
+		inner := schema.WithoutDefault(of(value))
+		read := inner.Read
+		inner.Read = func(f *schema.Document, n *yaml.Node, what string) {
+			read(f, n, what)
+			*to = words(*value)
+		}
+		return inner
+	}
+}
+
+// form reads the parameter of an entry of a test.
+func (p parameter) form(e *entry) schema.Schema {
+	var words string
+	inner := p.value(&words)
+	read := inner.Read
+	inner.Read = func(f *schema.Document, n *yaml.Node, what string) {
+		read(f, n, what)
+		e.compared[p.key] = words
+	}
+	return inner
+}
+
+// isOf reports whether actions of the verb have it.
+func (p parameter) isOf(verb string) bool { return p.verbs == nil || slices.Contains(p.verbs, verb) }
+
+// parametersOf gives the values that a decision has.
+func parametersOf(d event.Decision) map[string]string {
+	values := map[string]string{}
+	for _, p := range parameters {
+		if p.isOf(d.Action.Verb) {
+			values[p.key] = p.of(d)
+		}
+	}
+	return values
+}
+
+// plainInputs writes inputs as rule tests have them: texts without quotes.
+func plainInputs(all map[string]json.RawMessage) map[string]string {
+	texts := make(map[string]string, len(all))
+	for name, value := range all {
+		var text string
+		if json.Unmarshal(value, &text) != nil {
+			text = string(value)
+		}
+		texts[name] = text
+	}
+	return texts
+}

@@ -1,0 +1,369 @@
+package ruletest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+)
+
+// Result is the result of a test.
+type Result struct {
+	// Fired names the rules that decided something, each once.
+	Fired []string
+	// Diff is what was expected and what happened, where they differ: a
+	// decision a line, in the test file's words, after "- ", "+ " or "  ".
+	Diff []string
+	// Problems are other reasons why the test failed.
+	Problems []string
+	// Verdicts explain the rules that fired, or not, other than expected.
+	Verdicts []rules.Verdict
+}
+
+// Passed reports whether the rules did what was expected.
+func (r Result) Passed() bool { return len(r.Diff) == 0 && len(r.Problems) == 0 }
+
+// Run runs the rules on the test's event.
+func (t *Test) Run(ctx context.Context) Result {
+	rs := t.file.Rules
+	decisions, errs := rs.Evaluate(ctx, t.event, &t.gitlab)
+	var result Result
+	for _, d := range decisions {
+		for _, name := range append([]string{d.Rule}, d.AlsoWantedBy...) {
+			if !slices.Contains(result.Fired, name) {
+				result.Fired = append(result.Fired, name)
+			}
+		}
+	}
+	got := t.entries(decisions)
+	for _, err := range errs {
+		if errors.Is(err, expression.ErrNotGiven) {
+			result.Problems = append(result.Problems, err.Error())
+			continue
+		}
+		got = append(got, entry{rule: err.Rule, err: err.Part + ": " + err.Err.Error()})
+	}
+	position := func(name string) int {
+		return slices.IndexFunc(rs.All(), func(r *rules.Rule) bool { return r.Name == name })
+	}
+	slices.SortStableFunc(got, func(a, b entry) int { return cmp.Compare(position(a.rule), position(b.rule)) })
+	for i := range got {
+		result.Problems = append(result.Problems, t.hear(ctx, &got[i])...)
+	}
+	result.Diff = t.diff(got)
+	if !result.Passed() {
+		result.Verdicts = t.explain(ctx, result.Fired)
+	}
+	return result
+}
+
+// entries writes decisions as a test file does: those of one action of a rule
+// on several jobs are one entry, if they are alike.
+func (t *Test) entries(decisions []event.Decision) []entry {
+	var all []entry
+	for _, d := range decisions {
+		if n := len(all); n > 0 && all[n-1].takes(d) {
+			continue
+		}
+		e := entry{rule: d.Rule, action: d.Action.Verb, compared: parametersOf(d), alsoWantedBy: d.AlsoWantedBy, decisions: []event.Decision{d}}
+		if verb := d.Action.Verb; verb != event.VerbNotify && !event.OfPipeline(verb) {
+			e.jobs = []string{d.Job.Name}
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// takes adds a decision to those of the entry, if it is one of them.
+func (e *entry) takes(d event.Decision) bool {
+	last := e.decisions[len(e.decisions)-1]
+	inTurn := slices.Equal(last.After, d.After) || d.AfterSuccess != "" && slices.Equal(d.After, []string{last.Key})
+	values := parametersOf(d)
+	values["class"] = e.compared["class"]
+	if e.jobs == nil || last.Rule != d.Rule || last.Action.Verb != d.Action.Verb || !inTurn ||
+		!slices.Equal(last.AlsoWantedBy, d.AlsoWantedBy) || !maps.Equal(e.compared, values) {
+		return false
+	}
+	e.jobs = append(e.jobs, d.Job.Name)
+	e.decisions = append(e.decisions, d)
+	e.compared["class"] = scalar(classesOf(e.decisions))
+	return true
+}
+
+// classesOf gives the failure class of the jobs, or all of them where they
+// differ, which no class is.
+func classesOf(decisions []event.Decision) string {
+	var classes []string
+	for _, d := range decisions {
+		if !slices.Contains(classes, d.Job.FailureClass) {
+			classes = append(classes, d.Job.FailureClass)
+		}
+	}
+	return strings.Join(classes, ", ")
+}
+
+// spoken gives all that the test says of entries of this rule and action; ok
+// is false where it says nothing of them.
+func (t *Test) spoken(of entry) (all entry, ok bool) {
+	all.compared, all.tells = map[string]string{}, map[string][]told{}
+	for _, want := range t.expect {
+		if !want.like(of) {
+			continue
+		}
+		ok = true
+		maps.Copy(all.compared, want.compared)
+		for result, messages := range want.tells {
+			all.tells[result] = append(all.tells[result], messages...)
+		}
+	}
+	return all, ok
+}
+
+// hear asks what is told of an entry, in the outcomes that the test speaks of.
+func (t *Test) hear(ctx context.Context, e *entry) (problems []string) {
+	spoken, _ := t.spoken(*e)
+	e.tells = map[string][]told{}
+	for result := range spoken.tells {
+		var heard []rules.Notice
+		for _, d := range e.decisions {
+			notices, errs := t.file.Rules.Notices(ctx, event.Outcome{Decision: d, Result: result}, &t.gitlab, func(s string) string { return s })
+			for _, err := range errs {
+				if !slices.Contains(problems, err.Error()) {
+					problems = append(problems, err.Error())
+				}
+			}
+			for _, n := range notices {
+				if !slices.Contains(heard, n) {
+					heard = append(heard, n)
+				}
+			}
+		}
+		e.tells[result] = make([]told, len(heard))
+		for i := range heard {
+			e.tells[result][i] = told{&heard[i].Channel, &heard[i].Text}
+		}
+	}
+	return problems
+}
+
+// like reports whether two entries are of the same rule and action.
+func (e entry) like(other entry) bool {
+	return e.rule == other.rule && e.action == other.action
+}
+
+// matches reports whether what happened is what is expected.
+func (e entry) matches(got entry) bool {
+	if e.err != "" {
+		return e.rule == got.rule && strings.Contains(got.err, e.err)
+	}
+	for result, want := range e.tells {
+		if !slices.EqualFunc(want, got.tells[result], told.matches) {
+			return false
+		}
+	}
+	for key, value := range e.compared {
+		if value != got.compared[key] {
+			return false
+		}
+	}
+	return e.like(got) && got.err == "" && slices.Equal(e.jobs, got.jobs) && slices.Equal(e.alsoWantedBy, got.alsoWantedBy)
+}
+
+func (m told) matches(got told) bool {
+	return (m.channel == nil || *m.channel == *got.channel) && (m.text == nil || *m.text == *got.text)
+}
+
+// diff gives what was expected and what happened, line by line; nil where they
+// match. As many lines as can be stand for both, and next to each other are
+// those of the same rule and action.
+func (t *Test) diff(got []entry) []string {
+	want := t.expect
+	if slices.EqualFunc(want, got, entry.matches) {
+		return nil
+	}
+	const alike, same = 1, 1000
+	value := func(i, j int) int {
+		switch {
+		case want[i].matches(got[j]):
+			return same
+		case want[i].like(got[j]):
+			return alike
+		}
+		return 0
+	}
+	best := make([][]int, len(want)+1) // of want[i:] and got[j:]
+	for i := range best {
+		best[i] = make([]int, len(got)+1)
+	}
+	for i := len(want) - 1; i >= 0; i-- {
+		for j := len(got) - 1; j >= 0; j-- {
+			best[i][j] = max(best[i+1][j], best[i][j+1], best[i+1][j+1]+value(i, j))
+		}
+	}
+	var lines []string
+	i, j := 0, 0
+	for i < len(want) || j < len(got) {
+		switch {
+		case j == len(got) || i < len(want) && best[i][j] == best[i+1][j]:
+			lines = append(lines, "- "+t.write(want[i]))
+			i++
+		case i == len(want) || best[i][j] == best[i][j+1]:
+			lines = append(lines, "+ "+t.write(t.shown(got[j])))
+			j++
+		case want[i].matches(got[j]):
+			lines = append(lines, "  "+t.write(want[i]))
+			i, j = i+1, j+1
+		default:
+			lines = append(lines, "- "+t.write(want[i]), "+ "+t.write(t.shown(got[j])))
+			i, j = i+1, j+1
+		}
+	}
+	return lines
+}
+
+// shown gives of what happened that which the test speaks of; of an action
+// that it says nothing of, what is out of the ordinary.
+func (t *Test) shown(got entry) entry {
+	if got.err != "" {
+		return got
+	}
+	spoken, ok := t.spoken(got)
+	got.compared = maps.Clone(got.compared)
+	for _, p := range parameters {
+		_, isSpoken := spoken.compared[p.key]
+		unusual := !ok && p.unusual != nil && p.unusual(got.compared[p.key])
+		if !isSpoken && !unusual {
+			delete(got.compared, p.key)
+		}
+	}
+	got.tells = maps.Clone(got.tells)
+	for result, messages := range spoken.tells {
+		got.tells[result] = slices.Clone(got.tells[result])
+		ofChannel := slices.ContainsFunc(messages, func(m told) bool { return m.channel != nil })
+		ofText := slices.ContainsFunc(messages, func(m told) bool { return m.text != nil })
+		for i := range got.tells[result] {
+			if ofText && !ofChannel {
+				got.tells[result][i].channel = nil
+			}
+			if ofChannel && !ofText {
+				got.tells[result][i].text = nil
+			}
+		}
+	}
+	return got
+}
+
+// explain gives the verdicts on the rules that fired and were not expected to,
+// or the other way round.
+func (t *Test) explain(ctx context.Context, fired []string) []rules.Verdict {
+	var expected []string
+	for _, e := range t.expect {
+		if e.err == "" {
+			expected = append(append(expected, e.rule), e.alsoWantedBy...)
+		}
+	}
+	return slices.DeleteFunc(t.file.Rules.Explain(ctx, t.event, &t.gitlab), func(v rules.Verdict) bool {
+		return slices.Contains(expected, v.Rule) == slices.Contains(fired, v.Rule)
+	})
+}
+
+// write writes an entry as it would stand in a test file.
+func (t *Test) write(e entry) string {
+	keys := []string{"rule: " + scalar(e.rule)}
+	add := func(key, value string) { keys = append(keys, key+": "+value) }
+	if e.err != "" {
+		add("error", scalar(e.err))
+		return "{" + strings.Join(keys, ", ") + "}"
+	}
+	add("action", e.action)
+	usual := t.event.Meta.Kind != event.KindPipeline && slices.Equal(e.jobs, []string{t.event.Job.Name})
+	if e.jobs != nil && !usual {
+		add("jobs", scalars(e.jobs))
+	}
+	for _, p := range parameters {
+		if value, ok := e.compared[p.key]; ok {
+			add(p.key, value)
+		}
+	}
+	if e.alsoWantedBy != nil {
+		add("also_wanted_by", scalars(e.alsoWantedBy))
+	}
+	if len(e.tells) > 0 {
+		var tells []string
+		for _, result := range event.Results {
+			if messages, ok := e.tells[result]; ok {
+				tells = append(tells, result+": "+write(messages))
+			}
+		}
+		add("tells", "{"+strings.Join(tells, ", ")+"}")
+	}
+	line := "{" + strings.Join(keys, ", ") + "}"
+	if e.hasDefaultText() {
+		line += ` # "" is the default text`
+	}
+	return line
+}
+
+// hasDefaultText reports whether something is told in the default words.
+func (e entry) hasDefaultText() bool {
+	for _, messages := range e.tells {
+		if slices.ContainsFunc(messages, func(m told) bool { return m.text != nil && *m.text == "" }) {
+			return true
+		}
+	}
+	return false
+}
+
+// write writes messages as they would stand in a test file.
+func write(messages []told) string {
+	if len(messages) == 1 && messages[0].channel == nil && messages[0].text != nil {
+		return scalar(*messages[0].text)
+	}
+	all := make([]string, len(messages))
+	for i, m := range messages {
+		var keys []string
+		if m.channel != nil {
+			keys = append(keys, "channel: "+scalar(*m.channel))
+		}
+		if m.text != nil {
+			keys = append(keys, "text: "+scalar(*m.text))
+		}
+		all[i] = "{" + strings.Join(keys, ", ") + "}"
+	}
+	return "[" + strings.Join(all, ", ") + "]"
+}
+
+// bare is what YAML reads as a text without quotes, also between { and }.
+var bare = regexp.MustCompile(`^[A-Za-z_]([\w./-]| \w)*$`)
+
+// scalar writes a text as YAML does.
+func scalar(s string) string {
+	if bare.MatchString(s) && !slices.Contains([]string{"null", "true", "false"}, strings.ToLower(s)) {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+func scalars(all []string) string {
+	written := make([]string, len(all))
+	for i, s := range all {
+		written[i] = scalar(s)
+	}
+	return "[" + strings.Join(written, ", ") + "]"
+}
+
+func mappings(all map[string]string) string {
+	var written []string
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		written = append(written, scalar(key)+": "+scalar(all[key]))
+	}
+	return "{" + strings.Join(written, ", ") + "}"
+}

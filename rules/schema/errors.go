@@ -1,0 +1,60 @@
+package schema
+
+import (
+	"fmt"
+	"strings"
+)
+
+// FileError is a mistake in a file, or a warning.
+type FileError struct {
+	File     string `json:"file"`
+	Line     int    `json:"line"`   // counts from 1
+	Column   int    `json:"column"` // counts from 1, in characters
+	Severity string `json:"severity"`
+	Rule     string `json:"rule"`           // name of the rule it is in; "" outside of rules
+	Check    string `json:"check,omitzero"` // id of the lint check that warns
+	Message  string `json:"message"`        // what is wrong and what to write instead
+}
+
+// Severities of a FileError.
+const (
+	SeverityError   = "error"   // the files can't be used
+	SeverityWarning = "warning" // they can, but may not do what is meant
+)
+
+func (e FileError) Error() string {
+	place := fmt.Sprintf("%s:%d:%d: ", e.File, e.Line, e.Column)
+	if e.Rule != "" {
+		place += fmt.Sprintf("rule %q: ", e.Rule)
+	}
+	if e.Severity == SeverityWarning {
+		place += "warning: "
+	}
+	if e.Check != "" {
+		return place + e.Message + " [" + e.Check + "]"
+	}
+	return place + e.Message
+}
+
+// FileErrors are the mistakes and warnings of some files, in the order of files,
+// lines and columns.
+type FileErrors []FileError
+
+// Of returns those of one severity.
+func (es FileErrors) Of(severity string) FileErrors {
+	var some FileErrors
+	for _, e := range es {
+		if e.Severity == severity {
+			some = append(some, e)
+		}
+	}
+	return some
+}
+
+func (es FileErrors) Error() string {
+	lines := make([]string, len(es))
+	for i, e := range es {
+		lines[i] = e.Error()
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,312 @@
+package schema
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/spelling"
+)
+
+// Schema describes a value of a YAML document. The loader reads values by it and the
+// JSON Schema is generated from it, so that an editor accepts what the loader
+// accepts. A Schema is made for the variable that its value is read into; the
+// variable's value before is the default.
+type Schema struct {
+	// Read reads the value of a node, or records what is wrong with it. what is the
+	// key of the value, for messages.
+	Read func(f *Document, n *yaml.Node, what string)
+	JSON func() JSON
+	// Missing is the error message if the key is absent; "" if the key is optional.
+	Missing string
+}
+
+// Fields are the keys that a mapping may have. They are read in this order,
+// whatever their order in the file, so a schema may depend on the values of the keys
+// above it.
+type Fields []Field
+
+// Field is a key of a mapping, with its value.
+type Field struct {
+	Key    string
+	Doc    string // what it does, for people who write rules
+	Schema Schema
+}
+
+// Keys returns the keys.
+func (fs Fields) Keys() []string {
+	keys := make([]string, len(fs))
+	for i, field := range fs {
+		keys[i] = field.Key
+	}
+	return keys
+}
+
+// Mapping reads a mapping strictly: a key that is not known, or that stands
+// twice, is an error. name names the mapping in messages.
+func Mapping(name string, known Fields) Schema {
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, _ string) {
+			keys := known.Keys()
+			if n.Kind != yaml.MappingNode {
+				f.FailAt(n, "%s must be a mapping of %s", name, Enumerate(keys))
+				return
+			}
+			for _, field := range known {
+				if value := Value(n, field.Key); value != nil {
+					field.Schema.Read(f, Resolve(value), field.Key)
+				} else if field.Schema.Missing != "" {
+					f.FailAt(n, "%s", field.Schema.Missing)
+				}
+			}
+			seen := map[string]int{}
+			for key := range Pairs(n) {
+				switch first := seen[key.Value]; {
+				case !slices.Contains(keys, key.Value):
+					f.FailAt(key, "unknown key %q in %s%s; known are %s", key.Value, name, spelling.Suggestion(key.Value, keys), Enumerate(keys))
+				case first > 0:
+					f.FailAt(key, "key %q stands twice in %s, first in line %d", key.Value, name, first)
+				default:
+					seen[key.Value] = key.Line
+				}
+			}
+		},
+		JSON: func() JSON {
+			properties := JSON{}
+			var required []string
+			for _, field := range known {
+				value := field.Schema.JSON()
+				value["description"] = field.Doc
+				properties[field.Key] = value
+				if field.Schema.Missing != "" {
+					required = append(required, field.Key)
+				}
+			}
+			s := JSON{"type": "object", "properties": properties, "additionalProperties": false}
+			if required != nil {
+				s["required"] = required
+			}
+			return s
+		},
+	}
+}
+
+// Key returns a Field: a key, what it does, and the schema of its value.
+func Key(key, doc string, s Schema) Field { return Field{key, doc, s} }
+
+// Required returns the schema of a key that must be present; missing is the error
+// message if it is not.
+func Required(f Schema, missing string) Schema {
+	f.Missing = missing
+	return f
+}
+
+// Enumerate joins words in alphabetical order, for a message.
+func Enumerate(words []string) string {
+	return strings.Join(slices.Sorted(slices.Values(words)), ", ")
+}
+
+// List reads a list of at least so many values; item returns the schema of one.
+func List[T any](to *[]T, least int, item func(*T) Schema) Schema {
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, what string) {
+			if n.Kind != yaml.SequenceNode {
+				f.FailAt(n, "%s must be a list (lines that start with `- `)", what)
+				return
+			}
+			if len(n.Content) < least {
+				f.FailAt(n, "%s is empty: leave it out, or say what it is to hold", what)
+			}
+			*to = nil
+			for _, n := range n.Content {
+				var value T
+				item(&value).Read(f, Resolve(n), what)
+				*to = append(*to, value)
+			}
+		},
+		JSON: func() JSON {
+			s := JSON{"type": "array", "items": item(new(T)).JSON()}
+			if least > 0 {
+				s["minItems"] = least
+			}
+			if len(*to) > 0 {
+				s["default"] = *to
+			}
+			return s
+		},
+	}
+}
+
+// Text reads a text; a number or boolean is read as it is written.
+func Text(to *string) Schema {
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, what string) {
+			if !IsText(n) {
+				f.FailAt(n, "%s must be a text", what)
+				return
+			}
+			*to = n.Value
+		},
+		JSON: func() JSON { return JSON{"type": "string"} },
+	}
+}
+
+// IsText reports whether a node is a scalar other than null.
+func IsText(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() != "!!null" }
+
+// Matching reads a text that matches a pattern; otherwise is the error message for
+// any other.
+func Matching(to *string, pattern *regexp.Regexp, otherwise string) Schema {
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, what string) {
+			switch {
+			case !IsText(n):
+				f.FailAt(n, "%s must be a text", what)
+			case !pattern.MatchString(n.Value):
+				f.FailAt(n, "%s", otherwise)
+			default:
+				*to = n.Value
+			}
+		},
+		JSON: func() JSON {
+			return JSON{"type": "string", "pattern": pattern.String(), "errorMessage": otherwise}
+		},
+	}
+}
+
+// OneOf reads a word of a closed set.
+func OneOf(to *string, known []string) Schema {
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, what string) {
+			if n.Kind != yaml.ScalarNode || !slices.Contains(known, n.Value) {
+				f.FailAt(n, "%s must be one of %s, not %q%s", what, strings.Join(known, ", "), n.Value, spelling.Suggestion(n.Value, known))
+				return
+			}
+			*to = n.Value
+		},
+		JSON: func() JSON {
+			s := JSON{"type": "string", "enum": known}
+			if *to != "" {
+				s["default"] = *to
+			}
+			return s
+		},
+	}
+}
+
+// Bool reads true or false.
+func Bool(to *bool) Schema {
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, what string) {
+			if n.ShortTag() != "!!bool" || n.Decode(to) != nil {
+				f.FailAt(n, "%s must be true or false, not %q", what, n.Value)
+			}
+		},
+		JSON: func() JSON { return JSON{"type": "boolean", "default": *to} },
+	}
+}
+
+// PositiveInt reads a whole number of at least 1.
+func PositiveInt(to *int) Schema {
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, what string) {
+			i, err := strconv.Atoi(n.Value)
+			if err != nil || i < 1 {
+				f.FailAt(n, "%s must be a whole number of at least 1, not %q", what, n.Value)
+				return
+			}
+			*to = i
+		},
+		JSON: func() JSON { return JSON{"type": "integer", "minimum": 1, "default": *to} },
+	}
+}
+
+// Duration reads a duration like 30s, 10m, 1h30m, 7d.
+func Duration(to *event.Duration) Schema {
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, what string) {
+			d, err := expression.ParseDuration(n.Value)
+			if err != nil {
+				f.FailAt(n, "%s: %v", what, err)
+				return
+			}
+			*to = event.Duration(d)
+		},
+		JSON: func() JSON {
+			return JSON{
+				"default": *to,
+				"if":      JSON{"const": 0}, // the one number that needs no unit
+				"else":    JSON{"type": "string", "pattern": expression.DurationPattern, "minLength": 1, "errorMessage": expression.DurationHelp},
+			}
+		},
+	}
+}
+
+// Bytes reads a number of bytes like 500kB, 10MB or 1GiB.
+func Bytes(to *int64) Schema {
+	const help = "write a number with a unit, like 500kB, 10MB or 1GiB"
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, what string) {
+			bytes, err := humanize.ParseBytes(n.Value)
+			if err != nil || bytes > math.MaxInt64 {
+				f.FailAt(n, "%s: %q is not a size: %s", what, n.Value, help)
+				return
+			}
+			*to = int64(bytes)
+		},
+		JSON: func() JSON {
+			return JSON{"type": []string{"string", "integer"}, "pattern": `^[0-9][0-9.,]*\s*([kKMGT]?i?[bB]?)$`, "minimum": 0, "errorMessage": help}
+		},
+	}
+}
+
+// AtMost reads a whole number from 1 to most.
+func AtMost(most int, to *int) Schema {
+	inner := PositiveInt(to)
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, what string) {
+			inner.Read(f, n, what)
+			if *to > most {
+				f.FailAt(n, "%s must be at most %d, not %d", what, most, *to)
+			}
+		},
+		JSON: func() JSON {
+			s := inner.JSON()
+			s["maximum"] = most
+			return s
+		},
+	}
+}
+
+// DurationBetween reads a duration within bounds.
+func DurationBetween(to *event.Duration, least, most time.Duration) Schema {
+	inner := Duration(to)
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, what string) {
+			inner.Read(f, n, what)
+			if d := time.Duration(*to); d < least || d > most {
+				f.FailAt(n, "%s must be from %s to %s, not %s", what, event.Duration(least), event.Duration(most), *to)
+			}
+		},
+		JSON: inner.JSON,
+	}
+}
+
+// WithoutDefault returns a schema whose JSON Schema names no default.
+func WithoutDefault(f Schema) Schema {
+	of := f.JSON
+	f.JSON = func() JSON {
+		s := of()
+		delete(s, "default")
+		return s
+	}
+	return f
+}

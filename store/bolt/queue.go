@@ -1,0 +1,197 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// Put implements store.Queue.
+func (s *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error) {
+	if err := store.CheckRecords(records); err != nil {
+		return nil, err
+	}
+	records = cloneRecords(records)
+	return update(ctx, s, func(t *txn) ([]bool, error) { return t.enqueue(records, s.dedupeTTL) })
+}
+
+// Queued implements store.Queue.
+func (s *Store) Queued(ctx context.Context, ids ...string) (bool, error) {
+	var queued bool
+	err := s.view(ctx, func(t *txn) error {
+		for _, id := range ids {
+			if seq, _, ok := t.lookup(tagID, id); ok && t.records.Get(seq) != nil {
+				queued = true
+			}
+		}
+		return nil
+	})
+	return queued, err
+}
+
+// Lease implements store.Queue.
+func (s *Store) Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error) {
+	if err := store.CheckVisibility(visibility); err != nil {
+		return nil, err
+	}
+	return lazily(ctx, s, func(t *txn) ([]store.Lease, error) { return t.lease(n, visibility) })
+}
+
+// Extend implements store.Queue.
+func (s *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
+	if err := store.CheckVisibility(visibility); err != nil {
+		return err
+	}
+	lease, body := *l, bytes.Clone(l.Body)
+	expires, err := lazily(ctx, s, func(t *txn) (time.Time, error) {
+		seq, h, err := t.leasedRecord(lease)
+		if err != nil {
+			return time.Time{}, err
+		}
+		expires := later(t.now, visibility)
+		if err := t.requeue(seq, h, h.Due, expires); err != nil {
+			return time.Time{}, err
+		}
+		t.sync, err = t.saveBody(seq, body)
+		return t.processTime(expires), err
+	})
+	if err != nil {
+		return err
+	}
+	l.Expires = expires
+	return nil
+}
+
+// Defer implements store.Queue.
+func (s *Store) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
+	lease, body := *l, bytes.Clone(l.Body)
+	return s.write(ctx, func(t *txn) error {
+		seq, h, err := t.leasedRecord(lease)
+		if err != nil {
+			return err
+		}
+		if err := t.requeue(seq, h, later(t.now, after), 0); err != nil {
+			return err
+		}
+		_, err = t.saveBody(seq, body)
+		return err
+	})
+}
+
+// Done implements store.Queue.
+func (s *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
+	if err := store.CheckRecords(next); err != nil {
+		return err
+	}
+	lease, next := *l, cloneRecords(next)
+	return s.write(ctx, func(t *txn) error {
+		seq, h, err := t.leasedRecord(lease)
+		if err != nil {
+			return err
+		}
+		// The id of this record is still remembered, whatever its time to live.
+		if _, err := t.enqueue(next, s.dedupeTTL); err != nil {
+			return err
+		}
+		if err := t.dequeue(seq, h); err != nil {
+			return err
+		}
+		return t.deleteBody(seq)
+	})
+}
+
+// Bury implements store.Queue.
+func (s *Store) Bury(ctx context.Context, l *store.Lease, reason string) error {
+	lease := *l
+	return s.write(ctx, func(t *txn) error {
+		seq, h, err := t.leasedRecord(lease)
+		if err != nil {
+			return err
+		}
+		if err := t.dequeue(seq, h); err != nil {
+			return err
+		}
+		h.Reason = reason
+		return t.put(t.dead, pairKey(t.now, seq), h.encode())
+	})
+}
+
+// Wait implements store.Queue.
+func (s *Store) Wait(ctx context.Context, atMost time.Duration) error {
+	queued := s.queued.Next() // first, so that no record comes unseen after the look at the queue
+	next, err := lazily(ctx, s, func(t *txn) (time.Duration, error) {
+		k, _ := t.due.Cursor().First()
+		if k == nil {
+			return atMost, nil
+		}
+		at, _ := splitPairKey(k)
+		return min(atMost, time.Duration(at-t.now)), nil
+	})
+	if err != nil || next <= 0 {
+		return err
+	}
+	timer := time.NewTimer(next)
+	defer timer.Stop()
+	select {
+	case <-queued:
+	case <-timer.C:
+	case <-s.closing:
+		return store.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// Depth implements store.Queue. It reads a whole index, at some 10 million
+// records a second.
+func (s *Store) Depth(ctx context.Context) (store.Depth, error) {
+	var d store.Depth
+	// This commits the lazy writes, among which are leases.
+	if err := s.write(ctx, func(*txn) error { return nil }); err != nil {
+		return d, err
+	}
+	err := s.view(ctx, func(t *txn) error {
+		c := t.due.Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			at, _ := splitPairKey(k)
+			switch {
+			case at <= t.now:
+				d.Due++
+			case len(v) > 0:
+				d.Leased++
+			default:
+				d.Waiting++
+			}
+		}
+		d.Dead = t.dead.Stats().KeyN
+		return nil
+	})
+	return d, err
+}
+
+// Dead implements store.Queue.
+func (s *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
+	var dead []store.DeadRecord
+	err := s.view(ctx, func(t *txn) error {
+		c := t.dead.Cursor()
+		for k, v := c.Last(); k != nil && len(dead) < n; k, v = c.Prev() {
+			at, seq := splitPairKey(k)
+			h, err := decodeHeader(v)
+			if err != nil {
+				h = unreadable(seq, err)
+			}
+			dead = append(dead, store.DeadRecord{
+				ID:     h.ID,
+				Kind:   h.Kind,
+				Body:   t.body(seq),
+				Reason: h.Reason,
+				At:     t.processTime(at),
+			})
+		}
+		return nil
+	})
+	return dead, err
+}

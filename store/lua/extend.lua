@@ -1,9 +1,0 @@
--- ARGV: 1 id, 2 token, 3 body, 4 visibility.
--- Returns the lease's new end, or 0 when the lease is lost.
-local id = ARGV[1]
-if not held(id, ARGV[2]) then return 0 end
-local expires = later(time(), ARGV[4])
-redis.call('ZREM', KEYS[2], id)
-redis.call('ZADD', KEYS[2], expires, id)
-saveBody(id, ARGV[3])
-return expires

@@ -1,3 +1,0 @@
--- ARGV: 1 how long ids are remembered (ms), then the records, of one Put or of
--- several. Returns 1 for each that was added, else 0.
-return enqueue(time(), ARGV[1], #KEYS - 4, 5, 2)

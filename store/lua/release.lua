@@ -1,3 +1,0 @@
--- KEYS: 1 the claim's holder. ARGV: 1 owner.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('DEL', KEYS[1])

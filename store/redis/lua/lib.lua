@@ -1,0 +1,85 @@
+-- This is the start of every script. Times are microseconds since 1970, by the
+-- clock of Redis. The scripts of the queue have these KEYS:
+--
+--   1 waiting  sorted set: ids of waiting and due records, by due time;
+--              its name is also the channel of the wake-up messages
+--   2 leased   sorted set: ids of leased records, by the end of the lease
+--   3 headers  hash: id -> "due attempt token kind", token empty unless leased
+--   4 bodies   hash: id -> body
+--
+-- A Redis that is out of memory refuses the first write of a script if that may
+-- take memory. So the scripts that end or change a lease begin with a ZREM, and
+-- a full queue can be drained; put begins with a SET, and changes nothing then.
+
+-- The functions below get the time from their callers: tests replace this clock.
+local function time()
+  local t = redis.call('TIME')
+  return t[1] * 1000000 + t[2]
+end
+
+-- later returns the time that long after now, at most the last that a score
+-- represents exactly.
+local function later(now, after)
+  return math.min(now + tonumber(after), 9007199254740991)
+end
+
+local function header(due, attempt, token, kind)
+  return string.format('%.0f %d %s ', due, attempt, token) .. kind
+end
+
+local function parse(header)
+  local due, attempt, token, kind = string.match(header, '^(%d+) (%d+) (%w*) (.*)$')
+  return tonumber(due), tonumber(attempt), token, kind
+end
+
+-- leased returns due time, attempt and kind of a record if the token is that of
+-- its lease, which may have expired; else nothing.
+local function leased(id, token)
+  local found = redis.call('HGET', KEYS[3], id)
+  if not found then return end
+  local due, attempt, owner, kind = parse(found)
+  if owner == '' or owner ~= token then return end
+  return due, attempt, kind
+end
+
+local function saveBody(id, body)
+  if redis.call('HGET', KEYS[4], id) ~= body then
+    redis.call('HSET', KEYS[4], id, body)
+  end
+end
+
+-- first returns the due time of the first waiting record.
+local function first()
+  return tonumber(redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]) or math.huge
+end
+
+-- wake publishes a wake-up message if a record is due sooner than the first one
+-- was before. Users without the right to publish or subscribe have to poll.
+local function wake(before)
+  if first() < before then redis.pcall('PUBLISH', KEYS[1], '') end
+end
+
+-- enqueue adds those of n records whose ids are not remembered, and returns 1 for
+-- each that it added, else 0. KEYS from key on remember the ids; ARGV from arg on
+-- are id, kind, delay and body of each.
+local function enqueue(now, ttl, n, key, arg)
+  local added, before = {}, first()
+  for i = 1, n do
+    local id, kind, after, body = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
+    added[i] = 0
+    if redis.call('SET', KEYS[key], '', 'NX', 'PX', ttl) then
+      local due = later(now, after)
+      added[i] = redis.call('HSETNX', KEYS[3], id, header(due, 0, '', kind))
+      if added[i] == 1 then
+        redis.call('HSET', KEYS[4], id, body)
+        redis.call('ZADD', KEYS[1], due, id)
+      else
+        redis.call('DEL', KEYS[key]) -- it is in the queue for longer than its id is remembered
+      end
+    end
+    key, arg = key + 1, arg + 4
+  end
+  wake(before)
+  return added
+end
+

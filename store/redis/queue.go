@@ -1,0 +1,216 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// Put implements store.Queue.
+func (r *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error) {
+	if err := store.CheckRecords(records); err != nil {
+		return nil, err
+	}
+	part := &batchPart{numbers: len(records)}
+	part.addRecords(r.prefix, records)
+	reply, err := r.runBatched(ctx, r.puts, part)
+	if err != nil {
+		return nil, err
+	}
+	added := make([]bool, len(records))
+	for i, n := range reply {
+		added[i] = n == 1
+	}
+	return added, nil
+}
+
+// runBatched runs the part in a batch.
+func (r *Store) runBatched(ctx context.Context, b *batcher, part *batchPart) (reply []int64, err error) {
+	err = r.call(ctx, func(ctx context.Context) (err error) {
+		reply, err = b.run(ctx, part)
+		return err
+	})
+	return reply, err
+}
+
+// Lease implements store.Queue, with a script for each maxReply records.
+func (r *Store) Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error) {
+	if err := store.CheckVisibility(visibility); err != nil {
+		return nil, err
+	}
+	leases := []store.Lease{}
+	for n > 0 {
+		batch := min(n, maxReply)
+		some, err := r.lease(ctx, batch, visibility)
+		if err != nil && len(leases) == 0 {
+			return nil, err
+		}
+		leases = append(leases, some...) // after an error: those before are leased
+		if len(some) < batch {
+			break
+		}
+		n -= batch
+	}
+	return leases, nil
+}
+
+func (r *Store) lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error) {
+	token := rand.Text()
+	list, err := r.runList(ctx, "lease", r.queue, n, micros(visibility), token)
+	if err != nil {
+		return nil, err
+	}
+	expires := fromMicros(list.number())
+	leases := make([]store.Lease, 0, n)
+	for len(list.rest) > 0 {
+		leases = append(leases, store.Lease{
+			ID:      list.string(),
+			Kind:    list.string(),
+			Body:    []byte(list.string()),
+			Attempt: int(list.number()),
+			Due:     fromMicros(list.number()),
+			Expires: expires,
+			Token:   token,
+		})
+	}
+	return leases, nil
+}
+
+// Wait implements store.Queue. It returns on a wake-up message, and after a second at
+// the latest.
+func (r *Store) Wait(ctx context.Context, atMost time.Duration) error {
+	queued := r.queued.Next() // first, so that no record comes unseen after the look at the queue
+	next, err := r.runNumber(ctx, "next", r.queue)
+	if err != nil {
+		return err
+	}
+	if next >= 0 {
+		atMost = min(atMost, time.Duration(next)*time.Microsecond)
+	}
+	if r.subscribed.Load() {
+		atMost = min(atMost, pollEvery)
+	} else {
+		atMost = min(atMost, pollUnsubscribed)
+	}
+	if atMost <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-queued:
+	case <-timer.C:
+	case <-r.closing:
+		return store.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// Extend implements store.Queue.
+func (r *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
+	if err := store.CheckVisibility(visibility); err != nil {
+		return err
+	}
+	expires, err := r.runLeased(ctx, "extend", r.queue, l.ID, l.Token, l.Body, micros(visibility))
+	if err != nil {
+		return err
+	}
+	l.Expires = fromMicros(expires)
+	return nil
+}
+
+// Done implements store.Queue.
+func (r *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
+	if err := store.CheckRecords(next); err != nil {
+		return err
+	}
+	part := &batchPart{numbers: 1, args: []any{l.ID, l.Token, len(next)}}
+	part.addRecords(r.prefix, next)
+	reply, err := r.runBatched(ctx, r.dones, part)
+	if err == nil && reply[0] == 0 {
+		err = store.ErrLeaseLost
+	}
+	return err
+}
+
+// Defer implements store.Queue.
+func (r *Store) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
+	_, err := r.runLeased(ctx, "defer", r.queue, l.ID, l.Token, l.Body, micros(after))
+	return err
+}
+
+// Bury implements store.Queue.
+func (r *Store) Bury(ctx context.Context, l *store.Lease, reason string) error {
+	_, err := r.runLeased(ctx, "bury", r.queueAndDead(), l.ID, l.Token, reason)
+	return err
+}
+
+// runLeased runs a script that returns 0 if the lease is lost.
+func (r *Store) runLeased(ctx context.Context, name string, keys []string, args ...any) (int64, error) {
+	n, err := r.runNumber(ctx, name, keys, args...)
+	if err == nil && n == 0 {
+		err = store.ErrLeaseLost
+	}
+	return n, err
+}
+
+func (r *Store) queueAndDead() []string { return append(slices.Clone(r.queue), r.dead) }
+
+// Depth implements store.Queue.
+func (r *Store) Depth(ctx context.Context) (store.Depth, error) {
+	list, err := r.runList(ctx, "depth", r.queueAndDead())
+	if err != nil {
+		return store.Depth{}, err
+	}
+	return store.Depth{
+		Due:     int(list.number()),
+		Waiting: int(list.number()),
+		Leased:  int(list.number()),
+		Dead:    int(list.number()),
+	}, nil
+}
+
+// Dead implements store.Queue.
+func (r *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
+	var found []goredis.XMessage
+	err := r.call(ctx, func(ctx context.Context) (err error) {
+		if n > 0 {
+			found, err = r.client.XRevRangeN(ctx, r.dead, "+", "-", int64(n)).Result()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	dead := make([]store.DeadRecord, len(found))
+	for i, m := range found {
+		text := func(field string) string { s, _ := m.Values[field].(string); return s }
+		at, err := parseMicros(text("at"))
+		if err != nil {
+			return nil, fmt.Errorf("store: dead record %s: %w", m.ID, err)
+		}
+		dead[i] = store.DeadRecord{ID: text("id"), Kind: text("kind"), Body: []byte(text("body")), Reason: text("reason"), At: at}
+	}
+	return dead, nil
+}
+
+// Queued implements store.Queue.
+func (r *Store) Queued(ctx context.Context, ids ...string) (bool, error) {
+	if len(ids) == 0 {
+		return false, nil
+	}
+	var headers []any
+	err := r.call(ctx, func(ctx context.Context) (err error) {
+		headers, err = r.client.HMGet(ctx, r.queue[2], ids...).Result()
+		return err
+	})
+	return slices.ContainsFunc(headers, func(header any) bool { return header != nil }), err
+}
