@@ -25,6 +25,26 @@ func CheckRecords(records []Record) error {
 	return nil
 }
 
+// CheckChanges checks the changes of DoneWith.
+func CheckChanges(c Changes) error {
+	if err := CheckRecords(c.Next); err != nil {
+		return err
+	}
+	for _, entries := range [][]Entry{c.Note, c.Amend} {
+		for _, e := range entries {
+			if err := CheckEntry(e.ID); err != nil {
+				return err
+			}
+		}
+	}
+	for _, v := range c.Values {
+		if err := CheckSet(v.Key, v.TTL); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // CheckVisibility checks the visibility of Lease and Extend.
 func CheckVisibility(d time.Duration) error { return checkPositive("visibility", d) }
 

@@ -117,6 +117,21 @@ type Count struct {
 // MaxTally is the capacity of a tally: a further member replaces the oldest.
 const MaxTally = 10_000
 
+// Changes are what DoneWith writes when it ends a lease.
+type Changes struct {
+	Next   []Record // to put, as Put does
+	Note   []Entry  // to add, as Note does; their times are ignored
+	Amend  []Entry  // to replace or add, as Amend does; their times are ignored
+	Values []Value  // to set, as Set does
+}
+
+// Value is a small value with its key.
+type Value struct {
+	Key   string
+	Value []byte
+	TTL   time.Duration
+}
+
 // Store is the interface of a backend; packages that use a store declare the
 // few methods that they need.
 //
@@ -130,6 +145,10 @@ type Store interface {
 	Journal
 	Guard
 
+	// DoneWith atomically removes the leased record, as Done does, and makes the
+	// changes: one write that waits for the disk instead of one for each. It
+	// returns ErrLeaseLost if l is lost.
+	DoneWith(ctx context.Context, l *Lease, c Changes) error
 	// Ping returns nil if the store can be written to.
 	Ping(ctx context.Context) error
 	// Close waits for the writes in flight and closes the store. Calls that

@@ -249,6 +249,20 @@ func endLeases(t *txn) error {
 	return nil
 }
 
+// cloneChanges copies changes with all bodies and values.
+func cloneChanges(c store.Changes) store.Changes {
+	c.Next, c.Note, c.Amend, c.Values = cloneRecords(c.Next), slices.Clone(c.Note), slices.Clone(c.Amend), slices.Clone(c.Values)
+	for _, entries := range [][]store.Entry{c.Note, c.Amend} {
+		for i := range entries {
+			entries[i].Body = bytes.Clone(entries[i].Body)
+		}
+	}
+	for i := range c.Values {
+		c.Values[i].Value = bytes.Clone(c.Values[i].Value)
+	}
+	return c
+}
+
 // cloneRecords copies records with their bodies.
 func cloneRecords(records []store.Record) []store.Record {
 	records = slices.Clone(records)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/pipesteward/pipesteward/store"
@@ -26,7 +27,8 @@ const (
 type batcher struct {
 	redis  *Store
 	script string
-	args   []any // the first arguments, before those of the calls
+	keys   []string // the keys after those of the queue and before those of the calls
+	args   []any    // the arguments before those of the calls
 
 	mu       sync.Mutex
 	waiting  []*batchPart
@@ -53,6 +55,14 @@ func (b *batchPart) addRecords(prefix string, records []store.Record) {
 		b.keys = append(b.keys, prefix+"id:"+r.ID)
 		b.args = append(b.args, r.ID, r.Kind, micros(r.After), bytes.Clone(r.Body))
 		b.size += len(r.Body)
+	}
+}
+
+// addEntries adds copies of the entries, in the format of done.lua.
+func (b *batchPart) addEntries(entries []store.Entry, replace bool) {
+	for _, e := range entries {
+		b.args = append(b.args, e.ID, bytes.Clone(e.Body), replace)
+		b.size += len(e.Body)
 	}
 }
 
@@ -118,7 +128,7 @@ func (b *batcher) next() []*batchPart {
 
 // send runs the script for the batch.
 func (b *batcher) send(batch []*batchPart) ([]int64, error) {
-	keys := append([]string(nil), b.redis.queue...)
+	keys := slices.Concat(b.redis.queue, b.keys)
 	args := append([]any(nil), b.args...)
 	numbers := 0
 	for _, part := range batch {

@@ -83,3 +83,27 @@ local function enqueue(now, ttl, n, key, arg)
   return added
 end
 
+-- note adds an entry to the journal, or replaces its body if it is there and
+-- replace is "1". It removes more expired entries than it adds, so that they do
+-- not pile up.
+local function note(now, journal, entries, id, body, replace, ttl)
+  local oldest = now - ttl
+  local at = redis.call('ZSCORE', journal, id)
+  if at and tonumber(at) > oldest then
+    if replace == '1' then redis.call('HSET', entries, id, body) end
+    return
+  end
+
+  local old = redis.call('ZRANGEBYSCORE', journal, '-inf', oldest, 'LIMIT', 0, 16)
+  if #old > 0 then
+    redis.call('ZREM', journal, unpack(old))
+    redis.call('HDEL', entries, unpack(old))
+  end
+
+  -- No two entries have the same time, so that times can be cursors.
+  local last = tonumber(redis.call('ZREVRANGE', journal, 0, 0, 'WITHSCORES')[2])
+  if last and last >= now then now = last + 1 end
+  redis.call('ZADD', journal, now, id)
+  redis.call('HSET', entries, id, body)
+end
+
