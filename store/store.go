@@ -22,6 +22,36 @@
 //
 // Only the store's clock counts (that of the process on bolt, TIME on Redis):
 // callers pass durations, never times.
+//
+// # Writes that wait for the disk
+//
+// These are the writes of one failed job that is retried once and reported in
+// one Slack channel, at the moment when package actions makes them. Those with a
+// star wait for the disk: 11 on bolt. The others need not wait there, because
+// nothing is lost with the process, and are committed with the next one that
+// does. On Redis, which several processes share, each of the 21 is a script of
+// its own, and a Redis with appendfsync always syncs its file after it.
+//
+//	delivery  * Put the event                    answered 202 after it
+//	event       Lease
+//	            Tally the failure                does the circuit breaker open?
+//	          * Put the decision                 + with DoneWith: one
+//	          * Note the decision                +
+//	          * Done                             +
+//	decision    Lease
+//	            Tally, Take, Take                budgets; Take again for each request to GitLab
+//	          * Extend with "called"             a crash after it finds out whether the call took effect
+//	            the call to GitLab
+//	          * Set what was retried             + with DoneWith: one
+//	          * Done, the outcome is next        +
+//	outcome     Lease
+//	          * Amend the journal                + part of the Done before, with DoneWith
+//	            Claim, Claim                     one worker edits a message
+//	          * Set, Set                         before and after the message is posted: two
+//	            Release
+//	          * Done
+//
+// With DoneWith, 7 are left on bolt and 17 on Redis.
 package store
 
 import (
