@@ -151,12 +151,13 @@ func (e retriedEvent) withDone() []func() error {
 }
 
 func (e retriedEvent) withDoneWith() []func() error {
-	entry := []store.Entry{{ID: e.id, Body: benchBody}}
+	decision := e.records("decision")
+	decision[0].Note = &store.Entry{ID: e.id, Body: benchBody}
 	return []func() error{
 		e.put("event"),
-		e.lease, e.tally("failures"), e.doneWith(store.Changes{Next: e.records("decision"), Note: entry}),
+		e.lease, e.tally("failures"), e.doneWith(store.Changes{Next: decision}),
 		e.lease, e.tally("pipeline" + e.id), e.take("project"), e.take("total"), e.take("gitlab"), e.extend, e.take("gitlab"),
-		e.doneWith(store.Changes{Next: e.records("outcome"), Amend: entry, Values: []store.Value{{Key: "retried" + e.id, Value: benchBody[:100], TTL: time.Hour}}}),
+		e.doneWith(store.Changes{Next: e.records("outcome"), Amend: []store.Entry{{ID: e.id, Body: benchBody}}, Values: []store.Value{{Key: "retried" + e.id, Value: benchBody[:100], TTL: time.Hour}}}),
 		e.lease, e.claim, e.claim, e.set("slack"), e.set("slack"), e.release, e.done(),
 	}
 }

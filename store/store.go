@@ -35,23 +35,24 @@
 //	delivery  * Put the event                    answered 202 after it
 //	event       Lease
 //	            Tally the failure                does the circuit breaker open?
-//	          * Put the decision                 + with DoneWith: one
+//	          * Put the decision                 + one: Done with the decision, and its note, as next
 //	          * Note the decision                +
 //	          * Done                             +
 //	decision    Lease
 //	            Tally, Take, Take                budgets; Take again for each request to GitLab
 //	          * Extend with "called"             a crash after it finds out whether the call took effect
 //	            the call to GitLab
-//	          * Set what was retried             + with DoneWith: one
+//	          * Set what was retried             + one: DoneWith
 //	          * Done, the outcome is next        +
 //	outcome     Lease
-//	          * Amend the journal                + part of the Done before, with DoneWith
+//	          * Amend the journal                + part of that DoneWith
 //	            Claim, Claim                     one worker edits a message
 //	          * Set, Set                         before and after the message is posted: two
 //	            Release
 //	          * Done
 //
-// With DoneWith, 7 are left on bolt and 17 on Redis.
+// Those with a plus can be one write each: then 7 are left on bolt, and 17 on
+// Redis.
 package store
 
 import (
@@ -91,6 +92,7 @@ type Record struct {
 	Kind  string        // opaque label, such as event or decision
 	After time.Duration // the record is due that long after now; 0 or less: at once
 	Body  []byte
+	Note  *Entry // an entry to add to the journal, as Note does, if the record is added; nil: none
 }
 
 // Lease is a record that one worker owns until Expires. The worker may change
@@ -108,7 +110,7 @@ type Lease struct {
 // Entry is one entry of the journal.
 type Entry struct {
 	ID   string
-	At   time.Time // when it was added, by the store's clock
+	At   time.Time // when it was added, by the store's clock; set by the store
 	Body []byte
 }
 
@@ -150,7 +152,6 @@ const MaxTally = 10_000
 // Changes are what DoneWith writes when it ends a lease.
 type Changes struct {
 	Next   []Record // to put, as Put does
-	Note   []Entry  // to add, as Note does; their times are ignored
 	Amend  []Entry  // to replace or add, as Amend does; their times are ignored
 	Values []Value  // to set, as Set does
 }
@@ -194,8 +195,8 @@ type Store interface {
 // which ends during the call included, the call has taken effect either wholly
 // or not at all.
 type Queue interface {
-	// Put atomically adds the records whose ids are not remembered, and returns
-	// for each whether it was added. An id is remembered for the dedupe time to
+	// Put atomically adds the records whose ids are not remembered, with their
+	// notes, and returns for each whether it was added. An id is remembered for the dedupe time to
 	// live, which starts with the Put that added the record, and as long as the
 	// record is in the queue.
 	Put(ctx context.Context, records ...Record) (added []bool, err error)

@@ -14,7 +14,7 @@ func (s *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error
 		return nil, err
 	}
 	records = cloneRecords(records)
-	return update(ctx, s, func(t *txn) ([]bool, error) { return t.enqueue(records, s.dedupeTTL) })
+	return update(ctx, s, func(t *txn) ([]bool, error) { return t.enqueue(records, s.dedupeTTL, s.journalTTL) })
 }
 
 // Queued implements store.Queue.
@@ -97,13 +97,8 @@ func (s *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 			return err
 		}
 		// The id of this record is still remembered, whatever its time to live.
-		if _, err := t.enqueue(c.Next, s.dedupeTTL); err != nil {
+		if _, err := t.enqueue(c.Next, s.dedupeTTL, s.journalTTL); err != nil {
 			return err
-		}
-		for _, e := range c.Note {
-			if err := t.writeEntry(e.ID, e.Body, false, s.journalTTL); err != nil {
-				return err
-			}
 		}
 		for _, e := range c.Amend {
 			if err := t.writeEntry(e.ID, e.Body, true, s.journalTTL); err != nil {

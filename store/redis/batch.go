@@ -53,16 +53,12 @@ type batchPart struct {
 func (b *batchPart) addRecords(prefix string, records []store.Record) {
 	for _, r := range records {
 		b.keys = append(b.keys, prefix+"id:"+r.ID)
-		b.args = append(b.args, r.ID, r.Kind, micros(r.After), bytes.Clone(r.Body))
-		b.size += len(r.Body)
-	}
-}
-
-// addEntries adds copies of the entries, in the format of done.lua.
-func (b *batchPart) addEntries(entries []store.Entry, replace bool) {
-	for _, e := range entries {
-		b.args = append(b.args, e.ID, bytes.Clone(e.Body), replace)
-		b.size += len(e.Body)
+		note := store.Entry{}
+		if r.Note != nil {
+			note = *r.Note
+		}
+		b.args = append(b.args, r.ID, r.Kind, micros(r.After), bytes.Clone(r.Body), note.ID, bytes.Clone(note.Body))
+		b.size += len(r.Body) + len(note.Body)
 	}
 }
 

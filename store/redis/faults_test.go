@@ -220,7 +220,7 @@ func everyMethod(s store.Store, l *store.Lease) map[string]func(context.Context)
 		"Extend": func(ctx context.Context) error { l := *l; return s.Extend(ctx, &l, time.Minute) },
 		"Done":   func(ctx context.Context) error { return s.Done(ctx, l) },
 		"DoneWith": func(ctx context.Context) error {
-			return s.DoneWith(ctx, l, store.Changes{Note: []store.Entry{{ID: key}}})
+			return s.DoneWith(ctx, l, store.Changes{Amend: []store.Entry{{ID: key}}})
 		},
 		"Defer":   func(ctx context.Context) error { return s.Defer(ctx, l, 0) },
 		"Bury":    func(ctx context.Context) error { return s.Bury(ctx, l, "reason") },

@@ -138,10 +138,12 @@ func (r *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 	if err := store.CheckChanges(c); err != nil {
 		return err
 	}
-	part := &batchPart{numbers: 1, args: []any{l.ID, l.Token, len(c.Next), len(c.Note) + len(c.Amend), len(c.Values)}}
+	part := &batchPart{numbers: 1, args: []any{l.ID, l.Token, len(c.Next), len(c.Amend), len(c.Values)}}
 	part.addRecords(r.prefix, c.Next)
-	part.addEntries(c.Note, false)
-	part.addEntries(c.Amend, true)
+	for _, e := range c.Amend {
+		part.args = append(part.args, e.ID, bytes.Clone(e.Body))
+		part.size += len(e.Body)
+	}
 	for _, v := range c.Values {
 		part.keys = append(part.keys, r.valueKey(v.Key))
 		part.args = append(part.args, bytes.Clone(v.Value), millis(v.TTL))

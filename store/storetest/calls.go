@@ -27,6 +27,7 @@ func testBadInput(t *testing.T, f *fixture) {
 		{"Lease without a visibility", second(f.Lease(ctx, 1, 0))},
 		{"Extend without a visibility", f.Extend(ctx, l, -time.Second)},
 		{"Done with a next that has no id", f.Done(ctx, l, record("fine"), record(""))},
+		{"Put with a note without an id", second(f.Put(ctx, record("fine"), store.Record{ID: "noted", Note: &store.Entry{}}))},
 		{"DoneWith a next that has no id", f.DoneWith(ctx, l, store.Changes{Next: []store.Record{record("")}})},
 		{"DoneWith an entry without an id", f.DoneWith(ctx, l, store.Changes{Amend: []store.Entry{{}}})},
 		{"DoneWith a value without a key", f.DoneWith(ctx, l, store.Changes{Values: []store.Value{{TTL: time.Hour}}})},

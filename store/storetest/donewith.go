@@ -11,11 +11,19 @@ import (
 // allChanges has each kind of change, with name in all ids and keys.
 func allChanges(name string) store.Changes {
 	return store.Changes{
-		Next:   []store.Record{record("next of " + name)},
-		Note:   []store.Entry{{ID: "noted by " + name, Body: []byte("a")}, {ID: "noted before", Body: []byte("not replaced")}},
+		Next: []store.Record{
+			noted("next of "+name, "noted by "+name, "a"), noted("second next of "+name, "noted before", "not replaced"), noted("put before", "of a record put before", ""),
+		},
 		Amend:  []store.Entry{{ID: "amended by " + name, Body: []byte("b")}, {ID: "amended before", Body: []byte("replaced")}},
 		Values: []store.Value{{Key: "value of " + name, Value: []byte("c"), TTL: time.Hour}, {Key: "set before", Value: nil, TTL: 2 * time.Hour}},
 	}
+}
+
+// noted returns a record with a note, due an hour after any other.
+func noted(id, entry, body string) store.Record {
+	r := record(id)
+	r.After, r.Note = time.Hour, &store.Entry{ID: entry, Body: []byte(body)}
+	return r
 }
 
 func (f *fixture) bodies(t failer) map[string]string {
@@ -34,21 +42,31 @@ func (f *fixture) prepareChanges(t failer) *store.Lease {
 	ok(t, "Note", f.Note(t.Context(), "noted before", []byte("old")))
 	ok(t, "Note", f.Note(t.Context(), "amended before", []byte("old")))
 	ok(t, "Set", f.Set(t.Context(), "set before", []byte("old"), time.Hour))
+	f.put(t, record("put before"))
+	ok(t, "Done", f.Done(t.Context(), f.leaseOne(t, time.Minute)))
 	f.put(t, record("work"))
 	return f.leaseOne(t, time.Minute)
+}
+
+func testPutNotes(t *testing.T, f *fixture) {
+	r := noted("a", "of a", "first")
+	same(t, "added", f.put(t, r, record("b"), noted("c", "of c", "")), []bool{true, true, true})
+	clear(r.Note.Body)
+	same(t, "added again", f.put(t, noted("a", "of a again", ""), noted("d", "of a", "second")), []bool{false, true})
+	ids, _ := f.entries(t, "", 10)
+	same(t, "entries", ids, []string{"of c", "of a"})
+	same(t, "bodies", f.bodies(t), map[string]string{"of a": "first", "of c": ""})
 }
 
 func testDoneWith(t *testing.T, f *fixture) {
 	l := f.prepareChanges(t)
 	c := allChanges("it")
 	ok(t, "DoneWith", f.DoneWith(t.Context(), l, c))
-	for _, b := range [][]byte{c.Next[0].Body, c.Note[0].Body, c.Amend[1].Body, c.Values[0].Value} {
+	for _, b := range [][]byte{c.Next[0].Body, c.Next[0].Note.Body, c.Amend[1].Body, c.Values[0].Value} {
 		clear(b)
 	}
 	f.reopen(t)
-	f.wantDepth(t, store.Depth{Due: 1})
-	next := f.leaseOne(t, time.Minute)
-	same(t, "next", []string{next.ID, string(next.Body)}, []string{"next of it", "body of next of it"})
+	f.wantDepth(t, store.Depth{Waiting: 2})
 	same(t, "id of the record", f.put(t, record("work")), []bool{false})
 	ids, _ := f.entries(t, "", 10)
 	same(t, "entries", ids, []string{"amended by it", "noted by it", "amended before", "noted before"})
@@ -65,7 +83,10 @@ func testDoneWith(t *testing.T, f *fixture) {
 		t.Error("a value has the time to live of another")
 	}
 
-	ok(t, "DoneWith nothing", f.DoneWith(t.Context(), f.leaseOne(t, time.Minute), store.Changes{}))
+	for _, l := range f.lease(t, 10, time.Minute) {
+		same(t, "body", string(l.Body), "body of "+l.ID)
+		ok(t, "DoneWith nothing", f.DoneWith(t.Context(), &l, store.Changes{}))
+	}
 	f.wantDepth(t, store.Depth{})
 }
 
@@ -100,13 +121,14 @@ func testDoneWithContention(t *testing.T, f *fixture) {
 		}
 		return true, f.DoneWith(t.Context(), &leases[i], c)
 	}), n)
-	f.wantDepth(t, store.Depth{Due: n / 2})
+	f.wantDepth(t, store.Depth{Waiting: n/2 + n/2 + 1})
 	bodies := f.bodies(t)
 	for i, l := range leases {
 		same(t, "entry of "+l.ID, bodies["noted by "+l.ID] == "a", i%2 == 0)
 		same(t, "value of "+l.ID, string(f.get(t, "value of "+l.ID)) == "c", i%2 == 0)
 	}
-	for _, l := range f.lease(t, n, time.Hour) {
+	f.advance(time.Hour)
+	for _, l := range f.lease(t, 2*n, time.Hour) {
 		same(t, "body", string(l.Body), "body of "+l.ID)
 	}
 }

@@ -115,7 +115,11 @@ var (
 	genTTL        = rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, 24 * time.Hour})
 	genAdvance    = rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour, 15 * 24 * time.Hour})
 	genRecords    = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) store.Record {
-		return store.Record{ID: genID.Draw(t, "id"), Body: genBody.Draw(t, "body"), After: genAfter.Draw(t, "after")}
+		r := store.Record{ID: genID.Draw(t, "id"), Body: genBody.Draw(t, "body"), After: genAfter.Draw(t, "after")}
+		if rapid.Bool().Draw(t, "has a note") {
+			r.Note = &store.Entry{ID: genID.Draw(t, "note"), Body: genBody.Draw(t, "note's body")}
+		}
+		return r
 	}), 0, 3)
 	genEntries = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) store.Entry {
 		return store.Entry{ID: genID.Draw(t, "id"), Body: genBody.Draw(t, "body")}
@@ -181,6 +185,9 @@ func (m *model) enqueue(records []store.Record) []bool {
 		added[i] = true
 		m.seen[r.ID] = m.now + store.DefaultDedupeTTL
 		m.queue[r.ID] = &modelRecord{id: r.ID, body: r.Body, at: m.now + r.After}
+		if r.Note != nil {
+			m.addEntry(r.Note.ID, r.Note.Body)
+		}
 	}
 	return added
 }
@@ -266,7 +273,6 @@ func (m *model) done(t *rapid.T) {
 func (m *model) doneWith(t *rapid.T) {
 	c := store.Changes{
 		Next:   genRecords.Draw(t, "next"),
-		Note:   genEntries.Draw(t, "note"),
 		Amend:  genEntries.Draw(t, "amend"),
 		Values: genValues.Draw(t, "values"),
 	}
@@ -276,9 +282,6 @@ func (m *model) doneWith(t *rapid.T) {
 	}
 	m.enqueue(c.Next) // while the id of this record is remembered
 	delete(m.queue, r.id)
-	for _, e := range c.Note {
-		m.addEntry(e.ID, e.Body)
-	}
 	for _, e := range c.Amend {
 		m.amendEntry(e.ID, e.Body)
 	}

@@ -66,6 +66,7 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 		{"Put/keeps its own copy", testPutCopies},
 		{"Put/many", testPutMany},
 		{"Put/bodies", testBodies},
+		{"Put/notes", testPutNotes},
 		{"Lease/in due order", testDueOrder},
 		{"Lease/after", testAfter},
 		{"Lease/visibility", testVisibility},
