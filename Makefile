@@ -61,12 +61,14 @@ fuzz: ## look for inputs that break rule files, rule tests, expressions, texts o
 generate: ## make the tables of README.md and the JSON Schemas from the code
 	go test ./rules/rulefile ./rules/expression ./rules/lint -run '^TestGenerated' -args -update
 	go test ./store/keys -run '^TestTable' -update
+	go test ./cmd/pipesteward -run '^TestPackagesAreDrawn$$' -update
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## check format, imports between the rooms, common mistakes, and what is generated
+lint: $(GOLANGCI_LINT) ## check format, imports between layers, common mistakes, and what is generated
 	go mod tidy -diff
 	go test ./rules/rulefile ./rules/expression ./rules/lint -run '^TestGenerated'
 	go test ./store/keys
+	go test ./cmd/pipesteward -run '^TestPackagesAreDrawn$$'
 	$(GOLANGCI_LINT) run ./...
 
 # The race detector needs a C compiler.

@@ -21,6 +21,29 @@ func CheckRecords(records []Record) error {
 		if err := checkID("record id", r.ID); err != nil {
 			return fmt.Errorf("%w (record %d of %d)", err, i+1, len(records))
 		}
+		if r.Note != nil {
+			if err := CheckEntry(r.Note.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// CheckChanges checks the changes of DoneWith.
+func CheckChanges(c Changes) error {
+	if err := CheckRecords(c.Next); err != nil {
+		return err
+	}
+	for _, e := range c.Amend {
+		if err := CheckEntry(e.ID); err != nil {
+			return err
+		}
+	}
+	for _, v := range c.Values {
+		if err := CheckSet(v.Key, v.TTL); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -265,7 +265,7 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 		}
 	case "duration":
 		if literal := Argument(n, 0); literal != nil {
-			d, err := ParseDuration(literal.Value)
+			d, err := event.ParseDuration(literal.Value)
 			if err != nil {
 				r.fail(literal, "%v", err)
 				return

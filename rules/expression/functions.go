@@ -6,6 +6,7 @@ import (
 
 	"github.com/expr-lang/expr"
 
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
@@ -47,7 +48,7 @@ var functions = []function{
 	{
 		name: "duration", arguments: `"7d"`,
 		doc:       "a duration, to compare with",
-		do:        func(args ...any) (any, error) { return ParseDuration(args[0].(string)) },
+		do:        func(args ...any) (any, error) { return event.ParseDuration(args[0].(string)) },
 		signature: new(func(string) time.Duration),
 	},
 	{name: "now", doc: "when the event came"},

@@ -123,7 +123,7 @@ func parseBudget(s string) (rules.Budget, error) {
 	if err != nil || !budgetShape.MatchString(s) {
 		return rules.Budget{}, fmt.Errorf("%q is not a budget: %s", s, budgetHelp)
 	}
-	d, err := expression.ParseDuration(per)
+	d, err := event.ParseDuration(per)
 	switch {
 	case err != nil:
 		return rules.Budget{}, err

@@ -12,7 +12,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/rules/spelling"
@@ -54,7 +53,7 @@ func Load(s rulefile.Source, files Files) (*File, error) {
 	if len(bytes.TrimSpace(s.Data)) == 0 {
 		f.Fail(1, 1, "the file is empty: write at least `version: 1` and `tests:`")
 	} else if root := f.Parse(); root != nil {
-		ts.form(files).Read(f, root, "")
+		ts.schema(files).Read(f, root, "")
 	}
 	if errs := schema.FileErrors(f.Problems); len(errs) > 0 {
 		schema.Sort(errs)
@@ -70,7 +69,7 @@ const Suffix = ".test.yaml"
 // form is a test file. The rules are loaded before the tests are read, so that
 // a test that expects what no rule can want is a mistake in the file; where
 // they can't be, that is the mistake, and the tests are read without them.
-func (ts *File) form(files Files) schema.Schema {
+func (ts *File) schema(files Files) schema.Schema {
 	var sources []rulefile.Source
 	complete := true
 	take := func(path string) error {
@@ -80,7 +79,7 @@ func (ts *File) form(files Files) schema.Schema {
 	}
 	tests := schema.List(&ts.All, 1, func(t **Test) schema.Schema {
 		*t = &Test{file: ts}
-		return (*t).form(files)
+		return (*t).schema(files)
 	})
 	keys := schema.Mapping("the test file", schema.Fields{
 		schema.Key("version", "The version of this format: 1, the only one there is.", schema.Required(rulefile.Version(), "`version: 1` is missing")),
@@ -156,15 +155,15 @@ func pathTo(take func(path string) error) schema.Schema {
 	}
 }
 
-func (t *Test) form(files Files) schema.Schema {
+func (t *Test) schema(files Files) schema.Schema {
 	keys := schema.Mapping("a test", schema.Fields{
 		schema.Key("name", "What the test shows, in words. No two tests of a file have the same name.", schema.Required(
 			schema.Matching(&t.Name, rulefile.RuleName, "a name is one line of 1 to 100 characters, with no white space around it"), "a test needs a name")),
 		schema.Key("now", "When the event comes, which is now() in expressions: like 2026-01-31T12:00:00Z. Without it: the last time that the hook tells, else 2026-01-01T12:00:00Z.", moment(&t.now, nil)),
-		schema.Key("event", "What happened: the body of a hook, the fields of the event, or both, and then the fields win.", schema.Required(t.eventForm(files), "a test needs an event")),
-		schema.Key("gitlab", "What GitLab answers when a rule asks it. A question that has no answer here fails the test.", t.gitlab.form(t, files)),
+		schema.Key("event", "What happened: the body of a hook, the fields of the event, or both, and then the fields win.", schema.Required(t.eventSchema(files), "a test needs an event")),
+		schema.Key("gitlab", "What GitLab answers when a rule asks it. A question that has no answer here fails the test.", t.gitlab.schema(t, files)),
 		schema.Key("expect", "What the rules decide: exactly this, in the order of the rule file. [] for nothing.", schema.Required(
-			schema.List(&t.expect, 0, func(e *entry) schema.Schema { return e.form(t) }), "say what to expect: `expect: []` for nothing")),
+			schema.List(&t.expect, 0, func(e *entry) schema.Schema { return e.schema(t) }), "say what to expect: `expect: []` for nothing")),
 	})
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
@@ -173,7 +172,7 @@ func (t *Test) form(files Files) schema.Schema {
 			if t.Name != "" && slices.ContainsFunc(t.file.All, func(other *Test) bool { return other.Name == t.Name }) {
 				f.FailAt(n, "another test has the name %q already", t.Name)
 			}
-			t.settle()
+			t.complete()
 		},
 		JSON: keys.JSON,
 	}
@@ -188,23 +187,23 @@ type entry struct {
 	jobs         []string          // names; nil where there are none to name
 	compared     map[string]string // the values of parameters, each as a test file has it
 	alsoWantedBy []string
-	tells        map[string][]told // by outcome
+	messages     map[string][]expectedMessage // by outcome
 
 	decisions []event.Decision // what it is made of, if it happened
 }
 
 // told is a message: of one that is expected, what is nil is not compared.
-type told struct {
+type expectedMessage struct {
 	channel *string
 	text    *string // "": the default text
 }
 
-func (e *entry) form(t *Test) schema.Schema {
+func (e *entry) schema(t *Test) schema.Schema {
 	verbs := append(rulefile.VerbNames(), event.VerbNotify)
 	tells := make(schema.Fields, len(event.Results))
-	e.tells = map[string][]told{}
+	e.messages = map[string][]expectedMessage{}
 	for i, result := range event.Results {
-		tells[i] = schema.Key(result, "What is told when the decision comes to this: a text, or a list of {channel, text}; [] for nobody is told.", e.told(result))
+		tells[i] = schema.Key(result, "What is told when the decision comes to this: a text, or a list of {channel, text}; [] for nobody is told.", e.messageSchema(result))
 	}
 	e.compared = map[string]string{}
 	known := schema.Fields{
@@ -216,7 +215,7 @@ func (e *entry) form(t *Test) schema.Schema {
 		schema.Key("error", "The rule can't be evaluated, and this is a part of the error.", schema.Text(&e.err)),
 	}
 	for _, p := range parameters {
-		known = append(known, schema.Key(p.key, p.doc+" Without it: not compared.", p.form(e)))
+		known = append(known, schema.Key(p.key, p.doc+" Without it: not compared.", p.schema(e)))
 	}
 	keys := schema.Mapping("an entry of expect", known)
 	return schema.Schema{
@@ -231,23 +230,23 @@ func (e *entry) form(t *Test) schema.Schema {
 }
 
 // told reads what is told of an outcome.
-func (e *entry) told(result string) schema.Schema {
-	one := func(to *told) schema.Schema {
+func (e *entry) messageSchema(result string) schema.Schema {
+	one := func(to *expectedMessage) schema.Schema {
 		return schema.Mapping("a message", schema.Fields{
 			schema.Key("channel", "The Slack channel. Without it: not compared.", given(&to.channel, schema.Text)),
 			schema.Key("text", "What is told; \"\" for the default words. Without it: not compared.", given(&to.text, schema.Text)),
 		})
 	}
-	var messages []told
+	var messages []expectedMessage
 	several := schema.List(&messages, 0, one)
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			if schema.IsText(n) {
-				e.tells[result] = []told{{text: &n.Value}}
+				e.messages[result] = []expectedMessage{{text: &n.Value}}
 				return
 			}
 			several.Read(f, n, what)
-			e.tells[result] = messages
+			e.messages[result] = messages
 		},
 		JSON: func() schema.JSON { return schema.JSON{"anyOf": []schema.JSON{{"type": "string"}, several.JSON()}} },
 	}
@@ -360,7 +359,7 @@ func moment(to *time.Time, now func() time.Time) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			if before, ok := strings.CutSuffix(n.Value, " ago"); ok && now != nil {
-				d, err := expression.ParseDuration(before)
+				d, err := event.ParseDuration(before)
 				if err != nil {
 					f.FailAt(n, "%s: %v", what, err)
 					return
@@ -381,5 +380,5 @@ func moment(to *time.Time, now func() time.Time) schema.Schema {
 
 // Schema returns the JSON Schema of test files, made like that of rule files.
 func Schema() ([]byte, error) {
-	return new(File).form(nil).JSON().Publish("A file of rule tests of Pipesteward. Made by `pipesteward schema --tests`.")
+	return new(File).schema(nil).JSON().Publish("A file of rule tests of Pipesteward. Made by `pipesteward schema --tests`.")
 }

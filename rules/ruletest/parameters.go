@@ -136,7 +136,7 @@ func inWords[T any](of func(*T) schema.Schema, words func(T) string) func(*strin
 }
 
 // form reads the parameter of an entry of a test.
-func (p parameter) form(e *entry) schema.Schema {
+func (p parameter) schema(e *entry) schema.Schema {
 	var words string
 	inner := p.value(&words)
 	read := inner.Read

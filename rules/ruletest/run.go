@@ -56,7 +56,7 @@ func (t *Test) Run(ctx context.Context) Result {
 	}
 	slices.SortStableFunc(got, func(a, b entry) int { return cmp.Compare(position(a.rule), position(b.rule)) })
 	for i := range got {
-		result.Problems = append(result.Problems, t.hear(ctx, &got[i])...)
+		result.Problems = append(result.Problems, t.notices(ctx, &got[i])...)
 	}
 	result.Diff = t.diff(got)
 	if !result.Passed() {
@@ -112,26 +112,26 @@ func classesOf(decisions []event.Decision) string {
 
 // spoken gives all that the test says of entries of this rule and action; ok
 // is false where it says nothing of them.
-func (t *Test) spoken(of entry) (all entry, ok bool) {
-	all.compared, all.tells = map[string]string{}, map[string][]told{}
+func (t *Test) mentioned(of entry) (all entry, ok bool) {
+	all.compared, all.messages = map[string]string{}, map[string][]expectedMessage{}
 	for _, want := range t.expect {
 		if !want.like(of) {
 			continue
 		}
 		ok = true
 		maps.Copy(all.compared, want.compared)
-		for result, messages := range want.tells {
-			all.tells[result] = append(all.tells[result], messages...)
+		for result, messages := range want.messages {
+			all.messages[result] = append(all.messages[result], messages...)
 		}
 	}
 	return all, ok
 }
 
 // hear asks what is told of an entry, in the outcomes that the test speaks of.
-func (t *Test) hear(ctx context.Context, e *entry) (problems []string) {
-	spoken, _ := t.spoken(*e)
-	e.tells = map[string][]told{}
-	for result := range spoken.tells {
+func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
+	spoken, _ := t.mentioned(*e)
+	e.messages = map[string][]expectedMessage{}
+	for result := range spoken.messages {
 		var heard []rules.Notice
 		for _, d := range e.decisions {
 			notices, errs := t.file.Rules.Notices(ctx, event.Outcome{Decision: d, Result: result}, &t.gitlab, func(s string) string { return s })
@@ -146,9 +146,9 @@ func (t *Test) hear(ctx context.Context, e *entry) (problems []string) {
 				}
 			}
 		}
-		e.tells[result] = make([]told, len(heard))
+		e.messages[result] = make([]expectedMessage, len(heard))
 		for i := range heard {
-			e.tells[result][i] = told{&heard[i].Channel, &heard[i].Text}
+			e.messages[result][i] = expectedMessage{&heard[i].Channel, &heard[i].Text}
 		}
 	}
 	return problems
@@ -164,8 +164,8 @@ func (e entry) matches(got entry) bool {
 	if e.err != "" {
 		return e.rule == got.rule && strings.Contains(got.err, e.err)
 	}
-	for result, want := range e.tells {
-		if !slices.EqualFunc(want, got.tells[result], told.matches) {
+	for result, want := range e.messages {
+		if !slices.EqualFunc(want, got.messages[result], expectedMessage.matches) {
 			return false
 		}
 	}
@@ -177,7 +177,7 @@ func (e entry) matches(got entry) bool {
 	return e.like(got) && got.err == "" && slices.Equal(e.jobs, got.jobs) && slices.Equal(e.alsoWantedBy, got.alsoWantedBy)
 }
 
-func (m told) matches(got told) bool {
+func (m expectedMessage) matches(got expectedMessage) bool {
 	return (m.channel == nil || *m.channel == *got.channel) && (m.text == nil || *m.text == *got.text)
 }
 
@@ -235,7 +235,7 @@ func (t *Test) shown(got entry) entry {
 	if got.err != "" {
 		return got
 	}
-	spoken, ok := t.spoken(got)
+	spoken, ok := t.mentioned(got)
 	got.compared = maps.Clone(got.compared)
 	for _, p := range parameters {
 		_, isSpoken := spoken.compared[p.key]
@@ -244,17 +244,17 @@ func (t *Test) shown(got entry) entry {
 			delete(got.compared, p.key)
 		}
 	}
-	got.tells = maps.Clone(got.tells)
-	for result, messages := range spoken.tells {
-		got.tells[result] = slices.Clone(got.tells[result])
-		ofChannel := slices.ContainsFunc(messages, func(m told) bool { return m.channel != nil })
-		ofText := slices.ContainsFunc(messages, func(m told) bool { return m.text != nil })
-		for i := range got.tells[result] {
+	got.messages = maps.Clone(got.messages)
+	for result, messages := range spoken.messages {
+		got.messages[result] = slices.Clone(got.messages[result])
+		ofChannel := slices.ContainsFunc(messages, func(m expectedMessage) bool { return m.channel != nil })
+		ofText := slices.ContainsFunc(messages, func(m expectedMessage) bool { return m.text != nil })
+		for i := range got.messages[result] {
 			if ofText && !ofChannel {
-				got.tells[result][i].channel = nil
+				got.messages[result][i].channel = nil
 			}
 			if ofChannel && !ofText {
-				got.tells[result][i].text = nil
+				got.messages[result][i].text = nil
 			}
 		}
 	}
@@ -296,10 +296,10 @@ func (t *Test) write(e entry) string {
 	if e.alsoWantedBy != nil {
 		add("also_wanted_by", scalars(e.alsoWantedBy))
 	}
-	if len(e.tells) > 0 {
+	if len(e.messages) > 0 {
 		var tells []string
 		for _, result := range event.Results {
-			if messages, ok := e.tells[result]; ok {
+			if messages, ok := e.messages[result]; ok {
 				tells = append(tells, result+": "+write(messages))
 			}
 		}
@@ -314,8 +314,8 @@ func (t *Test) write(e entry) string {
 
 // hasDefaultText reports whether something is told in the default words.
 func (e entry) hasDefaultText() bool {
-	for _, messages := range e.tells {
-		if slices.ContainsFunc(messages, func(m told) bool { return m.text != nil && *m.text == "" }) {
+	for _, messages := range e.messages {
+		if slices.ContainsFunc(messages, func(m expectedMessage) bool { return m.text != nil && *m.text == "" }) {
 			return true
 		}
 	}
@@ -323,7 +323,7 @@ func (e entry) hasDefaultText() bool {
 }
 
 // write writes messages as they would stand in a test file.
-func write(messages []told) string {
+func write(messages []expectedMessage) string {
 	if len(messages) == 1 && messages[0].channel == nil && messages[0].text != nil {
 		return scalar(*messages[0].text)
 	}

@@ -12,7 +12,6 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
@@ -233,7 +232,7 @@ func PositiveInt(to *int) Schema {
 func Duration(to *event.Duration) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
-			d, err := expression.ParseDuration(n.Value)
+			d, err := event.ParseDuration(n.Value)
 			if err != nil {
 				f.FailAt(n, "%s: %v", what, err)
 				return
@@ -244,7 +243,7 @@ func Duration(to *event.Duration) Schema {
 			return JSON{
 				"default": *to,
 				"if":      JSON{"const": 0}, // the one number that needs no unit
-				"else":    JSON{"type": "string", "pattern": expression.DurationPattern, "minLength": 1, "errorMessage": expression.DurationHelp},
+				"else":    JSON{"type": "string", "pattern": event.DurationPattern, "minLength": 1, "errorMessage": event.DurationHelp},
 			}
 		},
 	}

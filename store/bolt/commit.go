@@ -18,9 +18,9 @@ import (
 const (
 	// maxBatch is how many writes share a commit at most.
 	maxBatch = 1024
-	// maxLazy is how many lazy writes wait for a commit at most: a further one
-	// makes it.
-	maxLazy = 4096
+	// maxLazy is how many lazy writes wait for a commit at most: a further one is
+	// committed at once. All of them run again whenever a commit fails.
+	maxLazy = 256
 	// commitWithin is how long a lazy write waits for a commit at most.
 	commitWithin = time.Second
 )

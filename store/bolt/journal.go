@@ -20,45 +20,47 @@ func (s *Store) Amend(ctx context.Context, id string, body []byte) error {
 	return s.writeEntry(ctx, id, body, true)
 }
 
-// writeEntry adds an entry. If there is one with the id, it replaces the body
-// of that or does nothing.
 func (s *Store) writeEntry(ctx context.Context, id string, body []byte, replace bool) error {
 	if err := store.CheckEntry(id); err != nil {
 		return err
 	}
 	body = bytes.Clone(body)
-	return s.write(ctx, func(t *txn) error {
-		at, key := t.now, t.entryIDs.Get([]byte(id))
-		if key != nil {
-			was, _, _, err := decodeEntry(t.entries.Get(key))
-			if err != nil {
-				return err
-			}
-			switch old := later(was, s.journalTTL) <= t.now; {
-			case old:
-				if err := t.delete(t.entries, key); err != nil {
-					return err
-				}
-				key = nil
-			case !replace:
-				return nil
-			default:
-				at = was
-			}
+	return s.write(ctx, func(t *txn) error { return t.writeEntry(id, body, replace, s.journalTTL) })
+}
+
+// writeEntry adds an entry. If there is one with the id that is not older than
+// ttl, it replaces the body of that or does nothing.
+func (t *txn) writeEntry(id string, body []byte, replace bool, ttl time.Duration) error {
+	at, key := t.now, t.entryIDs.Get([]byte(id))
+	if key != nil {
+		was, _, _, err := decodeEntry(t.entries.Get(key))
+		if err != nil {
+			return err
 		}
-		if key == nil {
-			seq, err := t.entries.NextSequence()
-			if err != nil {
+		switch expired := later(was, ttl) <= t.now; {
+		case expired:
+			if err := t.delete(t.entries, key); err != nil {
 				return err
 			}
-			key = numberKey(seq)
-			if err := t.put(t.entryIDs, []byte(id), key); err != nil {
-				return err
-			}
-			t.added++
+			key = nil
+		case !replace:
+			return nil
+		default:
+			at = was
 		}
-		return t.put(t.entries, key, encodeEntry(at, id, body))
-	})
+	}
+	if key == nil {
+		seq, err := t.entries.NextSequence()
+		if err != nil {
+			return err
+		}
+		key = numberKey(seq)
+		if err := t.put(t.entryIDs, []byte(id), key); err != nil {
+			return err
+		}
+		t.added++
+	}
+	return t.put(t.entries, key, encodeEntry(at, id, body))
 }
 
 // Entries implements store.Journal. The cursor is the number of the last entry that

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -153,6 +154,56 @@ func TestBoltAttemptsOfTheKilled(t *testing.T) {
 	s = open(t, path, bolt.Options{Now: time.Now})
 	if l := leaseOne(t, s); l.Attempt != kills+1 {
 		t.Errorf("attempt %d, want %d", l.Attempt, kills+1)
+	}
+}
+
+// TestBoltAttemptsInTheStore: where the file for attempts can't be written, a lease
+// is committed before Lease returns.
+func TestBoltAttemptsInTheStore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	s := open(t, path, bolt.Options{})
+	if _, err := s.Put(t.Context(), store.Record{ID: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path+".attempts", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	leaseOne(t, s)
+	committed, err := os.ReadFile(path) // what a process that dies now leaves
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(t.TempDir(), "left.db")
+	if err := os.WriteFile(left, committed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l := leaseOne(t, open(t, left, bolt.Options{})); l.Attempt != 2 {
+		t.Errorf("attempt %d after a lease that was committed, want 2", l.Attempt)
+	}
+}
+
+// TestBoltManyLazyWrites: lazy writes that nothing commits are as many as there
+// are, and all are there after a restart.
+func TestBoltManyLazyWrites(t *testing.T) {
+	const n = 2000
+	path := filepath.Join(t.TempDir(), "test.db")
+	s := open(t, path, bolt.Options{})
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range n / 8 {
+				if _, err := s.Tally(t.Context(), "tally", store.Seen{ID: fmt.Sprint(g, i)}, time.Hour); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if seen, err := open(t, path, bolt.Options{}).Tallied(t.Context(), "tally", time.Hour); err != nil || len(seen) != n {
+		t.Errorf("%d members, %v, want %d", len(seen), err, n)
 	}
 }
 

@@ -14,7 +14,7 @@ func (s *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error
 		return nil, err
 	}
 	records = cloneRecords(records)
-	return update(ctx, s, func(t *txn) ([]bool, error) { return t.enqueue(records, s.dedupeTTL) })
+	return update(ctx, s, func(t *txn) ([]bool, error) { return t.enqueue(records, s.dedupeTTL, s.journalTTL) })
 }
 
 // Queued implements store.Queue.
@@ -82,18 +82,33 @@ func (s *Store) Defer(ctx context.Context, l *store.Lease, after time.Duration) 
 
 // Done implements store.Queue.
 func (s *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
-	if err := store.CheckRecords(next); err != nil {
+	return s.DoneWith(ctx, l, store.Changes{Next: next})
+}
+
+// DoneWith implements store.Store.
+func (s *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) error {
+	if err := store.CheckChanges(c); err != nil {
 		return err
 	}
-	lease, next := *l, cloneRecords(next)
+	lease, c := *l, cloneChanges(c)
 	return s.write(ctx, func(t *txn) error {
 		seq, h, err := t.leasedRecord(lease)
 		if err != nil {
 			return err
 		}
 		// The id of this record is still remembered, whatever its time to live.
-		if _, err := t.enqueue(next, s.dedupeTTL); err != nil {
+		if _, err := t.enqueue(c.Next, s.dedupeTTL, s.journalTTL); err != nil {
 			return err
+		}
+		for _, e := range c.Amend {
+			if err := t.writeEntry(e.ID, e.Body, true, s.journalTTL); err != nil {
+				return err
+			}
+		}
+		for _, v := range c.Values {
+			if err := t.keep(tagValue, v.Key, v.Value, later(t.now, v.TTL)); err != nil {
+				return err
+			}
 		}
 		if err := t.dequeue(seq, h); err != nil {
 			return err

@@ -10,10 +10,10 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// enqueue adds the records whose ids are not remembered, and returns for each
-// whether it did. An id is remembered for its time to live and as long as its
+// enqueue adds the records whose ids are not remembered, with their notes, and
+// returns for each whether it did. An id is remembered for its time to live and as long as its
 // record is queued.
-func (t *txn) enqueue(records []store.Record, dedupeTTL time.Duration) (added []bool, err error) {
+func (t *txn) enqueue(records []store.Record, dedupeTTL, journalTTL time.Duration) (added []bool, err error) {
 	added = make([]bool, len(records))
 	for i, r := range records {
 		before, expires, known := t.lookup(tagID, r.ID)
@@ -38,6 +38,11 @@ func (t *txn) enqueue(records []store.Record, dedupeTTL time.Duration) (added []
 		}
 		if err := t.place(seq, h); err != nil {
 			return nil, err
+		}
+		if r.Note != nil {
+			if err := t.writeEntry(r.Note.ID, r.Note.Body, false, journalTTL); err != nil {
+				return nil, err
+			}
 		}
 		added[i] = true
 	}
@@ -249,11 +254,26 @@ func endLeases(t *txn) error {
 	return nil
 }
 
-// cloneRecords copies records with their bodies.
+// cloneChanges copies changes with all bodies and values.
+func cloneChanges(c store.Changes) store.Changes {
+	c.Next, c.Amend, c.Values = cloneRecords(c.Next), slices.Clone(c.Amend), slices.Clone(c.Values)
+	for i := range c.Amend {
+		c.Amend[i].Body = bytes.Clone(c.Amend[i].Body)
+	}
+	for i := range c.Values {
+		c.Values[i].Value = bytes.Clone(c.Values[i].Value)
+	}
+	return c
+}
+
+// cloneRecords copies records with their bodies and notes.
 func cloneRecords(records []store.Record) []store.Record {
 	records = slices.Clone(records)
 	for i := range records {
 		records[i].Body = bytes.Clone(records[i].Body)
+		if note := records[i].Note; note != nil {
+			records[i].Note = &store.Entry{ID: note.ID, Body: bytes.Clone(note.Body)}
+		}
 	}
 	return records
 }

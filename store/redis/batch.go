@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/pipesteward/pipesteward/store"
@@ -26,7 +27,8 @@ const (
 type batcher struct {
 	redis  *Store
 	script string
-	args   []any // the first arguments, before those of the calls
+	keys   []string // the keys after those of the queue and before those of the calls
+	args   []any    // the arguments before those of the calls
 
 	mu       sync.Mutex
 	waiting  []*batchPart
@@ -51,8 +53,12 @@ type batchPart struct {
 func (b *batchPart) addRecords(prefix string, records []store.Record) {
 	for _, r := range records {
 		b.keys = append(b.keys, prefix+"id:"+r.ID)
-		b.args = append(b.args, r.ID, r.Kind, micros(r.After), bytes.Clone(r.Body))
-		b.size += len(r.Body)
+		note := store.Entry{}
+		if r.Note != nil {
+			note = *r.Note
+		}
+		b.args = append(b.args, r.ID, r.Kind, micros(r.After), bytes.Clone(r.Body), note.ID, bytes.Clone(note.Body))
+		b.size += len(r.Body) + len(note.Body)
 	}
 }
 
@@ -118,7 +124,7 @@ func (b *batcher) next() []*batchPart {
 
 // send runs the script for the batch.
 func (b *batcher) send(batch []*batchPart) ([]int64, error) {
-	keys := append([]string(nil), b.redis.queue...)
+	keys := slices.Concat(b.redis.queue, b.keys)
 	args := append([]any(nil), b.args...)
 	numbers := 0
 	for _, part := range batch {

@@ -213,12 +213,15 @@ func TestRedisUnreachable(t *testing.T) {
 func everyMethod(s store.Store, l *store.Lease) map[string]func(context.Context) error {
 	const key = "key"
 	return map[string]func(context.Context) error{
-		"Put":     func(ctx context.Context) error { _, err := s.Put(ctx, store.Record{ID: key}); return err },
-		"Lease":   func(ctx context.Context) error { _, err := s.Lease(ctx, 1, time.Minute); return err },
-		"Queued":  func(ctx context.Context) error { _, err := s.Queued(ctx, key); return err },
-		"Wait":    func(ctx context.Context) error { return s.Wait(ctx, 24*time.Hour) },
-		"Extend":  func(ctx context.Context) error { l := *l; return s.Extend(ctx, &l, time.Minute) },
-		"Done":    func(ctx context.Context) error { return s.Done(ctx, l) },
+		"Put":    func(ctx context.Context) error { _, err := s.Put(ctx, store.Record{ID: key}); return err },
+		"Lease":  func(ctx context.Context) error { _, err := s.Lease(ctx, 1, time.Minute); return err },
+		"Queued": func(ctx context.Context) error { _, err := s.Queued(ctx, key); return err },
+		"Wait":   func(ctx context.Context) error { return s.Wait(ctx, 24*time.Hour) },
+		"Extend": func(ctx context.Context) error { l := *l; return s.Extend(ctx, &l, time.Minute) },
+		"Done":   func(ctx context.Context) error { return s.Done(ctx, l) },
+		"DoneWith": func(ctx context.Context) error {
+			return s.DoneWith(ctx, l, store.Changes{Amend: []store.Entry{{ID: key}}})
+		},
 		"Defer":   func(ctx context.Context) error { return s.Defer(ctx, l, 0) },
 		"Bury":    func(ctx context.Context) error { return s.Bury(ctx, l, "reason") },
 		"Depth":   func(ctx context.Context) error { _, err := s.Depth(ctx); return err },

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -129,11 +130,25 @@ func (r *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Dura
 
 // Done implements store.Queue.
 func (r *Store) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
-	if err := store.CheckRecords(next); err != nil {
+	return r.DoneWith(ctx, l, store.Changes{Next: next})
+}
+
+// DoneWith implements store.Store.
+func (r *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) error {
+	if err := store.CheckChanges(c); err != nil {
 		return err
 	}
-	part := &batchPart{numbers: 1, args: []any{l.ID, l.Token, len(next)}}
-	part.addRecords(r.prefix, next)
+	part := &batchPart{numbers: 1, args: []any{l.ID, l.Token, len(c.Next), len(c.Amend), len(c.Values)}}
+	part.addRecords(r.prefix, c.Next)
+	for _, e := range c.Amend {
+		part.args = append(part.args, e.ID, bytes.Clone(e.Body))
+		part.size += len(e.Body)
+	}
+	for _, v := range c.Values {
+		part.keys = append(part.keys, r.valueKey(v.Key))
+		part.args = append(part.args, bytes.Clone(v.Value), millis(v.TTL))
+		part.size += len(v.Value)
+	}
 	reply, err := r.runBatched(ctx, r.dones, part)
 	if err == nil && reply[0] == 0 {
 		err = store.ErrLeaseLost

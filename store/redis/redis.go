@@ -145,8 +145,8 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		listened:    make(chan struct{}),
 		closing:     make(chan struct{}),
 	}
-	r.puts = &batcher{redis: r, script: "put", args: []any{millis(o.DedupeTTL)}}
-	r.dones = &batcher{redis: r, script: "done", args: []any{millis(o.DedupeTTL)}}
+	r.puts = &batcher{redis: r, script: "put", keys: r.journal, args: []any{millis(o.DedupeTTL), micros(o.JournalTTL)}}
+	r.dones = &batcher{redis: r, script: "done", keys: r.journal, args: []any{millis(o.DedupeTTL), micros(o.JournalTTL)}}
 	if err := r.await(ctx); err != nil {
 		unsubscribe()
 		_ = r.client.Close()

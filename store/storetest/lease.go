@@ -119,6 +119,9 @@ var leaseEnds = []struct {
 	{"Extend", func(ctx context.Context, s store.Store, l *store.Lease) error { return s.Extend(ctx, l, time.Minute) }},
 	{"Defer", func(ctx context.Context, s store.Store, l *store.Lease) error { return s.Defer(ctx, l, time.Minute) }},
 	{"Done", func(ctx context.Context, s store.Store, l *store.Lease) error { return s.Done(ctx, l) }},
+	{"DoneWith", func(ctx context.Context, s store.Store, l *store.Lease) error {
+		return s.DoneWith(ctx, l, store.Changes{Amend: []store.Entry{{ID: "of a lost lease"}}})
+	}},
 	{"Bury", func(ctx context.Context, s store.Store, l *store.Lease) error { return s.Bury(ctx, l, "lost") }},
 }
 

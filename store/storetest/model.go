@@ -28,23 +28,24 @@ func testModel(t *testing.T, newBackend func(t *testing.T) Backend) {
 		m.open(rt)
 		defer func() { ok(rt, "Close", m.Close()) }()
 		rt.Repeat(map[string]func(*rapid.T){
-			"":        m.check,
-			"Put":     m.put,
-			"Lease":   m.lease,
-			"Extend":  m.extend,
-			"Defer":   m.deferOne,
-			"Done":    m.done,
-			"Bury":    m.bury,
-			"Note":    m.note,
-			"Amend":   m.amend,
-			"Take":    m.take,
-			"Hold":    m.hold,
-			"Claim":   m.claim,
-			"Release": m.release,
-			"Set":     m.set,
-			"Tally":   m.tally,
-			"Advance": m.pass,
-			"Restart": m.restart,
+			"":         m.check,
+			"Put":      m.put,
+			"Lease":    m.lease,
+			"Extend":   m.extend,
+			"Defer":    m.deferOne,
+			"Done":     m.done,
+			"DoneWith": m.doneWith,
+			"Bury":     m.bury,
+			"Note":     m.note,
+			"Amend":    m.amend,
+			"Take":     m.take,
+			"Hold":     m.hold,
+			"Claim":    m.claim,
+			"Release":  m.release,
+			"Set":      m.set,
+			"Tally":    m.tally,
+			"Advance":  m.pass,
+			"Restart":  m.restart,
 		})
 	})
 }
@@ -114,8 +115,18 @@ var (
 	genTTL        = rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, 24 * time.Hour})
 	genAdvance    = rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute, time.Hour, 24 * time.Hour, 15 * 24 * time.Hour})
 	genRecords    = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) store.Record {
-		return store.Record{ID: genID.Draw(t, "id"), Body: genBody.Draw(t, "body"), After: genAfter.Draw(t, "after")}
+		r := store.Record{ID: genID.Draw(t, "id"), Body: genBody.Draw(t, "body"), After: genAfter.Draw(t, "after")}
+		if rapid.Bool().Draw(t, "has a note") {
+			r.Note = &store.Entry{ID: genID.Draw(t, "note"), Body: genBody.Draw(t, "note's body")}
+		}
+		return r
 	}), 0, 3)
+	genEntries = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) store.Entry {
+		return store.Entry{ID: genID.Draw(t, "id"), Body: genBody.Draw(t, "body")}
+	}), 0, 2)
+	genValues = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) store.Value {
+		return store.Value{Key: genID.Draw(t, "key"), Value: genBody.Draw(t, "value"), TTL: genTTL.Draw(t, "ttl")}
+	}), 0, 2)
 )
 
 func (m *model) check(t *rapid.T) {
@@ -174,6 +185,9 @@ func (m *model) enqueue(records []store.Record) []bool {
 		added[i] = true
 		m.seen[r.ID] = m.now + store.DefaultDedupeTTL
 		m.queue[r.ID] = &modelRecord{id: r.ID, body: r.Body, at: m.now + r.After}
+		if r.Note != nil {
+			m.addEntry(r.Note.ID, r.Note.Body)
+		}
 	}
 	return added
 }
@@ -256,6 +270,26 @@ func (m *model) done(t *rapid.T) {
 	}
 }
 
+func (m *model) doneWith(t *rapid.T) {
+	c := store.Changes{
+		Next:   genRecords.Draw(t, "next"),
+		Amend:  genEntries.Draw(t, "amend"),
+		Values: genValues.Draw(t, "values"),
+	}
+	r := m.withLease(t, func(l *store.Lease) error { return m.DoneWith(t.Context(), l, c) })
+	if r == nil {
+		return
+	}
+	m.enqueue(c.Next) // while the id of this record is remembered
+	delete(m.queue, r.id)
+	for _, e := range c.Amend {
+		m.amendEntry(e.ID, e.Body)
+	}
+	for _, v := range c.Values {
+		m.values[v.Key] = modelValue{string(v.Value), m.now + v.TTL}
+	}
+}
+
 func (m *model) bury(t *rapid.T) {
 	r := m.withLease(t, func(l *store.Lease) error { return m.Bury(t.Context(), l, "reason") })
 	if r != nil {
@@ -268,6 +302,10 @@ func (m *model) bury(t *rapid.T) {
 func (m *model) note(t *rapid.T) {
 	id, body := genID.Draw(t, "id"), genBody.Draw(t, "body")
 	ok(t, "Note", m.Note(t.Context(), id, body))
+	m.addEntry(id, body)
+}
+
+func (m *model) addEntry(id string, body []byte) {
 	if m.entry(id) == nil {
 		m.journal = append([]modelEntry{{id, body, m.now}}, m.journal...)
 	}
@@ -276,6 +314,10 @@ func (m *model) note(t *rapid.T) {
 func (m *model) amend(t *rapid.T) {
 	id, body := genID.Draw(t, "id"), genBody.Draw(t, "body")
 	ok(t, "Amend", m.Amend(t.Context(), id, body))
+	m.amendEntry(id, body)
+}
+
+func (m *model) amendEntry(id string, body []byte) {
 	if e := m.entry(id); e != nil {
 		e.body = body
 		return

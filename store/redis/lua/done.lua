@@ -1,19 +1,31 @@
--- ARGV: 1 how long ids are remembered (ms), then for each Done: id, token, the
--- number of its next records, and these. Returns 0 for each Done whose lease is
--- lost, else 1.
+-- KEYS: 5 and 6 the journal, as 1 and 2 in note.lua, then for each Done the keys
+-- that remember the ids of its next records, and those of its values.
+-- ARGV: 1 how long ids are remembered (ms), 2 the time to live of entries, then
+-- for each Done: id, token, how many next records, entries and values it has, and
+-- these: records as for enqueue, entries to replace or add as id and body, values
+-- as value and time to live (ms).
+-- Returns 0 for each Done whose lease is lost, else 1.
 local now, reply = time(), {}
-local key, arg = 5, 2
+local key, arg = 7, 3
 while arg <= #ARGV do
-  local id, n = ARGV[arg], tonumber(ARGV[arg + 2])
+  local id, n, entries, values = ARGV[arg], tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 3]), tonumber(ARGV[arg + 4])
+  local entry = arg + 5 + 6 * n
+  local value = entry + 2 * entries
   if leased(id, ARGV[arg + 1]) then
     redis.call('ZREM', KEYS[2], id)
-    if n > 0 then enqueue(now, ARGV[1], n, key, arg + 3) end -- while the id of this record is remembered
+    if n > 0 then enqueue(now, n, key, arg + 5) end -- while the id of this record is remembered
+    for i = entry, value - 1, 2 do
+      note(now, KEYS[5], KEYS[6], ARGV[i], ARGV[i + 1], '1', ARGV[2])
+    end
+    for i = 1, values do
+      redis.call('SET', KEYS[key + n + i - 1], ARGV[value + 2 * i - 2], 'PX', ARGV[value + 2 * i - 1])
+    end
     redis.call('HDEL', KEYS[3], id)
     redis.call('HDEL', KEYS[4], id)
     reply[#reply + 1] = 1
   else
     reply[#reply + 1] = 0
   end
-  key, arg = key + n, arg + 3 + 4 * n
+  key, arg = key + n + values, value + 2 * values
 end
 return reply

@@ -59,25 +59,54 @@ local function wake(before)
   if first() < before then redis.pcall('PUBLISH', KEYS[1], '') end
 end
 
--- enqueue adds those of n records whose ids are not remembered, and returns 1 for
--- each that it added, else 0. KEYS from key on remember the ids; ARGV from arg on
--- are id, kind, delay and body of each.
-local function enqueue(now, ttl, n, key, arg)
+-- note adds an entry to the journal, or replaces its body if it is there and
+-- replace is "1". It removes more expired entries than it adds, so that they do
+-- not pile up.
+local function note(now, journal, entries, id, body, replace, ttl)
+  local oldest = now - ttl
+  local at = redis.call('ZSCORE', journal, id)
+  if at and tonumber(at) > oldest then
+    if replace == '1' then redis.call('HSET', entries, id, body) end
+    return
+  end
+
+  local old = redis.call('ZRANGEBYSCORE', journal, '-inf', oldest, 'LIMIT', 0, 16)
+  if #old > 0 then
+    redis.call('ZREM', journal, unpack(old))
+    redis.call('HDEL', entries, unpack(old))
+  end
+
+  -- No two entries have the same time, so that times can be cursors.
+  local last = tonumber(redis.call('ZREVRANGE', journal, 0, 0, 'WITHSCORES')[2])
+  if last and last >= now then now = last + 1 end
+  redis.call('ZADD', journal, now, id)
+  redis.call('HSET', entries, id, body)
+end
+
+-- enqueue adds those of n records whose ids are not remembered, with their notes,
+-- and returns 1 for each that it added, else 0. KEYS 5 and 6 are the journal, and
+-- those from key on remember the ids. ARGV 1 and 2 are the times to live of ids (ms)
+-- and of entries; those from arg on are id, kind, delay and body of each record,
+-- and id and body of its note; no id: it has none.
+local function enqueue(now, n, key, arg)
   local added, before = {}, first()
   for i = 1, n do
     local id, kind, after, body = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
     added[i] = 0
-    if redis.call('SET', KEYS[key], '', 'NX', 'PX', ttl) then
+    if redis.call('SET', KEYS[key], '', 'NX', 'PX', ARGV[1]) then
       local due = later(now, after)
       added[i] = redis.call('HSETNX', KEYS[3], id, header(due, 0, '', kind))
       if added[i] == 1 then
         redis.call('HSET', KEYS[4], id, body)
         redis.call('ZADD', KEYS[1], due, id)
+        if ARGV[arg + 4] ~= '' then
+          note(now, KEYS[5], KEYS[6], ARGV[arg + 4], ARGV[arg + 5], '', ARGV[2])
+        end
       else
         redis.call('DEL', KEYS[key]) -- it is in the queue for longer than its id is remembered
       end
     end
-    key, arg = key + 1, arg + 4
+    key, arg = key + 1, arg + 6
   end
   wake(before)
   return added

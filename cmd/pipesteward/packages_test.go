@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestPackagesAreDrawn: the diagram in CONTRIBUTING.md shows the packages and their
+// imports as they are. Imports that follow from others are left out.
+func TestPackagesAreDrawn(t *testing.T) {
+	const name = "../../CONTRIBUTING.md"
+	const begin, end = "<!-- The packages, drawn from their imports by `make generate`. -->\n", "<!-- Up to here. -->\n"
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(data), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		t.Fatalf("%s lacks the lines\n%s%s", name, begin, end)
+	}
+	want := before + begin + "\n```mermaid\n" + drawn(imports(t, "../..")) + "```\n\n" + end + after
+	if want == string(data) {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s does not show the packages as they are: run `make generate`", name)
+	}
+	if err := os.WriteFile(name, []byte(want), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// imports maps each package of the module to those that it imports. Tests, and what
+// exists for tests alone, are left out.
+func imports(t *testing.T, root string) map[string]map[string]bool {
+	const module = "github.com/pipesteward/pipesteward/"
+	all := map[string]map[string]bool{}
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "testdata" || entry.Name() == "internal" || entry.Name() == "deploy" || strings.HasSuffix(entry.Name(), "test") && entry.Name() != "ruletest"):
+			return filepath.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(root, filepath.Dir(name))
+		if err != nil {
+			return err
+		}
+		from := filepath.ToSlash(relative)
+		if all[from] == nil {
+			all[from] = map[string]bool{}
+		}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if to, ours := strings.CutPrefix(imported, module); ours && !strings.HasSuffix(to, "test") && !strings.Contains(to, "/internal/") {
+				all[from][to] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// drawn returns a Mermaid flowchart of the packages, those of one folder together.
+func drawn(imports map[string]map[string]bool) string {
+	var reaches func(from, to string) bool
+	reaches = func(from, to string) bool {
+		for next := range imports[from] {
+			if next == to || reaches(next, to) {
+				return true
+			}
+		}
+		return false
+	}
+	folders := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(imports)) {
+		folder, _, _ := strings.Cut(name, "/")
+		folders[folder] = append(folders[folder], name)
+	}
+	var b strings.Builder
+	b.WriteString("flowchart TD\n")
+	id := func(name string) string { return strings.ReplaceAll(name, "/", "_") }
+	for _, folder := range slices.Sorted(maps.Keys(folders)) {
+		fmt.Fprintf(&b, "  subgraph %s\n", folder)
+		for _, name := range folders[folder] {
+			label := name
+			if rest, below := strings.CutPrefix(name, folder+"/"); below {
+				label = rest
+			}
+			fmt.Fprintf(&b, "    %s[%s]\n", id(name), path.Clean(label))
+		}
+		b.WriteString("  end\n")
+	}
+	for _, from := range slices.Sorted(maps.Keys(imports)) {
+		for _, to := range slices.Sorted(maps.Keys(imports[from])) {
+			follows := false
+			for other := range imports[from] {
+				follows = follows || other != to && reaches(other, to)
+			}
+			if !follows {
+				fmt.Fprintf(&b, "  %s --> %s\n", id(from), id(to))
+			}
+		}
+	}
+	return b.String()
+}

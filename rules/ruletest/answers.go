@@ -1,0 +1,133 @@
+package ruletest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
+)
+
+// answers are what GitLab answers in a test.
+type answers struct {
+	log        answer[string]
+	superseded answer[bool]
+	jobs       answer[[]event.Job]
+	bridges    answer[[]event.Bridge]
+	details    answer[event.Details]
+}
+
+// Log implements Facts.
+func (a *answers) Log(context.Context, event.Event) (string, error) { return a.log.give("log") }
+
+// Superseded implements Facts.
+func (a *answers) Superseded(context.Context, event.Event) (bool, error) {
+	return a.superseded.give("superseded")
+}
+
+// Jobs implements Facts.
+func (a *answers) Jobs(context.Context, event.Event) ([]event.Job, error) { return a.jobs.give("jobs") }
+
+// Bridges implements Facts.
+func (a *answers) Bridges(context.Context, event.Event) ([]event.Bridge, error) {
+	return a.bridges.give("bridges")
+}
+
+// Details implements Facts.
+func (a *answers) Details(context.Context, event.Event) (event.Details, error) {
+	return a.details.give("details")
+}
+
+// answer is what one function gives in a test.
+type answer[T any] struct {
+	given bool
+	value T
+	err   string // the error that GitLab answers with, if not ""
+}
+
+func (a *answer[T]) give(function string) (T, error) {
+	switch {
+	case !a.given:
+		return a.value, notGivenError(function)
+	case a.err != "":
+		return a.value, errors.New(a.err)
+	}
+	return a.value, nil
+}
+
+// notGivenError names a function that a rule asked and whose answer the test
+// does not say.
+type notGivenError string
+
+// Is makes it an ErrNotGiven.
+func (notGivenError) Is(target error) bool { return target == expression.ErrNotGiven }
+
+func (n notGivenError) Error() string {
+	example := map[notGivenError]string{
+		"log": `"No space left on device"`, "superseded": "true", "jobs": "[{name: lint, status: failed}]", "bridges": "[{name: deploy, status: failed}]", "details": "{tag_list: [gpu]}",
+	}[n]
+	return fmt.Sprintf("it asks %s(), and the test does not say what GitLab answers: write it, like `gitlab: {%s: %s}`", string(n), string(n), example)
+}
+
+// form reads an answer, or the error that GitLab answers with.
+func (a *answer[T]) schema(value schema.Schema) schema.Schema {
+	failing := schema.Mapping("an answer", schema.Fields{schema.Key("error", "The error that the question ends with.", schema.Required(schema.Text(&a.err), "say which `error`"))})
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			a.given = true
+			if schema.Has(n, "error") {
+				failing.Read(f, n, what)
+				return
+			}
+			value.Read(f, n, what)
+		},
+		JSON: func() schema.JSON { return schema.JSON{"anyOf": []schema.JSON{value.JSON(), failing.JSON()}} },
+	}
+}
+
+func (a *answers) schema(t *Test, files Files) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			a.details.value.Job = t.event.Job // what the API says of the job, the event says too
+			a.keys(t, files).Read(f, n, what)
+		},
+		JSON: a.keys(t, files).JSON,
+	}
+}
+
+func (a *answers) keys(t *Test, files Files) schema.Schema {
+	return schema.Mapping("gitlab", schema.Fields{
+		schema.Key("log", "The job's log, for log() and log_excerpt(): a text, or {file: PATH}.", a.log.schema(logText(&a.log.value, files))),
+		schema.Key("superseded", "What superseded() gives.", a.superseded.schema(schema.WithoutDefault(schema.Bool(&a.superseded.value)))),
+		schema.Key("jobs", "What jobs() gives. The event's job is among them, also if it is left out here.", a.jobs.schema(
+			schema.List(&a.jobs.value, 0, func(j *event.Job) schema.Schema { return t.listed(j) }))),
+		schema.Key("bridges", "What bridges() gives.", a.bridges.schema(schema.List(&a.bridges.value, 0, func(b *event.Bridge) schema.Schema {
+			return schema.Mapping("a bridge", needed(t.values(b, "bridge"), "a bridge", "name", "status"))
+		}))),
+		schema.Key("details", "What details() gives: what is left out is as the event has it.", a.details.schema(schema.Mapping("details", t.values(&a.details.value, "details()")))),
+	})
+}
+
+// logText reads a text, or the path of a file that holds it.
+func logText(to *string, files Files) schema.Schema {
+	inFile := schema.Mapping("log", schema.Fields{schema.Key("file", "A file with the log, from where this file is.", pathTo(func(path string) (err error) {
+		*to, err = files.Log(path)
+		return err
+	}))})
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			if n.Kind == yaml.MappingNode {
+				inFile.Read(f, n, what)
+				return
+			}
+			schema.Text(to).Read(f, n, what)
+		},
+		JSON: func() schema.JSON { return schema.JSON{"anyOf": []schema.JSON{{"type": "string"}, inFile.JSON()}} },
+	}
+}
+
+var _ expression.Facts = (*answers)(nil)
