@@ -226,7 +226,10 @@ func (r *Runner) put(ctx context.Context, decisions []rules.Decision, tries map[
 		if err != nil {
 			return 0, fmt.Errorf("decision %s: %w", d.Key, err)
 		}
-		records[i] = store.Record{ID: keys.Decision(d.Key, p.Try), Kind: rules.RecordDecision, After: wait, Body: body}
+		records[i] = store.Record{
+			ID: keys.Decision(d.Key, p.Try), Kind: rules.RecordDecision, After: wait, Body: body,
+			Note: &store.Entry{ID: d.ID, Body: body}, // its outcome replaces the body
+		}
 	}
 	if len(records) == 0 {
 		return 0, nil
@@ -235,14 +238,9 @@ func (r *Runner) put(ctx context.Context, decisions []rules.Decision, tries map[
 	if err != nil {
 		return 0, err
 	}
-	for i, d := range decisions {
-		if !added[i] {
-			continue
-		}
-		n++
-		// Its outcome may be in the journal by now, and stays.
-		if err := r.Journal.Note(ctx, d.ID, records[i].Body); err != nil {
-			return n, fmt.Errorf("journal: %w", err)
+	for _, yes := range added {
+		if yes {
+			n++
 		}
 	}
 	return n, nil

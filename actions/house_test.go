@@ -549,10 +549,6 @@ func (b burningStore) Bury(ctx context.Context, l *store.Lease, reason string) e
 	return b.fuse.step(func() error { return b.Store.Bury(ctx, l, reason) })
 }
 
-func (b burningStore) Note(ctx context.Context, id string, body []byte) error {
-	return b.fuse.step(func() error { return b.Store.Note(ctx, id, body) })
-}
-
 func (b burningStore) Amend(ctx context.Context, id string, body []byte) error {
 	return b.fuse.step(func() error { return b.Store.Amend(ctx, id, body) })
 }

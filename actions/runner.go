@@ -73,7 +73,6 @@ type Settler interface {
 
 // Journal keeps what was decided and what came of it.
 type Journal interface {
-	Note(ctx context.Context, id string, body []byte) error
 	Amend(ctx context.Context, id string, body []byte) error
 }
 
