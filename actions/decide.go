@@ -46,7 +46,10 @@ func (r *Runner) putDecisions(ctx context.Context, ev *evaluation) (added int, e
 		if err != nil {
 			return 0, fmt.Errorf("decision %s: %w", d.Key, err)
 		}
-		records[i] = store.Record{ID: keys.Decision(d.Key, p.Try), Kind: event.RecordDecision, After: wait, Body: body}
+		records[i] = store.Record{
+			ID: keys.Decision(d.Key, p.Try), Kind: event.RecordDecision, After: wait, Body: body,
+			Note: &store.Entry{ID: d.ID, Body: body}, // its outcome replaces the body
+		}
 	}
 	if len(records) == 0 {
 		return 0, nil
@@ -55,14 +58,9 @@ func (r *Runner) putDecisions(ctx context.Context, ev *evaluation) (added int, e
 	if err != nil {
 		return 0, err
 	}
-	for i, d := range decisions {
-		if !isNew[i] {
-			continue
-		}
-		added++
-		// If its outcome is in the journal by now, that stays.
-		if err := r.Journal.Note(ctx, d.ID, records[i].Body); err != nil {
-			return added, fmt.Errorf("journal: %w", err)
+	for _, yes := range isNew {
+		if yes {
+			added++
 		}
 	}
 	return added, nil

@@ -61,7 +61,6 @@ type Queue interface {
 
 // Journal is the list of decisions and their outcomes.
 type Journal interface {
-	Note(ctx context.Context, id string, body []byte) error
 	Amend(ctx context.Context, id string, body []byte) error
 }
 

@@ -27,16 +27,15 @@
 //
 // These are the writes of one failed job that is retried once and reported in
 // one Slack channel, at the moment when package actions makes them. Those with a
-// star wait for the disk: 11 on bolt. The others need not wait there, because
+// star wait for the disk: 10 on bolt. The others need not wait there, because
 // nothing is lost with the process, and are committed with the next one that
-// does. On Redis, which several processes share, each of the 21 is a script of
+// does. On Redis, which several processes share, each of the 20 is a script of
 // its own, and a Redis with appendfsync always syncs its file after it.
 //
 //	delivery  * Put the event                    answered 202 after it
 //	event       Lease
 //	            Tally the failure                does the circuit breaker open?
-//	          * Put the decision                 + one: Done with the decision, and its note, as next
-//	          * Note the decision                +
+//	          * Put the decision with its note   + one: Done with the decision as next
 //	          * Done                             +
 //	decision    Lease
 //	            Tally, Take, Take                budgets; Take again for each request to GitLab

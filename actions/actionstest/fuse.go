@@ -126,10 +126,6 @@ func (b fusedStore) Bury(ctx context.Context, l *store.Lease, reason string) err
 	return b.fuse.step(func() error { return b.Store.Bury(ctx, l, reason) })
 }
 
-func (b fusedStore) Note(ctx context.Context, id string, body []byte) error {
-	return b.fuse.step(func() error { return b.Store.Note(ctx, id, body) })
-}
-
 func (b fusedStore) Amend(ctx context.Context, id string, body []byte) error {
 	return b.fuse.step(func() error { return b.Store.Amend(ctx, id, body) })
 }

@@ -71,16 +71,19 @@ func TestBoltLazyWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := leaseOne(t, s)
-	useGuards(t, s, l)
+	for range 100 {
+		useGuards(t, s, l)
+	}
 	if err := s.Done(t.Context(), l); err != nil { // three
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// A second may have passed meanwhile, on a machine under load.
-	if got := transactions(t, path) - before; got < 3 || got > 4 {
-		t.Errorf("%d transactions, want one for each of Open, Put and Done", got)
+	// More than 500 writes were lazy. Seconds may have passed meanwhile, and each
+	// has a commit; one is made when too many wait.
+	if got := transactions(t, path) - before; got < 3 || got > 100 {
+		t.Errorf("%d transactions, want one for each of Open, Put and Done, and some more", got)
 	}
 	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
 		t.Errorf("the directory of a closed store has %v, %v, want one file", files, err)
