@@ -11,11 +11,11 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
 )
 
 const (
-	endpointUser = "user"
-
 	// How often GitLab is asked for its own address: after a failure with twice
 	// the wait each time, and each hour once it has answered.
 	firstAddressRetry = time.Second
@@ -177,7 +177,7 @@ func (c *Client) ForeignAddress(instance, projectURL, projectPath string) (forei
 
 // LearnAddress asks GitLab once for the address that it has in hooks.
 func (c *Client) LearnAddress(ctx context.Context) error {
-	r := request{method: http.MethodGet, endpoint: endpointUser, path: "user"}
+	r := request{method: http.MethodGet, endpoint: endpoint.User, path: "user"}
 	answer, resp, err := call(ctx, c, r, userJSON{})
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@ import (
 	"unicode"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
 )
 
 // Error is a call that GitLab refused, answered unreadably, or did not
@@ -101,7 +103,7 @@ func (e *Error) Limited() bool { return e.deferred || e.Status == http.StatusToo
 // else, for minutes or hours: it counts the sizes of a project's artifacts anew.
 // The other conflict, "Resource lock", passes within moments.
 func (e *Error) Conflict() bool {
-	return e.Status == http.StatusConflict && e.Endpoint == endpointErase && !resourceLock.MatchString(e.Message)
+	return e.Status == http.StatusConflict && e.Endpoint == endpoint.Erase && !resourceLock.MatchString(e.Message)
 }
 
 // resourceLock finds GitLab's answer to any call that met another change of the
@@ -196,11 +198,11 @@ var (
 )
 
 // explain adds to GitLab's words what they leave out.
-func explain(endpoint string, status int, message string) string {
+func explain(name string, status int, message string) string {
 	switch {
 	case status == http.StatusForbidden && strings.Contains(message, "not retryable"):
 		return message + ": it was retried already, is archived, or its deployment was rejected"
-	case status == http.StatusNotFound && endpoint == endpointRetry && strings.EqualFold(message, "404 Not found"):
+	case status == http.StatusNotFound && name == endpoint.Retry && strings.EqualFold(message, "404 Not found"):
 		return message + " (before 17.0, GitLab retries no trigger job through its API)"
 	default:
 		return message

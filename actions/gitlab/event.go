@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -100,7 +101,7 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 
 // mergeRequest returns a merge request by its iid.
 func (c *Client) mergeRequest(ctx context.Context, project, iid int64) (event.MergeRequest, error) {
-	r := request{method: http.MethodGet, endpoint: endpointMergeRequest, path: fmt.Sprintf("projects/%d/merge_requests/%d", project, iid)}
+	r := request{method: http.MethodGet, endpoint: endpoint.MergeRequest, path: fmt.Sprintf("projects/%d/merge_requests/%d", project, iid)}
 	answer, _, err := call(ctx, c, r, mergeRequestJSON{})
 	if err != nil {
 		return event.MergeRequest{}, err

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
 )
 
 // A circuit breaker keeps requests back while GitLab as a whole can't be used:
@@ -357,9 +359,9 @@ func (c *Client) probe(ctx context.Context, rights bool) (ok bool) {
 // that user may run jobs. It returns what is wrong, "" for nothing, or an error
 // when it could not find out.
 func (c *Client) ask(ctx context.Context, rights bool) (kind TroubleKind, reason string, err error) {
-	r := request{method: http.MethodGet, endpoint: endpointUser, path: "user", probe: true}
+	r := request{method: http.MethodGet, endpoint: endpoint.User, path: "user", probe: true}
 	if c.tokens.Load().access == "" {
-		r.endpoint, r.path, r.asJob, rights = endpointTokenJob, "job", true, false
+		r.endpoint, r.path, r.asJob, rights = endpoint.TokenJob, "job", true, false
 	}
 	user, _, err := call(ctx, c, r, userJSON{})
 	var failed *Error
@@ -385,7 +387,7 @@ func (c *Client) ask(ctx context.Context, rights bool) (kind TroubleKind, reason
 // askRights asks for a project in which the token's user may run jobs.
 func (c *Client) askRights(ctx context.Context) (kind TroubleKind, reason string, err error) {
 	projects, _, err := call(ctx, c, request{
-		method: http.MethodGet, endpoint: endpointProjects, path: "projects", probe: true,
+		method: http.MethodGet, endpoint: endpoint.Projects, path: "projects", probe: true,
 		params: &gl.ListProjectsOptions{
 			ListOptions: gl.ListOptions{PerPage: 1}, Membership: gl.Ptr(true), Simple: gl.Ptr(true),
 			MinAccessLevel: gl.Ptr(gl.DeveloperPermissions),

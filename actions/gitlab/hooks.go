@@ -9,13 +9,8 @@ import (
 	"time"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
-)
 
-// Endpoint names of the calls on webhooks.
-const (
-	endpointProjectHooks   = "project_hooks"
-	endpointGroupHooks     = "group_hooks"
-	endpointHookDeliveries = "hook_deliveries"
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
 )
 
 // Hook is a webhook of a project or of a group.
@@ -42,7 +37,7 @@ type HookDelivery struct {
 
 // ProjectHooks lists the webhooks of a project, not those of its groups.
 func (c *Client) ProjectHooks(ctx context.Context, project int64) ([]Hook, error) {
-	return c.hooks(ctx, endpointProjectHooks, Hook{Project: project})
+	return c.hooks(ctx, endpoint.ProjectHooks, Hook{Project: project})
 }
 
 // GroupHooks lists the webhooks of a group, given by its id in digits or by
@@ -51,7 +46,7 @@ func (c *Client) GroupHooks(ctx context.Context, group string) ([]Hook, error) {
 	if group == "" {
 		return nil, errors.New("gitlab: no group is named: write its id or its full path, for instance platform/tools")
 	}
-	return c.hooks(ctx, endpointGroupHooks, Hook{Group: group})
+	return c.hooks(ctx, endpoint.GroupHooks, Hook{Group: group})
 }
 
 // hooks lists the webhooks of the project or group that owned names.
@@ -91,7 +86,7 @@ const deliveriesSpan = 48 * time.Hour
 func (c *Client) FailedDeliveries(ctx context.Context, h Hook) iter.Seq2[HookDelivery, error] {
 	r := request{
 		method:   http.MethodGet,
-		endpoint: endpointHookDeliveries,
+		endpoint: endpoint.HookDeliveries,
 		path:     fmt.Sprintf("%s/%d/events", h.path(), h.ID),
 		params: &deliveriesOptions{
 			ListOptions: gl.ListOptions{PerPage: deliveriesPage},

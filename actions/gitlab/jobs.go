@@ -13,22 +13,8 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
 	"github.com/pipesteward/pipesteward/rules/event"
-)
-
-// Endpoint names, as Config.Observe and Error have them.
-const (
-	endpointProjectJobs   = "project_jobs"
-	endpointPipelineJobs  = "pipeline_jobs"
-	endpointBridges       = "bridges"
-	endpointTokenJob      = "token_job"
-	endpointAllowedAgents = "allowed_agents"
-	endpointJob           = "job"
-	endpointLog           = "log"
-	endpointCancel        = "cancel"
-	endpointRetry         = "retry"
-	endpointErase         = "erase"
-	endpointPlay          = "play"
 )
 
 // Job is a job as the Jobs API has it. The API tells neither the runner's
@@ -99,7 +85,7 @@ func (c *Client) JobsPage(ctx context.Context, project int64, cursor string, sco
 	if err != nil {
 		return nil, "", err
 	}
-	r := request{method: http.MethodGet, endpoint: endpointProjectJobs, path: fmt.Sprintf("projects/%d/jobs", project)}
+	r := request{method: http.MethodGet, endpoint: endpoint.ProjectJobs, path: fmt.Sprintf("projects/%d/jobs", project)}
 	byKeyset := gl.ListOptions{PerPage: perPage, Pagination: "keyset", OrderBy: "id", Sort: "desc"}
 	byOffset := gl.ListOptions{PerPage: perPage, Page: at.page}
 	options := gl.ListJobsOptions{ListOptions: byKeyset, Scope: statuses(scope)}
@@ -130,7 +116,7 @@ func (c *Client) JobsPage(ctx context.Context, project int64, cursor string, sco
 func (c *Client) PipelineJobs(ctx context.Context, project, pipeline int64, includeRetried bool, scope ...string) ([]Job, error) {
 	r := request{
 		method:   http.MethodGet,
-		endpoint: endpointPipelineJobs,
+		endpoint: endpoint.PipelineJobs,
 		path:     fmt.Sprintf("projects/%d/pipelines/%d/jobs", project, pipeline),
 	}
 	options := gl.ListJobsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Scope: statuses(scope)}
@@ -191,7 +177,7 @@ func (c *Client) BridgeJobs(ctx context.Context, project, pipeline int64) ([]Job
 func bridgesRequest(project, pipeline int64, scope []string) request {
 	return request{
 		method:   http.MethodGet,
-		endpoint: endpointBridges,
+		endpoint: endpoint.Bridges,
 		path:     fmt.Sprintf("projects/%d/pipelines/%d/bridges", project, pipeline),
 		params:   &gl.ListJobsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Scope: statuses(scope)},
 	}
@@ -199,12 +185,12 @@ func bridgesRequest(project, pipeline int64, scope []string) request {
 
 // TokenJob returns the job that the job token belongs to.
 func (c *Client) TokenJob(ctx context.Context) (Job, error) {
-	return c.job(ctx, 0, request{method: http.MethodGet, endpoint: endpointTokenJob, path: "job", asJob: true})
+	return c.job(ctx, 0, request{method: http.MethodGet, endpoint: endpoint.TokenJob, path: "job", asJob: true})
 }
 
 // AllowedAgents returns the Kubernetes agents that the job token may use.
 func (c *Client) AllowedAgents(ctx context.Context) (AllowedAgents, error) {
-	r := request{method: http.MethodGet, endpoint: endpointAllowedAgents, path: "job/allowed_agents", asJob: true}
+	r := request{method: http.MethodGet, endpoint: endpoint.AllowedAgents, path: "job/allowed_agents", asJob: true}
 	answer, _, err := call(ctx, c, r, agentsJSON{})
 	if err != nil {
 		return AllowedAgents{}, err
@@ -225,7 +211,7 @@ func (c *Client) AllowedAgents(ctx context.Context) (AllowedAgents, error) {
 func (c *Client) Job(ctx context.Context, project, job int64) (Job, error) {
 	return c.job(ctx, project, request{
 		method:   http.MethodGet,
-		endpoint: endpointJob,
+		endpoint: endpoint.Job,
 		path:     fmt.Sprintf("projects/%d/jobs/%d", project, job),
 	})
 }
@@ -236,7 +222,7 @@ func (c *Client) Job(ctx context.Context, project, job int64) (Job, error) {
 func (c *Client) Log(ctx context.Context, project, job int64) (Log, error) {
 	r := request{
 		method:   http.MethodGet,
-		endpoint: endpointLog,
+		endpoint: endpoint.Log,
 		path:     fmt.Sprintf("projects/%d/jobs/%d/trace", project, job),
 		tail:     int(c.logLimit),
 	}
@@ -258,18 +244,18 @@ func (c *Client) Cancel(ctx context.Context, project, job int64, force bool) (Jo
 	if force {
 		options.Force = &force
 	}
-	return c.post(ctx, endpointCancel, project, job, options)
+	return c.post(ctx, endpoint.Cancel, project, job, options)
 }
 
 // Retry runs a job again, since GitLab 17.0 also a trigger job, and returns
 // the new job, which has a new id.
 func (c *Client) Retry(ctx context.Context, project, job int64) (Job, error) {
-	return c.post(ctx, endpointRetry, project, job, nil)
+	return c.post(ctx, endpoint.Retry, project, job, nil)
 }
 
 // Erase removes a job's log and its artifacts.
 func (c *Client) Erase(ctx context.Context, project, job int64) (Job, error) {
-	return c.post(ctx, endpointErase, project, job, nil)
+	return c.post(ctx, endpoint.Erase, project, job, nil)
 }
 
 // Play starts a manual or delayed job, with variables (14.9+) and inputs
@@ -287,7 +273,7 @@ func (c *Client) Play(ctx context.Context, project, job int64, variables map[str
 		}
 		options.JobVariablesAttributes = &attributes
 	}
-	return c.post(ctx, endpointPlay, project, job, options)
+	return c.post(ctx, endpoint.Play, project, job, options)
 }
 
 // post does one of the actions on a job; each endpoint is named as its path.

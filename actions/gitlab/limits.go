@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -24,12 +25,12 @@ import (
 // project, by endpoint. Those on a single job or pipeline are left out: nothing
 // here calls often enough on one.
 var applicationLimits = map[string]int{
-	endpointRetry:          1250,
-	endpointPlay:           750,
-	endpointErase:          400,
-	endpointRetryPipeline:  200,
-	endpointCancelPipeline: 120,
-	endpointProjectJobs:    600, // for each user, over all projects
+	endpoint.Retry:          1250,
+	endpoint.Play:           750,
+	endpoint.Erase:          400,
+	endpoint.RetryPipeline:  200,
+	endpoint.CancelPipeline: 120,
+	endpoint.ProjectJobs:    600, // for each user, over all projects
 }
 
 // limitWindow is how long GitLab counts for an application limit, and so how
@@ -53,7 +54,7 @@ type limits struct {
 // limitScope names what an application limit is about: an endpoint in a project
 // or a group, or for some only the endpoint.
 func (r request) limitScope() string {
-	if r.endpoint == endpointProjectJobs {
+	if r.endpoint == endpoint.ProjectJobs {
 		return r.endpoint
 	}
 	parts := strings.SplitN(r.path, "/", 3)

@@ -12,38 +12,28 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
 	"github.com/pipesteward/pipesteward/rules/event"
-)
-
-// Endpoint names of the calls on pipelines.
-const (
-	endpointPipeline              = "pipeline"
-	endpointPipelines             = "pipelines"
-	endpointMergeRequest          = "merge_request"
-	endpointMergeRequestPipelines = "merge_request_pipelines"
-	endpointRetryPipeline         = "retry_pipeline"
-	endpointCancelPipeline        = "cancel_pipeline"
-	endpointDeployments           = "deployments"
 )
 
 // Pipeline returns one pipeline. Ref is as the API has it: that of a merge
 // request pipeline is refs/merge-requests/<iid>/head, merge or train, where
 // Pipeline Hooks give the source branch.
 func (c *Client) Pipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
-	return c.pipeline(ctx, request{method: http.MethodGet, endpoint: endpointPipeline, path: pipelinePath(project, pipeline)})
+	return c.pipeline(ctx, request{method: http.MethodGet, endpoint: endpoint.Pipeline, path: pipelinePath(project, pipeline)})
 }
 
 // RetryPipeline runs a pipeline's failed and canceled jobs again, those that
 // are allowed to fail included and trigger jobs not. GitLab answers the same
 // where there are none.
 func (c *Client) RetryPipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
-	return c.pipeline(ctx, request{method: http.MethodPost, endpoint: endpointRetryPipeline, path: pipelinePath(project, pipeline) + "/retry"})
+	return c.pipeline(ctx, request{method: http.MethodPost, endpoint: endpoint.RetryPipeline, path: pipelinePath(project, pipeline) + "/retry"})
 }
 
 // CancelPipeline cancels a pipeline's jobs and those of its child pipelines.
 // GitLab answers the same for a pipeline that has ended: its Status tells.
 func (c *Client) CancelPipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
-	return c.pipeline(ctx, request{method: http.MethodPost, endpoint: endpointCancelPipeline, path: pipelinePath(project, pipeline) + "/cancel"})
+	return c.pipeline(ctx, request{method: http.MethodPost, endpoint: endpoint.CancelPipeline, path: pipelinePath(project, pipeline) + "/cancel"})
 }
 
 // Deployment is a job that deploys to an environment.
@@ -59,7 +49,7 @@ type Deployment struct {
 func (c *Client) RunningDeployments(ctx context.Context, project int64) ([]Deployment, error) {
 	r := request{
 		method:   http.MethodGet,
-		endpoint: endpointDeployments,
+		endpoint: endpoint.Deployments,
 		path:     fmt.Sprintf("projects/%d/deployments", project),
 		params:   &gl.ListProjectDeploymentsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Status: gl.Ptr("running")},
 	}
@@ -129,7 +119,7 @@ const refPage = 20
 func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pageSize int64) iter.Seq2[pipelineJSON, error] {
 	byRef := request{
 		method:   http.MethodGet,
-		endpoint: endpointPipelines,
+		endpoint: endpoint.Pipelines,
 		path:     fmt.Sprintf("projects/%d/pipelines", project),
 		params: &gl.ListProjectPipelinesOptions{
 			ListOptions: gl.ListOptions{PerPage: pageSize},
@@ -142,7 +132,7 @@ func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pag
 		// token may see pipelines only: then the ref alone must do.
 		ways = []request{{
 			method:   http.MethodGet,
-			endpoint: endpointMergeRequestPipelines,
+			endpoint: endpoint.MergeRequestPipelines,
 			path:     fmt.Sprintf("projects/%d/merge_requests/%s/pipelines", project, iid),
 			params:   &gl.ListOptions{PerPage: pageSize},
 		}, byRef}
@@ -187,7 +177,7 @@ func (c *Client) PipelinesSince(ctx context.Context, project int64, since time.T
 	for range maxSincePages {
 		answer, resp, err := call(ctx, c, request{
 			method:   http.MethodGet,
-			endpoint: endpointPipelines,
+			endpoint: endpoint.Pipelines,
 			path:     fmt.Sprintf("projects/%d/pipelines", project),
 			params: &gl.ListProjectPipelinesOptions{
 				ListOptions:  gl.ListOptions{PerPage: perPage, Page: page},

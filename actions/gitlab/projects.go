@@ -12,16 +12,8 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
 	"github.com/pipesteward/pipesteward/rules/event"
-)
-
-// Endpoint names of the calls on projects.
-const (
-	endpointProject           = "project"
-	endpointProjects          = "projects"
-	endpointGroupProjects     = "group_projects"
-	endpointProtectedBranches = "protected_branches"
-	endpointProtectedTags     = "protected_tags"
 )
 
 // Project is a project as the API has it.
@@ -37,7 +29,7 @@ func (c *Client) Project(ctx context.Context, idOrPath string) (Project, error) 
 	if idOrPath == "" {
 		return Project{}, errors.New("gitlab: no project is named: write its id or its full path, for instance platform/shop")
 	}
-	r := request{method: http.MethodGet, endpoint: endpointProject, path: "projects/" + gl.PathEscape(idOrPath)}
+	r := request{method: http.MethodGet, endpoint: endpoint.Project, path: "projects/" + gl.PathEscape(idOrPath)}
 	answer, resp, err := call(ctx, c, r, projectJSON{})
 	if err != nil {
 		return Project{}, err
@@ -68,7 +60,7 @@ func (c *Client) Projects(ctx context.Context) iter.Seq2[Project, error] {
 }
 
 func projectsBy(paging gl.ListOptions) request {
-	return request{method: http.MethodGet, endpoint: endpointProjects, path: "projects", params: &gl.ListProjectsOptions{
+	return request{method: http.MethodGet, endpoint: endpoint.Projects, path: "projects", params: &gl.ListProjectsOptions{
 		ListOptions: paging, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("asc"),
 		Membership: gl.Ptr(true), Archived: gl.Ptr(false), Simple: gl.Ptr(true),
 	}}
@@ -88,7 +80,7 @@ func (c *Client) GroupProjects(ctx context.Context, group string) iter.Seq2[Proj
 	}
 	return c.projects(ctx, request{
 		method:   http.MethodGet,
-		endpoint: endpointGroupProjects,
+		endpoint: endpoint.GroupProjects,
 		path:     "groups/" + gl.PathEscape(group) + "/projects",
 		params: &gl.ListGroupProjectsOptions{
 			ListOptions: gl.ListOptions{PerPage: perPage}, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("asc"),
@@ -145,11 +137,11 @@ func fits(name, ref string) bool {
 // ProtectedRefs returns which branches and tags of a project are protected,
 // by the project itself or by its group.
 func (c *Client) ProtectedRefs(ctx context.Context, project int64) (ProtectedRefs, error) {
-	branches, err := c.names(ctx, project, endpointProtectedBranches)
+	branches, err := c.names(ctx, project, endpoint.ProtectedBranches)
 	if err != nil {
 		return ProtectedRefs{}, err
 	}
-	tags, err := c.names(ctx, project, endpointProtectedTags)
+	tags, err := c.names(ctx, project, endpoint.ProtectedTags)
 	if err != nil {
 		return ProtectedRefs{}, err
 	}

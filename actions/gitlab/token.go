@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"slices"
 	"time"
-)
 
-const endpointAccessToken = "access_token"
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
+)
 
 // AccessToken is what GitLab tells of a personal, project or group access token.
 type AccessToken struct {
@@ -22,7 +22,7 @@ func (t AccessToken) May(scope string) bool { return slices.Contains(t.Scopes, s
 // AccessToken returns what GitLab (15.5+) tells of the client's own access
 // token.
 func (c *Client) AccessToken(ctx context.Context) (AccessToken, error) {
-	r := request{method: http.MethodGet, endpoint: endpointAccessToken, path: "personal_access_tokens/self"}
+	r := request{method: http.MethodGet, endpoint: endpoint.AccessToken, path: "personal_access_tokens/self"}
 	answer, _, err := call(ctx, c, r, accessTokenJSON{})
 	expires, _ := time.Parse(time.DateOnly, answer.ExpiresAt) // null: it does not
 	return AccessToken{answer.Name, answer.Scopes, expires}, err
