@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -58,7 +59,7 @@ func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 	for _, old := range p.outdated {
 		what, err := r.cancelOutdated(ctx, gl, p.Project.ID, old, running)
 		p.noteCanceled(what)
-		var e *gitlab.Error
+		var e *apierror.Error
 		switch {
 		case err == nil:
 		case errors.As(err, &e) && !event.Transient(err):

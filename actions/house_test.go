@@ -27,6 +27,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack"
@@ -451,7 +452,7 @@ func (b burning) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 // grants notes when requests to GitLab are granted, by a clock that moves while
 // they wait. On a busy machine they may reach GitLab much later by that clock.
 type grants struct {
-	gitlab.Limiter
+	ratelimit.Limiter
 	rate  store.Rate // of all requests; some have others besides
 	clock *storetest.Clock
 	time  sync.RWMutex // held for writing while time passes

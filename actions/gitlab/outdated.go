@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -217,7 +218,7 @@ var underWay = []string{"created", "waiting_for_resource", "preparing", "waiting
 func (c *Client) rootFrom(ctx context.Context, up event.Upstream) (int64, error) {
 	parent, err := c.Pipeline(ctx, up.ProjectID, up.PipelineID)
 	switch {
-	case IsHidden(err):
+	case apierror.IsHidden(err):
 		return 0, nil
 	case err != nil:
 		return 0, err
