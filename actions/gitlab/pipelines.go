@@ -14,6 +14,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
+	"github.com/pipesteward/pipesteward/actions/gitlab/outdated"
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -93,32 +94,30 @@ func (c *Client) NewestPipelines(ctx context.Context, project int64, ref string,
 	if n <= 0 {
 		return nil, nil
 	}
-	for p, err := range c.pipelinesOf(ctx, project, ref, min(max(int64(n), refPage), perPage)) {
+	for p, err := range c.PipelinesOfRef(ctx, project, ref, min(max(int64(n), refPage), perPage)) {
 		if err != nil {
 			return nil, err
 		}
 		if p.Ref != ref {
 			continue
 		}
-		if newest = append(newest, int64(p.ID)); len(newest) == n {
+		if newest = append(newest, p.ID); len(newest) == n {
 			break
 		}
 	}
 	return newest, nil
 }
 
-// mergeRequestRefs begins the refs of merge request pipelines.
-const mergeRequestRefs = "refs/merge-requests/"
-
-// refPage is how many pipelines of a ref are asked for at a time, at least:
-// more than one, since GitLab lists others between them (see pipelinesOf).
+// refPage is how many pipelines of a ref are read at a time, at least: more than
+// one, since GitLab lists others between them (see PipelinesOfRef).
 const refPage = 20
 
-// pipelinesOf lists a project's pipelines of a ref, newest first, and others
-// with them: the list of a branch also holds the pipelines of merge requests
-// from it (since 18.x), and that of a merge request those with its other refs,
-// and those of its branch, after its own.
-func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pageSize int64) iter.Seq2[pipelineJSON, error] {
+// PipelinesOfRef lists a project's pipelines of a ref, newest first, and others
+// with them: the list of a branch also has the pipelines of merge requests from
+// it (since 18.x), and that of a merge request those with its other refs, and
+// those of its branch, after its own. Child pipelines are not listed. It ends with
+// the first error.
+func (c *Client) PipelinesOfRef(ctx context.Context, project int64, ref string, pageSize int64) iter.Seq2[event.Pipeline, error] {
 	byRef := rest.Request{
 		Method:   http.MethodGet,
 		Endpoint: endpoint.Pipelines,
@@ -129,7 +128,7 @@ func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pag
 		},
 	}
 	ways := []rest.Request{byRef}
-	if iid, _, ok := mergeRequestRef(ref); ok {
+	if iid, _, ok := outdated.MergeRequestRef(ref); ok {
 		// The merge request of a fork's pipeline is in another project, and a
 		// token may see pipelines only: then the ref alone must do.
 		ways = []rest.Request{{
@@ -139,7 +138,7 @@ func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pag
 			Params:   &gl.ListOptions{PerPage: pageSize},
 		}, byRef}
 	}
-	return func(yield func(pipelineJSON, error) bool) {
+	return func(yield func(event.Pipeline, error) bool) {
 	way:
 		for i, r := range ways {
 			for p, err := range rest.List[pipelineJSON](ctx, c.Client, r) {
@@ -149,7 +148,7 @@ func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pag
 				if err == nil && cmp.Or(int64(p.ProjectID), project) != project {
 					continue
 				}
-				if !yield(p, err) {
+				if !yield(p.pipeline(), err) {
 					return
 				}
 			}
@@ -157,6 +156,20 @@ func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pag
 		}
 	}
 }
+
+// OutdatedBy returns the id of a pipeline that makes p redundant, 0 if none does;
+// see outdated.By.
+func (c *Client) OutdatedBy(ctx context.Context, project int64, p event.Pipeline, mergeRequest int64, deploys bool) (int64, error) {
+	return outdated.By(ctx, c, project, p, mergeRequest, deploys)
+}
+
+// Outdated lists the older pipelines that p makes redundant and that have not
+// ended; see outdated.Older.
+func (c *Client) Outdated(ctx context.Context, project int64, p event.Pipeline, mergeRequest int64) ([]event.Pipeline, error) {
+	return outdated.Older(ctx, c, project, p, mergeRequest)
+}
+
+var _ outdated.Pipelines = (*Client)(nil)
 
 // UpdatedPipeline is a pipeline with the time of its last change.
 type UpdatedPipeline struct {
