@@ -2,7 +2,7 @@ package slack
 
 import "strings"
 
-// address is the channel as chat.postMessage wants it.
+// address returns the channel as chat.postMessage takes it.
 func address(channel string) string {
 	if isID(channel) {
 		return channel
@@ -10,7 +10,7 @@ func address(channel string) string {
 	return "#" + channel
 }
 
-// isID tells a channel's id from its name: names have no capitals.
+// isID reports whether a channel is given by its id: names have no capitals.
 func isID(channel string) bool {
 	return len(channel) > 8 && strings.IndexByte("CDGUW", channel[0]) >= 0 && channel == strings.ToUpper(channel)
 }

@@ -1,38 +1,38 @@
 package slack
 
 import (
-	slackapi "github.com/slack-go/slack"
-
 	"cmp"
 	"context"
 	"errors"
 
+	slackapi "github.com/slack-go/slack"
+
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// tell takes the steps that the package's comment draws.
-func (w *work) tell(ctx context.Context, o event.Outcome, text string) error {
+// notify takes the steps that the package's comment draws.
+func (w *turn) notify(ctx context.Context, o event.Outcome, text string) error {
 	id := o.ID + ":" + o.Result
 	m, err := w.begin(ctx, id)
-	if err != nil || m.told(id) {
+	if err != nil || m.has(id) {
 		return err
 	}
 	if !o.At.Before(m.At) {
 		m.At, m.Status = o.At, cmp.Or(o.Pipeline.Status, m.Status)
 	}
-	n, err := write(o, text, m.Status)
+	n, err := render(o, text, m.Status)
 	if err != nil {
-		return &Error{Method: "tell", Code: "invalid_outcome", advice: err.Error()}
+		return &Error{Method: "notify", Code: "invalid_outcome", advice: err.Error()}
 	}
 	lines, older := m.with(n.line)
 	if m.TS != "" {
-		err := w.update(ctx, m, n.root(lines, older))
+		err := w.edit(ctx, m, n.root(lines, older))
 		e, failed := errors.AsType[*Error](err)
 		switch {
 		case failed && e.gone():
-			m.TS = "" // someone deleted it: tell all of it in a new one
+			m.TS = "" // someone deleted it: post all of it as a new one
 		case failed && e.Code == "edit_window_closed":
-			// The workspace allows no late edits; the thread still tells.
+			// The workspace allows no late edits; the thread still has the outcome.
 		case failed:
 			return err
 		}
@@ -45,23 +45,23 @@ func (w *work) tell(ctx context.Context, o event.Outcome, text string) error {
 }
 
 // announce takes the same steps for a message that is never edited.
-func (w *work) announce(ctx context.Context, id, text string) error {
+func (w *turn) announce(ctx context.Context, id, text string) error {
 	m, err := w.begin(ctx, id)
-	if err != nil || m.told(id) {
+	if err != nil || m.has(id) {
 		return err
 	}
 	m.Posting = &posting{ID: id, Since: w.now()}
 	return w.post(ctx, m, announcement(text))
 }
 
-// begin gives what is known of the message. What came of the last post is
-// settled, and saved if that was the very one.
-func (w *work) begin(ctx context.Context, id string) (*record, error) {
+// begin returns the record of the message. It settles whether the last post
+// succeeded, and saves that if the post was the one of id.
+func (w *turn) begin(ctx context.Context, id string) (*record, error) {
 	m, err := w.load(ctx)
-	if err != nil || m.Posting == nil || m.told(id) {
+	if err != nil || m.Posting == nil || m.has(id) {
 		return m, err
 	}
-	if err := w.settle(ctx, m); err != nil || !m.told(id) {
+	if err := w.settle(ctx, m); err != nil || !m.has(id) {
 		return m, err
 	}
 	if err := w.renew(ctx); err != nil {
@@ -70,8 +70,8 @@ func (w *work) begin(ctx context.Context, id string) (*record, error) {
 	return m, w.save(ctx, m)
 }
 
-// settle finds out what came of a post that was never seen to end.
-func (w *work) settle(ctx context.Context, m *record) error {
+// settle finds out whether a post succeeded whose end was not recorded.
+func (w *turn) settle(ctx context.Context, m *record) error {
 	channel, ts, err := w.find(ctx, m)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (w *work) settle(ctx context.Context, m *record) error {
 }
 
 // post sends the message that m.Posting announces.
-func (w *work) post(ctx context.Context, m *record, b body) error {
+func (w *turn) post(ctx context.Context, m *record, b body) error {
 	if err := w.renew(ctx); err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (w *work) post(ctx context.Context, m *record, b body) error {
 	if err == nil && ts == "" {
 		err = errNoAnswer
 	}
-	// What Slack did must be saved even if the process is told to stop.
+	// The result must be saved even if the process must stop.
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), saveFor)
 	defer stop()
 	if err != nil {
@@ -110,9 +110,9 @@ func (w *work) post(ctx context.Context, m *record, b body) error {
 		if e.unsure {
 			return e
 		}
-		m.Posting = nil // refused: nothing to look for
+		m.Posting = nil // refused: there is nothing to search for
 		if err := w.save(ctx, m); err != nil {
-			w.log.WarnContext(ctx, "a Slack post that was refused will be looked for in vain", "error", err)
+			w.log.WarnContext(ctx, "the refusal of a Slack post is not recorded: the next notification will search for the post", "error", err)
 		}
 		return e
 	}

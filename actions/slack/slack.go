@@ -1,22 +1,22 @@
-// Package slack tells people in Slack what came of decisions: one message per
-// pipeline and channel, edited in place, with each later outcome as a reply in
-// its thread. Besides, it makes announcements, each a message of its own.
+// Package slack notifies people in Slack of outcomes: one message per pipeline
+// and channel, edited in place (edit.go), with each later outcome as a reply in its
+// thread (post.go). It also posts announcements, each a message of its own.
 //
-// An outcome is told once, also when the process dies in the middle; so is an
-// announcement, which is never edited. Slack takes no idempotency key, so the
-// order of steps and a look at the channel make up for it:
+// An outcome is notified once, even if the process dies in the middle; so is an
+// announcement, which is never edited. Slack has no idempotency key, so the order
+// of the steps and a search of the channel (search.go) replace it:
 //
-//	claim ─► look, if a post was left unsure ─► edit ─► claim anew ─► save "about to post" ─► post ─► save "told"
+//	claim ─► search, if the result of a post is unknown ─► edit ─► renew the claim ─► record "posting" ─► post ─► record "posted"
 //
-// Editing can be repeated freely. A post carries the id of what it tells as
-// message metadata; whoever finds an "about to post" that was never followed by
-// "told" looks through the channel's history for that id before anything else.
-// Where the bot may not read the history (see [Config]), such a post is
-// repeated: it may then come twice after a crash, never not at all.
+// Editing can be repeated. A post has the id of its outcome or announcement as
+// message metadata; a worker that finds a record "posting" without "posted"
+// searches the channel's history for that id first. If the bot may not read the
+// history (see [Config]), such a post is repeated: after a crash it may appear
+// twice, but is never lost.
 //
-// A call that ended without a clear answer may still take effect a little
-// later. Its claim is therefore kept until it runs out, so that nobody looks
-// too early.
+// A call that ended without a clear answer may still take effect a little later.
+// Its claim is therefore kept until it expires, so that no worker searches too
+// early.
 package slack
 
 import (
@@ -38,63 +38,63 @@ import (
 )
 
 const (
-	// keepFor is how long it is known what a message says. An outcome of an
+	// keepFor is how long the record of a message is stored. An outcome of an
 	// older pipeline begins a new message.
 	keepFor = 30 * 24 * time.Hour
-	// claimFor is how long one worker has a message to itself; longer than a
-	// call may take with what follows it.
+	// claimFor is the time to live of a worker's claim on a message; longer than
+	// one call and the steps after it may take.
 	claimFor = 30 * time.Second
 	// callFor is how long one call to Slack may take.
 	callFor = 10 * time.Second
-	// saveFor is how long the store may take once the process is told to stop.
+	// saveFor is how long the store may take once the process must stop.
 	saveFor = 5 * time.Second
 	// maxAnswer is how many bytes of an answer are read; a page of history is
 	// far shorter.
 	maxAnswer = 16 << 20
 )
 
-// State keeps what is known of the messages, for all replicas; the store's
-// guard is one.
+// State stores the records of the messages for all replicas. The store's guard
+// implements it.
 type State interface {
-	// Get gives the value, or nil when there is none.
+	// Get returns the value, or nil if there is none.
 	Get(ctx context.Context, key string) ([]byte, error)
-	// Set keeps a small value for ttl.
+	// Set stores a small value for ttl.
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	// Claim makes owner the holder of key for ttl, if nobody else holds it;
-	// a holder that claims again holds it for ttl from now.
-	Claim(ctx context.Context, key, owner string, ttl time.Duration) (held bool, err error)
-	// Release ends the owner's claim; another's is left alone.
+	// Claim claims key for owner, if nobody else has claimed it; the claim
+	// expires after ttl. The owner renews its claim by claiming again.
+	Claim(ctx context.Context, key, owner string, ttl time.Duration) (claimed bool, err error)
+	// Release ends the owner's claim, and no other's.
 	Release(ctx context.Context, key, owner string) error
 }
 
-// Config of a Teller. Token, State and Now are required.
+// Config is what a Notifier needs. Token, State and Now are required.
 //
 // The token needs the scope chat:write (chat:write.public to post where the
-// bot was not invited). To tell exactly once after a crash it also needs
-// channels:history and, for private channels, groups:history; and where rules
-// name channels rather than their ids, channels:read and groups:read.
+// bot was not invited). To post exactly once after a crash it also needs
+// channels:history and, for private channels, groups:history; and if rules name
+// channels by name and not by id, channels:read and groups:read.
 type Config struct {
 	Token      string       // the bot token, xoxb-…
 	APIURL     string       // base of the Web API; Slack's by default
 	HTTPClient *http.Client // its redirect policy is replaced; http.DefaultClient by default
 	State      State
 	Now        func() time.Time
-	Log        *slog.Logger // by default nothing is logged
+	Log        *slog.Logger // nothing is logged by default
 }
 
-// Teller tells outcomes and announcements in Slack. It is safe for concurrent use.
-type Teller struct {
+// Notifier posts outcomes and announcements in Slack. It is safe for concurrent use.
+type Notifier struct {
 	session atomic.Pointer[session]
 	connect func(token string) *slackapi.Client
 	state   State
 	now     func() time.Time
 	log     *slog.Logger
-	blind   sync.Once // says once that the history can't be read
+	blind   sync.Once // logs once that the history can't be read
 }
 
-// New returns a Teller, or an error that says which part of the config is
+// New returns a Notifier, or an error that says which part of the config is
 // wrong. It does not call Slack.
-func New(c Config) (*Teller, error) {
+func New(c Config) (*Notifier, error) {
 	if c.State == nil || c.Now == nil {
 		return nil, errors.New("slack: the config needs State and Now")
 	}
@@ -102,55 +102,55 @@ func New(c Config) (*Teller, error) {
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 		return nil, errors.New("slack: --slack-api-url is not an http or https URL, such as " + slackapi.APIURL)
 	}
-	t := &Teller{
+	n := &Notifier{
 		state: c.State,
 		now:   c.Now,
 		log:   cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
 	}
 	client := newBounded(cmp.Or(c.HTTPClient, http.DefaultClient))
-	t.connect = func(token string) *slackapi.Client {
+	n.connect = func(token string) *slackapi.Client {
 		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base.String(), "/")+"/"), slackapi.OptionHTTPClient(client))
 	}
-	if err := t.SetToken(c.Token); err != nil {
+	if err := n.SetToken(c.Token); err != nil {
 		return nil, err
 	}
-	return t, nil
+	return n, nil
 }
 
-// Tell makes the outcome known in the channel: a name, with or without '#',
-// or an id. The text is mrkdwn, what it interpolates escaped with [Teller.Escape];
-// "" stands for a default text.
+// Notify posts the outcome in the channel: a name, with or without '#', or an id.
+// The text is mrkdwn, its values escaped with [Notifier.Escape]; "" selects the
+// default text.
 //
 // The first outcome of a pipeline becomes a message. A later one edits that
 // message, and is a reply in its thread. In the message each job has one line,
 // which shows the newest outcome of any rule's action on it; a rule that only
-// tells has one of its own. An outcome is known by its ID and Result: telling
-// it again changes nothing.
+// notifies has one of its own. The outcome's ID and Result identify it: a
+// repetition changes nothing.
 //
 // The error is an [*Error], which says whether to try again.
-func (t *Teller) Tell(ctx context.Context, o event.Outcome, channel, text string) error {
+func (n *Notifier) Notify(ctx context.Context, o event.Outcome, channel, text string) error {
 	if o.ID == "" {
-		return &Error{Method: "tell", Code: "invalid_outcome", advice: "the outcome has no id"}
+		return &Error{Method: "notify", Code: "invalid_outcome", advice: "the outcome has no id"}
 	}
-	return t.turn(ctx, channel, subject(o), func(w *work) error { return w.tell(ctx, o, text) })
+	return n.turn(ctx, channel, subject(o), func(w *turn) error { return w.notify(ctx, o, text) })
 }
 
-// Announce makes the text known in the channel, as a message of its own. The
-// channel and the text are as for [Teller.Tell], but the text must not be
-// empty. An announcement is known by its key for 30 days: making it again
-// changes nothing, whatever the text is then.
+// Announce posts the text in the channel, as a message of its own. The channel and
+// the text are as for [Notifier.Notify], but the text must not be empty. The key
+// identifies the announcement for 30 days: a repetition changes nothing, even with
+// another text.
 //
 // The error is an [*Error], which says whether to try again.
-func (t *Teller) Announce(ctx context.Context, key, channel, text string) error {
+func (n *Notifier) Announce(ctx context.Context, key, channel, text string) error {
 	if key == "" || strings.TrimSpace(text) == "" {
-		return &Error{Method: "tell", Code: "invalid_announcement", advice: "it needs a key and a text"}
+		return &Error{Method: "notify", Code: "invalid_announcement", advice: "it needs a key and a text"}
 	}
 	id := "announcement:" + key
-	return t.turn(ctx, channel, id, func(w *work) error { return w.announce(ctx, id, text) })
+	return n.turn(ctx, channel, id, func(w *turn) error { return w.announce(ctx, id, text) })
 }
 
-// subject says what the outcome's message is about: its pipeline, else its
-// job, else its rule; of a schedule rule, the run.
+// subject identifies the message of an outcome: by its pipeline, else by its job,
+// else by its rule; of a schedule rule, by the run.
 func subject(o event.Outcome) string {
 	switch {
 	case o.Sweep.ID != "":
