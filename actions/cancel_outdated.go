@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -57,7 +58,7 @@ func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 	for _, old := range p.outdated {
 		result, err := r.cancelOutdated(ctx, gl, p.Project.ID, old, running)
 		p.addCanceled(result)
-		var e *gitlab.Error
+		var e *apierror.Error
 		switch {
 		case err == nil:
 		case errors.As(err, &e) && !event.Transient(err):

@@ -8,7 +8,7 @@ import (
 	"hash/fnv"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/worker"
@@ -67,7 +67,7 @@ func (r *Runner) act(ctx context.Context, a *attempt) (*verdict, error) {
 		a.Called = earlier
 		return a.stoppedBy(stop.Stop), nil
 	}
-	var e *gitlab.Error
+	var e *apierror.Error
 	if !errors.As(err, &e) || e.MaybeDone() {
 		return nil, err
 	}

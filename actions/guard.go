@@ -8,7 +8,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
-	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -117,7 +117,7 @@ func (r *Runner) calledFor(ctx context.Context, a *attempt) (*verdict, error) {
 		return skipped("%s", other.reason), nil
 	}
 	err = r.freshness(a.pending).Found(err)
-	var e *gitlab.Error
+	var e *apierror.Error
 	if err == nil || ctx.Err() != nil || event.Transient(err) || !errors.As(err, &e) {
 		return v, err
 	}

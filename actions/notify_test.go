@@ -33,7 +33,7 @@ func (silence) Error() string                { return "no answer" }
 func (silence) Silent() bool                 { return true }
 func (silence) Again() (time.Duration, bool) { return time.Second, true }
 
-func (h *hangingTeller) Tell(ctx context.Context, o event.Outcome, _, _ string) error {
+func (h *hangingTeller) Notify(ctx context.Context, o event.Outcome, _, _ string) error {
 	h.mu.Lock()
 	h.calls++
 	silent := h.silent

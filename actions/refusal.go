@@ -6,13 +6,13 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // unobservable returns the verdict where GitLab finally refuses to show the job or its
 // pipeline. A deleted one is no failure.
-func unobservable(p *pending, e *gitlab.Error) *verdict {
+func unobservable(p *pending, e *apierror.Error) *verdict {
 	if e.Status == http.StatusNotFound && !strings.Contains(e.Message, "Project") {
 		return skipped("GitLab says %q: the job or its pipeline was deleted, or is hidden from the token's user", e.Message)
 	}
@@ -22,7 +22,7 @@ func unobservable(p *pending, e *gitlab.Error) *verdict {
 // refused returns the verdict on a request that had no effect. The job's state is read
 // before another request is sent: at the next attempt after a transient error, else
 // now, since the reason is most often that somebody else was faster.
-func (r *Runner) refused(ctx context.Context, a *attempt, e *gitlab.Error) (*verdict, error) {
+func (r *Runner) refused(ctx context.Context, a *attempt, e *apierror.Error) (*verdict, error) {
 	if err := r.freshness(a.pending).Found(e); event.Transient(err) {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (r *Runner) refused(ctx context.Context, a *attempt, e *gitlab.Error) (*ver
 }
 
 // reasonOf returns a final refusal for people, with what to do about it.
-func reasonOf(p *pending, e *gitlab.Error) string {
+func reasonOf(p *pending, e *apierror.Error) string {
 	write := e.Rights() && e.Method == http.MethodPost
 	switch {
 	case write && p.Action.Verb == event.VerbPlay && len(p.Action.Variables) > 0:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -47,7 +48,7 @@ func (r *Runner) readState(ctx context.Context, p *pending) (state, error) {
 	}
 	if p.Pipeline.ID != 0 {
 		s, ok, err := r.findInPipeline(ctx, p, p.Pipeline.ID)
-		if ok || err != nil && !gitlab.IsNotFound(err) { // the job may be in another pipeline here
+		if ok || err != nil && !apierror.IsNotFound(err) { // the job may be in another pipeline here
 			return s, err
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
@@ -14,7 +14,7 @@ import (
 // Grants notes when requests to GitLab are granted, by a clock that moves while they wait.
 // On a busy machine the requests may reach GitLab much later by that clock.
 type Grants struct {
-	gitlab.Limiter
+	ratelimit.Limiter
 	rate  store.Rate // of all requests; some have others besides
 	clock *storetest.Clock
 	time  sync.RWMutex // held for writing while time passes
@@ -22,7 +22,7 @@ type Grants struct {
 	at    []time.Time
 }
 
-// Take implements gitlab.Limiter.
+// Take implements ratelimit.Limiter.
 func (g *Grants) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
 	g.time.RLock()
 	defer g.time.RUnlock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -126,7 +127,7 @@ func (f *Finder) visible(owner string, list func() ([]gitlab.Hook, error)) ([]gi
 		return nil, nil
 	}
 	hooks, err := list()
-	if gitlab.IsHidden(err) {
+	if apierror.IsHidden(err) {
 		f.hidden[owner] = f.Now()
 		return nil, nil
 	}

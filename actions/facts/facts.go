@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
@@ -69,7 +70,7 @@ func (f Reader) Bridges(ctx context.Context, e event.Event) ([]event.Bridge, err
 			continue
 		}
 		down.FailedJobs, err = f.jobs(ctx, down.ProjectID, down.ID, "failed")
-		if err != nil && !gitlab.IsHidden(err) {
+		if err != nil && !apierror.IsHidden(err) {
 			return nil, err
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -50,7 +50,7 @@ func (f Freshness) Status(what string, id int64, gitlabs, events string) error {
 // Found returns a transient error in place of one that says that something does
 // not exist, if the event is fresh; else the error as it is.
 func (f Freshness) Found(err error) error {
-	var e *gitlab.Error
+	var e *apierror.Error
 	if f.fresh && errors.As(err, &e) && e.Final(http.StatusNotFound) {
 		return &lagError{e.Error()}
 	}

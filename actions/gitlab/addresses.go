@@ -11,11 +11,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
+	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 )
 
 const (
-	endpointUser = "user"
-
 	// How often GitLab is asked for its own address: after a failure with twice
 	// the wait each time, and each hour once it has answered.
 	firstAddressRetry = time.Second
@@ -177,13 +179,13 @@ func (c *Client) ForeignAddress(instance, projectURL, projectPath string) (forei
 
 // LearnAddress asks GitLab once for the address that it has in hooks.
 func (c *Client) LearnAddress(ctx context.Context) error {
-	r := request{method: http.MethodGet, endpoint: endpointUser, path: "user"}
-	answer, resp, err := call(ctx, c, r, userJSON{})
+	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.User, Path: "user"}
+	answer, resp, err := rest.Call(ctx, c.Client, r, userJSON{})
 	if err != nil {
 		return err
 	}
 	if answer.Username == "" {
-		return c.failed(r, resp.StatusCode, "the answer is no user", 0, true)
+		return rest.Unexpected(c.Client, r, resp, "the answer is no user")
 	}
 	page, _ := parseAddress(answer.WebURL)
 	external, ok := page.within(answer.Username)
@@ -209,7 +211,7 @@ func (c *Client) FollowAddress(ctx context.Context) {
 				c.addresses.log.Warn("GitLab could not be asked for its own address: events whose delivery names another one than --gitlab-url wait until it can", "error", err)
 			}
 			wait = min(cmp.Or(2*failed, firstAddressRetry), lastAddressRetry)
-			if passing := (*Error)(nil); errors.As(err, &passing) {
+			if passing := (*apierror.Error)(nil); errors.As(err, &passing) {
 				wait = max(wait, passing.After)
 			}
 			failed = wait

@@ -1,19 +1,22 @@
-// Package gitlab talks to GitLab: the eleven calls of its Jobs API, and some on
-// pipelines, projects and webhooks, paced and repeated by one policy, with
-// errors that are classified once.
+// Package gitlab has the calls of GitLab's API that Pipesteward needs: the
+// eleven of the Jobs API, and some on pipelines, projects and webhooks. Their
+// results are the values of rules/event.
 //
-// A call goes through five steps, each in its own file:
+//	jobs.go, pipelines.go, projects.go, hooks.go, token.go  one method for each call
+//	cursor.go     where a list continues
+//	decode.go     the API's JSON
+//	event.go      the event that a webhook would have sent, made of what the API says
+//	addresses.go  the base URLs of the instance, and which deliveries are its own
 //
-//	jobs.go       names the call and turns the answer into the house's values
-//	(pipelines.go, projects.go, hooks.go; cursor.go: where a list goes on)
-//	policy.go     sends it, and sends a GET again where that may help
-//	flight.go     makes identical GETs that wait one request
-//	pace.go       waits before each request until the instance may be asked
-//	transport.go  bounds what is read, and keeps the token on its host
+// The packages below have a concept each:
 //
-// What came back and is no success is an *Error (errors.go): it says whether
-// to come back later, whether the token lacks the right, and whether a POST
-// may have taken effect all the same.
+//	rest          sends requests: tokens, repeats, views
+//	ratelimit     when a request may be sent
+//	availability  whether GitLab as a whole can be used: circuit breakers
+//	apierror      errors, classified once: about the job, the moment or the bot
+//	endpoint      the names of the calls
+//	outdated      whether a pipeline makes another one redundant
+//	gitlabtest    the simulated GitLab
 package gitlab
 
 import (
@@ -23,13 +26,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
-	"sync/atomic"
 	"time"
 
-	gl "gitlab.com/gitlab-org/api/client-go/v2"
-
+	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
+	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -40,20 +40,20 @@ type Config struct {
 	BaseURL  string   // the instance's: https://gitlab.com, https://example.com/gitlab
 	Aliases  []string // other base URLs that the same instance calls itself by
 	Token    string   // personal, project or group access token with the scope api
-	JobToken string   // CI_JOB_TOKEN; without a Token it is sent with every call
+	JobToken string   // CI_JOB_TOKEN; without a Token every call is authenticated by it
 	Version  string   // Pipesteward's own, for the User-Agent; default dev
 
 	Transport http.RoundTripper // default: one with time-outs of its own
 	Timeout   time.Duration     // of one request, its whole answer included; default 2 min
 
-	Limiter Limiter    // asked before every request; nil: none
-	Rate    store.Rate // what Limiter grants to one instance
-	// MaxWait is the longest that GitLab may hold a request back in place;
-	// default 10 s. What takes longer, or more than a minute in line for Rate, is
-	// an *Error with After.
+	Limiter ratelimit.Limiter // limits the requests of all replicas; nil: none
+	Rate    store.Rate        // of requests to one instance, for Limiter
+	// MaxWait is the longest that a request waits in place because GitLab requires
+	// it; default 10 s. A request that would wait longer, or more than a minute for
+	// Rate, fails with an *apierror.Error that has After.
 	MaxWait time.Duration
 
-	LogLimit int64 // how many bytes of a log's end Log gives; default 1 MiB, at most 100 MiB
+	LogLimit int64 // how many bytes of a log's end Log returns; default 1 MiB, at most 100 MiB
 
 	Now     func() time.Time
 	Sleep   func(ctx context.Context, d time.Duration) error // returns ctx's error when ctx ends first; default: a timer
@@ -67,34 +67,23 @@ const (
 	defaultTimeout  = 2 * time.Minute // a long log included
 )
 
-// Client asks one GitLab instance. It is safe for concurrent use.
+// Client calls the API of one GitLab instance. It is safe for concurrent use.
 type Client struct {
-	api       *gl.Client
+	*rest.Client
+
 	instance  string // base URL without a slash at its end
 	prefix    string // its path
-	tokens    *atomic.Pointer[tokens]
-	logLimit  int64
+	host      string // names the instance in the ids of events
+	logLimit  int64  // bytes
 	addresses *addresses
-	pace      *pacer
-	flights   *flights
-	health    *health
-	budget    *budget                     // of a view; nil: none
-	sweeping  bool                        // of a view
-	gate      func(context.Context) error // of a view; nil: none
 	now       func() time.Time
-	ahead     *atomic.Int64 // nanoseconds that now is ahead of GitLab's clock, by its last answer
 	sleep     func(context.Context, time.Duration) error
-	observe   func(string, int)
 }
 
 // New returns a client, or an error that says which part of the
-// configuration is wrong and what to write instead. It asks GitLab nothing.
+// configuration is wrong and what to write instead. It sends no request.
 func New(cfg Config) (*Client, error) {
 	base, err := parseBaseURL(cfg.BaseURL)
-	if err != nil {
-		return nil, err
-	}
-	given, err := newTokens(cfg.Token, cfg.JobToken, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -104,106 +93,76 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Limiter != nil && (cfg.Rate.Limit <= 0 || cfg.Rate.Per <= 0) {
 		return nil, fmt.Errorf("gitlab: rate %d/%s allows no request: write for instance 300/1m", cfg.Rate.Limit, cfg.Rate.Per)
 	}
-	if cfg.LogLimit < 0 || cfg.LogLimit > MaxLog {
-		return nil, fmt.Errorf("gitlab: log limit of %d bytes: write 0 (1 MiB) to %d", cfg.LogLimit, MaxLog)
+	if cfg.LogLimit < 0 || cfg.LogLimit > rest.MaxLog {
+		return nil, fmt.Errorf("gitlab: log limit of %d bytes: write 0 (1 MiB) to %d", cfg.LogLimit, rest.MaxLog)
 	}
-
 	known, err := newAddresses(base, cfg.Aliases, cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, err
 	}
-
 	c := &Client{
 		instance:  base.String(),
-		addresses: known,
 		prefix:    base.Path,
-		tokens:    new(atomic.Pointer[tokens]),
+		host:      base.Host,
 		logLimit:  cmp.Or(cfg.LogLimit, defaultLogLimit),
+		addresses: known,
 		now:       cfg.Now,
-		ahead:     new(atomic.Int64),
 		sleep:     cfg.Sleep,
-		observe:   cfg.Observe,
-		flights:   &flights{waiting: map[string]*flight{}, sent: map[string]*flight{}},
 	}
-	c.tokens.Store(given)
 	if c.sleep == nil {
 		c.sleep = sleep
 	}
-	if c.observe == nil {
-		c.observe = func(string, int) {}
+	observe := cfg.Observe
+	if observe == nil {
+		observe = func(string, int) {}
 	}
-	c.health = &health{now: c.now}
-	c.pace = &pacer{
-		limiter: cfg.Limiter,
-		key:     keys.Requests(base.Host),
-		rate:    cfg.Rate,
-		maxWait: cmp.Or(cfg.MaxWait, defaultMaxWait),
-		now:     c.now,
-		sleep:   c.sleep,
-	}
-	// The token is set request by request, so that GitLab never gets two.
-	// Requests are paced before client-go gets them; it would make a limiter of
-	// its own out of the first answer's headers.
-	c.api, err = gl.NewAuthSourceClient(gl.Unauthenticated{},
-		gl.WithBaseURL(c.instance),
-		gl.WithHTTPClient(newHTTPClient(cfg.Transport, cmp.Or(cfg.Timeout, defaultTimeout))),
-		gl.WithCustomLimiter(unlimited{}),
-		gl.WithoutRetries(),
-		gl.WithUserAgent("pipesteward/"+cmp.Or(cfg.Version, "dev")),
-	)
+	maxWait := cmp.Or(cfg.MaxWait, defaultMaxWait)
+	c.Client, err = rest.New(rest.Config{
+		BaseURL:   c.instance,
+		Token:     cfg.Token,
+		JobToken:  cfg.JobToken,
+		UserAgent: "pipesteward/" + cmp.Or(cfg.Version, "dev"),
+		Transport: cfg.Transport,
+		Timeout:   cmp.Or(cfg.Timeout, defaultTimeout),
+		Queue: ratelimit.New(ratelimit.Config{
+			Limiter: cfg.Limiter,
+			Key:     keys.Requests(base.Host),
+			Rate:    cfg.Rate,
+			MaxWait: maxWait,
+			Now:     c.now,
+			Sleep:   c.sleep,
+		}),
+		MaxWait: maxWait,
+		Now:     c.now,
+		Sleep:   c.sleep,
+		Observe: observe,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("gitlab: %w", err)
+		return nil, err
 	}
 	return c, nil
-}
-
-// Now returns the time, by GitLab's clock where the local one is ahead of it: an
-// age by this is never more than GitLab would say.
-func (c *Client) Now() time.Time {
-	return c.now().Add(-time.Duration(max(0, c.ahead.Load())))
-}
-
-// learnTime learns from the Date header of an answer how far the local clock is
-// ahead.
-func (c *Client) learnTime(date string) {
-	if at, err := http.ParseTime(date); err == nil {
-		c.ahead.Store(int64(c.now().Sub(at.Add(time.Second)))) // which has whole seconds
-	}
 }
 
 // Instance returns the base URL of the instance, without a slash at its end.
 func (c *Client) Instance() string { return c.instance }
 
-// parseBaseURL reads an instance's base URL. It forgives a slash and an
-// /api/v4 at the end. Its errors never hold a password of the URL.
-func parseBaseURL(text string) (*url.URL, error) {
-	const want = "write the address of your GitLab, for instance https://gitlab.com or https://example.com/gitlab"
-	if strings.TrimSpace(text) == "" {
-		return nil, errors.New("gitlab: the GitLab URL is empty: " + want)
-	}
-	u, err := url.Parse(strings.TrimSpace(text))
-	if err != nil {
-		var parse *url.Error
-		if errors.As(err, &parse) {
-			err = parse.Err // without the URL itself
-		}
-		return nil, fmt.Errorf("gitlab: the GitLab URL can't be read (%w): %s", err, want)
-	}
-	switch {
-	case u.User != nil:
-		return nil, errors.New("gitlab: the GitLab URL holds a user name or password: leave them out, the token is a setting of its own")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("gitlab: the GitLab URL %q does not begin with https:// or http://: %s", u.Redacted(), want)
-	case u.Hostname() == "":
-		return nil, fmt.Errorf("gitlab: the GitLab URL %q has no host: %s", u.Redacted(), want)
-	case u.RawQuery != "" || u.ForceQuery:
-		return nil, errors.New("gitlab: the GitLab URL has a query (?...): leave it out")
-	case u.Fragment != "":
-		return nil, errors.New("gitlab: the GitLab URL has a fragment (#...): leave it out")
-	}
-	path := strings.TrimRight(u.Path, "/")
-	path = strings.TrimRight(strings.TrimSuffix(path, "/api/v4"), "/")
-	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: path}, nil
+// WithBudget returns a view of the client that sends at most n requests, see
+// rest.Client.WithBudget.
+func (c *Client) WithBudget(n int) *Client { return c.view(c.Client.WithBudget(n)) }
+
+// Gated returns a view of the client that calls gate before each request that
+// changes something, see rest.Client.Gated.
+func (c *Client) Gated(gate func(context.Context) error) *Client { return c.view(c.Client.Gated(gate)) }
+
+// Sweeping returns a view of the client whose requests yield to all others, see
+// rest.Client.Sweeping.
+func (c *Client) Sweeping() *Client { return c.view(c.Client.Sweeping()) }
+
+// view returns a copy of the client that sends its requests by another one.
+func (c *Client) view(by *rest.Client) *Client {
+	view := *c
+	view.Client = by
+	return &view
 }
 
 // sleep waits for d or until ctx ends.

@@ -2,7 +2,6 @@ package gitlab
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -129,7 +128,6 @@ type userJSON struct {
 	Email       string         `json:"email"`
 	PublicEmail string         `json:"public_email"`
 	WebURL      string         `json:"web_url"`
-	IsAdmin     bool           `json:"is_admin"` // told to admins only
 }
 
 type agentsJSON struct {
@@ -350,11 +348,4 @@ func namespace(path string) string {
 		return path[:slash]
 	}
 	return ""
-}
-
-// isOddField reports whether err is only that a field has another type than
-// expected: encoding/json then has read all the others.
-func isOddField(err error) bool {
-	var odd *json.UnmarshalTypeError
-	return errors.As(err, &odd) && odd.Field != ""
 }

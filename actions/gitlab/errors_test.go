@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 )
 
 // request tells what was asked, the body included.
@@ -24,7 +25,7 @@ func request(r *http.Request) string {
 }
 
 // failure calls an endpoint that must fail with an *Error.
-func failure(t *testing.T, c *gitlab.Client, endpoint string) *gitlab.Error {
+func failure(t *testing.T, c *gitlab.Client, endpoint string) *apierror.Error {
 	t.Helper()
 	return failureOf(t, calls[endpoint](t.Context(), c))
 }
@@ -37,7 +38,7 @@ func TestClassification(t *testing.T) {
 		Rights    bool
 		MaybeDone bool
 		Message   string
-		Trouble   gitlab.TroubleKind
+		Trouble   apierror.TroubleKind
 	}
 	const json, text, page = "application/json", "text/plain", "text/html; charset=utf-8"
 	tests := []struct {
@@ -58,11 +59,11 @@ func TestClassification(t *testing.T) {
 		},
 		{
 			name: "wrong token", endpoint: "job", status: 401, kind: json, body: `{"message":"401 Unauthorized"}`,
-			want: verdict{Again: true, After: time.Second, Message: "401 Unauthorized", Trouble: gitlab.TroubleToken},
+			want: verdict{Again: true, After: time.Second, Message: "401 Unauthorized", Trouble: apierror.TroubleToken},
 		},
 		{
 			name: "expired token", endpoint: "retry", status: 401, kind: json, body: `{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}`,
-			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleToken, Message: "invalid_token, Token is expired. You can either do re-authorization or token refresh."},
+			want: verdict{Again: true, After: time.Second, Trouble: apierror.TroubleToken, Message: "invalid_token, Token is expired. You can either do re-authorization or token refresh."},
 		},
 		{
 			name: "no right", endpoint: "retry", status: 403, kind: json, body: `{"message":"403 Forbidden"}`,
@@ -70,7 +71,7 @@ func TestClassification(t *testing.T) {
 		},
 		{
 			name: "scope too small", endpoint: "erase", status: 403, kind: json, body: `{"error":"insufficient_scope","error_description":"The request requires higher privileges than provided by the access token.","scope":"api"}`,
-			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleScope, Message: "insufficient_scope, The request requires higher privileges than provided by the access token., scope: api"},
+			want: verdict{Again: true, After: time.Second, Trouble: apierror.TroubleScope, Message: "insufficient_scope, The request requires higher privileges than provided by the access token., scope: api"},
 		},
 		{
 			name: "fine-grained token without the permission", endpoint: "retry", status: 403, kind: json, body: `{"error":"insufficient_granular_scope","error_description":"Access denied: Your Personal Access Token lacks the required permissions: [retry_job] for \"a/b\"."}`,
@@ -78,31 +79,31 @@ func TestClassification(t *testing.T) {
 		},
 		{
 			name: "blocked user", endpoint: "job", status: 403, kind: json, body: `{"message":"403 Forbidden - Your account has been blocked."}`,
-			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleToken, Message: "403 Forbidden - Your account has been blocked."},
+			want: verdict{Again: true, After: time.Second, Trouble: apierror.TroubleToken, Message: "403 Forbidden - Your account has been blocked."},
 		},
 		{
 			name: "a gateway's refusal", endpoint: "retry", status: 403, kind: text, body: "Forbidden\n",
-			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "Forbidden"},
+			want: verdict{Again: true, After: time.Second, Trouble: apierror.TroubleAnswers, Message: "Forbidden"},
 		},
 		{
 			name: "an ingress without GitLab", endpoint: "job", status: 404, kind: text, body: "default backend - 404",
-			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "default backend - 404"},
+			want: verdict{Again: true, After: time.Second, Trouble: apierror.TroubleAnswers, Message: "default backend - 404"},
 		},
 		{
 			name: "an ingress without GitLab, for a log", endpoint: "log", status: 404, kind: text, body: "default backend - 404",
-			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "default backend - 404"},
+			want: verdict{Again: true, After: time.Second, Trouble: apierror.TroubleAnswers, Message: "default backend - 404"},
 		},
 		{
 			name: "a login page instead of a refusal", endpoint: "retry", status: 403, kind: page, body: "<title>Access denied</title>",
-			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "Access denied"},
+			want: verdict{Again: true, After: time.Second, Trouble: apierror.TroubleAnswers, Message: "Access denied"},
 		},
 		{
 			name: "another server's answer", endpoint: "job", status: 200, kind: text, body: "OK",
-			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "the answer is no JSON, as GitLab's are: is the GitLab URL right, and is there no other server in front of it?"},
+			want: verdict{Again: true, After: time.Second, Trouble: apierror.TroubleAnswers, Message: "the answer is no JSON, as GitLab's are: is the GitLab URL right, and is there no other server in front of it?"},
 		},
 		{
 			name: "a proxy that wants a password", endpoint: "retry", status: 407, kind: page, body: "<title>Proxy</title>",
-			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "Proxy"},
+			want: verdict{Again: true, After: time.Second, Trouble: apierror.TroubleAnswers, Message: "Proxy"},
 		},
 		{
 			name: "locked", endpoint: "retry", status: 423, kind: json, body: `{"message":"423 Locked"}`,
@@ -194,11 +195,11 @@ func TestClassification(t *testing.T) {
 		},
 		{
 			name: "a login page", endpoint: "job", status: 200, kind: page, body: "<title>Sign in</title>",
-			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "GitLab answered with a web page: is the GitLab URL right, and is there no login page in front of it?"},
+			want: verdict{Again: true, After: time.Second, Trouble: apierror.TroubleAnswers, Message: "GitLab answered with a web page: is the GitLab URL right, and is there no login page in front of it?"},
 		},
 		{
 			name: "a login page for a log", endpoint: "log", status: 200, kind: page, body: "<title>Sign in</title>",
-			want: verdict{Again: true, After: time.Second, Trouble: gitlab.TroubleAnswers, Message: "GitLab answered with a web page: is the GitLab URL right, and is there no login page in front of it?"},
+			want: verdict{Again: true, After: time.Second, Trouble: apierror.TroubleAnswers, Message: "GitLab answered with a web page: is the GitLab URL right, and is there no login page in front of it?"},
 		},
 		{
 			name: "half an answer", endpoint: "retry", status: 201, kind: json, body: `{"id": 8, "name": "rsp`,
@@ -340,7 +341,7 @@ func TestContext(t *testing.T) {
 			})
 			c, clk := newClient(t, url)
 			err := do(ctx, c)
-			var failed *gitlab.Error
+			var failed *apierror.Error
 			if !errors.Is(err, context.Canceled) || errors.As(err, &failed) {
 				t.Errorf("error %v, want the context's", err)
 			}

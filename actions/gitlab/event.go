@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
+	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -20,7 +23,7 @@ func (c *Client) Event(job Job, source string) event.Event {
 	return event.Event{
 		Meta: event.Meta{
 			Kind:       event.KindJob,
-			ID:         fmt.Sprintf("%s:%s:%d:%s", source, c.pace.key, job.ID, job.Status),
+			ID:         fmt.Sprintf("%s:%s:%d:%s", source, c.host, job.ID, job.Status),
 			Source:     source,
 			Instance:   c.instance,
 			ReceivedAt: c.now().UTC(),
@@ -82,7 +85,7 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 		}
 		e.Pipeline.Jobs = append(e.Pipeline.Jobs, j.Job)
 	}
-	e.Meta.ID = fmt.Sprintf("%s:%s:pipeline:%d:%s:%d:%d", source, c.pace.key, p.ID, p.Status, p.FinishedAt.Unix(), newest)
+	e.Meta.ID = fmt.Sprintf("%s:%s:pipeline:%d:%s:%d:%d", source, c.host, p.ID, p.Status, p.FinishedAt.Unix(), newest)
 	for _, j := range slices.Backward(jobs) { // the oldest are of the first stage
 		if !slices.Contains(e.Pipeline.Stages, j.Stage) {
 			e.Pipeline.Stages = append(e.Pipeline.Stages, j.Stage)
@@ -90,7 +93,7 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 	}
 	var iid int64
 	if _, err := fmt.Sscanf(p.Ref, "refs/merge-requests/%d/", &iid); err == nil {
-		if e.MergeRequest, err = c.mergeRequest(ctx, project, iid); err != nil && !IsHidden(err) {
+		if e.MergeRequest, err = c.mergeRequest(ctx, project, iid); err != nil && !apierror.IsHidden(err) {
 			return event.Event{}, err
 		}
 		e.Pipeline.Ref = cmp.Or(e.MergeRequest.SourceBranch, p.Ref)
@@ -100,8 +103,8 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 
 // mergeRequest returns a merge request by its iid.
 func (c *Client) mergeRequest(ctx context.Context, project, iid int64) (event.MergeRequest, error) {
-	r := request{method: http.MethodGet, endpoint: endpointMergeRequest, path: fmt.Sprintf("projects/%d/merge_requests/%d", project, iid)}
-	answer, _, err := call(ctx, c, r, mergeRequestJSON{})
+	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.MergeRequest, Path: fmt.Sprintf("projects/%d/merge_requests/%d", project, iid)}
+	answer, _, err := rest.Call(ctx, c.Client, r, mergeRequestJSON{})
 	if err != nil {
 		return event.MergeRequest{}, err
 	}

@@ -168,7 +168,7 @@ func TestBudget(t *testing.T) {
 		} {
 			failed := failureOf(t, do())
 			if _, again := failed.Again(); again || failed.Rights() || failed.MaybeDone() ||
-				failed.Message != "this event has asked GitLab 3 times, as often as one event may" {
+				failed.Message != "this event has sent GitLab 3 requests, as many as one event may" {
 				t.Errorf("%s: %+v", name, failed)
 			}
 		}

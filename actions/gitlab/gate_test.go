@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -28,7 +29,7 @@ type gate struct {
 }
 
 var (
-	_ gitlab.Limiter    = (*gate)(nil)
+	_ ratelimit.Limiter = (*gate)(nil)
 	_ http.RoundTripper = (*gate)(nil)
 )
 

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // trouble is what the client says keeps GitLab from being used; "" for nothing.
-func trouble(c *gitlab.Client) gitlab.TroubleKind {
+func trouble(c *gitlab.Client) apierror.TroubleKind {
 	t, _ := c.Trouble()
 	return t.Kind
 }
@@ -27,15 +28,15 @@ func TestOnlyProbesWhileGitLabCantBeUsed(t *testing.T) {
 		name  string
 		fault gitlabtest.Fault
 		token gitlabtest.AccessToken
-		kind  gitlab.TroubleKind
+		kind  apierror.TroubleKind
 	}{
-		{name: "wrong token", fault: gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized}, kind: gitlab.TroubleToken},
-		{name: "expired token", token: gitlabtest.AccessToken{ExpiresAt: noon}, kind: gitlab.TroubleToken},
-		{name: "revoked token", token: gitlabtest.AccessToken{Revoked: true}, kind: gitlab.TroubleToken},
-		{name: "blocked user", fault: gitlabtest.Fault{Times: -1, Status: http.StatusForbidden, Message: "403 Forbidden - Your account has been blocked."}, kind: gitlab.TroubleToken},
-		{name: "redirect to a login page", fault: gitlabtest.LoginRedirect, kind: gitlab.TroubleAnswers},
-		{name: "a login page", fault: gitlabtest.LoginPage, kind: gitlab.TroubleAnswers},
-		{name: "a gateway's 404", fault: gitlabtest.Fault{Times: -1, Status: http.StatusNotFound, HTML: true}, kind: gitlab.TroubleAnswers},
+		{name: "wrong token", fault: gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized}, kind: apierror.TroubleToken},
+		{name: "expired token", token: gitlabtest.AccessToken{ExpiresAt: noon}, kind: apierror.TroubleToken},
+		{name: "revoked token", token: gitlabtest.AccessToken{Revoked: true}, kind: apierror.TroubleToken},
+		{name: "blocked user", fault: gitlabtest.Fault{Times: -1, Status: http.StatusForbidden, Message: "403 Forbidden - Your account has been blocked."}, kind: apierror.TroubleToken},
+		{name: "redirect to a login page", fault: gitlabtest.LoginRedirect, kind: apierror.TroubleAnswers},
+		{name: "a login page", fault: gitlabtest.LoginPage, kind: apierror.TroubleAnswers},
+		{name: "a gateway's 404", fault: gitlabtest.Fault{Times: -1, Status: http.StatusNotFound, HTML: true}, kind: apierror.TroubleAnswers},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t, gitlabtest.Options{})
@@ -99,7 +100,7 @@ func TestProbeWithoutWork(t *testing.T) {
 	}
 	w.Fail(gitlabtest.LoginPage)
 	_, _ = w.client.Job(t.Context(), w.project.ID, 1)
-	if trouble(w.client) != gitlab.TroubleAnswers {
+	if trouble(w.client) != apierror.TroubleAnswers {
 		t.Fatalf("trouble %q", trouble(w.client))
 	}
 	w.ClearFaults()
@@ -225,7 +226,7 @@ func TestGitLabIsDown(t *testing.T) {
 				}
 				w.clock.pass(5 * time.Second)
 			}
-			if after := w.clock.now().Sub(begin); trouble(w.client) != gitlab.TroubleDown || after < time.Minute || after > 2*time.Minute {
+			if after := w.clock.now().Sub(begin); trouble(w.client) != apierror.TroubleDown || after < time.Minute || after > 2*time.Minute {
 				t.Errorf("trouble %q after %s", trouble(w.client), after)
 			}
 			w.ClearFaults()
@@ -253,7 +254,7 @@ func TestTokenWithoutScope(t *testing.T) {
 	if _, err := w.client.Job(t.Context(), w.project.ID, job.ID); err != nil {
 		t.Errorf("a read: %v", err)
 	}
-	if n := w.Count("POST", "/retry"); trouble(w.client) != gitlab.TroubleScope || n < 14 || n > 17 {
+	if n := w.Count("POST", "/retry"); trouble(w.client) != apierror.TroubleScope || n < 14 || n > 17 {
 		t.Errorf("trouble %q, %d retries in ten minutes", trouble(w.client), n)
 	}
 	w.SetAccessToken(gitlabtest.AccessToken{})
@@ -264,7 +265,7 @@ func TestTokenWithoutScope(t *testing.T) {
 
 	w.SetAccessToken(gitlabtest.AccessToken{Scopes: []string{"read_user"}})
 	_, err := w.client.Job(t.Context(), w.project.ID, job.ID)
-	if !failureOf(t, err).Unavailable() || trouble(w.client) != gitlab.TroubleScope {
+	if !failureOf(t, err).Unavailable() || trouble(w.client) != apierror.TroubleScope {
 		t.Errorf("a token that may not even read, trouble %q: %v", trouble(w.client), err)
 	}
 	if failed := failureOf(t, retry()); failed.Status != 0 || !failed.Unavailable() {
@@ -291,7 +292,7 @@ func TestRightsLostEverywhere(t *testing.T) {
 			w := newWorld(t, gitlabtest.Options{})
 			job := w.Latest(w.push("rspec:failed").ID, "rspec")
 			other := w.AddProject(gitlabtest.Project{Path: "platform/other"})
-			retry := func() *gitlab.Error {
+			retry := func() *apierror.Error {
 				_, err := w.client.Retry(t.Context(), w.project.ID, job.ID)
 				return failureOf(t, err)
 			}
@@ -302,7 +303,7 @@ func TestRightsLostEverywhere(t *testing.T) {
 			w.clock.pass(time.Minute)
 			w.SetRole(other.ID, tt.role)
 			failed := retry()
-			if _, again := failed.Again(); !again || !failed.Unavailable() || failed.Rights() || failed.Final(tt.status) || trouble(w.client) != gitlab.TroubleRights {
+			if _, again := failed.Again(); !again || !failed.Unavailable() || failed.Rights() || failed.Final(tt.status) || trouble(w.client) != apierror.TroubleRights {
 				t.Errorf("everywhere, again %v, trouble %q: %v", again, trouble(w.client), failed)
 			}
 			w.SetRole(other.ID, gitlabtest.Developer)
@@ -339,7 +340,7 @@ func TestProbeBesideTheSameRequest(t *testing.T) {
 					return false
 				}
 			})
-			if err == nil || trouble(w.client) != gitlab.TroubleToken {
+			if err == nil || trouble(w.client) != apierror.TroubleToken {
 				t.Errorf("trouble %q, %v, want that of the token", trouble(w.client), err)
 			}
 			w.ClearFaults()

@@ -9,13 +9,9 @@ import (
 	"time"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
-)
 
-// Endpoint names of the calls on webhooks.
-const (
-	endpointProjectHooks   = "project_hooks"
-	endpointGroupHooks     = "group_hooks"
-	endpointHookDeliveries = "hook_deliveries"
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
+	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 )
 
 // Hook is a webhook of a project or of a group.
@@ -42,7 +38,7 @@ type HookDelivery struct {
 
 // ProjectHooks lists the webhooks of a project, not those of its groups.
 func (c *Client) ProjectHooks(ctx context.Context, project int64) ([]Hook, error) {
-	return c.hooks(ctx, endpointProjectHooks, Hook{Project: project})
+	return c.hooks(ctx, endpoint.ProjectHooks, Hook{Project: project})
 }
 
 // GroupHooks lists the webhooks of a group, given by its id in digits or by
@@ -51,14 +47,14 @@ func (c *Client) GroupHooks(ctx context.Context, group string) ([]Hook, error) {
 	if group == "" {
 		return nil, errors.New("gitlab: no group is named: write its id or its full path, for instance platform/tools")
 	}
-	return c.hooks(ctx, endpointGroupHooks, Hook{Group: group})
+	return c.hooks(ctx, endpoint.GroupHooks, Hook{Group: group})
 }
 
 // hooks lists the webhooks of the project or group that owned names.
 func (c *Client) hooks(ctx context.Context, endpoint string, owned Hook) ([]Hook, error) {
-	r := request{method: http.MethodGet, endpoint: endpoint, path: owned.path(), params: &gl.ListOptions{PerPage: perPage}}
+	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint, Path: owned.path(), Params: &gl.ListOptions{PerPage: perPage}}
 	var hooks []Hook
-	for h, err := range list[hookJSON](ctx, c, r) {
+	for h, err := range rest.List[hookJSON](ctx, c.Client, r) {
 		if err != nil {
 			return nil, err
 		}
@@ -89,11 +85,11 @@ const deliveriesSpan = 48 * time.Hour
 // resent since, and one that failed again, is still among them, as often as
 // it failed, always with the same Key. It ends with the first error.
 func (c *Client) FailedDeliveries(ctx context.Context, h Hook) iter.Seq2[HookDelivery, error] {
-	r := request{
-		method:   http.MethodGet,
-		endpoint: endpointHookDeliveries,
-		path:     fmt.Sprintf("%s/%d/events", h.path(), h.ID),
-		params: &deliveriesOptions{
+	r := rest.Request{
+		Method:   http.MethodGet,
+		Endpoint: endpoint.HookDeliveries,
+		Path:     fmt.Sprintf("%s/%d/events", h.path(), h.ID),
+		Params: &deliveriesOptions{
 			ListOptions: gl.ListOptions{PerPage: deliveriesPage},
 			Status:      "client_failure,server_failure", // the latter has those without an answer
 		},
@@ -103,7 +99,7 @@ func (c *Client) FailedDeliveries(ctx context.Context, h Hook) iter.Seq2[HookDel
 		// A delivery that fails between two pages moves the others on: some
 		// come twice.
 		seen := map[int64]bool{}
-		for d, err := range list[deliveryJSON](ctx, c, r) {
+		for d, err := range rest.List[deliveryJSON](ctx, c.Client, r) {
 			switch {
 			case err != nil:
 				yield(HookDelivery{}, err)

@@ -9,26 +9,13 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
+	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/rules/event"
-)
-
-// Endpoint names, as Config.Observe and Error have them.
-const (
-	endpointProjectJobs   = "project_jobs"
-	endpointPipelineJobs  = "pipeline_jobs"
-	endpointBridges       = "bridges"
-	endpointTokenJob      = "token_job"
-	endpointAllowedAgents = "allowed_agents"
-	endpointJob           = "job"
-	endpointLog           = "log"
-	endpointCancel        = "cancel"
-	endpointRetry         = "retry"
-	endpointErase         = "erase"
-	endpointPlay          = "play"
 )
 
 // Job is a job as the Jobs API has it. The API tells neither the runner's
@@ -99,18 +86,18 @@ func (c *Client) JobsPage(ctx context.Context, project int64, cursor string, sco
 	if err != nil {
 		return nil, "", err
 	}
-	r := request{method: http.MethodGet, endpoint: endpointProjectJobs, path: fmt.Sprintf("projects/%d/jobs", project)}
+	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.ProjectJobs, Path: fmt.Sprintf("projects/%d/jobs", project)}
 	byKeyset := gl.ListOptions{PerPage: perPage, Pagination: "keyset", OrderBy: "id", Sort: "desc"}
 	byOffset := gl.ListOptions{PerPage: perPage, Page: at.page}
 	options := gl.ListJobsOptions{ListOptions: byKeyset, Scope: statuses(scope)}
 	if at.page > 0 {
 		options.ListOptions = byOffset
 	}
-	r.params, r.page = &options, at.option()
-	page, resp, err := call(ctx, c, r, []jobJSON(nil))
+	r.Params, r.Page = &options, at.option()
+	page, resp, err := rest.Call(ctx, c.Client, r, []jobJSON(nil))
 	if hasNoKeyset(err) && cursor == "" {
 		options.ListOptions = byOffset
-		page, resp, err = call(ctx, c, r, []jobJSON(nil))
+		page, resp, err = rest.Call(ctx, c.Client, r, []jobJSON(nil))
 	}
 	if err != nil {
 		return nil, "", err
@@ -128,19 +115,19 @@ func (c *Client) JobsPage(ctx context.Context, project int64, cursor string, sco
 // those in a status of scope. With includeRetried it lists every run; without
 // a scope it then also counts each job's Attempt.
 func (c *Client) PipelineJobs(ctx context.Context, project, pipeline int64, includeRetried bool, scope ...string) ([]Job, error) {
-	r := request{
-		method:   http.MethodGet,
-		endpoint: endpointPipelineJobs,
-		path:     fmt.Sprintf("projects/%d/pipelines/%d/jobs", project, pipeline),
+	r := rest.Request{
+		Method:   http.MethodGet,
+		Endpoint: endpoint.PipelineJobs,
+		Path:     fmt.Sprintf("projects/%d/pipelines/%d/jobs", project, pipeline),
 	}
 	options := gl.ListJobsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Scope: statuses(scope)}
 	if includeRetried {
 		options.IncludeRetried = &includeRetried
 	}
-	r.params = &options
+	r.Params = &options
 	// A job made between two pages moves the others on: some come twice.
 	byID := map[int64]Job{}
-	for j, err := range list[jobJSON](ctx, c, r) {
+	for j, err := range rest.List[jobJSON](ctx, c.Client, r) {
 		if err != nil {
 			return nil, err
 		}
@@ -166,7 +153,7 @@ func countAttempts(jobs []Job) {
 // scope.
 func (c *Client) Bridges(ctx context.Context, project, pipeline int64, scope ...string) ([]event.Bridge, error) {
 	var bridges []event.Bridge
-	for j, err := range list[jobJSON](ctx, c, bridgesRequest(project, pipeline, scope)) {
+	for j, err := range rest.List[jobJSON](ctx, c.Client, bridgesRequest(project, pipeline, scope)) {
 		if err != nil {
 			return nil, err
 		}
@@ -179,7 +166,7 @@ func (c *Client) Bridges(ctx context.Context, project, pipeline int64, scope ...
 // GitLab gives the latest run of each.
 func (c *Client) BridgeJobs(ctx context.Context, project, pipeline int64) ([]Job, error) {
 	var jobs []Job
-	for j, err := range list[jobJSON](ctx, c, bridgesRequest(project, pipeline, nil)) {
+	for j, err := range rest.List[jobJSON](ctx, c.Client, bridgesRequest(project, pipeline, nil)) {
 		if err != nil {
 			return nil, err
 		}
@@ -188,24 +175,24 @@ func (c *Client) BridgeJobs(ctx context.Context, project, pipeline int64) ([]Job
 	return jobs, nil
 }
 
-func bridgesRequest(project, pipeline int64, scope []string) request {
-	return request{
-		method:   http.MethodGet,
-		endpoint: endpointBridges,
-		path:     fmt.Sprintf("projects/%d/pipelines/%d/bridges", project, pipeline),
-		params:   &gl.ListJobsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Scope: statuses(scope)},
+func bridgesRequest(project, pipeline int64, scope []string) rest.Request {
+	return rest.Request{
+		Method:   http.MethodGet,
+		Endpoint: endpoint.Bridges,
+		Path:     fmt.Sprintf("projects/%d/pipelines/%d/bridges", project, pipeline),
+		Params:   &gl.ListJobsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Scope: statuses(scope)},
 	}
 }
 
 // TokenJob returns the job that the job token belongs to.
 func (c *Client) TokenJob(ctx context.Context) (Job, error) {
-	return c.job(ctx, 0, request{method: http.MethodGet, endpoint: endpointTokenJob, path: "job", asJob: true})
+	return c.job(ctx, 0, rest.Request{Method: http.MethodGet, Endpoint: endpoint.TokenJob, Path: "job", JobToken: true})
 }
 
 // AllowedAgents returns the Kubernetes agents that the job token may use.
 func (c *Client) AllowedAgents(ctx context.Context) (AllowedAgents, error) {
-	r := request{method: http.MethodGet, endpoint: endpointAllowedAgents, path: "job/allowed_agents", asJob: true}
-	answer, _, err := call(ctx, c, r, agentsJSON{})
+	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.AllowedAgents, Path: "job/allowed_agents", JobToken: true}
+	answer, _, err := rest.Call(ctx, c.Client, r, agentsJSON{})
 	if err != nil {
 		return AllowedAgents{}, err
 	}
@@ -223,10 +210,10 @@ func (c *Client) AllowedAgents(ctx context.Context) (AllowedAgents, error) {
 
 // Job returns one job.
 func (c *Client) Job(ctx context.Context, project, job int64) (Job, error) {
-	return c.job(ctx, project, request{
-		method:   http.MethodGet,
-		endpoint: endpointJob,
-		path:     fmt.Sprintf("projects/%d/jobs/%d", project, job),
+	return c.job(ctx, project, rest.Request{
+		Method:   http.MethodGet,
+		Endpoint: endpoint.Job,
+		Path:     fmt.Sprintf("projects/%d/jobs/%d", project, job),
 	})
 }
 
@@ -234,20 +221,21 @@ func (c *Client) Job(ctx context.Context, project, job int64) (Job, error) {
 // has none. GitLab gives no part of a log: all of it is read, but only its
 // end is held, and after 100 MiB the rest is left.
 func (c *Client) Log(ctx context.Context, project, job int64) (Log, error) {
-	r := request{
-		method:   http.MethodGet,
-		endpoint: endpointLog,
-		path:     fmt.Sprintf("projects/%d/jobs/%d/trace", project, job),
-		tail:     int(c.logLimit),
+	r := rest.Request{
+		Method:   http.MethodGet,
+		Endpoint: endpoint.Log,
+		Path:     fmt.Sprintf("projects/%d/jobs/%d/trace", project, job),
+		Tail:     int(c.logLimit),
 	}
-	end, _, err := call(ctx, c, r, tail{})
-	if IsNotFound(err) {
+	end, _, err := rest.Call(ctx, c.Client, r, rest.Tail{})
+	if apierror.IsNotFound(err) {
 		return Log{}, nil
 	}
 	if err != nil {
 		return Log{}, err
 	}
-	return end.log(), nil
+	text, cut := end.Text()
+	return Log{Text: text, Cut: cut}, nil
 }
 
 // Cancel cancels a job. GitLab answers the same for a job that could not be
@@ -258,18 +246,18 @@ func (c *Client) Cancel(ctx context.Context, project, job int64, force bool) (Jo
 	if force {
 		options.Force = &force
 	}
-	return c.post(ctx, endpointCancel, project, job, options)
+	return c.post(ctx, endpoint.Cancel, project, job, options)
 }
 
 // Retry runs a job again, since GitLab 17.0 also a trigger job, and returns
 // the new job, which has a new id.
 func (c *Client) Retry(ctx context.Context, project, job int64) (Job, error) {
-	return c.post(ctx, endpointRetry, project, job, nil)
+	return c.post(ctx, endpoint.Retry, project, job, nil)
 }
 
 // Erase removes a job's log and its artifacts.
 func (c *Client) Erase(ctx context.Context, project, job int64) (Job, error) {
-	return c.post(ctx, endpointErase, project, job, nil)
+	return c.post(ctx, endpoint.Erase, project, job, nil)
 }
 
 // Play starts a manual or delayed job, with variables (14.9+) and inputs
@@ -287,27 +275,27 @@ func (c *Client) Play(ctx context.Context, project, job int64, variables map[str
 		}
 		options.JobVariablesAttributes = &attributes
 	}
-	return c.post(ctx, endpointPlay, project, job, options)
+	return c.post(ctx, endpoint.Play, project, job, options)
 }
 
 // post does one of the actions on a job; each endpoint is named as its path.
 func (c *Client) post(ctx context.Context, endpoint string, project, job int64, params any) (Job, error) {
-	return c.job(ctx, project, request{
-		method:   http.MethodPost,
-		endpoint: endpoint,
-		path:     fmt.Sprintf("projects/%d/jobs/%d/%s", project, job, endpoint),
-		params:   params,
+	return c.job(ctx, project, rest.Request{
+		Method:   http.MethodPost,
+		Endpoint: endpoint,
+		Path:     fmt.Sprintf("projects/%d/jobs/%d/%s", project, job, endpoint),
+		Params:   params,
 	})
 }
 
 // job sends a request that is answered with one job.
-func (c *Client) job(ctx context.Context, project int64, r request) (Job, error) {
-	answer, resp, err := call(ctx, c, r, jobJSON{})
+func (c *Client) job(ctx context.Context, project int64, r rest.Request) (Job, error) {
+	answer, resp, err := rest.Call(ctx, c.Client, r, jobJSON{})
 	if err != nil {
 		return Job{}, err
 	}
 	if answer.ID == 0 {
-		return Job{}, c.failed(r, resp.StatusCode, "the answer is no job", 0, true)
+		return Job{}, rest.Unexpected(c.Client, r, resp, "the answer is no job")
 	}
 	return answer.job(project), nil
 }
@@ -315,33 +303,9 @@ func (c *Client) job(ctx context.Context, project int64, r request) (Job, error)
 // perPage is how many items a page has: the most that GitLab gives.
 const perPage = 100
 
-// list gives all items of all pages, and ends with the first error.
-func list[T any](ctx context.Context, c *Client, r request) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for r := r; ; {
-			page, resp, err := call(ctx, c, r, []T(nil))
-			if err != nil {
-				var none T
-				yield(none, err)
-				return
-			}
-			for _, item := range page {
-				if !yield(item, nil) {
-					return
-				}
-			}
-			next, more := gl.WithNext(resp)
-			if !more || len(page) == 0 {
-				return
-			}
-			r.page = next
-		}
-	}
-}
-
 // hasNoKeyset reports whether err is GitLab's refusal of keyset paging.
 func hasNoKeyset(err error) bool {
-	return isFinal(err, http.StatusMethodNotAllowed)
+	return apierror.IsFinal(err, http.StatusMethodNotAllowed)
 }
 
 // statuses makes client-go's form of a scope.
@@ -354,34 +318,4 @@ func statuses(scope []string) *[]gl.BuildStateValue {
 		values = append(values, gl.BuildStateValue(status))
 	}
 	return &values
-}
-
-// tail keeps the last limit bytes that are written to it.
-type tail struct {
-	limit int
-	ring  []byte
-	next  int // where the ring's oldest byte is, once it is full
-	read  int64
-}
-
-// Write keeps p's end; it never fails.
-func (t *tail) Write(p []byte) (int, error) {
-	written := len(p)
-	t.read += int64(written)
-	room := min(t.limit-len(t.ring), len(p))
-	t.ring = append(t.ring, p[:room]...)
-	for p = p[room:]; len(p) > 0; {
-		n := copy(t.ring[t.next:], p)
-		t.next = (t.next + n) % t.limit
-		p = p[n:]
-	}
-	return written, nil
-}
-
-func (t *tail) log() Log {
-	text := string(t.ring[t.next:]) + string(t.ring[:t.next])
-	return Log{
-		Text: strings.ToValidUTF8(text, ""),
-		Cut:  t.read > int64(t.limit) || t.read >= MaxLog,
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -671,7 +672,7 @@ func TestChaos(t *testing.T) {
 	right := 0
 	for range 12 {
 		n := 0
-		var failed *gitlab.Error
+		var failed *apierror.Error
 		for _, err := range w.client.ProjectJobs(t.Context(), w.project.ID) {
 			if err == nil {
 				n++

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
@@ -74,7 +75,7 @@ func TestLimitHoldsWhatItIsAbout(t *testing.T) {
 			}{{"the same", first}, {"another", second}} {
 				check := func(what string, held bool, err error) {
 					t.Helper()
-					var failed *gitlab.Error
+					var failed *apierror.Error
 					if errors.As(err, &failed) != held {
 						t.Errorf("%s replica, %s: error %v, want held: %v", c.replica, what, err, held)
 					}

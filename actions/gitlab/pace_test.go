@@ -17,7 +17,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
@@ -31,7 +33,7 @@ type bucket struct {
 	held  []time.Duration
 }
 
-var _ gitlab.Limiter = (*bucket)(nil)
+var _ ratelimit.Limiter = (*bucket)(nil)
 
 func (b *bucket) Take(_ context.Context, key string, rate store.Rate) (time.Duration, error) {
 	if strings.Contains(key, ":limit:") {
@@ -340,7 +342,7 @@ func TestConcurrent(t *testing.T) {
 				// The clock of the test runs while others ask: a request may
 				// meet three full minutes in a row.
 				job, err := w.client.Job(t.Context(), w.project.ID, j.ID)
-				var failed *gitlab.Error
+				var failed *apierror.Error
 				if err != nil && (!errors.As(err, &failed) || failed.Status != 429) || err == nil && job.ID != j.ID {
 					t.Errorf("job %d: %v", job.ID, err)
 				}
@@ -376,7 +378,7 @@ func TestPace(t *testing.T) {
 	until := func(ask func() error) {
 		workers.Go(func() {
 			for {
-				var failed *gitlab.Error
+				var failed *apierror.Error
 				err := ask()
 				if err == nil || !errors.As(err, &failed) || failed.Rights() || failed.Status != 0 {
 					if err != nil {
@@ -501,9 +503,9 @@ func TestLeavingTheLine(t *testing.T) {
 }
 
 // failureOf is the *Error that err must be.
-func failureOf(t *testing.T, err error) *gitlab.Error {
+func failureOf(t *testing.T, err error) *apierror.Error {
 	t.Helper()
-	var failed *gitlab.Error
+	var failed *apierror.Error
 	if !errors.As(err, &failed) {
 		t.Fatalf("error %v, want an *Error", err)
 	}

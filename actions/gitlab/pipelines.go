@@ -12,38 +12,31 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
+	"github.com/pipesteward/pipesteward/actions/gitlab/outdated"
+	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/rules/event"
-)
-
-// Endpoint names of the calls on pipelines.
-const (
-	endpointPipeline              = "pipeline"
-	endpointPipelines             = "pipelines"
-	endpointMergeRequest          = "merge_request"
-	endpointMergeRequestPipelines = "merge_request_pipelines"
-	endpointRetryPipeline         = "retry_pipeline"
-	endpointCancelPipeline        = "cancel_pipeline"
-	endpointDeployments           = "deployments"
 )
 
 // Pipeline returns one pipeline. Ref is as the API has it: that of a merge
 // request pipeline is refs/merge-requests/<iid>/head, merge or train, where
 // Pipeline Hooks give the source branch.
 func (c *Client) Pipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
-	return c.pipeline(ctx, request{method: http.MethodGet, endpoint: endpointPipeline, path: pipelinePath(project, pipeline)})
+	return c.pipeline(ctx, rest.Request{Method: http.MethodGet, Endpoint: endpoint.Pipeline, Path: pipelinePath(project, pipeline)})
 }
 
 // RetryPipeline runs a pipeline's failed and canceled jobs again, those that
 // are allowed to fail included and trigger jobs not. GitLab answers the same
 // where there are none.
 func (c *Client) RetryPipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
-	return c.pipeline(ctx, request{method: http.MethodPost, endpoint: endpointRetryPipeline, path: pipelinePath(project, pipeline) + "/retry"})
+	return c.pipeline(ctx, rest.Request{Method: http.MethodPost, Endpoint: endpoint.RetryPipeline, Path: pipelinePath(project, pipeline) + "/retry"})
 }
 
 // CancelPipeline cancels a pipeline's jobs and those of its child pipelines.
 // GitLab answers the same for a pipeline that has ended: its Status tells.
 func (c *Client) CancelPipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
-	return c.pipeline(ctx, request{method: http.MethodPost, endpoint: endpointCancelPipeline, path: pipelinePath(project, pipeline) + "/cancel"})
+	return c.pipeline(ctx, rest.Request{Method: http.MethodPost, Endpoint: endpoint.CancelPipeline, Path: pipelinePath(project, pipeline) + "/cancel"})
 }
 
 // Deployment is a job that deploys to an environment.
@@ -57,16 +50,16 @@ type Deployment struct {
 // RunningDeployments lists the deployments of a project that run. Where the
 // project has no environments (404), there are none.
 func (c *Client) RunningDeployments(ctx context.Context, project int64) ([]Deployment, error) {
-	r := request{
-		method:   http.MethodGet,
-		endpoint: endpointDeployments,
-		path:     fmt.Sprintf("projects/%d/deployments", project),
-		params:   &gl.ListProjectDeploymentsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Status: gl.Ptr("running")},
+	r := rest.Request{
+		Method:   http.MethodGet,
+		Endpoint: endpoint.Deployments,
+		Path:     fmt.Sprintf("projects/%d/deployments", project),
+		Params:   &gl.ListProjectDeploymentsOptions{ListOptions: gl.ListOptions{PerPage: perPage}, Status: gl.Ptr("running")},
 	}
 	var running []Deployment
-	for d, err := range list[deploymentJSON](ctx, c, r) {
+	for d, err := range rest.List[deploymentJSON](ctx, c.Client, r) {
 		switch {
-		case IsNotFound(err):
+		case apierror.IsNotFound(err):
 			return nil, nil
 		case err != nil:
 			return nil, err
@@ -81,13 +74,13 @@ func pipelinePath(project, pipeline int64) string {
 }
 
 // pipeline sends a request that is answered with one pipeline.
-func (c *Client) pipeline(ctx context.Context, r request) (event.Pipeline, error) {
-	answer, resp, err := call(ctx, c, r, pipelineJSON{})
+func (c *Client) pipeline(ctx context.Context, r rest.Request) (event.Pipeline, error) {
+	answer, resp, err := rest.Call(ctx, c.Client, r, pipelineJSON{})
 	if err != nil {
 		return event.Pipeline{}, err
 	}
 	if answer.ID == 0 {
-		return event.Pipeline{}, c.failed(r, resp.StatusCode, "the answer is no pipeline", 0, true)
+		return event.Pipeline{}, rest.Unexpected(c.Client, r, resp, "the answer is no pipeline")
 	}
 	return answer.pipeline(), nil
 }
@@ -101,63 +94,61 @@ func (c *Client) NewestPipelines(ctx context.Context, project int64, ref string,
 	if n <= 0 {
 		return nil, nil
 	}
-	for p, err := range c.pipelinesOf(ctx, project, ref, min(max(int64(n), refPage), perPage)) {
+	for p, err := range c.PipelinesOfRef(ctx, project, ref, min(max(int64(n), refPage), perPage)) {
 		if err != nil {
 			return nil, err
 		}
 		if p.Ref != ref {
 			continue
 		}
-		if newest = append(newest, int64(p.ID)); len(newest) == n {
+		if newest = append(newest, p.ID); len(newest) == n {
 			break
 		}
 	}
 	return newest, nil
 }
 
-// mergeRequestRefs begins the refs of merge request pipelines.
-const mergeRequestRefs = "refs/merge-requests/"
-
-// refPage is how many pipelines of a ref are asked for at a time, at least:
-// more than one, since GitLab lists others between them (see pipelinesOf).
+// refPage is how many pipelines of a ref are read at a time, at least: more than
+// one, since GitLab lists others between them (see PipelinesOfRef).
 const refPage = 20
 
-// pipelinesOf lists a project's pipelines of a ref, newest first, and others
-// with them: the list of a branch also holds the pipelines of merge requests
-// from it (since 18.x), and that of a merge request those with its other refs,
-// and those of its branch, after its own.
-func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pageSize int64) iter.Seq2[pipelineJSON, error] {
-	byRef := request{
-		method:   http.MethodGet,
-		endpoint: endpointPipelines,
-		path:     fmt.Sprintf("projects/%d/pipelines", project),
-		params: &gl.ListProjectPipelinesOptions{
+// PipelinesOfRef lists a project's pipelines of a ref, newest first, and others
+// with them: the list of a branch also has the pipelines of merge requests from
+// it (since 18.x), and that of a merge request those with its other refs, and
+// those of its branch, after its own. Child pipelines are not listed. It ends with
+// the first error.
+func (c *Client) PipelinesOfRef(ctx context.Context, project int64, ref string, pageSize int64) iter.Seq2[event.Pipeline, error] {
+	byRef := rest.Request{
+		Method:   http.MethodGet,
+		Endpoint: endpoint.Pipelines,
+		Path:     fmt.Sprintf("projects/%d/pipelines", project),
+		Params: &gl.ListProjectPipelinesOptions{
 			ListOptions: gl.ListOptions{PerPage: pageSize},
 			Ref:         &ref, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("desc"),
 		},
 	}
-	ways := []request{byRef}
-	if iid, _, ok := mergeRequestRef(ref); ok {
+	ways := []rest.Request{byRef}
+	if iid, _, ok := outdated.MergeRequestRef(ref); ok {
 		// The merge request of a fork's pipeline is in another project, and a
 		// token may see pipelines only: then the ref alone must do.
-		ways = []request{{
-			method:   http.MethodGet,
-			endpoint: endpointMergeRequestPipelines,
-			path:     fmt.Sprintf("projects/%d/merge_requests/%s/pipelines", project, iid),
-			params:   &gl.ListOptions{PerPage: pageSize},
+		ways = []rest.Request{{
+			Method:   http.MethodGet,
+			Endpoint: endpoint.MergeRequestPipelines,
+			Path:     fmt.Sprintf("projects/%d/merge_requests/%s/pipelines", project, iid),
+			Params:   &gl.ListOptions{PerPage: pageSize},
 		}, byRef}
 	}
-	return func(yield func(pipelineJSON, error) bool) {
+	return func(yield func(event.Pipeline, error) bool) {
 	way:
 		for i, r := range ways {
-			for p, err := range list[pipelineJSON](ctx, c, r) {
-				if IsHidden(err) && i < len(ways)-1 {
+			for p, err := range rest.List[pipelineJSON](ctx, c.Client, r) {
+				if apierror.IsHidden(err) && i < len(ways)-1 {
 					continue way
 				}
 				if err == nil && cmp.Or(int64(p.ProjectID), project) != project {
 					continue
 				}
-				if !yield(p, err) {
+				if !yield(p.pipeline(), err) {
 					return
 				}
 			}
@@ -165,6 +156,20 @@ func (c *Client) pipelinesOf(ctx context.Context, project int64, ref string, pag
 		}
 	}
 }
+
+// OutdatedBy returns the id of a pipeline that makes p redundant, 0 if none does;
+// see outdated.By.
+func (c *Client) OutdatedBy(ctx context.Context, project int64, p event.Pipeline, mergeRequest int64, deploys bool) (int64, error) {
+	return outdated.By(ctx, c, project, p, mergeRequest, deploys)
+}
+
+// Outdated lists the older pipelines that p makes redundant and that have not
+// ended; see outdated.Older.
+func (c *Client) Outdated(ctx context.Context, project int64, p event.Pipeline, mergeRequest int64) ([]event.Pipeline, error) {
+	return outdated.Older(ctx, c, project, p, mergeRequest)
+}
+
+var _ outdated.Pipelines = (*Client)(nil)
 
 // UpdatedPipeline is a pipeline with the time of its last change.
 type UpdatedPipeline struct {
@@ -185,11 +190,11 @@ func (c *Client) PipelinesSince(ctx context.Context, project int64, since time.T
 	byID := map[int64]UpdatedPipeline{}
 	page := int64(1)
 	for range maxSincePages {
-		answer, resp, err := call(ctx, c, request{
-			method:   http.MethodGet,
-			endpoint: endpointPipelines,
-			path:     fmt.Sprintf("projects/%d/pipelines", project),
-			params: &gl.ListProjectPipelinesOptions{
+		answer, resp, err := rest.Call(ctx, c.Client, rest.Request{
+			Method:   http.MethodGet,
+			Endpoint: endpoint.Pipelines,
+			Path:     fmt.Sprintf("projects/%d/pipelines", project),
+			Params: &gl.ListProjectPipelinesOptions{
 				ListOptions:  gl.ListOptions{PerPage: perPage, Page: page},
 				UpdatedAfter: &from, OrderBy: gl.Ptr("updated_at"), Sort: gl.Ptr("asc"),
 			},

@@ -12,16 +12,9 @@ import (
 
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
+	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/rules/event"
-)
-
-// Endpoint names of the calls on projects.
-const (
-	endpointProject           = "project"
-	endpointProjects          = "projects"
-	endpointGroupProjects     = "group_projects"
-	endpointProtectedBranches = "protected_branches"
-	endpointProtectedTags     = "protected_tags"
 )
 
 // Project is a project as the API has it.
@@ -37,13 +30,13 @@ func (c *Client) Project(ctx context.Context, idOrPath string) (Project, error) 
 	if idOrPath == "" {
 		return Project{}, errors.New("gitlab: no project is named: write its id or its full path, for instance platform/shop")
 	}
-	r := request{method: http.MethodGet, endpoint: endpointProject, path: "projects/" + gl.PathEscape(idOrPath)}
-	answer, resp, err := call(ctx, c, r, projectJSON{})
+	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.Project, Path: "projects/" + gl.PathEscape(idOrPath)}
+	answer, resp, err := rest.Call(ctx, c.Client, r, projectJSON{})
 	if err != nil {
 		return Project{}, err
 	}
 	if answer.ID == 0 {
-		return Project{}, c.failed(r, resp.StatusCode, "the answer is no project", 0, true)
+		return Project{}, rest.Unexpected(c.Client, r, resp, "the answer is no project")
 	}
 	return answer.listed(), nil
 }
@@ -67,8 +60,8 @@ func (c *Client) Projects(ctx context.Context) iter.Seq2[Project, error] {
 	}
 }
 
-func projectsBy(paging gl.ListOptions) request {
-	return request{method: http.MethodGet, endpoint: endpointProjects, path: "projects", params: &gl.ListProjectsOptions{
+func projectsBy(paging gl.ListOptions) rest.Request {
+	return rest.Request{Method: http.MethodGet, Endpoint: endpoint.Projects, Path: "projects", Params: &gl.ListProjectsOptions{
 		ListOptions: paging, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("asc"),
 		Membership: gl.Ptr(true), Archived: gl.Ptr(false), Simple: gl.Ptr(true),
 	}}
@@ -86,11 +79,11 @@ func (c *Client) GroupProjects(ctx context.Context, group string) iter.Seq2[Proj
 			yield(Project{}, errors.New("gitlab: no group is named: write its id or its full path, for instance platform/tools"))
 		}
 	}
-	return c.projects(ctx, request{
-		method:   http.MethodGet,
-		endpoint: endpointGroupProjects,
-		path:     "groups/" + gl.PathEscape(group) + "/projects",
-		params: &gl.ListGroupProjectsOptions{
+	return c.projects(ctx, rest.Request{
+		Method:   http.MethodGet,
+		Endpoint: endpoint.GroupProjects,
+		Path:     "groups/" + gl.PathEscape(group) + "/projects",
+		Params: &gl.ListGroupProjectsOptions{
 			ListOptions: gl.ListOptions{PerPage: perPage}, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("asc"),
 			IncludeSubGroups: gl.Ptr(true), WithShared: gl.Ptr(false), Archived: gl.Ptr(false), Simple: gl.Ptr(true),
 		},
@@ -98,9 +91,9 @@ func (c *Client) GroupProjects(ctx context.Context, group string) iter.Seq2[Proj
 }
 
 // projects lists the projects of all pages of r.
-func (c *Client) projects(ctx context.Context, r request) iter.Seq2[Project, error] {
+func (c *Client) projects(ctx context.Context, r rest.Request) iter.Seq2[Project, error] {
 	return func(yield func(Project, error) bool) {
-		for p, err := range list[projectJSON](ctx, c, r) {
+		for p, err := range rest.List[projectJSON](ctx, c.Client, r) {
 			if !yield(p.listed(), err) {
 				return
 			}
@@ -145,11 +138,11 @@ func fits(name, ref string) bool {
 // ProtectedRefs returns which branches and tags of a project are protected,
 // by the project itself or by its group.
 func (c *Client) ProtectedRefs(ctx context.Context, project int64) (ProtectedRefs, error) {
-	branches, err := c.names(ctx, project, endpointProtectedBranches)
+	branches, err := c.names(ctx, project, endpoint.ProtectedBranches)
 	if err != nil {
 		return ProtectedRefs{}, err
 	}
-	tags, err := c.names(ctx, project, endpointProtectedTags)
+	tags, err := c.names(ctx, project, endpoint.ProtectedTags)
 	if err != nil {
 		return ProtectedRefs{}, err
 	}
@@ -159,14 +152,14 @@ func (c *Client) ProtectedRefs(ctx context.Context, project int64) (ProtectedRef
 // names lists the names of what a project has; each endpoint is named as its
 // path.
 func (c *Client) names(ctx context.Context, project int64, endpoint string) ([]string, error) {
-	r := request{
-		method:   http.MethodGet,
-		endpoint: endpoint,
-		path:     "projects/" + strconv.FormatInt(project, 10) + "/" + endpoint,
-		params:   &gl.ListOptions{PerPage: perPage},
+	r := rest.Request{
+		Method:   http.MethodGet,
+		Endpoint: endpoint,
+		Path:     "projects/" + strconv.FormatInt(project, 10) + "/" + endpoint,
+		Params:   &gl.ListOptions{PerPage: perPage},
 	}
 	var names []string
-	for item, err := range list[namedJSON](ctx, c, r) {
+	for item, err := range rest.List[namedJSON](ctx, c.Client, r) {
 		if err != nil {
 			return nil, err
 		}

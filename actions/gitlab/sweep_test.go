@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt"
 )
@@ -33,9 +34,9 @@ func newReplicas(t *testing.T) *replicas {
 
 // far is a limiter that takes a while to be reached: in a race for the same
 // request, who asks it comes last.
-type far struct{ gitlab.Limiter }
+type far struct{ ratelimit.Limiter }
 
-var _ gitlab.Limiter = far{}
+var _ ratelimit.Limiter = far{}
 
 // Take takes from the limiter, late.
 func (f far) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
@@ -43,7 +44,7 @@ func (f far) Take(ctx context.Context, key string, rate store.Rate) (time.Durati
 	return f.Limiter.Take(ctx, key, rate)
 }
 
-func (r *replicas) client(t *testing.T, limiter gitlab.Limiter) *gitlab.Client {
+func (r *replicas) client(t *testing.T, limiter ratelimit.Limiter) *gitlab.Client {
 	t.Helper()
 	c, _ := newClient(t, "http://gitlab.example.com", func(cfg *gitlab.Config) {
 		cfg.Now, cfg.Sleep = time.Now, nil

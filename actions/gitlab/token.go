@@ -5,9 +5,10 @@ import (
 	"net/http"
 	"slices"
 	"time"
-)
 
-const endpointAccessToken = "access_token"
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
+	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
+)
 
 // AccessToken is what GitLab tells of a personal, project or group access token.
 type AccessToken struct {
@@ -22,8 +23,8 @@ func (t AccessToken) May(scope string) bool { return slices.Contains(t.Scopes, s
 // AccessToken returns what GitLab (15.5+) tells of the client's own access
 // token.
 func (c *Client) AccessToken(ctx context.Context) (AccessToken, error) {
-	r := request{method: http.MethodGet, endpoint: endpointAccessToken, path: "personal_access_tokens/self"}
-	answer, _, err := call(ctx, c, r, accessTokenJSON{})
+	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.AccessToken, Path: "personal_access_tokens/self"}
+	answer, _, err := rest.Call(ctx, c.Client, r, accessTokenJSON{})
 	expires, _ := time.Parse(time.DateOnly, answer.ExpiresAt) // null: it does not
 	return AccessToken{answer.Name, answer.Scopes, expires}, err
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/gitlab/availability"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -88,12 +90,12 @@ func New(c Config) *Monitor { return &Monitor{Config: c} }
 
 // State is the state of an outage that the replicas share.
 type State struct {
-	Kind    gitlab.TroubleKind `json:"kind"`
-	Reason  string             `json:"reason"`
-	Advice  string             `json:"advice"`
-	Started time.Time          `json:"started"`
-	Seen    time.Time          `json:"seen,omitzero"` // when a replica last saw it; zero: the last one that saw it sees its end
-	Over    bool               `json:"over,omitzero"`
+	Kind    apierror.TroubleKind `json:"kind"`
+	Reason  string               `json:"reason"`
+	Advice  string               `json:"advice"`
+	Started time.Time            `json:"started"`
+	Seen    time.Time            `json:"seen,omitzero"` // when a replica last saw it; zero: the last one that saw it sees its end
+	Over    bool                 `json:"over,omitzero"`
 }
 
 // Record is the body of the queue's record.
@@ -138,7 +140,7 @@ func (m *Monitor) Run(ctx context.Context) {
 
 // seen is what the last Check saw.
 type seen struct {
-	trouble gitlab.Trouble
+	trouble availability.Trouble
 	is      bool      // there was an outage
 	shared  time.Time // when that was last saved for all replicas; zero: not yet
 }
@@ -198,7 +200,7 @@ func (m *Monitor) save(ctx context.Context, s State) error {
 
 // share saves that this replica sees the outage, and queues its record if no replica
 // saw it before.
-func (m *Monitor) share(ctx context.Context, t gitlab.Trouble) error {
+func (m *Monitor) share(ctx context.Context, t availability.Trouble) error {
 	return m.change(ctx, func(s *State) error {
 		now := m.Now().UTC()
 		if s != nil && !s.Over {
@@ -291,11 +293,11 @@ func (m *Monitor) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 }
 
 // usable checks with GitLab whether a kind of trouble is over.
-func (m *Monitor) usable(ctx context.Context, kind gitlab.TroubleKind) bool {
+func (m *Monitor) usable(ctx context.Context, kind apierror.TroubleKind) bool {
 	if _, is, ok := m.GitLab.Check(ctx); is || !ok {
 		return false
 	}
-	if kind != gitlab.TroubleScope {
+	if kind != apierror.TroubleScope {
 		return true
 	}
 	t, err := m.GitLab.AccessToken(ctx)

@@ -7,17 +7,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 )
 
 // Status tells whether GitLab can be used, as GET /api/v1/status shows it.
 type Status struct {
-	Summary  string             `json:"summary"` // one line for people
-	Up       bool               `json:"up"`
-	Trouble  gitlab.TroubleKind `json:"trouble,omitzero"`
-	Since    time.Time          `json:"since,omitzero"`
-	Reason   string             `json:"reason,omitzero"`
-	Advice   string             `json:"advice,omitzero"`             // what a person can do
-	KeptBack int                `json:"requests_kept_back,omitzero"` // by this process, since then
+	Summary  string               `json:"summary"` // one line for people
+	Up       bool                 `json:"up"`
+	Trouble  apierror.TroubleKind `json:"trouble,omitzero"`
+	Since    time.Time            `json:"since,omitzero"`
+	Reason   string               `json:"reason,omitzero"`
+	Advice   string               `json:"advice,omitzero"`             // what a person can do
+	KeptBack int                  `json:"requests_kept_back,omitzero"` // by this process, since then
 }
 
 // Status returns whether GitLab can be used.

@@ -39,7 +39,7 @@ type Journal interface {
 // Receiver notifies people of an outcome, or of something else under its key. A
 // repetition changes nothing.
 type Receiver interface {
-	Tell(ctx context.Context, o event.Outcome, channel, text string) error
+	Notify(ctx context.Context, o event.Outcome, channel, text string) error
 	Announce(ctx context.Context, key, channel, text string) error
 	// Escape makes a value safe to stand in a text.
 	Escape(value string) string

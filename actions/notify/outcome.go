@@ -68,7 +68,7 @@ func (n *Notifier) notify(ctx context.Context, o event.Outcome) error {
 	}
 	var later error
 	for _, notice := range notices {
-		err := n.call(ctx, func() error { return n.Receiver.Tell(ctx, o, notice.Channel, notice.Text) })
+		err := n.call(ctx, func() error { return n.Receiver.Notify(ctx, o, notice.Channel, notice.Text) })
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:

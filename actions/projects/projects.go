@@ -14,6 +14,7 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -35,7 +36,7 @@ func Resolve(ctx context.Context, gl *gitlab.Client, entries []string) ([]gitlab
 				continue
 			case ctx.Err() != nil || event.Transient(err):
 				return nil, nil, err
-			case gitlab.IsHidden(err):
+			case apierror.IsHidden(err):
 				err = errors.New("there is no such project or group, or the token's user may not see it")
 			}
 			problems = append(problems, event.SweepProblem{Project: entry, Reason: err.Error(), Times: 1})
@@ -62,7 +63,7 @@ func list(ctx context.Context, gl *gitlab.Client, entry string) iter.Seq2[gitlab
 		return group // every project is in a namespace
 	}
 	p, err := gl.Project(ctx, entry)
-	if gitlab.IsNotFound(err) {
+	if apierror.IsNotFound(err) {
 		return group
 	}
 	return one(p, err)
@@ -78,7 +79,7 @@ func globbed(ctx context.Context, gl *gitlab.Client, pattern string) iter.Seq2[g
 	return func(yield func(gitlab.Project, error) bool) {
 		matching := func(all iter.Seq2[gitlab.Project, error], first bool) (again bool) {
 			for p, err := range all {
-				if first && gitlab.IsNotFound(err) {
+				if first && apierror.IsNotFound(err) {
 					return true
 				}
 				if (err != nil || doublestar.MatchUnvalidated(pattern, p.Path)) && !yield(p, err) {

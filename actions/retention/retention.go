@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -67,7 +68,7 @@ func (k *Keeper) RefusesArchived(job gitlab.Job) bool {
 // Refused notes that GitLab refused to erase a job with the error, and reports
 // whether it did because the job is archived.
 func (k *Keeper) Refused(job gitlab.Job, err error) bool {
-	var e *gitlab.Error
+	var e *apierror.Error
 	if !job.Archived || !errors.As(err, &e) || !e.Final(http.StatusForbidden) {
 		return false
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // wantAnnounced checks that #ci has nothing but that one message.
-func (w *world) wantAnnounced(t testingT, text string) {
+func (w *fixture) wantAnnounced(t testingT, text string) {
 	t.Helper()
 	if m := w.Messages("#ci"); len(m) != 1 || m[0].Plain() != text || m[0].ThreadTS != "" {
 		t.Fatalf("announced as %+v, want the one message %q", m, text)
@@ -21,10 +21,10 @@ func (w *world) wantAnnounced(t testingT, text string) {
 }
 
 func TestAnnounce(t *testing.T) {
-	w := newWorld(t)
-	tell(t, w, outcome("unit", event.ResultDone), "retried unit")
-	w.insist(t, announcing(w, "storm:1:start", ":zap: *Storm* of `"+w.teller.Escape("<runner> & co")+"` failures\nRunners: docker-1"))
-	tell(t, w, outcome("deploy", event.ResultDone), "retried deploy")
+	w := newFixture(t)
+	notify(t, w, outcome("unit", event.ResultDone), "retried unit")
+	w.insist(t, announcing(w, "storm:1:start", ":zap: *Storm* of `"+w.notifier.Escape("<runner> & co")+"` failures\nRunners: docker-1"))
+	notify(t, w, outcome("deploy", event.ResultDone), "retried deploy")
 	w.insist(t, announcing(w, "storm:1:end", ":sunny: It is over"))
 	for _, text := range []string{":sunny: It is over", "other words"} { // the key counts
 		w.insist(t, announcing(w, "storm:1:end", text))
@@ -42,7 +42,7 @@ Runners: docker-1
 		texts(t, m.Blocks) // checks that they are verbatim
 	}
 
-	if err := w.teller.Announce(t.Context(), "storm:1:end", "#ops", "It is over"); err != nil {
+	if err := w.notifier.Announce(t.Context(), "storm:1:end", "#ops", "It is over"); err != nil {
 		t.Fatal(err)
 	}
 	wantShown(t, w, "#ops", "It is over\n")
@@ -50,14 +50,14 @@ Runners: docker-1
 
 func TestAnnounceRefusesNonsense(t *testing.T) {
 	tests := []struct{ name, key, channel, text, want string }{
-		{"no key", "", "#ci", "A storm", "slack: tell: invalid_announcement: it needs a key and a text"},
-		{"no text", "storm", "#ci", " \n", "slack: tell: invalid_announcement: it needs a key and a text"},
-		{"no channel", "storm", "", "A storm", `slack: tell: invalid_channel: "" is not one channel: give a name such as #ci, or a channel id`},
+		{"no key", "", "#ci", "A storm", "slack: notify: invalid_announcement: it needs a key and a text"},
+		{"no text", "storm", "#ci", " \n", "slack: notify: invalid_announcement: it needs a key and a text"},
+		{"no channel", "storm", "", "A storm", `slack: notify: invalid_channel: "" is not one channel: give a name such as #ci, or a channel id`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t)
-			err := w.teller.Announce(t.Context(), test.key, test.channel, test.text)
+			w := newFixture(t)
+			err := w.notifier.Announce(t.Context(), test.key, test.channel, test.text)
 			if err == nil || err.Error() != test.want || again(t, err) != 0 {
 				t.Errorf("error %v, want %s, never again", err, test.want)
 			}
@@ -73,7 +73,7 @@ func TestAnnounceRefusesNonsense(t *testing.T) {
 // state, before or after its effect, or an answer of Slack.
 func TestAnnounceOutlivesKill(t *testing.T) {
 	announce := func(deaths ...int) (steps int) { // of the last process
-		w := newWorld(t)
+		w := newFixture(t)
 		die := func() {
 			steps++
 			if len(deaths) > 0 && steps == deaths[0] {
@@ -110,7 +110,7 @@ func TestAnnounceOutlivesKill(t *testing.T) {
 // time.
 func TestAnnounceOutlivesTrouble(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.Channel("#ci") // the bot is in it
 		failing := rapid.SampledFrom([]string{"", "", "", "", "before", "after"})
 		failures := 20
@@ -144,7 +144,7 @@ func TestAnnounceOutlivesTrouble(t *testing.T) {
 }
 
 func TestAnnounceConcurrently(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.together(t, func(int) error { return announcing(w, "storm", "A storm")() })
 	w.wantAnnounced(t, "A storm")
 }

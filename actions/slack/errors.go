@@ -14,11 +14,11 @@ import (
 	slackapi "github.com/slack-go/slack"
 )
 
-// How long to wait before trying again.
+// How long to wait before the next try.
 const (
-	busyAgain  = time.Second      // another worker has the message
+	busyAgain  = time.Second      // another worker has claimed the message
 	stateAgain = 5 * time.Second  // the store failed
-	slackAgain = 30 * time.Second // Slack failed, and did not say how long
+	slackAgain = 30 * time.Second // Slack failed without a Retry-After
 )
 
 // unexpected is the code of an answer that is JSON, but not the one that the
@@ -27,8 +27,8 @@ const unexpected = "unexpected_answer"
 
 var errNoAnswer = errors.New("the answer lacks the ts of the message")
 
-// Error says why something could not be told, and what to do about it. It
-// never holds the token.
+// Error says why a notification failed, and how to fix that. It never contains the
+// token.
 type Error struct {
 	Method  string // Slack's method, or the step that failed
 	Channel string // as the caller named it, without '#'
@@ -42,7 +42,7 @@ type Error struct {
 	cause  error
 }
 
-// Error tells the method, the channel, the code and what to do.
+// Error names the method, the channel and the code, and gives advice.
 func (e *Error) Error() string {
 	where := ""
 	if e.Channel != "" {
@@ -51,37 +51,36 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("slack: %s%s: %s: %s", e.Method, where, e.Code, e.advice)
 }
 
-// Again says whether to try again, and after how long at the earliest.
+// Again reports whether to try again, and the least time to wait before.
 func (e *Error) Again() (after time.Duration, ok bool) { return e.after, e.again }
 
-// Silent reports whether Slack as a whole seems not to be there: it did not
-// answer, or not as Slack.
+// Silent reports whether Slack as a whole seems to be unreachable: it did not
+// answer, or another server did.
 func (e *Error) Silent() bool { return e.silent }
 
-// Unwrap gives context.Canceled or context.DeadlineExceeded where that was the
+// Unwrap returns context.Canceled or context.DeadlineExceeded if that was the
 // cause, or the store's error.
 func (e *Error) Unwrap() error { return e.cause }
 
-// gone says that the message, or the thread, is no longer there to change. A
-// message that was deleted but has replies can no longer be changed either.
+// gone reports whether the message or the thread no longer exists. A deleted
+// message that has replies can no longer be edited either.
 func (e *Error) gone() bool {
 	return e.Code == "message_not_found" || e.Code == "thread_not_found" || e.Code == "cant_update_message"
 }
 
 func stateError(err error) *Error {
-	return &Error{Method: "tell", Code: "store", advice: err.Error(), again: true, after: stateAgain, cause: err}
+	return &Error{Method: "notify", Code: "store", advice: err.Error(), again: true, after: stateAgain, cause: err}
 }
 
-// refusal is what to do about one of Slack's error codes.
+// refusal says how to react to one of Slack's error codes.
 type refusal struct {
 	advice string // {channel} and {scope} are filled in
 	again  bool
 	unsure bool
 }
 
-// refusals holds the error codes of the methods that are called here, as
-// Slack's reference lists them. The set is open: a code that is not here is
-// Slack's clear no, and final.
+// refusals are the error codes of the methods that are called here, as Slack's
+// reference lists them. The set is open: a code that is missing here is final.
 var refusals = map[string]refusal{
 	"channel_not_found": {advice: "the bot sees no channel {channel}: correct the name, or if it is private invite the bot: /invite @pipesteward in {channel}"},
 	"not_in_channel":    {advice: "invite the bot: /invite @pipesteward in {channel}"},
@@ -118,9 +117,9 @@ var refusals = map[string]refusal{
 	"fatal_error":                {advice: "Slack failed: tried again later", again: true, unsure: true},
 }
 
-// failed makes an Error of what a call of the method returned: the one place
-// where Slack's errors are classified.
-func (w *work) failed(method string, err error) *Error {
+// failed makes an Error of the error of a call. It is the only place that
+// classifies Slack's errors.
+func (w *turn) failed(method string, err error) *Error {
 	e := &Error{Method: method, Channel: w.channel}
 	if limited, ok := errors.AsType[*slackapi.RateLimitedError](err); ok {
 		r := refusals["ratelimited"]
@@ -132,15 +131,15 @@ func (w *work) failed(method string, err error) *Error {
 	} else {
 		e.unanswered(err)
 	}
-	// Slack and proxies may echo what they were sent.
-	for _, token := range w.api().hidden {
+	// Slack and proxies may repeat the request in their answer.
+	for _, token := range w.api().secrets {
 		e.Code = strings.ReplaceAll(e.Code, token, "[token]")
 		e.advice = strings.ReplaceAll(e.advice, token, "[token]")
 	}
 	return e
 }
 
-// refused fills in an answer with "ok": false.
+// refused classifies an answer with "ok": false.
 func (e *Error) refused(refused slackapi.SlackErrorResponse) {
 	e.Code = refused.Err
 	r, known := refusals[refused.Err]
@@ -154,7 +153,7 @@ func (e *Error) refused(refused slackapi.SlackErrorResponse) {
 	}
 }
 
-// status fills in an answer that is no JSON.
+// status classifies an answer that is no JSON.
 func (e *Error) status(status slackapi.StatusCodeError) {
 	e.Code = fmt.Sprintf("http_%d", status.Code)
 	switch {
@@ -167,7 +166,7 @@ func (e *Error) status(status slackapi.StatusCodeError) {
 	}
 }
 
-// unanswered fills in a call that ended without an answer, or with one that
+// unanswered classifies a call that ended without an answer, or with one that
 // can't be read.
 func (e *Error) unanswered(err error) {
 	e.Code, e.advice, e.again, e.after, e.unsure, e.silent = "network", err.Error(), true, slackAgain, true, true

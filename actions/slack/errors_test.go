@@ -53,7 +53,7 @@ func TestErrors(t *testing.T) {
 	for _, test := range tests {
 		for name, saying := range sayings {
 			t.Run(name+" "+test.want, func(t *testing.T) {
-				w := newWorld(t)
+				w := newFixture(t)
 				test.fault.Method = "chat.postMessage"
 				w.Fail(test.fault)
 				err := saying(w)()
@@ -85,19 +85,19 @@ func TestErrors(t *testing.T) {
 }
 
 // sayings are the ways to say something.
-var sayings = map[string]func(*world) func() error{
-	"tell": func(w *world) func() error {
+var sayings = map[string]func(*fixture) func() error{
+	"tell": func(w *fixture) func() error {
 		return func() error {
-			return w.teller.Tell(context.Background(), outcome("unit", event.ResultDone), "#ci", "")
+			return w.notifier.Notify(context.Background(), outcome("unit", event.ResultDone), "#ci", "")
 		}
 	},
-	"announce": func(w *world) func() error { return announcing(w, "storm:runner:start", "A storm begins") },
+	"announce": func(w *fixture) func() error { return announcing(w, "storm:runner:start", "A storm begins") },
 }
 
 // TestARefusedPostIsNotLookedFor: only an unsure one is, so that a rate limit
 // is not answered with more calls.
 func TestARefusedPostIsNotLookedFor(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Status: http.StatusTooManyRequests, RetryAfter: time.Second})
 	w.persist(t, outcome("unit", event.ResultDone), "#ci")
 	if n := w.Calls("users.conversations") + w.Calls("conversations.history"); n != 0 {
@@ -109,11 +109,11 @@ func TestARefusedPostIsNotLookedFor(t *testing.T) {
 }
 
 func TestErrorsWithoutSlack(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	err := w.teller.Tell(t.Context(), outcome("unit", event.ResultDone), "#ci", "")
+	err := w.notifier.Notify(t.Context(), outcome("unit", event.ResultDone), "#ci", "")
 	if again(t, err) != 30*time.Second || !strings.Contains(err.Error(), "network: ") {
 		t.Errorf("error %v", err)
 	}
@@ -121,16 +121,16 @@ func TestErrorsWithoutSlack(t *testing.T) {
 		t.Errorf("%v is taken for one that says GitLab can't be used", err)
 	}
 	// Nothing was sent, so nobody need wait for the claim.
-	if err := w.teller.Tell(t.Context(), outcome("unit", event.ResultDone), "#ci", ""); strings.Contains(err.Error(), "busy") {
+	if err := w.notifier.Notify(t.Context(), outcome("unit", event.ResultDone), "#ci", ""); strings.Contains(err.Error(), "busy") {
 		t.Errorf("the message stays claimed: %v", err)
 	}
 }
 
 func TestErrorsOfTheStore(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	full := errors.New("disk full")
 	w.state.trouble = func(int, func()) error { return full }
-	err := w.teller.Tell(t.Context(), outcome("unit", event.ResultDone), "#ci", "")
+	err := w.notifier.Notify(t.Context(), outcome("unit", event.ResultDone), "#ci", "")
 	if again(t, err) != 5*time.Second || !errors.Is(err, full) {
 		t.Errorf("error %v", err)
 	}
@@ -140,7 +140,7 @@ func TestErrorsOfTheStore(t *testing.T) {
 }
 
 func TestNewRefusesABadConfig(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	good := slack.Config{Token: token, State: w.state, Now: w.clock.Now}
 	tests := []struct {
 		name   string

@@ -23,11 +23,11 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		redirecting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, thief.URL+r.URL.Path, code)
 		}))
-		teller, err := slack.New(slack.Config{Token: token, APIURL: redirecting.URL, State: newWorld(t).state, Now: time.Now})
+		notifier, err := slack.New(slack.Config{Token: token, APIURL: redirecting.URL, State: newFixture(t).state, Now: time.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = teller.Announce(t.Context(), "key", "C012345678", "text")
+		err = notifier.Announce(t.Context(), "key", "C012345678", "text")
 		if err == nil || !strings.Contains(err.Error(), "--slack-api-url") {
 			t.Errorf("after a %d the announcement ends with %v, want an error that names the setting", code, err)
 		}

@@ -19,7 +19,7 @@ import (
 	slackapi "github.com/slack-go/slack"
 )
 
-// Slack's limits, in characters; they are kept in bytes, which are never
+// Slack's limits, in characters; they are applied to bytes, which are never
 // fewer. The first is documented; the second, of all blocks together, is not:
 // messages over about 13,000 are refused with msg_blocks_too_long.
 const (
@@ -35,7 +35,7 @@ var defaultTemplate string
 
 var templates = template.Must(template.New("default.tmpl").Parse(defaultTemplate))
 
-// emojis show at a glance what came of a decision.
+// emojis are shown before an outcome, by its result.
 var emojis = map[string]string{
 	event.ResultDone:      ":white_check_mark:",
 	event.ResultDryRun:    ":test_tube:",
@@ -46,7 +46,7 @@ var emojis = map[string]string{
 	event.ResultRecovered: ":white_check_mark:",
 }
 
-// doneEmojis are those of verbs that leave open how it ends.
+// doneEmojis replace that of done for verbs whose effect is still to come.
 var doneEmojis = map[string]string{
 	event.VerbRetry:         ":repeat:",
 	event.VerbRetryPipeline: ":repeat:",
@@ -54,10 +54,10 @@ var doneEmojis = map[string]string{
 	event.VerbNotify:        ":bell:",
 }
 
-// notice is an outcome put into words; all is mrkdwn.
+// notice is a rendered outcome; all of it is mrkdwn.
 type notice struct {
 	header   string
-	context  string // "" if nothing is known of the commit
+	context  string // "" if the commit is unknown
 	line     line
 	details  string
 	fallback string
@@ -65,7 +65,7 @@ type notice struct {
 
 // view is the data of default.tmpl: mrkdwn, escaped.
 type view struct {
-	Subject string // what the message is about: the pipeline, else the job; a link
+	Subject string // the pipeline, else the job; a link
 	Status  string // the pipeline's
 	Project string
 	Ref     string // as code
@@ -74,12 +74,12 @@ type view struct {
 	Commit  string // its title
 
 	Result    string
-	Verb      string // that of a whole pipeline without saying so
+	Verb      string // without its suffix _pipeline
 	Rule      string // as code
-	Target    string // what is acted on: the job, the trigger job or the pipeline; a link
+	Target    string // of the action: the job, the trigger job or the pipeline; a link
 	NewJob    string // a link to the job that runs now
 	Failure   string // the job's failure_reason, and its class if that is a user's
-	Why       string // what of Failure the Reason does not say; for a pipeline also the job
+	Why       string // the parts of Failure that the Reason lacks; for a pipeline also the job
 	Attempt   int
 	Runner    string
 	Reason    string
@@ -87,18 +87,18 @@ type view struct {
 	Freed     string // by an erase, such as 1.2 GB
 	Took      string // from the decision to retry until the job was seen to have passed
 
-	Text   string // what is told
-	Custom bool   // Text is the rule's, not ours
+	Text   string // of the outcome
+	Custom bool   // Text is the rule's, not the default
 }
 
-// write puts the outcome into words. The text is the rule's; "" asks for
-// ours. The status is the pipeline's.
-func write(o event.Outcome, text, status string) (notice, error) {
-	v := look(o)
+// render renders the outcome. The text is the rule's; "" selects the default. The
+// status is the pipeline's.
+func render(o event.Outcome, text, status string) (notice, error) {
+	v := viewOf(o)
 	v.Status = escape(strings.ReplaceAll(status, "_", " "))
 	v.Text, v.Custom = strings.TrimSpace(text), true
 	var failures []error
-	render := func(block string) string {
+	execute := func(block string) string {
 		var b strings.Builder
 		if err := templates.ExecuteTemplate(&b, block, v); err != nil {
 			failures = append(failures, err)
@@ -113,15 +113,15 @@ func write(o event.Outcome, text, status string) (notice, error) {
 		if templates.Lookup(block) == nil {
 			block = "other"
 		}
-		v.Text, v.Custom = render(block), false
+		v.Text, v.Custom = execute(block), false
 	}
 	emoji := cmp.Or(emojis[o.Result], ":information_source:")
 	if o.Result == event.ResultDone {
 		emoji = cmp.Or(doneEmojis[o.Action.Verb], emoji)
 	}
 	n := notice{
-		header:  cut(render("header"), maxTop),
-		context: cut(render("context"), maxTop),
+		header:  cut(execute("header"), maxTop),
+		context: cut(execute("context"), maxTop),
 		line: line{
 			lineID: idOf(o),
 			Emoji:  emoji,
@@ -129,25 +129,25 @@ func write(o event.Outcome, text, status string) (notice, error) {
 			At:     o.At,
 			Open:   o.Result == event.ResultFailed || o.Result == event.ResultGaveUp,
 		},
-		details:  cut(render("details"), maxText),
-		fallback: cut(render("fallback"), maxText),
+		details:  cut(execute("details"), maxText),
+		fallback: cut(execute("fallback"), maxText),
 	}
 	return n, errors.Join(failures...)
 }
 
-// idOf says whose line the outcome's is.
+// idOf returns the id of the outcome's line.
 func idOf(o event.Outcome) lineID {
 	switch {
 	case o.Action.Verb == event.VerbNotify:
 		return lineID{Job: o.Job.Name, Rule: o.Rule}
-	case event.OfPipeline(o.Action.Verb): // the job is the one whose event asked for it, if any
+	case event.OfPipeline(o.Action.Verb): // the job is that of the event, if any
 		return lineID{}
 	}
 	return lineID{Job: o.Job.Name}
 }
 
-// look makes the templates' data of the outcome.
-func look(o event.Outcome) view {
+// viewOf returns the templates' data of the outcome.
+func viewOf(o event.Outcome) view {
 	failure := failureOf(o.Job)
 	v := view{
 		Project: title(o.Project.Path),
@@ -198,8 +198,8 @@ func look(o event.Outcome) view {
 	return v
 }
 
-// failureOf lists what is said of why the job failed: GitLab's reason, and its
-// class where that is not GitLab's but a user's.
+// failureOf lists why the job failed: GitLab's reason, and the failure class if a
+// user defined it.
 func failureOf(j event.Job) []string {
 	var parts []string
 	if j.FailureReason != "" {
@@ -211,7 +211,7 @@ func failureOf(j event.Job) []string {
 	return parts
 }
 
-// span words a time, like 45s or 2h30m; "" for none.
+// span formats a duration, like 45s or 2h30m; "" for less than a second.
 func span(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -222,7 +222,7 @@ func span(d time.Duration) string {
 	return event.Duration(d.Truncate(time.Second)).String()
 }
 
-// size words a number of bytes, like 1.2 GB; "" for none.
+// size formats a number of bytes, like 1.2 GB; "" for none.
 func size(bytes int64) string {
 	switch {
 	case bytes <= 0:
@@ -237,7 +237,7 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%.1f %s", n, units[0])
 }
 
-// body is what a message shows.
+// body is the content of a message.
 type body struct {
 	text   string // in notifications
 	blocks []slackapi.Block
@@ -251,7 +251,7 @@ func (b body) options() []slackapi.MsgOption {
 	}
 }
 
-// root is the pipeline's message, with these lines shown.
+// root returns the content of the pipeline's message with the given lines.
 func (n notice) root(lines []line, older []lineID) body {
 	blocks := []slackapi.Block{section(n.header)}
 	if n.context != "" {
@@ -266,12 +266,12 @@ func (n notice) root(lines []line, older []lineID) body {
 	return body{n.fallback, blocks}
 }
 
-// reply is the outcome's own message in the thread.
+// reply returns the content of the outcome's own message in the thread.
 func (n notice) reply() body {
 	return body{n.fallback, []slackapi.Block{section(cut(n.line.Emoji+" "+n.line.Text, maxText)), small(n.details)}}
 }
 
-// announcement is a message of its own.
+// announcement returns the content of an announcement.
 func announcement(text string) body {
 	text = cut(strings.TrimSpace(text), maxText)
 	return body{text, []slackapi.Block{section(text)}}
@@ -281,29 +281,29 @@ func section(text string) slackapi.Block { return slackapi.NewSectionBlock(mrkdw
 
 func small(text string) slackapi.Block { return slackapi.NewContextBlock("", mrkdwn(text)) }
 
-// mrkdwn is a text object that is shown verbatim: a plain "@here" or "#ci" in
-// it stays plain.
+// mrkdwn returns a text object that Slack shows verbatim: a plain "@here" or "#ci"
+// in it stays plain.
 func mrkdwn(text string) *slackapi.TextBlockObject {
 	return slackapi.NewTextBlockObject(slackapi.MarkdownType, text, false, true)
 }
 
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// escape makes a value safe to stand in mrkdwn: it can neither ping nor link.
+// escape makes a value safe for use in mrkdwn: it can neither ping nor link.
 func escape(value string) string { return escaper.Replace(value) }
 
-// Escape makes a value safe to stand in the text that Tell or Announce is given.
-func (*Teller) Escape(value string) string { return escape(value) }
+// Escape makes a value safe for use in the text of Notify or Announce.
+func (*Notifier) Escape(value string) string { return escape(value) }
 
-// title is a name or first line, on one line, not too long, escaped.
+// title returns a name or first line on one line, shortened and escaped.
 func title(value string) string { return brief(value, maxTitle) }
 
-// brief is the value on one line, escaped, of at most so many bytes before.
+// brief returns the value on one line, shortened to limit bytes and then escaped.
 func brief(value string, limit int) string {
 	return escape(cut(strings.Join(strings.Fields(value), " "), limit))
 }
 
-// code is the value in fixed type; "" stays "".
+// code returns the value in fixed type; "" stays "".
 func code(value string) string {
 	if value == "" {
 		return ""
@@ -311,10 +311,10 @@ func code(value string) string {
 	return "`" + strings.ReplaceAll(title(value), "`", "'") + "`"
 }
 
-// addressEscaper keeps an address from ending its link early.
+// addressEscaper prevents that an address ends its link early.
 var addressEscaper = strings.NewReplacer("<", "%3C", ">", "%3E", "|", "%7C", " ", "%20", "\n", "", "&", "&amp;")
 
-// link is the label, and leads to the address if there is one.
+// link returns the label, as a link if there is an address.
 func link(address, label string) string {
 	if address == "" {
 		return title(label)

@@ -103,10 +103,10 @@ func TestDefaultTexts(t *testing.T) {
 	}
 	for name, o := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			tell(t, w, o, "")
+			w := newFixture(t)
+			notify(t, w, o, "")
 			o.ID = "the next"
-			tell(t, w, o, "")
+			notify(t, w, o, "")
 
 			var got bytes.Buffer
 			for i, m := range w.Posts() {
@@ -159,16 +159,16 @@ func TestFiguresAreReadable(t *testing.T) {
 	}
 	for given, want := range tests {
 		t.Run(want, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			o := outcome("unit", event.ResultRecovered)
 			if given.took == 0 {
 				o.Result, o.Action.Verb, o.Freed = event.ResultDone, event.VerbErase, given.freed
 			}
 			o.Pipeline, o.Project, o.Commit, o.Job.URL, o.Job.FailureReason = event.Pipeline{}, event.Project{}, event.Commit{}, "", ""
 			o.At = o.DecidedAt.Add(given.took)
-			tell(t, w, o, "")
+			notify(t, w, o, "")
 			if got := w.Posts()[0].Text; got != want {
-				t.Errorf("it is told as %q, want %q", got, want)
+				t.Errorf("the message is %q, want %q", got, want)
 			}
 		})
 	}
@@ -180,7 +180,7 @@ var markup = regexp.MustCompile(`<[^<>]*>`)
 // TestValuesCanNeitherPingNorLink: GitLab's texts are anyone's.
 func TestValuesCanNeitherPingNorLink(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		value := rapid.OneOf(
 			rapid.SampledFrom([]string{"<!channel>", "<!here|x>", "a|b> <!everyone>", "<@U123>", "<https://evil.example.com|ok>", "`<!channel>`", "&lt;!channel&gt;", "\n<!channel>"}),
 			rapid.StringOfN(rapid.RuneFrom([]rune("<>!@|&`*_~ch\n é")), 0, 400, -1))
@@ -196,7 +196,7 @@ func TestValuesCanNeitherPingNorLink(t *testing.T) {
 		w.persist(t, o, "#ci")
 		o.ID = "the next"
 		w.persist(t, o, "#ci")
-		w.insist(t, announcing(w, "storm", w.teller.Escape(value.Draw(t, "announcement"))+"."))
+		w.insist(t, announcing(w, "storm", w.notifier.Escape(value.Draw(t, "announcement"))+"."))
 
 		for _, m := range append(w.Posts(), w.Updates()...) {
 			for _, text := range append(texts(t, m.Blocks), m.Text) {
@@ -239,8 +239,8 @@ func texts(t testingT, raw json.RawMessage) []string {
 }
 
 func TestARulesTextIsLeftAsItIs(t *testing.T) {
-	w := newWorld(t)
-	tell(t, w, outcome("unit", event.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+new(slack.Teller).Escape("<unit> & co"))
+	w := newFixture(t)
+	notify(t, w, outcome("unit", event.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+new(slack.Notifier).Escape("<unit> & co"))
 	wantShown(t, w, "#ci", top+"🔁 @here see the runbook (https://example.com/a?b=1&c=2) for <unit> & co\n")
 }
 
@@ -255,14 +255,14 @@ func TestLongTexts(t *testing.T) {
 		"one link": "<https://example.com/" + strings.Repeat("a", 8_000) + "|label>",
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			for i := range 12 {
 				o := outcome(fmt.Sprintf("%d %.255s", i, text), event.ResultDone)
 				o.ID = strconv.Itoa(i)
 				o.Pipeline.Ref, o.Commit.Title, o.Reason = text, text, text
-				tell(t, w, o, text)
+				notify(t, w, o, text)
 				o.ID += " by default"
-				tell(t, w, o, "")
+				notify(t, w, o, "")
 			}
 			w.insist(t, announcing(w, "storm", text))
 			for _, m := range w.Messages("#ci") {
@@ -291,10 +291,10 @@ func TestLongTexts(t *testing.T) {
 
 // TestALongReason is cut by itself: what else there is to say stays.
 func TestALongReason(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	o := outcome("unit", event.ResultDeferred)
 	o.Reason = "GitLab refused:\n<html> " + strings.Repeat("busy ", 1_000)
-	tell(t, w, o, "")
+	notify(t, w, o, "")
 	shown := w.Messages("#ci")[0].Plain()
 	if !strings.Contains(shown, "and goes on by itself: GitLab refused: <html> busy busy") || !strings.HasSuffix(shown, "…") || len(shown) > 1_000 {
 		t.Errorf("a reason of %d characters is shown as:\n%s", len(o.Reason), shown)

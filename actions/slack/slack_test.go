@@ -104,20 +104,20 @@ func (s *memory) nextRelease() <-chan struct{} {
 	return s.released
 }
 
-// world is a simulated Slack with a Teller before it.
-type world struct {
+// fixture is a simulated Slack with a Notifier as its client.
+type fixture struct {
 	*slacktest.Server
-	network http.Transport
-	clock   *storetest.Clock
-	state   *memory
-	teller  *slack.Teller
-	client  *http.Client
-	sent    func(method string) error // called when Slack has answered; an error takes the place of the answer
-	log     bytes.Buffer
+	network  http.Transport
+	clock    *storetest.Clock
+	state    *memory
+	notifier *slack.Notifier
+	client   *http.Client
+	sent     func(method string) error // called when Slack has answered; an error takes the place of the answer
+	log      bytes.Buffer
 }
 
 // RoundTrip calls w.sent between Slack's answer and its reader.
-func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w *fixture) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := w.network.RoundTrip(r)
 	if err != nil || w.sent == nil {
 		return response, err
@@ -136,14 +136,14 @@ type testingT interface {
 	Cleanup(func())
 }
 
-func newWorld(t testingT) *world {
+func newFixture(t testingT) *fixture {
 	t.Helper()
 	c := storetest.NewClock()
 	server, err := slacktest.New(slacktest.Options{Now: c.Now, Token: token})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	w := &world{
+	w := &fixture{
 		Server: server, clock: c,
 		state: &memory{clock: c, values: map[string][]byte{}, claims: map[string]claim{}, released: make(chan struct{})},
 	}
@@ -154,7 +154,7 @@ func newWorld(t testingT) *world {
 			t.Fatalf("%v", err)
 		}
 	})
-	w.teller, err = slack.New(slack.Config{
+	w.notifier, err = slack.New(slack.Config{
 		Token: token, APIURL: server.URL(), HTTPClient: w.client, State: w.state, Now: c.Now,
 		Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 	})
@@ -186,20 +186,20 @@ func outcome(job, result string) event.Outcome {
 	return o
 }
 
-func tell(t *testing.T, w *world, o event.Outcome, text string) {
+func notify(t *testing.T, w *fixture, o event.Outcome, text string) {
 	t.Helper()
-	if err := w.teller.Tell(t.Context(), o, "#ci", text); err != nil {
+	if err := w.notifier.Notify(t.Context(), o, "#ci", text); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // announcing makes an announcement in #ci.
-func announcing(w *world, key, text string) func() error {
-	return func() error { return w.teller.Announce(context.Background(), key, "#ci", text) }
+func announcing(w *fixture, key, text string) func() error {
+	return func() error { return w.notifier.Announce(context.Background(), key, "#ci", text) }
 }
 
 // shown is what a person sees in the channel, replies indented.
-func shown(w *world, channel string) string {
+func shown(w *fixture, channel string) string {
 	var b strings.Builder
 	for _, m := range w.Messages(channel) {
 		indent := ""
@@ -213,7 +213,7 @@ func shown(w *world, channel string) string {
 	return b.String()
 }
 
-func wantShown(t *testing.T, w *world, channel, want string) {
+func wantShown(t *testing.T, w *fixture, channel, want string) {
 	t.Helper()
 	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), shown(w, channel)); diff != "" {
 		t.Errorf("%s shows (-want +got):\n%s", channel, diff)
@@ -224,13 +224,13 @@ const top = `
 Pipeline #4711 (https://gitlab.example.com/platform/api/-/pipelines/4711) running · platform/api
 ` + "`main` · `1a2b3c4d` · Cache the dependencies\n"
 
-func TestTellMakesOneMessageOfAPipeline(t *testing.T) {
-	w := newWorld(t)
+func TestNotifyMakesOneMessageOfAPipeline(t *testing.T) {
+	w := newFixture(t)
 
-	tell(t, w, outcome("unit", event.ResultDone), "retried unit")
+	notify(t, w, outcome("unit", event.ResultDone), "retried unit")
 	wantShown(t, w, "#ci", top+"🔁 retried unit\n")
 
-	tell(t, w, outcome("deploy", event.ResultFailed), "could not retry deploy")
+	notify(t, w, outcome("deploy", event.ResultFailed), "could not retry deploy")
 	wantShown(t, w, "#ci", top+`🔁 retried unit
 ❌ could not retry deploy
     ❌ could not retry deploy
@@ -239,7 +239,7 @@ func TestTellMakesOneMessageOfAPipeline(t *testing.T) {
 
 	last := outcome("unit", event.ResultGaveUp)
 	last.Job.Attempt, last.Pipeline.Status, last.Reason = 3, "failed", "3 of 3 runs used"
-	tell(t, w, last, "gave up on unit")
+	notify(t, w, last, "gave up on unit")
 	wantShown(t, w, "#ci", strings.Replace(top, "running", "failed", 1)+`🚨 gave up on unit
 ❌ could not retry deploy
     ❌ could not retry deploy
@@ -261,21 +261,21 @@ func TestTellMakesOneMessageOfAPipeline(t *testing.T) {
 	}
 }
 
-func TestTellAgainChangesNothing(t *testing.T) {
-	w := newWorld(t)
+func TestNotifyAgainChangesNothing(t *testing.T) {
+	w := newFixture(t)
 	for range 2 {
-		tell(t, w, outcome("unit", event.ResultDone), "")
-		tell(t, w, outcome("deploy", event.ResultDone), "")
+		notify(t, w, outcome("unit", event.ResultDone), "")
+		notify(t, w, outcome("deploy", event.ResultDone), "")
 	}
 	if posts, updates := len(w.Posts()), len(w.Updates()); posts != 2 || updates != 1 {
 		t.Errorf("%d posts and %d edits, want 2 and 1", posts, updates)
 	}
 }
 
-func TestTellShowsTheNewestLines(t *testing.T) {
-	w := newWorld(t)
+func TestNotifyShowsTheNewestLines(t *testing.T) {
+	w := newFixture(t)
 	for i := range 12 {
-		tell(t, w, outcome(fmt.Sprintf("job-%d", i), event.ResultDone), fmt.Sprintf("line %d", i))
+		notify(t, w, outcome(fmt.Sprintf("job-%d", i), event.ResultDone), fmt.Sprintf("line %d", i))
 	}
 	root := w.Messages("#ci")[0].Plain()
 	lines := strings.Split(root, "\n")
@@ -283,7 +283,7 @@ func TestTellShowsTheNewestLines(t *testing.T) {
 		t.Errorf("12 lines are shown as:\n%s", root)
 	}
 	// A line that was pushed out comes back as the newest, and is counted once.
-	tell(t, w, outcome("job-0", event.ResultGaveUp), "line 0 anew")
+	notify(t, w, outcome("job-0", event.ResultGaveUp), "line 0 anew")
 	root = w.Messages("#ci")[0].Plain()
 	lines = strings.Split(root, "\n")
 	if lines[2] != "🔁 line 3" || lines[11] != "🚨 line 0 anew" || lines[12] != "+2 more in the thread" {
@@ -291,13 +291,13 @@ func TestTellShowsTheNewestLines(t *testing.T) {
 	}
 }
 
-func TestTellShowsWhatSomeoneMustSeeTo(t *testing.T) {
-	w := newWorld(t)
+func TestNotifyShowsOutcomesThatNeedAPerson(t *testing.T) {
+	w := newFixture(t)
 	for i, result := range []string{event.ResultGaveUp, event.ResultDone, event.ResultFailed} {
-		tell(t, w, outcome(fmt.Sprintf("first-%d", i), result), fmt.Sprintf("first %d", i))
+		notify(t, w, outcome(fmt.Sprintf("first-%d", i), result), fmt.Sprintf("first %d", i))
 	}
 	for i := range 12 {
-		tell(t, w, outcome(fmt.Sprintf("job-%d", i), event.ResultDone), fmt.Sprintf("line %d", i))
+		notify(t, w, outcome(fmt.Sprintf("job-%d", i), event.ResultDone), fmt.Sprintf("line %d", i))
 	}
 	lines := strings.Split(w.Messages("#ci")[0].Plain(), "\n")
 	want := []string{"🚨 first 0", "❌ first 2", "🔁 line 4", "🔁 line 5", "🔁 line 6", "🔁 line 7", "🔁 line 8", "🔁 line 9", "🔁 line 10", "🔁 line 11", "+5 more in the thread"}
@@ -306,10 +306,10 @@ func TestTellShowsWhatSomeoneMustSeeTo(t *testing.T) {
 	}
 }
 
-// TestTellShowsTheLatestStateOfAJob: a job that one rule retried, then
-// another, and that passed then, has one line; what a rule tells without
+// TestNotifyShowsTheLatestStateOfAJob: a job that one rule retried, then
+// another, and that passed then, has one line; what a rule posts without
 // acting has its own.
-func TestTellShowsTheLatestStateOfAJob(t *testing.T) {
+func TestNotifyShowsTheLatestStateOfAJob(t *testing.T) {
 	at := func(o event.Outcome, id, rule string, minute int) event.Outcome {
 		o.ID, o.Rule, o.At = id, rule, o.DecidedAt.Add(time.Duration(minute)*time.Minute)
 		return o
@@ -322,7 +322,7 @@ func TestTellShowsTheLatestStateOfAJob(t *testing.T) {
 	passed := at(outcome("unit", event.ResultRecovered), "2:recovered", "retry-full-disk", 4)
 	passed.Pipeline.Status = "success"
 
-	w := newWorld(t)
+	w := newFixture(t)
 	steps := []struct {
 		outcome event.Outcome
 		text    string
@@ -332,12 +332,12 @@ func TestTellShowsTheLatestStateOfAJob(t *testing.T) {
 		{deferred, "unit waits", "running", "⏳ unit waits\n🔔 asked"},
 		{first, "unit retried", "running", "🔁 unit retried\n🔔 asked"},
 		{passed, "unit passed", "success", "✅ unit passed\n🔔 asked"},
-		{second, "unit retried once more, told late", "success", "✅ unit passed\n🔔 asked"},
+		{second, "unit retried once more, notified late", "success", "✅ unit passed\n🔔 asked"},
 	}
-	tell(t, w, deferred, "unit waits")
-	tell(t, w, asked, "asked")
+	notify(t, w, deferred, "unit waits")
+	notify(t, w, asked, "asked")
 	for i, step := range steps {
-		tell(t, w, step.outcome, step.text)
+		notify(t, w, step.outcome, step.text)
 		want := strings.Replace(strings.TrimPrefix(top, "\n"), "running", step.status, 1) + step.line
 		if diff := cmp.Diff(want, w.Messages("#ci")[0].Plain()); diff != "" {
 			t.Errorf("after step %d (-want +got):\n%s", i, diff)
@@ -348,7 +348,7 @@ func TestTellShowsTheLatestStateOfAJob(t *testing.T) {
 	}
 }
 
-func TestTellKeepsSubjectsApart(t *testing.T) {
+func TestNotifyKeepsSubjectsApart(t *testing.T) {
 	base := outcome("unit", event.ResultDone)
 	tests := []struct {
 		name     string
@@ -368,13 +368,13 @@ func TestTellKeepsSubjectsApart(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t)
-			tell(t, w, base, "")
+			w := newFixture(t)
+			notify(t, w, base, "")
 			for _, id := range []string{"another", "one more"} { // the second finds the first's message
 				o := base
 				o.ID = id
 				test.change(&o)
-				if err := w.teller.Tell(t.Context(), o, test.channel, ""); err != nil {
+				if err := w.notifier.Notify(t.Context(), o, test.channel, ""); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -391,11 +391,11 @@ func TestTellKeepsSubjectsApart(t *testing.T) {
 	}
 }
 
-func TestTellTakesChannelIDs(t *testing.T) {
-	w := newWorld(t)
+func TestNotifyTakesChannelIDs(t *testing.T) {
+	w := newFixture(t)
 	id := w.Channel("#ci")
 	for _, job := range []string{"unit", "deploy"} {
-		if err := w.teller.Tell(t.Context(), outcome(job, event.ResultDone), id, ""); err != nil {
+		if err := w.notifier.Notify(t.Context(), outcome(job, event.ResultDone), id, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -404,7 +404,7 @@ func TestTellTakesChannelIDs(t *testing.T) {
 	}
 }
 
-func TestTellRefusesNonsense(t *testing.T) {
+func TestNotifyRejectsInvalidInput(t *testing.T) {
 	nameless := outcome("unit", event.ResultDone)
 	nameless.ID = ""
 	tests := []struct {
@@ -413,15 +413,15 @@ func TestTellRefusesNonsense(t *testing.T) {
 		channel string
 		want    string
 	}{
-		{"no channel", outcome("unit", event.ResultDone), "", `slack: tell: invalid_channel: "" is not one channel: give a name such as #ci, or a channel id`},
-		{"only #", outcome("unit", event.ResultDone), "#", `slack: tell: invalid_channel: "#" is not one channel: give a name such as #ci, or a channel id`},
-		{"two channels", outcome("unit", event.ResultDone), "#ci, #cd", `slack: tell: invalid_channel: "#ci, #cd" is not one channel: give a name such as #ci, or a channel id`},
-		{"no id", nameless, "#ci", "slack: tell: invalid_outcome: the outcome has no id"},
+		{"no channel", outcome("unit", event.ResultDone), "", `slack: notify: invalid_channel: "" is not one channel: give a name such as #ci, or a channel id`},
+		{"only #", outcome("unit", event.ResultDone), "#", `slack: notify: invalid_channel: "#" is not one channel: give a name such as #ci, or a channel id`},
+		{"two channels", outcome("unit", event.ResultDone), "#ci, #cd", `slack: notify: invalid_channel: "#ci, #cd" is not one channel: give a name such as #ci, or a channel id`},
+		{"no id", nameless, "#ci", "slack: notify: invalid_outcome: the outcome has no id"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t)
-			err := w.teller.Tell(t.Context(), test.outcome, test.channel, "")
+			w := newFixture(t)
+			err := w.notifier.Notify(t.Context(), test.outcome, test.channel, "")
 			if err == nil || err.Error() != test.want {
 				t.Errorf("error %v, want %s", err, test.want)
 			}
@@ -455,14 +455,14 @@ func again(t testingT, err error) time.Duration {
 	return after
 }
 
-// persist tells until it is told, as the runner does.
-func (w *world) persist(t testingT, o event.Outcome, channel string) {
+// persist repeats the notification until it succeeds, as the runner does.
+func (w *fixture) persist(t testingT, o event.Outcome, channel string) {
 	t.Helper()
-	w.insist(t, func() error { return w.teller.Tell(context.Background(), o, channel, "") })
+	w.insist(t, func() error { return w.notifier.Notify(context.Background(), o, channel, "") })
 }
 
 // insist says something until it is said.
-func (w *world) insist(t testingT, say func() error) {
+func (w *fixture) insist(t testingT, say func() error) {
 	t.Helper()
 	const tries = 1000 // a claim that a dead process, or a store that failed, left lasts 30
 	for range tries {
@@ -476,11 +476,11 @@ func (w *world) insist(t testingT, say func() error) {
 		}
 		w.clock.Advance(after)
 	}
-	t.Fatalf("not told in %d tries", tries)
+	t.Fatalf("not notified in %d tries", tries)
 }
 
 // wantOnce checks that Slack has one message, and each of the outcomes once.
-func (w *world) wantOnce(t testingT, channel string, outcomes ...event.Outcome) {
+func (w *fixture) wantOnce(t testingT, channel string, outcomes ...event.Outcome) {
 	t.Helper()
 	want, got := map[string]int{}, map[string]int{}
 	for _, o := range outcomes {
@@ -494,7 +494,7 @@ func (w *world) wantOnce(t testingT, channel string, outcomes ...event.Outcome) 
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" || roots != 1 {
-		t.Fatalf("%d messages that are no replies; how often each outcome was told (-want +got):\n%s", roots, diff)
+		t.Fatalf("%d messages that are no replies; how often each outcome was posted (-want +got):\n%s", roots, diff)
 	}
 }
 
@@ -512,14 +512,14 @@ func survive(f func()) (survived bool) {
 	return true
 }
 
-// TestTellOutlivesKill kills the process before and after each step that the
-// state sees, while it tells a first, a second and a third outcome, and lets
+// TestNotifyOutlivesKill kills the process before and after each step that the
+// state sees, while it posts a first, a second and a third outcome, and lets
 // another process go on.
-func TestTellOutlivesKill(t *testing.T) {
+func TestNotifyOutlivesKill(t *testing.T) {
 	outcomes := []event.Outcome{outcome("unit", event.ResultDone), outcome("deploy", event.ResultFailed), outcome("unit", event.ResultGaveUp)}
 	for _, afterEffect := range []bool{false, true} {
 		for step := 1; ; step++ {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.state.trouble = func(call int, effect func()) error {
 				if call != step || afterEffect {
 					effect()
@@ -544,11 +544,11 @@ func TestTellOutlivesKill(t *testing.T) {
 	}
 }
 
-// TestTellOutlivesTrouble mixes outcomes, told more than once and in any
+// TestNotifyOutlivesTrouble mixes outcomes, notified more than once and in any
 // order, with a Slack and a store that fail in every way at any time.
-func TestTellOutlivesTrouble(t *testing.T) {
+func TestNotifyOutlivesTrouble(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		failing := rapid.SampledFrom([]string{"", "", "", "", "before", "after"})
 		failures := 20
 		w.state.trouble = func(_ int, effect func()) error {
@@ -580,30 +580,30 @@ func TestTellOutlivesTrouble(t *testing.T) {
 			}
 			// Someone who dies, or is never asked again, leaves his post behind.
 			if rapid.Bool().Draw(t, "another tries first") {
-				if err := w.teller.Tell(context.Background(), o, "#ci", ""); err != nil {
+				if err := w.notifier.Notify(context.Background(), o, "#ci", ""); err != nil {
 					w.clock.Advance(again(t, err))
 				}
 			}
 			w.persist(t, o, "#ci")
 			w.clock.Advance(time.Minute)
 		}
-		told := map[string]event.Outcome{}
+		posted := map[string]event.Outcome{}
 		for _, m := range w.Messages("#ci") {
 			for _, o := range pool {
 				if m.Metadata.EventPayload["id"] == o.ID+":"+o.Result {
-					told[o.ID+o.Result] = o
+					posted[o.ID+o.Result] = o
 				}
 			}
 		}
 		var all []event.Outcome
-		for _, o := range told {
+		for _, o := range posted {
 			all = append(all, o)
 		}
 		w.wantOnce(t, "#ci", all...)
 	})
 }
 
-func TestTellLooksForALostPost(t *testing.T) {
+func TestNotifySearchesForALostPost(t *testing.T) {
 	first, second := outcome("unit", event.ResultDone), outcome("deploy", event.ResultDone)
 	faults := map[string]slacktest.Fault{
 		"cut before the effect": {Cut: true},
@@ -618,7 +618,7 @@ func TestTellLooksForALostPost(t *testing.T) {
 	for name, fault := range faults {
 		for place, skip := range map[string]int{"message": 0, "reply": 1} {
 			t.Run(name+", "+place, func(t *testing.T) {
-				w := newWorld(t)
+				w := newFixture(t)
 				w.Channel("#ci") // the bot is in it
 				fault.Method, fault.Skip = "chat.postMessage", skip
 				w.Fail(fault)
@@ -633,9 +633,9 @@ func TestTellLooksForALostPost(t *testing.T) {
 	}
 }
 
-// TestTellLooksThroughABusyChannel: the lost posts are pages away.
-func TestTellLooksThroughABusyChannel(t *testing.T) {
-	w := newWorld(t)
+// TestNotifySearchesABusyChannel: the lost posts are pages away.
+func TestNotifySearchesABusyChannel(t *testing.T) {
+	w := newFixture(t)
 	other := slackapi.New(token, slackapi.OptionAPIURL(w.URL()), slackapi.OptionHTTPClient(w.client))
 	chat := func(options ...slackapi.MsgOption) {
 		for range 450 {
@@ -646,7 +646,7 @@ func TestTellLooksThroughABusyChannel(t *testing.T) {
 	}
 	first, second := outcome("unit", event.ResultDone), outcome("deploy", event.ResultDone)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: true})
-	w.clock.Advance(again(t, w.teller.Tell(t.Context(), first, "#ci", "")))
+	w.clock.Advance(again(t, w.notifier.Notify(t.Context(), first, "#ci", "")))
 	chat() // the history's newest messages come first
 	w.persist(t, first, "#ci")
 
@@ -654,49 +654,49 @@ func TestTellLooksThroughABusyChannel(t *testing.T) {
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: true})
 	w.persist(t, second, "#ci")
 
-	told := map[any]int{}
+	posted := map[any]int{}
 	for _, m := range w.Messages("#ci") {
-		told[m.Metadata.EventPayload["id"]]++
+		posted[m.Metadata.EventPayload["id"]]++
 	}
 	want := map[any]int{nil: 900, first.ID + ":done": 1, second.ID + ":done": 1}
-	if diff := cmp.Diff(want, told); diff != "" {
-		t.Errorf("how often each outcome was told (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, posted); diff != "" {
+		t.Errorf("how often each outcome was posted (-want +got):\n%s", diff)
 	}
 	if w.Calls("conversations.history") < 3 || w.Calls("conversations.replies") < 3 {
 		t.Error("the posts were not pages away")
 	}
 }
 
-func TestTellWaitsUntilALostPostMustHaveCome(t *testing.T) {
-	w := newWorld(t)
+func TestNotifyWaitsUntilALostPostMustHaveCome(t *testing.T) {
+	w := newFixture(t)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true})
 	o := outcome("unit", event.ResultDone)
-	if after := again(t, w.teller.Tell(t.Context(), o, "#ci", "")); after < 30*time.Second {
+	if after := again(t, w.notifier.Notify(t.Context(), o, "#ci", "")); after < 30*time.Second {
 		t.Errorf("again after %s", after)
 	}
 	w.clock.Advance(20 * time.Second)
-	if after := again(t, w.teller.Tell(t.Context(), o, "#ci", "")); after > 5*time.Second {
+	if after := again(t, w.notifier.Notify(t.Context(), o, "#ci", "")); after > 5*time.Second {
 		t.Errorf("the message is still claimed, and tried again after %s", after)
 	}
 	if n := w.Calls("conversations.history"); n != 0 {
 		t.Errorf("looked %d times too early", n)
 	}
 	w.clock.Advance(10 * time.Second)
-	if err := w.teller.Tell(t.Context(), o, "#ci", ""); err != nil {
+	if err := w.notifier.Notify(t.Context(), o, "#ci", ""); err != nil {
 		t.Fatal(err)
 	}
 	w.wantOnce(t, "#ci", o)
 }
 
-// TestTellFindsAnothersPost: the process that posted the first outcome died;
+// TestNotifyFindsAnothersPost: the process that posted the first outcome died;
 // before anyone takes it up again, the second outcome comes.
-func TestTellFindsAnothersPost(t *testing.T) {
+func TestNotifyFindsAnothersPost(t *testing.T) {
 	first, second := outcome("unit", event.ResultDone), outcome("deploy", event.ResultDone)
 	for name, afterEffect := range map[string]bool{"posted": true, "not posted": false} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: afterEffect})
-			w.clock.Advance(again(t, w.teller.Tell(t.Context(), first, "#ci", "")))
+			w.clock.Advance(again(t, w.notifier.Notify(t.Context(), first, "#ci", "")))
 			w.persist(t, second, "#ci")
 			w.persist(t, first, "#ci")
 			w.wantOnce(t, "#ci", first, second)
@@ -707,14 +707,14 @@ func TestTellFindsAnothersPost(t *testing.T) {
 	}
 }
 
-func TestTellWhenTheHistoryIsForbidden(t *testing.T) {
+func TestNotifyWhenTheHistoryIsForbidden(t *testing.T) {
 	for name, fault := range map[string]slacktest.Fault{
 		"no history": {Method: "conversations.history", Error: "missing_scope", Needed: "channels:history", Times: 9},
 		"unreadable": {Method: "conversations.history", Body: `{"ok": true, "messages": [{"ts": 5}]}`, Times: 9},
 		"no list":    {Method: "users.conversations", Error: "missing_scope", Needed: "channels:read", Times: 9},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.Fail(fault)
 			for _, pipeline := range []int64{1, 2} {
 				w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: true})
@@ -732,8 +732,8 @@ func TestTellWhenTheHistoryIsForbidden(t *testing.T) {
 	}
 }
 
-func TestTellWhenTheBotIsNoMember(t *testing.T) {
-	w := newWorld(t)
+func TestNotifyWhenTheBotIsNoMember(t *testing.T) {
+	w := newFixture(t)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true}) // #ci exists for nobody yet
 	w.persist(t, outcome("unit", event.ResultDone), "#ci")
 	w.wantOnce(t, "#ci", outcome("unit", event.ResultDone))
@@ -742,20 +742,20 @@ func TestTellWhenTheBotIsNoMember(t *testing.T) {
 	}
 }
 
-func TestTellConcurrently(t *testing.T) {
-	w := newWorld(t)
+func TestNotifyConcurrently(t *testing.T) {
+	w := newFixture(t)
 	var outcomes []event.Outcome
 	for i := range workers {
 		outcomes = append(outcomes, outcome(fmt.Sprintf("job-%d", i), event.ResultDone))
 	}
-	w.together(t, func(worker int) error { return w.teller.Tell(t.Context(), outcomes[worker], "#ci", "") })
+	w.together(t, func(worker int) error { return w.notifier.Notify(t.Context(), outcomes[worker], "#ci", "") })
 	w.wantOnce(t, "#ci", outcomes...)
 }
 
 const workers = 16
 
 // together lets all workers say something at once, each until it is said.
-func (w *world) together(t *testing.T, say func(worker int) error) {
+func (w *fixture) together(t *testing.T, say func(worker int) error) {
 	t.Helper()
 	var wg sync.WaitGroup
 	for worker := range workers {
@@ -767,7 +767,7 @@ func (w *world) together(t *testing.T, say func(worker int) error) {
 					return
 				}
 				if e, ok := errors.AsType[*slack.Error](err); !ok || e.Code != "busy" {
-					t.Errorf("told by many: %v", err)
+					t.Errorf("notified by many: %v", err)
 					return
 				}
 				<-released
@@ -777,40 +777,40 @@ func (w *world) together(t *testing.T, say func(worker int) error) {
 	wg.Wait()
 }
 
-func TestTellAfterTheMessageWasDeleted(t *testing.T) {
+func TestNotifyAfterTheMessageWasDeleted(t *testing.T) {
 	for _, code := range []string{"", "cant_update_message"} {
-		w := newWorld(t)
-		tell(t, w, outcome("unit", event.ResultDone), "first")
+		w := newFixture(t)
+		notify(t, w, outcome("unit", event.ResultDone), "first")
 		root := w.Messages("#ci")[0]
 		w.Delete(root.ID, root.TS)
 		if code != "" {
 			w.Fail(slacktest.Fault{Method: "chat.update", Error: code})
 		}
-		tell(t, w, outcome("deploy", event.ResultDone), "second")
+		notify(t, w, outcome("deploy", event.ResultDone), "second")
 		wantShown(t, w, "#ci", top+"🔁 first\n🔁 second\n")
-		tell(t, w, outcome("lint", event.ResultDone), "third")
+		notify(t, w, outcome("lint", event.ResultDone), "third")
 		if m := w.Messages("#ci"); len(m) != 2 || m[1].ThreadTS != m[0].TS {
 			t.Errorf("after %q the third is not in the thread of the second: %+v", code, m)
 		}
 	}
 }
 
-func TestTellWhenEditingIsOver(t *testing.T) {
-	w := newWorld(t)
-	tell(t, w, outcome("unit", event.ResultDone), "first")
+func TestNotifyWhenEditingIsOver(t *testing.T) {
+	w := newFixture(t)
+	notify(t, w, outcome("unit", event.ResultDone), "first")
 	w.Fail(slacktest.Fault{Method: "chat.update", Error: "edit_window_closed"})
-	tell(t, w, outcome("deploy", event.ResultDone), "second")
+	notify(t, w, outcome("deploy", event.ResultDone), "second")
 	w.wantOnce(t, "#ci", outcome("unit", event.ResultDone), outcome("deploy", event.ResultDone))
 }
 
-// TestTellWhenToldToStop: the process is told to stop while it posts.
-func TestTellWhenToldToStop(t *testing.T) {
+// TestNotifyDuringShutdown: the process must stop while it posts.
+func TestNotifyDuringShutdown(t *testing.T) {
 	o := outcome("unit", event.ResultDone)
 	t.Run("before the answer", func(t *testing.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		ctx, stop := context.WithCancel(t.Context())
 		w.sent = func(string) error { stop(); return ctx.Err() }
-		err := w.teller.Tell(ctx, o, "#ci", "")
+		err := w.notifier.Notify(ctx, o, "#ci", "")
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want one of a canceled context", err)
 		}
@@ -820,34 +820,34 @@ func TestTellWhenToldToStop(t *testing.T) {
 		w.wantOnce(t, "#ci", o)
 	})
 	t.Run("after the answer", func(t *testing.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		ctx, stop := context.WithCancel(t.Context())
 		w.sent = func(string) error { stop(); return nil }
-		if err := w.teller.Tell(ctx, o, "#ci", ""); err != nil {
+		if err := w.notifier.Notify(ctx, o, "#ci", ""); err != nil {
 			t.Errorf("it was posted, and yet: %v", err)
 		}
 		w.sent = nil
-		tell(t, w, o, "")
+		notify(t, w, o, "")
 		w.wantOnce(t, "#ci", o)
 	})
 }
 
-// TestTellThatLostItsClaim: while one worker's edit takes too long, another
+// TestNotifyAfterTheClaimExpired: while one worker's edit takes too long, another
 // takes its turn; the first must not go on from what it knew.
-func TestTellThatLostItsClaim(t *testing.T) {
-	w := newWorld(t)
+func TestNotifyAfterTheClaimExpired(t *testing.T) {
+	w := newFixture(t)
 	first, second, third := outcome("unit", event.ResultDone), outcome("deploy", event.ResultDone), outcome("lint", event.ResultDone)
-	tell(t, w, first, "")
+	notify(t, w, first, "")
 	w.sent = func(method string) error {
 		if method == "chat.update" {
 			w.sent = nil
 			w.clock.Advance(time.Minute)
-			tell(t, w, third, "")
+			notify(t, w, third, "")
 		}
 		return nil
 	}
 	w.persist(t, second, "#ci")
-	tell(t, w, third, "")
+	notify(t, w, third, "")
 	w.wantOnce(t, "#ci", first, second, third)
 	if root := w.Messages("#ci")[0].Plain(); strings.Count(root, "🔁") != 3 {
 		t.Errorf("the message lacks a line:\n%s", root)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/retention"
 	"github.com/pipesteward/pipesteward/rules"
@@ -75,7 +76,7 @@ func (s Sweeper) event(ctx context.Context, rule rules.Scheduled, p event.Projec
 
 // failed returns the result of a job after an error, which has none yet where the error is transient.
 func (r swept) failed(err error) swept {
-	var e *gitlab.Error
+	var e *apierror.Error
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errOtherRules), event.Transient(err):
 		r.err = err
@@ -142,7 +143,7 @@ func (s Sweeper) call(ctx context.Context, p event.Project, job gitlab.Job, d ev
 	if stop := (*pause.StopError)(nil); errors.As(err, &stop) && stop.Paused == nil {
 		return errOtherRules // by which the run ends
 	}
-	var e *gitlab.Error
+	var e *apierror.Error
 	if !errors.As(err, &e) {
 		return err
 	}
@@ -158,7 +159,7 @@ func (s Sweeper) call(ctx context.Context, p event.Project, job gitlab.Job, d ev
 }
 
 // unerasable is a refusal that is transient, but lasts too long to wait for.
-type unerasable struct{ refusal *gitlab.Error }
+type unerasable struct{ refusal *apierror.Error }
 
 func (u *unerasable) Error() string {
 	return fmt.Sprintf("GitLab refused for now: %s (%d)", u.refusal.Message, u.refusal.Status)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/retention"
@@ -175,7 +176,7 @@ func tried(ctx context.Context, run *event.Sweep, err error) error {
 // isTry reports whether an error is that of a failed try: it is transient, and
 // neither a rate limit, a pause nor an outage of GitLab as a whole.
 func isTry(err error) bool {
-	var e *gitlab.Error
+	var e *apierror.Error
 	var stop *pause.StopError
 	return event.Transient(err) && !event.Unavailable(err) && !errors.As(err, &stop) && (!errors.As(err, &e) || !e.Limited())
 }
@@ -234,9 +235,9 @@ func (l lifetime) since(t time.Time) float64 {
 
 // unlisted returns the error of a page of jobs that can't be read.
 func unlisted(err error, tries int) error {
-	var refused *gitlab.Error
+	var refused *apierror.Error
 	switch {
-	case errors.As(err, &refused) && gitlab.IsHidden(err):
+	case errors.As(err, &refused) && apierror.IsHidden(err):
 		return &leftError{fmt.Sprintf("GitLab refuses to list the jobs: %s (%d)", refused.Message, refused.Status)}
 	case !event.Transient(err), isTry(err) && tries >= pageTries:
 		return &leftError{fmt.Sprintf("the rest of its jobs can't be listed: %v", err)}

@@ -147,7 +147,7 @@ func newSecretFiles(s settings, db store.Store, gl *gitlab.Client, teller notify
 	files := &secretFiles{log: log}
 	files.addSingle("gitlab-token", s.gitlabToken, gl.SetToken)
 	files.addSingle("slack-token", s.slackToken, func(token string) error {
-		chat, on := teller.(*slack.Teller)
+		chat, on := teller.(*slack.Notifier)
 		if !on {
 			return errors.New("there was no Slack token at the start: restart to notify people in Slack")
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
@@ -215,7 +216,7 @@ func inBackground(ctx context.Context, do func(context.Context)) (stop func() er
 }
 
 // newGitLab gives the client of the GitLab that the settings name.
-func newGitLab(s settings, limiter gitlab.Limiter, observe func(endpoint string, code int), log *slog.Logger) (*gitlab.Client, error) {
+func newGitLab(s settings, limiter ratelimit.Limiter, observe func(endpoint string, code int), log *slog.Logger) (*gitlab.Client, error) {
 	if s.gitlabToken == "" {
 		return nil, errors.New("--gitlab-token is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN or in the file that PIPESTEWARD_GITLAB_TOKEN_FILE names")
 	}

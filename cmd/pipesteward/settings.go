@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/urfave/cli/v3"
 
-	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
@@ -174,8 +174,8 @@ func readSettings(c *cli.Command) (settings, error) {
 		}
 	}
 	window := c.Int64("log-window")
-	if window < 1 || window > gitlab.MaxLog {
-		errs = append(errs, fmt.Errorf("--log-window: %d is not a number of bytes from 1 to %d", window, gitlab.MaxLog))
+	if window < 1 || window > rest.MaxLog {
+		errs = append(errs, fmt.Errorf("--log-window: %d is not a number of bytes from 1 to %d", window, rest.MaxLog))
 	}
 	s := settings{
 		rules:           c.String("rules"),

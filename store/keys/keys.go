@@ -49,9 +49,9 @@ var Families = []Family{
 	{Claim, "sweep:<rule>", "actions/sweep", "2m, renewed", "one replica runs a schedule rule"},
 	{Claim, "trouble:gitlab", "actions/health", "10s", "one replica changes the trouble"},
 
-	{Rate, "<host>", "actions/gitlab", "until it is full", "all requests to GitLab"},
-	{Rate, "<host>:limit:<scope>", "actions/gitlab", "until its hold ends", "GitLab's limit of an endpoint and project"},
-	{Rate, "<host>:sweeps", "actions/gitlab", "until its hold ends", "the requests of sweeps and catch-up"},
+	{Rate, "<host>", "actions/gitlab/ratelimit", "until it is full", "all requests to GitLab"},
+	{Rate, "<host>:limit:<scope>", "actions/gitlab/ratelimit", "until its hold ends", "GitLab's limit of an endpoint and project"},
+	{Rate, "<host>:sweeps", "actions/gitlab/ratelimit", "until its hold ends", "the requests of sweeps and catch-up"},
 	{Rate, "retries:class:<class>", "actions/budget", "until it is full", "the budget of a failure class"},
 	{Rate, "retries:project:<instance>:<project>", "actions/budget", "until it is full", "the budget of a project"},
 	{Rate, "retries:total", "actions/budget", "until it is full", "the budget of all projects"},

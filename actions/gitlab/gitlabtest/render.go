@@ -331,3 +331,14 @@ func (s *Server) apiAllowedAgents(j *job) object {
 		"user":           object{"id": j.User.ID, "username": j.User.Username, "roles_in_project": []string{"guest", "reporter", "developer"}},
 	}
 }
+
+// seconds is how long something took or takes; nil where it did not begin.
+func (s *Server) seconds(from, to time.Time) any {
+	if from.IsZero() {
+		return nil
+	}
+	if to.IsZero() {
+		to = s.o.Now()
+	}
+	return to.Sub(from).Seconds()
+}

@@ -3,8 +3,8 @@
 // groups and projects and what is needed around them, which can also send the
 // webhooks that follow from whatever is done to it.
 //
-// A test fills it with projects, pipelines and jobs, plays the runner and the
-// other people, and reads what became of it:
+// A test adds projects, pipelines and jobs, acts as the runner and as other
+// people, and reads the result:
 //
 //	gl := gitlabtest.Start(t, gitlabtest.Options{Now: clock.Now})
 //	project := gl.AddProject(gitlabtest.Project{Path: "platform/shop"})
@@ -28,14 +28,29 @@
 //	   │ is done        ▼                ▼
 //	   └──► skipped   success, failed, canceled ──Retry──► a new job, created
 //
-// Sweeps need more jobs than one would like to keep: AddOldJobs adds a million
-// that are made when they are looked at.
+// Sweeps need more jobs than fit in memory: AddOldJobs adds a million that are
+// made when they are read.
 //
-// What it does is what GitLab's source says of versions 16 to 19; where the
-// versions differ, Options.Version decides. Left out: needs (jobs wait for
-// stages only), resource groups, a bridge's strategy: depend, hooks that get
-// disabled, projects that are public or shared with a group, and every permission
-// but the roles in projects and groups, with protected refs and environments.
+// It behaves as GitLab's source says of versions 16 to 19; where the versions
+// differ, Options.Version decides. Left out: needs (jobs wait for stages only),
+// resource groups, a bridge's strategy: depend, hooks that get disabled, projects
+// that are public or shared with a group, and every permission but the roles in
+// projects and groups, with protected refs and environments.
+//
+// The package has more than 2,000 lines because it is one server: each call of the
+// API, each hook and each method for tests reads and changes the same model under
+// one lock, so that a cut between them would only export the model.
+//
+//	server.go                  options, start and end
+//	model.go, list.go          projects, pipelines, jobs
+//	add.go, groups.go, oldjobs.go  fill it
+//	status.go, services.go     the state machine, and GitLab's operations on it
+//	verbs.go                   the runner and people, for tests
+//	requests.go, api.go        API requests in: recorded, faulty, routed
+//	api_*.go, paging.go        the endpoints
+//	render.go, hook_bodies.go  the model as JSON
+//	hooks.go                   webhooks out
+//	faults.go, limits.go, lag.go, token.go, protected.go  what may go wrong
 package gitlabtest
 
 import (
@@ -138,7 +153,7 @@ type Server struct {
 	limitMinute int64
 
 	hooks      []Hook
-	muted      bool        // no hooks follow from the request at hand
+	muted      bool        // no hooks follow from the request in flight
 	deliveries []*Delivery // all
 	queue      []*Delivery // not yet answered
 }

@@ -23,8 +23,7 @@ const (
 	maxBody       = 1 << 20
 )
 
-// unescapeHTML undoes what Go's encoder does to these three, and Slack's does
-// not.
+// unescapeHTML undoes the escapes of Go's encoder, which Slack's does not make.
 var unescapeHTML = strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&")
 
 // answer is the JSON of a response.
@@ -34,7 +33,7 @@ func refuse(code string) answer { return answer{"ok": false, "error": code} }
 
 func reply(w http.ResponseWriter, a answer) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_ = json.NewEncoder(w).Encode(a) // the client is gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(a) // fails only if the client is gone
 }
 
 // ServeHTTP answers one call of the Web API: POST /api/<method> with a form.
@@ -87,7 +86,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply(w, result)
 }
 
-// unauthorized gives the error code for a wrong token, "" for the right one.
+// unauthorized returns the error code for a wrong token, "" for the right one.
 func (s *Server) unauthorized(r *http.Request) string {
 	token := r.PostForm.Get("token")
 	if token == "" {
@@ -125,8 +124,8 @@ func (s *Server) postMessage(form url.Values) answer {
 		}
 	}
 
-	s.telling.Lock()
-	defer s.telling.Unlock()
+	s.ordering.Lock()
+	defer s.ordering.Unlock()
 	s.mu.Lock()
 	c := s.join(form.Get("channel"))
 	if c.id == "" {
@@ -140,7 +139,7 @@ func (s *Server) postMessage(form url.Values) answer {
 	s.messages = append(s.messages, m)
 	s.posts = append(s.posts, m)
 	s.mu.Unlock()
-	s.tell(m)
+	s.onMessage(m)
 	return answer{"ok": true, "channel": m.ID, "ts": m.TS, "message": m.json(true)}
 }
 
@@ -148,8 +147,8 @@ func (s *Server) update(form url.Values) answer {
 	if code := invalid(form, maxUpdateText); code != "" {
 		return refuse(code)
 	}
-	s.telling.Lock()
-	defer s.telling.Unlock()
+	s.ordering.Lock()
+	defer s.ordering.Unlock()
 	s.mu.Lock()
 	if !s.knows(form.Get("channel")) {
 		s.mu.Unlock()
@@ -165,11 +164,11 @@ func (s *Server) update(form url.Values) answer {
 	s.updates = append(s.updates, *m)
 	edited := *m
 	s.mu.Unlock()
-	s.tell(edited)
+	s.onMessage(edited)
 	return answer{"ok": true, "channel": edited.ID, "ts": edited.TS, "text": edited.Text, "message": edited.json(true)}
 }
 
-func (s *Server) tell(m Message) {
+func (s *Server) onMessage(m Message) {
 	if s.options.OnMessage != nil {
 		s.options.OnMessage(m)
 	}
@@ -202,7 +201,7 @@ func (s *Server) history(form url.Values) answer {
 	return page(found, form, 100)
 }
 
-// replies lists a thread, oldest first; its first message is always there.
+// replies lists a thread, oldest first; its first message is always included.
 func (s *Server) replies(form url.Values) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,7 +232,7 @@ func (s *Server) conversations(form url.Values) answer {
 	return cut("channels", all, form, 100)
 }
 
-// find gives the place of the message, -1 when it is not there.
+// find returns the index of the message, -1 if there is none.
 func (s *Server) find(channelID, ts string) int {
 	return slices.IndexFunc(s.messages, func(m Message) bool { return m.ID == channelID && m.TS == ts })
 }
@@ -242,8 +241,8 @@ func (s *Server) knows(channelID string) bool {
 	return slices.ContainsFunc(s.channels, func(c channel) bool { return c.id == channelID })
 }
 
-// within says whether the timestamp lies between the form's oldest and
-// latest; timestamps of one length compare as texts.
+// within reports whether the timestamp lies between the form's oldest and
+// latest; timestamps of the same length compare as texts.
 func within(ts string, form url.Values) bool {
 	oldest, latest := form.Get("oldest"), form.Get("latest")
 	inclusive := form.Get("inclusive") == "1" && (ts == oldest || ts == latest)
@@ -258,19 +257,19 @@ func page(messages []Message, form url.Values, limit int) answer {
 	return cut("messages", all, form, limit)
 }
 
-// cut answers with the form's page of a list. The cursor is opaque to
-// clients: here the place to go on from, in base64.
+// cut answers with the form's page of a list. The cursor is opaque to clients:
+// here the index of the next item, in base64.
 func cut(name string, all []any, form url.Values, limit int) answer {
 	if n, err := strconv.Atoi(form.Get("limit")); err == nil && n > 0 {
 		limit = min(n, limit)
 	}
 	from := 0
 	if cursor := form.Get("cursor"); cursor != "" {
-		place, err := base64.StdEncoding.DecodeString(cursor)
+		index, err := base64.StdEncoding.DecodeString(cursor)
 		if err != nil {
 			return refuse("invalid_cursor")
 		}
-		from, err = strconv.Atoi(string(place))
+		from, err = strconv.Atoi(string(index))
 		if err != nil || from < 0 || from > len(all) {
 			return refuse("invalid_cursor")
 		}
@@ -286,7 +285,7 @@ func cut(name string, all []any, form url.Values, limit int) answer {
 	}
 }
 
-// invalid gives the error code for a message that Slack would not take.
+// invalid returns the error code for a message that Slack would reject.
 func invalid(form url.Values, longest int) string {
 	if form.Get("text") == "" && form.Get("blocks") == "" {
 		return "no_text"
@@ -317,7 +316,7 @@ func invalid(form url.Values, longest int) string {
 	return ""
 }
 
-// json is the message as Slack's API shows it.
+// json returns the message as Slack's API does.
 func (m Message) json(metadata bool) answer {
 	a := answer{"type": "message", "user": "U0000000001", "bot_id": "B0000000001", "text": m.Text, "ts": m.TS}
 	if len(m.Blocks) > 0 {

@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// Fault makes calls fail. What it says happens in this order: Delay, the
-// call's effect if AfterEffect is set, then Cut, Status, Body or Error.
+// Fault makes calls fail, in this order: Delay, the call's effect if AfterEffect is
+// set, then Cut, Status, Body or Error.
 type Fault struct {
 	Method string // for example chat.postMessage; "": every method
-	Skip   int    // so many calls pass first
-	Times  int    // so many calls fail; 0 means 1
+	Skip   int    // how many calls pass first
+	Times  int    // how many calls fail then; 0 means 1
 
-	Delay       time.Duration // the answer comes so much later, or when the client gives up
-	AfterEffect bool          // Slack does what it was asked, and fails only then
+	Delay       time.Duration // delays the answer, at most until the client gives up
+	AfterEffect bool          // the call takes effect, and fails only then
 	Cut         bool          // the connection ends without an answer
 	Status      int           // an answer with this HTTP status and no JSON
 	RetryAfter  time.Duration // its Retry-After header
-	Body        string        // an answer 200 with this body
+	Body        string        // an answer with status 200 and this body
 	Error       string        // an answer "ok": false with this error code
 	Needed      string        // with Error missing_scope: the scope that is needed
 }
 
-// Fail adds a fault. Of several that fit a call the first added counts.
+// Fail adds a fault. Of several that match a call, the first added one is used.
 func (s *Server) Fail(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,7 +33,7 @@ func (s *Server) Fail(f Fault) {
 	s.faults = append(s.faults, &f)
 }
 
-// fault takes the fault that this call of the method is due; nil: none.
+// fault returns the fault of this call of the method and counts it; nil: none.
 func (s *Server) fault(method string) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,7 +54,7 @@ func (s *Server) fault(method string) *Fault {
 	return nil
 }
 
-// fails says whether the fault takes the place of the call's own answer.
+// fails reports whether the fault replaces the call's own answer.
 func (f *Fault) fails() bool { return f.Cut || f.Status != 0 || f.Body != "" || f.Error != "" }
 
 // answer fails the call.
@@ -68,7 +68,7 @@ func (f *Fault) answer(w http.ResponseWriter) {
 		}
 		http.Error(w, http.StatusText(f.Status), f.Status)
 	case f.Body != "":
-		_, _ = io.WriteString(w, f.Body) // the client is gone: nobody to tell
+		_, _ = io.WriteString(w, f.Body) // fails only if the client is gone
 	default:
 		refusal := answer{"ok": false, "error": f.Error}
 		if f.Needed != "" {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// block is as much of a Block Kit block as is needed to show its text.
+// block is the part of a Block Kit block that contains its text.
 type block struct {
 	Type string `json:"type"`
 	Text struct {
@@ -17,7 +17,7 @@ type block struct {
 	} `json:"elements"`
 }
 
-// texts lists the block's texts in the order they are shown.
+// texts lists the block's texts in display order.
 func (b block) texts() []string {
 	switch b.Type {
 	case "section", "header":
@@ -32,8 +32,8 @@ func (b block) texts() []string {
 	return nil
 }
 
-// Plain is the message as a person would see it, as text for a terminal: the
-// blocks if there are any, one a line, links written out.
+// Plain returns the message as text for a terminal: the blocks, one a line, if
+// there are any, with the addresses of links.
 func (m Message) Plain() string {
 	var blocks []block
 	if err := json.Unmarshal(m.Blocks, &blocks); err != nil || len(blocks) == 0 {
@@ -57,8 +57,8 @@ var (
 	)
 )
 
-// plain shows mrkdwn as text. A mention that would ping someone shows with
-// its '@', and a link as its label and address.
+// plain renders mrkdwn as text: a mention that would ping someone with its '@', a
+// link as its label and address.
 func plain(mrkdwn string) string {
 	text := markup.ReplaceAllStringFunc(mrkdwn, func(s string) string {
 		parts := markup.FindStringSubmatch(s)

@@ -1,13 +1,12 @@
 // Package slacktest is a small simulated Slack: the methods of the Web API
 // that Pipesteward calls, over real HTTP on a free port of this machine. It
-// keeps what was posted, shows it as a person would see it, refuses what
-// Slack refuses, and fails on demand. Tests and the demo share it.
+// records posted messages, renders them as a person would see them, rejects the
+// requests that Slack rejects, and fails on demand. Tests and the demo share it.
 //
-// What it does as Slack does, besides the obvious: channels are taken by name
-// or id for a post and by id only elsewhere; a reply to a message that is gone
-// becomes a message of its own; chat.update keeps the metadata, and drops the
-// blocks when only a text comes; a message is listed with its metadata only
-// on demand.
+// Like Slack, it accepts a channel by name or id for a post and by id only
+// elsewhere; makes a reply to a deleted message a message of its own; keeps the
+// metadata at chat.update, and drops the blocks if the update has only a text; and
+// lists a message with its metadata only on demand.
 package slacktest
 
 import (
@@ -24,7 +23,7 @@ import (
 
 // Options of a Server; the zero value is fine.
 type Options struct {
-	// Now gives the messages' timestamps; time.Now by default.
+	// Now returns the time of the messages' timestamps; time.Now by default.
 	Now func() time.Time
 	// Token is the bot token that is accepted; by default every one that
 	// begins with xoxb-.
@@ -36,14 +35,14 @@ type Options struct {
 }
 
 // Server is a simulated Slack with one workspace and one bot in it. A channel
-// is made when it is first named; the bot is a member of all.
+// is created when a request first names it; the bot is a member of all.
 type Server struct {
 	options Options
 	url     string
 	http    *http.Server
 	served  chan struct{}
 
-	telling sync.Mutex // orders the calls of OnMessage as the effects
+	ordering sync.Mutex // keeps the calls of OnMessage in the order of the effects
 
 	mu       sync.Mutex
 	channels []channel
@@ -57,21 +56,21 @@ type Server struct {
 
 type channel struct{ id, name string }
 
-// Message is one message as it stands in its channel.
+// Message is one message in its channel.
 type Message struct {
 	Channel  string // the channel's name, without '#'
 	ID       string // the channel's id
 	TS       string // Slack's id of the message: seconds.microseconds
-	ThreadTS string // TS of the message that this one answers; "" when it stands in the channel
+	ThreadTS string // TS of the message that this one answers; "": it is no reply
 	Text     string // what a notification shows
 	Blocks   json.RawMessage
 	Metadata Metadata
 	Edited   bool
-	Unfurl   bool // links would unfold: the post did not forbid it
+	Unfurl   bool // links are unfurled: the post did not forbid it
 	Parse    string
 }
 
-// Metadata is what an app keeps with its message, unseen by people.
+// Metadata is an app's own data in its message, which people do not see.
 type Metadata struct {
 	EventType    string         `json:"event_type"`
 	EventPayload map[string]any `json:"event_payload"`
@@ -100,7 +99,7 @@ func New(options Options) (*Server, error) {
 	return s, nil
 }
 
-// URL is the base of the API's methods, as --slack-api-url wants it; it ends
+// URL returns the base of the API's methods, as --slack-api-url takes it; it ends
 // with a slash.
 func (s *Server) URL() string { return s.url }
 
@@ -118,7 +117,7 @@ func (s *Server) Close() error {
 	return err
 }
 
-// Posts lists every message that chat.postMessage made, as it was then.
+// Posts lists every message that chat.postMessage created, as it was then.
 func (s *Server) Posts() []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,8 +131,8 @@ func (s *Server) Updates() []Message {
 	return slices.Clone(s.updates)
 }
 
-// Messages lists what stands in the channel now (its name, with or without
-// '#', or its id), oldest first, replies too.
+// Messages lists the messages of the channel (its name, with or without '#', or
+// its id) as they are now, oldest first, replies included.
 func (s *Server) Messages(channel string) []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,14 +145,14 @@ func (s *Server) Messages(channel string) []Message {
 	return found
 }
 
-// Calls says how often the method was called, failures counted.
+// Calls returns how often the method was called, failures included.
 func (s *Server) Calls(method string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[method]
 }
 
-// Channel gives the id of the channel of that name, with or without '#'.
+// Channel returns the id of the channel of that name, with or without '#'.
 func (s *Server) Channel(name string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,8 +167,8 @@ func (s *Server) Delete(channelID, ts string) {
 	s.messages = slices.DeleteFunc(s.messages, func(m Message) bool { return m.ID == channelID && m.TS == ts })
 }
 
-// join gives the channel of the name or id; a new name makes a channel. A
-// new id makes none: it gives a channel without id.
+// join returns the channel of the name or id; a new name creates a channel. For a
+// new id it returns a channel without id.
 func (s *Server) join(nameOrID string) channel {
 	name := strings.TrimPrefix(nameOrID, "#")
 	for _, c := range s.channels {
@@ -185,12 +184,12 @@ func (s *Server) join(nameOrID string) channel {
 	return c
 }
 
-// isID tells an id from a name: names have no capitals.
+// isID reports whether s is an id: names have no capitals.
 func isID(s string) bool {
 	return len(s) > 8 && strings.IndexByte("CDGUW", s[0]) >= 0 && s == strings.ToUpper(s)
 }
 
-// timestamp gives a new one, later than all before.
+// timestamp returns a new timestamp, later than all before.
 func (s *Server) timestamp() string {
 	s.last = max(s.last+1, s.options.Now().UnixMicro())
 	return fmt.Sprintf("%d.%06d", s.last/1e6, s.last%1e6)

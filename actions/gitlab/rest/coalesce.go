@@ -1,4 +1,4 @@
-package gitlab
+package rest
 
 import (
 	"context"
@@ -7,9 +7,9 @@ import (
 
 // flights makes identical GETs one request. A GET joins one that still waits
 // for its turn, never one that was sent already: what GitLab read for that may
-// be older than the event or the action that this GET is about. It then waits
-// for it to be answered, and those that come meanwhile join it: of any
-// request, one is under way and one waits, however many want it.
+// be older than the event or the action that this GET is about. Such a GET waits
+// until the request before it is answered, and later ones join it: of any
+// request, one is in flight and one waits, however many callers want it.
 type flights struct {
 	mu      sync.Mutex
 	waiting map[string]*flight
@@ -19,15 +19,15 @@ type flights struct {
 // flight is one request of one caller or more.
 type flight struct {
 	callers int
-	give    context.CancelFunc // the last caller gave up
-	done    chan struct{}      // closed when sent is there
-	sent    sent
+	cancel  context.CancelFunc // called when the last caller gave up
+	done    chan struct{}      // closed once result is set
+	result  sent
 }
 
-// join returns what send answers to the request of that key, or ctx's error
-// when ctx ends first. The request ends with its last caller. Send gets a
-// context that lives as long as anybody wants the answer, and calls departs
-// just before the request leaves.
+// join returns the result of send for the request of that key, or ctx's error
+// when ctx ends first. The request is canceled with its last caller. Send gets a
+// context that lives as long as any caller waits, and calls departs just before
+// the request is sent.
 func (fs *flights) join(ctx context.Context, key string, send func(ctx context.Context, departs func()) sent) (sent, error) {
 	fs.mu.Lock()
 	f := fs.waiting[key]
@@ -39,7 +39,7 @@ func (fs *flights) join(ctx context.Context, key string, send func(ctx context.C
 
 	select {
 	case <-f.done:
-		return f.sent, nil
+		return f.result, nil
 	case <-ctx.Done():
 	}
 	fs.mu.Lock()
@@ -50,28 +50,28 @@ func (fs *flights) join(ctx context.Context, key string, send func(ctx context.C
 	}
 	fs.mu.Unlock()
 	if last {
-		f.give()
-		<-f.done // nothing runs on behind the back of who gave up
+		f.cancel()
+		<-f.done // nothing runs on after the caller returned
 	}
 	return sent{}, ctx.Err()
 }
 
 // start begins a flight that others may join; fs is locked.
 func (fs *flights) start(ctx context.Context, key string, send func(context.Context, func()) sent) *flight {
-	ctx, give := context.WithCancel(context.WithoutCancel(ctx))
-	f := &flight{give: give, done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f := &flight{cancel: cancel, done: make(chan struct{})}
 	ahead := fs.sent[key]
 	fs.waiting[key] = f
 	go func() {
-		defer give()
+		defer cancel()
 		if ahead != nil {
 			select {
 			case <-ahead.done:
 			case <-ctx.Done():
 			}
 		}
-		f.sent = send(ctx, func() { fs.departs(key, f) })
-		fs.lands(key, f)
+		f.result = send(ctx, func() { fs.departs(key, f) })
+		fs.finish(key, f)
 	}()
 	return f
 }
@@ -86,8 +86,8 @@ func (fs *flights) departs(key string, f *flight) {
 	fs.sent[key] = f
 }
 
-// lands tells the callers of f that its answer is there.
-func (fs *flights) lands(key string, f *flight) {
+// finish gives the callers of f its result.
+func (fs *flights) finish(key string, f *flight) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.waiting[key] == f { // it was not sent

@@ -9,7 +9,7 @@ import (
 	slackapi "github.com/slack-go/slack"
 )
 
-// The metadata that every post carries: the id of what it tells, by which a
+// The metadata of every post: the id of its outcome or announcement, by which the
 // post is found again.
 const (
 	eventType = "pipesteward"
@@ -17,17 +17,17 @@ const (
 )
 
 const (
-	// skew is how far Slack's clock and ours may be apart.
+	// skew is the most that Slack's clock and ours may differ.
 	skew = 5 * time.Minute
-	// pageSize is how many messages are asked for at once; Slack may give
+	// pageSize is how many messages are requested at once; Slack may return
 	// fewer.
 	pageSize = 200
 )
 
-// find looks in Slack for the post that m.Posting announces and gives its
-// channel's id and its ts, both "" if it is not there. If the bot can't
-// look, it is taken not to be there.
-func (w *work) find(ctx context.Context, m *record) (channel, ts string, err error) {
+// find searches Slack for the post of m.Posting and returns its channel's id and
+// its ts, both "" if Slack does not have it. If the bot can't search, the post
+// counts as missing.
+func (w *turn) find(ctx context.Context, m *record) (channel, ts string, err error) {
 	channel = m.Channel
 	if channel == "" {
 		channel, err = w.lookUp(ctx)
@@ -39,9 +39,9 @@ func (w *work) find(ctx context.Context, m *record) (channel, ts string, err err
 	switch {
 	case failed && e.gone():
 		return "", "", nil
-	case failed && (!e.again || e.Code == unexpected): // another look would end the same
+	case failed && (!e.again || e.Code == unexpected): // another search would fail the same way
 		w.blind.Do(func() {
-			w.log.WarnContext(ctx, "can't read the history of a Slack channel, so something may be told twice after a crash: "+
+			w.log.WarnContext(ctx, "can't read the history of a Slack channel, so a post may appear twice after a crash: "+
 				"give the app the scopes channels:history, groups:history, channels:read and groups:read, and invite it to the channel",
 				"channel", w.channel, "error", err)
 		})
@@ -54,9 +54,9 @@ func (w *work) find(ctx context.Context, m *record) (channel, ts string, err err
 	return channel, ts, nil
 }
 
-// lookUp gives the id of the work's channel. The bot must be a member: it
-// can't read the history of others.
-func (w *work) lookUp(ctx context.Context) (string, error) {
+// lookUp returns the id of the turn's channel. The bot must be a member: it can't
+// read the history of other channels.
+func (w *turn) lookUp(ctx context.Context) (string, error) {
 	if isID(w.channel) {
 		return w.channel, nil
 	}
@@ -81,10 +81,10 @@ func (w *work) lookUp(ctx context.Context) (string, error) {
 	}
 }
 
-// search gives the ts of the announced post, "" if it is not in the channel,
-// or in the thread if it was to be a reply. It must have come within callFor
-// of its announcement, so only that time is searched.
-func (w *work) search(ctx context.Context, channel string, m *record) (string, error) {
+// search returns the ts of the post of m.Posting, "" if it is not in the channel,
+// or for a reply in the thread. It must have been posted within callFor after
+// m.Posting.Since, so only that time is searched.
+func (w *turn) search(ctx context.Context, channel string, m *record) (string, error) {
 	oldest, latest := timestamp(m.Posting.Since.Add(-skew)), timestamp(m.Posting.Since.Add(callFor+claimFor+skew))
 	for cursor := ""; ; {
 		call, cancel := context.WithTimeout(ctx, callFor)
@@ -106,7 +106,7 @@ func (w *work) search(ctx context.Context, channel string, m *record) (string, e
 }
 
 // page reads one page of the thread, or of the channel if thread is "".
-func (w *work) page(ctx context.Context, channel, thread, oldest, latest, cursor string) ([]slackapi.Message, string, error) {
+func (w *turn) page(ctx context.Context, channel, thread, oldest, latest, cursor string) ([]slackapi.Message, string, error) {
 	if thread != "" {
 		messages, _, next, err := w.api().GetConversationRepliesContext(ctx, &slackapi.GetConversationRepliesParameters{
 			ChannelID: channel, Timestamp: thread, Oldest: oldest, Latest: latest, Cursor: cursor, Limit: pageSize, IncludeAllMetadata: true,
@@ -125,7 +125,7 @@ func (w *work) page(ctx context.Context, channel, thread, oldest, latest, cursor
 	return answer.Messages, answer.ResponseMetaData.NextCursor, nil
 }
 
-// timestamp is a time as Slack writes it.
+// timestamp formats a time as Slack does.
 func timestamp(t time.Time) string {
 	return fmt.Sprintf("%d.%06d", t.Unix(), t.Nanosecond()/1000)
 }

@@ -1,4 +1,4 @@
-package gitlab
+package rest
 
 import (
 	"errors"
@@ -7,21 +7,21 @@ import (
 	"unicode"
 )
 
-// tokens are the tokens in force. They are replaced as a whole.
+// tokens are the tokens in use. They are replaced as a whole.
 type tokens struct {
 	access string // personal, project or group access token
 	job    string // CI_JOB_TOKEN
 
-	hidden []string          // these, and those that were in force before
-	hide   *strings.Replacer // takes all of hidden out of texts
+	secrets []string          // these, and those that were in use before
+	redact  *strings.Replacer // removes all secrets from texts
 }
 
-// maxHidden bounds how many tokens are remembered, only to be hidden: an answer
+// maxSecrets bounds how many tokens are kept in order to redact them: an answer
 // to a request with an old one may come late.
-const maxHidden = 10
+const maxSecrets = 10
 
 // newTokens returns an error for tokens that are missing, or that no HTTP header
-// can hold, mostly because they were read from a file with the line's end.
+// can contain, mostly because they were read from a file with the line's end.
 func newTokens(access, job string, before []string) (*tokens, error) {
 	if access == "" && job == "" {
 		return nil, errors.New("gitlab: no token: GitLab answers none of the Jobs API without one")
@@ -35,30 +35,30 @@ func newTokens(access, job string, before []string) (*tokens, error) {
 	}
 	t := &tokens{access: access, job: job}
 	for _, token := range append([]string{access, job}, before...) {
-		if token != "" && !slices.Contains(t.hidden, token) && len(t.hidden) < maxHidden {
-			t.hidden = append(t.hidden, token)
+		if token != "" && !slices.Contains(t.secrets, token) && len(t.secrets) < maxSecrets {
+			t.secrets = append(t.secrets, token)
 		}
 	}
 	var pairs []string
-	for _, token := range t.hidden {
+	for _, token := range t.secrets {
 		pairs = append(pairs, token, "[token]")
 	}
-	t.hide = strings.NewReplacer(pairs...)
+	t.redact = strings.NewReplacer(pairs...)
 	return t, nil
 }
 
-// SetToken makes the access token the one of all requests from now on, of all
-// views of the client. After an error the old one stays.
+// SetToken replaces the access token for all requests from now on, of all views
+// of the client. After an error the old one stays in use.
 func (c *Client) SetToken(token string) error {
 	if token == "" {
 		return errors.New("gitlab: the new token is empty")
 	}
 	before := c.tokens.Load()
-	t, err := newTokens(token, before.job, before.hidden)
+	t, err := newTokens(token, before.job, before.secrets)
 	if err != nil {
 		return err
 	}
 	c.tokens.Store(t)
-	c.health.hurry()
+	c.breakers.ProbeSoon()
 	return nil
 }

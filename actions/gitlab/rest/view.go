@@ -1,4 +1,4 @@
-package gitlab
+package rest
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 
 // WithBudget returns a view of the client that sends at most n requests,
 // repeated ones and pages included; one that it shares with other views counts
-// as its own. A further one is a final *Error.
+// as its own. A further one fails with a final *apierror.Error.
 func (c *Client) WithBudget(n int) *Client {
 	view := *c
 	view.budget = &budget{allowed: int64(n)}
@@ -16,24 +16,24 @@ func (c *Client) WithBudget(n int) *Client {
 }
 
 // Gated returns a view of the client that calls gate before each request that
-// changes something, after it has waited for its turn. An error of gate comes
-// back, wrapped, and the request is not sent.
+// changes something, after it has waited for its turn. If gate returns an error,
+// the request is not sent and fails with that error, wrapped.
 func (c *Client) Gated(gate func(context.Context) error) *Client {
 	view := *c
 	view.gate = gate
 	return &view
 }
 
-// Sweeping returns a view of the client whose requests give way to all others
-// of this process, and to those of other processes that wait for the limit
-// they share.
+// Sweeping returns a view of the client whose requests yield to all others of
+// this process, and to those of other processes that wait for the limit they
+// share.
 func (c *Client) Sweeping() *Client {
 	view := *c
 	view.sweeping = true
 	return &view
 }
 
-// budget is how many requests a view may send; nil is no bound.
+// budget is how many requests a view may send; nil is unlimited.
 type budget struct {
 	allowed int64
 	sent    atomic.Int64
@@ -43,5 +43,5 @@ type budget struct {
 func (b *budget) spend() bool { return b == nil || b.sent.Add(1) <= b.allowed }
 
 func (b *budget) String() string {
-	return fmt.Sprintf("this event has asked GitLab %d times, as often as one event may", b.allowed)
+	return fmt.Sprintf("this event has sent GitLab %d requests, as many as one event may", b.allowed)
 }

@@ -1,0 +1,40 @@
+package gitlab
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// parseBaseURL reads an instance's base URL. It forgives a slash and an
+// /api/v4 at the end. Its errors never hold a password of the URL.
+func parseBaseURL(text string) (*url.URL, error) {
+	const want = "write the address of your GitLab, for instance https://gitlab.com or https://example.com/gitlab"
+	if strings.TrimSpace(text) == "" {
+		return nil, errors.New("gitlab: the GitLab URL is empty: " + want)
+	}
+	u, err := url.Parse(strings.TrimSpace(text))
+	if err != nil {
+		var parse *url.Error
+		if errors.As(err, &parse) {
+			err = parse.Err // without the URL itself
+		}
+		return nil, fmt.Errorf("gitlab: the GitLab URL can't be read (%w): %s", err, want)
+	}
+	switch {
+	case u.User != nil:
+		return nil, errors.New("gitlab: the GitLab URL holds a user name or password: leave them out, the token is a setting of its own")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("gitlab: the GitLab URL %q does not begin with https:// or http://: %s", u.Redacted(), want)
+	case u.Hostname() == "":
+		return nil, fmt.Errorf("gitlab: the GitLab URL %q has no host: %s", u.Redacted(), want)
+	case u.RawQuery != "" || u.ForceQuery:
+		return nil, errors.New("gitlab: the GitLab URL has a query (?...): leave it out")
+	case u.Fragment != "":
+		return nil, errors.New("gitlab: the GitLab URL has a fragment (#...): leave it out")
+	}
+	path := strings.TrimRight(u.Path, "/")
+	path = strings.TrimRight(strings.TrimSuffix(path, "/api/v4"), "/")
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: path}, nil
+}

@@ -1,0 +1,51 @@
+// Package endpoint names the calls of GitLab's API, as metrics, errors and rate
+// limits refer to them: short, constant, without the ids of the path.
+package endpoint
+
+// Endpoints of jobs.
+const (
+	ProjectJobs   = "project_jobs"
+	PipelineJobs  = "pipeline_jobs"
+	Bridges       = "bridges"
+	TokenJob      = "token_job"
+	AllowedAgents = "allowed_agents"
+	Job           = "job"
+	Log           = "log"
+	Cancel        = "cancel"
+	Retry         = "retry"
+	Erase         = "erase"
+	Play          = "play"
+)
+
+// Endpoints of pipelines.
+const (
+	Pipeline              = "pipeline"
+	Pipelines             = "pipelines"
+	MergeRequest          = "merge_request"
+	MergeRequestPipelines = "merge_request_pipelines"
+	RetryPipeline         = "retry_pipeline"
+	CancelPipeline        = "cancel_pipeline"
+	Deployments           = "deployments"
+)
+
+// Endpoints of projects.
+const (
+	Project           = "project"
+	Projects          = "projects"
+	GroupProjects     = "group_projects"
+	ProtectedBranches = "protected_branches"
+	ProtectedTags     = "protected_tags"
+)
+
+// Endpoints of webhooks.
+const (
+	ProjectHooks   = "project_hooks"
+	GroupHooks     = "group_hooks"
+	HookDeliveries = "hook_deliveries"
+)
+
+// Endpoints of the token and its user.
+const (
+	User        = "user"
+	AccessToken = "access_token"
+)

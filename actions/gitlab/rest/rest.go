@@ -1,0 +1,118 @@
+// Package rest sends requests to GitLab's REST API. A call goes through these
+// steps:
+//
+//	call.go       sends the request, repeats a GET if that may help, decodes the answer
+//	coalesce.go   makes identical GETs that wait one request
+//	availability  blocks the request while GitLab as a whole can't be used
+//	ratelimit     delays it until the instance may be sent another one
+//	send.go       sends it once, and makes an *apierror.Error of what is no success
+//	transport.go  bounds what is read, and keeps the token on its host
+package rest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/availability"
+	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
+)
+
+// Config is what a Client needs. All but one of the tokens and Transport is
+// required.
+type Config struct {
+	BaseURL   string // of the instance, without a slash at its end
+	Token     string // personal, project or group access token
+	JobToken  string // CI_JOB_TOKEN; without a Token every call is authenticated by it
+	UserAgent string
+
+	Transport http.RoundTripper // nil: one with time-outs of its own
+	Timeout   time.Duration     // of one request, its whole answer included
+
+	Queue   *ratelimit.Queue // each request waits in it first
+	MaxWait time.Duration    // a GET for which GitLab requires a longer wait is not repeated
+
+	Now     func() time.Time
+	Sleep   func(ctx context.Context, d time.Duration) error // returns ctx's error when ctx ends first
+	Observe func(endpoint string, code int)                  // called after every request; code 0: no answer
+}
+
+// Client sends requests to one GitLab instance. It is safe for concurrent use.
+type Client struct {
+	api      *gl.Client
+	tokens   *atomic.Pointer[tokens]
+	queue    *ratelimit.Queue
+	flights  *flights
+	breakers *availability.Breakers
+	maxWait  time.Duration
+	now      func() time.Time
+	ahead    *atomic.Int64 // nanoseconds that now is ahead of GitLab's clock, by its last answer
+	sleep    func(context.Context, time.Duration) error
+	observe  func(string, int)
+
+	// Of a view, see view.go.
+	budget   *budget // nil: none
+	sweeping bool
+	gate     func(context.Context) error // nil: none
+}
+
+// New returns a client, or an error that says which part of the configuration is
+// wrong. It sends no request.
+func New(cfg Config) (*Client, error) {
+	given, err := newTokens(cfg.Token, cfg.JobToken, nil)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		tokens:  new(atomic.Pointer[tokens]),
+		queue:   cfg.Queue,
+		flights: &flights{waiting: map[string]*flight{}, sent: map[string]*flight{}},
+		maxWait: cfg.MaxWait,
+		now:     cfg.Now,
+		ahead:   new(atomic.Int64),
+		sleep:   cfg.Sleep,
+		observe: cfg.Observe,
+	}
+	c.tokens.Store(given)
+	c.breakers = availability.New(c.now, prober{c})
+	// The token is set request by request, so that GitLab never gets two.
+	// Requests are delayed before client-go gets them; it would make a limiter of
+	// its own out of the first answer's headers.
+	c.api, err = gl.NewAuthSourceClient(gl.Unauthenticated{},
+		gl.WithBaseURL(cfg.BaseURL),
+		gl.WithHTTPClient(newHTTPClient(cfg.Transport, cfg.Timeout)),
+		gl.WithCustomLimiter(unlimited{}),
+		gl.WithoutRetries(),
+		gl.WithUserAgent(cfg.UserAgent),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("gitlab: %w", err)
+	}
+	return c, nil
+}
+
+// unlimited is client-go's rate limiter, which it calls before every request.
+type unlimited struct{}
+
+var _ gl.RateLimiter = unlimited{}
+
+// Wait lets every request go.
+func (unlimited) Wait(context.Context) error { return nil }
+
+// Now returns the time, by GitLab's clock if the local one is ahead of it: an
+// age by this is never more than GitLab would say.
+func (c *Client) Now() time.Time {
+	return c.now().Add(-time.Duration(max(0, c.ahead.Load())))
+}
+
+// learnTime learns from the Date header of an answer how far the local clock is
+// ahead.
+func (c *Client) learnTime(date string) {
+	if at, err := http.ParseTime(date); err == nil {
+		c.ahead.Store(int64(c.now().Sub(at.Add(time.Second)))) // which has whole seconds
+	}
+}

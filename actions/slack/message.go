@@ -1,0 +1,87 @@
+package slack
+
+import (
+	"slices"
+	"time"
+)
+
+// maxLines is how many lines a message shows.
+const maxLines = 10
+
+// record describes one message; the state stores it as JSON.
+type record struct {
+	Channel string    `json:"channel,omitzero"` // Slack's id of the channel
+	TS      string    `json:"ts,omitzero"`      // Slack's id of the message; "": it was not posted
+	Status  string    `json:"status,omitzero"`  // the pipeline's, of the newest outcome
+	At      time.Time `json:"at,omitzero"`      // of the newest outcome
+	Lines   []line    `json:"lines,omitempty"`  // those shown, in order of arrival
+	Older   []lineID  `json:"older,omitempty"`  // those no longer shown
+	Posted  []string  `json:"told,omitempty"`   // ids of posted outcomes and announcements
+
+	// Posting is the post that was about to be sent; nil once its result is
+	// known.
+	Posting *posting `json:"posting,omitempty"`
+}
+
+// posting is a message or reply about to be sent: a message if the record has
+// no TS.
+type posting struct {
+	ID    string    `json:"id"`            // of the outcome or announcement
+	Line  line      `json:"line,omitzero"` // of an outcome
+	Since time.Time `json:"since"`
+}
+
+// line is what a message shows about one job.
+type line struct {
+	lineID
+	Emoji string    `json:"emoji"`
+	Text  string    `json:"text"`          // mrkdwn
+	At    time.Time `json:"at,omitzero"`   // of the outcome
+	Open  bool      `json:"open,omitzero"` // a person must act
+}
+
+// lineID identifies a line. A job is identified by its name, so that a retried job
+// keeps its line, whichever rule retries it next; "" is the pipeline. The rule is
+// named only if it has no action: its text is no state of the job, and a later
+// action must not hide it.
+type lineID struct {
+	Job  string `json:"job,omitzero"`
+	Rule string `json:"rule,omitzero"`
+}
+
+// has reports whether the outcome or announcement was posted.
+func (m *record) has(id string) bool { return slices.Contains(m.Posted, id) }
+
+// posted records that m.Posting was posted.
+func (m *record) posted(channel, ts string) {
+	m.Channel = channel
+	if m.TS == "" {
+		m.TS = ts
+	}
+	if m.Posting.Line != (line{}) {
+		m.Lines, m.Older = m.with(m.Posting.Line)
+	}
+	m.Posted = append(m.Posted, m.Posting.ID)
+	m.Posting = nil
+}
+
+// with returns the lines with l added: in place of an older state of the same
+// line, else as the newest. If there are more than maxLines, the oldest move to
+// older, first those on which no person must act.
+func (m *record) with(l line) (lines []line, older []lineID) {
+	lines, older = slices.Clone(m.Lines), slices.Clone(m.Older)
+	if i := slices.IndexFunc(lines, func(other line) bool { return other.lineID == l.lineID }); i >= 0 {
+		if !l.At.Before(lines[i].At) { // else it came late, and the thread has it
+			lines[i] = l
+		}
+		return lines, older
+	}
+	older = slices.DeleteFunc(older, func(id lineID) bool { return id == l.lineID })
+	lines = append(lines, l)
+	for len(lines) > maxLines {
+		i := max(0, slices.IndexFunc(lines, func(l line) bool { return !l.Open }))
+		older = append(older, lines[i].lineID)
+		lines = slices.Delete(lines, i, i+1)
+	}
+	return lines, older
+}

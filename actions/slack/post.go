@@ -1,0 +1,121 @@
+package slack
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	slackapi "github.com/slack-go/slack"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// notify takes the steps that the package's comment draws.
+func (w *turn) notify(ctx context.Context, o event.Outcome, text string) error {
+	id := o.ID + ":" + o.Result
+	m, err := w.begin(ctx, id)
+	if err != nil || m.has(id) {
+		return err
+	}
+	if !o.At.Before(m.At) {
+		m.At, m.Status = o.At, cmp.Or(o.Pipeline.Status, m.Status)
+	}
+	n, err := render(o, text, m.Status)
+	if err != nil {
+		return &Error{Method: "notify", Code: "invalid_outcome", advice: err.Error()}
+	}
+	lines, older := m.with(n.line)
+	if m.TS != "" {
+		err := w.edit(ctx, m, n.root(lines, older))
+		e, failed := errors.AsType[*Error](err)
+		switch {
+		case failed && e.gone():
+			m.TS = "" // someone deleted it: post all of it as a new one
+		case failed && e.Code == "edit_window_closed":
+			// The workspace allows no late edits; the thread still has the outcome.
+		case failed:
+			return err
+		}
+	}
+	m.Posting = &posting{ID: id, Line: n.line, Since: w.now()}
+	if m.TS == "" {
+		return w.post(ctx, m, n.root(lines, older))
+	}
+	return w.post(ctx, m, n.reply())
+}
+
+// announce takes the same steps for a message that is never edited.
+func (w *turn) announce(ctx context.Context, id, text string) error {
+	m, err := w.begin(ctx, id)
+	if err != nil || m.has(id) {
+		return err
+	}
+	m.Posting = &posting{ID: id, Since: w.now()}
+	return w.post(ctx, m, announcement(text))
+}
+
+// begin returns the record of the message. It settles whether the last post
+// succeeded, and saves that if the post was the one of id.
+func (w *turn) begin(ctx context.Context, id string) (*record, error) {
+	m, err := w.load(ctx)
+	if err != nil || m.Posting == nil || m.has(id) {
+		return m, err
+	}
+	if err := w.settle(ctx, m); err != nil || !m.has(id) {
+		return m, err
+	}
+	if err := w.renew(ctx); err != nil {
+		return nil, err
+	}
+	return m, w.save(ctx, m)
+}
+
+// settle finds out whether a post succeeded whose end was not recorded.
+func (w *turn) settle(ctx context.Context, m *record) error {
+	channel, ts, err := w.find(ctx, m)
+	if err != nil {
+		return err
+	}
+	if ts != "" {
+		m.posted(channel, ts)
+	}
+	m.Posting = nil
+	return nil
+}
+
+// post sends the message that m.Posting announces.
+func (w *turn) post(ctx context.Context, m *record, b body) error {
+	if err := w.renew(ctx); err != nil {
+		return err
+	}
+	if err := w.save(ctx, m); err != nil {
+		return err
+	}
+	options := append(b.options(), slackapi.MsgOptionDisableLinkUnfurl(), slackapi.MsgOptionDisableMediaUnfurl(),
+		slackapi.MsgOptionMetadata(slackapi.SlackMetadata{EventType: eventType, EventPayload: map[string]any{payloadID: m.Posting.ID}}))
+	if m.TS != "" {
+		options = append(options, slackapi.MsgOptionTS(m.TS))
+	}
+	call, cancel := context.WithTimeout(ctx, callFor)
+	defer cancel()
+	channel, ts, err := w.api().PostMessageContext(call, cmp.Or(m.Channel, address(w.channel)), options...)
+	if err == nil && ts == "" {
+		err = errNoAnswer
+	}
+	// The result must be saved even if the process must stop.
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), saveFor)
+	defer stop()
+	if err != nil {
+		e := w.failed("chat.postMessage", err)
+		if e.unsure {
+			return e
+		}
+		m.Posting = nil // refused: there is nothing to search for
+		if err := w.save(ctx, m); err != nil {
+			w.log.WarnContext(ctx, "the refusal of a Slack post is not recorded: the next notification will search for the post", "error", err)
+		}
+		return e
+	}
+	m.posted(channel, ts)
+	return w.save(ctx, m)
+}
