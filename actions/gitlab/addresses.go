@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	// How often GitLab is asked for its own address: after a failure with twice
-	// the wait each time, and each hour once it has answered.
+	// How long to wait before GitLab's own address is read again: after a failure
+	// twice as long each time, and one hour after an answer.
 	firstAddressRetry = time.Second
 	lastAddressRetry  = time.Minute
 	addressRefresh    = time.Hour
 
-	// maxForeign bounds how many foreign addresses are remembered as logged.
+	// maxForeign bounds how many foreign addresses are logged.
 	maxForeign = 100
 )
 
-// address is a base URL in the form in which base URLs are compared: scheme
-// and host in lower case, no default port, no slash at the end.
+// address is a normalized base URL: scheme and host in lower case, no default
+// port, no slash at the end.
 type address struct {
 	origin string // https://example.com:8443
 	path   string // "", or the relative URL root: /gitlab
@@ -57,14 +57,13 @@ func parseAddress(text string) (a address, ok bool) {
 	if port != "" {
 		host += ":" + port
 	}
-	// The text may be a part of a large body, which an address that is kept would
-	// keep in memory.
+	// The text may be a part of a large body, which a stored address would keep in
+	// memory.
 	return address{origin: scheme + "://" + host, path: strings.Clone(strings.TrimRight(u.Path, "/"))}, true
 }
 
-// within takes a page's own path off: what is left of a project's page
-// without its path_with_namespace is the base URL. ok is false where the
-// page has another path.
+// within removes a page's own path: a project's page without its
+// path_with_namespace is the base URL. ok is false if the page has another path.
 func (a address) within(path string) (base address, ok bool) {
 	at := len(a.path) - len(path) - 1
 	if path == "" || at < 0 || !strings.EqualFold(a.path[at:], "/"+path) {
@@ -73,21 +72,20 @@ func (a address) within(path string) (base address, ok bool) {
 	return address{a.origin, a.path[:at]}, true
 }
 
-// holds reports whether a page of an unknown path may be below the base URL.
-func (a address) holds(page address) bool {
+// contains reports whether a page of an unknown path may be below the base URL.
+func (a address) contains(page address) bool {
 	return a.origin == page.origin && (a.path == page.path || strings.HasPrefix(page.path, a.path+"/"))
 }
 
-// addresses are the base URLs that the instance is known by. The one that
-// GitLab itself gives (its external URL) is what hooks carry; Pipesteward may
-// reach the instance under another one.
+// addresses are the known base URLs of the instance. Hooks have the one that GitLab
+// calls its external URL; Pipesteward may reach the instance under another one.
 type addresses struct {
 	configured []address // the base URL and its aliases
 	log        *slog.Logger
 
 	mu       sync.Mutex
-	external address // as GitLab said last
-	answered bool    // GitLab was asked and has answered
+	external address // by GitLab's last answer
+	answered bool    // GitLab has answered the request for it
 	logged   map[address]bool
 }
 
@@ -106,7 +104,7 @@ func newAddresses(base *url.URL, aliases []string, log *slog.Logger) (*addresses
 	return a, nil
 }
 
-// known gives the addresses; certain is false until GitLab has given its own.
+// known returns the addresses; certain is false until GitLab has returned its own.
 func (a *addresses) known() (all []address, certain bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -117,7 +115,7 @@ func (a *addresses) known() (all []address, certain bool) {
 	return all, a.answered
 }
 
-// learn notes what GitLab calls itself; zero if it does not say.
+// learn records GitLab's external URL; zero if GitLab does not say it.
 func (a *addresses) learn(external address) {
 	a.mu.Lock()
 	before, first := a.external, !a.answered
@@ -125,13 +123,13 @@ func (a *addresses) learn(external address) {
 	a.mu.Unlock()
 	switch {
 	case external == (address{}) && first:
-		a.log.Warn("GitLab does not say under which address it is: only deliveries that name --gitlab-url or a --gitlab-alias are accepted")
+		a.log.Warn("GitLab does not say its own address: only deliveries that name --gitlab-url or a --gitlab-alias are accepted")
 	case external != before && !first:
 		a.log.Warn("GitLab's own address has changed", "from", before.String(), "to", external.String())
 	}
 }
 
-// refuse logs a foreign address, once.
+// refuse logs a foreign address once.
 func (a *addresses) refuse(foreign address) {
 	a.mu.Lock()
 	first := !a.logged[foreign] && len(a.logged) < maxForeign
@@ -145,15 +143,15 @@ func (a *addresses) refuse(foreign address) {
 	}
 }
 
-// ForeignAddress returns the base URL of the GitLab that sent a delivery, if
-// it is not known as an address of this instance, else "". What tells is
-// the delivery's X-Gitlab-Instance header, and the URL and path of its project;
-// each may be empty. certain is false while GitLab has not been asked for its
-// own address: the base URL may turn out to be that one.
+// ForeignAddress returns the base URL of the GitLab that sent a delivery, if it is
+// no known address of this instance, else "". It compares the delivery's
+// X-Gitlab-Instance header, and the URL and path of its project; each may be empty.
+// certain is false until GitLab has returned its own address: the base URL may turn
+// out to be that one.
 //
-// A foreign address is logged once. GitLab's header never has a relative URL
-// root (Gitlab.config.gitlab.base_url), so that of the header only scheme, host
-// and port are compared, and the root by the project's URL.
+// A foreign address is logged once. GitLab's header never has a relative URL root
+// (Gitlab.config.gitlab.base_url), so only its scheme, host and port are compared,
+// and the root by the project's URL.
 func (c *Client) ForeignAddress(instance, projectURL, projectPath string) (foreign string, certain bool) {
 	all, certain := c.addresses.known()
 	header, given := parseAddress(instance)
@@ -162,7 +160,7 @@ func (c *Client) ForeignAddress(instance, projectURL, projectPath string) (forei
 	origin, root := !given, !named
 	for _, known := range all {
 		origin = origin || known.origin == header.origin && (header.path == "" || header.path == known.path)
-		root = root || known == base || !exact && known.holds(page)
+		root = root || known == base || !exact && known.contains(page)
 	}
 	if origin && root {
 		return "", true
@@ -177,7 +175,7 @@ func (c *Client) ForeignAddress(instance, projectURL, projectPath string) (forei
 	return other.String(), certain
 }
 
-// LearnAddress asks GitLab once for the address that it has in hooks.
+// LearnAddress reads GitLab's external URL once.
 func (c *Client) LearnAddress(ctx context.Context) error {
 	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.User, Path: "user"}
 	answer, resp, err := rest.Call(ctx, c.Client, r, userJSON{})
@@ -196,8 +194,8 @@ func (c *Client) LearnAddress(ctx context.Context) error {
 	return nil
 }
 
-// FollowAddress asks GitLab for its own address at once, until it answers,
-// and again from time to time, until ctx ends.
+// FollowAddress reads GitLab's external URL until GitLab answers, and again each
+// hour, until ctx ends.
 func (c *Client) FollowAddress(ctx context.Context) {
 	failed := time.Duration(0) // the last wait after a failure
 	for {
@@ -208,7 +206,7 @@ func (c *Client) FollowAddress(ctx context.Context) {
 				return
 			}
 			if _, certain := c.addresses.known(); failed == 0 && !certain {
-				c.addresses.log.Warn("GitLab could not be asked for its own address: events whose delivery names another one than --gitlab-url wait until it can", "error", err)
+				c.addresses.log.Warn("can't read GitLab's own address: events whose delivery names another one than --gitlab-url wait until that succeeds", "error", err)
 			}
 			wait = min(cmp.Or(2*failed, firstAddressRetry), lastAddressRetry)
 			if passing := (*apierror.Error)(nil); errors.As(err, &passing) {

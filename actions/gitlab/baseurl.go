@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// parseBaseURL reads an instance's base URL. It forgives a slash and an
-// /api/v4 at the end. Its errors never hold a password of the URL.
+// parseBaseURL parses an instance's base URL. It ignores a slash and an /api/v4 at
+// the end. Its errors never contain a password of the URL.
 func parseBaseURL(text string) (*url.URL, error) {
 	const want = "write the address of your GitLab, for instance https://gitlab.com or https://example.com/gitlab"
 	if strings.TrimSpace(text) == "" {
@@ -24,7 +24,7 @@ func parseBaseURL(text string) (*url.URL, error) {
 	}
 	switch {
 	case u.User != nil:
-		return nil, errors.New("gitlab: the GitLab URL holds a user name or password: leave them out, the token is a setting of its own")
+		return nil, errors.New("gitlab: the GitLab URL has a user name or password: leave them out, the token is a setting of its own")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("gitlab: the GitLab URL %q does not begin with https:// or http://: %s", u.Redacted(), want)
 	case u.Hostname() == "":

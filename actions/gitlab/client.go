@@ -5,7 +5,7 @@
 //	jobs.go, pipelines.go, projects.go, hooks.go, token.go  one method for each call
 //	cursor.go     where a list continues
 //	decode.go     the API's JSON
-//	event.go      the event that a webhook would have sent, made of what the API says
+//	event.go      the event that a webhook would have sent, derived from the API's answers
 //	addresses.go  the base URLs of the instance, and which deliveries are its own
 //
 // The packages below have a concept each:

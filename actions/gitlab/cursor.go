@@ -8,15 +8,15 @@ import (
 	gl "gitlab.com/gitlab-org/api/client-go/v2"
 )
 
-// cursor is a place in a list: what the next page's query has more than the
-// first one's. The rest of that query, and the address, are never taken from
-// a cursor: whoever changes one can't send the token anywhere else.
+// cursor is a position in a list: the parameters that the next page's query adds
+// to the first one's. The rest of that query, and the address, are never taken from
+// a cursor: a changed one can't send the token anywhere else.
 type cursor struct {
-	after string // of keyset paging, in GitLab's own form
+	after string // of keyset paging, GitLab's own text
 	page  int64  // of offset paging, from 1; 0: none
 }
 
-// nextCursor gives the cursor of the page after an answer, "" for none.
+// nextCursor returns the cursor of the page after an answer, "" for none.
 func nextCursor(resp *gl.Response) string {
 	next := url.Values{}
 	if link, err := url.Parse(resp.NextLink); err == nil && link.Query().Get("cursor") != "" {
@@ -27,7 +27,7 @@ func nextCursor(resp *gl.Response) string {
 	return next.Encode()
 }
 
-// parseCursor reads what nextCursor gave.
+// parseCursor parses the result of nextCursor.
 func parseCursor(text string) (cursor, error) {
 	query, err := url.ParseQuery(text)
 	if err != nil {
@@ -47,7 +47,7 @@ func parseCursor(text string) (cursor, error) {
 
 var errCursor = errors.New("gitlab: the cursor of a list of jobs can't be read: begin with the first page")
 
-// option puts the cursor into a request; nil: there is nothing to put.
+// option adds the cursor to a request; nil: there is nothing to add.
 func (c cursor) option() gl.RequestOptionFunc {
 	if c.after == "" {
 		return nil

@@ -8,10 +8,10 @@ import (
 	"github.com/pipesteward/pipesteward/rules/gitlabjson"
 )
 
-// The API's JSON, as slim as the house's values need it. client-go's own
-// types would fail on a page where one field is odd (a number in quotes, a
-// date of another form) and know neither runner_type nor the pipeline's
-// source. Here a field that can't be read is as one that is missing.
+// The API's JSON, with the fields that the values of rules/event need.
+// client-go's own types would fail on a page where one field is unusual (a number
+// in quotes, a date in another format) and have neither runner_type nor the
+// pipeline's source. Here a field that can't be read counts as missing.
 
 type jobJSON struct {
 	ID                gitlabjson.Int   `json:"id"`
@@ -76,14 +76,14 @@ type pipelineJSON struct {
 	UpdatedAt gitlabjson.Date `json:"updated_at"`
 	WebURL    string          `json:"web_url"`
 
-	// Only of a pipeline asked for by itself.
+	// Only of a single pipeline, not in lists.
 	Tag            bool             `json:"tag"`
 	FinishedAt     gitlabjson.Date  `json:"finished_at"`
 	Duration       gitlabjson.Float `json:"duration"`
 	QueuedDuration gitlabjson.Float `json:"queued_duration"`
 }
 
-// deploymentJSON is a deployment; one that no job makes has no deployable.
+// deploymentJSON is a deployment; one without a job has no deployable.
 type deploymentJSON struct {
 	SHA         string    `json:"sha"`
 	Environment namedJSON `json:"environment"`
@@ -113,10 +113,10 @@ type projectJSON struct {
 	WebURL        string          `json:"web_url"`
 	DefaultBranch string          `json:"default_branch"`
 	CreatedAt     gitlabjson.Date `json:"created_at"`
-	Archived      bool            `json:"archived"` // only of a project asked for by itself
+	Archived      bool            `json:"archived"` // only of a single project, not in lists
 }
 
-// namedJSON is whatever has a name.
+// namedJSON is any object with a name.
 type namedJSON struct {
 	Name string `json:"name"`
 }
@@ -205,7 +205,7 @@ func (j jobJSON) details() event.Details {
 	return d
 }
 
-// job makes a Job; project is the one that was asked about.
+// job converts to a Job; project is the one of the request.
 func (j jobJSON) job(project int64) Job {
 	job := Job{
 		Details:   j.details(),
@@ -286,11 +286,11 @@ func (p projectJSON) project() event.Project {
 	}
 }
 
-func (p projectJSON) listed() Project {
+func (p projectJSON) dated() Project {
 	return Project{Project: p.project(), CreatedAt: p.CreatedAt.Time(), Archived: p.Archived}
 }
 
-// hook makes a Hook of the project or group that owned names.
+// hook converts to a Hook of the project or group of owned.
 func (h hookJSON) hook(owned Hook) Hook {
 	owned.ID = int64(h.ID)
 	owned.URL = h.URL
@@ -312,18 +312,18 @@ func (d deliveryJSON) delivery() HookDelivery {
 	if delivery.Event == "" {
 		delivery.Event = eventOf(d.Trigger)
 	}
-	// {"oversize": true} stands for a body that was too long (WebHookLog in
-	// GitLab's source), {} for one that its custom template did not give.
+	// GitLab stores {"oversize": true} instead of a body that was too long
+	// (WebHookLog in its source), and {} if the custom template failed.
 	var body map[string]json.RawMessage
-	kept := json.Unmarshal(d.RequestData, &body) == nil && len(body) > 0
-	if tooLong := len(body) == 1 && body["oversize"] != nil; kept && !tooLong {
+	stored := json.Unmarshal(d.RequestData, &body) == nil && len(body) > 0
+	if tooLong := len(body) == 1 && body["oversize"] != nil; stored && !tooLong {
 		delivery.Body = d.RequestData
 	}
 	return delivery
 }
 
-// eventOf makes the event's name of a trigger, as GitLab does: of job_hooks,
-// Job Hook.
+// eventOf converts a trigger to the event's name, as GitLab does: job_hooks to Job
+// Hook.
 func eventOf(trigger string) string {
 	var words []string
 	for word := range strings.SplitSeq(strings.TrimSuffix(trigger, "s"), "_") {
@@ -342,7 +342,7 @@ func (u userJSON) user() event.User {
 	return user
 }
 
-// namespace gives a project's path without its last part.
+// namespace returns a project's path without its last part.
 func namespace(path string) string {
 	if slash := strings.LastIndexByte(path, '/'); slash >= 0 {
 		return path[:slash]

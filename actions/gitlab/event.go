@@ -15,10 +15,10 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Event makes of a job the event that a Job Hook would have made, received
-// now; source is one of rules.Source…. Its id is the same for the same job in
-// the same status. What the Jobs API does not tell is zero: the project's
-// name and default branch, the environment, the merge request.
+// Event converts a job to the event that a Job Hook would cause, received now;
+// source is one of event.Source…. Its id is the same for the same job in the same
+// status. Fields that the Jobs API lacks are zero: the project's name and default
+// branch, the environment, the merge request.
 func (c *Client) Event(job Job, source string) event.Event {
 	return event.Event{
 		Meta: event.Meta{
@@ -36,8 +36,8 @@ func (c *Client) Event(job Job, source string) event.Event {
 	}
 }
 
-// project reads the project off the job's page, .../-/jobs/<id> (/jobs/<id>
-// before GitLab 13), the only place where the Jobs API names it.
+// project derives the project from the job's page, .../-/jobs/<id> (/jobs/<id>
+// before GitLab 13), the only field in which the Jobs API names it.
 func (c *Client) project(job Job) event.Project {
 	p := event.Project{ID: job.ProjectID}
 	page, ok := strings.CutSuffix(job.URL, fmt.Sprintf("/jobs/%d", job.ID))
@@ -45,7 +45,7 @@ func (c *Client) project(job Job) event.Project {
 		return p
 	}
 	p.URL = strings.TrimSuffix(page, "/-")
-	// By path, for the page may have another host than Pipesteward asks.
+	// Only the path: the page may have another host than the base URL.
 	if u, err := url.Parse(p.URL); err == nil {
 		p.Path = strings.TrimPrefix(strings.TrimPrefix(u.Path, c.prefix), "/")
 		p.Namespace = namespace(p.Path)
@@ -53,11 +53,10 @@ func (c *Client) project(job Job) event.Project {
 	return p
 }
 
-// PipelineEvent makes the event that a Pipeline Hook would have made of a
-// pipeline as it is, received now. What the API does not tell is zero: the
-// variables, whether the ref is protected. The ref of a merge request pipeline
-// is its source branch, as in hooks, where the token's user may see the merge
-// request.
+// PipelineEvent reads a pipeline and converts it to the event that a Pipeline Hook
+// would cause now. Fields that the API lacks are zero: the variables, whether the
+// ref is protected. The ref of a merge request pipeline is its source branch, as in
+// hooks, if the token's user may see the merge request.
 func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, source string) (event.Event, error) {
 	p, err := c.Pipeline(ctx, project, pipeline)
 	if err != nil {
@@ -86,7 +85,7 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 		e.Pipeline.Jobs = append(e.Pipeline.Jobs, j.Job)
 	}
 	e.Meta.ID = fmt.Sprintf("%s:%s:pipeline:%d:%s:%d:%d", source, c.host, p.ID, p.Status, p.FinishedAt.Unix(), newest)
-	for _, j := range slices.Backward(jobs) { // the oldest are of the first stage
+	for _, j := range slices.Backward(jobs) { // the oldest belong to the first stage
 		if !slices.Contains(e.Pipeline.Stages, j.Stage) {
 			e.Pipeline.Stages = append(e.Pipeline.Stages, j.Stage)
 		}
@@ -111,8 +110,8 @@ func (c *Client) mergeRequest(ctx context.Context, project, iid int64) (event.Me
 	return answer.mergeRequest(), nil
 }
 
-// BridgeEvents makes of a pipeline's trigger jobs the events that Job Hooks
-// would make, if GitLab sent any for those.
+// BridgeEvents reads a pipeline's trigger jobs and converts them to the events that
+// Job Hooks would cause, if GitLab sent any for those.
 func (c *Client) BridgeEvents(ctx context.Context, project, pipeline int64, source string) ([]event.Event, error) {
 	jobs, err := c.BridgeJobs(ctx, project, pipeline)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestEvent(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	p := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{Message: "Mend it\n\nReally.\n"}, gitlabtest.Job{Name: "rspec", TagList: []string{"docker"}})
 	j := w.Latest(p.ID, "rspec")
 	w.Run(j.ID)

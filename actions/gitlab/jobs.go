@@ -18,20 +18,20 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Job is a job as the Jobs API has it. The API tells neither the runner's
-// tags nor the environment; Manual is set only while the job waits to be
-// played, and Attempt is 1 but where PipelineJobs counted it.
+// Job is a job as the Jobs API has it. The API has neither the runner's tags nor
+// the environment; Manual is set only while the job waits to be played, and
+// Attempt is 1 unless PipelineJobs counted it.
 type Job struct {
 	event.Details
 	ProjectID int64
 	Pipeline  event.Pipeline
 	User      event.User
 	Commit    event.Commit
-	Archived  bool // too old: GitLab runs it no more
+	Archived  bool // too old: GitLab does not run it again
 }
 
-// AllowedAgents is what a job token tells of its job and of the Kubernetes
-// agents it may use. Newer servers send little more than ids.
+// AllowedAgents are the Kubernetes agents that a job token may use, and its job.
+// Newer servers send little more than ids.
 type AllowedAgents struct {
 	Agents   []Agent
 	Job      event.Job
@@ -53,9 +53,9 @@ type Log struct {
 }
 
 // ProjectJobs lists a project's jobs, newest first, page by page as they are
-// asked for: all, or those in a status of scope. It ends with the first
-// error. Servers before 15.9 page by offset: there a job may come twice when
-// new ones are made meanwhile.
+// needed: all, or those in a status of scope. It ends with the first error.
+// Servers before 15.9 page by offset: there a job may appear twice if new ones are
+// created meanwhile.
 func (c *Client) ProjectJobs(ctx context.Context, project int64, scope ...string) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
 		for cursor := ""; ; {
@@ -76,11 +76,11 @@ func (c *Client) ProjectJobs(ctx context.Context, project int64, scope ...string
 	}
 }
 
-// JobsPage returns one page of what ProjectJobs lists, and the cursor of the
-// next, "" after the last. The first has the cursor "". A cursor is a short
-// text that any process may go on with later, for the same project and scope.
-// A server that does not know a status of scope yet answers with an *Error
-// whose UnknownScope is true.
+// JobsPage returns one page of the list of ProjectJobs, and the cursor of the
+// next page, "" after the last. The first page has the cursor "". A cursor is a
+// short text with which any process may continue later, for the same project and
+// scope. If the server does not know a status of scope yet, the error is an
+// *apierror.Error whose UnknownScope is true.
 func (c *Client) JobsPage(ctx context.Context, project int64, cursor string, scope ...string) (jobs []Job, next string, err error) {
 	at, err := parseCursor(cursor)
 	if err != nil {
@@ -125,7 +125,7 @@ func (c *Client) PipelineJobs(ctx context.Context, project, pipeline int64, incl
 		options.IncludeRetried = &includeRetried
 	}
 	r.Params = &options
-	// A job made between two pages moves the others on: some come twice.
+	// A job created between two pages shifts the others: some appear twice.
 	byID := map[int64]Job{}
 	for j, err := range rest.List[jobJSON](ctx, c.Client, r) {
 		if err != nil {
@@ -162,8 +162,8 @@ func (c *Client) Bridges(ctx context.Context, project, pipeline int64, scope ...
 	return bridges, nil
 }
 
-// BridgeJobs lists a pipeline's trigger jobs as jobs, which tell their pipeline.
-// GitLab gives the latest run of each.
+// BridgeJobs lists a pipeline's trigger jobs as jobs, which have their pipeline.
+// GitLab lists the latest run of each.
 func (c *Client) BridgeJobs(ctx context.Context, project, pipeline int64) ([]Job, error) {
 	var jobs []Job
 	for j, err := range rest.List[jobJSON](ctx, c.Client, bridgesRequest(project, pipeline, nil)) {
@@ -217,9 +217,9 @@ func (c *Client) Job(ctx context.Context, project, job int64) (Job, error) {
 	})
 }
 
-// Log returns the last Config.LogLimit bytes of a job's log, nothing where it
-// has none. GitLab gives no part of a log: all of it is read, but only its
-// end is held, and after 100 MiB the rest is left.
+// Log returns the last Config.LogLimit bytes of a job's log, nothing if it has
+// none. GitLab's API has no range requests: all of the log is read, but only its
+// end is kept in memory, and the rest after 100 MiB is not read.
 func (c *Client) Log(ctx context.Context, project, job int64) (Log, error) {
 	r := rest.Request{
 		Method:   http.MethodGet,
@@ -239,8 +239,8 @@ func (c *Client) Log(ctx context.Context, project, job int64) (Log, error) {
 }
 
 // Cancel cancels a job. GitLab answers the same for a job that could not be
-// cancelled: its Status tells. With force, which needs Maintainer, also a job
-// that is canceling already.
+// canceled: check its Status. With force, which needs the role Maintainer, it also
+// cancels a job that is canceling already.
 func (c *Client) Cancel(ctx context.Context, project, job int64, force bool) (Job, error) {
 	options := gl.CancelJobOptions{}
 	if force {
@@ -261,12 +261,12 @@ func (c *Client) Erase(ctx context.Context, project, job int64) (Job, error) {
 }
 
 // Play starts a manual or delayed job, with variables (14.9+) and inputs
-// (18.10+), each a JSON value, where there are any. GitLab may start a clone and answer with the
+// (18.10+), each a JSON value. GitLab may start a clone and answer with the
 // original: list the pipeline's jobs to learn the id that runs.
 func (c *Client) Play(ctx context.Context, project, job int64, variables map[string]string, inputs map[string]json.RawMessage) (Job, error) {
 	options := struct {
 		gl.PlayJobOptions
-		JobInputs map[string]json.RawMessage `json:"job_inputs,omitempty"` // in place of client-go's, which has no value of any type
+		JobInputs map[string]json.RawMessage `json:"job_inputs,omitempty"` // client-go's field does not accept values of any type
 	}{JobInputs: inputs}
 	if len(variables) > 0 {
 		var attributes []*gl.JobVariableOptions
@@ -278,7 +278,7 @@ func (c *Client) Play(ctx context.Context, project, job int64, variables map[str
 	return c.post(ctx, endpoint.Play, project, job, options)
 }
 
-// post does one of the actions on a job; each endpoint is named as its path.
+// post sends one of the actions on a job; each endpoint is named like its path.
 func (c *Client) post(ctx context.Context, endpoint string, project, job int64, params any) (Job, error) {
 	return c.job(ctx, project, rest.Request{
 		Method:   http.MethodPost,
@@ -288,7 +288,7 @@ func (c *Client) post(ctx context.Context, endpoint string, project, job int64, 
 	})
 }
 
-// job sends a request that is answered with one job.
+// job sends a request whose answer is one job.
 func (c *Client) job(ctx context.Context, project int64, r rest.Request) (Job, error) {
 	answer, resp, err := rest.Call(ctx, c.Client, r, jobJSON{})
 	if err != nil {
@@ -300,7 +300,7 @@ func (c *Client) job(ctx context.Context, project int64, r rest.Request) (Job, e
 	return answer.job(project), nil
 }
 
-// perPage is how many items a page has: the most that GitLab gives.
+// perPage is how many items a page has: the most that GitLab allows.
 const perPage = 100
 
 // hasNoKeyset reports whether err is GitLab's refusal of keyset paging.
@@ -308,7 +308,7 @@ func hasNoKeyset(err error) bool {
 	return apierror.IsFinal(err, http.StatusMethodNotAllowed)
 }
 
-// statuses makes client-go's form of a scope.
+// statuses converts a scope to client-go's type.
 func statuses(scope []string) *[]gl.BuildStateValue {
 	if len(scope) == 0 {
 		return nil

@@ -22,15 +22,15 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// world is a simulated GitLab with a client of it, on one clock.
-type world struct {
+// fixture is a simulated GitLab with a client of it, on one clock.
+type fixture struct {
 	*gitlabtest.Server
 	clock   *clock
 	client  *gitlab.Client
 	project gitlabtest.Project
 }
 
-func newWorld(t *testing.T, o gitlabtest.Options, edit ...func(*gitlab.Config)) world {
+func newFixture(t *testing.T, o gitlabtest.Options, edit ...func(*gitlab.Config)) fixture {
 	t.Helper()
 	clk := &clock{at: noon}
 	o.Now = clk.now
@@ -38,11 +38,11 @@ func newWorld(t *testing.T, o gitlabtest.Options, edit ...func(*gitlab.Config)) 
 	server := gitlabtest.Start(t, o)
 	edit = append([]func(*gitlab.Config){func(cfg *gitlab.Config) { cfg.Now, cfg.Sleep = clk.now, clk.sleep }}, edit...)
 	client, _ := newClient(t, server.URL(), edit...)
-	return world{server, clk, client, server.AddProject(gitlabtest.Project{ID: 22, Path: "platform/tools/shop", AgentIDs: []int64{5}})}
+	return fixture{server, clk, client, server.AddProject(gitlabtest.Project{ID: 22, Path: "platform/tools/shop", AgentIDs: []int64{5}})}
 }
 
 // push adds a pipeline with jobs of the past, each as name:status.
-func (w world) push(jobs ...string) gitlabtest.Pipeline {
+func (w fixture) push(jobs ...string) gitlabtest.Pipeline {
 	var given []gitlabtest.Job
 	for _, text := range jobs {
 		name, status, _ := strings.Cut(text, ":")
@@ -56,7 +56,7 @@ func (w world) push(jobs ...string) gitlabtest.Pipeline {
 }
 
 // apiRequests counts the requests that the client made.
-func (w world) apiRequests() int { return w.Count("", "") }
+func (w fixture) apiRequests() int { return w.Count("", "") }
 
 func ids(jobs []gitlab.Job) []int64 {
 	var list []int64
@@ -67,7 +67,7 @@ func ids(jobs []gitlab.Job) []int64 {
 }
 
 // collect takes the jobs of an iterator, to the first error.
-func collect(t *testing.T, w world, scope ...string) []gitlab.Job {
+func collect(t *testing.T, w fixture, scope ...string) []gitlab.Job {
 	t.Helper()
 	var jobs []gitlab.Job
 	for j, err := range w.client.ProjectJobs(t.Context(), w.project.ID, scope...) {
@@ -83,7 +83,7 @@ func collect(t *testing.T, w world, scope ...string) []gitlab.Job {
 func TestProjectJobs(t *testing.T) {
 	for version, requests := range map[string]int{"19.1.0": 3, "15.9.0": 3, "15.8.0": 4} {
 		t.Run(version, func(t *testing.T) {
-			w := newWorld(t, gitlabtest.Options{Version: version})
+			w := newFixture(t, gitlabtest.Options{Version: version})
 			var want, wantFailed []int64
 			for i := range 41 {
 				w.push("a:success", "b:success", "c:failed", "d:success", "e:skipped")
@@ -112,7 +112,7 @@ func TestProjectJobs(t *testing.T) {
 func TestJobsPage(t *testing.T) {
 	for version, requests := range map[string]int{"19.1.0": 3, "15.8.0": 4} {
 		t.Run(version, func(t *testing.T) {
-			w := newWorld(t, gitlabtest.Options{Version: version})
+			w := newFixture(t, gitlabtest.Options{Version: version})
 			for range 101 {
 				w.push("a:success", "b:failed", "c:failed")
 			}
@@ -192,7 +192,7 @@ func TestCursor(t *testing.T) {
 
 // Pages of one list that are asked for at the same time are each asked for.
 func TestPagesAreNotJoined(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	for range 50 {
 		w.push("a:success", "b:success", "c:failed")
 	}
@@ -216,7 +216,7 @@ func TestPagesAreNotJoined(t *testing.T) {
 
 // A status of tomorrow in a scope is told from other refusals.
 func TestUnknownScope(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{Version: "16.11.4"})
+	w := newFixture(t, gitlabtest.Options{Version: "16.11.4"})
 	_, _, err := w.client.JobsPage(t.Context(), w.project.ID, "", "failed", "canceling")
 	if failed := failureOf(t, err); !failed.UnknownScope() || failed.Status != 400 || failed.Message != "scope does not have a valid value" {
 		t.Errorf("of a project: %v", err)
@@ -233,7 +233,7 @@ func TestUnknownScope(t *testing.T) {
 
 // No page is asked for before it is needed, and a second run starts anew.
 func TestProjectJobsIsLazy(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	for range 50 {
 		w.push("a:success", "b:success", "c:failed")
 	}
@@ -252,7 +252,7 @@ func TestProjectJobsIsLazy(t *testing.T) {
 }
 
 func TestProjectJobsEndsWithError(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	for range 50 {
 		w.push("a:success", "b:success", "c:failed")
 	}
@@ -274,7 +274,7 @@ func TestProjectJobsEndsWithError(t *testing.T) {
 }
 
 func TestPipelineJobs(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	var names []string
 	for i := range 130 {
 		names = append(names, fmt.Sprintf("job-%d:success", i))
@@ -374,7 +374,7 @@ func TestPagesOfOtherHost(t *testing.T) {
 }
 
 func TestBridges(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	p := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"}, gitlabtest.Job{Name: "trigger", Bridge: true})
 	bridge := w.Latest(p.ID, "trigger")
 	down := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{TriggeredBy: bridge.ID, Ref: "release"}, gitlabtest.Job{Name: "deploy"})
@@ -400,7 +400,7 @@ func TestBridges(t *testing.T) {
 }
 
 func TestJobToken(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	p := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "steward"})
 	running := w.Latest(p.ID, "steward")
 	w.Run(running.ID)
@@ -435,7 +435,7 @@ func TestLog(t *testing.T) {
 		{"not UTF-8", "a\xffb", gitlab.Log{Text: "ab"}},
 	}
 	for _, notFound := range []bool{false, true} {
-		w := newWorld(t, gitlabtest.Options{NoLogIsNotFound: notFound}, func(cfg *gitlab.Config) { cfg.LogLimit = 10 })
+		w := newFixture(t, gitlabtest.Options{NoLogIsNotFound: notFound}, func(cfg *gitlab.Config) { cfg.LogLimit = 10 })
 		for _, tt := range tests {
 			t.Run(fmt.Sprintf("%s, 404 %v", tt.name, notFound), func(t *testing.T) {
 				j := w.Latest(w.push("a:failed").ID, "a")
@@ -516,7 +516,7 @@ func TestLogEndless(t *testing.T) {
 }
 
 func TestRetry(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	p := w.push("rspec:failed")
 	old := w.Latest(p.ID, "rspec")
 
@@ -544,7 +544,7 @@ func TestRetry(t *testing.T) {
 }
 
 func TestPlay(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	p := w.push("deploy:manual")
 	manual := w.Latest(p.ID, "deploy")
 
@@ -565,7 +565,7 @@ func TestPlay(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{RunnersCancelGracefully: true})
+	w := newFixture(t, gitlabtest.Options{RunnersCancelGracefully: true})
 	p := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
 	j := w.Latest(p.ID, "rspec")
 	w.Run(j.ID)
@@ -586,7 +586,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestErase(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	j := w.Latest(w.push("rspec:success").ID, "rspec")
 	w.SetArtifacts(j.ID, gitlabtest.Archive)
 
@@ -619,7 +619,7 @@ func TestPostIsSentOnce(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, gitlabtest.Options{})
+			w := newFixture(t, gitlabtest.Options{})
 			p := w.push("rspec:failed")
 			// So that the connection is one that was used before.
 			if _, err := w.client.Job(t.Context(), w.project.ID, w.Latest(p.ID, "rspec").ID); err != nil {
@@ -644,7 +644,7 @@ func TestPostIsSentOnce(t *testing.T) {
 
 // The whole of GitLab's rate limit is used, and no request is refused.
 func TestGitLabsOwnLimit(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{RateLimit: 5}, func(cfg *gitlab.Config) { cfg.MaxWait = time.Minute })
+	w := newFixture(t, gitlabtest.Options{RateLimit: 5}, func(cfg *gitlab.Config) { cfg.MaxWait = time.Minute })
 	j := w.Latest(w.push("rspec:failed").ID, "rspec")
 	for range 12 {
 		if _, err := w.client.Job(t.Context(), w.project.ID, j.ID); err != nil {
@@ -664,7 +664,7 @@ func TestGitLabsOwnLimit(t *testing.T) {
 // Through any weather, what is read is right or an error.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, gitlabtest.Options{}, func(cfg *gitlab.Config) { cfg.MaxWait = time.Hour })
+	w := newFixture(t, gitlabtest.Options{}, func(cfg *gitlab.Config) { cfg.MaxWait = time.Hour })
 	for range 60 {
 		w.push("a:success", "b:success", "c:failed", "d:success", "e:skipped")
 	}

@@ -80,7 +80,7 @@ func TestOutdatedBy(t *testing.T) {
 	} {
 		for _, version := range []string{"17.0.0", "19.1.0"} {
 			t.Run(version+"/"+test.name, func(t *testing.T) {
-				w := newWorld(t, gitlabtest.Options{Version: version})
+				w := newFixture(t, gitlabtest.Options{Version: version})
 				elsewhere := w.AddProject(gitlabtest.Project{Path: "platform/other"})
 				add := func(project int64, p gitlabtest.Pipeline) gitlabtest.Pipeline {
 					status := "failed"
@@ -118,7 +118,7 @@ func TestOutdatedBy(t *testing.T) {
 
 // A list of a branch's pipelines may be full of those of merge requests.
 func TestOutdatedByOnNextPage(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	job := gitlabtest.Job{Name: "rspec", Status: "failed"}
 	first := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{Ref: "fast"}, job)
 	second := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{Ref: "fast"}, job)
@@ -154,7 +154,7 @@ func TestOutdated(t *testing.T) {
 		{name: "this one was triggered by an older one", before: pipelines{{ID: 401}}, this: gitlabtest.Pipeline{Source: "pipeline"}, up: 400},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t, gitlabtest.Options{})
+			w := newFixture(t, gitlabtest.Options{})
 			for _, p := range test.before {
 				w.AddPipeline(w.project.ID, p, gitlabtest.Job{Name: "rspec"})
 			}

@@ -19,22 +19,22 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Pipeline returns one pipeline. Ref is as the API has it: that of a merge
-// request pipeline is refs/merge-requests/<iid>/head, merge or train, where
-// Pipeline Hooks give the source branch.
+// Pipeline returns one pipeline. Its Ref is the API's: that of a merge request
+// pipeline is refs/merge-requests/<iid>/head, merge or train, whereas Pipeline
+// Hooks have the source branch.
 func (c *Client) Pipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
 	return c.pipeline(ctx, rest.Request{Method: http.MethodGet, Endpoint: endpoint.Pipeline, Path: pipelinePath(project, pipeline)})
 }
 
-// RetryPipeline runs a pipeline's failed and canceled jobs again, those that
-// are allowed to fail included and trigger jobs not. GitLab answers the same
-// where there are none.
+// RetryPipeline runs a pipeline's failed and canceled jobs again, including those
+// that are allowed to fail, without trigger jobs. GitLab answers the same if there
+// are none.
 func (c *Client) RetryPipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
 	return c.pipeline(ctx, rest.Request{Method: http.MethodPost, Endpoint: endpoint.RetryPipeline, Path: pipelinePath(project, pipeline) + "/retry"})
 }
 
 // CancelPipeline cancels a pipeline's jobs and those of its child pipelines.
-// GitLab answers the same for a pipeline that has ended: its Status tells.
+// GitLab answers the same for a pipeline that has ended: check its Status.
 func (c *Client) CancelPipeline(ctx context.Context, project, pipeline int64) (event.Pipeline, error) {
 	return c.pipeline(ctx, rest.Request{Method: http.MethodPost, Endpoint: endpoint.CancelPipeline, Path: pipelinePath(project, pipeline) + "/cancel"})
 }
@@ -47,8 +47,8 @@ type Deployment struct {
 	Environment string
 }
 
-// RunningDeployments lists the deployments of a project that run. Where the
-// project has no environments (404), there are none.
+// RunningDeployments lists the running deployments of a project; none if the
+// project has no environments (404).
 func (c *Client) RunningDeployments(ctx context.Context, project int64) ([]Deployment, error) {
 	r := rest.Request{
 		Method:   http.MethodGet,
@@ -73,7 +73,7 @@ func pipelinePath(project, pipeline int64) string {
 	return fmt.Sprintf("projects/%d/pipelines/%d", project, pipeline)
 }
 
-// pipeline sends a request that is answered with one pipeline.
+// pipeline sends a request whose answer is one pipeline.
 func (c *Client) pipeline(ctx context.Context, r rest.Request) (event.Pipeline, error) {
 	answer, resp, err := rest.Call(ctx, c.Client, r, pipelineJSON{})
 	if err != nil {
@@ -86,9 +86,9 @@ func (c *Client) pipeline(ctx context.Context, r rest.Request) (event.Pipeline, 
 }
 
 // NewestPipelines returns the ids of the n newest pipelines of a ref, newest
-// first; fewer where there are fewer. ref is as the API has it: of a merge
-// request, refs/merge-requests/<iid>/head and .../merge are two. Child
-// pipelines are none of them: GitLab does not list them.
+// first; fewer if there are fewer. ref is the API's: of a merge request,
+// refs/merge-requests/<iid>/head and .../merge are two. Child pipelines are left
+// out: GitLab does not list them.
 func (c *Client) NewestPipelines(ctx context.Context, project int64, ref string, n int) ([]int64, error) {
 	var newest []int64
 	if n <= 0 {
@@ -127,11 +127,11 @@ func (c *Client) PipelinesOfRef(ctx context.Context, project int64, ref string, 
 			Ref:         &ref, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("desc"),
 		},
 	}
-	ways := []rest.Request{byRef}
+	lists := []rest.Request{byRef}
 	if iid, _, ok := outdated.MergeRequestRef(ref); ok {
-		// The merge request of a fork's pipeline is in another project, and a
-		// token may see pipelines only: then the ref alone must do.
-		ways = []rest.Request{{
+		// The merge request of a fork's pipeline is in another project, and a token
+		// may be allowed to see pipelines only: then the ref alone is used.
+		lists = []rest.Request{{
 			Method:   http.MethodGet,
 			Endpoint: endpoint.MergeRequestPipelines,
 			Path:     fmt.Sprintf("projects/%d/merge_requests/%s/pipelines", project, iid),
@@ -139,11 +139,11 @@ func (c *Client) PipelinesOfRef(ctx context.Context, project int64, ref string, 
 		}, byRef}
 	}
 	return func(yield func(event.Pipeline, error) bool) {
-	way:
-		for i, r := range ways {
+	nextList:
+		for i, r := range lists {
 			for p, err := range rest.List[pipelineJSON](ctx, c.Client, r) {
-				if apierror.IsHidden(err) && i < len(ways)-1 {
-					continue way
+				if apierror.IsHidden(err) && i < len(lists)-1 {
+					continue nextList
 				}
 				if err == nil && cmp.Or(int64(p.ProjectID), project) != project {
 					continue
@@ -180,13 +180,12 @@ type UpdatedPipeline struct {
 // maxSincePages bounds one call of PipelinesSince.
 const maxSincePages = 100
 
-// PipelinesSince lists a project's pipelines that changed at since or later,
-// to the second, those that changed first before the others: all, or those in
-// one of the given statuses. Child pipelines are left out: GitLab does not
-// list them. It reads 10,000 pipelines at most; who gets many asks again
-// from the last one's UpdatedAt.
+// PipelinesSince lists a project's pipelines that changed at since or later, to
+// the second, in order of their last change: all, or those in one of the given
+// statuses. Child pipelines are left out: GitLab does not list them. It reads
+// 10,000 pipelines at most; call it again from the last one's UpdatedAt for more.
 func (c *Client) PipelinesSince(ctx context.Context, project int64, since time.Time, status ...string) ([]UpdatedPipeline, error) {
-	from := since.UTC().Truncate(time.Second) // as the query has it
+	from := since.UTC().Truncate(time.Second) // the query has whole seconds
 	byID := map[int64]UpdatedPipeline{}
 	page := int64(1)
 	for range maxSincePages {
@@ -208,8 +207,8 @@ func (c *Client) PipelinesSince(ctx context.Context, project int64, since time.T
 		if _, more := gl.WithNext(resp); !more || len(answer) == 0 {
 			break
 		}
-		// A pipeline that changes meanwhile goes to the list's end, and all
-		// behind it move up by one: by page number, one would be missed.
+		// A pipeline that changes meanwhile moves to the list's end, and all behind it
+		// move up by one: paging by number would miss one.
 		if last := answer[len(answer)-1].UpdatedAt.Time().Truncate(time.Second); last.After(from) {
 			from, page = last, 1
 		} else {

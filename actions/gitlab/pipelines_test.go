@@ -16,7 +16,7 @@ import (
 )
 
 func TestPipeline(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	p := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{Name: "Nightly", Ref: "v1", Tag: true, Source: "schedule", CreatedAt: noon},
 		gitlabtest.Job{Name: "rspec", Status: "failed", StartedAt: noon.Add(time.Second), FinishedAt: noon.Add(time.Minute)})
 	got, err := w.client.Pipeline(t.Context(), w.project.ID, p.ID)
@@ -33,7 +33,7 @@ func TestNewestPipelines(t *testing.T) {
 	job := gitlabtest.Job{Name: "rspec", Status: "success"}
 	mr := &gitlabtest.MergeRequest{IID: 1, SourceBranch: "fast", TargetBranch: "main"}
 	for _, version := range []string{"17.0.0", "19.1.0"} {
-		w := newWorld(t, gitlabtest.Options{Version: version})
+		w := newFixture(t, gitlabtest.Options{Version: version})
 		add := func(p gitlabtest.Pipeline) int64 { return w.AddPipeline(w.project.ID, p, job).ID }
 		of := map[string][]int64{}
 		for range 30 {
@@ -62,7 +62,7 @@ func TestNewestPipelines(t *testing.T) {
 // leaves the ref.
 func TestNewestPipelinesOfHiddenMergeRequest(t *testing.T) {
 	for _, status := range []int{403, 404} {
-		w := newWorld(t, gitlabtest.Options{})
+		w := newFixture(t, gitlabtest.Options{})
 		p := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{MergeRequest: &gitlabtest.MergeRequest{IID: 1, SourceBranch: "fast"}}, gitlabtest.Job{Name: "rspec"})
 		w.Fail(gitlabtest.Fault{Path: "/merge_requests/", Status: status})
 		got, err := w.client.NewestPipelines(t.Context(), w.project.ID, p.Ref, 3)
@@ -179,7 +179,7 @@ func TestPipelinesSinceIsBounded(t *testing.T) {
 }
 
 func TestRetryPipeline(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	p := w.push("build:success", "rspec:failed", "lint:canceled")
 	got, err := w.client.RetryPipeline(t.Context(), w.project.ID, p.ID)
 	if err != nil || got.ID != p.ID || got.Status != "running" {
@@ -204,7 +204,7 @@ func TestRetryPipeline(t *testing.T) {
 }
 
 func TestCancelPipeline(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	p := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Stage: "deploy", Name: "deploy"})
 	for range 2 { // the second time there is nothing to cancel
 		got, err := w.client.CancelPipeline(t.Context(), w.project.ID, p.ID)
@@ -215,7 +215,7 @@ func TestCancelPipeline(t *testing.T) {
 }
 
 func TestArchivedJob(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	p := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec", Status: "failed", Archived: true})
 	job, err := w.client.Job(t.Context(), w.project.ID, w.Latest(p.ID, "rspec").ID)
 	if err != nil || !job.Archived {
@@ -226,7 +226,7 @@ func TestArchivedJob(t *testing.T) {
 // Trigger jobs are retried by the same call, where GitLab can.
 func TestRetryBridge(t *testing.T) {
 	for version, able := range map[string]bool{"16.11.0": false, "17.0.0": true} {
-		w := newWorld(t, gitlabtest.Options{Version: version})
+		w := newFixture(t, gitlabtest.Options{Version: version})
 		p := w.AddPipeline(w.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "downstream", Bridge: true, Status: "failed"})
 		old := w.Latest(p.ID, "downstream")
 		run, err := w.client.Retry(t.Context(), w.project.ID, old.ID)

@@ -20,12 +20,12 @@ import (
 // Project is a project as the API has it.
 type Project struct {
 	event.Project
-	CreatedAt time.Time // zero where GitLab does not tell
-	Archived  bool      // nothing in it can be changed; lists leave such projects out
+	CreatedAt time.Time // zero if GitLab does not say
+	Archived  bool      // read-only; lists leave such projects out
 }
 
-// Project returns one project: by its id in digits, or by its full path, also
-// by one that it had before it was moved.
+// Project returns one project: by its id in digits, or by its full path, including
+// a path that it had before it was moved.
 func (c *Client) Project(ctx context.Context, idOrPath string) (Project, error) {
 	if idOrPath == "" {
 		return Project{}, errors.New("gitlab: no project is named: write its id or its full path, for instance platform/shop")
@@ -38,11 +38,11 @@ func (c *Client) Project(ctx context.Context, idOrPath string) (Project, error) 
 	if answer.ID == 0 {
 		return Project{}, rest.Unexpected(c.Client, r, resp, "the answer is no project")
 	}
-	return answer.listed(), nil
+	return answer.dated(), nil
 }
 
 // Projects lists the projects that the token's user is a member of, by itself
-// or through a group, by id ascending, page by page as they are asked for.
+// or through a group, by id ascending, page by page as they are needed.
 // Archived ones are left out. It ends with the first error.
 func (c *Client) Projects(ctx context.Context) iter.Seq2[Project, error] {
 	byKeyset := gl.ListOptions{PerPage: perPage, Pagination: "keyset"}
@@ -69,10 +69,9 @@ func projectsBy(paging gl.ListOptions) rest.Request {
 
 // GroupProjects lists the projects of a group, given by its id in digits or
 // by its full path, and of all its subgroups, by id ascending, page by page
-// as they are asked for. Archived ones are left out, and those of other
-// groups that are shared with it. It ends with the first error. GitLab pages
-// this list by offset only: where a project goes meanwhile, another one may be
-// left out.
+// as they are needed. Archived ones are left out, and those of other groups that
+// are shared with it. It ends with the first error. GitLab pages this list by
+// offset only: if a project is removed meanwhile, another one may be missed.
 func (c *Client) GroupProjects(ctx context.Context, group string) iter.Seq2[Project, error] {
 	if group == "" {
 		return func(yield func(Project, error) bool) {
@@ -94,15 +93,15 @@ func (c *Client) GroupProjects(ctx context.Context, group string) iter.Seq2[Proj
 func (c *Client) projects(ctx context.Context, r rest.Request) iter.Seq2[Project, error] {
 	return func(yield func(Project, error) bool) {
 		for p, err := range rest.List[projectJSON](ctx, c.Client, r) {
-			if !yield(p.listed(), err) {
+			if !yield(p.dated(), err) {
 				return
 			}
 		}
 	}
 }
 
-// ProtectedRefs names the branches and tags of a project that are protected;
-// a * stands for any characters or none, slashes included.
+// ProtectedRefs are the names of a project's protected branches and tags; a *
+// matches any characters or none, slashes included.
 type ProtectedRefs struct{ Branches, Tags []string }
 
 // Protects reports whether a branch, or with tag a tag, is protected.
@@ -111,11 +110,12 @@ func (p ProtectedRefs) Protects(ref string, tag bool) bool {
 	if tag {
 		names = p.Tags
 	}
-	return slices.ContainsFunc(names, func(name string) bool { return fits(name, ref) })
+	return slices.ContainsFunc(names, func(name string) bool { return matches(name, ref) })
 }
 
-// fits reports whether ref is what name says (RefMatcher in GitLab's source).
-func fits(name, ref string) bool {
+// matches reports whether ref matches the pattern name (RefMatcher in GitLab's
+// source).
+func matches(name, ref string) bool {
 	parts := strings.Split(name, "*")
 	first, rest := parts[0], parts[1:]
 	if len(rest) == 0 {
@@ -127,7 +127,7 @@ func fits(name, ref string) bool {
 	}
 	last := rest[len(rest)-1]
 	for _, part := range rest[:len(rest)-1] {
-		// The first place where a part fits leaves most for the others.
+		// The first match of a part leaves most of the ref for the others.
 		if _, ref, ok = strings.Cut(ref, part); !ok {
 			return false
 		}
@@ -149,7 +149,7 @@ func (c *Client) ProtectedRefs(ctx context.Context, project int64) (ProtectedRef
 	return ProtectedRefs{Branches: branches, Tags: tags}, nil
 }
 
-// names lists the names of what a project has; each endpoint is named as its
+// names lists the names of a project's objects; each endpoint is named like its
 // path.
 func (c *Client) names(ctx context.Context, project int64, endpoint string) ([]string, error) {
 	r := rest.Request{

@@ -16,7 +16,7 @@ import (
 )
 
 func TestProject(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	old := w.AddProject(gitlabtest.Project{Path: "platform/old.shop", Archived: true})
 	for _, tt := range []struct {
 		name string
@@ -39,7 +39,7 @@ func TestProject(t *testing.T) {
 }
 
 func TestNoProject(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	for name, want := range map[string]string{
 		"":            "gitlab: no project is named: write its id or its full path",
 		"platform/no": "gitlab: GET /projects/platform%2Fno: 404 Project Not Found",
@@ -73,7 +73,7 @@ func paths(t *testing.T, projects iter.Seq2[gitlab.Project, error]) []string {
 }
 
 func TestProjects(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	want := []string{w.project.Path}
 	for i := range 205 {
 		want = append(want, w.AddProject(gitlabtest.Project{Path: fmt.Sprintf("platform/p%d", i)}).Path)
@@ -114,7 +114,7 @@ func TestProjectsByOffset(t *testing.T) {
 }
 
 func TestGroupProjects(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	group := w.AddGroup(gitlabtest.Group{Path: "web"})
 	var want []string
 	for i := range 101 {
@@ -144,7 +144,7 @@ func TestGroupProjects(t *testing.T) {
 }
 
 func TestProtectedRefs(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	p := w.AddProject(gitlabtest.Project{Path: "platform/safe", ProtectedRefs: []string{"main", "release/*"}, ProtectedTags: []string{"v*"}})
 	got, err := w.client.ProtectedRefs(t.Context(), p.ID)
 	want := gitlab.ProtectedRefs{Branches: []string{"main", "release/*"}, Tags: []string{"v*"}}

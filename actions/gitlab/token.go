@@ -10,17 +10,17 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 )
 
-// AccessToken is what GitLab tells of a personal, project or group access token.
+// AccessToken describes a personal, project or group access token.
 type AccessToken struct {
 	Name      string
 	Scopes    []string
-	ExpiresAt time.Time // the day, in UTC; zero: never
+	ExpiresAt time.Time // midnight in UTC of the day; zero: never
 }
 
 // May reports whether the token has a scope.
 func (t AccessToken) May(scope string) bool { return slices.Contains(t.Scopes, scope) }
 
-// AccessToken returns what GitLab (15.5+) tells of the client's own access
+// AccessToken returns GitLab's description (15.5+) of the client's own access
 // token.
 func (c *Client) AccessToken(ctx context.Context) (AccessToken, error) {
 	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.AccessToken, Path: "personal_access_tokens/self"}

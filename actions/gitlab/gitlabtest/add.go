@@ -37,10 +37,10 @@ func (s *Server) AddProject(p Project) Project {
 	return p
 }
 
-// AddPipeline adds a pipeline with its jobs, as a push does: hooks tell of
-// every job created, and the jobs of the first stage become pending. Jobs given
-// with a status are of the past and stay as they are; a pipeline with no other
-// jobs is of the past itself, and no hook tells of it.
+// AddPipeline adds a pipeline with its jobs, as a push does: hooks report every
+// job created, and the jobs of the first stage become pending. Jobs with a status
+// are of the past and stay as they are; a pipeline with no other jobs is of the
+// past itself, and no hook reports it.
 func (s *Server) AddPipeline(projectID int64, p Pipeline, jobs ...Job) Pipeline {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +78,7 @@ func (s *Server) AddPipeline(projectID int64, p Pipeline, jobs ...Job) Pipeline 
 	return pl.Pipeline
 }
 
-// fillPipeline fills what is empty of a pipeline that has an id, with the
+// fillPipeline fills the empty fields of a pipeline that has an id, with the
 // bridge that triggered it, if one did.
 func (s *Server) fillPipeline(p *pipeline, bridge *job) {
 	pr := p.project
@@ -120,7 +120,7 @@ func (s *Server) fillPipeline(p *pipeline, bridge *job) {
 	p.UpdatedAt = p.CreatedAt
 }
 
-// settle gives a pipeline of the past what follows from its jobs.
+// settle derives the status and times of a pipeline of the past from its jobs.
 func (p *pipeline) settle() {
 	p.Status = composite(p.latest())
 	for _, j := range p.jobs {
@@ -157,7 +157,7 @@ func (s *Server) addJob(p *pipeline, j Job) *job {
 	return added
 }
 
-// fillJob fills what is empty of a job that has an id and a pipeline.
+// fillJob fills the empty fields of a job that has an id and a pipeline.
 func (s *Server) fillJob(j *job) {
 	p := j.pipeline
 	j.ProjectID, j.PipelineID = p.ProjectID, p.ID
@@ -185,7 +185,7 @@ func (s *Server) fillJob(j *job) {
 	}
 }
 
-// nextID is the given id, or where that is 0, one greater than all before.
+// nextID returns the given id, or if that is 0, one greater than all before.
 func (s *Server) nextID(given int64, last *int64) int64 {
 	if given == 0 {
 		given = *last + 1
@@ -194,12 +194,13 @@ func (s *Server) nextID(given int64, last *int64) int64 {
 	return given
 }
 
-func must[T any](things map[int64]*T, id int64, what string) *T {
-	thing := things[id]
-	if thing == nil {
-		panic(fmt.Sprintf("gitlabtest: there is no %s %d", what, id))
+// must returns the object with the id, and panics if there is none.
+func must[T any](objects map[int64]*T, id int64, kind string) *T {
+	o := objects[id]
+	if o == nil {
+		panic(fmt.Sprintf("gitlabtest: there is no %s %d", kind, id))
 	}
-	return thing
+	return o
 }
 
 // madeUpSHA is a commit id that is the same in every run.

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// call is one API request on its way through the server.
+// call is one API request in flight.
 type call struct {
 	s       *Server
 	w       http.ResponseWriter
 	r       *http.Request
 	project *project // of /projects/{id}/...
-	by      *job     // whose job token was given; nil with an access token
+	by      *job     // the owner of the job token; nil with an access token
 }
 
 // endpoint is one call of the API.
@@ -60,7 +60,7 @@ var endpoints = []endpoint{
 	{"GET /metadata", false, (*call).getVersion},
 }
 
-// routes is the API's endpoints; their handlers run under the lock.
+// routes returns the API's endpoints; their handlers run under the lock.
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, e := range endpoints {
@@ -86,10 +86,11 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	if !s.throttle(w) {
 		return
 	}
-	// GitLab takes such a call for a webhook's and sends none that follow.
 	if r.Method == http.MethodGet && s.o.Lag > 0 {
 		defer s.rewind()()
 	}
+	// GitLab takes such a call for a webhook's own and suppresses the hooks that
+	// follow.
 	s.muted = r.Header.Get("X-Gitlab-Event-Uuid") != ""
 	defer func() { s.muted = false }()
 	s.api.ServeHTTP(w, r)
@@ -123,7 +124,7 @@ const jobTokenPrefix = "glcbt-simulated-"
 
 func jobTokenOf(jobID int64) string { return jobTokenPrefix + strconv.FormatInt(jobID, 10) }
 
-// JobToken is the job's CI_JOB_TOKEN: good while the job runs.
+// JobToken returns the job's CI_JOB_TOKEN: valid while the job runs.
 func (s *Server) JobToken(jobID int64) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +132,7 @@ func (s *Server) JobToken(jobID int64) string {
 }
 
 // findProject finds the project of the path, if it has one; false: 404 is
-// answered, also for a project that the bot must not know of.
+// answered, also for a project that the bot may not see.
 func (c *call) findProject() bool {
 	name := c.r.PathValue("project")
 	if name == "" {
@@ -149,7 +150,7 @@ func (c *call) findProject() bool {
 }
 
 // findJob finds the job of the path; nil: 404 is answered. Most calls do not
-// know of bridges.
+// find bridges.
 func (c *call) findJob(bridges bool) *job {
 	id, err := strconv.ParseInt(c.r.PathValue("job"), 10, 64)
 	if err != nil {
@@ -178,7 +179,7 @@ func (c *call) findPipeline() *pipeline {
 	return p
 }
 
-// mayWrite tells whether the bot may run, stop or retry the job; false: 403
+// mayWrite reports whether the bot may run, stop or retry the job; false: 403
 // is answered.
 func (c *call) mayWrite(j *job) bool {
 	if c.mayRun(j) {
@@ -188,7 +189,7 @@ func (c *call) mayWrite(j *job) bool {
 	return false
 }
 
-// mayRun tells whether the bot may run the job, as its pipeline and its
+// mayRun reports whether the bot may run the job, as its pipeline and its
 // environment allow.
 func (c *call) mayRun(j *job) bool {
 	roles, protected := c.project.ProtectedEnvironments[j.Environment.Name]
@@ -223,7 +224,7 @@ func (c *call) params(into any) bool {
 	return true
 }
 
-// refused answers what GitLab refused, if it did.
+// refused answers with a refusal, if err is one.
 func (c *call) refused(err error) bool {
 	var refusal *RefusedError
 	if !errors.As(err, &refusal) {

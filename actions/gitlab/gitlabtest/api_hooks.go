@@ -8,18 +8,17 @@ import (
 	"time"
 )
 
-// The API of webhooks: the lists of them and of what was sent. The
-// lists of groups' webhooks are those of Hook.Group. Webhooks are made by
-// AddHook only.
+// The API of webhooks: the lists of them and of their deliveries. The lists of
+// groups' webhooks are those of Hook.Group. Only AddHook creates webhooks.
 
-// maxKeptBody is the size, in bytes, from which on GitLab keeps no body of a
+// maxStoredBody is the size, in bytes, from which on GitLab stores no body of a
 // delivery (WebHookLog in its source).
-const maxKeptBody = 100_000
+const maxStoredBody = 100_000
 
-// keptFor is how long deliveries are listed.
-const keptFor = 48 * time.Hour
+// listedFor is how long deliveries are listed.
+const listedFor = 48 * time.Hour
 
-// hooksOf gives the webhooks of the path's project or group; false: an error
+// hooksOf returns the webhooks of the path's project or group; false: an error
 // is answered.
 func (c *call) hooksOf() ([]Hook, bool) {
 	var of func(Hook) bool
@@ -75,8 +74,8 @@ func (c *call) findHook() *Hook {
 	return nil
 }
 
-// listHookEvents gives what was sent to a webhook in the last two days, newest
-// first; with a status, only what ended so.
+// listHookEvents lists the deliveries of a webhook in the last two days, newest
+// first; with a status, only those with it.
 func (c *call) listHookEvents() {
 	h := c.findHook()
 	if h == nil {
@@ -88,7 +87,7 @@ func (c *call) listHookEvents() {
 	}
 	var sent []*Delivery
 	for _, d := range slices.Backward(c.s.deliveries) {
-		listed := d.HookID == h.ID && !d.At.IsZero() && c.s.o.Now().Sub(d.At) < keptFor
+		listed := d.HookID == h.ID && !d.At.IsZero() && c.s.o.Now().Sub(d.At) < listedFor
 		if listed && (len(wanted) == 0 || wanted[endedAs(d.Status)] || wanted[strconv.Itoa(d.Status)]) {
 			sent = append(sent, d)
 		}
@@ -115,7 +114,7 @@ func (s *Server) apiHookEvent(d *Delivery) object {
 		headers["Idempotency-Key"] = d.Key
 	}
 	var data any = rawJSON(d.Body)
-	if len(d.Body) > maxKeptBody {
+	if len(d.Body) > maxStoredBody {
 		data = object{"oversize": true}
 	}
 	status := any(strconv.Itoa(d.Status))

@@ -49,8 +49,8 @@ func listOfPipeline[O any](c *call, bridges, retried bool, render func(*job) O) 
 	writeJSON(c.w, http.StatusOK, each(page, render))
 }
 
-// scope reads the scope parameter: the jobs that it asks for; false: 400 is
-// answered, because this version of GitLab knows no such status.
+// scope returns a filter for the jobs of the scope parameter; false: 400 is
+// answered, because this version of GitLab has no such status.
 func (c *call) scope() (func(*job) bool, bool) {
 	q := c.r.URL.Query()
 	scope := slices.Concat(q["scope[]"], q["scope"])

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// listPipelines gives no child pipelines but where they are asked for
-// (Ci::PipelinesFinder). Newer versions give those of a branch's merge requests
-// with the branch's own.
+// listPipelines lists child pipelines only if the request selects them
+// (Ci::PipelinesFinder). Newer versions list those of a branch's merge requests with
+// the branch's own.
 func (c *call) listPipelines() {
 	q := c.r.URL.Query()
 	byUpdate := q.Get("order_by") == "updated_at"
 	if order := q.Get("order_by"); order != "" && order != "id" && !byUpdate {
-		c.fail(http.StatusBadRequest, "order_by does not have a valid value") // GitLab has others, nobody here asks for them
+		c.fail(http.StatusBadRequest, "order_by does not have a valid value") // GitLab has others, which nothing here requests
 		return
 	}
 	if sort := q.Get("sort"); sort != "" && sort != "asc" && sort != "desc" {
@@ -63,7 +63,7 @@ func (c *call) pipelinesPage(pipelines iter.Seq[*pipeline]) {
 	}
 }
 
-// listMergeRequestPipelines gives a merge request's own pipelines, newest
+// listMergeRequestPipelines lists a merge request's own pipelines, newest
 // first, and then those of its branch (Ci::PipelinesForMergeRequestFinder).
 func (c *call) listMergeRequestPipelines() {
 	iid, err := strconv.ParseInt(c.r.PathValue("merge_request"), 10, 64)
@@ -92,7 +92,7 @@ func (c *call) listMergeRequestPipelines() {
 	c.pipelinesPage(slices.Values(slices.Concat(own, ofBranch)))
 }
 
-// listDeployments lists those that run: the only ones that are asked for.
+// listDeployments lists running deployments: the only ones that are requested.
 func (c *call) listDeployments() {
 	if status := c.r.URL.Query().Get("status"); status != "running" {
 		c.fail(http.StatusBadRequest, "the simulated GitLab lists running deployments only")

@@ -10,45 +10,45 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong with API requests. What goes wrong is
-// one of Status and Cut, or nothing but slowness (Until, Delay).
+// Fault makes API requests fail: by one of Status and Cut, or only by a delay
+// (Until, Delay).
 //
-// What GitLab says of chosen things can be told likewise. This is an erase while
-// it counts the size of the project's artifacts anew:
+// It can also answer as GitLab does in special states. This is an erase while
+// GitLab recalculates the size of the project's artifacts:
 //
 //	gl.Fail(gitlabtest.Fault{Path: "/jobs/7/erase", Times: -1, Status: 409,
 //		Message: "Action temporarily disabled. The project this pipeline belongs to is undergoing stats refresh."})
 type Fault struct {
-	Method string // of which requests; "" for all
+	Method string // of the requests; "" for all
 	Path   string // the end of their path; "" for all
-	Skip   int    // so many of them go well first
-	Times  int    // then so many go wrong; 0 is once, -1 is until ClearFaults
+	Skip   int    // how many of them succeed first
+	Times  int    // how many fail then; 0 is once, -1 is until ClearFaults
 
-	// After lets GitLab do what was asked before it goes wrong. Without it,
-	// nothing was done.
+	// After lets the request take effect before it fails. Without it, it has no
+	// effect.
 	After bool
 
-	Status     int           // what is answered instead, with the body GitLab or its proxy sends
+	Status     int           // of the answer instead, with the body that GitLab or its proxy sends
 	RetryAfter time.Duration // the Retry-After header, in whole seconds
-	Message    string        // what the body says; default: the status with its text. A 429 with one is an application limit's, in JSON
+	Message    string        // text of the body; default: the status with its text. A 429 with one is an application limit's, in JSON
 	HTML       bool          // an HTML page for a body, as from a proxy
 	Location   string        // the Location header, of a redirect
 
 	Cut bool // the connection ends without an answer
 
 	Until <-chan struct{} // the answer waits until this is closed
-	Delay time.Duration   // the answer waits so long, by the wall clock
+	Delay time.Duration   // how long the answer waits, by the wall clock
 }
 
-// What stands between the bot and GitLab, until ClearFaults: a proxy that wants
-// people to log in answers with a redirect or with its page.
+// The answers, until ClearFaults, of a proxy between the bot and GitLab that
+// requires a login: a redirect, or its login page.
 var (
 	LoginRedirect = Fault{Times: -1, Status: http.StatusFound, Location: "https://login.example.com/oauth2/start"}
 	LoginPage     = Fault{Times: -1, Status: http.StatusOK, HTML: true}
 )
 
-// Fail makes requests go wrong. Of several faults that fit a request, the one
-// added first is used.
+// Fail makes requests fail. Of several faults that match a request, the one added
+// first is used.
 func (s *Server) Fail(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,9 +65,9 @@ func (s *Server) ClearFaults() {
 	s.faults, s.chaos = nil, nil
 }
 
-// Chaos makes a part of all requests (rate, 0 to 1) go wrong in one of the
-// ways GitLab does: 429, 500, 502, 503, or the connection cut; half of the
-// last four after the effect. The same seed gives the same sequence.
+// Chaos makes a part of all requests (rate, 0 to 1) fail in one of the ways that
+// GitLab does: 429, 500, 502, 503, or the connection cut; half of the
+// last four after the effect. The same seed produces the same sequence.
 func (s *Server) Chaos(seed uint64, rate float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ type chaos struct {
 	rate   float64
 }
 
-// next is what goes wrong with the next request; no chaos: nothing.
+// next returns the fault of the next request; without chaos, none.
 func (c *chaos) next() Fault {
 	if c == nil || c.random.Float64() >= c.rate {
 		return Fault{}
@@ -120,7 +120,7 @@ func (f Fault) wait(ctx context.Context) bool {
 	return true
 }
 
-// answer is what a fault with a status answers.
+// answer returns the answer of a fault with a status.
 func (f Fault) answer() *answer {
 	a := &answer{header: http.Header{}}
 	if f.RetryAfter > 0 {

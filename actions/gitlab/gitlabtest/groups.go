@@ -11,12 +11,12 @@ import (
 )
 
 // Group is a GitLab group. Every namespace of a project is one by itself;
-// AddGroup is only needed to give one a role or an id, or no projects.
+// AddGroup is needed only for a group with a role or an id, or without projects.
 type Group struct {
 	ID     int64  // default: the next free one
 	Path   string // full_path: platform, or platform/tools for a subgroup
 	Name   string // default: the path's last part
-	Role   Role   // what the bot, as the group's member, may do in it; NoAccess: it is no member
+	Role   Role   // of the bot as the group's member; NoAccess: it is no member
 	WebURL string // set by the server
 }
 
@@ -73,7 +73,7 @@ func (s *Server) groupAt(fullPath string) *group {
 }
 
 // roleBelow is a role that was given for something in a namespace, or if that
-// is the zero value, what the nearest group with a role of its own says.
+// is the zero value, the role of the nearest group that has one of its own.
 func (s *Server) roleBelow(namespace string, given Role) Role {
 	for ; given == Maintainer && namespace != "."; namespace = path.Dir(namespace) {
 		if g := s.groupAt(namespace); g != nil && g.given {
@@ -119,7 +119,7 @@ func (c *call) findGroup() *group {
 	return g
 }
 
-// getGroup gives a group, with its own projects unless they are not wanted
+// getGroup returns a group, with its own projects unless they are not wanted
 // (API::Entities::GroupDetail).
 func (c *call) getGroup() {
 	g := c.findGroup()
@@ -139,9 +139,9 @@ func (c *call) getGroup() {
 	writeJSON(c.w, http.StatusOK, o)
 }
 
-// listGroupProjects gives the projects of a group, with those of its subgroups
-// where asked (GroupProjectsFinder). GitLab has no keyset paging here and
-// ignores that it is asked for.
+// listGroupProjects lists the projects of a group, with those of its subgroups on
+// request (GroupProjectsFinder). GitLab has no keyset paging here and ignores a
+// request for it.
 func (c *call) listGroupProjects() {
 	g := c.findGroup()
 	if g == nil {
@@ -160,7 +160,7 @@ func (c *call) listGroupProjects() {
 	}, false)
 }
 
-// listProjects gives the projects that the bot may see. Those are the ones that
+// listProjects lists the projects that the bot may see. Those are the ones that
 // it is a member of: all projects here are private.
 func (c *call) listProjects() {
 	if _, ok := c.boolean("membership"); !ok {
@@ -170,7 +170,7 @@ func (c *call) listProjects() {
 }
 
 // listProjectsOf answers a list of those projects that pass and that the
-// request's filters ask for.
+// request's filters select.
 func (c *call) listProjectsOf(passes func(*project) bool, keyset bool) {
 	q := c.r.URL.Query()
 	archived, archivedOK := c.boolean("archived")
@@ -243,7 +243,7 @@ func (c *call) listProjectsOf(passes func(*project) bool, keyset bool) {
 	writeJSON(c.w, http.StatusOK, each(page, render))
 }
 
-// projectsKeyset is the page asked for by keyset, which this list has only when
+// projectsKeyset returns the requested page by keyset, which this list has only when
 // ordered by id. As GitLab does, it links to a next page whenever there is
 // anything on this one, so that the last page is empty
 // (Gitlab::Pagination::Keyset::Pager).

@@ -37,12 +37,12 @@ type Delivery struct {
 	Key    string // the Idempotency-Key
 	Body   []byte
 	At     time.Time // when it was answered, by Options.Now; zero: not yet
-	Status int       // what was answered; 0: nothing
-	Error  string    // why nothing was answered
+	Status int       // of the answer; 0: there was none
+	Error  string    // why there was no answer
 }
 
-// AddHook adds a webhook: whatever is done from now on, by the API or by the
-// test, sends the hooks that GitLab would send.
+// AddHook adds a webhook: every change from now on, by the API or by the test,
+// sends the hooks that GitLab would send.
 func (s *Server) AddHook(h Hook) Hook {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,8 +57,8 @@ func (s *Server) AddHook(h Hook) Hook {
 	return h
 }
 
-// Deliveries lists all webhook requests so far, oldest first, those that wait
-// to be sent too.
+// Deliveries lists all webhook requests so far, oldest first, including those that
+// wait to be sent.
 func (s *Server) Deliveries() []Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +107,7 @@ func (s *Server) PipelineHookBody(pipelineID int64) []byte {
 	return encode(s.pipelineHook(must(s.pipelines, pipelineID, "pipeline")))
 }
 
-// Sign gives the webhook-signature header of a body: HMAC-SHA256 over id,
+// Sign returns the webhook-signature header of a body: HMAC-SHA256 over id,
 // time and body, as Standard Webhooks has it. The id is the webhook-id
 // header, the time the webhook-timestamp header.
 func Sign(signingToken, id string, at time.Time, body []byte) (string, error) {
@@ -143,7 +143,7 @@ func (s *Server) notify(p *pipeline, event string, body func() object) {
 	}
 }
 
-// covers reports whether the webhook is told of the project.
+// covers reports whether the webhook gets the events of the project.
 func (h Hook) covers(p *project) bool {
 	if h.Group != "" {
 		return strings.HasPrefix(p.Path, h.Group+"/")
@@ -170,7 +170,7 @@ func newHookClient() *http.Client {
 	}
 }
 
-// sendHooks sends what is queued, one after the other, until Close.
+// sendHooks sends the queued deliveries, one after the other, until Close.
 func (s *Server) sendHooks(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,7 +240,7 @@ func uuid() string {
 func encode(o object) []byte {
 	body, err := json.Marshal(o)
 	if err != nil {
-		panic(err) // only what this package made is encoded
+		panic(err) // only values of this package are encoded
 	}
 	return body
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// change is what a job or a pipeline was before a change. A nil state means
+// change is the state of a job or a pipeline before a change. A nil state means
 // that it did not exist.
 type change struct {
 	at          time.Time
@@ -39,7 +39,7 @@ func (s *Server) note(c change) {
 	}
 }
 
-// rewind takes back what changed in the last Options.Lag, until the returned
+// rewind undoes the changes of the last Options.Lag, until the returned
 // function is called.
 func (s *Server) rewind() (forward func()) {
 	since := s.o.Now().Add(-s.o.Lag)

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// tooManyTimes is what an application limit says; no header goes with it.
+// tooManyTimes is the text of an application limit's answer, which has no headers.
 const tooManyTimes = "This endpoint has been requested too many times. Try again later."
 
 // answerTooManyTimes answers as check_rate_limit! does (lib/api/helpers/rate_limiter.rb).
@@ -15,7 +15,7 @@ func answerTooManyTimes(w http.ResponseWriter, words string) {
 
 // limit is how many calls of an endpoint are answered in one minute.
 type limit struct {
-	object  string // of which thing: job, pipeline, project or user
+	object  string // job, pipeline, project or user
 	allowed int
 }
 

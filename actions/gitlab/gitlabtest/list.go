@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// list is things in the order of their ids. Some parts of it are made when they
-// are looked at, so it can be long.
+// list is a sequence of objects in the order of their ids. Some parts of it are
+// made when they are read, so it can be long.
 type list[T any] []part[T]
 
-// part is some of the things of a list.
+// part is a part of a list.
 type part[T any] struct {
 	first  int64 // the least id, of a part that is made
 	n      int
@@ -18,27 +18,27 @@ type part[T any] struct {
 	before func(id int64) int // how many of them have lesser ids
 }
 
-// listOf is a list of what is kept, by id, and of parts that are made, by id.
-func listOf[T any](kept []T, id func(T) int64, made []part[T]) list[T] {
-	search := func(things []T, want int64) int {
-		at, _ := slices.BinarySearchFunc(things, want, func(thing T, want int64) int { return cmp.Compare(id(thing), want) })
+// listOf returns a list of stored objects and of parts that are made, both by id.
+func listOf[T any](stored []T, id func(T) int64, made []part[T]) list[T] {
+	search := func(items []T, want int64) int {
+		at, _ := slices.BinarySearchFunc(items, want, func(item T, want int64) int { return cmp.Compare(id(item), want) })
 		return at
 	}
 	var l list[T]
-	keep := func(things []T) {
+	addStored := func(items []T) {
 		l = append(l, part[T]{
-			n:      len(things),
-			at:     func(i int) T { return things[i] },
-			before: func(id int64) int { return search(things, id) },
+			n:      len(items),
+			at:     func(i int) T { return items[i] },
+			before: func(id int64) int { return search(items, id) },
 		})
 	}
 	for _, p := range made {
-		n := search(kept, p.first)
-		keep(kept[:n])
-		kept = kept[n:]
+		n := search(stored, p.first)
+		addStored(stored[:n])
+		stored = stored[n:]
 		l = append(l, p)
 	}
-	keep(kept)
+	addStored(stored)
 	return l
 }
 
@@ -55,7 +55,7 @@ func (l list[T]) len() int {
 	return n
 }
 
-// before is how many things have ids less than this one.
+// before returns how many objects have ids less than this one.
 func (l list[T]) before(id int64) int {
 	n := 0
 	for _, p := range l {
@@ -77,7 +77,7 @@ func (l list[T]) forward() iter.Seq[T] {
 	}
 }
 
-// backward goes through the first n things of the list, greatest id first.
+// backward goes through the first n objects of the list, greatest id first.
 func (l list[T]) backward(n int) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		skip := l.len() - n
@@ -92,11 +92,11 @@ func (l list[T]) backward(n int) iter.Seq[T] {
 	}
 }
 
-// filter leaves out what is not wanted.
-func filter[T any](things iter.Seq[T], wanted func(T) bool) iter.Seq[T] {
+// filter returns the items that are wanted.
+func filter[T any](items iter.Seq[T], wanted func(T) bool) iter.Seq[T] {
 	return func(yield func(T) bool) {
-		for thing := range things {
-			if wanted(thing) && !yield(thing) {
+		for item := range items {
+			if wanted(item) && !yield(item) {
 				return
 			}
 		}
@@ -113,7 +113,7 @@ func (p *project) allJobs() list[*job] {
 }
 
 // allPipelines lists a project's pipelines, the old ones without their jobs and
-// what follows from those: see whole.
+// the fields that follow from those: see whole.
 func (p *project) allPipelines() list[*pipeline] {
 	var made []part[*pipeline]
 	for _, o := range p.old {

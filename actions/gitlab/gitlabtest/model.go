@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Role is what the bot may do in a project.
+// Role is the bot's role in a project.
 type Role int
 
 // Roles. The zero value may do everything the Jobs API offers.
@@ -26,14 +26,14 @@ type Project struct {
 	Path          string   // path_with_namespace
 	Name          string   // default: the path's last part
 	DefaultBranch string   // default main
-	Role          Role     // what the bot may do here; default: what it may do in the group
+	Role          Role     // the bot's; default: its role in the group
 	ProtectedRefs []string // protected branches: names, or patterns with *
 	ProtectedTags []string // protected tags: likewise
 	// ProtectedEnvironments are those that only these roles may deploy to; one
 	// without any, nobody.
 	ProtectedEnvironments map[string][]Role
 	Archived              bool      // read-only: writes get 403
-	AgentIDs              []int64   // what GET /job/allowed_agents lists
+	AgentIDs              []int64   // of GET /job/allowed_agents
 	CreatedAt             time.Time // default: now
 	WebURL                string    // set by the server
 }
@@ -49,13 +49,13 @@ type User struct {
 	Email    string
 }
 
-// Pipeline is one pipeline. AddPipeline fills what is empty.
+// Pipeline is one pipeline. AddPipeline fills empty fields.
 type Pipeline struct {
 	ID           int64
 	ProjectID    int64
 	IID          int64
 	Name         string
-	Ref          string // default: the project's default branch, or the merge request's refs/merge-requests/<iid>/head, which Pipeline Hooks tell as its source branch
+	Ref          string // default: the project's default branch, or the merge request's refs/merge-requests/<iid>/head, which Pipeline Hooks replace by its source branch
 	Tag          bool
 	SHA          string
 	BeforeSHA    string
@@ -82,7 +82,7 @@ type Variable struct {
 	Value string `json:"value"`
 }
 
-// MergeRequest is what a merge request pipeline runs for.
+// MergeRequest is the merge request of a pipeline.
 type MergeRequest struct {
 	IID          int64
 	Title        string
@@ -91,8 +91,8 @@ type MergeRequest struct {
 	TargetBranch string
 }
 
-// Job is one run of a job, or a bridge. Tests give AddPipeline what it is;
-// the rest is the server's, but may be given with Status.
+// Job is one run of a job, or a bridge. Tests set its description for AddPipeline;
+// the server sets the rest, unless Status is set.
 type Job struct {
 	ID             int64
 	Name           string
@@ -109,7 +109,7 @@ type Job struct {
 	User           User          // default: the pipeline's
 
 	// Status, when AddPipeline is given it, puts the job there as something of
-	// the past: no hook tells of it. The times may be given with it.
+	// the past: no hook reports it. The times may be set with it.
 	Status        string
 	FailureReason string // empty unless failed
 	CreatedAt     time.Time
@@ -119,20 +119,20 @@ type Job struct {
 	ErasedAt      time.Time
 	Coverage      float64 // percent; 0: none
 	Log           string
-	LogSize       int64      // bytes, where there is no Log: a log so long is made up when it is read
+	LogSize       int64      // bytes, where there is no Log: a log of this length is made up when it is read
 	Artifacts     []Artifact // besides the log
 
 	// Set by the server.
 	ProjectID  int64
 	PipelineID int64
-	Retried    bool           // there is a newer run; GitLab tells nobody
-	Variables  []Variable     // what it was played with
-	Inputs     map[string]any // what it was played with
+	Retried    bool           // there is a newer run; no answer of GitLab contains this
+	Variables  []Variable     // of play
+	Inputs     map[string]any // of play
 	Downstream int64          // the pipeline that the bridge triggered
 	WebURL     string
 }
 
-// Environment is what a job deploys to.
+// Environment is the target of a job that deploys.
 type Environment struct {
 	Name   string
 	Action string // start, stop, ...
@@ -147,7 +147,7 @@ type Runner struct {
 	Tags        []string
 }
 
-// Artifact is one file that a job left.
+// Artifact is one file that a job saved.
 type Artifact struct {
 	FileType   string `json:"file_type"`
 	Size       int64  `json:"size"`
@@ -158,7 +158,7 @@ type Artifact struct {
 // Archive is the artifact that most jobs with artifacts have.
 var Archive = Artifact{FileType: "archive", Size: 1000, Filename: "artifacts.zip", FileFormat: "zip"}
 
-// The server's state: the public values with what links them.
+// The server's state: the public values with their links.
 type (
 	project struct {
 		Project
@@ -259,7 +259,7 @@ func (p *pipeline) of(mr int64) bool {
 	return strings.HasPrefix(p.Ref, fmt.Sprintf("refs/merge-requests/%d/", mr))
 }
 
-// hookRef is the ref as Pipeline Hooks tell it (source_ref); Job Hooks tell Ref.
+// hookRef is the ref of Pipeline Hooks (source_ref); Job Hooks have Ref.
 func (p *pipeline) hookRef() string {
 	if p.MergeRequest != nil && p.of(p.MergeRequest.IID) {
 		return p.MergeRequest.SourceBranch
@@ -269,7 +269,7 @@ func (p *pipeline) hookRef() string {
 
 func (p *pipeline) complete() bool { return slices.Contains(completeStatuses, p.Status) }
 
-// insert keeps a list ordered by id; new things nearly always go to its end.
+// insert adds an item to a list ordered by id, nearly always at its end.
 func insert[T any](list []T, item T, id func(T) int64) []T {
 	at, _ := slices.BinarySearchFunc(list, id(item), func(other T, want int64) int { return cmp.Compare(id(other), want) })
 	return slices.Insert(list, at, item)

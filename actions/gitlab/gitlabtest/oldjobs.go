@@ -6,7 +6,7 @@ import (
 )
 
 // OldJobs are jobs of the past, as many as one likes: they and their pipelines
-// are made whenever somebody looks at them, and only what was erased is kept.
+// are made whenever they are read, and only their erasure is stored.
 // Nothing else can be done with them: GitLab refuses to retry or play them, and
 // a cancel leaves them as they are.
 type OldJobs struct {
@@ -57,7 +57,7 @@ func (s *Server) AddOldJobs(projectID int64, o OldJobs) OldJobs {
 	return o
 }
 
-// head makes the i-th pipeline, without jobs and what follows from them.
+// head makes the i-th pipeline, without jobs and the fields that follow from them.
 func (o *oldJobs) head(i int) *pipeline {
 	var given Pipeline
 	if o.Pipeline != nil {

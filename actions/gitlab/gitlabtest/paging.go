@@ -16,7 +16,7 @@ const (
 	defaultPerPage = 20
 	maxPerPage     = 100
 	maxOffset      = 50000
-	maxTotal       = 10000 // longer lists tell no totals
+	maxTotal       = 10000 // longer lists have no totals
 )
 
 // number reads a positive integer parameter; false: 400 is answered.
@@ -92,8 +92,8 @@ func (c *call) perPage() (int, bool) {
 	return min(n, maxPerPage), ok
 }
 
-// offsetPage is the page asked for of a list, its headers set
-// (Gitlab::Pagination::OffsetHeaderBuilder), which tell totals where they are
+// offsetPage returns the requested page of a list and sets its headers
+// (Gitlab::Pagination::OffsetHeaderBuilder), which have totals where they are
 // wanted and the list is not long; false: 400 is answered.
 func offsetPage[T any](c *call, list iter.Seq[T], totals bool) ([]T, bool) {
 	perPage, ok := c.perPage()
@@ -145,7 +145,7 @@ func offsetPage[T any](c *call, list iter.Seq[T], totals bool) ([]T, bool) {
 	return items, true
 }
 
-// projectJobsPage is the page asked for of a project's jobs, newest first: by
+// projectJobsPage returns the requested page of a project's jobs, newest first: by
 // offset without totals, or by keyset, which this list has since 15.9
 // (Gitlab::Pagination::CursorBasedKeyset); false: an error is answered.
 func (c *call) projectJobsPage(jobs list[*job], wanted func(*job) bool) ([]*job, bool) {

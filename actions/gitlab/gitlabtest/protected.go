@@ -8,7 +8,7 @@ import (
 )
 
 // protects reports whether one of the names or patterns is the ref's
-// (RefMatcher): a * stands for anything, slashes too.
+// (RefMatcher): a * matches anything, slashes too.
 func protects(patterns []string, ref string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		expression := strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, `.*?`)
@@ -19,7 +19,7 @@ func protects(patterns []string, ref string) bool {
 func (c *call) listProtectedBranches() { c.listProtected(c.project.ProtectedRefs) }
 func (c *call) listProtectedTags()     { c.listProtected(c.project.ProtectedTags) }
 
-// listProtected gives names and patterns. Only maintainers may see them here;
+// listProtected lists names and patterns. Only maintainers may see them here;
 // later versions of GitLab are less strict with some.
 func (c *call) listProtected(names []string) {
 	if c.project.Role != Maintainer {

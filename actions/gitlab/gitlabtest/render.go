@@ -26,7 +26,7 @@ func orNull[T comparable](v T) any {
 	return v
 }
 
-// orEmpty keeps a list from being null.
+// orEmpty makes a nil list an empty one, which is not null in JSON.
 func orEmpty[T any](list []T) []T {
 	if list == nil {
 		return []T{}

@@ -18,7 +18,7 @@ type Request struct {
 	Query  url.Values
 	Header http.Header // without the headers that carry tokens
 	Body   string
-	Status int // what was answered; 0: not yet, or the connection was cut
+	Status int // of the answer; 0: none yet, or the connection was cut
 }
 
 // Requests lists the API requests so far, oldest first; none with
@@ -46,7 +46,7 @@ func (s *Server) Answered(status int) int {
 	return s.count(func(k requestKind) bool { return k.status == status })
 }
 
-// requestKind is what is kept of a request that is only counted.
+// requestKind identifies requests that are only counted.
 type requestKind struct {
 	method, path string
 	status       int
@@ -158,7 +158,7 @@ func (s *Server) arrived(r *http.Request, body string) *Request {
 	return seen
 }
 
-// answered records what a request was answered.
+// answered records the answer to a request.
 func (s *Server) answered(seen *Request, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,7 +178,7 @@ func (s *Server) endpoint(r *http.Request) string {
 	return path
 }
 
-// fault says what is to go wrong with a request.
+// fault returns the fault of a request.
 func (s *Server) fault(method, path string) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -50,7 +50,7 @@
 //	api_*.go, paging.go        the endpoints
 //	render.go, hook_bodies.go  the model as JSON
 //	hooks.go                   webhooks out
-//	faults.go, limits.go, lag.go, token.go, protected.go  what may go wrong
+//	faults.go, limits.go, lag.go, token.go, protected.go  failures and restrictions
 package gitlabtest
 
 import (
@@ -82,7 +82,7 @@ type Options struct {
 	// RateLimit is how many API requests are answered in one minute of Now;
 	// 0: all, and no RateLimit headers.
 	RateLimit int
-	// ApplicationLimits answers 429 to what exceeds the limits of single endpoints
+	// ApplicationLimits answers 429 to calls beyond the limits of single endpoints
 	// on a job, pipeline, project or user, in one minute of Now, as GitLab 19.4
 	// does by default.
 	ApplicationLimits bool
@@ -95,7 +95,7 @@ type Options struct {
 	// Latency is how long every answer of the API takes, by the wall clock. Requests
 	// that come at the same time wait at the same time.
 	Latency time.Duration
-	// Lag is how far what a GET shows is behind, by Now, as where GitLab reads from
+	// Lag is how far the answers to GETs are behind, by Now, as if GitLab read from
 	// a replica of its database: new jobs and pipelines are not found, others
 	// are in an earlier status. Changes are made to the jobs as they are.
 	Lag time.Duration
@@ -108,7 +108,7 @@ type Options struct {
 	// up; "": it has not.
 	RetriesFail string
 	// PipelinesFollow makes the answer to a pipeline's cancel show the status that
-	// it had before, as where GitLab has not yet processed what its jobs became.
+	// it had before, as if GitLab had not yet processed its jobs' changes.
 	PipelinesFollow bool
 	// PlayClones makes play start a clone of the manual job and answer with
 	// the original, as happens when GitLab is overtaken by someone else.
@@ -116,8 +116,8 @@ type Options struct {
 }
 
 // Server is the simulated GitLab. All methods are safe for concurrent use.
-// Methods that take an id panic when there is no such thing: the test or demo
-// is wrong then, not the code under test.
+// Methods that take an id panic if there is no such object: then the test or demo
+// is wrong, not the code under test.
 type Server struct {
 	o        Options
 	version  version
@@ -147,7 +147,7 @@ type Server struct {
 	chaos    *chaos
 	minute   int64 // Now's minute, and the requests in it, for RateLimit
 	observed int
-	token    AccessToken    // what is known of the bot's
+	token    AccessToken    // GitLab's description of the bot's
 	limited  map[string]int // calls in the minute of Now that limitMinute is, for ApplicationLimits
 	// limitMinute is the minute that limited counts.
 	limitMinute int64
@@ -220,7 +220,7 @@ func Listen(addr string, o Options) (*Server, error) {
 	}
 	s.api = s.routes()
 	s.changed = sync.NewCond(&s.mu)
-	s.lastID.group, s.lastID.pipeline, s.lastID.job = 500, 100, 1000 // so that ids of different things differ in tests
+	s.lastID.group, s.lastID.pipeline, s.lastID.job = 500, 100, 1000 // so that ids of different kinds differ in tests
 	s.http = &http.Server{
 		Handler:           s,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -251,8 +251,8 @@ func (s *Server) SetToken(token string) {
 	s.o.Token = token
 }
 
-// Close cuts what is being answered and sent, and returns when nothing runs
-// any more. Call Flush before it if hooks are to arrive.
+// Close cuts all requests and hooks in flight, and returns when nothing runs any
+// more. Call Flush before it if hooks must arrive.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// RefusedError is GitLab's refusal: what its API answers.
+// RefusedError is GitLab's refusal, as its API answers it.
 type RefusedError struct {
 	Status  int
 	Message string
@@ -79,8 +79,8 @@ func (s *Server) clone(j *job, by User, start bool) *job {
 	return again
 }
 
-// play starts a manual or delayed job (Ci::PlayBuildService) and gives the
-// job that is started. One that ran already is cloned.
+// play starts a manual or delayed job (Ci::PlayBuildService) and returns
+// the job that is started. One that ran already is cloned.
 func (s *Server) play(j *job, by User, variables []Variable, inputs map[string]any) (*job, error) {
 	if !j.playable() {
 		return nil, &RefusedError{400, "400 Bad request - Unplayable Job"}

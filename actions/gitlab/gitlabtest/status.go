@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// enter puts a job into a status, with the times and the hook that go with it.
+// enter puts a job into a status, sets its times and sends its hook.
 func (s *Server) enter(j *job, status string) {
 	now := s.o.Now()
 	s.noteJob(j, false)
@@ -24,8 +24,8 @@ func (s *Server) enter(j *job, status string) {
 	}
 }
 
-// progress does what GitLab does after each change of a job: it moves the
-// jobs whose turn has come, and then the pipeline's status.
+// progress updates a pipeline after a change of a job: it starts the jobs of the
+// next stage, and then derives the pipeline's status.
 func (s *Server) progress(p *pipeline) {
 	for i, stage := range p.Stages {
 		before := composite(p.inStages(p.Stages[:i]))
@@ -59,13 +59,13 @@ func (p *pipeline) inStages(stages []string) []*job {
 	return slices.DeleteFunc(p.latest(), func(j *job) bool { return !slices.Contains(stages, j.Stage) })
 }
 
-// autoRetry is GitLab's own retry of a job, to be made at a time.
+// autoRetry is GitLab's own retry of a job, due at a time.
 type autoRetry struct {
 	job *job
 	at  time.Time
 }
 
-// lock locks the server and lets GitLab do what is due by now.
+// lock locks the server and makes the automatic retries that are due.
 func (s *Server) lock() {
 	s.mu.Lock()
 	now := s.o.Now()

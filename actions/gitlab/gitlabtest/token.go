@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// AccessToken is what GitLab knows of the bot's access token, Options.Token.
+// AccessToken is GitLab's description of the bot's access token, Options.Token.
 type AccessToken struct {
 	Scopes    []string  // default: api
 	ExpiresAt time.Time // the day; zero: it does not expire
 	Revoked   bool
 }
 
-// SetAccessToken changes what GitLab knows of the bot's access token.
+// SetAccessToken changes GitLab's description of the bot's access token.
 func (s *Server) SetAccessToken(t AccessToken) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +63,7 @@ func (c *call) invalidToken(description string) {
 	writeJSON(c.w, http.StatusUnauthorized, object{"error": "invalid_token", "error_description": description})
 }
 
-// getAccessToken tells of the access token itself (15.5+).
+// getAccessToken describes the access token itself (15.5+).
 func (c *call) getAccessToken() {
 	if !c.s.version.atLeast(15, 5) || c.by != nil {
 		c.message(http.StatusNotFound, "404 Not Found")

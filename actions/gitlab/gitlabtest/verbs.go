@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Run lets a runner take a pending job: it runs from now.
+// Run makes a runner start a pending job.
 func (s *Server) Run(jobID int64) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -18,7 +18,7 @@ func (s *Server) Run(jobID int64) {
 	s.progress(j.pipeline)
 }
 
-// Finish ends a job that is pending (a stuck one), running or canceling:
+// Finish ends a job that is pending (stuck), running or canceling:
 // status is success, failed or canceled; the reason is for failed, default
 // unknown_failure. A canceling job ends canceled, whatever the runner says. A
 // failed job with AutoRetry left is retried, when that is due.
@@ -65,15 +65,15 @@ func (s *Server) SetArtifacts(jobID int64, artifacts ...Artifact) {
 	must(s.jobs, jobID, "job").Artifacts = artifacts
 }
 
-// SetRole changes what the bot may do in a project.
+// SetRole changes the bot's role in a project.
 func (s *Server) SetRole(projectID int64, role Role) {
 	s.lock()
 	defer s.mu.Unlock()
 	must(s.projects, projectID, "project").Role = role
 }
 
-// Retry is Options.Person retrying the job in GitLab's pages, behind the
-// bot's back; it gives the new job. A *RefusedError says what GitLab said.
+// Retry is Options.Person retrying the job in GitLab's pages, without
+// the bot; it returns the new job. A *RefusedError has GitLab's message.
 func (s *Server) Retry(jobID int64) (Job, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -84,7 +84,7 @@ func (s *Server) Retry(jobID int64) (Job, error) {
 	return j.Job, nil
 }
 
-// Play is Options.Person starting a manual or delayed job; it gives the job
+// Play is Options.Person starting a manual or delayed job; it returns the job
 // that runs, which is another one if the job had run before. Errors as Retry.
 func (s *Server) Play(jobID int64) (Job, error) {
 	s.lock()

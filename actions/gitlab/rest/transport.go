@@ -13,7 +13,7 @@ import (
 )
 
 // MaxLog is how many bytes of a log are read: GitLab's own default limit of a
-// job log. The rest of a longer one is not seen.
+// job log. The rest of a longer one is ignored.
 const MaxLog = 100 << 20
 
 // Bounds on what is read of one answer that is no log.
@@ -22,8 +22,8 @@ const (
 	maxRefuse = 64 << 10 // an answer that is no success
 )
 
-// newHTTPClient returns the client that sends every request, over next or, if
-// that is nil, over a transport with time-outs of its own.
+// newHTTPClient returns the client that sends every request, by next or, if that
+// is nil, by a transport with time-outs of its own.
 func newHTTPClient(next http.RoundTripper, timeout time.Duration) *http.Client {
 	if next == nil {
 		next = &http.Transport{
@@ -41,9 +41,9 @@ func newHTTPClient(next http.RoundTripper, timeout time.Duration) *http.Client {
 }
 
 // checkRedirect follows a GET within its scheme and host, five times at most.
-// net/http would send the PRIVATE-TOKEN header to any host, and turn a
-// redirected POST into a GET that does nothing and succeeds; such redirects
-// become the answer.
+// net/http would send the PRIVATE-TOKEN header to any host, and turn a redirected
+// POST into a GET that does nothing and succeeds; such redirects are returned as
+// the answer.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	if first.Method != http.MethodGet || req.URL.Scheme != first.URL.Scheme || req.URL.Host != first.URL.Host || len(via) > 5 {
@@ -52,21 +52,20 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// boundedTransport bounds the bodies of answers. Of one that is no success it
-// copies the body to where withRefusal wants it.
+// boundedTransport bounds the bodies of answers. It copies the body of an answer
+// that is no success to the target of withRefusal.
 type boundedTransport struct{ next http.RoundTripper }
 
 // withRefusal makes boundedTransport write the body of an answer that is no
-// success into body. Nothing that is made of the response later can serve for
-// that: http.Client wraps its body when there is a time-out, and client-go drops
-// the body of a 404.
+// success into body. The response can't serve for that later: http.Client wraps its
+// body if there is a time-out, and client-go drops the body of a 404.
 func withRefusal(ctx context.Context, body *[]byte) context.Context {
 	return context.WithValue(ctx, refusalKey{}, body)
 }
 
 type refusalKey struct{}
 
-// RoundTrip sends req; see boundedTransport.
+// RoundTrip sends req and bounds the answer.
 func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.next.RoundTrip(req)
 	if err != nil {
@@ -123,6 +122,6 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 // readRefusal reads the beginning of a body and closes it.
 func readRefusal(body io.ReadCloser) []byte {
 	defer func() { _ = body.Close() }()
-	content, _ := io.ReadAll(io.LimitReader(body, maxRefuse)) // what came before an error is all there is
+	content, _ := io.ReadAll(io.LimitReader(body, maxRefuse)) // after an error, the part before it
 	return content
 }

@@ -333,7 +333,7 @@ func TestDefaults(t *testing.T) {
 
 // Many workers share one client.
 func TestConcurrent(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{RateLimit: 20}, func(cfg *gitlab.Config) { cfg.MaxWait = time.Hour })
+	w := newFixture(t, gitlabtest.Options{RateLimit: 20}, func(cfg *gitlab.Config) { cfg.MaxWait = time.Hour })
 	j := w.Latest(w.push("rspec:failed").ID, "rspec")
 	var workers sync.WaitGroup
 	for range 8 {
@@ -368,7 +368,7 @@ func openStore(t *testing.T, now func() time.Time) *bolt.Store {
 // room for no more than that.
 func TestPace(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, gitlabtest.Options{RateLimit: 700})
+	w := newFixture(t, gitlabtest.Options{RateLimit: 700})
 	job := w.Latest(w.push("rspec:failed").ID, "rspec")
 	paced, _ := newClient(t, w.URL(), func(cfg *gitlab.Config) {
 		cfg.Now, cfg.Sleep = w.clock.now, w.clock.sleep

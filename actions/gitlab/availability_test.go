@@ -39,7 +39,7 @@ func TestOnlyProbesWhileGitLabCantBeUsed(t *testing.T) {
 		{name: "a gateway's 404", fault: gitlabtest.Fault{Times: -1, Status: http.StatusNotFound, HTML: true}, kind: apierror.TroubleAnswers},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, gitlabtest.Options{})
+			w := newFixture(t, gitlabtest.Options{})
 			job := w.Latest(w.push("rspec:failed").ID, "rspec")
 			if tt.fault.Status != 0 {
 				w.Fail(tt.fault)
@@ -87,7 +87,7 @@ func TestOnlyProbesWhileGitLabCantBeUsed(t *testing.T) {
 
 // A process without work finds out, too, that GitLab can be used again.
 func TestProbeWithoutWork(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	probe := func() {
 		t.Helper()
 		if err := w.client.Probe(t.Context()); err != nil {
@@ -179,7 +179,7 @@ func TestOneRequestsTroubleIsItsOwn(t *testing.T) {
 		{"a lock", gitlabtest.Fault{Times: -1, Status: http.StatusLocked}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, gitlabtest.Options{})
+			w := newFixture(t, gitlabtest.Options{})
 			p := w.push("rspec:failed", "lint:failed")
 			bad, good := w.Latest(p.ID, "rspec"), w.Latest(p.ID, "lint")
 			tt.fault.Path = "/jobs/" + strconv.FormatInt(bad.ID, 10)
@@ -216,7 +216,7 @@ func TestGitLabIsDown(t *testing.T) {
 		{"no answer", gitlabtest.Fault{Times: -1, Cut: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, gitlabtest.Options{})
+			w := newFixture(t, gitlabtest.Options{})
 			job := w.Latest(w.push("rspec:failed").ID, "rspec")
 			w.Fail(tt.fault)
 			begin := w.clock.now()
@@ -241,7 +241,7 @@ func TestGitLabIsDown(t *testing.T) {
 // A token without the scope api reads on; what changes something waits, and one
 // of it is tried now and then.
 func TestTokenWithoutScope(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	job := w.Latest(w.push("rspec:failed").ID, "rspec")
 	w.SetAccessToken(gitlabtest.AccessToken{Scopes: []string{"read_api"}})
 	retry := func() error { _, err := w.client.Retry(t.Context(), w.project.ID, job.ID); return err }
@@ -289,7 +289,7 @@ func TestRightsLostEverywhere(t *testing.T) {
 		{"reporter only", gitlabtest.Reporter, http.StatusForbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, gitlabtest.Options{})
+			w := newFixture(t, gitlabtest.Options{})
 			job := w.Latest(w.push("rspec:failed").ID, "rspec")
 			other := w.AddProject(gitlabtest.Project{Path: "platform/other"})
 			retry := func() *apierror.Error {
@@ -323,7 +323,7 @@ func TestProbeBesideTheSameRequest(t *testing.T) {
 		again bool // GitLab is known to be in trouble, and the next probe is due
 	}{{"at first", false}, {"when the next probe is due", true}} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, gitlabtest.Options{})
+			w := newFixture(t, gitlabtest.Options{})
 			w.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized})
 			if tt.again {
 				_, _, _ = w.client.Check(t.Context())

@@ -105,7 +105,7 @@ func TestLimitHoldsWhatItIsAbout(t *testing.T) {
 // A limit of a list is about the user: the list of every project waits, and is
 // not waited for in place.
 func TestLimitOfTheJobsList(t *testing.T) {
-	w := newWorld(t, gitlabtest.Options{})
+	w := newFixture(t, gitlabtest.Options{})
 	other := w.AddProject(gitlabtest.Project{Path: "platform/other"})
 	w.Fail(gitlabtest.Fault{Path: "/jobs", Status: http.StatusTooManyRequests, RetryAfter: 5 * time.Second, Message: tooManyTimes})
 	list := func(project int64) error { return firstError(w.client.ProjectJobs(t.Context(), project)) }
