@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/actionstest"
-	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -21,7 +20,7 @@ import (
 func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 	await.Long(t, "it kills the program at many steps")
 	t.Parallel()
-	atOnce := strings.Replace(retryRules, "delay: 30s", "delay: 0s", 1)
+	atOnce := strings.Replace(actionstest.RetryRules, "delay: 30s", "delay: 0s", 1)
 	redis := redistest.Start(t)
 	newCase := func(name string) *actionstest.Harness {
 		h := actionstest.NewOnRedis(t, redis.URL(), "{"+name+"}:", atOnce)
@@ -73,32 +72,5 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 	}
 	for i, h := range houses {
 		h.WantOnce(fmt.Sprintf("killed at step %d", 1+i**actionstest.KillEach))
-	}
-}
-
-// A storm that one replica has seen holds all of them back.
-func TestStormOfAllReplicas(t *testing.T) {
-	t.Parallel()
-	redis := redistest.Start(t)
-	h := actionstest.NewOnRedis(t, redis.URL(), "{storm}:", strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 3, pipelines: 3", 1))
-	for replica := range 2 {
-		h.Start(actionstest.NewFuse(-1))
-		for range 3 {
-			h.Deliver(h.GitLab.JobHookBody(h.FailedJob("runner_system_failure").ID))
-			h.Work()
-		}
-		if n := h.GitLab.Count("POST", "/retry"); n != 2 {
-			t.Errorf("%d retries when replica %d has worked, want the 2 before the storm", n, replica)
-		}
-		h.WantStorm("runner", 1)
-	}
-	deferred := 0
-	for _, o := range h.Outcomes() {
-		if o.Result == event.ResultDeferred {
-			deferred++
-		}
-	}
-	if n := len(h.Slack.Posts()); n != 1 || deferred != 4 {
-		t.Errorf("%d messages and %d deferred decisions, want 1 and 4", n, deferred)
 	}
 }

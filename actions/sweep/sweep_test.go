@@ -1,4 +1,4 @@
-package actions_test
+package sweep_test
 
 import (
 	"context"

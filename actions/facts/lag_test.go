@@ -1,4 +1,4 @@
-package actions_test
+package facts_test
 
 import (
 	"net/http"

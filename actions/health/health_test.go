@@ -1,4 +1,4 @@
-package actions_test
+package health_test
 
 import (
 	"fmt"
@@ -223,25 +223,5 @@ func TestTroubleEndsAfterRestart(t *testing.T) {
 	}
 	if n := h.GitLab.Answered(http.StatusCreated); n != 1 {
 		t.Errorf("%d retries, want 1", n)
-	}
-}
-
-// A sweep waits, however often its page was tried meanwhile.
-func TestSweepWaitsForTheToken(t *testing.T) {
-	h := actionstest.New(t, sweepRule)
-	shop := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	h.GitLab.AddPipeline(shop.ID, gitlabtest.Pipeline{}, h.OldJob("old", 100*actionstest.Day), h.OldJob("older", 100*actionstest.Day))
-	h.GitLab.SetAccessToken(gitlabtest.AccessToken{Scopes: []string{"read_api"}})
-	h.Sweep("erase-old-logs")
-	h.Pass(actionstest.Day, time.Hour)
-	h.GitLab.SetAccessToken(gitlabtest.AccessToken{Revoked: true})
-	h.Pass(actionstest.Day, time.Hour)
-	h.GitLab.SetAccessToken(gitlabtest.AccessToken{})
-	h.Pass(time.Hour, time.Minute)
-	if diff := cmp.Diff([]string{"old", "older"}, h.ErasedJobs(shop)); diff != "" {
-		t.Errorf("erased (-want +got):\n%s", diff)
-	}
-	if o := h.LastSweep(); o.Result != event.ResultDone || len(o.Sweep.Problems) != 0 {
-		t.Errorf("%s: %v", o.Reason, o.Sweep.Problems)
 	}
 }

@@ -1,4 +1,4 @@
-package actions_test
+package notify_test
 
 import (
 	"context"
