@@ -156,7 +156,7 @@ func TestRetryOfAHopelessFailureIsSkipped(t *testing.T) {
 	}
 }
 
-// A pipeline hook does not tell the attempt: the wait grows with the real one.
+// A pipeline hook lacks the attempt: the delay grows with the real one.
 func TestRetryWaitsForTheRealAttempt(t *testing.T) {
 	h := actionstest.New(t, `
 version: 1
@@ -228,7 +228,7 @@ rules:
 	}
 }
 
-// The actions of a rule run in the order written, also when the first is held
+// The actions of a rule run in the order written, also when the first is delayed
 // up.
 func TestActionsRunInOrder(t *testing.T) {
 	h := actionstest.New(t, `
@@ -528,7 +528,7 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// A dry run reads, decides, records and tells; it posts nothing to GitLab.
+// A dry run reads, decides, records and notifies; it posts nothing to GitLab.
 func TestDryRun(t *testing.T) {
 	h := actionstest.New(t, strings.Replace(strings.Replace(actionstest.RetryRules, "[done, gave_up, failed, skipped]", "[dry_run]", 1), "defaults: {", "defaults: {dry_run: true, ", 1))
 	job := h.FailedJob(actionstest.Stuck)
@@ -545,7 +545,7 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// A rule with notify alone tells that it matched, the same news once.
+// A rule with notify alone notifies that it matched, once for the same match.
 func TestNotifyOnly(t *testing.T) {
 	h := actionstest.New(t, `
 version: 1
@@ -566,7 +566,7 @@ rules:
 	}
 }
 
-// A fact that GitLab can't tell for now is asked again later; one that it
+// A fact that GitLab can't give for now is requested again later; one that it
 // refuses for good is a rule error. Neither keeps other rules from firing.
 func TestFactsThatFail(t *testing.T) {
 	const text = `
@@ -616,7 +616,7 @@ rules:
 	}
 }
 
-// Slack that fails holds up the message, not the retry, and tells once.
+// A failure of Slack delays the message, not the retry, and the message comes once.
 func TestSlackThatFails(t *testing.T) {
 	h := actionstest.New(t, actionstest.RetryRules)
 	job := h.FailedJob(actionstest.Stuck)
@@ -655,7 +655,7 @@ func TestUnworkableRecordsAreBuried(t *testing.T) {
 	}
 }
 
-// No log line, outcome or message holds a token.
+// No log line, outcome or message contains a token.
 func TestSecretsStayInside(t *testing.T) {
 	h := actionstest.New(t, actionstest.RetryRules)
 	job := h.FailedJob(actionstest.Stuck)

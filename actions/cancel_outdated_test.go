@@ -169,7 +169,7 @@ func TestRetryThatFailsAtOnce(t *testing.T) {
 	}
 }
 
-// TestRefusalsSayWhatToDo: GitLab's bare 403 is worded by what was asked of it.
+// TestRefusalsSayWhatToDo: the reason after GitLab's bare 403 depends on the request.
 func TestRefusalsSayWhatToDo(t *testing.T) {
 	production := gitlabtest.Environment{Name: "production"}
 	for _, test := range []struct {
@@ -262,7 +262,7 @@ func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 			newest := h.GitLab.AddPipeline(h.Pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
 			h.Deliver(h.GitLab.PipelineHookBody(newest.ID))
 			h.Fuse.Before = func(what string) {
-				if what == http.MethodPost { // the first call has passed the brake
+				if what == http.MethodPost { // the first request has passed the gate
 					h.Fuse.Before = nil
 					test.pull(h)
 				}
@@ -275,7 +275,7 @@ func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 	}
 }
 
-// TestCancelOutdatedSaysItOnce: what an earlier attempt did is told once, however
+// TestCancelOutdatedSaysItOnce: the effect of an earlier attempt is reported once, however
 // often it is tried again.
 func TestCancelOutdatedSaysItOnce(t *testing.T) {
 	h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [cancel_outdated]}\n")

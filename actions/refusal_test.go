@@ -41,7 +41,7 @@ func TestRefusalsOfRetries(t *testing.T) {
 	}
 }
 
-// A 429 about one project's endpoint holds nobody else: its retry waits in the
+// A 429 about one project's endpoint delays no other project: its retry waits in the
 // queue, and another project's goes at once.
 func TestLimitOfOneProjectHoldsNoOther(t *testing.T) {
 	h := actionstest.New(t, strings.Replace(actionstest.RetryRules, ", delay: 30s", "", 1))

@@ -16,7 +16,7 @@ import (
 // A replica is killed at any step, and another one, whose clock is 5 minutes
 // ahead or behind, takes over when the lease has run out: one retry, one
 // message, one outcome. Time is Redis's own, so all kills come first, and then
-// all houses are waited for together.
+// all harnesses are waited for together.
 func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 	await.Long(t, "it kills the program at many steps")
 	t.Parallel()
@@ -36,7 +36,7 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 		t.Fatalf("all is done in %d steps: the fuse does not see them", steps)
 	}
 
-	houses := make([]*actionstest.Harness, 0, steps)
+	harnesses := make([]*actionstest.Harness, 0, steps)
 	for step := 1; step <= steps; step += *actionstest.KillEach {
 		h := newCase(fmt.Sprint("killed at step ", step))
 		h.Start(actionstest.NewFuse(step))
@@ -50,9 +50,9 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 		}
 		h.Now = func() time.Time { return time.Now().Add(apart) }
 		h.Start(actionstest.NewFuse(-1))
-		houses = append(houses, h)
+		harnesses = append(harnesses, h)
 	}
-	busy := houses
+	busy := harnesses
 	for deadline := time.Now().Add(5 * time.Minute); len(busy) > 0; {
 		var still []*actionstest.Harness
 		for _, h := range busy {
@@ -70,7 +70,7 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, h := range houses {
+	for i, h := range harnesses {
 		h.WantOnce(fmt.Sprintf("killed at step %d", 1+i**actionstest.KillEach))
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
-// A storm that one replica has seen holds all of them back.
+// A breaker that one replica has opened defers the retries of all.
 func TestStormOfAllReplicas(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)

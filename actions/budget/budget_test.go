@@ -14,7 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Budgets that fill up again make a retry wait; it is made when there is room.
+// A budget that is used up defers a retry until it has filled up again.
 func TestBudgetsThatFillUp(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, limits, says string }{
@@ -64,7 +64,7 @@ func TestBudgetsThatFillUp(t *testing.T) {
 	}
 }
 
-// The pipeline's budget holds when all its jobs fail together.
+// The pipeline's budget limits retries also when all its jobs fail together.
 func TestPipelineBudgetHolds(t *testing.T) {
 	h := actionstest.New(t, fmt.Sprintf(actionstest.FailedRules, "limits: {per_pipeline: 5}"))
 	var jobs []gitlabtest.Job
@@ -117,7 +117,7 @@ func TestBudgetIsGrantedOldestFirst(t *testing.T) {
 }
 
 // Failure classes have their budgets whichever action retries, and where the
-// hook does not tell why a job failed.
+// hook lacks the failure reason.
 func TestClassBudgetsOfPipelineRules(t *testing.T) {
 	for _, c := range []struct{ name, action, without string }{
 		{"whole pipelines", "retry_pipeline", ""},

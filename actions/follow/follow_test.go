@@ -49,7 +49,7 @@ func TestFollowed(t *testing.T) {
 	}
 }
 
-// The last attempt that fails is told once, and once only.
+// The last attempt that fails is reported once, and once only.
 func TestGaveUpOnce(t *testing.T) {
 	h := actionstest.New(t, actionstest.RetryRules)
 	job := h.FailedJob(actionstest.Stuck)
@@ -77,7 +77,7 @@ func TestGaveUpOnce(t *testing.T) {
 }
 
 // A rule for pipelines retries what the job's own event knows no rule for:
-// that it gave up is told when it has, and once.
+// that it gave up is reported when it has, and once.
 func TestGaveUpOnceByARuleForPipelines(t *testing.T) {
 	h := actionstest.New(t, `
 version: 1

@@ -14,7 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-const brakeRules = `
+const gateRules = `
 version: 1
 defaults: {channel: "#ci", dry_run: %t}
 rules:
@@ -25,11 +25,11 @@ rules:
     notify: [{}]
 `
 
-// TestBrakeHoldsQueuedDecisions: what was decided before the brake was pulled is
-// held to it when it is due, and is not done when the brake is lifted.
-func TestBrakeHoldsQueuedDecisions(t *testing.T) {
+// TestStopOfQueuedDecisions: a decision that was made before the stop is stopped when it is
+// due, and is not carried out when the stop ends.
+func TestStopOfQueuedDecisions(t *testing.T) {
 	t.Parallel()
-	running := fmt.Sprintf(brakeRules, false, "retry: {delay: 10m}")
+	running := fmt.Sprintf(gateRules, false, "retry: {delay: 10m}")
 	_, rule, _ := strings.Cut(running, "rules:\n")
 	second := strings.ReplaceAll(rule, "first", "second")
 	for _, test := range []struct {
@@ -43,15 +43,15 @@ func TestBrakeHoldsQueuedDecisions(t *testing.T) {
 	}{
 		{name: "nothing has changed", result: event.ResultDone, calls: 1},
 		{name: "the process is restarted with --dry-run", o: rules.Options{DryRun: true}, result: event.ResultDryRun},
-		{name: "defaults.dry_run is loaded", after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), result: event.ResultDryRun},
+		{name: "defaults.dry_run is loaded", after: fmt.Sprintf(gateRules, true, "retry: {delay: 10m}"), result: event.ResultDryRun},
 		{name: "the rule is put in dry run", after: strings.Replace(running, "on: job", "on: job\n    dry_run: true", 1), result: event.ResultDryRun},
 		{name: "the rule is removed", after: strings.ReplaceAll(running, "first", "another"), result: event.ResultSkipped, says: `rule "first" is not in force any more`},
 		{name: "the rule is for other events now", after: strings.NewReplacer("on: job", "on: pipeline", "job.status", "pipeline.status", "retry: {delay: 10m}", "retry_pipeline").Replace(running), result: event.ResultSkipped, says: `rule "first" is not in force any more`},
-		{name: "the action is removed", after: fmt.Sprintf(brakeRules, false, "cancel"), result: event.ResultSkipped, says: `rule "first" has no action retry any more`},
-		{name: "the action has other parameters now", after: fmt.Sprintf(brakeRules, false, "retry: {delay: 1m, max_attempts: 5}"), result: event.ResultDone, calls: 1},
+		{name: "the action is removed", after: fmt.Sprintf(gateRules, false, "cancel"), result: event.ResultSkipped, says: `rule "first" has no action retry any more`},
+		{name: "the action has other parameters now", after: fmt.Sprintf(gateRules, false, "retry: {delay: 1m, max_attempts: 5}"), result: event.ResultDone, calls: 1},
 		{name: "another rule wants the same still", before: running + second, after: strings.ReplaceAll(running, "first", "second"), result: event.ResultDone, calls: 1},
-		{name: "the rules that want it are in dry run now", before: running + second, after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}") + second, result: event.ResultDryRun},
-		{name: "it was in dry run when it was decided", before: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), after: running, result: event.ResultDryRun},
+		{name: "the rules that want it are in dry run now", before: running + second, after: fmt.Sprintf(gateRules, true, "retry: {delay: 10m}") + second, result: event.ResultDryRun},
+		{name: "it was in dry run when it was decided", before: fmt.Sprintf(gateRules, true, "retry: {delay: 10m}"), after: running, result: event.ResultDryRun},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := test.before
@@ -69,7 +69,7 @@ func TestBrakeHoldsQueuedDecisions(t *testing.T) {
 			h.WorkOff()
 			h.WantOutcome(test.result, test.says, "/retry", test.calls)
 
-			h.Load(before, rules.Options{}) // the brake is lifted
+			h.Load(before, rules.Options{}) // the stop ends
 			h.Clock.Advance(time.Hour)
 			h.Work()
 			h.WantOutcome(test.result, test.says, "/retry", test.calls)
@@ -80,10 +80,10 @@ func TestBrakeHoldsQueuedDecisions(t *testing.T) {
 	}
 }
 
-// TestBrakeWhileACallWaits: the brake is looked at once more when the call has
+// TestStopWhileARequestWaits: the gate is checked once more when the request has
 // waited for the rate limit.
-func TestBrakeWhileACallWaits(t *testing.T) {
-	running := fmt.Sprintf(brakeRules, false, "retry")
+func TestStopWhileARequestWaits(t *testing.T) {
+	running := fmt.Sprintf(gateRules, false, "retry")
 	for _, test := range []struct {
 		name   string
 		pull   func(h *actionstest.Harness)
@@ -124,7 +124,7 @@ func TestPause(t *testing.T) {
 		{"another rule", event.Pause{Rule: "second"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
+			h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
 			test.pause.By, test.pause.Reason = "ann", "the cluster moves"
 			if err := h.Pauses().Pause(t.Context(), test.pause); err != nil {
 				t.Fatal(err)
@@ -152,7 +152,7 @@ func TestPause(t *testing.T) {
 // TestPauseEnds: a pause with an end needs nobody to end it; what changed
 // meanwhile counts.
 func TestPauseEnds(t *testing.T) {
-	h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
+	h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
 	if err := h.Pauses().Pause(t.Context(), event.Pause{Until: h.Now().Add(2 * time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestPauseTakesNoBudget(t *testing.T) {
 // TestPausesByManyReplicas: they change the pauses at the same time, and none
 // is lost.
 func TestPausesByManyReplicas(t *testing.T) {
-	h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
+	h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
 	failed := make(chan error, 10)
 	for i := range cap(failed) {
 		go func() {
@@ -229,7 +229,7 @@ func TestPausesByManyReplicas(t *testing.T) {
 // until somebody resumes all.
 func TestResumeAllWhatCannotBeRead(t *testing.T) {
 	for _, value := range []string{"not JSON", `{"a": 1}`, `[{"since": "yesterday"}]`} {
-		h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
+		h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
 		if err := h.DB.Set(t.Context(), "pauses", []byte(value), time.Hour); err != nil {
 			t.Fatal(err)
 		}

@@ -14,9 +14,9 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// TestBrakeStopsASweep: a sweep under way is held to pauses, and to a rule that
+// TestPauseStopsASweep: a sweep that runs obeys pauses, and a rule that
 // is put in dry run, before each erase.
-func TestBrakeStopsASweep(t *testing.T) {
+func TestPauseStopsASweep(t *testing.T) {
 	t.Parallel()
 	const file = `
 version: 1
@@ -31,7 +31,7 @@ rules:
 		name   string
 		pull   func(h *actionstest.Harness)
 		lift   func(h *actionstest.Harness)
-		before int // erases until the brake is pulled; those in flight come on top
+		before int // erases until it is stopped; those in flight come on top
 		all    bool
 	}{
 		{
@@ -73,12 +73,12 @@ rules:
 				h.Clock.Advance(time.Minute)
 			}
 			if n := erases(); !pulled || n < 5 || n > 5+2*atOnce {
-				t.Errorf("%d erases after the brake was pulled after 5, want few; %+v", n, h.Outcomes())
+				t.Errorf("%d erases after it was stopped after 5, want few; %+v", n, h.Outcomes())
 			}
 			test.lift(h)
 			h.WorkOff()
 			if n := erases(); test.all && n != jobs || !test.all && n > 5+2*atOnce {
-				t.Errorf("%d erases of %d jobs after the brake was lifted", n, jobs)
+				t.Errorf("%d erases of %d jobs after the stop ended", n, jobs)
 			}
 		})
 	}
