@@ -17,23 +17,9 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-const retryRules = `
-version: 1
-defaults: {channel: "#ci"}
-rules:
-  - name: retry-stuck
-    on: job
-    if: failed_with("stuck_or_timeout_failure", "runner_system_failure")
-    actions:
-      - retry: {max_attempts: 3, delay: 30s}
-    notify:
-      - when: [done, gave_up, failed, skipped]
-        text: "{{ job.name }}, attempt {{ job.attempt }}"
-`
-
 // What was promised in one line: an event leads to one retry and one message.
 func TestRetry(t *testing.T) {
-	h := actionstest.New(t, retryRules)
+	h := actionstest.New(t, actionstest.RetryRules)
 	job := h.FailedJob(actionstest.Stuck)
 	h.Deliver(h.GitLab.JobHookBody(job.ID))
 
@@ -112,7 +98,7 @@ func TestRetryIsHeldAgainstTheRealState(t *testing.T) {
 		}, 1, event.ResultDone, "attempt 2 of 3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := actionstest.New(t, retryRules)
+			h := actionstest.New(t, actionstest.RetryRules)
 			job := h.FailedJob(c.reason)
 			h.Deliver(h.GitLab.JobHookBody(job.ID))
 			h.Work() // decided
@@ -136,7 +122,7 @@ func TestRetryIsHeldAgainstTheRealState(t *testing.T) {
 // All runs of the name in the pipeline count, whoever started them, and
 // whatever the hook says.
 func TestRetryGivesUp(t *testing.T) {
-	h := actionstest.New(t, retryRules)
+	h := actionstest.New(t, actionstest.RetryRules)
 	job := h.FailedJob(actionstest.Stuck)
 	for range 2 {
 		again, err := h.GitLab.Retry(job.ID)
@@ -161,7 +147,7 @@ func TestRetryGivesUp(t *testing.T) {
 }
 
 func TestRetryOfAHopelessFailureIsSkipped(t *testing.T) {
-	h := actionstest.New(t, strings.Replace(retryRules, `failed_with("stuck_or_timeout_failure", "runner_system_failure")`, `job.status == "failed"`, 1))
+	h := actionstest.New(t, strings.Replace(actionstest.RetryRules, `failed_with("stuck_or_timeout_failure", "runner_system_failure")`, `job.status == "failed"`, 1))
 	job := h.FailedJob("user_blocked")
 	h.Deliver(h.GitLab.JobHookBody(job.ID))
 	h.WorkOff()
@@ -170,7 +156,7 @@ func TestRetryOfAHopelessFailureIsSkipped(t *testing.T) {
 	}
 }
 
-// A pipeline hook does not tell the attempt: the wait grows with the real one.
+// A pipeline hook lacks the attempt: the delay grows with the real one.
 func TestRetryWaitsForTheRealAttempt(t *testing.T) {
 	h := actionstest.New(t, `
 version: 1
@@ -201,7 +187,7 @@ rules:
 
 // A delay longer than the patience with a failing GitLab is no failure.
 func TestPatienceCountsFromTheFirstFailure(t *testing.T) {
-	h := actionstest.New(t, strings.Replace(retryRules, "delay: 30s", "delay: 2d, max_delay: 2d", 1))
+	h := actionstest.New(t, strings.Replace(actionstest.RetryRules, "delay: 30s", "delay: 2d, max_delay: 2d", 1))
 	job := h.FailedJob(actionstest.Stuck)
 	h.Deliver(h.GitLab.JobHookBody(job.ID))
 	h.Work()
@@ -242,7 +228,7 @@ rules:
 	}
 }
 
-// The actions of a rule run in the order written, also when the first is held
+// The actions of a rule run in the order written, also when the first is delayed
 // up.
 func TestActionsRunInOrder(t *testing.T) {
 	h := actionstest.New(t, `
@@ -312,7 +298,7 @@ func TestDecidedAgainMuchLater(t *testing.T) {
 
 // The same job through several hooks, rules and deliveries is one action.
 func TestTheSameActionIsCarriedOutOnce(t *testing.T) {
-	h := actionstest.New(t, retryRules+`
+	h := actionstest.New(t, actionstest.RetryRules+`
   - {name: another, on: job, if: 'job.status == "failed"', actions: [retry: {delay: 30s}]}
   - {name: by-pipeline, on: pipeline, actions: [retry: {jobs: 'filter(pipeline.jobs, .status == "failed")'}]}
 `)
@@ -337,7 +323,7 @@ func TestTheSameActionIsCarriedOutOnce(t *testing.T) {
 func TestKilledAtAnyStep(t *testing.T) {
 	t.Parallel()
 	for steps := 1; ; steps += *actionstest.KillEach {
-		h := actionstest.New(t, retryRules)
+		h := actionstest.New(t, actionstest.RetryRules)
 		job := h.FailedJob(actionstest.Stuck)
 		h.Deliver(h.GitLab.JobHookBody(job.ID))
 
@@ -363,7 +349,7 @@ func TestKilledAtAnyStep(t *testing.T) {
 // clock that is 5 minutes ahead, or behind.
 func TestDelayWithClocksApart(t *testing.T) {
 	for _, apart := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
-		h := actionstest.New(t, retryRules)
+		h := actionstest.New(t, actionstest.RetryRules)
 		h.Now = func() time.Time { return h.Clock.Now().Add(apart) }
 		h.Start(actionstest.NewFuse(-1))
 		job := h.FailedJob(actionstest.Stuck)
@@ -542,9 +528,9 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// A dry run reads, decides, records and tells; it posts nothing to GitLab.
+// A dry run reads, decides, records and notifies; it posts nothing to GitLab.
 func TestDryRun(t *testing.T) {
-	h := actionstest.New(t, strings.Replace(strings.Replace(retryRules, "[done, gave_up, failed, skipped]", "[dry_run]", 1), "defaults: {", "defaults: {dry_run: true, ", 1))
+	h := actionstest.New(t, strings.Replace(strings.Replace(actionstest.RetryRules, "[done, gave_up, failed, skipped]", "[dry_run]", 1), "defaults: {", "defaults: {dry_run: true, ", 1))
 	job := h.FailedJob(actionstest.Stuck)
 	h.Deliver(h.GitLab.JobHookBody(job.ID))
 	h.WorkOff()
@@ -559,7 +545,7 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// A rule with notify alone tells that it matched, the same news once.
+// A rule with notify alone notifies that it matched, once for the same match.
 func TestNotifyOnly(t *testing.T) {
 	h := actionstest.New(t, `
 version: 1
@@ -580,7 +566,7 @@ rules:
 	}
 }
 
-// A fact that GitLab can't tell for now is asked again later; one that it
+// A fact that GitLab can't give for now is requested again later; one that it
 // refuses for good is a rule error. Neither keeps other rules from firing.
 func TestFactsThatFail(t *testing.T) {
 	const text = `
@@ -630,9 +616,9 @@ rules:
 	}
 }
 
-// Slack that fails holds up the message, not the retry, and tells once.
+// A failure of Slack delays the message, not the retry, and the message comes once.
 func TestSlackThatFails(t *testing.T) {
-	h := actionstest.New(t, retryRules)
+	h := actionstest.New(t, actionstest.RetryRules)
 	job := h.FailedJob(actionstest.Stuck)
 	h.Slack.Fail(slacktest.Fault{Status: http.StatusServiceUnavailable, Times: 5})
 	h.Deliver(h.GitLab.JobHookBody(job.ID))
@@ -647,7 +633,7 @@ func TestSlackThatFails(t *testing.T) {
 
 // A record that can't be read is buried, and the rest is worked on.
 func TestUnworkableRecordsAreBuried(t *testing.T) {
-	h := actionstest.New(t, retryRules)
+	h := actionstest.New(t, actionstest.RetryRules)
 	for _, r := range []store.Record{
 		{ID: "1", Kind: event.RecordEvent, Body: []byte("{")},
 		{ID: "2", Kind: "unheard of", Body: []byte("{}")},
@@ -669,9 +655,9 @@ func TestUnworkableRecordsAreBuried(t *testing.T) {
 	}
 }
 
-// No log line, outcome or message holds a token.
+// No log line, outcome or message contains a token.
 func TestSecretsStayInside(t *testing.T) {
-	h := actionstest.New(t, retryRules)
+	h := actionstest.New(t, actionstest.RetryRules)
 	job := h.FailedJob(actionstest.Stuck)
 	h.GitLab.Fail(gitlabtest.Fault{Status: 503, Times: 10})
 	h.Slack.Fail(slacktest.Fault{Status: http.StatusServiceUnavailable, Times: 5})
@@ -691,7 +677,7 @@ func TestSecretsStayInside(t *testing.T) {
 // An event that brings the process down each time is buried, and one that only
 // waits for GitLab is not, however often.
 func TestEventThatKillsIsBuried(t *testing.T) {
-	h := actionstest.New(t, retryRules)
+	h := actionstest.New(t, actionstest.RetryRules)
 	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
 	for range 5 {
 		if n := h.DeadRecords(); n > 0 {
@@ -712,7 +698,7 @@ func TestEventThatKillsIsBuried(t *testing.T) {
 		t.Errorf("%d calls", n)
 	}
 
-	other := actionstest.New(t, strings.Replace(retryRules, "if: ", "if: not superseded() and ", 1))
+	other := actionstest.New(t, strings.Replace(actionstest.RetryRules, "if: ", "if: not superseded() and ", 1))
 	other.GitLab.Fail(gitlabtest.Fault{Times: 40, Status: 409})
 	other.Deliver(other.GitLab.JobHookBody(other.FailedJob(actionstest.Stuck).ID))
 	other.WorkOff()
@@ -722,7 +708,7 @@ func TestEventThatKillsIsBuried(t *testing.T) {
 // TestEventThatKillsAfterAnOrderlyEnd: kills are counted from the last orderly end
 // on.
 func TestEventThatKillsAfterAnOrderlyEnd(t *testing.T) {
-	h := actionstest.New(t, strings.Replace(retryRules, "if: ", "if: not superseded() and ", 1))
+	h := actionstest.New(t, strings.Replace(actionstest.RetryRules, "if: ", "if: not superseded() and ", 1))
 	h.GitLab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusConflict})
 	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
 	h.Work() // it is deferred

@@ -60,7 +60,7 @@ func TestAttemptsOfGitLabsOwnRetry(t *testing.T) {
 	}
 }
 
-// The runs are asked for only where something depends on them.
+// The runs are requested only where something depends on them.
 func TestAttemptsAreCountedOnDemand(t *testing.T) {
 	for _, c := range []struct {
 		name, rule, status string

@@ -22,7 +22,7 @@ func TestBacklogAtFullRate(t *testing.T) {
 	t.Parallel()
 	const pipelines, each = 3, 100
 	const perMinute, workers, most = 300, 298, pipelines * each * 3 / 2
-	h := actionstest.NewOn(t, gitlabtest.Options{RateLimit: perMinute + workers}, fmt.Sprintf(failedRules, "limits: {per_pipeline: 1000, per_project: 1000/1h}\nstorm: {failures: 10000}"))
+	h := actionstest.NewOn(t, gitlabtest.Options{RateLimit: perMinute + workers}, fmt.Sprintf(actionstest.FailedRules, "limits: {per_pipeline: 1000, per_project: 1000/1h}\nstorm: {failures: 10000}"))
 	// As `serve` makes them of `--gitlab-rate 300/1m`.
 	h.Rate, h.Workers = store.Rate{Limit: 298, Per: time.Minute, Burst: 3}, workers
 	h.Start(actionstest.NewFuse(-1))
@@ -56,7 +56,7 @@ func TestBacklogAtFullRate(t *testing.T) {
 		}
 	}()
 	h.Runner.Run(ctx, time.Minute)
-	took := h.Grants.Last().Sub(begin) // Slack is told later
+	took := h.Grants.Last().Sub(begin) // Slack is notified later
 	if n := h.GitLab.Count("POST", "/retry"); n != pipelines*each {
 		t.Errorf("%d retries, want %d", n, pipelines*each)
 	}
@@ -80,9 +80,9 @@ func TestBacklogAtFullRate(t *testing.T) {
 }
 
 // WorkOff ends when there is nothing more that it could do: what another
-// replica has at hand is none of its business.
+// replica has in flight does not count.
 func TestWorkOff(t *testing.T) {
-	h := actionstest.New(t, fmt.Sprintf(failedRules, ""))
+	h := actionstest.New(t, fmt.Sprintf(actionstest.FailedRules, ""))
 	if _, err := h.DB.Put(t.Context(), store.Record{ID: "another's", Kind: "event", Body: []byte("{}")}); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ rules:
 	h.Deliver(h.GitLab.PipelineHookBody(pipeline.ID))
 	h.Work()
 	h.GitLab.Run(h.GitLab.Latest(pipeline.ID, "one").ID)
-	for range 30 { // it looks whether one has passed
+	for range 30 { // it checks whether one has passed
 		h.Clock.Advance(time.Minute)
 		h.Work()
 	}

@@ -96,7 +96,7 @@ func TestEachActionKilledTwice(t *testing.T) {
 }
 
 // The same for actions that wait: for the job before them to pass, and for a
-// budget to have room again.
+// budget to grant retries again.
 func TestWaitingActionsKilledTwice(t *testing.T) {
 	await.Long(t, "it kills the program at many steps")
 	wantTwo := func(h *actionstest.Harness, when string, effects int) {

@@ -145,7 +145,7 @@ rules:
 	}
 }
 
-// What was refused is played when the job before has been mended.
+// A play that was refused is made when the job before it passes after all.
 func TestPlayedWhenMended(t *testing.T) {
 	h := actionstest.New(t, inOrderRules)
 	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})

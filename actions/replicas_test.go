@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/actionstest"
-	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -17,11 +16,11 @@ import (
 // A replica is killed at any step, and another one, whose clock is 5 minutes
 // ahead or behind, takes over when the lease has run out: one retry, one
 // message, one outcome. Time is Redis's own, so all kills come first, and then
-// all houses are waited for together.
+// all harnesses are waited for together.
 func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 	await.Long(t, "it kills the program at many steps")
 	t.Parallel()
-	atOnce := strings.Replace(retryRules, "delay: 30s", "delay: 0s", 1)
+	atOnce := strings.Replace(actionstest.RetryRules, "delay: 30s", "delay: 0s", 1)
 	redis := redistest.Start(t)
 	newCase := func(name string) *actionstest.Harness {
 		h := actionstest.NewOnRedis(t, redis.URL(), "{"+name+"}:", atOnce)
@@ -37,7 +36,7 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 		t.Fatalf("all is done in %d steps: the fuse does not see them", steps)
 	}
 
-	houses := make([]*actionstest.Harness, 0, steps)
+	harnesses := make([]*actionstest.Harness, 0, steps)
 	for step := 1; step <= steps; step += *actionstest.KillEach {
 		h := newCase(fmt.Sprint("killed at step ", step))
 		h.Start(actionstest.NewFuse(step))
@@ -51,9 +50,9 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 		}
 		h.Now = func() time.Time { return time.Now().Add(apart) }
 		h.Start(actionstest.NewFuse(-1))
-		houses = append(houses, h)
+		harnesses = append(harnesses, h)
 	}
-	busy := houses
+	busy := harnesses
 	for deadline := time.Now().Add(5 * time.Minute); len(busy) > 0; {
 		var still []*actionstest.Harness
 		for _, h := range busy {
@@ -71,34 +70,7 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, h := range houses {
+	for i, h := range harnesses {
 		h.WantOnce(fmt.Sprintf("killed at step %d", 1+i**actionstest.KillEach))
-	}
-}
-
-// A storm that one replica has seen holds all of them back.
-func TestStormOfAllReplicas(t *testing.T) {
-	t.Parallel()
-	redis := redistest.Start(t)
-	h := actionstest.NewOnRedis(t, redis.URL(), "{storm}:", strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 3, pipelines: 3", 1))
-	for replica := range 2 {
-		h.Start(actionstest.NewFuse(-1))
-		for range 3 {
-			h.Deliver(h.GitLab.JobHookBody(h.FailedJob("runner_system_failure").ID))
-			h.Work()
-		}
-		if n := h.GitLab.Count("POST", "/retry"); n != 2 {
-			t.Errorf("%d retries when replica %d has worked, want the 2 before the storm", n, replica)
-		}
-		h.WantStorm("runner", 1)
-	}
-	deferred := 0
-	for _, o := range h.Outcomes() {
-		if o.Result == event.ResultDeferred {
-			deferred++
-		}
-	}
-	if n := len(h.Slack.Posts()); n != 1 || deferred != 4 {
-		t.Errorf("%d messages and %d deferred decisions, want 1 and 4", n, deferred)
 	}
 }

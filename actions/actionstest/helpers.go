@@ -14,6 +14,29 @@ import (
 // Stuck is a failure reason that a retry may fix.
 const Stuck = "stuck_or_timeout_failure"
 
+// RetryRules is a rule file that retries stuck jobs and notifies #ci.
+const RetryRules = `
+version: 1
+defaults: {channel: "#ci"}
+rules:
+  - name: retry-stuck
+    on: job
+    if: failed_with("stuck_or_timeout_failure", "runner_system_failure")
+    actions:
+      - retry: {max_attempts: 3, delay: 30s}
+    notify:
+      - when: [done, gave_up, failed, skipped]
+        text: "{{ job.name }}, attempt {{ job.attempt }}"
+`
+
+// FailedRules is a rule file that retries failed jobs at once; %s is for `limits` and the like.
+const FailedRules = `
+version: 1
+%s
+rules:
+  - {name: r, on: job, if: 'job.status == "failed"', actions: [retry: {max_attempts: 9, backoff: constant}]}
+`
+
 // DeliverAgain puts an event into the queue as catch-up --since does.
 func (h *Harness) DeliverAgain(body []byte) {
 	h.Helper()

@@ -30,7 +30,7 @@ func factsOf(t *testing.T, gl *gitlabtest.Server) facts.Reader {
 
 // A rule on the upstream can name the jobs that failed downstream. What the
 // token's user may not see of them is left out, and a GitLab that fails for
-// now is asked again.
+// now is requested again.
 func TestFactsOfFailedBridges(t *testing.T) {
 	gl := gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
 	up, down := gl.AddProject(gitlabtest.Project{Path: "platform/shop"}), gl.AddProject(gitlabtest.Project{Path: "platform/docs"})

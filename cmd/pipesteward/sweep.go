@@ -115,7 +115,7 @@ func runSweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io
 	return err
 }
 
-// chosen gives the rules of these names, all where there are none.
+// chosen returns the rules with these names; all rules without names.
 func chosen(all []rules.Scheduled, names []string) ([]rules.Scheduled, error) {
 	if len(all) == 0 {
 		return nil, errors.New("there is no rule `on: schedule` to run: rules.example.yaml shows one")
@@ -128,7 +128,7 @@ func chosen(all []rules.Scheduled, names []string) ([]rules.Scheduled, error) {
 	return slices.DeleteFunc(all, func(r rules.Scheduled) bool { return len(names) > 0 && !slices.Contains(names, r.Name) }), nil
 }
 
-// sweepView shows how far a sweep is.
+// sweepView shows the progress of sweeps.
 type sweepView interface {
 	begin(run event.Sweep) func(sweep.Step)
 	say(line string)
@@ -164,24 +164,24 @@ func newSweepView(stderr io.Writer) sweepView {
 	return &sweepLines{out: stderr}
 }
 
-// sofar is how far a sweep is.
-type sofar struct {
+// sweepProgress is the progress of a sweep.
+type sweepProgress struct {
 	mu    sync.Mutex
 	rule  string
 	began time.Time
-	first int // jobs that were looked at before
+	first int // jobs that were processed before
 	at    sweep.Step
-	// from and done are how many projects were behind at first, and are now; of
-	// the one at hand, the part that is.
+	// from and done are how many projects were done at first, and are done now, with the
+	// part of the current one.
 	from, done float64
 	event.SweepCounts
 }
 
-func newSofar(run event.Sweep) *sofar {
-	return &sofar{rule: run.Rule, began: time.Now(), first: run.Jobs, SweepCounts: run.SweepCounts}
+func newSweepProgress(run event.Sweep) *sweepProgress {
+	return &sweepProgress{rule: run.Rule, began: time.Now(), first: run.Jobs, SweepCounts: run.SweepCounts}
 }
 
-func (s *sofar) add(step sweep.Step) {
+func (s *sweepProgress) add(step sweep.Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Add(step.SweepCounts)
@@ -189,19 +189,19 @@ func (s *sofar) add(step sweep.Step) {
 	if s.at.Projects == 0 {
 		s.from = done
 	}
-	s.at, s.done = step, max(s.done, done) // of jobs that are looked at together, any may end first
+	s.at, s.done = step, max(s.done, done) // jobs that are processed at the same time end in any order
 }
 
-// part gives how much is done of what this process has to do: of how much.
-func (s *sofar) part() (done, of float64) {
+// part returns how many projects this process has done, and how many it has to do.
+func (s *sweepProgress) part() (done, of float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.done - s.from, float64(s.at.Projects) - s.from
 }
 
-// line words it: what is done, how fast, and how long the rest may take, which
-// the projects and the dates of their jobs tell.
-func (s *sofar) line(now time.Time) string {
+// line returns the progress for people: what is done, how fast, and how long the rest may
+// take, estimated from the projects and the dates of their jobs.
+func (s *sweepProgress) line(now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	took := now.Sub(s.began)
@@ -217,22 +217,22 @@ func (s *sofar) line(now time.Time) string {
 	return line
 }
 
-// short is the line beside a bar, which tells the rest.
-func (s *sofar) short(now time.Time) string {
+// short returns the line beside a bar, which shows the rest.
+func (s *sweepProgress) short(now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return fmt.Sprintf("%s: %s looked at, %.0f/s, %s freed", s.rule, humanize.Comma(int64(s.Jobs)), s.rate(now), humanize.Bytes(uint64(s.Freed)))
 }
 
-// rate is how many jobs a second were looked at.
-func (s *sofar) rate(now time.Time) float64 {
+// rate returns how many jobs were processed per second.
+func (s *sweepProgress) rate(now time.Time) float64 {
 	return float64(s.Jobs-s.first) / max(now.Sub(s.began).Seconds(), 0.001)
 }
 
-// linesEach is how often a line is written where there is no terminal.
+// linesEach is the time between two lines of progress without a terminal.
 const linesEach = 5 * time.Second
 
-// sweepLines writes a line now and then.
+// sweepLines writes a line of progress every linesEach.
 type sweepLines struct {
 	mu   sync.Mutex
 	out  io.Writer
@@ -241,7 +241,7 @@ type sweepLines struct {
 
 func (v *sweepLines) begin(run event.Sweep) func(sweep.Step) {
 	v.end(false)
-	s := newSofar(run)
+	s := newSweepProgress(run)
 	done := make(chan struct{})
 	var writing sync.WaitGroup
 	writing.Go(func() {
@@ -305,7 +305,7 @@ func newSweepBar(out *os.File) *sweepBar {
 
 func (v *sweepBar) begin(run event.Sweep) func(sweep.Step) {
 	v.done(false)
-	s := newSofar(run)
+	s := newSweepProgress(run)
 	tracker := &progress.Tracker{Message: run.Rule, Total: thousandth, Units: inProjects, AutoStopDisabled: true}
 	v.last = tracker
 	v.bars.AppendTracker(tracker)
@@ -343,7 +343,7 @@ func (v *sweepBar) end(stopped bool) {
 	v.ended.Wait()
 }
 
-// printSweeps prints what came of the runs, a table for each.
+// printSweeps prints the results of the runs, a table for each.
 func printSweeps(w io.Writer, runs []event.Sweep) error {
 	for i, run := range runs {
 		if i > 0 {
@@ -366,7 +366,7 @@ func printSweeps(w io.Writer, runs []event.Sweep) error {
 	return nil
 }
 
-// printProblems prints what did not work, a line each.
+// printProblems prints the problems, a line for each.
 func printProblems(w io.Writer, problems []event.SweepProblem) error {
 	for _, p := range problems {
 		if _, err := fmt.Fprintln(w, "!", p); err != nil {

@@ -140,7 +140,7 @@ func TestSweepTimeLeft(t *testing.T) {
 		{"gone on with", []sweep.Step{{Position: 901, Projects: 1000}, {Position: 902, Projects: 1000}}, ", about 99h0m0s left"},
 		{"gone on with, just now", []sweep.Step{{Position: 901, Projects: 1000, Through: 0.5}}, " freed"},
 	} {
-		s := newSofar(event.Sweep{Rule: "nightly"})
+		s := newSweepProgress(event.Sweep{Rule: "nightly"})
 		for _, step := range c.steps {
 			s.add(step)
 		}

@@ -1,4 +1,4 @@
-package actions_test
+package facts_test
 
 import (
 	"net/http"
@@ -59,7 +59,7 @@ func TestGitLabBehindItsHook(t *testing.T) {
 }
 
 // TestGitLabThatStaysBehind: what still contradicts an event when that is no
-// longer fresh is believed. A job that was deleted is looked for a few times.
+// longer fresh is believed. A job that was deleted is requested a few times.
 func TestGitLabThatStaysBehind(t *testing.T) {
 	h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
 	job := h.FailedJob("script_failure")

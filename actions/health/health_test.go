@@ -1,4 +1,4 @@
-package actions_test
+package health_test
 
 import (
 	"fmt"
@@ -15,8 +15,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// One rule decides by the event alone, one asks GitLab for the log.
-const troubleRules = `
+// One rule decides by the event alone, one needs the log from GitLab.
+const healthRules = `
 version: 1
 defaults: {channel: "#ci"}
 rules:
@@ -24,8 +24,8 @@ rules:
   - {name: retry-full-disk, on: job, if: 'failed_with("script_failure") and log() contains "No space left"', actions: [retry: {max_attempts: 3}]}
 `
 
-// wantTold checks that people were told of the trouble once, and of its end once.
-func wantTold(h *actionstest.Harness, reason string) {
+// wantAnnounced checks that the outage was announced once, and its end once.
+func wantAnnounced(h *actionstest.Harness, reason string) {
 	h.Helper()
 	posts := h.Posts()
 	if len(posts) != 2 || !strings.Contains(posts[0], "Pipesteward can't use GitLab") || !strings.Contains(posts[0], reason) ||
@@ -45,10 +45,10 @@ func wantUp(h *actionstest.Harness, up float64) {
 	}
 }
 
-// What is wrong with the bot is never held against a job. Whatever lasts for
-// three days ends in no verdict; when it is mended, every wanted effect happens
+// No job is given up because of a failure of the bot itself. A failure of three days
+// ends in no verdict; when it is over, every wanted effect happens
 // once.
-func TestTroubleIsNoVerdict(t *testing.T) {
+func TestOutageIsNoVerdict(t *testing.T) {
 	everything := func(f gitlabtest.Fault) func(*actionstest.Harness) {
 		return func(h *actionstest.Harness) { h.GitLab.Fail(f) }
 	}
@@ -83,7 +83,7 @@ func TestTroubleIsNoVerdict(t *testing.T) {
 		{"no answer", everything(gitlabtest.Fault{Times: -1, Cut: true}), "EOF"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := actionstest.New(t, troubleRules)
+			h := actionstest.New(t, healthRules)
 			stuckJob, fullDisk := h.FailedJob(actionstest.Stuck), h.FailedJob("script_failure")
 			h.GitLab.SetLog(fullDisk.ID, "No space left on device\n")
 			c.arrange(h)
@@ -99,7 +99,7 @@ func TestTroubleIsNoVerdict(t *testing.T) {
 					t.Errorf("%s ended %s: %s", o.Rule, o.Result, o.Reason)
 				}
 			}
-			// One probe each time that anything looks, however much waits; before a
+			// One probe each time that something checks, however much waits; before a
 			// request that is tried instead of one, a job's state is read.
 			if n, most := len(h.GitLab.Requests())-before, 4*3*12; n > most {
 				t.Errorf("%d requests in three days, want %d at most", n, most)
@@ -120,7 +120,7 @@ func TestTroubleIsNoVerdict(t *testing.T) {
 			if !h.Idle() {
 				t.Error("the queue is not empty")
 			}
-			wantTold(h, c.reason)
+			wantAnnounced(h, c.reason)
 		})
 	}
 }
@@ -138,7 +138,7 @@ func effects(h *actionstest.Harness) map[int64]int {
 }
 
 // What fails for one job alone ends one day, as long as GitLab answers others.
-func TestOneJobsTroubleEnds(t *testing.T) {
+func TestFailureOfOneJobEnds(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		fault gitlabtest.Fault
@@ -150,7 +150,7 @@ func TestOneJobsTroubleEnds(t *testing.T) {
 		{"redirect", gitlabtest.Fault{Times: -1, Status: http.StatusFound, Location: "https://login.example.com/"}, "given up after 1d"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := actionstest.New(t, troubleRules)
+			h := actionstest.New(t, healthRules)
 			job := h.FailedJob(actionstest.Stuck)
 			c.fault.Path = fmt.Sprintf("/jobs/%d/retry", job.ID)
 			h.GitLab.Fail(c.fault)
@@ -169,10 +169,10 @@ func TestOneJobsTroubleEnds(t *testing.T) {
 	}
 }
 
-// However many replicas see the trouble, and whenever they start, people are told
+// However many replicas see the outage, and whenever they start, it is announced
 // once.
-func TestTroubleIsToldOnceByAllReplicas(t *testing.T) {
-	h := actionstest.New(t, troubleRules)
+func TestOutageIsAnnouncedOnceByAllReplicas(t *testing.T) {
+	h := actionstest.New(t, healthRules)
 	first, second := h.Runner, h.Replica(actionstest.NewFuse(-1))
 	var jobs []gitlabtest.Job
 	deliver := func(n int) {
@@ -205,12 +205,12 @@ func TestTroubleIsToldOnceByAllReplicas(t *testing.T) {
 }
 
 // Trouble that was over before anybody restarted the process is said to be over.
-func TestTroubleEndsAfterRestart(t *testing.T) {
-	h := actionstest.New(t, troubleRules)
+func TestOutageEndsAfterRestart(t *testing.T) {
+	h := actionstest.New(t, healthRules)
 	h.GitLab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized})
 	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
 	h.Pass(time.Minute, time.Second)
-	h.Start(actionstest.NewFuse(-1)) // with the trouble
+	h.Start(actionstest.NewFuse(-1)) // during the outage
 	h.Pass(5*time.Minute, 20*time.Second)
 	if posts := h.Posts(); len(posts) != 1 {
 		t.Errorf("told %q, want that GitLab can't be used", posts)
@@ -223,25 +223,5 @@ func TestTroubleEndsAfterRestart(t *testing.T) {
 	}
 	if n := h.GitLab.Answered(http.StatusCreated); n != 1 {
 		t.Errorf("%d retries, want 1", n)
-	}
-}
-
-// A sweep waits, however often its page was tried meanwhile.
-func TestSweepWaitsForTheToken(t *testing.T) {
-	h := actionstest.New(t, sweepRule)
-	shop := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	h.GitLab.AddPipeline(shop.ID, gitlabtest.Pipeline{}, h.OldJob("old", 100*actionstest.Day), h.OldJob("older", 100*actionstest.Day))
-	h.GitLab.SetAccessToken(gitlabtest.AccessToken{Scopes: []string{"read_api"}})
-	h.Sweep("erase-old-logs")
-	h.Pass(actionstest.Day, time.Hour)
-	h.GitLab.SetAccessToken(gitlabtest.AccessToken{Revoked: true})
-	h.Pass(actionstest.Day, time.Hour)
-	h.GitLab.SetAccessToken(gitlabtest.AccessToken{})
-	h.Pass(time.Hour, time.Minute)
-	if diff := cmp.Diff([]string{"old", "older"}, h.ErasedJobs(shop)); diff != "" {
-		t.Errorf("erased (-want +got):\n%s", diff)
-	}
-	if o := h.LastSweep(); o.Result != event.ResultDone || len(o.Sweep.Problems) != 0 {
-		t.Errorf("%s: %v", o.Reason, o.Sweep.Problems)
 	}
 }

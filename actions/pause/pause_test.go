@@ -1,11 +1,10 @@
-package actions_test
+package pause_test
 
 import (
 	"context"
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
-const brakeRules = `
+const gateRules = `
 version: 1
 defaults: {channel: "#ci", dry_run: %t}
 rules:
@@ -26,11 +25,11 @@ rules:
     notify: [{}]
 `
 
-// TestBrakeHoldsQueuedDecisions: what was decided before the brake was pulled is
-// held to it when it is due, and is not done when the brake is lifted.
-func TestBrakeHoldsQueuedDecisions(t *testing.T) {
+// TestStopOfQueuedDecisions: a decision that was made before the stop is stopped when it is
+// due, and is not carried out when the stop ends.
+func TestStopOfQueuedDecisions(t *testing.T) {
 	t.Parallel()
-	running := fmt.Sprintf(brakeRules, false, "retry: {delay: 10m}")
+	running := fmt.Sprintf(gateRules, false, "retry: {delay: 10m}")
 	_, rule, _ := strings.Cut(running, "rules:\n")
 	second := strings.ReplaceAll(rule, "first", "second")
 	for _, test := range []struct {
@@ -44,15 +43,15 @@ func TestBrakeHoldsQueuedDecisions(t *testing.T) {
 	}{
 		{name: "nothing has changed", result: event.ResultDone, calls: 1},
 		{name: "the process is restarted with --dry-run", o: rulefile.Options{DryRun: true}, result: event.ResultDryRun},
-		{name: "defaults.dry_run is loaded", after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), result: event.ResultDryRun},
+		{name: "defaults.dry_run is loaded", after: fmt.Sprintf(gateRules, true, "retry: {delay: 10m}"), result: event.ResultDryRun},
 		{name: "the rule is put in dry run", after: strings.Replace(running, "on: job", "on: job\n    dry_run: true", 1), result: event.ResultDryRun},
 		{name: "the rule is removed", after: strings.ReplaceAll(running, "first", "another"), result: event.ResultSkipped, says: `rule "first" is not in force any more`},
 		{name: "the rule is for other events now", after: strings.NewReplacer("on: job", "on: pipeline", "job.status", "pipeline.status", "retry: {delay: 10m}", "retry_pipeline").Replace(running), result: event.ResultSkipped, says: `rule "first" is not in force any more`},
-		{name: "the action is removed", after: fmt.Sprintf(brakeRules, false, "cancel"), result: event.ResultSkipped, says: `rule "first" has no action retry any more`},
-		{name: "the action has other parameters now", after: fmt.Sprintf(brakeRules, false, "retry: {delay: 1m, max_attempts: 5}"), result: event.ResultDone, calls: 1},
+		{name: "the action is removed", after: fmt.Sprintf(gateRules, false, "cancel"), result: event.ResultSkipped, says: `rule "first" has no action retry any more`},
+		{name: "the action has other parameters now", after: fmt.Sprintf(gateRules, false, "retry: {delay: 1m, max_attempts: 5}"), result: event.ResultDone, calls: 1},
 		{name: "another rule wants the same still", before: running + second, after: strings.ReplaceAll(running, "first", "second"), result: event.ResultDone, calls: 1},
-		{name: "the rules that want it are in dry run now", before: running + second, after: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}") + second, result: event.ResultDryRun},
-		{name: "it was in dry run when it was decided", before: fmt.Sprintf(brakeRules, true, "retry: {delay: 10m}"), after: running, result: event.ResultDryRun},
+		{name: "the rules that want it are in dry run now", before: running + second, after: fmt.Sprintf(gateRules, true, "retry: {delay: 10m}") + second, result: event.ResultDryRun},
+		{name: "it was in dry run when it was decided", before: fmt.Sprintf(gateRules, true, "retry: {delay: 10m}"), after: running, result: event.ResultDryRun},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := test.before
@@ -70,7 +69,7 @@ func TestBrakeHoldsQueuedDecisions(t *testing.T) {
 			h.WorkOff()
 			h.WantOutcome(test.result, test.says, "/retry", test.calls)
 
-			h.Load(before, rulefile.Options{}) // the brake is lifted
+			h.Load(before, rulefile.Options{}) // the stop ends
 			h.Clock.Advance(time.Hour)
 			h.Work()
 			h.WantOutcome(test.result, test.says, "/retry", test.calls)
@@ -81,10 +80,10 @@ func TestBrakeHoldsQueuedDecisions(t *testing.T) {
 	}
 }
 
-// TestBrakeWhileACallWaits: the brake is looked at once more when the call has
+// TestStopWhileARequestWaits: the gate is checked once more when the request has
 // waited for the rate limit.
-func TestBrakeWhileACallWaits(t *testing.T) {
-	running := fmt.Sprintf(brakeRules, false, "retry")
+func TestStopWhileARequestWaits(t *testing.T) {
+	running := fmt.Sprintf(gateRules, false, "retry")
 	for _, test := range []struct {
 		name   string
 		pull   func(h *actionstest.Harness)
@@ -127,7 +126,7 @@ func TestPause(t *testing.T) {
 		{"another rule", event.Pause{Rule: "second"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
+			h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
 			test.pause.By, test.pause.Reason = "ann", "the cluster moves"
 			if err := h.Pauses().Pause(t.Context(), test.pause); err != nil {
 				t.Fatal(err)
@@ -155,7 +154,7 @@ func TestPause(t *testing.T) {
 // TestPauseEnds: a pause with an end needs nobody to end it; what changed
 // meanwhile counts.
 func TestPauseEnds(t *testing.T) {
-	h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
+	h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
 	if err := h.Pauses().Pause(t.Context(), event.Pause{Until: h.Now().Add(2 * time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +196,7 @@ func TestPauseTakesNoBudget(t *testing.T) {
 // TestPausesByManyReplicas: they change the pauses at the same time, and none
 // is lost.
 func TestPausesByManyReplicas(t *testing.T) {
-	h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
+	h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
 	failed := make(chan error, 10)
 	for i := range cap(failed) {
 		go func() {
@@ -228,81 +227,11 @@ func TestPausesByManyReplicas(t *testing.T) {
 	}
 }
 
-// TestBrakeStopsASweep: a sweep under way is held to pauses, and to a rule that
-// is put in dry run, before each erase.
-func TestBrakeStopsASweep(t *testing.T) {
-	t.Parallel()
-	const file = `
-version: 1
-rules:
-  - name: old
-    on: schedule
-    schedule: {cron: "0 3 * * *", projects: ["platform/*"], scope: [success]}
-    dry_run: %t
-    actions: [erase: {older_than: 1d}]
-`
-	for _, test := range []struct {
-		name   string
-		pull   func(h *actionstest.Harness)
-		lift   func(h *actionstest.Harness)
-		before int // erases until the brake is pulled; those in flight come on top
-		all    bool
-	}{
-		{
-			name: "a pause",
-			pull: func(h *actionstest.Harness) { _ = h.Pauses().Pause(context.Background(), event.Pause{Rule: "old"}) },
-			lift: func(h *actionstest.Harness) { _, _ = h.Pauses().Resume(context.Background(), "rule:old", "") },
-			all:  true,
-		},
-		{
-			name: "dry run",
-			pull: func(h *actionstest.Harness) { h.Load(fmt.Sprintf(file, true), rulefile.Options{}) },
-			lift: func(h *actionstest.Harness) { h.Load(fmt.Sprintf(file, false), rulefile.Options{}) },
-		},
-		{
-			name: "no rule",
-			pull: func(h *actionstest.Harness) { h.Load("version: 1\nrules: []\n", rulefile.Options{}) },
-			lift: func(h *actionstest.Harness) { h.Load(fmt.Sprintf(file, false), rulefile.Options{}) },
-		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			const jobs, atOnce = 60, 16
-			h := actionstest.New(t, fmt.Sprintf(file, false))
-			p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
-			h.GitLab.AddOldJobs(p.ID, gitlabtest.OldJobs{Count: jobs, PerPipeline: 10, Job: func(int) gitlabtest.Job { return h.OldJob("rspec", 100*actionstest.Day) }})
-			erases := func() int { return h.GitLab.Count(http.MethodPost, "/erase") }
-			var pull sync.Once // by one of several workers
-			pulled := false
-			h.Fuse.Before = func(what string) {
-				if what == http.MethodPost && erases() >= 5 {
-					pull.Do(func() {
-						test.pull(h)
-						pulled = true
-					})
-				}
-			}
-			h.Sweep("old")
-			for range 3 {
-				h.Work()
-				h.Clock.Advance(time.Minute)
-			}
-			if n := erases(); !pulled || n < 5 || n > 5+2*atOnce {
-				t.Errorf("%d erases after the brake was pulled after 5, want few; %+v", n, h.Outcomes())
-			}
-			test.lift(h)
-			h.WorkOff()
-			if n := erases(); test.all && n != jobs || !test.all && n > 5+2*atOnce {
-				t.Errorf("%d erases of %d jobs after the brake was lifted", n, jobs)
-			}
-		})
-	}
-}
-
 // TestResumeAllWhatCannotBeRead: pauses that can't be read stop all actions
 // until somebody resumes all.
 func TestResumeAllWhatCannotBeRead(t *testing.T) {
 	for _, value := range []string{"not JSON", `{"a": 1}`, `[{"since": "yesterday"}]`} {
-		h := actionstest.New(t, fmt.Sprintf(brakeRules, false, "retry"))
+		h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
 		if err := h.DB.Set(t.Context(), "pauses", []byte(value), time.Hour); err != nil {
 			t.Fatal(err)
 		}

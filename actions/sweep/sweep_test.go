@@ -1,4 +1,4 @@
-package actions_test
+package sweep_test
 
 import (
 	"context"
@@ -523,7 +523,7 @@ func (g *fickleGuard) Claim(context.Context, string, string, time.Duration) (boo
 
 func (*fickleGuard) Release(context.Context, string, string) error { return nil }
 
-// The dates of jobs tell how much of a project is behind.
+// The dates of jobs show how much of a project is done.
 func TestSweepTellsHowFarItIs(t *testing.T) {
 	h := actionstest.New(t, sweepRule)
 	p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop", CreatedAt: h.Now().Add(-200 * actionstest.Day)})

@@ -169,7 +169,7 @@ func TestRetryThatFailsAtOnce(t *testing.T) {
 	}
 }
 
-// TestRefusalsSayWhatToDo: GitLab's bare 403 is worded by what was asked of it.
+// TestRefusalsSayWhatToDo: the reason after GitLab's bare 403 depends on the request.
 func TestRefusalsSayWhatToDo(t *testing.T) {
 	production := gitlabtest.Environment{Name: "production"}
 	for _, test := range []struct {
@@ -226,46 +226,6 @@ func TestDeletedPipeline(t *testing.T) {
 	h.WantOutcome(event.ResultSkipped, "was deleted", "/retry", 0)
 }
 
-// TestSweepErasesArchivedJobs: they are the oldest. GitLab erases them since
-// 18.0; where it does not, that is one line, and the others go all the same.
-func TestSweepErasesArchivedJobs(t *testing.T) {
-	for version, want := range map[string]struct {
-		erased   int
-		problems int
-	}{"19.1.0": {30, 0}, "17.11.0": {5, 1}} {
-		t.Run(version, func(t *testing.T) {
-			h := actionstest.NewOn(t, gitlabtest.Options{Version: version}, `
-version: 1
-rules:
-  - name: old
-    on: schedule
-    schedule: {cron: "0 3 * * *", projects: ["platform/*"], scope: [success]}
-    actions: [erase: {older_than: 30d}]
-`)
-			p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop", Role: gitlabtest.Maintainer})
-			var jobs []gitlabtest.Job
-			for i := range 30 {
-				job := h.OldJob(fmt.Sprintf("job-%d", i), 100*actionstest.Day)
-				job.Archived = i >= 5
-				jobs = append(jobs, job)
-			}
-			h.GitLab.AddPipeline(p.ID, gitlabtest.Pipeline{}, jobs...)
-			h.Sweep("old")
-			h.WorkOff()
-			if n := len(h.ErasedJobs(p)); n != want.erased {
-				t.Errorf("%d jobs were erased, want %d", n, want.erased)
-			}
-			run := h.LastSweep()
-			if n := len(run.Sweep.Problems); n != want.problems || run.Result != event.ResultDone {
-				t.Errorf("outcome %s with problems %+v, want %d", run.Result, run.Sweep.Problems, want.problems)
-			}
-			if n := h.GitLab.Count(http.MethodPost, "/erase"); n > want.erased+16 {
-				t.Errorf("%d calls of erase, want no more than those in flight when GitLab refused the first", n)
-			}
-		})
-	}
-}
-
 // TestCancelOutdatedStoppedHalfway: the outcome names the pipelines that were
 // canceled before dry run or a pause stopped it, and those canceled after a pause.
 func TestCancelOutdatedStoppedHalfway(t *testing.T) {
@@ -302,7 +262,7 @@ func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 			newest := h.GitLab.AddPipeline(h.Pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
 			h.Deliver(h.GitLab.PipelineHookBody(newest.ID))
 			h.Fuse.Before = func(what string) {
-				if what == http.MethodPost { // the first call has passed the brake
+				if what == http.MethodPost { // the first request has passed the gate
 					h.Fuse.Before = nil
 					test.pull(h)
 				}
@@ -315,7 +275,7 @@ func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 	}
 }
 
-// TestCancelOutdatedSaysItOnce: what an earlier attempt did is told once, however
+// TestCancelOutdatedSaysItOnce: the effect of an earlier attempt is reported once, however
 // often it is tried again.
 func TestCancelOutdatedSaysItOnce(t *testing.T) {
 	h := actionstest.New(t, "version: 1\nrules:\n  - {name: r, on: pipeline, actions: [cancel_outdated]}\n")

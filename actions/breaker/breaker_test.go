@@ -1,4 +1,4 @@
-package actions_test
+package breaker_test
 
 import (
 	"fmt"
@@ -185,7 +185,8 @@ func TestNoStorm(t *testing.T) {
 	}
 }
 
-// What waits for a storm's end says so, and is told to those who ask for it.
+// A retry that waits for a breaker to close is reported with the reason, if its rule
+// notifies of deferred decisions.
 func TestStormDefers(t *testing.T) {
 	h := actionstest.New(t, strings.Replace(strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 2, pipelines: 2", 1),
 		"when: [failed]", `when: [deferred, done], text: "{{ job.name }} waits"`, 1))
@@ -213,7 +214,7 @@ func TestStormDefers(t *testing.T) {
 	}
 }
 
-// Killed at any step, twice, a storm is told once at its start and once at
+// Killed at any step, twice, a storm is announced once at its start and once at
 // its end, and what waited is retried once.
 func TestStormKilledAtAnyStep(t *testing.T) {
 	await.Long(t, "it kills the program at many steps")
@@ -291,7 +292,7 @@ func TestStormIsOverForAllClocks(t *testing.T) {
 	}
 }
 
-// Killed at any step of its start, a second storm is told like the first.
+// Killed at any step of its start, a second storm is announced like the first.
 func TestSecondStormKilledAtAnyStep(t *testing.T) {
 	await.Long(t, "it kills the program at many steps")
 	t.Parallel()
@@ -323,7 +324,7 @@ func TestSecondStormKilledAtAnyStep(t *testing.T) {
 	}
 }
 
-// That a retry waits is told once, also when the program is killed.
+// A retry that waits is reported once, also when the program is killed.
 func TestDeferredIsToldOnce(t *testing.T) {
 	await.Long(t, "it kills the program at many steps")
 	t.Parallel()

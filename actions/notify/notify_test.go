@@ -1,4 +1,4 @@
-package actions_test
+package notify_test
 
 import (
 	"context"
@@ -87,7 +87,7 @@ func queueOutcomes(h *actionstest.Harness, n int) {
 
 // TestReceiverThatHangsDelaysNobody: with 1,500 outcomes before it and a
 // receiver that never answers, a new retry is made and all outcomes are
-// journalled. When the receiver answers, each outcome is told once.
+// journalled. When the receiver answers, each outcome is notified once.
 func TestReceiverThatHangsDelaysNobody(t *testing.T) {
 	t.Parallel()
 	const queued = 1500

@@ -1,0 +1,94 @@
+package follow_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/pipesteward/pipesteward/actions/actionstest"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// What becomes of a retried job is an outcome of its own.
+func TestFollowed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		ends   string
+		reason string
+		want   []string
+		says   string
+	}{
+		{"passes", "success", "", []string{event.ResultDone, event.ResultRecovered}, "attempt 2 passed, after stuck_or_timeout_failure"},
+		{"fails for another reason that no rule retries", "failed", "script_failure", []string{event.ResultDone, event.ResultGaveUp}, "attempt 2 failed for another reason: script_failure, before it was stuck_or_timeout_failure"},
+		{"fails for another reason that a rule retries", "failed", "runner_system_failure", []string{event.ResultDone, event.ResultDone}, "attempt 3 of 3; it failed with runner_system_failure, and before with stuck_or_timeout_failure"},
+		{"fails again", "failed", actionstest.Stuck, []string{event.ResultDone, event.ResultDone}, "attempt 3 of 3"},
+		{"is canceled", "canceled", "", []string{event.ResultDone}, "attempt 2 of 3"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := actionstest.New(t, actionstest.RetryRules)
+			job := h.FailedJob(actionstest.Stuck)
+			h.Deliver(h.GitLab.JobHookBody(job.ID))
+			h.WorkOff()
+			again := h.GitLab.Latest(job.PipelineID, "rspec")
+			h.GitLab.Run(again.ID)
+			h.GitLab.Finish(again.ID, c.ends, c.reason)
+			for range 2 { // of a group's hook, too
+				h.Deliver(h.GitLab.JobHookBody(again.ID))
+			}
+			h.WorkOff()
+			var got []string
+			var last event.Outcome
+			for _, o := range h.Outcomes() {
+				got, last = append(got, o.Result), o
+			}
+			if fmt.Sprint(got) != fmt.Sprint(c.want) {
+				t.Errorf("outcomes %v, want %v", got, c.want)
+			}
+			actionstest.Has(t, last.Reason, c.says)
+		})
+	}
+}
+
+// The last attempt that fails is reported once, and once only.
+func TestGaveUpOnce(t *testing.T) {
+	h := actionstest.New(t, actionstest.RetryRules)
+	job := h.FailedJob(actionstest.Stuck)
+	for range 3 {
+		for range 2 {
+			h.Deliver(h.GitLab.JobHookBody(job.ID))
+			h.WorkOff()
+		}
+		if latest := h.GitLab.Latest(job.PipelineID, "rspec"); latest.ID != job.ID {
+			job = latest
+			h.GitLab.Run(job.ID)
+			h.GitLab.Finish(job.ID, "failed", actionstest.Stuck)
+		}
+	}
+	gaveUp := 0
+	for _, o := range h.Outcomes() {
+		if o.Result == event.ResultGaveUp {
+			gaveUp++
+			actionstest.Has(t, o.Reason, "3 attempts failed, as many as the rule allows")
+		}
+	}
+	if n := h.GitLab.Count("POST", "/retry"); n != 2 || gaveUp != 1 {
+		t.Errorf("%d retries and gave up %d times, want 2 and once", n, gaveUp)
+	}
+}
+
+// A rule for pipelines retries what the job's own event knows no rule for:
+// that it gave up is reported when it has, and once.
+func TestGaveUpOnceByARuleForPipelines(t *testing.T) {
+	h := actionstest.New(t, `
+version: 1
+rules:
+  - {name: r, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry: {jobs: 'filter(pipeline.jobs, .status == "failed")'}]}
+`)
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	for range 3 {
+		h.Deliver(h.GitLab.JobHookBody(h.End("rspec", "failed", actionstest.Stuck)))
+		h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+		h.WorkOff()
+	}
+	h.WantResults(event.ResultDone, event.ResultDone, event.ResultGaveUp)
+}
