@@ -121,7 +121,7 @@ func startServe(ctx context.Context, s settings) (at addresses, served <-chan er
 	}
 }
 
-// narrator prints what happens, one line after the other.
+// narrator prints what happens, line by line.
 type narrator struct {
 	mu    sync.Mutex
 	w     io.Writer
