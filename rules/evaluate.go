@@ -229,10 +229,10 @@ func (ev *evaluation) targets(a Action) ([]target, error) {
 	}
 	list := reflect.ValueOf(value)
 	if list.Kind() != reflect.Slice {
-		return nil, fmt.Errorf("gave a %T, not a list of jobs", value)
+		return nil, fmt.Errorf("returned a %T, not a list of jobs", value)
 	}
 	if n := list.Len(); n > maxTargets {
-		return nil, fmt.Errorf("gave %d jobs, more than %d", n, maxTargets)
+		return nil, fmt.Errorf("returned %d jobs, more than %d", n, maxTargets)
 	}
 	targets := make([]target, list.Len())
 	for i := range targets {

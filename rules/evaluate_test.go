@@ -120,8 +120,8 @@ func TestConditions(t *testing.T) {
 			if c.on == "pipeline" {
 				e = fixture.PipelineEvent()
 			}
-			asks := &facts{log: "x\nNo space left on device\n", details: event.Details{Job: e.Job, TagList: []string{"gpu"}}}
-			decisions, errs := condition(t, c.on, c.text).Evaluate(t.Context(), e, asks)
+			gitlab := &facts{log: "x\nNo space left on device\n", details: event.Details{Job: e.Job, TagList: []string{"gpu"}}}
+			decisions, errs := condition(t, c.on, c.text).Evaluate(t.Context(), e, gitlab)
 			if len(errs) > 0 {
 				t.Fatalf("Evaluate: %v", errs)
 			}
@@ -261,11 +261,11 @@ rules:
   - {name: one, on: job, if: 'job.status == "failed" and log() contains "x"', actions: [retry]}
   - {name: two, on: job, if: 'log() contains "y"', actions: [retry]}
 `)
-	asks := &facts{log: "y"}
-	if _, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), asks); len(errs) > 0 {
+	gitlab := &facts{log: "y"}
+	if _, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), gitlab); len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	if diff := cmp.Diff(map[string]int{"log": 1}, asks.requested); diff != "" {
+	if diff := cmp.Diff(map[string]int{"log": 1}, gitlab.requested); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
@@ -524,19 +524,19 @@ rules:
   - {name: a, on: job, if: 'log() contains "disk" and log_excerpt(2) contains "disk" and log_excerpt() contains "full"', actions: [play: {variables: {WHY: "{{ log_excerpt(3) }}"}}], notify: [{channel: ci, text: "{{ log_excerpt(1) }}"}]}
   - {name: too-many, on: job, if: 'log_excerpt(job.attempt * 1000) == ""', actions: [erase]}
 `)
-	asks := &facts{log: "ERROR: disk full"}
-	decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), asks)
-	if len(decisions) != 1 || decisions[0].Action.Variables["WHY"] != "ERROR: disk full" || asks.requested["log"] != 1 {
-		t.Errorf("decisions %v, requested %v, want one decision and one request", decisions, asks.requested)
+	gitlab := &facts{log: "ERROR: disk full"}
+	decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), gitlab)
+	if len(decisions) != 1 || decisions[0].Action.Variables["WHY"] != "ERROR: disk full" || gitlab.requested["log"] != 1 {
+		t.Errorf("decisions %v, requested %v, want one decision and one request", decisions, gitlab.requested)
 	}
 	if len(errs) != 1 || !strings.Contains(errs[0].Error(), "a number of lines from 1 to 100, not 1000") {
 		t.Errorf("errors %v, want one of the number of lines", errs)
 	}
 	why := decisions[0].Explanation
 	if shown := fmt.Sprint(why); strings.Contains(shown, "disk full") || !cmp.Equal(why.Requested, []string{"log()"}) {
-		t.Errorf("the explanation shows the log, or not the question: %s", shown)
+		t.Errorf("the explanation shows the log, or not the request: %s", shown)
 	}
-	notices, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, asks, strings.ToLower)
+	notices, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, strings.ToLower)
 	if diff := cmp.Diff([]rules.Notice{{Channel: "ci", Text: "error: disk full"}}, notices); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}

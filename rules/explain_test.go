@@ -23,8 +23,8 @@ func TestExplain(t *testing.T) {
 		requested []string
 	}{
 		{"a comparison", "job", `job.name == "lint"`, facts{}, "no* `job.name == \"lint\"` job.name=\"rspec 1/3\"", nil},
-		{"sides the other way round", "job", `3 > job.attempt`, facts{}, "yes* `3 > job.attempt` job.attempt=1", nil},
-		{"both sides", "job", `job.ref != project.default_branch`, facts{}, "no* `job.ref != project.default_branch` job.ref=\"main\" project.default_branch=\"main\"", nil},
+		{"operands exchanged", "job", `3 > job.attempt`, facts{}, "yes* `3 > job.attempt` job.attempt=1", nil},
+		{"both operands", "job", `job.ref != project.default_branch`, facts{}, "no* `job.ref != project.default_branch` job.ref=\"main\" project.default_branch=\"main\"", nil},
 		{
 			"and, the second decides", "job", `job.status == "failed" and job.tag and log() contains "x"`,
 			facts{},
@@ -59,7 +59,7 @@ func TestExplain(t *testing.T) {
 			[]string{"log()"},
 		},
 		{
-			"nor an excerpt of it, and the question is the log's", "job", `log_excerpt(5) contains "No space left" and superseded()`,
+			"nor an excerpt of it, and the request is for the log", "job", `log_excerpt(5) contains "No space left" and superseded()`,
 			facts{log: "hush-hush\nNo space left"},
 			"yes* and(yes* `log_excerpt(5) contains \"No space left\"` log_excerpt(5)=a text of length 23; yes* `superseded()`)",
 			[]string{"log()", "superseded()"},
@@ -133,10 +133,10 @@ func TestExplainIsEvaluate(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		asked, want := &facts{err: rapid.SampledFrom([]error{nil, errors.New("down")}).Draw(t, "error")}, &facts{}
-		*want = *asked
+		gitlab, want := &facts{err: rapid.SampledFrom([]error{nil, errors.New("down")}).Draw(t, "error")}, &facts{}
+		*want = *gitlab
 		decisions, errs := rs.Evaluate(t.Context(), e, want)
-		v := rs.Explain(t.Context(), e, asked)[0]
+		v := rs.Explain(t.Context(), e, gitlab)[0]
 		result := map[bool]string{true: event.PartTrue, false: event.PartFalse}[len(decisions) > 0]
 		if len(errs) > 0 {
 			result = event.PartError
@@ -147,7 +147,7 @@ func TestExplainIsEvaluate(t *testing.T) {
 		if diff := cmp.Diff(decisions, v.Decisions); diff != "" {
 			t.Fatalf("%s: decisions (-Evaluate +Explain):\n%s", text, diff)
 		}
-		if diff := cmp.Diff(want.requested, asked.requested); diff != "" {
+		if diff := cmp.Diff(want.requested, gitlab.requested); diff != "" {
 			t.Fatalf("%s: requests (-Evaluate +Explain):\n%s", text, diff)
 		}
 	})

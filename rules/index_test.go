@@ -160,8 +160,8 @@ func conditions(on string, depth int) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		// draw returns one of several texts. Each %s in it is replaced by
 		// another drawn text.
-		draw := func(forms ...string) string {
-			form := rapid.SampledFrom(forms).Draw(t, "form")
+		draw := func(templates ...string) string {
+			form := rapid.SampledFrom(templates).Draw(t, "form")
 			texts := map[string]*rapid.Generator[string]{
 				"FIELD": rapid.SampledFrom([]string{"job.status", "job.failure_reason", "pipeline.status", "project.path", "project.namespace"}),
 				"ST":    quoted(someStatuses), "STS": listed(someStatuses),
@@ -259,10 +259,10 @@ func TestEvaluateIsEvaluatingAllRules(t *testing.T) {
 		down := errors.New("down")
 		for range 10 {
 			e := events(true).Draw(t, "event")
-			asked, want := &facts{err: rapid.SampledFrom([]error{nil, down, passing{down}}).Draw(t, "error")}, &facts{}
-			asked.log = rapid.SampledFrom([]string{"x", "y"}).Draw(t, "log")
-			*want = *asked
-			decisions, errs := rs.Evaluate(t.Context(), e, asked)
+			gitlab, want := &facts{err: rapid.SampledFrom([]error{nil, down, passing{down}}).Draw(t, "error")}, &facts{}
+			gitlab.log = rapid.SampledFrom([]string{"x", "y"}).Draw(t, "log")
+			*want = *gitlab
+			decisions, errs := rs.Evaluate(t.Context(), e, gitlab)
 			allDecisions, allErrs := rs.EvaluateAll(t.Context(), e, want)
 			if diff := cmp.Diff(allDecisions, decisions); diff != "" {
 				t.Fatalf("%s%+v: decisions (-all +got):\n%s", text.String(), e, diff)
@@ -270,7 +270,7 @@ func TestEvaluateIsEvaluatingAllRules(t *testing.T) {
 			if diff := cmp.Diff(fmt.Sprint(allErrs), fmt.Sprint(errs)); diff != "" {
 				t.Fatalf("%s%+v: errors (-all +got):\n%s", text.String(), e, diff)
 			}
-			if diff := cmp.Diff(want.requested, asked.requested); diff != "" {
+			if diff := cmp.Diff(want.requested, gitlab.requested); diff != "" {
 				t.Fatalf("%s%+v: requests (-all +got):\n%s", text.String(), e, diff)
 			}
 		}

@@ -55,14 +55,14 @@ var Operators = map[string]string{"and": "and", "&&": "and", "or": "or", "||": "
 func Requests(n ast.Node, classes []string) []string {
 	var names []string
 	ast.Find(n, func(n ast.Node) bool {
-		question := ""
+		request := ""
 		if call, ok := n.(*ast.CallNode); ok {
-			question = requestOf(call.Callee.String())
+			request = requestOf(call.Callee.String())
 		} else if len(classes) > 0 && FieldOf(n) == ClassField {
-			question = "log"
+			request = "log"
 		}
-		if question != "" && !slices.Contains(names, question) {
-			names = append(names, question)
+		if request != "" && !slices.Contains(names, request) {
+			names = append(names, request)
 		}
 		return false
 	})

@@ -122,7 +122,7 @@ func (p Purpose) check(program *vm.Program) error {
 				return ErrBridge
 			}
 		}
-		return errors.New("`jobs` must give a list of jobs, like `filter(pipeline.jobs, .status == \"manual\")`")
+		return errors.New("`jobs` must return a list of jobs, like `filter(pipeline.jobs, .status == \"manual\")`")
 	case WantText:
 		if nt.Kind == reflect.Func {
 			return errors.New("this is a function: call it with ()")

@@ -34,7 +34,7 @@ func reference(t *testing.T) string {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", field.name, types.describe(field.of))
 	}
 	b.WriteString("\n| function | returns |\n| --- | --- |\n")
-	var ask, need []string
+	var requesting, need []string
 	for _, f := range expression.FunctionDocs() {
 		returns := f.Returns
 		if f.Fields != "" {
@@ -42,13 +42,13 @@ func reference(t *testing.T) string {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s |\n", f.Call, returns)
 		if f.RequestsGitLab {
-			ask = append(ask, "`"+f.Name+"()`")
+			requesting = append(requesting, "`"+f.Name+"()`")
 		}
 		if f.NeedsJob {
 			need = append(need, "`"+f.Name+"()`")
 		}
 	}
-	fmt.Fprintf(&b, "\n%s send requests to GitLab, only when reached and once per event: put cheap conditions first.\n", enumerate(ask))
+	fmt.Fprintf(&b, "\n%s send requests to GitLab, only when reached and once per event: put cheap conditions first.\n", enumerate(requesting))
 	fmt.Fprintf(&b, "%s read the event's job, so `if` and `jobs` of a rule `on: pipeline` can't use them.\n", enumerate(need))
 	return b.String()
 }

@@ -131,10 +131,10 @@ func (c constancy) always(n ast.Node) {
 
 // clash returns the first two parts that can't both have the given truth
 // value.
-func (l *logic) clash(parts []ast.Node, holds bool) (one, other ast.Node) {
+func (l *logic) clash(parts []ast.Node, truth bool) (one, other ast.Node) {
 	for i, other := range parts {
 		for _, one := range parts[:i] {
-			if !l.satisfiable(assumption{one, holds}, assumption{other, holds}) {
+			if !l.satisfiable(assumption{one, truth}, assumption{other, truth}) {
 				return one, other
 			}
 		}
@@ -161,21 +161,21 @@ func whyConstant(n ast.Node) string {
 
 // remedy returns what to write instead of two conditions that can't both have
 // the given truth value; "" if no suggestion is possible.
-func (l *logic) remedy(one, other ast.Node, holds bool) string {
-	if holds && isFailedWith(one) && isFailedWith(other) {
+func (l *logic) remedy(one, other ast.Node, truth bool) string {
+	if truth && isFailedWith(one) && isFailedWith(other) {
 		arguments := slices.Concat(one.(*ast.CallNode).Arguments, other.(*ast.CallNode).Arguments)
 		return ": for either, write " + (&ast.CallNode{Callee: &ast.IdentifierNode{Value: "failed_with"}, Arguments: arguments}).String()
 	}
-	of, values := l.pinnedBy(assumption{one, holds})
-	alsoOf, others := l.pinnedBy(assumption{other, holds})
+	of, values := l.pinnedBy(assumption{one, truth})
+	alsoOf, others := l.pinnedBy(assumption{other, truth})
 	if _, isText := first(values).(string); isText && of == alsoOf {
 		list := quoted(slices.Concat(values, others))
-		if holds {
+		if truth {
 			return fmt.Sprintf(": for either, write %s in %s", of, list)
 		}
 		return fmt.Sprintf(": for neither, write %s not in %s", of, list)
 	}
-	if !holds {
+	if !truth {
 		return ": write and between them"
 	}
 	looked := slices.Concat(namesIn(one), namesIn(other))
@@ -183,7 +183,7 @@ func (l *logic) remedy(one, other ast.Node, holds bool) string {
 	byClass := slices.Contains(looked, "failure_class")
 	switch {
 	case byReason && byClass:
-		return ": the reason gives the class, and this is not its class"
+		return ": the reason determines the class, and this is not its class"
 	case byReason || byClass:
 		return ": a job has a failure reason and class only when its status is \"failed\""
 	}
@@ -197,7 +197,7 @@ func (l *logic) pinnedBy(s assumption) (about string, values []any) {
 	for cs := range l.conjunctions(s) {
 		for _, c := range cs {
 			switch {
-			case c.values == nil || !c.holds:
+			case c.values == nil || !c.truth:
 			case about != "":
 				return "", nil
 			default:

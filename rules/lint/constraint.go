@@ -17,10 +17,10 @@ import (
 type constraint struct {
 	text   string
 	about  string // the restricted value, as the expression has it: job.status
-	holds  bool
-	values []any          // the value is one of these (with holds false: none of these)
+	truth  bool
+	values []any          // the value is one of these (with truth false: none of these)
 	among  map[any]bool   // values as a set
-	test   func(any) bool // or the value satisfies test (with holds false: it does not)
+	test   func(any) bool // or the value satisfies test (with truth false: it does not)
 	bound  bound          // or the value is within the bound
 }
 
@@ -41,13 +41,13 @@ func constraintOf(s assumption) (constraint, bool) {
 		return constraint{}, false
 	}
 	text := s.node.String()
-	opaque := constraint{text: text, about: text, holds: s.value}
+	opaque := constraint{text: text, about: text, truth: s.value}
 	switch n := s.node.(type) {
 	case *ast.BoolNode:
 		return constantly(n.Value == s.value), true
 	case *ast.CallNode:
 		if pattern := expression.Argument(n, 1); n.Callee.String() == "glob" && pattern != nil {
-			return constraint{text: text, about: n.Arguments[0].String(), holds: s.value, test: func(v any) bool {
+			return constraint{text: text, about: n.Arguments[0].String(), truth: s.value, test: func(v any) bool {
 				return doublestar.MatchUnvalidated(pattern.Value, v.(string))
 			}}, true
 		}
@@ -56,7 +56,7 @@ func constraintOf(s assumption) (constraint, bool) {
 		if mirrored := mirror[operator]; mirrored != "" && literalOf(with) == nil {
 			about, operator, with = n.Right, mirrored, n.Left
 		}
-		c := constraint{text: text, about: about.String(), holds: s.value}
+		c := constraint{text: text, about: about.String(), truth: s.value}
 		if !c.compare(operator, with) {
 			return opaque, true
 		}
@@ -68,9 +68,9 @@ func constraintOf(s assumption) (constraint, bool) {
 	return opaque, true
 }
 
-func constantly(holds bool) constraint {
-	c := constraint{about: aboutNothing, holds: true}
-	c.oneOf(holds)
+func constantly(truth bool) constraint {
+	c := constraint{about: aboutNothing, truth: true}
+	c.oneOf(truth)
 	return c
 }
 
@@ -121,8 +121,8 @@ func (c *constraint) compare(operator string, with ast.Node) bool {
 		c.oneOf(values...)
 		return !c.among[nil]
 	case "<", "<=", ">", ">=":
-		if !c.holds {
-			c.holds, operator = true, opposite[operator]
+		if !c.truth {
+			c.truth, operator = true, opposite[operator]
 		}
 		c.bound = bound{operator, number}
 		return isNumber
@@ -176,9 +176,9 @@ func (c *constraint) admits(v any) bool {
 	_, isText := v.(string)
 	switch {
 	case c.values != nil:
-		return c.among[v] == c.holds
+		return c.among[v] == c.truth
 	case c.test != nil && isText:
-		return c.test(v) == c.holds
+		return c.test(v) == c.truth
 	case c.bound.operator != "" && isNumber:
 		switch limit := c.bound.limit; c.bound.operator {
 		case "<":
@@ -212,7 +212,7 @@ func (cs conjunction) admits(about string, v any) bool {
 // are not a finite list.
 func (cs conjunction) values(about string) ([]any, bool) {
 	for _, c := range cs {
-		if c.about != about || c.values == nil || !c.holds {
+		if c.about != about || c.values == nil || !c.truth {
 			continue
 		}
 		var all []any
@@ -266,7 +266,7 @@ func (c *constraint) excludes(other constraint) bool {
 	if c.about != other.about {
 		return false
 	}
-	return c.text == other.text && c.holds != other.holds || c.bound.above(other.bound) || other.bound.above(c.bound)
+	return c.text == other.text && c.truth != other.truth || c.bound.above(other.bound) || other.bound.above(c.bound)
 }
 
 // above reports whether b is a lower bound and other an upper bound, and no

@@ -51,13 +51,13 @@ func costlyFirstIn(p *pass, e rulefile.Expression) {
 
 func costlyFirstOf(p *pass, e rulefile.Expression, n, tree ast.Node) {
 	operator, parts := chain(n)
-	asking := func(part ast.Node) bool { return len(expression.Requests(part, p.classes)) > 0 }
-	first := slices.IndexFunc(parts, asking)
-	if first < 0 || !slices.ContainsFunc(parts[first:], func(part ast.Node) bool { return !asking(part) }) {
+	isRequest := func(part ast.Node) bool { return len(expression.Requests(part, p.classes)) > 0 }
+	first := slices.IndexFunc(parts, isRequest)
+	if first < 0 || !slices.ContainsFunc(parts[first:], func(part ast.Node) bool { return !isRequest(part) }) {
 		return
 	}
 	late, names := parts[first], expression.Requests(parts[first], p.classes)
-	if asked := p.requestedBefore(tree, startOf(late)); !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(asked, name) }) {
+	if before := p.requestedBefore(tree, startOf(late)); !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(before, name) }) {
 		return // the response is already there
 	}
 	slices.SortStableFunc(parts, func(one, other ast.Node) int {
@@ -68,11 +68,11 @@ func costlyFirstOf(p *pass, e rulefile.Expression, n, tree ast.Node) {
 		better = &ast.BinaryNode{Operator: operator, Left: better, Right: part}
 	}
 	enough := map[string]string{"and": "false", "or": "true"}[operator]
-	question := names[0] + "()"
+	request := names[0] + "()"
 	if len(expression.Requests(late, nil)) == 0 {
-		question = "for job.failure_class, which may be one of `classes`, the log"
+		request = "for job.failure_class, which may be one of `classes`, the log"
 	}
-	p.warnIn(e, late, "%s is requested from GitLab even if the rest is already %s: write %s", question, enough, better)
+	p.warnIn(e, late, "%s is requested from GitLab even if the rest is already %s: write %s", request, enough, better)
 }
 
 // requestedBefore returns the requests to GitLab in the part of an expression

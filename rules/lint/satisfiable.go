@@ -110,7 +110,7 @@ func (s *search) explore(todo []assumption, cs conjunction) bool {
 		case len(r.parts) == 0:
 			cs = append(slices.Clip(cs), c)
 			if _, field := ofJob(c.about); field == "attempt" {
-				cs = append(cs, constraint{about: c.about, holds: true, bound: bound{">=", 1}}) // attempts count from 1
+				cs = append(cs, constraint{about: c.about, truth: true, bound: bound{">=", 1}}) // attempts count from 1
 			}
 			if cs.contradictory(c, s.classes) {
 				return true
@@ -168,9 +168,9 @@ func (s assumption) split() (parts []assumption, all bool) {
 }
 
 // asTrue returns a condition that is true if and only if n has the truth value
-// holds.
-func asTrue(n ast.Node, holds bool) ast.Node {
-	if holds {
+// truth.
+func asTrue(n ast.Node, truth bool) ast.Node {
+	if truth {
 		return n
 	}
 	return &ast.UnaryNode{Operator: "not", Node: n}

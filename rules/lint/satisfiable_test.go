@@ -121,11 +121,11 @@ func TestSatisfiableRaisesNoFalseAlarm(t *testing.T) {
 		}
 		l := newLogic()
 		l.classes = cs.Names()
-		canHold, canFail := l.satisfiable(assumption{tree.Node, true}), l.satisfiable(assumption{tree.Node, false})
-		if !canHold {
+		canBeTrue, canBeFalse := l.satisfiable(assumption{tree.Node, true}), l.satisfiable(assumption{tree.Node, false})
+		if !canBeTrue {
 			never++
 		}
-		if !canFail {
+		if !canBeFalse {
 			always++
 		}
 		for range 10 {
@@ -134,13 +134,13 @@ func TestSatisfiableRaisesNoFalseAlarm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			holds, err := session.Run(program)
+			truth, err := session.Run(program)
 			session.End()
 			if err != nil {
 				t.Fatalf("%s: %v", text, err)
 			}
-			if holds == true && !canHold || holds == false && !canFail {
-				t.Fatalf("%s is called impossible to be %v, and is on %+v", text, holds, e)
+			if truth == true && !canBeTrue || truth == false && !canBeFalse {
+				t.Fatalf("%s is called impossible to be %v, and is on %+v", text, truth, e)
 			}
 		}
 	}

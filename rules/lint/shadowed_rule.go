@@ -50,8 +50,8 @@ type stoppers struct {
 
 type stopper struct {
 	*rules.Rule
-	tree ast.Node
-	asks []string
+	tree     ast.Node
+	requests []string
 }
 
 // pin is a value that a condition requires.
@@ -102,8 +102,8 @@ func (s *stoppers) shadowing(r stopper) *rules.Rule {
 		candidates = append(slices.Clip(candidates), s.by[pins[about][0]]...)
 	}
 	for _, c := range candidates[:min(len(candidates), mostTried)] {
-		asksMore := slices.ContainsFunc(c.asks, func(name string) bool { return !slices.Contains(r.asks, name) })
-		if !asksMore && s.implies(r.tree, c.tree) {
+		requestsMore := slices.ContainsFunc(c.requests, func(name string) bool { return !slices.Contains(r.requests, name) })
+		if !requestsMore && s.implies(r.tree, c.tree) {
 			return c.Rule
 		}
 	}

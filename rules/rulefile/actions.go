@@ -95,7 +95,7 @@ func (rd *reader) targets(r *rules.Rule, a *rules.Action) schema.Field {
 		want, of = expression.WantRuns, "a list of jobs, or of trigger jobs (bridges)"
 	}
 	return schema.Key(
-		"jobs", "The jobs to act on: an expression that gives "+of+". Without it: the job of the event. A rule `on: pipeline` needs it.",
+		"jobs", "The jobs to act on: an expression that returns "+of+". Without it: the job of the event. A rule `on: pipeline` needs it.",
 		rd.expression(&a.Jobs, want, func() expression.Purpose { return rd.eventPurpose(r) }),
 	)
 }
@@ -147,16 +147,16 @@ func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 			}
 		},
 		JSON: func() schema.JSON {
-			var forms []schema.JSON
+			var alternatives []schema.JSON
 			withParameters := schema.JSON{}
 			for _, v := range verbs {
-				forms = append(forms, schema.JSON{"const": v.name, "description": v.doc})
+				alternatives = append(alternatives, schema.JSON{"const": v.name, "description": v.doc})
 				s := schema.Mapping(v.name, v.fields(rd, r, new(rules.Action))).JSON()
 				s["type"] = []string{"object", "null"}
 				s["description"] = v.doc
 				withParameters[v.name] = s
 			}
-			return schema.JSON{"anyOf": append(forms, schema.JSON{
+			return schema.JSON{"anyOf": append(alternatives, schema.JSON{
 				"type": "object", "properties": withParameters, "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
 			})}
 		},

@@ -75,7 +75,7 @@ func (n notGivenError) Error() string {
 
 // schema reads a response, or the error of the request.
 func (a *answer[T]) schema(value schema.Schema) schema.Schema {
-	failing := schema.Mapping("an answer", schema.Fields{schema.Key("error", "The error that the request returns.", schema.Required(schema.Text(&a.err), "say which `error`"))})
+	failing := schema.Mapping("a response", schema.Fields{schema.Key("error", "The error that the request returns.", schema.Required(schema.Text(&a.err), "say which `error`"))})
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			a.given = true

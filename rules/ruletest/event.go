@@ -29,8 +29,8 @@ func (t *Test) eventSchema(files Files) schema.Schema {
 	e := &t.event
 	known := schema.Fields{
 		schema.Key("hook", "A file with the body of a hook, from where this file is.", pathTo(func(path string) error {
-			told, err := files.Hook(path)
-			t.hook, t.event = told, told
+			decoded, err := files.Hook(path)
+			t.hook, t.event = decoded, decoded
 			return err
 		})),
 		schema.Key("kind", "What changed: a job or a pipeline; or a schedule, which looks at a job. Without it: as the hook says.", schema.OneOf(&e.Meta.Kind, event.Kinds)),
@@ -54,15 +54,15 @@ func (t *Test) eventSchema(files Files) schema.Schema {
 
 // reviewEvent reports events that GitLab never sends.
 func (t *Test) reviewEvent(f *schema.Document, n *yaml.Node) {
-	e, told := &t.event, t.hook.Meta.Kind
+	e, hookKind := &t.event, t.hook.Meta.Kind
 	switch {
-	case told == "" && schema.Has(n, "hook"): // the hook could not be read
+	case hookKind == "" && schema.Has(n, "hook"): // the hook could not be read
 	case e.Meta.Kind == "":
 		if !schema.Has(n, "kind") {
 			f.FailAt(n, "which `kind` of event is it? Write `kind: job` or `kind: pipeline`, or give it a `hook`")
 		}
-	case told != "" && e.Meta.Kind != told:
-		f.FailAt(schema.Value(n, "kind"), "the hook is a %s's: leave `kind` out", told)
+	case hookKind != "" && e.Meta.Kind != hookKind:
+		f.FailAt(schema.Value(n, "kind"), "the hook is a %s's: leave `kind` out", hookKind)
 	case e.Meta.Kind == event.KindPipeline:
 		if job := schema.Value(n, "job"); job != nil {
 			f.FailAt(job, "a pipeline event has no job of its own: write its jobs in `pipeline`, like `pipeline: {jobs: [{name: lint, status: failed}]}`")

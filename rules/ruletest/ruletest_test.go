@@ -320,14 +320,14 @@ func FuzzLoadTests(f *testing.F) {
 // log, and that a test may omit the log only if no rule reads the class.
 func TestClassesInRuleTests(t *testing.T) {
 	const diskFull = "version: 1\nclasses: [{name: disk-full, log: No space left on device}]\nrules:\n"
-	const asks, retries = diskFull + `  - {name: r, on: job, if: job.failure_class == "disk-full", actions: [retry]}`, diskFull + `  - {name: r, on: job, actions: [retry]}`
+	const reads, retries = diskFull + `  - {name: r, on: job, if: job.failure_class == "disk-full", actions: [retry]}`, diskFull + `  - {name: r, on: job, actions: [retry]}`
 	const event = "{name: t, event: {kind: job, job: {name: rspec, status: failed, failure_reason: script_failure}}, "
 	for name, c := range map[string]struct{ rules, test, problem string }{
-		"log":                          {asks, "gitlab: {log: No space left on device}, expect: [{rule: r, class: disk-full}]}", ""},
-		"another log":                  {asks, "gitlab: {log: all is well}, expect: []}", ""},
-		"no log, and a rule asks":      {asks, "expect: []}", "it calls log()"},
-		"no log, and none does":        {retries, "expect: [{rule: r, class: script}]}", ""},
-		"a log that will never be had": {asks, "gitlab: {log: {error: 404}}, expect: []}", ""},
+		"log":                                {reads, "gitlab: {log: No space left on device}, expect: [{rule: r, class: disk-full}]}", ""},
+		"another log":                        {reads, "gitlab: {log: all is well}, expect: []}", ""},
+		"no log, and a rule reads the class": {reads, "expect: []}", "it calls log()"},
+		"no log, and none does":              {retries, "expect: [{rule: r, class: script}]}", ""},
+		"a log that will never be had":       {reads, "gitlab: {log: {error: 404}}, expect: []}", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result := runOne(t, testFiles{files: map[string]string{
