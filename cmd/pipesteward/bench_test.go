@@ -28,6 +28,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -173,14 +174,12 @@ func serveIntake(setting string) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 1)
-	listener, err := listen(context.Background(), "bench", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	serveHTTP(context.Background(), "bench", listener, handler, failed)
 	sayServing(listener.Addr())
-	return <-failed
+	return handlers.NewServer(handler).Serve(listener)
 }
 
 // servesLine is the log line of a program that serves.

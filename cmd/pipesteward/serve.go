@@ -255,15 +255,7 @@ func listen(ctx context.Context, setting, address string) (net.Listener, error) 
 // serveHTTP serves a handler on a listener; what ends the serving too early is
 // sent to failed. The returned function stops it.
 func serveHTTP(ctx context.Context, setting string, listener net.Listener, handler http.Handler, failed chan<- error) (stop func() error) {
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ConnState:         handlers.NewConnections(handlers.DefaultConnections).Track,
-	}
+	server := handlers.NewServer(handler)
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			failed <- fmt.Errorf("%s: %w", setting, err)
