@@ -28,6 +28,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -155,7 +156,7 @@ func serveEcho(handler echo.HandlerFunc) error {
 // what is stored.
 func serveIntake(setting string) error {
 	log := slog.New(slog.DiscardHandler)
-	db, err := openStore(context.Background(), setting, log)
+	db, err := app.OpenStore(context.Background(), setting, log)
 	if err != nil {
 		return err
 	}
@@ -346,7 +347,7 @@ func failedJobs(gl *gitlabtest.Server, n int) []gitlabtest.Job {
 // queueEvents puts the events of n hooks into a store, as deliveries are put.
 func queueEvents(b *testing.B, setting string, n int, hook func(i int) []byte) {
 	b.Helper()
-	db, err := openStore(b.Context(), setting, slog.New(slog.DiscardHandler))
+	db, err := app.OpenStore(b.Context(), setting, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -20,6 +20,8 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -78,16 +80,19 @@ func demo(ctx context.Context, stdout io.Writer, keep bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, chat.Close()) }()
 
-	at, served, err := startServe(ctx, settings{
-		rules: rulesFile, listen: "127.0.0.1:0", adminListen: "127.0.0.1:0",
-		store:     "bolt:" + filepath.Join(dir, "pipesteward.db"),
-		gitlabURL: gl.URL(), gitlabToken: gitlabtest.DefaultToken, gitlabRate: store.Rate{Limit: 3000, Per: time.Minute},
-		webhookTokens: []string{demoSecret}, slackToken: demoSlack, slackURL: chat.URL() + "/",
-	})
+	service, err := app.New(ctx, app.Options{
+		Rules: rulesFile, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
+		Store:     "bolt:" + filepath.Join(dir, "pipesteward.db"),
+		GitLabURL: gl.URL(), GitLabToken: gitlabtest.DefaultToken, GitLabRate: store.Rate{Limit: 3000, Per: time.Minute},
+		Credentials: webhook.Credentials{Tokens: []string{demoSecret}}, SlackToken: demoSlack, SlackURL: chat.URL() + "/",
+		Version: version(),
+	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	webhooks, admin := "http://"+at.webhooks.String()+"/webhooks/gitlab", "http://"+at.admin.String()
+	ended := make(chan error, 1)
+	go func() { ended <- service.Run(ctx) }()
+	webhooks, admin := service.WebhookURL(), service.AdminURL()
 	gl.AddHook(gitlabtest.Hook{URL: webhooks, Token: demoSecret, JobEvents: true, PipelineEvents: true})
 
 	tell.say("Pipesteward's demo: the real service between a simulated GitLab and a simulated Slack.\n")
@@ -103,22 +108,7 @@ func demo(ctx context.Context, stdout io.Writer, keep bool) (err error) {
 		<-ctx.Done()
 	}
 	stop()
-	return errors.Join(failed, <-served)
-}
-
-// startServe starts the service and returns once it listens; served gives
-// what it ended with.
-func startServe(ctx context.Context, s settings) (at addresses, served <-chan error, err error) {
-	started, ended := make(chan addresses, 1), make(chan error, 1)
-	go func() {
-		ended <- serve(ctx, s, slog.New(slog.DiscardHandler), func(a addresses) { started <- a })
-	}()
-	select {
-	case at := <-started:
-		return at, ended, nil
-	case err := <-ended:
-		return addresses{}, nil, err
-	}
+	return errors.Join(failed, <-ended)
 }
 
 // narrator prints what happens, one line after the other.

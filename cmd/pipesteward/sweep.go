@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/sweep"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
@@ -42,11 +43,11 @@ func sweepCommand(stdout, stderr io.Writer) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("sweep takes no arguments, but got %q: name a rule with --rule", c.Args().First())}
 			}
-			s, err := readSettings(c)
+			o, err := readSettings(c)
 			if err != nil {
 				return err
 			}
-			return runSweep(ctx, s, sweepOptions{c.StringSlice("rule"), c.Bool("restart"), c.Bool("json")}, stdout, stderr)
+			return runSweep(ctx, o, sweepOptions{c.StringSlice("rule"), c.Bool("restart"), c.Bool("json")}, stdout, stderr)
 		},
 	}
 }
@@ -56,22 +57,22 @@ type sweepOptions struct {
 	restart, json bool
 }
 
-func runSweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io.Writer) (err error) {
-	loaded, err := loadRules(s.rules, rulefile.Options{DryRun: s.dryRun, Capacity: limits.NewCapacity()})
+func runSweep(ctx context.Context, o app.Options, only sweepOptions, stdout, stderr io.Writer) (err error) {
+	loaded, err := app.LoadRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()})
 	if err != nil {
 		return err
 	}
-	scheduled, err := chosen(loaded.Scheduled(), o.rules)
+	scheduled, err := chosen(loaded.Scheduled(), only.rules)
 	if err != nil {
 		return err
 	}
 	log := newLogger(stderr)
-	db, err := openStore(ctx, s.store, log)
+	db, err := app.OpenStore(ctx, o.Store, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	gl, err := newGitLab(s, db, nil, log)
+	gl, err := app.NewGitLab(o, db, nil, log)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func runSweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io
 			GitLab: gl, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Pauses: pause.Pauses{Store: db, Now: time.Now},
 			Queue: decisions.QueueDecisions, Capacity: sweep.QueueCapacity(db),
 		},
-		Store: db, Display: sweepDisplay{show, stderr}, Restart: o.restart,
+		Store: db, Display: sweepDisplay{show, stderr}, Restart: only.restart,
 	}
 	var runs []event.Sweep
 	stopped, failed := false, false
@@ -101,7 +102,7 @@ func runSweep(ctx context.Context, s settings, o sweepOptions, stdout, stderr io
 		failed = failed || err != nil || sweep.Outcome(run, gl.Instance(), time.Now().UTC()).Result == event.ResultFailed
 	}
 	show.end(stopped || failed)
-	if o.json {
+	if only.json {
 		err = printJSON(stdout, runs)
 	} else {
 		err = printSweeps(stdout, runs)
