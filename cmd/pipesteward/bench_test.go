@@ -28,6 +28,8 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -154,7 +156,7 @@ func serveEcho(handler echo.HandlerFunc) error {
 // what is stored.
 func serveIntake(setting string) error {
 	log := slog.New(slog.DiscardHandler)
-	db, err := openStore(context.Background(), setting, log)
+	db, err := app.OpenStore(context.Background(), setting, log)
 	if err != nil {
 		return err
 	}
@@ -173,14 +175,12 @@ func serveIntake(setting string) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 1)
-	listener, err := listen(context.Background(), "bench", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	serveHTTP(context.Background(), "bench", listener, handler, failed)
 	sayServing(listener.Addr())
-	return <-failed
+	return handlers.NewServer(handler).Serve(listener)
 }
 
 // servesLine is the log line of a program that serves.
@@ -347,7 +347,7 @@ func failedJobs(gl *gitlabtest.Server, n int) []gitlabtest.Job {
 // queueEvents puts the events of n hooks into a store, as deliveries are put.
 func queueEvents(b *testing.B, setting string, n int, hook func(i int) []byte) {
 	b.Helper()
-	db, err := openStore(b.Context(), setting, slog.New(slog.DiscardHandler))
+	db, err := app.OpenStore(b.Context(), setting, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
@@ -17,12 +16,9 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
-	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/metrics"
-	"github.com/pipesteward/pipesteward/actions/projects"
-	"github.com/pipesteward/pipesteward/handlers/webhook"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
-	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
@@ -45,36 +41,17 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("catch-up takes no arguments, but got %q: name projects with --projects", c.Args().First())}
 			}
-			s, err := readSettings(c)
+			o, err := readSettings(c)
 			if err != nil {
 				return err
 			}
-			s.catchUpEvery = leastCatchUp // or else evaluated events would not be recorded
-			since, err := sinceFlag(c.String("since"), s.catchUpMaxAge, time.Now())
+			o.CatchUpEvery = leastCatchUp // or else evaluated events would not be recorded
+			since, err := sinceFlag(c.String("since"), o.CatchUpMaxAge, time.Now())
 			if err != nil {
 				return &usageError{err}
 			}
-			return catchUp(ctx, s, since, c.Bool("json"), stdout, stderr)
+			return catchUp(ctx, o, since, c.Bool("json"), stdout, stderr)
 		},
-	}
-}
-
-// catchUpConfig wires catch-up. metrics is nil for the command.
-func catchUpConfig(s settings, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) catchup.Config {
-	sweeping := gl.Sweeping() // its requests give way to all others
-	return catchup.Config{
-		Store: db, GitLab: sweeping, WebhookPath: webhook.Path, Known: catchup.NewKnown(db, log).Projects,
-		Named: func(ctx context.Context) ([]event.Project, []event.SweepProblem, error) {
-			found, problems, err := projects.Resolve(ctx, sweeping, s.projects)
-			named := make([]event.Project, len(found))
-			for i, p := range found {
-				named[i] = p.Project
-			}
-			return named, problems, err
-		},
-		Decode: func(d gitlab.HookDelivery) (event.Event, error) { return webhook.Replay(d.Body, d.Key, gl) },
-		Rules:  inForce, Every: s.catchUpEvery, MaxAge: s.catchUpMaxAge, DryRun: s.dryRun && metrics == nil,
-		Now: time.Now, Log: log, Metrics: metrics,
 	}
 }
 
@@ -101,32 +78,32 @@ func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, err
 	return since, nil
 }
 
-func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdout, stderr io.Writer) (err error) {
+func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, stdout, stderr io.Writer) (err error) {
 	// With --dry-run nothing is decided, and the rules are those of serve.
-	loaded, err := loadRules(s.rules, rulefile.Options{Capacity: limits.NewCapacity()})
+	loaded, err := app.LoadRules(o.Rules, rulefile.Options{Capacity: limits.NewCapacity()})
 	if err != nil {
 		return err
 	}
 	inForce := func() *rules.Rules { return loaded }
 	log := newLogger(stderr)
-	db, err := openStore(ctx, s.store, log)
+	db, err := app.OpenStore(ctx, o.Store, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	counters := metrics.New(prometheus.NewRegistry())
-	gl, err := newGitLab(s, db, counters.GitLabRequest, log)
+	gl, err := app.NewGitLab(o, db, counters.GitLabRequest, log)
 	if err != nil {
 		return err
 	}
 	if err := gl.LearnAddress(ctx); err != nil {
 		log.Warn("GitLab's own address could not be read: failed deliveries with another address than --gitlab-url stay in the queue", "error", err)
 	}
-	teller, err := newTeller(s, db, log)
+	receiver, err := app.NewReceiver(o, db, log)
 	if err != nil {
 		return err
 	}
-	cfg := catchUpConfig(s, db, gl, inForce, log, nil)
+	cfg := app.CatchUpConfig(o, db, gl, inForce, log, nil)
 	cfg.Since = since
 	result, err := catchup.New(cfg).Round(ctx, true)
 	if err != nil {
@@ -135,24 +112,24 @@ func catchUp(ctx context.Context, s settings, since time.Time, asJSON bool, stdo
 	if asJSON {
 		err = printJSON(stdout, result)
 	} else {
-		err = printCaughtUp(stdout, result, s.dryRun)
+		err = printCaughtUp(stdout, result, o.DryRun)
 	}
 	if err == nil && result.Projects == 0 && len(result.Problems) > 0 {
 		return errTold
 	}
-	if err != nil || s.dryRun {
+	if err != nil || o.DryRun {
 		return err
 	}
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: teller, Rules: inForce,
-		Now: time.Now, Log: log, Metrics: counters, Workers: workersFor(s.gitlabRate), NativeRetry: s.nativeRetry, SeenTTL: s.told(),
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: receiver, Rules: inForce,
+		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, SeenTTL: o.SeenTTL(),
 	})
 	return workOff(ctx, runner, db, stderr)
 }
 
 // workOff runs the runner until no record is due.
 func workOff(ctx context.Context, runner *actions.Runner, db store.Store, stderr io.Writer) error {
-	runner.WorkOff(ctx, workGrace)
+	runner.WorkOff(ctx, app.WorkGrace)
 	if ctx.Err() != nil {
 		return errors.New("stopped: `serve` on this store, or the same command, goes on")
 	}

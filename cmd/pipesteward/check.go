@@ -18,6 +18,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/lint"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -94,7 +95,7 @@ func explainCheck(w io.Writer, id string) error {
 func readAllSources(paths []string) ([]rulefile.Source, error) {
 	var all []rulefile.Source
 	for _, path := range paths {
-		sources, err := readSources(path)
+		sources, err := app.ReadRules(path)
 		if err != nil {
 			return nil, err
 		}

@@ -184,25 +184,9 @@ func TestCheckForGitLab(t *testing.T) {
 	}
 }
 
-// serve takes rules that are warned of, and says so.
-func TestServeLogsWarnings(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "rules.yaml")
-	if err := os.WriteFile(path, []byte(strings.Replace(goodRules, "failed_with(\"api_failure\")", "job.attempt < 1", 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	live, err := openRules(path, rulefile.Options{}, newLogger(&log))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if live.Rules().Len() != 1 || !strings.Contains(log.String(), `"rule":"good","reason":"this can never be true: attempts count from 1"`) {
-		t.Errorf("%d rules, log:\n%s", live.Rules().Len(), log.String())
-	}
-}
-
 // What ships is an example: there is nothing to warn of in it.
 func TestShippedRulesHaveNoWarnings(t *testing.T) {
-	for _, name := range []string{"../../rules.example.yaml", "demo.rules.yaml"} {
+	for _, name := range []string{"../../rules.example.yaml", filepath.Join("demo", "demo.rules.yaml")} {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

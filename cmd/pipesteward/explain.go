@@ -16,6 +16,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -42,7 +43,7 @@ func explainCommand(stdout io.Writer) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("explain takes no arguments, but got %q: name the event with --event", c.Args().First())}
 			}
-			loaded, err := loadRules(c.String("rules"), rulefile.Options{})
+			loaded, err := app.LoadRules(c.String("rules"), rulefile.Options{})
 			if err != nil {
 				return err
 			}

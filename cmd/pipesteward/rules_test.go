@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
-	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 // rulesState is what /api/v1/rules says.
@@ -113,59 +111,4 @@ func TestRulesOfAConfigMap(t *testing.T) {
 	}
 	file.inForce("second")
 	directory.inForce("second")
-}
-
-const threeRules = `
-version: 1
-rules:
-  - name: deploy-staging
-    on: job
-    if: job.name == "deploy-staging" and job.status == "manual"
-    actions: [play: {allow_stale: true}]
-  - name: retry-stuck
-    on: job
-    if: failed_with("stuck_or_timeout_failure")
-    actions: [retry: {allow_stale: true}]
-  - name: retry-trigger-jobs
-    on: job
-    if: job.bridge and job.status == "failed"
-    actions: [retry: {allow_stale: true}]
-`
-
-// A rule that is edited while serve runs begins then; one that comes back, too.
-func TestRulesBeginWhenTheyAreReloaded(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "rules.yaml")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(threeRules)
-	live, err := openRules(path, rulefile.Options{}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	edited := strings.Replace(threeRules, `"manual"`, `"scheduled"`, 1)
-	for _, step := range []struct {
-		name  string
-		text  string
-		since []bool // of each rule: it is known to have begun while serve runs
-	}{
-		{"at the start", threeRules, []bool{false, false, false}},
-		{"a comment", threeRules + "# more to come\n", []bool{false, false, false}},
-		{"the first is edited", edited, []bool{true, false, false}},
-		{"and edited back", threeRules, []bool{true, false, false}},
-		{"a file that can't be used", "version: 2\n", []bool{true, false, false}},
-	} {
-		write(step.text)
-		if err := live.reload(false); (err != nil) != (step.text == "version: 2\n") {
-			t.Errorf("%s: %v", step.name, err)
-		}
-		for i, identity := range live.Rules().Identities() {
-			if begun := !live.Since(identity).IsZero(); begun != step.since[i] {
-				t.Errorf("%s: rule %d has begun while serve runs: %t, want %t", step.name, i, begun, step.since[i])
-			}
-		}
-	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -109,7 +110,7 @@ type testFiles struct{ directory string }
 var _ ruletest.Files = testFiles{}
 
 // Rules implements rules.TestFiles.
-func (f testFiles) Rules(path string) ([]rulefile.Source, error) { return readSources(f.path(path)) }
+func (f testFiles) Rules(path string) ([]rulefile.Source, error) { return app.ReadRules(f.path(path)) }
 
 // Hook implements rules.TestFiles.
 func (f testFiles) Hook(path string) (event.Event, error) {

@@ -14,14 +14,11 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
 )
-
-// defaultStore is no Value of its flag: that would look like one given beside
-// PIPESTEWARD_STORE_FILE.
-const defaultStore = "bolt:pipesteward.db"
 
 // maxNativeRetry bounds how long a retry may be held back for GitLab's own.
 const maxNativeRetry = 5 * time.Minute
@@ -34,47 +31,8 @@ const (
 	mostCatchUp  = store.DefaultDedupeTTL
 )
 
-// settings are what serve is told by flags, environment and secret files.
-type settings struct {
-	rules           string
-	listen          string
-	adminListen     string
-	store           string // "" for defaultStore
-	gitlabURL       string
-	gitlabAliases   []string
-	gitlabToken     string
-	gitlabRate      store.Rate
-	nativeRetry     time.Duration
-	projects        []string
-	catchUpEvery    time.Duration
-	catchUpMaxAge   time.Duration
-	logWindow       int64
-	webhookTokens   []string
-	signingTokens   []string
-	insecureWebhook bool
-	slackToken      string
-	slackURL        string
-	dryRun          bool
-}
-
-// credentials are what a delivery may prove itself with.
-func (s settings) credentials() webhook.Credentials {
-	return webhook.Credentials{Tokens: s.webhookTokens, SigningTokens: s.signingTokens, Insecure: s.insecureWebhook}
-}
-
-// told is how long it is kept which jobs and pipelines events told of: as long
-// as catch-up asks for that.
-func (s settings) told() time.Duration {
-	if s.catchUpEvery == 0 {
-		return 0
-	}
-	return 2 * s.catchUpMaxAge
-}
-
-// env gives the environment variable of a setting.
-func env(name string) string {
-	return "PIPESTEWARD_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-}
+// env returns the environment variable of a setting.
+func env(name string) string { return app.Variable(name) }
 
 func stringFlag(name, value, usage string) cli.Flag {
 	return &cli.StringFlag{Name: name, Value: value, Usage: usage, Sources: cli.EnvVars(env(name))}
@@ -102,7 +60,8 @@ func serveFlags() []cli.Flag {
 		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 		stringFlag("listen", ":8080", "`ADDRESS` for webhooks"),
 		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
-		secretFlag("store", "queue and journal: bolt:PATH (default: "+defaultStore+"), or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://)"),
+		// The default is no Value: that would look like one given beside PIPESTEWARD_STORE_FILE.
+		secretFlag("store", "queue and journal: bolt:PATH (default: "+app.DefaultStore+"), or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://)"),
 		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
 		&cli.StringSliceFlag{Name: "gitlab-alias", Usage: "another base `URL` that the same GitLab calls itself by (repeatable; with commas between in " + env("gitlab-alias") + ")"},
 		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
@@ -127,16 +86,24 @@ func flagsOf(names ...string) []cli.Flag {
 	return slices.DeleteFunc(serveFlags(), func(f cli.Flag) bool { return !slices.Contains(names, f.Names()[0]) })
 }
 
-// readSettings reads the settings of a command; all mistakes come at once.
-func readSettings(c *cli.Command) (settings, error) {
+// readSettings reads the settings of a command; the error joins all mistakes.
+func readSettings(c *cli.Command) (app.Options, error) {
 	var errs []error
+	files := map[string]string{}
+	fromFile := func(name string) {
+		if path := secretPath(name); path != "" {
+			files[name] = path
+		}
+	}
 	secret := func(name string) string {
+		fromFile(name)
 		all, err := secrets(name, c.String(name))
-		value, err2 := single(name, all)
+		value, err2 := app.Single(name, all)
 		errs = append(errs, err, err2)
 		return value
 	}
 	several := func(name string) []string {
+		fromFile(name)
 		given := c.StringSlice(name)
 		if !c.IsSet(name) {
 			given = strings.Split(os.Getenv(env(name)), ",")
@@ -165,7 +132,7 @@ func readSettings(c *cli.Command) (settings, error) {
 		if c.IsSet(name) {
 			return c.StringSlice(name)
 		}
-		return trimmed(strings.Split(os.Getenv(env(name)), ","))
+		return app.Trimmed(strings.Split(os.Getenv(env(name)), ","))
 	}
 	projects := list("projects")
 	for _, entry := range projects {
@@ -177,39 +144,30 @@ func readSettings(c *cli.Command) (settings, error) {
 	if window < 1 || window > rest.MaxLog {
 		errs = append(errs, fmt.Errorf("--log-window: %d is not a number of bytes from 1 to %d", window, rest.MaxLog))
 	}
-	s := settings{
-		rules:           c.String("rules"),
-		listen:          c.String("listen"),
-		adminListen:     c.String("admin-listen"),
-		store:           secret("store"),
-		gitlabURL:       c.String("gitlab-url"),
-		gitlabAliases:   list("gitlab-alias"),
-		gitlabToken:     secret("gitlab-token"),
-		gitlabRate:      rate,
-		nativeRetry:     time.Duration(native),
-		projects:        projects,
-		catchUpEvery:    time.Duration(every),
-		catchUpMaxAge:   time.Duration(maxAge),
-		logWindow:       window,
-		webhookTokens:   several("webhook-token"),
-		signingTokens:   several("webhook-signing-token"),
-		insecureWebhook: c.Bool("insecure-no-webhook-auth"),
-		slackToken:      secret("slack-token"),
-		slackURL:        c.String("slack-api-url"),
-		dryRun:          c.Bool("dry-run"),
+	o := app.Options{
+		Rules:           c.String("rules"),
+		Listen:          c.String("listen"),
+		AdminListen:     c.String("admin-listen"),
+		Store:           secret("store"),
+		GitLabURL:       c.String("gitlab-url"),
+		GitLabAliases:   list("gitlab-alias"),
+		GitLabToken:     secret("gitlab-token"),
+		GitLabRate:      rate,
+		NativeRetryWait: time.Duration(native),
+		Projects:        projects,
+		CatchUpEvery:    time.Duration(every),
+		CatchUpMaxAge:   time.Duration(maxAge),
+		LogWindow:       window,
+		Credentials: webhook.Credentials{
+			Tokens: several("webhook-token"), SigningTokens: several("webhook-signing-token"), Insecure: c.Bool("insecure-no-webhook-auth"),
+		},
+		SlackToken:  secret("slack-token"),
+		SlackURL:    c.String("slack-api-url"),
+		DryRun:      c.Bool("dry-run"),
+		SecretFiles: files,
+		Version:     version(),
 	}
-	return s, errors.Join(errs...)
-}
-
-// trimmed gives the texts without white space around them, but for empty ones.
-func trimmed(texts []string) []string {
-	var all []string
-	for _, text := range texts {
-		if text = strings.TrimSpace(text); text != "" {
-			all = append(all, text)
-		}
-	}
-	return all
+	return o, errors.Join(errs...)
 }
 
 // parseRate reads "300/1m": at most so many in any such time, of which a
@@ -224,4 +182,21 @@ func parseRate(s string) (store.Rate, error) {
 	}
 	burst := max(1, n/100)
 	return store.Rate{Limit: n - burst + 1, Per: time.Duration(per), Burst: burst}, nil
+}
+
+// secretPath returns the file that gives the values of a secret setting; "": none does.
+func secretPath(name string) string { return os.Getenv(env(name) + "_FILE") }
+
+// secrets returns the values of a secret setting: those given, or those in the
+// file that its variable with _FILE names, one on each line.
+func secrets(name string, given ...string) ([]string, error) {
+	all := app.Trimmed(given)
+	path := secretPath(name)
+	if path == "" {
+		return all, nil
+	}
+	if len(all) > 0 {
+		return nil, fmt.Errorf("%s_FILE is set, and --%s or %s too: choose one", env(name), name, env(name))
+	}
+	return app.ReadSecrets(name, path)
 }

@@ -127,29 +127,6 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// How long the rest may take is told by the projects and the dates of their
-// jobs, what an earlier process did left out.
-func TestSweepTimeLeft(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		steps []sweep.Step
-		want  string
-	}{
-		{"one project", []sweep.Step{{Position: 1, Projects: 1}, {Position: 1, Projects: 1, Through: 0.25}}, ", about 3h0m0s left"},
-		{"the second of three", []sweep.Step{{Position: 1, Projects: 3}, {Position: 2, Projects: 3, Through: 0.5}}, ", about 1h0m0s left"},
-		{"gone on with", []sweep.Step{{Position: 901, Projects: 1000}, {Position: 902, Projects: 1000}}, ", about 99h0m0s left"},
-		{"gone on with, just now", []sweep.Step{{Position: 901, Projects: 1000, Through: 0.5}}, " freed"},
-	} {
-		s := newSweepProgress(event.Sweep{Rule: "nightly"})
-		for _, step := range c.steps {
-			s.add(step)
-		}
-		if line := s.line(s.began.Add(time.Hour)); !strings.HasSuffix(line, c.want) {
-			t.Errorf("%s: %q, want one that ends with %q", c.name, line, c.want)
-		}
-	}
-}
-
 // Ctrl-C ends a sweep, and the same command goes on. GitLab answers no erase
 // after the first 40 until Ctrl-C has come.
 func TestSweepGoesOnAfterCtrlC(t *testing.T) {

@@ -19,8 +19,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/urfave/cli/v3"
+
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -120,32 +123,46 @@ func (w *world) run(more ...string) *program {
 // runFromEnv is run with the secrets of this process's environment.
 func (w *world) runFromEnv(more ...string) *program {
 	w.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
-	p := &program{T: w.T, cancel: cancel, ended: make(chan error, 1)}
-	args := append([]string{"pipesteward"}, w.args(more...)...)
-	stderr, log := io.Pipe()
-	code := make(chan int, 1)
-	go func() {
-		code <- run(ctx, args, io.Discard, log)
-		_ = log.Close() // it never fails
-	}()
-	err := p.watch(stderr, func() error {
-		if code := <-code; code != 0 {
-			return fmt.Errorf("exit status %d", code)
-		}
-		return nil
-	})
+	p := &program{T: w.T, ended: make(chan error, 1)}
+	service, err := app.New(w.Context(), w.options(more...), newLogger(p))
+	if err != nil {
+		w.Fatal(err)
+	}
+	p.webhooks, p.admin = service.WebhookURL(), service.AdminURL()
+	var ctx context.Context
+	ctx, p.cancel = context.WithCancel(context.WithoutCancel(w.Context()))
+	go func() { p.ended <- service.Run(ctx) }()
 	w.Cleanup(func() {
-		cancel()
+		p.cancel()
 		err := <-p.ended
 		if p.ended <- err; err != nil {
 			w.Errorf("serve ends with %v\n%s", err, p.tail())
 		}
 	})
-	if err != nil {
+	return p
+}
+
+// options returns what `serve` reads from the arguments that every test needs, from
+// more, and from the environment.
+func (w *world) options(more ...string) (o app.Options) {
+	w.Helper()
+	c := serveCommand(io.Discard)
+	c.DisableSliceFlagSeparator = true // as in run
+	c.Action = func(_ context.Context, c *cli.Command) (err error) {
+		o, err = readSettings(c)
+		return err
+	}
+	if err := c.Run(w.Context(), w.args(more...)); err != nil {
 		w.Fatal(err)
 	}
-	return p
+	return o
+}
+
+// Write adds to the log of a program that runs in this process.
+func (p *program) Write(line []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.Write(line)
 }
 
 // serve starts the program as a process of its own. More arguments come

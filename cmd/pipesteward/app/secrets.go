@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -18,33 +18,30 @@ import (
 	"github.com/pipesteward/pipesteward/store/redis"
 )
 
-// secrets gives the values of a secret setting: those given, or those in the
-// file that its variable with _FILE names, one on each line.
-func secrets(name string, given ...string) ([]string, error) {
-	all := trimmed(given)
-	path := os.Getenv(env(name) + "_FILE")
-	if path == "" {
-		return all, nil
-	}
-	if len(all) > 0 {
-		return nil, fmt.Errorf("%s_FILE is set, and --%s or %s too: choose one", env(name), name, env(name))
-	}
-	return readSecrets(name, path)
-}
-
-// readSecrets reads the file of a secret setting.
-func readSecrets(name, path string) ([]string, error) {
+// ReadSecrets reads the file of a secret setting: one value on each line.
+func ReadSecrets(setting, path string) ([]string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s_FILE: %w", env(name), err)
+		return nil, fmt.Errorf("%s_FILE: %w", Variable(setting), err)
 	}
-	return trimmed(strings.Split(string(text), "\n")), nil
+	return Trimmed(strings.Split(string(text), "\n")), nil
 }
 
-// single gives the only value of a secret setting, "" for none.
-func single(name string, values []string) (string, error) {
+// Trimmed returns the texts without white space around them, and leaves out empty ones.
+func Trimmed(texts []string) []string {
+	var all []string
+	for _, text := range texts {
+		if text = strings.TrimSpace(text); text != "" {
+			all = append(all, text)
+		}
+	}
+	return all
+}
+
+// Single returns the only value of a secret setting, "" for none.
+func Single(setting string, values []string) (string, error) {
 	if len(values) > 1 {
-		return "", fmt.Errorf("%s_FILE: the file must hold one line, the secret", env(name))
+		return "", fmt.Errorf("%s_FILE: the file must hold one line, the secret", Variable(setting))
 	}
 	return strings.Join(values, ""), nil
 }
@@ -61,6 +58,7 @@ type secretFile struct {
 // secretFiles are the secrets that come from files. They follow their files; a
 // change that can't be used leaves in force what was.
 type secretFiles struct {
+	paths map[string]string // by setting
 	log   *slog.Logger
 	mu    sync.Mutex
 	files []*secretFile
@@ -68,15 +66,15 @@ type secretFiles struct {
 
 // add adds a setting, if it comes from a file. inForce is what was read of it.
 func (s *secretFiles) add(setting string, inForce []string, apply func([]string) error) {
-	if path := os.Getenv(env(setting) + "_FILE"); path != "" {
+	if path := s.paths[setting]; path != "" {
 		s.files = append(s.files, &secretFile{setting: setting, path: path, inForce: inForce, apply: apply})
 	}
 }
 
 // addSingle is add for a setting of one value.
 func (s *secretFiles) addSingle(setting, inForce string, apply func(string) error) {
-	s.add(setting, trimmed([]string{inForce}), func(values []string) error {
-		value, err := single(setting, values)
+	s.add(setting, Trimmed([]string{inForce}), func(values []string) error {
+		value, err := Single(setting, values)
 		if err != nil {
 			return err
 		}
@@ -125,42 +123,42 @@ func (s *secretFiles) reload() error {
 }
 
 func (f *secretFile) reload() (changed bool, err error) {
-	values, err := readSecrets(f.setting, f.path)
+	values, err := ReadSecrets(f.setting, f.path)
 	switch {
 	case err != nil:
 		return false, err
 	case slices.Equal(values, f.inForce):
 		return false, nil
 	case len(values) == 0:
-		return false, fmt.Errorf("%s_FILE: the file is empty", env(f.setting))
+		return false, fmt.Errorf("%s_FILE: the file is empty", Variable(f.setting))
 	}
 	if err := f.apply(values); err != nil {
-		return false, fmt.Errorf("%s_FILE: %w", env(f.setting), err)
+		return false, fmt.Errorf("%s_FILE: %w", Variable(f.setting), err)
 	}
 	f.inForce = values
 	return true, nil
 }
 
-// newSecretFiles gives the secrets of serve that come from files, and puts what
-// changes into those that use them.
-func newSecretFiles(s settings, db store.Store, gl *gitlab.Client, teller notify.Receiver, webhooks *webhook.Handler, log *slog.Logger) *secretFiles {
-	files := &secretFiles{log: log}
-	files.addSingle("gitlab-token", s.gitlabToken, gl.SetToken)
-	files.addSingle("slack-token", s.slackToken, func(token string) error {
-		chat, on := teller.(*slack.Notifier)
+// newSecretFiles returns the secrets that come from files; changes are put into those
+// that use them.
+func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, webhooks *webhook.Handler, log *slog.Logger) *secretFiles {
+	files := &secretFiles{paths: o.SecretFiles, log: log}
+	files.addSingle("gitlab-token", o.GitLabToken, gl.SetToken)
+	files.addSingle("slack-token", o.SlackToken, func(token string) error {
+		chat, on := receiver.(*slack.Notifier)
 		if !on {
 			return errors.New("there was no Slack token at the start: restart to notify people in Slack")
 		}
 		return chat.SetToken(token)
 	})
-	files.addSingle("store", s.store, func(url string) error {
+	files.addSingle("store", o.Store, func(url string) error {
 		shared, ok := db.(*redis.Store)
 		if !ok {
 			return errors.New("another store needs a restart")
 		}
 		return shared.SetURL(url)
 	})
-	credentials := s.credentials()
+	credentials := o.Credentials
 	use := func(next webhook.Credentials) error {
 		err := webhooks.SetCredentials(next)
 		if err == nil {
@@ -168,12 +166,12 @@ func newSecretFiles(s settings, db store.Store, gl *gitlab.Client, teller notify
 		}
 		return err
 	}
-	files.add("webhook-token", s.webhookTokens, func(values []string) error {
+	files.add("webhook-token", o.Credentials.Tokens, func(values []string) error {
 		next := credentials
 		next.Tokens = values
 		return use(next)
 	})
-	files.add("webhook-signing-token", s.signingTokens, func(values []string) error {
+	files.add("webhook-signing-token", o.Credentials.SigningTokens, func(values []string) error {
 		next := credentials
 		next.SigningTokens = values
 		return use(next)

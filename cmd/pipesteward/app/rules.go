@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -26,9 +26,9 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// readSources reads a rule file, or all *.yaml of a directory in name order,
-// but its tests.
-func readSources(path string) ([]rulefile.Source, error) {
+// ReadRules reads a rule file, or all *.yaml of a directory in name order without
+// rule tests.
+func ReadRules(path string) ([]rulefile.Source, error) {
 	files := []string{path}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		if files, err = filepath.Glob(filepath.Join(path, "*.yaml")); err != nil {
@@ -50,9 +50,9 @@ func readSources(path string) ([]rulefile.Source, error) {
 	return sources, nil
 }
 
-// loadRules loads the rules at a path.
-func loadRules(path string, o rulefile.Options) (*rules.Rules, error) {
-	sources, err := readSources(path)
+// LoadRules loads the rules at a path, as the service does.
+func LoadRules(path string, o rulefile.Options) (*rules.Rules, error) {
+	sources, err := ReadRules(path)
 	if err != nil {
 		return nil, fmt.Errorf("--rules: %w", err)
 	}
@@ -99,7 +99,7 @@ func openRules(path string, o rulefile.Options, log *slog.Logger) (*liveRules, e
 func (l *liveRules) load(anyway bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	sources, err := readSources(l.path)
+	sources, err := ReadRules(l.path)
 	read := digest(sources, err)
 	if read == l.tried && !anyway {
 		return nil

@@ -1,0 +1,255 @@
+// Package app is the service: what `pipesteward serve` runs. New makes everything that
+// the service consists of and starts nothing; App.Run starts it, waits, and stops it.
+// Programs and tests can run it in their own process, on port 0.
+//
+// The commands that work on the service's store by themselves, catch-up and sweep, make
+// their store, GitLab client and receiver with the same constructors.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/breaker"
+	"github.com/pipesteward/pipesteward/actions/catchup"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/metrics"
+	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/sweep"
+	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// How long the parts of a shutdown may take; together less than 10 s.
+const (
+	responseGrace = 2 * time.Second // for deliveries that wait for their response
+	WorkGrace     = 3 * time.Second // for records in flight
+)
+
+// App is one service. It runs once.
+type App struct {
+	options Options
+	log     *slog.Logger
+	rules   *liveRules
+	store   store.Store
+	gitlab  *gitlab.Client
+
+	adminListener, webhookListener net.Listener
+
+	// parts are what Run starts, in this order. What they return stops them.
+	parts []func(ctx context.Context) (stop func() error)
+	// closers release what was made and stop what was started; they are called in
+	// reverse order.
+	closers []func() error
+	failed  chan error // receives why a server stopped by itself
+}
+
+// New makes a service and listens on its addresses. Connections are accepted, and
+// the queue is worked on, once Run is called; Run also closes what New opened. All
+// errors name the setting that is wrong; nothing stays open after an error.
+func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
+	a := &App{options: o, log: log, failed: make(chan error, 2)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+
+	a.rules, err = openRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}, log)
+	if err != nil {
+		return nil, err
+	}
+
+	db, err := OpenStore(ctx, o.Store, log)
+	if err != nil {
+		return nil, err
+	}
+	a.store = db
+	a.closers = append(a.closers, db.Close)
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), worker.NewMetrics(db))
+	registry.MustRegister(newRulesMetrics(a.rules)...)
+	counters := metrics.New(registry)
+
+	gl, err := NewGitLab(o, db, counters.GitLabRequest, log)
+	if err != nil {
+		return nil, err
+	}
+	a.gitlab = gl
+	a.inBackground(gl.FollowAddress)
+	receiver, err := NewReceiver(o, db, log)
+	if err != nil {
+		return nil, err
+	}
+
+	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
+	registry.MustRegister(pause.NewMetrics(pauses))
+	runner := actions.New(actions.Config{
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: receiver, Rules: a.rules.Rules,
+		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
+	})
+	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
+	a.inBackground(runner.Health.Run)
+
+	known := catchup.NewKnown(db, log)
+	a.inBackground(known.Run)
+	if o.CatchUpEvery > 0 {
+		cfg := CatchUpConfig(o, db, gl, a.rules.Rules, log, registry)
+		cfg.RuleSince, cfg.RulesReplaced = a.rules.Since, a.rules.replaced
+		a.inBackground(catchup.New(cfg).Run)
+	}
+
+	webhooks, err := webhook.New(webhook.Config{
+		Credentials: o.Credentials,
+		Queue:       db, Rules: a.rules, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
+	}
+
+	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, log)
+	reload := func() error { return errors.Join(a.rules.reload(true), secretFiles.reload()) }
+
+	a.adminListener, err = a.listen(ctx, "--admin-listen", o.AdminListen)
+	if err != nil {
+		return nil, err
+	}
+	adminAPI := admin.New(admin.Config{
+		Pauses: pauses, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Addr: a.adminListener.Addr(), Store: db, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
+		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.Health.Status() }},
+	})
+	a.serve("--admin-listen", a.adminListener, adminAPI)
+
+	a.inBackground(a.rules.follow)
+	a.inBackground(secretFiles.follow)
+	scheduler := &sweep.Scheduler{Store: db, Rules: a.rules.Rules, Now: time.Now, Log: log}
+	a.inBackground(scheduler.Run)
+
+	a.untilStopped(func(ctx context.Context) { runner.Run(ctx, WorkGrace) })
+
+	a.webhookListener, err = a.listen(ctx, "--listen", o.Listen)
+	if err != nil {
+		return nil, err
+	}
+	a.serve("--listen", a.webhookListener, webhooks)
+	return a, nil
+}
+
+// WebhookURL returns the address that takes GitLab's deliveries.
+func (a *App) WebhookURL() string {
+	return "http://" + a.webhookListener.Addr().String() + webhook.Path
+}
+
+// AdminURL returns the base address of the API, the metrics and the health checks.
+func (a *App) AdminURL() string { return "http://" + a.adminListener.Addr().String() }
+
+// Run runs the service until ctx is done, and then returns nil after an orderly
+// shutdown: first no more webhooks are accepted, then the records in flight are
+// finished or given back, at last the store is closed. It returns an error if a
+// server fails, or if the store is found to be damaged.
+func (a *App) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, a.close()) }()
+	for _, start := range a.parts {
+		a.closers = append(a.closers, start(ctx))
+	}
+	a.log.Info("pipesteward serves", "version", a.options.Version, "webhooks", a.WebhookURL(), "admin", a.AdminURL(),
+		"rules", a.rules.Rules().Len(), "gitlab", a.gitlab.Instance(), "slack", a.options.SlackToken != "", "dry_run", a.options.DryRun)
+	select {
+	case <-ctx.Done():
+		a.log.Info("pipesteward stops: no more webhooks are taken, work at hand is ended or handed back")
+		return nil
+	case err := <-damaged(a.store):
+		return err
+	case err := <-a.failed:
+		return err
+	}
+}
+
+// close calls the closers in reverse order.
+func (a *App) close() (err error) {
+	for _, c := range slices.Backward(a.closers) {
+		err = errors.Join(err, c())
+	}
+	return err
+}
+
+// inBackground adds a part that runs until the ctx of Run is done, or until it is
+// stopped.
+func (a *App) inBackground(do func(context.Context)) {
+	a.parts = append(a.parts, func(ctx context.Context) (stop func() error) {
+		ctx, cancel := context.WithCancel(ctx)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			do(ctx)
+		}()
+		return func() error {
+			cancel()
+			<-ended
+			return nil
+		}
+	})
+}
+
+// untilStopped adds a part that runs until it is stopped in its turn: the end of Run's
+// ctx alone does not stop it.
+func (a *App) untilStopped(do func(context.Context)) {
+	a.inBackground(do)
+	last := len(a.parts) - 1
+	start := a.parts[last]
+	a.parts[last] = func(ctx context.Context) func() error { return start(context.WithoutCancel(ctx)) }
+}
+
+// listen listens on the address that a setting names.
+func (a *App) listen(ctx context.Context, setting, address string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", setting, err)
+	}
+	a.closers = append(a.closers, func() error {
+		if err := listener.Close(); !errors.Is(err, net.ErrClosed) { // a server closes its listener
+			return err
+		}
+		return nil
+	})
+	return listener, nil
+}
+
+// serve adds a part that serves a handler on a listener. It stops taking connections
+// when it is stopped, and gives open requests the time of responseGrace.
+func (a *App) serve(setting string, listener net.Listener, handler http.Handler) {
+	a.parts = append(a.parts, func(ctx context.Context) (stop func() error) {
+		server := handlers.NewServer(handler)
+		go func() {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				a.failed <- fmt.Errorf("%s: %w", setting, err)
+			}
+		}()
+		return func() error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), responseGrace)
+			defer cancel()
+			if err := server.Shutdown(ctx); err != nil {
+				return server.Close()
+			}
+			return nil
+		}
+	})
+}

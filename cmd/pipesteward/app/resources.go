@@ -1,0 +1,105 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pipesteward/pipesteward/actions/catchup"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
+	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/projects"
+	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/redis"
+)
+
+// OpenStore opens the store that a --store setting names: a file of bbolt, which
+// is the default, or a Redis that any number of replicas share.
+func OpenStore(ctx context.Context, setting string, log *slog.Logger) (store.Store, error) {
+	setting = cmp.Or(setting, DefaultStore)
+	scheme, rest, _ := strings.Cut(setting, ":")
+	switch {
+	case scheme == "bolt" && rest != "":
+		return bolt.Open(rest, bolt.Options{Now: time.Now})
+	case scheme == "redis", scheme == "rediss", strings.HasPrefix(scheme, "redis+"), strings.HasPrefix(scheme, "rediss+"):
+		db, err := redis.Open(ctx, setting, redis.Options{})
+		if err != nil {
+			return nil, err
+		}
+		for _, warning := range db.Warnings() {
+			log.Warn("the store may lose what it acknowledged", "reason", warning)
+		}
+		return db, nil
+	}
+	return nil, fmt.Errorf("--store: %q is not a kind of store: write bolt:PATH, like bolt:pipesteward.db, or the URL of a Redis, like redis://host:6379", scheme)
+}
+
+// damaged returns a channel that receives an error when the store can't be used any
+// more; nil for a store that recovers by itself.
+func damaged(db store.Store) <-chan error {
+	if file, ok := db.(*bolt.Store); ok {
+		return file.Damaged()
+	}
+	return nil
+}
+
+// NewGitLab returns the client of the GitLab that the options name. observe is called
+// with each response; it may be nil.
+func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint string, code int), log *slog.Logger) (*gitlab.Client, error) {
+	if o.GitLabToken == "" {
+		return nil, errors.New("--gitlab-token is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN or in the file that PIPESTEWARD_GITLAB_TOKEN_FILE names")
+	}
+	gl, err := gitlab.New(gitlab.Config{
+		BaseURL: o.GitLabURL, Aliases: o.GitLabAliases, Token: o.GitLabToken, Version: o.Version,
+		Limiter: limiter, Rate: o.GitLabRate, LogLimit: o.LogWindow, Now: time.Now, Observe: observe, Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--gitlab-url, --gitlab-alias: %w", err)
+	}
+	return gl, nil
+}
+
+// NewReceiver returns the receiver of outcomes in Slack; nil without a Slack token.
+func NewReceiver(o Options, db store.Store, log *slog.Logger) (notify.Receiver, error) {
+	if o.SlackToken == "" {
+		log.Warn("no --slack-token is given: nobody is told, see /api/v1/decisions")
+		return nil, nil
+	}
+	receiver, err := slack.New(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL, State: db, Now: time.Now, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("--slack-token, --slack-api-url: %w", err)
+	}
+	return receiver, nil
+}
+
+// CatchUpConfig returns the configuration of catch-up. metrics is nil for the command,
+// which queues nothing in a dry run.
+func CatchUpConfig(o Options, db store.Store, gl *gitlab.Client, inForce func() *rules.Rules, log *slog.Logger, metrics prometheus.Registerer) catchup.Config {
+	sweeping := gl.Sweeping() // its requests give way to all others
+	return catchup.Config{
+		Store: db, GitLab: sweeping, WebhookPath: webhook.Path, Known: catchup.NewKnown(db, log).Projects,
+		Named: func(ctx context.Context) ([]event.Project, []event.SweepProblem, error) {
+			found, problems, err := projects.Resolve(ctx, sweeping, o.Projects)
+			named := make([]event.Project, len(found))
+			for i, p := range found {
+				named[i] = p.Project
+			}
+			return named, problems, err
+		},
+		Decode: func(d gitlab.HookDelivery) (event.Event, error) { return webhook.Replay(d.Body, d.Key, gl) },
+		Rules:  inForce, Every: o.CatchUpEvery, MaxAge: o.CatchUpMaxAge, DryRun: o.DryRun && metrics == nil,
+		Now: time.Now, Log: log, Metrics: metrics,
+	}
+}
