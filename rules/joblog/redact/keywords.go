@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact/providers"
 )
 
 // keyword is a text near which a secret may occur.
@@ -100,9 +101,9 @@ type recognizer struct {
 var newRecognizer = sync.OnceValue(func() recognizer {
 	var r recognizer
 	keywords := slices.Clone(contextKeywords)
-	for i, p := range slices.Concat(providers, moreProviders) {
+	for i, p := range slices.Concat(providers.FromGitleaks, providers.More) {
 		f := newFinder(&p, i)
-		if p.reach == 0 {
+		if p.Reach == 0 {
 			r.searching = append(r.searching, f)
 		}
 		keywords = append(keywords, f.keywords()...)
@@ -114,7 +115,7 @@ var newRecognizer = sync.OnceValue(func() recognizer {
 // keywords hides the secrets near keywords.
 func (m *masker) keywords() {
 	r := newRecognizer()
-	m.searched = make([]span, len(providers)+len(moreProviders))
+	m.searched = make([]span, len(providers.FromGitleaks)+len(providers.More))
 	r.scan(m)
 	for _, f := range r.searching {
 		f.search(m)

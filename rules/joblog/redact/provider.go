@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact/providers"
 )
 
 // The table of the providers' secrets is generated from gitleaks' rules. To
@@ -15,19 +16,6 @@ import (
 //	go run ./internal/providers DIR/config/gitleaks.toml providers.go
 //
 // where DIR is the directory in the output of the first command.
-
-// provider is a kind of secret that a provider issues.
-type provider struct {
-	id       string
-	keywords []string // a match begins with one of them or, if reach is 0, contains one
-	reach    int      // maximum length of a match in bytes
-	fold     bool     // the case of keywords is ignored
-	word     bool     // keywords begin a word
-	named    bool     // the provider's name before the value identifies the secret
-	digit    bool     // a secret contains a digit
-	group    int      // the group of expr that is the secret
-	expr     string
-}
 
 const (
 	windowBefore = 64   // bytes before a keyword that are searched
@@ -49,24 +37,24 @@ var hashes = regexp.MustCompile(`(?i)sha(?:[^r]|$)|commit|digest|checksum|revisi
 
 // finder finds the secrets of a provider.
 type finder struct {
-	*provider
+	*providers.Provider
 	number int // index among the finders
 	re     func() *regexp.Regexp
 }
 
-func newFinder(p *provider, number int) *finder {
-	return &finder{provider: p, number: number, re: sync.OnceValue(func() *regexp.Regexp {
-		if p.reach > 0 {
-			return regexp.MustCompile("^(?:" + p.expr + ")")
+func newFinder(p *providers.Provider, number int) *finder {
+	return &finder{Provider: p, number: number, re: sync.OnceValue(func() *regexp.Regexp {
+		if p.Reach > 0 {
+			return regexp.MustCompile("^(?:" + p.Expr + ")")
 		}
-		return regexp.MustCompile(p.expr)
+		return regexp.MustCompile(p.Expr)
 	})}
 }
 
 func (f *finder) keywords() []keyword {
-	keywords := make([]keyword, len(f.provider.keywords))
-	for i, text := range f.provider.keywords {
-		keywords[i] = keyword{text: text, fold: f.fold, word: f.word, inspect: f.inspect}
+	keywords := make([]keyword, len(f.Keywords))
+	for i, text := range f.Keywords {
+		keywords[i] = keyword{text: text, fold: f.Fold, word: f.Word, inspect: f.inspect}
 	}
 	return keywords
 }
@@ -75,7 +63,7 @@ func (f *finder) keywords() []keyword {
 // bytes around it to the window to be searched.
 func (f *finder) inspect(m *masker, at int) {
 	w := &m.searched[f.number]
-	if f.reach == 0 {
+	if f.Reach == 0 {
 		if at-windowBefore > w.to {
 			f.search(m)
 			w.from = at - windowBefore
@@ -83,11 +71,11 @@ func (f *finder) inspect(m *masker, at int) {
 		w.to = min(len(m.text), at+windowAfter)
 		return
 	}
-	to := min(len(m.text), at+f.reach+1)
+	to := min(len(m.text), at+f.Reach+1)
 	if at < w.to { // within a secret
 		return
 	}
-	if f.named && !assigned(m.text[at:to]) {
+	if f.Named && !assigned(m.text[at:to]) {
 		return
 	}
 	if known := len(m.found); m.spend(to-at, at) && f.match(m, at, to) > 0 && len(m.found) > known {
@@ -127,10 +115,10 @@ func (f *finder) match(m *masker, from, to int) int {
 	if loc == nil || loc[1] == 0 {
 		return 0
 	}
-	start, end := from+loc[2*f.group], from+loc[2*f.group+1]
+	start, end := from+loc[2*f.Group], from+loc[2*f.Group+1]
 	switch {
-	case f.digit && !strings.ContainsAny(m.text[start:end], "0123456789"):
-	case f.named && hashes.MatchString(m.text[from+loc[0]:start]):
+	case f.Digit && !strings.ContainsAny(m.text[start:end], "0123456789"):
+	case f.Named && hashes.MatchString(m.text[from+loc[0]:start]):
 	default:
 		m.hide(start, m.tokenEnd(end))
 	}

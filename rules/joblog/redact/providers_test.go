@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact/providers"
 )
 
 // sample builds a text that an expression matches, the same each time: it uses
@@ -61,28 +62,28 @@ func (s *sample) one(class []rune) rune {
 // TestEachProviderIsHidden checks that each provider's secret is hidden in all
 // surroundings.
 func TestEachProviderIsHidden(t *testing.T) {
-	for _, p := range slices.Concat(providers, moreProviders) {
-		tree, err := syntax.Parse(p.expr, syntax.Perl)
+	for _, p := range slices.Concat(providers.FromGitleaks, providers.More) {
+		tree, err := syntax.Parse(p.Expr, syntax.Perl)
 		if err != nil {
-			t.Fatalf("%s: %v", p.id, err)
+			t.Fatalf("%s: %v", p.ID, err)
 		}
 		var s sample
 		s.add(tree.Simplify())
 		f := newFinder(&p, 0)
 		loc := f.re().FindStringSubmatchIndex(s.String())
 		if loc == nil {
-			t.Errorf("%s has no sample: %q", p.id, s.String())
+			t.Errorf("%s has no sample: %q", p.ID, s.String())
 			continue
 		}
 		lead := "" // of a secret that contains no keyword
-		if low := strings.ToLower(s.String()); p.reach == 0 && !strings.Contains(low, strings.ToLower(p.keywords[0])) {
-			lead = p.keywords[0] + " "
+		if low := strings.ToLower(s.String()); p.Reach == 0 && !strings.Contains(low, strings.ToLower(p.Keywords[0])) {
+			lead = p.Keywords[0] + " "
 		}
-		before, secret := s.String()[:loc[2*p.group]], s.String()[loc[2*p.group]:loc[2*p.group+1]]
+		before, secret := s.String()[:loc[2*p.Group]], s.String()[loc[2*p.Group]:loc[2*p.Group+1]]
 		for _, around := range []string{"%", "a % b", "a %\nb", "'%'", "(%)", `{"a":"%"}`, "a: %", "%.", "%, b", "%\\n", strings.Repeat("x ", 5000) + "%" + strings.Repeat(" y", 5000)} {
 			got := Secrets(strings.ReplaceAll(around, "%", lead+before+secret))
 			if strings.Contains(got, secret) || !strings.Contains(got, masked) {
-				t.Errorf("%s in %.20q is not hidden: %.200q", p.id, around, got)
+				t.Errorf("%s in %.20q is not hidden: %.200q", p.ID, around, got)
 			}
 		}
 
@@ -91,7 +92,7 @@ func TestEachProviderIsHidden(t *testing.T) {
 		newAutomaton(f.keywords()).scan(&m)
 		f.search(&m)
 		if got := replace(m.text, m.found); strings.Contains(got, secret) {
-			t.Errorf("%s does not hide its own: %q", p.id, got)
+			t.Errorf("%s does not hide its own: %q", p.ID, got)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package redact
+package providers
 
 import "regexp"
 
@@ -10,9 +10,9 @@ const (
 	longestShape = 128 // bytes of a match; the rest of a token is hidden with it
 )
 
-// moreProviders are kinds of secrets that gitleaks does not recognize, or only
-// in another format.
-var moreProviders = []provider{
+// More are kinds of secrets that gitleaks does not recognize, or only in another
+// format.
+var More = []Provider{
 	starting("sk-ant-", madeLong),  // Anthropic
 	starting("sk-proj-", madeLong), // OpenAI
 	starting("sk-svcacct-", madeLong),
@@ -56,10 +56,10 @@ var moreProviders = []provider{
 	starting("SWMTKN-1-", made), // Docker Swarm
 	starting("tskey-", made),    // Tailscale
 	starting("vercel_blob_rw_", made),
-	{id: "telegram-bot", keywords: []string{":AA"}, expr: `\b\d{8,10}:AA[\w-]{33}\b`},
+	{ID: "telegram-bot", Keywords: []string{":AA"}, Expr: `\b\d{8,10}:AA[\w-]{33}\b`},
 }
 
 // starting returns a provider whose secrets begin with a prefix.
-func starting(prefix, expr string) provider {
-	return provider{id: prefix, keywords: []string{prefix}, reach: longestShape, word: true, expr: regexp.QuoteMeta(prefix) + expr}
+func starting(prefix, expr string) Provider {
+	return Provider{ID: prefix, Keywords: []string{prefix}, Reach: longestShape, Word: true, Expr: regexp.QuoteMeta(prefix) + expr}
 }
