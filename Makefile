@@ -24,7 +24,7 @@ demo: ## show the whole thing with a simulated GitLab and Slack
 # meanwhile.
 .PHONY: test
 test: cc redis ## run all tests with the race detector, in under three minutes on two cores
-	go run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format pkgname -- -race -p 4 ./...
+	go run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format pkgname -- -race -p 4 -timeout 30m ./...
 
 .PHONY: short
 short: redis ## run the tests but those that take long, in under 40 seconds on two cores

@@ -14,7 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 )
 
-// addressClient gives a client of the base URL that has not asked GitLab yet,
+// addressClient returns a client of the base URL that has sent no request yet,
 // and its log.
 func addressClient(t *testing.T, base string, aliases ...string) (*gitlab.Client, *bytes.Buffer) {
 	t.Helper()
@@ -84,7 +84,7 @@ func TestAliasIsABaseURL(t *testing.T) {
 	}
 }
 
-// GitLab says itself under which address it is, with its relative URL root.
+// GitLab returns its own address, with its relative URL root.
 func TestLearnAddress(t *testing.T) {
 	for _, external := range []string{"https://gitlab.example.com", "https://example.com/gitlab"} {
 		gl := gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, ExternalURL: external})
@@ -110,8 +110,8 @@ func TestLearnAddress(t *testing.T) {
 	}
 }
 
-// A GitLab that is down at the start is asked until it answers; what could not
-// be told before is certain then.
+// A GitLab that is down at the start gets requests until it answers; whether an
+// address is foreign is certain then.
 func TestFollowAddress(t *testing.T) {
 	const external = "https://gitlab.example.com"
 	gl := gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, ExternalURL: external})

@@ -18,7 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 )
 
-// request tells what was asked, the body included.
+// request describes a request, with its body.
 func request(r *http.Request) string {
 	body, _ := io.ReadAll(r.Body)
 	return strings.TrimSpace(r.Method + " " + r.URL.RequestURI() + " " + string(body))
@@ -275,7 +275,7 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
-// A POST that may have reached GitLab is told from one that can't have.
+// A POST that may have reached GitLab is distinguished from one that can't have.
 func TestMaybeDone(t *testing.T) {
 	cut := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	gone := httptest.NewServer(nil)
@@ -352,7 +352,7 @@ func TestContext(t *testing.T) {
 	}
 }
 
-// No error of any call holds a token, even if the server sends it back.
+// No error of any call contains a token, even if the server sends it back.
 func TestNoTokenInErrors(t *testing.T) {
 	both := token + " and " + jobToken
 	servers := map[string]http.HandlerFunc{

@@ -315,7 +315,7 @@ func TestRightsLostEverywhere(t *testing.T) {
 	}
 }
 
-// TestProbeBesideTheSameRequest: the probe asks for what another request asks for
+// TestProbeBesideTheSameRequest: the probe is the same request as another one
 // too, GitLab's user, and waits neither for that nor for itself.
 func TestProbeBesideTheSameRequest(t *testing.T) {
 	for _, tt := range []struct {

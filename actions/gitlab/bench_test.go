@@ -29,7 +29,7 @@ func BenchmarkProjectJobs(b *testing.B) {
 	}
 }
 
-// BenchmarkLog reads logs over HTTP and holds their last MB: what it allocates
+// BenchmarkLog reads logs over HTTP and keeps their last MB: what it allocates
 // does not grow with the log.
 func BenchmarkLog(b *testing.B) {
 	for _, mb := range []int{1, 10, 100} {

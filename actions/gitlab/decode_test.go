@@ -23,7 +23,7 @@ func serveFile(t testing.TB, name string) string {
 	return serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) })
 }
 
-// What the API tells of a job, in each form that it takes.
+// Each version of the API's JSON of a job is decoded.
 func TestJobJSON(t *testing.T) {
 	at := func(text string) time.Time {
 		parsed, err := time.Parse(time.RFC3339Nano, text)
@@ -146,7 +146,7 @@ func TestBridgesJSON(t *testing.T) {
 	}
 }
 
-// Newer servers tell little more than ids; a server may tell nothing.
+// Newer servers send little more than ids; a server may send nothing.
 func TestAllowedAgentsJSON(t *testing.T) {
 	tests := []struct {
 		file string

@@ -19,7 +19,7 @@ import (
 
 const tooManyTimes = "This endpoint has been requested too many times. Try again later."
 
-// What a 429 is about is held, and nothing else: an application limit holds one
+// A 429 blocks its subject, and nothing else: an application limit blocks one
 // endpoint of one project, a general limit all requests.
 func TestLimitHoldsWhatItIsAbout(t *testing.T) {
 	json := http.Header{"Content-Type": {"application/json"}}

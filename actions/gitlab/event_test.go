@@ -48,7 +48,7 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// The job's page tells the project, whichever form it has.
+// The project is derived from each version of the job's page.
 func TestEventProject(t *testing.T) {
 	tests := []struct {
 		name, base, page string

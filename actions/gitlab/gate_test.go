@@ -45,7 +45,7 @@ func gated(t *testing.T) (*gitlab.Client, *gate) {
 	return c, g
 }
 
-// Take lets one go that may; sweeps and single endpoints are never held back.
+// Take lets one go that may; sweeps and single endpoints are never blocked.
 func (g *gate) Take(_ context.Context, key string, _ store.Rate) (time.Duration, error) {
 	if strings.HasSuffix(key, ":sweeps") || strings.Contains(key, ":limit:") {
 		return 0, nil
@@ -101,7 +101,7 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// taken is what was asked, in order.
+// taken lists the requests in order.
 func (g *gate) taken() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()

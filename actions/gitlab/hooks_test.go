@@ -85,7 +85,7 @@ func failedDeliveries(t *testing.T, c *gitlab.Client, h gitlab.Hook) []gitlab.Ho
 	return list
 }
 
-// What GitLab tells of a delivery, in each form that it takes.
+// Each version of the API's JSON of a delivery is decoded.
 func TestFailedDeliveries(t *testing.T) {
 	d := &deliveries{bodies: []string{
 		`{"id": 9, "trigger": "job_hooks", "created_at": "2026-11-22T11:00:00.000Z", "response_status": "500",

@@ -190,7 +190,7 @@ func TestCursor(t *testing.T) {
 	}
 }
 
-// Pages of one list that are asked for at the same time are each asked for.
+// Pages of one list that are requested at the same time are separate requests.
 func TestPagesAreNotJoined(t *testing.T) {
 	w := newFixture(t, gitlabtest.Options{})
 	for range 50 {
@@ -214,7 +214,7 @@ func TestPagesAreNotJoined(t *testing.T) {
 	workers.Wait()
 }
 
-// A status of tomorrow in a scope is told from other refusals.
+// The refusal of an unknown status in a scope is distinguished from others.
 func TestUnknownScope(t *testing.T) {
 	w := newFixture(t, gitlabtest.Options{Version: "16.11.4"})
 	_, _, err := w.client.JobsPage(t.Context(), w.project.ID, "", "failed", "canceling")
@@ -231,7 +231,7 @@ func TestUnknownScope(t *testing.T) {
 	}
 }
 
-// No page is asked for before it is needed, and a second run starts anew.
+// No page is requested before it is needed, and a second run starts anew.
 func TestProjectJobsIsLazy(t *testing.T) {
 	w := newFixture(t, gitlabtest.Options{})
 	for range 50 {
@@ -344,7 +344,7 @@ func TestPipelineJobsTwice(t *testing.T) {
 	}
 }
 
-// Behind a proxy GitLab may write links to a host that it is not asked at;
+// Behind a proxy GitLab may write links to another host than the base URL's;
 // and it may go on without end where there is nothing more.
 func TestPagesOfOtherHost(t *testing.T) {
 	asked := 0
@@ -603,7 +603,8 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// A POST goes out once whatever happens, and tells whether it may be done.
+// A POST is sent once whatever happens, and its error says whether it may have
+// taken effect.
 func TestPostIsSentOnce(t *testing.T) {
 	tests := []struct {
 		name  string

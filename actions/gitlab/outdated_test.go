@@ -22,7 +22,7 @@ func TestOutdatedBy(t *testing.T) {
 		before  pipelines
 		this    gitlabtest.Pipeline
 		then    pipelines
-		up      event.Upstream // as a hook tells it
+		up      event.Upstream // as a hook has it
 		deploys bool
 		want    int64
 	}{
@@ -74,7 +74,7 @@ func TestOutdatedBy(t *testing.T) {
 		{name: "the branch of a merge request", this: gitlabtest.Pipeline{MergeRequest: mr(1)}, then: pipelines{{ID: newer, Ref: "fast"}}},
 		{name: "a child of a merge request's pipeline", this: gitlabtest.Pipeline{MergeRequest: mr(1), Source: "parent_pipeline"}, then: pipelines{{ID: newer, MergeRequest: mr(1)}}, want: newer},
 		{
-			name: "of a fork", // the merge request is in another project: there only the ref tells
+			name: "of a fork", // the merge request is in another project: there only the ref identifies it
 			this: gitlabtest.Pipeline{MergeRequest: mr(1), Source: "parent_pipeline"}, then: pipelines{{ID: newer, MergeRequest: mr(1), Source: "parent_pipeline"}},
 		},
 	} {

@@ -25,7 +25,7 @@ import (
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
-// bucket is a limiter that answers what it is told, and remembers who asked.
+// bucket is a limiter with fixed answers that records its calls.
 type bucket struct {
 	waits []time.Duration
 	err   error
@@ -133,7 +133,7 @@ func TestRepeat(t *testing.T) {
 	}
 }
 
-// What GitLab asks of one call holds back all that follow, until then.
+// A wait that GitLab requires after one call blocks all that follow, until then.
 func TestHoldBack(t *testing.T) {
 	reset := func(after time.Duration) string { return strconv.FormatInt(noon.Add(after).Unix(), 10) }
 	tests := []struct {
@@ -184,7 +184,7 @@ func TestHoldBack(t *testing.T) {
 	}
 }
 
-// What one replica is asked to wait, all wait.
+// All replicas wait when GitLab requires it of one.
 func TestHoldBackOfReplicas(t *testing.T) {
 	s := &statuses{answer: []int{429}, header: http.Header{"Retry-After": {"30"}}}
 	url := serve(t, s.ServeHTTP)
@@ -339,7 +339,7 @@ func TestConcurrent(t *testing.T) {
 	for range 8 {
 		workers.Go(func() {
 			for range 20 {
-				// The clock of the test runs while others ask: a request may
+				// The clock of the test runs while others try: a request may
 				// meet three full minutes in a row.
 				job, err := w.client.Job(t.Context(), w.project.ID, j.ID)
 				var failed *apierror.Error
@@ -364,8 +364,8 @@ func openStore(t *testing.T, now func() time.Time) *bolt.Store {
 }
 
 // Of 660 requests at 300 a minute, 300 go at once and then 5 a second; those
-// that would wait for more than a minute are told to come back. GitLab has
-// room for no more than that.
+// that would wait for more than a minute are deferred. GitLab has capacity for no
+// more than that.
 func TestPace(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, gitlabtest.Options{RateLimit: 700})
@@ -443,7 +443,7 @@ func TestPriorities(t *testing.T) {
 	})
 }
 
-// Who others keep from going for more than a minute is told to come back.
+// A request that others delay for more than a minute is deferred.
 func TestWaitingTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, g := gated(t)

@@ -198,7 +198,7 @@ func TestSweepBetweenActions(t *testing.T) {
 	})
 }
 
-// A sweep that is held back does not keep the actions of its own process.
+// A sweep that is blocked does not delay the actions of its own process.
 func TestHeldSweepLetsActionsGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplicas(t)

@@ -135,7 +135,7 @@ func TestDefaultTexts(t *testing.T) {
 }
 
 // TestFiguresAreReadable: bytes and times as people write them, through the
-// texts that hold them.
+// texts that contain them.
 func TestFiguresAreReadable(t *testing.T) {
 	type figures struct {
 		freed int64

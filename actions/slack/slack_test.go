@@ -578,7 +578,7 @@ func TestNotifyOutlivesTrouble(t *testing.T) {
 					Cut: rapid.Bool().Draw(t, "cut"), Status: http.StatusBadGateway,
 				})
 			}
-			// Someone who dies, or is never asked again, leaves his post behind.
+			// A worker that dies, or is not called again, leaves its post behind.
 			if rapid.Bool().Draw(t, "another tries first") {
 				if err := w.notifier.Notify(context.Background(), o, "#ci", ""); err != nil {
 					w.clock.Advance(again(t, err))

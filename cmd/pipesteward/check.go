@@ -14,6 +14,8 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/dustin/go-humanize/english"
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
@@ -23,7 +25,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// formats are how check can print what it finds.
+// formats are the output formats of check.
 var formats = map[string]func(findings, io.Writer) error{
 	"text":   findings.text,
 	"json":   findings.json,
@@ -106,15 +108,14 @@ func readAllSources(paths []string) ([]rulefile.Source, error) {
 	return all, nil
 }
 
-// findings are what was found in rule files.
+// findings are the mistakes and warnings of rule files.
 type findings struct {
 	sources []rulefile.Source
 	loaded  *rules.Rules // nil if there are errors
 	found   schema.FileErrors
 }
 
-// text prints for people: each finding with the line that it is in, and how
-// many there are.
+// text prints for people: each finding with its line, and their number.
 func (f findings) text(w io.Writer) error {
 	p := newPrinter(w)
 	lines := map[string][]string{}
@@ -133,55 +134,48 @@ func (f findings) text(w io.Writer) error {
 			fmt.Fprintf(&b, "    %s\n    %s\n", line, mark(caret))
 		}
 	}
-	files := counted(len(f.sources), "file")
+	files := english.Plural(len(f.sources), "file", "")
 	errors, warnings := len(f.found.Of(schema.SeverityError)), len(f.found.Of(schema.SeverityWarning))
 	switch {
 	case errors > 0 && warnings > 0:
-		fmt.Fprintf(&b, "%s, %s in %s\n", p.red(counted(errors, "error")), p.yellow(counted(warnings, "warning")), files)
+		fmt.Fprintf(&b, "%s, %s in %s\n", p.red(english.Plural(errors, "error", "")), p.yellow(english.Plural(warnings, "warning", "")), files)
 	case errors > 0:
-		fmt.Fprintf(&b, "%s in %s\n", p.red(counted(errors, "error")), files)
+		fmt.Fprintf(&b, "%s in %s\n", p.red(english.Plural(errors, "error", "")), files)
 	case warnings > 0:
-		fmt.Fprintf(&b, "%s in %s\n", p.yellow(counted(warnings, "warning")), files)
+		fmt.Fprintf(&b, "%s in %s\n", p.yellow(english.Plural(warnings, "warning", "")), files)
 	default:
-		fmt.Fprintf(&b, "%s: %s in %s\n", p.green("ok"), counted(f.loaded.Len(), "rule"), files)
+		fmt.Fprintf(&b, "%s: %s in %s\n", p.green("ok"), english.Plural(f.loaded.Len(), "rule", ""), files)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// pointAt gives a line of a file without its indentation, and what to print
-// under it so that it points at the word in a column. Columns count characters
-// from 1; what is printed counts cells.
+// pointAt returns a line of a file without its indentation, and the line to print
+// below it, which points at the word in a column. Columns count characters from 1;
+// a terminal shows a character in none, one or two cells.
 func pointAt(line string, column int) (shown, caret string) {
-	text := []rune(line)
-	at := min(column-1, len(text))
+	runes := []rune(line)
+	at := min(column-1, len(runes))
 	start := 0
-	for start < at && unicode.IsSpace(text[start]) {
+	for start < at && unicode.IsSpace(runes[start]) {
 		start++
 	}
 	var b strings.Builder
-	for _, r := range text[start:at] {
+	for _, r := range runes[start:at] {
 		if r == '\t' { // is as wide below as it is above
 			b.WriteRune(r)
 			continue
 		}
-		b.WriteString(strings.Repeat(" ", cells(r)))
+		b.WriteString(strings.Repeat(" ", text.RuneWidth(r)))
 	}
 	under := 0
-	for _, r := range text[at : at+wordLength(text[at:])] {
-		under += cells(r)
+	for _, r := range runes[at : at+wordLength(runes[at:])] {
+		under += text.RuneWidth(r)
 	}
-	return string(text[start:]), b.String() + "^" + strings.Repeat("~", max(0, under-1))
+	return string(runes[start:]), b.String() + "^" + strings.Repeat("~", max(0, under-1))
 }
 
-// wordLength gives how many characters the word has that a text begins with:
+// wordLength returns the number of characters of the word at the start of a text:
 // a name with its dots, a text in quotes, or a run of signs.
 func wordLength(text []rune) int {
 	if len(text) == 0 {
@@ -206,20 +200,6 @@ func wordLength(text []rune) int {
 
 func partOfName(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-.", r)
-}
-
-// cells gives how wide a terminal shows a character.
-func cells(r rune) int {
-	switch {
-	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
-		return 0
-	case unicode.In(r, unicode.Han, unicode.Hangul, unicode.Hiragana, unicode.Katakana),
-		r >= 0x3000 && r <= 0x303f,   // punctuation of Chinese and Japanese
-		r >= 0xff01 && r <= 0xff60,   // wide forms of ASCII
-		r >= 0x1f300 && r <= 0x1faff: // pictures
-		return 2
-	}
-	return 1
 }
 
 // json prints a list of findings, for programs.
@@ -257,8 +237,8 @@ func (f findings) codeQuality(w io.Writer) error {
 		if e.Rule != "" {
 			v.Description = fmt.Sprintf("rule %q: %s", e.Rule, e.Message)
 		}
-		// GitLab tells old from new by the fingerprint: it stays when lines
-		// move, and no two are the same.
+		// GitLab distinguishes old from new by the fingerprint: it stays when lines
+		// move, and no two are equal.
 		what := v.Location.Path + "\x00" + v.CheckName + "\x00" + lineNumber.ReplaceAllString(v.Description, "")
 		seen[what]++
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", what, seen[what]))
@@ -268,10 +248,10 @@ func (f findings) codeQuality(w io.Writer) error {
 	return printJSON(w, all)
 }
 
-// lineNumber is what of a message changes when lines move.
+// lineNumber matches the part of a message that changes when lines move.
 var lineNumber = regexp.MustCompile(`\bline \d+`)
 
-// relative gives a path from the working directory, which in a CI job is the
+// relative returns a path from the working directory, which in a CI job is the
 // repository's root.
 func relative(path string) string {
 	here, err := os.Getwd()

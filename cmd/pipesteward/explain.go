@@ -89,7 +89,7 @@ func readFile(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// readFacts gives what answers the rules' questions to GitLab.
+// readFacts returns the source of the facts that rules request of GitLab.
 func readFacts(c *cli.Command) (expression.Facts, error) {
 	var read expression.Facts = noGitLab{}
 	tokens, err := secrets("gitlab-token", c.String("gitlab-token"))
@@ -113,7 +113,7 @@ func readFacts(c *cli.Command) (expression.Facts, error) {
 	return read, nil
 }
 
-// noGitLab is what answers when there is no token to ask GitLab with.
+// noGitLab fails all requests: there is no token for GitLab.
 type noGitLab struct{}
 
 var errNoGitLab = errors.New("GitLab is not asked: give --gitlab-token")
@@ -131,7 +131,7 @@ func (noGitLab) Details(context.Context, event.Event) (event.Details, error) {
 }
 func (noGitLab) Superseded(context.Context, event.Event) (bool, error) { return false, errNoGitLab }
 
-// givenLog answers log() with a text, and asks GitLab the rest.
+// givenLog returns a text as the log, and requests the rest of GitLab.
 type givenLog struct {
 	expression.Facts
 	text string
@@ -206,7 +206,7 @@ func allDecided(p event.Part) bool {
 	return p.Decided && !slices.ContainsFunc(p.Parts, func(part event.Part) bool { return !allDecided(part) })
 }
 
-// part prints a part with what it looked at; point marks those that decided.
+// part prints a part with the values that it read; point marks the decisive ones.
 func (x explanation) part(b *strings.Builder, p event.Part, indent string, point bool) {
 	mark := map[string]string{
 		event.PartTrue: x.green("✓"), event.PartFalse: x.red("✗"), event.PartError: x.red("!"), event.PartNotReached: x.dim("·"),
@@ -235,7 +235,7 @@ func (x explanation) part(b *strings.Builder, p event.Part, indent string, point
 	}
 }
 
-// wanted says what a decision wants done.
+// wanted describes what a decision wants done.
 func wanted(d event.Decision) string {
 	if d.Action.Verb == event.VerbNotify {
 		return "tells that it matched"

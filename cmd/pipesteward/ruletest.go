@@ -78,7 +78,7 @@ func testCommand(stdout io.Writer) *cli.Command {
 	}
 }
 
-// loadTests loads test files, or tells the mistakes of all of them.
+// loadTests loads test files, or returns the mistakes of all of them.
 func loadTests(paths []string) ([]*ruletest.File, error) {
 	var all []*ruletest.File
 	var mistakes schema.FileErrors
@@ -104,7 +104,7 @@ func loadTests(paths []string) ([]*ruletest.File, error) {
 	return all, nil
 }
 
-// testFiles reads what a test file in the directory names.
+// testFiles reads the files that a test file in the directory names.
 type testFiles struct{ directory string }
 
 var _ ruletest.Files = testFiles{}
@@ -134,7 +134,7 @@ func (f testFiles) path(path string) string {
 	return filepath.Join(f.directory, path)
 }
 
-// testRun runs tests, and gathers what is to be said of them.
+// testRun runs tests and collects their results.
 type testRun struct {
 	only    *regexp.Regexp
 	verbose bool
@@ -168,14 +168,14 @@ func (r *testRun) run(ctx context.Context, files []*ruletest.File) {
 			for _, name := range result.Fired {
 				r.fired[firedRule{rulesOf[name], name}] = true
 			}
-			r.tell(t, tests.File, result)
+			r.report(t, tests.File, result)
 		}
 		r.suites = append(r.suites, suite)
 	}
 }
 
-// tell says how a test went.
-func (r *testRun) tell(t *ruletest.Test, file string, result ruletest.Result) {
+// report prints the result of a test.
+func (r *testRun) report(t *ruletest.Test, file string, result ruletest.Result) {
 	where := r.print.dim(fmt.Sprintf("%s:%d", file, t.Line))
 	if result.Passed() {
 		r.passed++
@@ -247,7 +247,7 @@ func (r *testRun) sum(files []*ruletest.File, coverage bool) {
 	}
 }
 
-// verdict gives the error that ends the run; nil if all is well.
+// verdict returns the error that ends the run; nil if all tests passed.
 func (r *testRun) verdict(coverage bool) error {
 	switch {
 	case r.passed+r.failed == 0:

@@ -3,20 +3,21 @@ package main
 import (
 	"io"
 	"os"
+
+	"golang.org/x/term"
 )
 
-// isTerminal reports whether what is written is read by a person at once.
+// isTerminal reports whether the writer is a terminal.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return term.IsTerminal(int(f.Fd()))
 }
 
-// printer colours words, if they go to a terminal whose user has not asked
-// for none (https://no-color.org).
+// printer colours words on a terminal, unless NO_COLOR is set
+// (https://no-color.org).
 type printer struct{ colour bool }
 
 func newPrinter(w io.Writer) printer {

@@ -26,12 +26,6 @@ import (
 const DefaultPrefix = "{pipesteward}:"
 
 const (
-	// dialTimeout, ioTimeout and callTimeout are the timeouts of a connection
-	// attempt, of one write or read, and of a whole call.
-	dialTimeout = time.Second
-	ioTimeout   = time.Second
-	callTimeout = 1500 * time.Millisecond
-
 	// pollEvery is how long a Wait lasts at most while the store is subscribed
 	// to wake-up messages, in case that one is lost; pollUnsubscribed, while it
 	// is not.
@@ -54,8 +48,19 @@ type Options struct {
 	JournalTTL time.Duration // the time to live of journal entries; 0: store.DefaultJournalTTL
 	TLS        *tls.Config   // for rediss://; nil: the system's certificate authorities, TLS 1.2 or newer
 
-	prelude string // Lua code before each script; tests move the clock with it
+	prelude  string // Lua code before each script; tests move the clock with it
+	timeouts timeouts
 }
+
+// timeouts bound what is done with Redis. Only tests have others than
+// defaultTimeouts.
+type timeouts struct {
+	dial time.Duration // of a connection attempt
+	io   time.Duration // of one write or read
+	call time.Duration // of a whole call
+}
+
+var defaultTimeouts = timeouts{dial: time.Second, io: time.Second, call: 1500 * time.Millisecond}
 
 // Store is a store.Store in Redis, for any number of processes at a time.
 //
@@ -73,6 +78,7 @@ type Store struct {
 	client     goredis.UniversalClient
 	scripts    map[string]script
 	prefix     string
+	timeouts   timeouts
 	queue      []string // the keys of the queue's scripts, see lib.lua
 	dead       string
 	journal    []string // the keys of the journal's scripts, see note.lua
@@ -131,10 +137,14 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	listening, unsubscribe := context.WithCancel(context.Background())
 	login := new(atomic.Pointer[credentials])
 	login.Store(&credentials{u.user, u.password})
+	if o.timeouts == (timeouts{}) {
+		o.timeouts = defaultTimeouts
+	}
 	r := &Store{
 		url:         u,
 		login:       login,
-		client:      newClient(u, login, o.TLS),
+		client:      newClient(u, login, o.TLS, o.timeouts),
+		timeouts:    o.timeouts,
 		scripts:     scripts,
 		prefix:      o.Prefix,
 		queue:       []string{key("waiting"), key("leased"), key("headers"), key("bodies")},
@@ -177,7 +187,7 @@ func (r *Store) SetURL(raw string) error {
 }
 
 // newClient returns the client, which connects when it is first used.
-func newClient(u serverURL, login *atomic.Pointer[credentials], tlsConfig *tls.Config) goredis.UniversalClient {
+func newClient(u serverURL, login *atomic.Pointer[credentials], tlsConfig *tls.Config, t timeouts) goredis.UniversalClient {
 	o := &goredis.UniversalOptions{
 		Addrs: u.addrs,
 		DB:    u.db,
@@ -189,10 +199,10 @@ func newClient(u serverURL, login *atomic.Pointer[credentials], tlsConfig *tls.C
 		SentinelUsername: u.sentinelUser,
 		SentinelPassword: u.sentinelPassword,
 
-		DialTimeout:           dialTimeout,
+		DialTimeout:           t.dial,
 		DialerRetries:         1,
-		ReadTimeout:           ioTimeout,
-		WriteTimeout:          ioTimeout,
+		ReadTimeout:           t.io,
+		WriteTimeout:          t.io,
 		ContextTimeoutEnabled: true,
 		MaxRetries:            -1,
 		PipelinePoolSize:      -1,
@@ -257,7 +267,7 @@ func (r *Store) call(ctx context.Context, f func(context.Context) error) error {
 		return store.ErrClosed
 	default:
 	}
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	bounded, cancel := context.WithTimeout(ctx, r.timeouts.call)
 	defer cancel()
 	err := f(bounded)
 	if err != nil && ctx.Err() != nil {

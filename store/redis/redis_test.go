@@ -144,7 +144,7 @@ func redisBackend(t *testing.T, url string, o redis.Options, admin goredis.Unive
 		o.Prefix = fmt.Sprintf("{test-%d}:", prefixes.Add(1))
 		return storetest.Backend{
 			Open: func() (store.Store, error) {
-				return redis.Open(context.Background(), url, redis.WithSkew(o))
+				return redis.Open(context.Background(), url, redis.WithPatience(redis.WithSkew(o)))
 			},
 			Advance: func(d time.Duration) {
 				if err := admin.Eval(context.Background(), age, []string{o.Prefix + "skew"}, o.Prefix, d.Microseconds()).Err(); err != nil {

@@ -143,7 +143,7 @@ func TestProjectsByKeyset(t *testing.T) {
 	}
 }
 
-// A simple list does not tell which projects are archived.
+// A simple list does not say which projects are archived.
 func TestProjectJSON(t *testing.T) {
 	t.Parallel()
 	gl := company(t)

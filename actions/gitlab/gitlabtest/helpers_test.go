@@ -55,7 +55,7 @@ type reply struct {
 	body   string
 }
 
-// ask makes an API request with the bot's token, unless the headers
+// ask sends an API request with the bot's token, unless the headers
 // (name, value, ...) bring another one.
 func ask(t *testing.T, gl *gitlabtest.Server, method, path, body string, headers ...string) reply {
 	t.Helper()
@@ -66,7 +66,7 @@ func ask(t *testing.T, gl *gitlabtest.Server, method, path, body string, headers
 	return r
 }
 
-// try is ask where there may be no answer.
+// try is ask for requests that may get no answer.
 func try(t *testing.T, gl *gitlabtest.Server, method, path, body string, headers ...string) (reply, error) {
 	t.Helper()
 	return tryWith(t.Context(), t, gl, method, path, body, headers...)
@@ -170,7 +170,7 @@ func (rec *receiver) take() []hit {
 	return hits
 }
 
-// story tells hits in short: "compile pending", "pipeline running".
+// story describes hits in short: "compile pending", "pipeline running".
 func story(hits []hit) []string {
 	lines := []string{}
 	for _, h := range hits {
@@ -183,7 +183,7 @@ func story(hits []hit) []string {
 	return lines
 }
 
-// newHanging is the URL of a receiver that tells when a request arrived and
+// newHanging returns the URL of a receiver that signals when a request arrived and
 // does not answer before it is released.
 func newHanging(t *testing.T, arrived chan<- struct{}, release <-chan struct{}) string {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {

@@ -14,7 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
-// statuses tells a pipeline in short: its own status and its jobs', by name.
+// statuses describes a pipeline in short: its own status and its jobs', by name.
 func statuses(gl *gitlabtest.Server, pipelineID int64) string {
 	words := []string{gl.Pipeline(pipelineID).Status + ":"}
 	for _, j := range gl.Jobs(pipelineID) {

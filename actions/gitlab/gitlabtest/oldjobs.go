@@ -77,8 +77,8 @@ func (p *pipeline) whole() *pipeline {
 	return p.old.pipeline(int(p.ID - p.old.FirstPipeline))
 }
 
-// pipeline makes the i-th pipeline with its jobs. They are good until somebody
-// asks for others: what is done to them must be done at once.
+// pipeline makes the i-th pipeline with its jobs. They are valid until the
+// next call for another pipeline: callers must change them at once.
 func (o *oldJobs) pipeline(i int) *pipeline {
 	if o.made != nil && o.made.ID == o.FirstPipeline+int64(i) {
 		return o.made

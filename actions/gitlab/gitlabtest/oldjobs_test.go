@@ -181,7 +181,7 @@ func TestOldJobIsErased(t *testing.T) {
 	}
 }
 
-// Long lists tell no totals.
+// Long lists have no totals.
 func TestNoTotalsOfLongLists(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]string{9998: "10000", 9999: ""} {

@@ -11,7 +11,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 )
 
-// runs tells a pipeline's jobs, oldest first: "rspec failed".
+// runs describes a pipeline's jobs, oldest first: "rspec failed".
 func runs(gl *gitlabtest.Server, pipeline int64) []string {
 	list := []string{}
 	for _, j := range gl.Jobs(pipeline) {

@@ -34,8 +34,8 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-// What GitLab tells of most things is long lists of the same few: a struct is
-// written several times as fast as an object.
+// Most of the API's answers are long lists of these types: encoding a struct is
+// several times as fast as encoding an object.
 type (
 	// apiJobBasic is what jobs and bridges have in common (API::Entities::Ci::JobBasic).
 	apiJobBasic struct {
@@ -294,7 +294,7 @@ func (s *Server) apiProject(p *project) object {
 	return o
 }
 
-// apiProjectBasic is a project in a list with simple=true, which does not tell
+// apiProjectBasic is a project in a list with simple=true, which does not say
 // whether it is archived (API::Entities::BasicProjectDetails).
 func (s *Server) apiProjectBasic(p *project) object {
 	namespace := object{"full_path": p.Namespace(), "kind": "group"}
@@ -315,7 +315,7 @@ func (s *Server) apiProjectBasic(p *project) object {
 	}
 }
 
-// apiAllowedAgents is the answer to GET /job/allowed_agents; GitLab has told
+// apiAllowedAgents is the answer to GET /job/allowed_agents; GitLab has sent
 // only ids since 15.
 func (s *Server) apiAllowedAgents(j *job) object {
 	p := j.pipeline

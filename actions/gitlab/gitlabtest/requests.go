@@ -80,7 +80,7 @@ const apiPrefix = "/api/v4"
 
 var tokenHeaders = []string{"Private-Token", "Authorization", "Job-Token"}
 
-// ServeHTTP answers the API, with the faults asked for, and a plain page for
+// ServeHTTP answers the API, with the faults of Fail and Chaos, and a plain page for
 // each project, pipeline and job.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
@@ -199,8 +199,7 @@ func (s *Server) fault(method, path string) Fault {
 	return s.chaos.next()
 }
 
-// answer is what the API answers, held back until it is known that the client
-// is to get it.
+// answer buffers the API's answer until it is known whether the client gets it.
 type answer struct {
 	header http.Header
 	status int

@@ -10,7 +10,7 @@ import (
 
 const (
 	// patience is how long a condition may take on a machine under load.
-	patience = 5 * time.Minute
+	patience = 10 * time.Minute
 	tick     = 20 * time.Millisecond
 	// maxLines is how many lines of a log a test prints at most when it fails.
 	maxLines = 40
