@@ -30,7 +30,7 @@ rules:
     actions: [retry: {allow_stale: true}]
 `
 
-// The command finds what nobody was told of, and carries out what rules want.
+// The command finds events that no webhook delivered, and carries out what rules want.
 func TestCatchUpCommand(t *testing.T) {
 	gl := gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
 	shop := gl.AddProject(gitlabtest.Project{Path: "platform/shop"})

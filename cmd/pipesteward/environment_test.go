@@ -194,7 +194,7 @@ func (env *environment) start(more ...string) (*program, error) {
 	}
 	env.Cleanup(func() {
 		p.kill()
-		if log := p.logged(); strings.Contains(log, "DATA RACE") { // else only its exit status would tell
+		if log := p.logged(); strings.Contains(log, "DATA RACE") { // else only its exit status would show it
 			p.Errorf("the race detector found something in serve:\n%s", log)
 		}
 	})
@@ -345,8 +345,8 @@ func (p *program) outcomes() []event.Outcome {
 	}
 }
 
-// depth says how many records the queue holds, as the API tells it; not ok
-// while the store does not answer.
+// depth returns how many records the queue has, as the API reports it; not ok
+// while the store does not respond.
 func (p *program) depth() (d depth, ok bool) {
 	p.Helper()
 	code, text := p.get("/api/v1/queue")
@@ -372,11 +372,11 @@ func (p *program) eventually(what string, is func() bool) {
 }
 
 // resident returns the memory that the program has, in bytes; 0 where the
-// system does not tell.
+// system does not report it.
 func (p *program) resident() int { return p.memory("VmRSS:") }
 
 // peak returns the most memory that the program has had, in bytes; 0 where the
-// system does not tell.
+// system does not report it.
 func (p *program) peak() int { return p.memory("VmHWM:") }
 
 func (p *program) memory(field string) int {

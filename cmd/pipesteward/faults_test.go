@@ -24,7 +24,7 @@ import (
 // for real. Each ends with wantOnce.
 
 // moments are what a replica may be doing when something happens to it. The
-// returned function tells when it is.
+// returned function reports when it is.
 var moments = []struct {
 	name    string
 	arrange func(env *environment) (reached func() bool)
@@ -224,8 +224,8 @@ func refuses(f *fleet, deliveries []*delivery) {
 	sending.Wait()
 }
 
-// Redis has no room: deliveries are refused, what was accepted waits, and all
-// goes on when there is room again.
+// Redis has no memory left: deliveries are refused, accepted events wait, and all
+// goes on when there is memory again.
 func TestRedisOutOfMemory(t *testing.T) {
 	await.Long(t, "it sends deliveries for a while")
 	t.Parallel()
@@ -333,7 +333,7 @@ func TestReplicasShareTheRate(t *testing.T) {
 
 	requests, host := len(env.gitlab.Requests()), strings.TrimPrefix(env.gitlab.URL(), "http://")
 	var grants []time.Time
-	var held, until time.Time
+	var paused, until time.Time
 	for _, c := range commands() {
 		if c.Words[0] != "SET" {
 			continue
@@ -346,7 +346,7 @@ func TestReplicasShareTheRate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			held, until = c.At, time.UnixMicro(end)
+			paused, until = c.At, time.UnixMicro(end)
 		}
 	}
 	if requests > len(grants) {
@@ -368,10 +368,10 @@ func TestReplicasShareTheRate(t *testing.T) {
 	if most > limit+limit/10 {
 		t.Errorf("%d requests are granted in %v, want %d at most", most, window, limit+limit/10)
 	}
-	if until.Sub(held) < pause/2 {
-		t.Errorf("all are held from %v until %v, want for %v", held, until, pause)
+	if until.Sub(paused) < pause/2 {
+		t.Errorf("all are paused from %v until %v, want for %v", paused, until, pause)
 	}
-	if n := between(held, until); n > 0 {
+	if n := between(paused, until); n > 0 {
 		t.Errorf("GitLab asked to wait %v, and %d requests are granted meanwhile", pause, n)
 	}
 }

@@ -39,9 +39,9 @@ type fleet struct {
 func (env *environment) serveFleet(replicas int, store string, more ...string) *fleet {
 	env.Helper()
 	f := &fleet{
-		environment:  env,
-		args:   append([]string{"--store", store, "--gitlab-rate", "1000000/1m"}, more...),
-		client: &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}, // bounds a hang
+		environment: env,
+		args:        append([]string{"--store", store, "--gitlab-rate", "1000000/1m"}, more...),
+		client:      &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}, // bounds a hang
 	}
 	env.Cleanup(f.client.CloseIdleConnections)
 	for range replicas {
@@ -50,7 +50,7 @@ func (env *environment) serveFleet(replicas int, store string, more ...string) *
 	return f
 }
 
-// replica gives one of the replicas.
+// replica returns one of the replicas.
 func (f *fleet) replica(i int) *program {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -75,7 +75,7 @@ func (f *fleet) replace(i int) {
 	f.replicas[i] = p
 }
 
-// said gives the log lines of all replicas, also of those that were replaced,
+// said returns the log lines of all replicas, also of those that were replaced,
 // that hold the text.
 func (f *fleet) said(text string) string {
 	var lines strings.Builder
@@ -89,7 +89,7 @@ func (f *fleet) said(text string) string {
 	return lines.String()
 }
 
-// inTurn gives all replicas, the one whose turn it is first.
+// inTurn returns all replicas, the one whose turn it is first.
 func (f *fleet) inTurn() []*program {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -96,7 +96,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	open, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "fd"))
 	if err != nil {
-		t.Skip("the system does not tell which files a process has open")
+		t.Skip("the system does not report which files a process has open")
 	}
 	if most := handlers.DefaultConnections + 100; len(open) > most {
 		t.Errorf("%d files and connections are open, want %d at most", len(open), most)

@@ -108,7 +108,7 @@ func TestSecretWithAComma(t *testing.T) {
 // A shutdown ends also when GitLab hangs and never answers: the call is cut
 // short, and what was begun is ended after the next start.
 func TestStopsWhileGitLabHangs(t *testing.T) {
-	await.Long(t, "a shutdown gives work at hand 3 s")
+	await.Long(t, "a shutdown gives records in flight 3 s")
 	t.Parallel()
 	env := newEnvironment(t)
 	reached := hangingGitLab("/retry", true)(env)

@@ -52,7 +52,7 @@ func TestRulesAreFollowed(t *testing.T) {
 
 	before := p.rulesState()
 	env.write("rules.yaml", "version: 1\nrules: [{name: broken, on: jobs}]\n")
-	p.eventually("the error is told", func() bool { return p.rulesState().Error != "" })
+	p.eventually("the error is reported", func() bool { return p.rulesState().Error != "" })
 	s := p.rulesState()
 	if s.Rules[0].Name != "second" || s.Hash != before.Hash || s.FailedAt.IsZero() || !strings.Contains(s.Error, `did you mean "job"?`) {
 		t.Errorf("after a broken change: %+v", s)

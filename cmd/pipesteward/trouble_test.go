@@ -18,7 +18,7 @@ rules:
 `
 
 // While the token is refused, deliveries are stored and all work waits; people
-// are told once, and the API says what to do. When it is mended, everything that
+// are notified once, and the API says what to do. When it is mended, everything that
 // was wanted happens once.
 func TestServeWithoutAGoodToken(t *testing.T) {
 	t.Parallel()
@@ -49,12 +49,12 @@ func TestServeWithoutAGoodToken(t *testing.T) {
 	p.eventually("the status says it", func() bool {
 		return says("/api/v1/status", `"trouble":"token"`, "401 Unauthorized", "check that the access token is right") && says("/metrics", "pipesteward_gitlab_up 0")
 	})
-	p.eventually("people are told", func() bool { return len(env.slack.Posts()) == 1 })
+	p.eventually("people are notified", func() bool { return len(env.slack.Posts()) == 1 })
 	if code, _ := p.get("/readyz"); code != http.StatusOK {
 		t.Errorf("/readyz answers %d, want 200", code)
 	}
 	before := env.gitlab.Count("", "")
-	p.eventually("GitLab is asked again", func() bool { return env.gitlab.Count("", "") > before })
+	p.eventually("requests are sent to GitLab again", func() bool { return env.gitlab.Count("", "") > before })
 	for _, o := range p.outcomes() {
 		if o.Result != "" {
 			t.Errorf("%s ended %s: %s", o.Rule, o.Result, o.Reason)
@@ -64,7 +64,7 @@ func TestServeWithoutAGoodToken(t *testing.T) {
 	env.gitlab.SetAccessToken(gitlabtest.AccessToken{ExpiresAt: time.Now().Add(5 * 24 * time.Hour)})
 	env.gitlab.ClearFaults()
 	p.eventually("both jobs are retried", func() bool { return env.gitlab.Answered(http.StatusCreated) == 2 })
-	p.eventually("people are told that it is over", func() bool { return len(env.slack.Posts()) == 2 })
+	p.eventually("people are notified that it is over", func() bool { return len(env.slack.Posts()) == 2 })
 	p.eventually("the token's expiry is warned of", func() bool { return strings.Contains(p.logged(), "the access token expires in") })
 	p.workedOff()
 	if !says("/metrics", "pipesteward_gitlab_up 1") || !says("/api/v1/status", `"up":true`) {
