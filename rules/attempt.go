@@ -7,11 +7,12 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
-// NeedsAttempt reports whether what comes of a job's event can depend on
-// job.attempt: a rule that may match the event reads it, in its `if`, an action
-// or a text, or waits longer after each attempt. It looks at no log and asks
-// nothing. A hook may tell one too many (retries_count counts a failed job too
-// that GitLab's own `retry:` runs again).
+// NeedsAttempt reports whether the decisions about a job event may depend on
+// job.attempt: a rule that may match the event reads it, in its `if`, an
+// action or a text, or its delay grows with each attempt. It sends no requests
+// and reads no log. The caller then requests the attempt from GitLab, because
+// a hook may contain one too many (retries_count also counts a failed job that
+// GitLab's own `retry:` runs again).
 func (rs *Rules) NeedsAttempt(e event.Event) bool {
 	if e.Meta.Kind != event.KindJob {
 		return false

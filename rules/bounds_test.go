@@ -13,9 +13,9 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-const mega = 1 << 20 // bytes that log() gives, unless --log-window says otherwise
+const mega = 1 << 20 // default size of a log (--log-window)
 
-// aLog is a log of 1 MB as jobs write them.
+// aLog returns a log of 1 MB with the lines of a typical job.
 func aLog() string {
 	var b strings.Builder
 	for i := 0; b.Len() < mega; i++ {
@@ -36,7 +36,7 @@ func bigEvent() event.Event {
 	return e
 }
 
-// doubling is an expression that makes a value twice as large, over and over.
+// doubling returns an expression that doubles the size of a value repeatedly.
 func doubling(start, twice, end string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "let v0 = %s; ", start)
@@ -46,8 +46,8 @@ func doubling(start, twice, end string) string {
 	return b.String() + end
 }
 
-// An expression that would take long, or much memory, is stopped before it
-// does; other rules go on.
+// TestTooMuchWorkIsStopped checks that an expression that exceeds the limits
+// on time or memory is stopped, and that other rules are evaluated.
 func TestTooMuchWorkIsStopped(t *testing.T) {
 	t.Parallel()
 	as := strings.Repeat("a", mega)
@@ -78,7 +78,7 @@ func TestTooMuchWorkIsStopped(t *testing.T) {
 		`join(1..9999 | map("a"), log()) == ""`,
 		`len(map(1..9999, upper(log()))) == 0`,
 		`len([` + times(50, `split(log(), "")`, ", ") + `]) == 0`,
-		// lists in lists, each there twice
+		// nested lists, each referenced twice
 		doubling(`[1, 2]`, `[v, v]`, `v60 == v59`),
 		doubling(`[1, 2]`, `[v, v]`, `toJSON(v60) == ""`),
 		doubling(`[1, 2]`, `[v, v]`, `string(v60) == ""`),
@@ -110,12 +110,12 @@ func TestTooMuchWorkIsStopped(t *testing.T) {
 	}
 }
 
-// Texts are bounded as conditions are.
+// TestTooMuchTextIsStopped checks that texts are limited like conditions.
 func TestTooMuchTextIsStopped(t *testing.T) {
 	for _, text := range []string{
 		`{{ repeat("a", 9999999) }}`,
 		`{{ ` + doubling(`[1, 2]`, `[v, v]`, `v60`) + ` }}`,
-		times(50, `{{ repeat(job.name, 400) }}`, ""), // each is small enough
+		times(50, `{{ repeat(job.name, 400) }}`, ""), // each is below the limit
 	} {
 		rs := load(t, fmt.Sprintf("version: 1\nrules: [{name: r, on: job, actions: [retry], notify: [{channel: ci, text: '%s'}]}]\n", text))
 		_, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: bigEvent(), Rule: "r"}, Result: event.ResultDone}, &facts{}, strings.ToUpper)
@@ -125,7 +125,8 @@ func TestTooMuchTextIsStopped(t *testing.T) {
 	}
 }
 
-// What people write runs, also on a log of 1 MB and in large pipelines.
+// TestUsualWorkIsNotStopped checks that realistic conditions run, also on a
+// log of 1 MB and in large pipelines.
 func TestUsualWorkIsNotStopped(t *testing.T) {
 	t.Parallel()
 	pipeline := fixture.PipelineEvent()
@@ -160,8 +161,9 @@ func TestUsualWorkIsNotStopped(t *testing.T) {
 	}
 }
 
-// What expr says of a value it failed on is a part of the value.
-func TestErrorsTellNoSecrets(t *testing.T) {
+// TestErrorsContainNoSecrets checks that an error of expr, which quotes the
+// value, is hidden if the value may be secret.
+func TestErrorsContainNoSecrets(t *testing.T) {
 	for _, text := range []string{
 		`int(log()) == 1`, `int(log_excerpt()) == 1`, `float(split(log(), ":")[1]) == 1`, `date(log()) == now()`, `duration(log()) == now() - now()`, `fromJSON(log()) == 1`,
 		`int(pipeline.variables["KEY"]) == 1`, `timezone(log()) == nil`, `let x = fromJSON("[1]"); x[log()] == 1`,
@@ -175,7 +177,8 @@ func TestErrorsTellNoSecrets(t *testing.T) {
 	}
 }
 
-// Files that would take long to load, or much memory, are refused.
+// TestLoadIsBounded checks that files that would take too much time or memory
+// to load are refused.
 func TestLoadIsBounded(t *testing.T) {
 	t.Parallel()
 	inRule := func(condition string) string {
@@ -193,17 +196,17 @@ func TestLoadIsBounded(t *testing.T) {
 		{"a large file", strings.Repeat("# nothing\n", 900_000), "r.yaml:1:1: the file has 9000000 bytes, more than 8388608: spread the rules over several files of a directory"},
 		{"many rules", string(many), "r.yaml:50003:3: there are more than 50000 rules"},
 		{"not UTF-8", "version: 1\n# caf\xe9\n", "r.yaml:2:6: the file is not UTF-8"},
-		{"billion laughs", string(laughs), "r.yaml:1:1: the file has more than 1000000 values, each counted as often as an alias (*name) stands for it"},
-		{"a list in itself", "version: 1\nrules: &r [*r]\n", "r.yaml:1:1: the file has more than 1000000 values, each counted as often as an alias (*name) stands for it"},
+		{"billion laughs", string(laughs), "r.yaml:1:1: the file has more than 1000000 values, counted after the expansion of aliases (*name)"},
+		{"a list in itself", "version: 1\nrules: &r [*r]\n", "r.yaml:1:1: the file has more than 1000000 values, counted after the expansion of aliases (*name)"},
 		{"deep YAML", "version: 1\nrules: " + strings.Repeat("[", 20_000), "r.yaml:2:10008: YAML: exceeded max depth of 10000"},
 		{"a long expression", inRule(strings.Repeat(" ", 300_000) + "true"), `r.yaml:2:51: rule "r": the expression has 300004 bytes, more than 262144`},
 		{"an expression of many parts", inRule(times(20_000, "true", " or ")), "the expression has more than 10000 parts"},
 		{"brackets in brackets", inRule(strings.Repeat("(", 30_000) + "true" + strings.Repeat(")", 30_000)), `r.yaml:2:251: rule "r": more than 200 brackets are open here`},
-		{"a wide range", inRule("job.id in 1..1000000"), `r.yaml:2:62: rule "r": this range holds more than 10000 numbers: compare with < and > instead`},
-		{"a pattern of the event", inRule("log() matches job.name"), `r.yaml:2:69: rule "r": a regular expression must stand in quotes`},
+		{"a wide range", inRule("job.id in 1..1000000"), `r.yaml:2:62: rule "r": this range has more than 10000 numbers: compare with < and > instead`},
+		{"a pattern of the event", inRule("log() matches job.name"), `r.yaml:2:69: rule "r": a regular expression must be in quotes`},
 		{"a long pattern", inRule(`job.name matches "` + strings.Repeat("x", 20_000) + `"`), `r.yaml:2:68: rule "r": the regular expression has 20000 bytes, more than 10000`},
 		{"a long glob pattern", inRule(`glob(job.name, "` + strings.Repeat("x", 600) + `")`), `r.yaml:2:66: rule "r": the glob pattern has 600 bytes, more than 500`},
-		{"a glob pattern of many", inRule(`glob(job.name, "` + strings.Repeat("{a,b,{c,d}}", 9) + `")`), `r.yaml:2:66: rule "r": the {a,b} of the glob pattern stand for more than 1000 texts`},
+		{"a glob pattern of many", inRule(`glob(job.name, "` + strings.Repeat("{a,b,{c,d}}", 9) + `")`), `r.yaml:2:66: rule "r": the {a,b} of the glob pattern expand to more than 1000 texts`},
 		{"names of Go", inRule(`Event.job.id == 1 or Spend(1) == 1`), `r.yaml:2:51: rule "r": unknown name "Event"`},
 		{"expr's way around types", inRule(`$env["job"].id == 1`), `r.yaml:2:51: rule "r": unknown name "$env"`},
 	} {
@@ -214,7 +217,8 @@ func TestLoadIsBounded(t *testing.T) {
 	}
 }
 
-// Of a file that is all mistakes, not all are told.
+// TestMistakesAreBounded checks that the number of reported mistakes is
+// limited.
 func TestMistakesAreBounded(t *testing.T) {
 	text := "version: 1\nrules:\n" + strings.Repeat("- {name: r, if: 'a or b or c', x: y}\n", 5000)
 	_, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: []byte(text)})
@@ -224,7 +228,8 @@ func TestMistakesAreBounded(t *testing.T) {
 	}
 }
 
-// The longest that an expression runs until it ends or is stopped.
+// BenchmarkWorst measures the longest runs of expressions until they end or
+// are stopped.
 func BenchmarkWorst(b *testing.B) {
 	as := strings.Repeat("a", mega)
 	for _, c := range []struct{ name, text string }{
@@ -249,8 +254,9 @@ func BenchmarkWorst(b *testing.B) {
 	}
 }
 
-// TestRulesShareTheWorkOfAnEvent: each rule may use an equal share of what the
-// rules before it left, so a costly rule is stopped and a later one is not.
+// TestRulesShareTheWorkOfAnEvent checks that each rule may use an equal share
+// of the work that remains after the rules before it, so a costly rule is
+// stopped and a later rule is not.
 func TestRulesShareTheWorkOfAnEvent(t *testing.T) {
 	const costly = 40
 	var file strings.Builder

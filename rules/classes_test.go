@@ -21,16 +21,16 @@ func TestClassOfTheLog(t *testing.T) {
 		status, log string
 		err         error
 		want        string // job.failure_class
-		asked       int
+		requested   int
 		fails       string
 	}{
-		"matches":                    {"failed", "cp: No space left on device", nil, "disk-full", 1, ""},
-		"the first that matches":     {"failed", "Connection reset\nNo space left on device", nil, "disk-full", 1, ""},
-		"matches another":            {"failed", "Connection Refused", nil, "flaky-network", 1, ""},
-		"matches none":               {"failed", "no such file", nil, "stuck", 1, ""},
-		"did not fail":               {"success", "No space left on device", nil, "", 0, ""},
-		"there will never be a log":  {"failed", "", final, "stuck", 1, ""},
-		"the log can be asked later": {"failed", "", later, "", 1, "down"},
+		"matches":                        {"failed", "cp: No space left on device", nil, "disk-full", 1, ""},
+		"the first that matches":         {"failed", "Connection reset\nNo space left on device", nil, "disk-full", 1, ""},
+		"matches another":                {"failed", "Connection Refused", nil, "flaky-network", 1, ""},
+		"matches none":                   {"failed", "no such file", nil, "stuck", 1, ""},
+		"did not fail":                   {"success", "No space left on device", nil, "", 0, ""},
+		"there will never be a log":      {"failed", "", final, "stuck", 1, ""},
+		"the log can be requested later": {"failed", "", later, "", 1, "down"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := fixture.JobEvent()
@@ -40,8 +40,8 @@ func TestClassOfTheLog(t *testing.T) {
 			rs := load(t, diskFull+"  - {name: r, on: job, if: job.failure_class == job.failure_class, notify: [{text: '{{ job.failure_class }}'}]}\n")
 			gitlab := &facts{log: c.log, err: c.err}
 			decisions, errs := rs.Evaluate(t.Context(), e, gitlab)
-			if gitlab.asked["log"] != c.asked {
-				t.Errorf("the log was asked %d times, want %d", gitlab.asked["log"], c.asked)
+			if gitlab.requested["log"] != c.requested {
+				t.Errorf("the log was requested %d times, want %d", gitlab.requested["log"], c.requested)
 			}
 			if c.fails != "" {
 				if len(errs) != 1 || !event.Transient(errs[0]) || !strings.Contains(errs[0].Error(), c.fails) {
@@ -52,33 +52,34 @@ func TestClassOfTheLog(t *testing.T) {
 			if len(errs) > 0 || len(decisions) != 1 {
 				t.Fatalf("%d decisions, %v", len(decisions), errs)
 			}
-			told, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, func(s string) string { return s })
-			if diff := cmp.Diff([]rules.Notice{{Channel: "ci", Text: c.want}}, told); diff != "" || len(errs) > 0 {
+			sent, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, func(s string) string { return s })
+			if diff := cmp.Diff([]rules.Notice{{Channel: "ci", Text: c.want}}, sent); diff != "" || len(errs) > 0 {
 				t.Errorf("%v (-want +got):\n%s", errs, diff)
 			}
 		})
 	}
 }
 
-// Budgets and the storm breaker go by the class that the decision tells.
-func TestRetriesTellTheClass(t *testing.T) {
+// TestRetriesHaveTheirClass checks that decisions contain the class that
+// budgets and the breaker use.
+func TestRetriesHaveTheirClass(t *testing.T) {
 	for name, c := range map[string]struct {
 		text, rule string
 		log        string
 		err        error
 		want       []string // classes of the decisions' jobs
-		asked      int
+		requested  int
 		fails      string
 	}{
-		"without a condition":     {diskFull, "{on: job, actions: [retry]}", "No space left on device", nil, []string{"disk-full"}, 1, ""},
-		"asked by the condition":  {diskFull, "{on: job, if: job.failure_class == \"disk-full\", actions: [retry]}", "No space left on device", nil, []string{"disk-full"}, 1, ""},
-		"the condition's jobs":    {diskFull, "{on: job, actions: [retry: {jobs: 'filter(jobs(), true)'}]}", "No space left on device", nil, []string{"disk-full", ""}, 1, ""},
-		"no log":                  {diskFull, "{on: job, actions: [retry]}", "", errors.New("404"), []string{"stuck"}, 1, ""},
-		"no log yet":              {diskFull, "{on: job, actions: [retry]}", "", passing{errors.New("down")}, nil, 1, `rule "r": retry.class: down`},
-		"no retry":                {diskFull, "{on: job, actions: [erase: {older_than: 0s}]}", "No space left on device", nil, []string{"stuck"}, 0, ""},
-		"no match":                {diskFull, "{on: job, if: job.attempt > 1, actions: [retry]}", "No space left on device", nil, nil, 0, ""},
-		"no classes in the rules": {"version: 1\nrules:\n", "{on: job, if: job.failure_class == \"stuck\", actions: [retry]}", "No space left on device", nil, []string{"stuck"}, 0, ""},
-		"a pipeline's jobs":       {diskFull, "{on: pipeline, actions: [retry: {jobs: 'filter(pipeline.jobs, .status == \"success\")'}]}", "No space left on device", nil, []string{""}, 0, ""},
+		"without a condition":        {diskFull, "{on: job, actions: [retry]}", "No space left on device", nil, []string{"disk-full"}, 1, ""},
+		"requested by the condition": {diskFull, "{on: job, if: job.failure_class == \"disk-full\", actions: [retry]}", "No space left on device", nil, []string{"disk-full"}, 1, ""},
+		"the condition's jobs":       {diskFull, "{on: job, actions: [retry: {jobs: 'filter(jobs(), true)'}]}", "No space left on device", nil, []string{"disk-full", ""}, 1, ""},
+		"no log":                     {diskFull, "{on: job, actions: [retry]}", "", errors.New("404"), []string{"stuck"}, 1, ""},
+		"no log yet":                 {diskFull, "{on: job, actions: [retry]}", "", passing{errors.New("down")}, nil, 1, `rule "r": retry.class: down`},
+		"no retry":                   {diskFull, "{on: job, actions: [erase: {older_than: 0s}]}", "No space left on device", nil, []string{"stuck"}, 0, ""},
+		"no match":                   {diskFull, "{on: job, if: job.attempt > 1, actions: [retry]}", "No space left on device", nil, nil, 0, ""},
+		"no classes in the rules":    {"version: 1\nrules:\n", "{on: job, if: job.failure_class == \"stuck\", actions: [retry]}", "No space left on device", nil, []string{"stuck"}, 0, ""},
+		"a pipeline's jobs":          {diskFull, "{on: pipeline, actions: [retry: {jobs: 'filter(pipeline.jobs, .status == \"success\")'}]}", "No space left on device", nil, []string{""}, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, gitlab := fixture.JobEvent(), &facts{log: c.log, err: c.err}
@@ -93,8 +94,8 @@ func TestRetriesTellTheClass(t *testing.T) {
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("classes (-want +got):\n%s", diff)
 			}
-			if gitlab.asked["log"] != c.asked {
-				t.Errorf("the log was asked %d times, want %d", gitlab.asked["log"], c.asked)
+			if gitlab.requested["log"] != c.requested {
+				t.Errorf("the log was requested %d times, want %d", gitlab.requested["log"], c.requested)
 			}
 			if (c.fails == "") != (len(errs) == 0) || c.fails != "" && (errs[0].Error() != c.fails || !event.Transient(errs[0])) {
 				t.Errorf("errors %v, want %q", errs, c.fails)
@@ -103,29 +104,31 @@ func TestRetriesTellTheClass(t *testing.T) {
 	}
 }
 
-// An event that no rule reaches the class of costs no question.
-func TestClassIsAskedOnlyWhenReached(t *testing.T) {
+// TestClassIsRequestedOnlyWhenReached checks that an event sends no request if
+// no condition reaches the class.
+func TestClassIsRequestedOnlyWhenReached(t *testing.T) {
 	gitlab := &facts{log: "No space left on device"}
 	rs := load(t, diskFull+
 		"  - {name: a, on: job, if: job.stage == \"build\" and job.failure_class == \"disk-full\", notify: [{}]}\n"+
 		"  - {name: b, on: job, if: 'any(jobs(), .failure_class == \"script\")', notify: [{}]}\n")
-	if _, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), gitlab); len(errs) > 0 || gitlab.asked["log"] > 0 {
-		t.Errorf("%v, and the log was asked %d times", errs, gitlab.asked["log"])
+	if _, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), gitlab); len(errs) > 0 || gitlab.requested["log"] > 0 {
+		t.Errorf("%v, and the log was requested %d times", errs, gitlab.requested["log"])
 	}
 }
 
 func TestClassesAreExplained(t *testing.T) {
 	rs := load(t, diskFull+"  - {name: r, on: job, if: failed_with(\"stuck_or_timeout_failure\") and job.failure_class == \"flaky-network\", notify: [{}]}\n")
 	why := rs.Explain(t.Context(), fixture.JobEvent(), &facts{log: "No space left on device"})[0].Explanation
-	if diff := cmp.Diff([]string{"log()"}, why.Asked); diff != "" {
-		t.Errorf("asked (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"log()"}, why.Requested); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]event.Seen{{Text: "job.failure_class", Value: `"disk-full"`}}, why.If.Parts[1].Seen); diff != "" {
 		t.Errorf("seen (-want +got):\n%s", diff)
 	}
 }
 
-// Rules may name the classes of any file, whatever their order.
+// TestClassesOfAllFiles checks that rules may use the classes of any file,
+// whatever the order of the files.
 func TestClassesOfAllFiles(t *testing.T) {
 	rs, err := rulefile.Load(rulefile.Options{},
 		rulefile.Source{Name: "a.yaml", Data: []byte("version: 1\nlimits: {per_class: {disk-full: 3/1h}}\nrules: [{name: a, on: job, if: job.failure_class == \"disk-full\", actions: [retry]}]")},

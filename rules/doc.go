@@ -1,6 +1,7 @@
-// Package rules is the engine: which rules match an event, what they decide, and
-// why. It does no I/O, has no clock and logs nothing: facts of GitLab come in through
-// expression.Facts, the time is the event's own, and errors are returned. The
-// packages below it compile expressions (expression) and hold the data (event);
+// Package rules is the rule engine: it determines which rules match an event,
+// what they decide, and why. It does no I/O, reads no clock and logs nothing:
+// data of GitLab is provided by expression.Facts, the current time is the
+// event's time of receipt, and errors are returned. Package expression
+// compiles and runs expressions, package event defines the data, and package
 // rulefile reads the rules from files.
 package rules

@@ -2,8 +2,8 @@ package rules
 
 import "fmt"
 
-// RuleError says that an expression of a rule failed on an event. The rule
-// did not fire for it.
+// RuleError is the error of an expression of a rule on an event. The rule did
+// not match the event.
 type RuleError struct {
 	Rule string
 	Part string // if, jobs, variables.NAME, text ...

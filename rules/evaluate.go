@@ -15,16 +15,16 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
-// Notice is a message that a rule wants told.
+// Notice is a message that a rule sends about an outcome.
 type Notice struct {
 	Channel string
-	Text    string // "" where the rule leaves the words to the default
+	Text    string // "": the default text of the outcome
 }
 
-// Wants reports whether any rule can want the event, by its kind and status
-// alone. It asks nothing and costs nothing. The end of a run that a retry may
-// have made is wanted too: the first run of a job is none, and an Attempt of 0
-// is not known yet.
+// Wants reports whether a rule may match the event, by the event's kind and
+// status alone. It sends no requests. If a rule retries jobs, the end of a run
+// that may be a retry is wanted too: Attempt is above 1, or 0 because it is
+// not known yet.
 func (rs *Rules) Wants(e event.Event) bool {
 	status := e.Job.Status
 	if e.Meta.Kind == event.KindPipeline {
@@ -39,13 +39,14 @@ func (rs *Rules) Wants(e event.Event) bool {
 	})
 }
 
-// Evaluate runs the rules on the event, in file order, and gives a decision
-// for each action that a matching rule wants on each of its jobs. What two
-// rules want alike is one decision, the first rule's. An expression that
-// fails keeps its rule from firing and comes back as an error; the other
-// rules are evaluated all the same, but for those behind a `stop` whose rule
-// may yet match, because the error passes. ID and DecidedAt are left to the
-// caller. When ctx ends before the evaluation begins, nothing is given.
+// Evaluate runs the rules on the event, in file order, and returns a decision
+// for each action that a matching rule requests on each of its jobs. If two
+// rules request the same, there is one decision, the first rule's. A rule
+// whose expression fails does not match, and the error is returned. Other
+// rules are evaluated all the same, except those behind a `stop` whose rule
+// may match later because its error is transient. The caller sets ID and
+// DecidedAt. If ctx ends before the evaluation begins, Evaluate returns
+// nothing.
 func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts expression.Facts) ([]event.Decision, []*RuleError) {
 	var found candidates
 	rs.index[e.Meta.Kind].find(&e, &found)
@@ -89,10 +90,11 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts expression.F
 	return ev.decisions, errs
 }
 
-// Notices gives what the rules that wanted the outcome's decision want told of
-// it, one notice for each channel, texts rendered, each value in them passed
-// through escape. A text that can't be rendered is an error, and its notice
-// has the default text. A rule that is gone since tells nothing.
+// Notices returns the messages that the rules of the outcome's decision send
+// about the outcome, one for each channel. Each value in a rendered text is
+// passed through escape. If a text can't be rendered, the error is returned
+// and the notice has the default text. A rule that no longer exists sends
+// nothing.
 func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(string) string) ([]Notice, []*RuleError) {
 	ev, err := rs.evaluation(ctx, o.Event, facts)
 	if err != nil {
@@ -109,8 +111,8 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 		}
 		ev.Allot(r.Name, min(limits.RuleWork, limits.EventWork/len(names)))
 		for _, n := range r.Receivers {
-			told := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.Channel })
-			if told || !slices.Contains(n.When, o.Result) {
+			notified := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.Channel })
+			if notified || !slices.Contains(n.When, o.Result) {
 				continue
 			}
 			text, err := n.render(ev, escape)
@@ -123,7 +125,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 	return notices, errs
 }
 
-// render gives the notice's text; "" where it has none or can't be rendered.
+// render returns the notice's text; "" if it has none or can't be rendered.
 func (n Receiver) render(ev *evaluation, escape func(string) string) (string, error) {
 	if n.Text == nil {
 		return "", nil
@@ -131,8 +133,8 @@ func (n Receiver) render(ev *evaluation, escape func(string) string) (string, er
 	return ev.Text(*n.Text, escape)
 }
 
-// evaluation begins an evaluation as soon as the rules' Capacity allows it. The
-// only error is ctx's.
+// evaluation begins an evaluation as soon as the rules' Capacity allows. The
+// only error is that of ctx.
 func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts expression.Facts) (*evaluation, error) {
 	session, err := expression.Begin(ctx, rs.capacity, e, facts, rs.classes)
 	if err != nil {
@@ -141,11 +143,11 @@ func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts expression
 	return &evaluation{Session: session, event: e}, nil
 }
 
-// shares divides the work that an event may cost among its rules: each may use
-// an equal share of what those before it left.
+// shares divides the work for an event among its rules: each rule may use an
+// equal share of the work that remains after the rules before it.
 type shares struct {
-	work  int // units left
-	rules int // those that are yet to be evaluated
+	work  int // remaining units of work
+	rules int // rules that have not been evaluated yet
 }
 
 // rule evaluates the next rule within its share.
@@ -161,7 +163,7 @@ func (s *shares) rule(ev *evaluation, r *Rule) ([]event.Decision, *RuleError) {
 // skip passes over a rule that is not evaluated.
 func (s *shares) skip() { s.rules-- }
 
-// rule gives what the rule wants: nil when it does not match.
+// rule returns the decisions of a rule; nil if it does not match.
 func (ev *evaluation) rule(r *Rule) ([]event.Decision, *RuleError) {
 	if r.Condition != nil {
 		matched, err := ev.Run(r.Condition)
@@ -179,7 +181,7 @@ func (ev *evaluation) rule(r *Rule) ([]event.Decision, *RuleError) {
 		return []event.Decision{d}, nil
 	}
 	decisions := []event.Decision{}
-	var before []string // keys of the action before
+	var before []string // keys of the preceding action's decisions
 	for _, a := range r.Actions {
 		targets, err := ev.targets(a)
 		if err != nil {
@@ -205,14 +207,14 @@ func (ev *evaluation) rule(r *Rule) ([]event.Decision, *RuleError) {
 	return decisions, nil
 }
 
-// target is what an action is for: a job, or for the verbs of pipelines the
-// event as it is.
+// target is the object of an action: a job or, for the verbs of pipelines, the
+// event unchanged.
 type target struct {
 	job    event.Job
 	bridge bool
 }
 
-// targets gives what the action is for.
+// targets returns the objects of an action.
 func (ev *evaluation) targets(a Action) ([]target, error) {
 	if a.Jobs == nil {
 		t := target{job: ev.event.Job, bridge: ev.event.Job.Bridge}
@@ -227,10 +229,10 @@ func (ev *evaluation) targets(a Action) ([]target, error) {
 	}
 	list := reflect.ValueOf(value)
 	if list.Kind() != reflect.Slice {
-		return nil, fmt.Errorf("gave a %T, not a list of jobs", value)
+		return nil, fmt.Errorf("returned a %T, not a list of jobs", value)
 	}
 	if n := list.Len(); n > maxTargets {
-		return nil, fmt.Errorf("gave %d jobs, more than %d", n, maxTargets)
+		return nil, fmt.Errorf("returned %d jobs, more than %d", n, maxTargets)
 	}
 	targets := make([]target, list.Len())
 	for i := range targets {
@@ -245,14 +247,14 @@ func (ev *evaluation) targets(a Action) ([]target, error) {
 			}
 			targets[i] = target{ev.jobOf(item), true}
 		default:
-			return nil, fmt.Errorf("gave a list that holds a %T, not a job", item)
+			return nil, fmt.Errorf("returned a list that contains a %T, not a job", item)
 		}
 	}
 	return targets, nil
 }
 
-// jobOf gives what a bridge has of a job. GitLab does not tell which attempt
-// it is.
+// jobOf returns a bridge as a job. GitLab does not send the attempt of a
+// bridge.
 func (ev *evaluation) jobOf(b event.Bridge) event.Job {
 	p := ev.event.Pipeline
 	return event.Job{
@@ -265,14 +267,14 @@ func (ev *evaluation) jobOf(b event.Bridge) event.Job {
 func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *RuleError) {
 	d := event.Decision{Event: ev.event, Rule: r.Name, RulesHash: r.Hash, Action: a.Action, Bridge: t.bridge, DryRun: r.DryRun}
 	d.Job = t.job
-	if a.Verb == event.VerbRetry { // whose budgets and breaker go by the class
+	if a.Verb == event.VerbRetry { // budgets and the breaker use the class
 		class, err := ev.FailureClass(t.job)
 		if err != nil {
 			return d, &RuleError{r.Name, a.Verb + ".class", err}
 		}
 		d.Job.FailureClass = cmp.Or(class, d.Job.FailureClass)
 	}
-	// The texts see the job that is acted on, which may not be the event's.
+	// Texts read the job that is acted on, which may differ from the event's.
 	session := ev.Session
 	if a.Jobs != nil && len(a.Variables)+len(a.Inputs) > 0 {
 		session = ev.For(d.Event)
@@ -286,39 +288,39 @@ func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *Rule
 	}
 	d.Key = a.key(d)
 	if d.DryRun {
-		d.Key += ":dry" // a dry run must not stand in the way of the real thing
+		d.Key += ":dry" // a dry run must not suppress the real decision
 	}
 	return d, nil
 }
 
-// key gives the decision's key. The state is part of it: an action that was
-// refused because the job was not there yet may be wanted again, and a
-// pipeline that was retried may end once more.
+// key returns the decision's key. It contains the state of the job or
+// pipeline: an action that was refused in one state may be requested again in
+// another, and a retried pipeline may end again.
 func (a Action) key(d event.Decision) string {
 	switch {
 	case a.Verb == event.VerbPlay && d.Meta.Kind == event.KindPipeline:
-		// What was refused may be called for when other jobs have moved on.
+		// A refused action may be possible after other jobs have changed.
 		return fmt.Sprintf("%s:%s:%d:%d:%s:%d", a.Verb, d.Meta.Instance, d.Project.ID, d.Job.ID, d.Job.Status, latestJob(d.Event))
 	case a.Verb == event.VerbCancelOutdated: // once for each new pipeline
 		return fmt.Sprintf("%s:%s:%d:pipeline:%d", a.Verb, d.Meta.Instance, d.Project.ID, d.Pipeline.ID)
 	case !event.OfPipeline(a.Verb):
 		return fmt.Sprintf("%s:%s:%d:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, d.Job.ID, d.Job.Status)
 	case d.Meta.Kind == event.KindPipeline:
-		return fmt.Sprintf("%s:%s:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, news(d.Event))
+		return fmt.Sprintf("%s:%s:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, stateOf(d.Event))
 	}
-	return fmt.Sprintf("%s:%s:%d:pipeline:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, d.Pipeline.ID, news(d.Event))
+	return fmt.Sprintf("%s:%s:%d:pipeline:%d:%s", a.Verb, d.Meta.Instance, d.Project.ID, d.Pipeline.ID, stateOf(d.Event))
 }
 
-// news names the state of the event's job or pipeline: it changes with every
-// change of that, and only then.
-func news(e event.Event) string {
+// stateOf identifies the state of the event's job or pipeline. It differs if
+// and only if the state has changed.
+func stateOf(e event.Event) string {
 	if e.Meta.Kind != event.KindPipeline {
 		return fmt.Sprintf("job:%d:%s", e.Job.ID, e.Job.Status)
 	}
 	return fmt.Sprintf("pipeline:%d:%s:%d:%d", e.Pipeline.ID, e.Pipeline.Status, latestJob(e), e.Pipeline.FinishedAt.Unix())
 }
 
-// latestJob gives the id of the newest job of a pipeline event: it changes
+// latestJob returns the id of the newest job of a pipeline event. It changes
 // when a job is retried.
 func latestJob(e event.Event) int64 {
 	latest := int64(0)
@@ -343,17 +345,17 @@ func renderAll(s *expression.Session, r *Rule, what string, texts map[string]exp
 	return rendered, nil
 }
 
-// notification is the decision of a rule that only tells. The same news from
-// two hooks (a group's and a project's) is told once.
+// notification returns the decision of a rule without actions. Two hooks (a
+// group's and a project's) about the same state result in one notification.
 func (ev *evaluation) notification(r *Rule) event.Decision {
 	e := ev.event
 	return event.Decision{
 		Event: e, Rule: r.Name, RulesHash: r.Hash, Action: event.Action{Verb: event.VerbNotify}, DryRun: r.DryRun,
-		Key: strings.Join([]string{event.VerbNotify, r.Name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), news(e)}, ":"),
+		Key: strings.Join([]string{event.VerbNotify, r.Name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), stateOf(e)}, ":"),
 	}
 }
 
-// add takes a decision, unless an earlier rule wants the same.
+// add adds a decision, unless an earlier rule requests the same.
 func (ev *evaluation) add(d event.Decision) {
 	if i, ok := ev.byKey[d.Key]; ok {
 		if first := &ev.decisions[i]; first.Rule != d.Rule && !slices.Contains(first.AlsoWantedBy, d.Rule) {
@@ -368,7 +370,7 @@ func (ev *evaluation) add(d event.Decision) {
 	ev.decisions = append(ev.decisions, d)
 }
 
-// inputs gives the inputs as JSON, by name.
+// evaluateInputs returns the inputs as JSON, by name.
 func evaluateInputs(s *expression.Session, r *Rule, all map[string]expression.Input) (map[string]json.RawMessage, *RuleError) {
 	if len(all) == 0 {
 		return nil, nil
@@ -384,10 +386,10 @@ func evaluateInputs(s *expression.Session, r *Rule, all map[string]expression.In
 	return values, nil
 }
 
-// maxTargets bounds the jobs of one action.
+// maxTargets is the maximum number of jobs of one action.
 const maxTargets = 5_000
 
-// evaluation is one event on its way through the rules.
+// evaluation is the state of the evaluation of one event.
 type evaluation struct {
 	*expression.Session
 	event     event.Event
@@ -395,8 +397,8 @@ type evaluation struct {
 	byKey     map[string]int // index in decisions
 }
 
-// explain returns why the condition of a rule, which was evaluated before, came
-// out as result says.
+// explain returns why the condition of a rule, which was evaluated before, had
+// this result.
 func (ev *evaluation) explain(r *Rule, result string) event.Explanation {
 	if r.Clauses == nil {
 		return event.Explanation{}

@@ -20,7 +20,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
-// load loads rules that are right.
+// load loads valid rules.
 func load(t testing.TB, text string) *rules.Rules {
 	t.Helper()
 	rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte(text)})
@@ -30,25 +30,25 @@ func load(t testing.TB, text string) *rules.Rules {
 	return rs
 }
 
-// condition loads one rule that notifies when the condition is true.
+// condition loads one rule that notifies if the condition is true.
 func condition(t testing.TB, on, text string) *rules.Rules {
 	t.Helper()
 	return load(t, fmt.Sprintf("version: 1\nrules:\n  - name: r\n    on: %s\n    if: |\n      %s\n    notify: [{channel: ci}]\n", on, text))
 }
 
-// facts answers from its fields and counts what was asked.
+// facts returns its fields and counts the requests.
 type facts struct {
-	log     string
-	err     error
-	asked   map[string]int
-	details event.Details
+	log       string
+	err       error
+	requested map[string]int
+	details   event.Details
 }
 
 func (f *facts) count(what string) {
-	if f.asked == nil {
-		f.asked = map[string]int{}
+	if f.requested == nil {
+		f.requested = map[string]int{}
 	}
-	f.asked[what]++
+	f.requested[what]++
 }
 
 func (f *facts) Log(context.Context, event.Event) (string, error) {
@@ -99,9 +99,9 @@ func TestConditions(t *testing.T) {
 		{"job", `job.id == 700 and job.attempt < 2`, yes},
 		{"job", `"docker" in job.runner.tags`, yes},
 		{"job", `glob(project.path, "platform/*") and glob(job.ref, "{main,release/**}")`, yes},
-		{"job", `glob(project.path, "plat*")`, no}, // * stays within a path part
+		{"job", `glob(project.path, "plat*")`, no}, // * does not match across /
 		{"job", `age(job.finished_at) >= duration("10m") and age(job.finished_at) < duration("1d")`, yes},
-		{"job", `age(job.started_at) > duration("1d")`, no}, // not started: no age
+		{"job", `age(job.started_at) > duration("1d")`, no}, // not started: age 0
 		{"job", `now() == event.received_at and job.finished_at < now()`, yes},
 		{"job", `pipeline.variables.NIGHTLY == "1" and pipeline.variables.OTHER == ""`, yes},
 		{"job", `merge_request.iid == 0 and merge_request.title == "" and commit.title == ""`, yes},
@@ -120,8 +120,8 @@ func TestConditions(t *testing.T) {
 			if c.on == "pipeline" {
 				e = fixture.PipelineEvent()
 			}
-			asks := &facts{log: "x\nNo space left on device\n", details: event.Details{Job: e.Job, TagList: []string{"gpu"}}}
-			decisions, errs := condition(t, c.on, c.text).Evaluate(t.Context(), e, asks)
+			gitlab := &facts{log: "x\nNo space left on device\n", details: event.Details{Job: e.Job, TagList: []string{"gpu"}}}
+			decisions, errs := condition(t, c.on, c.text).Evaluate(t.Context(), e, gitlab)
 			if len(errs) > 0 {
 				t.Fatalf("Evaluate: %v", errs)
 			}
@@ -132,7 +132,8 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// A rule written for an old GitLab fires on a new one.
+// TestFailedWithCoversNewerNames checks that a rule for an old GitLab matches
+// events of a new one.
 func TestFailedWithCoversNewerNames(t *testing.T) {
 	for old, newer := range map[string][]string{
 		"stuck_or_timeout_failure": {"stuck_or_timeout_failure", "stuck_pending_with_matching_runners", "stuck_pending_no_matching_runners", "no_updates_running", "no_updates_canceling"},
@@ -250,8 +251,9 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// Facts are asked only when an expression reaches them, and once per event.
-func TestFactsAreAskedOnceAndOnlyWhenReached(t *testing.T) {
+// TestFactsAreRequestedOnceAndOnlyWhenReached checks that facts are requested
+// only when an expression reaches them, and once per event.
+func TestFactsAreRequestedOnceAndOnlyWhenReached(t *testing.T) {
 	rs := load(t, `
 version: 1
 rules:
@@ -259,17 +261,18 @@ rules:
   - {name: one, on: job, if: 'job.status == "failed" and log() contains "x"', actions: [retry]}
   - {name: two, on: job, if: 'log() contains "y"', actions: [retry]}
 `)
-	asks := &facts{log: "y"}
-	if _, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), asks); len(errs) > 0 {
+	gitlab := &facts{log: "y"}
+	if _, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), gitlab); len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	if diff := cmp.Diff(map[string]int{"log": 1}, asks.asked); diff != "" {
-		t.Errorf("asked (-want +got):\n%s", diff)
+	if diff := cmp.Diff(map[string]int{"log": 1}, gitlab.requested); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
 
-// A failing expression keeps its rule from firing, is told, and hides
-// neither the fact's own error nor the other rules.
+// TestFailingExpressions checks that a rule with a failing expression does not
+// match, that the error is returned with its cause, and that other rules are
+// evaluated.
 func TestFailingExpressions(t *testing.T) {
 	rs := load(t, `
 version: 1
@@ -328,7 +331,7 @@ rules:
 		}, 0},
 		{event.ResultDone, []rules.Notice{{Channel: "#noise"}}, 0},
 		{event.ResultDeferred, nil, 0},
-		{event.ResultSkipped, []rules.Notice{{Channel: "#ci"}}, 1}, // the text fails: the default text is told
+		{event.ResultSkipped, []rules.Notice{{Channel: "#ci"}}, 1}, // the text fails: the default text is sent
 	} {
 		o.Result = c.result
 		got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, escape)
@@ -345,7 +348,8 @@ rules:
 	}
 }
 
-// Two rules want one action: both tell, each channel once.
+// TestNoticesOfSeveralRules checks that two rules with one action both notify,
+// and each channel once.
 func TestNoticesOfSeveralRules(t *testing.T) {
 	rs := load(t, `
 version: 1
@@ -360,7 +364,8 @@ rules:
 	}
 }
 
-// The action of a rule waits for the one before it.
+// TestActionsFollowEachOther checks that an action of a rule waits for the
+// preceding one.
 func TestActionsFollowEachOther(t *testing.T) {
 	rs := load(t, `
 version: 1
@@ -381,8 +386,8 @@ rules:
 	}
 }
 
-// With `wait: success` each job waits for the one before it, the first one for
-// the action before.
+// TestPlayedJobsWaitForEachOther checks that with `wait: success` each job
+// waits for the preceding job, and the first one for the preceding action.
 func TestPlayedJobsWaitForEachOther(t *testing.T) {
 	rs := load(t, `
 version: 1
@@ -423,7 +428,7 @@ rules:
 	}
 }
 
-// GitLab can retry and play trigger jobs, and nothing else.
+// TestBridges checks that trigger jobs can be retried and played only.
 func TestBridges(t *testing.T) {
 	rs := load(t, `
 version: 1
@@ -459,8 +464,8 @@ rules:
 	}
 }
 
-// A pipeline that ends again may be acted on again, and the same end, told
-// twice, is acted on once.
+// TestPipelineActions checks that a pipeline that ends again may be acted on
+// again, and that two events about the same end result in one decision.
 func TestPipelineActions(t *testing.T) {
 	rs := load(t, `
 version: 1
@@ -497,7 +502,7 @@ rules:
 		want  []string
 	}{
 		{"a pipeline", p, both(first)},
-		{"told twice", again(p, func(e *event.Event) { e.Meta.ID = "another delivery" }), both(first)},
+		{"reported twice", again(p, func(e *event.Event) { e.Meta.ID = "another delivery" }), both(first)},
 		{"it ended again", again(p, func(e *event.Event) { e.Pipeline.FinishedAt = time.Unix(9, 0) }), both("703:9")},
 		{"it runs again", again(p, func(e *event.Event) {
 			e.Pipeline.Jobs, e.Pipeline.FinishedAt = []event.Job{{ID: 704}}, time.Unix(0, 0)
@@ -511,7 +516,7 @@ rules:
 	}
 }
 
-// log_excerpt() and log() are one question.
+// TestLogExcerpt checks that log_excerpt() and log() share one request.
 func TestLogExcerpt(t *testing.T) {
 	rs := load(t, `
 version: 1
@@ -519,26 +524,26 @@ rules:
   - {name: a, on: job, if: 'log() contains "disk" and log_excerpt(2) contains "disk" and log_excerpt() contains "full"', actions: [play: {variables: {WHY: "{{ log_excerpt(3) }}"}}], notify: [{channel: ci, text: "{{ log_excerpt(1) }}"}]}
   - {name: too-many, on: job, if: 'log_excerpt(job.attempt * 1000) == ""', actions: [erase]}
 `)
-	asks := &facts{log: "ERROR: disk full"}
-	decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), asks)
-	if len(decisions) != 1 || decisions[0].Action.Variables["WHY"] != "ERROR: disk full" || asks.asked["log"] != 1 {
-		t.Errorf("decisions %v, asked %v, want one decision and one question", decisions, asks.asked)
+	gitlab := &facts{log: "ERROR: disk full"}
+	decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), gitlab)
+	if len(decisions) != 1 || decisions[0].Action.Variables["WHY"] != "ERROR: disk full" || gitlab.requested["log"] != 1 {
+		t.Errorf("decisions %v, requested %v, want one decision and one request", decisions, gitlab.requested)
 	}
 	if len(errs) != 1 || !strings.Contains(errs[0].Error(), "a number of lines from 1 to 100, not 1000") {
 		t.Errorf("errors %v, want one of the number of lines", errs)
 	}
 	why := decisions[0].Explanation
-	if shown := fmt.Sprint(why); strings.Contains(shown, "disk full") || !cmp.Equal(why.Asked, []string{"log()"}) {
-		t.Errorf("the explanation shows the log, or not the question: %s", shown)
+	if shown := fmt.Sprint(why); strings.Contains(shown, "disk full") || !cmp.Equal(why.Requested, []string{"log()"}) {
+		t.Errorf("the explanation shows the log, or not the request: %s", shown)
 	}
-	notices, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, asks, strings.ToLower)
+	notices, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, strings.ToLower)
 	if diff := cmp.Diff([]rules.Notice{{Channel: "ci", Text: "error: disk full"}}, notices); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
 }
 
-// What texts show of a log holds no secrets: no tokens, and no values of the
-// pipeline's variables.
+// TestLogsAreMasked checks that log excerpts in texts contain no tokens and no
+// values of the pipeline's variables.
 func TestLogsAreMasked(t *testing.T) {
 	rs := load(t, `
 version: 1
@@ -555,13 +560,14 @@ rules:
 	}
 }
 
-// passing is an error that says that it passes.
+// passing is a transient error.
 type passing struct{ error }
 
 func (passing) Again() (time.Duration, bool) { return 0, true }
 
-// A rule that stops the search may yet match when what it asked is answered
-// later: until then, the rules behind it wait.
+// TestStopWaitsForItsFact checks that rules behind a `stop` wait while the
+// condition of its rule may still become true because its request failed with
+// a transient error.
 func TestStopWaitsForItsFact(t *testing.T) {
 	rs := load(t, `
 version: 1
@@ -591,7 +597,8 @@ rules:
 	}
 }
 
-// The same news through two hooks is one decision, later news another.
+// TestNotificationKeys checks that two hooks about the same state result in
+// one decision, and that a later state results in another.
 func TestNotificationKeys(t *testing.T) {
 	rs := load(t, "version: 1\nrules:\n  - {name: r, on: job, notify: [{channel: ci}]}\n  - {name: p, on: pipeline, notify: [{channel: ci}]}\n")
 	id := func(e event.Event) string {
@@ -606,12 +613,12 @@ func TestNotificationKeys(t *testing.T) {
 		again := base
 		again.Meta.ID, again.Meta.ReceivedAt = "another delivery", fixture.Noon.Add(time.Second)
 		if id(again) != first {
-			t.Errorf("%s: the same news has ids %s and %s", base.Meta.Kind, first, id(again))
+			t.Errorf("%s: the same state has ids %s and %s", base.Meta.Kind, first, id(again))
 		}
 		later := base
 		later.Job.Status, later.Pipeline.FinishedAt = "success", fixture.Noon
 		if id(later) == first {
-			t.Errorf("%s: later news has the same id %s", base.Meta.Kind, first)
+			t.Errorf("%s: a later state has the same id %s", base.Meta.Kind, first)
 		}
 	}
 }
@@ -638,7 +645,8 @@ func TestWaitGrowsWithTheAttempt(t *testing.T) {
 	}
 }
 
-// The jitter of a retry is up to a tenth, and the same whenever it is asked.
+// TestJitter checks that the jitter of a retry is at most 10 % and the same on
+// every call.
 func TestJitter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := event.Decision{Key: rapid.String().Draw(t, "key"), Action: event.Action{Verb: event.VerbRetry, Delay: event.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "delay"))}}

@@ -9,29 +9,29 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
-// Verdict says what one rule makes of an event.
+// Verdict is the result of one rule on an event, with its explanation.
 type Verdict struct {
 	Rule        string            `json:"rule"`
 	File        string            `json:"file"`
 	Line        int               `json:"line"`
-	Result      string            `json:"result"` // see below
+	Result      string            `json:"result"` // one of the results below
 	Reason      string            `json:"reason,omitzero"`
 	Explanation event.Explanation `json:"explanation,omitzero"`
-	Decisions   []event.Decision  `json:"decisions,omitempty"` // what the rule wants done
-	Notify      []Notify          `json:"notify,omitempty"`    // which outcomes it wants told, where
+	Decisions   []event.Decision  `json:"decisions,omitempty"` // the decisions of the rule
+	Notify      []Notify          `json:"notify,omitempty"`    // the outcomes that the rule sends notifications of, and where
 }
 
 // Results of a Verdict.
 const (
 	VerdictMatched    = "matched"
 	VerdictNotMatched = "not_matched"
-	VerdictFailed     = "failed"      // an expression failed, so the rule does not fire
-	VerdictOtherKind  = "other_kind"  // the rule is for events of another kind
-	VerdictNotReached = "not_reached" // behind the `stop` of a rule that matched
+	VerdictFailed     = "failed"      // an expression failed, so the rule does not match
+	VerdictOtherKind  = "other_kind"  // the rule is for another kind of event
+	VerdictNotReached = "not_reached" // the rule is behind the `stop` of a rule that matched
 )
 
-// Explain runs all rules on the event, as Evaluate does, and says of each what
-// it makes of it, in file order.
+// Explain runs all rules on the event, as Evaluate does, and returns the
+// verdict on each rule, in file order.
 func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Facts) []Verdict {
 	verdicts := make([]Verdict, len(rs.rules))
 	ev, err := rs.evaluation(ctx, e, facts)
@@ -39,7 +39,7 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Fa
 		return nil
 	}
 	defer ev.End()
-	var candidates candidates // whose shares are as in Evaluate
+	var candidates candidates // determines which rules have a share of the work, as in Evaluate
 	rs.index[e.Meta.Kind].find(&e, &candidates)
 	left := shares{work: limits.EventWork, rules: candidates.rules()}
 	next, more := candidates.next()
@@ -66,7 +66,7 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Fa
 			continue
 		}
 		of := &left
-		if !candidate { // it can't match, and takes nothing from the others
+		if !candidate { // it can't match, and uses no share of the work
 			of = &shares{work: limits.RuleWork, rules: 1}
 		}
 		wanted, err := of.rule(ev, r)
@@ -89,7 +89,8 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Fa
 	return verdicts
 }
 
-// conditionOf tells from what a rule wanted how its condition came out.
+// conditionOf derives the result of a rule's condition from the rule's
+// decisions and error.
 func conditionOf(wanted []event.Decision, err *RuleError) string {
 	switch {
 	case err != nil && err.Part == "if":

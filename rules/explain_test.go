@@ -20,11 +20,11 @@ func TestExplain(t *testing.T) {
 		condition string
 		facts     facts
 		want      string
-		asked     []string
+		requested []string
 	}{
 		{"a comparison", "job", `job.name == "lint"`, facts{}, "no* `job.name == \"lint\"` job.name=\"rspec 1/3\"", nil},
-		{"sides the other way round", "job", `3 > job.attempt`, facts{}, "yes* `3 > job.attempt` job.attempt=1", nil},
-		{"both sides", "job", `job.ref != project.default_branch`, facts{}, "no* `job.ref != project.default_branch` job.ref=\"main\" project.default_branch=\"main\"", nil},
+		{"operands exchanged", "job", `3 > job.attempt`, facts{}, "yes* `3 > job.attempt` job.attempt=1", nil},
+		{"both operands", "job", `job.ref != project.default_branch`, facts{}, "no* `job.ref != project.default_branch` job.ref=\"main\" project.default_branch=\"main\"", nil},
 		{
 			"and, the second decides", "job", `job.status == "failed" and job.tag and log() contains "x"`,
 			facts{},
@@ -59,7 +59,7 @@ func TestExplain(t *testing.T) {
 			[]string{"log()"},
 		},
 		{
-			"nor an excerpt of it, and the question is the log's", "job", `log_excerpt(5) contains "No space left" and superseded()`,
+			"nor an excerpt of it, and the request is for the log", "job", `log_excerpt(5) contains "No space left" and superseded()`,
 			facts{log: "hush-hush\nNo space left"},
 			"yes* and(yes* `log_excerpt(5) contains \"No space left\"` log_excerpt(5)=a text of length 23; yes* `superseded()`)",
 			[]string{"log()", "superseded()"},
@@ -113,18 +113,18 @@ func TestExplain(t *testing.T) {
 				e = fixture.PipelineEvent()
 			}
 			v := rs.Explain(t.Context(), e, &c.facts)[0]
-			if diff := cmp.Diff(c.want, fixture.Sketch(v.Explanation.If)); diff != "" {
+			if diff := cmp.Diff(c.want, fixture.FormatPart(v.Explanation.If)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(c.asked, v.Explanation.Asked); diff != "" {
-				t.Errorf("asked (-want +got):\n%s", diff)
+			if diff := cmp.Diff(c.requested, v.Explanation.Requested); diff != "" {
+				t.Errorf("requests (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// An explanation comes out as the condition does, and takes no other way: it
-// asks GitLab nothing that the condition did not ask.
+// TestExplainIsEvaluate checks that an explanation has the same result as the
+// condition, and sends no other requests to GitLab.
 func TestExplainIsEvaluate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := events(true).Draw(t, "event")
@@ -133,28 +133,28 @@ func TestExplainIsEvaluate(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		asked, want := &facts{err: rapid.SampledFrom([]error{nil, errors.New("down")}).Draw(t, "error")}, &facts{}
-		*want = *asked
+		gitlab, want := &facts{err: rapid.SampledFrom([]error{nil, errors.New("down")}).Draw(t, "error")}, &facts{}
+		*want = *gitlab
 		decisions, errs := rs.Evaluate(t.Context(), e, want)
-		v := rs.Explain(t.Context(), e, asked)[0]
+		v := rs.Explain(t.Context(), e, gitlab)[0]
 		result := map[bool]string{true: event.PartTrue, false: event.PartFalse}[len(decisions) > 0]
 		if len(errs) > 0 {
 			result = event.PartError
 		}
 		if v.Explanation.If.Result != result {
-			t.Fatalf("%s: explained as %s, but it is %s: %s", text, v.Explanation.If.Result, result, fixture.Sketch(v.Explanation.If))
+			t.Fatalf("%s: explained as %s, but it is %s: %s", text, v.Explanation.If.Result, result, fixture.FormatPart(v.Explanation.If))
 		}
 		if diff := cmp.Diff(decisions, v.Decisions); diff != "" {
 			t.Fatalf("%s: decisions (-Evaluate +Explain):\n%s", text, diff)
 		}
-		if diff := cmp.Diff(want.asked, asked.asked); diff != "" {
-			t.Fatalf("%s: asked (-Evaluate +Explain):\n%s", text, diff)
+		if diff := cmp.Diff(want.requested, gitlab.requested); diff != "" {
+			t.Fatalf("%s: requests (-Evaluate +Explain):\n%s", text, diff)
 		}
 	})
 }
 
-// Of every rule it is told what came of it, and what it wants is what Evaluate
-// gives.
+// TestExplainEveryRule checks that each rule has a verdict, and that the
+// decisions are those of Evaluate.
 func TestExplainEveryRule(t *testing.T) {
 	rs := load(t, `
 version: 1
@@ -188,8 +188,8 @@ rules:
 	if diff := cmp.Diff(evaluated, decisions); diff != "" {
 		t.Errorf("decisions (-Evaluate +Explain):\n%s", diff)
 	}
-	if down.asked["log"] != 2 {
-		t.Errorf("GitLab was asked %d times, want once by each call", down.asked["log"])
+	if down.requested["log"] != 2 {
+		t.Errorf("GitLab received %d requests, want once by each call", down.requested["log"])
 	}
 	if last := evaluated[1]; last.Explanation.If.Text != `job.status == "failed"` || len(last.RulesHash) != 64 {
 		t.Errorf("the decision does not carry its explanation and the file's hash: %+v %q", last.Explanation, last.RulesHash)

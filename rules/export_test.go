@@ -7,7 +7,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
-// EvaluateAll is what Evaluate promises to be: all rules, one after the other.
+// EvaluateAll is the specification of Evaluate: it evaluates all rules one
+// after the other.
 func (rs *Rules) EvaluateAll(ctx context.Context, e event.Event, facts expression.Facts) ([]event.Decision, []*RuleError) {
 	unbounded := *rs
 	unbounded.capacity = nil
@@ -35,7 +36,8 @@ func (rs *Rules) EvaluateAll(ctx context.Context, e event.Event, facts expressio
 	return ev.decisions, errs
 }
 
-// Candidates gives how many rules Evaluate runs on the event, if none stops it.
+// Candidates returns the number of rules that Evaluate runs on the event if
+// none stops it.
 func (rs *Rules) Candidates(e event.Event) int {
 	var found candidates
 	rs.index[e.Meta.Kind].find(&e, &found)

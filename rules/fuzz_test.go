@@ -18,8 +18,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// loadAny loads what may be no rule file, and fails the test if an error has
-// no place in the file.
+// loadAny loads an arbitrary file, and fails the test if the position of an
+// error is outside the file.
 func loadAny(t *testing.T, data []byte) *rules.Rules {
 	rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: data})
 	if err == nil {
@@ -29,7 +29,7 @@ func loadAny(t *testing.T, data []byte) *rules.Rules {
 	if !errors.As(err, &mistakes) || len(mistakes) == 0 {
 		t.Fatalf("Load gave %v, want FileErrors", err)
 	}
-	// YAML has more line ends than \n.
+	// YAML has more line breaks than \n.
 	lines := strings.FieldsFunc(strings.NewReplacer("\r\n", " \n", "\n", " \n", "\r", " \n", "\u0085", " \n", "\u2028", " \n", "\u2029", " \n").Replace(string(data))+" ", func(r rune) bool { return r == '\n' })
 	longest := 0
 	for _, line := range lines {
@@ -43,7 +43,7 @@ func loadAny(t *testing.T, data []byte) *rules.Rules {
 	return nil
 }
 
-// evaluateAny runs rules that nobody looked at.
+// evaluateAny evaluates arbitrary rules.
 func evaluateAny(t *testing.T, rs *rules.Rules, log string) {
 	for _, e := range []event.Event{fixture.JobEvent(), fixture.PipelineEvent()} {
 		decisions, errs := rs.Evaluate(t.Context(), e, &facts{log: log})
@@ -83,7 +83,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// quote writes a text for a rule file: JSON's are YAML's.
+// quote returns a text as a YAML string. JSON strings are YAML strings.
 func quote(t *testing.T, text string) string {
 	quoted, err := json.Marshal(text)
 	if err != nil {

@@ -2,15 +2,14 @@ package rules
 
 import "slices"
 
-// Identities names the rules by what they do, in file order: each by 16 hex
-// digits, which change when the rule's text does, the `defaults` of its file or
-// the failure classes, or when it begins or ends to be in dry run. Comments and
-// layout, and the other rules, change nothing.
-// The slice is shared, and not to be changed.
+// Identities returns an identity of each rule, in file order: 16 hex digits
+// that change if the rule's content, the `defaults` of its file, the failure
+// classes or its dry run setting change. Comments, layout and other rules have
+// no effect. The slice is shared and must not be changed.
 func (rs *Rules) Identities() []string { return rs.identities }
 
-// Without returns the rules but for those with these identities: Evaluate gives
-// no decisions of them, and Wants passes over them. A `stop` of them still stops.
+// Without returns a copy of the rules in which the rules with these identities
+// make no decisions and are ignored by Wants. Their `stop` still applies.
 func (rs *Rules) Without(identities []string) *Rules {
 	if len(identities) == 0 {
 		return rs
@@ -20,5 +19,5 @@ func (rs *Rules) Without(identities []string) *Rules {
 	return &rest
 }
 
-// leavesOut reports whether Evaluate gives no decisions of the rule.
+// leavesOut reports whether the rule makes no decisions.
 func (rs *Rules) leavesOut(r *Rule) bool { return slices.Contains(rs.without, r.Identity) }

@@ -21,7 +21,8 @@ rules:
   - {name: b, on: job, if: 'job.status == "success"', actions: [erase: {older_than: 1d}]}
 `
 
-// TestIdentities: a rule's identity changes when what it does may, and else not.
+// TestIdentities checks that a rule's identity changes if and only if its
+// behaviour may have changed.
 func TestIdentities(t *testing.T) {
 	load := func(text string, o rulefile.Options) []string {
 		t.Helper()
@@ -63,7 +64,7 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// TestWithout: rules that are left out want no event, and decide nothing.
+// TestWithout checks that excluded rules want no event and decide nothing.
 func TestWithout(t *testing.T) {
 	rs := load(t, strings.Replace(identityRules, "classes:\n  - {name: disk, log: \"No space left\"}\n", "", 1))
 	failed := event.Event{Meta: event.Meta{Kind: event.KindJob}, Job: event.Job{ID: 1, Status: "failed", Attempt: 1}}
@@ -96,8 +97,8 @@ func TestWithout(t *testing.T) {
 	}
 }
 
-// TestWithoutStillStops: a rule that is left out decides nothing, and its `stop`
-// stops the rules behind it all the same.
+// TestWithoutStillStops checks that an excluded rule decides nothing, and that
+// its `stop` still applies to the rules behind it.
 func TestWithoutStillStops(t *testing.T) {
 	rs := load(t, `
 version: 1

@@ -11,37 +11,37 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
-// ruleIndex finds the rules of one kind of events that can match an event,
-// without running them: so the time that an event takes grows with the rules
-// that can want it and not with all rules.
+// ruleIndex finds the rules for one kind of event that may match an event
+// without running them. So the time to evaluate an event grows with the number
+// of rules that may match it, not with the number of all rules.
 //
-// A condition often pins fields of the event: it is false unless project.path,
-// say, is one of a few texts. The rules that pin the same fields form a shape,
-// which maps the texts of these fields to rules. One look into each shape, of
-// which there are few, gives all rules that can match, and what a rule pins in
-// two fields counts together. (Packet filters call this tuple space search.)
+// A condition often pins fields of the event: it is false unless, for example,
+// project.path is one of a few texts. The rules that pin the same fields form
+// a shape, which maps the texts of these fields to rules. One lookup in each
+// shape, of which there are few, returns all rules that may match. Pins of two
+// fields are combined. (Packet filters call this tuple space search.)
 type ruleIndex struct {
 	shapes   []shape
-	statuses texts // at which a rule can match; nil: at any
+	statuses texts // statuses at which a rule may match; nil: any
 }
 
-// shape holds the rules that pin the same fields.
+// shape contains the rules that pin the same fields.
 type shape struct {
-	fields []int           // by…
-	rules  map[key][]int32 // positions of rules in the file order, ascending
+	fields []int           // the pinned fields
+	rules  map[key][]int32 // positions of the rules in file order, ascending
 }
 
-// The fields that rules are found by, those first that tell more rules apart.
+// Fields by which rules are indexed, the most selective first.
 const (
 	byProject = iota
 	byGroup
 	byReason
 	byJobStatus
 	byPipelineStatus
-	pinnable // how many there are
+	pinnable // number of these fields
 )
 
-// pinnableNames are the fields' names as comparison gives them.
+// pinnableNames are the names of the fields as comparison returns them.
 var pinnableNames = [pinnable]string{
 	byProject:        "project.path",
 	byGroup:          group,
@@ -50,14 +50,15 @@ var pinnableNames = [pinnable]string{
 	byPipelineStatus: "pipeline.status",
 }
 
-// group is what glob(project.path, "group/*") pins: the path without its last
-// part.
+// group is the field that glob(project.path, "group/*") pins: the path without
+// its last part.
 const group = "group of project.path"
 
-// key holds the texts of the fields that a shape pins; the others are "".
+// key contains the texts of the fields that a shape pins. The other texts are
+// "".
 type key [pinnable]string
 
-// keyOf gives the texts of all fields.
+// keyOf returns the texts of all fields.
 func keyOf(e *event.Event) key {
 	return key{
 		byProject:        e.Project.Path,
@@ -68,13 +69,13 @@ func keyOf(e *event.Event) key {
 	}
 }
 
-// maxKeys bounds under how many keys one rule is kept, where it pins many
-// texts in several fields.
+// maxKeys is the maximum number of keys of one rule that pins many texts in
+// several fields.
 const maxKeys = 1000
 
-// add takes a rule of the kind into the index. Positions ascend.
+// add adds a rule to the index. Positions must be added in ascending order.
 func (ix *ruleIndex) add(position int, r *Rule) {
-	var condition ast.Node // without one: always true
+	var condition ast.Node // nil: always true
 	if r.Condition != nil {
 		condition = r.Condition.Node()
 	}
@@ -104,7 +105,7 @@ func (ix *ruleIndex) add(position int, r *Rule) {
 	}
 }
 
-// shape gives the shape of these fields.
+// shape returns the shape for these fields.
 func (ix *ruleIndex) shape(fields []int) *shape {
 	i := slices.IndexFunc(ix.shapes, func(s shape) bool { return slices.Equal(s.fields, fields) })
 	if i < 0 {
@@ -114,20 +115,20 @@ func (ix *ruleIndex) shape(fields []int) *shape {
 	return &ix.shapes[i]
 }
 
-// wants reports whether a rule can match an event with this status.
+// wants reports whether a rule may match an event with this status.
 func (ix *ruleIndex) wants(status string) bool {
 	return ix != nil && (ix.statuses == nil || ix.statuses[status])
 }
 
-// candidates are the rules that can match an event: lists of positions, none
-// of them empty, that have none in common. They stay off the heap.
+// candidates are the rules that may match an event: disjoint non-empty lists
+// of positions. The array keeps them off the heap.
 type candidates struct {
 	lists [1 << pinnable][]int32
 	n     int
 }
 
-// find gives the rules that can match the event. No other rule would fire,
-// ask GitLab anything or fail.
+// find collects the rules that may match the event. Any other rule would
+// neither match, nor send requests to GitLab, nor fail.
 func (ix *ruleIndex) find(e *event.Event, found *candidates) {
 	if ix == nil {
 		return
@@ -146,7 +147,7 @@ func (ix *ruleIndex) find(e *event.Event, found *candidates) {
 	}
 }
 
-// rules returns how many rules there are.
+// rules returns the number of rules.
 func (c *candidates) rules() (n int) {
 	for _, list := range c.lists[:c.n] {
 		n += len(list)
@@ -154,7 +155,7 @@ func (c *candidates) rules() (n int) {
 	return n
 }
 
-// next takes the first position in the file order.
+// next removes and returns the lowest position.
 func (c *candidates) next() (position int, ok bool) {
 	if c.n == 0 {
 		return 0, false
@@ -173,7 +174,7 @@ func (c *candidates) next() (position int, ok bool) {
 	return position, true
 }
 
-// texts are those at which a condition can be true; nil means at any.
+// texts are the values at which a condition may be true; nil means any value.
 type texts map[string]bool
 
 func (s texts) and(t texts) texts {
@@ -201,11 +202,11 @@ func (s texts) or(t texts) texts {
 	return either
 }
 
-// pinned reads off a condition at which texts of a field it can be true. in
-// tells that for a comparison; what pinned does not understand may be true at
-// any, so the result is never too small. passes tells whether an `and` whose
-// left side this is may be judged by its right side: that is evaluated after
-// the left side, which may fail.
+// pinned derives from a condition the texts of a field at which it may be
+// true. in returns them for a comparison. A condition that pinned does not
+// understand may be true at any text, so the result is never too small. passes
+// reports whether the right operand of an `and` may be used to narrow the
+// result: it is evaluated after the left operand, which may fail.
 func pinned(n ast.Node, in func(ast.Node) texts, passes func(ast.Node) bool) texts {
 	b, ok := n.(*ast.BinaryNode)
 	if !ok {
@@ -226,7 +227,8 @@ func pinned(n ast.Node, in func(ast.Node) texts, passes func(ast.Node) bool) tex
 
 func always(ast.Node) bool { return true }
 
-// textsIn tells which texts of a pinnable field a comparison allows.
+// textsIn returns a function that returns the texts of a pinnable field that a
+// comparison allows.
 func textsIn(name string) func(ast.Node) texts {
 	return func(n ast.Node) texts {
 		if field, values := comparison(n); field == name {
@@ -236,8 +238,9 @@ func textsIn(name string) func(ast.Node) texts {
 	}
 }
 
-// statusesIn tells which statuses of its subject, a job or a pipeline, a
-// comparison allows. A failure reason or class is empty unless the job failed.
+// statusesIn returns a function that returns the statuses of its subject, a
+// job or a pipeline, that a comparison allows. A failure reason or class is
+// empty unless the job failed.
 func statusesIn(subject string) func(ast.Node) texts {
 	return func(n ast.Node) texts {
 		switch field, values := comparison(n); {
@@ -250,9 +253,9 @@ func statusesIn(subject string) func(ast.Node) texts {
 	}
 }
 
-// comparison gives the field that a part of a condition compares with literal
-// texts, like "job.status", and the texts at which it is true; "" for
-// anything else.
+// comparison returns the field, like "job.status", that a condition compares
+// with literals, and the texts at which it is true; "" for any other
+// condition.
 func comparison(n ast.Node) (field string, values texts) {
 	switch n := n.(type) {
 	case *ast.BinaryNode:
@@ -282,8 +285,8 @@ func compared(field, with ast.Node) (string, texts) {
 	return name, values
 }
 
-// literals gives the texts of a literal or a list of literals; nil for
-// anything else. The optimizer turns lists into constant sets.
+// literals returns the texts of a literal or a list of literals; nil for any
+// other node. expr's optimizer replaces lists by constant sets.
 func literals(n ast.Node) texts {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -310,8 +313,8 @@ func literals(n ast.Node) texts {
 	return nil
 }
 
-// globbedGroup gives the group whose own projects alone match a pattern like
-// "group/subgroup/*".
+// globbedGroup returns the group whose direct projects are the only matches of
+// a pattern like "group/subgroup/*".
 func globbedGroup(pattern *ast.StringNode) (string, bool) {
 	if pattern == nil {
 		return "", false
@@ -320,9 +323,9 @@ func globbedGroup(pattern *ast.StringNode) (string, bool) {
 	return name, ok && !strings.ContainsAny(name, `*?[]{}\`)
 }
 
-// cannotFail reports whether a part of a condition gives a value whatever the
-// event is, and asks GitLab nothing. It knows what conditions are mostly made
-// of; what it does not know may fail.
+// cannotFail reports whether a condition has a value for every event and sends
+// no requests to GitLab. It understands the common conditions. Any other
+// condition may fail.
 func cannotFail(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.ConstantNode:
@@ -355,11 +358,11 @@ func cannotFail(n ast.Node) bool {
 	return false
 }
 
-// WantsBridges reports whether a rule for job events asks whether the job is a
-// trigger job, of which GitLab sends no events.
+// WantsBridges reports whether a rule for job events reads whether the job is
+// a trigger job. GitLab sends no events for trigger jobs.
 func (rs *Rules) WantsBridges() bool { return rs.bridges }
 
-// mentions reports whether the condition asks for a field of the event.
+// mentions reports whether the condition reads a field of the event.
 func (r *Rule) mentions(field string) bool {
 	return r.Condition != nil && ast.Find(r.Condition.Node(), func(n ast.Node) bool { return expression.FieldOf(n) == field }) != nil
 }

@@ -59,13 +59,14 @@ func TestWants(t *testing.T) {
 	}
 }
 
-// With a rule that retries jobs, the end of every run that a retry may have
-// made is wanted, whatever the rules' conditions: it tells whether that helped.
+// TestWantsTheEndsOfRetriedJobs checks that, with a rule that retries jobs,
+// the end of every run that may be a retry is wanted, whatever the rules'
+// conditions: it shows whether the retry helped.
 func TestWantsTheEndsOfRetriedJobs(t *testing.T) {
 	const text = "version: 1\nrules: [{name: r, on: job, if: 'failed_with(\"api_failure\") and project.path == \"a/b\"', actions: [%s]}]\n"
 	for _, c := range []struct {
 		action  string
-		attempt int // 0: the hook does not tell
+		attempt int // 0: not in the hook
 		status  string
 		want    bool
 	}{
@@ -73,7 +74,7 @@ func TestWantsTheEndsOfRetriedJobs(t *testing.T) {
 		{"retry", 0, "success", true},
 		{"retry", 1, "success", false},
 		{"retry", 2, "running", false},
-		{"retry", 1, "failed", true}, // by its condition
+		{"retry", 1, "failed", true}, // by the condition
 		{"cancel", 2, "success", false},
 	} {
 		rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r", Data: fmt.Appendf(nil, text, c.action)})
@@ -87,8 +88,8 @@ func TestWantsTheEndsOfRetriedJobs(t *testing.T) {
 	}
 }
 
-// What a condition pins, and what not, is seen by the events for which its
-// rule is run at all.
+// TestOnlyRulesThatCanMatchAreRun checks which parts of conditions pin fields,
+// by the events for which the rule is run.
 func TestOnlyRulesThatCanMatchAreRun(t *testing.T) {
 	for _, c := range []struct {
 		on, text string
@@ -100,7 +101,7 @@ func TestOnlyRulesThatCanMatchAreRun(t *testing.T) {
 		{"job", `job.status == "failed" and failed_with("api_failure", "script_failure")`, false},
 		{"job", `failed_with("api_failure") and log() contains "x"`, false},
 		{"job", `project.path == "platform/shop" and job.failure_reason == "api_failure"`, false},
-		{"job", `job.status == "success" or failed_with("api_failure")`, true}, // nothing that both sides pin
+		{"job", `job.status == "success" or failed_with("api_failure")`, true}, // the operands pin no field in common
 		{"job", `job.status == "success" or job.status == "running"`, false},
 		{"job", `project.path == "platform/other" or job.status == "success"`, true},
 		{"job", `glob(project.path, "tools/*")`, false},
@@ -110,7 +111,7 @@ func TestOnlyRulesThatCanMatchAreRun(t *testing.T) {
 		{"job", `not (project.path == "platform/shop")`, true},
 		{"job", `project.path not in ["platform/shop"]`, true},
 		{"job", `project.path + "" == "platform/other"`, true},
-		// What stands first may ask or fail, so it is reached.
+		// The first operand may send a request or fail, so it is evaluated.
 		{"job", `log() contains "x" and project.path == "platform/other"`, true},
 		{"job", `10 % job.attempt == 1 and project.path == "platform/other"`, true},
 		{"pipeline", `pipeline.status == "failed" and any(pipeline.jobs, .status == "failed")`, false},
@@ -127,7 +128,8 @@ func TestOnlyRulesThatCanMatchAreRun(t *testing.T) {
 	}
 }
 
-// Events that no rule can match cost no memory, however many rules there are.
+// TestEventsOfNoInterestAllocateNothing checks that events that no rule can
+// match allocate no memory, however many rules there are.
 func TestEventsOfNoInterestAllocateNothing(t *testing.T) {
 	rs := condition(t, "job", `glob(project.path, "platform/*") and failed_with("api_failure", "script_failure")`)
 	e := fixture.JobEvent()
@@ -150,15 +152,16 @@ func listed(values []string) *rapid.Generator[string] {
 	return rapid.Map(rapid.SliceOfN(quoted(values), 0, 3), func(s []string) string { return "[" + strings.Join(s, ", ") + "]" })
 }
 
-// someClasses makes the failure classes of a rule file, or none.
+// someClasses draws the failure classes of a rule file, or none.
 var someClasses = rapid.SampledFrom([]string{"", "classes: [{name: ex, log: x}, {name: why, log: \"[xy]\"}]\n"})
 
-// conditions makes conditions for rules on jobs or on pipelines.
+// conditions draws conditions for rules on jobs or on pipelines.
 func conditions(on string, depth int) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
-		// draw gives one of several texts, in each of which %s is drawn, too.
-		draw := func(forms ...string) string {
-			form := rapid.SampledFrom(forms).Draw(t, "form")
+		// draw returns one of several texts. Each %s in it is replaced by
+		// another drawn text.
+		draw := func(templates ...string) string {
+			form := rapid.SampledFrom(templates).Draw(t, "form")
 			texts := map[string]*rapid.Generator[string]{
 				"FIELD": rapid.SampledFrom([]string{"job.status", "job.failure_reason", "pipeline.status", "project.path", "project.namespace"}),
 				"ST":    quoted(someStatuses), "STS": listed(someStatuses),
@@ -210,7 +213,7 @@ func conditions(on string, depth int) *rapid.Generator[string] {
 	})
 }
 
-// events makes events that GitLab could send, or, if odd, also others.
+// events draws events that GitLab could send or, if odd, also others.
 func events(odd bool) *rapid.Generator[event.Event] {
 	return rapid.Custom(func(t *rapid.T) event.Event {
 		e := fixture.JobEvent()
@@ -234,8 +237,9 @@ func events(odd bool) *rapid.Generator[event.Event] {
 	})
 }
 
-// The index changes nothing but the time that it takes: decisions, errors and
-// what is asked of GitLab are those of all rules, one after the other.
+// TestEvaluateIsEvaluatingAllRules checks that the index changes only the
+// time: decisions, errors and requests to GitLab are those of evaluating all
+// rules one after the other.
 func TestEvaluateIsEvaluatingAllRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var text strings.Builder
@@ -255,10 +259,10 @@ func TestEvaluateIsEvaluatingAllRules(t *testing.T) {
 		down := errors.New("down")
 		for range 10 {
 			e := events(true).Draw(t, "event")
-			asked, want := &facts{err: rapid.SampledFrom([]error{nil, down, passing{down}}).Draw(t, "error")}, &facts{}
-			asked.log = rapid.SampledFrom([]string{"x", "y"}).Draw(t, "log")
-			*want = *asked
-			decisions, errs := rs.Evaluate(t.Context(), e, asked)
+			gitlab, want := &facts{err: rapid.SampledFrom([]error{nil, down, passing{down}}).Draw(t, "error")}, &facts{}
+			gitlab.log = rapid.SampledFrom([]string{"x", "y"}).Draw(t, "log")
+			*want = *gitlab
+			decisions, errs := rs.Evaluate(t.Context(), e, gitlab)
 			allDecisions, allErrs := rs.EvaluateAll(t.Context(), e, want)
 			if diff := cmp.Diff(allDecisions, decisions); diff != "" {
 				t.Fatalf("%s%+v: decisions (-all +got):\n%s", text.String(), e, diff)
@@ -266,15 +270,16 @@ func TestEvaluateIsEvaluatingAllRules(t *testing.T) {
 			if diff := cmp.Diff(fmt.Sprint(allErrs), fmt.Sprint(errs)); diff != "" {
 				t.Fatalf("%s%+v: errors (-all +got):\n%s", text.String(), e, diff)
 			}
-			if diff := cmp.Diff(want.asked, asked.asked); diff != "" {
-				t.Fatalf("%s%+v: asked (-all +got):\n%s", text.String(), e, diff)
+			if diff := cmp.Diff(want.requested, gitlab.requested); diff != "" {
+				t.Fatalf("%s%+v: requests (-all +got):\n%s", text.String(), e, diff)
 			}
 		}
 	})
 }
 
-// An event that a rule matches is never one that Wants lets go: it would be
-// lost. Wants is asked before the event is read as a whole.
+// TestWantsNeverLosesAnEvent checks that Wants returns true for every event
+// that a rule matches, because other events are discarded. Wants is called
+// before the event is fully decoded.
 func TestWantsNeverLosesAnEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := events(false).Draw(t, "event")
@@ -296,9 +301,9 @@ func TestWantsNeverLosesAnEvent(t *testing.T) {
 	})
 }
 
-// manyRules is a rule file of n rules for 5,000 projects. Ten of them can match
-// jobEvent, as far as the index can tell; whether they do is up to the last
-// comparison of each.
+// manyRules returns a rule file of n rules for 5,000 projects. Ten of them may
+// match jobEvent as far as the index shows; the last comparison of each
+// determines whether they do.
 func manyRules(b *testing.B, n int, matching bool) *rules.Rules {
 	last := `job.attempt > 7`
 	if matching {
@@ -360,7 +365,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			}
 		})
 	}
-	// Nothing is pinned: each rule is run.
+	// No field is pinned, so each rule is run.
 	for _, n := range []int{10, 1000, 10000} {
 		b.Run(fmt.Sprintf("nothing-pinned/rules=%d", n), func(b *testing.B) {
 			text := []byte("version: 1\nrules:\n")

@@ -13,7 +13,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
-// TestInputsKeepTheirTypes: GitLab refuses the text "3" where it wants a number.
+// TestInputsKeepTheirTypes checks that inputs keep their types, because GitLab
+// refuses the text "3" for a number.
 func TestInputsKeepTheirTypes(t *testing.T) {
 	for _, test := range []struct{ yaml, want string }{
 		{`staging`, `"staging"`},
@@ -46,7 +47,7 @@ func TestInputsKeepTheirTypes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var stored event.Decision // as the queue has it
+		var stored event.Decision // as the queue stores it
 		if err := json.Unmarshal(body, &stored); err != nil {
 			t.Fatal(err)
 		}

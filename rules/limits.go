@@ -6,42 +6,42 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Limits are the budgets for retries, over all rules.
+// Limits are the budgets for retries by all rules.
 type Limits struct {
-	PerJob      int // runs of one job name in one pipeline, all counted, whoever started them
-	PerPipeline int // retries in one pipeline, whoever started them
+	PerJob      int // runs of one job name in one pipeline, including those that others started
+	PerPipeline int // retries in one pipeline, including those that others started
 	PerProject  Budget
 	Total       Budget
-	PerClass    map[string]Budget // by failure class; none for a class that is not here
+	PerClass    map[string]Budget // by failure class; a class that is not in the map is unlimited
 }
 
-// Budget allows Count in each Per, on average, and as many at once.
+// Budget allows Count retries per Per on average, and a burst of Count.
 type Budget struct {
 	Count int
 	Per   event.Duration
 }
 
-// String gives the budget as rule files have it, like 100/1h.
+// String formats the budget as rule files do, like 100/1h.
 func (b Budget) String() string { return fmt.Sprintf("%d/%s", b.Count, b.Per) }
 
-// Storm says when failures of one class are an outage: Failures of them, in
-// at least so many Pipelines, Within a time. Retries of the class then wait
-// until it was so for the last time a Pause ago.
+// Storm determines when failures of one class are an outage: Failures of that
+// class in at least Pipelines pipelines Within a time. Retries of the class
+// wait until Pause has passed since the condition was last true.
 type Storm struct {
 	Failures  int
 	Pipelines int
 	Within    event.Duration
 	Pause     event.Duration
-	Channel   string // to tell of its start and its end; "": nobody is told
+	Channel   string // notified of the start and the end; "": nobody is notified
 }
 
-// Limits gives the budgets that a file sets, else the defaults.
+// Limits returns the budgets that a file sets, otherwise the defaults.
 func (rs *Rules) Limits() Limits { return rs.limits }
 
-// Storm gives what a file calls a storm, else the default, told in the first
-// channel that the files' defaults name.
+// Storm returns the storm settings of a file, otherwise the defaults with the
+// first channel in the files' `defaults`.
 func (rs *Rules) Storm() Storm { return rs.storm }
 
-// RetryPipelines reports whether a rule retries jobs, or the whole, on
-// pipeline events.
+// RetryPipelines reports whether a rule for pipeline events retries jobs or
+// the pipeline.
 func (rs *Rules) RetryPipelines() bool { return rs.retryPipelines }

@@ -38,7 +38,7 @@ func TestLimits(t *testing.T) {
 func TestStorm(t *testing.T) {
 	const minute = event.Duration(time.Minute)
 	usual := rules.Storm{Failures: 30, Pipelines: 10, Within: 5 * minute, Pause: 15 * minute}
-	told := func(channel string) rules.Storm {
+	storm := func(channel string) rules.Storm {
 		s := usual
 		s.Channel = channel
 		return s
@@ -48,12 +48,12 @@ func TestStorm(t *testing.T) {
 		want  rules.Storm
 	}{
 		"none":                              {[]string{""}, usual},
-		"none, with a default channel":      {[]string{"", "defaults: {channel: ci}", "defaults: {channel: other}"}, told("ci")},
+		"none, with a default channel":      {[]string{"", "defaults: {channel: ci}", "defaults: {channel: other}"}, storm("ci")},
 		"all":                               {[]string{"storm: {failures: 5, pipelines: 2, within: 1m, pause: 1h, channel: ops}"}, rules.Storm{Failures: 5, Pipelines: 2, Within: minute, Pause: 60 * minute, Channel: "ops"}},
-		"the default channel":               {[]string{"storm: {}\ndefaults: {channel: ci}"}, told("ci")},
+		"the default channel":               {[]string{"storm: {}\ndefaults: {channel: ci}"}, storm("ci")},
 		"no default channel in that file":   {[]string{"defaults: {channel: ci}", "storm: {failures: 30}"}, usual},
-		"the channel before the default":    {[]string{"storm: {channel: ops}\ndefaults: {channel: ci}"}, told("ops")},
-		"storm in one, defaults in another": {[]string{"storm: {channel: ops}", "defaults: {channel: ci}"}, told("ops")},
+		"the channel before the default":    {[]string{"storm: {channel: ops}\ndefaults: {channel: ci}"}, storm("ops")},
+		"storm in one, defaults in another": {[]string{"storm: {channel: ops}", "defaults: {channel: ci}"}, storm("ops")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var sources []rulefile.Source
@@ -71,8 +71,9 @@ func TestStorm(t *testing.T) {
 	}
 }
 
-// What is for the rules of all files may stand in one of them.
-func TestWhatStandsInOneFile(t *testing.T) {
+// TestSettingsOfAllFiles checks that settings for the rules of all files may
+// be in one of the files only.
+func TestSettingsOfAllFiles(t *testing.T) {
 	file := func(name, text string) rulefile.Source {
 		return rulefile.Source{Name: name, Data: []byte("version: 1\n" + text + nothing)}
 	}
@@ -81,8 +82,8 @@ func TestWhatStandsInOneFile(t *testing.T) {
 		file("b.yaml", "storm: {pause: 1h}\nclasses: [{name: disk-full, log: a}]"),
 		file("c.yaml", "limits: {per_job: 3}\nstorm: {}\nclasses: [{name: disk-full, log: b}]"))
 	want := strings.Join([]string{
-		"c.yaml:2:9: `limits` stands in a.yaml:2 already: it is for the rules of all files, so only one of them can have it",
-		"c.yaml:3:8: `storm` stands in b.yaml:2 already: it is for the rules of all files, so only one of them can have it",
+		"c.yaml:2:9: `limits` is already set in a.yaml:2: it applies to the rules of all files, so only one of them can set it",
+		"c.yaml:3:8: `storm` is already set in b.yaml:2: it applies to the rules of all files, so only one of them can set it",
 		`c.yaml:4:18: another class has the name "disk-full" already, in b.yaml:3`,
 	}, "\n")
 	if err == nil || err.Error() != want {

@@ -19,20 +19,20 @@ type Rule struct {
 	Actions   []Action
 	Receivers []Receiver
 	Stop      bool
-	// needsAttempt: what comes of an event may depend on job.attempt
+	// needsAttempt is set if decisions of the rule may depend on job.attempt.
 	needsAttempt bool
 	DryRun       bool
-	statuses     texts // of its subject, at which it can match; nil: at any
+	statuses     texts // statuses of its subject at which it may match; nil: any
 
-	File     string // where it stands
+	File     string // the rule file
 	Line     int
 	Column   int
-	Hash     string // of the file: SHA-256 in hex
+	Hash     string // SHA-256 of the file, in hex
 	Identity string
-	Clauses  func() *expression.Clause // the condition taken apart, when first asked for; nil without one
+	Clauses  func() *expression.Clause // the condition prepared for explanations, on first use; nil without a condition
 }
 
-// Action is an action of a rule; its texts are not rendered yet.
+// Action is an action of a rule. Its texts are not rendered yet.
 type Action struct {
 	event.Action
 	Jobs      *vm.Program // nil: the event's job
@@ -40,14 +40,15 @@ type Action struct {
 	Inputs    map[string]expression.Input
 }
 
-// Receiver is an entry of a rule's `notify`: who is notified of which outcomes.
+// Receiver is an entry of a rule's `notify`: where to send notifications of
+// which outcomes.
 type Receiver struct {
 	When    []string
 	Channel string
 	Text    *expression.Template // nil: the default text of the outcome
 }
 
-// Verbs returns the verbs of the rule's decisions, each once.
+// Verbs returns the verbs of the rule's decisions, without duplicates.
 func (r *Rule) Verbs() []string {
 	if len(r.Actions) == 0 {
 		return []string{event.VerbNotify}

@@ -8,12 +8,11 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
-// Rules is a loaded set of rules. It doesn't change and may be used by many
-// goroutines.
+// Rules is a loaded set of rules. It is immutable and safe for concurrent use.
 type Rules struct {
 	rules  []*Rule
 	byName map[string]*Rule
-	index  map[string]*ruleIndex // by event kind, where a rule has it
+	index  map[string]*ruleIndex // by event kind; only kinds with rules
 
 	capacity *limits.Capacity
 
@@ -22,23 +21,23 @@ type Rules struct {
 	classes expression.Classes
 
 	identities []string // of the rules, in file order
-	without    []string // identities of those that decide nothing
+	without    []string // identities of the rules that make no decisions
 
 	retries        bool // a rule retries jobs
-	retryPipelines bool // a rule retries on pipeline events
-	bridges        bool // a rule for job events asks for trigger jobs
+	retryPipelines bool // a rule for pipeline events retries
+	bridges        bool // a rule for job events reads whether a job is a trigger job
 }
 
-// Len gives the number of rules.
+// Len returns the number of rules.
 func (rs *Rules) Len() int { return len(rs.rules) }
 
-// Set is what rule files say, read and checked.
+// Set is the content of rule files, read and checked.
 type Set struct {
-	Rules    []*Rule // in file order; no two have the same name
+	Rules    []*Rule // in file order; names are unique
 	Limits   Limits
 	Storm    Storm
 	Classes  expression.Classes
-	Capacity *limits.Capacity // bounds the evaluations of all Rules that share it; nil: no bounds but those on each
+	Capacity *limits.Capacity // limits the evaluations of all Rules that share it; nil: each evaluation is limited, but not their number
 }
 
 // New returns the rules of a set, which must not change afterwards.
@@ -67,14 +66,14 @@ func (rs *Rules) add(r *Rule) {
 	rs.index[r.On].add(len(rs.rules)-1, r)
 }
 
-// Rule returns the rule of a name; nil if there is none.
+// Rule returns the rule with a name; nil if there is none.
 func (rs *Rules) Rule(name string) *Rule { return rs.byName[name] }
 
 // All returns the rules in file order. The slice is shared and must not be changed.
 func (rs *Rules) All() []*Rule { return rs.rules }
 
-// Classes gives the names of all failure classes, Pipesteward's own and those
-// of the rule files, sorted.
+// Classes returns the names of all failure classes, those of Pipesteward and
+// those of the rule files, sorted.
 func (rs *Rules) Classes() []string {
 	return slices.Sorted(slices.Values(slices.Concat(event.FailureClasses, rs.classes.Names())))
 }

@@ -17,33 +17,34 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
-// Schedule says when a schedule rule runs, and over which jobs.
+// Schedule determines when a schedule rule runs, and on which jobs.
 type Schedule struct {
-	Cron     string   // crontab(5), or @daily and the like
-	Timezone string   // of the IANA database
+	Cron     string   // syntax of crontab(5), or @daily and the like
+	Timezone string   // name in the IANA database
 	Projects []string // ids, paths or globs of projects, and paths of groups with all their subgroups
-	Scope    []string // statuses of jobs
+	Scope    []string // statuses of the jobs
 	Missed   string   // MissedRun or MissedSkip
 
 	Times cron.Schedule
 }
 
-// What becomes of a run whose time has passed while nobody was there.
+// Handling of runs that were due while no process was running.
 const (
-	MissedRun  = "run"  // it is made up for, once for all that were missed
-	MissedSkip = "skip" // the next one comes at its time
+	MissedRun  = "run"  // one run makes up for all missed runs
+	MissedSkip = "skip" // the next run takes place at its scheduled time
 )
 
-// Next gives the first time after t at which the rule is to run; zero when
-// there is none within years. A time that the clock leaves out when it is put
-// forward comes as much later; one that comes twice when it is put back, twice.
+// Next returns the first time after t at which the rule is due; zero if there
+// is none within years. A time that is skipped when the clock is put forward
+// is shifted by the difference. A time that occurs twice when it is put back
+// is due twice.
 func (s Schedule) Next(t time.Time) time.Time { return s.Times.Next(t) }
 
-// Last gives the last time at which the rule was to run, after from and up to
-// t; zero if there was none.
+// Last returns the last time at which the rule was due, after from and not
+// after t; zero if there was none.
 func (s Schedule) Last(from, t time.Time) time.Time {
 	last := time.Time{}
-	// Long gaps are crossed in steps, from near their end.
+	// A long interval is searched in growing steps back from its end.
 	for step := time.Hour; ; step *= 24 {
 		start := from
 		if t.Add(-step).After(from) {
@@ -58,37 +59,37 @@ func (s Schedule) Last(from, t time.Time) time.Time {
 	}
 }
 
-// cronParser takes what crontab(5) does: a day is one that either field of
-// days names where both do.
+// cronParser parses the syntax of crontab(5): if both day fields are set, a
+// day matches if either field does.
 var cronParser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.DowOrDom)
 
-// Scheduled is a schedule rule.
+// Scheduled is a schedule rule with what a sweep needs to know about it.
 type Scheduled struct {
 	Name     string
 	Schedule Schedule
 	DryRun   bool
-	// AsksProtected says that the rule asks whether refs are protected, and
-	// Queues that it has actions besides erase, or none.
-	AsksProtected, Queues bool
+	// ReadsProtected is set if the rule reads whether refs are protected.
+	// Queues is set if it has actions besides erase, or none.
+	ReadsProtected, Queues bool
 }
 
-// Scheduled gives the schedule rules, in file order.
+// Scheduled returns the schedule rules, in file order.
 func (rs *Rules) Scheduled() []Scheduled {
 	var all []Scheduled
 	for _, r := range rs.rules {
 		if r.On == event.KindSchedule {
 			all = append(all, Scheduled{
 				Name: r.Name, Schedule: r.Schedule, DryRun: r.DryRun,
-				AsksProtected: r.mentions("pipeline.protected_ref"),
-				Queues:        len(r.Actions) == 0 || slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb != event.VerbErase }),
+				ReadsProtected: r.mentions("pipeline.protected_ref"),
+				Queues:         len(r.Actions) == 0 || slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb != event.VerbErase }),
 			})
 		}
 	}
 	return all
 }
 
-// EvaluateRule runs one rule on an event, for whose project it was asked, and
-// gives what it wants. The rule does not exist: nothing.
+// EvaluateRule runs one rule on an event that a sweep made for it, and returns
+// its decisions. If the rule does not exist, there are none.
 func (rs *Rules) EvaluateRule(ctx context.Context, name string, e event.Event, facts expression.Facts) ([]event.Decision, *RuleError) {
 	r := rs.byName[name]
 	if r == nil || r.On != e.Meta.Kind {
@@ -103,17 +104,17 @@ func (rs *Rules) EvaluateRule(ctx context.Context, name string, e event.Event, f
 	return ev.rule(r)
 }
 
-// covers reports whether a schedule is for the event's job: by the words of
-// the rule, since nobody is asked.
+// covers reports whether a schedule includes the event's job, by the texts of
+// the rule alone, without requests to GitLab.
 func (s Schedule) covers(e *event.Event) bool {
 	if s.Times == nil {
-		return true // no schedule rule
+		return true // not a schedule rule
 	}
 	return slices.Contains(s.Scope, e.Job.Status) && slices.ContainsFunc(s.Projects, func(name string) bool { return Covers(name, e.Project) })
 }
 
-// Covers reports whether an entry of `projects` means the project: it is its
-// id or path, a glob of the path, or a group above it.
+// Covers reports whether an entry of `projects` selects the project: the entry
+// is its id or path, a glob of the path, or a group above it.
 func Covers(entry string, p event.Project) bool {
 	if id, ok := ProjectID(entry); ok {
 		return id == p.ID
@@ -124,7 +125,7 @@ func Covers(entry string, p event.Project) bool {
 	return entry == p.Path || strings.HasPrefix(p.Path, entry+"/")
 }
 
-// ProjectID reads an entry of `projects` that is an id.
+// ProjectID returns the id if an entry of `projects` is one.
 func ProjectID(entry string) (id int64, ok bool) {
 	id, err := strconv.ParseInt(entry, 10, 64)
 	return id, err == nil
@@ -133,7 +134,8 @@ func ProjectID(entry string) (id int64, ok bool) {
 // IsGlob reports whether an entry of `projects` is a pattern of paths.
 func IsGlob(entry string) bool { return strings.ContainsAny(entry, `*?[{\`) }
 
-// CheckProjects says what is wrong with an entry of `projects`.
+// CheckProjects returns an error that describes the mistake in an entry of
+// `projects`.
 func CheckProjects(entry string) error {
 	id, isID := ProjectID(entry)
 	switch {
@@ -142,18 +144,18 @@ func CheckProjects(entry string) error {
 	case !IsGlob(entry) && strings.Contains(entry, ","):
 		return fmt.Errorf("%q is no project: no path has a comma; give each one by itself", entry)
 	case !doublestar.ValidatePattern(entry):
-		return fmt.Errorf("%q is not a pattern: * stands for a part of a path, ** for several, [ab] and {a,b} for one of them", entry)
+		return fmt.Errorf("%q is not a pattern: * matches a part of a path, ** several, [ab] and {a,b} one of the alternatives", entry)
 	}
 	return nil
 }
 
-// ParseCron parses a cron expression: crontab(5), or @daily and the like. zone is a
-// name of the IANA time zone database.
+// ParseCron parses a cron expression with the syntax of crontab(5), or @daily
+// and the like. zone is a name in the IANA time zone database.
 func ParseCron(spec, zone string) (cron.Schedule, error) {
 	const help = `write minute, hour, day of the month, month and day of the week, like "0 3 * * *", or @daily`
 	switch {
 	case strings.Contains(spec, "TZ="):
-		return nil, errors.New("the time zone stands in `timezone`, beside cron")
+		return nil, errors.New("the time zone is set in `timezone`, not in cron")
 	case strings.HasPrefix(spec, "@every"):
 		return nil, errors.New("@every counts from when a process started, which is none of all replicas': " + help)
 	}

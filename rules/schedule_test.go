@@ -94,7 +94,8 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// A rule on a schedule is asked for the jobs of its projects and scope.
+// TestEvaluateOnSchedule checks that a schedule rule is evaluated for the jobs
+// of its projects and scope.
 func TestEvaluateOnSchedule(t *testing.T) {
 	rs := load(t, `
 version: 1
@@ -162,8 +163,8 @@ func TestSweepProblems(t *testing.T) {
 	}
 }
 
-// Each project has one line with all its jobs, up to a thousand of those in
-// which something happened.
+// TestSweepCount checks that each project has one line with all its jobs, and
+// that up to a thousand lines with results are kept.
 func TestSweepCount(t *testing.T) {
 	var run event.Sweep
 	quiet, busy := event.Project{ID: 1, Path: "a/quiet"}, event.Project{ID: 2, Path: "a/busy"}

@@ -1,11 +1,11 @@
 package rules
 
-// Summary is what a rule is, for people who look after it.
+// Summary describes a rule, for people.
 type Summary struct {
 	Name    string   `json:"name"`
 	File    string   `json:"file"`
 	Line    int      `json:"line"`
-	Hash    string   `json:"hash"` // of the file: SHA-256 in hex
+	Hash    string   `json:"hash"` // SHA-256 of the file, in hex
 	On      string   `json:"on"`
 	Cron    string   `json:"cron,omitzero"`
 	If      string   `json:"if,omitzero"`
@@ -15,13 +15,13 @@ type Summary struct {
 	DryRun  bool     `json:"dry_run,omitzero"`
 }
 
-// Notify says which outcomes a rule wants told in a channel.
+// Notify names the outcomes that a rule sends to a channel.
 type Notify struct {
 	Channel string   `json:"channel"`
 	When    []string `json:"when"`
 }
 
-// Summaries gives all rules, in file order.
+// Summaries returns the summaries of all rules, in file order.
 func (rs *Rules) Summaries() []Summary {
 	all := make([]Summary, len(rs.rules))
 	for i, r := range rs.rules {

@@ -35,8 +35,8 @@ func (s Stop) Any() bool { return s != Stop{} }
 
 // Check returns why the decision's action is stopped now, if it is. An error is of the store.
 func (g Gate) Check(ctx context.Context, d event.Decision) (Stop, error) {
-	standing := g.Rules().Standing(d)
-	stop := Stop{Gone: standing.Gone, DryRun: standing.DryRun || d.DryRun}
+	validity := g.Rules().Validity(d)
+	stop := Stop{Gone: validity.Invalid, DryRun: validity.DryRun || d.DryRun}
 	if stop.Any() || d.Action.Verb == event.VerbNotify {
 		return stop, nil
 	}

@@ -66,7 +66,7 @@ func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Sched
 func (s Sweeper) event(ctx context.Context, rule rules.Scheduled, p event.Project, keeper *retention.Keeper, job gitlab.Job) (event.Event, error) {
 	e := s.GitLab.Event(job, event.SourceSchedule)
 	e.Meta.Kind, e.Project = event.KindSchedule, p
-	if !rule.AsksProtected {
+	if !rule.ReadsProtected {
 		return e, nil
 	}
 	var err error

@@ -50,7 +50,7 @@ func TestCheck(t *testing.T) {
         ^~~~~~~~~~~
 1 warning in 1 file
 `},
-		{"a budget in two files", []string{"a.yaml", goodRules + "limits: {per_job: 2}\n", "b.yaml", "version: 1\nlimits: {total: 5/1h}\nrules: []\n"}, []string{"a.yaml", "b.yaml"}, 1, `b.yaml:2:9: ` + "`limits` stands in a.yaml:3 already: it is for the rules of all files, so only one of them can have it" + `
+		{"a budget in two files", []string{"a.yaml", goodRules + "limits: {per_job: 2}\n", "b.yaml", "version: 1\nlimits: {total: 5/1h}\nrules: []\n"}, []string{"a.yaml", "b.yaml"}, 1, `b.yaml:2:9: ` + "`limits` is already set in a.yaml:3: it applies to the rules of all files, so only one of them can set it" + `
     limits: {total: 5/1h}
             ^
 1 error in 2 files

@@ -187,8 +187,8 @@ func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
 	if v.Explanation.If.Text != "" {
 		x.part(b, v.Explanation.If, "    ", !allDecided(v.Explanation.If))
 	}
-	if len(v.Explanation.Asked) > 0 {
-		fmt.Fprintf(b, "    asked GitLab: %s\n", strings.Join(v.Explanation.Asked, ", "))
+	if len(v.Explanation.Requested) > 0 {
+		fmt.Fprintf(b, "    asked GitLab: %s\n", strings.Join(v.Explanation.Requested, ", "))
 	}
 	if v.Result == rules.VerdictMatched && len(v.Decisions) == 0 {
 		b.WriteString("  → no job to act on\n")

@@ -1,5 +1,5 @@
-// Package event holds the data that every other package shares. One value
-// flows through the program and only grows: an Event arrives, a Decision is
-// the event with what a rule wants, an Outcome is the decision with its
-// result. The package imports none of Pipesteward's others.
+// Package event defines the data that all other packages share. Each step of
+// processing adds to it: an Event arrives, a Decision is the event with the
+// action that a rule requests, and an Outcome is the decision with its result.
+// The package imports no other package of Pipesteward.
 package event

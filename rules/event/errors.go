@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Transient reports whether an error of a request to GitLab or Slack declares,
-// by a method Again, that the same request can succeed later.
+// Transient reports whether an error in the chain of err declares, by a method
+// Again, that the same request to GitLab or Slack may succeed later.
 func Transient(err error) bool {
 	var passing interface {
 		Again() (after time.Duration, ok bool)
@@ -19,9 +19,9 @@ func Transient(err error) bool {
 	return ok
 }
 
-// Unavailable reports whether an error declares, by a method Unavailable, that
-// GitLab as a whole can't be used. Whatever it stopped waits until GitLab is back,
-// however long that takes.
+// Unavailable reports whether an error in the tree of err declares, by a
+// method Unavailable, that GitLab as a whole is unavailable. Work that stopped
+// for this reason waits until GitLab is back, without a time limit.
 func Unavailable(err error) bool {
 	if unavailable, ok := err.(interface{ Unavailable() bool }); ok && unavailable.Unavailable() {
 		return true

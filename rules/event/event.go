@@ -15,7 +15,7 @@ const (
 // Kinds lists the event kinds.
 var Kinds = []string{KindJob, KindPipeline, KindSchedule}
 
-// Event sources: the values of Event.Meta.Source.
+// Event sources are the values of Event.Meta.Source.
 const (
 	SourceWebhook  = "webhook"
 	SourceCatchUp  = "catch_up"
@@ -30,7 +30,8 @@ var Statuses = []string{
 	"success", "failed", "canceling", "canceled", "skipped", "manual", "scheduled",
 }
 
-// Ended reports whether a job or a pipeline of this status runs no more.
+// Ended reports whether a job or a pipeline with this status has stopped
+// running.
 func Ended(status string) bool {
 	switch status {
 	case "success", "failed", "canceled", "skipped":
@@ -39,19 +40,19 @@ func Ended(status string) bool {
 	return false
 }
 
-// LogAttrs returns the attributes of an event in a log line.
+// LogAttrs returns the attributes that identify an event in a log line.
 func LogAttrs(e Event) []any {
 	return []any{"event", e.Meta.ID, "kind", e.Meta.Kind, "project", e.Project.Path, "pipeline", e.Pipeline.ID, "job", e.Job.ID, "job_name", e.Job.Name}
 }
 
-// Event is one thing that happened in GitLab: a job or a pipeline changed.
-// It is plain data, and one value serves four purposes: the queue's record
-// (json tags), the environment of expressions (expr tags), the data of
-// templates and the input of rule tests. It has no methods, because expr
-// would make them callable from rule files, and no pointers, because a
-// missing part must read as zero values. Ids are GitLab's, durations are
-// seconds, times are UTC, urls are pages a person can open. What a comment
-// says of a field, README.md says, too.
+// Event is a change of a job or a pipeline in GitLab, or a job that a schedule
+// rule found. It is plain data with four uses: the queue's record (json tags),
+// the environment of expressions (expr tags), the data of templates and the
+// input of rule tests. It has no methods, because expr would make them
+// callable from rule files, and no pointers, because a missing part must read
+// as zero values. Ids are GitLab's, durations are in seconds, times are in
+// UTC, and URLs are pages that a person can open. The comments on fields are
+// copied into README.md.
 type Event struct {
 	Meta         Meta         `json:"event" expr:"event"`
 	Project      Project      `json:"project,omitzero" expr:"project"`
@@ -62,13 +63,13 @@ type Event struct {
 	MergeRequest MergeRequest `json:"merge_request,omitzero" expr:"merge_request"`
 }
 
-// Meta says what kind of event this is and how it came here.
+// Meta describes the kind of the event and how Pipesteward received it.
 type Meta struct {
 	Kind       string    `json:"kind" expr:"kind"`                        // job, pipeline or schedule
 	ID         string    `json:"id" expr:"id"`                            // the delivery's dedupe key
 	Source     string    `json:"source,omitzero" expr:"source"`           // webhook, catch_up, schedule, button or replay
-	Instance   string    `json:"instance,omitzero" expr:"instance"`       // base URL of the GitLab it came from
-	ReceivedAt time.Time `json:"received_at,omitzero" expr:"received_at"` // the event's clock: now() in expressions
+	Instance   string    `json:"instance,omitzero" expr:"instance"`       // base URL of the GitLab that sent it
+	ReceivedAt time.Time `json:"received_at,omitzero" expr:"received_at"` // time of receipt: now() in expressions
 }
 
 // Project is the GitLab project that the event belongs to.
@@ -103,7 +104,7 @@ type Pipeline struct {
 	Upstream       Upstream          `json:"upstream,omitzero" expr:"upstream"`
 }
 
-// Upstream names the job that triggered this pipeline, where one did.
+// Upstream is the job that triggered this pipeline; zero if none did.
 type Upstream struct {
 	ProjectID   int64  `json:"project_id,omitzero" expr:"project_id"`
 	ProjectPath string `json:"project_path,omitzero" expr:"project_path"`
@@ -111,7 +112,7 @@ type Upstream struct {
 	JobID       int64  `json:"job_id,omitzero" expr:"job_id"`
 }
 
-// Job is one run of a job: a retry makes a new one with a new id.
+// Job is one run of a job. A retry creates another run with another id.
 type Job struct {
 	ID             int64       `json:"id,omitzero" expr:"id"`
 	Name           string      `json:"name,omitzero" expr:"name"`
@@ -121,8 +122,8 @@ type Job struct {
 	FailureClass   string      `json:"failure_class,omitzero" expr:"failure_class"`   // runner, stuck, timeout, api, script, dependency, permission, quota or unknown; empty unless the job failed
 	AllowFailure   bool        `json:"allow_failure,omitzero" expr:"allow_failure"`
 	Manual         bool        `json:"manual,omitzero" expr:"manual"`
-	Bridge         bool        `json:"bridge,omitzero" expr:"bridge"`   // a trigger job: GitLab sends no event of those; where a rule asks for this, catch-up finds them
-	Attempt        int         `json:"attempt,omitzero" expr:"attempt"` // counts from 1; 1 where GitLab does not tell
+	Bridge         bool        `json:"bridge,omitzero" expr:"bridge"`   // a trigger job: GitLab sends no events for those; if a rule reads this field, catch-up finds them
+	Attempt        int         `json:"attempt,omitzero" expr:"attempt"` // counts from 1; 1 if GitLab does not send it
 	Ref            string      `json:"ref,omitzero" expr:"ref"`
 	Tag            bool        `json:"tag,omitzero" expr:"tag"`
 	URL            string      `json:"url,omitzero" expr:"url"`
@@ -135,7 +136,7 @@ type Job struct {
 	Environment    Environment `json:"environment,omitzero" expr:"environment"`
 }
 
-// Runner is the runner that took the job; zero while none has.
+// Runner is the runner that took the job; zero until one does.
 type Runner struct {
 	ID          int64    `json:"id,omitzero" expr:"id"`
 	Description string   `json:"description,omitzero" expr:"description"`
@@ -144,14 +145,15 @@ type Runner struct {
 	Tags        []string `json:"tags,omitempty" expr:"tags"`
 }
 
-// Environment is what the job deploys to; zero where it deploys nothing.
+// Environment is the environment that the job deploys to; zero if it deploys
+// to none.
 type Environment struct {
 	Name   string `json:"name,omitzero" expr:"name"`
 	Action string `json:"action,omitzero" expr:"action"`
 	Tier   string `json:"tier,omitzero" expr:"tier"`
 }
 
-// User is who caused the event.
+// User is the user who caused the event.
 type User struct {
 	ID       int64  `json:"id,omitzero" expr:"id"`
 	Username string `json:"username,omitzero" expr:"username"`
@@ -179,7 +181,8 @@ type MergeRequest struct {
 	URL          string `json:"url,omitzero" expr:"url"`
 }
 
-// Bridge is a trigger job with the pipeline it triggered, as bridges() gives it.
+// Bridge is a trigger job with the pipeline it triggered, as bridges() returns
+// it.
 type Bridge struct {
 	ID            int64      `json:"id,omitzero" expr:"id"`
 	Name          string     `json:"name,omitzero" expr:"name"`
@@ -199,21 +202,22 @@ type Downstream struct {
 	SHA        string `json:"sha,omitzero" expr:"sha"`
 	Status     string `json:"status,omitzero" expr:"status"`
 	URL        string `json:"url,omitzero" expr:"url"`
-	FailedJobs []Job  `json:"failed_jobs,omitempty" expr:"failed_jobs"` // of a bridge that failed: the jobs that failed there, none where the token's user may not see them
+	FailedJobs []Job  `json:"failed_jobs,omitempty" expr:"failed_jobs"` // of a bridge that failed: the jobs that failed there; none if the token's user may not see them
 }
 
-// Details is the job as the Jobs API has it, with what hooks leave out;
-// details() gives it.
+// Details is the job as the Jobs API returns it, including fields that hooks
+// omit. details() returns it.
 type Details struct {
 	Job
-	TagList           []string   `json:"tag_list,omitempty" expr:"tag_list"` // tags the job asks for
-	Coverage          float64    `json:"coverage,omitzero" expr:"coverage"`  // percent; 0 where none was reported
+	TagList           []string   `json:"tag_list,omitempty" expr:"tag_list"` // tags that the job requires
+	Coverage          float64    `json:"coverage,omitzero" expr:"coverage"`  // percent; 0 if none was reported
 	Artifacts         []Artifact `json:"artifacts,omitempty" expr:"artifacts"`
 	ArtifactsExpireAt time.Time  `json:"artifacts_expire_at,omitzero" expr:"artifacts_expire_at"`
 	ErasedAt          time.Time  `json:"erased_at,omitzero" expr:"erased_at"`
 }
 
-// Artifact is one file that a job left; its log is the one of FileType "trace".
+// Artifact is a file that a job produced. Its log is the artifact of FileType
+// "trace".
 type Artifact struct {
 	FileType   string `json:"file_type,omitzero" expr:"file_type"`
 	FileFormat string `json:"file_format,omitzero" expr:"file_format"`
@@ -221,9 +225,9 @@ type Artifact struct {
 	Size       int64  `json:"size,omitzero" expr:"size"` // bytes
 }
 
-// AsOf returns the time whose state of the pipeline an event describes. It is
-// the time of receipt, except for a replayed event: its pipeline may have ended
-// once more since.
+// AsOf returns the time at which the pipeline was in the state that the event
+// describes. It is the time of receipt, except for a replayed event, whose
+// pipeline may have ended again since then.
 func AsOf(e Event) time.Time {
 	if e.Meta.Source == SourceReplay && !e.Pipeline.FinishedAt.IsZero() {
 		return e.Pipeline.FinishedAt
@@ -231,7 +235,7 @@ func AsOf(e Event) time.Time {
 	return e.Meta.ReceivedAt
 }
 
-// StatusOf names the event's job or pipeline together with its status, such as
+// StatusOf identifies the event's job or pipeline and its status, as in
 // job:7:failed.
 func StatusOf(e Event) string {
 	if e.Meta.Kind == KindPipeline {

@@ -9,18 +9,19 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// Pause stops actions: all of them, those in the projects that a glob matches,
-// or those of a rule. A person made it, and it ends by a person or at Until.
+// Pause stops actions: all actions, those in the projects that match a glob,
+// or those of a rule. A person creates it. It ends when a person resumes, or
+// at Until.
 type Pause struct {
-	Project string    `json:"project,omitzero"` // a glob of the project's path
+	Project string    `json:"project,omitzero"` // a glob of project paths
 	Rule    string    `json:"rule,omitzero"`    // a rule's name
-	By      string    `json:"by,omitzero"`      // who made it
+	By      string    `json:"by,omitzero"`      // the person who created it
 	Reason  string    `json:"reason,omitzero"`
 	Since   time.Time `json:"since,omitzero"`
 	Until   time.Time `json:"until,omitzero"` // zero: until somebody resumes
 }
 
-// Scope names what the pause stops: all, project:GLOB or rule:NAME.
+// Scope returns what the pause applies to: all, project:GLOB or rule:NAME.
 func (p Pause) Scope() string {
 	switch {
 	case p.Project != "":
@@ -31,19 +32,22 @@ func (p Pause) Scope() string {
 	return "all"
 }
 
-// MaxPauses bounds how many pauses can be in force.
+// MaxPauses is the maximum number of pauses in force.
 const MaxPauses = 1000
 
-// ErrManyPauses refuses one more.
+// ErrManyPauses is the error for creating a pause while MaxPauses are in
+// force.
 var ErrManyPauses = fmt.Errorf("there are %d pauses, as many as can be: resume some", MaxPauses)
 
-// ErrUnreadablePauses is that nobody knows what is paused: all actions wait.
-var ErrUnreadablePauses = errors.New("the pauses can't be read, and all actions wait: end all with `resume --every`, and pause again")
+// ErrUnreadablePauses is the error if the stored pauses can't be decoded. All
+// actions wait until they are replaced.
+var ErrUnreadablePauses = errors.New("the pauses can't be read, so all actions wait: end all with `resume --every`, and pause again")
 
-// maxPauseText bounds each text of a pause, in bytes.
+// maxPauseText is the maximum length of each text of a pause, in bytes.
 const maxPauseText = 500
 
-// Check returns an error that says what is wrong with a pause that begins now.
+// Check returns an error that describes the first mistake in a pause that
+// begins now; nil if there is none.
 func (p Pause) Check(now time.Time) error {
 	switch {
 	case p.Project != "" && p.Rule != "":
@@ -58,11 +62,12 @@ func (p Pause) Check(now time.Time) error {
 	return nil
 }
 
-// Ended reports whether the pause is over at the given time.
+// Ended reports whether the pause has ended at the given time.
 func (p Pause) Ended(now time.Time) bool { return !p.Until.IsZero() && !p.Until.After(now) }
 
-// Stops reports whether the pause stops the action of a decision. One that
-// several rules want is stopped by the pause of a rule only if no other wants it.
+// Stops reports whether the pause stops the action of a decision. If several
+// rules request the action, the pause of a rule stops it only if no unpaused
+// rule requests it.
 func (p Pause) Stops(d Decision) bool {
 	switch {
 	case p.Project != "":
@@ -73,7 +78,7 @@ func (p Pause) Stops(d Decision) bool {
 	return true
 }
 
-// String says who stopped what until when.
+// String describes the pause: who stopped which actions, and until when.
 func (p Pause) String() string {
 	text := "paused (" + p.Scope() + ")"
 	if p.By != "" {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Failure classes: what a failure reason says about who must mend it.
+// Failure classes group failure reasons by who can fix the failure.
 const (
 	ClassRunner     = "runner"
 	ClassStuck      = "stuck"
@@ -21,15 +21,15 @@ const (
 // FailureClasses lists the built-in failure classes.
 var FailureClasses = []string{ClassRunner, ClassStuck, ClassTimeout, ClassAPI, ClassScript, ClassDependency, ClassPermission, ClassQuota, ClassUnknown}
 
-// reason is what is known of one of GitLab's failure reasons.
+// reason describes one of GitLab's failure reasons.
 type reason struct {
 	class string
-	// hopeless: a retry can't mend it, or would do harm.
+	// hopeless means that a retry can't fix the failure, or would do harm.
 	hopeless bool
 }
 
-// reasons holds every failure reason that GitLab 17 to 19 sends. The set is
-// open: a reason that is not here has class unknown and may be retried.
+// reasons contains every failure reason that GitLab 17 to 19 sends. The set is
+// open: any other reason has the class unknown and may be retried.
 var reasons = map[string]reason{
 	"unknown_failure":                     {class: ClassUnknown},
 	"script_failure":                      {class: ClassScript},
@@ -87,10 +87,10 @@ var reasons = map[string]reason{
 	"reached_max_pipeline_hierarchy_size":          {ClassQuota, true},
 }
 
-// renamed maps a failure reason to the newer ones that GitLab sends where an
-// older GitLab sent it: 19.0 split stuck_or_timeout_failure and
-// job_execution_timeout and sends them no more, 19.1 carved three reasons out
-// of the other two. A rule with an old name must fire on a new server.
+// renamed maps a failure reason of older GitLab versions to the newer reasons
+// that replace it: GitLab 19.0 split stuck_or_timeout_failure and
+// job_execution_timeout and no longer sends them, and 19.1 split three reasons
+// off two others. A rule with an old name must also match the newer ones.
 var renamed = map[string][]string{
 	"stuck_or_timeout_failure": {"stuck_pending_with_matching_runners", "stuck_pending_no_matching_runners", "no_updates_running", "no_updates_canceling"},
 	"job_execution_timeout":    {"server_timeout_running", "server_timeout_canceling"},
@@ -101,8 +101,8 @@ var renamed = map[string][]string{
 // FailureReasons returns all failure reasons that Pipesteward knows, sorted.
 func FailureReasons() []string { return slices.Sorted(maps.Keys(reasons)) }
 
-// ReplacedBy returns the failure reasons that GitLab 19 sends in place of one
-// that it does not send any more; nil for any other reason.
+// ReplacedBy returns the failure reasons that GitLab 19 sends in place of a
+// reason that it no longer sends; nil for any other reason.
 func ReplacedBy(failureReason string) []string {
 	switch failureReason {
 	case "stuck_or_timeout_failure", "job_execution_timeout":
@@ -111,8 +111,8 @@ func ReplacedBy(failureReason string) []string {
 	return nil
 }
 
-// ClassOf gives the failure class of a failure reason: unknown for one that
-// Pipesteward does not know, "" for "".
+// ClassOf returns the failure class of a failure reason: ClassUnknown for a
+// reason that Pipesteward does not know, and "" for "".
 func ClassOf(failureReason string) string {
 	if failureReason == "" {
 		return ""
@@ -123,11 +123,11 @@ func ClassOf(failureReason string) string {
 	return ClassUnknown
 }
 
-// Hopeless reports whether no retry can mend a failure of this reason.
+// Hopeless reports whether a retry can't fix a failure with this reason.
 func Hopeless(failureReason string) bool { return reasons[failureReason].hopeless }
 
-// WithAliases gives the reasons together with the newer names that GitLab
-// 19 sends in their place, sorted, each once.
+// WithAliases returns the reasons and the newer names that GitLab 19 sends in
+// place of them, sorted and without duplicates.
 func WithAliases(failureReasons ...string) []string {
 	all := map[string]bool{}
 	for _, r := range failureReasons {

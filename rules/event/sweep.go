@@ -11,64 +11,66 @@ import (
 	"github.com/dustin/go-humanize/english"
 )
 
-// Sweep is one run of a schedule rule: how far it is, and what came of it. It
-// is the queue's record while it runs, and stands in the journal after it.
+// Sweep is the progress and the result of one run of a schedule rule. It is a
+// record of the queue while it runs and an entry of the journal afterwards.
 type Sweep struct {
 	ID     string    `json:"id"`
 	Rule   string    `json:"rule"`
-	Due    time.Time `json:"due,omitzero"` // when it was to begin; zero: by hand
+	Due    time.Time `json:"due,omitzero"` // scheduled start; zero if a person started it
 	Began  time.Time `json:"began,omitzero"`
 	DryRun bool      `json:"dry_run,omitzero"`
 
 	SweepCounts
-	Finished int            `json:"finished"`           // projects
-	Projects []SweepProject `json:"projects,omitempty"` // where something was erased or failed, up to 1,000, and the one at hand
-	More     int            `json:"more,omitzero"`      // projects that are not among those
+	Finished int            `json:"finished"`           // number of projects
+	Projects []SweepProject `json:"projects,omitempty"` // up to 1,000 projects in which something was erased or failed, including the current one
+	More     int            `json:"more,omitzero"`      // number of projects that are not in Projects
 	Problems []SweepProblem `json:"problems,omitempty"` // up to 100
 
 	Place SweepPlace `json:"place,omitzero"`
 }
 
-// SweepCounts counts jobs. Of a dry run, Erased and Freed are what would be.
+// SweepCounts counts jobs. In a dry run, Erased and Freed are what a real run
+// would erase and free.
 type SweepCounts struct {
-	Jobs   int   `json:"jobs"`            // looked at
-	Erased int   `json:"erased"`          // now
-	Before int   `json:"before,omitzero"` // erased already
-	Kept   int   `json:"kept,omitzero"`   // the rule or its erase leaves them, or what it wants was decided before
-	Queued int   `json:"queued,omitzero"` // decisions on them wait in the queue
+	Jobs   int   `json:"jobs"`            // examined
+	Erased int   `json:"erased"`          // erased by this run
+	Before int   `json:"before,omitzero"` // already erased before
+	Kept   int   `json:"kept,omitzero"`   // not selected by the rule or its erase, or decided before
+	Queued int   `json:"queued,omitzero"` // with decisions that wait in the queue
 	Failed int   `json:"failed,omitzero"`
 	Freed  int64 `json:"freed"` // bytes
 }
 
-// SweepProject is what came of one project.
+// SweepProject is the result for one project.
 type SweepProject struct {
 	ID   int64  `json:"id"`
 	Path string `json:"path"`
 	SweepCounts
 }
 
-// SweepProblem is something that did not work, and where it happened first.
+// SweepProblem is a failure, with the place where it occurred first.
 type SweepProblem struct {
-	Project string `json:"project"` // its path, or the entry of `projects`
+	Project string `json:"project"` // the project's path, or the entry of `projects`
 	Job     int64  `json:"job,omitzero"`
 	Reason  string `json:"reason"`
 	Times   int    `json:"times"`
 }
 
-// SweepPlace is where a sweep goes on after it was interrupted: in the project
-// with that id, or in the one after it, on that page of its jobs.
+// SweepPlace is the position at which an interrupted sweep continues: on this
+// page of the jobs of the project with this id, or in the next project if this
+// one is done.
 type SweepPlace struct {
 	Project int64  `json:"project,omitzero"`
-	Done    bool   `json:"done,omitzero"` // the project
+	Done    bool   `json:"done,omitzero"` // the project is done
 	Cursor  string `json:"cursor,omitzero"`
-	Tries   int    `json:"tries,omitzero"` // of the page, that failed
-	// Seen are the jobs of the page that were looked at before it was
-	// interrupted.
+	Tries   int    `json:"tries,omitzero"` // failed tries of the page
+	// Seen lists the jobs of the page that were examined before the
+	// interruption.
 	Seen    []int64 `json:"seen,omitempty"`
-	Refused int     `json:"refused,omitzero"` // jobs in a row, for want of rights
+	Refused int     `json:"refused,omitzero"` // consecutive jobs that were refused because of missing permissions
 }
 
-// What a sweep keeps for its summary, at most.
+// Limits on the entries that a sweep keeps for its summary.
 const (
 	maxSweepProjects = 1000
 	maxSweepProblems = 100
@@ -85,7 +87,8 @@ func (c *SweepCounts) Add(other SweepCounts) {
 	c.Freed += other.Freed
 }
 
-// Count adds what came of jobs of a project, the one that the run is in.
+// Count adds the counts of jobs to the line of a project, which is the current
+// one.
 func (s *Sweep) Count(p Project, counts SweepCounts) {
 	s.Add(counts)
 	if last := len(s.Projects) - 1; last < 0 || s.Projects[last].ID != p.ID {
@@ -94,8 +97,8 @@ func (s *Sweep) Count(p Project, counts SweepCounts) {
 	s.Projects[len(s.Projects)-1].Add(counts)
 }
 
-// End notes that the run is through with a project, whose line stays where
-// something happened in it.
+// End records that the run has finished a project. The project's line is kept
+// if something was erased, queued or failed in it.
 func (s *Sweep) End(p Project) {
 	s.Finished++
 	s.Place = SweepPlace{Project: p.ID, Done: true}
@@ -112,8 +115,8 @@ func (s *Sweep) End(p Project) {
 	}
 }
 
-// Problem notes something that did not work; the same in a project is one
-// line.
+// Problem records a failure. Repetitions of a failure in a project share one
+// entry.
 func (s *Sweep) Problem(project string, job int64, reason string) {
 	for i := range s.Problems {
 		if p := &s.Problems[i]; p.Project == project && p.Reason == reason {
@@ -132,14 +135,14 @@ func (s *Sweep) Problem(project string, job int64, reason string) {
 	s.Problems = append(s.Problems, SweepProblem{project, job, reason, 1})
 }
 
-// Sort puts the projects first in which most was freed.
+// Sort orders the projects by the bytes freed, the most first.
 func (s *Sweep) Sort() {
 	slices.SortStableFunc(s.Projects, func(a, b SweepProject) int {
 		return cmp.Or(cmp.Compare(b.Freed, a.Freed), cmp.Compare(b.Erased, a.Erased), cmp.Compare(a.ID, b.ID))
 	})
 }
 
-// String names the problem in a line.
+// String formats the problem as one line.
 func (p SweepProblem) String() string {
 	text := p.Reason
 	if p.Job != 0 {
@@ -154,7 +157,7 @@ func (p SweepProblem) String() string {
 	return text
 }
 
-// String sums the run up in a line, with the first of its problems.
+// String summarizes the run in one line, including the first problem.
 func (s Sweep) String() string {
 	text := s.Sums()
 	for i, p := range s.Problems {
@@ -166,7 +169,7 @@ func (s Sweep) String() string {
 	return text
 }
 
-// Sums sums the run up in a line.
+// Sums summarizes the counts of the run in one line.
 func (s Sweep) Sums() string {
 	erased := "erased %s of %s"
 	if s.DryRun {
@@ -188,7 +191,7 @@ func (s Sweep) Sums() string {
 	return strings.Join(parts, ", ")
 }
 
-// counted writes a number of things: 1 job, 2,000 jobs.
+// counted formats a number of things, as in 1 job or 2,000 jobs.
 func counted(n int, thing string) string {
 	return humanize.Comma(int64(n)) + " " + english.PluralWord(n, thing, "")
 }

@@ -46,38 +46,38 @@ func FieldOf(n ast.Node) string {
 	return base.Value + "." + property.Value
 }
 
-// Operators maps the logical operators to their canonical spelling.
+// Operators maps the spellings of the logical operators to the canonical one.
 var Operators = map[string]string{"and": "and", "&&": "and", "or": "or", "||": "or", "not": "not", "!": "not"}
 
-// Requests returns what an expression requests of GitLab, each named by the function
-// that requests nothing else. classes are the names of the rule files' classes: with
-// any, job.failure_class requests the log.
+// Requests returns the names of the functions whose results an expression
+// requests from GitLab. If there are classes of rule files, job.failure_class
+// requests the log.
 func Requests(n ast.Node, classes []string) []string {
 	var names []string
 	ast.Find(n, func(n ast.Node) bool {
-		question := ""
+		request := ""
 		if call, ok := n.(*ast.CallNode); ok {
-			question = questionOf(call.Callee.String())
+			request = requestOf(call.Callee.String())
 		} else if len(classes) > 0 && FieldOf(n) == ClassField {
-			question = "log"
+			request = "log"
 		}
-		if question != "" && !slices.Contains(names, question) {
-			names = append(names, question)
+		if request != "" && !slices.Contains(names, request) {
+			names = append(names, request)
 		}
 		return false
 	})
 	return names
 }
 
-// secretive reports whether a value may contain secrets: it reads a log or the
-// pipeline's variables, or the pipeline as a whole.
+// secretive reports whether an expression may contain secrets: it reads a log,
+// the pipeline's variables, or the pipeline as a whole.
 func secretive(n ast.Node) bool {
-	whole := 0 // mentions of the pipeline as a whole
+	whole := 0 // references to the pipeline as a whole
 	logs := false
 	ast.Find(n, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.CallNode:
-			logs = logs || questionOf(n.Callee.String()) == "log"
+			logs = logs || requestOf(n.Callee.String()) == "log"
 		case *ast.IdentifierNode:
 			if n.Value == "pipeline" {
 				whole++
@@ -93,7 +93,7 @@ func secretive(n ast.Node) bool {
 	return logs || whole > 0
 }
 
-// EventNames are the names of the event's parts in expressions.
+// EventNames are the names of the parts of the event in expressions.
 var EventNames = func() []string {
 	var names []string
 	for field := range reflect.TypeFor[event.Event]().Fields() {
@@ -102,7 +102,8 @@ var EventNames = func() []string {
 	return names
 }()
 
-// Rooted reports whether a node reads a value of the event, like job.runner.tags.
+// Rooted reports whether a node reads a value of the event, as job.runner.tags
+// does.
 func Rooted(n ast.Node) bool {
 	for {
 		switch m := n.(type) {
@@ -111,15 +112,15 @@ func Rooted(n ast.Node) bool {
 		case *ast.IdentifierNode:
 			return slices.Contains(EventNames, m.Value)
 		case *ast.CallNode:
-			return questionOf(m.Callee.String()) != ""
+			return requestOf(m.Callee.String()) != ""
 		default:
 			return false
 		}
 	}
 }
 
-// classCall replaces job.failure_class if the rule files have classes. It is a field
-// of environment.
+// classCall is the field of environment that is called in place of
+// job.failure_class if the rule files define classes.
 const classCall = "FailureClass"
 
 func isClassCall(n ast.Node) bool {
@@ -127,7 +128,8 @@ func isClassCall(n ast.Node) bool {
 	return ok && call.Callee.String() == classCall
 }
 
-// Argument returns the i-th argument of a call if it is a text in quotes, else nil.
+// Argument returns the i-th argument of a call if it is a string literal, and
+// nil otherwise.
 func Argument(n *ast.CallNode, i int) *ast.StringNode {
 	if i >= len(n.Arguments) {
 		return nil
@@ -136,17 +138,17 @@ func Argument(n *ast.CallNode, i int) *ast.StringNode {
 	return literal
 }
 
-// FailedWith returns the condition that failed_with stands for.
+// FailedWith returns the condition that failed_with(reasons…) expands to.
 func FailedWith(reasons ...string) ast.Node {
 	return &ast.BinaryNode{Operator: "and", Left: JobFieldIn("status", "failed"), Right: JobFieldIn("failure_reason", event.WithAliases(reasons...)...)}
 }
 
-// JobFieldIn returns the condition that a field of the event's job has one of the
-// values.
+// JobFieldIn returns the condition that a field of the event's job has one of
+// the values.
 func JobFieldIn(field string, values ...string) ast.Node { return FieldIn("job", field, values...) }
 
-// FieldIn returns the condition that a field of a part of the event has one of the
-// values.
+// FieldIn returns the condition that a field of a part of the event has one of
+// the values.
 func FieldIn(part, field string, values ...string) ast.Node {
 	list := &ast.ArrayNode{}
 	for _, v := range values {

@@ -16,8 +16,8 @@ type Class struct {
 	Log  *regexp.Regexp
 }
 
-// Classes are the classes of all rule files, in file order. The first that matches
-// wins.
+// Classes are the failure classes of all rule files, in file order. The first
+// class that matches a log is the job's.
 type Classes []Class
 
 // Names returns the names of the classes, in file order.
@@ -33,36 +33,36 @@ func (cs Classes) Names() []string {
 const ClassField = "job.failure_class"
 
 // of returns a function that returns the failure class of the event's job. The
-// function reads the log once, and only if the job failed. If the log can never be
-// read, the class is that of the failure reason. weigh is called with the units of
-// work before the log is matched.
-func (cs Classes) of(e event.Event, log func() (string, error), weigh func(work int) error) func() (string, error) {
+// function reads the log once, and only if the job failed. If the log does not
+// exist, the class follows from the failure reason. charge is called with the
+// units of work before the log is matched.
+func (cs Classes) of(e event.Event, log func() (string, error), charge func(work int) error) func() (string, error) {
 	known := e.Job.FailureClass
-	settled := e.Job.Status != "failed" || known != event.ClassOf(e.Job.FailureReason) // in a decision, it is
+	determined := e.Job.Status != "failed" || known != event.ClassOf(e.Job.FailureReason) // a decision contains the class already
 	return func() (string, error) {
-		if settled || len(cs) == 0 {
+		if determined || len(cs) == 0 {
 			return known, nil
 		}
 		text, err := log()
-		answer, isAnswer := errors.AsType[limits.RequestError](err)
+		failed, isRequest := errors.AsType[limits.RequestError](err)
 		switch {
 		case err == nil:
-			if err := weigh(cs.work() * len(text)); err != nil {
+			if err := charge(cs.work() * len(text)); err != nil {
 				return "", limits.RequestError{Err: err}
 			}
 			if i := slices.IndexFunc(cs, func(c Class) bool { return c.Log.MatchString(text) }); i >= 0 {
 				known = cs[i].Name
 			}
-		case !isAnswer || event.Transient(answer.Err) || errors.Is(answer.Err, ErrNotGiven):
+		case !isRequest || event.Transient(failed.Err) || errors.Is(failed.Err, ErrNotGiven):
 			return "", err
 		}
-		settled = true
+		determined = true
 		return known, nil
 	}
 }
 
-// work returns the units for each byte of a log that all classes are matched
-// with.
+// work returns the units of work for matching one byte of a log with all
+// classes.
 func (cs Classes) work() (units int) {
 	for _, c := range cs {
 		units += limits.MatchUnits(c.Log.String())

@@ -26,12 +26,13 @@ var (
 	bridgeType = reflect.TypeFor[event.Bridge]()
 )
 
-// ErrBridge refuses a trigger job in `jobs` of an action that does not support it.
-var ErrBridge = errors.New("`jobs` gives trigger jobs (bridges), and GitLab can only retry and play those: act on the jobs of the pipeline that was triggered in a rule for its events")
+// ErrBridge is the error if `jobs` contains a trigger job and the action does
+// not support those.
+var ErrBridge = errors.New("`jobs` returns trigger jobs (bridges), and GitLab can only retry and play those: act on the jobs of the pipeline that was triggered in a rule for its events")
 
-// enums are the fields whose values are known: a text that one is compared
-// with must be one of them, so that a misspelt status is found when the file
-// is loaded and not by a rule that never fires.
+// enums lists the known values of fields. A literal that such a field is
+// compared with must be one of them, so that a misspelt status is an error
+// when the file is loaded.
 var enums = func() map[reflect.Type]map[string][]string {
 	failureReasons := event.FailureReasons()
 	job := map[string][]string{
@@ -43,7 +44,7 @@ var enums = func() map[reflect.Type]map[string][]string {
 		jobType:                             job,
 		reflect.TypeFor[event.Details]():    job,
 		bridgeType:                          job,
-		reflect.TypeFor[event.Pipeline]():   {"status": append([]string{""}, event.Statuses...)}, // old Job Hooks do not tell it
+		reflect.TypeFor[event.Pipeline]():   {"status": append([]string{""}, event.Statuses...)}, // old Job Hooks do not contain it
 		reflect.TypeFor[event.Downstream](): {"status": event.Statuses},
 		reflect.TypeFor[event.Meta](): {
 			"kind":   {event.KindJob, event.KindPipeline, event.KindSchedule},
@@ -54,15 +55,15 @@ var enums = func() map[reflect.Type]map[string][]string {
 	}
 }()
 
-// KnownValues returns the values that GitLab gives a field of a type of the event
-// package; nil if it may have any.
+// KnownValues returns the values that GitLab sends in a field of a type of
+// package event; nil if the field may have any value.
 func KnownValues(of reflect.Type, field string) []string { return enums[of][field] }
 
-// Purpose says which type an expression must have and what it may read.
+// Purpose determines the type of an expression and what it may read.
 type Purpose struct {
 	Want   string // one of the Want constants
 	On     string // the rule's kind of events
-	HasJob bool   // there is a job, so job, log() and details() can be used
+	HasJob bool   // there is a job, so the expression may use job, log() and details()
 
 	Classes Classes // of the rule files
 }
@@ -75,7 +76,8 @@ const (
 	WantText = "text"
 )
 
-// Compile compiles an expression, or returns everything that is wrong with it.
+// Compile compiles an expression. It returns all mistakes in it, and no
+// program if there is one.
 func Compile(source string, p Purpose) (*vm.Program, []Finding) {
 	if at, message := limits.TooLarge(source); message != "" {
 		return nil, []Finding{{at, message}}
@@ -102,14 +104,14 @@ func Compile(source string, p Purpose) (*vm.Program, []Finding) {
 	return program, nil
 }
 
-// check returns an error if the expression has the wrong type.
+// check returns an error if the expression has another type than wanted.
 func (p Purpose) check(program *vm.Program) error {
 	nt := program.Node().Nature()
 	switch p.Want {
 	case WantJobs, WantRuns:
 		var cache nature.Cache
 		if nt.IsUnknown(&cache) {
-			return nil // told when it is evaluated
+			return nil // the type is checked when the expression is evaluated
 		}
 		if nt.Kind == reflect.Slice {
 			elem := nt.Elem(&cache)
@@ -120,7 +122,7 @@ func (p Purpose) check(program *vm.Program) error {
 				return ErrBridge
 			}
 		}
-		return errors.New("`jobs` must give a list of jobs, like `filter(pipeline.jobs, .status == \"manual\")`")
+		return errors.New("`jobs` must return a list of jobs, like `filter(pipeline.jobs, .status == \"manual\")`")
 	case WantText:
 		if nt.Kind == reflect.Func {
 			return errors.New("this is a function: call it with ()")
@@ -134,8 +136,8 @@ var (
 	noSuchName  = regexp.MustCompile(`^unknown name (\w+)`)
 )
 
-// explainCompileError returns the place of expr's error, in characters from the
-// start of the expression, and a message for people who do not know Go's types.
+// explainCompileError returns the position of expr's error, in characters from
+// the start of the expression, and its message without the names of Go types.
 func explainCompileError(err error) (at int, message string) {
 	var e *exprfile.Error
 	if !errors.As(err, &e) {
@@ -151,7 +153,7 @@ func explainCompileError(err error) (at int, message string) {
 		message = fmt.Sprintf("the expression has more than %d parts", limits.MaxNodes)
 	}
 	if strings.Contains(message, "func(") {
-		message = "a function stands here without its (): write log(), not log"
+		message = "a function is missing its (): write log(), not log"
 	}
 	return e.From, plainTypes(message)
 }
@@ -160,7 +162,8 @@ func plainTypes(message string) string {
 	return strings.NewReplacer("rules.", "", "event.", "", "interface {}", "any", "time.Time", "time", "time.Duration", "duration").Replace(message)
 }
 
-// fieldNames maps the type names of the environment to their fields.
+// fieldNames maps the names of the environment's types to the fields of the
+// types.
 var fieldNames = func() map[string][]string {
 	names := map[string][]string{}
 	for _, t := range []reflect.Type{
@@ -183,15 +186,15 @@ func topNames() []string {
 	return slices.Concat(fieldNames["environment"], functionNames(), builtin.Names)
 }
 
-// review walks the checked tree of an expression. It finds mistakes that types do
-// not show (unknown enum values, bad literals, functions that can't be used here)
-// and expands failed_with and duration.
+// review walks the type-checked tree of an expression. It finds mistakes that
+// types do not show (unknown enum values, invalid literals, functions that are
+// not available here) and expands failed_with and duration.
 type review struct {
 	purpose  Purpose
 	findings []Finding
 }
 
-// Finding is something wrong with an expression.
+// Finding is a mistake in an expression.
 type Finding struct {
 	At      int // characters from the expression's start
 	Message string
@@ -201,7 +204,7 @@ func (r *review) fail(n ast.Node, format string, args ...any) {
 	r.findings = append(r.findings, Finding{n.Location().From, fmt.Sprintf(format, args...)})
 }
 
-// Visit implements ast.Visitor; children come before their parents.
+// Visit implements ast.Visitor. Children are visited before their parents.
 func (r *review) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.IdentifierNode:
@@ -221,13 +224,13 @@ func (r *review) Visit(node *ast.Node) {
 	}
 }
 
-// name refuses names that have no meaning here.
+// name reports names that are not available in expressions.
 func (r *review) name(n *ast.IdentifierNode) {
 	switch {
-	case n.Value == "Event", n.Value == "Spend", n.Value == classCall, n.Value == "$env": // Go's names, and expr's, of what has no type
+	case n.Value == "Event", n.Value == "Spend", n.Value == classCall, n.Value == "$env": // names of Go and expr for values that have no type
 		r.fail(n, "unknown name %q%s", n.Value, spelling.Suggestion(n.Value, topNames()))
 	case n.Value == "job" && !r.purpose.HasJob:
-		r.fail(n, "a pipeline event has no job: ask pipeline.jobs, like `any(pipeline.jobs, .status == \"failed\")`, or write the rule `on: job`")
+		r.fail(n, "a pipeline event has no job: use pipeline.jobs, like `any(pipeline.jobs, .status == \"failed\")`, or write the rule `on: job`")
 	}
 }
 
@@ -241,14 +244,14 @@ func (r *review) member(node *ast.Node, n *ast.MemberNode) {
 	case property.Value == "Job" && n.Node.Type() == reflect.TypeFor[event.Details]():
 		r.fail(n, "details() has no field \"Job\": it has the job's fields itself")
 	case isName && base.Value == "pipeline" && property.Value == "jobs" && r.purpose.On != event.KindPipeline:
-		r.fail(n, "a job event does not tell the pipeline's jobs: ask jobs()")
+		r.fail(n, "a job event does not contain the pipeline's jobs: call jobs()")
 	case r.classified() && FieldOf(n) == ClassField:
 		ast.Patch(node, &ast.CallNode{Callee: &ast.IdentifierNode{Value: classCall}})
 	}
 }
 
-// classified reports whether the log can determine the job's class. It can't for
-// jobs in lists, and a pipeline event has no others.
+// classified reports whether the log can determine the job's class. This is
+// impossible for jobs in lists, which are the only jobs of a pipeline event.
 func (r *review) classified() bool {
 	return r.purpose.On == event.KindJob && len(r.purpose.Classes) > 0
 }
@@ -282,7 +285,7 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 		}
 	case "log":
 		if r.purpose.Want == WantText {
-			r.fail(n, "log() can't stand in a text: it is too long for one; log_excerpt() gives the lines that matter")
+			r.fail(n, "log() can't be used in a text: it is too long for one; log_excerpt() returns the relevant lines")
 		}
 	case "log_excerpt":
 		if len(n.Arguments) > 1 {
@@ -297,8 +300,8 @@ func (r *review) call(node *ast.Node, n *ast.CallNode, name string) {
 	}
 }
 
-// failedWith returns the comparisons that failed_with(reasons…) stands for, with
-// the newer names of the reasons.
+// failedWith returns the comparisons that failed_with(reasons…) expands to,
+// including the newer names of the reasons.
 func (r *review) failedWith(n *ast.CallNode) ast.Node {
 	if len(n.Arguments) == 0 {
 		r.fail(n, "failed_with needs failure reasons, like failed_with(\"stuck_or_timeout_failure\")")
@@ -320,7 +323,8 @@ func (r *review) failedWith(n *ast.CallNode) ast.Node {
 	return FailedWith(names...)
 }
 
-// comparison checks the texts that a field with known values is compared to.
+// comparison checks the literals that a field with known values is compared
+// with.
 func (r *review) comparison(field, with ast.Node) {
 	name, known := enumOf(field)
 	if isClassCall(field) {
@@ -338,15 +342,15 @@ func (r *review) comparison(field, with ast.Node) {
 		switch {
 		case !ok || slices.Contains(known, literal.Value):
 		case name == "failure_class" && slices.Contains(r.purpose.Classes.Names(), literal.Value):
-			r.fail(literal, "only the job of a job event can have class %q, as job.failure_class: of other jobs the log is not asked, so they have one of Pipesteward's own classes", literal.Value)
+			r.fail(literal, "only the job of a job event can have class %q, as job.failure_class: the logs of other jobs are not read, so they have one of Pipesteward's own classes", literal.Value)
 		default:
 			r.fail(literal, "%q is not a %s that Pipesteward knows%s", literal.Value, strings.ReplaceAll(name, "_", " "), spelling.Suggestion(literal.Value, known))
 		}
 	}
 }
 
-// enumOf returns the name and the known values of the field that a node reads; nil
-// if the field may have any value.
+// enumOf returns the name and the known values of the field that a node reads;
+// nil if the field may have any value.
 func enumOf(n ast.Node) (string, []string) {
 	member, ok := n.(*ast.MemberNode)
 	if !ok {

@@ -15,35 +15,36 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
-// Facts answers what an expression asks of GitLab beyond the event. Each is
-// asked at most once per event, and only when an expression reaches it. An
-// error makes the rule that asked not fire; it comes back from Evaluate
-// wrapped, so that the caller can tell a passing fault from a final one.
+// Facts returns the data that expressions request from GitLab beyond the
+// event. A session calls each method at most once per event, and only when an
+// expression reaches it. If it returns an error, the requesting rule does not
+// match. Evaluate returns that error wrapped, so that the caller can
+// distinguish transient errors from final ones.
 type Facts interface {
-	// Log gives the log of the event's job, bounded by the implementation.
-	// Expressions see it cleaned and masked.
+	// Log returns the log of the event's job. The implementation bounds its
+	// length. Expressions see the log cleaned and redacted.
 	Log(ctx context.Context, e event.Event) (string, error)
-	// Jobs gives the latest run of each job of the event's pipeline.
+	// Jobs returns the latest run of each job of the event's pipeline.
 	Jobs(ctx context.Context, e event.Event) ([]event.Job, error)
-	// Bridges gives the trigger jobs of the event's pipeline, those that failed
-	// with the failed jobs of what they triggered.
+	// Bridges returns the trigger jobs of the event's pipeline. Those that
+	// failed include the failed jobs of the pipelines they triggered.
 	Bridges(ctx context.Context, e event.Event) ([]event.Bridge, error)
-	// Details gives the event's job as the Jobs API has it.
+	// Details returns the event's job as the Jobs API returns it.
 	Details(ctx context.Context, e event.Event) (event.Details, error)
-	// Superseded reports whether the event's pipeline is not the newest of its
-	// ref, or of its merge request, any more.
+	// Superseded reports whether there is a newer pipeline than the event's
+	// for its ref or its merge request.
 	Superseded(ctx context.Context, e event.Event) (bool, error)
 }
 
-// ErrNotGiven is the error of the Facts of a rule test that does not say what
-// GitLab answers.
-var ErrNotGiven = errors.New("the test does not say what GitLab answers")
+// ErrNotGiven is the error of the Facts of a rule test that does not define
+// the response of GitLab.
+var ErrNotGiven = errors.New("the test does not define the response of GitLab")
 
-// environment is what expressions see: the event's values and the functions
-// that need the event. All functions are described in functions.go.
+// environment is the environment of expressions: the event's values and the
+// functions that need the event. All functions are described in functions.go.
 type environment struct {
 	event.Event
-	Now        func() time.Time                   `expr:"now"` // the event's clock
+	Now        func() time.Time                   `expr:"now"` // the event's time of receipt
 	Age        func(t time.Time) time.Duration    `expr:"age"`
 	Log        func() (string, error)             `expr:"log"`
 	LogExcerpt func(lines ...int) (string, error) `expr:"log_excerpt"`
@@ -52,17 +53,17 @@ type environment struct {
 	Bridges    func() ([]event.Bridge, error)     `expr:"bridges"`
 	Details    func() (event.Details, error)      `expr:"details"`
 
-	Spend func(args ...any) any // for meter alone
+	Spend func(args ...any) any // called only by the calls that limits.Meter inserts
 
-	// FailureClass stands for job.failure_class where the rule files have
-	// classes; nil where they have none.
+	// FailureClass is called in place of job.failure_class if the rule files
+	// define classes; otherwise it is nil.
 	FailureClass func() (string, error)
 }
 
 // environmentOf binds an event to its facts. The environment is passed to
-// programs by value: expr reads struct fields of a value about three times
-// as fast as through a pointer.
-func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Machine, q *questions, cs Classes) environment {
+// programs by value: expr reads fields of a struct value about three times as
+// fast as through a pointer.
+func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Machine, q *requests, cs Classes) environment {
 	read := withoutSlot(m, func() (string, error) {
 		if err := m.ReadLog(); err != nil {
 			return "", err
@@ -72,7 +73,7 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Ma
 	log := once(q, "log", func() (string, error) {
 		text, err := read()
 		if err == nil {
-			err = m.Hold(text)
+			err = m.RetainLog(text)
 		}
 		if err != nil {
 			return "", err
@@ -82,8 +83,8 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Ma
 	env := environment{
 		Event: e,
 		Now:   func() time.Time { return e.Meta.ReceivedAt },
-		// A time that is not known has no age: a job that has not finished
-		// must not look older than every limit.
+		// An unknown time has the age 0: a job that has not finished must not
+		// appear older than any limit.
 		Age: func(t time.Time) time.Duration {
 			if t.IsZero() {
 				return 0
@@ -99,22 +100,23 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Ma
 		Spend:      m.Spend,
 	}
 	if len(cs) > 0 {
-		env.FailureClass = cs.of(e, log, m.Weigh)
+		env.FailureClass = cs.of(e, log, m.Charge)
 	}
 	return env
 }
 
-// withoutSlot returns ask, during which the evaluation leaves its slot to
-// others, since it waits for GitLab.
-func withoutSlot[T any](m *limits.Machine, ask func() (T, error)) func() (T, error) {
+// withoutSlot wraps a request to GitLab: the evaluation releases its slot for
+// other evaluations while the request runs.
+func withoutSlot[T any](m *limits.Machine, request func() (T, error)) func() (T, error) {
 	return func() (value T, err error) {
-		ended := m.WithoutSlot(func() { value, err = ask() })
+		ended := m.WithoutSlot(func() { value, err = request() })
 		return value, cmp.Or(err, ended)
 	}
 }
 
-// readable gives a job's log as a terminal shows it, without secrets: neither
-// those that can be told by their looks nor the values of variables.
+// readable returns a job's log as a terminal shows it, with secrets redacted:
+// those that redact.Secrets recognizes, and the values of the pipeline's
+// variables.
 func readable(log string, e event.Event) string {
 	return redact.Secrets(redact.Values(joblog.Clean(log), slices.Collect(maps.Values(e.Pipeline.Variables))))
 }
@@ -124,11 +126,11 @@ const (
 	excerptLines = 20
 	maxExcerpt   = 100
 
-	excerptUnits = 32 // units of work for each 16 bytes of the log, at worst
+	excerptUnits = 32 // units of work for each 16 bytes of the log, in the worst case
 )
 
-// excerptOf gives the function log_excerpt, whose work is counted by the length
-// of the log.
+// excerptOf returns the function log_excerpt. Its work is counted by the
+// length of the log.
 func excerptOf(log func() (string, error), m *limits.Machine) func(lines ...int) (string, error) {
 	return func(lines ...int) (string, error) {
 		n := excerptLines
@@ -147,8 +149,8 @@ func excerptOf(log func() (string, error), m *limits.Machine) func(lines ...int)
 	}
 }
 
-// boundExcerpt refuses excerpts of no lines, and of more than a text has room
-// for.
+// boundExcerpt returns an error for an excerpt of no lines or of more lines
+// than a text may have.
 func boundExcerpt(lines int) error {
 	if lines < 1 || lines > maxExcerpt {
 		return fmt.Errorf("log_excerpt takes a number of lines from 1 to %d, not %d", maxExcerpt, lines)
@@ -156,28 +158,29 @@ func boundExcerpt(lines int) error {
 	return nil
 }
 
-// questions are what the expressions of an event have asked GitLab.
-type questions struct {
-	asked []string // names of functions
-	over  bool     // nothing more is asked
+// requests records the requests of an event's expressions to GitLab.
+type requests struct {
+	names  []string // names of functions, in the order of the requests
+	closed bool     // further requests fail
 }
 
-var errNotAsked = errors.New("GitLab was not asked this")
+var errNotRequested = errors.New("the condition did not request this from GitLab")
 
-// once remembers what ask gave. One event is evaluated by one goroutine.
-func once[T any](q *questions, name string, ask func() (T, error)) func() (T, error) {
+// once returns a function that calls request at most once and returns the
+// result of that call. It is not safe for concurrent use.
+func once[T any](q *requests, name string, request func() (T, error)) func() (T, error) {
 	var value T
 	var err error
-	asked := false
+	done := false
 	return func() (T, error) {
 		switch {
-		case asked:
-		case q.over:
-			return value, errNotAsked
+		case done:
+		case q.closed:
+			return value, errNotRequested
 		default:
-			asked = true
-			q.asked = append(q.asked, name)
-			if value, err = ask(); err != nil {
+			done = true
+			q.names = append(q.names, name)
+			if value, err = request(); err != nil {
 				err = limits.RequestError{Err: err}
 			}
 		}

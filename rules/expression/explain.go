@@ -16,45 +16,47 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
-// Explain returns why a rule's condition, which was evaluated before, came out
-// as result says (one of the event.Part results). It requests nothing of GitLab:
-// what the condition requested is known by now.
+// Explain returns why the condition of a rule had this result, which is one of
+// the results of event.Part. The condition must have been evaluated before.
+// Explain sends no requests to GitLab: it uses the responses to those of the
+// condition.
 func (s *Session) Explain(c *Clause, result string) event.Explanation {
-	s.questions.over = true
+	s.requests.closed = true
 	rule, left := s.machine.Left()
 	s.Allot(rule, limits.RuleWork)
 	defer func() {
-		s.questions.over = false
+		s.requests.closed = false
 		s.Allot(rule, left)
 	}()
 	x := event.Explanation{}
-	x.If = c.explain(s, &x.Asked)
-	if x.If.Result != result { // expr saw that a part which fails by itself doesn't matter
+	x.If = c.explain(s, &x.Requested)
+	if x.If.Result != result { // expr ignored a part that fails when it is evaluated by itself
 		x.If = event.Part{Text: x.If.Text, Result: result}
 	}
 	markDecided(&x.If)
 	return x
 }
 
-// Clause is a condition, or a part of it, prepared for Explain.
+// Clause is a condition, or an operand of its logical operators, prepared for
+// Explain.
 type Clause struct {
 	text     string
 	operator string
 	parts    []Clause
-	program  *vm.Program // of what has no parts
+	program  *vm.Program // of a clause without operands
 	operands []operand
-	asks     []string
+	requests []string
 }
 
 // operand is a value that a clause reads.
 type operand struct {
 	text    string
 	program *vm.Program
-	hidden  bool // it may hold secrets, so it is not shown
+	hidden  bool // the value may contain secrets, so it is not shown
 }
 
-// NewClause splits a condition at its and, or and not. A condition that can't be
-// split is one clause.
+// NewClause splits a condition at its `and`, `or` and `not`. A condition that
+// can't be split is one clause.
 func NewClause(source string, p Purpose, condition *vm.Program) *Clause {
 	if tree, err := parser.Parse(source); err == nil {
 		if c := p.clause(tree.Node, strings.TrimSpace(source)); c.runs() {
@@ -64,7 +66,7 @@ func NewClause(source string, p Purpose, condition *vm.Program) *Clause {
 	return &Clause{text: source, program: condition}
 }
 
-// runs reports whether all parts could be compiled by themselves.
+// runs reports whether each part compiled by itself.
 func (c *Clause) runs() bool {
 	if c.operator == "" {
 		return c.program != nil
@@ -81,8 +83,8 @@ func (p Purpose) clause(n ast.Node, text string) Clause {
 	case *ast.BinaryNode:
 		if operator := Operators[n.Operator]; operator != "" {
 			c := Clause{text: text, operator: operator}
-			for _, side := range []ast.Node{n.Left, n.Right} {
-				part := p.clause(side, side.String())
+			for _, operand := range []ast.Node{n.Left, n.Right} {
+				part := p.clause(operand, operand.String())
 				if part.operator == operator {
 					c.parts = append(c.parts, part.parts...)
 					continue
@@ -98,30 +100,31 @@ func (p Purpose) clause(n ast.Node, text string) Clause {
 func (p Purpose) leaf(text string, n ast.Node) Clause {
 	c := Clause{text: text}
 	c.program, _ = Compile(text, p)
-	look := &looker{}
-	look.condition(n)
-	for _, o := range look.at {
+	collector := &valueCollector{}
+	collector.condition(n)
+	for _, o := range collector.found {
 		if o.program, _ = Compile(o.text, p); o.program != nil && o.text != c.text {
 			c.operands = append(c.operands, o)
 		}
 	}
-	c.asks = Requests(n, p.Classes.Names())
+	c.requests = Requests(n, p.Classes.Names())
 	return c
 }
 
-// looker collects the values that a condition without and, or and not reads.
-type looker struct{ at []operand }
+// valueCollector collects the values that a condition without `and`, `or` and
+// `not` reads.
+type valueCollector struct{ found []operand }
 
-func (l *looker) add(n ast.Node) {
+func (l *valueCollector) add(n ast.Node) {
 	text := n.String()
-	if !slices.ContainsFunc(l.at, func(o operand) bool { return o.text == text }) {
-		l.at = append(l.at, operand{text: text, hidden: secretive(n)})
+	if !slices.ContainsFunc(l.found, func(o operand) bool { return o.text == text }) {
+		l.found = append(l.found, operand{text: text, hidden: secretive(n)})
 	}
 }
 
-// condition collects the two operands of a comparison; of any other condition, the
-// values of the event in it.
-func (l *looker) condition(n ast.Node) {
+// condition collects the two operands of a comparison. Of any other condition
+// it collects the values of the event in it.
+func (l *valueCollector) condition(n ast.Node) {
 	if b, ok := n.(*ast.BinaryNode); ok && !slices.Contains([]string{"??", "|"}, b.Operator) {
 		l.operand(b.Left)
 		l.operand(b.Right)
@@ -131,7 +134,7 @@ func (l *looker) condition(n ast.Node) {
 }
 
 // operand collects one operand of a comparison, unless it is a literal.
-func (l *looker) operand(n ast.Node) {
+func (l *valueCollector) operand(n ast.Node) {
 	constant := ast.Find(n, func(n ast.Node) bool {
 		switch n.(type) {
 		case *ast.IdentifierNode, *ast.CallNode, *ast.PointerNode:
@@ -147,10 +150,10 @@ func (l *looker) operand(n ast.Node) {
 	}
 }
 
-// values collects the values of the event that an expression reads. Of a list with
-// a predicate it collects the elements that satisfy the predicate; under all(),
-// those that do not.
-func (l *looker) values(n ast.Node) {
+// values collects the values of the event that an expression reads. Of a list
+// with a predicate it collects the elements that satisfy the predicate; of
+// all(), those that do not.
+func (l *valueCollector) values(n ast.Node) {
 	switch n := n.(type) {
 	case *ast.IdentifierNode, *ast.MemberNode:
 		if Rooted(n) {
@@ -159,8 +162,8 @@ func (l *looker) values(n ast.Node) {
 	case *ast.CallNode:
 		switch name := n.Callee.String(); {
 		case name == "failed_with":
-			l.at = append(l.at, operand{text: "job.status"}, operand{text: "job.failure_reason"})
-		case questionOf(name) != "" || name == "now":
+			l.found = append(l.found, operand{text: "job.status"}, operand{text: "job.failure_reason"})
+		case requestOf(name) != "" || name == "now":
 			l.add(n)
 		default:
 			for _, arg := range n.Arguments {
@@ -197,12 +200,12 @@ func (l *looker) values(n ast.Node) {
 	}
 }
 
-// explain evaluates a clause as the condition was: from the left, and no further
-// than needed.
-func (c *Clause) explain(s *Session, asked *[]string) event.Part {
+// explain evaluates the parts of a clause from left to right, and stops when
+// the result is known, as the condition does.
+func (c *Clause) explain(s *Session, requested *[]string) event.Part {
 	p := event.Part{Text: c.text, Operator: c.operator}
 	if c.operator == "" {
-		c.evaluate(s, &p, asked)
+		c.evaluate(s, &p, requested)
 		return p
 	}
 	enough := map[string]string{"and": event.PartFalse, "or": event.PartTrue}[c.operator]
@@ -211,7 +214,7 @@ func (c *Clause) explain(s *Session, asked *[]string) event.Part {
 			p.Parts = append(p.Parts, c.parts[i].skipped())
 			continue
 		}
-		part := c.parts[i].explain(s, asked)
+		part := c.parts[i].explain(s, requested)
 		p.Result = part.Result
 		p.Parts = append(p.Parts, part)
 	}
@@ -226,10 +229,10 @@ func (c *Clause) explain(s *Session, asked *[]string) event.Part {
 	return p
 }
 
-func (c *Clause) evaluate(s *Session, p *event.Part, asked *[]string) {
-	for _, name := range c.asks {
-		if call := name + "()"; slices.Contains(s.questions.asked, name) && !slices.Contains(*asked, call) {
-			*asked = append(*asked, call)
+func (c *Clause) evaluate(s *Session, p *event.Part, requested *[]string) {
+	for _, name := range c.requests {
+		if call := name + "()"; slices.Contains(s.requests.names, name) && !slices.Contains(*requested, call) {
+			*requested = append(*requested, call)
 		}
 	}
 	value, err := s.Run(c.program)
@@ -256,28 +259,28 @@ func (c *Clause) skipped() event.Part {
 	return p
 }
 
-// markDecided marks a part as decisive, and within it the parts without which the
-// result might differ: the one that made an `and` false or an `or` true, else all
-// that were reached.
+// markDecided marks a part as decisive, and within it the operands that
+// determined the result: the operand that made an `and` false or an `or` true,
+// otherwise all that were evaluated.
 func markDecided(p *event.Part) {
 	p.Decided = true
 	for i := range p.Parts {
 		part := &p.Parts[i]
-		alone := p.Operator == "and" && p.Result != event.PartTrue || p.Operator == "or" && p.Result != event.PartFalse
-		if part.Result != event.PartNotReached && (!alone || part.Result == p.Result) {
+		decisive := p.Operator == "and" && p.Result != event.PartTrue || p.Operator == "or" && p.Result != event.PartFalse
+		if part.Result != event.PartNotReached && (!decisive || part.Result == p.Result) {
 			markDecided(part)
 		}
 	}
 }
 
-// Bounds on how much of a value is shown.
+// Limits on the part of a value that is shown.
 const (
 	shownText  = 120 // characters
 	shownItems = 5
 )
 
-// show formats a value for people, shortened. Of a text that may contain secrets it
-// shows the length only.
+// show formats a value for people, shortened. Of a text that may contain
+// secrets it shows only the length.
 func (o operand) show(value any) string {
 	switch v := value.(type) {
 	case bool, int, int64, float64:

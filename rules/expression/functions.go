@@ -10,22 +10,25 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
-// function is a function that expressions may call, beside expr's own.
+// function is a function that expressions may call, besides expr's own
+// functions.
 type function struct {
 	name      string
-	arguments string // as people write them
-	doc       string // what it gives
-	fields    string // the type of event.go whose fields end the doc, if any
+	arguments string // the parameters, for the documentation
+	doc       string // what the function returns
+	fields    string // name of the type of package event whose fields are listed after the doc, if any
 
-	// do computes it from its arguments alone, signature is a pointer to its
-	// type. A function without it asks the event: it is a field of environment.
+	// do computes the result from the arguments alone; signature is a pointer
+	// to the function's type. A function without do depends on the event and
+	// is a field of environment.
 	do        func(args ...any) (any, error)
 	signature any
 
-	// asks is the question that it asks of GitLab; "" for none.
-	asks string
-	// ofJob says that it is about the event's job, and what to write where
-	// there is none.
+	// request is the kind of data that the function requests from GitLab; ""
+	// for none.
+	request string
+	// ofJob is set if the function is about the event's job. It is the end of
+	// the error message for an event without a job.
 	ofJob string
 }
 
@@ -33,10 +36,10 @@ var functions = []function{
 	{
 		name: "failed_with", arguments: `"reason", …`,
 		doc: "whether the job failed with one of these reasons, or with one that a newer GitLab sends in their place",
-		// review writes every call as comparisons.
+		// review expands every call to comparisons.
 		do:        func(...any) (any, error) { return nil, errors.New("failed_with was not expanded") },
 		signature: new(func(...string) bool),
-		ofJob:     "asks about the event's job, and a pipeline event has none: compare .failure_reason in pipeline.jobs, or write the rule `on: job`",
+		ofJob:     "reads the event's job, and a pipeline event has none: compare .failure_reason in pipeline.jobs, or write the rule `on: job`",
 	},
 	{
 		name: "glob", arguments: `text, "pattern"`,
@@ -44,33 +47,33 @@ var functions = []function{
 		do:        limits.Glob,
 		signature: new(func(string, string) bool),
 	},
-	{name: "age", arguments: "time", doc: "how long ago that was; 0 for a time that is not known"},
+	{name: "age", arguments: "time", doc: "the time that has passed since then; 0 for an unknown time"},
 	{
 		name: "duration", arguments: `"7d"`,
 		doc:       "a duration, to compare with",
 		do:        func(args ...any) (any, error) { return event.ParseDuration(args[0].(string)) },
 		signature: new(func(string) time.Duration),
 	},
-	{name: "now", doc: "when the event came"},
+	{name: "now", doc: "the time at which Pipesteward received the event"},
 	{
-		name: "log", asks: "log", ofJob: useOnJob,
-		doc: "the end of the job's log, as much of it as `--log-window` says, without colours and section markers, and with secrets masked; not in texts, for which it is too long",
+		name: "log", request: "log", ofJob: useOnJob,
+		doc: "the end of the job's log, up to the length that `--log-window` sets, without colours and section markers, and with secrets masked; not available in texts, for which it is too long",
 	},
 	{
-		name: "log_excerpt", asks: "log", arguments: "lines", ofJob: useOnJob,
-		doc: "the lines of the log that matter, at most so many, without a number 20: those around the first error, else the last ones; also in texts",
+		name: "log_excerpt", request: "log", arguments: "lines", ofJob: useOnJob,
+		doc: "the relevant lines of the log, at most this many (20 by default): those around the first error, otherwise the last ones; also available in texts",
 	},
-	{name: "superseded", asks: "superseded", doc: "whether another pipeline makes this one redundant, see [Actions](#actions)"},
-	{name: "jobs", asks: "jobs", doc: "the jobs of the pipeline, the latest run of each"},
-	{name: "bridges", asks: "bridges", doc: "the trigger jobs of the pipeline, each with", fields: "Bridge"},
-	{name: "details", asks: "details", ofJob: useOnJob, doc: "the job as the API has it, which is the fields of `job` and", fields: "Details"},
+	{name: "superseded", request: "superseded", doc: "whether another pipeline makes this one redundant, see [Actions](#actions)"},
+	{name: "jobs", request: "jobs", doc: "the jobs of the pipeline, the latest run of each"},
+	{name: "bridges", request: "bridges", doc: "the trigger jobs of the pipeline, each with", fields: "Bridge"},
+	{name: "details", request: "details", ofJob: useOnJob, doc: "the job as the API returns it: the fields of `job` and", fields: "Details"},
 }
 
-const useOnJob = "asks for the event's job, and a pipeline event has none: use it in a rule with `on: job`, or ask jobs()"
+const useOnJob = "reads the event's job, and a pipeline event has none: use it in a rule with `on: job`, or call jobs()"
 
-// functionOptions make the functions known that are no fields of environment.
+// functionOptions declares the functions that are no fields of environment.
 var functionOptions = func() []expr.Option {
-	// expr's own would shadow ours.
+	// These builtins of expr would shadow Pipesteward's.
 	options := []expr.Option{expr.DisableBuiltin("now"), expr.DisableBuiltin("duration")}
 	for _, f := range functions {
 		if f.do != nil {
@@ -88,18 +91,19 @@ func functionNames() []string {
 	return names
 }
 
-// questionOf gives the question that a function asks of GitLab; "" for none.
-func questionOf(name string) string {
+// requestOf returns the kind of data that a function requests from GitLab; ""
+// for none.
+func requestOf(name string) string {
 	for _, f := range functions {
 		if f.name == name {
-			return f.asks
+			return f.request
 		}
 	}
 	return ""
 }
 
-// aboutJob gives what to write in place of a function that is about the
-// event's job where there is none; "" if it is not.
+// aboutJob returns the end of the error message for a function that is about
+// the event's job, used on an event without one; "" for other functions.
 func aboutJob(name string) string {
 	for _, f := range functions {
 		if f.name == name {

@@ -15,7 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/internal/golden"
 )
 
-// TestGenerated: the reference in README.md says what the code says.
+// TestGenerated checks that the reference in README.md matches the code.
 func TestGenerated(t *testing.T) {
 	const (
 		begin = "<!-- Made from rules/event/event.go and rules/expression/functions.go by `make generate` -->\n"
@@ -24,7 +24,8 @@ func TestGenerated(t *testing.T) {
 	golden.Section(t, "../../README.md", begin, end, reference(t))
 }
 
-// reference is the Markdown of what expressions may use.
+// reference returns the Markdown reference of the names that expressions may
+// use.
 func reference(t *testing.T) string {
 	types := parseStructs(t, "../event/event.go")
 	var b strings.Builder
@@ -32,23 +33,23 @@ func reference(t *testing.T) string {
 	for _, field := range types["Event"] {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", field.name, types.describe(field.of))
 	}
-	b.WriteString("\n| function | gives |\n| --- | --- |\n")
-	var ask, need []string
+	b.WriteString("\n| function | returns |\n| --- | --- |\n")
+	var requesting, need []string
 	for _, f := range expression.FunctionDocs() {
-		gives := f.Gives
+		returns := f.Returns
 		if f.Fields != "" {
-			gives += " " + types.describe(f.Fields)
+			returns += " " + types.describe(f.Fields)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s |\n", f.Call, gives)
-		if f.AsksGitLab {
-			ask = append(ask, "`"+f.Name+"()`")
+		fmt.Fprintf(&b, "| `%s` | %s |\n", f.Call, returns)
+		if f.RequestsGitLab {
+			requesting = append(requesting, "`"+f.Name+"()`")
 		}
 		if f.NeedsJob {
 			need = append(need, "`"+f.Name+"()`")
 		}
 	}
-	fmt.Fprintf(&b, "\n%s ask GitLab, only when reached and once per event: let cheap conditions stand first.\n", enumerate(ask))
-	fmt.Fprintf(&b, "%s are about the event's job, so `if` and `jobs` of a rule `on: pipeline` can't use them.\n", enumerate(need))
+	fmt.Fprintf(&b, "\n%s send requests to GitLab, only when reached and once per event: put cheap conditions first.\n", enumerate(requesting))
+	fmt.Fprintf(&b, "%s read the event's job, so `if` and `jobs` of a rule `on: pipeline` can't use them.\n", enumerate(need))
 	return b.String()
 }
 
@@ -57,16 +58,16 @@ func enumerate(words []string) string {
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
-// structs maps the names of struct types to the fields that expressions see.
+// structs maps the names of struct types to their fields with an expr tag.
 type structs map[string][]structField
 
 type structField struct {
 	name string
-	of   string // the name of its type, or of its items' type
-	doc  string // its comment
+	of   string // the name of the field's type, or of its items' type
+	doc  string // the field's comment
 }
 
-// parseStructs reads a file of this package.
+// parseStructs returns the struct types that a file declares.
 func parseStructs(t *testing.T, name string) structs {
 	parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 	if err != nil {
@@ -109,8 +110,8 @@ func fieldsOf(t *testing.T, s *ast.StructType) []structField {
 	return fields
 }
 
-// describe lists the fields of a type: those with a comment together with it,
-// those that are structs with their fields, all others just by name.
+// describe lists the fields of a type: a field with a comment together with
+// the comment, a struct with its fields, and any other field by its name.
 func (types structs) describe(name string) string {
 	var parts, names []string
 	flush := func() {
@@ -135,7 +136,8 @@ func (types structs) describe(name string) string {
 	return strings.Join(parts, ", ")
 }
 
-// The functions that are fields of the environment are all documented.
+// TestFunctionsAreAllDocumented checks that functions.go describes every
+// function in the environment.
 func TestFunctionsAreAllDocumented(t *testing.T) {
 	documented := expression.FunctionDocs()
 	bound := parseStructs(t, "environment.go")["environment"]

@@ -9,12 +9,12 @@ import (
 )
 
 // Input is a job input in a rule file. GitLab checks the types of inputs, so
-// numbers, booleans and lists keep their type, also if a single expression returns
-// them.
+// numbers, booleans and lists keep their type, also if they are the result of
+// a single expression.
 type Input struct {
 	Fixed json.RawMessage // a number or a boolean
-	Items []Input         // of a list; nil: it is none
-	Text  Template        // else
+	Items []Input         // the items of a list; nil if the input is no list
+	Text  Template        // otherwise
 }
 
 // value returns the input as JSON.
@@ -51,8 +51,9 @@ func (in Input) value(m *limits.Machine, env any) (json.RawMessage, error) {
 	return json.Marshal(text)
 }
 
-// isInput reports whether GitLab has inputs of the value's type: numbers,
-// booleans, texts, and lists of those. Durations are texts.
+// isInput reports whether a value has a type of GitLab's inputs: number,
+// boolean, text, or list of those. A duration is no number; it is formatted as
+// a text.
 func isInput(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Bool, reflect.Int, reflect.Float64, reflect.String:

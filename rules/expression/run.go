@@ -10,8 +10,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
-// run evaluates a program. The error of a request is returned as the request
-// returned it.
+// run evaluates a program. The error of a request to GitLab is returned
+// unchanged.
 func run(m *limits.Machine, program *vm.Program, env any) (any, error) {
 	value, err := m.Run(program, env)
 	if err != nil {
@@ -20,7 +20,7 @@ func run(m *limits.Machine, program *vm.Program, env any) (any, error) {
 	return value, nil
 }
 
-// runText evaluates a program and writes its value as people read it.
+// runText evaluates a program and formats its value for people.
 func runText(m *limits.Machine, program *vm.Program, env any) (string, error) {
 	value, err := run(m, program, env)
 	if err != nil {
@@ -32,8 +32,8 @@ func runText(m *limits.Machine, program *vm.Program, env any) (string, error) {
 	return textOf(value), nil
 }
 
-// cause strips expr's wrapping from an error. What expr says of values is left
-// out where they may hold secrets.
+// cause removes expr's wrapping from an error. If the expression may read
+// secrets, the error contains no values.
 func cause(err error, program *vm.Program) error {
 	var request limits.RequestError
 	if errors.As(err, &request) {

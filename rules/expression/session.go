@@ -15,37 +15,37 @@ import (
 var machines = sync.Pool{New: func() any { return limits.NewMachine() }}
 
 // Session evaluates the expressions of all rules on one event, within the
-// bounds on an evaluation. One goroutine uses it, from Begin to End.
+// limits of an evaluation. It belongs to one goroutine, from Begin to End.
 type Session struct {
-	ctx       context.Context
-	event     event.Event
-	facts     Facts
-	env       any                    // an environment
-	class     func() (string, error) // of the event's job; nil if the rule files have no classes
-	machine   *limits.Machine
-	questions *questions
+	ctx      context.Context
+	event    event.Event
+	facts    Facts
+	env      any                    // an environment
+	class    func() (string, error) // of the event's job; nil if the rule files have no classes
+	machine  *limits.Machine
+	requests *requests
 }
 
-// Begin starts a session, as soon as the capacity allows one. A nil Capacity is
-// unbounded. The only error is ctx's.
+// Begin starts a session as soon as the capacity allows. A nil Capacity is
+// unlimited. The only error is that of ctx.
 func Begin(ctx context.Context, c *limits.Capacity, e event.Event, facts Facts, cs Classes) (*Session, error) {
 	m := machines.Get().(*limits.Machine)
 	if err := m.Begin(ctx, c); err != nil {
 		machines.Put(m)
 		return nil, err
 	}
-	q := &questions{}
+	q := &requests{}
 	env := environmentOf(ctx, e, facts, m, q, cs)
-	return &Session{ctx: ctx, event: e, facts: facts, env: env, class: env.FailureClass, machine: m, questions: q}, nil
+	return &Session{ctx: ctx, event: e, facts: facts, env: env, class: env.FailureClass, machine: m, requests: q}, nil
 }
 
-// End returns the session's share of the capacity.
+// End returns the session's capacity.
 func (s *Session) End() {
 	s.machine.End()
 	machines.Put(s.machine)
 }
 
-// Allot grants the rule whose expressions follow so many units of work.
+// Allot sets the units of work for the rule whose expressions are run next.
 func (s *Session) Allot(rule string, work int) { s.machine.Allot(rule, work) }
 
 // Left returns the units of work that the rule has left.
@@ -59,21 +59,21 @@ func (s *Session) Run(program *vm.Program) (any, error) {
 	return run(s.machine, program, s.env)
 }
 
-// Text renders a template; each value in it is passed through escape.
+// Text renders a template. Each value in it is passed through escape.
 func (s *Session) Text(t Template, escape func(string) string) (string, error) {
 	return t.render(s.machine, s.env, escape)
 }
 
-// Input evaluates a job input to JSON.
+// Input evaluates a job input and returns it as JSON.
 func (s *Session) Input(in Input) (json.RawMessage, error) {
 	return in.value(s.machine, s.env)
 }
 
-// For returns the session with another job of the event's pipeline as the job
-// that expressions see. The failure class of that job follows from its failure
-// reason alone.
+// For returns a session in which another job of the event's pipeline is the
+// event's job. The failure class of that job follows from its failure reason
+// alone.
 func (s *Session) For(e event.Event) *Session {
-	env := environmentOf(s.ctx, e, s.facts, s.machine, s.questions, nil)
+	env := environmentOf(s.ctx, e, s.facts, s.machine, s.requests, nil)
 	env.FailureClass = func() (string, error) { return e.Job.FailureClass, nil }
 	if s.class != nil && s.isEventJob(e.Job) {
 		env.FailureClass = s.class
@@ -83,23 +83,23 @@ func (s *Session) For(e event.Event) *Session {
 	return &other
 }
 
-// FailureClass returns the failure class that the rule files' classes give the
-// event's job; "" for any other job, and if there are no classes.
+// FailureClass returns the failure class of the event's job by the classes of
+// the rule files; "" for any other job, and if there are no classes.
 func (s *Session) FailureClass(j event.Job) (string, error) {
 	if s.class == nil || !s.isEventJob(j) {
 		return "", nil
 	}
 	class, err := s.class()
-	if answer, ok := errors.AsType[limits.RequestError](err); ok {
-		err = answer.Err
+	if failed, ok := errors.AsType[limits.RequestError](err); ok {
+		err = failed.Err
 	}
 	if errors.Is(err, ErrNotGiven) {
-		return "", nil // a rule test may leave the log out, unless a condition reads it
+		return "", nil // a rule test may omit the log unless a condition reads it
 	}
 	return class, err
 }
 
-// isEventJob reports whether a job is that of a job event.
+// isEventJob reports whether a job is the job of a job event.
 func (s *Session) isEventJob(j event.Job) bool {
 	return s.event.Meta.Kind == event.KindJob && j.ID == s.event.Job.ID
 }

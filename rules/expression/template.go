@@ -25,7 +25,7 @@ type part struct {
 	program *vm.Program
 }
 
-// TemplateExpression is an expression in a template.
+// TemplateExpression is an expression in a template, with its position.
 type TemplateExpression struct {
 	Source string
 	At     int // characters from the start of the template's text
@@ -42,8 +42,8 @@ func (t Template) Expressions() []TemplateExpression {
 	return all
 }
 
-// ParseTemplate compiles the expressions of a text. It returns all findings, each
-// with its place in the text.
+// ParseTemplate compiles the expressions in a text. It returns all mistakes,
+// each with its position in the text.
 func ParseTemplate(text string, p Purpose) (Template, []Finding) {
 	p.Want = WantText
 	var t Template
@@ -83,8 +83,8 @@ func index(text []rune, what string) int {
 	return len([]rune(string(text)[:i]))
 }
 
-// closing finds the }} that ends an expression, outside of its quoted texts
-// and of the braces that it opens.
+// closing returns the index of the }} that ends an expression, ignoring quoted
+// texts and nested braces; -1 if there is none.
 func closing(text []rune, from int) int {
 	var quote rune
 	depth := 0
@@ -109,8 +109,8 @@ func closing(text []rune, from int) int {
 	return -1
 }
 
-// render returns the text with the values of its expressions, each passed through
-// escape.
+// render returns the text with the values of its expressions, each passed
+// through escape.
 func (t Template) render(m *limits.Machine, env any, escape func(string) string) (string, error) {
 	var b strings.Builder
 	for _, p := range t.parts {

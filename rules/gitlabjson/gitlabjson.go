@@ -1,8 +1,9 @@
-// Package gitlabjson reads the values of GitLab's JSON, in hooks and from its API,
-// whose forms differ between versions: a number may be in quotes, and a date is
-// in one of several formats. A value that can't be read is the zero value, as if
-// it were missing, so that one odd field loses nothing else. It works with
-// encoding/json and with github.com/goccy/go-json.
+// Package gitlabjson decodes the values of GitLab's JSON, in hooks and API
+// responses, whose format differs between GitLab versions: a number may be
+// quoted, and a date has one of several formats. A value that can't be decoded
+// is the zero value, as if it were missing, so that one unexpected field does
+// not discard the rest. The types work with encoding/json and with
+// github.com/goccy/go-json.
 package gitlabjson
 
 import (
@@ -13,7 +14,8 @@ import (
 	"time"
 )
 
-// Int is an integer: 7, "7" or 7.0. Anything else, such as 7.5, reads as 0.
+// Int is an integer: 7, "7" or 7.0. Any other value, such as 7.5, is decoded
+// as 0.
 type Int int64
 
 var _ json.Unmarshaler = (*Int)(nil)
@@ -24,10 +26,10 @@ func (i *Int) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// exact is up to where a float64 represents each integer.
+// exact is the limit up to which a float64 represents every integer.
 const exact = 1 << 53
 
-// ParseInt reads an integer as Int does.
+// ParseInt decodes an integer as Int does.
 func ParseInt(raw []byte) int64 {
 	text := unquoted(raw)
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -40,7 +42,8 @@ func ParseInt(raw []byte) int64 {
 	return int64(f)
 }
 
-// Float is a number: 7.5 or "7.5". Anything else, such as "NaN", reads as 0.
+// Float is a number: 7.5 or "7.5". Any other value, such as "NaN", is decoded
+// as 0.
 type Float float64
 
 var _ json.Unmarshaler = (*Float)(nil)
@@ -53,7 +56,7 @@ func (f *Float) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// Text is a text or a number: "500" or 500. Anything else reads as "".
+// Text is a text or a number: "500" or 500. Any other value is decoded as "".
 type Text string
 
 var _ json.Unmarshaler = (*Text)(nil)
@@ -70,11 +73,13 @@ func (t *Text) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// Date is a time as it stands in the JSON; Time parses it. A decoder reports
-// anything but a text as a field of the wrong type, and leaves "".
+// Date is a date as the JSON contains it; Time parses it. A decoder reports
+// any value that is no text as a field of the wrong type, and the Date remains
+// "".
 type Date string
 
-// layouts are the formats of dates. All of them also read fractions of a second.
+// layouts are the formats of dates. Parsing with each of them also accepts
+// fractions of a second.
 var layouts = []string{
 	time.RFC3339, // Z or an offset with a colon
 	"2006-01-02 15:04:05 UTC",
@@ -82,14 +87,15 @@ var layouts = []string{
 	"2006-01-02T15:04:05Z0700",
 }
 
-// Time returns the time in UTC; it is zero for null and for what is no date.
+// Time returns the time in UTC. It is zero for null and for a text that is no
+// date.
 func (d Date) Time() time.Time {
 	text := string(d)
 	if text == "" {
 		return time.Time{}
 	}
-	// Most dates in hooks are like "2021-02-23 02:41:37 UTC": as RFC 3339 they
-	// are read in a third of the time.
+	// Most dates in hooks are like "2021-02-23 02:41:37 UTC". Rewritten as RFC
+	// 3339, they are parsed in a third of the time.
 	if day, clock, ok := strings.Cut(text, " "); ok && len(text) == len(layouts[1]) && strings.HasSuffix(clock, " UTC") {
 		text = day + "T" + strings.TrimSuffix(clock, " UTC") + "Z"
 	}

@@ -18,8 +18,9 @@ type values struct {
 	Date  gitlabjson.Date  `json:"date"`
 }
 
-// Each form reads as one value, with both libraries; what can't be read is zero.
-func TestForms(t *testing.T) {
+// TestFormats checks that all formats of a value are decoded alike with both
+// libraries, and that an invalid value is zero.
+func TestFormats(t *testing.T) {
 	for _, tt := range []struct {
 		json string
 		want values

@@ -7,17 +7,17 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
-// stampLen is the length of what stands before each line when the runner writes
-// timestamps (FF_TIMESTAMPS): "2024-05-22T12:43:46.962646Z 00O ". After the time
-// come the number of the stream (2 hex digits), O or E for stdout or stderr, and
-// a space, or a + where the line goes on with the one before. GitLab has it in
-// lib/gitlab/ci/trace/stream.rb.
+// stampLen is the length of the prefix of each line if the runner writes
+// timestamps (FF_TIMESTAMPS): "2024-05-22T12:43:46.962646Z 00O ". After the
+// time follow the number of the stream (2 hex digits), O or E for stdout or
+// stderr, and a space, or a + if the line continues the one before. GitLab
+// parses it in lib/gitlab/ci/trace/stream.rb.
 const stampLen = 32
 
-// maxOSC bounds how far the end of an 8-bit OSC is looked for, in bytes.
+// maxOSC limits the search for the end of an 8-bit OSC, in bytes.
 const maxOSC = 2048
 
-// plain says which bytes need no second look.
+// plain contains the bytes that are copied without further inspection.
 var plain = func() (set [256]bool) {
 	for c := ' '; c < 0x7f; c++ {
 		set[c] = true
@@ -26,11 +26,10 @@ var plain = func() (set [256]bool) {
 	return set
 }()
 
-// Clean gives a job's log as a terminal shows it: without escape sequences,
-// GitLab's section markers, the runner's timestamps and other control characters,
-// and where a line was written over, with what stands there in the end. What is
-// not UTF-8 becomes U+FFFD. Lines end with \n. Cleaning twice changes no more
-// than cleaning once.
+// Clean returns a job's log as a terminal shows it: without escape sequences,
+// GitLab's section markers, the runner's timestamps and other control
+// characters, and with the final text of lines that were overwritten. Bytes
+// that are not UTF-8 become U+FFFD. Lines end with \n. Clean is idempotent.
 func Clean(text string) string {
 	c := cleaner{out: make([]byte, 0, len(text))}
 	for text != "" {
@@ -47,8 +46,8 @@ func Clean(text string) string {
 	return string(c.out)
 }
 
-// stampOf gives the runner's timestamp that begins the line, if one does. A
-// line that has nothing else may lack the space.
+// stampOf returns the runner's timestamp at the start of the line; "" if there
+// is none. The space may be missing if the line is otherwise empty.
 func stampOf(line string) string {
 	if len(line) < stampLen-1 || line[26] != 'Z' || line[10] != 'T' || line[27] != ' ' ||
 		line[30] != 'O' && line[30] != 'E' || !isHex(line[28]) || !isHex(line[29]) {
@@ -68,13 +67,13 @@ func stampOf(line string) string {
 	return line[:stampLen]
 }
 
-// continues reports whether the line that text begins with goes on with the one
-// before, whose newline is the runner's then.
+// continues reports whether the line at the start of text continues the one
+// before. The newline between them was then inserted by the runner.
 func continues(text string) bool {
 	return len(text) >= stampLen && text[stampLen-1] == '+' && stampOf(text[:stampLen]) != ""
 }
 
-// join puts the pieces of a line together that the runner wrote one by one.
+// join joins the pieces of a line that the runner wrote separately.
 func (c *cleaner) join(line, text string) (whole, rest string, ended bool) {
 	c.pieces = append(c.pieces[:0], strings.TrimSuffix(line, "\r")...)
 	for ended = true; ended && continues(text); {
@@ -84,22 +83,23 @@ func (c *cleaner) join(line, text string) (whole, rest string, ended bool) {
 	return string(c.pieces), text, ended
 }
 
-// cleaner is a terminal of one line. Text goes straight to out until something
-// moves the cursor back; from then on to the end of the line it goes to cells.
+// cleaner is a terminal with one line. Text is appended to out until the
+// cursor moves back. From then on to the end of the line it is written to
+// cells.
 type cleaner struct {
 	out    []byte
-	start  int    // of the line, in out
-	cells  []rune // the line, where overwriting
+	start  int    // start of the line in out
+	cells  []rune // the line while it is being overwritten
 	cursor int    // the column in cells
-	over   bool   // overwriting
+	over   bool   // the line is being overwritten
 
-	invalid bool // the last thing written stands for bytes that are not UTF-8
+	invalid bool // the last rune written replaces bytes that are not UTF-8
 	marked  bool // the line had a section marker
 	pieces  []byte
 }
 
-// line writes a line, and its end where it has one. A line of nothing but
-// markers is none.
+// line writes a line, and its newline if it has one. A line that contains only
+// section markers is omitted.
 func (c *cleaner) line(line string, ended bool) {
 	c.begin()
 	c.marked = false
@@ -136,22 +136,22 @@ func (c *cleaner) begin() {
 	c.start, c.over, c.invalid = len(c.out), false, false
 }
 
-// finish puts what was overwritten in its place. What is left may begin like a
-// stamped line, where control characters stood before that.
+// finish writes the overwritten line to out. The result may begin like a
+// stamped line if control characters preceded the stamp.
 func (c *cleaner) finish() {
 	if c.over {
 		c.out = c.out[:c.start]
 		for _, r := range c.cells {
 			c.out = utf8.AppendRune(c.out, r)
 		}
-		for len(c.out) > c.start && c.out[len(c.out)-1] == ' ' { // a shorter text blanks a longer one out
+		for len(c.out) > c.start && c.out[len(c.out)-1] == ' ' { // a shorter text is padded with blanks to overwrite a longer one
 			c.out = c.out[:len(c.out)-1]
 		}
 	}
 	from := c.start
 	for len(c.out)-from >= stampLen-1 {
 		head := c.out[from:min(len(c.out), from+stampLen)]
-		if head[10] != 'T' || head[27] != ' ' { // spares most lines the copy
+		if head[10] != 'T' || head[27] != ' ' { // avoids the copy for most lines
 			break
 		}
 		n := len(stampOf(string(head)))
@@ -165,7 +165,7 @@ func (c *cleaner) finish() {
 	}
 }
 
-// endSection begins a new line where a section's marker stands, as GitLab does.
+// endSection begins a new line at a section marker, as GitLab does.
 func (c *cleaner) endSection() {
 	c.finish()
 	if len(c.out) > c.start {
@@ -175,9 +175,9 @@ func (c *cleaner) endSection() {
 	c.marked = true
 }
 
-// markerBefore finds a section's marker at the end of run, before the \r that
-// begins rest: section_start:1560896352:name[collapsed=true]. It is -1 if
-// there is none.
+// markerBefore returns the index of a section marker at the end of run, before
+// the \r that begins rest: section_start:1560896352:name[collapsed=true]. It
+// is -1 if there is none.
 func markerBefore(run, rest string) int {
 	if !strings.HasPrefix(rest, "\r") {
 		return -1
@@ -238,7 +238,8 @@ func (c *cleaner) put(r rune) {
 	}
 }
 
-// special handles what is not plain at the start of s, and gives its length.
+// special handles the control character or non-ASCII text at the start of s,
+// and returns its length.
 func (c *cleaner) special(s string) int {
 	switch b := s[0]; {
 	case b == '\x1b':
@@ -271,8 +272,8 @@ func (c *cleaner) special(s string) int {
 	}
 }
 
-// raw handles a byte that is not UTF-8: an 8-bit control that begins a whole
-// sequence, or a byte of another encoding.
+// raw handles a byte that is not UTF-8: an 8-bit control character that begins
+// a complete sequence, or a byte of another encoding. It returns the length.
 func (c *cleaner) raw(s string) int {
 	switch s[0] {
 	case 0x9b:
@@ -292,7 +293,8 @@ func (c *cleaner) raw(s string) int {
 	return 1
 }
 
-// escape handles an escape sequence of the 7-bit kind, also one broken off.
+// escape handles a 7-bit escape sequence, which may be incomplete, and returns
+// its length.
 func (c *cleaner) escape(s string) int {
 	if len(s) == 1 {
 		return 1
@@ -318,8 +320,8 @@ func (c *cleaner) escape(s string) int {
 	}
 }
 
-// csi handles a control sequence after its introducer. Those that erase the
-// line or move the cursor in it are obeyed.
+// csi handles a control sequence after its introducer, and returns its length.
+// It executes those that erase the line or move the cursor within it.
 func (c *cleaner) csi(s string) int {
 	n := csiLen(s)
 	if n == 0 || !isFinal(s[n-1]) {
@@ -342,8 +344,8 @@ func (c *cleaner) csi(s string) int {
 	return n
 }
 
-// csiLen gives the length of a control sequence's parameters and, unless it is
-// broken off, of its final byte.
+// csiLen returns the length of a control sequence's parameters and of its
+// final byte, which is missing in an incomplete sequence.
 func csiLen(s string) int {
 	n := 0
 	for n < len(s) && s[n] >= ' ' && s[n] < '@' {
@@ -357,8 +359,8 @@ func csiLen(s string) int {
 
 func isFinal(c byte) bool { return c >= '@' && c < 0x7f }
 
-// stringLen gives the length of what follows an OSC, DCS and the like: to BEL
-// or ST, or to the end of the line where that is missing.
+// stringLen returns the length of the content of an OSC, DCS or similar
+// sequence: up to BEL or ST, or to the end of the line if both are missing.
 func stringLen(s string) int {
 	for i := range len(s) {
 		switch {
@@ -378,7 +380,7 @@ func (c *cleaner) moveTo(column int) {
 	c.cursor = max(0, column)
 }
 
-// overwrite takes the line so far into cells.
+// overwrite copies the line written so far to cells.
 func (c *cleaner) overwrite() {
 	if c.over {
 		return

@@ -99,7 +99,7 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
-// aLog is a log of 1 MiB, with the lines that a build writes.
+// aLog returns a log of 1 MiB with the lines of a typical build.
 func aLog(format string) string {
 	var b strings.Builder
 	for i := 0; b.Len() < 1<<20; i++ {

@@ -1,5 +1,6 @@
-// Package joblog reads job logs. Clean returns what a terminal would show, Excerpt
-// the lines that matter, and Line the one that says most. They are called in this
-// order, after package redact has hidden the secrets of the cleaned text. All take
-// time linear in the text, and return UTF-8 for what Clean returned.
+// Package joblog reads job logs. Clean returns what a terminal would show,
+// Excerpt the relevant lines, and Line the most informative line. They are
+// called in this order; package redact masks the secrets between Clean and
+// Excerpt. All functions take time linear in the text, and return UTF-8 for a
+// cleaned text.
 package joblog

@@ -9,28 +9,28 @@ import (
 )
 
 const (
-	before  = 2   // lines of context before the one that tells
+	before  = 2   // lines of context before the error line
 	longest = 300 // characters of a line
-	ahead   = 80  // lines after a heading in which its message is looked for
+	ahead   = 80  // lines after a heading in which its message is searched for
 )
 
-// Excerpt gives the lines of a log that matter, as many as lines: from two
-// before the first that tells an error, or else the last of the job's script.
-// Lines longer than 300 characters are cut. The text is to be cleaned, and masked,
-// before.
+// Excerpt returns the relevant lines of a log, at most the given number: from
+// two lines before the first error line on or, if there is no error, the last
+// lines of the job's script. Lines longer than 300 characters are cut. The
+// text must have been cleaned and masked.
 func Excerpt(text string, lines int) string {
 	if lines <= 0 {
 		return ""
 	}
 	l := split(text)
-	own := l.own()
-	at := l.telling(own)
-	from, to := max(0, own-lines), own
+	scriptEnd := l.scriptEnd()
+	at := l.errorLine(scriptEnd)
+	from, to := max(0, scriptEnd-lines), scriptEnd
 	if at >= 0 {
 		from = max(0, at-min(before, lines-1))
 		to = min(len(l), from+lines)
-		if at < own {
-			to = min(to, own)
+		if at < scriptEnd {
+			to = min(to, scriptEnd)
 		}
 	}
 	for from < to && strings.TrimSpace(l[from]) == "" {
@@ -49,7 +49,7 @@ func Excerpt(text string, lines int) string {
 	return b.String()
 }
 
-// shorten cuts a line that is too long.
+// shorten cuts a line to the maximum length.
 func shorten(line string) string {
 	if len(line) <= longest || utf8.RuneCountInString(line) <= longest {
 		return line
@@ -73,12 +73,13 @@ func split(text string) logLines {
 	return strings.Split(text, "\n")
 }
 
-// afterwards are the headings of what the runner does after the job's script.
-var afterwards = []string{"Running after_script", "Saving cache for ", "Uploading artifacts for ", "Cleaning up project directory"}
+// postScript are the headings of the steps of the runner after the job's
+// script.
+var postScript = []string{"Running after_script", "Saving cache for ", "Uploading artifacts for ", "Cleaning up project directory"}
 
-// own gives the number of lines up to the end of the job's script.
-func (l logLines) own() int {
-	n := slices.IndexFunc(l, func(line string) bool { return begun(line, afterwards) })
+// scriptEnd returns the number of lines up to the end of the job's script.
+func (l logLines) scriptEnd() int {
+	n := slices.IndexFunc(l, func(line string) bool { return hasAnyPrefix(line, postScript) })
 	if n < 0 {
 		n = len(l)
 	}
@@ -91,13 +92,14 @@ func (l logLines) own() int {
 	return n
 }
 
-// telling finds the first line that tells an error: one that has the shape of a
-// tool's error; else what the runner says of a fault of its own; else one that
-// has a word for an error in it. It is -1 if there is none. own is where the
-// job's script ends: what fails after it fails no job, but for an upload.
-func (l logLines) telling(own int) int {
+// errorLine returns the index of the first line that reports an error: a line
+// with the format of a tool's error, otherwise a fault that the runner
+// reports, otherwise a line with a word for an error. It is -1 if there is
+// none. scriptEnd is the end of the job's script: errors after it do not fail
+// the job, except for an upload.
+func (l logLines) errorLine(scriptEnd int) int {
 	wordy := -1
-	for i, line := range l[:own] {
+	for i, line := range l[:scriptEnd] {
 		trimmed := strings.TrimSpace(line)
 		if trimmed == "" || isEcho(line) || isRunners(trimmed) {
 			continue
@@ -121,8 +123,8 @@ func (l logLines) telling(own int) int {
 	return wordy
 }
 
-// isRunnerFault reports whether the runner says in a line why the job failed,
-// and not only that its script did.
+// isRunnerFault reports whether the runner states in a line why the job
+// failed, other than that its script failed.
 func isRunnerFault(line string) bool {
 	if rest, ok := strings.CutPrefix(line, "ERROR: Job failed"); ok {
 		return strings.HasPrefix(rest, " (") || strings.HasPrefix(rest, ": ") && !strings.HasPrefix(rest, ": exit ")
@@ -130,22 +132,23 @@ func isRunnerFault(line string) bool {
 	return strings.HasPrefix(line, "ERROR: Uploading artifacts") || strings.HasPrefix(line, "FATAL: ")
 }
 
-// isEcho reports whether a line shows a command, as runner and set -x do.
+// isEcho reports whether a line shows a command, as the runner and set -x
+// print it.
 func isEcho(line string) bool {
 	return strings.HasPrefix(line, "$ ") || strings.HasPrefix(line, "+ ") || strings.HasPrefix(line, "++ ")
 }
 
-// runners are what the runner itself begins its lines with.
+// runners are the prefixes of lines that the runner itself writes.
 var runners = []string{
 	"ERROR: Job failed", "Cleaning up project directory", "Uploading artifacts", "Running after_script", "Running after script",
 	"Saving cache", "Creating cache", "Not uploading cache", "Failed to extract cache", "Checking cache", "Restoring cache",
 	"WARNING: after_script failed", "ERROR: No files to upload", "No URL provided, cache will", "Job succeeded",
 }
 
-func isRunners(line string) bool { return begun(line, runners) }
+func isRunners(line string) bool { return hasAnyPrefix(line, runners) }
 
-// begun reports whether a line begins with one of the texts.
-func begun(line string, texts []string) bool {
+// hasAnyPrefix reports whether a line begins with one of the texts.
+func hasAnyPrefix(line string, texts []string) bool {
 	for _, t := range texts {
 		if len(line) >= len(t) && line[0] == t[0] && line[:len(t)] == t {
 			return true
@@ -154,11 +157,13 @@ func begun(line string, texts []string) bool {
 	return false
 }
 
-// heading finds the message under a heading at i, which tells less.
+// heading returns the index of the message below a heading at i, which is more
+// informative than the heading.
 func (l logLines) heading(i int, line string) (int, bool) {
 	switch {
 	case strings.HasPrefix(line, "Traceback (most recent call last)"):
-		// The last line tells: the first that is indented no more than the heading.
+		// The message is the first line that is indented no more than the
+		// heading.
 		indent := strings.Index(l[i], "Traceback")
 		for at := i + 1; at < min(len(l), i+1+ahead); at++ {
 			s := l[at]
@@ -180,7 +185,8 @@ func (l logLines) heading(i int, line string) (int, bool) {
 	return 0, false
 }
 
-// next gives the next line that is not blank, or i if there is none.
+// next returns the index of the next line that is not blank, or i if there is
+// none.
 func (l logLines) next(i int) int {
 	for at := i + 1; at < len(l); at++ {
 		if strings.TrimSpace(l[at]) != "" {
@@ -190,8 +196,8 @@ func (l logLines) next(i int) int {
 	return i
 }
 
-// begins are what errors of common tools begin with, after blanks.
-var begins = []string{
+// errorPrefixes are the prefixes of errors of common tools, after blanks.
+var errorPrefixes = []string{
 	"--- FAIL", "panic: ", "fatal error: ", // go
 	"E   ",                                                      // pytest
 	"FAILED ",                                                   // pytest, ninja
@@ -209,8 +215,8 @@ var begins = []string{
 	"BUILD FAILED", "CMake Error", "FATAL EXCEPTION", "thread 'main' panicked",
 }
 
-// parts are what lines with errors of common tools have in them.
-var parts = []string{
+// errorTexts are texts in the errors of common tools.
+var errorTexts = []string{
 	": command not found", ": not found\x00", "No space left on device", "Permission denied", "No such file or directory",
 	": error: ", ": fatal error: ", "): error ", ": error TS", " error TS", ": error CS", "undefined reference to",
 	"toomanyrequests", "pull rate limit", "failed to solve:", "Cannot connect to the Docker daemon",
@@ -221,16 +227,16 @@ var parts = []string{
 	"ERROR! ",
 }
 
-// isShaped reports whether a line has the shape of a tool's error. It has no
-// blanks around it, and is not harmless.
+// isShaped reports whether a line has the format of a tool's error. The line
+// must be trimmed, and must not be harmless.
 func isShaped(line string) bool {
-	if begun(line, begins) {
+	if hasAnyPrefix(line, errorPrefixes) {
 		return true
 	}
 	if strings.HasPrefix(line, "● ") {
-		return !strings.HasPrefix(line, "● Console") // jest's heading of what tests print
+		return !strings.HasPrefix(line, "● Console") // a heading that jest prints above the output of tests
 	}
-	for _, p := range parts {
+	for _, p := range errorTexts {
 		if end, ok := strings.CutSuffix(p, "\x00"); ok {
 			if strings.HasSuffix(line, end) {
 				return true
@@ -242,9 +248,9 @@ func isShaped(line string) bool {
 	return positioned(line) != "" || isException(line)
 }
 
-// positioned gives the message of a compiler or linter about a position in a
-// file, as undefined: x in dir/file.go:12:3: undefined: x. It is empty for other
-// lines.
+// positioned returns the message of a compiler or linter about a position in a
+// file: for dir/file.go:12:3: undefined: x, it is undefined: x. It is empty
+// for other lines.
 func positioned(line string) string {
 	file, rest, ok := strings.Cut(line, ":")
 	if !ok || strings.ContainsAny(file, " \t(") || !strings.Contains(file, ".") {
@@ -260,7 +266,8 @@ func positioned(line string) string {
 	return strings.TrimSpace(rest)
 }
 
-// mildMessages are what messages about a position begin with that are no errors.
+// mildMessages are the prefixes of messages about a position that are not
+// errors.
 var mildMessages = []string{"warning", "note", "info", "remark", "style"}
 
 // isException reports whether a line begins with an exception's name:
@@ -273,46 +280,48 @@ func isException(line string) bool {
 	return len(name) > len("Error") && (strings.HasSuffix(name, "Error") || strings.HasSuffix(name, "Exception")) && ascii.IsUpper(name[strings.LastIndexByte(name, '.')+1])
 }
 
-// mild are what lines of no error begin with.
-var mild = []string{
+// harmlessPrefixes are the prefixes of lines that report no error.
+var harmlessPrefixes = []string{
 	"WARNING", "Warning", "warning", "WARN", "npm warn", "npm WARN", "DEBUG", "INFO", "[INFO]", "[WARN", "[DEBUG]", "ok ", "PASS", "--- PASS", "✓", "✔", "√", "# ",
 }
 
-// harmlessLine reports whether a line says itself that it is no error: a
-// warning, a test that passed, a count of none.
+// harmlessLine reports whether a line states that it is no error: a warning, a
+// passed test, or a count of zero.
 func harmlessLine(line string) bool {
-	if begun(line, mild) {
-		// The runner tells with a warning why it can't pull an image.
+	if hasAnyPrefix(line, harmlessPrefixes) {
+		// The runner reports the reason why it can't pull an image as a
+		// warning.
 		return !strings.HasPrefix(line, "WARNING: Failed to pull image")
 	}
-	if message := positioned(line); message != "" && begun(message, mildMessages) {
+	if message := positioned(line); message != "" && hasAnyPrefix(message, mildMessages) {
 		return true
 	}
 	return strings.HasSuffix(line, " ... ok") || strings.HasSuffix(line, " PASSED") || isNone(line)
 }
 
-// faults are the words for an error, in lower case.
-var faults = []string{
+// errorNames are the words for an error, in lower case.
+var errorNames = []string{
 	"error", "errors", "failed", "failure", "failures", "fatal", "exception", "panic", "cannot", "unable", "denied",
 	"refused", "timeout", "aborted", "crashed", "unauthorized", "forbidden", "invalid", "missing",
 }
 
-// isNone reports whether a line says that there are no errors, and nothing else
-// of errors: 0 errors, error: none, failed=0.
+// isNone reports whether a line states that there are no errors, and mentions
+// no others: 0 errors, error: none, failed=0.
 func isNone(line string) bool {
 	some, none := errorWords(line)
 	return none && !some
 }
 
-// isWordy reports whether a line has a word for an error.
+// isWordy reports whether a line contains a word for an error.
 func isWordy(line string) bool {
 	some, _ := errorWords(line)
 	return some
 }
 
-// errorWords looks for the words for an error in a line: whether some tell of
-// one, and whether some of none. Those that are parts of names, as in
-// error_handler.rb, -Werror and if-error, are no words.
+// errorWords searches a line for the words for an error. It reports whether
+// some of them state an error, and whether some of them state that there is
+// none. Words that are parts of names, as in error_handler.rb, -Werror and
+// if-error, do not count.
 func errorWords(line string) (some, none bool) {
 	for i := 0; i < len(line); {
 		if !ascii.IsNameByte(line[i]) && line[i] != '/' {
@@ -327,7 +336,7 @@ func errorWords(line string) (some, none bool) {
 		if len(word) < len("error") || len(word) > len("unauthorized") {
 			continue
 		}
-		if !slices.ContainsFunc(faults, func(f string) bool { return len(word) == len(f) && strings.EqualFold(word, f) }) {
+		if !slices.ContainsFunc(errorNames, func(f string) bool { return len(word) == len(f) && strings.EqualFold(word, f) }) {
 			continue
 		}
 		if saysNone(line[:from], line[i:]) {
@@ -339,8 +348,8 @@ func errorWords(line string) (some, none bool) {
 	return some, none
 }
 
-// saysNone reports whether what stands around a word for errors says that
-// there are none.
+// saysNone reports whether the texts around a word for errors state that there
+// are none.
 func saysNone(before, after string) bool {
 	before = strings.ToLower(strings.TrimRight(before[max(0, len(before)-12):], " \t([{"))
 	for _, no := range []string{"no", "0", "without", "zero", "any"} {

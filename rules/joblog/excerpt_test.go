@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "write the expected excerpts of testdata anew")
 
-// tellingLines are what Line finds in the logs of testdata.
-var tellingLines = map[string]string{
+// errorLines are the results of Line for the logs of testdata.
+var errorLines = map[string]string{
 	"compiler":       "src/part16.cpp:N: error: 'pric' was not declared in this scope; did you mean 'price'?",
 	"curl":           "curl: (N) Could not resolve host: get.example.com",
 	"disk-full":      "tar: /tmp/…/part024: Cannot write: No space left on device",
@@ -42,8 +42,8 @@ var tellingLines = map[string]string{
 	"timestamps":     "sh: N: webpack: command not found",
 }
 
-// The logs of testdata are as the runner writes them. Beside each is the
-// excerpt of 10 lines that is expected.
+// TestLogs compares the excerpts of 10 lines of the logs of testdata, which
+// the runner wrote, with the files beside them.
 func TestLogs(t *testing.T) {
 	logs, err := filepath.Glob("testdata/*.log")
 	if err != nil {
@@ -63,13 +63,13 @@ func TestLogs(t *testing.T) {
 			if diff := cmp.Diff(read(t, expected), got); diff != "" {
 				t.Errorf("excerpt: -want +got\n%s", diff)
 			}
-			if diff := cmp.Diff(tellingLines[name], joblog.Line(text)); diff != "" {
+			if diff := cmp.Diff(errorLines[name], joblog.Line(text)); diff != "" {
 				t.Errorf("line: -want +got\n%s", diff)
 			}
 		})
 	}
-	if len(logs) != len(tellingLines) {
-		t.Errorf("%d logs, and lines of %d", len(logs), len(tellingLines))
+	if len(logs) != len(errorLines) {
+		t.Errorf("%d logs, and lines of %d", len(logs), len(errorLines))
 	}
 }
 
@@ -82,7 +82,7 @@ func read(t *testing.T, name string) string {
 	return string(b)
 }
 
-// shapes are lines that tell an error, each for itself.
+// shapes are lines, each of which reports an error.
 var shapes = []string{
 	"main.c:3:5: error: expected ';'", "./cart.go:12:3: undefined: x", "src/a.ts(3,5): error TS2304: Cannot find name 'x'.", "src/a.ts:3:5 - error TS2304: x",
 	"Program.cs(3,5): error CS1002: ; expected", "--- FAIL: TestX (0.00s)", "panic: boom", "fatal error: all goroutines are asleep - deadlock!",
@@ -95,8 +95,8 @@ var shapes = []string{
 	"dial tcp: lookup x on 10.0.0.2:53: i/o timeout", "Error: Cannot find module 'x'", "the build failed", "4 errors", "Failures: 1, Errors: 0", "Access denied",
 }
 
-// falseFriends have a word for an error, and tell of none.
-var falseFriends = []string{
+// falsePositives contain a word for an error, but report none.
+var falsePositives = []string{
 	"0 errors", "errors: 0", "Errors: 0, Failures: 0", "error: none", "error: null,", "no errors found", "found 0 errors, 0 warnings", "failed=0 unreachable=0",
 	"run with --fail-fast", "loading error_handler.rb", "gcc -Werror -c x.c", "step if-error skipped", "lib/errors.rb", "without errors", "Downloading error-prone-2.jar",
 	"main.c:3:5: warning: unused variable 'error'", "main.c:3:5: note: error was here", "warning: error is deprecated", "[WARNING] failed to load", "INFO failed jobs are listed",
@@ -104,17 +104,17 @@ var falseFriends = []string{
 	"ERROR: Job failed: exit code 1", "ERROR: No files to upload", "Uploading artifacts for failed job", "Cleaning up project directory and file based variables",
 }
 
-func TestShapesAndFalseFriends(t *testing.T) {
+func TestShapesAndFalsePositives(t *testing.T) {
 	const last = "the last line\n"
 	for _, line := range shapes {
 		if got := joblog.Excerpt("a\nb\nc\n"+line+"\nd\n"+last, 3); got != "b\nc\n"+line {
 			t.Errorf("%q is not found: %q", line, got)
 		}
 	}
-	for _, line := range falseFriends {
+	for _, line := range falsePositives {
 		log := line + "\nx\nx\nx\n" + last
 		if begun := strings.HasPrefix(line, "Uploading") || strings.HasPrefix(line, "Cleaning"); begun {
-			log = "x\n" + last + line + "\n" // after these nothing is the script's
+			log = "x\n" + last + line + "\n" // the script has ended before these lines
 		}
 		if got := joblog.Excerpt(log, 1); got != strings.TrimSpace(last) {
 			t.Errorf("%q is taken for an error: %q", line, got)

@@ -6,28 +6,29 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
-// Line gives the one line of a log that tells most, as Excerpt finds it, or else
-// the last of the job's script. What differs from job to job is made alike in it, so
-// that the same fault gives the same line: numbers, ids, durations and times
-// are N, names of temporary directories are …. It is empty if the log is.
+// Line returns the most informative line of a log: the error line that Excerpt
+// finds, otherwise the last line of the job's script. The parts that differ
+// between jobs are replaced, so that the same fault results in the same line:
+// numbers, ids, durations and times by N, names of temporary directories by ….
+// Line returns "" for an empty log.
 func Line(text string) string {
 	l := split(text)
 	if len(l) == 0 {
 		return ""
 	}
-	own := l.own()
-	at := l.telling(own)
+	scriptEnd := l.scriptEnd()
+	at := l.errorLine(scriptEnd)
 	if at < 0 {
-		at = own - 1
+		at = scriptEnd - 1
 	}
-	return shorten(alike(strings.TrimSpace(l[at])))
+	return shorten(normalize(strings.TrimSpace(l[at])))
 }
 
-// temporary are directories with names that differ from job to job in them.
+// temporary are directories that contain names that differ between jobs.
 var temporary = []string{"/tmp/", "/var/folders/", "/builds/", `\Temp\`}
 
-// alike replaces what differs from job to job in a line.
-func alike(line string) string {
+// normalize replaces the parts of a line that differ between jobs.
+func normalize(line string) string {
 	var b strings.Builder
 	b.Grow(len(line))
 	for i := 0; i < len(line); {
@@ -50,17 +51,17 @@ func alike(line string) string {
 		for i < len(line) && ascii.IsAlnum(line[i]) {
 			i++
 		}
-		if !differs(line[from:i]) {
+		if !varies(line[from:i]) {
 			b.WriteString(line[from:i])
 			continue
 		}
-		// A time, a version or a UUID is one N with all its parts.
+		// A time, a version or a UUID is replaced by one N.
 		for i+1 < len(line) && strings.IndexByte(".:,-+", line[i]) >= 0 && ascii.IsAlnum(line[i+1]) {
 			end := i + 1
 			for end < len(line) && ascii.IsAlnum(line[end]) {
 				end++
 			}
-			if part := line[i+1 : end]; !differs(part) && (len(part) != 4 || !isHexWord(part)) {
+			if part := line[i+1 : end]; !varies(part) && (len(part) != 4 || !isHexWord(part)) {
 				break
 			}
 			i = end
@@ -70,8 +71,8 @@ func alike(line string) string {
 	return b.String()
 }
 
-// temporaryLen gives the length of the temporary directory's path that s
-// begins with, up to the name that differs, or 0.
+// temporaryLen returns the length of the path of the temporary directory at
+// the start of s, up to the name that differs; 0 if there is none.
 func temporaryLen(s string) int {
 	if s[0] != '/' && s[0] != '\\' {
 		return 0
@@ -84,10 +85,10 @@ func temporaryLen(s string) int {
 	return 0
 }
 
-// differs reports whether a word of letters and digits may be another one in
-// another job: a number, with its unit, an id in hex, or a mixture as ids are.
-// Words that only end with digits, like E0308 and python3, tell something.
-func differs(word string) bool {
+// varies reports whether a word of letters and digits may differ between jobs:
+// a number, with its unit, a hex id, or a random mixture. Words that end with
+// digits, such as E0308 and python3, are informative.
+func varies(word string) bool {
 	if ascii.IsDigit(word[0]) {
 		return true
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog"
 )
 
-// The same fault gives the same line in each job.
+// TestLine checks that the same fault results in the same line for each job.
 func TestLine(t *testing.T) {
 	for _, c := range []struct{ want, one, other string }{
 		{"", "", "\n \n"},

@@ -9,8 +9,9 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
-// chain gives the parts that stand between the `and`s or the `or`s of a
-// condition, or behind its `not`; none for any other.
+// chain returns the operands of a condition's outermost `and`, `or` or `not`,
+// with nested operators of the same kind flattened; none for any other
+// condition.
 func chain(n ast.Node) (operator string, parts []ast.Node) {
 	switch n := n.(type) {
 	case *ast.UnaryNode:
@@ -37,7 +38,7 @@ func isFailedWith(n ast.Node) bool {
 	return ok && call.Callee.String() == "failed_with"
 }
 
-// quoted writes a list of texts as expressions have it.
+// quoted formats a list of texts as a list literal of expressions.
 func quoted(values []any) string {
 	items := make([]string, len(values))
 	for i, v := range values {
@@ -46,7 +47,7 @@ func quoted(values []any) string {
 	return "[" + strings.Join(items, ", ") + "]"
 }
 
-// first gives the first of some values; nil if there is none.
+// first returns the first of the values; nil if there is none.
 func first(values []any) any {
 	if len(values) == 0 {
 		return nil
@@ -54,8 +55,9 @@ func first(values []any) any {
 	return values[0]
 }
 
-// startOf gives the first character of a part of an expression: an operator's
-// place is its own, not that of what stands before it.
+// startOf returns the position of the first character of an expression. The
+// position of an operator node is that of the operator, not of its left
+// operand.
 func startOf(n ast.Node) int {
 	start := n.Location().From
 	ast.Find(n, func(part ast.Node) bool {

@@ -27,7 +27,7 @@ on purpose, give it ` + "`dry_run: true`" + ` instead of ` + "`if: false`" + `.`
 				c.condition(tree)
 			}
 			if slices.Contains(namesIn(tree), "fromJSON") {
-				continue // its values have names of their own
+				continue // the fields of its result are not fields of the event
 			}
 			ast.Find(tree, func(n ast.Node) bool {
 				c.node(n)
@@ -37,7 +37,7 @@ on purpose, give it ` + "`dry_run: true`" + ` instead of ` + "`if: false`" + `.`
 	},
 }
 
-// constancy finds the conditions within an expression that are constant.
+// constancy finds constant conditions within an expression.
 type constancy struct {
 	*pass
 	in rulefile.Expression
@@ -47,7 +47,7 @@ func (c constancy) warn(part ast.Node, format string, args ...any) {
 	c.warnIn(c.in, part, format, args...)
 }
 
-// node looks at the conditions within an expression.
+// node checks the conditions within a node.
 func (c constancy) node(n ast.Node) {
 	switch n := n.(type) {
 	case *ast.PredicateNode:
@@ -59,10 +59,10 @@ func (c constancy) node(n ast.Node) {
 	}
 }
 
-// condition warns of parts that always come out the same.
+// condition warns about constant parts of a condition.
 func (c constancy) condition(n ast.Node) {
 	if literal, ok := n.(*ast.BoolNode); ok && literal.Value {
-		return // that is said on purpose
+		return // a literal true is intended
 	}
 	switch {
 	case !c.satisfiable(assumption{n, true}):
@@ -77,7 +77,8 @@ func (c constancy) condition(n ast.Node) {
 	}
 }
 
-// never warns of a condition that can't be true, where the reason stands.
+// never warns about a condition that can't be true, at the part that causes
+// it.
 func (c constancy) never(n ast.Node) {
 	operator, parts := chain(n)
 	switch operator {
@@ -102,7 +103,8 @@ func (c constancy) never(n ast.Node) {
 	}
 }
 
-// always warns of a condition that can't be false, where the reason stands.
+// always warns about a condition that can't be false, at the part that causes
+// it.
 func (c constancy) always(n ast.Node) {
 	operator, parts := chain(n)
 	switch operator {
@@ -127,11 +129,12 @@ func (c constancy) always(n ast.Node) {
 	}
 }
 
-// clash gives the first two parts that can't both come out as given.
-func (l *logic) clash(parts []ast.Node, holds bool) (one, other ast.Node) {
+// clash returns the first two parts that can't both have the given truth
+// value.
+func (l *logic) clash(parts []ast.Node, truth bool) (one, other ast.Node) {
 	for i, other := range parts {
 		for _, one := range parts[:i] {
-			if !l.satisfiable(assumption{one, holds}, assumption{other, holds}) {
+			if !l.satisfiable(assumption{one, truth}, assumption{other, truth}) {
 				return one, other
 			}
 		}
@@ -139,8 +142,8 @@ func (l *logic) clash(parts []ast.Node, holds bool) (one, other ast.Node) {
 	return nil, nil
 }
 
-// whyConstant returns why a condition without parts always comes out the same; "" where
-// it shows.
+// whyConstant returns the reason why a condition without operands is constant,
+// for the message; "" if it is obvious.
 func whyConstant(n ast.Node) string {
 	if literal, ok := n.(*ast.BoolNode); ok && !literal.Value {
 		return ": leave the rule out, or give it `dry_run: true` to see what it would do"
@@ -156,23 +159,23 @@ func whyConstant(n ast.Node) string {
 	return ""
 }
 
-// remedy says what to write instead of two conditions that can't both come out
-// as given; "" where nothing can be guessed.
-func (l *logic) remedy(one, other ast.Node, holds bool) string {
-	if holds && isFailedWith(one) && isFailedWith(other) {
+// remedy returns what to write instead of two conditions that can't both have
+// the given truth value; "" if no suggestion is possible.
+func (l *logic) remedy(one, other ast.Node, truth bool) string {
+	if truth && isFailedWith(one) && isFailedWith(other) {
 		arguments := slices.Concat(one.(*ast.CallNode).Arguments, other.(*ast.CallNode).Arguments)
 		return ": for either, write " + (&ast.CallNode{Callee: &ast.IdentifierNode{Value: "failed_with"}, Arguments: arguments}).String()
 	}
-	of, values := l.pinnedBy(assumption{one, holds})
-	alsoOf, others := l.pinnedBy(assumption{other, holds})
+	of, values := l.pinnedBy(assumption{one, truth})
+	alsoOf, others := l.pinnedBy(assumption{other, truth})
 	if _, isText := first(values).(string); isText && of == alsoOf {
 		list := quoted(slices.Concat(values, others))
-		if holds {
+		if truth {
 			return fmt.Sprintf(": for either, write %s in %s", of, list)
 		}
 		return fmt.Sprintf(": for neither, write %s not in %s", of, list)
 	}
-	if !holds {
+	if !truth {
 		return ": write and between them"
 	}
 	looked := slices.Concat(namesIn(one), namesIn(other))
@@ -180,20 +183,21 @@ func (l *logic) remedy(one, other ast.Node, holds bool) string {
 	byClass := slices.Contains(looked, "failure_class")
 	switch {
 	case byReason && byClass:
-		return ": the reason gives the class, and this is not its class"
+		return ": the reason determines the class, and this is not its class"
 	case byReason || byClass:
 		return ": a job has a failure reason and class only when its status is \"failed\""
 	}
 	return ""
 }
 
-// pinnedBy gives the only value of the event that a condition pins, and to
-// what.
+// pinnedBy returns the value of the event that an assumption pins, and the
+// values that it allows. It returns "" if the assumption pins more than one
+// value of the event.
 func (l *logic) pinnedBy(s assumption) (about string, values []any) {
-	for w := range l.conjunctions(s) {
-		for _, c := range w {
+	for cs := range l.conjunctions(s) {
+		for _, c := range cs {
 			switch {
-			case c.values == nil || !c.holds:
+			case c.values == nil || !c.truth:
 			case about != "":
 				return "", nil
 			default:

@@ -12,40 +12,42 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
-// claim says something about one value of an event. Of a condition that is not
-// understood it says no more than whether it holds.
+// constraint restricts one value of an event. A condition that is not
+// understood becomes an opaque constraint: it only has a truth value.
 type constraint struct {
 	text   string
-	about  string // the value that it is about, as the text has it: job.status
-	holds  bool
-	values []any          // it is one of these (not holds: none of these)
-	among  map[any]bool   // the same values
-	test   func(any) bool // or this is so of it (not holds: is not)
-	bound  bound          // or it lies within
+	about  string // the restricted value, as the expression has it: job.status
+	truth  bool
+	values []any          // the value is one of these (with truth false: none of these)
+	among  map[any]bool   // values as a set
+	test   func(any) bool // or the value satisfies test (with truth false: it does not)
+	bound  bound          // or the value is within the bound
 }
 
-// bound is a limit of numbers; the zero value is none.
+// bound is a limit on a number. The zero value is no limit.
 type bound struct {
 	operator string // <, <=, > or >=
 	limit    float64
 }
 
-// aboutNothing is what a condition without values of the event is about.
+// aboutNothing is the restricted value of a condition that reads no value of
+// the event.
 const aboutNothing = "true"
 
-// claimOf reads a condition without parts; false where nothing can be said.
+// constraintOf returns the constraint of a condition without operands. The
+// result is false if the condition can't be represented.
 func constraintOf(s assumption) (constraint, bool) {
 	if ambiguous(s.node) {
 		return constraint{}, false
 	}
 	text := s.node.String()
-	opaque := constraint{text: text, about: text, holds: s.value}
+	opaque := constraint{text: text, about: text, truth: s.value}
 	switch n := s.node.(type) {
 	case *ast.BoolNode:
 		return constantly(n.Value == s.value), true
 	case *ast.CallNode:
 		if pattern := expression.Argument(n, 1); n.Callee.String() == "glob" && pattern != nil {
-			return constraint{text: text, about: n.Arguments[0].String(), holds: s.value, test: func(v any) bool {
+			return constraint{text: text, about: n.Arguments[0].String(), truth: s.value, test: func(v any) bool {
 				return doublestar.MatchUnvalidated(pattern.Value, v.(string))
 			}}, true
 		}
@@ -54,7 +56,7 @@ func constraintOf(s assumption) (constraint, bool) {
 		if mirrored := mirror[operator]; mirrored != "" && literalOf(with) == nil {
 			about, operator, with = n.Right, mirrored, n.Left
 		}
-		c := constraint{text: text, about: about.String(), holds: s.value}
+		c := constraint{text: text, about: about.String(), truth: s.value}
 		if !c.compare(operator, with) {
 			return opaque, true
 		}
@@ -66,9 +68,9 @@ func constraintOf(s assumption) (constraint, bool) {
 	return opaque, true
 }
 
-func constantly(holds bool) constraint {
-	c := constraint{about: aboutNothing, holds: true}
-	c.oneOf(holds)
+func constantly(truth bool) constraint {
+	c := constraint{about: aboutNothing, truth: true}
+	c.oneOf(truth)
 	return c
 }
 
@@ -81,9 +83,9 @@ func (c *constraint) oneOf(values ...any) {
 	}
 }
 
-// ambiguous reports whether the text of a condition may stand for two: a
-// variable has one value here and another there, and the printer leaves out
-// the brackets around a conditional.
+// ambiguous reports whether the text of a condition does not identify it: a
+// variable may have different values in different places, and expr's printer
+// omits the brackets around a conditional.
 func ambiguous(n ast.Node) bool {
 	return ast.Find(n, func(n ast.Node) bool {
 		switch n.(type) {
@@ -94,10 +96,11 @@ func ambiguous(n ast.Node) bool {
 	}) != nil
 }
 
-// mirror gives the operators that say the same with the two sides exchanged.
+// mirror maps each operator to the equivalent one for exchanged operands.
 var mirror = map[string]string{"==": "==", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
-// compare reads a comparison with literals. It reports whether it is one.
+// compare reads a comparison with a literal. It reports whether the comparison
+// is one.
 func (c *constraint) compare(operator string, with ast.Node) bool {
 	literal := literalOf(with)
 	text, isText := literal.(string)
@@ -118,8 +121,8 @@ func (c *constraint) compare(operator string, with ast.Node) bool {
 		c.oneOf(values...)
 		return !c.among[nil]
 	case "<", "<=", ">", ">=":
-		if !c.holds {
-			c.holds, operator = true, opposite[operator]
+		if !c.truth {
+			c.truth, operator = true, opposite[operator]
 		}
 		c.bound = bound{operator, number}
 		return isNumber
@@ -139,11 +142,11 @@ func (c *constraint) compare(operator string, with ast.Node) bool {
 	return isText && c.test != nil
 }
 
-// opposite gives the operators of what is so when a comparison is not.
+// opposite maps each operator to its negation.
 var opposite = map[string]string{"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
-// literalOf gives the text or the number that is written out, durations in
-// seconds; nil for what is neither.
+// literalOf returns the value of a text or number literal, and of a duration
+// in seconds; nil for any other node.
 func literalOf(n ast.Node) any {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -167,15 +170,15 @@ func literalOf(n ast.Node) any {
 	return nil
 }
 
-// admits reports whether the claim leaves the value possible.
+// admits reports whether the constraint allows the value.
 func (c *constraint) admits(v any) bool {
 	number, isNumber := v.(float64)
 	_, isText := v.(string)
 	switch {
 	case c.values != nil:
-		return c.among[v] == c.holds
+		return c.among[v] == c.truth
 	case c.test != nil && isText:
-		return c.test(v) == c.holds
+		return c.test(v) == c.truth
 	case c.bound.operator != "" && isNumber:
 		switch limit := c.bound.limit; c.bound.operator {
 		case "<":
@@ -191,28 +194,30 @@ func (c *constraint) admits(v any) bool {
 	return true
 }
 
-// world is claims that hold together. One without any says nothing.
+// conjunction is a list of constraints that apply together. The empty
+// conjunction allows every event.
 type conjunction []constraint
 
-// admits reports whether what it is about may have the value.
-func (w conjunction) admits(about string, v any) bool {
-	for i := range w {
-		if w[i].about == about && !w[i].admits(v) {
+// admits reports whether all constraints on a value of the event allow v.
+func (cs conjunction) admits(about string, v any) bool {
+	for i := range cs {
+		if cs[i].about == about && !cs[i].admits(v) {
 			return false
 		}
 	}
 	return true
 }
 
-// values gives all that something can be; false where it may be anything.
-func (w conjunction) values(about string) ([]any, bool) {
-	for _, c := range w {
-		if c.about != about || c.values == nil || !c.holds {
+// values returns the values that a value of the event may have; false if they
+// are not a finite list.
+func (cs conjunction) values(about string) ([]any, bool) {
+	for _, c := range cs {
+		if c.about != about || c.values == nil || !c.truth {
 			continue
 		}
 		var all []any
 		for _, v := range c.values {
-			if w.admits(about, v) {
+			if cs.admits(about, v) {
 				all = append(all, v)
 			}
 		}
@@ -221,30 +226,31 @@ func (w conjunction) values(about string) ([]any, bool) {
 	return nil, false
 }
 
-// contradictory reports whether the newest claim c leaves nothing possible
-// that the others do.
-func (w conjunction) contradictory(c constraint, classes []string) bool {
+// contradictory reports whether the constraint c, the last of the conjunction,
+// contradicts the others.
+func (cs conjunction) contradictory(c constraint, classes []string) bool {
 	if c.about == aboutNothing {
 		return !c.admits(true)
 	}
-	if slices.ContainsFunc(w, c.excludes) {
+	if slices.ContainsFunc(cs, c.excludes) {
 		return true
 	}
-	if values, pinned := w.values(c.about); pinned && len(values) == 0 {
+	if values, pinned := cs.values(c.about); pinned && len(values) == 0 {
 		return true
 	}
 	switch of, field := ofJob(c.about); field {
 	case "status", "failure_reason", "failure_class":
 		if of != "job." {
-			classes = nil // only the event's job has them
+			classes = nil // the classes apply to the event's job only
 		}
-		return w.failsWithoutFailure(of, classes)
+		return cs.failsWithoutFailure(of, classes)
 	}
 	return false
 }
 
-// ofJob splits the name of a job's field: the event's job, or an element of a
-// list of jobs. Of any other value the field is "".
+// ofJob splits the name of a job's field into the job (the event's job, or an
+// element of a list of jobs) and the field. For any other value the field is
+// "".
 func ofJob(about string) (of, field string) {
 	dot := strings.LastIndex(about, ".") + 1
 	switch of := about[:dot]; of {
@@ -254,17 +260,17 @@ func ofJob(about string) (of, field string) {
 	return "", ""
 }
 
-// excludes reports whether two claims about the same can't both be so, also
-// where it may have any value.
+// excludes reports whether two constraints on one value contradict each other,
+// independently of its possible values.
 func (c *constraint) excludes(other constraint) bool {
 	if c.about != other.about {
 		return false
 	}
-	return c.text == other.text && c.holds != other.holds || c.bound.above(other.bound) || other.bound.above(c.bound)
+	return c.text == other.text && c.truth != other.truth || c.bound.above(other.bound) || other.bound.above(c.bound)
 }
 
-// above reports whether b is a lower bound that no number below the upper
-// bound other reaches.
+// above reports whether b is a lower bound and other an upper bound, and no
+// number satisfies both.
 func (b bound) above(other bound) bool {
 	switch {
 	case !strings.HasPrefix(b.operator, ">") || !strings.HasPrefix(other.operator, "<"):
@@ -275,26 +281,26 @@ func (b bound) above(other bound) bool {
 	return b.limit >= other.limit
 }
 
-// failsWithoutFailure reports whether no job can have the status, the failure
-// reason and the failure class that are claimed: a job has a reason only when
-// it failed, and the reason gives the class, unless the log makes it one of
-// classes. of is the job with its dot.
-func (w conjunction) failsWithoutFailure(of string, classes []string) bool {
-	fails := w.admits(of+"status", "failed")
-	reasons, pinned := w.values(of + "failure_reason")
+// failsWithoutFailure reports whether no job can satisfy the constraints on
+// status, failure reason and failure class together. A job has a reason only
+// if it failed, and the reason determines the class, unless the log gives it
+// one of classes. of is the prefix of the job's fields, with the dot.
+func (cs conjunction) failsWithoutFailure(of string, classes []string) bool {
+	fails := cs.admits(of+"status", "failed")
+	reasons, pinned := cs.values(of + "failure_reason")
 	if !pinned {
 		reasons = []any{""}
-		classes, pinned := w.values(of + "failure_class")
+		classes, pinned := cs.values(of + "failure_class")
 		if fails && (!pinned || slices.ContainsFunc(classes, func(class any) bool { return class != "" })) {
-			return false // with some other reason
+			return false // with another reason
 		}
 	}
 	return !slices.ContainsFunc(reasons, func(reason any) bool {
 		text, _ := reason.(string)
-		class := w.admits(of+"failure_class", event.ClassOf(text))
+		class := cs.admits(of+"failure_class", event.ClassOf(text))
 		if fails && !class {
-			class = slices.ContainsFunc(classes, func(name string) bool { return w.admits(of+"failure_class", name) })
+			class = slices.ContainsFunc(classes, func(name string) bool { return cs.admits(of+"failure_class", name) })
 		}
-		return w.admits(of+"failure_reason", text) && class && (text == "" || fails)
+		return cs.admits(of+"failure_reason", text) && class && (text == "" || fails)
 	})
 }

@@ -11,7 +11,7 @@ import (
 
 var costlyFirst = Check{
 	ID: "costly-first",
-	Doc: `A function that requests something of GitLab stands before a condition that costs
+	Doc: `A function that sends a request to GitLab precedes a condition that costs
 nothing. Conditions are evaluated from the left and no further than needed, so the
 request is made even for events that the cheap condition excludes.
 
@@ -25,12 +25,12 @@ Put the cheap condition first.`,
 	},
 }
 
-// costlyFirstIn warns of requests to GitLab before conditions that cost nothing and
-// could make the request needless.
+// costlyFirstIn warns about requests to GitLab before conditions that cost
+// nothing and could make the request unnecessary.
 func costlyFirstIn(p *pass, e rulefile.Expression) {
 	tree := p.tree(e.Source)
 	var chains []ast.Node
-	within := map[ast.Node]bool{} // a longer chain
+	within := map[ast.Node]bool{} // operators of a longer chain
 	ast.Find(tree, func(n ast.Node) bool {
 		if b, ok := n.(*ast.BinaryNode); ok && expression.Operators[b.Operator] != "" {
 			chains = append(chains, n)
@@ -51,14 +51,14 @@ func costlyFirstIn(p *pass, e rulefile.Expression) {
 
 func costlyFirstOf(p *pass, e rulefile.Expression, n, tree ast.Node) {
 	operator, parts := chain(n)
-	asking := func(part ast.Node) bool { return len(expression.Requests(part, p.classes)) > 0 }
-	first := slices.IndexFunc(parts, asking)
-	if first < 0 || !slices.ContainsFunc(parts[first:], func(part ast.Node) bool { return !asking(part) }) {
+	isRequest := func(part ast.Node) bool { return len(expression.Requests(part, p.classes)) > 0 }
+	first := slices.IndexFunc(parts, isRequest)
+	if first < 0 || !slices.ContainsFunc(parts[first:], func(part ast.Node) bool { return !isRequest(part) }) {
 		return
 	}
 	late, names := parts[first], expression.Requests(parts[first], p.classes)
-	if asked := p.requestedBefore(tree, startOf(late)); !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(asked, name) }) {
-		return // the answer is there already
+	if before := p.requestedBefore(tree, startOf(late)); !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(before, name) }) {
+		return // the response is already there
 	}
 	slices.SortStableFunc(parts, func(one, other ast.Node) int {
 		return len(expression.Requests(one, p.classes)) - len(expression.Requests(other, p.classes))
@@ -68,14 +68,15 @@ func costlyFirstOf(p *pass, e rulefile.Expression, n, tree ast.Node) {
 		better = &ast.BinaryNode{Operator: operator, Left: better, Right: part}
 	}
 	enough := map[string]string{"and": "false", "or": "true"}[operator]
-	question := names[0] + "()"
+	request := names[0] + "()"
 	if len(expression.Requests(late, nil)) == 0 {
-		question = "for job.failure_class, which may be one of `classes`, the log"
+		request = "for job.failure_class, which may be one of `classes`, the log"
 	}
-	p.warnIn(e, late, "%s is asked of GitLab even where the rest is %s already: write %s", question, enough, better)
+	p.warnIn(e, late, "%s is requested from GitLab even if the rest is already %s: write %s", request, enough, better)
 }
 
-// requestedBefore returns the requests in an expression before a character of it.
+// requestedBefore returns the requests to GitLab in the part of an expression
+// before a character.
 func (p *pass) requestedBefore(tree ast.Node, at int) []string {
 	var names []string
 	ast.Find(tree, func(n ast.Node) bool {

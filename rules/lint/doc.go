@@ -1,3 +1,5 @@
-// Package lint warns of what loads and yet may not do what its author meant: rules
-// that never match, conditions that are always true, retries that nothing limits.
+// Package lint warns about rule files that are valid but may not do what their
+// author intended: rules that never match, conditions that are always true,
+// retries without a limit on failure reasons. Each check has a file, an id and
+// a documentation text.
 package lint

@@ -13,7 +13,7 @@ action is for one job, which waits for none.`,
 	rule: func(p *pass) {
 		for a := range p.actions() {
 			if !p.hasNoEffect(a) && a.Wait == event.WaitSuccess && a.Jobs == nil {
-				p.warnAt(schema.Value(a.parameters, "wait"), "there is but one job here, so it waits for none: say in `jobs` which are played, in their order")
+				p.warnAt(schema.Value(a.parameters, "wait"), "there is only one job here, so it waits for none: list in `jobs` the jobs to play, in order")
 			}
 		}
 	},

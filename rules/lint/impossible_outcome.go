@@ -29,7 +29,7 @@ gave_up or recovered, and a rule without actions is always done.`,
 				case len(p.rule.Actions) == 0 && outcome != event.ResultDone && outcome != event.ResultDryRun:
 					p.warnAt(item, "a rule without actions is never %s: its outcome is done (or dry_run) whenever it matches", outcome)
 				case !retries && (outcome == event.ResultGaveUp || outcome == event.ResultRecovered):
-					p.warnAt(item, "only a retry comes to %s, and the rule has none", outcome)
+					p.warnAt(item, "only a retry can end as %s, and the rule has none", outcome)
 				}
 			}
 		}

@@ -16,16 +16,17 @@ import (
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
-// Check is one thing that lint looks for.
+// Check looks for one kind of probable mistake.
 type Check struct {
 	ID  string // names the check in messages, reports and comments
 	Doc string // what is wrong, why, and what to write instead: Markdown
 
-	// rule checks one rule. If whole is set, it does so only for rules without
-	// errors: of others there may be less than was written.
+	// rule checks one rule. If whole is set, it checks only rules without
+	// errors, because rules with errors may be incomplete.
 	rule  func(*pass)
 	whole bool
-	// all checks the rules of all files, in their order, if those have no errors.
+	// all checks the rules of all files, in their order. It is called only if
+	// there are no errors.
 	all func([]*pass)
 }
 
@@ -36,7 +37,8 @@ var Checks = []Check{
 	unknownCheck,
 }
 
-// Find returns the check with an id.
+// Find returns the check with an id. The error for an unknown id lists the
+// known ones.
 func Find(id string) (Check, error) {
 	ids := make([]string, len(Checks))
 	for i, c := range Checks {
@@ -47,9 +49,9 @@ func Find(id string) (Check, error) {
 	return Check{}, fmt.Errorf("there is no check %q%s: there are %s", id, spelling.Suggestion(id, ids), schema.Enumerate(ids))
 }
 
-// Load is rulefile.Load that also returns warnings. It returns the rules, nil if
-// there are errors, and all errors and warnings in the order of their places. The
-// checks with the ids in disabled are skipped.
+// Load is like rulefile.Load, but also returns warnings. It returns the rules,
+// or nil if there are errors, and all errors and warnings sorted by position.
+// The checks whose ids are in disabled are skipped.
 func Load(o rulefile.Options, disabled []string, sources ...rulefile.Source) (*rules.Rules, schema.FileErrors) {
 	parsed := rulefile.Parse(o, sources)
 	all := slices.Concat(parsed.Errors, run(parsed, disabled))
@@ -60,8 +62,8 @@ func Load(o rulefile.Options, disabled []string, sources ...rulefile.Source) (*r
 	return rules.New(parsed.Set), all
 }
 
-// run returns the warnings about rule files, no more than schema.MaxProblems for
-// each file.
+// run returns the warnings about rule files, at most schema.MaxProblems per
+// file.
 func run(parsed *rulefile.Parsed, disabled []string) schema.FileErrors {
 	var found schema.FileErrors
 	logic := newLogic()
@@ -98,7 +100,7 @@ func run(parsed *rulefile.Parsed, disabled []string) schema.FileErrors {
 	return append(found, overall...)
 }
 
-// pass is a check's view of one rule.
+// pass is the input of a check for one rule.
 type pass struct {
 	*logic
 	set  *rules.Set
@@ -120,12 +122,12 @@ func (p *pass) warn(line, column int, message string) {
 	})
 }
 
-// warnAt records a warning at a node.
+// warnAt records a warning at the position of a node.
 func (p *pass) warnAt(n *yaml.Node, format string, args ...any) {
 	p.warn(n.Line, n.Column, fmt.Sprintf(format, args...))
 }
 
-// warnIn records a warning at a part of an expression.
+// warnIn records a warning at the position of a part of an expression.
 func (p *pass) warnIn(e rulefile.Expression, part ast.Node, format string, args ...any) {
 	line, column := p.file.Position(e.Node, e.At+startOf(part))
 	p.warn(line, column, fmt.Sprintf(format, args...))
@@ -134,8 +136,8 @@ func (p *pass) warnIn(e rulefile.Expression, part ast.Node, format string, args 
 // disableComment matches the comment that disables checks on a rule.
 var disableComment = regexp.MustCompile(`#\s*pipesteward:\s*disable=(\S+)`)
 
-// disabledHere returns the ids of the checks that comments on the rule disable. An
-// unknown id is a warning.
+// disabledHere returns the ids of the checks that comments on the rule
+// disable. It warns about unknown ids.
 func (p *pass) disabledHere() []string {
 	var ids []string
 	read := func(n *yaml.Node, comment string) {
@@ -161,7 +163,8 @@ func (p *pass) disabledHere() []string {
 	return ids
 }
 
-// condition returns the rule's condition as it is written; true if it has none.
+// condition returns the rule's condition as it was written; a literal true if
+// the rule has none.
 func (p *pass) condition() ast.Node {
 	if p.rule.Condition == nil {
 		return &ast.BoolNode{Value: true}
@@ -169,7 +172,7 @@ func (p *pass) condition() ast.Node {
 	return p.tree(p.rule.Source)
 }
 
-// actionAt is an action with its place in the file.
+// actionAt is an action with its position in the file.
 type actionAt struct {
 	rules.Action
 	verb, parameters *yaml.Node // parameters is an empty node if there are none
@@ -194,8 +197,8 @@ func (p *pass) actions() iter.Seq[actionAt] {
 	}
 }
 
-// reads reports whether the rule's condition, or the jobs of an action, read one of
-// the fields or call one of the functions.
+// reads reports whether the rule's condition, or the `jobs` of an action,
+// reads one of the fields or calls one of the functions.
 func (p *pass) reads(a actionAt, names ...string) bool {
 	used := namesIn(p.condition())
 	if a.Jobs != nil {

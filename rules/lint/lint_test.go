@@ -13,8 +13,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// Each file of testdata/warnings is named for what is warned of in it and has
-// beside it what people are to read. Rules that are right have nothing there.
+// TestCheckWarns compares the warnings about each file of testdata/warnings,
+// which is named for its mistake, with the file beside it.
 func TestCheckWarns(t *testing.T) {
 	golden.Each(t, "testdata/warnings/*.yaml", func(_ *testing.T, name string, data []byte) string {
 		_, found := lint.Load(rulefile.Options{}, nil, rulefile.Source{Name: name, Data: data})
@@ -22,7 +22,8 @@ func TestCheckWarns(t *testing.T) {
 	})
 }
 
-// TestDisable: a check that a run disables warns of nothing, and others do.
+// TestDisable checks that a disabled check reports nothing, and that the
+// others still do.
 func TestDisable(t *testing.T) {
 	source := rulefile.Source{Name: "rules.yaml", Data: []byte("version: 1\nrules: [{name: r, on: job, if: 'log() contains \"x\" and job.attempt > 0', actions: [retry: {max_attempts: 1}]}]")}
 	_, all := lint.Load(rulefile.Options{}, nil, source)
@@ -41,7 +42,8 @@ func TestDisable(t *testing.T) {
 	}
 }
 
-// TestChecks: each check has an id of its own, a text, and is shown in testdata.
+// TestChecks checks that each check has a unique id, a documentation text and
+// an example in testdata.
 func TestChecks(t *testing.T) {
 	names, err := filepath.Glob("testdata/warnings/*.txt")
 	if err != nil {
@@ -60,7 +62,7 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-// TestGenerated: CHECKS.md says what the checks say.
+// TestGenerated checks that CHECKS.md matches the checks.
 func TestGenerated(t *testing.T) {
 	golden.File(t, "CHECKS.md", lint.Docs())
 }

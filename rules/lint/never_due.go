@@ -14,7 +14,7 @@ never runs.`,
 	rule: func(p *pass) {
 		anyTime := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		if p.rule.On == event.KindSchedule && p.rule.Schedule.Times != nil && p.rule.Schedule.Next(anyTime).IsZero() {
-			p.warnAt(schema.Resolve(schema.Value(schema.Resolve(schema.Value(p.rule.Node, "schedule")), "cron")), "this cron never comes: there is no such day")
+			p.warnAt(schema.Resolve(schema.Value(schema.Resolve(schema.Value(p.rule.Node, "schedule")), "cron")), "this cron expression never matches: there is no such day")
 		}
 	},
 }

@@ -15,13 +15,14 @@ jobs that passed, a cancel of jobs that have ended.`,
 	rule: func(p *pass) {
 		for a := range p.actions() {
 			if p.hasNoEffect(a) {
-				p.warnAt(a.verb, "%s does nothing here: it is for %s, and the condition wants others", a.Verb, usefulTo[a.Verb])
+				p.warnAt(a.verb, "%s does nothing here: it is for %s, and the condition selects others", a.Verb, usefulTo[a.Verb])
 			}
 		}
 	},
 }
 
-// hasNoEffect reports whether an action can change nothing that the rule matches.
+// hasNoEffect reports whether an action changes nothing for any event that the
+// rule matches.
 func (p *pass) hasNoEffect(a actionAt) bool {
 	condition, useless := p.condition(), uselessTo[a.Verb]
 	switch {
@@ -33,7 +34,8 @@ func (p *pass) hasNoEffect(a actionAt) bool {
 	return useless != nil && a.Jobs == nil && p.satisfiable(assumption{condition, true}) && p.implies(condition, useless)
 }
 
-// uselessTo are the jobs to which an action does nothing, now and later.
+// uselessTo contains, by verb, the condition on jobs for which an action has
+// no effect, now or later.
 var uselessTo = map[string]ast.Node{
 	event.VerbRetry:  expression.JobFieldIn("status", "success", "canceled", "skipped"),
 	event.VerbPlay:   expression.JobFieldIn("status", "success", "failed", "canceled", "skipped"),
@@ -41,14 +43,14 @@ var uselessTo = map[string]ast.Node{
 	event.VerbErase:  expression.JobFieldIn("status", "created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running"),
 }
 
-// uselessToPipelines are the pipelines to which an action on all of a pipeline
-// does nothing.
+// uselessToPipelines contains, by verb, the condition on pipelines for which
+// an action on the pipeline has no effect.
 var uselessToPipelines = map[string]ast.Node{
 	event.VerbRetryPipeline:  expression.FieldIn("pipeline", "status", "success", "skipped"),
 	event.VerbCancelPipeline: expression.FieldIn("pipeline", "status", "success", "failed", "canceled", "skipped"),
 }
 
-// usefulTo says what jobs an action is for.
+// usefulTo describes, by verb, the jobs or pipelines that an action is for.
 var usefulTo = map[string]string{
 	event.VerbRetry:  "jobs that failed",
 	event.VerbPlay:   "jobs that wait to be played",

@@ -25,12 +25,13 @@ newer, more specific names instead. The rule stops matching after the upgrade.
 	},
 }
 
-// renamedReasons warns of failure reasons that no new GitLab sends, where they are
-// compared by name. Who names the newer ones too knows of them.
+// renamedReasons warns about comparisons with failure reasons that new
+// versions of GitLab do not send, unless the expression also contains the
+// newer names.
 func renamedReasons(p *pass, e rulefile.Expression) {
 	tree := p.tree(e.Source)
 	var comparisons []*ast.BinaryNode
-	negated := map[*ast.BinaryNode]bool{} // `not in` is a `not` of an `in`
+	negated := map[*ast.BinaryNode]bool{} // `not in` is parsed as a `not` of an `in`
 	var named []string
 	ast.Find(tree, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -61,14 +62,14 @@ func renamedReasons(p *pass, e rulefile.Expression) {
 			if !slices.ContainsFunc(event.ReplacedBy(text), func(newer string) bool { return !slices.Contains(named, newer) }) {
 				continue
 			}
-			p.warnIn(e, literal, "GitLab 19 sends %q no more, but newer names in its place: write %s", text, anyName(field, negated[n], literalTexts(with)))
+			p.warnIn(e, literal, "GitLab 19 does not send %q any more, but newer names in its place: write %s", text, anyName(field, negated[n], literalTexts(with)))
 			break
 		}
 	}
 }
 
-// anyName gives the comparison of a failure reason that covers also the names
-// that newer GitLabs send.
+// anyName returns the comparison of a failure reason that also covers the
+// names that newer versions of GitLab send.
 func anyName(field ast.Node, negated bool, failureReasons []string) string {
 	list := func(names []string) string { return `"` + strings.Join(names, `", "`) + `"` }
 	not, in := "", " in "

@@ -10,26 +10,27 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
-// side is a condition, or a part of one, that is taken to be true or false.
+// assumption is a condition, or an operand of one, with an assumed truth
+// value.
 type assumption struct {
 	node  ast.Node
 	value bool
 }
 
-// logic reasons about conditions. It remembers what it read of them, because
-// each part is looked at many times.
+// logic reasons about conditions. It caches their parsed forms, because each
+// part is examined many times.
 type logic struct {
 	trees    map[string]ast.Node
 	readings map[assumption]reading
 	classes  []string // of the rule files
 }
 
-// reading is what a part of a condition says.
+// reading is the parsed form of an assumption.
 type reading struct {
-	parts      []assumption // that it is made of; none: it is a claim
-	all        bool         // all parts come out as given, not only one
+	parts      []assumption // operands with their truth values; none: constraint applies
+	all        bool         // all parts must apply, not only one
 	constraint constraint
-	known      bool // the claim says something
+	known      bool // the constraint could be determined
 }
 
 func newLogic() *logic {
@@ -40,7 +41,7 @@ func newLogic() *logic {
 func (l *logic) tree(source string) ast.Node {
 	n, ok := l.trees[source]
 	if !ok {
-		n = &ast.NilNode{} // says nothing
+		n = &ast.NilNode{} // opaque
 		if tree, err := parser.Parse(source); err == nil {
 			n = tree.Node
 		}
@@ -61,43 +62,44 @@ func (l *logic) read(s assumption) reading {
 	return r
 }
 
-// possible reports whether conditions can come out as given, all on one event.
-// It says no only when it is sure: of what it doesn't understand it knows no
-// more than that the same text comes out the same.
-func (l *logic) satisfiable(sides ...assumption) bool {
-	for range l.conjunctions(sides...) {
+// satisfiable reports whether some event gives every condition its assumed
+// truth value. It returns false only if it is certain. Conditions that it does
+// not understand are opaque: it only assumes that equal texts have equal
+// values.
+func (l *logic) satisfiable(assumptions ...assumption) bool {
+	for range l.conjunctions(assumptions...) {
 		return true
 	}
 	return false
 }
 
-// worlds gives what is claimed in each of the ways in which conditions can
-// come out as given.
-func (l *logic) conjunctions(sides ...assumption) iter.Seq[conjunction] {
+// conjunctions yields the constraints of each way in which the conditions can
+// have their assumed truth values.
+func (l *logic) conjunctions(assumptions ...assumption) iter.Seq[conjunction] {
 	return func(yield func(conjunction) bool) {
 		s := search{logic: l, steps: maxSteps, yield: yield}
-		s.explore(slices.Clone(sides), nil)
+		s.explore(slices.Clone(assumptions), nil)
 	}
 }
 
-// maxSteps bounds a search: the ways may double with each `or`.
+// maxSteps limits a search, because each `or` may double the number of ways.
 const maxSteps = 2000
 
-// search tries all ways through the `or`s of conditions, and leaves each as
-// soon as it contradicts itself.
+// search tries all ways through the `or`s of conditions. It abandons each way
+// at the first contradiction.
 type search struct {
 	*logic
-	steps int // that are left
+	steps int // remaining
 	yield func(conjunction) bool
 }
 
-// explore adds to the world what todo claims. It reports whether the search
-// goes on.
-func (s *search) explore(todo []assumption, w conjunction) bool {
-	var forks []assumption // looked at last, when most is known
+// explore adds the constraints of todo to the conjunction. It reports whether
+// the search continues.
+func (s *search) explore(todo []assumption, cs conjunction) bool {
+	var forks []assumption // tried last, when most constraints are known
 	for len(todo) > 0 {
 		if s.steps--; s.steps < 0 {
-			s.yield(nil) // anything may be
+			s.yield(nil) // give up: anything is possible
 			return false
 		}
 		next := todo[len(todo)-1]
@@ -106,11 +108,11 @@ func (s *search) explore(todo []assumption, w conjunction) bool {
 		switch c := r.constraint; {
 		case len(r.parts) == 0 && !r.known:
 		case len(r.parts) == 0:
-			w = append(slices.Clip(w), c)
+			cs = append(slices.Clip(cs), c)
 			if _, field := ofJob(c.about); field == "attempt" {
-				w = append(w, constraint{about: c.about, holds: true, bound: bound{">=", 1}}) // they count from 1
+				cs = append(cs, constraint{about: c.about, truth: true, bound: bound{">=", 1}}) // attempts count from 1
 			}
-			if w.contradictory(c, s.classes) {
+			if cs.contradictory(c, s.classes) {
 				return true
 			}
 		case r.all:
@@ -120,18 +122,19 @@ func (s *search) explore(todo []assumption, w conjunction) bool {
 		}
 	}
 	if len(forks) == 0 {
-		return s.yield(w)
+		return s.yield(cs)
 	}
 	for _, way := range s.read(forks[0]).parts {
-		if !s.explore(append(slices.Clone(forks[1:]), way), w) {
+		if !s.explore(append(slices.Clone(forks[1:]), way), cs) {
 			return false
 		}
 	}
 	return true
 }
 
-// split gives the parts that must all come out as given, or one of which must;
-// none for what has no parts.
+// split returns the assumptions that are equivalent to this one if all of them
+// apply (or one of them, if all is false); none if the condition has no
+// operands.
 func (s assumption) split() (parts []assumption, all bool) {
 	switch n := s.node.(type) {
 	case *ast.UnaryNode:
@@ -164,15 +167,16 @@ func (s assumption) split() (parts []assumption, all bool) {
 	return nil, false
 }
 
-// asTrue gives a condition that is true when n comes out as given.
-func asTrue(n ast.Node, holds bool) ast.Node {
-	if holds {
+// asTrue returns a condition that is true if and only if n has the truth value
+// truth.
+func asTrue(n ast.Node, truth bool) ast.Node {
+	if truth {
 		return n
 	}
 	return &ast.UnaryNode{Operator: "not", Node: n}
 }
 
-// literalTexts gives the texts in quotes among nodes.
+// literalTexts returns the values of the string literals among nodes.
 func literalTexts(nodes []ast.Node) []string {
 	var all []string
 	for _, n := range nodes {
@@ -183,7 +187,7 @@ func literalTexts(nodes []ast.Node) []string {
 	return all
 }
 
-// implies reports whether wherever one condition is true the other is, too.
+// implies reports whether other is true whenever one is.
 func (l *logic) implies(one, other ast.Node) bool {
 	return !l.satisfiable(assumption{one, true}, assumption{other, false})
 }

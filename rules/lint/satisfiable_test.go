@@ -16,8 +16,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
-// someCondition draws a condition of the given depth on a job event, from few
-// values, so that its parts often exclude or imply each other.
+// someCondition draws a condition of the given depth on a job event. It has
+// few different values, so that parts often exclude or imply each other.
 func someCondition(depth int) *rapid.Generator[string] {
 	pick := func(t *rapid.T, from ...string) string { return rapid.SampledFrom(from).Draw(t, "of") }
 	quote := func(s string) string { return fmt.Sprintf("%q", s) }
@@ -77,8 +77,8 @@ func someCondition(depth int) *rapid.Generator[string] {
 	})
 }
 
-// someJobEvent draws an event as GitLab sends them: a job has a reason only
-// when it failed, and the reason gives the class.
+// someJobEvent draws an event as GitLab sends it: a job has a reason only if
+// it failed, and the reason determines the class.
 func someJobEvent() *rapid.Generator[event.Event] {
 	return rapid.Custom(func(t *rapid.T) event.Event {
 		e := event.Event{Meta: event.Meta{Kind: event.KindJob}}
@@ -98,13 +98,12 @@ func someJobEvent() *rapid.Generator[event.Event] {
 	})
 }
 
-// rounds is how often a test draws anew when what it looks for was not among
-// what it drew.
+// rounds is the number of draws of a test until it has found examples.
 const rounds = 10
 
-// What a condition comes out as on an event is never called impossible: it
-// would be warned of though nothing is wrong.
-func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
+// TestSatisfiableRaisesNoFalseAlarm checks that the truth value of a condition
+// on an event is never called impossible, which would cause a false warning.
+func TestSatisfiableRaisesNoFalseAlarm(t *testing.T) {
 	never, always := 0, 0
 	try := func(t *rapid.T) {
 		text := someCondition(3).Draw(t, "condition")
@@ -122,11 +121,11 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 		}
 		l := newLogic()
 		l.classes = cs.Names()
-		canHold, canFail := l.satisfiable(assumption{tree.Node, true}), l.satisfiable(assumption{tree.Node, false})
-		if !canHold {
+		canBeTrue, canBeFalse := l.satisfiable(assumption{tree.Node, true}), l.satisfiable(assumption{tree.Node, false})
+		if !canBeTrue {
 			never++
 		}
-		if !canFail {
+		if !canBeFalse {
 			always++
 		}
 		for range 10 {
@@ -135,13 +134,13 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			holds, err := session.Run(program)
+			truth, err := session.Run(program)
 			session.End()
 			if err != nil {
 				t.Fatalf("%s: %v", text, err)
 			}
-			if holds == true && !canHold || holds == false && !canFail {
-				t.Fatalf("%s is called impossible to be %v, and is on %+v", text, holds, e)
+			if truth == true && !canBeTrue || truth == false && !canBeFalse {
+				t.Fatalf("%s is called impossible to be %v, and is on %+v", text, truth, e)
 			}
 		}
 	}
@@ -153,7 +152,8 @@ func TestPossibleRaisesNoFalseAlarm(t *testing.T) {
 	}
 }
 
-// A rule that is said to be shadowed never fires.
+// TestShadowedRulesNeverFire checks that a rule that is reported as shadowed
+// never matches.
 func TestShadowedRulesNeverFire(t *testing.T) {
 	shadowed := 0
 	try := func(t *rapid.T) {
@@ -197,7 +197,7 @@ func TestShadowedRulesNeverFire(t *testing.T) {
 	}
 }
 
-// noFacts is a GitLab without any jobs but the event's, which has a log.
+// noFacts is a GitLab without other jobs than the event's, which has a log.
 type noFacts struct {
 	expression.Facts
 	log string
@@ -207,8 +207,9 @@ func (f noFacts) Log(context.Context, event.Event) (string, error) { return f.lo
 
 func (noFacts) Jobs(context.Context, event.Event) ([]event.Job, error) { return nil, nil }
 
-// Conditions of which all ways can't be tried in time are left alone.
-func TestPossibleGivesUp(t *testing.T) {
+// TestSatisfiableGivesUp checks that a search that would take too long ends
+// without a warning.
+func TestSatisfiableGivesUp(t *testing.T) {
 	var text []string
 	for i := range 30 {
 		text = append(text, fmt.Sprintf(`(job.name contains "%d" or job.stage contains "%d")`, i, i))

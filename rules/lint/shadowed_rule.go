@@ -12,7 +12,7 @@ import (
 
 var shadowedRule = Check{
 	ID: "shadowed-rule",
-	Doc: `A rule with ` + "`stop: true`" + ` stands before this one and matches every event that this one
+	Doc: `A rule with ` + "`stop: true`" + ` precedes this rule and matches every event that this rule
 matches, so this one is never evaluated. Move it up, or narrow the other's condition.`,
 	all: func(every []*pass) {
 		before := map[string]*stoppers{}
@@ -31,16 +31,17 @@ matches, so this one is never evaluated. Move it up, or narrow the other's condi
 				before[r.On].add(s)
 			case other == nil:
 			case other.Condition == nil:
-				p.warnAt(p.rule.Node, "never has its turn: rule %q in %s stands before it and has `stop: true` and no condition; move this rule before it, or give that one a condition", other.Name, other.File)
+				p.warnAt(p.rule.Node, "is shadowed and never matches: rule %q in %s precedes it and has `stop: true` and no condition; move this rule before it, or give that rule a condition", other.Name, other.File)
 			default:
-				p.warnAt(p.rule.Node, "never has its turn: rule %q in %s stands before it, has `stop: true` and matches whatever this one matches; move this rule before it, or narrow that one's condition", other.Name, other.File)
+				p.warnAt(p.rule.Node, "is shadowed and never matches: rule %q in %s precedes it, has `stop: true` and matches every event that this rule matches; move this rule before it, or narrow that rule's condition", other.Name, other.File)
 			}
 		}
 	},
 }
 
-// stoppers are the rules with `stop` of one kind of events, those that pin a
-// value in what is pinned. With thousands of rules not all pairs can be tried.
+// stoppers are the rules with `stop` for one kind of events, indexed by the
+// values that they pin, because comparing all pairs of thousands of rules
+// takes too long.
 type stoppers struct {
 	*logic
 	by     map[pin][]stopper
@@ -49,20 +50,21 @@ type stoppers struct {
 
 type stopper struct {
 	*rules.Rule
-	tree ast.Node
-	asks []string
+	tree     ast.Node
+	requests []string
 }
 
-// pin is a value that a condition wants.
+// pin is a value that a condition requires.
 type pin struct {
 	about string
 	value any
 }
 
-// mostTried bounds how many rules with `stop` one rule is compared with.
+// mostTried is the maximum number of rules with `stop` that one rule is
+// compared with.
 const mostTried = 20
 
-// add takes a rule where the fewest are already.
+// add adds a rule to the shortest list among those of its pins.
 func (s *stoppers) add(r stopper) {
 	var best []pin
 	pins := s.pins(r.tree)
@@ -87,8 +89,9 @@ func (s *stoppers) load(pins []pin) int {
 	return n
 }
 
-// shadowing returns the first rule that matches whatever r matches, or nil. A rule
-// that asks GitLab for more may fail where r does not.
+// shadowing returns the first rule that matches every event that r matches, or
+// nil. A rule that sends more requests to GitLab than r is excluded, because
+// it may fail where r does not.
 func (s *stoppers) shadowing(r stopper) *rules.Rule {
 	if len(s.others)+len(s.by) == 0 {
 		return nil
@@ -99,16 +102,16 @@ func (s *stoppers) shadowing(r stopper) *rules.Rule {
 		candidates = append(slices.Clip(candidates), s.by[pins[about][0]]...)
 	}
 	for _, c := range candidates[:min(len(candidates), mostTried)] {
-		asksMore := slices.ContainsFunc(c.asks, func(name string) bool { return !slices.Contains(r.asks, name) })
-		if !asksMore && s.implies(r.tree, c.tree) {
+		requestsMore := slices.ContainsFunc(c.requests, func(name string) bool { return !slices.Contains(r.requests, name) })
+		if !requestsMore && s.implies(r.tree, c.tree) {
 			return c.Rule
 		}
 	}
 	return nil
 }
 
-// pins gives the values that a condition wants, for each value of the event
-// that it pins.
+// pins returns the values that a condition requires, by the value of the event
+// that they pin.
 func (l *logic) pins(n ast.Node) map[string][]pin {
 	var pins map[string][]pin
 	for w := range l.conjunctions(assumption{n, true}) {

@@ -1,6 +1,6 @@
 package lint
 
-// unknownCheck is reported where comments are read.
+// unknownCheck is reported by disabledHere, which reads the comments.
 var unknownCheck = Check{
 	ID:  "unknown-check",
 	Doc: "A comment `# pipesteward: disable=ID` names a check that does not exist.",

@@ -16,7 +16,7 @@ as well: a broken test runs again for nothing.
 			}
 			add := `add failed_with("runner_system_failure", "stuck_or_timeout_failure") to the condition, or failed_with("script_failure") if those are meant`
 			if p.rule.On == event.KindPipeline {
-				add = `ask .failure_class in jobs, like filter(pipeline.jobs, .failure_class in ["runner", "stuck"]), with "script" if those are meant`
+				add = `use .failure_class in jobs, like filter(pipeline.jobs, .failure_class in ["runner", "stuck"]), with "script" if those are meant`
 			}
 			p.warnAt(a.verb, "jobs whose script failed are retried too, because nothing limits the failure reasons: %s", add)
 		}

@@ -17,17 +17,17 @@ Write the rule ` + "`on: pipeline`" + ` and read pipeline.jobs:
     jobs: filter(pipeline.jobs, .status == "manual")`,
 	rule: func(p *pass) {
 		if p.onlyUnsent() {
-			p.warnAt(schema.Value(p.rule.Node, "if"), "GitLab sends no job event when a job becomes manual, scheduled or skipped, so only catch-up finds such jobs, minutes later: write the rule `on: pipeline`, and ask pipeline.jobs")
+			p.warnAt(schema.Value(p.rule.Node, "if"), "GitLab sends no job event when a job becomes manual, scheduled or skipped, so only catch-up finds such jobs, minutes later: write the rule `on: pipeline`, and use pipeline.jobs")
 		}
 	},
 }
 
-// onlyUnsent reports whether the rule is for job events and can match only jobs of
-// which GitLab sends no event.
+// onlyUnsent reports whether the rule is for job events and matches only jobs
+// for which GitLab sends no event.
 func (p *pass) onlyUnsent() bool {
 	condition := p.condition()
 	return p.rule.On == event.KindJob && p.satisfiable(assumption{condition, true}) && p.implies(condition, unsent)
 }
 
-// unsent are the jobs of which GitLab sends no Job Hook.
+// unsent matches the jobs for which GitLab sends no Job Hook.
 var unsent = expression.JobFieldIn("status", "manual", "scheduled", "skipped")

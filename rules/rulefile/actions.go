@@ -14,25 +14,25 @@ import (
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
-// verb is what an action can do.
+// verb describes an action of rule files.
 type verb struct {
 	name string
 	doc  string
-	// parameters gives an action this verb's defaults, and its keys.
+	// parameters sets this verb's defaults in an action, and returns its keys.
 	parameters func(*reader, *rules.Rule, *rules.Action) schema.Fields
 }
 
 var verbs = []verb{
-	{event.VerbRetry, "Run a failed job again, unless a retry can't mend its failure reason or somebody has retried it since.", (*reader).retry},
+	{event.VerbRetry, "Run a failed job again, unless a retry can't fix its failure reason or somebody has retried it since.", (*reader).retry},
 	{event.VerbPlay, "Start a job that waits to be played.", (*reader).play},
 	{event.VerbCancel, "Cancel a job that has not ended.", (*reader).cancel},
 	{event.VerbErase, "Erase the log of a job that has ended.", (*reader).erase},
 	{event.VerbRetryPipeline, "Run again all failed and canceled jobs of the event's pipeline, once that has failed or was canceled.", (*reader).wholePipeline},
 	{event.VerbCancelPipeline, "Cancel all jobs of the event's pipeline that have not ended.", (*reader).wholePipeline},
-	{event.VerbCancelOutdated, "Cancel what still runs in older pipelines that the event's pipeline makes redundant, but for deployments that run.", (*reader).cancelOutdated},
+	{event.VerbCancelOutdated, "Cancel the jobs that still run in older pipelines that the event's pipeline makes redundant, except running deployments.", (*reader).cancelOutdated},
 }
 
-// fields makes the action one of this verb, and gives its keys.
+// fields sets the action's verb and defaults, and returns its keys.
 func (v verb) fields(rd *reader, r *rules.Rule, a *rules.Action) schema.Fields {
 	a.Verb = v.name
 	return v.parameters(rd, r, a)
@@ -43,7 +43,7 @@ func (rd *reader) retry(r *rules.Rule, a *rules.Action) schema.Fields {
 	return schema.Fields{
 		rd.targets(r, a),
 		schema.Key("max_attempts", "How often the job may run in its pipeline. All its runs count, the first one and those that others started too.", schema.PositiveInt(&a.MaxAttempts)),
-		schema.Key("delay", "How long to wait before the first retry. Up to a tenth is added to every delay, so that jobs which failed together do not all come back together.", schema.Duration(&a.Delay)),
+		schema.Key("delay", "How long to wait before the first retry. Up to 10 % is added to every delay, so that jobs that failed together do not all restart together.", schema.Duration(&a.Delay)),
 		schema.Key("backoff", "How the delay grows: it doubles with each attempt, or it is constant.", schema.OneOf(&a.Backoff, []string{event.BackoffConstant, event.BackoffExponential})),
 		schema.Key("max_delay", "How long the delay may grow.", schema.Duration(&a.MaxDelay)),
 		schema.Key("allow_stale", "Retry also in a pipeline that is not the newest of its ref any more.", schema.Bool(&a.AllowStale)),
@@ -74,7 +74,7 @@ func (rd *reader) erase(r *rules.Rule, a *rules.Action) schema.Fields {
 	return schema.Fields{
 		rd.targets(r, a),
 		schema.Key("older_than", "Leave a job alone that ended more recently. On an event, whose jobs have just ended, give 0s.", schema.Duration(&a.OlderThan)),
-		schema.Key("artifacts", "Erase also jobs that hold artifacts besides their log. GitLab erases both.", schema.Bool(&a.Artifacts)),
+		schema.Key("artifacts", "Erase also jobs that have artifacts besides their log. GitLab erases both.", schema.Bool(&a.Artifacts)),
 		schema.Key("keep_pipelines", "Leave the jobs of so many newest pipelines of each ref alone.", schema.WithoutDefault(schema.PositiveInt(&a.KeepPipelines))),
 		schema.Key("keep_tags", "Leave jobs of tags alone.", schema.Bool(&a.KeepTags)),
 		schema.Key("keep_protected", "Leave jobs of protected branches and tags alone.", schema.Bool(&a.KeepProtected)),
@@ -86,7 +86,7 @@ func (rd *reader) cancelOutdated(_ *rules.Rule, a *rules.Action) schema.Fields {
 	return schema.Fields{schema.Key("force", "Cancel also jobs that run a deployment.", schema.Bool(&a.Force))}
 }
 
-// wholePipeline is an action on the event's pipeline: there is nothing to say.
+// wholePipeline has no parameters: the action applies to the event's pipeline.
 func (rd *reader) wholePipeline(*rules.Rule, *rules.Action) schema.Fields { return nil }
 
 func (rd *reader) targets(r *rules.Rule, a *rules.Action) schema.Field {
@@ -95,7 +95,7 @@ func (rd *reader) targets(r *rules.Rule, a *rules.Action) schema.Field {
 		want, of = expression.WantRuns, "a list of jobs, or of trigger jobs (bridges)"
 	}
 	return schema.Key(
-		"jobs", "The jobs to act on: an expression that gives "+of+". Without it: the job of the event. A rule `on: pipeline` needs it.",
+		"jobs", "The jobs to act on: an expression that returns "+of+". Without it: the job of the event. A rule `on: pipeline` needs it.",
 		rd.expression(&a.Jobs, want, func() expression.Purpose { return rd.eventPurpose(r) }),
 	)
 }
@@ -107,7 +107,7 @@ var (
 
 const needsJobs = "needs `jobs`, the jobs to act on, because a pipeline event has none of its own: like `jobs: filter(pipeline.jobs, .status == \"manual\")`"
 
-// action is a verb alone, or a mapping of one verb to its parameters.
+// action reads a verb alone, or a mapping of one verb to its parameters.
 func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, _ string) {
@@ -136,27 +136,27 @@ func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 				f.FailAt(name, "%s %s", a.Verb, needsJobs)
 			}
 			if r.On == event.KindSchedule && hasJobs {
-				f.FailAt(schema.Value(parameters, "jobs"), "a rule on a schedule acts on the job at hand: leave `jobs` out, and say in `if` which jobs are meant")
+				f.FailAt(schema.Value(parameters, "jobs"), "a rule on a schedule acts on the job that it is evaluated for: omit `jobs`, and select the jobs in `if`")
 			}
 			twice := slices.ContainsFunc(r.Actions, func(b rules.Action) bool { return b.Verb == a.Verb && b.Jobs == nil })
 			switch {
 			case twice && event.OfPipeline(a.Verb):
-				f.FailAt(n, "%s stands twice for the same pipeline", a.Verb)
+				f.FailAt(n, "%s occurs twice for the same pipeline", a.Verb)
 			case twice && r.On != event.KindPipeline && a.Jobs == nil:
-				f.FailAt(n, "%s stands twice for the same job", a.Verb)
+				f.FailAt(n, "%s occurs twice for the same job", a.Verb)
 			}
 		},
 		JSON: func() schema.JSON {
-			var forms []schema.JSON
+			var alternatives []schema.JSON
 			withParameters := schema.JSON{}
 			for _, v := range verbs {
-				forms = append(forms, schema.JSON{"const": v.name, "description": v.doc})
+				alternatives = append(alternatives, schema.JSON{"const": v.name, "description": v.doc})
 				s := schema.Mapping(v.name, v.fields(rd, r, new(rules.Action))).JSON()
 				s["type"] = []string{"object", "null"}
 				s["description"] = v.doc
 				withParameters[v.name] = s
 			}
-			return schema.JSON{"anyOf": append(forms, schema.JSON{
+			return schema.JSON{"anyOf": append(alternatives, schema.JSON{
 				"type": "object", "properties": withParameters, "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
 			})}
 		},
@@ -172,8 +172,8 @@ func VerbNames() []string {
 	return names
 }
 
-// actionOnPipeline is the schema of what an action needs besides in a rule
-// for pipelines.
+// actionOnPipeline returns the schema of the additional requirements on
+// actions in a rule for pipelines.
 func actionOnPipeline() schema.JSON {
 	const says = "the action " + needsJobs
 	var forJobs []string

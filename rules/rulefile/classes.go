@@ -15,17 +15,18 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// className bounds names: they are part of keys in the store, and of metrics.
+// className matches the names of classes. It limits their length because they
+// are part of store keys and metrics.
 var className = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
 
-// Bounds on classes. A log is matched with all of them, once for each event.
+// Limits on classes. A log is matched with all of them, once per event.
 const (
 	maxClassPattern = 1_000 // bytes of a pattern
-	maxClassWork    = 100   // of unitsOf, for all patterns together
+	maxClassWork    = 100   // limits.MatchUnits of all patterns together
 )
 
-// readClasses reads the classes of one file, which the rules of all files may
-// name: so they are read before any rule is.
+// readClasses reads the classes of one file. The classes of all files are read
+// before any rule, because the rules of every file may refer to them.
 func (s *set) readClasses(f *schema.Document, root *yaml.Node) {
 	if n := schema.Value(root, "classes"); n != nil {
 		var all []expression.Class
@@ -57,7 +58,7 @@ func (s *set) class(c *expression.Class) schema.Schema {
 	}
 }
 
-// addClass takes a class, whose name stands in n, unless its name is taken.
+// addClass adds a class unless its name is taken. n is the node of its name.
 func (s *set) addClass(f *schema.Document, n *yaml.Node, c expression.Class) {
 	place := "class " + c.Name
 	switch first, taken := s.places[place]; {
@@ -71,11 +72,11 @@ func (s *set) addClass(f *schema.Document, n *yaml.Node, c expression.Class) {
 	s.places[place] = f.Place(n)
 	s.classes = append(s.classes, c)
 	if c.Log == nil {
-		return // that has been told
+		return // the error has been recorded
 	}
 	if s.classWork += limits.MatchUnits(c.Log.String()); s.classWork > maxClassWork {
 		f.FailAt(n, "it takes too long to match a log with all classes up to this one: use fewer, or simpler patterns without .*, or {n,m} of large numbers")
-		s.classWork = 0 // told once
+		s.classWork = 0 // record it once
 	}
 }
 
@@ -98,7 +99,7 @@ func logPattern(to **regexp.Regexp) schema.Schema {
 				return
 			}
 			if pattern.MatchString("") {
-				f.FailAt(n, "this matches even an empty log: say what must stand in it")
+				f.FailAt(n, "this matches even an empty log: write a pattern that requires some text")
 				return
 			}
 			*to = pattern
@@ -107,8 +108,8 @@ func logPattern(to **regexp.Regexp) schema.Schema {
 	}
 }
 
-// placeInPattern gives the character of a regular expression where the part
-// stands that an error is about.
+// placeInPattern returns the position, in characters, of the part of a regular
+// expression that an error is about.
 func placeInPattern(pattern string, err error) int {
 	var e *syntax.Error
 	if !errors.As(err, &e) {

@@ -12,8 +12,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// identify gives the rules of a file their identities; classes is what all files
-// say of failure classes.
+// identify sets the identities of the rules of a file. classes identifies the
+// failure classes of all files.
 func identify(all []*ParsedRule, root *yaml.Node, classes string) {
 	shared := contentOf(schema.Value(root, "defaults")) + classes
 	for _, r := range all {
@@ -22,8 +22,8 @@ func identify(all []*ParsedRule, root *yaml.Node, classes string) {
 	}
 }
 
-// contentOf names what a node says, whatever its comments and its layout; "" for
-// none.
+// contentOf returns a hash of a node that is independent of comments and
+// layout; "" for nil.
 func contentOf(n *yaml.Node) string {
 	if n == nil {
 		return ""
@@ -40,7 +40,7 @@ func writeContent(h hash.Hash, n *yaml.Node) {
 	}
 }
 
-// contentOfClasses names what the files say of failure classes.
+// contentOfClasses identifies the failure classes of the files.
 func contentOfClasses(roots []*yaml.Node) string {
 	var all strings.Builder
 	for _, root := range roots {

@@ -14,17 +14,18 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// The format of rule files: each key stands here once, with its default, its
-// form and its documentation. The loader and the JSON Schema go by it.
+// The format of rule files. Each key is defined once, with its default, its
+// type and its documentation. The loader and the JSON Schema are derived from
+// these definitions.
 
-// defaults are what a file's rules take where they say nothing themselves.
+// defaults are the defaults for the rules of a file.
 type defaults struct {
 	dryRun  bool
 	channel string
 }
 
-// ruleFile is a whole file: its rules, in order, and what it sets for those of all
-// files. The set's classes have been read before.
+// ruleFile reads a whole file: its rules, in order, and its settings for the
+// rules of all files. The set's classes have been read before.
 func (rd *reader) ruleFile() schema.Schema {
 	s := rd.set
 	var d defaults
@@ -34,16 +35,16 @@ func (rd *reader) ruleFile() schema.Schema {
 			schema.Required(Version(), "`version: 1` is missing"),
 		),
 		schema.Key(
-			"defaults", "What the rules of this file take where they say nothing themselves.",
+			"defaults", "Defaults for the rules of this file.",
 			schema.Mapping("defaults", schema.Fields{
-				schema.Key("dry_run", "Decide, record and tell, but change nothing in GitLab.", schema.Bool(&d.dryRun)),
-				schema.Key("channel", "The Slack channel to tell, like \"#ci\".", schema.Text(&d.channel)),
+				schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab.", schema.Bool(&d.dryRun)),
+				schema.Key("channel", "The Slack channel to notify, like \"#ci\".", schema.Text(&d.channel)),
 			}),
 		),
-		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsForm()),
-		schema.Key("storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormForm(&d.channel)),
+		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsSchema()),
+		schema.Key("storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormSchema(&d.channel)),
 		schema.Key(
-			"classes", "Failure classes of your own, by what stands in the log of a job that failed: the first that matches is its job.failure_class. They are for the rules of all files.",
+			"classes", "Failure classes of your own, by the content of a failed job's log: the first class that matches is its job.failure_class. They apply to the rules of all files.",
 			schema.Schema{Read: func(*schema.Document, *yaml.Node, string) {}, JSON: schema.List(new([]expression.Class), 1, s.class).JSON},
 		),
 		schema.Key(
@@ -75,12 +76,13 @@ func Version() schema.Schema {
 	}
 }
 
-// RuleName matches the names of rules. It bounds names: they are part of keys in the store, and of metrics.
+// RuleName matches the names of rules. It limits their length because they are
+// part of store keys and metrics.
 var RuleName = regexp.MustCompile(`^\S(.{0,98}\S)?$`)
 
 func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 	r := parsed.Rule
-	askedOnce := func() expression.Purpose { return rd.eventPurpose(r) }
+	oncePerEvent := func() expression.Purpose { return rd.eventPurpose(r) }
 	keys := schema.Mapping("a rule", schema.Fields{
 		schema.Key(
 			"name", "What the rule is called in messages, metrics and decisions. No two rules have the same name.",
@@ -90,21 +92,21 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			"on", "The events that the rule is for: a job changed, a pipeline did, or a time has come.",
 			schema.Required(schema.OneOf(&r.On, event.Kinds), "a rule needs `on: job`, `on: pipeline` or `on: schedule`"),
 		),
-		schema.Key("schedule", "When a rule `on: schedule` runs, and over which jobs: it is asked for each of them.", scheduleSchema(&r.Schedule)),
+		schema.Key("schedule", "When a rule `on: schedule` runs, and over which jobs: it is evaluated for each of them.", scheduleSchema(&r.Schedule)),
 		schema.Key(
 			"if", "The condition: an expression. The rule matches the events for which it is true; without it, every event.",
-			rd.expression(&r.Condition, expression.WantBool, askedOnce),
+			rd.expression(&r.Condition, expression.WantBool, oncePerEvent),
 		),
 		schema.Key(
 			"actions", "What is done when the rule matches, in this order. An action waits until the one before it has ended.",
 			schema.List(&r.Actions, 1, func(a *rules.Action) schema.Schema { return rd.action(r, a) }),
 		),
 		schema.Key(
-			"notify", "Who is told what. A rule may have this alone: it then tells that it matched.",
+			"notify", "Which notifications are sent. Without `actions`, the rule only notifies that it matched.",
 			schema.List(&r.Receivers, 1, func(v *rules.Receiver) schema.Schema { return rd.notice(r, v, d) }),
 		),
-		schema.Key("stop", "When this rule matches, the rules after it are not asked any more.", schema.Bool(&r.Stop)),
-		schema.Key("dry_run", "Decide, record and tell, but change nothing in GitLab. Without it: as `defaults` says.", schema.Bool(&r.DryRun)),
+		schema.Key("stop", "When this rule matches, the rules after it are not evaluated.", schema.Bool(&r.Stop)),
+		schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab. Without it: as `defaults` says.", schema.Bool(&r.DryRun)),
 	})
 	const idle = "the rule does nothing: give it `actions`, `notify` or both"
 	return schema.Schema{
@@ -123,7 +125,7 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			}
 			if r.Condition != nil {
 				r.Source = r.Condition.Source().String()
-				purpose := askedOnce()
+				purpose := oncePerEvent()
 				r.Clauses = sync.OnceValue(func() *expression.Clause { return expression.NewClause(r.Source, purpose, r.Condition) })
 			}
 		},
@@ -151,7 +153,8 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 
 const needsSchedule = "a rule `on: schedule` needs `schedule`: say when, and for which projects"
 
-// reviewSchedule finds what only rules on a schedule have, or lack.
+// reviewSchedule reports keys that only schedule rules may have, and missing
+// ones.
 func reviewSchedule(f *schema.Document, r *rules.Rule, n *yaml.Node) {
 	has := schema.Value(n, "schedule")
 	switch {
@@ -168,7 +171,7 @@ func reviewSchedule(f *schema.Document, r *rules.Rule, n *yaml.Node) {
 	for i, notice := range r.Receivers {
 		if notice.Text != nil && len(r.Actions) == 1 {
 			entry := schema.Resolve(schema.Resolve(schema.Value(n, "notify")).Content[i])
-			f.FailAt(schema.Value(entry, "text"), "an erase on a schedule is told once for each run, in words of its own: leave `text` out")
+			f.FailAt(schema.Value(entry, "text"), "an erase on a schedule sends one notification for each run, with a fixed text: omit `text`")
 		}
 	}
 }
@@ -182,8 +185,8 @@ func (rd *reader) eventPurpose(r *rules.Rule) expression.Purpose {
 	return expression.Purpose{On: r.On, HasJob: r.On != event.KindPipeline, Classes: rd.set.classes}
 }
 
-// jobPurpose is the purpose of an expression that is evaluated for each job that an
-// action is for.
+// jobPurpose is the purpose of an expression that is evaluated for each job of
+// an action.
 func (rd *reader) jobPurpose(r *rules.Rule) expression.Purpose {
 	return expression.Purpose{On: r.On, HasJob: true, Classes: rd.set.classes}
 }
@@ -199,18 +202,18 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Receiver, d defaults) schema.Sc
 			"when", "The outcomes worth a message.",
 			schema.List(&v.When, 1, func(result *string) schema.Schema { return schema.OneOf(result, event.Results) }),
 		),
-		schema.Key("channel", "The Slack channel to tell, like \"#ci\". Without it: the one in `defaults`.", schema.Text(&v.Channel)),
-		schema.Key("text", "What is told: a text with expressions in {{ }}. Without it: words for each outcome.", rd.template(&v.Text, func() expression.Purpose { return purpose(r) })),
+		schema.Key("channel", "The Slack channel to notify, like \"#ci\". Without it: the one in `defaults`.", schema.Text(&v.Channel)),
+		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome.", rd.template(&v.Text, func() expression.Purpose { return purpose(r) })),
 	})
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			keys.Read(f, n, what)
 			if v.Channel == "" {
-				f.FailAt(n, "no channel to tell: write `channel: \"#ci\"` here or in defaults")
+				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults")
 			}
 			for _, other := range r.Receivers {
 				if result := clash(*v, other); result != "" {
-					f.FailAt(n, "%s is told in %s by an earlier entry of notify already: one message for each outcome and channel", result, v.Channel)
+					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and channel", result, v.Channel)
 				}
 			}
 		},
@@ -218,7 +221,8 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Receiver, d defaults) schema.Sc
 	}
 }
 
-// clash returns an outcome that both notices tell in the same channel.
+// clash returns an outcome that both receivers send to the same channel; "" if
+// there is none.
 func clash(v, other rules.Receiver) string {
 	for _, result := range v.When {
 		if v.Channel == other.Channel && slices.Contains(other.When, result) {
@@ -228,6 +232,6 @@ func clash(v, other rules.Receiver) string {
 	return ""
 }
 
-// defaultWhen are the outcomes worth a message where a rule does not say:
-// all but skipped and deferred.
+// defaultWhen are the outcomes that a rule sends by default: all except
+// skipped and deferred.
 var defaultWhen = []string{event.ResultDone, event.ResultDryRun, event.ResultFailed, event.ResultGaveUp, event.ResultRecovered}

@@ -8,7 +8,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/ruletest"
 )
 
-// TestGenerated: the JSON Schemas in deploy/ say what the code says.
+// TestGenerated checks that the JSON Schemas in deploy/ match the code.
 func TestGenerated(t *testing.T) {
 	for name, schema := range map[string]func() ([]byte, error){
 		"rules.schema.json":      rulefile.Schema,

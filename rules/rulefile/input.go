@@ -10,22 +10,21 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// leadingZero is a number that YAML 1.1 reads otherwise than YAML 1.2.
+// leadingZero matches numbers that YAML 1.1 and YAML 1.2 read differently.
 var leadingZero = regexp.MustCompile(`^[-+]?0[0-9_]`)
 
 // inputs reads a mapping of names to inputs.
-func (rd *reader) inputs(to *map[string]expression.Input, may func() expression.Purpose) schema.Schema {
+func (rd *reader) inputs(to *map[string]expression.Input, purpose func() expression.Purpose) schema.Schema {
 	value := schema.JSON{"type": []string{"string", "number", "boolean"}}
 	return schema.Schema{
-		Read: named(to, inputName, "inputs", func(f *schema.Document, n *yaml.Node) expression.Input { return rd.input(f, n, may()) }),
+		Read: named(to, inputName, "inputs", func(f *schema.Document, n *yaml.Node) expression.Input { return rd.input(f, n, purpose()) }),
 		JSON: func() schema.JSON {
 			return namedSchema(inputName, schema.JSON{"anyOf": []schema.JSON{value, {"type": "array", "items": value}}})
 		},
 	}
 }
 
-// named reads a mapping of names, which the pattern matches, to values of any
-// kind.
+// named reads a mapping of names that match a pattern to values of any type.
 func named[T any](to *map[string]T, name *regexp.Regexp, values string, value func(*schema.Document, *yaml.Node) T) func(f *schema.Document, n *yaml.Node, what string) {
 	return func(f *schema.Document, n *yaml.Node, what string) {
 		if n.Kind != yaml.MappingNode {
@@ -35,7 +34,7 @@ func named[T any](to *map[string]T, name *regexp.Regexp, values string, value fu
 		*to = map[string]T{}
 		for key, item := range schema.Pairs(n) {
 			if _, twice := (*to)[key.Value]; twice {
-				f.FailAt(key, "%q stands twice in %s", key.Value, what)
+				f.FailAt(key, "%q occurs twice in %s", key.Value, what)
 				continue
 			}
 			if !name.MatchString(key.Value) {
@@ -75,7 +74,7 @@ func (rd *reader) input(f *schema.Document, n *yaml.Node, p expression.Purpose) 
 	switch n.ShortTag() {
 	case "!!int", "!!float", "!!bool":
 		switch {
-		case json.Valid([]byte(n.Value)): // as it stands, with all its digits
+		case json.Valid([]byte(n.Value)): // unchanged, with all digits
 			return expression.Input{Fixed: json.RawMessage(n.Value)}
 		case leadingZero.MatchString(n.Value):
 			f.FailAt(n, "%s is octal to some and decimal to others: write a number without the 0 before it, or a text in quotes", n.Value)

@@ -30,34 +30,34 @@ func defaultStorm() rules.Storm {
 	return rules.Storm{Failures: 30, Pipelines: 10, Within: event.Duration(5 * time.Minute), Pause: event.Duration(15 * time.Minute)}
 }
 
-// set is what the files that are loaded together say for all their rules.
+// set is the content that the files loaded together share.
 type set struct {
 	limits  rules.Limits
 	storm   rules.Storm
 	classes expression.Classes
 
-	places    map[string]string // where it stands what may stand but once
-	channel   string            // the first that a file's defaults name
-	classWork int               // of the classes' patterns, as unitsOf counts it
+	places    map[string]string // where each key or name that may occur only once was set
+	channel   string            // the first channel in the files' defaults
+	classWork int               // limits.MatchUnits of the classes' patterns
 }
 
 func newSet() *set {
 	return &set{limits: defaultLimits(), storm: defaultStorm(), places: map[string]string{}}
 }
 
-// settle gives the set what it has where no file says it.
-func (s *set) settle() {
+// setDefaults sets the settings that no file sets to their defaults.
+func (s *set) setDefaults() {
 	if s.places["storm"] == "" {
 		s.storm.Channel = s.channel
 	}
 }
 
-// alone is a form of a key that only one of the files may have.
-func (s *set) alone(of schema.Schema) schema.Schema {
+// unique returns the schema of a key that only one of the files may set.
+func (s *set) unique(of schema.Schema) schema.Schema {
 	read := of.Read
 	of.Read = func(f *schema.Document, n *yaml.Node, what string) {
 		if first := s.places[what]; first != "" {
-			f.FailAt(n, "`%s` stands in %s already: it is for the rules of all files, so only one of them can have it", what, first)
+			f.FailAt(n, "`%s` is already set in %s: it applies to the rules of all files, so only one of them can set it", what, first)
 			return
 		}
 		s.places[what] = f.Place(n)
@@ -66,7 +66,7 @@ func (s *set) alone(of schema.Schema) schema.Schema {
 	return of
 }
 
-// Bounds on budgets and storms.
+// Limits on budgets and storms.
 const (
 	maxBudget    = 1_000_000 // retries
 	minBudgetPer = time.Second
@@ -81,10 +81,10 @@ const (
 
 const budgetHelp = "write how many in which time, like 100/1h"
 
-func (s *set) limitsForm() schema.Schema {
+func (s *set) limitsSchema() schema.Schema {
 	l := &s.limits
-	return s.alone(schema.Mapping("limits", schema.Fields{
-		schema.Key("per_job", "How often a job may run in its pipeline, as max_attempts of a retry: all its runs count. The smaller of the two holds.", schema.PositiveInt(&l.PerJob)),
+	return s.unique(schema.Mapping("limits", schema.Fields{
+		schema.Key("per_job", "How often a job may run in its pipeline, like max_attempts of a retry: all its runs count. The smaller of the two applies.", schema.PositiveInt(&l.PerJob)),
 		schema.Key("per_pipeline", "How many retries a pipeline may have, whoever started them.", schema.PositiveInt(&l.PerPipeline)),
 		schema.Key("per_project", "How many retries a project may have, in which time.", budget(&l.PerProject)),
 		schema.Key("total", "How many retries there may be in all, in which time.", budget(&l.Total)),
@@ -92,17 +92,17 @@ func (s *set) limitsForm() schema.Schema {
 	}))
 }
 
-// stormForm is what a storm is; channel is that of the file's defaults.
-func (s *set) stormForm(channel *string) schema.Schema {
+// stormSchema reads `storm`. channel is that of the file's defaults.
+func (s *set) stormSchema(channel *string) schema.Schema {
 	storm := &s.storm
 	keys := schema.Mapping("storm", schema.Fields{
 		schema.Key("failures", "How many failures of one class, all of which a rule wants retried, are a storm.", schema.AtMost(maxStorm, &storm.Failures)),
 		schema.Key("pipelines", "In how many pipelines they must be, at least.", schema.AtMost(maxStorm, &storm.Pipelines)),
 		schema.Key("within", "In which time they must come: 10s to 1d.", schema.DurationBetween(&storm.Within, minWithin, maxWithin)),
 		schema.Key("pause", "How long the retries of the class wait after it was a storm for the last time: 1m to 1d.", schema.DurationBetween(&storm.Pause, minPause, maxPause)),
-		schema.Key("channel", "The Slack channel to tell of a storm's start and its end. Without it: the one in `defaults`.", schema.Text(&storm.Channel)),
+		schema.Key("channel", "The Slack channel to notify of a storm's start and end. Without it: the one in `defaults`.", schema.Text(&storm.Channel)),
 	})
-	return s.alone(schema.Schema{
+	return s.unique(schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			storm.Channel = *channel
 			keys.Read(f, n, what)
@@ -111,7 +111,8 @@ func (s *set) stormForm(channel *string) schema.Schema {
 	})
 }
 
-// budgetPattern is what parseBudget takes, as far as JSON Schema can tell.
+// budgetPattern is the syntax of parseBudget, as far as JSON Schema can
+// express it.
 const budgetPattern = `^[1-9][0-9]{0,6}/([0-9]+(y|w|d|h|ms|m|s))+$`
 
 var budgetShape = regexp.MustCompile(budgetPattern)
@@ -168,7 +169,7 @@ func (s *set) budgets(to *map[string]rules.Budget) schema.Schema {
 			*to = map[string]rules.Budget{}
 			for key, value := range schema.Pairs(n) {
 				if _, twice := (*to)[key.Value]; twice {
-					f.FailAt(key, "%q stands twice in %s", key.Value, what)
+					f.FailAt(key, "%q occurs twice in %s", key.Value, what)
 					continue
 				}
 				if !slices.Contains(known, key.Value) {

@@ -11,7 +11,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// Source is a rule file's content under the name that errors give it.
+// Source is the content of a rule file and its name in errors.
 type Source struct {
 	Name string
 	Data []byte
@@ -19,14 +19,14 @@ type Source struct {
 
 // Options change how rules are loaded.
 type Options struct {
-	DryRun bool // every rule decides and records, and changes nothing
-	// Capacity bounds the evaluations of all rule sets that have it; nil: no
-	// bounds but those on each.
+	DryRun bool // every rule decides and records, but changes nothing in GitLab
+	// Capacity limits the evaluations of all rule sets that share it. If it is
+	// nil, each evaluation is limited, but not their number.
 	Capacity *limits.Capacity
 }
 
-// Load compiles the rules of the sources, in their order. All mistakes of
-// all sources come back at once, as FileErrors.
+// Load compiles the rules of the sources, in their order. The error contains
+// all mistakes in all sources, as schema.FileErrors.
 func Load(o Options, sources ...Source) (*rules.Rules, error) {
 	loaded := Parse(o, sources)
 	if len(loaded.Errors) > 0 {
@@ -35,7 +35,7 @@ func Load(o Options, sources ...Source) (*rules.Rules, error) {
 	return rules.New(loaded.Set), nil
 }
 
-// maxRules bounds the rules of all files.
+// maxRules is the maximum number of rules in all files.
 const maxRules = 50_000
 
 // Parsed is the content of some rule files.
@@ -45,7 +45,7 @@ type Parsed struct {
 	Errors schema.FileErrors // sorted by place
 }
 
-// File is a rule file with the place of everything in it.
+// File is a rule file with the positions of its parts.
 type File struct {
 	*schema.Document
 	Rules []*ParsedRule
@@ -77,12 +77,12 @@ func Parse(o Options, sources []Source) *Parsed {
 		all.Errors = append(all.Errors, f.Problems...)
 	}
 	schema.Sort(all.Errors)
-	together.settle()
+	together.setDefaults()
 	all.Set.Limits, all.Set.Storm, all.Set.Classes = together.limits, together.storm, together.classes
 	return all
 }
 
-// add adds a rule, unless its name is taken.
+// add adds a rule unless its name is taken.
 func (all *Parsed) add(f *File, r *ParsedRule, names map[string]bool) {
 	f.Rules = append(f.Rules, r)
 	switch {

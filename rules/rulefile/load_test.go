@@ -10,9 +10,9 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// Each file of testdata/broken is named for its mistake and has beside it
-// the errors that people are to read.
-func TestLoadTellsEveryMistake(t *testing.T) {
+// TestLoadReportsEveryMistake loads each file of testdata/broken, which is
+// named for its mistake. The expected errors are in the file beside it.
+func TestLoadReportsEveryMistake(t *testing.T) {
 	golden.Each(t, "testdata/broken/*.yaml", func(t *testing.T, name string, data []byte) string {
 		_, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: name, Data: data})
 		var mistakes schema.FileErrors
@@ -37,7 +37,8 @@ func TestExampleFileLoads(t *testing.T) {
 	}
 }
 
-// Names are unique over all files, and errors come in the files' order.
+// TestLoadSeveralFiles checks that names are unique over all files, and that
+// errors are in the order of the files.
 func TestLoadSeveralFiles(t *testing.T) {
 	source := func(name, text string) rulefile.Source { return rulefile.Source{Name: name, Data: []byte(text)} }
 	const good = "version: 1\nrules: [{name: r, on: job, actions: [retry]}]\n"

@@ -12,46 +12,46 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// maxExpressions bounds the expressions of a file.
+// maxExpressions is the maximum number of expressions in a file.
 const maxExpressions = 100_000
 
 // reader reads the rules of one file.
 type reader struct {
 	options Options
 	set     *set
-	hash    string // of the file: SHA-256 in hex
+	hash    string // SHA-256 of the file, in hex
 
 	rules    []*ParsedRule // read so far
-	current  *ParsedRule   // the rule that is being read; nil outside of rules
+	current  *ParsedRule   // the rule being read; nil outside of rules
 	compiled int           // expressions so far
 }
 
-// ParsedRule is a rule with the place of everything in it.
+// ParsedRule is a rule with the positions of its parts.
 type ParsedRule struct {
 	*rules.Rule
 	Node        *yaml.Node
-	content     string       // names its text: SHA-256 in hex
+	content     string       // identifies the content: SHA-256 in hex
 	Expressions []Expression // those that compiled
 }
 
-// Expression is an expression with its place in the file.
+// Expression is an expression with its position in the file.
 type Expression struct {
-	Node    *yaml.Node // the scalar that it stands in
+	Node    *yaml.Node // the scalar that contains it
 	At      int        // characters from the start of the scalar's value
 	Source  string
 	Purpose expression.Purpose
 }
 
-// expression reads an expression that gives what is wanted; may says what it
-// may ask, once what stands above it has been read.
-func (rd *reader) expression(to **vm.Program, want string, may func() expression.Purpose) schema.Schema {
+// expression reads an expression whose type is want. purpose returns what it
+// may read, which depends on the keys read before.
+func (rd *reader) expression(to **vm.Program, want string, purpose func() expression.Purpose) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			if n.Kind != yaml.ScalarNode || n.Value == "" || n.Style&yaml.TaggedStyle != 0 {
-				f.FailAt(n, "%s must be an expression; one that begins with !, [, {, & or * must stand in quotes, or YAML takes that for its own", what)
+				f.FailAt(n, "%s must be an expression; an expression that begins with !, [, {, & or * must be in quotes, because these characters are YAML syntax", what)
 				return
 			}
-			p := may()
+			p := purpose()
 			p.Want = want
 			*to = rd.compile(f, n, p)
 		},
@@ -65,9 +65,9 @@ func (rd *reader) expression(to **vm.Program, want string, may func() expression
 }
 
 // template reads a text with expressions in {{ }}.
-func (rd *reader) template(to **expression.Template, may func() expression.Purpose) schema.Schema {
+func (rd *reader) template(to **expression.Template, purpose func() expression.Purpose) schema.Schema {
 	return schema.Schema{
-		Read: func(f *schema.Document, n *yaml.Node, _ string) { *to = new(rd.parseTemplate(f, n, may())) },
+		Read: func(f *schema.Document, n *yaml.Node, _ string) { *to = new(rd.parseTemplate(f, n, purpose())) },
 		JSON: func() schema.JSON { return schema.JSON{"type": "string"} },
 	}
 }
@@ -75,17 +75,17 @@ func (rd *reader) template(to **expression.Template, may func() expression.Purpo
 const namesHelp = "letters, digits and _ (in inputs also -)"
 
 // templates reads a mapping of names to texts with expressions in {{ }}.
-func (rd *reader) templates(to *map[string]expression.Template, name *regexp.Regexp, may func() expression.Purpose) schema.Schema {
+func (rd *reader) templates(to *map[string]expression.Template, name *regexp.Regexp, purpose func() expression.Purpose) schema.Schema {
 	return schema.Schema{
-		Read: named(to, name, "texts", func(f *schema.Document, n *yaml.Node) expression.Template { return rd.parseTemplate(f, n, may()) }),
+		Read: named(to, name, "texts", func(f *schema.Document, n *yaml.Node) expression.Template { return rd.parseTemplate(f, n, purpose()) }),
 		JSON: func() schema.JSON {
 			return namedSchema(name, schema.JSON{"type": []string{"string", "number", "boolean"}})
 		},
 	}
 }
 
-// compile compiles an expression that stands in the scalar n. It records every
-// mistake and returns nil if there is one.
+// compile compiles the expression in a scalar. It records every mistake and
+// returns nil if there is one.
 func (rd *reader) compile(f *schema.Document, n *yaml.Node, p expression.Purpose) *vm.Program {
 	if !rd.count(f, n, 1) {
 		return nil
@@ -117,8 +117,8 @@ func (rd *reader) parseTemplate(f *schema.Document, n *yaml.Node, p expression.P
 	return t
 }
 
-// count counts expressions before they are compiled. It records a
-// mistake and returns false if the file has too many.
+// count counts expressions before they are compiled. If the file has too many,
+// it records a mistake and returns false.
 func (rd *reader) count(f *schema.Document, n *yaml.Node, more int) bool {
 	if rd.compiled > maxExpressions {
 		return false
@@ -130,7 +130,7 @@ func (rd *reader) count(f *schema.Document, n *yaml.Node, more int) bool {
 	return true
 }
 
-// failIn records what is wrong with the text of a scalar.
+// failIn records the findings in the text of a scalar.
 func failIn(f *schema.Document, n *yaml.Node, findings []expression.Finding) {
 	for _, finding := range findings {
 		line, column := f.Position(n, finding.At)

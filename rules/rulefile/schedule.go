@@ -15,14 +15,14 @@ func scheduleSchema(s *rules.Schedule) schema.Schema {
 	keys := schema.Mapping("schedule", schema.Fields{
 		schema.Key("timezone", "The time zone of `cron`, as the IANA database names it, like Europe/Berlin.", timezone(&s.Timezone)),
 		schema.Key("cron", "When to run: minute, hour, day of the month, month and day of the week, like \"0 3 * * *\" for each night at three; or @hourly, @daily, @weekly, @monthly. Where both days are given, either does.", schema.Required(cronSchema(s), "when? Give it a `cron`, like `cron: \"0 3 * * *\"`")),
-		schema.Key("projects", "Which projects: ids, paths, globs of paths, or paths of groups, which stand for all projects in them and in their subgroups.", schema.Required(schema.List(&s.Projects, 1, projectsForm), "which `projects`? Write ids, paths, globs or groups, like `projects: [\"platform/*\"]`")),
-		schema.Key("scope", "The statuses of the jobs that are looked at.", schema.List(&s.Scope, 1, func(to *string) schema.Schema { return schema.OneOf(to, event.Statuses) })),
-		schema.Key("missed", "What becomes of a run whose time passed while no Pipesteward was there: `run` makes up for it, once for all that were missed; `skip` waits for the next.", schema.OneOf(&s.Missed, []string{rules.MissedRun, rules.MissedSkip})),
+		schema.Key("projects", "Which projects: ids, paths, globs of paths, or paths of groups, which select all projects in them and in their subgroups.", schema.Required(schema.List(&s.Projects, 1, projectSchema), "which `projects`? Write ids, paths, globs or groups, like `projects: [\"platform/*\"]`")),
+		schema.Key("scope", "The statuses of the jobs to evaluate.", schema.List(&s.Scope, 1, func(to *string) schema.Schema { return schema.OneOf(to, event.Statuses) })),
+		schema.Key("missed", "What happens to a run that was due while no Pipesteward was running: `run` makes up for all missed runs with one run; `skip` waits for the next.", schema.OneOf(&s.Missed, []string{rules.MissedRun, rules.MissedSkip})),
 	})
 	return keys
 }
 
-func projectsForm(to *string) schema.Schema {
+func projectSchema(to *string) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			schema.Text(to).Read(f, n, what)
@@ -51,7 +51,7 @@ func timezone(to *string) schema.Schema {
 	}
 }
 
-// cronForm reads the times, in the time zone that was read before.
+// cronSchema reads the times. The time zone has been read before.
 func cronSchema(s *rules.Schedule) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {

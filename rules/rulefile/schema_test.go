@@ -48,8 +48,8 @@ func TestSchemaTakesTheExamples(t *testing.T) {
 	}
 }
 
-// What is broken, an editor shows, unless it is in an expression, or in how
-// two parts of a file go together.
+// TestSchemaRefusesWhatIsBroken checks that the schema refuses the broken
+// files, except for mistakes in expressions and between parts of a file.
 func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 	beyond := []string{
 		"bad-cron", "bad-glob", "bad-regular-expression", "bad-class-pattern", "costly-classes", "duplicate-class", "unknown-class", "limits-out-of-bounds", "storm-out-of-bounds", "failed-with-no-reason", "bridges-to-cancel", "excerpt-of-too-much", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
@@ -72,7 +72,7 @@ func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 	}
 }
 
-// Each of these breaks one thing that the schema says of a key.
+// TestSchemaRefuses breaks one property of a key in each case.
 func TestSchemaRefuses(t *testing.T) {
 	refuses := fixture.Editor(t, rulefile.Schema)
 	rule := func(keys string) string { return "version: 1\nrules: [{name: r, " + keys + "}]" }
@@ -152,7 +152,8 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
-// What loads, the schema takes: an editor must not mark what is right.
+// TestSchemaTakesWhatLoads checks that the schema accepts every file that
+// loads, so that an editor does not mark valid files.
 func TestSchemaTakesWhatLoads(t *testing.T) {
 	refuses := fixture.Editor(t, rulefile.Schema)
 	rapid.Check(t, func(t *rapid.T) {
@@ -171,27 +172,27 @@ func TestSchemaTakesWhatLoads(t *testing.T) {
 	})
 }
 
-// generator draws rule files, some of them with a mistake.
+// generator draws rule files. Some of them contain a mistake.
 type generator struct {
 	*rapid.T
-	spoilt bool // something was drawn that should not load
+	spoilt bool // the file should not load
 }
 
-// value draws a value: a good one, but for a few.
+// value draws a value, in most cases a valid one.
 func (g *generator) value(key string, good ...any) any {
 	if rapid.IntRange(0, 49).Draw(g.T, key+" spoilt") > 0 {
 		return rapid.SampledFrom(good).Draw(g.T, key)
 	}
 	g.spoilt = true
 	bad := []any{"", " ", "x y", "-1s", nil, []any{}, []any{""}, map[string]any{}, map[string]any{"k": 1}}
-	// A number or a boolean loads as a text, but the schema wants it in quotes.
+	// A number or a boolean loads as a text, but the schema requires quotes.
 	if slices.ContainsFunc(good, func(v any) bool { _, ok := v.(string); return !ok }) {
 		bad = append(bad, 0, 0.5, -1, true)
 	}
 	return rapid.SampledFrom(bad).Draw(g.T, key)
 }
 
-// maybe sets a key, or not.
+// maybe sets a key in some of the cases.
 func (g *generator) maybe(m map[string]any, key string, good ...any) {
 	if rapid.Bool().Draw(g.T, "has "+key) {
 		m[key] = g.value(key, good...)

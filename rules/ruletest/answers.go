@@ -12,7 +12,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// answers are what GitLab answers in a test.
+// answers are the responses of GitLab in a test.
 type answers struct {
 	log        answer[string]
 	superseded answer[bool]
@@ -42,11 +42,11 @@ func (a *answers) Details(context.Context, event.Event) (event.Details, error) {
 	return a.details.give("details")
 }
 
-// answer is what one function gives in a test.
+// answer is the response to one function in a test.
 type answer[T any] struct {
 	given bool
 	value T
-	err   string // the error that GitLab answers with, if not ""
+	err   string // the error of the request; "" for none
 }
 
 func (a *answer[T]) give(function string) (T, error) {
@@ -59,23 +59,23 @@ func (a *answer[T]) give(function string) (T, error) {
 	return a.value, nil
 }
 
-// notGivenError names a function that a rule asked and whose answer the test
-// does not say.
+// notGivenError is the name of a function that a rule called and whose
+// response the test does not define.
 type notGivenError string
 
-// Is makes it an ErrNotGiven.
+// Is reports that the error is an ErrNotGiven.
 func (notGivenError) Is(target error) bool { return target == expression.ErrNotGiven }
 
 func (n notGivenError) Error() string {
 	example := map[notGivenError]string{
 		"log": `"No space left on device"`, "superseded": "true", "jobs": "[{name: lint, status: failed}]", "bridges": "[{name: deploy, status: failed}]", "details": "{tag_list: [gpu]}",
 	}[n]
-	return fmt.Sprintf("it asks %s(), and the test does not say what GitLab answers: write it, like `gitlab: {%s: %s}`", string(n), string(n), example)
+	return fmt.Sprintf("it calls %s(), and the test does not define the response of GitLab: write it, like `gitlab: {%s: %s}`", string(n), string(n), example)
 }
 
-// form reads an answer, or the error that GitLab answers with.
+// schema reads a response, or the error of the request.
 func (a *answer[T]) schema(value schema.Schema) schema.Schema {
-	failing := schema.Mapping("an answer", schema.Fields{schema.Key("error", "The error that the question ends with.", schema.Required(schema.Text(&a.err), "say which `error`"))})
+	failing := schema.Mapping("a response", schema.Fields{schema.Key("error", "The error that the request returns.", schema.Required(schema.Text(&a.err), "say which `error`"))})
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			a.given = true
@@ -92,7 +92,7 @@ func (a *answer[T]) schema(value schema.Schema) schema.Schema {
 func (a *answers) schema(t *Test, files Files) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
-			a.details.value.Job = t.event.Job // what the API says of the job, the event says too
+			a.details.value.Job = t.event.Job // the event's job has the same values
 			a.keys(t, files).Read(f, n, what)
 		},
 		JSON: a.keys(t, files).JSON,
@@ -102,17 +102,17 @@ func (a *answers) schema(t *Test, files Files) schema.Schema {
 func (a *answers) keys(t *Test, files Files) schema.Schema {
 	return schema.Mapping("gitlab", schema.Fields{
 		schema.Key("log", "The job's log, for log() and log_excerpt(): a text, or {file: PATH}.", a.log.schema(logText(&a.log.value, files))),
-		schema.Key("superseded", "What superseded() gives.", a.superseded.schema(schema.WithoutDefault(schema.Bool(&a.superseded.value)))),
-		schema.Key("jobs", "What jobs() gives. The event's job is among them, also if it is left out here.", a.jobs.schema(
+		schema.Key("superseded", "The result of superseded().", a.superseded.schema(schema.WithoutDefault(schema.Bool(&a.superseded.value)))),
+		schema.Key("jobs", "The result of jobs(). It includes the event's job, also if that is omitted here.", a.jobs.schema(
 			schema.List(&a.jobs.value, 0, func(j *event.Job) schema.Schema { return t.listed(j) }))),
-		schema.Key("bridges", "What bridges() gives.", a.bridges.schema(schema.List(&a.bridges.value, 0, func(b *event.Bridge) schema.Schema {
+		schema.Key("bridges", "The result of bridges().", a.bridges.schema(schema.List(&a.bridges.value, 0, func(b *event.Bridge) schema.Schema {
 			return schema.Mapping("a bridge", needed(t.values(b, "bridge"), "a bridge", "name", "status"))
 		}))),
-		schema.Key("details", "What details() gives: what is left out is as the event has it.", a.details.schema(schema.Mapping("details", t.values(&a.details.value, "details()")))),
+		schema.Key("details", "The result of details(). Fields that are omitted have the values of the event.", a.details.schema(schema.Mapping("details", t.values(&a.details.value, "details()")))),
 	})
 }
 
-// logText reads a text, or the path of a file that holds it.
+// logText reads a text, or the path of a file that contains it.
 func logText(to *string, files Files) schema.Schema {
 	inFile := schema.Mapping("log", schema.Fields{schema.Key("file", "A file with the log, from where this file is.", pathTo(func(path string) (err error) {
 		*to, err = files.Log(path)

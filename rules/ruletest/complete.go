@@ -13,7 +13,7 @@ import (
 
 var testNow = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// clock gives when the event comes.
+// clock returns the time at which the event is received.
 func (t *Test) clock() time.Time {
 	if !t.now.IsZero() {
 		return t.now
@@ -36,9 +36,9 @@ func (t *Test) clock() time.Time {
 	return latest
 }
 
-// settle gives the event, and the answers of GitLab, what GitLab would tell
-// and the test leaves out. What follows from a field that the test changed
-// changes with it.
+// complete adds to the event, and to the responses of GitLab, the values that
+// GitLab would send and that the test omits. A value that depends on a field
+// that the test changed changes with it.
 func (t *Test) complete() {
 	e, hook := &t.event, &t.hook
 	if e.Meta.Kind == event.KindSchedule {
@@ -97,7 +97,8 @@ func (t *Test) completeProject() {
 	}
 }
 
-// instanceOf gives the base URL of a project's GitLab; "" if it is not known.
+// instanceOf returns the base URL of a project's GitLab; "" if it is not
+// known.
 func instanceOf(p event.Project) string {
 	instance, ok := strings.CutSuffix(p.URL, "/"+p.Path)
 	if !ok {
@@ -106,8 +107,8 @@ func instanceOf(p event.Project) string {
 	return instance
 }
 
-// unlessTold gives a value that the test gave, but "" for one that is still
-// the hook's.
+// unlessFromHook returns a value that the test set, and "" for a value that is
+// still the hook's.
 func unlessFromHook(value, hook string) string {
 	if value == hook {
 		return ""
@@ -115,8 +116,8 @@ func unlessFromHook(value, hook string) string {
 	return value
 }
 
-// alike gives two values that GitLab always sends alike the one that the test
-// gave, where it gave but one.
+// mirrorIfUnset sets two values that are always equal in GitLab to the one
+// that the test set, if it set only one.
 func mirrorIfUnset[T comparable](a, b *T, hookA, hookB T) {
 	switch {
 	case *a != hookA && *b == hookB:
@@ -126,8 +127,8 @@ func mirrorIfUnset[T comparable](a, b *T, hookA, hookB T) {
 	}
 }
 
-// settleJobs gives all jobs what they lack, ids before all: two jobs never
-// have the same.
+// completeJobs completes all jobs. It sets the ids of all jobs first, so that
+// no two jobs have the same id.
 func (t *Test) completeJobs() {
 	e, g := &t.event, &t.gitlab
 	var all []*event.Job
@@ -156,7 +157,7 @@ func (t *Test) completeJobs() {
 	}
 	for _, j := range append(all, &g.details.value.Job) {
 		if j.ID == 0 && j.Name == e.Job.Name && e.Job.ID != 0 {
-			j.ID = e.Job.ID // it is the event's job
+			j.ID = e.Job.ID // the event's job
 		}
 		if j.ID == 0 {
 			j.ID = number.next()
@@ -193,19 +194,19 @@ func (t *Test) completeJob(j *event.Job) {
 	completeInPipeline(j)
 }
 
-// settleInPipeline gives the job what it lacks in any pipeline.
+// completeInPipeline completes a job of any pipeline.
 func completeInPipeline(j *event.Job) {
 	j.Stage = cmp.Or(j.Stage, testStage)
 	j.Attempt = max(j.Attempt, 1)
 	if j.Status == "failed" {
 		j.FailureReason = cmp.Or(j.FailureReason, "unknown_failure")
 	} else {
-		j.FailureReason = "" // the hook's, of a job that did fail
+		j.FailureReason = "" // the hook's reason for a job that failed there
 	}
 	j.FailureClass = event.ClassOf(j.FailureReason)
 }
 
-// numbering gives ids that nobody has.
+// idAllocator allocates unused ids.
 type idAllocator struct {
 	taken map[int64]bool
 	last  int64

@@ -1,3 +1,3 @@
-// Package ruletest reads and runs rule tests: files of events, with what rules are
-// expected to decide about each.
+// Package ruletest reads and runs rule tests: files of events with the
+// decisions that rules are expected to make about each.
 package ruletest

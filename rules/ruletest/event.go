@@ -16,21 +16,21 @@ import (
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
-// What an event of a test has where neither its hook nor its fields tell.
+// Values of a test's event that neither the hook nor the test sets.
 const (
 	testInstance = "https://gitlab.example.com"
 	testProject  = "group/project"
 	testBranch   = "main"
-	testStage    = "test" // GitLab's own default
+	testStage    = "test" // GitLab's default
 )
 
-// eventForm is an event: a hook, and the fields that are as the test says.
+// eventSchema reads an event: a hook, and the fields that the test sets.
 func (t *Test) eventSchema(files Files) schema.Schema {
 	e := &t.event
 	known := schema.Fields{
 		schema.Key("hook", "A file with the body of a hook, from where this file is.", pathTo(func(path string) error {
-			told, err := files.Hook(path)
-			t.hook, t.event = told, told
+			decoded, err := files.Hook(path)
+			t.hook, t.event = decoded, decoded
 			return err
 		})),
 		schema.Key("kind", "What changed: a job or a pipeline; or a schedule, which looks at a job. Without it: as the hook says.", schema.OneOf(&e.Meta.Kind, event.Kinds)),
@@ -52,17 +52,17 @@ func (t *Test) eventSchema(files Files) schema.Schema {
 	}
 }
 
-// reviewEvent finds events that GitLab never sends.
+// reviewEvent reports events that GitLab never sends.
 func (t *Test) reviewEvent(f *schema.Document, n *yaml.Node) {
-	e, told := &t.event, t.hook.Meta.Kind
+	e, hookKind := &t.event, t.hook.Meta.Kind
 	switch {
-	case told == "" && schema.Has(n, "hook"): // it could not be read
+	case hookKind == "" && schema.Has(n, "hook"): // the hook could not be read
 	case e.Meta.Kind == "":
 		if !schema.Has(n, "kind") {
 			f.FailAt(n, "which `kind` of event is it? Write `kind: job` or `kind: pipeline`, or give it a `hook`")
 		}
-	case told != "" && e.Meta.Kind != told:
-		f.FailAt(schema.Value(n, "kind"), "the hook is a %s's: leave `kind` out", told)
+	case hookKind != "" && e.Meta.Kind != hookKind:
+		f.FailAt(schema.Value(n, "kind"), "the hook is a %s's: leave `kind` out", hookKind)
 	case e.Meta.Kind == event.KindPipeline:
 		if job := schema.Value(n, "job"); job != nil {
 			f.FailAt(job, "a pipeline event has no job of its own: write its jobs in `pipeline`, like `pipeline: {jobs: [{name: lint, status: failed}]}`")
@@ -72,7 +72,7 @@ func (t *Test) reviewEvent(f *schema.Document, n *yaml.Node) {
 		}
 	default:
 		if len(e.Pipeline.Jobs) > 0 {
-			f.FailAt(n, "a job event does not tell the pipeline's jobs: write in `gitlab` what jobs() gives, like `gitlab: {jobs: [{name: lint, status: failed}]}`")
+			f.FailAt(n, "a job event does not contain the pipeline's jobs: write in `gitlab` what jobs() returns, like `gitlab: {jobs: [{name: lint, status: failed}]}`")
 		}
 		if e.Job.Name == "" || e.Job.Status == "" {
 			f.FailAt(n, "say which job it is, and how it is, like `job: {name: rspec, status: failed}`")
@@ -80,11 +80,11 @@ func (t *Test) reviewEvent(f *schema.Document, n *yaml.Node) {
 	}
 }
 
-// derived are the fields that follow from others.
+// derived are the fields that depend on other fields.
 var derived = []string{"received_at", "failure_class"}
 
-// values gives the fields of a part of an event, under the names that
-// expressions have for them. name is the expression that gives the part.
+// values returns the fields of a part of an event, by their names in
+// expressions. name is the expression for the part.
 func (t *Test) values(part any, name string) schema.Fields {
 	var all schema.Fields
 	v := reflect.ValueOf(part).Elem()
@@ -96,14 +96,13 @@ func (t *Test) values(part any, name string) schema.Fields {
 			all = append(all, t.values(to, name)...)
 		case !slices.Contains(derived, key):
 			full := strings.TrimPrefix(name+"."+key, ".")
-			all = append(all, schema.Key(key, "What `"+full+"` gives.", t.value(to, full, expression.KnownValues(v.Type(), key))))
+			all = append(all, schema.Key(key, "The value of `"+full+"`.", t.value(to, full, expression.KnownValues(v.Type(), key))))
 		}
 	}
 	return all
 }
 
-// value is a value of an event; known are the words that it can be, nil for
-// any.
+// value reads a value of an event. known are the allowed words; nil for any.
 func (t *Test) value(to any, name string, known []string) schema.Schema {
 	switch to := to.(type) {
 	case *string:
@@ -139,17 +138,17 @@ func (t *Test) value(to any, name string, known []string) schema.Schema {
 	return schema.Mapping(name, t.values(to, name))
 }
 
-// job is a job that a hook may have told.
+// job reads a job, which the hook may have set.
 func (t *Test) job(to *event.Job, name string) schema.Schema {
 	return onlyFailed(schema.Mapping(name, t.values(to, name)), to)
 }
 
-// listed is one of a list of jobs.
+// listed reads an element of a list of jobs.
 func (t *Test) listed(to *event.Job) schema.Schema {
 	return onlyFailed(schema.Mapping("a job", needed(t.values(to, "job"), "a job", "name", "status")), to)
 }
 
-// needed makes fields that must be there of those with these keys.
+// needed makes the fields with these keys required.
 func needed(all schema.Fields, name string, keys ...string) schema.Fields {
 	for i, field := range all {
 		if slices.Contains(keys, field.Key) {
@@ -172,10 +171,10 @@ func onlyFailed(job schema.Schema, to *event.Job) schema.Schema {
 	}
 }
 
-// listable is how many words a message may list.
+// listable is the maximum number of words that a message lists.
 const listable = 20
 
-// word is a word of a set that is too long to be listed in a message.
+// word reads a word of a set that is too large to be listed in a message.
 func word(to *string, known []string) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
@@ -189,7 +188,7 @@ func word(to *string, known []string) schema.Schema {
 	}
 }
 
-// amount reads a number; want says which.
+// amount reads a number. want describes it in messages.
 func amount[T int64 | float64](to *T, want string, parse func(string) (T, error)) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {

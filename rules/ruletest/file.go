@@ -17,36 +17,37 @@ import (
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
-// Files returns the content of the files that a test file names. Paths are as the
-// test file has them.
+// Files reads the files that a test file refers to. Paths are relative to the
+// test file, as it contains them.
 type Files interface {
-	Rules(path string) ([]rulefile.Source, error) // a rule file, or all of a directory
-	Hook(path string) (event.Event, error)        // the body of a hook, decoded
-	Log(path string) (string, error)              // what log() gives
+	Rules(path string) ([]rulefile.Source, error) // a rule file, or all rule files of a directory
+	Hook(path string) (event.Event, error)        // the decoded body of a hook
+	Log(path string) (string, error)              // the result of log()
 }
 
-// File is a test file: its tests in order, and the rules that they test.
+// File is a test file: its tests in order, and the rules under test.
 type File struct {
 	File  string
 	Rules *rules.Rules
 	All   []*Test
 }
 
-// Test says what the rules are to make of one event.
+// Test contains an event and the decisions that the rules are expected to make
+// about it.
 type Test struct {
 	Name string
-	Line int // in its file
+	Line int // in the test file
 
 	file   *File
-	now    time.Time   // zero: not said
+	now    time.Time   // zero: not set
 	hook   event.Event // zero: none
 	event  event.Event
 	gitlab answers
 	expect []entry
 }
 
-// Load reads a test file, and the files that it names. All mistakes come
-// back at once, those in its rule files among them, as FileErrors.
+// Load reads a test file and the files that it refers to. The error contains
+// all mistakes, including those in the rule files, as schema.FileErrors.
 func Load(s rulefile.Source, files Files) (*File, error) {
 	f := schema.NewDocument(s.Name, s.Data)
 	ts := &File{File: s.Name}
@@ -62,13 +63,14 @@ func Load(s rulefile.Source, files Files) (*File, error) {
 	return ts, nil
 }
 
-// Suffix ends the name of a test file: rules.test.yaml lies beside
-// rules.yaml, whose tests it holds. A directory of rules may hold tests.
+// Suffix is the end of the name of a test file: rules.test.yaml contains the
+// tests of rules.yaml beside it. A directory of rules may contain test files.
 const Suffix = ".test.yaml"
 
-// form is a test file. The rules are loaded before the tests are read, so that
-// a test that expects what no rule can want is a mistake in the file; where
-// they can't be, that is the mistake, and the tests are read without them.
+// schema reads a test file. The rules are loaded before the tests are read, so
+// that a test that expects a decision that no rule can make is a mistake in
+// the file. If the rules can't be loaded, that mistake is reported and the
+// tests are read without rules.
 func (ts *File) schema(files Files) schema.Schema {
 	var sources []rulefile.Source
 	complete := true
@@ -86,7 +88,7 @@ func (ts *File) schema(files Files) schema.Schema {
 		schema.Key("rules", "The rule files to test, or directories of them, from where this file is. Without it: the file of this name without `.test`.", schema.List(new([]string), 1, func(*string) schema.Schema {
 			return pathTo(take)
 		})),
-		schema.Key("tests", "The tests. Each stands for itself: one event, and what the rules make of it.", schema.Required(schema.Schema{
+		schema.Key("tests", "The tests. Each is independent: one event, and what the rules decide about it.", schema.Required(schema.Schema{
 			Read: func(f *schema.Document, n *yaml.Node, what string) {
 				if complete && len(sources) > 0 {
 					ts.load(f, sources)
@@ -111,14 +113,13 @@ func (ts *File) schema(files Files) schema.Schema {
 	}
 }
 
-// isRuleFile reports whether the file holds rules, where a test file names
-// files.
+// isRuleFile reports whether the file contains rules rather than tests.
 func isRuleFile(n *yaml.Node) bool {
 	rules := schema.Value(n, "rules")
 	return rules != nil && len(rules.Content) > 0 && schema.Resolve(rules.Content[0]).Kind == yaml.MappingNode
 }
 
-// takeNamesake takes the rule file that the test file is named for.
+// takeNamesake loads the rule file that the test file is named for.
 func (ts *File) takeNamesake(f *schema.Document, take func(path string) error) {
 	namesake, ok := strings.CutSuffix(filepath.Base(ts.File), Suffix)
 	if !ok {
@@ -139,7 +140,7 @@ func (ts *File) load(f *schema.Document, sources []rulefile.Source) {
 	ts.Rules = loaded
 }
 
-// pathTo reads a path, and with take the file that has it.
+// pathTo reads a path and passes it to take, which reads the file.
 func pathTo(take func(path string) error) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
@@ -159,9 +160,9 @@ func (t *Test) schema(files Files) schema.Schema {
 	keys := schema.Mapping("a test", schema.Fields{
 		schema.Key("name", "What the test shows, in words. No two tests of a file have the same name.", schema.Required(
 			schema.Matching(&t.Name, rulefile.RuleName, "a name is one line of 1 to 100 characters, with no white space around it"), "a test needs a name")),
-		schema.Key("now", "When the event comes, which is now() in expressions: like 2026-01-31T12:00:00Z. Without it: the last time that the hook tells, else 2026-01-01T12:00:00Z.", moment(&t.now, nil)),
+		schema.Key("now", "The time at which the event is received, which is now() in expressions: like 2026-01-31T12:00:00Z. Without it: the latest time in the hook, otherwise 2026-01-01T12:00:00Z.", moment(&t.now, nil)),
 		schema.Key("event", "What happened: the body of a hook, the fields of the event, or both, and then the fields win.", schema.Required(t.eventSchema(files), "a test needs an event")),
-		schema.Key("gitlab", "What GitLab answers when a rule asks it. A question that has no answer here fails the test.", t.gitlab.schema(t, files)),
+		schema.Key("gitlab", "The responses of GitLab to the requests of rules. A request without a response here fails the test.", t.gitlab.schema(t, files)),
 		schema.Key("expect", "What the rules decide: exactly this, in the order of the rule file. [] for nothing.", schema.Required(
 			schema.List(&t.expect, 0, func(e *entry) schema.Schema { return e.schema(t) }), "say what to expect: `expect: []` for nothing")),
 	})
@@ -178,21 +179,22 @@ func (t *Test) schema(files Files) schema.Schema {
 	}
 }
 
-// entry is what a rule makes of an event, as the test file writes it: what a
-// test expects of it, or what it did.
+// entry is a decision of a rule as a test file describes it: an expected or an
+// actual one.
 type entry struct {
 	rule         string
-	err          string            // the rule could not be evaluated; of what is expected, a part of the error is enough
+	err          string            // the rule could not be evaluated; in an expectation, a part of the error suffices
 	action       string            // a verb
-	jobs         []string          // names; nil where there are none to name
-	compared     map[string]string // the values of parameters, each as a test file has it
+	jobs         []string          // names; nil if the action has none
+	compared     map[string]string // values of parameters, formatted as in test files
 	alsoWantedBy []string
 	messages     map[string][]expectedMessage // by outcome
 
-	decisions []event.Decision // what it is made of, if it happened
+	decisions []event.Decision // of an actual entry
 }
 
-// told is a message: of one that is expected, what is nil is not compared.
+// expectedMessage is a notification. In an expectation, nil fields are not
+// compared.
 type expectedMessage struct {
 	channel *string
 	text    *string // "": the default text
@@ -203,15 +205,15 @@ func (e *entry) schema(t *Test) schema.Schema {
 	tells := make(schema.Fields, len(event.Results))
 	e.messages = map[string][]expectedMessage{}
 	for i, result := range event.Results {
-		tells[i] = schema.Key(result, "What is told when the decision comes to this: a text, or a list of {channel, text}; [] for nobody is told.", e.messageSchema(result))
+		tells[i] = schema.Key(result, "The notifications of this outcome: a text, or a list of {channel, text}; [] for no notification.", e.messageSchema(result))
 	}
 	e.compared = map[string]string{}
 	known := schema.Fields{
-		schema.Key("rule", "The name of the rule.", schema.Required(schema.Text(&e.rule), "which `rule` is expected to fire?")),
-		schema.Key("action", "What it wants done, or `notify` if it only tells. Without it: what the rule has, if that is one thing.", schema.OneOf(&e.action, verbs)),
+		schema.Key("rule", "The name of the rule.", schema.Required(schema.Text(&e.rule), "which `rule` is expected to match?")),
+		schema.Key("action", "The action, or `notify` if the rule only notifies. Without it: the rule's action, if it has only one.", schema.OneOf(&e.action, verbs)),
 		schema.Key("jobs", "The names of the jobs to act on, in order, trigger jobs too. Without it: the event's job. A pipeline event has none, so it needs this.", schema.List(&e.jobs, 1, schema.Text)),
 		schema.Key("also_wanted_by", "The later rules that want the same. Without it: there are none.", schema.List(&e.alsoWantedBy, 1, schema.Text)),
-		schema.Key("tells", "What is told, by outcome; a rule that only tells has the outcome done. An outcome that is left out is not compared.", schema.Mapping("tells", tells)),
+		schema.Key("tells", "The notifications, by outcome; a rule that only notifies has the outcome done. An outcome that is omitted is not compared.", schema.Mapping("tells", tells)),
 		schema.Key("error", "The rule can't be evaluated, and this is a part of the error.", schema.Text(&e.err)),
 	}
 	for _, p := range parameters {
@@ -229,12 +231,12 @@ func (e *entry) schema(t *Test) schema.Schema {
 	}
 }
 
-// told reads what is told of an outcome.
+// messageSchema reads the notifications of an outcome.
 func (e *entry) messageSchema(result string) schema.Schema {
 	one := func(to *expectedMessage) schema.Schema {
 		return schema.Mapping("a message", schema.Fields{
 			schema.Key("channel", "The Slack channel. Without it: not compared.", given(&to.channel, schema.Text)),
-			schema.Key("text", "What is told; \"\" for the default words. Without it: not compared.", given(&to.text, schema.Text)),
+			schema.Key("text", "The text of the notification; \"\" for the default text. Without it: not compared.", given(&to.text, schema.Text)),
 		})
 	}
 	var messages []expectedMessage
@@ -252,7 +254,8 @@ func (e *entry) messageSchema(result string) schema.Schema {
 	}
 }
 
-// review finds what no rule can do, and says what a rule leaves no choice of.
+// review reports expectations that no rule can meet, and fills in values for
+// which a rule allows only one.
 func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 	rs := t.file.Rules
 	names := make([]string, rs.Len())
@@ -282,7 +285,7 @@ func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 		case e.err == "":
 			f.FailAt(schema.Value(n, "error"), "write a part of the error, like `error: 404`")
 		case len(n.Content) > 2*2: // keys and values
-			f.FailAt(n, "a rule that can't be evaluated does nothing: beside `error` nothing but `rule` can stand")
+			f.FailAt(n, "a rule that can't be evaluated does nothing: besides `error` only `rule` is allowed")
 		}
 		return
 	}
@@ -294,7 +297,7 @@ func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 	case e.action == "":
 		e.action = verbs[0]
 	case !slices.Contains(verbs, e.action):
-		f.FailAt(schema.Value(n, "action"), "rule %q never wants %s: it has %s", r.Name, e.action, schema.Enumerate(verbs))
+		f.FailAt(schema.Value(n, "action"), "rule %q never requests %s: it has %s", r.Name, e.action, schema.Enumerate(verbs))
 	}
 	for _, p := range parameters {
 		if _, ok := e.compared[p.key]; ok && !p.isOf(e.action) {
@@ -313,7 +316,7 @@ func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 	}
 }
 
-// given reads a value that may be left out, which is nil then.
+// given reads an optional value; it is nil if it is omitted.
 func given[T any](to **T, of func(*T) schema.Schema) schema.Schema {
 	value := new(T)
 	inner := of(value)
@@ -337,7 +340,7 @@ func plainTexts(to *map[string]string) schema.Schema {
 			*to = map[string]string{}
 			for key, value := range schema.Pairs(n) {
 				if _, twice := (*to)[key.Value]; twice {
-					f.FailAt(key, "%q stands twice in %s", key.Value, what)
+					f.FailAt(key, "%q occurs twice in %s", key.Value, what)
 				}
 				var s string
 				schema.Text(&s).Read(f, schema.Resolve(value), what+"."+key.Value)
@@ -350,7 +353,7 @@ func plainTexts(to *map[string]string) schema.Schema {
 	}
 }
 
-// moment reads a time, or how long before now it was, where there is a now.
+// moment reads a time or, if now is not nil, how long before now it was.
 func moment(to *time.Time, now func() time.Time) schema.Schema {
 	help := "write it like 2026-01-31T12:00:00Z"
 	if now != nil {
@@ -378,7 +381,8 @@ func moment(to *time.Time, now func() time.Time) schema.Schema {
 	}
 }
 
-// Schema returns the JSON Schema of test files, made like that of rule files.
+// Schema returns the JSON Schema of test files, generated like that of rule
+// files.
 func Schema() ([]byte, error) {
 	return new(File).schema(nil).JSON().Publish("A file of rule tests of Pipesteward. Made by `pipesteward schema --tests`.")
 }

@@ -12,16 +12,16 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// parameter is what a test can expect of an action besides its jobs. Its
-// values are held as a test file has them.
+// parameter is a property of an action that a test can expect, besides its
+// jobs. Its values are formatted as in test files.
 type parameter struct {
 	key   string
 	doc   string
-	verbs []string // that have it; nil: all
+	verbs []string // verbs with this parameter; nil: all
 	value func(to *string) schema.Schema
 	of    func(d event.Decision) string
-	// unusual reports whether a value is worth showing of an action that the
-	// test says nothing of; nil: none is.
+	// unusual reports whether the value of an action that the test does not
+	// mention is worth showing; nil: it never is.
 	unusual func(value string) bool
 }
 
@@ -73,7 +73,7 @@ var parameters = []parameter{
 		of:    func(d event.Decision) string { return d.Action.OlderThan.String() },
 	},
 	{
-		key: "artifacts", doc: "Whether jobs that hold artifacts are erased, too.", verbs: []string{event.VerbErase},
+		key: "artifacts", doc: "Whether jobs that have artifacts are erased, too.", verbs: []string{event.VerbErase},
 		value:   inWords(schema.Bool, strconv.FormatBool),
 		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.Artifacts) },
 		unusual: isTrue,
@@ -115,13 +115,13 @@ var parameters = []parameter{
 	},
 }
 
-// inBytes words a size.
+// inBytes formats a size.
 func inBytes(n int64) string { return humanize.Bytes(uint64(n)) }
 
 func isTrue(value string) bool   { return value == "true" }
 func isFilled(value string) bool { return value != "{}" }
 
-// inWords is the form of a value that is held in words.
+// inWords returns a schema that reads a value and formats it with words.
 func inWords[T any](of func(*T) schema.Schema, words func(T) string) func(*string) schema.Schema {
 	return func(to *string) schema.Schema {
 		value := new(T)
@@ -135,7 +135,7 @@ func inWords[T any](of func(*T) schema.Schema, words func(T) string) func(*strin
 	}
 }
 
-// form reads the parameter of an entry of a test.
+// schema reads the parameter of an entry.
 func (p parameter) schema(e *entry) schema.Schema {
 	var words string
 	inner := p.value(&words)
@@ -147,10 +147,10 @@ func (p parameter) schema(e *entry) schema.Schema {
 	return inner
 }
 
-// isOf reports whether actions of the verb have it.
+// isOf reports whether actions with the verb have the parameter.
 func (p parameter) isOf(verb string) bool { return p.verbs == nil || slices.Contains(p.verbs, verb) }
 
-// parametersOf gives the values that a decision has.
+// parametersOf returns the values of a decision's parameters.
 func parametersOf(d event.Decision) map[string]string {
 	values := map[string]string{}
 	for _, p := range parameters {
@@ -161,7 +161,7 @@ func parametersOf(d event.Decision) map[string]string {
 	return values
 }
 
-// plainInputs writes inputs as rule tests have them: texts without quotes.
+// plainInputs formats inputs as test files do: texts without quotes.
 func plainInputs(all map[string]json.RawMessage) map[string]string {
 	texts := make(map[string]string, len(all))
 	for name, value := range all {

@@ -22,7 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// testFiles are files by name, and what their hooks are as events.
+// testFiles contains files by name, and the events of their hooks.
 type testFiles struct {
 	files map[string]string
 	hooks map[string]event.Event
@@ -54,9 +54,10 @@ func (f testFiles) Log(path string) (string, error) {
 	return text, nil
 }
 
-// Each file of testdata/brokentests is named for its mistakes and has beside
-// it the errors that people are to read.
-func TestLoadTestsTellsEveryMistake(t *testing.T) {
+// TestLoadTestsReportsEveryMistake loads each file of testdata/brokentests,
+// which is named for its mistakes. The expected errors are in the file beside
+// it.
+func TestLoadTestsReportsEveryMistake(t *testing.T) {
 	files := testFiles{
 		files: map[string]string{"rules.yaml": fixture.Read(t, "testdata/rules.yaml"), "broken.yaml": "version: 1\nrules: [{name: r, on: jobs}]\n"},
 		hooks: map[string]event.Event{"job.json": fixture.JobEvent()},
@@ -71,7 +72,7 @@ func TestLoadTestsTellsEveryMistake(t *testing.T) {
 	})
 }
 
-// runTest runs the only test of a file, on one rule.
+// runTest runs the only test of a file on one rule.
 func runTest(t *testing.T, rule, test string, hooks map[string]event.Event) ruletest.Result {
 	t.Helper()
 	return runOne(t, testFiles{
@@ -101,7 +102,8 @@ func runOne(t interface {
 	return tests.All[0].Run(t.Context())
 }
 
-// An event has what the test says, and else what GitLab would tell.
+// TestTestEvents checks that an event has the values that the test sets, and
+// otherwise those that GitLab would send.
 func TestTestEvents(t *testing.T) {
 	hooks := map[string]event.Event{"job.json": fixture.JobEvent(), "pipeline.json": fixture.PipelineEvent()}
 	job := hooks["job.json"]
@@ -112,7 +114,7 @@ func TestTestEvents(t *testing.T) {
 		name      string
 		event     string
 		more      string // of the test
-		condition string // holds for the event
+		condition string // true for the event
 	}{
 		{"a project", bare, "", `project.path == "group/project" and project.name == "project" and project.namespace == "group" and project.id > 0`},
 		{"pages", bare, "", `project.url == "https://gitlab.example.com/group/project" and job.url == project.url + "/-/jobs/" + string(job.id) and pipeline.url == project.url + "/-/pipelines/" + string(pipeline.id)`},
@@ -168,15 +170,15 @@ func TestTestEvents(t *testing.T) {
 			if result := runTest(t, rule, test, hooks); !result.Passed() {
 				t.Errorf("%s", strings.Join(append(result.Diff, result.Problems...), "\n"))
 				for _, v := range result.Verdicts {
-					t.Logf("%s: %s", v.Result, fixture.Sketch(v.Explanation.If))
+					t.Logf("%s: %s", v.Result, fixture.FormatPart(v.Explanation.If))
 				}
 			}
 		})
 	}
 }
 
-// What is said to have happened, pasted as what is expected, makes the test
-// pass, whatever the texts in it.
+// TestWhatHappenedCanBeExpected checks that the reported actual decisions,
+// pasted as expectations, make the test pass, whatever texts they contain.
 func TestWhatHappenedCanBeExpected(t *testing.T) {
 	const many = `version: 1
 defaults: {channel: "#ci"}
@@ -219,12 +221,13 @@ rules:
 	})
 }
 
-// A test can expect each parameter, and fails when that is otherwise.
+// TestExpectedParameters checks that a test can expect each parameter, and
+// fails if the value differs.
 func TestExpectedParameters(t *testing.T) {
 	const given = "    event: {kind: pipeline, pipeline: {status: failed, jobs: [{name: a, status: failed, failure_reason: api_failure}, {name: b, status: failed, failure_reason: api_failure}]}}\n    gitlab: {bridges: [{name: a, status: failed, failure_reason: api_failure}, {name: b, status: failed}]}\n"
 	for _, c := range []struct {
 		action, right, wrong string
-		got                  string // where wrong was expected
+		got                  string // reported where wrong was expected
 	}{
 		{"retry: {jobs: pipeline.jobs, max_attempts: 4}", "max_attempts: 4", "max_attempts: 3", "max_attempts: 4"},
 		{"retry: {jobs: pipeline.jobs, allow_stale: true}", "allow_stale: true", "allow_stale: false", "allow_stale: true"},
@@ -257,7 +260,7 @@ func TestExpectedParameters(t *testing.T) {
 	}
 }
 
-// The schema takes what loads.
+// TestTestSchema checks that the schema accepts the files that load.
 func TestTestSchema(t *testing.T) {
 	refuses := fixture.Editor(t, ruletest.Schema)
 	example := fixture.Read(t, "../../rules.example.test.yaml")
@@ -280,7 +283,8 @@ func TestTestSchema(t *testing.T) {
 	}
 }
 
-// Whatever stands in a test file, it is read or refused, and does not fall over.
+// FuzzLoadTests checks that an arbitrary test file is read or refused without
+// a panic.
 func FuzzLoadTests(f *testing.F) {
 	names, err := filepath.Glob("testdata/brokentests/*.yaml")
 	if err != nil {
@@ -312,18 +316,18 @@ func FuzzLoadTests(f *testing.F) {
 	})
 }
 
-// A test that says what the log is sees the class; one that doesn't may do so
-// only where no rule asks for it.
+// TestClassesInRuleTests checks that a test with a log has the class of the
+// log, and that a test may omit the log only if no rule reads the class.
 func TestClassesInRuleTests(t *testing.T) {
 	const diskFull = "version: 1\nclasses: [{name: disk-full, log: No space left on device}]\nrules:\n"
-	const asks, retries = diskFull + `  - {name: r, on: job, if: job.failure_class == "disk-full", actions: [retry]}`, diskFull + `  - {name: r, on: job, actions: [retry]}`
+	const reads, retries = diskFull + `  - {name: r, on: job, if: job.failure_class == "disk-full", actions: [retry]}`, diskFull + `  - {name: r, on: job, actions: [retry]}`
 	const event = "{name: t, event: {kind: job, job: {name: rspec, status: failed, failure_reason: script_failure}}, "
 	for name, c := range map[string]struct{ rules, test, problem string }{
-		"log":                          {asks, "gitlab: {log: No space left on device}, expect: [{rule: r, class: disk-full}]}", ""},
-		"another log":                  {asks, "gitlab: {log: all is well}, expect: []}", ""},
-		"no log, and a rule asks":      {asks, "expect: []}", "it asks log()"},
-		"no log, and none does":        {retries, "expect: [{rule: r, class: script}]}", ""},
-		"a log that will never be had": {asks, "gitlab: {log: {error: 404}}, expect: []}", ""},
+		"log":                                {reads, "gitlab: {log: No space left on device}, expect: [{rule: r, class: disk-full}]}", ""},
+		"another log":                        {reads, "gitlab: {log: all is well}, expect: []}", ""},
+		"no log, and a rule reads the class": {reads, "expect: []}", "it calls log()"},
+		"no log, and none does":              {retries, "expect: [{rule: r, class: script}]}", ""},
+		"a log that will never be had":       {reads, "gitlab: {log: {error: 404}}, expect: []}", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result := runOne(t, testFiles{files: map[string]string{

@@ -17,14 +17,16 @@ import (
 
 // Result is the result of a test.
 type Result struct {
-	// Fired names the rules that decided something, each once.
+	// Fired contains the names of the rules that decided something, without
+	// duplicates.
 	Fired []string
-	// Diff is what was expected and what happened, where they differ: a
-	// decision a line, in the test file's words, after "- ", "+ " or "  ".
+	// Diff contains the expected and the actual decisions if they differ: one
+	// decision per line, as in a test file, after "- ", "+ " or "  ".
 	Diff []string
-	// Problems are other reasons why the test failed.
+	// Problems are the other reasons why the test failed.
 	Problems []string
-	// Verdicts explain the rules that fired, or not, other than expected.
+	// Verdicts explain the rules that matched unexpectedly, or unexpectedly
+	// did not match.
 	Verdicts []rules.Verdict
 }
 
@@ -65,8 +67,8 @@ func (t *Test) Run(ctx context.Context) Result {
 	return result
 }
 
-// entries writes decisions as a test file does: those of one action of a rule
-// on several jobs are one entry, if they are alike.
+// entries describes decisions as a test file does: the decisions of one action
+// of a rule on several jobs are one entry if they are alike.
 func (t *Test) entries(decisions []event.Decision) []entry {
 	var all []entry
 	for _, d := range decisions {
@@ -82,7 +84,7 @@ func (t *Test) entries(decisions []event.Decision) []entry {
 	return all
 }
 
-// takes adds a decision to those of the entry, if it is one of them.
+// takes adds a decision to the entry if it belongs to it.
 func (e *entry) takes(d event.Decision) bool {
 	last := e.decisions[len(e.decisions)-1]
 	inTurn := slices.Equal(last.After, d.After) || d.AfterSuccess != "" && slices.Equal(d.After, []string{last.Key})
@@ -98,8 +100,8 @@ func (e *entry) takes(d event.Decision) bool {
 	return true
 }
 
-// classesOf gives the failure class of the jobs, or all of them where they
-// differ, which no class is.
+// classesOf returns the failure class of the jobs. If they differ, it returns
+// all of them, joined to a text that is no class.
 func classesOf(decisions []event.Decision) string {
 	var classes []string
 	for _, d := range decisions {
@@ -110,8 +112,8 @@ func classesOf(decisions []event.Decision) string {
 	return strings.Join(classes, ", ")
 }
 
-// spoken gives all that the test says of entries of this rule and action; ok
-// is false where it says nothing of them.
+// mentioned returns the expectations of the test on entries of this rule and
+// action, combined; ok is false if there are none.
 func (t *Test) mentioned(of entry) (all entry, ok bool) {
 	all.compared, all.messages = map[string]string{}, map[string][]expectedMessage{}
 	for _, want := range t.expect {
@@ -127,12 +129,13 @@ func (t *Test) mentioned(of entry) (all entry, ok bool) {
 	return all, ok
 }
 
-// hear asks what is told of an entry, in the outcomes that the test speaks of.
+// notices renders the notifications of an entry, for the outcomes that the
+// test mentions.
 func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
-	spoken, _ := t.mentioned(*e)
+	expected, _ := t.mentioned(*e)
 	e.messages = map[string][]expectedMessage{}
-	for result := range spoken.messages {
-		var heard []rules.Notice
+	for result := range expected.messages {
+		var sent []rules.Notice
 		for _, d := range e.decisions {
 			notices, errs := t.file.Rules.Notices(ctx, event.Outcome{Decision: d, Result: result}, &t.gitlab, func(s string) string { return s })
 			for _, err := range errs {
@@ -141,14 +144,14 @@ func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
 				}
 			}
 			for _, n := range notices {
-				if !slices.Contains(heard, n) {
-					heard = append(heard, n)
+				if !slices.Contains(sent, n) {
+					sent = append(sent, n)
 				}
 			}
 		}
-		e.messages[result] = make([]expectedMessage, len(heard))
-		for i := range heard {
-			e.messages[result][i] = expectedMessage{&heard[i].Channel, &heard[i].Text}
+		e.messages[result] = make([]expectedMessage, len(sent))
+		for i := range sent {
+			e.messages[result][i] = expectedMessage{&sent[i].Channel, &sent[i].Text}
 		}
 	}
 	return problems
@@ -159,7 +162,7 @@ func (e entry) like(other entry) bool {
 	return e.rule == other.rule && e.action == other.action
 }
 
-// matches reports whether what happened is what is expected.
+// matches reports whether an actual entry matches the expected one.
 func (e entry) matches(got entry) bool {
 	if e.err != "" {
 		return e.rule == got.rule && strings.Contains(got.err, e.err)
@@ -181,9 +184,9 @@ func (m expectedMessage) matches(got expectedMessage) bool {
 	return (m.channel == nil || *m.channel == *got.channel) && (m.text == nil || *m.text == *got.text)
 }
 
-// diff gives what was expected and what happened, line by line; nil where they
-// match. As many lines as can be stand for both, and next to each other are
-// those of the same rule and action.
+// diff returns the expected and the actual entries, one per line; nil if they
+// match. It aligns as many equal entries as possible, and entries of the same
+// rule and action next to each other.
 func (t *Test) diff(got []entry) []string {
 	want := t.expect
 	if slices.EqualFunc(want, got, entry.matches) {
@@ -229,23 +232,23 @@ func (t *Test) diff(got []entry) []string {
 	return lines
 }
 
-// shown gives of what happened that which the test speaks of; of an action
-// that it says nothing of, what is out of the ordinary.
+// shown returns the properties of an actual entry that the test mentions. If
+// the test does not mention the action, it returns the unusual ones.
 func (t *Test) shown(got entry) entry {
 	if got.err != "" {
 		return got
 	}
-	spoken, ok := t.mentioned(got)
+	expected, ok := t.mentioned(got)
 	got.compared = maps.Clone(got.compared)
 	for _, p := range parameters {
-		_, isSpoken := spoken.compared[p.key]
+		_, isSpoken := expected.compared[p.key]
 		unusual := !ok && p.unusual != nil && p.unusual(got.compared[p.key])
 		if !isSpoken && !unusual {
 			delete(got.compared, p.key)
 		}
 	}
 	got.messages = maps.Clone(got.messages)
-	for result, messages := range spoken.messages {
+	for result, messages := range expected.messages {
 		got.messages[result] = slices.Clone(got.messages[result])
 		ofChannel := slices.ContainsFunc(messages, func(m expectedMessage) bool { return m.channel != nil })
 		ofText := slices.ContainsFunc(messages, func(m expectedMessage) bool { return m.text != nil })
@@ -261,8 +264,8 @@ func (t *Test) shown(got entry) entry {
 	return got
 }
 
-// explain gives the verdicts on the rules that fired and were not expected to,
-// or the other way round.
+// explain returns the verdicts on the rules that matched unexpectedly, or
+// unexpectedly did not match.
 func (t *Test) explain(ctx context.Context, fired []string) []rules.Verdict {
 	var expected []string
 	for _, e := range t.expect {
@@ -275,7 +278,7 @@ func (t *Test) explain(ctx context.Context, fired []string) []rules.Verdict {
 	})
 }
 
-// write writes an entry as it would stand in a test file.
+// write formats an entry as in a test file.
 func (t *Test) write(e entry) string {
 	keys := []string{"rule: " + scalar(e.rule)}
 	add := func(key, value string) { keys = append(keys, key+": "+value) }
@@ -312,7 +315,7 @@ func (t *Test) write(e entry) string {
 	return line
 }
 
-// hasDefaultText reports whether something is told in the default words.
+// hasDefaultText reports whether a notification has the default text.
 func (e entry) hasDefaultText() bool {
 	for _, messages := range e.messages {
 		if slices.ContainsFunc(messages, func(m expectedMessage) bool { return m.text != nil && *m.text == "" }) {
@@ -322,7 +325,7 @@ func (e entry) hasDefaultText() bool {
 	return false
 }
 
-// write writes messages as they would stand in a test file.
+// write formats notifications as in a test file.
 func write(messages []expectedMessage) string {
 	if len(messages) == 1 && messages[0].channel == nil && messages[0].text != nil {
 		return scalar(*messages[0].text)
@@ -341,10 +344,11 @@ func write(messages []expectedMessage) string {
 	return "[" + strings.Join(all, ", ") + "]"
 }
 
-// bare is what YAML reads as a text without quotes, also between { and }.
+// bare matches texts that YAML reads as texts without quotes, also between {
+// and }.
 var bare = regexp.MustCompile(`^[A-Za-z_]([\w./-]| \w)*$`)
 
-// scalar writes a text as YAML does.
+// scalar formats a text as a YAML scalar.
 func scalar(s string) string {
 	if bare.MatchString(s) && !slices.Contains([]string{"null", "true", "false"}, strings.ToLower(s)) {
 		return s

@@ -1,6 +1,6 @@
-// Package schema reads YAML documents. A Schema describes a value once: the loader
-// reads by it, with the line and column of every mistake, and the JSON Schema for
-// editors is generated from it.
+// Package schema reads YAML documents. A Schema describes a value once: the
+// loader reads the value by it and reports every mistake with line and column,
+// and the JSON Schema for editors is generated from it.
 package schema
 
 import (
@@ -16,96 +16,98 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Bounds on a document. A larger one is refused.
+// Limits on a document. A larger document is an error.
 const (
 	maxFile     = 8 << 20   // bytes of a file
-	maxYAML     = 1_000_000 // values of a file, each counted as often as aliases (*name) stand for it
-	MaxProblems = 1_000     // reported of a file
+	maxYAML     = 1_000_000 // values of a file, counted after the expansion of aliases (*name)
+	MaxProblems = 1_000     // mistakes that are reported for a file
 )
 
-// Document is a YAML document that is read node by node. It collects all mistakes,
-// each with its line and column.
+// Document is a YAML document that is read node by node. It collects all
+// mistakes, each with its line and column.
 type Document struct {
 	Name   string
 	data   []byte
 	text   []rune
-	starts []int // of lines in text; see lineStarts
+	starts []int // indexes in text at which lines start; see lineStarts
 
-	Rule     func() string // the name of the rule that is being read, for messages; nil outside of rules
+	Rule     func() string // returns the name of the current rule, for messages; nil outside of rules
 	Problems []FileError
 }
 
-// NewDocument returns a document that has not been parsed.
+// NewDocument returns a document that has not been parsed yet.
 func NewDocument(name string, data []byte) *Document {
 	return &Document{Name: name, data: data, text: []rune(string(data))}
 }
 
-// Parse returns the root node of the file, or nil after it recorded the error.
-func (f *Document) Parse() *yaml.Node {
-	data := f.data
+// Parse returns the root node of the file. It records the errors and returns
+// nil if the file can't be parsed.
+func (d *Document) Parse() *yaml.Node {
+	data := d.data
 	if strings.TrimSpace(string(data)) == "" {
-		f.Fail(1, 1, "the file is empty: write at least `version: 1` and `rules:`")
+		d.Fail(1, 1, "the file is empty: write at least `version: 1` and `rules:`")
 		return nil
 	}
-	if at, message := f.tooLarge(data); message != "" {
-		line, column := f.lineColumn(at)
-		f.Fail(line, column, "%s", message)
+	if at, message := d.tooLarge(data); message != "" {
+		line, column := d.lineColumn(at)
+		d.Fail(line, column, "%s", message)
 		return nil
 	}
 	var doc yaml.Node
 	if err := yaml.Load(data, &doc); err != nil {
-		f.syntaxError(err)
+		d.syntaxError(err)
 		return nil
 	}
 	if expanded(&doc) > maxYAML {
-		f.FailAt(doc.Content[0], "the file has more than %d values, each counted as often as an alias (*name) stands for it", maxYAML)
+		d.FailAt(doc.Content[0], "the file has more than %d values, counted after the expansion of aliases (*name)", maxYAML)
 		return nil
 	}
 	return Resolve(doc.Content[0])
 }
 
-func (f *Document) syntaxError(err error) {
+func (d *Document) syntaxError(err error) {
 	var all *yaml.LoadErrors
 	if errors.As(err, &all) && len(all.Errors) > 0 {
 		for _, e := range all.Errors {
-			f.Fail(e.Mark.Line, e.Mark.Column, "YAML: %s", e.Message)
+			d.Fail(e.Mark.Line, e.Mark.Column, "YAML: %s", e.Message)
 		}
 		return
 	}
 	var one *yaml.LoadError
 	if errors.As(err, &one) {
-		f.Fail(one.Mark.Line, one.Mark.Column, "YAML: %s", one.Message)
+		d.Fail(one.Mark.Line, one.Mark.Column, "YAML: %s", one.Message)
 		return
 	}
-	f.Fail(1, 1, "YAML: %v", err)
+	d.Fail(1, 1, "YAML: %v", err)
 }
 
-// Fail records a mistake. Of more than MaxProblems it records only that there are
-// more.
-func (f *Document) Fail(line, column int, format string, args ...any) {
-	switch len(f.Problems) {
+// Fail records a mistake. After MaxProblems mistakes it records only that
+// there are more.
+func (d *Document) Fail(line, column int, format string, args ...any) {
+	switch len(d.Problems) {
 	case MaxProblems:
 		format, args = "there are more mistakes: mend these first", nil
 	case MaxProblems + 1:
 		return
 	}
-	f.Problems = append(f.Problems, f.finding(SeverityError, line, column, format, args...))
+	d.Problems = append(d.Problems, d.finding(SeverityError, line, column, format, args...))
 }
 
-func (f *Document) finding(severity string, line, column int, format string, args ...any) FileError {
-	e := FileError{File: f.Name, Line: max(line, 1), Column: max(column, 1), Severity: severity, Message: fmt.Sprintf(format, args...)}
-	if f.Rule != nil {
-		e.Rule = f.Rule()
+func (d *Document) finding(severity string, line, column int, format string, args ...any) FileError {
+	e := FileError{File: d.Name, Line: max(line, 1), Column: max(column, 1), Severity: severity, Message: fmt.Sprintf(format, args...)}
+	if d.Rule != nil {
+		e.Rule = d.Rule()
 	}
 	return e
 }
 
 // FailAt records a mistake at a node.
-func (f *Document) FailAt(n *yaml.Node, format string, args ...any) {
-	f.Fail(n.Line, n.Column, format, args...)
+func (d *Document) FailAt(n *yaml.Node, format string, args ...any) {
+	d.Fail(n.Line, n.Column, format, args...)
 }
 
-// Pairs yields the keys and values of a mapping; none for any other node.
+// Pairs yields the keys and values of a mapping. It yields nothing for any
+// other node.
 func Pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	return func(yield func(key, value *yaml.Node) bool) {
 		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
@@ -116,7 +118,7 @@ func Pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	}
 }
 
-// Value returns the value of a key of a mapping, or nil.
+// Value returns the value of a key of a mapping; nil if there is none.
 func Value(n *yaml.Node, key string) *yaml.Node {
 	for k, v := range Pairs(n) {
 		if k.Value == key {
@@ -129,7 +131,8 @@ func Value(n *yaml.Node, key string) *yaml.Node {
 // Has reports whether a mapping has a key.
 func Has(n *yaml.Node, key string) bool { return Value(n, key) != nil }
 
-// Resolve returns the node that an alias stands for; any other node unchanged.
+// Resolve returns the node that an alias refers to. It returns any other node
+// unchanged.
 func Resolve(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -137,18 +140,19 @@ func Resolve(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// Position finds where in the file a character of a scalar's value stands.
-// The value is the text without quotes, escapes and folded line ends, so the
-// two are walked side by side: each character of the value is looked for
-// further on, and white space in the value stands for any run of it.
-func (f *Document) Position(n *yaml.Node, offset int) (line, column int) {
+// Position returns the line and column of a character of a scalar's value. The
+// value is the text of the file without quotes, escapes and folded line ends.
+// So both are scanned in parallel: each character of the value is searched for
+// from the current position on, and white space in the value matches any
+// sequence of white space.
+func (d *Document) Position(n *yaml.Node, offset int) (line, column int) {
 	line, column = n.Line, n.Column
-	at := f.offset(line, column)
+	at := d.offset(line, column)
 	switch {
 	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0:
 		at++
 	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-		for at < len(f.text) && f.text[at] != '\n' {
+		for at < len(d.text) && d.text[at] != '\n' {
 			at++
 		}
 	}
@@ -157,52 +161,53 @@ func (f *Document) Position(n *yaml.Node, offset int) (line, column int) {
 			if i == offset {
 				break
 			}
-			for at < len(f.text) && unicode.IsSpace(f.text[at]) {
+			for at < len(d.text) && unicode.IsSpace(d.text[at]) {
 				at++
 			}
 			continue
 		}
-		for at < len(f.text) && f.text[at] != r {
+		for at < len(d.text) && d.text[at] != r {
 			at++
 		}
-		if at == len(f.text) {
-			return line, column // written as an escape: where the scalar starts
+		if at == len(d.text) {
+			return line, column // the character is escaped: return the start of the scalar
 		}
 		if i >= offset {
 			break
 		}
 		at++
 	}
-	return f.lineColumn(at)
+	return d.lineColumn(at)
 }
 
-// offset gives the index in the text of a line and column.
-func (f *Document) offset(line, column int) int {
-	starts := f.lineStarts()
-	return min(starts[min(max(line, 1), len(starts))-1]+column-1, len(f.text))
+// offset returns the index in the text of a line and column.
+func (d *Document) offset(line, column int) int {
+	starts := d.lineStarts()
+	return min(starts[min(max(line, 1), len(starts))-1]+column-1, len(d.text))
 }
 
-func (f *Document) lineColumn(at int) (line, column int) {
-	at = min(at, len(f.text))
-	line, found := slices.BinarySearch(f.lineStarts(), at)
+func (d *Document) lineColumn(at int) (line, column int) {
+	at = min(at, len(d.text))
+	line, found := slices.BinarySearch(d.lineStarts(), at)
 	if found {
 		line++
 	}
-	return line, at - f.starts[line-1] + 1
+	return line, at - d.starts[line-1] + 1
 }
 
-// lineStarts gives where each line starts in the text, as YAML has lines.
-func (f *Document) lineStarts() []int {
-	if f.starts == nil {
-		f.starts = []int{0}
-		for i, r := range f.text {
-			isCRLF := r == '\r' && i+1 < len(f.text) && f.text[i+1] == '\n'
+// lineStarts returns the index in the text at which each line starts, by
+// YAML's line breaks.
+func (d *Document) lineStarts() []int {
+	if d.starts == nil {
+		d.starts = []int{0}
+		for i, r := range d.text {
+			isCRLF := r == '\r' && i+1 < len(d.text) && d.text[i+1] == '\n'
 			if strings.ContainsRune("\n\r\u0085\u2028\u2029", r) && !isCRLF {
-				f.starts = append(f.starts, i+1)
+				d.starts = append(d.starts, i+1)
 			}
 		}
 	}
-	return f.starts
+	return d.starts
 }
 
 // Sort sorts errors by file, line and column.
@@ -212,8 +217,9 @@ func Sort(errs FileErrors) {
 	})
 }
 
-// tooLarge says why a file is not even parsed, and where; "" if it is.
-func (f *Document) tooLarge(data []byte) (at int, message string) {
+// tooLarge returns the position, in characters, and the message of an error
+// that prevents parsing; "" if there is none.
+func (d *Document) tooLarge(data []byte) (at int, message string) {
 	if len(data) > maxFile {
 		return 0, fmt.Sprintf("the file has %d bytes, more than %d: spread the rules over several files of a directory", len(data), maxFile)
 	}
@@ -227,8 +233,8 @@ func (f *Document) tooLarge(data []byte) (at int, message string) {
 	return 0, ""
 }
 
-// expanded counts a node and all in it, each alias as what it stands for, but
-// no further than just beyond maxYAML.
+// expanded returns the number of nodes in a tree after the expansion of
+// aliases. It stops counting just above maxYAML.
 func expanded(root *yaml.Node) int {
 	counts := map[*yaml.Node]int{}
 	var count func(n *yaml.Node) int
@@ -236,7 +242,7 @@ func expanded(root *yaml.Node) int {
 		if known, ok := counts[n]; ok {
 			return known
 		}
-		counts[n] = maxYAML + 1 // where it stands in itself, it has no end
+		counts[n] = maxYAML + 1 // a node that contains itself is infinite
 		total := 1
 		for _, child := range n.Content {
 			total = min(total+count(child), maxYAML+1)
@@ -250,5 +256,5 @@ func expanded(root *yaml.Node) int {
 	return count(root)
 }
 
-// Place returns the file and line of a node, as FILE:LINE.
-func (f *Document) Place(n *yaml.Node) string { return fmt.Sprintf("%s:%d", f.Name, n.Line) }
+// Place returns the file and line of a node as FILE:LINE.
+func (d *Document) Place(n *yaml.Node) string { return fmt.Sprintf("%s:%d", d.Name, n.Line) }

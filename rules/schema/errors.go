@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// FileError is a mistake in a file, or a warning.
+// FileError is a mistake in a file, or a warning about it.
 type FileError struct {
 	File     string `json:"file"`
 	Line     int    `json:"line"`   // counts from 1
 	Column   int    `json:"column"` // counts from 1, in characters
 	Severity string `json:"severity"`
-	Rule     string `json:"rule"`           // name of the rule it is in; "" outside of rules
+	Rule     string `json:"rule"`           // name of the rule that contains the mistake; "" outside of rules
 	Check    string `json:"check,omitzero"` // id of the lint check that warns
 	Message  string `json:"message"`        // what is wrong and what to write instead
 }
@@ -19,7 +19,7 @@ type FileError struct {
 // Severities of a FileError.
 const (
 	SeverityError   = "error"   // the files can't be used
-	SeverityWarning = "warning" // they can, but may not do what is meant
+	SeverityWarning = "warning" // the files can be used, but may not do what is intended
 )
 
 func (e FileError) Error() string {
@@ -36,11 +36,11 @@ func (e FileError) Error() string {
 	return place + e.Message
 }
 
-// FileErrors are the mistakes and warnings of some files, in the order of files,
-// lines and columns.
+// FileErrors are the mistakes and warnings about one or more files, ordered by
+// file, line and column.
 type FileErrors []FileError
 
-// Of returns those of one severity.
+// Of returns the errors with the given severity.
 func (es FileErrors) Of(severity string) FileErrors {
 	var some FileErrors
 	for _, e := range es {

@@ -15,13 +15,13 @@ import (
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
-// Schema describes a value of a YAML document. The loader reads values by it and the
-// JSON Schema is generated from it, so that an editor accepts what the loader
-// accepts. A Schema is made for the variable that its value is read into; the
-// variable's value before is the default.
+// Schema describes a value of a YAML document. The loader reads values by it,
+// and the JSON Schema is generated from it, so that an editor accepts exactly
+// what the loader accepts. A Schema is created for the variable that receives
+// the value. The variable's previous value is the default.
 type Schema struct {
-	// Read reads the value of a node, or records what is wrong with it. what is the
-	// key of the value, for messages.
+	// Read reads the value of a node into the variable, or records the
+	// mistakes in it. what is the name of the value in messages.
 	Read func(f *Document, n *yaml.Node, what string)
 	JSON func() JSON
 	// Missing is the error message if the key is absent; "" if the key is optional.
@@ -29,14 +29,14 @@ type Schema struct {
 }
 
 // Fields are the keys that a mapping may have. They are read in this order,
-// whatever their order in the file, so a schema may depend on the values of the keys
-// above it.
+// whatever their order in the file, so a schema may depend on the values of
+// preceding keys.
 type Fields []Field
 
 // Field is a key of a mapping, with its value.
 type Field struct {
 	Key    string
-	Doc    string // what it does, for people who write rules
+	Doc    string // the documentation of the key, for authors of rules
 	Schema Schema
 }
 
@@ -49,8 +49,8 @@ func (fs Fields) Keys() []string {
 	return keys
 }
 
-// Mapping reads a mapping strictly: a key that is not known, or that stands
-// twice, is an error. name names the mapping in messages.
+// Mapping reads a mapping strictly: an unknown key and a duplicate key are
+// errors. name is the name of the mapping in messages.
 func Mapping(name string, known Fields) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, _ string) {
@@ -72,7 +72,7 @@ func Mapping(name string, known Fields) Schema {
 				case !slices.Contains(keys, key.Value):
 					f.FailAt(key, "unknown key %q in %s%s; known are %s", key.Value, name, spelling.Suggestion(key.Value, keys), Enumerate(keys))
 				case first > 0:
-					f.FailAt(key, "key %q stands twice in %s, first in line %d", key.Value, name, first)
+					f.FailAt(key, "key %q occurs twice in %s, first in line %d", key.Value, name, first)
 				default:
 					seen[key.Value] = key.Line
 				}
@@ -98,22 +98,23 @@ func Mapping(name string, known Fields) Schema {
 	}
 }
 
-// Key returns a Field: a key, what it does, and the schema of its value.
+// Key returns a Field.
 func Key(key, doc string, s Schema) Field { return Field{key, doc, s} }
 
-// Required returns the schema of a key that must be present; missing is the error
-// message if it is not.
+// Required returns a schema whose key must be present. missing is the error
+// message if it is absent.
 func Required(f Schema, missing string) Schema {
 	f.Missing = missing
 	return f
 }
 
-// Enumerate joins words in alphabetical order, for a message.
+// Enumerate joins words in alphabetical order for a message.
 func Enumerate(words []string) string {
 	return strings.Join(slices.Sorted(slices.Values(words)), ", ")
 }
 
-// List reads a list of at least so many values; item returns the schema of one.
+// List reads a list of at least least values. item returns the schema of one
+// value.
 func List[T any](to *[]T, least int, item func(*T) Schema) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
@@ -122,7 +123,7 @@ func List[T any](to *[]T, least int, item func(*T) Schema) Schema {
 				return
 			}
 			if len(n.Content) < least {
-				f.FailAt(n, "%s is empty: leave it out, or say what it is to hold", what)
+				f.FailAt(n, "%s is empty: omit it, or give it a value", what)
 			}
 			*to = nil
 			for _, n := range n.Content {
@@ -144,7 +145,7 @@ func List[T any](to *[]T, least int, item func(*T) Schema) Schema {
 	}
 }
 
-// Text reads a text; a number or boolean is read as it is written.
+// Text reads a text. A number or a boolean is read as its text in the file.
 func Text(to *string) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
@@ -161,8 +162,8 @@ func Text(to *string) Schema {
 // IsText reports whether a node is a scalar other than null.
 func IsText(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() != "!!null" }
 
-// Matching reads a text that matches a pattern; otherwise is the error message for
-// any other.
+// Matching reads a text that matches a pattern. otherwise is the error message
+// for any other text.
 func Matching(to *string, pattern *regexp.Regexp, otherwise string) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
@@ -181,7 +182,7 @@ func Matching(to *string, pattern *regexp.Regexp, otherwise string) Schema {
 	}
 }
 
-// OneOf reads a word of a closed set.
+// OneOf reads a word that must be one of known.
 func OneOf(to *string, known []string) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
@@ -213,7 +214,7 @@ func Bool(to *bool) Schema {
 	}
 }
 
-// PositiveInt reads a whole number of at least 1.
+// PositiveInt reads an integer of at least 1.
 func PositiveInt(to *int) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
@@ -228,7 +229,7 @@ func PositiveInt(to *int) Schema {
 	}
 }
 
-// Duration reads a duration like 30s, 10m, 1h30m, 7d.
+// Duration reads a duration like 30s, 10m, 1h30m or 7d.
 func Duration(to *event.Duration) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
@@ -242,14 +243,14 @@ func Duration(to *event.Duration) Schema {
 		JSON: func() JSON {
 			return JSON{
 				"default": *to,
-				"if":      JSON{"const": 0}, // the one number that needs no unit
+				"if":      JSON{"const": 0}, // the only number without a unit
 				"else":    JSON{"type": "string", "pattern": event.DurationPattern, "minLength": 1, "errorMessage": event.DurationHelp},
 			}
 		},
 	}
 }
 
-// Bytes reads a number of bytes like 500kB, 10MB or 1GiB.
+// Bytes reads a size like 500kB, 10MB or 1GiB, in bytes.
 func Bytes(to *int64) Schema {
 	const help = "write a number with a unit, like 500kB, 10MB or 1GiB"
 	return Schema{
@@ -267,7 +268,7 @@ func Bytes(to *int64) Schema {
 	}
 }
 
-// AtMost reads a whole number from 1 to most.
+// AtMost reads an integer from 1 to most.
 func AtMost(most int, to *int) Schema {
 	inner := PositiveInt(to)
 	return Schema{
@@ -285,7 +286,7 @@ func AtMost(most int, to *int) Schema {
 	}
 }
 
-// DurationBetween reads a duration within bounds.
+// DurationBetween reads a duration from least to most.
 func DurationBetween(to *event.Duration, least, most time.Duration) Schema {
 	inner := Duration(to)
 	return Schema{
@@ -299,7 +300,7 @@ func DurationBetween(to *event.Duration, least, most time.Duration) Schema {
 	}
 }
 
-// WithoutDefault returns a schema whose JSON Schema names no default.
+// WithoutDefault returns a schema whose JSON Schema has no default.
 func WithoutDefault(f Schema) Schema {
 	of := f.JSON
 	f.JSON = func() JSON {

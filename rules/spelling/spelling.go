@@ -1,4 +1,4 @@
-// Package spelling suggests the word that a misspelt one was meant to be.
+// Package spelling suggests the intended word for a misspelt one.
 package spelling
 
 import (
@@ -9,8 +9,8 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// elsewhere maps the words of GitLab's pages, and of other tools, to those of its
-// API.
+// elsewhere maps words of GitLab's pages and of other tools to those of
+// GitLab's API.
 var elsewhere = map[string]string{
 	"passed":    "success",
 	"succeeded": "success",
@@ -19,8 +19,8 @@ var elsewhere = map[string]string{
 	"blocked":   "manual",
 }
 
-// Suggestion returns the end of an error message, ` (did you mean "x"?)`, with the
-// candidate nearest to a misspelt word; "" if none is near.
+// Suggestion returns the end of an error message, ` (did you mean "x"?)`, with
+// the candidate that is nearest to a misspelt word; "" if none is near.
 func Suggestion(word string, candidates []string) string {
 	best, distance := elsewhere[word], len(word)/3+2
 	for _, c := range slices.Sorted(slices.Values(candidates)) {

@@ -14,20 +14,21 @@ import (
 	"github.com/expr-lang/expr/vm/runtime"
 )
 
-// Bounds on expressions. A larger one is refused when it is compiled.
+// Limits on the size of an expression. A larger expression does not compile.
 const (
-	maxExpression = 256 << 10 // bytes of an expression: room for a list of 5,000 projects
-	maxBrackets   = 200       // brackets in brackets in an expression
-	MaxNodes      = 10_000    // parts of an expression, as expr counts them
-	maxRange      = 10_000    // numbers in a range that is written out, like 1..100
+	maxExpression = 256 << 10 // bytes of an expression: enough for a list of 5,000 projects
+	maxBrackets   = 200       // nesting depth of brackets
+	MaxNodes      = 10_000    // nodes of an expression, as expr counts them
+	maxRange      = 10_000    // numbers in a literal range, like 1..100
 	maxGlob       = 500       // bytes of a glob pattern
-	maxGlobs      = 1_000     // texts that its {a,b} stand for
+	maxGlobs      = 1_000     // alternatives that the {a,b} of a glob pattern expand to
 	maxPattern    = 10_000    // bytes of a regular expression
 )
 
-// makers are builtins of expr that make a text as long as one argument times
-// another. They tell its length before it is made.
-var makers = map[string]func(args []any) int{
+// textBuilders are the builtins of expr whose result can be as long as the
+// product of two arguments. Each function returns the length of the result, in
+// bytes, before it is built.
+var textBuilders = map[string]func(args []any) int{
 	"repeat": func(args []any) int { return product(len(args[0].(string)), runtime.ToInt(args[1])) },
 	"replace": func(args []any) int {
 		text, old, other := args[0].(string), args[1].(string), args[2].(string)
@@ -49,7 +50,7 @@ var makers = map[string]func(args []any) int{
 	},
 }
 
-// product gives a×b, or something larger than maxText where that is.
+// product returns a×b, or a value above MaxText if a×b is above it.
 func product(a, b int) int {
 	if b > 0 && a > MaxText/b {
 		return MaxText + 1
@@ -57,12 +58,13 @@ func product(a, b int) int {
 	return a * max(b, 0)
 }
 
-// Options are the compiler options that bound an expression, besides a Meter.
+// Options are the compiler options that limit an expression, in addition to a
+// Meter.
 var Options = func() []expr.Option {
 	options := []expr.Option{expr.MaxNodes(MaxNodes)}
-	for _, name := range slices.Sorted(maps.Keys(makers)) {
+	for _, name := range slices.Sorted(maps.Keys(textBuilders)) {
 		own := *builtin.Builtins[builtin.Index[name]]
-		made, lengthOf := own.Func, makers[name]
+		made, lengthOf := own.Func, textBuilders[name]
 		if made == nil {
 			safe := own.Safe
 			made = func(args ...any) (any, error) {
@@ -82,8 +84,9 @@ var Options = func() []expr.Option {
 	return options
 }()
 
-// TooLarge returns why an expression is too large to be parsed, and at which
-// character; "" if it is not.
+// TooLarge reports whether an expression is too large to parse. It returns the
+// position in characters and the error message; "" if the expression is not
+// too large.
 func TooLarge(source string) (at int, message string) {
 	if len(source) > maxExpression {
 		return 0, fmt.Sprintf("the expression has %d bytes, more than %d", len(source), maxExpression)
@@ -111,7 +114,7 @@ func TooLarge(source string) (at int, message string) {
 	return 0, ""
 }
 
-// Glob is the function of that name.
+// Glob implements the function glob.
 func Glob(args ...any) (any, error) {
 	text, pattern := args[0].(string), args[1].(string)
 	if err := CheckGlob(pattern); err != nil {
@@ -120,22 +123,22 @@ func Glob(args ...any) (any, error) {
 	return doublestar.Match(pattern, text)
 }
 
-// CheckGlob refuses glob patterns that take long to match.
+// CheckGlob returns an error if a glob pattern would take too long to match.
 func CheckGlob(pattern string) error {
 	if len(pattern) > maxGlob {
 		return fmt.Errorf("the glob pattern has %d bytes, more than %d", len(pattern), maxGlob)
 	}
 	if strings.ContainsRune(pattern, '{') && alternatives(pattern) > maxGlobs {
-		return fmt.Errorf("the {a,b} of the glob pattern stand for more than %d texts", maxGlobs)
+		return fmt.Errorf("the {a,b} of the glob pattern expand to more than %d texts", maxGlobs)
 	}
 	return nil
 }
 
-// alternatives gives how many texts the {a,b} of a glob pattern stand for, or
-// something larger than maxGlobs.
+// alternatives returns how many texts the {a,b} of a glob pattern expand to,
+// or a value above maxGlobs if there are more than that.
 func alternatives(pattern string) int {
 	n := 1
-	var commas []int // of each { that is open
+	var commas []int // for each open {
 	for _, r := range pattern {
 		switch last := len(commas) - 1; {
 		case r == '{':

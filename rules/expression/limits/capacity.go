@@ -9,36 +9,36 @@ import (
 	"time"
 )
 
-// How much of a process the evaluations may use at the same time. An
-// evaluation begins as a quick one. One that needs more than quickWork or
-// quickMemory goes on as a heavy one, when it is its turn: so the work that one
-// team's rules cost delays the quick evaluations of all others by little. While
-// an evaluation waits for GitLab it has no slot, but it keeps the log that it
-// has read, and so the number of logs is bounded, too. The memory of all
-// evaluations together is at most
+// Limits on the evaluations that run at the same time in one process. Every
+// evaluation begins as a quick one. An evaluation that needs more than
+// quickWork or quickMemory waits for a heavy slot and continues as a heavy
+// one. So the costly rules of one team hardly delay the quick evaluations of
+// others. While an evaluation waits for GitLab it occupies no slot, but it
+// keeps the log that it has read. Therefore the number of logs is limited,
+// too. The memory of all evaluations together is at most
 //
 //	(quickSlots + maxWaiting)·quickMemory + heavySlots·fullMemory + logSlots·(log window)
 const (
-	quickSlots  = 16        // quick evaluations at the same time
-	heavySlots  = 2         // heavy evaluations at the same time; each occupies a core
-	logSlots    = 32        // evaluations that have read a log, or are reading one
-	maxWaiting  = 16        // evaluations that wait to go on as heavy ones, at most
-	maxSameRule = 4         // of those, that wait because of the same rule
-	quickWork   = 3_000_000 // units, about 0.1 s
+	quickSlots  = 16        // concurrent quick evaluations
+	heavySlots  = 2         // concurrent heavy evaluations; each occupies a core
+	logSlots    = 32        // evaluations that have read a log or are reading one
+	maxWaiting  = 16        // evaluations that wait for a heavy slot
+	maxSameRule = 4         // waiting evaluations that the same rule made heavy
+	quickWork   = 3_000_000 // units of work, about 0.1 s
 	quickMemory = 8 << 20   // bytes
 )
 
-// Capacity is what all evaluations of a process share. Rule sets that are
+// Capacity is shared by all evaluations of a process. Rule sets that are
 // loaded with the same Capacity share it, also across a reload. It is safe for
 // concurrent use.
 type Capacity struct {
-	quick chan struct{} // holds one for each quick evaluation
-	logs  chan struct{} // holds one for each evaluation with a log
+	quick chan struct{} // semaphore: one element per quick evaluation
+	logs  chan struct{} // semaphore: one element per evaluation with a log
 
 	mu      sync.Mutex
 	heavy   int                  // free heavy slots
-	waiting map[string][]*waiter // by the rule that made them heavy, first come first
-	turns   []string             // those rules, the next to be served first
+	waiting map[string][]*waiter // by the rule that made them heavy, each queue in order of arrival
+	turns   []string             // round-robin queue of the rules with waiters
 }
 
 // waiter is an evaluation that waits for a heavy slot.
@@ -54,12 +54,11 @@ func NewCapacity() *Capacity {
 	}
 }
 
-// permit is an evaluation's share of a Capacity. One evaluation uses it from
-// one goroutine.
+// permit is an evaluation's share of a Capacity. It belongs to one goroutine.
 type permit struct {
-	capacity *Capacity // nil: without bounds
+	capacity *Capacity // nil: unlimited
 	slot     slot
-	log      bool // it has one of the logs
+	log      bool // it occupies a log slot
 }
 
 // slot is the kind of a permit's slot.
@@ -72,7 +71,7 @@ const (
 )
 
 // enter blocks until the evaluation may begin as a quick one, or returns ctx's
-// error. A nil Capacity has no bounds.
+// error. A nil Capacity is unlimited.
 func (c *Capacity) enter(ctx context.Context) (*permit, error) {
 	p := &permit{capacity: c}
 	return p, p.takeQuick(ctx)
@@ -98,23 +97,26 @@ func take(ctx context.Context, from chan struct{}) error {
 	}
 }
 
-// escalate blocks until the evaluation may go on as a heavy one. Rules take
-// turns: one that makes many evaluations heavy does not delay those of another
-// rule by more than one of its own. Errors: crowdedError, or ctx's.
+// escalate blocks until the evaluation may continue as a heavy one. Heavy
+// slots are granted to rules in turn, so a rule with many heavy evaluations
+// delays another rule by at most one of them. The errors are crowdedError and
+// ctx's.
 func (p *permit) escalate(ctx context.Context, rule string) error {
 	if p.capacity == nil || p.slot == heavySlot {
 		return nil
 	}
-	w, err := p.capacity.line(rule, maxSameRule, maxWaiting)
+	w, err := p.capacity.enqueue(rule, maxSameRule, maxWaiting)
 	if err != nil {
 		return err
 	}
-	p.release() // it waits without a quick slot
+	p.release() // it occupies no quick slot while it waits
 	return p.wait(ctx, rule, w)
 }
 
-// line takes a heavy slot, or a place in line for one.
-func (c *Capacity) line(rule string, mostOfRule, most int) (*waiter, error) {
+// enqueue takes a heavy slot, or a place in the rule's queue for one. The
+// error is crowdedError if mostOfRule evaluations of the rule, or most in
+// total, are waiting.
+func (c *Capacity) enqueue(rule string, mostOfRule, most int) (*waiter, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := &waiter{granted: make(chan struct{})}
@@ -147,12 +149,12 @@ func (p *permit) wait(ctx context.Context, rule string, w *waiter) error {
 	if i := slices.Index(c.waiting[rule], w); i >= 0 {
 		c.remove(rule, i)
 	} else {
-		c.grant() // it was granted meanwhile
+		c.grant() // the slot was granted in the meantime
 	}
 	return ctx.Err()
 }
 
-// release gives the slot back.
+// release returns the slot.
 func (p *permit) release() {
 	switch p.slot {
 	case noSlot:
@@ -166,7 +168,7 @@ func (p *permit) release() {
 	p.slot = noSlot
 }
 
-// leave gives all back that the evaluation has.
+// leave returns everything that the evaluation occupies.
 func (p *permit) leave() {
 	p.release()
 	if p.log {
@@ -175,18 +177,18 @@ func (p *permit) leave() {
 	}
 }
 
-// without calls ask, which waits for GitLab, while the evaluation has no slot.
-// Its only error is ctx's.
-func (p *permit) without(ctx context.Context, rule string, ask func()) error {
+// without calls request, which waits for GitLab, while the evaluation occupies
+// no slot. The only error is ctx's.
+func (p *permit) without(ctx context.Context, rule string, request func()) error {
 	before := p.slot
 	p.release()
-	ask()
+	request()
 	switch before {
 	case noSlot:
 	case quickSlot:
 		return p.takeQuick(ctx)
 	case heavySlot:
-		w, err := p.capacity.line(rule, math.MaxInt, math.MaxInt)
+		w, err := p.capacity.enqueue(rule, math.MaxInt, math.MaxInt)
 		if err != nil {
 			return err
 		}
@@ -196,7 +198,7 @@ func (p *permit) without(ctx context.Context, rule string, ask func()) error {
 }
 
 // readLog blocks until the evaluation may read a log, or returns ctx's error.
-// It is called without a slot.
+// The caller must not occupy a slot.
 func (p *permit) readLog(ctx context.Context) error {
 	if p.capacity == nil || p.log {
 		return nil
@@ -206,7 +208,7 @@ func (p *permit) readLog(ctx context.Context) error {
 	return err
 }
 
-// grant gives a free heavy slot to the next in line.
+// grant gives a free heavy slot to the next waiter.
 func (c *Capacity) grant() {
 	if len(c.turns) == 0 {
 		c.heavy++
@@ -219,7 +221,7 @@ func (c *Capacity) grant() {
 	close(w.granted)
 }
 
-// remove takes one of a rule's waiters out.
+// remove removes the i-th waiter of a rule.
 func (c *Capacity) remove(rule string, i int) {
 	c.waiting[rule] = slices.Delete(c.waiting[rule], i, i+1)
 	if len(c.waiting[rule]) == 0 {
@@ -228,7 +230,7 @@ func (c *Capacity) remove(rule string, i int) {
 	}
 }
 
-// count returns how many evaluations wait.
+// count returns the number of evaluations that wait.
 func (c *Capacity) count() (n int) {
 	for _, all := range c.waiting {
 		n += len(all)
@@ -236,17 +238,19 @@ func (c *Capacity) count() (n int) {
 	return n
 }
 
-// crowdedError ends an evaluation that would have to wait behind too many others.
+// crowdedError is the error of an evaluation that would have to wait behind
+// too many others.
 type crowdedError struct{}
 
 var _ error = crowdedError{}
 
 func (crowdedError) Error() string {
-	return "too many expressions that take long are evaluated at the moment; this one is evaluated again later"
+	return "too many costly expressions are being evaluated; this one will be evaluated again later"
 }
 
-// Again says that the same evaluation may succeed later; see Passes.
+// Again declares that the same evaluation may succeed later; see
+// event.Transient.
 func (crowdedError) Again() (after time.Duration, ok bool) { return time.Second, true }
 
-// ErrTooMuch ends the evaluation of a rule that would exceed its bounds.
-var ErrTooMuch = errors.New("the expression was stopped, because it does too much: it goes over long lists, or looks at a long text, too often. Let a cheap condition stand before it, or look at a part")
+// ErrTooMuch is the error of an evaluation that would exceed its limits.
+var ErrTooMuch = errors.New("the expression was stopped because it does too much work: it iterates over long lists, or reads a long text, too often. Put a cheap condition before it, or read only a part")

@@ -11,8 +11,9 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// TestCapacityTakesTurns has one rule's evaluations wait in a long line, and
-// those of two others in short ones: each rule is served in its turn.
+// TestCapacityTakesTurns lets one rule's evaluations form a long queue and
+// those of two others short ones. Heavy slots must be granted to the rules in
+// turn.
 func TestCapacityTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewCapacity()
@@ -32,7 +33,7 @@ func TestCapacityTakesTurns(t *testing.T) {
 				mu.Unlock()
 				p.leave()
 			}()
-			synctest.Wait() // they stand in line in this order
+			synctest.Wait() // they wait in this order
 		}
 		if len(served) > 0 {
 			t.Fatalf("served %v while all slots are taken", served)
@@ -47,9 +48,9 @@ func TestCapacityTakesTurns(t *testing.T) {
 	})
 }
 
-// TestCapacityRefusesALongLine: evaluations that wait keep memory, so there are
-// not many of them, and few because of the same rule.
-func TestCapacityRefusesALongLine(t *testing.T) {
+// TestCapacityRefusesALongQueue checks that few evaluations wait, because each
+// of them keeps memory, and that one rule can't take all places.
+func TestCapacityRefusesALongQueue(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		rule func(i int) string
@@ -100,20 +101,20 @@ func TestCapacityRefusesALongLine(t *testing.T) {
 	}
 }
 
-// TestCapacityLeavesSlotsWhileGitLabAnswers: evaluations that wait for GitLab
-// delay no others, and the logs that they have are bounded.
+// TestCapacityLeavesSlotsWhileGitLabAnswers checks that evaluations that wait
+// for GitLab occupy no slot, and that the number of logs is limited.
 func TestCapacityLeavesSlotsWhileGitLabAnswers(t *testing.T) {
 	for _, kind := range []slot{quickSlot, heavySlot} {
 		synctest.Test(t, func(t *testing.T) {
 			c := NewCapacity()
 			answer := make(chan struct{})
-			var asking sync.WaitGroup
+			var requests sync.WaitGroup
 			for range 10 * (quickSlots + heavySlots) {
 				p := quick(t, c)
 				if kind == heavySlot {
 					heavy(t, p, "costly")
 				}
-				asking.Go(func() {
+				requests.Go(func() {
 					defer p.leave()
 					err := p.without(t.Context(), "costly", func() { <-answer })
 					if err != nil || p.slot != kind {
@@ -123,7 +124,7 @@ func TestCapacityLeavesSlotsWhileGitLabAnswers(t *testing.T) {
 				synctest.Wait()
 			}
 			close(answer)
-			asking.Wait()
+			requests.Wait()
 			wantFree(t, c)
 		})
 	}
@@ -139,7 +140,7 @@ func quick(t *testing.T, c *Capacity) *permit {
 	return p
 }
 
-// heavy makes an evaluation go on as a heavy one.
+// heavy makes an evaluation continue as a heavy one.
 func heavy(t *testing.T, p *permit, rule string) {
 	t.Helper()
 	if err := p.escalate(t.Context(), rule); err != nil {
@@ -147,7 +148,7 @@ func heavy(t *testing.T, p *permit, rule string) {
 	}
 }
 
-// wantFree checks that nothing is in use any more.
+// wantFree checks that no capacity is in use.
 func wantFree(t *testing.T, c *Capacity) {
 	t.Helper()
 	synctest.Wait()

@@ -1,6 +1,7 @@
-// Package limits bounds expressions. Options and TooLarge bound an expression when it
-// is compiled, and a Meter inserts into it what counts its work; a Machine runs it
-// within the work and memory that a rule may use; Capacity is the share of the
-// process that all evaluations have together. Work is counted before it is done, so
-// the same evaluation ends alike on every machine.
+// Package limits limits the cost of expressions. Options and TooLarge limit
+// the size of an expression when it is compiled. A Meter inserts calls that
+// count the work of an expression. A Machine runs it within the work and
+// memory that a rule may use. Capacity limits the work of all concurrent
+// evaluations of the process. Work is counted before it is done, so the same
+// evaluation has the same result on every machine.
 package limits

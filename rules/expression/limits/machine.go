@@ -8,144 +8,147 @@ import (
 	"github.com/expr-lang/expr/vm"
 )
 
-// Bounds on what the expressions of one event do. Work is counted before it is
-// done, and so the same evaluation ends alike on every machine: an element of
-// a list that an expression goes over counts a unit or more for each part that
-// is evaluated for it, a text that is searched a unit for each 16 bytes, one
-// that is made 4 units for each byte, one that is matched with a regular
-// expression one for each byte and more for what repeats. A unit is about
-// 30 ns. Memory is counted as if nothing were freed before the run ends.
+// Limits on the work of the expressions of one event, in units of about 30 ns.
+// Work is counted before it is done, so the same evaluation has the same
+// result on every machine. An element of a list counts one unit or more for
+// each node of the predicate that is evaluated on it. A text counts one unit
+// for each 16 bytes that are searched, 4 units for each byte that is built,
+// and one unit or more for each byte that is matched with a regular
+// expression. Memory is counted as if none were freed before the run ends.
 const (
-	EventWork  = 60_000_000 // units for all rules of an event; each may use an equal share of the rest
-	RuleWork   = 30_000_000 // units for one rule, at most
-	fullMemory = 64 << 20   // bytes that one run makes
-	maxMade    = 250_000    // elements of ranges and literal lists that one run makes (expr's memory budget)
-	MaxText    = 4 << 20    // bytes of a text that repeat, replace or join make
-	maxDeep    = 100        // lists in lists in a value that is looked at as a whole
+	EventWork  = 60_000_000 // units for all rules of an event; each rule may use an equal share of the remainder
+	RuleWork   = 30_000_000 // units for one rule
+	fullMemory = 64 << 20   // bytes that one run allocates
+	maxMade    = 250_000    // elements of ranges and literal lists in one run (expr's memory budget)
+	MaxText    = 4 << 20    // bytes of a text that repeat, replace or join build
+	maxDeep    = 100        // nesting depth of lists in a value that is read as a whole
 )
 
-// logUnits is the work to clean and mask a log, for each 16 bytes, and
-// logCopies is how often it is in memory at the same time while that is done.
+// logUnits is the work to clean and redact a log, for each 16 bytes. logCopies
+// is the number of copies of a log in memory while that is done.
 const (
 	logUnits  = 16
 	logCopies = 4
 )
 
-// RequestError is the error of a request to GitLab, or of waiting for capacity, that
-// an expression made. Unlike expr's own errors its text contains no values. It does
-// not unwrap.
+// RequestError is the error of a request to GitLab, or of waiting for
+// capacity. Its text contains no values, unlike expr's own errors. It does not
+// unwrap.
 type RequestError struct{ Err error }
 
 func (e RequestError) Error() string { return e.Err.Error() }
 
-// Machine runs programs within bounds. One serves one evaluation at a time.
+// Machine runs programs within limits. It serves one evaluation at a time.
 type Machine struct {
 	vm     vm.VM
 	ctx    context.Context
 	permit *permit
-	rule   string // whose expressions run
-	work   int    // units left to the rule
-	memory int    // bytes left to the run
+	rule   string // the rule whose expressions run
+	work   int    // units that remain for the rule
+	memory int    // bytes that remain for the run
 
-	spent int // units that the evaluation has used
-	held  int // bytes that it keeps to its end: logs
+	spent    int // units that the evaluation has used
+	retained int // bytes that the evaluation keeps to its end: logs
 }
 
 // NewMachine returns a machine for one evaluation at a time.
 func NewMachine() *Machine { return &Machine{vm: vm.VM{MemoryBudget: maxMade}} }
 
-// Begin starts an evaluation, as soon as the capacity allows one. A nil Capacity is
-// unbounded. The only error is ctx's.
+// Begin starts an evaluation as soon as the capacity allows. A nil Capacity is
+// unlimited. The only error is that of ctx.
 func (m *Machine) Begin(ctx context.Context, c *Capacity) error {
 	p, err := c.enter(ctx)
 	if err != nil {
 		return err
 	}
-	m.ctx, m.permit, m.spent, m.held = ctx, p, 0, 0
+	m.ctx, m.permit, m.spent, m.retained = ctx, p, 0, 0
 	m.Allot("", RuleWork)
 	return nil
 }
 
-// End ends the evaluation, and returns its share of the capacity.
+// End ends the evaluation and returns its capacity.
 func (m *Machine) End() { m.permit.leave() }
 
-// ReadLog blocks until the evaluation may read a log, or returns the error of its
-// context. It is called within withoutSlot.
+// ReadLog blocks until the evaluation may read a log, or returns the error of
+// its context. It must be called within WithoutSlot.
 func (m *Machine) ReadLog() error { return m.permit.readLog(m.ctx) }
 
-// WithoutSlot calls request, which waits for GitLab, while the evaluation has no
-// slot. The only error is that of the evaluation's context.
+// WithoutSlot calls request, which waits for GitLab, while the evaluation
+// occupies no slot. The only error is that of the evaluation's context.
 func (m *Machine) WithoutSlot(request func()) error {
 	return m.permit.without(m.ctx, m.rule, request)
 }
 
-// Left returns the rule whose expressions run, and its units of work left.
+// Left returns the rule whose expressions run, and its remaining units of
+// work.
 func (m *Machine) Left() (rule string, work int) { return m.rule, m.work }
 
-// Fits reports whether the rule has enough work left to look at all of a value.
+// Fits reports whether the remaining work of the rule suffices to read all of
+// a value.
 func (m *Machine) Fits(value any) bool { return m.size(value) <= m.work }
 
-// Allot grants a rule so many units of work for all its expressions.
+// Allot sets the units of work for all expressions of a rule.
 func (m *Machine) Allot(rule string, work int) { m.rule, m.work = rule, work }
 
-// Run evaluates a program. Errors are expr's, and may wrap a RequestError or
-// ErrTooMuch.
+// Run evaluates a program. Errors are those of expr. They may wrap a
+// RequestError or ErrTooMuch.
 func (m *Machine) Run(program *vm.Program, env any) (any, error) {
 	m.memory = fullMemory
 	return m.vm.Run(program, env)
 }
 
-// use counts work and memory before they are used, and panics where that is
-// more than the rule has left, as the machine of expr expects it.
+// use counts work and memory before they are used. If the rule exceeds its
+// limits, it panics with ErrTooMuch, which expr's machine returns as an error.
 func (m *Machine) use(work, memory int) {
 	if work > m.work || memory > m.memory {
 		panic(ErrTooMuch)
 	}
 	m.work -= work
 	m.memory -= memory
-	if err := m.Weigh(work); err != nil {
+	if err := m.Charge(work); err != nil {
 		panic(RequestError{err})
 	}
 }
 
-// Weigh counts work for the evaluation. One that exceeds the bounds of a quick
-// evaluation blocks until it may continue as a heavy one.
-func (m *Machine) Weigh(work int) error {
+// Charge counts work for the evaluation. If it exceeds the limits of a quick
+// evaluation, Charge blocks until the evaluation may continue as a heavy one.
+// The error is that of waiting, in a RequestError.
+func (m *Machine) Charge(work int) error {
 	m.spent += work
-	if m.spent <= quickWork && m.held+fullMemory-m.memory <= quickMemory {
+	if m.spent <= quickWork && m.retained+fullMemory-m.memory <= quickMemory {
 		return nil
 	}
 	return m.permit.escalate(m.ctx, m.rule)
 }
 
-// Hold counts a log that the evaluation has read, and keeps until its end.
-func (m *Machine) Hold(log string) error {
-	m.held += logCopies * len(log)
-	return m.Weigh(logUnits * (len(log)/16 + 1))
+// RetainLog counts a log that the evaluation has read and keeps until its end.
+func (m *Machine) RetainLog(log string) error {
+	m.retained += logCopies * len(log)
+	return m.Charge(logUnits * (len(log)/16 + 1))
 }
 
-// How Spend counts a value.
+// Measures by which Spend counts a value.
 const (
-	byElement = iota // a list's elements, or pairs of a mapping
-	bySquare         // the square of that
-	byLength         // a text's bytes, in 16
-	byAll            // all that is in it, however deep
-	byPart           // the parts of a text that a separator gives
+	byElement = iota // elements of a list, or pairs of a mapping
+	bySquare         // the square of byElement
+	byLength         // 16-byte units of a text
+	byAll            // the content at all depths
+	byPart           // the parts into which a separator splits a text
 )
 
-// Units for each 16 bytes of a text.
+// Units of work for each 16 bytes of a text.
 const (
 	toRead = 1
 	toMake = 64
 )
 
-// cost says how a value is counted: so many units of work, and bytes of memory,
-// for each of what it is counted by.
+// cost determines the cost of a value: how it is measured, and the units of
+// work and bytes of memory for each unit of that measure.
 type cost struct{ how, work, memory int }
 
-// Spend is the function that a Meter inserts into expressions: it counts the work
-// and the memory of a value, by a cost, and returns the value. The separator is the
-// last argument of byPart.
+// Spend is the function that a Meter inserts into expressions. It counts the
+// work and the memory of a value by a cost, and returns the value. The last
+// argument is the separator for byPart.
 func (m *Machine) Spend(args ...any) any {
 	value := args[0]
 	c := cost{args[1].(int), args[2].(int), args[3].(int)}
@@ -157,7 +160,7 @@ func (m *Machine) Spend(args ...any) any {
 	return value
 }
 
-// PayText counts so many units of work for each 16 bytes of a text.
+// PayText counts the given units of work for each 16 bytes of a text.
 func (m *Machine) PayText(text string, units int) { m.pay(text, cost{byLength, units, 0}, "") }
 
 func (m *Machine) pay(value any, c cost, separator string) {
@@ -181,7 +184,8 @@ func (m *Machine) pay(value any, c cost, separator string) {
 	m.use(n*c.work, n*c.memory)
 }
 
-// length gives how many elements a list or mapping has; 0 for anything else.
+// length returns the number of elements of a list or mapping; 0 for any other
+// value.
 func length(value any) int {
 	switch v := reflect.ValueOf(value); v.Kind() {
 	case reflect.Slice, reflect.Array, reflect.Map:
@@ -191,8 +195,9 @@ func length(value any) int {
 	}
 }
 
-// size counts all that is in a value, in 16 bytes: what stands in it twice
-// twice, and 4 for each element. It counts no further than to what is left.
+// size returns the size of a value in units of 16 bytes, at all depths: a part
+// that occurs twice counts twice, and each element counts 4 in addition. It
+// stops when the remaining work is exceeded.
 func (m *Machine) size(value any) int {
 	n := 0
 	var count func(v reflect.Value, depth int)
@@ -221,7 +226,7 @@ func (m *Machine) size(value any) int {
 			for i := range v.NumField() {
 				count(v.Field(i), depth+1)
 			}
-		default: // nothing more than itself
+		default: // no content
 		}
 	}
 	count(reflect.ValueOf(value), 0)

@@ -11,18 +11,19 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Meter inserts into a checked expression the calls that count its work: calls of
-// Spend, which is machine.spend. Cheap operations, like comparing fields of the
-// event, stay as they are. meter also refuses what no count can bound.
+// Meter inserts into a checked expression the calls that count its work: calls
+// of Spend, which is Machine.Spend. Cheap operations, such as comparing fields
+// of the event, remain unchanged. It also reports operations whose cost can't
+// be bounded.
 type Meter struct {
 	fail  func(n ast.Node, format string, args ...any)
-	calls int // of Spend, until now
+	calls int // of Spend, so far
 }
 
 // NewMeter returns a meter that calls fail for each node that it refuses.
 func NewMeter(fail func(n ast.Node, format string, args ...any)) *Meter { return &Meter{fail: fail} }
 
-// Visit implements ast.Visitor; children come before their parents.
+// Visit implements ast.Visitor. Children are visited before their parents.
 func (m *Meter) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.BinaryNode:
@@ -36,7 +37,7 @@ func (m *Meter) Visit(node *ast.Node) {
 
 func (m *Meter) call(node *ast.Node, n *ast.CallNode, name string) {
 	if len(n.Arguments) == 0 {
-		return // of the functions below, a mistake that expr tells
+		return // a call with a mistake that expr reports
 	}
 	switch name {
 	case "glob":
@@ -58,7 +59,7 @@ func (m *Meter) operator(node *ast.Node, n *ast.BinaryNode) {
 			m.charge(node, textMade)
 		}
 	case "==", "!=", "<", "<=", ">", ">=", "startsWith", "endsWith":
-		// Two texts are compared as far as the shorter goes.
+		// Comparing two texts takes time by the length of the shorter.
 		if !small(n.Left) && !small(n.Right) {
 			m.charge(&n.Left, cost{byAll, toRead, 0})
 			m.charge(&n.Right, cost{byAll, toRead, 0})
@@ -72,7 +73,7 @@ func (m *Meter) operator(node *ast.Node, n *ast.BinaryNode) {
 	case "matches":
 		pattern, ok := n.Right.(*ast.StringNode)
 		if !ok {
-			m.fail(n.Right, "a regular expression must stand in quotes")
+			m.fail(n.Right, "a regular expression must be in quotes")
 			return
 		}
 		if len(pattern.Value) > maxPattern {
@@ -84,12 +85,12 @@ func (m *Meter) operator(node *ast.Node, n *ast.BinaryNode) {
 		from, isNumber := Number(n.Left)
 		to, isNumberToo := Number(n.Right)
 		if isNumber && isNumberToo && to-from >= maxRange {
-			m.fail(n, "this range holds more than %d numbers: compare with < and > instead", maxRange)
+			m.fail(n, "this range has more than %d numbers: compare with < and > instead", maxRange)
 		}
 	}
 }
 
-// Number gives the value of a whole number that is written out.
+// Number returns the value of an integer literal, which may be negative.
 func Number(n ast.Node) (int, bool) {
 	switch n := n.(type) {
 	case *ast.IntegerNode:
@@ -135,14 +136,15 @@ func (m *Meter) builtin(node *ast.Node, n *ast.BuiltinNode) {
 	}
 }
 
-// Bytes that an element takes: boxed in a list of any values, and in a group of
-// its own.
+// Sizes of an element, in bytes: as an interface value in a list, and in a
+// group of its own.
 const (
 	boxed   = 16
 	grouped = 160
 )
 
-// sizeOfElement returns the bytes of an element of a list that is boxed.
+// sizeOfElement returns the size of an element of a list of interface values,
+// in bytes.
 func sizeOfElement(list ast.Node) int {
 	if t := list.Type(); t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
 		return int(t.Elem().Size())
@@ -155,19 +157,19 @@ func isPredicate(n ast.Node) bool {
 	return ok
 }
 
-// sorting is what an element costs to sort, in units.
+// sorting is the work to sort one element, in units.
 const sorting = 30
 
-// parts gives the units of a predicate, which is evaluated for each element.
+// parts returns the units of work of one evaluation of a predicate.
 func parts(predicate ast.Node) int {
 	n := 0
 	ast.Find(predicate, func(part ast.Node) bool {
 		n++
 		switch part := part.(type) {
 		case *ast.PointerNode:
-			n += 15 // a job of a list is copied each time
+			n += 15 // a job in a list is copied each time
 		case *ast.BuiltinNode:
-			n += 60 // it makes a value, mostly
+			n += 60 // it usually allocates a value
 		case *ast.CallNode:
 			n += 5
 			if part.Callee.String() == "glob" {
@@ -186,14 +188,15 @@ func parts(predicate ast.Node) int {
 	return n
 }
 
-// shortText is how many bytes fields of the event have, names mostly.
+// shortText is the assumed length of short fields of the event, mostly names,
+// in bytes.
 const shortText = 64
 
-// textMade is what a text costs that is made.
+// textMade is the cost of a text that is built.
 var textMade = cost{byLength, toMake, 16}
 
-// costsOf has what the arguments of the builtins without a predicate cost; all
-// that is in them for those that are not here.
+// costsOf contains the costs of the arguments of builtins without a predicate.
+// An argument that is not listed costs as much as its whole content.
 var costsOf = func() map[string][]cost {
 	all := map[string][]cost{}
 	set := func(c []cost, names ...string) {
@@ -205,7 +208,7 @@ var costsOf = func() map[string][]cost {
 		"bitand", "bitor", "bitxor", "bitnand", "bitshl", "bitshr", "bitushr", "bitnot")
 	set([]cost{{byLength, toRead, 0}}, "len", "int", "float", "date", "timezone",
 		"trim", "trimPrefix", "trimSuffix", "indexOf", "lastIndexOf", "hasPrefix", "hasSuffix")
-	set([]cost{{byLength, toMake, 0}}, "split", "splitAfter") // their parts: chargeParts
+	set([]cost{{byLength, toMake, 0}}, "split", "splitAfter") // chargeParts counts the parts
 	set([]cost{{byLength, toMake, 2 * 16}}, "upper", "lower", "toBase64", "fromBase64")
 	set([]cost{{byLength, toMake, 20 * 16}}, "fromJSON")
 	set([]cost{{byElement, 1, 3 * boxed}}, "take", "reverse", "concat", "keys", "values")
@@ -215,11 +218,12 @@ var costsOf = func() map[string][]cost {
 	return all
 }()
 
-// chargeParts lets the parts be counted that split makes of a text: as many as
-// the separator gives, and one for each character where that is not written out.
+// chargeParts counts the parts into which split splits a text: those between
+// occurrences of a literal separator, or one per character if the separator is
+// no literal.
 func (m *Meter) chargeParts(n *ast.BuiltinNode) {
 	if len(n.Arguments) < 2 {
-		return // a mistake that expr tells
+		return // a mistake that expr reports
 	}
 	separator, _ := n.Arguments[1].(*ast.StringNode)
 	if separator == nil {
@@ -229,14 +233,15 @@ func (m *Meter) chargeParts(n *ast.BuiltinNode) {
 	m.chargeAlways(&n.Arguments[0], cost{byPart, 0, boxed}, separator)
 }
 
-// charge lets the value of a node be counted, unless it is always small.
+// charge inserts a call that counts the value of a node, unless the value is
+// always small.
 func (m *Meter) charge(node *ast.Node, c cost) {
 	if !small(*node) {
 		m.chargeAlways(node, c)
 	}
 }
 
-// spendArguments is how many arguments Spend has, but for a separator.
+// spendArguments is the number of arguments of Spend without the separator.
 const spendArguments = 5
 
 func (m *Meter) chargeAlways(node *ast.Node, c cost, separator ...ast.Node) {
@@ -255,8 +260,8 @@ func constant(value int) ast.Node {
 	return n
 }
 
-// small reports whether a value is always small: a number, a time, what is
-// written out, or a field of the event that GitLab keeps short.
+// small reports whether a value is always small: a number, a time, a literal,
+// or a field of the event that GitLab keeps short.
 func small(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -278,14 +283,15 @@ func small(n ast.Node) bool {
 	}
 }
 
-// MatchUnits returns the units of work to match one byte with a regular expression.
-// Go's matching time is linear in the text, but each instruction of the program may
-// run for each byte. Those of a literal do not: a text is at one position of a
-// literal at a time, or at few if the literal repeats itself.
+// MatchUnits returns the units of work to match one byte with a regular
+// expression. Go's matching time is linear in the text, but each instruction
+// of the program may run for each byte. This does not apply to the
+// instructions of a literal: a text is at one position of a literal at a time,
+// or at few if the literal repeats itself.
 func MatchUnits(pattern string) int {
 	tree, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return 1 // told by expr
+		return 1 // expr reports it
 	}
 	idle := 0
 	var count func(*syntax.Regexp)
@@ -305,12 +311,12 @@ func MatchUnits(pattern string) int {
 	return 1 + max(0, len(program.Inst)-idle)*2/5
 }
 
-// overlaps returns at how many positions of a literal a text can be at once, besides
-// the furthest: 4 for "=====", 0 for "failed".
+// overlaps returns at how many positions of a literal a text can be at the
+// same time, besides the furthest: 4 for "=====", 0 for "failed".
 func overlaps(literal []rune) int {
 	most := 0
-	border := make([]int, len(literal)) // length of the longest start that ends here, too
-	at := make([]int, len(literal))     // how many starts end here
+	border := make([]int, len(literal)) // length of the longest prefix that also ends here
+	at := make([]int, len(literal))     // number of prefixes that end here
 	for i := 1; i < len(literal); i++ {
 		n := border[i-1]
 		for n > 0 && literal[i] != literal[n] {
@@ -326,8 +332,8 @@ func overlaps(literal []rune) int {
 	return most
 }
 
-// unitsOfGlob gives the units for each byte that is matched with a glob
-// pattern: from each, all of the pattern may be tried.
+// unitsOfGlob returns the units of work for each byte that is matched with a
+// glob pattern, because the whole pattern may be tried from each byte.
 func unitsOfGlob(call *ast.CallNode) int {
 	if len(call.Arguments) > 1 {
 		if pattern, ok := call.Arguments[1].(*ast.StringNode); ok {

@@ -1,5 +1,5 @@
-// Package golden compares what tests produce with files that hold what they are
-// to produce. With -update the files are written instead.
+// Package golden compares the output of tests with files that contain the
+// expected output. With -update the files are written instead.
 package golden
 
 import (
@@ -14,7 +14,7 @@ import (
 
 var update = flag.Bool("update", false, "write what the tests produce to the golden files")
 
-// File fails the test if a file's content differs from got.
+// File fails the test if the content of a file differs from got.
 func File(t *testing.T, name, got string) {
 	t.Helper()
 	data, err := os.ReadFile(name)
@@ -33,7 +33,7 @@ func File(t *testing.T, name, got string) {
 	}
 }
 
-// Section fails the test if the part of a file between two lines differs from
+// Section fails the test if the content of a file between two lines differs from
 // got.
 func Section(t *testing.T, name, begin, end, got string) {
 	t.Helper()

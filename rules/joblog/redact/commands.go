@@ -8,61 +8,63 @@ import (
 )
 
 const (
-	maxCommand = 1 << 10 // bytes of a command that are looked at
+	maxCommand = 1 << 10 // bytes of a command that are inspected
 	maxEntry   = 256     // bytes of an entry of .netrc
-	maxBefore  = 128     // bytes of a line before what is looked at
+	maxBefore  = 128     // bytes of a line before the position that are inspected
 )
 
-// command is one that takes a password where no name tells it. Its flag's
-// expression has an empty group where the password begins.
+// command is a command whose password follows a flag rather than a secret
+// name. The flag's expression has an empty group where the password begins.
 type command struct{ flag *regexp.Regexp }
 
-// between stands between a flag and its value, also in a list of arguments.
+// between matches the separator of a flag and its value, also in a list of
+// arguments.
 const between = `(?:["']?,?\s+|["'],|=)`
 
-// flagged is a command with a flag.
+// flagged returns a command with a flag.
 func flagged(flag string) command {
 	return command{regexp.MustCompile(`[\s"',](?:` + flag + `)()`)}
 }
 
-// leading is a command with what begins at its own name.
+// leading returns a command whose expression begins at its name.
 func leading(expr string) command {
 	return command{regexp.MustCompile(`^(?:` + expr + `)()`)}
 }
 
 var (
 	login    = flagged(`-p` + between + `?`)
-	attached = command{regexp.MustCompile(`[\s"',]-p()["']?[^\s"',]`)} // -p alone asks for it
+	attached = command{regexp.MustCompile(`[\s"',]-p()["']?[^\s"',]`)} // -p alone prompts for the password
 	openssl  = command{regexp.MustCompile(`\bpass:()`)}
 
-	// assigning is a command with a name and a value: git config set name value,
-	// ENV name value in a Dockerfile.
+	// assigning matches a command with a name and a value: git config set name
+	// value, or ENV name value in a Dockerfile.
 	assigning = regexp.MustCompile(`^(?:set|ENV|ARG|setx)\s+(?:--?[\w-]+\s+)*["']?(?:\S*[:/.])?([\w-]{4,64})["']?\s+()[^\s=]`)
 
-	// netrc has the entries of .netrc, whose parts come in two orders.
+	// netrc matches the entries of .netrc, whose parts occur in two orders.
 	netrc = []*regexp.Regexp{
 		regexp.MustCompile(`^(?:machine\s+\S+|default)(?:\s+(?:login|account)\s+\S+)+\s+password\s+()`),
 		regexp.MustCompile(`^machine\s+\S+\s+password\s+()\S+\s+login\s`),
 	}
 
-	// curlUser is a flag for user:password, also after other letters: -sSu.
+	// curlUser matches a flag for user:password, also after other letters:
+	// -sSu.
 	curlUser = regexp.MustCompile(`[\s"',](?:-[uU]` + between + `?|(?:-[a-zA-Z]{1,6}u|--user|--proxy-user)` + between + `)()`)
 
-	// loggingIn are the commands with a login that takes -p.
+	// loggingIn matches the commands whose login has a flag -p.
 	loggingIn = regexp.MustCompile(`\b(?:docker|podman|buildah|skopeo|nerdctl|helm|oras|crane|regctl|cosign|az|oc|cf|argocd|rancher|vault)\b`)
 
-	// echoed is a password that is written to a login.
+	// echoed matches a password that is piped to a login.
 	echoed = regexp.MustCompile(`\b(?:echo|printf)\s+(?:-\w+\s+)*()[^|]*\|[^|]*$`)
 )
 
-// look hides the passwords of the command that begins at at.
-func (c command) look(m *masker, at int) {
+// inspect hides the passwords of the command that begins at at.
+func (c command) inspect(m *masker, at int) {
 	for _, loc := range c.flag.FindAllStringSubmatchIndex(m.command(at), -1) {
 		m.argument(at + loc[2])
 	}
 }
 
-// assigning hides the value of a command that gives it to a name.
+// assigning hides the value that the command at at assigns to a secret name.
 func (m *masker) assigning(at int) {
 	line := m.text[at:min(len(m.text), at+maxEntry)]
 	line = line[:lineEnd(line, 0)]
@@ -79,7 +81,7 @@ func (m *masker) assigning(at int) {
 	}
 }
 
-// argument hides the word at at.
+// argument hides the word that begins at at.
 func (m *masker) argument(at int) {
 	if stop := openQuote(m.text, at); at < len(m.text) && (ascii.IsQuote(m.text[at]) || m.text[at] == '\\') {
 		m.valueOnce(at, stop)
@@ -88,9 +90,9 @@ func (m *masker) argument(at int) {
 	}
 }
 
-// valueOnce hides the value at at, unless it is in the last that was hidden so:
-// a text of nothing but beginnings takes no longer than its length tells. It
-// gives the end.
+// valueOnce hides the value that begins at at and returns its end. It skips a
+// value that is part of the last one hidden, so that the time stays linear for
+// a text that contains only beginnings of values.
 func (m *masker) valueOnce(at int, stop byte) int {
 	if !m.seen(at) {
 		m.lastValue = span{at, m.value(at, stop, false)}
@@ -100,9 +102,9 @@ func (m *masker) valueOnce(at int, stop byte) int {
 
 func (m *masker) seen(at int) bool { return at >= m.lastValue.from && at < m.lastValue.to }
 
-// command gives the command at at, to the end of the line or to the next
-// command. Lines go on after a backslash. When too much was looked at, the rest
-// of the line is hidden and the command is empty.
+// command returns the command that begins at at, up to the end of the line or
+// the next command. A backslash continues the line. If the work is exhausted,
+// the rest of the line is hidden and the command is empty.
 func (m *masker) command(at int) string {
 	t := m.text[at:min(len(m.text), at+maxCommand)]
 	end := 0
@@ -119,14 +121,15 @@ func (m *masker) command(at int) string {
 	return t
 }
 
-// login hides the password of a login's flag -p.
+// login hides the password after the flag -p of a login.
 func (m *masker) login(at int) {
 	if line := lineBefore(m.text, at); m.spend(len(line), at) && loggingIn.MatchString(line) {
-		login.look(m, at)
+		login.inspect(m, at)
 	}
 }
 
-// netrc hides the password of an entry of .netrc, which may have several lines.
+// netrc hides the password of an entry of .netrc, which may span several
+// lines.
 func (m *masker) netrc(at int) {
 	t := m.text[at:min(len(m.text), at+maxEntry)]
 	if !strings.Contains(t, "password") || !m.spend(maxName, at) {
@@ -154,8 +157,8 @@ func (m *masker) curl(at int) {
 	}
 }
 
-// piped hides what echo writes to a command that reads a password, whose flag
-// is at at.
+// piped hides the text that echo writes to a command that reads a password.
+// The command's flag begins at at.
 func (m *masker) piped(at int) {
 	line := lineBefore(m.text, at)
 	if !m.spend(len(line), at) {
@@ -166,14 +169,15 @@ func (m *masker) piped(at int) {
 	}
 }
 
-// lineBefore gives what stands before at in its line, or the end of that.
+// lineBefore returns the part of the line before at, or the end of that part
+// if it is long.
 func lineBefore(t string, at int) string {
 	before := t[max(0, at-maxBefore):at]
 	return before[strings.LastIndexByte(before, '\n')+1:]
 }
 
-// wordEnd gives the end of the word at at: to a blank outside of quotes, or to
-// stop.
+// wordEnd returns the end of the word that begins at at: a blank outside of
+// quotes, or stop.
 func wordEnd(t string, at int, stop byte) int {
 	quote := byte(0)
 	for ; at < len(t) && t[at] != '\n' && (t[at] != stop || stop == 0); at++ {
@@ -189,8 +193,8 @@ func wordEnd(t string, at int, stop byte) int {
 	return at
 }
 
-// openQuote gives the quote that is open at at in its line, or 0. An apostrophe
-// within a word is none.
+// openQuote returns the quote that is open at at in its line, or 0. An
+// apostrophe within a word is no quote.
 func openQuote(t string, at int) byte {
 	line := lineBefore(t, at)
 	open := byte(0)

@@ -11,23 +11,23 @@ import (
 const (
 	maxTag    = 256 // bytes of an element's start tag
 	maxObject = 256 // bytes between a name and its value
-	maxNames  = 2   // beside a value
-	nameCost  = 16  // bytes that looking for a name counts for
+	maxNames  = 2   // names that are inspected beside a value
+	nameCost  = 16  // bytes that the search for a name counts as
 )
 
 var (
-	// cookies stands before the cookies of a header or of curl's flag.
+	// cookies matches the start of the cookies of a header or of curl's flag.
 	cookies = regexp.MustCompile(`^(?i)(?:cookie2?\\?["']?\s*[:=]\s*(?:\[\s*)?|cookie["']?,?\s+)(?:\\?["'])?()[\w.$-]+=`)
 
-	// ofName is the name of a pair as in {"name": "x", "value": "y"}.
+	// ofName matches the name of a pair as in {"name": "x", "value": "y"}.
 	ofName = regexp.MustCompile(`^(?i:name|key)\\?["']?\s*[:=]\s*\\?["']?([\w.-]+)`)
 )
 
-// cookieAttributes stand among the values of Set-Cookie.
+// cookieAttributes are the attributes in Set-Cookie, which are not secret.
 var cookieAttributes = []string{"path", "domain", "expires", "max-age", "samesite", "version", "priority"}
 
-// cookie hides the values of Cookie and Set-Cookie, to the end of the line or of
-// the quotes.
+// cookie hides the values of Cookie and Set-Cookie, up to the end of the line
+// or of the quotes.
 func (m *masker) cookie(at int) {
 	t := m.text
 	if at < m.noCookie {
@@ -57,8 +57,8 @@ func (m *masker) cookie(at int) {
 	}
 }
 
-// pair hides the value of a pair whose name is secret, in JSON, YAML or XML:
-// {"name": "DB_PASSWORD", "value": "x"}. The word value is at at.
+// pair hides the value of a pair with a secret name, in JSON, YAML or XML:
+// {"name": "DB_PASSWORD", "value": "x"}. The word value begins at at.
 func (m *masker) pair(at int) {
 	t := m.text
 	i := at + len("value")
@@ -85,7 +85,7 @@ func (m *masker) pair(at int) {
 	}
 }
 
-// namesBefore gives the last names in a part of the text that stands before at:
+// namesBefore returns the last names in the part of the text that ends at at:
 // two at most, and of one line.
 func (m *masker) namesBefore(part string, at int) []string {
 	var names []string
@@ -97,7 +97,8 @@ func (m *masker) namesBefore(part string, at int) []string {
 	return names
 }
 
-// namesAfter gives the first names in a part that stands after at.
+// namesAfter returns the first names in the part of the text that begins at
+// at.
 func (m *masker) namesAfter(part string, at int) []string {
 	var names []string
 	for i := 0; i < len(part) && len(names) < maxNames && (part[i] != '\n' || names == nil); i++ {
@@ -108,7 +109,8 @@ func (m *masker) namesAfter(part string, at int) []string {
 	return names
 }
 
-// nameAt gives the name in a part when its index i begins name="…" or key="…".
+// nameAt returns the name if name="…" or key="…" begins at index i of a part;
+// otherwise "".
 func (m *masker) nameAt(part string, i, at int) string {
 	if c := part[i] | 0x20; c != 'n' && c != 'k' || !startsFold(part[i:], "name") && !startsFold(part[i:], "key") || !m.spend(nameCost, at) {
 		return ""
@@ -119,8 +121,8 @@ func (m *masker) nameAt(part string, i, at int) string {
 	return ""
 }
 
-// objectBefore gives what stands before at in the object, element or item of a
-// list that at is in.
+// objectBefore returns the text before at in the object, element or list item
+// that contains at.
 func objectBefore(t string, at int) string {
 	from := at
 	for from > max(0, at-maxObject) {
@@ -133,7 +135,7 @@ func objectBefore(t string, at int) string {
 	return t[from:at]
 }
 
-// objectAfter gives what stands after at in that object.
+// objectAfter returns the text after at in the same object.
 func objectAfter(t string, at int) string {
 	t = t[at:min(len(t), at+maxObject)]
 	for i := range len(t) {
@@ -145,8 +147,9 @@ func objectAfter(t string, at int) string {
 	return t
 }
 
-// element hides the text of an element whose start tag ends at i, when the
-// element's name or a name or key in the tag tells that it is secret.
+// element hides the text of an element whose start tag ends at i if the
+// element's name, or a name or key in the tag, is secret. It returns the end
+// of the text.
 func (m *masker) element(i int) int {
 	t := m.text
 	from := i
@@ -181,7 +184,7 @@ func (m *masker) element(i int) int {
 		if end = strings.Index(rest, "]]>"); end < 0 {
 			end = len(rest)
 		}
-	} else if end < 0 || !strings.HasPrefix(rest[end:], "</") { // cut off, or no element as in --token <token> <url>
+	} else if end < 0 || !strings.HasPrefix(rest[end:], "</") { // cut off, or not an element, as in --token <token> <url>
 		if end < 0 {
 			end = len(rest)
 		}
@@ -203,8 +206,8 @@ func isName(s string) bool {
 	return s != ""
 }
 
-// blockOf is block for the name that begins at from; its column is that in its
-// line. A name far on in a line has no block.
+// blockOf hides the block scalar of the name that begins at from. A name far
+// to the right in its line has none. It returns the end, or 0.
 func (m *masker) blockOf(from, at int) int {
 	if at >= len(m.text) || m.text[at] != '|' && m.text[at] != '>' {
 		return 0
@@ -217,8 +220,8 @@ func (m *masker) blockOf(from, at int) int {
 	return m.block(at, from-start-newline-1)
 }
 
-// block hides a block scalar of YAML whose | or > is at at, and gives its end
-// or 0 when there is none. Its lines have more indentation than column.
+// block hides a YAML block scalar whose | or > is at at, and returns its end,
+// or 0 if there is none. Its lines are indented more than column.
 func (m *masker) block(at, column int) int {
 	t := m.text
 	if at >= len(t) || t[at] != '|' && t[at] != '>' {

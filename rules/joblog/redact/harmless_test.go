@@ -12,8 +12,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
-// harmlessLines are such as logs have, with words of secrets or values that
-// look like some, and no secret.
+// harmlessLines returns lines of logs that contain words of secrets, or values
+// that resemble secrets, but no secret.
 func harmlessLines() []string {
 	sha, digest := hexes(40), hexes(64)
 	lines := []string{
@@ -89,7 +89,8 @@ func TestMaskLeavesHarmless(t *testing.T) {
 	}
 }
 
-// Lines that have to be looked at, and are many, don't use up the patience.
+// TestMaskLeavesMany checks that many lines that have to be inspected do not
+// exhaust the work.
 func TestMaskLeavesMany(t *testing.T) {
 	for _, line := range []string{
 		"key=a1 value=b2\n", "key=a value=b ", "- name: A\n  value: b\n", "{\"name\": \"A\", \"value\": \"b\"}, ", "<add key=\"A\" value=\"b\"/>\n",
@@ -105,7 +106,8 @@ func TestMaskLeavesMany(t *testing.T) {
 	}
 }
 
-// The logs of testdata have no secrets.
+// TestMaskLeavesLogs checks that the logs of testdata, which contain no
+// secrets, do not change.
 func TestMaskLeavesLogs(t *testing.T) {
 	logs, err := filepath.Glob("../testdata/*.log")
 	if err != nil || len(logs) == 0 {

@@ -8,58 +8,59 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
-// keyword is a text near which a secret may stand.
+// keyword is a text near which a secret may occur.
 type keyword struct {
-	text string // in lower case, where fold is set
-	fold bool   // in upper or lower case
-	word bool   // at the beginning of a word
-	look func(m *masker, at int)
+	text    string // in lower case if fold is set
+	fold    bool   // the case is ignored
+	word    bool   // only at the start of a word
+	inspect func(m *masker, at int)
 }
 
-// byHand are the keywords of what no provider's shape and no name tells.
-var byHand = []keyword{
-	{text: "login", word: true, look: (*masker).login},
-	{text: "sshpass", word: true, look: leading(`sshpass["']?,?\s*["']?(?:-[^p\s]\S*\s+)*-p` + between + `?`).look},
-	{text: "mysql", word: true, look: attached.look},
-	{text: "mariadb", word: true, look: attached.look},
-	{text: "7z", word: true, look: attached.look},
-	{text: "zip", word: true, look: flagged(`-P` + between + `?`).look},
-	{text: "unzip", word: true, look: flagged(`-P` + between + `?`).look},
-	{text: "sqlcmd", word: true, look: flagged(`-P` + between + `?`).look},
-	{text: "sqlplus", word: true, look: leading(`sqlplus\s+(?:-\S+\s+)*[\w.]+/`).look},
-	{text: "redis-cli", word: true, look: flagged(`(?:-a|--pass)` + between).look},
-	{text: "mongo", word: true, look: flagged(`-p` + between).look},
-	{text: "twine", word: true, look: flagged(`-p` + between).look},
-	{text: "ldap", word: true, look: flagged(`-w` + between + `?`).look},
-	{text: "lftp", word: true, look: flagged(`-u` + between).look},
-	{text: "smbclient", word: true, look: flagged(`-U` + between + `?`).look},
-	{text: "ssh-keygen", word: true, look: flagged(`-N` + between).look},
-	{text: "nuget push", word: true, look: flagged(`-k` + between).look},
-	{text: "htpasswd", word: true, look: leading(`htpasswd\s+-\w*b\w*\s+(?:-\w+\s+)*\S+\s+\S+\s+`).look},
-	{text: "htpasswd", word: true, look: leading(`htpasswd\s+-(?:\w*n\w*b|\w*b\w*n)\w*\s+(?:-\w+\s+)*\S+\s+`).look},
-	{text: "--from-literal", look: leading(`--from-literal(?:=|\s+)["']?[\w.-]+=`).look},
-	{text: "ConvertTo-SecureString", look: leading(`ConvertTo-SecureString\s+(?:-String\s+)?`).look},
-	{text: "openssl", word: true, look: openssl.look},
+// contextKeywords are the keywords of secrets that are recognized neither by a
+// provider's format nor by a name before = or :.
+var contextKeywords = []keyword{
+	{text: "login", word: true, inspect: (*masker).login},
+	{text: "sshpass", word: true, inspect: leading(`sshpass["']?,?\s*["']?(?:-[^p\s]\S*\s+)*-p` + between + `?`).inspect},
+	{text: "mysql", word: true, inspect: attached.inspect},
+	{text: "mariadb", word: true, inspect: attached.inspect},
+	{text: "7z", word: true, inspect: attached.inspect},
+	{text: "zip", word: true, inspect: flagged(`-P` + between + `?`).inspect},
+	{text: "unzip", word: true, inspect: flagged(`-P` + between + `?`).inspect},
+	{text: "sqlcmd", word: true, inspect: flagged(`-P` + between + `?`).inspect},
+	{text: "sqlplus", word: true, inspect: leading(`sqlplus\s+(?:-\S+\s+)*[\w.]+/`).inspect},
+	{text: "redis-cli", word: true, inspect: flagged(`(?:-a|--pass)` + between).inspect},
+	{text: "mongo", word: true, inspect: flagged(`-p` + between).inspect},
+	{text: "twine", word: true, inspect: flagged(`-p` + between).inspect},
+	{text: "ldap", word: true, inspect: flagged(`-w` + between + `?`).inspect},
+	{text: "lftp", word: true, inspect: flagged(`-u` + between).inspect},
+	{text: "smbclient", word: true, inspect: flagged(`-U` + between + `?`).inspect},
+	{text: "ssh-keygen", word: true, inspect: flagged(`-N` + between).inspect},
+	{text: "nuget push", word: true, inspect: flagged(`-k` + between).inspect},
+	{text: "htpasswd", word: true, inspect: leading(`htpasswd\s+-\w*b\w*\s+(?:-\w+\s+)*\S+\s+\S+\s+`).inspect},
+	{text: "htpasswd", word: true, inspect: leading(`htpasswd\s+-(?:\w*n\w*b|\w*b\w*n)\w*\s+(?:-\w+\s+)*\S+\s+`).inspect},
+	{text: "--from-literal", inspect: leading(`--from-literal(?:=|\s+)["']?[\w.-]+=`).inspect},
+	{text: "ConvertTo-SecureString", inspect: leading(`ConvertTo-SecureString\s+(?:-String\s+)?`).inspect},
+	{text: "openssl", word: true, inspect: openssl.inspect},
 
-	{text: "--password-stdin", look: (*masker).piped},
-	{text: "--with-token", look: (*masker).piped},
-	{text: "--passphrase-fd", look: (*masker).piped},
-	{text: "chpasswd", look: (*masker).piped},
-	{text: "sudo -S", look: (*masker).piped},
+	{text: "--password-stdin", inspect: (*masker).piped},
+	{text: "--with-token", inspect: (*masker).piped},
+	{text: "--passphrase-fd", inspect: (*masker).piped},
+	{text: "chpasswd", inspect: (*masker).piped},
+	{text: "sudo -S", inspect: (*masker).piped},
 
-	{text: "set", word: true, look: (*masker).assigning},
-	{text: "setx", word: true, look: (*masker).assigning},
-	{text: "ENV", word: true, look: (*masker).assigning},
-	{text: "ARG", word: true, look: (*masker).assigning},
+	{text: "set", word: true, inspect: (*masker).assigning},
+	{text: "setx", word: true, inspect: (*masker).assigning},
+	{text: "ENV", word: true, inspect: (*masker).assigning},
+	{text: "ARG", word: true, inspect: (*masker).assigning},
 
-	{text: "curl", word: true, look: (*masker).curl},
-	{text: "curl", word: true, look: flagged(`(?:-b|--cookie)` + between + `["']?[\w.-]+=`).look},
-	{text: "machine", word: true, look: (*masker).netrc},
-	{text: "default", word: true, look: (*masker).netrc},
+	{text: "curl", word: true, inspect: (*masker).curl},
+	{text: "curl", word: true, inspect: flagged(`(?:-b|--cookie)` + between + `["']?[\w.-]+=`).inspect},
+	{text: "machine", word: true, inspect: (*masker).netrc},
+	{text: "default", word: true, inspect: (*masker).netrc},
 
-	{text: "cookie", fold: true, look: (*masker).cookie},
-	{text: "value", fold: true, look: (*masker).pair},
-	{text: "kind", word: true, look: (*masker).manifest},
+	{text: "cookie", fold: true, inspect: (*masker).cookie},
+	{text: "value", fold: true, inspect: (*masker).pair},
+	{text: "kind", word: true, inspect: (*masker).manifest},
 
 	webhook("hooks.slack.com/"),
 	webhook("hooks.slack-gov.com/"),
@@ -75,30 +76,30 @@ var byHand = []keyword{
 	webhook("oapi.dingtalk.com/robot/send?access_token="),
 	webhook("hooks.zapier.com/hooks/catch/"),
 	webhook("api.telegram.org/bot"),
-	{text: "sig=", fold: true, word: true, look: (*masker).signature},
-	{text: "signature=", fold: true, look: (*masker).signature},
+	{text: "sig=", fold: true, word: true, inspect: (*masker).signature},
+	{text: "signature=", fold: true, inspect: (*masker).signature},
 }
 
-// automaton finds all keywords in one pass over a text (Aho and Corasick). Its
-// states are the rows of a table with a column for each class of bytes; the
-// letters of both cases are one class.
+// automaton finds all keywords in one pass over a text (Aho-Corasick). Its
+// states are the rows of a table with a column for each class of bytes.
+// Upper-case and lower-case letters are in the same class.
 type automaton struct {
 	class    [256]uint8
-	next     []uint32 // where a row begins, by row and class
+	next     []uint32 // start of a row, by row and class
 	width    uint32
 	keywords []keyword
 	ends     [][]uint16 // the keywords that end at a state
 }
 
-// recognizer knows all keywords.
+// recognizer finds the keywords of all secrets.
 type recognizer struct {
 	*automaton
-	searching []*finder // in windows
+	searching []*finder // finders that search windows
 }
 
 var newRecognizer = sync.OnceValue(func() recognizer {
 	var r recognizer
-	keywords := slices.Clone(byHand)
+	keywords := slices.Clone(contextKeywords)
 	for i, p := range slices.Concat(providers, moreProviders) {
 		f := newFinder(&p, i)
 		if p.reach == 0 {
@@ -110,11 +111,11 @@ var newRecognizer = sync.OnceValue(func() recognizer {
 	return r
 })
 
-// known hides what stands near keywords.
-func (m *masker) known() {
+// keywords hides the secrets near keywords.
+func (m *masker) keywords() {
 	r := newRecognizer()
 	m.searched = make([]span, len(providers)+len(moreProviders))
-	r.look(m)
+	r.scan(m)
 	for _, f := range r.searching {
 		f.search(m)
 	}
@@ -134,11 +135,11 @@ func newAutomaton(keywords []keyword) *automaton {
 		a.class[c-'a'+'A'] = a.class[c]
 	}
 
-	// The tree of the keywords, whose root is state 0.
+	// Build the trie of the keywords, whose root is state 0.
 	a.grow()
 	for i, k := range keywords {
 		state := uint32(0)
-		for _, c := range []byte(k.text) { // in either case
+		for _, c := range []byte(k.text) { // bytes of either case are in the same class
 			at := state*a.width + uint32(a.class[c])
 			if a.next[at] == 0 {
 				a.next[at] = a.grow()
@@ -148,8 +149,9 @@ func newAutomaton(keywords []keyword) *automaton {
 		a.ends[state] = append(a.ends[state], uint16(i))
 	}
 
-	// Where the tree does not go on, the longest end of what was read does that
-	// begins a keyword. Breadth first, so that it is complete already.
+	// Add the transitions that are missing in the trie: those of the longest
+	// suffix of the text that is a prefix of a keyword. Breadth-first order
+	// ensures that they are complete.
 	fallback := make([]uint32, len(a.ends))
 	queue := []uint32{0}
 	for len(queue) > 0 {
@@ -176,15 +178,16 @@ func newAutomaton(keywords []keyword) *automaton {
 	return a
 }
 
-// grow adds a state and gives its number.
+// grow adds a state and returns its number.
 func (a *automaton) grow() uint32 {
 	a.next = append(a.next, make([]uint32, a.width)...)
 	a.ends = append(a.ends, nil)
 	return uint32(len(a.ends) - 1)
 }
 
-// look lets each keyword's function have a look where the keyword begins.
-func (a *automaton) look(m *masker) {
+// scan calls the function of each keyword at each position where the keyword
+// begins.
+func (a *automaton) scan(m *masker) {
 	t, row := m.text, uint32(0)
 	for i := range len(t) {
 		row = a.next[row+uint32(a.class[t[i]])]
@@ -195,7 +198,7 @@ func (a *automaton) look(m *masker) {
 			k := &a.keywords[n]
 			at := i + 1 - len(k.text)
 			if (k.fold || t[at:i+1] == k.text) && (!k.word || at == 0 || !isWordByte(t[at-1])) {
-				k.look(m, at)
+				k.inspect(m, at)
 			}
 		}
 	}

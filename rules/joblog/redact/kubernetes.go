@@ -7,8 +7,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
-// maxManifest bounds the manifest of a Secret, in bytes before and after its
-// kind.
+// maxManifest is the maximum length of the manifest of a Secret, in bytes
+// before and after its kind.
 const maxManifest = 64 << 10
 
 var (
@@ -18,7 +18,7 @@ var (
 	dataLine   = regexp.MustCompile(`^\s*["']?[\w.-]+["']?:\s*()`)
 )
 
-// manifest hides the data of a Secret of Kubernetes, whose kind is at at.
+// manifest hides the data of a Kubernetes Secret whose kind is at at.
 func (m *masker) manifest(at int) {
 	if at < m.noManifest || !kindSecret.MatchString(m.text[at:min(len(m.text), at+maxName)]) || !m.spend(0, at) {
 		return
@@ -31,8 +31,9 @@ func (m *masker) manifest(at int) {
 	}
 }
 
-// manifestYAML hides the values below data and stringData in the lines round at
-// that belong to the same object, whose names stand in a column.
+// manifestYAML hides the values of data and stringData in the lines around at
+// that belong to the same object. The object's names begin in the given
+// column.
 func (m *masker) manifestYAML(at, column int) {
 	t := m.text
 	from := at - column
@@ -72,7 +73,8 @@ func (m *masker) manifestYAML(at, column int) {
 	}
 }
 
-// datum hides a value at at to the end of its line, or a block scalar.
+// datum hides a value from at to the end of its line, or a block scalar, and
+// returns its end.
 func (m *masker) datum(at, end, column int) int {
 	t := m.text
 	if to := m.block(at, column); to > 0 {
@@ -85,7 +87,7 @@ func (m *masker) datum(at, end, column int) int {
 }
 
 // ends reports whether a line belongs to another object than the one whose
-// names stand in a column.
+// names begin in the given column.
 func ends(line string, column int) bool {
 	name := strings.TrimSpace(line)
 	if name == "" {
@@ -96,13 +98,14 @@ func ends(line string, column int) bool {
 
 func indent(line string) int { return len(line) - len(strings.TrimLeft(line, " ")) }
 
-// nameColumn gives where the name in a line begins, after the dash of a list.
+// nameColumn returns the column of the name in a line, after the dash of a
+// list.
 func nameColumn(line string) int {
 	return len(line) - len(strings.TrimLeft(strings.TrimLeft(line, " "), "- "))
 }
 
-// manifestJSON hides the values of data and stringData in the object that at is
-// in.
+// manifestJSON hides the values of data and stringData in the object that
+// contains at.
 func (m *masker) manifestJSON(at int) {
 	t := m.text
 	from, depth := at, 0

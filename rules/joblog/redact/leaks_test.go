@@ -14,7 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
-// of gives n characters of an alphabet that look like chance, the same each time.
+// of returns n characters of an alphabet that look random, the same each time.
 func of(alphabet string, n int) string {
 	b := make([]byte, n)
 	for i, state := 0, uint32(n); i < n; i++ {
@@ -43,7 +43,7 @@ var (
 	withoutMarks = strings.NewReplacer("«", "", "»", "")
 )
 
-// leaks are texts with secrets, which stand between « and ».
+// leaks returns texts with secrets between « and ».
 func leaks() map[string]string {
 	p := "Tr0ub4dor" + digits(3)
 	k := mixeds(40)
@@ -320,7 +320,7 @@ func leaks() map[string]string {
 	}
 }
 
-// What stands between « and » is hidden, and nothing else.
+// TestMaskHidesShapes checks that exactly the text between « and » is hidden.
 func TestMaskHidesShapes(t *testing.T) {
 	for name, text := range leaks() {
 		t.Run(name, func(t *testing.T) {
@@ -337,7 +337,8 @@ func TestMaskHidesShapes(t *testing.T) {
 	}
 }
 
-// It is hidden as well where one secret follows the other.
+// TestMaskHidesShapesTogether checks that secrets are also hidden if they
+// follow each other.
 func TestMaskHidesShapesTogether(t *testing.T) {
 	all := leaks()
 	names := slices.Sorted(maps.Keys(all))

@@ -7,11 +7,11 @@ const (
 	made      = `[\w-]{20,}`
 	madeLong  = `[\w-]{40,}`
 
-	longestShape = 128 // bytes that tell one of these; the rest of a token is hidden with it
+	longestShape = 128 // bytes of a match; the rest of a token is hidden with it
 )
 
-// moreProviders are kinds of secrets that gitleaks does not know, or only in
-// another shape.
+// moreProviders are kinds of secrets that gitleaks does not recognize, or only
+// in another format.
 var moreProviders = []provider{
 	starting("sk-ant-", madeLong),  // Anthropic
 	starting("sk-proj-", madeLong), // OpenAI
@@ -59,7 +59,7 @@ var moreProviders = []provider{
 	{id: "telegram-bot", keywords: []string{":AA"}, expr: `\b\d{8,10}:AA[\w-]{33}\b`},
 }
 
-// starting is a provider whose secrets begin with a text of their own.
+// starting returns a provider whose secrets begin with a prefix.
 func starting(prefix, expr string) provider {
 	return provider{id: prefix, keywords: []string{prefix}, reach: longestShape, word: true, expr: regexp.QuoteMeta(prefix) + expr}
 }

@@ -8,34 +8,35 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
-// secretNames tell, in a name without its - and _ and in lower case, that its
-// value is secret.
+// secretNames are parts of names that indicate that the value is secret. They
+// are compared in lower case and without - and _.
 var secretNames = []string{
 	"password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "signingkey",
 	"encryptionkey", "masterkey", "accountkey", "authkey", "credential", "authorization", "gitlabsession", "sessid", "sessionid",
 	"clientkeydata", "certificatekey", "sharedkey", "storepass", "keypass", "dbpass", "dockercfg", "dockerconfigjson", "dockerauthconfig",
 }
 
-// harmlessKeys end, before _KEY, the names of keys that are no secrets.
+// harmlessKeys are the words before _KEY in names of keys that are not secret.
 var harmlessKeys = []string{
 	"CACHE", "PUBLIC", "PUB", "PRIMARY", "FOREIGN", "SORT", "PARTITION", "INDEX", "UNIQUE", "GROUP", "HASH", "RANGE", "LOOKUP", "ROUTING",
 	"PROJECT", "ISSUE", "OBJECT", "HOST", "SEQUENCE", "SCHEMA", "TRANSLATION", "FEATURE",
 }
 
-// harmlessPasses end, before PASS, the names of what is no password.
+// harmlessPasses are the words before PASS in names that are not passwords.
 var harmlessPasses = []string{"BY", "COM", "ASK", "WRONG"}
 
-// harmlessEnds end the names of what is about a secret and is none.
+// harmlessEnds are the ends of names that concern a secret but have no secret
+// value.
 var harmlessEnds = []string{
 	"file", "path", "url", "uri", "name", "type", "dir", "stdin", "ttl", "expiry", "expires", "expiresin",
 	"expiresat", "endpoint", "ref", "count", "length", "tokenizer",
 }
 
-// harmless are values that are no secrets.
+// harmless are values that are not secret.
 var harmless = []string{"true", "false", "null", "nil", "none"}
 
-// flag hides the value of a flag whose - stands at i: --password value. Those
-// with a = are assignments.
+// flag hides the value of a flag whose - is at i, as in --password value, and
+// returns its end. A flag with = is an assignment.
 func (m *masker) flag(i int) int {
 	t := m.text
 	if i > 0 && t[i-1] != ' ' && !ascii.IsQuote(t[i-1]) && t[i-1] != '\t' && t[i-1] != '\n' {
@@ -50,7 +51,7 @@ func (m *masker) flag(i int) int {
 		end++
 	}
 	name, quoted := t[from:end], false
-	if end < len(t) && ascii.IsQuote(t[end]) { // of a list: "--password", "value"
+	if end < len(t) && ascii.IsQuote(t[end]) { // in a list: "--password", "value"
 		quoted = true
 		for end < len(t) && (ascii.IsQuote(t[end]) || t[end] == ',') {
 			end++
@@ -67,8 +68,8 @@ func (m *masker) flag(i int) int {
 	return m.value(value, stop, false)
 }
 
-// assignment hides the value after the : or = at i, when the name before it
-// tells that it is secret.
+// assignment hides the value after the : or = at i if the name before it is
+// secret, and returns its end.
 func (m *masker) assignment(i int) int {
 	t := m.text
 	if i+1 < len(t) && t[i] == ':' && (t[i+1] == ':' || t[i+1] == '/') || i > 0 && t[i-1] == ':' && t[i] == ':' {
@@ -100,8 +101,8 @@ func (m *masker) assignment(i int) int {
 	at := i + 1
 	prose := false
 	if t[i] == ':' {
-		// A path as in src/token.go:12 and /etc/passwd: has no value, nor has the
-		// user of a URL.
+		// A path as in src/token.go:12 and /etc/passwd: has no value, nor does
+		// the user of a URL.
 		if before == '/' || before == '\\' && !quoted || certain && !secretName(name[strings.LastIndexByte(name, '.')+1:]) {
 			return 0
 		}
@@ -123,7 +124,7 @@ func (m *masker) assignment(i int) int {
 	stop := enclosing(t, from)
 	switch {
 	case quoted:
-		stop = ',' // of the next in the list
+		stop = ',' // before the next element of the list
 	case before == '?' || before == '&':
 		stop = '&'
 	}
@@ -136,18 +137,18 @@ func (m *masker) assignment(i int) int {
 	return m.value(at, stop, prose)
 }
 
-// inSentence reports whether the name at from follows a word, as in "failed to
-// get a token: 401 Unauthorized".
+// inSentence reports whether the name that begins at from follows a word, as
+// in "failed to get a token: 401 Unauthorized".
 func inSentence(t string, from int) bool {
 	if from < 2 || t[from-1] != ' ' {
 		return false
 	}
 	last := t[from-2]
-	return ascii.IsLower(last) || ascii.IsUpper(last) || strings.HasSuffix(t[:from-1], masked) // which was a word
+	return ascii.IsLower(last) || ascii.IsUpper(last) || strings.HasSuffix(t[:from-1], masked) // masked text counts as a word
 }
 
-// enclosing gives the quote that encloses what begins at i, dashes before it
-// left out, or 0.
+// enclosing returns the quote that encloses the text that begins at i,
+// ignoring dashes before it; 0 if there is none.
 func enclosing(t string, i int) byte {
 	for i > 0 && t[i-1] == '-' {
 		i--
@@ -158,8 +159,8 @@ func enclosing(t string, i int) byte {
 	return 0
 }
 
-// header hides what an Authorization header has after the scheme, to the end
-// of the line or of the quotes.
+// header hides the text after the scheme of an Authorization header, up to the
+// end of the line or of the quotes, and returns its end.
 func (m *masker) header(at int, stop byte) int {
 	t := m.text
 	if at < len(t) && ascii.IsQuote(t[at]) {
@@ -179,15 +180,16 @@ func (m *masker) header(at int, stop byte) int {
 	return m.value(at, stop, false)
 }
 
-// value hides the value at at: what stands in quotes or brackets, or else to the
-// next blank or to stop. In prose a plain word with more after it is no value.
+// value hides the value that begins at at, and returns its end: the text in
+// quotes or brackets, otherwise up to the next blank or stop. In prose, a
+// plain word that is followed by others is no value.
 func (m *masker) value(at int, stop byte, prose bool) int {
 	t := m.text
 	if at >= len(t) {
 		return 0
 	}
 	switch c := t[at]; {
-	case c == '\\' && at+1 < len(t) && ascii.IsQuote(t[at+1]): // in quotes that are in quotes
+	case c == '\\' && at+1 < len(t) && ascii.IsQuote(t[at+1]): // nested quotes
 		return m.hideValue(at+2, closing(t, at+2, t[at:at+2]))
 	case ascii.IsQuote(c) && c != stop:
 		at++
@@ -207,13 +209,13 @@ func (m *masker) value(at int, stop byte, prose bool) int {
 		return m.hideValue(at, end)
 	case c == '[' && !strings.HasPrefix(t[at:], masked) && !strings.HasPrefix(t[at:], maskedGitLab):
 		at++
-		first := at // of the list, after what is masked already
+		first := at // of the list, after the parts that are already masked
 		for strings.HasPrefix(t[first:], masked) {
 			first += len(masked)
 		}
 		return m.hideValue(at, closing(t, first, "]"))
 	case c == '{' || c == '(':
-		return 0 // the names in it tell
+		return 0 // the names in it are inspected separately
 	}
 	end := at
 	for end < len(t) && !ascii.IsBlank(t[end]) && (stop == 0 || t[end] != stop) {
@@ -225,7 +227,8 @@ func (m *masker) value(at int, stop byte, prose bool) int {
 	return m.hideValue(at, end)
 }
 
-// hideValue hides a value unless nothing is left to hide, and gives its end.
+// hideValue hides a value unless there is nothing to hide, and returns its
+// end.
 func (m *masker) hideValue(at, end int) int {
 	if !done(m.text[at:end]) {
 		m.hide(at, end)
@@ -233,7 +236,7 @@ func (m *masker) hideValue(at, end int) int {
 	return end
 }
 
-// done reports whether a value is masked already, or is none.
+// done reports whether a value is masked already, or is not secret.
 func done(value string) bool {
 	if strings.Contains(value, "$") {
 		value = reference.ReplaceAllString(value, "")
@@ -243,11 +246,12 @@ func done(value string) bool {
 	return value == "" || slices.ContainsFunc(harmless, func(h string) bool { return strings.EqualFold(h, value) })
 }
 
-// reference is $VARIABLE, ${variable} or ${{variable}}, which tells nothing.
+// reference matches $VARIABLE, ${variable} and ${{variable}}, which are not
+// secret.
 var reference = regexp.MustCompile(`\$[A-Z_][A-Z0-9_]*|\$\{\{?[A-Za-z_][\w.]*\}\}?`)
 
-// mixed reports whether a value looks made up by a machine: at least 6
-// characters of two kinds, where a word's first capital is no kind.
+// mixed reports whether a value looks generated: it has at least 6 characters
+// of two kinds, not counting an initial capital letter.
 func mixed(value string) bool {
 	kinds := 0
 	lower, upper, digit, other := false, false, false, false
@@ -271,7 +275,7 @@ func mixed(value string) bool {
 	return len(value) >= 6 && kinds > 1
 }
 
-// secretName reports whether the value of a name is secret.
+// secretName reports whether values with this name are secret.
 func secretName(name string) bool {
 	if len(name) < 4 || !maySecret(name) {
 		return false
@@ -292,8 +296,8 @@ func secretName(name string) bool {
 	return slices.ContainsFunc(secretNames, func(s string) bool { return strings.Contains(low, s) })
 }
 
-// keyName reports whether a name is one as in STRIPE_KEY, whose value is secret
-// when it looks like a key.
+// keyName reports whether a name is like STRIPE_KEY. Its value is secret if it
+// looks like a key.
 func keyName(name string) bool {
 	kind, ok := strings.CutSuffix(name, "_KEY")
 	if !ok || strings.ToUpper(name) != name {
@@ -302,14 +306,14 @@ func keyName(name string) bool {
 	return !slices.ContainsFunc(harmlessKeys, func(h string) bool { return strings.HasSuffix(kind, h) })
 }
 
-// passName reports whether a name may be a password's, or a number of tests or
-// a directory.
+// passName reports whether a name may be that of a password. It may also be
+// that of a number of tests or a directory.
 func passName(name string) bool {
 	return strings.EqualFold(name, "pass") || strings.EqualFold(name, "pw") || strings.EqualFold(name, "pwd")
 }
 
-// keyLike reports whether a value looks like a key or a password, and like no
-// path, URL, number or call.
+// keyLike reports whether a value looks like a key or a password, and not like
+// a path, URL, number or call.
 func keyLike(value string) bool {
 	switch {
 	case len(value) < shortest || !mixed(value) || strings.Trim(value, "0123456789.:-") == "":
@@ -321,8 +325,8 @@ func keyLike(value string) bool {
 	}
 }
 
-// maySecret spares most names the look: all secret ones have a k, ss, cr, au,
-// pw or pa.
+// maySecret is a fast check that excludes most names: all secret names contain
+// k, ss, cr, au, pw or pa.
 func maySecret(name string) bool {
 	for i := range len(name) {
 		c := name[i] | 0x20
@@ -337,7 +341,7 @@ func maySecret(name string) bool {
 	return false
 }
 
-// lowered gives a name in lower case, without - and _.
+// lowered returns a name in lower case, without - and _.
 func lowered(name string) string {
 	var buf [maxName]byte
 	low := buf[:0]

@@ -6,8 +6,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
-// privateKeys hides private keys in PEM. Where the first or the last line is
-// missing, the lines of base64 count that stand next to the other.
+// privateKeys hides private keys in PEM format. If the first or the last line
+// is missing, the base64 lines next to the other one are hidden.
 func (m *masker) privateKeys() {
 	const label, begin, end, dashes = "PRIVATE KEY", "-----BEGIN ", "-----END ", "-----"
 	t := m.text
@@ -44,7 +44,7 @@ func (m *masker) privateKeys() {
 	}
 }
 
-// lastDashes gives where the last line of a key ends, whose label is at at.
+// lastDashes returns the end of the last line of a key. Its label is at at.
 func lastDashes(t string, at int) int {
 	line := t[at:min(lineEnd(t, at), at+40)]
 	if i := strings.Index(line, "-----"); i >= 0 {
@@ -53,8 +53,8 @@ func lastDashes(t string, at int) int {
 	return at + len(line)
 }
 
-// keyAfter gives the end of what follows the first line of a key at at: the
-// rest of that line, where newlines are escaped, and the lines after it.
+// keyAfter returns the end of the key after its first line, which ends at at:
+// the rest of that line, if newlines are escaped, and the lines after it.
 func keyAfter(t string, at int) int {
 	end := skipBlanks(t, at)
 	for end < len(t) && (isKeyByte(t[end]) || t[end] == '\r') {
@@ -70,7 +70,7 @@ func keyAfter(t string, at int) int {
 	return end
 }
 
-// keyBefore gives the start of the lines of a key that stand before at.
+// keyBefore returns the start of the lines of a key that end at at.
 func keyBefore(t string, at int) int {
 	from := max(0, at-maxKey)
 	from += strings.LastIndexByte(t[from:at], '\n') + 1
@@ -87,8 +87,8 @@ func keyBefore(t string, at int) int {
 	return from
 }
 
-// isKeyLine reports whether a line can be one of a private key: a word in
-// base64, with escaped newlines too, also after a prefix when it is long; or a
+// isKeyLine reports whether a line may be part of a private key: a word in
+// base64, also with escaped newlines or, if it is long, after a prefix; or a
 // header.
 func isKeyLine(line string) bool {
 	line = strings.Trim(line, " \t\r\"',")

@@ -8,24 +8,24 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
-// The table of the providers' secrets is made from gitleaks' rules. To bring it
-// up to date, name the new version in internal/providers, and:
+// The table of the providers' secrets is generated from gitleaks' rules. To
+// update it, set the new version in internal/providers, and run:
 //
 //	go mod download -json github.com/zricethezav/gitleaks/v8@VERSION
 //	go run ./internal/providers DIR/config/gitleaks.toml providers.go
 //
-// where DIR is what the first prints.
+// where DIR is the directory in the output of the first command.
 
-// provider is a kind of secret that a provider gives out.
+// provider is a kind of secret that a provider issues.
 type provider struct {
 	id       string
-	keywords []string // a match begins with one of them or, where reach is 0, has one
-	reach    int      // bytes that a match may have
-	fold     bool     // keywords in upper or lower case
+	keywords []string // a match begins with one of them or, if reach is 0, contains one
+	reach    int      // maximum length of a match in bytes
+	fold     bool     // the case of keywords is ignored
 	word     bool     // keywords begin a word
-	named    bool     // the provider's name before it tells the secret
-	digit    bool     // no secret without a digit
-	group    int      // of expr, which is the secret
+	named    bool     // the provider's name before the value identifies the secret
+	digit    bool     // a secret contains a digit
+	group    int      // the group of expr that is the secret
 	expr     string
 }
 
@@ -33,22 +33,24 @@ const (
 	windowBefore = 64   // bytes before a keyword that are searched
 	windowAfter  = 1024 // and after it
 
-	// patience bounds the bytes that expressions are run on, for each byte of the
-	// text. A job that writes nothing but keywords must not take more.
-	patience      = 8
-	leastPatience = 64 << 10
+	// workPerByte limits the number of bytes that expressions are run on, for
+	// each byte of the text, so that a job that writes only keywords does not
+	// take longer.
+	workPerByte = 8
+	leastWork   = 64 << 10
 
-	longestBetween = 64 // bytes from a provider's name to what assigns a value
-	shortestValue  = 14 // bytes of a secret that is told by a name
+	longestBetween = 64 // bytes between a provider's name and the assignment operator
+	shortestValue  = 14 // bytes of a secret that is identified by a name
 )
 
-// hashes tell, between a provider's name and a value, that it is a hash.
+// hashes matches text between a provider's name and a value that indicates a
+// hash.
 var hashes = regexp.MustCompile(`(?i)sha(?:[^r]|$)|commit|digest|checksum|revision|md5|hash|etag`)
 
 // finder finds the secrets of a provider.
 type finder struct {
 	*provider
-	number int // among the finders
+	number int // index among the finders
 	re     func() *regexp.Regexp
 }
 
@@ -64,14 +66,14 @@ func newFinder(p *provider, number int) *finder {
 func (f *finder) keywords() []keyword {
 	keywords := make([]keyword, len(f.provider.keywords))
 	for i, text := range f.provider.keywords {
-		keywords[i] = keyword{text: text, fold: f.fold, word: f.word, look: f.look}
+		keywords[i] = keyword{text: text, fold: f.fold, word: f.word, inspect: f.inspect}
 	}
 	return keywords
 }
 
-// look hides the secret that a keyword at at begins, or puts the bytes round it
-// in the window that is to be searched.
-func (f *finder) look(m *masker, at int) {
+// inspect hides the secret that begins with the keyword at at, or adds the
+// bytes around it to the window to be searched.
+func (f *finder) inspect(m *masker, at int) {
 	w := &m.searched[f.number]
 	if f.reach == 0 {
 		if at-windowBefore > w.to {
@@ -93,15 +95,15 @@ func (f *finder) look(m *masker, at int) {
 	}
 }
 
-// spend reports whether expressions may still be run on n bytes, for what stands
-// at at. When they may not, the rest of the line is hidden.
+// spend reports whether expressions may be run on n more bytes, at position
+// at. If not, it hides the rest of the line.
 func (m *masker) spend(n, at int) bool {
-	if m.patience -= n; m.patience >= 0 {
+	if m.work -= n; m.work >= 0 {
 		return true
 	}
-	if at >= m.noPatience {
-		m.noPatience = lineEnd(m.text, at)
-		m.hide(at, m.noPatience)
+	if at >= m.noWork {
+		m.noWork = lineEnd(m.text, at)
+		m.hide(at, m.noWork)
 	}
 	return false
 }
@@ -118,8 +120,8 @@ func (f *finder) search(m *masker) {
 	}
 }
 
-// match hides the first secret in a part of the text, and gives the end of what
-// matched or 0.
+// match hides the first secret in a part of the text, and returns the end of
+// the match, or 0.
 func (f *finder) match(m *masker, from, to int) int {
 	loc := f.re().FindStringSubmatchIndex(m.text[from:to])
 	if loc == nil || loc[1] == 0 {
@@ -135,8 +137,8 @@ func (f *finder) match(m *masker, from, to int) int {
 	return from + loc[1]
 }
 
-// assigned reports whether a value that may be a secret is assigned to the name
-// that begins a text. It spares most names the expressions.
+// assigned reports whether a possible secret is assigned to the name that
+// begins a text. It is a fast check before running expressions.
 func assigned(text string) bool {
 	at := 0
 	for at < min(len(text), longestBetween) && (ascii.IsNameByte(text[at]) || ascii.IsBlank(text[at]) || ascii.IsQuote(text[at])) {

@@ -10,9 +10,9 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
-// sample is a text that an expression matches, the same each time: the first of
-// alternatives, as few repetitions as may be, and of a class ever another
-// character.
+// sample builds a text that an expression matches, the same each time: it uses
+// the first alternative, as few repetitions as possible, and successive
+// characters of a class.
 type sample struct {
 	strings.Builder
 	n int
@@ -40,8 +40,8 @@ func (s *sample) add(re *syntax.Regexp) {
 	}
 }
 
-// one gives a character of a class: a letter or digit, where it has some, but a
-// blank in the class that stands between a provider's name and the value.
+// one returns a character of a class: a letter or digit if there is one, but a
+// blank for the class between a provider's name and the value.
 func (s *sample) one(class []rune) rune {
 	var plain, all []rune
 	for i := 0; i < len(class); i += 2 {
@@ -58,7 +58,8 @@ func (s *sample) one(class []rune) rune {
 	return all[s.n%len(all)]
 }
 
-// Each provider's secret is hidden, wherever it may stand.
+// TestEachProviderIsHidden checks that each provider's secret is hidden in all
+// surroundings.
 func TestEachProviderIsHidden(t *testing.T) {
 	for _, p := range slices.Concat(providers, moreProviders) {
 		tree, err := syntax.Parse(p.expr, syntax.Perl)
@@ -73,7 +74,7 @@ func TestEachProviderIsHidden(t *testing.T) {
 			t.Errorf("%s has no sample: %q", p.id, s.String())
 			continue
 		}
-		lead := "" // for a secret that has no keyword in it
+		lead := "" // of a secret that contains no keyword
 		if low := strings.ToLower(s.String()); p.reach == 0 && !strings.Contains(low, strings.ToLower(p.keywords[0])) {
 			lead = p.keywords[0] + " "
 		}
@@ -85,9 +86,9 @@ func TestEachProviderIsHidden(t *testing.T) {
 			}
 		}
 
-		// By this provider's expression alone, too.
-		m := masker{text: lead + s.String() + " ", patience: leastPatience, searched: make([]span, 1)}
-		newAutomaton(f.keywords()).look(&m)
+		// This provider's expression alone must also hide it.
+		m := masker{text: lead + s.String() + " ", work: leastWork, searched: make([]span, 1)}
+		newAutomaton(f.keywords()).scan(&m)
 		f.search(&m)
 		if got := replace(m.text, m.found); strings.Contains(got, secret) {
 			t.Errorf("%s does not hide its own: %q", p.id, got)

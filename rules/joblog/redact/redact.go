@@ -8,30 +8,30 @@ import (
 )
 
 const (
-	masked       = "[masked]" // stands where a secret stood
-	maskedGitLab = "[MASKED]" // what GitLab itself puts there
+	masked       = "[masked]" // replaces a secret
+	maskedGitLab = "[MASKED]" // GitLab's own replacement of a secret
 
 	maxName   = 64       // bytes of the name of a value
 	maxUser   = 4 << 10  // bytes of a URL, from its // to the @ after a password
-	maxRounds = 8        // of Secrets: a log made to need more doesn't hold up the rest
+	maxRounds = 8        // of Secrets: limits the time for a log that is made to need more
 	maxKey    = 32 << 10 // bytes of a private key, from its first line to its last
-	shortest  = 8        // characters of a value that Values hides, as GitLab has it for masked variables
+	shortest  = 8        // characters of a value that Values hides, like GitLab's minimum for masked variables
 	shortHash = 20       // characters after a token's prefix
 )
 
-// span is a part of a text, to be hidden.
+// span is a part of a text to be hidden.
 type span struct{ from, to int }
 
-// Secrets replaces secrets by [masked]. It knows them by their shape (tokens of some
-// two hundred providers, JWTs, private keys, webhooks, URLs with credentials or a
-// signature), by their name (password=…, "api_key": "…", --token …,
-// PRIVATE-TOKEN: …) and by their place (docker login -p …, the data of a Kubernetes
-// Secret, cookies). References such as $TOKEN stay, and so does GitLab's own
-// [MASKED]. In doubt the value is hidden. A second call changes nothing, except for
-// texts that are made to need more than 8 rounds.
+// Secrets replaces secrets with [masked]. It recognizes them by their format
+// (tokens of about two hundred providers, JWTs, private keys, webhooks, URLs
+// with credentials or a signature), by their name (password=…, "api_key": "…",
+// --token …, PRIVATE-TOKEN: …) and by their context (docker login -p …, the
+// data of a Kubernetes Secret, cookies). References such as $TOKEN and
+// GitLab's own [MASKED] remain. In doubt the value is hidden. A second call
+// changes nothing, except for texts that are made to need more than 8 rounds.
 func Secrets(text string) string {
-	// What is hidden may be what kept something else from being seen. The second
-	// round mostly finds nothing more.
+	// A hidden text may have prevented the recognition of another secret. The
+	// second round usually finds nothing more.
 	for range maxRounds {
 		next := replace(text, secrets(text))
 		if next == text {
@@ -42,8 +42,8 @@ func Secrets(text string) string {
 	return text
 }
 
-// Values replaces the values by [masked], the longest first. Values of fewer than 8
-// characters stay: they would hide too much.
+// Values replaces the values with [masked], the longest first. Values of fewer
+// than 8 characters remain, because hiding them would hide too much else.
 func Values(text string, values []string) string {
 	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return utf8.RuneCountInString(v) < shortest })
 	slices.SortFunc(values, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
@@ -61,7 +61,8 @@ func Values(text string, values []string) string {
 	return replace(text, found)
 }
 
-// replace puts [masked] where the spans are, once for those that overlap.
+// replace replaces each span, or each group of overlapping spans, with
+// [masked].
 func replace(text string, spans []span) string {
 	if len(spans) == 0 {
 		return text
@@ -83,36 +84,36 @@ func replace(text string, spans []span) string {
 	return b.String()
 }
 
-// secrets finds what is to be hidden.
+// secrets returns the parts of the text to be hidden.
 func secrets(text string) []span {
-	m := masker{text: text, patience: patience*len(text) + leastPatience}
+	m := masker{text: text, work: workPerByte*len(text) + leastWork}
 	m.shapes()
 	m.privateKeys()
-	m.known()
+	m.keywords()
 	return m.found
 }
 
 type masker struct {
 	text      string
 	found     []span
-	patience  int    // bytes that expressions may still be run on
-	searched  []span // by finder: where it is still to search, or where its last secret ends
-	lastToken span   // that tokenEnd went over
-	lastValue span   // that valueOnce went over
+	work      int    // bytes that expressions may still be run on
+	searched  []span // by finder: the window to be searched, or the last secret
+	lastToken span   // the last token that tokenEnd scanned
+	lastValue span   // the last value that valueOnce hid
 
-	noUser      int // no user of a URL stands before here
-	noJWT       int // no JWT
-	noHook      int // no webhook
-	noCookie    int // no cookie
-	noSignature int // no signature of a URL
-	noManifest  int // no Secret of Kubernetes
-	noPatience  int // nothing that can still be looked at
+	noUser      int // there is no user of a URL before this position
+	noJWT       int // likewise for JWTs
+	noHook      int // likewise for webhooks
+	noCookie    int // likewise for cookies
+	noSignature int // likewise for signatures of URLs
+	noManifest  int // likewise for Kubernetes Secrets
+	noWork      int // everything before this position is hidden because the work is exhausted
 }
 
 func (m *masker) hide(from, to int) { m.found = append(m.found, span{from, to}) }
 
-// telling says which bytes shapes has a look at: a secret is found by a byte of
-// its beginning that is rare in logs.
+// telling contains the bytes that shapes inspects. Each secret contains one of
+// them, near its start, that is rare in logs.
 var telling = func() (set [256]bool) {
 	for _, c := range []byte("-_:=J4A >") {
 		set[c] = true
@@ -120,8 +121,8 @@ var telling = func() (set [256]bool) {
 	return set
 }()
 
-// shapes goes over the text once. At a byte that may tell of a secret it looks
-// around. What a name has hidden is passed by, so that the time stays linear.
+// shapes scans the text once, and inspects the surroundings of each telling
+// byte. It skips text that a name has hidden, so that the time stays linear.
 func (m *masker) shapes() {
 	t := m.text
 	for i := 0; i < len(t); i++ {
@@ -144,13 +145,13 @@ func (m *masker) shapes() {
 			}
 		case '=':
 			end = m.assignment(i)
-		case 'J': // eyJ, the beginning of {" in base64
+		case 'J': // eyJ is {" in base64
 			end = m.jwt(i)
-		case '4': // of runners' old registration tokens
+		case '4': // part of the prefix of runners' old registration tokens
 			if from := i - len("GR13"); from >= 0 && strings.HasPrefix(t[from:], "GR1348941") {
 				end = m.run(from, from+len("GR1348941"), shortHash)
 			}
-		case 'A': // the last letter of AKIA and ASIA
+		case 'A': // last letter of AKIA and ASIA
 			end = m.accessKeyID(i)
 		case ' ':
 			end = m.scheme(i)
@@ -168,7 +169,7 @@ func lineEnd(t string, at int) int {
 	return len(t)
 }
 
-// closing gives where s stands next, from at on, or where the line ends.
+// closing returns the index of the next s from at on, or the end of the line.
 func closing(t string, at int, s string) int {
 	for at < len(t) && t[at] != '\n' && !strings.HasPrefix(t[at:], s) {
 		at++

@@ -15,11 +15,12 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
-// fake gives what a secret may look like, made when the test runs so that no
-// scanner takes this file for a leak.
+// fake returns a text that resembles a secret. It is built at run time so that
+// secret scanners do not report this file.
 func fake(n int) string { return strings.Repeat("Zq7Xw2Lk9P", n/10+1)[:n] }
 
-// shaped are secrets that their shape tells, one of each kind.
+// shaped returns secrets that are recognized by their format, one of each
+// kind.
 func shaped() map[string]string {
 	kinds := map[string]string{
 		"old registration token": "GR1348941" + fake(20),
@@ -47,7 +48,7 @@ func shaped() map[string]string {
 	return kinds
 }
 
-// surroundings are where a secret may stand.
+// surroundings are texts in which a secret may occur.
 var surroundings = []string{
 	"%", "a % b", "a %\nb", "x=%", "(%)", "'%'", "\"%\"", "<%>", "[%]", "{\"a\":\"%\"}", "a: %", "a,%,b", "%.", "%;", "`%`",
 	"curl -H 'X-Some: %' https://example.com", "https://example.com/?a=%&b=c", "https://example.com/%/x", "\\n%\\n", "\t%\t", "$ login % --now",
@@ -146,7 +147,7 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// What tells why a job failed is left to read.
+// TestMaskLeaves checks that the reason why a job failed remains readable.
 func TestMaskLeaves(t *testing.T) {
 	for _, text := range []string{
 		"", "\n", "PASS: TestToken", "Checking out 8f3a2c1d as detached HEAD (ref is main)...",
@@ -166,7 +167,7 @@ func TestMaskLeaves(t *testing.T) {
 	}
 }
 
-// fragments are what secrets and their surroundings are made of.
+// fragments draws the parts of secrets and their surroundings.
 func fragments() *rapid.Generator[string] {
 	return rapid.SampledFrom([]string{
 		"password", "token", "Authorization", "Bearer ", "Basic ", "PRIVATE-TOKEN", "--password", "-", "_", "glpat-", "glrt-", "xoxb-", "AKIA", "GR1348941",
@@ -178,7 +179,7 @@ func fragments() *rapid.Generator[string] {
 	})
 }
 
-// Masking twice is masking once.
+// TestMaskTwice checks that masking is idempotent.
 func TestMaskTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := strings.Join(rapid.SliceOfN(fragments(), 4, 40).Draw(t, "text"), "")
@@ -189,8 +190,8 @@ func TestMaskTwice(t *testing.T) {
 	})
 }
 
-// A secret that its shape tells is hidden whatever stands around it, as long
-// as that doesn't make another word of it.
+// TestMaskHidesAmongAnything checks that a secret is recognized by its format
+// in any surroundings that do not change the word.
 func TestMaskHidesAmongAnything(t *testing.T) {
 	secrets := shaped()
 	kinds := make([]string, 0, len(secrets))
@@ -207,7 +208,8 @@ func TestMaskHidesAmongAnything(t *testing.T) {
 	})
 }
 
-// A text that is made to take long is hidden rather than looked at.
+// TestMaskHidesWhatTakesTooLong checks that a text that takes too long to
+// inspect is hidden.
 func TestMaskHidesWhatTakesTooLong(t *testing.T) {
 	secret := fake(12)
 	for _, s := range []string{

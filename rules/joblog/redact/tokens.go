@@ -6,10 +6,10 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
-// tokens are what secrets begin with that can be told by that, up to the last
-// - or _, and how many characters follow at least. GitLab's are those of its
-// token overview (doc/security/tokens); an instance may have its own text before
-// them.
+// tokens contains the prefixes that identify secrets, up to the last - or _,
+// with the minimum number of characters that follow. GitLab's are documented
+// in its token overview (doc/security/tokens). An instance may put a custom
+// prefix before them.
 var tokens = map[string]int{
 	"glpat-": shortHash, "gloas-": shortHash, "gldt-": shortHash, "glrt-": shortHash, "glrtr-": shortHash,
 	"glcbt-": shortHash, "glptt-": shortHash, "glft-": shortHash, "glimt-": shortHash, "glagent-": shortHash,
@@ -22,13 +22,13 @@ var tokens = map[string]int{
 	"github_pat_": shortHash, "npm_": 30,
 }
 
-// longestToken is the length of the longest of the tokens' beginnings.
+// longestToken is the length of the longest prefix in tokens.
 const longestToken = len("github_pat_")
 
-// schemes stand before the credentials of an Authorization header.
+// schemes precede the credentials of an Authorization header.
 var schemes = []string{"bearer", "basic", "token", "digest", "negotiate", "apikey"}
 
-// token hides a token whose beginning ends at text[i].
+// token hides a token whose prefix ends at text[i], and returns its end.
 func (m *masker) token(i int) int {
 	t := m.text
 	for from := i - 1; from >= 0 && from > i-longestToken; from-- {
@@ -46,8 +46,8 @@ func (m *masker) token(i int) int {
 	return 0
 }
 
-// run hides what begins at from and goes on after at with least characters that
-// tokens are made of, and gives its end.
+// run hides the text from from on if at least least characters of tokens
+// follow at at, and returns its end.
 func (m *masker) run(from, at, least int) int {
 	end := m.tokenEnd(at)
 	if end-at < least {
@@ -57,7 +57,8 @@ func (m *masker) run(from, at, least int) int {
 	return end
 }
 
-// tokenEnd gives the end of a token from at on. It goes over no token twice.
+// tokenEnd returns the end of the token that contains at. It scans no token
+// twice.
 func (m *masker) tokenEnd(at int) int {
 	if at < m.lastToken.from || at >= m.lastToken.to {
 		m.lastToken = span{at, at}
@@ -66,7 +67,7 @@ func (m *masker) tokenEnd(at int) int {
 		}
 	}
 	end := m.lastToken.to
-	for end > at && m.text[end-1] == '.' { // of the sentence
+	for end > at && m.text[end-1] == '.' { // the end of a sentence
 		end--
 	}
 	return end
@@ -76,9 +77,9 @@ func isTokenByte(c byte) bool {
 	return ascii.IsAlnum(c) || c == '-' || c == '_' || c == '.' || c == '=' || c == '/' || c == '+'
 }
 
-// jwt hides a JSON web token (RFC 7519): parts in base64url with dots between,
-// the first and mostly the second of which begin with eyJ. One that is cut off
-// counts, too.
+// jwt hides a JSON web token (RFC 7519), also if it is cut off: base64url
+// parts separated by dots. The first part and usually the second begin with
+// eyJ.
 func (m *masker) jwt(i int) int {
 	t := m.text
 	if i < m.noJWT || i < 2 || t[i-2:i] != "ey" {
@@ -121,11 +122,11 @@ func (m *masker) accessKeyID(i int) int {
 	return end
 }
 
-// scheme hides what stands after "Bearer " and "Basic " when it is no plain
-// word, wherever that is.
+// scheme hides the text after "Bearer " and "Basic ", in any context, unless
+// it is a plain word.
 func (m *masker) scheme(i int) int {
 	t := m.text
-	if i < len("basic") || t[i-1]|0x20 != 'r' && t[i-1]|0x20 != 'c' { // spares most blanks the comparing
+	if i < len("basic") || t[i-1]|0x20 != 'r' && t[i-1]|0x20 != 'c' { // a fast check for most blanks
 		return 0
 	}
 	if !endsFold(t[:i], "bearer") && !endsFold(t[:i], "basic") {
@@ -159,8 +160,8 @@ func (m *masker) userinfo(from int) {
 		return
 	}
 	if slash := strings.IndexAny(word, "/?#"); slash >= 0 && slash < last {
-		// The @ is the path's, as in https://host:8443/@scope, unless a password
-		// has the slash in it.
+		// The @ belongs to the path, as in https://host:8443/@scope, unless a
+		// password contains the slash.
 		if at := strings.LastIndexByte(word[:slash], '@'); at >= 0 {
 			last = at
 		} else if _, port, ok := strings.Cut(word[:slash], ":"); !ok || strings.Trim(port, "0123456789") == "" || strings.HasPrefix(word, "[") {
@@ -170,7 +171,7 @@ func (m *masker) userinfo(from int) {
 	user, password, ok := strings.Cut(word[:last], ":")
 	switch {
 	case last == 0, done(word[:last]), ok && (password == "" || done(password)):
-	case !ok && user == "git": // as in ssh://git@host, whom everybody is
+	case !ok && user == "git": // ssh://git@host contains no secret
 	default:
 		m.hide(from, from+last)
 	}

@@ -6,10 +6,10 @@ import (
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 )
 
-// webhook is what URLs of a kind of webhook have in them; what follows, up to
-// the end of the URL, is hidden.
+// webhook returns the keyword for the URLs of a kind of webhook. The rest of
+// the URL after it is hidden.
 func webhook(beginning string) keyword {
-	return keyword{text: beginning, look: func(m *masker, at int) {
+	return keyword{text: beginning, inspect: func(m *masker, at int) {
 		if at < m.noHook {
 			return
 		}
@@ -24,8 +24,8 @@ func webhook(beginning string) keyword {
 	}}
 }
 
-// signature hides the signature of a URL that grants access by it, as those of
-// Azure (sig), AWS and Google do.
+// signature hides the signature of a URL that grants access, such as those of
+// Azure (sig), AWS and Google.
 func (m *masker) signature(at int) {
 	if at < m.noSignature {
 		return

@@ -19,5 +19,6 @@ func IsBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\
 // IsQuote reports whether a byte is a quotation mark.
 func IsQuote(c byte) bool { return c == '"' || c == '\'' || c == '`' }
 
-// IsNameByte reports whether a byte may stand in a name, like that of a variable.
+// IsNameByte reports whether a byte may occur in a name, such as that of a
+// variable.
 func IsNameByte(c byte) bool { return IsAlnum(c) || c == '_' || c == '-' || c == '.' }

@@ -1,5 +1,6 @@
-// Command providers writes the table of secrets by provider, providers.go, from
-// the default rules of gitleaks, the file config/gitleaks.toml of its module.
+// Command providers generates providers.go, the table of secrets by provider,
+// from the default rules of gitleaks: the file config/gitleaks.toml of its
+// module.
 package main
 
 import (
@@ -50,43 +51,43 @@ package redact
 var providers = []provider{
 `
 
-// dropped are the rules that are left out, and why.
+// dropped are the rules of gitleaks that are left out, with the reason.
 var dropped = map[string]string{
-	"generic-api-key":         "names tell",
-	"hashicorp-tf-password":   "names tell",
-	"gitlab-session-cookie":   "names tell",
-	"nuget-config-password":   "names tell",
-	"jwt":                     "found by hand",
-	"jwt-base64":              "found by hand",
-	"private-key":             "found by hand",
-	"curl-auth-header":        "found by hand",
-	"curl-auth-user":          "found by hand",
-	"kubernetes-secret-yaml":  "found by hand",
-	"microsoft-teams-webhook": "found by hand",
-	"slack-webhook-url":       "found by hand",
-	"sidekiq-sensitive-url":   "found by hand: a URL with credentials",
+	"generic-api-key":         "recognized by names",
+	"hashicorp-tf-password":   "recognized by names",
+	"gitlab-session-cookie":   "recognized by names",
+	"nuget-config-password":   "recognized by names",
+	"jwt":                     "recognized by own code",
+	"jwt-base64":              "recognized by own code",
+	"private-key":             "recognized by own code",
+	"curl-auth-header":        "recognized by own code",
+	"curl-auth-user":          "recognized by own code",
+	"kubernetes-secret-yaml":  "recognized by own code",
+	"microsoft-teams-webhook": "recognized by own code",
+	"slack-webhook-url":       "recognized by own code",
+	"sidekiq-sensitive-url":   "recognized by own code: a URL with credentials",
 }
 
 const (
-	// anyName begins the rules that tell a secret by a name. What stands before
-	// the provider's name makes no difference.
+	// anyName begins the rules that recognize a secret by a name. The text
+	// before the provider's name is irrelevant.
 	anyName = `[\w.-]{0,50}?`
 
-	// ending ends many rules. In a log a secret may also stand before a comma, a
+	// ending ends many rules. In a log, a secret may also precede a comma, a
 	// bracket or the rest of a URL.
 	ending      = `(?:[\x60'"\s;]|\\[nr]|$)`
 	wordsEnding = `(?:[^\w=-]|$)`
 
-	kelvin = '\u212a' // is a k where case makes no difference, and in no secret
-	longS  = '\u017f' // and this an s
+	kelvin = '\u212a' // equals k if case is ignored, but occurs in no secret
+	longS  = '\u017f' // likewise equals s
 
 	mostPrefixes  = 32
 	longestPrefix = 24
-	reach         = 1 << 10 // bytes that a match may have
+	reach         = 1 << 10 // maximum length of a match in bytes
 )
 
-// edits are what is replaced in rules that would hide what is no secret, or that
-// scanners take for a leak themselves.
+// edits are replacements in rules that would hide text that is no secret, or
+// that secret scanners would report in this file.
 var edits = map[string]*strings.Replacer{
 	"aws-amazon-bedrock-api-key-short-lived": strings.NewReplacer(`YmVk`, `[Y]mVk`),
 	"sourcegraph-access-token":               strings.NewReplacer(`|[a-fA-F0-9]{40}`, ``),        // each commit
@@ -119,7 +120,7 @@ func run(args []string) error {
 		if dropped[r.id] != "" || r.expr == "" {
 			continue
 		}
-		// A name's rule may have another shape beside it.
+		// The rule for a name may have another alternative.
 		for expr := range strings.SplitAfterSeq(r.expr, ending+"|") {
 			r.expr = strings.TrimSuffix(expr, "|")
 			if err := write(b, r); err != nil {
@@ -140,7 +141,8 @@ var (
 	quoted  = regexp.MustCompile(`"([^"]*)"`)
 )
 
-// parse reads what is needed of the rules: not TOML, but what gitleaks writes.
+// parse returns the rules in a file. It reads the subset of TOML that gitleaks
+// uses.
 func parse(text string) []rule {
 	var rules []rule
 	for _, part := range strings.Split(text, "\n[[rules]]\n")[1:] {
@@ -157,7 +159,7 @@ func parse(text string) []rule {
 				r.id = strings.Trim(m[2], `"`)
 			case "regex":
 				r.expr = strings.Trim(m[2], "'")
-				if strings.HasSuffix(m[2], "''''") { // one of its own
+				if strings.HasSuffix(m[2], "''''") { // an escaped quotation mark
 					r.expr += "'"
 				}
 			case "secretGroup":
@@ -178,7 +180,7 @@ func parse(text string) []rule {
 	return rules
 }
 
-// write adds a rule to the table.
+// write appends a rule to the table.
 func write(b *bytes.Buffer, r rule) error {
 	expr := strings.ReplaceAll(r.expr, anyName, "")
 	named := expr != r.expr
@@ -223,18 +225,18 @@ func write(b *bytes.Buffer, r rule) error {
 	return nil
 }
 
-// prefix is what an expression's matches begin with.
+// prefix is the beginning of the matches of an expression.
 type prefix struct {
 	texts []string
-	whole bool // they are the matches
-	fold  bool // in upper or lower case
+	whole bool // the texts are the complete matches
+	fold  bool // the case is ignored
 }
 
 func (p prefix) least() int {
 	return len(slices.MinFunc(p.texts, func(a, b string) int { return cmp.Compare(len(a), len(b)) }))
 }
 
-// keywords gives the texts without those that begin with another of them.
+// keywords returns the texts without those that begin with another text.
 func (p prefix) keywords() []string {
 	var out []string
 	for _, text := range p.texts {
@@ -309,7 +311,7 @@ func prefixes(re *syntax.Regexp) prefix {
 	}
 }
 
-// beginsWord reports whether matches begin at the beginning of a word.
+// beginsWord reports whether matches begin at a word boundary.
 func beginsWord(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpWordBoundary:
@@ -321,8 +323,8 @@ func beginsWord(re *syntax.Regexp) bool {
 	}
 }
 
-// longest gives how many bytes a match may have, and more than reach where
-// there is no limit.
+// longest returns the maximum length of a match in bytes, or a value above
+// reach if the length is unlimited.
 func longest(re *syntax.Regexp) int {
 	n := 0
 	switch re.Op {

@@ -7,33 +7,33 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Standing says whether the rules in force still want a decision that earlier
-// ones made.
-type Standing struct {
-	Gone   string // why none of its rules wants it any more; "" if one does
-	DryRun bool   // those that want it are in dry run
+// Validity records whether the rules in force still request a decision that
+// earlier rules made.
+type Validity struct {
+	Invalid string // why no rule in force requests it any more; "" if one does
+	DryRun  bool   // all rules that request it are in dry run
 }
 
-// Standing looks for the decision's rule, and for those that wanted the same,
-// among the rules in force.
-func (rs *Rules) Standing(d event.Decision) Standing {
-	s := Standing{Gone: fmt.Sprintf("rule %q is not in force any more", d.Rule)}
+// Validity checks the decision against the rules in force: its rule, and those
+// that requested the same.
+func (rs *Rules) Validity(d event.Decision) Validity {
+	s := Validity{Invalid: fmt.Sprintf("rule %q is not in force any more", d.Rule)}
 	for _, name := range append([]string{d.Rule}, d.AlsoWantedBy...) {
 		r := rs.byName[name]
 		switch {
 		case r == nil || r.On != d.Meta.Kind:
 		case !r.wants(d.Action.Verb):
 			if name == d.Rule {
-				s.Gone = fmt.Sprintf("rule %q has no action %s any more", name, d.Action.Verb)
+				s.Invalid = fmt.Sprintf("rule %q has no action %s any more", name, d.Action.Verb)
 			}
 		case !r.DryRun:
-			return Standing{}
+			return Validity{}
 		default:
 			s.DryRun = true
 		}
 	}
 	if s.DryRun {
-		s.Gone = ""
+		s.Invalid = ""
 	}
 	return s
 }
