@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// asked sends a request to the admin address, for a host, "" for its own; header holds names
+// request sends a request to the admin address, for a host, "" for its own; header holds names
 // and values in turn.
-func (p *program) asked(method, path, host string, header ...string) (int, string) {
+func (p *program) request(method, path, host string, header ...string) (int, string) {
 	p.Helper()
 	req, err := http.NewRequestWithContext(p.Context(), method, p.admin+path, http.NoBody)
 	if err != nil {
@@ -34,29 +34,29 @@ func (p *program) asked(method, path, host string, header ...string) (int, strin
 // The admin address is on loopback by default: no web page may read it, or
 // make a browser change anything there.
 func TestAdminOnLoopback(t *testing.T) {
-	w := newWorld(t)
-	p := w.run()
+	env := newEnvironment(t)
+	p := env.run()
 	port := p.admin[strings.LastIndex(p.admin, ":"):]
 	for host, want := range map[string]int{
 		"": http.StatusOK, "localhost" + port: http.StatusOK, "rebound.example.com" + port: http.StatusMisdirectedRequest,
 	} { // "" is the address itself
-		if code, text := p.asked(http.MethodGet, "/api/v1/decisions", host); code != want {
+		if code, text := p.request(http.MethodGet, "/api/v1/decisions", host); code != want {
 			t.Errorf("the journal for host %q: %d %s, want %d", host, code, text, want)
 		}
 	}
-	if code, text := p.asked(http.MethodPost, "/-/reload", "", "Origin", "https://evil.example.com", "Sec-Fetch-Site", "cross-site"); code != http.StatusForbidden {
+	if code, text := p.request(http.MethodPost, "/-/reload", "", "Origin", "https://evil.example.com", "Sec-Fetch-Site", "cross-site"); code != http.StatusForbidden {
 		t.Errorf("a reload by another page: %d %s, want 403", code, text)
 	}
 
-	w.write("rules.yaml", ruleNamed("second"))
-	if code, text := p.asked(http.MethodPost, "/-/reload", ""); code != http.StatusOK {
+	env.write("rules.yaml", ruleNamed("second"))
+	if code, text := p.request(http.MethodPost, "/-/reload", ""); code != http.StatusOK {
 		t.Errorf("a reload: %d %s", code, text)
 	}
 	if s := p.rulesState(); len(s.Rules) != 1 || s.Rules[0].Name != "second" {
 		t.Errorf("after a reload the rules are %+v", s.Rules)
 	}
-	w.write("rules.yaml", "version: 1\nrules: [{name: broken, on: jobs}]\n")
-	if code, text := p.asked(http.MethodPost, "/-/reload", ""); code != http.StatusUnprocessableEntity || !strings.Contains(text, `did you mean`) {
+	env.write("rules.yaml", "version: 1\nrules: [{name: broken, on: jobs}]\n")
+	if code, text := p.request(http.MethodPost, "/-/reload", ""); code != http.StatusUnprocessableEntity || !strings.Contains(text, `did you mean`) {
 		t.Errorf("a reload of rules that can't be used: %d %s, want 422 with what is wrong", code, text)
 	}
 }

@@ -29,44 +29,44 @@ func TestDryRunHoldsQueuedRetries(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		pull   func(w *world, p *program, store string) *program
+		pull   func(env *environment, p *program, store string) *program
 		result string
 	}{
-		{"restarted with --dry-run", func(w *world, p *program, store string) *program {
+		{"restarted with --dry-run", func(env *environment, p *program, store string) *program {
 			p.stop()
-			return w.run("--store", store, "--dry-run")
+			return env.run("--store", store, "--dry-run")
 		}, event.ResultDryRun},
-		{"defaults.dry_run is loaded", func(w *world, p *program, _ string) *program {
-			w.write("rules.yaml", strings.Replace(delayedRules, "dry_run: false", "dry_run: true", 1))
+		{"defaults.dry_run is loaded", func(env *environment, p *program, _ string) *program {
+			env.write("rules.yaml", strings.Replace(delayedRules, "dry_run: false", "dry_run: true", 1))
 			p.reload()
 			return p
 		}, event.ResultDryRun},
-		{"the rule is removed", func(w *world, p *program, _ string) *program {
-			w.write("rules.yaml", strings.ReplaceAll(delayedRules, "retry-stuck", "another"))
+		{"the rule is removed", func(env *environment, p *program, _ string) *program {
+			env.write("rules.yaml", strings.ReplaceAll(delayedRules, "retry-stuck", "another"))
 			p.reload()
 			return p
 		}, event.ResultSkipped},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.write("rules.yaml", delayedRules)
+			env := newEnvironment(t)
+			env.write("rules.yaml", delayedRules)
 			redis := redistest.Start(t)
-			p := w.run("--store", redis.URL())
-			if code := p.post(w.gitlab.JobHookBody(w.stuckJob().ID)); code != http.StatusAccepted {
+			p := env.run("--store", redis.URL())
+			if code := p.post(env.gitlab.JobHookBody(env.stuckJob().ID)); code != http.StatusAccepted {
 				t.Fatalf("a stuck job is answered with %d, want 202", code)
 			}
 			p.eventually("the retry waits", func() bool { return len(p.outcomes()) == 1 })
-			p = test.pull(w, p, redis.URL())
+			p = test.pull(env, p, redis.URL())
 			p.workedOffAtOnce(redis)
 			if all := p.outcomes(); len(all) != 1 || all[0].Result != test.result {
 				t.Errorf("outcomes %+v, want one %s", all, test.result)
 			}
 			p.stop()
-			w.write("rules.yaml", delayedRules)
-			p = w.run("--store", redis.URL()) // the brake is lifted
+			env.write("rules.yaml", delayedRules)
+			p = env.run("--store", redis.URL()) // the brake is lifted
 			p.workedOffAtOnce(redis)
-			if n := w.gitlab.Count("POST", ""); n > 0 {
+			if n := env.gitlab.Count("POST", ""); n > 0 {
 				t.Errorf("GitLab was asked to change something %d times, want never", n)
 			}
 		})
@@ -105,9 +105,9 @@ func (p *program) reload() {
 // other one obeys, and goes on when it is resumed.
 func TestPauseOverReplicas(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	env := newEnvironment(t)
 	redis := redistest.Start(t)
-	first, second := w.run("--store", redis.URL()), w.run("--store", redis.URL())
+	first, second := env.run("--store", redis.URL()), env.run("--store", redis.URL())
 	command := func(want string, args ...string) {
 		t.Helper()
 		var out, errs bytes.Buffer
@@ -116,7 +116,7 @@ func TestPauseOverReplicas(t *testing.T) {
 		}
 	}
 	command("paused (project:platform/*) by ann: the cluster moves, since", "pause", "--admin-url", first.admin, "--project", "platform/*", "--by", "ann", "--reason", "the cluster moves")
-	if code := second.post(w.gitlab.JobHookBody(w.stuckJob().ID)); code != http.StatusAccepted {
+	if code := second.post(env.gitlab.JobHookBody(env.stuckJob().ID)); code != http.StatusAccepted {
 		t.Fatalf("a stuck job is answered with %d while paused, want 202", code)
 	}
 	first.eventually("the retry waits for the end of the pause", func() bool {
@@ -127,12 +127,12 @@ func TestPauseOverReplicas(t *testing.T) {
 	if _, metrics := second.get("/metrics"); !strings.Contains(metrics, `pipesteward_paused{scope="project:platform/*"} 1`) {
 		t.Error("/metrics lacks pipesteward_paused")
 	}
-	if n := w.gitlab.Count("POST", ""); n > 0 {
+	if n := env.gitlab.Count("POST", ""); n > 0 {
 		t.Errorf("GitLab was asked to change something while paused")
 	}
 	command("nothing is paused", "resume", "--admin-url", second.admin, "--project", "platform/*")
 	first.workedOff()
-	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
+	if n := env.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries after resume, want 1", n)
 	}
 }

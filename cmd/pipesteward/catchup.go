@@ -115,7 +115,7 @@ func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, s
 		err = printCaughtUp(stdout, result, o.DryRun)
 	}
 	if err == nil && result.Projects == 0 && len(result.Problems) > 0 {
-		return errTold
+		return errReported
 	}
 	if err != nil || o.DryRun {
 		return err

@@ -30,7 +30,7 @@ rules:
     actions: [retry: {allow_stale: true}]
 `
 
-// The command finds what nobody was told of, and carries out what rules want.
+// The command finds events that no webhook delivered, and carries out what rules want.
 func TestCatchUpCommand(t *testing.T) {
 	gl := gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
 	shop := gl.AddProject(gitlabtest.Project{Path: "platform/shop"})
@@ -93,12 +93,12 @@ func TestCatchUpCommand(t *testing.T) {
 // Projects become known also where serve does not catch up: the command does.
 func TestProjectsBecomeKnownWithoutCatchUp(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	p := w.run("--catch-up-every", "0")
-	p.post(w.gitlab.JobHookBody(w.stuckJob().ID))
+	env := newEnvironment(t)
+	p := env.run("--catch-up-every", "0")
+	p.post(env.gitlab.JobHookBody(env.stuckJob().ID))
 	p.workedOff()
 	p.stop()
-	db, err := bolt.Open(filepath.Join(w.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
+	db, err := bolt.Open(filepath.Join(env.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,12 +113,12 @@ func TestProjectsBecomeKnownWithoutCatchUp(t *testing.T) {
 // the service was down is replayed when it starts.
 func TestServeReplaysFailedDeliveries(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	env := newEnvironment(t)
 	// Hooks have whole seconds: GitLab's clock is ahead, so that the job's times are
 	// after the project became known.
-	w.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: func() time.Time { return time.Now().Add(2 * time.Second) }})
-	project := w.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	db, err := bolt.Open(filepath.Join(w.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
+	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: func() time.Time { return time.Now().Add(2 * time.Second) }})
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	db, err := bolt.Open(filepath.Join(env.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,18 +126,18 @@ func TestServeReplaysFailedDeliveries(t *testing.T) {
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	w.gitlab.AddHook(gitlabtest.Hook{ProjectID: project.ID, URL: "http://127.0.0.1:1" + webhook.Path, Token: testSecret, JobEvents: true})
-	pipeline := w.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-	w.gitlab.Finish(w.gitlab.Latest(pipeline.ID, "rspec").ID, "failed", "stuck_or_timeout_failure")
-	w.gitlab.Flush()
+	env.gitlab.AddHook(gitlabtest.Hook{ProjectID: project.ID, URL: "http://127.0.0.1:1" + webhook.Path, Token: testSecret, JobEvents: true})
+	pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	env.gitlab.Finish(env.gitlab.Latest(pipeline.ID, "rspec").ID, "failed", "stuck_or_timeout_failure")
+	env.gitlab.Flush()
 
-	p := w.run()
+	p := env.run()
 	p.eventually("the delivery is replayed", func() bool {
 		_, metrics := p.get("/metrics")
 		return strings.Contains(metrics, `pipesteward_catch_up_events_total{found="replayed"} 1`)
 	})
 	p.workedOff()
-	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
+	if n := env.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries, want 1\n%s", n, p.tail())
 	}
 }

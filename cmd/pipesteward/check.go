@@ -74,7 +74,7 @@ func checkCommand(stdout io.Writer) *cli.Command {
 				return err
 			}
 			if loaded == nil || c.Bool("strict") && len(found) > 0 {
-				return errTold
+				return errReported
 			}
 			return nil
 		},

@@ -30,24 +30,24 @@ rules:
   - {name: memory, on: job, if: 'glob(project.path, "costly/**") and len(groupBy(split(log(), ""), #)) > 99990', actions: [erase]}
   - {name: work, on: job, if: 'glob(project.path, "costly/**") and log()[:250000] matches ".{0,33}y"', actions: [erase]}
   - {name: more work, on: job, if: 'glob(project.path, "costly/**") and log()[:250001] matches ".{0,33}y"', actions: [erase]}`
-	w := newWorld(t)
-	w.write("rules.yaml", cheap+costly[1:])
-	p := w.serve("--gitlab-rate", "100000/1m")
-	team := w.gitlab.AddProject(gitlabtest.Project{Path: "costly/batch"})
+	env := newEnvironment(t)
+	env.write("rules.yaml", cheap+costly[1:])
+	p := env.serve("--gitlab-rate", "100000/1m")
+	team := env.gitlab.AddProject(gitlabtest.Project{Path: "costly/batch"})
 	logs := make(chan struct{})
-	w.gitlab.Fail(gitlabtest.Fault{Path: "/trace", Times: -1, Until: logs})
+	env.gitlab.Fail(gitlabtest.Fault{Path: "/trace", Times: -1, Until: logs})
 	log := strings.Repeat("a", 1<<20)
 	for range events {
-		pipeline := w.gitlab.AddPipeline(team.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "batch", Log: log})
-		job := w.gitlab.Latest(pipeline.ID, "batch")
-		w.gitlab.Finish(job.ID, "failed", "script_failure")
-		if code := p.post(w.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
+		pipeline := env.gitlab.AddPipeline(team.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "batch", Log: log})
+		job := env.gitlab.Latest(pipeline.ID, "batch")
+		env.gitlab.Finish(job.ID, "failed", "script_failure")
+		if code := p.post(env.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
 			t.Fatalf("a job of the costly project is answered with %d, want 202", code)
 		}
 	}
-	job := w.stuckJob()
+	job := env.stuckJob()
 	close(logs)
-	if code := p.post(w.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
+	if code := p.post(env.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
 		t.Fatalf("a stuck job is answered with %d, want 202", code)
 	}
 	var before string
@@ -58,7 +58,7 @@ rules:
 	if n := strings.Count(before, `"msg":"a rule could not be evaluated and did not fire"`) / 3; n > events/2 {
 		t.Errorf("the other team's job was retried after %d of %d costly events, want it to be among the first", n, events)
 	}
-	w.write("rules.yaml", cheap)
+	env.write("rules.yaml", cheap)
 	p.reload()
 	p.workedOff()
 	if peak := p.peak(); peak > memory {

@@ -59,7 +59,7 @@ func TestGitLabsEdges(t *testing.T) {
 
 // edges is a program at such a GitLab, with what is to come of all that happened.
 type edges struct {
-	*world
+	*environment
 	p        *program
 	restored *gitlabtest.Server // has the ids of gitlab, and another address
 	projects map[string]gitlabtest.Project
@@ -76,15 +76,15 @@ type wantedEffect struct {
 }
 
 func newEdges(t *testing.T) *edges {
-	w := newWorld(t)
-	w.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, Lag: time.Second})
-	w.write("rules.yaml", edgesRules)
-	w.tokenFile = w.write("token", gitlabtest.DefaultToken)
+	env := newEnvironment(t)
+	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, Lag: time.Second})
+	env.write("rules.yaml", edgesRules)
+	env.tokenFile = env.write("token", gitlabtest.DefaultToken)
 	e := &edges{
-		world: w, projects: map[string]gitlabtest.Project{},
+		environment: env, projects: map[string]gitlabtest.Project{},
 		restored: gitlabtest.Start(t, gitlabtest.Options{Now: time.Now}),
 	}
-	e.p = w.serve("--gitlab-rate", "1000000/1m")
+	e.p = env.serve("--gitlab-rate", "1000000/1m")
 	return e
 }
 

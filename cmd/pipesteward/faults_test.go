@@ -24,33 +24,33 @@ import (
 // for real. Each ends with wantOnce.
 
 // moments are what a replica may be doing when something happens to it. The
-// returned function tells when it is.
+// returned function reports when it is.
 var moments = []struct {
 	name    string
-	arrange func(w *world) (reached func() bool)
+	arrange func(env *environment) (reached func() bool)
 }{
-	{"right after the answer", func(*world) func() bool { return func() bool { return true } }},
+	{"right after the answer", func(*environment) func() bool { return func() bool { return true } }},
 	{"reading the job's state", hangingGitLab("/pipelines/101/jobs", false)},
 	{"before the retry", hangingGitLab("/retry", false)},
 	{"after the retry, before its answer", hangingGitLab("/retry", true)},
 	{"before the message", hangingSlack(false)},
 	{"after the message, before its answer", hangingSlack(true)},
-	{"after all", func(w *world) func() bool { return func() bool { return len(w.slack.Posts()) == 1 } }},
+	{"after all", func(env *environment) func() bool { return func() bool { return len(env.slack.Posts()) == 1 } }},
 }
 
 // hangingGitLab lets the first request to a path hang, before or after its
 // effect.
-func hangingGitLab(path string, after bool) func(*world) func() bool {
-	return func(w *world) func() bool {
-		w.gitlab.Fail(gitlabtest.Fault{Path: path, After: after, Until: make(chan struct{})})
-		return func() bool { return w.gitlab.Count("", path) > 0 }
+func hangingGitLab(path string, after bool) func(*environment) func() bool {
+	return func(env *environment) func() bool {
+		env.gitlab.Fail(gitlabtest.Fault{Path: path, After: after, Until: make(chan struct{})})
+		return func() bool { return env.gitlab.Count("", path) > 0 }
 	}
 }
 
-func hangingSlack(after bool) func(*world) func() bool {
-	return func(w *world) func() bool {
-		w.slack.Fail(slacktest.Fault{Method: "chat.postMessage", AfterEffect: after, Delay: time.Minute})
-		return func() bool { return w.slack.Calls("chat.postMessage") > 0 && (!after || len(w.slack.Posts()) > 0) }
+func hangingSlack(after bool) func(*environment) func() bool {
+	return func(env *environment) func() bool {
+		env.slack.Fail(slacktest.Fault{Method: "chat.postMessage", AfterEffect: after, Delay: time.Minute})
+		return func() bool { return env.slack.Calls("chat.postMessage") > 0 && (!after || len(env.slack.Posts()) > 0) }
 	}
 }
 
@@ -63,16 +63,16 @@ func TestKilledAndStartedAgain(t *testing.T) {
 	for _, moment := range moments {
 		t.Run(moment.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			reached := moment.arrange(w)
-			job := w.stuckJob()
-			p := w.serve()
-			if code := p.post(w.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
+			env := newEnvironment(t)
+			reached := moment.arrange(env)
+			job := env.stuckJob()
+			p := env.serve()
+			if code := p.post(env.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
 				t.Fatalf("answered with %d, want 202", code)
 			}
 			p.eventually(moment.name, reached)
 			p.kill()
-			w.wantOnce(w.serve(), []*delivery{w.deliveryOf(job)})
+			env.wantOnce(env.serve(), []*delivery{env.deliveryOf(job)})
 		})
 	}
 }
@@ -87,13 +87,13 @@ func TestKilledAndTakenOver(t *testing.T) {
 		t.Run(moment.name, func(t *testing.T) {
 			t.Parallel()
 			redis := redistest.Start(t, "--appendfsync", "always")
-			w := newWorld(t)
-			reached := moment.arrange(w)
-			job := w.stuckJob()
-			body := w.gitlab.JobHookBody(job.ID)
-			other := w.serve("--store", redis.URL())
+			env := newEnvironment(t)
+			reached := moment.arrange(env)
+			job := env.stuckJob()
+			body := env.gitlab.JobHookBody(job.ID)
+			other := env.serve("--store", redis.URL())
 			other.signal(syscall.SIGSTOP) // or it might be the one that gets the work
-			p := w.serve("--store", redis.URL())
+			p := env.serve("--store", redis.URL())
 			if code := p.post(body); code != http.StatusAccepted {
 				t.Fatalf("answered with %d, want 202", code)
 			}
@@ -103,7 +103,7 @@ func TestKilledAndTakenOver(t *testing.T) {
 			if code := other.post(body); code != http.StatusOK {
 				t.Errorf("the other replica answers the same with %d, want 200", code)
 			}
-			w.wantOnce(other, []*delivery{w.deliveryOf(job)})
+			env.wantOnce(other, []*delivery{env.deliveryOf(job)})
 		})
 	}
 }
@@ -124,23 +124,23 @@ func TestStandsStillAndGoesOn(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			redis := redistest.Start(t, "--appendfsync", "always")
-			w := newWorld(t)
+			env := newEnvironment(t)
 			goOn := make(chan struct{})
-			w.gitlab.Fail(gitlabtest.Fault{Path: c.path, After: c.after, Until: goOn})
-			job := w.stuckJob()
-			p := w.serve("--store", redis.URL())
-			if code := p.post(w.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
+			env.gitlab.Fail(gitlabtest.Fault{Path: c.path, After: c.after, Until: goOn})
+			job := env.stuckJob()
+			p := env.serve("--store", redis.URL())
+			if code := p.post(env.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
 				t.Fatalf("answered with %d, want 202", code)
 			}
-			p.eventually(c.name, func() bool { return w.gitlab.Count("", c.path) > 0 })
+			p.eventually(c.name, func() bool { return env.gitlab.Count("", c.path) > 0 })
 			p.signal(syscall.SIGSTOP)
-			other := w.serve("--store", redis.URL())
-			w.wantOnce(other, []*delivery{w.deliveryOf(job)})
+			other := env.serve("--store", redis.URL())
+			env.wantOnce(other, []*delivery{env.deliveryOf(job)})
 
 			close(goOn)
 			p.signal(syscall.SIGCONT)
 			p.stop() // after what it was doing
-			w.wantOnce(other, []*delivery{w.deliveryOf(job)})
+			env.wantOnce(other, []*delivery{env.deliveryOf(job)})
 		})
 	}
 }
@@ -151,9 +151,9 @@ func TestRedisKilledUnderLoad(t *testing.T) {
 	await.Long(t, "it sends deliveries for a while, and leases run out after 30 s")
 	t.Parallel()
 	redis := redistest.Start(t, "--appendfsync", "always")
-	w := newWorld(t)
-	f := w.serveFleet(2, redis.URL())
-	stop := f.stream(40*time.Millisecond, w.newDelivery)
+	env := newEnvironment(t)
+	f := env.serveFleet(2, redis.URL())
+	stop := f.stream(40*time.Millisecond, env.newDelivery)
 	for range 3 {
 		f.acceptMore(40)
 		redis.Kill()
@@ -161,7 +161,7 @@ func TestRedisKilledUnderLoad(t *testing.T) {
 		redis.Restart()
 	}
 	f.acceptMore(40)
-	w.wantOnce(f.replica(0), stop())
+	env.wantOnce(f.replica(0), stop())
 }
 
 // Redis can't be reached for 30 s: each delivery is refused while that lasts,
@@ -179,17 +179,17 @@ func TestRedisGoneForAWhile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			redis := redistest.Start(t, "--appendfsync", "always")
-			w := newWorld(t)
-			w.gitlab.Fail(gitlabtest.Fault{Status: http.StatusServiceUnavailable, Times: 6})
-			f := w.serveFleet(1, redis.URL())
+			env := newEnvironment(t)
+			env.gitlab.Fail(gitlabtest.Fault{Status: http.StatusServiceUnavailable, Times: 6})
+			f := env.serveFleet(1, redis.URL())
 			p := f.replica(0)
 			accepted, refused := make([]*delivery, 3), make([]*delivery, 10)
 			for i := range accepted {
-				accepted[i] = w.newDelivery()
+				accepted[i] = env.newDelivery()
 				f.deliver(t.Context(), accepted[i])
 			}
 			for i := range refused {
-				refused[i] = w.newDelivery()
+				refused[i] = env.newDelivery()
 			}
 			c.stop(redis)
 			for back := time.Now().Add(30 * time.Second); time.Now().Before(back); <-time.After(100 * time.Millisecond) {
@@ -201,11 +201,11 @@ func TestRedisGoneForAWhile(t *testing.T) {
 				}
 			}
 			c.back(redis)
-			w.wantOnce(p, accepted)
+			env.wantOnce(p, accepted)
 			for _, d := range refused {
 				f.deliver(t.Context(), d)
 			}
-			w.wantOnce(p, slices.Concat(accepted, refused))
+			env.wantOnce(p, slices.Concat(accepted, refused))
 		})
 	}
 }
@@ -224,15 +224,15 @@ func refuses(f *fleet, deliveries []*delivery) {
 	sending.Wait()
 }
 
-// Redis has no room: deliveries are refused, what was accepted waits, and all
-// goes on when there is room again.
+// Redis has no memory left: deliveries are refused, accepted events wait, and all
+// goes on when there is memory again.
 func TestRedisOutOfMemory(t *testing.T) {
 	await.Long(t, "it sends deliveries for a while")
 	t.Parallel()
 	redis := redistest.Start(t, "--appendfsync", "always")
-	w := newWorld(t)
-	f := w.serveFleet(2, redis.URL())
-	stop := f.stream(40*time.Millisecond, w.newDelivery)
+	env := newEnvironment(t)
+	f := env.serveFleet(2, redis.URL())
+	stop := f.stream(40*time.Millisecond, env.newDelivery)
 	f.acceptMore(50)
 	redis.Do("config", "set", "maxmemory", 1)
 	f.refuseMore(50)
@@ -243,7 +243,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 	}
 	late := make([]*delivery, 50)
 	for i := range late {
-		late[i] = w.newDelivery()
+		late[i] = env.newDelivery()
 	}
 	refuses(f, late)
 	redis.Do("config", "set", "maxmemory", 0)
@@ -251,7 +251,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 		f.deliver(t.Context(), d)
 	}
 	f.acceptMore(100)
-	w.wantOnce(f.replica(0), slices.Concat(stop(), late))
+	env.wantOnce(f.replica(0), slices.Concat(stop(), late))
 }
 
 // The network to Redis is bad: answers come late, or too late, or never. The
@@ -270,16 +270,16 @@ func TestBadNetworkToRedis(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			proxy := redistest.StartProxy(t, redistest.Start(t, "--appendfsync", "always"))
-			w := newWorld(t)
-			f := w.serveFleet(2, proxy.URL())
-			stop := f.stream(50*time.Millisecond, w.newDelivery)
+			env := newEnvironment(t)
+			f := env.serveFleet(2, proxy.URL())
+			stop := f.stream(50*time.Millisecond, env.newDelivery)
 			f.acceptMore(10)
 			c.hurt(proxy)
 			<-time.After(10 * time.Second)
 			proxy.Delay(0)
 			proxy.LoseEvery(0)
 			f.acceptMore(10)
-			w.wantOnce(f.replica(0), stop())
+			env.wantOnce(f.replica(0), stop())
 		})
 	}
 }
@@ -291,9 +291,9 @@ func TestRollingRestart(t *testing.T) {
 	await.Long(t, "it sends deliveries for a while")
 	t.Parallel()
 	redis := redistest.Start(t, "--appendfsync", "always")
-	w := newWorld(t)
-	f := w.serveFleet(3, redis.URL())
-	stop := f.stream(40*time.Millisecond, w.newDelivery)
+	env := newEnvironment(t)
+	f := env.serveFleet(3, redis.URL())
+	stop := f.stream(40*time.Millisecond, env.newDelivery)
 	for i := range 3 {
 		f.acceptMore(50)
 		f.replica(i).stop()
@@ -304,7 +304,7 @@ func TestRollingRestart(t *testing.T) {
 	if n := f.refused.Load(); n > notStored {
 		t.Errorf("%d deliveries are refused, want none but the %d that Redis did not take", n, notStored)
 	}
-	w.wantOnce(f.replica(0), deliveries)
+	env.wantOnce(f.replica(0), deliveries)
 }
 
 // Four replicas share one rate: no more requests are granted than it says in
@@ -320,20 +320,20 @@ func TestReplicasShareTheRate(t *testing.T) {
 		pause  = 6 * time.Second
 	)
 	server := redistest.Start(t)
-	w := newWorld(t)
-	w.gitlab.Fail(gitlabtest.Fault{Skip: limit + limit/2, Status: http.StatusTooManyRequests, RetryAfter: pause})
+	env := newEnvironment(t)
+	env.gitlab.Fail(gitlabtest.Fault{Skip: limit + limit/2, Status: http.StatusTooManyRequests, RetryAfter: pause})
 	commands := server.Monitor()
-	f := w.serveFleet(4, server.URL(), "--gitlab-rate", "30/5s")
+	f := env.serveFleet(4, server.URL(), "--gitlab-rate", "30/5s")
 	deliveries := make([]*delivery, limit) // each makes two requests
 	for i := range deliveries {
-		deliveries[i] = w.newDelivery()
+		deliveries[i] = env.newDelivery()
 		f.deliver(t.Context(), deliveries[i])
 	}
-	w.wantOnce(f.replica(0), deliveries)
+	env.wantOnce(f.replica(0), deliveries)
 
-	requests, host := len(w.gitlab.Requests()), strings.TrimPrefix(w.gitlab.URL(), "http://")
+	requests, host := len(env.gitlab.Requests()), strings.TrimPrefix(env.gitlab.URL(), "http://")
 	var grants []time.Time
-	var held, until time.Time
+	var paused, until time.Time
 	for _, c := range commands() {
 		if c.Words[0] != "SET" {
 			continue
@@ -346,7 +346,7 @@ func TestReplicasShareTheRate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			held, until = c.At, time.UnixMicro(end)
+			paused, until = c.At, time.UnixMicro(end)
 		}
 	}
 	if requests > len(grants) {
@@ -368,10 +368,10 @@ func TestReplicasShareTheRate(t *testing.T) {
 	if most > limit+limit/10 {
 		t.Errorf("%d requests are granted in %v, want %d at most", most, window, limit+limit/10)
 	}
-	if until.Sub(held) < pause/2 {
-		t.Errorf("all are held from %v until %v, want for %v", held, until, pause)
+	if until.Sub(paused) < pause/2 {
+		t.Errorf("all are paused from %v until %v, want for %v", paused, until, pause)
 	}
-	if n := between(held, until); n > 0 {
+	if n := between(paused, until); n > 0 {
 		t.Errorf("GitLab asked to wait %v, and %d requests are granted meanwhile", pause, n)
 	}
 }
@@ -383,11 +383,11 @@ func TestStoreDamagedWhileServing(t *testing.T) {
 	for name, every := range map[string]int64{"all pages": 1, "every other page": 2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			p := w.serve("--dry-run")
-			p.post(w.gitlab.JobHookBody(w.stuckJob().ID))
+			env := newEnvironment(t)
+			p := env.serve("--dry-run")
+			p.post(env.gitlab.JobHookBody(env.stuckJob().ID))
 			p.workedOff()
-			file, err := os.OpenFile(filepath.Join(w.dir, "pipesteward.db"), os.O_RDWR, 0)
+			file, err := os.OpenFile(filepath.Join(env.dir, "pipesteward.db"), os.O_RDWR, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -404,7 +404,7 @@ func TestStoreDamagedWhileServing(t *testing.T) {
 			}
 			var ended error
 			p.eventually("serve has ended", func() bool {
-				_, _ = p.tryPost(w.gitlab.JobHookBody(w.stuckJob().ID)) // for which it reads other pages
+				_, _ = p.tryPost(env.gitlab.JobHookBody(env.stuckJob().ID)) // for which it reads other pages
 				select {
 				case ended = <-p.ended:
 					return true

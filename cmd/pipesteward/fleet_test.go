@@ -21,7 +21,7 @@ import (
 
 // fleet is replicas that share a store, with a load balancer before them.
 type fleet struct {
-	*world
+	*environment
 	args   []string
 	client *http.Client
 
@@ -36,21 +36,21 @@ type fleet struct {
 
 // serveFleet starts so many replicas on one store. GitLab's rate does not
 // slow them, unless more arguments say so.
-func (w *world) serveFleet(replicas int, store string, more ...string) *fleet {
-	w.Helper()
+func (env *environment) serveFleet(replicas int, store string, more ...string) *fleet {
+	env.Helper()
 	f := &fleet{
-		world:  w,
-		args:   append([]string{"--store", store, "--gitlab-rate", "1000000/1m"}, more...),
-		client: &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}, // bounds a hang
+		environment: env,
+		args:        append([]string{"--store", store, "--gitlab-rate", "1000000/1m"}, more...),
+		client:      &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}, // bounds a hang
 	}
-	w.Cleanup(f.client.CloseIdleConnections)
+	env.Cleanup(f.client.CloseIdleConnections)
 	for range replicas {
-		f.replicas = append(f.replicas, w.serve(f.args...))
+		f.replicas = append(f.replicas, env.serve(f.args...))
 	}
 	return f
 }
 
-// replica gives one of the replicas.
+// replica returns one of the replicas.
 func (f *fleet) replica(i int) *program {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -75,7 +75,7 @@ func (f *fleet) replace(i int) {
 	f.replicas[i] = p
 }
 
-// said gives the log lines of all replicas, also of those that were replaced,
+// said returns the log lines of all replicas, also of those that were replaced,
 // that hold the text.
 func (f *fleet) said(text string) string {
 	var lines strings.Builder
@@ -89,7 +89,7 @@ func (f *fleet) said(text string) string {
 	return lines.String()
 }
 
-// inTurn gives all replicas, the one whose turn it is first.
+// inTurn returns all replicas, the one whose turn it is first.
 func (f *fleet) inTurn() []*program {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -107,19 +107,19 @@ type delivery struct {
 	padding  int // bytes that are added to its body
 }
 
-func (w *world) deliveryOf(job gitlabtest.Job) *delivery {
+func (env *environment) deliveryOf(job gitlabtest.Job) *delivery {
 	return &delivery{key: fmt.Sprintf("job-%d", job.ID), pipeline: job.PipelineID, job: job}
 }
 
 // newDelivery makes a stuck job, and a delivery of it.
-func (w *world) newDelivery() *delivery { return w.deliveryOf(w.stuckJob()) }
+func (env *environment) newDelivery() *delivery { return env.deliveryOf(env.stuckJob()) }
 
 // body is what GitLab sends.
-func (w *world) body(d *delivery) []byte {
-	body := w.gitlab.PipelineHookBody
+func (env *environment) body(d *delivery) []byte {
+	body := env.gitlab.PipelineHookBody
 	id := d.pipeline
 	if d.job.ID != 0 {
-		body, id = w.gitlab.JobHookBody, d.job.ID
+		body, id = env.gitlab.JobHookBody, d.job.ID
 	}
 	plain := body(id)
 	if d.padding == 0 {
@@ -283,8 +283,8 @@ func (t thing) logged() string {
 // queue is empty. What it wants is: one decision on each thing, one message of
 // its outcome, one message in the channel per pipeline with the others in its
 // thread, and one retry of the job.
-func (w *world) tally(p *program, deliveries []*delivery) tally {
-	w.Helper()
+func (env *environment) tally(p *program, deliveries []*delivery) tally {
+	env.Helper()
 	decisions, pipelineOf := map[thing][]event.Outcome{}, map[string]int64{}
 	for _, o := range p.outcomes() {
 		about := thing{o.Pipeline.ID, o.Job.ID}
@@ -292,7 +292,7 @@ func (w *world) tally(p *program, deliveries []*delivery) tally {
 		pipelineOf[o.ID+":"+o.Result] = o.Pipeline.ID
 	}
 	messages, inChannel := map[string]int{}, map[int64]int{}
-	for _, m := range w.slack.Posts() {
+	for _, m := range env.slack.Posts() {
 		id, _ := m.Metadata.EventPayload["id"].(string)
 		messages[id]++
 		if m.ThreadTS == "" {
@@ -315,7 +315,7 @@ func (w *world) tally(p *program, deliveries []*delivery) tally {
 			t.want(messages[o.ID+":"+o.Result], "message", about)
 		}
 		if job.ID != 0 {
-			runs := slices.DeleteFunc(w.gitlab.Jobs(about.pipeline), func(j gitlabtest.Job) bool { return j.Name != job.Name })
+			runs := slices.DeleteFunc(env.gitlab.Jobs(about.pipeline), func(j gitlabtest.Job) bool { return j.Name != job.Name })
 			t.want(len(runs)-1, "retry", about)
 		}
 	}
@@ -328,20 +328,20 @@ func (w *world) tally(p *program, deliveries []*delivery) tally {
 // wantOnce waits until the queue is empty, and wants of each delivery, all of
 // which were accepted, that it was decided once, that its retry and its message
 // were made once, and that the outcome says so.
-func (w *world) wantOnce(p *program, deliveries []*delivery) {
-	w.Helper()
+func (env *environment) wantOnce(p *program, deliveries []*delivery) {
+	env.Helper()
 	p.workedOff()
 	if d, _ := p.depth(); d.Dead != 0 {
-		w.Errorf("%d records are dead", d.Dead)
+		env.Errorf("%d records are dead", d.Dead)
 	}
-	t := w.tally(p, deliveries)
+	t := env.tally(p, deliveries)
 	for _, problem := range slices.Concat(t.lost, t.doubled) {
-		w.Errorf("not once: %s", problem.what)
+		env.Errorf("not once: %s", problem.what)
 	}
 	if want := map[string]int{event.ResultDone: t.things}; !maps.Equal(t.results, want) {
-		w.Errorf("results %v, want %v", t.results, want)
+		env.Errorf("results %v, want %v", t.results, want)
 	}
-	if w.Failed() {
-		w.Log(p.logged())
+	if env.Failed() {
+		env.Log(p.logged())
 	}
 }

@@ -18,38 +18,38 @@ import (
 func TestDeliveriesOfARestoredGitLab(t *testing.T) {
 	t.Parallel()
 	const external = "https://gitlab.example.com"
-	w := newWorld(t)
-	w.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, ExternalURL: external})
-	staging := *w
+	env := newEnvironment(t)
+	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, ExternalURL: external})
+	staging := *env
 	staging.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
-	w.gitlab.Fail(gitlabtest.Fault{Path: "/user", Status: http.StatusBadGateway, Times: -1})
-	p := w.run()
+	env.gitlab.Fail(gitlabtest.Fault{Path: "/user", Status: http.StatusBadGateway, Times: -1})
+	p := env.run()
 
-	theirs, ours := staging.stuckJob(), w.stuckJob()
+	theirs, ours := staging.stuckJob(), env.stuckJob()
 	if theirs.ID != ours.ID {
 		t.Fatalf("the jobs are %d and %d, want the same id", theirs.ID, ours.ID)
 	}
 	if code := p.post(staging.gitlab.JobHookBody(theirs.ID)); code != http.StatusAccepted {
 		t.Errorf("while GitLab can't be asked, staging's delivery is answered with %d, want 202", code)
 	}
-	second := w.stuckJobOf("platform/other")
+	second := env.stuckJobOf("platform/other")
 	for _, job := range []gitlabtest.Job{ours, second} {
-		if code := p.post(w.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
+		if code := p.post(env.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
 			t.Errorf("while GitLab can't be asked, production's delivery is answered with %d, want 202", code)
 		}
 	}
-	if n := w.gitlab.Count("POST", "/retry"); n != 0 {
+	if n := env.gitlab.Count("POST", "/retry"); n != 0 {
 		t.Errorf("%d retries for events that may be another GitLab's", n)
 	}
 
-	w.gitlab.ClearFaults()
+	env.gitlab.ClearFaults()
 	p.workedOff()
 	if all := p.outcomes(); len(all) != 2 {
 		t.Errorf("%d outcomes, want one for each of production's two events", len(all))
 	} else {
 		for _, o := range all {
-			if o.Result != event.ResultDone || o.Meta.Instance != w.gitlab.URL() {
-				t.Errorf("outcome %s of an event of %s, want one that is done, of %s", o.Result, o.Meta.Instance, w.gitlab.URL())
+			if o.Result != event.ResultDone || o.Meta.Instance != env.gitlab.URL() {
+				t.Errorf("outcome %s of an event of %s, want one that is done, of %s", o.Result, o.Meta.Instance, env.gitlab.URL())
 			}
 		}
 	}
@@ -61,7 +61,7 @@ func TestDeliveriesOfARestoredGitLab(t *testing.T) {
 		}
 	}
 	p.workedOff()
-	if n := w.gitlab.Count("POST", "/retry"); n != 2 {
+	if n := env.gitlab.Count("POST", "/retry"); n != 2 {
 		t.Errorf("%d retries, want 2", n)
 	}
 	if _, metrics := p.get("/metrics"); !strings.Contains(metrics, `pipesteward_deliveries_total{kind="job",result="foreign"} 2`) {
@@ -74,17 +74,17 @@ func TestDeliveriesOfARestoredGitLab(t *testing.T) {
 
 // What an alias names is the same GitLab.
 func TestGitLabAlias(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	alias := gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
-	w.gitlab.Fail(gitlabtest.Fault{Path: "/user", Status: http.StatusForbidden, Times: -1})
-	job := w.stuckJob()
-	body := strings.ReplaceAll(string(w.gitlab.JobHookBody(job.ID)), w.gitlab.URL(), alias.URL())
-	p := w.run("--gitlab-alias", alias.URL()+"/")
+	env.gitlab.Fail(gitlabtest.Fault{Path: "/user", Status: http.StatusForbidden, Times: -1})
+	job := env.stuckJob()
+	body := strings.ReplaceAll(string(env.gitlab.JobHookBody(job.ID)), env.gitlab.URL(), alias.URL())
+	p := env.run("--gitlab-alias", alias.URL()+"/")
 	if code := p.post([]byte(body)); code != http.StatusAccepted {
 		t.Errorf("a delivery of the alias is answered with %d, want 202", code)
 	}
 	p.workedOff()
-	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
+	if n := env.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries, want 1", n)
 	}
 }
@@ -93,25 +93,25 @@ func TestGitLabAlias(t *testing.T) {
 // GitLab's Pipesteward causes nothing in this one.
 func TestQueueOfAnotherGitLab(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.gitlab.Fail(gitlabtest.Fault{Method: "GET", Path: "/jobs", Status: http.StatusBadGateway, Times: -1})
-	job := w.stuckJob()
-	w.gitlab.Fail(gitlabtest.Fault{Method: "GET", Path: "/jobs/" + strconv.FormatInt(job.ID, 10), Status: http.StatusBadGateway, Times: -1})
-	p := w.run()
-	p.post(w.gitlab.JobHookBody(job.ID))
+	env := newEnvironment(t)
+	env.gitlab.Fail(gitlabtest.Fault{Method: "GET", Path: "/jobs", Status: http.StatusBadGateway, Times: -1})
+	job := env.stuckJob()
+	env.gitlab.Fail(gitlabtest.Fault{Method: "GET", Path: "/jobs/" + strconv.FormatInt(job.ID, 10), Status: http.StatusBadGateway, Times: -1})
+	p := env.run()
+	p.post(env.gitlab.JobHookBody(job.ID))
 	p.eventually("the event is decided on", func() bool { return len(p.outcomes()) == 1 })
 	p.stop()
 
-	w.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
-	if same := w.stuckJob(); same.ID != job.ID {
+	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
+	if same := env.stuckJob(); same.ID != job.ID {
 		t.Fatalf("the jobs are %d and %d, want the same id", job.ID, same.ID)
 	}
-	p = w.run()
+	p = env.run()
 	p.workedOff()
 	if all := p.outcomes(); len(all) != 1 || all[0].Result != event.ResultSkipped || !strings.Contains(all[0].Reason, "--gitlab-alias") {
 		t.Errorf("outcomes %+v, want one skipped with the setting to change", all)
 	}
-	if n := w.gitlab.Count("POST", "/retry"); n != 0 {
+	if n := env.gitlab.Count("POST", "/retry"); n != 0 {
 		t.Errorf("%d retries for an event of another GitLab", n)
 	}
 }

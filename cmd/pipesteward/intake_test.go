@@ -21,8 +21,8 @@ import (
 // up neither signed deliveries nor those with the right token.
 func TestStalledConnectionsDelayNobody(t *testing.T) {
 	const signing = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-	w := newWorld(t)
-	p := w.run("--webhook-signing-token", signing)
+	env := newEnvironment(t)
+	p := env.run("--webhook-signing-token", signing)
 	address := strings.TrimSuffix(strings.TrimPrefix(p.webhooks, "http://"), "/webhooks/gitlab")
 	for i := range 130 {
 		announced := 256 << 10
@@ -40,8 +40,8 @@ func TestStalledConnectionsDelayNobody(t *testing.T) {
 		}
 	}
 
-	job := w.stuckJob()
-	body := w.gitlab.JobHookBody(job.ID)
+	job := env.stuckJob()
+	body := env.gitlab.JobHookBody(job.ID)
 	large := append(bytes.Repeat([]byte(" "), 20<<20), body...)
 	for _, body := range [][]byte{body, large} {
 		at := time.Now()
@@ -72,7 +72,7 @@ func TestStalledConnectionsDelayNobody(t *testing.T) {
 		}
 	}
 	p.workedOff()
-	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
+	if n := env.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries, want 1", n)
 	}
 }
@@ -80,8 +80,8 @@ func TestStalledConnectionsDelayNobody(t *testing.T) {
 // Whoever opens more connections than there may be gets older ones closed, and
 // keeps nobody out.
 func TestConnectionsAreBounded(t *testing.T) {
-	w := newWorld(t)
-	p := w.serve()
+	env := newEnvironment(t)
+	p := env.serve()
 	address := strings.TrimSuffix(strings.TrimPrefix(p.webhooks, "http://"), "/webhooks/gitlab")
 	for range handlers.DefaultConnections + 200 {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
@@ -96,7 +96,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	open, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "fd"))
 	if err != nil {
-		t.Skip("the system does not tell which files a process has open")
+		t.Skip("the system does not report which files a process has open")
 	}
 	if most := handlers.DefaultConnections + 100; len(open) > most {
 		t.Errorf("%d files and connections are open, want %d at most", len(open), most)

@@ -1,5 +1,5 @@
 // Command pipesteward keeps GitLab pipelines moving: it receives pipeline and
-// job events, decides by rules, acts through the Jobs API and tells people in
+// job events, decides by rules, acts through the Jobs API and notifies people in
 // Slack. See README.md.
 package main
 
@@ -51,11 +51,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			}
 			return cli.ShowRootCommandHelp(c)
 		},
-		// run tells the error and the status itself.
+		// run prints the error and returns the status itself.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
 	}
 	if err := root.Run(ctx, args); err != nil {
-		if !errors.Is(err, errTold) {
+		if !errors.Is(err, errReported) {
 			fmt.Fprintf(stderr, "pipesteward: %v\n", err)
 		}
 		if _, ok := errors.AsType[*usageError](err); ok {
@@ -66,16 +66,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// errTold is a failure of which a command has told all that there is to say.
-var errTold = errors.New("failed")
+// errReported is a failure that a command has already reported.
+var errReported = errors.New("failed")
 
 // usageError is a command line that makes no sense.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
 
-// release is the version of a build that has not the repository beside it, as
-// that of the container: -ldflags "-X main.release=v1.2.3".
+// release is the version of a build without the repository, like that of the
+// container: -ldflags "-X main.release=v1.2.3".
 var release string
 
 // version is the release, or the module's version as the Go tool stamped it.

@@ -36,10 +36,10 @@ func TestMain(m *testing.M) {
 }
 
 func TestServe(t *testing.T) {
-	w := newWorld(t)
-	p := w.serve()
-	job := w.stuckJob()
-	body := w.gitlab.JobHookBody(job.ID)
+	env := newEnvironment(t)
+	p := env.serve()
+	job := env.stuckJob()
+	body := env.gitlab.JobHookBody(job.ID)
 	if code := p.post(body); code != http.StatusAccepted {
 		t.Errorf("a stuck job is answered with %d, want 202", code)
 	}
@@ -50,10 +50,10 @@ func TestServe(t *testing.T) {
 	if all := p.outcomes(); len(all) != 1 || all[0].Result != event.ResultDone || all[0].Rule != "retry-stuck" {
 		t.Errorf("outcomes %+v, want one done", all)
 	}
-	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
+	if n := env.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries, want 1", n)
 	}
-	if n := len(w.slack.Posts()); n != 1 {
+	if n := len(env.slack.Posts()); n != 1 {
 		t.Errorf("%d messages, want 1", n)
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {
@@ -86,8 +86,8 @@ func TestServe(t *testing.T) {
 
 // A secret with a comma in it is one secret: half of it is none.
 func TestSecretWithAComma(t *testing.T) {
-	w := newWorld(t)
-	p := w.serve("--webhook-token", "a,"+testSecret)
+	env := newEnvironment(t)
+	p := env.serve("--webhook-token", "a,"+testSecret)
 	for token, want := range map[string]int{"a": http.StatusUnauthorized, testSecret: http.StatusUnauthorized, "a," + testSecret: http.StatusOK} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.webhooks, strings.NewReader(`{"object_kind":"push"}`))
 		if err != nil {
@@ -108,41 +108,41 @@ func TestSecretWithAComma(t *testing.T) {
 // A shutdown ends also when GitLab hangs and never answers: the call is cut
 // short, and what was begun is ended after the next start.
 func TestStopsWhileGitLabHangs(t *testing.T) {
-	await.Long(t, "a shutdown gives work at hand 3 s")
+	await.Long(t, "a shutdown gives records in flight 3 s")
 	t.Parallel()
-	w := newWorld(t)
-	reached := hangingGitLab("/retry", true)(w)
-	job := w.stuckJob()
-	p := w.run()
-	p.post(w.gitlab.JobHookBody(job.ID))
+	env := newEnvironment(t)
+	reached := hangingGitLab("/retry", true)(env)
+	job := env.stuckJob()
+	p := env.run()
+	p.post(env.gitlab.JobHookBody(job.ID))
 	p.eventually("the retry is called", reached)
 	p.stop()
 	if strings.Contains(p.logged(), "tried again later") {
 		t.Errorf("the call was not cut short, but waited for until it was given up:\n%s", p.tail())
 	}
-	p = w.run()
+	p = env.run()
 	p.workedOff()
-	if runs := w.gitlab.Jobs(job.PipelineID); len(runs) != 2 {
+	if runs := env.gitlab.Jobs(job.PipelineID); len(runs) != 2 {
 		t.Errorf("%d runs of the job, want 2", len(runs))
 	}
 }
 
 // Secrets come from files, too, and hooks may be signed.
 func TestSecretsFromFiles(t *testing.T) {
-	w := newWorld(t)
+	env := newEnvironment(t)
 	const signing = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-	t.Setenv("PIPESTEWARD_WEBHOOK_SIGNING_TOKEN_FILE", w.write("signing", "\n"+signing+"\nwhsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=\n"))
-	p := w.serve()
-	w.gitlab.AddHook(gitlabtest.Hook{URL: p.webhooks, SigningToken: signing, JobEvents: true})
-	w.gitlab.AddHook(gitlabtest.Hook{URL: p.webhooks, Token: "wrong", JobEvents: true})
-	w.stuckJob()
-	w.gitlab.Flush()
+	t.Setenv("PIPESTEWARD_WEBHOOK_SIGNING_TOKEN_FILE", env.write("signing", "\n"+signing+"\nwhsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=\n"))
+	p := env.serve()
+	env.gitlab.AddHook(gitlabtest.Hook{URL: p.webhooks, SigningToken: signing, JobEvents: true})
+	env.gitlab.AddHook(gitlabtest.Hook{URL: p.webhooks, Token: "wrong", JobEvents: true})
+	env.stuckJob()
+	env.gitlab.Flush()
 	p.workedOff()
-	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
+	if n := env.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries, want 1\n%s", n, p.tail())
 	}
-	w.gitlab.Flush() // of what the retry caused, too
-	for _, d := range w.gitlab.Deliveries() {
+	env.gitlab.Flush() // of what the retry caused, too
+	for _, d := range env.gitlab.Deliveries() {
 		if d.HookID == 2 && d.Status != http.StatusUnauthorized {
 			t.Errorf("a hook with a wrong token is answered with %d (%s)", d.Status, d.Error)
 		}

@@ -14,12 +14,12 @@ import (
 func TestOutageIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
-	w := newWorld(t)
-	f := w.serveFleet(1, redis.URL())
+	env := newEnvironment(t)
+	f := env.serveFleet(1, redis.URL())
 	redis.Kill()
 	var sending sync.WaitGroup
 	for range 30 {
-		d := w.newDelivery()
+		d := env.newDelivery()
 		sending.Go(func() {
 			if code, err := f.send(t.Context(), d.key, f.body(d)); code != http.StatusInternalServerError {
 				t.Errorf("answered with %d (%v), want 500", code, err)

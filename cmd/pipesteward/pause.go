@@ -156,7 +156,7 @@ func printPauses(w io.Writer, all []event.Pause) {
 }
 
 // whoRuns returns the name of the user who runs the command, "" where the
-// system does not tell it.
+// system does not know it.
 func whoRuns() string {
 	u, err := user.Current()
 	if err != nil {

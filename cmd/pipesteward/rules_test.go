@@ -37,22 +37,22 @@ func ruleNamed(name string) string { return strings.Replace(testRules, "retry-st
 // leave the rules as they are, and it shows.
 func TestRulesAreFollowed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	p := w.serve()
+	env := newEnvironment(t)
+	p := env.serve()
 	p.inForce("retry-stuck")
 	metric := func(value string) bool {
 		_, text := p.get("/metrics")
 		return strings.Contains(text, "\npipesteward_rules_last_load_successful "+value+"\n")
 	}
-	w.write("rules.yaml", ruleNamed("second"))
+	env.write("rules.yaml", ruleNamed("second"))
 	p.inForce("second")
 	if !metric("1") {
 		t.Error("the metric does not say that the rules could be loaded")
 	}
 
 	before := p.rulesState()
-	w.write("rules.yaml", "version: 1\nrules: [{name: broken, on: jobs}]\n")
-	p.eventually("the error is told", func() bool { return p.rulesState().Error != "" })
+	env.write("rules.yaml", "version: 1\nrules: [{name: broken, on: jobs}]\n")
+	p.eventually("the error is reported", func() bool { return p.rulesState().Error != "" })
 	s := p.rulesState()
 	if s.Rules[0].Name != "second" || s.Hash != before.Hash || s.FailedAt.IsZero() || !strings.Contains(s.Error, `did you mean "job"?`) {
 		t.Errorf("after a broken change: %+v", s)
@@ -62,14 +62,14 @@ func TestRulesAreFollowed(t *testing.T) {
 	}
 	p.eventually("the error is logged", func() bool { return strings.Contains(p.logged(), "the rules in force stay") })
 
-	job := w.stuckJob()
-	p.post(w.gitlab.JobHookBody(job.ID))
+	job := env.stuckJob()
+	p.post(env.gitlab.JobHookBody(job.ID))
 	p.workedOff()
 	if all := p.outcomes(); len(all) != 1 || all[0].Rule != "second" || all[0].RulesHash != before.Rules[0].Hash || all[0].Explanation.If.Result != "true" {
 		t.Errorf("outcomes %+v, want one of the rule in force, with its file's hash and its explanation", all)
 	}
 
-	w.write("rules.yaml", ruleNamed("second"))
+	env.write("rules.yaml", ruleNamed("second"))
 	p.inForce("second")
 	loaded := p.rulesState().LoadedAt
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
@@ -82,8 +82,8 @@ func TestRulesAreFollowed(t *testing.T) {
 // through a symlink, which is renamed.
 func TestRulesOfAConfigMap(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	volume := filepath.Join(w.dir, "volume")
+	env := newEnvironment(t)
+	volume := filepath.Join(env.dir, "volume")
 	publish := func(version, text string) {
 		t.Helper()
 		link := filepath.Join(volume, "..data_tmp")
@@ -102,7 +102,7 @@ func TestRulesOfAConfigMap(t *testing.T) {
 	if err := os.Symlink(filepath.Join("..data", "rules.yaml"), filepath.Join(volume, "rules.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	file, directory := w.run("--rules", filepath.Join(volume, "rules.yaml")), w.run("--rules", volume, "--store", "bolt:"+filepath.Join(w.dir, "second.db"))
+	file, directory := env.run("--rules", filepath.Join(volume, "rules.yaml")), env.run("--rules", volume, "--store", "bolt:"+filepath.Join(env.dir, "second.db"))
 	file.inForce("first")
 	directory.inForce("first")
 	publish("..2026_11_22_2", ruleNamed("second"))

@@ -67,14 +67,14 @@ func TestSecretsRotate(t *testing.T) {
 		nextSecret         = "the-next-secret-of-the-webhooks"
 		signing            = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 	)
-	w := newWorld(t)
+	env := newEnvironment(t)
 	v := &secretVolume{T: t, dir: t.TempDir()}
 	files := map[string]string{"gitlab": gitlabtest.DefaultToken + "\n", "webhook": testSecret, "signing": "", "slack": testSlack}
 	v.publish(files)
 	for name, variable := range map[string]string{"gitlab": "GITLAB_TOKEN", "webhook": "WEBHOOK_TOKEN", "signing": "WEBHOOK_SIGNING_TOKEN", "slack": "SLACK_TOKEN"} {
 		t.Setenv("PIPESTEWARD_"+variable+"_FILE", v.path(name))
 	}
-	p := w.runFromEnv()
+	p := env.runFromEnv()
 	nothing := []byte(`{"object_kind":"push"}`)
 	if code := p.postWith(testSecret, nothing); code != http.StatusOK {
 		t.Errorf("at first the webhook token is answered with %d", code)
@@ -115,19 +115,19 @@ func TestSecretsRotate(t *testing.T) {
 	p.eventually("the old webhook token is refused", func() bool { return p.postWith(testSecret, nothing) == http.StatusUnauthorized })
 
 	// A signing token comes, and the tokens of GitLab and Slack change.
-	w.gitlab.SetToken(newToken)
-	w.slack.SetToken(newSlack)
+	env.gitlab.SetToken(newToken)
+	env.slack.SetToken(newSlack)
 	files["signing"], files["gitlab"], files["slack"] = signing, newToken, newSlack
 	v.publish(files)
 	p.eventually("all are in force", func() bool { return strings.Count(p.logged(), "a secret has changed") == 5 })
-	w.gitlab.AddHook(gitlabtest.Hook{URL: p.webhooks, SigningToken: signing, JobEvents: true})
-	w.stuckJob()
-	w.gitlab.Flush()
+	env.gitlab.AddHook(gitlabtest.Hook{URL: p.webhooks, SigningToken: signing, JobEvents: true})
+	env.stuckJob()
+	env.gitlab.Flush()
 	p.workedOff()
-	if n := w.gitlab.Count("POST", "/retry"); n != 1 {
+	if n := env.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries with the new GitLab token, want 1\n%s", n, p.tail())
 	}
-	if n := len(w.slack.Posts()); n != 1 {
+	if n := len(env.slack.Posts()); n != 1 {
 		t.Errorf("%d messages with the new Slack token, want 1", n)
 	}
 
@@ -140,20 +140,20 @@ func TestSecretsRotate(t *testing.T) {
 
 // A reload reads the files at once, and answers what is wrong with them.
 func TestSecretsAreReadOnReload(t *testing.T) {
-	w := newWorld(t)
-	file := w.write("webhook", testSecret)
+	env := newEnvironment(t)
+	file := env.write("webhook", testSecret)
 	t.Setenv("PIPESTEWARD_WEBHOOK_TOKEN_FILE", file)
 	t.Setenv("PIPESTEWARD_GITLAB_TOKEN", gitlabtest.DefaultToken)
-	p := w.runFromEnv()
-	w.write("webhook", "next")
-	if code, text := p.asked(http.MethodPost, "/-/reload", ""); code != http.StatusOK {
+	p := env.runFromEnv()
+	env.write("webhook", "next")
+	if code, text := p.request(http.MethodPost, "/-/reload", ""); code != http.StatusOK {
 		t.Errorf("a reload: %d %s", code, text)
 	}
 	if code := p.postWith("next", []byte(`{"object_kind":"push"}`)); code != http.StatusOK {
 		t.Errorf("after a reload the new token is answered with %d", code)
 	}
-	w.write("webhook", "")
-	if code, text := p.asked(http.MethodPost, "/-/reload", ""); code != http.StatusUnprocessableEntity || !strings.Contains(text, "PIPESTEWARD_WEBHOOK_TOKEN_FILE: the file is empty") {
+	env.write("webhook", "")
+	if code, text := p.request(http.MethodPost, "/-/reload", ""); code != http.StatusUnprocessableEntity || !strings.Contains(text, "PIPESTEWARD_WEBHOOK_TOKEN_FILE: the file is empty") {
 		t.Errorf("a reload of an empty file: %d %s, want 422 with what is wrong", code, text)
 	}
 }

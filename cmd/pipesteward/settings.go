@@ -20,12 +20,12 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// maxNativeRetry bounds how long a retry may be held back for GitLab's own.
+// maxNativeRetry bounds how long a retry may be deferred for GitLab's own.
 const maxNativeRetry = 5 * time.Minute
 
-// leastCatchUp is how often catch-up may run: each round asks GitLab for each
-// project. mostCatchUp is how old what it finds may be: decisions are known as
-// long, so that none is made twice.
+// leastCatchUp is the shortest time between two rounds of catch-up: each round sends
+// requests for each project. mostCatchUp is the greatest age of the events that it
+// finds: decisions are remembered for as long, so that none is made twice.
 const (
 	leastCatchUp = 10 * time.Second
 	mostCatchUp  = store.DefaultDedupeTTL
@@ -47,14 +47,14 @@ func secretFlag(name, usage string) cli.Flag {
 	return &cli.StringFlag{Name: name, Usage: usage + "; or a file in " + env(name) + "_FILE", Sources: cli.EnvVars(env(name)), HideDefault: true}
 }
 
-// secretsFlag takes several secrets: the flag repeated, the variable with
-// commas between, the file with one on each line. A flag's value is taken
-// whole: half a secret is an easy one.
+// secretsFlag takes several secrets: from the repeated flag, from the variable with
+// commas between, or from the file with one on each line. The value of a flag is one
+// secret, even with commas: half a secret is easy to guess.
 func secretsFlag(name, usage string) cli.Flag {
 	return &cli.StringSliceFlag{Name: name, Usage: usage + "; or with commas between in " + env(name) + ", or a file in " + env(name) + "_FILE, one on each line", HideDefault: true}
 }
 
-// serveFlags makes the flags of serve anew: they hold what was parsed.
+// serveFlags returns new flags of serve: a flag keeps its parsed value.
 func serveFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
@@ -80,7 +80,7 @@ func serveFlags() []cli.Flag {
 	}
 }
 
-// flagsOf gives the flags of serve of these names, for a command that needs
+// flagsOf returns the flags of serve with these names, for a command that needs
 // only them.
 func flagsOf(names ...string) []cli.Flag {
 	return slices.DeleteFunc(serveFlags(), func(f cli.Flag) bool { return !slices.Contains(names, f.Names()[0]) })
@@ -170,9 +170,9 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	return o, errors.Join(errs...)
 }
 
-// parseRate reads "300/1m": at most so many in any such time, of which a
-// hundredth may come at once, and the rest comes evenly. A larger burst would
-// leave less for the rest: the limit holds for any window.
+// parseRate parses "300/1m": at most 300 requests in any window of a minute. A
+// hundredth of them may come at once, and the others come evenly. A larger burst would
+// leave fewer for the others, because the limit applies to any window.
 func parseRate(s string) (store.Rate, error) {
 	count, span, _ := strings.Cut(s, "/")
 	n, err := strconv.Atoi(count)

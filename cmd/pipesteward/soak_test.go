@@ -94,12 +94,12 @@ func newSoak(t *testing.T) *soak {
 		seed = rand.Uint64()
 	}
 	t.Logf("to repeat what is sent and killed: -soak.seed %d", seed)
-	w := newWorld(t)
-	w.write("rules.yaml", soakRules)
-	w.gitlab.Chaos(seed, soakFaults)
+	env := newEnvironment(t)
+	env.write("rules.yaml", soakRules)
+	env.gitlab.Chaos(seed, soakFaults)
 	redis := redistest.Start(t, "--appendfsync", "always")
 	s := &soak{
-		fleet:  w.serveFleet(soakReplicas, redis.URL()),
+		fleet:  env.serveFleet(soakReplicas, redis.URL()),
 		redis:  redis,
 		began:  time.Now(),
 		choice: rand.New(rand.NewPCG(seed, 1)),
@@ -108,7 +108,7 @@ func newSoak(t *testing.T) *soak {
 		fate:   rand.New(rand.NewPCG(seed, 2)),
 	}
 	for i := range 20 {
-		s.projects = append(s.projects, w.gitlab.AddProject(gitlabtest.Project{Path: fmt.Sprintf("platform/shop-%d", i)}))
+		s.projects = append(s.projects, env.gitlab.AddProject(gitlabtest.Project{Path: fmt.Sprintf("platform/shop-%d", i)}))
 	}
 	return s
 }

@@ -109,7 +109,7 @@ func runSweep(ctx context.Context, o app.Options, only sweepOptions, stdout, std
 		fmt.Fprintln(stderr, "stopped: the same command goes on from here, with --restart from the beginning")
 	}
 	if stopped || failed {
-		err = errors.Join(err, errTold)
+		err = errors.Join(err, errReported)
 	}
 	return err
 }

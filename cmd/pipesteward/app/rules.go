@@ -60,7 +60,7 @@ func LoadRules(path string, o rulefile.Options) (*rules.Rules, error) {
 	return loaded, err
 }
 
-// loadSources gives the rules, and what in them looks like a mistake.
+// loadSources returns the rules and the warnings about them.
 func loadSources(sources []rulefile.Source, o rulefile.Options) (*rules.Rules, schema.FileErrors, error) {
 	loaded, found := lint.Load(o, nil, sources...)
 	if loaded == nil {
@@ -69,8 +69,8 @@ func loadSources(sources []rulefile.Source, o rulefile.Options) (*rules.Rules, s
 	return loaded, found, nil
 }
 
-// liveRules are the rules in force. They follow their files; a change that
-// can't be used leaves those in force that were.
+// liveRules are the rules in force. They follow their files; after a change that can't
+// be used, the rules in force stay.
 type liveRules struct {
 	path    string
 	options rulefile.Options
@@ -78,10 +78,10 @@ type liveRules struct {
 
 	inForce atomic.Pointer[rules.Rules]
 	mu      sync.Mutex
-	tried   string // what was last read, and loaded or refused
+	tried   string // digest of the files that were last loaded or refused
 	state   admin.RulesState
 	since   map[string]time.Time // when each rule came into force while running, by its identity
-	// replaced has a value when the rules were replaced by others.
+	// replaced receives a value when other rules come into force.
 	replaced chan struct{}
 }
 
@@ -94,8 +94,8 @@ func openRules(path string, o rulefile.Options, log *slog.Logger) (*liveRules, e
 	return l, nil
 }
 
-// load takes the rules as their files have them now, if they have changed
-// since the last time or anyway is set. An error leaves the rules as they are.
+// load reads the rule files and puts the rules in force, if the files have changed
+// since the last time or anyway is set. After an error the rules in force stay.
 func (l *liveRules) load(anyway bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -140,15 +140,16 @@ func (l *liveRules) load(anyway bool) error {
 	return nil
 }
 
-// Since gives since when the rule with the identity is in force; zero: since the
-// start.
+// Since returns since when the rule with the identity is in force; zero: since the
+// start of the process.
 func (l *liveRules) Since(identity string) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.since[identity]
 }
 
-// digest names what was read of rule files: their names and contents.
+// digest returns a hash of the names and contents of rule files, and of the error of
+// reading them.
 func digest(sources []rulefile.Source, err error) string {
 	h := sha256.New()
 	for _, s := range sources {
@@ -160,7 +161,7 @@ func digest(sources []rulefile.Source, err error) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Rules gives the rules in force.
+// Rules returns the rules in force.
 func (l *liveRules) Rules() *rules.Rules { return l.inForce.Load() }
 
 // Wants implements webhook.Wanter.
@@ -173,8 +174,8 @@ func (l *liveRules) State() admin.RulesState {
 	return l.state
 }
 
-// follow loads the rules anew when their files change, or on SIGHUP, until ctx
-// ends.
+// follow loads the rules again when their files change, and on SIGHUP, until ctx is
+// done.
 func (l *liveRules) follow(ctx context.Context) {
 	f := follower{name: "rule files", paths: []string{l.path}, log: l.log, reload: func(anyway bool) {
 		_ = l.reload(anyway) // it is logged
@@ -182,7 +183,7 @@ func (l *liveRules) follow(ctx context.Context) {
 	f.run(ctx)
 }
 
-// reload loads the rules, and logs and returns what came of it.
+// reload loads the rules, logs the result, and returns the error.
 func (l *liveRules) reload(anyway bool) error {
 	before := l.State()
 	err := l.load(anyway)
@@ -196,7 +197,7 @@ func (l *liveRules) reload(anyway bool) error {
 	return err
 }
 
-// newRulesMetrics tells how the last load went.
+// newRulesMetrics returns the metrics of the last load.
 func newRulesMetrics(l *liveRules) []prometheus.Collector {
 	return []prometheus.Collector{
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -46,7 +46,7 @@ func Single(setting string, values []string) (string, error) {
 	return strings.Join(values, ""), nil
 }
 
-// secretFile is a file that gives the values of a secret setting.
+// secretFile is the file with the values of a secret setting.
 type secretFile struct {
 	setting string
 	path    string
@@ -55,8 +55,8 @@ type secretFile struct {
 	failed  string                      // why the file, as it is now, can't be used; "": it can
 }
 
-// secretFiles are the secrets that come from files. They follow their files; a
-// change that can't be used leaves in force what was.
+// secretFiles are the secrets that come from files. They follow their files; after a
+// change that can't be used, the values in force stay.
 type secretFiles struct {
 	paths map[string]string // by setting
 	log   *slog.Logger
@@ -64,7 +64,7 @@ type secretFiles struct {
 	files []*secretFile
 }
 
-// add adds a setting, if it comes from a file. inForce is what was read of it.
+// add adds a setting, if it comes from a file. inForce are the values that were read.
 func (s *secretFiles) add(setting string, inForce []string, apply func([]string) error) {
 	if path := s.paths[setting]; path != "" {
 		s.files = append(s.files, &secretFile{setting: setting, path: path, inForce: inForce, apply: apply})
@@ -82,7 +82,7 @@ func (s *secretFiles) addSingle(setting, inForce string, apply func(string) erro
 	})
 }
 
-// follow reads the files again when they change, or on SIGHUP, until ctx ends.
+// follow reads the files again when they change, and on SIGHUP, until ctx is done.
 func (s *secretFiles) follow(ctx context.Context) {
 	if len(s.files) == 0 {
 		return
@@ -96,8 +96,8 @@ func (s *secretFiles) follow(ctx context.Context) {
 	f.run(ctx)
 }
 
-// reload reads all files, puts in force what has changed, and logs and returns
-// what can't be used. Logs and errors name settings and never values.
+// reload reads all files, puts changed values in force, and logs and returns the
+// errors of files that can't be used. Logs and errors name settings and never values.
 func (s *secretFiles) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

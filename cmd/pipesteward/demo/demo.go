@@ -99,7 +99,7 @@ func Run(ctx context.Context, stdout io.Writer, version string, keep bool) (err 
 	return errors.Join(failed, <-ended)
 }
 
-// narrator prints what happens, one line after the other.
+// narrator prints what happens, line by line.
 type narrator struct {
 	mu    sync.Mutex
 	w     io.Writer

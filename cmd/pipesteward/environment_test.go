@@ -49,8 +49,8 @@ rules:
 // The test binary is the program, too: with this variable set it runs main.
 const asProgram = "PIPESTEWARD_TEST_AS_PROGRAM"
 
-// world is a simulated GitLab and Slack with a place for the program's files.
-type world struct {
+// environment is a simulated GitLab and Slack with a place for the program's files.
+type environment struct {
 	*testing.T
 	dir    string
 	gitlab *gitlabtest.Server
@@ -59,35 +59,35 @@ type world struct {
 	tokenFile string
 }
 
-func newWorld(t *testing.T) *world {
+func newEnvironment(t *testing.T) *environment {
 	t.Helper()
-	w := &world{T: t, dir: t.TempDir(), gitlab: gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})}
+	env := &environment{T: t, dir: t.TempDir(), gitlab: gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})}
 	var err error
-	if w.slack, err = slacktest.New(slacktest.Options{Token: testSlack}); err != nil {
+	if env.slack, err = slacktest.New(slacktest.Options{Token: testSlack}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.slack.Close() })
-	w.write("rules.yaml", testRules)
-	return w
+	t.Cleanup(func() { _ = env.slack.Close() })
+	env.write("rules.yaml", testRules)
+	return env
 }
 
-func (w *world) write(name, text string) string {
-	w.Helper()
-	path := filepath.Join(w.dir, name)
+func (env *environment) write(name, text string) string {
+	env.Helper()
+	path := filepath.Join(env.dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		w.Fatal(err)
+		env.Fatal(err)
 	}
 	return path
 }
 
 // stuckJob makes a pipeline with a job that got stuck.
-func (w *world) stuckJob() gitlabtest.Job { return w.stuckJobOf("platform/shop") }
+func (env *environment) stuckJob() gitlabtest.Job { return env.stuckJobOf("platform/shop") }
 
-func (w *world) stuckJobOf(path string) gitlabtest.Job {
-	project := w.gitlab.AddProject(gitlabtest.Project{Path: path})
-	pipeline := w.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-	job := w.gitlab.Latest(pipeline.ID, "rspec")
-	w.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
+func (env *environment) stuckJobOf(path string) gitlabtest.Job {
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: path})
+	pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+	job := env.gitlab.Latest(pipeline.ID, "rspec")
+	env.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
 	return job
 }
 
@@ -104,39 +104,39 @@ type program struct {
 }
 
 // args returns the arguments that every test needs, and then the others.
-func (w *world) args(more ...string) []string {
+func (env *environment) args(more ...string) []string {
 	return append([]string{
-		"serve", "--native-retry-wait", "0s", "--rules", filepath.Join(w.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(w.dir, "pipesteward.db"),
-		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--gitlab-url", w.gitlab.URL(), "--slack-api-url", w.slack.URL(),
+		"serve", "--native-retry-wait", "0s", "--rules", filepath.Join(env.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(env.dir, "pipesteward.db"),
+		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--gitlab-url", env.gitlab.URL(), "--slack-api-url", env.slack.URL(),
 	}, more...)
 }
 
 // run starts the program in this process, for tests that need neither a signal nor
 // a process of its own.
-func (w *world) run(more ...string) *program {
-	w.Helper()
-	return w.runFromEnv(append([]string{
+func (env *environment) run(more ...string) *program {
+	env.Helper()
+	return env.runFromEnv(append([]string{
 		"--gitlab-token", gitlabtest.DefaultToken, "--webhook-token", "another", "--webhook-token", testSecret, "--slack-token", testSlack,
 	}, more...)...)
 }
 
 // runFromEnv is run with the secrets of this process's environment.
-func (w *world) runFromEnv(more ...string) *program {
-	w.Helper()
-	p := &program{T: w.T, ended: make(chan error, 1)}
-	service, err := app.New(w.Context(), w.options(more...), newLogger(p))
+func (env *environment) runFromEnv(more ...string) *program {
+	env.Helper()
+	p := &program{T: env.T, ended: make(chan error, 1)}
+	service, err := app.New(env.Context(), env.options(more...), newLogger(p))
 	if err != nil {
-		w.Fatal(err)
+		env.Fatal(err)
 	}
 	p.webhooks, p.admin = service.WebhookURL(), service.AdminURL()
 	var ctx context.Context
-	ctx, p.cancel = context.WithCancel(context.WithoutCancel(w.Context()))
+	ctx, p.cancel = context.WithCancel(context.WithoutCancel(env.Context()))
 	go func() { p.ended <- service.Run(ctx) }()
-	w.Cleanup(func() {
+	env.Cleanup(func() {
 		p.cancel()
 		err := <-p.ended
 		if p.ended <- err; err != nil {
-			w.Errorf("serve ends with %v\n%s", err, p.tail())
+			env.Errorf("serve ends with %v\n%s", err, p.tail())
 		}
 	})
 	return p
@@ -144,16 +144,16 @@ func (w *world) runFromEnv(more ...string) *program {
 
 // options returns what `serve` reads from the arguments that every test needs, from
 // more, and from the environment.
-func (w *world) options(more ...string) (o app.Options) {
-	w.Helper()
+func (env *environment) options(more ...string) (o app.Options) {
+	env.Helper()
 	c := serveCommand(io.Discard)
 	c.DisableSliceFlagSeparator = true // as in run
 	c.Action = func(_ context.Context, c *cli.Command) (err error) {
 		o, err = readSettings(c)
 		return err
 	}
-	if err := c.Run(w.Context(), w.args(more...)); err != nil {
-		w.Fatal(err)
+	if err := c.Run(env.Context(), env.args(more...)); err != nil {
+		env.Fatal(err)
 	}
 	return o
 }
@@ -167,21 +167,21 @@ func (p *program) Write(line []byte) (int, error) {
 
 // serve starts the program as a process of its own. More arguments come
 // after those that every test needs.
-func (w *world) serve(more ...string) *program {
-	w.Helper()
-	p, err := w.start(more...)
+func (env *environment) serve(more ...string) *program {
+	env.Helper()
+	p, err := env.start(more...)
 	if err != nil {
-		w.Fatal(err)
+		env.Fatal(err)
 	}
 	return p
 }
 
 // start is serve for a test that goes on where the program does not start.
-func (w *world) start(more ...string) (*program, error) {
-	p := &program{T: w.T, cmd: exec.CommandContext(context.Background(), os.Args[0], w.args(more...)...), ended: make(chan error, 1)}
+func (env *environment) start(more ...string) (*program, error) {
+	p := &program{T: env.T, cmd: exec.CommandContext(context.Background(), os.Args[0], env.args(more...)...), ended: make(chan error, 1)}
 	token := "PIPESTEWARD_GITLAB_TOKEN=" + gitlabtest.DefaultToken
-	if w.tokenFile != "" {
-		token = "PIPESTEWARD_GITLAB_TOKEN_FILE=" + w.tokenFile
+	if env.tokenFile != "" {
+		token = "PIPESTEWARD_GITLAB_TOKEN_FILE=" + env.tokenFile
 	}
 	p.cmd.Env = append(os.Environ(), asProgram+"=1", token, "PIPESTEWARD_WEBHOOK_TOKEN=another,"+testSecret, "PIPESTEWARD_SLACK_TOKEN="+testSlack)
 	redistest.EndWithParent(p.cmd)
@@ -192,9 +192,9 @@ func (w *world) start(more ...string) (*program, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	w.Cleanup(func() {
+	env.Cleanup(func() {
 		p.kill()
-		if log := p.logged(); strings.Contains(log, "DATA RACE") { // else only its exit status would tell
+		if log := p.logged(); strings.Contains(log, "DATA RACE") { // else only its exit status would show it
 			p.Errorf("the race detector found something in serve:\n%s", log)
 		}
 	})
@@ -322,7 +322,7 @@ func (p *program) tryPost(body []byte) (int, error) {
 // get reads a page of the admin address.
 func (p *program) get(path string) (int, string) {
 	p.Helper()
-	return p.asked(http.MethodGet, path, "")
+	return p.request(http.MethodGet, path, "")
 }
 
 // outcomes lists all decisions, newest first.
@@ -345,8 +345,8 @@ func (p *program) outcomes() []event.Outcome {
 	}
 }
 
-// depth says how many records the queue holds, as the API tells it; not ok
-// while the store does not answer.
+// depth returns how many records the queue has, as the API reports it; not ok
+// while the store does not respond.
 func (p *program) depth() (d depth, ok bool) {
 	p.Helper()
 	code, text := p.get("/api/v1/queue")
@@ -372,11 +372,11 @@ func (p *program) eventually(what string, is func() bool) {
 }
 
 // resident returns the memory that the program has, in bytes; 0 where the
-// system does not tell.
+// system does not report it.
 func (p *program) resident() int { return p.memory("VmRSS:") }
 
 // peak returns the most memory that the program has had, in bytes; 0 where the
-// system does not tell.
+// system does not report it.
 func (p *program) peak() int { return p.memory("VmHWM:") }
 
 func (p *program) memory(field string) int {
