@@ -118,6 +118,10 @@ func (b fusedStore) Done(ctx context.Context, l *store.Lease, next ...store.Reco
 	return b.fuse.step(func() error { return b.Store.Done(ctx, l, next...) })
 }
 
+func (b fusedStore) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) error {
+	return b.fuse.step(func() error { return b.Store.DoneWith(ctx, l, c) })
+}
+
 func (b fusedStore) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
 	return b.fuse.step(func() error { return b.Store.Defer(ctx, l, after) })
 }
