@@ -385,7 +385,9 @@ func TestStoreDamagedWhileServing(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			p := w.serve("--dry-run")
-			p.post(w.gitlab.JobHookBody(w.stuckJob().ID))
+			for range 20 { // so that the store uses more than a few of its pages
+				p.post(w.gitlab.JobHookBody(w.stuckJob().ID))
+			}
 			p.workedOff()
 			file, err := os.OpenFile(filepath.Join(w.dir, "pipesteward.db"), os.O_RDWR, 0)
 			if err != nil {
