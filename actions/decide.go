@@ -3,7 +3,6 @@ package actions
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -16,18 +15,32 @@ import (
 // QueueDecisions queues the decisions that were not made before, each due after its
 // delay, and returns how many those are.
 func (r *Runner) QueueDecisions(ctx context.Context, decisions []event.Decision) (added int, err error) {
-	return r.putDecisions(ctx, &evaluation{decisions: decisions})
+	records, err := r.decisionRecords(&evaluation{decisions: decisions})
+	if err != nil || len(records) == 0 {
+		return 0, err
+	}
+	isNew, err := r.Queue.Put(ctx, records...)
+	if err != nil {
+		return 0, err
+	}
+	for _, yes := range isNew {
+		if yes {
+			added++
+		}
+	}
+	return added, nil
 }
 
-// queueDecisions is QueueDecisions as a step.
-func (r *Runner) queueDecisions(ctx context.Context, ev *evaluation) error {
-	_, err := r.putDecisions(ctx, ev)
+// addDecisions adds the decisions to what is queued when the event is done.
+func (r *Runner) addDecisions(_ context.Context, ev *evaluation) error {
+	records, err := r.decisionRecords(ev)
+	ev.changes.Next = append(ev.changes.Next, records...)
 	return err
 }
 
-// putDecisions puts the decisions into the queue and those that are new into the
-// journal, and returns how many are new.
-func (r *Runner) putDecisions(ctx context.Context, ev *evaluation) (added int, err error) {
+// decisionRecords returns the records of the decisions, with their entries in the
+// journal. The store ignores those of decisions that were made before.
+func (r *Runner) decisionRecords(ev *evaluation) ([]store.Record, error) {
 	now, decisions := r.Now().UTC(), ev.decisions
 	records := make([]store.Record, len(decisions))
 	for i := range decisions {
@@ -44,26 +57,14 @@ func (r *Runner) putDecisions(ctx context.Context, ev *evaluation) (added int, e
 		}
 		body, err := json.Marshal(p)
 		if err != nil {
-			return 0, fmt.Errorf("decision %s: %w", d.Key, err)
+			return nil, fmt.Errorf("decision %s: %w", d.Key, err)
 		}
 		records[i] = store.Record{
 			ID: keys.Decision(d.Key, p.Try), Kind: event.RecordDecision, After: wait, Body: body,
 			Note: &store.Entry{ID: d.ID, Body: body}, // its outcome replaces the body
 		}
 	}
-	if len(records) == 0 {
-		return 0, nil
-	}
-	isNew, err := r.Queue.Put(ctx, records...)
-	if err != nil {
-		return 0, err
-	}
-	for _, yes := range isNew {
-		if yes {
-			added++
-		}
-	}
-	return added, nil
+	return records, nil
 }
 
 // loadFailures loads how often the decisions have failed, if a person requested that
@@ -95,14 +96,13 @@ type failures struct {
 	At time.Time `json:"at"` // of the last one
 }
 
-// saveFailure saves that a decision has failed, so that it may be made again.
-func (r *Runner) saveFailure(ctx context.Context, p pending) error {
+// failedOnce returns the values which say that a decision has failed once more, so that
+// it may be made again.
+func (r *Runner) failedOnce(p *pending) ([]store.Value, error) {
 	now := r.Now().UTC()
 	value, err := json.Marshal(failures{p.Try + 1, now})
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		r.Guard.Set(ctx, keys.Failed(p.Key), value, remembered),
-		r.Guard.Set(ctx, keys.LastFailed(p.Meta.Instance), []byte(strconv.FormatInt(now.UnixNano(), 10)), remembered))
+	return []store.Value{
+		{Key: keys.Failed(p.Key), Value: value, TTL: remembered},
+		{Key: keys.LastFailed(p.Meta.Instance), Value: []byte(strconv.FormatInt(now.UnixNano(), 10)), TTL: remembered},
+	}, err
 }

@@ -101,25 +101,23 @@ func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error
 	return r.end(ctx, a, p.withCanceled(v))
 }
 
-// end queues the outcome of a decision.
+// end ends a decision with its outcome.
 func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 	o := event.Outcome{
 		Decision: a.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
 	}
+	changes, err := r.retries.Retried(o, v.newRun)
+	if err != nil {
+		return err
+	}
 	if v.result == event.ResultFailed {
-		if err := r.saveFailure(ctx, *a.pending); err != nil {
+		values, err := r.failedOnce(a.pending)
+		if err != nil {
 			return err
 		}
+		changes.Values = append(changes.Values, values...)
 	}
-	next, err := r.retries.Save(ctx, o, v.newRun)
-	if err != nil {
-		return err
-	}
-	record, err := notify.OutcomeRecord(o)
-	if err != nil {
-		return err
-	}
-	return a.lease.Done(ctx, append(next, record)...)
+	return r.notifier.DoneWith(ctx, a.lease, o, changes)
 }
 
 // deferDecision defers a decision deliberately.

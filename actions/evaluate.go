@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/facts"
+	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -79,11 +80,10 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, record event.Reco
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	next, err := r.afterEvaluation(ctx, &ev)
-	if err != nil {
+	if err := r.afterEvaluation(ctx, &ev); err != nil {
 		return err
 	}
-	return l.Done(ctx, next...)
+	return l.DoneWith(ctx, ev.changes)
 }
 
 // evaluation is an event with the decisions of the rules about it.
@@ -94,28 +94,28 @@ type evaluation struct {
 	errs      []*rules.RuleError
 	retry     *event.Outcome // that made the event's job; nil: Pipesteward did not make it
 	failures  map[string]int // of decisions that may be made again, by key
-	next      []store.Record // queued when the event is done
+	changes   store.Changes  // made when the event is done, in the same step
 }
 
-// afterEvaluation goes through the steps after an evaluation, in this order, and returns
-// the records to queue when the event is done. An error repeats the evaluation with all
-// steps later; each step has the same effect then.
-func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) ([]store.Record, error) {
+// afterEvaluation goes through the steps after an evaluation, in this order. Most of them
+// only add to the changes that are made when the event is done. An error repeats the
+// evaluation with all steps later; each step has the same effect then.
+func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) error {
 	for _, step := range []func(context.Context, *evaluation) error{
-		r.loadRetry,       // was the event's job made by a retry of ours?
-		r.countFailures,   // for the circuit breakers, which open now if there are too many
-		r.saveRetriedJobs, // of a rule for pipelines, for the events of those jobs
-		r.loadFailures,    // of the decisions, if a person requested another try
-		r.queueDecisions,  // those that were not made before, each due after its delay
-		r.reportErrors,    // of rules; a transient one repeats the evaluation
-		r.saveSeen,        // for catch-up
-		r.followRetry,     // has the retry that made the job helped?
+		r.loadRetry,      // was the event's job made by a retry of ours?
+		r.countFailures,  // for the circuit breakers, which open now if there are too many
+		r.addRetriedJobs, // of a rule for pipelines, for the events of those jobs
+		r.loadFailures,   // of the decisions, if a person requested another try
+		r.addDecisions,   // those that were not made before, each due after its delay
+		r.reportErrors,   // of rules; a transient one repeats the evaluation
+		r.addSeen,        // for catch-up
+		r.followRetry,    // has the retry that made the job helped?
 	} {
 		if err := step(ctx, ev); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return ev.next, nil
+	return nil
 }
 
 // loadRetry loads the retry that made the event's job.
@@ -124,14 +124,16 @@ func (r *Runner) loadRetry(ctx context.Context, ev *evaluation) (err error) {
 	return err
 }
 
-// saveRetriedJobs saves which jobs a rule for pipelines retries.
-func (r *Runner) saveRetriedJobs(ctx context.Context, ev *evaluation) error {
-	return r.retries.SaveDecisions(ctx, ev.decisions)
+// addRetriedJobs adds which jobs a rule for pipelines retries.
+func (r *Runner) addRetriedJobs(_ context.Context, ev *evaluation) error {
+	ev.changes.Values = append(ev.changes.Values, follow.Decided(ev.decisions)...)
+	return nil
 }
 
-// followRetry queues the result of the retry that made the event's job.
-func (r *Runner) followRetry(_ context.Context, ev *evaluation) (err error) {
-	ev.next, err = r.retries.Result(ev.event, ev.decisions, ev.retry)
+// followRetry adds the result of the retry that made the event's job.
+func (r *Runner) followRetry(_ context.Context, ev *evaluation) error {
+	result, err := r.retries.Result(ev.event, ev.decisions, ev.retry)
+	ev.changes.Next = append(ev.changes.Next, result...)
 	return err
 }
 
@@ -141,8 +143,9 @@ func (r *Runner) countFailures(ctx context.Context, ev *evaluation) error {
 }
 
 // reportErrors logs and counts the expressions that failed. It returns a transient error
-// of GitLab while the event may wait for its end.
-func (r *Runner) reportErrors(_ context.Context, ev *evaluation) error {
+// of GitLab while the event may wait for its end: the decisions of the other rules do not
+// wait, and are queued now.
+func (r *Runner) reportErrors(ctx context.Context, ev *evaluation) error {
 	var wait error
 	for _, err := range ev.errs {
 		if r.mayWait(err, ev.event.Meta.ReceivedAt) {
@@ -152,16 +155,40 @@ func (r *Runner) reportErrors(_ context.Context, ev *evaluation) error {
 		r.Metrics.RuleError(err.Rule)
 		r.Log.Error("a rule could not be evaluated and did not fire", append(event.LogAttrs(ev.event), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
 	}
+	if wait == nil {
+		return nil
+	}
+	if err := r.makeNow(ctx, ev.changes); err != nil {
+		return err
+	}
 	return wait
 }
 
-// saveSeen saves that the event's job or pipeline was seen in its status.
-func (r *Runner) saveSeen(ctx context.Context, ev *evaluation) error {
+// makeNow makes the changes before the event is done. They are made again with the end of
+// the event, which changes nothing.
+func (r *Runner) makeNow(ctx context.Context, c store.Changes) error {
+	for _, v := range c.Values {
+		if err := r.Guard.Set(ctx, v.Key, v.Value, v.TTL); err != nil {
+			return err
+		}
+	}
+	if len(c.Next) == 0 {
+		return nil
+	}
+	_, err := r.Queue.Put(ctx, c.Next...)
+	return err
+}
+
+// addSeen adds that the event's job or pipeline was seen in its status.
+func (r *Runner) addSeen(_ context.Context, ev *evaluation) error {
 	if r.SeenTTL == 0 {
 		return nil
 	}
 	e := ev.event
-	return r.Guard.Set(ctx, keys.Told(e.Meta.Instance, event.StatusOf(e)), []byte(event.AsOf(e).UTC().Format(time.RFC3339)), r.SeenTTL)
+	ev.changes.Values = append(ev.changes.Values, store.Value{
+		Key: keys.Told(e.Meta.Instance, event.StatusOf(e)), Value: []byte(event.AsOf(e).UTC().Format(time.RFC3339)), TTL: r.SeenTTL,
+	})
+	return nil
 }
 
 // rulesFor returns the rules that may decide about an event: of one that catch-up found,

@@ -125,6 +125,15 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 	return notices, errs
 }
 
+// Notifies reports whether there are Notices of the outcome. It renders no text.
+func (rs *Rules) Notifies(o event.Outcome) bool {
+	notifies := func(name string) bool {
+		r := rs.byName[name]
+		return r != nil && slices.ContainsFunc(r.Receivers, func(n Receiver) bool { return slices.Contains(n.When, o.Result) })
+	}
+	return notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
+}
+
 // render returns the notice's text; "" if it has none or can't be rendered.
 func (n Receiver) render(ev *evaluation, escape func(string) string) (string, error) {
 	if n.Text == nil {

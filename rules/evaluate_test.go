@@ -341,8 +341,18 @@ rules:
 		if len(errs) != c.errs {
 			t.Errorf("%s: errors %v, want %d", c.result, errs, c.errs)
 		}
+		if got := rs.Notifies(o); got != (len(c.want) > 0) {
+			t.Errorf("%s: Notifies is %t", c.result, got)
+		}
 	}
-	o.Rule = "gone since"
+	o.Result, o.AlsoWantedBy = event.ResultDone, []string{"r"}
+	if o.Rule = "gone since"; !rs.Notifies(o) {
+		t.Error("Notifies is false where another rule notifies")
+	}
+	o.AlsoWantedBy = nil
+	if rs.Notifies(o) {
+		t.Error("Notifies is true of a rule that is gone")
+	}
 	if got, errs := rs.Notices(t.Context(), o, &facts{}, escape); got != nil || errs != nil {
 		t.Errorf("a rule that is gone tells %v, %v", got, errs)
 	}

@@ -25,33 +25,29 @@
 //
 // # Writes that wait for the disk
 //
-// These are the writes of one failed job that is retried once and reported in
-// one Slack channel, at the moment when package actions makes them. Those with a
-// star wait for the disk: 10 on bolt. The others need not wait there, because
-// nothing is lost with the process, and are committed with the next one that
-// does. On Redis, which several processes share, each of the 20 is a script of
-// its own, and a Redis with appendfsync always syncs its file after it.
+// These are the writes of one failed job that is retried once, at the moment when
+// package actions makes them. Those with a star wait for the disk on bolt: 4, and 3
+// more where a rule reports the outcome in one Slack channel. The others need not
+// wait there, because nothing is lost with the process, and are committed with the
+// next one that does. On Redis, which several processes share, each of the 10, and 7
+// more, is a script of its own, and a Redis with appendfsync always syncs its file
+// after it. A test in package actions counts those with a star.
 //
 //	delivery  * Put the event                    answered 202 after it
 //	event       Lease
 //	            Tally the failure                does the circuit breaker open?
-//	          * Put the decision with its note   + one: Done with the decision as next
-//	          * Done                             +
+//	          * DoneWith                         next is the decision with its note; what was seen of the job
 //	decision    Lease
 //	            Tally, Take, Take                budgets; Take again for each request to GitLab
 //	          * Extend with "called"             a crash after it finds out whether the call took effect
 //	            the call to GitLab
-//	          * Set what was retried             + one: DoneWith
-//	          * Done, the outcome is next        +
+//	          * DoneWith                         the outcome in the journal; what was retried; next is the
+//	                                             outcome, if a rule notifies of it
 //	outcome     Lease
-//	          * Amend the journal                + part of that DoneWith
 //	            Claim, Claim                     one worker edits a message
 //	          * Set, Set                         before and after the message is posted: two
 //	            Release
-//	          * Done
-//
-// Those with a plus can be one write each: then 7 are left on bolt, and 17 on
-// Redis.
+//	          * DoneWith
 package store
 
 import (

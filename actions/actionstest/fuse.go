@@ -20,6 +20,27 @@ type Fuse struct {
 	// before is called before each request and each renewal of a lease, with its
 	// method; nil: nothing is.
 	Before func(step string)
+	// Durable are the calls of the store so far that wait for its disk, by name. A
+	// renewal of a lease does so only where it saves another body.
+	Durable []string
+	bodies  map[string]string // by id, as they were leased or saved last
+}
+
+// durable notes a call that waits for the disk.
+func (f *Fuse) durable(call string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Durable = append(f.Durable, call)
+}
+
+// saved notes the body that the store has of a record, and reports whether it is
+// another one than before.
+func (f *Fuse) saved(l store.Lease) (changed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	changed = f.bodies[l.ID] != string(l.Body)
+	f.bodies[l.ID] = string(l.Body)
+	return changed
 }
 
 func (f *Fuse) announce(step string) {
@@ -33,7 +54,7 @@ var ErrKilled = errors.New("the process was killed")
 
 // NewFuse returns a Fuse that blows after so many steps: two for each call, before and after
 // it. A negative one never blows.
-func NewFuse(steps int) *Fuse { return &Fuse{left: steps} }
+func NewFuse(steps int) *Fuse { return &Fuse{left: steps, bodies: map[string]string{}} }
 
 // step makes a call, unless the program died before it. A program that dies right after
 // the call does not get its result.
@@ -95,6 +116,7 @@ func (b fusedStore) lasting(visibility time.Duration) time.Duration {
 }
 
 func (b fusedStore) Put(ctx context.Context, records ...store.Record) (added []bool, err error) {
+	b.fuse.durable("Put")
 	err = b.fuse.step(func() error { added, err = b.Store.Put(ctx, records...); return err })
 	return added, err
 }
@@ -106,31 +128,47 @@ func (b fusedStore) Queued(ctx context.Context, ids ...string) (queued bool, err
 
 func (b fusedStore) Lease(ctx context.Context, n int, visibility time.Duration) (leases []store.Lease, err error) {
 	err = b.fuse.step(func() error { leases, err = b.Store.Lease(ctx, n, b.lasting(visibility)); return err })
+	for _, l := range leases {
+		b.fuse.saved(l)
+	}
 	return leases, err
 }
 
 func (b fusedStore) Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error {
 	b.fuse.announce("extend")
+	if b.fuse.saved(*l) {
+		b.fuse.durable("Extend")
+	}
 	return b.fuse.step(func() error { return b.Store.Extend(ctx, l, b.lasting(visibility)) })
 }
 
 func (b fusedStore) Done(ctx context.Context, l *store.Lease, next ...store.Record) error {
+	b.fuse.durable("Done")
 	return b.fuse.step(func() error { return b.Store.Done(ctx, l, next...) })
 }
 
+func (b fusedStore) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) error {
+	b.fuse.durable("DoneWith")
+	return b.fuse.step(func() error { return b.Store.DoneWith(ctx, l, c) })
+}
+
 func (b fusedStore) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
+	b.fuse.durable("Defer")
 	return b.fuse.step(func() error { return b.Store.Defer(ctx, l, after) })
 }
 
 func (b fusedStore) Bury(ctx context.Context, l *store.Lease, reason string) error {
+	b.fuse.durable("Bury")
 	return b.fuse.step(func() error { return b.Store.Bury(ctx, l, reason) })
 }
 
 func (b fusedStore) Amend(ctx context.Context, id string, body []byte) error {
+	b.fuse.durable("Amend")
 	return b.fuse.step(func() error { return b.Store.Amend(ctx, id, body) })
 }
 
 func (b fusedStore) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	b.fuse.durable("Set")
 	return b.fuse.step(func() error { return b.Store.Set(ctx, key, value, ttl) })
 }
 

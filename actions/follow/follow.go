@@ -36,7 +36,6 @@ const (
 
 // Guard is the state that replicas share.
 type Guard interface {
-	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
 	Get(ctx context.Context, key string) ([]byte, error)
 }
 
@@ -59,27 +58,28 @@ type Record struct {
 	Ended         bool `json:"ended,omitzero"` // the pipeline was seen to have ended
 }
 
-// Save saves a retry's outcome under the job that the retry made, for the event of that
-// job's end. The event of a job that has ended already, seen after a crash, may have come
-// before: Save returns the records that follow from it. It ignores other outcomes.
-func (r Retries) Save(ctx context.Context, o event.Outcome, run event.Job) ([]store.Record, error) {
+// Retried returns the changes to make with the end of the decision of which o is the
+// outcome. They save a retry's outcome under the job that the retry made, for the event of
+// that job's end. The event of a job that has ended already, seen after a crash, may have
+// come before: then the changes queue the records that follow from it. For other outcomes
+// there are no changes.
+func (r Retries) Retried(o event.Outcome, run event.Job) (c store.Changes, err error) {
 	if o.Action.Verb != event.VerbRetry || o.Result != event.ResultDone || o.NewJobID == 0 {
-		return nil, nil
+		return c, nil
 	}
 	o.Pipeline.Jobs, o.Explanation = nil, event.Explanation{} // not needed, and large
 	value, err := json.Marshal(o)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	if err := r.Guard.Set(ctx, keys.Retried(o.Meta.Instance, o.NewJobID), value, remembered); err != nil {
-		return nil, fmt.Errorf("save the retry: %w", err)
-	}
+	c.Values = []store.Value{{Key: keys.Retried(o.Meta.Instance, o.NewJobID), Value: value, TTL: remembered}}
 	if run.Status != "success" && run.Status != "failed" {
-		return nil, nil
+		return c, nil
 	}
 	e := o.Event
 	e.Job.ID, e.Job.Status, e.Job.FailureReason, e.Job.Attempt = run.ID, run.Status, run.FailureReason, o.Job.Attempt+1
-	return r.Result(e, nil, &o)
+	c.Next, err = r.Result(e, nil, &o)
+	return c, err
 }
 
 // Load returns the outcome of the retry that made the event's job, if that job has passed
@@ -132,20 +132,18 @@ func (r Retries) Result(e event.Event, decisions []event.Decision, before *event
 	return []store.Record{record}, err
 }
 
-// SaveDecisions saves that a rule for pipelines retries jobs: the events of the jobs
-// themselves make no such decision.
-func (r Retries) SaveDecisions(ctx context.Context, decisions []event.Decision) error {
+// Decided returns the values which say that a rule for pipelines retries jobs: the events
+// of the jobs themselves make no such decision.
+func Decided(decisions []event.Decision) (values []store.Value) {
 	for _, d := range decisions {
 		if d.Meta.Kind != event.KindPipeline || d.DryRun {
 			continue
 		}
 		for _, job := range d.Retries() {
-			if err := r.Guard.Set(ctx, keys.Decided(d.Meta.Instance, job.ID), nil, remembered); err != nil {
-				return fmt.Errorf("save the decision: %w", err)
-			}
+			values = append(values, store.Value{Key: keys.Decided(d.Meta.Instance, job.ID), TTL: remembered})
 		}
 	}
-	return nil
+	return values
 }
 
 // Handle queues the outcome of a retry whose job failed again, unless GitLab retries

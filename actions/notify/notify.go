@@ -2,9 +2,10 @@
 // outages.
 //
 // Notifications have capacity of their own: a receiver that accepts connections
-// and never answers delays neither decisions nor the journal. A worker writes an
-// outcome to the journal; then the record enters the slow lane, or waits in the
-// queue while that is full or the receiver's circuit breaker is open.
+// and never answers delays neither decisions nor the journal. An outcome is in the
+// journal before a channel is notified; its record enters the slow lane, or waits in
+// the queue while that is full or the receiver's circuit breaker is open. An outcome of
+// a decision that no rule notifies of has no record.
 package notify
 
 import (

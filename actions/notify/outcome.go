@@ -25,8 +25,34 @@ func OutcomeRecord(o event.Outcome) (store.Record, error) {
 	return store.Record{ID: keys.Outcome(o.ID), Kind: event.RecordOutcome, Body: body}, err
 }
 
-// Handle writes an outcome to the journal and notifies the channels that its rule
-// names. The notification of a channel that fails for now is tried again later;
+// DoneWith ends the lease of the record of which o is the outcome, in one step that also
+// makes the changes, writes o to the journal and, if its rule names a channel for it, queues
+// the notification.
+func (n *Notifier) DoneWith(ctx context.Context, l *worker.Lease, o event.Outcome, c store.Changes) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	c.Amend = append(c.Amend, store.Entry{ID: o.ID, Body: body})
+	notifies := n.Receiver != nil && n.Rules().Notifies(o)
+	if notifies {
+		body, err := json.Marshal(Record{Outcome: o, Journalled: true})
+		if err != nil {
+			return err
+		}
+		c.Next = append(c.Next, store.Record{ID: keys.Outcome(o.ID), Kind: event.RecordOutcome, Body: body})
+	}
+	if err := l.DoneWith(ctx, c); err != nil {
+		return err
+	}
+	if !notifies {
+		n.ended(o)
+	}
+	return nil
+}
+
+// Handle writes an outcome to the journal, if it is not there yet, and notifies the
+// channels that its rule names. The notification of a channel that fails for now is tried again later;
 // those that succeeded change nothing then.
 func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
 	o := rec.Outcome
@@ -50,9 +76,14 @@ func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) erro
 	if err := l.Done(ctx); err != nil {
 		return err
 	}
+	n.ended(o)
+	return nil
+}
+
+// ended counts and logs an outcome of which nothing is left to do.
+func (n *Notifier) ended(o event.Outcome) {
 	n.Metrics.Outcome(o)
 	n.Log.Info("outcome", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
-	return nil
 }
 
 // notify notifies the channels that the outcome's rule names. It returns an error

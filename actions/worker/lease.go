@@ -13,7 +13,7 @@ import (
 // Settler ends or renews a lease.
 type Settler interface {
 	Extend(ctx context.Context, l *store.Lease, visibility time.Duration) error
-	Done(ctx context.Context, l *store.Lease, next ...store.Record) error
+	DoneWith(ctx context.Context, l *store.Lease, c store.Changes) error
 	Defer(ctx context.Context, l *store.Lease, after time.Duration) error
 	Bury(ctx context.Context, l *store.Lease, reason string) error
 }
@@ -80,9 +80,14 @@ func (l *Lease) Extend(ctx context.Context) error {
 // Done removes the record from the queue and puts the records that come next, in
 // one step.
 func (l *Lease) Done(ctx context.Context, next ...store.Record) error {
+	return l.DoneWith(ctx, store.Changes{Next: next})
+}
+
+// DoneWith removes the record from the queue and makes the changes, in one step.
+func (l *Lease) DoneWith(ctx context.Context, c store.Changes) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.queue.Done(ctx, &l.record, next...)
+	return l.queue.DoneWith(ctx, &l.record, c)
 }
 
 // Defer saves the record's body and gives the record back, due after the given

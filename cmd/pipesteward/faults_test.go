@@ -385,7 +385,9 @@ func TestStoreDamagedWhileServing(t *testing.T) {
 			t.Parallel()
 			env := newEnvironment(t)
 			p := env.serve("--dry-run")
-			p.post(env.gitlab.JobHookBody(env.stuckJob().ID))
+			for range 20 { // so that the store uses more than a few of its pages
+				p.post(env.gitlab.JobHookBody(env.stuckJob().ID))
+			}
 			p.workedOff()
 			file, err := os.OpenFile(filepath.Join(env.dir, "pipesteward.db"), os.O_RDWR, 0)
 			if err != nil {
