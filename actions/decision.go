@@ -168,7 +168,7 @@ func (r *Runner) giveUp(p *pending, err error) *verdict {
 	case now.Sub(p.FailingSince) < maxRetryTime:
 		return nil
 	case p.Called:
-		return failed("given up after %s; GitLab does not tell whether the call took effect: %v", event.Coarse(maxRetryTime), err)
+		return failed("given up after %s; GitLab does not say whether the call took effect: %v", event.Coarse(maxRetryTime), err)
 	}
 	return failed("given up after %s: %v", event.Coarse(maxRetryTime), err)
 }

@@ -437,7 +437,13 @@ func TestPriorities(t *testing.T) {
 			"POST 40/retry", "POST 41/retry", "GET 30", "GET 31",
 			"POST 10/erase", "GET 20", "POST 11/erase", "GET 21",
 		}
-		if diff := cmp.Diff(want, g.taken()); diff != "" {
+		got := g.taken()
+		// The first request gets a token at its first try, so the next two try at the
+		// same time, and sleep: the scheduler decides which of them is woken first.
+		if len(got) == len(want) && got[1] == want[2] {
+			got[1], got[2] = got[2], got[1]
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	})

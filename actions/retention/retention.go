@@ -131,7 +131,7 @@ func (k *Keeper) Keeps(ctx context.Context, job gitlab.Job, a event.Action, now 
 	}
 	if a.KeepPipelines > 0 {
 		if k.isBoth(job.Ref) {
-			return fmt.Sprintf("a branch and a tag are called %s: GitLab does not tell which of its pipelines are the newest of either", job.Ref), nil
+			return fmt.Sprintf("a branch and a tag are called %s: GitLab does not say which of its pipelines are the newest of either", job.Ref), nil
 		}
 		oldest, err := k.oldestKept(ctx, job, a.KeepPipelines)
 		if err != nil {

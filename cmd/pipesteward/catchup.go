@@ -153,8 +153,8 @@ func printCaughtUp(w io.Writer, r catchup.Result, dryRun bool) error {
 	t.AppendRows([]table.Row{
 		{"failed deliveries replayed", r.Replayed},
 		{"failed deliveries without a body", r.WithoutBody},
-		{"jobs that no event told of", r.Jobs},
-		{"pipelines that no event told of", r.Pipelines},
+		{"jobs that no event reported", r.Jobs},
+		{"pipelines that no event reported", r.Pipelines},
 	})
 	if _, err := fmt.Fprintln(w, t.Render()); err != nil {
 		return err

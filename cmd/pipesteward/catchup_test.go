@@ -59,9 +59,9 @@ func TestCatchUpCommand(t *testing.T) {
 		stderr  []string
 		retries int
 	}{
-		{name: "without --since", args: []string{"--projects", "platform"}, stdout: []string{"in 1 project ", "jobs that no event told of       │                  0"}},
-		{name: "a dry run", args: []string{"--projects", "platform", "--since", "1h", "--dry-run"}, stdout: []string{"in 1 project ", "jobs that no event told of       │      1"}},
-		{name: "the first", args: []string{"--projects", "platform", "--since", "1h"}, stdout: []string{"missed, and queued", "jobs that no event told of       │                  1"}, retries: 1},
+		{name: "without --since", args: []string{"--projects", "platform"}, stdout: []string{"in 1 project ", "jobs that no event reported      │                  0"}},
+		{name: "a dry run", args: []string{"--projects", "platform", "--since", "1h", "--dry-run"}, stdout: []string{"in 1 project ", "jobs that no event reported      │      1"}},
+		{name: "the first", args: []string{"--projects", "platform", "--since", "1h"}, stdout: []string{"missed, and queued", "jobs that no event reported      │                  1"}, retries: 1},
 		{name: "the second", args: []string{"--projects", "platform/shop", "--since", "1h", "--json"}, stdout: []string{`"jobs": 0`}, retries: 1},
 		{name: "no such project beside another", args: []string{"--projects", "platform/shop", "--projects", "tools/gone"}, stdout: []string{"! tools/gone: there is no such project"}, retries: 1},
 		{name: "no such project", args: []string{"--projects", "tools/gone"}, code: 1, stdout: []string{"! tools/gone: there is no such project"}, retries: 1},

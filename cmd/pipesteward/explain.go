@@ -30,7 +30,7 @@ func explainCommand(stdout io.Writer) *cli.Command {
 		Usage: "say for each rule why it does or doesn't match an event",
 		Description: "Runs the rules on one event, and changes nothing. The event is the body of a webhook:\n" +
 			"copy it from GitLab's list of recent deliveries, or from a log. What the rules ask of GitLab\n" +
-			"(log(), jobs(), ...) is asked when --gitlab-token is given.",
+			"(log(), jobs(), ...) is requested of GitLab when --gitlab-token is given.",
 		Flags: []cli.Flag{
 			stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 			&cli.StringFlag{Name: "event", Usage: "`FILE` with the body of a job or pipeline hook; - reads it from standard input", Required: true},
@@ -116,7 +116,7 @@ func readFacts(c *cli.Command) (expression.Facts, error) {
 // noGitLab fails all requests: there is no token for GitLab.
 type noGitLab struct{}
 
-var errNoGitLab = errors.New("GitLab is not asked: give --gitlab-token")
+var errNoGitLab = errors.New("nothing is requested of GitLab: give --gitlab-token")
 
 func (noGitLab) Log(context.Context, event.Event) (string, error) {
 	return "", fmt.Errorf("%w, or the log with --log", errNoGitLab)
@@ -155,7 +155,7 @@ func (x explanation) print(w io.Writer, e event.Event, verdicts []rules.Verdict)
 		x.verdict(&b, v)
 	}
 	if len(others) > 0 {
-		fmt.Fprintf(&b, "\n%s not asked, because they are for other kinds of events: %s\n", x.dim("·"), strings.Join(others, ", "))
+		fmt.Fprintf(&b, "\n%s not evaluated, because they are for other kinds of events: %s\n", x.dim("·"), strings.Join(others, ", "))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -181,14 +181,14 @@ func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
 	case rules.VerdictFailed:
 		mark, what = x.red("!"), "can't be evaluated, so it does not fire: "+v.Reason
 	case rules.VerdictNotReached:
-		mark, what = x.dim("·"), "is not asked: "+v.Reason
+		mark, what = x.dim("·"), "is not evaluated: "+v.Reason
 	}
 	fmt.Fprintf(b, "%s %s %s  %s\n", mark, x.bold(v.Rule), what, x.dim(fmt.Sprintf("%s:%d", v.File, v.Line)))
 	if v.Explanation.If.Text != "" {
 		x.part(b, v.Explanation.If, "    ", !allDecided(v.Explanation.If))
 	}
 	if len(v.Explanation.Requested) > 0 {
-		fmt.Fprintf(b, "    asked GitLab: %s\n", strings.Join(v.Explanation.Requested, ", "))
+		fmt.Fprintf(b, "    requested of GitLab: %s\n", strings.Join(v.Explanation.Requested, ", "))
 	}
 	if v.Result == rules.VerdictMatched && len(v.Decisions) == 0 {
 		b.WriteString("  → no job to act on\n")
@@ -197,7 +197,7 @@ func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
 		fmt.Fprintf(b, "  → %s\n", wanted(d))
 	}
 	for _, n := range v.Notify {
-		fmt.Fprintf(b, "  → tells %s when %s\n", n.Channel, strings.Join(n.When, ", "))
+		fmt.Fprintf(b, "  → notifies %s when %s\n", n.Channel, strings.Join(n.When, ", "))
 	}
 }
 
@@ -238,7 +238,7 @@ func (x explanation) part(b *strings.Builder, p event.Part, indent string, point
 // wanted describes what a decision wants done.
 func wanted(d event.Decision) string {
 	if d.Action.Verb == event.VerbNotify {
-		return "tells that it matched"
+		return "notifies that it matched"
 	}
 	s := fmt.Sprintf("%s job %d %q", d.Action.Verb, d.Job.ID, d.Job.Name)
 	switch {

@@ -57,9 +57,9 @@ func TestExplain(t *testing.T) {
           log() is a text of length 29
       ✓ not
         ✗ job.allow_failure
-    asked GitLab: log()
+    requested of GitLab: log()
   → retry job 1977 "rspec", at most 2 attempts, after 2m0s
-  → tells #ci when gave_up
+  → notifies #ci when gave_up
 
 ✗ lint-only does not match  rules.yaml:9
     ✗ all of
@@ -69,7 +69,7 @@ func TestExplain(t *testing.T) {
           job.name is "rspec"
       · job.manual  (not reached)
 
-· not asked, because they are for other kinds of events: green
+· not evaluated, because they are for other kinds of events: green
 `
 		if diff := cmp.Diff(want, got); diff != "" || code != 0 {
 			t.Errorf("exit status %d, %s (-want +got):\n%s", code, stderr, diff)
@@ -100,7 +100,7 @@ rules:
 	})
 	t.Run("without GitLab", func(t *testing.T) {
 		_, got, _ := explain()
-		if want := "! retry-full-disk can't be evaluated, so it does not fire: if: GitLab is not asked: give --gitlab-token, or the log with --log"; !strings.Contains(got, want) {
+		if want := "! retry-full-disk can't be evaluated, so it does not fire: if: nothing is requested of GitLab: give --gitlab-token, or the log with --log"; !strings.Contains(got, want) {
 			t.Errorf("does not say %q:\n%s", want, got)
 		}
 	})

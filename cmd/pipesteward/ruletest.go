@@ -30,7 +30,7 @@ func testCommand(stdout io.Writer) *cli.Command {
 		Name:      "test",
 		Usage:     "run tests of rules: events in, decisions expected",
 		ArgsUsage: "FILE…",
-		Description: "A test file says what the rules are to decide on an event. Nothing is asked of GitLab, and nothing\n" +
+		Description: "A test file says what the rules are to decide on an event. Nothing is requested of GitLab, and nothing\n" +
 			"is changed. rules.test.yaml has the tests of rules.yaml:\n\n" +
 			"   version: 1\n" +
 			"   tests:\n" +
@@ -56,7 +56,7 @@ func testCommand(stdout io.Writer) *cli.Command {
 				return &usageError{fmt.Errorf("--run: %w", err)}
 			}
 			if c.IsSet("run") && c.Bool("require-coverage") {
-				return &usageError{errors.New("--require-coverage asks about all tests: leave --run out")}
+				return &usageError{errors.New("--require-coverage is about all tests: leave --run out")}
 			}
 			files, err := loadTests(c.Args().Slice())
 			if err != nil {

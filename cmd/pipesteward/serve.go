@@ -16,7 +16,7 @@ func serveCommand(stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
 		Usage: "run the service",
-		Description: "Receives webhooks, decides by the rules, acts in GitLab and tells people in Slack.\n" +
+		Description: "Receives webhooks, decides by the rules, acts in GitLab and notifies people in Slack.\n" +
 			"Every flag is also an environment variable with PIPESTEWARD_ in front.",
 		Flags: serveFlags(),
 		Action: func(ctx context.Context, c *cli.Command) error {

@@ -76,7 +76,7 @@ func serveFlags() []cli.Flag {
 		boolFlag("insecure-no-webhook-auth", "take webhooks from anybody"),
 		secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-..."),
 		stringFlag("slack-api-url", "", "`URL` of Slack's API, if not Slack's own"),
-		boolFlag("dry-run", "decide and tell, change nothing"),
+		boolFlag("dry-run", "decide and notify, change nothing"),
 	}
 }
 

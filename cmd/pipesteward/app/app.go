@@ -174,7 +174,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 		"rules", a.rules.Rules().Len(), "gitlab", a.gitlab.Instance(), "slack", a.options.SlackToken != "", "dry_run", a.options.DryRun)
 	select {
 	case <-ctx.Done():
-		a.log.Info("pipesteward stops: no more webhooks are taken, work at hand is ended or handed back")
+		a.log.Info("pipesteward stops: no more webhooks are accepted; work in flight ends or returns to the queue")
 		return nil
 	case err := <-damaged(a.store):
 		return err

@@ -74,7 +74,7 @@ func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint strin
 // NewReceiver returns the receiver of outcomes in Slack; nil without a Slack token.
 func NewReceiver(o Options, db store.Store, log *slog.Logger) (notify.Receiver, error) {
 	if o.SlackToken == "" {
-		log.Warn("no --slack-token is given: nobody is told, see /api/v1/decisions")
+		log.Warn("no --slack-token is given: nobody is notified, see /api/v1/decisions")
 		return nil, nil
 	}
 	receiver, err := slack.New(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL, State: db, Now: time.Now, Log: log})
