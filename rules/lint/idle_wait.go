@@ -11,8 +11,8 @@ var idleWait = Check{
 	Doc: `` + "`" + `wait: success` + "`" + ` lets a job wait for the one before it in ` + "`" + `jobs` + "`" + `. Without ` + "`" + `jobs` + "`" + ` the
 action is for one job, which waits for none.`,
 	rule: func(p *pass) {
-		for a := range p.actions() {
-			if !p.hasNoEffect(a) && a.Wait == event.WaitSuccess && a.Jobs == nil {
+		for _, a := range p.effective() {
+			if a.Wait == event.WaitSuccess && a.Jobs == nil {
 				p.warnAt(schema.Value(a.parameters, "wait"), "there is only one job here, so it waits for none: list in `jobs` the jobs to play, in order")
 			}
 		}

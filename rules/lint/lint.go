@@ -107,6 +107,9 @@ type pass struct {
 	file *rulefile.File
 	rule *rulefile.ParsedRule
 
+	searched   bool       // withEffect is known
+	withEffect []actionAt // see effective
+
 	check    string // the id of the check that runs
 	disabled []string
 	found    *schema.FileErrors
@@ -195,6 +198,20 @@ func (p *pass) actions() iter.Seq[actionAt] {
 			}
 		}
 	}
+}
+
+// effective returns the rule's actions but for those that can change nothing, of
+// which the check no-effect warns. It searches once: several checks call it.
+func (p *pass) effective() []actionAt {
+	if !p.searched {
+		p.searched = true
+		for a := range p.actions() {
+			if !p.hasNoEffect(a) {
+				p.withEffect = append(p.withEffect, a)
+			}
+		}
+	}
+	return p.withEffect
 }
 
 // reads reports whether the rule's condition, or the `jobs` of an action,

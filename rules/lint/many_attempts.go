@@ -12,8 +12,8 @@ var manyAttempts = Check{
 time. Fewer attempts with a longer delay pass more often.`,
 	rule: func(p *pass) {
 		const most = 10
-		for a := range p.actions() {
-			if !p.hasNoEffect(a) && a.Verb == event.VerbRetry && a.MaxAttempts > most {
+		for _, a := range p.effective() {
+			if a.Verb == event.VerbRetry && a.MaxAttempts > most {
 				p.warnAt(schema.Value(a.parameters, "max_attempts"), "a job that failed %d times will hardly pass after that, and it occupies a runner each time: write max_attempts: 3, with a longer delay", most)
 			}
 		}

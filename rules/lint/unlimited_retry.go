@@ -10,8 +10,8 @@ as well: a broken test runs again for nothing.
 
     if: failed_with("runner_system_failure", "stuck_or_timeout_failure")`,
 	rule: func(p *pass) {
-		for a := range p.actions() {
-			if p.hasNoEffect(a) || a.Verb != event.VerbRetry || p.reads(a, "failure_reason", "failure_class", "failed_with", "log", "log_excerpt", "bridges") {
+		for _, a := range p.effective() {
+			if a.Verb != event.VerbRetry || p.reads(a, "failure_reason", "failure_class", "failed_with", "log", "log_excerpt", "bridges") {
 				continue
 			}
 			add := `add failed_with("runner_system_failure", "stuck_or_timeout_failure") to the condition, or failed_with("script_failure") if those are meant`
