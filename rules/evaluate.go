@@ -149,7 +149,7 @@ func (rs *Rules) evaluation(ctx context.Context, e event.Event, facts expression
 	if err != nil {
 		return nil, err
 	}
-	return &evaluation{Session: session, event: e}, nil
+	return &evaluation{Session: session}, nil
 }
 
 // shares divides the work for an event among its rules: each rule may use an
@@ -226,7 +226,7 @@ type target struct {
 // targets returns the objects of an action.
 func (ev *evaluation) targets(a Action) ([]target, error) {
 	if a.Jobs == nil {
-		t := target{job: ev.event.Job, bridge: ev.event.Job.Bridge}
+		t := target{job: ev.Event.Job, bridge: ev.Event.Job.Bridge}
 		if t.bridge && !event.SupportsBridges(a.Verb) && !event.OfPipeline(a.Verb) {
 			return nil, nil
 		}
@@ -265,7 +265,7 @@ func (ev *evaluation) targets(a Action) ([]target, error) {
 // jobOf returns a bridge as a job. GitLab does not send the attempt of a
 // bridge.
 func (ev *evaluation) jobOf(b event.Bridge) event.Job {
-	p := ev.event.Pipeline
+	p := ev.Event.Pipeline
 	return event.Job{
 		ID: b.ID, Name: b.Name, Stage: b.Stage, Status: b.Status, URL: b.URL,
 		FailureReason: b.FailureReason, FailureClass: event.ClassOf(b.FailureReason), AllowFailure: b.AllowFailure,
@@ -274,7 +274,7 @@ func (ev *evaluation) jobOf(b event.Bridge) event.Job {
 }
 
 func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *RuleError) {
-	d := event.Decision{Event: ev.event, Rule: r.Name, RulesHash: r.Hash, Action: a.Action, Bridge: t.bridge, DryRun: r.DryRun}
+	d := event.Decision{Event: ev.Event, Rule: r.Name, RulesHash: r.Hash, Action: a.Action, Bridge: t.bridge, DryRun: r.DryRun}
 	d.Job = t.job
 	if a.Verb == event.VerbRetry { // budgets and the breaker use the class
 		class, err := ev.FailureClass(t.job)
@@ -357,7 +357,7 @@ func renderAll(s *expression.Session, r *Rule, what string, texts map[string]exp
 // notification returns the decision of a rule without actions. Two hooks (a
 // group's and a project's) about the same state result in one notification.
 func (ev *evaluation) notification(r *Rule) event.Decision {
-	e := ev.event
+	e := ev.Event
 	return event.Decision{
 		Event: e, Rule: r.Name, RulesHash: r.Hash, Action: event.Action{Verb: event.VerbNotify}, DryRun: r.DryRun,
 		Key: strings.Join([]string{event.VerbNotify, r.Name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), stateOf(e)}, ":"),
@@ -401,7 +401,6 @@ const maxTargets = 5_000
 // evaluation is the state of the evaluation of one event.
 type evaluation struct {
 	*expression.Session
-	event     event.Event
 	decisions []event.Decision
 	byKey     map[string]int // index in decisions
 }

@@ -18,7 +18,7 @@ var machines = sync.Pool{New: func() any { return limits.NewMachine() }}
 // limits of an evaluation. It belongs to one goroutine, from Begin to End.
 type Session struct {
 	ctx      context.Context
-	event    event.Event
+	Event    event.Event // that the rules are evaluated on
 	facts    Facts
 	env      any                    // an environment
 	class    func() (string, error) // of the event's job; nil if the rule files have no classes
@@ -36,7 +36,7 @@ func Begin(ctx context.Context, c *limits.Capacity, e event.Event, facts Facts, 
 	}
 	q := &requests{}
 	env := environmentOf(ctx, e, facts, m, q, cs)
-	return &Session{ctx: ctx, event: e, facts: facts, env: env, class: env.FailureClass, machine: m, requests: q}, nil
+	return &Session{ctx: ctx, Event: e, facts: facts, env: env, class: env.FailureClass, machine: m, requests: q}, nil
 }
 
 // End returns the session's capacity.
@@ -101,5 +101,5 @@ func (s *Session) FailureClass(j event.Job) (string, error) {
 
 // isEventJob reports whether a job is the job of a job event.
 func (s *Session) isEventJob(j event.Job) bool {
-	return s.event.Meta.Kind == event.KindJob && j.ID == s.event.Job.ID
+	return s.Event.Meta.Kind == event.KindJob && j.ID == s.Event.Job.ID
 }
