@@ -30,7 +30,19 @@ func main() {
 // failure, 2 for a command line that makes no sense.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	onUsage := func(_ context.Context, _ *cli.Command, err error, _ bool) error { return &usageError{err} }
-	commands := []*cli.Command{serveCommand(stderr), checkCommand(stdout), explainCommand(stdout), testCommand(stdout), sweepCommand(stdout, stderr), catchUpCommand(stdout, stderr), pauseCommand(stdout), resumeCommand(stdout), statusCommand(stdout), schemaCommand(stdout), demoCommand(stdout)}
+	commands := []*cli.Command{
+		serveCommand(stderr),
+		checkCommand(stdout),
+		explainCommand(stdout),
+		testCommand(stdout),
+		sweepCommand(stdout, stderr),
+		catchUpCommand(stdout, stderr),
+		pauseCommand(stdout),
+		resumeCommand(stdout),
+		statusCommand(stdout),
+		schemaCommand(stdout),
+		demoCommand(stdout),
+	}
 	for _, c := range commands {
 		c.OnUsageError = onUsage
 		c.DisableSliceFlagSeparator = true // a secret may hold a comma

@@ -1,18 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"os/user"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -22,21 +17,13 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-const defaultAdminURL = "http://127.0.0.1:9090"
-
-// adminURLFlag names the server that a command talks to.
-func adminURLFlag() cli.Flag {
-	return stringFlag("admin-url", defaultAdminURL, "`URL` of the running server's --admin-listen")
-}
-
 // scopeFlags name what is paused or resumed.
 func scopeFlags() []cli.Flag {
-	return []cli.Flag{
-		adminURLFlag(),
+	return append(adminFlags(),
 		&cli.StringFlag{Name: "project", Usage: "only the projects whose path the `GLOB` matches"},
 		&cli.StringFlag{Name: "rule", Usage: "only the rule of this `NAME`"},
 		&cli.StringFlag{Name: "by", Usage: "`WHO` does this; default: the user who runs the command"},
-	}
+	)
 }
 
 func pauseCommand(stdout io.Writer) *cli.Command {
@@ -93,7 +80,7 @@ func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path st
 		}
 	}
 	var now admin.Paused
-	if err := adminCall(ctx, c.String("admin-url"), http.MethodPost, path, request, &now); err != nil {
+	if err := callAdmin(ctx, c, http.MethodPost, path, request, &now); err != nil {
 		return err
 	}
 	printPauses(stdout, now.Paused)
@@ -104,13 +91,13 @@ func statusCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "status",
 		Usage: "show what a running server has in force, paused and queued",
-		Flags: []cli.Flag{adminURLFlag(), &cli.BoolFlag{Name: "json", Usage: "print JSON"}},
+		Flags: append(adminFlags(), &cli.BoolFlag{Name: "json", Usage: "print JSON"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("status takes no arguments, but got %q", c.Args().First())}
 			}
 			var s admin.Status
-			if err := adminCall(ctx, c.String("admin-url"), http.MethodGet, "/api/v1/status", nil, &s); err != nil {
+			if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/status", nil, &s); err != nil {
 				return err
 			}
 			if c.Bool("json") {
@@ -153,56 +140,4 @@ func printPauses(w io.Writer, all []event.Pause) {
 	for _, p := range all {
 		fmt.Fprintf(w, "%s, since %s\n", p, p.Since.Format(time.RFC3339))
 	}
-}
-
-// whoRuns returns the name of the user who runs the command, "" where the
-// system does not know it.
-func whoRuns() string {
-	u, err := user.Current()
-	if err != nil {
-		return ""
-	}
-	return u.Username
-}
-
-// adminTimeout bounds one call of the admin API.
-const adminTimeout = 20 * time.Second
-
-// adminCall calls the admin API of a running server. body and into are JSON; a
-// nil body sends none. Its errors are the server's words.
-func adminCall(ctx context.Context, base, method, path string, body, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
-	defer cancel()
-	var content []byte
-	if body != nil {
-		var err error
-		if content, err = json.Marshal(body); err != nil {
-			return err
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(base, "/")+path, bytes.NewReader(content))
-	if err != nil || req.URL.Host == "" {
-		return &usageError{fmt.Errorf("--admin-url: %q is not a URL: write for instance %s", base, defaultAdminURL)}
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("no server answers at %s (start `serve`, or give its --admin-listen as --admin-url): %w", base, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	answered, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	if err != nil {
-		return fmt.Errorf("the answer of %s: %w", base, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		var refused struct{ Error string }
-		if json.Unmarshal(answered, &refused) == nil && refused.Error != "" {
-			return errors.New(refused.Error)
-		}
-		return fmt.Errorf("%s answers %s: is it the --admin-listen of `serve`?", base, resp.Status)
-	}
-	if err := json.Unmarshal(answered, into); err != nil {
-		return fmt.Errorf("%s gives no JSON (%w): is it the --admin-listen of `serve`?", base, err)
-	}
-	return nil
 }
