@@ -9,7 +9,6 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 	"github.com/urfave/cli/v3"
@@ -142,14 +141,11 @@ func workOff(ctx context.Context, runner *actions.Runner, db store.Store, stderr
 
 // printCaughtUp prints the result of a round.
 func printCaughtUp(w io.Writer, r catchup.Result, dryRun bool) error {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
 	head := "missed, and queued"
 	if dryRun {
 		head = "missed"
 	}
-	t.AppendHeader(table.Row{"in " + english.Plural(r.Projects, "project", ""), head})
+	t := newTable("in "+english.Plural(r.Projects, "project", ""), head)
 	t.AppendRows([]table.Row{
 		{"failed deliveries replayed", r.Replayed},
 		{"failed deliveries without a body", r.WithoutBody},

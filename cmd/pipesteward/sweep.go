@@ -161,14 +161,11 @@ func printProblems(w io.Writer, problems []event.SweepProblem) error {
 }
 
 func sweepTable(run event.Sweep) string {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header, t.Style().Format.Footer = text.FormatDefault, text.FormatDefault
 	erased, freed := "erased", "freed"
 	if run.DryRun {
 		erased, freed = "would erase", "would free"
 	}
-	t.AppendHeader(table.Row{"project", "jobs", erased, "erased before", "kept", "queued", "failed", freed})
+	t := newTable("project", "jobs", erased, "erased before", "kept", "queued", "failed", freed)
 	row := func(name string, c event.SweepCounts) table.Row {
 		n := func(i int) string { return humanize.Comma(int64(i)) }
 		return table.Row{name, n(c.Jobs), n(c.Erased), n(c.Before), n(c.Kept), n(c.Queued), n(c.Failed), humanize.Bytes(uint64(c.Freed))}

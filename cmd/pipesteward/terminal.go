@@ -4,6 +4,8 @@ import (
 	"io"
 	"os"
 
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 )
 
@@ -36,3 +38,12 @@ func (p printer) dim(text string) string    { return p.paint("2", text) }
 func (p printer) red(text string) string    { return p.paint("31", text) }
 func (p printer) green(text string) string  { return p.paint("32", text) }
 func (p printer) yellow(text string) string { return p.paint("33", text) }
+
+// newTable returns a table as all commands draw it, with its head.
+func newTable(head ...any) table.Writer {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header, t.Style().Format.Footer = text.FormatDefault, text.FormatDefault
+	t.AppendHeader(head)
+	return t
+}
