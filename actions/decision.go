@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/again"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -58,7 +59,9 @@ func (r *Runner) act(ctx context.Context, a *attempt) (*verdict, error) {
 	if err := errors.Join(a.lease.Keep(a.pending), a.lease.Extend(ctx)); err != nil {
 		return nil, err
 	}
-	r.Metrics.Latency(a.DecidedAt.Sub(a.Meta.ReceivedAt) + r.Now().Sub(a.Due))
+	if a.Try == 0 { // else its event is old
+		r.Metrics.Latency(a.DecidedAt.Sub(a.Meta.ReceivedAt) + r.Now().Sub(a.Due))
+	}
 	v, err := a.verb.act(ctx, r, r.gate.Client(r.GitLab, a.Decision), a.pending)
 	if err == nil {
 		return v, nil
@@ -81,6 +84,9 @@ func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error
 	verb, ok := verbs[p.Action.Verb]
 	if !ok {
 		return &worker.DeadError{Reason: fmt.Sprintf("unknown action %q", p.Action.Verb)}
+	}
+	if l.Attempt() == 1 { // a person may have put it back into the queue
+		p.DeferredAttempt, p.FailingSince = 0, time.Time{}
 	}
 	l.CountTriesAfter(p.DeferredAttempt)
 	a := &attempt{pending: &p, verb: verb, lease: l}
@@ -111,7 +117,7 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 		return err
 	}
 	if v.result == event.ResultFailed {
-		values, err := r.failedOnce(a.pending)
+		values, err := again.Values(a.Key, a.Meta.Instance, a.Try+1, r.Now())
 		if err != nil {
 			return err
 		}
@@ -127,7 +133,7 @@ func (r *Runner) deferDecision(ctx context.Context, a *attempt, v *verdict) erro
 	}
 	a.Due, a.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
 	a.Waited += event.Duration(v.wait)
-	a.DeferredAttempt = a.lease.Attempt()
+	a.DeferredAttempt, a.Waits = a.lease.Attempt(), v.waits
 	return errors.Join(a.lease.Keep(a.pending), a.lease.Defer(ctx, v.wait))
 }
 

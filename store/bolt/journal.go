@@ -106,6 +106,25 @@ func (s *Store) Entries(ctx context.Context, cursor string, n int) (entries []st
 	return entries, next, nil
 }
 
+// Entry implements store.Journal.
+func (s *Store) Entry(ctx context.Context, id string) (entry *store.Entry, err error) {
+	if err := store.CheckEntry(id); err != nil {
+		return nil, err
+	}
+	err = s.view(ctx, func(t *txn) error {
+		key := t.entryIDs.Get([]byte(id))
+		if key == nil {
+			return nil
+		}
+		at, _, body, err := decodeEntry(t.entries.Get(key))
+		if err == nil && later(at, s.journalTTL) > t.now {
+			entry = &store.Entry{ID: id, At: t.processTime(at), Body: bytes.Clone(body)}
+		}
+		return err
+	})
+	return entry, err
+}
+
 // purgeEntries removes entries that are older than ttl: up to more than the
 // transaction added, so that they do not pile up.
 func (t *txn) purgeEntries(ttl time.Duration) error {
