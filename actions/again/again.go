@@ -37,7 +37,7 @@ func Load(ctx context.Context, g Guard, decision string) (Failures, error) {
 	}
 	var f Failures
 	if json.Unmarshal(value, &f) != nil {
-		return Failures{}, nil
+		f = Failures{}
 	}
 	return f, nil
 }

@@ -72,7 +72,7 @@ func (l Log) List(ctx context.Context) ([]event.Change, error) {
 	}
 	all := []event.Change{}
 	if len(value) > 0 && json.Unmarshal(value, &all) != nil {
-		return []event.Change{}, nil
+		all = []event.Change{}
 	}
 	return all, nil
 }

@@ -1,7 +1,6 @@
 package audit_test
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -69,12 +68,12 @@ func TestBounds(t *testing.T) {
 	}
 	const more = 5
 	for i := range audit.Capacity + more {
-		if err := log.Record(t.Context(), event.Change{Action: event.ChangeDrop, Target: fmt.Sprint(i), By: strings.Repeat("é", 5000)}); err != nil {
+		if err := log.Record(t.Context(), event.Change{Action: event.ChangeDrop, Target: strconv.Itoa(i), By: strings.Repeat("é", 5000)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	all, err := log.List(t.Context())
-	if err != nil || len(all) != audit.Capacity || all[0].Target != fmt.Sprint(audit.Capacity+more-1) || len(all[0].By) > 1024 {
+	if err != nil || len(all) != audit.Capacity || all[0].Target != strconv.Itoa(audit.Capacity+more-1) || len(all[0].By) > 1024 {
 		t.Errorf("%d changes, %v, the first %.100v", len(all), err, all[0])
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -57,7 +59,7 @@ func decisionsCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			limit, interval := c.Int("limit"), c.Duration("interval")
 			if limit < 1 && !c.Bool("follow") || limit < 0 || interval <= 0 {
-				return &usageError{fmt.Errorf("--limit and --interval must be more than 0")}
+				return &usageError{errors.New("--limit and --interval must be more than 0")}
 			}
 			if err := checkOutcome(c.String("outcome")); err != nil {
 				return err
@@ -142,15 +144,24 @@ func (p decisionPrinter) one(item json.RawMessage, o event.Outcome) error {
 
 // paragraph returns the lines about a decision.
 func (p decisionPrinter) paragraph(o event.Outcome) []string {
-	where := strings.TrimSpace(o.Project.Path + " " + cmp.Or(o.Job.Ref, o.Pipeline.Ref))
-	if job := jobOf(o); job != "" {
-		where += ", " + job
-	}
 	return []string{
-		fmt.Sprintf("%s  %s  %s by %s", timeOf(o), p.outcome(o), p.colour.bold(o.Action.Verb), cmp.Or(o.Rule, "?")),
-		where,
+		fmt.Sprintf("%s  %s  %s", timeOf(o), p.outcome(o), p.colour.bold(actionText(o))),
+		whereText(admin.Subject{
+			Project: o.Project.Path, Ref: cmp.Or(o.Job.Ref, o.Pipeline.Ref), Pipeline: o.Pipeline.ID, Job: o.Job.ID, JobName: o.Job.Name, Rule: o.Rule,
+		}),
 		p.reason(o),
 	}
+}
+
+// actionText returns the action and its target, as in retry of rspec.
+func actionText(o event.Outcome) string {
+	switch {
+	case o.Action.Verb == event.VerbNotify, o.Pipeline.ID == 0:
+		return o.Action.Verb
+	case o.Job.ID == 0 || event.OfPipeline(o.Action.Verb):
+		return fmt.Sprintf("%s of pipeline %d", strings.TrimSuffix(o.Action.Verb, "_pipeline"), o.Pipeline.ID)
+	}
+	return o.Action.Verb + " of " + o.Job.Name
 }
 
 // outcome returns the outcome in its colour.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -176,11 +177,10 @@ func (f *follower) show(items []json.RawMessage, printed bool) error {
 		if o.Result == "" || o.Result == event.ResultDeferred {
 			f.open = slices.Insert(f.open, 0, o.ID)
 		}
-		if !printed || f.outcome != "" && f.outcome != o.Result && !(f.outcome == waiting && o.Result == "") {
-			continue
-		}
-		if err := f.out.one(item, o); err != nil {
-			return err
+		if printed && (f.outcome == "" || f.outcome == cmp.Or(o.Result, waiting)) {
+			if err := f.out.one(item, o); err != nil {
+				return err
+			}
 		}
 	}
 	f.open = f.open[:min(len(f.open), maxFollowed)]

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -133,9 +134,10 @@ func listQueue(records []admin.QueuedRecord, p printer, now time.Time) listing {
 		until := localTime(r.Until)
 		about := cmp.Or(r.About, r.Kind)
 		l.rows = append(l.rows, row{
-			cells: []any{until, stateText(r.State, p), about, r.Project, jobText(r.Pipeline, r.Job, r.JobName), r.Rule, fmt.Sprint(r.Tries), why + idLine(r.ID, p)},
+			cells: []any{until, stateText(r.State, p), about, r.Project, jobText(r.Pipeline, r.Job, r.JobName), r.Rule, strconv.Itoa(r.Tries), why + idLine(r.ID, p)},
 			paragraph: []string{
-				fmt.Sprintf("%s  %s", p.bold(about), dueText(r, p, now)),
+				p.bold(about) + "  " + stateText(r.State, p),
+				dueText(r, now),
 				whereText(r.Subject),
 				r.Reason,
 				strings.TrimSpace(idLine(r.ID, p)),
@@ -159,31 +161,40 @@ func stateText(state string, p printer) string {
 	return state
 }
 
-// dueText returns the state of a record, and until when it has that.
-func dueText(r admin.QueuedRecord, p printer, now time.Time) string {
-	text := stateText(r.State, p)
+// dueText returns what a record waits for and until when, and how often it was tried.
+func dueText(r admin.QueuedRecord, now time.Time) string {
+	var parts []string
 	switch r.State {
 	case admin.StateWaiting:
-		text += fmt.Sprintf(" until %s (%s)", localTime(r.Until), event.Coarse(max(r.Until.Sub(now), 0)))
+		parts = []string{fmt.Sprintf("until %s, in %s", localTime(r.Until), event.Coarse(max(r.Until.Sub(now), 0)))}
 		if r.WaitsFor != "" {
-			text += " for " + r.WaitsFor
+			parts = append(parts, "for "+r.WaitsFor)
 		}
 	case admin.StateDue:
-		text += " since " + localTime(r.Until)
+		parts = []string{"since " + localTime(r.Until)}
 	}
 	if r.Tries > 0 {
-		text += ", tried " + english.Plural(r.Tries, "time", "")
+		parts = append(parts, "tried "+english.Plural(r.Tries, "time", ""))
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // whereText returns project, ref, pipeline, job and rule of a record.
 func whereText(s admin.Subject) string {
-	parts := []string{strings.TrimSpace(s.Project + " " + s.Ref), jobText(s.Pipeline, s.Job, s.JobName)}
+	var parts []string
+	if where := strings.TrimSpace(s.Project + " " + s.Ref); where != "" {
+		parts = append(parts, where)
+	}
+	if s.Pipeline != 0 {
+		parts = append(parts, fmt.Sprintf("pipeline %d", s.Pipeline))
+	}
+	if s.Job != 0 {
+		parts = append(parts, fmt.Sprintf("job %d", s.Job))
+	}
 	if s.Rule != "" {
 		parts = append(parts, "rule "+s.Rule)
 	}
-	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), ", ")
+	return strings.Join(parts, ", ")
 }
 
 // listDead returns the list of dead records.
@@ -194,7 +205,8 @@ func listDead(dead []admin.DeadRecord, p printer) listing {
 		l.rows = append(l.rows, row{
 			cells: []any{localTime(d.At), about, d.Project, jobText(d.Pipeline, d.Job, d.JobName), d.Rule, d.Reason + idLine(d.ID, p)},
 			paragraph: []string{
-				fmt.Sprintf("%s  %s %s", p.bold(about), p.red("dead"), "since "+localTime(d.At)),
+				p.bold(about) + "  " + p.red("dead"),
+				"since " + localTime(d.At),
 				whereText(d.Subject),
 				d.Reason,
 				strings.TrimSpace(idLine(d.ID, p)),

@@ -163,7 +163,7 @@ func (d *openAPI) check(method, path string, code int, contentType string, body 
 		return fmt.Errorf("%s %s: %w in %s", method, template, err, body)
 	}
 	if err := schema.Validate(value); err != nil {
-		return fmt.Errorf("%s %s is answered with %d and what %s does not describe: %.2000v\n%.2000s", method, template, code, openAPIName, err, body)
+		return fmt.Errorf("%s %s is answered with %d and what %s does not describe: %.2000s\n%.2000s", method, template, code, openAPIName, err.Error(), body)
 	}
 	return nil
 }

@@ -20,10 +20,13 @@ import (
 // noPauses has no pauses, and takes none.
 type noPauses struct{}
 
-func (noPauses) List(context.Context) ([]event.Pause, error)              { return []event.Pause{}, nil }
-func (noPauses) Pause(context.Context, event.Pause) error                 { return errors.New("no pauses") }
-func (noPauses) Resume(context.Context, string, string) (bool, error)     { return false, nil }
-func (noPauses) ResumeAll(_ context.Context, _ string) (n int, err error) { return 0, nil }
+func (noPauses) List(context.Context) ([]event.Pause, error) { return []event.Pause{}, nil }
+
+func (noPauses) Pause(context.Context, event.Pause) error { return errors.New("no pauses") }
+
+func (noPauses) Resume(context.Context, string, string) (bool, error) { return false, nil }
+
+func (noPauses) ResumeAll(context.Context, string) (int, error) { return 0, nil }
 
 // TestQueueLists: the records of the queue are listed with what they are about and wait for.
 func TestQueueLists(t *testing.T) {

@@ -146,13 +146,7 @@ func (m *model) check(t *rapid.T) {
 	depth.Dead = len(m.dead)
 	m.wantDepth(t, depth)
 
-	dead, _, err := m.Dead(t.Context(), "", 1000)
-	ok(t, "Dead", err)
-	var deadIDs []string
-	for _, d := range dead {
-		deadIDs = append(deadIDs, d.ID)
-	}
-	same(t, "dead records", deadIDs, m.dead.ids())
+	m.checkDead(t)
 	m.checkRecords(t)
 
 	m.journal = slices.DeleteFunc(m.journal, func(e modelEntry) bool { return e.at+store.DefaultJournalTTL <= m.now })

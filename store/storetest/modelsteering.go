@@ -32,9 +32,18 @@ func (d *modelDead) take(id string) *modelRecord {
 	return r
 }
 
+// checkDead compares the list of dead records with the model's.
+func (m *model) checkDead(t *rapid.T) {
+	var ids []string
+	for _, d := range m.fixture.dead(t) {
+		ids = append(ids, d.ID)
+	}
+	same(t, "dead records", ids, m.dead.ids())
+}
+
 // checkRecords compares the list of the queue's records with the model's.
 func (m *model) checkRecords(t *rapid.T) {
-	records := m.fixture.records(t)
+	records := m.records(t)
 	same(t, "number of records", len(records), len(m.queue))
 	var last time.Duration
 	for _, got := range records {
