@@ -64,7 +64,7 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) 
 	e := record.Event
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
-		return l.Done(ctx)
+		return r.drop(ctx, l, record, "it is from another GitLab, at "+e.Meta.Instance)
 	case foreign:
 		return errors.Join(l.Keep(eventRecord{Record: record, Returned: true}), l.Defer(ctx, addressCheck(l.Tries())))
 	}
@@ -73,7 +73,7 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) 
 		return err
 	}
 	if e.Project.ID == 0 && e.Meta.Kind == event.KindPipeline {
-		return l.Done(ctx)
+		return r.drop(ctx, l, record, "GitLab has no project with its path")
 	}
 	if err := r.countAttempt(ctx, &e); err != nil {
 		return err
@@ -93,6 +93,12 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) 
 		return err
 	}
 	return l.DoneWith(ctx, ev.changes)
+}
+
+// drop ends the processing of an event that is not evaluated.
+func (r *Runner) drop(ctx context.Context, l *worker.Lease, record event.Record, reason string) error {
+	r.keepEvaluation(l, &evaluation{record: record, event: record.Event, result: evaluated.Result{At: r.Now().UTC(), Dropped: reason}}, nil)
+	return l.Done(ctx)
 }
 
 // keepEvaluation adds what the rules made of the event to the log of recent evaluations.

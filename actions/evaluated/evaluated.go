@@ -26,6 +26,8 @@ type Result struct {
 	// Waits is why the event is evaluated again later: an expression could not be
 	// evaluated for now. "": it is done.
 	Waits string `json:"waits,omitzero"`
+	// Dropped is why the event was not evaluated, and never is; "": it was.
+	Dropped string `json:"dropped,omitzero"`
 	// ProjectID and Attempt are of the event as it was evaluated, where its hook lacked
 	// them or had them wrong.
 	ProjectID int64 `json:"project_id,omitzero"`

@@ -46,6 +46,7 @@ type answerView struct {
 	Reason    string
 	Act       string
 	Due, At   string
+	N, Code   int    // of refused deliveries, and the last one's HTTP status
 	Said      string // the text of an outcome
 	Run       string // the run that was made
 	Counts    string
@@ -57,7 +58,7 @@ func (b *Builder) tell(ctx context.Context, m *material) (Story, error) {
 	t := &teller{material: m, story: Story{Project: m.page.Project, Job: m.job, Pipeline: m.pipeline, Problems: m.problems}}
 	t.story.URL = cmp.Or(m.job.URL, m.pipeline.URL)
 	t.story.Timeline, t.err = timelineOf(m)
-	if t.ev = m.last(); t.ev != nil {
+	if t.ev = m.last(); t.ev != nil && t.ev.Dropped == "" {
 		var err error
 		t.story.Rules, t.changed, err = b.verdicts(ctx, t.ev)
 		t.err = errors.Join(t.err, err)
@@ -138,11 +139,61 @@ func (t *teller) answer() {
 		d := t.buried()
 		t.say(Dead, answerView{Not: t.not(""), Kind: d.Kind, Reason: d.Reason})
 		t.next("dead")
-	case t.ev != nil:
+	case t.ev != nil && t.current(t.ev.Record.Meta.Kind, t.ev.Record.Job.Status):
 		t.ofEvaluation()
 	default:
-		t.say(NoEvent, answerView{Not: t.not(""), Subject: t.page.String()})
+		t.ofDeliveries()
+	}
+}
+
+// current reports whether an event is about the status that the job has now; an event
+// of its pipeline, or while GitLab does not say the status, always.
+func (t *teller) current(kind, status string) bool {
+	return t.job.ID == 0 || kind != event.KindJob || status == t.job.Status
+}
+
+// ofDeliveries answers from how far the event came.
+func (t *teller) ofDeliveries() {
+	v := answerView{Not: t.not(""), Subject: t.page.String()}
+	if t.job.Status != "" {
+		v.Subject += " in status " + t.job.Status
+	}
+	kind := event.KindJob
+	if t.job.ID == 0 {
+		kind = event.KindPipeline
+	}
+	i := slices.IndexFunc(t.deliveries, func(d event.Delivery) bool { return d.Kind == kind && t.current(kind, d.Status) })
+	switch {
+	case i >= 0:
+		t.ofDelivery(&t.deliveries[i], v)
+	case len(t.refused) > 0:
+		last := t.refused[0]
+		v.N, v.At, v.Code, v.Reason = len(t.refused), clock(last.At), last.Code, last.Reason
+		t.say(Refused, v)
+		t.next("refused")
+	default:
+		t.say(NoEvent, v)
 		t.next("no_event")
+	}
+}
+
+// ofDelivery answers from the last delivery of the event.
+func (t *teller) ofDelivery(d *event.Delivery, v answerView) {
+	v.At, v.Code, v.Reason = clock(d.At), d.Code, d.Reason
+	switch d.Result {
+	case event.DeliveryStored, event.DeliveryDuplicate:
+		if t.queued {
+			t.say(Queued, v)
+			return
+		}
+		t.say(Forgotten, v)
+		t.next("ignored")
+	case event.DeliveryIgnored:
+		t.say(Ignored, v)
+		t.next("ignored")
+	default:
+		t.say(Refused, v)
+		t.next("refused")
 	}
 }
 
@@ -285,6 +336,9 @@ func (t *teller) ofEvaluation() {
 	}
 	failed, behind := find(rules.VerdictFailed), find(rules.VerdictNotReached)
 	switch {
+	case t.ev.Dropped != "":
+		v.Reason = t.ev.Dropped
+		t.say(Dropped, v)
 	case t.ev.Waits != "":
 		t.say(RuleWaits, v)
 	case failed != nil:

@@ -2,6 +2,7 @@ package story
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const (
@@ -30,6 +32,8 @@ const (
 	maxDead = 500
 	// maxEvaluations is how many events of a pipeline a story has.
 	maxEvaluations = 50
+	// maxDeliveries is how many deliveries a story has at most, and as many refused ones.
+	maxDeliveries = 100
 	// clockSkew is how far apart the clocks of GitLab and Pipesteward may be.
 	clockSkew = 10 * time.Minute
 )
@@ -38,6 +42,13 @@ const (
 type Store interface {
 	Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error)
 	Dead(ctx context.Context, n int) ([]store.DeadRecord, error)
+	Queued(ctx context.Context, ids ...string) (bool, error)
+}
+
+// Deliveries are the last webhook deliveries.
+type Deliveries interface {
+	// Deliveries lists the latest deliveries that match, newest first, limit at most.
+	Deliveries(ctx context.Context, match func(*event.Delivery) bool, limit int) ([]event.Delivery, error)
 }
 
 // Recent is a log of recent items.
@@ -51,6 +62,7 @@ type Builder struct {
 	GitLab      *gitlab.Client
 	Store       Store
 	Evaluations Recent
+	Deliveries  Deliveries
 	Rules       func() *rules.Rules     // those in force
 	Facts       func() expression.Facts // for the explanation of one event
 	Receives    bool                    // there is a receiver of notifications
@@ -68,6 +80,9 @@ type material struct {
 	evaluations []evaluated.Evaluation // newest first, one of each event
 	decisions   []decision             // newest first
 	dead        []deadRecord
+	deliveries  []event.Delivery // of its events, newest first
+	refused     []event.Delivery // of unknown events, since it ended, newest first
+	queued      bool             // one of its events is in the queue
 	problems    []string
 	hidden      error // GitLab's answer that there is no such project, job or pipeline
 }
@@ -166,6 +181,7 @@ func (b *Builder) readStore(ctx context.Context, m *material) {
 		{"what the rules made of events is missing or incomplete", b.readEvaluations},
 		{"the decisions are missing or incomplete", b.readDecisions},
 		{"the buried records are missing", b.readDead},
+		{"the deliveries are missing", b.readDeliveries},
 	} {
 		if err := part.read(ctx, m); err != nil {
 			m.problems = append(m.problems, part.what+": "+err.Error())
@@ -228,6 +244,49 @@ func (b *Builder) readDead(ctx context.Context, m *material) error {
 		}
 	}
 	return err
+}
+
+// readDeliveries reads the deliveries of the job's or the pipeline's events, and those
+// that were refused before it was known what they were about, since the job ended.
+func (b *Builder) readDeliveries(ctx context.Context, m *material) (err error) {
+	since := cmp.Or(m.job.FinishedAt, m.pipeline.FinishedAt, m.job.CreatedAt, m.pipeline.CreatedAt)
+	m.deliveries, err = b.Deliveries.Deliveries(ctx, m.delivered, maxDeliveries)
+	if err != nil {
+		return err
+	}
+	m.refused, err = b.Deliveries.Deliveries(ctx, func(d *event.Delivery) bool {
+		switch d.Result {
+		case event.DeliveryStored, event.DeliveryDuplicate, event.DeliveryIgnored:
+			return false
+		}
+		return d.Job == 0 && d.Pipeline == 0 && !since.IsZero() && d.At.After(since.Add(-time.Minute))
+	}, maxDeliveries)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, d := range m.deliveries {
+		if d.Result == event.DeliveryStored && d.Event != "" {
+			ids = append(ids, keys.Event(m.instance, d.Event))
+		}
+	}
+	if len(ids) > 0 {
+		m.queued, err = b.Store.Queued(ctx, ids...)
+	}
+	return err
+}
+
+// delivered reports whether a delivery is of an event of the job or the pipeline. Only
+// an authenticated sender is believed.
+func (m *material) delivered(d *event.Delivery) bool {
+	ofPipeline := m.pipeline.ID != 0 && d.Pipeline == m.pipeline.ID
+	if !d.Authenticated {
+		return false
+	}
+	if m.job.ID == 0 {
+		return ofPipeline
+	}
+	return d.Job == m.job.ID || ofPipeline && d.Kind == event.KindPipeline
 }
 
 // about reports whether an event, a decision or an outcome is about the job, or about

@@ -56,7 +56,9 @@ const (
 	NoEvent     Answer = "no_event"     // no delivery and no evaluation is known
 	Refused     Answer = "refused"      // deliveries were refused
 	Ignored     Answer = "ignored"      // no rule can want the event
+	Forgotten   Answer = "forgotten"    // it came, and what was made of it is not kept any more
 	Queued      Answer = "queued"       // it came and is not evaluated yet
+	Dropped     Answer = "dropped"      // the event was not evaluated
 	Dead        Answer = "dead"         // a record was buried
 	NoRule      Answer = "no_rule"      // rules were evaluated, and none matched
 	Stopped     Answer = "stopped"      // a rule with `stop` matched before
@@ -78,6 +80,7 @@ const (
 	KindRun          = "run"
 	KindDelivery     = "delivery"
 	KindEvaluation   = "evaluation"
+	KindDropped      = "dropped"
 	KindDecision     = "decision"
 	KindDeferral     = "deferral"
 	KindCall         = "call"

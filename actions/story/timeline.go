@@ -35,6 +35,9 @@ func (t *timeline) add(item Item, data any) {
 func timelineOf(m *material) ([]Item, error) {
 	t := &timeline{ofPipeline: m.job.ID == 0}
 	t.runs(m)
+	for i := range m.deliveries {
+		t.delivery(&m.deliveries[i])
+	}
 	for i := range m.evaluations {
 		t.evaluation(&m.evaluations[i])
 	}
@@ -69,9 +72,29 @@ func (t *timeline) runs(m *material) {
 	}
 }
 
+// delivery adds a webhook delivery.
+func (t *timeline) delivery(d *event.Delivery) {
+	view := struct {
+		Event, Reason, From string
+		Code                int
+		Result              string
+	}{"", d.Reason, d.From, d.Code, d.Result}
+	if d.Kind == event.KindPipeline {
+		view.Event = fmt.Sprintf("pipeline %d, %s", d.Pipeline, d.Status)
+	} else {
+		view.Event = fmt.Sprintf("job %d %s, %s", d.Job, d.JobName, d.Status)
+	}
+	failed := d.Result != event.DeliveryStored && d.Result != event.DeliveryDuplicate
+	t.add(Item{At: d.At.UTC(), Kind: KindDelivery, Job: d.Job, Result: d.Result, Reason: d.Reason, Failed: failed}, view)
+}
+
 // evaluation adds what the rules made of an event, in numbers.
 func (t *timeline) evaluation(ev *evaluated.Evaluation) {
 	e := &ev.Record.Event
+	if ev.Dropped != "" {
+		t.add(Item{At: ev.At, Kind: KindDropped, Job: e.Job.ID, Failed: true, Reason: ev.Dropped}, struct{ Event, Reason string }{eventName(e), ev.Dropped})
+		return
+	}
 	view := struct {
 		Event                 string
 		Matched, Failed, Rest int

@@ -68,6 +68,52 @@ func TestWhyNotRetried(t *testing.T) {
 			has: []string{"Settings → Webhooks", "hooks list", "catch-up", "ended: failed (stuck_or_timeout_failure)"},
 		},
 		{
+			name: "its delivery was refused",
+			arrange: func(env *environment, p *program, job gitlabtest.Job) {
+				p.postWith("a wrong token", env.gitlab.JobHookBody(job.ID))
+				p.postWith("a wrong token", env.gitlab.JobHookBody(job.ID))
+			},
+			verdict: story.Refused, says: "and has refused 2 deliveries since it ended, the last one at ",
+			has: []string{"with 401: ", "deliveries?result=unauthorized", "catch-up"},
+		},
+		{
+			name: "its delivery was of another GitLab",
+			arrange: func(env *environment, p *program, job gitlabtest.Job) {
+				foreign := func(job gitlabtest.Job) []byte {
+					return bytes.ReplaceAll(env.gitlab.JobHookBody(job.ID), []byte(env.gitlab.URL()), []byte("https://staging.example.com"))
+				}
+				other := foreign(env.stuckJobOf("platform/other"))
+				p.eventually("GitLab has said its own address", func() bool { return p.post(other) == http.StatusForbidden })
+				p.post(foreign(job))
+			},
+			verdict: story.Refused, says: "not retried: the delivery of its event was refused at ",
+			has: []string{"with 403: this delivery is from the GitLab at https://staging.example.com", "which was refused with 403 (foreign)"},
+		},
+		{
+			name: "no rule can want it", rules: retryRules(`job.status == "canceled"`, ""),
+			verdict: story.Ignored, says: ", and no rule can match a job that is failed",
+			has: []string{"GitLab delivered job", "which was not needed: no rule can match a job that is failed", "explain --job"},
+		},
+		{
+			name: "only an earlier status came", rules: retryRules(`job.status in ["running", "failed"] and job.name == "x"`, ""),
+			arrange: func(env *environment, p *program, job gitlabtest.Job) {
+				p.post(bytes.Replace(env.gitlab.JobHookBody(job.ID), []byte(`"build_status":"failed"`), []byte(`"build_status":"running"`), 1))
+				p.workedOff()
+			},
+			verdict: story.NoEvent, says: "not retried: Pipesteward knows of no event of job", has: []string{"in status failed", "rspec, running: accepted"},
+		},
+		{
+			name: "a duplicate", rules: retryRules(`failed_with("script_failure") or job.name == "x"`, ""),
+			arrange: func(env *environment, p *program, job gitlabtest.Job) {
+				for range 2 {
+					p.post(env.gitlab.JobHookBody(job.ID))
+				}
+				p.workedOff()
+			},
+			verdict: story.NoRule, says: `rule "retry-stuck" did not match, because job.failure_reason is`,
+			has: []string{"failed: accepted", "failed once more: a duplicate"},
+		},
+		{
 			name: "no rule matched", rules: retryRules(`job.status == "failed" and job.failure_reason == "runner_system_failure"`, ""),
 			verdict: story.NoRule, says: `not retried: rule "retry-stuck" did not match, because job.failure_reason is "stuck_or_timeout_failure"`,
 			has: []string{"✗ retry-stuck did not match", "rules.yaml:4", "the rules were evaluated on job", "explain --job"},
@@ -90,6 +136,18 @@ func TestWhyNotRetried(t *testing.T) {
 			name: "a rule failed", rules: retryRules(`job.status == "failed" and int(job.name) > 3`, ""),
 			verdict: story.RuleFailed, says: `not retried: rule "retry-stuck" failed, and so did not match`,
 			has: []string{"! retry-stuck failed"},
+		},
+		{
+			name: "a rule waits for GitLab", rules: retryRules(`job.status == "failed" and log() contains "no space"`, ""),
+			before: func(env *environment, _ gitlabtest.Job) {
+				env.gitlab.Fail(gitlabtest.Fault{Path: "/trace", Status: 503, Times: 1000})
+			},
+			arrange: func(env *environment, p *program, job gitlabtest.Job) {
+				p.post(env.gitlab.JobHookBody(job.ID))
+				p.eventually("the event waits", func() bool { d, ok := p.depth(); return ok && d.Waiting == 1 })
+			},
+			verdict: story.RuleWaits, says: "not retried yet: the event is evaluated again later, because GitLab could not say what a rule asks: 503",
+			has: []string{"1 failed; it is evaluated again later"},
 		},
 		{
 			name: "a pause",

@@ -79,6 +79,8 @@ var Families = []Family{
 	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event reported a job or a pipeline in a status"},
 	{Value, "trouble:gitlab", "actions/health", "7d", "why GitLab can't be used"},
 
+	{Log, "deliveries", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of authenticated senders"},
+	{Log, "deliveries-of-others", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of all other senders"},
 	{Log, "evaluations", "actions", "30d; the newest 256 blocks", "what the rules made of events"},
 }
 
@@ -219,6 +221,13 @@ func Sweeps(requests string) string { return requests + ":sweeps" }
 
 // Limit is the key of GitLab's own limit of a scope of requests.
 func Limit(requests, scope string) string { return requests + ":limit:" + scope }
+
+// Delivered is the key of the log of webhook deliveries of authenticated senders, and
+// DeliveredByOthers that of all other senders'.
+const (
+	Delivered         = "deliveries"
+	DeliveredByOthers = "deliveries-of-others"
+)
 
 // Evaluations is the key of the log of what the rules made of events.
 const Evaluations = "evaluations"

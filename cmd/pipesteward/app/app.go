@@ -103,8 +103,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
-	evaluations := recent.New(db, keys.Evaluations, time.Now, log)
-	a.untilStopped(evaluations.Run)
+	evaluations := a.recent(keys.Evaluations)
 
 	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
 	registry.MustRegister(pause.NewMetrics(pauses))
@@ -124,7 +123,11 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		a.inBackground(catchup.New(cfg).Run)
 	}
 
-	delivered := deliveries.New(deliveries.DefaultAuthenticated, deliveries.DefaultOthers)
+	delivered := &deliveries.Shared{
+		Log:           deliveries.New(deliveries.DefaultAuthenticated, deliveries.DefaultOthers),
+		Authenticated: a.recent(keys.Delivered), Others: a.recent(keys.DeliveredByOthers), Logger: log,
+	}
+	a.untilStopped(delivered.Run)
 	webhooks, err := webhook.New(webhook.Config{
 		Credentials: o.Credentials,
 		Queue:       db, Rules: a.rules, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known, Deliveries: delivered,
@@ -141,7 +144,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	stories := stories{story.Builder{
-		GitLab: gl, Store: db, Evaluations: evaluations, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,
+		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,
 	}}
 	adminAPI := admin.New(admin.Config{
 		Pauses: pauses, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
@@ -228,6 +231,13 @@ func (a *App) untilStopped(do func(context.Context)) {
 	last := len(a.parts) - 1
 	start := a.parts[last]
 	a.parts[last] = func(ctx context.Context) func() error { return start(context.WithoutCancel(ctx)) }
+}
+
+// recent adds a part that keeps a log of recent items in the store.
+func (a *App) recent(key string) *recent.Log {
+	l := recent.New(a.store, key, time.Now, a.log)
+	a.untilStopped(l.Run)
+	return l
 }
 
 // listen listens on the address that a setting names.
