@@ -114,8 +114,8 @@ func (r *Runner) MakeAgain(ctx context.Context, d event.Decision) (id string, er
 	if err != nil {
 		return "", err
 	}
-	now := r.Now().UTC()
-	p := newPending(d, failures.N, now, 0)
+	d.Deferrals, d.Calls = nil, nil // those of the earlier try
+	p := newPending(d, failures.N, r.Now().UTC(), 0)
 	p.Waited = event.Duration(r.delay(d)) // it has waited for that before
 	record, err := p.record(0)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 // verdict is the result of an attempt to carry out a decision.
 type verdict struct {
 	result   string
-	reason   string        // of a deferred decision: "" where nobody needs to know
+	reason   string        // of a deferred decision: "" where nobody is notified
 	newJobID int64         // of the job that the action made
 	newRun   event.Job     // that job, where more of it is known
 	freed    int64         // bytes
@@ -34,8 +34,7 @@ func gaveUp(format string, args ...any) *verdict {
 	return &verdict{result: event.ResultGaveUp, reason: fmt.Sprintf(format, args...)}
 }
 
-// deferred defers the decision without a report: people who look at the queue see the
-// reason.
+// deferred defers the decision without a report: people who look see the reason.
 func deferred(wait time.Duration, waitsFor, reason string) *verdict {
 	return &verdict{result: event.ResultDeferred, wait: wait, waits: event.Wait{For: waitsFor, Reason: reason}}
 }

@@ -1,5 +1,5 @@
 // Package admin serves operators: health, metrics, the rules and pauses in force,
-// the journal of decisions, and the queue.
+// the last webhook deliveries, the journal of decisions, and the queue.
 package admin
 
 import (
@@ -59,6 +59,12 @@ type Changes interface {
 	List(ctx context.Context) ([]event.Change, error)
 }
 
+// DeliveryLister lists the last webhook deliveries.
+type DeliveryLister interface {
+	// Deliveries lists the latest deliveries that match, newest first, limit at most.
+	Deliveries(ctx context.Context, match func(*event.Delivery) bool, limit int) ([]event.Delivery, error)
+}
+
 // RulesReporter reports which rules are in force.
 type RulesReporter interface {
 	State() RulesState
@@ -77,15 +83,17 @@ type RulesState struct {
 
 // Config is what New needs; all of it is required.
 type Config struct {
-	Addr    net.Addr // of the listener
-	Store   Store
-	Rules   RulesReporter
-	Reload  func() error // reads rules and secrets again, as SIGHUP does
-	Pauses  Pauser
-	Steerer Steerer
-	Changes Changes
+	Addr       net.Addr // of the listener
+	Store      Store
+	Deliveries DeliveryLister // of the last ones
+	Rules      RulesReporter
+	Reload     func() error // reads rules and secrets again, as SIGHUP does
+	Pauses     Pauser
+	Steerer    Steerer
+	Changes    Changes
 	// Describe returns what a record of the queue is about, by its kind and its body.
 	Describe func(kind string, body []byte) event.Subject
+	Stories  Storyteller
 	Metrics  prometheus.Gatherer
 	Version  string
 	DryRun   bool // the process changes nothing
@@ -112,6 +120,8 @@ var openAPI []byte
 //	POST /api/v1/pause     stops actions on all replicas
 //	POST /api/v1/resume    ends a pause
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
+//	GET /api/v1/why        what happened to a job or a pipeline, and why
+//	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
 //	GET /api/v1/queue      how many records there are, and the queue, soonest due first
 //	GET /api/v1/dead       the records that were buried, newest first
@@ -141,6 +151,8 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/pause", a.pause)
 	e.POST("/api/v1/resume", a.resume)
 	e.GET("/api/v1/decisions", a.decisions)
+	e.GET("/api/v1/why", a.why)
+	e.GET("/api/v1/deliveries", a.deliveries)
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
 	e.GET("/api/v1/queue", a.queue)
 	e.GET("/api/v1/dead", a.dead)

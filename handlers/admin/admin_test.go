@@ -145,10 +145,11 @@ func TestRulesState(t *testing.T) {
 
 type adminRig struct {
 	*httptest.Server
-	store   *memoryStore
-	metrics *prometheus.Registry
-	log     *bytes.Buffer
-	changes *changes
+	store      *memoryStore
+	deliveries *delivered
+	metrics    *prometheus.Registry
+	log        *bytes.Buffer
+	changes    *changes
 	// steered are the records that were changed, each as action, id and who did it.
 	steered []string
 	steer   error // what changing a record returns
@@ -188,15 +189,16 @@ func (r *adminRig) Drop(_ context.Context, id, by string) error {
 
 func newAdminRig(tb testing.TB) *adminRig {
 	tb.Helper()
-	r := &adminRig{store: &memoryStore{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}}
+	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}}
 	r.Server = httptest.NewServer(described(tb, admin.New(admin.Config{
 		Steerer: r, Changes: r.changes, Describe: steer.Describe, Pauses: noPauses{}, Now: func() time.Time { return now },
-		Addr:    &net.TCPAddr{IP: net.IPv4zero},
-		Reload:  func() error { return nil },
-		Store:   r.store,
-		Rules:   state{Hash: "abc", Error: "rules.yaml:1:1: no", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
-		Metrics: r.metrics,
-		Log:     slog.New(slog.NewTextHandler(r.log, nil)),
+		Addr:       &net.TCPAddr{IP: net.IPv4zero},
+		Reload:     func() error { return nil },
+		Store:      r.store,
+		Deliveries: r.deliveries,
+		Rules:      state{Hash: "abc", Error: "rules.yaml:1:1: no", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
+		Metrics:    r.metrics,
+		Log:        slog.New(slog.NewTextHandler(r.log, nil)),
 	})))
 	tb.Cleanup(r.Close)
 	return r

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -22,7 +24,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // The types below have the part of OpenAPI that the description uses.
@@ -280,6 +284,93 @@ func TestOpenAPISchemas(t *testing.T) {
 	for name := range components.Components.Schemas {
 		if _, err := d.compiler.Compile(openAPIName + "#/components/schemas/" + pointer(name)); err != nil {
 			t.Errorf("schema %s: %v", name, err)
+		}
+	}
+}
+
+// TestOpenAPIMembers: the schemas have the members of the types that the server encodes and
+// decodes, and no others.
+func TestOpenAPIMembers(t *testing.T) {
+	text, err := os.ReadFile(openAPIName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc map[string]any
+	if err := yaml.Load(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	m := &members{T: t, doc: doc}
+	for name, value := range map[string]any{
+		"Status": admin.Status{}, "Rules": admin.RulesState{}, "Decision": event.Outcome{}, "Delivery": event.Delivery{}, "Story": story.Story{},
+		"QueuedRecord": admin.QueuedRecord{}, "DeadRecord": admin.DeadRecord{}, "Change": event.Change{}, "Paused": admin.Paused{},
+		"PauseRequest": admin.PauseRequest{}, "ResumeRequest": admin.ResumeRequest{}, "ChangeRequest": admin.ChangeRequest{}, "Error": struct {
+			Error string `json:"error"`
+		}{},
+	} {
+		m.compare(name, map[string]any{"$ref": "#/components/schemas/" + name}, reflect.TypeOf(value))
+	}
+}
+
+// members compares schemas with types.
+type members struct {
+	*testing.T
+	doc map[string]any
+}
+
+// compare compares a schema with the type of what is encoded. A schema that allows any
+// member has none that could be missing.
+func (m *members) compare(path string, schema any, of reflect.Type) {
+	s, _ := schema.(map[string]any)
+	for ref, is := s["$ref"].(string); is; ref, is = s["$ref"].(string) {
+		var at any = m.doc
+		for part := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
+			at = at.(map[string]any)[part]
+		}
+		s, _ = at.(map[string]any)
+	}
+	if s == nil {
+		m.Errorf("%s has no schema", path)
+		return
+	}
+	if s["additionalProperties"] == true || of.Implements(reflect.TypeFor[json.Marshaler]()) || reflect.PointerTo(of).Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+		return
+	}
+	switch of.Kind() {
+	case reflect.Pointer:
+		m.compare(path, schema, of.Elem())
+	case reflect.Slice:
+		m.compare(path+"[]", s["items"], of.Elem())
+	case reflect.Map:
+		m.compare(path+"{}", s["additionalProperties"], of.Elem())
+	case reflect.Struct:
+		properties, _ := s["properties"].(map[string]any)
+		encoded := map[string]reflect.Type{}
+		encodedMembers(of, encoded)
+		for name, member := range encoded {
+			if property, ok := properties[name]; ok {
+				m.compare(path+"."+name, property, member)
+			} else {
+				m.Errorf("%s has a member %q, which %s does not describe", path, name, openAPIName)
+			}
+		}
+		for name := range properties {
+			if _, ok := encoded[name]; !ok {
+				m.Errorf("%s describes a member %q of %s, which %v does not have", openAPIName, name, path, of)
+			}
+		}
+	default:
+	}
+}
+
+// encodedMembers adds the members of a struct in JSON, those of embedded ones included.
+func encodedMembers(of reflect.Type, to map[string]reflect.Type) {
+	for field := range of.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case field.Anonymous && name == "":
+			encodedMembers(field.Type, to)
+		case field.IsExported() && name != "-":
+			to[name] = field.Type
 		}
 	}
 }

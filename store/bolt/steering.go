@@ -148,7 +148,7 @@ func (s *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error
 			return err
 		}
 		for _, e := range amend {
-			if err := t.writeEntry(e.ID, e.Body, true, s.journalTTL); err != nil {
+			if err := t.journal.write(t, e.ID, e.Body, true, s.journalTTL); err != nil {
 				return err
 			}
 		}
