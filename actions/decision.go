@@ -125,6 +125,7 @@ func (r *Runner) deferDecision(ctx context.Context, a *attempt, v *verdict) erro
 	if err := r.reportDeferral(ctx, a.pending, v); err != nil {
 		return err
 	}
+	r.Log.Debug("decision deferred", append(event.LogAttrs(a.Event), "rule", a.Rule, "action", a.Action.Verb, "decision", a.ID, "reason", v.reason, "wait", v.wait.String())...)
 	a.Due, a.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
 	a.Waited += event.Duration(v.wait)
 	a.DeferredAttempt = a.lease.Attempt()

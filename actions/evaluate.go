@@ -1,9 +1,11 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -61,8 +63,10 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, record event.Reco
 	e := record.Event
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
+		r.Log.Debug("event dropped: it is of another GitLab", append(event.LogAttrs(e), "instance", e.Meta.Instance)...)
 		return l.Done(ctx)
 	case foreign:
+		r.Log.Debug("event deferred: whether it is of this GitLab is not known yet", append(event.LogAttrs(e), "instance", e.Meta.Instance, "wait", addressCheck(l.Tries()).String())...)
 		return errors.Join(l.Keep(eventRecord{Record: record, Returned: true}), l.Defer(ctx, addressCheck(l.Tries())))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
@@ -80,10 +84,26 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, record event.Reco
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	r.logMatches(ctx, &ev)
 	if err := r.afterEvaluation(ctx, &ev); err != nil {
 		return err
 	}
 	return l.DoneWith(ctx, ev.changes)
+}
+
+// logMatches logs which rules match the event, for debugging.
+func (r *Runner) logMatches(ctx context.Context, ev *evaluation) {
+	if !r.Log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	var matched []string
+	for _, d := range ev.decisions {
+		matched = append(matched, d.Rule)
+		matched = append(matched, d.AlsoWantedBy...)
+	}
+	slices.Sort(matched)
+	r.Log.Debug("event evaluated", append(event.LogAttrs(ev.event), "status", cmp.Or(ev.event.Job.Status, ev.event.Pipeline.Status),
+		"matched", slices.Compact(matched), "decisions", len(ev.decisions))...)
 }
 
 // evaluation is an event with the decisions of the rules about it.
