@@ -81,11 +81,11 @@ func TestLoggedFields(t *testing.T) {
 			t.Fatal(err)
 		}
 		fields, problems := loggedFields(file)
-		got := strings.Join(slices.Sorted(maps.Keys(fields)), " ")
+		found := []string{strings.Join(slices.Sorted(maps.Keys(fields)), " ")}
 		for _, p := range problems {
-			got += "!" + p.text
+			found = append(found, p.text)
 		}
-		if got != want {
+		if got := strings.Join(found, "!"); got != want {
 			t.Errorf("%s\nhas %q, want %q", code, got, want)
 		}
 	}

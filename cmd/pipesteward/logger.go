@@ -58,7 +58,7 @@ func newLogger(c *cli.Command, w io.Writer) (*slog.Logger, error) {
 
 // textHandler writes lines for people.
 func textHandler(w io.Writer, level slog.Level, colour bool) slog.Handler {
-	return tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: "2006-01-02 15:04:05.000", NoColor: !colour, ReplaceAttr: forTerminal})
+	return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: "2006-01-02 15:04:05.000", NoColor: !colour, ReplaceAttr: forTerminal})
 }
 
 // parseLevel parses the name of a level.
@@ -79,19 +79,18 @@ const red = 9
 // forTerminal makes an attribute safe to be written to a terminal, in any colour: tint
 // lets control sequences pass, and makes one of the four characters \x1b too.
 func forTerminal(_ []string, a slog.Attr) slog.Attr {
-	switch a.Value.Kind() {
-	case slog.KindString:
-		a.Value = slog.StringValue(withoutEscapes(a.Value.String()))
-	case slog.KindAny:
-		switch v := a.Value.Any().(type) {
-		case slog.Level:
-		case error:
-			return tint.Attr(red, slog.String(a.Key, withoutEscapes(v.Error())))
-		default:
-			a.Value = slog.StringValue(withoutEscapes(fmt.Sprint(v)))
-		}
+	kind := a.Value.Kind()
+	if kind != slog.KindString && kind != slog.KindAny {
+		return a
 	}
-	return a
+	switch v := a.Value.Any().(type) {
+	case slog.Level:
+		return a
+	case error:
+		return tint.Attr(red, slog.String(a.Key, withoutEscapes(v.Error())))
+	default:
+		return slog.String(a.Key, withoutEscapes(fmt.Sprint(v)))
+	}
 }
 
 var withoutEscapes = strings.NewReplacer("\x1b", "␛", `\x1b`, "␛").Replace
