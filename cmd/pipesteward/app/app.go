@@ -133,7 +133,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		Queue:       db, Rules: a.rules, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known, Deliveries: delivered,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
+		return nil, SettingErrors{{"webhook-token", err}}
 	}
 
 	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, log)
