@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
@@ -42,6 +43,12 @@ func boolFlag(name, usage string) cli.Flag {
 	return &cli.BoolFlag{Name: name, Usage: usage, Sources: cli.EnvVars(env(name))}
 }
 
+// listFlag takes several values: from the repeated flag, or from the variable with commas
+// between.
+func listFlag(name, usage string) cli.Flag {
+	return &cli.StringSliceFlag{Name: name, Usage: usage + " (repeatable; with commas between in " + env(name) + ")"}
+}
+
 // secretFlag may also come from the file that the variable NAME_FILE names.
 func secretFlag(name, usage string) cli.Flag {
 	return &cli.StringFlag{Name: name, Usage: usage + "; or a file in " + env(name) + "_FILE", Sources: cli.EnvVars(env(name)), HideDefault: true}
@@ -60,14 +67,30 @@ func serveFlags() []cli.Flag {
 		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 		stringFlag("listen", ":8080", "`ADDRESS` for webhooks"),
 		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
+		stringFlag("admin-auth", auth.KindLocal, "who may use it: "+strings.Join(auth.Kinds, ", ")),
+		listFlag("admin-operators", "`USER` who may read and change everything; * is every authenticated one"),
+		listFlag("admin-operator-groups", "`GROUP` whose members may"),
+		listFlag("admin-readers", "`USER` who may read everything; * is every authenticated one"),
+		listFlag("admin-reader-groups", "`GROUP` whose members may"),
+		stringFlag("admin-external-url", "", "`URL` by which people reach it, like https://pipesteward.example.com"),
+		stringFlag("admin-web-config", "", "`FILE` with TLS, headers and users, as Prometheus has it"),
+		boolFlag("admin-public-metrics", "let everybody who reaches it read /metrics"),
+		stringFlag("admin-oidc-issuer", "", "external `URL` of the GitLab where people sign in; default: --gitlab-url"),
+		stringFlag("admin-oidc-client-id", "", "`ID` of the application there"),
+		secretFlag("admin-oidc-client-secret", "`SECRET` of the application there"),
+		stringFlag("admin-session-lifetime", "8h", "how much `TIME` a sign-in lasts"),
+		stringFlag("admin-proxy-user-header", "X-Forwarded-User", "`HEADER` in which a proxy names the user"),
+		stringFlag("admin-proxy-groups-header", "X-Forwarded-Groups", "`HEADER` in which a proxy names the user's groups"),
+		listFlag("admin-trusted-proxies", "address or `NETWORK` of the proxies; default: this machine"),
+		boolFlag("insecure-admin-without-auth", "let everybody who reaches it read and change everything, from other machines too"),
 		// The default is no Value: that would look like one given beside PIPESTEWARD_STORE_FILE.
 		secretFlag("store", "queue and journal: bolt:PATH (default: "+app.DefaultStore+"), or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://)"),
 		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
-		&cli.StringSliceFlag{Name: "gitlab-alias", Usage: "another base `URL` that the same GitLab calls itself by (repeatable; with commas between in " + env("gitlab-alias") + ")"},
+		listFlag("gitlab-alias", "another base `URL` that the same GitLab calls itself by"),
 		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
 		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
 		stringFlag("native-retry-wait", "5s", "how much `TIME` GitLab's own retry: gets before a job is retried; 0s where no project has one"),
-		&cli.StringSliceFlag{Name: "projects", Usage: "`PROJECT`, glob or group to watch in catch-up, besides those that sent events (repeatable; with commas between in " + env("projects") + ")"},
+		listFlag("projects", "`PROJECT`, glob or group to watch in catch-up, besides those that sent events"),
 		stringFlag("catch-up-every", "5m", "how often to look for events that no webhook delivered; 0 never"),
 		stringFlag("catch-up-max-age", "24h", "how `OLD` what was missed may be"),
 		&cli.Int64Flag{Name: "log-window", Value: 1 << 20, Usage: "how many `BYTES` of a job log's end log() gives", Sources: cli.EnvVars(env("log-window"))},
@@ -140,6 +163,8 @@ func readSettings(c *cli.Command) (app.Options, error) {
 			errs = append(errs, fmt.Errorf("--projects: %w", err))
 		}
 	}
+	adminAuth, err := readAdminAuth(c, secret, list)
+	errs = append(errs, err)
 	window := c.Int64("log-window")
 	if window < 1 || window > rest.MaxLog {
 		errs = append(errs, fmt.Errorf("--log-window: %d is not a number of bytes from 1 to %d", window, rest.MaxLog))
@@ -148,6 +173,8 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		Rules:           c.String("rules"),
 		Listen:          c.String("listen"),
 		AdminListen:     c.String("admin-listen"),
+		AdminAuth:       adminAuth,
+		PublicMetrics:   c.Bool("admin-public-metrics"),
 		Store:           secret("store"),
 		GitLabURL:       c.String("gitlab-url"),
 		GitLabAliases:   list("gitlab-alias"),
