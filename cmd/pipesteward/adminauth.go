@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -17,6 +18,28 @@ const (
 	leastSession = time.Minute
 	mostSession  = 30 * 24 * time.Hour
 )
+
+// adminAuthFlags are the flags of serve that say who may use the admin address.
+func adminAuthFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag("admin-auth", auth.KindLocal, "who may use --admin-listen: "+strings.Join(auth.Kinds, ", ")),
+		listFlag("admin-operators", "`USER` who may read and change everything; * is every authenticated one"),
+		listFlag("admin-operator-groups", "`GROUP` whose members may read and change everything"),
+		listFlag("admin-readers", "`USER` who may read everything; * is every authenticated one"),
+		listFlag("admin-reader-groups", "`GROUP` whose members may read everything"),
+		boolFlag("admin-public-metrics", "let everybody who reaches the address read /metrics"),
+		stringFlag("admin-external-url", "", "`URL` by which people reach the address, like https://pipesteward.example.com"),
+		stringFlag("admin-web-config", "", "`FILE` with TLS, headers and users, as Prometheus has it"),
+		stringFlag("admin-oidc-issuer", "", "external `URL` of the GitLab where people sign in; default: --gitlab-url"),
+		stringFlag("admin-oidc-client-id", "", "`ID` of the application there"),
+		secretFlag("admin-oidc-client-secret", "`SECRET` of the application there"),
+		stringFlag("admin-session-lifetime", "8h", "how much `TIME` a sign-in lasts"),
+		stringFlag("admin-proxy-user-header", "X-Forwarded-User", "`HEADER` in which a proxy names the user"),
+		stringFlag("admin-proxy-groups-header", "X-Forwarded-Groups", "`HEADER` in which a proxy names the user's groups"),
+		listFlag("admin-trusted-proxies", "address or `NETWORK` of the proxies; default: this machine"),
+		boolFlag("insecure-admin-without-auth", "let everybody who reaches the address read and change everything, from other machines too"),
+	}
+}
 
 // readAdminAuth reads who may use the admin address, by functions that read a secret and
 // a list. Commands that serve nothing have no such settings.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
-	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
@@ -63,26 +62,10 @@ func secretsFlag(name, usage string) cli.Flag {
 
 // serveFlags returns new flags of serve: a flag keeps its parsed value.
 func serveFlags() []cli.Flag {
-	return []cli.Flag{
+	flags := []cli.Flag{
 		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 		stringFlag("listen", ":8080", "`ADDRESS` for webhooks"),
 		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
-		stringFlag("admin-auth", auth.KindLocal, "who may use it: "+strings.Join(auth.Kinds, ", ")),
-		listFlag("admin-operators", "`USER` who may read and change everything; * is every authenticated one"),
-		listFlag("admin-operator-groups", "`GROUP` whose members may"),
-		listFlag("admin-readers", "`USER` who may read everything; * is every authenticated one"),
-		listFlag("admin-reader-groups", "`GROUP` whose members may"),
-		stringFlag("admin-external-url", "", "`URL` by which people reach it, like https://pipesteward.example.com"),
-		stringFlag("admin-web-config", "", "`FILE` with TLS, headers and users, as Prometheus has it"),
-		boolFlag("admin-public-metrics", "let everybody who reaches it read /metrics"),
-		stringFlag("admin-oidc-issuer", "", "external `URL` of the GitLab where people sign in; default: --gitlab-url"),
-		stringFlag("admin-oidc-client-id", "", "`ID` of the application there"),
-		secretFlag("admin-oidc-client-secret", "`SECRET` of the application there"),
-		stringFlag("admin-session-lifetime", "8h", "how much `TIME` a sign-in lasts"),
-		stringFlag("admin-proxy-user-header", "X-Forwarded-User", "`HEADER` in which a proxy names the user"),
-		stringFlag("admin-proxy-groups-header", "X-Forwarded-Groups", "`HEADER` in which a proxy names the user's groups"),
-		listFlag("admin-trusted-proxies", "address or `NETWORK` of the proxies; default: this machine"),
-		boolFlag("insecure-admin-without-auth", "let everybody who reaches it read and change everything, from other machines too"),
 		// The default is no Value: that would look like one given beside PIPESTEWARD_STORE_FILE.
 		secretFlag("store", "queue and journal: bolt:PATH (default: "+app.DefaultStore+"), or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://)"),
 		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
@@ -101,6 +84,7 @@ func serveFlags() []cli.Flag {
 		stringFlag("slack-api-url", "", "`URL` of Slack's API, if not Slack's own"),
 		boolFlag("dry-run", "decide and notify, change nothing"),
 	}
+	return append(flags, adminAuthFlags()...)
 }
 
 // flagsOf returns the flags of serve with these names, for a command that needs

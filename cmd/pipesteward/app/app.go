@@ -79,6 +79,13 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
+	o.AdminAuth.Now, o.AdminAuth.Log = time.Now, log
+	authorizer, err := auth.New(o.AdminAuth)
+	if err != nil {
+		return nil, err
+	}
+	a.inBackground(followWebConfig(authorizer.WebConfig(), log))
+
 	db, err := OpenStore(ctx, o.Store, log)
 	if err != nil {
 		return nil, err
@@ -126,13 +133,6 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
 	}
-
-	o.AdminAuth.Now, o.AdminAuth.Log = time.Now, log
-	authorizer, err := auth.New(o.AdminAuth)
-	if err != nil {
-		return nil, err
-	}
-	a.inBackground(followWebConfig(authorizer.WebConfig(), log))
 
 	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, authorizer, log)
 	reload := func() error {
