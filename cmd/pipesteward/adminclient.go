@@ -2,28 +2,37 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"net/url"
+	"os"
 	"os/user"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 )
 
 const defaultAdminURL = "http://127.0.0.1:9090"
 
-// adminFlags name the running server that a command calls.
+// adminFlags name the running server that a command calls, and the credentials for it.
 func adminFlags() []cli.Flag {
-	return []cli.Flag{stringFlag("admin-url", defaultAdminURL, "`URL` of the running server's --admin-listen")}
+	return []cli.Flag{
+		stringFlag("admin-url", defaultAdminURL, "`URL` of the running server's --admin-listen"),
+		secretFlag("admin-token", "access `TOKEN` of GitLab, for --admin-auth oidc"),
+		stringFlag("admin-user", "", "`USER` with a password, for --admin-auth web-config"),
+		secretFlag("admin-password", "the user's `PASSWORD`"),
+		stringFlag("admin-ca", "", "`FILE` with the authority of the server's certificate; default: those of this machine"),
+		stringFlag("admin-client-cert", "", "`FILE` with a client certificate, for --admin-auth web-config"),
+		stringFlag("admin-client-key", "", "`FILE` with its key"),
+	}
 }
 
 // adminTimeout bounds one call of the admin API.
@@ -51,6 +60,11 @@ func away(err error) bool {
 // body and into are JSON; a nil body sends none. Its errors are the server's words.
 func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, into any) error {
 	base := c.String("admin-url")
+	client, err := newAdminClient(c)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	var content []byte
@@ -64,8 +78,17 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 	if err != nil || req.URL.Host == "" {
 		return &usageError{fmt.Errorf("--admin-url: %q is not a URL: write for instance %s", base, defaultAdminURL)}
 	}
+	if req.URL.User != nil {
+		return &usageError{errors.New("--admin-url holds a user: give it as --admin-user, and the password as --admin-password")}
+	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	if err := setCredentials(c, req); err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if unverified, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("the certificate of %s can't be verified (%w): give the file of its authority as --admin-ca", base, unverified.Err)
+	}
 	if err != nil {
 		return fmt.Errorf("no server answers at %s (start `serve`, or give its --admin-listen as --admin-url): %w", base, err)
 	}
@@ -79,6 +102,9 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 		if json.Unmarshal(answered, &refused) == nil && refused.Error != "" {
 			return &refusedError{resp.StatusCode, refused.Error}
 		}
+		if strings.Contains(string(answered), "HTTP request to an HTTPS server") { // as net/http says it
+			return &refusedError{resp.StatusCode, base + " speaks TLS: let --admin-url begin with https://"}
+		}
 		return &refusedError{resp.StatusCode, fmt.Sprintf("%s answers %s: is it the --admin-listen of `serve`?", base, resp.Status)}
 	}
 	if err := json.Unmarshal(answered, into); err != nil {
@@ -87,78 +113,68 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 	return nil
 }
 
-// byFlag names who makes a change.
-func byFlag() cli.Flag {
-	return &cli.StringFlag{Name: "by", Usage: "`WHO` does this; default: the user who runs the command"}
+// newAdminClient returns the HTTP client for the server that the flags name. It follows
+// no redirects: they lead people to a sign-in, and credentials elsewhere.
+func newAdminClient(c *cli.Command) (*http.Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	if file := c.String("admin-ca"); file != "" {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("--admin-ca: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("--admin-ca: %s holds no certificate in PEM", file)
+		}
+		transport.TLSClientConfig.RootCAs = pool
+	}
+	cert, key := c.String("admin-client-cert"), c.String("admin-client-key")
+	switch {
+	case (cert == "") != (key == ""):
+		return nil, &usageError{errors.New("--admin-client-cert and --admin-client-key belong together: give both")}
+	case cert != "":
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("--admin-client-cert, --admin-client-key: %w", err)
+		}
+		transport.TLSClientConfig.Certificates = []tls.Certificate{pair}
+	}
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
 
-// who returns who makes a change.
-func who(c *cli.Command) string { return cmp.Or(c.String("by"), whoRuns()) }
-
-// filterFlag is a filter that a command passes to the server: the flag, the parameter of
-// the API, which has the same name with underscores, and what it selects.
-type filterFlag struct{ name, usage string }
-
-// filterFlags returns the flags of filters.
-func filterFlags(filters []filterFlag) []cli.Flag {
-	flags := make([]cli.Flag, len(filters))
-	for i, f := range filters {
-		flags[i] = &cli.StringFlag{Name: f.name, Usage: f.usage}
+// setCredentials adds the credentials that the flags give.
+func setCredentials(c *cli.Command, req *http.Request) error {
+	secret := func(name string) (string, error) {
+		all, err := secrets(name, c.String(name))
+		if err != nil {
+			return "", err
+		}
+		return app.Single(name, all)
 	}
-	return flags
-}
-
-// queryOf returns the parameters of the filters that are given. An empty value is an
-// error: it comes from an unset variable, and would select everything.
-func queryOf(c *cli.Command, filters []filterFlag) (url.Values, error) {
-	query := url.Values{}
-	for _, f := range filters {
-		if !c.IsSet(f.name) {
-			continue
-		}
-		if c.String(f.name) == "" {
-			return nil, &usageError{fmt.Errorf("--%s is empty, as an unset variable is: give a value, or leave it out for everything", f.name)}
-		}
-		query.Set(strings.ReplaceAll(f.name, "-", "_"), c.String(f.name))
+	token, err := secret("admin-token")
+	if err != nil {
+		return err
 	}
-	return query, nil
-}
-
-// maxPage is how many items one page of the API has at most.
-const maxPage = 500
-
-// listAdmin reads up to limit items of a list of the admin API, page by page: the member
-// of the answers that has them is named like the list. It reports whether there are more.
-func listAdmin(ctx context.Context, c *cli.Command, path, member string, query url.Values, limit int) (items []json.RawMessage, more bool, err error) {
-	query, items = maps.Clone(query), []json.RawMessage{}
-	for {
-		query.Set("limit", strconv.Itoa(min(limit-len(items), maxPage)))
-		var page map[string]json.RawMessage
-		if err := callAdmin(ctx, c, http.MethodGet, path+"?"+query.Encode(), nil, &page); err != nil {
-			return nil, false, err
-		}
-		var some []json.RawMessage
-		var next string
-		if err := errors.Join(json.Unmarshal(page[member], &some), json.Unmarshal(page["next"], &next)); err != nil {
-			return nil, false, fmt.Errorf("the answer to %s can't be read: %w", path, err)
-		}
-		items = append(items, some...)
-		if next == "" || len(items) >= limit {
-			return items, next != "", nil
-		}
-		query.Set("cursor", next)
+	password, err := secret("admin-password")
+	if err != nil {
+		return err
 	}
-}
-
-// decodeAll decodes the items of a list.
-func decodeAll[T any](items []json.RawMessage) ([]T, error) {
-	all := make([]T, len(items))
-	for i, item := range items {
-		if err := json.Unmarshal(item, &all[i]); err != nil {
-			return nil, fmt.Errorf("the server's answer can't be read: %w", err)
-		}
+	name := c.String("admin-user")
+	switch {
+	case token != "" && name != "":
+		return &usageError{errors.New("--admin-token and --admin-user are two ways to say who you are: give one")}
+	case (name == "") != (password == ""):
+		return &usageError{errors.New("--admin-user and --admin-password belong together: give both")}
+	case token != "":
+		req.Header.Set("Authorization", "Bearer "+token)
+	case name != "":
+		req.SetBasicAuth(name, password)
 	}
-	return all, nil
+	return nil
 }
 
 // whoRuns returns the name of the user who runs the command, "" where the

@@ -22,9 +22,9 @@ import (
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
-// command runs a command against the program, and returns its exit status and what it
+// output runs a command against the program, and returns its exit status and what it
 // prints.
-func (p *program) command(args ...string) (code int, stdout, stderr string) {
+func (p *program) output(args ...string) (code int, stdout, stderr string) {
 	p.Helper()
 	var out, errs bytes.Buffer
 	code = run(p.Context(), append(append([]string{"pipesteward"}, args...), "--admin-url", p.admin), &out, &errs)
@@ -34,7 +34,7 @@ func (p *program) command(args ...string) (code int, stdout, stderr string) {
 // wants runs a command and wants it to succeed, and to print the parts.
 func (p *program) wants(args []string, parts ...string) string {
 	p.Helper()
-	code, out, errs := p.command(args...)
+	code, out, errs := p.output(args...)
 	if code != 0 {
 		p.Fatalf("%q: exit status %d, %s", args, code, errs)
 	}
@@ -49,7 +49,7 @@ func (p *program) wants(args []string, parts ...string) string {
 // refuses runs a command and wants it to fail, and to say why.
 func (p *program) refuses(args []string, says string) {
 	p.Helper()
-	if code, out, errs := p.command(args...); code != 1 || !strings.Contains(errs, says) {
+	if code, out, errs := p.output(args...); code != 1 || !strings.Contains(errs, says) {
 		p.Errorf("%q: exit status %d, %q, %q, want 1 and %q", args, code, out, errs, says)
 	}
 }
@@ -213,7 +213,7 @@ func TestDropRecord(t *testing.T) {
 		t.Fatalf("records %+v, want one that waits for its delay", records)
 	}
 	id := records[0].ID
-	if code, _, errs := p.command("queue", "drop", id); code != 2 || !strings.Contains(errs, "--yes") {
+	if code, _, errs := p.output("queue", "drop", id); code != 2 || !strings.Contains(errs, "--yes") {
 		t.Errorf("a drop without --yes: exit status %d, %q", code, errs)
 	}
 	p.refuses([]string{"queue", "requeue", id}, "in the queue already")
@@ -223,7 +223,7 @@ func TestDropRecord(t *testing.T) {
 	if len(all) != 1 || all[0].Result != event.ResultSkipped || all[0].Reason != "dropped from the queue by ann" {
 		t.Errorf("decisions %+v, want one that was dropped", all)
 	}
-	if code, _, errs := p.command("queue", "drop", "none", id, "a/b", "--yes"); code != 1 || strings.Count(errs, "no record and no decision has this id") != 3 {
+	if code, _, errs := p.output("queue", "drop", "none", id, "a/b", "--yes"); code != 1 || strings.Count(errs, "no record and no decision has this id") != 3 {
 		t.Errorf("a drop of unknown ids: exit status %d, %q", code, errs)
 	}
 	p.wants([]string{"queue", "list", "--json"}, "[]")

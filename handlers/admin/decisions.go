@@ -99,7 +99,7 @@ func (a *admin) decisionsOf(ctx context.Context, ids []string) ([]event.Outcome,
 // outcome decodes a journal entry, and hides secrets.
 func (a *admin) outcome(entry store.Entry) (o event.Outcome, ok bool) {
 	if err := json.Unmarshal(entry.Body, &o); err != nil {
-		a.Log.Error("journal entry not readable", "id", entry.ID, "error", err)
+		a.Log.Error("journal entry not readable", "decision", entry.ID, "error", err)
 		return o, false
 	}
 	hide(&o.Decision)

@@ -61,10 +61,6 @@ func readOptional(c echo.Context, into any) error {
 	return readRequest(c, into)
 }
 
-// actor returns who makes a request, for the list of changes: the name that the request
-// gives, "" if it gives none.
-func actor(_ echo.Context, by string) string { return by }
-
 // changed records a change that a request has made. If that is impossible, the change
 // stands, and the log has it.
 func (a *admin) changed(c echo.Context, change event.Change) {
