@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -69,11 +71,16 @@ func TestServe(t *testing.T) {
 		`pipesteward_gitlab_requests_total{code="201",endpoint="retry"} 1`,
 		`pipesteward_event_to_action_seconds_count 1`,
 		`pipesteward_queue_depth 0`,
+		`pipesteward_queue_age_seconds 0`,
 		`pipesteward_dead_total 0`,
 	} {
 		if !strings.Contains(metrics, line+"\n") {
 			t.Errorf("/metrics lacks %s", line)
 		}
+	}
+
+	if info := fmt.Sprintf("pipesteward_build_info{goversion=%q,revision=", runtime.Version()); !strings.Contains(metrics, info) {
+		t.Errorf("/metrics lacks %s", info)
 	}
 
 	p.stop()
