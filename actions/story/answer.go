@@ -407,8 +407,17 @@ func (t *teller) noteOtherRun() {
 		return
 	}
 	newest := t.seen.runs[len(t.seen.runs)-1]
-	ours := slices.ContainsFunc(t.decisions, func(d decision) bool { return d.NewJobID != 0 && d.NewJobID > t.job.ID })
-	if newest.ID > t.job.ID && !ours && t.story.Verdict != Skipped {
+	ours := int64(0) // the run that our retry made
+	for _, d := range t.decisions {
+		if d.Job.ID == t.job.ID {
+			ours = max(ours, d.NewJobID)
+		}
+	}
+	switch {
+	case newest.ID <= t.job.ID, newest.ID == ours:
+	case ours > t.job.ID:
+		t.note("newest", newest)
+	case t.story.Verdict != Skipped:
 		t.note("retried_otherwise", newest)
 	}
 }
