@@ -30,8 +30,9 @@ var (
 	logLevels  = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 )
 
-// newLogger returns a logger with the level and the format of the command's flags. It
-// warns of environment variables that look like settings and are none.
+// newLogger returns a logger with the level and the format of the command's flags, and an
+// error if these are wrong: the defaults are used in their place. It warns of environment
+// variables that look like settings and are none.
 func newLogger(c *cli.Command, w io.Writer) (*slog.Logger, error) {
 	var wrong app.SettingErrors
 	level, err := parseLevel(cmp.Or(c.String("log-level"), "info"))
@@ -39,9 +40,7 @@ func newLogger(c *cli.Command, w io.Writer) (*slog.Logger, error) {
 	format := strings.ToLower(cmp.Or(c.String("log-format"), formatAuto))
 	if !slices.Contains(logFormats, format) {
 		wrong = wrong.With("log-format", fmt.Errorf("%q is none of %s%s", format, strings.Join(logFormats, ", "), spelling.Suggestion(format, logFormats)))
-	}
-	if err := wrong.Err(); err != nil {
-		return nil, err
+		format = formatAuto
 	}
 	var h slog.Handler
 	if format == formatText || format == formatAuto && isTerminal(w) {
@@ -53,7 +52,7 @@ func newLogger(c *cli.Command, w io.Writer) (*slog.Logger, error) {
 	for _, v := range unknownVariables(c.Root(), os.Environ()) {
 		log.Warn("no setting has this environment variable, so it has no effect"+v.suggestion, "variable", v.name)
 	}
-	return log, nil
+	return log, wrong.Err()
 }
 
 // textHandler writes lines for people.

@@ -244,7 +244,8 @@ func TestAllSettingsAtOnce(t *testing.T) {
 		{"as a newcomer", []string{"--rules", filepath.Join(dir, "none.yaml"), "--store", "bolt:" + database}, []string{
 			"pipesteward: 3 settings are missing or wrong:",
 			"  --rules: open " + filepath.Join(dir, "none.yaml"),
-			"  --gitlab-token: it is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN",
+			"  --gitlab-token: it is missing: give an access token with scope api",
+			"    in PIPESTEWARD_GITLAB_TOKEN, or its file in PIPESTEWARD_GITLAB_TOKEN_FILE",
 			"  --webhook-token: neither it nor --webhook-signing-token is set",
 		}},
 		{

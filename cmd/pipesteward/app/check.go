@@ -111,8 +111,10 @@ func (o Options) Check() error {
 // checkCredentials returns what is wrong with the credentials of webhooks.
 func checkCredentials(c webhook.Credentials) error {
 	if len(c.Tokens)+len(c.SigningTokens) == 0 && !c.Insecure {
-		return errors.New("neither it nor --webhook-signing-token is set, so anyone could send events: make a token (openssl rand -hex 32), " +
-			"set it as PIPESTEWARD_WEBHOOK_TOKEN, and give the same to the webhook in GitLab; --insecure-no-webhook-auth takes webhooks from anybody")
+		return errors.New("neither it nor --webhook-signing-token is set:\n" +
+			"make a token (openssl rand -hex 32), give it in PIPESTEWARD_WEBHOOK_TOKEN,\n" +
+			"and the same to the webhook in GitLab. To take webhooks from anybody instead:\n" +
+			"--insecure-no-webhook-auth")
 	}
 	return c.Check()
 }
@@ -141,7 +143,8 @@ func checkStore(setting string) error {
 // checkGitLabToken returns what is wrong with an access token.
 func checkGitLabToken(token string) error {
 	if token == "" {
-		return errors.New("it is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN or in the file that PIPESTEWARD_GITLAB_TOKEN_FILE names")
+		return errors.New("it is missing: give an access token with scope api\n" +
+			"in PIPESTEWARD_GITLAB_TOKEN, or its file in PIPESTEWARD_GITLAB_TOKEN_FILE")
 	}
 	if err := rest.CheckToken(token); err != nil {
 		return fmt.Errorf("it %w", err)
