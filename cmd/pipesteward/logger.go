@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lmittmann/tint"
 	"github.com/urfave/cli/v3"
@@ -75,15 +76,25 @@ func parseLevel(name string) (slog.Level, error) {
 // red is the colour of errors, as tint counts colours.
 const red = 9
 
-// forTerminal makes an attribute safe to be written to a terminal, in any colour: tint
-// lets control sequences pass, and makes one of the four characters \x1b too.
+// ids are the fields in which 0 means that there is none.
+var ids = []string{"project_id", "pipeline", "job", "new_job"}
+
+// forTerminal leaves out an attribute that says nothing, and makes any other safe to be
+// written to a terminal: tint lets control sequences pass, and makes one of the four
+// characters \x1b too.
 func forTerminal(_ []string, a slog.Attr) slog.Attr {
-	kind := a.Value.Kind()
-	if kind != slog.KindString && kind != slog.KindAny {
-		return a
-	}
 	switch v := a.Value.Any().(type) {
-	case slog.Level:
+	case string:
+		if v == "" {
+			return slog.Attr{}
+		}
+		return slog.String(a.Key, withoutEscapes(v))
+	case int64:
+		if v == 0 && slices.Contains(ids, a.Key) {
+			return slog.Attr{}
+		}
+		return a
+	case slog.Level, time.Time, bool, float64, uint64, time.Duration:
 		return a
 	case error:
 		return tint.Attr(red, slog.String(a.Key, withoutEscapes(v.Error())))
