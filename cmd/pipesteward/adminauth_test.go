@@ -56,18 +56,19 @@ func (env *environment) usersFile(authority *authtest.Authority, more string, us
 	cert, key := authority.Issue("pipesteward")
 	env.write("server.crt", cert)
 	env.write("server.key", key)
-	text := "tls_server_config: {cert_file: server.crt, key_file: server.key" + more + "}\n"
+	var text strings.Builder
+	fmt.Fprintf(&text, "tls_server_config: {cert_file: server.crt, key_file: server.key%s}\n", more)
 	if len(users) > 0 {
-		text += "basic_auth_users:\n"
+		text.WriteString("basic_auth_users:\n")
 	}
 	for _, user := range users {
 		hash, err := bcrypt.GenerateFromPassword([]byte(user), bcrypt.MinCost)
 		if err != nil {
 			env.Fatal(err)
 		}
-		text += fmt.Sprintf("  %s: %s\n", user, hash)
+		fmt.Fprintf(&text, "  %s: %s\n", user, hash)
 	}
-	return env.write("web.yaml", text)
+	return env.write("web.yaml", text.String())
 }
 
 // Users of a web configuration file come in by TLS and password. The journal has their
