@@ -100,15 +100,40 @@ func TestAdminWebConfig(t *testing.T) {
 	p.admin = secure
 
 	// The file is followed.
+	env.write("web.yaml", "basic_auth_users: {}\n")
+	p.eventually("the file is refused", func() bool { return strings.Contains(p.logged(), "the one in force stays") })
+	for user, want := range map[string]int{"rita": http.StatusForbidden, "ann": http.StatusUnprocessableEntity} {
+		if code, text := p.reloadAs(env.trusting(authority), user); code != want || want == http.StatusUnprocessableEntity && !strings.Contains(text, "--admin-web-config") {
+			t.Errorf("a reload by %s: %d %s, want %d", user, code, text, want)
+		}
+	}
 	env.usersFile(authority, "", "rita")
 	p.eventually("ann is gone", func() bool { return strings.Contains(p.logged(), "web configuration loaded") })
 	p.command(1, "the user or the password is wrong", as("ann", "status")...)
-	env.write("web.yaml", "basic_auth_users: {}\n")
-	p.eventually("the file is refused", func() bool { return strings.Contains(p.logged(), "the one in force stays") })
 	p.command(0, "paused", as("rita", "status")...)
 	if strings.Contains(p.logged(), "$2a$") || !strings.Contains(p.logged(), `"by":"ann"`) || strings.Contains(p.logged(), "mallory") {
 		t.Errorf("the log holds a hash, or not who paused:\n%s", p.tail())
 	}
+}
+
+// reloadAs makes the program read its files again, as a user whose name is the password.
+func (p *program) reloadAs(client *http.Client, user string) (code int, text string) {
+	p.Helper()
+	req, err := http.NewRequestWithContext(p.Context(), http.MethodPost, p.admin+"/-/reload", http.NoBody)
+	if err != nil {
+		p.Fatal(err)
+	}
+	req.SetBasicAuth(user, user)
+	resp, err := client.Do(req)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
 }
 
 // trusting returns a client that trusts the authority.

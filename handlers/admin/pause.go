@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -81,7 +80,7 @@ func (a *admin) pause(c echo.Context) error {
 	}
 	p, err := scopeOf(req.Project, req.Rule)
 	if err == nil {
-		p.By, p.Reason, p.Until = auth.Who(c, req.By), req.Reason, req.Until
+		p.By, p.Reason, p.Until = actor(c, req.By), req.Reason, req.Until
 		err = a.check(&p, req.For)
 	}
 	if err != nil {
@@ -136,12 +135,12 @@ func (a *admin) resume(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
 	if req.Every {
-		if _, err := a.Pauses.ResumeAll(ctx, auth.Who(c, req.By)); err != nil {
+		if _, err := a.Pauses.ResumeAll(ctx, actor(c, req.By)); err != nil {
 			return a.unavailable(c, err)
 		}
 		return a.paused(ctx, c)
 	}
-	found, err := a.Pauses.Resume(ctx, p.Scope(), auth.Who(c, req.By))
+	found, err := a.Pauses.Resume(ctx, p.Scope(), actor(c, req.By))
 	switch {
 	case err != nil:
 		return a.unavailable(c, err)

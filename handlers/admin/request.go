@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/pipesteward/pipesteward/handlers/auth"
 )
 
 // maxRequest bounds the body of a request to the admin API, in bytes.
@@ -49,6 +52,10 @@ func readRequest(c echo.Context, into any) error {
 	}
 	return fmt.Errorf("the body can't be read: %w", err)
 }
+
+// actor returns who makes a request, for the journal and the log: the authenticated user,
+// or, where nobody is authenticated, the name that the request gives, "" if it gives none.
+func actor(c echo.Context, by string) string { return cmp.Or(auth.User(c), by) }
 
 // kindsOfJSON describes the value that a member of a request's body must have.
 var kindsOfJSON = map[reflect.Kind]string{reflect.String: "a text", reflect.Bool: "true or false", reflect.Struct: "a text"}

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"bytes"
+	"cmp"
 	"log/slog"
 	"net"
 	"net/http"
@@ -94,7 +95,7 @@ func newRigAt(t *testing.T, cfg auth.Config, at *clock) *rig {
 		}
 	}))
 	a.Register(e)
-	answer := func(c echo.Context) error { return c.String(http.StatusOK, "it was "+auth.Who(c, "somebody")) }
+	answer := func(c echo.Context) error { return c.String(http.StatusOK, "it was "+cmp.Or(auth.User(c), "somebody")) }
 	e.GET("/open", answer)
 	e.GET("/read", answer)
 	e.POST("/operate", answer)
@@ -199,7 +200,7 @@ func TestCheckHost(t *testing.T) {
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	roles := auth.Roles{OperatorGroups: []string{"ops"}}
-	oidc := auth.OIDCConfig{Issuer: "https://gitlab.example.com", ClientID: "a", ClientSecret: "b"}
+	oidc := auth.OIDCConfig{Issuer: "https://gitlab.example.com", ClientID: "a", ClientSecret: "b", SessionLifetime: time.Hour}
 	for _, c := range []struct {
 		name string
 		cfg  auth.Config
@@ -210,7 +211,7 @@ func TestSettings(t *testing.T) {
 		{"no file", auth.Config{Kind: auth.KindWebConfig}, []string{"--admin-web-config is missing"}},
 		{"groups in a file that has none", auth.Config{Kind: auth.KindWebConfig, Roles: roles}, []string{"--admin-operator-groups have no effect"}},
 		{"nothing for oidc", auth.Config{Kind: auth.KindOIDC}, []string{
-			"--admin-oidc-client-id is missing", "--admin-oidc-client-secret is missing", "--admin-external-url is missing", "--admin-oidc-issuer", "nobody has a role",
+			"--admin-oidc-client-id is missing", "--admin-oidc-client-secret is missing", "--admin-external-url is missing", "--admin-oidc-issuer", "--admin-session-lifetime", "nobody has a role",
 		}},
 		{"a GitLab without TLS", auth.Config{Kind: auth.KindOIDC, Roles: roles, ExternalURL: "https://a.example", OIDC: auth.OIDCConfig{Issuer: "http://gitlab.example.com", ClientID: "a", ClientSecret: "b"}}, []string{`--admin-oidc-issuer: "http://gitlab.example.com" is not https`}},
 		{"an external URL without TLS", auth.Config{Kind: auth.KindOIDC, Roles: roles, ExternalURL: "http://pipesteward.example.com", OIDC: oidc}, []string{"--admin-external-url", "is not https"}},

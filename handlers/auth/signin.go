@@ -89,6 +89,9 @@ func newSignIn(cfg OIDCConfig, external *url.URL, roles Roles, now func() time.T
 			errs = append(errs, fmt.Errorf("%s is missing: %s", setting, hint))
 		}
 	}
+	if cfg.SessionLifetime <= 0 {
+		errs = append(errs, errors.New("--admin-session-lifetime: a sign-in must last for some time, like 8h"))
+	}
 	missing("--admin-oidc-client-id", cfg.ClientID, "register an application at GitLab, and give its application ID")
 	missing("--admin-oidc-client-secret", cfg.ClientSecret, "give the secret of the application at GitLab, best in the file that PIPESTEWARD_ADMIN_OIDC_CLIENT_SECRET_FILE names")
 	if external == nil {

@@ -264,10 +264,11 @@ func (a *App) listen(ctx context.Context, setting, address string) (net.Listener
 func (a *App) serve(setting string, listener net.Listener, secure *tls.Config, handler http.Handler) {
 	a.parts = append(a.parts, func(ctx context.Context) (stop func() error) {
 		server := handlers.NewServer(handler)
-		server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug) // of connections that clients break
+		server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)
 		server.TLSConfig = secure
 		serve := server.Serve
 		if secure != nil {
+			server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelInfo) // of clients that speak no TLS, mostly
 			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 		}
 		go func() {
