@@ -42,7 +42,8 @@ func adminAuthFlags() []cli.Flag {
 }
 
 // readAdminAuth reads who may use the admin address, by functions that read a secret and
-// a list. Commands that serve nothing have no such settings.
+// a list. Commands that serve nothing have no such settings. The error is about the
+// lifetime of sessions.
 func readAdminAuth(c *cli.Command, secret func(string) string, list func(string) []string) (auth.Config, error) {
 	kind := c.String("admin-auth")
 	if kind == "" {
@@ -63,7 +64,7 @@ func readAdminAuth(c *cli.Command, secret func(string) string, list func(string)
 	}
 	lifetime, err := model.ParseDuration(c.String("admin-session-lifetime"))
 	if err != nil || time.Duration(lifetime) < leastSession || time.Duration(lifetime) > mostSession {
-		err = fmt.Errorf("--admin-session-lifetime: %q is not a time from %s to %s, like 8h", c.String("admin-session-lifetime"), model.Duration(leastSession), model.Duration(mostSession))
+		err = fmt.Errorf("%q is not a time from %s to %s, like 8h", c.String("admin-session-lifetime"), model.Duration(leastSession), model.Duration(mostSession))
 	}
 	cfg.OIDC = auth.OIDCConfig{
 		Issuer:   cmp.Or(c.String("admin-oidc-issuer"), c.String("gitlab-url")),

@@ -61,21 +61,19 @@ type RulesState struct {
 
 // Config is what New needs; all of it is required.
 type Config struct {
-	// Auth says who may use the address; nil: whoever reaches it.
-	Auth *auth.Authorizer
-	// PublicMetrics lets everybody who reaches the address read /metrics.
-	PublicMetrics bool
-
-	Addr  net.Addr // of the listener
-	Store Store
-	// Deliveries are the last ones.
+	Addr       net.Addr         // of the listener
+	Auth       *auth.Authorizer // says who may use it; nil: whoever reaches it
+	Store      Store
 	Deliveries DeliveryLister
 	Rules      RulesReporter
 	Reload     func() error // reads rules and secrets again, as SIGHUP does
 	Pauses     Pauser
+	Stories    Storyteller
 	Metrics    prometheus.Gatherer
 	Version    string
 	DryRun     bool // the process changes nothing
+	// PublicMetrics lets everybody who reaches the address read /metrics.
+	PublicMetrics bool
 	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
 	Parts map[string]func(context.Context) any
 	Now   func() time.Time
@@ -94,6 +92,7 @@ type admin struct{ Config }
 //	POST /api/v1/pause     stops actions on all replicas
 //	POST /api/v1/resume    ends a pause
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
+//	GET /api/v1/why        what happened to a job or a pipeline, and why
 //	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
 //	GET /api/v1/queue      the number of records in the queue
@@ -117,6 +116,7 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/pause", a.pause)
 	e.POST("/api/v1/resume", a.resume)
 	e.GET("/api/v1/decisions", a.decisions)
+	e.GET("/api/v1/why", a.why)
 	e.GET("/api/v1/deliveries", a.deliveries)
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
 	e.GET("/api/v1/queue", a.queue)
