@@ -262,6 +262,17 @@ func TestAllSettingsAtOnce(t *testing.T) {
 				"  --webhook-token: webhook tokens are set", "  --slack-token: the token is an app-level token", "  --slack-api-url: the URL of Slack's API", `  --listen: "8080" is no address`, "  --admin-listen: ",
 			},
 		},
+		{"who may use the admin address", []string{
+			"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush",
+			"--admin-auth", "oidc", "--admin-session-lifetime", "1s", "--admin-oidc-client-secret", "hush-hush", "--admin-external-url", "http://ci.example.com", "--insecure-admin-without-auth",
+		}, []string{
+			"pipesteward: 5 settings are missing or wrong:",
+			`  --admin-session-lifetime: "1s" is not a time from 1m to 30d`, `  --admin-external-url: "http://ci.example.com" is not https`, "  --insecure-admin-without-auth: it contradicts",
+			"  --admin-operators: nobody has a role", "  --admin-oidc-client-id: it is missing",
+		}},
+		{"an open admin address", []string{
+			"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush", "--admin-listen", ":9090",
+		}, []string{"pipesteward: --admin-listen: other machines can reach it, and --admin-auth local asks nobody"}},
 		{"one", []string{"--rules", rules, "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush"}, []string{
 			"pipesteward: --rules: the rules can't be used:", "    " + rules,
 		}},

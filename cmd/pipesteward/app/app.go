@@ -33,7 +33,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
-	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/deliveries"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
@@ -83,8 +82,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
-	o.AdminAuth.Now, o.AdminAuth.Log = time.Now, log
-	authorizer, err := auth.New(o.AdminAuth)
+	authorizer, err := newAuthorizer(o.AdminAuth, log)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +154,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	if err := authorizer.CheckAddress(a.adminListener.Addr()); err != nil {
-		return nil, fmt.Errorf("--admin-listen: %w", err)
+		return nil, SettingErrors{{"admin-listen", err}}
 	}
 	stories := stories{story.Builder{
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,

@@ -5,15 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -105,7 +108,34 @@ func (o Options) Check() error {
 	}
 	wrong = wrong.With("listen", checkAddress(o.Listen))
 	wrong = wrong.With("admin-listen", checkAddress(o.AdminListen))
-	return wrong.Err()
+	authorizer, err := newAuthorizer(o.AdminAuth, slog.New(slog.DiscardHandler))
+	if address, ok := literalAddress(o.AdminListen); ok && err == nil {
+		wrong = wrong.With("admin-listen", authorizer.CheckAddress(address))
+	}
+	return JoinSettings(wrong.Err(), err)
+}
+
+// newAuthorizer makes what decides who may use the admin address. Its error is
+// SettingErrors.
+func newAuthorizer(cfg auth.Config, log *slog.Logger) (*auth.Authorizer, error) {
+	cfg.Now, cfg.Log = time.Now, log
+	authorizer, err := auth.New(cfg)
+	if mistakes, ok := errors.AsType[auth.Mistakes](err); ok {
+		var wrong SettingErrors
+		for _, m := range mistakes {
+			wrong = wrong.With(m.Setting, m.Err)
+		}
+		return nil, wrong
+	}
+	return authorizer, err
+}
+
+// literalAddress returns the address of a listener that is named by its IP address, or by
+// none for all addresses.
+func literalAddress(address string) (_ *net.TCPAddr, ok bool) {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return &net.TCPAddr{IP: ip}, err == nil && (host == "" || ip != nil)
 }
 
 // checkCredentials returns what is wrong with the credentials of webhooks.
