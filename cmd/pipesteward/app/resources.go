@@ -58,11 +58,11 @@ func damaged(db store.Store) <-chan error {
 // NewGitLab returns the client of the GitLab that the options name. observe is called
 // with each response; it may be nil.
 func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint string, code int), log *slog.Logger) (*gitlab.Client, error) {
-	if o.GitLabToken == "" {
+	if o.GitLabToken == "" && o.JobToken == "" {
 		return nil, errors.New("--gitlab-token is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN or in the file that PIPESTEWARD_GITLAB_TOKEN_FILE names")
 	}
 	gl, err := gitlab.New(gitlab.Config{
-		BaseURL: o.GitLabURL, Aliases: o.GitLabAliases, Token: o.GitLabToken, Version: o.Version,
+		BaseURL: o.GitLabURL, Aliases: o.GitLabAliases, Token: o.GitLabToken, JobToken: o.JobToken, Version: o.Version,
 		Limiter: limiter, Rate: o.GitLabRate, LogLimit: o.LogWindow, Now: time.Now, Observe: observe, Log: log,
 	})
 	if err != nil {
