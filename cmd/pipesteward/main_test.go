@@ -232,21 +232,6 @@ func TestBadStarts(t *testing.T) {
 	})
 }
 
-func TestDemo(t *testing.T) {
-	await.Long(t, "the demo takes the time that it takes to watch")
-	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"pipesteward", "demo"}, &stdout, &stderr); code != 0 {
-		t.Fatalf("exit status %d\n%s%s", code, stdout.String(), stderr.String())
-	}
-	for _, part := range []string{
-		"attempt 2 of 3", "attempt 3 of 3", "play of deploy-staging", "leaves it alone", "erase of review-app", "#ci", "/-/pipelines/", "That was it: 5 outcomes",
-	} {
-		if !strings.Contains(stdout.String(), part) {
-			t.Errorf("the demo does not show %q:\n%s", part, stdout.String())
-		}
-	}
-}
-
 func TestParseRate(t *testing.T) {
 	for _, bad := range []string{"", "300", "300/", "/1m", "0/1m", "-1/1m", "300/0s", "300/fast", "x/1m"} {
 		if _, err := parseRate(bad); err == nil {
