@@ -154,6 +154,12 @@ func (c *Client) WithBudget(n int) *Client { return c.view(c.Client.WithBudget(n
 // changes something, see rest.Client.Gated.
 func (c *Client) Gated(gate func(context.Context) error) *Client { return c.view(c.Client.Gated(gate)) }
 
+// Recorded returns a view of the client that calls record after each request that was
+// sent, see rest.Client.Recorded.
+func (c *Client) Recorded(record func(rest.Exchange)) *Client {
+	return c.view(c.Client.Recorded(record))
+}
+
 // Sweeping returns a view of the client whose requests yield to all others, see
 // rest.Client.Sweeping.
 func (c *Client) Sweeping() *Client { return c.view(c.Client.Sweeping()) }

@@ -17,6 +17,8 @@ import (
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/actions/story"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -103,3 +105,11 @@ func CatchUpConfig(o Options, db store.Store, gl *gitlab.Client, inForce func() 
 		Now: time.Now, Log: log, Metrics: metrics,
 	}
 }
+
+// stories tells stories to the admin API.
+type stories struct{ story.Builder }
+
+var _ admin.Storyteller = stories{}
+
+// Story implements admin.Storyteller.
+func (s stories) Story(ctx context.Context, url string) (any, error) { return s.Build(ctx, url) }
