@@ -21,13 +21,13 @@ type Entry struct {
 	Due           time.Time `json:"due,omitzero"` // when a decision that waits is due, as far as that was known when it was made
 }
 
-// waits reports whether the decision has no final outcome yet.
-func (e Entry) waits() bool { return e.Result == "" || e.Result == event.ResultDeferred }
+// Waits reports whether the decision has no final outcome yet.
+func (e Entry) Waits() bool { return e.Result == "" || e.Result == event.ResultDeferred }
 
 // Left reports whether the decision calls for an action that was not carried out, because
 // of a dry run or because it is due too late.
 func (e Entry) Left() bool {
-	return e.waits() || e.Result == event.ResultDryRun && e.Action.Verb != event.VerbNotify
+	return e.Waits() || e.Result == event.ResultDryRun && e.Action.Verb != event.VerbNotify
 }
 
 // Result is what came of a run.

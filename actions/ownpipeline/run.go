@@ -102,7 +102,7 @@ func (r *Run) worthWaiting(result Result, deadline time.Time) bool {
 
 // waiting returns the decisions without a final outcome.
 func (r Result) waiting() []Entry {
-	return slices.DeleteFunc(slices.Clone(r.Entries), func(e Entry) bool { return !e.waits() })
+	return slices.DeleteFunc(slices.Clone(r.Entries), func(e Entry) bool { return !e.Waits() })
 }
 
 // result reads from the store what came of the events with these record ids so far.
@@ -128,6 +128,9 @@ func (r *Run) result(ctx context.Context, ids []string) (Result, error) {
 			var e Entry
 			if err := json.Unmarshal(entry.Body, &e); err != nil {
 				return result, fmt.Errorf("journal entry %s: %w", entry.ID, err)
+			}
+			if n := len(e.Deferrals); n > 0 && e.Waits() {
+				e.Due = e.Deferrals[n-1].Until
 			}
 			result.Entries = append(result.Entries, e)
 			queued, err := r.Store.Queued(ctx, keys.Outcome(e.ID))

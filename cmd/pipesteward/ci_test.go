@@ -152,7 +152,7 @@ func TestCIWithTheJobsVariablesOnly(t *testing.T) {
 		`this is job 1003 "pipesteward", which is left alone`,
 		"2 rules for the pipeline as it is and its 2 jobs that have ended\n",
 		"Kubernetes agents that this job may use: 5 (of project 1)",
-		"→ would     retry of rspec (job 1001)  (rule retry-infrastructure)",
+		"→ Dry run: would retry rspec (runner_system_failure)  (rule retry-infrastructure)",
 		"GitLab lets no job token retry, play, cancel or erase. Give an access token with the scope api as the masked variable PIPESTEWARD_GITLAB_TOKEN",
 	})
 	section := regexp.MustCompile(`(?s)^\x1b\[0Ksection_start:\d{10}:pipesteward\r\x1b\[0KPipesteward: .*\n\x1b\[0Ksection_end:\d{10}:pipesteward\r\x1b\[0K\n`)
@@ -189,12 +189,12 @@ func TestCI(t *testing.T) {
 	}{
 		{
 			name: "retries, and folds the section", rules: ciRules, reason: "runner_system_failure",
-			says:   []string{"pipesteward[collapsed=true]\r", "1 done", "retry of rspec (job 1001)", "attempt 2 of 3, runs as job 1004"},
+			says:   []string{"pipesteward[collapsed=true]\r", "1 done", "Retried rspec (runner_system_failure), now job 1004: attempt 2 of 3"},
 			writes: func(env *ciEnvironment) []string { return []string{jobPath(env.gitlab.Job(1001), "retry")} },
 		},
 		{
 			name: "plays when the tests are green", rules: ciRules,
-			says:   []string{"1 done", "play of deploy (job 1002)"},
+			says:   []string{"1 done", "Played deploy"},
 			writes: func(env *ciEnvironment) []string { return []string{jobPath(env.gitlab.Job(1002), "play")} },
 		},
 		{
@@ -207,16 +207,16 @@ func TestCI(t *testing.T) {
 		},
 		{
 			name: "a delay that is short is waited for", rules: retry("delay: 1s"), reason: "runner_system_failure",
-			says:   []string{"retry of rspec (job 1001) is due in 1s", "1 done"},
+			says:   []string{"Waits to retry rspec (runner_system_failure), and goes on by itself: due in 1s", "1 done"},
 			writes: func(env *ciEnvironment) []string { return []string{jobPath(env.gitlab.Job(1001), "retry")} },
 		},
 		{
 			name: "a delay that is long is not", rules: retry("delay: 10m"), reason: "runner_system_failure", code: 4,
-			says: []string{"1 left", "due in 10m", "1 action is left, due later than --wait allows"},
+			says: []string{"1 left", "Left: retry rspec: due in 10m", "1 action is left, due later than --wait allows"},
 		},
 		{
 			name: "a dry run of the command", rules: ciRules, reason: "runner_system_failure", args: []string{"--dry-run"}, code: 4,
-			says: []string{"1 in dry run", "would", "retry of rspec (job 1001)"},
+			says: []string{"1 in dry run", "would retry rspec"},
 		},
 		{
 			name: "a dry run of the rule", rules: strings.Replace(ciRules, "    on: job\n", "    on: job\n    dry_run: true\n", 1), reason: "runner_system_failure", code: 4,
@@ -249,7 +249,7 @@ func TestCI(t *testing.T) {
 				env.pipeline = next
 				env.startOwn()
 			},
-			says:   []string{"1 done", "cancel_outdated, pipeline 102"},
+			says:   []string{"1 done", "Canceled what pipeline #102 makes redundant"},
 			writes: func(*ciEnvironment) []string { return []string{"/projects/1/pipelines/101/cancel"} },
 		},
 		{

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/ownpipeline"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -40,7 +42,9 @@ func (r ciReport) print(w io.Writer, began, now time.Time) error {
 	fmt.Fprintf(&b, "%ssection_start:%d:pipesteward%s\r%s%s\n", clearLine, began.Unix(), folded, clearLine, r.bold("Pipesteward: "+r.sum()))
 	r.where(&b)
 	for _, e := range r.result.Entries {
-		r.entry(&b, e, now)
+		if err := r.entry(&b, e, now); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(&b, "%ssection_end:%d:pipesteward\r%s\n", clearLine, now.Unix(), clearLine)
 	for _, line := range r.advice() {
@@ -79,70 +83,55 @@ func projectName(p event.Project) string {
 }
 
 // entry prints a decision and what came of it.
-func (r ciReport) entry(b *strings.Builder, e ownpipeline.Entry, now time.Time) {
-	mark, paint := "·", r.dim
+func (r ciReport) entry(b *strings.Builder, e ownpipeline.Entry, now time.Time) error {
+	mark := r.dim("·")
 	switch {
 	case e.Result == event.ResultFailed || e.Result == event.ResultGaveUp:
-		mark, paint = "✗", r.red
+		mark = r.red("✗")
 	case e.Left():
-		mark, paint = "→", r.yellow
+		mark = r.yellow("→")
 	case e.Result == event.ResultDone:
-		mark, paint = "✓", r.green
+		mark = r.green("✓")
 	}
-	fmt.Fprintf(b, "%s %s %s  %s\n", paint(mark), paint(fmt.Sprintf("%-9s", resultWord(e))), whatFor(e), r.dim("(rule "+e.Rule+")"))
-	var why []string
-	if e.Reason != "" {
-		why = append(why, e.Reason)
+	if e.Waits() {
+		e.Result, e.Reason = "Left", strings.Join(slices.DeleteFunc([]string{e.Reason, dueIn(e, now)}, func(why string) bool { return why == "" }), "; ")
 	}
-	if wait := e.Due.Sub(now).Round(time.Second); e.Result == "" && wait > 0 {
-		why = append(why, fmt.Sprintf("due in %s", wait))
-	}
-	if e.NewJobID != 0 && e.NewJobID != e.Job.ID {
-		why = append(why, fmt.Sprintf("runs as job %d", e.NewJobID))
-	}
-	if len(why) > 0 {
-		fmt.Fprintf(b, "            %s\n", strings.Join(why, ", "))
-	}
+	text, err := words.Outcome(e.Outcome, words.Plain)
+	fmt.Fprintf(b, "%s %s  %s\n", mark, text, r.dim("(rule "+e.Rule+")"))
+	return err
 }
 
-// resultWord returns an outcome as the report names it.
-func resultWord(e ownpipeline.Entry) string {
-	switch e.Result {
-	case "", event.ResultDeferred:
-		return "left"
-	case event.ResultDryRun:
-		return "would"
-	case event.ResultGaveUp:
-		return "gave up"
+// dueIn says when a decision is due that waits; "" if it is due now.
+func dueIn(e ownpipeline.Entry, now time.Time) string {
+	if wait := e.Due.Sub(now).Round(time.Second); wait > 0 {
+		return "due in " + event.Coarse(wait).String()
 	}
-	return e.Result
+	return ""
 }
 
-// whatFor names a decision's action and its object.
-func whatFor(e ownpipeline.Entry) string {
-	switch verb := e.Action.Verb; {
-	case verb == event.VerbNotify:
-		return "notify"
-	case event.OfPipeline(verb):
-		return fmt.Sprintf("%s, pipeline %d", verb, e.Pipeline.ID)
-	default:
-		return fmt.Sprintf("%s of %s (job %d)", verb, e.Job.Name, e.Job.ID)
-	}
+// ciWords are the results as the sum names them, in its order.
+var ciWords = []struct{ result, word string }{
+	{event.ResultDone, "done"},
+	{event.ResultDryRun, "in dry run"},
+	{event.ResultSkipped, "skipped"},
+	{event.ResultDeferred, "left"},
+	{event.ResultGaveUp, "gave up"},
+	{event.ResultFailed, "failed"},
 }
 
 // sum returns the numbers of outcomes.
 func (r ciReport) sum() string {
 	counts := map[string]int{}
 	for _, e := range r.result.Entries {
-		counts[resultWord(e)]++
+		if e.Waits() {
+			e.Result = event.ResultDeferred
+		}
+		counts[e.Result]++
 	}
 	var parts []string
-	for _, word := range []string{"done", "would", "skipped", "left", "gave up", "failed"} {
-		if n := counts[word]; n > 0 {
-			if word == "would" {
-				word = "in dry run"
-			}
-			parts = append(parts, fmt.Sprintf("%d %s", n, word))
+	for _, each := range ciWords {
+		if n := counts[each.result]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, each.word))
 		}
 	}
 	if r.result.Errors > 0 {
@@ -159,7 +148,7 @@ func (r ciReport) advice() []string {
 	var lines []string
 	late := 0
 	for _, e := range r.result.Entries {
-		if e.Result == "" || e.Result == event.ResultDeferred {
+		if e.Waits() {
 			late++
 		}
 	}
@@ -186,9 +175,13 @@ func (r ciReport) advice() []string {
 
 // printWaiting says what is waited for.
 func printWaiting(w io.Writer, left []ownpipeline.Entry, atMost time.Duration) {
+	now := time.Now()
 	for _, e := range left {
-		if wait := time.Until(e.Due).Round(time.Second); wait > 0 && wait <= atMost {
-			fmt.Fprintf(w, "%s is due in %s\n", whatFor(e), wait)
+		if due := dueIn(e, now); due != "" && e.Due.Sub(now) <= atMost {
+			e.Result, e.Reason = event.ResultDeferred, due
+			if text, err := words.Outcome(e.Outcome, words.Plain); err == nil {
+				fmt.Fprintln(w, text)
+			}
 		}
 	}
 }

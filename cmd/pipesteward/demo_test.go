@@ -26,7 +26,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("exit status %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 	shows(t, stdout.String(),
-		"attempt 2 of 3", "attempt 3 of 3", "play of deploy-staging", "leaves it alone", "erase of review-app", "in #ci", "/-/pipelines/",
+		"attempt 2 of 3", "attempt 3 of 3", "Played deploy-staging", "leaves it alone", "Erased the log of review-app", "in #ci", "/-/pipelines/",
 		"5 outcomes", "What to try next", "demo --keep", "serve --help")
 	if strings.Contains(stdout.String(), "\x1b") {
 		t.Errorf("there are colours, and no terminal:\n%q", stdout.String())
@@ -153,10 +153,10 @@ func TestDemoKeeps(t *testing.T) {
 		{"fail deploy-staging", []string{"waits in the new pipeline for the jobs of the stages before it"}},
 		{"fail integration", []string{"failed, runner_system_failure", "attempt 2 of 3", "in #ci"}},
 		{"fail integration stuck_pending_no_matching_runners", []string{"attempt 3 of 3"}},
-		{"fail integration", []string{"gave_up, 3 attempts failed"}},
+		{"fail integration", []string{"Gave up on integration"}},
 		{"fail unit-tests script_failure", []string{"leaves it alone: no rule wants anything done"}},
 		{"list", []string{"platform/shop, pipeline", "integration", "failed", "unit-tests"}},
-		{"pass integration", []string{"play of deploy-staging"}},
+		{"pass integration", []string{"Played deploy-staging"}},
 		{"help", []string{"pass JOB"}},
 	} {
 		shows(t, d.types(step.line), step.says...)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -64,7 +65,11 @@ func (s *service) showOutcomes(ctx context.Context) error {
 			continue
 		}
 		s.shown[o.ID] = true
-		s.happens("Pipesteward", "%s of %s (job %d): %s", o.Action.Verb, o.Job.Name, o.Job.ID, came(o))
+		text, err := words.Outcome(o, words.Plain)
+		if err != nil {
+			return err
+		}
+		s.happens("Pipesteward", "%s (rule %s)", text, o.Rule)
 	}
 	return nil
 }
@@ -74,18 +79,6 @@ func (s *service) outcomes() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.shown)
-}
-
-// came returns the outcome of a decision in words.
-func came(o event.Outcome) string {
-	text := o.Result
-	if o.Reason != "" {
-		text += ", " + o.Reason
-	}
-	if o.NewJobID != 0 && o.NewJobID != o.Job.ID {
-		text += fmt.Sprintf(", runs as job %d", o.NewJobID)
-	}
-	return text + " (rule " + o.Rule + ")"
 }
 
 func (s *service) get(ctx context.Context, path string, into any) error {
