@@ -1,9 +1,11 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -64,8 +66,10 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) 
 	e := record.Event
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
+		r.Log.Debug("event dropped: it is of another GitLab", append(event.LogAttrs(e), "instance", e.Meta.Instance)...)
 		return r.drop(ctx, l, record, "it is from another GitLab, at "+e.Meta.Instance)
 	case foreign:
+		r.Log.Debug("event deferred: whether it is of this GitLab is not known yet", append(event.LogAttrs(e), "instance", e.Meta.Instance, "wait", addressCheck(l.Tries()).String())...)
 		return errors.Join(l.Keep(eventRecord{Record: record, Returned: true}), l.Defer(ctx, addressCheck(l.Tries())))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
@@ -85,6 +89,7 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) 
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	r.logMatches(ctx, &ev)
 	err := r.afterEvaluation(ctx, &ev)
 	if err == nil || !rec.Returned { // a repetition that waits for the same is not kept
 		r.keepEvaluation(l, &ev, err)
@@ -122,6 +127,21 @@ func (r *Runner) keepEvaluation(l *worker.Lease, ev *evaluation, err error) {
 		return
 	}
 	r.Evaluations.Add(evaluated.Subject(is.Pipeline.ID), item...)
+}
+
+// logMatches logs which rules match the event, for debugging.
+func (r *Runner) logMatches(ctx context.Context, ev *evaluation) {
+	if !r.Log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	var matched []string
+	for _, d := range ev.decisions {
+		matched = append(matched, d.Rule)
+		matched = append(matched, d.AlsoWantedBy...)
+	}
+	slices.Sort(matched)
+	r.Log.Debug("event evaluated", append(event.LogAttrs(ev.event), "status", cmp.Or(ev.event.Job.Status, ev.event.Pipeline.Status),
+		"matched", slices.Compact(matched), "decisions", len(ev.decisions))...)
 }
 
 // evaluation is an event with the decisions of the rules about it.

@@ -85,7 +85,7 @@ type Client struct {
 func New(cfg Config) (*Client, error) {
 	base, err := parseBaseURL(cfg.BaseURL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("gitlab: %w", err)
 	}
 	if cfg.Now == nil {
 		return nil, errors.New("gitlab: Config.Now is missing")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -97,10 +98,18 @@ func (n *Notifier) record(o event.Outcome, notified []event.Notification) (c sto
 	return c, err
 }
 
-// ended counts and logs an outcome of which nothing is left to do.
+// OutcomeMessage is the message of the log line of an outcome.
+const OutcomeMessage = "outcome"
+
+// ended counts and logs an outcome of which nothing is left to do; the log warns of one
+// that a person may have to look at.
 func (n *Notifier) ended(o event.Outcome) {
 	n.Metrics.Outcome(o)
-	n.Log.Info("outcome", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
+	level := slog.LevelInfo
+	if o.Result == event.ResultFailed || o.Result == event.ResultGaveUp {
+		level = slog.LevelWarn
+	}
+	n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
 }
 
 // notify notifies the channels that the outcome's rule names, and returns what came of

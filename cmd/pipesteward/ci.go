@@ -20,6 +20,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/metrics"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/ownpipeline"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
@@ -44,6 +45,8 @@ func ciCommand(stdout, stderr io.Writer) *cli.Command {
 			"Exit status: 0 nothing was called for, or it is done; 1 an error; 2 a wrong command line; 3 gave up, because\n" +
 			"attempts are used up; 4 something is called for and was not done: a dry run, or due later than --wait.",
 		Flags: append(flagsOf("rules", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "slack-token", "slack-api-url", "dry-run"),
+			stringFlag("log-level", "warn", "least `LEVEL` of what is logged: debug, info, warn or error"),
+			stringFlag("log-format", formatText, "`FORMAT` of the log: text, json, or auto: text on a terminal, else json"),
 			stringFlag("gitlab-url", "", "`URL` of GitLab (default: that of the job, in CI_API_V4_URL or CI_SERVER_URL)"),
 			&cli.StringFlag{Name: "job-token", Usage: "`TOKEN` of the job", Sources: cli.EnvVars("CI_JOB_TOKEN"), HideDefault: true},
 			&cli.StringFlag{Name: "wait", Value: "2m", Usage: "how much `TIME` decisions may take that are not due yet, such as a retry with a delay; 1h at most", Sources: cli.EnvVars(env("wait"))},
@@ -66,7 +69,11 @@ func ciCommand(stdout, stderr io.Writer) *cli.Command {
 			if o.GitLabURL = cmp.Or(o.GitLabURL, jobURL()); o.GitLabURL == "" {
 				return errors.New("neither CI_API_V4_URL nor CI_SERVER_URL is set: give GitLab's base URL with --gitlab-url")
 			}
-			return runCI(ctx, o, time.Duration(wait), stdout, stderr)
+			log, err := newLogger(c, stderr)
+			if err != nil {
+				return err
+			}
+			return runCI(ctx, o, time.Duration(wait), log.Handler(), stdout)
 		},
 	}
 }
@@ -80,13 +87,13 @@ func jobURL() string {
 }
 
 // runCI applies the rules once, on a store that is removed afterwards.
-func runCI(ctx context.Context, o app.Options, wait time.Duration, stdout, stderr io.Writer) (err error) {
+func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.Handler, stdout io.Writer) (err error) {
 	began := time.Now()
 	loaded, err := app.LoadRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()})
 	if err != nil {
 		return err
 	}
-	problems := errorCounter{slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}), new(atomic.Int64)}
+	problems := errorCounter{handler, new(atomic.Int64)}
 	log := slog.New(problems)
 	dir, err := os.MkdirTemp("", "pipesteward-ci-")
 	if err != nil {
@@ -155,7 +162,7 @@ func jobVariables() ownpipeline.Variables {
 }
 
 // errorCounter counts the records at level ERROR: what the service logs at that level
-// is a failure of the command.
+// is a failure of the command. It leaves out those of outcomes, which the report has.
 type errorCounter struct {
 	slog.Handler
 	errors *atomic.Int64
@@ -165,6 +172,9 @@ type errorCounter struct {
 func (e errorCounter) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelError {
 		e.errors.Add(1)
+	}
+	if r.Message == notify.OutcomeMessage {
+		return nil
 	}
 	return e.Handler.Handle(ctx, r)
 }

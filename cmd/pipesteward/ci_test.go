@@ -254,7 +254,7 @@ func TestCI(t *testing.T) {
 		},
 		{
 			name: "a rule that reads what a job token may not", rules: "version: 1\nrules:\n  - name: full-disk\n    on: job\n    if: log() contains \"disk\"\n    actions: [retry]\n", reason: "script_failure", without: true, code: 1,
-			says: []string{"rule=full-disk", "log() reads what a job token may not: give an access token with the scope api", "2 errors"},
+			says: []string{"full-disk", "log() reads what a job token may not: give an access token with the scope api", "2 errors"},
 		},
 		{
 			name: "an old GitLab shows no jobs to a job token", options: old, rules: ciRules, reason: "runner_system_failure", without: true, code: 1,

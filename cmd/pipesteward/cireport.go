@@ -168,7 +168,7 @@ func (r ciReport) advice() []string {
 		lines = append(lines, "GitLab can't be used: "+r.result.Trouble)
 	}
 	if r.result.Errors > 0 {
-		lines = append(lines, "The lines with level=ERROR above say what failed.")
+		lines = append(lines, "The errors logged above say what failed.")
 	}
 	return lines
 }
