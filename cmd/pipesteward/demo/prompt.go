@@ -85,7 +85,7 @@ func (s *story) command(ctx context.Context, words []string) error {
 			reason = words[2]
 		}
 		if known := event.FailureReasons(); !slices.Contains(known, reason) {
-			return fmt.Errorf("%q is no failure reason of GitLab%s", reason, spelling.Suggestion(reason, known))
+			return fmt.Errorf("%q is no failure reason of GitLab%s: it has script_failure, for one", reason, spelling.Suggestion(reason, known))
 		}
 		return s.end(ctx, words[1:], 2, "failed", reason)
 	case "pass":
