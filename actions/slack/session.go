@@ -1,15 +1,24 @@
 package slack
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync/atomic"
 
 	slackapi "github.com/slack-go/slack"
 )
 
-// session is Slack's API with the token in use.
+// sessions are Slack's API with the token in use, which can be replaced.
+type sessions struct {
+	current atomic.Pointer[session]
+	connect func(token string) *slackapi.Client
+}
+
+// session is Slack's API with one token.
 type session struct {
 	*slackapi.Client
 	secrets []string // the token, and those that were in use before: errors are redacted of them
@@ -18,25 +27,38 @@ type session struct {
 // maxSecrets bounds how many tokens are kept in order to redact them.
 const maxSecrets = 10
 
+// open makes the sessions of a config. It does not call Slack.
+func (s *sessions) open(c Config) error {
+	base, err := url.Parse(cmp.Or(c.APIURL, slackapi.APIURL))
+	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
+		return errors.New("slack: --slack-api-url is not an http or https URL, such as " + slackapi.APIURL)
+	}
+	client := newBounded(cmp.Or(c.HTTPClient, http.DefaultClient))
+	s.connect = func(token string) *slackapi.Client {
+		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base.String(), "/")+"/"), slackapi.OptionHTTPClient(client))
+	}
+	return s.SetToken(c.Token)
+}
+
 // SetToken replaces the bot token for all calls from now on. After an error the
 // old one stays in use.
-func (n *Notifier) SetToken(token string) error {
+func (s *sessions) SetToken(token string) error {
 	if token == "" {
 		return errors.New("slack: no token: set --slack-token to the app's bot token (xoxb-…)")
 	}
 	if strings.HasPrefix(token, "xapp-") {
 		return errors.New("slack: the token is an app-level token (xapp-…): set --slack-token to the app's bot token (xoxb-…)")
 	}
-	next := &session{Client: n.connect(token), secrets: []string{token}}
-	if before := n.session.Load(); before != nil {
+	next := &session{Client: s.connect(token), secrets: []string{token}}
+	if before := s.current.Load(); before != nil {
 		next.secrets = append(next.secrets, before.secrets[:min(len(before.secrets), maxSecrets-1)]...)
 	}
-	n.session.Store(next)
+	s.current.Store(next)
 	return nil
 }
 
 // api returns Slack's API with the token in use.
-func (n *Notifier) api() *session { return n.session.Load() }
+func (s *sessions) api() *session { return s.current.Load() }
 
 // bounded is an HTTP client that reads no more than maxAnswer of a body, and
 // follows no redirect.

@@ -26,13 +26,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	slackapi "github.com/slack-go/slack"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -84,12 +80,11 @@ type Config struct {
 
 // Notifier posts outcomes and announcements in Slack. It is safe for concurrent use.
 type Notifier struct {
-	session atomic.Pointer[session]
-	connect func(token string) *slackapi.Client
-	state   State
-	now     func() time.Time
-	log     *slog.Logger
-	blind   sync.Once // logs once that the history can't be read
+	sessions
+	state State
+	now   func() time.Time
+	log   *slog.Logger
+	blind sync.Once // logs once that the history can't be read
 }
 
 // New returns a Notifier, or an error that says which part of the config is
@@ -98,20 +93,12 @@ func New(c Config) (*Notifier, error) {
 	if c.State == nil || c.Now == nil {
 		return nil, errors.New("slack: the config needs State and Now")
 	}
-	base, err := url.Parse(cmp.Or(c.APIURL, slackapi.APIURL))
-	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
-		return nil, errors.New("slack: --slack-api-url is not an http or https URL, such as " + slackapi.APIURL)
-	}
 	n := &Notifier{
 		state: c.State,
 		now:   c.Now,
 		log:   cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
 	}
-	client := newBounded(cmp.Or(c.HTTPClient, http.DefaultClient))
-	n.connect = func(token string) *slackapi.Client {
-		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base.String(), "/")+"/"), slackapi.OptionHTTPClient(client))
-	}
-	if err := n.SetToken(c.Token); err != nil {
+	if err := n.open(c); err != nil {
 		return nil, err
 	}
 	return n, nil
