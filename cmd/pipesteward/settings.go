@@ -141,7 +141,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		}
 	}
 	window := c.Int64("log-window")
-	if window < 1 || window > rest.MaxLog {
+	if c.IsSet("log-window") && (window < 1 || window > rest.MaxLog) { // else it is the default, or 0 for a command without logs
 		errs = append(errs, fmt.Errorf("--log-window: %d is not a number of bytes from 1 to %d", window, rest.MaxLog))
 	}
 	o := app.Options{

@@ -81,7 +81,7 @@ func (c *call) granted(pattern string) bool {
 // within reports whether the call's project, group, user or instance is within the
 // grant's boundary.
 func (c *call) within(g Grant, boundary string) bool {
-	path := ""
+	var path string
 	switch {
 	case boundary == "user" || boundary == "instance":
 		return g.Access == boundary

@@ -83,8 +83,11 @@ func TestVariablesRole(t *testing.T) {
 		least  string
 		status int
 	}{
-		{gitlabtest.Developer, "", 200}, {gitlabtest.Developer, "maintainer", 403}, {gitlabtest.Maintainer, "maintainer", 200},
-		{gitlabtest.Maintainer, "owner", 403}, {gitlabtest.Maintainer, "no_one_allowed", 403},
+		{gitlabtest.Developer, "", 200},
+		{gitlabtest.Developer, "maintainer", 403},
+		{gitlabtest.Maintainer, "maintainer", 200},
+		{gitlabtest.Maintainer, "owner", 403},
+		{gitlabtest.Maintainer, "no_one_allowed", 403},
 	} {
 		gl := gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
 		p := gl.AddProject(gitlabtest.Project{Path: "platform/shop", Role: tt.role, VariablesRole: tt.least})

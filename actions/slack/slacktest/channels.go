@@ -117,7 +117,7 @@ func (s *Server) channelsWhere(form url.Values, passes func(channel) bool) answe
 		if c.Private {
 			kind = "private_channel"
 		}
-		if passes(c) && types[kind] && !(c.Archived && form.Get("exclude_archived") == "true") {
+		if passes(c) && types[kind] && (!c.Archived || form.Get("exclude_archived") != "true") {
 			all = append(all, c.json())
 		}
 	}

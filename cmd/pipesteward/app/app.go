@@ -22,6 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/catchup"
+	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/metrics"
@@ -98,6 +99,10 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	reader, err := newSlackReader(o)
+	if err != nil {
+		return nil, err
+	}
 
 	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
 	registry.MustRegister(pause.NewMetrics(pauses))
@@ -107,6 +112,8 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
+	checkup := doctor.Watch{Config: func() doctor.Config { return a.checkup(gl, reader) }, Sleep: sleep, Log: log}
+	a.inBackground(checkup.Run)
 
 	known := catchup.NewKnown(db, log)
 	a.inBackground(known.Run)
@@ -124,7 +131,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
 	}
 
-	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, log)
+	secretFiles := newSecretFiles(o, db, gl, receiver, reader, webhooks, log)
 	reload := func() error { return errors.Join(a.rules.reload(true), secretFiles.reload()) }
 
 	a.adminListener, err = a.listen(ctx, "--admin-listen", o.AdminListen)
