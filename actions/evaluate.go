@@ -186,7 +186,7 @@ func (r *Runner) addSeen(_ context.Context, ev *evaluation) error {
 	}
 	e := ev.event
 	ev.changes.Values = append(ev.changes.Values, store.Value{
-		Key: keys.Told(e.Meta.Instance, event.StatusOf(e)), Value: []byte(event.AsOf(e).UTC().Format(time.RFC3339)), TTL: r.SeenTTL,
+		Key: keys.Reported(e.Meta.Instance, event.StatusOf(e)), Value: []byte(event.AsOf(e).UTC().Format(time.RFC3339)), TTL: r.SeenTTL,
 	})
 	return nil
 }

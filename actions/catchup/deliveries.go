@@ -217,7 +217,7 @@ func (r *round) deliver(ctx context.Context, d gitlab.HookDelivery) error {
 		return err
 	}
 	// The same need not be found in the project as well.
-	if err := r.Store.Set(ctx, keys.Told(e.Meta.Instance, event.StatusOf(e)), []byte(event.AsOf(e).UTC().Format(time.RFC3339)), 2*r.MaxAge); err != nil {
+	if err := r.Store.Set(ctx, keys.Reported(e.Meta.Instance, event.StatusOf(e)), []byte(event.AsOf(e).UTC().Format(time.RFC3339)), 2*r.MaxAge); err != nil {
 		return &storeError{err}
 	}
 	return nil

@@ -17,13 +17,14 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/goccy/go-json"
 
 	"github.com/pipesteward/pipesteward/store"
 )

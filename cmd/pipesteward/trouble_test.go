@@ -78,6 +78,6 @@ func TestServeWithoutAGoodToken(t *testing.T) {
 	}
 	posts := env.slack.Posts()
 	if !strings.Contains(posts[0].Plain(), "can't use GitLab") || !strings.Contains(posts[1].Plain(), "can use GitLab again") {
-		t.Errorf("told %v", posts)
+		t.Errorf("posted %v", posts)
 	}
 }

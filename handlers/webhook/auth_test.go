@@ -38,7 +38,7 @@ func TestWebhookCredentials(t *testing.T) {
 		{"wrong token", tokens, []string{"X-Gitlab-Token", "guess"}, no},
 		{"token's beginning", tokens, []string{"X-Gitlab-Token", secretToken[:4]}, no},
 		{"token and more", tokens, []string{"X-Gitlab-Token", secretToken + "x"}, no},
-		{"token, and a signature that nobody asked for", tokens, []string{"X-Gitlab-Token", secretToken, "webhook-signature", "v1,x"}, ok},
+		{"token, and a signature that nobody requests for", tokens, []string{"X-Gitlab-Token", secretToken, "webhook-signature", "v1,x"}, ok},
 		{"signature instead of token", tokens, signed(signingToken, vectorID, vectorTime), no},
 
 		{"signature", keys, signed(signingToken, vectorID, vectorTime), ok},

@@ -170,9 +170,9 @@ func RulesInForce(instance string) string { return "rules-in-force:" + instance 
 // a webhook.
 func Deliveries(instance, webhook string) string { return "deliveries:" + instance + ":" + webhook }
 
-// Told is the key that is set once an event has reported a job or a pipeline in a
+// Reported is the key that is set once an event has reported a job or a pipeline in a
 // status, such as job:7:failed.
-func Told(instance, status string) string { return "told:" + instance + ":" + status }
+func Reported(instance, status string) string { return "told:" + instance + ":" + status }
 
 // LastFailed is the key of the time when a decision last failed.
 func LastFailed(instance string) string { return "last-failed:" + instance }
