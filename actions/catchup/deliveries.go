@@ -88,7 +88,7 @@ func (p *projectRound) replayFailed(ctx context.Context) error {
 		p.round.lists[name], p.lists = l, append(p.lists, l)
 		why := disabledBy(hook)
 		if why != "" && !p.disabled[name] {
-			p.Log.Warn("GitLab has disabled a webhook after failed deliveries: correct their cause, then press Test at the webhook", "webhook", name, "project", p.name(), "why", why)
+			p.Log.Warn("GitLab has disabled a webhook after failed deliveries: correct their cause, then press Test at the webhook", "webhook", name, "project", p.name(), "reason", why)
 		}
 		p.disabled[name] = why != ""
 		if err := p.replay(ctx, hook, l); err != nil {

@@ -3,9 +3,9 @@ package slack
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 
@@ -29,25 +29,34 @@ const maxSecrets = 10
 
 // open makes the sessions of a config. It does not call Slack.
 func (s *sessions) open(c Config) error {
-	base, err := url.Parse(cmp.Or(c.APIURL, slackapi.APIURL))
-	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
-		return errors.New("slack: --slack-api-url is not an http or https URL, such as " + slackapi.APIURL)
+	base, err := parseAPIURL(c.APIURL)
+	if err != nil {
+		return fmt.Errorf("slack: %w", err)
 	}
 	client := newBounded(cmp.Or(c.HTTPClient, http.DefaultClient))
 	s.connect = func(token string) *slackapi.Client {
-		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base.String(), "/")+"/"), slackapi.OptionHTTPClient(client))
+		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base, "/")+"/"), slackapi.OptionHTTPClient(client))
 	}
 	return s.SetToken(c.Token)
+}
+
+// CheckToken returns what is wrong with a bot token, as far as its text tells; nil for
+// nothing.
+func CheckToken(token string) error {
+	switch {
+	case token == "":
+		return errors.New("no token: set --slack-token to the app's bot token (xoxb-…)")
+	case strings.HasPrefix(token, "xapp-"):
+		return errors.New("the token is an app-level token (xapp-…): set --slack-token to the app's bot token (xoxb-…)")
+	}
+	return nil
 }
 
 // SetToken replaces the bot token for all calls from now on. After an error the
 // old one stays in use.
 func (s *sessions) SetToken(token string) error {
-	if token == "" {
-		return errors.New("slack: no token: set --slack-token to the app's bot token (xoxb-…)")
-	}
-	if strings.HasPrefix(token, "xapp-") {
-		return errors.New("slack: the token is an app-level token (xapp-…): set --slack-token to the app's bot token (xoxb-…)")
+	if err := CheckToken(token); err != nil {
+		return fmt.Errorf("slack: %w", err)
 	}
 	next := &session{Client: s.connect(token), secrets: []string{token}}
 	if before := s.current.Load(); before != nil {

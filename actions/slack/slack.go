@@ -26,9 +26,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
+
+	slackapi "github.com/slack-go/slack"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -102,6 +105,22 @@ func New(c Config) (*Notifier, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// CheckURL returns what is wrong with the base URL of Slack's API, nil for nothing; "" is
+// Slack's own.
+func CheckURL(text string) error {
+	_, err := parseAPIURL(text)
+	return err
+}
+
+func parseAPIURL(text string) (base string, err error) {
+	text = cmp.Or(text, slackapi.APIURL)
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return "", errors.New("the URL of Slack's API is no http or https URL: write one such as " + slackapi.APIURL)
+	}
+	return text, nil
 }
 
 // Notify posts the outcome in the channel: a name, with or without '#', or an id.

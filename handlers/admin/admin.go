@@ -67,6 +67,7 @@ type Config struct {
 	Rules      RulesReporter
 	Reload     func() error // reads rules and secrets again, as SIGHUP does
 	Pauses     Pauser
+	Stories    Storyteller
 	Metrics    prometheus.Gatherer
 	Version    string
 	DryRun     bool // the process changes nothing
@@ -88,6 +89,7 @@ type admin struct{ Config }
 //	POST /api/v1/pause     stops actions on all replicas
 //	POST /api/v1/resume    ends a pause
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
+//	GET /api/v1/why        what happened to a job or a pipeline, and why
 //	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
 //	GET /api/v1/queue      the number of records in the queue
@@ -114,6 +116,7 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/pause", a.pause)
 	e.POST("/api/v1/resume", a.resume)
 	e.GET("/api/v1/decisions", a.decisions)
+	e.GET("/api/v1/why", a.why)
 	e.GET("/api/v1/deliveries", a.deliveries)
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
 	e.GET("/api/v1/queue", a.queue)

@@ -405,7 +405,7 @@ func TestAdminDecisionsUnreadableEntry(t *testing.T) {
 	if got := r.page(t, nil).ids(); len(got) != 1 {
 		t.Errorf("decisions are %v", got)
 	}
-	if !strings.Contains(r.log.String(), "id=broken") {
+	if !strings.Contains(r.log.String(), "decision=broken") {
 		t.Errorf("the log does not name the entry: %s", r.log)
 	}
 }

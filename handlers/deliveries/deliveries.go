@@ -1,5 +1,5 @@
-// Package deliveries keeps the last webhook deliveries of this process in memory,
-// for people to look at.
+// Package deliveries keeps the last webhook deliveries for people to look at: those of
+// this process in memory, from where they are shared with all replicas, many at a time.
 package deliveries
 
 import (
@@ -95,4 +95,16 @@ func (r *ring) last(i int) *entry {
 		return nil
 	}
 	return &r.entries[(r.next+n-1-i)%n]
+}
+
+// since returns copies of the entries after the one with that number, oldest first.
+func (r *ring) since(number int64) (all []event.Delivery) {
+	n := 0
+	for e := r.last(0); e != nil && e.number > number; e = r.last(n) {
+		n++
+	}
+	for ; n > 0; n-- {
+		all = append(all, r.last(n-1).Delivery)
+	}
+	return all
 }

@@ -2,6 +2,8 @@ package webhook
 
 import (
 	"cmp"
+	"context"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -69,17 +71,22 @@ func (d *delivery) ended(code int, result, reason string) {
 	d.Code, d.Result, d.Reason = code, result, bounded(reason, maxReason)
 }
 
-// record keeps what became of a delivery, and logs the first one of its project.
+// record keeps what became of a delivery, and logs it: the first one of its project always,
+// all others for debugging.
 func (w *webhook) record(d *delivery) {
 	if w.Deliveries != nil {
 		w.Deliveries.Record(d.Delivery)
 	}
+	level, message := slog.LevelDebug, "delivery"
 	switch d.Result {
 	case event.DeliveryStored, event.DeliveryDuplicate, event.DeliveryIgnored:
 		if w.firsts.add(d.ProjectID, d.Project) {
-			w.Log.Info("the first delivery of a project since the start", "project", d.Project, "project_id", d.ProjectID, "result", d.Result, "reason", d.Reason,
-				"hook", d.Hook, "kind", d.Kind, "status", d.Status, "event", d.Event, "from", d.From, "agent", d.Agent)
+			level, message = slog.LevelInfo, "the first delivery of a project since the start"
 		}
+	}
+	if ctx := context.Background(); w.Log.Enabled(ctx, level) {
+		w.Log.Log(ctx, level, message, "event", d.Event, "kind", d.Kind, "project", d.Project, "project_id", d.ProjectID, "pipeline", d.Pipeline, "job", d.Job, "job_name", d.JobName,
+			"status", d.Status, "result", d.Result, "code", d.Code, "reason", d.Reason, "hook", d.Hook, "from", d.From, "agent", d.Agent)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -118,7 +119,7 @@ func TestSignedDeliveryIsRecorded(t *testing.T) {
 	job := fixture(t, "job-failed.json")
 	for signature, known := range map[string]bool{sign(signingToken, "id", vectorTime, job): true, sign(otherSigningToken, "id", vectorTime, job): false} {
 		r := newRig(t, func(c *webhook.Config) { c.Credentials = webhook.Credentials{SigningTokens: []string{signingToken}} })
-		r.post(t, job, "webhook-id", "id", "webhook-timestamp", fmt.Sprint(vectorTime), "webhook-signature", signature)
+		r.post(t, job, "webhook-id", "id", "webhook-timestamp", strconv.Itoa(vectorTime), "webhook-signature", signature)
 		if len(r.deliveries.all) != 1 || r.deliveries.all[0].Authenticated != known || (r.deliveries.all[0].Job != 0) != known {
 			t.Errorf("kept is %+v; want authenticated=%v, and the job only then", r.deliveries.all, known)
 		}

@@ -132,7 +132,7 @@ func newRig(tb testing.TB, change func(*webhook.Config)) *rig {
 		Rules:       wants(all),
 		GitLab:      knownGitLab{},
 		Now:         clock,
-		Log:         slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:         slog.New(slog.NewTextHandler(r.log, nil)),
 		Metrics:     r.metrics,
 		Deliveries:  r.deliveries,
 	}

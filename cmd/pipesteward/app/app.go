@@ -27,6 +27,8 @@ import (
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/recent"
+	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
@@ -36,6 +38,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // How long the parts of a shutdown may take; together less than 10 s.
@@ -105,11 +108,14 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
+	evaluations := a.recent(keys.Evaluations)
+
 	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
 	registry.MustRegister(pause.NewMetrics(pauses))
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: receiver, Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
+		Evaluations: evaluations,
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
@@ -124,13 +130,17 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		a.inBackground(catchup.New(cfg).Run)
 	}
 
-	delivered := deliveries.New(deliveries.DefaultAuthenticated, deliveries.DefaultOthers)
+	delivered := &deliveries.Shared{
+		Log:           deliveries.New(deliveries.DefaultAuthenticated, deliveries.DefaultOthers),
+		Authenticated: a.recent(keys.Delivered), Others: a.recent(keys.DeliveredByOthers), Logger: log,
+	}
+	a.untilStopped(delivered.Run)
 	webhooks, err := webhook.New(webhook.Config{
 		Credentials: o.Credentials,
 		Queue:       db, Rules: a.rules, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known, Deliveries: delivered,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
+		return nil, SettingErrors{{"webhook-token", err}}
 	}
 
 	secretFiles := newSecretFiles(o, db, gl, receiver, reader, webhooks, log)
@@ -140,8 +150,11 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	stories := stories{story.Builder{
+		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,
+	}}
 	adminAPI := admin.New(admin.Config{
-		Pauses: pauses, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Pauses: pauses, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.Health.Status() }},
 	})
@@ -225,6 +238,13 @@ func (a *App) untilStopped(do func(context.Context)) {
 	last := len(a.parts) - 1
 	start := a.parts[last]
 	a.parts[last] = func(ctx context.Context) func() error { return start(context.WithoutCancel(ctx)) }
+}
+
+// recent adds a part that keeps a log of recent items in the store.
+func (a *App) recent(key string) *recent.Log {
+	l := recent.New(a.store, key, time.Now, a.log)
+	a.untilStopped(l.Run)
+	return l
 }
 
 // listen listens on the address that a setting names.
