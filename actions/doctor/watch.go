@@ -71,15 +71,14 @@ func (w *Watch) round(ctx context.Context, checks []Check) (pending []Check) {
 	return slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return !again[c.ID] })
 }
 
+// levels are those of findings.
+var levels = map[Severity]slog.Level{Problem: slog.LevelError, Warning: slog.LevelWarn, Note: slog.LevelInfo, Unknown: slog.LevelInfo}
+
 // log logs a finding.
 func (w *Watch) log(ctx context.Context, f Finding) {
-	level := slog.LevelInfo
-	if f.Severity == Problem || f.Severity == Warning {
-		level = slog.LevelWarn
-	}
-	about := []any{"check", f.Check}
+	about := []any{"check", f.Check, "reason", f.Seen}
 	if f.Advice != "" {
 		about = append(about, "advice", f.Advice)
 	}
-	w.Log.Log(ctx, level, f.Subject+": "+f.Seen, about...)
+	w.Log.Log(ctx, levels[f.Severity], "a check found something to look at", about...)
 }

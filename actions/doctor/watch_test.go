@@ -49,8 +49,8 @@ func TestWatch(t *testing.T) {
 		t.Errorf("%v lines are logged after each round", logged)
 	}
 	for _, line := range []string{
-		`level=WARN msg="access token: the access token lacks the scope api: it has read_api, with which GitLab refuses every action" check=token-scopes advice=`,
-		`level=WARN msg="access token: the access token expires in 4d11h59m, on 2026-11-27" check=token-expiry`,
+		`level=ERROR msg="a check found something to look at" check=token-scopes reason="the access token lacks the scope api: it has read_api, with which GitLab refuses every action" advice=`,
+		`level=WARN msg="a check found something to look at" check=token-expiry reason="the access token expires in 4d11h59m, on 2026-11-27"`,
 	} {
 		if !strings.Contains(log.String(), line) {
 			t.Errorf("the log lacks %s:\n%s", line, log.String())
