@@ -44,8 +44,9 @@ type Config struct {
 	Slack    *slack.Reader
 	SlackErr error
 
-	Server  Server // nil: none is checked
-	Version string // of this program
+	Server       Server // nil: none is checked
+	ServerWanted bool   // it should be there
+	Version      string // of this program
 
 	Secrets []string // must appear in no finding
 	Now     func() time.Time
@@ -110,7 +111,10 @@ func newExam(cfg Config) *exam {
 	return x
 }
 
-var errNoGitLab = errors.New("there is no GitLab to check")
+var (
+	errNoGitLab = errors.New("there is no GitLab to check")
+	errNoClient = errors.New("the settings for GitLab can't be used")
+)
 
 // tokenUser returns the token's user. Its error is the reason why GitLab can't be
 // used, if it can't.
@@ -118,7 +122,7 @@ func (x *exam) tokenUser(ctx context.Context) (gitlab.TokenUser, error) {
 	return x.user.get(func() (gitlab.TokenUser, error) {
 		switch {
 		case x.GitLabErr != nil:
-			return gitlab.TokenUser{}, x.GitLabErr
+			return gitlab.TokenUser{}, errNoClient // whose own check tells why
 		case x.GitLab == nil:
 			return gitlab.TokenUser{}, errNoGitLab
 		}
@@ -205,7 +209,7 @@ func notChecked(err error) []Finding {
 func reasonOf(err error) string {
 	e := failureOf(err)
 	switch {
-	case errors.Is(err, errNoGitLab), errors.Is(err, errNoServer), errors.Is(err, errNoRules):
+	case errors.Is(err, errNoGitLab), errors.Is(err, errNoClient), errors.Is(err, errNoServer), errors.Is(err, errNoRules):
 		return err.Error()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return "there was no time left"

@@ -93,6 +93,8 @@ func TestNoServer(t *testing.T) {
 	r.Server = serverStub{}
 	found := r.run()
 	r.wants(found, "server-ready", doctor.Note, []string{"no server answers"})
+	r.ServerWanted = true
+	r.wants(r.run(), "server-ready", doctor.Problem, []string{"no server answers"})
 	if slices.ContainsFunc(found, func(f doctor.Finding) bool { return f.Subject == doctor.SubjectServer && f.Check != "server-ready" }) {
 		t.Errorf("%s", encode(t, found))
 	}

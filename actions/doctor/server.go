@@ -45,6 +45,8 @@ func checkServerReady(ctx context.Context, x *exam) []Finding {
 	switch {
 	case x.Server == nil:
 		return nil
+	case err != nil && x.ServerWanted:
+		return one(Problem, firstLine(err), "")
 	case err != nil:
 		return one(Note, firstLine(err), "")
 	case s.NotReady != "":

@@ -49,7 +49,8 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 				return err
 			}
 			cfg, end := app.Checkup(ctx, o)
-			cfg.Only, cfg.Server = only, runningServer{c}
+			cfg.Only, cfg.Server, cfg.ServerWanted = only, runningServer{c}, c.IsSet("admin-url")
+			cfg.Secrets = append(cfg.Secrets, c.String("admin-token"), c.String("admin-password"))
 			show := newCounter(stderr, isTerminal(stderr))
 			cfg.Progress = show.count
 			found := doctor.Run(ctx, cfg, doctor.Checks)

@@ -24,7 +24,7 @@ func doctorOf(env *environment, more ...string) (code int, stdout, stderr string
 	code = run(env.Context(), append([]string{
 		"pipesteward", "doctor", "--rules", filepath.Join(env.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(env.dir, "pipesteward.db"),
 		"--gitlab-url", env.gitlab.URL(), "--gitlab-token", gitlabtest.DefaultToken, "--gitlab-rate", "100000/1m", "--slack-api-url", env.slack.URL(),
-		"--slack-token", testSlack, "--webhook-token", testSecret, "--admin-url", "http://127.0.0.1:1",
+		"--slack-token", testSlack, "--webhook-token", testSecret,
 	}, more...), &out, &errs)
 	return code, out.String(), errs.String()
 }
@@ -54,48 +54,51 @@ func TestDoctor(t *testing.T) {
 		}
 		env.gitlab.AddProject(p)
 	}
-	code, out, _ := doctorOf(env)
+	const nobody = "--admin-url=http://127.0.0.1:1"
+	code, out, _ := doctorOf(env, nobody)
 	if code != 1 {
 		t.Errorf("exit status %d, want 1", code)
 	}
 	says(t, out, "✓ gitlab-reachable", "✗ project-role", "the role Developer is missing, for retry",
-		"150 projects: apps/app-000, apps/app-001, apps/app-002,", "… (--json lists all)", "→ give the token's user the role Developer", "no server answers", "1 problem")
+		"150 projects: apps/app-000, apps/app-001, apps/app-002,", "… (--json lists all)", "→ give the token's user the role Developer", "✗ server-ready", "no server answers", "2 problems")
 	if _, err := os.Stat(filepath.Join(env.dir, "pipesteward.db")); err == nil {
 		t.Error("the store's file was made")
 	}
 
-	code, out, _ = doctorOf(env, "--json")
+	code, out, _ = doctorOf(env, nobody, "--json")
 	var report struct {
 		Problems int
 		Findings []doctor.Finding
 	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 1 || report.Problems != 1 {
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 1 || report.Problems != 2 {
 		t.Fatalf("exit status %d, %v, %d problems", code, err, report.Problems)
 	}
 	for _, f := range report.Findings {
-		if f.Severity == doctor.Problem && len(f.Projects) != 150 {
+		if f.Check == "project-role" && len(f.Projects) != 150 {
 			t.Errorf("%d projects are listed, want 150", len(f.Projects))
 		}
 	}
 
-	if code, out, _ = doctorOf(env, "--project", "apps/app-1[5-9]?", "--quiet"); code != 0 || strings.Contains(out, "✓") {
+	p := env.run()
+	if code, out, _ = doctorOf(env, "--admin-url", p.admin, "--project", "apps/app-1[5-9]?", "--quiet"); code != 0 || strings.Contains(out, "✓") {
 		t.Errorf("exit status %d, want 0:\n%s", code, out)
 	}
 	for id := int64(1); id <= 200; id++ {
 		env.gitlab.SetRole(id, gitlabtest.Maintainer)
 	}
-	if code, out, _ = doctorOf(env, "--strict"); code != 0 {
+	if code, out, _ = doctorOf(env, "--admin-url", p.admin, "--strict"); code != 0 {
 		t.Errorf("exit status %d, want 0:\n%s", code, out)
 	}
 	says(t, out, "all is in order")
 	env.gitlab.SetAccessToken(gitlabtest.AccessToken{ExpiresAt: time.Now().AddDate(0, 0, 3)})
-	if code, out, _ = doctorOf(env); code != 0 {
+	if code, out, _ = doctorOf(env, "--admin-url", p.admin); code != 0 {
 		t.Errorf("a warning ends with %d, want 0:\n%s", code, out)
 	}
-	if code, out, _ = doctorOf(env, "--strict", "--quiet"); code != 1 {
+	if code, out, _ = doctorOf(env, "--admin-url", p.admin, "--strict", "--quiet"); code != 1 {
 		t.Errorf("a warning ends with %d under --strict, want 1:\n%s", code, out)
 	}
 	says(t, out, "! token-expiry", "1 warning")
+	p.stop()
 	for _, request := range env.gitlab.Requests() {
 		if request.Method != http.MethodGet {
 			t.Errorf("doctor sends %s %s", request.Method, request.Path)
@@ -129,7 +132,7 @@ func TestDoctorWithAllWrong(t *testing.T) {
 	env := newEnvironment(t)
 	env.write("rules.yaml", "version: 1\nrules: [{name: a, on: jobs}]\n")
 	env.gitlab.SetAccessToken(gitlabtest.AccessToken{Revoked: true})
-	code, out, errs := doctorOf(env, "--store", "redis://me:hush-hush@127.0.0.1:1/0", "--slack-token", "xoxb-wrong-one", "--webhook-token", "short")
+	code, out, errs := doctorOf(env, "--admin-url=http://127.0.0.1:1", "--store", "redis://me:hush-hush@127.0.0.1:1/0", "--slack-token", "xoxb-wrong-one", "--webhook-token", "short")
 	if code != 1 {
 		t.Errorf("exit status %d, want 1", code)
 	}
@@ -145,7 +148,7 @@ func TestDoctorWithAllWrong(t *testing.T) {
 			t.Errorf("%v: exit status %d, want 2: %s", args, code, errs)
 		}
 	}
-	if code, out, _ := doctorOf(env, "--gitlab-token", ""); code != 1 || !strings.Contains(out, "--gitlab-token is missing") {
+	if code, out, _ := doctorOf(env, "--gitlab-token", ""); code != 1 || !strings.Contains(out, "--gitlab-token: it is missing") {
 		t.Errorf("without a token: exit status %d\n%s", code, out)
 	}
 }
