@@ -24,6 +24,7 @@ type permission struct {
 var permissions = []permission{
 	{[]string{"read_user"}, "User: Read", "user", "", false, "GitLab's own address, and whether it can be used"},
 	{[]string{"read_project"}, "Project: Read", "project", "", false, "the projects"},
+	{[]string{"read_project"}, "Project: Read, of the user", "user", "", true, "lists of all projects: globs, doctor"},
 	{[]string{"read_job"}, "Job: Read", "project", "", false, "a job's state, its log, catch-up, sweeps"},
 	{[]string{"read_pipeline"}, "Pipeline: Read", "project", "", false, "a pipeline's state and jobs"},
 	{[]string{"run_job", "retry_job"}, "Job: Run Job", "project", event.VerbRetry, false, "retry"},

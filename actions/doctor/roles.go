@@ -94,8 +94,12 @@ func checkProjectsExist(ctx context.Context, x *exam) []Finding {
 		return notChecked(err)
 	}
 	var found []Finding
+	where := "--projects or in the schedule of the rule"
+	if len(x.Only) > 0 {
+		where = "--project"
+	}
 	for _, m := range f.missing {
-		found = append(found, Finding{Severity: Problem, Seen: fmt.Sprintf("%q: %s", m.Project, m.Reason), Advice: "correct the entry in --projects or in the schedule of the rule, or make the token's user a member"})
+		found = append(found, Finding{Severity: Problem, Seen: fmt.Sprintf("%q: %s", m.Project, m.Reason), Advice: "correct the entry in " + where + ", or make the token's user a member"})
 	}
 	if f.gone > 0 {
 		found = append(found, Finding{

@@ -92,6 +92,7 @@ func TestFineGrained(t *testing.T) {
 		{"no erase, which no rule wants", ruleFile, everything("delete_job"), doctor.OK, nil},
 		{"no erase", erase, everything("delete_job"), doctor.Problem, []string{`"Job: Delete" (erase)`}},
 		{"another name of a permission", ruleFile, append(everything("run_job"), gitlabtest.Grant{Access: "selected_memberships", Permissions: []string{"retry_job"}, Project: 1}), doctor.OK, nil},
+		{"no lists", ruleFile, append(everything("read_project"), gitlabtest.Grant{Access: "all_memberships", Permissions: []string{"read_project"}}), doctor.Warning, []string{`"Project: Read, of the user" (lists of all projects: globs, doctor)`}},
 		{"no webhooks", ruleFile, everything("read_webhook"), doctor.Warning, []string{`"Webhook: Read" (catch-up by failed deliveries)`}},
 		{"hidden", ruleFile, everything("read_personal_access_token"), doctor.Unknown, []string{"Personal Access Token: Read"}},
 	} {

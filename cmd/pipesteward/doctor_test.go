@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
 // doctorOf runs the command with the settings of the environment.
@@ -151,6 +152,16 @@ func TestDoctorWithAllWrong(t *testing.T) {
 	if code, out, _ := doctorOf(env, "--gitlab-token", ""); code != 1 || !strings.Contains(out, "--gitlab-token: it is missing") {
 		t.Errorf("without a token: exit status %d\n%s", code, out)
 	}
+}
+
+// Redis says its version, and what it may lose.
+func TestDoctorOnRedis(t *testing.T) {
+	env := newEnvironment(t)
+	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
+	env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	server := redistest.Start(t)
+	_, out, _ := doctorOf(env, "--store", server.URL())
+	says(t, out, "✓ store-open          Redis ", " at 127.0.0.1:", "store-durable", "✓ store-latency       a durable write takes", "✓ store-space", "✓ project-role")
 }
 
 // `serve` says at its start what will keep it from its work.
