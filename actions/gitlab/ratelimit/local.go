@@ -8,47 +8,49 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// Local is a Limiter of one process, for commands that have no store.
+// Local is the Limiter of one process, for commands that share no store with others. It
+// is safe for concurrent use.
 type Local struct {
 	now func() time.Time
 
 	mu   sync.Mutex
-	next map[string]time.Time // by key: when a token is free if the bucket has no burst (GCRA's theoretical arrival time)
-	held map[string]time.Time // by key: nobody may take before
+	full map[string]time.Time // when the bucket is full again
+	held map[string]time.Time // nobody takes from the bucket before
 }
 
 var _ Limiter = (*Local)(nil)
 
-// NewLocal returns a limiter whose buckets are full.
+// NewLocal returns a Local whose buckets are full.
 func NewLocal(now func() time.Time) *Local {
-	return &Local{now: now, next: map[string]time.Time{}, held: map[string]time.Time{}}
+	return &Local{now: now, full: map[string]time.Time{}, held: map[string]time.Time{}}
 }
 
-// Take implements Limiter.
-func (l *Local) Take(_ context.Context, key string, rate store.Rate) (time.Duration, error) {
+// Take implements Limiter. Its error is ctx's.
+func (l *Local) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, interval := l.now(), rate.Interval()
-	if wait := l.held[key].Sub(now); wait > 0 {
-		return wait, nil
+	now := l.now()
+	if held := l.held[key].Sub(now); held > 0 {
+		return held, ctx.Err()
 	}
-	next := l.next[key]
-	if next.Before(now) {
-		next = now
+	full := l.full[key]
+	if full.Before(now) {
+		full = now
 	}
-	if wait := next.Sub(now) - interval*time.Duration(rate.Capacity()-1); wait > 0 {
-		return wait, nil
+	full = full.Add(rate.Interval())
+	if wait := full.Sub(now) - time.Duration(rate.Capacity())*rate.Interval(); wait > 0 {
+		return wait, ctx.Err()
 	}
-	l.next[key] = next.Add(interval)
-	return 0, nil
+	l.full[key] = full
+	return 0, ctx.Err()
 }
 
-// Hold implements Limiter.
-func (l *Local) Hold(_ context.Context, key string, span time.Duration) error {
+// Hold implements Limiter. Its error is ctx's.
+func (l *Local) Hold(ctx context.Context, key string, span time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if until := l.now().Add(span); until.After(l.held[key]) {
 		l.held[key] = until
 	}
-	return nil
+	return ctx.Err()
 }
