@@ -50,8 +50,9 @@ type Config struct {
 
 	Secrets []string // must appear in no finding
 	Now     func() time.Time
-	// Progress is called while a check reads many projects; nil: by nobody.
-	Progress func(what string, done, of int)
+	// Progress is called while checks read one project after the other, with the path of
+	// the last one; nil: it is not.
+	Progress func(done, of int, path string)
 }
 
 // Store is the part of the store that is checked.
@@ -99,7 +100,7 @@ const minRedacted = 8
 func newExam(cfg Config) *exam {
 	x := &exam{Config: cfg}
 	if x.Progress == nil {
-		x.Progress = func(string, int, int) {}
+		x.Progress = func(int, int, string) {}
 	}
 	var pairs []string
 	for _, secret := range cfg.Secrets {

@@ -42,13 +42,9 @@ func (x *exam) memberProjects(ctx context.Context) (map[int64]project, error) {
 		user, _ := x.tokenUser(ctx) // without it, the roles in the lists count
 		all := map[int64]project{}
 		for _, role := range []gitlab.Role{gitlab.NoRole, gitlab.Developer, gitlab.Maintainer, gitlab.Owner} {
-			n := 0
 			for p, err := range x.GitLab.MemberProjects(ctx, role, role == gitlab.NoRole) {
 				if err != nil {
 					return nil, err
-				}
-				if n++; n%100 == 0 {
-					x.Progress("lists projects", len(all), 0)
 				}
 				known, listed := all[p.ID]
 				if !listed {
@@ -160,13 +156,13 @@ func (x *exam) chooseKnown(ctx context.Context, all, chosen map[int64]project, f
 		return err
 	}
 	for i, id := range known {
-		x.Progress("reads known projects", i, len(known))
 		if p, is := all[id]; is {
 			p.wanted = true
 			chosen[id] = p
 			continue
 		}
 		p, err := x.GitLab.Project(ctx, strconv.FormatInt(id, 10))
+		x.Progress(i+1, len(known), p.Path)
 		switch {
 		case err == nil:
 			chosen[id] = x.stranger(ctx, p)

@@ -180,7 +180,7 @@ func checkProtectedBranch(ctx context.Context, x *exam) []Finding {
 		if p.role >= gitlab.Maintainer { // who may push and merge, unless nobody may
 			continue
 		}
-		x.Progress("reads default branches", i, len(all))
+		x.Progress(i+1, len(all), p.Path)
 		b, err := x.GitLab.Branch(ctx, p.ID, p.DefaultBranch)
 		switch {
 		case apierror.IsNotFound(err): // the repository is empty

@@ -119,8 +119,8 @@ func marks(p printer) map[doctor.Severity]string {
 const (
 	// checkupWidth is the width of the output, in characters.
 	checkupWidth = 80
-	// checkWidth is that of the column of checks.
-	checkWidth = 19
+	// idWidth is that of the column of checks.
+	idWidth = 19
 	// namedProjects is how many projects of a finding are named.
 	namedProjects = 3
 )
@@ -150,13 +150,13 @@ func printCheckup(w io.Writer, found []doctor.Finding, quiet bool) error {
 			subject = f.Subject
 			fmt.Fprintln(&b, p.bold(subject))
 		}
-		indent := strings.Repeat(" ", 2+2+checkWidth+1)
-		fmt.Fprintf(&b, "  %s %-*s %s\n", marks(p)[f.Severity], checkWidth, name, wrapped(f.Seen, indent))
+		margin := strings.Repeat(" ", 2+2+idWidth+1)
+		fmt.Fprintf(&b, "  %s %-*s %s\n", marks(p)[f.Severity], idWidth, name, behind(margin, f.Seen))
 		if len(f.Projects) > 0 {
-			fmt.Fprintf(&b, "%s%s\n", indent, wrapped(named(f.Projects), indent))
+			fmt.Fprintf(&b, "%s%s\n", margin, behind(margin, named(f.Projects)))
 		}
 		if f.Advice != "" {
-			fmt.Fprintf(&b, "%s%s\n", indent, wrapped("→ "+f.Advice, indent+"  "))
+			fmt.Fprintf(&b, "%s%s\n", margin, behind(margin+"  ", "→ "+f.Advice))
 		}
 	}
 	if b.Len() > 0 {
@@ -182,13 +182,13 @@ func named(paths []string) string {
 	return fmt.Sprintf("%s: %s", english.Plural(len(paths), "project", ""), some)
 }
 
-// wrapped breaks a text so that it fits behind the indentation of its lines.
-func wrapped(s, indent string) string {
-	lines := strings.Split(text.WrapSoft(s, checkupWidth-len(indent)), "\n")
+// behind breaks a text so that its lines fit behind a margin.
+func behind(margin, s string) string {
+	lines := strings.Split(text.WrapSoft(s, checkupWidth-len(margin)), "\n")
 	for i, line := range lines {
 		lines[i] = strings.TrimRight(line, " ") // WrapSoft fills them up
 	}
-	return strings.Join(lines, "\n"+indent)
+	return strings.Join(lines, "\n"+margin)
 }
 
 // sumOf says how many findings there are of each severity.
@@ -221,8 +221,8 @@ func newCounter(out io.Writer, terminal bool) *counter {
 	return &counter{out: out, terminal: terminal, shown: time.Now()}
 }
 
-// count shows the progress; of 0: the whole is not known.
-func (c *counter) count(what string, done, of int) {
+// count shows that so many projects are read, the last of them path.
+func (c *counter) count(done, of int, path string) {
 	every := 5 * time.Second
 	if c.terminal {
 		every = 200 * time.Millisecond
@@ -231,10 +231,7 @@ func (c *counter) count(what string, done, of int) {
 		return
 	}
 	c.shown = time.Now()
-	line := fmt.Sprintf("%s: %d", what, done)
-	if of > 0 {
-		line += fmt.Sprintf(" of %d", of)
-	}
+	line := fmt.Sprintf("project %d of %d: %s", done, of, path)
 	if c.terminal {
 		fmt.Fprintf(c.out, "\r\x1b[K%s", line)
 		return
