@@ -138,7 +138,7 @@ func (r *Runner) deferDecision(ctx context.Context, a *attempt, v *verdict) erro
 	if err := r.reportDeferral(ctx, a.pending, v); err != nil {
 		return err
 	}
-	r.Log.Debug("decision deferred", append(event.LogAttrs(a.Event), "rule", a.Rule, "action", a.Action.Verb, "decision", a.ID, "reason", cmp.Or(v.reason, v.waitsFor), "wait", v.wait.String())...)
+	r.Log.Debug("decision deferred", append(event.LogAttrs(a.Event), "rule", a.Rule, "action", a.Action.Verb, "decision", a.ID, "reason", cmp.Or(v.reason, v.waits.Reason), "wait", v.wait.String())...)
 	a.Waited += event.Duration(v.wait)
 	a.DeferredAttempt, a.Waits = a.lease.Attempt(), v.waits
 	return errors.Join(a.lease.Keep(a.pending), a.lease.Defer(ctx, v.wait))
