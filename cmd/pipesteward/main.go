@@ -40,6 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		sweepCommand(stdout, stderr),
 		catchUpCommand(stdout, stderr),
 		decisionsCommand(stdout, stderr),
+		deliveriesCommand(stdout, stderr),
 		queueCommand(stdout),
 		ciCommand(stdout, stderr),
 		pauseCommand(stdout),
