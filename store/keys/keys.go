@@ -41,6 +41,7 @@ var Families = []Family{
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
 	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
 	{Record, "trouble:<start>", "actions/health", untilDone, "the messages about trouble with GitLab"},
+	{Record, "webhooks:<instance>:<change>", "actions/hooks", untilDone, "the message about dead webhooks, or about their recovery"},
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
 	{Claim, "pauses", "actions/pause", "10s", "one replica changes the pauses"},
@@ -48,6 +49,7 @@ var Families = []Family{
 	{Claim, "storm:<class>", "actions/breaker", "10s", "one replica changes a storm"},
 	{Claim, "sweep:<rule>", "actions/sweep", "2m, renewed", "one replica runs a schedule rule"},
 	{Claim, "trouble:gitlab", "actions/health", "10s", "one replica changes the trouble"},
+	{Claim, "webhooks", "actions/hooks", "2m, renewed", "one replica keeps the webhooks in order"},
 
 	{Rate, "<host>", "actions/gitlab/ratelimit", "until it is full", "all requests to GitLab"},
 	{Rate, "<host>:limit:<scope>", "actions/gitlab/ratelimit", "until its hold ends", "GitLab's limit of an endpoint and project"},
@@ -63,6 +65,7 @@ var Families = []Family{
 	{Tally, "waiting:<class>:<start>", "actions/breaker", "7d", "decisions that wait for the end of a storm"},
 
 	{Value, "caught-up:<instance>:<project>", "actions/catchup", "365d", "up to when a project was looked at"},
+	{Value, "dead-webhooks:<instance>", "actions/hooks", "365d", "webhooks that GitLab sends nothing to"},
 	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule for pipelines has decided on the job"},
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
 	{Value, "failed:decision:<decision>", "actions", "7d", "how often a decision has failed"},
@@ -151,6 +154,15 @@ func TroubleRecord(start time.Time) string { return fmt.Sprintf("trouble:%d", st
 
 // CatchUp is the key of the claim on a round of catch-up.
 const CatchUp = "catch-up"
+
+// Webhooks is the key of the claim on the webhooks.
+const Webhooks = "webhooks"
+
+// DeadWebhooks is the key of the webhooks that are known to be dead.
+func DeadWebhooks(instance string) string { return "dead-webhooks:" + instance }
+
+// WebhooksRecord is the id of the record of one change of them.
+func WebhooksRecord(instance, change string) string { return "webhooks:" + instance + ":" + change }
 
 // Pauses is the key of the pauses in force, and of the claim on them.
 const Pauses = "pauses"

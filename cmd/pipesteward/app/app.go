@@ -24,6 +24,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/sweep"
@@ -124,7 +125,11 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
 	}
 
-	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, log)
+	var keeper *hooks.Keeper // nil: webhooks are left as they are
+	if o.EnsureHooks {
+		keeper = hooks.NewKeeper(KeeperConfig(o, db, gl, known, log))
+	}
+	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, keeper, log)
 	reload := func() error { return errors.Join(a.rules.reload(true), secretFiles.reload()) }
 
 	a.adminListener, err = a.listen(ctx, "--admin-listen", o.AdminListen)
@@ -150,6 +155,9 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	a.serve("--listen", a.webhookListener, webhooks)
+	if keeper != nil { // its test deliveries are to be received
+		a.inBackground(keeper.Run)
+	}
 	return a, nil
 }
 

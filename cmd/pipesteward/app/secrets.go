@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
@@ -141,7 +142,7 @@ func (f *secretFile) reload() (changed bool, err error) {
 
 // newSecretFiles returns the secrets that come from files; changes are put into those
 // that use them.
-func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, webhooks *webhook.Handler, log *slog.Logger) *secretFiles {
+func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, webhooks *webhook.Handler, keeper *hooks.Keeper, log *slog.Logger) *secretFiles {
 	files := &secretFiles{paths: o.SecretFiles, log: log}
 	files.addSingle("gitlab-token", o.GitLabToken, gl.SetToken)
 	files.addSingle("slack-token", o.SlackToken, func(token string) error {
@@ -160,11 +161,15 @@ func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notif
 	})
 	credentials := o.Credentials
 	use := func(next webhook.Credentials) error {
-		err := webhooks.SetCredentials(next)
-		if err == nil {
-			credentials = next
+		if err := webhooks.SetCredentials(next); err != nil {
+			return err
 		}
-		return err
+		credentials = next
+		if keeper != nil {
+			o.Credentials = next
+			keeper.SetWanted(WantedHook(o))
+		}
+		return nil
 	}
 	files.add("webhook-token", o.Credentials.Tokens, func(values []string) error {
 		next := credentials
