@@ -87,7 +87,7 @@ func (p *projectRound) replayFailed(ctx context.Context) error {
 		p.round.lists[name], p.lists = l, append(p.lists, l)
 		if !hook.Sends() && !p.disabled[name] {
 			p.Log.Warn("GitLab has disabled a webhook after failed deliveries: correct their cause, then press Test at the webhook, or run `pipesteward hooks ensure`",
-				"webhook", name, "project", p.name(), "why", strings.ReplaceAll(hook.AlertStatus, "_", " "))
+				"webhook", name, "project", p.name(), "reason", strings.ReplaceAll(hook.AlertStatus, "_", " "))
 		}
 		p.disabled[name] = !hook.Sends()
 		if err := p.replay(ctx, hook, l); err != nil {

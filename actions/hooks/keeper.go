@@ -132,7 +132,7 @@ func (k *Keeper) round(ctx context.Context) (Result, error) {
 	}
 	result, err := e.Run(ctx, entries)
 	for _, p := range result.Problems {
-		k.warnOnce("a project to keep webhooks of could not be found", p.String(), problems)
+		k.warnOnce(p.Project, p.Reason, problems)
 	}
 	if err == nil {
 		k.logged = problems
@@ -143,23 +143,24 @@ func (k *Keeper) round(ctx context.Context) (Result, error) {
 // log logs what was done about one owner, and once what is left wrong.
 func (k *Keeper) log(r Report, problems map[string]bool) {
 	for _, done := range r.Done {
-		k.Log.Info("a webhook was changed", r.Kind, r.Owner, "done", done)
+		k.Log.Info("a webhook was changed", "owner", r.Owner, "change", done)
 	}
 	switch {
 	case r.Error != "":
-		k.warnOnce("a webhook can't be kept in order", r.Kind+" "+r.Owner+": "+r.Error, problems)
+		k.warnOnce(r.Owner, r.Error, problems)
 	case k.DryRun && len(r.Todo) > 0:
-		k.warnOnce("a webhook would be changed, but for the dry run", r.Kind+" "+r.Owner+": "+strings.Join(r.Todo, "; "), problems)
+		k.warnOnce(r.Owner, "not changed, for the dry run: "+strings.Join(r.Todo, "; "), problems)
 	case r.IsWrong():
 		for _, finding := range r.Findings {
-			k.warnOnce("a webhook needs attention", r.Kind+" "+r.Owner+": "+finding, problems)
+			k.warnOnce(r.Owner, finding, problems)
 		}
 	}
 }
 
 // warnOnce logs a problem that the round before did not have.
-func (k *Keeper) warnOnce(what, problem string, problems map[string]bool) {
-	if problems[problem] = true; !k.logged[problem] {
-		k.Log.Warn(what, "problem", problem)
+func (k *Keeper) warnOnce(owner, problem string, problems map[string]bool) {
+	key := owner + ": " + problem
+	if problems[key] = true; !k.logged[key] {
+		k.Log.Warn("a webhook needs attention", "owner", owner, "reason", problem)
 	}
 }

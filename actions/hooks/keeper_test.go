@@ -150,7 +150,7 @@ func TestKeeperDryRun(t *testing.T) {
 			t.Errorf("%s %s", r.Method, r.Path)
 		}
 	}
-	if n := strings.Count(k.Logs.String(), "would be changed"); n != 2 {
+	if n := strings.Count(k.Logs.String(), "not changed, for the dry run"); n != 2 {
 		t.Errorf("%d lines say what would be changed, want one for each project:\n%s", n, k.Logs)
 	}
 	if posts := k.Posts(); len(posts) != 1 {

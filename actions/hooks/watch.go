@@ -96,10 +96,10 @@ func (k *Keeper) announce(ctx context.Context, seen []sighting) error {
 		}
 	}
 	for _, s := range slices.Concat(found, revived) {
-		k.Log.Warn("GitLab has disabled a webhook after failed deliveries: it sends nothing", "of", s.Name, "webhook", s.ID, "enabled_again", s.Now.State == "executable", "error", s.Now.Error)
+		k.Log.Warn("GitLab has disabled a webhook after failed deliveries: it sends nothing", "owner", s.Name, "webhook", s.ID, "enabled", s.Now.State == "executable", "reason", s.Now.Error)
 	}
 	for _, s := range recovered {
-		k.Log.Info("a webhook that GitLab had disabled works again", "of", s.Name, "webhook", s.ID, "since", known[s.ID])
+		k.Log.Info("a webhook that GitLab had disabled works again", "owner", s.Name, "webhook", s.ID, "since", known[s.ID])
 	}
 	if len(found)+len(revived)+len(recovered) == 0 {
 		return nil
@@ -152,7 +152,7 @@ type Announcements struct {
 
 // Handle notifies the channel that the rules name.
 func (a Announcements) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
-	if err := a.Announcer.Announce(ctx, l.ID(), a.Rules().Storm().Channel, a.text(rec), rec.Since, "about", "webhooks"); err != nil {
+	if err := a.Announcer.Announce(ctx, l.ID(), a.Rules().Storm().Channel, a.text(rec), rec.Since, "record", l.ID()); err != nil {
 		return err
 	}
 	return l.Done(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,16 +50,17 @@ func hooksListCommand(stdout, stderr io.Writer) *cli.Command {
 		Description: "Shows the webhooks that post to --webhook-url (without it: to any URL that ends in /webhooks/gitlab) of the\n" +
 			"projects, globs and groups that arguments or --projects name, whether GitLab sends to them, and which deliveries\n" +
 			"failed in the last day. It changes nothing. Exit status: 0; 1 if nothing could be read; 2 for a wrong command line.",
-		Flags: append(flagsOf("projects", "webhook-url", "store", "gitlab-url", "gitlab-token", "gitlab-rate"),
+		Flags: append(flagsOf("projects", "webhook-url", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-level", "log-format"),
 			&cli.BoolFlag{Name: "problems", Usage: "only those with findings"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			o, entries, err := readHooksSettings(c)
-			if err != nil {
+			log, logErr := newLogger(c, stderr)
+			if err := app.JoinSettings(err, logErr); err != nil {
 				return err
 			}
-			result, err := runHooks(ctx, o, entries, hooks.Ensurer{Wanted: app.WantedHook(o)}, stderr)
+			result, err := runHooks(ctx, o, entries, hooks.Ensurer{Wanted: app.WantedHook(o)}, log, stderr)
 			if c.Bool("problems") {
 				result.Reports = slices.DeleteFunc(result.Reports, func(r hooks.Report) bool { return !r.IsWrong() && len(r.Findings) == 0 })
 			}
@@ -85,22 +87,20 @@ func hooksEnsureCommand(stdout, stderr io.Writer) *cli.Command {
 			"and, where GitLab has disabled them, enabled by a test delivery, for which `serve` must run. Others are never\n" +
 			"changed. What is right is only read, so the same command goes on where it was stopped. See it with --dry-run\n" +
 			"first. Exit status: 0; 1 when something is left wrong; 2 for a wrong command line.",
-		Flags: append(flagsOf("projects", "webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "dry-run"),
+		Flags: append(flagsOf("projects", "webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "dry-run", "log-level", "log-format"),
 			&cli.BoolFlag{Name: "rotate", Usage: "set the secrets of all webhooks anew, as after a change of --webhook-token"},
 			&cli.StringSliceFlag{Name: "replace-url", Usage: "an earlier `URL` of this service: its webhooks get --webhook-url (repeatable)"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			o, entries, err := readHooksSettings(c)
-			if err != nil {
-				return err
-			}
-			if err := checkWanted(o, c.StringSlice("replace-url")); err != nil {
+			log, logErr := newLogger(c, stderr)
+			if err := app.JoinSettings(err, checkWanted(o, c.StringSlice("replace-url")), logErr); err != nil {
 				return err
 			}
 			wanted := app.WantedHook(o)
 			wanted.Rotate, wanted.Replaces = c.Bool("rotate"), c.StringSlice("replace-url")
-			result, err := runHooks(ctx, o, entries, hooks.Ensurer{Wanted: wanted, Change: !o.DryRun}, stderr)
+			result, err := runHooks(ctx, o, entries, hooks.Ensurer{Wanted: wanted, Change: !o.DryRun}, log, stderr)
 			if c.Bool("json") {
 				err = errors.Join(printJSON(stdout, result), err)
 			} else {
@@ -117,31 +117,26 @@ func hooksEnsureCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// checkWanted returns an error that names all settings that `ensure` lacks.
+// checkWanted returns what `ensure` lacks, as app.SettingErrors.
 func checkWanted(o app.Options, replaced []string) error {
-	var errs []error
+	var wrong app.SettingErrors
 	if o.WebhookURL == "" {
-		errs = append(errs, errors.New("--webhook-url is missing: the public URL that GitLab posts to, like https://pipesteward.example.com/webhooks/gitlab"))
+		wrong = wrong.With("webhook-url", errors.New("it is missing: the public URL that GitLab posts to, like https://pipesteward.example.com/webhooks/gitlab"))
 	}
-	if c := o.Credentials; len(c.Tokens) == 0 && len(c.SigningTokens) == 0 && !c.Insecure {
-		errs = append(errs, errors.New("--webhook-token and --webhook-signing-token are missing: give one of them, as to `serve`; or --insecure-no-webhook-auth for webhooks without a secret"))
+	if c := o.Credentials; len(c.Tokens)+len(c.SigningTokens) == 0 && !c.Insecure {
+		wrong = wrong.With("webhook-token", errors.New("neither it nor --webhook-signing-token is set: give the same as to `serve`; --insecure-no-webhook-auth leaves webhooks without a secret"))
 	}
 	wanted := app.WantedHook(o)
 	for _, old := range replaced {
-		if err := hooks.CheckURL(old, wanted.Path); err != nil {
-			errs = append(errs, fmt.Errorf("--replace-url: %w", err))
-		}
+		wrong = wrong.With("replace-url", hooks.CheckURL(old, wanted.Path))
 	}
-	return errors.Join(errs...)
+	return wrong.Err()
 }
 
 // readHooksSettings reads the settings, and the projects and groups that the command
-// line names.
+// line names. The error is a usageError or an app.SettingErrors.
 func readHooksSettings(c *cli.Command) (o app.Options, entries []string, err error) {
 	o, err = readSettings(c)
-	if err != nil {
-		return o, nil, err
-	}
 	entries = append(c.Args().Slice(), o.Projects...)
 	for _, entry := range c.Args().Slice() {
 		if err := rules.CheckProjects(entry); err != nil {
@@ -151,12 +146,11 @@ func readHooksSettings(c *cli.Command) (o app.Options, entries []string, err err
 	if len(entries) == 0 {
 		return o, nil, &usageError{fmt.Errorf("hooks %s: name projects, globs or groups, like platform, 'apps/*/web' or tools/lint", c.Name)}
 	}
-	return o, entries, nil
+	return o, entries, err
 }
 
 // runHooks runs an Ensurer with the settings, and shows on stderr how far it is.
-func runHooks(ctx context.Context, o app.Options, entries []string, e hooks.Ensurer, stderr io.Writer) (result hooks.Result, err error) {
-	log := newLogger(stderr)
+func runHooks(ctx context.Context, o app.Options, entries []string, e hooks.Ensurer, log *slog.Logger, stderr io.Writer) (result hooks.Result, err error) {
 	limiter, closeIt, err := app.OpenLimiter(ctx, o.Store, log)
 	if err != nil {
 		return hooks.Result{}, err

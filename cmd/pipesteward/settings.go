@@ -83,6 +83,8 @@ func serveFlags() []cli.Flag {
 		secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-..."),
 		stringFlag("slack-api-url", "", "`URL` of Slack's API, if not Slack's own"),
 		boolFlag("dry-run", "decide and notify, change nothing"),
+		stringFlag("log-level", "info", "least `LEVEL` of what is logged: debug, info, warn or error"),
+		stringFlag("log-format", formatAuto, "`FORMAT` of the log: text, json, or auto: text on a terminal, else json"),
 	}
 }
 
@@ -92,9 +94,9 @@ func flagsOf(names ...string) []cli.Flag {
 	return slices.DeleteFunc(serveFlags(), func(f cli.Flag) bool { return !slices.Contains(names, f.Names()[0]) })
 }
 
-// readSettings reads the settings of a command; the error joins all mistakes.
+// readSettings reads the settings of a command; the error is an app.SettingErrors.
 func readSettings(c *cli.Command) (app.Options, error) {
-	var errs []error
+	var wrong app.SettingErrors
 	files := map[string]string{}
 	fromFile := func(name string) {
 		if path := secretPath(name); path != "" {
@@ -105,7 +107,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		fromFile(name)
 		all, err := secrets(name, c.String(name))
 		value, err2 := app.Single(name, all)
-		errs = append(errs, err, err2)
+		wrong = wrong.With(name, errors.Join(err, err2))
 		return value
 	}
 	several := func(name string) []string {
@@ -115,24 +117,22 @@ func readSettings(c *cli.Command) (app.Options, error) {
 			given = strings.Split(os.Getenv(env(name)), ",")
 		}
 		all, err := secrets(name, given...)
-		errs = append(errs, err)
+		wrong = wrong.With(name, err)
 		return all
 	}
 	rate, err := parseRate(c.String("gitlab-rate"))
-	if err != nil {
-		errs = append(errs, fmt.Errorf("--gitlab-rate: %w", err))
-	}
+	wrong = wrong.With("gitlab-rate", err)
 	native, err := model.ParseDuration(cmp.Or(c.String("native-retry-wait"), "0s"))
 	if err != nil || time.Duration(native) > maxNativeRetry {
-		errs = append(errs, fmt.Errorf("--native-retry-wait: %q is not a time from 0s to %s, like 5s", c.String("native-retry-wait"), maxNativeRetry))
+		wrong = wrong.With("native-retry-wait", fmt.Errorf("%q is not a time from 0s to %s, like 5s", c.String("native-retry-wait"), maxNativeRetry))
 	}
 	every, err := model.ParseDuration(cmp.Or(c.String("catch-up-every"), "0"))
 	if err != nil || every != 0 && time.Duration(every) < leastCatchUp {
-		errs = append(errs, fmt.Errorf("--catch-up-every: %q is not a time of at least %s, like 5m, or 0 for never", c.String("catch-up-every"), leastCatchUp))
+		wrong = wrong.With("catch-up-every", fmt.Errorf("%q is not a time of at least %s, like 5m, or 0 for never", c.String("catch-up-every"), leastCatchUp))
 	}
 	maxAge, err := model.ParseDuration(cmp.Or(c.String("catch-up-max-age"), "24h"))
 	if err != nil || maxAge <= 0 || time.Duration(maxAge) > mostCatchUp {
-		errs = append(errs, fmt.Errorf("--catch-up-max-age: %q is not a time up to %s, like 24h", c.String("catch-up-max-age"), model.Duration(mostCatchUp)))
+		wrong = wrong.With("catch-up-max-age", fmt.Errorf("%q is not a time up to %s, like 24h", c.String("catch-up-max-age"), model.Duration(mostCatchUp)))
 	}
 	list := func(name string) []string {
 		if c.IsSet(name) {
@@ -142,24 +142,18 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	}
 	projects := list("projects")
 	for _, entry := range projects {
-		if err := rules.CheckProjects(entry); err != nil {
-			errs = append(errs, fmt.Errorf("--projects: %w", err))
-		}
+		wrong = wrong.With("projects", rules.CheckProjects(entry))
 	}
-	address, ensure := c.String("webhook-url"), c.Bool("ensure-hooks")
+	address := c.String("webhook-url")
 	if address != "" {
-		if err := hooks.CheckURL(address, webhook.Path); err != nil {
-			errs = append(errs, fmt.Errorf("--webhook-url: %w", err))
-		}
-	} else if ensure {
-		errs = append(errs, fmt.Errorf("--ensure-hooks needs --webhook-url, the public URL that GitLab posts to: https://pipesteward.example.com%s", webhook.Path))
+		wrong = wrong.With("webhook-url", hooks.CheckURL(address, webhook.Path))
 	}
 	window := int64(defaultLogWindow)
 	if given, has := c.Value("log-window").(int64); has { // not every command has it
 		window = given
 	}
 	if window < 1 || window > rest.MaxLog {
-		errs = append(errs, fmt.Errorf("--log-window: %d is not a number of bytes from 1 to %d", window, rest.MaxLog))
+		wrong = wrong.With("log-window", fmt.Errorf("%d is not a number of bytes from 1 to %d", window, rest.MaxLog))
 	}
 	o := app.Options{
 		Rules:           c.String("rules"),
@@ -173,7 +167,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		NativeRetryWait: time.Duration(native),
 		Projects:        projects,
 		WebhookURL:      address,
-		EnsureHooks:     ensure,
+		EnsureHooks:     c.Bool("ensure-hooks"),
 		CatchUpEvery:    time.Duration(every),
 		CatchUpMaxAge:   time.Duration(maxAge),
 		LogWindow:       window,
@@ -186,7 +180,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		SecretFiles: files,
 		Version:     version(),
 	}
-	return o, errors.Join(errs...)
+	return o, wrong.Err()
 }
 
 // parseRate parses "300/1m": at most 300 requests in any window of a minute. A

@@ -1,5 +1,5 @@
 // Package admin serves operators: health, metrics, the rules and pauses in force,
-// the journal of decisions, and the queue.
+// the last webhook deliveries, the journal of decisions, and the queue.
 package admin
 
 import (
@@ -36,6 +36,12 @@ type Store interface {
 	Dead(ctx context.Context, n int) ([]store.DeadRecord, error)
 }
 
+// DeliveryLister lists the last webhook deliveries.
+type DeliveryLister interface {
+	// Deliveries lists the latest deliveries that match, newest first, limit at most.
+	Deliveries(ctx context.Context, match func(*event.Delivery) bool, limit int) ([]event.Delivery, error)
+}
+
 // RulesReporter reports which rules are in force.
 type RulesReporter interface {
 	State() RulesState
@@ -54,14 +60,17 @@ type RulesState struct {
 
 // Config is what New needs; all of it is required.
 type Config struct {
-	Addr    net.Addr // of the listener
-	Store   Store
-	Rules   RulesReporter
-	Reload  func() error // reads rules and secrets again, as SIGHUP does
-	Pauses  Pauser
-	Metrics prometheus.Gatherer
-	Version string
-	DryRun  bool // the process changes nothing
+	Addr  net.Addr // of the listener
+	Store Store
+	// Deliveries are the last ones.
+	Deliveries DeliveryLister
+	Rules      RulesReporter
+	Reload     func() error // reads rules and secrets again, as SIGHUP does
+	Pauses     Pauser
+	Stories    Storyteller
+	Metrics    prometheus.Gatherer
+	Version    string
+	DryRun     bool // the process changes nothing
 	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
 	Parts map[string]func(context.Context) any
 	Now   func() time.Time
@@ -80,6 +89,8 @@ type admin struct{ Config }
 //	POST /api/v1/pause     stops actions on all replicas
 //	POST /api/v1/resume    ends a pause
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
+//	GET /api/v1/why        what happened to a job or a pipeline, and why
+//	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
 //	GET /api/v1/queue      the number of records in the queue
 //	GET /api/v1/dead       the records that were buried, newest first
@@ -105,6 +116,8 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/pause", a.pause)
 	e.POST("/api/v1/resume", a.resume)
 	e.GET("/api/v1/decisions", a.decisions)
+	e.GET("/api/v1/why", a.why)
+	e.GET("/api/v1/deliveries", a.deliveries)
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
 	e.GET("/api/v1/queue", a.queue)
 	e.GET("/api/v1/dead", a.dead)

@@ -135,7 +135,7 @@ func TestNewWebhookRefuses(t *testing.T) {
 		{
 			"token and insecure",
 			webhook.Credentials{Tokens: []string{secretToken}, Insecure: true},
-			"webhook tokens are set and yet every delivery shall be taken: choose one",
+			"webhook tokens are set, and yet every delivery is to be accepted (--insecure-no-webhook-auth): choose one",
 		},
 	}
 	for _, c := range cases {

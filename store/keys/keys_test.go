@@ -39,6 +39,7 @@ var made = map[keys.Use][]string{
 		keys.Retried(a, 7), keys.RulesInForce(a), keys.Schedule(a, a, a), keys.Message(a, a), keys.Storm(a), keys.SweepByHand(a, false),
 		keys.Reported(a, "<>:7:<>"), keys.Trouble,
 	},
+	keys.Log: {keys.Delivered, keys.DeliveredByOthers, keys.Evaluations},
 }
 
 var placeholder = regexp.MustCompile(`<[^>]*>`)

@@ -27,14 +27,18 @@ import (
 	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/recent"
+	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/handlers/deliveries"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // How long the parts of a shutdown may take; together less than 10 s.
@@ -100,11 +104,14 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
+	evaluations := a.recent(keys.Evaluations)
+
 	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
 	registry.MustRegister(pause.NewMetrics(pauses))
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: receiver, Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
+		Evaluations: evaluations,
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
@@ -117,12 +124,17 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		a.inBackground(catchup.New(cfg).Run)
 	}
 
+	delivered := &deliveries.Shared{
+		Log:           deliveries.New(deliveries.DefaultAuthenticated, deliveries.DefaultOthers),
+		Authenticated: a.recent(keys.Delivered), Others: a.recent(keys.DeliveredByOthers), Logger: log,
+	}
+	a.untilStopped(delivered.Run)
 	webhooks, err := webhook.New(webhook.Config{
 		Credentials: o.Credentials,
-		Queue:       db, Rules: a.rules, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known,
+		Queue:       db, Rules: a.rules, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known, Deliveries: delivered,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
+		return nil, SettingErrors{{"webhook-token", err}}
 	}
 
 	var keeper *hooks.Keeper // nil: webhooks are left as they are
@@ -136,9 +148,12 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	stories := stories{story.Builder{
+		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,
+	}}
 	adminAPI := admin.New(admin.Config{
-		Pauses: pauses, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
-		Addr: a.adminListener.Addr(), Store: db, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
+		Pauses: pauses, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Addr: a.adminListener.Addr(), Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.Health.Status() }},
 	})
 	a.serve("--admin-listen", a.adminListener, adminAPI)
@@ -224,6 +239,13 @@ func (a *App) untilStopped(do func(context.Context)) {
 	last := len(a.parts) - 1
 	start := a.parts[last]
 	a.parts[last] = func(ctx context.Context) func() error { return start(context.WithoutCancel(ctx)) }
+}
+
+// recent adds a part that keeps a log of recent items in the store.
+func (a *App) recent(key string) *recent.Log {
+	l := recent.New(a.store, key, time.Now, a.log)
+	a.untilStopped(l.Run)
+	return l
 }
 
 // listen listens on the address that a setting names.

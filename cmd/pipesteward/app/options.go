@@ -39,10 +39,13 @@ type Options struct {
 	Version     string // of this program
 }
 
+// VariablePrefix begins the environment variables of settings.
+const VariablePrefix = "PIPESTEWARD_"
+
 // Variable returns the name of the environment variable of a setting, like
 // PIPESTEWARD_GITLAB_TOKEN of gitlab-token.
 func Variable(setting string) string {
-	return "PIPESTEWARD_" + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
+	return VariablePrefix + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
 }
 
 // SeenTTL returns how long the store keeps in which status jobs and pipelines were
