@@ -40,15 +40,16 @@ type Ensurer struct {
 	Now     func() time.Time
 	// Sleep returns ctx's error when ctx ends first; optional.
 	Sleep func(ctx context.Context, d time.Duration) error
-	Watch func(Step)                          // is called after each owner; optional
-	Waits func(wait time.Duration, err error) // is called before a failed request is repeated; optional
+	Watch func(Step) // is called after each owner; optional
+	// Progress is called when an owner was read: so many of so many are; optional.
+	Progress func(read, of int, name string)
+	Waits    func(wait time.Duration, err error) // is called before a failed request is repeated; optional
 }
 
 // Step is one project or group that is done.
 type Step struct {
-	Done, Of int
-	Before   Plan // as it was found
-	Report   Report
+	Before Plan // as it was found
+	Report Report
 }
 
 // Result is what was found, and done.
@@ -105,7 +106,7 @@ func (r Result) IsWrong() bool { return r.Counts.Wrong > 0 || len(r.Problems) > 
 func (e *Ensurer) Run(ctx context.Context, entries []string) (Result, error) {
 	r := &run{
 		Ensurer: e, inspector: NewInspector(e.GitLab, e.Wanted, e.EveryDelivery, e.Now),
-		seen: map[Owner]bool{},
+		seen: map[Owner]bool{}, read: map[Owner]bool{},
 	}
 	r.applier = &applier{e.GitLab, r.inspector.wanted, r.sleep}
 	for _, entry := range entries {
@@ -113,6 +114,7 @@ func (e *Ensurer) Run(ctx context.Context, entries []string) (Result, error) {
 			return r.result, err
 		}
 	}
+	r.of = len(r.groups) + len(r.projects)
 	for _, group := range r.groups {
 		if err := r.group(ctx, group); err != nil {
 			return r.result, err
@@ -134,7 +136,8 @@ type run struct {
 	groups    []Plan
 	projects  []gitlab.Project // without those below the groups
 	seen      map[Owner]bool
-	done      int
+	read      map[Owner]bool
+	of        int // how many are to be read, as far as it is known
 	result    Result
 }
 
@@ -201,6 +204,7 @@ func (r *run) group(ctx context.Context, plan Plan) error {
 	if err != nil {
 		return err
 	}
+	r.of += len(found)
 	below, own := make([]*Plan, len(found)), 0
 	for i, p := range found {
 		err := r.try(ctx, func() error {
@@ -216,6 +220,7 @@ func (r *run) group(ctx context.Context, plan Plan) error {
 		case below[i].Ours != nil || below[i].Above != nil:
 			own++
 		}
+		r.progress(Owner{p.Path, p.ID})
 	}
 	if bare && own == 0 {
 		return r.owner(ctx, plan.Owner, &plan)
@@ -286,11 +291,18 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 	report.Done = done
 	r.result.Reports = append(r.result.Reports, report)
 	r.result.Counts.add(*before, report)
-	r.done++
+	r.progress(o)
 	if r.Watch != nil {
-		r.Watch(Step{Done: r.done, Of: max(r.done, len(r.seen)), Before: *before, Report: report})
+		r.Watch(Step{Before: *before, Report: report})
 	}
 	return nil
+}
+
+// progress reports that an owner was read.
+func (r *run) progress(o Owner) {
+	if r.read[o] = true; r.Progress != nil {
+		r.Progress(len(r.read), max(r.of, len(r.read)), o.String())
+	}
 }
 
 func (r *run) inspect(ctx context.Context, o Owner) (Plan, error) {

@@ -1,7 +1,7 @@
 package hooks_test
 
 import (
-	"slices"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -153,8 +153,9 @@ func TestPlan(t *testing.T) {
 					t.Errorf("finding %q lacks %q", r.Findings[i], part)
 				}
 			}
-			if slices.ContainsFunc(append(r.Findings, r.URL), func(text string) bool { return strings.Contains(text, "hush") || strings.Contains(text, "pw@") }) {
-				t.Errorf("a secret is shown: %+v", r)
+			shown, err := json.Marshal(r)
+			if err != nil || strings.Contains(string(shown), "hush") || strings.Contains(string(shown), "pw@") {
+				t.Errorf("a secret is shown: %s, %v", shown, err)
 			}
 		})
 	}

@@ -31,27 +31,37 @@ const (
 // Report describes the webhooks of an owner, what is to be done with them, and what was
 // done. It contains no secrets.
 type Report struct {
-	Owner         string    `json:"owner"` // full path
-	Kind          string    `json:"kind"`  // project or group
-	Webhook       int64     `json:"webhook,omitzero"`
-	URL           string    `json:"url,omitempty"` // masked
-	Events        []string  `json:"events,omitempty"`
+	Owner    string   `json:"owner"`             // full path
+	Kind     string   `json:"kind"`              // project or group
+	Webhook  *Webhook `json:"webhook,omitempty"` // ours; nil: there is none
+	Verdict  Verdict  `json:"verdict"`
+	Findings []string `json:"findings,omitempty"` // what is wrong or remarkable
+	Todo     []string `json:"to_do,omitempty"`    // what `ensure` would do
+	Done     []string `json:"done,omitempty"`     // what it did
+	Error    string   `json:"error,omitempty"`    // why it could not
+}
+
+// Webhook describes a webhook.
+type Webhook struct {
+	ID            int64     `json:"id"`
+	URL           string    `json:"url"` // masked
+	Events        []string  `json:"events"`
 	State         string    `json:"state,omitempty"` // executable, temporarily_disabled or disabled
 	DisabledUntil time.Time `json:"disabled_until,omitzero"`
 	VerifiesTLS   bool      `json:"tls_verification"`
 	Failed        int       `json:"failed"`                // deliveries of the last day
-	More          bool      `json:"more,omitzero"`         // have failed than that
+	More          bool      `json:"more_failed,omitzero"`  // there may be more than Failed
 	LastFailed    string    `json:"last_failed,omitempty"` // HTTP status of the last one that failed
 	LastFailedAt  time.Time `json:"last_failed_at,omitzero"`
-	Verdict       Verdict   `json:"verdict"`
-	Findings      []string  `json:"findings,omitempty"` // what is wrong or remarkable
-	Todo          []string  `json:"to_do,omitempty"`    // what `ensure` would do
-	Done          []string  `json:"done,omitempty"`     // what it did
-	Error         string    `json:"error,omitempty"`    // why it could not
 }
 
 // IsWrong reports whether events may be missing or come twice.
 func (r Report) IsWrong() bool { return r.Verdict != OK && r.Verdict != Covered || r.Error != "" }
+
+// sends reports whether GitLab sends to the webhook, and nothing has failed.
+func (r Report) sends() bool {
+	return r.Error == "" && r.Webhook != nil && r.Webhook.State == gitlab.StatusExecutable
+}
 
 // Report describes a plan.
 func (p Plan) Report(now time.Time) Report {
@@ -60,10 +70,11 @@ func (p Plan) Report(now time.Time) Report {
 		r.Kind = "group"
 	}
 	if h := p.Ours; h != nil {
-		r.Webhook, r.URL, r.Events, r.VerifiesTLS = h.ID, MaskURL(h.URL), h.Events, h.VerifiesTLS
-		r.State, r.DisabledUntil = h.AlertStatus, h.DisabledUntil
 		d := p.Deliveries[h.ID]
-		r.Failed, r.More, r.LastFailed, r.LastFailedAt = d.Failed, d.More, d.LastStatus, d.LastAt
+		r.Webhook = &Webhook{
+			ID: h.ID, URL: MaskURL(h.URL), Events: h.Events, State: h.AlertStatus, DisabledUntil: h.DisabledUntil, VerifiesTLS: h.VerifiesTLS,
+			Failed: d.Failed, More: d.More, LastFailed: d.LastStatus, LastFailedAt: d.LastAt,
+		}
 	}
 	r.Findings = p.findings(now)
 	return r

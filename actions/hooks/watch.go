@@ -83,7 +83,7 @@ func (k *Keeper) announce(ctx context.Context, seen []sighting) error {
 	var found, revived, recovered []sighting
 	for _, s := range seen {
 		_, before := known[s.ID]
-		works := s.Now.State == "executable" && s.Now.Error == ""
+		works := s.Now.sends()
 		switch {
 		case s.Dead && !before && works:
 			revived = append(revived, s)
@@ -96,7 +96,7 @@ func (k *Keeper) announce(ctx context.Context, seen []sighting) error {
 		}
 	}
 	for _, s := range slices.Concat(found, revived) {
-		k.Log.Warn("GitLab has disabled a webhook after failed deliveries: it sends nothing", "owner", s.Name, "webhook", s.ID, "enabled", s.Now.State == "executable", "reason", s.Now.Error)
+		k.Log.Warn("GitLab has disabled a webhook after failed deliveries: it sends nothing", "owner", s.Name, "webhook", s.ID, "enabled", s.Now.sends(), "reason", s.Now.Error)
 	}
 	for _, s := range recovered {
 		k.Log.Info("a webhook that GitLab had disabled works again", "owner", s.Name, "webhook", s.ID, "since", known[s.ID])

@@ -61,6 +61,9 @@ func hooksListCommand(stdout, stderr io.Writer) *cli.Command {
 				return err
 			}
 			result, err := runHooks(ctx, o, entries, hooks.Ensurer{Wanted: app.WantedHook(o)}, log, stderr)
+			if isNothing(result, err) {
+				return err
+			}
 			if c.Bool("problems") {
 				result.Reports = slices.DeleteFunc(result.Reports, func(r hooks.Report) bool { return !r.IsWrong() && len(r.Findings) == 0 })
 			}
@@ -101,6 +104,9 @@ func hooksEnsureCommand(stdout, stderr io.Writer) *cli.Command {
 			wanted := app.WantedHook(o)
 			wanted.Rotate, wanted.Replaces = c.Bool("rotate"), c.StringSlice("replace-url")
 			result, err := runHooks(ctx, o, entries, hooks.Ensurer{Wanted: wanted, Change: !o.DryRun}, log, stderr)
+			if isNothing(result, err) {
+				return err
+			}
 			if c.Bool("json") {
 				err = errors.Join(printJSON(stdout, result), err)
 			} else {
@@ -160,12 +166,12 @@ func runHooks(ctx context.Context, o app.Options, entries []string, e hooks.Ensu
 	if err != nil {
 		return hooks.Result{}, err
 	}
-	count := progress.NewCount(stderr, isTerminal(stderr), "webhooks")
+	count := progress.NewCount(stderr, isTerminal(stderr), "webhooks of")
 	e.GitLab, e.EveryDelivery, e.Now = gl, true, time.Now
 	e.Resolve = func(ctx context.Context, entries []string) ([]gitlab.Project, []event.SweepProblem, error) {
 		return projects.Resolve(ctx, gl, entries)
 	}
-	e.Watch = func(s hooks.Step) { count.Done(s.Done, s.Of, s.Report.Owner) }
+	e.Progress = count.Done
 	e.Waits = func(wait time.Duration, err error) {
 		count.Say(fmt.Sprintf("waits for %s: %v", event.Coarse(wait), err))
 	}
@@ -174,14 +180,19 @@ func runHooks(ctx context.Context, o app.Options, entries []string, e hooks.Ensu
 	return result, err
 }
 
+// isNothing reports whether a run ended before it found anything to print.
+func isNothing(result hooks.Result, err error) bool {
+	return err != nil && len(result.Reports)+len(result.Problems) == 0
+}
+
 // printHooks prints the webhooks as a table, and what is to be said of them below it.
 func printHooks(w io.Writer, result hooks.Result, wanted string) {
 	p := newPrinter(w)
 	// Where all have one address, it stands above the table.
 	addresses := map[string]bool{}
 	for _, r := range result.Reports {
-		if r.URL != "" {
-			addresses[r.URL] = true
+		if r.Webhook != nil {
+			addresses[r.Webhook.URL] = true
 		}
 	}
 	several := len(addresses) > 1 || len(addresses) == 1 && wanted != "" && !addresses[hooks.MaskURL(wanted)]
@@ -196,9 +207,13 @@ func printHooks(w io.Writer, result hooks.Result, wanted string) {
 	}
 	t := newTable(head...)
 	for _, r := range result.Reports {
-		row := table.Row{ownerOf(r), strings.Join(r.Events, ", "), stateOf(r), tlsOf(r), failuresOf(r), paintVerdict(p, r.Verdict)}
+		row := table.Row{ownerOf(r), "", "", "", "", paintVerdict(p, r.Verdict)}
+		address := ""
+		if h := r.Webhook; h != nil {
+			row[1], row[2], row[3], row[4], address = strings.Join(h.Events, ", "), stateOf(*h), tlsOf(*h), failuresOf(*h), h.URL
+		}
 		if several {
-			row = slices.Insert(row, 1, any(r.URL))
+			row = slices.Insert(row, 1, any(address))
 		}
 		t.AppendRow(row)
 	}
@@ -225,42 +240,38 @@ func ownerOf(r hooks.Report) string {
 }
 
 // stateOf says whether GitLab sends to the webhook.
-func stateOf(r hooks.Report) string {
+func stateOf(h hooks.Webhook) string {
 	switch {
-	case r.Webhook == 0:
-		return ""
-	case r.State == gitlab.StatusPaused && !r.DisabledUntil.IsZero():
-		return "disabled until " + r.DisabledUntil.Local().Format("Jan 2 15:04")
-	case r.State == "":
+	case h.State == gitlab.StatusPaused && !h.DisabledUntil.IsZero():
+		return "disabled until " + h.DisabledUntil.Local().Format("Jan 2 15:04")
+	case h.State == "":
 		return "unknown"
 	}
-	return strings.ReplaceAll(r.State, "_", " ")
+	return strings.ReplaceAll(h.State, "_", " ")
 }
 
-func tlsOf(r hooks.Report) string {
+func tlsOf(h hooks.Webhook) string {
 	switch {
-	case r.Webhook == 0:
-		return ""
-	case strings.HasPrefix(r.URL, "http:"):
+	case strings.HasPrefix(h.URL, "http:"):
 		return "none"
-	case r.VerifiesTLS:
+	case h.VerifiesTLS:
 		return "verified"
 	}
 	return "not verified"
 }
 
 // failuresOf says how many deliveries failed, and the last one's status and time.
-func failuresOf(r hooks.Report) string {
-	if r.Failed == 0 {
+func failuresOf(h hooks.Webhook) string {
+	if h.Failed == 0 {
 		return ""
 	}
-	text := strconv.Itoa(r.Failed)
-	if r.More {
+	text := strconv.Itoa(h.Failed)
+	if h.More {
 		text += "+"
 	}
-	text += ", last " + r.LastFailed
-	if !r.LastFailedAt.IsZero() {
-		text += " " + humanize.Time(r.LastFailedAt)
+	text += ", last " + h.LastFailed
+	if !h.LastFailedAt.IsZero() {
+		text += " " + humanize.Time(h.LastFailedAt)
 	}
 	return text
 }

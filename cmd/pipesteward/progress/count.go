@@ -21,14 +21,15 @@ type Count struct {
 	ended   sync.WaitGroup
 }
 
-// NewCount returns a Count on stderr; what names the things, like projects.
+// NewCount returns a Count on stderr; what stands before the name of the last thing, like
+// "webhooks of".
 func NewCount(stderr io.Writer, terminal bool, what string) *Count {
 	c := &Count{what: what, out: stderr, shown: time.Now()}
 	if !terminal {
 		return c
 	}
 	c.bars = newBars(stderr)
-	c.tracker = &pretty.Tracker{Message: what, AutoStopDisabled: true}
+	c.tracker = &pretty.Tracker{Message: what + " …", AutoStopDisabled: true}
 	c.bars.AppendTracker(c.tracker)
 	c.ended.Go(c.bars.Render)
 	return c
@@ -39,12 +40,12 @@ func (c *Count) Done(done, of int, name string) {
 	if c.bars != nil {
 		c.tracker.UpdateTotal(int64(of))
 		c.tracker.SetValue(int64(done))
-		c.tracker.UpdateMessage(c.what + ": " + shortened(name))
+		c.tracker.UpdateMessage(c.what + " " + shortened(name))
 		return
 	}
 	if now := time.Now(); now.Sub(c.shown) >= linesEach {
 		c.shown = now
-		fmt.Fprintf(c.out, "%s: %d of %d (%s)\n", c.what, done, of, name)
+		fmt.Fprintf(c.out, "%d of %d: %s %s\n", done, of, c.what, name)
 	}
 }
 
