@@ -38,6 +38,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		sweepCommand(stdout, stderr),
 		catchUpCommand(stdout, stderr),
 		hooksCommand(stdout, stderr),
+		decisionsCommand(stdout, stderr),
+		queueCommand(stdout),
 		pauseCommand(stdout),
 		resumeCommand(stdout),
 		statusCommand(stdout),

@@ -46,6 +46,12 @@ func boolFlag(name, usage string) cli.Flag {
 	return &cli.BoolFlag{Name: name, Usage: usage, Sources: cli.EnvVars(env(name))}
 }
 
+// listFlag takes several values: from the repeated flag, or from the variable with commas
+// between.
+func listFlag(name, usage string) cli.Flag {
+	return &cli.StringSliceFlag{Name: name, Usage: usage + " (repeatable; with commas between in " + env(name) + ")"}
+}
+
 // secretFlag may also come from the file that the variable NAME_FILE names.
 func secretFlag(name, usage string) cli.Flag {
 	return &cli.StringFlag{Name: name, Usage: usage + "; or a file in " + env(name) + "_FILE", Sources: cli.EnvVars(env(name)), HideDefault: true}
@@ -60,18 +66,18 @@ func secretsFlag(name, usage string) cli.Flag {
 
 // serveFlags returns new flags of serve: a flag keeps its parsed value.
 func serveFlags() []cli.Flag {
-	return []cli.Flag{
+	flags := []cli.Flag{
 		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 		stringFlag("listen", ":8080", "`ADDRESS` for webhooks"),
 		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
 		// The default is no Value: that would look like one given beside PIPESTEWARD_STORE_FILE.
 		secretFlag("store", "queue and journal: bolt:PATH (default: "+app.DefaultStore+"), or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://)"),
 		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
-		&cli.StringSliceFlag{Name: "gitlab-alias", Usage: "another base `URL` that the same GitLab calls itself by (repeatable; with commas between in " + env("gitlab-alias") + ")"},
+		listFlag("gitlab-alias", "another base `URL` that the same GitLab calls itself by"),
 		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
 		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
 		stringFlag("native-retry-wait", "5s", "how much `TIME` GitLab's own retry: gets before a job is retried; 0s where no project has one"),
-		&cli.StringSliceFlag{Name: "projects", Usage: "`PROJECT`, glob or group to watch in catch-up, besides those that sent events (repeatable; with commas between in " + env("projects") + ")"},
+		listFlag("projects", "`PROJECT`, glob or group to watch in catch-up, besides those that sent events"),
 		stringFlag("webhook-url", "", "public `URL` of the webhooks, which GitLab posts to: https://pipesteward.example.com"+webhook.Path),
 		boolFlag("ensure-hooks", "create and repair the webhooks of --projects and of known projects, at start and each hour; needs --webhook-url"),
 		stringFlag("catch-up-every", "5m", "how often to look for events that no webhook delivered; 0 never"),
@@ -86,6 +92,7 @@ func serveFlags() []cli.Flag {
 		stringFlag("log-level", "info", "least `LEVEL` of what is logged: debug, info, warn or error"),
 		stringFlag("log-format", formatAuto, "`FORMAT` of the log: text, json, or auto: text on a terminal, else json"),
 	}
+	return append(flags, adminAuthFlags()...)
 }
 
 // flagsOf returns the flags of serve with these names, for a command that needs
@@ -144,6 +151,8 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	for _, entry := range projects {
 		wrong = wrong.With("projects", rules.CheckProjects(entry))
 	}
+	adminAuth, err := readAdminAuth(c, secret, list)
+	wrong = wrong.With("admin-session-lifetime", err)
 	address := c.String("webhook-url")
 	if address != "" {
 		wrong = wrong.With("webhook-url", hooks.CheckURL(address, webhook.Path))
@@ -159,6 +168,8 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		Rules:           c.String("rules"),
 		Listen:          c.String("listen"),
 		AdminListen:     c.String("admin-listen"),
+		AdminAuth:       adminAuth,
+		PublicMetrics:   c.Bool("admin-public-metrics"),
 		Store:           secret("store"),
 		GitLabURL:       c.String("gitlab-url"),
 		GitLabAliases:   list("gitlab-alias"),

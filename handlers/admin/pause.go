@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/common/model"
 
 	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -36,7 +38,7 @@ type PauseRequest struct {
 	For     string    `json:"for,omitempty"` // a duration such as 2h
 	Until   time.Time `json:"until,omitzero"`
 	Reason  string    `json:"reason,omitempty"`
-	By      string    `json:"by,omitempty"`
+	By      string    `json:"by,omitempty"` // who does this, where the sender is not authenticated
 }
 
 // ResumeRequest is the body of POST /api/v1/resume. It ends the pause of a project
@@ -45,7 +47,7 @@ type ResumeRequest struct {
 	Project *string `json:"project,omitempty"`
 	Rule    *string `json:"rule,omitempty"`
 	Every   bool    `json:"every,omitempty"` // every pause ends
-	By      string  `json:"by,omitempty"`
+	By      string  `json:"by,omitempty"`    // as in PauseRequest
 }
 
 // scopeOf returns a pause with a scope. An empty text is an error: it comes from
@@ -80,7 +82,7 @@ func (a *admin) pause(c echo.Context) error {
 	}
 	p, err := scopeOf(req.Project, req.Rule)
 	if err == nil {
-		p.By, p.Reason, p.Until = req.By, req.Reason, req.Until
+		p.By, p.Reason, p.Until = auth.Who(c, req.By), req.Reason, req.Until
 		err = a.check(&p, req.For)
 	}
 	if err != nil {
@@ -95,6 +97,11 @@ func (a *admin) pause(c echo.Context) error {
 	case err != nil:
 		return a.unavailable(c, err)
 	}
+	reason := p.Reason
+	if !p.Until.IsZero() {
+		reason = strings.TrimSpace(reason + " (until " + p.Until.UTC().Format(time.RFC3339) + ")")
+	}
+	a.changed(c, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: reason})
 	return a.paused(ctx, c)
 }
 
@@ -134,19 +141,22 @@ func (a *admin) resume(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
+	by := auth.Who(c, req.By)
 	if req.Every {
-		if _, err := a.Pauses.ResumeAll(ctx, req.By); err != nil {
+		if _, err := a.Pauses.ResumeAll(ctx, by); err != nil {
 			return a.unavailable(c, err)
 		}
+		a.changed(c, event.Change{Action: event.ChangeResume, Target: "every pause", By: by})
 		return a.paused(ctx, c)
 	}
-	found, err := a.Pauses.Resume(ctx, p.Scope(), req.By)
+	found, err := a.Pauses.Resume(ctx, p.Scope(), by)
 	switch {
 	case err != nil:
 		return a.unavailable(c, err)
 	case !found:
 		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no pause with the scope %q is in force: GET /api/v1/status lists those that are", p.Scope())})
 	}
+	a.changed(c, event.Change{Action: event.ChangeResume, Target: p.Scope(), By: by})
 	return a.paused(ctx, c)
 }
 

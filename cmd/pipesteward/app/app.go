@@ -8,6 +8,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -28,11 +30,13 @@ import (
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/recent"
+	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/deliveries"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
@@ -56,6 +60,7 @@ type App struct {
 	gitlab  *gitlab.Client
 
 	adminListener, webhookListener net.Listener
+	adminTLS                       *tls.Config // nil: the admin address speaks plain HTTP
 
 	// parts are what Run starts, in this order. What they return stops them.
 	parts []func(ctx context.Context) (stop func() error)
@@ -81,6 +86,13 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
+	o.AdminAuth.Now, o.AdminAuth.Log = time.Now, log
+	authorizer, err := auth.New(o.AdminAuth)
+	if err != nil {
+		return nil, err
+	}
+	a.inBackground(followWebConfig(authorizer.WebConfig(), log))
+
 	db, err := OpenStore(ctx, o.Store, log)
 	if err != nil {
 		return nil, err
@@ -89,7 +101,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	a.closers = append(a.closers, db.Close)
 
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), worker.NewMetrics(db))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), worker.NewMetrics(db, time.Now), newBuildInfo(o.Version))
 	registry.MustRegister(newRulesMetrics(a.rules)...)
 	counters := metrics.New(registry)
 
@@ -141,22 +153,32 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if o.EnsureHooks {
 		keeper = hooks.NewKeeper(KeeperConfig(o, db, gl, known, log))
 	}
-	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, keeper, log)
-	reload := func() error { return errors.Join(a.rules.reload(true), secretFiles.reload()) }
+	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, keeper, authorizer, log)
+	reload := func() error {
+		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())
+	}
 
 	a.adminListener, err = a.listen(ctx, "--admin-listen", o.AdminListen)
 	if err != nil {
 		return nil, err
+	}
+	if err := authorizer.CheckAddress(a.adminListener.Addr()); err != nil {
+		return nil, fmt.Errorf("--admin-listen: %w", err)
 	}
 	stories := stories{story.Builder{
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,
 	}}
 	adminAPI := admin.New(admin.Config{
 		Pauses: pauses, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
-		Addr: a.adminListener.Addr(), Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
-		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.Health.Status() }},
+		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
+		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: audit.Log{Store: db, Now: time.Now}, Describe: steer.Describe,
+		Parts: map[string]func(context.Context) any{
+			"gitlab": func(context.Context) any { return runner.Health.Status() },
+			"storms": func(ctx context.Context) any { return runner.Breakers.Status(ctx) },
+		},
 	})
-	a.serve("--admin-listen", a.adminListener, adminAPI)
+	a.adminTLS = authorizer.WebConfig().TLS()
+	a.serve("--admin-listen", a.adminListener, a.adminTLS, authorizer.WebConfig().Headers(adminAPI))
 
 	a.inBackground(a.rules.follow)
 	a.inBackground(secretFiles.follow)
@@ -169,7 +191,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.serve("--listen", a.webhookListener, webhooks)
+	a.serve("--listen", a.webhookListener, nil, webhooks)
 	if keeper != nil { // its test deliveries are to be received
 		a.inBackground(keeper.Run)
 	}
@@ -182,7 +204,13 @@ func (a *App) WebhookURL() string {
 }
 
 // AdminURL returns the base address of the API, the metrics and the health checks.
-func (a *App) AdminURL() string { return "http://" + a.adminListener.Addr().String() }
+func (a *App) AdminURL() string {
+	scheme := "http://"
+	if a.adminTLS != nil {
+		scheme = "https://"
+	}
+	return scheme + a.adminListener.Addr().String()
+}
 
 // Run runs the service until ctx is done, and then returns nil after an orderly
 // shutdown: first no more webhooks are accepted, then the records in flight are
@@ -263,13 +291,20 @@ func (a *App) listen(ctx context.Context, setting, address string) (net.Listener
 	return listener, nil
 }
 
-// serve adds a part that serves a handler on a listener. It stops taking connections
-// when it is stopped, and gives open requests the time of responseGrace.
-func (a *App) serve(setting string, listener net.Listener, handler http.Handler) {
+// serve adds a part that serves a handler on a listener, with TLS if there is a
+// configuration for it. It stops taking connections when it is stopped, and gives open
+// requests the time of responseGrace.
+func (a *App) serve(setting string, listener net.Listener, secure *tls.Config, handler http.Handler) {
 	a.parts = append(a.parts, func(ctx context.Context) (stop func() error) {
 		server := handlers.NewServer(handler)
+		server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug) // of connections that clients break
+		server.TLSConfig = secure
+		serve := server.Serve
+		if secure != nil {
+			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+		}
 		go func() {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				a.failed <- fmt.Errorf("%s: %w", setting, err)
 			}
 		}()
