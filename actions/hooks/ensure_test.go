@@ -2,6 +2,7 @@ package hooks_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -488,6 +489,64 @@ func TestDryRun(t *testing.T) {
 	if want := (hooks.Counts{Created: 1, Repaired: 1, Wrong: 1}); result.Counts != want || env.writes() != 0 {
 		t.Errorf("%d writes, counts %+v, want %+v", env.writes(), result.Counts, want)
 	}
+}
+
+// The same command goes on where it was stopped, and only reads what is right.
+func TestStoppedGoesOn(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t, gitlabtest.Options{Free: true})
+	for i := range 20 {
+		env.gitlab.AddProject(gitlabtest.Project{Path: fmt.Sprintf("a/p%02d", i)})
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	e := env.ensurer()
+	e.Watch = func(s hooks.Step) {
+		if s.Report.Owner == "a/p11" {
+			stop()
+		}
+	}
+	result, err := e.Run(ctx, []string{"a"})
+	if !errors.Is(err, context.Canceled) || result.Counts.Created != 12 || env.writes() != 12 {
+		t.Fatalf("%v, %d writes, counts %+v", err, env.writes(), result.Counts)
+	}
+	if result := env.run(e, "a"); result.Counts != (hooks.Counts{Created: 8, Right: 12}) || env.writes() != 20 {
+		t.Errorf("%d writes, counts %+v", env.writes(), result.Counts)
+	}
+}
+
+// What failed in the last day is counted, and whether it goes on.
+func TestDeliveries(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t, gitlabtest.Options{})
+	shop := env.gitlab.AddProject(gitlabtest.Project{Path: "a/shop"})
+	env.gitlab.AddHook(gitlabtest.Hook{ProjectID: shop.ID, URL: env.url(), Token: secret, JobEvents: true, PipelineEvents: true})
+	e := env.ensurer()
+	e.Change = false
+	deliver := func(status int64) {
+		env.status.Store(status)
+		env.gitlab.AddPipeline(shop.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "one"}) // a job hook, and two of the pipeline
+		env.gitlab.Flush()
+	}
+	wants := func(when string, failed int, more bool, last string, verdict hooks.Verdict) {
+		t.Helper()
+		r := env.run(e, "a/shop").Reports[0]
+		if h := r.Webhook; h.Failed != failed || h.More != more || h.LastFailed != last || r.Verdict != verdict {
+			t.Errorf("%s: %s, %+v", when, r.Verdict, *h)
+		}
+	}
+	wants("at first", 0, false, "", hooks.OK)
+	deliver(http.StatusBadGateway)
+	failed := len(env.gitlab.Deliveries())
+	wants("after a failure", failed, false, "502", hooks.Failing)
+	deliver(http.StatusOK)
+	wants("after a success", failed, false, "502", hooks.OK)
+	for range 4 {
+		deliver(http.StatusInternalServerError)
+		deliver(http.StatusOK)
+	}
+	wants("after many", 10, true, "500", hooks.OK)
+	env.clock.Advance(49 * time.Hour)
+	wants("two days later", 0, false, "", hooks.OK)
 }
 
 // A GitLab that as a whole can't be used ends the run, with what was done before.

@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// keepEvery is the time between two rounds.
-	keepEvery = time.Hour
+	// keepEvery is the time between two rounds, and retryEvery that after one that failed.
+	keepEvery  = time.Hour
+	retryEvery = time.Minute
 	// claimTTL is how long a replica that died keeps others from a round.
 	claimTTL = 2 * time.Minute
 )
@@ -66,27 +67,54 @@ func NewKeeper(c KeeperConfig) *Keeper {
 // are right otherwise keep their secrets.
 func (k *Keeper) SetWanted(w Wanted) { k.wanted.Store(&w) }
 
-// Run makes a round at once and then one each hour, until ctx is done.
+// Run makes a round at once, and then one when the last one of any replica is an hour
+// old, until ctx is done. A round that failed is repeated soon.
 func (k *Keeper) Run(ctx context.Context) {
-	ticker := time.NewTicker(keepEvery)
-	defer ticker.Stop()
-	for {
-		_, err := k.Round(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err == nil, errors.Is(err, ErrRunning):
-		case event.Unavailable(err): // the worker logs it
-			k.Log.Info("webhooks are looked at again when GitLab is available", "reason", err)
-		default:
-			k.Log.Error("the webhooks could not be looked at; the next round does it", store.Outage(err))
-		}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for first := true; ; {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
+		wait, err := k.Due(ctx)
+		if err == nil && (first || wait <= 0) {
+			if _, err = k.Round(ctx); err == nil || errors.Is(err, ErrRunning) {
+				first, wait, err = false, keepEvery, nil
+			}
+		}
+		if err != nil {
+			k.logFailed(ctx, err)
+			wait = retryEvery
+		}
+		timer.Reset(wait)
 	}
+}
+
+// logFailed logs why a round failed.
+func (k *Keeper) logFailed(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case event.Unavailable(err): // the worker logs it
+		k.Log.Info("webhooks are looked at when GitLab is available", "reason", err)
+	default:
+		k.Log.Error("the webhooks could not be looked at; it is tried again soon", store.Outage(err))
+	}
+}
+
+// Due returns how long it takes until the next round is due, by the last one of any
+// replica. An error is the store's.
+func (k *Keeper) Due(ctx context.Context) (time.Duration, error) {
+	value, err := k.Store.Get(ctx, keys.WebhooksKept(k.Instance))
+	if err != nil {
+		return 0, err
+	}
+	last, err := time.Parse(time.RFC3339, string(value))
+	if err != nil {
+		return 0, nil //nolint:nilerr // there was none
+	}
+	return min(last.Add(keepEvery).Sub(k.Now()), keepEvery), nil
 }
 
 // ErrRunning means that another replica makes a round.
@@ -134,10 +162,11 @@ func (k *Keeper) round(ctx context.Context) (Result, error) {
 	for _, p := range result.Problems {
 		k.warnOnce(p.Project, p.Reason, problems)
 	}
-	if err == nil {
-		k.logged = problems
+	if err := errors.Join(err, k.announce(ctx, seen)); err != nil {
+		return result, err
 	}
-	return result, errors.Join(err, k.announce(ctx, seen))
+	k.logged = problems
+	return result, k.Store.Set(ctx, keys.WebhooksKept(k.Instance), []byte(k.Now().UTC().Format(time.RFC3339)), 2*keepEvery)
 }
 
 // log logs what was done about one owner, and once what is left wrong.

@@ -174,6 +174,32 @@ func TestKnownProjectsAreRepairedOnly(t *testing.T) {
 	}
 }
 
+// A round is due an hour after the last one of any replica.
+func TestKeeperDue(t *testing.T) {
+	t.Parallel()
+	k := newKeeping(t, "platform")
+	k.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	due := func(when string, want time.Duration) {
+		t.Helper()
+		if wait, err := k.keeper.Due(t.Context()); wait != want || err != nil {
+			t.Errorf("%s, a round is due in %s, %v, want %s", when, wait, err, want)
+		}
+	}
+	due("at first", 0)
+	k.round()
+	k.restart()
+	due("after a round of another process", time.Hour)
+	k.Clock.Advance(45 * time.Minute)
+	due("later", 15*time.Minute)
+	k.Clock.Advance(15 * time.Minute)
+	due("after an hour", 0)
+	k.GitLab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized})
+	if _, err := k.keeper.Round(t.Context()); !event.Unavailable(err) {
+		t.Errorf("while GitLab refuses the token: %v", err)
+	}
+	due("after a round that failed", 0)
+}
+
 // One replica makes a round at a time, and a new secret is used from the next one on.
 func TestKeeperClaim(t *testing.T) {
 	t.Parallel()
