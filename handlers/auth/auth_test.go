@@ -196,7 +196,7 @@ func TestCheckHost(t *testing.T) {
 	}
 }
 
-// Every mistake in the settings is named with its setting.
+// Everything that is wrong with the settings is named with its setting.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	roles := auth.Roles{OperatorGroups: []string{"ops"}}

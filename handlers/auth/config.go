@@ -26,13 +26,13 @@ type Config struct {
 	Log           *slog.Logger
 }
 
-// New returns the Authorizer. Its error is Mistakes. It calls nobody: GitLab may be down.
+// New returns the Authorizer. Its error is ConfigErrors. It calls nobody: GitLab may be down.
 func New(cfg Config) (*Authorizer, error) {
 	if cfg.Kind == "" {
 		cfg.Kind = KindLocal
 	}
 	a := &Authorizer{kind: cfg.Kind, roles: cfg.Roles, insecure: cfg.Insecure, log: cfg.Log}
-	var wrong Mistakes
+	var wrong ConfigErrors
 	var err error
 	if cfg.ExternalURL != "" {
 		a.external, err = parseExternalURL(cfg.ExternalURL)

@@ -82,7 +82,7 @@ type signIn struct {
 var _ authenticator = (*signIn)(nil)
 
 // checkOIDC returns what is wrong with the settings.
-func checkOIDC(cfg OIDCConfig, externalURL string) (wrong Mistakes) {
+func checkOIDC(cfg OIDCConfig, externalURL string) (wrong ConfigErrors) {
 	for _, required := range []struct{ setting, value, hint string }{
 		{"admin-oidc-client-id", cfg.ClientID, "register an application at GitLab, and give its application ID"},
 		{"admin-oidc-client-secret", cfg.ClientSecret, "give the secret of the application at GitLab, best in the file that PIPESTEWARD_ADMIN_OIDC_CLIENT_SECRET_FILE names"},
@@ -172,7 +172,7 @@ func (s *signIn) begin(c echo.Context) error {
 	defer cancel()
 	_, application, err := s.application(ctx)
 	if err != nil {
-		s.log.Error("nobody can sign in: GitLab did not describe itself", "issuer", s.config.Issuer, "error", err)
+		s.log.Error("nobody can sign in: GitLab did not describe itself", "instance", s.config.Issuer, "error", err)
 		return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "GitLab did not answer as an OpenID provider: see the log, and try again"})
 	}
 	p := pendingSignIn{
@@ -227,7 +227,7 @@ func (s *signIn) callback(c echo.Context) error {
 	if err := s.sessions.set(c.Response(), s.sealer.Load(), current, s.config.SessionLifetime); err != nil {
 		return err
 	}
-	s.log.Info("signed in", "user", sender.User, "role", s.roles.of(sender))
+	s.log.Info("signed in", "user", sender.User, "role", s.roles.of(sender).String(), "from", senderOf(c.Request()))
 	return c.Redirect(http.StatusFound, p.ReturnTo)
 }
 
