@@ -50,6 +50,7 @@
 //	api_*.go, paging.go        the endpoints
 //	render.go, hook_bodies.go  the model as JSON
 //	hooks.go                   webhooks out
+//	jobtoken.go                CI_JOB_TOKEN: what it may, and the two calls that are only for it
 //	faults.go, limits.go, lag.go, token.go, protected.go  failures and restrictions
 package gitlabtest
 
