@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		resumeCommand(stdout),
 		statusCommand(stdout),
 		whyCommand(stdout),
+		doctorCommand(stdout, stderr),
 		schemaCommand(stdout),
 		demoCommand(stdout),
 	}
