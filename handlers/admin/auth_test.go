@@ -67,7 +67,7 @@ func TestRoles(t *testing.T) {
 		{"GET", "/nothing", 401, 403, 404, 404},
 		{"POST", "/-/reload", 401, 403, 403, 200},
 		{"POST", "/api/v1/pause", 401, 403, 403, 200},
-		{"POST", "/api/v1/resume", 401, 403, 403, 0}, // below, once something is paused
+		{"POST", "/api/v1/resume", 401, 403, 403, 0},       // below, once something is paused
 		{"POST", "/api/v1/queue/x/drop", 401, 403, 403, 0}, // there is no queue here
 		{"DELETE", "/api/v1/status", 401, 403, 403, 405},
 	} {
