@@ -40,6 +40,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		sweepCommand(stdout, stderr),
 		catchUpCommand(stdout, stderr),
 		ciCommand(stdout, stderr),
+		decisionsCommand(stdout, stderr),
+		queueCommand(stdout),
 		pauseCommand(stdout),
 		resumeCommand(stdout),
 		statusCommand(stdout),
@@ -48,8 +50,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		demoCommand(stdout),
 	}
 	for _, c := range commands {
-		c.OnUsageError = onUsage
-		c.DisableSliceFlagSeparator = true // a secret may hold a comma
+		for _, c := range append([]*cli.Command{c}, c.Commands...) {
+			c.OnUsageError = onUsage
+			c.DisableSliceFlagSeparator = true // a secret may hold a comma
+		}
 	}
 	root := &cli.Command{
 		Name:                  "pipesteward",

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // maxRequest bounds the body of a request to the admin API, in bytes.
@@ -48,6 +51,25 @@ func readRequest(c echo.Context, into any) error {
 		return fmt.Errorf("%s is not a time: write for instance 2026-12-24T18:00:00Z", date.Value)
 	}
 	return fmt.Errorf("the body can't be read: %w", err)
+}
+
+// readOptional is readRequest for a body that may be missing.
+func readOptional(c echo.Context, into any) error {
+	if c.Request().ContentLength == 0 {
+		return nil
+	}
+	return readRequest(c, into)
+}
+
+// changed records a change that a request has made. If that is impossible, the change
+// stands, and the log has it.
+func (a *admin) changed(c echo.Context, change event.Change) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), storeTimeout)
+	defer cancel()
+	change.From = c.RealIP()
+	if err := a.Changes.Record(ctx, change); err != nil {
+		a.Log.Error("a change by an operator could not be recorded", "action", change.Action, "target", change.Target, "by", change.By, "from", change.From, "error", err)
+	}
 }
 
 // kindsOfJSON describes the value that a member of a request's body must have.

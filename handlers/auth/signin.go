@@ -169,7 +169,7 @@ func (s *signIn) begin(c echo.Context) error {
 	defer cancel()
 	_, application, err := s.application(ctx)
 	if err != nil {
-		s.log.Error("nobody can sign in: GitLab did not describe itself", "issuer", s.config.Issuer, "error", err)
+		s.log.Error("nobody can sign in: GitLab did not describe itself", "gitlab", s.config.Issuer, "error", err)
 		return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "GitLab did not answer as an OpenID provider: see the log, and try again"})
 	}
 	p := pendingSignIn{
