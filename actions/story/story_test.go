@@ -43,8 +43,10 @@ func (k *known) Entries(_ context.Context, cursor string, n int) ([]store.Entry,
 	}
 	return k.journal[from:to], next, k.err
 }
-func (k *known) Dead(context.Context, int) ([]store.DeadRecord, error) { return k.dead, k.err }
-func (k *known) Queued(context.Context, ...string) (bool, error)       { return k.queued, k.err }
+func (k *known) Dead(context.Context, string, int) ([]store.DeadRecord, string, error) {
+	return k.dead, "", k.err
+}
+func (k *known) Queued(context.Context, ...string) (bool, error) { return k.queued, k.err }
 func (k *known) Each(_ context.Context, visit func(string, []byte) bool) error {
 	for i, item := range k.items {
 		if !visit(k.subjects[i], item) {

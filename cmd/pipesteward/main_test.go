@@ -276,9 +276,17 @@ func TestAllSettingsAtOnce(t *testing.T) {
 				"  --admin-external-url: ", "  --admin-auth oidc: nobody has a role", "  --admin-oidc-client-id is missing", "  --admin-oidc-client-secret is missing", "  --admin-oidc-issuer: ",
 			},
 		},
-		{"an open admin address", []string{"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--admin-listen", ":9090"}, []string{
-			"pipesteward: 2 settings are missing or wrong:", "  --webhook-token: ", "    make a token", "    and the same", "    --insecure-no-webhook-auth", "  --admin-listen: :9090 can be reached from other machines",
+		{"who may use the admin address", []string{
+			"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush",
+			"--admin-auth", "oidc", "--admin-session-lifetime", "1s", "--admin-oidc-client-secret", "hush-hush", "--admin-external-url", "http://ci.example.com", "--insecure-admin-without-auth",
+		}, []string{
+			"pipesteward: 5 settings are missing or wrong:",
+			`  --admin-session-lifetime: "1s" is not a time from 1m to 30d`, `  --admin-external-url: "http://ci.example.com" is not https`, "  --insecure-admin-without-auth: it contradicts",
+			"  --admin-operators: nobody has a role", "  --admin-oidc-client-id: it is missing",
 		}},
+		{"an open admin address", []string{
+			"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush", "--admin-listen", ":9090",
+		}, []string{"pipesteward: --admin-listen: other machines can reach it, and --admin-auth local asks nobody"}},
 		{"one", []string{"--rules", rules, "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush"}, []string{
 			"pipesteward: --rules: the rules can't be used:", "    " + rules,
 		}},

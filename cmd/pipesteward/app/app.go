@@ -35,7 +35,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
-	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/deliveries"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
@@ -85,8 +84,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
-	o.AdminAuth.Now, o.AdminAuth.Log = time.Now, log
-	authorizer, err := auth.New(o.AdminAuth)
+	authorizer, err := newAuthorizer(o.AdminAuth, log)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +156,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	if err := authorizer.CheckAddress(a.adminListener.Addr()); err != nil {
-		return nil, fmt.Errorf("--admin-listen: %w", err)
+		return nil, SettingErrors{{"admin-listen", err}}
 	}
 	stories := stories{story.Builder{
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,
@@ -289,10 +287,11 @@ func (a *App) listen(ctx context.Context, setting, address string) (net.Listener
 func (a *App) serve(setting string, listener net.Listener, secure *tls.Config, handler http.Handler) {
 	a.parts = append(a.parts, func(ctx context.Context) (stop func() error) {
 		server := handlers.NewServer(handler)
-		server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug) // of connections that clients break
+		server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)
 		server.TLSConfig = secure
 		serve := server.Serve
 		if secure != nil {
+			server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelInfo) // of clients that speak no TLS, mostly
 			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 		}
 		go func() {

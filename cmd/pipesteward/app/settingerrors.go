@@ -46,18 +46,6 @@ func (all SettingErrors) With(setting string, err error) SettingErrors {
 	return append(all, SettingError{setting, err})
 }
 
-// WithEach adds the errors that err joins, each of which names its setting.
-func (all SettingErrors) WithEach(err error) SettingErrors {
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
-		return all.With("", err)
-	}
-	for _, e := range joined.Unwrap() {
-		all = all.WithEach(e)
-	}
-	return all
-}
-
 // Err returns the errors, nil if there are none.
 func (all SettingErrors) Err() error {
 	if len(all) == 0 {
