@@ -181,6 +181,26 @@ type MergeRequest struct {
 	URL          string `json:"url,omitzero" expr:"url"`
 }
 
+// MergeRequestDetails is a merge request as the API returns it, with its
+// approvals. merge_request_details() returns it.
+type MergeRequestDetails struct {
+	MergeRequest
+	Labels            []string `json:"labels,omitempty" expr:"labels"`
+	Draft             bool     `json:"draft,omitzero" expr:"draft"`
+	Author            Author   `json:"author,omitzero" expr:"author"`
+	Approved          bool     `json:"approved,omitzero" expr:"approved"`                     // in GitLab Premium: no approval is missing; in GitLab Free: somebody has approved
+	ApprovedBy        []string `json:"approved_by,omitempty" expr:"approved_by"`              // usernames
+	ApprovalsRequired int64    `json:"approvals_required,omitzero" expr:"approvals_required"` // only in GitLab Premium, otherwise 0
+	ApprovalsLeft     int64    `json:"approvals_left,omitzero" expr:"approvals_left"`         // only in GitLab Premium, otherwise 0
+}
+
+// Author is the user who opened a merge request.
+type Author struct {
+	ID       int64  `json:"id,omitzero" expr:"id"`
+	Username string `json:"username,omitzero" expr:"username"`
+	Name     string `json:"name,omitzero" expr:"name"`
+}
+
 // Bridge is a trigger job with the pipeline it triggered, as bridges() returns
 // it.
 type Bridge struct {

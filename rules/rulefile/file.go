@@ -38,7 +38,7 @@ func (rd *reader) ruleFile() schema.Schema {
 			"defaults", "Defaults for the rules of this file.",
 			schema.Mapping("defaults", schema.Fields{
 				schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab.", schema.Bool(&d.dryRun)),
-				schema.Key("channel", "The Slack channel to notify, like \"#ci\".", schema.Text(&d.channel)),
+				schema.Key("channel", "The Slack channel to notify, like \"#ci\".", channel(&d.channel)),
 			}),
 		),
 		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsSchema()),
@@ -105,10 +105,10 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			"notify", "Which notifications are sent. Without `actions`, the rule only notifies that it matched.",
 			schema.List(&r.Receivers, 1, func(v *rules.Receiver) schema.Schema { return rd.notice(r, v, d) }),
 		),
-		schema.Key("stop", "When this rule matches, the rules after it are not evaluated.", schema.Bool(&r.Stop)),
+		schema.Key("stop", "When this rule matches, the rules after it are not evaluated. Without `actions` and `notify`, that is all the rule does: what it matches is left alone.", schema.Bool(&r.Stop)),
 		schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab. Without it: as `defaults` says.", schema.Bool(&r.DryRun)),
 	})
-	const idle = "the rule does nothing: give it `actions`, `notify` or both"
+	const idle = "the rule does nothing: give it `actions` or `notify`, or `stop: true` to keep later rules from what it matches"
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			r.File, r.Line, r.Column, r.Hash = f.Name, n.Line, n.Column, rd.hash
@@ -120,7 +120,7 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			if n.Kind == yaml.MappingNode {
 				reviewSchedule(f, r, n)
 			}
-			if n.Kind == yaml.MappingNode && !schema.Has(n, "actions") && !schema.Has(n, "notify") {
+			if n.Kind == yaml.MappingNode && !schema.Has(n, "actions") && !schema.Has(n, "notify") && !r.Stop {
 				f.FailAt(n, idle)
 			}
 			if r.Condition != nil {
@@ -134,6 +134,7 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			s["anyOf"] = []schema.JSON{
 				{"required": []string{"actions"}, "errorMessage": idle},
 				{"required": []string{"notify"}, "errorMessage": idle},
+				{"required": []string{"stop"}, "properties": schema.JSON{"stop": schema.JSON{"const": true}}, "errorMessage": idle},
 			}
 			s["allOf"] = []schema.JSON{
 				{
@@ -202,7 +203,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Receiver, d defaults) schema.Sc
 			"when", "The outcomes worth a message.",
 			schema.List(&v.When, 1, func(result *string) schema.Schema { return schema.OneOf(result, event.Results) }),
 		),
-		schema.Key("channel", "The Slack channel to notify, like \"#ci\". Without it: the one in `defaults`.", schema.Text(&v.Channel)),
+		schema.Key("channel", "The Slack channel to notify, like \"#ci\". Without it: the one in `defaults`.", channel(&v.Channel)),
 		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome.", rd.template(&v.Text, func() expression.Purpose { return purpose(r) })),
 	})
 	return schema.Schema{

@@ -46,6 +46,10 @@ func (t *Test) Run(ctx context.Context) Result {
 		}
 	}
 	got := t.entries(decisions)
+	if rule := t.stoppedBy(ctx); rule != "" {
+		got = append(got, entry{rule: rule, action: actionStop})
+		result.Fired = append(result.Fired, rule)
+	}
 	for _, err := range errs {
 		if errors.Is(err, expression.ErrNotGiven) {
 			result.Problems = append(result.Problems, err.Error())
@@ -65,6 +69,24 @@ func (t *Test) Run(ctx context.Context) Result {
 		result.Verdicts = t.explain(ctx, result.Fired)
 	}
 	return result
+}
+
+// actionStop is the action of a rule that only stops, as a test file names it.
+const actionStop = "stop"
+
+// stoppedBy returns the rule that matched and does nothing but stop; "" if there
+// is none.
+func (t *Test) stoppedBy(ctx context.Context) string {
+	rs := t.file.Rules
+	if !slices.ContainsFunc(rs.All(), func(r *rules.Rule) bool { return r.OnlyStops() && r.On == t.event.Meta.Kind }) {
+		return ""
+	}
+	for _, v := range rs.Explain(ctx, t.event, &t.gitlab) {
+		if v.Result == rules.VerdictMatched && rs.Rule(v.Rule).OnlyStops() {
+			return v.Rule
+		}
+	}
+	return ""
 }
 
 // entries describes decisions as a test file does: the decisions of one action
@@ -177,6 +199,12 @@ func (e entry) matches(got entry) bool {
 			return false
 		}
 	}
+	for _, p := range parameters {
+		value, isCompared := got.compared[p.key]
+		if _, mentioned := e.compared[p.key]; isCompared && !mentioned && p.always && p.unusual(value) {
+			return false
+		}
+	}
 	return e.like(got) && got.err == "" && slices.Equal(e.jobs, got.jobs) && slices.Equal(e.alsoWantedBy, got.alsoWantedBy)
 }
 
@@ -242,7 +270,7 @@ func (t *Test) shown(got entry) entry {
 	got.compared = maps.Clone(got.compared)
 	for _, p := range parameters {
 		_, isSpoken := expected.compared[p.key]
-		unusual := !ok && p.unusual != nil && p.unusual(got.compared[p.key])
+		unusual := (!ok || p.always) && p.unusual != nil && p.unusual(got.compared[p.key])
 		if !isSpoken && !unusual {
 			delete(got.compared, p.key)
 		}

@@ -51,30 +51,42 @@ func (fs Fields) Keys() []string {
 
 // Mapping reads a mapping strictly: an unknown key and a duplicate key are
 // errors. name is the name of the mapping in messages.
-func Mapping(name string, known Fields) Schema {
+func Mapping(name string, known Fields) Schema { return MappingWithHints(name, known, nil) }
+
+// MappingWithHints is Mapping with hints: what to write in place of keys that do
+// not belong here, by key.
+func MappingWithHints(name string, known Fields, hints map[string]string) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, _ string) {
 			keys := known.Keys()
 			if n.Kind != yaml.MappingNode {
-				f.FailAt(n, "%s must be a mapping of %s", name, Enumerate(keys))
+				f.FailAt(n, "%s must be a mapping of %s%s", name, Enumerate(keys), f.CommentHint(n))
 				return
+			}
+			meant := map[string]bool{} // keys that an unknown one stands for
+			for key := range Pairs(n) {
+				if !slices.Contains(keys, key.Value) {
+					meant[spelling.Nearest(key.Value, keys)] = true
+				}
 			}
 			for _, field := range known {
 				if value := Value(n, field.Key); value != nil {
 					field.Schema.Read(f, Resolve(value), field.Key)
-				} else if field.Schema.Missing != "" {
+				} else if field.Schema.Missing != "" && !meant[field.Key] {
 					f.FailAt(n, "%s", field.Schema.Missing)
 				}
 			}
 			seen := map[string]int{}
 			for key := range Pairs(n) {
 				switch first := seen[key.Value]; {
-				case !slices.Contains(keys, key.Value):
-					f.FailAt(key, "unknown key %q in %s%s; known are %s", key.Value, name, spelling.Suggestion(key.Value, keys), Enumerate(keys))
-				case first > 0:
+				case slices.Contains(keys, key.Value) && first > 0:
 					f.FailAt(key, "key %q occurs twice in %s, first in line %d", key.Value, name, first)
-				default:
+				case slices.Contains(keys, key.Value):
 					seen[key.Value] = key.Line
+				case hints[key.Value] != "":
+					f.FailAt(key, "unknown key %q in %s: %s", key.Value, name, hints[key.Value])
+				default:
+					f.FailAt(key, "unknown key %q in %s%s; known are %s", key.Value, name, spelling.Suggestion(key.Value, keys), Enumerate(keys))
 				}
 			}
 		},
@@ -119,7 +131,7 @@ func List[T any](to *[]T, least int, item func(*T) Schema) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
 			if n.Kind != yaml.SequenceNode {
-				f.FailAt(n, "%s must be a list (lines that start with `- `)", what)
+				f.FailAt(n, "%s must be a list (lines that start with `- `)%s", what, listHint(n, what))
 				return
 			}
 			if len(n.Content) < least {
@@ -150,7 +162,7 @@ func Text(to *string) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
 			if !IsText(n) {
-				f.FailAt(n, "%s must be a text", what)
+				f.FailAt(n, "%s must be a text%s", what, textHint(f, n))
 				return
 			}
 			*to = n.Value

@@ -75,6 +75,7 @@ type Options struct {
 	Bot     User             // whom the token belongs to
 	Person  User             // who pushes pipelines and acts through Retry, Play, Cancel and Erase
 	Version string           // default 19.1.0
+	Free    bool             // GitLab Free, which requires no approvals; default: Premium
 	// ExternalURL is the base URL that GitLab calls itself by, in hooks and in
 	// every web_url; default: the one that it listens on.
 	ExternalURL string
