@@ -81,7 +81,7 @@ var variables = map[string]string{
 	"CI_COMMIT_BRANCH": "pipeline.ref", "CI_COMMIT_REF_NAME": "pipeline.ref", "CI_COMMIT_REF_SLUG": "pipeline.ref", "CI_BUILD_REF_NAME": "pipeline.ref",
 	"CI_COMMIT_TAG": "pipeline.tag (whether it is a tag) and pipeline.ref (which)", "CI_COMMIT_SHA": "pipeline.sha", "CI_COMMIT_SHORT_SHA": "pipeline.sha",
 	"CI_COMMIT_MESSAGE": "commit.message", "CI_COMMIT_TITLE": "commit.title", "CI_COMMIT_AUTHOR": "commit.author_name", "CI_COMMIT_REF_PROTECTED": "pipeline.protected_ref",
-	"CI_DEFAULT_BRANCH": "project.default_branch", "CI_PIPELINE_SOURCE": "pipeline.source", "CI_PIPELINE_ID": "pipeline.id", "CI_PIPELINE_IID": "pipeline.iid", "CI_PIPELINE_NAME": "pipeline.name",
+	"CI_DEFAULT_BRANCH": "project.default_branch", "CI_PIPELINE_SOURCE": "pipeline.source", "CI_PIPELINE_ID": "pipeline.id", "CI_PIPELINE_URL": "pipeline.url", "CI_PIPELINE_IID": "pipeline.iid", "CI_PIPELINE_NAME": "pipeline.name",
 	"CI_JOB_NAME": "job.name", "CI_JOB_STAGE": "job.stage", "CI_JOB_STATUS": "job.status", "CI_JOB_ID": "job.id", "CI_JOB_URL": "job.url", "CI_JOB_MANUAL": "job.manual",
 	"CI_ENVIRONMENT_NAME": "job.environment.name", "CI_ENVIRONMENT_TIER": "job.environment.tier",
 	"CI_PROJECT_PATH": "project.path", "CI_PROJECT_NAME": "project.name", "CI_PROJECT_ID": "project.id", "CI_PROJECT_NAMESPACE": "project.namespace", "CI_PROJECT_URL": "project.url",
@@ -89,6 +89,16 @@ var variables = map[string]string{
 	"CI_MERGE_REQUEST_IID": "merge_request.iid", "CI_MERGE_REQUEST_TITLE": "merge_request.title", "CI_MERGE_REQUEST_LABELS": "merge_request_details().labels",
 	"CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "merge_request.source_branch", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "merge_request.target_branch", "CI_MERGE_REQUEST_DRAFT": "merge_request_details().draft",
 	"GITLAB_USER_LOGIN": "user.username", "GITLAB_USER_NAME": "user.name", "GITLAB_USER_EMAIL": "user.email",
+}
+
+// Block returns the hint about what stands between {{ and }} if it is a block of a
+// template language, as in {{ if x }} and {{ end }}; "" if it is not.
+func Block(source string) string {
+	t := newText(source)
+	if t.is(0, "if", "range", "with", "for", "elif", "endif", "endfor", "unless") && !t.is(len(t.all)-1, "}") || len(t.all) == 1 && t.is(0, "else", "end") {
+		return "a text has no blocks: write a value, like {{ job.tag ? \"a tag\" : \"a branch\" }}"
+	}
+	return ""
 }
 
 func (t text) word(i int) string {
@@ -114,6 +124,13 @@ func (t text) word(i int) string {
 		return name + " is not known here: " + contexts[name]
 	}
 	return ""
+}
+
+// Variable returns the value of events that a CI/CD variable of GitLab's has; "" for
+// any other variable.
+func Variable(name string) string {
+	value, _, _ := strings.Cut(variables[name], " ")
+	return value
 }
 
 func ciVariable(name string) string {

@@ -105,6 +105,10 @@ func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 				name, parameters = n.Content[0], schema.Resolve(n.Content[1])
 			}
 			names := VerbNames()
+			if message := notOneAction(n); message != "" {
+				f.FailAt(n, "%s", message)
+				return
+			}
 			i := slices.Index(names, name.Value)
 			if name.Kind != yaml.ScalarNode || i < 0 {
 				f.FailAt(name, "an action must be one of %s, with its parameters, like `- retry: {max_attempts: 3}`; not %q%s",
@@ -117,8 +121,11 @@ func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 			case parameters == nil || parameters.ShortTag() == "!!null":
 			case len(known) == 0 && len(parameters.Content)+len(parameters.Value) > 0:
 				f.FailAt(parameters, "%s takes no parameters: it acts on the event's pipeline", a.Verb)
+			case parameters.Kind == yaml.ScalarNode:
+				f.FailAt(parameters, "%s takes its parameters by name, like `%s: %s`", a.Verb, a.Verb, byName(known, parameters.Value))
+				return
 			default:
-				schema.Mapping(a.Verb, known).Read(f, parameters, a.Verb)
+				schema.MappingWithHints(a.Verb, known, hintsOf[a.Verb]).Read(f, parameters, a.Verb)
 				hasJobs = schema.Has(parameters, "jobs")
 			}
 			if r.On == event.KindPipeline && !hasJobs && slices.Contains(known.Keys(), "jobs") {
@@ -151,6 +158,9 @@ func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 		},
 	}
 }
+
+// hintsOf has what to write in place of unknown parameters, by verb.
+var hintsOf = map[string]map[string]string{event.VerbRetry: inRetry}
 
 // VerbNames returns the verbs of actions.
 func VerbNames() []string {

@@ -8,11 +8,16 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
+// unusable is the channel in place of one with a mistake, which has been recorded: it
+// is not missing, too.
+const unusable = "?"
+
 // channel reads the name or the id of a Slack channel.
 func channel(to *string) schema.Schema {
 	text := schema.Text(to)
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			*to = unusable
 			switch {
 			case n.Kind == yaml.SequenceNode:
 				f.FailAt(n, "%s must be one channel: for each further one, write another entry of notify", what)

@@ -77,6 +77,8 @@ func noExpression(f *schema.Document, n *yaml.Node, what string) string {
 		return what + " must be one expression: join the conditions by and (all of them) or by or (one of them)"
 	case n.Kind == yaml.ScalarNode && n.Value == "" && n.Style&yaml.TaggedStyle == 0:
 		return what + " is empty: omit it, or write an expression, like job.status == \"failed\"" + f.CommentHint(n)
+	case n.Style&yaml.TaggedStyle != 0 && strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!"):
+		return what + " begins with !, and in YAML that begins a tag: write `not " + strings.TrimPrefix(n.Tag, "!") + "`, or the expression in quotes"
 	case n.Kind != yaml.ScalarNode || n.Style&yaml.TaggedStyle != 0:
 		return what + " " + inQuotes
 	}
@@ -110,6 +112,10 @@ func (rd *reader) compile(f *schema.Document, n *yaml.Node, p expression.Purpose
 		return nil
 	}
 	program, findings := expression.Compile(n.Value, p)
+	if len(findings) > 0 && n.Style == 0 && n.LineComment != "" && strings.Count(n.Value, `"`)%2 != 0 {
+		f.FailAt(n, "in YAML a # after a space begins a comment, which cuts this expression: write all of it in quotes, like %s", "'"+n.Value+" "+n.LineComment+"'")
+		return nil
+	}
 	failIn(f, n, findings)
 	if program != nil {
 		rd.current.Expressions = append(rd.current.Expressions, Expression{n, 0, n.Value, p})
@@ -121,7 +127,7 @@ func (rd *reader) compile(f *schema.Document, n *yaml.Node, p expression.Purpose
 func (rd *reader) parseTemplate(f *schema.Document, n *yaml.Node, p expression.Purpose) expression.Template {
 	n = schema.Resolve(n)
 	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
-		f.FailAt(n, "must be a text")
+		f.FailAt(n, "must be a text%s", f.TextHint(n))
 		return expression.Template{}
 	}
 	if !rd.count(f, n, strings.Count(n.Value, "{{")) {

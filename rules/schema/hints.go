@@ -22,8 +22,8 @@ func (d *Document) CommentHint(n *yaml.Node) string {
 	return ""
 }
 
-// textHint returns the end of an error message about a value that is no text.
-func textHint(d *Document, n *yaml.Node) string {
+// TextHint returns the end of an error message about a value that is no text.
+func (d *Document) TextHint(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.MappingNode && d.Begins(n, "{{"):
 		return ": in YAML a { begins a mapping, so write the text in quotes, like \"{{ job.name }} failed\""
@@ -36,9 +36,28 @@ func textHint(d *Document, n *yaml.Node) string {
 }
 
 // listHint returns the end of an error message about a value that is no list.
-func listHint(n *yaml.Node, what string) string {
-	if IsText(n) && n.Value != "" && !strings.ContainsAny(n.Value, "\n:{}[]#,") {
+func listHint(d *Document, n *yaml.Node, what string) string {
+	switch {
+	case IsText(n) && n.Value != "" && !strings.ContainsAny(n.Value, "\n:{}[]#,*&!"):
 		return fmt.Sprintf(", like `%s: [%s]`", what, n.Value)
+	case n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0:
+		return ": write it between [ and ]"
+	case n.Kind == yaml.MappingNode:
+		return ": begin each entry with `- `"
+	}
+	return " (lines that start with `- `)" + d.CommentHint(n)
+}
+
+// boolHint returns the end of an error message about a value that is neither true nor
+// false.
+func boolHint(n *yaml.Node) string {
+	switch strings.ToLower(n.Value) {
+	case "yes", "on", "y":
+		return ": write true"
+	case "no", "off", "n":
+		return ": write false"
+	case "true", "false":
+		return ": write it without quotes, in small letters"
 	}
 	return ""
 }
