@@ -41,7 +41,7 @@ func TestRetry(t *testing.T) {
 		t.Errorf("outcome %q with job %d (%s), want done with job %d", o.Result, o.NewJobID, o.Reason, next.ID)
 	}
 	if posts := h.Slack.Posts(); len(posts) != 1 || !strings.Contains(posts[0].Plain(), "rspec, attempt 1") {
-		t.Errorf("posts %v, want one that tells of rspec", posts)
+		t.Errorf("posts %v, want one about rspec", posts)
 	}
 	if got := testutil.CollectAndCount(h.Metrics, "pipesteward_decisions_total"); got != 1 {
 		t.Errorf("%d series of decisions, want 1", got)
@@ -49,7 +49,7 @@ func TestRetry(t *testing.T) {
 	actionstest.Has(t, h.Logs.String(), `"outcome":"done"`, `"rule":"retry-stuck"`, `"project":"platform/shop"`)
 }
 
-// Between the decision and the call, the world moves on: the job's real
+// Between the decision and the call, others act: the job's real
 // state decides.
 func TestRetryIsHeldAgainstTheRealState(t *testing.T) {
 	t.Parallel()
@@ -669,7 +669,7 @@ func TestSecretsStayInside(t *testing.T) {
 	seen := h.Logs.String() + fmt.Sprint(h.Outcomes(), h.Slack.Posts())
 	for _, secret := range []string{gitlabtest.DefaultToken, actionstest.SlackToken} {
 		if strings.Contains(seen, secret) {
-			t.Errorf("a token was told:\n%s", seen)
+			t.Errorf("a token was shown:\n%s", seen)
 		}
 	}
 }

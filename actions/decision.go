@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -60,7 +61,8 @@ func (r *Runner) act(ctx context.Context, a *attempt) (*verdict, error) {
 		return nil, err
 	}
 	r.Metrics.Latency(a.DecidedAt.Sub(a.Meta.ReceivedAt) + r.Now().Sub(a.Due))
-	v, err := a.verb.act(ctx, r, r.gate.Client(r.GitLab, a.Decision), a.pending)
+	client := r.gate.Client(r.GitLab, a.Decision).Recorded(a.recordCall(r.Now))
+	v, err := a.verb.act(ctx, r, client, a.pending)
 	if err == nil {
 		return v, nil
 	}
@@ -86,11 +88,13 @@ func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error
 	l.CountTriesAfter(p.DeferredAttempt)
 	a := &attempt{pending: &p, verb: verb, lease: l}
 	v, err := r.carryOut(ctx, a)
+	a.recordFailedRead(err, r.Now)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return err
 	case event.Unavailable(err):
 		p.Due, p.FailingSince, p.DeferredAttempt = r.Now().UTC().Add(r.Health.Wait(err)), time.Time{}, l.Attempt()
+		p.recordDeferral(err.Error(), r.Now())
 		return errors.Join(err, l.Keep(p))
 	case err != nil:
 		if v = r.giveUp(&p, err); v == nil {
@@ -123,10 +127,13 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 
 // deferDecision defers a decision deliberately.
 func (r *Runner) deferDecision(ctx context.Context, a *attempt, v *verdict) error {
+	now := r.Now().UTC()
+	a.Due, a.FailingSince = now.Add(v.wait), time.Time{}
+	a.recordDeferral(cmp.Or(v.reason, v.waitsFor), now)
 	if err := r.reportDeferral(ctx, a.pending, v); err != nil {
 		return err
 	}
-	a.Due, a.FailingSince = r.Now().UTC().Add(v.wait), time.Time{}
+	r.Log.Debug("decision deferred", append(event.LogAttrs(a.Event), "rule", a.Rule, "action", a.Action.Verb, "decision", a.ID, "reason", v.reason, "wait", v.wait.String())...)
 	a.Waited += event.Duration(v.wait)
 	a.DeferredAttempt = a.lease.Attempt()
 	return errors.Join(a.lease.Keep(a.pending), a.lease.Defer(ctx, v.wait))

@@ -1,18 +1,22 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/evaluated"
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -47,7 +51,7 @@ func (r *Runner) event(ctx context.Context, l *worker.Lease, rec eventRecord) er
 			return err
 		}
 	}
-	err := r.process(ctx, l, rec.Record)
+	err := r.process(ctx, l, rec)
 	if err != nil { // the event is tried again
 		rec.Begun, rec.Returned = 0, true
 		err = errors.Join(err, l.Keep(rec))
@@ -57,12 +61,15 @@ func (r *Runner) event(ctx context.Context, l *worker.Lease, rec eventRecord) er
 
 // process adds the data that the event's hook lacks, evaluates the event, and goes through
 // the steps after that.
-func (r *Runner) process(ctx context.Context, l *worker.Lease, record event.Record) error {
+func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) error {
+	record := rec.Record
 	e := record.Event
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
-		return l.Done(ctx)
+		r.Log.Debug("event dropped: it is of another GitLab", append(event.LogAttrs(e), "instance", e.Meta.Instance)...)
+		return r.drop(ctx, l, record, "it is from another GitLab, at "+e.Meta.Instance)
 	case foreign:
+		r.Log.Debug("event deferred: whether it is of this GitLab is not known yet", append(event.LogAttrs(e), "instance", e.Meta.Instance, "wait", addressCheck(l.Tries()).String())...)
 		return errors.Join(l.Keep(eventRecord{Record: record, Returned: true}), l.Defer(ctx, addressCheck(l.Tries())))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
@@ -70,20 +77,71 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, record event.Reco
 		return err
 	}
 	if e.Project.ID == 0 && e.Meta.Kind == event.KindPipeline {
-		return l.Done(ctx)
+		return r.drop(ctx, l, record, "GitLab has no project with its path")
 	}
 	if err := r.countAttempt(ctx, &e); err != nil {
 		return err
 	}
 	ev := evaluation{record: record, event: e}
-	ev.decisions, ev.errs = r.rulesFor(record).Evaluate(ctx, e, r.facts())
+	inForce := r.rulesFor(record)
+	ev.result.At, ev.result.Rules = r.Now().UTC(), inForce.Fingerprint()
+	ev.decisions, ev.errs = inForce.EvaluateTraced(ctx, e, r.facts(), &ev.result.Trace)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := r.afterEvaluation(ctx, &ev); err != nil {
+	r.logMatches(ctx, &ev)
+	err := r.afterEvaluation(ctx, &ev)
+	if err == nil || !rec.Returned { // a repetition that waits for the same is not kept
+		r.keepEvaluation(l, &ev, err)
+	}
+	if err != nil {
 		return err
 	}
 	return l.DoneWith(ctx, ev.changes)
+}
+
+// drop ends the processing of an event that is not evaluated.
+func (r *Runner) drop(ctx context.Context, l *worker.Lease, record event.Record, reason string) error {
+	r.keepEvaluation(l, &evaluation{record: record, event: record.Event, result: evaluated.Result{At: r.Now().UTC(), Dropped: reason}}, nil)
+	return l.Done(ctx)
+}
+
+// keepEvaluation adds what the rules made of the event to the log of recent evaluations.
+func (r *Runner) keepEvaluation(l *worker.Lease, ev *evaluation, err error) {
+	if r.Evaluations == nil {
+		return
+	}
+	was, is := ev.record.Event, ev.event
+	if err != nil {
+		ev.result.Waits = wordsOf(err)
+	}
+	if is.Project.ID != was.Project.ID {
+		ev.result.ProjectID = is.Project.ID
+	}
+	if is.Job.Attempt != was.Job.Attempt {
+		ev.result.Attempt = is.Job.Attempt
+	}
+	item, err := evaluated.Item(ev.result, ev.record, l.Body())
+	if err != nil {
+		r.Log.Error("what the rules made of an event can't be kept", append(event.LogAttrs(is), "error", err)...)
+		return
+	}
+	r.Evaluations.Add(evaluated.Subject(is.Pipeline.ID), item...)
+}
+
+// logMatches logs which rules match the event, for debugging.
+func (r *Runner) logMatches(ctx context.Context, ev *evaluation) {
+	if !r.Log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	var matched []string
+	for _, d := range ev.decisions {
+		matched = append(matched, d.Rule)
+		matched = append(matched, d.AlsoWantedBy...)
+	}
+	slices.Sort(matched)
+	r.Log.Debug("event evaluated", append(event.LogAttrs(ev.event), "status", cmp.Or(ev.event.Job.Status, ev.event.Pipeline.Status),
+		"matched", slices.Compact(matched), "decisions", len(ev.decisions))...)
 }
 
 // evaluation is an event with the decisions of the rules about it.
@@ -95,6 +153,7 @@ type evaluation struct {
 	retry     *event.Outcome // that made the event's job; nil: Pipesteward did not make it
 	failures  map[string]int // of decisions that may be made again, by key
 	changes   store.Changes  // made when the event is done, in the same step
+	result    evaluated.Result
 }
 
 // afterEvaluation goes through the steps after an evaluation, in this order. Most of them
@@ -186,7 +245,7 @@ func (r *Runner) addSeen(_ context.Context, ev *evaluation) error {
 	}
 	e := ev.event
 	ev.changes.Values = append(ev.changes.Values, store.Value{
-		Key: keys.Told(e.Meta.Instance, event.StatusOf(e)), Value: []byte(event.AsOf(e).UTC().Format(time.RFC3339)), TTL: r.SeenTTL,
+		Key: keys.Reported(e.Meta.Instance, event.StatusOf(e)), Value: []byte(event.AsOf(e).UTC().Format(time.RFC3339)), TTL: r.SeenTTL,
 	})
 	return nil
 }
@@ -276,4 +335,10 @@ const maxRequests = 30
 // facts returns the reader for the expressions of one event.
 func (r *Runner) facts() facts.Reader {
 	return facts.Reader{GitLab: r.GitLab.WithBudget(maxRequests), Now: r.Now}
+}
+
+// Facts returns the reader for the explanation of one event: what GitLab answers now,
+// even if that contradicts the event.
+func (r *Runner) Facts() expression.Facts {
+	return facts.Reader{GitLab: r.GitLab.WithBudget(maxRequests)}
 }

@@ -51,7 +51,7 @@ func (r *Runner) inTurn(ctx context.Context, a *attempt) (*verdict, error) {
 		case err != nil:
 			return nil, err
 		case queued:
-			return deferred(min(max(minTurnCheck, time.Duration(a.Waited)/10), maxTurnCheck)), nil
+			return deferred(min(max(minTurnCheck, time.Duration(a.Waited)/10), maxTurnCheck), "the action before it in its rule has not ended"), nil
 		}
 	}
 	if a.AfterSuccess != "" && !a.Called && !a.DryRun {

@@ -70,6 +70,13 @@ type Guard interface {
 	budget.Guard
 }
 
+// Recent is a log of recent items.
+type Recent interface {
+	// Add adds an item, given in parts, by the subject by which it is found. It does
+	// not block.
+	Add(subject string, item ...[]byte)
+}
+
 // Config configures a Runner.
 type Config struct {
 	Queue    Queue
@@ -88,6 +95,8 @@ type Config struct {
 	// RuleSince returns since when a rule, by its identity, is in force in this process;
 	// zero: since its start. nil: rules do not change.
 	RuleSince func(identity string) time.Time
+	// Evaluations keeps what the rules made of each event, for a while; nil: it is not kept.
+	Evaluations Recent
 	// SeenTTL is how long the store keeps in which status a job or a pipeline was seen,
 	// for catch-up; 0: it keeps none.
 	SeenTTL time.Duration

@@ -10,7 +10,8 @@ import (
 // verdict is the result of an attempt to carry out a decision.
 type verdict struct {
 	result   string
-	reason   string        // of a deferred decision: "" where nobody needs to know
+	reason   string        // of a deferred decision: "" where nobody is notified
+	waitsFor string        // of a deferred decision without a reason: for those who look
 	newJobID int64         // of the job that the action made
 	newRun   event.Job     // that job, where more of it is known
 	freed    int64         // bytes
@@ -34,8 +35,8 @@ func gaveUp(format string, args ...any) *verdict {
 }
 
 // deferred defers the decision without a report.
-func deferred(wait time.Duration) *verdict {
-	return &verdict{result: event.ResultDeferred, wait: wait}
+func deferred(wait time.Duration, waitsFor string) *verdict {
+	return &verdict{result: event.ResultDeferred, wait: wait, waitsFor: waitsFor}
 }
 
 // deferredBecause defers the decision for a reason that is reported once: the text must

@@ -47,6 +47,11 @@ func (rs *Rules) Wants(e event.Event) bool {
 // DecidedAt. If ctx ends before the evaluation begins, Evaluate returns
 // nothing.
 func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts expression.Facts) ([]event.Decision, []*RuleError) {
+	return rs.EvaluateTraced(ctx, e, facts, nil)
+}
+
+// EvaluateTraced is Evaluate, and adds to the trace what it did with each rule.
+func (rs *Rules) EvaluateTraced(ctx context.Context, e event.Event, facts expression.Facts, trace *Trace) ([]event.Decision, []*RuleError) {
 	var found candidates
 	rs.index[e.Meta.Kind].find(&e, &found)
 	if found.n == 0 {
@@ -64,9 +69,11 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts expression.F
 		without := rs.leavesOut(r)
 		if without && !r.Stop || !r.Schedule.covers(&e) {
 			left.skip()
+			trace.passedOver(r, without)
 			continue
 		}
 		wanted, err := left.rule(ev, r)
+		trace.ran(r, without, wanted, err)
 		if err != nil {
 			errs = append(errs, err)
 			if r.Stop && event.Transient(err) {

@@ -361,7 +361,7 @@ rules:
 		t.Error("Notifies is true of a rule that is gone")
 	}
 	if got, errs := rs.Notices(t.Context(), o, &facts{}, escape); got != nil || errs != nil {
-		t.Errorf("a rule that is gone tells %v, %v", got, errs)
+		t.Errorf("a rule that is gone notifies %v, %v", got, errs)
 	}
 }
 

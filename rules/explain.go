@@ -31,6 +31,9 @@ const (
 	VerdictNotReached = "not_reached" // the rule is behind the `stop` of a rule that matched
 )
 
+// otherSchedule is the reason why a rule on: schedule is not evaluated.
+const otherSchedule = "its schedule is for other projects, or for jobs in another status"
+
 // Explain runs all rules on the event, as Evaluate does, and returns the
 // verdict on each rule, in file order.
 func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Facts) []Verdict {
@@ -60,7 +63,7 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Fa
 			if candidate {
 				left.skip()
 			}
-			v.Result, v.Reason = VerdictNotMatched, "its schedule is for other projects, or for jobs in another status"
+			v.Result, v.Reason = VerdictNotMatched, otherSchedule
 			continue
 		case stopped != "":
 			v.Result, v.Reason = VerdictNotReached, stopped

@@ -20,8 +20,9 @@ type Rules struct {
 	storm   Storm
 	classes expression.Classes
 
-	identities []string // of the rules, in file order
-	without    []string // identities of the rules that make no decisions
+	identities  []string // of the rules, in file order
+	fingerprint string   // of the identities
+	without     []string // identities of the rules that make no decisions
 
 	retries        bool // a rule retries jobs
 	retryPipelines bool // a rule for pipeline events retries
@@ -49,6 +50,7 @@ func New(set Set) *Rules {
 	for _, r := range set.Rules {
 		rs.add(r)
 	}
+	rs.fingerprint = fingerprint(rs.identities)
 	return rs
 }
 

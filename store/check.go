@@ -54,6 +54,20 @@ func CheckVisibility(d time.Duration) error { return checkPositive("visibility",
 // CheckEntry checks the id of Note and Amend.
 func CheckEntry(id string) error { return checkID("entry id", id) }
 
+// CheckAppend checks the arguments of Append.
+func CheckAppend(key, id string, most int) error {
+	if err := CheckAppended(key); err != nil {
+		return err
+	}
+	if most < 1 {
+		return fmt.Errorf("store: a log keeps %d entries, but must keep at least 1", most)
+	}
+	return CheckEntry(id)
+}
+
+// CheckAppended checks the key of Appended.
+func CheckAppended(key string) error { return checkID("log key", key) }
+
 // CheckTake checks the arguments of Take.
 func CheckTake(key string, r Rate) error {
 	if err := checkID("rate key", key); err != nil {

@@ -1,6 +1,7 @@
 // Package store is the contract of what must not be lost: the queue of
-// records to work on, the journal of what was decided and done, and the guards
-// that replicas share (claims, rate buckets, tallies, small values). It knows
+// records to work on, the journal of what was decided and done, the guards that
+// replicas share (claims, rate buckets, tallies, small values), and logs, which
+// keep the newest of what people may look at. It knows
 // nothing of rules or GitLab: bodies are bytes. Its backends are store/bolt
 // and store/redis; package storetest has the conformance suite that each of
 // them passes.
@@ -170,6 +171,7 @@ type Store interface {
 	Queue
 	Journal
 	Guard
+	Log
 
 	// DoneWith atomically removes the leased record, as Done does, and makes the
 	// changes: one write that waits for the disk instead of one for each. It
@@ -238,6 +240,19 @@ type Journal interface {
 	// Entries that are added meanwhile change nothing. It returns ErrBadCursor
 	// for a cursor that is none.
 	Entries(ctx context.Context, cursor string, n int) (entries []Entry, next string, err error)
+}
+
+// Log is a set of lists, each with a key, that keep their newest entries. An entry
+// expires like those of the journal. All methods are safe for concurrent use. What
+// Append changed becomes durable as what Claim changed does: a backend need not
+// wait for its disk.
+type Log interface {
+	// Append adds an entry to the log of key as its newest, and then removes the
+	// oldest beyond the number most. If the log has an entry with the id, Append
+	// replaces the body of that and keeps its place and its time.
+	Append(ctx context.Context, key, id string, body []byte, most int) error
+	// Appended lists up to n entries of the log of key, as Entries does.
+	Appended(ctx context.Context, key, cursor string, n int) (entries []Entry, next string, err error)
 }
 
 // Guard is the state that replicas share: rate limits, claims, tallies and

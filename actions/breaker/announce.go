@@ -100,8 +100,8 @@ func (b *Breakers) announce(ctx context.Context, rec Record, phase string, text 
 	if err != nil {
 		return err
 	}
-	b.Log.Warn("storm: "+phase, "class", rec.Class, "started", rec.Opened, "text", message)
-	return b.Announcer.Announce(ctx, keys.StormRecord(rec.Class, rec.Opened)+":"+phase, rec.Threshold.Channel, message, rec.Opened, "storm", rec.Class)
+	b.Log.Warn("storm: "+phase, "class", rec.Class, "since", rec.Opened, "text", message)
+	return b.Announcer.Announce(ctx, keys.StormRecord(rec.Class, rec.Opened)+":"+phase, rec.Threshold.Channel, message, rec.Opened, "class", rec.Class)
 }
 
 // openedText is the message about a breaker that has opened.

@@ -237,7 +237,7 @@ func TestStormKilledAtAnyStep(t *testing.T) {
 			}
 		}
 		if starts != 1 || ends != 1 {
-			h.Errorf("%s: the storm's start was told %d times and its end %d times, want once each", when, starts, ends)
+			h.Errorf("%s: the storm's start was notified %d times and its end %d times, want once each", when, starts, ends)
 		}
 	})
 }
@@ -344,7 +344,7 @@ func TestDeferredIsToldOnce(t *testing.T) {
 		case steps == 0:
 			want = told
 		case told > want || want == 0:
-			t.Fatalf("killed at step %d: %d waits are told, want %d", steps-1, told, want)
+			t.Fatalf("killed at step %d: %d waits are announced, want %d", steps-1, told, want)
 		}
 		h.GitLab.Close()
 		_ = h.Slack.Close()

@@ -173,7 +173,7 @@ func (f *Finder) Run(ctx context.Context) {
 			return
 		case errors.Is(err, ErrRunning):
 		case event.Unavailable(err): // the worker logs it
-			f.Log.Info("catch-up waits until GitLab is available", "reason", err)
+			f.Log.Info("catch-up waits until GitLab is available", "error", err)
 		case err != nil:
 			f.Log.Error("catch-up failed; it is repeated in the next round", "error", err)
 		case result.Found() > 0:
@@ -213,7 +213,7 @@ func (f *Finder) logProblems(problems []event.SweepProblem, before map[string]bo
 	now := map[string]bool{}
 	for _, p := range problems {
 		if now[p.String()] = true; !before[p.String()] {
-			f.Log.Warn("catch-up could not read a project or webhook", "problem", p.String())
+			f.Log.Warn("catch-up could not read a project or webhook", "project", p.Project, "job", p.Job, "reason", p.Reason, "times", p.Times)
 		}
 	}
 	return now

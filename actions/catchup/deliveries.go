@@ -88,7 +88,7 @@ func (p *projectRound) replayFailed(ctx context.Context) error {
 		p.round.lists[name], p.lists = l, append(p.lists, l)
 		why := disabledBy(hook)
 		if why != "" && !p.disabled[name] {
-			p.Log.Warn("GitLab has disabled a webhook after failed deliveries: correct their cause, then press Test at the webhook", "webhook", name, "project", p.name(), "why", why)
+			p.Log.Warn("GitLab has disabled a webhook after failed deliveries: correct their cause, then press Test at the webhook", "webhook", name, "project", p.name(), "reason", why)
 		}
 		p.disabled[name] = why != ""
 		if err := p.replay(ctx, hook, l); err != nil {
@@ -217,7 +217,7 @@ func (r *round) deliver(ctx context.Context, d gitlab.HookDelivery) error {
 		return err
 	}
 	// The same need not be found in the project as well.
-	if err := r.Store.Set(ctx, keys.Told(e.Meta.Instance, event.StatusOf(e)), []byte(event.AsOf(e).UTC().Format(time.RFC3339)), 2*r.MaxAge); err != nil {
+	if err := r.Store.Set(ctx, keys.Reported(e.Meta.Instance, event.StatusOf(e)), []byte(event.AsOf(e).UTC().Format(time.RFC3339)), 2*r.MaxAge); err != nil {
 		return &storeError{err}
 	}
 	return nil

@@ -226,7 +226,7 @@ func (r *round) reported(ctx context.Context, e event.Event, since time.Time) (b
 	if !r.Since.IsZero() {
 		return false, nil
 	}
-	value, err := r.Store.Get(ctx, keys.Told(e.Meta.Instance, event.StatusOf(e)))
+	value, err := r.Store.Get(ctx, keys.Reported(e.Meta.Instance, event.StatusOf(e)))
 	if err != nil {
 		return false, &storeError{err}
 	}

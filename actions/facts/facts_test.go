@@ -67,7 +67,7 @@ func TestFactsOfFailedBridges(t *testing.T) {
 		t.Errorf("jobs that failed downstream (-want +got):\n%s", diff)
 	}
 	if n := gl.Count(http.MethodGet, "/jobs"); n != 1 {
-		t.Errorf("the jobs of %d pipelines were asked for, want one: the other bridges did not fail, or triggered nothing", n)
+		t.Errorf("the jobs of %d pipelines were requested, want one: the other bridges did not fail, or triggered nothing", n)
 	}
 
 	gl.Fail(gitlabtest.Fault{Path: "/jobs", Times: -1, Status: http.StatusServiceUnavailable})

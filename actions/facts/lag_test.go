@@ -25,10 +25,10 @@ func TestGitLabBehindItsHook(t *testing.T) {
 		posts  string // the end of the path of the one POST
 	}{
 		{name: "retry", rule: `{on: job, if: 'job.status == "failed"', actions: [retry]}`, status: "failed", posts: "/retry"},
-		{name: "retry where jobs() is asked", rule: `{on: job, if: 'job.status == "failed" and any(jobs(), .status == "failed")', actions: [retry]}`, status: "failed", posts: "/retry"},
-		{name: "retry where details() are asked", rule: `{on: job, if: 'job.status == "failed" and "docker" in details().tag_list', actions: [retry]}`, status: "failed", posts: "/retry"},
-		{name: "retry where log() is asked", rule: `{on: job, if: 'job.status == "failed" and log() contains "No space"', actions: [retry]}`, status: "failed", posts: "/retry"},
-		{name: "retry where superseded() is asked", rule: `{on: job, if: 'job.status == "failed" and not superseded()', actions: [retry]}`, status: "failed", posts: "/retry"},
+		{name: "retry with jobs()", rule: `{on: job, if: 'job.status == "failed" and any(jobs(), .status == "failed")', actions: [retry]}`, status: "failed", posts: "/retry"},
+		{name: "retry with details()", rule: `{on: job, if: 'job.status == "failed" and "docker" in details().tag_list', actions: [retry]}`, status: "failed", posts: "/retry"},
+		{name: "retry with log()", rule: `{on: job, if: 'job.status == "failed" and log() contains "No space"', actions: [retry]}`, status: "failed", posts: "/retry"},
+		{name: "retry with superseded()", rule: `{on: job, if: 'job.status == "failed" and not superseded()', actions: [retry]}`, status: "failed", posts: "/retry"},
 		{name: "retry a pipeline", rule: `{on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline]}`, status: "failed", posts: "/retry"},
 		{name: "cancel", rule: `{on: job, if: 'job.status == "running"', actions: [cancel]}`, posts: "/cancel"},
 		{name: "cancel a pipeline", rule: `{on: pipeline, if: 'pipeline.status == "running"', actions: [cancel_pipeline]}`, posts: "/cancel"},

@@ -67,7 +67,7 @@ func (r Retries) Retried(o event.Outcome, run event.Job) (c store.Changes, err e
 	if o.Action.Verb != event.VerbRetry || o.Result != event.ResultDone || o.NewJobID == 0 {
 		return c, nil
 	}
-	o.Pipeline.Jobs, o.Explanation = nil, event.Explanation{} // not needed, and large
+	o.Pipeline.Jobs, o.Explanation, o.Deferrals, o.Calls = nil, event.Explanation{}, nil, nil // not needed, and large
 	value, err := json.Marshal(o)
 	if err != nil {
 		return c, err

@@ -96,7 +96,7 @@ func newAddresses(base *url.URL, aliases []string, log *slog.Logger) (*addresses
 	for _, alias := range aliases {
 		u, err := parseBaseURL(alias)
 		if err != nil {
-			return nil, fmt.Errorf("alias %w", err)
+			return nil, fmt.Errorf("gitlab: alias: %w", err)
 		}
 		other, _ := parseAddress(u.String())
 		a.configured = append(a.configured, other)
@@ -125,7 +125,7 @@ func (a *addresses) learn(external address) {
 	case external == (address{}) && first:
 		a.log.Warn("GitLab does not say its own address: only deliveries that name --gitlab-url or a --gitlab-alias are accepted")
 	case external != before && !first:
-		a.log.Warn("GitLab's own address has changed", "from", before.String(), "to", external.String())
+		a.log.Warn("GitLab's own address has changed", "gitlab", external.String(), "before", before.String())
 	}
 }
 
@@ -139,7 +139,7 @@ func (a *addresses) refuse(foreign address) {
 	a.mu.Unlock()
 	if first {
 		a.log.Warn("deliveries of another GitLab are refused: remove the webhook there, or, if this is another address of the same GitLab, name it with --gitlab-alias",
-			"delivery_from", foreign.String(), "gitlab_url", a.configured[0].String())
+			"instance", foreign.String(), "gitlab", a.configured[0].String())
 	}
 }
 

@@ -71,7 +71,7 @@ func TestForeignAddress(t *testing.T) {
 				t.Errorf("foreign address is %q, want %q", foreign, c.foreign)
 			}
 			if want := c.foreign == ""; certain != want {
-				t.Errorf("certain is %v before GitLab was asked, want %v", certain, want)
+				t.Errorf("certain is %v before GitLab's address was read, want %v", certain, want)
 			}
 		})
 	}
@@ -91,13 +91,13 @@ func TestLearnAddress(t *testing.T) {
 		client, log := addressClient(t, gl.URL())
 		page := external + "/platform/shop"
 		if foreign, certain := client.ForeignAddress("", page, "platform/shop"); foreign != external || certain {
-			t.Errorf("before GitLab was asked: %q, certain %v", foreign, certain)
+			t.Errorf("before GitLab's address was read: %q, certain %v", foreign, certain)
 		}
 		if err := client.LearnAddress(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if foreign, certain := client.ForeignAddress("", page, "platform/shop"); foreign != "" || !certain {
-			t.Errorf("after GitLab was asked: %q, certain %v", foreign, certain)
+			t.Errorf("after GitLab's address was read: %q, certain %v", foreign, certain)
 		}
 		for range 3 {
 			if foreign, certain := client.ForeignAddress("https://staging.example.com", "", ""); foreign != "https://staging.example.com" || !certain {

@@ -154,19 +154,19 @@ func TestClassification(t *testing.T) {
 			want: verdict{Message: "is wrong, job_variables.key: has already been taken, is short"},
 		},
 		{
-			name: "too many, told when", endpoint: "retry", status: 429, kind: text, body: "Retry later\n", header: http.Header{"Retry-After": {"60"}},
+			name: "too many, with a time", endpoint: "retry", status: 429, kind: text, body: "Retry later\n", header: http.Header{"Retry-After": {"60"}},
 			want: verdict{Again: true, After: time.Minute, Message: "Retry later"},
 		},
 		{
-			name: "too many, told a date", endpoint: "job", status: 429, kind: text, body: "Retry later", header: http.Header{"Retry-After": {noon.Add(time.Minute).Format(http.TimeFormat)}},
+			name: "too many, with a date", endpoint: "job", status: 429, kind: text, body: "Retry later", header: http.Header{"Retry-After": {noon.Add(time.Minute).Format(http.TimeFormat)}},
 			want: verdict{Again: true, After: time.Minute, Message: "Retry later"},
 		},
 		{
-			name: "too many, told the window", endpoint: "job", status: 429, kind: text, body: "Retry later", header: http.Header{"Ratelimit-Remaining": {"0"}, "Ratelimit-Reset": {"1795348890"}},
+			name: "too many, with the window", endpoint: "job", status: 429, kind: text, body: "Retry later", header: http.Header{"Ratelimit-Remaining": {"0"}, "Ratelimit-Reset": {"1795348890"}},
 			want: verdict{Again: true, After: 90 * time.Second, Message: "Retry later"},
 		},
 		{
-			name: "too many, nothing told", endpoint: "play", status: 429, kind: text, body: "Retry later",
+			name: "too many, without a time", endpoint: "play", status: 429, kind: text, body: "Retry later",
 			want: verdict{Again: true, Message: "Retry later"},
 		},
 		{

@@ -118,7 +118,7 @@ func TestProbeWithoutWork(t *testing.T) {
 // Requests that come at the same time share one probe.
 func TestOneProbeForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		probes, asked := 0, 0
+		probes, requests := 0, 0
 		answered := make(chan struct{})
 		var mu sync.Mutex
 		c, _ := newClient(t, "http://gitlab.example.com", func(cfg *gitlab.Config) {
@@ -126,7 +126,7 @@ func TestOneProbeForAll(t *testing.T) {
 			cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 				mu.Lock()
 				defer mu.Unlock()
-				asked++
+				requests++
 				if strings.HasSuffix(r.URL.Path, "/user") {
 					probes++
 					mu.Unlock()
@@ -149,13 +149,13 @@ func TestOneProbeForAll(t *testing.T) {
 			t.Errorf("%d probes for 50 requests", probes)
 		}
 		<-time.After(2 * time.Second)
-		before := asked
+		before := requests
 		for id := range int64(50) {
 			workers.Go(func() { _, _ = c.Retry(t.Context(), 1, id) })
 		}
 		workers.Wait()
-		if asked != before+1 {
-			t.Errorf("%d requests while GitLab can't be used, want the probe alone", asked-before)
+		if requests != before+1 {
+			t.Errorf("%d requests while GitLab can't be used, want the probe alone", requests-before)
 		}
 	})
 }

@@ -7,12 +7,19 @@ import (
 	"strings"
 )
 
+// CheckURL returns what is wrong with the base URL of an instance, nil for nothing. It
+// sends no request.
+func CheckURL(text string) error {
+	_, err := parseBaseURL(text)
+	return err
+}
+
 // parseBaseURL parses an instance's base URL. It ignores a slash and an /api/v4 at
 // the end. Its errors never contain a password of the URL.
 func parseBaseURL(text string) (*url.URL, error) {
 	const want = "write the address of your GitLab, for instance https://gitlab.com or https://example.com/gitlab"
 	if strings.TrimSpace(text) == "" {
-		return nil, errors.New("gitlab: the GitLab URL is empty: " + want)
+		return nil, errors.New("the GitLab URL is empty: " + want)
 	}
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil {
@@ -20,19 +27,19 @@ func parseBaseURL(text string) (*url.URL, error) {
 		if errors.As(err, &parse) {
 			err = parse.Err // without the URL itself
 		}
-		return nil, fmt.Errorf("gitlab: the GitLab URL can't be read (%w): %s", err, want)
+		return nil, fmt.Errorf("the GitLab URL can't be read (%w): %s", err, want)
 	}
 	switch {
 	case u.User != nil:
-		return nil, errors.New("gitlab: the GitLab URL has a user name or password: leave them out, the token is a setting of its own")
+		return nil, errors.New("the GitLab URL has a user name or password: leave them out, the token is a setting of its own")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("gitlab: the GitLab URL %q does not begin with https:// or http://: %s", u.Redacted(), want)
+		return nil, fmt.Errorf("the GitLab URL %q does not begin with https:// or http://: %s", u.Redacted(), want)
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("gitlab: the GitLab URL %q has no host: %s", u.Redacted(), want)
+		return nil, fmt.Errorf("the GitLab URL %q has no host: %s", u.Redacted(), want)
 	case u.RawQuery != "" || u.ForceQuery:
-		return nil, errors.New("gitlab: the GitLab URL has a query (?...): leave it out")
+		return nil, errors.New("the GitLab URL has a query (?...): leave it out")
 	case u.Fragment != "":
-		return nil, errors.New("gitlab: the GitLab URL has a fragment (#...): leave it out")
+		return nil, errors.New("the GitLab URL has a fragment (#...): leave it out")
 	}
 	path := strings.TrimRight(u.Path, "/")
 	path = strings.TrimRight(strings.TrimSuffix(path, "/api/v4"), "/")

@@ -85,7 +85,7 @@ type Client struct {
 func New(cfg Config) (*Client, error) {
 	base, err := parseBaseURL(cfg.BaseURL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("gitlab: %w", err)
 	}
 	if cfg.Now == nil {
 		return nil, errors.New("gitlab: Config.Now is missing")
@@ -153,6 +153,12 @@ func (c *Client) WithBudget(n int) *Client { return c.view(c.Client.WithBudget(n
 // Gated returns a view of the client that calls gate before each request that
 // changes something, see rest.Client.Gated.
 func (c *Client) Gated(gate func(context.Context) error) *Client { return c.view(c.Client.Gated(gate)) }
+
+// Recorded returns a view of the client that calls record after each request that was
+// sent, see rest.Client.Recorded.
+func (c *Client) Recorded(record func(rest.Exchange)) *Client {
+	return c.view(c.Client.Recorded(record))
+}
 
 // Sweeping returns a view of the client whose requests yield to all others, see
 // rest.Client.Sweeping.

@@ -175,9 +175,9 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestBaseURL(t *testing.T) {
-	var asked string
+	var requests string
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		asked = r.URL.Path
+		requests = r.URL.Path
 		_, _ = w.Write([]byte(`{"id": 7}`))
 	})
 	tests := []struct{ base, instance, path string }{
@@ -198,8 +198,8 @@ func TestBaseURL(t *testing.T) {
 			if _, err := c.Job(t.Context(), 1, 7); err != nil {
 				t.Fatal(err)
 			}
-			if asked != tt.path {
-				t.Errorf("asked for %q, want %q", asked, tt.path)
+			if requests != tt.path {
+				t.Errorf("requested %q, want %q", requests, tt.path)
 			}
 		})
 	}
@@ -289,7 +289,7 @@ func TestJobTokenAlone(t *testing.T) {
 }
 
 func TestNoJobToken(t *testing.T) {
-	url := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("asked GitLab") })
+	url := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
 	c, _ := newClient(t, url, func(cfg *gitlab.Config) { cfg.JobToken = "" })
 	if _, err := c.TokenJob(t.Context()); err == nil || !strings.Contains(err.Error(), "inside a CI job") {
 		t.Errorf("TokenJob: %v", err)

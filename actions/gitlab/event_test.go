@@ -67,7 +67,7 @@ func TestEventProject(t *testing.T) {
 			event.Project{ID: 1, Path: "a/b", Namespace: "a", URL: "https://example.com/gitlab/a/b"},
 		},
 		{
-			"asked at another host", "http://gitlab.inside:8080", "https://gitlab.example.com/a/b/-/jobs/7",
+			"reached at another host", "http://gitlab.inside:8080", "https://gitlab.example.com/a/b/-/jobs/7",
 			event.Project{ID: 1, Path: "a/b", Namespace: "a", URL: "https://gitlab.example.com/a/b"},
 		},
 		{"none", "https://gitlab.example.com", "", event.Project{ID: 1}},

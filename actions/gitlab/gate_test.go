@@ -21,11 +21,11 @@ type gate struct {
 	one   chan struct{} // lets whoever is first go
 	clock *clock
 
-	mu     sync.Mutex
-	may    int // so many may go
-	asked  []string
-	hold   chan struct{} // requests are answered once this is closed; nil: at once
-	answer string
+	mu       sync.Mutex
+	may      int // so many may go
+	requests []string
+	hold     chan struct{} // requests are answered once this is closed; nil: at once
+	answer   string
 }
 
 var (
@@ -85,7 +85,7 @@ func (g *gate) sleep(ctx context.Context, _ time.Duration) error {
 func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	g.mu.Lock()
 	what := strings.TrimPrefix(r.URL.Path, "/api/v4/projects/1/")
-	g.asked = append(g.asked, r.Method+" "+strings.TrimPrefix(what, "jobs/"))
+	g.requests = append(g.requests, r.Method+" "+strings.TrimPrefix(what, "jobs/"))
 	hold, answer := g.hold, g.answer
 	g.mu.Unlock()
 	if hold != nil {
@@ -105,5 +105,5 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 func (g *gate) taken() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return append([]string(nil), g.asked...)
+	return append([]string(nil), g.requests...)
 }

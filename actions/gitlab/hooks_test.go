@@ -18,9 +18,9 @@ func TestHooks(t *testing.T) {
 		{"id": 5, "url": "https://bot.example.com/gitlab", "job_events": true, "pipeline_events": false, "alert_status": "temporarily_disabled",
 		 "disabled_until": "2026-11-22T12:30:00.000Z", "project_id": 22, "push_events": 1},
 		{"id": "6", "url": null, "pipeline_events": true, "disabled_until": null}]`
-	var asked string
+	var requests string
 	c, _ := newClient(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
-		asked = r.URL.EscapedPath()
+		requests = r.URL.EscapedPath()
 		_, _ = w.Write([]byte(body))
 	}))
 	want := []gitlab.Hook{
@@ -39,8 +39,8 @@ func TestHooks(t *testing.T) {
 		for i := range want {
 			want[i].Project, want[i].Group = tt.of.Project, tt.of.Group
 		}
-		if diff := cmp.Diff(want, got); diff != "" || err != nil || asked != tt.path {
-			t.Errorf("asked %s: %v, -want +got:\n%s", asked, err, diff)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil || requests != tt.path {
+			t.Errorf("requested %s: %v, -want +got:\n%s", requests, err, diff)
 		}
 	}
 	if _, err := c.GroupHooks(t.Context(), ""); err == nil || !strings.HasPrefix(err.Error(), "gitlab: no group is named") {
@@ -50,14 +50,14 @@ func TestHooks(t *testing.T) {
 
 // deliveries is a GitLab that has these failed deliveries, newest first.
 type deliveries struct {
-	bodies []string
-	asked  []string
-	grow   bool // one more fails after each page
+	bodies   []string
+	requests []string
+	grow     bool // one more fails after each page
 }
 
 func (d *deliveries) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	d.asked = append(d.asked, r.URL.EscapedPath()+" "+q.Get("status"))
+	d.requests = append(d.requests, r.URL.EscapedPath()+" "+q.Get("status"))
 	var page, perPage int
 	if _, err := fmt.Sscan(q.Get("page")+" "+q.Get("per_page"), &page, &perPage); err != nil {
 		page, perPage = 1, 10
@@ -108,8 +108,8 @@ func TestFailedDeliveries(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"/api/v4/groups/platform%2Ftools/hooks/3/events client_failure,server_failure"}, d.asked); diff != "" {
-		t.Errorf("asked, -want +got:\n%s", diff)
+	if diff := cmp.Diff([]string{"/api/v4/groups/platform%2Ftools/hooks/3/events client_failure,server_failure"}, d.requests); diff != "" {
+		t.Errorf("requested, -want +got:\n%s", diff)
 	}
 }
 

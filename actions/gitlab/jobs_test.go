@@ -145,10 +145,10 @@ func TestJobsPage(t *testing.T) {
 // Of a next page's address only the cursor is kept, and of a cursor only what
 // may be in it.
 func TestCursor(t *testing.T) {
-	var asked []string
+	var requested []string
 	header := http.Header{}
 	c, _ := newClient(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
-		asked = append(asked, r.URL.RawQuery)
+		requested = append(requested, r.URL.RawQuery)
 		for name := range header {
 			w.Header().Set(name, header.Get(name))
 		}
@@ -172,11 +172,11 @@ func TestCursor(t *testing.T) {
 		if next == "" {
 			continue
 		}
-		if _, _, err := c.JobsPage(t.Context(), 1, next); err != nil || asked[len(asked)-1] != tt.asks {
-			t.Errorf("asked %s, want %s: %v", asked[len(asked)-1], tt.asks, err)
+		if _, _, err := c.JobsPage(t.Context(), 1, next); err != nil || requested[len(requested)-1] != tt.asks {
+			t.Errorf("requested %s, want %s: %v", requested[len(requested)-1], tt.asks, err)
 		}
 	}
-	sent := len(asked)
+	sent := len(requested)
 	for _, cursor := range []string{
 		"x", "page=0", "page=-1", "page=two", "page=2&cursor=a", "cursor=", "cursor=a&per_page=9", "private_token=x",
 		"https://evil.example.com/?cursor=a", "%zz", ";", " ",
@@ -185,8 +185,8 @@ func TestCursor(t *testing.T) {
 			t.Errorf("%q: %v", cursor, err)
 		}
 	}
-	if len(asked) != sent {
-		t.Errorf("asked GitLab for %s", asked[sent:])
+	if len(requested) != sent {
+		t.Errorf("requested %s", requested[sent:])
 	}
 }
 
@@ -347,9 +347,9 @@ func TestPipelineJobsTwice(t *testing.T) {
 // Behind a proxy GitLab may write links to another host than the base URL's;
 // and it may go on without end where there is nothing more.
 func TestPagesOfOtherHost(t *testing.T) {
-	asked := 0
+	requested := 0
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		asked++
+		requested++
 		w.Header().Set("Link", `<http://inside.example.com/api/v4/projects/1/jobs?cursor=abc&pagination=keyset&scope%5B%5D=failed>; rel="next"`)
 		if r.URL.Query().Get("cursor") == "" {
 			_, _ = w.Write([]byte(`[{"id":9}]`))
@@ -368,8 +368,8 @@ func TestPagesOfOtherHost(t *testing.T) {
 		}
 		jobs++
 	}
-	if jobs != 1 || asked != 2 {
-		t.Errorf("%d jobs in %d requests, want 1 in 2", jobs, asked)
+	if jobs != 1 || requested != 2 {
+		t.Errorf("%d jobs in %d requests, want 1 in 2", jobs, requested)
 	}
 }
 
@@ -454,19 +454,19 @@ func TestLog(t *testing.T) {
 
 // A log that breaks off is read again from its beginning.
 func TestLogCut(t *testing.T) {
-	var asked atomic.Int32
+	var requested atomic.Int32
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "6")
 		_, _ = w.Write([]byte("one"))
-		if asked.Add(1) == 1 {
+		if requested.Add(1) == 1 {
 			panic(http.ErrAbortHandler)
 		}
 		_, _ = w.Write([]byte("two"))
 	})
 	c, _ := newClient(t, url)
 	got, err := c.Log(t.Context(), 1, 7)
-	if err != nil || got.Text != "onetwo" || asked.Load() != 2 {
-		t.Errorf("log %q after %d requests: %v", got.Text, asked.Load(), err)
+	if err != nil || got.Text != "onetwo" || requested.Load() != 2 {
+		t.Errorf("log %q after %d requests: %v", got.Text, requested.Load(), err)
 	}
 }
 

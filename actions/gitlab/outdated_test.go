@@ -53,7 +53,7 @@ func TestOutdatedBy(t *testing.T) {
 			before: pipelines{{ID: 400, SHA: sameSHA}, {ID: 450}}, want: 450,
 		},
 		{
-			name: "of a child whose parent the hook tells", this: gitlabtest.Pipeline{Source: "parent_pipeline", SHA: sameSHA},
+			name: "of a child whose parent the hook names", this: gitlabtest.Pipeline{Source: "parent_pipeline", SHA: sameSHA},
 			before: pipelines{{ID: 400, SHA: sameSHA}, {ID: 450}}, up: event.Upstream{PipelineID: 400}, want: 450,
 		},
 		{name: "of a child of the newest", this: gitlabtest.Pipeline{Source: "parent_pipeline", SHA: sameSHA}, before: pipelines{{ID: 400}, {ID: 450, SHA: sameSHA}}},

@@ -74,14 +74,14 @@ func TestNewestPipelinesOfHiddenMergeRequest(t *testing.T) {
 
 // updates is a GitLab that lists pipelines by the time of their last change.
 type updates struct {
-	at      map[int64]time.Time // by pipeline
-	asked   []string
-	between func() // after each page
+	at       map[int64]time.Time // by pipeline
+	requests []string
+	between  func() // after each page
 }
 
 func (u *updates) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	u.asked = append(u.asked, q.Get("updated_after")+" "+q.Get("page"))
+	u.requests = append(u.requests, q.Get("updated_after")+" "+q.Get("page"))
 	after, err := time.Parse(time.RFC3339, q.Get("updated_after"))
 	page, _ := strconv.Atoi(q.Get("page"))
 	if err != nil || q.Get("order_by") != "updated_at" || q.Get("sort") != "asc" || q.Get("per_page") != "100" {
@@ -120,7 +120,7 @@ func TestPipelinesSince(t *testing.T) {
 	u := &updates{at: at}
 	c, _ := newClient(t, serve(t, u.ServeHTTP))
 	u.between = func() { // an old one changes: it goes to the end
-		if id := int64(len(u.asked)); id < 4 {
+		if id := int64(len(u.requests)); id < 4 {
 			at[id*7] = noon.Add(time.Hour + time.Duration(id)*time.Second)
 		}
 	}
@@ -145,8 +145,8 @@ func TestPipelinesSince(t *testing.T) {
 	if diff := cmp.Diff(want, ids); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if u.asked[0] != "2026-11-22T12:00:01Z 1" || len(u.asked) > 8 {
-		t.Errorf("asked %q", u.asked)
+	if u.requests[0] != "2026-11-22T12:00:01Z 1" || len(u.requests) > 8 {
+		t.Errorf("requested %q", u.requests)
 	}
 
 	got, err = c.PipelinesSince(t.Context(), 22, noon.Add(time.Hour), "failed", "canceled")
@@ -173,8 +173,8 @@ func TestPipelinesSinceIsBounded(t *testing.T) {
 		}
 		since = got[len(got)-1].UpdatedAt
 	}
-	if len(seen) != 10_500 || len(u.asked) > 110 {
-		t.Errorf("%d pipelines by %d requests", len(seen), len(u.asked))
+	if len(seen) != 10_500 || len(u.requests) > 110 {
+		t.Errorf("%d pipelines by %d requests", len(seen), len(u.requests))
 	}
 }
 

@@ -90,10 +90,10 @@ func TestProjects(t *testing.T) {
 
 // Where keyset paging is refused, pages are numbered.
 func TestProjectsByOffset(t *testing.T) {
-	var asked []string
+	var requests []string
 	c, _ := newClient(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
-		asked = append(asked, q.Get("pagination")+q.Get("page"))
+		requests = append(requests, q.Get("pagination")+q.Get("page"))
 		switch {
 		case q.Get("pagination") == "keyset":
 			w.WriteHeader(http.StatusMethodNotAllowed)
@@ -108,8 +108,8 @@ func TestProjectsByOffset(t *testing.T) {
 	if diff := cmp.Diff([]string{"a/b", "a/c"}, paths(t, c.Projects(t.Context()))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"keyset", "", "2"}, asked); diff != "" {
-		t.Errorf("asked, -want +got:\n%s", diff)
+	if diff := cmp.Diff([]string{"keyset", "", "2"}, requests); diff != "" {
+		t.Errorf("requested, -want +got:\n%s", diff)
 	}
 }
 

@@ -27,10 +27,10 @@ import (
 
 // bucket is a limiter with fixed answers that records its calls.
 type bucket struct {
-	waits []time.Duration
-	err   error
-	asked []string
-	held  []time.Duration
+	waits    []time.Duration
+	err      error
+	requests []string
+	held     []time.Duration
 }
 
 var _ ratelimit.Limiter = (*bucket)(nil)
@@ -39,7 +39,7 @@ func (b *bucket) Take(_ context.Context, key string, rate store.Rate) (time.Dura
 	if strings.Contains(key, ":limit:") {
 		return 0, nil // limits_test.go is about those
 	}
-	b.asked = append(b.asked, key+" "+strconv.Itoa(rate.Limit))
+	b.requests = append(b.requests, key+" "+strconv.Itoa(rate.Limit))
 	if len(b.waits) == 0 {
 		return 0, b.err
 	}
@@ -55,9 +55,9 @@ func (b *bucket) Hold(_ context.Context, _ string, span time.Duration) error {
 
 // statuses answers with one status after the other, then with a job.
 type statuses struct {
-	answer []int
-	header http.Header // of all but the last
-	asked  int
+	answer   []int
+	header   http.Header // of all but the last
+	requests int
 }
 
 func (s *statuses) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -65,16 +65,16 @@ func (s *statuses) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"id": 1, "is_admin": true}`))
 		return
 	}
-	s.asked++
-	if s.asked > len(s.answer) {
+	s.requests++
+	if s.requests > len(s.answer) {
 		_, _ = w.Write([]byte(`{"id": 7}`))
 		return
 	}
 	for name, values := range s.header {
 		w.Header()[name] = values
 	}
-	w.WriteHeader(s.answer[s.asked-1])
-	if s.answer[s.asked-1] < 429 {
+	w.WriteHeader(s.answer[s.requests-1])
+	if s.answer[s.requests-1] < 429 {
 		_, _ = w.Write([]byte(`{"message":"as GitLab says it"}`))
 	}
 }
@@ -85,31 +85,31 @@ func TestRepeat(t *testing.T) {
 		endpoint string
 		answers  []int
 		header   http.Header
-		asked    int
+		requests int
 		ok       bool
 		slept    []time.Duration // at least
 	}{
 		{
-			name: "a GET that comes right", endpoint: "job", answers: []int{500, 502}, asked: 3, ok: true,
+			name: "a GET that comes right", endpoint: "job", answers: []int{500, 502}, requests: 3, ok: true,
 			slept: []time.Duration{125 * time.Millisecond, 250 * time.Millisecond},
 		},
 		{
-			name: "a GET that never does", endpoint: "job", answers: []int{500, 500, 500, 500}, asked: 3,
+			name: "a GET that never does", endpoint: "job", answers: []int{500, 500, 500, 500}, requests: 3,
 			slept: []time.Duration{125 * time.Millisecond, 250 * time.Millisecond},
 		},
-		{name: "a log", endpoint: "log", answers: []int{503}, asked: 2, ok: true, slept: []time.Duration{125 * time.Millisecond}},
-		{name: "a GET that would fail again", endpoint: "job", answers: []int{404}, asked: 1},
-		{name: "a GET without rights", endpoint: "job", answers: []int{403}, asked: 1},
+		{name: "a log", endpoint: "log", answers: []int{503}, requests: 2, ok: true, slept: []time.Duration{125 * time.Millisecond}},
+		{name: "a GET that would fail again", endpoint: "job", answers: []int{404}, requests: 1},
+		{name: "a GET without rights", endpoint: "job", answers: []int{403}, requests: 1},
 		{
-			name: "a short wait", endpoint: "job", answers: []int{429}, header: http.Header{"Retry-After": {"10"}}, asked: 2, ok: true,
+			name: "a short wait", endpoint: "job", answers: []int{429}, header: http.Header{"Retry-After": {"10"}}, requests: 2, ok: true,
 			slept: []time.Duration{10 * time.Second},
 		},
-		{name: "a long wait", endpoint: "job", answers: []int{429}, header: http.Header{"Retry-After": {"11"}}, asked: 1},
-		{name: "retry on 500", endpoint: "retry", answers: []int{500}, asked: 1},
-		{name: "retry on 429", endpoint: "retry", answers: []int{429}, header: http.Header{"Retry-After": {"1"}}, asked: 1},
-		{name: "play on 503", endpoint: "play", answers: []int{503}, asked: 1},
-		{name: "cancel on 502", endpoint: "cancel", answers: []int{502}, asked: 1},
-		{name: "erase on 409", endpoint: "erase", answers: []int{409}, asked: 1},
+		{name: "a long wait", endpoint: "job", answers: []int{429}, header: http.Header{"Retry-After": {"11"}}, requests: 1},
+		{name: "retry on 500", endpoint: "retry", answers: []int{500}, requests: 1},
+		{name: "retry on 429", endpoint: "retry", answers: []int{429}, header: http.Header{"Retry-After": {"1"}}, requests: 1},
+		{name: "play on 503", endpoint: "play", answers: []int{503}, requests: 1},
+		{name: "cancel on 502", endpoint: "cancel", answers: []int{502}, requests: 1},
+		{name: "erase on 409", endpoint: "erase", answers: []int{409}, requests: 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -118,8 +118,8 @@ func TestRepeat(t *testing.T) {
 			if err := calls[tt.endpoint](t.Context(), c); (err == nil) != tt.ok {
 				t.Errorf("error %v, want success: %v", err, tt.ok)
 			}
-			if s.asked != tt.asked {
-				t.Errorf("asked %d times, want %d", s.asked, tt.asked)
+			if s.requests != tt.requests {
+				t.Errorf("%d requests, want %d", s.requests, tt.requests)
 			}
 			if len(clk.slept) != len(tt.slept) {
 				t.Fatalf("slept %v, want about %v", clk.slept, tt.slept)
@@ -161,8 +161,8 @@ func TestHoldBack(t *testing.T) {
 			_, err := c.Retry(t.Context(), 1, 8)
 			if tt.wait > 10*time.Second {
 				failed := failureOf(t, err)
-				if after, again := failed.Again(); !again || after != tt.wait || failed.MaybeDone() || s.asked != 1 {
-					t.Errorf("again %v after %s, maybe done %v, asked %d: %v", again, after, failed.MaybeDone(), s.asked, err)
+				if after, again := failed.Again(); !again || after != tt.wait || failed.MaybeDone() || s.requests != 1 {
+					t.Errorf("again %v after %s, maybe done %v, requests %d: %v", again, after, failed.MaybeDone(), s.requests, err)
 				}
 				clk.at = clk.at.Add(tt.wait)
 				if _, err := c.Retry(t.Context(), 1, 8); err != nil {
@@ -199,8 +199,8 @@ func TestHoldBackOfReplicas(t *testing.T) {
 			t.Errorf("again %v after %s, want after 30s: %v", again, after, err)
 		}
 	}
-	if s.asked != 1 {
-		t.Errorf("GitLab was asked %d times, want 1", s.asked)
+	if s.requests != 1 {
+		t.Errorf("GitLab received %d requests, want 1", s.requests)
 	}
 	clock.Advance(30 * time.Second)
 	if _, err := second.Retry(t.Context(), 1, 7); err != nil {
@@ -221,21 +221,21 @@ func TestMaxWait(t *testing.T) {
 
 func TestLimiter(t *testing.T) {
 	tests := []struct {
-		name   string
-		bucket bucket
-		asked  int // GitLab
-		taken  int
-		slept  []time.Duration
-		after  time.Duration // of the error; -1: none
+		name     string
+		bucket   bucket
+		requests int // GitLab
+		taken    int
+		slept    []time.Duration
+		after    time.Duration // of the error; -1: none
 	}{
-		{name: "free", asked: 1, taken: 1, after: -1},
+		{name: "free", requests: 1, taken: 1, after: -1},
 		{
-			name: "soon free", bucket: bucket{waits: []time.Duration{time.Second, 2 * time.Second}}, asked: 1, taken: 3,
+			name: "soon free", bucket: bucket{waits: []time.Duration{time.Second, 2 * time.Second}}, requests: 1, taken: 3,
 			slept: []time.Duration{time.Second, 2 * time.Second}, after: -1,
 		},
 		{name: "not soon free", bucket: bucket{waits: []time.Duration{time.Minute}}, taken: 1, after: time.Minute},
 		{
-			name: "taken by others for up to a minute", bucket: bucket{waits: slices.Repeat([]time.Duration{10 * time.Second}, 6)}, asked: 1, taken: 7,
+			name: "taken by others for up to a minute", bucket: bucket{waits: slices.Repeat([]time.Duration{10 * time.Second}, 6)}, requests: 1, taken: 7,
 			slept: slices.Repeat([]time.Duration{10 * time.Second}, 6), after: -1,
 		},
 		{
@@ -264,11 +264,11 @@ func TestLimiter(t *testing.T) {
 					t.Errorf("again %v after %s, maybe done %v: %v", again, after, failed.MaybeDone(), err)
 				}
 			}
-			if s.asked != tt.asked || observed != tt.asked {
-				t.Errorf("asked GitLab %d times, observed %d, want %d", s.asked, observed, tt.asked)
+			if s.requests != tt.requests || observed != tt.requests {
+				t.Errorf("%d requests to GitLab, observed %d, want %d", s.requests, observed, tt.requests)
 			}
-			if len(b.asked) != tt.taken || b.asked[0] != url[len("http://"):]+" 300" {
-				t.Errorf("took %q, want %d", b.asked, tt.taken)
+			if len(b.requests) != tt.taken || b.requests[0] != url[len("http://"):]+" 300" {
+				t.Errorf("took %q, want %d", b.requests, tt.taken)
 			}
 			if diff := cmp.Diff(tt.slept, clk.slept); diff != "" {
 				t.Errorf("slept, -want +got:\n%s", diff)
@@ -287,8 +287,8 @@ func TestLimiterCountsRepeats(t *testing.T) {
 	if _, err := c.Job(t.Context(), 1, 7); err != nil {
 		t.Fatal(err)
 	}
-	if len(b.asked) != 3 {
-		t.Errorf("took %d, want 3", len(b.asked))
+	if len(b.requests) != 3 {
+		t.Errorf("took %d, want 3", len(b.requests))
 	}
 }
 
@@ -298,8 +298,8 @@ func TestContextEndsWait(t *testing.T) {
 	c, _ := newClient(t, serve(t, s.ServeHTTP), func(cfg *gitlab.Config) {
 		cfg.Sleep = func(ctx context.Context, _ time.Duration) error { cancel(); return ctx.Err() }
 	})
-	if _, err := c.Job(ctx, 1, 7); !errors.Is(err, context.Canceled) || s.asked != 1 {
-		t.Errorf("asked %d times, error %v", s.asked, err)
+	if _, err := c.Job(ctx, 1, 7); !errors.Is(err, context.Canceled) || s.requests != 1 {
+		t.Errorf("%d requests, error %v", s.requests, err)
 	}
 }
 
@@ -319,14 +319,14 @@ func TestDefaults(t *testing.T) {
 			})
 		})
 		began := time.Now()
-		if _, err := c.Job(t.Context(), 1, 7); err != nil || len(b.asked) != 2 || time.Since(began) != time.Second {
-			t.Errorf("took %d, after %s: %v", len(b.asked), time.Since(began), err)
+		if _, err := c.Job(t.Context(), 1, 7); err != nil || len(b.requests) != 2 || time.Since(began) != time.Second {
+			t.Errorf("took %d, after %s: %v", len(b.requests), time.Since(began), err)
 		}
 		b.waits = []time.Duration{5 * time.Second}
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 		defer cancel()
-		if _, err := c.Job(ctx, 1, 7); !errors.Is(err, context.DeadlineExceeded) || s.asked != 1 {
-			t.Errorf("asked GitLab %d times: %v", s.asked, err)
+		if _, err := c.Job(ctx, 1, 7); !errors.Is(err, context.DeadlineExceeded) || s.requests != 1 {
+			t.Errorf("%d requests to GitLab: %v", s.requests, err)
 		}
 	})
 }

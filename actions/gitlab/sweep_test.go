@@ -33,7 +33,7 @@ func newReplicas(t *testing.T) *replicas {
 }
 
 // far is a limiter that takes a while to be reached: in a race for the same
-// request, who asks it comes last.
+// request, its sender comes last.
 type far struct{ ratelimit.Limiter }
 
 var _ ratelimit.Limiter = far{}

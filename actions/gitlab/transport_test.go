@@ -11,18 +11,18 @@ import (
 // a POST into a GET.
 func TestRedirects(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		t.Errorf("the other host was asked: %s %s, headers %v", r.Method, r.URL, r.Header)
+		t.Errorf("the other host received a request: %s %s, headers %v", r.Method, r.URL, r.Header)
 	}))
 	t.Cleanup(other.Close)
-	asked := 0
+	requested := 0
 	var url string
 	url = serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/user") { // so it is not GitLab as a whole
 			_, _ = w.Write([]byte(`{"id": 1}`))
 			return
 		}
-		asked++
-		if asked > 40 {
+		requested++
+		if requested > 40 {
 			t.Error("round and round")
 			return
 		}
@@ -66,8 +66,8 @@ func TestRedirects(t *testing.T) {
 	if _, err := c.Job(ctx, 3, 7); failureOf(t, err).Status != 301 || !strings.Contains(err.Error(), "GitLab redirects to https://127.0.0.1") {
 		t.Errorf("GET to https: %v", err)
 	}
-	asked = 0
-	if _, err := c.Job(ctx, 4, 7); failureOf(t, err).Status != 302 || asked != 3*6 { // sent three times
-		t.Errorf("GET in a circle: %d requests, %v", asked, err)
+	requested = 0
+	if _, err := c.Job(ctx, 4, 7); failureOf(t, err).Status != 302 || requested != 3*6 { // sent three times
+		t.Errorf("GET in a circle: %d requests, %v", requested, err)
 	}
 }

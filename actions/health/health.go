@@ -171,7 +171,7 @@ func (m *Monitor) Check(ctx context.Context) error {
 		if err := m.unshare(ctx); err != nil {
 			return err
 		}
-		m.Log.Info("GitLab can be used again", "after", event.Coarse(now.Sub(before.trouble.Since)).String(), "requests_kept_back", before.trouble.Unsent)
+		m.Log.Info("GitLab can be used again", "took", event.Coarse(now.Sub(before.trouble.Since)).String(), "requests", before.trouble.Unsent)
 		*before = seen{}
 	}
 	return nil

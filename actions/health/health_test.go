@@ -30,7 +30,7 @@ func wantAnnounced(h *actionstest.Harness, reason string) {
 	posts := h.Posts()
 	if len(posts) != 2 || !strings.Contains(posts[0], "Pipesteward can't use GitLab") || !strings.Contains(posts[0], reason) ||
 		!strings.Contains(posts[1], "Pipesteward can use GitLab again") {
-		h.Errorf("told %q, want that GitLab can't be used (%s), and that it can again", posts, reason)
+		h.Errorf("posted %q, want that GitLab can't be used (%s), and that it can again", posts, reason)
 	}
 	if n := strings.Count(h.Logs.String(), `"level":"ERROR"`); n != 1 {
 		h.Errorf("%d errors are logged, want 1:\n%s", n, h.Logs)
@@ -163,7 +163,7 @@ func TestFailureOfOneJobEnds(t *testing.T) {
 			actionstest.Has(t, o.Reason, c.says)
 			wantUp(h, 1)
 			if posts := h.Posts(); len(posts) != 0 {
-				t.Errorf("told %q, want nothing", posts)
+				t.Errorf("posted %q, want nothing", posts)
 			}
 		})
 	}
@@ -193,7 +193,7 @@ func TestOutageIsAnnouncedOnceByAllReplicas(t *testing.T) {
 
 	posts := h.Posts()
 	if len(posts) != 2 || !strings.Contains(posts[0], "can't use GitLab") || !strings.Contains(posts[1], "can use GitLab again, after 2h") {
-		t.Errorf("told %q", posts)
+		t.Errorf("posted %q", posts)
 	}
 	want := map[int64]int{}
 	for _, job := range jobs {
@@ -213,13 +213,13 @@ func TestOutageEndsAfterRestart(t *testing.T) {
 	h.Start(actionstest.NewFuse(-1)) // during the outage
 	h.Pass(5*time.Minute, 20*time.Second)
 	if posts := h.Posts(); len(posts) != 1 {
-		t.Errorf("told %q, want that GitLab can't be used", posts)
+		t.Errorf("posted %q, want that GitLab can't be used", posts)
 	}
 	h.GitLab.ClearFaults()
 	h.Start(actionstest.NewFuse(-1)) // with a good token
 	h.Pass(5*time.Minute, 20*time.Second)
 	if posts := h.Posts(); len(posts) != 2 || !strings.Contains(posts[1], "can use GitLab again") {
-		t.Errorf("told %q, want that it can again", posts)
+		t.Errorf("posted %q, want that it can again", posts)
 	}
 	if n := h.GitLab.Answered(http.StatusCreated); n != 1 {
 		t.Errorf("%d retries, want 1", n)

@@ -22,19 +22,22 @@ func (m *Monitor) checkToken(ctx context.Context) (done bool) {
 		return false
 	}
 	if err != nil {
-		m.Log.Info("the access token's scopes and expiry are unknown: this GitLab does not show them", "reason", err)
+		m.Log.Info("the access token's scopes and expiry are unknown: this GitLab does not show them", "error", err)
 		return true
 	}
-	about := []any{"name", t.Name, "scopes", t.Scopes, "expires", "never"}
+	about := []any{"token", t.Name, "scopes", t.Scopes, "expires", "never"}
 	left := time.Duration(0)
 	if !t.ExpiresAt.IsZero() {
 		about[len(about)-1], left = t.ExpiresAt.Format(time.DateOnly), t.ExpiresAt.Sub(m.Now())
 	}
-	m.Log.Info("the access token is good", about...)
+	expiring := !t.ExpiresAt.IsZero() && left < tokenWarning
+	if t.May("api") && !expiring {
+		m.Log.Info("the access token is good", about...)
+	}
 	if !t.May("api") {
 		m.Log.Warn("the access token lacks the scope api: GitLab will refuse every action; give a token with that scope", about...)
 	}
-	if !t.ExpiresAt.IsZero() && left < tokenWarning {
+	if expiring {
 		m.Log.Warn("the access token expires in "+event.Coarse(max(left, 0)).String()+": make a new one, or rotate it, and give it to Pipesteward before", about...)
 	}
 	return true

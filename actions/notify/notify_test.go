@@ -107,7 +107,7 @@ func TestReceiverThatHangsDelaysNobody(t *testing.T) {
 	await.Until(t, "the retry is made", func() bool { return h.GitLab.Count("POST", "/retry") == 1 })
 	teller.mu.Lock()
 	if len(teller.told) > 0 {
-		t.Errorf("%d outcomes were told while the receiver hung", len(teller.told))
+		t.Errorf("%d outcomes were notified while the receiver hung", len(teller.told))
 	}
 	teller.mu.Unlock()
 	await.Until(t, "all outcomes are journalled", func() bool {
@@ -123,11 +123,11 @@ func TestReceiverThatHangsDelaysNobody(t *testing.T) {
 	teller.mu.Lock()
 	defer teller.mu.Unlock()
 	if len(teller.told) != queued {
-		t.Errorf("%d outcomes were told, want %d", len(teller.told), queued)
+		t.Errorf("%d outcomes were notified, want %d", len(teller.told), queued)
 	}
 	for id, n := range teller.told {
 		if n != 1 {
-			t.Errorf("outcome %s was told %d times", id, n)
+			t.Errorf("outcome %s was notified %d times", id, n)
 		}
 	}
 }
@@ -156,7 +156,7 @@ func TestSilentReceiverIsLeftAlone(t *testing.T) {
 		h.Clock.Advance(time.Second)
 	}
 	if len(teller.told) != queued {
-		t.Errorf("%d outcomes were told when the receiver answered, want %d", len(teller.told), queued)
+		t.Errorf("%d outcomes were notified when the receiver answered, want %d", len(teller.told), queued)
 	}
 	metrics, err := h.Metrics.Gather()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -70,10 +71,15 @@ func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) erro
 			return &worker.LaterError{Err: errors.New("all notifiers are busy"), After: busyRetry}
 		}
 	}
-	if err := n.notify(ctx, o); err != nil {
+	notified, err := n.notify(ctx, o)
+	if err != nil {
 		return err
 	}
-	if err := l.Done(ctx); err != nil {
+	changes, err := n.record(o, notified)
+	if err != nil {
+		return err
+	}
+	if err := l.DoneWith(ctx, changes); err != nil {
 		return err
 	}
 	n.ended(o)
@@ -86,17 +92,34 @@ func worthNotice(o event.Outcome) bool {
 	return o.Sweep.ID == "" || o.Sweep.Erases() || len(o.Sweep.Problems) > 0
 }
 
-// ended counts and logs an outcome of which nothing is left to do.
-func (n *Notifier) ended(o event.Outcome) {
-	n.Metrics.Outcome(o)
-	n.Log.Info("outcome", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
+// record returns the change that adds the notifications to the outcome in the journal.
+// There is none for a deferred outcome, in whose place there may be another one already.
+func (n *Notifier) record(o event.Outcome, notified []event.Notification) (c store.Changes, err error) {
+	if len(notified) == 0 || o.Result == event.ResultDeferred {
+		return c, nil
+	}
+	o.Notifications = notified
+	body, err := json.Marshal(o)
+	c.Amend = []store.Entry{{ID: o.ID, Body: body}}
+	return c, err
 }
 
-// notify notifies the channels that the outcome's rule names. It returns an error
-// while the notification of a channel can succeed later.
-func (n *Notifier) notify(ctx context.Context, o event.Outcome) error {
+// ended counts and logs an outcome of which nothing is left to do; the log warns of one
+// that a person may have to look at.
+func (n *Notifier) ended(o event.Outcome) {
+	n.Metrics.Outcome(o)
+	level := slog.LevelInfo
+	if o.Result == event.ResultFailed || o.Result == event.ResultGaveUp {
+		level = slog.LevelWarn
+	}
+	n.Log.Log(context.Background(), level, "outcome", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
+}
+
+// notify notifies the channels that the outcome's rule names, and returns what came of
+// that. It returns an error while the notification of a channel can succeed later.
+func (n *Notifier) notify(ctx context.Context, o event.Outcome) (notified []event.Notification, err error) {
 	if n.Receiver == nil || !worthNotice(o) {
-		return nil
+		return nil, nil
 	}
 	notices, errs := n.Rules().Notices(ctx, o, n.Facts(), n.Receiver.Escape)
 	for _, err := range errs {
@@ -106,15 +129,18 @@ func (n *Notifier) notify(ctx context.Context, o event.Outcome) error {
 	var later error
 	for _, notice := range notices {
 		err := n.call(ctx, func() error { return n.Receiver.Notify(ctx, o, notice.Channel, notice.Text) })
+		result := event.Notification{At: n.Now().UTC(), Receiver: slack, Channel: notice.Channel}
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return nil, ctx.Err()
 		case event.Transient(err) && n.Now().Sub(o.At) < patience:
 			later = errors.Join(later, err)
 		default:
 			n.Log.Error("a channel could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "channel", notice.Channel, "error", err)...)
+			result.Error = err.Error()
 		}
+		notified = append(notified, result)
 	}
-	return later
+	return notified, later
 }

@@ -74,7 +74,7 @@ func TestStopOfQueuedDecisions(t *testing.T) {
 			h.Work()
 			h.WantOutcome(test.result, test.says, "/retry", test.calls)
 			if test.calls == 0 && h.GitLab.Count("POST", "") > 0 {
-				t.Errorf("GitLab was asked to change something")
+				t.Errorf("a request that changes something was sent to GitLab")
 			}
 		})
 	}

@@ -152,9 +152,9 @@ func TestNewRefusesABadConfig(t *testing.T) {
 		{"app token", func(c *slack.Config) { c.Token = "xapp-very-secret" }, "slack: the token is an app-level token (xapp-…): set --slack-token to the app's bot token (xoxb-…)"},
 		{"no state", func(c *slack.Config) { c.State = nil }, "slack: the config needs State and Now"},
 		{"no clock", func(c *slack.Config) { c.Now = nil }, "slack: the config needs State and Now"},
-		{"URL without scheme", func(c *slack.Config) { c.APIURL = "slack.com/api" }, "slack: --slack-api-url is not an http or https URL, such as https://slack.com/api/"},
-		{"URL of a file", func(c *slack.Config) { c.APIURL = "file:///api" }, "slack: --slack-api-url is not an http or https URL, such as https://slack.com/api/"},
-		{"no URL", func(c *slack.Config) { c.APIURL = "http://[::1" }, "slack: --slack-api-url is not an http or https URL, such as https://slack.com/api/"},
+		{"URL without scheme", func(c *slack.Config) { c.APIURL = "slack.com/api" }, "slack: the URL of Slack's API is no http or https URL: write one such as https://slack.com/api/"},
+		{"URL of a file", func(c *slack.Config) { c.APIURL = "file:///api" }, "slack: the URL of Slack's API is no http or https URL: write one such as https://slack.com/api/"},
+		{"no URL", func(c *slack.Config) { c.APIURL = "http://[::1" }, "slack: the URL of Slack's API is no http or https URL: write one such as https://slack.com/api/"},
 		{"URL without the last slash", func(c *slack.Config) { c.APIURL = strings.TrimSuffix(w.URL(), "/") }, ""},
 	}
 	for _, test := range tests {

@@ -4,12 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"text/template"
-	"time"
 	"unicode/utf8"
 
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 
 	_ "embed"
@@ -23,11 +22,10 @@ import (
 // fewer. The first is documented; the second, of all blocks together, is not:
 // messages over about 13,000 are refused with msg_blocks_too_long.
 const (
-	maxText   = 3000
-	maxTop    = 1000 // of each of the two lines at the top
-	maxLined  = 8000 // of all other lines together
-	maxTitle  = 200  // of a commit's title, a branch's or a job's name
-	maxReason = 500  // of an outcome's reason; the journal has all of it
+	maxText  = 3000
+	maxTop   = 1000 // of each of the two lines at the top
+	maxLined = 8000 // of all other lines together
+	maxTitle = 200  // of a commit's title, a branch's or a job's name
 )
 
 //go:embed default.tmpl
@@ -73,22 +71,7 @@ type view struct {
 	SHA     string // short, as code
 	Commit  string // its title
 
-	Result    string
-	Verb      string // without its suffix _pipeline
-	Rule      string // as code
-	Target    string // of the action: the job, the trigger job or the pipeline; a link
-	NewJob    string // a link to the job that runs now
-	Failure   string // the job's failure_reason, and its class if that is a user's
-	Why       string // the parts of Failure that the Reason lacks; for a pipeline also the job
-	Attempt   int
-	Runner    string
-	Reason    string
-	Artifacts bool   // an erase takes them too
-	Freed     string // by an erase, such as 1.2 GB
-	Took      string // from the decision to retry until the job was seen to have passed
-
-	Text   string // of the outcome
-	Custom bool   // Text is the rule's, not the default
+	Text string // of the outcome
 }
 
 // render renders the outcome. The text is the rule's; "" selects the default. The
@@ -96,24 +79,20 @@ type view struct {
 func render(o event.Outcome, text, status string) (notice, error) {
 	v := viewOf(o)
 	v.Status = escape(strings.ReplaceAll(status, "_", " "))
-	v.Text, v.Custom = strings.TrimSpace(text), true
+	v.Text = strings.TrimSpace(text)
+	custom := v.Text != ""
 	var failures []error
+	if !custom {
+		var err error
+		v.Text, err = words.Outcome(o, style)
+		failures = append(failures, err)
+	}
+	details, err := words.OutcomeDetails(o, custom, style)
+	failures = append(failures, err)
 	execute := func(block string) string {
 		var b strings.Builder
-		if err := templates.ExecuteTemplate(&b, block, v); err != nil {
-			failures = append(failures, err)
-		}
+		failures = append(failures, templates.ExecuteTemplate(&b, block, v))
 		return strings.TrimPrefix(strings.TrimSpace(b.String()), "· ")
-	}
-	if v.Text == "" {
-		block := o.Result
-		if o.Sweep.ID != "" {
-			block = "sweep"
-		}
-		if templates.Lookup(block) == nil {
-			block = "other"
-		}
-		v.Text, v.Custom = execute(block), false
 	}
 	emoji := cmp.Or(emojis[o.Result], ":information_source:")
 	if o.Result == event.ResultDone {
@@ -129,7 +108,7 @@ func render(o event.Outcome, text, status string) (notice, error) {
 			At:     o.At,
 			Open:   o.Result == event.ResultFailed || o.Result == event.ResultGaveUp,
 		},
-		details:  cut(execute("details"), maxText),
+		details:  cut(details, maxText),
 		fallback: cut(execute("fallback"), maxText),
 	}
 	return n, errors.Join(failures...)
@@ -146,95 +125,27 @@ func idOf(o event.Outcome) lineID {
 	return lineID{Job: o.Job.Name}
 }
 
+// style writes names and links in mrkdwn.
+var style = words.Style{Text: brief, Code: code, Link: link}
+
 // viewOf returns the templates' data of the outcome.
 func viewOf(o event.Outcome) view {
-	failure := failureOf(o.Job)
 	v := view{
 		Project: title(o.Project.Path),
 		Branch:  title(o.Pipeline.Ref),
 		Ref:     code(o.Pipeline.Ref),
 		SHA:     code(o.Pipeline.SHA[:min(8, len(o.Pipeline.SHA))]),
 		Commit:  title(o.Commit.Title),
-		Result:  escape(o.Result),
-		Verb:    escape(strings.TrimSuffix(o.Action.Verb, "_pipeline")),
-		Rule:    code(o.Rule),
-		Failure: strings.Join(failure, ", "),
-		Attempt: o.Job.Attempt,
-		Runner:  title(o.Job.Runner.Description),
-		Reason:  brief(o.Reason, maxReason),
-
-		Artifacts: o.Action.Artifacts,
-		Freed:     size(o.Freed),
 	}
-	if !o.DecidedAt.IsZero() {
-		v.Took = span(o.At.Sub(o.DecidedAt))
-	}
-	v.Why = strings.Join(slices.DeleteFunc(failure, func(part string) bool { return strings.Contains(v.Reason, part) }), ", ")
-	pipeline := fmt.Sprintf("ipeline #%d %s", o.Pipeline.ID, o.Pipeline.Name)
-	job, ofJob := link(o.Job.URL, cmp.Or(o.Job.Name, fmt.Sprintf("job %d", o.Job.ID))), o.Job.ID != 0 || o.Job.Name != ""
 	switch {
 	case o.Pipeline.ID != 0:
-		v.Subject, v.Target = link(o.Pipeline.URL, "P"+pipeline), link(o.Pipeline.URL, "p"+pipeline)
-	case ofJob:
-		v.Subject = job
+		v.Subject = link(o.Pipeline.URL, fmt.Sprintf("Pipeline #%d %s", o.Pipeline.ID, o.Pipeline.Name))
+	case o.Job.ID != 0 || o.Job.Name != "":
+		v.Subject = link(o.Job.URL, cmp.Or(o.Job.Name, fmt.Sprintf("job %d", o.Job.ID)))
 	default:
-		v.Subject, v.Target = "Rule "+v.Rule, "the project"
-	}
-	switch {
-	case ofJob && event.OfPipeline(o.Action.Verb):
-		v.Why = strings.TrimSuffix(job+": "+v.Why, ": ")
-	case ofJob && o.Bridge:
-		v.Target = "trigger job " + job
-	case ofJob:
-		v.Target = job
-	}
-	if o.NewJobID != 0 && o.NewJobID != o.Job.ID {
-		address := ""
-		if o.Project.URL != "" {
-			address = fmt.Sprintf("%s/-/jobs/%d", o.Project.URL, o.NewJobID)
-		}
-		v.NewJob = link(address, fmt.Sprintf("job %d", o.NewJobID))
+		v.Subject = "Rule " + code(o.Rule)
 	}
 	return v
-}
-
-// failureOf lists why the job failed: GitLab's reason, and the failure class if a
-// user defined it.
-func failureOf(j event.Job) []string {
-	var parts []string
-	if j.FailureReason != "" {
-		parts = append(parts, title(j.FailureReason))
-	}
-	if j.FailureClass != "" && j.FailureClass != event.ClassOf(j.FailureReason) {
-		parts = append(parts, title(j.FailureClass))
-	}
-	return parts
-}
-
-// span formats a duration, like 45s or 2h30m; "" for less than a second.
-func span(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return ""
-	case d > time.Hour:
-		d = d.Truncate(time.Minute)
-	}
-	return event.Duration(d.Truncate(time.Second)).String()
-}
-
-// size formats a number of bytes, like 1.2 GB; "" for none.
-func size(bytes int64) string {
-	switch {
-	case bytes <= 0:
-		return ""
-	case bytes < 1000:
-		return fmt.Sprintf("%d B", bytes)
-	}
-	n, units := float64(bytes)/1000, []string{"kB", "MB", "GB", "TB", "PB", "EB"}
-	for n >= 999.95 { // which would show as 1000.0
-		n, units = n/1000, units[1:]
-	}
-	return fmt.Sprintf("%.1f %s", n, units[0])
 }
 
 // body is the content of a message.

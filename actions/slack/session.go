@@ -2,6 +2,7 @@ package slack
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -18,14 +19,23 @@ type session struct {
 // maxSecrets bounds how many tokens are kept in order to redact them.
 const maxSecrets = 10
 
+// CheckToken returns what is wrong with a bot token, as far as its text tells; nil for
+// nothing.
+func CheckToken(token string) error {
+	switch {
+	case token == "":
+		return errors.New("no token: set --slack-token to the app's bot token (xoxb-…)")
+	case strings.HasPrefix(token, "xapp-"):
+		return errors.New("the token is an app-level token (xapp-…): set --slack-token to the app's bot token (xoxb-…)")
+	}
+	return nil
+}
+
 // SetToken replaces the bot token for all calls from now on. After an error the
 // old one stays in use.
 func (n *Notifier) SetToken(token string) error {
-	if token == "" {
-		return errors.New("slack: no token: set --slack-token to the app's bot token (xoxb-…)")
-	}
-	if strings.HasPrefix(token, "xapp-") {
-		return errors.New("slack: the token is an app-level token (xapp-…): set --slack-token to the app's bot token (xoxb-…)")
+	if err := CheckToken(token); err != nil {
+		return fmt.Errorf("slack: %w", err)
 	}
 	next := &session{Client: n.connect(token), secrets: []string{token}}
 	if before := n.session.Load(); before != nil {

@@ -98,9 +98,9 @@ func New(c Config) (*Notifier, error) {
 	if c.State == nil || c.Now == nil {
 		return nil, errors.New("slack: the config needs State and Now")
 	}
-	base, err := url.Parse(cmp.Or(c.APIURL, slackapi.APIURL))
-	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
-		return nil, errors.New("slack: --slack-api-url is not an http or https URL, such as " + slackapi.APIURL)
+	base, err := parseAPIURL(c.APIURL)
+	if err != nil {
+		return nil, fmt.Errorf("slack: %w", err)
 	}
 	n := &Notifier{
 		state: c.State,
@@ -109,12 +109,28 @@ func New(c Config) (*Notifier, error) {
 	}
 	client := newBounded(cmp.Or(c.HTTPClient, http.DefaultClient))
 	n.connect = func(token string) *slackapi.Client {
-		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base.String(), "/")+"/"), slackapi.OptionHTTPClient(client))
+		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base, "/")+"/"), slackapi.OptionHTTPClient(client))
 	}
 	if err := n.SetToken(c.Token); err != nil {
 		return nil, err
 	}
 	return n, nil
+}
+
+// CheckURL returns what is wrong with the base URL of Slack's API, nil for nothing; "" is
+// Slack's own.
+func CheckURL(text string) error {
+	_, err := parseAPIURL(text)
+	return err
+}
+
+func parseAPIURL(text string) (base string, err error) {
+	text = cmp.Or(text, slackapi.APIURL)
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return "", errors.New("the URL of Slack's API is no http or https URL: write one such as " + slackapi.APIURL)
+	}
+	return text, nil
 }
 
 // Notify posts the outcome in the channel: a name, with or without '#', or an id.

@@ -30,7 +30,7 @@ func (n *Notifier) turn(ctx context.Context, channel, subject string, do func(*t
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveFor)
 	defer cancel()
 	if err := n.state.Release(ctx, w.claimKey(), w.owner); err != nil {
-		n.log.WarnContext(ctx, "a Slack message stays claimed until its claim expires", "for", claimFor, "error", err)
+		n.log.WarnContext(ctx, "a Slack message stays claimed until its claim expires", "wait", claimFor.String(), "error", err)
 	}
 	return err
 }

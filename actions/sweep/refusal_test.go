@@ -65,7 +65,7 @@ func TestSweepWaitsForLocks(t *testing.T) {
 	}
 }
 
-// Sweeps and retries of one project go on side by side under GitLab's own
+// Sweeps and retries of one project go on at the same time under GitLab's own
 // limits, which nothing runs into.
 func TestSweepUnderApplicationLimits(t *testing.T) {
 	t.Parallel()

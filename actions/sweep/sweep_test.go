@@ -382,7 +382,7 @@ func TestSweepKeepsWhatABranchAndATagAreBothCalled(t *testing.T) {
 	}
 }
 
-// An erase comes after what stands before it in the rule.
+// An erase comes after what precedes it in the rule.
 func TestSweepKeepsTheOrderOfActions(t *testing.T) {
 	h := actionstest.New(t, strings.Replace(sweepRule, "actions:", "actions:\n      - retry: {allow_stale: true}", 1))
 	p := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})

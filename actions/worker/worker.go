@@ -17,13 +17,14 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/goccy/go-json"
 
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -200,7 +201,7 @@ func (p *Pool) work(ctx context.Context, l *Lease) {
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	if err = p.settle(settle, l, err, ctx.Err() != nil); err != nil && !errors.Is(err, store.ErrLeaseLost) {
-		p.Log.Error("the lease could not be settled; the record comes back by itself", "id", l.ID(), store.Outage(err))
+		p.Log.Error("the lease could not be settled; the record comes back by itself", "record", l.ID(), store.Outage(err))
 	}
 }
 
@@ -212,14 +213,14 @@ func (p *Pool) settle(ctx context.Context, l *Lease, err error, stopped bool) er
 	case stopped:
 		return l.Defer(ctx, 0)
 	case errors.As(err, &dead):
-		p.Log.Error("record buried", "id", l.ID(), "reason", dead.Reason)
+		p.Log.Error("record buried", "record", l.ID(), "reason", dead.Reason)
 		return l.bury(ctx, dead.Reason)
 	case errors.As(err, &later):
-		p.Log.Debug("record deferred", "id", l.ID(), "in", later.After.String(), "error", err)
+		p.Log.Debug("record deferred", "record", l.ID(), "wait", later.After.String(), "error", err)
 		return l.Defer(ctx, later.After)
 	}
 	wait := Backoff(err, l.Tries())
-	p.Log.Warn("tried again later", "id", l.ID(), "in", wait.String(), "error", err)
+	p.Log.Warn("tried again later", "record", l.ID(), "wait", wait.String(), "error", err)
 	return l.Defer(ctx, wait)
 }
 
@@ -227,7 +228,7 @@ func (p *Pool) settle(ctx context.Context, l *Lease, err error, stopped bool) er
 func (p *Pool) handle(ctx context.Context, l *Lease) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			p.Log.Error("panic", "id", l.ID(), "panic", reason, "stack", string(debug.Stack()))
+			p.Log.Error("panic", "record", l.ID(), "panic", reason, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", reason)
 			if l.Tries() >= maxPanics {
 				err = &DeadError{err.Error()}

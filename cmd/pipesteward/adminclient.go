@@ -3,23 +3,36 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/user"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 )
 
 const defaultAdminURL = "http://127.0.0.1:9090"
 
-// adminFlags name the running server that a command calls.
+// adminFlags name the running server that a command calls, and the credentials for it.
 func adminFlags() []cli.Flag {
-	return []cli.Flag{stringFlag("admin-url", defaultAdminURL, "`URL` of the running server's --admin-listen")}
+	return []cli.Flag{
+		stringFlag("admin-url", defaultAdminURL, "`URL` of the running server's --admin-listen"),
+		secretFlag("admin-token", "access `TOKEN` of GitLab, for --admin-auth oidc"),
+		stringFlag("admin-user", "", "`USER` with a password, for --admin-auth web-config"),
+		secretFlag("admin-password", "the user's `PASSWORD`"),
+		stringFlag("admin-ca", "", "`FILE` with the authority of the server's certificate; default: those of this machine"),
+		stringFlag("admin-client-cert", "", "`FILE` with a client certificate, for --admin-auth web-config"),
+		stringFlag("admin-client-key", "", "`FILE` with its key"),
+	}
 }
 
 // adminTimeout bounds one call of the admin API.
@@ -29,6 +42,11 @@ const adminTimeout = 20 * time.Second
 // body and into are JSON; a nil body sends none. Its errors are the server's words.
 func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, into any) error {
 	base := c.String("admin-url")
+	client, err := newAdminClient(c)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	var content []byte
@@ -42,8 +60,17 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 	if err != nil || req.URL.Host == "" {
 		return &usageError{fmt.Errorf("--admin-url: %q is not a URL: write for instance %s", base, defaultAdminURL)}
 	}
+	if req.URL.User != nil {
+		return &usageError{errors.New("--admin-url holds a user: give it as --admin-user, and the password as --admin-password")}
+	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	if err := setCredentials(c, req); err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if unverified, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("the certificate of %s can't be verified (%w): give the file of its authority as --admin-ca", base, unverified.Err)
+	}
 	if err != nil {
 		return fmt.Errorf("no server answers at %s (start `serve`, or give its --admin-listen as --admin-url): %w", base, err)
 	}
@@ -57,10 +84,77 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 		if json.Unmarshal(answered, &refused) == nil && refused.Error != "" {
 			return errors.New(refused.Error)
 		}
+		if strings.Contains(string(answered), "HTTP request to an HTTPS server") { // as net/http says it
+			return fmt.Errorf("%s speaks TLS: let --admin-url begin with https://", base)
+		}
 		return fmt.Errorf("%s answers %s: is it the --admin-listen of `serve`?", base, resp.Status)
 	}
 	if err := json.Unmarshal(answered, into); err != nil {
 		return fmt.Errorf("%s gives no JSON (%w): is it the --admin-listen of `serve`?", base, err)
+	}
+	return nil
+}
+
+// newAdminClient returns the HTTP client for the server that the flags name. It follows
+// no redirects: they lead people to a sign-in, and credentials elsewhere.
+func newAdminClient(c *cli.Command) (*http.Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	if file := c.String("admin-ca"); file != "" {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("--admin-ca: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("--admin-ca: %s holds no certificate in PEM", file)
+		}
+		transport.TLSClientConfig.RootCAs = pool
+	}
+	cert, key := c.String("admin-client-cert"), c.String("admin-client-key")
+	switch {
+	case (cert == "") != (key == ""):
+		return nil, &usageError{errors.New("--admin-client-cert and --admin-client-key belong together: give both")}
+	case cert != "":
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("--admin-client-cert, --admin-client-key: %w", err)
+		}
+		transport.TLSClientConfig.Certificates = []tls.Certificate{pair}
+	}
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// setCredentials adds the credentials that the flags give.
+func setCredentials(c *cli.Command, req *http.Request) error {
+	secret := func(name string) (string, error) {
+		all, err := secrets(name, c.String(name))
+		if err != nil {
+			return "", err
+		}
+		return app.Single(name, all)
+	}
+	token, err := secret("admin-token")
+	if err != nil {
+		return err
+	}
+	password, err := secret("admin-password")
+	if err != nil {
+		return err
+	}
+	name := c.String("admin-user")
+	switch {
+	case token != "" && name != "":
+		return &usageError{errors.New("--admin-token and --admin-user are two ways to say who you are: give one")}
+	case (name == "") != (password == ""):
+		return &usageError{errors.New("--admin-user and --admin-password belong together: give both")}
+	case token != "":
+		req.Header.Set("Authorization", "Bearer "+token)
+	case name != "":
+		req.SetBasicAuth(name, password)
 	}
 	return nil
 }

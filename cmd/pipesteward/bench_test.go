@@ -260,7 +260,7 @@ func BenchmarkDelivery(b *testing.B) {
 
 // BenchmarkEventToAction sends the Job Hooks of failed jobs, 200 a second for
 // 10 seconds, and measures the time from each delivery to the call in which
-// the simulated GitLab is asked to retry the job.
+// the simulated GitLab receives the request to retry the job.
 func BenchmarkEventToAction(b *testing.B) {
 	const (
 		every = 5 * time.Millisecond
@@ -493,7 +493,7 @@ func benchServe(b *testing.B, name, ruleFile, store, gitlab string) *benched {
 		b.Fatal(err)
 	}
 	if gitlab == "" {
-		gitlab = "http://127.0.0.1:1" // nobody asks it
+		gitlab = "http://127.0.0.1:1" // nobody sends requests to it
 	}
 	s := startBenched(b, name, []string{
 		asProgram + "=1", "PIPESTEWARD_GITLAB_TOKEN=" + gitlabtest.DefaultToken, "PIPESTEWARD_WEBHOOK_TOKEN=" + testSecret,
@@ -586,7 +586,7 @@ func benchWebhook(b *testing.B) *benched {
 }
 
 // cpu gives the processor time that the process has used; 0 where the kernel
-// does not tell as Linux does.
+// does not report as Linux does.
 func (s *benched) cpu(b *testing.B) time.Duration {
 	b.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
@@ -606,9 +606,9 @@ func (s *benched) cpu(b *testing.B) time.Duration {
 	return time.Duration(ticks) * tick
 }
 
-// memory gives a size that the kernel tells of the process, in MB (10^6
+// memory gives a size that the kernel reports of the process, in MB (10^6
 // bytes): VmRSS is what is resident, VmHWM the most that was; 0 where it does
-// not tell as Linux does.
+// not report as Linux does.
 func (s *benched) memory(b *testing.B, name string) float64 {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))

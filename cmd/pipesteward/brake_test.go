@@ -67,7 +67,7 @@ func TestDryRunHoldsQueuedRetries(t *testing.T) {
 			p = env.run("--store", redis.URL()) // the brake is lifted
 			p.workedOffAtOnce(redis)
 			if n := env.gitlab.Count("POST", ""); n > 0 {
-				t.Errorf("GitLab was asked to change something %d times, want never", n)
+				t.Errorf("a request that changes something was sent to GitLab %d times, want never", n)
 			}
 		})
 	}
@@ -128,7 +128,7 @@ func TestPauseOverReplicas(t *testing.T) {
 		t.Error("/metrics lacks pipesteward_paused")
 	}
 	if n := env.gitlab.Count("POST", ""); n > 0 {
-		t.Errorf("GitLab was asked to change something while paused")
+		t.Errorf("a request that changes something was sent to GitLab while paused")
 	}
 	command("nothing is paused", "resume", "--admin-url", second.admin, "--project", "platform/*")
 	first.workedOff()

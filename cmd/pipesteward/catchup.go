@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
@@ -32,7 +33,7 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 			"queues are carried out. `serve` does the same by itself, each --catch-up-every. Jobs that ended, or began to wait,\n" +
 			"before a project became known or its rule was in force are ignored, unless --since reaches back to them.",
 		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
-			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run"),
+			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run", "log-level", "log-format"),
 			&cli.StringFlag{Name: "since", Usage: "also handle what ended, or began to wait, before a project or a rule became known: so long ago, like 24h, or since a `TIME`, like 2026-11-27T08:00:00Z"},
 			&cli.BoolFlag{Name: "json", Usage: "print what was found as JSON"},
 		),
@@ -41,7 +42,8 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 				return &usageError{fmt.Errorf("catch-up takes no arguments, but got %q: name projects with --projects", c.Args().First())}
 			}
 			o, err := readSettings(c)
-			if err != nil {
+			log, logErr := newLogger(c, stderr)
+			if err := app.JoinSettings(err, logErr); err != nil {
 				return err
 			}
 			o.CatchUpEvery = leastCatchUp // or else evaluated events would not be recorded
@@ -49,7 +51,7 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				return &usageError{err}
 			}
-			return catchUp(ctx, o, since, c.Bool("json"), stdout, stderr)
+			return catchUp(ctx, o, since, c.Bool("json"), log, stdout, stderr)
 		},
 	}
 }
@@ -77,14 +79,13 @@ func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, err
 	return since, nil
 }
 
-func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, stdout, stderr io.Writer) (err error) {
+func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, log *slog.Logger, stdout, stderr io.Writer) (err error) {
 	// With --dry-run nothing is decided, and the rules are those of serve.
 	loaded, err := app.LoadRules(o.Rules, rulefile.Options{Capacity: limits.NewCapacity()})
 	if err != nil {
 		return err
 	}
 	inForce := func() *rules.Rules { return loaded }
-	log := newLogger(stderr)
 	db, err := app.OpenStore(ctx, o.Store, log)
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 // with all the work and memory that they are allowed, for event after event:
 // all at once, when GitLab gives the logs. Another team's job, whose event came
 // after them, is retried before half of them are evaluated, as the order of the
-// log's lines tells; and the process stays within the memory that
+// log's lines shows; and the process stays within the memory that
 // deploy/compose.yaml gives it. Then the costly rules are removed, lest the rest
 // takes minutes on a slow machine.
 func TestCostlyRulesDelayNoOtherTeam(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -25,6 +26,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
@@ -47,7 +49,7 @@ rules:
 )
 
 // The test binary is the program, too: with this variable set it runs main.
-const asProgram = "PIPESTEWARD_TEST_AS_PROGRAM"
+const asProgram = "TEST_AS_PIPESTEWARD"
 
 // environment is a simulated GitLab and Slack with a place for the program's files.
 type environment struct {
@@ -124,7 +126,7 @@ func (env *environment) run(more ...string) *program {
 func (env *environment) runFromEnv(more ...string) *program {
 	env.Helper()
 	p := &program{T: env.T, ended: make(chan error, 1)}
-	service, err := app.New(env.Context(), env.options(more...), newLogger(p))
+	service, err := app.New(env.Context(), env.options(more...), slog.New(store.QuietOutages(slog.NewJSONHandler(p, nil))))
 	if err != nil {
 		env.Fatal(err)
 	}

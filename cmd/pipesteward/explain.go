@@ -28,30 +28,40 @@ func explainCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "explain",
 		Usage: "say for each rule why it does or doesn't match an event",
-		Description: "Runs the rules on one event, and changes nothing. The event is the body of a webhook:\n" +
-			"copy it from GitLab's list of recent deliveries, or from a log. What the rules ask of GitLab\n" +
-			"(log(), jobs(), ...) is requested of GitLab when --gitlab-token is given.",
+		Description: "Runs the rules on one event, and changes nothing. The event is that of a job or a pipeline as\n" +
+			"GitLab has it now (--job), or the body of a webhook (--event): copy it from GitLab's list of recent\n" +
+			"deliveries, or from a log. What the rules ask of GitLab (log(), jobs(), ...) is requested of GitLab\n" +
+			"when --gitlab-token is given.",
 		Flags: []cli.Flag{
 			stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
-			&cli.StringFlag{Name: "event", Usage: "`FILE` with the body of a job or pipeline hook; - reads it from standard input", Required: true},
+			&cli.StringFlag{Name: "event", Usage: "`FILE` with the body of a job or pipeline hook; - reads it from standard input"},
+			&cli.StringFlag{Name: "job", Usage: "`URL` of a job's or a pipeline's page in GitLab, in place of --event"},
 			&cli.StringFlag{Name: "log", Usage: "`FILE` with the job's log for log() and log_excerpt(), in place of GitLab's"},
 			stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
+			&cli.StringSliceFlag{Name: "gitlab-alias", Usage: "another base `URL` that the same GitLab calls itself by (repeatable; with commas between in " + env("gitlab-alias") + ")", Sources: cli.EnvVars(env("gitlab-alias"))},
 			secretFlag("gitlab-token", "GitLab access `TOKEN` with scope read_api"),
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("explain takes no arguments, but got %q: name the event with --event", c.Args().First())}
+				return &usageError{fmt.Errorf("explain takes no arguments, but got %q: name the event with --event or --job", c.Args().First())}
+			}
+			if c.IsSet("event") == c.IsSet("job") {
+				return &usageError{errors.New("explain needs one of --event, the body of a webhook, and --job, the address of a job or a pipeline in GitLab")}
 			}
 			loaded, err := app.LoadRules(c.String("rules"), rulefile.Options{})
 			if err != nil {
 				return err
 			}
-			e, err := readEvent(c.String("event"), c.String("gitlab-url"))
+			gl, err := explainedGitLab(c)
 			if err != nil {
-				return fmt.Errorf("--event: %w", err)
+				return err
 			}
-			facts, err := readFacts(c)
+			e, err := explainedEvent(ctx, c, gl)
+			if err != nil {
+				return err
+			}
+			facts, err := readFacts(c, gl)
 			if err != nil {
 				return err
 			}
@@ -62,9 +72,51 @@ func explainCommand(stdout io.Writer) *cli.Command {
 					Rules []rules.Verdict `json:"rules"`
 				}{e, verdicts})
 			}
-			return explanation{newPrinter(stdout)}.print(stdout, e, verdicts)
+			note := ""
+			if c.IsSet("job") {
+				note = "as GitLab's API has it now, which does not tell the environment and variables"
+			}
+			return explanation{newPrinter(stdout), note}.print(stdout, e, verdicts)
 		},
 	}
+}
+
+// explainedGitLab returns the client of GitLab; nil without a token.
+func explainedGitLab(c *cli.Command) (*gitlab.Client, error) {
+	tokens, err := secrets("gitlab-token", c.String("gitlab-token"))
+	if err != nil || len(tokens) == 0 {
+		return nil, err
+	}
+	gl, err := gitlab.New(gitlab.Config{
+		BaseURL: c.String("gitlab-url"), Aliases: app.Trimmed(c.StringSlice("gitlab-alias")), Token: tokens[0], Version: version(), Now: time.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--gitlab-url, --gitlab-alias: %w", err)
+	}
+	return gl, nil
+}
+
+// explainedEvent returns the event that the flags name.
+func explainedEvent(ctx context.Context, c *cli.Command, gl *gitlab.Client) (event.Event, error) {
+	if !c.IsSet("job") {
+		e, err := readEvent(c.String("event"), c.String("gitlab-url"))
+		if err != nil {
+			return e, fmt.Errorf("--event: %w", err)
+		}
+		return e, nil
+	}
+	if gl == nil {
+		return event.Event{}, errors.New("--job: the job is read from GitLab: give --gitlab-token")
+	}
+	page, err := gl.ParsePage(ctx, c.String("job"))
+	if err != nil {
+		return event.Event{}, fmt.Errorf("--job: %w", err)
+	}
+	e, err := gl.PageEvent(ctx, page, event.SourceWebhook)
+	if err != nil {
+		return e, fmt.Errorf("--job: %w", err)
+	}
+	return e, nil
 }
 
 // readEvent makes an event of the hook body in a file, as if it came now.
@@ -90,17 +142,9 @@ func readFile(path string) ([]byte, error) {
 }
 
 // readFacts returns the source of the facts that rules request of GitLab.
-func readFacts(c *cli.Command) (expression.Facts, error) {
+func readFacts(c *cli.Command, gl *gitlab.Client) (expression.Facts, error) {
 	var read expression.Facts = noGitLab{}
-	tokens, err := secrets("gitlab-token", c.String("gitlab-token"))
-	if err != nil {
-		return nil, err
-	}
-	if len(tokens) > 0 {
-		gl, err := gitlab.New(gitlab.Config{BaseURL: c.String("gitlab-url"), Token: tokens[0], Version: version(), Now: time.Now})
-		if err != nil {
-			return nil, fmt.Errorf("--gitlab-url: %w", err)
-		}
+	if gl != nil {
 		read = facts.Reader{GitLab: gl}
 	}
 	if path := c.String("log"); path != "" {
@@ -144,11 +188,17 @@ type givenLog struct {
 func (g givenLog) Log(context.Context, event.Event) (string, error) { return g.text, nil }
 
 // explanation prints verdicts for people.
-type explanation struct{ printer }
+type explanation struct {
+	printer
+	note string // about the event
+}
 
 func (x explanation) print(w io.Writer, e event.Event, verdicts []rules.Verdict) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", describe(e))
+	if x.note != "" {
+		fmt.Fprintf(&b, "%s\n", x.dim(x.note))
+	}
 	var others []string
 	for _, v := range verdicts {
 		if v.Result == rules.VerdictOtherKind {

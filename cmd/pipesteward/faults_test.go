@@ -108,7 +108,7 @@ func TestKilledAndTakenOver(t *testing.T) {
 	}
 }
 
-// A replica that stands still for longer than its leases last, as on a machine
+// A replica that is suspended for longer than its leases last, as on a machine
 // that swaps, is taken for dead. When it goes on, it changes nothing.
 func TestStandsStillAndGoesOn(t *testing.T) {
 	await.Long(t, "leases run out after 30 s")
@@ -284,7 +284,7 @@ func TestBadNetworkToRedis(t *testing.T) {
 	}
 }
 
-// Each of three replicas is told to stop and replaced, while deliveries stream
+// Each of three replicas is stopped and replaced, while deliveries stream
 // in: no delivery is refused, since a replica answers what it has taken, and
 // takes no more. What a slow disk makes Redis refuse is no fault of theirs.
 func TestRollingRestart(t *testing.T) {
@@ -308,9 +308,9 @@ func TestRollingRestart(t *testing.T) {
 }
 
 // Four replicas share one rate: no more requests are granted than it says in
-// any such time, and GitLab sees none that was not granted. When GitLab tells
+// any such time, and GitLab sees none that was not granted. When GitLab requires
 // one of them to come back later, all of them do. When something was granted is
-// told by Redis's clock: a request may reach GitLab later, on a busy machine.
+// measured by Redis's clock: a request may reach GitLab later, on a busy machine.
 func TestReplicasShareTheRate(t *testing.T) {
 	await.Long(t, "requests wait for their turn, by the real clock")
 	t.Parallel()
@@ -372,7 +372,7 @@ func TestReplicasShareTheRate(t *testing.T) {
 		t.Errorf("all are paused from %v until %v, want for %v", paused, until, pause)
 	}
 	if n := between(paused, until); n > 0 {
-		t.Errorf("GitLab asked to wait %v, and %d requests are granted meanwhile", pause, n)
+		t.Errorf("GitLab required a wait of %v, and %d requests are granted meanwhile", pause, n)
 	}
 }
 

@@ -30,12 +30,12 @@ func TestDeliveriesOfARestoredGitLab(t *testing.T) {
 		t.Fatalf("the jobs are %d and %d, want the same id", theirs.ID, ours.ID)
 	}
 	if code := p.post(staging.gitlab.JobHookBody(theirs.ID)); code != http.StatusAccepted {
-		t.Errorf("while GitLab can't be asked, staging's delivery is answered with %d, want 202", code)
+		t.Errorf("while GitLab can't be reached, staging's delivery is answered with %d, want 202", code)
 	}
 	second := env.stuckJobOf("platform/other")
 	for _, job := range []gitlabtest.Job{ours, second} {
 		if code := p.post(env.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
-			t.Errorf("while GitLab can't be asked, production's delivery is answered with %d, want 202", code)
+			t.Errorf("while GitLab can't be reached, production's delivery is answered with %d, want 202", code)
 		}
 	}
 	if n := env.gitlab.Count("POST", "/retry"); n != 0 {
@@ -89,7 +89,7 @@ func TestGitLabAlias(t *testing.T) {
 	}
 }
 
-// What waits in the queue is held to the same: a store that belonged to another
+// The same holds for what waits in the queue: a store that belonged to another
 // GitLab's Pipesteward causes nothing in this one.
 func TestQueueOfAnotherGitLab(t *testing.T) {
 	t.Parallel()

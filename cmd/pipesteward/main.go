@@ -40,6 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		pauseCommand(stdout),
 		resumeCommand(stdout),
 		statusCommand(stdout),
+		whyCommand(stdout),
 		schemaCommand(stdout),
 		demoCommand(stdout),
 	}

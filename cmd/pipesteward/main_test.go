@@ -180,11 +180,11 @@ func TestBadStarts(t *testing.T) {
 		{"a signing token that is none", []string{"serve", "--rules", good, token, "--store", database, "--webhook-signing-token", "hush-hush"}, 1, []string{"whsec_"}},
 		{"a store of another kind", []string{"serve", "--rules", good, "--store", "mysql://me:hush-hush@db/x"}, 1, []string{`"mysql" is not a kind of store`, "bolt:PATH"}},
 		{"a Redis with a wrong port", []string{"serve", "--rules", good, "--store", "redis://me:hush-hush@db:99999/0"}, 1, []string{"port"}},
-		{"a Redis that nobody answers for", []string{"serve", "--rules", good, "--store", "redis://me:hush-hush@127.0.0.1:1/0"}, 1, []string{"127.0.0.1:1"}},
+		{"a Redis that nobody answers for", []string{"serve", "--rules", good, token, "--webhook-token", "hush-hush", "--store", "redis://me:hush-hush@127.0.0.1:1/0"}, 1, []string{"127.0.0.1:1"}},
 		{"a store in no directory", []string{"serve", "--rules", good, "--store", "bolt:" + filepath.Join(dir, "no", "such.db")}, 1, []string{"no"}},
 		{"a rate that is none", []string{"serve", "--rules", good, "--gitlab-rate", "fast"}, 1, []string{"like 300/1m"}},
 		{"a log window that is none", []string{"serve", "--rules", good, "--log-window", "0"}, 1, []string{"--log-window", "from 1 to 104857600"}},
-		{"no GitLab token", []string{"serve", "--rules", good, "--store", database}, 1, []string{"--gitlab-token is missing", "PIPESTEWARD_GITLAB_TOKEN_FILE"}},
+		{"no GitLab token", []string{"serve", "--rules", good, "--store", database}, 1, []string{"--gitlab-token: it is missing", "PIPESTEWARD_GITLAB_TOKEN_FILE"}},
 		{"a GitLab that is no URL", []string{"serve", "--rules", good, token, "--store", database, "--gitlab-url", "gitlab.example.com"}, 1, []string{"--gitlab-url"}},
 		{"an address that is taken or wrong", []string{"serve", "--rules", good, token, "--store", database, "--webhook-token", "hush-hush", "--admin-listen", "127.0.0.1:x"}, 1, []string{"--admin-listen"}},
 	} {
@@ -225,6 +225,66 @@ func TestBadStarts(t *testing.T) {
 			t.Errorf("exit status %d: %s", code, stderr.String())
 		}
 	})
+}
+
+// TestAllSettingsAtOnce: what is missing and wrong is said in one go, before anything is
+// opened.
+func TestAllSettingsAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	rules := filepath.Join(dir, "rules.yaml")
+	if err := os.WriteFile(rules, []byte("version: 1\nrules: [{name: a, on: jobs}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	database := filepath.Join(dir, "p.db")
+	for _, c := range []struct {
+		name string
+		args []string
+		want []string // beginnings of the lines
+	}{
+		{"as a newcomer", []string{"--rules", filepath.Join(dir, "none.yaml"), "--store", "bolt:" + database}, []string{
+			"pipesteward: 3 settings are missing or wrong:",
+			"  --rules: open " + filepath.Join(dir, "none.yaml"),
+			"  --gitlab-token: it is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN",
+			"  --webhook-token: neither it nor --webhook-signing-token is set",
+		}},
+		{
+			"everything", []string{
+				"--rules", rules, "--store", "redis://me:hush-hush@h:x/0", "--gitlab-url", "gitlab.example.com", "--gitlab-alias", "x", "--gitlab-token", "hush-hush\n.",
+				"--gitlab-rate", "fast", "--native-retry-wait", "1d", "--projects", "a b", "--catch-up-every", "1s", "--catch-up-max-age", "1y", "--log-window", "0",
+				"--webhook-token", "hush-hush", "--insecure-no-webhook-auth", "--slack-token", "xapp-hush-hush", "--slack-api-url", "slack", "--listen", "8080",
+				"--admin-listen", "127.0.0.1:hush", "--log-level", "loud", "--log-format", "xml",
+			}, []string{
+				"pipesteward: 18 settings are missing or wrong:",
+				"  --gitlab-rate: ", "  --native-retry-wait: ", "  --catch-up-every: ", "  --catch-up-max-age: ", "  --projects: ", "  --log-window: ",
+				`  --log-level: "loud" is none of debug, info, warn, error`, `  --log-format: "xml" is none of auto, text, json`,
+				"  --rules: the rules can't be used:", "    " + rules + `:2:9: rule "a"`, "    " + rules + `:2:23: rule "a"`,
+				"  --store: the port", `  --gitlab-url: the GitLab URL "gitlab.example.com"`, "  --gitlab-alias: ", "  --gitlab-token: it has a space, a line break",
+				"  --webhook-token: webhook tokens are set", "  --slack-token: the token is an app-level token", "  --slack-api-url: the URL of Slack's API", `  --listen: "8080" is no address`, "  --admin-listen: ",
+			},
+		},
+		{"one", []string{"--rules", rules, "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush"}, []string{
+			"pipesteward: --rules: the rules can't be used:", "    " + rules,
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			if code := run(t.Context(), append([]string{"pipesteward", "serve"}, c.args...), io.Discard, &stderr); code != 1 {
+				t.Errorf("exit status %d, want 1", code)
+			}
+			lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+			for i, want := range c.want {
+				if i >= len(lines) || !strings.HasPrefix(lines[i], want) {
+					t.Fatalf("line %d does not begin with %q:\n%s", i+1, want, stderr.String())
+				}
+			}
+			if strings.Contains(stderr.String(), "hush-hush") {
+				t.Errorf("a secret is printed:\n%s", stderr.String())
+			}
+			if _, err := os.Stat(database); err == nil {
+				t.Error("the store was opened")
+			}
+		})
+	}
 }
 
 func TestDemo(t *testing.T) {

@@ -208,7 +208,7 @@ func (p printer) failure(result ruletest.Result) string {
 	}
 	var why strings.Builder
 	for _, v := range result.Verdicts {
-		explanation{p}.verdict(&why, v)
+		explanation{printer: p}.verdict(&why, v)
 	}
 	for line := range strings.Lines(why.String()) {
 		fmt.Fprintf(&b, "  %s", line)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
-	"github.com/pipesteward/pipesteward/store"
 )
 
 func serveCommand(stderr io.Writer) *cli.Command {
@@ -24,22 +22,15 @@ func serveCommand(stderr io.Writer) *cli.Command {
 				return &usageError{fmt.Errorf("serve takes no arguments, but got %q", c.Args().First())}
 			}
 			o, err := readSettings(c)
-			if err != nil {
+			log, logErr := newLogger(c, stderr)
+			if err := app.JoinSettings(err, logErr, o.Check()); err != nil {
 				return err
 			}
-			service, err := app.New(ctx, o, newLogger(stderr))
+			service, err := app.New(ctx, o, log)
 			if err != nil {
 				return err
 			}
 			return service.Run(ctx)
 		},
 	}
-}
-
-// newLogger logs text to a terminal and JSON to anything else.
-func newLogger(w io.Writer) *slog.Logger {
-	if isTerminal(w) {
-		return slog.New(store.QuietOutages(slog.NewTextHandler(w, nil)))
-	}
-	return slog.New(store.QuietOutages(slog.NewJSONHandler(w, nil)))
 }

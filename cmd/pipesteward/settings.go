@@ -42,6 +42,12 @@ func boolFlag(name, usage string) cli.Flag {
 	return &cli.BoolFlag{Name: name, Usage: usage, Sources: cli.EnvVars(env(name))}
 }
 
+// listFlag takes several values: from the repeated flag, or from the variable with commas
+// between.
+func listFlag(name, usage string) cli.Flag {
+	return &cli.StringSliceFlag{Name: name, Usage: usage + " (repeatable; with commas between in " + env(name) + ")"}
+}
+
 // secretFlag may also come from the file that the variable NAME_FILE names.
 func secretFlag(name, usage string) cli.Flag {
 	return &cli.StringFlag{Name: name, Usage: usage + "; or a file in " + env(name) + "_FILE", Sources: cli.EnvVars(env(name)), HideDefault: true}
@@ -56,18 +62,18 @@ func secretsFlag(name, usage string) cli.Flag {
 
 // serveFlags returns new flags of serve: a flag keeps its parsed value.
 func serveFlags() []cli.Flag {
-	return []cli.Flag{
+	flags := []cli.Flag{
 		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 		stringFlag("listen", ":8080", "`ADDRESS` for webhooks"),
 		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
 		// The default is no Value: that would look like one given beside PIPESTEWARD_STORE_FILE.
 		secretFlag("store", "queue and journal: bolt:PATH (default: "+app.DefaultStore+"), or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://)"),
 		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
-		&cli.StringSliceFlag{Name: "gitlab-alias", Usage: "another base `URL` that the same GitLab calls itself by (repeatable; with commas between in " + env("gitlab-alias") + ")"},
+		listFlag("gitlab-alias", "another base `URL` that the same GitLab calls itself by"),
 		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
 		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
 		stringFlag("native-retry-wait", "5s", "how much `TIME` GitLab's own retry: gets before a job is retried; 0s where no project has one"),
-		&cli.StringSliceFlag{Name: "projects", Usage: "`PROJECT`, glob or group to watch in catch-up, besides those that sent events (repeatable; with commas between in " + env("projects") + ")"},
+		listFlag("projects", "`PROJECT`, glob or group to watch in catch-up, besides those that sent events"),
 		stringFlag("catch-up-every", "5m", "how often to look for events that no webhook delivered; 0 never"),
 		stringFlag("catch-up-max-age", "24h", "how `OLD` what was missed may be"),
 		&cli.Int64Flag{Name: "log-window", Value: 1 << 20, Usage: "how many `BYTES` of a job log's end log() gives", Sources: cli.EnvVars(env("log-window"))},
@@ -77,7 +83,10 @@ func serveFlags() []cli.Flag {
 		secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-..."),
 		stringFlag("slack-api-url", "", "`URL` of Slack's API, if not Slack's own"),
 		boolFlag("dry-run", "decide and notify, change nothing"),
+		stringFlag("log-level", "info", "least `LEVEL` of what is logged: debug, info, warn or error"),
+		stringFlag("log-format", formatAuto, "`FORMAT` of the log: text, json, or auto: text on a terminal, else json"),
 	}
+	return append(flags, adminAuthFlags()...)
 }
 
 // flagsOf returns the flags of serve with these names, for a command that needs
@@ -86,9 +95,9 @@ func flagsOf(names ...string) []cli.Flag {
 	return slices.DeleteFunc(serveFlags(), func(f cli.Flag) bool { return !slices.Contains(names, f.Names()[0]) })
 }
 
-// readSettings reads the settings of a command; the error joins all mistakes.
+// readSettings reads the settings of a command; the error is an app.SettingErrors.
 func readSettings(c *cli.Command) (app.Options, error) {
-	var errs []error
+	var wrong app.SettingErrors
 	files := map[string]string{}
 	fromFile := func(name string) {
 		if path := secretPath(name); path != "" {
@@ -99,7 +108,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		fromFile(name)
 		all, err := secrets(name, c.String(name))
 		value, err2 := app.Single(name, all)
-		errs = append(errs, err, err2)
+		wrong = wrong.With(name, errors.Join(err, err2))
 		return value
 	}
 	several := func(name string) []string {
@@ -109,24 +118,22 @@ func readSettings(c *cli.Command) (app.Options, error) {
 			given = strings.Split(os.Getenv(env(name)), ",")
 		}
 		all, err := secrets(name, given...)
-		errs = append(errs, err)
+		wrong = wrong.With(name, err)
 		return all
 	}
 	rate, err := parseRate(c.String("gitlab-rate"))
-	if err != nil {
-		errs = append(errs, fmt.Errorf("--gitlab-rate: %w", err))
-	}
+	wrong = wrong.With("gitlab-rate", err)
 	native, err := model.ParseDuration(cmp.Or(c.String("native-retry-wait"), "0s"))
 	if err != nil || time.Duration(native) > maxNativeRetry {
-		errs = append(errs, fmt.Errorf("--native-retry-wait: %q is not a time from 0s to %s, like 5s", c.String("native-retry-wait"), maxNativeRetry))
+		wrong = wrong.With("native-retry-wait", fmt.Errorf("%q is not a time from 0s to %s, like 5s", c.String("native-retry-wait"), maxNativeRetry))
 	}
 	every, err := model.ParseDuration(cmp.Or(c.String("catch-up-every"), "0"))
 	if err != nil || every != 0 && time.Duration(every) < leastCatchUp {
-		errs = append(errs, fmt.Errorf("--catch-up-every: %q is not a time of at least %s, like 5m, or 0 for never", c.String("catch-up-every"), leastCatchUp))
+		wrong = wrong.With("catch-up-every", fmt.Errorf("%q is not a time of at least %s, like 5m, or 0 for never", c.String("catch-up-every"), leastCatchUp))
 	}
 	maxAge, err := model.ParseDuration(cmp.Or(c.String("catch-up-max-age"), "24h"))
 	if err != nil || maxAge <= 0 || time.Duration(maxAge) > mostCatchUp {
-		errs = append(errs, fmt.Errorf("--catch-up-max-age: %q is not a time up to %s, like 24h", c.String("catch-up-max-age"), model.Duration(mostCatchUp)))
+		wrong = wrong.With("catch-up-max-age", fmt.Errorf("%q is not a time up to %s, like 24h", c.String("catch-up-max-age"), model.Duration(mostCatchUp)))
 	}
 	list := func(name string) []string {
 		if c.IsSet(name) {
@@ -136,18 +143,20 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	}
 	projects := list("projects")
 	for _, entry := range projects {
-		if err := rules.CheckProjects(entry); err != nil {
-			errs = append(errs, fmt.Errorf("--projects: %w", err))
-		}
+		wrong = wrong.With("projects", rules.CheckProjects(entry))
 	}
+	adminAuth, err := readAdminAuth(c, secret, list)
+	wrong = wrong.With("admin-session-lifetime", err)
 	window := c.Int64("log-window")
 	if window < 1 || window > rest.MaxLog {
-		errs = append(errs, fmt.Errorf("--log-window: %d is not a number of bytes from 1 to %d", window, rest.MaxLog))
+		wrong = wrong.With("log-window", fmt.Errorf("%d is not a number of bytes from 1 to %d", window, rest.MaxLog))
 	}
 	o := app.Options{
 		Rules:           c.String("rules"),
 		Listen:          c.String("listen"),
 		AdminListen:     c.String("admin-listen"),
+		AdminAuth:       adminAuth,
+		PublicMetrics:   c.Bool("admin-public-metrics"),
 		Store:           secret("store"),
 		GitLabURL:       c.String("gitlab-url"),
 		GitLabAliases:   list("gitlab-alias"),
@@ -167,7 +176,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		SecretFiles: files,
 		Version:     version(),
 	}
-	return o, errors.Join(errs...)
+	return o, wrong.Err()
 }
 
 // parseRate parses "300/1m": at most 300 requests in any window of a minute. A

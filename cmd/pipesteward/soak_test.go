@@ -275,7 +275,7 @@ func (s *soak) report(deliveries []*delivery) {
 
 // spread gives the least and the most.
 func spread(all []int) (least, most int) {
-	if len(all) == 0 { // the system does not tell
+	if len(all) == 0 { // the system does not say
 		return 0, 0
 	}
 	return slices.Min(all), slices.Max(all)

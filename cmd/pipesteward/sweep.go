@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -32,7 +33,7 @@ func sweepCommand(stdout, stderr io.Writer) *cli.Command {
 			"up what that freed. Look at what would go with --dry-run first. Ctrl-C ends it; the same command goes on\n" +
 			"where it stopped. What other actions want is queued: `serve` on the same store carries it out. Exit status: 0;\n" +
 			"1 when a run was stopped, or all that it tried failed; 2 for a wrong command line.",
-		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-window", "dry-run"),
+		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-window", "dry-run", "log-level", "log-format"),
 			&cli.StringSliceFlag{Name: "rule", Usage: "only the rule of this `NAME` (repeatable)"},
 			&cli.BoolFlag{Name: "restart", Usage: "begin anew, where a sweep was stopped"},
 			&cli.BoolFlag{Name: "json", Usage: "print the sums as JSON"},
@@ -42,10 +43,11 @@ func sweepCommand(stdout, stderr io.Writer) *cli.Command {
 				return &usageError{fmt.Errorf("sweep takes no arguments, but got %q: name a rule with --rule", c.Args().First())}
 			}
 			o, err := readSettings(c)
-			if err != nil {
+			log, logErr := newLogger(c, stderr)
+			if err := app.JoinSettings(err, logErr); err != nil {
 				return err
 			}
-			return runSweep(ctx, o, sweepOptions{c.StringSlice("rule"), c.Bool("restart"), c.Bool("json")}, stdout, stderr)
+			return runSweep(ctx, o, sweepOptions{c.StringSlice("rule"), c.Bool("restart"), c.Bool("json")}, log, stdout, stderr)
 		},
 	}
 }
@@ -55,7 +57,7 @@ type sweepOptions struct {
 	restart, json bool
 }
 
-func runSweep(ctx context.Context, o app.Options, only sweepOptions, stdout, stderr io.Writer) (err error) {
+func runSweep(ctx context.Context, o app.Options, only sweepOptions, log *slog.Logger, stdout, stderr io.Writer) (err error) {
 	loaded, err := app.LoadRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()})
 	if err != nil {
 		return err
@@ -64,7 +66,6 @@ func runSweep(ctx context.Context, o app.Options, only sweepOptions, stdout, std
 	if err != nil {
 		return err
 	}
-	log := newLogger(stderr)
 	db, err := app.OpenStore(ctx, o.Store, log)
 	if err != nil {
 		return err

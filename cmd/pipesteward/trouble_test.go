@@ -17,6 +17,20 @@ rules:
   - {name: retry-full-disk, on: job, if: 'failed_with("script_failure") and log() contains "No space left"', actions: [retry: {max_attempts: 3}]}
 `
 
+// A token that GitLab refuses is an error in the log at the start, before anything
+// happens.
+func TestWrongTokenAtTheStart(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	p := env.run("--gitlab-token", "wrong", "--catch-up-every", "0")
+	p.eventually("the log says it", func() bool {
+		return strings.Contains(p.logged(), `"level":"ERROR","msg":"GitLab can't be used: all work waits until it can","trouble":"token"`)
+	})
+	if log := p.logged(); !strings.Contains(log, `"advice":"check that the access token is right`) || strings.Contains(log, "the access token is good") {
+		t.Errorf("the log does not say what to do:\n%s", log)
+	}
+}
+
 // While the token is refused, deliveries are stored and all work waits; people
 // are notified once, and the API says what to do. When it is mended, everything that
 // was wanted happens once.
@@ -78,6 +92,6 @@ func TestServeWithoutAGoodToken(t *testing.T) {
 	}
 	posts := env.slack.Posts()
 	if !strings.Contains(posts[0].Plain(), "can't use GitLab") || !strings.Contains(posts[1].Plain(), "can use GitLab again") {
-		t.Errorf("told %v", posts)
+		t.Errorf("posted %v", posts)
 	}
 }

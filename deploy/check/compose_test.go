@@ -248,7 +248,7 @@ func (s *stack) startRedis(other ...string) {
 	s.redis.logs("Ready to accept connections")
 }
 
-// host is the address that stands for a replica's container.
+// host is the address that represents a replica's container.
 func (s *stack) host(n int) string { return fmt.Sprintf("127.0.0.%d", n+2) }
 
 func (s *stack) startReplica(n int) *process {

@@ -1,5 +1,5 @@
 // Package admin serves operators: health, metrics, the rules and pauses in force,
-// the journal of decisions, and the queue.
+// the last webhook deliveries, the journal of decisions, and the queue.
 package admin
 
 import (
@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/schema"
@@ -36,6 +37,12 @@ type Store interface {
 	Dead(ctx context.Context, n int) ([]store.DeadRecord, error)
 }
 
+// DeliveryLister lists the last webhook deliveries.
+type DeliveryLister interface {
+	// Deliveries lists the latest deliveries that match, newest first, limit at most.
+	Deliveries(ctx context.Context, match func(*event.Delivery) bool, limit int) ([]event.Delivery, error)
+}
+
 // RulesReporter reports which rules are in force.
 type RulesReporter interface {
 	State() RulesState
@@ -54,14 +61,19 @@ type RulesState struct {
 
 // Config is what New needs; all of it is required.
 type Config struct {
-	Addr    net.Addr // of the listener
-	Store   Store
-	Rules   RulesReporter
-	Reload  func() error // reads rules and secrets again, as SIGHUP does
-	Pauses  Pauser
-	Metrics prometheus.Gatherer
-	Version string
-	DryRun  bool // the process changes nothing
+	Addr       net.Addr         // of the listener
+	Auth       *auth.Authorizer // says who may use it; nil: whoever reaches it
+	Store      Store
+	Deliveries DeliveryLister
+	Rules      RulesReporter
+	Reload     func() error // reads rules and secrets again, as SIGHUP does
+	Pauses     Pauser
+	Stories    Storyteller
+	Metrics    prometheus.Gatherer
+	Version    string
+	DryRun     bool // the process changes nothing
+	// PublicMetrics lets everybody who reaches the address read /metrics.
+	PublicMetrics bool
 	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
 	Parts map[string]func(context.Context) any
 	Now   func() time.Time
@@ -80,20 +92,19 @@ type admin struct{ Config }
 //	POST /api/v1/pause     stops actions on all replicas
 //	POST /api/v1/resume    ends a pause
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
+//	GET /api/v1/why        what happened to a job or a pipeline, and why
+//	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
 //	GET /api/v1/queue      the number of records in the queue
 //	GET /api/v1/dead       the records that were buried, newest first
 //
-// It requires no credentials: the address is for operators alone. On a loopback
-// address, it answers only requests for a loopback host. A web page of another
-// origin can't change anything.
+// Package auth says who may use it: reading needs the role read and all else the role
+// operate, and health checks none. A web page of another origin can't change anything.
 func New(cfg Config) http.Handler {
 	a := &admin{cfg}
 	e := handlers.NewEcho(cfg.Log, func() {})
-	if isLoopback(cfg.Addr) {
-		e.Use(onlyLoopback)
-	}
-	e.Use(sameOrigin)
+	e.Use(a.ownHosts, a.sameOrigin, cfg.Auth.Require(a.needs))
+	cfg.Auth.Register(e)
 	healthy := func(c echo.Context) error { return c.JSON(http.StatusOK, handlers.Response{Status: "ok"}) }
 	e.GET("/healthz", healthy)
 	e.GET("/-/healthy", healthy)
@@ -105,10 +116,30 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/pause", a.pause)
 	e.POST("/api/v1/resume", a.resume)
 	e.GET("/api/v1/decisions", a.decisions)
+	e.GET("/api/v1/why", a.why)
+	e.GET("/api/v1/deliveries", a.deliveries)
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
 	e.GET("/api/v1/queue", a.queue)
 	e.GET("/api/v1/dead", a.dead)
 	return e
+}
+
+// needs returns the role that a request needs. A route that is new is not open.
+func (a *admin) needs(c echo.Context) auth.Role {
+	switch c.Path() {
+	case "/healthz", "/-/healthy", "/readyz", "/-/ready":
+		return auth.RoleNone
+	case "/metrics":
+		if a.PublicMetrics {
+			return auth.RoleNone
+		}
+	}
+	switch c.Request().Method {
+	case http.MethodGet, http.MethodHead:
+		return auth.RoleRead
+	default:
+		return auth.RoleOperate
+	}
 }
 
 // ready pings the store only: a process whose rules do not load serves nothing.

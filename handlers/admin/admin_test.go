@@ -115,21 +115,23 @@ func TestRulesState(t *testing.T) {
 
 type adminRig struct {
 	*httptest.Server
-	store   *memoryStore
-	metrics *prometheus.Registry
-	log     *bytes.Buffer
+	store      *memoryStore
+	deliveries *delivered
+	metrics    *prometheus.Registry
+	log        *bytes.Buffer
 }
 
 func newAdminRig(tb testing.TB) *adminRig {
 	tb.Helper()
-	r := &adminRig{store: &memoryStore{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}}
+	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}}
 	r.Server = httptest.NewServer(admin.New(admin.Config{
-		Addr:    &net.TCPAddr{IP: net.IPv4zero},
-		Reload:  func() error { return nil },
-		Store:   r.store,
-		Rules:   state{Hash: "abc", Error: "rules.yaml:1:1: no", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
-		Metrics: r.metrics,
-		Log:     slog.New(slog.NewTextHandler(r.log, nil)),
+		Addr:       &net.TCPAddr{IP: net.IPv4zero},
+		Reload:     func() error { return nil },
+		Store:      r.store,
+		Deliveries: r.deliveries,
+		Rules:      state{Hash: "abc", Error: "rules.yaml:1:1: no", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
+		Metrics:    r.metrics,
+		Log:        slog.New(slog.NewTextHandler(r.log, nil)),
 	}))
 	tb.Cleanup(r.Close)
 	return r
@@ -403,7 +405,7 @@ func TestAdminDecisionsUnreadableEntry(t *testing.T) {
 	if got := r.page(t, nil).ids(); len(got) != 1 {
 		t.Errorf("decisions are %v", got)
 	}
-	if !strings.Contains(r.log.String(), "id=broken") {
+	if !strings.Contains(r.log.String(), "decision=broken") {
 		t.Errorf("the log does not name the entry: %s", r.log)
 	}
 }

@@ -89,7 +89,7 @@ func (a *admin) page(ctx context.Context, q decisionsQuery) (decisionsPage, erro
 // outcome decodes a journal entry, and hides secrets.
 func (a *admin) outcome(entry store.Entry) (o event.Outcome, ok bool) {
 	if err := json.Unmarshal(entry.Body, &o); err != nil {
-		a.Log.Error("journal entry not readable", "id", entry.ID, "error", err)
+		a.Log.Error("journal entry not readable", "decision", entry.ID, "error", err)
 		return o, false
 	}
 	hide(&o.Decision)

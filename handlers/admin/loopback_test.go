@@ -57,7 +57,7 @@ func TestLoopbackAnswersLoopbackHosts(t *testing.T) {
 		for _, ip := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
 			for _, path := range []string{"/api/v1/decisions", "/metrics", "/healthz", "/nothing"} {
 				code, answer := request(adminOn(ip, nil), http.MethodGet, path, host)
-				if refused := code == http.StatusMisdirectedRequest; refused == own || refused && !strings.Contains(answer, "--admin-listen") {
+				if refused := code == http.StatusMisdirectedRequest; refused == own || refused && !strings.Contains(answer, "--admin-external-url") {
 					t.Errorf("on %s, GET %s for host %q is answered with %d %s", ip, path, host, code, answer)
 				}
 			}

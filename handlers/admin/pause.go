@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -36,7 +37,7 @@ type PauseRequest struct {
 	For     string    `json:"for,omitempty"` // a duration such as 2h
 	Until   time.Time `json:"until,omitzero"`
 	Reason  string    `json:"reason,omitempty"`
-	By      string    `json:"by,omitempty"`
+	By      string    `json:"by,omitempty"` // who does this, where the sender is not authenticated
 }
 
 // ResumeRequest is the body of POST /api/v1/resume. It ends the pause of a project
@@ -45,7 +46,7 @@ type ResumeRequest struct {
 	Project *string `json:"project,omitempty"`
 	Rule    *string `json:"rule,omitempty"`
 	Every   bool    `json:"every,omitempty"` // every pause ends
-	By      string  `json:"by,omitempty"`
+	By      string  `json:"by,omitempty"`    // as in PauseRequest
 }
 
 // scopeOf returns a pause with a scope. An empty text is an error: it comes from
@@ -80,7 +81,7 @@ func (a *admin) pause(c echo.Context) error {
 	}
 	p, err := scopeOf(req.Project, req.Rule)
 	if err == nil {
-		p.By, p.Reason, p.Until = req.By, req.Reason, req.Until
+		p.By, p.Reason, p.Until = auth.Who(c, req.By), req.Reason, req.Until
 		err = a.check(&p, req.For)
 	}
 	if err != nil {
@@ -135,12 +136,12 @@ func (a *admin) resume(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
 	if req.Every {
-		if _, err := a.Pauses.ResumeAll(ctx, req.By); err != nil {
+		if _, err := a.Pauses.ResumeAll(ctx, auth.Who(c, req.By)); err != nil {
 			return a.unavailable(c, err)
 		}
 		return a.paused(ctx, c)
 	}
-	found, err := a.Pauses.Resume(ctx, p.Scope(), req.By)
+	found, err := a.Pauses.Resume(ctx, p.Scope(), auth.Who(c, req.By))
 	switch {
 	case err != nil:
 		return a.unavailable(c, err)

@@ -48,6 +48,13 @@ type verifier struct {
 	now      func() time.Time
 }
 
+// Check returns what is wrong with the credentials, nil for nothing. It names a token by
+// its position, never by its text.
+func (c Credentials) Check() error {
+	_, err := newVerifier(c, nil)
+	return err
+}
+
 // newVerifier checks the credentials. Its errors name a token by its position,
 // never by its text.
 func newVerifier(c Credentials, now func() time.Time) (*verifier, error) {
@@ -69,7 +76,7 @@ func newVerifier(c Credentials, now func() time.Time) (*verifier, error) {
 	}
 	switch configured := len(v.tokens)+len(v.keys) > 0; {
 	case configured && c.Insecure:
-		return nil, errors.New("webhook tokens are set and yet every delivery shall be taken: choose one")
+		return nil, errors.New("webhook tokens are set, and yet every delivery is to be accepted (--insecure-no-webhook-auth): choose one")
 	case !configured && !c.Insecure:
 		return nil, errors.New("no webhook token and no signing token is set: anyone could send events; set one as in the webhook's settings in GitLab")
 	}

@@ -38,7 +38,7 @@ func TestWebhookCredentials(t *testing.T) {
 		{"wrong token", tokens, []string{"X-Gitlab-Token", "guess"}, no},
 		{"token's beginning", tokens, []string{"X-Gitlab-Token", secretToken[:4]}, no},
 		{"token and more", tokens, []string{"X-Gitlab-Token", secretToken + "x"}, no},
-		{"token, and a signature that nobody asked for", tokens, []string{"X-Gitlab-Token", secretToken, "webhook-signature", "v1,x"}, ok},
+		{"token, and a signature that nobody requests for", tokens, []string{"X-Gitlab-Token", secretToken, "webhook-signature", "v1,x"}, ok},
 		{"signature instead of token", tokens, signed(signingToken, vectorID, vectorTime), no},
 
 		{"signature", keys, signed(signingToken, vectorID, vectorTime), ok},
@@ -135,7 +135,7 @@ func TestNewWebhookRefuses(t *testing.T) {
 		{
 			"token and insecure",
 			webhook.Credentials{Tokens: []string{secretToken}, Insecure: true},
-			"webhook tokens are set and yet every delivery shall be taken: choose one",
+			"webhook tokens are set, and yet every delivery is to be accepted (--insecure-no-webhook-auth): choose one",
 		},
 	}
 	for _, c := range cases {

@@ -49,14 +49,18 @@ func Decode(body []byte, instance string) (event.Event, error) {
 	return complete(e, body)
 }
 
-// identify decodes the ids, the project and the status of an event: enough to refuse
-// it or to know that no rule wants it, in a fraction of the time that all of it
-// takes. It parses the whole body, so that complete finds valid JSON. The event's
-// texts, here and in complete, refer to the body.
+// identify decodes the ids, the project, the ref and the status of an event: enough to
+// refuse it or to know that no rule wants it, and to say which one it was, in a fraction
+// of the time that all of it takes. It parses the whole body, so that complete finds
+// valid JSON. The event's texts, here and in complete, refer to the body. With an error
+// about the content, the event has what was found.
 func identify(body []byte) (event.Event, error) {
 	var h struct {
 		ObjectKind  string          `json:"object_kind"`
 		BuildID     gitlabjson.Int  `json:"build_id"`
+		BuildName   string          `json:"build_name"`
+		PipelineID  gitlabjson.Int  `json:"pipeline_id"`
+		Ref         string          `json:"ref"`
 		BuildStatus string          `json:"build_status"`
 		Retries     *gitlabjson.Int `json:"retries_count"`
 		ProjectID   gitlabjson.Int  `json:"project_id"`
@@ -70,6 +74,7 @@ func identify(body []byte) (event.Event, error) {
 		} `json:"repository"`
 		Pipeline struct {
 			ID     gitlabjson.Int `json:"id"`
+			Ref    string         `json:"ref"`
 			Status string         `json:"status"`
 		} `json:"object_attributes"`
 	}
@@ -82,26 +87,28 @@ func identify(body []byte) (event.Event, error) {
 	switch h.ObjectKind {
 	case "build":
 		e.Meta.Kind, e.Job.ID, e.Job.Status = event.KindJob, int64(h.BuildID), h.BuildStatus
+		e.Job.Name, e.Job.Ref, e.Pipeline.ID = h.BuildName, h.Ref, int64(h.PipelineID)
 		if h.Retries != nil {
 			e.Job.Attempt = int(max(*h.Retries, 0)) + 1
 		}
 		if h.BuildID <= 0 {
-			return event.Event{}, &FieldError{"build_id", "the job's id, a whole number from 1"}
+			return e, &FieldError{"build_id", "the job's id, a whole number from 1"}
 		}
 		if e.Project.ID <= 0 {
-			return event.Event{}, &FieldError{"project_id", "the project's id, a whole number from 1"}
+			return e, &FieldError{"project_id", "the project's id, a whole number from 1"}
 		}
 	case "pipeline":
 		e.Meta.Kind, e.Pipeline.ID, e.Pipeline.Status = event.KindPipeline, int64(h.Pipeline.ID), h.Pipeline.Status
+		e.Pipeline.Ref = h.Pipeline.Ref
 		if h.Pipeline.ID <= 0 {
-			return event.Event{}, &FieldError{"object_attributes.id", "the pipeline's id, a whole number from 1"}
+			return e, &FieldError{"object_attributes.id", "the pipeline's id, a whole number from 1"}
 		}
 		// GitLab 8 to 11 names the project by its path and page only.
 		if e.Project.ID < 0 || e.Project.ID == 0 && e.Project.Path == "" && e.Project.URL == "" {
-			return event.Event{}, &FieldError{"project.id", "the project's id, a whole number from 1, or its path_with_namespace"}
+			return e, &FieldError{"project.id", "the project's id, a whole number from 1, or its path_with_namespace"}
 		}
 	default:
-		return event.Event{}, ErrNoInterest
+		return e, ErrNoInterest
 	}
 	return e, nil
 }

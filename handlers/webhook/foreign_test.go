@@ -15,14 +15,14 @@ import (
 // name another address are of another GitLab, if certain.
 type stagingGitLab struct {
 	knownGitLab
-	certain bool
-	asked   *[3]string // the arguments of the last call
+	certain  bool
+	requests *[3]string // the arguments of the last call
 }
 
 const stagingURL = "https://staging.example.com"
 
 func (g stagingGitLab) ForeignAddress(instance, projectURL, projectPath string) (string, bool) {
-	*g.asked = [3]string{instance, projectURL, projectPath}
+	*g.requests = [3]string{instance, projectURL, projectPath}
 	return stagingURL, g.certain
 }
 
@@ -31,9 +31,9 @@ func (g stagingGitLab) ForeignAddress(instance, projectURL, projectPath string) 
 func TestForeignDelivery(t *testing.T) {
 	for _, name := range []string{"job-failed.json", "pipeline-failed.json", "job-without-project.json"} {
 		for _, wanted := range []wants{all, none} {
-			var asked [3]string
+			var requests [3]string
 			r := newRig(t, func(c *webhook.Config) {
-				c.GitLab, c.Rules = stagingGitLab{certain: true, asked: &asked}, wanted
+				c.GitLab, c.Rules = stagingGitLab{certain: true, requests: &requests}, wanted
 			})
 			code, answer := r.post(t, fixture(t, name), "X-Gitlab-Token", secretToken, "X-Gitlab-Instance", stagingURL)
 			if code != 403 || !strings.Contains(answer, "--gitlab-alias "+stagingURL) {
@@ -50,8 +50,8 @@ func TestForeignDelivery(t *testing.T) {
 			if name == "job-without-project.json" {
 				want[2] = ""
 			}
-			if asked != want {
-				t.Errorf("%s: GitLab is distinguished by %q, want %q", name, asked, want)
+			if requests != want {
+				t.Errorf("%s: GitLab is identified by %q, want %q", name, requests, want)
 			}
 			if log := r.log.String(); log != "" {
 				t.Errorf("%s: each delivery is logged:\n%s", name, log)
@@ -63,7 +63,7 @@ func TestForeignDelivery(t *testing.T) {
 // While GitLab's own address is not known, an event is stored with the address
 // that its delivery names, under the id that it has anyway.
 func TestDeliveryOfUncertainOrigin(t *testing.T) {
-	r := newRig(t, func(c *webhook.Config) { c.GitLab = stagingGitLab{asked: new([3]string)} })
+	r := newRig(t, func(c *webhook.Config) { c.GitLab = stagingGitLab{requests: new([3]string)} })
 	code, answer := r.post(t, fixture(t, "job-failed.json"), "X-Gitlab-Token", secretToken, "X-Gitlab-Instance", stagingURL, "Idempotency-Key", "k")
 	if code != 202 {
 		t.Fatalf("answer is %d %s", code, answer)

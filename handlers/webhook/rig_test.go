@@ -99,26 +99,42 @@ func (knownGitLab) Instance() string { return gitlabURL }
 
 func (knownGitLab) ForeignAddress(string, string, string) (string, bool) { return "", true }
 
+// recorder keeps all deliveries.
+type recorder struct {
+	mu  sync.Mutex
+	all []event.Delivery
+}
+
+var _ webhook.Recorder = (*recorder)(nil)
+
+func (r *recorder) Record(d event.Delivery) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, d)
+}
+
 // rig is a webhook that serves, with its queue, metrics and log.
 type rig struct {
 	*httptest.Server
-	handler http.Handler
-	queue   *memoryQueue
-	metrics *prometheus.Registry
-	log     *bytes.Buffer
+	handler    http.Handler
+	queue      *memoryQueue
+	deliveries *recorder
+	metrics    *prometheus.Registry
+	log        *bytes.Buffer
 }
 
 func newRig(tb testing.TB, change func(*webhook.Config)) *rig {
 	tb.Helper()
-	r := &rig{queue: &memoryQueue{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}}
+	r := &rig{queue: &memoryQueue{}, deliveries: &recorder{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}}
 	cfg := webhook.Config{
 		Credentials: webhook.Credentials{Tokens: []string{secretToken}},
 		Queue:       r.queue,
 		Rules:       wants(all),
 		GitLab:      knownGitLab{},
 		Now:         clock,
-		Log:         slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:         slog.New(slog.NewTextHandler(r.log, nil)),
 		Metrics:     r.metrics,
+		Deliveries:  r.deliveries,
 	}
 	if change != nil {
 		change(&cfg)

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -46,8 +47,8 @@ type Queue interface {
 
 // Wanter evaluates which events the rules in force can want.
 type Wanter interface {
-	// Wants reports whether any rule can want the event. Only its kind, ids and
-	// status are set. It is called for each delivery, because rules may change.
+	// Wants reports whether any rule can want the event. Only its kind, ids, names, ref
+	// and status are set. It is called for each delivery, because rules may change.
 	Wants(event.Event) bool
 }
 
@@ -102,25 +103,13 @@ type Config struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // gets pipesteward_deliveries_total
 	Known   Noter                 // records the projects that send events; optional
+	// Deliveries keeps what became of the deliveries; optional.
+	Deliveries Recorder
 
 	MaxBody    int64         // of a delivery, in bytes; 0 means DefaultMaxBody
 	BodyWait   time.Duration // for the capacity of a body; 0 means DefaultBodyWait
 	PutTimeout time.Duration // for storing an event; 0 means DefaultPutTimeout
 }
-
-// Results of a delivery: values of a label of the metric.
-const (
-	resultStored       = "stored"
-	resultDuplicate    = "duplicate"
-	resultIgnored      = "ignored" // no Job or Pipeline Hook, or no rule can want it
-	resultUnauthorized = "unauthorized"
-	resultForeign      = "foreign" // of another GitLab
-	resultMalformed    = "malformed"
-	resultTooLarge     = "too_large"
-	resultSlow         = "slow"
-	resultUnavailable  = "unavailable"
-	resultPanic        = "panic"
-)
 
 // kindOther is the metric's kind of deliveries that are not, or may not be, Job or
 // Pipeline Hooks.
@@ -135,9 +124,10 @@ type Handler struct {
 
 type webhook struct {
 	Config
-	verifier   atomic.Pointer[verifier]
-	deliveries *prometheus.CounterVec
-	bodies     *bodies
+	verifier atomic.Pointer[verifier]
+	counts   *prometheus.CounterVec
+	bodies   *bodies
+	firsts   firsts
 }
 
 // New returns a Handler. It fails if the credentials would accept deliveries of
@@ -149,7 +139,8 @@ func New(cfg Config) (*Handler, error) {
 	}
 	w := &webhook{
 		Config: cfg,
-		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+		firsts: firsts{seen: map[projectKey]struct{}{}},
+		counts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipesteward_deliveries_total",
 			Help: "Webhook deliveries by kind of event and result.",
 		}, []string{"kind", "result"}),
@@ -165,10 +156,10 @@ func New(cfg Config) (*Handler, error) {
 	if w.PutTimeout == 0 {
 		w.PutTimeout = DefaultPutTimeout
 	}
-	if err := cfg.Metrics.Register(w.deliveries); err != nil {
+	if err := cfg.Metrics.Register(w.counts); err != nil {
 		return nil, fmt.Errorf("register the deliveries' metric: %w", err)
 	}
-	e := handlers.NewEcho(cfg.Log, func() { w.deliveries.WithLabelValues(kindOther, resultPanic).Inc() })
+	e := handlers.NewEcho(cfg.Log, func() { w.counts.WithLabelValues(kindOther, event.DeliveryPanic).Inc() })
 	e.POST(Path, w.serve)
 	e.POST(Path+"/", w.serve)
 	return &Handler{Handler: e, webhook: w}, nil
@@ -189,71 +180,78 @@ func (w *Handler) SetCredentials(c Credentials) error {
 // so each error names its remedy.
 func (w *webhook) serve(c echo.Context) error {
 	r := c.Request()
+	d := w.arrived(c)
+	defer w.record(d)
 	verifier := w.verifier.Load()
 	signed := verifier.signed(r.Header)
+	d.Event = bounded(keyOf(r.Header, signed), maxHeader)
 	check := verifier.checkToken
 	if signed {
 		check = verifier.checkTimestamp
 	}
 	if err := check(r.Header); err != nil {
-		return w.refuse(c, http.StatusUnauthorized, resultUnauthorized, err)
+		return w.refuse(c, d, http.StatusUnauthorized, event.DeliveryUnauthorized, err)
 	}
 
-	in, err := w.bodies.read(c, !signed || verifier.checkToken(r.Header) == nil)
+	d.Authenticated = !signed || verifier.checkToken(r.Header) == nil
+	in, err := w.bodies.read(c, d.Authenticated)
 	switch {
 	case errors.Is(err, errTooLarge):
-		return w.refuse(c, http.StatusRequestEntityTooLarge, resultTooLarge, err)
+		return w.refuse(c, d, http.StatusRequestEntityTooLarge, event.DeliveryTooLarge, err)
 	case errors.Is(err, errSlow):
-		return w.refuse(c, http.StatusInternalServerError, resultSlow, err)
+		return w.refuse(c, d, http.StatusInternalServerError, event.DeliverySlow, err)
 	case errors.Is(err, errCrowded):
-		return w.refuse(c, http.StatusInternalServerError, resultUnavailable, err)
+		return w.refuse(c, d, http.StatusInternalServerError, event.DeliveryUnavailable, err)
 	case err != nil:
-		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
+		return w.refuse(c, d, http.StatusBadRequest, event.DeliveryMalformed, err)
 	}
 	defer w.bodies.release(in)
 	body := in.bytes
 	if signed {
 		if err := verifier.checkSignature(r.Header, body); err != nil {
-			return w.refuse(c, http.StatusUnauthorized, resultUnauthorized, err)
+			return w.refuse(c, d, http.StatusUnauthorized, event.DeliveryUnauthorized, err)
 		}
+		d.Authenticated = true
 		if err := w.bodies.prove(r.Context(), in); err != nil {
-			return w.refuse(c, http.StatusInternalServerError, resultUnavailable, err)
+			return w.refuse(c, d, http.StatusInternalServerError, event.DeliveryUnavailable, err)
 		}
 	}
 
 	e, err := identify(body)
+	d.identified(&e, w.GitLab.Instance())
 	switch {
 	case errors.Is(err, ErrNoInterest):
-		return w.accept(c, http.StatusOK, kindOther, resultIgnored)
+		return w.accept(c, d, http.StatusOK, kindOther, event.DeliveryIgnored, "neither a Job Hook nor a Pipeline Hook: at the webhook, turn on Job events and Pipeline events, and no custom template")
 	case err != nil:
-		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
+		return w.refuse(c, d, http.StatusBadRequest, event.DeliveryMalformed, err)
 	}
 	if err := assign(&e, r.Header.Get(headerInstance), w.GitLab); err != nil {
-		return w.foreign(c, e.Meta.Kind, err)
+		return w.foreign(c, d, e.Meta.Kind, err)
 	}
 	if w.Known != nil && e.Project.ID != 0 && e.Meta.Instance == w.GitLab.Instance() {
 		w.Known.Note(event.Project{ID: e.Project.ID}) // without texts, which refer to the body
 	}
 	if !w.Rules.Wants(e) {
-		return w.accept(c, http.StatusOK, e.Meta.Kind, resultIgnored)
+		return w.accept(c, d, http.StatusOK, e.Meta.Kind, event.DeliveryIgnored, "no rule can match a "+d.Kind+" that is "+cmp.Or(d.Status, "without a status"))
 	}
 	e, err = complete(e, body)
 	if err != nil {
-		return w.refuse(c, http.StatusBadRequest, resultMalformed, err)
+		return w.refuse(c, d, http.StatusBadRequest, event.DeliveryMalformed, err)
 	}
 	e.Meta.ID = deliveryID(r.Header, signed, body)
 	e.Meta.Source = event.SourceWebhook
 	e.Meta.ReceivedAt = w.Now().UTC()
+	d.identified(&e, w.GitLab.Instance())
 
 	added, err := w.put(r.Context(), e)
 	switch {
 	case err != nil:
 		w.Log.Error("event not stored: GitLab lists its delivery as failed", "event", e.Meta.ID, "project", e.Project.Path, store.Outage(err))
-		return w.answer(c, http.StatusInternalServerError, e.Meta.Kind, resultUnavailable, errUnavailable)
+		return w.answer(c, d, http.StatusInternalServerError, e.Meta.Kind, event.DeliveryUnavailable, errUnavailable)
 	case !added:
-		return w.accept(c, http.StatusOK, e.Meta.Kind, resultDuplicate)
+		return w.accept(c, d, http.StatusOK, e.Meta.Kind, event.DeliveryDuplicate, "this event was delivered before")
 	default:
-		return w.accept(c, http.StatusAccepted, e.Meta.Kind, resultStored)
+		return w.accept(c, d, http.StatusAccepted, e.Meta.Kind, event.DeliveryStored, "")
 	}
 }
 
@@ -276,33 +274,36 @@ func (w *webhook) put(ctx context.Context, e event.Event) (added bool, err error
 	return put[0], nil
 }
 
-func (w *webhook) accept(c echo.Context, code int, kind, result string) error {
-	w.deliveries.WithLabelValues(kind, result).Inc()
+// accept counts a delivery, and responds with its result.
+func (w *webhook) accept(c echo.Context, d *delivery, code int, kind, result, reason string) error {
+	d.ended(code, result, reason)
+	w.counts.WithLabelValues(kind, result).Inc()
 	return c.JSONBlob(code, []byte(`{"status":"`+result+`"}`)) // costs a tenth of c.JSON
 }
 
-func (w *webhook) refuse(c echo.Context, code int, result string, reason error) error {
-	w.Log.Warn("delivery refused", "code", code, "from", c.RealIP(), "reason", reason)
-	return w.answer(c, code, kindOther, result, reason)
+func (w *webhook) refuse(c echo.Context, d *delivery, code int, result string, reason error) error {
+	w.Log.Warn("delivery refused", "code", code, "from", d.From, "reason", reason)
+	return w.answer(c, d, code, kindOther, result, reason)
 }
 
 // foreign rejects a delivery of another GitLab. It logs nothing: the GitLab interface
 // logs each foreign address once, and such a webhook keeps sending.
-func (w *webhook) foreign(c echo.Context, kind string, reason error) error {
-	return w.answer(c, http.StatusForbidden, kind, resultForeign, reason)
+func (w *webhook) foreign(c echo.Context, d *delivery, kind string, reason error) error {
+	return w.answer(c, d, http.StatusForbidden, kind, event.DeliveryForeign, reason)
 }
 
 // answer counts a delivery that is not accepted, and responds with the reason.
-func (w *webhook) answer(c echo.Context, code int, kind, result string, reason error) error {
-	w.deliveries.WithLabelValues(kind, result).Inc()
+func (w *webhook) answer(c echo.Context, d *delivery, code int, kind, result string, reason error) error {
+	d.ended(code, result, reason.Error())
+	w.counts.WithLabelValues(kind, result).Inc()
 	return c.JSON(code, handlers.Response{Error: reason.Error()})
 }
 
-// deliveryID returns the idempotency key of a delivery. GitLab sends the same one in
-// both headers, and keeps it when a delivery is resent. A signature covers
-// webhook-id only, so that only this counts for a signed delivery: otherwise it
-// could be replayed under a new key.
-func deliveryID(h http.Header, signed bool, body []byte) string {
+// keyOf returns the idempotency key that GitLab gives a delivery, "" without a usable
+// one. It sends the same one in both headers, and keeps it when a delivery is resent. A
+// signature covers webhook-id only, so that only this counts for a signed delivery:
+// otherwise it could be replayed under a new key.
+func keyOf(h http.Header, signed bool) string {
 	ids := []string{h.Get("Idempotency-Key"), h.Get(headerID)}
 	if signed {
 		ids = ids[1:]
@@ -311,6 +312,15 @@ func deliveryID(h http.Header, signed bool, body []byte) string {
 		if id != "" && len(id) <= maxHeader {
 			return id
 		}
+	}
+	return ""
+}
+
+// deliveryID returns the id of a delivery's event: its idempotency key, or else a hash
+// of the body.
+func deliveryID(h http.Header, signed bool, body []byte) string {
+	if key := keyOf(h, signed); key != "" {
+		return key
 	}
 	return hashOf(body)
 }

@@ -100,6 +100,9 @@ type Decision struct {
 
 	RulesHash   string      `json:"rules_hash,omitzero"` // SHA-256 of the rule file at the time of the decision, in hex
 	Explanation Explanation `json:"explanation,omitzero"`
+
+	Deferrals []Deferral `json:"deferrals,omitempty"` // the last ones, oldest first
+	Calls     []Call     `json:"calls,omitempty"`     // the last ones, oldest first
 }
 
 // Action is a verb with its parameters. All templates are rendered.
@@ -218,6 +221,8 @@ type Outcome struct {
 	Freed    int64     `json:"freed,omitzero"`      // bytes that an erase freed
 	Sweep    Sweep     `json:"sweep,omitzero"`      // the run of a schedule rule that erases
 	At       time.Time `json:"at,omitzero"`
+
+	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel
 }
 
 // Record is an event as the queue stores it.

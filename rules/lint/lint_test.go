@@ -56,7 +56,7 @@ func TestChecks(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range lint.Checks {
 		if seen[c.ID] || c.Doc == "" || !strings.Contains(shown.String(), "["+c.ID+"]") {
-			t.Errorf("%s: stands twice, or lacks its text or its example in testdata", c.ID)
+			t.Errorf("%s: occurs twice, or lacks its text or its example in testdata", c.ID)
 		}
 		seen[c.ID] = true
 	}

@@ -36,7 +36,8 @@ func (r Result) Passed() bool { return len(r.Diff) == 0 && len(r.Problems) == 0 
 // Run runs the rules on the test's event.
 func (t *Test) Run(ctx context.Context) Result {
 	rs := t.file.Rules
-	decisions, errs := rs.Evaluate(ctx, t.event, &t.gitlab)
+	var trace rules.Trace
+	decisions, errs := rs.EvaluateTraced(ctx, t.event, &t.gitlab, &trace)
 	var result Result
 	for _, d := range decisions {
 		for _, name := range append([]string{d.Rule}, d.AlsoWantedBy...) {
@@ -46,9 +47,9 @@ func (t *Test) Run(ctx context.Context) Result {
 		}
 	}
 	got := t.entries(decisions)
-	if rule := t.stoppedBy(ctx); rule != "" {
-		got = append(got, entry{rule: rule, action: actionStop})
-		result.Fired = append(result.Fired, rule)
+	if r := rs.Rule(trace.StoppedBy); r != nil && r.OnlyStops() {
+		got = append(got, entry{rule: r.Name, action: actionStop})
+		result.Fired = append(result.Fired, r.Name)
 	}
 	for _, err := range errs {
 		if errors.Is(err, expression.ErrNotGiven) {
@@ -73,21 +74,6 @@ func (t *Test) Run(ctx context.Context) Result {
 
 // actionStop is the action of a rule that only stops, as a test file names it.
 const actionStop = "stop"
-
-// stoppedBy returns the rule that matched and does nothing but stop; "" if there
-// is none.
-func (t *Test) stoppedBy(ctx context.Context) string {
-	rs := t.file.Rules
-	if !slices.ContainsFunc(rs.All(), func(r *rules.Rule) bool { return r.OnlyStops() && r.On == t.event.Meta.Kind }) {
-		return ""
-	}
-	for _, v := range rs.Explain(ctx, t.event, &t.gitlab) {
-		if v.Result == rules.VerdictMatched && rs.Rule(v.Rule).OnlyStops() {
-			return v.Rule
-		}
-	}
-	return ""
-}
 
 // entries describes decisions as a test file does: the decisions of one action
 // of a rule on several jobs are one entry if they are alike.

@@ -53,6 +53,7 @@ type Options struct {
 //	Take, Tally    a few tokens or members are forgotten; the work that they
 //	               were for was not committed either, and is repeated
 //	Claim, Release the owner died with the process
+//	Append         logs are for people to look at; no work depends on them
 //
 // Readers do not see what has expired; each commit removes a part of it.
 type Store struct {
@@ -201,9 +202,11 @@ func prepare(db *bbolt.DB, attempts string) error {
 		if v := string(meta.Get(formatKey)); v != formatVersion {
 			return fmt.Errorf("it has format %q, and this program reads format %q: use the version that wrote it", v, formatVersion)
 		}
-		// The files of early versions have no bucket for tallies.
-		if _, err := tx.CreateBucketIfNotExists(talliesBucket); err != nil {
-			return err
+		// The files of early versions have no buckets for tallies and logs.
+		for _, name := range [][]byte{talliesBucket, logsBucket} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
 		}
 		t := newTxn(tx)
 		return errors.Join(recoverAttempts(t, attempts), endLeases(t))

@@ -102,7 +102,7 @@ func TestBoltFull(t *testing.T) {
 				}
 			}
 			if err := put(n); err != nil {
-				t.Errorf("Put when there is room again: %v", err)
+				t.Errorf("Put when there is space again: %v", err)
 			}
 		})
 	}

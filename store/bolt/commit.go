@@ -280,7 +280,7 @@ func (c *committer) commit() error {
 	t := c.txn
 	err := c.guarded(func() error {
 		t.instant = c.clock.now()
-		if err := errors.Join(t.put(t.meta, clockKey, numberKey(uint64(t.now))), t.purgeExpired(), t.purgeEntries(c.journalTTL)); err != nil {
+		if err := errors.Join(t.put(t.meta, clockKey, numberKey(uint64(t.now))), t.purgeExpired(), t.journal.purge(t, c.journalTTL)); err != nil {
 			return err
 		}
 		return t.tx.Commit()

@@ -59,10 +59,10 @@ func TestBoltDamagedWhileOpen(t *testing.T) {
 			select {
 			case told := <-s.Damaged():
 				if !strings.Contains(told.Error(), path) || !strings.Contains(told.Error(), "restore a backup") {
-					t.Errorf("Damaged tells %v", told)
+					t.Errorf("Damaged reports %v", told)
 				}
 			default:
-				t.Error("Damaged tells nothing")
+				t.Error("Damaged reports nothing")
 			}
 			if err := s.Ping(t.Context()); err == nil {
 				t.Error("Ping finds it in order")
@@ -316,7 +316,7 @@ func TestBoltClockSetBack(t *testing.T) {
 	}
 }
 
-// TestBoltTimesAfterClockSetBack: what is told of times is by the process's
+// TestBoltTimesAfterClockSetBack: times are reported by the process's
 // clock, by which it is as long ago as it was.
 func TestBoltTimesAfterClockSetBack(t *testing.T) {
 	clock := storetest.NewClock()

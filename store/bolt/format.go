@@ -27,10 +27,11 @@ var (
 	expiringBucket = []byte("expiring")    // tag, key → expiry, payload
 	expiryBucket   = []byte("expiry")      // expiry, tag, key → nothing: the index of expiring
 	talliesBucket  = []byte("tallies")     // a tally's number, kind, rest of the key by kind: see tally.go
+	logsBucket     = []byte("logs")        // the key of a log → a bucket that has, for its entries, the two buckets of the journal
 
 	allBuckets = [][]byte{
 		metaBucket, recordsBucket, bodiesBucket, dueBucket, deadBucket,
-		entriesBucket, entryIDsBucket, expiringBucket, expiryBucket, talliesBucket,
+		entriesBucket, entryIDsBucket, expiringBucket, expiryBucket, talliesBucket, logsBucket,
 	}
 
 	formatKey = []byte("format")

@@ -66,7 +66,7 @@ func TestGCRABounds(t *testing.T) {
 				}
 				now += int64(wait)
 				if full, wait = gcra(now, full, rate); wait > 0 {
-					t.Fatalf("wait %v after waiting as told", wait)
+					t.Fatalf("wait %v after waiting for that long", wait)
 				}
 			}
 			granted = append(granted, now)

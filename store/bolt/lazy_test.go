@@ -41,7 +41,8 @@ func useGuards(t *testing.T, s store.Store, l *store.Lease) {
 	_, err3 := s.Claim(t.Context(), "claim", "me", time.Hour)
 	err4 := s.Extend(t.Context(), l, time.Hour)
 	err5 := s.Release(t.Context(), "claim", "me")
-	for _, err := range []error{err, err2, err3, err4, err5} {
+	err6 := s.Append(t.Context(), "log", "a", []byte("entry"), 1)
+	for _, err := range []error{err, err2, err3, err4, err5, err6} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,6 +109,9 @@ func TestBoltLazyWritesSurviveAFailure(t *testing.T) {
 	}
 	if seen, err := s.Tallied(t.Context(), "tally", time.Hour); err != nil || len(seen) != 1 {
 		t.Errorf("members of the tally %v, %v, want one", seen, err)
+	}
+	if entries, _, err := s.Appended(t.Context(), "log", "", 2); err != nil || len(entries) != 1 {
+		t.Errorf("entries of the log %v, %v, want one", entries, err)
 	}
 	if leases, err := s.Lease(t.Context(), 1, time.Hour); err != nil || len(leases) != 0 {
 		t.Errorf("leased twice: %v, %v", leases, err)

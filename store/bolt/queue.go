@@ -101,7 +101,7 @@ func (s *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 			return err
 		}
 		for _, e := range c.Amend {
-			if err := t.writeEntry(e.ID, e.Body, true, s.journalTTL); err != nil {
+			if err := t.journal.write(t, e.ID, e.Body, true, s.journalTTL); err != nil {
 				return err
 			}
 		}

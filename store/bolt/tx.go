@@ -12,7 +12,9 @@ type txn struct {
 	tx *bbolt.Tx
 	instant
 
-	meta, records, bodies, due, dead, entries, entryIDs, expiring, expiry, tallies *bbolt.Bucket
+	meta, records, bodies, due, dead, expiring, expiry, tallies, logs *bbolt.Bucket
+
+	journal entryList
 
 	changes int       // how often it changed a value
 	queued  bool      // a record is due sooner than it was
@@ -29,13 +31,13 @@ func newTxn(tx *bbolt.Tx) *txn {
 		bodies:   tx.Bucket(bodiesBucket),
 		due:      tx.Bucket(dueBucket),
 		dead:     tx.Bucket(deadBucket),
-		entries:  tx.Bucket(entriesBucket),
-		entryIDs: tx.Bucket(entryIDsBucket),
 		expiring: tx.Bucket(expiringBucket),
 		expiry:   tx.Bucket(expiryBucket),
 		tallies:  tx.Bucket(talliesBucket),
+		logs:     tx.Bucket(logsBucket),
+		journal:  entryList{tx.Bucket(entriesBucket), tx.Bucket(entryIDsBucket)},
 	}
-	for _, b := range []*bbolt.Bucket{t.records, t.bodies, t.due, t.dead, t.entries, t.expiry} {
+	for _, b := range []*bbolt.Bucket{t.records, t.bodies, t.due, t.dead, t.journal.entries, t.expiry} {
 		b.FillPercent = 0.9 // they grow at their end: other pages need no free space
 	}
 	return t

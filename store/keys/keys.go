@@ -18,6 +18,7 @@ const (
 	Rate   Use = "rate" // and its hold
 	Tally  Use = "tally"
 	Value  Use = "value"
+	Log    Use = "log"
 )
 
 // Family is a set of keys.
@@ -77,6 +78,10 @@ var Families = []Family{
 	{Value, "sweep:by-hand:<rule>", "actions/sweep", "7d", "where a sweep by hand was stopped"},
 	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event reported a job or a pipeline in a status"},
 	{Value, "trouble:gitlab", "actions/health", "7d", "why GitLab can't be used"},
+
+	{Log, "deliveries", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of authenticated senders"},
+	{Log, "deliveries-of-others", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of all other senders"},
+	{Log, "evaluations", "actions", "30d; the newest 256 blocks", "what the rules made of events"},
 }
 
 // Event is the id of the record of an event.
@@ -170,9 +175,9 @@ func RulesInForce(instance string) string { return "rules-in-force:" + instance 
 // a webhook.
 func Deliveries(instance, webhook string) string { return "deliveries:" + instance + ":" + webhook }
 
-// Told is the key that is set once an event has reported a job or a pipeline in a
+// Reported is the key that is set once an event has reported a job or a pipeline in a
 // status, such as job:7:failed.
-func Told(instance, status string) string { return "told:" + instance + ":" + status }
+func Reported(instance, status string) string { return "told:" + instance + ":" + status }
 
 // LastFailed is the key of the time when a decision last failed.
 func LastFailed(instance string) string { return "last-failed:" + instance }
@@ -216,6 +221,16 @@ func Sweeps(requests string) string { return requests + ":sweeps" }
 
 // Limit is the key of GitLab's own limit of a scope of requests.
 func Limit(requests, scope string) string { return requests + ":limit:" + scope }
+
+// Delivered is the key of the log of webhook deliveries of authenticated senders, and
+// DeliveredByOthers that of all other senders'.
+const (
+	Delivered         = "deliveries"
+	DeliveredByOthers = "deliveries-of-others"
+)
+
+// Evaluations is the key of the log of what the rules made of events.
+const Evaluations = "evaluations"
 
 // Message is the key of a message in a channel.
 func Message(channel, subject string) string { return "slack:" + channel + ":" + subject }

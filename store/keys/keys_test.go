@@ -37,8 +37,9 @@ var made = map[keys.Use][]string{
 	keys.Value: {
 		keys.CaughtUp(a, 7), keys.Decided(a, 7), keys.Deliveries(a, a), keys.LastFailed(a), keys.Failed(a), keys.Granted(a), keys.Pauses,
 		keys.Retried(a, 7), keys.RulesInForce(a), keys.Schedule(a, a, a), keys.Message(a, a), keys.Storm(a), keys.SweepByHand(a, false),
-		keys.Told(a, "<>:7:<>"), keys.Trouble,
+		keys.Reported(a, "<>:7:<>"), keys.Trouble,
 	},
+	keys.Log: {keys.Delivered, keys.DeliveredByOthers, keys.Evaluations},
 }
 
 var placeholder = regexp.MustCompile(`<[^>]*>`)

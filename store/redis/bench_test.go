@@ -16,7 +16,7 @@ import (
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
-// BenchmarkRedisMemory tells how much of Redis's memory a record takes while
+// BenchmarkRedisMemory measures how much of Redis's memory a record takes while
 // it is queued and after, when only its id is remembered, and an entry of the
 // journal, and a member of a tally. Bodies are as long as those of a failed job.
 func BenchmarkRedisMemory(b *testing.B) {
@@ -63,7 +63,7 @@ func BenchmarkRedisMemory(b *testing.B) {
 	report("member", noted)
 }
 
-// BenchmarkRedisUnreachable tells how long a Put takes to fail, of 64 at once,
+// BenchmarkRedisUnreachable measures how long a Put takes to fail, of 64 at once,
 // while Redis answers nothing or is gone.
 func BenchmarkRedisUnreachable(b *testing.B) {
 	for _, how := range outages {

@@ -164,7 +164,7 @@ var outages = []struct {
 
 // TestRedisUnreachable has Redis answer nothing, or be gone: each call fails
 // while that lasts, from many goroutines too, and works when Redis is back. How
-// soon they fail is told by BenchmarkRedisUnreachable.
+// soon they fail is measured by BenchmarkRedisUnreachable.
 func TestRedisUnreachable(t *testing.T) {
 	await.Long(t, "calls wait for a Redis that does not answer")
 	server := redistest.Start(t, "--appendfsync", "always")
@@ -312,7 +312,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 
 	server.Do("config", "set", "maxmemory", 0)
 	if err := put(refused); err != nil || len(ids) != n+1 {
-		t.Errorf("Put when there is room again: %v", err)
+		t.Errorf("Put when there is space again: %v", err)
 	}
 }
 

@@ -26,9 +26,14 @@ func (r *Store) writeEntry(ctx context.Context, id string, body []byte, replace 
 	return err
 }
 
-// Entries implements store.Journal; it lists maxReply entries at most. The cursor is
-// the time of the last entry that was listed: no two have the same time.
+// Entries implements store.Journal; it lists maxReply entries at most.
 func (r *Store) Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error) {
+	return r.listEntries(ctx, r.journal, cursor, n)
+}
+
+// listEntries lists entries of the journal or of a log, by the keys of note.lua. The
+// cursor is the time of the last entry that was listed: no two have the same time.
+func (r *Store) listEntries(ctx context.Context, keys []string, cursor string, n int) (entries []store.Entry, next string, err error) {
 	before := "+inf"
 	if cursor != "" {
 		t, err := strconv.ParseUint(cursor, 10, 53)
@@ -38,7 +43,7 @@ func (r *Store) Entries(ctx context.Context, cursor string, n int) (entries []st
 		before = cursor
 	}
 	n = min(max(n, 0), maxReply)
-	list, err := r.runList(ctx, "entries", r.journal, before, n+1, micros(r.journalTTL)) // one more, which shows whether there are more
+	list, err := r.runList(ctx, "entries", keys, before, n+1, micros(r.journalTTL)) // one more, which shows whether there are more
 	if err != nil {
 		return nil, "", err
 	}

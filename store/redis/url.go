@@ -44,6 +44,13 @@ var schemes = map[string]serverURL{
 	"rediss+cluster":  {mode: cluster, tls: true},
 }
 
+// CheckURL returns what is wrong with the URL of a Redis, nil for nothing. It connects to
+// nothing.
+func CheckURL(url string) error {
+	_, err := parseURL(url)
+	return err
+}
+
 // parseURL parses a URL. Its errors say which part is invalid, and never contain
 // the password. net/url takes no list of hosts, and its errors contain the URL.
 func parseURL(raw string) (serverURL, error) {

@@ -34,6 +34,10 @@ func testBadInput(t *testing.T, f *fixture) {
 		{"DoneWith a value for no time", f.DoneWith(ctx, l, store.Changes{Values: []store.Value{{Key: "key"}}})},
 		{"Note without an id", f.Note(ctx, "", nil)},
 		{"Amend with a long id", f.Amend(ctx, long, nil)},
+		{"Append without a key", f.Append(ctx, "", "id", nil, 1)},
+		{"Append with a long id", f.Append(ctx, "log", long, nil, 1)},
+		{"Append to a log that keeps nothing", f.Append(ctx, "log", "id", nil, 0)},
+		{"Appended with a long key", func() error { _, _, err := f.Appended(ctx, long, "", 1); return err }()},
 		{"Take without a key", second(f.Take(ctx, "", store.Rate{Limit: 1, Per: time.Hour}))},
 		{"Take without a limit", second(f.Take(ctx, "key", store.Rate{Per: time.Hour}))},
 		{"Take without a time", second(f.Take(ctx, "key", store.Rate{Limit: 1}))},
@@ -78,6 +82,8 @@ func everyCall(ctx context.Context, s store.Store, l *store.Lease) map[string]er
 	errs["Note"] = s.Note(ctx, "never noted", nil)
 	errs["Amend"] = s.Amend(ctx, "never noted", nil)
 	_, _, errs["Entries"] = s.Entries(ctx, "", 1)
+	errs["Append"] = s.Append(ctx, "never appended", "id", nil, 1)
+	_, _, errs["Appended"] = s.Appended(ctx, "never appended", "", 1)
 	_, errs["Take"] = s.Take(ctx, "never taken", store.Rate{Limit: 1, Per: time.Hour})
 	errs["Hold"] = s.Hold(ctx, "never taken", time.Hour)
 	_, errs["Claim"] = s.Claim(ctx, "never claimed", "me", time.Hour)
@@ -105,6 +111,7 @@ func testCancelled(t *testing.T, f *fixture) {
 	same(t, "members of a tally", len(f.tallied(t, "never tallied", time.Hour)), 0)
 	ids, _ := f.entries(t, "", 1)
 	same(t, "entries", len(ids), 0)
+	same(t, "entries of a log", f.appended(t, "never appended"), nil)
 	ok(t, "Done", f.Done(t.Context(), l))
 }
 

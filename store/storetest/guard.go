@@ -286,6 +286,7 @@ func testKeysApart(t *testing.T, f *fixture) {
 	const key = "the same"
 	f.put(t, record(key))
 	ok(t, "Note", f.Note(ctx, key, []byte("entry")))
+	f.append(t, key, key, "log", 1)
 	ok(t, "Set", f.Set(ctx, key, []byte("value"), time.Hour))
 	same(t, "Claim", f.claim(t, key, "me", time.Hour), true)
 	same(t, "Take", f.take(t, key, store.Rate{Limit: 1, Per: time.Hour}), 0)
@@ -298,5 +299,6 @@ func testKeysApart(t *testing.T, f *fixture) {
 	entries, _, err := f.Entries(ctx, "", 2)
 	ok(t, "Entries", err)
 	same(t, "entry", string(entries[0].Body), "entry")
+	same(t, "log", f.appended(t, key), []string{key + "=log"})
 	same(t, "body", string(f.leaseOne(t, time.Minute).Body), "body of "+key)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // The lists of webhooks and of what was sent, and resend, as the client of
-// the house reads them.
+// Pipesteward reads them.
 func TestHooksAPI(t *testing.T) {
 	clock := storetest.NewClock()
 	s := gitlabtest.Start(t, gitlabtest.Options{Now: clock.Now})

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start starts a GitLab whose clock stands still.
+// start starts a GitLab whose clock does not move.
 func start(t *testing.T, change ...func(*gitlabtest.Options)) (*gitlabtest.Server, *storetest.Clock) {
 	t.Helper()
 	c := storetest.NewClock()

@@ -14,7 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
-// Answers take their time side by side: all requests are in before one is
+// Answers take their time concurrently: all requests are in before one is
 // answered.
 func TestLatency(t *testing.T) {
 	t.Parallel()

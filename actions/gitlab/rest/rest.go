@@ -58,6 +58,7 @@ type Client struct {
 	budget   *budget // nil: none
 	sweeping bool
 	gate     func(context.Context) error // nil: none
+	record   func(Exchange)              // nil: none
 }
 
 // New returns a client, or an error that says which part of the configuration is

@@ -24,6 +24,7 @@ type sent struct {
 	resp    *gl.Response
 	body    []byte // of a success
 	end     Tail   // of a log, instead of body
+	tried   bool   // the request was not held back
 	written bool   // GitLab may have received the request
 	err     error
 }
@@ -54,6 +55,7 @@ func (c *Client) send(ctx context.Context, r Request) (sent, error) {
 	priority := c.priority(r)
 	if r.Method != http.MethodGet {
 		s := c.transmit(ctx, r, priority, func() {}, do)
+		c.report(r, s)
 		return s, s.err
 	}
 	// A GET that waits as a fact must not wait as a sweep. A probe is part of
@@ -65,7 +67,20 @@ func (c *Client) send(ctx context.Context, r Request) (sent, error) {
 	if err != nil {
 		return sent{}, fmt.Errorf("gitlab: %s /%s: %w", r.Method, r.Path, err)
 	}
+	c.report(r, s)
 	return s, s.err
+}
+
+// report has a request recorded that was sent.
+func (c *Client) report(r Request, s sent) {
+	if c.record == nil || !s.tried {
+		return
+	}
+	x := Exchange{Method: r.Method, Endpoint: r.Endpoint, Err: s.err}
+	if s.resp != nil {
+		x.Status = s.resp.StatusCode
+	}
+	c.record(x)
 }
 
 // priority is the place of r among the requests that wait.
@@ -128,6 +143,7 @@ func (c *Client) exchange(ctx context.Context, r Request, p ratelimit.Priority, 
 		s.end.limit = r.Tail
 		into = &s.end
 	}
+	s.tried = true
 	resp, err := do(traced, into)
 	s.resp, s.body, s.written = resp, body.Bytes(), written.Load()
 

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -20,18 +21,27 @@ type tokens struct {
 // to a request with an old one may come late.
 const maxSecrets = 10
 
+// CheckToken returns an error if a token has characters that no token has, and no HTTP
+// header can contain. Its text is about "the token".
+func CheckToken(token string) error {
+	odd := func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || unicode.IsSpace(r) }
+	if strings.ContainsFunc(token, odd) {
+		return errors.New("has a space, a line break or another character that no token has")
+	}
+	return nil
+}
+
 // newTokens returns an error for tokens that are missing, or that no HTTP header
 // can contain, mostly because they were read from a file with the line's end.
 func newTokens(access, job string, before []string) (*tokens, error) {
 	if access == "" && job == "" {
 		return nil, errors.New("gitlab: no token: GitLab answers none of the Jobs API without one")
 	}
-	odd := func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || unicode.IsSpace(r) }
-	if strings.ContainsFunc(access, odd) {
-		return nil, errors.New("gitlab: the token has a space, a line break or another character that no token has")
+	if err := CheckToken(access); err != nil {
+		return nil, fmt.Errorf("gitlab: the token %w", err)
 	}
-	if strings.ContainsFunc(job, odd) {
-		return nil, errors.New("gitlab: the job token has a space, a line break or another character that no token has")
+	if err := CheckToken(job); err != nil {
+		return nil, fmt.Errorf("gitlab: the job token %w", err)
 	}
 	t := &tokens{access: access, job: job}
 	for _, token := range append([]string{access, job}, before...) {

@@ -24,6 +24,23 @@ func (c *Client) Gated(gate func(context.Context) error) *Client {
 	return &view
 }
 
+// Exchange is a request that was sent, with its answer.
+type Exchange struct {
+	Method   string
+	Endpoint string // package endpoint's name
+	Status   int    // HTTP status; 0: no answer
+	Err      error  // nil: success
+}
+
+// Recorded returns a view of the client that calls record after each request that was
+// sent, repeated ones included. A request that it shares with other views counts as
+// its own.
+func (c *Client) Recorded(record func(Exchange)) *Client {
+	view := *c
+	view.record = record
+	return &view
+}
+
 // Sweeping returns a view of the client whose requests yield to all others of
 // this process, and to those of other processes that wait for the limit they
 // share.

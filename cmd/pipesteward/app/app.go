@@ -8,6 +8,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,14 +27,19 @@ import (
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/recent"
+	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/handlers/auth"
+	"github.com/pipesteward/pipesteward/handlers/deliveries"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // How long the parts of a shutdown may take; together less than 10 s.
@@ -51,6 +57,7 @@ type App struct {
 	gitlab  *gitlab.Client
 
 	adminListener, webhookListener net.Listener
+	adminTLS                       *tls.Config // nil: the admin address speaks plain HTTP
 
 	// parts are what Run starts, in this order. What they return stops them.
 	parts []func(ctx context.Context) (stop func() error)
@@ -76,6 +83,13 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
+	o.AdminAuth.Now, o.AdminAuth.Log = time.Now, log
+	authorizer, err := auth.New(o.AdminAuth)
+	if err != nil {
+		return nil, err
+	}
+	a.inBackground(followWebConfig(authorizer.WebConfig(), log))
+
 	db, err := OpenStore(ctx, o.Store, log)
 	if err != nil {
 		return nil, err
@@ -99,11 +113,14 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
+	evaluations := a.recent(keys.Evaluations)
+
 	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
 	registry.MustRegister(pause.NewMetrics(pauses))
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: receiver, Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
+		Evaluations: evaluations,
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
@@ -116,27 +133,41 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		a.inBackground(catchup.New(cfg).Run)
 	}
 
+	delivered := &deliveries.Shared{
+		Log:           deliveries.New(deliveries.DefaultAuthenticated, deliveries.DefaultOthers),
+		Authenticated: a.recent(keys.Delivered), Others: a.recent(keys.DeliveredByOthers), Logger: log,
+	}
+	a.untilStopped(delivered.Run)
 	webhooks, err := webhook.New(webhook.Config{
 		Credentials: o.Credentials,
-		Queue:       db, Rules: a.rules, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known,
+		Queue:       db, Rules: a.rules, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known, Deliveries: delivered,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("--webhook-token, --webhook-signing-token, --insecure-no-webhook-auth: %w", err)
+		return nil, SettingErrors{{"webhook-token", err}}
 	}
 
-	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, log)
-	reload := func() error { return errors.Join(a.rules.reload(true), secretFiles.reload()) }
+	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, authorizer, log)
+	reload := func() error {
+		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())
+	}
 
 	a.adminListener, err = a.listen(ctx, "--admin-listen", o.AdminListen)
 	if err != nil {
 		return nil, err
 	}
+	if err := authorizer.CheckAddress(a.adminListener.Addr()); err != nil {
+		return nil, fmt.Errorf("--admin-listen: %w", err)
+	}
+	stories := stories{story.Builder{
+		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,
+	}}
 	adminAPI := admin.New(admin.Config{
-		Pauses: pauses, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
-		Addr: a.adminListener.Addr(), Store: db, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
+		Pauses: pauses, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.Health.Status() }},
 	})
-	a.serve("--admin-listen", a.adminListener, adminAPI)
+	a.adminTLS = authorizer.WebConfig().TLS()
+	a.serve("--admin-listen", a.adminListener, a.adminTLS, authorizer.WebConfig().Headers(adminAPI))
 
 	a.inBackground(a.rules.follow)
 	a.inBackground(secretFiles.follow)
@@ -149,7 +180,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.serve("--listen", a.webhookListener, webhooks)
+	a.serve("--listen", a.webhookListener, nil, webhooks)
 	return a, nil
 }
 
@@ -159,7 +190,13 @@ func (a *App) WebhookURL() string {
 }
 
 // AdminURL returns the base address of the API, the metrics and the health checks.
-func (a *App) AdminURL() string { return "http://" + a.adminListener.Addr().String() }
+func (a *App) AdminURL() string {
+	scheme := "http://"
+	if a.adminTLS != nil {
+		scheme = "https://"
+	}
+	return scheme + a.adminListener.Addr().String()
+}
 
 // Run runs the service until ctx is done, and then returns nil after an orderly
 // shutdown: first no more webhooks are accepted, then the records in flight are
@@ -218,6 +255,13 @@ func (a *App) untilStopped(do func(context.Context)) {
 	a.parts[last] = func(ctx context.Context) func() error { return start(context.WithoutCancel(ctx)) }
 }
 
+// recent adds a part that keeps a log of recent items in the store.
+func (a *App) recent(key string) *recent.Log {
+	l := recent.New(a.store, key, time.Now, a.log)
+	a.untilStopped(l.Run)
+	return l
+}
+
 // listen listens on the address that a setting names.
 func (a *App) listen(ctx context.Context, setting, address string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
@@ -233,13 +277,20 @@ func (a *App) listen(ctx context.Context, setting, address string) (net.Listener
 	return listener, nil
 }
 
-// serve adds a part that serves a handler on a listener. It stops taking connections
-// when it is stopped, and gives open requests the time of responseGrace.
-func (a *App) serve(setting string, listener net.Listener, handler http.Handler) {
+// serve adds a part that serves a handler on a listener, with TLS if there is a
+// configuration for it. It stops taking connections when it is stopped, and gives open
+// requests the time of responseGrace.
+func (a *App) serve(setting string, listener net.Listener, secure *tls.Config, handler http.Handler) {
 	a.parts = append(a.parts, func(ctx context.Context) (stop func() error) {
 		server := handlers.NewServer(handler)
+		server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug) // of connections that clients break
+		server.TLSConfig = secure
+		serve := server.Serve
+		if secure != nil {
+			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+		}
 		go func() {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				a.failed <- fmt.Errorf("%s: %w", setting, err)
 			}
 		}()

@@ -88,5 +88,5 @@ func (f *follower) watch() (changes <-chan fsnotify.Event, problems <-chan error
 }
 
 func (f *follower) warnLate(why error) {
-	f.log.Warn("changes of "+f.name+" are seen late", "after", pollEvery.String(), "error", why)
+	f.log.Warn("changes of "+f.name+" are seen late", "wait", pollEvery.String(), "error", why)
 }

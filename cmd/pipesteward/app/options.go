@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -17,6 +18,8 @@ type Options struct {
 	Rules           string // a rule file, or a directory of *.yaml
 	Listen          string // address for webhooks; port 0: any that is free
 	AdminListen     string // address for API, metrics and health; port 0: any that is free
+	AdminAuth       auth.Config
+	PublicMetrics   bool   // everybody who reaches AdminListen may read /metrics
 	Store           string // bolt:PATH or the URL of a Redis; "": DefaultStore
 	GitLabURL       string
 	GitLabAliases   []string // other base URLs that the same GitLab calls itself by
@@ -37,10 +40,13 @@ type Options struct {
 	Version     string // of this program
 }
 
+// VariablePrefix begins the environment variables of settings.
+const VariablePrefix = "PIPESTEWARD_"
+
 // Variable returns the name of the environment variable of a setting, like
 // PIPESTEWARD_GITLAB_TOKEN of gitlab-token.
 func Variable(setting string) string {
-	return "PIPESTEWARD_" + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
+	return VariablePrefix + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
 }
 
 // SeenTTL returns how long the store keeps in which status jobs and pipelines were

@@ -3,7 +3,6 @@ package app
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -17,6 +16,8 @@ import (
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/actions/story"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -29,21 +30,26 @@ import (
 // is the default, or a Redis that any number of replicas share.
 func OpenStore(ctx context.Context, setting string, log *slog.Logger) (store.Store, error) {
 	setting = cmp.Or(setting, DefaultStore)
-	scheme, rest, _ := strings.Cut(setting, ":")
-	switch {
-	case scheme == "bolt" && rest != "":
-		return bolt.Open(rest, bolt.Options{Now: time.Now})
-	case scheme == "redis", scheme == "rediss", strings.HasPrefix(scheme, "redis+"), strings.HasPrefix(scheme, "rediss+"):
-		db, err := redis.Open(ctx, setting, redis.Options{})
-		if err != nil {
-			return nil, err
-		}
-		for _, warning := range db.Warnings() {
-			log.Warn("the store may lose what it acknowledged", "reason", warning)
-		}
-		return db, nil
+	if err := checkStore(setting); err != nil {
+		return nil, SettingErrors{{"store", err}}
 	}
-	return nil, fmt.Errorf("--store: %q is not a kind of store: write bolt:PATH, like bolt:pipesteward.db, or the URL of a Redis, like redis://host:6379", scheme)
+	if !isRedis(setting) {
+		return bolt.Open(strings.TrimPrefix(setting, "bolt:"), bolt.Options{Now: time.Now})
+	}
+	db, err := redis.Open(ctx, setting, redis.Options{})
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range db.Warnings() {
+		log.Warn("the store may lose what it acknowledged", "reason", warning)
+	}
+	return db, nil
+}
+
+// isRedis reports whether a --store setting is the URL of a Redis.
+func isRedis(setting string) bool {
+	scheme, _, _ := strings.Cut(setting, ":")
+	return scheme == "redis" || scheme == "rediss" || strings.HasPrefix(scheme, "redis+") || strings.HasPrefix(scheme, "rediss+")
 }
 
 // damaged returns a channel that receives an error when the store can't be used any
@@ -58,12 +64,18 @@ func damaged(db store.Store) <-chan error {
 // NewGitLab returns the client of the GitLab that the options name. observe is called
 // with each response; it may be nil.
 func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint string, code int), log *slog.Logger) (*gitlab.Client, error) {
-	if o.GitLabToken == "" {
-		return nil, errors.New("--gitlab-token is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN or in the file that PIPESTEWARD_GITLAB_TOKEN_FILE names")
+	if err := checkGitLabToken(o.GitLabToken); err != nil {
+		return nil, SettingErrors{{"gitlab-token", err}}
+	}
+	observed := func(endpoint string, code int) {
+		if observe != nil {
+			observe(endpoint, code)
+		}
+		log.Debug("request to GitLab", "endpoint", endpoint, "code", code)
 	}
 	gl, err := gitlab.New(gitlab.Config{
 		BaseURL: o.GitLabURL, Aliases: o.GitLabAliases, Token: o.GitLabToken, Version: o.Version,
-		Limiter: limiter, Rate: o.GitLabRate, LogLimit: o.LogWindow, Now: time.Now, Observe: observe, Log: log,
+		Limiter: limiter, Rate: o.GitLabRate, LogLimit: o.LogWindow, Now: time.Now, Observe: observed, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("--gitlab-url, --gitlab-alias: %w", err)
@@ -103,3 +115,11 @@ func CatchUpConfig(o Options, db store.Store, gl *gitlab.Client, inForce func() 
 		Now: time.Now, Log: log, Metrics: metrics,
 	}
 }
+
+// stories tells stories to the admin API.
+type stories struct{ story.Builder }
+
+var _ admin.Storyteller = stories{}
+
+// Story implements admin.Storyteller.
+func (s stories) Story(ctx context.Context, url string) (any, error) { return s.Build(ctx, url) }

@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redis"
@@ -141,7 +142,7 @@ func (f *secretFile) reload() (changed bool, err error) {
 
 // newSecretFiles returns the secrets that come from files; changes are put into those
 // that use them.
-func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, webhooks *webhook.Handler, log *slog.Logger) *secretFiles {
+func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, webhooks *webhook.Handler, authorizer *auth.Authorizer, log *slog.Logger) *secretFiles {
 	files := &secretFiles{paths: o.SecretFiles, log: log}
 	files.addSingle("gitlab-token", o.GitLabToken, gl.SetToken)
 	files.addSingle("slack-token", o.SlackToken, func(token string) error {
@@ -158,6 +159,7 @@ func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notif
 		}
 		return shared.SetURL(url)
 	})
+	files.addSingle("admin-oidc-client-secret", o.AdminAuth.OIDC.ClientSecret, authorizer.SetClientSecret)
 	credentials := o.Credentials
 	use := func(next webhook.Credentials) error {
 		err := webhooks.SetCredentials(next)
@@ -177,4 +179,16 @@ func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notif
 		return use(next)
 	})
 	return files
+}
+
+// followWebConfig returns a part that loads a web configuration file again when it
+// changes, and on SIGHUP; nil: there is none.
+func followWebConfig(file *auth.WebConfigFile, log *slog.Logger) func(context.Context) {
+	if file == nil {
+		return func(context.Context) {}
+	}
+	f := follower{name: "the web configuration file", paths: []string{file.Path()}, log: log, reload: func(bool) {
+		_ = file.Reload() // it is logged
+	}}
+	return f.run
 }

@@ -1,0 +1,398 @@
+package story
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize/english"
+
+	"github.com/pipesteward/pipesteward/actions/evaluated"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/words"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// notifyPatience is how long a notification may wait for its receiver.
+const notifyPatience = 24 * time.Hour
+
+// teller makes the story of the material. The first error of the templates ends it.
+type teller struct {
+	*material
+	story Story
+	ev    *evaluated.Evaluation // of the last event of the job or the pipeline; nil: none is known
+	// changed says that the rules have changed since: then those behind a `stop` are not
+	// known.
+	changed bool
+	err     error
+}
+
+// answerView is the data of the blocks answer_…, and of some of the others.
+type answerView struct {
+	Not       string // what was expected and did not happen, as in "not retried"
+	Subject   string
+	Kind      string
+	Rule      string
+	Of        int // how many rules did not match
+	Failed    bool
+	Verdict   string // of the rule
+	StoppedBy string
+	Changed   bool // the rules, since then
+	Reason    string
+	Act       string
+	Due, At   string
+	N, Code   int    // of refused deliveries, and the last one's HTTP status
+	Said      string // the text of an outcome
+	Run       string // the run that was made
+	Counts    string
+	URL       string
+}
+
+// tell makes the story of the material.
+func (b *Builder) tell(ctx context.Context, m *material) (Story, error) {
+	t := &teller{material: m, story: Story{Project: m.page.Project, Job: m.job, Pipeline: m.pipeline, Problems: m.problems}}
+	t.story.URL = cmp.Or(m.job.URL, m.pipeline.URL)
+	t.story.Timeline, t.err = timelineOf(m)
+	if t.ev = m.last(); t.ev != nil && t.ev.Dropped == "" {
+		var err error
+		t.story.Rules, t.changed, err = b.verdicts(ctx, t.ev)
+		t.err = errors.Join(t.err, err)
+		t.story.Of = eventName(&t.ev.Record.Event)
+		if t.changed {
+			t.note("changed", nil)
+		}
+		if t.ev.Cut {
+			t.note("cut", nil)
+		}
+	}
+	t.answer()
+	t.notes(b)
+	return t.story, t.err
+}
+
+// last returns the evaluation that matters most: of the job's own events, else of its
+// pipeline's, the last one in the status that it has now, else the last one.
+func (m *material) last() *evaluated.Evaluation {
+	kind, status := event.KindJob, m.job.Status
+	if m.job.ID == 0 {
+		kind, status = event.KindPipeline, m.pipeline.Status
+	}
+	for _, matches := range []func(e *event.Event) bool{
+		func(e *event.Event) bool {
+			return e.Meta.Kind == kind && (kind == event.KindJob && e.Job.Status == status || kind == event.KindPipeline && e.Pipeline.Status == status)
+		},
+		func(e *event.Event) bool { return e.Meta.Kind == kind },
+		func(*event.Event) bool { return true },
+	} {
+		for i := range m.evaluations {
+			if matches(&m.evaluations[i].Record.Event) {
+				return &m.evaluations[i]
+			}
+		}
+	}
+	return nil
+}
+
+// say sets the answer.
+func (t *teller) say(a Answer, v answerView) {
+	if t.err == nil {
+		t.story.Verdict = a
+		t.story.Answer, t.err = words.Say("answer_"+string(a), v)
+	}
+}
+
+// note adds a note.
+func (t *teller) note(block string, data any) {
+	t.addTo(&t.story.Notes, "note_"+block, data)
+}
+
+// next adds what to check: each line of the block is one thing.
+func (t *teller) next(block string) {
+	t.addTo(&t.story.Next, "next_"+block, answerView{URL: t.story.URL})
+}
+
+func (t *teller) addTo(list *[]string, block string, data any) {
+	if t.err != nil {
+		return
+	}
+	var text string
+	if text, t.err = words.Say(block, data); text != "" {
+		*list = append(*list, strings.Split(text, "\n")...)
+	}
+}
+
+// answer finds the answer: from what was decided, else from what the rules made of the
+// event, else from how far the event came.
+func (t *teller) answer() {
+	acting := t.acting()
+	switch {
+	case t.job.ID == 0 && len(acting) > 1:
+		t.ofSeveral(acting)
+	case len(acting) > 0:
+		t.ofDecision(acting[0])
+	case t.buried() != nil:
+		d := t.buried()
+		t.say(Dead, answerView{Not: t.not(""), Kind: d.Kind, Reason: d.Reason})
+		t.next("dead")
+	case t.ev != nil && t.current(t.ev.Record.Meta.Kind, t.ev.Record.Job.Status):
+		t.ofEvaluation()
+	default:
+		t.ofDeliveries()
+	}
+}
+
+// current reports whether an event is about the status that the job has now; an event
+// of its pipeline, or while GitLab does not say the status, always.
+func (t *teller) current(kind, status string) bool {
+	return t.job.ID == 0 || kind != event.KindJob || status == t.job.Status
+}
+
+// ofDeliveries answers from how far the event came.
+func (t *teller) ofDeliveries() {
+	v := answerView{Not: t.not(""), Subject: t.page.String()}
+	if t.job.Status != "" {
+		v.Subject += " in status " + t.job.Status
+	}
+	kind := event.KindJob
+	if t.job.ID == 0 {
+		kind = event.KindPipeline
+	}
+	i := slices.IndexFunc(t.deliveries, func(d event.Delivery) bool { return d.Kind == kind && t.current(kind, d.Status) })
+	switch {
+	case i >= 0:
+		t.ofDelivery(&t.deliveries[i], v)
+	case len(t.refused) > 0:
+		last := t.refused[0]
+		v.N, v.At, v.Code, v.Reason = len(t.refused), clock(last.At), last.Code, last.Reason
+		t.say(Refused, v)
+		t.next("refused")
+	default:
+		t.say(NoEvent, v)
+		t.next("no_event")
+	}
+}
+
+// ofDelivery answers from the last delivery of the event.
+func (t *teller) ofDelivery(d *event.Delivery, v answerView) {
+	v.At, v.Code, v.Reason = clock(d.At), d.Code, d.Reason
+	switch d.Result {
+	case event.DeliveryStored, event.DeliveryDuplicate:
+		if t.queued {
+			t.say(Queued, v)
+			return
+		}
+		t.say(Forgotten, v)
+		t.next("ignored")
+	case event.DeliveryIgnored:
+		t.say(Ignored, v)
+		t.next("ignored")
+	default:
+		t.say(Refused, v)
+		t.next("refused")
+	}
+}
+
+// acting returns the decisions that were to change something, newest first: of a job,
+// those about it, but not the one that made it.
+func (t *teller) acting() (all []*decision) {
+	for i := range t.decisions {
+		d := &t.decisions[i]
+		if d.follows() != "" || d.Action.Verb == event.VerbNotify || t.job.ID != 0 && d.Job.ID != t.job.ID && !event.OfPipeline(d.Action.Verb) {
+			continue
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+// buried returns a buried event or decision; nil: there is none.
+func (t *teller) buried() *deadRecord {
+	for i := range t.dead {
+		if t.dead[i].Kind != event.RecordOutcome {
+			return &t.dead[i]
+		}
+	}
+	return nil
+}
+
+// nots are what did not happen, by the verb.
+var nots = map[string]string{
+	event.VerbRetry:          "not retried",
+	event.VerbPlay:           "not played",
+	event.VerbCancel:         "not canceled",
+	event.VerbErase:          "not erased",
+	event.VerbRetryPipeline:  "the pipeline was not retried",
+	event.VerbCancelPipeline: "the pipeline was not canceled",
+	event.VerbCancelOutdated: "outdated pipelines were not canceled",
+}
+
+// not says what did not happen. Without a verb, that is a retry of what failed, else
+// anything.
+func (t *teller) not(verb string) string {
+	if text := nots[verb]; text != "" {
+		return text
+	}
+	status := t.pipeline.Status
+	if t.job.ID != 0 {
+		status = t.job.Status
+	}
+	if status == "failed" {
+		return nots[event.VerbRetry]
+	}
+	return "nothing was done"
+}
+
+// ofDecision answers from a decision.
+func (t *teller) ofDecision(d *decision) {
+	v := answerView{Not: t.not(d.Action.Verb), Rule: d.Rule, Act: act(d, t.job.ID == 0), Reason: d.Reason, Due: d.due()}
+	if dead := t.buried(); dead != nil && d.Result == "" {
+		t.say(Dead, answerView{Not: v.Not, Kind: dead.Kind, Reason: dead.Reason})
+		t.next("dead")
+		return
+	}
+	switch d.Result {
+	case "":
+		if n := len(d.Deferrals); n > 0 {
+			v.Reason = d.Deferrals[n-1].Reason
+			t.say(Deferred, v)
+			return
+		}
+		t.say(Waiting, v)
+	case event.ResultDeferred:
+		t.say(Deferred, v)
+	case event.ResultSkipped:
+		t.say(Skipped, v)
+	case event.ResultDryRun:
+		t.say(DryRun, v)
+		t.next("dry_run")
+	case event.ResultFailed:
+		t.say(Failed, v)
+	case event.ResultGaveUp:
+		t.say(GaveUp, v)
+	default:
+		t.ofDone(d, v)
+	}
+}
+
+// ofDone answers from a decision that was carried out: what became of the run that it
+// made, as far as that is known.
+func (t *teller) ofDone(d *decision, v answerView) {
+	v.Said, t.err = words.Outcome(d.Outcome, words.Plain)
+	if t.err != nil {
+		return
+	}
+	run := slices.IndexFunc(t.seen.runs, func(run gitlab.Job) bool { return run.ID == d.NewJobID })
+	result := t.result(d)
+	switch {
+	case result != nil && result.Result == event.ResultRecovered:
+		t.say(Recovered, v)
+	case result != nil:
+		v.Reason = result.Reason
+		t.say(FailedAgain, v)
+	case run >= 0 && t.seen.runs[run].Status == "success":
+		t.say(Recovered, v)
+	case run >= 0 && t.seen.runs[run].Status == "failed":
+		v.Reason = t.seen.runs[run].FailureReason
+		t.say(FailedAgain, v)
+	case run >= 0:
+		v.Run = fmt.Sprintf("job %d is %s", d.NewJobID, t.seen.runs[run].Status)
+		fallthrough
+	default:
+		t.say(Done, v)
+	}
+}
+
+// ofSeveral answers from the decisions about a pipeline and its jobs, by their number.
+func (t *teller) ofSeveral(all []*decision) {
+	counts := map[string]int{}
+	for _, d := range all {
+		counts[cmp.Or(d.Result, "waiting")]++
+	}
+	var parts []string
+	for _, result := range append([]string{"waiting"}, event.Results...) {
+		if n := counts[result]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, strings.ReplaceAll(result, "_", " ")))
+		}
+	}
+	t.story.Verdict = Answer(cmp.Or(all[0].Result, string(Waiting)))
+	t.story.Answer, t.err = words.Say("answer_decisions", answerView{Counts: fmt.Sprintf("%s: %s", english.Plural(len(all), "decision", ""), strings.Join(parts, ", "))})
+}
+
+// ofEvaluation answers from what the rules made of the event.
+func (t *teller) ofEvaluation() {
+	e := &t.ev.Record.Event
+	v := answerView{Not: t.not(""), Kind: e.Meta.Kind, StoppedBy: t.ev.StoppedBy, Changed: t.changed, Reason: t.ev.Waits, Failed: t.not("") == nots[event.VerbRetry]}
+	find := func(result string) *Rule {
+		i := slices.IndexFunc(t.story.Rules, func(r Rule) bool { return r.Result == result && r.acts })
+		if i < 0 {
+			return nil
+		}
+		return &t.story.Rules[i]
+	}
+	failed, behind := find(rules.VerdictFailed), find(rules.VerdictNotReached)
+	switch {
+	case t.ev.Dropped != "":
+		v.Reason = t.ev.Dropped
+		t.say(Dropped, v)
+	case t.ev.Waits != "":
+		t.say(RuleWaits, v)
+	case failed != nil:
+		v.Rule, v.Verdict = failed.Rule, failed.Text
+		t.say(RuleFailed, v)
+		t.next("rule_failed")
+	case v.StoppedBy != "" && (behind != nil || t.changed):
+		if behind != nil {
+			v.Rule = behind.Rule
+		}
+		t.say(Stopped, v)
+	default:
+		if other := cmp.Or(find(rules.VerdictMatched), find(rules.StepNewer)); other != nil {
+			v.Rule, v.Verdict, v.Of = other.Rule, other.Text, 1
+		} else if r, of := nearest(t.story.Rules); r != nil {
+			v.Rule, v.Verdict, v.Of = r.Rule, r.Text, of
+		}
+		t.say(NoRule, v)
+		t.next("no_rule")
+	}
+}
+
+// notes adds what else a person should know.
+func (t *teller) notes(b *Builder) {
+	now := b.Now()
+	for i := range t.decisions {
+		d := &t.decisions[i]
+		for _, n := range d.Notifications {
+			if n.Error != "" {
+				t.note("notification", struct {
+					Rule string
+					event.Notification
+				}{d.Rule, n})
+			}
+		}
+		final := d.Result != "" && d.Result != event.ResultDeferred
+		if b.Receives && final && len(d.Notifications) == 0 && now.Sub(d.At) < notifyPatience && b.Rules().Notifies(d.Outcome) {
+			t.note("unnotified", d)
+		}
+	}
+	if trouble, is := b.GitLab.Trouble(); is {
+		t.note("trouble", struct{ Since, Reason, Advice string }{clock(trouble.Since), trouble.Reason, trouble.Advice()})
+	}
+	t.noteOtherRun()
+}
+
+// noteOtherRun adds that the job was run again, if not by Pipesteward.
+func (t *teller) noteOtherRun() {
+	if t.job.ID == 0 || len(t.seen.runs) == 0 {
+		return
+	}
+	newest := t.seen.runs[len(t.seen.runs)-1]
+	ours := slices.ContainsFunc(t.decisions, func(d decision) bool { return d.NewJobID != 0 && d.NewJobID > t.job.ID })
+	if newest.ID > t.job.ID && !ours && t.story.Verdict != Skipped {
+		t.note("retried_otherwise", newest)
+	}
+}

@@ -1,0 +1,179 @@
+package story
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pipesteward/pipesteward/actions/evaluated"
+	"github.com/pipesteward/pipesteward/actions/words"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// maxRules is how many rules one event has in a story.
+const maxRules = 200
+
+// verdicts returns what each rule for such events made of the event: as it was recorded
+// then, with the explanation that the rules in force give, if they are the same as then.
+// changed says that they are not.
+func (b *Builder) verdicts(ctx context.Context, ev *evaluated.Evaluation) (all []Rule, changed bool, err error) {
+	inForce := b.Rules()
+	steps := map[string]rules.Step{}
+	for _, s := range ev.Steps {
+		steps[s.Rule] = s
+	}
+	if inForce.Fingerprint() != ev.Rules {
+		for _, s := range ev.Steps {
+			all = append(all, Rule{Rule: s.Rule, Result: s.Result, acts: acts(inForce.Rule(s.Rule), &ev.Record.Event)})
+		}
+		return all, true, texts(all, ev, nil)
+	}
+	explained := inForce.Explain(ctx, ev.Record.Event, b.Facts())
+	reasons := map[string]string{}
+	for _, v := range explained {
+		if v.Result == rules.VerdictOtherKind {
+			continue
+		}
+		r := Rule{Rule: v.Rule, File: v.File, Line: v.Line, Result: v.Result, Explanation: v.Explanation, acts: acts(inForce.Rule(v.Rule), &ev.Record.Event)}
+		reasons[v.Rule] = v.Reason
+		if was, recorded := steps[v.Rule]; recorded && was.Result != v.Result {
+			// What the condition asked of GitLab has changed, or the event was cut.
+			r.Result, r.Explanation, reasons[v.Rule] = was.Result, event.Explanation{}, was.Reason
+		}
+		all = append(all, r)
+	}
+	slices.SortStableFunc(all, func(a, b Rule) int { return rank(a) - rank(b) })
+	return all[:min(len(all), maxRules)], false, texts(all, ev, reasons)
+}
+
+// acts reports whether the rule has an action that may be expected on the event: a
+// retry, if it is a failure, else any.
+func acts(r *rules.Rule, e *event.Event) bool {
+	if r == nil {
+		return false
+	}
+	status := e.Job.Status
+	if e.Meta.Kind == event.KindPipeline {
+		status = e.Pipeline.Status
+	}
+	verbs := r.Verbs()
+	if status == "failed" {
+		return slices.Contains(verbs, event.VerbRetry) || slices.Contains(verbs, event.VerbRetryPipeline)
+	}
+	return !slices.Contains(verbs, event.VerbNotify)
+}
+
+// rank puts first what somebody looks for who asks why nothing was done.
+func rank(r Rule) int {
+	switch {
+	case r.Result == rules.VerdictMatched, r.Result == rules.VerdictFailed:
+		return 0
+	case r.acts:
+		return 1
+	}
+	return 2
+}
+
+// verdictView is the data of the blocks verdict_….
+type verdictView struct {
+	Rule      string
+	Reason    string
+	Because   string // the parts of the condition that decided, with their values
+	StoppedBy string
+}
+
+// texts sets the text of each verdict.
+func texts(all []Rule, ev *evaluated.Evaluation, reasons map[string]string) error {
+	for i := range all {
+		r := &all[i]
+		v := verdictView{Rule: r.Rule, Reason: reasons[r.Rule], Because: because(r.Explanation.If), StoppedBy: ev.StoppedBy}
+		if v.Reason == "" {
+			if at := slices.IndexFunc(ev.Steps, func(s rules.Step) bool { return s.Rule == r.Rule }); at >= 0 {
+				v.Reason = ev.Steps[at].Reason
+			}
+		}
+		var err error
+		if r.Text, err = words.Say("verdict_"+r.Result, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxParts is how many parts of a condition a line names.
+const maxParts = 2
+
+// because returns the parts that made a condition false, with the values that they
+// read, as in `job.failure_reason is "script_failure"`; "" if that is not known.
+func because(condition event.Part) string {
+	var parts []string
+	var collect func(p event.Part)
+	collect = func(p event.Part) {
+		if !p.Decided || p.Result == event.PartNotReached {
+			return
+		}
+		if p.Operator == "" {
+			parts = append(parts, saying(p))
+		}
+		for _, part := range p.Parts {
+			collect(part)
+		}
+	}
+	if condition.Text == "" || condition.Result == event.PartTrue {
+		return ""
+	}
+	collect(condition)
+	if n := len(parts); n > maxParts {
+		parts = append(parts[:maxParts], fmt.Sprintf("%d more parts are false", n-maxParts))
+	}
+	return strings.Join(parts, " and ")
+}
+
+// saying returns a part of a condition with its values.
+func saying(p event.Part) string {
+	if p.Error != "" {
+		return fmt.Sprintf("%s fails: %s", p.Text, p.Error)
+	}
+	var seen []string
+	for _, s := range p.Seen {
+		// failed_with() reads the status, too, which says nothing if it is failed.
+		if s.Text == "job.status" && s.Value == `"failed"` && len(p.Seen) > 1 {
+			continue
+		}
+		seen = append(seen, s.Text+" is "+s.Value)
+	}
+	if len(seen) == 0 {
+		return fmt.Sprintf("%s is %s", p.Text, p.Result)
+	}
+	return strings.Join(seen, " and ")
+}
+
+// nearest returns the rule of those that did not match whose condition came nearest to
+// it: with the most parts that were true; nil if there is none.
+func nearest(all []Rule) (best *Rule, of int) {
+	most := -1
+	for i := range all {
+		r := &all[i]
+		if r.Result != rules.VerdictNotMatched || !r.acts {
+			continue
+		}
+		of++
+		if n := trueParts(r.Explanation.If); n > most {
+			best, most = r, n
+		}
+	}
+	return best, of
+}
+
+// trueParts counts the parts of a condition that were true.
+func trueParts(p event.Part) (n int) {
+	if p.Operator == "" && p.Result == event.PartTrue {
+		return 1
+	}
+	for _, part := range p.Parts {
+		n += trueParts(part)
+	}
+	return n
+}

@@ -1,0 +1,64 @@
+// Package words has the words in which Pipesteward tells people what happened: one
+// set of templates for Slack, the API and the terminal. A Style writes names and
+// links as the medium wants them.
+package words
+
+import (
+	"embed"
+	"fmt"
+	"strings"
+	"text/template"
+)
+
+//go:embed *.tmpl
+var files embed.FS
+
+var templates = template.Must(template.New("words").ParseFS(files, "*.tmpl"))
+
+// Style writes values in the markup of a medium.
+type Style struct {
+	// Text returns a text of others on one line, of limit bytes at most, so that it
+	// can't be taken for markup.
+	Text func(text string, limit int) string
+	// Code returns a name in fixed type; "" stays "".
+	Code func(name string) string
+	// Link returns the label, as a link if there is an address.
+	Link func(address, label string) string
+}
+
+// Plain is the style without markup, for the terminal and the API.
+var Plain = Style{
+	Text: oneLine,
+	Code: func(name string) string { return oneLine(name, maxName) },
+	Link: func(_, label string) string { return oneLine(label, maxName) },
+}
+
+const (
+	maxName   = 200 // of a name or a title, in bytes
+	maxReason = 500 // of an outcome's reason, in bytes; the journal has all of it
+)
+
+// Say executes a block of the templates. An error is a mistake in the templates.
+func Say(block string, data any) (string, error) {
+	var b strings.Builder
+	if err := templates.ExecuteTemplate(&b, block, data); err != nil {
+		return "", fmt.Errorf("words: %w", err)
+	}
+	return strings.TrimSpace(b.String()), nil
+}
+
+// oneLine returns a text on one line without control characters, shortened to limit
+// bytes.
+func oneLine(text string, limit int) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:max(0, limit-len("…"))], "") + "…"
+}

@@ -1,0 +1,61 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// maxDeliveries is how many deliveries one response may have: all that are kept, and a
+// few more.
+const maxDeliveries = 2000
+
+// DeliveriesPage is the response to GET /api/v1/deliveries, newest first.
+type DeliveriesPage struct {
+	Deliveries []event.Delivery `json:"deliveries"`
+}
+
+func (a *admin) deliveries(c echo.Context) error {
+	q, err := parseDeliveriesQuery(c.QueryParams())
+	if err != nil {
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
+	defer cancel()
+	list, err := a.Deliveries.Deliveries(ctx, q.matches, q.limit)
+	if err != nil {
+		return a.unavailable(c, err)
+	}
+	return c.JSON(http.StatusOK, DeliveriesPage{list})
+}
+
+// deliveriesQuery selects deliveries; "" stands for any.
+type deliveriesQuery struct {
+	result        string
+	project       string // path or id
+	pipeline, job int64  // 0 for any
+	limit         int
+}
+
+func parseDeliveriesQuery(v url.Values) (deliveriesQuery, error) {
+	result, err1 := oneOf(v, "result", event.DeliveryResults)
+	pipeline, err2 := idOf(v, "pipeline")
+	job, err3 := idOf(v, "job")
+	limit, err4 := limitUpTo(v, maxDeliveries)
+	q := deliveriesQuery{result: result, project: v.Get("project"), pipeline: pipeline, job: job, limit: limit}
+	return q, errors.Join(known(v, "result", "project", "pipeline", "job", "limit"), err1, err2, err3, err4)
+}
+
+func (q *deliveriesQuery) matches(d *event.Delivery) bool {
+	return (q.result == "" || q.result == d.Result) &&
+		(q.project == "" || q.project == d.Project || q.project == strconv.FormatInt(d.ProjectID, 10)) &&
+		(q.pipeline == 0 || q.pipeline == d.Pipeline) &&
+		(q.job == 0 || q.job == d.Job)
+}

@@ -1,0 +1,94 @@
+package admin_test
+
+import (
+	"context"
+	stdjson "encoding/json"
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// delivered are deliveries, newest first.
+type delivered struct {
+	list []event.Delivery
+	err  error
+}
+
+var _ admin.DeliveryLister = (*delivered)(nil)
+
+func (d *delivered) Deliveries(_ context.Context, match func(*event.Delivery) bool, limit int) ([]event.Delivery, error) {
+	list := []event.Delivery{}
+	for i := range d.list {
+		if len(list) < limit && match(&d.list[i]) {
+			list = append(list, d.list[i])
+		}
+	}
+	return list, d.err
+}
+
+func TestDeliveries(t *testing.T) {
+	r := newAdminRig(t)
+	r.deliveries.list = []event.Delivery{
+		{Event: "4", Result: event.DeliveryStored, Project: "platform/shop", ProjectID: 7, Pipeline: 70, Job: 700},
+		{Event: "3", Result: event.DeliveryIgnored, Project: "platform/shop", ProjectID: 7, Pipeline: 70, Job: 701},
+		{Event: "2", Result: event.DeliveryUnauthorized},
+		{Event: "1", Result: event.DeliveryStored, Project: "platform/api", ProjectID: 8, Pipeline: 80},
+	}
+	for query, want := range map[string][]string{
+		"":                                {"4", "3", "2", "1"},
+		"?limit=2":                        {"4", "3"},
+		"?result=unauthorized":            {"2"},
+		"?project=platform/shop":          {"4", "3"},
+		"?project=8":                      {"1"},
+		"?pipeline=70&result=stored":      {"4"},
+		"?job=701":                        {"3"},
+		"?job=702":                        {},
+		"?project=platform/shop&limit=1":  {"4"},
+		"?project=Platform%2Fshop":        {},
+		"?pipeline=80&limit=2000&result=": {"1"},
+	} {
+		code, answer := r.get(t, "/api/v1/deliveries"+query)
+		var page admin.DeliveriesPage
+		if err := stdjson.Unmarshal([]byte(answer), &page); err != nil || code != http.StatusOK {
+			t.Errorf("%s: %d %s", query, code, answer)
+			continue
+		}
+		ids := []string{}
+		for _, d := range page.Deliveries {
+			ids = append(ids, d.Event)
+		}
+		if diff := cmp.Diff(want, ids); diff != "" {
+			t.Errorf("%s: deliveries differ (- want, + got):\n%s", query, diff)
+		}
+	}
+}
+
+func TestDeliveriesOfAnEmptyLog(t *testing.T) {
+	if code, answer := newAdminRig(t).get(t, "/api/v1/deliveries"); code != http.StatusOK || answer != `{"deliveries":[]}` {
+		t.Errorf("answer is %d %s", code, answer)
+	}
+}
+
+func TestBadDeliveriesQueries(t *testing.T) {
+	r := newAdminRig(t)
+	for query, want := range map[string]string{
+		"result=accepted":       `{"error":"parameter \"result\": it must be one of stored, duplicate, ignored, unauthorized, foreign, malformed, too_large, slow, unavailable, panic"}`,
+		"job=x":                 `{"error":"parameter \"job\": it must be an id, a whole number from 1"}`,
+		"limit=2001":            `{"error":"parameter \"limit\": it must be a whole number from 1 to 2000"}`,
+		"projct=a":              `{"error":"parameter \"projct\" is unknown: there are result, project, pipeline, job, limit"}`,
+		"pipeline=1&pipeline=2": `{"error":"parameter \"pipeline\" is given 2 times: give it once"}`,
+	} {
+		if code, answer := r.get(t, "/api/v1/deliveries?"+query); code != http.StatusBadRequest || answer != want {
+			t.Errorf("%s: answer is %d %s, want 400 %s", query, code, answer, want)
+		}
+	}
+	r.deliveries.err = errors.New("no answer")
+	if code, _ := r.get(t, "/api/v1/deliveries"); code != http.StatusServiceUnavailable {
+		t.Errorf("without an answer of those who keep them: %d, want 503", code)
+	}
+}

@@ -1,0 +1,148 @@
+package bolt
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"strconv"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// entryList is a list of entries in a transaction: the journal, or a log. Their
+// numbers are in the order in which they were added.
+type entryList struct {
+	entries *bbolt.Bucket // seq → time, id, body
+	ids     *bbolt.Bucket // id → seq
+}
+
+// write adds an entry. If there is one with the id that is not older than ttl, it
+// replaces the body of that or does nothing.
+func (l entryList) write(t *txn, id string, body []byte, replace bool, ttl time.Duration) error {
+	at, key := t.now, l.ids.Get([]byte(id))
+	if key != nil {
+		was, _, _, err := decodeEntry(l.entries.Get(key))
+		if err != nil {
+			return err
+		}
+		switch expired := later(was, ttl) <= t.now; {
+		case expired:
+			if err := t.delete(l.entries, key); err != nil {
+				return err
+			}
+			key = nil
+		case !replace:
+			return nil
+		default:
+			at = was
+		}
+	}
+	if key == nil {
+		seq, err := l.entries.NextSequence()
+		if err != nil {
+			return err
+		}
+		key = numberKey(seq)
+		if err := t.put(l.ids, []byte(id), key); err != nil {
+			return err
+		}
+		t.added++
+	}
+	return t.put(l.entries, key, encodeEntry(at, id, body))
+}
+
+// list lists up to n entries, newest first, that were added before the one with the
+// number; 0: all. The cursor is the number of the last one that it lists.
+func (l entryList) list(t *txn, before uint64, n int, ttl time.Duration) (entries []store.Entry, next string, err error) {
+	c := l.entries.Cursor()
+	k, v := c.Last()
+	if before != 0 {
+		if k, _ = c.Seek(numberKey(before)); k != nil {
+			k, v = c.Prev()
+		} else {
+			k, v = c.Last()
+		}
+	}
+	for ; k != nil; k, v = c.Prev() {
+		at, id, body, err := decodeEntry(v)
+		if err != nil {
+			return nil, "", err
+		}
+		if later(at, ttl) <= t.now {
+			return entries, "", nil // all that follow are older
+		}
+		if len(entries) >= n {
+			return entries, strconv.FormatUint(before, 10), nil
+		}
+		before = binary.BigEndian.Uint64(k)
+		entries = append(entries, store.Entry{ID: id, At: t.processTime(at), Body: bytes.Clone(body)})
+	}
+	return entries, "", nil
+}
+
+// parseCursor returns the number that a cursor of list stands for, 0 for none.
+func parseCursor(cursor string) (before uint64, err error) {
+	if cursor == "" {
+		return 0, nil
+	}
+	if before, err = strconv.ParseUint(cursor, 10, 64); err != nil || before == 0 {
+		return 0, store.BadCursor(cursor)
+	}
+	return before, nil
+}
+
+// purge removes entries that are older than ttl: up to more than the transaction
+// added, so that they do not pile up.
+func (l entryList) purge(t *txn, ttl time.Duration) error {
+	return l.removeOldest(t, purgeAtLeast+2*t.added, func(at int64) bool { return later(at, ttl) <= t.now })
+}
+
+// removeExpired removes all entries that are older than ttl.
+func (l entryList) removeExpired(t *txn, ttl time.Duration) error {
+	return l.removeOldest(t, math.MaxInt, func(at int64) bool { return later(at, ttl) <= t.now })
+}
+
+// keepNewest removes the oldest entries until at most so many are left. None must
+// have expired: their numbers are consecutive then.
+func (l entryList) keepNewest(t *txn, most int) error {
+	first, _ := l.entries.Cursor().First()
+	last, _ := l.entries.Cursor().Last()
+	if last == nil {
+		return nil
+	}
+	over := binary.BigEndian.Uint64(last) - binary.BigEndian.Uint64(first) + 1
+	return l.removeOldest(t, int(over)-most, func(int64) bool { return true })
+}
+
+// removeOldest removes up to n entries, from the oldest on, as long as which
+// reports true for their time.
+func (l entryList) removeOldest(t *txn, n int, which func(at int64) bool) error {
+	var old [][]byte
+	c := l.entries.Cursor()
+	for k, v := c.First(); k != nil && len(old) < n; k, v = c.Next() {
+		at, _, _, err := decodeEntry(v)
+		if err != nil {
+			return err
+		}
+		if !which(at) {
+			break
+		}
+		old = append(old, bytes.Clone(k))
+	}
+	for _, k := range old {
+		_, id, _, err := decodeEntry(l.entries.Get(k))
+		if err != nil {
+			return err
+		}
+		if err := t.delete(l.ids, []byte(id)); err != nil {
+			return err
+		}
+		if err := t.delete(l.entries, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
