@@ -646,7 +646,7 @@ func TestUnworkableRecordsAreBuried(t *testing.T) {
 	job := h.FailedJob(actionstest.Stuck)
 	h.Deliver(h.GitLab.JobHookBody(job.ID))
 	h.WorkOff()
-	dead, err := h.DB.Dead(t.Context(), 10)
+	dead, _, err := h.DB.Dead(t.Context(), "", 10)
 	if err != nil || len(dead) != 3 {
 		t.Fatalf("%d dead records (%v), want 3", len(dead), err)
 	}
@@ -689,7 +689,7 @@ func TestEventThatKillsIsBuried(t *testing.T) {
 	}
 	h.Start(actionstest.NewFuse(-1))
 	h.Work()
-	dead, err := h.DB.Dead(t.Context(), 10)
+	dead, _, err := h.DB.Dead(t.Context(), "", 10)
 	if err != nil || len(dead) != 1 {
 		t.Fatalf("%d dead records after five kills, %v", len(dead), err)
 	}

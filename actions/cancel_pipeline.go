@@ -52,7 +52,7 @@ func actCancelPipeline(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 func (r *Runner) canceledPipeline(ctx context.Context, p *pending, status string) (*verdict, error) {
 	over := status == "canceling" || event.Ended(status)
 	if p.CancelChecks++; !over && p.CancelChecks <= maxCancelChecks {
-		return deferred(cancelCheckEvery, "the pipeline is being canceled"), nil
+		return deferred(cancelCheckEvery, event.WaitGitLab, "the pipeline is being canceled"), nil
 	}
 	manual, err := r.GitLab.PipelineJobs(ctx, p.Project.ID, p.Pipeline.ID, false, "manual")
 	if err != nil {

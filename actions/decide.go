@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/again"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -43,11 +43,9 @@ func (r *Runner) addDecisions(_ context.Context, ev *evaluation) error {
 func (r *Runner) decisionRecords(ev *evaluation) ([]store.Record, error) {
 	now, decisions := r.Now().UTC(), ev.decisions
 	records := make([]store.Record, len(decisions))
-	for i := range decisions {
-		d := &decisions[i]
-		d.DecidedAt, d.ID = now, fmt.Sprintf("%s@%d", d.Key, now.UnixNano())
-		wait := r.delay(*d)
-		p := pending{Decision: *d, Try: ev.failures[d.Key], Due: now.Add(wait), Waited: event.Duration(wait)}
+	for i, d := range decisions {
+		wait := r.delay(d)
+		p := newPending(d, ev.failures[d.Key], now, wait)
 		p.After = make([]string, len(d.After))
 		for i, key := range d.After {
 			p.After[i] = keys.Again(key, ev.failures[key])
@@ -55,16 +53,36 @@ func (r *Runner) decisionRecords(ev *evaluation) ([]store.Record, error) {
 		if ev.retry != nil && ev.retry.NewJobID == d.Job.ID {
 			p.Previously = ev.retry.Job.FailureReason
 		}
-		body, err := json.Marshal(p)
-		if err != nil {
-			return nil, fmt.Errorf("decision %s: %w", d.Key, err)
-		}
-		records[i] = store.Record{
-			ID: keys.Decision(d.Key, p.Try), Kind: event.RecordDecision, After: wait, Body: body,
-			Note: &store.Entry{ID: d.ID, Body: body}, // its outcome replaces the body
+		var err error
+		if records[i], err = p.record(wait); err != nil {
+			return nil, err
 		}
 	}
 	return records, nil
+}
+
+// newPending returns a decision that is made now, after it has failed as often before, and
+// that waits.
+func newPending(d event.Decision, failures int, now time.Time, wait time.Duration) *pending {
+	d.DecidedAt, d.ID = now, fmt.Sprintf("%s@%d", d.Key, now.UnixNano())
+	p := &pending{Decision: d, Try: failures, Due: now.Add(wait), Waited: event.Duration(wait)}
+	if wait > 0 {
+		p.Waits = event.Wait{For: event.WaitDelay}
+	}
+	return p
+}
+
+// record returns the record of a new decision, due after wait, with its entry in the
+// journal.
+func (p *pending) record(wait time.Duration) (store.Record, error) {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return store.Record{}, fmt.Errorf("decision %s: %w", p.Key, err)
+	}
+	return store.Record{
+		ID: keys.Decision(p.Key, p.Try), Kind: event.RecordDecision, After: wait, Body: body,
+		Note: &store.Entry{ID: p.ID, Body: body}, // its outcome replaces the body
+	}, nil
 }
 
 // loadFailures loads how often the decisions have failed, if a person requested that
@@ -75,12 +93,11 @@ func (r *Runner) loadFailures(ctx context.Context, ev *evaluation) error {
 	}
 	ev.failures = map[string]int{}
 	for _, d := range ev.decisions {
-		value, err := r.Guard.Get(ctx, keys.Failed(d.Key))
+		failures, err := again.Load(ctx, r.Guard, d.Key)
 		if err != nil {
 			return err
 		}
-		var failures failures
-		if json.Unmarshal(value, &failures) == nil && !failures.At.After(ev.record.Again) {
+		if !failures.At.After(ev.record.Again) {
 			ev.failures[d.Key] = failures.N
 		}
 		if d.AfterSuccess != "" && len(d.After) > 0 { // it was skipped when the one before it failed
@@ -90,19 +107,22 @@ func (r *Runner) loadFailures(ctx context.Context, ev *evaluation) error {
 	return nil
 }
 
-// failures counts the failures of a decision.
-type failures struct {
-	N  int       `json:"n"`
-	At time.Time `json:"at"` // of the last one
-}
-
-// failedOnce returns the values which say that a decision has failed once more, so that
-// it may be made again.
-func (r *Runner) failedOnce(p *pending) ([]store.Value, error) {
-	now := r.Now().UTC()
-	value, err := json.Marshal(failures{p.Try + 1, now})
-	return []store.Value{
-		{Key: keys.Failed(p.Key), Value: value, TTL: remembered},
-		{Key: keys.LastFailed(p.Meta.Instance), Value: []byte(strconv.FormatInt(now.UnixNano(), 10)), TTL: remembered},
-	}, err
+// MakeAgain queues a decision that has failed once more, due at once, and returns its new
+// id; "" if it was made again already since it failed last. All guards check it again.
+func (r *Runner) MakeAgain(ctx context.Context, d event.Decision) (id string, err error) {
+	failures, err := again.Load(ctx, r.Guard, d.Key)
+	if err != nil {
+		return "", err
+	}
+	d.Deferrals, d.Calls = nil, nil // those of the earlier try
+	p := newPending(d, failures.N, r.Now().UTC(), 0)
+	p.Waited = event.Duration(r.delay(d)) // it has waited for that before
+	record, err := p.record(0)
+	if err != nil {
+		return "", err
+	}
+	if added, err := r.Queue.Put(ctx, record); err != nil || !added[0] {
+		return "", err
+	}
+	return p.ID, nil
 }

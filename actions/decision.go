@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/again"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -60,7 +61,9 @@ func (r *Runner) act(ctx context.Context, a *attempt) (*verdict, error) {
 	if err := errors.Join(a.lease.Keep(a.pending), a.lease.Extend(ctx)); err != nil {
 		return nil, err
 	}
-	r.Metrics.Latency(a.DecidedAt.Sub(a.Meta.ReceivedAt) + r.Now().Sub(a.Due))
+	if a.Try == 0 { // else its event is old
+		r.Metrics.Latency(a.DecidedAt.Sub(a.Meta.ReceivedAt) + r.Now().Sub(a.Due))
+	}
 	client := r.gate.Client(r.GitLab, a.Decision).Recorded(a.recordCall(r.Now))
 	v, err := a.verb.act(ctx, r, client, a.pending)
 	if err == nil {
@@ -84,6 +87,9 @@ func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error
 	verb, ok := verbs[p.Action.Verb]
 	if !ok {
 		return &worker.DeadError{Reason: fmt.Sprintf("unknown action %q", p.Action.Verb)}
+	}
+	if l.Attempt() == 1 { // a person may have put it back into the queue
+		p.DeferredAttempt, p.FailingSince = 0, time.Time{}
 	}
 	l.CountTriesAfter(p.DeferredAttempt)
 	a := &attempt{pending: &p, verb: verb, lease: l}
@@ -116,7 +122,7 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 		return err
 	}
 	if v.result == event.ResultFailed {
-		values, err := r.failedOnce(a.pending)
+		values, err := again.Values(a.Key, a.Meta.Instance, a.Try+1, r.Now())
 		if err != nil {
 			return err
 		}
@@ -129,13 +135,13 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 func (r *Runner) deferDecision(ctx context.Context, a *attempt, v *verdict) error {
 	now := r.Now().UTC()
 	a.Due, a.FailingSince = now.Add(v.wait), time.Time{}
-	a.recordDeferral(cmp.Or(v.reason, v.waitsFor), now)
+	a.recordDeferral(cmp.Or(v.reason, v.waits.Reason), now)
 	if err := r.reportDeferral(ctx, a.pending, v); err != nil {
 		return err
 	}
-	r.Log.Debug("decision deferred", append(event.LogAttrs(a.Event), "rule", a.Rule, "action", a.Action.Verb, "decision", a.ID, "reason", v.reason, "wait", v.wait.String())...)
+	r.Log.Debug("decision deferred", append(event.LogAttrs(a.Event), "rule", a.Rule, "action", a.Action.Verb, "decision", a.ID, "reason", cmp.Or(v.reason, v.waits.Reason), "wait", v.wait.String())...)
 	a.Waited += event.Duration(v.wait)
-	a.DeferredAttempt = a.lease.Attempt()
+	a.DeferredAttempt, a.Waits = a.lease.Attempt(), v.waits
 	return errors.Join(a.lease.Keep(a.pending), a.lease.Defer(ctx, v.wait))
 }
 

@@ -51,7 +51,7 @@ func (r *Runner) inTurn(ctx context.Context, a *attempt) (*verdict, error) {
 		case err != nil:
 			return nil, err
 		case queued:
-			return deferred(min(max(minTurnCheck, time.Duration(a.Waited)/10), maxTurnCheck), "the action before it in its rule has not ended"), nil
+			return deferred(min(max(minTurnCheck, time.Duration(a.Waited)/10), maxTurnCheck), event.WaitTurn, "the action before it in its rule has not ended"), nil
 		}
 	}
 	if a.AfterSuccess != "" && !a.Called && !a.DryRun {
@@ -80,7 +80,7 @@ func (a *attempt) stoppedBy(s pause.Stop) *verdict {
 	case s.DryRun:
 		return &verdict{result: event.ResultDryRun}
 	}
-	return deferredBecause(min(max(minPauseCheck, time.Duration(a.Waited)/10), maxPauseCheck), "%s", s.Paused)
+	return deferredBecause(min(max(minPauseCheck, time.Duration(a.Waited)/10), maxPauseCheck), event.WaitPause, s.Paused.String())
 }
 
 // writable returns an error while GitLab is known to refuse every write.
@@ -108,7 +108,7 @@ func (r *Runner) deferForBreaker(ctx context.Context, p *pending) (*verdict, err
 	if err != nil || wait <= 0 {
 		return nil, err
 	}
-	return deferredBecause(wait, "%s", reason), nil
+	return deferredBecause(wait, event.WaitStorm, reason), nil
 }
 
 // budgetRegained defers a retry that waits for a budget until its turn. The others
@@ -166,5 +166,5 @@ func (r *Runner) rateBudgets(ctx context.Context, a *attempt) (*verdict, error) 
 	if err != nil || wait <= 0 {
 		return nil, err
 	}
-	return deferredBecause(wait, "%s", reason), nil
+	return deferredBecause(wait, event.WaitBudget, reason), nil
 }

@@ -39,7 +39,7 @@ func (r *Runner) fromThisGitLab(_ context.Context, a *attempt) (*verdict, error)
 	case foreign && certain:
 		return skipped("the event is from another GitLab, at %s: if that is another address of the same one, name it with --gitlab-alias", a.Meta.Instance), nil
 	case foreign:
-		return deferred(minAddressCheck, "GitLab has not said its own address yet, and the event names another one than --gitlab-url"), nil
+		return deferred(minAddressCheck, event.WaitGitLab, "GitLab has not said its own address yet, and the event names another one than --gitlab-url"), nil
 	}
 	return nil, nil
 }

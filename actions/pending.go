@@ -38,6 +38,8 @@ type pending struct {
 	breaker.Ticket
 	// Grants are the grants of the budgets to the decision.
 	budget.Grants
+	// Waits is why it waits now, if it does deliberately.
+	Waits event.Wait `json:"waits,omitzero"`
 	// Postponed is why the decision was deferred last.
 	Postponed string `json:"postponed,omitzero"`
 	// Freed is how many bytes an erase frees, and Runs how many runs the pipeline had,

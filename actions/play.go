@@ -82,7 +82,7 @@ func (r *Runner) passed(ctx context.Context, p *pending) (*verdict, error) {
 func (p *pending) untilPassed() *verdict {
 	wait := min(max(minPassedCheck, time.Duration(p.PassWaited)/10), maxPassedCheck)
 	p.PassWaited += event.Duration(wait)
-	return deferred(wait, p.AfterSuccess+", which must pass before, has not passed")
+	return deferred(wait, event.WaitTurn, p.AfterSuccess+", which must pass before, has not passed")
 }
 
 // statusOf returns the status of the latest run of a job of the decision's pipeline, by

@@ -60,7 +60,7 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	}
 	// Not every hook has the attempt, so the delay is known only now.
 	if wait := r.delay(p.Decision) - time.Duration(p.Waited); wait > 0 {
-		return deferred(wait, "the delay of the rule"), nil
+		return deferred(wait, event.WaitDelay, "the delay of the rule"), nil
 	}
 	return outdated(p, newerPipeline), nil
 }

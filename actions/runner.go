@@ -35,6 +35,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
@@ -43,13 +44,8 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-const (
-	// maxRetryTime is how long a record is tried again after transient errors.
-	maxRetryTime = 24 * time.Hour
-	// remembered is how long the store keeps failures of decisions: longer than a
-	// pipeline is worked on.
-	remembered = 7 * 24 * time.Hour
-)
+// maxRetryTime is how long a record is tried again after transient errors.
+const maxRetryTime = 24 * time.Hour
 
 // Queue is the part of the store's queue that a Runner uses.
 type Queue interface {
@@ -159,7 +155,7 @@ func (r *Runner) handlers() map[string]worker.Handler {
 		health.RecordKind:    worker.JSON(r.Health.Handle),
 	}
 	for kind, handle := range all {
-		all[kind] = r.classified(handle)
+		all[kind] = steer.Explained(kind, r.classified(handle))
 	}
 	return all
 }

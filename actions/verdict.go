@@ -11,11 +11,11 @@ import (
 type verdict struct {
 	result   string
 	reason   string        // of a deferred decision: "" where nobody is notified
-	waitsFor string        // of a deferred decision without a reason: for those who look
 	newJobID int64         // of the job that the action made
 	newRun   event.Job     // that job, where more of it is known
 	freed    int64         // bytes
 	wait     time.Duration // of a deferred decision
+	waits    event.Wait    // what it waits for
 }
 
 func done(newJobID int64, format string, args ...any) *verdict {
@@ -34,13 +34,15 @@ func gaveUp(format string, args ...any) *verdict {
 	return &verdict{result: event.ResultGaveUp, reason: fmt.Sprintf(format, args...)}
 }
 
-// deferred defers the decision without a report.
-func deferred(wait time.Duration, waitsFor string) *verdict {
-	return &verdict{result: event.ResultDeferred, wait: wait, waitsFor: waitsFor}
+// deferred defers the decision without a report: people who look see the reason.
+func deferred(wait time.Duration, waitsFor, reason string) *verdict {
+	return &verdict{result: event.ResultDeferred, wait: wait, waits: event.Wait{For: waitsFor, Reason: reason}}
 }
 
 // deferredBecause defers the decision for a reason that is reported once: the text must
-// be the same as long as the reason is.
-func deferredBecause(wait time.Duration, format string, args ...any) *verdict {
-	return &verdict{result: event.ResultDeferred, wait: wait, reason: fmt.Sprintf(format, args...)}
+// be the same as long as the reason is. An empty one is not reported.
+func deferredBecause(wait time.Duration, waitsFor, reason string) *verdict {
+	v := deferred(wait, waitsFor, reason)
+	v.reason = reason
+	return v
 }

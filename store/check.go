@@ -48,6 +48,17 @@ func CheckChanges(c Changes) error {
 	return nil
 }
 
+// CheckRecordID checks the id of Requeue.
+func CheckRecordID(id string) error { return checkID("record id", id) }
+
+// CheckDrop checks the arguments of Drop.
+func CheckDrop(id string, amend []Entry) error {
+	if err := CheckRecordID(id); err != nil {
+		return err
+	}
+	return CheckChanges(Changes{Amend: amend})
+}
+
 // CheckVisibility checks the visibility of Lease and Extend.
 func CheckVisibility(d time.Duration) error { return checkPositive("visibility", d) }
 

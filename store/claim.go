@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"sync"
 	"time"
 )
@@ -23,6 +24,26 @@ func WithClaim(ctx context.Context, c Claimer, key string, ttl time.Duration, do
 	}
 	defer func() { _ = c.Release(context.WithoutCancel(ctx), key, owner) }() // if that fails, it expires
 	return true, do()
+}
+
+// claimRetry is the time between two attempts of AwaitClaim.
+const claimRetry = 50 * time.Millisecond
+
+// ErrClaimed is returned by AwaitClaim if others had the claim until ctx was done.
+var ErrClaimed = errors.New("another replica changes the same and does not end: try again")
+
+// AwaitClaim is WithClaim that waits while another owner has the claim, until ctx is done.
+func AwaitClaim(ctx context.Context, c Claimer, key string, ttl time.Duration, do func() error) error {
+	for {
+		if claimed, err := WithClaim(ctx, c, key, ttl, do); err != nil || claimed {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ErrClaimed
+		case <-time.After(claimRetry):
+		}
+	}
 }
 
 // HoldClaim claims the key, and renews the claim until the returned release is

@@ -21,6 +21,9 @@
 //	   └──── Defer ───────┘ │  └──────────► dead
 //	             due ◄──────┘ lease expired
 //
+// Dead records stay for a person to look at, who may put them back with Requeue, or
+// remove a record that nobody has leased with Drop.
+//
 // Only the store's clock counts (that of the process on bolt, TIME on Redis):
 // callers pass durations, never times.
 //
@@ -49,6 +52,8 @@
 //	          * Set, Set                         before and after the message is posted: two
 //	            Release
 //	          * DoneWith
+//
+// Steering, which people do, is not among them.
 package store
 
 import (
@@ -74,13 +79,20 @@ var ErrLeaseLost = errors.New("store: lease lost: the record no longer belongs t
 // ErrClosed is returned by the methods of a closed store.
 var ErrClosed = errors.New("store: closed")
 
-// ErrBadCursor is returned for a cursor that Entries did not return.
-var ErrBadCursor = errors.New("store: not a cursor of the journal: start without a cursor")
+// ErrBadCursor is returned for a cursor that the same list did not return.
+var ErrBadCursor = errors.New("store: not a cursor of this list: start without a cursor")
 
 // BadCursor returns ErrBadCursor with the cursor that a caller passed.
 func BadCursor(cursor string) error {
 	return fmt.Errorf("%w: %.40q", ErrBadCursor, cursor)
 }
+
+// Errors of Requeue and Drop. Nothing was changed.
+var (
+	ErrNotFound = errors.New("store: there is no such record")
+	ErrQueued   = errors.New("store: another record with this id is in the queue")
+	ErrLeased   = errors.New("store: a worker has leased the record")
+)
 
 // Record is one unit of work.
 type Record struct {
@@ -117,6 +129,24 @@ type DeadRecord struct {
 	Body   []byte
 	Reason string
 	At     time.Time
+}
+
+// QueuedRecord is a record in the queue, as people look at it.
+type QueuedRecord struct {
+	ID      string
+	Kind    string
+	Body    []byte    // as it was saved last
+	Attempt int       // how often the record was leased
+	Due     time.Time // when the record becomes or became due by its Put, Defer or Requeue
+	Expires time.Time // when its lease ends or ended; zero: it is not leased
+}
+
+// Next returns the time from which on the record can be leased.
+func (r QueuedRecord) Next() time.Time {
+	if r.Expires.IsZero() {
+		return r.Due
+	}
+	return r.Expires
 }
 
 // Depth counts the queue's records.
@@ -169,6 +199,7 @@ type Value struct {
 // n of 0 or less yields nothing.
 type Store interface {
 	Queue
+	Steering
 	Journal
 	Guard
 	Log
@@ -223,9 +254,36 @@ type Queue interface {
 
 	// Depth counts the queue's records.
 	Depth(ctx context.Context) (Depth, error)
-	// Dead lists up to n buried records, newest first.
-	Dead(ctx context.Context, n int) ([]DeadRecord, error)
 }
+
+// Steering is for people who look at the queue and change it. All methods are safe
+// for concurrent use. What Requeue and Drop changed is durable when they return nil.
+type Steering interface {
+	// Records lists up to n records of the queue by the time from which on they can be
+	// leased, soonest first, that follow the cursor ("" starts with the first), and
+	// returns the next cursor, "" at the end. A page has fewer records if their bodies
+	// are larger than MaxPage together. A record whose time changes meanwhile may be
+	// missing, or listed twice.
+	Records(ctx context.Context, cursor string, n int) (records []QueuedRecord, next string, err error)
+	// Dead lists buried records, newest first, in pages as those of Records.
+	Dead(ctx context.Context, cursor string, n int) (dead []DeadRecord, next string, err error)
+	// Find returns the record with the id that is in the queue, or else the one that
+	// was buried last. Both are nil if there is none.
+	Find(ctx context.Context, id string) (queued *QueuedRecord, dead *DeadRecord, err error)
+	// Requeue atomically puts the record with the id that was buried last back into
+	// the queue, with its body, due at once, as if it had never been leased. It returns
+	// ErrNotFound if there is none, and ErrQueued if the queue has a record with the
+	// id. The id is remembered as after a Put.
+	Requeue(ctx context.Context, id string) error
+	// Drop atomically removes the record with the id from the queue, or else the one
+	// that was buried last, and replaces or adds the entries, as Amend does. The id
+	// stays remembered. Drop returns ErrLeased for a record whose lease has not
+	// expired, and ErrNotFound if there is none.
+	Drop(ctx context.Context, id string, amend ...Entry) error
+}
+
+// MaxPage bounds the bodies of the records of a page, in bytes, but for the last one.
+const MaxPage = 4 << 20
 
 // Journal is the list of what was decided and what became of it. Entries
 // expire when they are older than the journal's time to live.
@@ -240,6 +298,8 @@ type Journal interface {
 	// Entries that are added meanwhile change nothing. It returns ErrBadCursor
 	// for a cursor that is none.
 	Entries(ctx context.Context, cursor string, n int) (entries []Entry, next string, err error)
+	// Entry returns the entry with the id, nil if there is none.
+	Entry(ctx context.Context, id string) (*Entry, error)
 }
 
 // Log is a set of lists, each with a key, that keep their newest entries. An entry

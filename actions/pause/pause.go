@@ -142,20 +142,7 @@ func (ps Pauses) change(ctx context.Context, to func([]event.Pause) ([]event.Pau
 func (ps Pauses) alone(ctx context.Context, do func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	for {
-		ok, err := store.WithClaim(ctx, ps.Store, keys.Pauses, claimTTL, do)
-		switch {
-		case err != nil && !ok:
-			return fmt.Errorf("pauses: %w", err)
-		case err != nil || ok:
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.New("another replica changes the pauses and does not end: try again")
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+	return store.AwaitClaim(ctx, ps.Store, keys.Pauses, claimTTL, do)
 }
 
 func (ps Pauses) set(ctx context.Context, value []byte) error {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +41,7 @@ func newFixture(t *testing.T) *fixture {
 	if f.Store, err = bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{Now: f.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = f.Store.Close() })
+	t.Cleanup(func() { _ = f.Close() })
 	return f
 }
 
@@ -143,7 +144,7 @@ func TestBounds(t *testing.T) {
 	item := []byte(strings.Repeat("x", 1000))
 	add := func(n int) {
 		for i := range n {
-			l.Add(fmt.Sprint(i), item)
+			l.Add(strconv.Itoa(i), item)
 		}
 	}
 	last := func() string {
@@ -214,7 +215,7 @@ func TestAtTheSameTime(t *testing.T) {
 	for i := range adders {
 		wg.Go(func() {
 			for n := range each {
-				l.Add(fmt.Sprint(i), fmt.Append(nil, n, " ", strings.Repeat("z", 200)))
+				l.Add(strconv.Itoa(i), fmt.Append(nil, n, " ", strings.Repeat("z", 200)))
 				if n%100 == 0 {
 					if err := l.Flush(t.Context()); err != nil {
 						t.Error(err)
@@ -238,7 +239,7 @@ func TestAtTheSameTime(t *testing.T) {
 		seen[subject]++
 	}
 	for i := range adders {
-		if n := seen[fmt.Sprint(i)]; n != each {
+		if n := seen[strconv.Itoa(i)]; n != each {
 			t.Errorf("%d items of %d, want %d", n, i, each)
 		}
 	}

@@ -41,7 +41,7 @@ const (
 // Store is the part of the store that a story reads.
 type Store interface {
 	Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error)
-	Dead(ctx context.Context, n int) ([]store.DeadRecord, error)
+	Dead(ctx context.Context, cursor string, n int) (dead []store.DeadRecord, next string, err error)
 	Queued(ctx context.Context, ids ...string) (bool, error)
 }
 
@@ -236,7 +236,7 @@ func (m *material) learn(e event.Event) {
 
 // readDead reads the buried records.
 func (b *Builder) readDead(ctx context.Context, m *material) error {
-	all, err := b.Store.Dead(ctx, maxDead)
+	all, _, err := b.Store.Dead(ctx, "", maxDead)
 	for _, record := range all {
 		d := deadRecord{DeadRecord: record}
 		if json.Unmarshal(record.Body, &d.of) == nil && m.about(&d.of) {

@@ -142,6 +142,10 @@ func saying(p event.Part) string {
 		if s.Text == "job.status" && s.Value == `"failed"` && len(p.Seen) > 1 {
 			continue
 		}
+		if s.Value == "hidden" || strings.HasPrefix(s.Value, "a text of length ") { // a log, for instance
+			seen = nil
+			break
+		}
 		seen = append(seen, s.Text+" is "+s.Value)
 	}
 	if len(seen) == 0 {

@@ -9,23 +9,27 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// Depther counts the records in the queue.
-type Depther interface {
+// Lister counts and lists the records in the queue.
+type Lister interface {
 	Depth(ctx context.Context) (store.Depth, error)
+	Records(ctx context.Context, cursor string, n int) (records []store.QueuedRecord, next string, err error)
 }
 
-// metrics reads the queue's depth whenever metrics are read.
+// metrics reads the queue's depth and age whenever metrics are read.
 type metrics struct {
-	queue Depther
+	queue Lister
+	now   func() time.Time
 	depth *prometheus.Desc
+	age   *prometheus.Desc
 	dead  *prometheus.Desc
 }
 
-// NewMetrics returns a collector of the queue's depth.
-func NewMetrics(queue Depther) prometheus.Collector {
+// NewMetrics returns a collector of the queue's depth and age.
+func NewMetrics(queue Lister, now func() time.Time) prometheus.Collector {
 	return metrics{
-		queue: queue,
+		queue: queue, now: now,
 		depth: prometheus.NewDesc("pipesteward_queue_depth", "Records in the queue: due, waiting or leased.", nil, nil),
+		age:   prometheus.NewDesc("pipesteward_queue_age_seconds", "How long the most overdue record of the queue has been due; 0 if none is due.", nil, nil),
 		dead:  prometheus.NewDesc("pipesteward_dead_total", "Records that were buried for a person to look at.", nil, nil),
 	}
 }
@@ -33,6 +37,7 @@ func NewMetrics(queue Depther) prometheus.Collector {
 // Describe implements prometheus.Collector.
 func (m metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.depth
+	ch <- m.age
 	ch <- m.dead
 }
 
@@ -46,5 +51,15 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	ch <- prometheus.MustNewConstMetric(m.depth, prometheus.GaugeValue, float64(d.Due+d.Waiting+d.Leased))
+	first, _, err := m.queue.Records(ctx, "", 1)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(m.age, err)
+		return
+	}
+	age := 0.0
+	if len(first) > 0 {
+		age = max(m.now().Sub(first[0].Next()).Seconds(), 0)
+	}
+	ch <- prometheus.MustNewConstMetric(m.age, prometheus.GaugeValue, age)
 	ch <- prometheus.MustNewConstMetric(m.dead, prometheus.GaugeValue, float64(d.Dead))
 }

@@ -188,7 +188,7 @@ func TestSettle(t *testing.T) {
 			e := newEnv(t)
 			e.put(c.body)
 			e.pool(1, 0, worker.JSON(c.handle)).WorkOff(t.Context(), time.Minute)
-			dead, err := e.db.Dead(t.Context(), 10)
+			dead, _, err := e.db.Dead(t.Context(), "", 10)
 			switch {
 			case err != nil:
 				t.Fatal(err)

@@ -38,6 +38,24 @@ func adminFlags() []cli.Flag {
 // adminTimeout bounds one call of the admin API.
 const adminTimeout = 20 * time.Second
 
+// refusedError is the answer of a server that refuses a call.
+type refusedError struct {
+	status int // of HTTP
+	text   string
+}
+
+func (e *refusedError) Error() string { return e.text }
+
+// away reports whether an error of callAdmin may pass by itself: no server answers, or
+// one that has no store now.
+func away(err error) bool {
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		return refused.status >= http.StatusInternalServerError
+	}
+	_, usage := errors.AsType[*usageError](err)
+	return err != nil && !usage
+}
+
 // callAdmin calls the admin API of the running server that the command's flags name.
 // body and into are JSON; a nil body sends none. Its errors are the server's words.
 func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, into any) error {
@@ -82,12 +100,12 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 	if resp.StatusCode != http.StatusOK {
 		var refused struct{ Error string }
 		if json.Unmarshal(answered, &refused) == nil && refused.Error != "" {
-			return errors.New(refused.Error)
+			return &refusedError{resp.StatusCode, refused.Error}
 		}
 		if strings.Contains(string(answered), "HTTP request to an HTTPS server") { // as net/http says it
-			return fmt.Errorf("%s speaks TLS: let --admin-url begin with https://", base)
+			return &refusedError{resp.StatusCode, base + " speaks TLS: let --admin-url begin with https://"}
 		}
-		return fmt.Errorf("%s answers %s: is it the --admin-listen of `serve`?", base, resp.Status)
+		return &refusedError{resp.StatusCode, fmt.Sprintf("%s answers %s: is it the --admin-listen of `serve`?", base, resp.Status)}
 	}
 	if err := json.Unmarshal(answered, into); err != nil {
 		return fmt.Errorf("%s gives no JSON (%w): is it the --admin-listen of `serve`?", base, err)

@@ -37,6 +37,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		testCommand(stdout),
 		sweepCommand(stdout, stderr),
 		catchUpCommand(stdout, stderr),
+		decisionsCommand(stdout, stderr),
+		queueCommand(stdout),
 		pauseCommand(stdout),
 		resumeCommand(stdout),
 		statusCommand(stdout),
@@ -45,8 +47,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		demoCommand(stdout),
 	}
 	for _, c := range commands {
-		c.OnUsageError = onUsage
-		c.DisableSliceFlagSeparator = true // a secret may hold a comma
+		for _, c := range append([]*cli.Command{c}, c.Commands...) {
+			c.OnUsageError = onUsage
+			c.DisableSliceFlagSeparator = true // a secret may hold a comma
+		}
 	}
 	root := &cli.Command{
 		Name:                  "pipesteward",

@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -69,11 +71,16 @@ func TestServe(t *testing.T) {
 		`pipesteward_gitlab_requests_total{code="201",endpoint="retry"} 1`,
 		`pipesteward_event_to_action_seconds_count 1`,
 		`pipesteward_queue_depth 0`,
+		`pipesteward_queue_age_seconds 0`,
 		`pipesteward_dead_total 0`,
 	} {
 		if !strings.Contains(metrics, line+"\n") {
 			t.Errorf("/metrics lacks %s", line)
 		}
+	}
+
+	if info := fmt.Sprintf("pipesteward_build_info{goversion=%q,revision=", runtime.Version()); !strings.Contains(metrics, info) {
+		t.Errorf("/metrics lacks %s", info)
 	}
 
 	p.stop()
@@ -244,7 +251,8 @@ func TestAllSettingsAtOnce(t *testing.T) {
 		{"as a newcomer", []string{"--rules", filepath.Join(dir, "none.yaml"), "--store", "bolt:" + database}, []string{
 			"pipesteward: 3 settings are missing or wrong:",
 			"  --rules: open " + filepath.Join(dir, "none.yaml"),
-			"  --gitlab-token: it is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN",
+			"  --gitlab-token: it is missing: give an access token with scope api",
+			"    in PIPESTEWARD_GITLAB_TOKEN, or its file in PIPESTEWARD_GITLAB_TOKEN_FILE",
 			"  --webhook-token: neither it nor --webhook-signing-token is set",
 		}},
 		{
@@ -252,16 +260,28 @@ func TestAllSettingsAtOnce(t *testing.T) {
 				"--rules", rules, "--store", "redis://me:hush-hush@h:x/0", "--gitlab-url", "gitlab.example.com", "--gitlab-alias", "x", "--gitlab-token", "hush-hush\n.",
 				"--gitlab-rate", "fast", "--native-retry-wait", "1d", "--projects", "a b", "--catch-up-every", "1s", "--catch-up-max-age", "1y", "--log-window", "0",
 				"--webhook-token", "hush-hush", "--insecure-no-webhook-auth", "--slack-token", "xapp-hush-hush", "--slack-api-url", "slack", "--listen", "8080",
-				"--admin-listen", "127.0.0.1:hush", "--log-level", "loud", "--log-format", "xml",
+				"--admin-listen", "127.0.0.1:hush", "--admin-auth", "oidc", "--admin-external-url", "x", "--log-level", "loud", "--log-format", "xml",
 			}, []string{
-				"pipesteward: 18 settings are missing or wrong:",
+				"pipesteward: 23 settings are missing or wrong:",
 				"  --gitlab-rate: ", "  --native-retry-wait: ", "  --catch-up-every: ", "  --catch-up-max-age: ", "  --projects: ", "  --log-window: ",
 				`  --log-level: "loud" is none of debug, info, warn, error`, `  --log-format: "xml" is none of auto, text, json`,
 				"  --rules: the rules can't be used:", "    " + rules + `:2:9: rule "a"`, "    " + rules + `:2:23: rule "a"`,
 				"  --store: the port", `  --gitlab-url: the GitLab URL "gitlab.example.com"`, "  --gitlab-alias: ", "  --gitlab-token: it has a space, a line break",
 				"  --webhook-token: webhook tokens are set", "  --slack-token: the token is an app-level token", "  --slack-api-url: the URL of Slack's API", `  --listen: "8080" is no address`, "  --admin-listen: ",
+				"  --admin-external-url: ", "  --admin-auth oidc: nobody has a role", "  --admin-oidc-client-id is missing", "  --admin-oidc-client-secret is missing", "  --admin-oidc-issuer: ",
 			},
 		},
+		{"who may use the admin address", []string{
+			"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush",
+			"--admin-auth", "oidc", "--admin-session-lifetime", "1s", "--admin-oidc-client-secret", "hush-hush", "--admin-external-url", "http://ci.example.com", "--insecure-admin-without-auth",
+		}, []string{
+			"pipesteward: 5 settings are missing or wrong:",
+			`  --admin-session-lifetime: "1s" is not a time from 1m to 30d`, `  --admin-external-url: "http://ci.example.com" is not https`, "  --insecure-admin-without-auth: it contradicts",
+			"  --admin-operators: nobody has a role", "  --admin-oidc-client-id: it is missing",
+		}},
+		{"an open admin address", []string{
+			"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush", "--admin-listen", ":9090",
+		}, []string{"pipesteward: --admin-listen: other machines can reach it, and --admin-auth local asks nobody"}},
 		{"one", []string{"--rules", rules, "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush"}, []string{
 			"pipesteward: --rules: the rules can't be used:", "    " + rules,
 		}},

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
@@ -22,7 +18,7 @@ func scopeFlags() []cli.Flag {
 	return append(adminFlags(),
 		&cli.StringFlag{Name: "project", Usage: "only the projects whose path the `GLOB` matches"},
 		&cli.StringFlag{Name: "rule", Usage: "only the rule of this `NAME`"},
-		&cli.StringFlag{Name: "by", Usage: "`WHO` does this; default: the user who runs the command"},
+		byFlag(),
 	)
 }
 
@@ -40,7 +36,7 @@ func pauseCommand(stdout io.Writer) *cli.Command {
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return changePauses(ctx, c, stdout, "/api/v1/pause", admin.PauseRequest{
 				Project: given(c, "project"), Rule: given(c, "rule"), For: c.String("for"), Until: c.Timestamp("until"),
-				Reason: c.String("reason"), By: cmp.Or(c.String("by"), whoRuns()),
+				Reason: c.String("reason"), By: who(c),
 			})
 		},
 	}
@@ -53,7 +49,7 @@ func resumeCommand(stdout io.Writer) *cli.Command {
 		Flags: append(scopeFlags(), &cli.BoolFlag{Name: "every", Usage: "end every pause that there is"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return changePauses(ctx, c, stdout, "/api/v1/resume", admin.ResumeRequest{
-				Project: given(c, "project"), Rule: given(c, "rule"), Every: c.Bool("every"), By: cmp.Or(c.String("by"), whoRuns()),
+				Project: given(c, "project"), Rule: given(c, "rule"), Every: c.Bool("every"), By: who(c),
 			})
 		},
 	}
@@ -85,52 +81,6 @@ func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path st
 	}
 	printPauses(stdout, now.Paused)
 	return nil
-}
-
-func statusCommand(stdout io.Writer) *cli.Command {
-	return &cli.Command{
-		Name:  "status",
-		Usage: "show what a running server has in force, paused and queued",
-		Flags: append(adminFlags(), &cli.BoolFlag{Name: "json", Usage: "print JSON"}),
-		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("status takes no arguments, but got %q", c.Args().First())}
-			}
-			var s admin.Status
-			if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/status", nil, &s); err != nil {
-				return err
-			}
-			if c.Bool("json") {
-				return printJSON(stdout, s)
-			}
-			printStatus(stdout, s)
-			return nil
-		},
-	}
-}
-
-func printStatus(w io.Writer, s admin.Status) {
-	fmt.Fprintf(w, "version  %s\n", s.Version)
-	fmt.Fprintf(w, "rules    %d, loaded %s, %.12s\n", s.Rules.Count, humanize.Time(s.Rules.LoadedAt), s.Rules.Hash)
-	if s.Rules.Error != "" {
-		fmt.Fprintf(w, "         the rule files have changed and can't be used: %s\n", s.Rules.Error)
-	}
-	fmt.Fprintf(w, "queue    %d due, %d waiting, %d in flight, %d dead\n", s.Queue.Due, s.Queue.Waiting, s.Queue.Leased, s.Queue.Dead)
-	if s.DryRun {
-		fmt.Fprintln(w, "dry run  yes: nothing is changed in GitLab")
-	}
-	printParts(w, s.Parts)
-	printPauses(w, s.Paused)
-}
-
-// printParts prints what else serve says of itself: its "summary" where it has
-// one.
-func printParts(w io.Writer, parts map[string]any) {
-	for _, name := range slices.Sorted(maps.Keys(parts)) {
-		if part, ok := parts[name].(map[string]any); ok && part["summary"] != nil {
-			fmt.Fprintf(w, "%-8s %v\n", name, part["summary"])
-		}
-	}
 }
 
 func printPauses(w io.Writer, all []event.Pause) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/urfave/cli/v3"
 
@@ -25,7 +26,10 @@ func whyCommand(stdout io.Writer) *cli.Command {
 		ArgsUsage: "URL",
 		Description: "URL is the address of the job or the pipeline in GitLab, as in the browser. The server tells which deliveries came, what the rules\n" +
 			"made of each event, what was decided, deferred, sent to GitLab and answered, who was notified, and what GitLab says now.",
-		Flags: append(adminFlags(), &cli.BoolFlag{Name: "json", Usage: "print JSON"}),
+		Flags: append(adminFlags(),
+			&cli.BoolFlag{Name: "all", Usage: "print also the events that led to nothing, as was to be expected"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			address := c.Args().First()
 			switch {
@@ -41,7 +45,7 @@ func whyCommand(stdout io.Writer) *cli.Command {
 			if c.Bool("json") {
 				return printJSON(stdout, s)
 			}
-			return storyPrinter{newPrinter(stdout)}.print(stdout, s)
+			return storyPrinter{newPrinter(stdout), c.Bool("all")}.print(stdout, s)
 		},
 	}
 }
@@ -53,7 +57,10 @@ const maxRulesShown = 15
 const lineWidth = 80
 
 // storyPrinter prints stories for people.
-type storyPrinter struct{ printer }
+type storyPrinter struct {
+	printer
+	all bool // minor items, too
+}
 
 func (p storyPrinter) print(w io.Writer, s story.Story) error {
 	var b strings.Builder
@@ -137,8 +144,12 @@ func (p storyPrinter) timeline(b *strings.Builder, items []story.Item) {
 		return
 	}
 	p.heading(b, "What happened (UTC)")
-	day := ""
+	day, minor := "", 0
 	for _, item := range items {
+		if item.Minor && !p.all {
+			minor++
+			continue
+		}
 		if d := item.At.UTC().Format(time.DateOnly); d != day {
 			day = d
 			b.WriteString("  " + p.dim(day) + "\n")
@@ -149,6 +160,9 @@ func (p storyPrinter) timeline(b *strings.Builder, items []story.Item) {
 			line = p.red(line)
 		}
 		fmt.Fprintf(b, "  %s  %s\n", item.At.UTC().Format(time.TimeOnly), line)
+	}
+	if minor > 0 {
+		b.WriteString(p.dim(wrap(fmt.Sprintf("  and %s that led to nothing, as was to be expected: --all prints them", english.Plural(minor, "event", "")), "  ")) + "\n")
 	}
 }
 

@@ -4,6 +4,7 @@ package admin
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"log/slog"
 	"net"
@@ -31,10 +32,32 @@ type Store interface {
 	Ping(ctx context.Context) error
 	// Entries lists the journal, newest first, from a cursor on.
 	Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error)
+	// Entry returns an entry of the journal, nil if there is none.
+	Entry(ctx context.Context, id string) (*store.Entry, error)
 	// Depth counts the queue's records.
 	Depth(ctx context.Context) (store.Depth, error)
-	// Dead lists buried records, newest first.
-	Dead(ctx context.Context, n int) ([]store.DeadRecord, error)
+	// Records lists the queue's records, soonest due first, from a cursor on.
+	Records(ctx context.Context, cursor string, n int) (records []store.QueuedRecord, next string, err error)
+	// Dead lists buried records, newest first, from a cursor on.
+	Dead(ctx context.Context, cursor string, n int) (dead []store.DeadRecord, next string, err error)
+}
+
+// Steerer changes the queue.
+type Steerer interface {
+	// Requeue puts a dead record back into the queue, or has a decision that failed made
+	// again. Besides those of the store, its errors are event.ErrNoRecord and
+	// *event.StateError, as those of Drop.
+	Requeue(ctx context.Context, id, by string) (event.Requeued, error)
+	// Drop removes a record that no worker has leased.
+	Drop(ctx context.Context, id, by string) error
+}
+
+// Changes is the list of the changes that people made, which all replicas share.
+type Changes interface {
+	// Record adds a change that was made now.
+	Record(ctx context.Context, c event.Change) error
+	// List returns the changes, newest first.
+	List(ctx context.Context) ([]event.Change, error)
 }
 
 // DeliveryLister lists the last webhook deliveries.
@@ -68,10 +91,14 @@ type Config struct {
 	Rules      RulesReporter
 	Reload     func() error // reads rules and secrets again, as SIGHUP does
 	Pauses     Pauser
-	Stories    Storyteller
-	Metrics    prometheus.Gatherer
-	Version    string
-	DryRun     bool // the process changes nothing
+	Steerer    Steerer
+	Changes    Changes
+	// Describe returns what a record of the queue is about, by its kind and its body.
+	Describe func(kind string, body []byte) event.Subject
+	Stories  Storyteller
+	Metrics  prometheus.Gatherer
+	Version  string
+	DryRun   bool // the process changes nothing
 	// PublicMetrics lets everybody who reaches the address read /metrics.
 	PublicMetrics bool
 	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
@@ -81,6 +108,11 @@ type Config struct {
 }
 
 type admin struct{ Config }
+
+// openAPI describes the API.
+//
+//go:embed openapi.yaml
+var openAPI []byte
 
 // New returns the handler of the admin address:
 //
@@ -95,8 +127,12 @@ type admin struct{ Config }
 //	GET /api/v1/why        what happened to a job or a pipeline, and why
 //	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
-//	GET /api/v1/queue      the number of records in the queue
+//	GET /api/v1/queue      how many records there are, and the queue, soonest due first
 //	GET /api/v1/dead       the records that were buried, newest first
+//	POST /api/v1/queue/{id}/requeue  puts a dead record back, or has a failed decision made again
+//	POST /api/v1/queue/{id}/drop     removes a record
+//	GET /api/v1/changes    what people changed by these requests, newest first
+//	GET /api/v1/openapi.yaml  describes all of these
 //
 // Package auth says who may use it: reading needs the role read and all else the role
 // operate, and health checks none. A web page of another origin can't change anything.
@@ -121,6 +157,10 @@ func New(cfg Config) http.Handler {
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
 	e.GET("/api/v1/queue", a.queue)
 	e.GET("/api/v1/dead", a.dead)
+	e.POST("/api/v1/queue/:id/requeue", a.requeue)
+	e.POST("/api/v1/queue/:id/drop", a.drop)
+	e.GET("/api/v1/changes", a.changes)
+	e.GET("/api/v1/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
 	return e
 }
 
@@ -154,9 +194,14 @@ func (a *admin) ready(c echo.Context) error {
 
 // reload answers once the new rules and secrets are in force.
 func (a *admin) reload(c echo.Context) error {
+	var req ChangeRequest
+	if err := readOptional(c, &req); err != nil {
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+	}
 	if err := a.Reload(); err != nil {
 		return c.JSON(http.StatusUnprocessableEntity, handlers.Response{Error: err.Error()})
 	}
+	a.changed(c, event.Change{Action: event.ChangeReload, By: actor(c, req.By), Reason: req.Reason})
 	return c.JSON(http.StatusOK, handlers.Response{Status: "reloaded"})
 }
 

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -34,8 +35,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // memoryStore has the data that the admin API shows. Its cursors are the ids of the
 // entries that came last.
 type memoryStore struct {
-	journal  []store.Entry // newest first
-	returned int           // journal entries returned
+	journal  []store.Entry        // newest first
+	returned int                  // journal entries returned
+	queue    []store.QueuedRecord // soonest due first
 	dead     []store.DeadRecord
 	err      error
 }
@@ -48,8 +50,36 @@ func (m *memoryStore) Depth(context.Context) (store.Depth, error) {
 	return store.Depth{Due: 4, Waiting: 3, Leased: 2, Dead: len(m.dead)}, m.err
 }
 
-func (m *memoryStore) Dead(_ context.Context, n int) ([]store.DeadRecord, error) {
-	return m.dead[:min(n, len(m.dead))], m.err
+func (m *memoryStore) Records(_ context.Context, cursor string, n int) ([]store.QueuedRecord, string, error) {
+	return pageOf(m.queue, cursor, n, m.err)
+}
+
+func (m *memoryStore) Dead(_ context.Context, cursor string, n int) ([]store.DeadRecord, string, error) {
+	return pageOf(m.dead, cursor, n, m.err)
+}
+
+// pageOf returns a page of a list. The cursor is the index of its first item.
+func pageOf[T any](all []T, cursor string, n int, err error) (page []T, next string, _ error) {
+	from := 0
+	if cursor != "" {
+		if from, err = strconv.Atoi(cursor); err != nil {
+			return nil, "", store.ErrBadCursor
+		}
+	}
+	to := min(from+n, len(all))
+	if to < len(all) {
+		next = strconv.Itoa(to)
+	}
+	return all[from:to], next, err
+}
+
+func (m *memoryStore) Entry(_ context.Context, id string) (*store.Entry, error) {
+	for _, e := range m.journal {
+		if e.ID == id {
+			return &e, m.err
+		}
+	}
+	return nil, m.err
 }
 
 func (m *memoryStore) Entries(_ context.Context, cursor string, n int) (entries []store.Entry, next string, err error) {
@@ -119,12 +149,49 @@ type adminRig struct {
 	deliveries *delivered
 	metrics    *prometheus.Registry
 	log        *bytes.Buffer
+	changes    *changes
+	// steered are the records that were changed, each as action, id and who did it.
+	steered []string
+	steer   error // what changing a record returns
+}
+
+// now is the time of the server.
+var now = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+
+// changes is a list of changes in memory.
+type changes struct {
+	all []event.Change
+	err error
+}
+
+func (c *changes) Record(_ context.Context, change event.Change) error {
+	if c.err == nil {
+		c.all = slices.Insert(c.all, 0, change)
+	}
+	return c.err
+}
+
+func (c *changes) List(context.Context) ([]event.Change, error) {
+	return append([]event.Change{}, c.all...), c.err
+}
+
+// Requeue implements admin.Steerer.
+func (r *adminRig) Requeue(_ context.Context, id, by string) (event.Requeued, error) {
+	r.steered = append(r.steered, "requeue "+id+" by "+by)
+	return event.Requeued{ID: id, Decision: "again"}, r.steer
+}
+
+// Drop implements admin.Steerer.
+func (r *adminRig) Drop(_ context.Context, id, by string) error {
+	r.steered = append(r.steered, "drop "+id+" by "+by)
+	return r.steer
 }
 
 func newAdminRig(tb testing.TB) *adminRig {
 	tb.Helper()
-	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}}
-	r.Server = httptest.NewServer(admin.New(admin.Config{
+	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}}
+	r.Server = httptest.NewServer(described(tb, admin.New(admin.Config{
+		Steerer: r, Changes: r.changes, Describe: steer.Describe, Pauses: noPauses{}, Now: func() time.Time { return now },
 		Addr:       &net.TCPAddr{IP: net.IPv4zero},
 		Reload:     func() error { return nil },
 		Store:      r.store,
@@ -132,26 +199,35 @@ func newAdminRig(tb testing.TB) *adminRig {
 		Rules:      state{Hash: "abc", Error: "rules.yaml:1:1: no", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
 		Metrics:    r.metrics,
 		Log:        slog.New(slog.NewTextHandler(r.log, nil)),
-	}))
+	})))
 	tb.Cleanup(r.Close)
 	return r
 }
 
 func (r *adminRig) get(tb testing.TB, path string) (code int, answer string) {
 	tb.Helper()
-	req, err := http.NewRequest(http.MethodGet, r.URL+path, http.NoBody)
+	return r.request(tb, http.MethodGet, path, "")
+}
+
+// request sends a request with a JSON body, or none if that is "".
+func (r *adminRig) request(tb testing.TB, method, path, body string) (code int, answer string) {
+	tb.Helper()
+	req, err := http.NewRequest(method, r.URL+path, strings.NewReader(body))
 	if err != nil {
 		tb.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := r.Client().Do(req)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	body, err := io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		tb.Fatal(err)
 	}
-	return resp.StatusCode, strings.TrimSpace(string(body))
+	return resp.StatusCode, strings.TrimSpace(string(text))
 }
 
 // page is the part of a response of /api/v1/decisions that the tests check.
@@ -239,14 +315,24 @@ func TestAdminAnswersErrors(t *testing.T) {
 			"/api/v1/decisions?action=repair&limit=0", nil, 400,
 			"parameter \"action\": it must be one of retry, play, cancel, erase, retry_pipeline, cancel_pipeline, cancel_outdated, notify\nparameter \"limit\": it must be a whole number from 1 to 500",
 		},
-		{"/api/v1/decisions?rules=a", nil, 400, `parameter "rules" is unknown: there are rule, action, outcome, project, pipeline, job, ref, limit, cursor`},
+		{"/api/v1/decisions?rules=a", nil, 400, `parameter "rules" is unknown: there are rule, action, outcome, project, pipeline, job, ref, since, limit, cursor, id`},
 		{"/api/v1/decisions?rule=a&rule=b", nil, 400, `parameter "rule" is given 2 times: give it once`},
 		{"/api/v1/decisions?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
 		{"/api/v1/decisions", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
 		{"/api/v1/queue", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
 		{"/api/v1/dead", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
 		{"/api/v1/dead?limit=1000", nil, 400, `parameter "limit": it must be a whole number from 1 to 500`},
-		{"/api/v1/dead?rule=a", nil, 400, `parameter "rule" is unknown: there are limit`},
+		{"/api/v1/dead?state=due", nil, 400, `parameter "state" is unknown: there are kind, project, rule, action, pipeline, job, limit, cursor`},
+		{"/api/v1/dead?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
+		{"/api/v1/queue?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
+		{"/api/v1/queue?waits_for=godot", nil, 400, `parameter "waits_for": it must be one of delay, turn, pause, storm, budget, gitlab, receiver, schedule, error`},
+		{"/api/v1/queue?state=dead", nil, 400, `parameter "state": it must be one of due, waiting, in_flight`},
+		{"/api/v1/decisions?since=yesterday", nil, 400, `parameter "since": it must be a duration like 2h or 7d, or a time like 2026-12-24T18:00:00Z`},
+		{"/api/v1/decisions?id=a&rule=b", nil, 400, `parameter "id": give the ids of 1 to 50 decisions, and no other parameter`},
+		{"/api/v1/decisions?id=", nil, 400, `parameter "id": give the ids of 1 to 50 decisions, and no other parameter`},
+		{"/api/v1/decisions?id=a", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
+		{"/api/v1/status", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
+		{"/api/v1/changes?limit=0", nil, 400, `parameter "limit": it must be a whole number from 1 to 500`},
 		{"/api/v2", nil, 404, `there is nothing at this address`},
 	}
 	for _, c := range cases {
@@ -433,17 +519,20 @@ func TestAdminQueueAndDead(t *testing.T) {
 	r := newAdminRig(t)
 	at := time.Date(2026, 3, 4, 10, 0, 0, 0, time.FixedZone("", 3600))
 	r.store.dead = []store.DeadRecord{
-		{ID: "event:1", Kind: event.RecordEvent, Body: []byte(`{"event":{"kind":"job","id":"1"},"job":{"id":90412}}`), Reason: "no rights", At: at},
+		{ID: "event:1", Kind: event.RecordEvent, Body: []byte(`{"event":{"kind":"job","id":"1"},"job":{"id":90412,"name":"rspec","status":"failed"}}`), Reason: "no rights", At: at},
 		{ID: "event:2", Kind: event.RecordEvent, Body: []byte(`{`), Reason: "not readable", At: at},
 		{ID: "other:3", Kind: "other", Body: []byte(`{}`), Reason: "unknown kind", At: at},
 	}
-	const first = `{"id":"event:1","kind":"event","reason":"no rights","at":"2026-03-04T09:00:00Z","record":{"event":{"kind":"job","id":"1"},"job":{"id":90412}}}`
+	const first = `{"id":"event:1","kind":"event","reason":"no rights","at":"2026-03-04T09:00:00Z","about":"rspec failed","job":90412,"job_name":"rspec","record":{"event":{"kind":"job","id":"1"},"job":{"id":90412,"name":"rspec","status":"failed"}}}`
 	const second = `{"id":"event:2","kind":"event","reason":"not readable","at":"2026-03-04T09:00:00Z"}`
 	const third = `{"id":"other:3","kind":"other","reason":"unknown kind","at":"2026-03-04T09:00:00Z"}`
 	for path, want := range map[string]string{
-		"/api/v1/queue":        `{"due":4,"waiting":3,"leased":2,"dead":3}`,
-		"/api/v1/dead":         fmt.Sprintf(`{"dead":[%s,%s,%s]}`, first, second, third),
-		"/api/v1/dead?limit=1": fmt.Sprintf(`{"dead":[%s]}`, first),
+		"/api/v1/queue":           `{"due":4,"waiting":3,"leased":2,"dead":3,"records":[],"next":""}`,
+		"/api/v1/dead":            fmt.Sprintf(`{"dead":[%s,%s,%s],"next":""}`, first, second, third),
+		"/api/v1/dead?limit=1":    fmt.Sprintf(`{"dead":[%s],"next":"1"}`, first),
+		"/api/v1/dead?cursor=2":   fmt.Sprintf(`{"dead":[%s],"next":""}`, third),
+		"/api/v1/dead?kind=other": fmt.Sprintf(`{"dead":[%s],"next":""}`, third),
+		"/api/v1/dead?job=90412":  fmt.Sprintf(`{"dead":[%s],"next":""}`, first),
 	} {
 		if code, answer := r.get(t, path); code != 200 || answer != want {
 			t.Errorf("%s is %d\n%s\nwant\n%s", path, code, answer, want)

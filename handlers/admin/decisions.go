@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/goccy/go-json"
 	"github.com/labstack/echo/v4"
@@ -18,72 +20,80 @@ import (
 )
 
 const (
-	// maxScan bounds how many journal entries one request reads; a filter that
-	// matches few continues with the next request.
-	maxScan = 5000
+	// maxIDs bounds how many decisions one request can name.
+	maxIDs = 50
 	// hidden replaces the values of variables and inputs, which may be secrets.
 	hidden = "[hidden]"
 	// outcomeWaiting selects decisions that have no outcome yet.
 	outcomeWaiting = "waiting"
 )
 
-// decisionsPage is one page of decisions; Next is the cursor of the next page, ""
+// DecisionsPage is one page of decisions; Next is the cursor of the next page, ""
 // at the end. A page may have fewer decisions than requested, or none, and yet
 // have a next.
-type decisionsPage struct {
+type DecisionsPage struct {
 	Decisions []event.Outcome `json:"decisions"`
 	Next      string          `json:"next"`
 }
 
 func (a *admin) decisions(c echo.Context) error {
-	q, err := parseDecisionsQuery(c.QueryParams())
+	q, err := parseDecisionsQuery(c.QueryParams(), a.Now())
 	if err != nil {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	page, err := a.page(ctx, q)
+	var page DecisionsPage
+	if len(q.ids) > 0 {
+		page.Decisions, err = a.decisionsOf(ctx, q.ids)
+	} else {
+		page.Decisions, page.Next, err = scan(ctx, a.entriesSince(q.since), q.cursor, q.limit, func(entry store.Entry) (event.Outcome, bool) {
+			o, ok := a.outcome(entry)
+			return o, ok && q.matches(&o)
+		})
+	}
 	switch {
 	case errors.Is(err, store.ErrBadCursor):
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: `parameter "cursor": it must be the "next" of an earlier answer`})
+		return badCursor(c)
 	case err != nil:
 		return a.unavailable(c, err)
 	}
 	return c.JSON(http.StatusOK, page)
 }
 
-// page reads the journal until the page is full, the journal ends or maxScan
-// entries were read. The first step is no longer than the page, so that all of it
-// is on the page. A later step may fill the page before its end; it is then
-// repeated with the right length, for the cursor of that place.
-func (a *admin) page(ctx context.Context, q decisionsQuery) (decisionsPage, error) {
-	page := decisionsPage{Decisions: []event.Outcome{}, Next: q.cursor}
-	for step, scanned := q.limit, 0; scanned < maxScan; step = maxLimit {
-		entries, next, err := a.Store.Entries(ctx, page.Next, step)
-		if err != nil {
-			return decisionsPage{}, err
+// badCursor refuses a cursor.
+func badCursor(c echo.Context) error {
+	return c.JSON(http.StatusBadRequest, handlers.Response{Error: `parameter "cursor": it must be the "next" of an earlier answer`})
+}
+
+// entriesSince returns Entries of the store, which ends with the last entry that was
+// added since a time.
+func (a *admin) entriesSince(since time.Time) func(ctx context.Context, cursor string, n int) ([]store.Entry, string, error) {
+	return func(ctx context.Context, cursor string, n int) ([]store.Entry, string, error) {
+		entries, next, err := a.Store.Entries(ctx, cursor, n)
+		if i := slices.IndexFunc(entries, func(e store.Entry) bool { return e.At.Before(since) }); i >= 0 {
+			return entries[:i], "", err
 		}
-		for i, entry := range entries {
-			o, ok := a.outcome(entry)
-			if !ok || !q.matches(&o) {
-				continue
-			}
-			page.Decisions = append(page.Decisions, o)
-			if len(page.Decisions) == q.limit && i+1 < len(entries) {
-				_, next, err = a.Store.Entries(ctx, page.Next, i+1)
-				if err != nil {
-					return decisionsPage{}, err
-				}
-				break
-			}
-		}
-		page.Next = next
-		if next == "" || len(page.Decisions) == q.limit {
-			break
-		}
-		scanned += len(entries)
+		return entries, next, err
 	}
-	return page, nil
+}
+
+// decisionsOf returns those of the decisions with the ids that the journal has.
+func (a *admin) decisionsOf(ctx context.Context, ids []string) ([]event.Outcome, error) {
+	found := []event.Outcome{}
+	for _, id := range ids {
+		entry, err := a.Store.Entry(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if entry == nil {
+			continue
+		}
+		if o, ok := a.outcome(*entry); ok {
+			found = append(found, o)
+		}
+	}
+	return found, nil
 }
 
 // outcome decodes a journal entry, and hides secrets.
@@ -115,16 +125,26 @@ type decisionsQuery struct {
 	project               string // path or id
 	pipeline, job         int64  // 0 for any
 	ref                   string
+	since                 time.Time
 	limit                 int
 	cursor                string
+	ids                   []string // these decisions, whatever else
 }
 
-func parseDecisionsQuery(v url.Values) (decisionsQuery, error) {
+func parseDecisionsQuery(v url.Values, now time.Time) (decisionsQuery, error) {
+	if v.Has("id") {
+		ids := v["id"]
+		if len(v) > 1 || len(ids) > maxIDs || slices.ContainsFunc(ids, func(id string) bool { return id == "" || len(id) > store.MaxID }) {
+			return decisionsQuery{}, fmt.Errorf("parameter %q: give the ids of 1 to %d decisions, and no other parameter", "id", maxIDs)
+		}
+		return decisionsQuery{ids: ids}, nil
+	}
 	action, err1 := oneOf(v, "action", event.Verbs)
 	outcome, err2 := oneOf(v, "outcome", slices.Concat(event.Results, []string{outcomeWaiting}))
 	pipeline, err3 := idOf(v, "pipeline")
 	job, err4 := idOf(v, "job")
 	limit, err5 := limitOf(v)
+	since, err6 := sinceOf(v, now)
 	q := decisionsQuery{
 		rule:     v.Get("rule"),
 		action:   action,
@@ -133,12 +153,13 @@ func parseDecisionsQuery(v url.Values) (decisionsQuery, error) {
 		pipeline: pipeline,
 		job:      job,
 		ref:      v.Get("ref"),
+		since:    since,
 		limit:    limit,
 		cursor:   v.Get("cursor"),
 	}
 	return q, errors.Join(
-		known(v, "rule", "action", "outcome", "project", "pipeline", "job", "ref", "limit", "cursor"),
-		err1, err2, err3, err4, err5)
+		known(v, "rule", "action", "outcome", "project", "pipeline", "job", "ref", "since", "limit", "cursor", "id"),
+		err1, err2, err3, err4, err5, err6)
 }
 
 func (q *decisionsQuery) matches(o *event.Outcome) bool {

@@ -17,7 +17,8 @@ import (
 // adminOn returns the handler of the admin API as if it listened on the address.
 func adminOn(ip string, reload func() error) http.Handler {
 	return admin.New(admin.Config{
-		Addr: &net.TCPAddr{IP: net.ParseIP(ip), Port: 9090}, Store: &memoryStore{}, Rules: state{}, Reload: reload,
+		Changes: &changes{},
+		Addr:    &net.TCPAddr{IP: net.ParseIP(ip), Port: 9090}, Store: &memoryStore{}, Rules: state{}, Reload: reload,
 		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	})
 }

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
 )
 
 const (
@@ -47,6 +50,23 @@ func idOf(v url.Values, name string) (int64, error) {
 		return 0, fmt.Errorf("parameter %q: it must be an id, a whole number from 1", name)
 	}
 	return id, nil
+}
+
+// sinceOf reads a parameter that is a time, or a duration that ends now; zero if it is
+// missing.
+func sinceOf(v url.Values, now time.Time) (time.Time, error) {
+	value := v.Get("since")
+	if value == "" {
+		return time.Time{}, nil
+	}
+	if since, err := time.Parse(time.RFC3339, value); err == nil {
+		return since, nil
+	}
+	span, err := model.ParseDuration(value)
+	if err != nil || span == 0 {
+		return time.Time{}, fmt.Errorf("parameter %q: it must be a duration like 2h or 7d, or a time like 2026-12-24T18:00:00Z", "since")
+	}
+	return now.Add(-time.Duration(span)), nil
 }
 
 // limitOf reads the number of items of a page.

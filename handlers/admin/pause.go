@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/common/model"
 
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -81,7 +81,7 @@ func (a *admin) pause(c echo.Context) error {
 	}
 	p, err := scopeOf(req.Project, req.Rule)
 	if err == nil {
-		p.By, p.Reason, p.Until = auth.Who(c, req.By), req.Reason, req.Until
+		p.By, p.Reason, p.Until = actor(c, req.By), req.Reason, req.Until
 		err = a.check(&p, req.For)
 	}
 	if err != nil {
@@ -96,6 +96,11 @@ func (a *admin) pause(c echo.Context) error {
 	case err != nil:
 		return a.unavailable(c, err)
 	}
+	reason := p.Reason
+	if !p.Until.IsZero() {
+		reason = strings.TrimSpace(reason + " (until " + p.Until.UTC().Format(time.RFC3339) + ")")
+	}
+	a.changed(c, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: reason})
 	return a.paused(ctx, c)
 }
 
@@ -135,19 +140,22 @@ func (a *admin) resume(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
+	by := actor(c, req.By)
 	if req.Every {
-		if _, err := a.Pauses.ResumeAll(ctx, auth.Who(c, req.By)); err != nil {
+		if _, err := a.Pauses.ResumeAll(ctx, by); err != nil {
 			return a.unavailable(c, err)
 		}
+		a.changed(c, event.Change{Action: event.ChangeResume, Target: "every pause", By: by})
 		return a.paused(ctx, c)
 	}
-	found, err := a.Pauses.Resume(ctx, p.Scope(), auth.Who(c, req.By))
+	found, err := a.Pauses.Resume(ctx, p.Scope(), by)
 	switch {
 	case err != nil:
 		return a.unavailable(c, err)
 	case !found:
 		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no pause with the scope %q is in force: GET /api/v1/status lists those that are", p.Scope())})
 	}
+	a.changed(c, event.Change{Action: event.ChangeResume, Target: p.Scope(), By: by})
 	return a.paused(ctx, c)
 }
 

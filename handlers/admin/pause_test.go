@@ -12,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -38,11 +40,13 @@ func TestPauseAndResume(t *testing.T) {
 	clock := storetest.NewClock()
 	db := openStore(t, clock)
 	var log bytes.Buffer
-	admin := admin.New(admin.Config{
+	made := &changes{}
+	admin := described(t, admin.New(admin.Config{
+		Changes: made, Describe: steer.Describe,
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Version: "v1", Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		Rules:  state{Hash: "abc", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
 		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))},
-	})
+	}))
 	until := clock.Now().Add(2 * time.Hour).UTC().Format(time.RFC3339)
 	for _, step := range []struct {
 		path, body string
@@ -105,6 +109,15 @@ func TestPauseAndResume(t *testing.T) {
 			t.Errorf("%s %.80s: %s has %s", step.path, step.body, text, step.lacks)
 		}
 	}
+	var recorded []string
+	for _, c := range made.all {
+		recorded = append(recorded, strings.TrimSpace(c.Action+" "+c.Target+" "+c.By+" "+c.Reason))
+	}
+	if diff := cmp.Diff([]string{
+		"resume every pause", "resume all ann", "pause rule:retry-stuck  (until 2999-01-01T00:00:00Z)", "pause project:platform/*  (until " + until + ")", "pause all ann the cluster moves",
+	}, recorded); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
 	for _, line := range []string{`msg=paused scope=all by=ann reason="the cluster moves"`, `msg=resumed scope=all by=ann`} {
 		if !strings.Contains(log.String(), line) {
 			t.Errorf("the log lacks %s:\n%s", line, log.String())
@@ -128,10 +141,11 @@ func TestPausesAreBounded(t *testing.T) {
 	if err := db.Set(t.Context(), "pauses", value, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	admin := admin.New(admin.Config{
-		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler), Rules: state{},
+	admin := described(t, admin.New(admin.Config{
+		Changes: &changes{},
+		Addr:    &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler), Rules: state{},
 		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
-	})
+	}))
 	for _, step := range []struct {
 		project string
 		code    int

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"bufio"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,9 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/pipesteward/pipesteward/handlers/auth"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // maxRequest bounds the body of a request to the admin API, in bytes.
@@ -49,6 +54,29 @@ func readRequest(c echo.Context, into any) error {
 	}
 	return fmt.Errorf("the body can't be read: %w", err)
 }
+
+// readOptional is readRequest for a body that may be missing.
+func readOptional(c echo.Context, into any) error {
+	if c.Request().ContentLength == 0 {
+		return nil
+	}
+	return readRequest(c, into)
+}
+
+// changed records a change that a request has made. If that is impossible, the change
+// stands, and the log has it.
+func (a *admin) changed(c echo.Context, change event.Change) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), storeTimeout)
+	defer cancel()
+	change.From = c.RealIP()
+	if err := a.Changes.Record(ctx, change); err != nil {
+		a.Log.Error("a change by an operator could not be recorded", "action", change.Action, "target", change.Target, "by", change.By, "from", change.From, "error", err)
+	}
+}
+
+// actor returns who makes a request, for the journal and the log: the authenticated user,
+// or, where nobody is authenticated, the name that the request gives, "" if it gives none.
+func actor(c echo.Context, by string) string { return cmp.Or(auth.User(c), by) }
 
 // kindsOfJSON describes the value that a member of a request's body must have.
 var kindsOfJSON = map[reflect.Kind]string{reflect.String: "a text", reflect.Bool: "true or false", reflect.Struct: "a text"}

@@ -110,6 +110,14 @@ func (s *Store) view(ctx context.Context, run func(*txn) error) error {
 	return err
 }
 
+// viewAll is view with the lazy writes, among which are leases: it commits them.
+func (s *Store) viewAll(ctx context.Context, run func(*txn) error) error {
+	if err := s.write(ctx, func(*txn) error { return nil }); err != nil {
+		return err
+	}
+	return s.view(ctx, run)
+}
+
 // committer is the state of the committing goroutine.
 type committer struct {
 	*Store

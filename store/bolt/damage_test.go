@@ -108,7 +108,7 @@ func TestBoltUnreadableRecord(t *testing.T) {
 		if err != nil || len(leases) != 4 {
 			t.Errorf("leased %t: %d leases, %v, want the 4 others", leased, len(leases), err)
 		}
-		dead, err := s.Dead(t.Context(), 10)
+		dead, _, err := s.Dead(t.Context(), "", 10)
 		if err != nil || len(dead) != 1 || dead[0].ID != "record-000" || !strings.Contains(dead[0].Reason, "damaged") {
 			t.Errorf("leased %t: dead records %+v, %v, want the unreadable one", leased, dead, err)
 		}
@@ -145,7 +145,7 @@ func TestBoltUnreadableDeadRecord(t *testing.T) {
 		return dead.Put(k, []byte{1, 2, 3})
 	})
 	s = open(t, path, bolt.Options{Now: clock.Now})
-	dead, err := s.Dead(t.Context(), 10)
+	dead, _, err := s.Dead(t.Context(), "", 10)
 	if err != nil || len(dead) != 2 || !strings.Contains(dead[0].Reason, "damaged") || dead[1].Reason != "of no use" {
 		t.Errorf("dead records %+v, %v, want one that can't be read and another", dead, err)
 	}

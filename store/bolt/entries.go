@@ -54,6 +54,19 @@ func (l entryList) write(t *txn, id string, body []byte, replace bool, ttl time.
 	return t.put(l.entries, key, encodeEntry(at, id, body))
 }
 
+// get returns the entry with the id that is not older than ttl, nil if there is none.
+func (l entryList) get(t *txn, id string, ttl time.Duration) (*store.Entry, error) {
+	key := l.ids.Get([]byte(id))
+	if key == nil {
+		return nil, nil
+	}
+	at, _, body, err := decodeEntry(l.entries.Get(key))
+	if err != nil || later(at, ttl) <= t.now {
+		return nil, err
+	}
+	return &store.Entry{ID: id, At: t.processTime(at), Body: bytes.Clone(body)}, nil
+}
+
 // list lists up to n entries, newest first, that were added before the one with the
 // number; 0: all. The cursor is the number of the last one that it lists.
 func (l entryList) list(t *txn, before uint64, n int, ttl time.Duration) (entries []store.Entry, next string, err error) {

@@ -133,6 +133,8 @@ func numberKey(n uint64) []byte {
 	return binary.BigEndian.AppendUint64(nil, n)
 }
 
+func splitNumberKey(k []byte) uint64 { return binary.BigEndian.Uint64(k) }
+
 func pairKey(at int64, seq uint64) []byte {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, 16), uint64(at))
 	return binary.BigEndian.AppendUint64(b, seq)

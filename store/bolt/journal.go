@@ -37,3 +37,15 @@ func (s *Store) Entries(ctx context.Context, cursor string, n int) (entries []st
 	})
 	return entries, next, err
 }
+
+// Entry implements store.Journal.
+func (s *Store) Entry(ctx context.Context, id string) (entry *store.Entry, err error) {
+	if err := store.CheckEntry(id); err != nil {
+		return nil, err
+	}
+	err = s.view(ctx, func(t *txn) (err error) {
+		entry, err = t.journal.get(t, id, s.journalTTL)
+		return err
+	})
+	return entry, err
+}

@@ -164,11 +164,7 @@ func (s *Store) Wait(ctx context.Context, atMost time.Duration) error {
 // records a second.
 func (s *Store) Depth(ctx context.Context) (store.Depth, error) {
 	var d store.Depth
-	// This commits the lazy writes, among which are leases.
-	if err := s.write(ctx, func(*txn) error { return nil }); err != nil {
-		return d, err
-	}
-	err := s.view(ctx, func(t *txn) error {
+	err := s.viewAll(ctx, func(t *txn) error {
 		c := t.due.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			at, _ := splitPairKey(k)
@@ -185,28 +181,4 @@ func (s *Store) Depth(ctx context.Context) (store.Depth, error) {
 		return nil
 	})
 	return d, err
-}
-
-// Dead implements store.Queue.
-func (s *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
-	var dead []store.DeadRecord
-	err := s.view(ctx, func(t *txn) error {
-		c := t.dead.Cursor()
-		for k, v := c.Last(); k != nil && len(dead) < n; k, v = c.Prev() {
-			at, seq := splitPairKey(k)
-			h, err := decodeHeader(v)
-			if err != nil {
-				h = unreadable(seq, err)
-			}
-			dead = append(dead, store.DeadRecord{
-				ID:     h.ID,
-				Kind:   h.Kind,
-				Body:   t.body(seq),
-				Reason: h.Reason,
-				At:     t.processTime(at),
-			})
-		}
-		return nil
-	})
-	return dead, err
 }

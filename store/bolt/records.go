@@ -25,18 +25,7 @@ func (t *txn) enqueue(records []store.Record, dedupeTTL, journalTTL time.Duratio
 				return nil, err
 			}
 		}
-		seq, err := t.records.NextSequence()
-		if err != nil {
-			return nil, err
-		}
-		h := header{ID: r.ID, Kind: r.Kind, Due: later(t.now, r.After), SeenUntil: later(t.now, dedupeTTL)}
-		if err := t.add(tagID, r.ID, numberKey(seq), h.SeenUntil); err != nil {
-			return nil, err
-		}
-		if err := t.putBody(seq, r.Body); err != nil {
-			return nil, err
-		}
-		if err := t.place(seq, h); err != nil {
+		if err := t.insert(r, dedupeTTL); err != nil {
 			return nil, err
 		}
 		if r.Note != nil {
@@ -47,6 +36,23 @@ func (t *txn) enqueue(records []store.Record, dedupeTTL, journalTTL time.Duratio
 		added[i] = true
 	}
 	return added, nil
+}
+
+// insert adds a record under a number of its own, and remembers its id, which is not
+// remembered yet, for the time of dedupeTTL from now.
+func (t *txn) insert(r store.Record, dedupeTTL time.Duration) error {
+	seq, err := t.records.NextSequence()
+	if err != nil {
+		return err
+	}
+	h := header{ID: r.ID, Kind: r.Kind, Due: later(t.now, r.After), SeenUntil: later(t.now, dedupeTTL)}
+	if err := t.add(tagID, r.ID, numberKey(seq), h.SeenUntil); err != nil {
+		return err
+	}
+	if err := t.putBody(seq, r.Body); err != nil {
+		return err
+	}
+	return t.place(seq, h)
 }
 
 // place writes the header, and the record's key in the order of due times.

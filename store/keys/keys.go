@@ -44,6 +44,7 @@ var Families = []Family{
 	{Record, "trouble:<start>", "actions/health", untilDone, "the messages about trouble with GitLab"},
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
+	{Claim, "changes", "actions/audit", "10s", "one replica records a change"},
 	{Claim, "pauses", "actions/pause", "10s", "one replica changes the pauses"},
 	{Claim, "slack:<channel>:<subject>:claim", "actions/slack", "30s, renewed", "one worker writes a message"},
 	{Claim, "storm:<class>", "actions/breaker", "10s", "one replica changes a storm"},
@@ -64,11 +65,12 @@ var Families = []Family{
 	{Tally, "waiting:<class>:<start>", "actions/breaker", "7d", "decisions that wait for the end of a storm"},
 
 	{Value, "caught-up:<instance>:<project>", "actions/catchup", "365d", "up to when a project was looked at"},
+	{Value, "changes", "actions/audit", "10y", "the last changes that people made"},
 	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule for pipelines has decided on the job"},
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
-	{Value, "failed:decision:<decision>", "actions", "7d", "how often a decision has failed"},
+	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
-	{Value, "last-failed:<instance>", "actions, actions/catchup", "7d", "when a decision last failed"},
+	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
 	{Value, "pauses", "actions/pause", "10y", "the pauses in force"},
 	{Value, "retried:<instance>:<job>", "actions/follow", "7d", "the retry that made a job"},
 	{Value, "rules-in-force:<instance>", "actions/catchup", "365d", "since when each rule is in force"},
@@ -159,6 +161,9 @@ const CatchUp = "catch-up"
 
 // Pauses is the key of the pauses in force, and of the claim on them.
 const Pauses = "pauses"
+
+// Changes is the key of the changes that people made, and of the claim on them.
+const Changes = "changes"
 
 // KnownProjects is the key of the projects that sent an event.
 const KnownProjects = "known-projects"

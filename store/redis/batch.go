@@ -52,7 +52,7 @@ type batchPart struct {
 // caller may change its own when it gives up.
 func (b *batchPart) addRecords(prefix string, records []store.Record) {
 	for _, r := range records {
-		b.keys = append(b.keys, prefix+"id:"+r.ID)
+		b.keys = append(b.keys, idKey(prefix, r.ID))
 		note := store.Entry{}
 		if r.Note != nil {
 			note = *r.Note
@@ -61,6 +61,9 @@ func (b *batchPart) addRecords(prefix string, records []store.Record) {
 		b.size += len(r.Body) + len(note.Body)
 	}
 }
+
+// idKey returns the key that remembers an id.
+func idKey(prefix, id string) string { return prefix + "id:" + id }
 
 // run adds the part to a batch and waits for its reply. If ctx ends before, the
 // part may still be sent.

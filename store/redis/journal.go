@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -57,8 +56,14 @@ func (r *Store) listEntries(ctx context.Context, keys []string, cursor string, n
 	return entries, next, nil
 }
 
-// parseMicros parses a time in the format of the scripts.
-func parseMicros(s string) (time.Time, error) {
-	t, err := strconv.ParseInt(s, 10, 64)
-	return fromMicros(t), err
+// Entry implements store.Journal.
+func (r *Store) Entry(ctx context.Context, id string) (*store.Entry, error) {
+	if err := store.CheckEntry(id); err != nil {
+		return nil, err
+	}
+	list, err := r.runList(ctx, "entry", r.journal, id, micros(r.journalTTL))
+	if err != nil || len(list.rest) == 0 {
+		return nil, err
+	}
+	return &store.Entry{ID: id, At: fromMicros(list.number()), Body: []byte(list.string())}, nil
 }

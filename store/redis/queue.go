@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"fmt"
 	"slices"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -191,30 +188,6 @@ func (r *Store) Depth(ctx context.Context) (store.Depth, error) {
 		Leased:  int(list.number()),
 		Dead:    int(list.number()),
 	}, nil
-}
-
-// Dead implements store.Queue.
-func (r *Store) Dead(ctx context.Context, n int) ([]store.DeadRecord, error) {
-	var found []goredis.XMessage
-	err := r.call(ctx, func(ctx context.Context) (err error) {
-		if n > 0 {
-			found, err = r.client.XRevRangeN(ctx, r.dead, "+", "-", int64(n)).Result()
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	dead := make([]store.DeadRecord, len(found))
-	for i, m := range found {
-		text := func(field string) string { s, _ := m.Values[field].(string); return s }
-		at, err := parseMicros(text("at"))
-		if err != nil {
-			return nil, fmt.Errorf("store: dead record %s: %w", m.ID, err)
-		}
-		dead[i] = store.DeadRecord{ID: text("id"), Kind: text("kind"), Body: []byte(text("body")), Reason: text("reason"), At: at}
-	}
-	return dead, nil
 }
 
 // Queued implements store.Queue.

@@ -84,6 +84,7 @@ type Store struct {
 	journal    []string // the keys of the journal's scripts, see note.lua
 	puts       *batcher
 	dones      *batcher
+	dedupeTTL  time.Duration
 	journalTTL time.Duration
 	warnings   []string
 
@@ -150,6 +151,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		queue:       []string{key("waiting"), key("leased"), key("headers"), key("bodies")},
 		dead:        key("dead"),
 		journal:     []string{key("journal"), key("entries")},
+		dedupeTTL:   o.DedupeTTL,
 		journalTTL:  o.JournalTTL,
 		unsubscribe: unsubscribe,
 		listened:    make(chan struct{}),

@@ -18,6 +18,7 @@ func testBadInput(t *testing.T, f *fixture) {
 	f.put(t, record("a"))
 	l := f.leaseOne(t, time.Hour)
 	second := func(_ any, err error) error { return err }
+	third := func(_, _ any, err error) error { return err }
 	for _, tc := range []struct {
 		name string
 		err  error
@@ -32,6 +33,11 @@ func testBadInput(t *testing.T, f *fixture) {
 		{"DoneWith an entry without an id", f.DoneWith(ctx, l, store.Changes{Amend: []store.Entry{{}}})},
 		{"DoneWith a value without a key", f.DoneWith(ctx, l, store.Changes{Values: []store.Value{{TTL: time.Hour}}})},
 		{"DoneWith a value for no time", f.DoneWith(ctx, l, store.Changes{Values: []store.Value{{Key: "key"}}})},
+		{"Find without an id", third(f.Find(ctx, ""))},
+		{"Requeue without an id", f.Requeue(ctx, "")},
+		{"Drop a long id", f.Drop(ctx, long)},
+		{"Drop with an entry without an id", f.Drop(ctx, "a", store.Entry{})},
+		{"Entry without an id", second(f.Entry(ctx, ""))},
 		{"Note without an id", f.Note(ctx, "", nil)},
 		{"Amend with a long id", f.Amend(ctx, long, nil)},
 		{"Append without a key", f.Append(ctx, "", "id", nil, 1)},
@@ -78,10 +84,15 @@ func everyCall(ctx context.Context, s store.Store, l *store.Lease) map[string]er
 		errs[end.name] = end.call(ctx, s, l)
 	}
 	_, errs["Depth"] = s.Depth(ctx)
-	_, errs["Dead"] = s.Dead(ctx, 1)
+	_, _, errs["Records"] = s.Records(ctx, "", 1)
+	_, _, errs["Dead"] = s.Dead(ctx, "", 1)
+	_, _, errs["Find"] = s.Find(ctx, "leased")
+	errs["Requeue"] = s.Requeue(ctx, "dead")
+	errs["Drop"] = s.Drop(ctx, "dead")
 	errs["Note"] = s.Note(ctx, "never noted", nil)
 	errs["Amend"] = s.Amend(ctx, "never noted", nil)
 	_, _, errs["Entries"] = s.Entries(ctx, "", 1)
+	_, errs["Entry"] = s.Entry(ctx, "never noted")
 	errs["Append"] = s.Append(ctx, "never appended", "id", nil, 1)
 	_, _, errs["Appended"] = s.Appended(ctx, "never appended", "", 1)
 	_, errs["Take"] = s.Take(ctx, "never taken", store.Rate{Limit: 1, Per: time.Hour})

@@ -142,3 +142,28 @@ func testEntriesTTL(t *testing.T, f *fixture) {
 		t.Errorf("noted anew %v after an entry of an hour ago", d)
 	}
 }
+
+func testEntry(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	ok(t, "Note", f.Note(ctx, "a", []byte("first")))
+	ok(t, "Note", f.Note(ctx, "b", nil))
+	ok(t, "Amend", f.Amend(ctx, "a", []byte("amended")))
+	entries, _, err := f.Entries(ctx, "", 10)
+	ok(t, "Entries", err)
+	for _, want := range entries {
+		got, err := f.Entry(ctx, want.ID)
+		ok(t, "Entry", err)
+		if got == nil {
+			t.Fatalf("Entry finds no %q", want.ID)
+		}
+		same(t, "entry "+want.ID, []any{got.ID, string(got.Body), got.At}, []any{want.ID, string(want.Body), want.At})
+	}
+	f.advance(store.DefaultJournalTTL)
+	for _, id := range []string{"a", "unknown"} {
+		got, err := f.Entry(ctx, id)
+		ok(t, "Entry", err)
+		if got != nil {
+			t.Errorf("entry %+v, want none", got)
+		}
+	}
+}

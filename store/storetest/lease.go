@@ -161,8 +161,7 @@ func testLeaseLost(t *testing.T, f *fixture) {
 			ok(t, "Done", f.Done(t.Context(), &leases[i]))
 		}
 	}
-	dead, err := f.Dead(t.Context(), 10)
-	ok(t, "Dead", err)
+	dead := f.dead(t)
 	same(t, "dead records", len(dead), 1)
 	same(t, "reason", dead[0].Reason, "first")
 }
@@ -264,8 +263,7 @@ func testBury(t *testing.T, f *fixture) {
 	f.wantDue(t)
 	same(t, "the id of a dead record", f.put(t, record("a")), []bool{false})
 
-	dead, err := f.Dead(t.Context(), 10)
-	ok(t, "Dead", err)
+	dead := f.dead(t)
 	same(t, "dead records", len(dead), 3)
 	for i, id := range []string{"c", "b", "a"} {
 		same(t, "dead record", dead[i], store.DeadRecord{
@@ -274,11 +272,6 @@ func testBury(t *testing.T, f *fixture) {
 	}
 	if d := dead[0].At.Sub(dead[2].At); d < 2*time.Minute || d > 3*time.Minute {
 		t.Errorf("the last was buried %v after the first, want 2m", d)
-	}
-	for _, n := range []int{2, 0, -1} {
-		some, err := f.Dead(t.Context(), n)
-		ok(t, "Dead", err)
-		same(t, "how many of n", len(some), max(n, 0))
 	}
 	f.wantDepth(t, store.Depth{Dead: 3})
 }

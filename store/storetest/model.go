@@ -36,6 +36,8 @@ func testModel(t *testing.T, newBackend func(t *testing.T) Backend) {
 			"Done":     m.done,
 			"DoneWith": m.doneWith,
 			"Bury":     m.bury,
+			"Requeue":  m.requeue,
+			"Drop":     m.drop,
 			"Note":     m.note,
 			"Amend":    m.amend,
 			"Take":     m.take,
@@ -55,7 +57,7 @@ type model struct {
 	now     time.Duration
 	seen    map[string]time.Duration // until when
 	queue   map[string]*modelRecord
-	dead    []string // last buried first
+	dead    modelDead // last buried first
 	leases  []modelLease
 	journal []modelEntry // newest first
 	rates   map[string]*modelRate
@@ -144,13 +146,8 @@ func (m *model) check(t *rapid.T) {
 	depth.Dead = len(m.dead)
 	m.wantDepth(t, depth)
 
-	dead, err := m.Dead(t.Context(), 1000)
-	ok(t, "Dead", err)
-	var deadIDs []string
-	for _, d := range dead {
-		deadIDs = append(deadIDs, d.ID)
-	}
-	same(t, "dead records", deadIDs, m.dead)
+	m.checkDead(t)
+	m.checkRecords(t)
 
 	m.journal = slices.DeleteFunc(m.journal, func(e modelEntry) bool { return e.at+store.DefaultJournalTTL <= m.now })
 	entries, _, err := m.Entries(t.Context(), "", 1000)
@@ -294,7 +291,7 @@ func (m *model) bury(t *rapid.T) {
 	r := m.withLease(t, func(l *store.Lease) error { return m.Bury(t.Context(), l, "reason") })
 	if r != nil {
 		delete(m.queue, r.id)
-		m.dead = append([]string{r.id}, m.dead...)
+		m.dead = slices.Insert(m.dead, 0, r)
 	}
 	m.pass(t) // no two records have the same time
 }

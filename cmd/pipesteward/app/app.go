@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -28,12 +29,12 @@ import (
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/recent"
+	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
-	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/deliveries"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
@@ -83,8 +84,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
-	o.AdminAuth.Now, o.AdminAuth.Log = time.Now, log
-	authorizer, err := auth.New(o.AdminAuth)
+	authorizer, err := newAuthorizer(o.AdminAuth, log)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	a.closers = append(a.closers, db.Close)
 
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), worker.NewMetrics(db))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), worker.NewMetrics(db, time.Now), newBuildInfo(o.Version))
 	registry.MustRegister(newRulesMetrics(a.rules)...)
 	counters := metrics.New(registry)
 
@@ -156,7 +156,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	if err := authorizer.CheckAddress(a.adminListener.Addr()); err != nil {
-		return nil, fmt.Errorf("--admin-listen: %w", err)
+		return nil, SettingErrors{{"admin-listen", err}}
 	}
 	stories := stories{story.Builder{
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,
@@ -164,7 +164,11 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	adminAPI := admin.New(admin.Config{
 		Pauses: pauses, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
-		Parts: map[string]func(context.Context) any{"gitlab": func(context.Context) any { return runner.Health.Status() }},
+		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: audit.Log{Store: db, Now: time.Now}, Describe: steer.Describe,
+		Parts: map[string]func(context.Context) any{
+			"gitlab": func(context.Context) any { return runner.Health.Status() },
+			"storms": func(ctx context.Context) any { return runner.Breakers.Status(ctx) },
+		},
 	})
 	a.adminTLS = authorizer.WebConfig().TLS()
 	a.serve("--admin-listen", a.adminListener, a.adminTLS, authorizer.WebConfig().Headers(adminAPI))
@@ -283,10 +287,11 @@ func (a *App) listen(ctx context.Context, setting, address string) (net.Listener
 func (a *App) serve(setting string, listener net.Listener, secure *tls.Config, handler http.Handler) {
 	a.parts = append(a.parts, func(ctx context.Context) (stop func() error) {
 		server := handlers.NewServer(handler)
-		server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug) // of connections that clients break
+		server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)
 		server.TLSConfig = secure
 		serve := server.Serve
 		if secure != nil {
+			server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelInfo) // of clients that speak no TLS, mostly
 			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 		}
 		go func() {

@@ -1,0 +1,78 @@
+package steer
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/pipesteward/pipesteward/actions/breaker"
+	"github.com/pipesteward/pipesteward/actions/follow"
+	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// record has the members that bodies of several kinds have in common. An outcome has all
+// of the event and of the decision.
+type record struct {
+	event.Outcome
+	Waits event.Wait `json:"waits"`
+}
+
+// Describe returns what a record is about, and why it waits, by its body. A body that
+// can't be read is about nothing.
+func Describe(kind string, body []byte) event.Subject {
+	switch kind {
+	case event.RecordEvent, event.RecordDecision, event.RecordOutcome, follow.RecordKind:
+		return describeEvent(kind, body)
+	case event.RecordSweep:
+		var run struct {
+			event.Sweep
+			Waits event.Wait `json:"waits"`
+		}
+		if json.Unmarshal(body, &run) != nil {
+			return event.Subject{}
+		}
+		return event.Subject{About: "run of the schedule rule " + run.Rule, Rule: run.Rule, Action: event.VerbErase, Wait: run.Waits}
+	case breaker.RecordKind:
+		var storm breaker.Record
+		if json.Unmarshal(body, &storm) != nil {
+			return event.Subject{}
+		}
+		return event.Subject{About: "storm of " + storm.Class + " failures", Wait: event.Wait{For: event.WaitStorm, Reason: "its end, which is announced"}}
+	case health.RecordKind:
+		var trouble health.Record
+		if json.Unmarshal(body, &trouble) != nil {
+			return event.Subject{}
+		}
+		return event.Subject{About: "GitLab can't be used", Wait: event.Wait{For: event.WaitGitLab, Reason: trouble.Reason}}
+	}
+	return event.Subject{}
+}
+
+func describeEvent(kind string, body []byte) event.Subject {
+	var r record
+	if json.Unmarshal(body, &r) != nil {
+		return event.Subject{}
+	}
+	s := event.Subject{
+		Decision: r.ID, Rule: r.Rule, Action: r.Action.Verb, Project: r.Project.Path, ProjectID: r.Project.ID, Ref: cmp.Or(r.Job.Ref, r.Pipeline.Ref),
+		Pipeline: r.Pipeline.ID, Job: r.Job.ID, JobName: r.Job.Name, Wait: r.Waits,
+	}
+	target := r.Job.Name
+	if r.Job.ID == 0 {
+		target = fmt.Sprintf("pipeline %d", r.Pipeline.ID)
+	}
+	switch kind {
+	case event.RecordEvent:
+		s.About = strings.TrimSpace(target + " " + cmp.Or(r.Job.Status, r.Pipeline.Status))
+	case event.RecordDecision:
+		s.About = r.Action.Verb + " of " + target
+	case event.RecordOutcome:
+		s.About = fmt.Sprintf("%s of %s: %s", r.Action.Verb, target, r.Result)
+	case follow.RecordKind:
+		s.About = "is " + target + ", which failed again, retried once more?"
+		s.Wait = event.Wait{For: event.WaitSchedule, Reason: cmp.Or(r.Waits.Reason, "GitLab, or a rule for pipelines, may retry it")}
+	}
+	return s
+}

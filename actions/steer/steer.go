@@ -1,0 +1,146 @@
+// Package steer is for people who look at the queue of a running server and change it: it
+// says what a record is about and why it waits, puts dead records back, has failed
+// decisions made again, and drops records.
+package steer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// Store is the part of the store that a Steerer uses.
+type Store interface {
+	Find(ctx context.Context, id string) (*store.QueuedRecord, *store.DeadRecord, error)
+	Requeue(ctx context.Context, id string) error
+	Drop(ctx context.Context, id string, amend ...store.Entry) error
+	Entry(ctx context.Context, id string) (*store.Entry, error)
+}
+
+// Maker makes decisions again.
+type Maker interface {
+	// MakeAgain queues a decision that has failed once more, and returns its new id; ""
+	// if it was made again already since it failed last.
+	MakeAgain(ctx context.Context, d event.Decision) (id string, err error)
+}
+
+// Steerer changes the queue for people. All fields are required.
+type Steerer struct {
+	Store Store
+	Maker Maker
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// Requeue puts a dead record back into the queue, or has a decision that failed made
+// again, by its id in the journal. Errors are event.ErrNoRecord, an *event.StateError, and
+// those of the store.
+func (s *Steerer) Requeue(ctx context.Context, id, by string) (event.Requeued, error) {
+	switch err := s.Store.Requeue(ctx, id); {
+	case err == nil:
+		s.Log.Warn("requeued", "id", id, "by", by)
+		return event.Requeued{ID: id}, nil
+	case errors.Is(err, store.ErrQueued):
+		return event.Requeued{}, &event.StateError{Reason: "the record is in the queue already, and is worked on when it is due"}
+	case !errors.Is(err, store.ErrNotFound):
+		return event.Requeued{}, err
+	}
+	o, err := s.outcome(ctx, id)
+	if err != nil {
+		return event.Requeued{}, err
+	}
+	if reason := final(o); reason != "" {
+		return event.Requeued{}, &event.StateError{Reason: reason}
+	}
+	again, err := s.Maker.MakeAgain(ctx, o.Decision)
+	if err != nil {
+		return event.Requeued{}, err
+	}
+	if again == "" {
+		return event.Requeued{}, &event.StateError{Reason: fmt.Sprintf("the decision was made again already since it failed: see GET /api/v1/decisions?project=%d", o.Project.ID)}
+	}
+	s.Log.Warn("requeued", "id", id, "by", by, "decision", again)
+	return event.Requeued{ID: id, Decision: again}, nil
+}
+
+// outcome returns the decision with the id as the journal has it.
+func (s *Steerer) outcome(ctx context.Context, id string) (o event.Outcome, err error) {
+	entry, err := s.Store.Entry(ctx, id)
+	switch {
+	case err != nil:
+		return o, err
+	case entry == nil:
+		return o, event.ErrNoRecord
+	}
+	if err := json.Unmarshal(entry.Body, &o); err != nil {
+		return o, fmt.Errorf("journal entry %s: %w", id, err)
+	}
+	return o, nil
+}
+
+// final returns why a decision can't be made again; "" if it can.
+func final(o event.Outcome) string {
+	switch {
+	case o.Sweep.ID != "":
+		return "this is the run of a schedule rule: `pipesteward sweep` makes another one"
+	case o.Result == "", o.Result == event.ResultDeferred:
+		return "the decision waits in the queue, and is carried out when it is due"
+	case o.Result != event.ResultFailed:
+		return fmt.Sprintf("the outcome of the decision is %s: only a decision that failed can be requeued", o.Result)
+	case o.Key == "":
+		return "the journal has no key of the decision"
+	}
+	return ""
+}
+
+// Drop removes a record from the queue, or a dead record. If it is a decision, its outcome
+// is that it is skipped. Errors are as those of Requeue.
+func (s *Steerer) Drop(ctx context.Context, id, by string) error {
+	queued, dead, err := s.Store.Find(ctx, id)
+	if err != nil {
+		return err
+	}
+	var entries []store.Entry
+	switch {
+	case queued != nil:
+		entries, err = s.dropped(queued.Kind, queued.Body, by)
+	case dead != nil:
+		entries, err = s.dropped(dead.Kind, dead.Body, by)
+	}
+	if err != nil {
+		return err
+	}
+	switch err := s.Store.Drop(ctx, id, entries...); {
+	case errors.Is(err, store.ErrLeased):
+		return &event.StateError{Reason: "the record is in flight: a worker carries it out now; try again when it waits or is dead"}
+	case errors.Is(err, store.ErrNotFound):
+		return event.ErrNoRecord
+	case err != nil:
+		return err
+	}
+	s.Log.Warn("dropped", "id", id, "by", by)
+	return nil
+}
+
+// dropped returns the entries of the journal about a record that is dropped.
+func (s *Steerer) dropped(kind string, body []byte, by string) ([]store.Entry, error) {
+	if kind != event.RecordDecision {
+		return nil, nil
+	}
+	var d event.Decision
+	if err := json.Unmarshal(body, &d); err != nil || d.ID == "" {
+		return nil, nil //nolint:nilerr // it may be dead because it can't be read
+	}
+	o := event.Outcome{Decision: d, Result: event.ResultSkipped, Reason: "dropped from the queue", At: s.Now().UTC()}
+	if by != "" {
+		o.Reason += " by " + by
+	}
+	outcome, err := json.Marshal(o)
+	return []store.Entry{{ID: o.ID, Body: outcome}}, err
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// defaultDecisions is how many decisions are listed without --limit.
+const defaultDecisions = 50
+
+// waiting is what stands for the outcome of a decision that has none yet.
+const waiting = "waiting"
+
+// decisionFilters are the filters of the API.
+var decisionFilters = []filterFlag{
+	{"rule", "only those of the rule of this `NAME`"},
+	{"action", "only those with this `ACTION`: " + strings.Join(event.Verbs, ", ")},
+	{"outcome", "only those with this `OUTCOME`: " + strings.Join(event.Results, ", ") + ", or waiting: none yet"},
+	{"project", "only those of the project with this `PATH` or id"},
+	{"pipeline", "only those of the pipeline with this `ID`"},
+	{"job", "only those of the job with this `ID`"},
+	{"ref", "only those of this branch or tag, by its `NAME`"},
+	{"since", "only those that were made since `WHEN`: so long ago, like 2h or 7d, or a time, like 2026-12-24T18:00:00Z"},
+}
+
+func decisionsCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "decisions",
+		Usage: "list what a running server has decided, and what came of it",
+		Description: "Newest first. With --follow, oldest first, and then each decision that is made or whose outcome changes, until it is\n" +
+			"interrupted. On a narrow terminal, each decision is a paragraph instead of a row.",
+		Flags: slices.Concat(adminFlags(), filterFlags(decisionFilters), []cli.Flag{
+			&cli.IntFlag{Name: "limit", Value: defaultDecisions, Usage: "at most so many; with --follow, how many of those that there are"},
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "stay, and print what comes"},
+			&cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "with --follow, how often to ask the server"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON: a list, or with --follow one object on each line"},
+		}),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("decisions takes no arguments, but got %q: use --project, --job or another filter", c.Args().First())}
+			}
+			query, err := queryOf(c, decisionFilters)
+			if err != nil {
+				return err
+			}
+			limit, interval := c.Int("limit"), c.Duration("interval")
+			if limit < 1 && !c.Bool("follow") || limit < 0 || interval <= 0 {
+				return &usageError{errors.New("--limit and --interval must be more than 0")}
+			}
+			if err := checkOutcome(c.String("outcome")); err != nil {
+				return err
+			}
+			out := decisionPrinter{stdout, newPrinter(stdout), widthOf(stdout), c.Bool("json")}
+			if c.Bool("follow") {
+				return followDecisions(ctx, c, query, limit, interval, out, stderr)
+			}
+			items, more, err := listAdmin(ctx, c, "/api/v1/decisions", "decisions", query, limit)
+			if err != nil {
+				return err
+			}
+			if err := out.list(items); err != nil {
+				return err
+			}
+			if more {
+				fmt.Fprintf(stderr, "there may be more: --limit %d\n", 10*limit)
+			}
+			return nil
+		},
+	}
+}
+
+// checkOutcome checks the outcome that is selected, which the server does not see when
+// decisions are followed.
+func checkOutcome(outcome string) error {
+	if known := append(slices.Clone(event.Results), waiting); outcome != "" && !slices.Contains(known, outcome) {
+		return &usageError{fmt.Errorf("--outcome: %q is none of %s", outcome, strings.Join(known, ", "))}
+	}
+	return nil
+}
+
+// decisionPrinter prints decisions.
+type decisionPrinter struct {
+	w      io.Writer
+	colour printer
+	width  int // of the terminal, in columns; 0: it is none
+	json   bool
+}
+
+// list prints a list of decisions.
+func (p decisionPrinter) list(items []json.RawMessage) error {
+	if p.json {
+		return printJSON(p.w, items)
+	}
+	all, err := decodeAll[event.Outcome](items)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(p.w, "no decisions")
+		return err
+	}
+	l := listing{head: []any{"time", "project", "ref", "pipeline/job", "rule", "action", "outcome", "reason"}}
+	for _, o := range all {
+		l.rows = append(l.rows, row{
+			cells:     []any{timeOf(o), o.Project.Path, cmp.Or(o.Job.Ref, o.Pipeline.Ref), jobOf(o), o.Rule, o.Action.Verb, p.outcome(o), p.reason(o)},
+			paragraph: p.paragraph(o),
+		})
+	}
+	_, err = fmt.Fprintln(p.w, l.render(p.width))
+	return err
+}
+
+// one prints one decision of those that are followed.
+func (p decisionPrinter) one(item json.RawMessage, o event.Outcome) error {
+	if p.json {
+		var line bytes.Buffer
+		if err := json.Compact(&line, item); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(p.w, line.String())
+		return err
+	}
+	lines := p.paragraph(o)
+	if p.width == 0 {
+		lines = []string{strings.ReplaceAll(strings.Join(slices.DeleteFunc(lines, func(l string) bool { return l == "" }), ": "), "\n", " ")}
+	}
+	_, err := fmt.Fprintln(p.w, wrapped(lines, p.width))
+	return err
+}
+
+// paragraph returns the lines about a decision.
+func (p decisionPrinter) paragraph(o event.Outcome) []string {
+	return []string{
+		fmt.Sprintf("%s  %s  %s", timeOf(o), p.outcome(o), p.colour.bold(actionText(o))),
+		whereText(admin.Subject{
+			Project: o.Project.Path, Ref: cmp.Or(o.Job.Ref, o.Pipeline.Ref), Pipeline: o.Pipeline.ID, Job: o.Job.ID, JobName: o.Job.Name, Rule: o.Rule,
+		}),
+		p.reason(o),
+	}
+}
+
+// actionText returns the action and its target, as in retry of rspec.
+func actionText(o event.Outcome) string {
+	switch {
+	case o.Action.Verb == event.VerbNotify, o.Pipeline.ID == 0:
+		return o.Action.Verb
+	case o.Job.ID == 0 || event.OfPipeline(o.Action.Verb):
+		return fmt.Sprintf("%s of pipeline %d", strings.TrimSuffix(o.Action.Verb, "_pipeline"), o.Pipeline.ID)
+	}
+	return o.Action.Verb + " of " + o.Job.Name
+}
+
+// outcome returns the outcome in its colour.
+func (p decisionPrinter) outcome(o event.Outcome) string {
+	switch o.Result {
+	case "":
+		return p.colour.dim(waiting)
+	case event.ResultDone, event.ResultRecovered:
+		return p.colour.green(o.Result)
+	case event.ResultFailed, event.ResultGaveUp:
+		return p.colour.red(o.Result)
+	case event.ResultDeferred:
+		return p.colour.yellow(o.Result)
+	}
+	return o.Result
+}
+
+// reason returns the reason of the outcome; of a decision that failed, with its id, by
+// which it can be requeued.
+func (p decisionPrinter) reason(o event.Outcome) string {
+	if o.Result != event.ResultFailed {
+		return o.Reason
+	}
+	return o.Reason + "\n" + p.colour.dim("id "+o.ID)
+}
+
+// timeOf returns when the decision got its outcome, or was made, in local time.
+func timeOf(o event.Outcome) string {
+	at := o.At
+	if at.IsZero() {
+		at = o.DecidedAt
+	}
+	return localTime(at)
+}
+
+// localTime returns a time for people.
+func localTime(t time.Time) string { return t.Local().Format(time.DateTime) }
+
+// jobOf returns the pipeline and the job of a decision, as far as it has them.
+func jobOf(o event.Outcome) string { return jobText(o.Pipeline.ID, o.Job.ID, o.Job.Name) }
+
+// jobText returns pipeline and job as in 70/rspec (700).
+func jobText(pipeline, job int64, name string) string {
+	if pipeline == 0 && job == 0 {
+		return ""
+	}
+	text := strconv.FormatInt(pipeline, 10)
+	if job != 0 {
+		text += fmt.Sprintf("/%s (%d)", name, job)
+	}
+	return text
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+const (
+	// leastLastColumn is how wide the last column of a table is at least, in columns of
+	// the terminal, unless all of it is shorter: below that, rows are paragraphs.
+	leastLastColumn = 32
+	// indent is in front of all lines of a paragraph but the first.
+	indent = "    "
+)
+
+// listing is a list that is printed as a table where the terminal is wide enough, and
+// else as a paragraph for each item.
+type listing struct {
+	head []any
+	rows []row
+}
+
+// row is one item: its cells, of which the last one may be long, and its lines as a
+// paragraph.
+type row struct {
+	cells     []any
+	paragraph []string
+}
+
+// render returns the list for a terminal of a width, in columns; 0: for anything that is
+// no terminal, where lines may be long.
+func (l listing) render(width int) string {
+	last := len(l.head) - 1
+	t := newTable(l.head...)
+	for _, r := range l.rows {
+		t.AppendRow(r.cells)
+	}
+	if width == 0 {
+		return t.Render()
+	}
+	const borders, border = 3, 1 // of each cell, and the last one
+	others := border
+	for i := range last {
+		others += l.widest(i) + borders
+	}
+	if left := width - others - borders; left >= min(l.widest(last), max(leastLastColumn, l.longestWord())) {
+		t.SetColumnConfigs([]table.ColumnConfig{{Number: last + 1, WidthMax: left, WidthMaxEnforcer: text.WrapSoft}})
+		return t.Render()
+	}
+	paragraphs := make([]string, len(l.rows))
+	for i, r := range l.rows {
+		paragraphs[i] = wrapped(r.paragraph, width)
+	}
+	return strings.Join(paragraphs, "\n")
+}
+
+// widest returns the width of a column.
+func (l listing) widest(column int) int {
+	most := text.StringWidthWithoutEscSequences(toText(l.head[column]))
+	for _, r := range l.rows {
+		most = max(most, text.LongestLineLen(toText(r.cells[column])))
+	}
+	return most
+}
+
+// longestWord returns the width of the longest word of the last column.
+func (l listing) longestWord() (width int) {
+	for _, r := range l.rows {
+		width = max(width, longestWord(toText(r.cells[len(r.cells)-1])))
+	}
+	return width
+}
+
+// longestWord returns the width of the longest word: words, such as ids, are not broken.
+func longestWord(s string) (width int) {
+	for word := range strings.FieldsSeq(s) {
+		width = max(width, text.StringWidthWithoutEscSequences(word))
+	}
+	return width
+}
+
+// toText returns the text of a cell.
+func toText(cell any) string {
+	s, _ := cell.(string)
+	return s
+}
+
+// wrapped returns a paragraph whose lines have at most width columns; 0: any number. All
+// but the first are indented. A line with a longer word, such as an id, is left as it is.
+func wrapped(lines []string, width int) string {
+	var all []string
+	for _, line := range strings.Split(strings.Join(lines, "\n"), "\n") {
+		if line == "" {
+			continue
+		}
+		if room := width - len(indent); width > 0 && longestWord(line) <= room {
+			line = text.WrapSoft(line, room)
+		}
+		for _, part := range strings.Split(line, "\n") {
+			all = append(all, strings.TrimRight(part, " "))
+		}
+	}
+	return strings.Join(all, "\n"+indent)
+}

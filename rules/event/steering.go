@@ -1,0 +1,78 @@
+package event
+
+import (
+	"errors"
+	"time"
+)
+
+// Reasons for which a record of the queue waits: the values of Wait.For.
+const (
+	WaitDelay    = "delay"    // the delay of its rule, or the time that GitLab's own retry has
+	WaitTurn     = "turn"     // the actions before it in its rule, or the job before it
+	WaitPause    = "pause"    // until somebody resumes
+	WaitStorm    = "storm"    // the circuit breaker of its failure class is open, or releases one retry after the other
+	WaitBudget   = "budget"   // a budget of retries is used up
+	WaitGitLab   = "gitlab"   // GitLab can't be used, or has not applied a request yet
+	WaitReceiver = "receiver" // a channel could not be notified
+	WaitSchedule = "schedule" // it is checked again at intervals
+	WaitError    = "error"    // the last try failed
+)
+
+// Waits lists all reasons.
+var Waits = []string{WaitDelay, WaitTurn, WaitPause, WaitStorm, WaitBudget, WaitGitLab, WaitReceiver, WaitSchedule, WaitError}
+
+// Wait is why a record waits. It is part of the record's body.
+type Wait struct {
+	For    string `json:"for,omitzero"`    // one of the reasons above
+	Reason string `json:"reason,omitzero"` // for people to read: the error of the last try, for instance
+}
+
+// Subject is what a record of the queue is about, for people.
+type Subject struct {
+	About     string // one line, such as: retry of rspec
+	Decision  string // its id in the journal
+	Rule      string
+	Action    string // a verb
+	Project   string // path
+	ProjectID int64
+	Ref       string
+	Pipeline  int64
+	Job       int64
+	JobName   string
+	Wait      Wait
+}
+
+// Requeued is a record that a person has put back into the queue.
+type Requeued struct {
+	ID       string `json:"id"`                // of the record in the queue
+	Decision string `json:"decision,omitzero"` // id of the decision that was made again
+}
+
+// ErrNoRecord is the error for an id that neither a record in the queue, a dead record
+// nor a decision has.
+var ErrNoRecord = errors.New("no record and no decision has this id: GET /api/v1/queue, /api/v1/dead and /api/v1/decisions list those that there are")
+
+// StateError is the error for a change that the state of a record or of a decision does
+// not allow.
+type StateError struct{ Reason string }
+
+func (e *StateError) Error() string { return e.Reason }
+
+// Changes that people make to a running server: the values of Change.Action.
+const (
+	ChangePause   = "pause"
+	ChangeResume  = "resume"
+	ChangeRequeue = "requeue"
+	ChangeDrop    = "drop"
+	ChangeReload  = "reload"
+)
+
+// Change is a change that a person made to a running server.
+type Change struct {
+	At     time.Time `json:"at"`
+	Action string    `json:"action"`          // one of the changes above
+	Target string    `json:"target,omitzero"` // the scope of a pause, or the id of a record or a decision
+	By     string    `json:"by,omitzero"`     // who made it, as they say or as they have logged in
+	From   string    `json:"from,omitzero"`   // the address that the request came from
+	Reason string    `json:"reason,omitzero"`
+}

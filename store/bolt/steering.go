@@ -1,0 +1,237 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"iter"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// Records implements store.Steering. The cursor is the key of the last record that was
+// listed.
+func (s *Store) Records(ctx context.Context, cursor string, n int) (records []store.QueuedRecord, next string, err error) {
+	after, err := parsePairCursor(cursor)
+	if err != nil || n <= 0 {
+		return nil, "", err
+	}
+	err = s.viewAll(ctx, func(t *txn) error {
+		size, last := 0, after
+		for k := range following(t.due, after, false) {
+			if len(records) >= n || size >= store.MaxPage {
+				next = hex.EncodeToString(last)
+				return nil
+			}
+			_, seq := splitPairKey(k)
+			r := t.queuedRecord(seq)
+			records, size, last = append(records, r), size+len(r.Body), k
+		}
+		return nil
+	})
+	return records, next, err
+}
+
+// Dead implements store.Steering. The cursor is the key of the last record that was
+// listed.
+func (s *Store) Dead(ctx context.Context, cursor string, n int) (dead []store.DeadRecord, next string, err error) {
+	before, err := parsePairCursor(cursor)
+	if err != nil || n <= 0 {
+		return nil, "", err
+	}
+	err = s.view(ctx, func(t *txn) error {
+		size, last := 0, before
+		for k, v := range following(t.dead, before, true) {
+			if len(dead) >= n || size >= store.MaxPage {
+				next = hex.EncodeToString(last)
+				return nil
+			}
+			d := t.deadRecord(k, v)
+			dead, size, last = append(dead, d), size+len(d.Body), k
+		}
+		return nil
+	})
+	return dead, next, err
+}
+
+// parsePairCursor returns the key that a cursor stands for; nil for none.
+func parsePairCursor(cursor string) (key []byte, err error) {
+	if cursor == "" {
+		return nil, nil
+	}
+	key, err = hex.DecodeString(cursor)
+	if err != nil || len(key) != len(pairKey(0, 0)) {
+		return nil, store.BadCursor(cursor)
+	}
+	return key, nil
+}
+
+// following yields the keys and values of a bucket that follow a key, nil for all of
+// them, in ascending or in descending order.
+func following(b *bbolt.Bucket, after []byte, descending bool) iter.Seq2[[]byte, []byte] {
+	return func(yield func(k, v []byte) bool) {
+		c := b.Cursor()
+		first, step := c.First, c.Next
+		if descending {
+			first, step = c.Last, c.Prev
+		}
+		k, v := first()
+		if after != nil {
+			if at, value := c.Seek(after); descending && at != nil || bytes.Equal(at, after) {
+				k, v = step()
+			} else if !descending {
+				k, v = at, value
+			} else {
+				k, v = first()
+			}
+		}
+		for ; k != nil && yield(k, v); k, v = step() {
+		}
+	}
+}
+
+// Find implements store.Steering.
+func (s *Store) Find(ctx context.Context, id string) (queued *store.QueuedRecord, dead *store.DeadRecord, err error) {
+	if err := store.CheckRecordID(id); err != nil {
+		return nil, nil, err
+	}
+	err = s.viewAll(ctx, func(t *txn) error {
+		if seq, ok := t.inQueue(id); ok {
+			r := t.queuedRecord(seq)
+			queued = &r
+		} else if k, v := t.lastDead(id); k != nil {
+			d := t.deadRecord(k, v)
+			dead = &d
+		}
+		return nil
+	})
+	return queued, dead, err
+}
+
+// Requeue implements store.Steering. The record gets another number, so that no token of
+// an old lease is that of a new one.
+func (s *Store) Requeue(ctx context.Context, id string) error {
+	if err := store.CheckRecordID(id); err != nil {
+		return err
+	}
+	return s.write(ctx, func(t *txn) error {
+		if _, ok := t.inQueue(id); ok {
+			return store.ErrQueued
+		}
+		k, v := t.lastDead(id)
+		if k == nil {
+			return store.ErrNotFound
+		}
+		d := t.deadRecord(k, v)
+		if err := t.dropDead(k); err != nil {
+			return err
+		}
+		if err := t.forget(tagID, id); err != nil {
+			return err
+		}
+		return t.insert(store.Record{ID: id, Kind: d.Kind, Body: d.Body}, s.dedupeTTL)
+	})
+}
+
+// Drop implements store.Steering.
+func (s *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error {
+	if err := store.CheckDrop(id, amend); err != nil {
+		return err
+	}
+	amend = cloneChanges(store.Changes{Amend: amend}).Amend
+	return s.write(ctx, func(t *txn) error {
+		if err := t.drop(id); err != nil {
+			return err
+		}
+		for _, e := range amend {
+			if err := t.journal.write(t, e.ID, e.Body, true, s.journalTTL); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// drop implements Drop without the entries.
+func (t *txn) drop(id string) error {
+	if seq, ok := t.inQueue(id); ok {
+		h, err := decodeHeader(t.records.Get(numberKey(seq)))
+		switch {
+		case err != nil:
+			return err // Lease buries it once it is due
+		case h.Expires > t.now:
+			return store.ErrLeased
+		}
+		if err := t.dequeue(seq, h); err != nil {
+			return err
+		}
+		return t.deleteBody(seq)
+	}
+	if k, _ := t.lastDead(id); k != nil {
+		return t.dropDead(k)
+	}
+	return store.ErrNotFound
+}
+
+// dropDead removes the dead record with the key.
+func (t *txn) dropDead(key []byte) error {
+	_, seq := splitPairKey(key)
+	if err := t.delete(t.dead, key); err != nil {
+		return err
+	}
+	return t.deleteBody(seq)
+}
+
+// inQueue returns the number of the queue's record with the id.
+func (t *txn) inQueue(id string) (seq uint64, ok bool) {
+	key, _, known := t.lookup(tagID, id)
+	if !known || t.records.Get(key) == nil {
+		return 0, false
+	}
+	return splitNumberKey(key), true
+}
+
+// lastDead returns key and value of the record with the id that was buried last; nil if
+// there is none. It reads all dead records.
+func (t *txn) lastDead(id string) (k, v []byte) {
+	for k, v := range following(t.dead, nil, true) {
+		if deadHeader(k, v).ID == id {
+			return slices.Clone(k), slices.Clone(v)
+		}
+	}
+	return nil, nil
+}
+
+// queuedRecord returns the queue's record with the number.
+func (t *txn) queuedRecord(seq uint64) store.QueuedRecord {
+	h, err := decodeHeader(t.records.Get(numberKey(seq)))
+	if err != nil {
+		h = unreadable(seq, err) // Lease buries it once it is due
+	}
+	var expires time.Time
+	if h.Expires != 0 {
+		expires = t.processTime(h.Expires)
+	}
+	return store.QueuedRecord{ID: h.ID, Kind: h.Kind, Body: t.body(seq), Attempt: int(h.Attempt), Due: t.processTime(h.Due), Expires: expires}
+}
+
+// deadRecord returns the dead record with the key and the value.
+func (t *txn) deadRecord(k, v []byte) store.DeadRecord {
+	at, seq := splitPairKey(k)
+	h := deadHeader(k, v)
+	return store.DeadRecord{ID: h.ID, Kind: h.Kind, Body: t.body(seq), Reason: h.Reason, At: t.processTime(at)}
+}
+
+// deadHeader returns the header of a dead record.
+func deadHeader(k, v []byte) header {
+	h, err := decodeHeader(v)
+	if err != nil {
+		_, seq := splitPairKey(k)
+		return unreadable(seq, err)
+	}
+	return h
+}
