@@ -121,7 +121,7 @@ func (s *Scheduler) put(ctx context.Context, run event.Sweep, missed bool) error
 	}
 	added, err := s.Store.Put(ctx, store.Record{ID: run.ID, Kind: event.RecordSweep, Body: body})
 	if err == nil && added[0] {
-		s.Log.Info("a schedule rule runs", "rule", run.Rule, "actions", run.Verbs, "due", run.Due, "missed", missed)
+		s.Log.Info("a schedule rule runs", "rule", run.Rule, "action", run.Verb(), "due", run.Due, "missed", missed)
 	}
 	return err
 }
