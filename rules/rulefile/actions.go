@@ -119,8 +119,10 @@ func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 			hasJobs := false
 			switch {
 			case parameters == nil || parameters.ShortTag() == "!!null":
-			case len(known) == 0 && len(parameters.Content)+len(parameters.Value) > 0:
-				f.FailAt(parameters, "%s takes no parameters: it acts on the event's pipeline", a.Verb)
+			case len(known) == 0:
+				if len(parameters.Content)+len(parameters.Value) > 0 {
+					f.FailAt(parameters, "%s takes no parameters: it acts on the event's pipeline", a.Verb)
+				}
 			case parameters.Kind == yaml.ScalarNode:
 				f.FailAt(parameters, "%s takes its parameters by name, like `%s: %s`", a.Verb, a.Verb, byName(known, parameters.Value))
 				return
