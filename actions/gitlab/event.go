@@ -70,6 +70,22 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 	if err != nil {
 		return event.Event{}, err
 	}
+	e := c.PipelineEventOf(project, p, jobs, source)
+	if iid := mergeRequestIID(p.Ref); iid != 0 {
+		answer, err := c.mergeRequest(ctx, e.Project, iid)
+		if err != nil && !apierror.IsHidden(err) {
+			return event.Event{}, err
+		}
+		e.MergeRequest = answer.mergeRequest()
+		e.Pipeline.Ref = cmp.Or(e.MergeRequest.SourceBranch, p.Ref)
+	}
+	return e, nil
+}
+
+// PipelineEventOf converts a pipeline and the latest runs of its jobs, newest first, to
+// the event that a Pipeline Hook would cause now; see PipelineEvent. It sends no request,
+// so the ref is the one that the API has.
+func (c *Client) PipelineEventOf(project int64, p event.Pipeline, jobs []Job, source string) event.Event {
 	e := event.Event{
 		Meta: event.Meta{
 			Kind:       event.KindPipeline,
@@ -94,15 +110,7 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 			e.Pipeline.Stages = append(e.Pipeline.Stages, j.Stage)
 		}
 	}
-	if iid := mergeRequestIID(p.Ref); iid != 0 {
-		answer, err := c.mergeRequest(ctx, e.Project, iid)
-		if err != nil && !apierror.IsHidden(err) {
-			return event.Event{}, err
-		}
-		e.MergeRequest = answer.mergeRequest()
-		e.Pipeline.Ref = cmp.Or(e.MergeRequest.SourceBranch, p.Ref)
-	}
-	return e, nil
+	return e
 }
 
 // BridgeEvents reads a pipeline's trigger jobs and converts them to the events that

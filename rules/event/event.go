@@ -22,6 +22,7 @@ const (
 	SourceSchedule = "schedule"
 	SourceButton   = "button"
 	SourceReplay   = "replay"
+	SourceCI       = "ci" // `pipesteward ci`, in a job of the event's own pipeline
 )
 
 // Statuses lists the statuses of jobs and pipelines, as GitLab names them.
@@ -67,7 +68,7 @@ type Event struct {
 type Meta struct {
 	Kind       string    `json:"kind" expr:"kind"`                        // job, pipeline or schedule
 	ID         string    `json:"id" expr:"id"`                            // the delivery's dedupe key
-	Source     string    `json:"source,omitzero" expr:"source"`           // webhook, catch_up, schedule, button or replay
+	Source     string    `json:"source,omitzero" expr:"source"`           // webhook, catch_up, schedule, button, replay or ci
 	Instance   string    `json:"instance,omitzero" expr:"instance"`       // base URL of the GitLab that sent it
 	ReceivedAt time.Time `json:"received_at,omitzero" expr:"received_at"` // time of receipt: now() in expressions
 }
@@ -190,8 +191,8 @@ type MergeRequestDetails struct {
 	Author            Author   `json:"author,omitzero" expr:"author"`
 	Approved          bool     `json:"approved,omitzero" expr:"approved"`                     // in GitLab Premium: no approval is missing; in GitLab Free: somebody has approved
 	ApprovedBy        []string `json:"approved_by,omitempty" expr:"approved_by"`              // usernames
-	ApprovalsRequired int64    `json:"approvals_required,omitzero" expr:"approvals_required"` // only in GitLab Premium, otherwise 0
-	ApprovalsLeft     int64    `json:"approvals_left,omitzero" expr:"approvals_left"`         // only in GitLab Premium, otherwise 0
+	ApprovalsRequired int64    `json:"approvals_required,omitzero" expr:"approvals_required"` // 0 where GitLab does not tell it, as in GitLab Free
+	ApprovalsLeft     int64    `json:"approvals_left,omitzero" expr:"approvals_left"`         // 0 where GitLab does not tell it, as in GitLab Free
 }
 
 // Author is the user who opened a merge request.

@@ -36,6 +36,7 @@ const (
 	GroupProjects     = "group_projects"
 	ProtectedBranches = "protected_branches"
 	ProtectedTags     = "protected_tags"
+	Branch            = "branch"
 )
 
 // Endpoints of webhooks.
@@ -45,8 +46,10 @@ const (
 	HookDeliveries = "hook_deliveries"
 )
 
-// Endpoints of the token and its user.
+// Endpoints of the token, its user and the instance.
 const (
 	User        = "user"
 	AccessToken = "access_token"
+	Metadata    = "metadata"
+	Settings    = "settings"
 )
