@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		testCommand(stdout),
 		sweepCommand(stdout, stderr),
 		catchUpCommand(stdout, stderr),
+		hooksCommand(stdout, stderr),
 		decisionsCommand(stdout, stderr),
 		queueCommand(stdout),
 		pauseCommand(stdout),

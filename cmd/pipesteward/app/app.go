@@ -27,6 +27,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/recent"
@@ -113,10 +114,6 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	reader, err := newSlackReader(o)
-	if err != nil {
-		return nil, err
-	}
 
 	evaluations := a.recent(keys.Evaluations)
 
@@ -129,7 +126,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
-	checkup := doctor.Watch{Config: func() doctor.Config { return a.checkup(gl, reader) }, Sleep: sleep, Log: log}
+	checkup := doctor.Watch{Config: func() doctor.Config { return a.checkup(gl, receiver) }, Sleep: sleep, Log: log}
 	a.inBackground(checkup.Run)
 
 	known := catchup.NewKnown(db, log)
@@ -153,7 +150,11 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, SettingErrors{{"webhook-token", err}}
 	}
 
-	secretFiles := newSecretFiles(o, db, gl, receiver, reader, webhooks, authorizer, log)
+	var keeper *hooks.Keeper // nil: webhooks are left as they are
+	if o.EnsureHooks {
+		keeper = hooks.NewKeeper(KeeperConfig(o, db, gl, known, log))
+	}
+	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, keeper, authorizer, log)
 	reload := func() error {
 		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())
 	}
@@ -192,6 +193,9 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	a.serve("--listen", a.webhookListener, nil, webhooks)
+	if keeper != nil { // its test deliveries are to be received
+		a.inBackground(keeper.Run)
+	}
 	return a, nil
 }
 
