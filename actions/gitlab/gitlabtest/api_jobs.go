@@ -72,22 +72,6 @@ func (c *call) scope() (func(*job) bool, bool) {
 	return func(j *job) bool { return slices.Contains(scope, j.Status) }, true
 }
 
-func (c *call) getJobOfToken() {
-	if c.by == nil {
-		c.message(http.StatusNotFound, "404 Job Not Found")
-		return
-	}
-	writeJSON(c.w, http.StatusOK, c.s.apiJob(c.by))
-}
-
-func (c *call) getAllowedAgents() {
-	if c.by == nil {
-		c.message(http.StatusNotFound, "404 Job Not Found")
-		return
-	}
-	writeJSON(c.w, http.StatusOK, c.s.apiAllowedAgents(c.by))
-}
-
 func (c *call) getJob() {
 	if j := c.findJob(false); j != nil {
 		writeJSON(c.w, http.StatusOK, c.s.apiJob(j))

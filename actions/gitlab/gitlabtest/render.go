@@ -321,23 +321,6 @@ func (s *Server) apiProjectBasic(p *project) object {
 	}
 }
 
-// apiAllowedAgents is the answer to GET /job/allowed_agents; GitLab has sent
-// only ids since 15.
-func (s *Server) apiAllowedAgents(j *job) object {
-	p := j.pipeline
-	agents := []object{}
-	for _, id := range p.project.AgentIDs {
-		agents = append(agents, object{"id": id, "config_project": object{"id": p.ProjectID}})
-	}
-	return object{
-		"allowed_agents": agents,
-		"job":            object{"id": j.ID},
-		"pipeline":       object{"id": p.ID},
-		"project":        object{"id": p.ProjectID, "groups": []object{}},
-		"user":           object{"id": j.User.ID, "username": j.User.Username, "roles_in_project": []string{"guest", "reporter", "developer"}},
-	}
-}
-
 // seconds is how long something took or takes; nil where it did not begin.
 func (s *Server) seconds(from, to time.Time) any {
 	if from.IsZero() {

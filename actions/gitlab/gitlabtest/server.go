@@ -50,6 +50,7 @@
 //	api_*.go, paging.go        the endpoints
 //	render.go, hook_bodies.go  the model as JSON
 //	hooks.go, hook_states.go   webhooks out, and when they are disabled
+//	jobtoken.go                CI_JOB_TOKEN: what it may, and the two calls that are only for it
 //	instance.go                the instance: version, settings, the token's user
 //	faults.go, limits.go, lag.go, token.go, grants.go, protected.go  failures and restrictions
 package gitlabtest
