@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net/netip"
 	"net/url"
@@ -48,7 +47,7 @@ func (x *exam) theWebhooks(ctx context.Context) (webhooks, error) {
 				continue
 			case err != nil:
 				found.unread, found.err = f.projects[i:], err
-				return found, nil
+				return found, nil //nolint:nilerr // it is a part of what was found
 			}
 			r := plan.Report(x.Now())
 			found.by[r.Verdict] = append(found.by[r.Verdict], p)
@@ -126,7 +125,7 @@ func checkOutbound(ctx context.Context, x *exam) []Finding {
 	case apierror.IsFinal(err, 403, 404) && accepted && len(private) == 1:
 		return one(Note, private[0]+" is in a private network: GitLab has taken the address, so an administrator had allowed that", "")
 	case apierror.IsFinal(err, 403, 404):
-		return one(Unknown, fmt.Sprintf("%s is in a private network, to which GitLab sends nothing by default; GitLab shows only to an administrator whether it does", private[0]), allow)
+		return one(Unknown, private[0]+" is in a private network, to which GitLab sends nothing by default; GitLab shows only to an administrator whether it does", allow)
 	case err != nil:
 		return notChecked(err)
 	case settings.LocalAllowed:
@@ -134,7 +133,7 @@ func checkOutbound(ctx context.Context, x *exam) []Finding {
 	}
 	for _, address := range private {
 		if !slices.Contains(settings.Allowlist, hosts[address]) {
-			return one(Problem, fmt.Sprintf("%s is in a private network, and GitLab sends nothing there", address), allow)
+			return one(Problem, address+" is in a private network, and GitLab sends nothing there", allow)
 		}
 	}
 	return ok("GitLab sends to the private addresses of its webhooks")
