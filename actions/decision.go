@@ -35,6 +35,7 @@ type guard func(ctx context.Context, a *attempt) (*verdict, error)
 func (r *Runner) carryOut(ctx context.Context, a *attempt) (*verdict, error) {
 	for _, check := range []guard{
 		r.fromThisGitLab, // is the event from the configured GitLab?
+		r.notOwn,         // would it end the CI job that this process runs in?
 		r.inTurn,         // have the decisions before it ended, and the job before it passed?
 		r.standing,       // is it paused, or does no rule want it any more?
 		r.writable,       // may the access token write?

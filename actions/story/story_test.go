@@ -43,8 +43,10 @@ func (k *known) Entries(_ context.Context, cursor string, n int) ([]store.Entry,
 	}
 	return k.journal[from:to], next, k.err
 }
-func (k *known) Dead(context.Context, int) ([]store.DeadRecord, error) { return k.dead, k.err }
-func (k *known) Queued(context.Context, ...string) (bool, error)       { return k.queued, k.err }
+func (k *known) Dead(context.Context, string, int) ([]store.DeadRecord, string, error) {
+	return k.dead, "", k.err
+}
+func (k *known) Queued(context.Context, ...string) (bool, error) { return k.queued, k.err }
 func (k *known) Each(_ context.Context, visit func(string, []byte) bool) error {
 	for i, item := range k.items {
 		if !visit(k.subjects[i], item) {
@@ -118,14 +120,14 @@ func (f *fixture) outcome(result string) event.Outcome {
 	return o
 }
 
-// note adds outcomes to the journal, of that age.
-func (f *fixture) note(age time.Duration, all ...event.Outcome) {
+// note adds an outcome to the journal, of that age, so many times.
+func (f *fixture) note(age time.Duration, o event.Outcome, times int) {
 	f.Helper()
-	for _, o := range all {
-		body, err := json.Marshal(o)
-		if err != nil {
-			f.Fatal(err)
-		}
+	body, err := json.Marshal(o)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for range times {
 		f.journal = append(f.journal, store.Entry{ID: o.ID, At: f.now.Add(-age), Body: body})
 	}
 }
@@ -141,20 +143,16 @@ func TestJournalIsSearched(t *testing.T) {
 	}
 	t.Run("an old entry is not read", func(t *testing.T) {
 		f := newFixture(t)
-		f.note(0, f.outcome(event.ResultSkipped))
-		for range 5000 {
-			f.note(time.Hour, other(f)) // before the job was made
-		}
+		f.note(0, f.outcome(event.ResultSkipped), 1)
+		f.note(time.Hour, other(f), 5000) // before the job was made
 		if s := f.build(); s.Verdict != story.Skipped || len(s.Problems) > 0 || f.read > 1000 {
 			t.Errorf("the answer is %s after %d entries, problems %q", s.Verdict, f.read, s.Problems)
 		}
 	})
 	t.Run("too many", func(t *testing.T) {
 		f := newFixture(t)
-		for range 30_000 {
-			f.note(0, other(f))
-		}
-		f.note(0, f.outcome(event.ResultSkipped))
+		f.note(0, other(f), 30_000)
+		f.note(0, f.outcome(event.ResultSkipped), 1)
 		if s := f.build(); s.Verdict != story.NoEvent || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "only the last 20000, since 2026-11-30T12:00:00Z, were searched") {
 			t.Errorf("the answer is %s, problems %q", s.Verdict, s.Problems)
 		}
@@ -163,7 +161,7 @@ func TestJournalIsSearched(t *testing.T) {
 		f := newFixture(t)
 		o := f.outcome(event.ResultDone)
 		o.Meta.Instance = "https://another.example.com"
-		f.note(0, o)
+		f.note(0, o, 1)
 		if s := f.build(); s.Verdict != story.NoEvent {
 			t.Errorf("the answer is %s, %s", s.Verdict, s.Answer)
 		}
@@ -171,7 +169,7 @@ func TestJournalIsSearched(t *testing.T) {
 	t.Run("what is unreadable is passed over", func(t *testing.T) {
 		f := newFixture(t)
 		f.journal = append(f.journal, store.Entry{ID: "x", At: f.now, Body: fmt.Appendf(nil, `{"id":%d`, f.job.PipelineID)})
-		f.note(0, f.outcome(event.ResultGaveUp))
+		f.note(0, f.outcome(event.ResultGaveUp), 1)
 		if s := f.build(); s.Verdict != story.GaveUp {
 			t.Errorf("the answer is %s, %s", s.Verdict, s.Answer)
 		}

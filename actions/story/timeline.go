@@ -105,8 +105,10 @@ func (t *timeline) evaluation(ev *evaluated.Evaluation) {
 		Event                 string
 		Matched, Failed, Rest int
 		Some                  bool // rules could match
+		Source                string
 		StoppedBy, Waits      string
-	}{Event: eventName(e), Some: len(ev.Steps) > 0, StoppedBy: ev.StoppedBy, Waits: ev.Waits}
+	}{Event: eventName(e), Source: e.Meta.Source, Some: len(ev.Steps) > 0, StoppedBy: ev.StoppedBy, Waits: ev.Waits}
+	view.Rest = ev.More
 	for _, s := range ev.Steps {
 		switch s.Result {
 		case rules.VerdictMatched:

@@ -32,8 +32,8 @@ func logOf(t *testing.T, do func(*slog.Logger), flags ...string) (string, error)
 	return out.String(), err
 }
 
-// words logs a line on each level.
-func words(log *slog.Logger) {
+// linesOfLevels logs a line on each level.
+func linesOfLevels(log *slog.Logger) {
 	log.Debug("tick", "job", 7, "new_job", 0, "reason", "", "code", 0)
 	log.Info("outcome", "project", "platform/shop", "took", "1.5s")
 	log.Warn("outcome", "reason", "no rights here")
@@ -53,7 +53,7 @@ func TestLogFormats(t *testing.T) {
 		{"--log-format=text --log-level=WARN", text},
 		{"--log-format=text --log-level=debug", "DBG tick job=7 code=0\nINF outcome project=platform/shop took=1.5s\n" + text},
 	} {
-		log, err := logOf(t, words, strings.Fields(c.flags)...)
+		log, err := logOf(t, linesOfLevels, strings.Fields(c.flags)...)
 		if err != nil {
 			t.Errorf("%s: %v", c.flags, err)
 		}
@@ -65,7 +65,7 @@ func TestLogFormats(t *testing.T) {
 }
 
 func TestBadLogSettings(t *testing.T) {
-	_, err := logOf(t, words, "--log-level=warning", "--log-format", "jsn")
+	_, err := logOf(t, linesOfLevels, "--log-level=warning", "--log-format", "jsn")
 	want := "2 settings are missing or wrong:\n" +
 		`  --log-level: "warning" is none of debug, info, warn, error (did you mean "warn"?)` + "\n" +
 		`  --log-format: "jsn" is none of auto, text, json (did you mean "json"?)`

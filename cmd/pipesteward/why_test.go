@@ -246,6 +246,18 @@ func TestWhyNotRetried(t *testing.T) {
 			has: []string{"! rule \"retry-stuck\": the channel #gone was not notified", "channel_not_found", "could not notify #gone in slack"},
 		},
 		{
+			name: "a notification waits", rules: retryRules(stuckOrSystem, "    notify: [{channel: \"#ci\"}]\n"),
+			before: func(env *environment, _ gitlabtest.Job) {
+				env.slack.Fail(slacktest.Fault{Method: "chat.postMessage", Status: http.StatusServiceUnavailable, Times: 1000})
+			},
+			arrange: func(env *environment, p *program, job gitlabtest.Job) {
+				p.post(env.gitlab.JobHookBody(job.ID))
+				p.eventually("the retry is done", func() bool { all := p.outcomes(); return len(all) == 1 && all[0].Result == event.ResultDone })
+			},
+			verdict: story.Done, says: "retried by rule",
+			has: []string{`! rule "retry-stuck": its notification has not been sent yet`},
+		},
+		{
 			name:   "a dead decision",
 			before: (*environment).buryDecision,
 			arrange: func(_ *environment, p *program, _ gitlabtest.Job) {

@@ -47,13 +47,34 @@ func (o Options) Check() error {
 	}
 	wrong = wrong.With("listen", checkAddress(o.Listen))
 	wrong = wrong.With("admin-listen", checkAddress(o.AdminListen))
-	o.AdminAuth.Now, o.AdminAuth.Log = time.Now, slog.New(slog.DiscardHandler)
-	authorizer, err := auth.New(o.AdminAuth)
-	wrong = wrong.WithEach(err)
-	if addr, ok := addressOf(o.AdminListen); ok && err == nil {
-		wrong = wrong.With("admin-listen", authorizer.CheckAddress(addr))
+	authorizer, err := newAuthorizer(o.AdminAuth, slog.New(slog.DiscardHandler))
+	if address, ok := literalAddress(o.AdminListen); ok && err == nil {
+		wrong = wrong.With("admin-listen", authorizer.CheckAddress(address))
 	}
-	return wrong.Err()
+	return JoinSettings(wrong.Err(), err)
+}
+
+// newAuthorizer makes what decides who may use the admin address. Its error is
+// SettingErrors.
+func newAuthorizer(cfg auth.Config, log *slog.Logger) (*auth.Authorizer, error) {
+	cfg.Now, cfg.Log = time.Now, log
+	authorizer, err := auth.New(cfg)
+	if mistakes, ok := errors.AsType[auth.Mistakes](err); ok {
+		var wrong SettingErrors
+		for _, m := range mistakes {
+			wrong = wrong.With(m.Setting, m.Err)
+		}
+		return nil, wrong
+	}
+	return authorizer, err
+}
+
+// literalAddress returns the address of a listener that is named by its IP address, or by
+// none for all addresses.
+func literalAddress(address string) (_ *net.TCPAddr, ok bool) {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return &net.TCPAddr{IP: ip}, err == nil && (host == "" || ip != nil)
 }
 
 // checkCredentials returns what is wrong with the credentials of webhooks.
@@ -98,18 +119,6 @@ func checkGitLabToken(token string) error {
 		return fmt.Errorf("it %w", err)
 	}
 	return nil
-}
-
-// addressOf returns the address that a setting names; not ok: it is none, or has a name for
-// a host.
-func addressOf(setting string) (addr *net.TCPAddr, ok bool) {
-	host, port, err := net.SplitHostPort(setting)
-	if err != nil {
-		return nil, false
-	}
-	n, err := net.DefaultResolver.LookupPort(context.Background(), "tcp", port) // in local tables
-	ip := net.ParseIP(host)
-	return &net.TCPAddr{IP: ip, Port: n}, err == nil && (host == "" || ip != nil)
 }
 
 // checkAddress returns what is wrong with an address to listen on.
