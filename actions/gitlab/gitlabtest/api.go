@@ -54,10 +54,13 @@ var endpoints = []endpoint{
 	{"POST /projects/{project}/pipelines/{pipeline}/cancel", false, (*call).cancelPipeline},
 	{"GET /projects/{project}/deployments", true, (*call).listDeployments},
 	{"GET /projects/{project}/merge_requests/{merge_request}/pipelines", false, (*call).listMergeRequestPipelines},
+	{"GET /projects/{project}/repository/branches/{branch}", false, (*call).getBranch},
 	{"GET /user", false, (*call).getUser},
 	{"GET /personal_access_tokens/self", false, (*call).getAccessToken},
+	{"GET /personal_access_tokens/{token}", false, (*call).getAccessTokenByID},
 	{"GET /version", false, (*call).getVersion},
-	{"GET /metadata", false, (*call).getVersion},
+	{"GET /metadata", false, (*call).getMetadata},
+	{"GET /application/settings", false, (*call).getSettings},
 }
 
 // routes returns the API's endpoints; their handlers run under the lock.
@@ -67,7 +70,7 @@ func (s *Server) routes() *http.ServeMux {
 		method, path, _ := strings.Cut(e.pattern, " ")
 		mux.HandleFunc(method+" "+apiPrefix+path, func(w http.ResponseWriter, r *http.Request) {
 			c := &call{s: s, w: w, r: r}
-			if c.authenticate(e) && c.findProject() && c.withinLimits(e.pattern) {
+			if c.authenticate(e) && c.findProject() && c.granted(e.pattern) && c.withinLimits(e.pattern) {
 				e.do(c)
 			}
 		})
@@ -163,17 +166,12 @@ func (c *call) mayRun(j *job) bool {
 
 func (c *call) mayUpdate(p *pipeline) bool {
 	role := c.project.Role
-	return !c.project.Archived && (role == Maintainer || role == Developer && !p.protected())
+	merges := slices.Contains(c.project.DevelopersMerge, p.hookRef()) && !p.Tag
+	return !c.project.Archived && (role == Maintainer || role == Developer && (!p.protected() || merges))
 }
 
 func (c *call) getProject() {
 	writeJSON(c.w, http.StatusOK, c.s.apiProject(c.project))
-}
-
-func (c *call) getUser() { writeJSON(c.w, http.StatusOK, c.s.apiUser(c.s.o.Bot)) }
-
-func (c *call) getVersion() {
-	writeJSON(c.w, http.StatusOK, object{"version": c.s.o.Version, "revision": "0123456789a"})
 }
 
 // params reads the parameters from the body, which may be empty; false: 400

@@ -156,6 +156,10 @@ func (c *call) playJob() {
 	if !c.params(&params) {
 		return
 	}
+	if len(params.Variables) > 0 && !c.project.mayGiveVariables() {
+		c.message(http.StatusForbidden, "403 Forbidden")
+		return
+	}
 	if !c.s.version.atLeast(18, 10) {
 		params.Inputs = nil // not declared there: ignored
 	}

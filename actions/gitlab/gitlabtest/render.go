@@ -291,6 +291,12 @@ func commitOf(p *pipeline) apiCommit {
 func (s *Server) apiProject(p *project) object {
 	o := s.apiProjectBasic(p)
 	o["archived"] = p.Archived
+	if p.Role == Maintainer {
+		o["restrict_user_defined_variables"] = p.variablesRole() == "maintainer"
+		if s.version.atLeast(17, 1) {
+			o["ci_pipeline_variables_minimum_override_role"] = p.variablesRole()
+		}
+	}
 	return o
 }
 

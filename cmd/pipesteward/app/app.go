@@ -24,6 +24,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/catchup"
+	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/metrics"
@@ -112,6 +113,10 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	reader, err := newSlackReader(o)
+	if err != nil {
+		return nil, err
+	}
 
 	evaluations := a.recent(keys.Evaluations)
 
@@ -124,6 +129,8 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
+	checkup := doctor.Watch{Config: func() doctor.Config { return a.checkup(gl, reader) }, Sleep: sleep, Log: log}
+	a.inBackground(checkup.Run)
 
 	known := catchup.NewKnown(db, log)
 	a.inBackground(known.Run)
@@ -146,7 +153,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, SettingErrors{{"webhook-token", err}}
 	}
 
-	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, authorizer, log)
+	secretFiles := newSecretFiles(o, db, gl, receiver, reader, webhooks, authorizer, log)
 	reload := func() error {
 		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())
 	}
