@@ -39,6 +39,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		testCommand(stdout),
 		sweepCommand(stdout, stderr),
 		catchUpCommand(stdout, stderr),
+		hooksCommand(stdout, stderr),
 		decisionsCommand(stdout, stderr),
 		deliveriesCommand(stdout, stderr),
 		queueCommand(stdout),
