@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -39,10 +40,11 @@ func (k *known) Entries(_ context.Context, cursor string, n int) ([]store.Entry,
 	k.read += to - from
 	next := ""
 	if to < len(k.journal) {
-		next = fmt.Sprint(to)
+		next = strconv.Itoa(to)
 	}
 	return k.journal[from:to], next, k.err
 }
+
 func (k *known) Dead(context.Context, string, int) ([]store.DeadRecord, string, error) {
 	return k.dead, "", k.err
 }

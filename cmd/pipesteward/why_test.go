@@ -74,7 +74,7 @@ func TestWhyNotRetried(t *testing.T) {
 				p.postWith("a wrong token", env.gitlab.JobHookBody(job.ID))
 			},
 			verdict: story.Refused, says: "and has refused 2 deliveries since it ended, the last one at ",
-			has: []string{"with 401: ", "deliveries?result=unauthorized", "catch-up"},
+			has: []string{"with 401: ", "`pipesteward deliveries` lists what came", "catch-up"},
 		},
 		{
 			name: "its delivery was of another GitLab",
