@@ -275,7 +275,7 @@ func TestAllSettingsAtOnce(t *testing.T) {
 				"  --rules: the rules can't be used:", "    " + rules + `:2:9: rule "a"`, "    " + rules + `:2:23: rule "a"`,
 				"  --store: the port", `  --gitlab-url: the GitLab URL "gitlab.example.com"`, "  --gitlab-alias: ", "  --gitlab-token: it has a space, a line break",
 				"  --webhook-token: webhook tokens are set", "  --slack-token: the token is an app-level token", "  --slack-api-url: the URL of Slack's API", `  --listen: "8080" is no address`, "  --admin-listen: ",
-				"  --admin-external-url: ", "  --admin-auth oidc: nobody has a role", "  --admin-oidc-client-id is missing", "  --admin-oidc-client-secret is missing", "  --admin-oidc-issuer: ",
+				"  --admin-external-url: ", "  --admin-operators: nobody has a role", "  --admin-oidc-client-id: it is missing", "  --admin-oidc-client-secret: it is missing", "  --admin-oidc-issuer: ",
 			},
 		},
 		{"who may use the admin address", []string{
