@@ -1,4 +1,4 @@
-package bolt
+package store_test
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-func TestGCRA(t *testing.T) {
+func TestTake(t *testing.T) {
 	const second = int64(time.Second)
 	const now = 1_000_000 * second
 	const year = 366 * 24 * time.Hour                   // the longest that a bucket may take to fill
@@ -38,7 +38,7 @@ func TestGCRA(t *testing.T) {
 		{"more than one in a nanosecond", store.Rate{Limit: 10, Per: 1}, now + 10, now + 10, 1},
 		{"longest", store.Rate{Limit: 1, Per: year}, now + int64(year), now + int64(year), year},
 	} {
-		full, wait := gcra(now, tc.full, tc.rate)
+		full, wait := tc.rate.Take(now, tc.full)
 		if full != tc.want || wait != tc.wait {
 			t.Errorf("%s: full at now+%v, wait %v; want now+%v, %v",
 				tc.name, time.Duration(full-now), wait, time.Duration(tc.want-now), tc.wait)
@@ -46,9 +46,9 @@ func TestGCRA(t *testing.T) {
 	}
 }
 
-// TestGCRABounds takes at random times: in no stretch of time more than the
+// TestTakeBounds takes at random times: in no stretch of time more than the
 // burst and what came back meanwhile, and after each wait exactly one.
-func TestGCRABounds(t *testing.T) {
+func TestTakeBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rate := store.Rate{
 			Limit: rapid.IntRange(1, 50).Draw(t, "limit"),
@@ -60,12 +60,12 @@ func TestGCRABounds(t *testing.T) {
 		for _, step := range rapid.SliceOfN(rapid.Int64Range(0, 3*int64(rate.Per)/int64(rate.Limit)), 1, 50).Draw(t, "steps") {
 			now += step
 			var wait time.Duration
-			if full, wait = gcra(now, full, rate); wait > 0 {
+			if full, wait = rate.Take(now, full); wait > 0 {
 				if int64(wait) > int64(rate.Interval()) {
 					t.Fatalf("wait %v is longer than the interval", wait)
 				}
 				now += int64(wait)
-				if full, wait = gcra(now, full, rate); wait > 0 {
+				if full, wait = rate.Take(now, full); wait > 0 {
 					t.Fatalf("wait %v after waiting for that long", wait)
 				}
 			}
