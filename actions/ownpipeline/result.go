@@ -15,10 +15,10 @@ const (
 	StatusLeft   = 4 // something is called for and was not done: a dry run, or due too late
 )
 
-// Entry is a decision with its outcome, as the journal has it.
+// Entry is a decision with its outcome.
 type Entry struct {
 	event.Outcome           // Result is "" or deferred while the decision waits
-	Due           time.Time `json:"due,omitzero"` // when a decision that waits is due, as far as that was known when it was made
+	Due           time.Time // when a decision that waits is due
 }
 
 // Waits reports whether the decision has no final outcome yet.

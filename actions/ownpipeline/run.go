@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 // Store is the part of the store that a run uses.
 type Store interface {
 	Put(ctx context.Context, records ...store.Record) ([]bool, error)
-	Queued(ctx context.Context, ids ...string) (bool, error)
+	Records(ctx context.Context, cursor string, n int) ([]store.QueuedRecord, string, error)
 	Wait(ctx context.Context, atMost time.Duration) error
 	Entries(ctx context.Context, cursor string, n int) ([]store.Entry, string, error)
 }
@@ -50,15 +51,13 @@ type Run struct {
 // have none are due later than AtMost from now. It returns what came of it also together
 // with ctx's error.
 func (r *Run) Apply(ctx context.Context, events []event.Event) (Result, error) {
-	ids := make([]string, len(events))
 	records := make([]store.Record, len(events))
 	for i, e := range events {
 		body, err := json.Marshal(event.Record{Event: e})
 		if err != nil {
 			return Result{}, err
 		}
-		ids[i] = keys.Event(e.Meta.Instance, e.Meta.ID)
-		records[i] = store.Record{ID: ids[i], Kind: event.RecordEvent, Body: body}
+		records[i] = store.Record{ID: keys.Event(e.Meta.Instance, e.Meta.ID), Kind: event.RecordEvent, Body: body}
 	}
 	if _, err := r.Store.Put(ctx, records...); err != nil {
 		return Result{}, err
@@ -67,11 +66,11 @@ func (r *Run) Apply(ctx context.Context, events []event.Event) (Result, error) {
 	reported := 0
 	for {
 		r.Runner.WorkOff(ctx, r.Grace)
-		result, err := r.result(context.WithoutCancel(ctx), ids)
+		result, next, err := r.result(context.WithoutCancel(ctx))
 		if err != nil || ctx.Err() != nil {
 			return result, cmp.Or(err, ctx.Err())
 		}
-		if !r.worthWaiting(result, deadline) {
+		if !r.worthWaiting(next, deadline) {
 			return result, nil
 		}
 		if left := result.waiting(); len(left) != reported && r.Waiting != nil {
@@ -90,14 +89,11 @@ func whyUnusable(t availability.Trouble) string {
 }
 
 // worthWaiting reports whether something that has not ended may end before the deadline.
-func (r *Run) worthWaiting(result Result, deadline time.Time) bool {
-	if t, is := r.GitLab.Trouble(); is && t.Kind != apierror.TroubleDown || !r.Now().Before(deadline) {
+func (r *Run) worthWaiting(next, deadline time.Time) bool {
+	if t, is := r.GitLab.Trouble(); is && t.Kind != apierror.TroubleDown {
 		return false
 	}
-	if result.Unevaluated+result.Unnotified > 0 {
-		return true
-	}
-	return slices.ContainsFunc(result.waiting(), func(e Entry) bool { return e.Due.Before(deadline) })
+	return !next.IsZero() && next.Before(deadline) && r.Now().Before(deadline)
 }
 
 // waiting returns the decisions without a final outcome.
@@ -105,45 +101,44 @@ func (r Result) waiting() []Entry {
 	return slices.DeleteFunc(slices.Clone(r.Entries), func(e Entry) bool { return !e.Waits() })
 }
 
-// result reads from the store what came of the events with these record ids so far.
-func (r *Run) result(ctx context.Context, ids []string) (Result, error) {
-	var result Result
-	for _, id := range ids {
-		queued, err := r.Store.Queued(ctx, id)
+// result reads from the store what came of the events so far, and when the next of what
+// has not ended is due; zero if all has ended.
+func (r *Run) result(ctx context.Context) (result Result, next time.Time, err error) {
+	queued := map[string]queuedDecision{} // by id
+	for record, err := range all(ctx, r.Store.Records) {
 		if err != nil {
-			return result, err
+			return result, next, err
 		}
-		if queued {
+		switch record.Kind {
+		case event.RecordEvent:
 			result.Unevaluated++
+		case event.RecordOutcome:
+			result.Unnotified++
+		case event.RecordDecision:
+			d := queuedDecision{due: record.Due}
+			if err := json.Unmarshal(record.Body, &d); err != nil {
+				return result, next, fmt.Errorf("record %s: %w", record.ID, err)
+			}
+			queued[d.ID] = d
+		default: // such as what follows retries, in a service
+			continue
+		}
+		if next.IsZero() || record.Due.Before(next) {
+			next = record.Due
 		}
 	}
-	for cursor := ""; ; {
-		page, next, err := r.Store.Entries(ctx, cursor, 500)
+	for entry, err := range all(ctx, r.Store.Entries) {
 		if err != nil {
-			return result, err
+			return result, next, err
 		}
-		for _, entry := range page {
-			// Until its outcome replaces it, the entry of a decision has the body of its
-			// record: see package actions.
-			var e Entry
-			if err := json.Unmarshal(entry.Body, &e); err != nil {
-				return result, fmt.Errorf("journal entry %s: %w", entry.ID, err)
-			}
-			if n := len(e.Deferrals); n > 0 && e.Waits() {
-				e.Due = e.Deferrals[n-1].Until
-			}
-			result.Entries = append(result.Entries, e)
-			queued, err := r.Store.Queued(ctx, keys.Outcome(e.ID))
-			if err != nil {
-				return result, err
-			}
-			if queued {
-				result.Unnotified++
-			}
+		var e Entry
+		if err := json.Unmarshal(entry.Body, &e.Outcome); err != nil {
+			return result, next, fmt.Errorf("journal entry %s: %w", entry.ID, err)
 		}
-		if cursor = next; cursor == "" {
-			break
+		if d, waits := queued[e.ID]; waits {
+			e.Due, e.Reason = d.due, cmp.Or(e.Reason, d.Waits.Reason)
 		}
+		result.Entries = append(result.Entries, e)
 	}
 	slices.Reverse(result.Entries) // the journal has the newest first
 	// Events are evaluated at the same time: the order of their decisions is made one.
@@ -151,5 +146,37 @@ func (r *Run) result(ctx context.Context, ids []string) (Result, error) {
 	if t, is := r.GitLab.Trouble(); is {
 		result.Trouble = whyUnusable(t)
 	}
-	return result, nil
+	return result, next, nil
+}
+
+// queuedDecision is what the body of a decision's record has about its wait.
+type queuedDecision struct {
+	ID    string     `json:"id"`
+	Waits event.Wait `json:"waits"`
+	due   time.Time
+}
+
+// page is how many items of a list are read at once.
+const page = 500
+
+// all returns the items of all pages of a list, up to the first error.
+func all[T any](ctx context.Context, list func(ctx context.Context, cursor string, n int) ([]T, string, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for cursor := ""; ; {
+			items, next, err := list(ctx, cursor, page)
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, item := range items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if cursor = next; cursor == "" {
+				return
+			}
+		}
+	}
 }

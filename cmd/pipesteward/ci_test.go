@@ -287,6 +287,24 @@ func TestCI(t *testing.T) {
 			says:   []string{"GitLab does not accept CI_JOB_TOKEN", "a job token is valid only while its job runs"},
 		},
 		{
+			name: "a log that GitLab does not give in time", rules: "version: 1\nrules:\n  - name: full-disk\n    on: job\n    if: job.name == \"rspec\" and log() contains \"disk\"\n    actions: [retry]\n", reason: "script_failure", args: []string{"--wait", "0s"}, code: 1,
+			before: func(env *ciEnvironment) { env.gitlab.Fail(gitlabtest.Fault{Path: "/trace", Times: -1, Status: 502}) },
+			says:   []string{"The rules could not be evaluated on 1 event: GitLab did not answer in time. Run this job again."},
+		},
+		{
+			name: "an answer that gets lost is no second retry", rules: ciRules, reason: "runner_system_failure",
+			before: func(env *ciEnvironment) {
+				env.gitlab.Fail(gitlabtest.Fault{Method: "POST", Path: "/retry", Status: 502, After: true})
+			},
+			says:   []string{"1 done", "attempt 2 of 3, seen after the call was cut short"},
+			writes: func(env *ciEnvironment) []string { return []string{jobPath(env.gitlab.Job(1001), "retry")} },
+		},
+		{
+			name: "a login page in front of GitLab", rules: ciRules, reason: "runner_system_failure", code: 1,
+			before: func(env *ciEnvironment) { env.gitlab.Fail(gitlabtest.LoginPage) },
+			says:   []string{"GitLab answered with a web page"},
+		},
+		{
 			name: "a rule file that can't be used", rules: "version: 1\nrules: [{name: a, on: jobs}]\n", code: 1,
 			says: []string{"the rules can't be used", `(did you mean "job"?)`},
 		},

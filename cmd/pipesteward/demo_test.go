@@ -123,15 +123,16 @@ func TestDemoKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	for command, says := range map[string]string{
-		"status":          "queue",
-		"pipesteward why": "retry-infrastructure",
-		"decisions":       `"outcome":"done"`,
-		"metrics":         "pipesteward_decisions_total",
-		"explain":         "✓ retry-infrastructure matches",
-		"X-Gitlab-Toke":   "HTTP/1.1 202 Accepted",
-		"/-/pipelines/":   "platform/shop: pipeline 101 for main is success",
-		"PRIVATE-TOKEN":   `"name":"integration"`,
-		"cat":             "retry-infrastructure",
+		"status":                "queue",
+		"pipesteward why":       "retry-infrastructure",
+		"pipesteward decisions": "retry-infrastructure",
+		"/api/v1/decisions":     `"outcome":"done"`,
+		"metrics":               "pipesteward_decisions_total",
+		"explain":               "✓ retry-infrastructure matches",
+		"X-Gitlab-Toke":         "HTTP/1.1 202 Accepted",
+		"/-/pipelines/":         "platform/shop: pipeline 101 for main is success",
+		"PRIVATE-TOKEN":         `"name":"integration"`,
+		"cat":                   "retry-infrastructure",
 	} {
 		line := printed(t, d.output(), command)
 		cmd := exec.CommandContext(t.Context(), "sh", "-ec", line)

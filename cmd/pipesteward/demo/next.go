@@ -63,7 +63,8 @@ func (s suggestions) meanwhile(hook string) []suggestion {
 	return []suggestion{
 		{"What the service is doing:", s.run("status", "--admin-url", s.admin)},
 		{fmt.Sprintf("What happened to job %d, and why:", s.job.ID), s.run("why", "--admin-url", s.admin, s.job.WebURL)},
-		{"What it has decided, and its metrics:", Shell("curl", "-s", s.admin+"/api/v1/decisions?outcome=done") + "\n    " + Shell("curl", "-s", s.admin+"/metrics") + " | " + Shell("grep", "^pipesteward")},
+		{"What it has decided:", s.run("decisions", "--admin-url", s.admin)},
+		{"The same for programs, and its metrics:", Shell("curl", "-s", s.admin+"/api/v1/decisions?outcome=done") + "\n    " + Shell("curl", "-s", s.admin+"/metrics") + " | " + Shell("grep", "^pipesteward")},
 		{fmt.Sprintf("Why a rule matches the webhook of job %d, and the others do not:", s.job.ID), s.run("explain", "--rules", rules, "--event", hook)},
 		{"Deliver that webhook once more: it is accepted, and nothing is done twice:", Shell("curl", "-si", s.webhooks, "-H", "X-Gitlab-Token: "+webhookToken, "-d", "@"+hook)},
 		{"A page of the simulated GitLab, for a browser too; that of a job that runs says how to end it:", Shell("curl", "-s", s.gitlab.Pipeline(s.job.PipelineID).WebURL)},
