@@ -35,6 +35,7 @@ type guard func(ctx context.Context, a *attempt) (*verdict, error)
 func (r *Runner) carryOut(ctx context.Context, a *attempt) (*verdict, error) {
 	for _, check := range []guard{
 		r.fromThisGitLab, // is the event from the configured GitLab?
+		r.notOwn,         // would it end the CI job that this process runs in?
 		r.inTurn,         // have the decisions before it ended, and the job before it passed?
 		r.standing,       // is it paused, or does no rule want it any more?
 		r.writable,       // may the access token write?
@@ -138,7 +139,7 @@ func (r *Runner) deferDecision(ctx context.Context, a *attempt, v *verdict) erro
 	if err := r.reportDeferral(ctx, a.pending, v); err != nil {
 		return err
 	}
-	r.Log.Debug("decision deferred", append(event.LogAttrs(a.Event), "rule", a.Rule, "action", a.Action.Verb, "decision", a.ID, "reason", v.reason, "wait", v.wait.String())...)
+	r.Log.Debug("decision deferred", append(event.LogAttrs(a.Event), "rule", a.Rule, "action", a.Action.Verb, "decision", a.ID, "reason", cmp.Or(v.reason, v.waits.Reason), "wait", v.wait.String())...)
 	a.Waited += event.Duration(v.wait)
 	a.DeferredAttempt, a.Waits = a.lease.Attempt(), v.waits
 	return errors.Join(a.lease.Keep(a.pending), a.lease.Defer(ctx, v.wait))

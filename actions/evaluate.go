@@ -66,7 +66,6 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) 
 	e := record.Event
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
-		r.Log.Debug("event dropped: it is of another GitLab", append(event.LogAttrs(e), "instance", e.Meta.Instance)...)
 		return r.drop(ctx, l, record, "it is from another GitLab, at "+e.Meta.Instance)
 	case foreign:
 		r.Log.Debug("event deferred: whether it is of this GitLab is not known yet", append(event.LogAttrs(e), "instance", e.Meta.Instance, "wait", addressCheck(l.Tries()).String())...)
@@ -100,8 +99,24 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) 
 	return l.DoneWith(ctx, ev.changes)
 }
 
+// logMatches logs which rules match the event, for debugging.
+func (r *Runner) logMatches(ctx context.Context, ev *evaluation) {
+	if !r.Log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	var matched []string
+	for _, d := range ev.decisions {
+		matched = append(matched, d.Rule)
+		matched = append(matched, d.AlsoWantedBy...)
+	}
+	slices.Sort(matched)
+	r.Log.Debug("event evaluated", append(event.LogAttrs(ev.event), "status", cmp.Or(ev.event.Job.Status, ev.event.Pipeline.Status),
+		"matched", slices.Compact(matched), "decisions", len(ev.decisions))...)
+}
+
 // drop ends the processing of an event that is not evaluated.
 func (r *Runner) drop(ctx context.Context, l *worker.Lease, record event.Record, reason string) error {
+	r.Log.Debug("event dropped", append(event.LogAttrs(record.Event), "reason", reason)...)
 	r.keepEvaluation(l, &evaluation{record: record, event: record.Event, result: evaluated.Result{At: r.Now().UTC(), Dropped: reason}}, nil)
 	return l.Done(ctx)
 }
@@ -127,21 +142,6 @@ func (r *Runner) keepEvaluation(l *worker.Lease, ev *evaluation, err error) {
 		return
 	}
 	r.Evaluations.Add(evaluated.Subject(is.Pipeline.ID), item...)
-}
-
-// logMatches logs which rules match the event, for debugging.
-func (r *Runner) logMatches(ctx context.Context, ev *evaluation) {
-	if !r.Log.Enabled(ctx, slog.LevelDebug) {
-		return
-	}
-	var matched []string
-	for _, d := range ev.decisions {
-		matched = append(matched, d.Rule)
-		matched = append(matched, d.AlsoWantedBy...)
-	}
-	slices.Sort(matched)
-	r.Log.Debug("event evaluated", append(event.LogAttrs(ev.event), "status", cmp.Or(ev.event.Job.Status, ev.event.Pipeline.Status),
-		"matched", slices.Compact(matched), "decisions", len(ev.decisions))...)
 }
 
 // evaluation is an event with the decisions of the rules about it.

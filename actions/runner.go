@@ -96,6 +96,8 @@ type Config struct {
 	// SeenTTL is how long the store keeps in which status a job or a pipeline was seen,
 	// for catch-up; 0: it keeps none.
 	SeenTTL time.Duration
+	// Own is the CI job that this process runs in: no action ends or changes it.
+	Own Own
 }
 
 // Runner works on the queue of events, decisions and outcomes.

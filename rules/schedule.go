@@ -110,7 +110,12 @@ func (s Schedule) covers(e *event.Event) bool {
 	if s.Times == nil {
 		return true // not a schedule rule
 	}
-	return slices.Contains(s.Scope, e.Job.Status) && slices.ContainsFunc(s.Projects, func(name string) bool { return Covers(name, e.Project) })
+	return slices.Contains(s.Scope, e.Job.Status) && s.selects(e.Project)
+}
+
+// selects reports whether an entry of `projects` selects the project.
+func (s Schedule) selects(p event.Project) bool {
+	return slices.ContainsFunc(s.Projects, func(entry string) bool { return Covers(entry, p) })
 }
 
 // Covers reports whether an entry of `projects` selects the project: the entry

@@ -57,11 +57,11 @@ rules:
 func TestTraceIsExplained(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := events(true).Draw(t, "event")
-		text := "version: 1\nrules:\n"
+		text := []byte("version: 1\nrules:\n")
 		for i := range rapid.IntRange(1, 4).Draw(t, "rules") {
-			text += fmt.Sprintf("  - {name: r%d, on: %s, if: %q, notify: [{channel: ci}], stop: %t}\n", i, e.Meta.Kind, conditions(e.Meta.Kind, 2).Draw(t, "condition"), rapid.Bool().Draw(t, "stop"))
+			text = fmt.Appendf(text, "  - {name: r%d, on: %s, if: %q, notify: [{channel: ci}], stop: %t}\n", i, e.Meta.Kind, conditions(e.Meta.Kind, 2).Draw(t, "condition"), rapid.Bool().Draw(t, "stop"))
 		}
-		rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: []byte(text)})
+		rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: text})
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}

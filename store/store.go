@@ -210,6 +210,8 @@ type Store interface {
 	DoneWith(ctx context.Context, l *Lease, c Changes) error
 	// Ping returns nil if the store can be written to.
 	Ping(ctx context.Context) error
+	// Describe describes the backend to operators.
+	Describe(ctx context.Context) (Description, error)
 	// Close waits for the writes in flight and closes the store. Calls that
 	// wait, and later calls, return ErrClosed. A second Close does nothing.
 	Close() error

@@ -60,6 +60,7 @@ type Harness struct {
 	Grants      *Grants             // of requests to GitLab, where they have a rate
 	Workers     int
 	NativeRetry time.Duration // how long GitLab is given to retry a job by itself
+	Own         actions.Own   // the CI job that the program runs in
 
 	Receiver  notify.Receiver // nil: Slack
 	Meanwhile func()          // called whenever the program has no work
@@ -156,7 +157,7 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	h.Metrics.MustRegister(health.NewMetrics(gl))
 	return actions.New(actions.Config{
 		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: fusedStore{Store: h.DB, fuse: f}, GitLab: gl, Receiver: tell, Rules: h.Rules.Load,
-		Now: h.Now, Log: log, Metrics: counters, Workers: max(h.Workers, 2), NativeRetry: h.NativeRetry,
+		Now: h.Now, Log: log, Metrics: counters, Workers: max(h.Workers, 2), NativeRetry: h.NativeRetry, Own: h.Own,
 	})
 }
 

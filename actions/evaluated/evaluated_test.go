@@ -28,6 +28,13 @@ func TestItem(t *testing.T) {
 		Steps:     []rules.Step{{Rule: "r", Result: rules.VerdictFailed, Reason: "if: no"}},
 		StoppedBy: "s",
 	}}
+	huge := record
+	huge.Pipeline.Variables, huge.Commit.Title = map[string]string{"X": strings.Repeat("x", 1<<20)}, "Fix"
+	many := result
+	for range 1000 {
+		many.Steps = append(many.Steps, rules.Step{Rule: "n", Result: rules.VerdictNotMatched})
+	}
+	many.Steps = append(many.Steps, rules.Step{Rule: "m", Result: rules.VerdictMatched, Reason: strings.Repeat("x", 1000)})
 	corrected := result
 	corrected.Attempt, corrected.ProjectID = 2, 380
 
@@ -39,7 +46,14 @@ func TestItem(t *testing.T) {
 		"as it came":    {result, record, func(*evaluated.Evaluation) {}},
 		"corrected":     {corrected, record, func(ev *evaluated.Evaluation) { ev.Record.Job.Attempt, ev.Record.Project.ID = 2, 380 }},
 		"without rules": {evaluated.Result{At: at}, record, func(*evaluated.Evaluation) {}},
-		"large":         {result, large, func(ev *evaluated.Evaluation) { ev.Cut, ev.Record.Pipeline.Jobs = true, nil }},
+		"huge": {result, huge, func(ev *evaluated.Evaluation) {
+			ev.Cut, ev.Record.Pipeline.Variables, ev.Record.Commit.Title = true, nil, ""
+		}},
+		"many rules": {many, record, func(ev *evaluated.Evaluation) {
+			last := rules.Step{Rule: "m", Result: rules.VerdictMatched, Reason: strings.Repeat("x", 500) + "…"}
+			ev.More, ev.Steps = 801, append(append([]rules.Step{}, many.Steps[:200]...), last)
+		}},
+		"large": {result, large, func(ev *evaluated.Evaluation) { ev.Cut, ev.Record.Pipeline.Jobs = true, nil }},
 	} {
 		body, err := json.Marshal(c.record)
 		if err != nil {
@@ -62,6 +76,10 @@ func TestItem(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+	huge.Job.Name = strings.Repeat("x", 1<<20)
+	if _, err := evaluated.Item(result, huge, make([]byte, 1<<20)); err == nil {
+		t.Error("an event that can't be made small: no error")
 	}
 	if _, err := evaluated.Parse([]byte("{")); err == nil {
 		t.Error("an item that is cut short: no error")

@@ -6,15 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
-	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
-	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 )
 
 const (
@@ -129,6 +127,9 @@ func (a *addresses) learn(external address) {
 	}
 }
 
+// isConfigured reports whether an address is --gitlab-url or an alias.
+func (a *addresses) isConfigured(other address) bool { return slices.Contains(a.configured, other) }
+
 // refuse logs a foreign address once.
 func (a *addresses) refuse(foreign address) {
 	a.mu.Lock()
@@ -177,21 +178,23 @@ func (c *Client) ForeignAddress(instance, projectURL, projectPath string) (forei
 
 // LearnAddress reads GitLab's external URL once.
 func (c *Client) LearnAddress(ctx context.Context) error {
-	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.User, Path: "user"}
-	answer, resp, err := rest.Call(ctx, c.Client, r, userJSON{})
-	if err != nil {
-		return err
+	answer, err := c.user(ctx)
+	if err == nil {
+		c.learnAddress(answer)
 	}
-	if answer.Username == "" {
-		return rest.Unexpected(c.Client, r, resp, "the answer is no user")
-	}
-	page, _ := parseAddress(answer.WebURL)
-	external, ok := page.within(answer.Username)
+	return err
+}
+
+// learnAddress records GitLab's external URL, which the page of the token's user has,
+// and returns it; zero if GitLab does not say it.
+func (c *Client) learnAddress(user tokenUserJSON) address {
+	page, _ := parseAddress(user.WebURL)
+	external, ok := page.within(user.Username)
 	if !ok {
 		external = address{}
 	}
 	c.addresses.learn(external)
-	return nil
+	return external
 }
 
 // FollowAddress reads GitLab's external URL until GitLab answers, and again each

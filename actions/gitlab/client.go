@@ -2,7 +2,8 @@
 // eleven of the Jobs API, and some on pipelines, projects and webhooks. Their
 // results are the values of rules/event.
 //
-//	jobs.go, pipelines.go, projects.go, hooks.go, token.go  one method for each call
+//	jobs.go, pipelines.go, projects.go, hooks.go  one method for each call
+//	token.go, roles.go, instance.go               what the token may do, and where
 //	cursor.go     where a list continues
 //	decode.go     the API's JSON
 //	event.go      the event that a webhook would have sent, derived from the API's answers

@@ -113,7 +113,9 @@ type projectJSON struct {
 	WebURL        string          `json:"web_url"`
 	DefaultBranch string          `json:"default_branch"`
 	CreatedAt     gitlabjson.Date `json:"created_at"`
-	Archived      bool            `json:"archived"` // only of a single project, not in lists
+	Archived      bool            `json:"archived"`                                    // not in lists with simple=true
+	VariablesRole string          `json:"ci_pipeline_variables_minimum_override_role"` // 17.1+, to Maintainers
+	Restricted    bool            `json:"restrict_user_defined_variables"`             // before: only Maintainers may
 }
 
 // namedJSON is any object with a name.
@@ -127,7 +129,6 @@ type userJSON struct {
 	Name        string         `json:"name"`
 	Email       string         `json:"email"`
 	PublicEmail string         `json:"public_email"`
-	WebURL      string         `json:"web_url"`
 }
 
 type agentsJSON struct {
@@ -287,7 +288,11 @@ func (p projectJSON) project() event.Project {
 }
 
 func (p projectJSON) dated() Project {
-	return Project{Project: p.project(), CreatedAt: p.CreatedAt.Time(), Archived: p.Archived}
+	role := p.VariablesRole
+	if role == "" && p.Restricted {
+		role = "maintainer"
+	}
+	return Project{Project: p.project(), CreatedAt: p.CreatedAt.Time(), Archived: p.Archived, VariablesRole: role}
 }
 
 // hook converts to a Hook of the project or group of owned.

@@ -66,6 +66,21 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 	if err != nil {
 		return event.Event{}, err
 	}
+	e := c.PipelineEventOf(project, p, jobs, source)
+	var iid int64
+	if _, err := fmt.Sscanf(p.Ref, "refs/merge-requests/%d/", &iid); err == nil {
+		if e.MergeRequest, err = c.mergeRequest(ctx, project, iid); err != nil && !apierror.IsHidden(err) {
+			return event.Event{}, err
+		}
+		e.Pipeline.Ref = cmp.Or(e.MergeRequest.SourceBranch, p.Ref)
+	}
+	return e, nil
+}
+
+// PipelineEventOf converts a pipeline and the latest runs of its jobs, newest first, to
+// the event that a Pipeline Hook would cause now; see PipelineEvent. It sends no request,
+// so the ref is the one that the API has.
+func (c *Client) PipelineEventOf(project int64, p event.Pipeline, jobs []Job, source string) event.Event {
 	e := event.Event{
 		Meta: event.Meta{
 			Kind:       event.KindPipeline,
@@ -90,14 +105,7 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 			e.Pipeline.Stages = append(e.Pipeline.Stages, j.Stage)
 		}
 	}
-	var iid int64
-	if _, err := fmt.Sscanf(p.Ref, "refs/merge-requests/%d/", &iid); err == nil {
-		if e.MergeRequest, err = c.mergeRequest(ctx, project, iid); err != nil && !apierror.IsHidden(err) {
-			return event.Event{}, err
-		}
-		e.Pipeline.Ref = cmp.Or(e.MergeRequest.SourceBranch, p.Ref)
-	}
-	return e, nil
+	return e
 }
 
 // mergeRequest returns a merge request by its iid.

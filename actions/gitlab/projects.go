@@ -21,7 +21,11 @@ import (
 type Project struct {
 	event.Project
 	CreatedAt time.Time // zero if GitLab does not say
-	Archived  bool      // read-only; lists leave such projects out
+	Archived  bool      // read-only; most lists leave such projects out
+	// VariablesRole is the least role that may give pipeline variables: developer,
+	// maintainer, owner or no_one_allowed (17.1+). GitLab shows it to Maintainers; "" if
+	// it does not.
+	VariablesRole string
 }
 
 // Project returns one project: by its id in digits, or by its full path, including
@@ -45,12 +49,15 @@ func (c *Client) Project(ctx context.Context, idOrPath string) (Project, error) 
 // or through a group, by id ascending, page by page as they are needed.
 // Archived ones are left out. It ends with the first error.
 func (c *Client) Projects(ctx context.Context) iter.Seq2[Project, error] {
-	byKeyset := gl.ListOptions{PerPage: perPage, Pagination: "keyset"}
-	byOffset := gl.ListOptions{PerPage: perPage}
+	return c.byKeyset(ctx, projectsBy)
+}
+
+// byKeyset lists projects by keyset, or by offset where GitLab has no keyset.
+func (c *Client) byKeyset(ctx context.Context, list func(gl.ListOptions) rest.Request) iter.Seq2[Project, error] {
 	return func(yield func(Project, error) bool) {
-		for p, err := range c.projects(ctx, projectsBy(byKeyset)) {
+		for p, err := range c.projects(ctx, list(gl.ListOptions{PerPage: perPage, Pagination: "keyset"})) {
 			if hasNoKeyset(err) {
-				c.projects(ctx, projectsBy(byOffset))(yield)
+				c.projects(ctx, list(gl.ListOptions{PerPage: perPage}))(yield)
 				return
 			}
 			if !yield(p, err) {

@@ -114,26 +114,20 @@ func (m *Monitor) Wait(err error) time.Duration {
 }
 
 // Run checks at once whether GitLab can be used, and while it can't, again and
-// again; it logs and announces when that changes, and warns of an access token that
-// lacks its scope or expires soon. It returns once ctx is done.
+// again; it logs and announces when that changes. It returns once ctx is done. What
+// else may go wrong, such as a token that expires, package doctor watches.
 func (m *Monitor) Run(ctx context.Context) {
 	_, _, _ = m.GitLab.Check(ctx) // Check logs what it finds
-	check, token := time.NewTicker(checkEvery), time.NewTicker(tokenEvery)
+	check := time.NewTicker(checkEvery)
 	defer check.Stop()
-	defer token.Stop()
-	for checked := false; ; {
+	for {
 		if err := m.Check(ctx); err != nil && ctx.Err() == nil {
 			m.Log.Debug("the outage of GitLab could not be saved; it is tried again soon", "error", err)
-		}
-		if !checked {
-			checked = m.checkToken(ctx)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-check.C:
-		case <-token.C:
-			checked = false
 		}
 	}
 }
@@ -301,7 +295,8 @@ func (m *Monitor) usable(ctx context.Context, kind apierror.TroubleKind) bool {
 		return true
 	}
 	t, err := m.GitLab.AccessToken(ctx)
-	return err == nil && t.May("api") || err != nil && !event.Transient(err) // unknown: the next action finds out
+	// A fine-grained token has no scopes. Where they are unknown, the next action finds out.
+	return err == nil && (t.May("api") || t.FineGrained) || err != nil && !event.Transient(err)
 }
 
 // announce sends a text to the channel that the rules name. It returns an error

@@ -98,6 +98,9 @@ func (n *Notifier) record(o event.Outcome, notified []event.Notification) (c sto
 	return c, err
 }
 
+// OutcomeMessage is the message of the log line of an outcome.
+const OutcomeMessage = "outcome"
+
 // ended counts and logs an outcome of which nothing is left to do; the log warns of one
 // that a person may have to look at.
 func (n *Notifier) ended(o event.Outcome) {
@@ -106,7 +109,7 @@ func (n *Notifier) ended(o event.Outcome) {
 	if o.Result == event.ResultFailed || o.Result == event.ResultGaveUp {
 		level = slog.LevelWarn
 	}
-	n.Log.Log(context.Background(), level, "outcome", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
+	n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
 }
 
 // notify notifies the channels that the outcome's rule names, and returns what came of

@@ -143,14 +143,14 @@ func (l *Log) Run(ctx context.Context) {
 func (l *Log) reportFlush(err error) {
 	switch {
 	case err != nil && !l.failed:
-		l.log.Warn("what was seen lately can't be written to the store", "log", l.key, store.Outage(err))
+		l.log.Warn("what was seen lately can't be written to the store", "key", l.key, store.Outage(err))
 	case err == nil:
 		l.mu.Lock()
 		lost := l.lost
 		l.lost = 0
 		l.mu.Unlock()
 		if lost > 0 {
-			l.log.Warn("items were not kept: they came faster than the store takes them", "log", l.key, "lost", lost)
+			l.log.Warn("items were not kept: they came faster than the store takes them", "key", l.key, "lost", lost)
 		}
 	}
 	l.failed = err != nil

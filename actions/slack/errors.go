@@ -51,6 +51,9 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("slack: %s%s: %s: %s", e.Method, where, e.Code, e.advice)
 }
 
+// Advice says what to do about it.
+func (e *Error) Advice() string { return e.advice }
+
 // Again reports whether to try again, and the least time to wait before.
 func (e *Error) Again() (after time.Duration, ok bool) { return e.after, e.again }
 
@@ -117,10 +120,15 @@ var refusals = map[string]refusal{
 	"fatal_error":                {advice: "Slack failed: tried again later", again: true, unsure: true},
 }
 
-// failed makes an Error of the error of a call. It is the only place that
-// classifies Slack's errors.
+// failed makes an Error of the error of a call about the turn's channel.
 func (w *turn) failed(method string, err error) *Error {
-	e := &Error{Method: method, Channel: w.channel}
+	return w.sessions.failed(method, w.channel, err)
+}
+
+// failed makes an Error of the error of a call about a channel; "": about none. It is
+// the only place that classifies Slack's errors.
+func (s *sessions) failed(method, channel string, err error) *Error {
+	e := &Error{Method: method, Channel: channel}
 	if limited, ok := errors.AsType[*slackapi.RateLimitedError](err); ok {
 		r := refusals["ratelimited"]
 		e.Code, e.advice, e.again, e.after = "ratelimited", r.advice, true, max(limited.RetryAfter, time.Second)
@@ -132,7 +140,7 @@ func (w *turn) failed(method string, err error) *Error {
 		e.unanswered(err)
 	}
 	// Slack and proxies may repeat the request in their answer.
-	for _, token := range w.api().secrets {
+	for _, token := range s.api().secrets {
 		e.Code = strings.ReplaceAll(e.Code, token, "[token]")
 		e.advice = strings.ReplaceAll(e.advice, token, "[token]")
 	}

@@ -1,16 +1,24 @@
 package slack
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	slackapi "github.com/slack-go/slack"
 )
 
-// session is Slack's API with the token in use.
+// sessions are Slack's API with the token in use, which can be replaced.
+type sessions struct {
+	current atomic.Pointer[session]
+	connect func(token string) *slackapi.Client
+}
+
+// session is Slack's API with one token.
 type session struct {
 	*slackapi.Client
 	secrets []string // the token, and those that were in use before: errors are redacted of them
@@ -18,6 +26,19 @@ type session struct {
 
 // maxSecrets bounds how many tokens are kept in order to redact them.
 const maxSecrets = 10
+
+// open makes the sessions of a config. It does not call Slack.
+func (s *sessions) open(c Config) error {
+	base, err := parseAPIURL(c.APIURL)
+	if err != nil {
+		return fmt.Errorf("slack: %w", err)
+	}
+	client := newBounded(cmp.Or(c.HTTPClient, http.DefaultClient))
+	s.connect = func(token string) *slackapi.Client {
+		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base, "/")+"/"), slackapi.OptionHTTPClient(client))
+	}
+	return s.SetToken(c.Token)
+}
 
 // CheckToken returns what is wrong with a bot token, as far as its text tells; nil for
 // nothing.
@@ -33,20 +54,20 @@ func CheckToken(token string) error {
 
 // SetToken replaces the bot token for all calls from now on. After an error the
 // old one stays in use.
-func (n *Notifier) SetToken(token string) error {
+func (s *sessions) SetToken(token string) error {
 	if err := CheckToken(token); err != nil {
 		return fmt.Errorf("slack: %w", err)
 	}
-	next := &session{Client: n.connect(token), secrets: []string{token}}
-	if before := n.session.Load(); before != nil {
+	next := &session{Client: s.connect(token), secrets: []string{token}}
+	if before := s.current.Load(); before != nil {
 		next.secrets = append(next.secrets, before.secrets[:min(len(before.secrets), maxSecrets-1)]...)
 	}
-	n.session.Store(next)
+	s.current.Store(next)
 	return nil
 }
 
 // api returns Slack's API with the token in use.
-func (n *Notifier) api() *session { return n.session.Load() }
+func (s *sessions) api() *session { return s.current.Load() }
 
 // bounded is an HTTP client that reads no more than maxAnswer of a body, and
 // follows no redirect.

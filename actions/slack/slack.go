@@ -29,7 +29,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	slackapi "github.com/slack-go/slack"
@@ -84,12 +83,11 @@ type Config struct {
 
 // Notifier posts outcomes and announcements in Slack. It is safe for concurrent use.
 type Notifier struct {
-	session atomic.Pointer[session]
-	connect func(token string) *slackapi.Client
-	state   State
-	now     func() time.Time
-	log     *slog.Logger
-	blind   sync.Once // logs once that the history can't be read
+	sessions
+	state State
+	now   func() time.Time
+	log   *slog.Logger
+	blind sync.Once // logs once that the history can't be read
 }
 
 // New returns a Notifier, or an error that says which part of the config is
@@ -98,20 +96,12 @@ func New(c Config) (*Notifier, error) {
 	if c.State == nil || c.Now == nil {
 		return nil, errors.New("slack: the config needs State and Now")
 	}
-	base, err := parseAPIURL(c.APIURL)
-	if err != nil {
-		return nil, fmt.Errorf("slack: %w", err)
-	}
 	n := &Notifier{
 		state: c.State,
 		now:   c.Now,
 		log:   cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
 	}
-	client := newBounded(cmp.Or(c.HTTPClient, http.DefaultClient))
-	n.connect = func(token string) *slackapi.Client {
-		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base, "/")+"/"), slackapi.OptionHTTPClient(client))
-	}
-	if err := n.SetToken(c.Token); err != nil {
+	if err := n.open(c); err != nil {
 		return nil, err
 	}
 	return n, nil

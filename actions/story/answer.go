@@ -47,8 +47,9 @@ type answerView struct {
 	Act       string
 	Due, At   string
 	N, Code   int    // of refused deliveries, and the last one's HTTP status
-	Said      string // the text of an outcome
-	Run       string // the run that was made
+	Did       string // what was done
+	NewJob    int64  // the run that was made, in Status
+	Status    string
 	Counts    string
 	URL       string
 }
@@ -207,6 +208,9 @@ func (t *teller) acting() (all []*decision) {
 		}
 		all = append(all, d)
 	}
+	if t.job.ID != 0 { // who asks about a job asks whether it was retried
+		slices.SortStableFunc(all, func(a, b *decision) int { return min(len(b.Retries()), 1) - min(len(a.Retries()), 1) })
+	}
 	return all
 }
 
@@ -279,29 +283,41 @@ func (t *teller) ofDecision(d *decision) {
 	}
 }
 
+// dids are what was done, by the verb.
+var dids = map[string]string{
+	event.VerbRetry:          "retried",
+	event.VerbPlay:           "played",
+	event.VerbCancel:         "canceled",
+	event.VerbErase:          "erased",
+	event.VerbRetryPipeline:  "the pipeline was retried",
+	event.VerbCancelPipeline: "the pipeline was canceled",
+	event.VerbCancelOutdated: "outdated pipelines were canceled",
+}
+
 // ofDone answers from a decision that was carried out: what became of the run that it
 // made, as far as that is known.
 func (t *teller) ofDone(d *decision, v answerView) {
-	v.Said, t.err = words.Outcome(d.Outcome, words.Plain)
-	if t.err != nil {
-		return
+	v.Did = cmp.Or(dids[d.Action.Verb], d.Action.Verb)
+	var run gitlab.Job
+	if d.NewJobID != d.Job.ID {
+		v.NewJob = d.NewJobID
+		if i := slices.IndexFunc(t.seen.runs, func(run gitlab.Job) bool { return run.ID == d.NewJobID }); i >= 0 {
+			run = t.seen.runs[i]
+		}
 	}
-	run := slices.IndexFunc(t.seen.runs, func(run gitlab.Job) bool { return run.ID == d.NewJobID })
-	result := t.result(d)
-	switch {
+	v.Status = run.Status
+	switch result := t.result(d); {
 	case result != nil && result.Result == event.ResultRecovered:
+		v.Reason = result.Reason
 		t.say(Recovered, v)
 	case result != nil:
 		v.Reason = result.Reason
 		t.say(FailedAgain, v)
-	case run >= 0 && t.seen.runs[run].Status == "success":
+	case d.Action.Verb == event.VerbRetry && run.Status == "success":
 		t.say(Recovered, v)
-	case run >= 0 && t.seen.runs[run].Status == "failed":
-		v.Reason = t.seen.runs[run].FailureReason
+	case d.Action.Verb == event.VerbRetry && run.Status == "failed":
+		v.Reason = run.FailureReason
 		t.say(FailedAgain, v)
-	case run >= 0:
-		v.Run = fmt.Sprintf("job %d is %s", d.NewJobID, t.seen.runs[run].Status)
-		fallthrough
 	default:
 		t.say(Done, v)
 	}
@@ -391,8 +407,17 @@ func (t *teller) noteOtherRun() {
 		return
 	}
 	newest := t.seen.runs[len(t.seen.runs)-1]
-	ours := slices.ContainsFunc(t.decisions, func(d decision) bool { return d.NewJobID != 0 && d.NewJobID > t.job.ID })
-	if newest.ID > t.job.ID && !ours && t.story.Verdict != Skipped {
+	ours := int64(0) // the run that our retry made
+	for _, d := range t.decisions {
+		if d.Job.ID == t.job.ID {
+			ours = max(ours, d.NewJobID)
+		}
+	}
+	switch {
+	case newest.ID <= t.job.ID, newest.ID == ours:
+	case ours > t.job.ID:
+		t.note("newest", newest)
+	case t.story.Verdict != Skipped:
 		t.note("retried_otherwise", newest)
 	}
 }

@@ -96,6 +96,7 @@ type Item struct {
 	Kind   string    `json:"kind"`
 	Text   string    `json:"text"`
 	Failed bool      `json:"failed,omitzero"` // it is, or may be, why something was not done
+	Minor  bool      `json:"minor,omitzero"`  // it led to nothing, as was to be expected
 
 	Rule     string `json:"rule,omitzero"`
 	Decision string `json:"decision,omitzero"` // the id in /api/v1/decisions

@@ -84,8 +84,14 @@ func (t *timeline) delivery(d *event.Delivery) {
 	} else {
 		view.Event = fmt.Sprintf("job %d %s, %s", d.Job, d.JobName, d.Status)
 	}
-	failed := d.Result != event.DeliveryStored && d.Result != event.DeliveryDuplicate
-	t.add(Item{At: d.At.UTC(), Kind: KindDelivery, Job: d.Job, Result: d.Result, Reason: d.Reason, Failed: failed}, view)
+	item := Item{At: d.At.UTC(), Kind: KindDelivery, Job: d.Job, Result: d.Result, Reason: d.Reason}
+	switch d.Result {
+	case event.DeliveryStored, event.DeliveryDuplicate, event.DeliveryIgnored:
+		item.Minor = t.minor(d.Kind, d.Status)
+	default:
+		item.Failed = true
+	}
+	t.add(item, view)
 }
 
 // evaluation adds what the rules made of an event, in numbers.
@@ -99,8 +105,10 @@ func (t *timeline) evaluation(ev *evaluated.Evaluation) {
 		Event                 string
 		Matched, Failed, Rest int
 		Some                  bool // rules could match
+		Source                string
 		StoppedBy, Waits      string
-	}{Event: eventName(e), Some: len(ev.Steps) > 0, StoppedBy: ev.StoppedBy, Waits: ev.Waits}
+	}{Event: eventName(e), Source: e.Meta.Source, Some: len(ev.Steps) > 0, StoppedBy: ev.StoppedBy, Waits: ev.Waits}
+	view.Rest = ev.More
 	for _, s := range ev.Steps {
 		switch s.Result {
 		case rules.VerdictMatched:
@@ -111,7 +119,19 @@ func (t *timeline) evaluation(ev *evaluated.Evaluation) {
 			view.Rest++
 		}
 	}
-	t.add(Item{At: ev.At, Kind: KindEvaluation, Job: e.Job.ID, Failed: view.Failed > 0 || ev.Waits != ""}, view)
+	item := Item{At: ev.At, Kind: KindEvaluation, Job: e.Job.ID, Failed: view.Failed > 0 || ev.Waits != ""}
+	status := e.Job.Status
+	if e.Meta.Kind == event.KindPipeline {
+		status = e.Pipeline.Status
+	}
+	item.Minor = view.Matched == 0 && !item.Failed && t.minor(e.Meta.Kind, status)
+	t.add(item, view)
+}
+
+// minor reports whether an event that led to nothing is a minor one: nothing has ended,
+// or it is of a job's pipeline.
+func (t *timeline) minor(kind, status string) bool {
+	return !event.Ended(status) || kind == event.KindPipeline && !t.ofPipeline
 }
 
 // eventName names an event by what changed.
@@ -170,17 +190,14 @@ func (t *timeline) decision(d *decision) {
 
 // answerTo says what GitLab answered to a call, in its own words.
 func answerTo(c event.Call) string {
-	status := "no answer"
-	if c.Status != 0 {
-		status = strconv.Itoa(c.Status)
-	}
+	status := strconv.Itoa(c.Status)
 	switch {
-	case c.Error == "":
-		return status
+	case c.Status == 0:
+		return strings.TrimSuffix("no answer: "+c.Error, ": ")
 	case strings.HasPrefix(c.Error, status):
 		return c.Error
 	}
-	return status + " " + c.Error
+	return strings.TrimSpace(status + " " + c.Error)
 }
 
 // act says what a decision wants done; the job of the story needs no name.

@@ -38,14 +38,31 @@ func (b *Builder) verdicts(ctx context.Context, ev *evaluated.Evaluation) (all [
 		}
 		r := Rule{Rule: v.Rule, File: v.File, Line: v.Line, Result: v.Result, Explanation: v.Explanation, acts: acts(inForce.Rule(v.Rule), &ev.Record.Event)}
 		reasons[v.Rule] = v.Reason
-		if was, recorded := steps[v.Rule]; recorded && was.Result != v.Result {
-			// What the condition asked of GitLab has changed, or the event was cut.
+		was, recorded := steps[v.Rule]
+		if !recorded {
+			was = unrecorded(v, ev.StoppedBy)
+		}
+		if ev.Cut || was.Result != v.Result {
+			// The event is not whole, or what the condition asked of GitLab has changed.
 			r.Result, r.Explanation, reasons[v.Rule] = was.Result, event.Explanation{}, was.Reason
 		}
 		all = append(all, r)
 	}
 	slices.SortStableFunc(all, func(a, b Rule) int { return rank(a) - rank(b) })
 	return all[:min(len(all), maxRules)], false, texts(all, ev, reasons)
+}
+
+// unrecorded returns what an evaluation made of a rule that it did not record: it can't
+// have matched or failed.
+func unrecorded(v rules.Verdict, stoppedBy string) rules.Step {
+	s := rules.Step{Rule: v.Rule, Result: v.Result, Reason: v.Reason}
+	if v.Result == rules.VerdictMatched || v.Result == rules.VerdictFailed {
+		s.Result, s.Reason = rules.VerdictNotMatched, ""
+		if stoppedBy != "" {
+			s.Result = rules.VerdictNotReached
+		}
+	}
+	return s
 }
 
 // acts reports whether the rule has an action that may be expected on the event: a
@@ -141,6 +158,10 @@ func saying(p event.Part) string {
 		// failed_with() reads the status, too, which says nothing if it is failed.
 		if s.Text == "job.status" && s.Value == `"failed"` && len(p.Seen) > 1 {
 			continue
+		}
+		if s.Value == "hidden" || strings.HasPrefix(s.Value, "a text of length ") { // a log, for instance
+			seen = nil
+			break
 		}
 		seen = append(seen, s.Text+" is "+s.Value)
 	}

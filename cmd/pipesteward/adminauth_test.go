@@ -56,18 +56,19 @@ func (env *environment) usersFile(authority *authtest.Authority, more string, us
 	cert, key := authority.Issue("pipesteward")
 	env.write("server.crt", cert)
 	env.write("server.key", key)
-	text := "tls_server_config: {cert_file: server.crt, key_file: server.key" + more + "}\n"
+	var text strings.Builder
+	fmt.Fprintf(&text, "tls_server_config: {cert_file: server.crt, key_file: server.key%s}\n", more)
 	if len(users) > 0 {
-		text += "basic_auth_users:\n"
+		text.WriteString("basic_auth_users:\n")
 	}
 	for _, user := range users {
 		hash, err := bcrypt.GenerateFromPassword([]byte(user), bcrypt.MinCost)
 		if err != nil {
 			env.Fatal(err)
 		}
-		text += fmt.Sprintf("  %s: %s\n", user, hash)
+		fmt.Fprintf(&text, "  %s: %s\n", user, hash)
 	}
-	return env.write("web.yaml", text)
+	return env.write("web.yaml", text.String())
 }
 
 // Users of a web configuration file come in by TLS and password. The journal has their
@@ -99,15 +100,40 @@ func TestAdminWebConfig(t *testing.T) {
 	p.admin = secure
 
 	// The file is followed.
+	env.write("web.yaml", "basic_auth_users: {}\n")
+	p.eventually("the file is refused", func() bool { return strings.Contains(p.logged(), "the one in force stays") })
+	for user, want := range map[string]int{"rita": http.StatusForbidden, "ann": http.StatusUnprocessableEntity} {
+		if code, text := p.reloadAs(env.trusting(authority), user); code != want || want == http.StatusUnprocessableEntity && !strings.Contains(text, "--admin-web-config") {
+			t.Errorf("a reload by %s: %d %s, want %d", user, code, text, want)
+		}
+	}
 	env.usersFile(authority, "", "rita")
 	p.eventually("ann is gone", func() bool { return strings.Contains(p.logged(), "web configuration loaded") })
 	p.command(1, "the user or the password is wrong", as("ann", "status")...)
-	env.write("web.yaml", "basic_auth_users: {}\n")
-	p.eventually("the file is refused", func() bool { return strings.Contains(p.logged(), "the one in force stays") })
 	p.command(0, "paused", as("rita", "status")...)
 	if strings.Contains(p.logged(), "$2a$") || !strings.Contains(p.logged(), `"by":"ann"`) || strings.Contains(p.logged(), "mallory") {
 		t.Errorf("the log holds a hash, or not who paused:\n%s", p.tail())
 	}
+}
+
+// reloadAs makes the program read its files again, as a user whose name is the password.
+func (p *program) reloadAs(client *http.Client, user string) (code int, text string) {
+	p.Helper()
+	req, err := http.NewRequestWithContext(p.Context(), http.MethodPost, p.admin+"/-/reload", http.NoBody)
+	if err != nil {
+		p.Fatal(err)
+	}
+	req.SetBasicAuth(user, user)
+	resp, err := client.Do(req)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
 }
 
 // trusting returns a client that trusts the authority.

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -14,10 +17,28 @@ func demoCommand(stdout io.Writer) *cli.Command {
 		Name:  "demo",
 		Usage: "show the whole thing on this machine, with a simulated GitLab and Slack",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "keep", Usage: "stay running after the story, to look around; Ctrl-C ends it"},
+			&cli.BoolFlag{Name: "keep", Usage: "stay running after the story, to look around and to fail jobs; Ctrl-C ends it"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
-			return demo.Run(ctx, stdout, version(), c.Bool("keep"))
+			o := demo.Options{Out: stdout, Colour: newPrinter(stdout).colour, Program: invocation(), Version: version(), Beat: demo.Beat, Keep: c.Bool("keep")}
+			if isTerminal(stdout) && isTerminal(os.Stdin) {
+				o.Commands = os.Stdin
+			}
+			return demo.Run(ctx, o)
 		},
 	}
+}
+
+// invocation returns how a shell in the current directory runs this program: as it was
+// run, or `go run` where that made it. `go run` runs a program in a directory that it
+// removes again.
+func invocation() string {
+	const source = "./cmd/pipesteward"
+	if !strings.Contains(filepath.ToSlash(os.Args[0]), "/go-build") {
+		return demo.Shell(os.Args[0])
+	}
+	if _, err := os.Stat(source); err == nil {
+		return "go run " + source
+	}
+	return "go run github.com/pipesteward/pipesteward/cmd/pipesteward"
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lmittmann/tint"
 	"github.com/urfave/cli/v3"
@@ -30,8 +31,9 @@ var (
 	logLevels  = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 )
 
-// newLogger returns a logger with the level and the format of the command's flags. It
-// warns of environment variables that look like settings and are none.
+// newLogger returns a logger with the level and the format of the command's flags, and an
+// error if these are wrong: the defaults are used in their place. It warns of environment
+// variables that look like settings and are none.
 func newLogger(c *cli.Command, w io.Writer) (*slog.Logger, error) {
 	var wrong app.SettingErrors
 	level, err := parseLevel(cmp.Or(c.String("log-level"), "info"))
@@ -39,9 +41,7 @@ func newLogger(c *cli.Command, w io.Writer) (*slog.Logger, error) {
 	format := strings.ToLower(cmp.Or(c.String("log-format"), formatAuto))
 	if !slices.Contains(logFormats, format) {
 		wrong = wrong.With("log-format", fmt.Errorf("%q is none of %s%s", format, strings.Join(logFormats, ", "), spelling.Suggestion(format, logFormats)))
-	}
-	if err := wrong.Err(); err != nil {
-		return nil, err
+		format = formatAuto
 	}
 	var h slog.Handler
 	if format == formatText || format == formatAuto && isTerminal(w) {
@@ -53,7 +53,7 @@ func newLogger(c *cli.Command, w io.Writer) (*slog.Logger, error) {
 	for _, v := range unknownVariables(c.Root(), os.Environ()) {
 		log.Warn("no setting has this environment variable, so it has no effect"+v.suggestion, "variable", v.name)
 	}
-	return log, nil
+	return log, wrong.Err()
 }
 
 // textHandler writes lines for people.
@@ -76,15 +76,25 @@ func parseLevel(name string) (slog.Level, error) {
 // red is the colour of errors, as tint counts colours.
 const red = 9
 
-// forTerminal makes an attribute safe to be written to a terminal, in any colour: tint
-// lets control sequences pass, and makes one of the four characters \x1b too.
+// ids are the fields in which 0 means that there is none.
+var ids = []string{"project_id", "pipeline", "job", "new_job"}
+
+// forTerminal leaves out an attribute that says nothing, and makes any other safe to be
+// written to a terminal: tint lets control sequences pass, and makes one of the four
+// characters \x1b too.
 func forTerminal(_ []string, a slog.Attr) slog.Attr {
-	kind := a.Value.Kind()
-	if kind != slog.KindString && kind != slog.KindAny {
-		return a
-	}
 	switch v := a.Value.Any().(type) {
-	case slog.Level:
+	case string:
+		if v == "" {
+			return slog.Attr{}
+		}
+		return slog.String(a.Key, withoutEscapes(v))
+	case int64:
+		if v == 0 && slices.Contains(ids, a.Key) {
+			return slog.Attr{}
+		}
+		return a
+	case slog.Level, time.Time, bool, float64, uint64, time.Duration:
 		return a
 	case error:
 		return tint.Attr(red, slog.String(a.Key, withoutEscapes(v.Error())))

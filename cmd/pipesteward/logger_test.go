@@ -32,16 +32,16 @@ func logOf(t *testing.T, do func(*slog.Logger), flags ...string) (string, error)
 	return out.String(), err
 }
 
-// words logs a line on each level.
-func words(log *slog.Logger) {
-	log.Debug("tick", "job", 7)
+// linesOfLevels logs a line on each level.
+func linesOfLevels(log *slog.Logger) {
+	log.Debug("tick", "job", 7, "new_job", 0, "reason", "", "code", 0)
 	log.Info("outcome", "project", "platform/shop", "took", "1.5s")
 	log.Warn("outcome", "reason", "no rights here")
 	log.Error("panic", "error", errors.New("a=b"))
 }
 
 func TestLogFormats(t *testing.T) {
-	const debug = `{"level":"DEBUG","msg":"tick","job":7}` + "\n"
+	const debug = `{"level":"DEBUG","msg":"tick","job":7,"new_job":0,"reason":"","code":0}` + "\n"
 	const info = `{"level":"INFO","msg":"outcome","project":"platform/shop","took":"1.5s"}` + "\n"
 	const warn = `{"level":"WARN","msg":"outcome","reason":"no rights here"}` + "\n"
 	const failed = `{"level":"ERROR","msg":"panic","error":"a=b"}` + "\n"
@@ -51,9 +51,9 @@ func TestLogFormats(t *testing.T) {
 		{"--log-format=json --log-level=debug", debug + info + warn + failed},
 		{"--log-format=auto --log-level=error", failed},
 		{"--log-format=text --log-level=WARN", text},
-		{"--log-format=text --log-level=debug", "DBG tick job=7\nINF outcome project=platform/shop took=1.5s\n" + text},
+		{"--log-format=text --log-level=debug", "DBG tick job=7 code=0\nINF outcome project=platform/shop took=1.5s\n" + text},
 	} {
-		log, err := logOf(t, words, strings.Fields(c.flags)...)
+		log, err := logOf(t, linesOfLevels, strings.Fields(c.flags)...)
 		if err != nil {
 			t.Errorf("%s: %v", c.flags, err)
 		}
@@ -65,7 +65,7 @@ func TestLogFormats(t *testing.T) {
 }
 
 func TestBadLogSettings(t *testing.T) {
-	_, err := logOf(t, words, "--log-level=warning", "--log-format", "jsn")
+	_, err := logOf(t, linesOfLevels, "--log-level=warning", "--log-format", "jsn")
 	want := "2 settings are missing or wrong:\n" +
 		`  --log-level: "warning" is none of debug, info, warn, error (did you mean "warn"?)` + "\n" +
 		`  --log-format: "jsn" is none of auto, text, json (did you mean "json"?)`

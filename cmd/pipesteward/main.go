@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	_ "time/tzdata" // for schedules, where the machine has no time zones
 
@@ -27,7 +28,8 @@ func main() {
 }
 
 // run is the whole program: it returns the exit status, 0 for success, 1 for
-// failure, 2 for a command line that makes no sense.
+// failure, 2 for a command line that makes no sense, or the status that a command
+// documents.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	onUsage := func(_ context.Context, _ *cli.Command, err error, _ bool) error { return &usageError{err} }
 	commands := []*cli.Command{
@@ -39,10 +41,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		catchUpCommand(stdout, stderr),
 		decisionsCommand(stdout, stderr),
 		queueCommand(stdout),
+		ciCommand(stdout, stderr),
 		pauseCommand(stdout),
 		resumeCommand(stdout),
 		statusCommand(stdout),
 		whyCommand(stdout),
+		doctorCommand(stdout, stderr),
 		schemaCommand(stdout),
 		demoCommand(stdout),
 	}
@@ -72,6 +76,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
 	}
 	if err := root.Run(ctx, args); err != nil {
+		if result, ok := errors.AsType[*statusError](err); ok {
+			return result.status
+		}
 		if !errors.Is(err, errReported) {
 			fmt.Fprintf(stderr, "pipesteward: %v\n", err)
 		}
@@ -85,6 +92,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // errReported is a failure that a command has already reported.
 var errReported = errors.New("failed")
+
+// statusError is the result of a command that has reported it, and whose exit statuses
+// say more than success and failure.
+type statusError struct{ status int }
+
+func (e *statusError) Error() string { return "exit status " + strconv.Itoa(e.status) }
 
 // usageError is a command line that makes no sense.
 type usageError struct{ error }

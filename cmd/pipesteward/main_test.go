@@ -24,6 +24,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
+	for _, name := range []string{"CI_JOB_ID", "CI_JOB_TOKEN", "CI_API_V4_URL", "CI_SERVER_URL"} { // of a job that runs the tests
+		if err := os.Unsetenv(name); err != nil {
+			panic(err)
+		}
+	}
 	flag.Parse()
 	parallel := "16" // what runs in parallel mostly waits for leases to run out
 	flag.Visit(func(f *flag.Flag) {
@@ -251,7 +256,8 @@ func TestAllSettingsAtOnce(t *testing.T) {
 		{"as a newcomer", []string{"--rules", filepath.Join(dir, "none.yaml"), "--store", "bolt:" + database}, []string{
 			"pipesteward: 3 settings are missing or wrong:",
 			"  --rules: open " + filepath.Join(dir, "none.yaml"),
-			"  --gitlab-token: it is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN",
+			"  --gitlab-token: it is missing: give an access token with scope api",
+			"    in PIPESTEWARD_GITLAB_TOKEN, or its file in PIPESTEWARD_GITLAB_TOKEN_FILE",
 			"  --webhook-token: neither it nor --webhook-signing-token is set",
 		}},
 		{
@@ -259,16 +265,28 @@ func TestAllSettingsAtOnce(t *testing.T) {
 				"--rules", rules, "--store", "redis://me:hush-hush@h:x/0", "--gitlab-url", "gitlab.example.com", "--gitlab-alias", "x", "--gitlab-token", "hush-hush\n.",
 				"--gitlab-rate", "fast", "--native-retry-wait", "1d", "--projects", "a b", "--catch-up-every", "1s", "--catch-up-max-age", "1y", "--log-window", "0",
 				"--webhook-token", "hush-hush", "--insecure-no-webhook-auth", "--slack-token", "xapp-hush-hush", "--slack-api-url", "slack", "--listen", "8080",
-				"--admin-listen", "127.0.0.1:hush", "--log-level", "loud", "--log-format", "xml",
+				"--admin-listen", "127.0.0.1:hush", "--admin-auth", "oidc", "--admin-external-url", "x", "--log-level", "loud", "--log-format", "xml",
 			}, []string{
-				"pipesteward: 18 settings are missing or wrong:",
+				"pipesteward: 23 settings are missing or wrong:",
 				"  --gitlab-rate: ", "  --native-retry-wait: ", "  --catch-up-every: ", "  --catch-up-max-age: ", "  --projects: ", "  --log-window: ",
 				`  --log-level: "loud" is none of debug, info, warn, error`, `  --log-format: "xml" is none of auto, text, json`,
 				"  --rules: the rules can't be used:", "    " + rules + `:2:9: rule "a"`, "    " + rules + `:2:23: rule "a"`,
 				"  --store: the port", `  --gitlab-url: the GitLab URL "gitlab.example.com"`, "  --gitlab-alias: ", "  --gitlab-token: it has a space, a line break",
 				"  --webhook-token: webhook tokens are set", "  --slack-token: the token is an app-level token", "  --slack-api-url: the URL of Slack's API", `  --listen: "8080" is no address`, "  --admin-listen: ",
+				"  --admin-external-url: ", "  --admin-auth oidc: nobody has a role", "  --admin-oidc-client-id is missing", "  --admin-oidc-client-secret is missing", "  --admin-oidc-issuer: ",
 			},
 		},
+		{"who may use the admin address", []string{
+			"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush",
+			"--admin-auth", "oidc", "--admin-session-lifetime", "1s", "--admin-oidc-client-secret", "hush-hush", "--admin-external-url", "http://ci.example.com", "--insecure-admin-without-auth",
+		}, []string{
+			"pipesteward: 5 settings are missing or wrong:",
+			`  --admin-session-lifetime: "1s" is not a time from 1m to 30d`, `  --admin-external-url: "http://ci.example.com" is not https`, "  --insecure-admin-without-auth: it contradicts",
+			"  --admin-operators: nobody has a role", "  --admin-oidc-client-id: it is missing",
+		}},
+		{"an open admin address", []string{
+			"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush", "--admin-listen", ":9090",
+		}, []string{"pipesteward: --admin-listen: other machines can reach it, and --admin-auth local asks nobody"}},
 		{"one", []string{"--rules", rules, "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush"}, []string{
 			"pipesteward: --rules: the rules can't be used:", "    " + rules,
 		}},
@@ -291,21 +309,6 @@ func TestAllSettingsAtOnce(t *testing.T) {
 				t.Error("the store was opened")
 			}
 		})
-	}
-}
-
-func TestDemo(t *testing.T) {
-	await.Long(t, "the demo takes the time that it takes to watch")
-	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"pipesteward", "demo"}, &stdout, &stderr); code != 0 {
-		t.Fatalf("exit status %d\n%s%s", code, stdout.String(), stderr.String())
-	}
-	for _, part := range []string{
-		"attempt 2 of 3", "attempt 3 of 3", "play of deploy-staging", "leaves it alone", "erase of review-app", "#ci", "/-/pipelines/", "That was it: 5 outcomes",
-	} {
-		if !strings.Contains(stdout.String(), part) {
-			t.Errorf("the demo does not show %q:\n%s", part, stdout.String())
-		}
 	}
 }
 

@@ -148,7 +148,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	adminAuth, err := readAdminAuth(c, secret, list)
 	wrong = wrong.With("admin-session-lifetime", err)
 	window := c.Int64("log-window")
-	if window < 1 || window > rest.MaxLog {
+	if c.IsSet("log-window") && (window < 1 || window > rest.MaxLog) { // else it is the default, or 0 for a command without logs
 		wrong = wrong.With("log-window", fmt.Errorf("%d is not a number of bytes from 1 to %d", window, rest.MaxLog))
 	}
 	o := app.Options{

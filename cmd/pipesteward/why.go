@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/urfave/cli/v3"
 
@@ -25,7 +27,10 @@ func whyCommand(stdout io.Writer) *cli.Command {
 		ArgsUsage: "URL",
 		Description: "URL is the address of the job or the pipeline in GitLab, as in the browser. The server tells which deliveries came, what the rules\n" +
 			"made of each event, what was decided, deferred, sent to GitLab and answered, who was notified, and what GitLab says now.",
-		Flags: append(adminFlags(), &cli.BoolFlag{Name: "json", Usage: "print JSON"}),
+		Flags: append(adminFlags(),
+			&cli.BoolFlag{Name: "all", Usage: "print also the events that led to nothing, as was to be expected"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			address := c.Args().First()
 			switch {
@@ -41,7 +46,8 @@ func whyCommand(stdout io.Writer) *cli.Command {
 			if c.Bool("json") {
 				return printJSON(stdout, s)
 			}
-			return storyPrinter{newPrinter(stdout)}.print(stdout, s)
+			width := min(cmp.Or(widthOf(stdout), lineWidth), maxLineWidth)
+			return storyPrinter{newPrinter(stdout), width, c.Bool("all")}.print(stdout, s)
 		},
 	}
 }
@@ -49,19 +55,27 @@ func whyCommand(stdout io.Writer) *cli.Command {
 // maxRulesShown is how many rules of an event are printed.
 const maxRulesShown = 15
 
-// lineWidth is the greatest width of a line for people, in characters.
-const lineWidth = 80
+// lineWidth is the width of lines where the terminal does not say its own, in columns,
+// and maxLineWidth the greatest one, which is easy to read.
+const (
+	lineWidth    = 80
+	maxLineWidth = 100
+)
 
 // storyPrinter prints stories for people.
-type storyPrinter struct{ printer }
+type storyPrinter struct {
+	printer
+	width int  // of lines, in columns
+	all   bool // minor items, too
+}
 
 func (p storyPrinter) print(w io.Writer, s story.Story) error {
 	var b strings.Builder
-	b.WriteString(p.bold(wrap(s.Answer, "")) + "\n")
+	b.WriteString(p.bold(p.wrap(s.Answer, "")) + "\n")
 	for _, note := range s.Notes {
-		b.WriteString(p.yellow(wrap("! "+note, "  ")) + "\n")
+		b.WriteString(p.yellow(p.wrap("! "+note, "  ")) + "\n")
 	}
-	b.WriteString("\n" + wrap(subjectLine(s), "  ") + "\n")
+	b.WriteString("\n" + p.wrap(subjectLine(s), "  ") + "\n")
 	if s.URL != "" {
 		b.WriteString(p.dim(s.URL) + "\n")
 	}
@@ -108,7 +122,7 @@ func (p storyPrinter) rules(b *strings.Builder, s story.Story) {
 	if len(s.Rules) == 0 {
 		return
 	}
-	p.heading(b, wrap("What the rules made of "+s.Of, "  "))
+	p.heading(b, p.wrap("What the rules made of "+s.Of, "  "))
 	for i, r := range s.Rules {
 		if i == maxRulesShown {
 			fmt.Fprintf(b, "  %s and %d more: --json lists them\n", p.dim("·"), len(s.Rules)-i)
@@ -127,7 +141,7 @@ func (p storyPrinter) rules(b *strings.Builder, s story.Story) {
 		if r.File != "" {
 			place = fmt.Sprintf("  (%s:%d)", path.Base(r.File), r.Line)
 		}
-		b.WriteString("  " + mark + " " + strings.TrimPrefix(wrap("    "+r.Rule+" "+r.Text+place, "      "), "    ") + "\n")
+		b.WriteString("  " + mark + " " + strings.TrimPrefix(p.wrap("    "+r.Rule+" "+r.Text+place, "      "), "    ") + "\n")
 	}
 }
 
@@ -137,18 +151,25 @@ func (p storyPrinter) timeline(b *strings.Builder, items []story.Item) {
 		return
 	}
 	p.heading(b, "What happened (UTC)")
-	day := ""
+	day, minor := "", 0
 	for _, item := range items {
+		if item.Minor && !p.all {
+			minor++
+			continue
+		}
 		if d := item.At.UTC().Format(time.DateOnly); d != day {
 			day = d
 			b.WriteString("  " + p.dim(day) + "\n")
 		}
 		const indent = "            "
-		line := strings.TrimPrefix(wrap(indent+item.Text, indent), indent)
+		line := strings.TrimPrefix(p.wrap(indent+item.Text, indent), indent)
 		if item.Failed {
 			line = p.red(line)
 		}
 		fmt.Fprintf(b, "  %s  %s\n", item.At.UTC().Format(time.TimeOnly), line)
+	}
+	if minor > 0 {
+		b.WriteString(p.dim(p.wrap(fmt.Sprintf("  and %s that led to nothing, as was to be expected: --all prints them", english.Plural(minor, "event", "")), "  ")) + "\n")
 	}
 }
 
@@ -158,13 +179,13 @@ func (p storyPrinter) list(b *strings.Builder, title string, lines []string) {
 	}
 	p.heading(b, title)
 	for _, line := range lines {
-		b.WriteString(wrap("  - "+line, "    ") + "\n")
+		b.WriteString(p.wrap("  - "+line, "    ") + "\n")
 	}
 }
 
-// wrap breaks a line at lineWidth, and indents all lines but the first one. A word
-// that is longer, such as an address, is not broken.
-func wrap(line, indent string) string {
+// wrap breaks a line, and indents all of the lines but the first one. A word that is
+// longer, such as an address, is not broken.
+func (p storyPrinter) wrap(line, indent string) string {
 	var b strings.Builder
 	lead := line[:len(line)-len(strings.TrimLeft(line, " "))]
 	width := 0
@@ -174,7 +195,7 @@ func wrap(line, indent string) string {
 		case i == 0:
 			b.WriteString(lead)
 			width = len(lead)
-		case width+1+n > lineWidth:
+		case width+1+n > p.width:
 			b.WriteString("\n" + indent)
 			width = len(indent)
 		default:

@@ -87,12 +87,12 @@ func TestWhyNotRetried(t *testing.T) {
 				p.post(foreign(job))
 			},
 			verdict: story.Refused, says: "not retried: the delivery of its event was refused at ",
-			has: []string{"with 403: this delivery is from the GitLab at https://staging.example.com", "which was refused with 403 (foreign)"},
+			has: []string{"with 403: this delivery is from the GitLab at https://staging.example.com", "refused with 403 (foreign)"},
 		},
 		{
 			name: "no rule can want it", rules: retryRules(`job.status == "canceled"`, ""),
 			verdict: story.Ignored, says: ", and no rule can match a job that is failed",
-			has: []string{"GitLab delivered job", "which was not needed: no rule can match a job that is failed", "explain --job"},
+			has: []string{"GitLab sent job", "failed: ignored, because no rule can match a job that is failed", "explain --job"},
 		},
 		{
 			name: "only an earlier status came", rules: retryRules(`job.status in ["running", "failed"] and job.name == "x"`, ""),
@@ -100,7 +100,7 @@ func TestWhyNotRetried(t *testing.T) {
 				p.post(bytes.Replace(env.gitlab.JobHookBody(job.ID), []byte(`"build_status":"failed"`), []byte(`"build_status":"running"`), 1))
 				p.workedOff()
 			},
-			verdict: story.NoEvent, says: "not retried: Pipesteward knows of no event of job", has: []string{"in status failed", "rspec, running: accepted"},
+			verdict: story.NoEvent, says: "not retried: Pipesteward knows of no event of job", has: []string{"in status failed", "2 events that led to nothing"},
 		},
 		{
 			name: "a duplicate", rules: retryRules(`failed_with("script_failure") or job.name == "x"`, ""),
@@ -111,7 +111,7 @@ func TestWhyNotRetried(t *testing.T) {
 				p.workedOff()
 			},
 			verdict: story.NoRule, says: `rule "retry-stuck" did not match, because job.failure_reason is`,
-			has: []string{"failed: accepted", "failed once more: a duplicate"},
+			has: []string{"failed: accepted", "failed, once more: a duplicate"},
 		},
 		{
 			name: "no rule matched", rules: retryRules(`job.status == "failed" and job.failure_reason == "runner_system_failure"`, ""),
@@ -223,27 +223,39 @@ func TestWhyNotRetried(t *testing.T) {
 		},
 		{
 			name:    "retried and running",
-			verdict: story.Done, says: "Retried rspec (stuck_or_timeout_failure), now job", has: []string{"is pending", "POST retry: 201", "attempt 2 of 3"},
+			verdict: story.Done, says: `retried by rule "retry-stuck" as job 1002, which is pending: attempt 2 of 3`, has: []string{"is pending", "POST retry: 201", "attempt 2 of 3"},
 		},
 		{
 			name:    "retried and passed",
 			arrange: func(env *environment, p *program, job gitlabtest.Job) { env.retryAndEnd(p, job, "success", "") },
-			verdict: story.Recovered, says: "; it passed", has: []string{"Recovered: rspec", "ended: success"},
+			verdict: story.Recovered, says: `retried by rule "retry-stuck" as job 1002, which passed: attempt 2 passed`, has: []string{"Recovered: rspec", "ended: success"},
 		},
 		{
 			name: "retried and failed again",
 			arrange: func(env *environment, p *program, job gitlabtest.Job) {
 				env.retryAndEnd(p, job, "failed", "script_failure")
 			},
-			verdict: story.FailedAgain, says: "; it failed again: ", has: []string{"ended: failed (script_failure)"},
+			verdict: story.FailedAgain, says: `retried by rule "retry-stuck" as job 1002, which failed again: attempt 2 failed for another reason: script_failure`, has: []string{"ended: failed (script_failure)"},
 		},
 		{
 			name: "a notification failed", rules: retryRules(stuckOrSystem, "    notify: [{channel: \"#gone\"}]\n"),
 			before: func(env *environment, _ gitlabtest.Job) {
 				env.slack.Fail(slacktest.Fault{Method: "chat.postMessage", Error: "channel_not_found", Times: 100})
 			},
-			verdict: story.Done, says: "Retried rspec",
+			verdict: story.Done, says: "retried by rule",
 			has: []string{"! rule \"retry-stuck\": the channel #gone was not notified", "channel_not_found", "could not notify #gone in slack"},
+		},
+		{
+			name: "a notification waits", rules: retryRules(stuckOrSystem, "    notify: [{channel: \"#ci\"}]\n"),
+			before: func(env *environment, _ gitlabtest.Job) {
+				env.slack.Fail(slacktest.Fault{Method: "chat.postMessage", Status: http.StatusServiceUnavailable, Times: 1000})
+			},
+			arrange: func(env *environment, p *program, job gitlabtest.Job) {
+				p.post(env.gitlab.JobHookBody(job.ID))
+				p.eventually("the retry is done", func() bool { all := p.outcomes(); return len(all) == 1 && all[0].Result == event.ResultDone })
+			},
+			verdict: story.Done, says: "retried by rule",
+			has: []string{`! rule "retry-stuck": its notification has not been sent yet`},
 		},
 		{
 			name:   "a dead decision",
@@ -376,14 +388,14 @@ func TestWhyWithoutGitLab(t *testing.T) {
 	p.workedOff()
 	env.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 1000})
 	s := p.story(env.page(job))
-	if !strings.HasPrefix(s.Answer, "Retried rspec") || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "what GitLab says now is missing: 503") || s.Job.Name != "rspec" {
+	if !strings.HasPrefix(s.Answer, "retried by rule") || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "what GitLab says now is missing: 503") || s.Job.Name != "rspec" {
 		t.Errorf("while GitLab is away: %q, %q, job %+v", s.Answer, s.Problems, s.Job)
 	}
 	env.gitlab.ClearFaults()
 	env.gitlab.AddProject(gitlabtest.Project{Path: "platform/other"})
 	env.gitlab.SetRole(job.ProjectID, gitlabtest.NoAccess)
 	s = p.story(env.page(job))
-	if !strings.HasPrefix(s.Answer, "Retried rspec") || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "404") {
+	if !strings.HasPrefix(s.Answer, "retried by rule") || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "404") {
 		t.Errorf("when the project is hidden: %q, %q", s.Answer, s.Problems)
 	}
 }

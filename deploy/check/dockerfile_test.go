@@ -64,9 +64,12 @@ func image(t *testing.T) built {
 	return b
 }
 
+// final is the stage that is built by default.
+func (b built) final() instructions.Stage { return b.stages[len(b.stages)-1] }
+
 // user gives the USER of the final stage.
 func (b built) user() (user string) {
-	for _, c := range b.stages[1].Commands {
+	for _, c := range b.final().Commands {
 		if c, ok := c.(*instructions.UserCommand); ok {
 			user = c.User
 		}
@@ -84,8 +87,8 @@ func parseDockerfile() ([]instructions.Stage, error) {
 		return nil, err
 	}
 	stages, _, err := instructions.Parse(parsed.AST, nil)
-	if err == nil && len(stages) != 2 {
-		err = fmt.Errorf("%d stages, not a build stage and a final one", len(stages))
+	if err == nil && len(stages) != 3 {
+		err = fmt.Errorf("%d stages, not a build stage, one for CI jobs and a final one", len(stages))
 	}
 	return stages, err
 }
@@ -200,7 +203,7 @@ func TestDockerfileBuildsWithTheModulesGo(t *testing.T) {
 // The image holds one program: no shell, no package manager, nothing else to
 // run; and its user owns the state directory only.
 func TestFinalImage(t *testing.T) {
-	final := image(t).stages[1]
+	final := image(t).final()
 	if final.BaseName != "scratch" {
 		t.Errorf("the final image is built on %s, not on nothing", final.BaseName)
 	}
@@ -253,6 +256,31 @@ func TestFinalImage(t *testing.T) {
 	}
 }
 
+// The image for CI jobs has a shell, which the runner needs, and the same program where
+// the component's script finds it. Nothing but the script runs.
+func TestImageForCIJobs(t *testing.T) {
+	stage := image(t).stages[1]
+	if stage.Name != "ci" || !strings.HasPrefix(stage.BaseName, "alpine:3.") {
+		t.Errorf("the stage %q is built on %s, not on a pinned Alpine", stage.Name, stage.BaseName)
+	}
+	var files []string
+	for _, c := range stage.Commands {
+		switch c := c.(type) {
+		case *instructions.CopyCommand:
+			files = append(files, c.DestPath)
+		case *instructions.UserCommand:
+			if c.User != image(t).user() {
+				t.Errorf("USER %s, and the service's is %s", c.User, image(t).user())
+			}
+		default:
+			t.Errorf("the stage has a %s", c.Name())
+		}
+	}
+	if diff := cmp.Diff([]string{"/etc/ssl/certs/ca-certificates.crt", "/LICENSE", "/usr/local/bin/pipesteward"}, files); diff != "" {
+		t.Errorf("the files of the image (-want +got):\n%s", diff)
+	}
+}
+
 // What lies about in a checkout stays out of the image's layers.
 func TestDockerignore(t *testing.T) {
 	ignored, err := dockerignore()
@@ -276,7 +304,7 @@ func TestProgramInAnEmptyImage(t *testing.T) {
 	files := t.TempDir()
 	var env []string
 	var workdir string
-	for _, c := range b.stages[1].Commands {
+	for _, c := range b.final().Commands {
 		switch c := c.(type) {
 		case *instructions.CopyCommand:
 			source := filepath.Join(b.dir, "src", c.SourcePaths[0])

@@ -201,7 +201,7 @@ func (a *admin) reload(c echo.Context) error {
 	if err := a.Reload(); err != nil {
 		return c.JSON(http.StatusUnprocessableEntity, handlers.Response{Error: err.Error()})
 	}
-	a.changed(c, event.Change{Action: event.ChangeReload, By: auth.Who(c, req.By), Reason: req.Reason})
+	a.changed(c, event.Change{Action: event.ChangeReload, By: actor(c, req.By), Reason: req.Reason})
 	return c.JSON(http.StatusOK, handlers.Response{Status: "reloaded"})
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -82,7 +81,7 @@ func (a *admin) pause(c echo.Context) error {
 	}
 	p, err := scopeOf(req.Project, req.Rule)
 	if err == nil {
-		p.By, p.Reason, p.Until = auth.Who(c, req.By), req.Reason, req.Until
+		p.By, p.Reason, p.Until = actor(c, req.By), req.Reason, req.Until
 		err = a.check(&p, req.For)
 	}
 	if err != nil {
@@ -141,7 +140,7 @@ func (a *admin) resume(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	by := auth.Who(c, req.By)
+	by := actor(c, req.By)
 	if req.Every {
 		if _, err := a.Pauses.ResumeAll(ctx, by); err != nil {
 			return a.unavailable(c, err)

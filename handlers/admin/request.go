@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -71,6 +73,10 @@ func (a *admin) changed(c echo.Context, change event.Change) {
 		a.Log.Error("a change by an operator could not be recorded", "action", change.Action, "target", change.Target, "by", change.By, "from", change.From, "error", err)
 	}
 }
+
+// actor returns who makes a request, for the journal and the log: the authenticated user,
+// or, where nobody is authenticated, the name that the request gives, "" if it gives none.
+func actor(c echo.Context, by string) string { return cmp.Or(auth.User(c), by) }
 
 // kindsOfJSON describes the value that a member of a request's body must have.
 var kindsOfJSON = map[reflect.Kind]string{reflect.String: "a text", reflect.Bool: "true or false", reflect.Struct: "a text"}

@@ -10,7 +10,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -61,7 +60,7 @@ func (a *admin) steer(c echo.Context, action string, change func(ctx context.Con
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	by := auth.Who(c, req.By)
+	by := actor(c, req.By)
 	response, err := change(ctx, id, by)
 	var state *event.StateError
 	switch {

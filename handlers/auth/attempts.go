@@ -66,7 +66,7 @@ func (a *attempts) check(ctx context.Context, from netip.Addr, verify func() (ri
 			return false, unavailable("too many credentials are checked just now: try again in some seconds")
 		}
 	}
-	if err := a.mayFail(s); err != nil { // others of the sender have failed meanwhile
+	if err := a.mayTry(s); err != nil { // others of the sender have failed meanwhile
 		return false, err
 	}
 	right, err = verify()
@@ -93,7 +93,7 @@ func (a *attempts) enter(from netip.Addr) (*sender, error) {
 		s = &sender{turn: make(chan struct{}, 1), failures: rate.NewLimiter(rate.Every(failureEvery), failuresAtOnce)}
 		a.senders[key] = s
 	}
-	if err := a.mayFail(s); err != nil {
+	if err := a.mayTry(s); err != nil {
 		return nil, err
 	}
 	s.waiting++
@@ -101,8 +101,8 @@ func (a *attempts) enter(from netip.Addr) (*sender, error) {
 	return s, nil
 }
 
-// mayFail returns a refusal if the sender has had too many failures.
-func (a *attempts) mayFail(s *sender) error {
+// mayTry returns a refusal if the sender has had too many failures.
+func (a *attempts) mayTry(s *sender) error {
 	now := a.now()
 	if s.failures.TokensAt(now) < 1 {
 		return tooMany(failureEvery, "too many wrong credentials from this address: wait some seconds, and check the user and password, or the token")

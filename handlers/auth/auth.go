@@ -13,7 +13,6 @@
 package auth
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,11 +69,11 @@ type Authorizer struct {
 // userKey is the key of the sender's name in an Echo context.
 const userKey = "auth.user"
 
-// Who returns who sent the request, for the journal and the log: the authenticated user,
-// or, where nobody is authenticated, the name that the request itself gives.
-func Who(c echo.Context, by string) string {
+// User returns the authenticated user who sent the request; "" where nobody is
+// authenticated.
+func User(c echo.Context) string {
 	user, _ := c.Get(userKey).(string)
-	return cmp.Or(user, by)
+	return user
 }
 
 // Require returns a middleware that lets a request pass if its sender has the role that
@@ -101,6 +100,7 @@ func (a *Authorizer) Require(needs func(echo.Context) Role) echo.MiddlewareFunc 
 				return refuse(c, forbidden("%s", why))
 			}
 			c.Set(userKey, sender.User)
+			c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 			return next(c)
 		}
 	}

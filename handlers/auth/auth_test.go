@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"bytes"
+	"cmp"
 	"log/slog"
 	"net"
 	"net/http"
@@ -94,7 +95,7 @@ func newRigAt(t *testing.T, cfg auth.Config, at *clock) *rig {
 		}
 	}))
 	a.Register(e)
-	answer := func(c echo.Context) error { return c.String(http.StatusOK, "it was "+auth.Who(c, "somebody")) }
+	answer := func(c echo.Context) error { return c.String(http.StatusOK, "it was "+cmp.Or(auth.User(c), "somebody")) }
 	e.GET("/open", answer)
 	e.GET("/read", answer)
 	e.POST("/operate", answer)
@@ -199,26 +200,26 @@ func TestCheckHost(t *testing.T) {
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	roles := auth.Roles{OperatorGroups: []string{"ops"}}
-	oidc := auth.OIDCConfig{Issuer: "https://gitlab.example.com", ClientID: "a", ClientSecret: "b"}
+	oidc := auth.OIDCConfig{Issuer: "https://gitlab.example.com", ClientID: "a", ClientSecret: "b", SessionLifetime: time.Hour}
 	for _, c := range []struct {
 		name string
 		cfg  auth.Config
 		says []string
 	}{
 		{"an unknown kind", auth.Config{Kind: "ldap"}, []string{`--admin-auth: "ldap" is none of local, web-config, oidc, proxy-header`}},
-		{"roles without users", auth.Config{Roles: roles}, []string{"have no effect with --admin-auth local"}},
-		{"no file", auth.Config{Kind: auth.KindWebConfig}, []string{"--admin-web-config is missing"}},
-		{"groups in a file that has none", auth.Config{Kind: auth.KindWebConfig, Roles: roles}, []string{"--admin-operator-groups have no effect"}},
+		{"roles without users", auth.Config{Roles: roles}, []string{"have an effect with --admin-auth local"}},
+		{"no file", auth.Config{Kind: auth.KindWebConfig}, []string{"--admin-web-config: it is missing"}},
+		{"groups in a file that has none", auth.Config{Kind: auth.KindWebConfig, Roles: roles}, []string{"--admin-operator-groups and --admin-reader-groups have no effect"}},
 		{"nothing for oidc", auth.Config{Kind: auth.KindOIDC}, []string{
-			"--admin-oidc-client-id is missing", "--admin-oidc-client-secret is missing", "--admin-external-url is missing", "--admin-oidc-issuer", "nobody has a role",
+			"--admin-oidc-client-id: it is missing", "--admin-oidc-client-secret: it is missing", "--admin-external-url: it is missing", "--admin-oidc-issuer", "--admin-session-lifetime", "nobody has a role",
 		}},
 		{"a GitLab without TLS", auth.Config{Kind: auth.KindOIDC, Roles: roles, ExternalURL: "https://a.example", OIDC: auth.OIDCConfig{Issuer: "http://gitlab.example.com", ClientID: "a", ClientSecret: "b"}}, []string{`--admin-oidc-issuer: "http://gitlab.example.com" is not https`}},
 		{"an external URL without TLS", auth.Config{Kind: auth.KindOIDC, Roles: roles, ExternalURL: "http://pipesteward.example.com", OIDC: oidc}, []string{"--admin-external-url", "is not https"}},
 		{"an external URL with a path", auth.Config{Kind: auth.KindOIDC, Roles: roles, ExternalURL: "https://example.com/pipesteward", OIDC: oidc}, []string{"--admin-external-url", "is not a scheme and a host"}},
-		{"two contradictions", auth.Config{Kind: auth.KindProxyHeader, Insecure: true, Roles: roles}, []string{"contradicts --admin-auth proxy-header", "--admin-proxy-user-header"}},
+		{"two contradictions", auth.Config{Kind: auth.KindProxyHeader, Insecure: true, Roles: roles}, []string{"--insecure-admin-without-auth: it contradicts --admin-auth proxy-header", "--admin-proxy-user-header"}},
 		{"everybody is a proxy", auth.Config{Kind: auth.KindProxyHeader, Roles: roles, Proxy: auth.ProxyConfig{UserHeader: "X-User", Trusted: []string{"0.0.0.0/0", "10.0.0.0/33"}}}, []string{`"0.0.0.0/0" is everybody`, `"10.0.0.0/33" is not an address or a network`}},
 		{"headers of every client", auth.Config{Kind: auth.KindProxyHeader, Roles: roles, Proxy: auth.ProxyConfig{UserHeader: "authorization", GroupsHeader: "X Groups"}}, []string{"every client sends Authorization", `"X Groups" is not the name of a header`}},
-		{"one header for both", auth.Config{Kind: auth.KindProxyHeader, Roles: roles, Proxy: auth.ProxyConfig{UserHeader: "X-User", GroupsHeader: "x-user"}}, []string{"name the same header"}},
+		{"one header for both", auth.Config{Kind: auth.KindProxyHeader, Roles: roles, Proxy: auth.ProxyConfig{UserHeader: "X-User", GroupsHeader: "x-user"}}, []string{"--admin-proxy-groups-header: it is the same as --admin-proxy-user-header"}},
 	} {
 		c.cfg.Now, c.cfg.Log = time.Now, slog.New(slog.DiscardHandler)
 		_, err := auth.New(c.cfg)

@@ -26,72 +26,76 @@ type Config struct {
 	Log           *slog.Logger
 }
 
-// New returns the Authorizer. Its error joins all mistakes, each with its setting. It
-// calls nobody: GitLab may be down.
+// New returns the Authorizer. Its error is Mistakes. It calls nobody: GitLab may be down.
 func New(cfg Config) (*Authorizer, error) {
 	if cfg.Kind == "" {
 		cfg.Kind = KindLocal
 	}
 	a := &Authorizer{kind: cfg.Kind, roles: cfg.Roles, insecure: cfg.Insecure, log: cfg.Log}
-	var errs []error
-	fail := func(err error) { errs = append(errs, err) }
+	var wrong Mistakes
 	var err error
 	if cfg.ExternalURL != "" {
-		if a.external, err = parseExternalURL(cfg.ExternalURL); err != nil {
-			fail(fmt.Errorf("--admin-external-url: %w", err))
-			a.external = &url.URL{} // it is wrong and not missing
-		}
+		a.external, err = parseExternalURL(cfg.ExternalURL)
+		wrong.add("admin-external-url", err)
 	}
 	if cfg.WebConfigFile != "" {
-		if a.webConfig, err = openWebConfig(cfg.WebConfigFile, cfg.Kind == KindWebConfig, cfg.Log); err != nil {
-			fail(fmt.Errorf("--admin-web-config: %w", err))
-		}
+		a.webConfig, err = openWebConfig(cfg.WebConfigFile, cfg.Kind == KindWebConfig, cfg.Log)
+		wrong.add("admin-web-config", err)
 	}
-	if cfg.Insecure && cfg.Kind != KindLocal {
-		fail(fmt.Errorf("--insecure-admin-without-auth contradicts --admin-auth %s: choose one", cfg.Kind))
-	}
-	if (cfg.Kind == KindOIDC || cfg.Kind == KindProxyHeader) && cfg.Roles.isEmpty() {
-		fail(fmt.Errorf("--admin-auth %s: nobody has a role, so nobody could do anything: give --admin-operators or --admin-operator-groups, and --admin-readers or --admin-reader-groups (--admin-readers '*' lets everybody read who is authenticated)", cfg.Kind))
-	}
+	wrong.add("insecure-admin-without-auth", checkInsecure(cfg))
+	wrong.add("admin-operators", checkRoles(cfg.Kind, cfg.Roles))
 	switch cfg.Kind {
 	case KindLocal:
-		if !cfg.Roles.isEmpty() {
-			fail(errors.New("--admin-operators, --admin-readers and their groups have no effect with --admin-auth local, which knows no users: choose another"))
-		}
 	case KindWebConfig:
 		if cfg.WebConfigFile == "" {
-			fail(errors.New("--admin-web-config is missing: --admin-auth web-config needs the file with its users"))
-		}
-		if cfg.Roles.nameGroups() {
-			fail(errors.New("--admin-reader-groups and --admin-operator-groups have no effect with --admin-auth web-config, which knows no groups: give --admin-operators"))
+			wrong.add("admin-web-config", errors.New("it is missing: --admin-auth web-config needs the file with its users"))
 		}
 		if len(cfg.Roles.Readers) == 0 {
 			a.roles.Readers = []string{everybody} // the file is the list of those who may come in
 		}
-		if a.webConfig != nil {
-			a.authenticator = newPasswords(a.webConfig, cfg.Now, cfg.Log)
-		}
+		a.authenticator = newPasswords(a.webConfig, cfg.Now, cfg.Log)
 	case KindOIDC:
-		switch s, err := newSignIn(cfg.OIDC, a.external, a.roles, cfg.Now, cfg.Log); {
-		case err != nil:
-			fail(err)
-		default:
-			a.signIn, a.authenticator = s, s
+		wrong = append(wrong, checkOIDC(cfg.OIDC, cfg.ExternalURL)...)
+		if len(wrong) == 0 {
+			a.signIn, err = newSignIn(cfg.OIDC, a.external, a.roles, cfg.Now, cfg.Log)
+			wrong.add("admin-oidc-client-secret", err)
+			a.authenticator = a.signIn
 		}
 	case KindProxyHeader:
-		if a.authenticator, err = newProxyHeaders(cfg.Proxy); err != nil {
-			fail(err)
-		}
+		proxy, mistakes := newProxyHeaders(cfg.Proxy)
+		wrong = append(wrong, mistakes...)
+		a.authenticator = proxy
 	default:
-		fail(fmt.Errorf("--admin-auth: %q is none of %s", cfg.Kind, strings.Join(Kinds, ", ")))
+		wrong.add("admin-auth", fmt.Errorf("%q is none of %s", cfg.Kind, strings.Join(Kinds, ", ")))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	if len(wrong) > 0 {
+		return nil, wrong
 	}
 	if a.authenticator != nil && a.roles.noOperator() {
 		cfg.Log.Warn("nobody may change anything at the admin address: neither --admin-operators nor --admin-operator-groups is given")
 	}
 	return a, nil
+}
+
+// checkInsecure returns why an open address contradicts the other settings.
+func checkInsecure(cfg Config) error {
+	if cfg.Insecure && cfg.Kind != KindLocal {
+		return fmt.Errorf("it contradicts --admin-auth %s: choose one", cfg.Kind)
+	}
+	return nil
+}
+
+// checkRoles returns why nobody could have the roles, or could have one.
+func checkRoles(kind string, roles Roles) error {
+	switch {
+	case kind == KindLocal && !roles.isEmpty():
+		return errors.New("neither it nor --admin-readers nor their groups have an effect with --admin-auth local, which knows no users: choose another")
+	case kind == KindWebConfig && roles.nameGroups():
+		return errors.New("--admin-operator-groups and --admin-reader-groups have no effect with --admin-auth web-config, which knows no groups: name users")
+	case (kind == KindOIDC || kind == KindProxyHeader) && roles.isEmpty():
+		return errors.New("nobody has a role, so nobody could do anything: give it or --admin-operator-groups, and --admin-readers or --admin-reader-groups (--admin-readers '*' lets everybody read who is authenticated)")
+	}
+	return nil
 }
 
 // CheckAddress returns an error if the admin address must not be listened on: without
@@ -100,9 +104,9 @@ func (a *Authorizer) CheckAddress(addr net.Addr) error {
 	if a.authenticator != nil || a.insecure || IsLoopback(addr) {
 		return nil
 	}
-	return fmt.Errorf("%s can be reached from other machines, and --admin-auth local asks nobody who they are: "+
-		"set --admin-auth to web-config, oidc or proxy-header, or listen on 127.0.0.1; "+
-		"--insecure-admin-without-auth lets everybody who reaches the address pause, reload and read everything", addr)
+	return errors.New("other machines can reach it, and --admin-auth local asks nobody who they are: " +
+		"set --admin-auth to web-config, oidc or proxy-header, or listen on 127.0.0.1; " +
+		"--insecure-admin-without-auth lets everybody who reaches the address read and change everything")
 }
 
 // parseExternalURL requires a scheme and a host and nothing else; and https, but for

@@ -32,36 +32,36 @@ type proxyHeaders struct {
 
 var _ authenticator = (*proxyHeaders)(nil)
 
-func newProxyHeaders(cfg ProxyConfig) (*proxyHeaders, error) {
-	p := &proxyHeaders{trusted: loopback}
-	var errs []error
-	header := func(setting, name string, optional bool) string {
-		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		switch {
-		case name == "" && optional:
-		case !httpguts.ValidHeaderFieldName(name):
-			errs = append(errs, fmt.Errorf("%s: %q is not the name of a header, like X-Forwarded-User", setting, name))
-		case slices.Contains([]string{"Authorization", "Cookie", "Host", "Connection", "Origin", "Content-Type"}, canonical):
-			errs = append(errs, fmt.Errorf("%s: every client sends %s: name a header of the proxy, like X-Forwarded-User", setting, canonical))
-		}
-		return canonical
+func newProxyHeaders(cfg ProxyConfig) (p *proxyHeaders, wrong Mistakes) {
+	const user, groups = "admin-proxy-user-header", "admin-proxy-groups-header"
+	p = &proxyHeaders{user: textproto.CanonicalMIMEHeaderKey(cfg.UserHeader), groups: textproto.CanonicalMIMEHeaderKey(cfg.GroupsHeader), trusted: loopback}
+	wrong.add(user, checkHeader(p.user))
+	if p.groups != "" {
+		wrong.add(groups, checkHeader(p.groups))
 	}
-	p.user = header("--admin-proxy-user-header", cfg.UserHeader, false)
-	p.groups = header("--admin-proxy-groups-header", cfg.GroupsHeader, true)
 	if p.user == p.groups {
-		errs = append(errs, errors.New("--admin-proxy-user-header and --admin-proxy-groups-header name the same header"))
+		wrong.add(groups, errors.New("it is the same as --"+user))
 	}
 	if len(cfg.Trusted) > 0 {
 		p.trusted = nil
 	}
 	for _, text := range cfg.Trusted {
 		network, err := parseNetwork(text)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("--admin-trusted-proxies: %w", err))
-		}
+		wrong.add("admin-trusted-proxies", err)
 		p.trusted = append(p.trusted, network)
 	}
-	return p, errors.Join(errs...)
+	return p, wrong
+}
+
+// checkHeader returns why a header can't be a proxy's.
+func checkHeader(name string) error {
+	switch {
+	case !httpguts.ValidHeaderFieldName(name):
+		return fmt.Errorf("%q is not the name of a header, like X-Forwarded-User", name)
+	case slices.Contains([]string{"Authorization", "Cookie", "Host", "Connection", "Origin", "Content-Type"}, name):
+		return fmt.Errorf("every client sends %s: name a header of the proxy, like X-Forwarded-User", name)
+	}
+	return nil
 }
 
 // parseNetwork parses an address, or a network that leaves someone out.

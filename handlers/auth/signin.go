@@ -81,27 +81,30 @@ type signIn struct {
 
 var _ authenticator = (*signIn)(nil)
 
-// newSignIn checks the settings, and calls nobody.
-func newSignIn(cfg OIDCConfig, external *url.URL, roles Roles, now func() time.Time, log *slog.Logger) (*signIn, error) {
-	var errs []error
-	missing := func(setting, value, hint string) {
-		if value == "" {
-			errs = append(errs, fmt.Errorf("%s is missing: %s", setting, hint))
+// checkOIDC returns what is wrong with the settings.
+func checkOIDC(cfg OIDCConfig, externalURL string) (wrong Mistakes) {
+	for _, required := range []struct{ setting, value, hint string }{
+		{"admin-oidc-client-id", cfg.ClientID, "register an application at GitLab, and give its application ID"},
+		{"admin-oidc-client-secret", cfg.ClientSecret, "give the secret of the application at GitLab, best in the file that PIPESTEWARD_ADMIN_OIDC_CLIENT_SECRET_FILE names"},
+		{"admin-external-url", externalURL, "GitLab sends people back to it; the application's redirect URI is this URL and " + pathCallback},
+	} {
+		if required.value == "" {
+			wrong.add(required.setting, errors.New("it is missing: "+required.hint))
 		}
 	}
-	missing("--admin-oidc-client-id", cfg.ClientID, "register an application at GitLab, and give its application ID")
-	missing("--admin-oidc-client-secret", cfg.ClientSecret, "give the secret of the application at GitLab, best in the file that PIPESTEWARD_ADMIN_OIDC_CLIENT_SECRET_FILE names")
-	if external == nil {
-		errs = append(errs, fmt.Errorf("--admin-external-url is missing: GitLab sends people back to it; the application's redirect URI is this URL and %s", pathCallback))
+	if cfg.SessionLifetime <= 0 {
+		wrong.add("admin-session-lifetime", errors.New("a sign-in must last for some time, like 8h"))
 	}
 	if issuer, err := url.Parse(cfg.Issuer); err != nil || issuer.Host == "" {
-		errs = append(errs, fmt.Errorf("--admin-oidc-issuer: %q is not the URL of a GitLab", cfg.Issuer))
+		wrong.add("admin-oidc-issuer", fmt.Errorf("%q is not the URL of a GitLab", cfg.Issuer))
 	} else if issuer.Scheme != "https" && !IsLoopbackHost(issuer.Host) {
-		errs = append(errs, fmt.Errorf("--admin-oidc-issuer: %q is not https: anybody on the way could sign in as anybody", cfg.Issuer))
+		wrong.add("admin-oidc-issuer", fmt.Errorf("%q is not https: anybody on the way could sign in as anybody", cfg.Issuer))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
+	return wrong
+}
+
+// newSignIn returns a signIn with settings that checkOIDC finds right. It calls nobody.
+func newSignIn(cfg OIDCConfig, external *url.URL, roles Roles, now func() time.Time, log *slog.Logger) (*signIn, error) {
 	cfg.Issuer = strings.TrimSuffix(cfg.Issuer, "/")
 	secure := external.Scheme == "https"
 	s := &signIn{
@@ -169,7 +172,7 @@ func (s *signIn) begin(c echo.Context) error {
 	defer cancel()
 	_, application, err := s.application(ctx)
 	if err != nil {
-		s.log.Error("nobody can sign in: GitLab did not describe itself", "issuer", s.config.Issuer, "error", err)
+		s.log.Error("nobody can sign in: GitLab did not describe itself", "gitlab", s.config.Issuer, "error", err)
 		return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "GitLab did not answer as an OpenID provider: see the log, and try again"})
 	}
 	p := pendingSignIn{

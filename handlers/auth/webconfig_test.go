@@ -45,11 +45,12 @@ func file(t *testing.T, dir, name, text string) string {
 // usersFile is a web configuration file with these users, each with its name as password.
 func usersFile(t *testing.T, dir string, users ...string) string {
 	t.Helper()
-	text := "basic_auth_users:\n"
+	var text strings.Builder
+	text.WriteString("basic_auth_users:\n")
 	for _, user := range users {
-		text += fmt.Sprintf("  %s: %s\n", user, hashOf(t, user))
+		fmt.Fprintf(&text, "  %s: %s\n", user, hashOf(t, user))
 	}
-	return file(t, dir, "web.yaml", text)
+	return file(t, dir, "web.yaml", text.String())
 }
 
 func basic(user, password string) []string {

@@ -22,6 +22,7 @@ const (
 	SourceSchedule = "schedule"
 	SourceButton   = "button"
 	SourceReplay   = "replay"
+	SourceCI       = "ci" // `pipesteward ci`, in a job of the event's own pipeline
 )
 
 // Statuses lists the statuses of jobs and pipelines, as GitLab names them.
@@ -67,7 +68,7 @@ type Event struct {
 type Meta struct {
 	Kind       string    `json:"kind" expr:"kind"`                        // job, pipeline or schedule
 	ID         string    `json:"id" expr:"id"`                            // the delivery's dedupe key
-	Source     string    `json:"source,omitzero" expr:"source"`           // webhook, catch_up, schedule, button or replay
+	Source     string    `json:"source,omitzero" expr:"source"`           // webhook, catch_up, schedule, button, replay or ci
 	Instance   string    `json:"instance,omitzero" expr:"instance"`       // base URL of the GitLab that sent it
 	ReceivedAt time.Time `json:"received_at,omitzero" expr:"received_at"` // time of receipt: now() in expressions
 }

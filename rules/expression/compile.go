@@ -48,7 +48,7 @@ var enums = func() map[reflect.Type]map[string][]string {
 		reflect.TypeFor[event.Downstream](): {"status": event.Statuses},
 		reflect.TypeFor[event.Meta](): {
 			"kind":   {event.KindJob, event.KindPipeline, event.KindSchedule},
-			"source": {event.SourceWebhook, event.SourceCatchUp, event.SourceSchedule, event.SourceButton, event.SourceReplay},
+			"source": {event.SourceWebhook, event.SourceCatchUp, event.SourceSchedule, event.SourceButton, event.SourceReplay, event.SourceCI},
 		},
 		reflect.TypeFor[event.Runner]():      {"type": {"instance_type", "group_type", "project_type", ""}},
 		reflect.TypeFor[event.Environment](): {"tier": {"production", "staging", "testing", "development", "other", ""}},

@@ -175,7 +175,7 @@ func TestBoltSecondOpener(t *testing.T) {
 	first := open(t, path, bolt.Options{})
 	o := bolt.Options{Now: time.Now}
 	_, err := bolt.Open(path, o)
-	if err == nil || !strings.Contains(err.Error(), path+" is open in another process") {
+	if err == nil || !strings.Contains(err.Error(), path+" is open in another process") || !errors.Is(err, store.ErrInUse) {
 		t.Errorf("second opener: %v", err)
 	}
 	if err := first.Close(); err != nil {

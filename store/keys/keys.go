@@ -35,7 +35,7 @@ const untilDone = "until it is done; its id for 72h"
 
 // Families lists all families, by use and pattern.
 var Families = []Family{
-	{Record, "event:<instance>:<id>", "handlers/webhook, actions/catchup", untilDone, "an event, by its delivery's key or by what catch-up found"},
+	{Record, "event:<instance>:<id>", "handlers/webhook, actions/catchup, actions/ownpipeline", untilDone, "an event, by its delivery's key or by what was found in GitLab"},
 	{Record, "decision:<decision>", "actions", untilDone, "a decision; with #<n> one that has failed n times"},
 	{Record, "outcome:<outcome>", "actions/notify", untilDone, "an outcome to journal and to notify of"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},

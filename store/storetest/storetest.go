@@ -120,6 +120,7 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 		{"Claim/under contention", testClaimContention},
 		{"Set", testSet},
 		{"Guard/keys are apart", testKeysApart},
+		{"Describe", testDescribe},
 		{"Restart", testRestart},
 		{"Restart/while leased", testRestartWhileLeased},
 		{"Purge", testPurge},

@@ -50,6 +50,7 @@ type Error struct {
 	Trouble  TroubleKind // confirmed trouble, because of which the request failed or was not sent
 	Deferred bool        // by a rate limit or an open circuit breaker: the caller must not wait in place
 	Jitter   float64     // 0 to 1, random: spreads the wait before the request is repeated
+	Cause    error       // why there was no answer; nil: there was one. It is not wrapped: it may look as if the caller's context had ended
 
 	class     class
 	maybeDone bool

@@ -35,6 +35,7 @@ const (
 	GroupProjects     = "group_projects"
 	ProtectedBranches = "protected_branches"
 	ProtectedTags     = "protected_tags"
+	Branch            = "branch"
 )
 
 // Endpoints of webhooks.
@@ -44,8 +45,10 @@ const (
 	HookDeliveries = "hook_deliveries"
 )
 
-// Endpoints of the token and its user.
+// Endpoints of the token, its user and the instance.
 const (
 	User        = "user"
 	AccessToken = "access_token"
+	Metadata    = "metadata"
+	Settings    = "settings"
 )

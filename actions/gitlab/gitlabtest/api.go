@@ -21,7 +21,7 @@ type call struct {
 // endpoint is one call of the API.
 type endpoint struct {
 	pattern  string // below /api/v4
-	jobToken bool   // may be called with a job token
+	jobToken bool   // may be called with a job token; jobtoken.go has the exceptions
 	do       func(*call)
 }
 
@@ -52,12 +52,15 @@ var endpoints = []endpoint{
 	{"GET /projects/{project}/pipelines/{pipeline}", false, (*call).getPipeline},
 	{"POST /projects/{project}/pipelines/{pipeline}/retry", false, (*call).retryPipeline},
 	{"POST /projects/{project}/pipelines/{pipeline}/cancel", false, (*call).cancelPipeline},
-	{"GET /projects/{project}/deployments", false, (*call).listDeployments},
+	{"GET /projects/{project}/deployments", true, (*call).listDeployments},
 	{"GET /projects/{project}/merge_requests/{merge_request}/pipelines", false, (*call).listMergeRequestPipelines},
+	{"GET /projects/{project}/repository/branches/{branch}", false, (*call).getBranch},
 	{"GET /user", false, (*call).getUser},
 	{"GET /personal_access_tokens/self", false, (*call).getAccessToken},
+	{"GET /personal_access_tokens/{token}", false, (*call).getAccessTokenByID},
 	{"GET /version", false, (*call).getVersion},
-	{"GET /metadata", false, (*call).getVersion},
+	{"GET /metadata", false, (*call).getMetadata},
+	{"GET /application/settings", false, (*call).getSettings},
 }
 
 // routes returns the API's endpoints; their handlers run under the lock.
@@ -67,7 +70,7 @@ func (s *Server) routes() *http.ServeMux {
 		method, path, _ := strings.Cut(e.pattern, " ")
 		mux.HandleFunc(method+" "+apiPrefix+path, func(w http.ResponseWriter, r *http.Request) {
 			c := &call{s: s, w: w, r: r}
-			if c.authenticate(e.jobToken) && c.findProject() && c.withinLimits(e.pattern) {
+			if c.authenticate(e) && c.findProject() && c.granted(e.pattern) && c.withinLimits(e.pattern) {
 				e.do(c)
 			}
 		})
@@ -96,41 +99,6 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	s.api.ServeHTTP(w, r)
 }
 
-// authenticate finds out who calls; false: 401 is answered. Tokens may come
-// in a header or in the query.
-func (c *call) authenticate(jobToken bool) bool {
-	h, q := c.r.Header, c.r.URL.Query()
-	bearer, found := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
-	if !found {
-		bearer = ""
-	}
-	for _, token := range []string{h.Get("Private-Token"), q.Get("private_token"), bearer} {
-		if token == c.s.o.Token {
-			return c.tokenMay()
-		}
-	}
-	for _, token := range []string{h.Get("Job-Token"), q.Get("job_token"), bearer} {
-		id, err := strconv.ParseInt(strings.TrimPrefix(token, jobTokenPrefix), 10, 64)
-		if j := c.s.jobs[id]; jobToken && err == nil && j != nil && j.Status == "running" && token == jobTokenOf(j.ID) {
-			c.by = j
-			return true
-		}
-	}
-	c.message(http.StatusUnauthorized, "401 Unauthorized")
-	return false
-}
-
-const jobTokenPrefix = "glcbt-simulated-"
-
-func jobTokenOf(jobID int64) string { return jobTokenPrefix + strconv.FormatInt(jobID, 10) }
-
-// JobToken returns the job's CI_JOB_TOKEN: valid while the job runs.
-func (s *Server) JobToken(jobID int64) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return jobTokenOf(must(s.jobs, jobID, "job").ID)
-}
-
 // findProject finds the project of the path, if it has one; false: 404 is
 // answered, also for a project that the bot may not see.
 func (c *call) findProject() bool {
@@ -140,9 +108,9 @@ func (c *call) findProject() bool {
 	}
 	id, _ := strconv.ParseInt(name, 10, 64)
 	for _, p := range c.s.projects {
-		if (p.ID == id || strings.EqualFold(p.Path, name)) && p.Role != NoAccess {
+		if (p.ID == id || strings.EqualFold(p.Path, name)) && (p.Role != NoAccess || c.by != nil) {
 			c.project = p
-			return true
+			return c.withinJobTokenScope()
 		}
 	}
 	c.message(http.StatusNotFound, "404 Project Not Found")
@@ -198,17 +166,12 @@ func (c *call) mayRun(j *job) bool {
 
 func (c *call) mayUpdate(p *pipeline) bool {
 	role := c.project.Role
-	return !c.project.Archived && (role == Maintainer || role == Developer && !p.protected())
+	merges := slices.Contains(c.project.DevelopersMerge, p.hookRef()) && !p.Tag
+	return !c.project.Archived && (role == Maintainer || role == Developer && (!p.protected() || merges))
 }
 
 func (c *call) getProject() {
 	writeJSON(c.w, http.StatusOK, c.s.apiProject(c.project))
-}
-
-func (c *call) getUser() { writeJSON(c.w, http.StatusOK, c.s.apiUser(c.s.o.Bot)) }
-
-func (c *call) getVersion() {
-	writeJSON(c.w, http.StatusOK, object{"version": c.s.o.Version, "revision": "0123456789a"})
 }
 
 // params reads the parameters from the body, which may be empty; false: 400

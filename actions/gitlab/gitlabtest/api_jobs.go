@@ -72,22 +72,6 @@ func (c *call) scope() (func(*job) bool, bool) {
 	return func(j *job) bool { return slices.Contains(scope, j.Status) }, true
 }
 
-func (c *call) getJobOfToken() {
-	if c.by == nil {
-		c.message(http.StatusNotFound, "404 Job Not Found")
-		return
-	}
-	writeJSON(c.w, http.StatusOK, c.s.apiJob(c.by))
-}
-
-func (c *call) getAllowedAgents() {
-	if c.by == nil {
-		c.message(http.StatusNotFound, "404 Job Not Found")
-		return
-	}
-	writeJSON(c.w, http.StatusOK, c.s.apiAllowedAgents(c.by))
-}
-
 func (c *call) getJob() {
 	if j := c.findJob(false); j != nil {
 		writeJSON(c.w, http.StatusOK, c.s.apiJob(j))
@@ -170,6 +154,10 @@ func (c *call) playJob() {
 		Inputs    map[string]any `json:"job_inputs"`
 	}
 	if !c.params(&params) {
+		return
+	}
+	if len(params.Variables) > 0 && !c.project.mayGiveVariables() {
+		c.message(http.StatusForbidden, "403 Forbidden")
 		return
 	}
 	if !c.s.version.atLeast(18, 10) {

@@ -292,41 +292,6 @@ func TestNotRetryable(t *testing.T) {
 	}
 }
 
-func TestJobToken(t *testing.T) {
-	t.Parallel()
-	s := newScene(t)
-	gl := s.gl
-	gl.AddProject(gitlabtest.Project{Path: "agents", AgentIDs: []int64{5}})
-	p := gl.AddPipeline(2, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "ci"})
-	job := gl.Latest(p.ID, "ci")
-	token := gl.JobToken(job.ID)
-	if got := ask(t, gl, "GET", "/job", "", "Job-Token", token); got.status != 401 {
-		t.Errorf("before the job runs: got %d, want 401", got.status)
-	}
-	gl.Run(job.ID)
-	for _, tt := range []struct {
-		path    string
-		headers []string
-		status  int
-		want    string
-	}{
-		{"/job", []string{"Job-Token", token}, 200, `"name":"ci"`},
-		{"/job", []string{"Authorization", "Bearer " + token}, 200, `"name":"ci"`},
-		{"/job?job_token=" + token, []string{"Accept", "*/*"}, 200, `"name":"ci"`},
-		{"/job/allowed_agents", []string{"Job-Token", token}, 200, `"allowed_agents":[{"config_project":{"id":2},"id":5}]`},
-		{fmt.Sprintf("/projects/2/pipelines/%d/jobs", p.ID), []string{"Job-Token", token}, 200, `"name":"ci"`},
-		{"/user", []string{"Job-Token", token}, 401, "401 Unauthorized"},
-	} {
-		if got := ask(t, gl, "GET", tt.path, "", tt.headers...); got.status != tt.status || !strings.Contains(got.body, tt.want) {
-			t.Errorf("%s with %s: got %d %s", tt.path, tt.headers[0], got.status, got.body)
-		}
-	}
-	gl.Finish(job.ID, "success", "")
-	if got := ask(t, gl, "GET", "/job", "", "Job-Token", token); got.status != 401 {
-		t.Errorf("after the job ran: got %d, want 401", got.status)
-	}
-}
-
 func TestPipelineLists(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -29,10 +29,14 @@ type Project struct {
 	Role          Role     // the bot's; default: its role in the group
 	ProtectedRefs []string // protected branches: names, or patterns with *
 	ProtectedTags []string // protected tags: likewise
+	// DevelopersMerge are protected branches to which those with the role Developer may
+	// merge, which is as good as pushing for running jobs there.
+	DevelopersMerge []string
 	// ProtectedEnvironments are those that only these roles may deploy to; one
 	// without any, nobody.
 	ProtectedEnvironments map[string][]Role
 	Archived              bool      // read-only: writes get 403
+	VariablesRole         string    // the least role that may play with variables: developer (default), maintainer, owner or no_one_allowed
 	AgentIDs              []int64   // of GET /job/allowed_agents
 	CreatedAt             time.Time // default: now
 	WebURL                string    // set by the server

@@ -291,6 +291,12 @@ func commitOf(p *pipeline) apiCommit {
 func (s *Server) apiProject(p *project) object {
 	o := s.apiProjectBasic(p)
 	o["archived"] = p.Archived
+	if p.Role == Maintainer {
+		o["restrict_user_defined_variables"] = p.variablesRole() == "maintainer"
+		if s.version.atLeast(17, 1) {
+			o["ci_pipeline_variables_minimum_override_role"] = p.variablesRole()
+		}
+	}
 	return o
 }
 
@@ -312,23 +318,6 @@ func (s *Server) apiProjectBasic(p *project) object {
 		"web_url":             p.WebURL,
 		"created_at":          utcTime(p.CreatedAt),
 		"namespace":           namespace,
-	}
-}
-
-// apiAllowedAgents is the answer to GET /job/allowed_agents; GitLab has sent
-// only ids since 15.
-func (s *Server) apiAllowedAgents(j *job) object {
-	p := j.pipeline
-	agents := []object{}
-	for _, id := range p.project.AgentIDs {
-		agents = append(agents, object{"id": id, "config_project": object{"id": p.ProjectID}})
-	}
-	return object{
-		"allowed_agents": agents,
-		"job":            object{"id": j.ID},
-		"pipeline":       object{"id": p.ID},
-		"project":        object{"id": p.ProjectID, "groups": []object{}},
-		"user":           object{"id": j.User.ID, "username": j.User.Username, "roles_in_project": []string{"guest", "reporter", "developer"}},
 	}
 }
 

@@ -50,7 +50,9 @@
 //	api_*.go, paging.go        the endpoints
 //	render.go, hook_bodies.go  the model as JSON
 //	hooks.go                   webhooks out
-//	faults.go, limits.go, lag.go, token.go, protected.go  failures and restrictions
+//	jobtoken.go                CI_JOB_TOKEN: what it may, and the two calls that are only for it
+//	instance.go                the instance: version, settings, the token's user
+//	faults.go, limits.go, lag.go, token.go, grants.go, protected.go  failures and restrictions
 package gitlabtest
 
 import (
@@ -70,11 +72,16 @@ const DefaultToken = "simulated-access-token"
 
 // Options say which GitLab is simulated. Only Now is required.
 type Options struct {
-	Now     func() time.Time // GitLab's clock
-	Token   string           // the bot's access token; default DefaultToken
-	Bot     User             // whom the token belongs to
-	Person  User             // who pushes pipelines and acts through Retry, Play, Cancel and Erase
-	Version string           // default 19.1.0
+	Now   func() time.Time // GitLab's clock
+	Token string           // the bot's access token; default DefaultToken
+	Bot   User             // whom the token belongs to
+	// Admin makes the bot an administrator, who may read the instance's settings. In
+	// projects it has its role only.
+	Admin bool
+	// LocalRequests are what the settings say of webhooks to the local network.
+	LocalRequests LocalRequests
+	Person        User   // who pushes pipelines and acts through Retry, Play, Cancel and Erase
+	Version       string // default 19.1.0
 	// ExternalURL is the base URL that GitLab calls itself by, in hooks and in
 	// every web_url; default: the one that it listens on.
 	ExternalURL string

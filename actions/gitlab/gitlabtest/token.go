@@ -3,6 +3,8 @@ package gitlabtest
 import (
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -11,6 +13,7 @@ type AccessToken struct {
 	Scopes    []string  // default: api
 	ExpiresAt time.Time // the day; zero: it does not expire
 	Revoked   bool
+	Grants    []Grant // not nil: the token is fine-grained, and has no scopes
 }
 
 // SetAccessToken changes GitLab's description of the bot's access token.
@@ -21,7 +24,10 @@ func (s *Server) SetAccessToken(t AccessToken) {
 }
 
 func (t AccessToken) scopes() []string {
-	if t.Scopes == nil {
+	switch {
+	case t.Grants != nil:
+		return []string{"granular"}
+	case t.Scopes == nil:
 		return []string{"api"}
 	}
 	return t.Scopes
@@ -39,11 +45,14 @@ func (c *call) tokenMay() bool {
 		c.invalidToken("Token is expired. You can either do re-authorization or token refresh.")
 		return false
 	}
+	if t.Grants != nil {
+		return true // what it may do is known only with the project: see granted
+	}
 	needed := []string{"api"}
 	switch {
 	case c.r.Method == http.MethodGet && c.r.URL.Path == apiPrefix+"/personal_access_tokens/self":
 		return true
-	case c.r.Method == http.MethodGet && c.r.URL.Path == apiPrefix+"/user":
+	case c.r.Method == http.MethodGet && slices.Contains([]string{"/user", "/version", "/metadata"}, strings.TrimPrefix(c.r.URL.Path, apiPrefix)):
 		needed = append(needed, "read_api", "read_user")
 	case c.r.Method == http.MethodGet:
 		needed = append(needed, "read_api")
@@ -63,19 +72,47 @@ func (c *call) invalidToken(description string) {
 	writeJSON(c.w, http.StatusUnauthorized, object{"error": "invalid_token", "error_description": description})
 }
 
-// getAccessToken describes the access token itself (15.5+).
+// tokenID is the id of the bot's access token.
+const tokenID = 42
+
+// getAccessToken describes the access token itself (15.5+). It does not say what a
+// fine-grained token may do (self_information.rb).
 func (c *call) getAccessToken() {
 	if !c.s.version.atLeast(15, 5) || c.by != nil {
 		c.message(http.StatusNotFound, "404 Not Found")
 		return
 	}
-	t := c.s.token
+	writeJSON(c.w, http.StatusOK, c.s.apiToken())
+}
+
+// getAccessTokenByID describes the bot's access token, with what it may do if it is
+// fine-grained. Others are not found: the bot has one.
+func (c *call) getAccessTokenByID() {
+	if c.r.PathValue("token") != strconv.Itoa(tokenID) {
+		c.message(http.StatusNotFound, "404 Not Found")
+		return
+	}
+	o := c.s.apiToken()
+	if c.s.token.Grants != nil {
+		o["granular_scopes"] = each(c.s.token.Grants, func(g Grant) object {
+			return object{"access": g.Access, "permissions": g.Permissions, "project_id": orNull(g.Project), "group_id": orNull(g.Group)}
+		})
+	}
+	writeJSON(c.w, http.StatusOK, o)
+}
+
+func (s *Server) apiToken() object {
+	t := s.token
 	var expires any
 	if !t.ExpiresAt.IsZero() {
 		expires = t.ExpiresAt.Format(time.DateOnly)
 	}
-	writeJSON(c.w, http.StatusOK, object{
-		"id": 42, "name": "pipesteward", "revoked": false, "active": true, "scopes": t.scopes(),
-		"user_id": c.s.o.Bot.ID, "expires_at": expires,
-	})
+	o := object{
+		"id": tokenID, "name": "pipesteward", "revoked": false, "active": true, "scopes": t.scopes(),
+		"user_id": s.o.Bot.ID, "expires_at": expires, "description": nil, "last_used_ips": []string{},
+	}
+	if s.version.atLeast(18, 10) {
+		o["granular"] = t.Grants != nil
+	}
+	return o
 }

@@ -32,6 +32,11 @@ func (s *Server) Finish(jobID int64, status, failureReason string) {
 	if !slices.Contains(ended, status) {
 		panic(fmt.Sprintf("gitlabtest: a job finishes with success, failed or canceled, not %q", status))
 	}
+	s.finish(j, status, failureReason)
+}
+
+// finish ends a job that is pending, running or canceling.
+func (s *Server) finish(j *job, status, failureReason string) {
 	if j.Status == "canceling" {
 		status = "canceled"
 	}

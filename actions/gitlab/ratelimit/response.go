@@ -101,3 +101,22 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	}
 	return -1
 }
+
+// Quota is a general rate limit that GitLab announces with its answers. Without one,
+// the limits that are in force are unknown: on self-managed instances they are off by
+// default.
+type Quota struct {
+	Name      string // of GitLab's throttle, such as throttle_authenticated_api
+	PerMinute int    // requests; GitLab converts a limit over another time to a minute
+	Remaining int    // requests until the window ends
+}
+
+// ReadQuota reads the RateLimit headers; ok is false if there are none.
+func ReadQuota(h http.Header) (q Quota, ok bool) {
+	limit, err := strconv.Atoi(h.Get("RateLimit-Limit"))
+	if err != nil || limit <= 0 {
+		return Quota{}, false
+	}
+	remaining, _ := strconv.Atoi(h.Get("RateLimit-Remaining"))
+	return Quota{h.Get("RateLimit-Name"), limit, remaining}, true
+}

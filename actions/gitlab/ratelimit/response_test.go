@@ -64,3 +64,16 @@ func TestScope(t *testing.T) {
 		}
 	}
 }
+
+func TestReadQuota(t *testing.T) {
+	h := http.Header{}
+	if q, ok := ReadQuota(h); ok {
+		t.Errorf("no headers are the quota %+v", q)
+	}
+	h.Set("RateLimit-Limit", "2000")
+	h.Set("RateLimit-Remaining", "1999")
+	h.Set("RateLimit-Name", "throttle_authenticated_api")
+	if q, ok := ReadQuota(h); !ok || q != (Quota{"throttle_authenticated_api", 2000, 1999}) {
+		t.Errorf("quota %+v, %t", q, ok)
+	}
+}

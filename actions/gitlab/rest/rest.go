@@ -50,7 +50,8 @@ type Client struct {
 	breakers *availability.Breakers
 	maxWait  time.Duration
 	now      func() time.Time
-	ahead    *atomic.Int64 // nanoseconds that now is ahead of GitLab's clock, by its last answer
+	ahead    *atomic.Pointer[time.Duration]   // how far now is ahead of GitLab's clock, by its last answer; nil: unknown
+	quota    *atomic.Pointer[ratelimit.Quota] // that GitLab's last answer announced; nil: none
 	sleep    func(context.Context, time.Duration) error
 	observe  func(string, int)
 
@@ -74,7 +75,8 @@ func New(cfg Config) (*Client, error) {
 		flights: &flights{waiting: map[string]*flight{}, sent: map[string]*flight{}},
 		maxWait: cfg.MaxWait,
 		now:     cfg.Now,
-		ahead:   new(atomic.Int64),
+		ahead:   new(atomic.Pointer[time.Duration]),
+		quota:   new(atomic.Pointer[ratelimit.Quota]),
 		sleep:   cfg.Sleep,
 		observe: cfg.Observe,
 	}
@@ -107,13 +109,39 @@ func (unlimited) Wait(context.Context) error { return nil }
 // Now returns the time, by GitLab's clock if the local one is ahead of it: an
 // age by this is never more than GitLab would say.
 func (c *Client) Now() time.Time {
-	return c.now().Add(-time.Duration(max(0, c.ahead.Load())))
+	if ahead := c.ahead.Load(); ahead != nil {
+		return c.now().Add(-max(0, *ahead))
+	}
+	return c.now()
 }
 
+// ClockAhead returns how far the local clock is ahead of GitLab's, negative if it is
+// behind, by GitLab's last answer: to a second, and to the time that the answer took.
+// known is false until GitLab has answered with its time.
+func (c *Client) ClockAhead() (ahead time.Duration, known bool) {
+	least := c.ahead.Load()
+	if least == nil {
+		return 0, false
+	}
+	return *least + dateResolution/2, true
+}
+
+// dateResolution is the resolution of the Date header.
+const dateResolution = time.Second
+
 // learnTime learns from the Date header of an answer how far the local clock is
-// ahead.
+// ahead, at least.
 func (c *Client) learnTime(date string) {
 	if at, err := http.ParseTime(date); err == nil {
-		c.ahead.Store(int64(c.now().Sub(at.Add(time.Second)))) // which has whole seconds
+		c.ahead.Store(new(c.now().Sub(at.Add(dateResolution))))
 	}
+}
+
+// Quota returns the general rate limit that GitLab's last answer announced; ok is
+// false if it announced none.
+func (c *Client) Quota() (q ratelimit.Quota, ok bool) {
+	if announced := c.quota.Load(); announced != nil {
+		return *announced, true
+	}
+	return ratelimit.Quota{}, false
 }

@@ -150,6 +150,9 @@ func (c *Client) exchange(ctx context.Context, r Request, p ratelimit.Priority, 
 	status, after, limited := 0, time.Duration(0), false
 	if resp != nil {
 		c.learnTime(resp.Header.Get("Date"))
+		if announced, ok := ratelimit.ReadQuota(resp.Header); ok {
+			c.quota.Store(&announced)
+		}
 		answer := ratelimit.Response{Status: resp.StatusCode, Header: resp.Header, Body: refused}
 		status, limited, after = resp.StatusCode, answer.IsEndpointLimit(), c.queue.Observe(ctx, r.limits(), answer)
 	}
@@ -176,6 +179,9 @@ func (c *Client) exchange(ctx context.Context, r Request, p ratelimit.Priority, 
 	}
 	failed := c.failed(r, status, message, after, s.written)
 	failed.Deferred = limited
+	if resp == nil {
+		failed.Cause = err
+	}
 	failed.SuspectTrouble(apierror.Answer{
 		Response: resp,
 		Refused:  refused,

@@ -47,6 +47,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"conversations.history": s.history,
 		"conversations.replies": s.replies,
 		"users.conversations":   s.conversations,
+		"conversations.list":    s.list,
+		"conversations.info":    s.info,
 	}[method]
 	if !known {
 		reply(w, refuse("unknown_method"))
@@ -77,7 +79,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	code := s.unauthorized(r)
 	result := refuse(code)
 	if code == "" {
-		result = do(r.PostForm)
+		w.Header().Set("X-OAuth-Scopes", strings.Join(s.options.Scopes, ","))
+		if result = s.scopeMissing(method, r.PostForm); result == nil {
+			result = do(r.PostForm)
+		}
 	}
 	if fault != nil && fault.fails() {
 		fault.answer(w)
@@ -128,11 +133,11 @@ func (s *Server) postMessage(form url.Values) answer {
 	defer s.ordering.Unlock()
 	s.mu.Lock()
 	c := s.join(form.Get("channel"))
-	if c.id == "" {
+	if code := s.closed(c); code != "" {
 		s.mu.Unlock()
-		return refuse("channel_not_found")
+		return refuse(code)
 	}
-	m.Channel, m.ID, m.TS = c.name, c.id, s.timestamp()
+	m.Channel, m.ID, m.TS = c.Name, c.id, s.timestamp()
 	if thread := form.Get("thread_ts"); s.find(c.id, thread) >= 0 {
 		m.ThreadTS = thread
 	}
@@ -219,17 +224,6 @@ func (s *Server) replies(form url.Values) answer {
 		}
 	}
 	return page(found, form, 1000)
-}
-
-// conversations lists the channels that the bot is a member of.
-func (s *Server) conversations(form url.Values) answer {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []any
-	for _, c := range s.channels {
-		all = append(all, answer{"id": c.id, "name": c.name, "is_channel": true, "is_member": true})
-	}
-	return cut("channels", all, form, 100)
 }
 
 // find returns the index of the message, -1 if there is none.

@@ -28,6 +28,8 @@ type Options struct {
 	// Token is the bot token that is accepted; by default every one that
 	// begins with xoxb-.
 	Token string
+	// Scopes are the bot's; by default those of deploy/slack-app.yaml.
+	Scopes []string
 	// OnMessage is called for every message that is posted or edited, one
 	// call at a time and in order. It may call the Server's methods, but must
 	// not post.
@@ -35,7 +37,8 @@ type Options struct {
 }
 
 // Server is a simulated Slack with one workspace and one bot in it. A channel
-// is created when a request first names it; the bot is a member of all.
+// is created when a post first names it, with the bot as a member; AddChannel makes
+// others.
 type Server struct {
 	options Options
 	url     string
@@ -54,7 +57,10 @@ type Server struct {
 	last     int64 // newest timestamp, microseconds
 }
 
-type channel struct{ id, name string }
+type channel struct {
+	id string
+	Channel
+}
 
 // Message is one message in its channel.
 type Message struct {
@@ -80,6 +86,9 @@ type Metadata struct {
 func New(options Options) (*Server, error) {
 	if options.Now == nil {
 		options.Now = time.Now
+	}
+	if options.Scopes == nil {
+		options.Scopes = []string{"chat:write", "channels:history", "channels:read", "groups:history", "groups:read"}
 	}
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -172,16 +181,14 @@ func (s *Server) Delete(channelID, ts string) {
 func (s *Server) join(nameOrID string) channel {
 	name := strings.TrimPrefix(nameOrID, "#")
 	for _, c := range s.channels {
-		if c.name == name || c.id == nameOrID {
+		if c.Name == name || c.id == nameOrID {
 			return c
 		}
 	}
 	if isID(nameOrID) {
 		return channel{}
 	}
-	c := channel{id: fmt.Sprintf("C%010d", len(s.channels)+1), name: name}
-	s.channels = append(s.channels, c)
-	return c
+	return s.add(Channel{Name: name})
 }
 
 // isID reports whether s is an id: names have no capitals.

@@ -24,6 +24,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/catchup"
+	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/metrics"
@@ -35,7 +36,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
-	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/deliveries"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
@@ -85,8 +85,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
-	o.AdminAuth.Now, o.AdminAuth.Log = time.Now, log
-	authorizer, err := auth.New(o.AdminAuth)
+	authorizer, err := newAuthorizer(o.AdminAuth, log)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +113,10 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	reader, err := newSlackReader(o)
+	if err != nil {
+		return nil, err
+	}
 
 	evaluations := a.recent(keys.Evaluations)
 
@@ -126,6 +129,8 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
+	checkup := doctor.Watch{Config: func() doctor.Config { return a.checkup(gl, reader) }, Sleep: sleep, Log: log}
+	a.inBackground(checkup.Run)
 
 	known := catchup.NewKnown(db, log)
 	a.inBackground(known.Run)
@@ -148,7 +153,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, SettingErrors{{"webhook-token", err}}
 	}
 
-	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, authorizer, log)
+	secretFiles := newSecretFiles(o, db, gl, receiver, reader, webhooks, authorizer, log)
 	reload := func() error {
 		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())
 	}
@@ -158,7 +163,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	if err := authorizer.CheckAddress(a.adminListener.Addr()); err != nil {
-		return nil, fmt.Errorf("--admin-listen: %w", err)
+		return nil, SettingErrors{{"admin-listen", err}}
 	}
 	stories := stories{story.Builder{
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,
@@ -289,10 +294,11 @@ func (a *App) listen(ctx context.Context, setting, address string) (net.Listener
 func (a *App) serve(setting string, listener net.Listener, secure *tls.Config, handler http.Handler) {
 	a.parts = append(a.parts, func(ctx context.Context) (stop func() error) {
 		server := handlers.NewServer(handler)
-		server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug) // of connections that clients break
+		server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)
 		server.TLSConfig = secure
 		serve := server.Serve
 		if secure != nil {
+			server.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelInfo) // of clients that speak no TLS, mostly
 			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 		}
 		go func() {

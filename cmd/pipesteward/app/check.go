@@ -5,83 +5,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store/redis"
 )
-
-// SettingErrors are the settings that are missing or wrong, each once.
-type SettingErrors []SettingError
-
-// SettingError is a setting that is missing or wrong.
-type SettingError struct {
-	Setting string // without dashes: gitlab-token
-	Err     error  // what is wrong, and what to write instead
-}
-
-func (e SettingError) Error() string {
-	return "--" + e.Setting + ": " + strings.ReplaceAll(e.Err.Error(), "\n", "\n    ")
-}
-
-// Error lists the settings, one on each line if there are several.
-func (all SettingErrors) Error() string {
-	if len(all) == 1 {
-		return all[0].Error()
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d settings are missing or wrong:", len(all))
-	for _, e := range all {
-		b.WriteString("\n  " + e.Error())
-	}
-	return b.String()
-}
-
-// With adds what is wrong with a setting, unless err is nil or something about the
-// setting is there already.
-func (all SettingErrors) With(setting string, err error) SettingErrors {
-	if err == nil || slices.ContainsFunc(all, func(e SettingError) bool { return e.Setting == setting }) {
-		return all
-	}
-	return append(all, SettingError{setting, err})
-}
-
-// Err returns the errors, nil if there are none.
-func (all SettingErrors) Err() error {
-	if len(all) == 0 {
-		return nil
-	}
-	return all
-}
-
-// JoinSettings joins the SettingErrors among errors to one; of several about a setting,
-// the first one counts. Other errors come first.
-func JoinSettings(errs ...error) error {
-	var all SettingErrors
-	var others []error
-	for _, err := range errs {
-		some, ok := errors.AsType[SettingErrors](err)
-		if !ok {
-			others = append(others, err)
-		}
-		for _, e := range some {
-			all = all.With(e.Setting, e.Err)
-		}
-	}
-	if err := errors.Join(others...); err != nil {
-		return errors.Join(err, all.Err())
-	}
-	return all.Err()
-}
 
 // Check returns all that can be said to be wrong with the options before anything is
 // opened, as SettingErrors. It reads the rule files, and sends no request.
@@ -105,14 +44,43 @@ func (o Options) Check() error {
 	}
 	wrong = wrong.With("listen", checkAddress(o.Listen))
 	wrong = wrong.With("admin-listen", checkAddress(o.AdminListen))
-	return wrong.Err()
+	authorizer, err := newAuthorizer(o.AdminAuth, slog.New(slog.DiscardHandler))
+	if address, ok := literalAddress(o.AdminListen); ok && err == nil {
+		wrong = wrong.With("admin-listen", authorizer.CheckAddress(address))
+	}
+	return JoinSettings(wrong.Err(), err)
+}
+
+// newAuthorizer makes what decides who may use the admin address. Its error is
+// SettingErrors.
+func newAuthorizer(cfg auth.Config, log *slog.Logger) (*auth.Authorizer, error) {
+	cfg.Now, cfg.Log = time.Now, log
+	authorizer, err := auth.New(cfg)
+	if mistakes, ok := errors.AsType[auth.Mistakes](err); ok {
+		var wrong SettingErrors
+		for _, m := range mistakes {
+			wrong = wrong.With(m.Setting, m.Err)
+		}
+		return nil, wrong
+	}
+	return authorizer, err
+}
+
+// literalAddress returns the address of a listener that is named by its IP address, or by
+// none for all addresses.
+func literalAddress(address string) (_ *net.TCPAddr, ok bool) {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return &net.TCPAddr{IP: ip}, err == nil && (host == "" || ip != nil)
 }
 
 // checkCredentials returns what is wrong with the credentials of webhooks.
 func checkCredentials(c webhook.Credentials) error {
 	if len(c.Tokens)+len(c.SigningTokens) == 0 && !c.Insecure {
-		return errors.New("neither it nor --webhook-signing-token is set, so anyone could send events: make a token (openssl rand -hex 32), " +
-			"set it as PIPESTEWARD_WEBHOOK_TOKEN, and give the same to the webhook in GitLab; --insecure-no-webhook-auth takes webhooks from anybody")
+		return errors.New("neither it nor --webhook-signing-token is set:\n" +
+			"make a token (openssl rand -hex 32), give it in PIPESTEWARD_WEBHOOK_TOKEN,\n" +
+			"and the same to the webhook in GitLab. To take webhooks from anybody instead:\n" +
+			"--insecure-no-webhook-auth")
 	}
 	return c.Check()
 }
@@ -141,7 +109,8 @@ func checkStore(setting string) error {
 // checkGitLabToken returns what is wrong with an access token.
 func checkGitLabToken(token string) error {
 	if token == "" {
-		return errors.New("it is missing: give an access token with scope api, best as PIPESTEWARD_GITLAB_TOKEN or in the file that PIPESTEWARD_GITLAB_TOKEN_FILE names")
+		return errors.New("it is missing: give an access token with scope api\n" +
+			"in PIPESTEWARD_GITLAB_TOKEN, or its file in PIPESTEWARD_GITLAB_TOKEN_FILE")
 	}
 	if err := rest.CheckToken(token); err != nil {
 		return fmt.Errorf("it %w", err)
@@ -153,7 +122,7 @@ func checkGitLabToken(token string) error {
 func checkAddress(address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err == nil {
-		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port) // in local tables
+		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port)
 	}
 	if err != nil {
 		return fmt.Errorf("%q is no address to listen on: write :8080, or 127.0.0.1:8080 for this machine only", address)

@@ -24,6 +24,7 @@ type Options struct {
 	GitLabURL       string
 	GitLabAliases   []string // other base URLs that the same GitLab calls itself by
 	GitLabToken     string
+	JobToken        string // of the CI job that a command runs in; "": it runs in none
 	GitLabRate      store.Rate
 	NativeRetryWait time.Duration // how long GitLab's own retry: is waited for
 	Projects        []string      // projects, globs and groups that catch-up reads besides the known ones

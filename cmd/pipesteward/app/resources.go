@@ -64,8 +64,10 @@ func damaged(db store.Store) <-chan error {
 // NewGitLab returns the client of the GitLab that the options name. observe is called
 // with each response; it may be nil.
 func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint string, code int), log *slog.Logger) (*gitlab.Client, error) {
-	if err := checkGitLabToken(o.GitLabToken); err != nil {
-		return nil, SettingErrors{{"gitlab-token", err}}
+	if o.GitLabToken != "" || o.JobToken == "" {
+		if err := checkGitLabToken(o.GitLabToken); err != nil {
+			return nil, SettingErrors{{"gitlab-token", err}}
+		}
 	}
 	observed := func(endpoint string, code int) {
 		if observe != nil {
@@ -74,7 +76,7 @@ func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint strin
 		log.Debug("request to GitLab", "endpoint", endpoint, "code", code)
 	}
 	gl, err := gitlab.New(gitlab.Config{
-		BaseURL: o.GitLabURL, Aliases: o.GitLabAliases, Token: o.GitLabToken, Version: o.Version,
+		BaseURL: o.GitLabURL, Aliases: o.GitLabAliases, Token: o.GitLabToken, JobToken: o.JobToken, Version: o.Version,
 		Limiter: limiter, Rate: o.GitLabRate, LogLimit: o.LogWindow, Now: time.Now, Observe: observed, Log: log,
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt/format"
 )
 
@@ -76,7 +77,7 @@ func Open(path string, maxSize int, prepare func(*bbolt.DB) error) (f *File, err
 func openError(path string, err error) error {
 	switch {
 	case errors.Is(err, bbolterrors.ErrTimeout):
-		return fmt.Errorf("store: %s is open in another process: stop that process, or use another file", path)
+		return fmt.Errorf("store: %s is %w: stop that process, or use another file", path, store.ErrInUse)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("store: the directory of %s does not exist: create it first", path)
 	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrVersionMismatch), errors.Is(err, bbolterrors.ErrChecksum):

@@ -1,0 +1,148 @@
+package doctor_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/doctor"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// The parts beside GitLab, each spoiled in one way.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	described := func(d store.Description) func(*rig) { return func(r *rig) { r.Store = &storeStub{Description: d} } }
+	server := func(s doctor.ServerStatus) func(*rig) {
+		return func(r *rig) {
+			s.Address, s.RuleFiles = "http://127.0.0.1:9090", r.Server.(serverStub).RuleFiles
+			r.Server = serverStub{s}
+		}
+	}
+	channel := func(c slacktest.Channel) func(*rig) { return func(r *rig) { r.slack.AddChannel(c) } }
+	for _, tt := range []struct {
+		name     string
+		spoil    func(*rig)
+		check    string
+		severity doctor.Severity
+		says     []string
+	}{
+		{"rules that do not load", func(r *rig) { r.Rules, r.RulesErr = nil, errors.New("rules.yaml:1:1: one\nrules.yaml:2:2: two") }, "rules-load", doctor.Problem, []string{"rules.yaml:1:1: one …", "pipesteward check"}},
+		{"rules that do not load, projects", func(r *rig) { r.Rules, r.RulesErr = nil, errors.New("x") }, "project-role", doctor.Unknown, []string{"not checked, because the rules can't be used"}},
+		{"warnings", func(r *rig) { r.Warnings = 2 }, "rules-load", doctor.Warning, []string{"1 rule, and 2 warnings about them"}},
+		{"no rules", func(r *rig) { r.rules(noRule) }, "rules-load", doctor.Warning, []string{"there is no rule"}},
+		{"dry run", func(r *rig) { r.DryRun = true }, "rules-load", doctor.Note, []string{"1 rule, 1 of them in dry run"}},
+
+		{"no webhook token", func(r *rig) { r.WebhookTokens = nil }, "webhook-secret", doctor.Problem, []string{"openssl rand -hex 32"}},
+		{"a short one", func(r *rig) { r.WebhookTokens = []string{webhookSecret, "secret"} }, "webhook-secret", doctor.Warning, []string{"webhook token 2 can be guessed"}},
+		{"one of few characters", func(r *rig) { r.WebhookTokens = []string{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"} }, "webhook-secret", doctor.Warning, nil},
+		{"insecure", func(r *rig) { r.WebhookTokens, r.Insecure = nil, true }, "webhook-secret", doctor.Warning, []string{"from anybody"}},
+		{"signed", func(r *rig) { r.SigningTokens = []string{"whsec_x"} }, "webhook-secret", doctor.OK, []string{"1 secret token and 1 signing token"}},
+
+		{"no file yet", func(r *rig) { r.Store = nil }, "store-open", doctor.Note, []string{"there is no file yet"}},
+		{"a locked file", func(r *rig) { r.Store, r.StoreErr = nil, fmt.Errorf("store: p.db is %w", store.ErrInUse) }, "store-open", doctor.Note, []string{"open in another process"}},
+		{"a store that fails", func(r *rig) {
+			r.Store, r.StoreErr = nil, errors.New("store: Redis x has version 5.0: 6.2 or newer is needed")
+		}, "store-open", doctor.Problem, []string{"6.2 or newer is needed"}},
+		{"a store that fails, latency", func(r *rig) { r.Store, r.StoreErr = nil, errors.New("x") }, "store-latency", doctor.Unknown, []string{"the store can't be opened"}},
+		{"no append-only file", described(store.Description{Warnings: []string{"Redis x has no append-only file; set appendonly yes"}}), "store-durable", doctor.Warning, []string{"appendonly yes"}},
+		{"full memory", described(store.Description{Used: 90 << 20, Limit: 100 << 20}), "store-space", doctor.Warning, []string{"90 MiB of its 100 MiB", "raise maxmemory"}},
+		{"some memory", described(store.Description{Used: 10 << 20, Limit: 100 << 20}), "store-space", doctor.OK, []string{"10 MiB of 100 MiB"}},
+		{"a full disk", described(store.Description{Used: 10 << 20, Free: 100 << 20}), "store-space", doctor.Warning, []string{"the disk has 100 MiB left", "free space"}},
+		{"a slow store", func(r *rig) { r.Store = &storeStub{slow: func() { r.now = r.now.Add(time.Second) }} }, "store-latency", doctor.Warning, []string{"a durable write takes 1s"}},
+		{"a store that can't be written", func(r *rig) { r.Store = &storeStub{err: errors.New("READONLY")} }, "store-latency", doctor.Problem, []string{"can't be written: READONLY"}},
+
+		{"no Slack, which rules need", func(r *rig) { r.Slack = nil }, "slack-token", doctor.Warning, []string{"nobody is notified"}},
+		{"no Slack", func(r *rig) { r.Slack = nil; r.rules(noRule) }, "slack-token", doctor.OK, nil},
+		{"a wrong token", func(r *rig) { r.slack.SetToken("xoxb-another") }, "slack-token", doctor.Problem, []string{"Slack refuses the token: invalid_auth", "OAuth & Permissions"}},
+		{"a wrong token, channels", func(r *rig) { r.slack.SetToken("xoxb-another") }, "slack-channels", doctor.Unknown, []string{"not checked, because Slack says invalid_auth"}},
+		{"Slack is down", func(r *rig) { r.slack.Fail(slacktest.Fault{Times: 9, Status: 503}) }, "slack-token", doctor.Problem, []string{"Slack can't be reached: http_503"}},
+		{"no such channel", func(r *rig) { r.rules(ruleFile + "  - {name: b, on: job, notify: [{channel: '#nowhere'}]}\n") }, "slack-channels", doctor.Problem, []string{`#nowhere (rule "b"): there is no such channel`, "/invite @pipesteward in #nowhere"}},
+		{"not invited", channel(slacktest.Channel{Name: "ci", NotMember: true}), "slack-channels", doctor.Problem, []string{`#ci (rule "retry-stuck"): the bot is no member`, "/invite"}},
+		{"a private channel", channel(slacktest.Channel{Name: "ci", Private: true}), "slack-channels", doctor.OK, nil},
+		{"a private channel of others", channel(slacktest.Channel{Name: "ci", Private: true, NotMember: true}), "slack-channels", doctor.Problem, []string{"or it is private and the bot is no member"}},
+		{"an archived channel", channel(slacktest.Channel{Name: "ci", Archived: true}), "slack-channels", doctor.Problem, []string{"is archived", "unarchive it"}},
+
+		{"no server", server(doctor.ServerStatus{}), "server-version", doctor.Note, []string{"version , and this program is v1"}},
+		{"not ready", server(doctor.ServerStatus{Version: "v1", NotReady: "store unreachable"}), "server-ready", doctor.Problem, []string{"is not ready: store unreachable"}},
+		{"another version", server(doctor.ServerStatus{Version: "v0"}), "server-version", doctor.Note, []string{"version v0, and this program is v1"}},
+		{"rules that the server can't use", server(doctor.ServerStatus{Version: "v1", RulesErr: "rules.yaml:1:1: x"}), "server-rules", doctor.Problem, []string{"works by older rules: rules.yaml:1:1: x"}},
+		{"other rules", func(r *rig) { r.Server = serverStub{doctor.ServerStatus{Address: "x", RuleFiles: []string{"abc"}}} }, "server-rules", doctor.Warning, []string{"the server's rules are others"}},
+		{"paused", server(doctor.ServerStatus{Version: "v1", Paused: []string{"paused (all) by ann"}}), "server-work", doctor.Note, []string{"paused (all) by ann", "pipesteward resume"}},
+		{"a dry server", server(doctor.ServerStatus{Version: "v1", DryRun: true}), "server-work", doctor.Note, []string{"--dry-run"}},
+		{"dead records", server(doctor.ServerStatus{Version: "v1", Dead: 3}), "server-work", doctor.Warning, []string{"3 records could not be worked on"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, gitlabtest.Options{})
+			tt.spoil(r)
+			r.wants(r.run(), tt.check, tt.severity, tt.says)
+		})
+	}
+}
+
+// Where no server runs, that is said once.
+func TestNoServer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{})
+	r.Server = serverStub{}
+	found := r.run()
+	r.wants(found, "server-ready", doctor.Note, []string{"no server answers"})
+	r.ServerWanted = true
+	r.wants(r.run(), "server-ready", doctor.Problem, []string{"no server answers"})
+	if slices.ContainsFunc(found, func(f doctor.Finding) bool { return f.Subject == doctor.SubjectServer && f.Check != "server-ready" }) {
+		t.Errorf("%s", encode(t, found))
+	}
+}
+
+func TestSlackScopes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		scopes   []string
+		check    string
+		severity doctor.Severity
+		says     []string
+	}{
+		{[]string{"channels:read", "groups:read"}, "slack-scopes", doctor.Problem, []string{"chat:write (nobody is notified)"}},
+		{[]string{"chat:write", "channels:read", "groups:read"}, "slack-scopes", doctor.Warning, []string{"channels:history", "groups:history"}},
+		{[]string{"chat:write"}, "slack-channels", doctor.Unknown, []string{"not checked, because Slack says missing_scope", "channels:read is missing"}},
+		{[]string{"chat:write", "channels:read"}, "slack-channels", doctor.OK, nil},
+		{[]string{"chat:write", "chat:write.public", "channels:read"}, "slack-channels", doctor.OK, nil},
+	} {
+		r := newRig(t, gitlabtest.Options{})
+		chat, err := slacktest.New(slacktest.Options{Scopes: tt.scopes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = chat.Close() })
+		chat.AddChannel(slacktest.Channel{Name: "ci", NotMember: slices.Contains(tt.scopes, "chat:write.public")})
+		if r.Slack, err = slack.NewReader(slack.Config{Token: slackToken, APIURL: chat.URL()}); err != nil {
+			t.Fatal(err)
+		}
+		r.wants(r.run(), tt.check, tt.severity, tt.says)
+	}
+}
+
+// Channels may be named by id, and a large workspace has many.
+func TestManyChannels(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{})
+	for i := range 2500 {
+		r.slack.AddChannel(slacktest.Channel{Name: fmt.Sprintf("team-%d", i), NotMember: true})
+	}
+	id := r.slack.Channel("ci")
+	r.rules(ruleFile + "  - {name: b, on: job, notify: [{channel: " + id + "}, {channel: '#team-2400'}, {channel: C0123456789}]}\n")
+	found := r.run()
+	r.wants(found, "slack-channels", doctor.Problem, []string{`#team-2400 (rule "b"): the bot is no member`})
+	r.wants(found, "slack-channels", doctor.Problem, []string{`C0123456789 (rule "b"): there is no such channel`})
+	for _, f := range found {
+		if f.Check == "slack-channels" && f.Severity != doctor.Problem {
+			t.Errorf("%s", encode(t, f))
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize/english"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+const newToken = "give another token as PIPESTEWARD_GITLAB_TOKEN, or in the file that PIPESTEWARD_GITLAB_TOKEN_FILE names"
+
+// checkTokenValid tells whether GitLab takes the token, and whose it is.
+func checkTokenValid(ctx context.Context, x *exam) []Finding {
+	user, err := x.tokenUser(ctx)
+	switch {
+	case refusesToken(err):
+		return one(Problem, "GitLab refuses the access token: "+failureOf(err).Message,
+			"check that it is whole, not expired and not revoked, and that its user is active; "+newToken)
+	case !answered(err):
+		return notChecked(err)
+	case err != nil:
+		return one(Unknown, "GitLab takes the token, but does not show whose it is: "+failureOf(err).Message, "give a token with the scope api")
+	}
+	return ok("valid: " + kindOf(user))
+}
+
+// kindOf names the kind of a token by its user: GitLab makes one for each project or
+// group access token (project_5_bot_…).
+func kindOf(user gitlab.TokenUser) string {
+	kind := "personal access token"
+	switch {
+	case strings.HasPrefix(user.Username, "project_") && strings.Contains(user.Username, "_bot"):
+		kind = "project access token"
+	case strings.HasPrefix(user.Username, "group_") && strings.Contains(user.Username, "_bot"):
+		kind = "group access token"
+	case user.Bot:
+		kind = "token of a bot"
+	}
+	if user.Admin {
+		kind += " of an administrator"
+	}
+	return kind + ", @" + user.Username
+}
+
+// checkTokenScopes tells what the token may do, whatever the rights of its user.
+func checkTokenScopes(ctx context.Context, x *exam) []Finding {
+	token, err := x.accessToken(ctx)
+	e := failureOf(err)
+	switch {
+	case err == nil:
+	case e != nil && e.Final(404):
+		return one(Note, "this GitLab does not show the scopes of a token (15.5 and later do)", "")
+	default:
+		return notChecked(err)
+	}
+	switch {
+	case token.FineGrained:
+		return checkPermissions(x, token)
+	case token.May("api"):
+		return ok("scope api")
+	case token.May("read_api"):
+		return one(Problem, "the access token lacks the scope api: it has "+strings.Join(token.Scopes, ", ")+", with which GitLab refuses every action",
+			"make a token with the scope api; "+newToken)
+	}
+	return one(Problem, "the access token lacks the scope api: it has "+strings.Join(token.Scopes, ", "), "make a token with the scope api; "+newToken)
+}
+
+// checkPermissions tells which permissions a fine-grained token lacks.
+func checkPermissions(x *exam, token gitlab.AccessToken) []Finding {
+	if len(token.Grants) == 0 {
+		return one(Unknown, "fine-grained, and GitLab does not show its permissions", `give it "Personal Access Token: Read" too, or see the table of permissions in README.md`)
+	}
+	verbs := x.verbs()
+	lacking := map[Severity][]string{}
+	for _, p := range permissions {
+		used := p.verb == "" || slices.Contains(verbs, p.verb)
+		if used && !grants(token, p) {
+			lacking[p.severity()] = append(lacking[p.severity()], fmt.Sprintf("%q (%s)", p.title, p.use))
+		}
+	}
+	var found []Finding
+	for _, s := range []Severity{Problem, Warning} {
+		if n := len(lacking[s]); n > 0 {
+			found = append(found, Finding{
+				Severity: s, Seen: fmt.Sprintf("fine-grained, and lacks %s: %s", english.PluralWord(n, "a permission", "permissions"), strings.Join(lacking[s], ", ")),
+				Advice: "add to the token what is missing: GitLab makes a new one for that; " + newToken,
+			})
+		}
+	}
+	if len(found) == 0 {
+		return ok("fine-grained, with the permissions that the rules need")
+	}
+	return found
+}
+
+// verbs returns the verbs that the rules use.
+func (x *exam) verbs() []string {
+	var all []string
+	if x.Rules == nil {
+		return event.Verbs
+	}
+	for _, r := range x.Rules.All() {
+		for _, verb := range r.Verbs() {
+			if !slices.Contains(all, verb) {
+				all = append(all, verb)
+			}
+		}
+	}
+	return all
+}
+
+// expiryWarning is how long before its expiry a token is warned of.
+const expiryWarning = 14 * 24 * time.Hour
+
+func checkTokenExpiry(ctx context.Context, x *exam) []Finding {
+	token, err := x.accessToken(ctx)
+	if err != nil {
+		return notChecked(err)
+	}
+	if token.ExpiresAt.IsZero() {
+		return ok("never expires")
+	}
+	left, day := token.ExpiresAt.Sub(x.Now()), token.ExpiresAt.Format(time.DateOnly)
+	if left < expiryWarning {
+		return one(Warning, fmt.Sprintf("the access token expires in %s, on %s", event.Coarse(max(left, 0)), day),
+			"make a new one, or rotate it, and give it to Pipesteward before")
+	}
+	return ok(fmt.Sprintf("expires in %d days, on %s", int(left/(24*time.Hour)), day))
+}

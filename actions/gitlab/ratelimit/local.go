@@ -1,0 +1,56 @@
+package ratelimit
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pipesteward/pipesteward/store"
+)
+
+// Local is the Limiter of one process, for commands that share no store with others. It
+// is safe for concurrent use.
+type Local struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	full map[string]time.Time // when the bucket is full again
+	held map[string]time.Time // nobody takes from the bucket before
+}
+
+var _ Limiter = (*Local)(nil)
+
+// NewLocal returns a Local whose buckets are full.
+func NewLocal(now func() time.Time) *Local {
+	return &Local{now: now, full: map[string]time.Time{}, held: map[string]time.Time{}}
+}
+
+// Take implements Limiter. Its error is ctx's.
+func (l *Local) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	if held := l.held[key].Sub(now); held > 0 {
+		return held, ctx.Err()
+	}
+	full := l.full[key]
+	if full.Before(now) {
+		full = now
+	}
+	full = full.Add(rate.Interval())
+	if wait := full.Sub(now) - time.Duration(rate.Capacity())*rate.Interval(); wait > 0 {
+		return wait, ctx.Err()
+	}
+	l.full[key] = full
+	return 0, ctx.Err()
+}
+
+// Hold implements Limiter. Its error is ctx's.
+func (l *Local) Hold(ctx context.Context, key string, span time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if until := l.now().Add(span); until.After(l.held[key]) {
+		l.held[key] = until
+	}
+	return ctx.Err()
+}

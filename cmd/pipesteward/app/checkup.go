@@ -1,0 +1,126 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/catchup"
+	"github.com/pipesteward/pipesteward/actions/doctor"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
+	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/redis"
+)
+
+// checkup returns what the running service checks of itself.
+func (a *App) checkup(gl *gitlab.Client, reader *slack.Reader) doctor.Config {
+	cfg := checkupOf(a.options)
+	cfg.GitLab, cfg.Slack, cfg.Rules = gl, reader, a.rules.Rules()
+	return cfg
+}
+
+// checkupOf returns the part of a check-up that the options alone give.
+func checkupOf(o Options) doctor.Config {
+	return doctor.Config{
+		Rate: o.GitLabRate, DryRun: o.DryRun, Projects: o.Projects, Version: o.Version, Now: time.Now,
+		WebhookTokens: o.Credentials.Tokens, SigningTokens: o.Credentials.SigningTokens, Insecure: o.Credentials.Insecure,
+		Secrets: o.secrets(),
+	}
+}
+
+// secrets returns all secrets of the options.
+func (o Options) secrets() []string {
+	all := append([]string{o.GitLabToken, o.SlackToken}, o.Credentials.Tokens...)
+	all = append(all, o.Credentials.SigningTokens...)
+	if before, _, is := strings.Cut(o.Store, "@"); is { // the last @ ends the password
+		if at := strings.LastIndex(o.Store, "@"); at > 0 {
+			before = o.Store[:at]
+		}
+		if _, password, is := strings.Cut(strings.TrimPrefix(before[strings.Index(before, ":")+1:], "//"), ":"); is {
+			all = append(all, password)
+		}
+	}
+	return all
+}
+
+// Checkup makes what `pipesteward doctor` checks, as the service would make it. What
+// can't be made is a finding, and no error. The returned function closes it all.
+func Checkup(ctx context.Context, o Options) (cfg doctor.Config, end func() error) {
+	cfg = checkupOf(o)
+	end = func() error { return nil }
+	quiet := slog.New(slog.DiscardHandler) // the findings say it
+	if sources, err := ReadRules(o.Rules); err != nil {
+		cfg.RulesErr = err
+	} else if loaded, found, err := loadSources(sources, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}); err != nil {
+		cfg.RulesErr = err
+	} else {
+		cfg.Rules, cfg.Warnings = loaded, len(found)
+	}
+	var limiter ratelimit.Limiter = ratelimit.NewLocal(time.Now)
+	if db, err := openPresent(ctx, o.Store, quiet); err != nil {
+		cfg.StoreErr = err
+	} else if db != nil {
+		cfg.Store, end = db, db.Close
+		cfg.Known = func(ctx context.Context) ([]int64, error) {
+			known, err := catchup.NewKnown(db, quiet).Projects(ctx)
+			ids := make([]int64, len(known))
+			for i, p := range known {
+				ids[i] = p.ID
+			}
+			return ids, err
+		}
+		if shared, is := db.(*redis.Store); is {
+			limiter = shared
+		} else {
+			cfg.LeaveStore = db.Close // so that `serve` can start
+		}
+	}
+	cfg.GitLab, cfg.GitLabErr = NewGitLab(o, limiter, nil, quiet)
+	cfg.Slack, cfg.SlackErr = newSlackReader(o)
+	return cfg, end
+}
+
+// openPresent opens the store; nil for a file that is not there, which this does not
+// make.
+func openPresent(ctx context.Context, setting string, log *slog.Logger) (store.Store, error) {
+	path, isFile := strings.CutPrefix(setting, "bolt:")
+	if setting == "" {
+		path, isFile = strings.TrimPrefix(DefaultStore, "bolt:"), true
+	}
+	if isFile {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			if _, err := os.Stat(filepath.Dir(path)); err == nil {
+				return nil, nil
+			}
+		}
+	}
+	return OpenStore(ctx, setting, log)
+}
+
+// newSlackReader returns what reads Slack; nil without a Slack token.
+func newSlackReader(o Options) (*slack.Reader, error) {
+	if o.SlackToken == "" {
+		return nil, nil
+	}
+	return slack.NewReader(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL})
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,75 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// SettingErrors are the settings that are missing or wrong, each once.
+type SettingErrors []SettingError
+
+// SettingError is a setting that is missing or wrong.
+type SettingError struct {
+	Setting string // without dashes: gitlab-token; "": Err names it
+	Err     error  // what is wrong, and what to write instead
+}
+
+func (e SettingError) Error() string {
+	text := strings.ReplaceAll(e.Err.Error(), "\n", "\n    ")
+	if e.Setting == "" {
+		return text
+	}
+	return "--" + e.Setting + ": " + text
+}
+
+// Error lists the settings, one on each line if there are several.
+func (all SettingErrors) Error() string {
+	if len(all) == 1 {
+		return all[0].Error()
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d settings are missing or wrong:", len(all))
+	for _, e := range all {
+		b.WriteString("\n  " + e.Error())
+	}
+	return b.String()
+}
+
+// With adds what is wrong with a setting, unless err is nil or something about the
+// setting is there already.
+func (all SettingErrors) With(setting string, err error) SettingErrors {
+	if err == nil || setting != "" && slices.ContainsFunc(all, func(e SettingError) bool { return e.Setting == setting }) {
+		return all
+	}
+	return append(all, SettingError{setting, err})
+}
+
+// Err returns the errors, nil if there are none.
+func (all SettingErrors) Err() error {
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+// JoinSettings joins the SettingErrors among errors to one; of several about a setting,
+// the first one counts. Other errors come first.
+func JoinSettings(errs ...error) error {
+	var all SettingErrors
+	var others []error
+	for _, err := range errs {
+		some, ok := errors.AsType[SettingErrors](err)
+		if !ok {
+			others = append(others, err)
+		}
+		for _, e := range some {
+			all = all.With(e.Setting, e.Err)
+		}
+	}
+	if err := errors.Join(others...); err != nil {
+		return errors.Join(err, all.Err())
+	}
+	return all.Err()
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/metrics"
+	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/ownpipeline"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+)
+
+// maxCIWait bounds --wait: a runner is occupied meanwhile, and GitLab's own limit of a
+// job is an hour.
+const maxCIWait = time.Hour
+
+func ciCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "ci",
+		Usage: "apply the rules once to the pipeline of the GitLab CI job that this runs in",
+		Description: "Finds its job, and so its pipeline and project, by CI_JOB_TOKEN; no setting is needed for that. The rules\n" +
+			"are evaluated on the pipeline as it is now and on its jobs that have ended, with event.source == \"ci\". What\n" +
+			"they decide is carried out with the access token of PIPESTEWARD_GITLAB_TOKEN; without one it is only shown,\n" +
+			"because GitLab lets no job token retry, play, cancel or erase. The job that this runs in is left alone.\n" +
+			"Nothing is kept for the next run: budgets and circuit breakers count within one run; attempts are counted\n" +
+			"by the pipeline's own runs.\n\n" +
+			"Exit status: 0 nothing was called for, or it is done; 1 an error; 2 a wrong command line; 3 gave up, because\n" +
+			"attempts are used up; 4 something is called for and was not done: a dry run, or due later than --wait.",
+		Flags: append(flagsOf("rules", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "slack-token", "slack-api-url", "dry-run"),
+			stringFlag("log-level", "warn", "least `LEVEL` of what is logged: debug, info, warn or error"),
+			stringFlag("log-format", formatText, "`FORMAT` of the log: text, json, or auto: text on a terminal, else json"),
+			stringFlag("gitlab-url", "", "`URL` of GitLab (default: that of the job, in CI_API_V4_URL or CI_SERVER_URL)"),
+			&cli.StringFlag{Name: "job-token", Usage: "`TOKEN` of the job", Sources: cli.EnvVars("CI_JOB_TOKEN"), HideDefault: true},
+			&cli.StringFlag{Name: "wait", Value: "2m", Usage: "how much `TIME` decisions may take that are not due yet, such as a retry with a delay; 1h at most", Sources: cli.EnvVars(env("wait"))},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("ci takes no arguments, but got %q: name rules with --rules", c.Args().First())}
+			}
+			wait, err := model.ParseDuration(cmp.Or(c.String("wait"), "0s"))
+			if err != nil || time.Duration(wait) > maxCIWait {
+				return &usageError{fmt.Errorf("--wait: %q is not a time up to %s, like 2m", c.String("wait"), model.Duration(maxCIWait))}
+			}
+			o, err := readSettings(c)
+			if err != nil {
+				return err
+			}
+			if o.JobToken = strings.TrimSpace(c.String("job-token")); o.JobToken == "" {
+				return errors.New("CI_JOB_TOKEN is not set: `pipesteward ci` runs inside a job of GitLab CI, which has that variable. Elsewhere, `pipesteward explain` says what rules make of an event")
+			}
+			if o.GitLabURL = cmp.Or(o.GitLabURL, jobURL()); o.GitLabURL == "" {
+				return errors.New("neither CI_API_V4_URL nor CI_SERVER_URL is set: give GitLab's base URL with --gitlab-url")
+			}
+			log, err := newLogger(c, stderr)
+			if err != nil {
+				return err
+			}
+			return runCI(ctx, o, time.Duration(wait), log.Handler(), stdout)
+		},
+	}
+}
+
+// jobURL returns the base URL of the GitLab that runs the job; "": not known.
+func jobURL() string {
+	if base, ok := strings.CutSuffix(strings.TrimRight(os.Getenv("CI_API_V4_URL"), "/"), "/api/v4"); ok {
+		return base
+	}
+	return os.Getenv("CI_SERVER_URL")
+}
+
+// runCI applies the rules once, on a store that is removed afterwards.
+func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.Handler, stdout io.Writer) (err error) {
+	began := time.Now()
+	loaded, err := app.LoadRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()})
+	if err != nil {
+		return err
+	}
+	problems := errorCounter{handler, new(atomic.Int64)}
+	log := slog.New(problems)
+	dir, err := os.MkdirTemp("", "pipesteward-ci-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	db, err := app.OpenStore(ctx, "bolt:"+filepath.Join(dir, "run.db"), log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	gl, err := app.NewGitLab(o, db, nil, log)
+	if err != nil {
+		return err
+	}
+
+	access := o.GitLabToken != ""
+	place, err := ownpipeline.Locate(ctx, gl, access, jobVariables())
+	if err != nil {
+		return err
+	}
+	events, err := place.Events(ctx, gl, loaded)
+	if err != nil {
+		return err
+	}
+	own := actions.Own{Job: place.Job.ID, Pipeline: place.Job.Pipeline.ID}
+	var result ownpipeline.Result
+	if access {
+		config := actions.Config{
+			Queue: db, Journal: db, Guard: db, GitLab: gl, Rules: func() *rules.Rules { return loaded },
+			Now: time.Now, Log: log, Metrics: metrics.New(prometheus.NewRegistry()), Workers: o.Workers(), NativeRetry: o.NativeRetryWait, Own: own,
+		}
+		if o.SlackToken != "" {
+			if config.Receiver, err = app.NewReceiver(o, db, log); err != nil {
+				return err
+			}
+		}
+		run := ownpipeline.Run{
+			Store: db, Runner: actions.New(config), GitLab: gl, Now: time.Now, Grace: app.WorkGrace, AtMost: wait,
+			Waiting: func(left []ownpipeline.Entry) { printWaiting(stdout, left, wait) },
+		}
+		result, err = run.Apply(ctx, events.Wanted)
+	} else {
+		result.Entries = ownpipeline.Would(ctx, loaded, events, own.Spared, log)
+	}
+	result.Errors = int(problems.errors.Load())
+	report := ciReport{printer: ciPrinter(), place: place, events: events, result: result, rules: loaded.Len(), access: access}
+	err = errors.Join(err, report.print(stdout, began, time.Now()))
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("stopped: what was not done is left to the next run of the job")
+	case err != nil:
+		return err
+	case result.Status() != ownpipeline.StatusDone:
+		return &statusError{result.Status()}
+	}
+	return nil
+}
+
+// jobVariables returns what GitLab tells the job in variables.
+func jobVariables() ownpipeline.Variables {
+	id, _ := strconv.ParseInt(os.Getenv("CI_JOB_ID"), 10, 64) // 0: not known
+	return ownpipeline.Variables{
+		JobID: id, DefaultBranch: os.Getenv("CI_DEFAULT_BRANCH"), ProtectedRef: os.Getenv("CI_COMMIT_REF_PROTECTED") == "true",
+	}
+}
+
+// errorCounter counts the records at level ERROR: what the service logs at that level
+// is a failure of the command. It leaves out those of outcomes, which the report has.
+type errorCounter struct {
+	slog.Handler
+	errors *atomic.Int64
+}
+
+// Handle implements slog.Handler.
+func (e errorCounter) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelError {
+		e.errors.Add(1)
+	}
+	if r.Message == notify.OutcomeMessage {
+		return nil
+	}
+	return e.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (e errorCounter) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return errorCounter{e.Handler.WithAttrs(attrs), e.errors}
+}
+
+// WithGroup implements slog.Handler.
+func (e errorCounter) WithGroup(name string) slog.Handler {
+	return errorCounter{e.Handler.WithGroup(name), e.errors}
+}

@@ -1,0 +1,121 @@
+package demo
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+)
+
+// suggestions are shell commands to try after the story. Each works as it is printed, in
+// the directory where the demo runs.
+type suggestions struct {
+	program         string // runs this program
+	dir             string // holds rules.yaml, and may hold more as long as the demo runs
+	webhooks, admin string
+	gitlab          *gitlabtest.Server
+	job             gitlabtest.Job // one whose webhook is an example
+}
+
+// suggestion is a command with what it shows.
+type suggestion struct{ shows, command string }
+
+// print prints what to try: with keep, while the demo stays up, else after it.
+func (s suggestions) print(n *narrator, keep bool) error {
+	list := s.afterwards()
+	if keep {
+		hook := filepath.Join(s.dir, "hook.json")
+		if err := os.WriteFile(hook, s.gitlab.JobHookBody(s.job.ID), 0o600); err != nil {
+			return err
+		}
+		list = s.meanwhile(hook)
+		n.say("\nEverything stays up. In another terminal, in this directory:")
+	} else {
+		n.say("\nWhat to try next:")
+	}
+	for _, each := range list {
+		n.print("\n  " + strings.ReplaceAll(wrap(each.shows, width-2), "\n", "\n  ") + "\n" + n.paint(text.Bold, "    "+each.command))
+	}
+	return nil
+}
+
+// afterwards are the commands that need no running demo.
+func (s suggestions) afterwards() []suggestion {
+	list := []suggestion{{"Fail jobs yourself, and look around while the demo stays up:", s.run("demo", "--keep")}}
+	if exists("rules.example.yaml") {
+		list = append(list, suggestion{"See rules to begin with, and check them:", Shell("cat", "rules.example.yaml") + "\n    " + s.run("check", "rules.example.yaml")})
+	}
+	if exists("rules.example.test.yaml") {
+		list = append(list, suggestion{"Test them, without a GitLab:", s.run("test", "rules.example.test.yaml")})
+	}
+	return append(list, suggestion{"Run it on your GitLab; this shows all settings:", s.run("serve", "--help")})
+}
+
+// meanwhile are the commands for a demo that stays up.
+func (s suggestions) meanwhile(hook string) []suggestion {
+	rules := filepath.Join(s.dir, "rules.yaml")
+	return []suggestion{
+		{"What the service is doing:", s.run("status", "--admin-url", s.admin)},
+		{fmt.Sprintf("What happened to job %d, and why:", s.job.ID), s.run("why", "--admin-url", s.admin, s.job.WebURL)},
+		{"What it has decided, and its metrics:", Shell("curl", "-s", s.admin+"/api/v1/decisions?outcome=done") + "\n    " + Shell("curl", "-s", s.admin+"/metrics") + " | " + Shell("grep", "^pipesteward")},
+		{fmt.Sprintf("Why a rule matches the webhook of job %d, and the others do not:", s.job.ID), s.run("explain", "--rules", rules, "--event", hook)},
+		{"Deliver that webhook once more: it is accepted, and nothing is done twice:", Shell("curl", "-si", s.webhooks, "-H", "X-Gitlab-Token: "+webhookToken, "-d", "@"+hook)},
+		{"A page of the simulated GitLab, for a browser too; that of a job that runs says how to end it:", Shell("curl", "-s", s.gitlab.Pipeline(s.job.PipelineID).WebURL)},
+		{"Its API:", Shell("curl", "-s", s.gitlab.URL()+"/api/v4/projects/1/jobs", "-H", "PRIVATE-TOKEN: "+gitlabtest.DefaultToken)},
+		{"The rules; the service follows what you change in this file:", Shell("cat", rules)},
+	}
+}
+
+// run returns the command that runs this program with arguments.
+func (s suggestions) run(args ...string) string {
+	return onLines(append([]string{s.program}, quoted(args)...))
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// plain matches words that no shell changes.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@,+-]+$`)
+
+// Shell returns a command as a shell reads it.
+func Shell(words ...string) string { return onLines(quoted(words)) }
+
+// quoted returns words as a shell reads them.
+func quoted(words []string) []string {
+	all := slices.Clone(words)
+	for i, word := range all {
+		if !plain.MatchString(word) {
+			all[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+	}
+	return all
+}
+
+// onLines joins the words of a command on lines that fit a terminal, as far as words do;
+// an option stays together with its value.
+func onLines(words []string) string {
+	const columns = width - len("      ") - len(" \\")
+	line, begun := words[0], ""
+	for i := 1; i < len(words); i++ {
+		next := words[i]
+		if strings.HasPrefix(next, "-") && i+1 < len(words) && !strings.HasPrefix(words[i+1], "-") {
+			i++
+			next += " " + words[i]
+		}
+		if len(line)+1+len(next) > columns {
+			begun += line + " \\\n      "
+			line = next
+			continue
+		}
+		line += " " + next
+	}
+	return begun + line
+}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize/english"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/actions/doctor"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/rules"
+)
+
+func doctorCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "doctor",
+		Usage: "check token, rights, webhooks, store, clock and Slack, and say what to mend",
+		Description: "Takes the settings of `serve`, and changes nothing in GitLab or Slack. It checks the projects that --projects and\n" +
+			"schedule rules name and those that sent events; where there are none of these, all in which the token's user is\n" +
+			"a member. What `serve` has in force is read from --admin-url. Exit status: 0 without problems, 1 with problems\n" +
+			"(--strict: or warnings), 2 for a wrong command line.",
+		Flags: append(append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "projects",
+			"webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "slack-token", "slack-api-url", "dry-run"), adminFlags()...),
+			&cli.StringSliceFlag{Name: "project", Usage: "check only this `PROJECT`, glob or group (repeatable)"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only what is not in order"},
+			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as problems"},
+			&cli.BoolFlag{Name: "json", Usage: "print all findings as JSON, with all projects"},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("doctor takes no arguments, but got %q: name projects with --project", c.Args().First())}
+			}
+			only := c.StringSlice("project")
+			for _, entry := range only {
+				if err := rules.CheckProjects(entry); err != nil {
+					return &usageError{fmt.Errorf("--project: %w", err)}
+				}
+			}
+			o, err := readSettings(c)
+			if err != nil {
+				return err
+			}
+			cfg, end := app.Checkup(ctx, o)
+			cfg.Only, cfg.Server, cfg.ServerWanted = only, runningServer{c}, c.IsSet("admin-url")
+			cfg.Secrets = append(cfg.Secrets, c.String("admin-token"), c.String("admin-password"))
+			show := newCounter(stderr, isTerminal(stderr))
+			cfg.Progress = show.count
+			found := doctor.Run(ctx, cfg, doctor.Checks)
+			show.end()
+			if err := end(); err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				err = printJSON(stdout, checkupReport{doctor.Count(found, doctor.Problem), doctor.Count(found, doctor.Warning), found})
+			} else {
+				err = printCheckup(stdout, found, c.Bool("quiet"))
+			}
+			failed := doctor.Count(found, doctor.Problem) > 0 || c.Bool("strict") && doctor.Count(found, doctor.Warning) > 0
+			if err == nil && failed {
+				err = errReported
+			}
+			return err
+		},
+	}
+}
+
+// checkupReport is the output of --json.
+type checkupReport struct {
+	Problems int              `json:"problems"`
+	Warnings int              `json:"warnings"`
+	Findings []doctor.Finding `json:"findings"`
+}
+
+// runningServer is the server whose admin API the flags of a command name.
+type runningServer struct{ flags *cli.Command }
+
+// Status implements doctor.Server.
+func (s runningServer) Status(ctx context.Context) (doctor.ServerStatus, error) {
+	var status admin.Status
+	if err := callAdmin(ctx, s.flags, http.MethodGet, "/api/v1/status", nil, &status); err != nil {
+		return doctor.ServerStatus{}, err
+	}
+	answer := doctor.ServerStatus{
+		Address: s.flags.String("admin-url"), Version: status.Version, DryRun: status.DryRun, RulesErr: status.Rules.Error,
+		Dead: status.Queue.Dead, Due: status.Queue.Due,
+	}
+	var ready handlers.Response
+	if err := callAdmin(ctx, s.flags, http.MethodGet, "/readyz", nil, &ready); err != nil {
+		answer.NotReady = err.Error()
+	}
+	var inForce admin.RulesState
+	if err := callAdmin(ctx, s.flags, http.MethodGet, "/api/v1/rules", nil, &inForce); err != nil {
+		return doctor.ServerStatus{}, err
+	}
+	for _, r := range inForce.Rules {
+		answer.RuleFiles = append(answer.RuleFiles, r.Hash)
+	}
+	for _, p := range status.Paused {
+		answer.Paused = append(answer.Paused, fmt.Sprintf("%s, since %s", p, p.Since.Format(time.RFC3339)))
+	}
+	return answer, nil
+}
+
+// marks are the signs of the severities, as a terminal shows them.
+func marks(p printer) map[doctor.Severity]string {
+	return map[doctor.Severity]string{
+		doctor.OK: p.green("✓"), doctor.Note: p.dim("·"), doctor.Warning: p.yellow("!"), doctor.Problem: p.red("✗"), doctor.Unknown: p.yellow("?"),
+	}
+}
+
+const (
+	// checkupWidth is the width of the output, in characters.
+	checkupWidth = 80
+	// idWidth is that of the column of checks.
+	idWidth = 19
+	// namedProjects is how many projects of a finding are named.
+	namedProjects = 3
+)
+
+// printCheckup prints the findings by subject, and their number; quiet: only those that
+// are not in order.
+func printCheckup(w io.Writer, found []doctor.Finding, quiet bool) error {
+	p := newPrinter(w)
+	var b strings.Builder
+	subject := ""
+	for i := 0; i < len(found); i++ {
+		f := found[i]
+		if quiet && (f.Severity == doctor.OK || f.Severity == doctor.Note) {
+			continue
+		}
+		name, alike := f.Check, 1
+		for i+1 < len(found) && isAlike(f, found[i+1]) {
+			alike, i = alike+1, i+1
+		}
+		if alike > 1 {
+			name = fmt.Sprintf("%d checks", alike)
+		}
+		if f.Subject != subject {
+			if subject != "" {
+				b.WriteByte('\n')
+			}
+			subject = f.Subject
+			fmt.Fprintln(&b, p.bold(subject))
+		}
+		margin := strings.Repeat(" ", 2+2+idWidth+1)
+		fmt.Fprintf(&b, "  %s %-*s %s\n", marks(p)[f.Severity], idWidth, name, behind(margin, f.Seen))
+		if len(f.Projects) > 0 {
+			fmt.Fprintf(&b, "%s%s\n", margin, behind(margin, named(f.Projects)))
+		}
+		if f.Advice != "" {
+			fmt.Fprintf(&b, "%s%s\n", margin, behind(margin+"  ", "→ "+f.Advice))
+		}
+	}
+	if b.Len() > 0 {
+		b.WriteByte('\n')
+	}
+	b.WriteString(sumOf(found) + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// isAlike reports whether two checks of a subject could not be made for the same reason.
+func isAlike(a, b doctor.Finding) bool {
+	return a.Severity == doctor.Unknown && b.Severity == doctor.Unknown && a.Subject == b.Subject && a.Seen == b.Seen && a.Advice == "" && b.Advice == "" &&
+		len(a.Projects)+len(b.Projects) == 0
+}
+
+// named names the projects of a finding: some of many.
+func named(paths []string) string {
+	some := strings.Join(paths[:min(len(paths), namedProjects)], ", ")
+	if len(paths) > namedProjects {
+		some += ", … (--json lists all)"
+	}
+	return fmt.Sprintf("%s: %s", english.Plural(len(paths), "project", ""), some)
+}
+
+// behind breaks a text so that its lines fit behind a margin.
+func behind(margin, s string) string {
+	lines := strings.Split(text.WrapSoft(s, checkupWidth-len(margin)), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ") // WrapSoft fills them up
+	}
+	return strings.Join(lines, "\n"+margin)
+}
+
+// sumOf says how many findings there are of each severity.
+func sumOf(found []doctor.Finding) string {
+	var parts []string
+	add := func(n int, what string) {
+		if n > 0 {
+			parts = append(parts, what)
+		}
+	}
+	problems, warnings, unknown := doctor.Count(found, doctor.Problem), doctor.Count(found, doctor.Warning), doctor.Count(found, doctor.Unknown)
+	add(problems, english.Plural(problems, "problem", ""))
+	add(warnings, english.Plural(warnings, "warning", ""))
+	add(unknown, fmt.Sprintf("%d not checked", unknown))
+	if len(parts) == 0 {
+		return "all is in order"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// counter shows on standard error how far the checks of many projects are: one line on a
+// terminal, which is written over, and else a line every few seconds.
+type counter struct {
+	out      io.Writer
+	terminal bool
+	shown    time.Time
+}
+
+func newCounter(out io.Writer, terminal bool) *counter {
+	return &counter{out: out, terminal: terminal, shown: time.Now()}
+}
+
+// count shows that so many projects are read, the last of them path.
+func (c *counter) count(done, of int, path string) {
+	every := 5 * time.Second
+	if c.terminal {
+		every = 200 * time.Millisecond
+	}
+	if time.Since(c.shown) < every {
+		return
+	}
+	c.shown = time.Now()
+	line := fmt.Sprintf("project %d of %d: %s", done, of, path)
+	if c.terminal {
+		fmt.Fprintf(c.out, "\r\x1b[K%s", line)
+		return
+	}
+	fmt.Fprintln(c.out, line)
+}
+
+// end removes the line.
+func (c *counter) end() {
+	if c.terminal {
+		fmt.Fprint(c.out, "\r\x1b[K")
+	}
+}

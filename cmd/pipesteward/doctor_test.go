@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pipesteward/pipesteward/actions/doctor"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/store/redistest"
+)
+
+// doctorOf runs the command with the settings of the environment.
+func doctorOf(env *environment, more ...string) (code int, stdout, stderr string) {
+	env.Helper()
+	var out, errs bytes.Buffer
+	code = run(env.Context(), append([]string{
+		"pipesteward", "doctor", "--rules", filepath.Join(env.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(env.dir, "pipesteward.db"),
+		"--gitlab-url", env.gitlab.URL(), "--gitlab-token", gitlabtest.DefaultToken, "--gitlab-rate", "100000/1m", "--slack-api-url", env.slack.URL(),
+		"--slack-token", testSlack, "--webhook-token", testSecret,
+	}, more...), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func says(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("lacks %q:\n%s", part, text)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("a line has %d characters:\n%s", n, line)
+		}
+	}
+}
+
+// A newcomer with 200 projects sees what is to be mended, and then that all is in order.
+func TestDoctor(t *testing.T) {
+	env := newEnvironment(t)
+	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
+	for i := range 200 {
+		p := gitlabtest.Project{Path: fmt.Sprintf("apps/app-%03d", i)}
+		if i < 150 {
+			p.Role = gitlabtest.Reporter
+		}
+		env.gitlab.AddProject(p)
+	}
+	const nobody = "--admin-url=http://127.0.0.1:1"
+	code, out, _ := doctorOf(env, nobody)
+	if code != 1 {
+		t.Errorf("exit status %d, want 1", code)
+	}
+	says(t, out, "✓ gitlab-reachable", "✗ project-role", "the role Developer is missing, for retry",
+		"150 projects: apps/app-000, apps/app-001, apps/app-002,", "… (--json lists all)", "→ give the token's user the role Developer", "✗ server-ready", "no server answers", "2 problems")
+	if _, err := os.Stat(filepath.Join(env.dir, "pipesteward.db")); err == nil {
+		t.Error("the store's file was made")
+	}
+
+	code, out, _ = doctorOf(env, nobody, "--json")
+	var report struct {
+		Problems int
+		Findings []doctor.Finding
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 1 || report.Problems != 2 {
+		t.Fatalf("exit status %d, %v, %d problems", code, err, report.Problems)
+	}
+	for _, f := range report.Findings {
+		if f.Check == "project-role" && len(f.Projects) != 150 {
+			t.Errorf("%d projects are listed, want 150", len(f.Projects))
+		}
+	}
+
+	p := env.run()
+	if code, out, _ = doctorOf(env, "--admin-url", p.admin, "--project", "apps/app-1[5-9]?", "--quiet"); code != 0 || strings.Contains(out, "✓") {
+		t.Errorf("exit status %d, want 0:\n%s", code, out)
+	}
+	for id := int64(1); id <= 200; id++ {
+		env.gitlab.SetRole(id, gitlabtest.Maintainer)
+	}
+	if code, out, _ = doctorOf(env, "--admin-url", p.admin, "--strict"); code != 0 {
+		t.Errorf("exit status %d, want 0:\n%s", code, out)
+	}
+	says(t, out, "all is in order")
+	env.gitlab.SetAccessToken(gitlabtest.AccessToken{ExpiresAt: time.Now().AddDate(0, 0, 3)})
+	if code, out, _ = doctorOf(env, "--admin-url", p.admin); code != 0 {
+		t.Errorf("a warning ends with %d, want 0:\n%s", code, out)
+	}
+	if code, out, _ = doctorOf(env, "--admin-url", p.admin, "--strict", "--quiet"); code != 1 {
+		t.Errorf("a warning ends with %d under --strict, want 1:\n%s", code, out)
+	}
+	says(t, out, "! token-expiry", "1 warning")
+	p.stop()
+	for _, request := range env.gitlab.Requests() {
+		if request.Method != http.MethodGet {
+			t.Errorf("doctor sends %s %s", request.Method, request.Path)
+		}
+	}
+}
+
+// Beside a running serve, whose file is locked, the server says what it knows.
+func TestDoctorBesideServe(t *testing.T) {
+	env := newEnvironment(t)
+	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
+	env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	p := env.run()
+	code, out, _ := doctorOf(env, "--admin-url", p.admin)
+	if code != 0 {
+		t.Errorf("exit status %d, want 0", code)
+	}
+	says(t, out, "· store-open", "open in another process", "✓ server-ready", "✓ server-rules", "the rules of the files are in force", "nothing is paused")
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"pipesteward", "pause", "--admin-url", p.admin, "--reason", "the cluster moves"}, &stdout, &stderr); code != 0 {
+		t.Fatal(stderr.String())
+	}
+	env.write("rules.yaml", ruleNamed("second"))
+	_, out, _ = doctorOf(env, "--admin-url", p.admin)
+	says(t, out, "the cluster moves")
+	p.stop()
+}
+
+// What is wrong at once does not hide what is wrong elsewhere, and no secret is shown.
+func TestDoctorWithAllWrong(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", "version: 1\nrules: [{name: a, on: jobs}]\n")
+	env.gitlab.SetAccessToken(gitlabtest.AccessToken{Revoked: true})
+	code, out, errs := doctorOf(env, "--admin-url=http://127.0.0.1:1", "--store", "redis://me:hush-hush@127.0.0.1:1/0", "--slack-token", "xoxb-wrong-one", "--webhook-token", "short")
+	if code != 1 {
+		t.Errorf("exit status %d, want 1", code)
+	}
+	env.slack.SetToken(testSlack)
+	says(t, out, "✗ rules-load", "✗ store-open", "✗ token-valid", "? 3 checks", "not checked, because the rules can't be used", "? projects-exist", "! webhook-secret")
+	for _, secret := range []string{"hush-hush", "xoxb-wrong-one", gitlabtest.DefaultToken, "short\n"} {
+		if strings.Contains(out+errs, secret) {
+			t.Errorf("%s is shown:\n%s%s", secret, out, errs)
+		}
+	}
+	for _, args := range [][]string{{"apps"}, {"--project", "/x"}} {
+		if code, _, errs := doctorOf(env, args...); code != 2 {
+			t.Errorf("%v: exit status %d, want 2: %s", args, code, errs)
+		}
+	}
+	if code, out, _ := doctorOf(env, "--gitlab-token", ""); code != 1 || !strings.Contains(out, "--gitlab-token: it is missing") {
+		t.Errorf("without a token: exit status %d\n%s", code, out)
+	}
+}
+
+// Redis says its version, and what it may lose.
+func TestDoctorOnRedis(t *testing.T) {
+	env := newEnvironment(t)
+	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
+	env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	server := redistest.Start(t)
+	_, out, _ := doctorOf(env, "--store", server.URL())
+	says(t, out, "✓ store-open          Redis ", " at 127.0.0.1:", "store-durable", "✓ store-latency       a durable write takes", "✓ store-space", "✓ project-role")
+}
+
+// `serve` says at its start what will keep it from its work.
+func TestServeChecksItself(t *testing.T) {
+	env := newEnvironment(t)
+	env.gitlab.SetAccessToken(gitlabtest.AccessToken{Scopes: []string{"read_api"}})
+	env.slack.AddChannel(slacktest.Channel{Name: "ci", Archived: true})
+	p := env.run("--webhook-token", "short")
+	p.eventually("the token's scopes are warned of", func() bool { return strings.Contains(p.logged(), "lacks the scope api") })
+	p.eventually("the archived channel is warned of", func() bool { return strings.Contains(p.logged(), "is archived") })
+	p.eventually("the weak secret is warned of", func() bool { return strings.Contains(p.logged(), "can be guessed") })
+}
