@@ -32,6 +32,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -155,6 +156,7 @@ func (r *Runner) handlers() map[string]worker.Handler {
 		follow.RecordKind:    worker.JSON(r.retries.Handle),
 		breaker.RecordKind:   worker.JSON(r.Breakers.Handle),
 		health.RecordKind:    worker.JSON(r.Health.Handle),
+		hooks.RecordKind:     worker.JSON(hooks.Announcements{Announcer: r.notifier, Rules: r.Rules}.Handle),
 	}
 	for kind, handle := range all {
 		all[kind] = steer.Explained(kind, r.classified(handle))

@@ -3,7 +3,6 @@ package catchup
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,18 +78,18 @@ func (p *projectRound) replayFailed(ctx context.Context) error {
 		return err
 	}
 	for _, hook := range hooks {
-		name := nameOf(hook)
+		name := hook.Name()
 		if l := p.round.lists[name]; l != nil {
 			p.lists = append(p.lists, l)
 			continue
 		}
 		l := &deliveryList{key: keys.Deliveries(p.GitLab.Instance(), name)}
 		p.round.lists[name], p.lists = l, append(p.lists, l)
-		why := disabledBy(hook)
-		if why != "" && !p.disabled[name] {
-			p.Log.Warn("GitLab has disabled a webhook after failed deliveries: correct their cause, then press Test at the webhook", "webhook", name, "project", p.name(), "reason", why)
+		if !hook.Sends() && !p.disabled[name] {
+			p.Log.Warn("GitLab has disabled a webhook after failed deliveries: correct their cause, then press Test at the webhook, or run `pipesteward hooks ensure`",
+				"webhook", name, "project", p.name(), "reason", strings.ReplaceAll(hook.AlertStatus, "_", " "))
 		}
-		p.disabled[name] = why != ""
+		p.disabled[name] = !hook.Sends()
 		if err := p.replay(ctx, hook, l); err != nil {
 			l.again = true
 			return err
@@ -115,8 +114,7 @@ func (r *round) hooks(ctx context.Context, p event.Project) ([]gitlab.Hook, erro
 		all = append(all, ofGroup...)
 	}
 	return slices.DeleteFunc(all, func(h gitlab.Hook) bool {
-		u, err := url.Parse(h.URL)
-		return err != nil || !strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), r.WebhookPath) || !h.JobEvents && !h.PipelineEvents
+		return !h.HasPath(r.WebhookPath) || !h.JobEvents && !h.PipelineEvents
 	}), nil
 }
 
@@ -132,23 +130,6 @@ func (f *Finder) visible(owner string, list func() ([]gitlab.Hook, error)) ([]gi
 		return nil, nil
 	}
 	return hooks, err
-}
-
-// nameOf names a webhook in keys and logs, without its URL, which may hold a secret.
-func nameOf(h gitlab.Hook) string {
-	owner := "group " + h.Group
-	if h.Group == "" {
-		owner = fmt.Sprintf("project %d", h.Project)
-	}
-	return fmt.Sprintf("%s, webhook %d", owner, h.ID)
-}
-
-// disabledBy says why GitLab sends nothing to a webhook now; "": it does.
-func disabledBy(h gitlab.Hook) string {
-	if h.AlertStatus == "executable" {
-		return ""
-	}
-	return strings.ReplaceAll(h.AlertStatus, "_", " ")
 }
 
 // replay queues what failed at a webhook since its list was last read, the oldest
@@ -193,7 +174,7 @@ func (p *projectRound) replay(ctx context.Context, hook gitlab.Hook, l *delivery
 	}
 	if withoutBody > 0 {
 		p.result.WithoutBody += withoutBody
-		p.result.problem(nameOf(hook), fmt.Errorf("GitLab kept no body of %d failed deliveries: the jobs and pipelines of the known projects are read instead, as they are now; the statuses that they had before are lost", withoutBody))
+		p.result.problem(hook.Name(), fmt.Errorf("GitLab kept no body of %d failed deliveries: the jobs and pipelines of the known projects are read instead, as they are now; the statuses that they had before are lost", withoutBody))
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package gitlab
 
 import (
 	"encoding/json"
+	"errors"
+	"slices"
 	"strings"
 
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -143,12 +145,37 @@ type agentsJSON struct {
 }
 
 type hookJSON struct {
-	ID             gitlabjson.Int  `json:"id"`
-	URL            string          `json:"url"`
-	JobEvents      bool            `json:"job_events"`
-	PipelineEvents bool            `json:"pipeline_events"`
-	AlertStatus    string          `json:"alert_status"`
-	DisabledUntil  gitlabjson.Date `json:"disabled_until"`
+	ID                  gitlabjson.Int  `json:"id"`
+	URL                 string          `json:"url"`
+	VerifiesTLS         bool            `json:"enable_ssl_verification"`
+	BranchFilter        string          `json:"push_events_branch_filter"`
+	FilterStrategy      string          `json:"branch_filter_strategy"`
+	Template            string          `json:"custom_webhook_template"`
+	TokenPresent        *bool           `json:"token_present"`
+	SigningTokenPresent *bool           `json:"signing_token_present"`
+	AlertStatus         string          `json:"alert_status"`
+	DisabledUntil       gitlabjson.Date `json:"disabled_until"`
+
+	events []string // the fields *_events that are true, without that suffix
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (h *hookJSON) UnmarshalJSON(raw []byte) error {
+	type fields hookJSON
+	if err := json.Unmarshal(raw, (*fields)(h)); err != nil && !errors.As(err, new(*json.UnmarshalTypeError)) {
+		return err
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return err
+	}
+	for name, value := range all {
+		if event, ok := strings.CutSuffix(name, "_events"); ok && string(value) == "true" {
+			h.events = append(h.events, event)
+		}
+	}
+	slices.Sort(h.events)
+	return nil
 }
 
 type deliveryJSON struct {
@@ -297,13 +324,34 @@ func (p projectJSON) dated() Project {
 
 // hook converts to a Hook of the project or group of owned.
 func (h hookJSON) hook(owned Hook) Hook {
-	owned.ID = int64(h.ID)
-	owned.URL = h.URL
-	owned.JobEvents = h.JobEvents
-	owned.PipelineEvents = h.PipelineEvents
-	owned.AlertStatus = h.AlertStatus
-	owned.DisabledUntil = h.DisabledUntil.Time()
-	return owned
+	has := func(event string) bool { return slices.Contains(h.events, event) }
+	return Hook{
+		ID:              int64(h.ID),
+		Project:         owned.Project,
+		Group:           owned.Group,
+		URL:             h.URL,
+		JobEvents:       has("job"),
+		PipelineEvents:  has("pipeline"),
+		PushEvents:      has("push"),
+		Events:          h.events,
+		VerifiesTLS:     h.VerifiesTLS,
+		Template:        h.Template != "",
+		FiltersBranches: h.BranchFilter != "" && h.FilterStrategy != "all_branches",
+		HasToken:        presence(h.TokenPresent),
+		HasSigningToken: presence(h.SigningTokenPresent),
+		AlertStatus:     h.AlertStatus,
+		DisabledUntil:   h.DisabledUntil.Time(),
+	}
+}
+
+func presence(present *bool) Presence {
+	switch {
+	case present == nil:
+		return Unknown
+	case *present:
+		return Present
+	}
+	return Absent
 }
 
 func (d deliveryJSON) delivery() HookDelivery {

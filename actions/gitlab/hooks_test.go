@@ -16,16 +16,21 @@ import (
 func TestHooks(t *testing.T) {
 	const body = `[
 		{"id": 5, "url": "https://bot.example.com/gitlab", "job_events": true, "pipeline_events": false, "alert_status": "temporarily_disabled",
-		 "disabled_until": "2026-11-22T12:30:00.000Z", "project_id": 22, "push_events": 1},
-		{"id": "6", "url": null, "pipeline_events": true, "disabled_until": null}]`
+		 "disabled_until": "2026-11-22T12:30:00.000Z", "project_id": 22, "push_events": 1, "enable_ssl_verification": false, "custom_webhook_template": "{}",
+		 "push_events_branch_filter": "main", "branch_filter_strategy": "wildcard", "token_present": true, "signing_token_present": false},
+		{"id": "6", "url": null, "pipeline_events": true, "tag_push_events": true, "disabled_until": null, "enable_ssl_verification": true,
+		 "push_events_branch_filter": "main", "branch_filter_strategy": "all_branches", "token_present": null}]`
 	var requests string
 	c, _ := newClient(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
 		requests = r.URL.EscapedPath()
 		_, _ = w.Write([]byte(body))
 	}))
 	want := []gitlab.Hook{
-		{ID: 5, URL: "https://bot.example.com/gitlab", JobEvents: true, AlertStatus: "temporarily_disabled", DisabledUntil: noon.Add(30 * time.Minute)},
-		{ID: 6, PipelineEvents: true},
+		{
+			ID: 5, URL: "https://bot.example.com/gitlab", JobEvents: true, Events: []string{"job"}, AlertStatus: gitlab.StatusPaused, DisabledUntil: noon.Add(30 * time.Minute),
+			Template: true, FiltersBranches: true, HasToken: gitlab.Present, HasSigningToken: gitlab.Absent,
+		},
+		{ID: 6, PipelineEvents: true, Events: []string{"pipeline", "tag_push"}, VerifiesTLS: true},
 	}
 	for _, tt := range []struct {
 		path string

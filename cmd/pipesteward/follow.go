@@ -46,10 +46,15 @@ func followDecisions(ctx context.Context, c *cli.Command, query url.Values, limi
 			return page.Decisions, err
 		},
 	}
-	err := f.begin(ctx, limit)
-	if err != nil {
+	if err := f.begin(ctx, limit); err != nil {
 		return err
 	}
+	return pollServer(ctx, interval, f.poll, stderr)
+}
+
+// pollServer calls poll at intervals until ctx is done. It says on stderr when the server
+// does not answer, and goes on when it does again.
+func pollServer(ctx context.Context, interval time.Duration, poll func(context.Context) error, stderr io.Writer) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for gone := false; ; {
@@ -58,7 +63,7 @@ func followDecisions(ctx context.Context, c *cli.Command, query url.Values, limi
 			return nil
 		case <-tick.C:
 		}
-		err := f.poll(ctx)
+		err := poll(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil

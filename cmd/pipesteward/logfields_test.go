@@ -39,9 +39,12 @@ func TestLogFields(t *testing.T) {
 		for _, p := range problems {
 			t.Errorf("%s: %s", files.Position(p.at), p.text)
 		}
-		for field, at := range fields {
-			if used[field] = true; !listed[field] {
-				t.Errorf("%s: the log field %q is not in CONTRIBUTING.md: use one that is, or add it there", files.Position(at), field)
+		for field, places := range fields {
+			used[field] = true
+			for _, at := range places {
+				if !listed[field] {
+					t.Errorf("%s: the log field %q is not in CONTRIBUTING.md: use one that is, or add it there", files.Position(at), field)
+				}
 			}
 		}
 		return nil
@@ -127,10 +130,10 @@ type fieldProblem struct {
 	text string
 }
 
-// loggedFields returns the names of the fields in the log calls of a file, each with one
-// place where it is used.
-func loggedFields(file *ast.File) (fields map[string]token.Pos, problems []fieldProblem) {
-	c := fieldCollector{fields: map[string]token.Pos{}}
+// loggedFields returns the names of the fields in the log calls of a file, each with the
+// places where it is used.
+func loggedFields(file *ast.File) (fields map[string][]token.Pos, problems []fieldProblem) {
+	c := fieldCollector{fields: map[string][]token.Pos{}}
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.CallExpr:
@@ -150,7 +153,7 @@ func loggedFields(file *ast.File) (fields map[string]token.Pos, problems []field
 }
 
 type fieldCollector struct {
-	fields   map[string]token.Pos
+	fields   map[string][]token.Pos
 	problems []fieldProblem
 }
 
@@ -250,7 +253,7 @@ func (c *fieldCollector) attr(call *ast.CallExpr) {
 		from, _ := f.X.(*ast.Ident)
 		switch {
 		case from != nil && from.Name == "store" && f.Sel.Name == "Outage":
-			c.fields["error"] = call.Pos()
+			c.fields["error"] = append(c.fields["error"], call.Pos())
 			return
 		case from != nil && from.Name == "slog" && len(call.Args) == 2:
 			c.name(call.Args[0])
@@ -264,7 +267,7 @@ func (c *fieldCollector) attr(call *ast.CallExpr) {
 func (c *fieldCollector) name(x ast.Expr) (string, bool) {
 	if text, ok := x.(*ast.BasicLit); ok && text.Kind == token.STRING {
 		if name, err := strconv.Unquote(text.Value); err == nil {
-			c.fields[name] = x.Pos()
+			c.fields[name] = append(c.fields[name], x.Pos())
 			return name, true
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
@@ -30,6 +31,9 @@ const (
 	leastCatchUp = 10 * time.Second
 	mostCatchUp  = store.DefaultDedupeTTL
 )
+
+// defaultLogWindow is how many bytes of a job log's end log() gives.
+const defaultLogWindow = 1 << 20
 
 // env returns the environment variable of a setting.
 func env(name string) string { return app.Variable(name) }
@@ -74,9 +78,11 @@ func serveFlags() []cli.Flag {
 		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
 		stringFlag("native-retry-wait", "5s", "how much `TIME` GitLab's own retry: gets before a job is retried; 0s where no project has one"),
 		listFlag("projects", "`PROJECT`, glob or group to watch in catch-up, besides those that sent events"),
+		stringFlag("webhook-url", "", "public `URL` of the webhooks, which GitLab posts to: https://pipesteward.example.com"+webhook.Path),
+		boolFlag("ensure-hooks", "create and repair the webhooks of --projects and of known projects, at start and each hour; needs --webhook-url"),
 		stringFlag("catch-up-every", "5m", "how often to look for events that no webhook delivered; 0 never"),
 		stringFlag("catch-up-max-age", "24h", "how `OLD` what was missed may be"),
-		&cli.Int64Flag{Name: "log-window", Value: 1 << 20, Usage: "how many `BYTES` of a job log's end log() gives", Sources: cli.EnvVars(env("log-window"))},
+		&cli.Int64Flag{Name: "log-window", Value: defaultLogWindow, Usage: "how many `BYTES` of a job log's end log() gives", Sources: cli.EnvVars(env("log-window"))},
 		secretsFlag("webhook-token", "secret `TOKEN` of the webhooks (repeatable)"),
 		secretsFlag("webhook-signing-token", "signing `TOKEN` of the webhooks, whsec_... (GitLab 19; repeatable)"),
 		boolFlag("insecure-no-webhook-auth", "take webhooks from anybody"),
@@ -147,8 +153,15 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	}
 	adminAuth, err := readAdminAuth(c, secret, list)
 	wrong = wrong.With("admin-session-lifetime", err)
-	window := c.Int64("log-window")
-	if c.IsSet("log-window") && (window < 1 || window > rest.MaxLog) { // else it is the default, or 0 for a command without logs
+	address := c.String("webhook-url")
+	if address != "" {
+		wrong = wrong.With("webhook-url", hooks.CheckURL(address, webhook.Path))
+	}
+	window := int64(defaultLogWindow)
+	if given, has := c.Value("log-window").(int64); has { // not every command has it
+		window = given
+	}
+	if window < 1 || window > rest.MaxLog {
 		wrong = wrong.With("log-window", fmt.Errorf("%d is not a number of bytes from 1 to %d", window, rest.MaxLog))
 	}
 	o := app.Options{
@@ -164,6 +177,8 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		GitLabRate:      rate,
 		NativeRetryWait: time.Duration(native),
 		Projects:        projects,
+		WebhookURL:      address,
+		EnsureHooks:     c.Bool("ensure-hooks"),
 		CatchUpEvery:    time.Duration(every),
 		CatchUpMaxAge:   time.Duration(maxAge),
 		LogWindow:       window,

@@ -42,6 +42,7 @@ var Families = []Family{
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
 	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
 	{Record, "trouble:<start>", "actions/health", untilDone, "the messages about trouble with GitLab"},
+	{Record, "webhooks:<instance>:<change>", "actions/hooks", untilDone, "the message about dead webhooks, or about their recovery"},
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
 	{Claim, "changes", "actions/audit", "10s", "one replica records a change"},
@@ -50,6 +51,7 @@ var Families = []Family{
 	{Claim, "storm:<class>", "actions/breaker", "10s", "one replica changes a storm"},
 	{Claim, "sweep:<rule>", "actions/sweep", "2m, renewed", "one replica runs a schedule rule"},
 	{Claim, "trouble:gitlab", "actions/health", "10s", "one replica changes the trouble"},
+	{Claim, "webhooks", "actions/hooks", "2m, renewed", "one replica keeps the webhooks in order"},
 
 	{Rate, "<host>", "actions/gitlab/ratelimit", "until it is full", "all requests to GitLab"},
 	{Rate, "<host>:limit:<scope>", "actions/gitlab/ratelimit", "until its hold ends", "GitLab's limit of an endpoint and project"},
@@ -66,6 +68,7 @@ var Families = []Family{
 
 	{Value, "caught-up:<instance>:<project>", "actions/catchup", "365d", "up to when a project was looked at"},
 	{Value, "changes", "actions/audit", "10y", "the last changes that people made"},
+	{Value, "dead-webhooks:<instance>", "actions/hooks", "365d", "webhooks that GitLab sends nothing to"},
 	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule for pipelines has decided on the job"},
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
@@ -80,6 +83,7 @@ var Families = []Family{
 	{Value, "sweep:by-hand:<rule>", "actions/sweep", "7d", "where a sweep by hand was stopped"},
 	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event reported a job or a pipeline in a status"},
 	{Value, "trouble:gitlab", "actions/health", "7d", "why GitLab can't be used"},
+	{Value, "webhooks-kept:<instance>", "actions/hooks", "2h", "when all webhooks were last looked at"},
 
 	{Log, "deliveries", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of authenticated senders"},
 	{Log, "deliveries-of-others", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of all other senders"},
@@ -158,6 +162,18 @@ func TroubleRecord(start time.Time) string { return fmt.Sprintf("trouble:%d", st
 
 // CatchUp is the key of the claim on a round of catch-up.
 const CatchUp = "catch-up"
+
+// Webhooks is the key of the claim on the webhooks.
+const Webhooks = "webhooks"
+
+// DeadWebhooks is the key of the webhooks that are known to be dead.
+func DeadWebhooks(instance string) string { return "dead-webhooks:" + instance }
+
+// WebhooksKept is the key of the time when the webhooks were last looked at.
+func WebhooksKept(instance string) string { return "webhooks-kept:" + instance }
+
+// WebhooksRecord is the id of the record of one change of them.
+func WebhooksRecord(instance, change string) string { return "webhooks:" + instance + ":" + change }
 
 // Pauses is the key of the pauses in force, and of the claim on them.
 const Pauses = "pauses"

@@ -45,6 +45,10 @@ func explain(name string, status int, message string) string {
 		return message + ": it was retried already, is archived, or its deployment was rejected"
 	case status == http.StatusNotFound && name == endpoint.Retry && strings.EqualFold(message, "404 Not found"):
 		return message + " (before 17.0, GitLab retries no trigger job through its API)"
+	case status == http.StatusUnprocessableEntity && (name == endpoint.CreateHook || name == endpoint.EditHook) && strings.Contains(message, "Invalid url"):
+		return message + ": it is malformed, or in a local network that an administrator of GitLab has to allow (Admin, Settings, Network, Outbound requests)"
+	case status == http.StatusNotFound && name == endpoint.TestHook && strings.EqualFold(message, "404 Not Found"):
+		return message + " (before 16.11, for groups 17.1, GitLab tests no webhook through its API: press Test at the webhook)"
 	default:
 		return message
 	}

@@ -43,6 +43,10 @@ const (
 	ProjectHooks   = "project_hooks"
 	GroupHooks     = "group_hooks"
 	HookDeliveries = "hook_deliveries"
+	Hook           = "hook"
+	CreateHook     = "create_hook"
+	EditHook       = "edit_hook"
+	TestHook       = "test_hook"
 )
 
 // Endpoints of the token, its user and the instance.

@@ -1,6 +1,7 @@
 package gitlabtest
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -8,8 +9,8 @@ import (
 	"time"
 )
 
-// The API of webhooks: the lists of them and of their deliveries. The lists of
-// groups' webhooks are those of Hook.Group. Only AddHook creates webhooks.
+// The lists of webhooks and of their deliveries. Those of groups are the webhooks
+// with Hook.Group.
 
 // maxStoredBody is the size, in bytes, from which on GitLab stores no body of a
 // delivery (WebHookLog in its source).
@@ -18,26 +19,41 @@ const maxStoredBody = 100_000
 // listedFor is how long deliveries are listed.
 const listedFor = 48 * time.Hour
 
+// ownHooks returns what the new webhooks of the path's project or group have; false:
+// an error is answered.
+func (c *call) ownHooks() (own Hook, ok bool) {
+	if c.r.PathValue("group") == "" {
+		if c.project.Role != Maintainer {
+			c.message(http.StatusForbidden, "403 Forbidden")
+			return Hook{}, false
+		}
+		return Hook{ProjectID: c.project.ID}, true
+	}
+	if c.s.o.Free {
+		c.fail(http.StatusNotFound, "404 Not Found") // there is no such route
+		return Hook{}, false
+	}
+	g := c.findGroup()
+	if g == nil {
+		return Hook{}, false
+	}
+	if g.NotOwner || g.Role != Maintainer {
+		c.message(http.StatusForbidden, "403 Forbidden")
+		return Hook{}, false
+	}
+	return Hook{Group: g.Path}, true
+}
+
 // hooksOf returns the webhooks of the path's project or group; false: an error
 // is answered.
 func (c *call) hooksOf() ([]Hook, bool) {
-	var of func(Hook) bool
-	if c.r.PathValue("group") != "" {
-		g := c.findGroup()
-		if g == nil {
-			return nil, false
-		}
-		of = func(h Hook) bool { return h.Group == g.Path }
-	} else {
-		if c.project.Role != Maintainer {
-			c.message(http.StatusForbidden, "403 Forbidden")
-			return nil, false
-		}
-		of = func(h Hook) bool { return h.ProjectID == c.project.ID }
+	own, ok := c.ownHooks()
+	if !ok {
+		return nil, false
 	}
 	var hooks []Hook
 	for _, h := range c.s.hooks {
-		if of(h) {
+		if h.ProjectID == own.ProjectID && h.Group == own.Group {
 			hooks = append(hooks, h)
 		}
 	}
@@ -50,25 +66,50 @@ func (c *call) listHooks() {
 		return
 	}
 	if page, ok := offsetPage(c, slices.Values(hooks), true); ok {
-		writeJSON(c.w, http.StatusOK, each(page, func(h Hook) object {
-			return object{
-				"id": h.ID, "url": h.URL, "job_events": h.JobEvents, "pipeline_events": h.PipelineEvents, "push_events": false,
-				"enable_ssl_verification": true, "alert_status": "executable", "disabled_until": nil,
-			}
-		}))
+		writeJSON(c.w, http.StatusOK, each(page, c.s.apiHook))
 	}
+}
+
+// apiHook describes a webhook (API::Entities::Hook), never its secrets.
+func (s *Server) apiHook(h Hook) object {
+	o := object{
+		"id": h.ID, "url": h.URL, "created_at": nil, "push_events": h.PushEvents, "job_events": h.JobEvents, "pipeline_events": h.PipelineEvents,
+		"tag_push_events": false, "enable_ssl_verification": !h.InsecureTLS, "push_events_branch_filter": orNull(h.BranchFilter),
+		"branch_filter_strategy": cmp.Or(h.FilterStrategy, "wildcard"), "alert_status": s.alertStatus(h), "disabled_until": nil,
+	}
+	if !h.DisabledUntil.IsZero() {
+		o["disabled_until"] = isoTime(h.DisabledUntil)
+	}
+	if h.Group != "" {
+		o["group_id"] = s.groupAt(h.Group).ID
+	} else {
+		o["project_id"] = h.ProjectID
+	}
+	if s.version.atLeast(16, 10) {
+		o["custom_webhook_template"] = orNull(h.Template)
+	}
+	if s.version.atLeast(17, 1) {
+		o["name"], o["description"] = orNull(h.Name), orNull(h.Description)
+	}
+	if s.version.atLeast(19, 0) {
+		o["token_present"], o["signing_token_present"] = h.Token != "", h.SigningToken != ""
+	}
+	return o
 }
 
 // findHook finds the webhook of the path; nil: an error is answered.
 func (c *call) findHook() *Hook {
-	hooks, ok := c.hooksOf()
+	own, ok := c.ownHooks()
 	if !ok {
 		return nil
 	}
-	for i := range hooks {
-		if c.r.PathValue("hook") == strconv.FormatInt(hooks[i].ID, 10) {
-			return &hooks[i]
-		}
+	id, err := strconv.ParseInt(c.r.PathValue("hook"), 10, 64)
+	if err != nil {
+		c.fail(http.StatusBadRequest, "hook_id is invalid")
+		return nil
+	}
+	if h := c.s.findHook(id); h != nil && h.ProjectID == own.ProjectID && h.Group == own.Group {
+		return h
 	}
 	c.message(http.StatusNotFound, "404 Not found")
 	return nil
@@ -77,6 +118,10 @@ func (c *call) findHook() *Hook {
 // listHookEvents lists the deliveries of a webhook in the last two days, newest
 // first; with a status, only those with it.
 func (c *call) listHookEvents() {
+	if !c.s.version.atLeast(17, 3) {
+		c.fail(http.StatusNotFound, "404 Not Found")
+		return
+	}
 	h := c.findHook()
 	if h == nil {
 		return

@@ -13,11 +13,14 @@ import (
 // Group is a GitLab group. Every namespace of a project is one by itself;
 // AddGroup is needed only for a group with a role or an id, or without projects.
 type Group struct {
-	ID     int64  // default: the next free one
-	Path   string // full_path: platform, or platform/tools for a subgroup
-	Name   string // default: the path's last part
-	Role   Role   // of the bot as the group's member; NoAccess: it is no member
-	WebURL string // set by the server
+	ID   int64  // default: the next free one
+	Path string // full_path: platform, or platform/tools for a subgroup
+	Name string // default: the path's last part
+	Role Role   // of the bot as the group's member; NoAccess: it is no member
+	// NotOwner makes the bot a Maintainer who is not Owner too: it may not see the
+	// group's webhooks.
+	NotOwner bool
+	WebURL   string // set by the server
 }
 
 // group is a group of the server's state.

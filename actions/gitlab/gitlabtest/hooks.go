@@ -10,8 +10,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +27,17 @@ type Hook struct {
 	SigningToken   string // whsec_...: since 19.0, signs the body
 	JobEvents      bool
 	PipelineEvents bool
+	PushEvents     bool // nothing is pushed here: only a test delivers one
+	InsecureTLS    bool // enable_ssl_verification is off
+	BranchFilter   string
+	FilterStrategy string // default wildcard
+	Template       string // custom_webhook_template; bodies are sent without it
+	Name           string
+	Description    string
+
+	// Set by the server, see hook_states.go.
+	RecentFailures int
+	DisabledUntil  time.Time
 }
 
 // Delivery is one webhook request.
@@ -39,6 +50,8 @@ type Delivery struct {
 	At     time.Time // when it was answered, by Options.Now; zero: not yet
 	Status int       // of the answer; 0: there was none
 	Error  string    // why there was no answer
+
+	answer string // the body of the answer
 }
 
 // AddHook adds a webhook: every change from now on, by the API or by the test,
@@ -137,7 +150,7 @@ func (s *Server) notify(p *pipeline, event string, body func() object) {
 	}
 	for _, h := range s.hooks {
 		wanted := h.JobEvents && event == "Job Hook" || h.PipelineEvents && event == "Pipeline Hook"
-		if wanted && h.covers(p.project) {
+		if wanted && h.covers(p.project) && s.alertStatus(h) == "executable" {
 			s.enqueue(Delivery{HookID: h.ID, Event: event, Key: uuid(), Body: encode(body())})
 		}
 	}
@@ -157,6 +170,9 @@ func (s *Server) enqueue(d Delivery) {
 	s.queue = append(s.queue, &d)
 	s.changed.Broadcast()
 }
+
+// maxAnswer is how much of an answer GitLab keeps, in bytes.
+const maxAnswer = 8 << 10
 
 // hookTimeout is how long GitLab waits for an answer.
 const hookTimeout = 10 * time.Second
@@ -181,25 +197,48 @@ func (s *Server) sendHooks(ctx context.Context) {
 		if s.closed {
 			return
 		}
-		d := s.queue[0]
-		hook := s.hooks[slices.IndexFunc(s.hooks, func(h Hook) bool { return h.ID == d.HookID })]
-		s.mu.Unlock()
-		status, err := s.send(ctx, hook, *d)
-		s.mu.Lock()
-		d.At, d.Status = s.o.Now(), status
-		if err != nil {
-			d.Error = err.Error()
-		}
+		s.deliver(ctx, s.queue[0])
 		s.queue = s.queue[1:]
 		s.changed.Broadcast()
 	}
 }
 
+// deliver sends a delivery, unlocked meanwhile, and records the answer. Of a webhook
+// that was removed it sends nothing.
+func (s *Server) deliver(ctx context.Context, d *Delivery) {
+	hook := s.findHook(d.HookID)
+	if hook == nil {
+		d.At, d.Error = s.o.Now(), "the webhook was removed"
+		return
+	}
+	of := *hook
+	s.mu.Unlock()
+	status, answer, err := s.send(ctx, of, *d)
+	s.mu.Lock()
+	d.At, d.Status, d.answer = s.o.Now(), status, answer
+	if err != nil {
+		d.Error = err.Error()
+	}
+	if hook := s.findHook(d.HookID); hook != nil {
+		s.answeredHook(hook, status)
+	}
+}
+
+// findHook returns a webhook; nil: there is none.
+func (s *Server) findHook(id int64) *Hook {
+	for i := range s.hooks {
+		if s.hooks[i].ID == id {
+			return &s.hooks[i]
+		}
+	}
+	return nil
+}
+
 // send makes one webhook request.
-func (s *Server) send(ctx context.Context, hook Hook, d Delivery) (status int, err error) {
+func (s *Server) send(ctx context.Context, hook Hook, d Delivery) (status int, answer string, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, hook.URL, bytes.NewReader(d.Body))
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "GitLab/"+s.o.Version)
@@ -217,7 +256,7 @@ func (s *Server) send(ctx context.Context, hook Hook, d Delivery) (status int, e
 		at := s.o.Now()
 		signature, err := Sign(hook.SigningToken, d.Key, at, d.Body)
 		if err != nil {
-			return 0, err
+			return 0, "", err
 		}
 		r.Header.Set("Webhook-Id", d.Key)
 		r.Header.Set("Webhook-Timestamp", strconv.FormatInt(at.Unix(), 10))
@@ -225,9 +264,10 @@ func (s *Server) send(ctx context.Context, hook Hook, d Delivery) (status int, e
 	}
 	response, err := s.client.Do(r)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
-	return response.StatusCode, response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	return response.StatusCode, string(text), errors.Join(err, response.Body.Close())
 }
 
 func uuid() string {

@@ -33,9 +33,9 @@
 //
 // It behaves as GitLab's source says of versions 16 to 19; where the versions
 // differ, Options.Version decides. Left out: needs (jobs wait for stages only),
-// resource groups, a bridge's strategy: depend, hooks that get disabled, projects
-// that are public or shared with a group, and every permission but the roles in
-// projects and groups, with protected refs and environments.
+// resource groups, a bridge's strategy: depend, projects that are public or shared
+// with a group, and every permission but the roles in projects and groups, with
+// protected refs and environments.
 //
 // The package has more than 2,000 lines because it is one server: each call of the
 // API, each hook and each method for tests reads and changes the same model under
@@ -49,7 +49,7 @@
 //	requests.go, api.go        API requests in: recorded, faulty, routed
 //	api_*.go, paging.go        the endpoints
 //	render.go, hook_bodies.go  the model as JSON
-//	hooks.go                   webhooks out
+//	hooks.go, hook_states.go   webhooks out, and when they are disabled
 //	jobtoken.go                CI_JOB_TOKEN: what it may, and the two calls that are only for it
 //	instance.go                the instance: version, settings, the token's user
 //	faults.go, limits.go, lag.go, token.go, grants.go, protected.go  failures and restrictions
@@ -117,6 +117,17 @@ type Options struct {
 	// PipelinesFollow makes the answer to a pipeline's cancel show the status that
 	// it had before, as if GitLab had not yet processed its jobs' changes.
 	PipelinesFollow bool
+	// Free is GitLab without a licence: groups have no webhooks.
+	Free bool
+	// DisablesHooks disables webhooks after failed deliveries, see hook_states.go, as
+	// GitLab does unless an operator has switched that off.
+	DisablesHooks bool
+	// NoLocalHooks refuses webhooks to local addresses, as GitLab does until its
+	// administrator allows them. The tests' own receivers have such addresses.
+	NoLocalHooks bool
+	// NoSigningTokens ignores signing tokens, as GitLab 19 does while its feature flag
+	// webhook_signing_token is off.
+	NoSigningTokens bool
 	// PlayClones makes play start a clone of the manual job and answer with
 	// the original, as happens when GitLab is overtaken by someone else.
 	PlayClones bool
@@ -160,6 +171,8 @@ type Server struct {
 	limitMinute int64
 
 	hooks      []Hook
+	tests      map[string]int // of webhooks, by project or group, in the minute of Now that testMinute is
+	testMinute int64
 	muted      bool        // no hooks follow from the request in flight
 	deliveries []*Delivery // all
 	queue      []*Delivery // not yet answered

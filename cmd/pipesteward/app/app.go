@@ -27,6 +27,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/recent"
@@ -153,7 +154,11 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, SettingErrors{{"webhook-token", err}}
 	}
 
-	secretFiles := newSecretFiles(o, db, gl, receiver, reader, webhooks, authorizer, log)
+	var keeper *hooks.Keeper // nil: webhooks are left as they are
+	if o.EnsureHooks {
+		keeper = hooks.NewKeeper(KeeperConfig(o, db, gl, known, log))
+	}
+	secretFiles := newSecretFiles(o, db, gl, receiver, reader, webhooks, keeper, authorizer, log)
 	reload := func() error {
 		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())
 	}
@@ -192,6 +197,9 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	a.serve("--listen", a.webhookListener, nil, webhooks)
+	if keeper != nil { // its test deliveries are to be received
+		a.inBackground(keeper.Run)
+	}
 	return a, nil
 }
 

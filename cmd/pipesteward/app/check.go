@@ -42,6 +42,9 @@ func (o Options) Check() error {
 		wrong = wrong.With("slack-token", slack.CheckToken(o.SlackToken))
 		wrong = wrong.With("slack-api-url", slack.CheckURL(o.SlackURL))
 	}
+	if o.EnsureHooks && o.WebhookURL == "" {
+		wrong = wrong.With("webhook-url", fmt.Errorf("--ensure-hooks needs it: the public URL that GitLab posts to, like https://pipesteward.example.com%s", webhook.Path))
+	}
 	wrong = wrong.With("listen", checkAddress(o.Listen))
 	wrong = wrong.With("admin-listen", checkAddress(o.AdminListen))
 	authorizer, err := newAuthorizer(o.AdminAuth, slog.New(slog.DiscardHandler))

@@ -28,6 +28,8 @@ type Options struct {
 	GitLabRate      store.Rate
 	NativeRetryWait time.Duration // how long GitLab's own retry: is waited for
 	Projects        []string      // projects, globs and groups that catch-up reads besides the known ones
+	WebhookURL      string        // the public address of webhooks, which GitLab posts to; "": not known
+	EnsureHooks     bool          // the webhooks of these projects are kept in order
 	CatchUpEvery    time.Duration // 0: never
 	CatchUpMaxAge   time.Duration
 	LogWindow       int64 // bytes

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/slack"
@@ -52,6 +54,20 @@ func isRedis(setting string) bool {
 	return scheme == "redis" || scheme == "rediss" || strings.HasPrefix(scheme, "redis+") || strings.HasPrefix(scheme, "rediss+")
 }
 
+// OpenLimiter returns the limiter of requests to GitLab for a command that needs nothing
+// else of the store: that of a Redis, which the replicas share, or one of its own where
+// the store is a file that only one process can open. close releases it.
+func OpenLimiter(ctx context.Context, setting string, log *slog.Logger) (_ ratelimit.Limiter, closeIt func() error, err error) {
+	if scheme, _, _ := strings.Cut(cmp.Or(setting, DefaultStore), ":"); scheme == "bolt" {
+		return ratelimit.NewLocal(time.Now), func() error { return nil }, nil
+	}
+	db, err := OpenStore(ctx, setting, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return db, db.Close, nil
+}
+
 // damaged returns a channel that receives an error when the store can't be used any
 // more; nil for a store that recovers by itself.
 func damaged(db store.Store) <-chan error {
@@ -83,6 +99,38 @@ func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint strin
 		return nil, fmt.Errorf("--gitlab-url, --gitlab-alias: %w", err)
 	}
 	return gl, nil
+}
+
+// KeeperConfig returns the configuration of what keeps webhooks in order.
+func KeeperConfig(o Options, db store.Store, gl *gitlab.Client, known *catchup.Known, log *slog.Logger) hooks.KeeperConfig {
+	sweeping := gl.Sweeping() // its requests give way to all others
+	return hooks.KeeperConfig{
+		GitLab: sweeping, Instance: gl.Instance(), Store: db, Wanted: WantedHook(o), DryRun: o.DryRun, Named: o.Projects,
+		Known: func(ctx context.Context) ([]string, error) {
+			all, err := known.Projects(ctx)
+			ids := make([]string, len(all))
+			for i, p := range all {
+				ids[i] = strconv.FormatInt(p.ID, 10)
+			}
+			return ids, err
+		},
+		Resolve: func(ctx context.Context, entries []string) ([]gitlab.Project, []event.SweepProblem, error) {
+			return projects.Resolve(ctx, sweeping, entries)
+		},
+		Now: time.Now, Log: log,
+	}
+}
+
+// WantedHook returns the webhook that projects and groups are to have.
+func WantedHook(o Options) hooks.Wanted {
+	w := hooks.Wanted{URL: o.WebhookURL, Path: webhook.Path}
+	if len(o.Credentials.Tokens) > 0 {
+		w.Token = o.Credentials.Tokens[0]
+	}
+	if len(o.Credentials.SigningTokens) > 0 {
+		w.SigningToken = o.Credentials.SigningTokens[0]
+	}
+	return w
 }
 
 // NewReceiver returns the receiver of outcomes in Slack; nil without a Slack token.

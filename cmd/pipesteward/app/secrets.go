@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers/auth"
@@ -142,7 +143,7 @@ func (f *secretFile) reload() (changed bool, err error) {
 
 // newSecretFiles returns the secrets that come from files; changes are put into those
 // that use them.
-func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, reader *slack.Reader, webhooks *webhook.Handler, authorizer *auth.Authorizer, log *slog.Logger) *secretFiles {
+func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, reader *slack.Reader, webhooks *webhook.Handler, keeper *hooks.Keeper, authorizer *auth.Authorizer, log *slog.Logger) *secretFiles {
 	files := &secretFiles{paths: o.SecretFiles, log: log}
 	files.addSingle("gitlab-token", o.GitLabToken, gl.SetToken)
 	files.addSingle("slack-token", o.SlackToken, func(token string) error {
@@ -162,11 +163,15 @@ func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notif
 	files.addSingle("admin-oidc-client-secret", o.AdminAuth.OIDC.ClientSecret, authorizer.SetClientSecret)
 	credentials := o.Credentials
 	use := func(next webhook.Credentials) error {
-		err := webhooks.SetCredentials(next)
-		if err == nil {
-			credentials = next
+		if err := webhooks.SetCredentials(next); err != nil {
+			return err
 		}
-		return err
+		credentials = next
+		if keeper != nil {
+			o.Credentials = next
+			keeper.SetWanted(WantedHook(o))
+		}
+		return nil
 	}
 	files.add("webhook-token", o.Credentials.Tokens, func(values []string) error {
 		next := credentials

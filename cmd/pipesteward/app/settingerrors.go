@@ -12,16 +12,12 @@ type SettingErrors []SettingError
 
 // SettingError is a setting that is missing or wrong.
 type SettingError struct {
-	Setting string // without dashes: gitlab-token; "": Err names it
+	Setting string // without dashes: gitlab-token
 	Err     error  // what is wrong, and what to write instead
 }
 
 func (e SettingError) Error() string {
-	text := strings.ReplaceAll(e.Err.Error(), "\n", "\n    ")
-	if e.Setting == "" {
-		return text
-	}
-	return "--" + e.Setting + ": " + text
+	return "--" + e.Setting + ": " + strings.ReplaceAll(e.Err.Error(), "\n", "\n    ")
 }
 
 // Error lists the settings, one on each line if there are several.
@@ -40,7 +36,7 @@ func (all SettingErrors) Error() string {
 // With adds what is wrong with a setting, unless err is nil or something about the
 // setting is there already.
 func (all SettingErrors) With(setting string, err error) SettingErrors {
-	if err == nil || setting != "" && slices.ContainsFunc(all, func(e SettingError) bool { return e.Setting == setting }) {
+	if err == nil || slices.ContainsFunc(all, func(e SettingError) bool { return e.Setting == setting }) {
 		return all
 	}
 	return append(all, SettingError{setting, err})

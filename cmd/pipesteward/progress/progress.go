@@ -1,5 +1,5 @@
-// Package progress shows on standard error how far runs of schedule rules are: bars on a
-// terminal, and else a line every few seconds.
+// Package progress shows on standard error how far long commands are, such as runs of
+// schedule rules: bars on a terminal, and else a line every few seconds.
 package progress
 
 import (
@@ -187,15 +187,21 @@ type bar struct {
 }
 
 func newBar(out io.Writer) *bar {
-	v := &bar{bars: pretty.NewWriter()}
-	v.bars.SetOutputWriter(out)
-	v.bars.SetUpdateFrequency(200 * time.Millisecond)
-	v.bars.SetTrackerLength(20)
-	v.bars.SetTrackerPosition(pretty.PositionRight)
-	v.bars.Style().Visibility.ETA = true
-	v.bars.Style().Visibility.Value = true
+	v := &bar{bars: newBars(out)}
 	v.ended.Go(v.bars.Render)
 	return v
+}
+
+// newBars returns a writer of bars as all commands draw them.
+func newBars(out io.Writer) pretty.Writer {
+	bars := pretty.NewWriter()
+	bars.SetOutputWriter(out)
+	bars.SetUpdateFrequency(200 * time.Millisecond)
+	bars.SetTrackerLength(20)
+	bars.SetTrackerPosition(pretty.PositionRight)
+	bars.Style().Visibility.ETA = true
+	bars.Style().Visibility.Value = true
+	return bars
 }
 
 func (v *bar) begin(run event.Sweep) func(sweep.Step) {

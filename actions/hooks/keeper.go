@@ -1,0 +1,195 @@
+package hooks
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
+)
+
+const (
+	// keepEvery is the time between two rounds, and retryEvery that after one that failed.
+	keepEvery  = time.Hour
+	retryEvery = time.Minute
+	// claimTTL is how long a replica that died keeps others from a round.
+	claimTTL = 2 * time.Minute
+)
+
+// Store is the state that replicas share, and the queue of announcements.
+type Store interface {
+	store.Claimer
+	Get(ctx context.Context, key string) ([]byte, error)
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
+}
+
+// KeeperConfig configures a Keeper. All fields are required.
+type KeeperConfig struct {
+	GitLab   GitLab // its requests should yield to all others
+	Instance string // base URL of GitLab
+	Store    Store
+	Wanted   Wanted
+	DryRun   bool // plans, and changes nothing
+	// Named are the projects, globs and groups whose webhooks are created and repaired.
+	// Without any, Known returns the ids of projects that sent events: theirs are repaired.
+	Named   []string
+	Known   func(ctx context.Context) ([]string, error)
+	Resolve func(ctx context.Context, entries []string) ([]gitlab.Project, []event.SweepProblem, error)
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Keeper ensures the webhooks again each hour, on one replica at a time, and announces
+// which of them were found dead.
+type Keeper struct {
+	KeeperConfig
+	owner  string // of the claim
+	wanted atomic.Pointer[Wanted]
+	logged map[string]bool // problems that were logged in the last round
+}
+
+// NewKeeper returns a Keeper.
+func NewKeeper(c KeeperConfig) *Keeper {
+	k := &Keeper{KeeperConfig: c, owner: rand.Text(), logged: map[string]bool{}}
+	k.wanted.Store(&c.Wanted)
+	return k
+}
+
+// SetWanted replaces the webhook that is wanted, from the next round on. Webhooks that
+// are right otherwise keep their secrets.
+func (k *Keeper) SetWanted(w Wanted) { k.wanted.Store(&w) }
+
+// Run makes a round at once, and then one when the last one of any replica is an hour
+// old, until ctx is done. A round that failed is repeated soon.
+func (k *Keeper) Run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for first := true; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		wait, err := k.Due(ctx)
+		if err == nil && (first || wait <= 0) {
+			if _, err = k.Round(ctx); err == nil || errors.Is(err, ErrRunning) {
+				first, wait, err = false, keepEvery, nil
+			}
+		}
+		if err != nil {
+			k.logFailed(ctx, err)
+			wait = retryEvery
+		}
+		timer.Reset(wait)
+	}
+}
+
+// logFailed logs why a round failed.
+func (k *Keeper) logFailed(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case event.Unavailable(err): // the worker logs it
+		k.Log.Info("webhooks are looked at when GitLab is available", "reason", err)
+	default:
+		k.Log.Error("the webhooks could not be looked at; it is tried again soon", store.Outage(err))
+	}
+}
+
+// Due returns how long it takes until the next round is due, by the last one of any
+// replica. An error is the store's.
+func (k *Keeper) Due(ctx context.Context) (time.Duration, error) {
+	value, err := k.Store.Get(ctx, keys.WebhooksKept(k.Instance))
+	if err != nil {
+		return 0, err
+	}
+	last, err := time.Parse(time.RFC3339, string(value))
+	if err != nil {
+		return 0, nil //nolint:nilerr // there was none
+	}
+	return min(last.Add(keepEvery).Sub(k.Now()), keepEvery), nil
+}
+
+// ErrRunning means that another replica makes a round.
+var ErrRunning = errors.New("another process looks at the webhooks")
+
+// Round ensures the webhooks once. An error is ErrRunning, ctx's, the store's, or that
+// GitLab is unavailable.
+func (k *Keeper) Round(ctx context.Context) (Result, error) {
+	claimed, release, err := store.HoldClaim(ctx, k.Store, keys.Webhooks, k.owner, claimTTL)
+	if err != nil {
+		return Result{}, err
+	}
+	if release == nil {
+		return Result{}, ErrRunning
+	}
+	defer release()
+	result, err := k.round(claimed)
+	if claimed.Err() != nil && ctx.Err() == nil {
+		err = ErrRunning // another replica has taken over
+	}
+	return result, err
+}
+
+func (k *Keeper) round(ctx context.Context) (Result, error) {
+	entries, wanted := k.Named, *k.wanted.Load()
+	if len(entries) == 0 {
+		var err error
+		if entries, err = k.Known(ctx); err != nil {
+			return Result{}, err
+		}
+		wanted.KeepOnly = true
+	}
+	var seen []sighting
+	problems := map[string]bool{}
+	e := Ensurer{
+		GitLab: k.GitLab, Wanted: wanted, Change: !k.DryRun, Resolve: k.Resolve, Now: k.Now,
+		Watch: func(s Step) {
+			k.log(s.Report, problems)
+			if h := s.Before.Ours; h != nil && s.Before.Above == nil {
+				seen = append(seen, sighting{Name: s.Before.Owner.String(), ID: h.Name(), Dead: !h.Sends(), Now: s.Report})
+			}
+		},
+	}
+	result, err := e.Run(ctx, entries)
+	for _, p := range result.Problems {
+		k.warnOnce(p.Project, p.Reason, problems)
+	}
+	if err := errors.Join(err, k.announce(ctx, seen)); err != nil {
+		return result, err
+	}
+	k.logged = problems
+	return result, k.Store.Set(ctx, keys.WebhooksKept(k.Instance), []byte(k.Now().UTC().Format(time.RFC3339)), 2*keepEvery)
+}
+
+// log logs what was done about one owner, and once what is left wrong.
+func (k *Keeper) log(r Report, problems map[string]bool) {
+	for _, done := range r.Done {
+		k.Log.Info("a webhook was changed", "owner", r.Owner, "change", done)
+	}
+	switch {
+	case r.Error != "":
+		k.warnOnce(r.Owner, r.Error, problems)
+	case k.DryRun && len(r.Todo) > 0:
+		k.warnOnce(r.Owner, "not changed, for the dry run: "+strings.Join(r.Todo, "; "), problems)
+	case r.IsWrong():
+		for _, finding := range r.Findings {
+			k.warnOnce(r.Owner, finding, problems)
+		}
+	}
+}
+
+// warnOnce logs a problem that the round before did not have.
+func (k *Keeper) warnOnce(owner, problem string, problems map[string]bool) {
+	key := owner + ": " + problem
+	if problems[key] = true; !k.logged[key] {
+		k.Log.Warn("a webhook needs attention", "owner", owner, "reason", problem)
+	}
+}

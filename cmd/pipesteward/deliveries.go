@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+const (
+	// defaultDeliveries is how many deliveries are listed without --limit.
+	defaultDeliveries = 50
+	// polledDeliveries is how many deliveries are read at a time while they are followed:
+	// of more than these in an interval, the oldest are left out.
+	polledDeliveries = 500
+)
+
+// deliveryFilters are the filters of the API.
+var deliveryFilters = []filterFlag{
+	{"result", "only those with this `RESULT`: " + strings.Join(event.DeliveryResults, ", ")},
+	{"project", "only those of the project with this `PATH` or id"},
+	{"pipeline", "only those of the pipeline with this `ID`"},
+	{"job", "only those of the job with this `ID`"},
+}
+
+func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "deliveries",
+		Usage: "list which webhook deliveries a running server got, and what became of them",
+		Description: "Of all replicas, newest first: the last 1,000 of GitLab, and the last 200 of senders without a right token.\n" +
+			"With --follow, oldest first, and then each delivery that comes, until it is interrupted: then press Test at the\n" +
+			"webhook in GitLab. On a narrow terminal, each delivery is a paragraph instead of a row.",
+		Flags: slices.Concat(adminFlags(), filterFlags(deliveryFilters), []cli.Flag{
+			&cli.IntFlag{Name: "limit", Value: defaultDeliveries, Usage: "at most so many; with --follow, how many of those that there are"},
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "stay, and print what comes"},
+			&cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "with --follow, how often to ask the server"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON: a list, or with --follow one object on each line"},
+		}),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("deliveries takes no arguments, but got %q: use --project, --job or another filter", c.Args().First())}
+			}
+			query, err := queryOf(c, deliveryFilters)
+			if err != nil {
+				return err
+			}
+			limit, interval := c.Int("limit"), c.Duration("interval")
+			if limit < 1 && !c.Bool("follow") || limit < 0 || interval <= 0 {
+				return &usageError{errors.New("--limit and --interval must be more than 0")}
+			}
+			read := func(ctx context.Context, limit int) ([]event.Delivery, error) {
+				query.Set("limit", strconv.Itoa(limit))
+				var page admin.DeliveriesPage
+				err := callAdmin(ctx, c, http.MethodGet, "/api/v1/deliveries?"+query.Encode(), nil, &page)
+				return page.Deliveries, err
+			}
+			out := deliveryPrinter{stdout, newPrinter(stdout), widthOf(stdout), c.Bool("json")}
+			if c.Bool("follow") {
+				return followDeliveries(ctx, read, limit, interval, out, stderr)
+			}
+			list, err := read(ctx, limit)
+			if err != nil {
+				return err
+			}
+			return out.list(list)
+		},
+	}
+}
+
+// followDeliveries prints deliveries as they come, until ctx is done. It survives a restart
+// of the server, but wants one at its start. read reads the latest ones, newest first.
+func followDeliveries(ctx context.Context, read func(ctx context.Context, limit int) ([]event.Delivery, error), limit int, interval time.Duration, out deliveryPrinter, stderr io.Writer) error {
+	seen, err := read(ctx, polledDeliveries)
+	if err != nil {
+		return err
+	}
+	if err := out.each(seen[:min(limit, len(seen))]); err != nil {
+		return err
+	}
+	return pollServer(ctx, interval, func(ctx context.Context) error {
+		list, err := read(ctx, polledDeliveries)
+		if err != nil {
+			return err
+		}
+		fresh := slices.DeleteFunc(list, func(d event.Delivery) bool { return slices.Contains(seen, d) })
+		seen = append(slices.Clone(fresh), seen[:min(2*polledDeliveries, len(seen))]...)
+		return out.each(fresh)
+	}, stderr)
+}
+
+// deliveryPrinter prints deliveries.
+type deliveryPrinter struct {
+	w      io.Writer
+	colour printer
+	width  int // of the terminal, in columns; 0: it is none
+	json   bool
+}
+
+// list prints a list of deliveries.
+func (p deliveryPrinter) list(all []event.Delivery) error {
+	if p.json {
+		return printJSON(p.w, all)
+	}
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(p.w, "no deliveries")
+		return err
+	}
+	l := listing{head: []any{"time", "result", "project", "ref", "event", "status", "reason"}}
+	for _, d := range all {
+		l.rows = append(l.rows, row{
+			cells:     []any{localTime(d.At), p.result(d), d.Project, d.Ref, eventText(d), d.Status, p.reason(d)},
+			paragraph: p.paragraph(d),
+		})
+	}
+	_, err := fmt.Fprintln(p.w, l.render(p.width))
+	return err
+}
+
+// each prints those of the deliveries that are followed, which come newest first.
+func (p deliveryPrinter) each(all []event.Delivery) error {
+	for _, d := range slices.Backward(all) {
+		if err := p.one(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p deliveryPrinter) one(d event.Delivery) error {
+	if p.json {
+		line, err := json.Marshal(d)
+		if err != nil {
+			return err
+		}
+		_, err = p.w.Write(append(bytes.TrimSpace(line), '\n'))
+		return err
+	}
+	lines := p.paragraph(d)
+	if p.width == 0 {
+		lines = []string{strings.ReplaceAll(strings.Join(slices.DeleteFunc(lines, func(l string) bool { return l == "" }), ": "), "\n", ", ")}
+	}
+	_, err := fmt.Fprintln(p.w, wrapped(lines, p.width))
+	return err
+}
+
+// paragraph returns the lines about a delivery.
+func (p deliveryPrinter) paragraph(d event.Delivery) []string {
+	what := d.Hook
+	switch d.Kind {
+	case event.KindJob:
+		what = strings.TrimSpace("job " + d.JobName + " " + d.Status)
+	case event.KindPipeline:
+		what = strings.TrimSpace("pipeline " + d.Status)
+	}
+	return []string{
+		fmt.Sprintf("%s  %s  %s", localTime(d.At), p.result(d), p.colour.bold(what)),
+		whereText(admin.Subject{Project: d.Project, Ref: d.Ref, Pipeline: d.Pipeline, Job: d.Job}),
+		p.reason(d),
+	}
+}
+
+// eventText returns the pipeline and the job, or the kind of hook if it is about neither.
+func eventText(d event.Delivery) string {
+	if text := jobText(d.Pipeline, d.Job, d.JobName); text != "" {
+		return text
+	}
+	return d.Hook
+}
+
+// result returns the HTTP status and the result in their colour.
+func (p deliveryPrinter) result(d event.Delivery) string {
+	text := fmt.Sprintf("%d %s", d.Code, d.Result)
+	switch d.Result {
+	case event.DeliveryStored:
+		return p.colour.green(text)
+	case event.DeliveryDuplicate, event.DeliveryIgnored:
+		return p.colour.dim(text)
+	}
+	return p.colour.red(text)
+}
+
+// reason returns the reason of the result; of a delivery that was refused, with its sender.
+func (p deliveryPrinter) reason(d event.Delivery) string {
+	if d.Code < http.StatusBadRequest {
+		return d.Reason
+	}
+	sender := "(from " + d.From
+	if d.Agent != "" {
+		sender += ", " + d.Agent
+	}
+	return strings.TrimPrefix(d.Reason+"\n", "\n") + p.colour.dim(sender+")")
+}

@@ -1,0 +1,348 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/actions/projects"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/progress"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+func hooksCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "hooks",
+		Usage: "show, create and repair the webhooks of projects and groups",
+		Commands: []*cli.Command{
+			hooksListCommand(stdout, stderr),
+			hooksEnsureCommand(stdout, stderr),
+		},
+		Action: func(_ context.Context, c *cli.Command) error {
+			if word := c.Args().First(); word != "" {
+				return &usageError{fmt.Errorf("hooks has no command %q: it has list and ensure", word)}
+			}
+			return cli.ShowSubcommandHelp(c)
+		},
+	}
+}
+
+func hooksListCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:      "list",
+		Usage:     "show the webhooks of projects and groups, and what is wrong with them",
+		ArgsUsage: "[PROJECT, GLOB or GROUP]...",
+		Description: "Shows the webhooks that post to --webhook-url (without it: to any URL that ends in /webhooks/gitlab) of the\n" +
+			"projects, globs and groups that arguments or --projects name, whether GitLab sends to them, and which deliveries\n" +
+			"failed in the last day. It changes nothing. Exit status: 0; 1 if nothing could be read; 2 for a wrong command line.",
+		Flags: append(flagsOf("projects", "webhook-url", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-level", "log-format"),
+			&cli.BoolFlag{Name: "problems", Usage: "only those with findings"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			o, entries, err := readHooksSettings(c)
+			log, logErr := newLogger(c, stderr)
+			if err := app.JoinSettings(err, logErr); err != nil {
+				return err
+			}
+			result, err := runHooks(ctx, o, entries, hooks.Ensurer{Wanted: app.WantedHook(o)}, log, stderr)
+			if isNothing(result, err) {
+				return err
+			}
+			if c.Bool("problems") {
+				result.Reports = slices.DeleteFunc(result.Reports, func(r hooks.Report) bool { return !r.IsWrong() && len(r.Findings) == 0 })
+			}
+			if c.Bool("json") {
+				return errors.Join(printJSON(stdout, result), err)
+			}
+			printHooks(stdout, result, o.WebhookURL)
+			if err == nil && result.Counts.All() == 0 && len(result.Problems) > 0 {
+				return errReported
+			}
+			return err
+		},
+	}
+}
+
+func hooksEnsureCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:      "ensure",
+		Usage:     "create and repair the webhooks of projects and groups",
+		ArgsUsage: "[PROJECT, GLOB or GROUP]...",
+		Description: "Gives each project that arguments or --projects name one webhook that posts job and pipeline events to\n" +
+			"--webhook-url, with the first --webhook-token and --webhook-signing-token. A group gets one for all that is below\n" +
+			"it, where GitLab Premium allows that, else each project has its own. Present webhooks with that URL are repaired\n" +
+			"and, where GitLab has disabled them, enabled by a test delivery, for which `serve` must run. Others are never\n" +
+			"changed. What is right is only read, so the same command goes on where it was stopped. See it with --dry-run\n" +
+			"first. Exit status: 0; 1 when something is left wrong; 2 for a wrong command line.",
+		Flags: append(flagsOf("projects", "webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "dry-run", "log-level", "log-format"),
+			&cli.BoolFlag{Name: "rotate", Usage: "set the secrets of all webhooks anew, as after a change of --webhook-token"},
+			&cli.StringSliceFlag{Name: "replace-url", Usage: "an earlier `URL` of this service: its webhooks get --webhook-url (repeatable)"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			o, entries, err := readHooksSettings(c)
+			log, logErr := newLogger(c, stderr)
+			if err := app.JoinSettings(err, checkWanted(o, c.StringSlice("replace-url")), logErr); err != nil {
+				return err
+			}
+			wanted := app.WantedHook(o)
+			wanted.Rotate, wanted.Replaces = c.Bool("rotate"), c.StringSlice("replace-url")
+			result, err := runHooks(ctx, o, entries, hooks.Ensurer{Wanted: wanted, Change: !o.DryRun}, log, stderr)
+			if isNothing(result, err) {
+				return err
+			}
+			if c.Bool("json") {
+				err = errors.Join(printJSON(stdout, result), err)
+			} else {
+				printEnsured(stdout, result, o.DryRun)
+			}
+			if ctx.Err() != nil {
+				return errors.New("stopped: the same command goes on, and only reads what is right already")
+			}
+			if err == nil && result.IsWrong() {
+				return errReported
+			}
+			return err
+		},
+	}
+}
+
+// checkWanted returns what `ensure` lacks, as app.SettingErrors.
+func checkWanted(o app.Options, replaced []string) error {
+	var wrong app.SettingErrors
+	if o.WebhookURL == "" {
+		wrong = wrong.With("webhook-url", errors.New("it is missing: the public URL that GitLab posts to, like https://pipesteward.example.com/webhooks/gitlab"))
+	}
+	if c := o.Credentials; len(c.Tokens)+len(c.SigningTokens) == 0 && !c.Insecure {
+		wrong = wrong.With("webhook-token", errors.New("neither it nor --webhook-signing-token is set: give the same as to `serve`; --insecure-no-webhook-auth leaves webhooks without a secret"))
+	}
+	wanted := app.WantedHook(o)
+	for _, old := range replaced {
+		wrong = wrong.With("replace-url", hooks.CheckURL(old, wanted.Path))
+	}
+	return wrong.Err()
+}
+
+// readHooksSettings reads the settings, and the projects and groups that the command
+// line names. The error is a usageError or an app.SettingErrors.
+func readHooksSettings(c *cli.Command) (o app.Options, entries []string, err error) {
+	o, err = readSettings(c)
+	entries = append(c.Args().Slice(), o.Projects...)
+	for _, entry := range c.Args().Slice() {
+		if err := rules.CheckProjects(entry); err != nil {
+			return o, nil, &usageError{err}
+		}
+	}
+	if len(entries) == 0 {
+		return o, nil, &usageError{fmt.Errorf("hooks %s: name projects, globs or groups, like platform, 'apps/*/web' or tools/lint", c.Name)}
+	}
+	return o, entries, err
+}
+
+// runHooks runs an Ensurer with the settings, and shows on stderr how far it is.
+func runHooks(ctx context.Context, o app.Options, entries []string, e hooks.Ensurer, log *slog.Logger, stderr io.Writer) (result hooks.Result, err error) {
+	limiter, closeIt, err := app.OpenLimiter(ctx, o.Store, log)
+	if err != nil {
+		return hooks.Result{}, err
+	}
+	defer func() { err = errors.Join(err, closeIt()) }()
+	gl, err := app.NewGitLab(o, limiter, nil, log)
+	if err != nil {
+		return hooks.Result{}, err
+	}
+	count := progress.NewCount(stderr, isTerminal(stderr), "webhooks of")
+	e.GitLab, e.EveryDelivery, e.Now = gl, true, time.Now
+	e.Resolve = func(ctx context.Context, entries []string) ([]gitlab.Project, []event.SweepProblem, error) {
+		return projects.Resolve(ctx, gl, entries)
+	}
+	e.Progress = count.Done
+	e.Waits = func(wait time.Duration, err error) {
+		count.Say(fmt.Sprintf("waits for %s: %v", event.Coarse(wait), err))
+	}
+	result, err = e.Run(ctx, entries)
+	count.End(err != nil)
+	return result, err
+}
+
+// isNothing reports whether a run ended before it found anything to print.
+func isNothing(result hooks.Result, err error) bool {
+	return err != nil && len(result.Reports)+len(result.Problems) == 0
+}
+
+// printHooks prints the webhooks as a table, and what is to be said of them below it.
+func printHooks(w io.Writer, result hooks.Result, wanted string) {
+	p := newPrinter(w)
+	// Where all have one address, it stands above the table.
+	addresses := map[string]bool{}
+	for _, r := range result.Reports {
+		if r.Webhook != nil {
+			addresses[r.Webhook.URL] = true
+		}
+	}
+	several := len(addresses) > 1 || len(addresses) == 1 && wanted != "" && !addresses[hooks.MaskURL(wanted)]
+	if !several {
+		for address := range addresses {
+			fmt.Fprintf(w, "webhooks to %s\n", address)
+		}
+	}
+	head := []any{"project or group", "events", "state", "TLS", "failed, 1 day", "verdict"}
+	if several {
+		head = slices.Insert(head, 1, any("URL"))
+	}
+	t := newTable(head...)
+	for _, r := range result.Reports {
+		row := table.Row{ownerOf(r), "", "", "", "", paintVerdict(p, r.Verdict)}
+		address := ""
+		if h := r.Webhook; h != nil {
+			row[1], row[2], row[3], row[4], address = strings.Join(h.Events, ", "), stateOf(*h), tlsOf(*h), failuresOf(*h), h.URL
+		}
+		if several {
+			row = slices.Insert(row, 1, any(address))
+		}
+		t.AppendRow(row)
+	}
+	if len(result.Reports) > 0 {
+		fmt.Fprintln(w, t.Render())
+	}
+	for _, r := range result.Reports {
+		for _, finding := range r.Findings {
+			fmt.Fprintf(w, "%s %s: %s\n", p.yellow("!"), ownerOf(r), finding)
+		}
+		if r.Error != "" {
+			fmt.Fprintf(w, "%s %s: %s\n", p.red("✗"), ownerOf(r), r.Error)
+		}
+	}
+	printNotes(w, result)
+	fmt.Fprintln(w, sums(result.Counts, "to create", "to repair", "to enable"))
+}
+
+func ownerOf(r hooks.Report) string {
+	if r.Kind == "group" {
+		return "group " + r.Owner
+	}
+	return r.Owner
+}
+
+// stateOf says whether GitLab sends to the webhook.
+func stateOf(h hooks.Webhook) string {
+	switch {
+	case h.State == gitlab.StatusPaused && !h.DisabledUntil.IsZero():
+		return "disabled until " + h.DisabledUntil.Local().Format("Jan 2 15:04")
+	case h.State == "":
+		return "unknown"
+	}
+	return strings.ReplaceAll(h.State, "_", " ")
+}
+
+func tlsOf(h hooks.Webhook) string {
+	switch {
+	case strings.HasPrefix(h.URL, "http:"):
+		return "none"
+	case h.VerifiesTLS:
+		return "verified"
+	}
+	return "not verified"
+}
+
+// failuresOf says how many deliveries failed, and the last one's status and time.
+func failuresOf(h hooks.Webhook) string {
+	if h.Failed == 0 {
+		return ""
+	}
+	text := strconv.Itoa(h.Failed)
+	if h.More {
+		text += "+"
+	}
+	text += ", last " + h.LastFailed
+	if !h.LastFailedAt.IsZero() {
+		text += " " + humanize.Time(h.LastFailedAt)
+	}
+	return text
+}
+
+func paintVerdict(p printer, v hooks.Verdict) string {
+	switch v {
+	case hooks.OK, hooks.Covered:
+		return p.green(string(v))
+	case hooks.Unreadable, hooks.Disabled, hooks.Missing:
+		return p.red(string(v))
+	case hooks.Wrong, hooks.Failing, hooks.Doubled:
+	}
+	return p.yellow(string(v))
+}
+
+// printEnsured prints a line for each project or group that was changed, or is to be, or
+// that is left wrong.
+func printEnsured(w io.Writer, result hooks.Result, dryRun bool) {
+	p := newPrinter(w)
+	for _, r := range result.Reports {
+		if len(r.Done) > 0 {
+			fmt.Fprintf(w, "%s %s: %s\n", p.green("✓"), ownerOf(r), strings.Join(r.Done, "; "))
+		}
+		if dryRun && len(r.Todo) > 0 && r.Error == "" {
+			fmt.Fprintf(w, "%s %s: would %s\n", p.yellow("~"), ownerOf(r), strings.Join(r.Todo, "; "))
+		}
+		switch {
+		case r.Error != "":
+			fmt.Fprintf(w, "%s %s: %s\n", p.red("✗"), ownerOf(r), r.Error)
+		case r.IsWrong() && (!dryRun || len(r.Todo) == 0):
+			fmt.Fprintf(w, "%s %s: %s\n", p.red("✗"), ownerOf(r), strings.Join(r.Findings, "; "))
+		default:
+			for _, finding := range r.Findings {
+				if !r.IsWrong() {
+					fmt.Fprintf(w, "%s %s: %s\n", p.yellow("!"), ownerOf(r), finding)
+				}
+			}
+		}
+	}
+	printNotes(w, result)
+	if dryRun {
+		fmt.Fprintln(w, sums(result.Counts, "to create", "to repair", "to enable"))
+		return
+	}
+	fmt.Fprintln(w, sums(result.Counts, "created", "repaired", "enabled again"))
+}
+
+// printNotes prints what is not about one webhook.
+func printNotes(w io.Writer, result hooks.Result) {
+	p := newPrinter(w)
+	for _, note := range result.Notes {
+		fmt.Fprintf(w, "%s %s\n", p.yellow("!"), note)
+	}
+	for _, problem := range result.Problems {
+		fmt.Fprintf(w, "%s %s\n", p.red("✗"), problem)
+	}
+}
+
+// sums says how many webhooks there are of each kind.
+func sums(c hooks.Counts, created, repaired, enabled string) string {
+	var parts []string
+	for _, part := range []struct {
+		n     int
+		words string
+	}{{c.Created, created}, {c.Repaired, repaired}, {c.Enabled, enabled}, {c.Right, "right"}, {c.Covered, "covered by a group's webhook"}, {c.Wrong, "wrong"}} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", humanize.Comma(int64(part.n)), part.words))
+		}
+	}
+	if len(parts) == 0 {
+		return "no projects"
+	}
+	return fmt.Sprintf("%s: %s", english.Plural(c.All(), "project or group", "projects and groups"), strings.Join(parts, ", "))
+}
