@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt/file"
 )
 
 // Describe implements store.Store.
@@ -19,6 +20,6 @@ func (s *Store) Describe(context.Context) (store.Description, error) {
 		Backend: "bbolt",
 		Place:   path,
 		Used:    info.Size(),
-		Free:    diskFree(filepath.Dir(path)),
+		Free:    file.DiskFree(filepath.Dir(path)),
 	}, nil
 }

@@ -1,12 +1,12 @@
 //go:build linux || darwin || freebsd
 
-package bolt
+package file
 
 import "syscall"
 
-// diskFree returns how many bytes this process may still write to the file system of
+// DiskFree returns how many bytes this process may still write to the file system of
 // a directory; 0: unknown.
-func diskFree(dir string) int64 {
+func DiskFree(dir string) int64 {
 	var s syscall.Statfs_t
 	if syscall.Statfs(dir, &s) != nil {
 		return 0

@@ -1,6 +1,0 @@
-//go:build !(linux || darwin || freebsd)
-
-package bolt
-
-// diskFree returns 0: unknown.
-func diskFree(string) int64 { return 0 }
