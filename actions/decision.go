@@ -34,6 +34,7 @@ type guard func(ctx context.Context, a *attempt) (*verdict, error)
 // to GitLab; budgets last, so that nothing takes from them that is not made.
 func (r *Runner) carryOut(ctx context.Context, a *attempt) (*verdict, error) {
 	for _, check := range []guard{
+		r.exists,         // does the pipeline have a job of the name that the rule gives?
 		r.fromThisGitLab, // is the event from the configured GitLab?
 		r.notOwn,         // would it end the CI job that this process runs in?
 		r.inTurn,         // have the decisions before it ended, and the job before it passed?

@@ -27,6 +27,17 @@ const (
 // retry that this attempt may request for the first time.
 func (a *attempt) limited() bool { return a.verb.retries && !a.Called && !a.stop.Any() }
 
+// exists skips a decision about a job that the pipeline does not have.
+func (r *Runner) exists(_ context.Context, a *attempt) (*verdict, error) {
+	switch {
+	case !a.Missing:
+		return nil, nil
+	case event.SupportsBridges(a.Action.Verb):
+		return skipped("the pipeline has no job %q", a.Job.Name), nil
+	}
+	return skipped("the pipeline has no job %q, trigger jobs aside, because GitLab can't %s those", a.Job.Name, a.Action.Verb), nil
+}
+
 // inTurn defers the decision until the decisions before it have ended, and until the
 // job before it has passed.
 func (r *Runner) inTurn(ctx context.Context, a *attempt) (*verdict, error) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +34,7 @@ func (rs *Rules) Wants(e event.Event) bool {
 		return retried || rs.index[e.Meta.Kind].wants(status)
 	}
 	return retried || slices.ContainsFunc(rs.rules, func(r *Rule) bool {
-		return r.On == e.Meta.Kind && (r.statuses == nil || r.statuses[status]) && !rs.leavesOut(r)
+		return r.On == e.Meta.Kind && (r.statuses == nil || r.statuses[status]) && !r.OnlyStops() && !rs.leavesOut(r)
 	})
 }
 
@@ -179,7 +178,8 @@ func (s *shares) rule(ev *evaluation, r *Rule) ([]event.Decision, *RuleError) {
 // skip passes over a rule that is not evaluated.
 func (s *shares) skip() { s.rules-- }
 
-// rule returns the decisions of a rule; nil if it does not match.
+// rule returns the decisions of a rule; nil if it does not match. A rule that
+// only stops has none when it matches.
 func (ev *evaluation) rule(r *Rule) ([]event.Decision, *RuleError) {
 	if r.Condition != nil {
 		matched, err := ev.Run(r.Condition)
@@ -189,6 +189,9 @@ func (ev *evaluation) rule(r *Rule) ([]event.Decision, *RuleError) {
 		if matched != true {
 			return nil, nil
 		}
+	}
+	if r.OnlyStops() {
+		return []event.Decision{}, nil
 	}
 	why := ev.explain(r, event.PartTrue)
 	if len(r.Actions) == 0 {
@@ -205,13 +208,19 @@ func (ev *evaluation) rule(r *Rule) ([]event.Decision, *RuleError) {
 		}
 		var keys []string
 		for i, t := range targets {
+			if t.idle {
+				continue
+			}
 			d, err := ev.decide(r, a, t)
 			if err != nil {
 				return nil, err
 			}
 			d.After, d.Explanation = before, why
 			if i > 0 && a.Wait == event.WaitSuccess {
-				d.After, d.AfterSuccess = keys[i-1:i:i], targets[i-1].job.Name
+				d.AfterSuccess = targets[i-1].waitedFor()
+				if !targets[i-1].idle {
+					d.After = keys[len(keys)-1 : len(keys) : len(keys)]
+				}
 			}
 			decisions = append(decisions, d)
 			keys = append(keys, d.Key)
@@ -223,66 +232,13 @@ func (ev *evaluation) rule(r *Rule) ([]event.Decision, *RuleError) {
 	return decisions, nil
 }
 
-// target is the object of an action: a job or, for the verbs of pipelines, the
-// event unchanged.
-type target struct {
-	job    event.Job
-	bridge bool
-}
-
-// targets returns the objects of an action.
-func (ev *evaluation) targets(a Action) ([]target, error) {
-	if a.Jobs == nil {
-		t := target{job: ev.Event.Job, bridge: ev.Event.Job.Bridge}
-		if t.bridge && !event.SupportsBridges(a.Verb) && !event.OfPipeline(a.Verb) {
-			return nil, nil
-		}
-		return []target{t}, nil
-	}
-	value, err := ev.Run(a.Jobs)
-	if err != nil {
-		return nil, err
-	}
-	list := reflect.ValueOf(value)
-	if list.Kind() != reflect.Slice {
-		return nil, fmt.Errorf("returned a %T, not a list of jobs", value)
-	}
-	if n := list.Len(); n > maxTargets {
-		return nil, fmt.Errorf("returned %d jobs, more than %d", n, maxTargets)
-	}
-	targets := make([]target, list.Len())
-	for i := range targets {
-		switch item := list.Index(i).Interface().(type) {
-		case event.Job:
-			targets[i].job = item
-		case event.Details:
-			targets[i].job = item.Job
-		case event.Bridge:
-			if !event.SupportsBridges(a.Verb) {
-				return nil, expression.ErrBridge
-			}
-			targets[i] = target{ev.jobOf(item), true}
-		default:
-			return nil, fmt.Errorf("returned a list that contains a %T, not a job", item)
-		}
-	}
-	return targets, nil
-}
-
-// jobOf returns a bridge as a job. GitLab does not send the attempt of a
-// bridge.
-func (ev *evaluation) jobOf(b event.Bridge) event.Job {
-	p := ev.Event.Pipeline
-	return event.Job{
-		ID: b.ID, Name: b.Name, Stage: b.Stage, Status: b.Status, URL: b.URL,
-		FailureReason: b.FailureReason, FailureClass: event.ClassOf(b.FailureReason), AllowFailure: b.AllowFailure,
-		Manual: b.Status == "manual", Bridge: true, Attempt: 1, Ref: p.Ref, Tag: p.Tag,
-	}
-}
-
 func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *RuleError) {
-	d := event.Decision{Event: ev.Event, Rule: r.Name, RulesHash: r.Hash, Action: a.Action, Bridge: t.bridge, DryRun: r.DryRun}
+	d := event.Decision{Event: ev.Event, Rule: r.Name, RulesHash: r.Hash, Action: a.Action, Bridge: t.bridge, Missing: t.missing, DryRun: r.DryRun}
 	d.Job = t.job
+	if t.missing {
+		d.Key = a.key(d)
+		return d, nil
+	}
 	if a.Verb == event.VerbRetry { // budgets and the breaker use the class
 		class, err := ev.FailureClass(t.job)
 		if err != nil {
@@ -292,7 +248,7 @@ func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *Rule
 	}
 	// Texts read the job that is acted on, which may differ from the event's.
 	session := ev.Session
-	if a.Jobs != nil && len(a.Variables)+len(a.Inputs) > 0 {
+	if !a.OfEvent() && len(a.Variables)+len(a.Inputs) > 0 {
 		session = ev.For(d.Event)
 	}
 	var err *RuleError
@@ -314,6 +270,8 @@ func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *Rule
 // another, and a retried pipeline may end again.
 func (a Action) key(d event.Decision) string {
 	switch {
+	case d.Missing: // once for each pipeline
+		return fmt.Sprintf("%s:%s:%d:pipeline:%d:missing:%s", a.Verb, d.Meta.Instance, d.Project.ID, d.Pipeline.ID, d.Job.Name)
 	case a.Verb == event.VerbPlay && d.Meta.Kind == event.KindPipeline:
 		// A refused action may be possible after other jobs have changed.
 		return fmt.Sprintf("%s:%s:%d:%d:%s:%d", a.Verb, d.Meta.Instance, d.Project.ID, d.Job.ID, d.Job.Status, latestJob(d.Event))
@@ -401,9 +359,6 @@ func evaluateInputs(s *expression.Session, r *Rule, all map[string]expression.In
 	}
 	return values, nil
 }
-
-// maxTargets is the maximum number of jobs of one action.
-const maxTargets = 5_000
 
 // evaluation is the state of the evaluation of one event.
 type evaluation struct {

@@ -74,6 +74,11 @@ func (f *facts) Details(context.Context, event.Event) (event.Details, error) {
 	return f.details, f.err
 }
 
+func (f *facts) MergeRequestDetails(context.Context, event.Event) (event.MergeRequestDetails, error) {
+	f.count("merge_request_details")
+	return event.MergeRequestDetails{MergeRequest: event.MergeRequest{IID: 7, State: "opened"}, Labels: []string{"urgent"}, Author: event.Author{Username: "ann"}, ApprovalsLeft: 1}, f.err
+}
+
 func (f *facts) Superseded(context.Context, event.Event) (bool, error) {
 	f.count("superseded")
 	return true, f.err
@@ -114,6 +119,8 @@ func TestConditions(t *testing.T) {
 		{"pipeline", `pipeline.ref == project.default_branch and count(pipeline.jobs, .manual) == 2`, yes},
 		{"pipeline", `none(pipeline.jobs, .status == "manual")`, no},
 		{"pipeline", `pipeline.status != ""`, yes},
+		{"job", `"urgent" in merge_request_details().labels and merge_request_details().author.username == "ann"`, yes},
+		{"pipeline", `merge_request_details().state == "opened" and merge_request_details().approvals_left == 1 and not merge_request_details().draft`, yes},
 	} {
 		t.Run(c.text, func(t *testing.T) {
 			e := fixture.JobEvent()
@@ -384,7 +391,7 @@ rules:
     on: job
     actions:
       - cancel: {jobs: 'jobs()'}
-      - play: {jobs: '[]'}
+      - play: {jobs: 'filter(jobs(), false)'}
       - erase
 `)
 	decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{})

@@ -17,6 +17,7 @@ type Verdict struct {
 	Result      string            `json:"result"` // one of the results below
 	Reason      string            `json:"reason,omitzero"`
 	Explanation event.Explanation `json:"explanation,omitzero"`
+	Stops       bool              `json:"stops,omitzero"`      // the rule matched and has `stop: true`: the rules after it are not evaluated
 	Decisions   []event.Decision  `json:"decisions,omitempty"` // the decisions of the rule
 	Notify      []Notify          `json:"notify,omitempty"`    // the outcomes that the rule sends notifications of, and where
 }
@@ -78,14 +79,14 @@ func (rs *Rules) Explain(ctx context.Context, e event.Event, facts expression.Fa
 		case err != nil:
 			v.Result, v.Reason = VerdictFailed, fmt.Sprintf("%s: %v", err.Part, err.Err)
 			if r.Stop && event.Transient(err) {
-				stopped = fmt.Sprintf("rule %q has `stop: true`, and may match when it can be evaluated", r.Name)
+				stopped = fmt.Sprintf("stopped by rule %q, which has `stop: true` and may match when it can be evaluated", r.Name)
 			}
 		case wanted == nil:
 			v.Result = VerdictNotMatched
 		default:
-			v.Result, v.Decisions, v.Notify = VerdictMatched, wanted, r.notify()
+			v.Result, v.Decisions, v.Notify, v.Stops = VerdictMatched, wanted, r.notify(), r.Stop
 			if r.Stop {
-				stopped = fmt.Sprintf("rule %q matched and has `stop: true`", r.Name)
+				stopped = fmt.Sprintf("stopped by rule %q, which matched and has `stop: true`", r.Name)
 			}
 		}
 	}

@@ -179,7 +179,7 @@ rules:
 		"rules.yaml:6 cannot: failed: if: GitLab is down",
 		"rules.yaml:7 always: matched: ",
 		"rules.yaml:8 last: matched: ",
-		"rules.yaml:9 behind: not_reached: rule \"last\" matched and has `stop: true`",
+		"rules.yaml:9 behind: not_reached: stopped by rule \"last\", which matched and has `stop: true`",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

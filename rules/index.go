@@ -22,7 +22,7 @@ import (
 // fields are combined. (Packet filters call this tuple space search.)
 type ruleIndex struct {
 	shapes   []shape
-	statuses texts // statuses at which a rule may match; nil: any
+	statuses texts // statuses at which a rule may decide something; nil: any
 }
 
 // shape contains the rules that pin the same fields.
@@ -80,7 +80,9 @@ func (ix *ruleIndex) add(position int, r *Rule) {
 		condition = r.Condition.Node()
 	}
 	r.statuses = pinned(condition, statusesIn(r.On), always)
-	ix.statuses = ix.statuses.or(r.statuses)
+	if !r.OnlyStops() { // an event that such a rule alone may match causes nothing
+		ix.statuses = ix.statuses.or(r.statuses)
+	}
 
 	var fields []int
 	keys := []key{{}}

@@ -35,10 +35,15 @@ type Rule struct {
 // Action is an action of a rule. Its texts are not rendered yet.
 type Action struct {
 	event.Action
-	Jobs      *vm.Program // nil: the event's job
+	Jobs      *vm.Program // the expression in `jobs`; nil if there is none
+	Names     []JobName   // the list in `jobs`; nil if there is none
 	Variables map[string]expression.Template
 	Inputs    map[string]expression.Input
 }
+
+// OfEvent reports whether the action has no `jobs`: it acts on the event's job
+// or pipeline.
+func (a Action) OfEvent() bool { return a.Jobs == nil && a.Names == nil }
 
 // Receiver is an entry of a rule's `notify`: where to send notifications of
 // which outcomes.
@@ -48,9 +53,16 @@ type Receiver struct {
 	Text    *expression.Template // nil: the default text of the outcome
 }
 
+// OnlyStops reports whether the rule makes no decisions: it has `stop: true`,
+// and neither actions nor notifications.
+func (r *Rule) OnlyStops() bool { return len(r.Actions) == 0 && len(r.Receivers) == 0 }
+
 // Verbs returns the verbs of the rule's decisions, without duplicates.
 func (r *Rule) Verbs() []string {
-	if len(r.Actions) == 0 {
+	switch {
+	case r.OnlyStops():
+		return nil
+	case len(r.Actions) == 0:
 		return []string{event.VerbNotify}
 	}
 	var all []string

@@ -67,6 +67,7 @@ var cronParser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Mo
 type Scheduled struct {
 	Name     string
 	Schedule Schedule
+	Verbs    []string
 	DryRun   bool
 	// ReadsProtected is set if the rule reads whether refs are protected.
 	// Queues is set if it has actions besides erase, or none.
@@ -79,7 +80,7 @@ func (rs *Rules) Scheduled() []Scheduled {
 	for _, r := range rs.rules {
 		if r.On == event.KindSchedule {
 			all = append(all, Scheduled{
-				Name: r.Name, Schedule: r.Schedule, DryRun: r.DryRun,
+				Name: r.Name, Schedule: r.Schedule, Verbs: r.Verbs(), DryRun: r.DryRun,
 				ReadsProtected: r.mentions("pipeline.protected_ref"),
 				Queues:         len(r.Actions) == 0 || slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb != event.VerbErase }),
 			})
@@ -144,6 +145,8 @@ func IsGlob(entry string) bool { return strings.ContainsAny(entry, `*?[{\`) }
 func CheckProjects(entry string) error {
 	id, isID := ProjectID(entry)
 	switch {
+	case strings.Contains(entry, "://"), strings.Contains(entry, "@"), strings.HasSuffix(entry, ".git"):
+		return fmt.Errorf("%q is a URL: write the project's path, %s", entry, pathIn(entry))
 	case isID && id < 1, entry == "", strings.HasPrefix(entry, "/"), strings.HasSuffix(entry, "/"), strings.ContainsAny(entry, " \t\n"):
 		return fmt.Errorf("%q is no project: write its id, its path like platform/shop, a glob like platform/*, or the path of a group", entry)
 	case !IsGlob(entry) && strings.Contains(entry, ","):
@@ -152,6 +155,23 @@ func CheckProjects(entry string) error {
 		return fmt.Errorf("%q is not a pattern: * matches a part of a path, ** several, [ab] and {a,b} one of the alternatives", entry)
 	}
 	return nil
+}
+
+// pathIn returns the path of a project in the URL of its page or its repository.
+func pathIn(url string) string {
+	_, rest, found := strings.Cut(url, "://")
+	if found {
+		_, rest, _ = strings.Cut(rest, "/")
+	} else if _, after, ok := strings.Cut(url, ":"); ok { // git@host:path
+		rest = after
+	} else {
+		rest = url
+	}
+	rest, _, _ = strings.Cut(rest, "/-/")
+	if rest = strings.TrimSuffix(strings.Trim(rest, "/"), ".git"); rest == "" {
+		return "like platform/shop"
+	}
+	return rest
 }
 
 // ParseCron parses a cron expression with the syntax of crontab(5), or @daily

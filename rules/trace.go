@@ -49,7 +49,7 @@ func (t *Trace) ran(r *Rule, newer bool, wanted []event.Decision, err *RuleError
 		s.Result = VerdictNotMatched
 	case newer:
 		s.Result = StepNewer
-	case len(wanted) == 0:
+	case len(wanted) == 0 && !r.OnlyStops():
 		s.Reason = "it found no job to act on"
 	}
 	t.Steps = append(t.Steps, s)

@@ -41,7 +41,7 @@ func (rs *Rules) Validity(d event.Decision) Validity {
 // wants reports whether a decision of the rule may have the verb.
 func (r *Rule) wants(verb string) bool {
 	if verb == event.VerbNotify {
-		return len(r.Actions) == 0
+		return len(r.Actions) == 0 && !r.OnlyStops()
 	}
 	return slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb == verb })
 }

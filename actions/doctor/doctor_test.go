@@ -16,6 +16,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -27,6 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(storetest.InMemory(m)) }
 
 const (
 	slackToken    = "xoxb-secret-of-the-bot"
+	hookURL       = "https://pipesteward.example.com/webhooks/gitlab"
 	webhookSecret = "f00ba47c0ffee5eed1e55c1a551f1ed0" //nolint:gosec // not one
 )
 
@@ -57,6 +59,7 @@ func newRig(t *testing.T, o gitlabtest.Options) *rig {
 	}
 	r.gitlab = gitlabtest.Start(t, o)
 	r.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", ProtectedRefs: []string{"main"}})
+	r.gitlab.AddHook(gitlabtest.Hook{ProjectID: 1, URL: hookURL, Token: webhookSecret, JobEvents: true, PipelineEvents: true})
 	chat, err := slacktest.New(slacktest.Options{Token: slackToken})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +72,8 @@ func newRig(t *testing.T, o gitlabtest.Options) *rig {
 		t.Fatal(err)
 	}
 	r.Config = doctor.Config{
-		Rate: store.Rate{Limit: 298, Per: time.Minute, Burst: 3}, WebhookTokens: []string{webhookSecret}, Store: &storeStub{}, Slack: reader,
+		Webhook: hooks.Wanted{URL: hookURL, Path: "/webhooks/gitlab", Token: webhookSecret},
+		Rate:    store.Rate{Limit: 298, Per: time.Minute, Burst: 3}, WebhookTokens: []string{webhookSecret}, Store: &storeStub{}, Slack: reader,
 		Server: serverStub{doctor.ServerStatus{Address: "http://127.0.0.1:9090", Version: "v1"}}, Version: "v1",
 		Now:     func() time.Time { return r.now },
 		Secrets: []string{gitlabtest.DefaultToken, slackToken, webhookSecret},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -29,6 +30,7 @@ type Config struct {
 	Only     []string // entries of projects to which the checks are limited; none: no limit
 	Projects []string // entries of --projects
 
+	Webhook       hooks.Wanted // that projects are to have
 	WebhookTokens []string
 	SigningTokens []string
 	Insecure      bool // deliveries are not authenticated
@@ -71,6 +73,7 @@ type exam struct {
 	version     fact[gitlab.Version]
 	memberships fact[map[int64]project]
 	fleet       fact[fleet]
+	hooks       fact[webhooks]
 	description fact[store.Description]
 	known       fact[[]int64]
 	bot         fact[slack.Bot]

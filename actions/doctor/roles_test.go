@@ -3,6 +3,8 @@ package doctor_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pipesteward/pipesteward/actions/doctor"
@@ -62,8 +64,9 @@ func TestRolesOfManyProjects(t *testing.T) {
 	}
 	found := r.run()
 	r.wants(found, "project-role", doctor.Problem, []string{"the role Developer is missing, for retry"}, wants...)
-	if n := len(r.gitlab.Requests()); n > 30 {
-		t.Errorf("%d requests for 251 projects", n)
+	lists := slices.DeleteFunc(r.gitlab.Requests(), func(r gitlabtest.Request) bool { return strings.Contains(r.Path, "/hooks") })
+	if n := len(lists); n > 30 {
+		t.Errorf("%d requests for 251 projects, besides those for webhooks", n)
 	}
 	r.Only = []string{"mobile/app-00?"}
 	r.wants(r.run(), "project-role", doctor.Problem, nil, "mobile/app-000", "mobile/app-002", "mobile/app-004", "mobile/app-006", "mobile/app-008")

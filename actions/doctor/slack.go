@@ -147,7 +147,7 @@ func checkSlackChannels(ctx context.Context, x *exam) []Finding {
 		}
 	}
 	if len(found) == 0 {
-		return ok("the bot can post to the " + english.Plural(len(fixed), "channel", "") + " that rules name")
+		return ok("the bot can post to all that rules name: " + english.Plural(len(fixed), "channel", ""))
 	}
 	return found
 }

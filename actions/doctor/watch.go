@@ -71,8 +71,8 @@ func (w *Watch) round(ctx context.Context, checks []Check) (pending []Check) {
 	return slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return !again[c.ID] })
 }
 
-// levels are those of findings.
-var levels = map[Severity]slog.Level{Problem: slog.LevelError, Warning: slog.LevelWarn, Note: slog.LevelInfo, Unknown: slog.LevelInfo}
+// levels are those of findings. An error is an outage, which package health logs.
+var levels = map[Severity]slog.Level{Problem: slog.LevelWarn, Warning: slog.LevelWarn, Note: slog.LevelInfo, Unknown: slog.LevelInfo}
 
 // log logs a finding.
 func (w *Watch) log(ctx context.Context, f Finding) {

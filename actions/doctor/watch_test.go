@@ -49,7 +49,7 @@ func TestWatch(t *testing.T) {
 		t.Errorf("%v lines are logged after each round", logged)
 	}
 	for _, line := range []string{
-		`level=ERROR msg="a check found something to look at" check=token-scopes reason="the access token lacks the scope api: it has read_api, with which GitLab refuses every action" advice=`,
+		`level=WARN msg="a check found something to look at" check=token-scopes reason="the access token lacks the scope api: it has read_api, with which GitLab refuses every action" advice=`,
 		`level=WARN msg="a check found something to look at" check=token-expiry reason="the access token expires in 4d11h59m, on 2026-11-27"`,
 	} {
 		if !strings.Contains(log.String(), line) {

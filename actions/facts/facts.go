@@ -86,6 +86,13 @@ func (f Reader) Details(ctx context.Context, e event.Event) (event.Details, erro
 	return job.Details, f.freshness(e).Status("job", job.ID, job.Status, e.Job.Status)
 }
 
+// MergeRequestDetails returns the merge request of the event's pipeline, with its
+// approvals; zero, without a request, if the pipeline is of none.
+func (f Reader) MergeRequestDetails(ctx context.Context, e event.Event) (event.MergeRequestDetails, error) {
+	details, err := f.GitLab.MergeRequestDetails(ctx, e)
+	return details, f.freshness(e).Found(err)
+}
+
 // MergeRequest returns the iid of the merge request whose source branch the
 // event has as ref; 0 where the ref is as GitLab's API has it.
 func MergeRequest(e event.Event) int64 {

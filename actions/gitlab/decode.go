@@ -95,19 +95,6 @@ type deploymentJSON struct {
 	} `json:"deployable"`
 }
 
-type mergeRequestJSON struct {
-	IID          gitlabjson.Int `json:"iid"`
-	Title        string         `json:"title"`
-	State        string         `json:"state"`
-	SourceBranch string         `json:"source_branch"`
-	TargetBranch string         `json:"target_branch"`
-	WebURL       string         `json:"web_url"`
-}
-
-func (m mergeRequestJSON) mergeRequest() event.MergeRequest {
-	return event.MergeRequest{IID: int64(m.IID), Title: m.Title, State: m.State, SourceBranch: m.SourceBranch, TargetBranch: m.TargetBranch, URL: m.WebURL}
-}
-
 type projectJSON struct {
 	ID            gitlabjson.Int  `json:"id"`
 	Name          string          `json:"name"`

@@ -4,14 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
-	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
-	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -40,17 +37,24 @@ func (c *Client) Event(job Job, source string) event.Event {
 // before GitLab 13), the only field in which the Jobs API names it.
 func (c *Client) project(job Job) event.Project {
 	p := event.Project{ID: job.ProjectID}
-	page, ok := strings.CutSuffix(job.URL, fmt.Sprintf("/jobs/%d", job.ID))
-	if !ok {
-		return p
-	}
-	p.URL = strings.TrimSuffix(page, "/-")
-	// Only the path: the page may have another host than the base URL.
-	if u, err := url.Parse(p.URL); err == nil {
-		p.Path = strings.TrimPrefix(strings.TrimPrefix(u.Path, c.prefix), "/")
-		p.Namespace = namespace(p.Path)
-	}
+	p.URL, p.Path = c.projectOfPage(job.URL, fmt.Sprintf("/jobs/%d", job.ID))
+	p.Namespace = namespace(p.Path)
 	return p
+}
+
+// projectOfPage returns the URL and the path of the project that a page belongs
+// to, whose URL ends in end, like .../-/jobs/7; "" if it ends otherwise.
+func (c *Client) projectOfPage(page, end string) (projectURL, path string) {
+	of, ok := strings.CutSuffix(page, end)
+	if !ok {
+		return "", ""
+	}
+	projectURL = strings.TrimSuffix(of, "/-")
+	// Only the path: the page may have another host than the base URL.
+	if u, err := url.Parse(projectURL); err == nil {
+		path = strings.TrimPrefix(strings.TrimPrefix(u.Path, c.prefix), "/")
+	}
+	return projectURL, path
 }
 
 // PipelineEvent reads a pipeline and converts it to the event that a Pipeline Hook
@@ -67,11 +71,12 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 		return event.Event{}, err
 	}
 	e := c.PipelineEventOf(project, p, jobs, source)
-	var iid int64
-	if _, err := fmt.Sscanf(p.Ref, "refs/merge-requests/%d/", &iid); err == nil {
-		if e.MergeRequest, err = c.mergeRequest(ctx, project, iid); err != nil && !apierror.IsHidden(err) {
+	if iid := mergeRequestIID(p.Ref); iid != 0 {
+		answer, err := c.mergeRequest(ctx, e.Project, iid)
+		if err != nil && !apierror.IsHidden(err) {
 			return event.Event{}, err
 		}
+		e.MergeRequest = answer.mergeRequest()
 		e.Pipeline.Ref = cmp.Or(e.MergeRequest.SourceBranch, p.Ref)
 	}
 	return e, nil
@@ -106,16 +111,6 @@ func (c *Client) PipelineEventOf(project int64, p event.Pipeline, jobs []Job, so
 		}
 	}
 	return e
-}
-
-// mergeRequest returns a merge request by its iid.
-func (c *Client) mergeRequest(ctx context.Context, project, iid int64) (event.MergeRequest, error) {
-	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.MergeRequest, Path: fmt.Sprintf("projects/%d/merge_requests/%d", project, iid)}
-	answer, _, err := rest.Call(ctx, c.Client, r, mergeRequestJSON{})
-	if err != nil {
-		return event.MergeRequest{}, err
-	}
-	return answer.mergeRequest(), nil
 }
 
 // BridgeEvents reads a pipeline's trigger jobs and converts them to the events that

@@ -206,6 +206,7 @@ func (r *run) group(ctx context.Context, plan Plan) error {
 	}
 	r.of += len(found)
 	below, own := make([]*Plan, len(found)), 0
+	var unread error
 	for i, p := range found {
 		err := r.try(ctx, func() error {
 			read, err := r.inspector.Project(ctx, p.Project)
@@ -216,13 +217,17 @@ func (r *run) group(ctx context.Context, plan Plan) error {
 		case ctx.Err() != nil, event.Unavailable(err):
 			return err
 		case err != nil:
-			below[i] = nil // it is tried again
+			below[i], unread = nil, err // it is tried again
 		case below[i].Ours != nil || below[i].Above != nil:
 			own++
 		}
 		r.progress(Owner{p.Path, p.ID})
 	}
-	if bare && own == 0 {
+	switch {
+	case bare && own == 0 && unread != nil: // one may have a webhook of its own
+		r.report(plan, unreadable(plan.Owner, fmt.Errorf("not all projects below could be read: %s", short(unread))))
+		return nil
+	case bare && own == 0:
 		return r.owner(ctx, plan.Owner, &plan)
 	}
 	if bare {
@@ -289,13 +294,18 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 		report.Error = reason(o, err)
 	}
 	report.Done = done
-	r.result.Reports = append(r.result.Reports, report)
-	r.result.Counts.add(*before, report)
-	r.progress(o)
-	if r.Watch != nil {
-		r.Watch(Step{Before: *before, Report: report})
-	}
+	r.report(*before, report)
 	return nil
+}
+
+// report adds what was found and done of one owner.
+func (r *run) report(before Plan, report Report) {
+	r.result.Reports = append(r.result.Reports, report)
+	r.result.Counts.add(before, report)
+	r.progress(before.Owner)
+	if r.Watch != nil {
+		r.Watch(Step{Before: before, Report: report})
+	}
 }
 
 // progress reports that an owner was read.

@@ -444,6 +444,20 @@ func TestGroups(t *testing.T) {
 		}
 		env.settled(e, "platform")
 	})
+	t.Run("a project below can't be read", func(t *testing.T) {
+		t.Parallel()
+		env := arrange(t, gitlabtest.Options{}, gitlabtest.Group{})
+		own(env, 2)
+		env.gitlab.Fail(gitlabtest.Fault{Method: http.MethodGet, Path: "/projects/2/hooks", Times: -1, Status: http.StatusInternalServerError})
+		result := env.run(env.ensurer(), "platform")
+		if diff := cmp.Diff([]string{"platform:  not all projects below could be read: 500 Internal Server Error"}, words(result)); diff != "" || env.writes() != 0 {
+			t.Errorf("%d writes (-want +got):\n%s", env.writes(), diff)
+		}
+		env.gitlab.ClearFaults()
+		if result := env.run(env.ensurer(), "platform"); result.Counts != (hooks.Counts{Created: 1, Right: 1}) {
+			t.Errorf("the same again: %+v", result.Counts)
+		}
+	})
 	t.Run("both have one", func(t *testing.T) {
 		t.Parallel()
 		env := arrange(t, gitlabtest.Options{}, gitlabtest.Group{})

@@ -101,6 +101,8 @@ func (i *Inspector) plan(ctx context.Context, found Found) (Plan, error) {
 	case isNoRoute(err):
 		i.noDeliveries = true
 		return p, nil
+	case apierror.IsHidden(err): // the webhooks are seen, and their deliveries are not
+		return p, nil
 	case err != nil:
 		return p, err
 	}

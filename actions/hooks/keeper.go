@@ -159,6 +159,11 @@ func (k *Keeper) round(ctx context.Context) (Result, error) {
 		},
 	}
 	result, err := e.Run(ctx, entries)
+	for _, note := range result.Notes {
+		if problems[note] = true; !k.logged[note] {
+			k.Log.Info("webhooks of a group", "reason", note)
+		}
+	}
 	for _, p := range result.Problems {
 		k.warnOnce(p.Project, p.Reason, problems)
 	}

@@ -73,16 +73,17 @@ func (m *Metrics) Outcome(o event.Outcome) {
 	m.freed.Add(float64(o.Freed))
 }
 
-// Swept counts jobs that a sweep has erased, or would have.
-func (m *Metrics) Swept(rule string, dryRun bool, counts event.SweepCounts) {
+// Swept counts jobs that a sweep has erased, or would have, and those in which it
+// failed. The decisions that it queues are counted by their outcomes.
+func (m *Metrics) Swept(rule, verb string, dryRun bool, counts event.SweepCounts) {
 	result := event.ResultDone
 	if dryRun {
 		result = event.ResultDryRun
 	} else {
 		m.freed.Add(float64(counts.Freed))
 	}
-	m.decisions.WithLabelValues(rule, event.VerbErase, result).Add(float64(counts.Erased))
-	m.decisions.WithLabelValues(rule, event.VerbErase, event.ResultFailed).Add(float64(counts.Failed))
+	m.decisions.WithLabelValues(rule, verb, result).Add(float64(counts.Erased))
+	m.decisions.WithLabelValues(rule, verb, event.ResultFailed).Add(float64(counts.Failed))
 }
 
 // RuleError counts an expression of a rule that failed.

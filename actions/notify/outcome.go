@@ -35,7 +35,7 @@ func (n *Notifier) DoneWith(ctx context.Context, l *worker.Lease, o event.Outcom
 		return err
 	}
 	c.Amend = append(c.Amend, store.Entry{ID: o.ID, Body: body})
-	notifies := n.Receiver != nil && n.Rules().Notifies(o)
+	notifies := n.Receiver != nil && worthNotice(o) && n.Rules().Notifies(o)
 	if notifies {
 		body, err := json.Marshal(Record{Outcome: o, Journalled: true})
 		if err != nil {
@@ -86,6 +86,12 @@ func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) erro
 	return nil
 }
 
+// worthNotice reports whether an outcome is not told by others: of a run of a
+// schedule rule that only queues decisions, each decision has its own outcome.
+func worthNotice(o event.Outcome) bool {
+	return o.Sweep.ID == "" || o.Sweep.Erases() || len(o.Sweep.Problems) > 0
+}
+
 // record returns the change that adds the notifications to the outcome in the journal.
 // There is none for a deferred outcome, in whose place there may be another one already.
 func (n *Notifier) record(o event.Outcome, notified []event.Notification) (c store.Changes, err error) {
@@ -115,7 +121,7 @@ func (n *Notifier) ended(o event.Outcome) {
 // notify notifies the channels that the outcome's rule names, and returns what came of
 // that. It returns an error while the notification of a channel can succeed later.
 func (n *Notifier) notify(ctx context.Context, o event.Outcome) (notified []event.Notification, err error) {
-	if n.Receiver == nil {
+	if n.Receiver == nil || !worthNotice(o) {
 		return nil, nil
 	}
 	notices, errs := n.Rules().Notices(ctx, o, n.Facts(), n.Receiver.Escape)

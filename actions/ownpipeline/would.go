@@ -59,6 +59,10 @@ func (jobsOnly) Details(context.Context, event.Event) (event.Details, error) {
 	return event.Details{}, needsToken("details()")
 }
 
+func (jobsOnly) MergeRequestDetails(context.Context, event.Event) (event.MergeRequestDetails, error) {
+	return event.MergeRequestDetails{}, needsToken("merge_request_details()")
+}
+
 func (jobsOnly) Superseded(context.Context, event.Event) (bool, error) {
 	return false, needsToken("superseded()")
 }

@@ -10,16 +10,19 @@ import (
 
 // Reader reads who the bot of a token is, and which channels it sees. It changes
 // nothing in Slack. Its errors are an [*Error].
-type Reader struct{ sessions }
+type Reader struct{ *sessions }
 
 // NewReader returns a Reader by the Token, the APIURL and the HTTPClient of a config.
 func NewReader(c Config) (*Reader, error) {
-	r := &Reader{}
+	r := &Reader{&sessions{}}
 	if err := r.open(c); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
+
+// Reader returns a Reader with the token that the Notifier has in use.
+func (n *Notifier) Reader() *Reader { return &Reader{&n.sessions} }
 
 // Bot is whom a token belongs to.
 type Bot struct {

@@ -49,7 +49,7 @@ type Manual struct {
 // its outcome. Once ctx is done, it saves the progress and returns the run without an
 // error.
 func (m Manual) Run(ctx context.Context, rule rules.Scheduled) (event.Sweep, error) {
-	run := event.Sweep{ID: keys.SweepRunByHand(rule.Name, m.Now()), Rule: rule.Name}
+	run := event.Sweep{ID: keys.SweepRunByHand(rule.Name, m.Now()), Rule: rule.Name, Verbs: rule.Verbs}
 	claimed, release, err := Claim(ctx, m.Store, rule.Name, rand.Text())
 	switch {
 	case err != nil:

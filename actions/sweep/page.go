@@ -129,5 +129,5 @@ func (s Sweeper) count(rule rules.Scheduled, counts event.SweepCounts) {
 	if s.Metrics == nil {
 		return
 	}
-	s.Metrics.Swept(rule.Name, rule.DryRun, counts)
+	s.Metrics.Swept(rule.Name, event.Sweep{Verbs: rule.Verbs}.Verb(), rule.DryRun, counts)
 }

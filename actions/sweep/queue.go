@@ -104,13 +104,17 @@ func Outcome(run event.Sweep, instance string, now time.Time) event.Outcome {
 	o := event.Outcome{Result: event.ResultDone, Reason: run.String(), Freed: run.Freed, Sweep: run, At: now}
 	o.Meta = event.Meta{Kind: event.KindSchedule, ID: run.ID, Source: event.SourceSchedule, Instance: instance, ReceivedAt: run.Began}
 	o.ID, o.Key, o.Rule, o.DecidedAt = run.ID, run.ID, run.Rule, run.Began
-	o.Action.Verb, o.DryRun = event.VerbErase, run.DryRun
+	o.Action.Verb, o.DryRun = run.Verb(), run.DryRun
+	acted := run.Erased
+	if !run.Erases() {
+		acted = run.Queued
+	}
 	switch {
 	case run.DryRun:
 		o.Result = event.ResultDryRun
-	case run.Erased == 0 && (run.Failed > 0 || run.Finished == 0 && len(run.Problems) > 0):
+	case acted == 0 && (run.Failed > 0 || run.Finished == 0 && len(run.Problems) > 0):
 		o.Result = event.ResultFailed
-	case run.Erased == 0 && len(run.Problems) == 0:
+	case acted == 0 && len(run.Problems) == 0:
 		o.Result = event.ResultSkipped // a run that found nothing to do needs no message
 	}
 	return o

@@ -107,7 +107,7 @@ func (s *Scheduler) check(ctx context.Context, rule rules.Scheduled) error {
 		s.Log.Warn("a run of a schedule rule was missed, and is skipped as the rule demands", "rule", rule.Name, "due", due)
 	default:
 		next.Run = keys.SweepRun(rule.Name, due)
-		if err := s.put(ctx, event.Sweep{ID: next.Run, Rule: rule.Name, Due: due.UTC()}, missed); err != nil {
+		if err := s.put(ctx, event.Sweep{ID: next.Run, Rule: rule.Name, Verbs: rule.Verbs, Due: due.UTC()}, missed); err != nil {
 			return err
 		}
 	}
@@ -121,7 +121,7 @@ func (s *Scheduler) put(ctx context.Context, run event.Sweep, missed bool) error
 	}
 	added, err := s.Store.Put(ctx, store.Record{ID: run.ID, Kind: event.RecordSweep, Body: body})
 	if err == nil && added[0] {
-		s.Log.Info("a schedule rule runs", "rule", run.Rule, "due", run.Due, "missed", missed)
+		s.Log.Info("a schedule rule runs", "rule", run.Rule, "action", run.Verb(), "due", run.Due, "missed", missed)
 	}
 	return err
 }

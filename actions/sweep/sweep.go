@@ -45,9 +45,10 @@ type Sweeper struct {
 	Metrics Metrics
 }
 
-// Metrics counts the jobs that sweeps erase and the rules that fail.
+// Metrics counts the jobs that sweeps erase, those that failed, and the rules that
+// fail.
 type Metrics interface {
-	Swept(rule string, dryRun bool, counts event.SweepCounts)
+	Swept(rule, verb string, dryRun bool, counts event.SweepCounts)
 	RuleError(rule string)
 }
 
@@ -108,6 +109,7 @@ func (s Sweeper) run(ctx context.Context, run *event.Sweep, inForce *rules.Rules
 		return nil
 	}
 	rule := all[i]
+	run.Verbs = rule.Verbs
 	targets, problems, err := projects.Resolve(ctx, s.GitLab, rule.Schedule.Projects)
 	if err != nil && ctx.Err() == nil && run.Place.Tries >= pageTries && !event.Unavailable(err) {
 		run.Problem("", 0, fmt.Sprintf("the projects could not be looked up: %v", err))

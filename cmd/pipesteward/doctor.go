@@ -14,6 +14,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/progress"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
@@ -28,7 +29,7 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 			"a member. What `serve` has in force is read from --admin-url. Exit status: 0 without problems, 1 with problems\n" +
 			"(--strict: or warnings), 2 for a wrong command line.",
 		Flags: append(append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "projects",
-			"webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "slack-token", "slack-api-url", "dry-run"), adminFlags()...),
+			"webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "slack-token", "slack-api-url", "dry-run"), adminFlags()...),
 			&cli.StringSliceFlag{Name: "project", Usage: "check only this `PROJECT`, glob or group (repeatable)"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only what is not in order"},
 			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as problems"},
@@ -51,10 +52,10 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 			cfg, end := app.Checkup(ctx, o)
 			cfg.Only, cfg.Server, cfg.ServerWanted = only, runningServer{c}, c.IsSet("admin-url")
 			cfg.Secrets = append(cfg.Secrets, c.String("admin-token"), c.String("admin-password"))
-			show := newCounter(stderr, isTerminal(stderr))
-			cfg.Progress = show.count
+			show := progress.NewCount(stderr, isTerminal(stderr), "checks")
+			cfg.Progress = show.Done
 			found := doctor.Run(ctx, cfg, doctor.Checks)
-			show.end()
+			show.End(ctx.Err() != nil)
 			if err := end(); err != nil {
 				return err
 			}
@@ -207,41 +208,4 @@ func sumOf(found []doctor.Finding) string {
 		return "all is in order"
 	}
 	return strings.Join(parts, ", ")
-}
-
-// counter shows on standard error how far the checks of many projects are: one line on a
-// terminal, which is written over, and else a line every few seconds.
-type counter struct {
-	out      io.Writer
-	terminal bool
-	shown    time.Time
-}
-
-func newCounter(out io.Writer, terminal bool) *counter {
-	return &counter{out: out, terminal: terminal, shown: time.Now()}
-}
-
-// count shows that so many projects are read, the last of them path.
-func (c *counter) count(done, of int, path string) {
-	every := 5 * time.Second
-	if c.terminal {
-		every = 200 * time.Millisecond
-	}
-	if time.Since(c.shown) < every {
-		return
-	}
-	c.shown = time.Now()
-	line := fmt.Sprintf("project %d of %d: %s", done, of, path)
-	if c.terminal {
-		fmt.Fprintf(c.out, "\r\x1b[K%s", line)
-		return
-	}
-	fmt.Fprintln(c.out, line)
-}
-
-// end removes the line.
-func (c *counter) end() {
-	if c.terminal {
-		fmt.Fprint(c.out, "\r\x1b[K")
-	}
 }

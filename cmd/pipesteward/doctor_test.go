@@ -61,7 +61,8 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("exit status %d, want 1", code)
 	}
 	says(t, out, "✓ gitlab-reachable", "✗ project-role", "the role Developer is missing, for retry",
-		"150 projects: apps/app-000, apps/app-001, apps/app-002,", "… (--json lists all)", "→ give the token's user the role Developer", "✗ server-ready", "no server answers", "2 problems")
+		"150 projects: apps/app-000, apps/app-001, apps/app-002,", "… (--json lists all)", "→ give the token's user the role Developer", "✗ server-ready", "no server answers",
+		"✗ webhook-state", "no webhook posts", "50 projects:", "3 problems")
 	if _, err := os.Stat(filepath.Join(env.dir, "pipesteward.db")); err == nil {
 		t.Error("the store's file was made")
 	}
@@ -71,7 +72,7 @@ func TestDoctor(t *testing.T) {
 		Problems int
 		Findings []doctor.Finding
 	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 1 || report.Problems != 2 {
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 1 || report.Problems != 3 {
 		t.Fatalf("exit status %d, %v, %d problems", code, err, report.Problems)
 	}
 	for _, f := range report.Findings {
@@ -81,16 +82,27 @@ func TestDoctor(t *testing.T) {
 	}
 
 	p := env.run()
+	ensure := func() {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{
+			"pipesteward", "hooks", "ensure", "--gitlab-url", env.gitlab.URL(), "--gitlab-token", gitlabtest.DefaultToken, "--gitlab-rate", "100000/1m",
+			"--store", "bolt:" + filepath.Join(env.dir, "hooks.db"), "--webhook-url", p.webhooks, "--webhook-token", testSecret, "apps",
+		}, &out, &errs); code != 0 {
+			t.Log(out.String(), errs.String())
+		}
+	}
+	ensure()
 	if code, out, _ = doctorOf(env, "--admin-url", p.admin, "--project", "apps/app-1[5-9]?", "--quiet"); code != 0 || strings.Contains(out, "✓") {
 		t.Errorf("exit status %d, want 0:\n%s", code, out)
 	}
 	for id := int64(1); id <= 200; id++ {
 		env.gitlab.SetRole(id, gitlabtest.Maintainer)
 	}
+	ensure()
 	if code, out, _ = doctorOf(env, "--admin-url", p.admin, "--strict"); code != 0 {
 		t.Errorf("exit status %d, want 0:\n%s", code, out)
 	}
-	says(t, out, "all is in order")
+	says(t, out, "✓ webhook-state", "is in a private", "all is in order")
 	env.gitlab.SetAccessToken(gitlabtest.AccessToken{ExpiresAt: time.Now().AddDate(0, 0, 3)})
 	if code, out, _ = doctorOf(env, "--admin-url", p.admin); code != 0 {
 		t.Errorf("a warning ends with %d, want 0:\n%s", code, out)
@@ -101,7 +113,7 @@ func TestDoctor(t *testing.T) {
 	says(t, out, "! token-expiry", "1 warning")
 	p.stop()
 	for _, request := range env.gitlab.Requests() {
-		if request.Method != http.MethodGet {
+		if request.Method != http.MethodGet && !strings.Contains(request.Path, "/hooks") { // those of hooks ensure
 			t.Errorf("doctor sends %s %s", request.Method, request.Path)
 		}
 	}
@@ -111,8 +123,9 @@ func TestDoctor(t *testing.T) {
 func TestDoctorBesideServe(t *testing.T) {
 	env := newEnvironment(t)
 	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
-	env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	shop := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	p := env.run()
+	env.gitlab.AddHook(gitlabtest.Hook{ProjectID: shop.ID, URL: p.webhooks, Token: testSecret, JobEvents: true, PipelineEvents: true})
 	code, out, _ := doctorOf(env, "--admin-url", p.admin)
 	if code != 0 {
 		t.Errorf("exit status %d, want 0", code)

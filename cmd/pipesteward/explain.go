@@ -173,6 +173,10 @@ func (noGitLab) Bridges(context.Context, event.Event) ([]event.Bridge, error) {
 func (noGitLab) Details(context.Context, event.Event) (event.Details, error) {
 	return event.Details{}, errNoGitLab
 }
+
+func (noGitLab) MergeRequestDetails(context.Context, event.Event) (event.MergeRequestDetails, error) {
+	return event.MergeRequestDetails{}, errNoGitLab
+}
 func (noGitLab) Superseded(context.Context, event.Event) (bool, error) { return false, errNoGitLab }
 
 // givenLog returns a text as the log, and requests the rest of GitLab.
@@ -240,7 +244,7 @@ func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
 	if len(v.Explanation.Requested) > 0 {
 		fmt.Fprintf(b, "    requested of GitLab: %s\n", strings.Join(v.Explanation.Requested, ", "))
 	}
-	if v.Result == rules.VerdictMatched && len(v.Decisions) == 0 {
+	if v.Result == rules.VerdictMatched && len(v.Decisions) == 0 && !v.Stops {
 		b.WriteString("  → no job to act on\n")
 	}
 	for _, d := range v.Decisions {
@@ -248,6 +252,9 @@ func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
 	}
 	for _, n := range v.Notify {
 		fmt.Fprintf(b, "  → notifies %s when %s\n", n.Channel, strings.Join(n.When, ", "))
+	}
+	if v.Stops {
+		b.WriteString("  → stops: the rules after it are not evaluated\n")
 	}
 }
 
@@ -292,6 +299,8 @@ func wanted(d event.Decision) string {
 	}
 	s := fmt.Sprintf("%s job %d %q", d.Action.Verb, d.Job.ID, d.Job.Name)
 	switch {
+	case d.Missing:
+		return fmt.Sprintf("%s job %q: the pipeline has no job of this name", d.Action.Verb, d.Job.Name)
 	case d.Bridge:
 		s = fmt.Sprintf("%s trigger job %d %q", d.Action.Verb, d.Job.ID, d.Job.Name)
 	case event.OfPipeline(d.Action.Verb):

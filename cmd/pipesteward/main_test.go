@@ -275,7 +275,8 @@ func TestAllSettingsAtOnce(t *testing.T) {
 				"  --rules: the rules can't be used:", "    " + rules + `:2:9: rule "a"`, "    " + rules + `:2:23: rule "a"`,
 				"  --store: the port", `  --gitlab-url: the GitLab URL "gitlab.example.com"`, "  --gitlab-alias: ", "  --gitlab-token: it has a space, a line break",
 				"  --webhook-token: webhook tokens are set", "  --slack-token: the token is an app-level token", "  --slack-api-url: the URL of Slack's API", `  --listen: "8080" is no address`, "  --admin-listen: ",
-				"  --admin-external-url: ", "  --admin-auth oidc: nobody has a role", "  --admin-oidc-client-id is missing", "  --admin-oidc-client-secret is missing", "  --admin-oidc-issuer: ",
+				"  --admin-external-url: ", "  --admin-operators: nobody has a role", "    --admin-operator-groups", "    --admin-readers",
+				"  --admin-oidc-client-id: it is missing", "    and give", "  --admin-oidc-client-secret: it is missing", "    best in the file", "    PIPESTEWARD_", "  --admin-oidc-issuer: ",
 			},
 		},
 		{"who may use the admin address", []string{
@@ -283,8 +284,8 @@ func TestAllSettingsAtOnce(t *testing.T) {
 			"--admin-auth", "oidc", "--admin-session-lifetime", "1s", "--admin-oidc-client-secret", "hush-hush", "--admin-external-url", "http://ci.example.com", "--insecure-admin-without-auth",
 		}, []string{
 			"pipesteward: 5 settings are missing or wrong:",
-			`  --admin-session-lifetime: "1s" is not a time from 1m to 30d`, `  --admin-external-url: "http://ci.example.com" is not https`, "  --insecure-admin-without-auth: it contradicts",
-			"  --admin-operators: nobody has a role", "  --admin-oidc-client-id: it is missing",
+			`  --admin-session-lifetime: "1s" is not a time from 1m to 30d`, `  --admin-external-url: "http://ci.example.com" is not https:`, "    sessions and tokens", "    --admin-web-config",
+			"  --insecure-admin-without-auth: it contradicts", "  --admin-operators: nobody has a role", "    --admin-operator-groups", "    --admin-readers", "  --admin-oidc-client-id: it is missing",
 		}},
 		{"an open admin address", []string{
 			"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush", "--admin-listen", ":9090",

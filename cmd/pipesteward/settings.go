@@ -32,9 +32,6 @@ const (
 	mostCatchUp  = store.DefaultDedupeTTL
 )
 
-// defaultLogWindow is how many bytes of a job log's end log() gives.
-const defaultLogWindow = 1 << 20
-
 // env returns the environment variable of a setting.
 func env(name string) string { return app.Variable(name) }
 
@@ -82,7 +79,7 @@ func serveFlags() []cli.Flag {
 		boolFlag("ensure-hooks", "create and repair the webhooks of --projects and of known projects, at start and each hour; needs --webhook-url"),
 		stringFlag("catch-up-every", "5m", "how often to look for events that no webhook delivered; 0 never"),
 		stringFlag("catch-up-max-age", "24h", "how `OLD` what was missed may be"),
-		&cli.Int64Flag{Name: "log-window", Value: defaultLogWindow, Usage: "how many `BYTES` of a job log's end log() gives", Sources: cli.EnvVars(env("log-window"))},
+		&cli.Int64Flag{Name: "log-window", Value: 1 << 20, Usage: "how many `BYTES` of a job log's end log() gives", Sources: cli.EnvVars(env("log-window"))},
 		secretsFlag("webhook-token", "secret `TOKEN` of the webhooks (repeatable)"),
 		secretsFlag("webhook-signing-token", "signing `TOKEN` of the webhooks, whsec_... (GitLab 19; repeatable)"),
 		boolFlag("insecure-no-webhook-auth", "take webhooks from anybody"),
@@ -157,11 +154,8 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	if address != "" {
 		wrong = wrong.With("webhook-url", hooks.CheckURL(address, webhook.Path))
 	}
-	window := int64(defaultLogWindow)
-	if given, has := c.Value("log-window").(int64); has { // not every command has it
-		window = given
-	}
-	if window < 1 || window > rest.MaxLog {
+	window := c.Int64("log-window")
+	if c.IsSet("log-window") && (window < 1 || window > rest.MaxLog) { // else it is the default, or 0 for a command without logs
 		wrong = wrong.With("log-window", fmt.Errorf("%d is not a number of bytes from 1 to %d", window, rest.MaxLog))
 	}
 	o := app.Options{

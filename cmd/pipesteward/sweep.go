@@ -166,9 +166,16 @@ func sweepTable(run event.Sweep) string {
 	if run.DryRun {
 		erased, freed = "would erase", "would free"
 	}
-	t := newTable("project", "jobs", erased, "erased before", "kept", "queued", "failed", freed)
+	columnNames := []any{"project", "jobs", erased, "erased before", "kept", "queued", "failed", freed}
+	if !run.Erases() {
+		columnNames = []any{"project", "jobs", "kept", "queued", "failed"}
+	}
+	t := newTable(columnNames...)
 	row := func(name string, c event.SweepCounts) table.Row {
 		n := func(i int) string { return humanize.Comma(int64(i)) }
+		if !run.Erases() {
+			return table.Row{name, n(c.Jobs), n(c.Kept), n(c.Queued), n(c.Failed)}
+		}
 		return table.Row{name, n(c.Jobs), n(c.Erased), n(c.Before), n(c.Kept), n(c.Queued), n(c.Failed), humanize.Bytes(uint64(c.Freed))}
 	}
 	for _, p := range run.Projects {
@@ -179,7 +186,7 @@ func sweepTable(run event.Sweep) string {
 	}
 	t.AppendFooter(row("all projects", run.SweepCounts))
 	var columns []table.ColumnConfig
-	for i := 2; i <= 8; i++ {
+	for i := 2; i <= len(columnNames); i++ {
 		columns = append(columns, table.ColumnConfig{Number: i, Align: text.AlignRight, AlignFooter: text.AlignRight, AlignHeader: text.AlignRight})
 	}
 	t.SetColumnConfigs(columns)

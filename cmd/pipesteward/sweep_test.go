@@ -97,7 +97,7 @@ func TestSweep(t *testing.T) {
 		"erase-old-logs: would erase 100 of 100 jobs in 2 projects, 200 kB",
 		"would erase", "platform/shop", "platform/web/site", "all projects", "100 kB",
 		"! tools/gone: there is no such project or group",
-		"cancel-what-hangs: would erase 0 of 1 job in 1 project, 0 B, 1 job for other actions",
+		"cancel-what-hangs: would queue cancel for 1 of 1 job in 1 project",
 		`the cron "0 0 30 2 *" never comes`)
 	b.says("stderr", stderr, "erase-old-logs: project 2 of 2 (platform/web/site), 100 jobs, ")
 	if n := b.gitlab.Count("POST", ""); n != 0 {

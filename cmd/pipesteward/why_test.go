@@ -133,6 +133,12 @@ func TestWhyNotRetried(t *testing.T) {
 			verdict: story.Stopped, says: `not retried: rule "sandbox" matched, and its ` + "`stop: true`" + ` ends the evaluation before rule "retry-stuck"`,
 		},
 		{
+			name:    "a rule that only stops",
+			rules:   "version: 1\nrules:\n  - {name: sandbox, on: job, if: 'glob(project.path, \"platform/*\")', stop: true}\n" + strings.SplitN(retryRules(stuckOrSystem, ""), "rules:\n", 2)[1],
+			verdict: story.Stopped, says: `not retried: rule "sandbox" matched, and its ` + "`stop: true`" + ` ends the evaluation before rule "retry-stuck"`,
+			has: []string{"sandbox matched"},
+		},
+		{
 			name: "a rule failed", rules: retryRules(`job.status == "failed" and int(job.name) > 3`, ""),
 			verdict: story.RuleFailed, says: `not retried: rule "retry-stuck" failed, and so did not match`,
 			has: []string{"! retry-stuck failed"},

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/store/storetest"
@@ -22,6 +23,7 @@ import (
 func TestRoles(t *testing.T) {
 	clock := storetest.NewClock()
 	db := openStore(t, clock)
+	made := &changes{}
 	newAdmin := func(publicMetrics bool) http.Handler {
 		a, err := auth.New(auth.Config{
 			Kind: auth.KindProxyHeader, Proxy: auth.ProxyConfig{UserHeader: "X-User"}, Now: clock.Now, Log: slog.New(slog.DiscardHandler),
@@ -31,6 +33,7 @@ func TestRoles(t *testing.T) {
 			t.Fatal(err)
 		}
 		return admin.New(admin.Config{
+			Changes: made, Describe: steer.Describe, Steerer: &adminRig{},
 			Addr: &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Store: db, Rules: state{}, Reload: func() error { return nil },
 			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		})
@@ -61,15 +64,20 @@ func TestRoles(t *testing.T) {
 		{"GET", "/api/v1/rules", 401, 403, 200, 200},
 		{"GET", "/api/v1/queue", 401, 403, 200, 200},
 		{"GET", "/api/v1/dead", 401, 403, 200, 200},
+		{"GET", "/api/v1/changes", 401, 403, 200, 200},
+		{"GET", "/api/v1/openapi.yaml", 401, 403, 200, 200},
+		{"POST", "/api/v1/queue/event:1/requeue", 401, 403, 403, 200},
+		{"POST", "/api/v1/queue/event:1/drop", 401, 403, 403, 200},
 		{"GET", "/nothing", 401, 403, 404, 404},
 		{"POST", "/-/reload", 401, 403, 403, 200},
 		{"POST", "/api/v1/pause", 401, 403, 403, 200},
-		{"POST", "/api/v1/resume", 401, 403, 403, 200},
+		{"POST", "/api/v1/resume", 401, 403, 403, 0},       // below, once something is paused
+		{"POST", "/api/v1/queue/x/drop", 401, 403, 403, 0}, // there is no queue here
 		{"DELETE", "/api/v1/status", 401, 403, 403, 405},
 	} {
 		for user, want := range map[string]int{"": c.nobody, "eve": c.stranger, "rita": c.rita, "ann": c.ann} {
-			if c.path == "/api/v1/resume" && user == "ann" {
-				continue // below, once something is paused
+			if want == 0 {
+				continue
 			}
 			if code, text := send(closed, user, c.method, c.path); code != want {
 				t.Errorf("%s %s by %q: %d %s, want %d", c.method, c.path, user, code, text, want)
@@ -89,5 +97,13 @@ func TestRoles(t *testing.T) {
 	}
 	if code, text := send(closed, "ann", "POST", "/api/v1/resume"); code != 200 {
 		t.Errorf("ann resumes: %d %s", code, text)
+	}
+	for _, c := range made.all {
+		if c.By != "ann" {
+			t.Errorf("change %+v, want it to be by ann", c)
+		}
+	}
+	if len(made.all) != 6 { // a reload, a requeue, a drop, two pauses and a resume
+		t.Errorf("%d changes are recorded, want 6: %+v", len(made.all), made.all)
 	}
 }

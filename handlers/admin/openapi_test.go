@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/labstack/echo/v4"
@@ -57,45 +58,63 @@ type (
 type openAPI struct {
 	openAPIDocument
 	patterns map[string]*regexp.Regexp // of the paths
+
+	mu       sync.Mutex
 	compiler *jsonschema.Compiler
+	schemas  map[string]*jsonschema.Schema // compiled, by their place
+	checked  map[string]int                // how many large answers were checked, by the place of their schema
 }
+
+// A larger answer is long to check: not more than maxLargeChecks of each kind are.
+const (
+	largeAnswer    = 16 << 10 // bytes
+	maxLargeChecks = 3
+)
 
 const openAPIName = "openapi.yaml"
 
-// readOpenAPI reads the description. Its schemas are made strict: a member that they do not
-// name is an error.
+// readOpenAPI returns the description.
 func readOpenAPI(tb testing.TB) *openAPI {
 	tb.Helper()
+	d, err := loadOpenAPI()
+	if err != nil {
+		tb.Fatalf("%s: %v", openAPIName, err)
+	}
+	return d
+}
+
+// loadOpenAPI reads the description, once for all tests. Its schemas are made strict: a
+// member that they do not name is an error.
+var loadOpenAPI = sync.OnceValues(func() (*openAPI, error) {
 	text, err := os.ReadFile(openAPIName)
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	var value any
 	if err := yaml.Load(text, &value); err != nil {
-		tb.Fatalf("%s: %v", openAPIName, err)
+		return nil, err
 	}
 	closed(value)
 	text, err = json.Marshal(value)
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
-	d := &openAPI{compiler: jsonschema.NewCompiler(), patterns: map[string]*regexp.Regexp{}}
+	d := &openAPI{
+		compiler: jsonschema.NewCompiler(), patterns: map[string]*regexp.Regexp{}, schemas: map[string]*jsonschema.Schema{}, checked: map[string]int{},
+	}
 	if err := json.Unmarshal(text, &d.openAPIDocument); err != nil {
-		tb.Fatalf("%s: %v", openAPIName, err)
+		return nil, err
 	}
 	for path := range d.Paths {
 		d.patterns[path] = regexp.MustCompile("^" + parameter.ReplaceAllString(regexp.QuoteMeta(path), `[^/]+`) + "$")
 	}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	d.compiler.AssertFormat()
-	if err := d.compiler.AddResource(openAPIName, doc); err != nil {
-		tb.Fatal(err)
-	}
-	return d
-}
+	return d, d.compiler.AddResource(openAPIName, doc)
+})
 
 // parameter matches a parameter in the quoted text of a path.
 var parameter = regexp.MustCompile(`\\\{[^/]*\\\}`)
@@ -158,8 +177,8 @@ func (d *openAPI) check(method, path string, code int, contentType string, body 
 	if kind != echo.MIMEApplicationJSON {
 		return nil
 	}
-	schema, err := d.compiler.Compile(openAPIName + place + "/" + pointer("content", kind, "schema"))
-	if err != nil {
+	schema, err := d.schema(place+"/"+pointer("content", kind, "schema"), len(body) > largeAnswer)
+	if schema == nil {
 		return err
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
@@ -170,6 +189,23 @@ func (d *openAPI) check(method, path string, code int, contentType string, body 
 		return fmt.Errorf("%s %s is answered with %d and what %s does not describe: %.2000s\n%.2000s", method, template, code, openAPIName, err.Error(), body)
 	}
 	return nil
+}
+
+// schema returns the schema at a place; nil where enough large answers were checked.
+func (d *openAPI) schema(place string, large bool) (schema *jsonschema.Schema, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if large {
+		if d.checked[place]++; d.checked[place] > maxLargeChecks {
+			return nil, nil
+		}
+	}
+	if d.schemas[place] == nil {
+		if d.schemas[place], err = d.compiler.Compile(openAPIName + place); err != nil {
+			return nil, err
+		}
+	}
+	return d.schemas[place], nil
 }
 
 // pointer returns a JSON pointer, for a fragment of a URL.

@@ -157,7 +157,8 @@ func TestChanges(t *testing.T) {
 	r.request(t, http.MethodPost, "/-/reload", `{"by":"bob"}`)
 	r.request(t, http.MethodPost, "/-/reload", "")
 	want := []event.Change{
-		{Action: "reload", From: "127.0.0.1"}, {Action: "reload", By: "bob", From: "127.0.0.1"},
+		{Action: "reload", From: "127.0.0.1"},
+		{Action: "reload", By: "bob", From: "127.0.0.1"},
 		{Action: "requeue", Target: "event:1", By: "ann", Reason: "mended", From: "127.0.0.1"},
 	}
 	for query, want := range map[string][]event.Change{"": want, "?limit=1": want[:1]} {

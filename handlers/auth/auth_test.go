@@ -196,7 +196,7 @@ func TestCheckHost(t *testing.T) {
 	}
 }
 
-// Every mistake in the settings is named with its setting.
+// Everything that is wrong with the settings is named with its setting.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	roles := auth.Roles{OperatorGroups: []string{"ops"}}
@@ -207,7 +207,7 @@ func TestSettings(t *testing.T) {
 		says []string
 	}{
 		{"an unknown kind", auth.Config{Kind: "ldap"}, []string{`--admin-auth: "ldap" is none of local, web-config, oidc, proxy-header`}},
-		{"roles without users", auth.Config{Roles: roles}, []string{"have an effect with --admin-auth local"}},
+		{"roles without users", auth.Config{Roles: roles}, []string{"have an effect\nwith --admin-auth local"}},
 		{"no file", auth.Config{Kind: auth.KindWebConfig}, []string{"--admin-web-config: it is missing"}},
 		{"groups in a file that has none", auth.Config{Kind: auth.KindWebConfig, Roles: roles}, []string{"--admin-operator-groups and --admin-reader-groups have no effect"}},
 		{"nothing for oidc", auth.Config{Kind: auth.KindOIDC}, []string{

@@ -26,13 +26,13 @@ type Config struct {
 	Log           *slog.Logger
 }
 
-// New returns the Authorizer. Its error is Mistakes. It calls nobody: GitLab may be down.
+// New returns the Authorizer. Its error is ConfigErrors. It calls nobody: GitLab may be down.
 func New(cfg Config) (*Authorizer, error) {
 	if cfg.Kind == "" {
 		cfg.Kind = KindLocal
 	}
 	a := &Authorizer{kind: cfg.Kind, roles: cfg.Roles, insecure: cfg.Insecure, log: cfg.Log}
-	var wrong Mistakes
+	var wrong ConfigErrors
 	var err error
 	if cfg.ExternalURL != "" {
 		a.external, err = parseExternalURL(cfg.ExternalURL)
@@ -89,11 +89,15 @@ func checkInsecure(cfg Config) error {
 func checkRoles(kind string, roles Roles) error {
 	switch {
 	case kind == KindLocal && !roles.isEmpty():
-		return errors.New("neither it nor --admin-readers nor their groups have an effect with --admin-auth local, which knows no users: choose another")
+		return errors.New("neither it nor --admin-readers nor their groups have an effect\n" +
+			"with --admin-auth local, which knows no users: choose another")
 	case kind == KindWebConfig && roles.nameGroups():
-		return errors.New("--admin-operator-groups and --admin-reader-groups have no effect with --admin-auth web-config, which knows no groups: name users")
+		return errors.New("--admin-operator-groups and --admin-reader-groups have no effect\n" +
+			"with --admin-auth web-config, which knows no groups: name users")
 	case (kind == KindOIDC || kind == KindProxyHeader) && roles.isEmpty():
-		return errors.New("nobody has a role, so nobody could do anything: give it or --admin-operator-groups, and --admin-readers or --admin-reader-groups (--admin-readers '*' lets everybody read who is authenticated)")
+		return errors.New("nobody has a role, so nobody could do anything: give it or\n" +
+			"--admin-operator-groups, and --admin-readers or --admin-reader-groups;\n" +
+			"--admin-readers '*' lets everybody read who is authenticated")
 	}
 	return nil
 }
@@ -104,9 +108,10 @@ func (a *Authorizer) CheckAddress(addr net.Addr) error {
 	if a.authenticator != nil || a.insecure || IsLoopback(addr) {
 		return nil
 	}
-	return errors.New("other machines can reach it, and --admin-auth local asks nobody who they are: " +
-		"set --admin-auth to web-config, oidc or proxy-header, or listen on 127.0.0.1; " +
-		"--insecure-admin-without-auth lets everybody who reaches the address read and change everything")
+	return errors.New("other machines can reach it, and --admin-auth local asks nobody\n" +
+		"who they are: set --admin-auth to web-config, oidc or proxy-header, or\n" +
+		"listen on 127.0.0.1. To let everybody read and change everything instead:\n" +
+		"--insecure-admin-without-auth")
 }
 
 // parseExternalURL requires a scheme and a host and nothing else; and https, but for
@@ -117,7 +122,9 @@ func parseExternalURL(s string) (*url.URL, error) {
 	case err != nil || !slices.Contains([]string{"http", "https"}, u.Scheme) || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		return nil, fmt.Errorf("%q is not a scheme and a host, like https://pipesteward.example.com", s)
 	case u.Scheme == "http" && !IsLoopbackHost(u.Host):
-		return nil, fmt.Errorf("%q is not https: sessions and tokens would be readable on the way; --admin-web-config gives the address TLS, or put a proxy with TLS in front", s)
+		return nil, fmt.Errorf("%q is not https:\n"+
+			"sessions and tokens would be readable on the way. Give the address TLS by\n"+
+			"--admin-web-config, or put a proxy with TLS in front", s)
 	}
 	return u, nil
 }

@@ -32,7 +32,7 @@ type proxyHeaders struct {
 
 var _ authenticator = (*proxyHeaders)(nil)
 
-func newProxyHeaders(cfg ProxyConfig) (p *proxyHeaders, wrong Mistakes) {
+func newProxyHeaders(cfg ProxyConfig) (p *proxyHeaders, wrong ConfigErrors) {
 	const user, groups = "admin-proxy-user-header", "admin-proxy-groups-header"
 	p = &proxyHeaders{user: textproto.CanonicalMIMEHeaderKey(cfg.UserHeader), groups: textproto.CanonicalMIMEHeaderKey(cfg.GroupsHeader), trusted: loopback}
 	wrong.add(user, checkHeader(p.user))

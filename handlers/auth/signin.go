@@ -82,11 +82,11 @@ type signIn struct {
 var _ authenticator = (*signIn)(nil)
 
 // checkOIDC returns what is wrong with the settings.
-func checkOIDC(cfg OIDCConfig, externalURL string) (wrong Mistakes) {
+func checkOIDC(cfg OIDCConfig, externalURL string) (wrong ConfigErrors) {
 	for _, required := range []struct{ setting, value, hint string }{
-		{"admin-oidc-client-id", cfg.ClientID, "register an application at GitLab, and give its application ID"},
-		{"admin-oidc-client-secret", cfg.ClientSecret, "give the secret of the application at GitLab, best in the file that PIPESTEWARD_ADMIN_OIDC_CLIENT_SECRET_FILE names"},
-		{"admin-external-url", externalURL, "GitLab sends people back to it; the application's redirect URI is this URL and " + pathCallback},
+		{"admin-oidc-client-id", cfg.ClientID, "register an application at GitLab,\nand give its application ID"},
+		{"admin-oidc-client-secret", cfg.ClientSecret, "give the application's secret,\nbest in the file that the variable\nPIPESTEWARD_ADMIN_OIDC_CLIENT_SECRET_FILE names"},
+		{"admin-external-url", externalURL, "GitLab sends people back to it. The redirect\nURI of the application there is this URL and " + pathCallback},
 	} {
 		if required.value == "" {
 			wrong.add(required.setting, errors.New("it is missing: "+required.hint))
@@ -227,7 +227,7 @@ func (s *signIn) callback(c echo.Context) error {
 	if err := s.sessions.set(c.Response(), s.sealer.Load(), current, s.config.SessionLifetime); err != nil {
 		return err
 	}
-	s.log.Info("signed in", "user", sender.User, "role", s.roles.of(sender))
+	s.log.Info("signed in", "user", sender.User, "role", s.roles.of(sender).String(), "from", senderOf(c.Request()))
 	return c.Redirect(http.StatusFound, p.ReturnTo)
 }
 

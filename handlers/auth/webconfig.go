@@ -103,7 +103,7 @@ func (w *WebConfigFile) Reload() error {
 	}
 	w.refused = ""
 	w.inForce.Store(loaded)
-	w.log.Info("web configuration loaded", "file", w.path, "users", len(loaded.Users), "tls", w.secure)
+	w.log.Info("web configuration loaded", "file", w.path)
 	return nil
 }
 

@@ -49,6 +49,22 @@ func OfPipeline(verb string) bool {
 // SupportsBridges reports whether GitLab can apply a verb to a trigger job.
 func SupportsBridges(verb string) bool { return verb == VerbRetry || verb == VerbPlay }
 
+// Selectable reports whether a verb acts on a job in this status if a rule
+// selects the job by name. force is the parameter of cancel.
+func Selectable(verb, status string, force bool) bool {
+	switch verb {
+	case VerbRetry:
+		return status == "failed"
+	case VerbPlay:
+		return status == "manual" || status == "scheduled"
+	case VerbCancel: // a manual job waits for a person, and is left alone
+		return status == "canceling" && force || !Ended(status) && status != "canceling" && status != "manual"
+	case VerbErase:
+		return Ended(status) && status != "skipped"
+	}
+	return false
+}
+
 // Results of a decision. Rule files, the API and metrics call a result
 // "outcome". A deferred decision gets another result later, and a retried job
 // may recover after the result of its retry was recorded.
@@ -78,6 +94,7 @@ type Decision struct {
 	After        []string  `json:"after,omitempty"`        // keys of decisions that must have ended before this one: those of the preceding action of the rule or, with `wait: success`, of the preceding job
 	AfterSuccess string    `json:"after_success,omitzero"` // name of the job whose latest run in the pipeline must have passed before, with `wait: success`
 	Bridge       bool      `json:"bridge,omitzero"`        // the Job is a trigger job
+	Missing      bool      `json:"missing,omitzero"`       // the rule names a job that the pipeline does not have: only the Job's Name is set
 	DryRun       bool      `json:"dry_run,omitzero"`
 	DecidedAt    time.Time `json:"decided_at,omitzero"`
 
@@ -166,6 +183,9 @@ func (d Decision) Retries() []Job {
 	var jobs []Job
 	switch d.Action.Verb {
 	case VerbRetry:
+		if d.Missing {
+			return nil
+		}
 		return []Job{d.Job}
 	case VerbRetryPipeline:
 		for _, job := range d.Pipeline.Jobs {

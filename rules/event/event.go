@@ -182,6 +182,26 @@ type MergeRequest struct {
 	URL          string `json:"url,omitzero" expr:"url"`
 }
 
+// MergeRequestDetails is a merge request as the API returns it, with its
+// approvals. merge_request_details() returns it.
+type MergeRequestDetails struct {
+	MergeRequest
+	Labels            []string `json:"labels,omitempty" expr:"labels"`
+	Draft             bool     `json:"draft,omitzero" expr:"draft"`
+	Author            Author   `json:"author,omitzero" expr:"author"`
+	Approved          bool     `json:"approved,omitzero" expr:"approved"`                     // in GitLab Premium: no approval is missing; in GitLab Free: somebody has approved
+	ApprovedBy        []string `json:"approved_by,omitempty" expr:"approved_by"`              // usernames
+	ApprovalsRequired int64    `json:"approvals_required,omitzero" expr:"approvals_required"` // 0 where GitLab does not tell it, as in GitLab Free
+	ApprovalsLeft     int64    `json:"approvals_left,omitzero" expr:"approvals_left"`         // 0 where GitLab does not tell it, as in GitLab Free
+}
+
+// Author is the user who opened a merge request.
+type Author struct {
+	ID       int64  `json:"id,omitzero" expr:"id"`
+	Username string `json:"username,omitzero" expr:"username"`
+	Name     string `json:"name,omitzero" expr:"name"`
+}
+
 // Bridge is a trigger job with the pipeline it triggered, as bridges() returns
 // it.
 type Bridge struct {

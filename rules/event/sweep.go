@@ -19,6 +19,7 @@ type Sweep struct {
 	Due    time.Time `json:"due,omitzero"` // scheduled start; zero if a person started it
 	Began  time.Time `json:"began,omitzero"`
 	DryRun bool      `json:"dry_run,omitzero"`
+	Verbs  []string  `json:"verbs,omitempty"` // those of the rule; none in records of earlier versions, which erase
 
 	SweepCounts
 	Finished int            `json:"finished"`           // number of projects
@@ -75,6 +76,19 @@ const (
 	maxSweepProjects = 1000
 	maxSweepProblems = 100
 )
+
+// Erases reports whether the rule erases jobs: the run does this itself, and
+// queues the decisions of all other verbs.
+func (s Sweep) Erases() bool { return len(s.Verbs) == 0 || slices.Contains(s.Verbs, VerbErase) }
+
+// Verb returns the verb of the run's outcome: erase if the rule erases,
+// otherwise its first verb.
+func (s Sweep) Verb() string {
+	if s.Erases() {
+		return VerbErase
+	}
+	return s.Verbs[0]
+}
 
 // Add adds other counts.
 func (c *SweepCounts) Add(other SweepCounts) {
@@ -171,24 +185,30 @@ func (s Sweep) String() string {
 
 // Sums summarizes the counts of the run in one line.
 func (s Sweep) Sums() string {
-	erased := "erased %s of %s"
-	if s.DryRun {
-		erased = "would erase %s of %s"
+	jobs := counted(s.Jobs, "job") + " in " + counted(s.Finished, "project")
+	var parts []string
+	switch {
+	case s.Erases() && s.DryRun:
+		parts = []string{fmt.Sprintf("would erase %s of %s", humanize.Comma(int64(s.Erased)), jobs), humanize.Bytes(uint64(s.Freed))}
+	case s.Erases():
+		parts = []string{fmt.Sprintf("erased %s of %s", humanize.Comma(int64(s.Erased)), jobs), "freed " + humanize.Bytes(uint64(s.Freed))}
+	case s.DryRun:
+		parts = []string{fmt.Sprintf("would queue %s for %s of %s", s.verbs(), humanize.Comma(int64(s.Queued)), jobs)}
+	default:
+		parts = []string{fmt.Sprintf("queued %s for %s of %s", s.verbs(), humanize.Comma(int64(s.Queued)), jobs)}
 	}
-	parts := []string{
-		fmt.Sprintf(erased, humanize.Comma(int64(s.Erased)), counted(s.Jobs, "job")) + " in " + counted(s.Finished, "project"),
-		"freed " + humanize.Bytes(uint64(s.Freed)),
-	}
-	if s.DryRun {
-		parts[1] = humanize.Bytes(uint64(s.Freed))
-	}
-	if s.Queued > 0 {
-		parts = append(parts, counted(s.Queued, "job")+" for other actions")
+	if s.Queued > 0 && s.Erases() {
+		parts = append(parts, counted(s.Queued, "job")+" for "+cmp.Or(s.verbs(), "other actions"))
 	}
 	if s.Failed > 0 {
 		parts = append(parts, fmt.Sprintf("%d failed", s.Failed))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// verbs names the verbs whose decisions the run queues.
+func (s Sweep) verbs() string {
+	return english.WordSeries(slices.DeleteFunc(slices.Clone(s.Verbs), func(verb string) bool { return verb == VerbErase }), "and")
 }
 
 // counted formats a number of things, as in 1 job or 2,000 jobs.

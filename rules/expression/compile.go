@@ -4,20 +4,24 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/checker"
 	"github.com/expr-lang/expr/checker/nature"
-	exprfile "github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/compiler"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/optimizer"
+	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/hint"
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
@@ -41,9 +45,13 @@ var enums = func() map[reflect.Type]map[string][]string {
 		"failure_class":  append(slices.Clone(event.FailureClasses), ""),
 	}
 	return map[reflect.Type]map[string][]string{
-		jobType:                             job,
-		reflect.TypeFor[event.Details]():    job,
-		bridgeType:                          job,
+		jobType:                          job,
+		reflect.TypeFor[event.Details](): job,
+		bridgeType:                       job,
+
+		reflect.TypeFor[event.MergeRequest]():        {"state": mergeRequestStates},
+		reflect.TypeFor[event.MergeRequestDetails](): {"state": mergeRequestStates},
+
 		reflect.TypeFor[event.Pipeline]():   {"status": append([]string{""}, event.Statuses...)}, // old Job Hooks do not contain it
 		reflect.TypeFor[event.Downstream](): {"status": event.Statuses},
 		reflect.TypeFor[event.Meta](): {
@@ -54,6 +62,27 @@ var enums = func() map[reflect.Type]map[string][]string {
 		reflect.TypeFor[event.Environment](): {"tier": {"production", "staging", "testing", "development", "other", ""}},
 	}
 }()
+
+// mergeRequestStates are the states of merge requests; "" if there is none.
+var mergeRequestStates = []string{"opened", "closed", "locked", "merged", ""}
+
+// literalJobs says what to write instead of a literal in `jobs`, which can't
+// contain jobs; "" for any other expression.
+func literalJobs(n ast.Node) string {
+	array, isArray := n.(*ast.ArrayNode)
+	if isArray && slices.ContainsFunc(array.Nodes, func(item ast.Node) bool { return !isLiteral(item) }) || !isArray && !isLiteral(n) {
+		return ""
+	}
+	return "these are no jobs: for jobs by their names write a list without quotes around it, like `jobs: [deploy-staging]`; otherwise an expression like filter(pipeline.jobs, .status == \"manual\")"
+}
+
+func isLiteral(n ast.Node) bool {
+	switch n.(type) {
+	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NilNode, *ast.ConstantNode, *ast.MapNode:
+		return true
+	}
+	return false
+}
 
 // KnownValues returns the values that GitLab sends in a field of a type of
 // package event; nil if the field may have any value.
@@ -83,19 +112,16 @@ func Compile(source string, p Purpose) (*vm.Program, []Finding) {
 		return nil, []Finding{{at, message}}
 	}
 	review := &review{purpose: p}
-	options := slices.Concat([]expr.Option{expr.Env(environment{}), expr.Patch(review), expr.Patch(limits.NewMeter(review.fail))}, functionOptions, limits.Options)
+	options := slices.Concat([]expr.Option{expr.Env(environment{})}, functionOptions, limits.Options)
 	if p.Want == WantBool {
 		options = append(options, expr.AsBool(), expr.WarnOnAny())
 	}
-	program, err := expr.Compile(source, options...)
-	if err == nil {
-		err = p.check(program)
-	}
+	program, err := review.compile(source, options)
 	findings := review.findings
 	if err != nil {
-		at, message := explainCompileError(err)
-		if !slices.ContainsFunc(findings, func(other Finding) bool { return other.At == at }) {
-			findings = append(findings, Finding{at, message})
+		mistake := p.mistake(source, err)
+		if !slices.ContainsFunc(findings, func(other Finding) bool { return other.At == mistake.At }) {
+			findings = append(findings, mistake)
 		}
 	}
 	if len(findings) > 0 {
@@ -104,11 +130,54 @@ func Compile(source string, p Purpose) (*vm.Program, []Finding) {
 	return program, nil
 }
 
+// compile compiles an expression as expr.Compile does, except that the types are
+// checked before anything is patched: expr's checker does not look at the arguments
+// of a call that it has seen before or that is patched, so that it would overlook a
+// name that is misspelt there. The review's findings are errors like those of expr.
+func (r *review) compile(source string, options []expr.Option) (*vm.Program, error) {
+	config := conf.CreateNew()
+	for _, option := range options {
+		option(config)
+	}
+	for name := range config.Disabled {
+		delete(config.Builtins, name)
+	}
+	config.Check()
+	tree, err := parser.ParseWithConfig(source, config)
+	if err != nil {
+		return nil, err
+	}
+	types := new(checker.Checker)
+	_, err = types.Check(tree, config)
+	ast.Walk(&tree.Node, r)
+	if err != nil || len(r.findings) > 0 {
+		return nil, err
+	}
+	if _, err := types.Check(tree, config); err != nil { // of what the review has patched
+		return nil, err
+	}
+	ast.Walk(&tree.Node, limits.NewMeter(r.fail))
+	if err := optimizer.Optimize(&tree.Node, config); err != nil {
+		if e := (*file.Error)(nil); errors.As(err, &e) {
+			return nil, e.Bind(tree.Source)
+		}
+		return nil, err
+	}
+	program, err := compiler.Compile(tree, config)
+	if err != nil {
+		return nil, err
+	}
+	return program, r.purpose.check(program)
+}
+
 // check returns an error if the expression has another type than wanted.
 func (p Purpose) check(program *vm.Program) error {
 	nt := program.Node().Nature()
 	switch p.Want {
 	case WantJobs, WantRuns:
+		if message := literalJobs(program.Node()); message != "" {
+			return errors.New(message)
+		}
 		var cache nature.Cache
 		if nt.IsUnknown(&cache) {
 			return nil // the type is checked when the expression is evaluated
@@ -129,61 +198,6 @@ func (p Purpose) check(program *vm.Program) error {
 		}
 	}
 	return nil
-}
-
-var (
-	noSuchField = regexp.MustCompile(`^type (?:rules|event)\.(\w+) has no field (\w+)`)
-	noSuchName  = regexp.MustCompile(`^unknown name (\w+)`)
-)
-
-// explainCompileError returns the position of expr's error, in characters from
-// the start of the expression, and its message without the names of Go types.
-func explainCompileError(err error) (at int, message string) {
-	var e *exprfile.Error
-	if !errors.As(err, &e) {
-		return 0, plainTypes(err.Error())
-	}
-	message = e.Message
-	if m := noSuchField.FindStringSubmatch(message); m != nil {
-		message = fmt.Sprintf("a %s has no field %q%s", strings.ToLower(m[1]), m[2], spelling.Suggestion(m[2], fieldNames[m[1]]))
-	} else if m := noSuchName.FindStringSubmatch(message); m != nil {
-		message = fmt.Sprintf("unknown name %q%s", m[1], spelling.Suggestion(m[1], topNames()))
-	}
-	if strings.Contains(message, "exceeds maximum allowed nodes") {
-		message = fmt.Sprintf("the expression has more than %d parts", limits.MaxNodes)
-	}
-	if strings.Contains(message, "func(") {
-		message = "a function is missing its (): write log(), not log"
-	}
-	return e.From, plainTypes(message)
-}
-
-func plainTypes(message string) string {
-	return strings.NewReplacer("rules.", "", "event.", "", "interface {}", "any", "time.Time", "time", "time.Duration", "duration").Replace(message)
-}
-
-// fieldNames maps the names of the environment's types to the fields of the
-// types.
-var fieldNames = func() map[string][]string {
-	names := map[string][]string{}
-	for _, t := range []reflect.Type{
-		reflect.TypeFor[event.Meta](), reflect.TypeFor[event.Project](), reflect.TypeFor[event.Pipeline](), reflect.TypeFor[event.Upstream](),
-		jobType, reflect.TypeFor[event.Runner](), reflect.TypeFor[event.Environment](), reflect.TypeFor[event.User](), reflect.TypeFor[event.Commit](),
-		reflect.TypeFor[event.MergeRequest](), reflect.TypeFor[event.Bridge](), reflect.TypeFor[event.Downstream](), reflect.TypeFor[event.Details](), reflect.TypeFor[event.Artifact](),
-		reflect.TypeFor[environment](),
-	} {
-		for _, field := range reflect.VisibleFields(t) {
-			if name := field.Tag.Get("expr"); name != "" {
-				names[t.Name()] = append(names[t.Name()], name)
-			}
-		}
-	}
-	return names
-}()
-
-// topNames are the names that an expression may start with.
-func topNames() []string {
-	return slices.Concat(fieldNames["environment"], functionNames(), builtin.Names)
 }
 
 // review walks the type-checked tree of an expression. It finds mistakes that
@@ -220,6 +234,8 @@ func (r *review) Visit(node *ast.Node) {
 		case "==", "!=", "in":
 			r.comparison(n.Left, n.Right)
 			r.comparison(n.Right, n.Left)
+			r.withNil(n.Left, n.Right)
+			r.withNil(n.Right, n.Left)
 		}
 	}
 }
@@ -243,6 +259,8 @@ func (r *review) member(node *ast.Node, n *ast.MemberNode) {
 	switch {
 	case property.Value == "Job" && n.Node.Type() == reflect.TypeFor[event.Details]():
 		r.fail(n, "details() has no field \"Job\": it has the job's fields itself")
+	case property.Value == "MergeRequest" && n.Node.Type() == reflect.TypeFor[event.MergeRequestDetails]():
+		r.fail(n, "merge_request_details() has no field \"MergeRequest\": it has the merge request's fields itself")
 	case isName && base.Value == "pipeline" && property.Value == "jobs" && r.purpose.On != event.KindPipeline:
 		r.fail(n, "a job event does not contain the pipeline's jobs: call jobs()")
 	case r.classified() && FieldOf(n) == ClassField:
@@ -311,7 +329,7 @@ func (r *review) failedWith(n *ast.CallNode) ast.Node {
 	for i, arg := range n.Arguments {
 		literal := Argument(n, i)
 		if literal == nil {
-			r.fail(arg, "failed_with takes failure reasons as texts in quotes")
+			r.fail(arg, "%s", noReason(arg))
 			return nil
 		}
 		if !slices.Contains(event.FailureReasons(), literal.Value) {
@@ -321,6 +339,26 @@ func (r *review) failedWith(n *ast.CallNode) ast.Node {
 		names = append(names, literal.Value)
 	}
 	return FailedWith(names...)
+}
+
+// withNil reports a comparison of nil with a value of the event, which is never
+// nil.
+func (r *review) withNil(value, with ast.Node) {
+	if _, isNil := with.(*ast.NilNode); isNil && Rooted(value) {
+		r.fail(with, "%s", hint.Missing)
+	}
+}
+
+// noReason says what to write instead of an argument of failed_with that is no
+// text.
+func noReason(arg ast.Node) string {
+	switch arg := arg.(type) {
+	case *ast.ArrayNode:
+		return "failed_with takes the reasons without [ and ]: failed_with(\"runner_system_failure\", \"api_failure\")"
+	case *ast.IdentifierNode:
+		return fmt.Sprintf("failed_with takes failure reasons as texts in quotes: write %q", arg.Value)
+	}
+	return "failed_with takes failure reasons as texts in quotes"
 }
 
 // comparison checks the literals that a field with known values is compared

@@ -31,6 +31,9 @@ type Facts interface {
 	Bridges(ctx context.Context, e event.Event) ([]event.Bridge, error)
 	// Details returns the event's job as the Jobs API returns it.
 	Details(ctx context.Context, e event.Event) (event.Details, error)
+	// MergeRequestDetails returns the merge request of the event's pipeline, with
+	// its approvals; zero if the pipeline is not that of a merge request.
+	MergeRequestDetails(ctx context.Context, e event.Event) (event.MergeRequestDetails, error)
 	// Superseded reports whether there is a newer pipeline than the event's
 	// for its ref or its merge request.
 	Superseded(ctx context.Context, e event.Event) (bool, error)
@@ -52,6 +55,8 @@ type environment struct {
 	Jobs       func() ([]event.Job, error)        `expr:"jobs"`
 	Bridges    func() ([]event.Bridge, error)     `expr:"bridges"`
 	Details    func() (event.Details, error)      `expr:"details"`
+
+	MergeRequestDetails func() (event.MergeRequestDetails, error) `expr:"merge_request_details"`
 
 	Spend func(args ...any) any // called only by the calls that limits.Meter inserts
 
@@ -97,7 +102,10 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Ma
 		Jobs:       once(q, "jobs", withoutSlot(m, func() ([]event.Job, error) { return facts.Jobs(ctx, e) })),
 		Bridges:    once(q, "bridges", withoutSlot(m, func() ([]event.Bridge, error) { return facts.Bridges(ctx, e) })),
 		Details:    once(q, "details", withoutSlot(m, func() (event.Details, error) { return facts.Details(ctx, e) })),
-		Spend:      m.Spend,
+		MergeRequestDetails: once(q, "merge_request_details", withoutSlot(m, func() (event.MergeRequestDetails, error) {
+			return facts.MergeRequestDetails(ctx, e)
+		})),
+		Spend: m.Spend,
 	}
 	if len(cs) > 0 {
 		env.FailureClass = cs.of(e, log, m.Charge)

@@ -304,6 +304,8 @@ func (o operand) show(value any) string {
 		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
 	case event.Bridge:
 		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
+	case event.MergeRequestDetails:
+		return fmt.Sprintf("!%d %q (%s)", v.IID, shorten(v.Title), v.State)
 	case []event.Job:
 		return showList(o, v)
 	case []event.Bridge:

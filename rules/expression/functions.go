@@ -67,6 +67,10 @@ var functions = []function{
 	{name: "jobs", request: "jobs", doc: "the jobs of the pipeline, the latest run of each"},
 	{name: "bridges", request: "bridges", doc: "the trigger jobs of the pipeline, each with", fields: "Bridge"},
 	{name: "details", request: "details", ofJob: useOnJob, doc: "the job as the API returns it: the fields of `job` and", fields: "Details"},
+	{
+		name: "merge_request_details", request: "merge_request_details", fields: "MergeRequestDetails",
+		doc: "the merge request that the pipeline is of (two requests; zero values for a pipeline of a branch or a tag, also if there is a merge request for the branch), on job events too: the fields of `merge_request` and",
+	},
 }
 
 const useOnJob = "reads the event's job, and a pipeline event has none: use it in a rule with `on: job`, or call jobs()"

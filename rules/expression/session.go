@@ -90,13 +90,43 @@ func (s *Session) FailureClass(j event.Job) (string, error) {
 		return "", nil
 	}
 	class, err := s.class()
-	if failed, ok := errors.AsType[limits.RequestError](err); ok {
-		err = failed.Err
-	}
+	err = withoutWrapper(err)
 	if errors.Is(err, ErrNotGiven) {
 		return "", nil // a rule test may omit the log unless a condition reads it
 	}
 	return class, err
+}
+
+// PipelineJobs returns the latest run of each job of the event's pipeline: those
+// of a pipeline event, otherwise those that jobs() returns.
+func (s *Session) PipelineJobs() ([]event.Job, error) {
+	if s.Event.Meta.Kind == event.KindPipeline {
+		return s.Event.Pipeline.Jobs, nil
+	}
+	jobs, err := s.env.(environment).Jobs()
+	return jobs, withoutWrapper(err)
+}
+
+// PipelineBridges returns the trigger jobs of the event's pipeline, as bridges()
+// does.
+func (s *Session) PipelineBridges() ([]event.Bridge, error) {
+	bridges, err := s.env.(environment).Bridges()
+	if err = withoutWrapper(err); errors.Is(err, ErrNotGiven) {
+		return nil, nil // a rule test may omit them unless an expression calls bridges()
+	}
+	return bridges, err
+}
+
+// Match counts the work of matching a number of names with a number of globs.
+func (s *Session) Match(globs, names int) error { return withoutWrapper(s.machine.Match(globs, names)) }
+
+// withoutWrapper returns the error of Facts, which an expression would have
+// wrapped.
+func withoutWrapper(err error) error {
+	if failed, ok := errors.AsType[limits.RequestError](err); ok {
+		return failed.Err
+	}
+	return err
 }
 
 // isEventJob reports whether a job is the job of a job event.

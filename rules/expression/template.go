@@ -11,6 +11,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/hint"
 )
 
 // Template is a text with expressions in {{ }}.
@@ -48,6 +49,7 @@ func ParseTemplate(text string, p Purpose) (Template, []Finding) {
 	p.Want = WantText
 	var t Template
 	var findings []Finding
+	blocks := false // one of a template language was found
 	rest, offset := []rune(text), 0
 	for len(rest) > 0 {
 		open := index(rest, "{{")
@@ -63,6 +65,13 @@ func ParseTemplate(text string, p Purpose) (Template, []Finding) {
 			return t, append(findings, Finding{offset + open, "`{{` without its `}}`"})
 		}
 		source, at := string(rest[open+2:end]), offset+open+2
+		if message := hint.Block(source); message != "" {
+			if !blocks {
+				findings = append(findings, Finding{at, message})
+			}
+			blocks, rest, offset = true, rest[end+2:], offset+end+2
+			continue
+		}
 		program, inside := Compile(source, p)
 		for _, f := range inside {
 			findings = append(findings, Finding{at + f.At, f.Message})

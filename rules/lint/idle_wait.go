@@ -12,7 +12,7 @@ var idleWait = Check{
 action is for one job, which waits for none.`,
 	rule: func(p *pass) {
 		for _, a := range p.effective() {
-			if a.Wait == event.WaitSuccess && a.Jobs == nil {
+			if a.Wait == event.WaitSuccess && a.OfEvent() {
 				p.warnAt(schema.Value(a.parameters, "wait"), "there is only one job here, so it waits for none: list in `jobs` the jobs to play, in order")
 			}
 		}

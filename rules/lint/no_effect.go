@@ -31,7 +31,7 @@ func (p *pass) hasNoEffect(a actionAt) bool {
 	case p.rule.On != event.KindJob || p.onlyUnsent():
 		return false
 	}
-	return useless != nil && a.Jobs == nil && p.satisfiable(assumption{condition, true}) && p.implies(condition, useless)
+	return useless != nil && a.OfEvent() && p.satisfiable(assumption{condition, true}) && p.implies(condition, useless)
 }
 
 // uselessTo contains, by verb, the condition on jobs for which an action has

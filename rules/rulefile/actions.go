@@ -89,23 +89,12 @@ func (rd *reader) cancelOutdated(_ *rules.Rule, a *rules.Action) schema.Fields {
 // wholePipeline has no parameters: the action applies to the event's pipeline.
 func (rd *reader) wholePipeline(*rules.Rule, *rules.Action) schema.Fields { return nil }
 
-func (rd *reader) targets(r *rules.Rule, a *rules.Action) schema.Field {
-	want, of := expression.WantJobs, "a list of jobs"
-	if event.SupportsBridges(a.Verb) {
-		want, of = expression.WantRuns, "a list of jobs, or of trigger jobs (bridges)"
-	}
-	return schema.Key(
-		"jobs", "The jobs to act on: an expression that returns "+of+". Without it: the job of the event. A rule `on: pipeline` needs it.",
-		rd.expression(&a.Jobs, want, func() expression.Purpose { return rd.eventPurpose(r) }),
-	)
-}
-
 var (
 	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	inputName    = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 )
 
-const needsJobs = "needs `jobs`, the jobs to act on, because a pipeline event has none of its own: like `jobs: filter(pipeline.jobs, .status == \"manual\")`"
+const needsJobs = "needs `jobs`, the jobs to act on, because a pipeline event has none of its own: like `jobs: [deploy-staging]` or `jobs: filter(pipeline.jobs, .status == \"manual\")`"
 
 // action reads a verb alone, or a mapping of one verb to its parameters.
 func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
@@ -116,6 +105,10 @@ func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 				name, parameters = n.Content[0], schema.Resolve(n.Content[1])
 			}
 			names := VerbNames()
+			if message := notOneAction(n); message != "" {
+				f.FailAt(n, "%s", message)
+				return
+			}
 			i := slices.Index(names, name.Value)
 			if name.Kind != yaml.ScalarNode || i < 0 {
 				f.FailAt(name, "an action must be one of %s, with its parameters, like `- retry: {max_attempts: 3}`; not %q%s",
@@ -126,10 +119,15 @@ func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 			hasJobs := false
 			switch {
 			case parameters == nil || parameters.ShortTag() == "!!null":
-			case len(known) == 0 && len(parameters.Content)+len(parameters.Value) > 0:
-				f.FailAt(parameters, "%s takes no parameters: it acts on the event's pipeline", a.Verb)
+			case len(known) == 0:
+				if len(parameters.Content)+len(parameters.Value) > 0 {
+					f.FailAt(parameters, "%s takes no parameters: it acts on the event's pipeline", a.Verb)
+				}
+			case parameters.Kind == yaml.ScalarNode:
+				f.FailAt(parameters, "%s takes its parameters by name, like `%s: %s`", a.Verb, a.Verb, byName(known, parameters.Value))
+				return
 			default:
-				schema.Mapping(a.Verb, known).Read(f, parameters, a.Verb)
+				schema.MappingWithHints(a.Verb, known, hintsOf[a.Verb]).Read(f, parameters, a.Verb)
 				hasJobs = schema.Has(parameters, "jobs")
 			}
 			if r.On == event.KindPipeline && !hasJobs && slices.Contains(known.Keys(), "jobs") {
@@ -138,11 +136,11 @@ func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 			if r.On == event.KindSchedule && hasJobs {
 				f.FailAt(schema.Value(parameters, "jobs"), "a rule on a schedule acts on the job that it is evaluated for: omit `jobs`, and select the jobs in `if`")
 			}
-			twice := slices.ContainsFunc(r.Actions, func(b rules.Action) bool { return b.Verb == a.Verb && b.Jobs == nil })
+			twice := slices.ContainsFunc(r.Actions, func(b rules.Action) bool { return b.Verb == a.Verb && b.OfEvent() })
 			switch {
 			case twice && event.OfPipeline(a.Verb):
 				f.FailAt(n, "%s occurs twice for the same pipeline", a.Verb)
-			case twice && r.On != event.KindPipeline && a.Jobs == nil:
+			case twice && r.On != event.KindPipeline && !hasJobs:
 				f.FailAt(n, "%s occurs twice for the same job", a.Verb)
 			}
 		},
@@ -162,6 +160,9 @@ func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 		},
 	}
 }
+
+// hintsOf has what to write in place of unknown parameters, by verb.
+var hintsOf = map[string]map[string]string{event.VerbRetry: inRetry}
 
 // VerbNames returns the verbs of actions.
 func VerbNames() []string {

@@ -88,6 +88,9 @@ func logPattern(to **regexp.Regexp) schema.Schema {
 			case !schema.IsText(n) || n.Value == "":
 				f.FailAt(n, "%s must be a regular expression", what)
 				return
+			case len(n.Value) > 2 && strings.HasPrefix(n.Value, "/") && strings.HasSuffix(n.Value, "/"):
+				f.FailAt(n, "a regular expression stands without slashes around it: write %q, or [/] for a slash that is meant", strings.Trim(n.Value, "/"))
+				return
 			case len(n.Value) > maxClassPattern:
 				f.FailAt(n, "the regular expression has %d bytes, more than %d", len(n.Value), maxClassPattern)
 				return

@@ -29,7 +29,7 @@ type defaults struct {
 func (rd *reader) ruleFile() schema.Schema {
 	s := rd.set
 	var d defaults
-	keys := schema.Mapping("the rule file", schema.Fields{
+	keys := schema.MappingWithHints("the rule file", schema.Fields{
 		schema.Key(
 			"version", "The version of this format: 1, the only one there is.",
 			schema.Required(Version(), "`version: 1` is missing"),
@@ -38,7 +38,7 @@ func (rd *reader) ruleFile() schema.Schema {
 			"defaults", "Defaults for the rules of this file.",
 			schema.Mapping("defaults", schema.Fields{
 				schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab.", schema.Bool(&d.dryRun)),
-				schema.Key("channel", "The Slack channel to notify, like \"#ci\".", schema.Text(&d.channel)),
+				schema.Key("channel", "The Slack channel to notify, like \"#ci\".", channel(&d.channel)),
 			}),
 		),
 		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsSchema()),
@@ -54,9 +54,13 @@ func (rd *reader) ruleFile() schema.Schema {
 				return rd.rule(*r, d)
 			}), "`rules:` is missing"),
 		),
-	})
+	}, inFile)
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			if other := otherTool(n); other != "" {
+				f.FailAt(n, "this is no rule file but %s: a rule file has `version: 1` and `rules:`", other)
+				return
+			}
 			keys.Read(f, n, what)
 			s.channel = cmp.Or(s.channel, d.channel)
 		},
@@ -83,14 +87,14 @@ var RuleName = regexp.MustCompile(`^\S(.{0,98}\S)?$`)
 func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 	r := parsed.Rule
 	oncePerEvent := func() expression.Purpose { return rd.eventPurpose(r) }
-	keys := schema.Mapping("a rule", schema.Fields{
+	known := schema.Fields{
 		schema.Key(
 			"name", "What the rule is called in messages, metrics and decisions. No two rules have the same name.",
 			schema.Required(schema.Matching(&r.Name, RuleName, "a name is one line of 1 to 100 characters, with no white space around it"), "a rule needs a name"),
 		),
 		schema.Key(
 			"on", "The events that the rule is for: a job changed, a pipeline did, or a time has come.",
-			schema.Required(schema.OneOf(&r.On, event.Kinds), "a rule needs `on: job`, `on: pipeline` or `on: schedule`"),
+			schema.Required(eventKind(&r.On), "a rule needs `on: job`, `on: pipeline` or `on: schedule`"),
 		),
 		schema.Key("schedule", "When a rule `on: schedule` runs, and over which jobs: it is evaluated for each of them.", scheduleSchema(&r.Schedule)),
 		schema.Key(
@@ -103,12 +107,13 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 		),
 		schema.Key(
 			"notify", "Which notifications are sent. Without `actions`, the rule only notifies that it matched.",
-			schema.List(&r.Receivers, 1, func(v *rules.Receiver) schema.Schema { return rd.notice(r, v, d) }),
+			notifications(schema.List(&r.Receivers, 1, func(v *rules.Receiver) schema.Schema { return rd.notice(r, v, d) })),
 		),
-		schema.Key("stop", "When this rule matches, the rules after it are not evaluated.", schema.Bool(&r.Stop)),
+		schema.Key("stop", "When this rule matches, the rules after it are not evaluated. Without `actions` and `notify`, that is all the rule does: what it matches is left alone.", schema.Bool(&r.Stop)),
 		schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab. Without it: as `defaults` says.", schema.Bool(&r.DryRun)),
-	})
-	const idle = "the rule does nothing: give it `actions`, `notify` or both"
+	}
+	keys := schema.MappingWithHints("a rule", known, inRule)
+	const idle = "the rule does nothing: give it `actions` or `notify`, or `stop: true` to keep later rules from what it matches"
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			r.File, r.Line, r.Column, r.Hash = f.Name, n.Line, n.Column, rd.hash
@@ -120,7 +125,7 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			if n.Kind == yaml.MappingNode {
 				reviewSchedule(f, r, n)
 			}
-			if n.Kind == yaml.MappingNode && !schema.Has(n, "actions") && !schema.Has(n, "notify") {
+			if isIdle(n, known.Keys()) {
 				f.FailAt(n, idle)
 			}
 			if r.Condition != nil {
@@ -134,6 +139,7 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			s["anyOf"] = []schema.JSON{
 				{"required": []string{"actions"}, "errorMessage": idle},
 				{"required": []string{"notify"}, "errorMessage": idle},
+				{"required": []string{"stop"}, "properties": schema.JSON{"stop": schema.JSON{"const": true}}, "errorMessage": idle},
 			}
 			s["allOf"] = []schema.JSON{
 				{
@@ -149,6 +155,18 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			return s
 		},
 	}
+}
+
+// isIdle reports whether a rule does nothing. One with an unknown key, or with a
+// mistake in its `stop`, may mean something, and has its error.
+func isIdle(n *yaml.Node, known []string) bool {
+	for key := range schema.Pairs(n) {
+		if !slices.Contains(known, key.Value) {
+			return false
+		}
+	}
+	stop := schema.Value(n, "stop")
+	return n.Kind == yaml.MappingNode && !schema.Has(n, "actions") && !schema.Has(n, "notify") && (stop == nil || schema.Resolve(stop).Value == "false")
 }
 
 const needsSchedule = "a rule `on: schedule` needs `schedule`: say when, and for which projects"
@@ -197,18 +215,22 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Receiver, d defaults) schema.Sc
 	if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return !event.OfPipeline(a.Verb) }) {
 		purpose = rd.jobPurpose
 	}
-	keys := schema.Mapping("an entry of notify", schema.Fields{
+	keys := schema.MappingWithHints("an entry of notify", schema.Fields{
 		schema.Key(
 			"when", "The outcomes worth a message.",
-			schema.List(&v.When, 1, func(result *string) schema.Schema { return schema.OneOf(result, event.Results) }),
+			outcomes(&v.When),
 		),
-		schema.Key("channel", "The Slack channel to notify, like \"#ci\". Without it: the one in `defaults`.", schema.Text(&v.Channel)),
+		schema.Key("channel", "The Slack channel to notify, like \"#ci\". Without it: the one in `defaults`.", channel(&v.Channel)),
 		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome.", rd.template(&v.Text, func() expression.Purpose { return purpose(r) })),
-	})
+	}, inNotify)
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			if schema.IsText(n) {
+				f.FailAt(n, "an entry of notify must be a mapping, like `{channel: %q}`", n.Value)
+				return
+			}
 			keys.Read(f, n, what)
-			if v.Channel == "" {
+			if v.Channel == "" && n.Kind == yaml.MappingNode {
 				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults")
 			}
 			for _, other := range r.Receivers {

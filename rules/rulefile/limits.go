@@ -92,19 +92,19 @@ func (s *set) limitsSchema() schema.Schema {
 	}))
 }
 
-// stormSchema reads `storm`. channel is that of the file's defaults.
-func (s *set) stormSchema(channel *string) schema.Schema {
+// stormSchema reads `storm`. byDefault is the channel of the file's defaults.
+func (s *set) stormSchema(byDefault *string) schema.Schema {
 	storm := &s.storm
 	keys := schema.Mapping("storm", schema.Fields{
 		schema.Key("failures", "How many failures of one class, all of which a rule wants retried, are a storm.", schema.AtMost(maxStorm, &storm.Failures)),
 		schema.Key("pipelines", "In how many pipelines they must be, at least.", schema.AtMost(maxStorm, &storm.Pipelines)),
 		schema.Key("within", "In which time they must come: 10s to 1d.", schema.DurationBetween(&storm.Within, minWithin, maxWithin)),
 		schema.Key("pause", "How long the retries of the class wait after it was a storm for the last time: 1m to 1d.", schema.DurationBetween(&storm.Pause, minPause, maxPause)),
-		schema.Key("channel", "The Slack channel to notify of a storm's start and end. Without it: the one in `defaults`.", schema.Text(&storm.Channel)),
+		schema.Key("channel", "The Slack channel to notify of a storm's start and end. Without it: the one in `defaults`.", channel(&storm.Channel)),
 	})
 	return s.unique(schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
-			storm.Channel = *channel
+			storm.Channel = *byDefault
 			keys.Read(f, n, what)
 		},
 		JSON: keys.JSON,

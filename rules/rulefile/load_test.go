@@ -3,6 +3,7 @@ package rulefile_test
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/pipesteward/pipesteward/rules/internal/golden"
@@ -18,6 +19,23 @@ func TestLoadReportsEveryMistake(t *testing.T) {
 		var mistakes schema.FileErrors
 		if !errors.As(err, &mistakes) {
 			t.Fatalf("Load gave %v, want FileErrors", err)
+		}
+		return mistakes.Error()
+	})
+}
+
+// TestMistyped loads each file of testdata/mistyped, which has one mistake, of the
+// kind that people make who know other languages and tools, and is named for it. The
+// one message in the file beside it says what to write instead.
+func TestMistyped(t *testing.T) {
+	golden.Each(t, "testdata/mistyped/*.yaml", func(t *testing.T, name string, data []byte) string {
+		_, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: name, Data: data})
+		var mistakes schema.FileErrors
+		if !errors.As(err, &mistakes) {
+			t.Fatalf("Load gave %v, want FileErrors", err)
+		}
+		if len(mistakes) != 1 || strings.Contains(mistakes[0].Message, "YAML: ") {
+			t.Errorf("%v, want one message that says what to write", err)
 		}
 		return mistakes.Error()
 	})

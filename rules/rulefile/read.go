@@ -47,8 +47,8 @@ type Expression struct {
 func (rd *reader) expression(to **vm.Program, want string, purpose func() expression.Purpose) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
-			if n.Kind != yaml.ScalarNode || n.Value == "" || n.Style&yaml.TaggedStyle != 0 {
-				f.FailAt(n, "%s must be an expression; an expression that begins with !, [, {, & or * must be in quotes, because these characters are YAML syntax", what)
+			if message := noExpression(f, n, what); message != "" {
+				f.FailAt(n, "%s", message)
 				return
 			}
 			p := purpose()
@@ -62,6 +62,27 @@ func (rd *reader) expression(to **vm.Program, want string, purpose func() expres
 			return schema.JSON{"type": "string", "minLength": 1, "examples": []string{`filter(pipeline.jobs, .status == "manual")`}}
 		},
 	}
+}
+
+// noExpression says why a node is no expression, and what to write instead; "" if
+// it is one.
+func noExpression(f *schema.Document, n *yaml.Node, what string) string {
+	const inQuotes = "must be an expression; an expression that begins with !, [, {, & or * must be in quotes, because these characters are YAML syntax"
+	switch {
+	case n.Kind == yaml.MappingNode && f.Begins(n, "{{"):
+		return what + " is an expression already: write it without {{ and }}, which stand in texts only"
+	case n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle == 0:
+		return what + " must be one expression, like `" + what + ": job.status == \"failed\"`, and not a mapping"
+	case n.Kind == yaml.SequenceNode && n.Style&yaml.FlowStyle == 0:
+		return what + " must be one expression: join the conditions by and (all of them) or by or (one of them)"
+	case n.Kind == yaml.ScalarNode && n.Value == "" && n.Style&yaml.TaggedStyle == 0:
+		return what + " is empty: omit it, or write an expression, like job.status == \"failed\"" + f.CommentHint(n)
+	case n.Style&yaml.TaggedStyle != 0 && strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!"):
+		return what + " begins with !, and in YAML that begins a tag: write `not " + strings.TrimPrefix(n.Tag, "!") + "`, or the expression in quotes"
+	case n.Kind != yaml.ScalarNode || n.Style&yaml.TaggedStyle != 0:
+		return what + " " + inQuotes
+	}
+	return ""
 }
 
 // template reads a text with expressions in {{ }}.
@@ -91,6 +112,10 @@ func (rd *reader) compile(f *schema.Document, n *yaml.Node, p expression.Purpose
 		return nil
 	}
 	program, findings := expression.Compile(n.Value, p)
+	if len(findings) > 0 && n.Style == 0 && n.LineComment != "" && strings.Count(n.Value, `"`)%2 != 0 {
+		f.FailAt(n, "in YAML a # after a space begins a comment, which cuts this expression: write all of it in quotes, like %s", "'"+n.Value+" "+n.LineComment+"'")
+		return nil
+	}
 	failIn(f, n, findings)
 	if program != nil {
 		rd.current.Expressions = append(rd.current.Expressions, Expression{n, 0, n.Value, p})
@@ -102,7 +127,7 @@ func (rd *reader) compile(f *schema.Document, n *yaml.Node, p expression.Purpose
 func (rd *reader) parseTemplate(f *schema.Document, n *yaml.Node, p expression.Purpose) expression.Template {
 	n = schema.Resolve(n)
 	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
-		f.FailAt(n, "must be a text")
+		f.FailAt(n, "must be a text%s", f.TextHint(n))
 		return expression.Template{}
 	}
 	if !rd.count(f, n, strings.Count(n.Value, "{{")) {

@@ -54,7 +54,7 @@ func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 	beyond := []string{
 		"bad-cron", "bad-glob", "bad-regular-expression", "bad-class-pattern", "costly-classes", "duplicate-class", "unknown-class", "limits-out-of-bounds", "storm-out-of-bounds", "failed-with-no-reason", "bridges-to-cancel", "excerpt-of-too-much", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
 		"log-on-pipeline", "several-in-one-expression", "syntax-of-expression", "unknown-failure-reason", "unknown-field",
-		"unknown-function", "unknown-name", "unknown-status", "wrong-type",
+		"unknown-function", "unknown-name", "unknown-names-everywhere", "unknown-status", "wrong-type",
 	}
 	refuses := fixture.Editor(t, rulefile.Schema)
 	files, err := filepath.Glob("testdata/broken/*.yaml")

@@ -1,9 +1,11 @@
 package ruletest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -19,6 +21,8 @@ type answers struct {
 	jobs       answer[[]event.Job]
 	bridges    answer[[]event.Bridge]
 	details    answer[event.Details]
+
+	mergeRequestDetails answer[event.MergeRequestDetails]
 }
 
 // Log implements Facts.
@@ -41,6 +45,23 @@ func (a *answers) Bridges(context.Context, event.Event) ([]event.Bridge, error) 
 func (a *answers) Details(context.Context, event.Event) (event.Details, error) {
 	return a.details.give("details")
 }
+
+// MergeRequestDetails implements Facts. A pipeline that is not of a merge request
+// needs no response.
+func (a *answers) MergeRequestDetails(_ context.Context, e event.Event) (event.MergeRequestDetails, error) {
+	if !a.mergeRequestDetails.given && !ofMergeRequest(e) {
+		return event.MergeRequestDetails{}, nil
+	}
+	return a.mergeRequestDetails.give("merge_request_details")
+}
+
+// ofMergeRequest reports whether the event's pipeline is of a merge request.
+func ofMergeRequest(e event.Event) bool {
+	return e.MergeRequest.IID != 0 || strings.HasPrefix(cmp.Or(e.Pipeline.Ref, e.Job.Ref), mergeRequestRefs)
+}
+
+// mergeRequestRefs is the beginning of the refs of merge requests' pipelines.
+const mergeRequestRefs = "refs/merge-requests/"
 
 // answer is the response to one function in a test.
 type answer[T any] struct {
@@ -69,6 +90,7 @@ func (notGivenError) Is(target error) bool { return target == expression.ErrNotG
 func (n notGivenError) Error() string {
 	example := map[notGivenError]string{
 		"log": `"No space left on device"`, "superseded": "true", "jobs": "[{name: lint, status: failed}]", "bridges": "[{name: deploy, status: failed}]", "details": "{tag_list: [gpu]}",
+		"merge_request_details": "{labels: [urgent]}",
 	}[n]
 	return fmt.Sprintf("it calls %s(), and the test does not define the response of GitLab: write it, like `gitlab: {%s: %s}`", string(n), string(n), example)
 }
@@ -93,6 +115,7 @@ func (a *answers) schema(t *Test, files Files) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			a.details.value.Job = t.event.Job // the event's job has the same values
+			a.mergeRequestDetails.value.MergeRequest = t.event.MergeRequest
 			a.keys(t, files).Read(f, n, what)
 		},
 		JSON: a.keys(t, files).JSON,
@@ -109,6 +132,8 @@ func (a *answers) keys(t *Test, files Files) schema.Schema {
 			return schema.Mapping("a bridge", needed(t.values(b, "bridge"), "a bridge", "name", "status"))
 		}))),
 		schema.Key("details", "The result of details(). Fields that are omitted have the values of the event.", a.details.schema(schema.Mapping("details", t.values(&a.details.value, "details()")))),
+		schema.Key("merge_request_details", "The result of merge_request_details(). Fields that are omitted have the values of the event's merge_request. Without it: none, if the pipeline is not of a merge request.", a.mergeRequestDetails.schema(
+			schema.Mapping("merge_request_details", t.values(&a.mergeRequestDetails.value, "merge_request_details()")))),
 	})
 }
 

@@ -65,6 +65,21 @@ func (t *Test) complete() {
 	p.Ref = cmp.Or(p.Ref, e.Project.DefaultBranch)
 	p.URL = cmp.Or(p.URL, fmt.Sprintf("%s/-/pipelines/%d", e.Project.URL, p.ID))
 	t.completeJobs()
+	t.completeMergeRequest()
+}
+
+// completeMergeRequest completes the response to merge_request_details().
+func (t *Test) completeMergeRequest() {
+	a := &t.gitlab.mergeRequestDetails
+	if !a.given {
+		return
+	}
+	m := &a.value
+	if m.IID == 0 {
+		_, _ = fmt.Sscanf(t.event.Pipeline.Ref, mergeRequestRefs+"%d/", &m.IID) // 0 for the ref of a branch
+	}
+	m.State = cmp.Or(m.State, "opened")
+	m.URL = cmp.Or(m.URL, fmt.Sprintf("%s/-/merge_requests/%d", t.event.Project.URL, m.IID))
 }
 
 func (t *Test) completeProject() {

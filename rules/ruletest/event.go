@@ -33,6 +33,7 @@ func (t *Test) eventSchema(files Files) schema.Schema {
 			t.hook, t.event = decoded, decoded
 			return err
 		})),
+		schema.Key("received_at", "The time at which the event is received, like `now` of the test.", moment(&t.now, nil)),
 		schema.Key("kind", "What changed: a job or a pipeline; or a schedule, which looks at a job. Without it: as the hook says.", schema.OneOf(&e.Meta.Kind, event.Kinds)),
 	}
 	for _, field := range slices.Concat(t.values(&e.Meta, "event"), t.values(e, "")) {

@@ -160,7 +160,7 @@ func (t *Test) schema(files Files) schema.Schema {
 	keys := schema.Mapping("a test", schema.Fields{
 		schema.Key("name", "What the test shows, in words. No two tests of a file have the same name.", schema.Required(
 			schema.Matching(&t.Name, rulefile.RuleName, "a name is one line of 1 to 100 characters, with no white space around it"), "a test needs a name")),
-		schema.Key("now", "The time at which the event is received, which is now() in expressions: like 2026-01-31T12:00:00Z. Without it: the latest time in the hook, otherwise 2026-01-01T12:00:00Z.", moment(&t.now, nil)),
+		schema.Key("now", "The test's clock: the time at which the event is received, which is now() and event.received_at in expressions, like 2026-01-31T12:00:00Z. Without it: the latest time in the hook, otherwise 2026-01-01T12:00:00Z.", moment(&t.now, nil)),
 		schema.Key("event", "What happened: the body of a hook, the fields of the event, or both, and then the fields win.", schema.Required(t.eventSchema(files), "a test needs an event")),
 		schema.Key("gitlab", "The responses of GitLab to the requests of rules. A request without a response here fails the test.", t.gitlab.schema(t, files)),
 		schema.Key("expect", "What the rules decide: exactly this, in the order of the rule file. [] for nothing.", schema.Required(
@@ -170,6 +170,11 @@ func (t *Test) schema(files Files) schema.Schema {
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			t.Line = n.Line
 			keys.Read(f, n, what)
+			if given := schema.Value(n, "event"); given != nil && schema.Has(n, "now") {
+				if received := schema.Value(schema.Resolve(given), "received_at"); received != nil {
+					f.FailAt(received, "`now` is the time at which the event is received: omit one of the two")
+				}
+			}
 			if t.Name != "" && slices.ContainsFunc(t.file.All, func(other *Test) bool { return other.Name == t.Name }) {
 				f.FailAt(n, "another test has the name %q already", t.Name)
 			}
@@ -201,7 +206,7 @@ type expectedMessage struct {
 }
 
 func (e *entry) schema(t *Test) schema.Schema {
-	verbs := append(rulefile.VerbNames(), event.VerbNotify)
+	verbs := append(rulefile.VerbNames(), event.VerbNotify, actionStop)
 	tells := make(schema.Fields, len(event.Results))
 	e.messages = map[string][]expectedMessage{}
 	for i, result := range event.Results {
@@ -210,7 +215,7 @@ func (e *entry) schema(t *Test) schema.Schema {
 	e.compared = map[string]string{}
 	known := schema.Fields{
 		schema.Key("rule", "The name of the rule.", schema.Required(schema.Text(&e.rule), "which `rule` is expected to match?")),
-		schema.Key("action", "The action, or `notify` if the rule only notifies. Without it: the rule's action, if it has only one.", schema.OneOf(&e.action, verbs)),
+		schema.Key("action", "The action, or `notify` if the rule only notifies, or `stop` if it only stops. Without it: the rule's action, if it has only one.", schema.OneOf(&e.action, verbs)),
 		schema.Key("jobs", "The names of the jobs to act on, in order, trigger jobs too. Without it: the event's job. A pipeline event has none, so it needs this.", schema.List(&e.jobs, 1, schema.Text)),
 		schema.Key("also_wanted_by", "The later rules that want the same. Without it: there are none.", schema.List(&e.alsoWantedBy, 1, schema.Text)),
 		schema.Key("tells", "The notifications, by outcome; a rule that only notifies has the outcome done. An outcome that is omitted is not compared.", schema.Mapping("tells", tells)),
@@ -290,6 +295,9 @@ func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 		return
 	}
 	verbs := r.Verbs()
+	if r.OnlyStops() {
+		verbs = []string{actionStop}
+	}
 	switch {
 	case e.action == "" && len(verbs) > 1:
 		f.FailAt(n, "which `action`? rule %q has %s", r.Name, schema.Enumerate(verbs))
@@ -300,12 +308,12 @@ func (e *entry) review(f *schema.Document, n *yaml.Node, t *Test) {
 		f.FailAt(schema.Value(n, "action"), "rule %q never requests %s: it has %s", r.Name, e.action, schema.Enumerate(verbs))
 	}
 	for _, p := range parameters {
-		if _, ok := e.compared[p.key]; ok && !p.isOf(e.action) {
+		if _, ok := e.compared[p.key]; ok && (!p.isOf(e.action) || e.action == actionStop) {
 			f.FailAt(schema.Value(n, p.key), "%s has no %s: leave it out", e.action, p.key)
 		}
 	}
 	switch {
-	case e.action == event.VerbNotify, event.OfPipeline(e.action):
+	case e.action == event.VerbNotify, e.action == actionStop, event.OfPipeline(e.action):
 		if e.jobs != nil {
 			f.FailAt(schema.Value(n, "jobs"), "%s acts on no job: leave `jobs` out", e.action)
 		}

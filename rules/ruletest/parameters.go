@@ -23,6 +23,9 @@ type parameter struct {
 	// unusual reports whether the value of an action that the test does not
 	// mention is worth showing; nil: it never is.
 	unusual func(value string) bool
+	// always is set if an unusual value is compared and shown even if the test
+	// does not mention it.
+	always bool
 }
 
 var parameters = []parameter{
@@ -106,6 +109,12 @@ var parameters = []parameter{
 		key: "class", doc: "The failure class of the job, or of all the jobs.",
 		value: inWords(schema.Text, scalar),
 		of:    func(d event.Decision) string { return scalar(d.Job.FailureClass) },
+	},
+	{
+		key: "missing", doc: "Whether the pipeline has no job of this name, so that the decision ends as skipped.",
+		value:   inWords(schema.Bool, strconv.FormatBool),
+		of:      func(d event.Decision) string { return strconv.FormatBool(d.Missing) },
+		unusual: isTrue, always: true,
 	},
 	{
 		key: "dry_run", doc: "Whether nothing is changed in GitLab.",

@@ -36,7 +36,8 @@ func (r Result) Passed() bool { return len(r.Diff) == 0 && len(r.Problems) == 0 
 // Run runs the rules on the test's event.
 func (t *Test) Run(ctx context.Context) Result {
 	rs := t.file.Rules
-	decisions, errs := rs.Evaluate(ctx, t.event, &t.gitlab)
+	var trace rules.Trace
+	decisions, errs := rs.EvaluateTraced(ctx, t.event, &t.gitlab, &trace)
 	var result Result
 	for _, d := range decisions {
 		for _, name := range append([]string{d.Rule}, d.AlsoWantedBy...) {
@@ -46,6 +47,10 @@ func (t *Test) Run(ctx context.Context) Result {
 		}
 	}
 	got := t.entries(decisions)
+	if r := rs.Rule(trace.StoppedBy); r != nil && r.OnlyStops() {
+		got = append(got, entry{rule: r.Name, action: actionStop})
+		result.Fired = append(result.Fired, r.Name)
+	}
 	for _, err := range errs {
 		if errors.Is(err, expression.ErrNotGiven) {
 			result.Problems = append(result.Problems, err.Error())
@@ -66,6 +71,9 @@ func (t *Test) Run(ctx context.Context) Result {
 	}
 	return result
 }
+
+// actionStop is the action of a rule that only stops, as a test file names it.
+const actionStop = "stop"
 
 // entries describes decisions as a test file does: the decisions of one action
 // of a rule on several jobs are one entry if they are alike.
@@ -177,6 +185,12 @@ func (e entry) matches(got entry) bool {
 			return false
 		}
 	}
+	for _, p := range parameters {
+		value, isCompared := got.compared[p.key]
+		if _, mentioned := e.compared[p.key]; isCompared && !mentioned && p.always && p.unusual(value) {
+			return false
+		}
+	}
 	return e.like(got) && got.err == "" && slices.Equal(e.jobs, got.jobs) && slices.Equal(e.alsoWantedBy, got.alsoWantedBy)
 }
 
@@ -242,7 +256,7 @@ func (t *Test) shown(got entry) entry {
 	got.compared = maps.Clone(got.compared)
 	for _, p := range parameters {
 		_, isSpoken := expected.compared[p.key]
-		unusual := !ok && p.unusual != nil && p.unusual(got.compared[p.key])
+		unusual := (!ok || p.always) && p.unusual != nil && p.unusual(got.compared[p.key])
 		if !isSpoken && !unusual {
 			delete(got.compared, p.key)
 		}

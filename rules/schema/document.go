@@ -5,7 +5,6 @@ package schema
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -63,22 +62,6 @@ func (d *Document) Parse() *yaml.Node {
 		return nil
 	}
 	return Resolve(doc.Content[0])
-}
-
-func (d *Document) syntaxError(err error) {
-	var all *yaml.LoadErrors
-	if errors.As(err, &all) && len(all.Errors) > 0 {
-		for _, e := range all.Errors {
-			d.Fail(e.Mark.Line, e.Mark.Column, "YAML: %s", e.Message)
-		}
-		return
-	}
-	var one *yaml.LoadError
-	if errors.As(err, &one) {
-		d.Fail(one.Mark.Line, one.Mark.Column, "YAML: %s", one.Message)
-		return
-	}
-	d.Fail(1, 1, "YAML: %v", err)
 }
 
 // Fail records a mistake. After MaxProblems mistakes it records only that

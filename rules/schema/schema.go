@@ -51,30 +51,44 @@ func (fs Fields) Keys() []string {
 
 // Mapping reads a mapping strictly: an unknown key and a duplicate key are
 // errors. name is the name of the mapping in messages.
-func Mapping(name string, known Fields) Schema {
+func Mapping(name string, known Fields) Schema { return MappingWithHints(name, known, nil) }
+
+// MappingWithHints is Mapping with hints: what to write in place of keys that do
+// not belong here, by key.
+func MappingWithHints(name string, known Fields, hints map[string]string) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, _ string) {
 			keys := known.Keys()
 			if n.Kind != yaml.MappingNode {
-				f.FailAt(n, "%s must be a mapping of %s", name, Enumerate(keys))
+				f.FailAt(n, "%s must be a mapping of %s%s", name, Enumerate(keys), f.CommentHint(n))
 				return
+			}
+			meant := map[string]bool{} // keys that an unknown one stands for
+			for key := range Pairs(n) {
+				if !slices.Contains(keys, key.Value) {
+					meant[spelling.Nearest(key.Value, keys)] = true
+				}
 			}
 			for _, field := range known {
 				if value := Value(n, field.Key); value != nil {
 					field.Schema.Read(f, Resolve(value), field.Key)
-				} else if field.Schema.Missing != "" {
+				} else if field.Schema.Missing != "" && !meant[field.Key] && !Has(n, "<<") {
 					f.FailAt(n, "%s", field.Schema.Missing)
 				}
 			}
 			seen := map[string]int{}
 			for key := range Pairs(n) {
 				switch first := seen[key.Value]; {
-				case !slices.Contains(keys, key.Value):
-					f.FailAt(key, "unknown key %q in %s%s; known are %s", key.Value, name, spelling.Suggestion(key.Value, keys), Enumerate(keys))
-				case first > 0:
+				case slices.Contains(keys, key.Value) && first > 0:
 					f.FailAt(key, "key %q occurs twice in %s, first in line %d", key.Value, name, first)
-				default:
+				case slices.Contains(keys, key.Value):
 					seen[key.Value] = key.Line
+				case key.Value == "<<":
+					f.FailAt(key, "YAML 1.2 has no merge keys (<<): write the keys of %s themselves", name)
+				case hints[key.Value] != "":
+					f.FailAt(key, "unknown key %q in %s: %s", key.Value, name, hints[key.Value])
+				default:
+					f.FailAt(key, "unknown key %q in %s%s; known are %s", key.Value, name, spelling.Suggestion(key.Value, keys), Enumerate(keys))
 				}
 			}
 		},
@@ -119,7 +133,7 @@ func List[T any](to *[]T, least int, item func(*T) Schema) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
 			if n.Kind != yaml.SequenceNode {
-				f.FailAt(n, "%s must be a list (lines that start with `- `)", what)
+				f.FailAt(n, "%s must be a list%s", what, listHint(f, n, what))
 				return
 			}
 			if len(n.Content) < least {
@@ -150,7 +164,7 @@ func Text(to *string) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
 			if !IsText(n) {
-				f.FailAt(n, "%s must be a text", what)
+				f.FailAt(n, "%s must be a text%s", what, f.TextHint(n))
 				return
 			}
 			*to = n.Value
@@ -186,7 +200,11 @@ func Matching(to *string, pattern *regexp.Regexp, otherwise string) Schema {
 func OneOf(to *string, known []string) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
-			if n.Kind != yaml.ScalarNode || !slices.Contains(known, n.Value) {
+			if n.Kind != yaml.ScalarNode {
+				f.FailAt(n, "%s must be one of %s, and only one", what, strings.Join(known, ", "))
+				return
+			}
+			if !slices.Contains(known, n.Value) {
 				f.FailAt(n, "%s must be one of %s, not %q%s", what, strings.Join(known, ", "), n.Value, spelling.Suggestion(n.Value, known))
 				return
 			}
@@ -207,7 +225,7 @@ func Bool(to *bool) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
 			if n.ShortTag() != "!!bool" || n.Decode(to) != nil {
-				f.FailAt(n, "%s must be true or false, not %q", what, n.Value)
+				f.FailAt(n, "%s must be true or false, not %q%s", what, n.Value, boolHint(n))
 			}
 		},
 		JSON: func() JSON { return JSON{"type": "boolean", "default": *to} },
@@ -234,6 +252,10 @@ func Duration(to *event.Duration) Schema {
 	return Schema{
 		Read: func(f *Document, n *yaml.Node, what string) {
 			d, err := event.ParseDuration(n.Value)
+			if err != nil && n.ShortTag() == "!!int" {
+				f.FailAt(n, "%s: %s has no unit: write %ss for seconds, or another unit, as in 10m, 1h30m, 7d or 2w", what, n.Value, n.Value)
+				return
+			}
 			if err != nil {
 				f.FailAt(n, "%s: %v", what, err)
 				return

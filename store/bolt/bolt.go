@@ -8,26 +8,21 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt/attempts"
+	"github.com/pipesteward/pipesteward/store/bolt/clock"
+	"github.com/pipesteward/pipesteward/store/bolt/file"
+	"github.com/pipesteward/pipesteward/store/bolt/format"
 )
 
-const (
-	// lockPatience is how long Open waits for the lock of a process that is ending.
-	lockPatience = 500 * time.Millisecond
-	// purgeAtLeast is how many expired values, and how many expired entries, a
-	// commit removes at most, besides twice as many as it added.
-	purgeAtLeast = 16
-)
+// purgeAtLeast is how many expired values, and how many expired entries, a commit
+// removes at most, besides twice as many as it added.
+const purgeAtLeast = 16
 
 // Options are the settings of a Store.
 type Options struct {
@@ -57,9 +52,8 @@ type Options struct {
 //
 // Readers do not see what has expired; each commit removes a part of it.
 type Store struct {
-	db         *bbolt.DB
-	file       os.FileInfo // of the file that was opened
-	clock      *steadyClock
+	db         *file.File
+	clock      *clock.Steady
 	dedupeTTL  time.Duration
 	journalTTL time.Duration
 
@@ -70,11 +64,8 @@ type Store struct {
 	closeErr  error
 	commitErr error // of the last commit, set before committed is closed
 
-	attempts attempts       // used by the committing goroutine
+	attempts attempts.File  // used by the committing goroutine
 	queued   store.Notifier // when a record was queued
-
-	broken atomic.Pointer[error] // why the file can't be used any more; nil: it can
-	damage chan error            // what Damaged returns
 }
 
 var _ store.Store = (*Store)(nil)
@@ -82,7 +73,7 @@ var _ store.Store = (*Store)(nil)
 // Open opens the store in the file at path, or creates it (mode 0600; its
 // directory must exist). Records that the last process had leased are due at
 // once: the lock on the file proves that this process has ended.
-func Open(path string, o Options) (s *Store, err error) {
+func Open(path string, o Options) (*Store, error) {
 	if o.Now == nil {
 		return nil, errors.New("store: the options have no clock: set Now")
 	}
@@ -93,57 +84,18 @@ func Open(path string, o Options) (s *Store, err error) {
 		o.JournalTTL = store.DefaultJournalTTL
 	}
 
-	// In a damaged file bbolt panics, or faults where the file is too short;
-	// then it cannot be closed either, and stays locked by this process.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			s, err = nil, fmt.Errorf("store: %s is damaged (%v): restore a backup, or move it away to start with an empty store", path, r)
-		}
-	}()
-
-	info, statErr := os.Stat(path)
-	if statErr == nil && info.Mode().IsRegular() && info.Size() == 0 {
-		return nil, fmt.Errorf("store: %s is empty, which no store is: restore a backup, or delete it to start with an empty store", path)
-	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:      lockPatience,
-		FreelistType: bbolt.FreelistMapType,
-		MaxSize:      o.MaxSize,
-		NoStatistics: true,
+	var last int64 // the store's time of the last commit
+	db, err := file.Open(path, o.MaxSize, func(db *bbolt.DB) (err error) {
+		last, err = prepare(db, attemptsPath(path))
+		return err
 	})
 	if err != nil {
-		return nil, openError(path, err)
+		return nil, err
 	}
-	if errors.Is(statErr, fs.ErrNotExist) {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err == nil {
-		err = prepare(db, attemptsPath(path))
-	}
-	var last int64 // the store's time of the last commit
-	if err == nil {
-		info, err = os.Stat(path)
-	}
-	if err == nil {
-		err = db.View(func(tx *bbolt.Tx) error {
-			if v := tx.Bucket(metaBucket).Get(clockKey); len(v) == 8 {
-				last = int64(binary.BigEndian.Uint64(v))
-			}
-			return nil
-		})
-	}
-	if err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("store: %s: %w", path, err)
-	}
-
-	s = &Store{
+	s := &Store{
 		db:         db,
-		file:       info,
-		clock:      newSteadyClock(o.Now, last),
-		attempts:   attempts{path: attemptsPath(path)},
-		damage:     make(chan error, 1),
+		clock:      clock.New(o.Now, last),
+		attempts:   attempts.File{Path: attemptsPath(path)},
 		dedupeTTL:  o.DedupeTTL,
 		journalTTL: o.JournalTTL,
 		writes:     make(chan *write),
@@ -154,68 +106,66 @@ func Open(path string, o Options) (s *Store, err error) {
 	return s, nil
 }
 
-// openError returns what an operator has to do about an error of bbolt.Open.
-func openError(path string, err error) error {
-	switch {
-	case errors.Is(err, bbolterrors.ErrTimeout):
-		return fmt.Errorf("store: %s is %w: stop that process, or use another file", path, store.ErrInUse)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("store: the directory of %s does not exist: create it first", path)
-	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrVersionMismatch), errors.Is(err, bbolterrors.ErrChecksum):
-		return fmt.Errorf("store: %s is no store, or it is damaged (%w): use another file, or move this one away to start with an empty store", path, err)
-	}
-	return fmt.Errorf("store: open %s: %w", path, err)
-}
-
-// syncDir makes the name of a new file durable. Windows has no such call.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // prepare creates the buckets of a new file, checks the format of an old one,
-// and ends the leases of the last process.
-func prepare(db *bbolt.DB, attempts string) error {
-	err := db.Update(func(tx *bbolt.Tx) error {
+// ends the leases of the last process, and returns the store's time of the last commit.
+func prepare(db *bbolt.DB, attemptsFile string) (last int64, err error) {
+	err = db.Update(func(tx *bbolt.Tx) error {
 		info, err := os.Stat(db.Path())
 		if err != nil {
 			return err
 		}
 		if info.Size() < tx.Size() {
-			return fmt.Errorf("%w: it has %d bytes of %d: restore a backup, or move it away to start with an empty store", errDamaged, info.Size(), tx.Size())
+			return fmt.Errorf("%w: it has %d bytes of %d: restore a backup, or move it away to start with an empty store", format.ErrDamaged, info.Size(), tx.Size())
 		}
 		if first, _ := tx.Cursor().First(); first == nil {
 			if err := create(tx); err != nil {
 				return err
 			}
 		}
-		meta := tx.Bucket(metaBucket)
+		meta := tx.Bucket(format.Meta)
 		if meta == nil {
 			return errors.New("it belongs to another program: use another file")
 		}
-		if v := string(meta.Get(formatKey)); v != formatVersion {
-			return fmt.Errorf("it has format %q, and this program reads format %q: use the version that wrote it", v, formatVersion)
+		if v := string(meta.Get(format.VersionKey)); v != format.Version {
+			return fmt.Errorf("it has format %q, and this program reads format %q: use the version that wrote it", v, format.Version)
 		}
 		// The files of early versions have no buckets for tallies and logs.
-		for _, name := range [][]byte{talliesBucket, logsBucket} {
+		for _, name := range [][]byte{format.Tallies, format.Logs} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
 		}
+		if v := meta.Get(format.ClockKey); len(v) == 8 {
+			last = int64(binary.BigEndian.Uint64(v))
+		}
 		t := newTxn(tx)
-		return errors.Join(recoverAttempts(t, attempts), endLeases(t))
+		return errors.Join(recoverAttempts(t, attemptsFile), endLeases(t))
 	})
+	if err != nil {
+		return 0, err
+	}
+	if err := os.Remove(attemptsFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	return last, nil
+}
+
+// recoverAttempts sets the attempts that the last process saved in the file at
+// path and did not commit.
+func recoverAttempts(t *txn, path string) error {
+	saved, err := attempts.Read(path)
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(attempts); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	for _, a := range saved {
+		h, err := format.DecodeHeader(t.records.Get(format.NumberKey(a.Seq)))
+		if err != nil || !a.Of(h.ID) || h.Attempt >= a.Number {
+			continue // the record is done, unreadable or another one
+		}
+		h.Attempt = a.Number
+		if err := t.put(t.records, format.NumberKey(a.Seq), h.Encode()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -224,12 +174,12 @@ func prepare(db *bbolt.DB, attempts string) error {
 func attemptsPath(path string) string { return path + ".attempts" }
 
 func create(tx *bbolt.Tx) error {
-	for _, name := range allBuckets {
+	for _, name := range format.Buckets {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}
 	}
-	return tx.Bucket(metaBucket).Put(formatKey, []byte(formatVersion))
+	return tx.Bucket(format.Meta).Put(format.VersionKey, []byte(format.Version))
 }
 
 // Close implements store.Store. A second Close does nothing.
@@ -238,12 +188,12 @@ func (s *Store) Close() error {
 		close(s.closing)
 		<-s.committed
 		s.closeErr = s.commitErr
-		if s.broken.Load() != nil { // bbolt's locks may never be free
+		if s.db.Broken() { // bbolt's locks may never be free
 			s.closeErr = nil
 			return
 		}
 		if s.commitErr == nil {
-			s.closeErr = s.attempts.remove()
+			s.closeErr = s.attempts.Remove()
 		}
 		s.closeErr = errors.Join(s.closeErr, s.db.Close())
 	})
@@ -254,19 +204,6 @@ func (s *Store) Close() error {
 // record, so that such a Put succeeds if Ping did.
 const pingSize = 64 << 10
 
-// present returns an error if the file is no longer at its path: what is written
-// to it then is lost when this process ends.
-func (s *Store) present() error {
-	path := s.db.Path()
-	switch info, err := os.Stat(path); {
-	case err != nil:
-		return fmt.Errorf("store: %s is gone (%w): if it was moved, move it back and restart; if it was deleted, its records are lost", path, err)
-	case !os.SameFile(info, s.file):
-		return fmt.Errorf("store: %s was replaced by another file while it was open: restart to use the new one", path)
-	}
-	return nil
-}
-
 // Ping implements store.Store: it writes, and waits for the disk.
 func (s *Store) Ping(ctx context.Context) error {
 	select {
@@ -275,6 +212,6 @@ func (s *Store) Ping(ctx context.Context) error {
 	default:
 	}
 	return s.write(ctx, func(t *txn) error {
-		return t.put(t.meta, pingKey, make([]byte, pingSize))
+		return t.put(t.meta, format.PingKey, make([]byte, pingSize))
 	})
 }

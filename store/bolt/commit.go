@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -13,6 +12,8 @@ import (
 	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt/clock"
+	"github.com/pipesteward/pipesteward/store/bolt/format"
 )
 
 const (
@@ -30,10 +31,10 @@ const (
 // transaction, and on nothing that the caller may change after it gave up.
 type write struct {
 	run    func(*txn) error
-	lazy   bool       // it is answered before it is committed
-	time   instant    // of the first run, and of all others
-	ranIn  *txn       // the transaction of the last run
-	result chan error // has room for the result
+	lazy   bool          // it is answered before it is committed
+	time   clock.Instant //  of the first run, and of all others
+	ranIn  *txn          // the transaction of the last run
+	result chan error    // has room for the result
 }
 
 // write runs a function in a transaction and returns when that is committed.
@@ -97,10 +98,10 @@ func (s *Store) view(ctx context.Context, run func(*txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := s.guarded(func() error {
+	err := s.db.Guarded(func() error {
 		return s.db.View(func(tx *bbolt.Tx) error {
 			t := newTxn(tx)
-			t.instant = s.clock.now()
+			t.Instant = s.clock.Now()
 			return run(t)
 		})
 	})
@@ -251,13 +252,13 @@ func (c *committer) commitEach(batch []*write) {
 // run runs a write in the open transaction, and reports whether it changed
 // anything.
 func (c *committer) run(w *write) (changed bool, err error) {
-	if err := c.present(); err != nil {
+	if err := c.db.Present(); err != nil {
 		return false, err
 	}
-	if w.time.now == 0 {
-		w.time = c.clock.now()
+	if w.time.Now == 0 {
+		w.time = c.clock.Now()
 	}
-	err = c.guarded(func() error {
+	err = c.db.Guarded(func() error {
 		if c.txn == nil {
 			tx, err := c.db.Begin(true)
 			if err != nil {
@@ -268,10 +269,10 @@ func (c *committer) run(w *write) (changed bool, err error) {
 		t := c.txn
 		w.ranIn = t
 		before := t.changes
-		t.instant, t.sync, t.leased = w.time, len(c.lazy) >= maxLazy, t.leased[:0]
+		t.Instant, t.sync, t.leased = w.time, len(c.lazy) >= maxLazy, t.leased[:0]
 		err := w.run(t)
 		changed = t.changes > before
-		if err == nil && len(t.leased) > 0 && c.attempts.save(t.leased) != nil {
+		if err == nil && len(t.leased) > 0 && c.attempts.Save(t.leased) != nil {
 			t.sync = true // then the transaction saves them
 		}
 		return err
@@ -286,9 +287,9 @@ func (c *committer) commit() error {
 		return nil
 	}
 	t := c.txn
-	err := c.guarded(func() error {
-		t.instant = c.clock.now()
-		if err := errors.Join(t.put(t.meta, clockKey, numberKey(uint64(t.now))), t.purgeExpired(), t.journal.purge(t, c.journalTTL)); err != nil {
+	err := c.db.Guarded(func() error {
+		t.Instant = c.clock.Now()
+		if err := errors.Join(t.put(t.meta, format.ClockKey, format.NumberKey(uint64(t.Now))), t.purgeExpired(), t.journal.purge(t, c.journalTTL)); err != nil {
 			return err
 		}
 		return t.tx.Commit()
@@ -302,7 +303,7 @@ func (c *committer) commit() error {
 	}
 	c.txn, c.lazy = nil, nil
 	c.overdue.Stop()
-	c.attempts.reset()
+	c.attempts.Reset()
 	if t.queued {
 		c.queued.Notify()
 	}
@@ -320,31 +321,12 @@ func (c *committer) restart() {
 }
 
 func (c *committer) rollback() {
-	if c.txn != nil && c.broken.Load() == nil {
+	if c.txn != nil && !c.db.Broken() {
 		_ = c.txn.tx.Rollback() // a Commit that failed did it already
 	}
 	c.txn = nil
 }
 
-// guarded runs a function that uses the file. Where the file is damaged, bbolt
-// panics, or faults if the file is too short, and can't be used or closed after
-// that: then guarded reports it to Damaged, and returns an error from now on.
-func (s *Store) guarded(run func() error) (err error) {
-	if broken := s.broken.Load(); broken != nil {
-		return *broken
-	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("store: %s: %w (%v): stop, and restore a backup, or move it away to start with an empty store", s.db.Path(), errDamaged, r)
-			if s.broken.CompareAndSwap(nil, &err) {
-				s.damage <- err
-			}
-		}
-	}()
-	return run()
-}
-
 // Damaged returns a channel that receives an error when the file turns out to be
 // damaged while it is in use. Then the process must end: nothing else helps.
-func (s *Store) Damaged() <-chan error { return s.damage }
+func (s *Store) Damaged() <-chan error { return s.db.Damaged() }

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt/format"
 )
 
 // entryList is a list of entries in a transaction: the journal, or a log. Their
@@ -22,13 +23,13 @@ type entryList struct {
 // write adds an entry. If there is one with the id that is not older than ttl, it
 // replaces the body of that or does nothing.
 func (l entryList) write(t *txn, id string, body []byte, replace bool, ttl time.Duration) error {
-	at, key := t.now, l.ids.Get([]byte(id))
+	at, key := t.Now, l.ids.Get([]byte(id))
 	if key != nil {
-		was, _, _, err := decodeEntry(l.entries.Get(key))
+		was, _, _, err := format.DecodeEntry(l.entries.Get(key))
 		if err != nil {
 			return err
 		}
-		switch expired := later(was, ttl) <= t.now; {
+		switch expired := format.Later(was, ttl) <= t.Now; {
 		case expired:
 			if err := t.delete(l.entries, key); err != nil {
 				return err
@@ -45,13 +46,13 @@ func (l entryList) write(t *txn, id string, body []byte, replace bool, ttl time.
 		if err != nil {
 			return err
 		}
-		key = numberKey(seq)
+		key = format.NumberKey(seq)
 		if err := t.put(l.ids, []byte(id), key); err != nil {
 			return err
 		}
 		t.added++
 	}
-	return t.put(l.entries, key, encodeEntry(at, id, body))
+	return t.put(l.entries, key, format.EncodeEntry(at, id, body))
 }
 
 // get returns the entry with the id that is not older than ttl, nil if there is none.
@@ -60,8 +61,8 @@ func (l entryList) get(t *txn, id string, ttl time.Duration) (*store.Entry, erro
 	if key == nil {
 		return nil, nil
 	}
-	at, _, body, err := decodeEntry(l.entries.Get(key))
-	if err != nil || later(at, ttl) <= t.now {
+	at, _, body, err := format.DecodeEntry(l.entries.Get(key))
+	if err != nil || format.Later(at, ttl) <= t.Now {
 		return nil, err
 	}
 	return &store.Entry{ID: id, At: t.processTime(at), Body: bytes.Clone(body)}, nil
@@ -73,18 +74,18 @@ func (l entryList) list(t *txn, before uint64, n int, ttl time.Duration) (entrie
 	c := l.entries.Cursor()
 	k, v := c.Last()
 	if before != 0 {
-		if k, _ = c.Seek(numberKey(before)); k != nil {
+		if k, _ = c.Seek(format.NumberKey(before)); k != nil {
 			k, v = c.Prev()
 		} else {
 			k, v = c.Last()
 		}
 	}
 	for ; k != nil; k, v = c.Prev() {
-		at, id, body, err := decodeEntry(v)
+		at, id, body, err := format.DecodeEntry(v)
 		if err != nil {
 			return nil, "", err
 		}
-		if later(at, ttl) <= t.now {
+		if format.Later(at, ttl) <= t.Now {
 			return entries, "", nil // all that follow are older
 		}
 		if len(entries) >= n {
@@ -110,12 +111,12 @@ func parseCursor(cursor string) (before uint64, err error) {
 // purge removes entries that are older than ttl: up to more than the transaction
 // added, so that they do not pile up.
 func (l entryList) purge(t *txn, ttl time.Duration) error {
-	return l.removeOldest(t, purgeAtLeast+2*t.added, func(at int64) bool { return later(at, ttl) <= t.now })
+	return l.removeOldest(t, purgeAtLeast+2*t.added, func(at int64) bool { return format.Later(at, ttl) <= t.Now })
 }
 
 // removeExpired removes all entries that are older than ttl.
 func (l entryList) removeExpired(t *txn, ttl time.Duration) error {
-	return l.removeOldest(t, math.MaxInt, func(at int64) bool { return later(at, ttl) <= t.now })
+	return l.removeOldest(t, math.MaxInt, func(at int64) bool { return format.Later(at, ttl) <= t.Now })
 }
 
 // keepNewest removes the oldest entries until at most so many are left. None must
@@ -136,7 +137,7 @@ func (l entryList) removeOldest(t *txn, n int, which func(at int64) bool) error 
 	var old [][]byte
 	c := l.entries.Cursor()
 	for k, v := c.First(); k != nil && len(old) < n; k, v = c.Next() {
-		at, _, _, err := decodeEntry(v)
+		at, _, _, err := format.DecodeEntry(v)
 		if err != nil {
 			return err
 		}
@@ -146,7 +147,7 @@ func (l entryList) removeOldest(t *txn, n int, which func(at int64) bool) error 
 		old = append(old, bytes.Clone(k))
 	}
 	for _, k := range old {
-		_, id, _, err := decodeEntry(l.entries.Get(k))
+		_, id, _, err := format.DecodeEntry(l.entries.Get(k))
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt/format"
 )
 
 // Take implements store.Guard.
@@ -16,17 +17,17 @@ func (s *Store) Take(ctx context.Context, key string, rate store.Rate) (time.Dur
 	}
 	return lazily(ctx, s, func(t *txn) (time.Duration, error) {
 		var full int64
-		if payload, _, ok := t.lookup(tagRate, key); ok {
+		if payload, _, ok := t.lookup(format.TagRate, key); ok {
 			full = int64(binary.BigEndian.Uint64(payload))
 		}
-		full, wait := gcra(t.now, full, rate)
-		if _, blocked, ok := t.lookup(tagHold, key); ok {
-			wait = max(wait, time.Duration(blocked-t.now))
+		full, wait := rate.Take(t.Now, full)
+		if _, blocked, ok := t.lookup(format.TagHold, key); ok {
+			wait = max(wait, time.Duration(blocked-t.Now))
 		}
 		if wait > 0 {
 			return wait, nil
 		}
-		return 0, t.keep(tagRate, key, numberKey(uint64(full)), full) // a full bucket is the same as a new one
+		return 0, t.keep(format.TagRate, key, format.NumberKey(uint64(full)), full) // a full bucket is the same as a new one
 	})
 }
 
@@ -36,11 +37,11 @@ func (s *Store) Hold(ctx context.Context, key string, span time.Duration) error 
 		return err
 	}
 	return s.write(ctx, func(t *txn) error {
-		end := later(t.now, span)
-		if _, blocked, ok := t.lookup(tagHold, key); ok && blocked >= end {
+		end := format.Later(t.Now, span)
+		if _, blocked, ok := t.lookup(format.TagHold, key); ok && blocked >= end {
 			return nil
 		}
-		return t.keep(tagHold, key, nil, end)
+		return t.keep(format.TagHold, key, nil, end)
 	})
 }
 
@@ -50,11 +51,11 @@ func (s *Store) Claim(ctx context.Context, key, owner string, ttl time.Duration)
 		return false, err
 	}
 	return lazily(ctx, s, func(t *txn) (bool, error) {
-		current, expires, ok := t.lookup(tagClaim, key)
-		if ok && expires > t.now && string(current) != owner {
+		current, expires, ok := t.lookup(format.TagClaim, key)
+		if ok && expires > t.Now && string(current) != owner {
 			return false, nil
 		}
-		return true, t.keep(tagClaim, key, []byte(owner), later(t.now, ttl))
+		return true, t.keep(format.TagClaim, key, []byte(owner), format.Later(t.Now, ttl))
 	})
 }
 
@@ -64,10 +65,10 @@ func (s *Store) Release(ctx context.Context, key, owner string) error {
 		return err
 	}
 	_, err := lazily(ctx, s, func(t *txn) (struct{}, error) {
-		if current, _, ok := t.lookup(tagClaim, key); !ok || string(current) != owner {
+		if current, _, ok := t.lookup(format.TagClaim, key); !ok || string(current) != owner {
 			return struct{}{}, nil
 		}
-		return struct{}{}, t.forget(tagClaim, key)
+		return struct{}{}, t.forget(format.TagClaim, key)
 	})
 	return err
 }
@@ -79,7 +80,7 @@ func (s *Store) Set(ctx context.Context, key string, value []byte, ttl time.Dura
 	}
 	value = bytes.Clone(value)
 	return s.write(ctx, func(t *txn) error {
-		return t.keep(tagValue, key, value, later(t.now, ttl))
+		return t.keep(format.TagValue, key, value, format.Later(t.Now, ttl))
 	})
 }
 
@@ -90,7 +91,7 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	}
 	var value []byte
 	err := s.view(ctx, func(t *txn) error {
-		if payload, expires, ok := t.lookup(tagValue, key); ok && expires > t.now {
+		if payload, expires, ok := t.lookup(format.TagValue, key); ok && expires > t.Now {
 			value = append([]byte{}, payload...) // not nil
 		}
 		return nil

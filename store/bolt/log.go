@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt/format"
 )
 
 // Append implements store.Log.
@@ -46,7 +47,7 @@ func (s *Store) Appended(ctx context.Context, key, cursor string, n int) (entrie
 	}
 	p, err := lazily(ctx, s, func(t *txn) (p page, err error) {
 		if b := t.logs.Bucket([]byte(key)); b != nil {
-			p.entries, p.next, err = entryList{b.Bucket(entriesBucket), b.Bucket(entryIDsBucket)}.list(t, before, n, s.journalTTL)
+			p.entries, p.next, err = entryList{b.Bucket(format.Entries), b.Bucket(format.EntryIDs)}.list(t, before, n, s.journalTTL)
 		}
 		return p, err
 	})
@@ -62,7 +63,7 @@ func (t *txn) logOf(key string) (l entryList, err error) {
 	for _, part := range []struct {
 		name []byte
 		of   **bbolt.Bucket
-	}{{entriesBucket, &l.entries}, {entryIDsBucket, &l.ids}} {
+	}{{format.Entries, &l.entries}, {format.EntryIDs, &l.ids}} {
 		if *part.of, err = b.CreateBucketIfNotExists(part.name); err != nil {
 			return l, err
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt/format"
 )
 
 // Put implements store.Queue.
@@ -13,7 +14,7 @@ func (s *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error
 	if err := store.CheckRecords(records); err != nil {
 		return nil, err
 	}
-	records = cloneRecords(records)
+	records = store.CloneRecords(records)
 	return update(ctx, s, func(t *txn) ([]bool, error) { return t.enqueue(records, s.dedupeTTL, s.journalTTL) })
 }
 
@@ -22,7 +23,7 @@ func (s *Store) Queued(ctx context.Context, ids ...string) (bool, error) {
 	var queued bool
 	err := s.view(ctx, func(t *txn) error {
 		for _, id := range ids {
-			if seq, _, ok := t.lookup(tagID, id); ok && t.records.Get(seq) != nil {
+			if seq, _, ok := t.lookup(format.TagID, id); ok && t.records.Get(seq) != nil {
 				queued = true
 			}
 		}
@@ -50,7 +51,7 @@ func (s *Store) Extend(ctx context.Context, l *store.Lease, visibility time.Dura
 		if err != nil {
 			return time.Time{}, err
 		}
-		expires := later(t.now, visibility)
+		expires := format.Later(t.Now, visibility)
 		if err := t.requeue(seq, h, h.Due, expires); err != nil {
 			return time.Time{}, err
 		}
@@ -72,7 +73,7 @@ func (s *Store) Defer(ctx context.Context, l *store.Lease, after time.Duration) 
 		if err != nil {
 			return err
 		}
-		if err := t.requeue(seq, h, later(t.now, after), 0); err != nil {
+		if err := t.requeue(seq, h, format.Later(t.Now, after), 0); err != nil {
 			return err
 		}
 		_, err = t.saveBody(seq, body)
@@ -90,7 +91,7 @@ func (s *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 	if err := store.CheckChanges(c); err != nil {
 		return err
 	}
-	lease, c := *l, cloneChanges(c)
+	lease, c := *l, c.Clone()
 	return s.write(ctx, func(t *txn) error {
 		seq, h, err := t.leasedRecord(lease)
 		if err != nil {
@@ -106,7 +107,7 @@ func (s *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 			}
 		}
 		for _, v := range c.Values {
-			if err := t.keep(tagValue, v.Key, v.Value, later(t.now, v.TTL)); err != nil {
+			if err := t.keep(format.TagValue, v.Key, v.Value, format.Later(t.Now, v.TTL)); err != nil {
 				return err
 			}
 		}
@@ -129,7 +130,7 @@ func (s *Store) Bury(ctx context.Context, l *store.Lease, reason string) error {
 			return err
 		}
 		h.Reason = reason
-		return t.put(t.dead, pairKey(t.now, seq), h.encode())
+		return t.put(t.dead, format.PairKey(t.Now, seq), h.Encode())
 	})
 }
 
@@ -141,8 +142,8 @@ func (s *Store) Wait(ctx context.Context, atMost time.Duration) error {
 		if k == nil {
 			return atMost, nil
 		}
-		at, _ := splitPairKey(k)
-		return min(atMost, time.Duration(at-t.now)), nil
+		at, _ := format.SplitPairKey(k)
+		return min(atMost, time.Duration(at-t.Now)), nil
 	})
 	if err != nil || next <= 0 {
 		return err
@@ -167,9 +168,9 @@ func (s *Store) Depth(ctx context.Context) (store.Depth, error) {
 	err := s.viewAll(ctx, func(t *txn) error {
 		c := t.due.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
-			at, _ := splitPairKey(k)
+			at, _ := format.SplitPairKey(k)
 			switch {
-			case at <= t.now:
+			case at <= t.Now:
 				d.Due++
 			case len(v) > 0:
 				d.Leased++

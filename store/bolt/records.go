@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt/attempts"
+	"github.com/pipesteward/pipesteward/store/bolt/format"
 )
 
 // enqueue adds the records whose ids are not remembered, with their notes, and
@@ -16,12 +18,12 @@ import (
 func (t *txn) enqueue(records []store.Record, dedupeTTL, journalTTL time.Duration) (added []bool, err error) {
 	added = make([]bool, len(records))
 	for i, r := range records {
-		before, expires, known := t.lookup(tagID, r.ID)
-		if known && (expires > t.now || t.records.Get(before) != nil) {
+		before, expires, known := t.lookup(format.TagID, r.ID)
+		if known && (expires > t.Now || t.records.Get(before) != nil) {
 			continue
 		}
 		if known {
-			if err := t.forget(tagID, r.ID); err != nil {
+			if err := t.forget(format.TagID, r.ID); err != nil {
 				return nil, err
 			}
 		}
@@ -45,8 +47,8 @@ func (t *txn) insert(r store.Record, dedupeTTL time.Duration) error {
 	if err != nil {
 		return err
 	}
-	h := header{ID: r.ID, Kind: r.Kind, Due: later(t.now, r.After), SeenUntil: later(t.now, dedupeTTL)}
-	if err := t.add(tagID, r.ID, numberKey(seq), h.SeenUntil); err != nil {
+	h := format.Header{ID: r.ID, Kind: r.Kind, Due: format.Later(t.Now, r.After), SeenUntil: format.Later(t.Now, dedupeTTL)}
+	if err := t.add(format.TagID, r.ID, format.NumberKey(seq), h.SeenUntil); err != nil {
 		return err
 	}
 	if err := t.putBody(seq, r.Body); err != nil {
@@ -56,21 +58,21 @@ func (t *txn) insert(r store.Record, dedupeTTL time.Duration) error {
 }
 
 // place writes the header, and the record's key in the order of due times.
-func (t *txn) place(seq uint64, h header) error {
-	if err := t.put(t.records, numberKey(seq), h.encode()); err != nil {
+func (t *txn) place(seq uint64, h format.Header) error {
+	if err := t.put(t.records, format.NumberKey(seq), h.Encode()); err != nil {
 		return err
 	}
 	if h.Expires != 0 {
-		return t.put(t.due, h.key(seq), leasedMark)
+		return t.put(t.due, h.Key(seq), format.LeasedMark)
 	}
 	t.queued = true
-	return t.put(t.due, h.key(seq), nil)
+	return t.put(t.due, h.Key(seq), nil)
 }
 
 // requeue changes the due time of a record and the end of its lease; 0: it is not
 // leased.
-func (t *txn) requeue(seq uint64, h header, due, expires int64) error {
-	if err := t.delete(t.due, h.key(seq)); err != nil {
+func (t *txn) requeue(seq uint64, h format.Header, due, expires int64) error {
+	if err := t.delete(t.due, h.Key(seq)); err != nil {
 		return err
 	}
 	h.Due, h.Expires = due, expires
@@ -79,23 +81,23 @@ func (t *txn) requeue(seq uint64, h header, due, expires int64) error {
 
 // dequeue removes a record without its body, and its id unless that must be
 // remembered for longer.
-func (t *txn) dequeue(seq uint64, h header) error {
-	if err := t.delete(t.due, h.key(seq)); err != nil {
+func (t *txn) dequeue(seq uint64, h format.Header) error {
+	if err := t.delete(t.due, h.Key(seq)); err != nil {
 		return err
 	}
-	if err := t.delete(t.records, numberKey(seq)); err != nil {
+	if err := t.delete(t.records, format.NumberKey(seq)); err != nil {
 		return err
 	}
-	if h.SeenUntil > t.now {
+	if h.SeenUntil > t.Now {
 		return nil
 	}
-	return t.forget(tagID, h.ID)
+	return t.forget(format.TagID, h.ID)
 }
 
 // body returns a copy of a record's body.
 func (t *txn) body(seq uint64) []byte {
 	var body []byte
-	prefix := numberKey(seq)
+	prefix := format.NumberKey(seq)
 	c := t.bodies.Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		body = append(body, v...)
@@ -105,8 +107,8 @@ func (t *txn) body(seq uint64) []byte {
 
 func (t *txn) putBody(seq uint64, body []byte) error {
 	var n uint32
-	for chunk := range slices.Chunk(body, chunkSize) {
-		if err := t.put(t.bodies, chunkKey(seq, n), chunk); err != nil {
+	for chunk := range slices.Chunk(body, format.ChunkSize) {
+		if err := t.put(t.bodies, format.ChunkKey(seq, n), chunk); err != nil {
 			return err
 		}
 		n++
@@ -116,7 +118,7 @@ func (t *txn) putBody(seq uint64, body []byte) error {
 
 func (t *txn) deleteBody(seq uint64) error {
 	var chunks [][]byte
-	prefix := numberKey(seq)
+	prefix := format.NumberKey(seq)
 	c := t.bodies.Cursor()
 	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
 		chunks = append(chunks, bytes.Clone(k))
@@ -146,15 +148,15 @@ func (t *txn) lease(n int, visibility time.Duration) ([]store.Lease, error) {
 	var due [][]byte // keys
 	c := t.due.Cursor()
 	for k, _ := c.First(); k != nil && len(due) < n; k, _ = c.Next() {
-		if at, _ := splitPairKey(k); at > t.now {
+		if at, _ := format.SplitPairKey(k); at > t.Now {
 			break
 		}
 		due = append(due, bytes.Clone(k))
 	}
 	leases := make([]store.Lease, 0, len(due))
 	for i := range due {
-		_, seq := splitPairKey(due[i])
-		h, err := decodeHeader(t.records.Get(numberKey(seq)))
+		_, seq := format.SplitPairKey(due[i])
+		h, err := format.DecodeHeader(t.records.Get(format.NumberKey(seq)))
 		if err != nil {
 			// Nobody can work on it, and it must not block the others.
 			if err := t.buryUnreadable(due[i], seq, err); err != nil {
@@ -164,11 +166,11 @@ func (t *txn) lease(n int, visibility time.Duration) ([]store.Lease, error) {
 			continue
 		}
 		h.Attempt++
-		expires := later(t.now, visibility)
+		expires := format.Later(t.Now, visibility)
 		if err := t.requeue(seq, h, h.Due, expires); err != nil {
 			return nil, err
 		}
-		t.leased = append(t.leased, attempt{seq, h.Attempt, h.ID})
+		t.leased = append(t.leased, attempts.Attempt{Seq: seq, Number: h.Attempt, ID: h.ID})
 		leases = append(leases, store.Lease{
 			ID:      h.ID,
 			Kind:    h.Kind,
@@ -176,7 +178,7 @@ func (t *txn) lease(n int, visibility time.Duration) ([]store.Lease, error) {
 			Attempt: int(h.Attempt),
 			Due:     t.processTime(h.Due),
 			Expires: t.processTime(expires),
-			Token:   token(seq, h.Attempt),
+			Token:   format.Token(seq, h.Attempt),
 		})
 	}
 	return leases, nil
@@ -188,27 +190,27 @@ func (t *txn) buryUnreadable(dueKey []byte, seq uint64, reason error) error {
 	if err := t.delete(t.due, dueKey); err != nil {
 		return err
 	}
-	if err := t.delete(t.records, numberKey(seq)); err != nil {
+	if err := t.delete(t.records, format.NumberKey(seq)); err != nil {
 		return err
 	}
 	h := unreadable(seq, reason)
 	if id, ok := t.idOf(seq); ok {
 		h.ID = id
-		if err := t.forget(tagID, id); err != nil {
+		if err := t.forget(format.TagID, id); err != nil {
 			return err
 		}
 	}
-	return t.put(t.dead, pairKey(t.now, seq), h.encode())
+	return t.put(t.dead, format.PairKey(t.Now, seq), h.Encode())
 }
 
 // unreadable returns a header for a record whose own can't be read.
-func unreadable(seq uint64, reason error) header {
-	return header{ID: fmt.Sprintf("unreadable:%d", seq), Kind: "unreadable", Reason: reason.Error()}
+func unreadable(seq uint64, reason error) format.Header {
+	return format.Header{ID: fmt.Sprintf("unreadable:%d", seq), Kind: "unreadable", Reason: reason.Error()}
 }
 
 // idOf returns the id of a record, if it is remembered. It reads all ids.
 func (t *txn) idOf(seq uint64) (id string, ok bool) {
-	prefix, want := []byte{tagID}, numberKey(seq)
+	prefix, want := []byte{format.TagID}, format.NumberKey(seq)
 	c := t.expiring.Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		if len(v) > 8 && bytes.Equal(v[8:], want) {
@@ -220,21 +222,21 @@ func (t *txn) idOf(seq uint64) (id string, ok bool) {
 
 // leasedRecord returns the record of a lease, which may have expired, and
 // store.ErrLeaseLost if the lease is lost.
-func (t *txn) leasedRecord(l store.Lease) (seq uint64, h header, err error) {
-	seq, attempt, ok := parseToken(l.Token)
+func (t *txn) leasedRecord(l store.Lease) (seq uint64, h format.Header, err error) {
+	seq, attempt, ok := format.ParseToken(l.Token)
 	if !ok {
-		return 0, header{}, store.ErrLeaseLost
+		return 0, format.Header{}, store.ErrLeaseLost
 	}
-	v := t.records.Get(numberKey(seq))
+	v := t.records.Get(format.NumberKey(seq))
 	if v == nil {
-		return 0, header{}, store.ErrLeaseLost
+		return 0, format.Header{}, store.ErrLeaseLost
 	}
-	h, err = decodeHeader(v)
+	h, err = format.DecodeHeader(v)
 	if err != nil {
-		return 0, header{}, fmt.Errorf("record %d: %w", seq, err)
+		return 0, format.Header{}, fmt.Errorf("record %d: %w", seq, err)
 	}
 	if h.ID != l.ID || h.Attempt != attempt || h.Expires == 0 {
-		return 0, header{}, store.ErrLeaseLost
+		return 0, format.Header{}, store.ErrLeaseLost
 	}
 	return seq, h, nil
 }
@@ -249,7 +251,7 @@ func endLeases(t *txn) error {
 		}
 	}
 	for _, seq := range leased {
-		h, err := decodeHeader(t.records.Get(numberKey(seq)))
+		h, err := format.DecodeHeader(t.records.Get(format.NumberKey(seq)))
 		if err != nil {
 			continue // lease buries it once it is due
 		}
@@ -258,28 +260,4 @@ func endLeases(t *txn) error {
 		}
 	}
 	return nil
-}
-
-// cloneChanges copies changes with all bodies and values.
-func cloneChanges(c store.Changes) store.Changes {
-	c.Next, c.Amend, c.Values = cloneRecords(c.Next), slices.Clone(c.Amend), slices.Clone(c.Values)
-	for i := range c.Amend {
-		c.Amend[i].Body = bytes.Clone(c.Amend[i].Body)
-	}
-	for i := range c.Values {
-		c.Values[i].Value = bytes.Clone(c.Values[i].Value)
-	}
-	return c
-}
-
-// cloneRecords copies records with their bodies and notes.
-func cloneRecords(records []store.Record) []store.Record {
-	records = slices.Clone(records)
-	for i := range records {
-		records[i].Body = bytes.Clone(records[i].Body)
-		if note := records[i].Note; note != nil {
-			records[i].Note = &store.Entry{ID: note.ID, Body: bytes.Clone(note.Body)}
-		}
-	}
-	return records
 }

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt/format"
 )
 
 // Records implements store.Steering. The cursor is the key of the last record that was
@@ -27,7 +28,7 @@ func (s *Store) Records(ctx context.Context, cursor string, n int) (records []st
 				next = hex.EncodeToString(last)
 				return nil
 			}
-			_, seq := splitPairKey(k)
+			_, seq := format.SplitPairKey(k)
 			r := t.queuedRecord(seq)
 			records, size, last = append(records, r), size+len(r.Body), k
 		}
@@ -64,7 +65,7 @@ func parsePairCursor(cursor string) (key []byte, err error) {
 		return nil, nil
 	}
 	key, err = hex.DecodeString(cursor)
-	if err != nil || len(key) != len(pairKey(0, 0)) {
+	if err != nil || len(key) != len(format.PairKey(0, 0)) {
 		return nil, store.BadCursor(cursor)
 	}
 	return key, nil
@@ -130,7 +131,7 @@ func (s *Store) Requeue(ctx context.Context, id string) error {
 		if err := t.dropDead(k); err != nil {
 			return err
 		}
-		if err := t.forget(tagID, id); err != nil {
+		if err := t.forget(format.TagID, id); err != nil {
 			return err
 		}
 		return t.insert(store.Record{ID: id, Kind: d.Kind, Body: d.Body}, s.dedupeTTL)
@@ -142,7 +143,7 @@ func (s *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error
 	if err := store.CheckDrop(id, amend); err != nil {
 		return err
 	}
-	amend = cloneChanges(store.Changes{Amend: amend}).Amend
+	amend = store.CloneEntries(amend)
 	return s.write(ctx, func(t *txn) error {
 		if err := t.drop(id); err != nil {
 			return err
@@ -159,11 +160,11 @@ func (s *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error
 // drop implements Drop without the entries.
 func (t *txn) drop(id string) error {
 	if seq, ok := t.inQueue(id); ok {
-		h, err := decodeHeader(t.records.Get(numberKey(seq)))
+		h, err := format.DecodeHeader(t.records.Get(format.NumberKey(seq)))
 		switch {
 		case err != nil:
 			return err // Lease buries it once it is due
-		case h.Expires > t.now:
+		case h.Expires > t.Now:
 			return store.ErrLeased
 		}
 		if err := t.dequeue(seq, h); err != nil {
@@ -179,7 +180,7 @@ func (t *txn) drop(id string) error {
 
 // dropDead removes the dead record with the key.
 func (t *txn) dropDead(key []byte) error {
-	_, seq := splitPairKey(key)
+	_, seq := format.SplitPairKey(key)
 	if err := t.delete(t.dead, key); err != nil {
 		return err
 	}
@@ -188,11 +189,11 @@ func (t *txn) dropDead(key []byte) error {
 
 // inQueue returns the number of the queue's record with the id.
 func (t *txn) inQueue(id string) (seq uint64, ok bool) {
-	key, _, known := t.lookup(tagID, id)
+	key, _, known := t.lookup(format.TagID, id)
 	if !known || t.records.Get(key) == nil {
 		return 0, false
 	}
-	return splitNumberKey(key), true
+	return format.SplitNumberKey(key), true
 }
 
 // lastDead returns key and value of the record with the id that was buried last; nil if
@@ -208,7 +209,7 @@ func (t *txn) lastDead(id string) (k, v []byte) {
 
 // queuedRecord returns the queue's record with the number.
 func (t *txn) queuedRecord(seq uint64) store.QueuedRecord {
-	h, err := decodeHeader(t.records.Get(numberKey(seq)))
+	h, err := format.DecodeHeader(t.records.Get(format.NumberKey(seq)))
 	if err != nil {
 		h = unreadable(seq, err) // Lease buries it once it is due
 	}
@@ -221,16 +222,16 @@ func (t *txn) queuedRecord(seq uint64) store.QueuedRecord {
 
 // deadRecord returns the dead record with the key and the value.
 func (t *txn) deadRecord(k, v []byte) store.DeadRecord {
-	at, seq := splitPairKey(k)
+	at, seq := format.SplitPairKey(k)
 	h := deadHeader(k, v)
 	return store.DeadRecord{ID: h.ID, Kind: h.Kind, Body: t.body(seq), Reason: h.Reason, At: t.processTime(at)}
 }
 
 // deadHeader returns the header of a dead record.
-func deadHeader(k, v []byte) header {
-	h, err := decodeHeader(v)
+func deadHeader(k, v []byte) format.Header {
+	h, err := format.DecodeHeader(v)
 	if err != nil {
-		_, seq := splitPairKey(k)
+		_, seq := format.SplitPairKey(k)
 		return unreadable(seq, err)
 	}
 	return h

@@ -6,23 +6,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/store"
-)
-
-// tally is the value of a key with tagTally. Its members have consecutive
-// numbers, because they are added at the end and removed at the start: their
-// count and the position of each are differences of numbers.
-type tally struct {
-	number uint64 // of this tally: the prefix of its keys in talliesBucket
-	first  uint64 // number of the oldest member
-	next   uint64 // number of the next member
-	groups uint64 // how many groups there are
-}
-
-// Kinds of keys in talliesBucket, after the tally's number.
-const (
-	kindMember = 'm' // a member's number → its time, id, group and note
-	kindID     = 'i' // a member's id → its number
-	kindGroup  = 'g' // a group → number of its newest member; it is removed with that
+	"github.com/pipesteward/pipesteward/store/bolt/format"
 )
 
 // Tally implements store.Guard.
@@ -40,19 +24,19 @@ func (s *Store) Tallied(ctx context.Context, key string, within time.Duration) (
 	}
 	return lazily(ctx, s, func(t *txn) ([]store.Seen, error) {
 		y, expires, err := t.tally(key)
-		if err != nil || expires <= t.now {
+		if err != nil || expires <= t.Now {
 			return nil, err
 		}
 		var members []store.Seen
 		c := t.tallies.Cursor()
-		_, v := c.Seek(y.memberKey(y.first))
-		for n := y.first; n < y.next; n++ {
-			at, member, err := decodeSeen(v)
+		_, v := c.Seek(y.MemberKey(y.First))
+		for n := y.First; n < y.Next; n++ {
+			at, member, err := format.DecodeSeen(v)
 			if err != nil {
 				return nil, err
 			}
 			member.At = t.processTime(at)
-			if later(at, within) > t.now {
+			if format.Later(at, within) > t.Now {
 				members = append(members, member)
 			}
 			_, v = c.Next()
@@ -68,88 +52,88 @@ func (t *txn) addToTally(key string, s store.Seen, within time.Duration) (store.
 		return store.Count{}, err
 	}
 	was := y
-	for y.first < y.next {
-		at, _, err := decodeSeen(t.tallies.Get(y.memberKey(y.first)))
+	for y.First < y.Next {
+		at, _, err := format.DecodeSeen(t.tallies.Get(y.MemberKey(y.First)))
 		if err != nil {
 			return store.Count{}, err
 		}
-		if expires > t.now && later(at, within) > t.now {
+		if expires > t.Now && format.Later(at, within) > t.Now {
 			break
 		}
 		if err := t.forgetOldest(&y); err != nil {
 			return store.Count{}, err
 		}
 	}
-	n := y.next
-	if v := t.tallies.Get(y.key(kindID, s.ID)); v != nil {
+	n := y.Next
+	if v := t.tallies.Get(y.IDKey(s.ID)); v != nil {
 		n = binary.BigEndian.Uint64(v)
 	} else {
 		if err := t.addSeen(&y, s); err != nil {
 			return store.Count{}, err
 		}
-		expires = later(t.now, within)
+		expires = format.Later(t.Now, within)
 	}
 	if y != was {
-		if err := t.keep(tagTally, key, y.encode(), expires); err != nil {
+		if err := t.keep(format.TagTally, key, y.Encode(), expires); err != nil {
 			return store.Count{}, err
 		}
 	}
-	return store.Count{Members: int(y.next - y.first), Groups: int(y.groups), Position: int(n-y.first) + 1}, nil
+	return store.Count{Members: int(y.Next - y.First), Groups: int(y.Groups), Position: int(n-y.First) + 1}, nil
 }
 
 // addSeen adds a member; in a full tally it replaces the oldest.
-func (t *txn) addSeen(y *tally, s store.Seen) error {
-	if y.number == 0 {
+func (t *txn) addSeen(y *format.Tally, s store.Seen) error {
+	if y.Number == 0 {
 		var err error
-		if y.number, err = t.tallies.NextSequence(); err != nil {
+		if y.Number, err = t.tallies.NextSequence(); err != nil {
 			return err
 		}
 	}
-	if y.next-y.first == store.MaxTally {
+	if y.Next-y.First == store.MaxTally {
 		if err := t.forgetOldest(y); err != nil {
 			return err
 		}
 	}
-	n, group := numberKey(y.next), y.key(kindGroup, s.Group)
+	n, group := format.NumberKey(y.Next), y.GroupKey(s.Group)
 	if t.tallies.Get(group) == nil {
-		y.groups++
+		y.Groups++
 	}
 	if err := t.put(t.tallies, group, n); err != nil {
 		return err
 	}
-	if err := t.put(t.tallies, y.key(kindID, s.ID), n); err != nil {
+	if err := t.put(t.tallies, y.IDKey(s.ID), n); err != nil {
 		return err
 	}
-	if err := t.put(t.tallies, y.memberKey(y.next), encodeSeen(t.now, s)); err != nil {
+	if err := t.put(t.tallies, y.MemberKey(y.Next), format.EncodeSeen(t.Now, s)); err != nil {
 		return err
 	}
-	y.next++
+	y.Next++
 	t.added++
 	return nil
 }
 
 // forgetOldest removes the oldest member, and its group if that has no other
 // member.
-func (t *txn) forgetOldest(y *tally) error {
-	member := y.memberKey(y.first)
-	_, s, err := decodeSeen(t.tallies.Get(member))
+func (t *txn) forgetOldest(y *format.Tally) error {
+	member := y.MemberKey(y.First)
+	_, s, err := format.DecodeSeen(t.tallies.Get(member))
 	if err != nil {
 		return err
 	}
 	if err := t.delete(t.tallies, member); err != nil {
 		return err
 	}
-	if err := t.delete(t.tallies, y.key(kindID, s.ID)); err != nil {
+	if err := t.delete(t.tallies, y.IDKey(s.ID)); err != nil {
 		return err
 	}
-	group := y.key(kindGroup, s.Group)
-	if v := t.tallies.Get(group); v != nil && binary.BigEndian.Uint64(v) == y.first {
+	group := y.GroupKey(s.Group)
+	if v := t.tallies.Get(group); v != nil && binary.BigEndian.Uint64(v) == y.First {
 		if err := t.delete(t.tallies, group); err != nil {
 			return err
 		}
-		y.groups--
+		y.Groups--
 	}
-	y.first++
+	y.First++
 	return nil
 }
 
@@ -160,58 +144,24 @@ func (t *txn) purgeTally(key string, n int) (removed int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for ; removed < n && y.first < y.next; removed++ {
+	for ; removed < n && y.First < y.Next; removed++ {
 		if err := t.forgetOldest(&y); err != nil {
 			return 0, err
 		}
 	}
-	if y.first == y.next {
-		return removed, t.forget(tagTally, key)
+	if y.First == y.Next {
+		return removed, t.forget(format.TagTally, key)
 	}
-	return removed, t.keep(tagTally, key, y.encode(), expires)
+	return removed, t.keep(format.TagTally, key, y.Encode(), expires)
 }
 
 // tally returns the tally of key and when it expires or expired; both are
 // zero if there is none.
-func (t *txn) tally(key string) (y tally, expires int64, err error) {
-	payload, expires, ok := t.lookup(tagTally, key)
+func (t *txn) tally(key string) (y format.Tally, expires int64, err error) {
+	payload, expires, ok := t.lookup(format.TagTally, key)
 	if !ok {
-		return tally{}, 0, nil
+		return format.Tally{}, 0, nil
 	}
-	d := decoder{rest: payload}
-	y = tally{number: d.uint64(), first: d.uint64(), next: d.uint64(), groups: d.uint64()}
-	return y, expires, d.err
-}
-
-func (y tally) encode() []byte {
-	b := make([]byte, 0, 32)
-	for _, n := range []uint64{y.number, y.first, y.next, y.groups} {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	return b
-}
-
-func (y tally) key(kind byte, rest string) []byte {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, 9+len(rest)), y.number)
-	return append(append(b, kind), rest...)
-}
-
-func (y tally) memberKey(n uint64) []byte {
-	return binary.BigEndian.AppendUint64(y.key(kindMember, ""), n)
-}
-
-func encodeSeen(at int64, s store.Seen) []byte {
-	b := make([]byte, 0, 16+len(s.ID)+len(s.Group)+len(s.Note))
-	b = binary.BigEndian.AppendUint64(b, uint64(at))
-	b = appendString(b, s.ID)
-	b = appendString(b, s.Group)
-	return append(b, s.Note...)
-}
-
-func decodeSeen(b []byte) (at int64, s store.Seen, err error) {
-	d := decoder{rest: b}
-	at = int64(d.uint64())
-	s = store.Seen{ID: d.string(), Group: d.string()}
-	s.Note = string(d.rest)
-	return at, s, d.err
+	y, err = format.DecodeTally(payload)
+	return y, expires, err
 }

@@ -22,6 +22,7 @@ const (
 	Pipeline              = "pipeline"
 	Pipelines             = "pipelines"
 	MergeRequest          = "merge_request"
+	MergeRequestApprovals = "merge_request_approvals"
 	MergeRequestPipelines = "merge_request_pipelines"
 	RetryPipeline         = "retry_pipeline"
 	CancelPipeline        = "cancel_pipeline"

@@ -63,6 +63,8 @@ var endpoints = []endpoint{
 	{"POST /projects/{project}/pipelines/{pipeline}/retry", false, (*call).retryPipeline},
 	{"POST /projects/{project}/pipelines/{pipeline}/cancel", false, (*call).cancelPipeline},
 	{"GET /projects/{project}/deployments", true, (*call).listDeployments},
+	{"GET /projects/{project}/merge_requests/{merge_request}", false, (*call).getMergeRequest},
+	{"GET /projects/{project}/merge_requests/{merge_request}/approvals", false, (*call).getMergeRequestApprovals},
 	{"GET /projects/{project}/merge_requests/{merge_request}/pipelines", false, (*call).listMergeRequestPipelines},
 	{"GET /projects/{project}/repository/branches/{branch}", false, (*call).getBranch},
 	{"GET /user", false, (*call).getUser},

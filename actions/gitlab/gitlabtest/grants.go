@@ -41,6 +41,7 @@ var permissions = map[string]permission{
 	"POST /projects/{project}/pipelines/{pipeline}/retry":              {"update_pipeline", "Pipeline: Update", "project"},
 	"POST /projects/{project}/pipelines/{pipeline}/cancel":             {"update_pipeline", "Pipeline: Update", "project"},
 	"GET /projects/{project}/deployments":                              {"read_deployment", "Deployments: Read", "project"},
+	"GET /projects/{project}/merge_requests/{merge_request}":           {"read_merge_request", "Merge Request: Read", "project"},
 	"GET /projects/{project}/merge_requests/{merge_request}/pipelines": {"read_merge_request", "Merge Request: Read", "project"},
 	"GET /projects/{project}/hooks":                                    {"read_webhook", "Webhook: Read", "project"},
 	"GET /projects/{project}/hooks/{hook}/events":                      {"read_webhook", "Webhook: Read", "project"},

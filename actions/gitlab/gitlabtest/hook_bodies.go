@@ -1,7 +1,7 @@
 package gitlabtest
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"time"
 )
@@ -132,10 +132,10 @@ func (s *Server) pipelineHook(p *pipeline) object {
 			"source_branch":     mr.SourceBranch,
 			"source_project_id": p.ProjectID,
 			"target_branch":     mr.TargetBranch,
-			"target_project_id": p.ProjectID,
+			"target_project_id": cmp.Or(mr.ProjectID, p.ProjectID),
 			"state":             mr.State,
 			"merge_status":      "can_be_merged",
-			"url":               fmt.Sprintf("%s/-/merge_requests/%d", p.project.WebURL, mr.IID),
+			"url":               mr.webURL(must(s.projects, cmp.Or(mr.ProjectID, p.ProjectID), "project")),
 		}
 	}
 	s.addSourcePipeline(o, p)

@@ -25,6 +25,8 @@ var anonymous = map[string]bool{
 	"GET /projects/{project}/pipelines/{pipeline}":                     true,
 	"GET /projects/{project}/pipelines/{pipeline}/jobs":                true,
 	"GET /projects/{project}/pipelines/{pipeline}/bridges":             true,
+	"GET /projects/{project}/merge_requests/{merge_request}":           true,
+	"GET /projects/{project}/merge_requests/{merge_request}/approvals": true,
 	"GET /projects/{project}/merge_requests/{merge_request}/pipelines": true,
 }
 

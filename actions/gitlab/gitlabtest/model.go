@@ -86,13 +86,22 @@ type Variable struct {
 	Value string `json:"value"`
 }
 
-// MergeRequest is the merge request of a pipeline.
+// MergeRequest is the merge request of a pipeline. The API has it as the newest
+// pipeline of it does.
 type MergeRequest struct {
 	IID          int64
 	Title        string
 	State        string // default opened
 	SourceBranch string
 	TargetBranch string
+	ProjectID    int64 // that it belongs to; default: the pipeline's, which for a fork is another one
+	Labels       []string
+	Draft        bool
+	Author       User // default: the pipeline's
+	ApprovedBy   []User
+	// ApprovalsRequired is how many approvals it needs. Only GitLab Premium has
+	// and tells this; see Options.Free.
+	ApprovalsRequired int64
 }
 
 // Job is one run of a job, or a bridge. Tests set its description for AddPipeline;

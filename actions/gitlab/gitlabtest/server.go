@@ -117,7 +117,8 @@ type Options struct {
 	// PipelinesFollow makes the answer to a pipeline's cancel show the status that
 	// it had before, as if GitLab had not yet processed its jobs' changes.
 	PipelinesFollow bool
-	// Free is GitLab without a licence: groups have no webhooks.
+	// Free is GitLab without a licence: groups have no webhooks, and merge requests
+	// require no approvals.
 	Free bool
 	// DisablesHooks disables webhooks after failed deliveries, see hook_states.go, as
 	// GitLab does unless an operator has switched that off.

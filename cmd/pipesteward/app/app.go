@@ -114,10 +114,6 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	reader, err := newSlackReader(o)
-	if err != nil {
-		return nil, err
-	}
 
 	evaluations := a.recent(keys.Evaluations)
 
@@ -130,7 +126,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
-	checkup := doctor.Watch{Config: func() doctor.Config { return a.checkup(gl, reader) }, Sleep: sleep, Log: log}
+	checkup := doctor.Watch{Config: func() doctor.Config { return a.checkup(gl, receiver) }, Sleep: sleep, Log: log}
 	a.inBackground(checkup.Run)
 
 	known := catchup.NewKnown(db, log)
@@ -158,7 +154,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if o.EnsureHooks {
 		keeper = hooks.NewKeeper(KeeperConfig(o, db, gl, known, log))
 	}
-	secretFiles := newSecretFiles(o, db, gl, receiver, reader, webhooks, keeper, authorizer, log)
+	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, keeper, authorizer, log)
 	reload := func() error {
 		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())
 	}

@@ -59,7 +59,7 @@ func (o Options) Check() error {
 func newAuthorizer(cfg auth.Config, log *slog.Logger) (*auth.Authorizer, error) {
 	cfg.Now, cfg.Log = time.Now, log
 	authorizer, err := auth.New(cfg)
-	if mistakes, ok := errors.AsType[auth.Mistakes](err); ok {
+	if mistakes, ok := errors.AsType[auth.ConfigErrors](err); ok {
 		var wrong SettingErrors
 		for _, m := range mistakes {
 			wrong = wrong.With(m.Setting, m.Err)

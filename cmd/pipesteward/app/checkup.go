@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -21,16 +22,20 @@ import (
 )
 
 // checkup returns what the running service checks of itself.
-func (a *App) checkup(gl *gitlab.Client, reader *slack.Reader) doctor.Config {
+func (a *App) checkup(gl *gitlab.Client, receiver notify.Receiver) doctor.Config {
 	cfg := checkupOf(a.options)
-	cfg.GitLab, cfg.Slack, cfg.Rules = gl, reader, a.rules.Rules()
+	cfg.GitLab, cfg.Rules = gl, a.rules.Rules()
+	if chat, on := receiver.(*slack.Notifier); on {
+		cfg.Slack = chat.Reader()
+	}
 	return cfg
 }
 
 // checkupOf returns the part of a check-up that the options alone give.
 func checkupOf(o Options) doctor.Config {
 	return doctor.Config{
-		Rate: o.GitLabRate, DryRun: o.DryRun, Projects: o.Projects, Version: o.Version, Now: time.Now,
+		Webhook: WantedHook(o),
+		Rate:    o.GitLabRate, DryRun: o.DryRun, Projects: o.Projects, Version: o.Version, Now: time.Now,
 		WebhookTokens: o.Credentials.Tokens, SigningTokens: o.Credentials.SigningTokens, Insecure: o.Credentials.Insecure,
 		Secrets: o.secrets(),
 	}
@@ -84,7 +89,9 @@ func Checkup(ctx context.Context, o Options) (cfg doctor.Config, end func() erro
 		}
 	}
 	cfg.GitLab, cfg.GitLabErr = NewGitLab(o, limiter, nil, quiet)
-	cfg.Slack, cfg.SlackErr = newSlackReader(o)
+	if o.SlackToken != "" {
+		cfg.Slack, cfg.SlackErr = slack.NewReader(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL})
+	}
 	return cfg, end
 }
 
@@ -103,14 +110,6 @@ func openPresent(ctx context.Context, setting string, log *slog.Logger) (store.S
 		}
 	}
 	return OpenStore(ctx, setting, log)
-}
-
-// newSlackReader returns what reads Slack; nil without a Slack token.
-func newSlackReader(o Options) (*slack.Reader, error) {
-	if o.SlackToken == "" {
-		return nil, nil
-	}
-	return slack.NewReader(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL})
 }
 
 // sleep waits for d or until ctx ends.

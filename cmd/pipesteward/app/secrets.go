@@ -143,7 +143,7 @@ func (f *secretFile) reload() (changed bool, err error) {
 
 // newSecretFiles returns the secrets that come from files; changes are put into those
 // that use them.
-func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, reader *slack.Reader, webhooks *webhook.Handler, keeper *hooks.Keeper, authorizer *auth.Authorizer, log *slog.Logger) *secretFiles {
+func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, webhooks *webhook.Handler, keeper *hooks.Keeper, authorizer *auth.Authorizer, log *slog.Logger) *secretFiles {
 	files := &secretFiles{paths: o.SecretFiles, log: log}
 	files.addSingle("gitlab-token", o.GitLabToken, gl.SetToken)
 	files.addSingle("slack-token", o.SlackToken, func(token string) error {
@@ -151,7 +151,7 @@ func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notif
 		if !on {
 			return errors.New("there was no Slack token at the start: restart to notify people in Slack")
 		}
-		return errors.Join(chat.SetToken(token), reader.SetToken(token))
+		return chat.SetToken(token)
 	})
 	files.addSingle("store", o.Store, func(url string) error {
 		shared, ok := db.(*redis.Store)

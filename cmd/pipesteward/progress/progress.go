@@ -5,6 +5,7 @@ package progress
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,17 +64,19 @@ type view interface {
 type runProgress struct {
 	mu    sync.Mutex
 	rule  string
+	verbs string // of the rule
 	began time.Time
 	first int // jobs that were processed before
 	at    sweep.Step
 	// from and done are how many projects were done at first, and are done now, with the
 	// part of the current one.
 	from, done float64
+	erases     bool // the rule erases; else it only queues decisions
 	event.SweepCounts
 }
 
 func newRunProgress(run event.Sweep) *runProgress {
-	return &runProgress{rule: run.Rule, began: time.Now(), first: run.Jobs, SweepCounts: run.SweepCounts}
+	return &runProgress{rule: run.Rule, verbs: strings.Join(run.Verbs, ", "), erases: run.Erases(), began: time.Now(), first: run.Jobs, SweepCounts: run.SweepCounts}
 }
 
 func (s *runProgress) add(step sweep.Step) {
@@ -103,8 +106,8 @@ func (s *runProgress) line(now time.Time) string {
 	if s.at.Projects == 0 {
 		return s.rule + ": looks its projects up"
 	}
-	line := fmt.Sprintf("%s: project %d of %d (%s), %s jobs, %.0f/s, %s erased, %s freed", s.rule, s.at.Position, s.at.Projects, s.at.Project,
-		humanize.Comma(int64(s.Jobs)), s.rate(now), humanize.Comma(int64(s.Erased)), humanize.Bytes(uint64(s.Freed)))
+	line := fmt.Sprintf("%s: project %d of %d (%s), %s jobs, %.0f/s, %s", s.rule, s.at.Position, s.at.Projects, s.at.Project,
+		humanize.Comma(int64(s.Jobs)), s.rate(now), s.acted())
 	if done := s.done - s.from; done > 0.001 {
 		left := time.Duration(float64(took) / done * (float64(s.at.Projects) - s.done))
 		line += fmt.Sprintf(", about %s left", left.Round(time.Second))
@@ -116,7 +119,19 @@ func (s *runProgress) line(now time.Time) string {
 func (s *runProgress) short(now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return fmt.Sprintf("%s: %s looked at, %.0f/s, %s freed", s.rule, humanize.Comma(int64(s.Jobs)), s.rate(now), humanize.Bytes(uint64(s.Freed)))
+	acted := humanize.Bytes(uint64(s.Freed)) + " freed"
+	if !s.erases {
+		acted = s.acted()
+	}
+	return fmt.Sprintf("%s: %s looked at, %.0f/s, %s", s.rule, humanize.Comma(int64(s.Jobs)), s.rate(now), acted)
+}
+
+// acted returns what the sweep has done so far.
+func (s *runProgress) acted() string {
+	if !s.erases {
+		return fmt.Sprintf("%s queued for %s", humanize.Comma(int64(s.Queued)), s.verbs)
+	}
+	return fmt.Sprintf("%s erased, %s freed", humanize.Comma(int64(s.Erased)), humanize.Bytes(uint64(s.Freed)))
 }
 
 // rate returns how many jobs were processed per second.

@@ -127,6 +127,20 @@ func (m *Machine) RetainLog(log string) error {
 	return m.Charge(logUnits * (len(log)/16 + 1))
 }
 
+// globUnits is the work to match one name with one glob.
+const globUnits = 16
+
+// Match counts the work of matching a number of names with a number of globs,
+// before it is done. The error is ErrTooMuch, or that of Charge.
+func (m *Machine) Match(globs, names int) error {
+	work := globUnits * globs * names
+	if work > m.work {
+		return ErrTooMuch
+	}
+	m.work -= work
+	return m.Charge(work)
+}
+
 // Measures by which Spend counts a value.
 const (
 	byElement = iota // elements of a list, or pairs of a mapping

@@ -1,0 +1,29 @@
+package auth
+
+import "strings"
+
+// ConfigError is a setting that is missing or wrong.
+type ConfigError struct {
+	Setting string // without dashes: admin-external-url
+	Err     error  // what is wrong, and what to write instead
+}
+
+func (m ConfigError) Error() string { return "--" + m.Setting + ": " + m.Err.Error() }
+
+// ConfigErrors are all settings that are missing or wrong.
+type ConfigErrors []ConfigError
+
+func (all ConfigErrors) Error() string {
+	lines := make([]string, len(all))
+	for i, m := range all {
+		lines[i] = m.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// add adds what is wrong with a setting, unless err is nil.
+func (all *ConfigErrors) add(setting string, err error) {
+	if err != nil {
+		*all = append(*all, ConfigError{setting, err})
+	}
+}
