@@ -17,6 +17,8 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/ownpipeline"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 const ciRules = `
@@ -207,12 +209,12 @@ func TestCI(t *testing.T) {
 		},
 		{
 			name: "a delay that is short is waited for", rules: retry("delay: 1s"), reason: "runner_system_failure",
-			says:   []string{"Waits to retry rspec (runner_system_failure), and goes on by itself: due in 1s", "1 done"},
+			says:   []string{"1 done"},
 			writes: func(env *ciEnvironment) []string { return []string{jobPath(env.gitlab.Job(1001), "retry")} },
 		},
 		{
 			name: "a delay that is long is not", rules: retry("delay: 10m"), reason: "runner_system_failure", code: 4,
-			says: []string{"1 left", "Left: retry rspec: due in 10m", "1 action is left, due later than --wait allows"},
+			says: []string{"1 left", "Left: retry rspec: due in ", "1 action is left, due later than --wait allows"},
 		},
 		{
 			name: "a dry run of the command", rules: ciRules, reason: "runner_system_failure", args: []string{"--dry-run"}, code: 4,
@@ -360,6 +362,21 @@ func TestCIEnds(t *testing.T) {
 	}
 	if n := env.gitlab.Count("POST", "/retry"); n != 2 {
 		t.Errorf("%d retries, want 2: max_attempts is 3", n)
+	}
+}
+
+// What is waited for is said before, so that nobody takes the job for stuck.
+func TestCISaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	entry := func(due time.Duration) ownpipeline.Entry {
+		e := ownpipeline.Entry{Due: time.Now().Add(due)}
+		e.Job.Name, e.Action.Verb = "rspec", event.VerbRetry
+		return e
+	}
+	var out bytes.Buffer
+	printWaiting(&out, []ownpipeline.Entry{entry(-time.Hour), entry(30 * time.Minute), entry(2 * time.Hour)}, time.Hour)
+	if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != 1 || !strings.HasPrefix(lines[0], "Waits to retry rspec, and goes on by itself: due in ") {
+		t.Errorf("it says %q, want the decision alone that is due in half an hour", lines)
 	}
 }
 

@@ -67,7 +67,9 @@ func keepDemo(ctx context.Context, t *testing.T, colour bool) *keptDemo {
 	commands, typed := io.Pipe()
 	d := &keptDemo{T: t, commands: typed, ended: make(chan error, 1)}
 	go func() {
-		d.ended <- demo.Run(ctx, demo.Options{Out: d, Colour: colour, Program: "pipesteward", Version: "v1", Keep: true, Commands: commands})
+		err := demo.Run(ctx, demo.Options{Out: d, Colour: colour, Program: "pipesteward", Version: "v1", Keep: true, Commands: commands})
+		_ = commands.Close() // nobody reads what is typed now
+		d.ended <- err
 	}()
 	d.prompted(1)
 	return d
@@ -92,7 +94,7 @@ func (d *keptDemo) prompted(n int) {
 	await.Until(d, "the demo prompts", func() bool {
 		select {
 		case err := <-d.ended:
-			d.ended <- err
+			d.Fatalf("the demo ends with %v\n%s", err, d.output())
 			return true
 		default:
 			return strings.Count(d.output(), "demo> ") >= n

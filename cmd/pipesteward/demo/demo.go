@@ -32,9 +32,9 @@ var rules []byte
 const (
 	webhookToken = "demo-webhook-secret"
 	slackToken   = "xoxb-demo"
-	// patience is how long a scene waits for the effect that it shows; without the
-	// effect the demo fails.
-	patience = 5 * time.Second
+	// patience bounds how long a scene waits for the effect that it shows, on however
+	// slow a machine; without the effect the demo fails.
+	patience = time.Minute
 	// Beat is the time between two steps of the story with which people can follow.
 	Beat = 300 * time.Millisecond
 )
