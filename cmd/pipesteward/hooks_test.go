@@ -139,6 +139,38 @@ func TestHooksFromNothing(t *testing.T) {
 	}
 }
 
+// Arguments replace --projects, which stands in the environment for `serve`: nothing is
+// read or written where nobody asked. Without arguments, --projects counts.
+func TestHooksArgumentsReplaceProjects(t *testing.T) {
+	env := newEnvironment(t)
+	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, Free: true})
+	for _, path := range []string{"platform/shop", "platform/site", "platform/vault"} {
+		env.gitlab.AddProject(gitlabtest.Project{Path: path})
+	}
+	t.Setenv("PIPESTEWARD_PROJECTS", "platform/*")
+	t.Setenv("PIPESTEWARD_WEBHOOK_URL", "https://bot.example.com/webhooks/gitlab")
+	t.Setenv("PIPESTEWARD_WEBHOOK_TOKEN", testSecret)
+	for _, c := range []struct {
+		args []string
+		all  int
+	}{
+		{[]string{"ensure", "--dry-run", "platform/shop"}, 1},
+		{[]string{"list", "platform/shop", "platform/site"}, 2},
+		{[]string{"ensure", "platform/shop"}, 1},
+		{[]string{"list"}, 3},
+		{[]string{"ensure", "--dry-run"}, 3},
+	} {
+		_, stdout, stderr := env.hooks(append([]string{c.args[0], "--json"}, c.args[1:]...)...)
+		var result hooks.Result
+		if err := json.Unmarshal([]byte(stdout), &result); err != nil || result.Counts.All() != c.all {
+			t.Errorf("hooks %s: %v, %+v, want %d projects\n%s", strings.Join(c.args, " "), err, result.Counts, c.all, stderr)
+		}
+	}
+	if n := env.hookWrites(); n != 1 {
+		t.Errorf("%d writes, want that of the one project that was named", n)
+	}
+}
+
 // `hooks` says what is missing or wrong before it sends anything.
 func TestHooksUsage(t *testing.T) {
 	env := newEnvironment(t)
