@@ -54,6 +54,20 @@ type Record struct {
 	Since     time.Time `json:"since"`
 }
 
+// String says what has changed, without names.
+func (r Record) String() string {
+	var parts []string
+	for _, part := range []struct {
+		names Names
+		words string
+	}{{r.Found, "disabled"}, {r.Revived, "enabled again"}, {r.Recovered, "working again"}} {
+		if n := part.names.Count; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", english.Plural(n, "webhook", ""), part.words))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // Names are some names, the first of them by name.
 type Names struct {
 	Count int      `json:"count"`
