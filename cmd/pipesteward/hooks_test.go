@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -238,6 +239,51 @@ func TestServeEnsuresHooks(t *testing.T) {
 	p.workedOff()
 	if n := env.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries, want 1\n%s", n, p.tail())
+	}
+}
+
+// While everything is paused, or the process is in dry run, `serve --ensure-hooks` writes
+// nothing, and yet notifies of a dead webhook, which the log has once. After the pause it
+// goes on.
+func TestServeHoldsHooks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, reason string
+		hold         func(p *program) []string // returns more arguments
+	}{
+		{"paused", "paused (all)", func(p *program) []string {
+			p.wants([]string{"pause", "--reason", "the cluster moves"}, "paused (all)")
+			return nil
+		}},
+		{"dry run", "dry run", func(*program) []string { return []string{"--dry-run"} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnvironment(t)
+			env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, DisablesHooks: true, Free: true})
+			public, reached := env.publicAddress()
+			shop := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+			env.gitlab.AddProject(gitlabtest.Project{Path: "platform/site"})
+			dead := env.gitlab.AddHook(gitlabtest.Hook{ProjectID: shop.ID, URL: public, Token: testSecret, JobEvents: true, PipelineEvents: true})
+			env.gitlab.DisableHook(dead.ID, time.Time{})
+			p := env.run()
+			more := c.hold(p)
+			p.stop()
+			p = env.run(append([]string{"--ensure-hooks", "--webhook-url", public, "--projects", "platform"}, more...)...)
+			reached(p.webhooks)
+			p.eventually("both are looked at", func() bool { return strings.Count(p.logged(), "not changed ("+c.reason) == 2 })
+			p.eventually("people are notified", func() bool { return len(env.slack.Posts()) > 0 })
+			p.eventually("catch-up has looked", func() bool {
+				_, metrics := p.get("/metrics")
+				return regexp.MustCompile(`(?m)^pipesteward_catch_up_last_round_timestamp_seconds [1-9]`).MatchString(metrics)
+			})
+			if posts := fmt.Sprint(env.slack.Posts()); !strings.Contains(posts, "GitLab has disabled 1 webhook") || !strings.Contains(posts, c.reason) {
+				t.Errorf("posts: %s", posts)
+			}
+			if n := strings.Count(p.logged(), "GitLab has disabled a webhook"); n != 1 || env.hookWrites() != 0 {
+				t.Errorf("%d lines say that a webhook is dead, %d writes\n%s", n, env.hookWrites(), p.tail())
+			}
+		})
 	}
 }
 
