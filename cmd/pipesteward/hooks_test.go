@@ -45,9 +45,10 @@ func (env *environment) hookWrites() int {
 	return n
 }
 
-// A newcomer with 220 projects gets from nothing to webhooks that work with `serve` and
-// `hooks ensure`: half of the projects are without rights, and a group has GitLab
-// Premium. A webhook that GitLab has disabled works again after the same command.
+// A newcomer with 220 projects gets from nothing to a first retry by `doctor`, `hooks
+// ensure` and `serve` alone: in half of the projects the token's user is no Maintainer, and
+// a group has GitLab Premium. `why` says what became of the job. A webhook that GitLab has
+// disabled works again after the same command.
 func TestHooksFromNothing(t *testing.T) {
 	t.Parallel()
 	env := newEnvironment(t)
@@ -66,9 +67,9 @@ func TestHooksFromNothing(t *testing.T) {
 		add(gitlabtest.Maintainer, "apps/ours/p%02d", i)
 		add(gitlabtest.Developer, "apps/theirs/p%02d", i)
 	}
-	p := env.run()
+	public, reached := env.publicAddress()
 	ensure := func(more ...string) (int, string, string) {
-		return env.hooks(append([]string{"ensure", "--webhook-url", p.webhooks, "--webhook-token", testSecret, "platform", "apps"}, more...)...)
+		return env.hooks(append([]string{"ensure", "--webhook-url", public, "--webhook-token", testSecret, "platform", "apps"}, more...)...)
 	}
 	wants := func(what, text string, parts ...string) {
 		t.Helper()
@@ -79,7 +80,13 @@ func TestHooksFromNothing(t *testing.T) {
 		}
 	}
 
-	code, stdout, stderr := ensure("--dry-run")
+	const noServer = "--admin-url=http://127.0.0.1:1"
+	code, stdout, stderr := doctorOf(env, noServer, "--webhook-url", public)
+	wants("doctor", stdout, "✗ webhook-state", "no webhook posts", "120 projects: apps/ours/p00,")
+	if code != 1 {
+		t.Errorf("doctor ends with %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = ensure("--dry-run")
 	wants("the dry run", stdout,
 		"~ group platform: would create the webhook\n", "~ apps/ours/p07: would create the webhook\n",
 		"✗ apps/theirs/p07: 403 Forbidden: the token's user needs the role Maintainer in the project\n",
@@ -97,14 +104,18 @@ func TestHooksFromNothing(t *testing.T) {
 		t.Errorf("the second ensure ends with %d and writes %d times\n%s", code, env.hookWrites()-101, stdout)
 	}
 
-	fail := func(path string) {
+	p := env.run()
+	reached(p.webhooks)
+	fail := func(path string) (page string) {
 		t.Helper()
 		pipeline := env.gitlab.AddPipeline(ids[path], gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-		env.gitlab.Finish(env.gitlab.Latest(pipeline.ID, "rspec").ID, "failed", "stuck_or_timeout_failure")
+		job := env.gitlab.Latest(pipeline.ID, "rspec")
+		env.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
 		env.gitlab.Flush()
 		p.workedOff()
+		return fmt.Sprintf("%s/%s/-/jobs/%d", env.gitlab.URL(), path, job.ID)
 	}
-	fail("apps/ours/p07")
+	page := fail("apps/ours/p07")
 	fail("platform/tools/p07")
 	var retried []string
 	for _, o := range p.outcomes() {
@@ -115,14 +126,19 @@ func TestHooksFromNothing(t *testing.T) {
 	if len(retried) != 2 || env.gitlab.Count("POST", "/retry") != 2 {
 		t.Errorf("retried in %q\n%s", retried, p.tail())
 	}
+	if code, stdout, stderr := p.why(page); code != 0 {
+		t.Errorf("why ends with %d\n%s", code, stderr)
+	} else {
+		wants("why", stdout, `retried by rule "retry-stuck" as job `, "attempt 2 of 3")
+	}
 
 	env.gitlab.DisableHook(1, time.Time{})
-	_, stdout, _ = env.hooks("list", "--webhook-url", p.webhooks, "--problems", "platform", "apps/ours/p07")
+	_, stdout, _ = env.hooks("list", "--webhook-url", public, "--problems", "platform", "apps/ours/p07")
 	wants("list", stdout, "group platform", "disabled", "! group platform: GitLab has stopped sending to webhook 1 after failed deliveries: it is disabled for good")
 	if strings.Contains(stdout, "p07") {
 		t.Errorf("list --problems shows what has none:\n%s", stdout)
 	}
-	if code, stdout, _ := env.hooks("ensure", "--webhook-url", p.webhooks, "--webhook-token", testSecret, "platform"); code != 0 || !strings.Contains(stdout, "enabled webhook 1 by a test delivery") {
+	if code, stdout, _ := env.hooks("ensure", "--webhook-url", public, "--webhook-token", testSecret, "platform"); code != 0 || !strings.Contains(stdout, "enabled webhook 1 by a test delivery") {
 		t.Errorf("ensure ends with %d\n%s", code, stdout)
 	}
 	fail("platform/tools/p08")
