@@ -17,7 +17,7 @@ import (
 // observeCancelOutdated: a cancel is called for while older pipelines run that the
 // decision's pipeline makes redundant, and it is not redundant itself.
 func observeCancelOutdated(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	pipeline, err := r.readPipeline(ctx, p)
+	pipeline, err := r.states.Pipeline(ctx, p.Decision, p.Called)
 	if err != nil {
 		return nil, err
 	}
