@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/pipesteward/pipesteward/rules/expression/display"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
@@ -42,7 +43,7 @@ func (in Input) value(m *limits.Machine, env any) (json.RawMessage, error) {
 		if isInput(reflect.ValueOf(value)) {
 			return json.Marshal(value)
 		}
-		return json.Marshal(textOf(value))
+		return json.Marshal(display.Text(value))
 	}
 	text, err := in.Text.render(m, env, func(s string) string { return s })
 	if err != nil {
