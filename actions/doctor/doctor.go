@@ -9,6 +9,9 @@
 //	gitlab.go, token.go, roles.go, webhooks.go, outbound.go, store.go, slack.go, rules.go, server.go  the checks
 //
 // Checks are independent: one that can't be made says why, and the others go on.
+//
+// The package has more than 2,000 lines because it is one list of checks, a file for each
+// subject, which share what was read once.
 package doctor
 
 import (
