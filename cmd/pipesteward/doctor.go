@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/dustin/go-humanize/english"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -29,7 +28,7 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 			"a member. What `serve` has in force is read from --admin-url. Exit status: 0 without problems, 1 with problems\n" +
 			"(--strict: or warnings), 2 for a wrong command line.",
 		Flags: append(append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "projects",
-			"webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "slack-token", "slack-api-url", "dry-run"), adminFlags()...),
+			"webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "ensure-hooks", "slack-token", "slack-api-url", "dry-run"), adminFlags()...),
 			&cli.StringSliceFlag{Name: "project", Usage: "check only this `PROJECT`, glob or group (repeatable)"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only what is not in order"},
 			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as problems"},
@@ -51,7 +50,7 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			cfg, end := app.Checkup(ctx, o)
 			cfg.Only, cfg.Server, cfg.ServerWanted = only, runningServer{c}, c.IsSet("admin-url")
-			cfg.Secrets = append(cfg.Secrets, c.String("admin-token"), c.String("admin-password"))
+			cfg.Secrets = append(cfg.Secrets, adminSecrets(c)...)
 			show := progress.NewCount(stderr, isTerminal(stderr), "checks")
 			cfg.Progress = show.Done
 			found := doctor.Run(ctx, cfg, doctor.Checks)
@@ -91,7 +90,7 @@ func (s runningServer) Status(ctx context.Context) (doctor.ServerStatus, error) 
 	}
 	answer := doctor.ServerStatus{
 		Address: s.flags.String("admin-url"), Version: status.Version, DryRun: status.DryRun, RulesErr: status.Rules.Error,
-		Dead: status.Queue.Dead, Due: status.Queue.Due,
+		Paused: status.Paused, Dead: status.Queue.Dead, Due: status.Queue.Due,
 	}
 	var ready handlers.Response
 	if err := callAdmin(ctx, s.flags, http.MethodGet, "/readyz", nil, &ready); err != nil {
@@ -103,9 +102,6 @@ func (s runningServer) Status(ctx context.Context) (doctor.ServerStatus, error) 
 	}
 	for _, r := range inForce.Rules {
 		answer.RuleFiles = append(answer.RuleFiles, r.Hash)
-	}
-	for _, p := range status.Paused {
-		answer.Paused = append(answer.Paused, fmt.Sprintf("%s, since %s", p, p.Since.Format(time.RFC3339)))
 	}
 	return answer, nil
 }
