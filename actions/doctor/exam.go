@@ -78,6 +78,7 @@ type exam struct {
 	memberships fact[map[int64]project]
 	fleet       fact[fleet]
 	hooks       fact[webhooks]
+	outbound    fact[[]Finding]
 	description fact[store.Description]
 	known       fact[[]int64]
 	bot         fact[slack.Bot]
