@@ -20,7 +20,8 @@ import (
 type Config struct {
 	GitLab    *gitlab.Client
 	GitLabErr error
-	// TokenErr says why the access token can't be used; GitLab's requests then carry none.
+	// TokenErr says why the access token can't be used, and what to do; GitLab's requests
+	// then carry none.
 	TokenErr error
 	Rate     store.Rate // of requests to GitLab
 

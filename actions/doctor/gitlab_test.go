@@ -84,7 +84,7 @@ func TestNoToken(t *testing.T) {
 	found := r.run()
 	r.wants(found, "gitlab-reachable", doctor.OK, nil)
 	r.wants(found, "gitlab-clock", doctor.OK, nil)
-	r.wants(found, "token-valid", doctor.Problem, []string{"--gitlab-token: it is missing: give one in PIPESTEWARD_GITLAB_TOKEN", "PIPESTEWARD_GITLAB_TOKEN_FILE"})
+	r.wants(found, "token-valid", doctor.Problem, []string{"--gitlab-token: it is missing: give one in PIPESTEWARD_GITLAB_TOKEN"})
 	for _, check := range []string{"gitlab-version", "gitlab-address", "gitlab-rate", "token-scopes", "token-expiry", "project-role"} {
 		r.wants(found, check, doctor.Unknown, []string{"not checked, because there is no access token that can be used"})
 	}
