@@ -9,6 +9,9 @@
 //	gitlab.go, token.go, roles.go, webhooks.go, outbound.go, store.go, slack.go, rules.go, server.go  the checks
 //
 // Checks are independent: one that can't be made says why, and the others go on.
+//
+// The package has more than 2,000 lines because each check is small and all share one exam,
+// which reads what several need once.
 package doctor
 
 import (
