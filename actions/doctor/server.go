@@ -106,7 +106,7 @@ func checkServerWork(ctx context.Context, x *exam) []Finding {
 		found = append(found, one(Note, "the server runs with --dry-run: it changes nothing in GitLab", "")...)
 	}
 	if s.Dead > 0 {
-		found = append(found, one(Warning, english.Plural(s.Dead, "record", "")+" could not be worked on, and were set aside", "GET /api/v1/dead of the admin API lists them, with the reasons")...)
+		found = append(found, one(Warning, english.Plural(s.Dead, "record", "")+" could not be worked on, and were set aside", "`pipesteward queue list --dead` lists them, with the reasons")...)
 	}
 	if len(found) == 0 {
 		return ok(fmt.Sprintf("nothing is paused, %d due, none dead", s.Due))

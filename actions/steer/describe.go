@@ -9,6 +9,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -17,6 +18,11 @@ import (
 type record struct {
 	event.Outcome
 	Waits event.Wait `json:"waits"`
+}
+
+// Kinds lists the kinds of the queue's records.
+var Kinds = []string{
+	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordSweep, follow.RecordKind, breaker.RecordKind, health.RecordKind, hooks.RecordKind,
 }
 
 // Describe returns what a record is about, and why it waits, by its body. A body that

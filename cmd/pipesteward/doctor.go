@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/dustin/go-humanize/english"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -105,7 +104,7 @@ func (s runningServer) Status(ctx context.Context) (doctor.ServerStatus, error) 
 		answer.RuleFiles = append(answer.RuleFiles, r.Hash)
 	}
 	for _, p := range status.Paused {
-		answer.Paused = append(answer.Paused, fmt.Sprintf("%s, since %s", p, p.Since.Format(time.RFC3339)))
+		answer.Paused = append(answer.Paused, fmt.Sprintf("%s, since %s", p, timeText(p.Since)))
 	}
 	return answer, nil
 }
