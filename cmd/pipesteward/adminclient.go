@@ -139,6 +139,7 @@ func refusal(c *cli.Command, status int, text string) error {
 // no redirects: they lead people to a sign-in, and credentials elsewhere.
 func newAdminClient(c *cli.Command) (*http.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSHandshakeTimeout = adminTimeout
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	if file := c.String("admin-ca"); file != "" {
 		pem, err := os.ReadFile(file)
