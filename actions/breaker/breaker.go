@@ -244,7 +244,7 @@ func (b *Breakers) Defer(ctx context.Context, retry Retry, ticket *Ticket) (wait
 		wait := s.Until.Add(time.Duration(ticket.Place) * releaseEvery).Sub(now)
 		switch {
 		case open:
-			return wait, fmt.Sprintf("a storm: too many failures of class %s since %s, and their retries wait for its end", class, s.Opened.Format(time.TimeOnly)), nil
+			return wait, fmt.Sprintf("a storm: too many failures of class %s since %s, and their retries wait for its end", class, s.Opened.UTC().Format(time.RFC3339)), nil
 		case wait > 0:
 			return wait, "", nil
 		}

@@ -20,6 +20,11 @@ type record struct {
 	Waits event.Wait `json:"waits"`
 }
 
+// Kinds lists the kinds of the queue's records.
+var Kinds = []string{
+	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordSweep, follow.RecordKind, breaker.RecordKind, health.RecordKind, hooks.RecordKind,
+}
+
 // Describe returns what a record is about, and why it waits, by its body. A body that
 // can't be read is about nothing.
 func Describe(kind string, body []byte) event.Subject {

@@ -63,7 +63,7 @@ func (s *Steerer) Requeue(ctx context.Context, id, by string) (event.Requeued, e
 		return event.Requeued{}, err
 	}
 	if again == "" {
-		return event.Requeued{}, &event.StateError{Reason: fmt.Sprintf("the decision was made again already since it failed: see GET /api/v1/decisions?project=%d", o.Project.ID)}
+		return event.Requeued{}, &event.StateError{Reason: fmt.Sprintf("the decision was made again already since it failed: see `pipesteward decisions --project %d`", o.Project.ID)}
 	}
 	s.Log.Warn("requeued", "record", id, "by", by, "decision", again)
 	return event.Requeued{ID: id, Decision: again}, nil
@@ -118,7 +118,7 @@ func (s *Steerer) Drop(ctx context.Context, id, by string) error {
 	}
 	switch err := s.Store.Drop(ctx, id, entries...); {
 	case errors.Is(err, store.ErrLeased):
-		return &event.StateError{Reason: "the record is in flight: a worker carries it out now; try again when it waits or is dead"}
+		return &event.StateError{Reason: "the record is leased: a worker carries it out now; try again when it waits or is dead"}
 	case errors.Is(err, store.ErrNotFound):
 		return event.ErrNoRecord
 	case err != nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -251,7 +252,7 @@ func TestDrop(t *testing.T) {
 	if err != nil || len(leases) != 1 {
 		t.Fatal(leases, err)
 	}
-	wantState(t, s.Drop(t.Context(), leases[0].ID, "ann"), "in flight")
+	wantState(t, s.Drop(t.Context(), leases[0].ID, "ann"), "is leased")
 }
 
 // What a record waits for can be read from it.
@@ -345,6 +346,31 @@ func TestDescribeEveryKind(t *testing.T) {
 }
 
 // A body that can't be read is about nothing.
+// Each kind that can be selected has a handler.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	h := actionstest.New(t, actionstest.RetryRules)
+	for _, kind := range append(slices.Clone(steer.Kinds), "unheard-of") {
+		if _, err := h.DB.Put(t.Context(), store.Record{ID: kind, Kind: kind, Body: []byte("nonsense")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Work()
+	dead, _, err := h.DB.Dead(t.Context(), "", 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown := []string{}
+	for _, d := range dead {
+		if strings.HasPrefix(d.Reason, "unknown kind") {
+			unknown = append(unknown, d.Kind)
+		}
+	}
+	if len(dead) != len(steer.Kinds)+1 || !slices.Equal(unknown, []string{"unheard-of"}) {
+		t.Errorf("of %d dead records, these are of unknown kinds: %q", len(dead), unknown)
+	}
+}
+
 func TestDescribeUnreadable(t *testing.T) {
 	for _, kind := range []string{"event", "decision", "outcome", "sweep", "follow", "storm", "trouble", "webhooks", "other", ""} {
 		for _, body := range []string{"", "{", "null", "[]", "7"} {

@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"os"
 	"os/user"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +59,8 @@ func away(err error) bool {
 }
 
 // callAdmin calls the admin API of the running server that the command's flags name.
-// body and into are JSON; a nil body sends none. Its errors are the server's words.
+// body and into are JSON; a nil body sends none. Its errors are the server's
+// words; a usageError where they are about what was requested.
 func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, into any) error {
 	base := c.String("admin-url")
 	client, err := newAdminClient(c)
@@ -100,7 +103,7 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 	if resp.StatusCode != http.StatusOK {
 		var refused struct{ Error string }
 		if json.Unmarshal(answered, &refused) == nil && refused.Error != "" {
-			return &refusedError{resp.StatusCode, refused.Error}
+			return refusal(c, resp.StatusCode, refused.Error)
 		}
 		if strings.Contains(string(answered), "HTTP request to an HTTPS server") { // as net/http says it
 			return &refusedError{resp.StatusCode, base + " speaks TLS: let --admin-url begin with https://"}
@@ -111,6 +114,25 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 		return fmt.Errorf("%s gives no JSON (%w): is it the --admin-listen of `serve`?", base, err)
 	}
 	return nil
+}
+
+// parameter is how the API names a parameter of a query or a member of a body.
+var parameter = regexp.MustCompile(`parameter "([a-z_]+)"`)
+
+// refusal returns the error of a refused call: one of usage if what was requested makes no
+// sense. It names the command's flags in place of the parameters of the API.
+func refusal(c *cli.Command, status int, text string) error {
+	if status != http.StatusBadRequest {
+		return &refusedError{status, text}
+	}
+	text = parameter.ReplaceAllStringFunc(text, func(found string) string {
+		name := strings.ReplaceAll(parameter.FindStringSubmatch(found)[1], "_", "-")
+		if !slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return f.Names()[0] == name }) {
+			return found
+		}
+		return "--" + name
+	})
+	return &usageError{&refusedError{status, text}}
 }
 
 // newAdminClient returns the HTTP client for the server that the flags name. It follows

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -76,6 +77,11 @@ func listAdmin(ctx context.Context, c *cli.Command, path, member string, query u
 		}
 		query.Set("cursor", next)
 	}
+}
+
+// hintMore says that the limit has cut a list.
+func hintMore(stderr io.Writer, limit int) {
+	fmt.Fprintf(stderr, "there may be more: --limit %d\n", 10*limit)
 }
 
 // decodeAll decodes the items of a list.

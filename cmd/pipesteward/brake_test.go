@@ -131,6 +131,8 @@ func TestPauseOverReplicas(t *testing.T) {
 		t.Errorf("a request that changes something was sent to GitLab while paused")
 	}
 	command("nothing is paused", "resume", "--admin-url", second.admin, "--project", "platform/*")
+	command("paused (project:mobile/*) by ann, until 2999-01-01T00:00:00Z, since 2", "pause", "--admin-url", first.admin, "--project", "mobile/*", "--by", "ann", "--until", "2999-01-01T01:00:00+01:00")
+	command("Z  pause project:mobile/* by ann, until 2999-01-01T00:00:00Z\n", "status", "--admin-url", second.admin)
 	first.workedOff()
 	if n := env.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries after resume, want 1", n)

@@ -43,7 +43,8 @@ func ciCommand(stdout, stderr io.Writer) *cli.Command {
 			"Nothing is kept for the next run: budgets and circuit breakers count within one run; attempts are counted\n" +
 			"by the pipeline's own runs.\n\n" +
 			"Exit status: 0 nothing was called for, or it is done; 1 an error; 2 a wrong command line; 3 gave up, because\n" +
-			"attempts are used up; 4 something is called for and was not done: a dry run, or due later than --wait.",
+			"attempts are used up; 4 something is called for and was not done: a dry run, no token, or due\n" +
+			"later than --wait.",
 		Flags: append(flagsOf("rules", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "slack-token", "slack-api-url", "dry-run"),
 			stringFlag("log-level", "warn", "least `LEVEL` of what is logged: debug, info, warn or error"),
 			stringFlag("log-format", formatText, "`FORMAT` of the log: text, json, or auto: text on a terminal, else json"),

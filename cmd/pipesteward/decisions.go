@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -64,7 +63,7 @@ func decisionsCommand(stdout, stderr io.Writer) *cli.Command {
 			if err := checkOutcome(c.String("outcome")); err != nil {
 				return err
 			}
-			out := decisionPrinter{stdout, newPrinter(stdout), widthOf(stdout), c.Bool("json")}
+			out := decisionPrinter{newItemPrinter(stdout, c.Bool("json"))}
 			if c.Bool("follow") {
 				return followDecisions(ctx, c, query, limit, interval, out, stderr)
 			}
@@ -76,7 +75,7 @@ func decisionsCommand(stdout, stderr io.Writer) *cli.Command {
 				return err
 			}
 			if more {
-				fmt.Fprintf(stderr, "there may be more: --limit %d\n", 10*limit)
+				hintMore(stderr, limit)
 			}
 			return nil
 		},
@@ -93,24 +92,12 @@ func checkOutcome(outcome string) error {
 }
 
 // decisionPrinter prints decisions.
-type decisionPrinter struct {
-	w      io.Writer
-	colour printer
-	width  int // of the terminal, in columns; 0: it is none
-	json   bool
-}
+type decisionPrinter struct{ itemPrinter }
 
 // list prints a list of decisions.
 func (p decisionPrinter) list(items []json.RawMessage) error {
-	if p.json {
-		return printJSON(p.w, items)
-	}
 	all, err := decodeAll[event.Outcome](items)
 	if err != nil {
-		return err
-	}
-	if len(all) == 0 {
-		_, err := fmt.Fprintln(p.w, "no decisions")
 		return err
 	}
 	l := listing{head: []any{"time", "project", "ref", "pipeline/job", "rule", "action", "outcome", "reason"}}
@@ -120,26 +107,7 @@ func (p decisionPrinter) list(items []json.RawMessage) error {
 			paragraph: p.paragraph(o),
 		})
 	}
-	_, err = fmt.Fprintln(p.w, l.render(p.width))
-	return err
-}
-
-// one prints one decision of those that are followed.
-func (p decisionPrinter) one(item json.RawMessage, o event.Outcome) error {
-	if p.json {
-		var line bytes.Buffer
-		if err := json.Compact(&line, item); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintln(p.w, line.String())
-		return err
-	}
-	lines := p.paragraph(o)
-	if p.width == 0 {
-		lines = []string{strings.ReplaceAll(strings.Join(slices.DeleteFunc(lines, func(l string) bool { return l == "" }), ": "), "\n", " ")}
-	}
-	_, err := fmt.Fprintln(p.w, wrapped(lines, p.width))
-	return err
+	return p.all(items, l, "no decisions")
 }
 
 // paragraph returns the lines about a decision.
@@ -188,17 +156,14 @@ func (p decisionPrinter) reason(o event.Outcome) string {
 	return o.Reason + "\n" + p.colour.dim("id "+o.ID)
 }
 
-// timeOf returns when the decision got its outcome, or was made, in local time.
+// timeOf returns when the decision got its outcome, or was made.
 func timeOf(o event.Outcome) string {
 	at := o.At
 	if at.IsZero() {
 		at = o.DecidedAt
 	}
-	return localTime(at)
+	return timeText(at)
 }
-
-// localTime returns a time for people.
-func localTime(t time.Time) string { return t.Local().Format(time.DateTime) }
 
 // jobOf returns the pipeline and the job of a decision, as far as it has them.
 func jobOf(o event.Outcome) string { return jobText(o.Pipeline.ID, o.Job.ID, o.Job.Name) }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,13 +31,15 @@ var deliveryFilters = []filterFlag{
 	{"project", "only those of the project with this `PATH` or id"},
 	{"pipeline", "only those of the pipeline with this `ID`"},
 	{"job", "only those of the job with this `ID`"},
+	{"since", "only those that came since `WHEN`: so long ago, like 2h or 7d, or a time, like 2026-12-24T18:00:00Z"},
 }
 
 func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "deliveries",
 		Usage: "list which webhook deliveries a running server got, and what became of them",
-		Description: "Of all replicas, newest first: the last 1,000 of GitLab, and the last 200 of senders without a right token.\n" +
+		Description: "Of all replicas, newest first: some 80,000 of GitLab are kept, and apart from them some of senders without a right\n" +
+			"token; for 30 days at most.\n" +
 			"With --follow, oldest first, and then each delivery that comes, until it is interrupted: then press Test at the\n" +
 			"webhook in GitLab. On a narrow terminal, each delivery is a paragraph instead of a row.",
 		Flags: slices.Concat(adminFlags(), filterFlags(deliveryFilters), []cli.Flag{
@@ -61,20 +61,29 @@ func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
 				return &usageError{errors.New("--limit and --interval must be more than 0")}
 			}
 			read := func(ctx context.Context, limit int) ([]event.Delivery, error) {
-				query.Set("limit", strconv.Itoa(limit))
+				query.Set("limit", strconv.Itoa(min(limit, admin.MaxDeliveries)))
 				var page admin.DeliveriesPage
 				err := callAdmin(ctx, c, http.MethodGet, "/api/v1/deliveries?"+query.Encode(), nil, &page)
 				return page.Deliveries, err
 			}
-			out := deliveryPrinter{stdout, newPrinter(stdout), widthOf(stdout), c.Bool("json")}
+			out := deliveryPrinter{newItemPrinter(stdout, c.Bool("json"))}
 			if c.Bool("follow") {
 				return followDeliveries(ctx, read, limit, interval, out, stderr)
 			}
-			list, err := read(ctx, limit)
+			list, err := read(ctx, limit+1)
 			if err != nil {
 				return err
 			}
-			return out.list(list)
+			if err := out.list(list[:min(limit, len(list))]); err != nil {
+				return err
+			}
+			switch {
+			case len(list) == admin.MaxDeliveries:
+				fmt.Fprintf(stderr, "there may be more than %d, which is the most that can be listed: use --since, --project or another filter\n", admin.MaxDeliveries)
+			case len(list) > limit:
+				hintMore(stderr, limit)
+			}
+			return nil
 		},
 	}
 }
@@ -82,7 +91,7 @@ func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
 // followDeliveries prints deliveries as they come, until ctx is done. It survives a restart
 // of the server, but wants one at its start. read reads the latest ones, newest first.
 func followDeliveries(ctx context.Context, read func(ctx context.Context, limit int) ([]event.Delivery, error), limit int, interval time.Duration, out deliveryPrinter, stderr io.Writer) error {
-	seen, err := read(ctx, polledDeliveries)
+	seen, err := read(ctx, max(limit, polledDeliveries))
 	if err != nil {
 		return err
 	}
@@ -101,58 +110,28 @@ func followDeliveries(ctx context.Context, read func(ctx context.Context, limit 
 }
 
 // deliveryPrinter prints deliveries.
-type deliveryPrinter struct {
-	w      io.Writer
-	colour printer
-	width  int // of the terminal, in columns; 0: it is none
-	json   bool
-}
+type deliveryPrinter struct{ itemPrinter }
 
 // list prints a list of deliveries.
 func (p deliveryPrinter) list(all []event.Delivery) error {
-	if p.json {
-		return printJSON(p.w, all)
-	}
-	if len(all) == 0 {
-		_, err := fmt.Fprintln(p.w, "no deliveries")
-		return err
-	}
 	l := listing{head: []any{"time", "result", "project", "ref", "event", "status", "reason"}}
 	for _, d := range all {
 		l.rows = append(l.rows, row{
-			cells:     []any{localTime(d.At), p.result(d), d.Project, d.Ref, eventText(d), d.Status, p.reason(d)},
+			cells:     []any{timeText(d.At), p.result(d), d.Project, d.Ref, eventText(d), d.Status, p.reason(d)},
 			paragraph: p.paragraph(d),
 		})
 	}
-	_, err := fmt.Fprintln(p.w, l.render(p.width))
-	return err
+	return p.all(all, l, "no deliveries")
 }
 
 // each prints those of the deliveries that are followed, which come newest first.
 func (p deliveryPrinter) each(all []event.Delivery) error {
 	for _, d := range slices.Backward(all) {
-		if err := p.one(d); err != nil {
+		if err := p.one(d, p.paragraph(d)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (p deliveryPrinter) one(d event.Delivery) error {
-	if p.json {
-		line, err := json.Marshal(d)
-		if err != nil {
-			return err
-		}
-		_, err = p.w.Write(append(bytes.TrimSpace(line), '\n'))
-		return err
-	}
-	lines := p.paragraph(d)
-	if p.width == 0 {
-		lines = []string{strings.ReplaceAll(strings.Join(slices.DeleteFunc(lines, func(l string) bool { return l == "" }), ": "), "\n", ", ")}
-	}
-	_, err := fmt.Fprintln(p.w, wrapped(lines, p.width))
-	return err
 }
 
 // paragraph returns the lines about a delivery.
@@ -165,7 +144,7 @@ func (p deliveryPrinter) paragraph(d event.Delivery) []string {
 		what = strings.TrimSpace("pipeline " + d.Status)
 	}
 	return []string{
-		fmt.Sprintf("%s  %s  %s", localTime(d.At), p.result(d), p.colour.bold(what)),
+		fmt.Sprintf("%s  %s  %s", timeText(d.At), p.result(d), p.colour.bold(what)),
 		whereText(admin.Subject{Project: d.Project, Ref: d.Ref, Pipeline: d.Pipeline, Job: d.Job}),
 		p.reason(d),
 	}

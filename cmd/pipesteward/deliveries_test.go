@@ -61,7 +61,7 @@ func TestDeliveriesCommand(t *testing.T) {
 	p.post(env.gitlab.JobHookBody(job.ID))
 	p.wants([]string{"deliveries"}, "202 stored", "401 unauthorized", "platform/shop", fmt.Sprintf("/rspec (%d)", job.ID), "failed", "secret token is none of those", "(from 127.0.0.1")
 	for filter, want := range map[string][]string{
-		"--project=platform/shop": {event.DeliveryStored}, "--project=platform/no": nil, "--result=unauthorized": {event.DeliveryUnauthorized}, "--limit=1": {event.DeliveryStored},
+		"--project=platform/shop": {event.DeliveryStored}, "--project=platform/no": nil, "--result=unauthorized": {event.DeliveryUnauthorized}, "--limit=1": {event.DeliveryStored}, "--since=1h": {event.DeliveryStored, event.DeliveryUnauthorized},
 	} {
 		var got []string
 		for _, d := range list[event.Delivery](p, "deliveries", filter) {
@@ -71,7 +71,11 @@ func TestDeliveriesCommand(t *testing.T) {
 			t.Errorf("%s lists %q, want %q", filter, got, want)
 		}
 	}
-	p.refuses([]string{"deliveries", "--result", "accepted"}, "it must be one of stored, duplicate")
+	for limit, more := range map[string]string{"1": "there may be more: --limit 10\n", "2": "", "100000": ""} {
+		if code, _, errs := p.output("deliveries", "--limit", limit); code != 0 || errs != more {
+			t.Errorf("--limit %s: exit status %d, %q, want 0 and %q", limit, code, errs, more)
+		}
+	}
 	for _, args := range [][]string{{"deliveries", "x"}, {"deliveries", "--limit", "0"}, {"deliveries", "--project", ""}} {
 		if code, _, errs := p.output(args...); code != 2 || errs == "" {
 			t.Errorf("%q: exit status %d, %q, want 2 and why", args, code, errs)
@@ -132,7 +136,7 @@ func TestDeliveriesFitTheTerminal(t *testing.T) {
 	push := event.Delivery{At: time.Now(), Result: event.DeliveryIgnored, Code: http.StatusOK, Hook: "Push Hook", Reason: "neither a Job Hook nor a Pipeline Hook"}
 	for _, width := range []int{60, 80, 120, 300, 0} {
 		var out bytes.Buffer
-		if err := (deliveryPrinter{w: &out, colour: printer{colour: width == 80}, width: width}).list([]event.Delivery{job, push}); err != nil {
+		if err := (deliveryPrinter{itemPrinter{w: &out, colour: printer{colour: width == 80}, width: width}}).list([]event.Delivery{job, push}); err != nil {
 			t.Fatal(err)
 		}
 		for _, part := range []string{"403 foreign", "200 ignored", "Push Hook", "platform/backend/services/checkout", "1234567", "98765432", "integration-tests 3/7", "failed", "feature/make-the-checkout-faster", "Pipesteward works", "2001:db8::1234", "GitLab/19.1.0-pre"} {

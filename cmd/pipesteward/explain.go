@@ -32,16 +32,13 @@ func explainCommand(stdout io.Writer) *cli.Command {
 			"GitLab has it now (--job), or the body of a webhook (--event): copy it from GitLab's list of recent\n" +
 			"deliveries, or from a log. What the rules ask of GitLab (log(), jobs(), ...) is requested of GitLab\n" +
 			"when --gitlab-token is given.",
-		Flags: []cli.Flag{
-			stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
+		Flags: append(flagsOf("rules", "gitlab-url", "gitlab-alias"),
 			&cli.StringFlag{Name: "event", Usage: "`FILE` with the body of a job or pipeline hook; - reads it from standard input"},
 			&cli.StringFlag{Name: "job", Usage: "`URL` of a job's or a pipeline's page in GitLab, in place of --event"},
 			&cli.StringFlag{Name: "log", Usage: "`FILE` with the job's log for log() and log_excerpt(), in place of GitLab's"},
-			stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
-			&cli.StringSliceFlag{Name: "gitlab-alias", Usage: "another base `URL` that the same GitLab calls itself by (repeatable; with commas between in " + env("gitlab-alias") + ")", Sources: cli.EnvVars(env("gitlab-alias"))},
 			secretFlag("gitlab-token", "GitLab access `TOKEN` with scope read_api"),
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
-		},
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("explain takes no arguments, but got %q: name the event with --event or --job", c.Args().First())}
@@ -88,7 +85,7 @@ func explainedGitLab(c *cli.Command) (*gitlab.Client, error) {
 		return nil, err
 	}
 	gl, err := gitlab.New(gitlab.Config{
-		BaseURL: c.String("gitlab-url"), Aliases: app.Trimmed(c.StringSlice("gitlab-alias")), Token: tokens[0], Version: version(), Now: time.Now,
+		BaseURL: c.String("gitlab-url"), Aliases: listOf(c, "gitlab-alias"), Token: tokens[0], Version: version(), Now: time.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("--gitlab-url, --gitlab-alias: %w", err)
@@ -110,7 +107,7 @@ func explainedEvent(ctx context.Context, c *cli.Command, gl *gitlab.Client) (eve
 	}
 	page, err := gl.ParsePage(ctx, c.String("job"))
 	if err != nil {
-		return event.Event{}, fmt.Errorf("--job: %w", err)
+		return event.Event{}, &usageError{fmt.Errorf("--job: %w", err)}
 	}
 	e, err := gl.PageEvent(ctx, page, event.SourceWebhook)
 	if err != nil {

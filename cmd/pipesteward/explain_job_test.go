@@ -58,12 +58,12 @@ rules:
 		{"another log", append(token, "--log", env.write("log.txt", "all is well"), "--job", page(fmt.Sprintf("/platform/shop/-/jobs/%d", again.ID))), 0, []string{"✗ full-disk does not match"}},
 		{"JSON", append(token, "--json", "--job", page(fmt.Sprintf("/platform/shop/-/jobs/%d", job.ID))), 0, []string{fmt.Sprintf(`"id": %d`, job.ID), `"result": "matched"`}},
 		{"without a token", []string{"--job", page("/platform/shop/-/jobs/1")}, 1, []string{"the job is read from GitLab: give --gitlab-token"}},
-		{"another GitLab", append(token, "--job", "https://gitlab.com/platform/shop/-/jobs/1"), 1, []string{"gitlab.com is a page of another GitLab than " + env.gitlab.URL(), "--gitlab-alias"}},
+		{"another GitLab", append(token, "--job", "https://gitlab.com/platform/shop/-/jobs/1"), 2, []string{"gitlab.com is a page of another GitLab than " + env.gitlab.URL(), "--gitlab-alias"}},
 		{"another GitLab that is not", append(token, "--gitlab-alias", "https://gitlab.example.com", "--job", fmt.Sprintf("https://gitlab.example.com/platform/shop/-/jobs/%d", again.ID)), 0, []string{"✓ full-disk matches"}},
 		{"no job", append(token, "--job", page("/platform/shop/-/jobs/99999")), 1, []string{"no job 99999 of platform/shop (404", "no trigger job by its id"}},
 		{"no pipeline", append(token, "--job", page("/platform/shop/-/pipelines/99999")), 1, []string{"no pipeline 99999 of platform/shop (404"}},
 		{"a hidden project", append(token, "--job", page(fmt.Sprintf("/secret/project/-/pipelines/%d", hidden.ID))), 1, []string{"of secret/project (404", "no member of the project"}},
-		{"no page", append(token, "--job", page("/platform/shop")), 1, []string{"is no page of a job or a pipeline: give the address"}},
+		{"no page", append(token, "--job", page("/platform/shop")), 2, []string{"is no page of a job or a pipeline: give the address"}},
 		{"a wrong token", []string{"--gitlab-token", "glpat-wrong", "--job", page(fmt.Sprintf("/platform/shop/-/jobs/%d", job.ID))}, 1, []string{"401"}},
 		{"both", append(token, "--event", "x", "--job", "y"), 2, []string{"one of --event"}},
 		{"neither", token, 2, []string{"one of --event"}},
@@ -86,5 +86,19 @@ rules:
 				t.Error("the token is shown")
 			}
 		})
+	}
+}
+
+// TestExplainAliases: the variable holds several aliases, as for serve.
+func TestExplainAliases(t *testing.T) {
+	env := newEnvironment(t)
+	job := env.stuckJob()
+	t.Setenv("PIPESTEWARD_GITLAB_ALIAS", "https://old.example.com, https://gitlab.example.com")
+	for _, host := range []string{"https://old.example.com", "https://gitlab.example.com"} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), []string{"pipesteward", "explain", "--rules", env.write("rules.yaml", delayedRules), "--gitlab-url", env.gitlab.URL(), "--gitlab-token", gitlabtest.DefaultToken, "--job", fmt.Sprintf("%s/platform/shop/-/jobs/%d", host, job.ID)}, &out, &errs)
+		if code != 0 || !strings.Contains(out.String(), fmt.Sprintf("job %d", job.ID)) {
+			t.Errorf("%s: exit status %d, %s%s", host, code, &out, &errs)
+		}
 	}
 }

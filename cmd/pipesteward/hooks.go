@@ -248,7 +248,7 @@ func ownerOf(r hooks.Report) string {
 func stateOf(h hooks.Webhook) string {
 	switch {
 	case h.State == gitlab.StatusPaused && !h.DisabledUntil.IsZero():
-		return "disabled until " + h.DisabledUntil.Local().Format("Jan 2 15:04")
+		return "disabled until " + timeText(h.DisabledUntil)
 	case h.State == "":
 		return "unknown"
 	}

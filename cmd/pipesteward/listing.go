@@ -1,7 +1,12 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -14,6 +19,53 @@ const (
 	// indent is in front of all lines of a paragraph but the first.
 	indent = "    "
 )
+
+// timeText returns a time as all commands print it: in UTC, as in logs and in the texts of
+// the server, and so that a flag such as --since takes it.
+func timeText(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// itemPrinter prints items, such as decisions: a list of them, or those that are followed
+// one by one.
+type itemPrinter struct {
+	w      io.Writer
+	colour printer
+	width  int // of the terminal, in columns; 0: it is none
+	json   bool
+}
+
+func newItemPrinter(w io.Writer, json bool) itemPrinter {
+	return itemPrinter{w, newPrinter(w), widthOf(w), json}
+}
+
+// all prints items: as JSON, or as the listing has them; none is what is printed without
+// any.
+func (p itemPrinter) all(items any, l listing, none string) error {
+	if p.json {
+		return printJSON(p.w, items)
+	}
+	text := none
+	if len(l.rows) > 0 {
+		text = l.render(p.width)
+	}
+	_, err := fmt.Fprintln(p.w, text)
+	return err
+}
+
+// one prints one item, on one line where that is read by a program: as JSON, or the lines
+// of its paragraph.
+func (p itemPrinter) one(item any, paragraph []string) error {
+	if p.json {
+		enc := json.NewEncoder(p.w)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(item)
+	}
+	if p.width == 0 {
+		lines := slices.DeleteFunc(paragraph, func(line string) bool { return line == "" })
+		paragraph = []string{strings.ReplaceAll(strings.Join(lines, ": "), "\n", ", ")}
+	}
+	_, err := fmt.Fprintln(p.w, wrapped(paragraph, p.width))
+	return err
+}
 
 // listing is a list that is printed as a table where the terminal is wide enough, and
 // else as a paragraph for each item.

@@ -43,7 +43,7 @@ func TestDecisionsFitTheTerminal(t *testing.T) {
 	t.Parallel()
 	for _, width := range []int{60, 80, 120, 200, 300, 0} {
 		var out bytes.Buffer
-		p := decisionPrinter{w: &out, colour: printer{colour: width == 80}, width: width}
+		p := decisionPrinter{itemPrinter{w: &out, colour: printer{colour: width == 80}, width: width}}
 		if err := p.list(longDecisions(t)); err != nil {
 			t.Fatal(err)
 		}
@@ -69,14 +69,14 @@ func TestQueueFitsTheTerminal(t *testing.T) {
 	}
 	records := []admin.QueuedRecord{
 		{ID: "decision:retry:https://gitlab.example.com:7:700:failed", State: admin.StateWaiting, Until: now.Add(5 * time.Minute), Tries: 3, WaitsFor: event.WaitBudget, Reason: "the budget of 100 retries in 1h for project platform/backend/services/checkout is used up", Subject: subject},
-		{ID: "event:https://gitlab.example.com:0190", State: admin.StateInFlight, Until: now.Add(30 * time.Second), Tries: 1, Subject: subject},
+		{ID: "event:https://gitlab.example.com:0190", State: admin.StateLeased, Until: now.Add(30 * time.Second), Tries: 1, Subject: subject},
 		{ID: "sweep:erase:1", Kind: "sweep", State: admin.StateDue, Until: now},
 	}
 	dead := []admin.DeadRecord{{ID: "event:https://gitlab.example.com:0190", Reason: "its processing was cut short 5 times in a row: by a crash or a kill, such as for want of memory", At: now, Subject: subject}}
 	for _, width := range []int{60, 80, 120, 250, 0} {
 		for _, p := range []printer{{}, {colour: true}} {
 			text := listQueue(records, p, now).render(width) + "\n" + listDead(dead, p).render(width)
-			for _, part := range []string{"waiting", "in flight", "due", "budget", "is used up", "cut short", "decision:retry:https://gitlab.example.com:7:700:failed", "98765432"} {
+			for _, part := range []string{"waiting", "leased", "due", "budget", "is used up", "cut short", "decision:retry:https://gitlab.example.com:7:700:failed", "98765432"} {
 				if !strings.Contains(strings.Join(strings.Fields(text), " "), part) {
 					t.Errorf("width %d: the lists lack %q:\n%s", width, part, text)
 				}

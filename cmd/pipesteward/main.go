@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		hooksCommand(stdout, stderr),
 		decisionsCommand(stdout, stderr),
 		deliveriesCommand(stdout, stderr),
-		queueCommand(stdout),
+		queueCommand(stdout, stderr),
 		ciCommand(stdout, stderr),
 		pauseCommand(stdout),
 		resumeCommand(stdout),

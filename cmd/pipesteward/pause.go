@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,12 +31,22 @@ func pauseCommand(stdout io.Writer) *cli.Command {
 			"against the job's real state again afterwards.",
 		Flags: append(scopeFlags(),
 			&cli.StringFlag{Name: "for", Usage: "how `LONG`, like 2h; default: until resume"},
-			&cli.TimestampFlag{Name: "until", Usage: "until `WHEN`, like 2026-12-24T18:00:00Z", Config: cli.TimestampConfig{Layouts: []string{time.RFC3339}}},
+			&cli.StringFlag{Name: "until", Usage: "until `WHEN`, like 2026-12-24T18:00:00Z"},
 			&cli.StringFlag{Name: "reason", Usage: "`WHY`, for those who look"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
+			var until time.Time
+			if c.IsSet("until") {
+				var err error
+				if until, err = time.Parse(time.RFC3339, c.String("until")); err != nil {
+					return &usageError{fmt.Errorf("--until: %q is not a time like %s: for a duration there is --for", c.String("until"), timeText(time.Now()))}
+				}
+			}
+			if c.IsSet("for") && c.String("for") == "" {
+				return &usageError{errors.New("--for is empty, as an unset variable is: give a duration, or leave it out for a pause without an end")}
+			}
 			return changePauses(ctx, c, stdout, "/api/v1/pause", admin.PauseRequest{
-				Project: given(c, "project"), Rule: given(c, "rule"), For: c.String("for"), Until: c.Timestamp("until"),
+				Project: given(c, "project"), Rule: given(c, "rule"), For: c.String("for"), Until: until,
 				Reason: c.String("reason"), By: who(c),
 			})
 		},
@@ -88,6 +99,6 @@ func printPauses(w io.Writer, all []event.Pause) {
 		fmt.Fprintln(w, "nothing is paused")
 	}
 	for _, p := range all {
-		fmt.Fprintf(w, "%s, since %s\n", p, p.Since.Format(time.RFC3339))
+		fmt.Fprintf(w, "%s, since %s\n", p, timeText(p.Since))
 	}
 }

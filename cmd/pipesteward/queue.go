@@ -18,6 +18,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -26,7 +27,7 @@ import (
 // records.
 var (
 	recordFilters = []filterFlag{
-		{"kind", "only records of this `KIND`: event, decision, outcome, ..."},
+		{"kind", "only records of this `KIND`: " + strings.Join(steer.Kinds, ", ")},
 		{"project", "only those of the project with this `PATH` or id"},
 		{"rule", "only those of the rule of this `NAME`"},
 		{"action", "only those with this `ACTION`: " + strings.Join(event.Verbs, ", ")},
@@ -34,17 +35,17 @@ var (
 		{"job", "only those of the job with this `ID`"},
 	}
 	queuedFilters = []filterFlag{
-		{"state", "only those in this `STATE`: due, waiting or in_flight"},
+		{"state", "only those in this `STATE`: due, waiting or leased"},
 		{"waits-for", "only those that wait for `WHAT`: " + strings.Join(event.Waits, ", ")},
 	}
 )
 
-func queueCommand(stdout io.Writer) *cli.Command {
+func queueCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "queue",
 		Usage: "look at the queue of a running server, and change it",
 		Commands: []*cli.Command{
-			queueListCommand(stdout),
+			queueListCommand(stdout, stderr),
 			queueRequeueCommand(stdout),
 			queueDropCommand(stdout, os.Stdin),
 		},
@@ -57,7 +58,7 @@ func queueCommand(stdout io.Writer) *cli.Command {
 	}
 }
 
-func queueListCommand(stdout io.Writer) *cli.Command {
+func queueListCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "list",
 		Usage: "list what waits, for what and until when; with --dead, what was buried and why",
@@ -75,6 +76,11 @@ func queueListCommand(stdout io.Writer) *cli.Command {
 			filters, path, member := slices.Concat(queuedFilters, recordFilters), "/api/v1/queue", "records"
 			if c.Bool("dead") {
 				path, member = "/api/v1/dead", "dead"
+				for _, f := range queuedFilters {
+					if c.IsSet(f.name) {
+						return &usageError{fmt.Errorf("--%s selects records in the queue, and --dead lists those that are not in it any more: give one", f.name)}
+					}
+				}
 			}
 			query, err := queryOf(c, filters)
 			if err != nil {
@@ -88,42 +94,44 @@ func queueListCommand(stdout io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			if c.Bool("json") {
-				return printJSON(stdout, items)
-			}
+			out, none := newItemPrinter(stdout, c.Bool("json")), "no records"
 			var l listing
 			if c.Bool("dead") {
+				none = "no dead records"
 				dead, err := decodeAll[admin.DeadRecord](items)
 				if err != nil {
 					return err
 				}
-				l = listDead(dead, newPrinter(stdout))
+				l = listDead(dead, out.colour)
 			} else {
 				records, err := decodeAll[admin.QueuedRecord](items)
 				if err != nil {
 					return err
 				}
-				l = listQueue(records, newPrinter(stdout), time.Now())
+				l = listQueue(records, out.colour, time.Now())
 			}
-			if len(l.rows) > 0 {
-				fmt.Fprintln(stdout, l.render(widthOf(stdout)))
+			if err := out.all(items, l, none); err != nil {
+				return err
+			}
+			if more {
+				defer hintMore(stderr, limit)
+			}
+			if out.json {
+				return nil
 			}
 			var depth admin.Depth
 			if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/queue?limit=1", nil, &depth); err != nil {
 				return err
 			}
-			fmt.Fprintf(stdout, "%s in all\n", depthText(depth))
-			if more {
-				fmt.Fprintf(stdout, "there may be more that match: --limit %d\n", 10*limit)
-			}
-			return nil
+			_, err = fmt.Fprintf(stdout, "%s in all\n", depthText(depth))
+			return err
 		},
 	}
 }
 
 // depthText counts the records of the queue for people.
 func depthText(d admin.Depth) string {
-	return fmt.Sprintf("%d due, %d waiting, %d in flight, %d dead", d.Due, d.Waiting, d.Leased, d.Dead)
+	return fmt.Sprintf("%d due, %d waiting, %d leased, %d dead", d.Due, d.Waiting, d.Leased, d.Dead)
 }
 
 // listQueue returns the list of records in the queue.
@@ -131,7 +139,7 @@ func listQueue(records []admin.QueuedRecord, p printer, now time.Time) listing {
 	l := listing{head: []any{"until", "state", "what", "project", "pipeline/job", "rule", "tries", "waits for"}}
 	for _, r := range records {
 		why := strings.TrimSpace(strings.Join([]string{r.WaitsFor, r.Reason}, "\n"))
-		until := localTime(r.Until)
+		until := timeText(r.Until)
 		about := cmp.Or(r.About, r.Kind)
 		l.rows = append(l.rows, row{
 			cells: []any{until, stateText(r.State, p), about, r.Project, jobText(r.Pipeline, r.Job, r.JobName), r.Rule, strconv.Itoa(r.Tries), why + idLine(r.ID, p)},
@@ -153,8 +161,8 @@ func idLine(id string, p printer) string { return "\n" + p.dim(id) }
 // stateText returns the state of a record in its colour.
 func stateText(state string, p printer) string {
 	switch state {
-	case admin.StateInFlight:
-		return p.green("in flight")
+	case admin.StateLeased:
+		return p.green(state)
 	case admin.StateWaiting:
 		return p.yellow(state)
 	}
@@ -166,12 +174,12 @@ func dueText(r admin.QueuedRecord, now time.Time) string {
 	var parts []string
 	switch r.State {
 	case admin.StateWaiting:
-		parts = []string{fmt.Sprintf("until %s, in %s", localTime(r.Until), event.Coarse(max(r.Until.Sub(now), 0)))}
+		parts = []string{fmt.Sprintf("until %s, in %s", timeText(r.Until), event.Coarse(max(r.Until.Sub(now), 0)))}
 		if r.WaitsFor != "" {
 			parts = append(parts, "for "+r.WaitsFor)
 		}
 	case admin.StateDue:
-		parts = []string{"since " + localTime(r.Until)}
+		parts = []string{"since " + timeText(r.Until)}
 	}
 	if r.Tries > 0 {
 		parts = append(parts, "tried "+english.Plural(r.Tries, "time", ""))
@@ -203,10 +211,10 @@ func listDead(dead []admin.DeadRecord, p printer) listing {
 	for _, d := range dead {
 		about := cmp.Or(d.About, d.Kind)
 		l.rows = append(l.rows, row{
-			cells: []any{localTime(d.At), about, d.Project, jobText(d.Pipeline, d.Job, d.JobName), d.Rule, d.Reason + idLine(d.ID, p)},
+			cells: []any{timeText(d.At), about, d.Project, jobText(d.Pipeline, d.Job, d.JobName), d.Rule, d.Reason + idLine(d.ID, p)},
 			paragraph: []string{
 				p.bold(about) + "  " + p.red("dead"),
-				"since " + localTime(d.At),
+				"since " + timeText(d.At),
 				whereText(d.Subject),
 				d.Reason,
 				strings.TrimSpace(idLine(d.ID, p)),
@@ -246,7 +254,7 @@ func queueDropCommand(stdout io.Writer, stdin *os.File) *cli.Command {
 		Usage:     "remove records that wait, or dead ones, for good",
 		ArgsUsage: "ID…",
 		Description: "An ID is that of a record (`queue list`, `queue list --dead`). The outcome of a decision that is dropped is `skipped`.\n" +
-			"A record in flight can't be dropped.",
+			"A leased record, which a worker carries out now, can't be dropped.",
 		Flags: append(changeFlags(), &cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask first"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() && !c.Bool("yes") {
@@ -291,8 +299,8 @@ func eachRecord(ctx context.Context, c *cli.Command, stdout io.Writer, change st
 		}
 		var done event.Requeued
 		err := callAdmin(ctx, c, http.MethodPost, "/api/v1/queue/"+url.PathEscape(id)+"/"+change, admin.ChangeRequest{By: who(c), Reason: c.String("reason")}, &done)
-		if refused, ok := errors.AsType[*refusedError](err); ok {
-			errs = append(errs, fmt.Errorf("%s: %w", id, refused))
+		if _, refused := errors.AsType[*refusedError](err); refused {
+			errs = append(errs, fmt.Errorf("%s: %w", id, err))
 			continue
 		}
 		if err != nil {

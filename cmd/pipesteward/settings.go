@@ -138,12 +138,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	if err != nil || maxAge <= 0 || time.Duration(maxAge) > mostCatchUp {
 		wrong = wrong.With("catch-up-max-age", fmt.Errorf("%q is not a time up to %s, like 24h", c.String("catch-up-max-age"), model.Duration(mostCatchUp)))
 	}
-	list := func(name string) []string {
-		if c.IsSet(name) {
-			return c.StringSlice(name)
-		}
-		return app.Trimmed(strings.Split(os.Getenv(env(name)), ","))
-	}
+	list := func(name string) []string { return listOf(c, name) }
 	projects := list("projects")
 	for _, entry := range projects {
 		wrong = wrong.With("projects", rules.CheckProjects(entry))
@@ -186,6 +181,14 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		Version:     version(),
 	}
 	return o, wrong.Err()
+}
+
+// listOf returns the values of a setting of listFlag.
+func listOf(c *cli.Command, name string) []string {
+	if c.IsSet(name) {
+		return c.StringSlice(name)
+	}
+	return app.Trimmed(strings.Split(os.Getenv(env(name)), ","))
 }
 
 // parseRate parses "300/1m": at most 300 requests in any window of a minute. A

@@ -91,13 +91,16 @@ func counted(counts map[string]int) string {
 
 // changeText returns who changed what and when.
 func changeText(c event.Change) string {
-	text := localTime(c.At) + "  " + c.Action
+	text := timeText(c.At) + "  " + c.Action
 	if c.Target != "" {
 		text += " " + c.Target
 	}
 	text += " by " + cmp.Or(c.By, c.From, "somebody")
 	if c.Reason != "" {
 		text += ": " + c.Reason
+	}
+	if !c.Until.IsZero() {
+		text += ", until " + timeText(c.Until)
 	}
 	return text
 }

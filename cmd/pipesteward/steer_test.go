@@ -104,7 +104,7 @@ func TestRequeueDeadRecord(t *testing.T) {
 	id := env.buriedEvent(server.URL(), job)
 	first, second := env.run("--store", server.URL()), env.run("--store", server.URL())
 
-	first.wants([]string{"queue", "list", "--dead"}, "a bug that is mended", "rspec failed", "platform/shop", "0 due, 0 waiting, 0 in flight, 1 dead in all")
+	first.wants([]string{"queue", "list", "--dead"}, "a bug that is mended", "rspec failed", "platform/shop", "0 due, 0 waiting, 0 leased, 1 dead in all")
 	first.wants([]string{"status"}, "dead because: a bug that is mended (1)")
 	if dead := list[admin.DeadRecord](first, "queue", "list", "--dead", "--project", "platform/shop"); len(dead) != 1 || dead[0].ID != id {
 		t.Fatalf("dead records %+v, want %s", dead, id)
@@ -205,8 +205,9 @@ func TestDropRecord(t *testing.T) {
 	p := env.run()
 	p.post(env.gitlab.JobHookBody(env.stuckJob().ID))
 	p.eventually("the retry waits", func() bool { return len(p.outcomes()) == 1 })
-	p.wants([]string{"queue", "list"}, "retry of rspec", "waiting", "delay", "platform/shop", "retry-stuck", "0 due, 1 waiting, 0 in flight, 0 dead in all")
-	p.wants([]string{"queue", "list", "--waits-for", "budget"}, "1 waiting")
+	p.wants([]string{"queue", "list"}, "retry of rspec", "waiting", "delay", "platform/shop", "retry-stuck", "0 due, 1 waiting, 0 leased, 0 dead in all")
+	p.wants([]string{"queue", "list", "--waits-for", "budget"}, "no records\n", "1 waiting")
+	p.wants([]string{"queue", "list", "--dead"}, "no dead records\n")
 	p.wants([]string{"status"}, "0 due, 1 waiting", "waiting for: delay (1)")
 	records := list[admin.QueuedRecord](p, "queue", "list", "--rule", "retry-stuck", "--state", "waiting")
 	if len(records) != 1 || records[0].WaitsFor != event.WaitDelay {
@@ -344,6 +345,40 @@ func TestSteeringExplainsItself(t *testing.T) {
 			t.Errorf("%v: exit status %d, %q, want %d and %q", test.args, code, errs.String(), test.code, test.says)
 		}
 	}
+}
+
+// TestWrongFiltersAreUsage: what the server finds wrong in a command line is told by the
+// command's own flags, with the exit status of a wrong command line.
+func TestWrongFiltersAreUsage(t *testing.T) {
+	t.Parallel()
+	p := newEnvironment(t).run()
+	for _, test := range []struct{ line, says string }{
+		{"decisions --action bad", "--action: it must be one of retry,"},
+		{"decisions --outcome bad", `--outcome: "bad" is none of done,`},
+		{"decisions --job abc", "--job: it must be an id"},
+		{"decisions --since yesterday", "--since: it must be a duration like 2h"},
+		{"decisions --follow --since yesterday", "--since: it must be a duration like 2h"},
+		{"deliveries --result bad", "--result: it must be one of stored,"},
+		{"deliveries --since yesterday", "--since: it must be a duration like 2h"},
+		{"queue list --waits-for x", "--waits-for: it must be one of delay,"},
+		{"queue list --kind nonsense", "--kind: it must be one of event, decision, outcome, sweep,"},
+		{"queue list --dead --kind nonsense", "--kind: it must be one of event, decision, outcome, sweep,"},
+		{"queue list --dead --state due", "--state selects records in the queue, and --dead lists"},
+		{"pause --for 10", `--for: "10" is not a duration`},
+		{"pause --for 1h --until 2999-01-01T00:00:00Z", "--for and --until both say when the pause ends"},
+		{"pause --until tomorrow", `--until: "tomorrow" is not a time like 2`},
+		{"pause --until=", `--until: "" is not a time like 2`},
+		{"pause --for=", "--for is empty, as an unset variable is"},
+		{"pause --rule retry-stuk", `there is no rule "retry-stuk": there are retry-stuck`},
+		{"resume --every --rule x", "--every ends all pauses: give it without --project and --rule"},
+	} {
+		code, out, errs := p.output(strings.Fields(test.line)...)
+		if code != 2 || out != "" || !strings.HasPrefix(errs, "pipesteward: "+test.says) {
+			t.Errorf("%s: exit status %d, %q, %q, want 2 and %q", test.line, code, out, errs, test.says)
+		}
+	}
+	p.refuses([]string{"resume"}, "`pipesteward status` lists those that are")
+	p.refuses([]string{"queue", "drop", "--yes", "x"}, "`pipesteward queue list`")
 }
 
 func TestConfirmDrop(t *testing.T) {

@@ -462,9 +462,9 @@ func TestWhyOfNothing(t *testing.T) {
 	}{
 		{"no address", nil, 2, "why needs the address of a job or a pipeline"},
 		{"two addresses", []string{"a", "b"}, 2, "why takes one address"},
-		{"an id", []string{"1977"}, 1, `"1977" is no address: give the address`},
-		{"another page", []string{env.gitlab.URL() + "/platform/shop/-/issues/1"}, 1, "is no page of a job or a pipeline"},
-		{"another GitLab", []string{"https://gitlab.com/platform/shop/-/jobs/1"}, 1, "gitlab.com is a page of another GitLab than " + env.gitlab.URL()},
+		{"an id", []string{"1977"}, 2, `"1977" is no address: give the address`},
+		{"another page", []string{env.gitlab.URL() + "/platform/shop/-/issues/1"}, 2, "is no page of a job or a pipeline"},
+		{"another GitLab", []string{"https://gitlab.com/platform/shop/-/jobs/1"}, 2, "gitlab.com is a page of another GitLab than " + env.gitlab.URL()},
 		{"no such job", []string{env.gitlab.URL() + "/platform/shop/-/jobs/99999"}, 1, "no job 99999 of platform/shop (404"},
 		{"no such project", []string{env.gitlab.URL() + "/platform/none/-/pipelines/1"}, 1, "no pipeline 1 of platform/none (404"},
 		{"a hidden project", []string{fmt.Sprintf("%s/secret/project/-/jobs/%d", env.gitlab.URL(), hidden.ID)}, 1, "or the user is no member of the project"},

@@ -93,6 +93,8 @@ type Config struct {
 	Pauses     Pauser
 	Steerer    Steerer
 	Changes    Changes
+	// Kinds are the kinds of the queue's records.
+	Kinds []string
 	// Describe returns what a record of the queue is about, by its kind and its body.
 	Describe func(kind string, body []byte) event.Subject
 	Stories  Storyteller

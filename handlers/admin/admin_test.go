@@ -191,7 +191,7 @@ func newAdminRig(tb testing.TB) *adminRig {
 	tb.Helper()
 	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}}
 	r.Server = httptest.NewServer(described(tb, admin.New(admin.Config{
-		Steerer: r, Changes: r.changes, Describe: steer.Describe, Pauses: noPauses{}, Now: func() time.Time { return now },
+		Steerer: r, Changes: r.changes, Kinds: steer.Kinds, Describe: steer.Describe, Pauses: noPauses{}, Now: func() time.Time { return now },
 		Addr:       &net.TCPAddr{IP: net.IPv4zero},
 		Reload:     func() error { return nil },
 		Store:      r.store,
@@ -326,7 +326,9 @@ func TestAdminAnswersErrors(t *testing.T) {
 		{"/api/v1/dead?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
 		{"/api/v1/queue?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
 		{"/api/v1/queue?waits_for=godot", nil, 400, `parameter "waits_for": it must be one of delay, turn, pause, storm, budget, gitlab, receiver, schedule, error`},
-		{"/api/v1/queue?state=dead", nil, 400, `parameter "state": it must be one of due, waiting, in_flight`},
+		{"/api/v1/queue?kind=nonsense", nil, 400, `parameter "kind": it must be one of event, decision, outcome, sweep, follow, storm, trouble, webhooks`},
+		{"/api/v1/dead?kind=nonsense", nil, 400, `parameter "kind": it must be one of event, decision, outcome, sweep, follow, storm, trouble, webhooks`},
+		{"/api/v1/queue?state=dead", nil, 400, `parameter "state": it must be one of due, waiting, leased`},
 		{"/api/v1/decisions?since=yesterday", nil, 400, `parameter "since": it must be a duration like 2h or 7d, or a time like 2026-12-24T18:00:00Z`},
 		{"/api/v1/decisions?id=a&rule=b", nil, 400, `parameter "id": give the ids of 1 to 50 decisions, and no other parameter`},
 		{"/api/v1/decisions?id=", nil, 400, `parameter "id": give the ids of 1 to 50 decisions, and no other parameter`},
@@ -521,18 +523,18 @@ func TestAdminQueueAndDead(t *testing.T) {
 	r.store.dead = []store.DeadRecord{
 		{ID: "event:1", Kind: event.RecordEvent, Body: []byte(`{"event":{"kind":"job","id":"1"},"job":{"id":90412,"name":"rspec","status":"failed"}}`), Reason: "no rights", At: at},
 		{ID: "event:2", Kind: event.RecordEvent, Body: []byte(`{`), Reason: "not readable", At: at},
-		{ID: "other:3", Kind: "other", Body: []byte(`{}`), Reason: "unknown kind", At: at},
+		{ID: "other:3", Kind: "webhooks", Body: []byte(`{}`), Reason: "unknown kind", At: at},
 	}
 	const first = `{"id":"event:1","kind":"event","reason":"no rights","at":"2026-03-04T09:00:00Z","about":"rspec failed","job":90412,"job_name":"rspec","record":{"event":{"kind":"job","id":"1"},"job":{"id":90412,"name":"rspec","status":"failed"}}}`
 	const second = `{"id":"event:2","kind":"event","reason":"not readable","at":"2026-03-04T09:00:00Z"}`
-	const third = `{"id":"other:3","kind":"other","reason":"unknown kind","at":"2026-03-04T09:00:00Z"}`
+	const third = `{"id":"other:3","kind":"webhooks","reason":"unknown kind","at":"2026-03-04T09:00:00Z"}`
 	for path, want := range map[string]string{
-		"/api/v1/queue":           `{"due":4,"waiting":3,"leased":2,"dead":3,"records":[],"next":""}`,
-		"/api/v1/dead":            fmt.Sprintf(`{"dead":[%s,%s,%s],"next":""}`, first, second, third),
-		"/api/v1/dead?limit=1":    fmt.Sprintf(`{"dead":[%s],"next":"1"}`, first),
-		"/api/v1/dead?cursor=2":   fmt.Sprintf(`{"dead":[%s],"next":""}`, third),
-		"/api/v1/dead?kind=other": fmt.Sprintf(`{"dead":[%s],"next":""}`, third),
-		"/api/v1/dead?job=90412":  fmt.Sprintf(`{"dead":[%s],"next":""}`, first),
+		"/api/v1/queue":              `{"due":4,"waiting":3,"leased":2,"dead":3,"records":[],"next":""}`,
+		"/api/v1/dead":               fmt.Sprintf(`{"dead":[%s,%s,%s],"next":""}`, first, second, third),
+		"/api/v1/dead?limit=1":       fmt.Sprintf(`{"dead":[%s],"next":"1"}`, first),
+		"/api/v1/dead?cursor=2":      fmt.Sprintf(`{"dead":[%s],"next":""}`, third),
+		"/api/v1/dead?kind=webhooks": fmt.Sprintf(`{"dead":[%s],"next":""}`, third),
+		"/api/v1/dead?job=90412":     fmt.Sprintf(`{"dead":[%s],"next":""}`, first),
 	} {
 		if code, answer := r.get(t, path); code != 200 || answer != want {
 			t.Errorf("%s is %d\n%s\nwant\n%s", path, code, answer, want)

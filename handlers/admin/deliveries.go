@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -13,9 +14,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// maxDeliveries is how many deliveries one response may have: all that are kept, and a
-// few more.
-const maxDeliveries = 2000
+// MaxDeliveries is how many deliveries one response may have. There are no pages.
+const MaxDeliveries = 2000
 
 // DeliveriesPage is the response to GET /api/v1/deliveries, newest first.
 type DeliveriesPage struct {
@@ -23,7 +23,7 @@ type DeliveriesPage struct {
 }
 
 func (a *admin) deliveries(c echo.Context) error {
-	q, err := parseDeliveriesQuery(c.QueryParams())
+	q, err := parseDeliveriesQuery(c.QueryParams(), a.Now())
 	if err != nil {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
@@ -41,21 +41,24 @@ type deliveriesQuery struct {
 	result        string
 	project       string // path or id
 	pipeline, job int64  // 0 for any
+	since         time.Time
 	limit         int
 }
 
-func parseDeliveriesQuery(v url.Values) (deliveriesQuery, error) {
+func parseDeliveriesQuery(v url.Values, now time.Time) (deliveriesQuery, error) {
 	result, err1 := oneOf(v, "result", event.DeliveryResults)
 	pipeline, err2 := idOf(v, "pipeline")
 	job, err3 := idOf(v, "job")
-	limit, err4 := limitUpTo(v, maxDeliveries)
-	q := deliveriesQuery{result: result, project: v.Get("project"), pipeline: pipeline, job: job, limit: limit}
-	return q, errors.Join(known(v, "result", "project", "pipeline", "job", "limit"), err1, err2, err3, err4)
+	since, err5 := sinceOf(v, now)
+	limit, err4 := limitUpTo(v, MaxDeliveries)
+	q := deliveriesQuery{result: result, project: v.Get("project"), pipeline: pipeline, job: job, since: since, limit: limit}
+	return q, errors.Join(known(v, "result", "project", "pipeline", "job", "since", "limit"), err1, err2, err3, err4, err5)
 }
 
 func (q *deliveriesQuery) matches(d *event.Delivery) bool {
 	return (q.result == "" || q.result == d.Result) &&
 		(q.project == "" || q.project == d.Project || q.project == strconv.FormatInt(d.ProjectID, 10)) &&
 		(q.pipeline == 0 || q.pipeline == d.Pipeline) &&
-		(q.job == 0 || q.job == d.Job)
+		(q.job == 0 || q.job == d.Job) &&
+		!d.At.Before(q.since)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -34,10 +35,10 @@ func (d *delivered) Deliveries(_ context.Context, match func(*event.Delivery) bo
 func TestDeliveries(t *testing.T) {
 	r := newAdminRig(t)
 	r.deliveries.list = []event.Delivery{
-		{Event: "4", Result: event.DeliveryStored, Project: "platform/shop", ProjectID: 7, Pipeline: 70, Job: 700},
-		{Event: "3", Result: event.DeliveryIgnored, Project: "platform/shop", ProjectID: 7, Pipeline: 70, Job: 701},
-		{Event: "2", Result: event.DeliveryUnauthorized},
-		{Event: "1", Result: event.DeliveryStored, Project: "platform/api", ProjectID: 8, Pipeline: 80},
+		{At: now, Event: "4", Result: event.DeliveryStored, Project: "platform/shop", ProjectID: 7, Pipeline: 70, Job: 700},
+		{At: now.Add(-time.Minute), Event: "3", Result: event.DeliveryIgnored, Project: "platform/shop", ProjectID: 7, Pipeline: 70, Job: 701},
+		{At: now.Add(-time.Hour), Event: "2", Result: event.DeliveryUnauthorized},
+		{At: now.Add(-time.Hour), Event: "1", Result: event.DeliveryStored, Project: "platform/api", ProjectID: 8, Pipeline: 80},
 	}
 	for query, want := range map[string][]string{
 		"":                                {"4", "3", "2", "1"},
@@ -48,6 +49,8 @@ func TestDeliveries(t *testing.T) {
 		"?pipeline=70&result=stored":      {"4"},
 		"?job=701":                        {"3"},
 		"?job=702":                        {},
+		"?since=1m":                       {"4", "3"},
+		"?since=30s&project=8":            {},
 		"?project=platform/shop&limit=1":  {"4"},
 		"?project=Platform%2Fshop":        {},
 		"?pipeline=80&limit=2000&result=": {"1"},
@@ -80,7 +83,8 @@ func TestBadDeliveriesQueries(t *testing.T) {
 		"result=accepted":       `{"error":"parameter \"result\": it must be one of stored, duplicate, ignored, unauthorized, foreign, malformed, too_large, slow, unavailable, panic"}`,
 		"job=x":                 `{"error":"parameter \"job\": it must be an id, a whole number from 1"}`,
 		"limit=2001":            `{"error":"parameter \"limit\": it must be a whole number from 1 to 2000"}`,
-		"projct=a":              `{"error":"parameter \"projct\" is unknown: there are result, project, pipeline, job, limit"}`,
+		"since=yesterday":       `{"error":"parameter \"since\": it must be a duration like 2h or 7d, or a time like 2026-12-24T18:00:00Z"}`,
+		"projct=a":              `{"error":"parameter \"projct\" is unknown: there are result, project, pipeline, job, since, limit"}`,
 		"pipeline=1&pipeline=2": `{"error":"parameter \"pipeline\" is given 2 times: give it once"}`,
 	} {
 		if code, answer := r.get(t, "/api/v1/deliveries?"+query); code != http.StatusBadRequest || answer != want {

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pipesteward/pipesteward/handlers"
-	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -61,7 +60,7 @@ func scopeOf(project, rule *string) (event.Pause, error) {
 		switch {
 		case scope.from == nil:
 		case *scope.from == "":
-			return p, fmt.Errorf("%q is empty: give a value, or leave it out for everything", scope.name)
+			return p, fmt.Errorf("parameter %q is empty: give a value, or leave it out for everything", scope.name)
 		default:
 			*scope.to = *scope.from
 		}
@@ -96,11 +95,7 @@ func (a *admin) pause(c echo.Context) error {
 	case err != nil:
 		return a.unavailable(c, err)
 	}
-	reason := p.Reason
-	if !p.Until.IsZero() {
-		reason = strings.TrimSpace(reason + " (until " + p.Until.UTC().Format(time.RFC3339) + ")")
-	}
-	a.changed(c, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: reason})
+	a.changed(c, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: p.Reason, Until: p.Until})
 	return a.paused(ctx, c)
 }
 
@@ -110,17 +105,29 @@ func (a *admin) check(p *event.Pause, span string) error {
 		d, err := model.ParseDuration(span)
 		switch {
 		case err != nil || d <= 0:
-			return fmt.Errorf(`"for": %q is not a duration: write for instance 30m, 2h or 1d`, span)
+			return fmt.Errorf(`parameter "for": %q is not a duration: write for instance 30m, 2h or 1d`, span)
 		case !p.Until.IsZero():
-			return errors.New(`"for" and "until" both say when the pause ends: give one`)
+			return errors.New(`parameter "for" and parameter "until" both say when the pause ends: give one`)
 		}
 		p.Until = a.Now().Add(time.Duration(d))
 	}
-	isNamed := func(r rules.Summary) bool { return r.Name == p.Rule }
-	if p.Rule != "" && !slices.ContainsFunc(a.Rules.State().Rules, isNamed) {
-		return fmt.Errorf("there is no rule %q: GET /api/v1/rules lists them", p.Rule)
+	var names []string
+	for _, r := range a.Rules.State().Rules {
+		names = append(names, r.Name)
+	}
+	if p.Rule != "" && !slices.Contains(names, p.Rule) {
+		return fmt.Errorf("there is no rule %q: there are %s", p.Rule, someOf(names))
 	}
 	return p.Check(a.Now())
+}
+
+// someOf lists names for an error, but not hundreds.
+func someOf(names []string) string {
+	const most = 20
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (a *admin) resume(c echo.Context) error {
@@ -136,7 +143,7 @@ func (a *admin) resume(c echo.Context) error {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
 	if req.Every && p.Scope() != (event.Pause{}).Scope() {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: `"every" ends all pauses: give it without "project" and "rule"`})
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: `parameter "every" ends all pauses: give it without parameter "project" and parameter "rule"`})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
@@ -153,7 +160,7 @@ func (a *admin) resume(c echo.Context) error {
 	case err != nil:
 		return a.unavailable(c, err)
 	case !found:
-		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no pause with the scope %q is in force: GET /api/v1/status lists those that are", p.Scope())})
+		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no pause with the scope %q is in force: `pipesteward status` lists those that are", p.Scope())})
 	}
 	a.changed(c, event.Change{Action: event.ChangeResume, Target: p.Scope(), By: by})
 	return a.paused(ctx, c)

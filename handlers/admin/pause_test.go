@@ -62,11 +62,11 @@ func TestPauseAndResume(t *testing.T) {
 		{path: "/api/v1/pause", body: `{"rule": "retry-stuck", "until": "2999-01-01T00:00:00Z"}`, code: 200, says: []string{`"rule":"retry-stuck"`}},
 		{path: "/api/v1/status", code: 200, says: []string{`"by":"ann"`, `"project":"platform/*"`, `"rule":"retry-stuck"`}},
 		{path: "/api/v1/resume", body: `{"by": "ann"}`, code: 200, says: []string{`"project":"platform/*"`}, lacks: `"reason":"the cluster moves"`},
-		{path: "/api/v1/resume", body: `{"project": "mobile/*"}`, code: 404, says: []string{"GET /api/v1/status lists those that are"}},
+		{path: "/api/v1/resume", body: `{"project": "mobile/*"}`, code: 404, says: []string{"`pipesteward status` lists those that are"}},
 		{path: "/api/v1/resume", body: `{"every": true}`, code: 200, says: []string{`"paused":[]`}},
 
 		{path: "/api/v1/pause", body: `{"projects": "x"}`, code: 400, says: []string{`unknown field \"projects\"`}},
-		{path: "/api/v1/pause", body: `{"rule": "retry-stuk"}`, code: 400, says: []string{`there is no rule \"retry-stuk\"`}},
+		{path: "/api/v1/pause", body: `{"rule": "retry-stuk"}`, code: 400, says: []string{`there is no rule \"retry-stuk\": there are retry-stuck`}},
 		{path: "/api/v1/pause", body: `{"rule": "retry-stuck", "project": "x"}`, code: 400, says: []string{"make two"}},
 		{path: "/api/v1/pause", body: `{"project": "{a"}`, code: 400, says: []string{"is not a glob pattern"}},
 		{path: "/api/v1/pause", body: `{"for": "two hours"}`, code: 400, says: []string{"write for instance 30m, 2h or 1d"}},
@@ -82,7 +82,7 @@ func TestPauseAndResume(t *testing.T) {
 		{path: "/api/v1/resume", body: `{"every": "yes"}`, code: 400, says: []string{`\"every\" must be true or false, not string`}},
 		{path: "/api/v1/pause", body: `{"until": "yesterday"}`, code: 400, says: []string{"is not a time: write for instance 2026-12-24T18:00:00Z"}},
 		{path: "/api/v1/pause", body: `{}`, kind: "text/plain", code: 400, says: []string{"Content-Type: application/json"}},
-		{path: "/api/v1/resume", body: `{"every": true, "rule": "retry-stuck"}`, code: 400, says: []string{`without \"project\" and \"rule\"`}},
+		{path: "/api/v1/resume", body: `{"every": true, "rule": "retry-stuck"}`, code: 400, says: []string{`without parameter \"project\" and parameter \"rule\"`}},
 		{path: "/api/v1/status", code: 200, says: []string{`"paused":[]`}},
 	} {
 		method := http.MethodPost
@@ -111,10 +111,10 @@ func TestPauseAndResume(t *testing.T) {
 	}
 	var recorded []string
 	for _, c := range made.all {
-		recorded = append(recorded, strings.TrimSpace(c.Action+" "+c.Target+" "+c.By+" "+c.Reason))
+		recorded = append(recorded, strings.TrimSpace(strings.Join([]string{c.Action, c.Target, c.By, c.Reason, untilText(c)}, " ")))
 	}
 	if diff := cmp.Diff([]string{
-		"resume every pause", "resume all ann", "pause rule:retry-stuck  (until 2999-01-01T00:00:00Z)", "pause project:platform/*  (until " + until + ")", "pause all ann the cluster moves",
+		"resume every pause", "resume all ann", "pause rule:retry-stuck   2999-01-01T00:00:00Z", "pause project:platform/*   " + until, "pause all ann the cluster moves",
 	}, recorded); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
@@ -123,6 +123,14 @@ func TestPauseAndResume(t *testing.T) {
 			t.Errorf("the log lacks %s:\n%s", line, log.String())
 		}
 	}
+}
+
+// untilText returns when the pause of a change ends; "": it has no end.
+func untilText(c event.Change) string {
+	if c.Until.IsZero() {
+		return ""
+	}
+	return c.Until.UTC().Format(time.RFC3339)
 }
 
 // TestPausesAreBounded: one pause too many is the caller's to mend, and no

@@ -18,9 +18,9 @@ import (
 
 // States of a record in the queue.
 const (
-	StateDue      = "due"       // it can be leased now
-	StateWaiting  = "waiting"   // it is due later
-	StateInFlight = "in_flight" // a worker has leased it
+	StateDue     = "due"     // it can be leased now
+	StateWaiting = "waiting" // it is due later
+	StateLeased  = "leased"  // a worker carries it out
 )
 
 // QueuePage is the response to GET /api/v1/queue: how many records there are, and a page
@@ -37,7 +37,7 @@ type QueuedRecord struct {
 	ID    string `json:"id"`
 	Kind  string `json:"kind"`
 	State string `json:"state"` // one of the states above
-	// Until is when it is due, or while it is in flight, when its lease ends unless
+	// Until is when it is due, or while it is leased, when its lease ends unless
 	// that is renewed.
 	Until    time.Time `json:"until"`
 	Tries    int       `json:"tries"`              // how often it was leased
@@ -83,7 +83,7 @@ func newSubject(s event.Subject) Subject {
 }
 
 func (a *admin) queue(c echo.Context) error {
-	q, err := parseRecordsQuery(c.QueryParams(), true)
+	q, err := parseRecordsQuery(c.QueryParams(), a.Kinds, true)
 	if err != nil {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
@@ -117,13 +117,13 @@ func (a *admin) queuedRecord(r store.QueuedRecord, now time.Time) QueuedRecord {
 	case !r.Next().After(now):
 		record.State, record.WaitsFor = StateDue, ""
 	case !r.Expires.IsZero():
-		record.State, record.WaitsFor = StateInFlight, ""
+		record.State, record.WaitsFor = StateLeased, ""
 	}
 	return record
 }
 
 func (a *admin) dead(c echo.Context) error {
-	q, err := parseRecordsQuery(c.QueryParams(), false)
+	q, err := parseRecordsQuery(c.QueryParams(), a.Kinds, false)
 	if err != nil {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
@@ -154,22 +154,23 @@ type recordsQuery struct {
 }
 
 // parseRecordsQuery reads the query of records in the queue, or of dead ones.
-func parseRecordsQuery(v url.Values, queued bool) (recordsQuery, error) {
+func parseRecordsQuery(v url.Values, kinds []string, queued bool) (recordsQuery, error) {
 	names := []string{"kind", "project", "rule", "action", "pipeline", "job", "limit", "cursor"}
 	if queued {
 		names = append([]string{"state", "waits_for"}, names...)
 	}
-	state, err1 := oneOf(v, "state", []string{StateDue, StateWaiting, StateInFlight})
+	state, err1 := oneOf(v, "state", []string{StateDue, StateWaiting, StateLeased})
 	waitsFor, err2 := oneOf(v, "waits_for", event.Waits)
 	action, err3 := oneOf(v, "action", event.Verbs)
 	pipeline, err4 := idOf(v, "pipeline")
 	job, err5 := idOf(v, "job")
 	limit, err6 := limitOf(v)
+	kind, err7 := oneOf(v, "kind", kinds)
 	q := recordsQuery{
-		kind: v.Get("kind"), state: state, waitsFor: waitsFor, project: v.Get("project"), rule: v.Get("rule"), action: action,
+		kind: kind, state: state, waitsFor: waitsFor, project: v.Get("project"), rule: v.Get("rule"), action: action,
 		pipeline: pipeline, job: job, limit: limit, cursor: v.Get("cursor"),
 	}
-	return q, errors.Join(known(v, names...), err1, err2, err3, err4, err5, err6)
+	return q, errors.Join(known(v, names...), err1, err2, err3, err4, err5, err6, err7)
 }
 
 func (q *recordsQuery) matches(kind, state, waitsFor string, s Subject) bool {

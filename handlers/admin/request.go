@@ -48,7 +48,7 @@ func readRequest(c echo.Context, into any) error {
 	case errors.Is(err, io.EOF):
 		return errors.New("the body is empty: send a JSON object, such as {} for everything")
 	case errors.As(err, &kind):
-		return fmt.Errorf("%q must be %s, not %s", kind.Field, kindsOfJSON[kind.Type.Kind()], kind.Value)
+		return fmt.Errorf("parameter %q must be %s, not %s", kind.Field, kindsOfJSON[kind.Type.Kind()], kind.Value)
 	case errors.As(err, &date):
 		return fmt.Errorf("%s is not a time: write for instance 2026-12-24T18:00:00Z", date.Value)
 	}

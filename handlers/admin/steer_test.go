@@ -73,7 +73,7 @@ func TestQueueLists(t *testing.T) {
 			i.ID, i.State, i.Reason, i.About, i.Until, i.Tries = "event:d", "due", "500", "rspec failed", now.Add(-time.Minute), 3
 		}),
 		with(shop, func(i *item) {
-			i.ID, i.State, i.About, i.Until, i.Tries, i.Rule, i.Action = "decision:leased", "in_flight", "retry of rspec", now.Add(time.Second), 1, "retry-stuck", "retry"
+			i.ID, i.State, i.About, i.Until, i.Tries, i.Rule, i.Action = "decision:leased", "leased", "retry of rspec", now.Add(time.Second), 1, "retry-stuck", "retry"
 		}),
 		with(shop, func(i *item) {
 			i.ID, i.State, i.About, i.Until, i.Tries, i.Rule, i.Action = "decision:budget", "waiting", "retry of rspec", now.Add(time.Minute), 2, "retry-stuck", "retry"
@@ -86,7 +86,7 @@ func TestQueueLists(t *testing.T) {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
 	for query, ids := range map[string]string{
-		"state=due": "event:d", "state=in_flight": "decision:leased", "state=waiting": "decision:budget storm:runner:1 other:1", "waits_for=budget": "decision:budget",
+		"state=due": "event:d", "state=leased": "decision:leased", "state=waiting": "decision:budget storm:runner:1 other:1", "waits_for=budget": "decision:budget",
 		"kind=storm": "storm:runner:1", "project=7": "event:d decision:leased decision:budget", "project=platform/shop&kind=event": "event:d",
 		"rule=retry-stuck": "decision:leased decision:budget", "action=play": "", "pipeline=70&job=700&limit=2": "event:d decision:leased", "cursor=3": "storm:runner:1 other:1",
 	} {
@@ -125,7 +125,7 @@ func TestSteer(t *testing.T) {
 		{"a plain id, without a body", path + "event:1/requeue", "", nil, 200, `"id":"event:1"`, "requeue event:1 by "},
 		{"an id that is escaped though it need not be", path + "event%3A1/drop", "", nil, 200, `"id":"event:1"`, "drop event:1 by "},
 		{"an unknown id", path + "x/drop", "", event.ErrNoRecord, 404, "no record and no decision has this id", "drop x by "},
-		{"in flight", path + "x/drop", "", &event.StateError{Reason: "the record is in flight"}, 409, "the record is in flight", "drop x by "},
+		{"leased", path + "x/drop", "", &event.StateError{Reason: "the record is leased"}, 409, "the record is leased", "drop x by "},
 		{"a store that fails", path + "x/requeue", "", errors.New("disk full"), 503, "the store did not answer", "requeue x by "},
 		{"an id that is too long", path + strings.Repeat("x", store.MaxID+1) + "/requeue", "", nil, 400, "1 to 1024 bytes", ""},
 		{"a slash that is not escaped", path + "a/b/requeue", "", nil, 404, "nothing at this address", ""},

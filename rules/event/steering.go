@@ -50,7 +50,7 @@ type Requeued struct {
 
 // ErrNoRecord is the error for an id that neither a record in the queue, a dead record
 // nor a decision has.
-var ErrNoRecord = errors.New("no record and no decision has this id: GET /api/v1/queue, /api/v1/dead and /api/v1/decisions list those that there are")
+var ErrNoRecord = errors.New("no record and no decision has this id: `pipesteward queue list`, `queue list --dead` and `decisions` list those that there are")
 
 // StateError is the error for a change that the state of a record or of a decision does
 // not allow.
@@ -75,4 +75,5 @@ type Change struct {
 	By     string    `json:"by,omitzero"`     // who made it, as they say or as they have logged in
 	From   string    `json:"from,omitzero"`   // the address that the request came from
 	Reason string    `json:"reason,omitzero"`
+	Until  time.Time `json:"until,omitzero"` // of a pause: when it ends by itself; zero: it does not
 }

@@ -175,7 +175,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	adminAPI := admin.New(admin.Config{
 		Pauses: pauses, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
-		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: audit.Log{Store: db, Now: time.Now}, Describe: steer.Describe,
+		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: audit.Log{Store: db, Now: time.Now}, Kinds: steer.Kinds, Describe: steer.Describe,
 		Parts: map[string]func(context.Context) any{
 			"gitlab": func(context.Context) any { return runner.Health.Status() },
 			"storms": func(ctx context.Context) any { return runner.Breakers.Status(ctx) },
