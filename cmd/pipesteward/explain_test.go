@@ -90,8 +90,8 @@ rules:
 		_, got, stderr := explain("--rules", ruleFile, "--event", hook)
 		for _, want := range []string{
 			"  → cancel pipeline 31\n",
-			"  → play job 1 \"migrate\", after the action before it\n",
-			"  → play job 2 \"deploy\", once migrate has passed\n",
+			"  → play job 1 migrate, after the action before it\n",
+			"  → play job 2 deploy, once migrate has passed\n",
 		} {
 			if !strings.Contains(got, want) {
 				t.Errorf("does not say %q:\n%s%s", want, got, stderr)
