@@ -43,6 +43,7 @@ type Store interface {
 	Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error)
 	Dead(ctx context.Context, cursor string, n int) (dead []store.DeadRecord, next string, err error)
 	Queued(ctx context.Context, ids ...string) (bool, error)
+	Find(ctx context.Context, id string) (queued *store.QueuedRecord, dead *store.DeadRecord, err error)
 }
 
 // Deliveries are the last webhook deliveries.
@@ -131,7 +132,7 @@ func (b *Builder) readGitLab(ctx context.Context, m *material) {
 	case errors.Is(err, context.DeadlineExceeded):
 		m.problems = append(m.problems, fmt.Sprintf("what GitLab says now is missing: it did not answer within %s", gitlabTimeout))
 	default:
-		m.problems = append(m.problems, "what GitLab says now is missing: "+wordsOf(err))
+		m.problems = append(m.problems, "what GitLab says now is missing: "+apierror.Words(err))
 	}
 }
 
@@ -180,6 +181,7 @@ func (b *Builder) readStore(ctx context.Context, m *material) {
 	}{
 		{"what the rules made of events is missing or incomplete", b.readEvaluations},
 		{"the decisions are missing or incomplete", b.readDecisions},
+		{"how often decisions were deferred may be outdated", b.readQueued},
 		{"the buried records are missing", b.readDead},
 		{"the deliveries are missing", b.readDeliveries},
 	} {
@@ -300,15 +302,4 @@ func (m *material) about(o *event.Outcome) bool {
 		return ofPipeline
 	}
 	return o.Job.ID == m.job.ID || o.NewJobID == m.job.ID || ofPipeline && event.OfPipeline(o.Action.Verb)
-}
-
-// wordsOf returns GitLab's words in an error, else the error's.
-func wordsOf(err error) string {
-	if e := (*apierror.Error)(nil); errors.As(err, &e) {
-		if e.Status != 0 {
-			return fmt.Sprintf("%d %s", e.Status, e.Message)
-		}
-		return e.Message
-	}
-	return err.Error()
 }

@@ -30,6 +30,7 @@ type known struct {
 	subjects   []string
 	deliveries []event.Delivery
 	queued     bool
+	record     *store.QueuedRecord
 	err        error
 }
 
@@ -49,6 +50,13 @@ func (k *known) Dead(context.Context, string, int) ([]store.DeadRecord, string, 
 	return k.dead, "", k.err
 }
 func (k *known) Queued(context.Context, ...string) (bool, error) { return k.queued, k.err }
+func (k *known) Find(_ context.Context, id string) (*store.QueuedRecord, *store.DeadRecord, error) {
+	if k.record == nil || k.record.ID != id {
+		return nil, nil, k.err
+	}
+	return k.record, nil, k.err
+}
+
 func (k *known) Each(_ context.Context, visit func(string, []byte) bool) error {
 	for i, item := range k.items {
 		if !visit(k.subjects[i], item) {
@@ -176,6 +184,68 @@ func TestJournalIsSearched(t *testing.T) {
 			t.Errorf("the answer is %s, %s", s.Verdict, s.Answer)
 		}
 	})
+}
+
+// TestDeferralsOfTheQueue: the journal gets a deferral once for each reason; how often
+// there was one, and when it is checked again, is in the queue's record.
+func TestDeferralsOfTheQueue(t *testing.T) {
+	t.Parallel()
+	paused := func(f *fixture, times int) event.Outcome {
+		o := f.outcome(event.ResultDeferred)
+		o.Key, o.Reason = "k", "paused"
+		o.Deferrals = []event.Deferral{{Reason: "paused", Since: f.now, Until: f.now.Add(time.Duration(times) * time.Minute), Times: times}}
+		return o
+	}
+	for _, c := range []struct {
+		name      string
+		id        string // of the record
+		decision  string // that it has
+		leased    bool
+		due       time.Duration
+		item, has string
+	}{
+		{"it waits", "decision:k#1", "d", false, 4 * time.Minute, "deferred 4 times: paused; checked again at 2026-11-30 12:04:00 UTC", "which waits: paused; checked again at 2026-11-30 12:04:00 UTC"},
+		{"GitLab failed since", "decision:k#1", "d", false, 5 * time.Minute, "deferred 4 times: paused; checked again at 2026-11-30 12:05:00 UTC", "which waits: paused; checked again at 2026-11-30 12:05:00 UTC"},
+		{"it is tried now", "decision:k#1", "d", true, 4 * time.Minute, "deferred 4 times: paused; checked again at 2026-11-30 12:04:00 UTC", "which waits: paused"},
+		{"the record is another one's", "decision:k#1", "e", false, time.Hour, "deferred: paused; checked again at 2026-11-30 12:01:00 UTC", "which waits: paused"},
+		{"it has just got an outcome", "decision:k", "d", false, time.Hour, "deferred: paused; checked again at 2026-11-30 12:01:00 UTC", "which waits: paused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			entry, err := json.Marshal(struct {
+				event.Outcome
+				Try int `json:"try"`
+			}{paused(f, 1), 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.journal = []store.Entry{{ID: "d", At: f.now, Body: entry}}
+			d := paused(f, 4).Decision
+			d.ID = c.decision
+			body, err := json.Marshal(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.record = &store.QueuedRecord{ID: c.id, Kind: event.RecordDecision, Body: body, Due: f.now.Add(c.due)}
+			if c.leased {
+				f.record.Expires = f.now.Add(time.Minute)
+			}
+			s := f.build()
+			if s.Verdict != story.Deferred || !strings.HasSuffix(s.Answer, c.has) {
+				t.Errorf("the answer is %s, %q, want %q", s.Verdict, s.Answer, c.has)
+			}
+			var items []string
+			for _, item := range s.Timeline {
+				if item.Kind == story.KindDeferral {
+					items = append(items, item.Text)
+				}
+			}
+			if len(items) != 1 || items[0] != c.item {
+				t.Errorf("the deferrals are %q, want %q", items, c.item)
+			}
+		})
+	}
 }
 
 // TestStoreIsAway: what GitLab says is told, and what is missing.

@@ -98,7 +98,7 @@ func (t *timeline) delivery(d *event.Delivery) {
 func (t *timeline) evaluation(ev *evaluated.Evaluation) {
 	e := &ev.Record.Event
 	if ev.Dropped != "" {
-		t.add(Item{At: ev.At, Kind: KindDropped, Job: e.Job.ID, Failed: true, Reason: ev.Dropped}, struct{ Event, Reason string }{eventName(e), ev.Dropped})
+		t.add(Item{At: ev.At, Kind: KindDropped, Job: e.Job.ID, Failed: true, Reason: ev.Dropped}, struct{ Event, Reason string }{words.Event(e), ev.Dropped})
 		return
 	}
 	view := struct {
@@ -107,7 +107,7 @@ func (t *timeline) evaluation(ev *evaluated.Evaluation) {
 		Some                  bool // rules could match
 		Source                string
 		StoppedBy, Waits      string
-	}{Event: eventName(e), Source: e.Meta.Source, Some: len(ev.Steps) > 0, StoppedBy: ev.StoppedBy, Waits: ev.Waits}
+	}{Event: words.Event(e), Source: e.Meta.Source, Some: len(ev.Steps) > 0, StoppedBy: ev.StoppedBy, Waits: ev.Waits}
 	view.Rest = ev.More
 	for _, s := range ev.Steps {
 		switch s.Result {
@@ -134,18 +134,6 @@ func (t *timeline) minor(kind, status string) bool {
 	return !event.Ended(status) || kind == event.KindPipeline && !t.ofPipeline
 }
 
-// eventName names an event by what changed.
-func eventName(e *event.Event) string {
-	if e.Meta.Kind == event.KindPipeline {
-		return fmt.Sprintf("pipeline %d, %s", e.Pipeline.ID, e.Pipeline.Status)
-	}
-	name := fmt.Sprintf("job %d %s, %s", e.Job.ID, e.Job.Name, e.Job.Status)
-	if e.Job.FailureReason != "" && e.Job.Status == "failed" {
-		name += " (" + e.Job.FailureReason + ")"
-	}
-	return name
-}
-
 // decision adds a decision with all that came of it.
 func (t *timeline) decision(d *decision) {
 	item := Item{Rule: d.Rule, Decision: d.ID, Job: d.Job.ID}
@@ -159,7 +147,10 @@ func (t *timeline) decision(d *decision) {
 			Rule, Act, Due, AlsoWantedBy string
 			DryRun                       bool
 		}{d.Rule, t.act(d), d.due(), quoted(d.AlsoWantedBy), d.DryRun})
-		for _, deferral := range d.Deferrals {
+		for i, deferral := range d.Deferrals {
+			if i == len(d.Deferrals)-1 && d.next.After(deferral.Until) { // errors of GitLab came after it
+				deferral.Until = d.next
+			}
 			item := at(deferral.Since, KindDeferral)
 			item.Deferral, item.Reason = &deferral, deferral.Reason
 			t.add(item, struct {
@@ -190,14 +181,10 @@ func (t *timeline) decision(d *decision) {
 
 // answerTo says what GitLab answered to a call, in its own words.
 func answerTo(c event.Call) string {
-	status := strconv.Itoa(c.Status)
-	switch {
-	case c.Status == 0:
+	if c.Status == 0 {
 		return strings.TrimSuffix("no answer: "+c.Error, ": ")
-	case strings.HasPrefix(c.Error, status):
-		return c.Error
 	}
-	return strings.TrimSpace(status + " " + c.Error)
+	return cmp.Or(c.Error, strconv.Itoa(c.Status))
 }
 
 // act says what a decision wants done; the job of the story needs no name.
@@ -206,14 +193,10 @@ func (t *timeline) act(d *decision) string {
 }
 
 func act(d *decision, named bool) string {
-	verb := strings.ReplaceAll(d.Action.Verb, "_", " ")
-	switch {
-	case event.OfPipeline(d.Action.Verb):
-		return fmt.Sprintf("%s %d", verb, d.Pipeline.ID)
-	case named:
-		return fmt.Sprintf("%s job %d %s", verb, d.Job.ID, d.Job.Name)
+	if named || event.OfPipeline(d.Action.Verb) {
+		return words.Action(&d.Decision)
 	}
-	return verb + " it"
+	return d.Action.Verb + " it"
 }
 
 // due says when a decision that waits is, or was first, due; "" if at once.

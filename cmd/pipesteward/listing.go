@@ -10,14 +10,16 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 )
 
 const (
 	// leastLastColumn is how wide the last column of a table is at least, in columns of
 	// the terminal, unless all of it is shorter: below that, rows are paragraphs.
 	leastLastColumn = 32
-	// indent is in front of all lines of a paragraph but the first.
-	indent = "    "
+	// indent is the indent of all lines of a paragraph but the first, in columns.
+	indent = 4
 )
 
 // timeText returns a time as all commands print it: in UTC, as in logs and in the texts of
@@ -34,7 +36,7 @@ type itemPrinter struct {
 }
 
 func newItemPrinter(w io.Writer, json bool) itemPrinter {
-	return itemPrinter{w, newPrinter(w), widthOf(w), json}
+	return itemPrinter{w, newPrinter(w), wrap.Columns(w), json}
 }
 
 // all prints items: as JSON, or as the listing has them; none is what is printed without
@@ -53,17 +55,17 @@ func (p itemPrinter) all(items any, l listing, none string) error {
 
 // one prints one item, on one line where that is read by a program: as JSON, or the lines
 // of its paragraph.
-func (p itemPrinter) one(item any, paragraph []string) error {
+func (p itemPrinter) one(item any, lines []string) error {
 	if p.json {
 		enc := json.NewEncoder(p.w)
 		enc.SetEscapeHTML(false)
 		return enc.Encode(item)
 	}
 	if p.width == 0 {
-		lines := slices.DeleteFunc(paragraph, func(line string) bool { return line == "" })
-		paragraph = []string{strings.ReplaceAll(strings.Join(lines, ": "), "\n", ", ")}
+		lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
+		lines = []string{strings.ReplaceAll(strings.Join(lines, ": "), "\n", ", ")}
 	}
-	_, err := fmt.Fprintln(p.w, wrapped(paragraph, p.width))
+	_, err := fmt.Fprintln(p.w, paragraph(lines, p.width))
 	return err
 }
 
@@ -103,7 +105,7 @@ func (l listing) render(width int) string {
 	}
 	paragraphs := make([]string, len(l.rows))
 	for i, r := range l.rows {
-		paragraphs[i] = wrapped(r.paragraph, width)
+		paragraphs[i] = paragraph(r.paragraph, width)
 	}
 	return strings.Join(paragraphs, "\n")
 }
@@ -139,20 +141,8 @@ func toText(cell any) string {
 	return s
 }
 
-// wrapped returns a paragraph whose lines have at most width columns; 0: any number. All
-// but the first are indented. A line with a longer word, such as an id, is left as it is.
-func wrapped(lines []string, width int) string {
-	var all []string
-	for _, line := range strings.Split(strings.Join(lines, "\n"), "\n") {
-		if line == "" {
-			continue
-		}
-		if room := width - len(indent); width > 0 && longestWord(line) <= room {
-			line = text.WrapSoft(line, room)
-		}
-		for _, part := range strings.Split(line, "\n") {
-			all = append(all, strings.TrimRight(part, " "))
-		}
-	}
-	return strings.Join(all, "\n"+indent)
+// paragraph returns the lines of an item, of at most width columns; 0: any number. All
+// but the first are indented.
+func paragraph(lines []string, width int) string {
+	return wrap.Text(strings.Join(lines, "\n"), width, 0, indent)
 }

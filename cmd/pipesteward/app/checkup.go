@@ -115,15 +115,3 @@ func openPresent(ctx context.Context, setting string, log *slog.Logger) (store.S
 	}
 	return OpenStore(ctx, setting, log)
 }
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
