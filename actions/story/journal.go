@@ -23,6 +23,8 @@ const (
 type decision struct {
 	event.Outcome           // Result is "" while the decision waits
 	Due           time.Time `json:"due"` // of one that waits
+
+	now standing
 }
 
 // readDecisions reads the decisions about the job or the pipeline. The journal has no
@@ -39,7 +41,12 @@ func (b *Builder) readDecisions(ctx context.Context, m *material) error {
 		start = m.job.CreatedAt
 	}
 	var found []decision
-	defer func() { m.decisions = m.related(found) }()
+	defer func() {
+		m.decisions = m.related(found)
+		for i := range m.decisions { // where no evaluation is kept
+			m.learn(m.decisions[i].Event)
+		}
+	}()
 	for cursor, scanned := "", 0; ; {
 		entries, next, err := b.Store.Entries(ctx, cursor, page)
 		if err != nil {

@@ -30,6 +30,8 @@ type known struct {
 	subjects   []string
 	deliveries []event.Delivery
 	queued     bool
+	record     *store.QueuedRecord
+	pauses     []event.Pause
 	err        error
 }
 
@@ -49,6 +51,14 @@ func (k *known) Dead(context.Context, string, int) ([]store.DeadRecord, string, 
 	return k.dead, "", k.err
 }
 func (k *known) Queued(context.Context, ...string) (bool, error) { return k.queued, k.err }
+func (k *known) Find(_ context.Context, id string) (*store.QueuedRecord, *store.DeadRecord, error) {
+	if k.record == nil || k.record.ID != id {
+		return nil, nil, k.err
+	}
+	return k.record, nil, k.err
+}
+
+func (k *known) List(context.Context) ([]event.Pause, error) { return k.pauses, k.err }
 func (k *known) Each(_ context.Context, visit func(string, []byte) bool) error {
 	for i, item := range k.items {
 		if !visit(k.subjects[i], item) {
@@ -95,7 +105,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f.builder = story.Builder{
-		GitLab: client, Store: &f.known, Evaluations: &f.known, Deliveries: &f.known, Now: clock,
+		GitLab: client, Store: &f.known, Evaluations: &f.known, Deliveries: &f.known, Pauses: &f.known, Now: clock,
 		Rules: func() *rules.Rules { return loaded }, Facts: func() expression.Facts { return nil },
 	}
 	return f
@@ -118,6 +128,7 @@ func (f *fixture) build() story.Story {
 func (f *fixture) outcome(result string) event.Outcome {
 	o := event.Outcome{Result: result, At: f.now}
 	o.ID, o.Rule, o.Action.Verb, o.DecidedAt = "d", "r", event.VerbRetry, f.now
+	o.Meta.Kind = event.KindJob
 	o.Meta.Instance, o.Pipeline.ID, o.Job.ID, o.Job.Name = f.gitlab.URL(), f.job.PipelineID, f.job.ID, "rspec"
 	return o
 }
