@@ -154,7 +154,10 @@ func (r *Runner) reportDeferral(ctx context.Context, p *pending, v *verdict) err
 	}
 	p.Postponed = v.reason
 	o := event.Outcome{Decision: p.Decision, Result: event.ResultDeferred, Reason: v.reason, At: r.Now().UTC()}
-	body, err := json.Marshal(o)
+	body, err := json.Marshal(struct {
+		event.Outcome
+		Try int `json:"try,omitzero"` // as a pending decision has it: its record is found by it
+	}{o, p.Try})
 	if err != nil {
 		return err
 	}

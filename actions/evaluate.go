@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/evaluated"
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/follow"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -128,7 +129,7 @@ func (r *Runner) keepEvaluation(l *worker.Lease, ev *evaluation, err error) {
 	}
 	was, is := ev.record.Event, ev.event
 	if err != nil {
-		ev.result.Waits = wordsOf(err)
+		ev.result.Waits = apierror.Words(err)
 	}
 	if is.Project.ID != was.Project.ID {
 		ev.result.ProjectID = is.Project.ID

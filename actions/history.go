@@ -26,7 +26,7 @@ func (p *pending) recordCall(now func() time.Time) func(rest.Exchange) {
 		}
 		c := event.Call{At: now().UTC(), Method: x.Method, Endpoint: x.Endpoint, Status: x.Status}
 		if x.Err != nil {
-			c.Error = wordsOf(x.Err)
+			c.Error = apierror.Words(x.Err)
 		}
 		p.Calls = event.AddCall(p.Calls, c)
 	}
@@ -39,13 +39,5 @@ func (p *pending) recordFailedRead(err error, now func() time.Time) {
 	if !errors.As(err, &e) || e.Method != http.MethodGet || e.Unavailable() || e.Deferred {
 		return
 	}
-	p.Calls = event.AddCall(p.Calls, event.Call{At: now().UTC(), Method: e.Method, Endpoint: e.Endpoint, Status: e.Status, Error: e.Message})
-}
-
-// wordsOf returns GitLab's words in an error, else the error's.
-func wordsOf(err error) string {
-	if e := (*apierror.Error)(nil); errors.As(err, &e) {
-		return e.Message
-	}
-	return err.Error()
+	p.Calls = event.AddCall(p.Calls, event.Call{At: now().UTC(), Method: e.Method, Endpoint: e.Endpoint, Status: e.Status, Error: apierror.Words(e)})
 }

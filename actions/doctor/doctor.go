@@ -6,7 +6,7 @@
 //	exam.go     what several checks need, read once
 //	fleet.go    the projects
 //	watch.go    the cheap checks, as a service makes them
-//	gitlab.go, token.go, permissions.go, roles.go, webhooks.go, store.go, slack.go, rules.go, server.go  the checks
+//	gitlab.go, token.go, permissions.go, roles.go, webhooks.go, outbound.go, store.go, slack.go, rules.go, server.go  the checks
 //
 // Checks are independent: one that can't be made says why, and the others go on.
 package doctor

@@ -12,10 +12,13 @@ type permission struct {
 	names    []string // any of them suffices: GitLab has renamed some
 	title    string   // as GitLab's page for tokens shows it
 	boundary string   // project, user or instance
-	verb     string   // needed only where rules use this verb; "": always
+	need     string   // needed only with this verb or function of rules, or ensureHooks; "": always
 	optional bool     // without it, something works less well
 	use      string   // what it is for
 }
+
+// ensureHooks stands for the command `hooks ensure` and for --ensure-hooks.
+const ensureHooks = "hooks ensure"
 
 // permissions are those that Pipesteward uses, of GitLab's table of fine-grained
 // permissions (doc/auth/tokens/fine_grained_access_tokens.md, and
@@ -36,18 +39,40 @@ var permissions = []permission{
 	{[]string{"update_pipeline", "cancel_pipeline"}, "Pipeline: Update", "project", event.VerbCancelPipeline, false, "cancel_pipeline"},
 	{[]string{"read_deployment"}, "Deployments: Read", "project", event.VerbCancelOutdated, false, "cancel_outdated"},
 	{[]string{"read_merge_request"}, "Merge Request: Read", "project", "", true, "which pipelines of a merge request are outdated"},
+	{[]string{"read_merge_request"}, "Merge Request: Read", "project", mergeRequestDetails, false, "merge_request_details()"},
 	{[]string{"read_protected_branch"}, "Protected Branch: Read", "project", event.VerbErase, true, "keep_protected"},
 	{[]string{"read_protected_tag"}, "Protected Tag: Read", "project", event.VerbErase, true, "keep_protected"},
-	{[]string{"read_webhook"}, "Webhook: Read", "project", "", true, "catch-up by failed deliveries"},
+	{[]string{"read_webhook"}, "Webhook: Read", "project", "", true, "catch-up by failed deliveries, doctor, hooks"},
+	{[]string{"create_webhook"}, "Webhook: Create", "project", ensureHooks, false, "hooks ensure"},
+	{[]string{"update_webhook"}, "Webhook: Update", "project", ensureHooks, false, "hooks ensure"},
+	{[]string{"trigger_webhook", "test_webhook"}, "Webhook: Trigger", "project", ensureHooks, false, "hooks ensure, to enable what GitLab has disabled"},
 	{[]string{"read_branch"}, "Branch: Read", "project", "", true, "doctor, for protected branches"},
 	{[]string{"read_metadata"}, "Metadata: Read", "instance", "", true, "doctor, for the version"},
 }
 
-func (p permission) severity() Severity {
-	if p.optional {
+// mergeRequestDetails is the function that reads a merge request.
+const mergeRequestDetails = "merge_request_details"
+
+// severity is that of a token without the permission: nobody may ever call `hooks ensure`.
+func (x *exam) severity(p permission) Severity {
+	switch {
+	case p.need == ensureHooks && !x.EnsuresHooks:
+		return Note
+	case p.optional:
 		return Warning
 	}
 	return Problem
+}
+
+// needs reports whether something uses the permission, or may.
+func (x *exam) needs(p permission) bool {
+	switch p.need {
+	case "", ensureHooks:
+		return true
+	case mergeRequestDetails:
+		return x.Rules == nil || x.Rules.Requests(p.need)
+	}
+	return slices.Contains(x.verbs(), p.need)
 }
 
 // grants reports whether a token has the permission somewhere.

@@ -76,22 +76,26 @@ func checkPermissions(x *exam, token gitlab.AccessToken) []Finding {
 	if len(token.Grants) == 0 {
 		return one(Unknown, "fine-grained, and GitLab does not show its permissions", `give it "Personal Access Token: Read" too, or see the table of permissions in README.md`)
 	}
-	verbs := x.verbs()
 	lacking := map[Severity][]string{}
 	for _, p := range permissions {
-		used := p.verb == "" || slices.Contains(verbs, p.verb)
-		if used && !grants(token, p) {
-			lacking[p.severity()] = append(lacking[p.severity()], fmt.Sprintf("%q (%s)", p.title, p.use))
+		if x.needs(p) && !grants(token, p) {
+			s := x.severity(p)
+			lacking[s] = append(lacking[s], fmt.Sprintf("%q (%s)", p.title, p.use))
 		}
 	}
 	var found []Finding
-	for _, s := range []Severity{Problem, Warning} {
-		if n := len(lacking[s]); n > 0 {
-			found = append(found, Finding{
-				Severity: s, Seen: fmt.Sprintf("fine-grained, and lacks %s: %s", english.PluralWord(n, "a permission", "permissions"), strings.Join(lacking[s], ", ")),
-				Advice: "add to the token what is missing: GitLab makes a new one for that; " + newToken,
-			})
+	for _, s := range []Severity{Problem, Warning, Note} {
+		n := len(lacking[s])
+		if n == 0 {
+			continue
 		}
+		advice := "add to the token what is missing: GitLab makes a new one for that; " + newToken
+		if s == Note {
+			advice = "before `pipesteward hooks ensure`, or for it alone, make a token that has them"
+		}
+		found = append(found, Finding{
+			Severity: s, Seen: fmt.Sprintf("fine-grained, and lacks %s: %s", english.PluralWord(n, "a permission", "permissions"), strings.Join(lacking[s], ", ")), Advice: advice,
+		})
 	}
 	if len(found) == 0 {
 		return ok("fine-grained, with the permissions that the rules need")

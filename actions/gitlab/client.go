@@ -111,7 +111,7 @@ func New(cfg Config) (*Client, error) {
 		sleep:     cfg.Sleep,
 	}
 	if c.sleep == nil {
-		c.sleep = sleep
+		c.sleep = Sleep
 	}
 	observe := cfg.Observe
 	if observe == nil {
@@ -172,8 +172,8 @@ func (c *Client) view(by *rest.Client) *Client {
 	return &view
 }
 
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d or until ctx ends; then it returns ctx's error.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -3,7 +3,6 @@ package gitlab
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -29,13 +28,17 @@ func (p Page) String() string {
 	return fmt.Sprintf("pipeline %d of %s", p.Pipeline, p.Project)
 }
 
+// Path returns the path of the page below the base URL.
+func (p Page) Path() string {
+	if p.Job != 0 {
+		return fmt.Sprintf("%s/-/jobs/%d", p.Project, p.Job)
+	}
+	return fmt.Sprintf("%s/-/pipelines/%d", p.Project, p.Pipeline)
+}
+
 // NotShown says that GitLab does not show the page's object, because of its answer err.
 func (p Page) NotShown(err error) string {
-	words := err.Error()
-	if e := (*apierror.Error)(nil); errors.As(err, &e) {
-		words = fmt.Sprintf("%d %s", e.Status, e.Message)
-	}
-	return fmt.Sprintf("GitLab shows the token's user no %s (%s): it does not exist, was deleted, or the user is no member of the project", p, words)
+	return fmt.Sprintf("GitLab shows the token's user no %s (%s): it does not exist, was deleted, or the user is no member of the project", p, apierror.Words(err))
 }
 
 // NotOf says that the page's object belongs to another project, as Pipesteward has

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 )
 
 // Writer changes webhooks; a *gitlab.Client implements it.
@@ -141,7 +142,7 @@ type testError struct {
 }
 
 func (e *testError) Error() string {
-	return fmt.Sprintf("the test delivery of webhook %d failed: %s", e.webhook, receiverWords(short(e.err)))
+	return fmt.Sprintf("the test delivery of webhook %d failed: %s", e.webhook, receiverWords(apierror.Words(e.err)))
 }
 
 // receiverWords returns the words of this service where GitLab quotes its answer, such

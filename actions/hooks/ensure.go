@@ -168,7 +168,7 @@ func (r *run) add(ctx context.Context, entry string) error {
 	}
 	if refused != nil && len(found) > 0 && strings.HasPrefix(strings.ToLower(found[0].Path), strings.ToLower(entry)+"/") {
 		r.note("the group %s can have no webhook of its own (%s): that needs GitLab Premium and the role Owner. Each of its %s has one instead",
-			entry, short(refused), english.Plural(len(found), "project", ""))
+			entry, apierror.Words(refused), english.Plural(len(found), "project", ""))
 	}
 	for _, p := range found {
 		if o := (Owner{p.Path, p.ID}); !r.seen[o] {
@@ -225,7 +225,7 @@ func (r *run) group(ctx context.Context, plan Plan) error {
 	}
 	switch {
 	case bare && own == 0 && unread != nil: // one may have a webhook of its own
-		r.report(plan, unreadable(plan.Owner, fmt.Errorf("not all projects below could be read: %s", short(unread))))
+		r.report(plan, unreadable(plan.Owner, fmt.Errorf("not all projects below could be read: %s", apierror.Words(unread))))
 		return nil
 	case bare && own == 0:
 		return r.owner(ctx, plan.Owner, &plan)
@@ -344,12 +344,5 @@ func (r *run) sleep(ctx context.Context, d time.Duration) error {
 	if r.Sleep != nil {
 		return r.Sleep(ctx, d)
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return gitlab.Sleep(ctx, d)
 }

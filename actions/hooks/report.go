@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -167,9 +166,11 @@ func (p Plan) ofOurs(now time.Time, add func(format string, args ...any)) {
 		add("the last delivery of webhook %d failed%s: %s", h.ID, at, answered(d.LastStatus))
 	}
 	if p.Unsigned {
-		add("GitLab signs no deliveries before 19.0, or has that switched off: give a secret token, too (--webhook-token)")
+		add("%s", unsigned)
 	}
 }
+
+const unsigned = "GitLab signs no deliveries before 19.0, or has that switched off: give a secret token, too (--webhook-token)"
 
 // stateOf says in words whether GitLab sends to a webhook.
 func stateOf(h gitlab.Hook) string {
@@ -209,24 +210,11 @@ func reason(o Owner, err error) string {
 		return failed.Error()
 	}
 	if !apierror.IsFinal(err, http.StatusForbidden) {
-		return short(err)
+		return apierror.Words(err)
 	}
 	role := "Maintainer in the project"
 	if o.Project == 0 {
 		role = "Owner in the group"
 	}
-	return short(err) + ": the token's user needs the role " + role
-}
-
-// short returns an error of GitLab without its request.
-func short(err error) string {
-	e, ok := errors.AsType[*apierror.Error](err)
-	if !ok {
-		return err.Error()
-	}
-	status := strconv.Itoa(e.Status)
-	if e.Status == 0 || strings.HasPrefix(e.Message, status) {
-		return e.Message
-	}
-	return status + " " + e.Message
+	return apierror.Words(err) + ": the token's user needs the role " + role
 }

@@ -51,6 +51,8 @@ type answerView struct {
 	Status    string
 	Counts    string
 	URL       string
+	GitLab    string // its URL
+	Dead      string // the id of the buried record
 }
 
 // tell makes the story of the material.
@@ -64,10 +66,10 @@ func (b *Builder) tell(ctx context.Context, m *material) (Story, error) {
 		t.err = errors.Join(t.err, err)
 		t.story.Of = eventName(&t.ev.Record.Event)
 		if t.changed {
-			t.note("changed", nil)
+			t.note("changed", t.named())
 		}
 		if t.ev.Cut {
-			t.note("cut", nil)
+			t.note("cut", t.named())
 		}
 	}
 	t.answer()
@@ -111,10 +113,22 @@ func (t *teller) note(block string, data any) {
 	t.addTo(&t.story.Notes, "note_"+block, data)
 }
 
-// next adds what to check: each line of the block is one thing.
+// next adds what to check.
 func (t *teller) next(block string) {
-	t.addTo(&t.story.Next, "next_"+block, answerView{URL: t.story.URL})
+	t.addTo(&t.story.Next, "next_"+block, t.named())
 }
+
+// named has what commands name.
+func (t *teller) named() answerView {
+	v := answerView{URL: cmp.Or(t.story.URL, t.instance+"/"+t.page.Path()), GitLab: t.instance}
+	if d := t.buried(); d != nil {
+		v.Dead = d.ID
+	}
+	return v
+}
+
+// addTo adds the lines of a block, each of which is one thing. A command has a line of
+// its own below what it is for, so that it can be copied.
 
 func (t *teller) addTo(list *[]string, block string, data any) {
 	if t.err != nil {
@@ -122,7 +136,13 @@ func (t *teller) addTo(list *[]string, block string, data any) {
 	}
 	var text string
 	if text, t.err = words.Say(block, data); text != "" {
-		*list = append(*list, strings.Split(text, "\n")...)
+		for line := range strings.SplitSeq(text, "\n") {
+			if command, is := strings.CutPrefix(line, "$ "); is && len(*list) > 0 {
+				(*list)[len(*list)-1] += "\n" + command
+				continue
+			}
+			*list = append(*list, line)
+		}
 	}
 }
 
@@ -258,7 +278,7 @@ func (t *teller) ofDecision(d *decision) {
 		t.next("dead")
 		return
 	}
-	v.Waits, v.Gone, v.Paused = d.now.waits, d.now.gone, strings.Join(d.paused(), "; ")
+	v.Waits, v.Gone, v.Paused = d.waits(), d.now.gone, strings.Join(d.paused(), "; ")
 	if d.now.dryRun {
 		t.say(DryRun, v)
 		t.next("dry_run")
@@ -266,14 +286,13 @@ func (t *teller) ofDecision(d *decision) {
 	}
 	switch d.Result {
 	case "":
-		if n := len(d.Deferrals); n > 0 {
-			v.Reason = d.Deferrals[n-1].Reason
-			t.say(Deferred, v)
+		if len(d.Deferrals) == 0 {
+			t.say(Waiting, v)
 			return
 		}
-		t.say(Waiting, v)
+		t.ofDeferral(d, v)
 	case event.ResultDeferred:
-		t.say(Deferred, v)
+		t.ofDeferral(d, v)
 	case event.ResultSkipped:
 		t.say(Skipped, v)
 	case event.ResultDryRun:
@@ -286,6 +305,18 @@ func (t *teller) ofDecision(d *decision) {
 	default:
 		t.ofDone(d, v)
 	}
+}
+
+// ofDeferral answers from a decision that was deferred: for the reason that it was last.
+func (t *teller) ofDeferral(d *decision, v answerView) {
+	v.Due = ""
+	if n := len(d.Deferrals); n > 0 {
+		v.Reason = d.Deferrals[n-1].Reason
+	}
+	if !d.next.IsZero() {
+		v.Due = clock(d.next)
+	}
+	t.say(Deferred, v)
 }
 
 // dids are what was done, by the verb.

@@ -139,7 +139,7 @@ func (b *Builder) readGitLab(ctx context.Context, m *material) {
 	case errors.Is(err, context.DeadlineExceeded):
 		m.problems = append(m.problems, fmt.Sprintf("what GitLab says now is missing: it did not answer within %s", gitlabTimeout))
 	default:
-		m.problems = append(m.problems, "what GitLab says now is missing: "+wordsOf(err))
+		m.problems = append(m.problems, "what GitLab says now is missing: "+apierror.Words(err))
 	}
 }
 
@@ -190,6 +190,7 @@ func (b *Builder) readStore(ctx context.Context, m *material) {
 	}{
 		{"what the rules made of events is missing or incomplete", b.readEvaluations},
 		{"the decisions are missing or incomplete", b.readDecisions},
+		{"how often decisions were deferred may be outdated", b.readQueued},
 		{"the pauses are missing", b.readStanding},
 		{"why nobody was notified is missing or incomplete", b.readUntold},
 		{"the buried records are missing", b.readDead},
@@ -351,15 +352,4 @@ func (m *material) about(o *event.Outcome) bool {
 		return ofPipeline
 	}
 	return o.Job.ID == m.job.ID || o.NewJobID == m.job.ID || ofPipeline && event.OfPipeline(o.Action.Verb)
-}
-
-// wordsOf returns GitLab's words in an error, else the error's.
-func wordsOf(err error) string {
-	if e := (*apierror.Error)(nil); errors.As(err, &e) {
-		if e.Status != 0 {
-			return fmt.Sprintf("%d %s", e.Status, e.Message)
-		}
-		return e.Message
-	}
-	return err.Error()
 }

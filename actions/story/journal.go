@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const (
@@ -17,14 +19,56 @@ const (
 	// how many at a time.
 	maxScan = 20_000
 	page    = 500
+	// maxQueued is how many records of decisions that wait are read.
+	maxQueued = 200
 )
 
 // decision is an entry of the journal.
 type decision struct {
 	event.Outcome           // Result is "" while the decision waits
 	Due           time.Time `json:"due"` // of one that waits
+	Try           int       `json:"try"` // of one that waits: how often it has failed before
 
-	now standing
+	next time.Time // when the queue has it tried again; zero: it has an outcome, or is tried now
+	now  standing
+}
+
+// waits reports whether the decision has no final outcome.
+func (d *decision) waits() bool { return d.Result == "" || d.Result == event.ResultDeferred }
+
+// readQueued reads of the decisions that wait what their records in the queue have: the
+// journal gets a deferral once for each reason, the record each.
+func (b *Builder) readQueued(ctx context.Context, m *material) error {
+	n := 0
+	for i := range m.decisions {
+		d := &m.decisions[i]
+		if !d.waits() || d.follows() != "" || d.Key == "" {
+			continue
+		}
+		if n++; n > maxQueued {
+			return fmt.Errorf("only the records of the newest %d of the decisions that wait were read", maxQueued)
+		}
+		record, _, err := b.Store.Find(ctx, keys.Decision(d.Key, d.Try))
+		if err != nil {
+			return err
+		}
+		if record != nil {
+			d.learn(record)
+		}
+	}
+	return nil
+}
+
+// learn takes over what the decision's record in the queue has.
+func (d *decision) learn(record *store.QueuedRecord) {
+	var is event.Decision
+	if json.Unmarshal(record.Body, &is) != nil || is.ID != d.ID { // it was made again meanwhile
+		return
+	}
+	d.Deferrals, d.Calls = is.Deferrals, is.Calls
+	if record.Expires.IsZero() {
+		d.next = record.Due
+	}
 }
 
 // readDecisions reads the decisions about the job or the pipeline. The journal has no

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -17,7 +18,6 @@ type Pauses interface {
 
 // standing is what awaits a decision that waits, as it is now.
 type standing struct {
-	waits  bool
 	dryRun bool
 	gone   string        // why no rule wants it any more
 	pauses []event.Pause // that stop it, and will when it is due
@@ -30,7 +30,7 @@ func (b *Builder) readStanding(ctx context.Context, m *material) (err error) {
 	read := false
 	for i := range m.decisions {
 		d := &m.decisions[i]
-		if d.Result != "" && d.Result != event.ResultDeferred || d.follows() != "" || d.Action.Verb == event.VerbNotify {
+		if !d.waits() || d.follows() != "" || d.Action.Verb == event.VerbNotify {
 			continue
 		}
 		if !read {
@@ -38,7 +38,7 @@ func (b *Builder) readStanding(ctx context.Context, m *material) (err error) {
 			read = true
 		}
 		validity := b.Rules().Validity(d.Decision)
-		d.now = standing{waits: true, dryRun: validity.DryRun || d.DryRun, gone: validity.Invalid}
+		d.now = standing{dryRun: validity.DryRun || d.DryRun, gone: validity.Invalid}
 		for _, p := range pauses {
 			if p.Stops(d.Decision) && !p.Ended(d.Due) {
 				d.now.pauses = append(d.now.pauses, p)
@@ -59,17 +59,20 @@ func (d *decision) paused() (all []string) {
 		if p.Until.IsZero() {
 			text += ", until somebody resumes"
 		}
-		all = append(all, text)
+		all = append(all, onOneLine(text))
 	}
 	return all
 }
+
+// onOneLine returns a text of others on one line: a line of a note is a note.
+func onOneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // untold is why nobody has been notified of an outcome.
 type untold struct {
 	Rule    string
 	NoSlack bool   // there is no receiver
 	Queued  bool   // it is tried again
-	Reason  string // the last error; "": none yet
+	Reason  string // the last error, or why it was buried; "": none is known
 	Next    string // when it is tried again
 }
 
@@ -80,7 +83,7 @@ const maxUntold = 50
 func (b *Builder) readUntold(ctx context.Context, m *material) error {
 	for i := range m.decisions {
 		d := &m.decisions[i]
-		if d.Result == "" || d.Result == event.ResultDeferred || len(d.Notifications) > 0 || !b.Rules().Notifies(d.Outcome) {
+		if d.waits() || len(d.Notifications) > 0 || !b.Rules().Notifies(d.Outcome) {
 			continue
 		}
 		if len(m.untold) == maxUntold {
@@ -88,16 +91,18 @@ func (b *Builder) readUntold(ctx context.Context, m *material) error {
 		}
 		u := untold{Rule: d.Rule, NoSlack: !b.Receives}
 		if b.Receives {
-			record, _, err := b.Store.Find(ctx, keys.Outcome(d.ID))
-			if err != nil {
+			record, dead, err := b.Store.Find(ctx, keys.Outcome(d.ID))
+			switch {
+			case err != nil:
 				return err
-			}
-			if record != nil {
+			case dead != nil:
+				u.Reason = onOneLine(dead.Reason)
+			case record != nil:
 				var body struct {
 					Waits event.Wait `json:"waits"`
 				}
 				_ = json.Unmarshal(record.Body, &body) // else it says nothing
-				u.Queued, u.Reason, u.Next = true, body.Waits.Reason, clock(record.Next())
+				u.Queued, u.Reason, u.Next = true, onOneLine(body.Waits.Reason), clock(record.Next())
 			}
 		}
 		if !slices.Contains(m.untold, u) {

@@ -28,8 +28,8 @@ type Story struct {
 	Pipeline Subject  `json:"pipeline,omitzero"`
 	Verdict  Answer   `json:"verdict"`
 	Answer   string   `json:"answer"`             // the verdict in one line
-	Notes    []string `json:"notes,omitempty"`    // what else a person should know
-	Next     []string `json:"next,omitempty"`     // what to check or to do
+	Notes    []string `json:"notes,omitempty"`    // what else a person should know; after a newline, the command for it
+	Next     []string `json:"next,omitempty"`     // what to check or to do, likewise
 	Timeline []Item   `json:"timeline"`           // oldest first
 	Rules    []Rule   `json:"rules,omitempty"`    // what the rules made of the last event, those that matter most first
 	Of       string   `json:"rules_of,omitzero"`  // that event

@@ -169,7 +169,10 @@ func (t *timeline) decision(d *decision) {
 			Rule, Act, Due, AlsoWantedBy string
 			DryRun                       bool
 		}{d.Rule, t.act(d), d.due(), quoted(d.AlsoWantedBy), d.DryRun})
-		for _, deferral := range d.Deferrals {
+		for i, deferral := range d.Deferrals {
+			if i == len(d.Deferrals)-1 && d.next.After(deferral.Until) { // errors of GitLab came after it
+				deferral.Until = d.next
+			}
 			item := at(deferral.Since, KindDeferral)
 			item.Deferral, item.Reason = &deferral, deferral.Reason
 			t.add(item, struct {
@@ -200,14 +203,10 @@ func (t *timeline) decision(d *decision) {
 
 // answerTo says what GitLab answered to a call, in its own words.
 func answerTo(c event.Call) string {
-	status := strconv.Itoa(c.Status)
-	switch {
-	case c.Status == 0:
+	if c.Status == 0 {
 		return strings.TrimSuffix("no answer: "+c.Error, ": ")
-	case strings.HasPrefix(c.Error, status):
-		return c.Error
 	}
-	return strings.TrimSpace(status + " " + c.Error)
+	return cmp.Or(c.Error, strconv.Itoa(c.Status))
 }
 
 // act says what a decision wants done; the job of the story needs no name.

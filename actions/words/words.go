@@ -6,6 +6,7 @@ package words
 import (
 	"embed"
 	"fmt"
+	"regexp"
 	"strings"
 	"text/template"
 )
@@ -13,7 +14,7 @@ import (
 //go:embed *.tmpl
 var files embed.FS
 
-var templates = template.Must(template.New("words").ParseFS(files, "*.tmpl"))
+var templates = template.Must(template.New("words").Funcs(template.FuncMap{"shell": Shell}).ParseFS(files, "*.tmpl"))
 
 // Style writes values in the markup of a medium.
 type Style struct {
@@ -45,6 +46,17 @@ func Say(block string, data any) (string, error) {
 		return "", fmt.Errorf("words: %w", err)
 	}
 	return strings.TrimSpace(b.String()), nil
+}
+
+// plainWord matches the words that a shell reads as they are.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@,+-]+$`)
+
+// Shell returns a word as a shell reads it.
+func Shell(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // oneLine returns a text on one line without control characters, shortened to limit

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -64,7 +65,7 @@ func decisionsCommand(stdout, stderr io.Writer) *cli.Command {
 			if err := checkOutcome(c.String("outcome")); err != nil {
 				return err
 			}
-			out := decisionPrinter{stdout, newPrinter(stdout), widthOf(stdout), c.Bool("json")}
+			out := decisionPrinter{stdout, newPrinter(stdout), wrap.Columns(stdout), c.Bool("json")}
 			if c.Bool("follow") {
 				return followDecisions(ctx, c, query, limit, interval, out, stderr)
 			}
@@ -138,7 +139,7 @@ func (p decisionPrinter) one(item json.RawMessage, o event.Outcome) error {
 	if p.width == 0 {
 		lines = []string{strings.ReplaceAll(strings.Join(slices.DeleteFunc(lines, func(l string) bool { return l == "" }), ": "), "\n", " ")}
 	}
-	_, err := fmt.Fprintln(p.w, wrapped(lines, p.width))
+	_, err := fmt.Fprintln(p.w, paragraph(lines, p.width))
 	return err
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -66,7 +67,7 @@ func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
 				err := callAdmin(ctx, c, http.MethodGet, "/api/v1/deliveries?"+query.Encode(), nil, &page)
 				return page.Deliveries, err
 			}
-			out := deliveryPrinter{stdout, newPrinter(stdout), widthOf(stdout), c.Bool("json")}
+			out := deliveryPrinter{stdout, newPrinter(stdout), wrap.Columns(stdout), c.Bool("json")}
 			if c.Bool("follow") {
 				return followDeliveries(ctx, read, limit, interval, out, stderr)
 			}
@@ -151,7 +152,7 @@ func (p deliveryPrinter) one(d event.Delivery) error {
 	if p.width == 0 {
 		lines = []string{strings.ReplaceAll(strings.Join(slices.DeleteFunc(lines, func(l string) bool { return l == "" }), ": "), "\n", ", ")}
 	}
-	_, err := fmt.Fprintln(p.w, wrapped(lines, p.width))
+	_, err := fmt.Fprintln(p.w, paragraph(lines, p.width))
 	return err
 }
 

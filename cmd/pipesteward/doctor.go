@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize/english"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/progress"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
@@ -29,7 +29,7 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 			"a member. What `serve` has in force is read from --admin-url. Exit status: 0 without problems, 1 with problems\n" +
 			"(--strict: or warnings), 2 for a wrong command line.",
 		Flags: append(append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "projects",
-			"webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "slack-token", "slack-api-url", "dry-run"), adminFlags()...),
+			"webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "ensure-hooks", "slack-token", "slack-api-url", "dry-run"), adminFlags()...),
 			&cli.StringSliceFlag{Name: "project", Usage: "check only this `PROJECT`, glob or group (repeatable)"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only what is not in order"},
 			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as problems"},
@@ -118,9 +118,7 @@ func marks(p printer) map[doctor.Severity]string {
 }
 
 const (
-	// checkupWidth is the width of the output, in characters.
-	checkupWidth = 80
-	// idWidth is that of the column of checks.
+	// idWidth is the width of the column of checks.
 	idWidth = 19
 	// namedProjects is how many projects of a finding are named.
 	namedProjects = 3
@@ -129,7 +127,7 @@ const (
 // printCheckup prints the findings by subject, and their number; quiet: only those that
 // are not in order.
 func printCheckup(w io.Writer, found []doctor.Finding, quiet bool) error {
-	p := newPrinter(w)
+	p, width := newPrinter(w), wrap.Width(w)
 	var b strings.Builder
 	subject := ""
 	for i := 0; i < len(found); i++ {
@@ -151,13 +149,13 @@ func printCheckup(w io.Writer, found []doctor.Finding, quiet bool) error {
 			subject = f.Subject
 			fmt.Fprintln(&b, p.bold(subject))
 		}
-		margin := strings.Repeat(" ", 2+2+idWidth+1)
-		fmt.Fprintf(&b, "  %s %-*s %s\n", marks(p)[f.Severity], idWidth, name, behind(margin, f.Seen))
+		const margin = 2 + 2 + idWidth + 1
+		fmt.Fprintf(&b, "  %s %-*s %s\n", marks(p)[f.Severity], idWidth, name, wrap.Text(f.Seen, width, margin, margin))
 		if len(f.Projects) > 0 {
-			fmt.Fprintf(&b, "%s%s\n", margin, behind(margin, named(f.Projects)))
+			fmt.Fprintf(&b, "%*s%s\n", margin, "", wrap.Text(named(f.Projects), width, margin, margin))
 		}
 		if f.Advice != "" {
-			fmt.Fprintf(&b, "%s%s\n", margin, behind(margin+"  ", "→ "+f.Advice))
+			fmt.Fprintf(&b, "%*s%s\n", margin, "", wrap.Text("→ "+f.Advice, width, margin, margin+2))
 		}
 	}
 	if b.Len() > 0 {
@@ -181,15 +179,6 @@ func named(paths []string) string {
 		some += ", … (--json lists all)"
 	}
 	return fmt.Sprintf("%s: %s", english.Plural(len(paths), "project", ""), some)
-}
-
-// behind breaks a text so that its lines fit behind a margin.
-func behind(margin, s string) string {
-	lines := strings.Split(text.WrapSoft(s, checkupWidth-len(margin)), "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimRight(line, " ") // WrapSoft fills them up
-	}
-	return strings.Join(lines, "\n"+margin)
 }
 
 // sumOf says how many findings there are of each severity.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -21,6 +20,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/progress"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -205,31 +205,42 @@ func printHooks(w io.Writer, result hooks.Result, wanted string) {
 	if several {
 		head = slices.Insert(head, 1, any("URL"))
 	}
-	t := newTable(head...)
+	l, width := listing{head: head}, wrap.Columns(w)
 	for _, r := range result.Reports {
-		row := table.Row{ownerOf(r), "", "", "", "", paintVerdict(p, r.Verdict)}
+		verdict := paintVerdict(p, r.Verdict)
+		item := row{cells: []any{ownerOf(r), "", "", "", "", verdict}, paragraph: []string{p.bold(ownerOf(r)) + "  " + verdict}}
 		address := ""
 		if h := r.Webhook; h != nil {
-			row[1], row[2], row[3], row[4], address = strings.Join(h.Events, ", "), stateOf(*h), tlsOf(*h), failuresOf(*h), h.URL
+			events, state, tls, failures := strings.Join(h.Events, ", "), stateOf(*h), tlsOf(*h), failuresOf(*h)
+			item.cells[1], item.cells[2], item.cells[3], item.cells[4], address = events, state, tls, failures, h.URL
+			item.paragraph = append(item.paragraph, state+", TLS "+tls, "events: "+events)
+			if failures != "" {
+				item.paragraph = append(item.paragraph, "failed in 1 day: "+failures)
+			}
 		}
 		if several {
-			row = slices.Insert(row, 1, any(address))
+			item.cells, item.paragraph = slices.Insert(item.cells, 1, any(address)), append(item.paragraph, address)
 		}
-		t.AppendRow(row)
+		l.rows = append(l.rows, item)
 	}
-	if len(result.Reports) > 0 {
-		fmt.Fprintln(w, t.Render())
+	if len(l.rows) > 0 {
+		fmt.Fprintln(w, l.render(width))
 	}
 	for _, r := range result.Reports {
 		for _, finding := range r.Findings {
-			fmt.Fprintf(w, "%s %s: %s\n", p.yellow("!"), ownerOf(r), finding)
+			printMarked(w, p.yellow("!"), ownerOf(r)+": "+finding)
 		}
 		if r.Error != "" {
-			fmt.Fprintf(w, "%s %s: %s\n", p.red("✗"), ownerOf(r), r.Error)
+			printMarked(w, p.red("✗"), ownerOf(r)+": "+r.Error)
 		}
 	}
 	printNotes(w, result)
 	fmt.Fprintln(w, sums(result.Counts, "to create", "to repair", "to enable"))
+}
+
+// printMarked prints a text behind a mark, in lines that fit the terminal.
+func printMarked(w io.Writer, mark, text string) {
+	fmt.Fprintf(w, "%s %s\n", mark, wrap.Text(text, wrap.Columns(w), 2, 2))
 }
 
 func ownerOf(r hooks.Report) string {
@@ -293,20 +304,20 @@ func printEnsured(w io.Writer, result hooks.Result, dryRun bool) {
 	p := newPrinter(w)
 	for _, r := range result.Reports {
 		if len(r.Done) > 0 {
-			fmt.Fprintf(w, "%s %s: %s\n", p.green("✓"), ownerOf(r), strings.Join(r.Done, "; "))
+			printMarked(w, p.green("✓"), ownerOf(r)+": "+strings.Join(r.Done, "; "))
 		}
 		if dryRun && len(r.Todo) > 0 && r.Error == "" {
-			fmt.Fprintf(w, "%s %s: would %s\n", p.yellow("~"), ownerOf(r), strings.Join(r.Todo, "; "))
+			printMarked(w, p.yellow("~"), ownerOf(r)+": would "+strings.Join(r.Todo, "; "))
 		}
 		switch {
 		case r.Error != "":
-			fmt.Fprintf(w, "%s %s: %s\n", p.red("✗"), ownerOf(r), r.Error)
+			printMarked(w, p.red("✗"), ownerOf(r)+": "+r.Error)
 		case r.IsWrong() && (!dryRun || len(r.Todo) == 0):
-			fmt.Fprintf(w, "%s %s: %s\n", p.red("✗"), ownerOf(r), strings.Join(r.Findings, "; "))
+			printMarked(w, p.red("✗"), ownerOf(r)+": "+strings.Join(r.Findings, "; "))
 		default:
 			for _, finding := range r.Findings {
 				if !r.IsWrong() {
-					fmt.Fprintf(w, "%s %s: %s\n", p.yellow("!"), ownerOf(r), finding)
+					printMarked(w, p.yellow("!"), ownerOf(r)+": "+finding)
 				}
 			}
 		}
@@ -323,10 +334,10 @@ func printEnsured(w io.Writer, result hooks.Result, dryRun bool) {
 func printNotes(w io.Writer, result hooks.Result) {
 	p := newPrinter(w)
 	for _, note := range result.Notes {
-		fmt.Fprintf(w, "%s %s\n", p.yellow("!"), note)
+		printMarked(w, p.yellow("!"), note)
 	}
 	for _, problem := range result.Problems {
-		fmt.Fprintf(w, "%s %s\n", p.red("✗"), problem)
+		printMarked(w, p.red("✗"), fmt.Sprint(problem))
 	}
 }
 

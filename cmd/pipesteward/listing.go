@@ -5,14 +5,16 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 )
 
 const (
 	// leastLastColumn is how wide the last column of a table is at least, in columns of
 	// the terminal, unless all of it is shorter: below that, rows are paragraphs.
 	leastLastColumn = 32
-	// indent is in front of all lines of a paragraph but the first.
-	indent = "    "
+	// indent is the indent of all lines of a paragraph but the first, in columns.
+	indent = 4
 )
 
 // listing is a list that is printed as a table where the terminal is wide enough, and
@@ -51,7 +53,7 @@ func (l listing) render(width int) string {
 	}
 	paragraphs := make([]string, len(l.rows))
 	for i, r := range l.rows {
-		paragraphs[i] = wrapped(r.paragraph, width)
+		paragraphs[i] = paragraph(r.paragraph, width)
 	}
 	return strings.Join(paragraphs, "\n")
 }
@@ -87,20 +89,8 @@ func toText(cell any) string {
 	return s
 }
 
-// wrapped returns a paragraph whose lines have at most width columns; 0: any number. All
-// but the first are indented. A line with a longer word, such as an id, is left as it is.
-func wrapped(lines []string, width int) string {
-	var all []string
-	for _, line := range strings.Split(strings.Join(lines, "\n"), "\n") {
-		if line == "" {
-			continue
-		}
-		if room := width - len(indent); width > 0 && longestWord(line) <= room {
-			line = text.WrapSoft(line, room)
-		}
-		for _, part := range strings.Split(line, "\n") {
-			all = append(all, strings.TrimRight(part, " "))
-		}
-	}
-	return strings.Join(all, "\n"+indent)
+// paragraph returns the lines of an item, of at most width columns; 0: any number. All
+// but the first are indented.
+func paragraph(lines []string, width int) string {
+	return wrap.Text(strings.Join(lines, "\n"), width, 0, indent)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -106,7 +107,7 @@ func queueListCommand(stdout io.Writer) *cli.Command {
 				l = listQueue(records, newPrinter(stdout), time.Now())
 			}
 			if len(l.rows) > 0 {
-				fmt.Fprintln(stdout, l.render(widthOf(stdout)))
+				fmt.Fprintln(stdout, l.render(wrap.Columns(stdout)))
 			}
 			var depth admin.Depth
 			if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/queue?limit=1", nil, &depth); err != nil {

@@ -18,20 +18,6 @@ func isTerminal(w io.Writer) bool {
 	return term.IsTerminal(int(f.Fd()))
 }
 
-// widthOf returns how many columns the terminal has that a writer is; 0 if it is none, or
-// does not tell.
-func widthOf(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok {
-		return 0
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
-}
-
 // printer colours words on a terminal, unless NO_COLOR is set
 // (https://no-color.org).
 type printer struct{ colour bool }

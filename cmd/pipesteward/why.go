@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,10 +12,10 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize/english"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/story"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/rules"
 )
 
@@ -46,21 +45,13 @@ func whyCommand(stdout io.Writer) *cli.Command {
 			if c.Bool("json") {
 				return printJSON(stdout, s)
 			}
-			width := min(cmp.Or(widthOf(stdout), lineWidth), maxLineWidth)
-			return storyPrinter{newPrinter(stdout), width, c.Bool("all")}.print(stdout, s)
+			return storyPrinter{newPrinter(stdout), wrap.Width(stdout), c.Bool("all")}.print(stdout, s)
 		},
 	}
 }
 
 // maxRulesShown is how many rules of an event are printed.
 const maxRulesShown = 15
-
-// lineWidth is the width of lines where the terminal does not say its own, in columns,
-// and maxLineWidth the greatest one, which is easy to read.
-const (
-	lineWidth    = 80
-	maxLineWidth = 100
-)
 
 // storyPrinter prints stories for people.
 type storyPrinter struct {
@@ -71,11 +62,11 @@ type storyPrinter struct {
 
 func (p storyPrinter) print(w io.Writer, s story.Story) error {
 	var b strings.Builder
-	b.WriteString(p.bold(p.wrap(s.Answer, "")) + "\n")
+	b.WriteString(p.bold(wrap.Text(s.Answer, p.width, 0, 0)) + "\n")
 	for _, note := range s.Notes {
-		b.WriteString(p.yellow(p.wrap("! "+note, "  ")) + "\n")
+		p.item(&b, "! ", note, p.yellow)
 	}
-	b.WriteString("\n" + p.wrap(subjectLine(s), "  ") + "\n")
+	b.WriteString("\n" + wrap.Text(subjectLine(s), p.width, 0, 2) + "\n")
 	if s.URL != "" {
 		b.WriteString(p.dim(s.URL) + "\n")
 	}
@@ -122,7 +113,7 @@ func (p storyPrinter) rules(b *strings.Builder, s story.Story) {
 	if len(s.Rules) == 0 {
 		return
 	}
-	p.heading(b, p.wrap("What the rules made of "+s.Of, "  "))
+	p.heading(b, wrap.Text("What the rules made of "+s.Of, p.width, 0, 2))
 	for i, r := range s.Rules {
 		if i == maxRulesShown {
 			fmt.Fprintf(b, "  %s and %d more: --json lists them\n", p.dim("·"), len(s.Rules)-i)
@@ -141,7 +132,7 @@ func (p storyPrinter) rules(b *strings.Builder, s story.Story) {
 		if r.File != "" {
 			place = fmt.Sprintf("  (%s:%d)", path.Base(r.File), r.Line)
 		}
-		b.WriteString("  " + mark + " " + strings.TrimPrefix(p.wrap("    "+r.Rule+" "+r.Text+place, "      "), "    ") + "\n")
+		b.WriteString("  " + mark + " " + wrap.Text(r.Rule+" "+r.Text+place, p.width, 4, 6) + "\n")
 	}
 }
 
@@ -161,15 +152,15 @@ func (p storyPrinter) timeline(b *strings.Builder, items []story.Item) {
 			day = d
 			b.WriteString("  " + p.dim(day) + "\n")
 		}
-		const indent = "            "
-		line := strings.TrimPrefix(p.wrap(indent+item.Text, indent), indent)
+		const indent = 12
+		line := wrap.Text(item.Text, p.width, indent, indent)
 		if item.Failed {
 			line = p.red(line)
 		}
 		fmt.Fprintf(b, "  %s  %s\n", item.At.UTC().Format(time.TimeOnly), line)
 	}
 	if minor > 0 {
-		b.WriteString(p.dim(p.wrap(fmt.Sprintf("  and %s that led to nothing, as was to be expected: --all prints them", english.Plural(minor, "event", "")), "  ")) + "\n")
+		b.WriteString(p.dim(wrap.Text(fmt.Sprintf("  and %s that led to nothing, as was to be expected: --all prints them", english.Plural(minor, "event", "")), p.width, 0, 2)) + "\n")
 	}
 }
 
@@ -179,31 +170,16 @@ func (p storyPrinter) list(b *strings.Builder, title string, lines []string) {
 	}
 	p.heading(b, title)
 	for _, line := range lines {
-		b.WriteString(p.wrap("  - "+line, "    ") + "\n")
+		p.item(b, "  - ", line, func(text string) string { return text })
 	}
 }
 
-// wrap breaks a line, and indents all of the lines but the first one. A word that is
-// longer, such as an address, is not broken.
-func (p storyPrinter) wrap(line, indent string) string {
-	var b strings.Builder
-	lead := line[:len(line)-len(strings.TrimLeft(line, " "))]
-	width := 0
-	for i, word := range strings.Fields(line) {
-		n := text.StringWidthWithoutEscSequences(word)
-		switch {
-		case i == 0:
-			b.WriteString(lead)
-			width = len(lead)
-		case width+1+n > p.width:
-			b.WriteString("\n" + indent)
-			width = len(indent)
-		default:
-			b.WriteByte(' ')
-			width++
-		}
-		b.WriteString(word)
-		width += n
+// item prints a text behind a mark, and below it the command for it, if there is one:
+// unbroken, so that it can be copied.
+func (p storyPrinter) item(b *strings.Builder, mark, line string, paint func(string) string) {
+	line, command, is := strings.Cut(line, "\n")
+	b.WriteString(paint(mark+wrap.Text(line, p.width, len(mark), len(mark))) + "\n")
+	if is {
+		b.WriteString(strings.Repeat(" ", len(mark)+2) + p.bold(command) + "\n")
 	}
-	return b.String()
 }

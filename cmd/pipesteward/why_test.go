@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/actions/story"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt"
@@ -92,7 +93,7 @@ func TestWhyNotRetried(t *testing.T) {
 		{
 			name: "no rule can want it", rules: retryRules(`job.status == "canceled"`, ""),
 			verdict: story.Ignored, says: ", and no rule can match a job that is failed",
-			has: []string{"GitLab sent job", "failed: ignored, because no rule can match a job that is failed", "explain --job"},
+			has: []string{"GitLab sent job", "failed: ignored, because no rule can match a job that is failed", "pipesteward explain --gitlab-url http"},
 		},
 		{
 			name: "only an earlier status came", rules: retryRules(`job.status in ["running", "failed"] and job.name == "x"`, ""),
@@ -116,7 +117,7 @@ func TestWhyNotRetried(t *testing.T) {
 		{
 			name: "no rule matched", rules: retryRules(`job.status == "failed" and job.failure_reason == "runner_system_failure"`, ""),
 			verdict: story.NoRule, says: `not retried: rule "retry-stuck" did not match, because job.failure_reason is "stuck_or_timeout_failure"`,
-			has: []string{"✗ retry-stuck did not match", "rules.yaml:4", "the rules were evaluated on job", "explain --job"},
+			has: []string{"✗ retry-stuck did not match", "rules.yaml:4", "the rules were evaluated on job", "pipesteward explain --gitlab-url http"},
 		},
 		{
 			name:    "none of several matched",
@@ -169,7 +170,7 @@ func TestWhyNotRetried(t *testing.T) {
 				p.eventually("the retry is deferred", func() bool { all := p.outcomes(); return len(all) == 1 && all[0].Result == event.ResultDeferred })
 			},
 			verdict: story.Deferred, says: `not retried yet: rule "retry-stuck" decided to retry it, which waits: paused`,
-			has: []string{"the cluster moves", "deferred: ", "checked again at"},
+			has: []string{"the cluster moves", "deferred", "checked again at"},
 		},
 		{
 			name:  "a budget",
@@ -270,7 +271,7 @@ func TestWhyNotRetried(t *testing.T) {
 				p.eventually("the record is buried", func() bool { d, ok := p.depth(); return ok && d.Dead == 1 })
 			},
 			verdict: story.Dead, says: `not retried: its decision was buried: unknown action "explode"`,
-			has: []string{"buried, and nothing is done about it any more", "queue list"},
+			has: []string{"buried, and nothing is done about it any more", "`pipesteward queue list --dead`", "back into the queue: pipesteward queue requeue decision:x"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -309,7 +310,7 @@ func TestWhyNotRetried(t *testing.T) {
 				}
 			}
 			for line := range strings.Lines(out) {
-				if n := len([]rune(strings.TrimSpace(line))); n > lineWidth && !strings.Contains(line, "://") {
+				if n := len([]rune(strings.TrimSpace(line))); n > wrap.DefaultWidth && !strings.Contains(line, "://") {
 					t.Errorf("a line has %d characters: %s", n, line)
 				}
 			}

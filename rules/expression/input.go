@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/expr-lang/expr/vm"
+
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
@@ -15,6 +17,15 @@ type Input struct {
 	Fixed json.RawMessage // a number or a boolean
 	Items []Input         // the items of a list; nil if the input is no list
 	Text  Template        // otherwise
+}
+
+// Programs returns the compiled expressions of an input.
+func (in Input) Programs() []*vm.Program {
+	all := in.Text.Programs()
+	for _, item := range in.Items {
+		all = append(all, item.Programs()...)
+	}
+	return all
 }
 
 // value returns the input as JSON.

@@ -43,6 +43,17 @@ func (t Template) Expressions() []TemplateExpression {
 	return all
 }
 
+// Programs returns the compiled expressions of a template.
+func (t Template) Programs() []*vm.Program {
+	var all []*vm.Program
+	for _, p := range t.parts {
+		if p.program != nil {
+			all = append(all, p.program)
+		}
+	}
+	return all
+}
+
 // ParseTemplate compiles the expressions in a text. It returns all mistakes,
 // each with its position in the text.
 func ParseTemplate(text string, p Purpose) (Template, []Finding) {

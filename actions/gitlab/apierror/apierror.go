@@ -91,14 +91,30 @@ func New(f Failure) *Error {
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "gitlab: %s /%s: ", e.Method, e.Path)
-	if status := strconv.Itoa(e.Status); e.Status != 0 && !strings.HasPrefix(e.Message, status) {
-		b.WriteString(status + " ")
-	}
-	b.WriteString(e.Message)
+	b.WriteString(e.words())
 	if e.Status == http.StatusUnauthorized && e.Suspect == TroubleToken {
 		b.WriteString(": the access token is wrong, expired or revoked")
 	}
 	return b.String()
+}
+
+// words returns the status, if there was an answer, and the message, which may begin
+// with the status.
+func (e *Error) words() string {
+	status := strconv.Itoa(e.Status)
+	if e.Status == 0 || strings.HasPrefix(e.Message, status) {
+		return e.Message
+	}
+	return status + " " + e.Message
+}
+
+// Words returns what GitLab answered, as in 404 Not Found, where an *Error is in err, and
+// else err's text. It does not name the request.
+func Words(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.words()
+	}
+	return err.Error()
 }
 
 // Again reports whether the same call may succeed later, and the least time to

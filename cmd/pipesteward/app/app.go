@@ -126,7 +126,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
-	checkup := doctor.Watch{Config: func() doctor.Config { return a.checkup(gl, receiver) }, Sleep: sleep, Log: log}
+	checkup := doctor.Watch{Config: func() doctor.Config { return a.checkup(gl, receiver) }, Sleep: gitlab.Sleep, Log: log}
 	a.inBackground(checkup.Run)
 
 	known := catchup.NewKnown(db, log)

@@ -22,6 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -69,7 +70,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 
-	narrate := &narrator{w: o.Out, colour: o.Colour, began: time.Now()}
+	narrate := &narrator{w: o.Out, width: wrap.Width(o.Out), colour: o.Colour, began: time.Now()}
 	gl, err := gitlabtest.Listen("127.0.0.1:0", gitlabtest.Options{Now: time.Now})
 	if err != nil {
 		return err

@@ -12,14 +12,11 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 )
 
-const (
-	// width is how many columns a line has at most.
-	width = 80
-	// indent is where the text of what happens begins, behind its time and actor.
-	indent = 21
-)
+// indent is where the text of what happens begins, behind its time and actor.
+const indent = 21
 
 // actors are who does something in the story, with their colours.
 var actors = map[string]text.Color{
@@ -32,6 +29,7 @@ var actors = map[string]text.Color{
 // narrator prints what happens, in lines that fit a terminal.
 type narrator struct {
 	colour bool
+	width  int // how many columns a line has at most
 	began  time.Time
 
 	lastMessage []string // the lines of the last message in Slack that is in no thread
@@ -50,16 +48,14 @@ func (n *narrator) paint(c text.Color, s string) string {
 
 // say prints a paragraph.
 func (n *narrator) say(format string, args ...any) {
-	n.print(wrap(fmt.Sprintf(format, args...), width))
+	text := fmt.Sprintf(format, args...)
+	lead := text[:len(text)-len(strings.TrimLeft(text, "\n"))]
+	n.print(lead + wrap.Text(text, n.width, 0, 0))
 }
 
 // title prints a headline with its number.
 func (n *narrator) title(number int, title string) {
-	lines := strings.Split(wrap(title, width-3), "\n")
-	for i := range lines {
-		lines[i] = n.paint(text.Bold, lines[i])
-	}
-	n.print(fmt.Sprintf("\n%d. %s\n", number, strings.Join(lines, "\n   ")))
+	n.print(fmt.Sprintf("\n%d. %s\n", number, n.paint(text.Bold, wrap.Text(title, n.width, 3, 3))))
 }
 
 // print prints lines as they are.
@@ -71,32 +67,9 @@ func (n *narrator) print(lines string) {
 
 // happens prints who did what, and when; what is wrapped with a hanging indent.
 func (n *narrator) happens(who, format string, args ...any) {
-	what := wrap(strings.TrimSpace(fmt.Sprintf(format, args...)), width-indent)
+	what := wrap.Text(strings.TrimSpace(fmt.Sprintf(format, args...)), n.width, indent, indent)
 	at := fmt.Sprintf("%5.1fs", time.Since(n.began).Seconds())
-	n.print(fmt.Sprintf("%s  %s  %s", n.paint(text.Faint, at), n.paint(actors[who], fmt.Sprintf("%-11s", who)),
-		strings.ReplaceAll(what, "\n", "\n"+strings.Repeat(" ", indent))))
-}
-
-// wrap breaks the lines of a text between words so that they have at most so many columns;
-// a longer word has a line of its own.
-func wrap(s string, columns int) string {
-	var out []string
-	for line := range strings.SplitSeq(s, "\n") {
-		current := ""
-		for word := range strings.FieldsSeq(line) {
-			switch {
-			case current == "":
-				current = word
-			case text.StringWidthWithoutEscSequences(current)+1+text.StringWidthWithoutEscSequences(word) <= columns:
-				current += " " + word
-			default:
-				out = append(out, current)
-				current = word
-			}
-		}
-		out = append(out, current)
-	}
-	return strings.Join(out, "\n")
+	n.print(fmt.Sprintf("%s  %s  %s", n.paint(text.Faint, at), n.paint(actors[who], fmt.Sprintf("%-11s", who)), what))
 }
 
 // linked is where the plain text of a message names the page behind a word.

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/words"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 )
 
 // suggestions are shell commands to try after the story. Each works as it is printed, in
@@ -40,7 +41,7 @@ func (s suggestions) print(n *narrator, keep bool) error {
 		n.say("\nWhat to try next:")
 	}
 	for _, each := range list {
-		n.print("\n  " + strings.ReplaceAll(wrap(each.shows, width-2), "\n", "\n  ") + "\n" + n.paint(text.Bold, "    "+each.command))
+		n.print("\n  " + wrap.Text(each.shows, n.width, 2, 2) + "\n" + n.paint(text.Bold, "    "+each.command))
 	}
 	return nil
 }
@@ -83,19 +84,14 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// plain matches words that no shell changes.
-var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@,+-]+$`)
-
 // Shell returns a command as a shell reads it.
-func Shell(words ...string) string { return onLines(quoted(words)) }
+func Shell(command ...string) string { return onLines(quoted(command)) }
 
 // quoted returns words as a shell reads them.
-func quoted(words []string) []string {
-	all := slices.Clone(words)
+func quoted(command []string) []string {
+	all := slices.Clone(command)
 	for i, word := range all {
-		if !plain.MatchString(word) {
-			all[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
+		all[i] = words.Shell(word)
 	}
 	return all
 }
@@ -103,7 +99,7 @@ func quoted(words []string) []string {
 // onLines joins the words of a command on lines that fit a terminal, as far as words do;
 // an option stays together with its value.
 func onLines(words []string) string {
-	const columns = width - len("      ") - len(" \\")
+	const columns = wrap.DefaultWidth - len("      ") - len(" \\")
 	line, begun := words[0], ""
 	for i := 1; i < len(words); i++ {
 		next := words[i]
