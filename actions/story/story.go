@@ -10,6 +10,7 @@
 //	verdicts.go   what each rule made of an event, explained by the rules in force
 //	timeline.go   orders it by time
 //	answer.go     says in one line why
+//	notes.go      says what else a person should know
 //
 // Words are those of package words.
 package story
