@@ -9,6 +9,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
+	"github.com/pipesteward/pipesteward/actions/doctor/permissions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -77,11 +78,15 @@ func checkPermissions(x *exam, token gitlab.AccessToken) []Finding {
 		return one(Unknown, "fine-grained, and GitLab does not show its permissions", `give it "Personal Access Token: Read" too, or see the table of permissions in README.md`)
 	}
 	lacking := map[Severity][]string{}
-	for _, p := range permissions {
-		if x.needs(p) && !grants(token, p) {
-			s := x.severity(p)
-			lacking[s] = append(lacking[s], fmt.Sprintf("%q (%s)", p.title, p.use))
+	for _, p := range permissions.Missing(token, x.uses) {
+		s := Problem
+		switch {
+		case p.Need == permissions.EnsureHooks && !x.EnsuresHooks: // somebody may never call it
+			s = Note
+		case p.Optional:
+			s = Warning
 		}
+		lacking[s] = append(lacking[s], fmt.Sprintf("%q (%s)", p.Title, p.Use))
 	}
 	var found []Finding
 	for _, s := range []Severity{Problem, Warning, Note} {
@@ -101,6 +106,17 @@ func checkPermissions(x *exam, token gitlab.AccessToken) []Finding {
 		return ok("fine-grained, with the permissions that the rules need")
 	}
 	return found
+}
+
+// uses reports whether something is used that needs permissions of its own, or may be.
+func (x *exam) uses(need string) bool {
+	switch need {
+	case permissions.EnsureHooks:
+		return true
+	case permissions.MergeRequestDetails:
+		return x.Rules == nil || x.Rules.Requests(need)
+	}
+	return slices.Contains(x.verbs(), need)
 }
 
 // verbs returns the verbs that the rules use.

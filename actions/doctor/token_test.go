@@ -2,7 +2,6 @@ package doctor_test
 
 import (
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -121,18 +120,4 @@ func TestFineGrainedToEnsureHooks(t *testing.T) {
 	r.EnsuresHooks = true
 	r.gitlab.SetAccessToken(gitlabtest.AccessToken{Grants: everything("update_webhook")})
 	r.wants(r.run(), "token-scopes", doctor.Problem, []string{`lacks a permission: "Webhook: Update" (hooks ensure)`})
-}
-
-// README.md has the table of permissions that the check uses.
-func TestPermissionsAreDocumented(t *testing.T) {
-	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range doctor.PermissionRows() {
-		if !strings.Contains(string(readme), row+"\n") {
-			t.Errorf("README.md lacks the row\n%s", row)
-		}
-	}
 }

@@ -71,8 +71,12 @@ var webhookSeverities = []struct {
 	verdict  hooks.Verdict
 	severity Severity
 }{
-	{hooks.Missing, Problem}, {hooks.Disabled, Problem}, {hooks.Failing, Problem},
-	{hooks.Wrong, Warning}, {hooks.Doubled, Warning}, {hooks.Unreadable, Unknown},
+	{hooks.Missing, Problem},
+	{hooks.Disabled, Problem},
+	{hooks.Failing, Problem},
+	{hooks.Wrong, Warning},
+	{hooks.Doubled, Warning},
+	{hooks.Unreadable, Unknown},
 }
 
 // checkWebhooks tells from which projects events do not come, or come twice.

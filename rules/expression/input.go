@@ -7,6 +7,7 @@ import (
 
 	"github.com/expr-lang/expr/vm"
 
+	"github.com/pipesteward/pipesteward/rules/expression/display"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
@@ -53,7 +54,7 @@ func (in Input) value(m *limits.Machine, env any) (json.RawMessage, error) {
 		if isInput(reflect.ValueOf(value)) {
 			return json.Marshal(value)
 		}
-		return json.Marshal(textOf(value))
+		return json.Marshal(display.Text(value))
 	}
 	text, err := in.Text.render(m, env, func(s string) string { return s })
 	if err != nil {
