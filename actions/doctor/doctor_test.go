@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/storetest"
@@ -250,9 +251,10 @@ func TestSecretsStayHidden(t *testing.T) {
 		"a store that fails": func(r *rig) { r.Store = &storeStub{err: errors.New(echo)} },
 		"rules":              func(r *rig) { r.Rules, r.RulesErr = nil, errors.New(echo) },
 		"the client":         func(r *rig) { r.GitLab, r.GitLabErr = nil, errors.New(echo) },
+		"the token":          func(r *rig) { r.TokenErr = errors.New(echo) },
 		"a weak secret":      func(r *rig) { r.WebhookTokens = []string{"hush-hush"} },
 		"the server": func(r *rig) {
-			r.Server = serverStub{doctor.ServerStatus{Address: "x", NotReady: echo, RulesErr: echo, Paused: []string{echo}}}
+			r.Server = serverStub{doctor.ServerStatus{Address: "x", NotReady: echo, RulesErr: echo, Paused: []event.Pause{{Reason: echo, Rule: echo}}}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

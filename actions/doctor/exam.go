@@ -20,12 +20,16 @@ import (
 type Config struct {
 	GitLab    *gitlab.Client
 	GitLabErr error
-	Rate      store.Rate // of requests to GitLab
+	// TokenErr says why the access token can't be used, and what to do; GitLab's requests
+	// then carry none.
+	TokenErr error
+	Rate     store.Rate // of requests to GitLab
 
-	Rules    *rules.Rules
-	RulesErr error
-	Warnings int  // about the rules
-	DryRun   bool // of the process
+	Rules       *rules.Rules
+	RulesErr    error
+	RulesUnread bool // RulesErr is of reading the files
+	Warnings    int  // about the rules
+	DryRun      bool // of the process
 
 	Only     []string // entries of projects to which the checks are limited; none: no limit
 	Projects []string // entries of --projects
@@ -120,6 +124,7 @@ func newExam(cfg Config) *exam {
 var (
 	errNoGitLab = errors.New("there is no GitLab to check")
 	errNoClient = errors.New("the settings for GitLab can't be used")
+	errNoToken  = errors.New("there is no access token that can be used")
 )
 
 // tokenUser returns the token's user. Its error is the reason why GitLab can't be
@@ -132,7 +137,11 @@ func (x *exam) tokenUser(ctx context.Context) (gitlab.TokenUser, error) {
 		case x.GitLab == nil:
 			return gitlab.TokenUser{}, errNoGitLab
 		}
-		return x.GitLab.TokenUser(ctx)
+		user, err := x.GitLab.TokenUser(ctx)
+		if x.TokenErr != nil && answered(err) { // the refusal of a request without a token
+			err = errNoToken
+		}
+		return user, err
 	})
 }
 
@@ -215,7 +224,7 @@ func notChecked(err error) []Finding {
 func reasonOf(err error) string {
 	e := failureOf(err)
 	switch {
-	case errors.Is(err, errNoGitLab), errors.Is(err, errNoClient), errors.Is(err, errNoServer), errors.Is(err, errNoRules):
+	case errors.Is(err, errNoGitLab), errors.Is(err, errNoClient), errors.Is(err, errNoToken), errors.Is(err, errNoServer), errors.Is(err, errNoRules):
 		return err.Error()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return "there was no time left"
@@ -233,9 +242,18 @@ func reasonOf(err error) string {
 	return "GitLab answers " + e.Message
 }
 
-// firstLine returns the first line of an error's text.
+// oneLine returns an error's text without line breaks.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// firstLine returns the first line of an error's text, with the next one if it ends
+// with a colon.
 func firstLine(err error) string {
-	line, _, more := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+	line, rest, more := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+	if more && strings.HasSuffix(line, ":") {
+		var next string
+		next, _, more = strings.Cut(rest, "\n")
+		line += " " + strings.TrimSpace(next)
+	}
 	if more {
 		line += " …"
 	}

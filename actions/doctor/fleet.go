@@ -21,6 +21,7 @@ type project struct {
 	role gitlab.Role
 	// wanted is set if somebody named the project or it has sent events.
 	wanted bool
+	sent   bool // it has sent events
 }
 
 // fleet are the projects that are checked, by their paths, and what was named in vain.
@@ -90,6 +91,13 @@ func (x *exam) theFleet(ctx context.Context) (fleet, error) {
 		}
 		if len(chosen) == 0 && len(x.Only) == 0 {
 			maps.Copy(chosen, all)
+		}
+		known, _ := x.knownProjects(ctx) // with --project, an error does not matter
+		for _, id := range known {
+			if p, is := chosen[id]; is {
+				p.sent = true
+				chosen[id] = p
+			}
 		}
 		f.projects = slices.SortedFunc(maps.Values(chosen), func(a, b project) int { return cmp.Compare(a.Path, b.Path) })
 		return f, nil
@@ -164,6 +172,17 @@ func (x *exam) chooseKnown(ctx context.Context, all, chosen map[int64]project, f
 		}
 	}
 	return nil
+}
+
+// sendersUnknown reports whether it is not known which projects have sent events: the
+// store knows it.
+func (x *exam) sendersUnknown() bool { return x.StoreErr != nil }
+
+// ensured reports whether --ensure-hooks creates and repairs webhooks of the project, or
+// may.
+func (x *exam) ensured(p project) bool {
+	return x.EnsuresHooks && (p.sent || x.sendersUnknown() ||
+		slices.ContainsFunc(x.Projects, func(entry string) bool { return rules.Covers(entry, p.Project.Project) }))
 }
 
 // paths returns the paths of projects.

@@ -23,8 +23,8 @@ func checkReachable(ctx context.Context, x *exam) []Finding {
 	case x.GitLab == nil && x.GitLabErr == nil:
 		return notChecked(errNoGitLab)
 	case x.GitLab == nil:
-		return one(Problem, firstLine(x.GitLabErr), "correct the setting")
-	case answered(err):
+		return one(Problem, oneLine(x.GitLabErr), "correct the setting")
+	case answered(err), errors.Is(err, errNoToken):
 		return ok(x.GitLab.Instance() + " answers")
 	case ctx.Err() != nil:
 		return notChecked(ctx.Err())
@@ -44,7 +44,7 @@ func obstacle(err error) (seen, advice string) {
 	case e.Limited():
 		return "a rate limit allows no request now: " + e.Message, "try again later"
 	case e.Cause != nil:
-		return networkObstacle(e.Cause)
+		return networkObstacle(e.Cause, peer{"GitLab", "--gitlab-url"})
 	case e.Status >= 300 && e.Status < 400:
 		return e.Message, "write the address that GitLab has, and let no login page or proxy stand between"
 	case e.Suspect == apierror.TroubleAnswers, e.Status < 300:
@@ -55,9 +55,15 @@ func obstacle(err error) (seen, advice string) {
 	return e.Message, "see whether GitLab is up, and can be reached from here"
 }
 
+// peer is what requests are sent to.
+type peer struct {
+	name    string
+	setting string // that has its address
+}
+
 // networkObstacle says why a request got no answer at all.
-func networkObstacle(cause error) (seen, advice string) {
-	const address = "check --gitlab-url"
+func networkObstacle(cause error, of peer) (seen, advice string) {
+	address := "check " + of.setting
 	dns, isDNS := errors.AsType[*net.DNSError](cause)
 	dial, isDial := errors.AsType[*net.OpError](cause)
 	unknown, isUnknown := errors.AsType[x509.UnknownAuthorityError](cause)
@@ -76,19 +82,19 @@ func networkObstacle(cause error) (seen, advice string) {
 	case isHost:
 		return "its TLS certificate is for other hosts: " + host.Error(), address + ": write a host that the certificate names"
 	case isInvalid && invalid.Reason == x509.Expired:
-		return "its TLS certificate has expired, or is not valid yet: " + invalid.Error(), "renew GitLab's certificate, and check the clock of this machine"
+		return "its TLS certificate has expired, or is not valid yet: " + invalid.Error(), "renew the certificate of " + of.name + ", and check the clock of this machine"
 	case isInvalid:
-		return "its TLS certificate is not valid: " + invalid.Error(), "mend GitLab's certificate"
+		return "its TLS certificate is not valid: " + invalid.Error(), "mend the certificate of " + of.name
 	case isPlain, strings.Contains(text, "server gave HTTP response to HTTPS client"):
 		return "no TLS is spoken there", address + ": http:// for https://, or another port?"
 	case strings.Contains(text, "malformed HTTP response"):
 		return "no HTTP is spoken there", address + ": https:// for http://, or another port?"
 	case strings.Contains(text, "connection refused"):
-		return "nothing listens there (connection refused)", address + ", and whether GitLab is up"
+		return "nothing listens there (connection refused)", address + ", and whether " + of.name + " is up"
 	case isTimeout(cause):
-		return "no answer came in time", "see whether a firewall keeps this machine from GitLab, and whether a proxy is needed (HTTPS_PROXY)"
+		return "no answer came in time", "see whether a firewall keeps this machine from " + of.name + ", and whether a proxy is needed (HTTPS_PROXY)"
 	default:
-		return text, "see whether GitLab is up, and can be reached from here"
+		return text, "see whether " + of.name + " is up, and can be reached from here"
 	}
 }
 

@@ -50,7 +50,7 @@ func TestReachable(t *testing.T) {
 		{"a login page", fault(gitlabtest.LoginPage), []string{"web page", "no login page or proxy"}},
 		{"a redirect", fault(gitlabtest.LoginRedirect), []string{"redirects to https://login.example.com"}},
 		{"502", fault(gitlabtest.Fault{Times: -1, Status: 502, HTML: true}), []string{"answers 502"}},
-		{"no token", func(r *rig) { r.GitLab, r.GitLabErr = nil, errors.New("--gitlab-token is missing: give one") }, []string{"--gitlab-token is missing"}},
+		{"a wrong address", func(r *rig) { r.GitLab, r.GitLabErr = nil, errors.New("--gitlab-url: it is no\n    URL") }, []string{"--gitlab-url: it is no URL"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -67,6 +67,33 @@ func TestReachable(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Without a token that can be used, that is a finding about the token, and whether
+// GitLab answers is found out all the same.
+func TestNoToken(t *testing.T) {
+	t.Parallel()
+	without := func(t *testing.T) *rig {
+		r := newRig(t, gitlabtest.Options{})
+		r.TokenErr = errors.New("--gitlab-token: it is missing: give one\n    in PIPESTEWARD_GITLAB_TOKEN")
+		return r
+	}
+	anonymous := func(c *gitlab.Config) { c.Token, c.Anonymous = "", true }
+	r := without(t)
+	r.connect(r.gitlab.URL(), anonymous)
+	found := r.run()
+	r.wants(found, "gitlab-reachable", doctor.OK, nil)
+	r.wants(found, "gitlab-clock", doctor.OK, nil)
+	r.wants(found, "token-valid", doctor.Problem, []string{"--gitlab-token: it is missing: give one in PIPESTEWARD_GITLAB_TOKEN"})
+	for _, check := range []string{"gitlab-version", "gitlab-address", "gitlab-rate", "token-scopes", "token-expiry", "project-role"} {
+		r.wants(found, check, doctor.Unknown, []string{"not checked, because there is no access token that can be used"})
+	}
+
+	r = without(t)
+	r.connect("https://gitlab.example.com", anonymous, func(c *gitlab.Config) { c.Transport = transport{x509.UnknownAuthorityError{}} })
+	found = r.run()
+	r.wants(found, "gitlab-reachable", doctor.Problem, []string{"unknown authority"})
+	r.wants(found, "token-valid", doctor.Problem, []string{"it is missing"})
 }
 
 // A real server's certificate of an unknown authority.

@@ -11,6 +11,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -33,6 +34,12 @@ func TestParts(t *testing.T) {
 		says     []string
 	}{
 		{"rules that do not load", func(r *rig) { r.Rules, r.RulesErr = nil, errors.New("rules.yaml:1:1: one\nrules.yaml:2:2: two") }, "rules-load", doctor.Problem, []string{"rules.yaml:1:1: one …", "pipesteward check"}},
+		{"mistakes below a headline", func(r *rig) {
+			r.Rules, r.RulesErr = nil, errors.New("the rules can't be used:\nrules.yaml:1:1: one\nrules.yaml:2:2: two")
+		}, "rules-load", doctor.Problem, []string{"the rules can't be used: rules.yaml:1:1: one …"}},
+		{"no rule file", func(r *rig) {
+			r.Rules, r.RulesErr, r.RulesUnread = nil, errors.New("open rules.yaml: no such file"), true
+		}, "rules-load", doctor.Problem, []string{"no such file", "as --rules"}},
 		{"rules that do not load, projects", func(r *rig) { r.Rules, r.RulesErr = nil, errors.New("x") }, "project-role", doctor.Unknown, []string{"not checked, because the rules can't be used"}},
 		{"warnings", func(r *rig) { r.Warnings = 2 }, "rules-load", doctor.Warning, []string{"1 rule, and 2 warnings about them"}},
 		{"no rules", func(r *rig) { r.rules(noRule) }, "rules-load", doctor.Warning, []string{"there is no rule"}},
@@ -46,6 +53,11 @@ func TestParts(t *testing.T) {
 
 		{"no file yet", func(r *rig) { r.Store = nil }, "store-open", doctor.Note, []string{"there is no file yet"}},
 		{"a locked file", func(r *rig) { r.Store, r.StoreErr = nil, fmt.Errorf("store: p.db is %w", store.ErrInUse) }, "store-open", doctor.Note, []string{"open in another process"}},
+		{"a locked file, projects", func(r *rig) { r.Store, r.StoreErr = nil, fmt.Errorf("store: p.db is %w", store.ErrInUse) }, "projects-exist", doctor.Note, []string{"which projects sent events is not known, because another process has the store's file open: all in which", "--project"}},
+		{"a locked file, named projects", func(r *rig) {
+			r.Store, r.StoreErr, r.Projects = nil, fmt.Errorf("store: p.db is %w", store.ErrInUse), []string{"platform"}
+		}, "projects-exist", doctor.Note, []string{"those that --projects and schedule rules name were checked, and no others"}},
+		{"a store that fails, projects", func(r *rig) { r.Store, r.StoreErr = nil, errors.New("x") }, "projects-exist", doctor.Note, []string{"because the store can't be opened"}},
 		{"a store that fails", func(r *rig) {
 			r.Store, r.StoreErr = nil, errors.New("store: Redis x has version 5.0: 6.2 or newer is needed")
 		}, "store-open", doctor.Problem, []string{"6.2 or newer is needed"}},
@@ -61,7 +73,12 @@ func TestParts(t *testing.T) {
 		{"no Slack", func(r *rig) { r.Slack = nil; r.rules(noRule) }, "slack-token", doctor.OK, nil},
 		{"a wrong token", func(r *rig) { r.slack.SetToken("xoxb-another") }, "slack-token", doctor.Problem, []string{"Slack refuses the token: invalid_auth", "OAuth & Permissions"}},
 		{"a wrong token, channels", func(r *rig) { r.slack.SetToken("xoxb-another") }, "slack-channels", doctor.Unknown, []string{"not checked, because Slack says invalid_auth"}},
-		{"Slack is down", func(r *rig) { r.slack.Fail(slacktest.Fault{Times: 9, Status: 503}) }, "slack-token", doctor.Problem, []string{"Slack can't be reached: http_503"}},
+		{"Slack is down", func(r *rig) { r.slack.Fail(slacktest.Fault{Times: 9, Status: 503}) }, "slack-token", doctor.Problem, []string{"Slack can't be reached: Slack or a proxy before it answers 503", "--slack-api-url"}},
+		{"Slack is not to be connected", func(r *rig) { _ = r.slack.Close() }, "slack-token", doctor.Problem, []string{"Slack can't be reached: nothing listens there (connection refused)", "check --slack-api-url, and whether Slack is up"}},
+		{"Slack is not to be connected, channels", func(r *rig) { _ = r.slack.Close() }, "slack-channels", doctor.Unknown, []string{"not checked, because Slack can't be reached"}},
+		{"Slack is another server", func(r *rig) { r.slack.Fail(slacktest.Fault{Times: 9, Status: 404}) }, "slack-token", doctor.Problem, []string{"what answers 404 is not Slack's API", "--slack-api-url"}},
+		{"Slack is a web page", func(r *rig) { r.slack.Fail(slacktest.Fault{Times: 9, Body: "<html>"}) }, "slack-token", doctor.Problem, []string{"the answer is not one of Slack's API", "--slack-api-url"}},
+		{"Slack's limit", func(r *rig) { r.slack.Fail(slacktest.Fault{Times: 9, Error: "ratelimited"}) }, "slack-token", doctor.Problem, []string{"Slack can't be used now: ratelimited", "too many calls"}},
 		{"no such channel", func(r *rig) { r.rules(ruleFile + "  - {name: b, on: job, notify: [{channel: '#nowhere'}]}\n") }, "slack-channels", doctor.Problem, []string{`#nowhere (rule "b"): there is no such channel`, "/invite @pipesteward in #nowhere"}},
 		{"not invited", channel(slacktest.Channel{Name: "ci", NotMember: true}), "slack-channels", doctor.Problem, []string{`#ci (rule "retry-stuck"): the bot is no member`, "/invite"}},
 		{"a private channel", channel(slacktest.Channel{Name: "ci", Private: true}), "slack-channels", doctor.OK, nil},
@@ -73,9 +90,11 @@ func TestParts(t *testing.T) {
 		{"another version", server(doctor.ServerStatus{Version: "v0"}), "server-version", doctor.Note, []string{"version v0, and this program is v1"}},
 		{"rules that the server can't use", server(doctor.ServerStatus{Version: "v1", RulesErr: "rules.yaml:1:1: x"}), "server-rules", doctor.Problem, []string{"works by older rules: rules.yaml:1:1: x"}},
 		{"other rules", func(r *rig) { r.Server = serverStub{doctor.ServerStatus{Address: "x", RuleFiles: []string{"abc"}}} }, "server-rules", doctor.Warning, []string{"the server's rules are others"}},
-		{"paused", server(doctor.ServerStatus{Version: "v1", Paused: []string{"paused (all) by ann"}}), "server-work", doctor.Note, []string{"paused (all) by ann", "pipesteward resume"}},
+		{"paused", server(doctor.ServerStatus{Version: "v1", Paused: []event.Pause{{By: "ann", Since: noon}}}), "server-work", doctor.Note, []string{"paused (all) by ann, since 2026-11-22T12:00:00Z", "`pipesteward resume` ends it"}},
+		{"paused projects", server(doctor.ServerStatus{Version: "v1", Paused: []event.Pause{{Project: "mobile/*"}}}), "server-work", doctor.Note, []string{"`pipesteward resume --project 'mobile/*'` ends it"}},
+		{"a paused rule", server(doctor.ServerStatus{Version: "v1", Paused: []event.Pause{{Rule: "ann's"}}}), "server-work", doctor.Note, []string{`resume --rule 'ann'\''s'` + "` ends it"}},
 		{"a dry server", server(doctor.ServerStatus{Version: "v1", DryRun: true}), "server-work", doctor.Note, []string{"--dry-run"}},
-		{"dead records", server(doctor.ServerStatus{Version: "v1", Dead: 3}), "server-work", doctor.Warning, []string{"3 records could not be worked on"}},
+		{"dead records", server(doctor.ServerStatus{Version: "v1", Dead: 3}), "server-work", doctor.Warning, []string{"3 records could not be worked on", "`pipesteward queue list --dead`"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

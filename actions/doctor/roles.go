@@ -14,6 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
 )
 
 // requirement is what GitLab requires of the token's user for a verb
@@ -38,18 +39,42 @@ var requirements = map[string]requirement{
 	event.VerbNotify:         {gitlab.Reporter, false}, // reads jobs and their logs
 }
 
+// RoleRows returns the rows of the table of roles in README.md: an action, the role, and
+// whether the user must also be allowed to push or to merge where the ref is protected.
+func RoleRows() []string {
+	row := func(what string, r requirement) string {
+		also := ""
+		if r.protected {
+			also = "yes"
+		}
+		return fmt.Sprintf("| %s | %s | %s |", what, r.role, also)
+	}
+	var rows []string
+	for _, verb := range event.Verbs {
+		rows = append(rows, row("`"+verb+"`", requirements[verb]))
+		if verb == event.VerbCancel {
+			rows = append(rows, row("`cancel` with `force: true`", forced))
+		}
+	}
+	return append(rows, row("webhooks of a project: `hooks`, `--ensure-hooks`, catch-up by failed deliveries", hooksRequirement))
+}
+
 // forced is what `force: true` of a cancel requires.
 var forced = requirement{gitlab.Maintainer, true}
 
-// demand is something that rules want done in a project.
+// hooksRequirement is what GitLab requires to read, create and repair a project's
+// webhooks (doc/user/project/integrations/webhooks.md); those of a group take its Owner.
+var hooksRequirement = requirement{gitlab.Maintainer, false}
+
+// demand is something that rules or --ensure-hooks want done in a project.
 type demand struct {
-	verb string // with "by force" where that requires more
+	verb string // with "by force" where that requires more, or the setting
 	requirement
 	variables bool // it gives variables to a job that it plays
-	real      bool // a rule wants it that is not in dry run
+	real      bool // a rule or setting wants it that is not in dry run
 }
 
-// demands returns what the rules want done in a project, by verb.
+// demands returns what the rules and --ensure-hooks want done in a project, by verb.
 func (x *exam) demands(p project) []demand {
 	all := map[string]demand{}
 	for _, r := range x.Rules.All() {
@@ -59,7 +84,7 @@ func (x *exam) demands(p project) []demand {
 		for _, verb := range r.Verbs() {
 			d := demand{verb: verb, requirement: requirements[verb]}
 			for _, a := range r.Actions {
-				if a.Verb == verb && a.Force {
+				if a.Verb == verb && verb == event.VerbCancel && a.Force {
 					d.verb, d.requirement = verb+" by force", forced
 				}
 				d.variables = d.variables || a.Verb == verb && len(a.Variables) > 0
@@ -69,6 +94,10 @@ func (x *exam) demands(p project) []demand {
 			d.real = before.real || !r.DryRun && !x.DryRun
 			all[d.verb] = d
 		}
+	}
+	if x.ensured(p) {
+		const setting = "--ensure-hooks"
+		all[setting] = demand{verb: setting, requirement: hooksRequirement, real: !x.DryRun}
 	}
 	return slices.SortedFunc(maps.Values(all), func(a, b demand) int { return cmp.Compare(a.verb, b.verb) })
 }
@@ -107,12 +136,29 @@ func checkProjectsExist(ctx context.Context, x *exam) []Finding {
 		})
 	}
 	if len(f.projects) == 0 && len(f.missing) == 0 {
-		return append(found, Finding{Severity: Problem, Seen: "the token's user is a member of no project", Advice: "make it a member of the group or the projects, with the role Developer, or Maintainer to erase"})
+		return append(found, Finding{Severity: Problem, Seen: "the token's user is a member of no project", Advice: "make it a member of the group or the projects, with the role Developer, or Maintainer to erase and for webhooks"})
 	}
 	if len(found) == 0 {
-		return ok(english.Plural(len(f.projects), "project", "") + " checked")
+		found = ok(english.Plural(len(f.projects), "project", "") + " checked")
+	}
+	if len(x.Only) == 0 && x.sendersUnknown() {
+		found = append(found, one(Note, x.unknownSenders(), "name projects with --projects or --project")...)
 	}
 	return found
+}
+
+// unknownSenders says which projects are checked where the store can't tell which have
+// sent events.
+func (x *exam) unknownSenders() string {
+	reason := errNoStore.Error()
+	if errors.Is(x.StoreErr, store.ErrInUse) {
+		reason = "another process has the store's file open"
+	}
+	which := "all in which the token's user is a member were checked"
+	if len(x.Projects)+len(x.scheduled()) > 0 {
+		which = "those that --projects and schedule rules name were checked, and no others"
+	}
+	return "which projects sent events is not known, because " + reason + ": " + which
 }
 
 // checkRole compares the role of the token's user in each project with what the rules

@@ -3,21 +3,24 @@ package doctor_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/store"
 )
 
 const (
-	eraseRule  = "  - {name: erase, on: schedule, schedule: {cron: '@daily', projects: [platform]}, actions: [erase]}\n"
-	playRule   = "  - name: play\n    on: job\n    if: glob(project.path, 'mobile/**')\n    actions: [play: {variables: {RELEASE: '1'}}]\n"
-	forceRule  = "  - {name: force, on: job, if: job.name == 'x', actions: [cancel: {force: true}]}\n"
-	dryRule    = "version: 1\ndefaults: {channel: '#ci'}\nrules:\n  - {name: erase, on: job, dry_run: true, actions: [erase]}\n"
-	notifyRule = "version: 1\ndefaults: {channel: '#ci'}\nrules:\n  - {name: tell, on: job, notify: [{}]}\n"
-	noRule     = "version: 1\nrules: []\n"
+	eraseRule    = "  - {name: erase, on: schedule, schedule: {cron: '@daily', projects: [platform]}, actions: [erase]}\n"
+	playRule     = "  - name: play\n    on: job\n    if: glob(project.path, 'mobile/**')\n    actions: [play: {variables: {RELEASE: '1'}}]\n"
+	forceRule    = "  - {name: force, on: job, if: job.name == 'x', actions: [cancel: {force: true}]}\n"
+	outdatedRule = "  - {name: outdated, on: pipeline, actions: [cancel_outdated: {force: true}]}\n"
+	dryRule      = "version: 1\ndefaults: {channel: '#ci'}\nrules:\n  - {name: erase, on: job, dry_run: true, actions: [erase]}\n"
+	notifyRule   = "version: 1\ndefaults: {channel: '#ci'}\nrules:\n  - {name: tell, on: job, notify: [{}]}\n"
+	noRule       = "version: 1\nrules: []\n"
 )
 
 func TestRoles(t *testing.T) {
@@ -33,6 +36,7 @@ func TestRoles(t *testing.T) {
 		{"Developer retries", gitlabtest.Developer, ruleFile, doctor.Note, []string{"Maintainer is missing to read failed deliveries"}},
 		{"Developer erases", gitlabtest.Developer, ruleFile + eraseRule, doctor.Problem, []string{"the role Maintainer is missing, for erase", "give the token's user the role Maintainer"}},
 		{"Developer cancels by force", gitlabtest.Developer, ruleFile + forceRule, doctor.Problem, []string{"the role Maintainer is missing, for cancel by force"}},
+		{"Developer cancels outdated deployments", gitlabtest.Developer, ruleFile + outdatedRule, doctor.Note, []string{"failed deliveries"}},
 		{"Developer erases dry", gitlabtest.Developer, dryRule, doctor.Warning, []string{"the role Maintainer is missing, for erase (in dry run now)"}},
 		{"Reporter retries", gitlabtest.Reporter, ruleFile, doctor.Problem, []string{"the role Developer is missing, for retry"}},
 		{"Reporter retries and erases", gitlabtest.Reporter, ruleFile + eraseRule, doctor.Problem, []string{"the role Maintainer is missing, for erase, retry"}},
@@ -46,6 +50,50 @@ func TestRoles(t *testing.T) {
 			r.rules(tt.rules)
 			r.wants(r.run(), "project-role", tt.severity, tt.says)
 		})
+	}
+}
+
+// --ensure-hooks takes the role Maintainer in the projects whose webhooks it keeps.
+func TestEnsureHooksNeedsMaintainer(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		spoil    func(*rig)
+		severity doctor.Severity
+		says     []string
+	}{
+		{"named", func(r *rig) { r.Projects = []string{"platform"} }, doctor.Problem, []string{"the role Maintainer is missing, for --ensure-hooks", "role Maintainer"}},
+		{"sent events", func(r *rig) { r.Known = func(context.Context) ([]int64, error) { return []int64{1}, nil } }, doctor.Problem, []string{"for --ensure-hooks"}},
+		{"checked alone", func(r *rig) {
+			r.Known = func(context.Context) ([]int64, error) { return []int64{1}, nil }
+			r.Only = []string{"platform/shop"}
+		}, doctor.Problem, []string{"for --ensure-hooks"}},
+		{"the store can't say", func(r *rig) { r.Store, r.StoreErr = nil, store.ErrInUse }, doctor.Problem, []string{"for --ensure-hooks"}},
+		{"dry run", func(r *rig) { r.Projects, r.DryRun = []string{"platform"}, true }, doctor.Warning, []string{"for --ensure-hooks (in dry run now)"}},
+		{"neither named nor sent events", func(*rig) {}, doctor.Note, []string{"Maintainer is missing to read failed deliveries"}},
+		{"no --ensure-hooks", func(r *rig) { r.Projects, r.EnsuresHooks = []string{"platform"}, false }, doctor.Note, nil},
+		{"Maintainer", func(r *rig) { r.Projects = []string{"platform"}; r.gitlab.SetRole(1, gitlabtest.Maintainer) }, doctor.OK, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, gitlabtest.Options{})
+			r.gitlab.SetRole(1, gitlabtest.Developer)
+			r.EnsuresHooks = true
+			tt.spoil(r)
+			r.wants(r.run(), "project-role", tt.severity, tt.says)
+		})
+	}
+}
+
+// README.md has the table of roles that the check uses.
+func TestRolesAreDocumented(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table := strings.Join(doctor.RoleRows(), "\n") + "\n"; !strings.Contains(string(readme), "\n| --- | --- | --- |\n"+table+"\n") {
+		t.Errorf("README.md lacks the table\n%s", table)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 // checkRulesLoad tells whether the rule files can be used, as `serve` would.
 func checkRulesLoad(_ context.Context, x *exam) []Finding {
 	switch {
+	case x.RulesErr != nil && x.RulesUnread:
+		return one(Problem, oneLine(x.RulesErr), "give the rule file of `serve`, or its directory of them, as --rules, and let doctor read it")
 	case x.RulesErr != nil:
 		return one(Problem, firstLine(x.RulesErr), "`pipesteward check` shows all mistakes, with what to write instead")
 	case x.Rules == nil:

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize/english"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Server is a running server.
@@ -23,9 +27,9 @@ type ServerStatus struct {
 	DryRun    bool
 	RulesErr  string   // why the present rule files can't be used; "": they can
 	RuleFiles []string // SHA-256 of the files of its rules, in hex
-	Paused    []string // each for people
-	Dead      int      // buried records
-	Due       int      // records that could be worked on
+	Paused    []event.Pause
+	Dead      int // buried records
+	Due       int // records that could be worked on
 }
 
 var errNoServer = errors.New("no server answers")
@@ -93,6 +97,19 @@ func checkServerRules(ctx context.Context, x *exam) []Finding {
 	return ok("the rules of the files are in force")
 }
 
+// resumeCommand returns the command that ends a pause, for a shell.
+func resumeCommand(p event.Pause) string {
+	const command = "pipesteward resume"
+	quote := func(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+	switch {
+	case p.Project != "":
+		return command + " --project " + quote(p.Project)
+	case p.Rule != "":
+		return command + " --rule " + quote(p.Rule)
+	}
+	return command
+}
+
 func checkServerWork(ctx context.Context, x *exam) []Finding {
 	s, err := x.serverStatus(ctx)
 	if err != nil {
@@ -100,13 +117,13 @@ func checkServerWork(ctx context.Context, x *exam) []Finding {
 	}
 	var found []Finding
 	for _, p := range s.Paused {
-		found = append(found, one(Note, p, "`pipesteward resume` ends it")...)
+		found = append(found, one(Note, fmt.Sprintf("%s, since %s", p, p.Since.Format(time.RFC3339)), "`"+resumeCommand(p)+"` ends it")...)
 	}
 	if s.DryRun {
 		found = append(found, one(Note, "the server runs with --dry-run: it changes nothing in GitLab", "")...)
 	}
 	if s.Dead > 0 {
-		found = append(found, one(Warning, english.Plural(s.Dead, "record", "")+" could not be worked on, and were set aside", "GET /api/v1/dead of the admin API lists them, with the reasons")...)
+		found = append(found, one(Warning, english.Plural(s.Dead, "record", "")+" could not be worked on, and were set aside", "`pipesteward queue list --dead` lists them, with the reasons")...)
 	}
 	if len(found) == 0 {
 		return ok(fmt.Sprintf("nothing is paused, %d due, none dead", s.Due))

@@ -51,20 +51,45 @@ func (x *exam) theBot(ctx context.Context) (slack.Bot, error) {
 func checkSlackToken(ctx context.Context, x *exam) []Finding {
 	bot, err := x.theBot(ctx)
 	refused, isSlack := errors.AsType[*slack.Error](err)
+	seen, advice := slackObstacle(refused)
 	switch {
 	case errors.Is(err, errNoSlack):
 		if n := len(x.channels()); n > 0 {
 			return one(Warning, "there is no Slack token, and rules name channels: nobody is notified", "give --slack-token, or leave `notify` and `channel` out")
 		}
 		return ok("there is no Slack token, and no rule needs one")
+	case seen != "":
+		return []Finding{{Severity: Problem, Seen: "Slack can't be reached: " + seen, Advice: advice, Passing: event.Transient(err)}}
 	case isSlack && event.Transient(err):
-		return []Finding{{Severity: Problem, Seen: "Slack can't be reached: " + refused.Code + ": " + refused.Advice(), Advice: "check --slack-api-url and the proxy", Passing: true}}
+		return []Finding{{Severity: Problem, Seen: "Slack can't be used now: " + refused.Code, Advice: refused.Advice(), Passing: true}}
 	case isSlack:
 		return one(Problem, "Slack refuses the token: "+refused.Code, refused.Advice())
 	case err != nil:
 		return one(Problem, firstLine(err), "")
 	}
 	return ok(fmt.Sprintf("valid: @%s in %s", bot.User, bot.Team))
+}
+
+// slackObstacle says why Slack did not answer, and what to do; "" if it did, be it with
+// a refusal.
+func slackObstacle(e *slack.Error) (seen, advice string) {
+	const check = "check --slack-api-url and the proxy"
+	switch {
+	case e == nil:
+		return "", ""
+	case e.Network() != nil:
+		return networkObstacle(e.Network(), peer{"Slack", "--slack-api-url"})
+	}
+	status, isStatus := strings.CutPrefix(e.Code, "http_")
+	switch {
+	case isStatus && e.Silent():
+		return "Slack or a proxy before it answers " + status, "see whether Slack is up (https://slack-status.com), and " + check
+	case isStatus && status != "429":
+		return "what answers " + status + " is not Slack's API", check
+	case e.Silent():
+		return "the answer is not one of Slack's API: " + e.Advice(), check
+	}
+	return "", ""
 }
 
 // slackScopes are the scopes that the bot uses, and what is missing without each.
@@ -128,6 +153,9 @@ func checkSlackChannels(ctx context.Context, x *exam) []Finding {
 		unread := slackNotChecked(err)
 		if refused, is := errors.AsType[*slack.Error](err); is {
 			unread[0].Advice = refused.Advice()
+			if _, advice := slackObstacle(refused); advice != "" {
+				unread[0].Advice = advice
+			}
 		}
 		return append(found, unread...)
 	}
@@ -156,6 +184,9 @@ func slackNotChecked(err error) []Finding {
 	seen := "not checked, because Slack refuses: " + firstLine(err)
 	if refused, is := errors.AsType[*slack.Error](err); is {
 		seen = "not checked, because Slack says " + refused.Code
+		if obstacle, _ := slackObstacle(refused); obstacle != "" {
+			seen = "not checked, because Slack can't be reached"
+		}
 	}
 	return []Finding{{Severity: Unknown, Seen: seen, Passing: event.Transient(err)}}
 }

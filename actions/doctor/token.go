@@ -20,6 +20,8 @@ const newToken = "give another token as PIPESTEWARD_GITLAB_TOKEN, or in the file
 func checkTokenValid(ctx context.Context, x *exam) []Finding {
 	user, err := x.tokenUser(ctx)
 	switch {
+	case x.TokenErr != nil:
+		return one(Problem, oneLine(x.TokenErr), "")
 	case refusesToken(err):
 		return one(Problem, "GitLab refuses the access token: "+failureOf(err).Message,
 			"check that it is whole, not expired and not revoked, and that its user is active; "+newToken)

@@ -38,14 +38,17 @@ import (
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// Config is what a Client needs. BaseURL, Now and one of the tokens are
-// required, the rest has defaults.
+// Config is what a Client needs. BaseURL, Now and one of the tokens (or Anonymous)
+// are required, the rest has defaults.
 type Config struct {
 	BaseURL  string   // the instance's: https://gitlab.com, https://example.com/gitlab
 	Aliases  []string // other base URLs that the same instance calls itself by
 	Token    string   // personal, project or group access token with the scope api
 	JobToken string   // CI_JOB_TOKEN; without a Token every call is authenticated by it
-	Version  string   // Pipesteward's own, for the User-Agent; default dev
+	// Anonymous allows neither token: requests then carry none, and tell whether GitLab
+	// answers.
+	Anonymous bool
+	Version   string // Pipesteward's own, for the User-Agent; default dev
 
 	Transport http.RoundTripper // default: one with time-outs of its own
 	Timeout   time.Duration     // of one request, its whole answer included; default 2 min
@@ -125,6 +128,7 @@ func New(cfg Config) (*Client, error) {
 		BaseURL:   c.instance,
 		Token:     cfg.Token,
 		JobToken:  cfg.JobToken,
+		Anonymous: cfg.Anonymous,
 		UserAgent: "pipesteward/" + cmp.Or(cfg.Version, "dev"),
 		Transport: cfg.Transport,
 		Timeout:   cmp.Or(cfg.Timeout, defaultTimeout),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 )
 
@@ -34,6 +35,35 @@ func TestSetToken(t *testing.T) {
 	for _, view := range views {
 		if _, err := view.Project(t.Context(), strconv.FormatInt(project.ID, 10)); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// A client that is allowed no token sends none, not even an empty one; without that
+// allowance there is no client.
+func TestAnonymous(t *testing.T) {
+	headers := make(chan http.Header, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		headers <- r.Header.Clone()
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = w.Write([]byte(`{"message":"401 Unauthorized"}`))
+	}))
+	defer server.Close()
+	if _, err := gitlab.New(gitlab.Config{BaseURL: server.URL, Now: time.Now}); err == nil {
+		t.Error("a client without a token is made")
+	}
+	client, err := gitlab.New(gitlab.Config{BaseURL: server.URL, Anonymous: true, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.TokenUser(t.Context()); !apierror.IsFinal(err, http.StatusUnauthorized) {
+		t.Errorf("%v, want the 401", err)
+	}
+	sent := <-headers
+	for _, name := range []string{"Private-Token", "Job-Token", "Authorization"} {
+		if value, is := sent[name]; is {
+			t.Errorf("%s: %q is sent", name, value)
 		}
 	}
 }

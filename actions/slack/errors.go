@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -34,12 +35,13 @@ type Error struct {
 	Channel string // as the caller named it, without '#'
 	Code    string // Slack's error code, or ours
 
-	advice string
-	again  bool
-	after  time.Duration
-	unsure bool // the call may have taken effect, or may yet
-	silent bool // no answer came, or none of Slack's
-	cause  error
+	advice  string
+	again   bool
+	after   time.Duration
+	unsure  bool // the call may have taken effect, or may yet
+	silent  bool // no answer came, or none of Slack's
+	cause   error
+	network error // of the connection, if it gave no answer
 }
 
 // Error names the method, the channel and the code, and gives advice.
@@ -60,6 +62,10 @@ func (e *Error) Again() (after time.Duration, ok bool) { return e.after, e.again
 // Silent reports whether Slack as a whole seems to be unreachable: it did not
 // answer, or another server did.
 func (e *Error) Silent() bool { return e.silent }
+
+// Network returns the error of a connection that gave no answer; nil: there was an
+// answer.
+func (e *Error) Network() error { return e.network }
 
 // Unwrap returns context.Canceled or context.DeadlineExceeded if that was the
 // cause, or the store's error.
@@ -180,6 +186,9 @@ func (e *Error) unanswered(err error) {
 	e.Code, e.advice, e.again, e.after, e.unsure, e.silent = "network", err.Error(), true, slackAgain, true, true
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok || errors.Is(err, errNoAnswer) {
 		e.Code = unexpected
+	}
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		e.network = err
 	}
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 		e.unsure = false // nothing was sent

@@ -178,6 +178,20 @@ func setCredentials(c *cli.Command, req *http.Request) error {
 	return nil
 }
 
+// adminSecrets returns the credentials for the running server, from flags, variables or
+// files: what must not be shown, also if they can't be used together.
+func adminSecrets(c *cli.Command) []string {
+	var all []string
+	for _, name := range []string{"admin-token", "admin-password"} {
+		all = append(all, c.String(name))
+		fromFile, err := secrets(name)
+		if err == nil { // else the call itself says it
+			all = append(all, fromFile...)
+		}
+	}
+	return app.Trimmed(all)
+}
+
 // whoRuns returns the name of the user who runs the command, "" where the
 // system does not know it.
 func whoRuns() string {

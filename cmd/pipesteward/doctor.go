@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/dustin/go-humanize/english"
 	"github.com/urfave/cli/v3"
@@ -51,7 +50,7 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			cfg, end := app.Checkup(ctx, o)
 			cfg.Only, cfg.Server, cfg.ServerWanted = only, runningServer{c}, c.IsSet("admin-url")
-			cfg.Secrets = append(cfg.Secrets, c.String("admin-token"), c.String("admin-password"))
+			cfg.Secrets = append(cfg.Secrets, adminSecrets(c)...)
 			show := progress.NewCount(stderr, isTerminal(stderr), "checks")
 			cfg.Progress = show.Done
 			found := doctor.Run(ctx, cfg, doctor.Checks)
@@ -91,7 +90,7 @@ func (s runningServer) Status(ctx context.Context) (doctor.ServerStatus, error) 
 	}
 	answer := doctor.ServerStatus{
 		Address: s.flags.String("admin-url"), Version: status.Version, DryRun: status.DryRun, RulesErr: status.Rules.Error,
-		Dead: status.Queue.Dead, Due: status.Queue.Due,
+		Paused: status.Paused, Dead: status.Queue.Dead, Due: status.Queue.Due,
 	}
 	var ready handlers.Response
 	if err := callAdmin(ctx, s.flags, http.MethodGet, "/readyz", nil, &ready); err != nil {
@@ -103,9 +102,6 @@ func (s runningServer) Status(ctx context.Context) (doctor.ServerStatus, error) 
 	}
 	for _, r := range inForce.Rules {
 		answer.RuleFiles = append(answer.RuleFiles, r.Hash)
-	}
-	for _, p := range status.Paused {
-		answer.Paused = append(answer.Paused, fmt.Sprintf("%s, since %s", p, p.Since.Format(time.RFC3339)))
 	}
 	return answer, nil
 }

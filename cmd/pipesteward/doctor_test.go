@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -214,9 +215,18 @@ func TestDoctorBesideServe(t *testing.T) {
 	if code := run(t.Context(), []string{"pipesteward", "pause", "--admin-url", p.admin, "--reason", "the cluster moves"}, &stdout, &stderr); code != 0 {
 		t.Fatal(stderr.String())
 	}
+	if code := run(t.Context(), []string{"pipesteward", "pause", "--admin-url", p.admin, "--project", "mobile/*"}, &stdout, &stderr); code != 0 {
+		t.Fatal(stderr.String())
+	}
 	env.write("rules.yaml", ruleNamed("second"))
 	_, out, _ = doctorOf(env, "--admin-url", p.admin)
-	says(t, out, "the cluster moves")
+	says(t, out, "the cluster moves", "→ `pipesteward resume` ends it", "→ `pipesteward resume --project 'mobile/*'` ends it", "· projects-exist", "which projects sent events is not known")
+	env.gitlab.SetRole(shop.ID, gitlabtest.Developer)
+	code, out, _ = doctorOf(env, "--admin-url", p.admin, "--ensure-hooks")
+	if code != 1 {
+		t.Errorf("exit status %d of a Developer that is to ensure hooks, want 1", code)
+	}
+	says(t, out, "✗ project-role", "the role Maintainer is missing, for --ensure-hooks")
 	p.stop()
 }
 
@@ -241,8 +251,39 @@ func TestDoctorWithAllWrong(t *testing.T) {
 			t.Errorf("%v: exit status %d, want 2: %s", args, code, errs)
 		}
 	}
-	if code, out, _ := doctorOf(env, "--gitlab-token", ""); code != 1 || !strings.Contains(out, "--gitlab-token: it is missing") {
+	code, out, _ = doctorOf(env, "--gitlab-token", "", "--rules", filepath.Join(env.dir, "nowhere.yaml"))
+	if code != 1 {
 		t.Errorf("without a token: exit status %d\n%s", code, out)
+	}
+	says(t, out, "✓ gitlab-reachable", "✗ token-valid         --gitlab-token: it is missing", "PIPESTEWARD_GITLAB_TOKEN,", "✗ rules-load", "nowhere.yaml", "as --rules")
+}
+
+// Credentials for the server are no part of the output either, wherever they come from.
+func TestDoctorHidesAdminSecrets(t *testing.T) {
+	env := newEnvironment(t)
+	const token, password = "glpat-of-an-operator", "password-of-an-operator"
+	echo := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, `{"error":"%s %s may not"}`, token, password)
+	})
+	server := httptest.NewServer(echo)
+	t.Cleanup(server.Close)
+	for name, secret := range map[string]string{"ADMIN_TOKEN": token, "ADMIN_PASSWORD": password} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "secret")
+			if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("PIPESTEWARD_"+name+"_FILE", path)
+			args := []string{"--admin-url", server.URL}
+			if name == "ADMIN_PASSWORD" {
+				args = append(args, "--admin-user", "ann")
+			}
+			_, out, errs := doctorOf(env, args...)
+			if !strings.Contains(out, "[secret]") || strings.Contains(out+errs, secret) {
+				t.Errorf("%s is shown, or nothing of the answer is:\n%s%s", secret, out, errs)
+			}
+		})
 	}
 }
 

@@ -28,6 +28,7 @@ type Config struct {
 	BaseURL   string // of the instance, without a slash at its end
 	Token     string // personal, project or group access token
 	JobToken  string // CI_JOB_TOKEN; without a Token every call is authenticated by it
+	Anonymous bool   // without tokens: requests find out whether GitLab answers
 	UserAgent string
 
 	Transport http.RoundTripper // nil: one with time-outs of its own
@@ -65,7 +66,7 @@ type Client struct {
 // New returns a client, or an error that says which part of the configuration is
 // wrong. It sends no request.
 func New(cfg Config) (*Client, error) {
-	given, err := newTokens(cfg.Token, cfg.JobToken, nil)
+	given, err := newTokens(cfg.Token, cfg.JobToken, cfg.Anonymous, nil)
 	if err != nil {
 		return nil, err
 	}

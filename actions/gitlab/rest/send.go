@@ -42,8 +42,11 @@ func (c *Client) send(ctx context.Context, r Request) (sent, error) {
 		return sent{}, &apierror.Error{Method: r.Method, Endpoint: r.Endpoint, Path: r.Path, Message: c.budget.String()}
 	}
 	auth, as := gl.WithToken(gl.PrivateToken, tokens.access), "token"
-	if r.JobToken || tokens.access == "" {
+	switch {
+	case r.JobToken, tokens.access == "" && tokens.job != "":
 		auth, as = gl.WithToken(gl.JobToken, tokens.job), "job token"
+	case tokens.access == "":
+		auth, as = nil, "no token" // client-go skips a nil option
 	}
 	req, err := c.api.NewRequest(r.Method, r.Path, r.Params, []gl.RequestOptionFunc{auth, r.Page})
 	if err != nil {

@@ -31,10 +31,10 @@ func CheckToken(token string) error {
 	return nil
 }
 
-// newTokens returns an error for tokens that are missing, or that no HTTP header
-// can contain, mostly because they were read from a file with the line's end.
-func newTokens(access, job string, before []string) (*tokens, error) {
-	if access == "" && job == "" {
+// newTokens returns an error for tokens that are missing, unless none is to be sent,
+// or that no HTTP header can contain, mostly because they were read from a file with the line's end.
+func newTokens(access, job string, anonymous bool, before []string) (*tokens, error) {
+	if access == "" && job == "" && !anonymous {
 		return nil, errors.New("gitlab: no token: GitLab answers none of the Jobs API without one")
 	}
 	if err := CheckToken(access); err != nil {
@@ -64,7 +64,7 @@ func (c *Client) SetToken(token string) error {
 		return errors.New("gitlab: the new token is empty")
 	}
 	before := c.tokens.Load()
-	t, err := newTokens(token, before.job, before.secrets)
+	t, err := newTokens(token, before.job, false, before.secrets)
 	if err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ func checkGitLabToken(token string) error {
 			"in PIPESTEWARD_GITLAB_TOKEN, or its file in PIPESTEWARD_GITLAB_TOKEN_FILE")
 	}
 	if err := rest.CheckToken(token); err != nil {
-		return fmt.Errorf("it %w", err)
+		return fmt.Errorf("it %w: correct PIPESTEWARD_GITLAB_TOKEN or its file", err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -63,7 +64,7 @@ func Checkup(ctx context.Context, o Options) (cfg doctor.Config, end func() erro
 	end = func() error { return nil }
 	quiet := slog.New(slog.DiscardHandler) // the findings say it
 	if sources, err := ReadRules(o.Rules); err != nil {
-		cfg.RulesErr = err
+		cfg.RulesErr, cfg.RulesUnread = fmt.Errorf("--rules: %w", err), true
 	} else if loaded, found, err := loadSources(sources, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}); err != nil {
 		cfg.RulesErr = err
 	} else {
@@ -88,7 +89,10 @@ func Checkup(ctx context.Context, o Options) (cfg doctor.Config, end func() erro
 			cfg.LeaveStore = db.Close // so that `serve` can start
 		}
 	}
-	cfg.GitLab, cfg.GitLabErr = NewGitLab(o, limiter, nil, quiet)
+	if err := checkGitLabToken(o.GitLabToken); err != nil {
+		cfg.TokenErr, o.GitLabToken = SettingErrors{{"gitlab-token", err}}, ""
+	}
+	cfg.GitLab, cfg.GitLabErr = newGitLab(o, true, limiter, nil, quiet)
 	if o.SlackToken != "" {
 		cfg.Slack, cfg.SlackErr = slack.NewReader(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL})
 	}

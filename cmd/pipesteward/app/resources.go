@@ -86,6 +86,11 @@ func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint strin
 			return nil, SettingErrors{{"gitlab-token", err}}
 		}
 	}
+	return newGitLab(o, false, limiter, observe, log)
+}
+
+// newGitLab is NewGitLab; anonymous: its requests carry no token if the options give none.
+func newGitLab(o Options, anonymous bool, limiter ratelimit.Limiter, observe func(endpoint string, code int), log *slog.Logger) (*gitlab.Client, error) {
 	observed := func(endpoint string, code int) {
 		if observe != nil {
 			observe(endpoint, code)
@@ -93,7 +98,7 @@ func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint strin
 		log.Debug("request to GitLab", "endpoint", endpoint, "code", code)
 	}
 	gl, err := gitlab.New(gitlab.Config{
-		BaseURL: o.GitLabURL, Aliases: o.GitLabAliases, Token: o.GitLabToken, JobToken: o.JobToken, Version: o.Version,
+		BaseURL: o.GitLabURL, Aliases: o.GitLabAliases, Token: o.GitLabToken, JobToken: o.JobToken, Anonymous: anonymous, Version: o.Version,
 		Limiter: limiter, Rate: o.GitLabRate, LogLimit: o.LogWindow, Now: time.Now, Observe: observed, Log: log,
 	})
 	if err != nil {
