@@ -10,6 +10,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -74,9 +75,9 @@ func describeEvent(kind string, body []byte) event.Subject {
 	case event.RecordEvent:
 		s.About = strings.TrimSpace(target + " " + cmp.Or(r.Job.Status, r.Pipeline.Status))
 	case event.RecordDecision:
-		s.About = r.Action.Verb + " of " + target
+		s.About = words.ActionOf(&r.Decision)
 	case event.RecordOutcome:
-		s.About = fmt.Sprintf("%s of %s: %s", r.Action.Verb, target, r.Result)
+		s.About = words.ActionOf(&r.Decision) + ": " + r.Result
 	case follow.RecordKind:
 		s.About = "is " + target + ", which failed again, retried once more?"
 		s.Wait = event.Wait{For: event.WaitSchedule, Reason: cmp.Or(r.Waits.Reason, "GitLab, or a rule for pipelines, may retry it")}

@@ -64,7 +64,7 @@ func (b *Builder) tell(ctx context.Context, m *material) (Story, error) {
 		var err error
 		t.story.Rules, t.changed, err = b.verdicts(ctx, t.ev)
 		t.err = errors.Join(t.err, err)
-		t.story.Of = eventName(&t.ev.Record.Event)
+		t.story.Of = words.Event(&t.ev.Record.Event)
 		if t.changed {
 			t.note("changed", t.named())
 		}

@@ -99,7 +99,7 @@ func (t *timeline) delivery(d *event.Delivery) {
 func (t *timeline) evaluation(ev *evaluated.Evaluation) {
 	e := &ev.Record.Event
 	if ev.Dropped != "" {
-		t.add(Item{At: ev.At, Kind: KindDropped, Job: e.Job.ID, Failed: true, Reason: ev.Dropped}, struct{ Event, Reason string }{eventName(e), ev.Dropped})
+		t.add(Item{At: ev.At, Kind: KindDropped, Job: e.Job.ID, Failed: true, Reason: ev.Dropped}, struct{ Event, Reason string }{words.Event(e), ev.Dropped})
 		return
 	}
 	view := struct {
@@ -109,7 +109,7 @@ func (t *timeline) evaluation(ev *evaluated.Evaluation) {
 		Some                  bool // rules could match
 		Source                string
 		StoppedBy, Waits      string
-	}{Event: eventName(e), Source: e.Meta.Source, Some: len(ev.Steps) > 0, StoppedBy: ev.StoppedBy, Waits: ev.Waits}
+	}{Event: words.Event(e), Source: e.Meta.Source, Some: len(ev.Steps) > 0, StoppedBy: ev.StoppedBy, Waits: ev.Waits}
 	view.Rest = ev.More
 	for _, s := range ev.Steps {
 		switch s.Result {
@@ -142,18 +142,6 @@ func (t *timeline) evaluation(ev *evaluated.Evaluation) {
 // or it is of a job's pipeline.
 func (t *timeline) minor(kind, status string) bool {
 	return !event.Ended(status) || kind == event.KindPipeline && !t.ofPipeline
-}
-
-// eventName names an event by what changed.
-func eventName(e *event.Event) string {
-	if e.Meta.Kind == event.KindPipeline {
-		return fmt.Sprintf("pipeline %d, %s", e.Pipeline.ID, e.Pipeline.Status)
-	}
-	name := fmt.Sprintf("job %d %s, %s", e.Job.ID, e.Job.Name, e.Job.Status)
-	if e.Job.FailureReason != "" && e.Job.Status == "failed" {
-		name += " (" + e.Job.FailureReason + ")"
-	}
-	return name
 }
 
 // decision adds a decision with all that came of it.
@@ -215,14 +203,10 @@ func (t *timeline) act(d *decision) string {
 }
 
 func act(d *decision, named bool) string {
-	verb := strings.ReplaceAll(d.Action.Verb, "_", " ")
-	switch {
-	case event.OfPipeline(d.Action.Verb):
-		return fmt.Sprintf("%s %d", verb, d.Pipeline.ID)
-	case named:
-		return fmt.Sprintf("%s job %d %s", verb, d.Job.ID, d.Job.Name)
+	if named || event.OfPipeline(d.Action.Verb) {
+		return words.Action(&d.Decision)
 	}
-	return verb + " it"
+	return d.Action.Verb + " it"
 }
 
 // due says when a decision that waits is, or was first, due; "" if at once.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -146,23 +147,12 @@ func (p decisionPrinter) one(item json.RawMessage, o event.Outcome) error {
 // paragraph returns the lines about a decision.
 func (p decisionPrinter) paragraph(o event.Outcome) []string {
 	return []string{
-		fmt.Sprintf("%s  %s  %s", timeOf(o), p.outcome(o), p.colour.bold(actionText(o))),
+		fmt.Sprintf("%s  %s  %s", timeOf(o), p.outcome(o), p.colour.bold(words.ActionOf(&o.Decision))),
 		whereText(admin.Subject{
 			Project: o.Project.Path, Ref: cmp.Or(o.Job.Ref, o.Pipeline.Ref), Pipeline: o.Pipeline.ID, Job: o.Job.ID, JobName: o.Job.Name, Rule: o.Rule,
 		}),
 		p.reason(o),
 	}
-}
-
-// actionText returns the action and its target, as in retry of rspec.
-func actionText(o event.Outcome) string {
-	switch {
-	case o.Action.Verb == event.VerbNotify, o.Pipeline.ID == 0:
-		return o.Action.Verb
-	case o.Job.ID == 0 || event.OfPipeline(o.Action.Verb):
-		return fmt.Sprintf("%s of pipeline %d", strings.TrimSuffix(o.Action.Verb, "_pipeline"), o.Pipeline.ID)
-	}
-	return o.Action.Verb + " of " + o.Job.Name
 }
 
 // outcome returns the outcome in its colour.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
@@ -218,13 +219,9 @@ func (x explanation) print(w io.Writer, e event.Event, verdicts []rules.Verdict)
 // describe names an event in one line.
 func describe(e event.Event) string {
 	if e.Meta.Kind == event.KindPipeline {
-		return fmt.Sprintf("pipeline %d of %s on %s: %s, %d jobs", e.Pipeline.ID, e.Project.Path, e.Pipeline.Ref, e.Pipeline.Status, len(e.Pipeline.Jobs))
+		return fmt.Sprintf("%s, with %d jobs, in %s on %s", words.Event(&e), len(e.Pipeline.Jobs), e.Project.Path, e.Pipeline.Ref)
 	}
-	why := ""
-	if e.Job.FailureReason != "" {
-		why = " (" + e.Job.FailureReason + ")"
-	}
-	return fmt.Sprintf("job %d %q of %s on %s: %s%s, attempt %d", e.Job.ID, e.Job.Name, e.Project.Path, e.Job.Ref, e.Job.Status, why, e.Job.Attempt)
+	return fmt.Sprintf("%s, attempt %d, in %s on %s", words.Event(&e), e.Job.Attempt, e.Project.Path, e.Job.Ref)
 }
 
 func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
@@ -297,14 +294,9 @@ func wanted(d event.Decision) string {
 	if d.Action.Verb == event.VerbNotify {
 		return "notifies that it matched"
 	}
-	s := fmt.Sprintf("%s job %d %q", d.Action.Verb, d.Job.ID, d.Job.Name)
-	switch {
-	case d.Missing:
-		return fmt.Sprintf("%s job %q: the pipeline has no job of this name", d.Action.Verb, d.Job.Name)
-	case d.Bridge:
-		s = fmt.Sprintf("%s trigger job %d %q", d.Action.Verb, d.Job.ID, d.Job.Name)
-	case event.OfPipeline(d.Action.Verb):
-		s = fmt.Sprintf("%s %d", strings.Replace(d.Action.Verb, "_", " ", 1), d.Pipeline.ID)
+	s := words.Action(&d)
+	if d.Missing {
+		return s + ": the pipeline has no job of this name"
 	}
 	if d.Action.Verb == event.VerbRetry {
 		s += fmt.Sprintf(", at most %d attempts", d.Action.MaxAttempts)

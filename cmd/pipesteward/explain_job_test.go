@@ -49,11 +49,11 @@ rules:
 		says []string // on standard output, or after an error on standard error
 	}{
 		{"a job", append(token, "--job", page(fmt.Sprintf("/platform/shop/-/jobs/%d#L1", again.ID))), 0, []string{
-			fmt.Sprintf("job %d \"rspec\" of platform/shop on trunk: failed (script_failure), attempt 2\n", again.ID),
+			fmt.Sprintf("job %d rspec, failed (script_failure), attempt 2, in platform/shop on trunk\n", again.ID),
 			"which does not tell the environment and variables", "✓ full-disk matches", "requested of GitLab: log()", "other kinds of events: red",
 		}},
 		{"a pipeline", append(token, "--job", page(fmt.Sprintf("/platform/shop/-/pipelines/%d", pipeline.ID))), 0, []string{
-			fmt.Sprintf("pipeline %d of platform/shop on trunk: failed, 1 jobs", pipeline.ID), "✓ red matches",
+			fmt.Sprintf("pipeline %d, failed, with 1 jobs, in platform/shop on trunk", pipeline.ID), "✓ red matches",
 		}},
 		{"another log", append(token, "--log", env.write("log.txt", "all is well"), "--job", page(fmt.Sprintf("/platform/shop/-/jobs/%d", again.ID))), 0, []string{"✗ full-disk does not match"}},
 		{"JSON", append(token, "--json", "--job", page(fmt.Sprintf("/platform/shop/-/jobs/%d", job.ID))), 0, []string{fmt.Sprintf(`"id": %d`, job.ID), `"result": "matched"`}},

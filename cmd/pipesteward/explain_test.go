@@ -46,7 +46,7 @@ func TestExplain(t *testing.T) {
 	}
 	t.Run("for people", func(t *testing.T) {
 		code, got, stderr := explain("--log", log)
-		const want = `job 1977 "rspec" of platform/shop on main: failed (script_failure), attempt 1
+		const want = `job 1977 rspec, failed (script_failure), attempt 1, in platform/shop on main
 
 ✓ retry-full-disk matches  rules.yaml:4
     ✓ all of
@@ -58,7 +58,7 @@ func TestExplain(t *testing.T) {
       ✓ not
         ✗ job.allow_failure
     requested of GitLab: log()
-  → retry job 1977 "rspec", at most 2 attempts, after 2m0s
+  → retry job 1977 rspec, at most 2 attempts, after 2m0s
   → notifies #ci when gave_up
 
 ✗ lint-only does not match  rules.yaml:9
@@ -90,8 +90,8 @@ rules:
 		_, got, stderr := explain("--rules", ruleFile, "--event", hook)
 		for _, want := range []string{
 			"  → cancel pipeline 31\n",
-			"  → play job 1 \"migrate\", after the action before it\n",
-			"  → play job 2 \"deploy\", once migrate has passed\n",
+			"  → play job 1 migrate, after the action before it\n",
+			"  → play job 2 deploy, once migrate has passed\n",
 		} {
 			if !strings.Contains(got, want) {
 				t.Errorf("does not say %q:\n%s%s", want, got, stderr)
