@@ -41,6 +41,14 @@ func (p Page) NotShown(err error) string {
 	return fmt.Sprintf("GitLab shows the token's user no %s (%s): it does not exist, was deleted, or the user is no member of the project", p, apierror.Words(err))
 }
 
+// NotOf says that the page's object belongs to another project, as Pipesteward has
+// recorded it.
+func (p Page) NotOf(project string) string {
+	there := p
+	there.Project = project
+	return fmt.Sprintf("there is no %s: it belongs to %s, as recorded; give the address of %s", p, project, there)
+}
+
 // PageError says why a text is not the address of a job or a pipeline of the instance.
 type PageError struct{ reason string }
 

@@ -100,8 +100,8 @@ func final(o event.Outcome) string {
 }
 
 // Drop removes a record from the queue, or a dead record. If it is a decision, its outcome
-// is that it is skipped. Errors are as those of Requeue.
-func (s *Steerer) Drop(ctx context.Context, id, by string) error {
+// is that it is skipped, by whom and for which reason. Errors are as those of Requeue.
+func (s *Steerer) Drop(ctx context.Context, id, by, reason string) error {
 	queued, dead, err := s.Store.Find(ctx, id)
 	if err != nil {
 		return err
@@ -109,9 +109,9 @@ func (s *Steerer) Drop(ctx context.Context, id, by string) error {
 	var entries []store.Entry
 	switch {
 	case queued != nil:
-		entries, err = s.dropped(queued.Kind, queued.Body, by)
+		entries, err = s.dropped(queued.Kind, queued.Body, by, reason)
 	case dead != nil:
-		entries, err = s.dropped(dead.Kind, dead.Body, by)
+		entries, err = s.dropped(dead.Kind, dead.Body, by, reason)
 	}
 	if err != nil {
 		return err
@@ -124,12 +124,12 @@ func (s *Steerer) Drop(ctx context.Context, id, by string) error {
 	case err != nil:
 		return err
 	}
-	s.Log.Warn("dropped", "record", id, "by", by)
+	s.Log.Warn("dropped", "record", id, "by", by, "reason", reason)
 	return nil
 }
 
 // dropped returns the entries of the journal about a record that is dropped.
-func (s *Steerer) dropped(kind string, body []byte, by string) ([]store.Entry, error) {
+func (s *Steerer) dropped(kind string, body []byte, by, reason string) ([]store.Entry, error) {
 	if kind != event.RecordDecision {
 		return nil, nil
 	}
@@ -140,6 +140,9 @@ func (s *Steerer) dropped(kind string, body []byte, by string) ([]store.Entry, e
 	o := event.Outcome{Decision: d, Result: event.ResultSkipped, Reason: "dropped from the queue", At: s.Now().UTC()}
 	if by != "" {
 		o.Reason += " by " + by
+	}
+	if reason != "" {
+		o.Reason += ": " + reason
 	}
 	outcome, err := json.Marshal(o)
 	return []store.Entry{{ID: o.ID, Body: outcome}}, err

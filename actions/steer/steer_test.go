@@ -236,15 +236,15 @@ func TestDrop(t *testing.T) {
 		t.Fatalf("records %+v, %v", records, err)
 	}
 	s := steerer(h, h.Runner)
-	if err := s.Drop(t.Context(), "no such id", "ann"); !errors.Is(err, event.ErrNoRecord) {
+	if err := s.Drop(t.Context(), "no such id", "ann", "INC-42"); !errors.Is(err, event.ErrNoRecord) {
 		t.Errorf("an unknown id: %v", err)
 	}
-	if err := s.Drop(t.Context(), records[0].ID, "ann"); err != nil {
+	if err := s.Drop(t.Context(), records[0].ID, "ann", "INC-42"); err != nil {
 		t.Fatal(err)
 	}
 	h.Deliver(body)
 	h.WorkOff()
-	h.WantOutcome(event.ResultSkipped, "dropped from the queue by ann", "/retry", 0)
+	h.WantOutcome(event.ResultSkipped, "dropped from the queue by ann: INC-42", "/retry", 0)
 
 	// A record in flight can't be dropped.
 	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
@@ -252,7 +252,7 @@ func TestDrop(t *testing.T) {
 	if err != nil || len(leases) != 1 {
 		t.Fatal(leases, err)
 	}
-	wantState(t, s.Drop(t.Context(), leases[0].ID, "ann"), "is leased")
+	wantState(t, s.Drop(t.Context(), leases[0].ID, "ann", "INC-42"), "is leased")
 }
 
 // What a record waits for can be read from it.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/dustin/go-humanize/english"
 
@@ -17,9 +16,6 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
-
-// notifyPatience is how long a notification may wait for its receiver.
-const notifyPatience = 24 * time.Hour
 
 // teller makes the story of the material. The first error of the templates ends it.
 type teller struct {
@@ -46,6 +42,9 @@ type answerView struct {
 	Reason    string
 	Act       string
 	Due, At   string
+	Waits     bool   // the decision, which is not due yet
+	Gone      string // why no rule wants the decision any more
+	Paused    string // by which pauses
 	N, Code   int    // of refused deliveries, and the last one's HTTP status
 	Did       string // what was done
 	NewJob    int64  // the run that was made, in Status
@@ -60,7 +59,7 @@ type answerView struct {
 func (b *Builder) tell(ctx context.Context, m *material) (Story, error) {
 	t := &teller{material: m, story: Story{Project: m.page.Project, Job: m.job, Pipeline: m.pipeline, Problems: m.problems}}
 	t.story.URL = cmp.Or(m.job.URL, m.pipeline.URL)
-	t.story.Timeline, t.err = timelineOf(m)
+	t.story.Timeline, t.err = timelineOf(m, b.Rules())
 	if t.ev = m.last(); t.ev != nil && t.ev.Dropped == "" {
 		var err error
 		t.story.Rules, t.changed, err = b.verdicts(ctx, t.ev)
@@ -279,6 +278,12 @@ func (t *teller) ofDecision(d *decision) {
 		t.next("dead")
 		return
 	}
+	v.Waits, v.Gone, v.Paused = d.waits(), d.now.gone, strings.Join(d.paused(), "; ")
+	if d.now.dryRun {
+		t.say(DryRun, v)
+		t.next("dry_run")
+		return
+	}
 	switch d.Result {
 	case "":
 		if len(d.Deferrals) == 0 {
@@ -359,6 +364,7 @@ func (t *teller) ofSeveral(all []*decision) {
 	counts := map[string]int{}
 	for _, d := range all {
 		counts[cmp.Or(d.Result, "waiting")]++
+		t.note("standing", answerView{Rule: d.Rule, Act: act(d, true), Waits: d.now.dryRun, Gone: d.now.gone, Paused: strings.Join(d.paused(), "; ")})
 	}
 	var parts []string
 	for _, result := range append([]string{"waiting"}, event.Results...) {
@@ -405,50 +411,5 @@ func (t *teller) ofEvaluation() {
 		}
 		t.say(NoRule, v)
 		t.next("no_rule")
-	}
-}
-
-// notes adds what else a person should know.
-func (t *teller) notes(b *Builder) {
-	now := b.Now()
-	for i := range t.decisions {
-		d := &t.decisions[i]
-		for _, n := range d.Notifications {
-			if n.Error != "" {
-				t.note("notification", struct {
-					Rule string
-					event.Notification
-				}{d.Rule, n})
-			}
-		}
-		final := d.Result != "" && d.Result != event.ResultDeferred
-		if b.Receives && final && len(d.Notifications) == 0 && now.Sub(d.At) < notifyPatience && b.Rules().Notifies(d.Outcome) {
-			t.note("unnotified", d)
-		}
-	}
-	if trouble, is := b.GitLab.Trouble(); is {
-		t.note("trouble", struct{ Since, Reason, Advice string }{clock(trouble.Since), trouble.Reason, trouble.Advice()})
-	}
-	t.noteOtherRun()
-}
-
-// noteOtherRun adds that the job was run again, if not by Pipesteward.
-func (t *teller) noteOtherRun() {
-	if t.job.ID == 0 || len(t.seen.runs) == 0 {
-		return
-	}
-	newest := t.seen.runs[len(t.seen.runs)-1]
-	ours := int64(0) // the run that our retry made
-	for _, d := range t.decisions {
-		if d.Job.ID == t.job.ID {
-			ours = max(ours, d.NewJobID)
-		}
-	}
-	switch {
-	case newest.ID <= t.job.ID, newest.ID == ours:
-	case ours > t.job.ID:
-		t.note("newest", newest)
-	case t.story.Verdict != Skipped:
-		t.note("retried_otherwise", newest)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/evaluated"
@@ -64,6 +65,7 @@ type Builder struct {
 	Store       Store
 	Evaluations Recent
 	Deliveries  Deliveries
+	Pauses      Pauses
 	Rules       func() *rules.Rules     // those in force
 	Facts       func() expression.Facts // for the explanation of one event
 	Receives    bool                    // there is a receiver of notifications
@@ -84,6 +86,7 @@ type material struct {
 	deliveries  []event.Delivery // of its events, newest first
 	refused     []event.Delivery // of unknown events, since it ended, newest first
 	queued      bool             // one of its events is in the queue
+	untold      []untold
 	problems    []string
 	hidden      error // GitLab's answer that there is no such project, job or pipeline
 }
@@ -91,6 +94,7 @@ type material struct {
 // seen is what GitLab says now.
 type seen struct {
 	project gitlab.Project
+	shown   bool // it has the job or the pipeline in the page's project
 	job     gitlab.Job
 	runs    []gitlab.Job // of the job's name, else all of the pipeline; oldest first
 }
@@ -113,6 +117,9 @@ func (b *Builder) Build(ctx context.Context, address string) (Story, error) {
 	m.job.ID, m.pipeline.ID = page.Job, page.Pipeline
 	b.readGitLab(ctx, m)
 	b.readStore(ctx, m)
+	if project := m.elsewhere(); project != "" {
+		return Story{}, &MissingError{m.page.NotOf(project)}
+	}
 	if m.hidden != nil && len(m.evaluations)+len(m.decisions)+len(m.dead) == 0 {
 		return Story{}, &MissingError{page.NotShown(m.hidden) + "; and Pipesteward knows of no event of it"}
 	}
@@ -146,11 +153,13 @@ func (s *seen) read(ctx context.Context, gl *gitlab.Client, m *material) (err er
 		}
 		m.job = subjectOf(s.job.Job)
 		m.pipeline.ID = s.job.Pipeline.ID
+		s.shown = true
 	}
 	pipeline, err := gl.Pipeline(ctx, s.project.ID, m.pipeline.ID)
 	if err != nil {
 		return err
 	}
+	s.shown = true
 	m.pipeline = Subject{
 		ID: pipeline.ID, Name: pipeline.Name, Status: pipeline.Status, Ref: pipeline.Ref, URL: pipeline.URL,
 		CreatedAt: pipeline.CreatedAt, FinishedAt: pipeline.FinishedAt,
@@ -182,6 +191,8 @@ func (b *Builder) readStore(ctx context.Context, m *material) {
 		{"what the rules made of events is missing or incomplete", b.readEvaluations},
 		{"the decisions are missing or incomplete", b.readDecisions},
 		{"how often decisions were deferred may be outdated", b.readQueued},
+		{"the pauses are missing", b.readStanding},
+		{"why nobody was notified is missing or incomplete", b.readUntold},
 		{"the buried records are missing", b.readDead},
 		{"the deliveries are missing", b.readDeliveries},
 	} {
@@ -195,10 +206,11 @@ func (b *Builder) readStore(ctx context.Context, m *material) {
 // Without GitLab, the pipeline of a job is that of the events.
 func (b *Builder) readEvaluations(ctx context.Context, m *material) error {
 	subject, id := evaluated.Subject(m.pipeline.ID), []byte(`"id":`+strconv.FormatInt(m.job.ID, 10))
+	all := m.pipeline.ID == 0  // of all pipelines
 	known := map[string]bool{} // ids of events
 	var unreadable error
 	err := b.Evaluations.Each(ctx, func(of string, item []byte) bool {
-		if m.pipeline.ID != 0 && of != subject || m.pipeline.ID == 0 && !bytes.Contains(item, id) {
+		if !all && of != subject || all && !bytes.Contains(item, id) {
 			return true
 		}
 		ev, err := evaluated.Parse(item)
@@ -217,6 +229,9 @@ func (b *Builder) readEvaluations(ctx context.Context, m *material) error {
 		return len(m.evaluations) < maxEvaluations
 	})
 	slices.SortStableFunc(m.evaluations, func(a, b evaluated.Evaluation) int { return b.At.Compare(a.At) })
+	for _, ev := range m.evaluations {
+		m.learnJob(ev.Record.Pipeline.Jobs...) // where no event of its own is kept
+	}
 	return errors.Join(err, unreadable)
 }
 
@@ -231,9 +246,44 @@ func (m *material) learn(e event.Event) {
 	if m.page.Pipeline != 0 && m.pipeline.Status == "" {
 		m.pipeline.Status = e.Pipeline.Status
 	}
-	if m.job.ID != 0 && m.job.Name == "" && e.Job.ID == m.job.ID {
-		m.job = subjectOf(e.Job)
+	m.learnJob(e.Job)
+}
+
+// learnJob completes the job from those of an event, if it is not known yet.
+func (m *material) learnJob(jobs ...event.Job) {
+	for _, j := range jobs {
+		if m.job.ID != 0 && m.job.Name == "" && j.ID == m.job.ID {
+			m.job = subjectOf(j)
+		}
 	}
+}
+
+// elsewhere returns the project that the job or the pipeline is recorded in, if GitLab
+// does not show it in that of the page, and nothing is recorded of it there; else "".
+func (m *material) elsewhere() (project string) {
+	if m.seen.shown {
+		return ""
+	}
+	var recorded []event.Project
+	for i := range m.evaluations {
+		recorded = append(recorded, m.evaluations[i].Record.Project)
+	}
+	for i := range m.decisions {
+		recorded = append(recorded, m.decisions[i].Project)
+	}
+	for i := range m.dead {
+		recorded = append(recorded, m.dead[i].of.Project)
+	}
+	for i := range m.deliveries {
+		recorded = append(recorded, event.Project{ID: m.deliveries[i].ProjectID, Path: m.deliveries[i].Project})
+	}
+	for _, p := range recorded {
+		if strings.EqualFold(p.Path, m.page.Project) || p.ID != 0 && p.ID == m.seen.project.ID {
+			return "" // GitLab ignores case in paths, and keeps the id when a project moves
+		}
+		project = cmp.Or(project, p.Path)
+	}
+	return project
 }
 
 // readDead reads the buried records.

@@ -30,6 +30,7 @@ type decision struct {
 	Try           int       `json:"try"` // of one that waits: how often it has failed before
 
 	next time.Time // when the queue has it tried again; zero: it has an outcome, or is tried now
+	now  standing
 }
 
 // waits reports whether the decision has no final outcome.
@@ -84,7 +85,12 @@ func (b *Builder) readDecisions(ctx context.Context, m *material) error {
 		start = m.job.CreatedAt
 	}
 	var found []decision
-	defer func() { m.decisions = m.related(found) }()
+	defer func() {
+		m.decisions = m.related(found)
+		for i := range m.decisions { // where no evaluation is kept
+			m.learn(m.decisions[i].Event)
+		}
+	}()
 	for cursor, scanned := "", 0; ; {
 		entries, next, err := b.Store.Entries(ctx, cursor, page)
 		if err != nil {

@@ -6,9 +6,11 @@
 //	story.go      the story, as the API and the command have it
 //	gather.go     reads what the store and GitLab have; each part may be missing
 //	journal.go    the decisions among it
+//	standing.go   what awaits those that wait, and why nobody was notified
 //	verdicts.go   what each rule made of an event, explained by the rules in force
 //	timeline.go   orders it by time
 //	answer.go     says in one line why
+//	notes.go      says what else a person should know
 //
 // Words are those of package words.
 package story

@@ -31,6 +31,7 @@ type known struct {
 	deliveries []event.Delivery
 	queued     bool
 	record     *store.QueuedRecord
+	pauses     []event.Pause
 	err        error
 }
 
@@ -57,6 +58,7 @@ func (k *known) Find(_ context.Context, id string) (*store.QueuedRecord, *store.
 	return k.record, nil, k.err
 }
 
+func (k *known) List(context.Context) ([]event.Pause, error) { return k.pauses, k.err }
 func (k *known) Each(_ context.Context, visit func(string, []byte) bool) error {
 	for i, item := range k.items {
 		if !visit(k.subjects[i], item) {
@@ -103,7 +105,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f.builder = story.Builder{
-		GitLab: client, Store: &f.known, Evaluations: &f.known, Deliveries: &f.known, Now: clock,
+		GitLab: client, Store: &f.known, Evaluations: &f.known, Deliveries: &f.known, Pauses: &f.known, Now: clock,
 		Rules: func() *rules.Rules { return loaded }, Facts: func() expression.Facts { return nil },
 	}
 	return f
@@ -126,6 +128,7 @@ func (f *fixture) build() story.Story {
 func (f *fixture) outcome(result string) event.Outcome {
 	o := event.Outcome{Result: result, At: f.now}
 	o.ID, o.Rule, o.Action.Verb, o.DecidedAt = "d", "r", event.VerbRetry, f.now
+	o.Meta.Kind = event.KindJob
 	o.Meta.Instance, o.Pipeline.ID, o.Job.ID, o.Job.Name = f.gitlab.URL(), f.job.PipelineID, f.job.ID, "rspec"
 	return o
 }
@@ -314,4 +317,82 @@ func (f *fixture) keep(r evaluated.Result) {
 		item = append(item, part...)
 	}
 	f.items, f.subjects = append(f.items, item), append(f.subjects, evaluated.Subject(f.job.PipelineID))
+}
+
+// TestWaitsAsThingsAre: a decision that waits is told with what will stop it.
+func TestWaitsAsThingsAre(t *testing.T) {
+	t.Parallel()
+	hour := func(f *fixture) time.Time { return f.now.Add(time.Hour) }
+	for _, c := range []struct {
+		name    string
+		arrange func(f *fixture, o *event.Outcome)
+		want    story.Answer
+		answer  string
+	}{
+		{"nothing stops it", func(*fixture, *event.Outcome) {}, story.Waiting, `not retried yet: rule "r" decided to retry it, due at 2026-11-30 12:30:00 UTC`},
+		{"a pause of the project", func(f *fixture, _ *event.Outcome) {
+			f.pauses = []event.Pause{{Project: "mobile/*"}, {Project: "platform/*", By: "ann", Reason: "the cluster\nmoves", Until: hour(f)}}
+		}, story.Waiting, "due at 2026-11-30 12:30:00 UTC; paused (project:platform/*) by ann: the cluster moves, until 2026-11-30T13:00:00Z"},
+		{"a pause without an end", func(f *fixture, _ *event.Outcome) { f.pauses = []event.Pause{{By: "ann"}} }, story.Waiting, "12:30:00 UTC; paused (all) by ann, until somebody resumes"},
+		{"a pause that ends before", func(f *fixture, _ *event.Outcome) { f.pauses = []event.Pause{{Until: f.now.Add(time.Minute)}} }, story.Waiting, "12:30:00 UTC"},
+		{"a pause that deferred it", func(f *fixture, o *event.Outcome) {
+			f.pauses = []event.Pause{{By: "ann"}}
+			o.Result, o.Deferrals = event.ResultDeferred, []event.Deferral{{Reason: f.pauses[0].String(), Since: f.now, Until: f.now, Times: 1}}
+		}, story.Deferred, "which waits: paused (all) by ann"},
+		{"a dry run", func(_ *fixture, o *event.Outcome) { o.DryRun = true }, story.DryRun, `not retried, and will not be: dry run; rule "r" would retry it at 2026-11-30 12:30:00 UTC`},
+		{"its rule is gone", func(_ *fixture, o *event.Outcome) { o.Rule = "old" }, story.Waiting, `12:30:00 UTC; it will be skipped then, because rule "old" is not in force any more`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			o := f.outcome("")
+			o.Project.Path = "platform/shop"
+			c.arrange(f, &o)
+			body, err := json.Marshal(struct {
+				event.Outcome
+				Due time.Time `json:"due"`
+			}{o, f.now.Add(30 * time.Minute)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.journal = []store.Entry{{ID: "d", At: f.now, Body: body}}
+			if s := f.build(); s.Verdict != c.want || !strings.HasSuffix(s.Answer, c.answer) {
+				t.Errorf("the answer is %s, %q, want %s, %q", s.Verdict, s.Answer, c.want, c.answer)
+			}
+		})
+	}
+}
+
+// TestNobodyWasNotified: and why not.
+func TestNobodyWasNotified(t *testing.T) {
+	t.Parallel()
+	loaded, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "rules.yaml", Data: []byte("version: 1\nrules: [{name: r, on: job, if: 'job.status == \"failed\"', notify: [{channel: ci}]}]\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name     string
+		receives bool
+		record   string // in the queue
+		want     string
+	}{
+		{"no Slack token", false, "", "nobody was notified: there is no Slack token"},
+		{"there was none then", true, "", "nobody was notified: its notification is neither recorded nor in the queue"},
+		{"Slack fails", true, `{"waits":{"for":"receiver","reason":"503"}}`, "its notification has not been sent yet: 503; it is tried again at 2026-11-30 12:01:00 UTC"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.builder.Rules, f.builder.Receives = func() *rules.Rules { return loaded }, c.receives
+			o := f.outcome(event.ResultDone)
+			o.Action.Verb = event.VerbNotify
+			f.note(0, o, 1)
+			if c.record != "" {
+				f.record = &store.QueuedRecord{ID: "outcome:d", Kind: event.RecordOutcome, Body: []byte(c.record), Due: f.now.Add(time.Minute)}
+			}
+			if s := f.build(); len(s.Notes) != 1 || !strings.HasPrefix(s.Notes[0], `rule "r": `+c.want) {
+				t.Errorf("the notes are %q, want %q", s.Notes, c.want)
+			}
+		})
+	}
 }

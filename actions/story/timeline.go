@@ -18,7 +18,8 @@ import (
 
 // timeline collects items. The first error of the templates ends it.
 type timeline struct {
-	ofPipeline bool // of a pipeline: items say which job they are about
+	ofPipeline bool         // of a pipeline: items say which job they are about
+	rules      *rules.Rules // those in force
 	items      []Item
 	err        error
 }
@@ -32,8 +33,8 @@ func (t *timeline) add(item Item, data any) {
 }
 
 // timelineOf returns all that happened, oldest first.
-func timelineOf(m *material) ([]Item, error) {
-	t := &timeline{ofPipeline: m.job.ID == 0}
+func timelineOf(m *material, inForce *rules.Rules) ([]Item, error) {
+	t := &timeline{ofPipeline: m.job.ID == 0, rules: inForce}
 	t.runs(m)
 	for i := range m.deliveries {
 		t.delivery(&m.deliveries[i])
@@ -104,6 +105,7 @@ func (t *timeline) evaluation(ev *evaluated.Evaluation) {
 	view := struct {
 		Event                 string
 		Matched, Failed, Rest int
+		Cannot                int  // rules for such events that can't match this one
 		Some                  bool // rules could match
 		Source                string
 		StoppedBy, Waits      string
@@ -118,6 +120,14 @@ func (t *timeline) evaluation(ev *evaluated.Evaluation) {
 		default:
 			view.Rest++
 		}
+	}
+	if ev.StoppedBy == "" && ev.Rules == t.rules.Fingerprint() { // else they are not known
+		for _, r := range t.rules.All() {
+			if r.On == e.Meta.Kind {
+				view.Cannot++
+			}
+		}
+		view.Cannot -= len(ev.Steps) + ev.More
 	}
 	item := Item{At: ev.At, Kind: KindEvaluation, Job: e.Job.ID, Failed: view.Failed > 0 || ev.Waits != ""}
 	status := e.Job.Status

@@ -201,6 +201,32 @@ func TestWhyNotRetried(t *testing.T) {
 			verdict: story.Waiting, says: `not retried yet: rule "retry-stuck" decided to retry it, due at `,
 		},
 		{
+			name: "a pause while it is not due", rules: strings.Replace(retryRules(stuckOrSystem, ""), "max_attempts: 3", "max_attempts: 3, delay: 1h, max_delay: 2h", 1),
+			arrange: func(env *environment, p *program, job gitlabtest.Job) {
+				p.post(env.gitlab.JobHookBody(job.ID))
+				p.eventually("the retry waits", func() bool { return len(p.outcomes()) == 1 })
+				var out, errs bytes.Buffer
+				if code := run(p.Context(), []string{"pipesteward", "pause", "--admin-url", p.admin, "--project", "platform/*", "--by", "ann", "--reason", "the cluster moves"}, &out, &errs); code != 0 {
+					p.Fatal(errs.String())
+				}
+			},
+			verdict: story.Waiting, says: "UTC; paused (project:platform/*) by ann: the cluster moves, until somebody resumes",
+		},
+		{
+			name: "a dry run that is not due", rules: strings.Replace(retryRules(stuckOrSystem, "    dry_run: true\n"), "max_attempts: 3", "max_attempts: 3, delay: 1h, max_delay: 2h", 1),
+			arrange: func(env *environment, p *program, job gitlabtest.Job) {
+				p.post(env.gitlab.JobHookBody(job.ID))
+				p.eventually("the retry waits", func() bool { return len(p.outcomes()) == 1 })
+			},
+			verdict: story.DryRun, says: `not retried, and will not be: dry run; rule "retry-stuck" would retry it at `,
+		},
+		{
+			name:    "rules that can't match",
+			rules:   retryRules(`failed_with("stuck_or_timeout_failure") and job.name == "x"`, "  - {name: a, on: job, if: 'job.status == \"success\"', notify: [{channel: ci}]}\n  - {name: b, on: job, if: 'job.status == \"failed\"', notify: [{channel: ci}]}\n  - {name: c, on: pipeline, if: 'pipeline.status == \"failed\"', notify: [{channel: ci}]}\n"),
+			verdict: story.NoRule, says: "not retried",
+			has: []string{"✓ b matched", "✗ a did not match", "1 matched, 1 did not, 1 can't match such an event"},
+		},
+		{
 			name: "a guard: somebody retried it",
 			arrange: func(env *environment, p *program, job gitlabtest.Job) {
 				body := env.gitlab.JobHookBody(job.ID)
@@ -300,7 +326,7 @@ func TestWhyNotRetried(t *testing.T) {
 			if code != 0 || errs != "" {
 				t.Fatalf("why exits with %d: %s", code, errs)
 			}
-			if first := strings.Join(strings.Fields(out), " "); !strings.HasPrefix(first, s.Answer) {
+			if first := strings.Join(strings.Fields(out), " "); !strings.HasPrefix(first, strings.Split(s.Answer, "; checked again")[0]) { // which it may be meanwhile
 				t.Errorf("the answer does not come first:\n%s", out)
 			}
 			words := strings.Join(strings.Fields(out), " ")
@@ -388,14 +414,17 @@ func TestWhyOfAPipeline(t *testing.T) {
 func TestWhyWithoutGitLab(t *testing.T) {
 	t.Parallel()
 	env := newEnvironment(t)
-	env.write("rules.yaml", retryRules(stuckOrSystem, ""))
+	env.write("rules.yaml", retryRules(stuckOrSystem, "  - {name: tell, on: pipeline, if: 'pipeline.status == \"failed\"', notify: [{channel: ci}]}\n"))
 	job := env.stuckJob()
+	ofPipeline := env.gitlab.PipelineHookBody(job.PipelineID) // before a retry has it run again
 	p := env.run()
 	p.post(env.gitlab.JobHookBody(job.ID))
 	p.workedOff()
+	p.post(ofPipeline) // the last event is not the job's own
+	p.workedOff()
 	env.gitlab.Fail(gitlabtest.Fault{Status: 503, Times: 1000})
 	s := p.story(env.page(job))
-	if !strings.HasPrefix(s.Answer, "retried by rule") || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "what GitLab says now is missing: 503") || s.Job.Name != "rspec" {
+	if !strings.HasPrefix(s.Answer, "retried by rule") || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "what GitLab says now is missing: 503") || s.Job.Name != "rspec" || s.Job.Status != "failed" || !strings.HasPrefix(s.Of, "job ") {
 		t.Errorf("while GitLab is away: %q, %q, job %+v", s.Answer, s.Problems, s.Job)
 	}
 	env.gitlab.ClearFaults()
@@ -404,6 +433,33 @@ func TestWhyWithoutGitLab(t *testing.T) {
 	s = p.story(env.page(job))
 	if !strings.HasPrefix(s.Answer, "retried by rule") || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "404") {
 		t.Errorf("when the project is hidden: %q, %q", s.Answer, s.Problems)
+	}
+}
+
+// TestWhyOfAnotherProject: a job is known by its id, but its story is told under its own
+// project's address only.
+func TestWhyOfAnotherProject(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.write("rules.yaml", retryRules(stuckOrSystem, ""))
+	job := env.stuckJob()
+	env.stuckJobOf("platform/other")
+	p := env.run()
+	p.post(env.gitlab.JobHookBody(job.ID))
+	p.workedOff()
+	for _, outage := range []int{0, http.StatusUnauthorized} {
+		if outage != 0 {
+			env.gitlab.Fail(gitlabtest.Fault{Status: outage, Times: 1000})
+		}
+		for _, page := range []string{"platform/other/-/jobs/", "platform/none/-/jobs/"} {
+			code, out, errs := p.why(fmt.Sprintf("%s/%s%d", env.gitlab.URL(), page, job.ID))
+			if want := fmt.Sprintf("it belongs to platform/shop, as recorded; give the address of job %d of platform/shop", job.ID); code != 1 || out != "" || !strings.Contains(errs, want) {
+				t.Errorf("exit status %d, want 1 with %q:\n%s%s", code, want, out, errs)
+			}
+		}
+		if s := p.story(strings.Replace(env.page(job), "shop", "Shop", 1)); !strings.HasPrefix(s.Answer, "retried by rule") || s.Job.Name != "rspec" {
+			t.Errorf("its own page: %q, job %+v", s.Answer, s.Job)
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ type Steerer interface {
 	// *event.StateError, as those of Drop.
 	Requeue(ctx context.Context, id, by string) (event.Requeued, error)
 	// Drop removes a record that no worker has leased.
-	Drop(ctx context.Context, id, by string) error
+	Drop(ctx context.Context, id, by, reason string) error
 }
 
 // Changes is the list of the changes that people made, which all replicas share.

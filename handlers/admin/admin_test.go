@@ -182,8 +182,8 @@ func (r *adminRig) Requeue(_ context.Context, id, by string) (event.Requeued, er
 }
 
 // Drop implements admin.Steerer.
-func (r *adminRig) Drop(_ context.Context, id, by string) error {
-	r.steered = append(r.steered, "drop "+id+" by "+by)
+func (r *adminRig) Drop(_ context.Context, id, by, reason string) error {
+	r.steered = append(r.steered, strings.TrimSuffix("drop "+id+" by "+by+": "+reason, ": "))
 	return r.steer
 }
 

@@ -34,19 +34,19 @@ type ChangesPage struct {
 }
 
 func (a *admin) requeue(c echo.Context) error {
-	return a.steer(c, event.ChangeRequeue, func(ctx context.Context, id, by string) (any, error) {
-		return a.Steerer.Requeue(ctx, id, by)
+	return a.steer(c, event.ChangeRequeue, func(ctx context.Context, id string, req ChangeRequest) (any, error) {
+		return a.Steerer.Requeue(ctx, id, req.By)
 	})
 }
 
 func (a *admin) drop(c echo.Context) error {
-	return a.steer(c, event.ChangeDrop, func(ctx context.Context, id, by string) (any, error) {
-		return Dropped{id}, a.Steerer.Drop(ctx, id, by)
+	return a.steer(c, event.ChangeDrop, func(ctx context.Context, id string, req ChangeRequest) (any, error) {
+		return Dropped{id}, a.Steerer.Drop(ctx, id, req.By, req.Reason)
 	})
 }
 
 // steer changes the record in the request's path.
-func (a *admin) steer(c echo.Context, action string, change func(ctx context.Context, id, by string) (any, error)) error {
+func (a *admin) steer(c echo.Context, action string, change func(ctx context.Context, id string, req ChangeRequest) (any, error)) error {
 	var req ChangeRequest
 	id, err := recordID(c)
 	if err == nil {
@@ -60,8 +60,8 @@ func (a *admin) steer(c echo.Context, action string, change func(ctx context.Con
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	by := actor(c, req.By)
-	response, err := change(ctx, id, by)
+	req.By = actor(c, req.By)
+	response, err := change(ctx, id, req)
 	var state *event.StateError
 	switch {
 	case errors.Is(err, event.ErrNoRecord):
@@ -71,7 +71,7 @@ func (a *admin) steer(c echo.Context, action string, change func(ctx context.Con
 	case err != nil:
 		return a.unavailable(c, err)
 	}
-	a.changed(c, event.Change{Action: action, Target: id, By: by, Reason: req.Reason})
+	a.changed(c, event.Change{Action: action, Target: id, By: req.By, Reason: req.Reason})
 	return c.JSON(http.StatusOK, response)
 }
 

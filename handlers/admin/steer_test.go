@@ -121,7 +121,7 @@ func TestSteer(t *testing.T) {
 		steered          string
 	}{
 		{"requeue", path + url.PathEscape(id) + "/requeue", `{"by":"ann","reason":"mended"}`, nil, 200, `"decision":"again"`, "requeue " + id + " by ann"},
-		{"drop", path + url.PathEscape(id) + "/drop", `{"by":"ann"}`, nil, 200, `"id":"decision:retry:https://`, "drop " + id + " by ann"},
+		{"drop", path + url.PathEscape(id) + "/drop", `{"by":"ann","reason":"INC-42"}`, nil, 200, `"id":"decision:retry:https://`, "drop " + id + " by ann: INC-42"},
 		{"a plain id, without a body", path + "event:1/requeue", "", nil, 200, `"id":"event:1"`, "requeue event:1 by "},
 		{"an id that is escaped though it need not be", path + "event%3A1/drop", "", nil, 200, `"id":"event:1"`, "drop event:1 by "},
 		{"an unknown id", path + "x/drop", "", event.ErrNoRecord, 404, "no record and no decision has this id", "drop x by "},

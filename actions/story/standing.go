@@ -1,0 +1,113 @@
+package story
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store/keys"
+)
+
+// Pauses are the pauses in force.
+type Pauses interface {
+	List(ctx context.Context) ([]event.Pause, error)
+}
+
+// standing is what awaits a decision that waits, as it is now.
+type standing struct {
+	dryRun bool
+	gone   string        // why no rule wants it any more
+	pauses []event.Pause // that stop it, and will when it is due
+}
+
+// readStanding reads what awaits the decisions that wait: the gate checks that only
+// when they are due.
+func (b *Builder) readStanding(ctx context.Context, m *material) (err error) {
+	var pauses []event.Pause
+	read := false
+	for i := range m.decisions {
+		d := &m.decisions[i]
+		if !d.waits() || d.follows() != "" || d.Action.Verb == event.VerbNotify {
+			continue
+		}
+		if !read {
+			pauses, err = b.Pauses.List(ctx)
+			read = true
+		}
+		validity := b.Rules().Validity(d.Decision)
+		d.now = standing{dryRun: validity.DryRun || d.DryRun, gone: validity.Invalid}
+		for _, p := range pauses {
+			if p.Stops(d.Decision) && !p.Ended(d.Due) {
+				d.now.pauses = append(d.now.pauses, p)
+			}
+		}
+	}
+	return err
+}
+
+// paused describes the pauses that stop the decision; those of its last deferral are
+// told already.
+func (d *decision) paused() (all []string) {
+	for _, p := range d.now.pauses {
+		text := p.String()
+		if n := len(d.Deferrals); n > 0 && d.Deferrals[n-1].Reason == text {
+			continue
+		}
+		if p.Until.IsZero() {
+			text += ", until somebody resumes"
+		}
+		all = append(all, onOneLine(text))
+	}
+	return all
+}
+
+// onOneLine returns a text of others on one line: a line of a note is a note.
+func onOneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// untold is why nobody has been notified of an outcome.
+type untold struct {
+	Rule    string
+	NoSlack bool   // there is no receiver
+	Queued  bool   // it is tried again
+	Reason  string // the last error, or why it was buried; "": none is known
+	Next    string // when it is tried again
+}
+
+// maxUntold is how many notifications are looked for in the queue.
+const maxUntold = 50
+
+// readUntold reads why nobody has been notified of outcomes of which a rule notifies.
+func (b *Builder) readUntold(ctx context.Context, m *material) error {
+	for i := range m.decisions {
+		d := &m.decisions[i]
+		if d.waits() || len(d.Notifications) > 0 || !b.Rules().Notifies(d.Outcome) {
+			continue
+		}
+		if len(m.untold) == maxUntold {
+			return fmt.Errorf("only those of the last %d outcomes were looked for", maxUntold)
+		}
+		u := untold{Rule: d.Rule, NoSlack: !b.Receives}
+		if b.Receives {
+			record, dead, err := b.Store.Find(ctx, keys.Outcome(d.ID))
+			switch {
+			case err != nil:
+				return err
+			case dead != nil:
+				u.Reason = onOneLine(dead.Reason)
+			case record != nil:
+				var body struct {
+					Waits event.Wait `json:"waits"`
+				}
+				_ = json.Unmarshal(record.Body, &body) // else it says nothing
+				u.Queued, u.Reason, u.Next = true, onOneLine(body.Waits.Reason), clock(record.Next())
+			}
+		}
+		if !slices.Contains(m.untold, u) {
+			m.untold = append(m.untold, u)
+		}
+	}
+	return nil
+}
