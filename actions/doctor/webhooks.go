@@ -11,6 +11,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // webhooks are what was found of the webhooks of all projects.
@@ -53,7 +54,7 @@ func (x *exam) theWebhooks(ctx context.Context) (webhooks, error) {
 			found.by[r.Verdict] = append(found.by[r.Verdict], p)
 			for _, h := range []*gitlab.Hook{plan.Ours, plan.Above} {
 				if h != nil {
-					found.hosts[hooks.MaskURL(h.URL)] = hostOf(h.URL)
+					found.hosts[redact.URL(h.URL)] = hostOf(h.URL)
 				}
 			}
 		}
@@ -107,7 +108,7 @@ func checkOutbound(ctx context.Context, x *exam) []Finding {
 	}
 	hosts := maps.Clone(all.hosts)
 	if x.Webhook.URL != "" {
-		hosts[hooks.MaskURL(x.Webhook.URL)] = hostOf(x.Webhook.URL)
+		hosts[redact.URL(x.Webhook.URL)] = hostOf(x.Webhook.URL)
 	}
 	var private []string
 	for _, address := range slices.Sorted(maps.Keys(hosts)) {

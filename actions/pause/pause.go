@@ -80,7 +80,11 @@ func (ps Pauses) Pause(ctx context.Context, p event.Pause) error {
 		return all, nil
 	})
 	if err == nil {
-		ps.Log.Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason, "until", p.Until)
+		fields := []any{"scope", p.Scope(), "by", p.By, "reason", p.Reason}
+		if !p.Until.IsZero() {
+			fields = append(fields, "until", p.Until)
+		}
+		ps.Log.Warn("paused", fields...)
 	}
 	return err
 }

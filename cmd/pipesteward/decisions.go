@@ -17,6 +17,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // defaultDecisions is how many decisions are listed without --limit.
@@ -51,7 +52,7 @@ func decisionsCommand(stdout, stderr io.Writer) *cli.Command {
 		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("decisions takes no arguments, but got %q: use --project, --job or another filter", c.Args().First())}
+				return &usageError{fmt.Errorf("decisions takes no arguments, but got %q: use --project, --job or another filter", redact.URL(c.Args().First()))}
 			}
 			query, err := queryOf(c, decisionFilters)
 			if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 func doctorCommand(stdout, stderr io.Writer) *cli.Command {
@@ -37,7 +38,7 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("doctor takes no arguments, but got %q: name projects with --project", c.Args().First())}
+				return &usageError{fmt.Errorf("doctor takes no arguments, but got %q: name projects with --project", redact.URL(c.Args().First()))}
 			}
 			only := c.StringSlice("project")
 			for _, entry := range only {
@@ -90,7 +91,7 @@ func (s runningServer) Status(ctx context.Context) (doctor.ServerStatus, error) 
 		return doctor.ServerStatus{}, err
 	}
 	answer := doctor.ServerStatus{
-		Address: s.flags.String("admin-url"), Version: status.Version, DryRun: status.DryRun, RulesErr: status.Rules.Error,
+		Address: redact.URL(s.flags.String("admin-url")), Version: status.Version, DryRun: status.DryRun, RulesErr: status.Rules.Error,
 		Dead: status.Queue.Dead, Due: status.Queue.Due,
 	}
 	var ready handlers.Response
@@ -105,7 +106,7 @@ func (s runningServer) Status(ctx context.Context) (doctor.ServerStatus, error) 
 		answer.RuleFiles = append(answer.RuleFiles, r.Hash)
 	}
 	for _, p := range status.Paused {
-		answer.Paused = append(answer.Paused, fmt.Sprintf("%s, since %s", p, p.Since.Format(time.RFC3339)))
+		answer.Paused = append(answer.Paused, fmt.Sprintf("%s, since %s", printable(p.String()), p.Since.Format(time.RFC3339)))
 	}
 	return answer, nil
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // recordFilters are the filters of the API; those of queuedFilters are not for dead
@@ -70,7 +71,7 @@ func queueListCommand(stdout io.Writer) *cli.Command {
 		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("queue list takes no arguments, but got %q: use --project, --job or another filter", c.Args().First())}
+				return &usageError{fmt.Errorf("queue list takes no arguments, but got %q: use --project, --job or another filter", redact.URL(c.Args().First()))}
 			}
 			filters, path, member := slices.Concat(queuedFilters, recordFilters), "/api/v1/queue", "records"
 			if c.Bool("dead") {

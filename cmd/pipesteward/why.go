@@ -77,7 +77,7 @@ func (p storyPrinter) print(w io.Writer, s story.Story) error {
 	}
 	b.WriteString("\n" + p.wrap(subjectLine(s), "  ") + "\n")
 	if s.URL != "" {
-		b.WriteString(p.dim(s.URL) + "\n")
+		b.WriteString(p.dim(printable(s.URL)) + "\n")
 	}
 	p.rules(&b, s)
 	p.timeline(&b, s.Timeline)
@@ -184,8 +184,10 @@ func (p storyPrinter) list(b *strings.Builder, title string, lines []string) {
 }
 
 // wrap breaks a line, and indents all of the lines but the first one. A word that is
-// longer, such as an address, is not broken.
+// longer, such as an address, is not broken. Names in it, such as a job's, can't steer the
+// terminal.
 func (p storyPrinter) wrap(line, indent string) string {
+	line = printable(line)
 	var b strings.Builder
 	lead := line[:len(line)-len(strings.TrimLeft(line, " "))]
 	width := 0
