@@ -64,11 +64,11 @@ generate: ## make the tables of README.md and the JSON Schemas from the code
 	go test ./cmd/pipesteward -run '^TestPackagesAreDrawn$$' -update
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## check format, imports between layers, common mistakes, and the generated tables and diagrams
+lint: $(GOLANGCI_LINT) ## check format, imports between layers, lengths, common mistakes, and the generated tables and diagrams
 	go mod tidy -diff
 	go test ./rules/rulefile ./rules/expression ./rules/lint -run '^TestGenerated'
 	go test ./store/keys
-	go test ./cmd/pipesteward -run '^TestPackagesAreDrawn$$'
+	go test ./cmd/pipesteward -run '^TestPackagesAre'
 	$(GOLANGCI_LINT) run ./...
 
 # The race detector needs a C compiler.

@@ -10,7 +10,7 @@ import (
 // observeCancel: a cancel is called for while the job has not ended and is not being
 // canceled; force also ends a job that hangs in canceling.
 func observeCancel(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	job, err := r.readJob(ctx, p)
+	job, err := r.states.Job(ctx, p.Decision)
 	if err != nil {
 		return nil, err
 	}

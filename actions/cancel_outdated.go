@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
-	"github.com/dustin/go-humanize/english"
-
+	"github.com/pipesteward/pipesteward/actions/cancellation"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -17,7 +15,7 @@ import (
 // observeCancelOutdated: a cancel is called for while older pipelines run that the
 // decision's pipeline makes redundant, and it is not redundant itself.
 func observeCancelOutdated(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	pipeline, err := r.readPipeline(ctx, p)
+	pipeline, err := r.states.Pipeline(ctx, p.Decision, p.Called)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +44,7 @@ func observeCancelOutdated(ctx context.Context, r *Runner, p *pending) (*verdict
 // actCancelOutdated cancels those pipelines. If one runs a deployment, also in a child
 // pipeline, it cancels the other jobs of that one by one. A refusal for one pipeline does
 // not stop the others.
-func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
+func actCancelOutdated(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*verdict, error) {
 	var running []gitlab.Deployment
 	if !p.Action.Force {
 		var err error
@@ -56,8 +54,8 @@ func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 	}
 	var refused []string
 	for _, old := range p.outdated {
-		result, err := r.cancelOutdated(ctx, gl, p.Project.ID, old, running)
-		p.addCanceled(result)
+		result, err := cancellation.Cancel(ctx, gl, p.Project.ID, old, running)
+		p.Canceled.Add(result)
 		var e *apierror.Error
 		switch {
 		case err == nil:
@@ -71,42 +69,6 @@ func actCancelOutdated(ctx context.Context, r *Runner, gl *gitlab.Client, p *pen
 		return failed("%s", strings.Join(refused, "; ")), nil
 	}
 	return done(0, ""), nil
-}
-
-// canceled is the result of a cancel_outdated for one pipeline.
-type canceled struct {
-	Pipeline int64  `json:"pipeline"`
-	Status   string `json:"status,omitzero"` // of the pipeline, after it was canceled as a whole
-	Jobs     int    `json:"jobs,omitzero"`   // else how many of its jobs were canceled
-	Left     string `json:"left,omitzero"`   // and the environment whose deployment goes on
-}
-
-func (c canceled) String() string {
-	switch {
-	case event.Ended(c.Status):
-		return fmt.Sprintf("pipeline %d is %s", c.Pipeline, c.Status)
-	case c.Status != "": // its status follows those of its jobs
-		return fmt.Sprintf("pipeline %d is being canceled", c.Pipeline)
-	}
-	text := fmt.Sprintf("of pipeline %d, %s canceled", c.Pipeline, english.Plural(c.Jobs, "job", ""))
-	if c.Left != "" {
-		text += fmt.Sprintf(" and the deployment to %s is left: `force: true` lifts this", c.Left)
-	}
-	return text
-}
-
-// addCanceled merges a cancellation into those of earlier attempts.
-func (p *pending) addCanceled(c canceled) {
-	if c == (canceled{Pipeline: c.Pipeline}) {
-		return
-	}
-	i := slices.IndexFunc(p.Canceled, func(before canceled) bool { return before.Pipeline == c.Pipeline })
-	if i < 0 {
-		p.Canceled = append(p.Canceled, c)
-		return
-	}
-	c.Jobs += p.Canceled[i].Jobs
-	p.Canceled[i] = c
 }
 
 // withCanceled returns the verdict on a decision that has canceled something, also in
@@ -131,37 +93,4 @@ func (p *pending) withCanceled(v *verdict) *verdict {
 	}
 	all.reason = strings.Join(reasons, "; ")
 	return &all
-}
-
-// cancelOutdated cancels a pipeline but for its running deployments, and returns what it
-// has canceled, also together with an error.
-func (r *Runner) cancelOutdated(ctx context.Context, gl *gitlab.Client, project int64, old event.Pipeline, running []gitlab.Deployment) (canceled, error) {
-	c := canceled{Pipeline: old.ID}
-	deploys := slices.DeleteFunc(slices.Clone(running), func(d gitlab.Deployment) bool { return d.PipelineID != old.ID && d.SHA != old.SHA })
-	if len(deploys) == 0 {
-		pipeline, err := gl.CancelPipeline(ctx, project, old.ID)
-		if err == nil {
-			c.Status = pipeline.Status
-		}
-		return c, err
-	}
-	jobs, err := gl.PipelineJobs(ctx, project, old.ID, false)
-	if err != nil {
-		return c, err
-	}
-	left := map[int64]bool{}
-	for _, d := range deploys {
-		left[d.JobID] = true
-	}
-	for _, job := range jobs {
-		if left[job.ID] || event.Ended(job.Status) || job.Status == "canceling" || job.Status == "manual" {
-			continue
-		}
-		if _, err := gl.Cancel(ctx, project, job.ID, false); err != nil {
-			return c, err
-		}
-		c.Jobs++
-	}
-	c.Left = deploys[0].Environment
-	return c, nil
 }

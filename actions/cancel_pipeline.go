@@ -13,7 +13,7 @@ import (
 // observeCancelPipeline: a cancel is called for while the pipeline has not ended and is
 // not being canceled.
 func observeCancelPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	pipeline, err := r.readPipeline(ctx, p)
+	pipeline, err := r.states.Pipeline(ctx, p.Decision, p.Called)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 // observeErase: an erase is called for when the job ended long enough ago and has nothing
 // that the rule keeps.
 func observeErase(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	job, err := r.readJob(ctx, p)
+	job, err := r.states.Job(ctx, p.Decision)
 	if err != nil {
 		return nil, err
 	}

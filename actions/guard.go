@@ -9,6 +9,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/jobstate"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -124,10 +125,10 @@ func (r *Runner) budgetRegained(ctx context.Context, a *attempt) (*verdict, erro
 // the action. A final refusal of GitLab to show the state is a verdict too.
 func (r *Runner) calledFor(ctx context.Context, a *attempt) (*verdict, error) {
 	v, err := a.verb.observe(ctx, r, a.pending)
-	if other := (*otherObjectError)(nil); errors.As(err, &other) {
-		return skipped("%s", other.reason), nil
+	if other := (*jobstate.OtherObjectError)(nil); errors.As(err, &other) {
+		return skipped("%s", other.Reason), nil
 	}
-	err = r.freshness(a.pending).Found(err)
+	err = r.states.Freshness(a.Decision).Found(err)
 	var e *apierror.Error
 	if err == nil || ctx.Err() != nil || event.Transient(err) || !errors.As(err, &e) {
 		return v, err

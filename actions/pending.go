@@ -5,6 +5,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
+	"github.com/pipesteward/pipesteward/actions/cancellation"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -49,7 +50,7 @@ type pending struct {
 	// CancelChecks is how often the pipeline was checked after its cancellation.
 	CancelChecks int `json:"left,omitzero"`
 	// Canceled are the pipelines and jobs that a cancel_outdated has canceled so far.
-	Canceled []canceled `json:"canceled,omitempty"`
+	Canceled cancellation.Pipelines `json:"canceled,omitempty"`
 	// Called is saved before the request. It stays set while it is unknown whether the
 	// request took effect: the worker died, or the answer got lost. The effect that is
 	// found then is attributed to that request.

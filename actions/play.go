@@ -11,21 +11,21 @@ import (
 // observePlay: a play is called for while the job waits to be played and its pipeline is
 // not outdated.
 func observePlay(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	s, newerPipeline, err := r.readStateAndNewer(ctx, p)
+	s, newerPipeline, err := r.states.StateAndNewer(ctx, &p.Decision)
 	if err != nil {
 		return nil, err
 	}
 	// GitLab may have started a clone of the job and left the job itself as it was.
-	running := s.newest()
+	running := s.Newest()
 	switch {
-	case running.ID == s.job.ID && waitsToBePlayed(s.job):
+	case running.ID == s.Job.ID && waitsToBePlayed(s.Job):
 		return outdated(p, newerPipeline), nil
 	case p.Called:
 		return done(running.ID, "seen after the call was cut short"), nil
-	case running.ID != s.job.ID:
+	case running.ID != s.Job.ID:
 		return skipped("already played as job %d, which is %s", running.ID, running.Status), nil
 	}
-	return skipped("the job is %s and does not wait to be played", s.job.Status), nil
+	return skipped("the job is %s and does not wait to be played", s.Job.Status), nil
 }
 
 func waitsToBePlayed(job gitlab.Job) bool {
@@ -41,8 +41,8 @@ func actPlay(ctx context.Context, r *Runner, gl *gitlab.Client, p *pending) (*ve
 	if waitsToBePlayed(played) {
 		// The answer is the original job: the job that runs is a clone of it. The play
 		// took effect whether or not the clone's id can be read.
-		if s, err := r.readState(ctx, p); err == nil {
-			id = max(id, s.newest().ID)
+		if s, err := r.states.State(ctx, &p.Decision); err == nil {
+			id = max(id, s.Newest().ID)
 		}
 	}
 	return done(id, ""), nil

@@ -23,7 +23,7 @@ func unobservable(p *pending, e *apierror.Error) *verdict {
 // before another request is sent: at the next attempt after a transient error, else
 // now, since the reason is most often that somebody else was faster.
 func (r *Runner) refused(ctx context.Context, a *attempt, e *apierror.Error) (*verdict, error) {
-	if err := r.freshness(a.pending).Found(e); event.Transient(err) {
+	if err := r.states.Freshness(a.Decision).Found(e); event.Transient(err) {
 		return nil, err
 	}
 	if v, err := r.calledFor(ctx, a); v != nil || err != nil {

@@ -18,14 +18,15 @@ const maxNativeRuns = 3
 // observeRetry: a retry is called for while the job is failed, has no newer run, failed
 // for a reason that a retry may fix, has attempts left, and its pipeline is not outdated.
 func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	s, newerPipeline, err := r.readStateAndNewer(ctx, p)
+	s, newerPipeline, err := r.states.StateAndNewer(ctx, &p.Decision)
 	if err != nil {
 		return nil, err
 	}
-	if n := s.attempt(); n > 0 {
+	p.retried = s.Retried
+	if n := s.Attempt(); n > 0 {
 		p.Job.Attempt = n // the hook may be old
 	}
-	if newer := s.newest(); newer.ID > s.job.ID {
+	if newer := s.Newest(); newer.ID > s.Job.ID {
 		if p.Called {
 			v := done(newer.ID, "%s, seen after the call was cut short", p.attempted())
 			v.newRun = newer.Job
@@ -33,9 +34,9 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 		}
 		return skipped("already retried as job %d, which is %s", newer.ID, newer.Status), nil
 	}
-	if p.Job.FailureReason == "" && s.job.Status == "failed" {
+	if p.Job.FailureReason == "" && s.Job.Status == "failed" {
 		// Not every hook has the failure reason.
-		p.Job.FailureReason, p.Job.FailureClass = s.job.FailureReason, s.job.FailureClass
+		p.Job.FailureReason, p.Job.FailureClass = s.Job.FailureReason, s.Job.FailureClass
 		if err := r.Breakers.Count(ctx, []event.Decision{p.Decision}); err != nil {
 			return nil, err
 		}
@@ -45,14 +46,14 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	}
 	perJob := r.Rules().Limits().PerJob
 	switch {
-	case s.job.Status != "failed":
-		return skipped("the job is %s, no longer failed", s.job.Status), nil
-	case s.job.Archived:
+	case s.Job.Status != "failed":
+		return skipped("the job is %s, no longer failed", s.Job.Status), nil
+	case s.Job.Archived:
 		return skipped("the job is archived, and GitLab runs it no more"), nil
-	case event.Hopeless(s.job.FailureReason) && p.Previously != "":
-		return gaveUp("no retry mends %s; the run before failed with %s", s.job.FailureReason, p.Previously), nil
-	case event.Hopeless(s.job.FailureReason):
-		return skipped("no retry mends %s", s.job.FailureReason), nil
+	case event.Hopeless(s.Job.FailureReason) && p.Previously != "":
+		return gaveUp("no retry mends %s; the run before failed with %s", s.Job.FailureReason, p.Previously), nil
+	case event.Hopeless(s.Job.FailureReason):
+		return skipped("no retry mends %s", s.Job.FailureReason), nil
 	case p.Job.Attempt >= p.Action.MaxAttempts:
 		return gaveUp("%s failed, as many as the rule allows%s", english.Plural(p.Job.Attempt, "attempt", ""), p.otherReason()), nil
 	case p.Job.Attempt >= perJob:

@@ -7,6 +7,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/jobstate"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -14,7 +15,7 @@ import (
 // canceled and is not outdated, all jobs that would run again have attempts left, and one
 // of them failed for a reason that a retry may fix.
 func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict, error) {
-	pipeline, err := r.readPipeline(ctx, p)
+	pipeline, err := r.states.Pipeline(ctx, p.Decision, p.Called)
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +23,7 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 	if err != nil {
 		return nil, err
 	}
-	p.retried = retriedRuns(all)
+	p.retried = jobstate.Retried(all)
 	if p.Called && (len(all) > p.Runs || !event.Ended(pipeline.Status)) {
 		return done(0, "the pipeline is %s, seen after the call was cut short", pipeline.Status), nil
 	}

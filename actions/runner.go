@@ -14,11 +14,12 @@
 //	decision.go  a decision: the guards in order, the request, the outcome
 //	guard.go     the guards
 //	retry.go …   the verbs, one file each: the state that calls for the action, and the request
-//	state.go     reads the job's real state
+//	verdict.go   what an attempt to carry out a decision comes to
 //
-// The parts have packages of their own: breaker, budget, pause and health defer or stop
-// actions; follow follows retries; notify journals outcomes and notifies people of them;
-// sweep runs schedule rules; worker works on the queue.
+// The parts have packages of their own: jobstate reads the job's real state; breaker,
+// budget, pause and health defer or stop actions; follow follows retries; notify journals
+// outcomes and notifies people of them; sweep runs schedule rules; worker works on the
+// queue.
 package actions
 
 import (
@@ -33,6 +34,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/actions/jobstate"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -109,6 +111,7 @@ type Runner struct {
 	Pool     *worker.Pool
 	gate     pause.Gate
 	budgets  budget.Budgets
+	states   jobstate.Reader
 	notifier *notify.Notifier
 	sweeps   *sweep.Handler
 	retries  follow.Retries
@@ -129,6 +132,7 @@ func New(c Config) *Runner {
 		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },
 	}
 	r.budgets = budget.Budgets{Guard: c.Guard, Limits: func() rules.Limits { return c.Rules().Limits() }}
+	r.states = jobstate.Reader{GitLab: c.GitLab, Budgets: r.budgets, Now: c.Now}
 	r.retries = follow.Retries{Guard: c.Guard, GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, NativeRetry: c.NativeRetry, MayWait: r.mayWait}
 	r.sweeps = sweep.NewHandler(sweep.Sweeper{
 		GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, Metrics: c.Metrics, Pauses: r.gate.Pauses,

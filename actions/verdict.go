@@ -46,3 +46,15 @@ func deferredBecause(wait time.Duration, waitsFor, reason string) *verdict {
 	v.reason = reason
 	return v
 }
+
+// outdated returns the verdict on an action in a pipeline that a newer one makes redundant;
+// nil if newer is 0.
+func outdated(p *pending, newer int64) *verdict {
+	switch {
+	case newer == 0:
+		return nil
+	case p.Action.Verb == event.VerbRetryPipeline, p.Action.Verb == event.VerbCancelOutdated:
+		return skipped("the pipeline is outdated by pipeline %d", newer)
+	}
+	return skipped("the pipeline is outdated by pipeline %d: `allow_stale: true` lifts this", newer)
+}

@@ -98,8 +98,11 @@ type Config struct {
 	RulesReplaced <-chan struct{}
 	// Since, if set, takes the place of all watermarks: events since then are
 	// queued whether or not they were evaluated before, for the rules in force now.
-	Since   time.Time
-	DryRun  bool // counts the events, and changes nothing
+	Since  time.Time
+	DryRun bool // counts the events, and changes nothing
+	// Watched reports whether others announce it when GitLab disables a webhook that sends
+	// the events of a project. Optional: nobody does.
+	Watched func(h gitlab.Hook, p event.Project) bool
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // optional

@@ -6,9 +6,12 @@
 //	exam.go     what several checks need, read once
 //	fleet.go    the projects
 //	watch.go    the cheap checks, as a service makes them
-//	gitlab.go, token.go, permissions.go, roles.go, webhooks.go, store.go, slack.go, rules.go, server.go  the checks
+//	gitlab.go, token.go, roles.go, webhooks.go, outbound.go, store.go, slack.go, rules.go, server.go  the checks
 //
 // Checks are independent: one that can't be made says why, and the others go on.
+//
+// The package has more than 2,000 lines because it is one list of checks, a file for each
+// subject, which share what was read once.
 package doctor
 
 import (

@@ -34,6 +34,7 @@ type Config struct {
 	WebhookTokens []string
 	SigningTokens []string
 	Insecure      bool // deliveries are not authenticated
+	EnsuresHooks  bool // the service keeps webhooks in order (--ensure-hooks)
 
 	Store    Store
 	StoreErr error
@@ -74,6 +75,7 @@ type exam struct {
 	memberships fact[map[int64]project]
 	fleet       fact[fleet]
 	hooks       fact[webhooks]
+	outbound    fact[[]Finding]
 	description fact[store.Description]
 	known       fact[[]int64]
 	bot         fact[slack.Bot]

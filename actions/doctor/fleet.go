@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -90,19 +91,9 @@ func (x *exam) theFleet(ctx context.Context) (fleet, error) {
 		if len(chosen) == 0 && len(x.Only) == 0 {
 			maps.Copy(chosen, all)
 		}
-		f.projects = slices.SortedFunc(maps.Values(chosen), func(a, b project) int { return compareText(a.Path, b.Path) })
+		f.projects = slices.SortedFunc(maps.Values(chosen), func(a, b project) int { return cmp.Compare(a.Path, b.Path) })
 		return f, nil
 	})
-}
-
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // scheduled returns the entries of all schedule rules.

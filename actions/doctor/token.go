@@ -9,6 +9,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
+	"github.com/pipesteward/pipesteward/actions/doctor/permissions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -76,27 +77,46 @@ func checkPermissions(x *exam, token gitlab.AccessToken) []Finding {
 	if len(token.Grants) == 0 {
 		return one(Unknown, "fine-grained, and GitLab does not show its permissions", `give it "Personal Access Token: Read" too, or see the table of permissions in README.md`)
 	}
-	verbs := x.verbs()
 	lacking := map[Severity][]string{}
-	for _, p := range permissions {
-		used := p.verb == "" || slices.Contains(verbs, p.verb)
-		if used && !grants(token, p) {
-			lacking[p.severity()] = append(lacking[p.severity()], fmt.Sprintf("%q (%s)", p.title, p.use))
+	for _, p := range permissions.Missing(token, x.uses) {
+		s := Problem
+		switch {
+		case p.Need == permissions.EnsureHooks && !x.EnsuresHooks: // somebody may never call it
+			s = Note
+		case p.Optional:
+			s = Warning
 		}
+		lacking[s] = append(lacking[s], fmt.Sprintf("%q (%s)", p.Title, p.Use))
 	}
 	var found []Finding
-	for _, s := range []Severity{Problem, Warning} {
-		if n := len(lacking[s]); n > 0 {
-			found = append(found, Finding{
-				Severity: s, Seen: fmt.Sprintf("fine-grained, and lacks %s: %s", english.PluralWord(n, "a permission", "permissions"), strings.Join(lacking[s], ", ")),
-				Advice: "add to the token what is missing: GitLab makes a new one for that; " + newToken,
-			})
+	for _, s := range []Severity{Problem, Warning, Note} {
+		n := len(lacking[s])
+		if n == 0 {
+			continue
 		}
+		advice := "add to the token what is missing: GitLab makes a new one for that; " + newToken
+		if s == Note {
+			advice = "before `pipesteward hooks ensure`, or for it alone, make a token that has them"
+		}
+		found = append(found, Finding{
+			Severity: s, Seen: fmt.Sprintf("fine-grained, and lacks %s: %s", english.PluralWord(n, "a permission", "permissions"), strings.Join(lacking[s], ", ")), Advice: advice,
+		})
 	}
 	if len(found) == 0 {
 		return ok("fine-grained, with the permissions that the rules need")
 	}
 	return found
+}
+
+// uses reports whether something is used that needs permissions of its own, or may be.
+func (x *exam) uses(need string) bool {
+	switch need {
+	case permissions.EnsureHooks:
+		return true
+	case permissions.MergeRequestDetails:
+		return x.Rules == nil || x.Rules.Requests(need)
+	}
+	return slices.Contains(x.verbs(), need)
 }
 
 // verbs returns the verbs that the rules use.

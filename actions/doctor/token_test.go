@@ -2,7 +2,6 @@ package doctor_test
 
 import (
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -61,7 +60,7 @@ func everything(except ...string) []gitlabtest.Grant {
 		{Access: "instance", Permissions: []string{"read_metadata"}},
 		{Access: "all_memberships", Permissions: []string{
 			"read_project", "read_job", "read_pipeline", "run_job", "update_job", "delete_job", "update_pipeline", "read_deployment", "read_merge_request",
-			"read_protected_branch", "read_protected_tag", "read_webhook", "read_branch",
+			"read_protected_branch", "read_protected_tag", "read_webhook", "create_webhook", "update_webhook", "trigger_webhook", "read_branch",
 		}},
 	}
 	for i, g := range grants {
@@ -93,7 +92,15 @@ func TestFineGrained(t *testing.T) {
 		{"no erase", erase, everything("delete_job"), doctor.Problem, []string{`"Job: Delete" (erase)`}},
 		{"another name of a permission", ruleFile, append(everything("run_job"), gitlabtest.Grant{Access: "selected_memberships", Permissions: []string{"retry_job"}, Project: 1}), doctor.OK, nil},
 		{"no lists", ruleFile, append(everything("read_project"), gitlabtest.Grant{Access: "all_memberships", Permissions: []string{"read_project"}}), doctor.Warning, []string{`"Project: Read, of the user" (lists of all projects: globs, doctor)`}},
-		{"no webhooks", ruleFile, everything("read_webhook"), doctor.Warning, []string{`"Webhook: Read" (catch-up by failed deliveries)`}},
+		{"no webhooks", ruleFile, everything("read_webhook"), doctor.Warning, []string{`"Webhook: Read" (catch-up by failed deliveries, doctor, hooks)`}},
+		{"may not change webhooks", ruleFile, everything("create_webhook", "trigger_webhook"), doctor.Note, []string{
+			`lacks permissions: "Webhook: Create" (hooks ensure), "Webhook: Trigger" (hooks ensure, to enable what GitLab has disabled)`, "before `pipesteward hooks ensure`",
+		}},
+		{"an older name of a permission", ruleFile, append(everything("trigger_webhook"), gitlabtest.Grant{Access: "all_memberships", Permissions: []string{"test_webhook"}}), doctor.OK, nil},
+		{"no merge requests, which a rule reads", ruleFile + "  - {name: draft, on: job, if: merge_request_details().draft, actions: [retry]}\n", everything("read_merge_request"), doctor.Problem, []string{
+			`lacks a permission: "Merge Request: Read" (merge_request_details())`,
+		}},
+		{"no merge requests", ruleFile, everything("read_merge_request"), doctor.Warning, []string{"outdated"}},
 		{"hidden", ruleFile, everything("read_personal_access_token"), doctor.Unknown, []string{"Personal Access Token: Read"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -106,16 +113,11 @@ func TestFineGrained(t *testing.T) {
 	}
 }
 
-// README.md has the table of permissions that the check uses.
-func TestPermissionsAreDocumented(t *testing.T) {
+// A service that keeps webhooks in order needs the permissions to change them.
+func TestFineGrainedToEnsureHooks(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range doctor.PermissionRows() {
-		if !strings.Contains(string(readme), row+"\n") {
-			t.Errorf("README.md lacks the row\n%s", row)
-		}
-	}
+	r := newRig(t, gitlabtest.Options{Version: "19.4.0"})
+	r.EnsuresHooks = true
+	r.gitlab.SetAccessToken(gitlabtest.AccessToken{Grants: everything("update_webhook")})
+	r.wants(r.run(), "token-scopes", doctor.Problem, []string{`lacks a permission: "Webhook: Update" (hooks ensure)`})
 }

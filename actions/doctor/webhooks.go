@@ -1,81 +1,82 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/hooks"
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // webhooks are what was found of the webhooks of all projects.
 type webhooks struct {
-	by     map[hooks.Verdict][]project
-	hosts  map[string]string // of the webhooks that are ours, by their addresses without secrets
-	unread []project         // after an error
-	err    error             // why they were not read
+	*hooks.Survey
+	unwanted []project       // whose events no rule wants
+	unread   []event.Project // after an error
+	err      error           // why they were not read
 }
 
-// theWebhooks reads the webhooks of all projects that can be acted in. Those of a
-// project in which the role does not suffice to see any are unreadable.
+// theWebhooks reads the webhooks of all projects that can be acted in and whose events
+// rules want, and those of groups that send the events of some of them.
 func (x *exam) theWebhooks(ctx context.Context) (webhooks, error) {
 	return x.hooks.get(func() (webhooks, error) {
 		f, err := x.theFleet(ctx)
 		if err != nil {
 			return webhooks{}, err
 		}
-		found := webhooks{by: map[hooks.Verdict][]project{}, hosts: map[string]string{}}
-		inspector := hooks.NewInspector(x.GitLab, x.Webhook, false, x.Now)
+		found := webhooks{Survey: hooks.NewSurvey(hooks.NewInspector(x.GitLab, x.Webhook, false, x.Now))}
 		for i, p := range f.projects {
 			x.Progress(i+1, len(f.projects), p.Path)
 			switch {
 			case p.Archived:
-				continue
+			case !x.wantsEvents(p):
+				found.unwanted = append(found.unwanted, p)
+			case found.err != nil:
+				found.unread = append(found.unread, p.Project.Project)
 			case p.role < gitlab.Maintainer:
-				found.by[hooks.Unreadable] = append(found.by[hooks.Unreadable], p)
-				continue
-			}
-			plan, err := inspector.Project(ctx, p.Project.Project)
-			switch {
-			case apierror.IsHidden(err):
-				found.by[hooks.Unreadable] = append(found.by[hooks.Unreadable], p)
-				continue
-			case err != nil:
-				found.unread, found.err = f.projects[i:], err
-				return found, nil //nolint:nilerr // it is a part of what was found
-			}
-			r := plan.Report(x.Now())
-			found.by[r.Verdict] = append(found.by[r.Verdict], p)
-			for _, h := range []*gitlab.Hook{plan.Ours, plan.Above} {
-				if h != nil {
-					found.hosts[redact.URL(h.URL)] = hostOf(h.URL)
+				found.Add(hooks.Trouble{Verdict: hooks.Unreadable, Seen: "not checked: GitLab shows webhooks to Maintainers only"}, p.Project.Project)
+			default:
+				err := found.Project(ctx, p.Project.Project)
+				switch {
+				case apierror.IsHidden(err):
+					found.Add(hooks.Trouble{Verdict: hooks.Unreadable, Seen: "not checked, because " + reasonOf(err)}, p.Project.Project)
+				case err != nil:
+					found.unread, found.err = []event.Project{p.Project.Project}, err
 				}
 			}
 		}
+		left, err := found.Groups(ctx)
+		found.unread, found.err = append(found.unread, left...), cmp.Or(found.err, err)
 		return found, nil
 	})
 }
 
-const ensure = "`pipesteward hooks ensure` "
+// wantsEvents reports whether a rule wants events of the project. It is also true if the
+// rules are unknown.
+func (x *exam) wantsEvents(p project) bool {
+	return x.Rules == nil || slices.ContainsFunc(x.Rules.All(), func(r *rules.Rule) bool {
+		return r.On != event.KindSchedule && !r.OnlyStops() && r.Concerns(p.Project.Project)
+	})
+}
 
-// webhookVerdicts are the findings of the verdicts that are not in order.
-var webhookVerdicts = []struct {
-	verdict      hooks.Verdict
-	severity     Severity
-	seen, advice string
+// webhookSeverities are those of the verdicts that are not in order, the worst first.
+var webhookSeverities = []struct {
+	verdict  hooks.Verdict
+	severity Severity
 }{
-	{hooks.Missing, Problem, "no webhook posts job and pipeline events to Pipesteward", ensure + "makes them"},
-	{hooks.Disabled, Problem, "GitLab has stopped sending to the webhook after failed deliveries", ensure + "enables it by a test delivery, while `serve` runs"},
-	{hooks.Failing, Problem, "the last delivery of the webhook failed", "`pipesteward hooks list --problems` shows the answer; " + ensure + "repairs what it can"},
-	{hooks.Wrong, Warning, "settings of the webhook are wrong", "`pipesteward hooks list --problems` shows which; " + ensure + "repairs them"},
-	{hooks.Doubled, Warning, "two webhooks deliver the same events", "`pipesteward hooks list --problems` shows which to delete"},
-	{hooks.Unreadable, Unknown, "the token may not see the webhooks: that takes the role Maintainer", "look at Settings, Webhooks, or give the token's user the role"},
+	{hooks.Missing, Problem},
+	{hooks.Disabled, Problem},
+	{hooks.Failing, Problem},
+	{hooks.Wrong, Warning},
+	{hooks.Doubled, Warning},
+	{hooks.Unreadable, Unknown},
 }
 
 // checkWebhooks tells from which projects events do not come, or come twice.
@@ -84,75 +85,102 @@ func checkWebhooks(ctx context.Context, x *exam) []Finding {
 	if err != nil {
 		return notChecked(err)
 	}
+	barred := slices.ContainsFunc(checkOutbound(ctx, x), func(f Finding) bool { return f.Severity == Problem })
 	var found []Finding
-	for _, v := range webhookVerdicts {
-		found = append(found, about(all.by[v.verdict], v.severity, v.seen, v.advice)...)
+	for _, of := range webhookSeverities {
+		for _, t := range slices.SortedFunc(maps.Keys(all.Troubles), func(a, b hooks.Trouble) int {
+			return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Seen, b.Seen))
+		}) {
+			if t.Verdict == of.verdict {
+				found = append(found, x.webhookFindings(ctx, t, of.severity, all.Troubles[t], barred)...)
+			}
+		}
 	}
 	if all.err != nil {
 		unread := notChecked(all.err)
-		unread[0].Projects = paths(all.unread)
+		unread[0].Projects = pathsOf(all.unread)
 		found = append(found, unread...)
 	}
-	if len(found) == 0 {
-		return ok("events are delivered " + inProjects(len(all.by[hooks.OK])+len(all.by[hooks.Covered])))
+	if len(found) == 0 && (all.Good > 0 || len(all.unwanted) == 0) {
+		found = ok("events are delivered " + inProjects(all.Good))
+	}
+	found = append(found, about(all.unwanted, Note, "no rule wants their events: they need no webhook", "")...)
+	if x.Webhook.URL == "" {
+		found = append(found, one(Note, "without --webhook-url, every webhook counts whose address ends in "+x.Webhook.Path,
+			"give --webhook-url, the public URL that GitLab posts to")...)
 	}
 	return found
 }
 
-// checkOutbound tells whether GitLab may send to the webhooks' addresses: it refuses
-// those in its local network until an administrator allows them.
-func checkOutbound(ctx context.Context, x *exam) []Finding {
-	all, err := x.theWebhooks(ctx)
-	if err != nil {
-		return notChecked(err)
-	}
-	hosts := maps.Clone(all.hosts)
-	if x.Webhook.URL != "" {
-		hosts[redact.URL(x.Webhook.URL)] = hostOf(x.Webhook.URL)
-	}
-	var private []string
-	for _, address := range slices.Sorted(maps.Keys(hosts)) {
-		if isPrivate(hosts[address]) {
-			private = append(private, address)
+// webhookFindings returns what is to be said of projects with the same trouble; barred is
+// set if GitLab refuses to send to their webhooks' address.
+func (x *exam) webhookFindings(ctx context.Context, t hooks.Trouble, s Severity, projects []event.Project, barred bool) []Finding {
+	var found []Finding
+	if t.AboveHidden {
+		known, _ := x.knownProjects(ctx) // theFleet has reported the error
+		silent := slices.DeleteFunc(slices.Clone(projects), func(p event.Project) bool { return slices.Contains(known, p.ID) })
+		sending := slices.DeleteFunc(slices.Clone(projects), func(p event.Project) bool { return !slices.Contains(known, p.ID) })
+		if len(sending) > 0 {
+			found = append(found, Finding{
+				Severity: Unknown, Projects: pathsOf(sending), Seen: "none has a webhook, and all have sent events: a group may have one, which GitLab shows to its Owners only",
+				Advice: "make the token's user Owner of the group to have it checked; where no group has one, " + x.hooksCommand("ensure", pathsOf(sending)) + " makes one in each",
+			})
+		}
+		if projects = silent; len(projects) == 0 {
+			return found
 		}
 	}
-	if len(private) == 0 {
-		return ok("no webhook's address is known to be in a private network")
+	names, seen := pathsOf(projects), t.Seen
+	if t.Group != "" {
+		names, seen = []string{t.Group}, fmt.Sprintf("group %s, which sends their events: %s", t.Group, seen)
 	}
-	const allow = "let an administrator allow it: Admin, Settings, Network, Outbound requests"
-	settings, err := x.GitLab.OutboundRequests(ctx)
-	_, accepted := all.hosts[private[len(private)-1]]
-	switch {
-	case apierror.IsFinal(err, 403, 404) && accepted && len(private) == 1:
-		return one(Note, private[0]+" is in a private network: GitLab has taken the address, so an administrator had allowed that", "")
-	case apierror.IsFinal(err, 403, 404):
-		return one(Unknown, private[0]+" is in a private network, to which GitLab sends nothing by default; GitLab shows only to an administrator whether it does", allow)
-	case err != nil:
-		return notChecked(err)
-	case settings.LocalAllowed:
-		return ok("GitLab sends to private networks")
+	advice := x.webhookAdvice(t, names)
+	if barred && t.Verdict != hooks.Doubled && t.Verdict != hooks.Unreadable {
+		advice = "first do what webhook-outbound says; then: " + advice
 	}
-	for _, address := range private {
-		if !slices.Contains(settings.Allowlist, hosts[address]) {
-			return one(Problem, address+" is in a private network, and GitLab sends nothing there", allow)
+	return append(found, Finding{Severity: s, Seen: seen, Advice: advice, Projects: pathsOf(projects)})
+}
+
+// webhookAdvice says what to do about the webhooks of projects, or of a group.
+func (x *exam) webhookAdvice(t hooks.Trouble, names []string) string {
+	ensure := x.hooksCommand("ensure", names)
+	switch t.Verdict {
+	case hooks.Missing:
+		if t.Elsewhere {
+			return "if that is an earlier address of this service, add it as --replace-url to " + ensure + "; without it, that makes another webhook"
 		}
+		return ensure + " makes one in each"
+	case hooks.Disabled:
+		return ensure + " repairs it and enables it by a test delivery, while `serve` runs"
+	case hooks.Unreadable:
+		return "give the token's user the role Maintainer, or look at Settings, Webhooks; with that role " + ensure + " makes and repairs them"
+	case hooks.Doubled:
+		return x.hooksCommand("list", names) + " shows which one to delete"
+	case hooks.Failing, hooks.Wrong, hooks.OK, hooks.Covered:
 	}
-	return ok("GitLab sends to the private addresses of its webhooks")
+	return ensure + " repairs it"
 }
 
-func hostOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
+// namedInCommands is how many projects a command names.
+const namedInCommands = 3
+
+// hooksCommand returns the command that lists or ensures webhooks.
+func (x *exam) hooksCommand(command string, names []string) string {
+	words := []string{"`pipesteward hooks", command}
+	if x.Webhook.URL == "" && command == "ensure" {
+		words = append(words, "--webhook-url URL")
 	}
-	return strings.ToLower(u.Hostname())
+	words = append(words, names[:min(len(names), namedInCommands)]...)
+	if len(names) > namedInCommands {
+		words = append(words, "…")
+	}
+	return strings.Join(words, " ") + "`"
 }
 
-// isPrivate reports whether a host is in a private network, as far as its name tells.
-func isPrivate(host string) bool {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast()
+func pathsOf(all []event.Project) []string {
+	named := make([]string, len(all))
+	for i, p := range all {
+		named[i] = p.Path
 	}
-	local := slices.ContainsFunc([]string{".local", ".internal", ".lan", ".localhost", ".svc", ".cluster.local"}, func(end string) bool { return strings.HasSuffix(host, end) })
-	return local || host == "localhost" || host != "" && !strings.Contains(host, ".")
+	return named
 }

@@ -18,6 +18,9 @@
 //	endpoint      the names of the calls
 //	outdated      whether a pipeline makes another one redundant
 //	gitlabtest    the simulated GitLab
+//
+// The package has more than 2,000 lines because it is one client: its calls share the
+// Client's rate limits, breakers and views, its ways to list, and the API's types.
 package gitlab
 
 import (

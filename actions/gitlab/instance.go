@@ -1,8 +1,13 @@
 package gitlab
 
 import (
+	"cmp"
 	"context"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
@@ -78,7 +83,27 @@ func (c *Client) TokenUser(ctx context.Context) (TokenUser, error) {
 // send requests.
 type OutboundRequests struct {
 	LocalAllowed bool     // webhooks may send requests to the local network
-	Allowlist    []string // addresses and domains to which they may in any case
+	Allowlist    []string // to what they may in any case: see Allows
+}
+
+// Allows reports whether webhooks may send requests to a URL in the local network. An
+// entry of the allowlist is an IP address, a network or a domain, which does not include
+// its subdomains; each may have a port (UrlAllowlist in GitLab's source).
+func (o OutboundRequests) Allows(u *url.URL) bool {
+	return o.LocalAllowed || slices.ContainsFunc(o.Allowlist, func(entry string) bool {
+		host, port := entry, ""
+		if h, p, err := net.SplitHostPort(entry); err == nil {
+			host, port = h, p
+		}
+		if port != "" && port != cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]) {
+			return false
+		}
+		if network, err := netip.ParsePrefix(host); err == nil {
+			ip, err := netip.ParseAddr(u.Hostname())
+			return err == nil && network.Contains(ip)
+		}
+		return strings.EqualFold(host, u.Hostname())
+	})
 }
 
 // OutboundRequests returns these settings. GitLab shows them to admins only; any other

@@ -2,6 +2,7 @@ package gitlab_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,37 @@ func TestOutboundRequests(t *testing.T) {
 	c, _ := newClient(t, serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{}`)) }))
 	if _, err := c.OutboundRequests(t.Context()); !strings.Contains(failureOf(t, err).Message, "does not say") {
 		t.Errorf("an empty answer: %v", err)
+	}
+}
+
+// The allowlist has addresses, networks and domains, each with or without a port.
+func TestOutboundRequestsAllow(t *testing.T) {
+	for _, tt := range []struct {
+		entry, url string
+		want       bool
+	}{
+		{"10.0.0.5", "http://10.0.0.5:8080/x", true},
+		{"10.0.0.5:8080", "http://10.0.0.5:8080/x", true},
+		{"10.0.0.5:8080", "http://10.0.0.5/x", false},
+		{"10.0.0.5:80", "http://10.0.0.5/x", true},
+		{"10.0.0.0/8", "https://10.9.9.9/x", true},
+		{"10.0.0.0/8", "https://192.168.0.1/x", false},
+		{"10.0.0.0/8", "https://bot.internal/x", false},
+		{"[fd00::1]:443", "https://[fd00::1]/x", true},
+		{"fd00::/8", "https://[fd00::1]/x", true},
+		{"Bot.Internal", "https://bot.internal/x", true},
+		{"internal", "https://bot.internal/x", false},
+	} {
+		u, err := url.Parse(tt.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (gitlab.OutboundRequests{Allowlist: []string{tt.entry}}).Allows(u); got != tt.want {
+			t.Errorf("%s allows %s: %t, want %t", tt.entry, tt.url, got, tt.want)
+		}
+	}
+	if u, _ := url.Parse("http://10.0.0.5/x"); !(gitlab.OutboundRequests{LocalAllowed: true}).Allows(u) {
+		t.Error("the local network is refused, which is allowed as a whole")
 	}
 }
 

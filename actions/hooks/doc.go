@@ -5,6 +5,8 @@
 //	wanted.go   the webhook that is wanted, and which of those present are ours
 //	inspect.go  reads the webhooks of a project or a group, and what became of their deliveries
 //	plan.go     what is to be done with them: pure
+//	trouble.go  what is wrong, in words that many owners have in common
+//	survey.go   sums up those of many projects
 //	report.go   the plan and its result, for people and programs
 //	apply.go    carries a plan out, and checks what GitLab made of it
 //	ensure.go   does so for all projects and groups that are named

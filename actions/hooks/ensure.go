@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ type Ensurer struct {
 	// Change carries the plans out; else nothing is changed, and all projects below a
 	// group are read, too.
 	Change bool
+	// Held returns why nothing may be changed now of a project or a group, by its full path;
+	// "": it may be. It is called before each plan is carried out; optional. An error ends Run.
+	Held func(ctx context.Context, owner string) (reason string, err error)
 	// EveryDelivery reads the deliveries of each webhook, see NewInspector.
 	EveryDelivery bool
 	// Resolve returns the projects that entries name, and a problem for each entry that
@@ -46,10 +50,16 @@ type Ensurer struct {
 	Waits    func(wait time.Duration, err error) // is called before a failed request is repeated; optional
 }
 
+// heldError is an error of Ensurer.Held.
+type heldError struct{ err error }
+
+func (e *heldError) Error() string { return e.err.Error() }
+
 // Step is one project or group that is done.
 type Step struct {
 	Before Plan // as it was found
 	Report Report
+	Held   string // why the plan was not carried out, by Ensurer.Held
 }
 
 // Result is what was found, and done.
@@ -225,7 +235,7 @@ func (r *run) group(ctx context.Context, plan Plan) error {
 	}
 	switch {
 	case bare && own == 0 && unread != nil: // one may have a webhook of its own
-		r.report(plan, unreadable(plan.Owner, fmt.Errorf("not all projects below could be read: %s", short(unread))))
+		r.report(plan, unreadable(plan.Owner, fmt.Errorf("not all projects below could be read: %s", short(unread))), "")
 		return nil
 	case bare && own == 0:
 		return r.owner(ctx, plan.Owner, &plan)
@@ -254,6 +264,7 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 	var before *Plan
 	var left Plan
 	var done []string
+	var held string
 	err := r.try(ctx, func() error {
 		if plan == nil {
 			read, err := r.inspect(ctx, o)
@@ -270,6 +281,15 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 		if !r.Change || left.Nothing() {
 			return nil
 		}
+		if r.Held != nil {
+			var err error
+			if held, err = r.Held(ctx, o.Path); err != nil {
+				return &heldError{err}
+			}
+			if held != "" {
+				return nil
+			}
+		}
 		if o.Project == 0 {
 			r.inspector.forget(o.Path)
 		}
@@ -281,6 +301,9 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 	})
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if unknown, ok := errors.AsType[*heldError](err); ok {
+		return unknown.err
 	}
 	if event.Unavailable(err) {
 		return err
@@ -294,17 +317,17 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 		report.Error = reason(o, err)
 	}
 	report.Done = done
-	r.report(*before, report)
+	r.report(*before, report, held)
 	return nil
 }
 
 // report adds what was found and done of one owner.
-func (r *run) report(before Plan, report Report) {
+func (r *run) report(before Plan, report Report, held string) {
 	r.result.Reports = append(r.result.Reports, report)
 	r.result.Counts.add(before, report)
 	r.progress(before.Owner)
 	if r.Watch != nil {
-		r.Watch(Step{Before: before, Report: report})
+		r.Watch(Step{Before: before, Report: report, Held: held})
 	}
 }
 

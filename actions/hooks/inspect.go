@@ -65,7 +65,7 @@ func (i *Inspector) Project(ctx context.Context, p event.Project) (Plan, error) 
 	if found.Hooks, err = i.gitlab.ProjectHooks(ctx, p.ID); err != nil {
 		return Plan{Found: found}, err
 	}
-	if found.Above, err = i.above(ctx, p.Path); err != nil {
+	if found.Above, found.AboveHidden, err = i.above(ctx, p.Path); err != nil {
 		return Plan{Found: found}, err
 	}
 	return i.plan(ctx, found)
@@ -84,7 +84,7 @@ func (i *Inspector) Group(ctx context.Context, path string) (Plan, error) {
 		return Plan{Found: found}, own.err
 	}
 	found.Hooks = own.hooks
-	if found.Above, err = i.above(ctx, path); err != nil {
+	if found.Above, found.AboveHidden, err = i.above(ctx, path); err != nil {
 		return Plan{Found: found}, err
 	}
 	return i.plan(ctx, found)
@@ -138,20 +138,22 @@ func (i *Inspector) deliveries(ctx context.Context, h gitlab.Hook) (Deliveries, 
 	return d, err
 }
 
-// above returns our webhook of a group above the path, the nearest one.
-func (i *Inspector) above(ctx context.Context, path string) (*gitlab.Hook, error) {
+// above returns our webhook of a group above the path, the nearest one; nil: there is
+// none, or it is hidden.
+func (i *Inspector) above(ctx context.Context, path string) (nearest *gitlab.Hook, hidden bool, err error) {
 	for group := parent(path); group != ""; group = parent(group) {
 		of, err := i.ofGroup(ctx, group)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
+		hidden = hidden || of.err != nil && !isNoRoute(of.err)
 		for _, h := range of.hooks {
 			if i.wanted.place(h) == ours && (h.JobEvents || h.PipelineEvents) {
-				return &h, nil
+				return &h, hidden, nil
 			}
 		}
 	}
-	return nil, nil
+	return nil, hidden, nil
 }
 
 // parent returns a path without its last part, "" for none.

@@ -4,12 +4,17 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/bmatcuk/doublestar/v4"
+
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -37,7 +42,9 @@ type KeeperConfig struct {
 	Instance string // base URL of GitLab
 	Store    Store
 	Wanted   Wanted
-	DryRun   bool // plans, and changes nothing
+	// Held returns why nothing may be changed now of a project or a group, such as a pause;
+	// "": it may be. Dead webhooks are announced nevertheless. An error is the store's.
+	Held func(ctx context.Context, owner string) (reason string, err error)
 	// Named are the projects, globs and groups whose webhooks are created and repaired.
 	// Without any, Known returns the ids of projects that sent events: theirs are repaired.
 	Named   []string
@@ -66,6 +73,36 @@ func NewKeeper(c KeeperConfig) *Keeper {
 // SetWanted replaces the webhook that is wanted, from the next round on. Webhooks that
 // are right otherwise keep their secrets.
 func (k *Keeper) SetWanted(w Wanted) { k.wanted.Store(&w) }
+
+// Watches reports whether the rounds look at a webhook that sends the events of a project,
+// so that its death is announced by them.
+func (k *Keeper) Watches(h gitlab.Hook, p event.Project) bool {
+	switch {
+	case k.wanted.Load().place(h) != ours:
+		return false
+	case len(k.Named) == 0: // the known projects' own
+		return h.Project != 0
+	}
+	return slices.ContainsFunc(k.Named, func(entry string) bool {
+		if h.Project == 0 {
+			return strings.EqualFold(entry, h.Group)
+		}
+		return names(entry, p)
+	})
+}
+
+// names reports whether an entry of --projects names a project: by its id, its path, a glob
+// or a group above it.
+func names(entry string, p event.Project) bool {
+	if id, isID := rules.ProjectID(entry); isID {
+		return id == p.ID
+	}
+	entry, path := strings.ToLower(entry), strings.ToLower(p.Path)
+	if rules.IsGlob(entry) {
+		return doublestar.MatchUnvalidated(entry, path)
+	}
+	return path == entry || strings.HasPrefix(path, entry+"/")
+}
 
 // Run makes a round at once, and then one when the last one of any replica is an hour
 // old, until ctx is done. A round that failed is repeated soon.
@@ -150,11 +187,11 @@ func (k *Keeper) round(ctx context.Context) (Result, error) {
 	var seen []sighting
 	problems := map[string]bool{}
 	e := Ensurer{
-		GitLab: k.GitLab, Wanted: wanted, Change: !k.DryRun, Resolve: k.Resolve, Now: k.Now,
+		GitLab: k.GitLab, Wanted: wanted, Change: true, Held: k.Held, Resolve: k.Resolve, Now: k.Now,
 		Watch: func(s Step) {
-			k.log(s.Report, problems)
+			k.log(s, problems)
 			if h := s.Before.Ours; h != nil && s.Before.Above == nil {
-				seen = append(seen, sighting{Name: s.Before.Owner.String(), ID: h.Name(), Dead: !h.Sends(), Now: s.Report})
+				seen = append(seen, sighting{Name: s.Before.Owner.String(), ID: h.Name(), Dead: !h.Sends(), Now: s.Report, Held: s.Held})
 			}
 		},
 	}
@@ -175,15 +212,16 @@ func (k *Keeper) round(ctx context.Context) (Result, error) {
 }
 
 // log logs what was done about one owner, and once what is left wrong.
-func (k *Keeper) log(r Report, problems map[string]bool) {
+func (k *Keeper) log(s Step, problems map[string]bool) {
+	r := s.Report
 	for _, done := range r.Done {
 		k.Log.Info("a webhook was changed", "owner", r.Owner, "change", done)
 	}
 	switch {
 	case r.Error != "":
 		k.warnOnce(r.Owner, r.Error, problems)
-	case k.DryRun && len(r.Todo) > 0:
-		k.warnOnce(r.Owner, "not changed, for the dry run: "+strings.Join(r.Todo, "; "), problems)
+	case s.Held != "":
+		k.warnOnce(r.Owner, fmt.Sprintf("not changed (%s): %s", s.Held, strings.Join(r.Todo, "; ")), problems)
 	case r.IsWrong():
 		for _, finding := range r.Findings {
 			k.warnOnce(r.Owner, finding, problems)

@@ -33,6 +33,7 @@ type keeping struct {
 	status atomic.Int64 // that the webhooks' receiver answers with
 	config hooks.KeeperConfig
 	keeper *hooks.Keeper
+	held   string // why nothing may be changed
 }
 
 func newKeeping(t *testing.T, named ...string) *keeping {
@@ -47,7 +48,8 @@ func newKeeping(t *testing.T, named ...string) *keeping {
 		Resolve: func(ctx context.Context, entries []string) ([]gitlab.Project, []event.SweepProblem, error) {
 			return projects.Resolve(ctx, k.Runner.GitLab, entries)
 		},
-		Now: k.Now, Log: slog.New(slog.NewJSONHandler(k.Logs, nil)),
+		Held: func(context.Context, string) (string, error) { return k.held, nil },
+		Now:  k.Now, Log: slog.New(slog.NewJSONHandler(k.Logs, nil)),
 	}
 	k.restart()
 	return k
@@ -140,8 +142,7 @@ func TestKeeperDryRun(t *testing.T) {
 	k.GitLab.AddProject(gitlabtest.Project{Path: "platform/site"})
 	k.GitLab.AddHook(gitlabtest.Hook{ProjectID: shop.ID, URL: k.config.Wanted.URL, Token: secret, JobEvents: true, PipelineEvents: true})
 	k.GitLab.DisableHook(1, time.Time{})
-	k.config.DryRun = true
-	k.restart()
+	k.held = "dry run"
 	for range 2 {
 		k.round()
 	}
@@ -150,11 +151,81 @@ func TestKeeperDryRun(t *testing.T) {
 			t.Errorf("%s %s", r.Method, r.Path)
 		}
 	}
-	if n := strings.Count(k.Logs.String(), "not changed, for the dry run"); n != 2 {
+	if n := strings.Count(k.Logs.String(), "not changed (dry run)"); n != 2 {
 		t.Errorf("%d lines say what would be changed, want one for each project:\n%s", n, k.Logs)
 	}
 	if posts := k.Posts(); len(posts) != 1 {
 		t.Errorf("posts %q", posts)
+	}
+}
+
+// While changes are held, as by a pause, a dead webhook is announced with the reason, and
+// nothing is written; afterwards it is enabled. What a pause of a project covers is held
+// only there.
+func TestKeeperHeld(t *testing.T) {
+	t.Parallel()
+	k := newKeeping(t, "platform")
+	shop := k.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	k.GitLab.AddHook(gitlabtest.Hook{ProjectID: shop.ID, URL: k.config.Wanted.URL, Token: secret, JobEvents: true, PipelineEvents: true})
+	k.GitLab.DisableHook(1, time.Time{})
+	k.GitLab.AddProject(gitlabtest.Project{Path: "platform/site"})
+	var unknown error
+	k.config.Held = func(_ context.Context, owner string) (string, error) {
+		if owner == "platform/shop" {
+			return k.held, unknown
+		}
+		return "", nil
+	}
+	k.held = "paused (project:platform/shop) by ann"
+	k.restart()
+	if result := k.round(); result.Counts.Created != 1 || len(result.Reports[0].Done) > 0 || len(k.GitLab.Hooks()) != 2 {
+		t.Errorf("while one project is held: %+v", result)
+	}
+	if posts := k.Posts(); len(posts) != 1 || !strings.Contains(posts[0], "sends nothing for platform/shop. Reason: it is not enabled again now: paused (project:platform/shop) by ann.") {
+		t.Errorf("posts %q", posts)
+	}
+	if k.GitLab.Count("POST", "/test/push_events") > 0 {
+		t.Error("a held webhook is tried")
+	}
+	unknown = errors.New("the store is away")
+	if _, err := k.keeper.Round(t.Context()); !errors.Is(err, unknown) || k.GitLab.Count("POST", "/test/push_events") > 0 {
+		t.Errorf("while nobody knows whether it is held: %v", err)
+	}
+	k.held, unknown = "", nil
+	k.round()
+	if posts := k.Posts(); len(posts) != 2 || !strings.Contains(posts[1], "works again") || k.GitLab.Count("POST", "/test/push_events") != 1 {
+		t.Errorf("posts %q", posts)
+	}
+}
+
+// Whose death the rounds announce: our webhooks of the projects and groups they look at.
+func TestKeeperWatches(t *testing.T) {
+	t.Parallel()
+	shop := event.Project{ID: 7, Path: "platform/shop"}
+	const address = "https://bot.example.com/webhooks/gitlab"
+	own, ofGroup := gitlab.Hook{Project: 7, URL: address}, gitlab.Hook{Group: "platform", URL: address}
+	for _, c := range []struct {
+		named []string
+		hook  gitlab.Hook
+		want  bool
+	}{
+		{nil, own, true},
+		{nil, ofGroup, false}, // it is read as what sends a project's events only
+		{nil, gitlab.Hook{Project: 7, URL: "https://old.example.com/webhooks/gitlab"}, false},
+		{[]string{"apps", "Platform/Shop"}, own, true},
+		{[]string{"7"}, own, true},
+		{[]string{"70"}, own, false},
+		{[]string{"platform"}, own, true},
+		{[]string{"plat"}, own, false},
+		{[]string{"*/shop"}, own, true},
+		{[]string{"*/site"}, own, false},
+		{[]string{"platform"}, ofGroup, true},
+		{[]string{"platform/shop"}, ofGroup, false},
+	} {
+		k := hooks.NewKeeper(hooks.KeeperConfig{Named: c.named, Wanted: hooks.Wanted{URL: address, Path: path}})
+		if got := k.Watches(c.hook, shop); got != c.want {
+			t.Errorf("with --projects %q, %+v is watched: %t", c.named, c.hook, got)
+		}
 	}
 }
 

@@ -35,6 +35,8 @@ type Found struct {
 	// Above is our webhook of a group above the owner, which sends the same events; nil:
 	// there is none that the token may see.
 	Above *gitlab.Hook
+	// AboveHidden is set if a group above may have webhooks that the token may not see.
+	AboveHidden bool
 	// Deliveries are those of our webhooks, by id, as far as they were read.
 	Deliveries map[int64]Deliveries
 	// AboveReported is set if Above's group has a report of its own.

@@ -168,9 +168,11 @@ func (p Plan) ofOurs(now time.Time, add func(format string, args ...any)) {
 		add("the last delivery of webhook %d failed%s: %s", h.ID, at, answered(d.LastStatus))
 	}
 	if p.Unsigned {
-		add("GitLab signs no deliveries before 19.0, or has that switched off: give a secret token, too (--webhook-token)")
+		add("%s", unsigned)
 	}
 }
+
+const unsigned = "GitLab signs no deliveries before 19.0, or has that switched off: give a secret token, too (--webhook-token)"
 
 // stateOf says in words whether GitLab sends to a webhook.
 func stateOf(h gitlab.Hook) string {

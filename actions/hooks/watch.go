@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -39,6 +40,7 @@ type sighting struct {
 	ID   string // of the webhook
 	Dead bool   // when it was read
 	Now  Report // when that was done which can be done
+	Held string // why nothing was done
 }
 
 // dead are the known dead webhooks: since when, by id.
@@ -52,6 +54,20 @@ type Record struct {
 	Revived   Names     `json:"revived,omitzero"`   // that were dead, and were enabled at once
 	Recovered Names     `json:"recovered,omitzero"` // that were known to be dead
 	Since     time.Time `json:"since"`
+}
+
+// String says what has changed, without names.
+func (r Record) String() string {
+	var parts []string
+	for _, part := range []struct {
+		names Names
+		words string
+	}{{r.Found, "disabled"}, {r.Revived, "enabled again"}, {r.Recovered, "working again"}} {
+		if n := part.names.Count; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", english.Plural(n, "webhook", ""), part.words))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Names are some names, the first of them by name.
@@ -96,7 +112,7 @@ func (k *Keeper) announce(ctx context.Context, seen []sighting) error {
 		}
 	}
 	for _, s := range slices.Concat(found, revived) {
-		k.Log.Warn("GitLab has disabled a webhook after failed deliveries: it sends nothing", "owner", s.Name, "webhook", s.ID, "enabled", s.Now.sends(), "reason", s.Now.Error)
+		k.Log.Warn("GitLab has disabled a webhook after failed deliveries: it sends nothing", "owner", s.Name, "webhook", s.ID, "enabled", s.Now.sends(), "reason", cmp.Or(s.Now.Error, s.Held))
 	}
 	for _, s := range recovered {
 		k.Log.Info("a webhook that GitLab had disabled works again", "owner", s.Name, "webhook", s.ID, "since", known[s.ID])
@@ -110,7 +126,9 @@ func (k *Keeper) announce(ctx context.Context, seen []sighting) error {
 	}
 	rec := Record{Found: namesOf(found), Revived: namesOf(revived), Recovered: namesOf(recovered), Since: k.Now().UTC()}
 	if len(found) > 0 {
-		rec.Why = found[0].Now.Error
+		if rec.Why = found[0].Now.Error; found[0].Held != "" {
+			rec.Why = "it is not enabled again now: " + found[0].Held
+		}
 	}
 	body, err := json.Marshal(rec)
 	if err != nil {

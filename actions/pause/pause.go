@@ -66,6 +66,16 @@ func (ps Pauses) Of(ctx context.Context, d event.Decision) (*event.Pause, error)
 	return nil, err
 }
 
+// OfProject returns the first pause that stops all actions in a project or a group, by its
+// path, nil for none. Those of rules do not.
+func (ps Pauses) OfProject(ctx context.Context, path string) (*event.Pause, error) {
+	all, err := ps.List(ctx)
+	if i := slices.IndexFunc(all, func(p event.Pause) bool { return p.Covers(path) }); i >= 0 {
+		return &all[i], nil
+	}
+	return nil, err
+}
+
 // Pause puts a pause in force, in place of one with the same scope.
 func (ps Pauses) Pause(ctx context.Context, p event.Pause) error {
 	p.Since, p.Until = ps.Now().UTC(), p.Until.UTC()

@@ -9,6 +9,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/health"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -46,6 +47,12 @@ func Describe(kind string, body []byte) event.Subject {
 			return event.Subject{}
 		}
 		return event.Subject{About: "GitLab can't be used", Wait: event.Wait{For: event.WaitGitLab, Reason: trouble.Reason}}
+	case hooks.RecordKind:
+		var change hooks.Record
+		if json.Unmarshal(body, &change) != nil {
+			return event.Subject{}
+		}
+		return event.Subject{About: change.String()}
 	}
 	return event.Subject{}
 }

@@ -319,9 +319,34 @@ func TestWaits(t *testing.T) {
 	}
 }
 
+// Every kind of record that the runner handles is described.
+func TestDescribeEveryKind(t *testing.T) {
+	t.Parallel()
+	const ofJob = `"job": {"id": 7, "name": "rspec", "status": "failed"}, "action": {"verb": "retry"}, "outcome": "done"`
+	described := map[string]struct{ body, about string }{
+		"event":    {"{" + ofJob + "}", "rspec failed"},
+		"decision": {"{" + ofJob + "}", "retry of rspec"},
+		"outcome":  {"{" + ofJob + "}", "retry of rspec: done"},
+		"follow":   {"{" + ofJob + "}", "is rspec, which failed again, retried once more?"},
+		"sweep":    {`{"rule": "tidy"}`, "run of the schedule rule tidy"},
+		"storm":    {`{"class": "stuck_or_timeout_failure"}`, "storm of stuck_or_timeout_failure failures"},
+		"trouble":  {`{"reason": "401"}`, "GitLab can't be used"},
+		"webhooks": {`{"found": {"count": 2, "first": ["a", "b"]}, "recovered": {"count": 1, "first": ["c"]}}`, "2 webhooks disabled, 1 webhook working again"},
+	}
+	for kind := range actionstest.New(t, actionstest.RetryRules).Runner.Pool.Handlers {
+		want, ok := described[kind]
+		if !ok {
+			t.Errorf("the runner handles records of kind %q: is it described?", kind)
+		}
+		if got := steer.Describe(kind, []byte(want.body)).About; got != want.about || got == "" {
+			t.Errorf("a record of kind %q is about %q, want %q", kind, got, want.about)
+		}
+	}
+}
+
 // A body that can't be read is about nothing.
 func TestDescribeUnreadable(t *testing.T) {
-	for _, kind := range []string{"event", "decision", "outcome", "sweep", "follow", "storm", "trouble", "other", ""} {
+	for _, kind := range []string{"event", "decision", "outcome", "sweep", "follow", "storm", "trouble", "webhooks", "other", ""} {
 		for _, body := range []string{"", "{", "null", "[]", "7"} {
 			if diff := cmp.Diff(event.Subject{}, steer.Describe(kind, []byte(body))); body != "null" && diff != "" {
 				t.Errorf("%s %q: %s", kind, body, diff)

@@ -126,6 +126,7 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 // no redirects: they lead people to a sign-in, and credentials elsewhere.
 func newAdminClient(c *cli.Command) (*http.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSHandshakeTimeout = adminTimeout
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	if file := c.String("admin-ca"); file != "" {
 		pem, err := os.ReadFile(file)

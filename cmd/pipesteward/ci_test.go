@@ -401,8 +401,42 @@ func TestCIOfAnotherJob(t *testing.T) {
 }
 
 // The component has valid documents, uses each input that it declares and no other, and
-// its script runs as a job's shell runs it.
+// its script runs as a job's shell runs it. A dry run by a variable, as of a group, holds
+// although the input says nothing of it.
 func TestCIComponent(t *testing.T) {
+	for _, c := range []struct {
+		name, input string // of dry-run; "": the default
+		variables   []string
+		code        int
+		says        string
+		requests    []string
+	}{
+		{name: "neither", says: "1 done", requests: []string{"/projects/1/jobs/1001/retry"}},
+		{name: "a variable", variables: []string{"PIPESTEWARD_DRY_RUN=true"}, code: 4, says: "1 in dry run"},
+		{name: "the input, whatever the variable", input: "true", variables: []string{"PIPESTEWARD_DRY_RUN=false"}, code: 4, says: "1 in dry run"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			script := componentScript(t, c.input)
+			env := newCIEnvironment(t, gitlabtest.Options{}, ciRules, "runner_system_failure")
+			bin := t.TempDir()
+			if err := os.Symlink(executable(t), filepath.Join(bin, "pipesteward")); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), "sh", "-ec", script)
+			cmd.Dir = env.dir
+			cmd.Env = append(os.Environ(), asProgram+"=1", "PATH="+bin+":"+os.Getenv("PATH"), "NO_COLOR=1", "PIPESTEWARD_NATIVE_RETRY_WAIT=0s",
+				"CI_API_V4_URL="+env.gitlab.URL()+"/api/v4", "CI_JOB_TOKEN="+env.gitlab.JobToken(env.own.ID), "PIPESTEWARD_GITLAB_TOKEN="+gitlabtest.DefaultToken)
+			cmd.Env = append(cmd.Env, c.variables...)
+			out, _ := cmd.CombinedOutput() // a status other than 0 is checked
+			env.wantCI(cmd.ProcessState.ExitCode(), c.code, string(out), []string{c.says}, c.requests...)
+		})
+	}
+}
+
+// componentScript checks the component and returns the script of its job, with the
+// default of each input but dry-run; "": its default, too.
+func componentScript(t *testing.T, dryRun string) string {
+	t.Helper()
 	text, err := os.ReadFile("../../deploy/ci/templates/pipesteward.yml")
 	if err != nil {
 		t.Fatal(err)
@@ -434,6 +468,9 @@ func TestCIComponent(t *testing.T) {
 		used[name] = true
 		if name == "image" {
 			return []byte("registry.example.com/pipesteward:ci")
+		}
+		if name == "dry-run" && dryRun != "" {
+			return []byte(dryRun)
 		}
 		if len(input.Options) > 0 && !slices.Contains(input.Options, fmt.Sprint(input.Default)) {
 			t.Errorf("the default of %s is none of its options", name)
@@ -467,18 +504,7 @@ func TestCIComponent(t *testing.T) {
 	if !ok || len(jobs) != 1 || j.Stage != ".post" || j.Image.Name == "" || len(j.Rules) != 1 || j.Rules[0].When != "on_failure" || !slices.Equal(j.AllowFailure.ExitCodes, []int{3, 4}) {
 		t.Errorf("jobs %+v", jobs)
 	}
-
-	env := newCIEnvironment(t, gitlabtest.Options{}, strings.Replace(ciRules, "    on: job\n", "    on: job\n    dry_run: true\n", 1), "runner_system_failure")
-	bin := t.TempDir()
-	if err := os.Symlink(executable(t), filepath.Join(bin, "pipesteward")); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "sh", "-ec", strings.Join(j.Script, "\n"))
-	cmd.Dir = env.dir
-	cmd.Env = append(os.Environ(), asProgram+"=1", "PATH="+bin+":"+os.Getenv("PATH"), "NO_COLOR=1",
-		"CI_API_V4_URL="+env.gitlab.URL()+"/api/v4", "CI_JOB_TOKEN="+env.gitlab.JobToken(env.own.ID), "PIPESTEWARD_GITLAB_TOKEN="+gitlabtest.DefaultToken)
-	out, _ := cmd.CombinedOutput() // a status other than 0 is checked
-	env.wantCI(cmd.ProcessState.ExitCode(), 4, string(out), []string{"1 in dry run"})
+	return strings.Join(j.Script, "\n")
 }
 
 // executable returns the path of this test binary.

@@ -117,7 +117,7 @@ func (p decisionPrinter) list(items []json.RawMessage) error {
 	l := listing{head: []any{"time", "project", "ref", "pipeline/job", "rule", "action", "outcome", "reason"}}
 	for _, o := range all {
 		l.rows = append(l.rows, row{
-			cells:     []any{timeOf(o), o.Project.Path, cmp.Or(o.Job.Ref, o.Pipeline.Ref), jobOf(o), o.Rule, o.Action.Verb, p.outcome(o), p.reason(o)},
+			cells:     []any{timeOf(o), o.Project.Path, printable(cmp.Or(o.Job.Ref, o.Pipeline.Ref)), jobOf(o), o.Rule, o.Action.Verb, p.outcome(o), p.reason(o)},
 			paragraph: p.paragraph(o),
 		})
 	}
@@ -162,7 +162,7 @@ func actionText(o event.Outcome) string {
 	case o.Job.ID == 0 || event.OfPipeline(o.Action.Verb):
 		return fmt.Sprintf("%s of pipeline %d", strings.TrimSuffix(o.Action.Verb, "_pipeline"), o.Pipeline.ID)
 	}
-	return o.Action.Verb + " of " + o.Job.Name
+	return o.Action.Verb + " of " + printable(o.Job.Name)
 }
 
 // outcome returns the outcome in its colour.
@@ -184,9 +184,9 @@ func (p decisionPrinter) outcome(o event.Outcome) string {
 // which it can be requeued.
 func (p decisionPrinter) reason(o event.Outcome) string {
 	if o.Result != event.ResultFailed {
-		return o.Reason
+		return printable(o.Reason)
 	}
-	return o.Reason + "\n" + p.colour.dim("id "+o.ID)
+	return printable(o.Reason) + "\n" + p.colour.dim("id "+o.ID)
 }
 
 // timeOf returns when the decision got its outcome, or was made, in local time.
@@ -211,7 +211,7 @@ func jobText(pipeline, job int64, name string) string {
 	}
 	text := strconv.FormatInt(pipeline, 10)
 	if job != 0 {
-		text += fmt.Sprintf("/%s (%d)", name, job)
+		text += fmt.Sprintf("/%s (%d)", printable(name), job)
 	}
 	return text
 }

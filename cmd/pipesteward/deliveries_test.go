@@ -85,7 +85,8 @@ func TestFollowDeliveries(t *testing.T) {
 	env := newEnvironment(t)
 	p := env.run()
 	before, last := env.stuckJob(), env.stuckJob()
-	p.post(env.gitlab.JobHookBody(before.ID))
+	first := env.gitlab.JobHookBody(before.ID) // once the job is retried, it is another one
+	p.post(first)
 	p.post(env.gitlab.JobHookBody(last.ID))
 	var out, errs lines
 	ctx, stop := context.WithCancel(t.Context())
@@ -105,8 +106,8 @@ func TestFollowDeliveries(t *testing.T) {
 	want := []string{fmt.Sprint(last.ID, " stored")}
 	is := func() bool { return strings.Join(printed(), ", ") == strings.Join(want, ", ") }
 	p.eventually("the last delivery is printed", is)
-	p.postWith("a wrong token", env.gitlab.JobHookBody(before.ID))
-	p.post(env.gitlab.JobHookBody(before.ID))
+	p.postWith("a wrong token", first)
+	p.post(first)
 	want = append(want, fmt.Sprint(before.ID, " duplicate"))
 	p.eventually("the next one is", is)
 	fresh := env.stuckJob()

@@ -30,7 +30,7 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 			"a member. What `serve` has in force is read from --admin-url. Exit status: 0 without problems, 1 with problems\n" +
 			"(--strict: or warnings), 2 for a wrong command line.",
 		Flags: append(append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "projects",
-			"webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "slack-token", "slack-api-url", "dry-run"), adminFlags()...),
+			"webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "ensure-hooks", "slack-token", "slack-api-url", "dry-run"), adminFlags()...),
 			&cli.StringSliceFlag{Name: "project", Usage: "check only this `PROJECT`, glob or group (repeatable)"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only what is not in order"},
 			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as problems"},

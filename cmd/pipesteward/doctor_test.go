@@ -82,23 +82,23 @@ func TestDoctor(t *testing.T) {
 	}
 
 	p := env.run()
-	ensure := func() {
+	ensure := func(entry string) {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), []string{
 			"pipesteward", "hooks", "ensure", "--gitlab-url", env.gitlab.URL(), "--gitlab-token", gitlabtest.DefaultToken, "--gitlab-rate", "100000/1m",
-			"--store", "bolt:" + filepath.Join(env.dir, "hooks.db"), "--webhook-url", p.webhooks, "--webhook-token", testSecret, "apps",
+			"--store", "bolt:" + filepath.Join(env.dir, "hooks.db"), "--webhook-url", p.webhooks, "--webhook-token", testSecret, entry,
 		}, &out, &errs); code != 0 {
-			t.Log(out.String(), errs.String())
+			t.Errorf("hooks ensure ends with %d: %s%s", code, out.String(), errs.String())
 		}
 	}
-	ensure()
+	ensure("apps/app-1[5-9]?")
 	if code, out, _ = doctorOf(env, "--admin-url", p.admin, "--project", "apps/app-1[5-9]?", "--quiet"); code != 0 || strings.Contains(out, "✓") {
 		t.Errorf("exit status %d, want 0:\n%s", code, out)
 	}
 	for id := int64(1); id <= 200; id++ {
 		env.gitlab.SetRole(id, gitlabtest.Maintainer)
 	}
-	ensure()
+	ensure("apps")
 	if code, out, _ = doctorOf(env, "--admin-url", p.admin, "--strict"); code != 0 {
 		t.Errorf("exit status %d, want 0:\n%s", code, out)
 	}
@@ -117,6 +117,85 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("doctor sends %s %s", request.Method, request.Path)
 		}
 	}
+}
+
+// Webhooks of many projects: what is wrong with them, where nothing can be seen, and
+// where none is needed.
+func TestDoctorOnWebhooks(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, DisablesHooks: true, Free: true})
+	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
+	env.write("rules.yaml", `
+version: 1
+rules:
+  - name: retry-stuck
+    on: job
+    if: glob(project.path, "apps/**") and failed_with("runner_system_failure")
+    actions: [retry]
+`)
+	const public = "https://pipesteward.example.com/webhooks/gitlab"
+	for path, role := range map[string]gitlabtest.Role{
+		"apps/dead": gitlabtest.Maintainer, "apps/fine": gitlabtest.Maintainer, "apps/none": gitlabtest.Maintainer,
+		"apps/theirs": gitlabtest.Developer, "docs/site": gitlabtest.Maintainer,
+	} {
+		p := env.gitlab.AddProject(gitlabtest.Project{Path: path, Role: role})
+		if path == "apps/dead" || path == "apps/fine" {
+			h := env.gitlab.AddHook(gitlabtest.Hook{ProjectID: p.ID, URL: public, Token: testSecret, JobEvents: true, PipelineEvents: true})
+			if path == "apps/dead" {
+				env.gitlab.DisableHook(h.ID, time.Time{})
+			}
+		}
+	}
+	check := func(more ...string) map[string]doctor.Finding {
+		_, out, errs := doctorOf(env, append(more, "--admin-url=http://127.0.0.1:1", "--json")...)
+		var report struct{ Findings []doctor.Finding }
+		if err := json.Unmarshal([]byte(out), &report); err != nil {
+			t.Fatalf("%v\n%s\n%s", err, out, errs)
+		}
+		found := map[string]doctor.Finding{}
+		for _, f := range report.Findings {
+			if f.Check == "webhook-state" {
+				found[strings.Join(f.Projects, " ")] = f
+			}
+		}
+		return found
+	}
+	found := check("--webhook-url", public)
+	for projects, want := range map[string]doctor.Finding{
+		"apps/dead": {
+			Severity: doctor.Problem, Seen: "GitLab has stopped sending to the webhook after failed deliveries: it is disabled for good",
+			Advice: "`pipesteward hooks ensure apps/dead` repairs it and enables it by a test delivery, while `serve` runs",
+		},
+		"apps/none": {
+			Severity: doctor.Problem, Seen: "no webhook posts job and pipeline events to Pipesteward",
+			Advice: "`pipesteward hooks ensure apps/none` makes one in each",
+		},
+		"apps/theirs": {
+			Severity: doctor.Unknown, Seen: "not checked: GitLab shows webhooks to Maintainers only",
+			Advice: "give the token's user the role Maintainer, or look at Settings, Webhooks; with that role `pipesteward hooks ensure apps/theirs` makes and repairs them",
+		},
+		"docs/site": {Severity: doctor.Note, Seen: "no rule wants their events: they need no webhook"},
+	} {
+		if got := found[projects]; got.Severity != want.Severity || got.Seen != want.Seen || got.Advice != want.Advice {
+			t.Errorf("%s: %+v\nwant %+v", projects, got, want)
+		}
+	}
+	if len(found) != 4 {
+		t.Errorf("%d findings about webhooks, want 4: %+v", len(found), found)
+	}
+	found = check()
+	if note := found[""]; note.Severity != doctor.Note || !strings.Contains(note.Seen, "without --webhook-url") {
+		t.Errorf("without --webhook-url: %+v", found)
+	}
+	if advice := found["apps/none"].Advice; !strings.Contains(advice, "hooks ensure --webhook-url URL apps/none") {
+		t.Errorf("without --webhook-url: %s", advice)
+	}
+	code, out, _ := doctorOf(env, "--webhook-url", public, "--quiet")
+	if code != 1 {
+		t.Errorf("exit status %d, want 1", code)
+	}
+	says(t, out, "✗ webhook-state", "1 project: apps/dead", "? webhook-state", "1 project: apps/theirs")
 }
 
 // Beside a running serve, whose file is locked, the server says what it knows.

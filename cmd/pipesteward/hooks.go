@@ -49,8 +49,9 @@ func hooksListCommand(stdout, stderr io.Writer) *cli.Command {
 		Usage:     "show the webhooks of projects and groups, and what is wrong with them",
 		ArgsUsage: "[PROJECT, GLOB or GROUP]...",
 		Description: "Shows the webhooks that post to --webhook-url (without it: to any URL that ends in /webhooks/gitlab) of the\n" +
-			"projects, globs and groups that arguments or --projects name, whether GitLab sends to them, and which deliveries\n" +
-			"failed in the last day. It changes nothing. Exit status: 0; 1 if nothing could be read; 2 for a wrong command line.",
+			"projects, globs and groups that the arguments name (only without arguments: --projects), whether GitLab sends to\n" +
+			"them, and which deliveries failed in the last day. It changes nothing. Exit status: 0; 1 if nothing could be read;\n" +
+			"2 for a wrong command line.",
 		Flags: append(flagsOf("projects", "webhook-url", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-level", "log-format"),
 			&cli.BoolFlag{Name: "problems", Usage: "only those with findings"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
@@ -85,12 +86,12 @@ func hooksEnsureCommand(stdout, stderr io.Writer) *cli.Command {
 		Name:      "ensure",
 		Usage:     "create and repair the webhooks of projects and groups",
 		ArgsUsage: "[PROJECT, GLOB or GROUP]...",
-		Description: "Gives each project that arguments or --projects name one webhook that posts job and pipeline events to\n" +
-			"--webhook-url, with the first --webhook-token and --webhook-signing-token. A group gets one for all that is below\n" +
-			"it, where GitLab Premium allows that, else each project has its own. Present webhooks with that URL are repaired\n" +
-			"and, where GitLab has disabled them, enabled by a test delivery, for which `serve` must run. Others are never\n" +
-			"changed. What is right is only read, so the same command goes on where it was stopped. See it with --dry-run\n" +
-			"first. Exit status: 0; 1 when something is left wrong; 2 for a wrong command line.",
+		Description: "Gives each project, glob or group that the arguments name (only without arguments: --projects) one webhook that\n" +
+			"posts job and pipeline events to --webhook-url, with the first --webhook-token and --webhook-signing-token. A group\n" +
+			"gets one for all that is below it, where GitLab Premium allows that, else each project has its own. Present webhooks\n" +
+			"with that URL are repaired and, where GitLab has disabled them, enabled by a test delivery, for which `serve` must\n" +
+			"run. Others are never changed. What is right is only read, so the same command goes on where it was stopped. See it\n" +
+			"with --dry-run first. Exit status: 0; 1 when something is left wrong; 2 for a wrong command line.",
 		Flags: append(flagsOf("projects", "webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "dry-run", "log-level", "log-format"),
 			&cli.BoolFlag{Name: "rotate", Usage: "set the secrets of all webhooks anew, as after a change of --webhook-token"},
 			&cli.StringSliceFlag{Name: "replace-url", Usage: "an earlier `URL` of this service: its webhooks get --webhook-url (repeatable)"},
@@ -140,15 +141,19 @@ func checkWanted(o app.Options, replaced []string) error {
 	return wrong.Err()
 }
 
-// readHooksSettings reads the settings, and the projects and groups that the command
-// line names. The error is a usageError or an app.SettingErrors.
+// readHooksSettings reads the settings, and the projects and groups that the arguments
+// name, or else --projects: what stands in the environment for `serve` must not widen what
+// a person has asked for. The error is a usageError or an app.SettingErrors.
 func readHooksSettings(c *cli.Command) (o app.Options, entries []string, err error) {
 	o, err = readSettings(c)
-	entries = append(c.Args().Slice(), o.Projects...)
-	for _, entry := range c.Args().Slice() {
+	entries = c.Args().Slice()
+	for _, entry := range entries {
 		if err := rules.CheckProjects(entry); err != nil {
 			return o, nil, &usageError{err}
 		}
+	}
+	if len(entries) == 0 {
+		entries = o.Projects
 	}
 	if len(entries) == 0 {
 		return o, nil, &usageError{fmt.Errorf("hooks %s: name projects, globs or groups, like platform, 'apps/*/web' or tools/lint", c.Name)}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -44,9 +45,10 @@ func (env *environment) hookWrites() int {
 	return n
 }
 
-// A newcomer with 220 projects gets from nothing to webhooks that work with `serve` and
-// `hooks ensure`: half of the projects are without rights, and a group has GitLab
-// Premium. A webhook that GitLab has disabled works again after the same command.
+// A newcomer with 220 projects gets from nothing to a first retry by `doctor`, `hooks
+// ensure` and `serve` alone: in half of the projects the token's user is no Maintainer, and
+// a group has GitLab Premium. `why` says what became of the job. A webhook that GitLab has
+// disabled works again after the same command.
 func TestHooksFromNothing(t *testing.T) {
 	t.Parallel()
 	env := newEnvironment(t)
@@ -65,9 +67,9 @@ func TestHooksFromNothing(t *testing.T) {
 		add(gitlabtest.Maintainer, "apps/ours/p%02d", i)
 		add(gitlabtest.Developer, "apps/theirs/p%02d", i)
 	}
-	p := env.run()
+	public, reached := env.publicAddress()
 	ensure := func(more ...string) (int, string, string) {
-		return env.hooks(append([]string{"ensure", "--webhook-url", p.webhooks, "--webhook-token", testSecret, "platform", "apps"}, more...)...)
+		return env.hooks(append([]string{"ensure", "--webhook-url", public, "--webhook-token", testSecret, "platform", "apps"}, more...)...)
 	}
 	wants := func(what, text string, parts ...string) {
 		t.Helper()
@@ -78,7 +80,13 @@ func TestHooksFromNothing(t *testing.T) {
 		}
 	}
 
-	code, stdout, stderr := ensure("--dry-run")
+	const noServer = "--admin-url=http://127.0.0.1:1"
+	code, stdout, stderr := doctorOf(env, noServer, "--webhook-url", public)
+	wants("doctor", stdout, "✗ webhook-state", "no webhook posts", "20 projects: platform/tools/p00,", "100 projects: apps/ours/p00,")
+	if code != 1 {
+		t.Errorf("doctor ends with %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = ensure("--dry-run")
 	wants("the dry run", stdout,
 		"~ group platform: would create the webhook\n", "~ apps/ours/p07: would create the webhook\n",
 		"✗ apps/theirs/p07: 403 Forbidden: the token's user needs the role Maintainer in the project\n",
@@ -96,14 +104,18 @@ func TestHooksFromNothing(t *testing.T) {
 		t.Errorf("the second ensure ends with %d and writes %d times\n%s", code, env.hookWrites()-101, stdout)
 	}
 
-	fail := func(path string) {
+	p := env.run()
+	reached(p.webhooks)
+	fail := func(path string) (page string) {
 		t.Helper()
 		pipeline := env.gitlab.AddPipeline(ids[path], gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-		env.gitlab.Finish(env.gitlab.Latest(pipeline.ID, "rspec").ID, "failed", "stuck_or_timeout_failure")
+		job := env.gitlab.Latest(pipeline.ID, "rspec")
+		env.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
 		env.gitlab.Flush()
 		p.workedOff()
+		return fmt.Sprintf("%s/%s/-/jobs/%d", env.gitlab.URL(), path, job.ID)
 	}
-	fail("apps/ours/p07")
+	page := fail("apps/ours/p07")
 	fail("platform/tools/p07")
 	var retried []string
 	for _, o := range p.outcomes() {
@@ -114,14 +126,19 @@ func TestHooksFromNothing(t *testing.T) {
 	if len(retried) != 2 || env.gitlab.Count("POST", "/retry") != 2 {
 		t.Errorf("retried in %q\n%s", retried, p.tail())
 	}
+	if code, stdout, stderr := p.why(page); code != 0 {
+		t.Errorf("why ends with %d\n%s", code, stderr)
+	} else {
+		wants("why", stdout, `retried by rule "retry-stuck" as job `, "attempt 2 of 3")
+	}
 
 	env.gitlab.DisableHook(1, time.Time{})
-	_, stdout, _ = env.hooks("list", "--webhook-url", p.webhooks, "--problems", "platform", "apps/ours/p07")
+	_, stdout, _ = env.hooks("list", "--webhook-url", public, "--problems", "platform", "apps/ours/p07")
 	wants("list", stdout, "group platform", "disabled", "! group platform: GitLab has stopped sending to webhook 1 after failed deliveries: it is disabled for good")
 	if strings.Contains(stdout, "p07") {
 		t.Errorf("list --problems shows what has none:\n%s", stdout)
 	}
-	if code, stdout, _ := env.hooks("ensure", "--webhook-url", p.webhooks, "--webhook-token", testSecret, "platform"); code != 0 || !strings.Contains(stdout, "enabled webhook 1 by a test delivery") {
+	if code, stdout, _ := env.hooks("ensure", "--webhook-url", public, "--webhook-token", testSecret, "platform"); code != 0 || !strings.Contains(stdout, "enabled webhook 1 by a test delivery") {
 		t.Errorf("ensure ends with %d\n%s", code, stdout)
 	}
 	fail("platform/tools/p08")
@@ -136,6 +153,38 @@ func TestHooksFromNothing(t *testing.T) {
 	}
 	if want := (hooks.Counts{Right: 101, Covered: 20, Wrong: 100}); listed.Counts != want {
 		t.Errorf("list counts %+v, want %+v", listed.Counts, want)
+	}
+}
+
+// Arguments replace --projects, which stands in the environment for `serve`: nothing is
+// read or written where nobody asked. Without arguments, --projects counts.
+func TestHooksArgumentsReplaceProjects(t *testing.T) {
+	env := newEnvironment(t)
+	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, Free: true})
+	for _, path := range []string{"platform/shop", "platform/site", "platform/vault"} {
+		env.gitlab.AddProject(gitlabtest.Project{Path: path})
+	}
+	t.Setenv("PIPESTEWARD_PROJECTS", "platform/*")
+	t.Setenv("PIPESTEWARD_WEBHOOK_URL", "https://bot.example.com/webhooks/gitlab")
+	t.Setenv("PIPESTEWARD_WEBHOOK_TOKEN", testSecret)
+	for _, c := range []struct {
+		args []string
+		all  int
+	}{
+		{[]string{"ensure", "--dry-run", "platform/shop"}, 1},
+		{[]string{"list", "platform/shop", "platform/site"}, 2},
+		{[]string{"ensure", "platform/shop"}, 1},
+		{[]string{"list"}, 3},
+		{[]string{"ensure", "--dry-run"}, 3},
+	} {
+		_, stdout, stderr := env.hooks(append([]string{c.args[0], "--json"}, c.args[1:]...)...)
+		var result hooks.Result
+		if err := json.Unmarshal([]byte(stdout), &result); err != nil || result.Counts.All() != c.all {
+			t.Errorf("hooks %s: %v, %+v, want %d projects\n%s", strings.Join(c.args, " "), err, result.Counts, c.all, stderr)
+		}
+	}
+	if n := env.hookWrites(); n != 1 {
+		t.Errorf("%d writes, want that of the one project that was named", n)
 	}
 }
 
@@ -206,6 +255,51 @@ func TestServeEnsuresHooks(t *testing.T) {
 	p.workedOff()
 	if n := env.gitlab.Count("POST", "/retry"); n != 1 {
 		t.Errorf("%d retries, want 1\n%s", n, p.tail())
+	}
+}
+
+// While everything is paused, or the process is in dry run, `serve --ensure-hooks` writes
+// nothing, and yet notifies of a dead webhook, which the log has once. After the pause it
+// goes on.
+func TestServeHoldsHooks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, reason string
+		hold         func(p *program) []string // returns more arguments
+	}{
+		{"paused", "paused (all)", func(p *program) []string {
+			p.wants([]string{"pause", "--reason", "the cluster moves"}, "paused (all)")
+			return nil
+		}},
+		{"dry run", "dry run", func(*program) []string { return []string{"--dry-run"} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnvironment(t)
+			env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, DisablesHooks: true, Free: true})
+			public, reached := env.publicAddress()
+			shop := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+			env.gitlab.AddProject(gitlabtest.Project{Path: "platform/site"})
+			dead := env.gitlab.AddHook(gitlabtest.Hook{ProjectID: shop.ID, URL: public, Token: testSecret, JobEvents: true, PipelineEvents: true})
+			env.gitlab.DisableHook(dead.ID, time.Time{})
+			p := env.run()
+			more := c.hold(p)
+			p.stop()
+			p = env.run(append([]string{"--ensure-hooks", "--webhook-url", public, "--projects", "platform"}, more...)...)
+			reached(p.webhooks)
+			p.eventually("both are looked at", func() bool { return strings.Count(p.logged(), "not changed ("+c.reason) == 2 })
+			p.eventually("people are notified", func() bool { return len(env.slack.Posts()) > 0 })
+			p.eventually("catch-up has looked", func() bool {
+				_, metrics := p.get("/metrics")
+				return regexp.MustCompile(`(?m)^pipesteward_catch_up_last_round_timestamp_seconds [1-9]`).MatchString(metrics)
+			})
+			if posts := fmt.Sprint(env.slack.Posts()); !strings.Contains(posts, "GitLab has disabled 1 webhook") || !strings.Contains(posts, c.reason) {
+				t.Errorf("posts: %s", posts)
+			}
+			if n := strings.Count(p.logged(), "GitLab has disabled a webhook"); n != 1 || env.hookWrites() != 0 {
+				t.Errorf("%d lines say that a webhook is dead, %d writes\n%s", n, env.hookWrites(), p.tail())
+			}
+		})
 	}
 }
 

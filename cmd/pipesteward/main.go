@@ -1,6 +1,11 @@
 // Command pipesteward keeps GitLab pipelines moving: it receives pipeline and
 // job events, decides by rules, acts through the Jobs API and notifies people in
 // Slack. See README.md.
+//
+// The package has more than 2,000 lines because it is one program: each command has a
+// file, which reads its flags, calls the package that does the work, and prints the
+// result. What commands share is in settings.go, adminclient.go, terminal.go and
+// listing.go.
 package main
 
 import (

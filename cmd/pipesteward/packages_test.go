@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"go/parser"
 	"go/token"
@@ -38,6 +39,47 @@ func TestPackagesAreDrawn(t *testing.T) {
 	}
 	if err := os.WriteFile(name, []byte(want), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestPackagesAreShort: a package has at most maxLines lines, tests aside, unless its
+// comment gives the reason in a sentence that begins with longBecause.
+func TestPackagesAreShort(t *testing.T) {
+	const maxLines, longBecause = 2000, "The package has more than 2,000 lines because "
+	lines, comments := map[string]int{}, map[string]string{}
+	err := filepath.WalkDir("../..", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == "testdata":
+			return filepath.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, source, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		dir := filepath.Dir(name)
+		lines[dir] += bytes.Count(source, []byte("\n"))
+		comments[dir] += strings.Join(strings.Fields(file.Doc.Text()), " ") + " "
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range slices.Sorted(maps.Keys(lines)) {
+		_, reason, given := strings.Cut(comments[dir], longBecause)
+		switch long := lines[dir] > maxLines; {
+		case long && strings.TrimSpace(reason) == "":
+			t.Errorf("%s has %d lines, and at most %d are allowed: move a concept to a package of its own, or give the reason in the package comment: %q", dir, lines[dir], maxLines, longBecause+"…")
+		case given && !long:
+			t.Errorf("%s has %d lines: remove from the package comment that it has more than %d", dir, lines[dir], maxLines)
+		}
 	}
 }
 

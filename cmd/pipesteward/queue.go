@@ -131,16 +131,16 @@ func depthText(d admin.Depth) string {
 func listQueue(records []admin.QueuedRecord, p printer, now time.Time) listing {
 	l := listing{head: []any{"until", "state", "what", "project", "pipeline/job", "rule", "tries", "waits for"}}
 	for _, r := range records {
-		why := strings.TrimSpace(strings.Join([]string{r.WaitsFor, r.Reason}, "\n"))
+		why := strings.TrimSpace(strings.Join([]string{r.WaitsFor, printable(r.Reason)}, "\n"))
 		until := localTime(r.Until)
-		about := cmp.Or(r.About, r.Kind)
+		about := printable(cmp.Or(r.About, r.Kind))
 		l.rows = append(l.rows, row{
 			cells: []any{until, stateText(r.State, p), about, r.Project, jobText(r.Pipeline, r.Job, r.JobName), r.Rule, strconv.Itoa(r.Tries), why + idLine(r.ID, p)},
 			paragraph: []string{
 				p.bold(about) + "  " + stateText(r.State, p),
 				dueText(r, now),
 				whereText(r.Subject),
-				r.Reason,
+				printable(r.Reason),
 				strings.TrimSpace(idLine(r.ID, p)),
 			},
 		})
@@ -195,21 +195,21 @@ func whereText(s admin.Subject) string {
 	if s.Rule != "" {
 		parts = append(parts, "rule "+s.Rule)
 	}
-	return strings.Join(parts, ", ")
+	return printable(strings.Join(parts, ", "))
 }
 
 // listDead returns the list of dead records.
 func listDead(dead []admin.DeadRecord, p printer) listing {
 	l := listing{head: []any{"buried", "what", "project", "pipeline/job", "rule", "reason"}}
 	for _, d := range dead {
-		about := cmp.Or(d.About, d.Kind)
+		about := printable(cmp.Or(d.About, d.Kind))
 		l.rows = append(l.rows, row{
-			cells: []any{localTime(d.At), about, d.Project, jobText(d.Pipeline, d.Job, d.JobName), d.Rule, d.Reason + idLine(d.ID, p)},
+			cells: []any{localTime(d.At), about, d.Project, jobText(d.Pipeline, d.Job, d.JobName), d.Rule, printable(d.Reason) + idLine(d.ID, p)},
 			paragraph: []string{
 				p.bold(about) + "  " + p.red("dead"),
 				"since " + localTime(d.At),
 				whereText(d.Subject),
-				d.Reason,
+				printable(d.Reason),
 				strings.TrimSpace(idLine(d.ID, p)),
 			},
 		})

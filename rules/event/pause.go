@@ -72,13 +72,16 @@ func (p Pause) Ended(now time.Time) bool { return !p.Until.IsZero() && !p.Until.
 // rules request the action, the pause of a rule stops it only if no unpaused
 // rule requests it.
 func (p Pause) Stops(d Decision) bool {
-	switch {
-	case p.Project != "":
-		return doublestar.MatchUnvalidated(p.Project, d.Project.Path)
-	case p.Rule != "":
+	if p.Rule != "" {
 		return p.Rule == d.Rule && !slices.ContainsFunc(d.AlsoWantedBy, func(other string) bool { return other != p.Rule })
 	}
-	return true
+	return p.Covers(d.Project.Path)
+}
+
+// Covers reports whether the pause stops everything in a project or a group, by its path,
+// whatever the rule.
+func (p Pause) Covers(path string) bool {
+	return p.Rule == "" && (p.Project == "" || doublestar.MatchUnvalidated(p.Project, path))
 }
 
 // String describes the pause: who stopped which actions, and until when.

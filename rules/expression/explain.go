@@ -1,18 +1,15 @@
 package expression
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
-	"github.com/prometheus/common/model"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression/display"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
@@ -246,7 +243,7 @@ func (c *Clause) evaluate(s *Session, p *event.Part, requested *[]string) {
 	}
 	for _, o := range c.operands {
 		if value, err := s.Run(o.program); err == nil {
-			p.Seen = append(p.Seen, event.Seen{Text: o.text, Value: o.show(value)})
+			p.Seen = append(p.Seen, event.Seen{Text: o.text, Value: display.Short(value, o.hidden)})
 		}
 	}
 }
@@ -271,74 +268,4 @@ func markDecided(p *event.Part) {
 			markDecided(part)
 		}
 	}
-}
-
-// Limits on the part of a value that is shown.
-const (
-	shownText  = 120 // characters
-	shownItems = 5
-)
-
-// show formats a value for people, shortened. Of a text that may contain
-// secrets it shows only the length.
-func (o operand) show(value any) string {
-	switch v := value.(type) {
-	case bool, int, int64, float64:
-		return textOf(v)
-	case string:
-		if o.hidden {
-			return fmt.Sprintf("a text of length %d", len([]rune(v)))
-		}
-		return strconv.Quote(shorten(v))
-	case nil:
-		return "nothing"
-	case time.Time:
-		if v.IsZero() {
-			return "no time"
-		}
-	case time.Duration:
-		return model.Duration(v.Truncate(time.Second)).String()
-	case event.Job:
-		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
-	case event.Details:
-		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
-	case event.Bridge:
-		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
-	case event.MergeRequestDetails:
-		return fmt.Sprintf("!%d %q (%s)", v.IID, shorten(v.Title), v.State)
-	case []event.Job:
-		return showList(o, v)
-	case []event.Bridge:
-		return showList(o, v)
-	case []string:
-		return showList(o, v)
-	case []any:
-		return showList(o, v)
-	}
-	if o.hidden {
-		return "hidden"
-	}
-	return shorten(textOf(value))
-}
-
-func showList[T any](o operand, list []T) string {
-	if len(list) == 0 {
-		return "none"
-	}
-	items := make([]string, 0, shownItems+1)
-	for i, item := range list {
-		if i == shownItems {
-			items = append(items, fmt.Sprintf("and %d more", len(list)-shownItems))
-			break
-		}
-		items = append(items, o.show(item))
-	}
-	return strings.Join(items, ", ")
-}
-
-func shorten(text string) string {
-	if runes := []rune(text); len(runes) > shownText {
-		return string(runes[:shownText]) + "…"
-	}
-	return text
 }

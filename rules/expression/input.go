@@ -5,6 +5,9 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/expr-lang/expr/vm"
+
+	"github.com/pipesteward/pipesteward/rules/expression/display"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
@@ -15,6 +18,15 @@ type Input struct {
 	Fixed json.RawMessage // a number or a boolean
 	Items []Input         // the items of a list; nil if the input is no list
 	Text  Template        // otherwise
+}
+
+// Programs returns the compiled expressions of an input.
+func (in Input) Programs() []*vm.Program {
+	all := in.Text.Programs()
+	for _, item := range in.Items {
+		all = append(all, item.Programs()...)
+	}
+	return all
 }
 
 // value returns the input as JSON.
@@ -42,7 +54,7 @@ func (in Input) value(m *limits.Machine, env any) (json.RawMessage, error) {
 		if isInput(reflect.ValueOf(value)) {
 			return json.Marshal(value)
 		}
-		return json.Marshal(textOf(value))
+		return json.Marshal(display.Text(value))
 	}
 	text, err := in.Text.render(m, env, func(s string) string { return s })
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	exprfile "github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 
+	"github.com/pipesteward/pipesteward/rules/expression/display"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
@@ -29,7 +30,7 @@ func runText(m *limits.Machine, program *vm.Program, env any) (string, error) {
 	if !m.Fits(value) {
 		return "", limits.ErrTooMuch
 	}
-	return textOf(value), nil
+	return display.Text(value), nil
 }
 
 // cause removes expr's wrapping from an error. If the expression may read
@@ -53,5 +54,5 @@ func cause(err error, program *vm.Program) error {
 	case secretive(program.Node()):
 		return errors.New("the expression failed. It reads a log or variables, so what expr says of their values is not shown; int(), float() and date() fail on texts that are none")
 	}
-	return errors.New(shorten(plainTypes(message)))
+	return errors.New(display.Shorten(plainTypes(message)))
 }

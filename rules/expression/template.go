@@ -1,12 +1,8 @@
 package expression
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/expr-lang/expr/vm"
 
@@ -38,6 +34,17 @@ func (t Template) Expressions() []TemplateExpression {
 	for _, p := range t.parts {
 		if p.program != nil {
 			all = append(all, TemplateExpression{p.text, p.at})
+		}
+	}
+	return all
+}
+
+// Programs returns the compiled expressions of a template.
+func (t Template) Programs() []*vm.Program {
+	var all []*vm.Program
+	for _, p := range t.parts {
+		if p.program != nil {
+			all = append(all, p.program)
 		}
 	}
 	return all
@@ -136,32 +143,6 @@ func (t Template) render(m *limits.Machine, env any, escape func(string) string)
 		}
 	}
 	return b.String(), nil
-}
-
-// textOf formats a value for people: times as RFC 3339, fractions without trailing
-// zeros, lists and mappings as JSON.
-func textOf(value any) string {
-	switch v := value.(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	case time.Time:
-		if v.IsZero() {
-			return ""
-		}
-		return v.UTC().Format(time.RFC3339)
-	case time.Duration:
-		return v.String()
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	case bool, int, int64:
-		return fmt.Sprint(v)
-	}
-	if b, err := json.Marshal(value); err == nil {
-		return string(b)
-	}
-	return fmt.Sprint(value)
 }
 
 // ReadsAttempt reports whether an expression in the template reads job.attempt.

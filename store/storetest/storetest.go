@@ -5,6 +5,10 @@
 // The suite moves the backend's clock by minutes and hours. Its assertions also
 // hold if that clock runs by itself for some seconds meanwhile, so a backend may
 // use its own clock with an offset.
+//
+// The package has more than 2,000 lines because it is one suite: its tests, one file for
+// each concept, share the fixture and its checks, and a cut between them would only export
+// those.
 package storetest
 
 import (

@@ -131,9 +131,16 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 
 	known := catchup.NewKnown(db, log)
 	a.inBackground(known.Run)
+	var keeper *hooks.Keeper // nil: webhooks are left as they are
+	if o.EnsureHooks {
+		keeper = hooks.NewKeeper(KeeperConfig(o, db, gl, known, pauses, log))
+	}
 	if o.CatchUpEvery > 0 {
 		cfg := CatchUpConfig(o, db, gl, a.rules.Rules, log, registry)
 		cfg.RuleSince, cfg.RulesReplaced = a.rules.Since, a.rules.replaced
+		if keeper != nil {
+			cfg.Watched = keeper.Watches
+		}
 		a.inBackground(catchup.New(cfg).Run)
 	}
 
@@ -150,10 +157,6 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, SettingErrors{{"webhook-token", err}}
 	}
 
-	var keeper *hooks.Keeper // nil: webhooks are left as they are
-	if o.EnsureHooks {
-		keeper = hooks.NewKeeper(KeeperConfig(o, db, gl, known, log))
-	}
 	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, keeper, authorizer, log)
 	reload := func() error {
 		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())

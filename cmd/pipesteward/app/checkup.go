@@ -34,8 +34,8 @@ func (a *App) checkup(gl *gitlab.Client, receiver notify.Receiver) doctor.Config
 // checkupOf returns the part of a check-up that the options alone give.
 func checkupOf(o Options) doctor.Config {
 	return doctor.Config{
-		Webhook: WantedHook(o),
-		Rate:    o.GitLabRate, DryRun: o.DryRun, Projects: o.Projects, Version: o.Version, Now: time.Now,
+		Webhook: WantedHook(o), EnsuresHooks: o.EnsureHooks,
+		Rate: o.GitLabRate, DryRun: o.DryRun, Projects: o.Projects, Version: o.Version, Now: time.Now,
 		WebhookTokens: o.Credentials.Tokens, SigningTokens: o.Credentials.SigningTokens, Insecure: o.Credentials.Insecure,
 		Secrets: o.secrets(),
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/story"
@@ -102,10 +103,20 @@ func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint strin
 }
 
 // KeeperConfig returns the configuration of what keeps webhooks in order.
-func KeeperConfig(o Options, db store.Store, gl *gitlab.Client, known *catchup.Known, log *slog.Logger) hooks.KeeperConfig {
+func KeeperConfig(o Options, db store.Store, gl *gitlab.Client, known *catchup.Known, pauses pause.Pauses, log *slog.Logger) hooks.KeeperConfig {
 	sweeping := gl.Sweeping() // its requests give way to all others
 	return hooks.KeeperConfig{
-		GitLab: sweeping, Instance: gl.Instance(), Store: db, Wanted: WantedHook(o), DryRun: o.DryRun, Named: o.Projects,
+		GitLab: sweeping, Instance: gl.Instance(), Store: db, Wanted: WantedHook(o), Named: o.Projects,
+		Held: func(ctx context.Context, owner string) (string, error) {
+			if o.DryRun {
+				return "dry run", nil
+			}
+			paused, err := pauses.OfProject(ctx, owner)
+			if paused == nil {
+				return "", err
+			}
+			return paused.String(), nil
+		},
 		Known: func(ctx context.Context) ([]string, error) {
 			all, err := known.Projects(ctx)
 			ids := make([]string, len(all))

@@ -1,4 +1,5 @@
-package doctor
+// Package permissions has the permissions that a fine-grained access token of GitLab needs.
+package permissions
 
 import (
 	"slices"
@@ -7,21 +8,27 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// permission is one that a fine-grained token needs.
-type permission struct {
+// Permission is one that a fine-grained token needs.
+type Permission struct {
 	names    []string // any of them suffices: GitLab has renamed some
-	title    string   // as GitLab's page for tokens shows it
+	Title    string   // as GitLab's page for tokens shows it
 	boundary string   // project, user or instance
-	verb     string   // needed only where rules use this verb; "": always
-	optional bool     // without it, something works less well
-	use      string   // what it is for
+	Need     string   // needed only with this verb or function of rules, or EnsureHooks; "": always
+	Optional bool     // without it, something works less well
+	Use      string   // what it is for
 }
 
-// permissions are those that Pipesteward uses, of GitLab's table of fine-grained
+// What permissions are needed for besides verbs.
+const (
+	EnsureHooks         = "hooks ensure" // the command, and --ensure-hooks
+	MergeRequestDetails = "merge_request_details"
+)
+
+// all are those that Pipesteward uses, of GitLab's table of fine-grained
 // permissions (doc/auth/tokens/fine_grained_access_tokens.md, and
 // config/authz/permission_groups in its source, for the names that the API has). A test
 // compares them with the table in README.md.
-var permissions = []permission{
+var all = []Permission{
 	{[]string{"read_user"}, "User: Read", "user", "", false, "GitLab's own address, and whether it can be used"},
 	{[]string{"read_project"}, "Project: Read", "project", "", false, "the projects"},
 	{[]string{"read_project"}, "Project: Read, of the user", "user", "", true, "lists of all projects: globs, doctor"},
@@ -36,22 +43,27 @@ var permissions = []permission{
 	{[]string{"update_pipeline", "cancel_pipeline"}, "Pipeline: Update", "project", event.VerbCancelPipeline, false, "cancel_pipeline"},
 	{[]string{"read_deployment"}, "Deployments: Read", "project", event.VerbCancelOutdated, false, "cancel_outdated"},
 	{[]string{"read_merge_request"}, "Merge Request: Read", "project", "", true, "which pipelines of a merge request are outdated"},
+	{[]string{"read_merge_request"}, "Merge Request: Read", "project", MergeRequestDetails, false, "merge_request_details()"},
 	{[]string{"read_protected_branch"}, "Protected Branch: Read", "project", event.VerbErase, true, "keep_protected"},
 	{[]string{"read_protected_tag"}, "Protected Tag: Read", "project", event.VerbErase, true, "keep_protected"},
-	{[]string{"read_webhook"}, "Webhook: Read", "project", "", true, "catch-up by failed deliveries"},
+	{[]string{"read_webhook"}, "Webhook: Read", "project", "", true, "catch-up by failed deliveries, doctor, hooks"},
+	{[]string{"create_webhook"}, "Webhook: Create", "project", EnsureHooks, false, "hooks ensure"},
+	{[]string{"update_webhook"}, "Webhook: Update", "project", EnsureHooks, false, "hooks ensure"},
+	{[]string{"trigger_webhook", "test_webhook"}, "Webhook: Trigger", "project", EnsureHooks, false, "hooks ensure, to enable what GitLab has disabled"},
 	{[]string{"read_branch"}, "Branch: Read", "project", "", true, "doctor, for protected branches"},
 	{[]string{"read_metadata"}, "Metadata: Read", "instance", "", true, "doctor, for the version"},
 }
 
-func (p permission) severity() Severity {
-	if p.optional {
-		return Warning
-	}
-	return Problem
+// Missing returns the permissions that a token lacks, of those that are needed always or
+// for what is used: uses reports that of a verb, of a function or of EnsureHooks.
+func Missing(token gitlab.AccessToken, uses func(need string) bool) []Permission {
+	return slices.DeleteFunc(slices.Clone(all), func(p Permission) bool {
+		return p.Need != "" && !uses(p.Need) || grants(token, p)
+	})
 }
 
 // grants reports whether a token has the permission somewhere.
-func grants(token gitlab.AccessToken, p permission) bool {
+func grants(token gitlab.AccessToken, p Permission) bool {
 	return slices.ContainsFunc(token.Grants, func(g gitlab.Grant) bool {
 		inProjects := g.Access != "user" && g.Access != "instance"
 		within := g.Access == p.boundary || p.boundary == "project" && inProjects
@@ -59,16 +71,16 @@ func grants(token gitlab.AccessToken, p permission) bool {
 	})
 }
 
-// PermissionRows returns the rows of the table in README.md: a permission and its use
+// Rows returns the rows of the table in README.md: a permission and its use
 // in each.
-func PermissionRows() []string {
-	rows := make([]string, len(permissions))
-	for i, p := range permissions {
-		use := p.use
-		if p.optional {
+func Rows() []string {
+	rows := make([]string, len(all))
+	for i, p := range all {
+		use := p.Use
+		if p.Optional {
 			use += " (optional)"
 		}
-		rows[i] = "| " + p.title + " | " + p.names[0] + " | " + use + " |"
+		rows[i] = "| " + p.Title + " | " + p.names[0] + " | " + use + " |"
 	}
 	return rows
 }

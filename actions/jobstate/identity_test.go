@@ -1,4 +1,4 @@
-package actions_test
+package jobstate_test
 
 import (
 	"net/http"
