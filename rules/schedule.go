@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // Schedule determines when a schedule rule runs, and on which jobs.
@@ -144,15 +145,16 @@ func IsGlob(entry string) bool { return strings.ContainsAny(entry, `*?[{\`) }
 // `projects`.
 func CheckProjects(entry string) error {
 	id, isID := ProjectID(entry)
+	shown := redact.URL(entry) // it may have a password
 	switch {
 	case strings.Contains(entry, "://"), strings.Contains(entry, "@"), strings.HasSuffix(entry, ".git"):
-		return fmt.Errorf("%q is a URL: write the project's path, %s", entry, pathIn(entry))
+		return fmt.Errorf("%q is a URL: write the project's path, %s", shown, pathIn(shown))
 	case isID && id < 1, entry == "", strings.HasPrefix(entry, "/"), strings.HasSuffix(entry, "/"), strings.ContainsAny(entry, " \t\n"):
-		return fmt.Errorf("%q is no project: write its id, its path like platform/shop, a glob like platform/*, or the path of a group", entry)
+		return fmt.Errorf("%q is no project: write its id, its path like platform/shop, a glob like platform/*, or the path of a group", shown)
 	case !IsGlob(entry) && strings.Contains(entry, ","):
-		return fmt.Errorf("%q is no project: no path has a comma; give each one by itself", entry)
+		return fmt.Errorf("%q is no project: no path has a comma; give each one by itself", shown)
 	case !doublestar.ValidatePattern(entry):
-		return fmt.Errorf("%q is not a pattern: * matches a part of a path, ** several, [ab] and {a,b} one of the alternatives", entry)
+		return fmt.Errorf("%q is not a pattern: * matches a part of a path, ** several, [ab] and {a,b} one of the alternatives", shown)
 	}
 	return nil
 }
@@ -162,10 +164,15 @@ func pathIn(url string) string {
 	_, rest, found := strings.Cut(url, "://")
 	if found {
 		_, rest, _ = strings.Cut(rest, "/")
+	} else if _, after, ok := strings.Cut(url, "@"); ok && !strings.Contains(after, ":") { // user@host/path
+		_, rest, _ = strings.Cut(after, "/")
 	} else if _, after, ok := strings.Cut(url, ":"); ok { // git@host:path
 		rest = after
 	} else {
 		rest = url
+	}
+	if end := strings.IndexAny(rest, "?#"); end >= 0 {
+		rest = rest[:end]
 	}
 	rest, _, _ = strings.Cut(rest, "/-/")
 	if rest = strings.TrimSuffix(strings.Trim(rest, "/"), ".git"); rest == "" {

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
-	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // checkOutbound tells whether GitLab may send to the webhooks' addresses: it refuses
@@ -27,7 +27,7 @@ func (x *exam) allowedAddresses(ctx context.Context) []Finding {
 	}
 	addresses := maps.Clone(all.Addresses)
 	if u, err := url.Parse(x.Webhook.URL); err == nil && x.Webhook.URL != "" {
-		addresses[hooks.MaskURL(x.Webhook.URL)] = u
+		addresses[redact.URL(x.Webhook.URL)] = u
 	}
 	var private []string
 	for _, address := range slices.Sorted(maps.Keys(addresses)) {

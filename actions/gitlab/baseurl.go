@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // CheckURL returns what is wrong with the base URL of an instance, nil for nothing. It
@@ -15,7 +17,7 @@ func CheckURL(text string) error {
 }
 
 // parseBaseURL parses an instance's base URL. It ignores a slash and an /api/v4 at
-// the end. Its errors never contain a password of the URL.
+// the end. Its errors never contain a secret of the URL.
 func parseBaseURL(text string) (*url.URL, error) {
 	const want = "write the address of your GitLab, for instance https://gitlab.com or https://example.com/gitlab"
 	if strings.TrimSpace(text) == "" {
@@ -23,19 +25,16 @@ func parseBaseURL(text string) (*url.URL, error) {
 	}
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil {
-		var parse *url.Error
-		if errors.As(err, &parse) {
-			err = parse.Err // without the URL itself
-		}
-		return nil, fmt.Errorf("the GitLab URL can't be read (%w): %s", err, want)
+		// Its error may quote a part of a password.
+		return nil, fmt.Errorf("the GitLab URL %q can't be read: %s", redact.URL(text), want)
 	}
 	switch {
 	case u.User != nil:
 		return nil, errors.New("the GitLab URL has a user name or password: leave them out, the token is a setting of its own")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("the GitLab URL %q does not begin with https:// or http://: %s", u.Redacted(), want)
+		return nil, fmt.Errorf("the GitLab URL %q does not begin with https:// or http://: %s", redact.URL(text), want)
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("the GitLab URL %q has no host: %s", u.Redacted(), want)
+		return nil, fmt.Errorf("the GitLab URL %q has no host: %s", redact.URL(text), want)
 	case u.RawQuery != "" || u.ForceQuery:
 		return nil, errors.New("the GitLab URL has a query (?...): leave it out")
 	case u.Fragment != "":

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // Page is a job or a pipeline that a page of GitLab shows.
@@ -71,12 +72,13 @@ func (c *Client) ParsePage(ctx context.Context, address string) (Page, error) {
 	address = strings.TrimSpace(address)
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
-		return Page{}, &PageError{fmt.Sprintf("%q is no address: %s", address, wantPage)}
+		return Page{}, &PageError{fmt.Sprintf("%q is no address: %s", redact.URL(address), wantPage)}
 	}
 	u.User = nil
+	shown := redact.URL(address)
 	page, ok := parseAddress(u.String())
 	if !ok {
-		return Page{}, &PageError{fmt.Sprintf("%q is no http(s) address: %s", u, wantPage)}
+		return Page{}, &PageError{fmt.Sprintf("%q is no http(s) address: %s", shown, wantPage)}
 	}
 	base, ok := c.baseOf(page)
 	if _, certain := c.addresses.known(); !ok && !certain {
@@ -85,16 +87,16 @@ func (c *Client) ParsePage(ctx context.Context, address string) (Page, error) {
 		}
 	}
 	if !ok {
-		return Page{}, &PageError{fmt.Sprintf("%s is a page of another GitLab than %s: ask the Pipesteward of that GitLab, or, if it is another address of the same one, name it with --gitlab-alias", u.Host, c.instance)}
+		return Page{}, &PageError{fmt.Sprintf("%s is a page of another GitLab than %s: ask the Pipesteward of that GitLab, or, if it is another address of the same one, name it with --gitlab-alias", page.origin, c.instance)}
 	}
 	found := ofPage.FindStringSubmatch(strings.TrimPrefix(page.path, base.path))
 	if found == nil {
-		return Page{}, &PageError{fmt.Sprintf("%s is no page of a job or a pipeline: %s", u, wantPage)}
+		return Page{}, &PageError{fmt.Sprintf("%s is no page of a job or a pipeline: %s", shown, wantPage)}
 	}
 	p := Page{Project: found[1]}
 	id, err := strconv.ParseInt(found[3], 10, 64)
 	if err != nil || id < 1 {
-		return Page{}, &PageError{fmt.Sprintf("%s: %s is no id: %s", u, found[3], wantPage)}
+		return Page{}, &PageError{fmt.Sprintf("%s: %s is no id: %s", shown, found[3], wantPage)}
 	}
 	if found[2] == "pipelines" {
 		p.Pipeline = id

@@ -10,6 +10,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // Verdict sums up the webhooks of an owner.
@@ -71,7 +72,7 @@ func (p Plan) Report(now time.Time) Report {
 	if h := p.Ours; h != nil {
 		d := p.Deliveries[h.ID]
 		r.Webhook = &Webhook{
-			ID: h.ID, URL: MaskURL(h.URL), Events: h.Events, State: h.AlertStatus, DisabledUntil: h.DisabledUntil, VerifiesTLS: h.VerifiesTLS,
+			ID: h.ID, URL: redact.URL(h.URL), Events: h.Events, State: h.AlertStatus, DisabledUntil: h.DisabledUntil, VerifiesTLS: h.VerifiesTLS,
 			Failed: d.Failed, More: d.More, LastFailed: d.LastStatus, LastFailedAt: d.LastAt,
 		}
 	}
@@ -137,7 +138,7 @@ func (p Plan) findings(now time.Time) []string {
 		p.ofOurs(now, add)
 	}
 	for _, h := range p.Elsewhere {
-		add("webhook %d posts to another address, %s: if that is an earlier one of this service, --replace-url takes it over", h.ID, MaskURL(h.URL))
+		add("webhook %d posts to another address, %s: if that is an earlier one of this service, --replace-url takes it over", h.ID, redact.URL(h.URL))
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // Survey sums up the webhooks of many projects: those with the same trouble are
@@ -90,7 +91,7 @@ func (s *Survey) keep(of ...*gitlab.Hook) {
 			continue
 		}
 		if u, err := url.Parse(h.URL); err == nil {
-			s.Addresses[MaskURL(h.URL)] = u
+			s.Addresses[redact.URL(h.URL)] = u
 		}
 	}
 }

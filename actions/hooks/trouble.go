@@ -1,6 +1,9 @@
 package hooks
 
-import "github.com/pipesteward/pipesteward/actions/gitlab"
+import (
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
+)
 
 // trouble says what is wrong with a plan's webhook, without what only this owner has,
 // such as ids and times: many owners with the same trouble are one finding. "": nothing
@@ -37,7 +40,7 @@ func (p Plan) trouble() string {
 
 func (p Plan) missing() string {
 	if len(p.Elsewhere) > 0 {
-		return "the webhook posts to another address, " + MaskURL(p.Elsewhere[0].URL)
+		return "the webhook posts to another address, " + redact.URL(p.Elsewhere[0].URL)
 	}
 	if p.AboveHidden {
 		return "no webhook posts job and pipeline events to Pipesteward, unless a group has one: GitLab shows those to its Owners only"

@@ -37,11 +37,11 @@ func CheckURL(text, path string) error {
 	case err != nil: // which quotes the text, with its secrets
 		return errors.New("it is no URL: write for instance https://pipesteward.example.com" + path)
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		return fmt.Errorf("%s has no scheme or no host: write for instance https://pipesteward.example.com%s", MaskURL(text), path)
+		return fmt.Errorf("%s has no scheme or no host: write for instance https://pipesteward.example.com%s", redact.URL(text), path)
 	case !strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), path):
-		return fmt.Errorf("%s does not end in %s, where webhooks are received: write for instance %s://%s%s", MaskURL(text), path, u.Scheme, u.Host, path)
+		return fmt.Errorf("%s does not end in %s, where webhooks are received: write for instance %s://%s%s", redact.URL(text), path, u.Scheme, u.Host, path)
 	case u.Fragment != "":
-		return fmt.Errorf("%s has a fragment (#...), which GitLab does not send", MaskURL(text))
+		return fmt.Errorf("%s has a fragment (#...), which GitLab does not send", redact.URL(text))
 	}
 	return nil
 }
@@ -104,27 +104,4 @@ func sameURL(a, b string) bool {
 func usesTLS(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && u.Scheme == "https"
-}
-
-// MaskURL returns a URL without the secrets that it may contain: user, password, the
-// values of its query, and what looks like a secret in its path.
-func MaskURL(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "[masked]"
-	}
-	const masked = "[masked]"
-	var user, query string
-	if u.User != nil {
-		user = masked + "@"
-	}
-	if u.RawQuery != "" {
-		var parts []string
-		for part := range strings.SplitSeq(u.RawQuery, "&") {
-			name, _, _ := strings.Cut(part, "=")
-			parts = append(parts, name+"="+masked)
-		}
-		query = "?" + strings.Join(parts, "&")
-	}
-	return redact.Secrets(u.Scheme + "://" + user + u.Host + u.EscapedPath() + query)
 }

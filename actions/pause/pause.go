@@ -90,7 +90,11 @@ func (ps Pauses) Pause(ctx context.Context, p event.Pause) error {
 		return all, nil
 	})
 	if err == nil {
-		ps.Log.Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason, "until", p.Until)
+		log := ps.Log
+		if !p.Until.IsZero() {
+			log = log.With("until", p.Until)
+		}
+		log.Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
 	}
 	return err
 }

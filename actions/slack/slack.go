@@ -120,6 +120,9 @@ func parseAPIURL(text string) (base string, err error) {
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return "", errors.New("the URL of Slack's API is no http or https URL: write one such as " + slackapi.APIURL)
 	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" { // which errors would quote
+		return "", errors.New("the URL of Slack's API has a user, a query (?...) or a fragment (#...): leave it out")
+	}
 	return text, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/user"
 	"regexp"
@@ -20,6 +21,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 const defaultAdminURL = "http://127.0.0.1:9090"
@@ -63,6 +65,7 @@ func away(err error) bool {
 // words; a usageError where they are about what was requested.
 func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, into any) error {
 	base := c.String("admin-url")
+	shown := redact.URL(base)
 	client, err := newAdminClient(c)
 	if err != nil {
 		return err
@@ -79,10 +82,13 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(base, "/")+path, bytes.NewReader(content))
 	if err != nil || req.URL.Host == "" {
-		return &usageError{fmt.Errorf("--admin-url: %q is not a URL: write for instance %s", base, defaultAdminURL)}
+		return &usageError{fmt.Errorf("--admin-url: %q is not a URL: write for instance %s", shown, defaultAdminURL)}
 	}
 	if req.URL.User != nil {
 		return &usageError{errors.New("--admin-url holds a user: give it as --admin-user, and the password as --admin-password")}
+	}
+	if strings.ContainsAny(base, "?#") {
+		return &usageError{fmt.Errorf("--admin-url: %q has a query (?...) or a fragment (#...): leave it out", shown)}
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if err := setCredentials(c, req); err != nil {
@@ -90,15 +96,18 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 	}
 	resp, err := client.Do(req)
 	if unverified, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return fmt.Errorf("the certificate of %s can't be verified (%w): give the file of its authority as --admin-ca", base, unverified.Err)
+		return fmt.Errorf("the certificate of %s can't be verified (%w): give the file of its authority as --admin-ca", shown, unverified.Err)
+	}
+	if sent, ok := errors.AsType[*url.Error](err); ok {
+		err = sent.Err // without the URL, whose query may have a secret
 	}
 	if err != nil {
-		return fmt.Errorf("no server answers at %s (start `serve`, or give its --admin-listen as --admin-url): %w", base, err)
+		return fmt.Errorf("no server answers at %s (start `serve`, or give its --admin-listen as --admin-url): %w", shown, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answered, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
 	if err != nil {
-		return fmt.Errorf("the answer of %s: %w", base, err)
+		return fmt.Errorf("the answer of %s: %w", shown, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		var refused struct{ Error string }
@@ -106,12 +115,12 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 			return refusal(c, resp.StatusCode, refused.Error)
 		}
 		if strings.Contains(string(answered), "HTTP request to an HTTPS server") { // as net/http says it
-			return &refusedError{resp.StatusCode, base + " speaks TLS: let --admin-url begin with https://"}
+			return &refusedError{resp.StatusCode, shown + " speaks TLS: let --admin-url begin with https://"}
 		}
-		return &refusedError{resp.StatusCode, fmt.Sprintf("%s answers %s: is it the --admin-listen of `serve`?", base, resp.Status)}
+		return &refusedError{resp.StatusCode, fmt.Sprintf("%s answers %s: is it the --admin-listen of `serve`?", shown, resp.Status)}
 	}
 	if err := json.Unmarshal(answered, into); err != nil {
-		return fmt.Errorf("%s gives no JSON (%w): is it the --admin-listen of `serve`?", base, err)
+		return fmt.Errorf("%s gives no JSON (%w): is it the --admin-listen of `serve`?", shown, err)
 	}
 	return nil
 }

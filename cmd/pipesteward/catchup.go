@@ -20,6 +20,7 @@ import (
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -39,7 +40,7 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("catch-up takes no arguments, but got %q: name projects with --projects", c.Args().First())}
+				return &usageError{fmt.Errorf("catch-up takes no arguments, but got %q: name projects with --projects", redact.URL(c.Args().First()))}
 			}
 			o, err := readSettings(c)
 			log, logErr := newLogger(c, stderr)

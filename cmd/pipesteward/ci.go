@@ -25,6 +25,7 @@ import (
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
@@ -54,7 +55,7 @@ func ciCommand(stdout, stderr io.Writer) *cli.Command {
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("ci takes no arguments, but got %q: name rules with --rules", c.Args().First())}
+				return &usageError{fmt.Errorf("ci takes no arguments, but got %q: name rules with --rules", redact.URL(c.Args().First()))}
 			}
 			wait, err := model.ParseDuration(cmp.Or(c.String("wait"), "0s"))
 			if err != nil || time.Duration(wait) > maxCIWait {

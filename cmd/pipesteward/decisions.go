@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // defaultDecisions is how many decisions are listed without --limit.
@@ -51,7 +52,7 @@ func decisionsCommand(stdout, stderr io.Writer) *cli.Command {
 		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("decisions takes no arguments, but got %q: use --project, --job or another filter", c.Args().First())}
+				return &usageError{fmt.Errorf("decisions takes no arguments, but got %q: use --project, --job or another filter", redact.URL(c.Args().First()))}
 			}
 			query, err := queryOf(c, decisionFilters)
 			if err != nil {
@@ -104,7 +105,7 @@ func (p decisionPrinter) list(items []json.RawMessage) error {
 	l := listing{head: []any{"time", "project", "ref", "pipeline/job", "rule", "action", "outcome", "reason"}}
 	for _, o := range all {
 		l.rows = append(l.rows, row{
-			cells:     []any{timeOf(o), o.Project.Path, cmp.Or(o.Job.Ref, o.Pipeline.Ref), jobOf(o), o.Rule, o.Action.Verb, p.outcome(o), p.reason(o)},
+			cells:     []any{timeOf(o), o.Project.Path, printable(cmp.Or(o.Job.Ref, o.Pipeline.Ref)), jobOf(o), o.Rule, o.Action.Verb, p.outcome(o), p.reason(o)},
 			paragraph: p.paragraph(o),
 		})
 	}
@@ -141,9 +142,9 @@ func (p decisionPrinter) outcome(o event.Outcome) string {
 // which it can be requeued.
 func (p decisionPrinter) reason(o event.Outcome) string {
 	if o.Result != event.ResultFailed {
-		return o.Reason
+		return printable(o.Reason)
 	}
-	return o.Reason + "\n" + p.colour.dim("id "+o.ID)
+	return printable(o.Reason) + "\n" + p.colour.dim("id "+o.ID)
 }
 
 // timeOf returns when the decision got its outcome, or was made.
@@ -165,7 +166,7 @@ func jobText(pipeline, job int64, name string) string {
 	}
 	text := strconv.FormatInt(pipeline, 10)
 	if job != 0 {
-		text += fmt.Sprintf("/%s (%d)", name, job)
+		text += fmt.Sprintf("/%s (%d)", printable(name), job)
 	}
 	return text
 }

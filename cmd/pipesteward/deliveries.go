@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 const (
@@ -50,7 +51,7 @@ func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
 		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("deliveries takes no arguments, but got %q: use --project, --job or another filter", c.Args().First())}
+				return &usageError{fmt.Errorf("deliveries takes no arguments, but got %q: use --project, --job or another filter", redact.URL(c.Args().First()))}
 			}
 			query, err := queryOf(c, deliveryFilters)
 			if err != nil {

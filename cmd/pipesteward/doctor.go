@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 func doctorCommand(stdout, stderr io.Writer) *cli.Command {
@@ -36,7 +37,7 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("doctor takes no arguments, but got %q: name projects with --project", c.Args().First())}
+				return &usageError{fmt.Errorf("doctor takes no arguments, but got %q: name projects with --project", redact.URL(c.Args().First()))}
 			}
 			only := c.StringSlice("project")
 			for _, entry := range only {
@@ -89,7 +90,7 @@ func (s runningServer) Status(ctx context.Context) (doctor.ServerStatus, error) 
 		return doctor.ServerStatus{}, err
 	}
 	answer := doctor.ServerStatus{
-		Address: s.flags.String("admin-url"), Version: status.Version, DryRun: status.DryRun, RulesErr: status.Rules.Error,
+		Address: redact.URL(s.flags.String("admin-url")), Version: status.Version, DryRun: status.DryRun, RulesErr: status.Rules.Error,
 		Paused: status.Paused, Dead: status.Queue.Dead, Due: status.Queue.Due,
 	}
 	var ready handlers.Response

@@ -22,6 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
@@ -42,7 +43,7 @@ func explainCommand(stdout io.Writer) *cli.Command {
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("explain takes no arguments, but got %q: name the event with --event or --job", c.Args().First())}
+				return &usageError{fmt.Errorf("explain takes no arguments, but got %q: name the event with --event or --job", redact.URL(c.Args().First()))}
 			}
 			if c.IsSet("event") == c.IsSet("job") {
 				return &usageError{errors.New("explain needs one of --event, the body of a webhook, and --job, the address of a job or a pipeline in GitLab")}

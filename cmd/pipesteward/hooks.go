@@ -23,6 +23,7 @@ import (
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 func hooksCommand(stdout, stderr io.Writer) *cli.Command {
@@ -35,7 +36,7 @@ func hooksCommand(stdout, stderr io.Writer) *cli.Command {
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if word := c.Args().First(); word != "" {
-				return &usageError{fmt.Errorf("hooks has no command %q: it has list and ensure", word)}
+				return &usageError{fmt.Errorf("hooks has no command %q: it has list and ensure", redact.URL(word))}
 			}
 			return cli.ShowSubcommandHelp(c)
 		},
@@ -200,7 +201,7 @@ func printHooks(w io.Writer, result hooks.Result, wanted string) {
 			addresses[r.Webhook.URL] = true
 		}
 	}
-	several := len(addresses) > 1 || len(addresses) == 1 && wanted != "" && !addresses[hooks.MaskURL(wanted)]
+	several := len(addresses) > 1 || len(addresses) == 1 && wanted != "" && !addresses[redact.URL(wanted)]
 	if !several {
 		for address := range addresses {
 			fmt.Fprintf(w, "webhooks to %s\n", address)

@@ -21,6 +21,8 @@ import (
 	_ "time/tzdata" // for schedules, where the machine has no time zones
 
 	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 func main() {
@@ -75,7 +77,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		OnUsageError:          onUsage,
 		Action: func(_ context.Context, c *cli.Command) error {
 			if word := c.Args().First(); word != "" {
-				return &usageError{fmt.Errorf("there is no command %q: `pipesteward help` lists them", word)}
+				return &usageError{fmt.Errorf("there is no command %q: `pipesteward help` lists them", redact.URL(word))}
 			}
 			return cli.ShowRootCommandHelp(c)
 		},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // scopeFlags name what is paused or resumed.
@@ -79,7 +80,7 @@ func given(c *cli.Command, flag string) *string {
 // then.
 func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path string, request any) error {
 	if c.Args().Present() {
-		return &usageError{fmt.Errorf("%s takes no arguments, but got %q: give --project or --rule", c.Name, c.Args().First())}
+		return &usageError{fmt.Errorf("%s takes no arguments, but got %q: give --project or --rule", c.Name, redact.URL(c.Args().First()))}
 	}
 	for _, scope := range []string{"project", "rule"} {
 		if c.IsSet(scope) && c.String(scope) == "" {
@@ -99,6 +100,6 @@ func printPauses(w io.Writer, all []event.Pause) {
 		fmt.Fprintln(w, "nothing is paused")
 	}
 	for _, p := range all {
-		fmt.Fprintf(w, "%s, since %s\n", p, timeText(p.Since))
+		fmt.Fprintf(w, "%s, since %s\n", printable(p.String()), timeText(p.Since))
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // recordFilters are the filters of the API; those of queuedFilters are not for dead
@@ -71,7 +72,7 @@ func queueListCommand(stdout, stderr io.Writer) *cli.Command {
 		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("queue list takes no arguments, but got %q: use --project, --job or another filter", c.Args().First())}
+				return &usageError{fmt.Errorf("queue list takes no arguments, but got %q: use --project, --job or another filter", redact.URL(c.Args().First()))}
 			}
 			filters, path, member := slices.Concat(queuedFilters, recordFilters), "/api/v1/queue", "records"
 			if c.Bool("dead") {
@@ -138,16 +139,16 @@ func depthText(d admin.Depth) string {
 func listQueue(records []admin.QueuedRecord, p printer, now time.Time) listing {
 	l := listing{head: []any{"until", "state", "what", "project", "pipeline/job", "rule", "tries", "waits for"}}
 	for _, r := range records {
-		why := strings.TrimSpace(strings.Join([]string{r.WaitsFor, r.Reason}, "\n"))
+		why := strings.TrimSpace(strings.Join([]string{r.WaitsFor, printable(r.Reason)}, "\n"))
 		until := timeText(r.Until)
-		about := cmp.Or(r.About, r.Kind)
+		about := printable(cmp.Or(r.About, r.Kind))
 		l.rows = append(l.rows, row{
 			cells: []any{until, stateText(r.State, p), about, r.Project, jobText(r.Pipeline, r.Job, r.JobName), r.Rule, strconv.Itoa(r.Tries), why + idLine(r.ID, p)},
 			paragraph: []string{
 				p.bold(about) + "  " + stateText(r.State, p),
 				dueText(r, now),
 				whereText(r.Subject),
-				r.Reason,
+				printable(r.Reason),
 				strings.TrimSpace(idLine(r.ID, p)),
 			},
 		})
@@ -202,21 +203,21 @@ func whereText(s admin.Subject) string {
 	if s.Rule != "" {
 		parts = append(parts, "rule "+s.Rule)
 	}
-	return strings.Join(parts, ", ")
+	return printable(strings.Join(parts, ", "))
 }
 
 // listDead returns the list of dead records.
 func listDead(dead []admin.DeadRecord, p printer) listing {
 	l := listing{head: []any{"buried", "what", "project", "pipeline/job", "rule", "reason"}}
 	for _, d := range dead {
-		about := cmp.Or(d.About, d.Kind)
+		about := printable(cmp.Or(d.About, d.Kind))
 		l.rows = append(l.rows, row{
-			cells: []any{timeText(d.At), about, d.Project, jobText(d.Pipeline, d.Job, d.JobName), d.Rule, d.Reason + idLine(d.ID, p)},
+			cells: []any{timeText(d.At), about, d.Project, jobText(d.Pipeline, d.Job, d.JobName), d.Rule, printable(d.Reason) + idLine(d.ID, p)},
 			paragraph: []string{
 				p.bold(about) + "  " + p.red("dead"),
 				"since " + timeText(d.At),
 				whereText(d.Subject),
-				d.Reason,
+				printable(d.Reason),
 				strings.TrimSpace(idLine(d.ID, p)),
 			},
 		})

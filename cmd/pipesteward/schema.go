@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/ruletest"
 )
@@ -28,7 +29,7 @@ func schemaCommand(stdout io.Writer) *cli.Command {
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("schema takes no arguments, but got %q", c.Args().First())}
+				return &usageError{fmt.Errorf("schema takes no arguments, but got %q", redact.URL(c.Args().First()))}
 			}
 			made := rulefile.Schema
 			if c.Bool("tests") {

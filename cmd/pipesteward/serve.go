@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 func serveCommand(stderr io.Writer) *cli.Command {
@@ -19,7 +20,7 @@ func serveCommand(stderr io.Writer) *cli.Command {
 		Flags: serveFlags(),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("serve takes no arguments, but got %q", c.Args().First())}
+				return &usageError{fmt.Errorf("serve takes no arguments, but got %q", redact.URL(c.Args().First()))}
 			}
 			o, err := readSettings(c)
 			log, logErr := newLogger(c, stderr)

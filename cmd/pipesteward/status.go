@@ -16,6 +16,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 func statusCommand(stdout io.Writer) *cli.Command {
@@ -25,7 +26,7 @@ func statusCommand(stdout io.Writer) *cli.Command {
 		Flags: append(adminFlags(), &cli.BoolFlag{Name: "json", Usage: "print JSON"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("status takes no arguments, but got %q", c.Args().First())}
+				return &usageError{fmt.Errorf("status takes no arguments, but got %q", redact.URL(c.Args().First()))}
 			}
 			var s admin.Status
 			if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/status", nil, &s); err != nil {
@@ -52,7 +53,7 @@ func printStatus(w io.Writer, s admin.Status) {
 	}
 	printParts(w, s.Parts)
 	for i, change := range s.Changes {
-		fmt.Fprintf(w, "%-8s %s\n", [2]string{"changes", ""}[min(i, 1)], changeText(change))
+		fmt.Fprintf(w, "%-8s %s\n", [2]string{"changes", ""}[min(i, 1)], printable(changeText(change)))
 	}
 	printPauses(w, s.Paused)
 }
@@ -64,10 +65,10 @@ func printQueueStatus(w io.Writer, q admin.QueueStatus) {
 		fmt.Fprintf(w, "         the oldest has been due for %s\n", event.Coarse(time.Duration(q.OldestDue*float64(time.Second))))
 	}
 	if len(q.WaitsFor) > 0 {
-		fmt.Fprintf(w, "         waiting for: %s\n", counted(q.WaitsFor))
+		fmt.Fprintf(w, "         waiting for: %s\n", printable(counted(q.WaitsFor)))
 	}
 	if len(q.DeadReasons) > 0 {
-		fmt.Fprintf(w, "         dead because: %s; see `pipesteward queue list --dead`\n", counted(q.DeadReasons))
+		fmt.Fprintf(w, "         dead because: %s; see `pipesteward queue list --dead`\n", printable(counted(q.DeadReasons)))
 	}
 }
 
@@ -110,7 +111,7 @@ func changeText(c event.Change) string {
 func printParts(w io.Writer, parts map[string]any) {
 	for _, name := range slices.Sorted(maps.Keys(parts)) {
 		if part, ok := parts[name].(map[string]any); ok && part["summary"] != nil {
-			fmt.Fprintf(w, "%-8s %v\n", name, part["summary"])
+			fmt.Fprintf(w, "%-8s %s\n", name, printable(fmt.Sprint(part["summary"])))
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
@@ -40,7 +41,7 @@ func sweepCommand(stdout, stderr io.Writer) *cli.Command {
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return &usageError{fmt.Errorf("sweep takes no arguments, but got %q: name a rule with --rule", c.Args().First())}
+				return &usageError{fmt.Errorf("sweep takes no arguments, but got %q: name a rule with --rule", redact.URL(c.Args().First()))}
 			}
 			o, err := readSettings(c)
 			log, logErr := newLogger(c, stderr)

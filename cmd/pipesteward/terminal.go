@@ -3,10 +3,15 @@ package main
 import (
 	"io"
 	"os"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // isTerminal reports whether the writer is a terminal.
@@ -38,6 +43,20 @@ func (p printer) dim(text string) string    { return p.paint("2", text) }
 func (p printer) red(text string) string    { return p.paint("31", text) }
 func (p printer) green(text string) string  { return p.paint("32", text) }
 func (p printer) yellow(text string) string { return p.paint("33", text) }
+
+// printable returns a text of somebody else for a terminal: in one line, and with a question
+// mark for each character that would steer the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case event.IsControl(r), r == utf8.RuneError:
+			return '?'
+		}
+		return r
+	}, text)
+}
 
 // newTable returns a table as all commands draw it, with its head.
 func newTable(head ...any) table.Writer {

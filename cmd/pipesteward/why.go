@@ -62,13 +62,13 @@ type storyPrinter struct {
 
 func (p storyPrinter) print(w io.Writer, s story.Story) error {
 	var b strings.Builder
-	b.WriteString(p.bold(wrap.Text(s.Answer, p.width, 0, 0)) + "\n")
+	b.WriteString(p.bold(wrap.Text(printable(s.Answer), p.width, 0, 0)) + "\n")
 	for _, note := range s.Notes {
 		p.item(&b, "! ", note, p.yellow)
 	}
-	b.WriteString("\n" + wrap.Text(subjectLine(s), p.width, 0, 2) + "\n")
+	b.WriteString("\n" + wrap.Text(printable(subjectLine(s)), p.width, 0, 2) + "\n")
 	if s.URL != "" {
-		b.WriteString(p.dim(s.URL) + "\n")
+		b.WriteString(p.dim(printable(s.URL)) + "\n")
 	}
 	p.rules(&b, s)
 	p.timeline(&b, s.Timeline)
@@ -113,7 +113,7 @@ func (p storyPrinter) rules(b *strings.Builder, s story.Story) {
 	if len(s.Rules) == 0 {
 		return
 	}
-	p.heading(b, wrap.Text("What the rules made of "+s.Of, p.width, 0, 2))
+	p.heading(b, wrap.Text(printable("What the rules made of "+s.Of), p.width, 0, 2))
 	for i, r := range s.Rules {
 		if i == maxRulesShown {
 			fmt.Fprintf(b, "  %s and %d more: --json lists them\n", p.dim("·"), len(s.Rules)-i)
@@ -132,7 +132,7 @@ func (p storyPrinter) rules(b *strings.Builder, s story.Story) {
 		if r.File != "" {
 			place = fmt.Sprintf("  (%s:%d)", path.Base(r.File), r.Line)
 		}
-		b.WriteString("  " + mark + " " + wrap.Text(r.Rule+" "+r.Text+place, p.width, 4, 6) + "\n")
+		b.WriteString("  " + mark + " " + wrap.Text(printable(r.Rule+" "+r.Text+place), p.width, 4, 6) + "\n")
 	}
 }
 
@@ -153,7 +153,7 @@ func (p storyPrinter) timeline(b *strings.Builder, items []story.Item) {
 			b.WriteString("  " + p.dim(day) + "\n")
 		}
 		const indent = 12
-		line := wrap.Text(item.Text, p.width, indent, indent)
+		line := wrap.Text(printable(item.Text), p.width, indent, indent)
 		if item.Failed {
 			line = p.red(line)
 		}
@@ -178,8 +178,8 @@ func (p storyPrinter) list(b *strings.Builder, title string, lines []string) {
 // unbroken, so that it can be copied.
 func (p storyPrinter) item(b *strings.Builder, mark, line string, paint func(string) string) {
 	line, command, is := strings.Cut(line, "\n")
-	b.WriteString(paint(mark+wrap.Text(line, p.width, len(mark), len(mark))) + "\n")
+	b.WriteString(paint(mark+wrap.Text(printable(line), p.width, len(mark), len(mark))) + "\n")
 	if is {
-		b.WriteString(strings.Repeat(" ", len(mark)+2) + p.bold(command) + "\n")
+		b.WriteString(strings.Repeat(" ", len(mark)+2) + p.bold(printable(command)) + "\n")
 	}
 }

@@ -136,7 +136,9 @@ func (a *admin) resume(c echo.Context) error {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
 	p, err := scopeOf(req.Project, req.Rule)
+	by := actor(c, req.By)
 	if err == nil {
+		p.By = by
 		err = p.Check(a.Now())
 	}
 	if err != nil {
@@ -147,7 +149,6 @@ func (a *admin) resume(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	by := actor(c, req.By)
 	if req.Every {
 		if _, err := a.Pauses.ResumeAll(ctx, by); err != nil {
 			return a.unavailable(c, err)

@@ -55,12 +55,15 @@ func (a *admin) steer(c echo.Context, action string, change func(ctx context.Con
 	if err == nil && max(len(req.By), len(req.Reason)) > maxText {
 		err = fmt.Errorf("a text of the request has more than %d bytes", maxText)
 	}
+	req.By = actor(c, req.By)
+	if err == nil {
+		err = event.CheckWords(req.By, req.Reason)
+	}
 	if err != nil {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	req.By = actor(c, req.By)
 	response, err := change(ctx, id, req)
 	var state *event.StateError
 	switch {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // Config says who may use the admin address.
@@ -120,11 +122,11 @@ func parseExternalURL(s string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSuffix(s, "/"))
 	switch {
 	case err != nil || !slices.Contains([]string{"http", "https"}, u.Scheme) || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return nil, fmt.Errorf("%q is not a scheme and a host, like https://pipesteward.example.com", s)
+		return nil, fmt.Errorf("%q is not a scheme and a host, like https://pipesteward.example.com", redact.URL(s))
 	case u.Scheme == "http" && !IsLoopbackHost(u.Host):
 		return nil, fmt.Errorf("%q is not https:\n"+
 			"sessions and tokens would be readable on the way. Give the address TLS by\n"+
-			"--admin-web-config, or put a proxy with TLS in front", s)
+			"--admin-web-config, or put a proxy with TLS in front", redact.URL(s))
 	}
 	return u, nil
 }

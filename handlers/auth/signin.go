@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // The routes of the kind oidc.
@@ -95,10 +96,14 @@ func checkOIDC(cfg OIDCConfig, externalURL string) (wrong ConfigErrors) {
 	if cfg.SessionLifetime <= 0 {
 		wrong.add("admin-session-lifetime", errors.New("a sign-in must last for some time, like 8h"))
 	}
-	if issuer, err := url.Parse(cfg.Issuer); err != nil || issuer.Host == "" {
-		wrong.add("admin-oidc-issuer", fmt.Errorf("%q is not the URL of a GitLab", cfg.Issuer))
-	} else if issuer.Scheme != "https" && !IsLoopbackHost(issuer.Host) {
-		wrong.add("admin-oidc-issuer", fmt.Errorf("%q is not https: anybody on the way could sign in as anybody", cfg.Issuer))
+	issuer, err := url.Parse(cfg.Issuer)
+	switch shown := redact.URL(cfg.Issuer); {
+	case err != nil || issuer.Host == "":
+		wrong.add("admin-oidc-issuer", fmt.Errorf("%q is not the URL of a GitLab", shown))
+	case issuer.User != nil || issuer.RawQuery != "" || issuer.Fragment != "":
+		wrong.add("admin-oidc-issuer", fmt.Errorf("%q has more than the address of a GitLab: leave user, password, query (?...) and fragment (#...) out", shown))
+	case issuer.Scheme != "https" && !IsLoopbackHost(issuer.Host):
+		wrong.add("admin-oidc-issuer", fmt.Errorf("%q is not https: anybody on the way could sign in as anybody", shown))
 	}
 	return wrong
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -56,10 +57,12 @@ func (p Pause) Check(now time.Time) error {
 		return fmt.Errorf("%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either", p.Project)
 	case max(len(p.Project), len(p.Rule), len(p.By), len(p.Reason)) > maxPauseText:
 		return fmt.Errorf("a text of the pause has more than %d bytes", maxPauseText)
+	case strings.ContainsFunc(p.Project+p.Rule, IsControl):
+		return errors.New("a pattern or a rule's name has no line breaks or other control characters: leave them out")
 	case p.Ended(now):
 		return fmt.Errorf("the pause would end at %s, which is past", p.Until.Format(time.RFC3339))
 	}
-	return nil
+	return CheckWords(p.By, p.Reason)
 }
 
 // Ended reports whether the pause has ended at the given time.

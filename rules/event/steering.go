@@ -2,7 +2,10 @@ package event
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Reasons for which a record of the queue waits: the values of Wait.For.
@@ -66,6 +69,23 @@ const (
 	ChangeDrop    = "drop"
 	ChangeReload  = "reload"
 )
+
+// IsControl reports whether a character steers a terminal, or the direction of what is
+// written, instead of being shown. Line breaks are such characters.
+func IsControl(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+}
+
+// CheckWords returns an error if what a person says of a change, who makes it and why, is
+// not text of one line: other people read it on terminals and in logs.
+func CheckWords(by, reason string) error {
+	for _, text := range []struct{ name, value string }{{"by", by}, {"reason", reason}} {
+		if strings.ContainsFunc(text.value, IsControl) {
+			return fmt.Errorf("%q has line breaks or other control characters: write it in one line, without colours", text.name)
+		}
+	}
+	return nil
+}
 
 // Change is a change that a person made to a running server.
 type Change struct {

@@ -18,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store/redis"
 )
@@ -106,7 +107,7 @@ func checkStore(setting string) error {
 		return redis.CheckURL(setting)
 	}
 	scheme, _, _ := strings.Cut(setting, ":")
-	return fmt.Errorf("%q is not a kind of store: write bolt:PATH, like bolt:pipesteward.db, or the URL of a Redis, like redis://host:6379", scheme)
+	return fmt.Errorf("%q is not a kind of store: write bolt:PATH, like bolt:pipesteward.db, or the URL of a Redis, like redis://host:6379", redact.URL(scheme))
 }
 
 // checkGitLabToken returns what is wrong with an access token.
@@ -128,7 +129,7 @@ func checkAddress(address string) error {
 		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port)
 	}
 	if err != nil {
-		return fmt.Errorf("%q is no address to listen on: write :8080, or 127.0.0.1:8080 for this machine only", address)
+		return fmt.Errorf("%q is no address to listen on: write :8080, or 127.0.0.1:8080 for this machine only", redact.URL(address))
 	}
 	return nil
 }
