@@ -104,8 +104,6 @@ var slackScopes = []struct{ scope, without string }{
 func checkSlackScopes(ctx context.Context, x *exam) []Finding {
 	bot, err := x.theBot(ctx)
 	switch {
-	case errors.Is(err, errNoSlack):
-		return nil
 	case err != nil:
 		return slackNotChecked(err)
 	case bot.Scopes == nil:
@@ -131,8 +129,6 @@ func checkSlackScopes(ctx context.Context, x *exam) []Finding {
 func checkSlackChannels(ctx context.Context, x *exam) []Finding {
 	bot, err := x.theBot(ctx)
 	switch {
-	case errors.Is(err, errNoSlack):
-		return nil
 	case err != nil:
 		return slackNotChecked(err)
 	case x.Rules == nil:
@@ -180,7 +176,12 @@ func checkSlackChannels(ctx context.Context, x *exam) []Finding {
 	return found
 }
 
+// slackNotChecked says why a check that needs Slack could not be made; nothing without a
+// Slack token, which checkSlackToken reports.
 func slackNotChecked(err error) []Finding {
+	if errors.Is(err, errNoSlack) {
+		return nil
+	}
 	seen := "not checked, because Slack refuses: " + firstLine(err)
 	if refused, is := errors.AsType[*slack.Error](err); is {
 		seen = "not checked, because Slack says " + refused.Code
