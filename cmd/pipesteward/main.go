@@ -39,26 +39,7 @@ func main() {
 // documents.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	onUsage := func(_ context.Context, _ *cli.Command, err error, _ bool) error { return &usageError{err} }
-	commands := []*cli.Command{
-		serveCommand(stderr),
-		checkCommand(stdout),
-		explainCommand(stdout),
-		testCommand(stdout),
-		sweepCommand(stdout, stderr),
-		catchUpCommand(stdout, stderr),
-		hooksCommand(stdout, stderr),
-		decisionsCommand(stdout, stderr),
-		deliveriesCommand(stdout, stderr),
-		queueCommand(stdout, stderr),
-		ciCommand(stdout, stderr),
-		pauseCommand(stdout),
-		resumeCommand(stdout),
-		statusCommand(stdout),
-		whyCommand(stdout),
-		doctorCommand(stdout, stderr),
-		schemaCommand(stdout),
-		demoCommand(stdout),
-	}
+	commands := commands(stdout, stderr)
 	for _, c := range commands {
 		for _, c := range append([]*cli.Command{c}, c.Commands...) {
 			c.OnUsageError = onUsage
@@ -97,6 +78,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// commands returns all commands.
+func commands(stdout, stderr io.Writer) []*cli.Command {
+	return []*cli.Command{
+		serveCommand(stderr),
+		checkCommand(stdout),
+		explainCommand(stdout),
+		testCommand(stdout),
+		sweepCommand(stdout, stderr),
+		catchUpCommand(stdout, stderr),
+		hooksCommand(stdout, stderr),
+		decisionsCommand(stdout, stderr),
+		deliveriesCommand(stdout, stderr),
+		queueCommand(stdout, stderr),
+		ciCommand(stdout, stderr),
+		pauseCommand(stdout),
+		resumeCommand(stdout),
+		statusCommand(stdout),
+		whyCommand(stdout),
+		doctorCommand(stdout, stderr),
+		schemaCommand(stdout),
+		demoCommand(stdout),
+	}
 }
 
 // errReported is a failure that a command has already reported.
