@@ -196,7 +196,7 @@ func TestBadStarts(t *testing.T) {
 		{"a store in no directory", []string{"serve", "--rules", good, "--store", "bolt:" + filepath.Join(dir, "no", "such.db")}, 1, []string{"no"}},
 		{"a rate that is none", []string{"serve", "--rules", good, "--gitlab-rate", "fast"}, 1, []string{"like 300/1m"}},
 		{"a log window that is none", []string{"serve", "--rules", good, "--log-window", "0"}, 1, []string{"--log-window", "from 1 to 104857600"}},
-		{"webhooks to keep, and no address", []string{"serve", "--rules", good, "--ensure-hooks"}, 1, []string{"--webhook-url: --ensure-hooks needs it"}},
+		{"webhooks to keep, and no address", []string{"serve", "--rules", good, "--ensure-hooks"}, 1, []string{"--webhook-url: it is missing: the public URL that GitLab posts to"}},
 		{"a webhook address with another path", []string{"serve", "--rules", good, "--webhook-url", "https://me:hush-hush@bot.example.com/x"}, 1, []string{"--webhook-url", "does not end in /webhooks/gitlab"}},
 		{"no GitLab token", []string{"serve", "--rules", good, "--store", database}, 1, []string{"--gitlab-token: it is missing", "PIPESTEWARD_GITLAB_TOKEN_FILE"}},
 		{"a GitLab that is no URL", []string{"serve", "--rules", good, token, "--store", database, "--gitlab-url", "gitlab.example.com"}, 1, []string{"--gitlab-url"}},

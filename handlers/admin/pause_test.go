@@ -215,7 +215,7 @@ func TestPauseOfNothing(t *testing.T) {
 		{name: "GitLab does not answer", body: `{"project": "mobile/app"}`},
 		{name: "no such project", body: `{"project": "platform/shpo"}`, gitlab: inGitLab{"mobile/app"}, warning: []string{doubt, `\"platform/shpo\"`, `pause \"platform/shpo/**\"`}},
 		{name: "a group", body: `{"project": "platform"}`, gitlab: inGitLab{"mobile/app"}, warning: []string{doubt, `if it is a group, pause \"platform/**\"`}},
-		{name: "no such glob", body: `{"project": "platfrom/**"}`, gitlab: inGitLab{"mobile/app"}, warning: []string{doubt, `\"platfrom/**\"`}},
+		{name: "no such glob", body: `{"project": "mobil/**"}`, gitlab: inGitLab{"mobile/app"}, warning: []string{doubt, `\"mobil/**\"`}},
 	} {
 		db := openStore(t, clock)
 		admin := described(t, admin.New(admin.Config{
