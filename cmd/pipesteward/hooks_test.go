@@ -192,6 +192,7 @@ func TestHooksArgumentsReplaceProjects(t *testing.T) {
 func TestHooksUsage(t *testing.T) {
 	env := newEnvironment(t)
 	env.gitlab.AddProject(gitlabtest.Project{Path: "a/shop"})
+	env.gitlab.AddProject(gitlabtest.Project{Path: "a/theirs", Role: gitlabtest.Developer})
 	const address = "https://bot.example.com/webhooks/gitlab"
 	for _, c := range []struct {
 		name string
@@ -207,6 +208,8 @@ func TestHooksUsage(t *testing.T) {
 		{"another path", []string{"ensure", "--webhook-url", "https://bot.example.com", "a/shop"}, 1, []string{"--webhook-url", "write for instance " + address}},
 		{"an earlier URL that is none", []string{"ensure", "--webhook-url", address, "--webhook-token", "x", "--replace-url", "old", "a/shop"}, 1, []string{"--replace-url"}},
 		{"nothing to be found", []string{"list", "a/gone"}, 1, nil},
+		{"nothing to be read", []string{"list", "a/theirs"}, 1, nil},
+		{"one of two can be read", []string{"list", "a/theirs", "a/shop"}, 0, nil},
 		{"one of two is not to be found", []string{"list", "a/shop", "a/gone"}, 1, nil},
 		{"the same as JSON", []string{"list", "--json", "a/shop", "a/gone"}, 1, nil},
 	} {
