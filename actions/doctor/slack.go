@@ -22,8 +22,9 @@ func (x *exam) channels() map[string]string {
 	}
 	for _, r := range x.Rules.All() {
 		for _, to := range r.Notify {
-			if _, is := named[to.To.Channel]; !is && to.To.Channel != "" {
-				named[to.To.Channel] = fmt.Sprintf("rule %q", r.Name)
+			channel := to.Channel.Constant()
+			if _, is := named[channel]; !is && channel != "" && channel != event.ChannelAuthor {
+				named[channel] = fmt.Sprintf("rule %q", r.Name)
 			}
 		}
 	}
