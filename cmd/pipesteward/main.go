@@ -21,8 +21,6 @@ import (
 	_ "time/tzdata" // for schedules, where the machine has no time zones
 
 	"github.com/urfave/cli/v3"
-
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 func main() {
@@ -38,39 +36,12 @@ func main() {
 // failure, 2 for a command line that makes no sense, or the status that a command
 // documents.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	onUsage := func(_ context.Context, _ *cli.Command, err error, _ bool) error { return &usageError{err} }
-	commands := commands(stdout, stderr)
-	for _, c := range commands {
-		for _, c := range append([]*cli.Command{c}, c.Commands...) {
-			c.OnUsageError = onUsage
-			c.DisableSliceFlagSeparator = true // a secret may hold a comma
-		}
-	}
-	root := &cli.Command{
-		Name:                  "pipesteward",
-		Usage:                 "keeps GitLab pipelines moving",
-		Version:               version(),
-		Writer:                stdout,
-		ErrWriter:             stderr,
-		Suggest:               true,
-		EnableShellCompletion: true,
-		Commands:              commands,
-		OnUsageError:          onUsage,
-		Action: func(_ context.Context, c *cli.Command) error {
-			if word := c.Args().First(); word != "" {
-				return &usageError{fmt.Errorf("there is no command %q: `pipesteward help` lists them", redact.URL(word))}
-			}
-			return cli.ShowRootCommandHelp(c)
-		},
-		// run prints the error and returns the status itself.
-		ExitErrHandler: func(context.Context, *cli.Command, error) {},
-	}
-	if err := root.Run(ctx, args); err != nil {
+	if err := commandTree(stdout, stderr).Run(ctx, args); err != nil {
 		if result, ok := errors.AsType[*statusError](err); ok {
 			return result.status
 		}
 		if !errors.Is(err, errReported) {
-			fmt.Fprintf(stderr, "pipesteward: %v\n", err)
+			fmt.Fprintf(stderr, "pipesteward: %s\n", printableLines(err.Error()))
 		}
 		if _, ok := errors.AsType[*usageError](err); ok {
 			return 2
@@ -80,9 +51,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// commands returns all commands.
-func commands(stdout, stderr io.Writer) []*cli.Command {
-	return []*cli.Command{
+// commandTree returns the tree of all commands.
+func commandTree(stdout, stderr io.Writer) *cli.Command {
+	commands := []*cli.Command{
 		serveCommand(stderr),
 		checkCommand(stdout),
 		explainCommand(stdout),
@@ -102,6 +73,28 @@ func commands(stdout, stderr io.Writer) []*cli.Command {
 		schemaCommand(stdout),
 		demoCommand(stdout),
 	}
+	root := &cli.Command{
+		Name:  "pipesteward",
+		Usage: "keeps GitLab pipelines moving",
+		Description: "Exit status: 0 for success, 1 for failure, 2 for a command line that makes no sense; commands whose status says more\n" +
+			"describe it. Errors go to standard error, also with --json, which prints whole JSON or nothing on standard output.",
+		Version:               version(),
+		Writer:                stdout,
+		ErrWriter:             stderr,
+		EnableShellCompletion: true,
+		Commands:              commands,
+
+		ConfigureShellCompletionCommand: func(c *cli.Command) {
+			c.Hidden, c.Usage = false, "print a script that completes commands and flags in a shell"
+			c.Description = "Load it in the shell's startup file, for instance in ~/.bashrc:\n\n" +
+				"   source <(pipesteward completion bash)"
+			prepare(c)
+		},
+		// run prints the error and returns the status itself.
+		ExitErrHandler: func(context.Context, *cli.Command, error) {},
+	}
+	prepare(root)
+	return root
 }
 
 // errReported is a failure that a command has already reported.
@@ -112,11 +105,6 @@ var errReported = errors.New("failed")
 type statusError struct{ status int }
 
 func (e *statusError) Error() string { return "exit status " + strconv.Itoa(e.status) }
-
-// usageError is a command line that makes no sense.
-type usageError struct{ error }
-
-func (e *usageError) Unwrap() error { return e.error }
 
 // release is the version of a build without the repository, like that of the
 // container: -ldflags "-X main.release=v1.2.3".
