@@ -24,6 +24,9 @@ GitLab sends the source of a pipeline, its variables, its stages and its merge r
 events of pipelines only. Write the rule ` + "`on: pipeline`" + `, or call a function that requests
 the value of GitLab: ` + "`merge_request_details()`" + `, ` + "`jobs()`" + `.`,
 	rule: func(p *pass) {
+		if p.rule.On == event.KindPipeline { // to read the job is an error where there is none
+			return
+		}
 		for _, e := range p.rule.Expressions {
 			for _, field := range event.Absent[p.rule.On] {
 				absentFieldIn(p, e, field)
