@@ -132,12 +132,23 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 }
 
 // Notifies reports whether there are Notices of the outcome. It renders no text.
-func (rs *Rules) Notifies(o event.Outcome) bool {
-	notifies := func(name string) bool {
+func (rs *Rules) Notifies(o event.Outcome) bool { return len(rs.Channels(o)) > 0 }
+
+// Channels returns the channels of the Notices of the outcome. It renders no text.
+func (rs *Rules) Channels(o event.Outcome) []string {
+	var channels []string
+	for _, name := range append([]string{o.Rule}, o.AlsoWantedBy...) {
 		r := rs.byName[name]
-		return r != nil && slices.ContainsFunc(r.Receivers, func(n Receiver) bool { return slices.Contains(n.When, o.Result) })
+		if r == nil {
+			continue
+		}
+		for _, n := range r.Receivers {
+			if slices.Contains(n.When, o.Result) && !slices.Contains(channels, n.Channel) {
+				channels = append(channels, n.Channel)
+			}
+		}
 	}
-	return notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
+	return channels
 }
 
 // render returns the notice's text; "" if it has none or can't be rendered.

@@ -56,7 +56,7 @@ type Metrics interface {
 // Config configures a Notifier; all fields but Receiver are required.
 type Config struct {
 	Journal  Journal
-	Receiver Receiver                // nil: outcomes are journalled and logged only
+	Receiver Receiver                // nil: outcomes are journalled and logged only, each with who was not notified of it
 	Rules    func() *rules.Rules     // those in force
 	Facts    func() expression.Facts // for the texts about one outcome
 	Metrics  Metrics

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -30,6 +31,9 @@ func OutcomeRecord(o event.Outcome) (store.Record, error) {
 // makes the changes, writes o to the journal and, if its rule names a channel for it, queues
 // the notification.
 func (n *Notifier) DoneWith(ctx context.Context, l *worker.Lease, o event.Outcome, c store.Changes) error {
+	if n.Receiver == nil {
+		o.Notifications = n.notSent(o)
+	}
 	body, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -82,8 +86,26 @@ func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) erro
 	if err := l.DoneWith(ctx, changes); err != nil {
 		return err
 	}
+	o.Notifications = notified
 	n.ended(o)
 	return nil
+}
+
+// noReceiver is the error of a notification when there is no receiver.
+const noReceiver = "there is no Slack token, see --slack-token"
+
+// notSent returns, when there is no receiver, the notifications of an outcome that its
+// rules want.
+func (n *Notifier) notSent(o event.Outcome) []event.Notification {
+	if !worthNotice(o) {
+		return nil
+	}
+	var all []event.Notification
+	for _, channel := range n.Rules().Channels(o) {
+		n.Metrics.Notification(slack, "no_token")
+		all = append(all, event.Notification{At: n.Now().UTC(), Receiver: slack, Channel: channel, Error: noReceiver})
+	}
+	return all
 }
 
 // worthNotice reports whether an outcome is not told by others: of a run of a
@@ -115,13 +137,22 @@ func (n *Notifier) ended(o event.Outcome) {
 	if o.Result == event.ResultFailed || o.Result == event.ResultGaveUp {
 		level = slog.LevelWarn
 	}
-	n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
+	var missed []string
+	for _, notification := range o.NotNotified() {
+		level = slog.LevelWarn
+		missed = append(missed, notification.Channel)
+	}
+	n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String(),
+		"not_notified", strings.Join(missed, ", "))...)
 }
 
 // notify notifies the channels that the outcome's rule names, and returns what came of
 // that. It returns an error while the notification of a channel can succeed later.
 func (n *Notifier) notify(ctx context.Context, o event.Outcome) (notified []event.Notification, err error) {
-	if n.Receiver == nil || !worthNotice(o) {
+	if n.Receiver == nil {
+		return n.notSent(o), nil
+	}
+	if !worthNotice(o) {
 		return nil, nil
 	}
 	notices, errs := n.Rules().Notices(ctx, o, n.Facts(), n.Receiver.Escape)
