@@ -43,9 +43,9 @@ func (r *Rule) programs() []*vm.Program {
 			all = append(all, in.Programs()...)
 		}
 	}
-	for _, receiver := range r.Receivers {
-		if receiver.Text != nil {
-			all = append(all, receiver.Text.Programs()...)
+	for _, n := range r.Notify {
+		if n.Text != nil {
+			all = append(all, n.Text.Programs()...)
 		}
 	}
 	return all

@@ -2,21 +2,21 @@ package rules
 
 // Summary describes a rule, for people.
 type Summary struct {
-	Name    string   `json:"name"`
-	File    string   `json:"file"`
-	Line    int      `json:"line"`
-	Hash    string   `json:"hash"` // SHA-256 of the file, in hex
-	On      string   `json:"on"`
-	Cron    string   `json:"cron,omitzero"`
-	If      string   `json:"if,omitzero"`
-	Actions []string `json:"actions,omitempty"` // verbs
-	Notify  []Notify `json:"notify,omitempty"`
-	Stop    bool     `json:"stop,omitzero"`
-	DryRun  bool     `json:"dry_run,omitzero"`
+	Name    string          `json:"name"`
+	File    string          `json:"file"`
+	Line    int             `json:"line"`
+	Hash    string          `json:"hash"` // SHA-256 of the file, in hex
+	On      string          `json:"on"`
+	Cron    string          `json:"cron,omitzero"`
+	If      string          `json:"if,omitzero"`
+	Actions []string        `json:"actions,omitempty"` // verbs
+	Notify  []NotifySummary `json:"notify,omitempty"`
+	Stop    bool            `json:"stop,omitzero"`
+	DryRun  bool            `json:"dry_run,omitzero"`
 }
 
-// Notify names the outcomes that a rule sends to a channel.
-type Notify struct {
+// NotifySummary names the outcomes that a rule sends to a channel.
+type NotifySummary struct {
 	Channel string   `json:"channel"`
 	When    []string `json:"when"`
 }
@@ -36,10 +36,10 @@ func (rs *Rules) Summaries() []Summary {
 	return all
 }
 
-func (r *Rule) notify() []Notify {
-	var all []Notify
-	for _, n := range r.Receivers {
-		all = append(all, Notify{n.Channel, n.When})
+func (r *Rule) notify() []NotifySummary {
+	var all []NotifySummary
+	for _, n := range r.Notify {
+		all = append(all, NotifySummary{n.To.Channel, n.When})
 	}
 	return all
 }

@@ -21,13 +21,13 @@ func (x *exam) channels() map[string]string {
 		return named
 	}
 	for _, r := range x.Rules.All() {
-		for _, to := range r.Receivers {
-			if _, is := named[to.Channel]; !is && to.Channel != "" {
-				named[to.Channel] = fmt.Sprintf("rule %q", r.Name)
+		for _, to := range r.Notify {
+			if _, is := named[to.To.Channel]; !is && to.To.Channel != "" {
+				named[to.To.Channel] = fmt.Sprintf("rule %q", r.Name)
 			}
 		}
 	}
-	if storm := x.Rules.Storm().Channel; storm != "" && named[storm] == "" {
+	if storm := x.Rules.Storm().To.Channel; storm != "" && named[storm] == "" {
 		named[storm] = "storms and outages"
 	}
 	return named

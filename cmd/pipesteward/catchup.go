@@ -19,6 +19,8 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/metrics"
+	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
@@ -161,7 +163,7 @@ func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, l
 		return err
 	}
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: receiver, Rules: inForce,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: notify.Slack(receiver), Escape: slack.Escape, Rules: inForce,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, SeenTTL: o.SeenTTL(),
 	})
 	return workOff(ctx, runner, db, stderr)

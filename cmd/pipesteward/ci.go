@@ -22,6 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/ownpipeline"
+	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
@@ -127,11 +128,14 @@ func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.
 		config := actions.Config{
 			Queue: db, Journal: db, Guard: db, GitLab: gl, Rules: func() *rules.Rules { return loaded },
 			Now: time.Now, Log: log, Metrics: metrics.New(prometheus.NewRegistry()), Workers: o.Workers(), NativeRetry: o.NativeRetryWait, Own: own,
+			Escape: slack.Escape,
 		}
 		if o.SlackToken != "" {
-			if config.Receiver, err = app.NewReceiver(o, db, log); err != nil {
+			receiver, err := app.NewReceiver(o, db, log)
+			if err != nil {
 				return err
 			}
+			config.Receivers = notify.Slack(receiver)
 		}
 		run := ownpipeline.Run{
 			Store: db, Runner: actions.New(config), GitLab: gl, Now: time.Now, Grace: app.WorkGrace, AtMost: wait,

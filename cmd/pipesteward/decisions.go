@@ -149,7 +149,7 @@ func (p decisionPrinter) reason(o event.Outcome) string {
 		lines = append(lines, p.colour.dim("id "+o.ID))
 	}
 	for _, n := range o.NotNotified() {
-		lines = append(lines, p.colour.red(printable(fmt.Sprintf("%s not notified: %s", n.Channel, n.Error))))
+		lines = append(lines, p.colour.red(printable(fmt.Sprintf("%s not notified: %s", n.Address, n.Error))))
 	}
 	return strings.Join(lines, "\n")
 }

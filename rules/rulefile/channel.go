@@ -5,12 +5,18 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // unusable is the channel in place of one with a mistake, which has been recorded: it
 // is not missing, too.
 const unusable = "?"
+
+// slackChannel is the address of a channel.
+func slackChannel(channel string) event.Address {
+	return event.Address{Receiver: event.ReceiverSlack, Channel: channel}
+}
 
 // channel reads the name or the id of a Slack channel.
 func channel(to *string) schema.Schema {

@@ -107,7 +107,7 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 		),
 		schema.Key(
 			"notify", "Which notifications are sent. Without `actions`, the rule only notifies that it matched.",
-			notifications(schema.List(&r.Receivers, 1, func(v *rules.Receiver) schema.Schema { return rd.notice(r, v, d) })),
+			notifications(schema.List(&r.Notify, 1, func(v *rules.Notify) schema.Schema { return rd.notice(r, v, d) })),
 		),
 		schema.Key("stop", "When this rule matches, the rules after it are not evaluated. Without `actions` and `notify`, that is all the rule does: what it matches is left alone.", schema.Bool(&r.Stop)),
 		schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab. Without it: as `defaults` says.", schema.Bool(&r.DryRun)),
@@ -186,7 +186,7 @@ func reviewSchedule(f *schema.Document, r *rules.Rule, n *yaml.Node) {
 	if r.On != event.KindSchedule || !erases(r) {
 		return
 	}
-	for i, notice := range r.Receivers {
+	for i, notice := range r.Notify {
 		if notice.Text != nil && len(r.Actions) == 1 {
 			entry := schema.Resolve(schema.Resolve(schema.Value(n, "notify")).Content[i])
 			f.FailAt(schema.Value(entry, "text"), "an erase on a schedule sends one notification for each run, with a fixed text: omit `text`")
@@ -209,8 +209,8 @@ func (rd *reader) jobPurpose(r *rules.Rule) expression.Purpose {
 	return expression.Purpose{On: r.On, HasJob: true, Classes: rd.set.classes}
 }
 
-func (rd *reader) notice(r *rules.Rule, v *rules.Receiver, d defaults) schema.Schema {
-	v.When, v.Channel = defaultWhen, d.channel
+func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Schema {
+	v.When, v.To = defaultWhen, slackChannel(d.channel)
 	purpose := rd.eventPurpose
 	if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return !event.OfPipeline(a.Verb) }) {
 		purpose = rd.jobPurpose
@@ -220,7 +220,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Receiver, d defaults) schema.Sc
 			"when", "The outcomes worth a message.",
 			outcomes(&v.When),
 		),
-		schema.Key("channel", "The Slack channel to notify, like \"#ci\". Without it: the one in `defaults`.", channel(&v.Channel)),
+		schema.Key("channel", "The Slack channel to notify, like \"#ci\". Without it: the one in `defaults`.", channel(&v.To.Channel)),
 		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome.", rd.template(&v.Text, func() expression.Purpose { return purpose(r) })),
 	}, inNotify)
 	return schema.Schema{
@@ -230,12 +230,12 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Receiver, d defaults) schema.Sc
 				return
 			}
 			keys.Read(f, n, what)
-			if v.Channel == "" && n.Kind == yaml.MappingNode {
+			if v.To.Channel == "" && n.Kind == yaml.MappingNode {
 				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults")
 			}
-			for _, other := range r.Receivers {
+			for _, other := range r.Notify {
 				if result := clash(*v, other); result != "" {
-					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and channel", result, v.Channel)
+					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and channel", result, v.To.Channel)
 				}
 			}
 		},
@@ -243,11 +243,11 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Receiver, d defaults) schema.Sc
 	}
 }
 
-// clash returns an outcome that both receivers send to the same channel; "" if
+// clash returns an outcome that both entries send to the same channel; "" if
 // there is none.
-func clash(v, other rules.Receiver) string {
+func clash(v, other rules.Notify) string {
 	for _, result := range v.When {
-		if v.Channel == other.Channel && slices.Contains(other.When, result) {
+		if v.To == other.To && slices.Contains(other.When, result) {
 			return result
 		}
 	}

@@ -143,7 +143,7 @@ func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
 	expected, _ := t.mentioned(*e)
 	e.messages = map[string][]expectedMessage{}
 	for result := range expected.messages {
-		var sent []rules.Notice
+		var sent []event.Notice
 		for _, d := range e.decisions {
 			notices, errs := t.file.Rules.Notices(ctx, event.Outcome{Decision: d, Result: result}, &t.gitlab, func(s string) string { return s })
 			for _, err := range errs {
