@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -143,7 +144,7 @@ func (d *OnDemand) round(ctx context.Context, r request) {
 	}
 	r.round.Ended, r.round.Found = f.Now().UTC(), event.CatchUpFound(found)
 	if more := len(found.Problems) - maxProblems; more > 0 {
-		r.round.Found.Problems = append(found.Problems[:maxProblems:maxProblems], event.SweepProblem{Reason: fmt.Sprintf("and %d more problems", more), Times: 1})
+		r.round.Found.Problems = slices.Concat(found.Problems[:maxProblems], []event.SweepProblem{{Reason: fmt.Sprintf("and %d more problems", more), Times: 1}})
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -276,13 +276,19 @@ func TestExplainNamesWhatIsUnknown(t *testing.T) {
 		want []unknownField
 	}{
 		{event.KindJob, []unknownField{
-			{"job.runner.tags", []string{"all-of-a-job"}}, {"job.environment", []string{"all-of-a-job"}}, {"pipeline.upstream", []string{"all-of-a-job"}},
+			{"job.runner.tags", []string{"all-of-a-job"}},
+			{"job.environment", []string{"all-of-a-job"}},
+			{"pipeline.upstream", []string{"all-of-a-job"}},
 			{"user.email", []string{"all-of-a-job"}},
 		}},
 		{event.KindPipeline, []unknownField{
-			{"pipeline.variables", []string{"all-of-a-pipeline"}}, {"pipeline.protected_ref", []string{"all-of-a-pipeline"}}, {"pipeline.upstream", []string{"all-of-a-pipeline"}},
-			{"pipeline.jobs[].manual", []string{"all-of-a-pipeline"}}, {"pipeline.jobs[].runner.tags", []string{"all-of-a-pipeline"}},
-			{"pipeline.jobs[].environment", []string{"all-of-a-pipeline"}}, {"user.email", []string{"all-of-a-pipeline"}},
+			{"pipeline.variables", []string{"all-of-a-pipeline"}},
+			{"pipeline.protected_ref", []string{"all-of-a-pipeline"}},
+			{"pipeline.upstream", []string{"all-of-a-pipeline"}},
+			{"pipeline.jobs[].manual", []string{"all-of-a-pipeline"}},
+			{"pipeline.jobs[].runner.tags", []string{"all-of-a-pipeline"}},
+			{"pipeline.jobs[].environment", []string{"all-of-a-pipeline"}},
+			{"user.email", []string{"all-of-a-pipeline"}},
 		}},
 	} {
 		hook, api := c.both(tt.kind)
