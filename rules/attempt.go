@@ -48,5 +48,7 @@ func (r *Rule) dependsOnAttempt() bool {
 			}
 		}
 	}
-	return slices.ContainsFunc(r.Notify, func(n Notify) bool { return n.Text != nil && n.Text.ReadsAttempt() })
+	return slices.ContainsFunc(r.Notify, func(n Notify) bool {
+		return slices.ContainsFunc(n.templates(), func(t *expression.Template) bool { return t.ReadsAttempt() })
+	})
 }

@@ -44,8 +44,8 @@ func (r *Rule) programs() []*vm.Program {
 		}
 	}
 	for _, n := range r.Notify {
-		if n.Text != nil {
-			all = append(all, n.Text.Programs()...)
+		for _, t := range n.templates() {
+			all = append(all, t.Programs()...)
 		}
 	}
 	return all

@@ -17,8 +17,10 @@ type Summary struct {
 
 // NotifySummary names the outcomes that a rule sends to a channel.
 type NotifySummary struct {
-	Channel string   `json:"channel"`
-	When    []string `json:"when"`
+	Receiver string   `json:"receiver"`
+	Channel  string   `json:"channel,omitzero"` // as the rule file has it
+	Mention  []string `json:"mention,omitempty"`
+	When     []string `json:"when"`
 }
 
 // Summaries returns the summaries of all rules, in file order.
@@ -39,7 +41,7 @@ func (rs *Rules) Summaries() []Summary {
 func (r *Rule) notify() []NotifySummary {
 	var all []NotifySummary
 	for _, n := range r.Notify {
-		all = append(all, NotifySummary{n.To.Channel, n.When})
+		all = append(all, NotifySummary{n.Receiver, n.Channel.Source, n.Mention, n.When})
 	}
 	return all
 }

@@ -25,7 +25,6 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -34,28 +33,28 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "catch-up",
 		Usage: "find events that no webhook delivered, and handle them",
-		Description: "Reads once all projects that ever sent an event to this store, and those of --projects: failed deliveries are\n" +
-			"replayed, rules evaluate jobs and pipelines that ended and that no event reported, and the actions that this\n" +
-			"queues are carried out. `serve` does the same by itself, each --catch-up-every. Jobs that ended, or began to wait,\n" +
-			"before a project became known or its rule was in force are ignored, unless --since reaches back to them.\n\n" +
+		Description: "Reads once all projects that ever sent an event to this store, and those of --projects. Failed deliveries are\n" +
+			"replayed, and the rules are evaluated on jobs and pipelines that ended without an event; their actions are carried\n" +
+			"out at once. `serve` does the same by itself, each --catch-up-every. What ended, or began to wait, before its\n" +
+			"project became known or its rule was in force is ignored, unless --since reaches back to it.\n\n" +
 			"With --admin-url, the running server does this, with its own settings: the only way where `serve` has a file as its store,\n" +
-			"which no other process can open then. Of the other flags, only --since, --dry-run, --json and --by count.",
-		Flags: slices.Concat(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
-			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run", "log-level", "log-format"), adminFlags(), []cli.Flag{
-			&cli.StringFlag{Name: "since", Usage: "also handle what ended, or began to wait, before a project or a rule became known: so long ago, like 24h, or since a `TIME`, like 2026-11-27T08:00:00Z"},
+			"which no other process can open then. Of the other flags, only --since, --dry-run, --json and --by count.\n\n" +
+			"Exit status: 0; 1 when it was stopped, or no project could be read; 2 for a wrong command line.",
+		Flags: slices.Concat(reworded(map[string]string{
+			"projects": listUsage("projects", "`PROJECT`, glob or group to read, besides the projects that sent events to the store"),
+			"dry-run":  "replay and change nothing, and print what was missed",
+		}, flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
+			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run", "log-level", "log-format")), adminFlags(), []cli.Flag{
+			&cli.StringFlag{Name: "since", Usage: "also handle what ended, or began to wait, before its project or rule became known, since `WHEN`: so long ago, like 24h, or a time, like 2026-11-27T08:00:00Z"},
 			&cli.BoolFlag{Name: "json", Usage: "print what was found as JSON"},
 			byFlag(),
 		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("catch-up takes no arguments, but got %q: name projects with --projects", redact.URL(c.Args().First()))}
-			}
 			if c.IsSet("admin-url") {
 				return catchUpThere(ctx, c, stdout)
 			}
-			o, err := readSettings(c)
-			log, logErr := newLogger(c, stderr)
-			if err := app.JoinSettings(err, logErr); err != nil {
+			o, log, err := commandSettings(c, stderr, "gitlab-token")
+			if err != nil {
 				return err
 			}
 			o.CatchUpEvery = leastCatchUp // or else evaluated events would not be recorded

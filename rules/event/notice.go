@@ -24,11 +24,23 @@ func (a Address) String() string {
 	return a.Channel + " in " + receiver
 }
 
+// ChannelAuthor is the channel of a direct message to the author of the commit, or else to
+// the user who triggered the pipeline.
+const ChannelAuthor = "author"
+
+// Mentions of people by what they did; others are "@group", a user group's handle, and
+// "U…", a user's id.
+const (
+	MentionAuthor    = "author"    // of the commit
+	MentionTriggerer = "triggerer" // of the pipeline
+)
+
 // Notice is a message that a rule sends about an outcome to one address. Its text is
 // rendered, and is Slack's mrkdwn for every receiver, with all values in it escaped.
 type Notice struct {
 	Address
-	Text string `json:"text,omitzero"` // "": the default text of the outcome
+	Mention []string `json:"mention,omitempty"` // whom: as above
+	Text    string   `json:"text,omitzero"`     // "": the default text of the outcome
 }
 
 // Results of a notification.

@@ -93,7 +93,7 @@ func (s *set) limitsSchema() schema.Schema {
 }
 
 // stormSchema reads `storm`. byDefault is the channel of the file's defaults.
-func (s *set) stormSchema(byDefault *string) schema.Schema {
+func (s *set) stormSchema(byDefault func() string) schema.Schema {
 	storm := &s.storm
 	keys := schema.Mapping("storm", schema.Fields{
 		schema.Key("failures", "How many failures of one class, all of which a rule wants retried, are a storm.", schema.AtMost(maxStorm, &storm.Failures)),
@@ -104,7 +104,7 @@ func (s *set) stormSchema(byDefault *string) schema.Schema {
 	})
 	return s.unique(schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
-			storm.To = slackChannel(*byDefault)
+			storm.To = slackChannel(byDefault())
 			keys.Read(f, n, what)
 		},
 		JSON: keys.JSON,

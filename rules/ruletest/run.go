@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -152,7 +153,7 @@ func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
 				}
 			}
 			for _, n := range notices {
-				if !slices.Contains(sent, n) {
+				if !slices.ContainsFunc(sent, func(other event.Notice) bool { return reflect.DeepEqual(other, n) }) {
 					sent = append(sent, n)
 				}
 			}
