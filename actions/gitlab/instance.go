@@ -3,6 +3,7 @@ package gitlab
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -34,6 +35,15 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 		answer, _, err = rest.Call(ctx, c.Client, r, versionJSON{})
 	}
 	return Version{answer.Version, answer.edition()}, err
+}
+
+// before reports whether the version is known, and older than major.minor.
+func (v Version) before(major, minor int) bool {
+	var is, sub int
+	if _, err := fmt.Sscanf(v.Number, "%d.%d", &is, &sub); err != nil {
+		return false
+	}
+	return is < major || is == major && sub < minor
 }
 
 type versionJSON struct {

@@ -70,13 +70,18 @@ type Builder struct {
 	Rules       func() *rules.Rules     // those in force
 	Facts       func() expression.Facts // for the explanation of one event
 	Receives    bool                    // there is a receiver of notifications
-	Now         func() time.Time
+	// CatchUpMaxAge is how far catch-up reaches back.
+	CatchUpMaxAge time.Duration
+	Admin         string // the address of the server that commands call
+	Now           func() time.Time
 }
 
 // material is what is known of a job or a pipeline.
 type material struct {
 	page     gitlab.Page
 	instance string
+	admin    string
+	maxAge   time.Duration // how far catch-up reaches back
 	seen     seen
 	job      Subject
 	pipeline Subject
@@ -114,7 +119,7 @@ func (b *Builder) Build(ctx context.Context, address string) (Story, error) {
 	if err != nil {
 		return Story{}, err
 	}
-	m := &material{page: page, instance: b.GitLab.Instance()}
+	m := &material{page: page, instance: b.GitLab.Instance(), admin: b.Admin, maxAge: b.CatchUpMaxAge}
 	m.job.ID, m.pipeline.ID = page.Job, page.Pipeline
 	b.readGitLab(ctx, m)
 	b.readStore(ctx, m)

@@ -100,6 +100,7 @@ type Config struct {
 	// Describe returns what a record of the queue is about, by its kind and its body.
 	Describe func(kind string, body []byte) event.Subject
 	Stories  Storyteller
+	CatchUps CatchUps
 	Metrics  prometheus.Gatherer
 	Version  string
 	DryRun   bool // the process changes nothing
@@ -135,6 +136,8 @@ var openAPI []byte
 //	GET /api/v1/dead       the records that were buried, newest first
 //	POST /api/v1/queue/{id}/requeue  puts a dead record back, or has a failed decision made again
 //	POST /api/v1/queue/{id}/drop     removes a record
+//	POST /api/v1/catch-up  begins a round of catch-up
+//	GET /api/v1/catch-up   the last round that was requested, and what it found
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
 //
@@ -163,6 +166,8 @@ func New(cfg Config) http.Handler {
 	e.GET("/api/v1/dead", a.dead)
 	e.POST("/api/v1/queue/:id/requeue", a.requeue)
 	e.POST("/api/v1/queue/:id/drop", a.drop)
+	e.POST("/api/v1/catch-up", a.startCatchUp)
+	e.GET("/api/v1/catch-up", a.lastCatchUp)
 	e.GET("/api/v1/changes", a.changes)
 	e.GET("/api/v1/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
 	return e

@@ -75,6 +75,7 @@ var Families = []Family{
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
+	{Value, "last-catch-up", "actions/catchup", "7d; 2m, renewed, while it is under way", "the last round of catch-up that a person requested"},
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
 	{Value, "pauses", "actions/pause", "10y", "the pauses in force"},
 	{Value, "retried:<instance>:<job>", "actions/follow", "7d", "the retry that made a job"},
@@ -172,6 +173,9 @@ func TroubleRecord(start time.Time) string { return fmt.Sprintf("trouble:%d", st
 
 // CatchUp is the key of the claim on a round of catch-up.
 const CatchUp = "catch-up"
+
+// LastCatchUp is the key of the last round of catch-up that a person requested.
+const LastCatchUp = "last-catch-up"
 
 // Webhooks is the key of the claim on the webhooks.
 const Webhooks = "webhooks"

@@ -186,4 +186,8 @@ type stories struct{ story.Builder }
 var _ admin.Storyteller = stories{}
 
 // Story implements admin.Storyteller.
-func (s stories) Story(ctx context.Context, url string) (any, error) { return s.Build(ctx, url) }
+func (s stories) Story(ctx context.Context, url, admin string) (any, error) {
+	b := s.Builder
+	b.Admin = admin
+	return b.Build(ctx, url)
+}
