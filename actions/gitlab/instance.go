@@ -16,6 +16,9 @@ import (
 	"github.com/pipesteward/pipesteward/rules/gitlabjson"
 )
 
+// CommunityEdition is the Version.Edition of a GitLab that has nothing of GitLab Premium.
+const CommunityEdition = "Community Edition"
+
 // Version is what GitLab says of its own version.
 type Version struct {
 	Number  string // such as 19.1.0-ee; "" if GitLab does not say
@@ -48,7 +51,7 @@ func (v versionJSON) edition() string {
 	case strings.HasPrefix(suffix, "ee"), v.Enterprise != nil && *v.Enterprise:
 		return "Enterprise Edition"
 	case v.Enterprise != nil:
-		return "Community Edition"
+		return CommunityEdition
 	}
 	return ""
 }

@@ -62,8 +62,9 @@ type Changes interface {
 
 // DeliveryLister lists the last webhook deliveries.
 type DeliveryLister interface {
-	// Deliveries lists the latest deliveries that match, newest first, limit at most.
-	Deliveries(ctx context.Context, match func(*event.Delivery) bool, limit int) ([]event.Delivery, error)
+	// Deliveries lists up to limit deliveries that match and arrived since a time, newest
+	// first, from a cursor on.
+	Deliveries(ctx context.Context, match func(*event.Delivery) bool, since time.Time, cursor string, limit int) (list []event.Delivery, next string, err error)
 }
 
 // RulesReporter reports which rules are in force.
@@ -128,7 +129,7 @@ var openAPI []byte
 //	POST /api/v1/resume    ends a pause
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
 //	GET /api/v1/why        what happened to a job or a pipeline, and why
-//	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters
+//	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters and pages
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
 //	GET /api/v1/queue      how many records there are, and the queue, soonest due first
 //	GET /api/v1/dead       the records that were buried, newest first

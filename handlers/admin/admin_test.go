@@ -322,7 +322,7 @@ func TestAdminAnswersErrors(t *testing.T) {
 		{"/api/v1/queue", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
 		{"/api/v1/dead", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
 		{"/api/v1/dead?limit=1000", nil, 400, `parameter "limit": it must be a whole number from 1 to 500`},
-		{"/api/v1/dead?state=due", nil, 400, `parameter "state" is unknown: there are kind, project, rule, action, pipeline, job, limit, cursor`},
+		{"/api/v1/dead?state=due", nil, 400, `parameter "state" is unknown: there are kind, project, rule, action, pipeline, job, since, limit, cursor`},
 		{"/api/v1/dead?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
 		{"/api/v1/queue?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
 		{"/api/v1/queue?waits_for=godot", nil, 400, `parameter "waits_for": it must be one of delay, turn, pause, storm, budget, gitlab, receiver, schedule, error`},

@@ -43,6 +43,7 @@ type Subject struct {
 	Job       int64
 	JobName   string
 	Wait      Wait
+	At        time.Time // when that happened: the event was received, the decision made, the run began; zero: it does not say
 }
 
 // Requeued is a record that a person has put back into the queue.

@@ -85,7 +85,7 @@ var Families = []Family{
 	{Value, "sweep:by-hand:<rule>", "actions/sweep", "7d", "where a sweep by hand was stopped"},
 	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event reported a job or a pipeline in a status"},
 	{Value, "trouble:gitlab", "actions/health", "7d", "why GitLab can't be used"},
-	{Value, "webhooks-kept:<instance>", "actions/hooks", "2h", "when all webhooks were last looked at"},
+	{Value, "webhooks-kept:<instance>", "actions/hooks", "2h", "when all webhooks were last looked at, and the pauses that kept that from a change"},
 
 	{Log, "deliveries", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of authenticated senders"},
 	{Log, "deliveries-of-others", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of all other senders"},
@@ -179,7 +179,7 @@ const Webhooks = "webhooks"
 // DeadWebhooks is the key of the webhooks that are known to be dead.
 func DeadWebhooks(instance string) string { return "dead-webhooks:" + instance }
 
-// WebhooksKept is the key of the time when the webhooks were last looked at.
+// WebhooksKept is the key of what is known of the last look at all webhooks.
 func WebhooksKept(instance string) string { return "webhooks-kept:" + instance }
 
 // WebhooksRecord is the id of the record of one change of them.
