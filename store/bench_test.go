@@ -203,7 +203,7 @@ func (e retriedEvent) tally(key string) func() error {
 }
 
 func (e retriedEvent) take(key string) func() error {
-	return func() error { _, err := e.Take(e.ctx, key, benchRate); return err }
+	return func() error { _, _, err := e.Take(e.ctx, store.Bucket{Key: key, Rate: benchRate}); return err }
 }
 
 func (e retriedEvent) set(key string) func() error {

@@ -323,13 +323,16 @@ type Log interface {
 // changed is durable as soon as a later Put, Done, Defer, Bury, Note, Amend, Set
 // or Hold has returned, and after a second: a backend need not wait for its disk.
 type Guard interface {
-	// Take takes a token from the bucket of key and returns 0. If there is none,
-	// it takes nothing and returns the time until there is one: at most
-	// Per/Limit, or until the end of a Hold. A new bucket is full.
-	Take(ctx context.Context, key string, rate Rate) (wait time.Duration, err error)
+	// Take takes a token from each bucket, one after the other, until one has none. It
+	// returns from how many it took, and the time until the next one has a token: at
+	// most Per/Limit, or until the end of a Hold; 0 if it took from all. A new bucket is
+	// full. The buckets differ.
+	Take(ctx context.Context, buckets ...Bucket) (taken int, wait time.Duration, err error)
 	// Hold blocks the bucket of key for span from now: nobody can take from it.
 	// It does nothing if the bucket is blocked for longer already.
 	Hold(ctx context.Context, key string, span time.Duration) error
+	// Held returns the time until the end of the Hold of key, 0 if there is none.
+	Held(ctx context.Context, key string) (time.Duration, error)
 	// Claim makes owner the owner of key for ttl from now, unless key has
 	// another owner, and returns whether it did. An owner renews its claim by
 	// another Claim.
