@@ -70,10 +70,12 @@ type Log struct {
 	mu   sync.Mutex
 	open *block
 	rest []*block // full ones, oldest first
+	free []byte   // the memory of a block that was written, for the next one; nil: none
 	lost int      // items that were dropped since the last flush
 
 	flushing sync.Mutex
-	failed   bool // the last flush
+	packer   packer // of the flush that has the lock
+	failed   bool   // the last flush
 }
 
 // block is a block of items in memory.
@@ -112,7 +114,8 @@ func (l *Log) Add(subject string, item ...[]byte) {
 		}
 	}
 	if l.open == nil {
-		l.open = &block{id: rand.Text(), since: now, lines: make([]byte, 0, max(size, 4<<10))}
+		l.open = &block{id: rand.Text(), since: now, lines: l.free}
+		l.free = nil
 	}
 	b := l.open
 	b.lines = append(append(b.lines, subject...), '\t')
@@ -169,7 +172,7 @@ func (l *Log) Flush(ctx context.Context) error {
 		if b == nil {
 			return nil
 		}
-		packed, err := pack(lines)
+		packed, err := l.packer.pack(lines)
 		if err == nil {
 			err = l.store.Append(ctx, l.key, b.id, packed, maxBlocks)
 		}
@@ -180,6 +183,9 @@ func (l *Log) Flush(ctx context.Context) error {
 		b.saved = len(lines)
 		if full {
 			l.rest = slices.DeleteFunc(l.rest, func(other *block) bool { return other == b })
+			if cap(lines) <= 2*maxBlock { // not that of a single large item
+				l.free = lines[:0]
+			}
 		}
 		l.mu.Unlock()
 	}
@@ -192,7 +198,7 @@ func (l *Log) unsaved() (b *block, lines []byte, full bool) {
 	defer l.mu.Unlock()
 	switch {
 	case len(l.rest) > 0:
-		return l.rest[0], l.rest[0].lines, true
+		return l.rest[0], l.rest[0].lines, true // to which nothing is added
 	case l.open != nil && l.open.saved < len(l.open.lines):
 		return l.open, l.open.lines[:len(l.open.lines):len(l.open.lines)], false
 	}
@@ -258,7 +264,7 @@ func (l *Log) eachInMemory(visit func(newest time.Time, items iter.Seq2[string, 
 	}
 	var all [][]byte
 	for _, b := range blocks {
-		all = append(all, b.lines[:len(b.lines):len(b.lines)])
+		all = append(all, bytes.Clone(b.lines))
 	}
 	now := l.now()
 	l.mu.Unlock()
@@ -283,15 +289,27 @@ func eachLine(lines []byte) iter.Seq2[string, []byte] {
 	}
 }
 
-func pack(lines []byte) ([]byte, error) {
-	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.BestSpeed)
+// packer compresses blocks. It keeps its memory, which is several times that of a block.
+// It is for one goroutine.
+type packer struct {
+	w      *flate.Writer // nil at first
+	packed bytes.Buffer
+}
+
+// pack returns the compressed lines, which are valid until the next call.
+func (p *packer) pack(lines []byte) (packed []byte, err error) {
+	p.packed.Reset()
+	if p.w == nil {
+		p.w, err = flate.NewWriter(&p.packed, flate.BestSpeed)
+	} else {
+		p.w.Reset(&p.packed)
+	}
 	if err != nil {
 		return nil, err
 	}
-	_, err = w.Write(lines)
-	err = errors.Join(err, w.Close())
-	return b.Bytes(), err
+	_, err = p.w.Write(lines)
+	err = errors.Join(err, p.w.Close())
+	return p.packed.Bytes(), err
 }
 
 func unpack(packed []byte) ([]byte, error) {
