@@ -24,7 +24,7 @@ func eachCommand(do func(c *cli.Command, words []string)) {
 			walk(below, append(slices.Clone(words), below.Name))
 		}
 	}
-	walk(commandTree(io.Discard, io.Discard), nil)
+	walk(commandTree(&output{w: io.Discard}, io.Discard), nil)
 }
 
 // called runs the program with the arguments.

@@ -166,6 +166,7 @@ type deliveryPrinter struct{ itemPrinter }
 func (p deliveryPrinter) list(all []event.Delivery) error {
 	l := listing{head: []any{"time", "result", "project", "ref", "event", "status", "reason"}}
 	for _, d := range all {
+		d := cleaned(d)
 		l.rows = append(l.rows, row{
 			cells:     []any{timeText(d.At), p.result(d), d.Project, d.Ref, eventText(d), d.Status, p.reason(d)},
 			paragraph: p.paragraph(d),
@@ -177,14 +178,14 @@ func (p deliveryPrinter) list(all []event.Delivery) error {
 // each prints those of the deliveries that are followed, which come newest first.
 func (p deliveryPrinter) each(all []event.Delivery) error {
 	for _, d := range slices.Backward(all) {
-		if err := p.one(d, p.paragraph(d)); err != nil {
+		if err := p.one(d, p.paragraph(cleaned(d))); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// paragraph returns the lines about a delivery.
+// paragraph returns the lines about a delivery, which is cleaned.
 func (p deliveryPrinter) paragraph(d event.Delivery) []string {
 	what := d.Hook
 	switch d.Kind {

@@ -36,7 +36,12 @@ func main() {
 // failure, 2 for a command line that makes no sense, or the status that a command
 // documents.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if err := commandTree(stdout, stderr).Run(ctx, args); err != nil {
+	out := &output{w: stdout}
+	err := commandTree(out, stderr).Run(ctx, args)
+	if _, status := errors.AsType[*statusError](err); out.err != nil && (err == nil || status) {
+		err = out.err
+	}
+	if err != nil {
 		if result, ok := errors.AsType[*statusError](err); ok {
 			return result.status
 		}
@@ -52,7 +57,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // commandTree returns the tree of all commands.
-func commandTree(stdout, stderr io.Writer) *cli.Command {
+func commandTree(out *output, stderr io.Writer) *cli.Command {
+	stdout := newCleanOutput(out)
 	commands := []*cli.Command{
 		serveCommand(stderr),
 		checkCommand(stdout),
@@ -64,7 +70,7 @@ func commandTree(stdout, stderr io.Writer) *cli.Command {
 		decisionsCommand(stdout, stderr),
 		deliveriesCommand(stdout, stderr),
 		queueCommand(stdout, stderr),
-		ciCommand(stdout, stderr),
+		ciCommand(out, stderr), // begins and ends sections of the job's log by control characters
 		pauseCommand(stdout),
 		resumeCommand(stdout),
 		statusCommand(stdout),

@@ -130,16 +130,17 @@ func depthText(d admin.Depth) string {
 func listQueue(records []admin.QueuedRecord, p printer, now time.Time) listing {
 	l := listing{head: []any{"until", "state", "what", "project", "pipeline/job", "rule", "tries", "waits for"}}
 	for _, r := range records {
-		why := strings.TrimSpace(strings.Join([]string{r.WaitsFor, printable(r.Reason)}, "\n"))
+		r := cleaned(r)
+		why := strings.TrimSpace(strings.Join([]string{r.WaitsFor, r.Reason}, "\n"))
 		until := timeText(r.Until)
-		about := printable(cmp.Or(r.About, r.Kind))
+		about := cmp.Or(r.About, r.Kind)
 		l.rows = append(l.rows, row{
-			cells: []any{until, stateText(r.State, p), about, printable(r.Project), jobText(r.Pipeline, r.Job, r.JobName), printable(r.Rule), strconv.Itoa(r.Tries), why + idLine(r.ID, p)},
+			cells: []any{until, stateText(r.State, p), about, r.Project, jobText(r.Pipeline, r.Job, r.JobName), r.Rule, strconv.Itoa(r.Tries), why + idLine(r.ID, p)},
 			paragraph: []string{
 				p.bold(about) + "  " + stateText(r.State, p),
 				dueText(r, now),
 				whereText(r.Subject),
-				printable(r.Reason),
+				r.Reason,
 				strings.TrimSpace(idLine(r.ID, p)),
 			},
 		})
@@ -194,21 +195,22 @@ func whereText(s admin.Subject) string {
 	if s.Rule != "" {
 		parts = append(parts, "rule "+s.Rule)
 	}
-	return printable(strings.Join(parts, ", "))
+	return strings.Join(parts, ", ")
 }
 
 // listDead returns the list of dead records.
 func listDead(dead []admin.DeadRecord, p printer) listing {
 	l := listing{head: []any{"buried", "what", "project", "pipeline/job", "rule", "reason"}}
 	for _, d := range dead {
-		about := printable(cmp.Or(d.About, d.Kind))
+		d := cleaned(d)
+		about := cmp.Or(d.About, d.Kind)
 		l.rows = append(l.rows, row{
-			cells: []any{timeText(d.At), about, printable(d.Project), jobText(d.Pipeline, d.Job, d.JobName), printable(d.Rule), printable(d.Reason) + idLine(d.ID, p)},
+			cells: []any{timeText(d.At), about, d.Project, jobText(d.Pipeline, d.Job, d.JobName), d.Rule, d.Reason + idLine(d.ID, p)},
 			paragraph: []string{
 				p.bold(about) + "  " + p.red("dead"),
 				"since " + timeText(d.At),
 				whereText(d.Subject),
-				printable(d.Reason),
+				d.Reason,
 				strings.TrimSpace(idLine(d.ID, p)),
 			},
 		})
