@@ -18,7 +18,8 @@ type Response struct {
 }
 
 // NewEcho returns an Echo that prints nothing. It answers errors in JSON, and a
-// panic with 500; it logs the panic and calls panicked.
+// panic with 500; it logs the panic and calls panicked. HEAD is answered as GET, without
+// the body, which net/http leaves out.
 func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -38,7 +39,7 @@ func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 			text = "there is nothing at this address"
 		case http.StatusMethodNotAllowed:
 			// Echo allows OPTIONS everywhere.
-			text = "this address takes only " + strings.TrimPrefix(c.Response().Header().Get(echo.HeaderAllow), "OPTIONS, ")
+			text = "this address takes only " + strings.TrimPrefix(allowed(c.Response().Header()), "OPTIONS, ")
 		case http.StatusInternalServerError:
 			text = "something went wrong here: see the log"
 		}
@@ -46,6 +47,16 @@ func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 			log.Debug("answer not sent", "path", c.Path(), "error", err)
 		}
 	}
+	e.Pre(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if r := c.Request(); r.Method == http.MethodHead {
+				get := r.WithContext(r.Context()) // a copy: net/http looks at the request itself
+				get.Method = http.MethodGet
+				c.SetRequest(get)
+			}
+			return next(c)
+		}
+	})
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) (err error) {
 			defer func() {
@@ -64,4 +75,15 @@ func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 		}
 	})
 	return e
+}
+
+// allowed adds HEAD to the methods that a response allows, where GET is one, and returns
+// them.
+func allowed(header http.Header) string {
+	methods := header.Get(echo.HeaderAllow)
+	if strings.Contains(methods, http.MethodGet) {
+		methods = strings.Replace(methods, http.MethodGet, http.MethodGet+", "+http.MethodHead, 1)
+		header.Set(echo.HeaderAllow, methods)
+	}
+	return methods
 }

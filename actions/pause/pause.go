@@ -76,14 +76,21 @@ func (ps Pauses) OfProject(ctx context.Context, path string) (*event.Pause, erro
 	return nil, err
 }
 
-// Pause puts a pause in force, in place of one with the same scope.
-func (ps Pauses) Pause(ctx context.Context, p event.Pause) error {
+// Pause puts a pause in force, in place of one with the same scope, which it returns.
+// Without replace, the error is an *event.StateError if that is another person's and would
+// have lasted longer.
+func (ps Pauses) Pause(ctx context.Context, p event.Pause, replace bool) (replaced *event.Pause, err error) {
 	p.Since, p.Until = ps.Now().UTC(), p.Until.UTC()
 	if err := p.Check(p.Since); err != nil {
-		return err
+		return nil, err
 	}
-	err := ps.change(ctx, func(all []event.Pause) ([]event.Pause, error) {
-		all = append(without(all, p.Scope()), p)
+	err = ps.change(ctx, func(all []event.Pause) ([]event.Pause, error) {
+		all, replaced = without(all, p)
+		if replaced != nil && replaced.By != p.By && replaced.Outlasts(p) && !replace {
+			return nil, &event.StateError{Reason: fmt.Sprintf("%s, since %s: the new pause would end earlier than that one, which another person made: "+
+				"resume it first, or give parameter %q to replace it", replaced, replaced.Since.Format(time.RFC3339), "replace")}
+		}
+		all = append(all, p)
 		if len(all) > event.MaxPauses {
 			return nil, event.ErrManyPauses
 		}
@@ -94,44 +101,59 @@ func (ps Pauses) Pause(ctx context.Context, p event.Pause) error {
 		if !p.Until.IsZero() {
 			log = log.With("until", p.Until)
 		}
+		if replaced != nil {
+			log = log.With("replaced", replaced.String())
+		}
 		log.Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
+		return replaced, nil
 	}
-	return err
+	return nil, err
 }
 
-// Resume ends the pause of the scope, and reports whether there was one.
-func (ps Pauses) Resume(ctx context.Context, scope, by string) (found bool, err error) {
-	err = ps.change(ctx, func(all []event.Pause) ([]event.Pause, error) {
-		rest := without(all, scope)
-		found = len(rest) < len(all)
+// Resume ends the pause that has the scope of the given one, and returns it; nil if there
+// was none.
+func (ps Pauses) Resume(ctx context.Context, scope event.Pause, by string) (ended *event.Pause, err error) {
+	err = ps.change(ctx, func(all []event.Pause) (rest []event.Pause, err error) {
+		rest, ended = without(all, scope)
 		return rest, nil
 	})
-	if err == nil && found {
-		ps.Log.Warn("resumed", "scope", scope, "by", by)
+	if err != nil {
+		return nil, err
 	}
-	return found && err == nil, err
+	if ended != nil {
+		ps.Log.Warn("resumed", "scope", ended.Scope(), "by", by)
+	}
+	return ended, nil
 }
 
-// ResumeAll ends all pauses, also those that can't be read, and returns how many
-// there were.
-func (ps Pauses) ResumeAll(ctx context.Context, by string) (n int, err error) {
+// ResumeAll ends all pauses, also those that can't be read, and returns those that could
+// be.
+func (ps Pauses) ResumeAll(ctx context.Context, by string) (ended []event.Pause, err error) {
 	err = ps.alone(ctx, func() error {
 		all, err := ps.List(ctx)
 		if err != nil && !errors.Is(err, event.ErrUnreadablePauses) {
 			return err
 		}
-		n = len(all)
+		ended = all
 		return ps.set(ctx, nil)
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	ps.Log.Warn("resumed", "scope", "every pause", "by", by, "pauses", n)
-	return n, nil
+	ps.Log.Warn("resumed", "scope", "every pause", "by", by, "pauses", len(ended))
+	return ended, nil
 }
 
-func without(all []event.Pause, scope string) []event.Pause {
-	return slices.DeleteFunc(slices.Clone(all), func(p event.Pause) bool { return p.Scope() == scope })
+// without returns the pauses but the one with the scope, and that one; nil if there is none.
+func without(all []event.Pause, scope event.Pause) (rest []event.Pause, found *event.Pause) {
+	for _, p := range all {
+		if p.SameScope(scope) {
+			found = &p
+			continue
+		}
+		rest = append(rest, p)
+	}
+	return rest, found
 }
 
 // change replaces the pauses while no other replica changes them.
