@@ -39,7 +39,7 @@ func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 			text = "there is nothing at this address"
 		case http.StatusMethodNotAllowed:
 			// Echo allows OPTIONS everywhere.
-			text = "this address takes only " + strings.TrimPrefix(allowed(c.Response().Header()), "OPTIONS, ")
+			text = "this address takes only " + strings.TrimPrefix(c.Response().Header().Get(echo.HeaderAllow), "OPTIONS, ")
 		case http.StatusInternalServerError:
 			text = "something went wrong here: see the log"
 		}
@@ -47,16 +47,11 @@ func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 			log.Debug("answer not sent", "path", c.Path(), "error", err)
 		}
 	}
-	e.Pre(func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			if r := c.Request(); r.Method == http.MethodHead {
-				get := r.WithContext(r.Context()) // a copy: net/http looks at the request itself
-				get.Method = http.MethodGet
-				c.SetRequest(get)
-			}
-			return next(c)
+	e.OnAddRouteHandler = func(_ string, route echo.Route, handler echo.HandlerFunc, middleware []echo.MiddlewareFunc) {
+		if route.Method == http.MethodGet {
+			e.HEAD(route.Path, handler, middleware...)
 		}
-	})
+	}
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) (err error) {
 			defer func() {
@@ -75,15 +70,4 @@ func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 		}
 	})
 	return e
-}
-
-// allowed adds HEAD to the methods that a response allows, where GET is one, and returns
-// them.
-func allowed(header http.Header) string {
-	methods := header.Get(echo.HeaderAllow)
-	if strings.Contains(methods, http.MethodGet) {
-		methods = strings.Replace(methods, http.MethodGet, http.MethodGet+", "+http.MethodHead, 1)
-		header.Set(echo.HeaderAllow, methods)
-	}
-	return methods
 }

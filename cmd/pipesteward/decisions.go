@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -30,7 +29,7 @@ var decisionFilters = []filterFlag{
 	{"rule", "only those of the rule of this `NAME`"},
 	{"action", "only those with this `ACTION`: " + strings.Join(event.Verbs, ", ")},
 	{"outcome", "only those with this `OUTCOME`: " + strings.Join(event.Results, ", ") + ", or waiting: none yet"},
-	{"project", "only those of the project with this `PATH` or id"},
+	{"project", "only those of the projects whose path the `GLOB` matches, in any letter case, or of that with this id"},
 	{"pipeline", "only those of the pipeline with this `ID`"},
 	{"job", "only those of the job with this `ID`"},
 	{"ref", "only those of this branch or tag, by its `NAME`"},
@@ -55,8 +54,8 @@ func decisionsCommand(stdout, stderr io.Writer) *cli.Command {
 				return err
 			}
 			limit, interval := c.Int("limit"), c.Duration("interval")
-			if limit < 1 && !c.Bool("follow") || limit < 0 || interval <= 0 {
-				return &usageError{errors.New("--limit and --interval must be more than 0")}
+			if err := checkPace(c); err != nil {
+				return err
 			}
 			if err := checkOutcome(c.String("outcome")); err != nil {
 				return err

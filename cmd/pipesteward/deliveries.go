@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -29,7 +28,7 @@ const (
 // deliveryFilters are the filters of the API.
 var deliveryFilters = []filterFlag{
 	{"result", "only those with this `RESULT`: " + strings.Join(event.DeliveryResults, ", ")},
-	{"project", "only those of the project with this `PATH` or id"},
+	{"project", "only those of the projects whose path the `GLOB` matches, in any letter case, or of that with this id"},
 	{"pipeline", "only those of the pipeline with this `ID`"},
 	{"job", "only those of the job with this `ID`"},
 	{"since", "only those that came since `WHEN`: so long ago, like 2h or 7d, or a time, like 2026-12-24T18:00:00Z"},
@@ -55,8 +54,8 @@ func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
 				return err
 			}
 			limit, interval := c.Int("limit"), c.Duration("interval")
-			if limit < 1 && !c.Bool("follow") || limit < 0 || interval <= 0 {
-				return &usageError{errors.New("--limit and --interval must be more than 0")}
+			if err := checkPace(c); err != nil {
+				return err
 			}
 			read := func(ctx context.Context, limit int) ([]event.Delivery, bool, error) {
 				items, more, err := listAdmin(ctx, c, "/api/v1/deliveries", "deliveries", query, limit)

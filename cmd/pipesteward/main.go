@@ -45,8 +45,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if result, ok := errors.AsType[*statusError](err); ok {
 			return result.status
 		}
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = errStopped
+		}
 		if !errors.Is(err, errReported) {
-			fmt.Fprintf(stderr, "pipesteward: %s\n", printableLines(err.Error()))
+			fmt.Fprintf(stderr, "pipesteward: %s\n", printableLines(unparsedVariable(err)))
 		}
 		if _, ok := errors.AsType[*usageError](err); ok {
 			return 2
@@ -102,6 +105,9 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 	prepare(root)
 	return root
 }
+
+// errStopped is the end of a command by a signal.
+var errStopped = errors.New("stopped before it was done")
 
 // errReported is a failure that a command has already reported.
 var errReported = errors.New("failed")

@@ -17,9 +17,10 @@ import (
 // scopeFlags name what is paused or resumed.
 func scopeFlags() []cli.Flag {
 	return append(adminFlags(),
-		&cli.StringFlag{Name: "project", Usage: "only the projects whose path the `GLOB` matches, like 'platform/**' for a group"},
+		&cli.StringFlag{Name: "project", Usage: "only the projects whose path the `GLOB` matches, in any letter case, like 'platform/**' for a group"},
 		&cli.StringFlag{Name: "rule", Usage: "only the rule of this `NAME`"},
 		byFlag(),
+		&cli.BoolFlag{Name: "json", Usage: "print the server's answer as JSON"},
 	)
 }
 
@@ -28,11 +29,13 @@ func pauseCommand(stdout io.Writer) *cli.Command {
 		Name:  "pause",
 		Usage: "stop all actions of a running server, or those of a project or a rule",
 		Description: "Stops actions on all replicas at once, until `resume` or the given time. Events are still received, and rules\n" +
-			"evaluated. Their actions wait; afterwards, those that a job's state still needs are carried out.",
+			"evaluated. Their actions wait; afterwards, those that a job's state still needs are carried out.\n\n" +
+			"It replaces a pause with the same scope, and says which.",
 		Flags: append(scopeFlags(),
 			&cli.StringFlag{Name: "for", Usage: "end after `TIME`, like 2h; default: when somebody resumes"},
 			&cli.StringFlag{Name: "until", Usage: "end at `TIME`, like 2026-12-24T18:00:00Z"},
 			&cli.StringFlag{Name: "reason", Usage: "`TEXT` that says why, for those who look at the pause"},
+			&cli.BoolFlag{Name: "replace", Usage: "also in place of a pause with the same scope that another person made and that would last longer"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			var until time.Time
@@ -47,7 +50,7 @@ func pauseCommand(stdout io.Writer) *cli.Command {
 			}
 			return changePauses(ctx, c, stdout, "/api/v1/pause", admin.PauseRequest{
 				Project: given(c, "project"), Rule: given(c, "rule"), For: c.String("for"), Until: until,
-				Reason: c.String("reason"), By: who(c),
+				Reason: c.String("reason"), By: who(c), Replace: c.Bool("replace"),
 			})
 		},
 	}
@@ -77,8 +80,8 @@ func given(c *cli.Command, flag string) *string {
 	return &value
 }
 
-// changePauses posts what is to be paused or resumed, and prints what is paused
-// then.
+// changePauses posts what is to be paused or resumed, and prints which pauses that
+// replaced or ended, and what is paused then.
 func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path string, request any) error {
 	for _, scope := range []string{"project", "rule"} {
 		if c.IsSet(scope) && c.String(scope) == "" {
@@ -89,8 +92,20 @@ func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path st
 	if err := callAdmin(ctx, c, http.MethodPost, path, request, &now); err != nil {
 		return err
 	}
+	if c.Bool("json") {
+		return printJSON(stdout, now)
+	}
 	for _, warning := range now.Warnings {
 		fmt.Fprintf(c.Root().ErrWriter, "warning: %s\n", printable(warning))
+	}
+	if now.Replaced != nil {
+		fmt.Fprintf(stdout, "replaced: %s\n", pauseText(*now.Replaced))
+	}
+	for _, p := range now.Ended {
+		fmt.Fprintf(stdout, "ended: %s\n", pauseText(p))
+	}
+	if len(now.Ended) > 0 && len(now.Paused) > 0 {
+		fmt.Fprintln(stdout, "still in force:")
 	}
 	printPauses(stdout, now.Paused)
 	return nil
@@ -101,6 +116,11 @@ func printPauses(w io.Writer, all []event.Pause) {
 		fmt.Fprintln(w, "nothing is paused")
 	}
 	for _, p := range all {
-		fmt.Fprintf(w, "%s, since %s\n", printable(p.String()), timeText(p.Since))
+		fmt.Fprintln(w, pauseText(p))
 	}
+}
+
+// pauseText describes a pause in one line.
+func pauseText(p event.Pause) string {
+	return fmt.Sprintf("%s, since %s", printable(p.String()), timeText(p.Since))
 }
