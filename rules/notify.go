@@ -93,14 +93,17 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 			if err != nil {
 				errs = append(errs, &RuleError{r.Name, "channel", err})
 			}
-			if slices.ContainsFunc(notices, func(other event.Notice) bool { return other.Address == to }) {
+			if i := slices.IndexFunc(notices, func(other event.Notice) bool { return other.Address == to }); i >= 0 {
+				if !slices.Contains(notices[i].Rules, r.Name) {
+					notices[i].Rules = append(notices[i].Rules, r.Name)
+				}
 				continue
 			}
 			text, err := n.render(ev, escape)
 			if err != nil {
 				errs = append(errs, &RuleError{r.Name, "text", err})
 			}
-			notices = append(notices, event.Notice{Address: to, Mention: n.Mention, Text: text})
+			notices = append(notices, event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Text: text})
 		}
 	}
 	return notices, errs

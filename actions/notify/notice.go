@@ -29,16 +29,21 @@ const (
 	claimRetry = time.Second
 )
 
-// HandleNotice sends a notice, and adds to the journal what came of that. It returns an
+// HandleNotice sends a notice, unless a person has muted it, and adds to the journal what came of that. It returns an
 // error while a later call can succeed.
 func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
 	if rec.Ended == nil {
-		if !l.EnterSlowLane() {
-			return errBusy
-		}
-		ended, err := n.send(ctx, rec)
+		ended, err := n.muted(ctx, rec)
 		if err != nil {
 			return err
+		}
+		if ended == nil {
+			if !l.EnterSlowLane() {
+				return errBusy
+			}
+			if ended, err = n.send(ctx, rec); err != nil {
+				return err
+			}
 		}
 		rec.Ended = ended
 		if err := l.Keep(rec); err != nil {
@@ -49,6 +54,20 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 		return l.Done(ctx)
 	}
 	return n.record(ctx, l, rec)
+}
+
+// muted returns what came of a notice that a person has muted; nil: nobody has.
+func (n *Notifier) muted(ctx context.Context, rec NoticeRecord) (*event.Notification, error) {
+	mutes, err := n.Mutes.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	by := rec.MutedBy(mutes, rec.Notice)
+	if by == nil {
+		return nil, nil
+	}
+	n.Metrics.Notification(rec.Notice.Receiver, event.NotificationMuted)
+	return &event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationMuted, Muted: by.String()}, nil
 }
 
 // send calls the receiver of a notice, and returns what came of it.

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,6 +50,11 @@ type Claims interface {
 	Release(ctx context.Context, key, owner string) error
 }
 
+// Mutes are the mutes in force.
+type Mutes interface {
+	List(ctx context.Context) ([]event.Mute, error)
+}
+
 // Receiver notifies people of an outcome, or of something else under its key. A
 // repetition changes nothing.
 type Receiver interface {
@@ -80,6 +86,7 @@ type Metrics interface {
 type Config struct {
 	Journal   Journal
 	Claims    Claims
+	Mutes     Mutes
 	Receivers Receivers                 // nil: outcomes are journalled and logged only
 	Rules     func() *rules.Rules       // those in force
 	Facts     func() expression.Facts   // for the texts about one outcome
@@ -162,20 +169,39 @@ func (n *Notifier) call(ctx context.Context, receiver string, send func() error)
 // errBusy is the error of what waits for capacity.
 var errBusy = &worker.LaterError{Err: errors.New("as many notifications are in progress as may be"), After: busyRetry}
 
-// Announce sends a text to an address, once for each key, if there is a receiver.
-// It returns an error while a later call can succeed, which ends 24 hours after
+// Announce sends a text to an address, once for each key, if there is a receiver and nobody
+// has muted the address. It returns an error while a later call can succeed, which ends 24 hours after
 // since; a final error is logged, with the attributes about.
 func (n *Notifier) Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error {
 	receiver := n.Receivers(to.Receiver)
 	if receiver == nil || to.Receiver == event.ReceiverSlack && to.Channel == "" {
 		return nil
 	}
-	err := n.call(ctx, to.Receiver, func() error { return receiver.Announce(ctx, key, to.Channel, text) })
+	muted, err := n.mutedAnnouncement(ctx, to)
+	if err != nil {
+		return err
+	}
+	if muted != nil {
+		n.Metrics.Notification(to.Receiver, event.NotificationMuted)
+		n.Log.Info("an announcement is muted", append(about, "receiver", to.Receiver, "channel", to.Channel, "scope", muted.Scope())...)
+		return nil
+	}
+	err = n.call(ctx, to.Receiver, func() error { return receiver.Announce(ctx, key, to.Channel, text) })
 	if err == nil || ctx.Err() != nil || event.Transient(err) && n.Now().Sub(since) < patience {
 		return err
 	}
 	n.Log.Error("an address could not be notified", append(about, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
 	return nil
+}
+
+// mutedAnnouncement returns the mute that keeps announcements from an address; nil: none
+// does. Those for rules and projects do not: announcements belong to none.
+func (n *Notifier) mutedAnnouncement(ctx context.Context, to event.Address) (*event.Mute, error) {
+	mutes, err := n.Mutes.List(ctx)
+	if i := slices.IndexFunc(mutes, func(m event.Mute) bool { return m.Covers("", "", to) }); i >= 0 {
+		return &mutes[i], nil
+	}
+	return nil, err
 }
 
 // Escape makes a value safe to stand in a text.

@@ -39,6 +39,7 @@ const (
 // rendered, and is Slack's mrkdwn for every receiver, with all values in it escaped.
 type Notice struct {
 	Address
+	Rules   []string `json:"rules,omitempty"`   // names of those that send it to the address
 	Mention []string `json:"mention,omitempty"` // whom: as above
 	Text    string   `json:"text,omitzero"`     // "": the default text of the outcome
 }
@@ -48,10 +49,11 @@ const (
 	NotificationWaiting = "waiting" // it is in the queue
 	NotificationSent    = "sent"
 	NotificationFailed  = "failed" // it was given up
+	NotificationMuted   = "muted"  // a person had muted it
 )
 
 // NotificationResults lists all results of notifications.
-var NotificationResults = []string{NotificationWaiting, NotificationSent, NotificationFailed}
+var NotificationResults = []string{NotificationWaiting, NotificationSent, NotificationFailed, NotificationMuted}
 
 // Notification is what came of a notice.
 type Notification struct {
@@ -59,4 +61,5 @@ type Notification struct {
 	At     time.Time `json:"at"`
 	Result string    `json:"result"`         // one of the results above
 	Error  string    `json:"error,omitzero"` // why it failed
+	Muted  string    `json:"muted,omitzero"` // the mute that kept it from being sent, as text
 }

@@ -65,6 +65,8 @@ func (e *StateError) Error() string { return e.Reason }
 const (
 	ChangePause   = "pause"
 	ChangeResume  = "resume"
+	ChangeMute    = "mute"
+	ChangeUnmute  = "unmute"
 	ChangeRequeue = "requeue"
 	ChangeDrop    = "drop"
 	ChangeReload  = "reload"
@@ -91,9 +93,9 @@ func CheckWords(by, reason string) error {
 type Change struct {
 	At     time.Time `json:"at"`
 	Action string    `json:"action"`          // one of the changes above
-	Target string    `json:"target,omitzero"` // the scope of a pause, or the id of a record or a decision
+	Target string    `json:"target,omitzero"` // the scope of a pause or a mute, or the id of a record or a decision
 	By     string    `json:"by,omitzero"`     // who made it, as they say or as they have logged in
 	From   string    `json:"from,omitzero"`   // the address that the request came from
 	Reason string    `json:"reason,omitzero"`
-	Until  time.Time `json:"until,omitzero"` // of a pause: when it ends by itself; zero: it does not
+	Until  time.Time `json:"until,omitzero"` // of a pause or a mute: when it ends by itself; zero: it does not
 }

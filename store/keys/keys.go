@@ -47,6 +47,7 @@ var Families = []Family{
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
 	{Claim, "changes", "actions/audit", "10s", "one replica records a change"},
+	{Claim, "mutes", "actions/pause", "10s", "one replica changes the mutes"},
 	{Claim, "outcome:<outcome>", "actions/notify", "30s", "one notice of an outcome is recorded in the journal"},
 	{Claim, "pauses", "actions/pause", "10s", "one replica changes the pauses"},
 	{Claim, "slack:<channel>:<subject>:claim", "actions/slack", "30s, renewed", "one worker writes a message"},
@@ -76,6 +77,7 @@ var Families = []Family{
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
+	{Value, "mutes", "actions/pause", "10y", "the mutes in force"},
 	{Value, "pauses", "actions/pause", "10y", "the pauses in force"},
 	{Value, "retried:<instance>:<job>", "actions/follow", "7d", "the retry that made a job"},
 	{Value, "rules-in-force:<instance>", "actions/catchup", "365d", "since when each rule is in force"},
@@ -187,6 +189,9 @@ func WebhooksRecord(instance, change string) string { return "webhooks:" + insta
 
 // Pauses is the key of the pauses in force, and of the claim on them.
 const Pauses = "pauses"
+
+// Mutes is the key of the mutes in force, and of the claim on them.
+const Mutes = "mutes"
 
 // Changes is the key of the changes that people made, and of the claim on them.
 const Changes = "changes"
