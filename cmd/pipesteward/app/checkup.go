@@ -94,7 +94,7 @@ func Checkup(ctx context.Context, o Options) (cfg doctor.Config, end func() erro
 	}
 	cfg.GitLab, cfg.GitLabErr = newGitLab(o, true, limiter, nil, quiet)
 	if o.SlackToken != "" {
-		cfg.Slack, cfg.SlackErr = slack.NewReader(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL})
+		cfg.Slack, cfg.SlackErr = slack.NewReader(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL, Now: time.Now})
 	}
 	return cfg, end
 }
