@@ -140,7 +140,7 @@ func TestSlackScopes(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = chat.Close() })
 		chat.AddChannel(slacktest.Channel{Name: "ci", NotMember: slices.Contains(tt.scopes, "chat:write.public")})
-		if r.Slack, err = slack.NewReader(slack.Config{Token: slackToken, APIURL: chat.URL()}); err != nil {
+		if r.Slack, err = slack.NewReader(slack.Config{Token: slackToken, APIURL: chat.URL(), Now: time.Now}); err != nil {
 			t.Fatal(err)
 		}
 		r.wants(r.run(), tt.check, tt.severity, tt.says)

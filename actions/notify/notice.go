@@ -13,10 +13,16 @@ import (
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// NoticeRecord is the body of the record of one notice.
+// NoticeRecord is the body of the record of one notice, or of an announcement that waits
+// until a person has mended something.
 type NoticeRecord struct {
 	event.Outcome
 	Notice event.Notice `json:"notice"`
+	// Announcement is the key of an announcement; its text is that of the notice, and its
+	// outcome has only the time At. "": it is the notice of an outcome.
+	Announcement string `json:"announcement,omitzero"`
+	// Blocked is how the notice waits until a person has mended something; nil: it never did.
+	Blocked *Blocked `json:"blocked,omitempty"`
 	// Ended is what came of the notice, if only the journal lacks it.
 	Ended *event.Notification `json:"ended,omitempty"`
 }
@@ -41,7 +47,11 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 			if !l.EnterSlowLane() {
 				return errBusy
 			}
-			if ended, err = n.send(ctx, rec); err != nil {
+			ended, err = n.send(ctx, rec)
+			if blocked, is := errors.AsType[*blockedError](err); is {
+				ended, err = n.block(ctx, l, &rec, blocked)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -50,10 +60,14 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 			return err
 		}
 	}
-	if rec.Result == event.ResultDeferred { // in whose place there may be another one already
-		return l.Done(ctx)
-	}
-	return n.record(ctx, l, rec)
+	return n.unblock(ctx, rec, func(counts []store.Value) error {
+		if !rec.journalled() {
+			return l.DoneWith(ctx, store.Changes{Values: counts})
+		}
+		return n.inJournal(ctx, l.ID(), rec, *rec.Ended, func(amend []store.Entry) error {
+			return l.DoneWith(ctx, store.Changes{Values: counts, Amend: amend})
+		})
+	})
 }
 
 // muted returns what came of a notice that a person has muted; nil: nobody has.
@@ -63,6 +77,9 @@ func (n *Notifier) muted(ctx context.Context, rec NoticeRecord) (*event.Notifica
 		return nil, err
 	}
 	by := rec.MutedBy(mutes, rec.Notice)
+	if rec.Announcement != "" {
+		by = muteOf(mutes, rec.Notice.Address)
+	}
 	if by == nil {
 		return nil, nil
 	}
@@ -70,58 +87,74 @@ func (n *Notifier) muted(ctx context.Context, rec NoticeRecord) (*event.Notifica
 	return &event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationMuted, Muted: by.String()}, nil
 }
 
-// send calls the receiver of a notice, and returns what came of it.
+// journalled reports whether the notice is in the journal. In the place of a deferred
+// outcome there may be another one already.
+func (rec NoticeRecord) journalled() bool {
+	return rec.Announcement == "" && rec.Result != event.ResultDeferred
+}
+
+// send calls the receiver of a notice, and returns what came of it. The error is that of
+// ctx, one after which a later call can succeed, or a *blockedError.
 func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notification, error) {
 	receiver := n.Receivers(rec.Notice.Receiver)
 	err := errors.New("there is no such receiver any more")
 	if receiver != nil {
-		err = n.call(ctx, rec.Notice.Receiver, func() error { return receiver.Notify(ctx, rec.Outcome, rec.Notice) })
+		err = n.call(ctx, rec.Notice.Address, func() error {
+			if rec.Announcement != "" {
+				return receiver.Announce(ctx, rec.Announcement, rec.Notice.Channel, rec.Notice.Text)
+			}
+			return receiver.Notify(ctx, rec.Outcome, rec.Notice)
+		})
 	}
-	ended := &event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationSent}
+	_, blocked := errors.AsType[*blockedError](err)
 	switch {
 	case err == nil:
+		return n.endedAs(rec, event.NotificationSent, ""), nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case event.Transient(err) && n.Now().Sub(rec.At) < patience:
+	case blocked, event.Transient(err) && n.Now().Sub(rec.At) < patience:
 		return nil, err
-	default:
-		n.Log.Error("an address could not be notified", append(event.LogAttrs(rec.Event), "rule", rec.Rule, "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", err)...)
-		ended.Result, ended.Error = event.NotificationFailed, err.Error()
 	}
-	return ended, nil
+	n.Log.Error("an address could not be notified", append(event.LogAttrs(rec.Event), "rule", rec.Rule, "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", err)...)
+	return n.endedAs(rec, event.NotificationFailed, err.Error()), nil
 }
 
-// record ends the lease of a notice that has ended, and adds that to the outcome's entry
-// in the journal. The notices of an outcome do so in turn.
-func (n *Notifier) record(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+func (n *Notifier) endedAs(rec NoticeRecord, result, reason string) *event.Notification {
+	return &event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: result, Error: reason}
+}
+
+// inJournal calls write with the entry of the outcome in which the notification has the
+// given state; with none if the entry has expired. The notices of an outcome do so in
+// turn.
+func (n *Notifier) inJournal(ctx context.Context, owner string, rec NoticeRecord, state event.Notification, write func([]store.Entry) error) error {
 	claim := keys.OutcomeClaim(rec.ID)
-	claimed, err := n.Claims.Claim(ctx, claim, l.ID(), claimFor)
+	claimed, err := n.Guard.Claim(ctx, claim, owner, claimFor)
 	if err != nil {
 		return err
 	}
 	if !claimed {
 		return &worker.LaterError{Err: errors.New("another notice of the outcome is being recorded"), After: claimRetry}
 	}
-	defer func() { _ = n.Claims.Release(context.WithoutCancel(ctx), claim, l.ID()) }() // else it expires
+	defer func() { _ = n.Guard.Release(context.WithoutCancel(ctx), claim, owner) }() // else it expires
 	entry, err := n.Journal.Entry(ctx, rec.ID)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if entry == nil { // it has expired
-		return l.Done(ctx)
+	if entry == nil {
+		return write(nil)
 	}
 	var o event.Outcome
 	if err := json.Unmarshal(entry.Body, &o); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	for i := range o.Notifications {
-		if o.Notifications[i].Address == rec.Ended.Address {
-			o.Notifications[i] = *rec.Ended
+		if o.Notifications[i].Address == state.Address {
+			o.Notifications[i] = state
 		}
 	}
 	body, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	return l.DoneWith(ctx, store.Changes{Amend: []store.Entry{{ID: o.ID, Body: body}}})
+	return write([]store.Entry{{ID: o.ID, Body: body}})
 }

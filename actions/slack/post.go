@@ -17,6 +17,9 @@ func (w *turn) notify(ctx context.Context, o event.Outcome, text string) error {
 	if err != nil || m.has(id) {
 		return err
 	}
+	if err := w.await(ctx); err != nil {
+		return err
+	}
 	if !o.At.Before(m.At) {
 		m.At, m.Status = o.At, cmp.Or(o.Pipeline.Status, m.Status)
 	}
@@ -48,6 +51,9 @@ func (w *turn) notify(ctx context.Context, o event.Outcome, text string) error {
 func (w *turn) announce(ctx context.Context, id, text string) error {
 	m, err := w.begin(ctx, id)
 	if err != nil || m.has(id) {
+		return err
+	}
+	if err := w.await(ctx); err != nil {
 		return err
 	}
 	m.Posting = &posting{ID: id, Since: w.now()}

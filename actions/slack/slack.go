@@ -34,6 +34,7 @@ import (
 	slackapi "github.com/slack-go/slack"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
 )
 
 const (
@@ -64,6 +65,9 @@ type State interface {
 	Claim(ctx context.Context, key, owner string, ttl time.Duration) (claimed bool, err error)
 	// Release ends the owner's claim, and no other's.
 	Release(ctx context.Context, key, owner string) error
+	// Take takes a token from the bucket of key and returns 0, or the time until there
+	// is one.
+	Take(ctx context.Context, key string, rate store.Rate) (wait time.Duration, err error)
 }
 
 // Config is what a Notifier needs. Token, State and Now are required.
@@ -87,6 +91,7 @@ type Notifier struct {
 	state State
 	now   func() time.Time
 	log   *slog.Logger
+	pace  pace
 	blind sync.Once // logs once that the history can't be read
 }
 

@@ -39,6 +39,8 @@ type memory struct {
 	mu       sync.Mutex
 	values   map[string][]byte
 	claims   map[string]claim
+	buckets  map[string]int64
+	paced    bool          // else a bucket is never empty
 	released chan struct{} // closed at the next Release
 	calls    int
 	trouble  func(call int, effect func()) error // of the n-th call, from 1; nil: none
@@ -97,6 +99,14 @@ func (s *memory) Release(_ context.Context, key, owner string) error {
 	})
 }
 
+func (s *memory) Take(_ context.Context, key string, rate store.Rate) (wait time.Duration, err error) {
+	if !s.paced {
+		return 0, nil
+	}
+	err = s.do(func() { s.buckets[key], wait = rate.Take(s.clock.Now().UnixNano(), s.buckets[key]) })
+	return wait, err
+}
+
 // nextRelease is closed when a claim is next released.
 func (s *memory) nextRelease() <-chan struct{} {
 	s.mu.Lock()
@@ -138,14 +148,21 @@ type testingT interface {
 
 func newFixture(t testingT) *fixture {
 	t.Helper()
+	return newFixtureOn(t, slacktest.Options{})
+}
+
+// newFixtureOn is newFixture with a Slack of the given kind.
+func newFixtureOn(t testingT, o slacktest.Options) *fixture {
+	t.Helper()
 	c := storetest.NewClock()
-	server, err := slacktest.New(slacktest.Options{Now: c.Now, Token: token})
+	o.Now, o.Token = c.Now, token
+	server, err := slacktest.New(o)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	w := &fixture{
 		Server: server, clock: c,
-		state: &memory{clock: c, values: map[string][]byte{}, claims: map[string]claim{}, released: make(chan struct{})},
+		state: &memory{clock: c, values: map[string][]byte{}, claims: map[string]claim{}, buckets: map[string]int64{}, released: make(chan struct{})},
 	}
 	w.client = &http.Client{Transport: w}
 	t.Cleanup(func() {

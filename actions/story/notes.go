@@ -7,7 +7,7 @@ func (t *teller) notes(b *Builder) {
 	for i := range t.decisions {
 		d := &t.decisions[i]
 		for _, n := range d.Notifications {
-			if n.Error != "" {
+			if n.Result == event.NotificationFailed {
 				t.note("notification", struct {
 					Rule string
 					event.Notification

@@ -60,6 +60,6 @@ type Notification struct {
 	Address
 	At     time.Time `json:"at"`
 	Result string    `json:"result"`         // one of the results above
-	Error  string    `json:"error,omitzero"` // why it failed
+	Error  string    `json:"error,omitzero"` // why it failed, or waits until a person has mended something
 	Muted  string    `json:"muted,omitzero"` // the mute that kept it from being sent, as text
 }

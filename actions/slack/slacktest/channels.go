@@ -65,14 +65,21 @@ func (s *Server) scopeMissing(method string, form url.Values) answer {
 		needed = []string{s.scopeFor(form.Get("channel"), "history")}
 	}
 	slices.Sort(needed)
+	scopes := s.scopes()
 	for _, scope := range needed {
-		if !slices.Contains(s.options.Scopes, scope) {
+		if !slices.Contains(scopes, scope) {
 			refusal := refuse("missing_scope")
-			refusal["needed"], refusal["provided"] = scope, strings.Join(s.options.Scopes, ",")
+			refusal["needed"], refusal["provided"] = scope, strings.Join(scopes, ",")
 			return refusal
 		}
 	}
 	return nil
+}
+
+func (s *Server) scopes() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.options.Scopes
 }
 
 // scopeFor returns the scope for reading a channel.
