@@ -69,6 +69,9 @@ func TestSettingsAreCheckedAlike(t *testing.T) {
 				{"event", filepath.Join(env.dir, "rules.yaml")},
 				{"admin-url", "http://127.0.0.1:1"},
 			} {
+				if given[0] == "admin-url" && words[0] == "catch-up" { // with it, the server's settings count
+					continue
+				}
 				if given[0] != c.setting && slices.ContainsFunc(withFlag(given[0]), func(of []string) bool { return slices.Equal(of, words) }) {
 					args = append(args, "--"+given[0], given[1])
 				}
