@@ -19,6 +19,21 @@ type Notify struct {
 	Channel  Channel
 	Mention  []string             // as event.Notice has it
 	Text     *expression.Template // nil: the default text of the outcome
+	Quiet    Quiet
+}
+
+// Quiet are quiet hours with the outcomes that do not wait for their end.
+type Quiet struct {
+	Hours  event.Quiet
+	Except []string
+}
+
+// of returns the quiet hours for an outcome.
+func (q Quiet) of(result string) event.Quiet {
+	if slices.Contains(q.Except, result) {
+		return event.Quiet{}
+	}
+	return q.Hours
 }
 
 // Channel is a channel of Slack as a rule file gives it.
@@ -103,7 +118,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 			if err != nil {
 				errs = append(errs, &RuleError{r.Name, "text", err})
 			}
-			notices = append(notices, event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Text: text})
+			notices = append(notices, event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Text: text, Quiet: n.Quiet.of(o.Result)})
 		}
 	}
 	return notices, errs

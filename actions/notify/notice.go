@@ -22,6 +22,8 @@ type NoticeRecord struct {
 	// Announcement is the key of an announcement; its text is that of the notice, and its
 	// outcome has only the time At. "": it is the notice of an outcome.
 	Announcement string `json:"announcement,omitzero"`
+	// Waits is for what the notice waits deliberately.
+	Waits event.Wait `json:"waits,omitzero"`
 	// Blocked is how the notice waits until a person has mended something; nil: it never did.
 	Blocked *Blocked `json:"blocked,omitempty"`
 	// Ended is what came of the notice, if only the journal lacks it.
@@ -36,13 +38,18 @@ const (
 	claimRetry = time.Second
 )
 
-// HandleNotice sends a notice, unless a person has muted it, and adds to the journal what came of that. It returns an
-// error while a later call can succeed.
+// HandleNotice sends a notice and adds to the journal what came of that. One that a person
+// has muted is not sent, and one in quiet hours waits for their end. It returns an error
+// while a later call can succeed.
 func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+	rec.Waits = event.Wait{}
 	if rec.Ended == nil {
 		ended, err := n.muted(ctx, rec)
 		if err != nil {
 			return err
+		}
+		if until := n.quietUntil(rec.Notice.Quiet); ended == nil && !until.IsZero() {
+			return n.waitFor(ctx, l, rec, event.WaitQuiet, "the end of the quiet hours", until.Sub(n.Now()))
 		}
 		if ended == nil {
 			if !l.EnterSlowLane() {
@@ -69,6 +76,15 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 			return l.DoneWith(ctx, store.Changes{Values: counts, Amend: amend})
 		})
 	})
+}
+
+// waitFor has a notice wait deliberately for a time.
+func (n *Notifier) waitFor(ctx context.Context, l *worker.Lease, rec NoticeRecord, what, reason string, after time.Duration) error {
+	rec.Waits = event.Wait{For: what, Reason: reason}
+	if err := l.Keep(rec); err != nil {
+		return err
+	}
+	return l.Defer(ctx, after)
 }
 
 // muted returns what came of a notice that a person has muted; nil: nobody has.

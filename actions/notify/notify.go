@@ -97,8 +97,8 @@ type Metrics interface {
 	Notification(receiver, result string)
 }
 
-// Config configures a Notifier; all fields but Receivers and MaxWaiting are
-// required.
+// Config configures a Notifier; all fields but Receivers, MaxWaiting and
+// Immediate are required.
 type Config struct {
 	Journal   Journal
 	Queue     Queue
@@ -111,6 +111,9 @@ type Config struct {
 	Metrics   Metrics
 	Now       func() time.Time
 	Log       *slog.Logger
+	// Immediate says that notices do not wait for the end of quiet hours: the process is not
+	// there any more by then.
+	Immediate bool
 	// MaxWaiting is how many notices may wait for an address until a person has mended
 	// something; 0: DefaultMaxWaiting.
 	MaxWaiting int

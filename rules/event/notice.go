@@ -42,7 +42,20 @@ type Notice struct {
 	Rules   []string `json:"rules,omitempty"`   // names of those that send it to the address
 	Mention []string `json:"mention,omitempty"` // whom: as above
 	Text    string   `json:"text,omitzero"`     // "": the default text of the outcome
+	Quiet   Quiet    `json:"quiet,omitzero"`    // when it waits; zero: never
 }
+
+// Quiet are the hours in which notices wait, from a time of the day, like 20:00, to the
+// next other one, like 07:00. Zero: there are none.
+type Quiet struct {
+	From     string   `json:"from"`
+	To       string   `json:"to"`
+	Timezone string   `json:"timezone"`       // its name in the IANA database
+	Days     []string `json:"days,omitempty"` // on which it begins, of Weekdays; none: on each
+}
+
+// Weekdays are the days of the week, as rule files name them, by time.Weekday.
+var Weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 
 // Results of a notification.
 const (

@@ -49,6 +49,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		}
 		return rd.eventPurpose(r)
 	}
+	obeysQuiet := true
 	keys := schema.MappingWithHints("an entry of notify", schema.Fields{
 		schema.Key(
 			"when", "The outcomes worth a message.",
@@ -57,6 +58,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		schema.Key("channel", "The Slack channel to notify, like \"#ci\" or \"#ci-{{ project.namespace }}\", where values are written as Slack writes channels; or `author`: a direct message to the commit's author. Without it: the one in `defaults`.", rd.channel(&v.Channel, purpose)),
 		schema.Key("mention", "Who is mentioned: `author` of the commit, `triggerer` of the pipeline, a user group like \"@oncall\" or a user's id like U024BE7LH. People are found by their e-mail address; who is not found is left out.", schema.List(&v.Mention, 1, mention)),
 		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome.", rd.template(&v.Text, purpose)),
+		schema.Key("quiet", "Whether notifications wait for the end of the quiet hours in `defaults`.", schema.Bool(&obeysQuiet)),
 	}, inNotify)
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
@@ -68,6 +70,9 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 				rd.channel(&v.Channel, purpose).Read(f, d.channel, "channel")
 			}
 			keys.Read(f, n, what)
+			if obeysQuiet && d.quiet.Hours.From != "" {
+				v.Quiet = d.quiet
+			}
 			if v.Channel.Source == "" && n.Kind == yaml.MappingNode {
 				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults")
 			}
