@@ -168,6 +168,7 @@ func (r *Runner) handlers() map[string]worker.Handler {
 		event.RecordDecision: worker.JSON(r.decision),
 		event.RecordOutcome:  worker.JSON(r.notifier.Handle),
 		event.RecordNotice:   worker.JSON(r.notifier.HandleNotice),
+		event.RecordDigest:   worker.JSON(r.notifier.HandleDigest),
 		event.RecordSweep:    worker.JSON(r.sweeps.Handle),
 		follow.RecordKind:    worker.JSON(r.retries.Handle),
 		breaker.RecordKind:   worker.JSON(r.Breakers.Handle),

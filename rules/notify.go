@@ -20,6 +20,7 @@ type Notify struct {
 	Mention  []string             // as event.Notice has it
 	Text     *expression.Template // nil: the default text of the outcome
 	Quiet    Quiet
+	Group    event.Group
 }
 
 // Quiet are quiet hours with the outcomes that do not wait for their end.
@@ -118,7 +119,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 			if err != nil {
 				errs = append(errs, &RuleError{r.Name, "text", err})
 			}
-			notices = append(notices, event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Text: text, Quiet: n.Quiet.of(o.Result)})
+			notices = append(notices, event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Text: text, Quiet: n.Quiet.of(o.Result), Group: n.Group})
 		}
 	}
 	return notices, errs

@@ -70,6 +70,10 @@ type announced struct{ texts []string }
 
 func (*announced) Notify(context.Context, event.Outcome, event.Notice) error { return nil }
 
+func (*announced) Message(context.Context, event.Outcome, event.Notice) (string, bool, error) {
+	return "", false, nil
+}
+
 func (a *announced) Announce(_ context.Context, _, _, text string) error {
 	a.texts = append(a.texts, text)
 	return nil

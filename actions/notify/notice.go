@@ -22,6 +22,14 @@ type NoticeRecord struct {
 	// Announcement is the key of an announcement; its text is that of the notice, and its
 	// outcome has only the time At. "": it is the notice of an outcome.
 	Announcement string `json:"announcement,omitzero"`
+	// Of are the ids of the records of the notices in a digest, which is an announcement.
+	Of []string `json:"of,omitempty"`
+	// QuietUntil is the end of the quiet hours that the notice waited for; zero: it did not.
+	QuietUntil time.Time `json:"quiet_until,omitzero"`
+	// Gathered is the id of the record of the digest that the notice is gathered in.
+	Gathered string `json:"gathered,omitzero"`
+	// Alone says that the notice was tried by itself: it stays so, as it may have been sent.
+	Alone bool `json:"alone,omitzero"`
 	// Waits is for what the notice waits deliberately.
 	Waits event.Wait `json:"waits,omitzero"`
 	// Blocked is how the notice waits until a person has mended something; nil: it never did.
@@ -39,29 +47,14 @@ const (
 )
 
 // HandleNotice sends a notice and adds to the journal what came of that. One that a person
-// has muted is not sent, and one in quiet hours waits for their end. It returns an error
-// while a later call can succeed.
+// has muted is not sent, one in quiet hours waits for their end, and one of many is
+// gathered in a digest. It returns an error while a later call can succeed.
 func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
 	rec.Waits = event.Wait{}
 	if rec.Ended == nil {
-		ended, err := n.muted(ctx, rec)
-		if err != nil {
+		ended, err := n.attempt(ctx, l, &rec)
+		if err != nil || ended == nil {
 			return err
-		}
-		if until := n.quietUntil(rec.Notice.Quiet); ended == nil && !until.IsZero() {
-			return n.waitFor(ctx, l, rec, event.WaitQuiet, "the end of the quiet hours", until.Sub(n.Now()))
-		}
-		if ended == nil {
-			if !l.EnterSlowLane() {
-				return errBusy
-			}
-			ended, err = n.send(ctx, rec)
-			if blocked, is := errors.AsType[*blockedError](err); is {
-				ended, err = n.block(ctx, l, &rec, blocked)
-			}
-			if err != nil {
-				return err
-			}
 		}
 		rec.Ended = ended
 		if err := l.Keep(rec); err != nil {
@@ -70,12 +63,56 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 	}
 	return n.unblock(ctx, rec, func(counts []store.Value) error {
 		if !rec.journalled() {
-			return l.DoneWith(ctx, store.Changes{Values: counts})
+			values, err := rec.ofDigest()
+			if err != nil {
+				return err
+			}
+			return l.DoneWith(ctx, store.Changes{Values: append(counts, values...)})
 		}
 		return n.inJournal(ctx, l.ID(), rec, *rec.Ended, func(amend []store.Entry) error {
 			return l.DoneWith(ctx, store.Changes{Values: counts, Amend: amend})
 		})
 	})
+}
+
+// attempt takes the steps of a notice, and returns what came of it. Without that and
+// without an error, the notice waits deliberately.
+func (n *Notifier) attempt(ctx context.Context, l *worker.Lease, rec *NoticeRecord) (*event.Notification, error) {
+	missed := false // by the digest that it waited for
+	if rec.Gathered != "" {
+		ended, waits, err := n.digested(ctx, l, *rec)
+		if err != nil || ended != nil || waits {
+			return ended, err
+		}
+		missed = true
+	}
+	if ended, err := n.muted(ctx, *rec); err != nil || ended != nil {
+		return ended, err
+	}
+	if until := n.quietUntil(rec.Notice.Quiet); !until.IsZero() {
+		return nil, n.waitQuiet(ctx, l, *rec, until)
+	}
+	if !rec.Alone && rec.Announcement == "" {
+		gathers, err := n.gathers(ctx, *rec, missed)
+		if err != nil {
+			return nil, err
+		}
+		if gathers {
+			return nil, n.gather(ctx, l, *rec)
+		}
+		rec.Alone = true
+		if err := l.Keep(*rec); err != nil {
+			return nil, err
+		}
+	}
+	if !l.EnterSlowLane() {
+		return nil, errBusy
+	}
+	ended, err := n.send(ctx, *rec)
+	if blocked, is := errors.AsType[*blockedError](err); is {
+		ended, err = n.block(ctx, l, rec, blocked)
+	}
+	return ended, err
 }
 
 // waitFor has a notice wait deliberately for a time.

@@ -50,6 +50,7 @@ const (
 // Queue is the part of the store's queue that a Notifier uses.
 type Queue interface {
 	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
+	Queued(ctx context.Context, ids ...string) (bool, error)
 }
 
 // Journal is the list of outcomes.
@@ -63,6 +64,8 @@ type Guard interface {
 	store.Claimer
 	Get(ctx context.Context, key string) ([]byte, error)
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error)
+	Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error)
 }
 
 // Mutes are the mutes in force.
@@ -75,6 +78,9 @@ type Mutes interface {
 type Receiver interface {
 	Notify(ctx context.Context, o event.Outcome, n event.Notice) error
 	Announce(ctx context.Context, key, channel, text string) error
+	// Message returns an id of the message that an outcome belongs to, and whether the
+	// address has it, or may have it, so that Notify adds to it.
+	Message(ctx context.Context, o event.Outcome, n event.Notice) (id string, begun bool, err error)
 }
 
 // Receivers returns the receiver of a name, nil if there is none.
@@ -111,8 +117,8 @@ type Config struct {
 	Metrics   Metrics
 	Now       func() time.Time
 	Log       *slog.Logger
-	// Immediate says that notices do not wait for the end of quiet hours: the process is not
-	// there any more by then.
+	// Immediate says that notices wait neither for the end of quiet hours nor for digests: the
+	// process is not there any more by then.
 	Immediate bool
 	// MaxWaiting is how many notices may wait for an address until a person has mended
 	// something; 0: DefaultMaxWaiting.

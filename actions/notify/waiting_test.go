@@ -19,7 +19,7 @@ import (
 
 const twoChannels = `
 version: 1
-defaults: {channel: "#ci"}
+defaults: {channel: "#ci", group: false}
 rules:
   - {name: r, on: job, if: 'job.status == "failed"', actions: [retry], notify: [{when: [failed]}, {when: [failed], channel: "#other"}]}
 `
@@ -159,6 +159,10 @@ func (f *fussyReceiver) Notify(_ context.Context, o event.Outcome, _ event.Notic
 	}
 	f.sent = append(f.sent, o.ID)
 	return nil
+}
+
+func (f *fussyReceiver) Message(_ context.Context, o event.Outcome, _ event.Notice) (string, bool, error) {
+	return o.ID, false, nil
 }
 
 func (f *fussyReceiver) Announce(_ context.Context, _, _, text string) error {

@@ -253,5 +253,6 @@ const (
 	RecordDecision = "decision" // a Decision
 	RecordOutcome  = "outcome"  // an Outcome
 	RecordNotice   = "notice"   // an Outcome with a Notice of it
+	RecordDigest   = "digest"   // the Address of a digest
 	RecordSweep    = "sweep"    // a Sweep
 )

@@ -43,6 +43,7 @@ type Notice struct {
 	Mention []string `json:"mention,omitempty"` // whom: as above
 	Text    string   `json:"text,omitzero"`     // "": the default text of the outcome
 	Quiet   Quiet    `json:"quiet,omitzero"`    // when it waits; zero: never
+	Group   Group    `json:"group,omitzero"`    // when it is gathered in a digest; zero: never
 }
 
 // Quiet are the hours in which notices wait, from a time of the day, like 20:00, to the
@@ -52,6 +53,14 @@ type Quiet struct {
 	To       string   `json:"to"`
 	Timezone string   `json:"timezone"`       // its name in the IANA database
 	Days     []string `json:"days,omitempty"` // on which it begins, of Weekdays; none: on each
+}
+
+// Group says when new messages to an address are gathered in digests: as soon as more than
+// Burst come within Wait, in a digest for each Interval. Zero: never.
+type Group struct {
+	Burst    int      `json:"burst"`
+	Wait     Duration `json:"wait"`
+	Interval Duration `json:"interval"`
 }
 
 // Weekdays are the days of the week, as rule files name them, by time.Weekday.
@@ -72,7 +81,8 @@ var NotificationResults = []string{NotificationWaiting, NotificationSent, Notifi
 type Notification struct {
 	Address
 	At     time.Time `json:"at"`
-	Result string    `json:"result"`         // one of the results above
-	Error  string    `json:"error,omitzero"` // why it failed, or waits until a person has mended something
-	Muted  string    `json:"muted,omitzero"` // the mute that kept it from being sent, as text
+	Result string    `json:"result"`          // one of the results above
+	Error  string    `json:"error,omitzero"`  // why it failed, or waits until a person has mended something
+	Digest string    `json:"digest,omitzero"` // the id of the digest in which it was sent
+	Muted  string    `json:"muted,omitzero"`  // the mute that kept it from being sent, as text
 }

@@ -18,12 +18,13 @@ const (
 	WaitGitLab   = "gitlab"   // GitLab can't be used, or has not applied a request yet
 	WaitReceiver = "receiver" // a channel could not be notified
 	WaitQuiet    = "quiet"    // the end of the quiet hours
+	WaitDigest   = "digest"   // the digest that it is gathered in
 	WaitSchedule = "schedule" // it is checked again at intervals
 	WaitError    = "error"    // the last try failed
 )
 
 // Waits lists all reasons.
-var Waits = []string{WaitDelay, WaitTurn, WaitPause, WaitStorm, WaitBudget, WaitGitLab, WaitReceiver, WaitQuiet, WaitSchedule, WaitError}
+var Waits = []string{WaitDelay, WaitTurn, WaitPause, WaitStorm, WaitBudget, WaitGitLab, WaitReceiver, WaitQuiet, WaitDigest, WaitSchedule, WaitError}
 
 // Wait is why a record waits. It is part of the record's body.
 type Wait struct {

@@ -70,6 +70,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 				rd.channel(&v.Channel, purpose).Read(f, d.channel, "channel")
 			}
 			keys.Read(f, n, what)
+			v.Group = d.group
 			if obeysQuiet && d.quiet.Hours.From != "" {
 				v.Quiet = d.quiet
 			}
