@@ -23,7 +23,7 @@ func (w *turn) notify(ctx context.Context, o event.Outcome, text string) error {
 	if !o.At.Before(m.At) {
 		m.At, m.Status = o.At, cmp.Or(o.Pipeline.Status, m.Status)
 	}
-	n, err := render(o, text, m.Status)
+	n, err := render(o, text, m)
 	if err != nil {
 		return &Error{Method: "notify", Code: "invalid_outcome", advice: err.Error()}
 	}
