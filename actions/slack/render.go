@@ -194,6 +194,14 @@ type body struct {
 	blocks []slackapi.Block
 }
 
+// mention adds mentions to the content; "": nobody's.
+func (b *body) mention(mentions string) {
+	if mentions != "" {
+		b.text += " " + mentions
+		b.blocks = append(b.blocks, section(mentions))
+	}
+}
+
 func (b body) options() []slackapi.MsgOption {
 	return []slackapi.MsgOption{
 		slackapi.MsgOptionText(b.text, false), // escaped already
