@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/worker"
@@ -74,7 +75,7 @@ func (rec NoticeRecord) journalled() bool {
 // ctx, one after which a later call can succeed, or a *blockedError.
 func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notification, error) {
 	receiver := n.Receivers(rec.Notice.Receiver)
-	err := errors.New("there is no such receiver any more")
+	err := noReceiver(rec.Notice.Receiver)
 	if receiver != nil {
 		err = n.call(ctx, rec.Notice.Address, func() error {
 			if rec.Announcement != "" {
@@ -92,8 +93,32 @@ func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notificat
 	case blocked, event.Transient(err) && n.Now().Sub(rec.At) < patience:
 		return nil, err
 	}
-	n.Log.Error("an address could not be notified", append(event.LogAttrs(rec.Event), "rule", rec.Rule, "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", err)...)
-	return n.endedAs(rec, event.NotificationFailed, err.Error()), nil
+	ended := n.failed(rec.Outcome, rec.Notice.Address, err)
+	return &ended, nil
+}
+
+// noReceiverError is the error of a notice whose receiver does not exist.
+type noReceiverError struct{ reason string }
+
+func (e *noReceiverError) Error() string { return e.reason }
+
+func noReceiver(name string) error {
+	if name == event.ReceiverSlack {
+		return &noReceiverError{"there is no Slack token, see --slack-token"}
+	}
+	return &noReceiverError{"the rule files have no such receiver any more"}
+}
+
+// failed returns the result of a notice that is given up because of err, and logs it. The
+// log warns where the receiver does not exist, which may be meant.
+func (n *Notifier) failed(o event.Outcome, to event.Address, err error) event.Notification {
+	level := slog.LevelError
+	if errors.As(err, new(*noReceiverError)) {
+		level = slog.LevelWarn
+		n.Metrics.Notification(to.Receiver, "no_receiver")
+	}
+	n.Log.Log(context.Background(), level, "an address could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
+	return event.Notification{Address: to, At: n.Now().UTC(), Result: event.NotificationFailed, Error: err.Error()}
 }
 
 func (n *Notifier) endedAs(rec NoticeRecord, result, reason string) *event.Notification {

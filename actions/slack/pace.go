@@ -54,7 +54,7 @@ func (p *pace) after(channel string, now time.Time, wait time.Duration) time.Dur
 
 // await returns an error unless a message may be posted to the channel now.
 func (w *turn) await(ctx context.Context) error {
-	wait, err := w.state.Take(ctx, keys.Posts(w.channel), postRate)
+	_, wait, err := w.state.Take(ctx, store.Bucket{Key: keys.Posts(w.channel), Rate: postRate})
 	if err != nil {
 		return stateError(err)
 	}

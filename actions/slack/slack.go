@@ -65,9 +65,9 @@ type State interface {
 	Claim(ctx context.Context, key, owner string, ttl time.Duration) (claimed bool, err error)
 	// Release ends the owner's claim, and no other's.
 	Release(ctx context.Context, key, owner string) error
-	// Take takes a token from the bucket of key and returns 0, or the time until there
-	// is one.
-	Take(ctx context.Context, key string, rate store.Rate) (wait time.Duration, err error)
+	// Take takes a token from each bucket, one after the other, until one has none. It
+	// returns from how many it took, and the time until that one has a token.
+	Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error)
 }
 
 // Config is what a Notifier needs. Token, State and Now are required.

@@ -99,12 +99,19 @@ func (s *memory) Release(_ context.Context, key, owner string) error {
 	})
 }
 
-func (s *memory) Take(_ context.Context, key string, rate store.Rate) (wait time.Duration, err error) {
+func (s *memory) Take(_ context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error) {
 	if !s.paced {
-		return 0, nil
+		return len(buckets), 0, nil
 	}
-	err = s.do(func() { s.buckets[key], wait = rate.Take(s.clock.Now().UnixNano(), s.buckets[key]) })
-	return wait, err
+	err = s.do(func() {
+		for _, b := range buckets {
+			if s.buckets[b.Key], wait = b.Rate.Take(s.clock.Now().UnixNano(), s.buckets[b.Key]); wait > 0 {
+				return
+			}
+			taken++
+		}
+	})
+	return taken, wait, err
 }
 
 // nextRelease is closed when a claim is next released.

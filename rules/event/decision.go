@@ -225,6 +225,18 @@ type Outcome struct {
 	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel
 }
 
+// NotNotified returns the notifications that failed, and those that wait until a person has
+// mended something.
+func (o Outcome) NotNotified() []Notification {
+	var failed []Notification
+	for _, n := range o.Notifications {
+		if n.Error != "" {
+			failed = append(failed, n)
+		}
+	}
+	return failed
+}
+
 // Record is an event as the queue stores it.
 type Record struct {
 	Event
