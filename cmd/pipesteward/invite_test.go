@@ -29,6 +29,7 @@ func (p *program) notices() (s notify.Status) {
 func TestBotIsInvitedLater(t *testing.T) {
 	t.Parallel()
 	env := newEnvironment(t)
+	env.write("rules.yaml", retryRules(stuckOrSystem, "    notify: [{when: [done]}]\n"))
 	env.slack.AddChannel(slacktest.Channel{Name: "ci", NotMember: true})
 	p := env.run("--catch-up-every", "0")
 	var jobs []gitlabtest.Job
