@@ -178,11 +178,22 @@ type Count struct {
 // MaxTally is the capacity of a tally: a further member replaces the oldest.
 const MaxTally = 10_000
 
+// ErrChanged is returned by DoneWith if a value is not as the changes expect it.
+// Nothing was changed, and the lease goes on.
+var ErrChanged = errors.New("store: a value has changed since it was read")
+
 // Changes are what DoneWith writes when it ends a lease.
 type Changes struct {
-	Next   []Record // to put, as Put does
-	Amend  []Entry  // to replace or add, as Amend does; their times are ignored
-	Values []Value  // to set, as Set does
+	Next   []Record   // to put, as Put does
+	Amend  []Entry    // to replace or add, as Amend does; their times are ignored
+	Values []Value    // to set, as Set does
+	Expect []Expected // values before the changes, else none is made
+}
+
+// Expected is a value as Get has returned it: nil if there was none.
+type Expected struct {
+	Key   string
+	Value []byte
 }
 
 // Value is a small value with its key.
@@ -209,7 +220,8 @@ type Store interface {
 
 	// DoneWith atomically removes the leased record, as Done does, and makes the
 	// changes: one write that waits for the disk instead of one for each. It
-	// returns ErrLeaseLost if l is lost.
+	// returns ErrLeaseLost if l is lost, and else ErrChanged if a value is not as
+	// the changes expect it.
 	DoneWith(ctx context.Context, l *Lease, c Changes) error
 	// Ping returns nil if the store can be written to.
 	Ping(ctx context.Context) error

@@ -91,10 +91,28 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	}
 	var value []byte
 	err := s.view(ctx, func(t *txn) error {
-		if payload, expires, ok := t.lookup(format.TagValue, key); ok && expires > t.Now {
-			value = append([]byte{}, payload...) // not nil
+		if payload := t.value(key); payload != nil {
+			value = append([]byte{}, payload...)
 		}
 		return nil
 	})
 	return value, err
+}
+
+// value returns the value of a key, which is the transaction's; nil: there is none.
+func (t *txn) value(key string) []byte {
+	payload, expires, ok := t.lookup(format.TagValue, key)
+	switch {
+	case !ok || expires <= t.Now:
+		return nil
+	case payload == nil:
+		return []byte{}
+	}
+	return payload
+}
+
+// has reports whether a value is as expected.
+func (t *txn) has(e store.Expected) bool {
+	value := t.value(e.Key)
+	return (value == nil) == (e.Value == nil) && bytes.Equal(value, e.Value)
 }
