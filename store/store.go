@@ -48,7 +48,8 @@
 //	          * DoneWith                         the outcome in the journal; what was retried; next is the
 //	                                             outcome, if a rule notifies of it
 //	outcome     Lease
-//	          * DoneWith                         the outcome in the journal again, with its notices; next are those
+//	          * DoneWith                         the outcome in the journal again, with its notices; next are those;
+//	                                             where a rule has a state, its value, expected as it was read
 //	notice      Lease
 //	            Claim, Claim                     one worker edits a message
 //	          * Set, Set                         before and after the message is posted: two
