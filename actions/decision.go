@@ -7,9 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pipesteward/pipesteward/actions/again"
+	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -23,6 +27,8 @@ type attempt struct {
 	verb  verb
 	lease *worker.Lease
 	stop  pause.Stop // why the action is stopped now, if it is
+
+	breakers []breaker.State // of a retry's failure classes
 }
 
 // guard returns the verdict that ends or defers an attempt, nil if the attempt may go
@@ -54,19 +60,24 @@ func (r *Runner) carryOut(ctx context.Context, a *attempt) (*verdict, error) {
 	return r.act(ctx, a)
 }
 
-// act sends the request. That one is about to be sent is saved before. The client
-// waits for the rate limit, then checks pauses, dry runs and the rule once more.
+// act sends the request. The client waits for the rate limit; then pauses, dry runs and
+// the rule are checked once more while it is saved that a request is about to be sent.
 func (r *Runner) act(ctx context.Context, a *attempt) (*verdict, error) {
 	earlier := a.Called // the effect of an earlier request may not be visible yet
-	a.Called = true
-	if err := errors.Join(a.lease.Keep(a.pending), a.lease.Extend(ctx)); err != nil {
-		return nil, err
-	}
+	save := sync.OnceValue(func() error {
+		a.Called = true
+		return errors.Join(a.lease.Keep(a.pending), a.lease.Extend(ctx))
+	})
+	gated := r.GitLab.Gated(func(ctx context.Context) error {
+		var saving errgroup.Group
+		saving.Go(save)
+		stopped := r.gate.Pass(ctx, a.Decision)
+		return cmp.Or(saving.Wait(), stopped)
+	})
 	if a.Try == 0 { // else its event is old
 		r.Metrics.Latency(a.DecidedAt.Sub(a.Meta.ReceivedAt) + r.Now().Sub(a.Due))
 	}
-	client := r.gate.Client(r.GitLab, a.Decision).Recorded(a.recordCall(r.Now))
-	v, err := a.verb.act(ctx, r, client, a.pending)
+	v, err := a.verb.act(ctx, r, gated.Recorded(a.recordCall(r.Now)), a.pending)
 	if err == nil {
 		return v, nil
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pipesteward/pipesteward/actions/evaluated"
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/follow"
@@ -162,8 +164,7 @@ type evaluation struct {
 // evaluation with all steps later; each step has the same effect then.
 func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) error {
 	for _, step := range []func(context.Context, *evaluation) error{
-		r.loadRetry,      // was the event's job made by a retry of ours?
-		r.countFailures,  // for the circuit breakers, which open now if there are too many
+		r.countFailures,  // for the circuit breakers, which open now; loads the retry that made the job
 		r.addRetriedJobs, // of a rule for pipelines, for the events of those jobs
 		r.loadFailures,   // of the decisions, if a person requested another try
 		r.addDecisions,   // those that were not made before, each due after its delay
@@ -176,12 +177,6 @@ func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) error {
 		}
 	}
 	return nil
-}
-
-// loadRetry loads the retry that made the event's job.
-func (r *Runner) loadRetry(ctx context.Context, ev *evaluation) (err error) {
-	ev.retry, err = r.retries.Load(ctx, ev.event)
-	return err
 }
 
 // addRetriedJobs adds which jobs a rule for pipelines retries.
@@ -197,9 +192,16 @@ func (r *Runner) followRetry(_ context.Context, ev *evaluation) error {
 	return err
 }
 
-// countFailures counts the failures that the decisions want retried.
+// countFailures counts the failures that the decisions want retried, and loads the retry
+// that made the event's job at the same time.
 func (r *Runner) countFailures(ctx context.Context, ev *evaluation) error {
-	return r.Breakers.Count(ctx, ev.decisions)
+	var counting errgroup.Group
+	if len(ev.decisions) > 0 {
+		counting.Go(func() error { return r.Breakers.Count(ctx, ev.decisions) })
+	}
+	var err error
+	ev.retry, err = r.retries.Load(ctx, ev.event)
+	return cmp.Or(err, counting.Wait())
 }
 
 // reportErrors logs and counts the expressions that failed. It returns a transient error

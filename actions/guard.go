@@ -1,11 +1,13 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
@@ -62,9 +64,18 @@ func (r *Runner) inTurn(ctx context.Context, a *attempt) (*verdict, error) {
 }
 
 // standing checks whether the action is stopped. It defers a paused decision, and skips one
-// that no rule wants any more, unless its request may have taken effect.
+// that no rule wants any more, unless its request may have taken effect. At the same time
+// it loads the states of a retry's circuit breakers.
 func (r *Runner) standing(ctx context.Context, a *attempt) (v *verdict, err error) {
-	if a.stop, err = r.gate.Check(ctx, a.Decision); err != nil {
+	var loading errgroup.Group
+	if a.verb.retries && !a.Called {
+		loading.Go(func() (err error) {
+			a.breakers, err = r.Breakers.States(ctx, a.FailureClasses())
+			return err
+		})
+	}
+	a.stop, err = r.gate.Check(ctx, a.Decision)
+	if err = cmp.Or(err, loading.Wait()); err != nil {
 		return nil, err
 	}
 	if a.stop.Paused != nil || a.stop.Gone != "" && !a.Called {
@@ -98,13 +109,13 @@ func (r *Runner) breakersClosed(ctx context.Context, a *attempt) (*verdict, erro
 	if !a.limited() {
 		return nil, nil
 	}
-	return r.deferForBreaker(ctx, a.pending)
+	return r.deferForBreaker(ctx, a.pending, a.breakers)
 }
 
 // deferForBreaker defers a retry while the breaker of its failure class is open, and
 // then until its ticket is released.
-func (r *Runner) deferForBreaker(ctx context.Context, p *pending) (*verdict, error) {
-	retry := breaker.Retry{Key: p.Key, Classes: p.FailureClasses(), Pipeline: p.Pipeline.ID, Runner: p.Job.Runner}
+func (r *Runner) deferForBreaker(ctx context.Context, p *pending, breakers []breaker.State) (*verdict, error) {
+	retry := breaker.Retry{Key: p.Key, Breakers: breakers, Pipeline: p.Pipeline.ID, Runner: p.Job.Runner}
 	wait, reason, err := r.Breakers.Defer(ctx, retry, &p.Ticket)
 	if err != nil || wait <= 0 {
 		return nil, err

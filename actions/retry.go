@@ -40,7 +40,11 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 		if err := r.Breakers.Count(ctx, []event.Decision{p.Decision}); err != nil {
 			return nil, err
 		}
-		if v, err := r.deferForBreaker(ctx, p); v != nil || err != nil {
+		breakers, err := r.Breakers.States(ctx, p.FailureClasses())
+		if err != nil {
+			return nil, err
+		}
+		if v, err := r.deferForBreaker(ctx, p, breakers); v != nil || err != nil {
 			return v, err
 		}
 	}

@@ -145,7 +145,7 @@ func (e retriedEvent) calls(channels int) []func() error {
 	calls := []func() error{
 		e.put("event"),
 		e.lease, e.tally("failures"), e.doneWith(store.Changes{Next: e.records("decision"), Values: e.value("seen")}),
-		e.lease, e.tally("pipeline" + e.id), e.take("project"), e.take("total"), e.take("gitlab"), e.extend, e.take("gitlab"),
+		e.lease, e.take("gitlab"), e.take("gitlab"), e.tally("pipeline" + e.id), e.take("project", "total"), e.take("gitlab"), e.extend,
 		e.doneWith(store.Changes{Next: e.records(outcome...), Amend: []store.Entry{{ID: e.id, Body: benchBody}}, Values: e.value("retried")}),
 	}
 	if channels > 0 {
@@ -202,8 +202,12 @@ func (e retriedEvent) tally(key string) func() error {
 	}
 }
 
-func (e retriedEvent) take(key string) func() error {
-	return func() error { _, err := e.Take(e.ctx, key, benchRate); return err }
+func (e retriedEvent) take(keys ...string) func() error {
+	buckets := make([]store.Bucket, len(keys))
+	for i, key := range keys {
+		buckets[i] = store.Bucket{Key: key, Rate: benchRate}
+	}
+	return func() error { _, _, err := e.Take(e.ctx, buckets...); return err }
 }
 
 func (e retriedEvent) set(key string) func() error {

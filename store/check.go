@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -84,11 +85,24 @@ func CheckAppend(key, id string, most int) error {
 // CheckAppended checks the key of Appended.
 func CheckAppended(key string) error { return checkID("log key", key) }
 
-// CheckTake checks the arguments of Take.
-func CheckTake(key string, r Rate) error {
-	if err := checkID("rate key", key); err != nil {
+// CheckTake checks the buckets of Take.
+func CheckTake(buckets []Bucket) error {
+	for i, b := range buckets {
+		if err := checkBucket(b); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(buckets[:i], func(other Bucket) bool { return other.Key == b.Key }) {
+			return fmt.Errorf("store: two buckets have the key %q", b.Key)
+		}
+	}
+	return nil
+}
+
+func checkBucket(b Bucket) error {
+	if err := CheckHeld(b.Key); err != nil {
 		return err
 	}
+	r := b.Rate
 	switch {
 	case r.Limit < 1 || r.Per <= 0 || r.Burst < 0:
 		return fmt.Errorf("store: rate %d per %v with burst %d: limit and time must be more than 0, the burst not less", r.Limit, r.Per, r.Burst)
@@ -100,11 +114,14 @@ func CheckTake(key string, r Rate) error {
 
 // CheckHold checks the arguments of Hold.
 func CheckHold(key string, span time.Duration) error {
-	if err := checkID("rate key", key); err != nil {
+	if err := CheckHeld(key); err != nil {
 		return err
 	}
 	return checkPositive("hold's time", span)
 }
+
+// CheckHeld checks the key of Held.
+func CheckHeld(key string) error { return checkID("rate key", key) }
 
 // CheckClaim checks the arguments of Claim.
 func CheckClaim(key, owner string, ttl time.Duration) error {

@@ -10,6 +10,12 @@ type Rate struct {
 	Burst int
 }
 
+// Bucket is a token bucket that has a key.
+type Bucket struct {
+	Key  string
+	Rate Rate
+}
+
 // Interval returns the time in which one token comes back to the bucket,
 // rounded up so that rounding never grants more than Limit.
 func (r Rate) Interval() time.Duration {

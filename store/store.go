@@ -29,22 +29,25 @@
 //
 // # Writes that wait for the disk
 //
-// These are the writes of one failed job that is retried once, at the moment when
+// These are the writes of one failed job that is retried once, in the order in which
 // package actions makes them. Those with a star wait for the disk on bolt: 4, and 4
 // more where a rule reports the outcome in one Slack channel. The others need not
 // wait there, because nothing is lost with the process, and are committed with the
-// next one that does. On Redis, which several processes share, each of the 10, and 11
+// next one that does. On Redis, which several processes share, each of the 12, and 11
 // more, is a script of its own, and a Redis with appendfsync always syncs its file
-// after it. A test in package actions counts those with a star.
+// after it, once for all scripts that came meanwhile. A test in package actions counts
+// those with a star.
 //
 //	delivery  * Put the event                    answered 202 after it
 //	event       Lease
 //	            Tally the failure                does the circuit breaker open?
 //	          * DoneWith                         next is the decision with its note; what was seen of the job
 //	decision    Lease
-//	            Tally, Take, Take                budgets; Take again for each request to GitLab
+//	            Take, Take                       for two reads of GitLab, at the same time
+//	            Tally, Take                      the retries of the pipeline; the budgets, all in one
+//	            Take                             for the request to GitLab
 //	          * Extend with "called"             a crash after it finds out whether the call took effect
-//	            the call to GitLab
+//	            the request to GitLab
 //	          * DoneWith                         the outcome in the journal; what was retried; next is the
 //	                                             outcome, if a rule notifies of it
 //	outcome     Lease
@@ -57,13 +60,21 @@
 //	            Claim, Release                   one worker changes the entry in the journal
 //	          * DoneWith                         what came of the notice is in the journal
 //
-// Steering, which people do, is not among them.
+// Between the delivery and the request, 12 round trips to Redis follow each other: these
+// writes but the two Takes at the same time, which are one, and two that only read, the
+// pauses before the first Take and Held before the last. The retry that made the job, the
+// states of the circuit breakers, and the pauses once more are read at the same time as the
+// failure is tallied, the pauses are read, and "called" is saved. Not among them: that a
+// project is known, once for each, what the rules made of the events of a second, and
+// steering, which people do.
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -197,6 +208,15 @@ type Expected struct {
 	Value []byte
 }
 
+// Expected reports whether all values are as the changes expect them. get returns a value
+// as Get does.
+func (c Changes) Expected(get func(key string) []byte) bool {
+	return !slices.ContainsFunc(c.Expect, func(e Expected) bool {
+		value := get(e.Key)
+		return (value == nil) != (e.Value == nil) || !bytes.Equal(value, e.Value)
+	})
+}
+
 // Value is a small value with its key.
 type Value struct {
 	Key   string
@@ -327,7 +347,7 @@ type Journal interface {
 type Log interface {
 	// Append adds an entry to the log of key as its newest, and then removes the
 	// oldest beyond the number most. If the log has an entry with the id, Append
-	// replaces the body of that and keeps its place and its time.
+	// removes that: the order of a log is that of the last Append of each entry.
 	Append(ctx context.Context, key, id string, body []byte, most int) error
 	// Appended lists up to n entries of the log of key, as Entries does.
 	Appended(ctx context.Context, key, cursor string, n int) (entries []Entry, next string, err error)
@@ -339,13 +359,16 @@ type Log interface {
 // changed is durable as soon as a later Put, Done, Defer, Bury, Note, Amend, Set
 // or Hold has returned, and after a second: a backend need not wait for its disk.
 type Guard interface {
-	// Take takes a token from the bucket of key and returns 0. If there is none,
-	// it takes nothing and returns the time until there is one: at most
-	// Per/Limit, or until the end of a Hold. A new bucket is full.
-	Take(ctx context.Context, key string, rate Rate) (wait time.Duration, err error)
+	// Take takes a token from each bucket, one after the other, until one has none. It
+	// returns from how many it took, and the time until the next one has a token: at
+	// most Per/Limit, or until the end of a Hold; 0 if it took from all. A new bucket is
+	// full. The buckets differ.
+	Take(ctx context.Context, buckets ...Bucket) (taken int, wait time.Duration, err error)
 	// Hold blocks the bucket of key for span from now: nobody can take from it.
 	// It does nothing if the bucket is blocked for longer already.
 	Hold(ctx context.Context, key string, span time.Duration) error
+	// Held returns the time until the end of the Hold of key, 0 if there is none.
+	Held(ctx context.Context, key string) (time.Duration, error)
 	// Claim makes owner the owner of key for ttl from now, unless key has
 	// another owner, and returns whether it did. An owner renews its claim by
 	// another Claim.

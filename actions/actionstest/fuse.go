@@ -186,9 +186,14 @@ func (b fusedStore) Release(ctx context.Context, key, owner string) error {
 	return b.fuse.step(func() error { return b.Store.Release(ctx, key, owner) })
 }
 
-func (b fusedStore) Take(ctx context.Context, key string, rate store.Rate) (wait time.Duration, err error) {
-	err = b.fuse.step(func() error { wait, err = b.Store.Take(ctx, key, rate); return err })
-	return wait, err
+func (b fusedStore) Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error) {
+	err = b.fuse.step(func() error { taken, wait, err = b.Store.Take(ctx, buckets...); return err })
+	return taken, wait, err
+}
+
+func (b fusedStore) Held(ctx context.Context, key string) (left time.Duration, err error) {
+	err = b.fuse.step(func() error { left, err = b.Store.Held(ctx, key); return err })
+	return left, err
 }
 
 func (b fusedStore) Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (count store.Count, err error) {

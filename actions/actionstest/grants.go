@@ -23,16 +23,18 @@ type Grants struct {
 }
 
 // Take implements ratelimit.Limiter.
-func (g *Grants) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
+func (g *Grants) Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error) {
 	g.time.RLock()
 	defer g.time.RUnlock()
-	wait, err := g.Limiter.Take(ctx, key, rate)
-	if err == nil && wait <= 0 && rate == g.rate {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.at = append(g.at, g.clock.Now())
+	taken, wait, err = g.Limiter.Take(ctx, buckets...)
+	for _, b := range buckets[:taken] {
+		if b.Rate == g.rate {
+			g.mu.Lock()
+			g.at = append(g.at, g.clock.Now())
+			g.mu.Unlock()
+		}
 	}
-	return wait, err
+	return taken, wait, err
 }
 
 // sleep moves the clock to d from now, unless another sleep has moved it that far.

@@ -200,10 +200,25 @@ func (b *Breakers) claimed(ctx context.Context, class string, change func() erro
 	return err
 }
 
+// States returns the states of the breakers of the classes that have opened within the
+// last 7 days.
+func (b *Breakers) States(ctx context.Context, classes []string) (states []State, err error) {
+	for _, class := range classes {
+		s, err := b.State(ctx, class)
+		if err != nil {
+			return nil, fmt.Errorf("circuit breaker: %w", err)
+		}
+		if s != nil {
+			states = append(states, *s)
+		}
+	}
+	return states, nil
+}
+
 // Retry is a retry that may have to wait for a breaker to close.
 type Retry struct {
-	Key      string   // of its decision
-	Classes  []string // of the failures that it is about
+	Key      string  // of its decision
+	Breakers []State // of the failures that it is about
 	Pipeline int64
 	Runner   event.Runner // of its job
 }
@@ -219,14 +234,7 @@ type Ticket struct {
 // is open, and then until its ticket is released; 0 when it may go on. reason is
 // set while the breaker is open. Defer gives the retry its ticket.
 func (b *Breakers) Defer(ctx context.Context, retry Retry, ticket *Ticket) (wait time.Duration, reason string, err error) {
-	for _, class := range retry.Classes {
-		s, err := b.State(ctx, class)
-		if err != nil {
-			return 0, "", fmt.Errorf("circuit breaker: %w", err)
-		}
-		if s == nil {
-			continue
-		}
+	for _, s := range retry.Breakers {
 		now := b.Now()
 		open := s.Open(now)
 		if open && !ticket.Opened.Equal(s.Opened) {
@@ -244,7 +252,7 @@ func (b *Breakers) Defer(ctx context.Context, retry Retry, ticket *Ticket) (wait
 		wait := s.Until.Add(time.Duration(ticket.Place) * releaseEvery).Sub(now)
 		switch {
 		case open:
-			return wait, fmt.Sprintf("a storm: too many failures of class %s since %s, and their retries wait for its end", class, s.Opened.UTC().Format(time.RFC3339)), nil
+			return wait, fmt.Sprintf("a storm: too many failures of class %s since %s, and their retries wait for its end", s.Class, s.Opened.UTC().Format(time.RFC3339)), nil
 		case wait > 0:
 			return wait, "", nil
 		}

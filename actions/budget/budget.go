@@ -24,7 +24,7 @@ const remembered = 7 * 24 * time.Hour
 
 // Guard is the state that replicas share.
 type Guard interface {
-	Take(ctx context.Context, key string, rate store.Rate) (wait time.Duration, err error)
+	Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error)
 	Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error)
 	Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error)
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
@@ -71,20 +71,16 @@ func (b Budgets) of(d event.Decision) []budget {
 // returns 0 when all have. Otherwise it returns how long the retry waits for its
 // turn and why.
 func (b Budgets) Spend(ctx context.Context, d event.Decision, g *Grants) (wait time.Duration, reason string, err error) {
-	for _, budget := range b.of(d) {
-		if slices.Contains(g.Spent, budget.key) {
-			continue
-		}
-		wait, err := b.Guard.Take(ctx, budget.key, store.Rate{Limit: budget.rate.Count, Per: time.Duration(budget.rate.Per)})
-		switch {
-		case err != nil:
-			return 0, "", fmt.Errorf("budget: %w", err)
-		case wait > 0:
-			if wait, err = b.turn(ctx, d, g, budget, wait); err != nil {
-				return 0, "", fmt.Errorf("budget: %w", err)
-			}
-			return wait, fmt.Sprintf("the budget of %d retries in %s for %s is used up", budget.rate.Count, budget.rate.Per, budget.scope), nil
-		}
+	budgets := slices.DeleteFunc(b.of(d), func(budget budget) bool { return slices.Contains(g.Spent, budget.key) })
+	buckets := make([]store.Bucket, len(budgets))
+	for i, budget := range budgets {
+		buckets[i] = store.Bucket{Key: budget.key, Rate: store.Rate{Limit: budget.rate.Count, Per: time.Duration(budget.rate.Per)}}
+	}
+	granted, wait, err := b.Guard.Take(ctx, buckets...)
+	if err != nil {
+		return 0, "", fmt.Errorf("budget: %w", err)
+	}
+	for _, budget := range budgets[:granted] {
 		g.Spent = append(g.Spent, budget.key)
 		if g.Short == budget.key {
 			if err := b.Guard.Set(ctx, keys.Granted(budget.key), []byte(strconv.Itoa(g.Place)), remembered); err != nil {
@@ -92,8 +88,15 @@ func (b Budgets) Spend(ctx context.Context, d event.Decision, g *Grants) (wait t
 			}
 		}
 	}
-	g.Short = ""
-	return 0, "", nil
+	if granted == len(budgets) {
+		g.Short = ""
+		return 0, "", nil
+	}
+	short := budgets[granted]
+	if wait, err = b.turn(ctx, d, g, short, wait); err != nil {
+		return 0, "", fmt.Errorf("budget: %w", err)
+	}
+	return wait, fmt.Sprintf("the budget of %d retries in %s for %s is used up", short.rate.Count, short.rate.Per, short.scope), nil
 }
 
 // turn returns how long a retry waits for a budget whose next grant is due after

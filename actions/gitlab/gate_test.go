@@ -45,24 +45,27 @@ func gated(t *testing.T) (*gitlab.Client, *gate) {
 	return c, g
 }
 
-// Take lets one go that may; sweeps and single endpoints are never blocked.
-func (g *gate) Take(_ context.Context, key string, _ store.Rate) (time.Duration, error) {
-	if strings.HasSuffix(key, ":sweeps") || strings.Contains(key, ":limit:") {
-		return 0, nil
+// Take lets one go that may; sweeps of single endpoints are never blocked.
+func (g *gate) Take(_ context.Context, buckets ...store.Bucket) (int, time.Duration, error) {
+	if strings.Contains(buckets[0].Key, ":limit:") {
+		return 1, 0, nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	select {
 	case <-g.open:
-		return 0, nil
+		return 1, 0, nil
 	default:
 	}
 	if g.may == 0 {
-		return time.Second, nil
+		return 0, time.Second, nil
 	}
 	g.may--
-	return 0, nil
+	return 1, 0, nil
 }
+
+// Held says that nothing is held.
+func (g *gate) Held(context.Context, string) (time.Duration, error) { return 0, nil }
 
 // Hold does nothing.
 func (g *gate) Hold(context.Context, string, time.Duration) error { return nil }

@@ -39,9 +39,9 @@ type far struct{ ratelimit.Limiter }
 var _ ratelimit.Limiter = far{}
 
 // Take takes from the limiter, late.
-func (f far) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
+func (f far) Take(ctx context.Context, buckets ...store.Bucket) (int, time.Duration, error) {
 	<-time.After(5 * time.Millisecond)
-	return f.Limiter.Take(ctx, key, rate)
+	return f.Limiter.Take(ctx, buckets...)
 }
 
 func (r *replicas) client(t *testing.T, limiter ratelimit.Limiter) *gitlab.Client {

@@ -66,17 +66,17 @@ func (r *recorder) Notify(_ context.Context, _ event.Outcome, n event.Notice) er
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fails != "" && strings.Contains(n.Text, r.fails) {
-		return notNow{}
+		return notNowError{}
 	}
 	r.sent = append(r.sent, n)
 	return nil
 }
 
-// notNow is the error of a receiver that answers, and takes the same notice later.
-type notNow struct{}
+// notNowError is the error of a receiver that answers, and takes the same notice later.
+type notNowError struct{}
 
-func (notNow) Error() string                { return "not now" }
-func (notNow) Again() (time.Duration, bool) { return time.Second, true }
+func (notNowError) Error() string                { return "not now" }
+func (notNowError) Again() (time.Duration, bool) { return time.Second, true }
 
 func (*recorder) Announce(context.Context, string, string, string) error { return nil }
 
@@ -379,7 +379,7 @@ func TestStatesOfAnySequence(t *testing.T) {
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
-		g := newStateRig(t, filepath.Join(dir), redRules)
+		g := newStateRig(t, dir, redRules)
 		defer func() { _ = g.db.Close() }()
 		var newest event.Event
 		project := int64(100 + n) // the store is the same

@@ -49,13 +49,17 @@ func (g Gate) Check(ctx context.Context, d event.Decision) (Stop, error) {
 // gate when a request is about to be sent. A request that is stopped returns a
 // *StopError.
 func (g Gate) Client(gl *gitlab.Client, d event.Decision) *gitlab.Client {
-	return gl.Gated(func(ctx context.Context) error {
-		stop, err := g.Check(ctx, d)
-		if err == nil && stop.Any() {
-			err = &StopError{stop}
-		}
-		return err
-	})
+	return gl.Gated(func(ctx context.Context) error { return g.Pass(ctx, d) })
+}
+
+// Pass returns a *StopError if the decision's action is stopped now. Another error is of
+// the store.
+func (g Gate) Pass(ctx context.Context, d event.Decision) error {
+	stop, err := g.Check(ctx, d)
+	if err == nil && stop.Any() {
+		err = &StopError{stop}
+	}
+	return err
 }
 
 // StopError is the error of a request that was not sent.

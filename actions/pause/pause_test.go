@@ -99,7 +99,7 @@ func TestStopWhileARequestWaits(t *testing.T) {
 			h := actionstest.New(t, running)
 			h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
 			h.Fuse.Before = func(what string) {
-				if what == "extend" { // the last step before the call
+				if what == "GET" { // the job's state is read: the action was not stopped before
 					h.Fuse.Before = nil
 					test.pull(h)
 				}

@@ -9,8 +9,9 @@
 //	        (of maxBlock)      (a few)         of the store's log, which keeps maxBlocks
 //
 // A flush also writes the open block, under the id under which the next flush
-// replaces it, so that blocks are full however few items come. To find an item, all
-// blocks are read: they are bounded, and nothing has to be indexed for each event.
+// replaces it, so that blocks are full however few items come. The store has the blocks
+// in the order of their last flush. To find an item, all blocks are read: they are
+// bounded, and nothing has to be indexed for each event.
 package recent
 
 import (
@@ -21,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"slices"
 	"sync"
@@ -40,14 +42,15 @@ const (
 	// flushEvery is how often items are written.
 	flushEvery = time.Second
 	// maxAge is how long one block is filled at most: its entry in the store expires
-	// by its first item.
+	// by its last item.
 	maxAge = 6 * time.Hour
 	// maxUnpacked bounds what is read of one block, in bytes.
 	maxUnpacked = 64 << 20
 	// stopTimeout bounds the last flush.
 	stopTimeout = time.Second
-	// page is how many blocks are read at a time.
-	page = 32
+	// firstBlocks is how many blocks are read at first. If they are not enough, all
+	// are read at once: between two pages, a flush could move one.
+	firstBlocks = 32
 )
 
 // Store is the part of the store that has the blocks.
@@ -67,10 +70,12 @@ type Log struct {
 	mu   sync.Mutex
 	open *block
 	rest []*block // full ones, oldest first
+	free []byte   // the memory of a block that was written, for the next one; nil: none
 	lost int      // items that were dropped since the last flush
 
 	flushing sync.Mutex
-	failed   bool // the last flush
+	packer   packer // of the flush that has the lock
+	failed   bool   // the last flush
 }
 
 // block is a block of items in memory.
@@ -109,7 +114,8 @@ func (l *Log) Add(subject string, item ...[]byte) {
 		}
 	}
 	if l.open == nil {
-		l.open = &block{id: rand.Text(), since: now, lines: make([]byte, 0, max(size, 4<<10))}
+		l.open = &block{id: rand.Text(), since: now, lines: l.free}
+		l.free = nil
 	}
 	b := l.open
 	b.lines = append(append(b.lines, subject...), '\t')
@@ -166,7 +172,7 @@ func (l *Log) Flush(ctx context.Context) error {
 		if b == nil {
 			return nil
 		}
-		packed, err := pack(lines)
+		packed, err := l.packer.pack(lines)
 		if err == nil {
 			err = l.store.Append(ctx, l.key, b.id, packed, maxBlocks)
 		}
@@ -177,6 +183,9 @@ func (l *Log) Flush(ctx context.Context) error {
 		b.saved = len(lines)
 		if full {
 			l.rest = slices.DeleteFunc(l.rest, func(other *block) bool { return other == b })
+			if cap(lines) <= 2*maxBlock { // not that of a single large item
+				l.free = lines[:0]
+			}
 		}
 		l.mu.Unlock()
 	}
@@ -189,44 +198,65 @@ func (l *Log) unsaved() (b *block, lines []byte, full bool) {
 	defer l.mu.Unlock()
 	switch {
 	case len(l.rest) > 0:
-		return l.rest[0], l.rest[0].lines, true
+		return l.rest[0], l.rest[0].lines, true // to which nothing is added
 	case l.open != nil && l.open.saved < len(l.open.lines):
 		return l.open, l.open.lines[:len(l.open.lines):len(l.open.lines)], false
 	}
 	return nil, nil, false
 }
 
-// Each calls visit with the items of all replicas, from the newest on, until visit
-// returns false: the items of this process all, those of others as of their last
-// flush. Items of two replicas are not in the order of their times. After an error
-// of the store, Each has visited what it could read.
-func (l *Log) Each(ctx context.Context, visit func(subject string, item []byte) (more bool)) error {
+// EachBlock calls visit with the blocks of all replicas until visit returns false: each
+// with its items, from the newest on, none of which was added after the time newest. The
+// blocks come in the order of these times, from the newest on; only one that is flushed
+// while EachBlock reads may come late. It sees the items of this process all, and those
+// of others as of their last flush. After an error of the store, it has visited what it
+// could read.
+func (l *Log) EachBlock(ctx context.Context, visit func(newest time.Time, items iter.Seq2[string, []byte]) (more bool)) error {
 	if err := l.Flush(ctx); err != nil {
 		l.eachInMemory(visit)
 		return err
 	}
-	for cursor := ""; ; {
-		entries, next, err := l.store.Appended(ctx, l.key, cursor, page)
+	visited := map[string]bool{}
+	for _, n := range []int{firstBlocks, maxBlocks} {
+		entries, next, err := l.store.Appended(ctx, l.key, "", n)
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
+			if visited[e.ID] {
+				continue
+			}
+			visited[e.ID] = true
 			lines, err := unpack(e.Body)
 			if err != nil {
 				return fmt.Errorf("block %s of %s: %w", e.ID, l.key, err)
 			}
-			if !eachLine(lines, visit) {
+			if !visit(e.At, eachLine(lines)) {
 				return nil
 			}
 		}
-		if cursor = next; cursor == "" {
-			return nil
+		if next == "" {
+			break
 		}
 	}
+	return nil
 }
 
-// eachInMemory calls visit with the items that are in memory.
-func (l *Log) eachInMemory(visit func(subject string, item []byte) (more bool)) {
+// Each calls visit with the items of all blocks until visit returns false. Items of two
+// replicas are not in the order of their times. Else it is like EachBlock.
+func (l *Log) Each(ctx context.Context, visit func(subject string, item []byte) (more bool)) error {
+	return l.EachBlock(ctx, func(_ time.Time, items iter.Seq2[string, []byte]) bool {
+		for subject, item := range items {
+			if !visit(subject, item) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// eachInMemory calls visit with the blocks that are in memory.
+func (l *Log) eachInMemory(visit func(newest time.Time, items iter.Seq2[string, []byte]) (more bool)) {
 	l.mu.Lock()
 	blocks := slices.Clone(l.rest)
 	if l.open != nil {
@@ -234,49 +264,52 @@ func (l *Log) eachInMemory(visit func(subject string, item []byte) (more bool)) 
 	}
 	var all [][]byte
 	for _, b := range blocks {
-		all = append(all, b.lines[:len(b.lines):len(b.lines)])
+		all = append(all, bytes.Clone(b.lines))
 	}
+	now := l.now()
 	l.mu.Unlock()
 	for _, lines := range slices.Backward(all) {
-		if !eachLine(lines, visit) {
+		if !visit(now, eachLine(lines)) {
 			return
 		}
 	}
 }
 
-// eachLine calls visit with the items of a block, from the newest on.
-func eachLine(lines []byte, visit func(subject string, item []byte) (more bool)) (more bool) {
-	for len(lines) > 0 {
-		start := bytes.LastIndexByte(lines[:len(lines)-1], '\n') + 1
-		subject, item, _ := bytes.Cut(lines[start:len(lines)-1], []byte{'\t'})
-		if !visit(string(subject), item) {
-			return false
+// eachLine returns the items of a block, each with its subject, from the newest on.
+func eachLine(lines []byte) iter.Seq2[string, []byte] {
+	return func(yield func(subject string, item []byte) bool) {
+		for rest := lines; len(rest) > 0; {
+			start := bytes.LastIndexByte(rest[:len(rest)-1], '\n') + 1
+			subject, item, _ := bytes.Cut(rest[start:len(rest)-1], []byte{'\t'})
+			if !yield(string(subject), item) {
+				return
+			}
+			rest = rest[:start]
 		}
-		lines = lines[:start]
 	}
-	return true
 }
 
-// Find returns the items of the subjects, newest first.
-func (l *Log) Find(ctx context.Context, subjects ...string) (items [][]byte, err error) {
-	err = l.Each(ctx, func(subject string, item []byte) bool {
-		if slices.Contains(subjects, subject) {
-			items = append(items, bytes.Clone(item))
-		}
-		return true
-	})
-	return items, err
+// packer compresses blocks. It keeps its memory, which is several times that of a block.
+// It is for one goroutine.
+type packer struct {
+	w      *flate.Writer // nil at first
+	packed bytes.Buffer
 }
 
-func pack(lines []byte) ([]byte, error) {
-	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.BestSpeed)
+// pack returns the compressed lines, which are valid until the next call.
+func (p *packer) pack(lines []byte) (packed []byte, err error) {
+	p.packed.Reset()
+	if p.w == nil {
+		p.w, err = flate.NewWriter(&p.packed, flate.BestSpeed)
+	} else {
+		p.w.Reset(&p.packed)
+	}
 	if err != nil {
 		return nil, err
 	}
-	_, err = w.Write(lines)
-	err = errors.Join(err, w.Close())
-	return b.Bytes(), err
+	_, err = p.w.Write(lines)
+	err = errors.Join(err, p.w.Close())
+	return p.packed.Bytes(), err
 }
 
 func unpack(packed []byte) ([]byte, error) {

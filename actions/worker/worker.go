@@ -133,8 +133,8 @@ func (p *Pool) WorkOff(ctx context.Context, grace time.Duration) {
 }
 
 // run works until ctx is done, or wait returns that there is no more. wait is
-// called when no record was due: busy tells that some were in flight before, and
-// ended receives when one of them has ended.
+// called when no more records were due: busy tells that some are in flight or were
+// before, and ended receives when one of them has ended.
 func (p *Pool) run(ctx context.Context, grace time.Duration, c *capacity, wait func(busy bool, ended <-chan struct{}) (more bool)) {
 	// The work in flight outlives ctx by the time of grace.
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -162,7 +162,7 @@ func (p *Pool) run(ctx context.Context, grace time.Duration, c *capacity, wait f
 				p.Log.Error("the queue can't be read", store.Outage(err))
 			}
 			pauseAfter(ctx, err)
-		} else if len(leases) == 0 && !wait(busy, c.ended) {
+		} else if len(leases) < n && !wait(busy || len(leases) > 0, c.ended) {
 			break
 		}
 	}

@@ -19,6 +19,7 @@ import (
 // takes minutes on a slow machine.
 func TestCostlyRulesDelayNoOtherTeam(t *testing.T) {
 	await.Long(t, "rules do all the work that they may")
+	await.Unraced(t, "that work takes more than ten times as long")
 	t.Parallel()
 	const events, memory = 40, 512 << 20
 	const cheap = `

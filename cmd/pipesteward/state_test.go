@@ -56,8 +56,8 @@ func TestStateOfABranch(t *testing.T) {
 		if post.ThreadTS != "" {
 			kind = "reply"
 		}
-		text := post.Plain()
-		posts = append(posts, fmt.Sprintf("%s: %s", kind, text[strings.Index(text, "platform/shop is"):]))
+		_, text, _ := strings.Cut(post.Plain(), "🔔 ")
+		posts = append(posts, kind+": "+text)
 	}
 	if got := fmt.Sprintf("%.50q", posts); len(posts) != 2 || posts[0] != "message: platform/shop is red" || !strings.HasPrefix(posts[1], "reply: platform/shop is green again") {
 		t.Errorf("posts %s", got)

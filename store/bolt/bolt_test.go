@@ -170,7 +170,7 @@ func TestBoltPurges(t *testing.T) {
 				return errors.Join(err, err2)
 			}(),
 			"Take": func() error {
-				_, err := s.Take(ctx, key, store.Rate{Limit: 1, Per: time.Hour})
+				_, _, err := s.Take(ctx, store.Bucket{Key: key, Rate: store.Rate{Limit: 1, Per: time.Hour}})
 				return err
 			}(),
 			"Put": func() error {

@@ -218,7 +218,7 @@ func TestBoltClockSetBack(t *testing.T) {
 				"a hold",
 				func(ctx context.Context, s store.Store) error { return s.Hold(ctx, "gitlab", wait) },
 				func(ctx context.Context, s store.Store) (bool, error) {
-					left, err := s.Take(ctx, "gitlab", store.Rate{Limit: 10, Per: time.Second})
+					_, left, err := s.Take(ctx, store.Bucket{Key: "gitlab", Rate: store.Rate{Limit: 10, Per: time.Second}})
 					return left == 0, err
 				},
 			},
@@ -247,11 +247,11 @@ func TestBoltClockSetBack(t *testing.T) {
 			{
 				"a rate",
 				func(ctx context.Context, s store.Store) error {
-					_, err := s.Take(ctx, "gitlab", store.Rate{Limit: 1, Per: wait})
+					_, _, err := s.Take(ctx, store.Bucket{Key: "gitlab", Rate: store.Rate{Limit: 1, Per: wait}})
 					return err
 				},
 				func(ctx context.Context, s store.Store) (bool, error) {
-					left, err := s.Take(ctx, "gitlab", store.Rate{Limit: 1, Per: wait})
+					_, left, err := s.Take(ctx, store.Bucket{Key: "gitlab", Rate: store.Rate{Limit: 1, Per: wait}})
 					return left == 0, err
 				},
 			},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/pipesteward/pipesteward/store"
@@ -11,24 +12,56 @@ import (
 )
 
 // Take implements store.Guard.
-func (s *Store) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
-	if err := store.CheckTake(key, rate); err != nil {
+func (s *Store) Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error) {
+	if err := store.CheckTake(buckets); err != nil {
+		return 0, 0, err
+	}
+	type result struct {
+		taken int
+		wait  time.Duration
+	}
+	buckets = slices.Clone(buckets)
+	r, err := lazily(ctx, s, func(t *txn) (r result, err error) {
+		for _, b := range buckets {
+			if r.wait, err = t.take(b); r.wait > 0 || err != nil {
+				break
+			}
+			r.taken++
+		}
+		return r, err
+	})
+	return r.taken, r.wait, err
+}
+
+// take takes a token from the bucket and returns 0, or returns the time until it has one.
+func (t *txn) take(b store.Bucket) (wait time.Duration, err error) {
+	var full int64
+	if payload, _, ok := t.lookup(format.TagRate, b.Key); ok {
+		full = int64(binary.BigEndian.Uint64(payload))
+	}
+	full, wait = b.Rate.Take(t.Now, full)
+	if wait = max(wait, t.held(b.Key)); wait > 0 {
+		return wait, nil
+	}
+	return 0, t.keep(format.TagRate, b.Key, format.NumberKey(uint64(full)), full) // a full bucket is the same as a new one
+}
+
+// held returns the time until the end of the Hold of key, 0 if there is none.
+func (t *txn) held(key string) time.Duration {
+	_, end, _ := t.lookup(format.TagHold, key)
+	return time.Duration(max(end-t.Now, 0))
+}
+
+// Held implements store.Guard.
+func (s *Store) Held(ctx context.Context, key string) (left time.Duration, err error) {
+	if err := store.CheckHeld(key); err != nil {
 		return 0, err
 	}
-	return lazily(ctx, s, func(t *txn) (time.Duration, error) {
-		var full int64
-		if payload, _, ok := t.lookup(format.TagRate, key); ok {
-			full = int64(binary.BigEndian.Uint64(payload))
-		}
-		full, wait := rate.Take(t.Now, full)
-		if _, blocked, ok := t.lookup(format.TagHold, key); ok {
-			wait = max(wait, time.Duration(blocked-t.Now))
-		}
-		if wait > 0 {
-			return wait, nil
-		}
-		return 0, t.keep(format.TagRate, key, format.NumberKey(uint64(full)), full) // a full bucket is the same as a new one
+	err = s.view(ctx, func(t *txn) error {
+		left = t.held(key)
+		return nil
 	})
+	return left, err
 }
 
 // Hold implements store.Guard.
@@ -91,28 +124,16 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	}
 	var value []byte
 	err := s.view(ctx, func(t *txn) error {
-		if payload := t.value(key); payload != nil {
-			value = append([]byte{}, payload...)
-		}
+		value = t.value(key)
 		return nil
 	})
 	return value, err
 }
 
-// value returns the value of a key, which is the transaction's; nil: there is none.
+// value returns a copy of the value of a key; nil: there is none.
 func (t *txn) value(key string) []byte {
-	payload, expires, ok := t.lookup(format.TagValue, key)
-	switch {
-	case !ok || expires <= t.Now:
-		return nil
-	case payload == nil:
-		return []byte{}
+	if payload, expires, ok := t.lookup(format.TagValue, key); ok && expires > t.Now {
+		return append([]byte{}, payload...)
 	}
-	return payload
-}
-
-// has reports whether a value is as expected.
-func (t *txn) has(e store.Expected) bool {
-	value := t.value(e.Key)
-	return (value == nil) == (e.Value == nil) && bytes.Equal(value, e.Value)
+	return nil
 }

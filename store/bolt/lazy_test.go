@@ -36,7 +36,7 @@ func transactions(t *testing.T, path string) (n int) {
 // useGuards calls each method whose write is lazy.
 func useGuards(t *testing.T, s store.Store, l *store.Lease) {
 	t.Helper()
-	_, err := s.Take(t.Context(), "rate", store.Rate{Limit: 1, Per: time.Hour})
+	_, _, err := s.Take(t.Context(), store.Bucket{Key: "rate", Rate: store.Rate{Limit: 1, Per: time.Hour}})
 	_, err2 := s.Tally(t.Context(), "tally", store.Seen{ID: "a"}, time.Hour)
 	_, err3 := s.Claim(t.Context(), "claim", "me", time.Hour)
 	err4 := s.Extend(t.Context(), l, time.Hour)
@@ -104,7 +104,7 @@ func TestBoltLazyWritesSurviveAFailure(t *testing.T) {
 	if _, err := s.Put(t.Context(), store.Record{ID: "large", Body: make([]byte, 4<<20)}); err == nil {
 		t.Fatal("Put of a body that does not fit: no error")
 	}
-	if wait, err := s.Take(t.Context(), "rate", store.Rate{Limit: 1, Per: time.Hour}); err != nil || wait == 0 {
+	if _, wait, err := s.Take(t.Context(), store.Bucket{Key: "rate", Rate: store.Rate{Limit: 1, Per: time.Hour}}); err != nil || wait == 0 {
 		t.Errorf("a token was given twice: wait %v, %v", wait, err)
 	}
 	if seen, err := s.Tallied(t.Context(), "tally", time.Hour); err != nil || len(seen) != 1 {

@@ -97,17 +97,15 @@ func (s *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 		if err != nil {
 			return err
 		}
-		for _, e := range c.Expect {
-			if !t.has(e) {
-				return store.ErrChanged
-			}
+		if !c.Expected(t.value) {
+			return store.ErrChanged
 		}
 		// The id of this record is still remembered, whatever its time to live.
 		if _, err := t.enqueue(c.Next, s.dedupeTTL, s.journalTTL); err != nil {
 			return err
 		}
 		for _, e := range c.Amend {
-			if err := t.journal.write(t, e.ID, e.Body, true, s.journalTTL); err != nil {
+			if err := t.journal.write(t, e.ID, e.Body, replacePresent, s.journalTTL); err != nil {
 				return err
 			}
 		}

@@ -235,7 +235,7 @@ func everyMethod(s store.Store, l *store.Lease) map[string]func(context.Context)
 		"Amend":   func(ctx context.Context) error { return s.Amend(ctx, key, nil) },
 		"Entries": func(ctx context.Context) error { _, _, err := s.Entries(ctx, "", 1); return err },
 		"Take": func(ctx context.Context) error {
-			_, err := s.Take(ctx, key, store.Rate{Limit: 1, Per: time.Hour})
+			_, _, err := s.Take(ctx, store.Bucket{Key: key, Rate: store.Rate{Limit: 1, Per: time.Hour}})
 			return err
 		},
 		"Hold":  func(ctx context.Context) error { return s.Hold(ctx, key, time.Hour) },
@@ -349,7 +349,7 @@ func TestRedisReplicas(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				wait, err := s.Take(t.Context(), "rate", rate)
+				_, wait, err := s.Take(t.Context(), store.Bucket{Key: "rate", Rate: rate})
 				if err != nil {
 					t.Error(err)
 				}
@@ -396,7 +396,7 @@ func TestRedisForgets(t *testing.T) {
 		key := strconv.Itoa(i)
 		putOne(t, s, key)
 		_, err := s.Claim(ctx, key, "me", time.Millisecond)
-		_, err2 := s.Take(ctx, key, store.Rate{Limit: 1000, Per: time.Second})
+		_, _, err2 := s.Take(ctx, store.Bucket{Key: key, Rate: store.Rate{Limit: 1000, Per: time.Second}})
 		_, err3 := s.Tally(ctx, key, store.Seen{ID: key, Group: key}, time.Millisecond)
 		if err := errors.Join(err, err2, err3, s.Set(ctx, key, nil, time.Millisecond), s.Note(ctx, key, nil)); err != nil {
 			t.Fatal(err)

@@ -12,12 +12,20 @@ import (
 
 // Take implements store.Guard. Its unit of time is the microsecond: a bucket yields a
 // million tokens a second at most.
-func (r *Store) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
-	if err := store.CheckTake(key, rate); err != nil {
-		return 0, err
+func (r *Store) Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error) {
+	if err := store.CheckTake(buckets); err != nil || len(buckets) == 0 {
+		return 0, 0, err
 	}
-	wait, err := r.runNumber(ctx, "take", []string{r.prefix + "rate:" + key, r.holdKey(key)}, micros(rate.Interval()), rate.Capacity())
-	return time.Duration(wait) * time.Microsecond, err
+	keys, args := make([]string, 0, 2*len(buckets)), make([]any, 0, 2*len(buckets))
+	for _, b := range buckets {
+		keys = append(keys, r.prefix+"rate:"+b.Key, r.holdKey(b.Key))
+		args = append(args, micros(b.Rate.Interval()), b.Rate.Capacity())
+	}
+	list, err := r.runList(ctx, "take", keys, args...)
+	if err != nil {
+		return 0, 0, err
+	}
+	return int(list.number()), time.Duration(list.number()) * time.Microsecond, nil
 }
 
 // Hold implements store.Guard.
@@ -27,6 +35,15 @@ func (r *Store) Hold(ctx context.Context, key string, span time.Duration) error 
 	}
 	_, err := r.run(ctx, "hold", []string{r.holdKey(key)}, micros(span))
 	return err
+}
+
+// Held implements store.Guard.
+func (r *Store) Held(ctx context.Context, key string) (time.Duration, error) {
+	if err := store.CheckHeld(key); err != nil {
+		return 0, err
+	}
+	left, err := r.runNumber(ctx, "held", []string{r.holdKey(key)})
+	return time.Duration(left) * time.Microsecond, err
 }
 
 func (r *Store) holdKey(key string) string { return r.prefix + "hold:" + key }

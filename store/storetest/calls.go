@@ -19,6 +19,7 @@ func testBadInput(t *testing.T, f *fixture) {
 	l := f.leaseOne(t, time.Hour)
 	second := func(_ any, err error) error { return err }
 	third := func(_, _ any, err error) error { return err }
+	bucket := store.Bucket{Key: "key", Rate: store.Rate{Limit: 1, Per: time.Hour}}
 	for _, tc := range []struct {
 		name string
 		err  error
@@ -45,11 +46,13 @@ func testBadInput(t *testing.T, f *fixture) {
 		{"Append with a long id", f.Append(ctx, "log", long, nil, 1)},
 		{"Append to a log that keeps nothing", f.Append(ctx, "log", "id", nil, 0)},
 		{"Appended with a long key", func() error { _, _, err := f.Appended(ctx, long, "", 1); return err }()},
-		{"Take without a key", second(f.Take(ctx, "", store.Rate{Limit: 1, Per: time.Hour}))},
-		{"Take without a limit", second(f.Take(ctx, "key", store.Rate{Per: time.Hour}))},
-		{"Take without a time", second(f.Take(ctx, "key", store.Rate{Limit: 1}))},
-		{"Take with a negative burst", second(f.Take(ctx, "key", store.Rate{Limit: 1, Per: time.Hour, Burst: -1}))},
-		{"Take with a burst that takes 10 years to fill", second(f.Take(ctx, "key", store.Rate{Limit: 1, Per: time.Hour, Burst: 90_000}))},
+		{"Take without a key", third(f.Take(ctx, store.Bucket{Key: "", Rate: store.Rate{Limit: 1, Per: time.Hour}}))},
+		{"Take without a limit", third(f.Take(ctx, store.Bucket{Key: "key", Rate: store.Rate{Per: time.Hour}}))},
+		{"Take without a time", third(f.Take(ctx, store.Bucket{Key: "key", Rate: store.Rate{Limit: 1}}))},
+		{"Take with a negative burst", third(f.Take(ctx, store.Bucket{Key: "key", Rate: store.Rate{Limit: 1, Per: time.Hour, Burst: -1}}))},
+		{"Take with a burst that takes 10 years to fill", third(f.Take(ctx, store.Bucket{Key: "key", Rate: store.Rate{Limit: 1, Per: time.Hour, Burst: 90_000}}))},
+		{"Take twice from a bucket", third(f.Take(ctx, bucket, bucket))},
+		{"Held without a key", second(f.Held(ctx, ""))},
 		{"Hold without a key", f.Hold(ctx, "", time.Hour)},
 		{"Hold for no time", f.Hold(ctx, "key", 0)},
 		{"Claim without an owner", second(f.Claim(ctx, "key", "", time.Hour))},
@@ -96,7 +99,8 @@ func everyCall(ctx context.Context, s store.Store, l *store.Lease) map[string]er
 	_, errs["Entry"] = s.Entry(ctx, "never noted")
 	errs["Append"] = s.Append(ctx, "never appended", "id", nil, 1)
 	_, _, errs["Appended"] = s.Appended(ctx, "never appended", "", 1)
-	_, errs["Take"] = s.Take(ctx, "never taken", store.Rate{Limit: 1, Per: time.Hour})
+	_, _, errs["Take"] = s.Take(ctx, store.Bucket{Key: "never taken", Rate: store.Rate{Limit: 1, Per: time.Hour}})
+	_, errs["Held"] = s.Held(ctx, "never taken")
 	errs["Hold"] = s.Hold(ctx, "never taken", time.Hour)
 	_, errs["Claim"] = s.Claim(ctx, "never claimed", "me", time.Hour)
 	errs["Release"] = s.Release(ctx, "claimed", "me")

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -116,8 +118,12 @@ func testDoneWithExpect(t *testing.T, f *fixture) {
 	ok(t, "Extend", f.Extend(t.Context(), l, 2*time.Hour))
 	is := []store.Expected{{Key: "set before", Value: []byte("old")}, {Key: "empty", Value: []byte{}}, {Key: "expires"}, {Key: "never set"}}
 	for _, other := range []store.Expected{
-		{Key: "set before", Value: []byte("new")}, {Key: "set before"}, {Key: "set before", Value: []byte{}},
-		{Key: "empty"}, {Key: "expires", Value: []byte("old")}, {Key: "never set", Value: []byte{}},
+		{Key: "set before", Value: []byte("new")},
+		{Key: "set before"},
+		{Key: "set before", Value: []byte{}},
+		{Key: "empty"},
+		{Key: "expires", Value: []byte("old")},
+		{Key: "never set", Value: []byte{}},
 	} {
 		c := allChanges("it")
 		c.Expect = append(slices.Clone(is), other)
@@ -184,5 +190,51 @@ func testDoneWithContention(t *testing.T, f *fixture) {
 	f.advance(time.Hour)
 	for _, l := range f.lease(t, 2*n, time.Hour) {
 		same(t, "body", string(l.Body), "body of "+l.ID)
+	}
+}
+
+func (m *model) doneWith(t *rapid.T) {
+	c := store.Changes{
+		Next:   genRecords.Draw(t, "next"),
+		Amend:  genEntries.Draw(t, "amend"),
+		Values: genValues.Draw(t, "values"),
+	}
+	asExpected := true
+	for range rapid.IntRange(0, 2).Draw(t, "expected") {
+		key := genID.Draw(t, "expected key")
+		e := store.Expected{Key: key}
+		is, there := m.values[key]
+		there = there && is.expires > m.now
+		if there {
+			e.Value = []byte(is.value)
+		}
+		if rapid.Bool().Draw(t, "wrong") {
+			asExpected = false
+			if there = !there; there {
+				e.Value = []byte{}
+			} else {
+				e.Value = nil
+			}
+		}
+		c.Expect = append(c.Expect, e)
+	}
+	r := m.withLease(t, func(l *store.Lease) error {
+		err := m.DoneWith(t.Context(), l, c)
+		if !asExpected && !errors.Is(err, store.ErrLeaseLost) {
+			wantErr(t, "DoneWith", err, store.ErrChanged)
+			err = nil
+		}
+		return err
+	})
+	if r == nil || !asExpected {
+		return
+	}
+	m.enqueue(c.Next) // while the id of this record is remembered
+	delete(m.queue, r.id)
+	for _, e := range c.Amend {
+		m.amendEntry(e.ID, e.Body)
+	}
+	for _, v := range c.Values {
+		m.values[v.Key] = modelValue{string(v.Value), m.now + v.TTL}
 	}
 }

@@ -65,12 +65,40 @@ func testTakeKeys(t *testing.T, f *fixture) {
 func testTakeContention(t *testing.T, f *fixture) {
 	rate := store.Rate{Limit: 10, Per: 24 * time.Hour}
 	take := func(int) (bool, error) {
-		wait, err := f.Take(t.Context(), "key", rate)
+		_, wait, err := f.Take(t.Context(), store.Bucket{Key: "key", Rate: rate})
 		return wait == 0, err
 	}
 	same(t, "granted of 64 at once", together(t, 64, take), 10)
 	f.advance(12 * time.Hour)
 	same(t, "granted of 64 at once, half a day later", together(t, 64, take), 5)
+}
+
+// A Take of several buckets takes from those before the first that has no token, and
+// from none after it.
+func testTakeSeveral(t *testing.T, f *fixture) {
+	bucket := func(key string, limit int) store.Bucket {
+		return store.Bucket{Key: key, Rate: store.Rate{Limit: limit, Per: time.Hour}}
+	}
+	take := func(wantTaken int, wantWait time.Duration, buckets ...store.Bucket) {
+		t.Helper()
+		taken, wait, err := f.Take(t.Context(), buckets...)
+		ok(t, "Take", err)
+		same(t, "taken", taken, wantTaken)
+		if wait > wantWait || wait < wantWait-30*time.Second {
+			t.Errorf("wait %v, want %v", wait, wantWait)
+		}
+	}
+	narrow, middle, wide := bucket("narrow", 2), bucket("middle", 1), bucket("wide", 2)
+	take(0, 0)
+	take(3, 0, narrow, middle, wide)
+	take(1, time.Hour, narrow, middle, wide)
+	take(0, 30*time.Minute, narrow, wide)
+	take(1, 0, wide)
+	take(0, 30*time.Minute, wide)
+
+	ok(t, "Hold", f.Hold(t.Context(), "held", 2*time.Hour))
+	take(1, 2*time.Hour, bucket("another", 5), bucket("held", 5), bucket("after", 1))
+	take(1, 0, bucket("after", 1))
 }
 
 func testTakeAnotherRate(t *testing.T, f *fixture) {
@@ -93,7 +121,18 @@ func testHold(t *testing.T, f *fixture) {
 			t.Errorf("%s: wait %v, want %v", what, wait, want)
 		}
 	}
+	wantHeld := func(key string, want time.Duration) {
+		t.Helper()
+		left, err := f.Held(ctx, key)
+		ok(t, "Held", err)
+		if left > want || left < want-30*time.Second {
+			t.Errorf("%s is held for %v, want %v", key, left, want)
+		}
+	}
+	wantHeld("key", 0)
 	ok(t, "Hold", f.Hold(ctx, "key", 10*time.Minute))
+	wantHeld("key", 10*time.Minute)
+	wantHeld("other key", 0)
 	wantWait("blocked", 10*time.Minute)
 	same(t, "wait for another bucket", f.take(t, "other key", rate), 0)
 	ok(t, "shorter Hold", f.Hold(ctx, "key", time.Minute))
@@ -104,7 +143,9 @@ func testHold(t *testing.T, f *fixture) {
 	f.reopen(t)
 	wantWait("blocked before a restart", 15*time.Minute)
 
+	wantHeld("key", 15*time.Minute)
 	f.advance(15 * time.Minute)
+	wantHeld("key", 0)
 	same(t, "first wait after the Hold", f.take(t, "key", rate), 0)
 	same(t, "second wait after the Hold", f.take(t, "key", rate), 0)
 	wantWait("empty", time.Minute)

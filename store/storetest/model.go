@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -265,52 +264,6 @@ func (m *model) done(t *rapid.T) {
 	if r != nil {
 		m.enqueue(next) // while the id of this record is remembered
 		delete(m.queue, r.id)
-	}
-}
-
-func (m *model) doneWith(t *rapid.T) {
-	c := store.Changes{
-		Next:   genRecords.Draw(t, "next"),
-		Amend:  genEntries.Draw(t, "amend"),
-		Values: genValues.Draw(t, "values"),
-	}
-	asExpected := true
-	for range rapid.IntRange(0, 2).Draw(t, "expected") {
-		key := genID.Draw(t, "expected key")
-		e := store.Expected{Key: key}
-		is, there := m.values[key]
-		there = there && is.expires > m.now
-		if there {
-			e.Value = []byte(is.value)
-		}
-		if rapid.Bool().Draw(t, "wrong") {
-			asExpected = false
-			if there = !there; there {
-				e.Value = []byte{}
-			} else {
-				e.Value = nil
-			}
-		}
-		c.Expect = append(c.Expect, e)
-	}
-	r := m.withLease(t, func(l *store.Lease) error {
-		err := m.DoneWith(t.Context(), l, c)
-		if !asExpected && !errors.Is(err, store.ErrLeaseLost) {
-			wantErr(t, "DoneWith", err, store.ErrChanged)
-			err = nil
-		}
-		return err
-	})
-	if r == nil || !asExpected {
-		return
-	}
-	m.enqueue(c.Next) // while the id of this record is remembered
-	delete(m.queue, r.id)
-	for _, e := range c.Amend {
-		m.amendEntry(e.ID, e.Body)
-	}
-	for _, v := range c.Values {
-		m.values[v.Key] = modelValue{string(v.Value), m.now + v.TTL}
 	}
 }
 

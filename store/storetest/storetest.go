@@ -116,6 +116,7 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 		{"Take", testTake},
 		{"Take/keys", testTakeKeys},
 		{"Take/under contention", testTakeContention},
+		{"Take/several", testTakeSeveral},
 		{"Take/another rate", testTakeAnotherRate},
 		{"Hold", testHold},
 		{"Tally", testTally},
@@ -233,7 +234,7 @@ func (f *fixture) wantDepth(t failer, want store.Depth) {
 
 func (f *fixture) take(t failer, key string, rate store.Rate) time.Duration {
 	t.Helper()
-	wait, err := f.Take(t.Context(), key, rate)
+	_, wait, err := f.Take(t.Context(), store.Bucket{Key: key, Rate: rate})
 	ok(t, "Take", err)
 	return wait
 }

@@ -108,12 +108,13 @@ func (q *Queue) endpointBlocked(ctx context.Context, p Priority, r Request, scop
 		return blocked, nil
 	}
 	if rate, ok := sweepsShare(r.Endpoint); ok && p == Sweep {
-		return q.Limiter.Take(ctx, keys.Sweeps(q.scopeKey(scope)), rate)
+		_, wait, err := q.Limiter.Take(ctx, store.Bucket{Key: keys.Sweeps(q.scopeKey(scope)), Rate: rate})
+		return wait, err
 	}
 	if !check {
 		return 0, nil
 	}
-	wait, err := q.Limiter.Take(ctx, q.scopeKey(scope), unlimitedRate)
+	wait, err := q.Limiter.Held(ctx, q.scopeKey(scope))
 	if err != nil || wait > 0 {
 		return wait, err
 	}

@@ -26,23 +26,40 @@ func NewLocal(now func() time.Time) *Local {
 }
 
 // Take implements Limiter. Its error is ctx's.
-func (l *Local) Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error) {
+func (l *Local) Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	if held := l.held[key].Sub(now); held > 0 {
-		return held, ctx.Err()
+	for _, b := range buckets {
+		if wait = l.take(now, b); wait > 0 {
+			break
+		}
+		taken++
 	}
-	full := l.full[key]
+	return taken, wait, ctx.Err()
+}
+
+func (l *Local) take(now time.Time, b store.Bucket) (wait time.Duration) {
+	if held := l.held[b.Key].Sub(now); held > 0 {
+		return held
+	}
+	full := l.full[b.Key]
 	if full.Before(now) {
 		full = now
 	}
-	full = full.Add(rate.Interval())
-	if wait := full.Sub(now) - time.Duration(rate.Capacity())*rate.Interval(); wait > 0 {
-		return wait, ctx.Err()
+	full = full.Add(b.Rate.Interval())
+	if wait := full.Sub(now) - time.Duration(b.Rate.Capacity())*b.Rate.Interval(); wait > 0 {
+		return wait
 	}
-	l.full[key] = full
-	return 0, ctx.Err()
+	l.full[b.Key] = full
+	return 0
+}
+
+// Held implements Limiter. Its error is ctx's.
+func (l *Local) Held(ctx context.Context, key string) (time.Duration, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(l.held[key].Sub(l.now()), 0), ctx.Err()
 }
 
 // Hold implements Limiter. Its error is ctx's.

@@ -15,10 +15,12 @@ func TestLocal(t *testing.T) {
 	now := time.Date(2026, 11, 30, 8, 0, 0, 0, time.UTC)
 	l := ratelimit.NewLocal(func() time.Time { return now })
 	rate := store.Rate{Limit: 60, Per: time.Minute, Burst: 2}
+	unlimited := store.Rate{Limit: 1000, Per: time.Hour}
 	take := func(key string, want time.Duration) {
 		t.Helper()
-		if wait, err := l.Take(t.Context(), key, rate); wait != want || err != nil {
-			t.Errorf("take from %s: %s, %v, want %s", key, wait, err, want)
+		taken, wait, err := l.Take(t.Context(), store.Bucket{Key: "c" + key, Rate: unlimited}, store.Bucket{Key: key, Rate: rate})
+		if wait != want || (taken == 2) != (want == 0) || err != nil {
+			t.Errorf("take from %s: %d, %s, %v, want %s", key, taken, wait, err, want)
 		}
 	}
 	take("a", 0)
@@ -36,6 +38,9 @@ func TestLocal(t *testing.T) {
 		t.Fatal(err)
 	}
 	take("a", time.Minute)
+	if held, err := l.Held(t.Context(), "a"); held != time.Minute || err != nil {
+		t.Errorf("held for %s, %v, want a minute", held, err)
+	}
 	take("b", 0)
 	now = now.Add(time.Minute)
 	take("a", 0)

@@ -23,11 +23,13 @@ import (
 
 // Limiter is the rate limit that all replicas share.
 type Limiter interface {
-	// Take takes one token from the bucket of key and returns 0, or takes none and
-	// returns how long until one is available.
-	Take(ctx context.Context, key string, rate store.Rate) (time.Duration, error)
+	// Take takes a token from each bucket, one after the other, until one has none. It
+	// returns from how many it took, and how long until the next one has a token.
+	Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error)
 	// Hold lets nobody take from the bucket of key for the given time.
 	Hold(ctx context.Context, key string, span time.Duration) error
+	// Held returns how long until nobody is kept from the bucket of key; 0: it is not held.
+	Held(ctx context.Context, key string) (time.Duration, error)
 }
 
 // Priority orders the requests that wait.
@@ -80,8 +82,8 @@ type Config struct {
 // the limit: while it is used up, a single one, which sleeps between two tries;
 // more at a time with each that gets a token at its first try.
 //
-// Sweeps also yield to the requests of other processes: those that have to wait
-// block the sweeps' own bucket, from which each sweep takes first.
+// Sweeps also yield to the requests of other processes: those that have to wait hold
+// the sweeps' own bucket, which each sweep looks at first.
 type Queue struct {
 	Config
 
@@ -100,10 +102,6 @@ func New(cfg Config) *Queue { return &Queue{Config: cfg} }
 
 // maxParallel is how many requests try to take a token at the same time, at most.
 const maxParallel = 16
-
-// unlimitedRate is the rate of a bucket that only Limiter.Hold closes, such as
-// that of sweeps.
-var unlimitedRate = store.Rate{Limit: 1_000_000, Per: time.Second}
 
 // blockSweepsEvery is the least time between two blocks of the sweeps by one
 // process. A block lasts longer than its cause by that time, so that there is no
@@ -183,11 +181,11 @@ func (q *Queue) take(ctx context.Context, w *waiter) (wait time.Duration, yield 
 		return blocked, false, nil
 	}
 	if w.priority == Sweep {
-		wait, err = q.Limiter.Take(ctx, keys.Sweeps(q.Key), unlimitedRate)
+		wait, err = q.Limiter.Held(ctx, keys.Sweeps(q.Key))
 		yield = err == nil && wait > 0
 	}
 	if err == nil && !yield {
-		wait, err = q.Limiter.Take(ctx, q.Key, q.Rate)
+		_, wait, err = q.Limiter.Take(ctx, store.Bucket{Key: q.Key, Rate: q.Rate})
 	}
 	if err != nil {
 		return 0, false, &NotSentError{0, fmt.Sprintf("the rate limiter failed: %v", err)}

@@ -81,9 +81,9 @@ func damaged(db store.Store) <-chan error {
 // NewGitLab returns the client of the GitLab that the options name. observe is called
 // with each response; it may be nil.
 func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint string, code int), log *slog.Logger) (*gitlab.Client, error) {
-	if o.GitLabToken != "" || o.JobToken == "" {
-		if err := checkGitLabToken(o.GitLabToken); err != nil {
-			return nil, SettingErrors{{"gitlab-token", err}}
+	if o.JobToken == "" {
+		if err := o.CheckPresent("gitlab-token"); err != nil {
+			return nil, err
 		}
 	}
 	return newGitLab(o, false, limiter, observe, log)
@@ -112,10 +112,8 @@ func KeeperConfig(o Options, db store.Store, gl *gitlab.Client, known *catchup.K
 	sweeping := gl.Sweeping() // its requests give way to all others
 	return hooks.KeeperConfig{
 		GitLab: sweeping, Instance: gl.Instance(), Store: db, Wanted: WantedHook(o), Named: o.Projects,
+		DryRun: o.DryRun,
 		Held: func(ctx context.Context, owner string) (string, error) {
-			if o.DryRun {
-				return "dry run", nil
-			}
 			paused, err := pauses.OfProject(ctx, owner)
 			if paused == nil {
 				return "", err
@@ -188,4 +186,8 @@ type stories struct{ story.Builder }
 var _ admin.Storyteller = stories{}
 
 // Story implements admin.Storyteller.
-func (s stories) Story(ctx context.Context, url string) (any, error) { return s.Build(ctx, url) }
+func (s stories) Story(ctx context.Context, url, admin string) (any, error) {
+	b := s.Builder
+	b.Admin = admin
+	return b.Build(ctx, url)
+}

@@ -1,12 +1,15 @@
--- KEYS: 1 the time when the bucket is full, 2 the end of its hold. ARGV: 1 the
--- interval, 2 the capacity. Returns the time until there is a token, or 0 if it
--- took one. The same in Go is in store/rate.go.
-local now, interval = time(), tonumber(ARGV[1])
-local empty = now + interval * ARGV[2]
-local full = math.min(math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now), empty)
-local blocked = tonumber(redis.call('GET', KEYS[2]) or 0) - now
-local wait = math.max(full + interval - empty, blocked)
-if wait > 0 then return wait end
-full = full + interval
-redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000))
-return 0
+-- KEYS: of each bucket, the time when it is full and the end of its hold. ARGV: of each,
+-- the interval and the capacity. Returns from how many it took a token, and the time
+-- until the next one has one, 0 if it took from all. The same in Go is in store/rate.go.
+local now = time()
+for i = 1, #KEYS, 2 do
+  local interval = tonumber(ARGV[i])
+  local empty = now + interval * ARGV[i + 1]
+  local full = math.min(math.max(tonumber(redis.call('GET', KEYS[i]) or 0), now), empty)
+  local blocked = tonumber(redis.call('GET', KEYS[i + 1]) or 0) - now
+  local wait = math.max(full + interval - empty, blocked)
+  if wait > 0 then return {(i - 1) / 2, wait} end
+  full = full + interval
+  redis.call('SET', KEYS[i], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000))
+end
+return {#KEYS / 2, 0}

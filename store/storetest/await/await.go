@@ -46,6 +46,15 @@ func Long(t testing.TB, why string) {
 	}
 }
 
+// Unraced marks a test that the race detector would make take minutes, for the given
+// reason: a build with -race skips it. `make test` also runs it without.
+func Unraced(t testing.TB, why string) {
+	t.Helper()
+	if raced {
+		t.Skip("left out by -race: " + why)
+	}
+}
+
 // Tail returns the last maxLines lines of a log.
 func Tail(log string) string {
 	lines := strings.SplitAfter(log, "\n")
