@@ -49,6 +49,7 @@ const (
 // Queue is the part of the store's queue that a Notifier uses.
 type Queue interface {
 	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
+	Queued(ctx context.Context, ids ...string) (bool, error)
 }
 
 // Journal is the list of outcomes.
@@ -116,7 +117,8 @@ type Notifier struct {
 	mu    sync.Mutex
 	lines map[string]*line // by the receiver's name
 
-	counting sync.Mutex // held while this process changes the undelivered notices
+	counting   sync.Mutex     // held while this process changes the undelivered notices
+	stateLocks [64]sync.Mutex // see lockStates
 }
 
 // line is the way to one receiver.

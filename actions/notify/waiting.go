@@ -291,7 +291,7 @@ func (n *Notifier) queueAnnouncement(ctx context.Context, key string, to event.A
 	if err != nil {
 		return err
 	}
-	_, err = n.Queue.Put(ctx, store.Record{ID: keys.Notice("announcement:"+key, to.Receiver, to.Channel), Kind: event.RecordNotice, Body: body})
+	_, err = n.Queue.Put(ctx, store.Record{ID: keys.Notice("announcement:"+key, to.Receiver, to.Channel, ""), Kind: event.RecordNotice, Body: body})
 	return err
 }
 

@@ -281,9 +281,3 @@ func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 		t.Errorf("status %+v, long after a person dropped the only notice that waited", s)
 	}
 }
-
-type noMetrics struct{}
-
-func (noMetrics) Outcome(event.Outcome)       {}
-func (noMetrics) RuleError(string)            {}
-func (noMetrics) Notification(string, string) {}
