@@ -70,6 +70,9 @@ func (b *circuitBreaker) report(v verdict, err error) (opened, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := ofSilence
+	if v == answers && mendable(b.cause) && event.Transient(err) {
+		v = unclear // the call may not have reached the receiver
+	}
 	switch v {
 	case answers:
 		closed = b.pause > 0

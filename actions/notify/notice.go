@@ -19,6 +19,9 @@ import (
 type NoticeRecord struct {
 	event.Outcome
 	Notice event.Notice `json:"notice"`
+	// After is the record of the notice that is sent before, if it still can be: that of the
+	// beginning of the state whose end this one is about.
+	After string `json:"after,omitzero"`
 	// Announcement is the key of an announcement; its text is that of the notice, and its
 	// outcome has only the time At. "": it is the notice of an outcome.
 	Announcement string `json:"announcement,omitzero"`
@@ -108,6 +111,9 @@ func (n *Notifier) attempt(ctx context.Context, l *worker.Lease, rec *NoticeReco
 	if !l.EnterSlowLane() {
 		return nil, errBusy
 	}
+	if err := n.inTurn(ctx, l, *rec); err != nil {
+		return nil, err
+	}
 	ended, err := n.send(ctx, *rec)
 	if blocked, is := errors.AsType[*blockedError](err); is {
 		ended, err = n.block(ctx, l, rec, blocked)
@@ -141,6 +147,18 @@ func (n *Notifier) muted(ctx context.Context, rec NoticeRecord) (*event.Notifica
 	return &event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationMuted, Muted: by.String()}, nil
 }
 
+// inTurn returns an error while the notice before this one is in the queue.
+func (n *Notifier) inTurn(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+	if rec.After == "" {
+		return nil
+	}
+	queued, err := n.Queue.Queued(ctx, rec.After)
+	if err == nil && queued {
+		err = &worker.LaterError{Err: errors.New("the notice of the state's beginning has not been sent"), After: worker.Backoff(nil, l.Tries())}
+	}
+	return err
+}
+
 // journalled reports whether the notice is in the journal. In the place of a deferred
 // outcome there may be another one already.
 func (rec NoticeRecord) journalled() bool {
@@ -169,7 +187,8 @@ func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notificat
 	case blocked, event.Transient(err) && n.Now().Sub(rec.At) < patience:
 		return nil, err
 	}
-	return new(n.failed(rec.Outcome, rec.Notice.Address, err)), nil
+	ended := n.failed(rec.Outcome, rec.Notice, err)
+	return &ended, nil
 }
 
 // noReceiverError is the error of a notice whose receiver does not exist.
@@ -186,18 +205,18 @@ func noReceiver(name string) error {
 
 // failed returns the result of a notice that is given up because of err, and logs it. The
 // log warns where the receiver does not exist, which may be meant.
-func (n *Notifier) failed(o event.Outcome, to event.Address, err error) event.Notification {
+func (n *Notifier) failed(o event.Outcome, notice event.Notice, err error) event.Notification {
 	level := slog.LevelError
 	if errors.As(err, new(*noReceiverError)) {
 		level = slog.LevelWarn
-		n.Metrics.Notification(to.Receiver, "no_receiver")
+		n.Metrics.Notification(notice.Receiver, "no_receiver")
 	}
-	n.Log.Log(context.Background(), level, "an address could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
-	return event.Notification{Address: to, At: n.Now().UTC(), Result: event.NotificationFailed, Error: err.Error()}
+	n.Log.Log(context.Background(), level, "an address could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "receiver", notice.Receiver, "channel", notice.Channel, "error", err)...)
+	return event.Notification{Address: notice.Address, Subject: notice.Subject, At: n.Now().UTC(), Result: event.NotificationFailed, Error: err.Error()}
 }
 
 func (n *Notifier) endedAs(rec NoticeRecord, result, reason string) *event.Notification {
-	return &event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: result, Error: reason}
+	return &event.Notification{Address: rec.Notice.Address, Subject: rec.Notice.Subject, At: n.Now().UTC(), Result: result, Error: reason}
 }
 
 // inJournal calls write with the entry of the outcome in which the notification has the
@@ -225,7 +244,7 @@ func (n *Notifier) inJournal(ctx context.Context, owner string, rec NoticeRecord
 		return fmt.Errorf("journal: %w", err)
 	}
 	for i := range o.Notifications {
-		if o.Notifications[i].Address == state.Address {
+		if n := o.Notifications[i]; n.Address == state.Address && n.Subject == state.Subject {
 			o.Notifications[i] = state
 		}
 	}

@@ -132,7 +132,8 @@ type Notifier struct {
 	mu    sync.Mutex
 	lines map[string]*line // by the receiver's name
 
-	counting sync.Mutex // held while this process changes the undelivered notices
+	counting   sync.Mutex     // held while this process changes the undelivered notices
+	stateLocks [64]sync.Mutex // see lockStates
 }
 
 // line is the way to one receiver.

@@ -37,6 +37,9 @@ const (
 	// undeliveredFor is how long the counts are kept after the last change: longer than
 	// notices are.
 	undeliveredFor = patience + 24*time.Hour
+	// sentWithin is the time in which all that wait are sent once the address takes
+	// notifications: what is still counted then, people have dropped from the queue.
+	sentWithin = 4 * time.Hour
 	// maxUndelivered bounds the addresses that are counted.
 	maxUndelivered = 1000
 	// begunIDs is how many ids of notices that began to wait last a count keeps: more than
@@ -79,8 +82,9 @@ type Undelivered struct {
 // counted is an address with what the counts need.
 type counted struct {
 	Undelivered
-	Begun   int      `json:"begun"`              // how many began to wait
-	LastIDs []string `json:"last_ids,omitempty"` // of those that began last: each is counted once
+	Begun   int       `json:"begun"`              // how many began to wait
+	Works   time.Time `json:"works,omitzero"`     // since when the address takes notifications again; zero: it does not
+	LastIDs []string  `json:"last_ids,omitempty"` // of those that began last: each is counted once
 }
 
 // undelivered reads the counts.
@@ -186,7 +190,7 @@ func (n *Notifier) count(ctx context.Context, id string, rec *NoticeRecord, reas
 			all = append(all, counted{Undelivered: Undelivered{Address: rec.Notice.Address, Since: n.Now().UTC()}})
 			known = &all[len(all)-1]
 		}
-		known.Error = reason
+		known.Error, known.Works = reason, time.Time{}
 		if rec.Blocked == nil {
 			if !slices.Contains(known.LastIDs, id) { // else the process died before the record was saved
 				known.Begun++
@@ -217,7 +221,9 @@ func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func([]s
 	if err != nil {
 		return err
 	}
-	if known := find(all, rec.Notice.Address); known == nil || !waited && (!sent || known.Dropped == 0) {
+	now := n.Now()
+	late := func(c *counted) bool { return !c.Works.IsZero() && now.Sub(c.Works) > sentWithin }
+	if known := find(all, rec.Notice.Address); known == nil || !waited && (!sent || known.Dropped == 0 && !known.Works.IsZero() && !late(known)) {
 		return write(nil)
 	}
 	return n.alone(ctx, func() error {
@@ -240,6 +246,13 @@ func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func([]s
 				return err
 			}
 			known.Dropped = 0
+		}
+		switch {
+		case !sent:
+		case known.Works.IsZero():
+			known.Works = now.UTC()
+		case late(known):
+			known.Waiting = 0
 		}
 		if known.Waiting == 0 && known.Dropped == 0 {
 			all = slices.DeleteFunc(all, func(u counted) bool { return u.Address == rec.Notice.Address })
@@ -272,7 +285,7 @@ func (n *Notifier) announceDropped(ctx context.Context, u Undelivered) error {
 
 // announcementRecord is the id of the record of an announcement.
 func announcementRecord(key string, to event.Address) string {
-	return keys.Notice("announcement:"+key, to.Receiver, to.Channel)
+	return keys.Notice("announcement:"+key, to.Receiver, to.Channel, "")
 }
 
 // queueAnnouncement queues an announcement, which waits as notices do.

@@ -267,10 +267,21 @@ func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 	if f.announcements[len(f.announcements)-1] != "A storm" || !h.Idle() {
 		t.Errorf("announced %q", f.announcements)
 	}
+
+	f.mended = false
+	put("dropped by a person")
+	run(time.Minute)
+	if err := h.DB.Drop(t.Context(), "notice:dropped by a person"); err != nil {
+		t.Fatal(err)
+	}
+	f.mended = true
+	for range 2 {
+		n.Reconnect(event.ReceiverSlack)
+		put(h.Now().String())
+		run(10 * time.Second)
+		h.Clock.Advance(5 * time.Hour)
+	}
+	if s, _ = n.Status(t.Context()); s.Waiting != 0 || len(s.Addresses) != 0 {
+		t.Errorf("status %+v, long after a person dropped the only notice that waited", s)
+	}
 }
-
-type noMetrics struct{}
-
-func (noMetrics) Outcome(event.Outcome)       {}
-func (noMetrics) RuleError(string)            {}
-func (noMetrics) Notification(string, string) {}

@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 // Message returns an id of the message that the outcome belongs to, and whether the
 // channel has it, or may have it after a crash: then Notify begins no new one.
 func (n *Notifier) Message(ctx context.Context, o event.Outcome, notice event.Notice) (id string, begun bool, err error) {
-	id = subject(o)
+	id = cmp.Or(notice.Subject, subject(o))
 	value, err := n.state.Get(ctx, keys.Message(strings.TrimPrefix(strings.TrimSpace(notice.Channel), "#"), id))
 	if err != nil {
 		return id, false, stateError(err)

@@ -135,6 +135,11 @@ var refusals = map[string]refusal{
 	"access_denied":           {advice: "the app is not allowed in {channel}: ask an administrator", mend: inChannel},
 	"accesslimited":           {advice: "Slack takes no calls from this network: ask an administrator", mend: inApp},
 
+	"cannot_dm_bot":            {advice: "it is a bot, which takes no direct messages: name a channel"},
+	"user_disabled":            {advice: "the user was deactivated in Slack: name a channel"},
+	"user_not_visible":         {advice: "the bot may not see the user: name a channel"},
+	"invalid_user_combination": {advice: "Slack opens no conversation with the user: name a channel"},
+
 	"ratelimited":                {advice: "too many calls: tried again later", again: true},
 	"rate_limited":               {advice: "too many messages: tried again later", again: true},
 	"team_added_to_org":          {advice: "the workspace is being moved: tried again later", again: true},

@@ -202,7 +202,7 @@ func (panicking) Notify(context.Context, event.Outcome, event.Notice) error { pa
 func (panicking) Message(context.Context, event.Outcome, event.Notice) (string, bool, error) {
 	panic("oops")
 }
-func (panicking) Announce(context.Context, string, string, string) error    { panic("oops") }
+func (panicking) Announce(context.Context, string, string, string) error { panic("oops") }
 
 // An event that was buried because it killed the program is evaluated when it is requeued.
 func TestRequeueOfAnEventThatKilled(t *testing.T) {

@@ -29,6 +29,7 @@ func (p *program) notices() (s notify.Status) {
 func TestBotIsInvitedLater(t *testing.T) {
 	t.Parallel()
 	env := newEnvironment(t)
+	env.write("rules.yaml", retryRules(stuckOrSystem, "    notify: [{when: [done]}]\n"))
 	env.slack.AddChannel(slacktest.Channel{Name: "ci", NotMember: true})
 	p := env.run("--catch-up-every", "0")
 	var jobs []gitlabtest.Job
@@ -78,6 +79,37 @@ func TestBotIsInvitedLater(t *testing.T) {
 	}
 	if s := p.notices(); s.Waiting != 0 || len(s.Addresses) != 0 {
 		t.Errorf("status %+v after all were sent", s)
+	}
+}
+
+// The commit's author and a user group are mentioned once, in what is posted, and the author
+// gets a direct message.
+func TestPeopleAreMentioned(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	author, group := env.slack.AddUser("sidney@example.com"), env.slack.AddGroup("oncall")
+	env.write("rules.yaml", `
+version: 1
+rules:
+  - name: retry-stuck
+    on: job
+    if: failed_with("stuck_or_timeout_failure")
+    actions: [retry]
+    notify: [{when: [done], channel: "#ci", mention: [author, triggerer, "@oncall"]}, {when: [done], channel: author}]
+`)
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{User: gitlabtest.User{ID: 7, Username: "sidney", Name: "Sidney Jones", Email: "sidney@example.com"}}, gitlabtest.Job{Name: "rspec"})
+	job := env.gitlab.Latest(pipeline.ID, "rspec")
+	env.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
+	p := env.run("--catch-up-every", "0")
+	p.post(env.gitlab.JobHookBody(job.ID))
+	p.workedOff()
+	inChannel, direct := env.slack.Messages("ci"), env.slack.Direct(author)
+	if len(inChannel) != 1 || len(direct) != 1 {
+		t.Fatalf("%d messages in the channel and %d to the author, want 1 each", len(inChannel), len(direct))
+	}
+	if want := "<@" + author + "> <!subteam^" + group + ">"; !strings.HasSuffix(inChannel[0].Text, want) || strings.Contains(direct[0].Text, "<@") {
+		t.Errorf("the channel gets %q and the author %q", inChannel[0].Text, direct[0].Text)
 	}
 }
 

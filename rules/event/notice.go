@@ -41,9 +41,15 @@ type Notice struct {
 	Address
 	Rules   []string `json:"rules,omitempty"`   // names of those that send it to the address
 	Mention []string `json:"mention,omitempty"` // whom: as above
-	Text    string   `json:"text,omitzero"`     // "": the default text of the outcome
-	Quiet   Quiet    `json:"quiet,omitzero"`    // when it waits; zero: never
-	Group   Group    `json:"group,omitzero"`    // when it is gathered in a digest; zero: never
+	Text    string   `json:"text,omitzero"`     // "": the default text of the outcome, or of the turn
+	// Turn is the turn of a state that the message is about: StateBegan or StateResolved;
+	// "": it is about the outcome.
+	Turn string `json:"turn,omitzero"`
+	// Subject identifies the message of a state: that of StateResolved replaces that of
+	// StateBegan. "": the message is that of the outcome's pipeline.
+	Subject string `json:"subject,omitzero"`
+	Quiet   Quiet  `json:"quiet,omitzero"` // when it waits; zero: never
+	Group   Group  `json:"group,omitzero"` // when it is gathered in a digest; zero: never
 }
 
 // Quiet are the hours in which notices wait, from a time of the day, like 20:00, to the
@@ -80,9 +86,10 @@ var NotificationResults = []string{NotificationWaiting, NotificationSent, Notifi
 // Notification is what came of a notice.
 type Notification struct {
 	Address
-	At     time.Time `json:"at"`
-	Result string    `json:"result"`          // one of the results above
-	Error  string    `json:"error,omitzero"`  // why it failed, or waits until a person has mended something
-	Digest string    `json:"digest,omitzero"` // the id of the digest in which it was sent
-	Muted  string    `json:"muted,omitzero"`  // the mute that kept it from being sent, as text
+	Subject string    `json:"subject,omitzero"` // as the notice has it
+	At      time.Time `json:"at"`
+	Result  string    `json:"result"`          // one of the results above
+	Error   string    `json:"error,omitzero"`  // why it failed, or waits until a person has mended something
+	Digest  string    `json:"digest,omitzero"` // the id of the digest in which it was sent
+	Muted   string    `json:"muted,omitzero"`  // the mute that kept it from being sent, as text
 }

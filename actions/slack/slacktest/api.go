@@ -49,6 +49,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"users.conversations":   s.conversations,
 		"conversations.list":    s.list,
 		"conversations.info":    s.info,
+		"conversations.open":    s.openDirect,
+		"users.lookupByEmail":   s.lookUpUser,
+		"usergroups.list":       s.listGroups,
 	}[method]
 	if !known {
 		reply(w, refuse("unknown_method"))

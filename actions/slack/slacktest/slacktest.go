@@ -59,6 +59,8 @@ type Server struct {
 	calls    map[string]int
 	last     int64                // newest timestamp, microseconds
 	revoked  string               // the error code of all calls; "": the token is in force
+	users    map[string]string    // ids by e-mail address
+	groups   map[string]string    // ids of user groups by handle
 	posted   map[string]time.Time // when a message was last posted to a channel, by its id
 }
 
@@ -93,7 +95,7 @@ func New(options Options) (*Server, error) {
 		options.Now = time.Now
 	}
 	if options.Scopes == nil {
-		options.Scopes = []string{"chat:write", "channels:history", "channels:read", "groups:history", "groups:read"}
+		options.Scopes = []string{"chat:write", "channels:history", "channels:read", "groups:history", "groups:read", "im:history", "im:write", "usergroups:read", "users:read", "users:read.email"}
 	}
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -105,6 +107,8 @@ func New(options Options) (*Server, error) {
 		served:  make(chan struct{}),
 		calls:   map[string]int{},
 		posted:  map[string]time.Time{},
+		users:   map[string]string{},
+		groups:  map[string]string{},
 	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
