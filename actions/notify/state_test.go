@@ -32,7 +32,7 @@ import (
 
 const redRules = `
 version: 1
-defaults: {channel: "#ci"}
+defaults: {channel: "#ci", group: false}
 rules:
   - name: red
     on: pipeline
@@ -278,6 +278,7 @@ func TestStateInTheJournal(t *testing.T) {
 	t.Parallel()
 	g := newStateRig(t, t.TempDir(), `
 version: 1
+defaults: {group: false}
 rules: [{name: red, on: pipeline, notify: [{channel: "#{{ pipeline.name }}", state: pipeline.status == "failed"}]}]
 `)
 	defer func() { _ = g.db.Close() }()
