@@ -76,6 +76,8 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 		ciCommand(out, stderr), // begins and ends sections of the job's log by control characters
 		pauseCommand(stdout),
 		resumeCommand(stdout),
+		muteCommand(stdout),
+		unmuteCommand(stdout),
 		statusCommand(stdout),
 		whyCommand(stdout),
 		doctorCommand(stdout, stderr),

@@ -96,6 +96,7 @@ type Decision struct {
 	Bridge       bool      `json:"bridge,omitzero"`        // the Job is a trigger job
 	Missing      bool      `json:"missing,omitzero"`       // the rule names a job that the pipeline does not have: only the Job's Name is set
 	DryRun       bool      `json:"dry_run,omitzero"`
+	States       []State   `json:"states,omitempty"` // what the event says of those in the rule's `notify`
 	DecidedAt    time.Time `json:"decided_at,omitzero"`
 
 	RulesHash   string      `json:"rules_hash,omitzero"` // SHA-256 of the rule file at the time of the decision, in hex
@@ -225,11 +226,12 @@ type Outcome struct {
 	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel
 }
 
-// NotNotified returns the notifications that nobody got.
+// NotNotified returns the notifications that failed, and those that wait until a person has
+// mended something.
 func (o Outcome) NotNotified() []Notification {
 	var failed []Notification
 	for _, n := range o.Notifications {
-		if n.Error != "" {
+		if n.Result == NotificationFailed {
 			failed = append(failed, n)
 		}
 	}
@@ -253,5 +255,6 @@ const (
 	RecordDecision = "decision" // a Decision
 	RecordOutcome  = "outcome"  // an Outcome
 	RecordNotice   = "notice"   // an Outcome with a Notice of it
+	RecordDigest   = "digest"   // the Address of a digest
 	RecordSweep    = "sweep"    // a Sweep
 )

@@ -44,7 +44,7 @@ var ErrManyPauses = fmt.Errorf("there are %d pauses, as many as can be: resume s
 // actions wait until they are replaced.
 var ErrUnreadablePauses = errors.New("the pauses can't be read, so all actions wait: end all with `resume --every`, and pause again")
 
-// maxPauseText is the maximum length of each text of a pause, in bytes.
+// maxPauseText is the maximum length of each text of a pause or a mute, in bytes.
 const maxPauseText = 500
 
 // Check returns an error that describes the first mistake in a pause that
@@ -79,10 +79,10 @@ func MatchesProject(glob, path string) bool {
 	return doublestar.MatchUnvalidated(strings.ToLower(glob), strings.ToLower(path))
 }
 
-// SameScope reports whether two pauses apply to the same: letter case does not matter in
-// globs of project paths.
-func (p Pause) SameScope(other Pause) bool {
-	return p.Rule == other.Rule && strings.EqualFold(p.Project, other.Project)
+// Identity returns the scope without regard to letter case in the glob of project paths.
+func (p Pause) Identity() string {
+	p.Project = strings.ToLower(p.Project)
+	return p.Scope()
 }
 
 // Outlasts reports whether the pause ends later than another one.
@@ -109,17 +109,27 @@ func (p Pause) Covers(path string) bool {
 	return p.Rule == "" && (p.Project == "" || MatchesProject(p.Project, path))
 }
 
+// pausedPrefix begins the description of each pause.
+const pausedPrefix = "paused ("
+
+// IsPause reports whether the reason of an outcome is a pause.
+func IsPause(reason string) bool { return strings.HasPrefix(reason, pausedPrefix) }
+
 // String describes the pause: who stopped which actions, and until when.
 func (p Pause) String() string {
-	text := "paused (" + p.Scope() + ")"
-	if p.By != "" {
-		text += " by " + p.By
+	return pausedPrefix + p.Scope() + ")" + said(p.By, p.Reason, p.Until)
+}
+
+// said describes who created a pause or a mute, why, and until when.
+func said(by, reason string, until time.Time) (text string) {
+	if by != "" {
+		text += " by " + by
 	}
-	if p.Reason != "" {
-		text += ": " + p.Reason
+	if reason != "" {
+		text += ": " + reason
 	}
-	if !p.Until.IsZero() {
-		text += ", until " + p.Until.UTC().Format(time.RFC3339)
+	if !until.IsZero() {
+		text += ", until " + until.UTC().Format(time.RFC3339)
 	}
 	return text
 }

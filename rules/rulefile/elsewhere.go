@@ -49,6 +49,7 @@ var inRule = func() map[string]string {
 // inNotify has what to write in place of unknown keys of an entry of notify.
 var inNotify = map[string]string{
 	"if": inIf, "on": "write `when`, a list of outcomes, like `when: [gave_up]`", "status": "write `when`, a list of outcomes, like `when: [gave_up]`",
+	"resolve": "write `resolved`, the text when the `state` turns false again", "recovered": "write `when: [recovered]`, or `resolved` beside a `state`",
 	"channels": "write an entry for each channel", "emoji": "write it in the text", "attachments": "write a text", "blocks": "write a text",
 }
 
@@ -120,7 +121,7 @@ func outcomes(to *[]string) schema.Schema {
 				meant = spelling.Nearest(meant, event.Results)
 			}
 			if schema.IsText(n) && meant != "" {
-				f.FailAt(n, "when must be a list of outcomes, like `when: [%s]`", meant)
+				f.FailAt(n, "%s must be a list of outcomes, like `%s: [%s]`", what, what, meant)
 				return
 			}
 			list.Read(f, n, what)
