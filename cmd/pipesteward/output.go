@@ -7,6 +7,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -53,7 +54,7 @@ func newCleanOutput(o *output) *cleanOutput {
 }
 
 func (c *cleanOutput) Write(b []byte) (int, error) {
-	text := append(c.partial, b...)
+	text := slices.Concat(c.partial, b)
 	out := bytes.NewBuffer(make([]byte, 0, len(text)))
 	for len(text) > 0 && utf8.FullRune(text) {
 		r, size := utf8.DecodeRune(text)
@@ -82,21 +83,18 @@ func cleaned[T any](item T) T {
 	return item
 }
 
-// clean makes the texts in what is settable printable. Lists are copied.
+// clean makes the texts in what is settable printable. Lists are copied; maps are left, no
+// listing shows them.
 func clean(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.String:
-		if v.CanSet() {
-			v.SetString(printable(v.String()))
-		}
-	case reflect.Struct:
+	switch kind := v.Kind(); {
+	case kind == reflect.Struct:
 		for _, field := range v.Fields() {
 			clean(field)
 		}
-	case reflect.Slice:
-		if !v.CanSet() || v.IsNil() || v.Type().Elem().Kind() == reflect.Uint8 {
-			return
-		}
+	case !v.CanSet():
+	case kind == reflect.String:
+		v.SetString(printable(v.String()))
+	case kind == reflect.Slice && !v.IsNil() && v.Type().Elem().Kind() != reflect.Uint8:
 		list := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		reflect.Copy(list, v)
 		for i := range list.Len() {

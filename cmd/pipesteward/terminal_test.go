@@ -81,20 +81,18 @@ const hostile = "rs\x1b[31mpec\nnothing is paused\u009b\u202e\r\xff"
 
 // fill makes all texts of a value hostile, and those of its lists down to a depth.
 func fill(v reflect.Value, depth int) {
-	switch v.Kind() {
-	case reflect.String:
+	switch kind := v.Kind(); {
+	case kind == reflect.String:
 		v.SetString(hostile)
-	case reflect.Struct:
+	case kind == reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
 				fill(v.Field(i), depth)
 			}
 		}
-	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Struct && depth > 0 {
-			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-			fill(v.Index(0), depth-1)
-		}
+	case kind == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct && depth > 0:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), depth-1)
 	}
 }
 
@@ -113,7 +111,7 @@ func TestListingsSteerNoTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	items := []json.RawMessage{item}
-	for name, print := range map[string]func(p itemPrinter) error{
+	for name, list := range map[string]func(p itemPrinter) error{
 		"decisions": func(p itemPrinter) error { return decisionPrinter{p}.list(items) },
 		"decisions --follow": func(p itemPrinter) error {
 			return (&follower{out: decisionPrinter{p}, seen: map[string]string{}}).show(items, true)
@@ -130,7 +128,7 @@ func TestListingsSteerNoTerminal(t *testing.T) {
 		for _, p := range []itemPrinter{{}, {width: 40}, {width: 2000}, {json: true}} {
 			var out bytes.Buffer
 			p.w = &out
-			if err := print(p); err != nil {
+			if err := list(p); err != nil {
 				t.Fatal(err)
 			}
 			text := out.String()
@@ -183,7 +181,12 @@ func TestOutputThatIsLost(t *testing.T) {
 	p.workedOff()
 	at := []string{"--admin-url", p.admin}
 	for _, args := range [][]string{
-		{"--help"}, {"--version"}, {"status", "--help"}, {"completion", "bash"}, {"schema"}, {"check", "--explain", "shadowed-rule"},
+		{"--help"},
+		{"--version"},
+		{"status", "--help"},
+		{"completion", "bash"},
+		{"schema"},
+		{"check", "--explain", "shadowed-rule"},
 		append([]string{"status"}, at...), append([]string{"status", "--json"}, at...), append([]string{"decisions"}, at...), append([]string{"deliveries"}, at...),
 		append([]string{"queue", "list"}, at...), append([]string{"why", env.page(job)}, at...), append([]string{"pause"}, at...), append([]string{"resume"}, at...),
 	} {
