@@ -51,7 +51,7 @@ func TestClassOfTheLog(t *testing.T) {
 			if len(errs) > 0 || len(decisions) != 1 {
 				t.Fatalf("%d decisions, %v", len(decisions), errs)
 			}
-			sent, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, func(s string) string { return s })
+			sent, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, anywhere(func(s string) string { return s }))
 			if diff := cmp.Diff([]event.Notice{{Address: slack("ci"), Text: c.want}}, sent); diff != "" || len(errs) > 0 {
 				t.Errorf("%v (-want +got):\n%s", errs, diff)
 			}

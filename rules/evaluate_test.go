@@ -341,7 +341,7 @@ rules:
 		{event.ResultSkipped, []event.Notice{{Address: slack("#ci")}}, 1}, // the text fails: the default text is sent
 	} {
 		o.Result = c.result
-		got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, escape)
+		got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, anywhere(escape))
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.result, diff)
 		}
@@ -360,7 +360,7 @@ rules:
 	if rs.Notifies(o) {
 		t.Error("Notifies is true of a rule that is gone")
 	}
-	if got, errs := rs.Notices(t.Context(), o, &facts{}, escape); got != nil || errs != nil {
+	if got, errs := rs.Notices(t.Context(), o, &facts{}, anywhere(escape)); got != nil || errs != nil {
 		t.Errorf("a rule that is gone notifies %v, %v", got, errs)
 	}
 }
@@ -375,7 +375,7 @@ rules:
   - {name: b, on: job, actions: [retry], notify: [{channel: "#b", text: "from b"}, {channel: "#a", text: "too late"}]}
 `)
 	decisions, _ := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{})
-	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, &facts{}, strings.ToUpper)
+	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, &facts{}, anywhere(strings.ToUpper))
 	if diff := cmp.Diff([]event.Notice{{Address: slack("#a"), Text: "from a"}, {Address: slack("#b"), Text: "from b"}}, got); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
@@ -553,7 +553,7 @@ rules:
 	if shown := fmt.Sprint(why); strings.Contains(shown, "disk full") || !cmp.Equal(why.Requested, []string{"log()"}) {
 		t.Errorf("the explanation shows the log, or not the request: %s", shown)
 	}
-	notices, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, strings.ToLower)
+	notices, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, anywhere(strings.ToLower))
 	if diff := cmp.Diff([]event.Notice{{Address: slack("ci"), Text: "error: disk full"}}, notices); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
@@ -570,7 +570,7 @@ rules:
 	e := fixture.PipelineEvent()
 	e.Pipeline.Variables = map[string]string{"WHO": "hunter-hunter", "N": "1"}
 	log := "\x1b[31;1mERROR: 1 login of hunter-hunter with glpat-AbCdEfGhIjKlMnOpQrSt failed\x1b[0;m"
-	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: e, Rule: "r"}, Result: event.ResultDone}, &facts{log: log}, strings.Clone)
+	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: e, Rule: "r"}, Result: event.ResultDone}, &facts{log: log}, anywhere(strings.Clone))
 	want := []event.Notice{{Address: slack("ci"), Text: "ERROR: 1 login of [masked] with [masked] failed"}}
 	if diff := cmp.Diff(want, got); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)

@@ -21,7 +21,7 @@ type Notify struct {
 	Text     *expression.Template // nil: the default text of the outcome
 }
 
-// Channel is a channel of Slack as a rule file gives it.
+// Channel is a channel as a rule file gives it: of Slack, or a constant one of GitLab.
 type Channel struct {
 	Source   string               // a name, an id, [event.ChannelAuthor] or a text with expressions
 	Template *expression.Template // nil: there are no expressions
@@ -38,6 +38,21 @@ func (c Channel) Constant() string {
 // templates returns the texts with expressions.
 func (n Notify) templates() []*expression.Template {
 	return slices.DeleteFunc([]*expression.Template{n.Channel.Template, n.Text}, func(t *expression.Template) bool { return t == nil })
+}
+
+// selects reports whether the entry sends a notice of the outcome: to GitLab, only if the
+// event is of a merge request or of a pipeline.
+func (n Notify) selects(o event.Outcome) bool {
+	storm := o.Result == event.ResultDeferred && o.WaitsFor == event.WaitStorm
+	switch {
+	case !slices.Contains(n.When, o.Result) && (!storm || !slices.Contains(n.When, event.WhenStorm)):
+		return false
+	case n.Receiver != event.ReceiverGitLab:
+		return true
+	case n.Channel.Source == event.ChannelMergeRequest:
+		return event.MergeRequestIID(o.Event) != 0
+	}
+	return o.Pipeline.ID != 0
 }
 
 // to renders the address.
@@ -67,10 +82,10 @@ func channelName(value string) string {
 
 // Notices returns the messages that the rules of the outcome's decision send
 // about the outcome, one for each address. Each value in a rendered text is
-// passed through escape. If a text can't be rendered, the error is returned
+// passed through what escape returns for the address. If a text can't be rendered, the error is returned
 // and the notice has the default text; without its channel, the notice can't be sent. A rule that no longer exists sends
 // nothing.
-func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(string) string) ([]event.Notice, []*RuleError) {
+func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(event.Address) func(string) string) ([]event.Notice, []*RuleError) {
 	ev, err := rs.evaluation(ctx, o.Event, facts)
 	if err != nil {
 		return nil, nil
@@ -86,7 +101,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 		}
 		ev.Allot(r.Name, min(limits.RuleWork, limits.EventWork/len(names)))
 		for _, n := range r.Notify {
-			if !slices.Contains(n.When, o.Result) {
+			if !n.selects(o) {
 				continue
 			}
 			to, err := n.to(ev)
@@ -96,7 +111,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 			if slices.ContainsFunc(notices, func(other event.Notice) bool { return other.Address == to }) {
 				continue
 			}
-			text, err := n.render(ev, escape)
+			text, err := n.render(ev, escape(to))
 			if err != nil {
 				errs = append(errs, &RuleError{r.Name, "text", err})
 			}
@@ -110,7 +125,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 func (rs *Rules) Notifies(o event.Outcome) bool {
 	notifies := func(name string) bool {
 		r := rs.byName[name]
-		return r != nil && slices.ContainsFunc(r.Notify, func(n Notify) bool { return slices.Contains(n.When, o.Result) })
+		return r != nil && slices.ContainsFunc(r.Notify, func(n Notify) bool { return n.selects(o) })
 	}
 	return notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
 }

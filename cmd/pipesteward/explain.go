@@ -283,7 +283,11 @@ func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
 		fmt.Fprintf(b, "  → %s\n", printable(wanted(d)))
 	}
 	for _, n := range v.Notify {
-		fmt.Fprintf(b, "  → notifies %s when %s\n", printable(n.Channel), strings.Join(n.When, ", "))
+		to := n.Channel
+		if n.Receiver == event.ReceiverGitLab {
+			to = event.Address{Receiver: n.Receiver, Channel: n.Channel}.String()
+		}
+		fmt.Fprintf(b, "  → notifies %s when %s\n", printable(to), strings.Join(n.When, ", "))
 	}
 	if v.Stops {
 		b.WriteString("  → stops: the rules after it are not evaluated\n")
