@@ -49,6 +49,7 @@ var inRule = func() map[string]string {
 // inNotify has what to write in place of unknown keys of an entry of notify.
 var inNotify = map[string]string{
 	"if": inIf, "on": "write `when`, a list of outcomes, like `when: [gave_up]`", "status": "write `when`, a list of outcomes, like `when: [gave_up]`",
+	"resolve": "write `resolved`, the text when the `state` turns false again", "recovered": "write `when: [recovered]`, or `resolved` beside a `state`",
 	"channels": "write an entry for each channel", "emoji": "write it in the text", "attachments": "write a text", "blocks": "write a text",
 }
 

@@ -169,15 +169,6 @@ func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
 
 func asItIs(value string) string { return value }
 
-// outcomeOf returns the outcome of a decision with a result, or the deferred one that
-// event.WhenStorm stands for.
-func outcomeOf(d event.Decision, result string) event.Outcome {
-	if result == event.WhenStorm {
-		return event.Outcome{Decision: d, Result: event.ResultDeferred, WaitsFor: event.WaitStorm}
-	}
-	return event.Outcome{Decision: d, Result: result}
-}
-
 // messageOf describes a notification as a test file does.
 func messageOf(n *event.Notice) expectedMessage {
 	m := expectedMessage{text: &n.Text}
@@ -190,6 +181,26 @@ func messageOf(n *event.Notice) expectedMessage {
 		m.commit = rulefile.Status
 	}
 	return m
+}
+
+// outcomeOf returns the outcome of a decision with a result, the deferred one that
+// event.WhenStorm stands for or, for a turn of states, that
+// by which each state that has the value turns.
+func outcomeOf(d event.Decision, result string) event.Outcome {
+	if result == event.WhenStorm {
+		return event.Outcome{Decision: d, Result: event.ResultDeferred, WaitsFor: event.WaitStorm}
+	}
+	o := event.Outcome{Decision: d, Result: result}
+	if !slices.Contains(event.StateTurns, result) {
+		return o
+	}
+	o.States = slices.Clone(d.States)
+	for i := range o.States {
+		if s := &o.States[i]; s.Value == (result == event.StateBegan) {
+			s.Turn, s.Subject = result, s.Entry
+		}
+	}
+	return o
 }
 
 // like reports whether two entries are of the same rule and action.
@@ -343,7 +354,7 @@ func (t *Test) write(e entry) string {
 	}
 	if len(e.messages) > 0 {
 		var tells []string
-		for _, result := range event.Whens {
+		for _, result := range slices.Concat(event.Whens, event.StateTurns) {
 			if messages, ok := e.messages[result]; ok {
 				tells = append(tells, result+": "+write(messages))
 			}
