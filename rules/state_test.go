@@ -143,7 +143,7 @@ rules: [{name: r, on: pipeline, notify: [{channel: ci, state: pipeline.tag, text
 	for i := range o.States {
 		o.States[i].Turn, o.States[i].Subject = event.StateBegan, o.States[i].Entry
 	}
-	if got, _ := rs.Notices(t.Context(), o, &facts{}, func(s string) string { return s }); len(got) != 2 || got[0].Text != "a" || got[1].Text != "b" {
+	if got, _ := rs.Notices(t.Context(), o, &facts{}, anywhere(func(s string) string { return s })); len(got) != 2 || got[0].Text != "a" || got[1].Text != "b" {
 		t.Errorf("notices %+v", got)
 	}
 }
