@@ -38,7 +38,7 @@ func (q Quiet) of(result string) event.Quiet {
 	return q.Hours
 }
 
-// Channel is a channel of Slack as a rule file gives it.
+// Channel is a channel as a rule file gives it: of Slack, or a constant one of GitLab.
 type Channel struct {
 	Source   string               // a name, an id, [event.ChannelAuthor] or a text with expressions
 	Template *expression.Template // nil: there are no expressions
@@ -59,6 +59,21 @@ func (n Notify) templates() []*expression.Template {
 		all = append(all, n.State.Resolved)
 	}
 	return slices.DeleteFunc(all, func(t *expression.Template) bool { return t == nil })
+}
+
+// selects reports whether the entry sends a notice of the outcome: to GitLab, only if the
+// event is of a merge request or of a pipeline.
+func (n Notify) selects(o event.Outcome) bool {
+	storm := o.Result == event.ResultDeferred && o.WaitsFor == event.WaitStorm
+	switch {
+	case !slices.Contains(n.When, o.Result) && (!storm || !slices.Contains(n.When, event.WhenStorm)):
+		return false
+	case n.Receiver != event.ReceiverGitLab:
+		return true
+	case n.Channel.Source == event.ChannelMergeRequest:
+		return event.MergeRequestIID(o.Event) != 0
+	}
+	return o.Pipeline.ID != 0
 }
 
 // to renders the address. The end of a state goes where its beginning went.
@@ -91,10 +106,10 @@ func channelName(value string) string {
 
 // Notices returns the messages that the rules of the outcome's decision send
 // about the outcome, one for each address, and about the turns of its states. Each value in a rendered text is
-// passed through escape. If a text can't be rendered, the error is returned
+// passed through what escape returns for the address. If a text can't be rendered, the error is returned
 // and the notice has the default text; without its channel, the notice can't be sent. A rule that no longer exists sends
 // nothing.
-func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(string) string) ([]event.Notice, []*RuleError) {
+func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(event.Address) func(string) string) ([]event.Notice, []*RuleError) {
 	ev, err := rs.evaluation(ctx, o.Event, facts)
 	if err != nil {
 		return nil, nil
@@ -128,7 +143,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 			if state.Turn == event.StateResolved {
 				part, template = "resolved", n.State.Resolved
 			}
-			text, err := render(ev, template, escape)
+			text, err := render(ev, template, escape(to))
 			if err != nil {
 				errs = append(errs, &RuleError{r.Name, part, err})
 			}
@@ -143,7 +158,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 func (rs *Rules) Notifies(o event.Outcome) bool {
 	notifies := func(name string) bool {
 		r := rs.byName[name]
-		return r != nil && slices.ContainsFunc(r.Notify, func(n Notify) bool { return slices.Contains(n.When, o.Result) })
+		return r != nil && slices.ContainsFunc(r.Notify, func(n Notify) bool { return n.selects(o) })
 	}
 	mayTurn := slices.ContainsFunc(rs.States(o), func(s event.State) bool { return s.Turn != "" || s.Since.IsZero() })
 	return mayTurn || notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)

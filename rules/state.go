@@ -67,7 +67,7 @@ func (rs *Rules) States(o event.Outcome) []event.State {
 // state.
 func (n Notify) wants(o event.Outcome) (about event.State, ok bool) {
 	if n.State == nil {
-		return about, slices.Contains(n.When, o.Result)
+		return about, n.selects(o)
 	}
 	id := n.stateID()
 	i := slices.IndexFunc(o.States, func(s event.State) bool { return s.Entry == id })

@@ -101,9 +101,9 @@ rules: [{name: r, on: job, notify: [{channel: ci, state: 'any(jobs(), .status ==
 // TestNoticesOfATurn: the notice of a state is sent when it turns, and only then.
 func TestNoticesOfATurn(t *testing.T) {
 	rs := load(t, redMain)
-	all := event.Notice{Address: slack("#all")}
-	began := event.Notice{Address: slack("#ci"), Mention: []string{"@oncall"}, Text: "platform/shop is red", Turn: event.StateBegan, Subject: "s"}
-	resolved := event.Notice{Address: slack("#old"), Mention: []string{"@oncall"}, Text: "platform/shop is green again", Turn: event.StateResolved, Subject: "s"}
+	all := event.Notice{Address: slack("#all"), Rules: []string{"red-main"}}
+	began := event.Notice{Address: slack("#ci"), Rules: []string{"red-main"}, Mention: []string{"@oncall"}, Text: "platform/shop is red", Turn: event.StateBegan, Subject: "s"}
+	resolved := event.Notice{Address: slack("#old"), Rules: []string{"red-main"}, Mention: []string{"@oncall"}, Text: "platform/shop is green again", Turn: event.StateResolved, Subject: "s"}
 	for _, c := range []struct {
 		name   string
 		result string
@@ -117,15 +117,15 @@ func TestNoticesOfATurn(t *testing.T) {
 		}, []event.Notice{resolved, all}},
 		{"a dry run", event.ResultDryRun, func(s []event.State) { s[0].Turn, s[0].Subject = event.StateBegan, "s" }, []event.Notice{began}},
 		{"another one turns, without a text", event.ResultDryRun, func(s []event.State) { s[1].Turn, s[1].Subject = event.StateBegan, "t" }, []event.Notice{
-			{Address: slack("#main"), Turn: event.StateBegan, Subject: "t"},
+			{Address: slack("#main"), Rules: []string{"red-main"}, Turn: event.StateBegan, Subject: "t"},
 		}},
 		{"an entry that is gone", event.ResultDryRun, func(s []event.State) { s[0].Turn, s[0].Entry = event.StateBegan, "gone" }, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := event.Outcome{Decision: only(t, rs, pipelineEvent("failed")), Result: c.result}
 			c.turn(o.States)
-			got, errs := rs.Notices(t.Context(), o, &facts{}, func(s string) string { return s })
-			if diff := cmp.Diff(c.want, got); diff != "" || errs != nil {
+			got, errs := rs.Notices(t.Context(), o, &facts{}, anywhere(func(s string) string { return s }))
+			if diff := cmp.Diff(c.want, got, butGroup); diff != "" || errs != nil {
 				t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 			}
 		})
@@ -143,7 +143,7 @@ rules: [{name: r, on: pipeline, notify: [{channel: ci, state: pipeline.tag, text
 	for i := range o.States {
 		o.States[i].Turn, o.States[i].Subject = event.StateBegan, o.States[i].Entry
 	}
-	if got, _ := rs.Notices(t.Context(), o, &facts{}, func(s string) string { return s }); len(got) != 2 || got[0].Text != "a" || got[1].Text != "b" {
+	if got, _ := rs.Notices(t.Context(), o, &facts{}, anywhere(func(s string) string { return s })); len(got) != 2 || got[0].Text != "a" || got[1].Text != "b" {
 		t.Errorf("notices %+v", got)
 	}
 }

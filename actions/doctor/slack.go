@@ -22,6 +22,9 @@ func (x *exam) channels() map[string]string {
 	}
 	for _, r := range x.Rules.All() {
 		for _, to := range r.Notify {
+			if to.Receiver != event.ReceiverSlack {
+				continue
+			}
 			channel := to.Channel.Constant()
 			if _, is := named[channel]; !is && channel != "" && channel != event.ChannelAuthor {
 				named[channel] = fmt.Sprintf("rule %q", r.Name)

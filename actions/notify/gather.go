@@ -50,8 +50,8 @@ func gathered(g event.Group, t traffic) bool {
 // A direct message is for one person, and never is.
 func (n *Notifier) gathers(ctx context.Context, rec NoticeRecord, missed bool) (bool, error) {
 	g, to := rec.Notice.Group, rec.Notice.Address
-	receiver := n.Receivers(to.Receiver)
-	if g.Burst == 0 || n.Immediate || receiver == nil || to.Channel == event.ChannelAuthor {
+	receiver, can := n.Receivers(to.Receiver).(Messenger)
+	if g.Burst == 0 || n.Immediate || !can || to.Channel == event.ChannelAuthor {
 		return false, nil
 	}
 	t := traffic{missed: missed}
@@ -73,7 +73,7 @@ func (n *Notifier) gathers(ctx context.Context, rec NoticeRecord, missed bool) (
 // waitQuiet has a notice wait for the end of quiet hours. How many messages do is counted.
 func (n *Notifier) waitQuiet(ctx context.Context, l *worker.Lease, rec NoticeRecord, until time.Time) error {
 	to := rec.Notice.Address
-	if receiver := n.Receivers(to.Receiver); receiver != nil {
+	if receiver, can := n.Receivers(to.Receiver).(Messenger); can {
 		message, begun, err := receiver.Message(ctx, rec.Outcome, rec.Notice)
 		if err != nil {
 			return err

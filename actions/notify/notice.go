@@ -204,9 +204,14 @@ func noReceiver(name string) error {
 }
 
 // failed returns the result of a notice that is given up because of err, and logs it. The
-// log warns where the receiver does not exist, which may be meant.
+// log warns where the receiver does not exist, which may be meant; an error that declares by
+// a method Expected that nothing is wrong is no failure there.
 func (n *Notifier) failed(o event.Outcome, notice event.Notice, err error) event.Notification {
 	level := slog.LevelError
+	var expected interface{ Expected() bool }
+	if errors.As(err, &expected) && expected.Expected() {
+		level = slog.LevelInfo
+	}
 	if errors.As(err, new(*noReceiverError)) {
 		level = slog.LevelWarn
 		n.Metrics.Notification(notice.Receiver, "no_receiver")

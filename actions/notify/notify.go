@@ -78,22 +78,28 @@ type Mutes interface {
 type Receiver interface {
 	Notify(ctx context.Context, o event.Outcome, n event.Notice) error
 	Announce(ctx context.Context, key, channel, text string) error
+}
+
+// Messenger is a Receiver whose messages can be too many: notices to it are gathered in
+// digests.
+type Messenger interface {
 	// Message returns an id of the message that an outcome belongs to, and whether the
 	// address has it, or may have it, so that Notify adds to it.
 	Message(ctx context.Context, o event.Outcome, n event.Notice) (id string, begun bool, err error)
 }
 
+// Escaper is a Receiver whose texts are not in Slack's mrkdwn.
+type Escaper interface {
+	// Escape makes a value safe to stand in the text of a notice in a channel.
+	Escape(channel, value string) string
+}
+
 // Receivers returns the receiver of a name, nil if there is none.
 type Receivers func(name string) Receiver
 
-// Slack returns the only receiver Slack; nil: there is none.
-func Slack(r Receiver) Receivers {
-	return func(name string) Receiver {
-		if name != event.ReceiverSlack {
-			return nil
-		}
-		return r
-	}
+// Named returns receivers by their names. A nil one does not exist.
+func Named(all map[string]Receiver) Receivers {
+	return func(name string) Receiver { return all[name] }
 }
 
 // Metrics counts outcomes and notifications.
@@ -113,7 +119,7 @@ type Config struct {
 	Receivers Receivers                 // nil: outcomes are journalled and logged only, each with who was not notified of it
 	Rules     func() *rules.Rules       // those in force
 	Facts     func() expression.Facts   // for the texts about one outcome
-	Escape    func(value string) string // makes a value safe to stand in a text
+	Escape    func(value string) string // makes a value safe to stand in mrkdwn: of announcements, and of receivers that are no Escaper
 	Metrics   Metrics
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -146,7 +152,7 @@ type line struct {
 // New returns a Notifier.
 func New(c Config) *Notifier {
 	if c.Receivers == nil {
-		c.Receivers = Slack(nil)
+		c.Receivers = Named(nil)
 	}
 	c.MaxWaiting = cmp.Or(c.MaxWaiting, DefaultMaxWaiting)
 	return &Notifier{Config: c, lines: map[string]*line{}}
@@ -294,5 +300,13 @@ func muteOf(mutes []event.Mute, to event.Address) *event.Mute {
 	return nil
 }
 
-// Escape makes a value safe to stand in a text.
+// escapeFor returns what makes a value safe to stand in the text of a notice to an address.
+func (n *Notifier) escapeFor(to event.Address) func(string) string {
+	if in, ok := n.Receivers(to.Receiver).(Escaper); ok {
+		return func(value string) string { return in.Escape(to.Channel, value) }
+	}
+	return n.Config.Escape
+}
+
+// Escape makes a value safe to stand in an announcement.
 func (n *Notifier) Escape(value string) string { return n.Config.Escape(value) }

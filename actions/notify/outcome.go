@@ -120,7 +120,7 @@ func (n *Notifier) notifies(o event.Outcome) bool {
 // render returns the notices of an outcome. The error is that of ctx, or a mistake in the
 // words.
 func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice, error) {
-	all, errs := n.Rules().Notices(ctx, o, n.Facts(), n.Escape)
+	all, errs := n.Rules().Notices(ctx, o, n.Facts(), n.escapeFor)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

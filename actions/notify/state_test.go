@@ -123,7 +123,7 @@ func (g *stateRig) load(ruleFile string) {
 func (g *stateRig) replica(queue store.Store, guard notify.Guard) *worker.Pool {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	n := notify.New(notify.Config{
-		Journal: queue, Queue: queue, Guard: guard, Mutes: pause.Mutes{Store: guard, Now: g.clock.Now}, Receivers: notify.Slack(g.receiver), Rules: func() *rules.Rules { return g.rules },
+		Journal: queue, Queue: queue, Guard: guard, Mutes: pause.Mutes{Store: guard, Now: g.clock.Now}, Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: g.receiver}), Rules: func() *rules.Rules { return g.rules },
 		Facts: func() expression.Facts { return nil }, Escape: slack.Escape, Metrics: noMetrics{}, Now: g.clock.Now, Log: log,
 	})
 	return worker.New(worker.Config{Queue: queue, Log: log, Workers: 1, SlowLane: 1, Handlers: map[string]worker.Handler{

@@ -181,7 +181,7 @@ func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 	h := actionstest.New(t, notifyRules)
 	f := &fussyReceiver{}
 	n := notify.New(notify.Config{
-		Journal: h.DB, Queue: h.DB, Guard: h.DB, Mutes: h.Mutes(), Receivers: notify.Slack(f), Metrics: noMetrics{}, Now: h.Now, Log: slog.New(slog.NewJSONHandler(h.Logs, nil)), MaxWaiting: most,
+		Journal: h.DB, Queue: h.DB, Guard: h.DB, Mutes: h.Mutes(), Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: f}), Metrics: noMetrics{}, Now: h.Now, Log: slog.New(slog.NewJSONHandler(h.Logs, nil)), MaxWaiting: most,
 	})
 	pool := worker.New(worker.Config{Queue: h.DB, Handlers: map[string]worker.Handler{event.RecordNotice: worker.JSON(n.HandleNotice)}, Log: slog.New(slog.DiscardHandler)})
 	put := func(id string) {

@@ -286,11 +286,15 @@ func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
 		}
 	}
 	for _, n := range v.Notify {
+		to := n.Channel
+		if n.Receiver == event.ReceiverGitLab {
+			to = event.Address{Receiver: n.Receiver, Channel: n.Channel}.String()
+		}
 		if n.State != "" {
-			fmt.Fprintf(b, "  → notifies %s when the state %s turns true, and when it turns false again\n", printable(n.Channel), printable(n.State))
+			fmt.Fprintf(b, "  → notifies %s when the state %s turns true, and when it turns false again\n", printable(to), printable(n.State))
 			continue
 		}
-		fmt.Fprintf(b, "  → notifies %s when %s\n", printable(n.Channel), strings.Join(n.When, ", "))
+		fmt.Fprintf(b, "  → notifies %s when %s\n", printable(to), strings.Join(n.When, ", "))
 	}
 	if v.Stops {
 		b.WriteString("  → stops: the rules after it are not evaluated\n")

@@ -81,6 +81,13 @@ const (
 // Results lists all results.
 var Results = []string{ResultDone, ResultDryRun, ResultSkipped, ResultDeferred, ResultFailed, ResultGaveUp, ResultRecovered}
 
+// WhenStorm stands in `when` for the deferred outcomes that wait because the circuit breaker
+// of their failure class is open.
+const WhenStorm = WaitStorm
+
+// Whens lists what `when` of a notification may have: all results, and WhenStorm.
+var Whens = append(slices.Clone(Results), WhenStorm)
+
 // Decision records that a rule matched an event and requests an action. It
 // embeds the event. Its Job is the job to act on, also if the event was a
 // pipeline event.
@@ -218,6 +225,7 @@ type Outcome struct {
 	Decision
 	Result   string    `json:"outcome"`             // one of the results above
 	Reason   string    `json:"reason,omitzero"`     // the reason for the result, for people to read
+	WaitsFor string    `json:"waits_for,omitzero"`  // of a deferred decision: one of Waits
 	NewJobID int64     `json:"new_job_id,omitzero"` // the job that the action started, if any
 	Freed    int64     `json:"freed,omitzero"`      // bytes that an erase freed
 	Sweep    Sweep     `json:"sweep,omitzero"`      // the run of a schedule rule that erases

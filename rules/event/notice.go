@@ -2,20 +2,36 @@ package event
 
 import "time"
 
-// ReceiverSlack is the name of the receiver that posts to Slack. The others have the
-// names that rule files give them.
-const ReceiverSlack = "slack"
+// Receivers that need no entry of their own in rule files. The others have the names that
+// rule files give them.
+const (
+	ReceiverSlack  = "slack"
+	ReceiverGitLab = "gitlab" // writes to the event's own GitLab
+)
+
+// Channels of the receiver GitLab.
+const (
+	ChannelMergeRequest = "merge_request" // a note on the merge request of the event's pipeline
+	ChannelCommit       = "commit"        // a commit status in the event's pipeline
+)
 
 // Address is where a notification goes.
 type Address struct {
 	Receiver string `json:"receiver"`
-	Channel  string `json:"channel,omitzero"` // of Slack: a channel's name, with or without '#', or its id
+	// Channel is, of Slack, a channel's name, with or without '#', or its id; of GitLab,
+	// one of the channels above.
+	Channel string `json:"channel,omitzero"`
 }
 
 // String names the address, for people.
 func (a Address) String() string {
 	receiver := a.Receiver
-	if receiver == ReceiverSlack {
+	switch {
+	case a == Address{ReceiverGitLab, ChannelMergeRequest}:
+		return "the merge request"
+	case a == Address{ReceiverGitLab, ChannelCommit}:
+		return "the commit"
+	case receiver == ReceiverSlack:
 		receiver = "Slack"
 	}
 	if a.Channel == "" {
@@ -36,7 +52,7 @@ const (
 )
 
 // Notice is a message that a rule sends about an outcome to one address. Its text is
-// rendered, and is Slack's mrkdwn for every receiver, with all values in it escaped.
+// rendered, in the markup of the receiver, with all values in it escaped for that.
 type Notice struct {
 	Address
 	Rules   []string `json:"rules,omitempty"`   // names of those that send it to the address

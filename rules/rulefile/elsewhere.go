@@ -113,12 +113,12 @@ func eventKind(to *string) schema.Schema {
 
 // outcomes reads the outcomes that are worth a notification.
 func outcomes(to *[]string) schema.Schema {
-	list := schema.List(to, 1, func(result *string) schema.Schema { return schema.OneOf(result, event.Results) })
+	list := schema.List(to, 1, func(result *string) schema.Schema { return schema.OneOf(result, event.Whens) })
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			meant := n.Value
-			if !slices.Contains(event.Results, meant) {
-				meant = spelling.Nearest(meant, event.Results)
+			if !slices.Contains(event.Whens, meant) {
+				meant = spelling.Nearest(meant, event.Whens)
 			}
 			if schema.IsText(n) && meant != "" {
 				f.FailAt(n, "%s must be a list of outcomes, like `%s: [%s]`", what, what, meant)

@@ -47,6 +47,8 @@ var Families = []Family{
 	{Record, "webhooks:<instance>:<change>", "actions/hooks", untilDone, "the message about dead webhooks, or about their recovery"},
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
+	{Claim, "gitlab-note:<instance>:<project>:<merge request>:claim", "actions/gitlabnotify", "1m, renewed", "one worker writes a note"},
+	{Claim, "gitlab-status:<instance>:<project>:<pipeline>:claim", "actions/gitlabnotify", "1m, renewed", "one worker sets a commit status"},
 	{Claim, "changes", "actions/audit", "10s", "one replica records a change"},
 	{Claim, "mutes", "actions/pause", "10s", "one replica changes the mutes"},
 	{Claim, "outcome:<outcome>", "actions/notify", "30s", "one notice of an outcome is recorded in the journal"},
@@ -79,6 +81,8 @@ var Families = []Family{
 	{Value, "changes", "actions/audit", "10y", "the last changes that people made"},
 	{Value, "dead-webhooks:<instance>", "actions/hooks", "365d", "webhooks that GitLab sends nothing to"},
 	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule for pipelines has decided on the job"},
+	{Value, "gitlab-note:<instance>:<project>:<merge request>", "actions/gitlabnotify", "30d", "what a note says, and where it is"},
+	{Value, "gitlab-status:<instance>:<project>:<pipeline>", "actions/gitlabnotify", "30d", "of when a commit status is"},
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
 	{Value, "digest:<receiver>:<channel>", "actions/notify", "8d", "the last digest that was sent to an address"},
 	{Value, "digested:<notice>", "actions/notify", "8d", "what came of a notice in a digest"},
@@ -326,3 +330,16 @@ func Posts(channel string) string { return "slack:" + channel }
 
 // MessageClaim is the key of the claim on a message.
 func MessageClaim(message string) string { return message + ":claim" }
+
+// Note is the key of the note on a merge request.
+func Note(instance string, project, mergeRequest int64) string {
+	return fmt.Sprintf("gitlab-note:%s:%d:%d", instance, project, mergeRequest)
+}
+
+// CommitStatus is the key of the commit status in a pipeline.
+func CommitStatus(instance string, project, pipeline int64) string {
+	return fmt.Sprintf("gitlab-status:%s:%d:%d", instance, project, pipeline)
+}
+
+// WriteClaim is the key of the claim on a note or a commit status.
+func WriteClaim(of string) string { return of + ":claim" }
