@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,8 +30,10 @@ const (
 	callFor = 10 * time.Second
 	// maxAnswer is how many bytes of an answer are read.
 	maxAnswer = 64 << 10
-	// maxDetail is how many bytes of what a receiver says stand in an error.
+	// maxDetail is how many bytes of what a receiver says stand in an error, and maxCode how
+	// many characters of its code.
 	maxDetail = 300
+	maxCode   = 100
 )
 
 // Config is what all receivers need. Now is required.
@@ -116,17 +120,17 @@ type sending struct {
 // The error is an [*Error].
 func (c *Client) Send(ctx context.Context, m message.Message) error {
 	s := &sending{Client: c, now: c.config.Now(), secret: map[string]string{}}
-	e := c.wait(s.now)
+	e := c.check(m)
+	if e == nil {
+		e = c.wait(s.now)
+	}
 	if e == nil {
 		for name, value := range c.values {
 			s.secret[name] = value.Current()
 		}
 		limit, cancel := context.WithTimeout(ctx, c.config.Timeout)
 		defer cancel()
-		e = c.check(m)
-		if e == nil {
-			e = c.kind.send(limit, s, m)
-		}
+		e = c.kind.send(limit, s, m)
 	}
 	if e == nil {
 		return nil
@@ -136,7 +140,7 @@ func (c *Client) Send(ctx context.Context, m message.Message) error {
 	}
 	e.Receiver, e.Kind = c.definition.Name, c.definition.Kind
 	e.detail = message.Cut(message.OneLine(c.redact(e.detail)), maxDetail)
-	e.Code = c.redact(e.Code)
+	e.Code = message.CutRunes(message.OneLine(c.redact(e.Code)), maxCode)
 	return e
 }
 
@@ -267,4 +271,11 @@ func judge(code, detail string, verdicts map[string]verdict, a answer) *Error {
 	}
 	e.detail = strings.TrimSpace(detail)
 	return e
+}
+
+// digest returns an id that is made of the message's: the same for a repetition, and
+// without characters that a header or a signature can't have.
+func digest(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:16])
 }

@@ -3,11 +3,10 @@ package receivers
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"net"
+	netmail "net/mail"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -21,6 +20,10 @@ import (
 func (s *sending) mailOf(m message.Message) (*gomail.Msg, error) {
 	d := s.definition
 	mail := gomail.NewMsg()
+	from, err := netmail.ParseAddress(d.From)
+	if err != nil {
+		return nil, err
+	}
 	if err := mail.From(d.From); err != nil {
 		return nil, err
 	}
@@ -35,7 +38,7 @@ func (s *sending) mailOf(m message.Message) (*gomail.Msg, error) {
 	}
 	mail.Subject(m.Level.Emoji() + " " + title)
 	mail.SetDateWithValue(s.now)
-	mail.SetMessageIDWithValue(messageID(m.ID, d.From))
+	mail.SetMessageIDWithValue(messageID(m.ID, from))
 	// RFC 3834: nobody answers it automatically.
 	mail.SetGenHeader("Auto-Submitted", "auto-generated")
 	mail.SetGenHeader("X-Auto-Response-Suppress", "All")
@@ -48,10 +51,8 @@ func (s *sending) mailOf(m message.Message) (*gomail.Msg, error) {
 
 // messageID returns the Message-ID of a message: the same for its repetition, so that
 // mail programs show it once.
-func messageID(id, from string) string {
-	sum := sha256.Sum256([]byte(id))
-	_, domain, _ := strings.Cut(strings.TrimRight(from, "> "), "@")
-	return hex.EncodeToString(sum[:16]) + "@" + cmp.Or(domain, "pipesteward")
+func messageID(id string, from *netmail.Address) string {
+	return digest(id) + from.Address[strings.LastIndexByte(from.Address, '@'):]
 }
 
 // mailVerdicts are codes of SMTP (RFC 5321, RFC 4954). Others are classified by their

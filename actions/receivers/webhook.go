@@ -57,12 +57,13 @@ func sendWebhook(ctx context.Context, s *sending, m message.Message) *Error {
 		return mendable(codeSettings, "signing_token can't be used")
 	}
 	body := bodyOf(m)
-	signature, err := signer.Sign(m.ID, s.now, body)
+	id := "msg_" + digest(m.ID)
+	signature, err := signer.Sign(id, s.now, body)
 	if err != nil {
 		return mendable(codeSettings, "signing_token can't be used")
 	}
 	a, e := s.post(ctx, s.secret[settingURL], http.Header{
-		"Webhook-Id":        {m.ID},
+		"Webhook-Id":        {id},
 		"Webhook-Timestamp": {strconv.FormatInt(s.now.Unix(), 10)},
 		"Webhook-Signature": {signature},
 	}, body)

@@ -54,7 +54,8 @@ const Everyone = "@all"
 // Message is what a receiver is sent. All texts are plain: nothing in them is markup,
 // and each medium escapes them.
 type Message struct {
-	// ID is the idempotency key: a repetition of a message has the same ID. Required.
+	// ID is the idempotency key: a repetition of a message has the same ID. Required. The
+	// webhook-id and the Message-ID are made of its digest.
 	ID string
 	At time.Time // when what the message is about happened
 
