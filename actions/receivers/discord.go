@@ -52,7 +52,7 @@ type discordField struct {
 }
 
 type discordAllowed struct {
-	Parse []string `json:"parse"` // never null: that allows all
+	Parse []string `json:"parse"` // kinds of which all are allowed
 	Users []string `json:"users,omitempty"`
 	Roles []string `json:"roles,omitempty"`
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -131,6 +132,15 @@ func unanswered(err error) *Error {
 // failure classifies an HTTP status by its general meaning, if the API gives no code of
 // its own.
 func (a answer) failure() *Error {
+	e := a.byStatus()
+	if !strings.Contains(a.header.Get("Content-Type"), "html") {
+		e.detail = string(a.body)
+	}
+	return e
+}
+
+// byStatus returns the error of an HTTP status.
+func (a answer) byStatus() *Error {
 	code := "http_" + strconv.Itoa(a.status)
 	switch {
 	case a.status == http.StatusTooManyRequests:

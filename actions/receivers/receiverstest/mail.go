@@ -56,7 +56,7 @@ func NewMail(options MailOptions) (*MailServer, error) {
 		options: options, listener: listener, served: make(chan struct{}), roots: x509.NewCertPool(),
 		hanging: make(chan string, 100), closed: make(chan struct{}),
 	}
-	s.smtp = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &mailSession{server: s}, nil }))
+	s.smtp = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &mailSession{server: s, connection: c.Conn()}, nil }))
 	s.smtp.Domain = "mail.example.com"
 	s.smtp.ErrorLog = quiet{}
 	s.smtp.MaxMessageBytes = 1 << 20
@@ -119,8 +119,9 @@ func (s *MailServer) Messages() []Message {
 // Hanging returns a channel that gets a value for each mail that hangs.
 func (s *MailServer) Hanging() <-chan string { return s.hanging }
 
-// Fail adds a fault of the next mails, with the SMTP code and text in Status and Body: 5x5 and
-// 3xx… of authentication (530 to 538) fail that, 550 to 553 a recipient, others the data.
+// Fail adds a fault of the next mails, with the SMTP code and text in Status and Body: codes from
+// 530 to 538 fail the authentication, 450, 550, 551 and 553 a recipient, others the data.
+// With AfterEffect the mail is accepted, and the connection ends then.
 func (s *MailServer) Fail(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,7 +170,9 @@ func (s *MailServer) fault(at stage) error {
 
 type mailSession struct {
 	server        *MailServer
+	connection    net.Conn
 	authenticated bool
+	cut           bool
 	from          string
 	to            []string
 }
@@ -226,10 +229,21 @@ func (m *mailSession) Data(r io.Reader) error {
 	m.server.mu.Lock()
 	defer m.server.mu.Unlock()
 	m.server.messages = append(m.server.messages, seen)
+	i := slices.IndexFunc(m.server.faults, func(f *Fault) bool { return f.AfterEffect })
+	if m.cut = i >= 0; m.cut {
+		m.server.faults = slices.Delete(m.server.faults, i, i+1)
+	}
 	return nil
 }
 
-func (m *mailSession) Reset()        { m.from, m.to = "", nil }
+// Reset is called when a mail was answered.
+func (m *mailSession) Reset() {
+	m.from, m.to = "", nil
+	if m.cut {
+		_ = m.connection.Close()
+	}
+}
+
 func (m *mailSession) Logout() error { return nil }
 
 // readMail returns what a mail program shows of a mail: its subject and its text.
