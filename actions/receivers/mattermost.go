@@ -83,8 +83,7 @@ func mattermostMessage(m message.Message) mattermostRequest {
 	return r
 }
 
-// mattermostVerdicts are the ids of errors. Of those of incoming webhooks the others are
-// mendable: the webhook or its channel is gone, or may not be used.
+// mattermostVerdicts are the ids of errors of incoming webhooks.
 var mattermostVerdicts = map[string]verdict{
 	"web.incoming_webhook.invalid.app_error":            isMendable("there is no such webhook: copy the address from Integrations to url"),
 	"web.incoming_webhook.disabled.app_error":           isMendable("incoming webhooks are disabled: enable them in the System Console (Integration Management)"),

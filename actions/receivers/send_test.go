@@ -28,7 +28,7 @@ func TestSend(t *testing.T) {
 	everyKind(t, func(t *testing.T, r *rig) {
 		m := notice()
 		m.Mention = append(slices.Clone(people[r.kind]), people[r.kind]...)
-		m.Mention = append(m.Mention, "no one <here>", "", "@", "all", "@channel", "<@1>")
+		m.Mention = append(m.Mention, "no one <here>", "", "@", "all", "here.", "@channel", "<@1>")
 		r.sent(m)
 		got := r.last()
 		if len(r.messages()) != 1 {
@@ -49,8 +49,8 @@ func TestSend(t *testing.T) {
 		switch r.kind {
 		case receivers.Email:
 			want = []string{"team@example.com", "ops@example.com"}
-		case receivers.DingTalk, receivers.WeCom, receivers.Teams: // a user may have this id; it is not everyone's
-			want = append(slices.Clone(want), "all")
+		case receivers.DingTalk, receivers.WeCom, receivers.Teams: // users may have these ids; they are not everyone's
+			want = append(slices.Clone(want), "all", "here.")
 		}
 		got.Notified, want = slices.Sorted(slices.Values(got.Notified)), slices.Sorted(slices.Values(want))
 		if d := cmp.Diff(want, got.Notified); d != "" {
