@@ -23,8 +23,9 @@ func TestDurableCallsOfARetriedEvent(t *testing.T) {
 		}},
 		{"one channel is notified", rule + ", notify: [{channel: ci}]}\n", []string{
 			"DoneWith", "Extend", "DoneWith",
+			"DoneWith",   // the outcome; its notice is next
 			"Set", "Set", // before and after the post
-			"DoneWith", // the outcome
+			"DoneWith", // the notice
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -49,7 +49,7 @@ func TestCallsAreRecorded(t *testing.T) {
 			if diff := cmp.Diff(c.want, callsOf(o)); diff != "" {
 				t.Errorf("calls (-want +got):\n%s", diff)
 			}
-			want := []event.Notification{{At: o.Notifications[0].At, Receiver: "slack", Channel: o.Notifications[0].Channel}}
+			want := []event.Notification{{Address: event.Address{Receiver: "slack", Channel: "#ci"}, At: o.Notifications[0].At, Result: event.NotificationSent}}
 			if diff := cmp.Diff(want, o.Notifications); diff != "" {
 				t.Errorf("notifications (-want +got):\n%s", diff)
 			}

@@ -61,6 +61,7 @@ type Queue interface {
 // Journal is the list of decisions and their outcomes.
 type Journal interface {
 	Amend(ctx context.Context, id string, body []byte) error
+	Entry(ctx context.Context, id string) (*store.Entry, error)
 }
 
 // Guard is the state that replicas share.
@@ -78,16 +79,17 @@ type Recent interface {
 
 // Config configures a Runner.
 type Config struct {
-	Queue    Queue
-	Journal  Journal
-	Guard    Guard
-	GitLab   *gitlab.Client
-	Receiver notify.Receiver     // nil: outcomes are journalled and logged only
-	Rules    func() *rules.Rules // the rules in force
-	Now      func() time.Time
-	Log      *slog.Logger
-	Metrics  *metrics.Metrics
-	Workers  int // how many records are in flight at the same time; at least 1
+	Queue     Queue
+	Journal   Journal
+	Guard     Guard
+	GitLab    *gitlab.Client
+	Receivers notify.Receivers    // nil: outcomes are journalled and logged only
+	Escape    func(string) string // makes a value safe to stand in the text of a notification
+	Rules     func() *rules.Rules // the rules in force
+	Now       func() time.Time
+	Log       *slog.Logger
+	Metrics   *metrics.Metrics
+	Workers   int // how many records are in flight at the same time; at least 1
 	// NativeRetry is how long GitLab is given to retry a job by itself, as the job's
 	// `retry:` may say, from the event's arrival; 0: no time.
 	NativeRetry time.Duration
@@ -122,7 +124,7 @@ type Runner struct {
 func New(c Config) *Runner {
 	r := &Runner{Config: c, gate: pause.Gate{Rules: c.Rules, Pauses: pause.Pauses{Store: c.Guard, Now: c.Now, Log: c.Log}}}
 	r.notifier = notify.New(notify.Config{
-		Journal: c.Journal, Receiver: c.Receiver, Rules: c.Rules, Facts: func() expression.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
+		Journal: c.Journal, Claims: c.Guard, Receivers: c.Receivers, Escape: c.Escape, Rules: c.Rules, Facts: func() expression.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
 	})
 	r.Health = health.New(health.Config{
 		GitLab: c.GitLab, Guard: c.Guard, Queue: c.Queue, Announcer: r.notifier, Rules: c.Rules, Now: c.Now, Log: c.Log,
@@ -156,6 +158,7 @@ func (r *Runner) handlers() map[string]worker.Handler {
 		event.RecordEvent:    worker.JSON(r.event),
 		event.RecordDecision: worker.JSON(r.decision),
 		event.RecordOutcome:  worker.JSON(r.notifier.Handle),
+		event.RecordNotice:   worker.JSON(r.notifier.HandleNotice),
 		event.RecordSweep:    worker.JSON(r.sweeps.Handle),
 		follow.RecordKind:    worker.JSON(r.retries.Handle),
 		breaker.RecordKind:   worker.JSON(r.Breakers.Handle),

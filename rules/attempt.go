@@ -48,5 +48,7 @@ func (r *Rule) dependsOnAttempt() bool {
 			}
 		}
 	}
-	return slices.ContainsFunc(r.Receivers, func(v Receiver) bool { return v.Text != nil && v.Text.ReadsAttempt() })
+	return slices.ContainsFunc(r.Notify, func(n Notify) bool {
+		return slices.ContainsFunc(n.templates(), func(t *expression.Template) bool { return t.ReadsAttempt() })
+	})
 }

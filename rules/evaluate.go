@@ -14,12 +14,6 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 )
 
-// Notice is a message that a rule sends about an outcome.
-type Notice struct {
-	Channel string
-	Text    string // "": the default text of the outcome
-}
-
 // Wants reports whether a rule may match the event, by the event's kind and
 // status alone. It sends no requests. If a rule retries jobs, the end of a run
 // that may be a retry is wanted too: Attempt is above 1, or 0 because it is
@@ -94,58 +88,6 @@ func (rs *Rules) EvaluateTraced(ctx context.Context, e event.Event, facts expres
 		}
 	}
 	return ev.decisions, errs
-}
-
-// Notices returns the messages that the rules of the outcome's decision send
-// about the outcome, one for each channel. Each value in a rendered text is
-// passed through escape. If a text can't be rendered, the error is returned
-// and the notice has the default text. A rule that no longer exists sends
-// nothing.
-func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(string) string) ([]Notice, []*RuleError) {
-	ev, err := rs.evaluation(ctx, o.Event, facts)
-	if err != nil {
-		return nil, nil
-	}
-	defer ev.End()
-	var notices []Notice
-	var errs []*RuleError
-	names := append([]string{o.Rule}, o.AlsoWantedBy...)
-	for _, name := range names {
-		r := rs.byName[name]
-		if r == nil {
-			continue
-		}
-		ev.Allot(r.Name, min(limits.RuleWork, limits.EventWork/len(names)))
-		for _, n := range r.Receivers {
-			notified := slices.ContainsFunc(notices, func(other Notice) bool { return other.Channel == n.Channel })
-			if notified || !slices.Contains(n.When, o.Result) {
-				continue
-			}
-			text, err := n.render(ev, escape)
-			if err != nil {
-				errs = append(errs, &RuleError{r.Name, "text", err})
-			}
-			notices = append(notices, Notice{n.Channel, text})
-		}
-	}
-	return notices, errs
-}
-
-// Notifies reports whether there are Notices of the outcome. It renders no text.
-func (rs *Rules) Notifies(o event.Outcome) bool {
-	notifies := func(name string) bool {
-		r := rs.byName[name]
-		return r != nil && slices.ContainsFunc(r.Receivers, func(n Receiver) bool { return slices.Contains(n.When, o.Result) })
-	}
-	return notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
-}
-
-// render returns the notice's text; "" if it has none or can't be rendered.
-func (n Receiver) render(ev *evaluation, escape func(string) string) (string, error) {
-	if n.Text == nil {
-		return "", nil
-	}
-	return ev.Text(*n.Text, escape)
 }
 
 // evaluation begins an evaluation as soon as the rules' Capacity allows. The

@@ -329,16 +329,16 @@ rules:
 	escape := strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace
 	for _, c := range []struct {
 		result string
-		want   []rules.Notice
+		want   []event.Notice
 		errs   int
 	}{
-		{event.ResultGaveUp, []rules.Notice{
-			{Channel: "#ci", Text: `Gave up on <https://g/-/jobs/1|&lt;!channel&gt;> after 1: 2026-11-22T11:50:00Z {"a":1.5} a}}b 2.5.`},
-			{Channel: "#noise"},
+		{event.ResultGaveUp, []event.Notice{
+			{Address: slack("#ci"), Text: `Gave up on <https://g/-/jobs/1|&lt;!channel&gt;> after 1: 2026-11-22T11:50:00Z {"a":1.5} a}}b 2.5.`},
+			{Address: slack("#noise")},
 		}, 0},
-		{event.ResultDone, []rules.Notice{{Channel: "#noise"}}, 0},
+		{event.ResultDone, []event.Notice{{Address: slack("#noise")}}, 0},
 		{event.ResultDeferred, nil, 0},
-		{event.ResultSkipped, []rules.Notice{{Channel: "#ci"}}, 1}, // the text fails: the default text is sent
+		{event.ResultSkipped, []event.Notice{{Address: slack("#ci")}}, 1}, // the text fails: the default text is sent
 	} {
 		o.Result = c.result
 		got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, escape)
@@ -376,7 +376,7 @@ rules:
 `)
 	decisions, _ := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{})
 	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, &facts{}, strings.ToUpper)
-	if diff := cmp.Diff([]rules.Notice{{Channel: "#a", Text: "from a"}, {Channel: "#b", Text: "from b"}}, got); diff != "" || errs != nil {
+	if diff := cmp.Diff([]event.Notice{{Address: slack("#a"), Text: "from a"}, {Address: slack("#b"), Text: "from b"}}, got); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
 }
@@ -554,7 +554,7 @@ rules:
 		t.Errorf("the explanation shows the log, or not the request: %s", shown)
 	}
 	notices, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, strings.ToLower)
-	if diff := cmp.Diff([]rules.Notice{{Channel: "ci", Text: "error: disk full"}}, notices); diff != "" || errs != nil {
+	if diff := cmp.Diff([]event.Notice{{Address: slack("ci"), Text: "error: disk full"}}, notices); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
 }
@@ -571,7 +571,7 @@ rules:
 	e.Pipeline.Variables = map[string]string{"WHO": "hunter-hunter", "N": "1"}
 	log := "\x1b[31;1mERROR: 1 login of hunter-hunter with glpat-AbCdEfGhIjKlMnOpQrSt failed\x1b[0;m"
 	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: e, Rule: "r"}, Result: event.ResultDone}, &facts{log: log}, strings.Clone)
-	want := []rules.Notice{{Channel: "ci", Text: "ERROR: 1 login of [masked] with [masked] failed"}}
+	want := []event.Notice{{Address: slack("ci"), Text: "ERROR: 1 login of [masked] with [masked] failed"}}
 	if diff := cmp.Diff(want, got); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
@@ -682,4 +682,9 @@ func TestJitter(t *testing.T) {
 	if len(pauses) < 90 {
 		t.Errorf("100 decisions have but %d pauses", len(pauses))
 	}
+}
+
+// slack is the address of a channel.
+func slack(channel string) event.Address {
+	return event.Address{Receiver: event.ReceiverSlack, Channel: channel}
 }

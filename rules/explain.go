@@ -19,7 +19,7 @@ type Verdict struct {
 	Explanation event.Explanation `json:"explanation,omitzero"`
 	Stops       bool              `json:"stops,omitzero"`      // the rule matched and has `stop: true`: the rules after it are not evaluated
 	Decisions   []event.Decision  `json:"decisions,omitempty"` // the decisions of the rule
-	Notify      []Notify          `json:"notify,omitempty"`    // the outcomes that the rule sends notifications of, and where
+	Notify      []NotifySummary   `json:"notify,omitempty"`    // the outcomes that the rule sends notifications of, and where
 }
 
 // Results of a Verdict.

@@ -32,7 +32,7 @@ type Storm struct {
 	Pipelines int
 	Within    event.Duration
 	Pause     event.Duration
-	Channel   string // notified of the start and the end; "": nobody is notified
+	To        event.Address // notified of the start and the end; without a channel: nobody is
 }
 
 // Limits returns the budgets that a file sets, otherwise the defaults.

@@ -37,10 +37,10 @@ func TestLimits(t *testing.T) {
 
 func TestStorm(t *testing.T) {
 	const minute = event.Duration(time.Minute)
-	usual := rules.Storm{Failures: 30, Pipelines: 10, Within: 5 * minute, Pause: 15 * minute}
+	usual := rules.Storm{Failures: 30, Pipelines: 10, Within: 5 * minute, Pause: 15 * minute, To: slack("")}
 	storm := func(channel string) rules.Storm {
 		s := usual
-		s.Channel = channel
+		s.To.Channel = channel
 		return s
 	}
 	for name, c := range map[string]struct {
@@ -49,7 +49,7 @@ func TestStorm(t *testing.T) {
 	}{
 		"none":                              {[]string{""}, usual},
 		"none, with a default channel":      {[]string{"", "defaults: {channel: ci}", "defaults: {channel: other}"}, storm("ci")},
-		"all":                               {[]string{"storm: {failures: 5, pipelines: 2, within: 1m, pause: 1h, channel: ops}"}, rules.Storm{Failures: 5, Pipelines: 2, Within: minute, Pause: 60 * minute, Channel: "ops"}},
+		"all":                               {[]string{"storm: {failures: 5, pipelines: 2, within: 1m, pause: 1h, channel: ops}"}, rules.Storm{Failures: 5, Pipelines: 2, Within: minute, Pause: 60 * minute, To: slack("ops")}},
 		"the default channel":               {[]string{"storm: {}\ndefaults: {channel: ci}"}, storm("ci")},
 		"no default channel in that file":   {[]string{"defaults: {channel: ci}", "storm: {failures: 30}"}, usual},
 		"the channel before the default":    {[]string{"storm: {channel: ops}\ndefaults: {channel: ci}"}, storm("ops")},

@@ -30,9 +30,9 @@ func (r *Rule) programs() []*vm.Program {
 			all = append(all, in.Programs()...)
 		}
 	}
-	for _, receiver := range r.Receivers {
-		if receiver.Text != nil {
-			all = append(all, receiver.Text.Programs()...)
+	for _, n := range r.Notify {
+		for _, t := range n.templates() {
+			all = append(all, t.Programs()...)
 		}
 	}
 	return all

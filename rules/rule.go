@@ -17,7 +17,7 @@ type Rule struct {
 	Source    string      // of the condition
 	Condition *vm.Program // nil: always true
 	Actions   []Action
-	Receivers []Receiver
+	Notify    []Notify
 	Stop      bool
 	// needsAttempt is set if decisions of the rule may depend on job.attempt.
 	needsAttempt bool
@@ -45,17 +45,9 @@ type Action struct {
 // or pipeline.
 func (a Action) OfEvent() bool { return a.Jobs == nil && a.Names == nil }
 
-// Receiver is an entry of a rule's `notify`: where to send notifications of
-// which outcomes.
-type Receiver struct {
-	When    []string
-	Channel string
-	Text    *expression.Template // nil: the default text of the outcome
-}
-
 // OnlyStops reports whether the rule makes no decisions: it has `stop: true`,
 // and neither actions nor notifications.
-func (r *Rule) OnlyStops() bool { return len(r.Actions) == 0 && len(r.Receivers) == 0 }
+func (r *Rule) OnlyStops() bool { return len(r.Actions) == 0 && len(r.Notify) == 0 }
 
 // Verbs returns the verbs of the rule's decisions, without duplicates.
 func (r *Rule) Verbs() []string {

@@ -2,23 +2,25 @@ package rules
 
 // Summary describes a rule, for people.
 type Summary struct {
-	Name    string   `json:"name"`
-	File    string   `json:"file"`
-	Line    int      `json:"line"`
-	Hash    string   `json:"hash"` // SHA-256 of the file, in hex
-	On      string   `json:"on"`
-	Cron    string   `json:"cron,omitzero"`
-	If      string   `json:"if,omitzero"`
-	Actions []string `json:"actions,omitempty"` // verbs
-	Notify  []Notify `json:"notify,omitempty"`
-	Stop    bool     `json:"stop,omitzero"`
-	DryRun  bool     `json:"dry_run,omitzero"`
+	Name    string          `json:"name"`
+	File    string          `json:"file"`
+	Line    int             `json:"line"`
+	Hash    string          `json:"hash"` // SHA-256 of the file, in hex
+	On      string          `json:"on"`
+	Cron    string          `json:"cron,omitzero"`
+	If      string          `json:"if,omitzero"`
+	Actions []string        `json:"actions,omitempty"` // verbs
+	Notify  []NotifySummary `json:"notify,omitempty"`
+	Stop    bool            `json:"stop,omitzero"`
+	DryRun  bool            `json:"dry_run,omitzero"`
 }
 
-// Notify names the outcomes that a rule sends to a channel.
-type Notify struct {
-	Channel string   `json:"channel"`
-	When    []string `json:"when"`
+// NotifySummary names the outcomes that a rule sends to a channel.
+type NotifySummary struct {
+	Receiver string   `json:"receiver"`
+	Channel  string   `json:"channel,omitzero"` // as the rule file has it
+	Mention  []string `json:"mention,omitempty"`
+	When     []string `json:"when"`
 }
 
 // Summaries returns the summaries of all rules, in file order.
@@ -36,10 +38,10 @@ func (rs *Rules) Summaries() []Summary {
 	return all
 }
 
-func (r *Rule) notify() []Notify {
-	var all []Notify
-	for _, n := range r.Receivers {
-		all = append(all, Notify{n.Channel, n.When})
+func (r *Rule) notify() []NotifySummary {
+	var all []NotifySummary
+	for _, n := range r.Notify {
+		all = append(all, NotifySummary{n.Receiver, n.Channel.Source, n.Mention, n.When})
 	}
 	return all
 }

@@ -30,10 +30,10 @@
 // # Writes that wait for the disk
 //
 // These are the writes of one failed job that is retried once, at the moment when
-// package actions makes them. Those with a star wait for the disk on bolt: 4, and 3
+// package actions makes them. Those with a star wait for the disk on bolt: 4, and 4
 // more where a rule reports the outcome in one Slack channel. The others need not
 // wait there, because nothing is lost with the process, and are committed with the
-// next one that does. On Redis, which several processes share, each of the 10, and 7
+// next one that does. On Redis, which several processes share, each of the 10, and 11
 // more, is a script of its own, and a Redis with appendfsync always syncs its file
 // after it. A test in package actions counts those with a star.
 //
@@ -48,10 +48,13 @@
 //	          * DoneWith                         the outcome in the journal; what was retried; next is the
 //	                                             outcome, if a rule notifies of it
 //	outcome     Lease
+//	          * DoneWith                         the outcome in the journal again, with its notices; next are those
+//	notice      Lease
 //	            Claim, Claim                     one worker edits a message
 //	          * Set, Set                         before and after the message is posted: two
 //	            Release
-//	          * DoneWith
+//	            Claim, Release                   one worker changes the entry in the journal
+//	          * DoneWith                         what came of the notice is in the journal
 //
 // Steering, which people do, is not among them.
 package store

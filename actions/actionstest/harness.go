@@ -156,7 +156,7 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	}
 	h.Metrics.MustRegister(health.NewMetrics(gl))
 	return actions.New(actions.Config{
-		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: fusedStore{Store: h.DB, fuse: f}, GitLab: gl, Receiver: tell, Rules: h.Rules.Load,
+		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: fusedStore{Store: h.DB, fuse: f}, GitLab: gl, Receivers: notify.Slack(tell), Escape: slack.Escape, Rules: h.Rules.Load,
 		Now: h.Now, Log: log, Metrics: counters, Workers: max(h.Workers, 2), NativeRetry: h.NativeRetry, Own: h.Own,
 	})
 }

@@ -101,7 +101,7 @@ func (b *Breakers) announce(ctx context.Context, rec Record, phase string, text 
 		return err
 	}
 	b.Log.Warn("storm: "+phase, "class", rec.Class, "since", rec.Opened, "text", message)
-	return b.Announcer.Announce(ctx, keys.StormRecord(rec.Class, rec.Opened)+":"+phase, rec.Threshold.Channel, message, rec.Opened, "class", rec.Class)
+	return b.Announcer.Announce(ctx, keys.StormRecord(rec.Class, rec.Opened)+":"+phase, rec.Threshold.To, message, rec.Opened, "class", rec.Class)
 }
 
 // openedText is the message about a breaker that has opened.

@@ -65,7 +65,7 @@ type Announcer interface {
 	// Announce sends a text to a channel, once for each key. It returns an error
 	// while a later call can succeed, which ends some time after since; about are
 	// attributes for the log.
-	Announce(ctx context.Context, key, channel, text string, since time.Time, about ...any) error
+	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
 	// Escape makes a value safe to stand in a text.
 	Escape(value string) string
 }

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -35,6 +37,7 @@ type Config struct {
 	Projects []string // entries of --projects
 
 	Webhook       hooks.Wanted // that projects are to have
+	WebhookErr    error        // what is wrong with the settings of deliveries; nil: nothing
 	WebhookTokens []string
 	SigningTokens []string
 	Insecure      bool // deliveries are not authenticated
@@ -111,13 +114,8 @@ func newExam(cfg Config) *exam {
 	if x.Progress == nil {
 		x.Progress = func(int, int, string) {}
 	}
-	var pairs []string
-	for _, secret := range cfg.Secrets {
-		if len(secret) >= minRedacted {
-			pairs = append(pairs, secret, "[secret]")
-		}
-	}
-	x.redact = strings.NewReplacer(pairs...).Replace
+	long := slices.DeleteFunc(slices.Clone(cfg.Secrets), func(secret string) bool { return len(secret) < minRedacted })
+	x.redact = redact.Known("[secret]", long...)
 	return x
 }
 
@@ -216,8 +214,8 @@ func refusesToken(err error) bool {
 
 // notChecked returns the finding of a check that an error prevents.
 func notChecked(err error) []Finding {
-	f := Finding{Severity: Unknown, Seen: "not checked, because " + reasonOf(err), Passing: event.Transient(err)}
-	return []Finding{f}
+	passing := event.Transient(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return []Finding{{Severity: Unknown, Seen: "not checked, because " + reasonOf(err), Passing: passing}}
 }
 
 // reasonOf returns an error as part of a sentence.
@@ -237,9 +235,9 @@ func reasonOf(err error) string {
 	case !answered(err):
 		return "GitLab can't be reached"
 	case e.Rights(), e.Suspect == apierror.TroubleScope:
-		return "the access token may not read this (" + e.Message + ")"
+		return "the access token may not read this (" + apierror.Words(err) + ")"
 	}
-	return "GitLab answers " + e.Message
+	return "GitLab answers " + apierror.Words(err)
 }
 
 // oneLine returns an error's text without line breaks.

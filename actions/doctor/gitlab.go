@@ -50,7 +50,7 @@ func obstacle(err error) (seen, advice string) {
 	case e.Suspect == apierror.TroubleAnswers, e.Status < 300:
 		return e.Message, "write the address of GitLab, without a page behind it, and let no login page or proxy stand between"
 	case e.Status >= 500:
-		return fmt.Sprintf("GitLab or a proxy before it answers %d (%s)", e.Status, e.Message), "see whether GitLab is up"
+		return "GitLab or a proxy before it answers " + apierror.Words(err), "see whether GitLab is up"
 	}
 	return e.Message, "see whether GitLab is up, and can be reached from here"
 }
@@ -180,6 +180,8 @@ func checkClock(ctx context.Context, x *exam) []Finding {
 	}
 	ahead, known := x.GitLab.ClockAhead()
 	switch apart := ahead.Abs(); {
+	case !known && err == nil:
+		return one(Unknown, "not checked, because GitLab's answers have no date", "")
 	case !known:
 		return notChecked(err)
 	case apart < clockWarning:

@@ -45,7 +45,7 @@ func TestParts(t *testing.T) {
 		{"no rules", func(r *rig) { r.rules(noRule) }, "rules-load", doctor.Warning, []string{"there is no rule"}},
 		{"dry run", func(r *rig) { r.DryRun = true }, "rules-load", doctor.Note, []string{"1 rule, 1 of them in dry run"}},
 
-		{"no webhook token", func(r *rig) { r.WebhookTokens = nil }, "webhook-secret", doctor.Problem, []string{"openssl rand -hex 32"}},
+		{"credentials of webhooks that can't be used", func(r *rig) { r.WebhookErr = errors.New("--webhook-signing-token: signing token 1 is\nmalformed") }, "webhook-secret", doctor.Problem, []string{"--webhook-signing-token: signing token 1 is malformed; `serve` does not start"}},
 		{"a short one", func(r *rig) { r.WebhookTokens = []string{webhookSecret, "secret"} }, "webhook-secret", doctor.Warning, []string{"webhook token 2 can be guessed"}},
 		{"one of few characters", func(r *rig) { r.WebhookTokens = []string{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"} }, "webhook-secret", doctor.Warning, nil},
 		{"insecure", func(r *rig) { r.WebhookTokens, r.Insecure = nil, true }, "webhook-secret", doctor.Warning, []string{"from anybody"}},

@@ -231,7 +231,7 @@ func checkProtectedBranch(ctx context.Context, x *exam) []Finding {
 		switch {
 		case apierror.IsNotFound(err): // the repository is empty
 		case ctx.Err() != nil || err != nil && !answered(err):
-			found := notChecked(err)
+			found := notChecked(cmp.Or(err, ctx.Err()))
 			found[0].Projects = paths(all[i:])
 			return append(found, about(barred, Warning, barredText, barredAdvice)...)
 		case err != nil:

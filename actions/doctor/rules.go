@@ -47,10 +47,10 @@ const (
 func checkWebhookSecret(_ context.Context, x *exam) []Finding {
 	tokens, keys := len(x.WebhookTokens), len(x.SigningTokens)
 	switch {
+	case x.WebhookErr != nil:
+		return one(Problem, oneLine(x.WebhookErr)+"; `serve` does not start", "")
 	case x.Insecure:
 		return one(Warning, "deliveries are taken from anybody (--insecure-no-webhook-auth)", "give --webhook-token, and the same in the webhook's settings")
-	case tokens+keys == 0:
-		return one(Problem, "there is neither --webhook-token nor --webhook-signing-token: `serve` does not start", "make one with `openssl rand -hex 32`, and write the same into the webhook's settings")
 	}
 	var found []Finding
 	for i, token := range x.WebhookTokens {

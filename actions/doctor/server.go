@@ -49,6 +49,8 @@ func checkServerReady(ctx context.Context, x *exam) []Finding {
 	switch {
 	case x.Server == nil:
 		return nil
+	case ctx.Err() != nil:
+		return notChecked(ctx.Err())
 	case err != nil && x.ServerWanted:
 		return one(Problem, firstLine(err), "")
 	case err != nil:

@@ -21,13 +21,14 @@ func (x *exam) channels() map[string]string {
 		return named
 	}
 	for _, r := range x.Rules.All() {
-		for _, to := range r.Receivers {
-			if _, is := named[to.Channel]; !is && to.Channel != "" {
-				named[to.Channel] = fmt.Sprintf("rule %q", r.Name)
+		for _, to := range r.Notify {
+			channel := to.Channel.Constant()
+			if _, is := named[channel]; !is && channel != "" && channel != event.ChannelAuthor {
+				named[channel] = fmt.Sprintf("rule %q", r.Name)
 			}
 		}
 	}
-	if storm := x.Rules.Storm().Channel; storm != "" && named[storm] == "" {
+	if storm := x.Rules.Storm().To.Channel; storm != "" && named[storm] == "" {
 		named[storm] = "storms and outages"
 	}
 	return named
@@ -53,6 +54,8 @@ func checkSlackToken(ctx context.Context, x *exam) []Finding {
 	refused, isSlack := errors.AsType[*slack.Error](err)
 	seen, advice := slackObstacle(refused)
 	switch {
+	case ctx.Err() != nil:
+		return notChecked(ctx.Err())
 	case errors.Is(err, errNoSlack):
 		if n := len(x.channels()); n > 0 {
 			return one(Warning, "there is no Slack token, and rules name channels: nobody is notified", "give --slack-token, or leave `notify` and `channel` out")
@@ -179,8 +182,11 @@ func checkSlackChannels(ctx context.Context, x *exam) []Finding {
 // slackNotChecked says why a check that needs Slack could not be made; nothing without a
 // Slack token, which checkSlackToken reports.
 func slackNotChecked(err error) []Finding {
-	if errors.Is(err, errNoSlack) {
+	switch {
+	case errors.Is(err, errNoSlack):
 		return nil
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return notChecked(err)
 	}
 	seen := "not checked, because Slack refuses: " + firstLine(err)
 	if refused, is := errors.AsType[*slack.Error](err); is {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/doctor/permissions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -23,12 +24,12 @@ func checkTokenValid(ctx context.Context, x *exam) []Finding {
 	case x.TokenErr != nil:
 		return one(Problem, oneLine(x.TokenErr), "")
 	case refusesToken(err):
-		return one(Problem, "GitLab refuses the access token: "+failureOf(err).Message,
+		return one(Problem, "GitLab refuses the access token: "+apierror.Words(err),
 			"check that it is whole, not expired and not revoked, and that its user is active; "+newToken)
 	case !answered(err):
 		return notChecked(err)
 	case err != nil:
-		return one(Unknown, "GitLab takes the token, but does not show whose it is: "+failureOf(err).Message, "give a token with the scope api")
+		return one(Unknown, "GitLab takes the token, but does not show whose it is: "+apierror.Words(err), "give a token with the scope api")
 	}
 	return ok("valid: " + kindOf(user))
 }

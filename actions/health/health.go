@@ -63,7 +63,7 @@ type Announcer interface {
 	// Announce sends a text to a channel, once for each key. It returns an error
 	// while a later call can succeed, which ends some time after since; about are
 	// attributes for the log.
-	Announce(ctx context.Context, key, channel, text string, since time.Time, about ...any) error
+	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
 	// Escape makes a value safe to stand in a text.
 	Escape(value string) string
 }
@@ -302,5 +302,5 @@ func (m *Monitor) usable(ctx context.Context, kind apierror.TroubleKind) bool {
 // announce sends a text to the channel that the rules name. It returns an error
 // while a later call can succeed.
 func (m *Monitor) announce(ctx context.Context, rec Record, what, text string) error {
-	return m.Announcer.Announce(ctx, keys.TroubleRecord(rec.Started)+":"+what, m.Rules().Storm().Channel, text, rec.Started, "trouble", rec.Kind)
+	return m.Announcer.Announce(ctx, keys.TroubleRecord(rec.Started)+":"+what, m.Rules().Storm().To, text, rec.Started, "trouble", rec.Kind)
 }

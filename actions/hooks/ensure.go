@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,6 +108,12 @@ func (c *Counts) add(before Plan, left Report) {
 
 // IsWrong reports whether something is left wrong that a person has to look at.
 func (r Result) IsWrong() bool { return r.Counts.Wrong > 0 || len(r.Problems) > 0 }
+
+// IsUnread reports whether there are projects or groups, and of none the webhooks could be
+// read.
+func (r Result) IsUnread() bool {
+	return len(r.Reports) > 0 && !slices.ContainsFunc(r.Reports, func(report Report) bool { return report.Verdict != Unreadable })
+}
 
 // Run goes through the projects and groups that entries name: ids, paths, globs and
 // groups. A group has a webhook of its own where it may (GitLab Premium, role Owner) and

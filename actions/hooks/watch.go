@@ -15,6 +15,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -157,7 +158,7 @@ type Announcer interface {
 	// Announce sends a text to a channel, once for each key. It returns an error while a
 	// later call can succeed, which ends some time after since; about are attributes for
 	// the log.
-	Announce(ctx context.Context, key, channel, text string, since time.Time, about ...any) error
+	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
 	// Escape makes a value safe to stand in a text.
 	Escape(value string) string
 }
@@ -170,7 +171,7 @@ type Announcements struct {
 
 // Handle notifies the channel that the rules name.
 func (a Announcements) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
-	if err := a.Announcer.Announce(ctx, l.ID(), a.Rules().Storm().Channel, a.text(rec), rec.Since, "record", l.ID()); err != nil {
+	if err := a.Announcer.Announce(ctx, l.ID(), a.Rules().Storm().To, a.text(rec), rec.Since, "record", l.ID()); err != nil {
 		return err
 	}
 	return l.Done(ctx)

@@ -1,49 +1,72 @@
 // Package notify writes outcomes to the journal and notifies people of them and of
 // outages.
 //
-// Notifications have capacity of their own: a receiver that accepts connections
-// and never answers delays neither decisions nor the journal. An outcome is in the
-// journal before a channel is notified; its record enters the slow lane, or waits in
-// the queue while that is full or the receiver's circuit breaker is open. An outcome of
-// a decision that no rule notifies of has no record.
+//	outcome ──► journal ──► one notice for each address ──► receiver ──► journal
+//
+// An outcome is in the journal before anybody is notified. Then its texts are rendered,
+// and each notice has a record of its own, so that a receiver which fails delays no other
+// one. Notices have capacity of their own, too: a receiver that accepts connections and
+// never answers delays neither decisions nor the journal. A notice waits in the queue
+// while all capacity is in use or its receiver's circuit breaker is open. An outcome of a
+// decision that no rule notifies of has no record.
 package notify
 
 import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/store"
 )
 
 const (
-	// Capacity is how many outcomes may be notified at the same time: the size of
-	// the worker's slow lane.
-	Capacity = 16
-	// busyRetry is how long an outcome waits while as many are notified.
+	// Capacity is how many outcomes and notices may be in progress at the same time: the
+	// size of the worker's slow lane.
+	Capacity = 32
+	// perReceiver is how many of them may be calls to one receiver.
+	perReceiver = 16
+	// busyRetry is how long a notice waits while the capacity is in use.
 	busyRetry = 5 * time.Second
 	// patience is how long a notification is tried again.
 	patience = 24 * time.Hour
-	// slack is the receiver's name in metrics.
-	slack = "slack"
 )
 
 // Journal is the list of outcomes.
 type Journal interface {
 	Amend(ctx context.Context, id string, body []byte) error
+	Entry(ctx context.Context, id string) (*store.Entry, error)
+}
+
+// Claims are those that replicas share.
+type Claims interface {
+	Claim(ctx context.Context, key, owner string, ttl time.Duration) (claimed bool, err error)
+	Release(ctx context.Context, key, owner string) error
 }
 
 // Receiver notifies people of an outcome, or of something else under its key. A
 // repetition changes nothing.
 type Receiver interface {
-	Notify(ctx context.Context, o event.Outcome, channel, text string) error
+	Notify(ctx context.Context, o event.Outcome, n event.Notice) error
 	Announce(ctx context.Context, key, channel, text string) error
-	// Escape makes a value safe to stand in a text.
-	Escape(value string) string
+}
+
+// Receivers returns the receiver of a name, nil if there is none.
+type Receivers func(name string) Receiver
+
+// Slack returns the only receiver Slack; nil: there is none.
+func Slack(r Receiver) Receivers {
+	return func(name string) Receiver {
+		if name != event.ReceiverSlack {
+			return nil
+		}
+		return r
+	}
 }
 
 // Metrics counts outcomes and notifications.
@@ -53,42 +76,76 @@ type Metrics interface {
 	Notification(receiver, result string)
 }
 
-// Config configures a Notifier; all fields but Receiver are required.
+// Config configures a Notifier; all fields but Receivers are required.
 type Config struct {
-	Journal  Journal
-	Receiver Receiver                // nil: outcomes are journalled and logged only
-	Rules    func() *rules.Rules     // those in force
-	Facts    func() expression.Facts // for the texts about one outcome
-	Metrics  Metrics
-	Now      func() time.Time
-	Log      *slog.Logger
+	Journal   Journal
+	Claims    Claims
+	Receivers Receivers                 // nil: outcomes are journalled and logged only
+	Rules     func() *rules.Rules       // those in force
+	Facts     func() expression.Facts   // for the texts about one outcome
+	Escape    func(value string) string // makes a value safe to stand in a text
+	Metrics   Metrics
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // Notifier journals outcomes and notifies people. It is safe for concurrent use.
 type Notifier struct {
 	Config
+
+	mu    sync.Mutex
+	lines map[string]*line // by the receiver's name
+}
+
+// line is the way to one receiver.
+type line struct {
 	breaker *circuitBreaker
+	slots   chan struct{} // has an element for each call in progress
 }
 
 // New returns a Notifier.
-func New(c Config) *Notifier { return &Notifier{c, &circuitBreaker{now: c.Now}} }
+func New(c Config) *Notifier {
+	if c.Receivers == nil {
+		c.Receivers = Slack(nil)
+	}
+	return &Notifier{Config: c, lines: map[string]*line{}}
+}
 
-// call calls the receiver unless its circuit breaker is open, and counts the
-// result.
-func (n *Notifier) call(ctx context.Context, send func() error) error {
-	if wait := n.breaker.allow(); wait > 0 {
-		n.Metrics.Notification(slack, "deferred")
+// line returns the line to a receiver.
+func (n *Notifier) line(receiver string) *line {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.lines[receiver]
+	if l == nil {
+		l = &line{&circuitBreaker{now: n.Now}, make(chan struct{}, perReceiver)}
+		n.lines[receiver] = l
+	}
+	return l
+}
+
+// call calls a receiver unless its circuit breaker is open or as many calls are in
+// progress as may be, and counts the result.
+func (n *Notifier) call(ctx context.Context, receiver string, send func() error) error {
+	l := n.line(receiver)
+	select {
+	case l.slots <- struct{}{}:
+		defer func() { <-l.slots }()
+	default:
+		return errBusy
+	}
+	if wait := l.breaker.allow(); wait > 0 {
+		n.Metrics.Notification(receiver, "deferred")
 		return &worker.LaterError{Err: errors.New("the receiver does not answer"), After: wait}
 	}
 	err := send()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	switch opened, closed := n.breaker.report(err); {
+	switch opened, closed := l.breaker.report(err); {
 	case opened:
-		n.Log.Error("Slack does not answer: notifications wait in the queue until it does", "error", err)
+		n.Log.Error("a receiver does not answer: notifications wait in the queue until it does", "receiver", receiver, "error", err)
 	case closed:
-		n.Log.Info("Slack answers again: the notifications that waited are sent")
+		n.Log.Info("a receiver answers again: the notifications that waited are sent", "receiver", receiver)
 	}
 	result := "sent"
 	switch {
@@ -98,29 +155,28 @@ func (n *Notifier) call(ctx context.Context, send func() error) error {
 	default:
 		result = "failed"
 	}
-	n.Metrics.Notification(slack, result)
+	n.Metrics.Notification(receiver, result)
 	return err
 }
 
-// Announce sends a text to a channel, once for each key, if there is a receiver.
+// errBusy is the error of what waits for capacity.
+var errBusy = &worker.LaterError{Err: errors.New("as many notifications are in progress as may be"), After: busyRetry}
+
+// Announce sends a text to an address, once for each key, if there is a receiver.
 // It returns an error while a later call can succeed, which ends 24 hours after
 // since; a final error is logged, with the attributes about.
-func (n *Notifier) Announce(ctx context.Context, key, channel, text string, since time.Time, about ...any) error {
-	if n.Receiver == nil || channel == "" {
+func (n *Notifier) Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error {
+	receiver := n.Receivers(to.Receiver)
+	if receiver == nil || to.Receiver == event.ReceiverSlack && to.Channel == "" {
 		return nil
 	}
-	err := n.call(ctx, func() error { return n.Receiver.Announce(ctx, key, channel, text) })
+	err := n.call(ctx, to.Receiver, func() error { return receiver.Announce(ctx, key, to.Channel, text) })
 	if err == nil || ctx.Err() != nil || event.Transient(err) && n.Now().Sub(since) < patience {
 		return err
 	}
-	n.Log.Error("a channel could not be notified", append(about, "channel", channel, "error", err)...)
+	n.Log.Error("an address could not be notified", append(about, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
 	return nil
 }
 
 // Escape makes a value safe to stand in a text.
-func (n *Notifier) Escape(value string) string {
-	if n.Receiver == nil {
-		return value
-	}
-	return n.Receiver.Escape(value)
-}
+func (n *Notifier) Escape(value string) string { return n.Config.Escape(value) }

@@ -33,7 +33,7 @@ func (silence) Error() string                { return "no answer" }
 func (silence) Silent() bool                 { return true }
 func (silence) Again() (time.Duration, bool) { return time.Second, true }
 
-func (h *hangingTeller) Notify(ctx context.Context, o event.Outcome, _, _ string) error {
+func (h *hangingTeller) Notify(ctx context.Context, o event.Outcome, _ event.Notice) error {
 	h.mu.Lock()
 	h.calls++
 	silent := h.silent
@@ -53,7 +53,6 @@ func (h *hangingTeller) Notify(ctx context.Context, o event.Outcome, _, _ string
 }
 
 func (h *hangingTeller) Announce(context.Context, string, string, string) error { return nil }
-func (h *hangingTeller) Escape(text string) string                              { return text }
 
 const notifyRules = `
 version: 1

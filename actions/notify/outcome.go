@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -16,7 +15,7 @@ import (
 // Record is the body of an outcome's record.
 type Record struct {
 	event.Outcome
-	Journalled bool `json:"journalled,omitzero"` // only its notification is left
+	Journalled bool `json:"journalled,omitzero"` // only its notices are left
 }
 
 // OutcomeRecord returns the record that has an outcome journalled and its receivers
@@ -27,15 +26,15 @@ func OutcomeRecord(o event.Outcome) (store.Record, error) {
 }
 
 // DoneWith ends the lease of the record of which o is the outcome, in one step that also
-// makes the changes, writes o to the journal and, if its rule names a channel for it, queues
-// the notification.
+// makes the changes, writes o to the journal and, if a rule notifies of it, queues the
+// record that has its notices rendered.
 func (n *Notifier) DoneWith(ctx context.Context, l *worker.Lease, o event.Outcome, c store.Changes) error {
 	body, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
 	c.Amend = append(c.Amend, store.Entry{ID: o.ID, Body: body})
-	notifies := n.Receiver != nil && worthNotice(o) && n.Rules().Notifies(o)
+	notifies := n.notifies(o)
 	if notifies {
 		body, err := json.Marshal(Record{Outcome: o, Journalled: true})
 		if err != nil {
@@ -52,9 +51,8 @@ func (n *Notifier) DoneWith(ctx context.Context, l *worker.Lease, o event.Outcom
 	return nil
 }
 
-// Handle writes an outcome to the journal, if it is not there yet, and notifies the
-// channels that its rule names. The notification of a channel that fails for now is tried again later;
-// those that succeeded change nothing then.
+// Handle writes an outcome to the journal, if it is not there yet, and queues a record for
+// each notice that its rules send of it.
 func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
 	o := rec.Outcome
 	if o.Result != event.ResultDeferred && !rec.Journalled { // deferred ones are there already
@@ -62,43 +60,76 @@ func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) erro
 			return fmt.Errorf("journal: %w", err)
 		}
 	}
-	if n.Receiver != nil {
+	var c store.Changes
+	if n.notifies(o) {
 		rec.Journalled = true
 		if err := l.Keep(rec); err != nil {
 			return err
 		}
-		if !l.EnterSlowLane() {
-			return &worker.LaterError{Err: errors.New("all notifiers are busy"), After: busyRetry}
+		if !l.EnterSlowLane() { // texts can read job logs
+			return errBusy
+		}
+		notices, err := n.render(ctx, o)
+		if err != nil {
+			return err
+		}
+		if c, err = n.queue(o, notices); err != nil {
+			return err
 		}
 	}
-	notified, err := n.notify(ctx, o)
-	if err != nil {
-		return err
-	}
-	changes, err := n.record(o, notified)
-	if err != nil {
-		return err
-	}
-	if err := l.DoneWith(ctx, changes); err != nil {
+	if err := l.DoneWith(ctx, c); err != nil {
 		return err
 	}
 	n.ended(o)
 	return nil
 }
 
-// worthNotice reports whether an outcome is not told by others: of a run of a
-// schedule rule that only queues decisions, each decision has its own outcome.
-func worthNotice(o event.Outcome) bool {
-	return o.Sweep.ID == "" || o.Sweep.Erases() || len(o.Sweep.Problems) > 0
+// notifies reports whether rules send notices of an outcome. Of a run of a schedule rule
+// that only queues decisions they send none: each decision has its own outcome.
+func (n *Notifier) notifies(o event.Outcome) bool {
+	return (o.Sweep.ID == "" || o.Sweep.Erases() || len(o.Sweep.Problems) > 0) && n.Rules().Notifies(o)
 }
 
-// record returns the change that adds the notifications to the outcome in the journal.
-// There is none for a deferred outcome, in whose place there may be another one already.
-func (n *Notifier) record(o event.Outcome, notified []event.Notification) (c store.Changes, err error) {
-	if len(notified) == 0 || o.Result == event.ResultDeferred {
+// render returns the notices of an outcome. Those whose receiver does not exist are left
+// out: there is no token, or the rule file has changed. The error is that of ctx.
+func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice, error) {
+	all, errs := n.Rules().Notices(ctx, o, n.Facts(), n.Escape)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	for _, err := range errs {
+		n.Metrics.RuleError(err.Rule)
+		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "error", err.Err)...)
+	}
+	var notices []event.Notice
+	for _, notice := range all {
+		if n.Receivers(notice.Receiver) != nil {
+			notices = append(notices, notice)
+		}
+	}
+	return notices, nil
+}
+
+// queue returns the changes that queue the notices of an outcome, and add them to the
+// outcome in the journal; not to a deferred one, in whose place there may be another one
+// already.
+func (n *Notifier) queue(o event.Outcome, notices []event.Notice) (c store.Changes, err error) {
+	if len(notices) == 0 {
 		return c, nil
 	}
-	o.Notifications = notified
+	for _, notice := range notices {
+		body, err := json.Marshal(NoticeRecord{Outcome: o, Notice: notice})
+		if err != nil {
+			return c, err
+		}
+		c.Next = append(c.Next, store.Record{ID: keys.Notice(o.ID, notice.Receiver, notice.Channel), Kind: event.RecordNotice, Body: body})
+	}
+	if o.Result == event.ResultDeferred {
+		return c, nil
+	}
+	for _, notice := range notices {
+		o.Notifications = append(o.Notifications, event.Notification{Address: notice.Address, At: n.Now().UTC(), Result: event.NotificationWaiting})
+	}
 	body, err := json.Marshal(o)
 	c.Amend = []store.Entry{{ID: o.ID, Body: body}}
 	return c, err
@@ -107,8 +138,8 @@ func (n *Notifier) record(o event.Outcome, notified []event.Notification) (c sto
 // OutcomeMessage is the message of the log line of an outcome.
 const OutcomeMessage = "outcome"
 
-// ended counts and logs an outcome of which nothing is left to do; the log warns of one
-// that a person may have to look at.
+// ended counts and logs an outcome of which nothing is left to do but to send its notices;
+// the log warns of one that a person may have to look at.
 func (n *Notifier) ended(o event.Outcome) {
 	n.Metrics.Outcome(o)
 	level := slog.LevelInfo
@@ -116,34 +147,4 @@ func (n *Notifier) ended(o event.Outcome) {
 		level = slog.LevelWarn
 	}
 	n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
-}
-
-// notify notifies the channels that the outcome's rule names, and returns what came of
-// that. It returns an error while the notification of a channel can succeed later.
-func (n *Notifier) notify(ctx context.Context, o event.Outcome) (notified []event.Notification, err error) {
-	if n.Receiver == nil || !worthNotice(o) {
-		return nil, nil
-	}
-	notices, errs := n.Rules().Notices(ctx, o, n.Facts(), n.Receiver.Escape)
-	for _, err := range errs {
-		n.Metrics.RuleError(err.Rule)
-		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "error", err.Err)...)
-	}
-	var later error
-	for _, notice := range notices {
-		err := n.call(ctx, func() error { return n.Receiver.Notify(ctx, o, notice.Channel, notice.Text) })
-		result := event.Notification{At: n.Now().UTC(), Receiver: slack, Channel: notice.Channel}
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case event.Transient(err) && n.Now().Sub(o.At) < patience:
-			later = errors.Join(later, err)
-		default:
-			n.Log.Error("a channel could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "channel", notice.Channel, "error", err)...)
-			result.Error = err.Error()
-		}
-		notified = append(notified, result)
-	}
-	return notified, later
 }

@@ -112,7 +112,7 @@ func (r *Run) result(ctx context.Context) (result Result, next time.Time, err er
 		switch record.Kind {
 		case event.RecordEvent:
 			result.Unevaluated++
-		case event.RecordOutcome:
+		case event.RecordOutcome, event.RecordNotice:
 			result.Unnotified++
 		case event.RecordDecision:
 			d := queuedDecision{due: record.Due}

@@ -50,6 +50,28 @@ func Resolve(ctx context.Context, gl *gitlab.Client, entries []string) ([]gitlab
 	return sorted, problems, nil
 }
 
+// Finder looks for projects of GitLab.
+type Finder struct{ GitLab *gitlab.Client }
+
+// HasProject reports whether the token's user sees a project whose path is the text, or
+// matches it as a glob. An error is GitLab's, or ctx's.
+func (f Finder) HasProject(ctx context.Context, glob string) (bool, error) {
+	all := globbed(ctx, f.GitLab, glob)
+	if !rules.IsGlob(glob) {
+		all = one(f.GitLab.Project(ctx, glob))
+	}
+	for p, err := range all {
+		switch {
+		case apierror.IsHidden(err):
+		case err != nil:
+			return false, err
+		case doublestar.MatchUnvalidated(glob, p.Path): // and not only by another case, an id or an earlier path
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // list lists the projects of one entry.
 func list(ctx context.Context, gl *gitlab.Client, entry string) iter.Seq2[gitlab.Project, error] {
 	if _, isID := rules.ProjectID(entry); isID {

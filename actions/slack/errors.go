@@ -13,6 +13,8 @@ import (
 	"time"
 
 	slackapi "github.com/slack-go/slack"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // How long to wait before the next try.
@@ -146,10 +148,8 @@ func (s *sessions) failed(method, channel string, err error) *Error {
 		e.unanswered(err)
 	}
 	// Slack and proxies may repeat the request in their answer.
-	for _, token := range s.api().secrets {
-		e.Code = strings.ReplaceAll(e.Code, token, "[token]")
-		e.advice = strings.ReplaceAll(e.advice, token, "[token]")
-	}
+	mask := redact.Known("[token]", s.api().secrets...)
+	e.Code, e.advice = mask(e.Code), mask(e.advice)
 	return e
 }
 

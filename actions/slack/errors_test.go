@@ -88,7 +88,7 @@ func TestErrors(t *testing.T) {
 var sayings = map[string]func(*fixture) func() error{
 	"tell": func(w *fixture) func() error {
 		return func() error {
-			return w.notifier.Notify(context.Background(), outcome("unit", event.ResultDone), "#ci", "")
+			return w.notifier.Notify(context.Background(), outcome("unit", event.ResultDone), to("#ci", ""))
 		}
 	},
 	"announce": func(w *fixture) func() error { return announcing(w, "storm:runner:start", "A storm begins") },
@@ -113,7 +113,7 @@ func TestErrorsWithoutSlack(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	err := w.notifier.Notify(t.Context(), outcome("unit", event.ResultDone), "#ci", "")
+	err := w.notifier.Notify(t.Context(), outcome("unit", event.ResultDone), to("#ci", ""))
 	if again(t, err) != 30*time.Second || !strings.Contains(err.Error(), "network: ") {
 		t.Errorf("error %v", err)
 	}
@@ -121,7 +121,7 @@ func TestErrorsWithoutSlack(t *testing.T) {
 		t.Errorf("%v is taken for one that says GitLab can't be used", err)
 	}
 	// Nothing was sent, so nobody need wait for the claim.
-	if err := w.notifier.Notify(t.Context(), outcome("unit", event.ResultDone), "#ci", ""); strings.Contains(err.Error(), "busy") {
+	if err := w.notifier.Notify(t.Context(), outcome("unit", event.ResultDone), to("#ci", "")); strings.Contains(err.Error(), "busy") {
 		t.Errorf("the message stays claimed: %v", err)
 	}
 }
@@ -130,7 +130,7 @@ func TestErrorsOfTheStore(t *testing.T) {
 	w := newFixture(t)
 	full := errors.New("disk full")
 	w.state.trouble = func(int, func()) error { return full }
-	err := w.notifier.Notify(t.Context(), outcome("unit", event.ResultDone), "#ci", "")
+	err := w.notifier.Notify(t.Context(), outcome("unit", event.ResultDone), to("#ci", ""))
 	if again(t, err) != 5*time.Second || !errors.Is(err, full) {
 		t.Errorf("error %v", err)
 	}

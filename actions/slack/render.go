@@ -78,7 +78,7 @@ type view struct {
 // status is the pipeline's.
 func render(o event.Outcome, text, status string) (notice, error) {
 	v := viewOf(o)
-	v.Status = escape(strings.ReplaceAll(status, "_", " "))
+	v.Status = Escape(strings.ReplaceAll(status, "_", " "))
 	v.Text = strings.TrimSpace(text)
 	custom := v.Text != ""
 	var failures []error
@@ -200,18 +200,16 @@ func mrkdwn(text string) *slackapi.TextBlockObject {
 
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// escape makes a value safe for use in mrkdwn: it can neither ping nor link.
-func escape(value string) string { return escaper.Replace(value) }
-
-// Escape makes a value safe for use in the text of Notify or Announce.
-func (*Notifier) Escape(value string) string { return escape(value) }
+// Escape makes a value safe to stand in a text, which is mrkdwn: it can neither ping nor
+// link.
+func Escape(value string) string { return escaper.Replace(value) }
 
 // title returns a name or first line on one line, shortened and escaped.
 func title(value string) string { return brief(value, maxTitle) }
 
 // brief returns the value on one line, shortened to limit bytes and then escaped.
 func brief(value string, limit int) string {
-	return escape(cut(strings.Join(strings.Fields(value), " "), limit))
+	return Escape(cut(strings.Join(strings.Fields(value), " "), limit))
 }
 
 // code returns the value in fixed type; "" stays "".

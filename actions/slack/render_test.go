@@ -196,7 +196,7 @@ func TestValuesCanNeitherPingNorLink(t *testing.T) {
 		w.persist(t, o, "#ci")
 		o.ID = "the next"
 		w.persist(t, o, "#ci")
-		w.insist(t, announcing(w, "storm", w.notifier.Escape(value.Draw(t, "announcement"))+"."))
+		w.insist(t, announcing(w, "storm", slack.Escape(value.Draw(t, "announcement"))+"."))
 
 		for _, m := range append(w.Posts(), w.Updates()...) {
 			for _, text := range append(texts(t, m.Blocks), m.Text) {
@@ -240,7 +240,7 @@ func texts(t testingT, raw json.RawMessage) []string {
 
 func TestARulesTextIsLeftAsItIs(t *testing.T) {
 	w := newFixture(t)
-	notify(t, w, outcome("unit", event.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+new(slack.Notifier).Escape("<unit> & co"))
+	notify(t, w, outcome("unit", event.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+slack.Escape("<unit> & co"))
 	wantShown(t, w, "#ci", top+"🔁 @here see the runbook (https://example.com/a?b=1&c=2) for <unit> & co\n")
 }
 

@@ -126,9 +126,8 @@ func parseAPIURL(text string) (base string, err error) {
 	return text, nil
 }
 
-// Notify posts the outcome in the channel: a name, with or without '#', or an id.
-// The text is mrkdwn, its values escaped with [Notifier.Escape]; "" selects the
-// default text.
+// Notify posts the notice of an outcome in its channel. The text of the notice is mrkdwn,
+// its values escaped with [Escape].
 //
 // The first outcome of a pipeline becomes a message. A later one edits that
 // message, and is a reply in its thread. In the message each job has one line,
@@ -137,11 +136,11 @@ func parseAPIURL(text string) (base string, err error) {
 // repetition changes nothing.
 //
 // The error is an [*Error], which says whether to try again.
-func (n *Notifier) Notify(ctx context.Context, o event.Outcome, channel, text string) error {
+func (n *Notifier) Notify(ctx context.Context, o event.Outcome, notice event.Notice) error {
 	if o.ID == "" {
 		return &Error{Method: "notify", Code: "invalid_outcome", advice: "the outcome has no id"}
 	}
-	return n.turn(ctx, channel, subject(o), func(w *turn) error { return w.notify(ctx, o, text) })
+	return n.turn(ctx, notice.Channel, subject(o), func(w *turn) error { return w.notify(ctx, o, notice.Text) })
 }
 
 // Announce posts the text in the channel, as a message of its own. The channel and

@@ -188,7 +188,7 @@ func outcome(job, result string) event.Outcome {
 
 func notify(t *testing.T, w *fixture, o event.Outcome, text string) {
 	t.Helper()
-	if err := w.notifier.Notify(t.Context(), o, "#ci", text); err != nil {
+	if err := w.notifier.Notify(t.Context(), o, to("#ci", text)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -374,7 +374,7 @@ func TestNotifyKeepsSubjectsApart(t *testing.T) {
 				o := base
 				o.ID = id
 				test.change(&o)
-				if err := w.notifier.Notify(t.Context(), o, test.channel, ""); err != nil {
+				if err := w.notifier.Notify(t.Context(), o, to(test.channel, "")); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -395,7 +395,7 @@ func TestNotifyTakesChannelIDs(t *testing.T) {
 	w := newFixture(t)
 	id := w.Channel("#ci")
 	for _, job := range []string{"unit", "deploy"} {
-		if err := w.notifier.Notify(t.Context(), outcome(job, event.ResultDone), id, ""); err != nil {
+		if err := w.notifier.Notify(t.Context(), outcome(job, event.ResultDone), to(id, "")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -421,7 +421,7 @@ func TestNotifyRejectsInvalidInput(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := newFixture(t)
-			err := w.notifier.Notify(t.Context(), test.outcome, test.channel, "")
+			err := w.notifier.Notify(t.Context(), test.outcome, to(test.channel, ""))
 			if err == nil || err.Error() != test.want {
 				t.Errorf("error %v, want %s", err, test.want)
 			}
@@ -458,7 +458,7 @@ func again(t testingT, err error) time.Duration {
 // persist repeats the notification until it succeeds, as the runner does.
 func (w *fixture) persist(t testingT, o event.Outcome, channel string) {
 	t.Helper()
-	w.insist(t, func() error { return w.notifier.Notify(context.Background(), o, channel, "") })
+	w.insist(t, func() error { return w.notifier.Notify(context.Background(), o, to(channel, "")) })
 }
 
 // insist says something until it is said.
@@ -580,7 +580,7 @@ func TestNotifyOutlivesTrouble(t *testing.T) {
 			}
 			// A worker that dies, or is not called again, leaves its post behind.
 			if rapid.Bool().Draw(t, "another tries first") {
-				if err := w.notifier.Notify(context.Background(), o, "#ci", ""); err != nil {
+				if err := w.notifier.Notify(context.Background(), o, to("#ci", "")); err != nil {
 					w.clock.Advance(again(t, err))
 				}
 			}
@@ -646,7 +646,7 @@ func TestNotifySearchesABusyChannel(t *testing.T) {
 	}
 	first, second := outcome("unit", event.ResultDone), outcome("deploy", event.ResultDone)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: true})
-	w.clock.Advance(again(t, w.notifier.Notify(t.Context(), first, "#ci", "")))
+	w.clock.Advance(again(t, w.notifier.Notify(t.Context(), first, to("#ci", ""))))
 	chat() // the history's newest messages come first
 	w.persist(t, first, "#ci")
 
@@ -671,18 +671,18 @@ func TestNotifyWaitsUntilALostPostMustHaveCome(t *testing.T) {
 	w := newFixture(t)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true})
 	o := outcome("unit", event.ResultDone)
-	if after := again(t, w.notifier.Notify(t.Context(), o, "#ci", "")); after < 30*time.Second {
+	if after := again(t, w.notifier.Notify(t.Context(), o, to("#ci", ""))); after < 30*time.Second {
 		t.Errorf("again after %s", after)
 	}
 	w.clock.Advance(20 * time.Second)
-	if after := again(t, w.notifier.Notify(t.Context(), o, "#ci", "")); after > 5*time.Second {
+	if after := again(t, w.notifier.Notify(t.Context(), o, to("#ci", ""))); after > 5*time.Second {
 		t.Errorf("the message is still claimed, and tried again after %s", after)
 	}
 	if n := w.Calls("conversations.history"); n != 0 {
 		t.Errorf("looked %d times too early", n)
 	}
 	w.clock.Advance(10 * time.Second)
-	if err := w.notifier.Notify(t.Context(), o, "#ci", ""); err != nil {
+	if err := w.notifier.Notify(t.Context(), o, to("#ci", "")); err != nil {
 		t.Fatal(err)
 	}
 	w.wantOnce(t, "#ci", o)
@@ -696,7 +696,7 @@ func TestNotifyFindsAnothersPost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newFixture(t)
 			w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: afterEffect})
-			w.clock.Advance(again(t, w.notifier.Notify(t.Context(), first, "#ci", "")))
+			w.clock.Advance(again(t, w.notifier.Notify(t.Context(), first, to("#ci", ""))))
 			w.persist(t, second, "#ci")
 			w.persist(t, first, "#ci")
 			w.wantOnce(t, "#ci", first, second)
@@ -748,7 +748,7 @@ func TestNotifyConcurrently(t *testing.T) {
 	for i := range workers {
 		outcomes = append(outcomes, outcome(fmt.Sprintf("job-%d", i), event.ResultDone))
 	}
-	w.together(t, func(worker int) error { return w.notifier.Notify(t.Context(), outcomes[worker], "#ci", "") })
+	w.together(t, func(worker int) error { return w.notifier.Notify(t.Context(), outcomes[worker], to("#ci", "")) })
 	w.wantOnce(t, "#ci", outcomes...)
 }
 
@@ -810,7 +810,7 @@ func TestNotifyDuringShutdown(t *testing.T) {
 		w := newFixture(t)
 		ctx, stop := context.WithCancel(t.Context())
 		w.sent = func(string) error { stop(); return ctx.Err() }
-		err := w.notifier.Notify(ctx, o, "#ci", "")
+		err := w.notifier.Notify(ctx, o, to("#ci", ""))
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want one of a canceled context", err)
 		}
@@ -823,7 +823,7 @@ func TestNotifyDuringShutdown(t *testing.T) {
 		w := newFixture(t)
 		ctx, stop := context.WithCancel(t.Context())
 		w.sent = func(string) error { stop(); return nil }
-		if err := w.notifier.Notify(ctx, o, "#ci", ""); err != nil {
+		if err := w.notifier.Notify(ctx, o, to("#ci", "")); err != nil {
 			t.Errorf("it was posted, and yet: %v", err)
 		}
 		w.sent = nil
@@ -852,4 +852,9 @@ func TestNotifyAfterTheClaimExpired(t *testing.T) {
 	if root := w.Messages("#ci")[0].Plain(); strings.Count(root, "🔁") != 3 {
 		t.Errorf("the message lacks a line:\n%s", root)
 	}
+}
+
+// to returns a notice to a channel.
+func to(channel, text string) event.Notice {
+	return event.Notice{Address: event.Address{Receiver: event.ReceiverSlack, Channel: channel}, Text: text}
 }

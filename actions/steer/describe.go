@@ -14,23 +14,24 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// record has the members that bodies of several kinds have in common. An outcome has all
-// of the event and of the decision.
+// record has the members that bodies of several kinds have in common. A notice has all
+// of the event, of the decision and of the outcome.
 type record struct {
 	event.Outcome
-	Waits event.Wait `json:"waits"`
+	Notice event.Notice `json:"notice"`
+	Waits  event.Wait   `json:"waits"`
 }
 
 // Kinds lists the kinds of the queue's records.
 var Kinds = []string{
-	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordSweep, follow.RecordKind, breaker.RecordKind, health.RecordKind, hooks.RecordKind,
+	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordSweep, follow.RecordKind, breaker.RecordKind, health.RecordKind, hooks.RecordKind,
 }
 
 // Describe returns what a record is about, and why it waits, by its body. A body that
 // can't be read is about nothing.
 func Describe(kind string, body []byte) event.Subject {
 	switch kind {
-	case event.RecordEvent, event.RecordDecision, event.RecordOutcome, follow.RecordKind:
+	case event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, follow.RecordKind:
 		return describeEvent(kind, body)
 	case event.RecordSweep:
 		var run struct {
@@ -83,6 +84,8 @@ func describeEvent(kind string, body []byte) event.Subject {
 		s.About = words.ActionOf(&r.Decision)
 	case event.RecordOutcome:
 		s.About = words.ActionOf(&r.Decision) + ": " + r.Result
+	case event.RecordNotice:
+		s.About = words.ActionOf(&r.Decision) + ": " + r.Result + ", to " + r.Notice.String()
 	case follow.RecordKind:
 		s.About = "is " + target + ", which failed again, retried once more?"
 		s.Wait = event.Wait{For: event.WaitSchedule, Reason: cmp.Or(r.Waits.Reason, "GitLab, or a rule for pipelines, may retry it")}

@@ -41,7 +41,7 @@ func waitAfter(kind string, err error) event.Wait {
 	switch {
 	case event.Unavailable(err):
 		wait.For = event.WaitGitLab
-	case kind == event.RecordOutcome:
+	case kind == event.RecordOutcome, kind == event.RecordNotice:
 		wait.For = event.WaitReceiver
 	}
 	if len(wait.Reason) > maxReason {

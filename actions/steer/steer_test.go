@@ -198,9 +198,8 @@ func TestRequeueOfADeadRecord(t *testing.T) {
 // panicking is a receiver with a bug.
 type panicking struct{}
 
-func (panicking) Notify(context.Context, event.Outcome, string, string) error { panic("oops") }
-func (panicking) Announce(context.Context, string, string, string) error      { panic("oops") }
-func (panicking) Escape(value string) string                                  { return value }
+func (panicking) Notify(context.Context, event.Outcome, event.Notice) error { panic("oops") }
+func (panicking) Announce(context.Context, string, string, string) error    { panic("oops") }
 
 // An event that was buried because it killed the program is evaluated when it is requeued.
 func TestRequeueOfAnEventThatKilled(t *testing.T) {
@@ -328,6 +327,7 @@ func TestDescribeEveryKind(t *testing.T) {
 		"event":    {"{" + ofJob + "}", "rspec failed"},
 		"decision": {"{" + ofJob + "}", "retry of rspec"},
 		"outcome":  {"{" + ofJob + "}", "retry of rspec: done"},
+		"notice":   {"{" + ofJob + `, "notice": {"receiver": "slack", "channel": "#ci"}}`, "retry of rspec: done, to #ci in Slack"},
 		"follow":   {"{" + ofJob + "}", "is rspec, which failed again, retried once more?"},
 		"sweep":    {`{"rule": "tidy"}`, "run of the schedule rule tidy"},
 		"storm":    {`{"class": "stuck_or_timeout_failure"}`, "storm of stuck_or_timeout_failure failures"},

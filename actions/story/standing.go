@@ -67,9 +67,10 @@ func (d *decision) paused() (all []string) {
 // onOneLine returns a text of others on one line: a line of a note is a note.
 func onOneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// untold is why nobody has been notified of an outcome.
+// untold is why nobody, or one address not, has been notified of an outcome.
 type untold struct {
 	Rule    string
+	To      string // the address; "": the texts are not rendered yet
 	NoSlack bool   // there is no receiver
 	Queued  bool   // it is tried again
 	Reason  string // the last error, or why it was buried; "": none is known
@@ -79,35 +80,52 @@ type untold struct {
 // maxUntold is how many notifications are looked for in the queue.
 const maxUntold = 50
 
-// readUntold reads why nobody has been notified of outcomes of which a rule notifies.
+// readUntold reads why notifications of outcomes have not been sent.
 func (b *Builder) readUntold(ctx context.Context, m *material) error {
 	for i := range m.decisions {
 		d := &m.decisions[i]
-		if d.waits() || len(d.Notifications) > 0 || !b.Rules().Notifies(d.Outcome) {
+		if d.waits() {
 			continue
 		}
-		if len(m.untold) == maxUntold {
-			return fmt.Errorf("only those of the last %d outcomes were looked for", maxUntold)
-		}
-		u := untold{Rule: d.Rule, NoSlack: !b.Receives}
-		if b.Receives {
-			record, dead, err := b.Store.Find(ctx, keys.Outcome(d.ID))
-			switch {
-			case err != nil:
+		if len(d.Notifications) == 0 && b.Rules().Notifies(d.Outcome) {
+			if err := b.readOneUntold(ctx, m, untold{Rule: d.Rule, NoSlack: !b.Receives}, keys.Outcome(d.ID)); err != nil {
 				return err
-			case dead != nil:
-				u.Reason = onOneLine(dead.Reason)
-			case record != nil:
-				var body struct {
-					Waits event.Wait `json:"waits"`
-				}
-				_ = json.Unmarshal(record.Body, &body) // else it says nothing
-				u.Queued, u.Reason, u.Next = true, onOneLine(body.Waits.Reason), clock(record.Next())
 			}
 		}
-		if !slices.Contains(m.untold, u) {
-			m.untold = append(m.untold, u)
+		for _, n := range d.Notifications {
+			if n.Result != event.NotificationWaiting {
+				continue
+			}
+			if err := b.readOneUntold(ctx, m, untold{Rule: d.Rule, To: onOneLine(n.Address.String())}, keys.Notice(d.ID, n.Receiver, n.Channel)); err != nil {
+				return err
+			}
 		}
+	}
+	return nil
+}
+
+// readOneUntold reads why a notification has not been sent, by the id of its record.
+func (b *Builder) readOneUntold(ctx context.Context, m *material, u untold, id string) error {
+	if len(m.untold) == maxUntold {
+		return fmt.Errorf("only the first %d notifications were looked for", maxUntold)
+	}
+	if !u.NoSlack {
+		record, dead, err := b.Store.Find(ctx, id)
+		switch {
+		case err != nil:
+			return err
+		case dead != nil:
+			u.Reason = onOneLine(dead.Reason)
+		case record != nil:
+			var body struct {
+				Waits event.Wait `json:"waits"`
+			}
+			_ = json.Unmarshal(record.Body, &body) // else it says nothing
+			u.Queued, u.Reason, u.Next = true, onOneLine(body.Waits.Reason), clock(record.Next())
+		}
+	}
+	if !slices.Contains(m.untold, u) {
+		m.untold = append(m.untold, u)
 	}
 	return nil
 }

@@ -373,12 +373,14 @@ func TestNobodyWasNotified(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		receives bool
-		record   string // in the queue
+		id       string // of a record in the queue
+		record   string
 		want     string
 	}{
-		{"no Slack token", false, "", "nobody was notified: there is no Slack token"},
-		{"there was none then", true, "", "nobody was notified: its notification is neither recorded nor in the queue"},
-		{"Slack fails", true, `{"waits":{"for":"receiver","reason":"503"}}`, "its notification has not been sent yet: 503; it is tried again at 2026-11-30 12:01:00 UTC"},
+		{"no Slack token", false, "", "", "nobody was notified: there is no Slack token"},
+		{"there was none then", true, "", "", "nobody was notified: its notification is neither recorded nor in the queue"},
+		{"texts can't be rendered yet", true, "outcome:d", `{"waits":{"for":"receiver","reason":"busy"}}`, "its notification has not been sent yet: busy; it is tried again at 2026-11-30 12:01:00 UTC"},
+		{"Slack fails", true, "notice:d:slack:#ci", `{"waits":{"for":"receiver","reason":"503"}}`, "its notification to #ci in Slack has not been sent yet: 503; it is tried again at 2026-11-30 12:01:00 UTC"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -386,9 +388,12 @@ func TestNobodyWasNotified(t *testing.T) {
 			f.builder.Rules, f.builder.Receives = func() *rules.Rules { return loaded }, c.receives
 			o := f.outcome(event.ResultDone)
 			o.Action.Verb = event.VerbNotify
+			if strings.HasPrefix(c.id, "notice:") {
+				o.Notifications = []event.Notification{{Address: event.Address{Receiver: "slack", Channel: "#ci"}, Result: event.NotificationWaiting}}
+			}
 			f.note(0, o, 1)
 			if c.record != "" {
-				f.record = &store.QueuedRecord{ID: "outcome:d", Kind: event.RecordOutcome, Body: []byte(c.record), Due: f.now.Add(time.Minute)}
+				f.record = &store.QueuedRecord{ID: c.id, Kind: event.RecordOutcome, Body: []byte(c.record), Due: f.now.Add(time.Minute)}
 			}
 			if s := f.build(); len(s.Notes) != 1 || !strings.HasPrefix(s.Notes[0], `rule "r": `+c.want) {
 				t.Errorf("the notes are %q, want %q", s.Notes, c.want)

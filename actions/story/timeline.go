@@ -183,6 +183,9 @@ func (t *timeline) decision(d *decision) {
 		t.add(item, nil)
 	}
 	for _, n := range d.Notifications {
+		if n.Result == event.NotificationWaiting { // a note says why
+			continue
+		}
 		item := at(n.At, KindNotification)
 		item.Notification, item.Failed = &n, n.Error != ""
 		t.add(item, n)

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"text/template"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 //go:embed *.tmpl
@@ -63,7 +65,7 @@ func Shell(word string) string {
 // bytes.
 func oneLine(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if event.IsControl(r) {
 			return ' '
 		}
 		return r

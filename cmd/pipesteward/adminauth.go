@@ -22,22 +22,22 @@ const (
 // adminAuthFlags are the flags of serve that say who may use the admin address.
 func adminAuthFlags() []cli.Flag {
 	return []cli.Flag{
-		stringFlag("admin-auth", auth.KindLocal, "who may use --admin-listen: "+strings.Join(auth.Kinds, ", ")),
+		stringFlag("admin-auth", auth.KindLocal, "`KIND` of authentication for --admin-listen: "+strings.Join(auth.Kinds, ", ")),
 		listFlag("admin-operators", "`USER` who may read and change everything; * is every authenticated one"),
 		listFlag("admin-operator-groups", "`GROUP` whose members may read and change everything"),
 		listFlag("admin-readers", "`USER` who may read everything; * is every authenticated one"),
 		listFlag("admin-reader-groups", "`GROUP` whose members may read everything"),
-		boolFlag("admin-public-metrics", "let everybody who reaches the address read /metrics"),
-		stringFlag("admin-external-url", "", "`URL` by which people reach the address, like https://pipesteward.example.com"),
-		stringFlag("admin-web-config", "", "`FILE` with TLS, headers and users, as Prometheus has it"),
-		stringFlag("admin-oidc-issuer", "", "external `URL` of the GitLab where people sign in; default: --gitlab-url"),
-		stringFlag("admin-oidc-client-id", "", "`ID` of the application there"),
-		secretFlag("admin-oidc-client-secret", "`SECRET` of the application there"),
-		stringFlag("admin-session-lifetime", "8h", "how much `TIME` a sign-in lasts"),
-		stringFlag("admin-proxy-user-header", "X-Forwarded-User", "`HEADER` in which a proxy names the user"),
+		boolFlag("admin-public-metrics", "let everybody who reaches --admin-listen read /metrics"),
+		stringFlag("admin-external-url", "", "`URL` by which people reach --admin-listen, like https://pipesteward.example.com"),
+		stringFlag("admin-web-config", "", "`FILE` with TLS, headers and users, as Prometheus's web.config.file, for --admin-auth web-config"),
+		stringFlag("admin-oidc-issuer", "", "external `URL` of the GitLab where people sign in, for --admin-auth oidc; default: --gitlab-url"),
+		stringFlag("admin-oidc-client-id", "", "`ID` of the OpenID application in that GitLab"),
+		secretFlag("admin-oidc-client-secret", "`SECRET` of that application"),
+		stringFlag("admin-session-lifetime", "8h", "how long a sign-in lasts, as `TIME`"),
+		stringFlag("admin-proxy-user-header", "X-Forwarded-User", "`HEADER` in which a proxy names the user, for --admin-auth proxy-header"),
 		stringFlag("admin-proxy-groups-header", "X-Forwarded-Groups", "`HEADER` in which a proxy names the user's groups"),
 		listFlag("admin-trusted-proxies", "address or `NETWORK` of the proxies; default: this machine"),
-		boolFlag("insecure-admin-without-auth", "let everybody who reaches the address read and change everything, from other machines too"),
+		boolFlag("insecure-admin-without-auth", "let everybody who reaches --admin-listen read and change everything, from other machines too"),
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
@@ -29,13 +30,13 @@ const defaultAdminURL = "http://127.0.0.1:9090"
 // adminFlags name the running server that a command calls, and the credentials for it.
 func adminFlags() []cli.Flag {
 	return []cli.Flag{
-		stringFlag("admin-url", defaultAdminURL, "`URL` of the running server's --admin-listen"),
-		secretFlag("admin-token", "access `TOKEN` of GitLab, for --admin-auth oidc"),
-		stringFlag("admin-user", "", "`USER` with a password, for --admin-auth web-config"),
-		secretFlag("admin-password", "the user's `PASSWORD`"),
-		stringFlag("admin-ca", "", "`FILE` with the authority of the server's certificate; default: those of this machine"),
-		stringFlag("admin-client-cert", "", "`FILE` with a client certificate, for --admin-auth web-config"),
-		stringFlag("admin-client-key", "", "`FILE` with its key"),
+		stringFlag("admin-url", defaultAdminURL, "`URL` of the running server: where its --admin-listen can be reached"),
+		secretFlag("admin-token", "GitLab access `TOKEN` that shows who you are, for a server with --admin-auth oidc"),
+		stringFlag("admin-user", "", "`USER` to sign in as, for a server with --admin-auth web-config"),
+		secretFlag("admin-password", "`PASSWORD` of --admin-user"),
+		stringFlag("admin-ca", "", "`FILE` with the authority that has issued the server's TLS certificate; default: those that this machine trusts"),
+		stringFlag("admin-client-cert", "", "`FILE` with a TLS client certificate, for a server with --admin-auth web-config that requires one"),
+		stringFlag("admin-client-key", "", "`FILE` with the key of --admin-client-cert"),
 	}
 }
 
@@ -71,7 +72,7 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 		return err
 	}
 	defer client.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	call, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	var content []byte
 	if body != nil {
@@ -80,7 +81,7 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 			return err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(base, "/")+path, bytes.NewReader(content))
+	req, err := http.NewRequestWithContext(call, method, strings.TrimRight(base, "/")+path, bytes.NewReader(content))
 	if err != nil || req.URL.Host == "" {
 		return &usageError{fmt.Errorf("--admin-url: %q is not a URL: write for instance %s", shown, defaultAdminURL)}
 	}
@@ -101,13 +102,19 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 	if sent, ok := errors.AsType[*url.Error](err); ok {
 		err = sent.Err // without the URL, whose query may have a secret
 	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("stopped before the server answered")
+	case err != nil:
 		return fmt.Errorf("no server answers at %s (start `serve`, or give its --admin-listen as --admin-url): %w", shown, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answered, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
 	if err != nil {
 		return fmt.Errorf("the answer of %s: %w", shown, err)
+	}
+	if resp.StatusCode == http.StatusNotFound && takesWebhooks(call, client, base) {
+		return &refusedError{resp.StatusCode, shown + " is where `serve` takes webhooks (--listen): give the address of its --admin-listen as --admin-url"}
 	}
 	if resp.StatusCode != http.StatusOK {
 		var refused struct{ Error string }
@@ -123,6 +130,21 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 		return fmt.Errorf("%s gives no JSON (%w): is it the --admin-listen of `serve`?", shown, err)
 	}
 	return nil
+}
+
+// takesWebhooks reports whether an address is that of webhooks: deliveries can be posted
+// there.
+func takesWebhooks(ctx context.Context, client *http.Client, base string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(base, "/")+webhook.Path, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusMethodNotAllowed
 }
 
 // parameter is how the API names a parameter of a query or a member of a body.
@@ -182,10 +204,11 @@ func newAdminClient(c *cli.Command) (*http.Client, error) {
 func setCredentials(c *cli.Command, req *http.Request) error {
 	secret := func(name string) (string, error) {
 		all, err := secrets(name, c.String(name))
-		if err != nil {
-			return "", err
+		value, err2 := app.Single(name, all)
+		if err := errors.Join(err, err2); err != nil {
+			return "", app.SettingErrors{{Setting: name, Err: err}}
 		}
-		return app.Single(name, all)
+		return value, nil
 	}
 	token, err := secret("admin-token")
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 // byFlag names who makes a change.
 func byFlag() cli.Flag {
-	return &cli.StringFlag{Name: "by", Usage: "`WHO` does this; default: the user who runs the command"}
+	return &cli.StringFlag{Name: "by", Usage: "`NAME` of who does this; default: the user who runs the command"}
 }
 
 // who returns who makes a change.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/redis"
 	"github.com/pipesteward/pipesteward/store/redistest"
@@ -157,6 +158,29 @@ func TestAdminCommandsExplainThemselves(t *testing.T) {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), append([]string{"pipesteward"}, test.args...), &out, &errs); code != test.code || !strings.Contains(errs.String(), test.says) {
 			t.Errorf("%v: exit status %d, %q, want %d and %q", test.args, code, errs.String(), test.code, test.says)
+		}
+	}
+}
+
+// TestPauseOfNobody: a pause of a project that neither the server nor GitLab knows is in
+// force, with a warning; one of a project that either knows has none.
+func TestPauseOfNobody(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	job := env.stuckJob()
+	env.gitlab.AddProject(gitlabtest.Project{Path: "platform/site"})
+	p := env.run()
+	p.post(env.gitlab.JobHookBody(job.ID))
+	for project, warned := range map[string]bool{
+		"platform/shop": false, "platform/site": false, "platform/*": false, "**": false,
+		"platform/shpo": true, "platform": true, "platform/SITE": true, "mobile/*": true, "1": true,
+	} {
+		code, stdout, stderr := called(t, "pause", "--admin-url", p.admin, "--project", project)
+		if code != 0 || !strings.Contains(stdout, "paused (project:"+project+")") {
+			t.Errorf("%s: exit status %d\n%s%s", project, code, stdout, stderr)
+		}
+		if strings.Contains(stderr, "warning: the pause stops nothing now: no event of a project that \""+project+"\" matches has come") != warned {
+			t.Errorf("%s: %s", project, stderr)
 		}
 	}
 }

@@ -17,10 +17,11 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/metrics"
+	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -29,22 +30,22 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "catch-up",
 		Usage: "find events that no webhook delivered, and handle them",
-		Description: "Reads once all projects that ever sent an event to this store, and those of --projects: failed deliveries are\n" +
-			"replayed, rules evaluate jobs and pipelines that ended and that no event reported, and the actions that this\n" +
-			"queues are carried out. `serve` does the same by itself, each --catch-up-every. Jobs that ended, or began to wait,\n" +
-			"before a project became known or its rule was in force are ignored, unless --since reaches back to them.",
-		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
-			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run", "log-level", "log-format"),
-			&cli.StringFlag{Name: "since", Usage: "also handle what ended, or began to wait, before a project or a rule became known: so long ago, like 24h, or since a `TIME`, like 2026-11-27T08:00:00Z"},
+		Description: "Reads once all projects that ever sent an event to this store, and those of --projects. Failed deliveries are\n" +
+			"replayed, and the rules are evaluated on jobs and pipelines that ended without an event; their actions are carried\n" +
+			"out at once. `serve` does the same by itself, each --catch-up-every. What ended, or began to wait, before its\n" +
+			"project became known or its rule was in force is ignored, unless --since reaches back to it.\n\n" +
+			"Exit status: 0; 1 when it was stopped, or no project could be read; 2 for a wrong command line.",
+		Flags: append(reworded(map[string]string{
+			"projects": listUsage("projects", "`PROJECT`, glob or group to read, besides the projects that sent events to the store"),
+			"dry-run":  "replay and change nothing, and print what was missed",
+		}, flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
+			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run", "log-level", "log-format")),
+			&cli.StringFlag{Name: "since", Usage: "also handle what ended, or began to wait, before its project or rule became known, since `WHEN`: so long ago, like 24h, or a time, like 2026-11-27T08:00:00Z"},
 			&cli.BoolFlag{Name: "json", Usage: "print what was found as JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("catch-up takes no arguments, but got %q: name projects with --projects", redact.URL(c.Args().First()))}
-			}
-			o, err := readSettings(c)
-			log, logErr := newLogger(c, stderr)
-			if err := app.JoinSettings(err, logErr); err != nil {
+			o, log, err := commandSettings(c, stderr, "gitlab-token")
+			if err != nil {
 				return err
 			}
 			o.CatchUpEvery = leastCatchUp // or else evaluated events would not be recorded
@@ -122,7 +123,7 @@ func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, l
 		return err
 	}
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: receiver, Rules: inForce,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: notify.Slack(receiver), Escape: slack.Escape, Rules: inForce,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, SeenTTL: o.SeenTTL(),
 	})
 	return workOff(ctx, runner, db, stderr)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/lint"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
@@ -37,15 +38,15 @@ func checkCommand(stdout io.Writer) *cli.Command {
 		Name:      "check",
 		Usage:     "say what is wrong with rule files, and what to write instead",
 		ArgsUsage: "[FILE...]",
-		Description: "Loads the rules as serve does, all files together, and reports all errors and warnings: a condition\n" +
-			"that can never be true, a rule that another shadows, ... Without a FILE it checks those of --rules.\n" +
-			"The exit status is 1 if there are errors, with --strict also if there are warnings.",
+		Description: "Loads the rules as `serve` does, all files together, and reports all errors and warnings: a condition that can\n" +
+			"never be true, a rule that another one shadows, and others. Without a FILE, it checks those of --rules.\n\n" +
+			"Exit status: 0 without errors; 1 with errors, and with --strict also with warnings; 2 for a wrong command line.",
 		Flags: []cli.Flag{
 			stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
-			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT` to print in: text, json, or gitlab, a Code Quality report that merge requests show"},
+			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT` of the output: text, json, or gitlab: a Code Quality report, which merge requests show"},
 			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as errors"},
-			&cli.StringSliceFlag{Name: "disable", Usage: "do not warn by the check `ID`, which stands in [ ] behind a warning; for one rule, write the comment # pipesteward: disable=ID on it"},
-			&cli.StringFlag{Name: "explain", Usage: "print what the check `ID` warns of, and end"},
+			&cli.StringSliceFlag{Name: "disable", Usage: "leave out the warnings of the check `ID`, which stands in [ ] behind each warning (repeatable); for a single rule, write the comment # pipesteward: disable=ID on it"},
+			&cli.StringFlag{Name: "explain", Usage: "print what the check `ID` warns of, and check nothing"},
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if id := c.String("explain"); id != "" {
@@ -124,9 +125,9 @@ func (f findings) text(w io.Writer) error {
 	}
 	var b strings.Builder
 	for _, e := range f.found {
-		fmt.Fprintln(&b, p.bold(e.Error()))
+		fmt.Fprintln(&b, p.bold(printableLines(e.Error())))
 		if in := lines[e.File]; e.Line <= len(in) {
-			line, caret := pointAt(strings.TrimRight(in[e.Line-1], "\r"), e.Column)
+			line, caret := pointAt(shownLine(in[e.Line-1]), e.Column)
 			mark := p.red
 			if e.Severity == schema.SeverityWarning {
 				mark = p.yellow
@@ -148,6 +149,17 @@ func (f findings) text(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// shownLine returns a line of a file for a terminal: with its tabs, and with a question mark
+// for each other character that would steer it.
+func shownLine(line string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && event.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, strings.TrimRight(line, "\r"))
 }
 
 // pointAt returns a line of a file without its indentation, and the line to print

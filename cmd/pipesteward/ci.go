@@ -22,10 +22,10 @@ import (
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/ownpipeline"
+	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
@@ -37,42 +37,40 @@ func ciCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "ci",
 		Usage: "apply the rules once to the pipeline of the GitLab CI job that this runs in",
-		Description: "Finds its job, and so its pipeline and project, by CI_JOB_TOKEN; no setting is needed for that. The rules\n" +
-			"are evaluated on the pipeline as it is now and on its jobs that have ended, with event.source == \"ci\". What\n" +
-			"they decide is carried out with the access token of PIPESTEWARD_GITLAB_TOKEN; without one it is only shown,\n" +
-			"because GitLab lets no job token retry, play, cancel or erase. The job that this runs in is left alone.\n" +
-			"Nothing is kept for the next run: budgets and circuit breakers count within one run; attempts are counted\n" +
-			"by the pipeline's own runs.\n\n" +
-			"Exit status: 0 nothing was called for, or it is done; 1 an error; 2 a wrong command line; 3 gave up, because\n" +
-			"attempts are used up; 4 something is called for and was not done: a dry run, no token, or due\n" +
-			"later than --wait.",
-		Flags: append(flagsOf("rules", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "slack-token", "slack-api-url", "dry-run"),
-			stringFlag("log-level", "warn", "least `LEVEL` of what is logged: debug, info, warn or error"),
+		Description: "Run it as a job of the pipeline, after the jobs that it is to look at. It finds the pipeline by CI_JOB_TOKEN, without\n" +
+			"any setting, and evaluates the rules on the pipeline as it is now and on its jobs that have ended, with\n" +
+			"event.source == \"ci\". It never acts on the job that it runs in.\n\n" +
+			"Actions need an access token in PIPESTEWARD_GITLAB_TOKEN: without one they are only shown, because GitLab lets no\n" +
+			"job token retry, play, cancel or erase. Nothing is stored for the next run: budgets and circuit breakers count\n" +
+			"within one run, and attempts by the runs of the job in the pipeline.\n\n" +
+			"Exit status: 0 when no action was needed, or all are done; 1 for an error; 2 for a wrong command line; 3 when a rule\n" +
+			"gave up, because all attempts are used; 4 when an action was needed and not taken: in a dry run, without a token,\n" +
+			"or because it is due later than --wait allows.",
+		Flags: append(reworded(map[string]string{"dry-run": "change nothing in GitLab: show which actions the rules would take, and notify people of them"},
+			flagsOf("rules", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "slack-token", "slack-api-url", "dry-run")),
+			stringFlag("log-level", "warn", "least severe `LEVEL` that is logged: debug, info, warn or error"),
 			stringFlag("log-format", formatText, "`FORMAT` of the log: text, json, or auto: text on a terminal, else json"),
-			stringFlag("gitlab-url", "", "`URL` of GitLab (default: that of the job, in CI_API_V4_URL or CI_SERVER_URL)"),
+			stringFlag("gitlab-url", "", "base `URL` of GitLab; default: that of the job, in CI_API_V4_URL or CI_SERVER_URL"),
 			&cli.StringFlag{Name: "job-token", Usage: "`TOKEN` of the job", Sources: cli.EnvVars("CI_JOB_TOKEN"), HideDefault: true},
-			&cli.StringFlag{Name: "wait", Value: "2m", Usage: "how much `TIME` decisions may take that are not due yet, such as a retry with a delay; 1h at most", Sources: cli.EnvVars(env("wait"))},
+			&cli.StringFlag{Name: "wait", Value: "2m", Usage: "how long to wait for actions that are not due yet, such as a retry with a delay, as `TIME`; 1h at most", Sources: cli.EnvVars(env("wait"))},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("ci takes no arguments, but got %q: name rules with --rules", redact.URL(c.Args().First()))}
-			}
 			wait, err := model.ParseDuration(cmp.Or(c.String("wait"), "0s"))
 			if err != nil || time.Duration(wait) > maxCIWait {
 				return &usageError{fmt.Errorf("--wait: %q is not a time up to %s, like 2m", c.String("wait"), model.Duration(maxCIWait))}
 			}
 			o, err := readSettings(c)
-			if err != nil {
-				return err
-			}
+			var wrong app.SettingErrors
 			if o.JobToken = strings.TrimSpace(c.String("job-token")); o.JobToken == "" {
-				return errors.New("CI_JOB_TOKEN is not set: `pipesteward ci` runs inside a job of GitLab CI, which has that variable. Elsewhere, `pipesteward explain` says what rules make of an event")
+				wrong = wrong.With("job-token", errors.New("CI_JOB_TOKEN is not set: `pipesteward ci` runs inside a job of GitLab CI,\n"+
+					"which has that variable. Elsewhere, `pipesteward explain` says what rules\nmake of an event"))
 			}
 			if o.GitLabURL = cmp.Or(o.GitLabURL, jobURL()); o.GitLabURL == "" {
-				return errors.New("neither CI_API_V4_URL nor CI_SERVER_URL is set: give GitLab's base URL with --gitlab-url")
+				wrong = wrong.With("gitlab-url", errors.New("neither CI_API_V4_URL nor CI_SERVER_URL is set: give GitLab's base URL"))
 			}
-			log, err := newLogger(c, stderr)
-			if err != nil {
+			wrong = wrong.With("job-token", app.CheckSecrets([]string{o.JobToken}))
+			log, logErr := newLogger(c, stderr)
+			if err := app.JoinSettings(wrong.Err(), err, o.CheckGiven(), logErr); err != nil {
 				return err
 			}
 			return runCI(ctx, o, time.Duration(wait), log.Handler(), stdout)
@@ -127,11 +125,14 @@ func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.
 		config := actions.Config{
 			Queue: db, Journal: db, Guard: db, GitLab: gl, Rules: func() *rules.Rules { return loaded },
 			Now: time.Now, Log: log, Metrics: metrics.New(prometheus.NewRegistry()), Workers: o.Workers(), NativeRetry: o.NativeRetryWait, Own: own,
+			Escape: slack.Escape,
 		}
 		if o.SlackToken != "" {
-			if config.Receiver, err = app.NewReceiver(o, db, log); err != nil {
+			receiver, err := app.NewReceiver(o, db, log)
+			if err != nil {
 				return err
 			}
+			config.Receivers = notify.Slack(receiver)
 		}
 		run := ownpipeline.Run{
 			Store: db, Runner: actions.New(config), GitLab: gl, Now: time.Now, Grace: app.WorkGrace, AtMost: wait,

@@ -149,7 +149,7 @@ func TestCIWithTheJobsVariablesOnly(t *testing.T) {
 	var out bytes.Buffer
 	code := run(t.Context(), []string{"pipesteward", "ci"}, &out, &out)
 	env.wantCI(code, 4, out.String(), []string{
-		"Pipesteward: 1 in dry run\n",
+		"Pipesteward: 1 not done (dry run)\n",
 		"pipeline 101 of platform/shop on main is running: " + env.pipeline.WebURL,
 		`this is job 1003 "pipesteward", which is left alone`,
 		"2 rules for the pipeline as it is and its 2 jobs that have ended\n",
@@ -218,11 +218,11 @@ func TestCI(t *testing.T) {
 		},
 		{
 			name: "a dry run of the command", rules: ciRules, reason: "runner_system_failure", args: []string{"--dry-run"}, code: 4,
-			says: []string{"1 in dry run", "would retry rspec"},
+			says: []string{"1 not done (dry run)", "would retry rspec"},
 		},
 		{
 			name: "a dry run of the rule", rules: strings.Replace(ciRules, "    on: job\n", "    on: job\n    dry_run: true\n", 1), reason: "runner_system_failure", code: 4,
-			says: []string{"1 in dry run"},
+			says: []string{"1 not done (dry run)"},
 		},
 		{
 			name: "an outdated pipeline", rules: ciRules, reason: "runner_system_failure",
@@ -312,7 +312,7 @@ func TestCI(t *testing.T) {
 		},
 		{name: "no rule file", rules: ciRules, args: []string{"--rules", "none.yaml"}, code: 1, says: []string{"none.yaml"}},
 		{name: "a wait that is none", rules: ciRules, args: []string{"--wait", "2h"}, code: 2, says: []string{`--wait: "2h" is not a time up to 1h, like 2m`}},
-		{name: "an argument", rules: ciRules, args: []string{"rules.yaml"}, code: 2, says: []string{"name rules with --rules"}},
+		{name: "an argument", rules: ciRules, args: []string{"rules.yaml"}, code: 2, says: []string{"name rule files with --rules"}},
 		{name: "outside CI", rules: ciRules, args: []string{"--job-token", ""}, code: 1, says: []string{"CI_JOB_TOKEN is not set: `pipesteward ci` runs inside a job of GitLab CI"}},
 		{name: "no GitLab", rules: ciRules, args: []string{"--gitlab-url", ""}, code: 1, says: []string{"neither CI_API_V4_URL nor CI_SERVER_URL is set"}},
 	} {
@@ -412,8 +412,8 @@ func TestCIComponent(t *testing.T) {
 		requests    []string
 	}{
 		{name: "neither", says: "1 done", requests: []string{"/projects/1/jobs/1001/retry"}},
-		{name: "a variable", variables: []string{"PIPESTEWARD_DRY_RUN=true"}, code: 4, says: "1 in dry run"},
-		{name: "the input, whatever the variable", input: "true", variables: []string{"PIPESTEWARD_DRY_RUN=false"}, code: 4, says: "1 in dry run"},
+		{name: "a variable", variables: []string{"PIPESTEWARD_DRY_RUN=true"}, code: 4, says: "1 not done (dry run)"},
+		{name: "the input, whatever the variable", input: "true", variables: []string{"PIPESTEWARD_DRY_RUN=false"}, code: 4, says: "1 not done (dry run)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			script := componentScript(t, c.input)

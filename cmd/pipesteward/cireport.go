@@ -57,18 +57,18 @@ func (r ciReport) print(w io.Writer, began, now time.Time) error {
 // where says what the rules were applied to.
 func (r ciReport) where(b *strings.Builder) {
 	job := r.place.Job
-	fmt.Fprintf(b, "pipeline %d of %s on %s is %s: %s\n", job.Pipeline.ID, r.place.Project.Path, job.Pipeline.Ref, r.events.Status, job.Pipeline.URL)
+	fmt.Fprintln(b, printable(fmt.Sprintf("pipeline %d of %s on %s is %s: %s", job.Pipeline.ID, r.place.Project.Path, job.Pipeline.Ref, r.events.Status, job.Pipeline.URL)))
 	fmt.Fprintf(b, "this is job %d %q, which is left alone\n", job.ID, job.Name)
 	fmt.Fprintf(b, "%s for the pipeline as it is and its %s\n", english.Plural(r.rules, "rule", ""), english.Plural(r.events.Ended, "job that has ended", "jobs that have ended"))
 	switch {
 	case r.place.AgentsErr != nil:
-		fmt.Fprintf(b, "Kubernetes agents that this job may use: not known (%v)\n", r.place.AgentsErr)
+		fmt.Fprintf(b, "Kubernetes agents that this job may use: not known (%s)\n", printable(r.place.AgentsErr.Error()))
 	case len(r.place.Agents) == 0:
 		fmt.Fprintln(b, "Kubernetes agents that this job may use: none")
 	default:
 		var agents []string
 		for _, a := range r.place.Agents {
-			agents = append(agents, fmt.Sprintf("%d (of project %s)", a.ID, projectName(a.ConfigProject)))
+			agents = append(agents, fmt.Sprintf("%d (of project %s)", a.ID, printable(projectName(a.ConfigProject))))
 		}
 		fmt.Fprintf(b, "Kubernetes agents that this job may use: %s\n", strings.Join(agents, ", "))
 	}
@@ -97,7 +97,7 @@ func (r ciReport) entry(b *strings.Builder, e ownpipeline.Entry, now time.Time) 
 		e.Result, e.Reason = "Left", strings.Join(slices.DeleteFunc([]string{e.Reason, dueIn(e, now)}, func(why string) bool { return why == "" }), "; ")
 	}
 	text, err := words.Outcome(e.Outcome, words.Plain)
-	fmt.Fprintf(b, "%s %s  %s\n", mark, text, r.dim("(rule "+e.Rule+")"))
+	fmt.Fprintf(b, "%s %s  %s\n", mark, printable(text), r.dim(printable("(rule "+e.Rule+")")))
 	return err
 }
 
@@ -112,7 +112,7 @@ func dueIn(e ownpipeline.Entry, now time.Time) string {
 // ciWords are the results as the sum names them, in its order.
 var ciWords = []struct{ result, word string }{
 	{event.ResultDone, "done"},
-	{event.ResultDryRun, "in dry run"},
+	{event.ResultDryRun, "not done (dry run)"},
 	{event.ResultSkipped, "skipped"},
 	{event.ResultDeferred, "left"},
 	{event.ResultGaveUp, "gave up"},
@@ -155,6 +155,9 @@ func (r ciReport) advice() []string {
 	if late > 0 {
 		lines = append(lines, english.Plural(late, "action is", "actions are")+" left, due later than --wait allows: raise it, or run this job again then.")
 	}
+	if slices.ContainsFunc(r.result.Entries, func(e ownpipeline.Entry) bool { return e.Result == event.ResultDryRun }) && r.access {
+		lines = append(lines, "This was a dry run, by --dry-run or by dry_run in the rule files: nothing of it was changed in GitLab.")
+	}
 	if !r.access {
 		lines = append(lines, "Nothing was changed: GitLab lets no job token retry, play, cancel or erase. Give an access token with the scope api as the masked variable PIPESTEWARD_GITLAB_TOKEN; a protected variable reaches the jobs of protected refs only.")
 	}
@@ -165,7 +168,7 @@ func (r ciReport) advice() []string {
 		lines = append(lines, english.Plural(n, "notification", "")+" could not be sent in time.")
 	}
 	if r.result.Trouble != "" {
-		lines = append(lines, "GitLab can't be used: "+r.result.Trouble)
+		lines = append(lines, "GitLab can't be used: "+printable(r.result.Trouble))
 	}
 	if r.result.Errors > 0 {
 		lines = append(lines, "The errors logged above say what failed.")
@@ -180,7 +183,7 @@ func printWaiting(w io.Writer, left []ownpipeline.Entry, atMost time.Duration) {
 		if due := dueIn(e, now); due != "" && e.Due.Sub(now) <= atMost {
 			e.Result, e.Reason = event.ResultDeferred, due
 			if text, err := words.Outcome(e.Outcome, words.Plain); err == nil {
-				fmt.Fprintln(w, text)
+				fmt.Fprintln(w, printable(text))
 			}
 		}
 	}

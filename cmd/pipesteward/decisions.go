@@ -17,7 +17,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // defaultDecisions is how many decisions are listed without --limit.
@@ -42,18 +41,15 @@ func decisionsCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "decisions",
 		Usage: "list what a running server has decided, and what came of it",
-		Description: "Newest first. With --follow, oldest first, and then each decision that is made or whose outcome changes, until it is\n" +
-			"interrupted. On a narrow terminal, each decision is a paragraph instead of a row.",
+		Description: "Lists decisions, the newest first. With --follow, it prints the last ones, the oldest first, and then each decision\n" +
+			"that is made or whose outcome changes. On a narrow terminal, each decision is a paragraph instead of a row.",
 		Flags: slices.Concat(adminFlags(), filterFlags(decisionFilters), []cli.Flag{
-			&cli.IntFlag{Name: "limit", Value: defaultDecisions, Usage: "at most so many; with --follow, how many of those that there are"},
-			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "stay, and print what comes"},
-			&cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "with --follow, how often to ask the server"},
+			&cli.IntFlag{Name: "limit", Value: defaultDecisions, Usage: "list at most `N`; with --follow, begin with the last N"},
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on printing those that come, until Ctrl-C"},
+			&cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "with --follow, how often the server is queried, as `TIME`"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON: a list, or with --follow one object on each line"},
 		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("decisions takes no arguments, but got %q: use --project, --job or another filter", redact.URL(c.Args().First()))}
-			}
 			query, err := queryOf(c, decisionFilters)
 			if err != nil {
 				return err
@@ -105,7 +101,7 @@ func (p decisionPrinter) list(items []json.RawMessage) error {
 	l := listing{head: []any{"time", "project", "ref", "pipeline/job", "rule", "action", "outcome", "reason"}}
 	for _, o := range all {
 		l.rows = append(l.rows, row{
-			cells:     []any{timeOf(o), o.Project.Path, printable(cmp.Or(o.Job.Ref, o.Pipeline.Ref)), jobOf(o), o.Rule, o.Action.Verb, p.outcome(o), p.reason(o)},
+			cells:     []any{timeOf(o), printable(o.Project.Path), printable(cmp.Or(o.Job.Ref, o.Pipeline.Ref)), jobOf(o), printable(o.Rule), o.Action.Verb, p.outcome(o), p.reason(o)},
 			paragraph: p.paragraph(o),
 		})
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 const (
@@ -39,20 +38,17 @@ func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "deliveries",
 		Usage: "list which webhook deliveries a running server got, and what became of them",
-		Description: "Of all replicas, newest first: some 80,000 of GitLab are kept, and apart from them some of senders without a right\n" +
-			"token; for 30 days at most.\n" +
-			"With --follow, oldest first, and then each delivery that comes, until it is interrupted: then press Test at the\n" +
-			"webhook in GitLab. On a narrow terminal, each delivery is a paragraph instead of a row.",
+		Description: "Lists the deliveries to all replicas, the newest first. About 80,000 of GitLab are kept, and, apart from them,\n" +
+			"some of senders without a valid token; all for 30 days at most.\n\n" +
+			"With --follow, it prints the last ones, the oldest first, and then each delivery that comes: to try a webhook, press\n" +
+			"Test at it in GitLab. On a narrow terminal, each delivery is a paragraph instead of a row.",
 		Flags: slices.Concat(adminFlags(), filterFlags(deliveryFilters), []cli.Flag{
-			&cli.IntFlag{Name: "limit", Value: defaultDeliveries, Usage: "at most so many; with --follow, how many of those that there are"},
-			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "stay, and print what comes"},
-			&cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "with --follow, how often to ask the server"},
+			&cli.IntFlag{Name: "limit", Value: defaultDeliveries, Usage: "list at most `N`; with --follow, begin with the last N"},
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on printing those that come, until Ctrl-C"},
+			&cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "with --follow, how often the server is queried, as `TIME`"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON: a list, or with --follow one object on each line"},
 		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("deliveries takes no arguments, but got %q: use --project, --job or another filter", redact.URL(c.Args().First()))}
-			}
 			query, err := queryOf(c, deliveryFilters)
 			if err != nil {
 				return err

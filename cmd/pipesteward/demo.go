@@ -15,9 +15,9 @@ import (
 func demoCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "demo",
-		Usage: "show the whole thing on this machine, with a simulated GitLab and Slack",
+		Usage: "show the whole program on this machine, with a simulated GitLab and Slack",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "keep", Usage: "stay running after the story, to look around and to fail jobs; Ctrl-C ends it"},
+			&cli.BoolFlag{Name: "keep", Usage: "go on running afterwards, to look around and to fail jobs; Ctrl-C ends it"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			o := demo.Options{Out: stdout, Colour: newPrinter(stdout).colour, Program: invocation(), Version: version(), Beat: demo.Beat, Keep: c.Bool("keep")}

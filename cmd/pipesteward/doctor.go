@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize/english"
@@ -24,21 +25,24 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "check token, rights, webhooks, store, clock and Slack, and say what to mend",
-		Description: "Takes the settings of `serve`, and changes nothing in GitLab or Slack. It checks the projects that --projects and\n" +
-			"schedule rules name and those that sent events; where there are none of these, all in which the token's user is\n" +
-			"a member. What `serve` has in force is read from --admin-url. Exit status: 0 without problems, 1 with problems\n" +
-			"(--strict: or warnings), 2 for a wrong command line.",
-		Flags: append(append(flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "projects",
-			"webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "ensure-hooks", "slack-token", "slack-api-url", "dry-run"), adminFlags()...),
-			&cli.StringSliceFlag{Name: "project", Usage: "check only this `PROJECT`, glob or group (repeatable)"},
+		Description: "Give it the settings of `serve`. It changes nothing in GitLab or Slack. It checks the projects that --projects and\n" +
+			"schedule rules name, and those that sent events; if there are none of these, all of which the token's user is a\n" +
+			"member. The state of a running `serve` is read from --admin-url.\n\n" +
+			"Exit status: 0 without problems; 1 with problems, with --strict also with warnings, or if a check could not be\n" +
+			"made, because it was stopped or got no answer; 2 for a wrong command line.",
+		Flags: append(append(reworded(map[string]string{
+			"projects":                 listUsage("projects", "`PROJECT`, glob or group that `serve` gets as --projects"),
+			"ensure-hooks":             "check for a `serve` with --ensure-hooks",
+			"insecure-no-webhook-auth": "check for a `serve` with --insecure-no-webhook-auth",
+			"dry-run":                  "check for a `serve` with --dry-run",
+		}, flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "projects",
+			"webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "ensure-hooks", "slack-token", "slack-api-url", "dry-run")), adminFlags()...),
+			&cli.StringSliceFlag{Name: "project", Usage: "check only this `PROJECT`, glob or group, instead of all that `serve` has (repeatable)"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only what is not in order"},
-			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as problems"},
-			&cli.BoolFlag{Name: "json", Usage: "print all findings as JSON, with all projects"},
+			&cli.BoolFlag{Name: "strict", Usage: "exit with 1 also if there are warnings"},
+			&cli.BoolFlag{Name: "json", Usage: "print all findings as JSON, each with all its projects"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("doctor takes no arguments, but got %q: name projects with --project", redact.URL(c.Args().First()))}
-			}
 			only := c.StringSlice("project")
 			for _, entry := range only {
 				if err := rules.CheckProjects(entry); err != nil {
@@ -60,15 +64,22 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 				return err
 			}
 			if c.Bool("json") {
-				err = printJSON(stdout, checkupReport{doctor.Count(found, doctor.Problem), doctor.Count(found, doctor.Warning), found})
+				err = printJSON(stdout, checkupReport{doctor.Count(found, doctor.Problem), doctor.Count(found, doctor.Warning), doctor.Count(found, doctor.Unknown), found})
 			} else {
 				err = printCheckup(stdout, found, c.Bool("quiet"))
 			}
 			failed := doctor.Count(found, doctor.Problem) > 0 || c.Bool("strict") && doctor.Count(found, doctor.Warning) > 0
-			if err == nil && failed {
-				err = errReported
+			switch {
+			case err != nil:
+				return err
+			case ctx.Err() != nil:
+				return fmt.Errorf("stopped, and not all was checked: %s", strings.Join(unmade(found), ", "))
+			case len(unmade(found)) > 0:
+				return fmt.Errorf("not all could be checked now: %s: run doctor again", strings.Join(unmade(found), ", "))
+			case failed:
+				return errReported
 			}
-			return err
+			return nil
 		},
 	}
 }
@@ -77,7 +88,20 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 type checkupReport struct {
 	Problems int              `json:"problems"`
 	Warnings int              `json:"warnings"`
+	Unknown  int              `json:"unknown"` // not checked
 	Findings []doctor.Finding `json:"findings"`
+}
+
+// unmade returns the ids of the checks that were not made, or not to their end, and can be
+// made another time.
+func unmade(found []doctor.Finding) []string {
+	var ids []string
+	for _, f := range found {
+		if f.Severity == doctor.Unknown && f.Passing {
+			ids = append(ids, f.Check)
+		}
+	}
+	return slices.Compact(ids)
 }
 
 // runningServer is the server whose admin API the flags of a command name.
@@ -132,12 +156,13 @@ func printCheckup(w io.Writer, found []doctor.Finding, quiet bool) error {
 		if quiet && (f.Severity == doctor.OK || f.Severity == doctor.Note) {
 			continue
 		}
-		name, alike := f.Check, 1
+		name, alike := f.Check, []string{f.Check}
 		for i+1 < len(found) && isAlike(f, found[i+1]) {
-			alike, i = alike+1, i+1
+			i++
+			alike = append(alike, found[i].Check)
 		}
-		if alike > 1 {
-			name = fmt.Sprintf("%d checks", alike)
+		if len(alike) > 1 {
+			name = fmt.Sprintf("%d checks", len(alike))
 		}
 		if f.Subject != subject {
 			if subject != "" {
@@ -147,12 +172,15 @@ func printCheckup(w io.Writer, found []doctor.Finding, quiet bool) error {
 			fmt.Fprintln(&b, p.bold(subject))
 		}
 		const margin = 2 + 2 + idWidth + 1
-		fmt.Fprintf(&b, "  %s %-*s %s\n", marks(p)[f.Severity], idWidth, name, wrap.Text(f.Seen, width, margin, margin))
+		fmt.Fprintf(&b, "  %s %-*s %s\n", marks(p)[f.Severity], idWidth, name, wrap.Text(printable(f.Seen), width, margin, margin))
+		if len(alike) > 1 {
+			fmt.Fprintf(&b, "%*s%s\n", margin, "", p.dim(wrap.Text(strings.Join(alike, ", "), width, margin, margin)))
+		}
 		if len(f.Projects) > 0 {
-			fmt.Fprintf(&b, "%*s%s\n", margin, "", wrap.Text(named(f.Projects), width, margin, margin))
+			fmt.Fprintf(&b, "%*s%s\n", margin, "", wrap.Text(printable(named(f.Projects)), width, margin, margin))
 		}
 		if f.Advice != "" {
-			fmt.Fprintf(&b, "%*s%s\n", margin, "", wrap.Text("→ "+f.Advice, width, margin, margin+2))
+			fmt.Fprintf(&b, "%*s%s\n", margin, "", wrap.Text(printable("→ "+f.Advice), width, margin, margin+2))
 		}
 	}
 	if b.Len() > 0 {

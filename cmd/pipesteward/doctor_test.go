@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -16,14 +18,22 @@ import (
 	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
 // doctorOf runs the command with the settings of the environment.
 func doctorOf(env *environment, more ...string) (code int, stdout, stderr string) {
 	env.Helper()
+	return doctorWith(env.Context(), env, more...)
+}
+
+func doctorWith(ctx context.Context, env *environment, more ...string) (code int, stdout, stderr string) {
+	env.Helper()
 	var out, errs bytes.Buffer
-	code = run(env.Context(), append([]string{
+	code = run(ctx, append([]string{
 		"pipesteward", "doctor", "--rules", filepath.Join(env.dir, "rules.yaml"), "--store", "bolt:" + filepath.Join(env.dir, "pipesteward.db"),
 		"--gitlab-url", env.gitlab.URL(), "--gitlab-token", gitlabtest.DefaultToken, "--gitlab-rate", "100000/1m", "--slack-api-url", env.slack.URL(),
 		"--slack-token", testSlack, "--webhook-token", testSecret,
@@ -308,4 +318,117 @@ func TestServeChecksItself(t *testing.T) {
 	p.eventually("the token's scopes are warned of", func() bool { return strings.Contains(p.logged(), "lacks the scope api") })
 	p.eventually("the archived channel is warned of", func() bool { return strings.Contains(p.logged(), "is archived") })
 	p.eventually("the weak secret is warned of", func() bool { return strings.Contains(p.logged(), "can be guessed") })
+}
+
+// TestDoctorStopped: a run that was stopped, or that got no answers, says what it has not
+// checked, and does not end with 0.
+func TestDoctorStopped(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		before  func(env *environment, stop context.CancelFunc)
+		says    []string // on standard error
+		unknown int      // at least
+	}{
+		{
+			name:   "stopped before it began",
+			before: func(_ *environment, stop context.CancelFunc) { stop() },
+			says:   []string{"stopped, and not all was checked: rules-load, store-open", "gitlab-reachable", "server-work"}, unknown: len(doctor.Checks),
+		},
+		{
+			name: "stopped while GitLab answers a request",
+			before: func(env *environment, stop context.CancelFunc) {
+				hanging := make(chan struct{})
+				env.Cleanup(func() { close(hanging) })
+				env.gitlab.Fail(gitlabtest.Fault{Path: "/metadata", Times: -1, Until: hanging})
+				go func() {
+					for env.gitlab.Count(http.MethodGet, "/metadata") == 0 && env.Context().Err() == nil {
+						runtime.Gosched()
+					}
+					stop()
+				}()
+			},
+			says: []string{"stopped, and not all was checked: gitlab-version", "token-scopes", "webhook-state"}, unknown: 10,
+		},
+		{
+			name: "no answer to one of the requests",
+			before: func(env *environment, _ context.CancelFunc) {
+				env.gitlab.Fail(gitlabtest.Fault{Path: "/metadata", Times: -1, Cut: true})
+			},
+			says: []string{"not all could be checked now: gitlab-version: run doctor again"}, unknown: 1,
+		},
+		{
+			name: "no answers but to the first request",
+			before: func(env *environment, _ context.CancelFunc) {
+				env.gitlab.Fail(gitlabtest.Fault{Skip: 1, Times: -1, Status: http.StatusServiceUnavailable})
+			},
+			says: []string{"not all could be checked now: gitlab-version", "project-role", "webhook-state"}, unknown: 5,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for _, more := range [][]string{nil, {"--json"}} {
+				env := newEnvironment(t)
+				env.slack.AddChannel(slacktest.Channel{Name: "ci"})
+				project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+				env.gitlab.AddHook(gitlabtest.Hook{ProjectID: project.ID, URL: "https://bot.example.com/webhooks/gitlab", Token: testSecret, JobEvents: true, PipelineEvents: true})
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				c.before(env, stop)
+				code, out, errs := doctorWith(ctx, env, append(more, "--project", "platform/shop")...)
+				if code != 1 {
+					t.Errorf("%v: exit status %d, want 1\n%s%s", more, code, out, errs)
+				}
+				for _, part := range c.says {
+					if !strings.Contains(errs, part) {
+						t.Errorf("%v: standard error lacks %q:\n%s", more, part, errs)
+					}
+				}
+				if more == nil {
+					says(t, out, "not checked", "gitlab-version")
+					continue
+				}
+				var report struct {
+					Problems, Unknown int
+					Findings          []doctor.Finding
+				}
+				if err := json.Unmarshal([]byte(out), &report); err != nil || report.Problems > 0 || report.Unknown < c.unknown || report.Unknown != doctor.Count(report.Findings, doctor.Unknown) {
+					t.Errorf("%v, %d problems, %d checks were not made, want %d at least\n%s", err, report.Problems, report.Unknown, c.unknown, out)
+				}
+			}
+		})
+	}
+}
+
+// TestDoctorSteersNoTerminal: what an older server and GitLab say reaches no terminal with
+// its control characters.
+func TestDoctorSteersNoTerminal(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	env.gitlab.Fail(gitlabtest.Fault{Path: "/metadata", Times: -1, Status: http.StatusForbidden, Message: "no\x1b[31m\u009b\nall is in order"})
+	const odd = "ann\x1b[31m\u202e\nall is in order"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var answer any
+		switch r.URL.Path {
+		case "/api/v1/status":
+			answer = admin.Status{Version: odd, Paused: []event.Pause{{Project: odd, By: odd, Reason: odd}}}
+		case "/api/v1/rules":
+			answer = admin.RulesState{}
+		default:
+			w.WriteHeader(http.StatusServiceUnavailable)
+			answer = handlers.Response{Error: odd}
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	}))
+	t.Cleanup(server.Close)
+	for _, more := range [][]string{nil, {"--quiet"}, {"--json"}} {
+		_, out, errs := doctorOf(env, append(more, "--admin-url", server.URL)...)
+		if text := out + errs; !strings.Contains(text, "ann") || strings.ContainsAny(text, "\x1b\u009b\u202e") || strings.Contains(text, "\nall is in order\n") {
+			t.Errorf("%v: %q", more, text)
+		}
+		if more == nil && !strings.Contains(inOneLine(out), "by ann?[31m? all is in order") {
+			t.Errorf("the pause is not named:\n%s", out)
+		}
+	}
 }

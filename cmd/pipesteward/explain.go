@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,6 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
@@ -30,29 +28,30 @@ func explainCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "explain",
 		Usage: "say for each rule why it does or doesn't match an event",
-		Description: "Runs the rules on one event, and changes nothing. The event is that of a job or a pipeline as\n" +
-			"GitLab has it now (--job), or the body of a webhook (--event): copy it from GitLab's list of recent\n" +
-			"deliveries, or from a log. What the rules ask of GitLab (log(), jobs(), ...) is requested of GitLab\n" +
-			"when --gitlab-token is given.",
+		Description: "Evaluates the rules on one event, and changes nothing. The event is that of a job or a pipeline as GitLab has it\n" +
+			"now (--job), or the body of a webhook (--event): copy it from the list of recent deliveries at the webhook in\n" +
+			"GitLab. What conditions request of GitLab (log(), jobs(), ...) is read with --gitlab-token; without it, such\n" +
+			"conditions can't be evaluated.",
 		Flags: append(flagsOf("rules", "gitlab-url", "gitlab-alias"),
 			&cli.StringFlag{Name: "event", Usage: "`FILE` with the body of a job or pipeline hook; - reads it from standard input"},
 			&cli.StringFlag{Name: "job", Usage: "`URL` of a job's or a pipeline's page in GitLab, in place of --event"},
 			&cli.StringFlag{Name: "log", Usage: "`FILE` with the job's log for log() and log_excerpt(), in place of GitLab's"},
-			secretFlag("gitlab-token", "GitLab access `TOKEN` with scope read_api"),
+			secretFlag("gitlab-token", "GitLab access `TOKEN` with the scope read_api"),
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("explain takes no arguments, but got %q: name the event with --event or --job", redact.URL(c.Args().First()))}
-			}
 			if c.IsSet("event") == c.IsSet("job") {
 				return &usageError{errors.New("explain needs one of --event, the body of a webhook, and --job, the address of a job or a pipeline in GitLab")}
 			}
-			loaded, err := app.LoadRules(c.String("rules"), rulefile.Options{})
+			o, err := readSettings(c)
+			if err := app.JoinSettings(err, o.CheckGiven()); err != nil {
+				return err
+			}
+			loaded, err := app.LoadRules(o.Rules, rulefile.Options{})
 			if err != nil {
 				return err
 			}
-			gl, err := explainedGitLab(c)
+			gl, err := explainedGitLab(o)
 			if err != nil {
 				return err
 			}
@@ -81,14 +80,11 @@ func explainCommand(stdout io.Writer) *cli.Command {
 }
 
 // explainedGitLab returns the client of GitLab; nil without a token.
-func explainedGitLab(c *cli.Command) (*gitlab.Client, error) {
-	tokens, err := secrets("gitlab-token", c.String("gitlab-token"))
-	if err != nil || len(tokens) == 0 {
-		return nil, err
+func explainedGitLab(o app.Options) (*gitlab.Client, error) {
+	if o.GitLabToken == "" {
+		return nil, nil
 	}
-	gl, err := gitlab.New(gitlab.Config{
-		BaseURL: c.String("gitlab-url"), Aliases: listOf(c, "gitlab-alias"), Token: tokens[0], Version: version(), Now: time.Now,
-	})
+	gl, err := gitlab.New(gitlab.Config{BaseURL: o.GitLabURL, Aliases: o.GitLabAliases, Token: o.GitLabToken, Version: o.Version, Now: time.Now})
 	if err != nil {
 		return nil, fmt.Errorf("--gitlab-url, --gitlab-alias: %w", err)
 	}
@@ -194,7 +190,7 @@ type explanation struct {
 
 func (x explanation) print(w io.Writer, e event.Event, verdicts []rules.Verdict) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", describe(e))
+	fmt.Fprintf(&b, "%s\n", printable(describe(e)))
 	if x.note != "" {
 		fmt.Fprintf(&b, "%s\n", x.dim(x.note))
 	}
@@ -228,9 +224,9 @@ func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
 	case rules.VerdictMatched:
 		mark, what = x.green("✓"), "matches"
 	case rules.VerdictFailed:
-		mark, what = x.red("!"), "can't be evaluated, so it does not fire: "+v.Reason
+		mark, what = x.red("!"), "can't be evaluated, so it does not fire: "+printable(v.Reason)
 	case rules.VerdictNotReached:
-		mark, what = x.dim("·"), "is not evaluated: "+v.Reason
+		mark, what = x.dim("·"), "is not evaluated: "+printable(v.Reason)
 	}
 	fmt.Fprintf(b, "%s %s %s  %s\n", mark, x.bold(v.Rule), what, x.dim(fmt.Sprintf("%s:%d", v.File, v.Line)))
 	if v.Explanation.If.Text != "" {
@@ -243,10 +239,10 @@ func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
 		b.WriteString("  → no job to act on\n")
 	}
 	for _, d := range v.Decisions {
-		fmt.Fprintf(b, "  → %s\n", wanted(d))
+		fmt.Fprintf(b, "  → %s\n", printable(wanted(d)))
 	}
 	for _, n := range v.Notify {
-		fmt.Fprintf(b, "  → notifies %s when %s\n", n.Channel, strings.Join(n.When, ", "))
+		fmt.Fprintf(b, "  → notifies %s when %s\n", printable(n.Channel), strings.Join(n.When, ", "))
 	}
 	if v.Stops {
 		b.WriteString("  → stops: the rules after it are not evaluated\n")
@@ -273,11 +269,11 @@ func (x explanation) part(b *strings.Builder, p event.Part, indent string, point
 	}
 	fmt.Fprintf(b, "%s%s %s", indent, mark, text)
 	if p.Error != "" {
-		fmt.Fprintf(b, "  %s", x.red(p.Error))
+		fmt.Fprintf(b, "  %s", x.red(printable(p.Error)))
 	}
 	b.WriteString("\n")
 	for _, seen := range p.Seen {
-		fmt.Fprintf(b, "%s    %s is %s\n", indent, x.dim(seen.Text), seen.Value)
+		fmt.Fprintf(b, "%s    %s is %s\n", indent, x.dim(seen.Text), printable(seen.Value))
 	}
 	if p.Result == event.PartNotReached {
 		return
@@ -312,11 +308,4 @@ func wanted(d event.Decision) string {
 		s += " (dry run)"
 	}
 	return s
-}
-
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

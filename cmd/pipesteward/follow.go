@@ -73,7 +73,7 @@ func pollServer(ctx context.Context, interval time.Duration, poll func(context.C
 			return err
 		case !gone:
 			gone = true
-			fmt.Fprintf(stderr, "the server does not answer now, and is asked again until it does: %v\n", err)
+			fmt.Fprintf(stderr, "the server does not answer now, and is asked again until it does: %s\n", printable(err.Error()))
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/progress"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
@@ -34,12 +35,6 @@ func hooksCommand(stdout, stderr io.Writer) *cli.Command {
 			hooksListCommand(stdout, stderr),
 			hooksEnsureCommand(stdout, stderr),
 		},
-		Action: func(_ context.Context, c *cli.Command) error {
-			if word := c.Args().First(); word != "" {
-				return &usageError{fmt.Errorf("hooks has no command %q: it has list and ensure", redact.URL(word))}
-			}
-			return cli.ShowSubcommandHelp(c)
-		},
 	}
 }
 
@@ -48,32 +43,33 @@ func hooksListCommand(stdout, stderr io.Writer) *cli.Command {
 		Name:      "list",
 		Usage:     "show the webhooks of projects and groups, and what is wrong with them",
 		ArgsUsage: "[PROJECT, GLOB or GROUP]...",
-		Description: "Shows the webhooks that post to --webhook-url (without it: to any URL that ends in /webhooks/gitlab) of the\n" +
-			"projects, globs and groups that the arguments name (only without arguments: --projects), whether GitLab sends to\n" +
-			"them, and which deliveries failed in the last day. It changes nothing. Exit status: 0; 1 if nothing could be read;\n" +
-			"2 for a wrong command line.",
-		Flags: append(flagsOf("projects", "webhook-url", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-level", "log-format"),
-			&cli.BoolFlag{Name: "problems", Usage: "only those with findings"},
+		Description: "Shows the webhooks of the projects and groups that the arguments name: those that post to --webhook-url, or without\n" +
+			"it to any URL that ends in /webhooks/gitlab. It shows whether GitLab sends to them, and which deliveries failed in\n" +
+			"the last day, and changes nothing.\n\n" +
+			"Exit status: 0; 1 if an argument names nothing in GitLab, or no webhooks could be read; 2 for a wrong command line.",
+		Flags: append(hooksFlags("projects", "webhook-url", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-level", "log-format"),
+			&cli.BoolFlag{Name: "problems", Usage: "show only those with something wrong or remarkable"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			o, entries, err := readHooksSettings(c)
-			log, logErr := newLogger(c, stderr)
-			if err := app.JoinSettings(err, logErr); err != nil {
+			o, log, entries, err := hooksSettings(c, stderr, "gitlab-token")
+			if err != nil {
 				return err
 			}
 			result, err := runHooks(ctx, o, entries, hooks.Ensurer{Wanted: app.WantedHook(o)}, log, stderr)
 			if isNothing(result, err) {
 				return err
 			}
+			failed := len(result.Problems) > 0 || result.IsUnread()
 			if c.Bool("problems") {
 				result.Reports = slices.DeleteFunc(result.Reports, func(r hooks.Report) bool { return !r.IsWrong() && len(r.Findings) == 0 })
 			}
 			if c.Bool("json") {
-				return errors.Join(printJSON(stdout, result), err)
+				err = errors.Join(printJSON(stdout, result), err)
+			} else {
+				printHooks(stdout, result, o.WebhookURL)
 			}
-			printHooks(stdout, result, o.WebhookURL)
-			if err == nil && result.Counts.All() == 0 && len(result.Problems) > 0 {
+			if err == nil && failed {
 				return errReported
 			}
 			return err
@@ -86,21 +82,21 @@ func hooksEnsureCommand(stdout, stderr io.Writer) *cli.Command {
 		Name:      "ensure",
 		Usage:     "create and repair the webhooks of projects and groups",
 		ArgsUsage: "[PROJECT, GLOB or GROUP]...",
-		Description: "Gives each project, glob or group that the arguments name (only without arguments: --projects) one webhook that\n" +
-			"posts job and pipeline events to --webhook-url, with the first --webhook-token and --webhook-signing-token. A group\n" +
-			"gets one for all that is below it, where GitLab Premium allows that, else each project has its own. Present webhooks\n" +
-			"with that URL are repaired and, where GitLab has disabled them, enabled by a test delivery, for which `serve` must\n" +
-			"run. Others are never changed. What is right is only read, so the same command goes on where it was stopped. See it\n" +
-			"with --dry-run first. Exit status: 0; 1 when something is left wrong; 2 for a wrong command line.",
-		Flags: append(flagsOf("projects", "webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "dry-run", "log-level", "log-format"),
-			&cli.BoolFlag{Name: "rotate", Usage: "set the secrets of all webhooks anew, as after a change of --webhook-token"},
-			&cli.StringSliceFlag{Name: "replace-url", Usage: "an earlier `URL` of this service: its webhooks get --webhook-url (repeatable)"},
+		Description: "Gives each project and group that the arguments name one webhook, which posts job and pipeline events to\n" +
+			"--webhook-url, with the first --webhook-token and the first --webhook-signing-token. A group gets one webhook for\n" +
+			"all projects below it if it may have one (GitLab Premium, role Owner); else each of these projects gets its own.\n\n" +
+			"A webhook that already posts to --webhook-url is repaired. If GitLab has disabled it, a test delivery enables it:\n" +
+			"`serve` must run to answer that. Other webhooks are never changed. See with --dry-run first what would be changed.\n" +
+			"After Ctrl-C, the same command continues: webhooks that are right are only read.\n\n" +
+			"Exit status: 0; 1 when something is left wrong; 2 for a wrong command line.",
+		Flags: append(hooksFlags("projects", "webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "dry-run", "log-level", "log-format"),
+			&cli.BoolFlag{Name: "rotate", Usage: "set the secrets of all these webhooks again, for instance after a change of --webhook-token"},
+			&cli.StringSliceFlag{Name: "replace-url", Usage: "an earlier public `URL` of this service: webhooks that post to it get --webhook-url instead (repeatable)"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			o, entries, err := readHooksSettings(c)
-			log, logErr := newLogger(c, stderr)
-			if err := app.JoinSettings(err, checkWanted(o, c.StringSlice("replace-url")), logErr); err != nil {
+			o, log, entries, err := hooksSettings(c, stderr, "gitlab-token", "webhook-url", "webhook-token")
+			if err := app.JoinSettings(err, checkReplaced(c.StringSlice("replace-url"))); err != nil {
 				return err
 			}
 			wanted := app.WantedHook(o)
@@ -125,40 +121,44 @@ func hooksEnsureCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// checkWanted returns what `ensure` lacks, as app.SettingErrors.
-func checkWanted(o app.Options, replaced []string) error {
+// hooksFlags are flagsOf with the meaning that they have here.
+func hooksFlags(names ...string) []cli.Flag {
+	return reworded(map[string]string{
+		"projects":                 listUsage("projects", "`PROJECT`, glob or group, where no argument names any"),
+		"dry-run":                  "change nothing, and print what would be created, repaired and enabled",
+		"store":                    secretUsage("store", "`URL` of the Redis of `serve`, if it has one: both then share one rate limit of requests to GitLab"),
+		"insecure-no-webhook-auth": "create webhooks without a secret",
+	}, flagsOf(names...))
+}
+
+// checkReplaced returns what is wrong with --replace-url, as app.SettingErrors.
+func checkReplaced(replaced []string) error {
 	var wrong app.SettingErrors
-	if o.WebhookURL == "" {
-		wrong = wrong.With("webhook-url", errors.New("it is missing: the public URL that GitLab posts to, like https://pipesteward.example.com/webhooks/gitlab"))
-	}
-	if c := o.Credentials; len(c.Tokens)+len(c.SigningTokens) == 0 && !c.Insecure {
-		wrong = wrong.With("webhook-token", errors.New("neither it nor --webhook-signing-token is set: give the same as to `serve`; --insecure-no-webhook-auth leaves webhooks without a secret"))
-	}
-	wanted := app.WantedHook(o)
 	for _, old := range replaced {
-		wrong = wrong.With("replace-url", hooks.CheckURL(old, wanted.Path))
+		wrong = wrong.With("replace-url", hooks.CheckURL(old, webhook.Path))
 	}
 	return wrong.Err()
 }
 
-// readHooksSettings reads the settings, and the projects and groups that the arguments
-// name, or else --projects: what stands in the environment for `serve` must not widen what
-// a person has asked for. The error is a usageError or an app.SettingErrors.
-func readHooksSettings(c *cli.Command) (o app.Options, entries []string, err error) {
-	o, err = readSettings(c)
+// hooksSettings is commandSettings with the projects and groups that the arguments name, or
+// else --projects: what stands in the environment for `serve` must not widen what a person
+// has asked for. The error may also have usageErrors.
+func hooksSettings(c *cli.Command, stderr io.Writer, needed ...string) (o app.Options, log *slog.Logger, entries []string, err error) {
+	o, log, err = commandSettings(c, stderr, needed...)
 	entries = c.Args().Slice()
+	var misuse error
 	for _, entry := range entries {
 		if err := rules.CheckProjects(entry); err != nil {
-			return o, nil, &usageError{err}
+			misuse = errors.Join(misuse, &usageError{err})
 		}
 	}
 	if len(entries) == 0 {
 		entries = o.Projects
 	}
 	if len(entries) == 0 {
-		return o, nil, &usageError{fmt.Errorf("hooks %s: name projects, globs or groups, like platform, 'apps/*/web' or tools/lint", c.Name)}
+		misuse = &usageError{fmt.Errorf("hooks %s: name projects, globs or groups, like platform, 'apps/*/web' or tools/lint", c.Name)}
 	}
-	return o, entries, err
+	return o, log, entries, app.JoinSettings(misuse, err)
 }
 
 // runHooks runs an Ensurer with the settings, and shows on stderr how far it is.
@@ -179,7 +179,7 @@ func runHooks(ctx context.Context, o app.Options, entries []string, e hooks.Ensu
 	}
 	e.Progress = count.Done
 	e.Waits = func(wait time.Duration, err error) {
-		count.Say(fmt.Sprintf("waits for %s: %v", event.Coarse(wait), err))
+		count.Say(printable(fmt.Sprintf("waits for %s: %v", event.Coarse(wait), err)))
 	}
 	result, err = e.Run(ctx, entries)
 	count.End(err != nil)
@@ -246,7 +246,7 @@ func printHooks(w io.Writer, result hooks.Result, wanted string) {
 
 // printMarked prints a text behind a mark, in lines that fit the terminal.
 func printMarked(w io.Writer, mark, text string) {
-	fmt.Fprintf(w, "%s %s\n", mark, wrap.Text(text, wrap.Columns(w), 2, 2))
+	fmt.Fprintf(w, "%s %s\n", mark, wrap.Text(printable(text), wrap.Columns(w), 2, 2))
 }
 
 func ownerOf(r hooks.Report) string {

@@ -192,6 +192,7 @@ func TestHooksArgumentsReplaceProjects(t *testing.T) {
 func TestHooksUsage(t *testing.T) {
 	env := newEnvironment(t)
 	env.gitlab.AddProject(gitlabtest.Project{Path: "a/shop"})
+	env.gitlab.AddProject(gitlabtest.Project{Path: "a/theirs", Role: gitlabtest.Developer})
 	const address = "https://bot.example.com/webhooks/gitlab"
 	for _, c := range []struct {
 		name string
@@ -203,9 +204,14 @@ func TestHooksUsage(t *testing.T) {
 		{"a project that is none", []string{"list", "a/shop,b"}, 2, []string{"no path has a comma"}},
 		{"no such flag", []string{"ensure", "--rotat"}, 2, []string{"rotat"}},
 		{"neither a URL nor a secret", []string{"ensure", "a/shop"}, 1, []string{"--webhook-url: it is missing", "--webhook-token: neither it nor --webhook-signing-token is set"}},
+		{"nothing at all", []string{"ensure", "--gitlab-token", "", "--gitlab-rate", "fast"}, 2, []string{"name projects, globs or groups", "--gitlab-rate", "--gitlab-token: it is missing", "--webhook-url: it is missing", "--webhook-token: neither it nor --webhook-signing-token is set"}},
 		{"another path", []string{"ensure", "--webhook-url", "https://bot.example.com", "a/shop"}, 1, []string{"--webhook-url", "write for instance " + address}},
 		{"an earlier URL that is none", []string{"ensure", "--webhook-url", address, "--webhook-token", "x", "--replace-url", "old", "a/shop"}, 1, []string{"--replace-url"}},
 		{"nothing to be found", []string{"list", "a/gone"}, 1, nil},
+		{"nothing to be read", []string{"list", "a/theirs"}, 1, nil},
+		{"one of two can be read", []string{"list", "a/theirs", "a/shop"}, 0, nil},
+		{"one of two is not to be found", []string{"list", "a/shop", "a/gone"}, 1, nil},
+		{"the same as JSON", []string{"list", "--json", "a/shop", "a/gone"}, 1, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, stdout, stderr := env.hooks(c.args...)
@@ -223,7 +229,7 @@ func TestHooksUsage(t *testing.T) {
 		t.Errorf("%d writes", n)
 	}
 	var stderr bytes.Buffer
-	if code := run(t.Context(), []string{"pipesteward", "hooks", "lst"}, io.Discard, &stderr); code != 2 || !strings.Contains(stderr.String(), `no command "lst"`) {
+	if code := run(t.Context(), []string{"pipesteward", "hooks", "lst"}, io.Discard, &stderr); code != 2 || !strings.Contains(stderr.String(), `no command "hooks lst" (did you mean "list"?)`) {
 		t.Errorf("no such command: %d %s", code, stderr.String())
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -57,9 +56,7 @@ func (p itemPrinter) all(items any, l listing, none string) error {
 // of its paragraph.
 func (p itemPrinter) one(item any, lines []string) error {
 	if p.json {
-		enc := json.NewEncoder(p.w)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(item)
+		return writeJSON(p.w, item, "")
 	}
 	if p.width == 0 {
 		lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" })

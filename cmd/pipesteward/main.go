@@ -21,8 +21,6 @@ import (
 	_ "time/tzdata" // for schedules, where the machine has no time zones
 
 	"github.com/urfave/cli/v3"
-
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 func main() {
@@ -38,7 +36,23 @@ func main() {
 // failure, 2 for a command line that makes no sense, or the status that a command
 // documents.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	onUsage := func(_ context.Context, _ *cli.Command, err error, _ bool) error { return &usageError{err} }
+	if err := commandTree(stdout, stderr).Run(ctx, args); err != nil {
+		if result, ok := errors.AsType[*statusError](err); ok {
+			return result.status
+		}
+		if !errors.Is(err, errReported) {
+			fmt.Fprintf(stderr, "pipesteward: %s\n", printableLines(err.Error()))
+		}
+		if _, ok := errors.AsType[*usageError](err); ok {
+			return 2
+		}
+		return 1
+	}
+	return 0
+}
+
+// commandTree returns the tree of all commands.
+func commandTree(stdout, stderr io.Writer) *cli.Command {
 	commands := []*cli.Command{
 		serveCommand(stderr),
 		checkCommand(stdout),
@@ -59,44 +73,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		schemaCommand(stdout),
 		demoCommand(stdout),
 	}
-	for _, c := range commands {
-		for _, c := range append([]*cli.Command{c}, c.Commands...) {
-			c.OnUsageError = onUsage
-			c.DisableSliceFlagSeparator = true // a secret may hold a comma
-		}
-	}
 	root := &cli.Command{
-		Name:                  "pipesteward",
-		Usage:                 "keeps GitLab pipelines moving",
+		Name:  "pipesteward",
+		Usage: "keeps GitLab pipelines moving",
+		Description: "Exit status: 0 for success, 1 for failure, 2 for a command line that makes no sense; commands whose status says more\n" +
+			"describe it. Errors go to standard error, also with --json, which prints whole JSON or nothing on standard output.",
 		Version:               version(),
 		Writer:                stdout,
 		ErrWriter:             stderr,
-		Suggest:               true,
 		EnableShellCompletion: true,
 		Commands:              commands,
-		OnUsageError:          onUsage,
-		Action: func(_ context.Context, c *cli.Command) error {
-			if word := c.Args().First(); word != "" {
-				return &usageError{fmt.Errorf("there is no command %q: `pipesteward help` lists them", redact.URL(word))}
-			}
-			return cli.ShowRootCommandHelp(c)
+
+		ConfigureShellCompletionCommand: func(c *cli.Command) {
+			c.Hidden, c.Usage = false, "print a script that completes commands and flags in a shell"
+			c.Description = "Load it in the shell's startup file, for instance in ~/.bashrc:\n\n" +
+				"   source <(pipesteward completion bash)"
+			prepare(c)
 		},
 		// run prints the error and returns the status itself.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
 	}
-	if err := root.Run(ctx, args); err != nil {
-		if result, ok := errors.AsType[*statusError](err); ok {
-			return result.status
-		}
-		if !errors.Is(err, errReported) {
-			fmt.Fprintf(stderr, "pipesteward: %v\n", err)
-		}
-		if _, ok := errors.AsType[*usageError](err); ok {
-			return 2
-		}
-		return 1
-	}
-	return 0
+	prepare(root)
+	return root
 }
 
 // errReported is a failure that a command has already reported.
@@ -107,11 +105,6 @@ var errReported = errors.New("failed")
 type statusError struct{ status int }
 
 func (e *statusError) Error() string { return "exit status " + strconv.Itoa(e.status) }
-
-// usageError is a command line that makes no sense.
-type usageError struct{ error }
-
-func (e *usageError) Unwrap() error { return e.error }
 
 // release is the version of a build without the repository, like that of the
 // container: -ldflags "-X main.release=v1.2.3".

@@ -12,13 +12,12 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // scopeFlags name what is paused or resumed.
 func scopeFlags() []cli.Flag {
 	return append(adminFlags(),
-		&cli.StringFlag{Name: "project", Usage: "only the projects whose path the `GLOB` matches"},
+		&cli.StringFlag{Name: "project", Usage: "only the projects whose path the `GLOB` matches, like 'platform/**' for a group"},
 		&cli.StringFlag{Name: "rule", Usage: "only the rule of this `NAME`"},
 		byFlag(),
 	)
@@ -28,12 +27,12 @@ func pauseCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "pause",
 		Usage: "stop all actions of a running server, or those of a project or a rule",
-		Description: "On all replicas, at once, until `resume` or the given time. Events are still received and decided; what they decide waits, and is checked\n" +
-			"against the job's real state again afterwards.",
+		Description: "Stops actions on all replicas at once, until `resume` or the given time. Events are still received, and rules\n" +
+			"evaluated. Their actions wait; afterwards, those that a job's state still needs are carried out.",
 		Flags: append(scopeFlags(),
-			&cli.StringFlag{Name: "for", Usage: "how `LONG`, like 2h; default: until resume"},
-			&cli.StringFlag{Name: "until", Usage: "until `WHEN`, like 2026-12-24T18:00:00Z"},
-			&cli.StringFlag{Name: "reason", Usage: "`WHY`, for those who look"},
+			&cli.StringFlag{Name: "for", Usage: "end after `TIME`, like 2h; default: when somebody resumes"},
+			&cli.StringFlag{Name: "until", Usage: "end at `TIME`, like 2026-12-24T18:00:00Z"},
+			&cli.StringFlag{Name: "reason", Usage: "`TEXT` that says why, for those who look at the pause"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			var until time.Time
@@ -58,7 +57,9 @@ func resumeCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "resume",
 		Usage: "end a pause",
-		Flags: append(scopeFlags(), &cli.BoolFlag{Name: "every", Usage: "end every pause that there is"}),
+		Description: "Ends the pause with the same scope: that of --project with the same glob, that of --rule, or without both that of\n" +
+			"everything. `status` lists the pauses.",
+		Flags: append(scopeFlags(), &cli.BoolFlag{Name: "every", Usage: "end all pauses, whatever their scope"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return changePauses(ctx, c, stdout, "/api/v1/resume", admin.ResumeRequest{
 				Project: given(c, "project"), Rule: given(c, "rule"), Every: c.Bool("every"), By: who(c),
@@ -79,9 +80,6 @@ func given(c *cli.Command, flag string) *string {
 // changePauses posts what is to be paused or resumed, and prints what is paused
 // then.
 func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path string, request any) error {
-	if c.Args().Present() {
-		return &usageError{fmt.Errorf("%s takes no arguments, but got %q: give --project or --rule", c.Name, redact.URL(c.Args().First()))}
-	}
 	for _, scope := range []string{"project", "rule"} {
 		if c.IsSet(scope) && c.String(scope) == "" {
 			return &usageError{fmt.Errorf("--%s is empty, as an unset variable is: give a value, or leave it out for everything", scope)}
@@ -90,6 +88,9 @@ func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path st
 	var now admin.Paused
 	if err := callAdmin(ctx, c, http.MethodPost, path, request, &now); err != nil {
 		return err
+	}
+	for _, warning := range now.Warnings {
+		fmt.Fprintf(c.Root().ErrWriter, "warning: %s\n", printable(warning))
 	}
 	printPauses(stdout, now.Paused)
 	return nil

@@ -21,7 +21,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // recordFilters are the filters of the API; those of queuedFilters are not for dead
@@ -50,12 +49,6 @@ func queueCommand(stdout, stderr io.Writer) *cli.Command {
 			queueRequeueCommand(stdout),
 			queueDropCommand(stdout, os.Stdin),
 		},
-		Action: func(_ context.Context, c *cli.Command) error {
-			if word := c.Args().First(); word != "" {
-				return &usageError{fmt.Errorf("there is no command %q: `pipesteward queue --help` lists them", "queue "+word)}
-			}
-			return cli.ShowSubcommandHelp(c)
-		},
 	}
 }
 
@@ -63,17 +56,14 @@ func queueListCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "list",
 		Usage: "list what waits, for what and until when; with --dead, what was buried and why",
-		Description: "Soonest due first. Dead records are those that no repetition could carry on: nothing happens with them until\n" +
-			"somebody requeues or drops them. On a narrow terminal, each record is a paragraph instead of a row.",
+		Description: "Lists records, those that are due soonest first. Dead records are those that failed for good: nothing happens with\n" +
+			"them until somebody requeues or drops them. On a narrow terminal, each record is a paragraph instead of a row.",
 		Flags: slices.Concat(adminFlags(), filterFlags(queuedFilters), filterFlags(recordFilters), []cli.Flag{
 			&cli.BoolFlag{Name: "dead", Usage: "list the dead records, newest first"},
-			&cli.IntFlag{Name: "limit", Value: 50, Usage: "at most so many"},
+			&cli.IntFlag{Name: "limit", Value: 50, Usage: "list at most `N`"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("queue list takes no arguments, but got %q: use --project, --job or another filter", redact.URL(c.Args().First()))}
-			}
 			filters, path, member := slices.Concat(queuedFilters, recordFilters), "/api/v1/queue", "records"
 			if c.Bool("dead") {
 				path, member = "/api/v1/dead", "dead"
@@ -143,7 +133,7 @@ func listQueue(records []admin.QueuedRecord, p printer, now time.Time) listing {
 		until := timeText(r.Until)
 		about := printable(cmp.Or(r.About, r.Kind))
 		l.rows = append(l.rows, row{
-			cells: []any{until, stateText(r.State, p), about, r.Project, jobText(r.Pipeline, r.Job, r.JobName), r.Rule, strconv.Itoa(r.Tries), why + idLine(r.ID, p)},
+			cells: []any{until, stateText(r.State, p), about, printable(r.Project), jobText(r.Pipeline, r.Job, r.JobName), printable(r.Rule), strconv.Itoa(r.Tries), why + idLine(r.ID, p)},
 			paragraph: []string{
 				p.bold(about) + "  " + stateText(r.State, p),
 				dueText(r, now),
@@ -212,7 +202,7 @@ func listDead(dead []admin.DeadRecord, p printer) listing {
 	for _, d := range dead {
 		about := printable(cmp.Or(d.About, d.Kind))
 		l.rows = append(l.rows, row{
-			cells: []any{timeText(d.At), about, d.Project, jobText(d.Pipeline, d.Job, d.JobName), d.Rule, printable(d.Reason) + idLine(d.ID, p)},
+			cells: []any{timeText(d.At), about, printable(d.Project), jobText(d.Pipeline, d.Job, d.JobName), printable(d.Rule), printable(d.Reason) + idLine(d.ID, p)},
 			paragraph: []string{
 				p.bold(about) + "  " + p.red("dead"),
 				"since " + timeText(d.At),
@@ -227,7 +217,7 @@ func listDead(dead []admin.DeadRecord, p printer) listing {
 
 // changeFlags are the flags of the commands that change records.
 func changeFlags() []cli.Flag {
-	return append(adminFlags(), byFlag(), &cli.StringFlag{Name: "reason", Usage: "`WHY`, for those who look at the changes"})
+	return append(adminFlags(), byFlag(), &cli.StringFlag{Name: "reason", Usage: "`TEXT` that says why, for those who look at the changes"})
 }
 
 func queueRequeueCommand(stdout io.Writer) *cli.Command {
@@ -236,7 +226,7 @@ func queueRequeueCommand(stdout io.Writer) *cli.Command {
 		Usage:     "put dead records back, or have failed decisions made again",
 		ArgsUsage: "ID…",
 		Description: "An ID is that of a dead record (`queue list --dead`), or of a decision with the outcome failed (`decisions --outcome failed`).\n" +
-			"Decisions go through all guards again: what is not called for any more is skipped. A failed one can be made again once for each failure.",
+			"A decision is checked again before it is carried out: if it is not needed any more, it is skipped. A failed one can be made again once for each failure.",
 		Flags: changeFlags(),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return eachRecord(ctx, c, stdout, "requeue", func(done event.Requeued) string {

@@ -30,21 +30,23 @@ func testCommand(stdout io.Writer) *cli.Command {
 		Name:      "test",
 		Usage:     "run tests of rules: events in, decisions expected",
 		ArgsUsage: "FILE…",
-		Description: "A test file says what the rules are to decide on an event. Nothing is requested of GitLab, and nothing\n" +
-			"is changed. rules.test.yaml has the tests of rules.yaml:\n\n" +
+		Description: "A test file gives events, and what the rules must decide on them. Nothing is requested of GitLab, and nothing is\n" +
+			"changed. rules.test.yaml has the tests of rules.yaml:\n\n" +
 			"   version: 1\n" +
 			"   tests:\n" +
-			"     - name: a job that was stuck is retried\n" +
+			"     - name: a failure of the runner is retried\n" +
 			"       event:\n" +
 			"         kind: job\n" +
-			"         job: {name: rspec, status: failed, failure_reason: stuck_or_timeout_failure}\n" +
+			"         job: {status: failed, failure_reason: runner_system_failure}\n" +
 			"       expect:\n" +
 			"         - {rule: retry-infrastructure, delay: 30s}\n\n" +
-			"rules.example.test.yaml shows all that a test can say.",
+			"rules.example.test.yaml shows all that a test can have.\n\n" +
+			"Exit status: 0 if all tests pass; 1 if one fails, or with --require-coverage a rule fires in none; 2 for a wrong\n" +
+			"command line.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "run", Usage: "run only tests whose name matches this `REGEXP`"},
-			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "list the tests that pass, too"},
-			&cli.BoolFlag{Name: "require-coverage", Usage: "fail when there is a rule that fires in no test"},
+			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "also list the tests that pass"},
+			&cli.BoolFlag{Name: "require-coverage", Usage: "fail if a rule fires in no test"},
 			&cli.StringFlag{Name: "junit", Usage: "write the results to `FILE` as JUnit XML, for GitLab's artifacts:reports:junit"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -192,12 +194,13 @@ func (r *testRun) report(t *ruletest.Test, file string, result ruletest.Result) 
 func (p printer) failure(result ruletest.Result) string {
 	var b strings.Builder
 	for _, problem := range result.Problems {
-		fmt.Fprintf(&b, "  %s\n", problem)
+		fmt.Fprintf(&b, "  %s\n", printable(problem))
 	}
 	if len(result.Diff) > 0 {
 		b.WriteString("  decisions (- expected, + got):\n")
 	}
 	for _, line := range result.Diff {
+		line = printable(line)
 		switch line[0] {
 		case '-':
 			line = p.red(line)

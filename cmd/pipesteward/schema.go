@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/ruletest"
 )
@@ -28,9 +26,6 @@ func schemaCommand(stdout io.Writer) *cli.Command {
 			&cli.BoolFlag{Name: "tests", Usage: "print the schema of test files"},
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("schema takes no arguments, but got %q", redact.URL(c.Args().First()))}
-			}
 			made := rulefile.Schema
 			if c.Bool("tests") {
 				made = ruletest.Schema

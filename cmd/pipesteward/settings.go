@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"strconv"
@@ -14,7 +16,6 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
-	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
@@ -23,6 +24,9 @@ import (
 
 // maxNativeRetry bounds how long a retry may be deferred for GitLab's own.
 const maxNativeRetry = 5 * time.Minute
+
+// defaultRate is the limit of requests to GitLab without --gitlab-rate.
+const defaultRate = "300/1m"
 
 // leastCatchUp is the shortest time between two rounds of catch-up: each round sends
 // requests for each project. mostCatchUp is the greatest age of the events that it
@@ -46,13 +50,21 @@ func boolFlag(name, usage string) cli.Flag {
 // listFlag takes several values: from the repeated flag, or from the variable with commas
 // between.
 func listFlag(name, usage string) cli.Flag {
-	return &cli.StringSliceFlag{Name: name, Usage: usage + " (repeatable; with commas between in " + env(name) + ")"}
+	return &cli.StringSliceFlag{Name: name, Usage: listUsage(name, usage)}
+}
+
+// listUsage returns the description of a listFlag.
+func listUsage(name, usage string) string {
+	return usage + " (repeatable; with commas between in " + env(name) + ")"
 }
 
 // secretFlag may also come from the file that the variable NAME_FILE names.
 func secretFlag(name, usage string) cli.Flag {
-	return &cli.StringFlag{Name: name, Usage: usage + "; or a file in " + env(name) + "_FILE", Sources: cli.EnvVars(env(name)), HideDefault: true}
+	return &cli.StringFlag{Name: name, Usage: secretUsage(name, usage), Sources: cli.EnvVars(env(name)), HideDefault: true}
 }
+
+// secretUsage returns the description of a secretFlag.
+func secretUsage(name, usage string) string { return usage + "; or a file in " + env(name) + "_FILE" }
 
 // secretsFlag takes several secrets: from the repeated flag, from the variable with
 // commas between, or from the file with one on each line. The value of a flag is one
@@ -65,31 +77,50 @@ func secretsFlag(name, usage string) cli.Flag {
 func serveFlags() []cli.Flag {
 	flags := []cli.Flag{
 		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
-		stringFlag("listen", ":8080", "`ADDRESS` for webhooks"),
-		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` for API, metrics and health"),
+		stringFlag("listen", ":8080", "`ADDRESS` that receives webhooks, as HOST:PORT"),
+		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` of the operators' API, metrics and health checks, as HOST:PORT"),
 		// The default is no Value: that would look like one given beside PIPESTEWARD_STORE_FILE.
-		secretFlag("store", "queue and journal: bolt:PATH (default: "+app.DefaultStore+"), or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://)"),
-		stringFlag("gitlab-url", "https://gitlab.com", "`URL` of GitLab"),
-		listFlag("gitlab-alias", "another base `URL` that the same GitLab calls itself by"),
-		secretFlag("gitlab-token", "GitLab access `TOKEN` with scope api"),
-		stringFlag("gitlab-rate", "300/1m", "`REQUESTS/TIME` to GitLab"),
-		stringFlag("native-retry-wait", "5s", "how much `TIME` GitLab's own retry: gets before a job is retried; 0s where no project has one"),
-		listFlag("projects", "`PROJECT`, glob or group to watch in catch-up, besides those that sent events"),
-		stringFlag("webhook-url", "", "public `URL` of the webhooks, which GitLab posts to: https://pipesteward.example.com"+webhook.Path),
-		boolFlag("ensure-hooks", "create and repair the webhooks of --projects and of known projects, at start and each hour; needs --webhook-url"),
-		stringFlag("catch-up-every", "5m", "how often to look for events that no webhook delivered; 0 never"),
-		stringFlag("catch-up-max-age", "24h", "how `OLD` what was missed may be"),
-		&cli.Int64Flag{Name: "log-window", Value: 1 << 20, Usage: "how many `BYTES` of a job log's end log() gives", Sources: cli.EnvVars(env("log-window"))},
-		secretsFlag("webhook-token", "secret `TOKEN` of the webhooks (repeatable)"),
-		secretsFlag("webhook-signing-token", "signing `TOKEN` of the webhooks, whsec_... (GitLab 19; repeatable)"),
-		boolFlag("insecure-no-webhook-auth", "take webhooks from anybody"),
-		secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-..."),
+		secretFlag("store", "where queue and journal are stored: bolt:PATH (default: "+app.DefaultStore+"), or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://)"),
+		stringFlag("gitlab-url", "https://gitlab.com", "base `URL` of GitLab"),
+		listFlag("gitlab-alias", "another base `URL` by which the same GitLab calls itself"),
+		secretFlag("gitlab-token", "GitLab access `TOKEN` with the scope api"),
+		stringFlag("gitlab-rate", defaultRate, "most requests to GitLab, as `REQUESTS/TIME`"),
+		stringFlag("native-retry-wait", "5s", "how long a retry of a job waits for GitLab's own (retry: in .gitlab-ci.yml), as `TIME`; 0s where no project has that"),
+		listFlag("projects", "`PROJECT`, glob or group that catch-up reads, besides the projects that sent events"),
+		stringFlag("webhook-url", "", "public `URL` of the webhooks, to which GitLab posts: https://pipesteward.example.com"+webhook.Path),
+		boolFlag("ensure-hooks", "create and repair the webhooks of --projects and of projects that sent events, at the start and each hour; needs --webhook-url"),
+		stringFlag("catch-up-every", "5m", "how often to look for events that no webhook delivered, as `TIME`; 0: never"),
+		stringFlag("catch-up-max-age", "24h", "greatest age of missed events that are still handled, as `TIME`"),
+		&cli.Int64Flag{Name: "log-window", Value: 1 << 20, Usage: "how many `BYTES` of a job log log() returns: its last ones", Sources: cli.EnvVars(env("log-window"))},
+		secretsFlag("webhook-token", "secret `TOKEN` that webhooks send (repeatable)"),
+		secretsFlag("webhook-signing-token", "`TOKEN` by which webhooks sign, whsec_... (GitLab 19 and later; repeatable)"),
+		boolFlag("insecure-no-webhook-auth", "accept webhooks from anybody"),
+		secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-...; without one, nobody is notified"),
 		stringFlag("slack-api-url", "", "`URL` of Slack's API, if not Slack's own"),
-		boolFlag("dry-run", "decide and notify, change nothing"),
-		stringFlag("log-level", "info", "least `LEVEL` of what is logged: debug, info, warn or error"),
+		boolFlag("dry-run", "evaluate the rules and notify people, but change nothing in GitLab"),
+		stringFlag("log-level", "info", "least severe `LEVEL` that is logged: debug, info, warn or error"),
 		stringFlag("log-format", formatAuto, "`FORMAT` of the log: text, json, or auto: text on a terminal, else json"),
 	}
 	return append(flags, adminAuthFlags()...)
+}
+
+// reworded gives flags descriptions that fit a command, by their names.
+func reworded(usages map[string]string, flags []cli.Flag) []cli.Flag {
+	for _, flag := range flags {
+		usage, is := usages[flag.Names()[0]]
+		if !is {
+			continue
+		}
+		switch f := flag.(type) {
+		case *cli.BoolFlag:
+			f.Usage = usage
+		case *cli.StringFlag:
+			f.Usage = usage
+		case *cli.StringSliceFlag:
+			f.Usage = usage
+		}
+	}
+	return flags
 }
 
 // flagsOf returns the flags of serve with these names, for a command that needs
@@ -98,7 +129,17 @@ func flagsOf(names ...string) []cli.Flag {
 	return slices.DeleteFunc(serveFlags(), func(f cli.Flag) bool { return !slices.Contains(names, f.Names()[0]) })
 }
 
-// readSettings reads the settings of a command; the error is an app.SettingErrors.
+// commandSettings reads the settings of a command that acts on them, and makes its logger.
+// The error has all that is wrong at once, as app.SettingErrors: what is given, and those of
+// the needed settings that are missing. The logger can be used in any case.
+func commandSettings(c *cli.Command, stderr io.Writer, needed ...string) (app.Options, *slog.Logger, error) {
+	o, err := readSettings(c)
+	log, logErr := newLogger(c, stderr)
+	return o, log, app.JoinSettings(err, o.CheckGiven(), o.CheckPresent(needed...), logErr)
+}
+
+// readSettings reads the settings of a command; the error is an app.SettingErrors about
+// those that can't be parsed. Whether the others can be used, app.Options.CheckGiven says.
 func readSettings(c *cli.Command) (app.Options, error) {
 	var wrong app.SettingErrors
 	files := map[string]string{}
@@ -124,7 +165,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		wrong = wrong.With(name, err)
 		return all
 	}
-	rate, err := parseRate(c.String("gitlab-rate"))
+	rate, err := parseRate(cmp.Or(c.String("gitlab-rate"), defaultRate))
 	wrong = wrong.With("gitlab-rate", err)
 	native, err := model.ParseDuration(cmp.Or(c.String("native-retry-wait"), "0s"))
 	if err != nil || time.Duration(native) > maxNativeRetry {
@@ -145,10 +186,6 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	}
 	adminAuth, err := readAdminAuth(c, secret, list)
 	wrong = wrong.With("admin-session-lifetime", err)
-	address := c.String("webhook-url")
-	if address != "" {
-		wrong = wrong.With("webhook-url", hooks.CheckURL(address, webhook.Path))
-	}
 	window := c.Int64("log-window")
 	if c.IsSet("log-window") && (window < 1 || window > rest.MaxLog) { // else it is the default, or 0 for a command without logs
 		wrong = wrong.With("log-window", fmt.Errorf("%d is not a number of bytes from 1 to %d", window, rest.MaxLog))
@@ -166,7 +203,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		GitLabRate:      rate,
 		NativeRetryWait: time.Duration(native),
 		Projects:        projects,
-		WebhookURL:      address,
+		WebhookURL:      c.String("webhook-url"),
 		EnsureHooks:     c.Bool("ensure-hooks"),
 		CatchUpEvery:    time.Duration(every),
 		CatchUpMaxAge:   time.Duration(maxAge),
@@ -214,7 +251,7 @@ func secrets(name string, given ...string) ([]string, error) {
 	all := app.Trimmed(given)
 	path := secretPath(name)
 	if path == "" {
-		return all, nil
+		return all, app.CheckSecrets(all)
 	}
 	if len(all) > 0 {
 		return nil, fmt.Errorf("%s_FILE is set, and --%s or %s too: choose one", env(name), name, env(name))

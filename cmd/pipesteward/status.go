@@ -16,18 +16,14 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 func statusCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "status",
-		Usage: "show what a running server has in force, paused and queued",
+		Usage: "show the rules, pauses and queue of a running server",
 		Flags: append(adminFlags(), &cli.BoolFlag{Name: "json", Usage: "print JSON"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("status takes no arguments, but got %q", redact.URL(c.Args().First()))}
-			}
 			var s admin.Status
 			if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/status", nil, &s); err != nil {
 				return err
@@ -42,10 +38,10 @@ func statusCommand(stdout io.Writer) *cli.Command {
 }
 
 func printStatus(w io.Writer, s admin.Status) {
-	fmt.Fprintf(w, "version  %s\n", s.Version)
+	fmt.Fprintf(w, "version  %s\n", printable(s.Version))
 	fmt.Fprintf(w, "rules    %d, loaded %s, %.12s\n", s.Rules.Count, humanize.Time(s.Rules.LoadedAt), s.Rules.Hash)
 	if s.Rules.Error != "" {
-		fmt.Fprintf(w, "         the rule files have changed and can't be used: %s\n", s.Rules.Error)
+		fmt.Fprintf(w, "         the rule files have changed and can't be used: %s\n", printable(s.Rules.Error))
 	}
 	printQueueStatus(w, s.Queue)
 	if s.DryRun {

@@ -22,7 +22,6 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
-	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
@@ -30,22 +29,20 @@ func sweepCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "sweep",
 		Usage: "run the schedule rules now",
-		Description: "Goes through the jobs of the projects that the rules `on: schedule` name, erases what they say, and sums\n" +
-			"up what that freed. Look at what would go with --dry-run first. Ctrl-C ends it; the same command goes on\n" +
-			"where it stopped. What other actions want is queued: `serve` on the same store carries it out. Exit status: 0;\n" +
-			"1 when a run was stopped, or all that it tried failed; 2 for a wrong command line.",
-		Flags: append(flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-window", "dry-run", "log-level", "log-format"),
+		Description: "Evaluates the rules with `on: schedule` on all jobs of the projects that they name, whatever their cron says.\n" +
+			"Jobs are erased at once, and it prints how much space that freed; other actions are queued, and `serve` on the\n" +
+			"same store carries them out. See with --dry-run first what would be erased. Ctrl-C stops it; the same command continues\n" +
+			"where it was stopped.\n\n" +
+			"Exit status: 0 when all is done; 1 when it was stopped, or all that a rule tried failed; 2 for a wrong command line.",
+		Flags: append(reworded(map[string]string{"dry-run": "change nothing in GitLab, and print what would be erased"},
+			flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-window", "dry-run", "log-level", "log-format")),
 			&cli.StringSliceFlag{Name: "rule", Usage: "only the rule of this `NAME` (repeatable)"},
-			&cli.BoolFlag{Name: "restart", Usage: "begin anew, where a sweep was stopped"},
+			&cli.BoolFlag{Name: "restart", Usage: "begin from the start, also if a sweep was stopped"},
 			&cli.BoolFlag{Name: "json", Usage: "print the sums as JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
-				return &usageError{fmt.Errorf("sweep takes no arguments, but got %q: name a rule with --rule", redact.URL(c.Args().First()))}
-			}
-			o, err := readSettings(c)
-			log, logErr := newLogger(c, stderr)
-			if err := app.JoinSettings(err, logErr); err != nil {
+			o, log, err := commandSettings(c, stderr, "gitlab-token")
+			if err != nil {
 				return err
 			}
 			return runSweep(ctx, o, sweepOptions{c.StringSlice("rule"), c.Bool("restart"), c.Bool("json")}, log, stdout, stderr)
@@ -97,7 +94,7 @@ func runSweep(ctx context.Context, o app.Options, only sweepOptions, log *slog.L
 			break
 		}
 		if err != nil {
-			show.Say(fmt.Sprintf("%s: %v", rule.Name, err))
+			show.Say(printable(fmt.Sprintf("%s: %v", rule.Name, err)))
 		}
 		failed = failed || err != nil || sweep.Outcome(run, gl.Instance(), time.Now().UTC()).Result == event.ResultFailed
 	}
@@ -155,7 +152,7 @@ func printSweeps(w io.Writer, runs []event.Sweep) error {
 // printProblems prints the problems, a line for each.
 func printProblems(w io.Writer, problems []event.SweepProblem) error {
 	for _, p := range problems {
-		if _, err := fmt.Fprintln(w, "!", p); err != nil {
+		if _, err := fmt.Fprintln(w, "!", printable(p.String())); err != nil {
 			return err
 		}
 	}

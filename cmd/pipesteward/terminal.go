@@ -58,6 +58,15 @@ func printable(text string) string {
 	}, text)
 }
 
+// printableLines is printable for a text of several lines.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = printable(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // newTable returns a table as all commands draw it, with its head.
 func newTable(head ...any) table.Writer {
 	t := table.NewWriter()

@@ -24,10 +24,11 @@ func whyCommand(stdout io.Writer) *cli.Command {
 		Name:      "why",
 		Usage:     "say what happened to a job or a pipeline at a running server, and why",
 		ArgsUsage: "URL",
-		Description: "URL is the address of the job or the pipeline in GitLab, as in the browser. The server tells which deliveries came, what the rules\n" +
-			"made of each event, what was decided, deferred, sent to GitLab and answered, who was notified, and what GitLab says now.",
+		Description: "URL is the address of the job or the pipeline in GitLab, as in the browser. The server answers which deliveries\n" +
+			"came, what the rules made of each event, what was decided, deferred and sent to GitLab, who was notified, and\n" +
+			"what GitLab says of the job now.",
 		Flags: append(adminFlags(),
-			&cli.BoolFlag{Name: "all", Usage: "print also the events that led to nothing, as was to be expected"},
+			&cli.BoolFlag{Name: "all", Usage: "print also the events that led to nothing, as expected"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -160,7 +161,7 @@ func (p storyPrinter) timeline(b *strings.Builder, items []story.Item) {
 		fmt.Fprintf(b, "  %s  %s\n", item.At.UTC().Format(time.TimeOnly), line)
 	}
 	if minor > 0 {
-		b.WriteString(p.dim(wrap.Text(fmt.Sprintf("  and %s that led to nothing, as was to be expected: --all prints them", english.Plural(minor, "event", "")), p.width, 0, 2)) + "\n")
+		b.WriteString(p.dim(wrap.Text(fmt.Sprintf("  and %s that led to nothing, as expected: --all prints them", english.Plural(minor, "event", "")), p.width, 0, 2)) + "\n")
 	}
 }
 

@@ -126,7 +126,7 @@ func TestWhyNotRetried(t *testing.T) {
 		},
 		{
 			name: "no rule retries", rules: "version: 1\nrules:\n  - {name: tell, on: job, if: 'job.status == \"failed\"', notify: [{channel: ci}]}\n",
-			verdict: story.NoRule, says: "not retried: no rule for job events retries", has: []string{"notified ci in slack"},
+			verdict: story.NoRule, says: "not retried: no rule for job events retries", has: []string{"notified ci in Slack"},
 		},
 		{
 			name:    "a rule with stop",
@@ -276,7 +276,7 @@ func TestWhyNotRetried(t *testing.T) {
 				env.slack.Fail(slacktest.Fault{Method: "chat.postMessage", Error: "channel_not_found", Times: 100})
 			},
 			verdict: story.Done, says: "retried by rule",
-			has: []string{"! rule \"retry-stuck\": the channel #gone was not notified", "channel_not_found", "could not notify #gone in slack"},
+			has: []string{"! rule \"retry-stuck\": #gone in Slack was not notified", "channel_not_found", "could not notify #gone in Slack"},
 		},
 		{
 			name: "a notification waits", rules: retryRules(stuckOrSystem, "    notify: [{channel: \"#ci\"}]\n"),
@@ -288,7 +288,7 @@ func TestWhyNotRetried(t *testing.T) {
 				p.eventually("the retry is done", func() bool { all := p.outcomes(); return len(all) == 1 && all[0].Result == event.ResultDone })
 			},
 			verdict: story.Done, says: "retried by rule",
-			has: []string{`! rule "retry-stuck": its notification has not been sent yet`},
+			has: []string{`! rule "retry-stuck": its notification to #ci in Slack has not been sent yet`},
 		},
 		{
 			name:   "a dead decision",

@@ -91,6 +91,7 @@ type Config struct {
 	Rules      RulesReporter
 	Reload     func() error // reads rules and secrets again, as SIGHUP does
 	Pauses     Pauser
+	Projects   ProjectFinder
 	Steerer    Steerer
 	Changes    Changes
 	// Kinds are the kinds of the queue's records.

@@ -70,7 +70,41 @@ func scopeOf(project, rule *string) (event.Pause, error) {
 
 // Paused is the response to both: the pauses that are in force now.
 type Paused struct {
-	Paused []event.Pause `json:"paused"`
+	Paused   []event.Pause `json:"paused"`
+	Warnings []string      `json:"warnings,omitempty"` // about the pause that was requested
+}
+
+// ProjectFinder looks for projects in GitLab.
+type ProjectFinder interface {
+	// HasProject reports whether there is a project with the path, or that the glob matches.
+	HasProject(ctx context.Context, glob string) (bool, error)
+}
+
+// findTimeout bounds the search for the projects of a pause.
+const findTimeout = 5 * time.Second
+
+// doubts returns a warning if a pause stops nothing, as far as it is known: no delivery of
+// a project that it is about was received, and GitLab shows none. It may be about a
+// project of the future, so it is in force all the same. Where that can't be found out,
+// such as while GitLab is out of reach, there is no warning.
+func (a *admin) doubts(ctx context.Context, p event.Pause) []string {
+	if p.Project == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	seen, err := a.Deliveries.Deliveries(ctx, func(d *event.Delivery) bool { return d.Project != "" && p.Covers(d.Project) }, 1)
+	if err != nil || len(seen) > 0 {
+		return nil
+	}
+	if found, err := a.Projects.HasProject(ctx, p.Project); err != nil || found {
+		return nil
+	}
+	text := fmt.Sprintf("the pause stops nothing now: no event of a project that %q matches has come, and GitLab shows no such project", p.Project)
+	if !strings.ContainsAny(p.Project, "*?[{") {
+		text += fmt.Sprintf("; if it is a group, pause %q", p.Project+"/**")
+	}
+	return []string{text}
 }
 
 func (a *admin) pause(c echo.Context) error {
@@ -96,7 +130,7 @@ func (a *admin) pause(c echo.Context) error {
 		return a.unavailable(c, err)
 	}
 	a.changed(c, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: p.Reason, Until: p.Until})
-	return a.paused(ctx, c)
+	return a.paused(c, a.doubts(c.Request().Context(), p)...)
 }
 
 // check checks the pause and sets its end.
@@ -154,7 +188,7 @@ func (a *admin) resume(c echo.Context) error {
 			return a.unavailable(c, err)
 		}
 		a.changed(c, event.Change{Action: event.ChangeResume, Target: "every pause", By: by})
-		return a.paused(ctx, c)
+		return a.paused(c)
 	}
 	found, err := a.Pauses.Resume(ctx, p.Scope(), by)
 	switch {
@@ -164,13 +198,16 @@ func (a *admin) resume(c echo.Context) error {
 		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no pause with the scope %q is in force: `pipesteward status` lists those that are", p.Scope())})
 	}
 	a.changed(c, event.Change{Action: event.ChangeResume, Target: p.Scope(), By: by})
-	return a.paused(ctx, c)
+	return a.paused(c)
 }
 
-func (a *admin) paused(ctx context.Context, c echo.Context) error {
+// paused answers with the pauses in force.
+func (a *admin) paused(c echo.Context, warnings ...string) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
+	defer cancel()
 	all, err := a.Pauses.List(ctx)
 	if err != nil {
 		return a.unavailable(c, err)
 	}
-	return c.JSON(http.StatusOK, Paused{all})
+	return c.JSON(http.StatusOK, Paused{all, warnings})
 }

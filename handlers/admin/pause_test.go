@@ -2,12 +2,15 @@ package admin_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +45,7 @@ func TestPauseAndResume(t *testing.T) {
 	var log bytes.Buffer
 	made := &changes{}
 	admin := described(t, admin.New(admin.Config{
-		Changes: made, Describe: steer.Describe,
+		Changes: made, Describe: steer.Describe, Deliveries: &delivered{}, Projects: inGitLab{"platform/shop"},
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Version: "v1", Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		Rules:  state{Hash: "abc", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
 		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))},
@@ -155,8 +158,8 @@ func TestPausesAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := described(t, admin.New(admin.Config{
-		Changes: &changes{},
-		Addr:    &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler), Rules: state{},
+		Changes: &changes{}, Deliveries: &delivered{}, Projects: inGitLab{},
+		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler), Rules: state{},
 		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
 	}))
 	for _, step := range []struct {
@@ -179,6 +182,63 @@ func TestPausesAreBounded(t *testing.T) {
 		admin.ServeHTTP(w, r)
 		if text := w.Body.String(); w.Code != step.code || !strings.Contains(text, step.says) {
 			t.Errorf("%s: %d %.200s, want %d …%s…", step.project, w.Code, text, step.code, step.says)
+		}
+	}
+}
+
+// inGitLab are the paths of the projects that GitLab has; nil: it does not answer.
+type inGitLab []string
+
+func (all inGitLab) HasProject(_ context.Context, glob string) (bool, error) {
+	if all == nil {
+		return false, errors.New("GitLab does not answer")
+	}
+	return slices.ContainsFunc(all, event.Pause{Project: glob}.Covers), nil
+}
+
+// TestPauseOfNothing: a pause of projects that nobody has seen is in force, with a warning.
+func TestPauseOfNothing(t *testing.T) {
+	clock := storetest.NewClock()
+	const doubt = "the pause stops nothing now"
+	for _, c := range []struct {
+		name    string
+		body    string
+		gitlab  inGitLab
+		warning []string
+	}{
+		{name: "everything", body: `{}`, gitlab: inGitLab{}},
+		{name: "a rule", body: `{"rule": "retry-stuck"}`, gitlab: inGitLab{}},
+		{name: "a project that has sent an event", body: `{"project": "platform/shop"}`, gitlab: inGitLab{}},
+		{name: "a glob of it", body: `{"project": "platform/*"}`, gitlab: inGitLab{}},
+		{name: "a project that GitLab has", body: `{"project": "mobile/app"}`, gitlab: inGitLab{"mobile/app"}},
+		{name: "a glob of it", body: `{"project": "mobile/*"}`, gitlab: inGitLab{"mobile/app"}},
+		{name: "GitLab does not answer", body: `{"project": "mobile/app"}`},
+		{name: "no such project", body: `{"project": "platform/shpo"}`, gitlab: inGitLab{"mobile/app"}, warning: []string{doubt, `\"platform/shpo\"`, `pause \"platform/shpo/**\"`}},
+		{name: "a group", body: `{"project": "platform"}`, gitlab: inGitLab{"mobile/app"}, warning: []string{doubt, `if it is a group, pause \"platform/**\"`}},
+		{name: "no such glob", body: `{"project": "mobil/**"}`, gitlab: inGitLab{"mobile/app"}, warning: []string{doubt, `\"mobil/**\"`}},
+	} {
+		db := openStore(t, clock)
+		admin := described(t, admin.New(admin.Config{
+			Changes: &changes{}, Deliveries: &delivered{list: []event.Delivery{{Project: "platform/shop"}, {}}}, Projects: c.gitlab,
+			Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
+			Rules:  state{Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
+			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
+		}))
+		r := httptest.NewRequest(http.MethodPost, "/api/v1/pause", strings.NewReader(c.body))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		admin.ServeHTTP(w, r)
+		text := w.Body.String()
+		if w.Code != http.StatusOK || !strings.Contains(text, `"paused":[{`) {
+			t.Errorf("%s: %d %s", c.name, w.Code, text)
+		}
+		if warned := strings.Contains(text, `"warnings"`); warned != (c.warning != nil) {
+			t.Errorf("%s: %s", c.name, text)
+		}
+		for _, part := range c.warning {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s: %s lacks %s", c.name, text, part)
+			}
 		}
 	}
 }

@@ -197,7 +197,7 @@ func readable(r store.DeadRecord) any {
 		return o.Event
 	case event.RecordDecision:
 		return o.Decision
-	case event.RecordOutcome:
+	case event.RecordOutcome, event.RecordNotice:
 		return o
 	default:
 		return nil

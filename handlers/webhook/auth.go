@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Credentials authenticate deliveries. If signing tokens are set, a delivery with a
@@ -35,9 +36,8 @@ const (
 	// the clock, in both directions, as Standard Webhooks advises: an older one is a
 	// replay.
 	timestampTolerance = 5 * time.Minute
-	// minSigningKey is the shortest key that Standard Webhooks allows, in
-	// bytes; GitLab's have 32.
-	minSigningKey = 24
+	// signingKey is the size of a key in bytes: GitLab takes no other one.
+	signingKey = 32
 )
 
 // verifier verifies deliveries.
@@ -48,36 +48,64 @@ type verifier struct {
 	now      func() time.Time
 }
 
-// Check returns what is wrong with the credentials, nil for nothing. It names a token by
-// its position, never by its text.
-func (c Credentials) Check() error {
-	_, err := newVerifier(c, nil)
+// CheckTokens returns what is wrong with the secret tokens, nil for nothing. It names one
+// by its position, never by its text.
+func (c Credentials) CheckTokens() error {
+	for i, t := range c.Tokens {
+		switch {
+		case t == "":
+			return fmt.Errorf("secret token %d is empty", i+1)
+		case strings.ContainsFunc(t, unicode.IsControl): // which GitLab refuses, and no header has
+			return fmt.Errorf("secret token %d has a line break or another control character in it", i+1)
+		}
+	}
+	return nil
+}
+
+// CheckSigningTokens returns what is wrong with the signing tokens, nil for nothing. It
+// names one by its position, never by its text.
+func (c Credentials) CheckSigningTokens() error {
+	_, err := c.signingKeys()
 	return err
+}
+
+// signingKeys returns the keys of the signing tokens.
+func (c Credentials) signingKeys() ([][]byte, error) {
+	var keys [][]byte
+	for i, t := range c.SigningTokens {
+		encoded, ok := strings.CutPrefix(t, signingPrefix)
+		key, err := base64.StdEncoding.DecodeString(encoded)
+		if !ok || err != nil || len(key) != signingKey {
+			return nil, fmt.Errorf("signing token %d is malformed: it must be %q and %d bytes in base64, as GitLab shows it", i+1, signingPrefix, signingKey)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// CheckInsecure returns an error if every delivery is to be accepted, and there are tokens.
+func (c Credentials) CheckInsecure() error {
+	if c.Insecure && len(c.Tokens)+len(c.SigningTokens) > 0 {
+		return errors.New("webhook tokens are set, and yet every delivery is to be accepted: choose one")
+	}
+	return nil
 }
 
 // newVerifier checks the credentials. Its errors name a token by its position,
 // never by its text.
 func newVerifier(c Credentials, now func() time.Time) (*verifier, error) {
 	v := &verifier{insecure: c.Insecure, now: now}
-	for i, t := range c.Tokens {
-		if t == "" {
-			return nil, fmt.Errorf("webhook token %d is empty", i+1)
-		}
+	var err error
+	if v.keys, err = c.signingKeys(); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(c.CheckTokens(), c.CheckInsecure()); err != nil {
+		return nil, err
+	}
+	for _, t := range c.Tokens {
 		v.tokens = append(v.tokens, sha256.Sum256([]byte(t)))
 	}
-	for i, t := range c.SigningTokens {
-		encoded, ok := strings.CutPrefix(t, signingPrefix)
-		key, err := base64.StdEncoding.DecodeString(encoded)
-		if !ok || err != nil || len(key) < minSigningKey {
-			return nil, fmt.Errorf("webhook signing token %d is malformed: it must be %q and at least %d bytes in base64, as GitLab shows it",
-				i+1, signingPrefix, minSigningKey)
-		}
-		v.keys = append(v.keys, key)
-	}
-	switch configured := len(v.tokens)+len(v.keys) > 0; {
-	case configured && c.Insecure:
-		return nil, errors.New("webhook tokens are set, and yet every delivery is to be accepted (--insecure-no-webhook-auth): choose one")
-	case !configured && !c.Insecure:
+	if len(v.tokens)+len(v.keys) == 0 && !c.Insecure {
 		return nil, errors.New("no webhook token and no signing token is set: anyone could send events; set one as in the webhook's settings in GitLab")
 	}
 	return v, nil

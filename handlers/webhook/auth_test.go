@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"encoding/base64"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -116,26 +117,32 @@ func TestNewWebhookRefuses(t *testing.T) {
 		text  string
 	}{
 		{"nothing", webhook.Credentials{}, "no webhook token and no signing token is set: anyone could send events; set one as in the webhook's settings in GitLab"},
-		{"empty token", webhook.Credentials{Tokens: []string{secretToken, ""}}, "webhook token 2 is empty"},
+		{"empty token", webhook.Credentials{Tokens: []string{secretToken, ""}}, "secret token 2 is empty"},
 		{
 			"signing token without prefix",
 			webhook.Credentials{SigningTokens: []string{signingToken[6:]}},
-			`webhook signing token 1 is malformed: it must be "whsec_" and at least 24 bytes in base64, as GitLab shows it`,
+			`signing token 1 is malformed: it must be "whsec_" and 32 bytes in base64, as GitLab shows it`,
 		},
 		{
 			"signing token not in base64",
 			webhook.Credentials{SigningTokens: []string{signingToken, "whsec_%" + signingToken[7:]}},
-			`webhook signing token 2 is malformed: it must be "whsec_" and at least 24 bytes in base64, as GitLab shows it`,
+			`signing token 2 is malformed: it must be "whsec_" and 32 bytes in base64, as GitLab shows it`,
 		},
+		{
+			"signing token too long",
+			webhook.Credentials{SigningTokens: []string{"whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 33))}},
+			`signing token 1 is malformed: it must be "whsec_" and 32 bytes in base64, as GitLab shows it`,
+		},
+		{"token of two lines", webhook.Credentials{Tokens: []string{secretToken, "a\nb"}}, "secret token 2 has a line break or another control character in it"},
 		{
 			"signing token too short",
 			webhook.Credentials{SigningTokens: []string{"whsec_AAEC"}},
-			`webhook signing token 1 is malformed: it must be "whsec_" and at least 24 bytes in base64, as GitLab shows it`,
+			`signing token 1 is malformed: it must be "whsec_" and 32 bytes in base64, as GitLab shows it`,
 		},
 		{
 			"token and insecure",
 			webhook.Credentials{Tokens: []string{secretToken}, Insecure: true},
-			"webhook tokens are set, and yet every delivery is to be accepted (--insecure-no-webhook-auth): choose one",
+			"webhook tokens are set, and yet every delivery is to be accepted: choose one",
 		},
 	}
 	for _, c := range cases {

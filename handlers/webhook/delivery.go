@@ -5,7 +5,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"unicode"
@@ -14,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // Recorder keeps what became of the deliveries.
@@ -44,7 +44,7 @@ func (w *webhook) arrived(c echo.Context) *delivery {
 		Code:     http.StatusInternalServerError,
 		From:     c.RealIP(),
 		Agent:    bounded(h.Get("User-Agent"), maxText),
-		Instance: bounded(withoutPassword(h.Get(headerInstance)), maxText),
+		Instance: bounded(redact.URL(h.Get(headerInstance)), maxText),
 		Hook:     bounded(h.Get("X-Gitlab-Event"), maxText),
 	}}
 }
@@ -135,13 +135,4 @@ func bounded(text string, most int) string {
 		}
 		return r
 	}, strings.Clone(text))
-}
-
-// withoutPassword returns the text of a URL without its password; "" if it is no URL.
-func withoutPassword(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return ""
-	}
-	return u.Redacted()
 }

@@ -22,7 +22,7 @@ func TestRecordedDeliveries(t *testing.T) {
 	job, pipeline := fixture(t, "job-failed.json"), fixture(t, "pipeline-failed.json")
 	token := []string{"X-Gitlab-Token", secretToken, "Idempotency-Key", "key-1", "X-Gitlab-Event", "Job Hook", "User-Agent", "GitLab/19.1.0", "X-Gitlab-Instance", "https://me:hush@gitlab.example.com"}
 	known := event.Delivery{
-		At: clock().UTC(), From: "127.0.0.1", Agent: "GitLab/19.1.0", Hook: "Job Hook", Instance: "https://me:xxxxx@gitlab.example.com", Event: "key-1", Authenticated: true,
+		At: clock().UTC(), From: "127.0.0.1", Agent: "GitLab/19.1.0", Hook: "Job Hook", Instance: "https://[masked]@gitlab.example.com", Event: "key-1", Authenticated: true,
 	}
 	ofJob := known
 	ofJob.Kind, ofJob.Project, ofJob.ProjectID, ofJob.Pipeline = event.KindJob, "platform/shop/checkout", 204, 15533

@@ -241,5 +241,6 @@ const (
 	RecordEvent    = "event"    // a Record
 	RecordDecision = "decision" // a Decision
 	RecordOutcome  = "outcome"  // an Outcome
+	RecordNotice   = "notice"   // an Outcome with a Notice of it
 	RecordSweep    = "sweep"    // a Sweep
 )

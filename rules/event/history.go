@@ -47,14 +47,6 @@ func AddCall(all []Call, c Call) []Call {
 	return newest(append(slices.Clip(all), c))
 }
 
-// Notification says that a channel was notified of an outcome, or why it was not.
-type Notification struct {
-	At       time.Time `json:"at"`
-	Receiver string    `json:"receiver"` // such as slack
-	Channel  string    `json:"channel"`
-	Error    string    `json:"error,omitzero"` // "": it was notified
-}
-
 // newest returns the newest items of a history.
 func newest[T any](all []T) []T { return all[max(0, len(all)-maxHistory):] }
 

@@ -1,16 +1,76 @@
 package rulefile
 
 import (
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
 // unusable is the channel in place of one with a mistake, which has been recorded: it
 // is not missing, too.
 const unusable = "?"
+
+// slackChannel is the address of a channel.
+func slackChannel(channel string) event.Address {
+	return event.Address{Receiver: event.ReceiverSlack, Channel: channel}
+}
+
+// defaultChannel reads `channel` in `defaults`: its expressions are read for each rule
+// that uses it.
+func (rd *reader) defaultChannel(d *defaults) schema.Schema {
+	fixed := channel(new(string))
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			d.channel = n
+			if !hasExpressions(n) {
+				fixed.Read(f, n, what)
+			}
+		},
+		JSON: channelOrTemplate,
+	}
+}
+
+// constantChannel returns the channel in `defaults`; "" if there is none, or not the same
+// for all events.
+func (d *defaults) constantChannel() string {
+	if d.channel == nil || !schema.IsText(d.channel) || hasExpressions(d.channel) || d.channel.Value == event.ChannelAuthor {
+		return ""
+	}
+	return d.channel.Value
+}
+
+// hasExpressions reports whether a node is a text with expressions.
+func hasExpressions(n *yaml.Node) bool { return schema.IsText(n) && strings.Contains(n.Value, "{{") }
+
+// channel reads the channel of an entry of notify.
+func (rd *reader) channel(to *rules.Channel, purpose func() expression.Purpose) schema.Schema {
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			if !hasExpressions(n) {
+				channel(&to.Source).Read(f, n, what)
+				return
+			}
+			to.Source, to.Template = n.Value, new(rd.parseTemplate(f, n, purpose()))
+			if text := expressionBraces.ReplaceAllString(n.Value, ""); strings.ContainsAny(text, " \t\n,") {
+				f.FailAt(n, "the name of a Slack channel has no spaces and no commas: write them as -")
+			}
+		},
+		JSON: channelOrTemplate,
+	}
+}
+
+// expressionBraces matches an expression in a text.
+var expressionBraces = regexp.MustCompile(`\{\{.*?\}\}`)
+
+func channelOrTemplate() schema.JSON {
+	return schema.JSON{"type": "string", "pattern": `^([^\s{]*|.*\{\{.*\}\}.*)$`}
+}
 
 // channel reads the name or the id of a Slack channel.
 func channel(to *string) schema.Schema {
@@ -24,7 +84,7 @@ func channel(to *string) schema.Schema {
 			case !schema.IsText(n):
 				text.Read(f, n, what)
 			case strings.Contains(n.Value, "{{"):
-				f.FailAt(n, "a channel can't have expressions yet: write its name, like \"#ci\", or its id, like C024BE91L")
+				f.FailAt(n, "the channel of storms and outages has no expressions: write its name, like \"#ci\", or its id, like C024BE91L")
 			case strings.Contains(n.Value, "://"):
 				f.FailAt(n, "%q is a URL: write the channel's name, like \"#ci\", or its id, like C024BE91L", n.Value)
 			case strings.ContainsAny(n.Value, " \t\n"):

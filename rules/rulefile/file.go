@@ -21,7 +21,8 @@ import (
 // defaults are the defaults for the rules of a file.
 type defaults struct {
 	dryRun  bool
-	channel string
+	channel *yaml.Node // nil: there is none
+	notify  *yaml.Node // a list; nil: nobody is notified
 }
 
 // ruleFile reads a whole file: its rules, in order, and its settings for the
@@ -38,11 +39,12 @@ func (rd *reader) ruleFile() schema.Schema {
 			"defaults", "Defaults for the rules of this file.",
 			schema.Mapping("defaults", schema.Fields{
 				schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab.", schema.Bool(&d.dryRun)),
-				schema.Key("channel", "The Slack channel to notify, like \"#ci\".", channel(&d.channel)),
+				schema.Key("channel", "The Slack channel to notify, like \"#ci\". With expressions in {{ }}, it is not that of storms and outages, which belong to no project.", rd.defaultChannel(&d)),
+				schema.Key("notify", "Which notifications are sent for rules with actions that have no `notify`: none, or a list as theirs.", rd.defaultNotify(&d)),
 			}),
 		),
 		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsSchema()),
-		schema.Key("storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormSchema(&d.channel)),
+		schema.Key("storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormSchema(d.constantChannel)),
 		schema.Key(
 			"classes", "Failure classes of your own, by the content of a failed job's log: the first class that matches is its job.failure_class. They apply to the rules of all files.",
 			schema.Schema{Read: func(*schema.Document, *yaml.Node, string) {}, JSON: schema.List(new([]expression.Class), 1, s.class).JSON},
@@ -62,7 +64,7 @@ func (rd *reader) ruleFile() schema.Schema {
 				return
 			}
 			keys.Read(f, n, what)
-			s.channel = cmp.Or(s.channel, d.channel)
+			s.channel = cmp.Or(s.channel, d.constantChannel())
 		},
 		JSON: keys.JSON,
 	}
@@ -106,8 +108,8 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			schema.List(&r.Actions, 1, func(a *rules.Action) schema.Schema { return rd.action(r, a) }),
 		),
 		schema.Key(
-			"notify", "Which notifications are sent. Without `actions`, the rule only notifies that it matched.",
-			notifications(schema.List(&r.Receivers, 1, func(v *rules.Receiver) schema.Schema { return rd.notice(r, v, d) })),
+			"notify", "Which notifications are sent. Without `actions`, the rule only notifies that it matched; without `notify`, those in `defaults` are sent.",
+			rd.notices(r, d),
 		),
 		schema.Key("stop", "When this rule matches, the rules after it are not evaluated. Without `actions` and `notify`, that is all the rule does: what it matches is left alone.", schema.Bool(&r.Stop)),
 		schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab. Without it: as `defaults` says.", schema.Bool(&r.DryRun)),
@@ -122,8 +124,11 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			defer func() { f.Rule, rd.current = nil, nil }()
 			keys.Read(f, n, what)
 			r.DryRun = r.DryRun || rd.options.DryRun
+			if d.notify != nil && len(r.Actions) > 0 && !schema.Has(n, "notify") {
+				rd.notices(r, d).Read(f, d.notify, "notify")
+			}
 			if n.Kind == yaml.MappingNode {
-				reviewSchedule(f, r, n)
+				reviewSchedule(f, r, n, d.notify)
 			}
 			if isIdle(n, known.Keys()) {
 				f.FailAt(n, idle)
@@ -172,8 +177,8 @@ func isIdle(n *yaml.Node, known []string) bool {
 const needsSchedule = "a rule `on: schedule` needs `schedule`: say when, and for which projects"
 
 // reviewSchedule reports keys that only schedule rules may have, and missing
-// ones.
-func reviewSchedule(f *schema.Document, r *rules.Rule, n *yaml.Node) {
+// ones. byDefault are the notifications in `defaults`.
+func reviewSchedule(f *schema.Document, r *rules.Rule, n, byDefault *yaml.Node) {
 	has := schema.Value(n, "schedule")
 	switch {
 	case r.On == event.KindSchedule && has == nil:
@@ -186,10 +191,13 @@ func reviewSchedule(f *schema.Document, r *rules.Rule, n *yaml.Node) {
 	if r.On != event.KindSchedule || !erases(r) {
 		return
 	}
-	for i, notice := range r.Receivers {
+	for i, notice := range r.Notify {
 		if notice.Text != nil && len(r.Actions) == 1 {
-			entry := schema.Resolve(schema.Resolve(schema.Value(n, "notify")).Content[i])
-			f.FailAt(schema.Value(entry, "text"), "an erase on a schedule sends one notification for each run, with a fixed text: omit `text`")
+			entries := schema.Value(n, "notify")
+			if entries == nil {
+				entries = byDefault
+			}
+			f.FailAt(schema.Value(schema.Resolve(schema.Resolve(entries).Content[i]), "text"), "an erase on a schedule sends one notification for each run, with a fixed text: omit `text`")
 		}
 	}
 }
@@ -208,52 +216,3 @@ func (rd *reader) eventPurpose(r *rules.Rule) expression.Purpose {
 func (rd *reader) jobPurpose(r *rules.Rule) expression.Purpose {
 	return expression.Purpose{On: r.On, HasJob: true, Classes: rd.set.classes}
 }
-
-func (rd *reader) notice(r *rules.Rule, v *rules.Receiver, d defaults) schema.Schema {
-	v.When, v.Channel = defaultWhen, d.channel
-	purpose := rd.eventPurpose
-	if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return !event.OfPipeline(a.Verb) }) {
-		purpose = rd.jobPurpose
-	}
-	keys := schema.MappingWithHints("an entry of notify", schema.Fields{
-		schema.Key(
-			"when", "The outcomes worth a message.",
-			outcomes(&v.When),
-		),
-		schema.Key("channel", "The Slack channel to notify, like \"#ci\". Without it: the one in `defaults`.", channel(&v.Channel)),
-		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome.", rd.template(&v.Text, func() expression.Purpose { return purpose(r) })),
-	}, inNotify)
-	return schema.Schema{
-		Read: func(f *schema.Document, n *yaml.Node, what string) {
-			if schema.IsText(n) {
-				f.FailAt(n, "an entry of notify must be a mapping, like `{channel: %q}`", n.Value)
-				return
-			}
-			keys.Read(f, n, what)
-			if v.Channel == "" && n.Kind == yaml.MappingNode {
-				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults")
-			}
-			for _, other := range r.Receivers {
-				if result := clash(*v, other); result != "" {
-					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and channel", result, v.Channel)
-				}
-			}
-		},
-		JSON: keys.JSON,
-	}
-}
-
-// clash returns an outcome that both receivers send to the same channel; "" if
-// there is none.
-func clash(v, other rules.Receiver) string {
-	for _, result := range v.When {
-		if v.Channel == other.Channel && slices.Contains(other.When, result) {
-			return result
-		}
-	}
-	return ""
-}
-
-// defaultWhen are the outcomes that a rule sends by default: all except
-// skipped and deferred.
-var defaultWhen = []string{event.ResultDone, event.ResultDryRun, event.ResultFailed, event.ResultGaveUp, event.ResultRecovered}

@@ -48,7 +48,7 @@ func newSet() *set {
 // setDefaults sets the settings that no file sets to their defaults.
 func (s *set) setDefaults() {
 	if s.places["storm"] == "" {
-		s.storm.Channel = s.channel
+		s.storm.To = slackChannel(s.channel)
 	}
 }
 
@@ -93,18 +93,18 @@ func (s *set) limitsSchema() schema.Schema {
 }
 
 // stormSchema reads `storm`. byDefault is the channel of the file's defaults.
-func (s *set) stormSchema(byDefault *string) schema.Schema {
+func (s *set) stormSchema(byDefault func() string) schema.Schema {
 	storm := &s.storm
 	keys := schema.Mapping("storm", schema.Fields{
 		schema.Key("failures", "How many failures of one class, all of which a rule wants retried, are a storm.", schema.AtMost(maxStorm, &storm.Failures)),
 		schema.Key("pipelines", "In how many pipelines they must be, at least.", schema.AtMost(maxStorm, &storm.Pipelines)),
 		schema.Key("within", "In which time they must come: 10s to 1d.", schema.DurationBetween(&storm.Within, minWithin, maxWithin)),
 		schema.Key("pause", "How long the retries of the class wait after it was a storm for the last time: 1m to 1d.", schema.DurationBetween(&storm.Pause, minPause, maxPause)),
-		schema.Key("channel", "The Slack channel to notify of a storm's start and end. Without it: the one in `defaults`.", channel(&storm.Channel)),
+		schema.Key("channel", "The Slack channel to notify of a storm's start and end. Without it: the one in `defaults`.", channel(&storm.To.Channel)),
 	})
 	return s.unique(schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
-			storm.Channel = *byDefault
+			storm.To = slackChannel(byDefault())
 			keys.Read(f, n, what)
 		},
 		JSON: keys.JSON,

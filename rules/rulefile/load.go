@@ -3,6 +3,7 @@ package rulefile
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"go.yaml.in/yaml/v4"
 
@@ -77,6 +78,9 @@ func Parse(o Options, sources []Source) *Parsed {
 		all.Errors = append(all.Errors, f.Problems...)
 	}
 	schema.Sort(all.Errors)
+	all.Errors = slices.CompactFunc(all.Errors, func(a, b schema.FileError) bool { // of defaults, which several rules use
+		return a.File == b.File && a.Line == b.Line && a.Column == b.Column && a.Message == b.Message
+	})
 	together.setDefaults()
 	all.Set.Limits, all.Set.Storm, all.Set.Classes = together.limits, together.storm, together.classes
 	return all

@@ -123,6 +123,8 @@ func TestSchemaRefuses(t *testing.T) {
 		"unknown key in notify":   rule("on: job, notify: [{chanel: ci}]"),
 		"unknown outcome":         rule("on: job, notify: [{channel: ci, when: [giveup]}]"),
 		"empty when":              rule("on: job, notify: [{channel: ci, when: []}]"),
+		"mention of an address":   rule("on: job, notify: [{channel: ci, mention: [a@example.com]}]"),
+		"empty mention":           rule("on: job, notify: [{channel: ci, mention: []}]"),
 		"null text":               rule("on: job, notify: [{channel: ci, text: null}]"),
 		"unknown limit":           good + "\nlimits: {per_day: 3}",
 		"no retries at all":       good + "\nlimits: {per_job: 0}",
@@ -291,7 +293,8 @@ func (g *generator) action(verb string, onPipeline bool) any {
 func (g *generator) notice() any {
 	n := map[string]any{}
 	g.maybe(n, "when", []any{event.ResultDone}, []any{event.ResultGaveUp, event.ResultSkipped})
-	g.maybe(n, "channel", "#builds", "C024BE91L")
+	g.maybe(n, "channel", "#builds", "C024BE91L", "author", "#ci-{{ project.name }}")
+	g.maybe(n, "mention", []any{"author", "triggerer", "@on-call", "U024BE7LH"})
 	g.maybe(n, "text", "", "{{ pipeline.ref }}: {{ project.path }}")
 	return n
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -143,7 +144,7 @@ func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
 	expected, _ := t.mentioned(*e)
 	e.messages = map[string][]expectedMessage{}
 	for result := range expected.messages {
-		var sent []rules.Notice
+		var sent []event.Notice
 		for _, d := range e.decisions {
 			notices, errs := t.file.Rules.Notices(ctx, event.Outcome{Decision: d, Result: result}, &t.gitlab, func(s string) string { return s })
 			for _, err := range errs {
@@ -152,7 +153,7 @@ func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
 				}
 			}
 			for _, n := range notices {
-				if !slices.Contains(sent, n) {
+				if !slices.ContainsFunc(sent, func(other event.Notice) bool { return reflect.DeepEqual(other, n) }) {
 					sent = append(sent, n)
 				}
 			}

@@ -38,6 +38,7 @@ var Families = []Family{
 	{Record, "event:<instance>:<id>", "handlers/webhook, actions/catchup, actions/ownpipeline", untilDone, "an event, by its delivery's key or by what was found in GitLab"},
 	{Record, "decision:<decision>", "actions", untilDone, "a decision; with #<n> one that has failed n times"},
 	{Record, "outcome:<outcome>", "actions/notify", untilDone, "an outcome to journal and to notify of"},
+	{Record, "notice:<outcome>:<receiver>:<channel>", "actions/notify", untilDone, "a notice of an outcome to send"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
 	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
@@ -46,6 +47,7 @@ var Families = []Family{
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
 	{Claim, "changes", "actions/audit", "10s", "one replica records a change"},
+	{Claim, "outcome:<outcome>", "actions/notify", "30s", "one notice of an outcome is recorded in the journal"},
 	{Claim, "pauses", "actions/pause", "10s", "one replica changes the pauses"},
 	{Claim, "slack:<channel>:<subject>:claim", "actions/slack", "30s, renewed", "one worker writes a message"},
 	{Claim, "storm:<class>", "actions/breaker", "10s", "one replica changes a storm"},
@@ -108,6 +110,14 @@ func Again(decision string, failures int) string {
 
 // Outcome is the id of the record of an outcome.
 func Outcome(outcome string) string { return "outcome:" + outcome }
+
+// OutcomeClaim is the key of the claim on an outcome's entry in the journal.
+func OutcomeClaim(outcome string) string { return "outcome:" + outcome }
+
+// Notice is the id of the record of a notice of an outcome.
+func Notice(outcome, receiver, channel string) string {
+	return "notice:" + outcome + ":" + receiver + ":" + channel
+}
 
 // Follow is the id of the record of a check whether a failed retry is retried
 // again.

@@ -25,10 +25,10 @@ var start = time.Unix(0, 7)
 // made are the keys of all families, as their functions return them.
 var made = map[keys.Use][]string{
 	keys.Record: {
-		keys.Event(a, a), keys.Decision(a, 0), keys.Outcome(a), keys.Follow(a), keys.StormRecord(a, start), keys.SweepRun(a, time.Unix(7, 0)),
+		keys.Event(a, a), keys.Decision(a, 0), keys.Outcome(a), keys.Notice(a, a, a), keys.Follow(a), keys.StormRecord(a, start), keys.SweepRun(a, time.Unix(7, 0)),
 		keys.TroubleRecord(start), keys.WebhooksRecord(a, a),
 	},
-	keys.Claim: {keys.CatchUp, keys.Changes, keys.Pauses, keys.MessageClaim(keys.Message(a, a)), keys.Storm(a), keys.Sweep(a), keys.Trouble, keys.Webhooks},
+	keys.Claim: {keys.CatchUp, keys.Changes, keys.OutcomeClaim(a), keys.Pauses, keys.MessageClaim(keys.Message(a, a)), keys.Storm(a), keys.Sweep(a), keys.Trouble, keys.Webhooks},
 	keys.Rate: {
 		keys.Requests(a), keys.Limit(keys.Requests(a), a), keys.Sweeps(keys.Requests(a)),
 		keys.ClassBudget(a), keys.ProjectBudget(a, 7), keys.TotalBudget,

@@ -210,6 +210,6 @@ func (c *Client) failed(r Request, status int, message string, after time.Durati
 	return apierror.New(apierror.Failure{
 		Method: r.Method, Endpoint: r.Endpoint, Path: r.Path,
 		Status: status, Message: message, After: after, Written: written,
-		Redact: c.tokens.Load().redact.Replace,
+		Redact: c.tokens.Load().redact,
 	})
 }

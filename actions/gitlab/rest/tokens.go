@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
 // tokens are the tokens in use. They are replaced as a whole.
@@ -13,8 +15,8 @@ type tokens struct {
 	access string // personal, project or group access token
 	job    string // CI_JOB_TOKEN
 
-	secrets []string          // these, and those that were in use before
-	redact  *strings.Replacer // removes all secrets from texts
+	secrets []string            // these, and those that were in use before
+	redact  func(string) string // removes all secrets from a text
 }
 
 // maxSecrets bounds how many tokens are kept in order to redact them: an answer
@@ -49,11 +51,7 @@ func newTokens(access, job string, anonymous bool, before []string) (*tokens, er
 			t.secrets = append(t.secrets, token)
 		}
 	}
-	var pairs []string
-	for _, token := range t.secrets {
-		pairs = append(pairs, token, "[token]")
-	}
-	t.redact = strings.NewReplacer(pairs...)
+	t.redact = redact.Known("[token]", t.secrets...)
 	return t, nil
 }
 

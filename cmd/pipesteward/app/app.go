@@ -29,8 +29,11 @@ import (
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/metrics"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/recent"
+	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/actions/sweep"
@@ -81,6 +84,9 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		}
 	}()
 
+	if err := JoinSettings(o.CheckGiven(), o.CheckPresent("gitlab-token", "webhook-token")); err != nil {
+		return nil, err
+	}
 	a.rules, err = openRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}, log)
 	if err != nil {
 		return nil, err
@@ -120,7 +126,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
 	registry.MustRegister(pause.NewMetrics(pauses))
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Receiver: receiver, Rules: a.rules.Rules,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: notify.Slack(receiver), Escape: slack.Escape, Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
 		Evaluations: evaluations,
 	})
@@ -154,7 +160,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		Queue:       db, Rules: a.rules, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known, Deliveries: delivered,
 	})
 	if err != nil {
-		return nil, SettingErrors{{"webhook-token", err}}
+		return nil, err
 	}
 
 	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, keeper, authorizer, log)
@@ -173,7 +179,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,
 	}}
 	adminAPI := admin.New(admin.Config{
-		Pauses: pauses, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Pauses: pauses, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: audit.Log{Store: db, Now: time.Now}, Kinds: steer.Kinds, Describe: steer.Describe,
 		Parts: map[string]func(context.Context) any{

@@ -92,10 +92,11 @@ func TestRun(t *testing.T) {
 // New starts nothing in the background, and closes what it opened when it fails.
 func TestNewFails(t *testing.T) {
 	for name, spoil := range map[string]func(*app.Options){
-		"--gitlab-token":  func(o *app.Options) { o.GitLabToken = "" },
-		"--webhook-token": func(o *app.Options) { o.Credentials = webhook.Credentials{} },
-		"--admin-listen":  func(o *app.Options) { o.AdminListen = "127.0.0.1:x" },
-		"--listen":        func(o *app.Options) { o.Listen = "127.0.0.1:x" },
+		"--gitlab-token":          func(o *app.Options) { o.GitLabToken = "" },
+		"--webhook-token":         func(o *app.Options) { o.Credentials = webhook.Credentials{} },
+		"--webhook-signing-token": func(o *app.Options) { o.Credentials.SigningTokens = []string{"whsec_x"} },
+		"--admin-listen":          func(o *app.Options) { o.AdminListen = "127.0.0.1:x" },
+		"--listen":                func(o *app.Options) { o.Listen = "127.0.0.1:x" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options(t)

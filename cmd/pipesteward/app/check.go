@@ -14,6 +14,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
+	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
@@ -32,27 +33,75 @@ func (o Options) Check() error {
 		_, _, err = loadSources(sources, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()})
 	}
 	wrong = wrong.With("rules", err)
+	needed := []string{"gitlab-token", "webhook-token"}
+	if o.EnsureHooks {
+		needed = append(needed, "webhook-url")
+	}
+	var addresses SettingErrors
+	addresses = addresses.With("listen", checkAddress(o.Listen))
+	addresses = addresses.With("admin-listen", checkAddress(o.AdminListen))
+	authorizer, err := newAuthorizer(o.AdminAuth, slog.New(slog.DiscardHandler))
+	if address, ok := literalAddress(o.AdminListen); ok && err == nil {
+		addresses = addresses.With("admin-listen", authorizer.CheckAddress(address))
+	}
+	return JoinSettings(wrong.Err(), o.CheckGiven(), o.CheckPresent(needed...), addresses.Err(), err)
+}
+
+// CheckGiven returns what is wrong with the values that are given, as SettingErrors. All
+// commands check by it what they take of the settings.
+func (o Options) CheckGiven() error {
+	var wrong SettingErrors
 	wrong = wrong.With("store", checkStore(o.Store))
 	wrong = wrong.With("gitlab-url", gitlab.CheckURL(o.GitLabURL))
 	for _, alias := range o.GitLabAliases {
 		wrong = wrong.With("gitlab-alias", gitlab.CheckURL(alias))
 	}
-	wrong = wrong.With("gitlab-token", checkGitLabToken(o.GitLabToken))
-	wrong = wrong.With("webhook-token", checkCredentials(o.Credentials))
+	if err := rest.CheckToken(o.GitLabToken); err != nil {
+		wrong = wrong.With("gitlab-token", fmt.Errorf("it %w: correct PIPESTEWARD_GITLAB_TOKEN or its file", err))
+	}
+	wrong = wrong.With("webhook-token", o.Credentials.CheckTokens())
+	wrong = wrong.With("webhook-signing-token", o.Credentials.CheckSigningTokens())
+	wrong = wrong.With("insecure-no-webhook-auth", o.Credentials.CheckInsecure())
+	if o.WebhookURL != "" {
+		wrong = wrong.With("webhook-url", hooks.CheckURL(o.WebhookURL, webhook.Path))
+	}
 	if o.SlackToken != "" {
 		wrong = wrong.With("slack-token", slack.CheckToken(o.SlackToken))
 		wrong = wrong.With("slack-api-url", slack.CheckURL(o.SlackURL))
 	}
-	if o.EnsureHooks && o.WebhookURL == "" {
-		wrong = wrong.With("webhook-url", fmt.Errorf("--ensure-hooks needs it: the public URL that GitLab posts to, like https://pipesteward.example.com%s", webhook.Path))
+	return wrong.Err()
+}
+
+// CheckPresent returns which of the settings are missing, as SettingErrors. It knows
+// gitlab-token, webhook-token, for which other credentials of webhooks may stand, and
+// webhook-url.
+func (o Options) CheckPresent(settings ...string) error {
+	c := o.Credentials
+	present := map[string]bool{
+		"gitlab-token":  o.GitLabToken != "",
+		"webhook-token": len(c.Tokens)+len(c.SigningTokens) > 0 || c.Insecure,
+		"webhook-url":   o.WebhookURL != "",
 	}
-	wrong = wrong.With("listen", checkAddress(o.Listen))
-	wrong = wrong.With("admin-listen", checkAddress(o.AdminListen))
-	authorizer, err := newAuthorizer(o.AdminAuth, slog.New(slog.DiscardHandler))
-	if address, ok := literalAddress(o.AdminListen); ok && err == nil {
-		wrong = wrong.With("admin-listen", authorizer.CheckAddress(address))
+	var wrong SettingErrors
+	for _, setting := range settings {
+		if !present[setting] {
+			wrong = wrong.With(setting, errors.New(missing[setting]))
+		}
 	}
-	return JoinSettings(wrong.Err(), err)
+	return wrong.Err()
+}
+
+// missing says of settings that nothing stands for what they are, and how to give them.
+var missing = map[string]string{
+	"gitlab-token": "it is missing: give an access token with scope api\n" +
+		"in PIPESTEWARD_GITLAB_TOKEN, or its file in PIPESTEWARD_GITLAB_TOKEN_FILE",
+	"webhook-token": "neither it nor --webhook-signing-token is set:\n" +
+		"make a token (openssl rand -hex 32), and give the same in\n" +
+		"PIPESTEWARD_WEBHOOK_TOKEN to `serve` and `hooks ensure`, which gives it to\n" +
+		"webhooks in GitLab, or give it to them yourself. To take webhooks from\n" +
+		"anybody instead: --insecure-no-webhook-auth",
+	"webhook-url": "it is missing: the public URL that GitLab posts to,\n" +
+		"like https://pipesteward.example.com" + webhook.Path + ", which webhooks are to have",
 }
 
 // newAuthorizer makes what decides who may use the admin address. Its error is
@@ -78,17 +127,6 @@ func literalAddress(address string) (_ *net.TCPAddr, ok bool) {
 	return &net.TCPAddr{IP: ip}, err == nil && (host == "" || ip != nil)
 }
 
-// checkCredentials returns what is wrong with the credentials of webhooks.
-func checkCredentials(c webhook.Credentials) error {
-	if len(c.Tokens)+len(c.SigningTokens) == 0 && !c.Insecure {
-		return errors.New("neither it nor --webhook-signing-token is set:\n" +
-			"make a token (openssl rand -hex 32), give it in PIPESTEWARD_WEBHOOK_TOKEN,\n" +
-			"and the same to the webhook in GitLab. To take webhooks from anybody instead:\n" +
-			"--insecure-no-webhook-auth")
-	}
-	return c.Check()
-}
-
 // checkStore returns what is wrong with a --store setting.
 func checkStore(setting string) error {
 	setting = cmp.Or(setting, DefaultStore)
@@ -108,18 +146,6 @@ func checkStore(setting string) error {
 	}
 	scheme, _, _ := strings.Cut(setting, ":")
 	return fmt.Errorf("%q is not a kind of store: write bolt:PATH, like bolt:pipesteward.db, or the URL of a Redis, like redis://host:6379", redact.URL(scheme))
-}
-
-// checkGitLabToken returns what is wrong with an access token.
-func checkGitLabToken(token string) error {
-	if token == "" {
-		return errors.New("it is missing: give an access token with scope api\n" +
-			"in PIPESTEWARD_GITLAB_TOKEN, or its file in PIPESTEWARD_GITLAB_TOKEN_FILE")
-	}
-	if err := rest.CheckToken(token); err != nil {
-		return fmt.Errorf("it %w: correct PIPESTEWARD_GITLAB_TOKEN or its file", err)
-	}
-	return nil
 }
 
 // checkAddress returns what is wrong with an address to listen on.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,14 +90,27 @@ func Checkup(ctx context.Context, o Options) (cfg doctor.Config, end func() erro
 			cfg.LeaveStore = db.Close // so that `serve` can start
 		}
 	}
-	if err := checkGitLabToken(o.GitLabToken); err != nil {
-		cfg.TokenErr, o.GitLabToken = SettingErrors{{"gitlab-token", err}}, ""
+	wrong := JoinSettings(o.CheckGiven(), o.CheckPresent("gitlab-token", "webhook-token"))
+	if cfg.TokenErr = about(wrong, "gitlab-token"); cfg.TokenErr != nil {
+		o.GitLabToken = ""
 	}
-	cfg.GitLab, cfg.GitLabErr = newGitLab(o, true, limiter, nil, quiet)
-	if o.SlackToken != "" {
+	if cfg.GitLabErr = about(wrong, "gitlab-url", "gitlab-alias"); cfg.GitLabErr == nil {
+		cfg.GitLab, cfg.GitLabErr = newGitLab(o, true, limiter, nil, quiet)
+	}
+	cfg.WebhookErr = about(wrong, "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "webhook-url")
+	if about(wrong, "webhook-url") != nil {
+		cfg.Webhook.URL = ""
+	}
+	if cfg.SlackErr = about(wrong, "slack-token", "slack-api-url"); cfg.SlackErr == nil && o.SlackToken != "" {
 		cfg.Slack, cfg.SlackErr = slack.NewReader(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL})
 	}
 	return cfg, end
+}
+
+// about returns those of SettingErrors that are about the settings.
+func about(err error, settings ...string) error {
+	all, _ := errors.AsType[SettingErrors](err)
+	return slices.DeleteFunc(slices.Clone(all), func(e SettingError) bool { return !slices.Contains(settings, e.Setting) }).Err()
 }
 
 // openPresent opens the store; nil for a file that is not there, which this does not

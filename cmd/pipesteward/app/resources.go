@@ -81,9 +81,9 @@ func damaged(db store.Store) <-chan error {
 // NewGitLab returns the client of the GitLab that the options name. observe is called
 // with each response; it may be nil.
 func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint string, code int), log *slog.Logger) (*gitlab.Client, error) {
-	if o.GitLabToken != "" || o.JobToken == "" {
-		if err := checkGitLabToken(o.GitLabToken); err != nil {
-			return nil, SettingErrors{{"gitlab-token", err}}
+	if o.JobToken == "" {
+		if err := o.CheckPresent("gitlab-token"); err != nil {
+			return nil, err
 		}
 	}
 	return newGitLab(o, false, limiter, observe, log)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/hooks"
@@ -26,7 +27,22 @@ func ReadSecrets(setting, path string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s_FILE: %w", Variable(setting), err)
 	}
-	return Trimmed(strings.Split(string(text), "\n")), nil
+	all := Trimmed(strings.Split(string(text), "\n"))
+	if err := CheckSecrets(all); err != nil {
+		return nil, fmt.Errorf("%s_FILE: %w", Variable(setting), err)
+	}
+	return all, nil
+}
+
+// CheckSecrets returns an error if a secret has a control character: it was pasted or read
+// with more than itself, and no HTTP header can contain it.
+func CheckSecrets(values []string) error {
+	for _, value := range values {
+		if strings.ContainsFunc(value, unicode.IsControl) {
+			return errors.New("it has a line break or another control character inside: give the secret alone, in one line")
+		}
+	}
+	return nil
 }
 
 // Trimmed returns the texts without white space around them, and leaves out empty ones.

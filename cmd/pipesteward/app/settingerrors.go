@@ -50,12 +50,19 @@ func (all SettingErrors) Err() error {
 	return all
 }
 
-// JoinSettings joins the SettingErrors among errors to one; of several about a setting,
-// the first one counts. Other errors come first.
+// JoinSettings joins the SettingErrors among errors, and among those that errors.Join has
+// joined, to one; of several about a setting, the first one counts. Other errors come first.
 func JoinSettings(errs ...error) error {
 	var all SettingErrors
 	var others []error
-	for _, err := range errs {
+	var add func(error)
+	add = func(err error) {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, one := range joined.Unwrap() {
+				add(one)
+			}
+			return
+		}
 		some, ok := errors.AsType[SettingErrors](err)
 		if !ok {
 			others = append(others, err)
@@ -63,6 +70,9 @@ func JoinSettings(errs ...error) error {
 		for _, e := range some {
 			all = all.With(e.Setting, e.Err)
 		}
+	}
+	for _, err := range errs {
+		add(err)
 	}
 	if err := errors.Join(others...); err != nil {
 		return errors.Join(err, all.Err())

@@ -1,0 +1,108 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
+)
+
+// NoticeRecord is the body of the record of one notice.
+type NoticeRecord struct {
+	event.Outcome
+	Notice event.Notice `json:"notice"`
+	// Ended is what came of the notice, if only the journal lacks it.
+	Ended *event.Notification `json:"ended,omitempty"`
+}
+
+const (
+	// claimFor is the time to live of the claim on an outcome's entry in the journal:
+	// longer than the steps under it take.
+	claimFor = 30 * time.Second
+	// claimRetry is how long a notice waits while another one has that claim.
+	claimRetry = time.Second
+)
+
+// HandleNotice sends a notice, and adds to the journal what came of that. It returns an
+// error while a later call can succeed.
+func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+	if rec.Ended == nil {
+		if !l.EnterSlowLane() {
+			return errBusy
+		}
+		ended, err := n.send(ctx, rec)
+		if err != nil {
+			return err
+		}
+		rec.Ended = ended
+		if err := l.Keep(rec); err != nil {
+			return err
+		}
+	}
+	if rec.Result == event.ResultDeferred { // in whose place there may be another one already
+		return l.Done(ctx)
+	}
+	return n.record(ctx, l, rec)
+}
+
+// send calls the receiver of a notice, and returns what came of it.
+func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notification, error) {
+	receiver := n.Receivers(rec.Notice.Receiver)
+	err := errors.New("there is no such receiver any more")
+	if receiver != nil {
+		err = n.call(ctx, rec.Notice.Receiver, func() error { return receiver.Notify(ctx, rec.Outcome, rec.Notice) })
+	}
+	ended := &event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationSent}
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case event.Transient(err) && n.Now().Sub(rec.At) < patience:
+		return nil, err
+	default:
+		n.Log.Error("an address could not be notified", append(event.LogAttrs(rec.Event), "rule", rec.Rule, "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", err)...)
+		ended.Result, ended.Error = event.NotificationFailed, err.Error()
+	}
+	return ended, nil
+}
+
+// record ends the lease of a notice that has ended, and adds that to the outcome's entry
+// in the journal. The notices of an outcome do so in turn.
+func (n *Notifier) record(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+	claim := keys.OutcomeClaim(rec.ID)
+	claimed, err := n.Claims.Claim(ctx, claim, l.ID(), claimFor)
+	if err != nil {
+		return err
+	}
+	if !claimed {
+		return &worker.LaterError{Err: errors.New("another notice of the outcome is being recorded"), After: claimRetry}
+	}
+	defer func() { _ = n.Claims.Release(context.WithoutCancel(ctx), claim, l.ID()) }() // else it expires
+	entry, err := n.Journal.Entry(ctx, rec.ID)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if entry == nil { // it has expired
+		return l.Done(ctx)
+	}
+	var o event.Outcome
+	if err := json.Unmarshal(entry.Body, &o); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	for i := range o.Notifications {
+		if o.Notifications[i].Address == rec.Ended.Address {
+			o.Notifications[i] = *rec.Ended
+		}
+	}
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return l.DoneWith(ctx, store.Changes{Amend: []store.Entry{{ID: o.ID, Body: body}}})
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
+	"github.com/pipesteward/pipesteward/rules/spelling"
+)
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// instead says how to give what people write as arguments of commands that take none.
+var instead = map[string]string{
+	"catch-up":   "name projects with --projects",
+	"ci":         "name rule files with --rules",
+	"decisions":  "use --project, --job or another filter",
+	"deliveries": "use --project, --job or another filter",
+	"doctor":     "name projects with --project",
+	"explain":    "name the event with --event or --job",
+	"pause":      "give --project or --rule",
+	"queue list": "use --project, --job or another filter",
+	"resume":     "give --project or --rule",
+	"serve":      "name rule files with --rules",
+	"sweep":      "name rules with --rule",
+}
+
+// prepare gives a command, and those below it, what all have in common: their help, errors
+// of usage, and that a command without arguments refuses them.
+func prepare(c *cli.Command) {
+	c.OnUsageError = misused
+	c.DisableSliceFlagSeparator = true // a secret may hold a comma
+	c.HideHelp = true                  // misused and showHelp print it
+	for _, below := range c.Commands {
+		prepare(below)
+	}
+	action := c.Action
+	switch {
+	case len(c.Commands) > 0:
+		c.Action = func(_ context.Context, c *cli.Command) error { return showHelp(c, c.Args().Slice()) }
+	case c.ArgsUsage == "":
+		c.Action = func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return refuseArgument(c)
+			}
+			return action(ctx, c)
+		}
+	}
+}
+
+// nameOf returns the full name of a command, without that of the program.
+func nameOf(c *cli.Command) string {
+	return strings.TrimSpace(strings.TrimPrefix(c.FullName(), c.Root().Name))
+}
+
+// refuseArgument returns the error of a command that takes no arguments, and got some.
+func refuseArgument(c *cli.Command) error {
+	name := nameOf(c)
+	hint := ""
+	if instead := instead[name]; instead != "" {
+		hint = ": " + instead
+	}
+	return &usageError{fmt.Errorf("%s takes no arguments, but got %q%s", name, redact.URL(c.Args().First()), hint)}
+}
+
+// misused handles what can't be parsed of a command's flags: a request for help, or a
+// mistake.
+func misused(_ context.Context, c *cli.Command, err error, _ bool) error {
+	flag, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	switch {
+	case unknown && (flag == "help" || flag == "h"):
+		if len(c.Commands) == 0 {
+			return showHelp(c, nil)
+		}
+		return showHelp(c, c.Args().Slice())
+	case unknown:
+		var known []string
+		for _, f := range c.VisibleFlags() {
+			known = append(known, "--"+f.Names()[0])
+		}
+		flag = "--" + redact.URL(flag)
+		return &usageError{fmt.Errorf("there is no flag %s%s: `%s --help` lists them", flag, spelling.Suggestion(flag, known), c.FullName())}
+	}
+	return &usageError{err}
+}
+
+// showHelp prints the help of the command below c that the words name: with the word help
+// before them or without.
+func showHelp(c *cli.Command, words []string) error {
+	if len(words) > 0 && words[0] == "help" {
+		words = words[1:]
+	}
+	for _, word := range words {
+		next := c.Command(word)
+		if next == nil {
+			return unknownCommand(c, word)
+		}
+		c = next
+	}
+	return printHelp(c)
+}
+
+// unknownCommand returns the error of a word that names no command below c.
+func unknownCommand(c *cli.Command, word string) error {
+	word = redact.URL(word)
+	var known []string
+	for _, below := range c.VisibleCommands() {
+		known = append(known, below.Name)
+	}
+	lists := c.FullName() + " --help"
+	return &usageError{fmt.Errorf("there is no command %q%s: `%s` lists them", strings.TrimSpace(nameOf(c)+" "+word), spelling.Suggestion(word, known), lists)}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
+)
+
+// eachCommand calls do with each command, that of the whole program first, and the words
+// by which it is called.
+func eachCommand(do func(c *cli.Command, words []string)) {
+	var walk func(*cli.Command, []string)
+	walk = func(c *cli.Command, words []string) {
+		do(c, words)
+		for _, below := range c.Commands {
+			walk(below, append(slices.Clone(words), below.Name))
+		}
+	}
+	walk(commandTree(io.Discard, io.Discard), nil)
+}
+
+// called runs the program with the arguments.
+func called(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), append([]string{"pipesteward"}, args...), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// TestUnknownCommands: a command that is not there is named, with the nearest one.
+func TestUnknownCommands(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"serv"}, "there is no command \"serv\" (did you mean \"serve\"?): `pipesteward --help` lists them"},
+		{[]string{"serv", "--help"}, `"serv" (did you mean "serve"?)`},
+		{[]string{"help", "serv"}, `"serv" (did you mean "serve"?)`},
+		{[]string{"help", "xyzzyxyzzy"}, "there is no command \"xyzzyxyzzy\": `pipesteward --help` lists them"},
+		{[]string{"backtest", "--help"}, `there is no command "backtest"`},
+		{[]string{"hooks", "lst"}, "there is no command \"hooks lst\" (did you mean \"list\"?): `pipesteward hooks --help` lists them"},
+		{[]string{"hooks", "lst", "--help"}, `"hooks lst" (did you mean "list"?)`},
+		{[]string{"hooks", "help", "lst"}, `"hooks lst" (did you mean "list"?)`},
+		{[]string{"help", "queue", "drp"}, `"queue drp" (did you mean "drop"?)`},
+		{[]string{"help", "serve", "now"}, `there is no command "serve now"`},
+		{[]string{"completion", "basch"}, `"completion basch" (did you mean "bash"?)`},
+		{[]string{"--vresion"}, "there is no flag --vresion (did you mean \"--version\"?): `pipesteward --help` lists them"},
+		{[]string{"serve", "--rulez", "x"}, "there is no flag --rulez (did you mean \"--rules\"?): `pipesteward serve --help` lists them"},
+		{[]string{"queue", "drop", "--xyzzyxyzzy"}, "there is no flag --xyzzyxyzzy: `pipesteward queue drop --help` lists them"},
+		{[]string{"serve", "x:hush-hush@example.com"}, `serve takes no arguments, but got "[masked]@example.com": name rule files with --rules`},
+	} {
+		code, stdout, stderr := called(t, c.args...)
+		if code != 2 || stdout != "" || !strings.Contains(stderr, c.says) {
+			t.Errorf("%q: exit status %d, want 2 and %q\n%s%s", c.args, code, c.says, stdout, stderr)
+		}
+	}
+}
+
+// TestHelp: the help of each command fits a narrow terminal, however it is requested, and
+// names each flag with what its value is.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	typeName := regexp.MustCompile(`--[a-z-]+ (string|int|int64|uint|duration|value|float)\b`)
+	n := 0
+	eachCommand(func(c *cli.Command, words []string) {
+		n++
+		code, text, stderr := called(t, append(slices.Clone(words), "--help")...)
+		if code != 0 || stderr != "" || !strings.HasPrefix(text, "NAME:\n   "+strings.Join(append([]string{"pipesteward"}, words...), " ")) {
+			t.Errorf("%q --help: exit status %d\n%s%s", words, code, text, stderr)
+		}
+		for line := range strings.Lines(text) {
+			if width := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); width > wrap.DefaultWidth {
+				t.Errorf("%q --help has a line of %d columns: %s", words, width, line)
+			}
+		}
+		if odd := typeName.FindString(text); odd != "" {
+			t.Errorf("%q --help does not say what the value of a flag is: %s", words, odd)
+		}
+		for _, f := range c.Flags {
+			if !strings.Contains(text, "--"+f.Names()[0]) {
+				t.Errorf("%q --help lacks --%s", words, f.Names()[0])
+			}
+		}
+		others := [][]string{append(slices.Clone(words), "-h"), append([]string{"help"}, words...)}
+		if len(c.Commands) > 0 {
+			others = append(others, words, append(slices.Clone(words), "help"))
+		}
+		for _, args := range others {
+			if code, same, _ := called(t, args...); code != 0 || same != text {
+				t.Errorf("%q: exit status %d, and not the help:\n%s", args, code, same)
+			}
+		}
+	})
+	if n < 20 {
+		t.Errorf("%d commands", n)
+	}
+	if code, text, _ := called(t, "completion", "--help"); code != 0 || !strings.Contains(text, "bash") {
+		t.Errorf("the help of completion: %d %s", code, text)
+	}
+}
+
+// TestMisuse: what makes no sense ends each command with 2, with a text on standard error
+// and nothing on standard output, be it JSON or not.
+func TestMisuse(t *testing.T) {
+	t.Parallel()
+	eachCommand(func(c *cli.Command, words []string) {
+		if len(c.Commands) > 0 {
+			return
+		}
+		misuses := map[string][]string{"there is no flag --xyzzyxyzzy": {"--xyzzyxyzzy"}}
+		if c.ArgsUsage == "" {
+			misuses[strings.Join(words, " ")+" takes no arguments, but got \"xyzzy\""] = []string{"xyzzy"}
+		}
+		for _, f := range c.Flags {
+			if n, is := f.(*cli.IntFlag); is {
+				misuses[`invalid value "many" for flag -`+n.Name] = []string{"--" + n.Name, "many"}
+			}
+		}
+		for says, misuse := range misuses {
+			args := append(slices.Clone(words), misuse...)
+			if slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return f.Names()[0] == "json" }) {
+				args = append(args, "--json")
+			}
+			if code, stdout, stderr := called(t, args...); code != 2 || stdout != "" || !strings.Contains(stderr, says) {
+				t.Errorf("%q: exit status %d, want 2 and %q\n%s%s", args, code, says, stdout, stderr)
+			}
+		}
+	})
+}

@@ -1,0 +1,124 @@
+package rules
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/limits"
+)
+
+// Notify is an entry of a rule's `notify`: where to send notifications of which
+// outcomes.
+type Notify struct {
+	When     []string
+	Receiver string
+	Channel  Channel
+	Mention  []string             // as event.Notice has it
+	Text     *expression.Template // nil: the default text of the outcome
+}
+
+// Channel is a channel of Slack as a rule file gives it.
+type Channel struct {
+	Source   string               // a name, an id, [event.ChannelAuthor] or a text with expressions
+	Template *expression.Template // nil: there are no expressions
+}
+
+// Constant returns the channel if it is the same for all events, else "".
+func (c Channel) Constant() string {
+	if c.Template != nil {
+		return ""
+	}
+	return c.Source
+}
+
+// templates returns the texts with expressions.
+func (n Notify) templates() []*expression.Template {
+	return slices.DeleteFunc([]*expression.Template{n.Channel.Template, n.Text}, func(t *expression.Template) bool { return t == nil })
+}
+
+// to renders the address.
+func (n Notify) to(ev *evaluation) (event.Address, error) {
+	a := event.Address{Receiver: n.Receiver, Channel: n.Channel.Source}
+	var err error
+	if n.Channel.Template != nil {
+		a.Channel, err = ev.Text(*n.Channel.Template, channelName)
+	}
+	return a, err
+}
+
+// notInChannelName matches what the name of a Slack channel can't have.
+var notInChannelName = regexp.MustCompile(`[^\p{L}\p{M}\p{N}_-]+`)
+
+// channelID matches the ids of channels and users in Slack.
+var channelID = regexp.MustCompile(`^[CDGUW][A-Z0-9]{8,}$`)
+
+// channelName writes a value as it stands in the names of Slack channels: in lower case,
+// with - for what they can't have. An id stays as it is.
+func channelName(value string) string {
+	if channelID.MatchString(value) {
+		return value
+	}
+	return strings.Trim(notInChannelName.ReplaceAllString(strings.ToLower(value), "-"), "-")
+}
+
+// Notices returns the messages that the rules of the outcome's decision send
+// about the outcome, one for each address. Each value in a rendered text is
+// passed through escape. If a text can't be rendered, the error is returned
+// and the notice has the default text; without its channel, the notice can't be sent. A rule that no longer exists sends
+// nothing.
+func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(string) string) ([]event.Notice, []*RuleError) {
+	ev, err := rs.evaluation(ctx, o.Event, facts)
+	if err != nil {
+		return nil, nil
+	}
+	defer ev.End()
+	var notices []event.Notice
+	var errs []*RuleError
+	names := append([]string{o.Rule}, o.AlsoWantedBy...)
+	for _, name := range names {
+		r := rs.byName[name]
+		if r == nil {
+			continue
+		}
+		ev.Allot(r.Name, min(limits.RuleWork, limits.EventWork/len(names)))
+		for _, n := range r.Notify {
+			if !slices.Contains(n.When, o.Result) {
+				continue
+			}
+			to, err := n.to(ev)
+			if err != nil {
+				errs = append(errs, &RuleError{r.Name, "channel", err})
+			}
+			if slices.ContainsFunc(notices, func(other event.Notice) bool { return other.Address == to }) {
+				continue
+			}
+			text, err := n.render(ev, escape)
+			if err != nil {
+				errs = append(errs, &RuleError{r.Name, "text", err})
+			}
+			notices = append(notices, event.Notice{Address: to, Mention: n.Mention, Text: text})
+		}
+	}
+	return notices, errs
+}
+
+// Notifies reports whether there are Notices of the outcome. It renders no text.
+func (rs *Rules) Notifies(o event.Outcome) bool {
+	notifies := func(name string) bool {
+		r := rs.byName[name]
+		return r != nil && slices.ContainsFunc(r.Notify, func(n Notify) bool { return slices.Contains(n.When, o.Result) })
+	}
+	return notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
+}
+
+// render returns the notice's text; "" if it has none or can't be rendered.
+func (n Notify) render(ev *evaluation, escape func(string) string) (string, error) {
+	if n.Text == nil {
+		return "", nil
+	}
+	return ev.Text(*n.Text, escape)
+}

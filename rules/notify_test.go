@@ -1,0 +1,85 @@
+package rules_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/internal/fixture"
+)
+
+// TestChannelOfANotice: the values in a channel are written as Slack writes channels.
+func TestChannelOfANotice(t *testing.T) {
+	for _, c := range []struct {
+		name, channel, namespace, want string
+		fails                          bool
+	}{
+		{"a name", `"#ci"`, "Platform", "#ci", false},
+		{"an id", "C024BE91L", "Platform", "C024BE91L", false},
+		{"the author", "author", "Platform", event.ChannelAuthor, false},
+		{"a value in it", `"#ci-{{ project.namespace }}"`, "platform", "#ci-platform", false},
+		{"a subgroup", `"#ci-{{ project.namespace }}"`, "Platform Team/Web.App", "#ci-platform-team-web-app", false},
+		{"letters of other languages", `"#ci-{{ project.namespace }}"`, "平台/Größe", "#ci-平台-größe", false},
+		{"an id by a condition", `"{{ project.namespace == 'platform' ? 'C024BE91L' : 'ci' }}"`, "platform", "C024BE91L", false},
+		{"markup", `"#ci-{{ project.namespace }}"`, "<!channel>", "#ci-channel", false},
+		{"an expression that fails", `"#ci-{{ jobs()[0].name }}"`, "platform", "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rs := load(t, "version: 1\nrules: [{name: r, on: job, actions: [retry], notify: [{channel: "+c.channel+"}]}]\n")
+			o := event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), Rule: "r"}, Result: event.ResultDone}
+			o.Project.Namespace = c.namespace
+			got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, func(string) string { return "escaped" })
+			if diff := cmp.Diff([]event.Notice{{Address: slack(c.want)}}, got); diff != "" {
+				t.Errorf("notices (-want +got):\n%s", diff)
+			}
+			if (len(errs) > 0) != c.fails {
+				t.Errorf("errors %v", errs)
+			}
+		})
+	}
+}
+
+// TestDefaultNotify: `notify` in `defaults` is for rules with actions and none of their
+// own, and reads what each of them may read.
+func TestDefaultNotify(t *testing.T) {
+	rs := load(t, `
+version: 1
+defaults:
+  channel: "#ci-{{ project.name }}"
+  notify: [{when: [gave_up], mention: [author, "@oncall"], text: "{{ pipeline.ref }}"}, {when: [gave_up], channel: author}]
+rules:
+  - {name: job, on: job, actions: [retry]}
+  - {name: pipeline, on: pipeline, actions: [cancel_pipeline]}
+  - {name: schedule, on: schedule, schedule: {cron: "0 3 * * *", projects: [a/b]}, actions: [play]}
+  - {name: own, on: job, actions: [cancel], notify: [{when: [done]}]}
+  - {name: opt-out, on: job, if: job.stage == "x", stop: true}
+`)
+	byDefault := []event.Notice{
+		{Address: slack("#ci-shop"), Mention: []string{"author", "@oncall"}, Text: "main"},
+		{Address: slack(event.ChannelAuthor)},
+	}
+	for _, c := range []struct {
+		rule, result string
+		want         []event.Notice
+	}{
+		{"job", event.ResultGaveUp, byDefault},
+		{"job", event.ResultDone, nil},
+		{"pipeline", event.ResultGaveUp, byDefault},
+		{"schedule", event.ResultGaveUp, byDefault},
+		{"own", event.ResultGaveUp, nil},
+		{"own", event.ResultDone, []event.Notice{{Address: slack("#ci-shop")}}},
+		{"opt-out", event.ResultGaveUp, nil},
+	} {
+		o := event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), Rule: c.rule}, Result: c.result}
+		o.Project.Name, o.Pipeline.Ref = "Shop", "main"
+		got, errs := rs.Notices(t.Context(), o, &facts{}, func(s string) string { return s })
+		if diff := cmp.Diff(c.want, got); diff != "" || errs != nil {
+			t.Errorf("%s, %s (-want +got):\n%s%v", c.rule, c.result, diff, errs)
+		}
+		if rs.Notifies(o) != (len(c.want) > 0) {
+			t.Errorf("%s, %s: Notifies is %v", c.rule, c.result, rs.Notifies(o))
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package rulefile
+
+import (
+	"regexp"
+	"slices"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/schema"
+)
+
+// defaultNotify reads `notify` in `defaults`. Its entries are read for each rule that they
+// are for: what they may read of an event depends on it.
+func (rd *reader) defaultNotify(d *defaults) schema.Schema {
+	example := rd.notices(&rules.Rule{On: event.KindJob}, *d)
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			switch {
+			case schema.IsText(n) && n.Value == none:
+			case n.Kind == yaml.SequenceNode && len(n.Content) > 0:
+				d.notify = n
+			default:
+				f.FailAt(n, "%s in defaults must be none, or a list like `notify: [{channel: \"#ci\", when: [gave_up]}]`", what)
+			}
+		},
+		JSON: func() schema.JSON {
+			return schema.JSON{"anyOf": []schema.JSON{{"const": none}, example.JSON()}, "default": none}
+		},
+	}
+}
+
+// none is the value of `notify` in `defaults` with which nobody is notified.
+const none = "none"
+
+// notices reads the list `notify` of a rule.
+func (rd *reader) notices(r *rules.Rule, d defaults) schema.Schema {
+	return notifications(schema.List(&r.Notify, 1, func(v *rules.Notify) schema.Schema { return rd.notice(r, v, d) }))
+}
+
+// notice reads an entry of `notify`.
+func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Schema {
+	v.When, v.Receiver = defaultWhen, event.ReceiverSlack
+	purpose := func() expression.Purpose {
+		if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return !event.OfPipeline(a.Verb) }) {
+			return rd.jobPurpose(r)
+		}
+		return rd.eventPurpose(r)
+	}
+	keys := schema.MappingWithHints("an entry of notify", schema.Fields{
+		schema.Key(
+			"when", "The outcomes worth a message.",
+			outcomes(&v.When),
+		),
+		schema.Key("channel", "The Slack channel to notify, like \"#ci\" or \"#ci-{{ project.namespace }}\", where values are written as Slack writes channels; or `author`: a direct message to the commit's author. Without it: the one in `defaults`.", rd.channel(&v.Channel, purpose)),
+		schema.Key("mention", "Who is mentioned: `author` of the commit, `triggerer` of the pipeline, a user group like \"@oncall\" or a user's id like U024BE7LH. People are found by their e-mail address; who is not found is left out.", schema.List(&v.Mention, 1, mention)),
+		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome.", rd.template(&v.Text, purpose)),
+	}, inNotify)
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			if schema.IsText(n) {
+				f.FailAt(n, "an entry of notify must be a mapping, like `{channel: %q}`", n.Value)
+				return
+			}
+			if d.channel != nil && n.Kind == yaml.MappingNode && !schema.Has(n, "channel") {
+				rd.channel(&v.Channel, purpose).Read(f, d.channel, "channel")
+			}
+			keys.Read(f, n, what)
+			if v.Channel.Source == "" && n.Kind == yaml.MappingNode {
+				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults")
+			}
+			for _, other := range r.Notify {
+				if result := clash(*v, other); result != "" {
+					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and channel", result, v.Channel.Source)
+				}
+			}
+		},
+		JSON: keys.JSON,
+	}
+}
+
+// clash returns an outcome that both entries send to the same channel; "" if there is
+// none.
+func clash(v, other rules.Notify) string {
+	for _, result := range v.When {
+		if v.Receiver == other.Receiver && v.Channel.Source == other.Channel.Source && slices.Contains(other.When, result) {
+			return result
+		}
+	}
+	return ""
+}
+
+// defaultWhen are the outcomes that a rule sends by default: all except
+// skipped and deferred.
+var defaultWhen = []string{event.ResultDone, event.ResultDryRun, event.ResultFailed, event.ResultGaveUp, event.ResultRecovered}
+
+// mentionable matches the entries of `mention`.
+var mentionable = regexp.MustCompile(`^(` + event.MentionAuthor + `|` + event.MentionTriggerer + `|@[^@\s<>!|]{1,80}|[UW][A-Z0-9]{8,})$`)
+
+// mention reads an entry of `mention`.
+func mention(to *string) schema.Schema {
+	return schema.Matching(to, mentionable, "mention has author, triggerer, user groups like \"@oncall\" and ids of users like U024BE7LH: a user's id is in the profile, under \"Copy member ID\"")
+}
