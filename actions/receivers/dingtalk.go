@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,8 +72,7 @@ func dingTalkSign(secret string, at time.Time) (timestamp, sign string) {
 	return timestamp, base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// dingTalkVerdicts are the codes of custom robots. 310000 has several meanings, by its
-// message.
+// dingTalkVerdicts are the codes of custom robots.
 var dingTalkVerdicts = map[string]verdict{
 	"-1":     isFailed,
 	"130101": isLimited(dingTalkBan),
@@ -87,11 +87,19 @@ var dingTalkVerdicts = map[string]verdict{
 	"430104": isFinal("DingTalk refuses the message's content"),
 	"460101": isFinal("the message is too long for DingTalk"),
 
-	"sign":      isMendable("the signature is wrong: copy the secret (SEC…) of the robot's additional signature to secret"),
-	"timestamp": isMendable("the timestamp is more than an hour off: set this machine's clock"),
-	"keyword":   isMendable("the robot takes only messages with one of its keywords: remove them from its security settings, and use the additional signature"),
-	"whitelist": isMendable("the robot takes no requests from this address: add it to the robot's IP addresses"),
-	"310000":    isMendable("the message does not pass the robot's security settings: use the additional signature alone, and copy its secret to secret"),
+	"310000": isMendable("the message does not pass the robot's security settings: use the additional signature alone, and copy its secret to secret"),
+}
+
+// dingTalkSecurity are the meanings of 310000, by words of its message, which is in English or
+// Chinese; the first that is there says it.
+var dingTalkSecurity = []struct {
+	words   []string
+	meaning verdict
+}{
+	{[]string{"keywords not", "关键词不匹配"}, isMendable("the robot takes only messages with one of its keywords: remove them from its security settings, and use the additional signature")},
+	{[]string{"invalid timestamp", "签名过期"}, isMendable("the timestamp is more than an hour off: set this machine's clock")},
+	{[]string{"sign not match", "签名不匹配"}, isMendable("the signature is wrong: copy the secret (SEC…) of the robot's additional signature to secret")},
+	{[]string{"not in whitelist", "白名单"}, isMendable("the robot takes no requests from this address: add it to the robot's IP addresses")},
 }
 
 func sendDingTalk(ctx context.Context, s *sending, m message.Message) *Error {
@@ -119,11 +127,9 @@ func sendDingTalk(ctx context.Context, s *sending, m message.Message) *Error {
 		return e
 	}
 	if code == "310000" {
-		for _, word := range []string{"sign", "timestamp", "keyword", "whitelist"} {
-			if strings.Contains(text, word) {
-				e := judge(word, text, dingTalkVerdicts, a)
-				e.Code = code
-				return e
+		for _, s := range dingTalkSecurity {
+			if slices.ContainsFunc(s.words, func(word string) bool { return strings.Contains(text, word) }) {
+				return judge(code, text, map[string]verdict{code: s.meaning}, a)
 			}
 		}
 	}

@@ -121,7 +121,7 @@ func TestValuesAreShownAsTheyAre(t *testing.T) {
 	see := func(s string) string { return strings.Join(strings.Fields(clean.Replace(s)), " ") }
 	everyKind(t, func(t *testing.T, r *rig) {
 		for i, value := range values {
-			m := message.Message{ID: fmt.Sprint(i), Title: "in " + value, Text: "x\n" + value + "\ny", Fields: []message.Field{{Name: value, Value: value}}, Link: "https://gitlab.example.com/x"}
+			m := message.Message{ID: strconv.Itoa(i), Title: "in " + value, Text: "x\n" + value + "\ny", Fields: []message.Field{{Name: value, Value: value}}, Link: "https://gitlab.example.com/x"}
 			r.sent(m)
 			got := r.last()
 			if r.kind == receivers.Email {
@@ -157,7 +157,7 @@ func TestTooLong(t *testing.T) {
 	everyKind(t, func(t *testing.T, r *rig) {
 		for i, piece := range []string{"x", "字", "😀", "*[", "\"\\", "a\n", "<@all>", "https://example.com/a "} {
 			m := notice()
-			m.ID, m.Outcome = fmt.Sprint(i), event.Outcome{}
+			m.ID, m.Outcome = strconv.Itoa(i), event.Outcome{}
 			m.Text = strings.Repeat(piece, 200_000/len(piece))
 			m.Title = "begin " + m.Text
 			for range 50 {

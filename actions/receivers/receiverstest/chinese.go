@@ -148,10 +148,10 @@ func serveDingTalk(s *Server, b bot, w http.ResponseWriter, r *http.Request, bod
 		refuse(300001, "token is not exist")
 		return
 	case secret != "" && !s.current(strconv.FormatInt(milliseconds/1000, 10), time.Hour):
-		refuse(310000, "invalid timestamp, more: [https://open.dingtalk.com/document/group/custom-robot-access]")
+		refuse(310000, "description:机器人发送签名过期;solution:签名生成时间和发送时间请保持在 3600000ms 以内;")
 		return
 	case secret != "" && query.Get("sign") != sum(secret, timestamp+"\n"+secret):
-		refuse(310000, "sign not match, more: [https://open.dingtalk.com/document/group/custom-robot-access]")
+		refuse(310000, "description:机器人发送签名不匹配;solution:请确认签名和生成签名的时间戳必须都放在调用的网址中，请确认机器人的密钥加密和填写正确;")
 		return
 	case err != nil || request.Type != "text" || request.Text.Content == "":
 		refuse(40035, "缺少参数 json")
