@@ -6,6 +6,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/expression/reads"
 )
 
 // Requests reports whether an expression of a rule calls a function that requests
@@ -16,6 +17,18 @@ func (rs *Rules) Requests(function string) bool {
 			return p != nil && slices.Contains(expression.Requests(p.Node(), nil), function)
 		})
 	})
+}
+
+// Readers returns the names of the rules for a kind of events that read a field, like
+// "job.runner.tags", in file order. Texts and the parameters of actions count too.
+func (rs *Rules) Readers(kind, field string) []string {
+	var names []string
+	for _, r := range rs.rules {
+		if r.On == kind && slices.ContainsFunc(r.programs(), func(p *vm.Program) bool { return p != nil && reads.Has(reads.Fields(p.Node()), field) }) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
 }
 
 // programs returns the expressions of a rule, some of which may be nil.

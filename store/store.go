@@ -314,7 +314,7 @@ type Journal interface {
 type Log interface {
 	// Append adds an entry to the log of key as its newest, and then removes the
 	// oldest beyond the number most. If the log has an entry with the id, Append
-	// replaces the body of that and keeps its place and its time.
+	// removes that: the order of a log is that of the last Append of each entry.
 	Append(ctx context.Context, key, id string, body []byte, most int) error
 	// Appended lists up to n entries of the log of key, as Entries does.
 	Appended(ctx context.Context, key, cursor string, n int) (entries []Entry, next string, err error)

@@ -1,5 +1,5 @@
 // Package audit records the changes that people make to running servers: who paused,
-// resumed, requeued, dropped or reloaded what, and when. All replicas share the list.
+// resumed, requeued, dropped or reloaded what or had missed events found, and when. All replicas share the list.
 package audit
 
 import (

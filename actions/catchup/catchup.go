@@ -123,14 +123,7 @@ type Finder struct {
 }
 
 // Result is what a round found.
-type Result struct {
-	Projects    int                  `json:"projects"`  // that were read without a problem
-	Replayed    int                  `json:"replayed"`  // failed deliveries
-	WithoutBody int                  `json:"unkept"`    // failed deliveries that GitLab kept no body of
-	Jobs        int                  `json:"jobs"`      // that no event reported
-	Pipelines   int                  `json:"pipelines"` // likewise
-	Problems    []event.SweepProblem `json:"problems,omitempty"`
-}
+type Result event.CatchUpFound
 
 // Found returns the number of events.
 func (r Result) Found() int { return r.Replayed + r.Jobs + r.Pipelines }
@@ -160,6 +153,13 @@ func New(cfg Config) *Finder {
 		cfg.Metrics.MustRegister(f.events, f.lastRound)
 	}
 	return f
+}
+
+// requested returns a Finder for one round that a person requested.
+func (f *Finder) requested(since time.Time, dryRun bool) *Finder {
+	cfg := f.Config
+	cfg.Since, cfg.DryRun = since, cfg.DryRun || dryRun
+	return &Finder{Config: cfg, owner: rand.Text(), disabled: map[string]bool{}, hidden: map[string]time.Time{}, events: f.events, lastRound: f.lastRound}
 }
 
 // Run makes a round at once and then one every Every, until ctx is done. It
@@ -229,6 +229,12 @@ var ErrRunning = errors.New("another process is catching up")
 // long jobs, no matter when they were last read. An error is ErrRunning, ctx's,
 // the store's, or that GitLab is unavailable.
 func (f *Finder) Round(ctx context.Context, onDemand bool) (Result, error) {
+	return f.claimed(ctx, onDemand, func(context.Context) error { return nil })
+}
+
+// claimed is Round. It calls begin once no other round can begin, with a context that is
+// done at the end of this one; an error of begin is that of the round.
+func (f *Finder) claimed(ctx context.Context, onDemand bool, begin func(ctx context.Context) error) (Result, error) {
 	claimed, release, err := store.HoldClaim(ctx, f.Store, keys.CatchUp, f.owner, claimTTL)
 	if err != nil {
 		return Result{}, err
@@ -237,6 +243,9 @@ func (f *Finder) Round(ctx context.Context, onDemand bool) (Result, error) {
 		return Result{}, ErrRunning
 	}
 	defer release()
+	if err := begin(claimed); err != nil {
+		return Result{}, err
+	}
 	r := newRound(f, onDemand)
 	err = r.run(claimed)
 	if claimed.Err() != nil && ctx.Err() == nil {

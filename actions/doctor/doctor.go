@@ -6,7 +6,7 @@
 //	exam.go     what several checks need, read once
 //	fleet.go    the projects
 //	watch.go    the cheap checks, as a service makes them
-//	gitlab.go, token.go, roles.go, webhooks.go, outbound.go, store.go, slack.go, rules.go, server.go  the checks
+//	gitlab.go, token.go, roles.go, protection.go, webhooks.go, outbound.go, store.go, slack.go, rules.go, server.go  the checks
 //
 // Checks are independent: one that can't be made says why, and the others go on.
 //
@@ -87,7 +87,10 @@ var Checks = []Check{
 	{"token-expiry", SubjectToken, true, checkTokenExpiry},
 	{"projects-exist", SubjectProjects, false, checkProjectsExist},
 	{"project-role", SubjectProjects, false, checkRole},
+	{"group-role", SubjectProjects, false, checkGroupRole},
 	{"protected-branch", SubjectProjects, false, checkProtectedBranch},
+	{"protected-branches", SubjectProjects, false, checkProtectedBranches},
+	{"protected-environments", SubjectProjects, false, checkProtectedEnvironments},
 	{"pipeline-variables", SubjectProjects, false, checkVariablesRole},
 	{"project-archived", SubjectProjects, false, checkArchived},
 	{"webhook-secret", SubjectWebhooks, true, checkWebhookSecret},

@@ -83,6 +83,7 @@ type pipelineJSON struct {
 	FinishedAt     gitlabjson.Date  `json:"finished_at"`
 	Duration       gitlabjson.Float `json:"duration"`
 	QueuedDuration gitlabjson.Float `json:"queued_duration"`
+	User           userJSON         `json:"user"`
 }
 
 // deploymentJSON is a deployment; one without a job has no deployable.

@@ -14,9 +14,15 @@ import (
 
 // Event converts a job to the event that a Job Hook would cause, received now;
 // source is one of event.Source…. Its id is the same for the same job in the same
-// status. Fields that the Jobs API lacks are zero: the project's name and default
-// branch, the environment, the merge request.
+// status. It has no more than the hook, so that rules decide the same on both: not the
+// pipeline's source, for instance. Only the event of a schedule rule, for which GitLab
+// has no hook, has all that the Jobs API has. Fields that the API lacks are zero: see
+// NotInAPI; the project's name and default branch, the pipeline's end and duration.
 func (c *Client) Event(job Job, source string) event.Event {
+	pipeline := job.Pipeline
+	if source != event.SourceSchedule {
+		pipeline = event.Pipeline{ID: pipeline.ID, Ref: pipeline.Ref, Tag: pipeline.Tag, SHA: pipeline.SHA, Status: pipeline.Status, Name: pipeline.Name, URL: pipeline.URL}
+	}
 	return event.Event{
 		Meta: event.Meta{
 			Kind:       event.KindJob,
@@ -26,11 +32,31 @@ func (c *Client) Event(job Job, source string) event.Event {
 			ReceivedAt: c.now().UTC(),
 		},
 		Project:  c.project(job),
-		Pipeline: job.Pipeline,
+		Pipeline: pipeline,
 		Job:      job.Job,
 		User:     job.User,
 		Commit:   job.Commit,
 	}
+}
+
+// notInAPI has, by kind, the fields that hooks have and GitLab's API does not tell.
+// user.email is that of the hook too where the user has made it public.
+var notInAPI = map[string][]string{
+	event.KindJob: {"job.runner.tags", "job.environment", "pipeline.upstream", "user.email"},
+	event.KindPipeline: {
+		"pipeline.variables", "pipeline.protected_ref", "pipeline.upstream", "pipeline.jobs[].manual", "pipeline.jobs[].runner.tags", "pipeline.jobs[].environment",
+		"user.email",
+	},
+}
+
+// NotInAPI returns the fields, with the paths of expressions, that a hook would have and
+// that an event made from GitLab's API lacks, because the API does not tell them.
+func NotInAPI(e event.Event) []string {
+	fields := slices.Clone(notInAPI[e.Meta.Kind])
+	if e.User.Email != "" {
+		fields = slices.DeleteFunc(fields, func(field string) bool { return field == "user.email" })
+	}
+	return fields
 }
 
 // project derives the project from the job's page, .../-/jobs/<id> (/jobs/<id>
@@ -58,11 +84,11 @@ func (c *Client) projectOfPage(page, end string) (projectURL, path string) {
 }
 
 // PipelineEvent reads a pipeline and converts it to the event that a Pipeline Hook
-// would cause now. Fields that the API lacks are zero: the variables, whether the
-// ref is protected. The ref of a merge request pipeline is its source branch, as in
-// hooks, if the token's user may see the merge request.
+// would cause now. Fields that the API lacks are zero: see NotInAPI. The ref of a merge
+// request pipeline is its source branch, as in hooks, if the token's user may see the
+// merge request.
 func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, source string) (event.Event, error) {
-	p, err := c.Pipeline(ctx, project, pipeline)
+	p, user, err := c.pipelineAndUser(ctx, project, pipeline)
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -71,6 +97,9 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 		return event.Event{}, err
 	}
 	e := c.PipelineEventOf(project, p, jobs, source)
+	if user.ID != 0 {
+		e.User = user
+	}
 	if iid := mergeRequestIID(p.Ref); iid != 0 {
 		answer, err := c.mergeRequest(ctx, e.Project, iid)
 		if err != nil && !apierror.IsHidden(err) {
@@ -78,13 +107,16 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 		}
 		e.MergeRequest = answer.mergeRequest()
 		e.Pipeline.Ref = cmp.Or(e.MergeRequest.SourceBranch, p.Ref)
+		for i := range e.Pipeline.Jobs { // in hooks they have the pipeline's
+			e.Pipeline.Jobs[i].Ref = e.Pipeline.Ref
+		}
 	}
 	return e, nil
 }
 
 // PipelineEventOf converts a pipeline and the latest runs of its jobs, newest first, to
 // the event that a Pipeline Hook would cause now; see PipelineEvent. It sends no request,
-// so the ref is the one that the API has.
+// so the ref is the one that the API has, and the user is that of the newest job.
 func (c *Client) PipelineEventOf(project int64, p event.Pipeline, jobs []Job, source string) event.Event {
 	e := event.Event{
 		Meta: event.Meta{

@@ -30,7 +30,7 @@ func TestEvent(t *testing.T) {
 		},
 		Project: event.Project{ID: 22, Path: "platform/tools/shop", Namespace: "platform/tools", URL: w.URL() + "/platform/tools/shop"},
 		Pipeline: event.Pipeline{
-			ID: p.ID, IID: 1, Ref: "main", SHA: p.SHA, Status: "failed", Source: "push", URL: p.WebURL, CreatedAt: noon,
+			ID: p.ID, Ref: "main", SHA: p.SHA, Status: "failed", URL: p.WebURL,
 		},
 		Job: event.Job{
 			ID: j.ID, Name: "rspec", Stage: "test", Status: "failed", FailureReason: "runner_system_failure", FailureClass: "runner",
@@ -45,6 +45,13 @@ func TestEvent(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, w.client.Event(job, event.SourceCatchUp)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+
+	// No hook tells the jobs of schedule rules: their events have all that the API has.
+	want.Meta.ID, want.Meta.Source = "schedule:"+host+":1001:failed", "schedule"
+	want.Pipeline.IID, want.Pipeline.Source, want.Pipeline.CreatedAt = 1, "push", noon
+	if diff := cmp.Diff(want, w.client.Event(job, event.SourceSchedule)); diff != "" {
+		t.Errorf("of a schedule rule, -want +got:\n%s", diff)
 	}
 }
 

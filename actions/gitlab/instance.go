@@ -3,6 +3,7 @@ package gitlab
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -15,6 +16,9 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/rules/gitlabjson"
 )
+
+// CommunityEdition is the Version.Edition of a GitLab that has nothing of GitLab Premium.
+const CommunityEdition = "Community Edition"
 
 // Version is what GitLab says of its own version.
 type Version struct {
@@ -33,6 +37,15 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 	return Version{answer.Version, answer.edition()}, err
 }
 
+// before reports whether the version is known, and older than major.minor.
+func (v Version) before(major, minor int) bool {
+	var is, sub int
+	if _, err := fmt.Sscanf(v.Number, "%d.%d", &is, &sub); err != nil {
+		return false
+	}
+	return is < major || is == major && sub < minor
+}
+
 type versionJSON struct {
 	Version    string `json:"version"`
 	Enterprise *bool  `json:"enterprise"` // only of /metadata, 15.6+
@@ -48,7 +61,7 @@ func (v versionJSON) edition() string {
 	case strings.HasPrefix(suffix, "ee"), v.Enterprise != nil && *v.Enterprise:
 		return "Enterprise Edition"
 	case v.Enterprise != nil:
-		return "Community Edition"
+		return CommunityEdition
 	}
 	return ""
 }

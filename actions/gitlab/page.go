@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -117,8 +118,9 @@ func (c *Client) baseOf(page address) (base address, ok bool) {
 	return base, ok
 }
 
-// PageEvent reads the object of a page and converts it to the event that a hook would
-// cause now, see Event and PipelineEvent. Its project is whole.
+// PageEvent reads the object of a page and converts it to the event that a hook of this
+// version of GitLab would cause now, see Event and PipelineEvent. What the API does not
+// tell is zero: see NotInAPI.
 func (c *Client) PageEvent(ctx context.Context, page Page, source string) (event.Event, error) {
 	e, err := c.pageEvent(ctx, page, source)
 	if apierror.IsHidden(err) {
@@ -143,9 +145,13 @@ func (c *Client) pageEvent(ctx context.Context, page Page, source string) (e eve
 	if page.Pipeline != 0 {
 		e, err = c.PipelineEvent(ctx, project.ID, page.Pipeline, source)
 		e.Project = project.Project
-		return e, err
+		return toSeconds(e), err
 	}
 	job, err := c.Job(ctx, project.ID, page.Job)
+	if err != nil {
+		return e, err
+	}
+	pipeline, err := c.Pipeline(ctx, project.ID, job.Pipeline.ID)
 	if err != nil {
 		return e, err
 	}
@@ -160,5 +166,31 @@ func (c *Client) pageEvent(ctx context.Context, page Page, source string) (e eve
 	}
 	e = c.Event(job, source)
 	e.Project, e.Job.Ref = project.Project, cmp.Or(e.Job.Ref, e.Pipeline.Ref)
-	return e, nil
+	e.Pipeline.FinishedAt, e.Pipeline.Duration = pipeline.FinishedAt, pipeline.Duration
+	version, err := c.Version(ctx)
+	if err != nil && !apierror.IsHidden(err) {
+		return e, err
+	}
+	if version.before(16, 2) { // its Job Hooks have no retries_count
+		e.Job.Attempt = 1
+	}
+	if version.before(17, 0) { // nor a project
+		e.Project.DefaultBranch = ""
+	}
+	return toSeconds(e), nil
+}
+
+// toSeconds cuts the times of an event to seconds, as hooks have them.
+func toSeconds(e event.Event) event.Event {
+	cut := func(times ...*time.Time) {
+		for _, t := range times {
+			*t = t.Truncate(time.Second)
+		}
+	}
+	cut(&e.Pipeline.CreatedAt, &e.Pipeline.FinishedAt, &e.Job.CreatedAt, &e.Job.StartedAt, &e.Job.FinishedAt)
+	for i := range e.Pipeline.Jobs {
+		j := &e.Pipeline.Jobs[i]
+		cut(&j.CreatedAt, &j.StartedAt, &j.FinishedAt)
+	}
+	return e
 }

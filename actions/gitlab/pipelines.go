@@ -75,14 +75,25 @@ func pipelinePath(project, pipeline int64) string {
 
 // pipeline sends a request whose answer is one pipeline.
 func (c *Client) pipeline(ctx context.Context, r rest.Request) (event.Pipeline, error) {
+	answer, err := c.onePipeline(ctx, r)
+	return answer.pipeline(), err
+}
+
+// pipelineAndUser returns one pipeline, and who started it.
+func (c *Client) pipelineAndUser(ctx context.Context, project, pipeline int64) (event.Pipeline, event.User, error) {
+	answer, err := c.onePipeline(ctx, rest.Request{Method: http.MethodGet, Endpoint: endpoint.Pipeline, Path: pipelinePath(project, pipeline)})
+	return answer.pipeline(), answer.User.user(), err
+}
+
+func (c *Client) onePipeline(ctx context.Context, r rest.Request) (pipelineJSON, error) {
 	answer, resp, err := rest.Call(ctx, c.Client, r, pipelineJSON{})
 	if err != nil {
-		return event.Pipeline{}, err
+		return pipelineJSON{}, err
 	}
 	if answer.ID == 0 {
-		return event.Pipeline{}, rest.Unexpected(c.Client, r, resp, "the answer is no pipeline")
+		return pipelineJSON{}, rest.Unexpected(c.Client, r, resp, "the answer is no pipeline")
 	}
-	return answer.pipeline(), nil
+	return answer, nil
 }
 
 // NewestPipelines returns the ids of the n newest pipelines of a ref, newest

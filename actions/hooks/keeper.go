@@ -3,6 +3,7 @@ package hooks
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,9 @@ const (
 	// keepEvery is the time between two rounds, and retryEvery that after one that failed.
 	keepEvery  = time.Hour
 	retryEvery = time.Minute
+	// lookEvery is how often a replica looks whether a round is due: by then it knows of
+	// the last one of any replica, and of the end of a pause.
+	lookEvery = 2 * time.Second
 	// claimTTL is how long a replica that died keeps others from a round.
 	claimTTL = 2 * time.Minute
 )
@@ -42,7 +46,9 @@ type KeeperConfig struct {
 	Instance string // base URL of GitLab
 	Store    Store
 	Wanted   Wanted
-	// Held returns why nothing may be changed now of a project or a group, such as a pause;
+	// DryRun keeps this process from changing anything.
+	DryRun bool
+	// Held returns the pause for which nothing may be changed now of a project or a group;
 	// "": it may be. Dead webhooks are announced nevertheless. An error is the store's.
 	Held func(ctx context.Context, owner string) (reason string, err error)
 	// Named are the projects, globs and groups whose webhooks are created and repaired.
@@ -104,8 +110,8 @@ func names(entry string, p event.Project) bool {
 	return path == entry || strings.HasPrefix(path, entry+"/")
 }
 
-// Run makes a round at once, and then one when the last one of any replica is an hour
-// old, until ctx is done. A round that failed is repeated soon.
+// Run makes a round at once, and then each one that is due, until ctx is done. A round
+// that failed is repeated soon.
 func (k *Keeper) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -115,12 +121,13 @@ func (k *Keeper) Run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		wait, err := k.Due(ctx)
-		if err == nil && (first || wait <= 0) {
+		due, err := k.Due(ctx)
+		if err == nil && (first || due <= 0) {
 			if _, err = k.Round(ctx); err == nil || errors.Is(err, ErrRunning) {
-				first, wait, err = false, keepEvery, nil
+				first, err = false, nil
 			}
 		}
+		wait := lookEvery
 		if err != nil {
 			k.logFailed(ctx, err)
 			wait = retryEvery
@@ -140,18 +147,44 @@ func (k *Keeper) logFailed(ctx context.Context, err error) {
 	}
 }
 
-// Due returns how long it takes until the next round is due, by the last one of any
-// replica. An error is the store's.
+// kept is what replicas know of the last round.
+type kept struct {
+	At time.Time `json:"at"`
+	// Held are the pauses that it met, each with the first project or group for which
+	// something was left undone.
+	Held []held `json:"held,omitempty"`
+}
+
+type held struct {
+	Owner string `json:"owner"`
+	Pause string `json:"pause"`
+}
+
+// Due returns how long it takes until the next round is due: an hour after the last one of
+// any replica, or now, if a pause has ended that kept that one from a change. An error is
+// the store's.
 func (k *Keeper) Due(ctx context.Context) (time.Duration, error) {
-	value, err := k.Store.Get(ctx, keys.WebhooksKept(k.Instance))
+	last, err := k.last(ctx)
 	if err != nil {
 		return 0, err
 	}
-	last, err := time.Parse(time.RFC3339, string(value))
-	if err != nil {
-		return 0, nil //nolint:nilerr // there was none
+	if !k.DryRun {
+		for _, h := range last.Held {
+			if now, err := k.Held(ctx, h.Owner); err != nil || now != h.Pause {
+				return 0, err
+			}
+		}
 	}
-	return min(last.Add(keepEvery).Sub(k.Now()), keepEvery), nil
+	return max(0, min(last.At.Add(keepEvery).Sub(k.Now()), keepEvery)), nil
+}
+
+// last returns what is known of the last round; zero: there was none.
+func (k *Keeper) last(ctx context.Context) (last kept, err error) {
+	value, err := k.Store.Get(ctx, keys.WebhooksKept(k.Instance))
+	if err != nil || json.Unmarshal(value, &last) != nil {
+		return kept{}, err
+	}
+	return last, nil
 }
 
 // ErrRunning means that another replica makes a round.
@@ -184,12 +217,25 @@ func (k *Keeper) round(ctx context.Context) (Result, error) {
 		}
 		wanted.KeepOnly = true
 	}
+	last, err := k.last(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	// What one process does not do in its dry run is none of what another one left undone.
+	var holds []held
+	mayNot := k.Held
+	if k.DryRun {
+		holds, mayNot = last.Held, func(context.Context, string) (string, error) { return "dry run", nil }
+	}
 	var seen []sighting
 	problems := map[string]bool{}
 	e := Ensurer{
-		GitLab: k.GitLab, Wanted: wanted, Change: true, Held: k.Held, Resolve: k.Resolve, Now: k.Now,
+		GitLab: k.GitLab, Wanted: wanted, Change: true, Held: mayNot, Resolve: k.Resolve, Now: k.Now,
 		Watch: func(s Step) {
 			k.log(s, problems)
+			if s.Held != "" && !k.DryRun && !slices.ContainsFunc(holds, func(h held) bool { return h.Pause == s.Held }) {
+				holds = append(holds, held{Owner: s.Before.Owner.Path, Pause: s.Held})
+			}
 			if h := s.Before.Ours; h != nil && s.Before.Above == nil {
 				seen = append(seen, sighting{Name: s.Before.Owner.String(), ID: h.Name(), Dead: !h.Sends(), Now: s.Report, Held: s.Held})
 			}
@@ -208,7 +254,11 @@ func (k *Keeper) round(ctx context.Context) (Result, error) {
 		return result, err
 	}
 	k.logged = problems
-	return result, k.Store.Set(ctx, keys.WebhooksKept(k.Instance), []byte(k.Now().UTC().Format(time.RFC3339)), 2*keepEvery)
+	value, err := json.Marshal(kept{At: k.Now().UTC(), Held: holds})
+	if err != nil {
+		return result, err
+	}
+	return result, k.Store.Set(ctx, keys.WebhooksKept(k.Instance), value, 2*keepEvery)
 }
 
 // log logs what was done about one owner, and once what is left wrong.

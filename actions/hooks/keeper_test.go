@@ -271,6 +271,69 @@ func TestKeeperDue(t *testing.T) {
 	due("after a round that failed", 0)
 }
 
+// The end of a pause that kept a round from a change makes the next one due at once, on all
+// replicas, also where another pause holds some of that still. One in dry run, which
+// changes nothing anyway, neither waits for that nor forgets it.
+func TestKeeperDueAfterAPause(t *testing.T) {
+	t.Parallel()
+	k := newKeeping(t, "platform", "apps")
+	k.GitLab.AddProject(gitlabtest.Project{Path: "apps/shop"})
+	k.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	k.GitLab.AddProject(gitlabtest.Project{Path: "platform/site"})
+	paused := map[string]string{} // by a prefix of paths
+	k.config.Held = func(_ context.Context, owner string) (string, error) {
+		for _, prefix := range []string{"", "platform/"} { // the pause of everything is the older one
+			if reason := paused[prefix]; reason != "" && strings.HasPrefix(owner, prefix) {
+				return reason, nil
+			}
+		}
+		return "", nil
+	}
+	k.restart()
+	other := hooks.NewKeeper(k.config)
+	k.config.DryRun = true
+	dry := hooks.NewKeeper(k.config)
+	due := func(when string, want time.Duration) {
+		t.Helper()
+		for _, keeper := range []*hooks.Keeper{k.keeper, other} {
+			if wait, err := keeper.Due(t.Context()); wait != want || err != nil {
+				t.Errorf("%s, a round is due in %s, %v, want %s", when, wait, err, want)
+			}
+		}
+		if wait, err := dry.Due(t.Context()); wait != time.Hour || err != nil {
+			t.Errorf("%s, in dry run a round is due in %s, %v, want 1h", when, wait, err)
+		}
+	}
+	webhooks := func(want int) {
+		t.Helper()
+		if n := len(k.GitLab.Hooks()); n != want {
+			t.Errorf("%d webhooks, want %d", n, want)
+		}
+	}
+	paused[""], paused["platform/"] = "paused (all)", "paused (project:platform/*)"
+	k.round()
+	due("while all is paused", time.Hour)
+	if _, err := dry.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	due("after a round in dry run", time.Hour)
+	webhooks(0)
+	delete(paused, "")
+	due("when the pause of everything has ended", 0)
+	if _, err := other.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	webhooks(1)
+	due("while platform is paused", time.Hour)
+	paused["apps/"] = "of what the last round had no change for"
+	due("while another pause begins", time.Hour)
+	delete(paused, "platform/")
+	due("when that has ended", 0)
+	k.round()
+	webhooks(3)
+	due("after all", time.Hour)
+}
+
 // One replica makes a round at a time, and a new secret is used from the next one on.
 func TestKeeperClaim(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/worker"
@@ -54,11 +55,11 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 // send calls the receiver of a notice, and returns what came of it.
 func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notification, error) {
 	receiver := n.Receivers(rec.Notice.Receiver)
-	err := errors.New("there is no such receiver any more")
+	err := noReceiver(rec.Notice.Receiver)
 	if receiver != nil {
 		err = n.call(ctx, rec.Notice.Receiver, func() error { return receiver.Notify(ctx, rec.Outcome, rec.Notice) })
 	}
-	ended := &event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationSent}
+	ended := event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationSent}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -66,10 +67,33 @@ func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notificat
 	case event.Transient(err) && n.Now().Sub(rec.At) < patience:
 		return nil, err
 	default:
-		n.Log.Error("an address could not be notified", append(event.LogAttrs(rec.Event), "rule", rec.Rule, "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", err)...)
-		ended.Result, ended.Error = event.NotificationFailed, err.Error()
+		ended = n.failed(rec.Outcome, rec.Notice.Address, err)
 	}
-	return ended, nil
+	return &ended, nil
+}
+
+// noReceiverError is the error of a notice whose receiver does not exist.
+type noReceiverError struct{ reason string }
+
+func (e *noReceiverError) Error() string { return e.reason }
+
+func noReceiver(name string) error {
+	if name == event.ReceiverSlack {
+		return &noReceiverError{"there is no Slack token, see --slack-token"}
+	}
+	return &noReceiverError{"the rule files have no such receiver any more"}
+}
+
+// failed returns the result of a notice that is given up because of err, and logs it. The
+// log warns where the receiver does not exist, which may be meant.
+func (n *Notifier) failed(o event.Outcome, to event.Address, err error) event.Notification {
+	level := slog.LevelError
+	if errors.As(err, new(*noReceiverError)) {
+		level = slog.LevelWarn
+		n.Metrics.Notification(to.Receiver, "no_receiver")
+	}
+	n.Log.Log(context.Background(), level, "an address could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
+	return event.Notification{Address: to, At: n.Now().UTC(), Result: event.NotificationFailed, Error: err.Error()}
 }
 
 // record ends the lease of a notice that has ended, and adds that to the outcome's entry

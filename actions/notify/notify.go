@@ -80,7 +80,7 @@ type Metrics interface {
 type Config struct {
 	Journal   Journal
 	Claims    Claims
-	Receivers Receivers                 // nil: outcomes are journalled and logged only
+	Receivers Receivers                 // nil: outcomes are journalled and logged only, each with who was not notified of it
 	Rules     func() *rules.Rules       // those in force
 	Facts     func() expression.Facts   // for the texts about one outcome
 	Escape    func(value string) string // makes a value safe to stand in a text

@@ -90,8 +90,7 @@ func (n *Notifier) notifies(o event.Outcome) bool {
 	return (o.Sweep.ID == "" || o.Sweep.Erases() || len(o.Sweep.Problems) > 0) && n.Rules().Notifies(o)
 }
 
-// render returns the notices of an outcome. Those whose receiver does not exist are left
-// out: there is no token, or the rule file has changed. The error is that of ctx.
+// render returns the notices of an outcome. The error is that of ctx.
 func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice, error) {
 	all, errs := n.Rules().Notices(ctx, o, n.Facts(), n.Escape)
 	if ctx.Err() != nil {
@@ -101,23 +100,23 @@ func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice,
 		n.Metrics.RuleError(err.Rule)
 		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "error", err.Err)...)
 	}
-	var notices []event.Notice
-	for _, notice := range all {
-		if n.Receivers(notice.Receiver) != nil {
-			notices = append(notices, notice)
-		}
-	}
-	return notices, nil
+	return all, nil
 }
 
 // queue returns the changes that queue the notices of an outcome, and add them to the
 // outcome in the journal; not to a deferred one, in whose place there may be another one
-// already.
+// already. Those whose receiver does not exist have failed.
 func (n *Notifier) queue(o event.Outcome, notices []event.Notice) (c store.Changes, err error) {
 	if len(notices) == 0 {
 		return c, nil
 	}
+	var notified []event.Notification
 	for _, notice := range notices {
+		if n.Receivers(notice.Receiver) == nil {
+			notified = append(notified, n.failed(o, notice.Address, noReceiver(notice.Receiver)))
+			continue
+		}
+		notified = append(notified, event.Notification{Address: notice.Address, At: n.Now().UTC(), Result: event.NotificationWaiting})
 		body, err := json.Marshal(NoticeRecord{Outcome: o, Notice: notice})
 		if err != nil {
 			return c, err
@@ -127,9 +126,7 @@ func (n *Notifier) queue(o event.Outcome, notices []event.Notice) (c store.Chang
 	if o.Result == event.ResultDeferred {
 		return c, nil
 	}
-	for _, notice := range notices {
-		o.Notifications = append(o.Notifications, event.Notification{Address: notice.Address, At: n.Now().UTC(), Result: event.NotificationWaiting})
-	}
+	o.Notifications = notified
 	body, err := json.Marshal(o)
 	c.Amend = []store.Entry{{ID: o.ID, Body: body}}
 	return c, err

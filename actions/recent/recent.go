@@ -9,8 +9,9 @@
 //	        (of maxBlock)      (a few)         of the store's log, which keeps maxBlocks
 //
 // A flush also writes the open block, under the id under which the next flush
-// replaces it, so that blocks are full however few items come. To find an item, all
-// blocks are read: they are bounded, and nothing has to be indexed for each event.
+// replaces it, so that blocks are full however few items come. The store has the blocks
+// in the order of their last flush. To find an item, all blocks are read: they are
+// bounded, and nothing has to be indexed for each event.
 package recent
 
 import (
@@ -21,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"slices"
 	"sync"
@@ -40,14 +42,15 @@ const (
 	// flushEvery is how often items are written.
 	flushEvery = time.Second
 	// maxAge is how long one block is filled at most: its entry in the store expires
-	// by its first item.
+	// by its last item.
 	maxAge = 6 * time.Hour
 	// maxUnpacked bounds what is read of one block, in bytes.
 	maxUnpacked = 64 << 20
 	// stopTimeout bounds the last flush.
 	stopTimeout = time.Second
-	// page is how many blocks are read at a time.
-	page = 32
+	// firstBlocks is how many blocks are read at first. If they are not enough, all
+	// are read at once: between two pages, a flush could move one.
+	firstBlocks = 32
 )
 
 // Store is the part of the store that has the blocks.
@@ -196,37 +199,58 @@ func (l *Log) unsaved() (b *block, lines []byte, full bool) {
 	return nil, nil, false
 }
 
-// Each calls visit with the items of all replicas, from the newest on, until visit
-// returns false: the items of this process all, those of others as of their last
-// flush. Items of two replicas are not in the order of their times. After an error
-// of the store, Each has visited what it could read.
-func (l *Log) Each(ctx context.Context, visit func(subject string, item []byte) (more bool)) error {
+// EachBlock calls visit with the blocks of all replicas until visit returns false: each
+// with its items, from the newest on, none of which was added after the time newest. The
+// blocks come in the order of these times, from the newest on; only one that is flushed
+// while EachBlock reads may come late. It sees the items of this process all, and those
+// of others as of their last flush. After an error of the store, it has visited what it
+// could read.
+func (l *Log) EachBlock(ctx context.Context, visit func(newest time.Time, items iter.Seq2[string, []byte]) (more bool)) error {
 	if err := l.Flush(ctx); err != nil {
 		l.eachInMemory(visit)
 		return err
 	}
-	for cursor := ""; ; {
-		entries, next, err := l.store.Appended(ctx, l.key, cursor, page)
+	visited := map[string]bool{}
+	for _, n := range []int{firstBlocks, maxBlocks} {
+		entries, next, err := l.store.Appended(ctx, l.key, "", n)
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
+			if visited[e.ID] {
+				continue
+			}
+			visited[e.ID] = true
 			lines, err := unpack(e.Body)
 			if err != nil {
 				return fmt.Errorf("block %s of %s: %w", e.ID, l.key, err)
 			}
-			if !eachLine(lines, visit) {
+			if !visit(e.At, eachLine(lines)) {
 				return nil
 			}
 		}
-		if cursor = next; cursor == "" {
-			return nil
+		if next == "" {
+			break
 		}
 	}
+	return nil
 }
 
-// eachInMemory calls visit with the items that are in memory.
-func (l *Log) eachInMemory(visit func(subject string, item []byte) (more bool)) {
+// Each calls visit with the items of all blocks until visit returns false. Items of two
+// replicas are not in the order of their times. Else it is like EachBlock.
+func (l *Log) Each(ctx context.Context, visit func(subject string, item []byte) (more bool)) error {
+	return l.EachBlock(ctx, func(_ time.Time, items iter.Seq2[string, []byte]) bool {
+		for subject, item := range items {
+			if !visit(subject, item) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// eachInMemory calls visit with the blocks that are in memory.
+func (l *Log) eachInMemory(visit func(newest time.Time, items iter.Seq2[string, []byte]) (more bool)) {
 	l.mu.Lock()
 	blocks := slices.Clone(l.rest)
 	if l.open != nil {
@@ -236,36 +260,27 @@ func (l *Log) eachInMemory(visit func(subject string, item []byte) (more bool)) 
 	for _, b := range blocks {
 		all = append(all, b.lines[:len(b.lines):len(b.lines)])
 	}
+	now := l.now()
 	l.mu.Unlock()
 	for _, lines := range slices.Backward(all) {
-		if !eachLine(lines, visit) {
+		if !visit(now, eachLine(lines)) {
 			return
 		}
 	}
 }
 
-// eachLine calls visit with the items of a block, from the newest on.
-func eachLine(lines []byte, visit func(subject string, item []byte) (more bool)) (more bool) {
-	for len(lines) > 0 {
-		start := bytes.LastIndexByte(lines[:len(lines)-1], '\n') + 1
-		subject, item, _ := bytes.Cut(lines[start:len(lines)-1], []byte{'\t'})
-		if !visit(string(subject), item) {
-			return false
+// eachLine returns the items of a block, each with its subject, from the newest on.
+func eachLine(lines []byte) iter.Seq2[string, []byte] {
+	return func(yield func(subject string, item []byte) bool) {
+		for rest := lines; len(rest) > 0; {
+			start := bytes.LastIndexByte(rest[:len(rest)-1], '\n') + 1
+			subject, item, _ := bytes.Cut(rest[start:len(rest)-1], []byte{'\t'})
+			if !yield(string(subject), item) {
+				return
+			}
+			rest = rest[:start]
 		}
-		lines = lines[:start]
 	}
-	return true
-}
-
-// Find returns the items of the subjects, newest first.
-func (l *Log) Find(ctx context.Context, subjects ...string) (items [][]byte, err error) {
-	err = l.Each(ctx, func(subject string, item []byte) bool {
-		if slices.Contains(subjects, subject) {
-			items = append(items, bytes.Clone(item))
-		}
-		return true
-	})
-	return items, err
 }
 
 func pack(lines []byte) ([]byte, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -98,12 +99,8 @@ func TestItemsOfAllReplicas(t *testing.T) {
 	two.Add("b", []byte(`{"n":`), []byte("2"), []byte("}"))
 	one.Add("a", []byte("3"))
 	f.want(two, "a=1", `b={"n":2}`)
-	f.want(one, "a=1", "a=3", `b={"n":2}`) // one's block was begun first
-	found, err := one.Find(t.Context(), "a", "none")
-	if err != nil || len(found) != 2 || string(found[0]) != "3" || string(found[1]) != "1" {
-		t.Errorf("found %q, %v, want 3 and 1", found, err)
-	}
-	f.want(f.replica(), "a=1", "a=3", `b={"n":2}`) // a new process
+	f.want(one, `b={"n":2}`, "a=1", "a=3")         // one's block has the newest item
+	f.want(f.replica(), `b={"n":2}`, "a=1", "a=3") // a new process
 	n := 0
 	if err := one.Each(t.Context(), func(string, []byte) bool { n++; return false }); err != nil || n != 1 {
 		t.Errorf("visited %d items, %v, want one", n, err)
@@ -250,3 +247,43 @@ func TestAtTheSameTime(t *testing.T) {
 }
 
 var _ recent.Store = store.Store(nil)
+
+// TestBlocksAreInTheOrderOfTheirNewestItem: also where a block that was begun long ago gets
+// another item, and where more blocks than are read at first are between.
+func TestBlocksAreInTheOrderOfTheirNewestItem(t *testing.T) {
+	f := newFixture(t)
+	quiet, busy := f.replica(), f.replica()
+	add := func(l *recent.Log, subject string, size int) {
+		f.clock.Advance(time.Second)
+		l.Add(subject, bytes.Repeat([]byte("x"), size))
+		if err := l.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(quiet, "first", 1)
+	for range 100 {
+		add(busy, "between", 100<<10)
+	}
+	check := func(want ...string) {
+		t.Helper()
+		var got []string
+		last := f.clock.Now()
+		err := busy.EachBlock(t.Context(), func(newest time.Time, items iter.Seq2[string, []byte]) bool {
+			if newest.After(last) {
+				t.Errorf("a block of %v follows one of %v", newest, last)
+			}
+			last = newest
+			for subject := range items {
+				got = append(got, subject)
+			}
+			return true
+		})
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%v, subjects (-want +got):\n%s", err, diff)
+		}
+	}
+	between := slices.Repeat([]string{"between"}, 100)
+	check(append(slices.Clone(between), "first")...)
+	add(quiet, "last", 1)
+	check(append([]string{"last", "first"}, between...)...)
+}

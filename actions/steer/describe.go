@@ -41,25 +41,25 @@ func Describe(kind string, body []byte) event.Subject {
 		if json.Unmarshal(body, &run) != nil {
 			return event.Subject{}
 		}
-		return event.Subject{About: "run of the schedule rule " + run.Rule, Rule: run.Rule, Action: event.VerbErase, Wait: run.Waits}
+		return event.Subject{About: "run of the schedule rule " + run.Rule, Rule: run.Rule, Action: event.VerbErase, Wait: run.Waits, At: run.Began}
 	case breaker.RecordKind:
 		var storm breaker.Record
 		if json.Unmarshal(body, &storm) != nil {
 			return event.Subject{}
 		}
-		return event.Subject{About: "storm of " + storm.Class + " failures", Wait: event.Wait{For: event.WaitStorm, Reason: "its end, which is announced"}}
+		return event.Subject{About: "storm of " + storm.Class + " failures", Wait: event.Wait{For: event.WaitStorm, Reason: "its end, which is announced"}, At: storm.Opened}
 	case health.RecordKind:
 		var trouble health.Record
 		if json.Unmarshal(body, &trouble) != nil {
 			return event.Subject{}
 		}
-		return event.Subject{About: "GitLab can't be used", Wait: event.Wait{For: event.WaitGitLab, Reason: trouble.Reason}}
+		return event.Subject{About: "GitLab can't be used", Wait: event.Wait{For: event.WaitGitLab, Reason: trouble.Reason}, At: trouble.Started}
 	case hooks.RecordKind:
 		var change hooks.Record
 		if json.Unmarshal(body, &change) != nil {
 			return event.Subject{}
 		}
-		return event.Subject{About: change.String()}
+		return event.Subject{About: change.String(), At: change.Since}
 	}
 	return event.Subject{}
 }
@@ -79,15 +79,15 @@ func describeEvent(kind string, body []byte) event.Subject {
 	}
 	switch kind {
 	case event.RecordEvent:
-		s.About = strings.TrimSpace(target + " " + cmp.Or(r.Job.Status, r.Pipeline.Status))
+		s.About, s.At = strings.TrimSpace(target+" "+cmp.Or(r.Job.Status, r.Pipeline.Status)), r.Meta.ReceivedAt
 	case event.RecordDecision:
-		s.About = words.ActionOf(&r.Decision)
+		s.About, s.At = words.ActionOf(&r.Decision), r.DecidedAt
 	case event.RecordOutcome:
-		s.About = words.ActionOf(&r.Decision) + ": " + r.Result
+		s.About, s.At = words.ActionOf(&r.Decision)+": "+r.Result, r.At
 	case event.RecordNotice:
-		s.About = words.ActionOf(&r.Decision) + ": " + r.Result + ", to " + r.Notice.String()
+		s.About, s.At = words.ActionOf(&r.Decision)+": "+r.Result+", to "+r.Notice.String(), r.At
 	case follow.RecordKind:
-		s.About = "is " + target + ", which failed again, retried once more?"
+		s.About, s.At = "is "+target+", which failed again, retried once more?", r.At
 		s.Wait = event.Wait{For: event.WaitSchedule, Reason: cmp.Or(r.Waits.Reason, "GitLab, or a rule for pipelines, may retry it")}
 	}
 	return s

@@ -322,25 +322,27 @@ func TestWaits(t *testing.T) {
 // Every kind of record that the runner handles is described.
 func TestDescribeEveryKind(t *testing.T) {
 	t.Parallel()
+	const when = "2026-11-30T12:00:00Z"
 	const ofJob = `"job": {"id": 7, "name": "rspec", "status": "failed"}, "action": {"verb": "retry"}, "outcome": "done"`
 	described := map[string]struct{ body, about string }{
-		"event":    {"{" + ofJob + "}", "rspec failed"},
-		"decision": {"{" + ofJob + "}", "retry of rspec"},
-		"outcome":  {"{" + ofJob + "}", "retry of rspec: done"},
-		"notice":   {"{" + ofJob + `, "notice": {"receiver": "slack", "channel": "#ci"}}`, "retry of rspec: done, to #ci in Slack"},
-		"follow":   {"{" + ofJob + "}", "is rspec, which failed again, retried once more?"},
-		"sweep":    {`{"rule": "tidy"}`, "run of the schedule rule tidy"},
-		"storm":    {`{"class": "stuck_or_timeout_failure"}`, "storm of stuck_or_timeout_failure failures"},
-		"trouble":  {`{"reason": "401"}`, "GitLab can't be used"},
-		"webhooks": {`{"found": {"count": 2, "first": ["a", "b"]}, "recovered": {"count": 1, "first": ["c"]}}`, "2 webhooks disabled, 1 webhook working again"},
+		"event":    {`{"event": {"received_at": "` + when + `"}, ` + ofJob + "}", "rspec failed"},
+		"decision": {`{"decided_at": "` + when + `", ` + ofJob + "}", "retry of rspec"},
+		"outcome":  {`{"at": "` + when + `", ` + ofJob + "}", "retry of rspec: done"},
+		"notice":   {`{"at": "` + when + `", ` + ofJob + `, "notice": {"receiver": "slack", "channel": "#ci"}}`, "retry of rspec: done, to #ci in Slack"},
+		"follow":   {`{"at": "` + when + `", ` + ofJob + "}", "is rspec, which failed again, retried once more?"},
+		"sweep":    {`{"rule": "tidy", "began": "` + when + `"}`, "run of the schedule rule tidy"},
+		"storm":    {`{"class": "stuck_or_timeout_failure", "started": "` + when + `"}`, "storm of stuck_or_timeout_failure failures"},
+		"trouble":  {`{"reason": "401", "started": "` + when + `"}`, "GitLab can't be used"},
+		"webhooks": {`{"found": {"count": 2, "first": ["a", "b"]}, "recovered": {"count": 1, "first": ["c"]}, "since": "` + when + `"}`, "2 webhooks disabled, 1 webhook working again"},
 	}
 	for kind := range actionstest.New(t, actionstest.RetryRules).Runner.Pool.Handlers {
 		want, ok := described[kind]
 		if !ok {
 			t.Errorf("the runner handles records of kind %q: is it described?", kind)
 		}
-		if got := steer.Describe(kind, []byte(want.body)).About; got != want.about || got == "" {
-			t.Errorf("a record of kind %q is about %q, want %q", kind, got, want.about)
+		got := steer.Describe(kind, []byte(want.body))
+		if got.About != want.about || got.About == "" || got.At.Format(time.RFC3339) != when {
+			t.Errorf("a record of kind %q is about %q at %v, want %q at %s", kind, got.About, got.At, want.about, when)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
+	"github.com/prometheus/common/model"
+
 	"github.com/pipesteward/pipesteward/actions/evaluated"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/words"
@@ -52,6 +54,8 @@ type answerView struct {
 	Counts    string
 	URL       string
 	GitLab    string // its URL
+	Admin     string // the URL of the server that commands call
+	MaxAge    string // how far catch-up reaches back
 	Dead      string // the id of the buried record
 }
 
@@ -120,7 +124,7 @@ func (t *teller) next(block string) {
 
 // named has what commands name.
 func (t *teller) named() answerView {
-	v := answerView{URL: cmp.Or(t.story.URL, t.instance+"/"+t.page.Path()), GitLab: t.instance}
+	v := answerView{URL: cmp.Or(t.story.URL, t.instance+"/"+t.page.Path()), GitLab: t.instance, Admin: t.admin, MaxAge: model.Duration(t.maxAge).String()}
 	if d := t.buried(); d != nil {
 		v.Dead = d.ID
 	}

@@ -49,8 +49,9 @@ type Store interface {
 
 // Deliveries are the last webhook deliveries.
 type Deliveries interface {
-	// Deliveries lists the latest deliveries that match, newest first, limit at most.
-	Deliveries(ctx context.Context, match func(*event.Delivery) bool, limit int) ([]event.Delivery, error)
+	// Deliveries lists up to limit deliveries that match and arrived since a time, newest
+	// first, from a cursor on.
+	Deliveries(ctx context.Context, match func(*event.Delivery) bool, since time.Time, cursor string, limit int) (list []event.Delivery, next string, err error)
 }
 
 // Recent is a log of recent items.
@@ -69,13 +70,18 @@ type Builder struct {
 	Rules       func() *rules.Rules     // those in force
 	Facts       func() expression.Facts // for the explanation of one event
 	Receives    bool                    // there is a receiver of notifications
-	Now         func() time.Time
+	// CatchUpMaxAge is how far catch-up reaches back.
+	CatchUpMaxAge time.Duration
+	Admin         string // the address of the server that commands call
+	Now           func() time.Time
 }
 
 // material is what is known of a job or a pipeline.
 type material struct {
 	page     gitlab.Page
 	instance string
+	admin    string
+	maxAge   time.Duration // how far catch-up reaches back
 	seen     seen
 	job      Subject
 	pipeline Subject
@@ -113,7 +119,7 @@ func (b *Builder) Build(ctx context.Context, address string) (Story, error) {
 	if err != nil {
 		return Story{}, err
 	}
-	m := &material{page: page, instance: b.GitLab.Instance()}
+	m := &material{page: page, instance: b.GitLab.Instance(), admin: b.Admin, maxAge: b.CatchUpMaxAge}
 	m.job.ID, m.pipeline.ID = page.Job, page.Pipeline
 	b.readGitLab(ctx, m)
 	b.readStore(ctx, m)
@@ -206,8 +212,8 @@ func (b *Builder) readStore(ctx context.Context, m *material) {
 // Without GitLab, the pipeline of a job is that of the events.
 func (b *Builder) readEvaluations(ctx context.Context, m *material) error {
 	subject, id := evaluated.Subject(m.pipeline.ID), []byte(`"id":`+strconv.FormatInt(m.job.ID, 10))
-	all := m.pipeline.ID == 0  // of all pipelines
-	known := map[string]bool{} // ids of events
+	all := m.pipeline.ID == 0 // of all pipelines
+	var found []evaluated.Evaluation
 	var unreadable error
 	err := b.Evaluations.Each(ctx, func(of string, item []byte) bool {
 		if !all && of != subject || all && !bytes.Contains(item, id) {
@@ -220,15 +226,21 @@ func (b *Builder) readEvaluations(ctx context.Context, m *material) error {
 		}
 		e := ev.Record.Event
 		about := m.job.ID == 0 || e.Job.ID == m.job.ID || e.Meta.Kind == event.KindPipeline && slices.ContainsFunc(e.Pipeline.Jobs, func(j event.Job) bool { return j.ID == m.job.ID })
-		if !about || known[e.Meta.ID] {
-			return true
+		if about {
+			found = append(found, ev)
 		}
-		known[e.Meta.ID] = true
-		m.evaluations = append(m.evaluations, ev)
-		m.learn(e)
-		return len(m.evaluations) < maxEvaluations
+		return true
 	})
-	slices.SortStableFunc(m.evaluations, func(a, b evaluated.Evaluation) int { return b.At.Compare(a.At) })
+	// Those of several replicas are not in the order of their times.
+	slices.SortStableFunc(found, func(a, b evaluated.Evaluation) int { return b.At.Compare(a.At) })
+	known := map[string]bool{} // ids of events
+	for _, ev := range found {
+		if id := ev.Record.Meta.ID; !known[id] && len(m.evaluations) < maxEvaluations {
+			known[id] = true
+			m.evaluations = append(m.evaluations, ev)
+			m.learn(ev.Record.Event)
+		}
+	}
 	for _, ev := range m.evaluations {
 		m.learnJob(ev.Record.Pipeline.Jobs...) // where no event of its own is kept
 	}
@@ -302,19 +314,21 @@ func (b *Builder) readDead(ctx context.Context, m *material) error {
 // that were refused before it was known what they were about, since the job ended.
 func (b *Builder) readDeliveries(ctx context.Context, m *material) (err error) {
 	since := cmp.Or(m.job.FinishedAt, m.pipeline.FinishedAt, m.job.CreatedAt, m.pipeline.CreatedAt)
-	m.deliveries, err = b.Deliveries.Deliveries(ctx, m.delivered, maxDeliveries)
+	m.deliveries, _, err = b.Deliveries.Deliveries(ctx, m.delivered, time.Time{}, "", maxDeliveries)
 	if err != nil {
 		return err
 	}
-	m.refused, err = b.Deliveries.Deliveries(ctx, func(d *event.Delivery) bool {
-		switch d.Result {
-		case event.DeliveryStored, event.DeliveryDuplicate, event.DeliveryIgnored:
-			return false
+	if !since.IsZero() {
+		m.refused, _, err = b.Deliveries.Deliveries(ctx, func(d *event.Delivery) bool {
+			switch d.Result {
+			case event.DeliveryStored, event.DeliveryDuplicate, event.DeliveryIgnored:
+				return false
+			}
+			return d.Job == 0 && d.Pipeline == 0
+		}, since.Add(-time.Minute), "", maxDeliveries)
+		if err != nil {
+			return err
 		}
-		return d.Job == 0 && d.Pipeline == 0 && !since.IsZero() && d.At.After(since.Add(-time.Minute))
-	}, maxDeliveries)
-	if err != nil {
-		return err
 	}
 	var ids []string
 	for _, d := range m.deliveries {

@@ -6,13 +6,11 @@ import "github.com/pipesteward/pipesteward/rules/event"
 func (t *teller) notes(b *Builder) {
 	for i := range t.decisions {
 		d := &t.decisions[i]
-		for _, n := range d.Notifications {
-			if n.Error != "" {
-				t.note("notification", struct {
-					Rule string
-					event.Notification
-				}{d.Rule, n})
-			}
+		for _, n := range d.NotNotified() {
+			t.note("notification", struct {
+				Rule string
+				event.Notification
+			}{d.Rule, n})
 		}
 	}
 	for _, u := range t.untold {

@@ -68,13 +68,13 @@ func (k *known) Each(_ context.Context, visit func(string, []byte) bool) error {
 	return k.err
 }
 
-func (k *known) Deliveries(_ context.Context, match func(*event.Delivery) bool, limit int) (list []event.Delivery, err error) {
+func (k *known) Deliveries(_ context.Context, match func(*event.Delivery) bool, since time.Time, _ string, limit int) (list []event.Delivery, _ string, err error) {
 	for i := range k.deliveries {
-		if match(&k.deliveries[i]) && len(list) < limit {
+		if match(&k.deliveries[i]) && !k.deliveries[i].At.Before(since) && len(list) < limit {
 			list = append(list, k.deliveries[i])
 		}
 	}
-	return list, k.err
+	return list, "", k.err
 }
 
 // fixture is a GitLab with a job that failed, and what is known of it.
@@ -284,6 +284,10 @@ func TestHowFarAnEventCame(t *testing.T) {
 			f.keep(evaluated.Result{At: f.now, Dropped: "it is from another GitLab"})
 		}, story.Dropped},
 		{"it was evaluated by other rules", func(f *fixture, _ *event.Delivery) {
+			f.keep(evaluated.Result{At: f.now, Rules: "other", Trace: rules.Trace{StoppedBy: "s"}})
+		}, story.Stopped},
+		{"it was evaluated last on the replica whose log is read last", func(f *fixture, _ *event.Delivery) {
+			f.keep(evaluated.Result{At: f.now.Add(-time.Minute), Rules: "other", Waits: "GitLab did not answer"})
 			f.keep(evaluated.Result{At: f.now, Rules: "other", Trace: rules.Trace{StoppedBy: "s"}})
 		}, story.Stopped},
 	} {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"slices"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
@@ -20,6 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -34,16 +37,22 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 			"replayed, and the rules are evaluated on jobs and pipelines that ended without an event; their actions are carried\n" +
 			"out at once. `serve` does the same by itself, each --catch-up-every. What ended, or began to wait, before its\n" +
 			"project became known or its rule was in force is ignored, unless --since reaches back to it.\n\n" +
+			"With --admin-url, the running server does this, with its own settings: the only way where `serve` has a file as its store,\n" +
+			"which no other process can open then. Of the other flags, only --since, --dry-run, --json and --by count.\n\n" +
 			"Exit status: 0; 1 when it was stopped, or no project could be read; 2 for a wrong command line.",
-		Flags: append(reworded(map[string]string{
+		Flags: slices.Concat(reworded(map[string]string{
 			"projects": listUsage("projects", "`PROJECT`, glob or group to read, besides the projects that sent events to the store"),
 			"dry-run":  "replay and change nothing, and print what was missed",
 		}, flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
-			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run", "log-level", "log-format")),
+			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run", "log-level", "log-format")), adminFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "since", Usage: "also handle what ended, or began to wait, before its project or rule became known, since `WHEN`: so long ago, like 24h, or a time, like 2026-11-27T08:00:00Z"},
 			&cli.BoolFlag{Name: "json", Usage: "print what was found as JSON"},
-		),
+			byFlag(),
+		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.IsSet("admin-url") {
+				return catchUpThere(ctx, c, stdout)
+			}
 			o, log, err := commandSettings(c, stderr, "gitlab-token")
 			if err != nil {
 				return err
@@ -72,13 +81,48 @@ func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, err
 		}
 		since = now.Add(-time.Duration(span))
 	}
-	switch oldest := now.Add(-maxAge); {
-	case since.After(now):
-		return time.Time{}, fmt.Errorf("--since: %s is in the future", text)
-	case since.Before(oldest):
-		return time.Time{}, fmt.Errorf("--since: %s is before %s, as far as --catch-up-max-age (%s) reaches back; that may be 72h at most, for as long as actions are remembered", text, oldest.UTC().Format(time.RFC3339), maxAge)
+	if err := catchup.CheckSince(since, maxAge, now); err != nil {
+		return time.Time{}, fmt.Errorf("--since: %s %w", text, err)
 	}
 	return since, nil
+}
+
+// catchUpPoll is how often a running server is asked whether a round has ended.
+const catchUpPoll = 500 * time.Millisecond
+
+// catchUpThere has the running server make a round, waits for its end and prints what it
+// found.
+func catchUpThere(ctx context.Context, c *cli.Command, stdout io.Writer) error {
+	const path = "/api/v1/catch-up"
+	var now admin.CatchUpAnswer
+	request := admin.CatchUpRequest{Since: c.String("since"), DryRun: c.Bool("dry-run"), ChangeRequest: admin.ChangeRequest{By: who(c)}}
+	if err := callAdmin(ctx, c, http.MethodPost, path, request, &now); err != nil {
+		return err
+	}
+	id := now.Last.ID
+	tick := time.NewTicker(catchUpPoll)
+	defer tick.Stop()
+	for now.Last.Ended.IsZero() {
+		select {
+		case <-ctx.Done():
+			return errors.New("stopped: the server goes on with the round")
+		case <-tick.C:
+		}
+		now = admin.CatchUpAnswer{}
+		if err := callAdmin(ctx, c, http.MethodGet, path, nil, &now); err != nil {
+			return fmt.Errorf("the round has begun, and what it finds can't be read: %w", err)
+		}
+		if now.Last == nil || now.Last.ID != id {
+			return errors.New("the server does not know the round any more: the process that made it has died, or another round was requested since")
+		}
+	}
+	if err := printRound(stdout, catchup.Result(now.Last.Found), now.Last.DryRun, c.Bool("json")); err != nil {
+		return err
+	}
+	if now.Last.Error != "" {
+		return fmt.Errorf("the round ended early: %s", now.Last.Error)
+	}
+	return nil
 }
 
 func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, log *slog.Logger, stdout, stderr io.Writer) (err error) {
@@ -89,6 +133,9 @@ func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, l
 	}
 	inForce := func() *rules.Rules { return loaded }
 	db, err := app.OpenStore(ctx, o.Store, log)
+	if errors.Is(err, store.ErrInUse) {
+		return fmt.Errorf("%w; or, if that is `serve`, let it catch up: give its --admin-listen as --admin-url, such as --admin-url %s", err, defaultAdminURL)
+	}
 	if err != nil {
 		return err
 	}
@@ -111,15 +158,7 @@ func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, l
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		err = printJSON(stdout, result)
-	} else {
-		err = printCaughtUp(stdout, result, o.DryRun)
-	}
-	if err == nil && result.Projects == 0 && len(result.Problems) > 0 {
-		return errReported
-	}
-	if err != nil || o.DryRun {
+	if err := printRound(stdout, result, o.DryRun, asJSON); err != nil || o.DryRun {
 		return err
 	}
 	runner := actions.New(actions.Config{
@@ -142,7 +181,21 @@ func workOff(ctx context.Context, runner *actions.Runner, db store.Store, stderr
 	return err
 }
 
-// printCaughtUp prints the result of a round.
+// printRound prints the result of a round. It returns errReported if no project could be
+// read.
+func printRound(w io.Writer, r catchup.Result, dryRun, asJSON bool) (err error) {
+	if asJSON {
+		err = printJSON(w, r)
+	} else {
+		err = printCaughtUp(w, r, dryRun)
+	}
+	if err == nil && r.Projects == 0 && len(r.Problems) > 0 {
+		return errReported
+	}
+	return err
+}
+
+// printCaughtUp prints the result of a round as a table.
 func printCaughtUp(w io.Writer, r catchup.Result, dryRun bool) error {
 	head := "missed, and queued"
 	if dryRun {

@@ -135,12 +135,19 @@ func (p decisionPrinter) outcome(o event.Outcome) string {
 }
 
 // reason returns the reason of the outcome; of a decision that failed, with its id, by
-// which it can be requeued.
+// which it can be requeued; and which channels were not notified of the outcome.
 func (p decisionPrinter) reason(o event.Outcome) string {
-	if o.Result != event.ResultFailed {
-		return printable(o.Reason)
+	var lines []string
+	if o.Reason != "" {
+		lines = append(lines, printable(o.Reason))
 	}
-	return printable(o.Reason) + "\n" + p.colour.dim("id "+o.ID)
+	if o.Result == event.ResultFailed {
+		lines = append(lines, p.colour.dim("id "+o.ID))
+	}
+	for _, n := range o.NotNotified() {
+		lines = append(lines, p.colour.red(printable(fmt.Sprintf("%s not notified: %s", n.Address, n.Error))))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // timeOf returns when the decision got its outcome, or was made.

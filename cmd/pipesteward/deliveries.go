@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,8 +20,9 @@ import (
 const (
 	// defaultDeliveries is how many deliveries are listed without --limit.
 	defaultDeliveries = 50
-	// polledDeliveries is how many deliveries are read at a time while they are followed:
-	// of more than these in an interval, the oldest are left out.
+	// polledDeliveries is how many deliveries are read at a time while they are followed,
+	// and maxNew if none of these was seen before: of more than those in an interval, the
+	// oldest are left out.
 	polledDeliveries = 500
 )
 
@@ -57,27 +58,26 @@ func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
 			if limit < 1 && !c.Bool("follow") || limit < 0 || interval <= 0 {
 				return &usageError{errors.New("--limit and --interval must be more than 0")}
 			}
-			read := func(ctx context.Context, limit int) ([]event.Delivery, error) {
-				query.Set("limit", strconv.Itoa(min(limit, admin.MaxDeliveries)))
-				var page admin.DeliveriesPage
-				err := callAdmin(ctx, c, http.MethodGet, "/api/v1/deliveries?"+query.Encode(), nil, &page)
-				return page.Deliveries, err
+			read := func(ctx context.Context, limit int) ([]event.Delivery, bool, error) {
+				items, more, err := listAdmin(ctx, c, "/api/v1/deliveries", "deliveries", query, limit)
+				if err != nil {
+					return nil, false, err
+				}
+				list, err := decodeAll[event.Delivery](items)
+				return list, more, err
 			}
 			out := deliveryPrinter{newItemPrinter(stdout, c.Bool("json"))}
 			if c.Bool("follow") {
 				return followDeliveries(ctx, read, limit, interval, out, stderr)
 			}
-			list, err := read(ctx, limit+1)
+			list, more, err := read(ctx, limit)
 			if err != nil {
 				return err
 			}
-			if err := out.list(list[:min(limit, len(list))]); err != nil {
+			if err := out.list(list); err != nil {
 				return err
 			}
-			switch {
-			case len(list) == admin.MaxDeliveries:
-				fmt.Fprintf(stderr, "there may be more than %d, which is the most that can be listed: use --since, --project or another filter\n", admin.MaxDeliveries)
-			case len(list) > limit:
+			if more {
 				hintMore(stderr, limit)
 			}
 			return nil
@@ -85,25 +85,78 @@ func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
+// readDeliveries reads the latest deliveries, newest first, limit at most, and reports
+// whether there are more.
+type readDeliveries func(ctx context.Context, limit int) (list []event.Delivery, more bool, err error)
+
 // followDeliveries prints deliveries as they come, until ctx is done. It survives a restart
-// of the server, but wants one at its start. read reads the latest ones, newest first.
-func followDeliveries(ctx context.Context, read func(ctx context.Context, limit int) ([]event.Delivery, error), limit int, interval time.Duration, out deliveryPrinter, stderr io.Writer) error {
-	seen, err := read(ctx, max(limit, polledDeliveries))
+// of the server, but wants one at its start.
+func followDeliveries(ctx context.Context, read readDeliveries, limit int, interval time.Duration, out deliveryPrinter, stderr io.Writer) error {
+	list, _, err := read(ctx, max(limit, polledDeliveries))
 	if err != nil {
 		return err
 	}
-	if err := out.each(seen[:min(limit, len(seen))]); err != nil {
+	if err := out.each(list[:min(limit, len(list))]); err != nil {
 		return err
 	}
+	f := &deliveryFollower{read: read, seen: map[event.Delivery]bool{}}
+	f.note(list)
 	return pollServer(ctx, interval, func(ctx context.Context) error {
-		list, err := read(ctx, polledDeliveries)
+		fresh, err := f.fresh(ctx)
 		if err != nil {
 			return err
 		}
-		fresh := slices.DeleteFunc(list, func(d event.Delivery) bool { return slices.Contains(seen, d) })
-		seen = append(slices.Clone(fresh), seen[:min(2*polledDeliveries, len(seen))]...)
 		return out.each(fresh)
 	}, stderr)
+}
+
+// deliveryFollower finds the deliveries that are new. One that took long to arrive has a
+// place among those that were seen, so these are read again.
+type deliveryFollower struct {
+	read   readDeliveries
+	seen   map[event.Delivery]bool // those from the time oldest on
+	oldest time.Time
+	newest time.Time // of those that were seen
+}
+
+// fresh reads the deliveries that were not seen, newest first.
+func (f *deliveryFollower) fresh(ctx context.Context) ([]event.Delivery, error) {
+	for limit := polledDeliveries; ; limit = maxNew {
+		list, more, err := f.read(ctx, limit)
+		if err != nil {
+			return nil, err
+		}
+		if more && limit < maxNew && list[len(list)-1].At.After(f.newest) {
+			continue // there are new ones behind these
+		}
+		fresh := slices.DeleteFunc(slices.Clone(list), func(d event.Delivery) bool { return d.At.Before(f.oldest) || f.seen[d] })
+		f.note(list)
+		return fresh, nil
+	}
+}
+
+// note notes that the deliveries of a list were seen, and forgets those that are not read
+// again.
+func (f *deliveryFollower) note(list []event.Delivery) {
+	if len(list) == 0 {
+		return
+	}
+	f.newest = latest(f.newest, list[0].At)
+	if len(list) >= polledDeliveries {
+		f.oldest = latest(f.oldest, list[polledDeliveries-1].At)
+	}
+	for _, d := range list {
+		f.seen[d] = true
+	}
+	maps.DeleteFunc(f.seen, func(d event.Delivery, _ bool) bool { return d.At.Before(f.oldest) })
+}
+
+// latest returns the later one of two times.
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // deliveryPrinter prints deliveries.

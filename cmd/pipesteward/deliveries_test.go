@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
 // TestDeliveriesOfServe: what GitLab's Test button sends can be looked at, also what was
@@ -145,5 +147,89 @@ func TestDeliveriesFitTheTerminal(t *testing.T) {
 			}
 		}
 		checkWidth(t, out.String(), width)
+	}
+}
+
+// TestDeliveriesOfReplicas: each replica lists the deliveries of both, page by page, the
+// newest one first also where only one of them was busy.
+func TestDeliveriesOfReplicas(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	redis := redistest.Start(t)
+	quiet, busy := env.run("--store", redis.URL()), env.run("--store", redis.URL())
+	job := env.stuckJob()
+	body := env.gitlab.JobHookBody(job.ID)
+	quiet.post(body)
+	for range 20 {
+		busy.post(body)
+	}
+	quiet.post([]byte(`{"object_kind":"push"}`))
+	for _, p := range []*program{quiet, busy} {
+		p.eventually("all deliveries are listed", func() bool { return len(list[event.Delivery](p, "deliveries")) == 22 })
+		if newest := list[event.Delivery](p, "deliveries", "--limit", "1"); len(newest) != 1 || newest[0].Result != event.DeliveryIgnored {
+			t.Errorf("the newest delivery is %+v, want the ignored one", newest)
+		}
+		var results []string
+		for cursor := ""; ; {
+			_, text := p.get("/api/v1/deliveries?limit=4&cursor=" + cursor)
+			var page admin.DeliveriesPage
+			if err := json.Unmarshal([]byte(text), &page); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+			for _, d := range page.Deliveries {
+				results = append(results, d.Result)
+			}
+			if cursor = page.Next; cursor == "" {
+				break
+			}
+		}
+		if got, want := strings.Join(results, " "), "ignored"+strings.Repeat(" duplicate", 20)+" stored"; got != want {
+			t.Errorf("deliveries are %s, want %s", got, want)
+		}
+	}
+}
+
+// TestFreshDeliveries: of what a server lists, each delivery is new once, however many come
+// between two looks, also one that took long to arrive; those that were there before the
+// first look are not.
+func TestFreshDeliveries(t *testing.T) {
+	start := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	var there []event.Delivery // newest first
+	add := func(second, n int) {
+		for i := range n {
+			there = append(there, event.Delivery{At: start.Add(time.Duration(second)*time.Second + time.Duration(i)*time.Microsecond), Job: int64(len(there))})
+		}
+		slices.SortFunc(there, func(a, b event.Delivery) int { return b.At.Compare(a.At) })
+	}
+	f := &deliveryFollower{
+		read: func(_ context.Context, limit int) ([]event.Delivery, bool, error) {
+			return slices.Clone(there[:min(limit, len(there))]), limit < len(there), nil
+		},
+		seen: map[event.Delivery]bool{},
+	}
+	add(0, 5000)
+	list, _, _ := f.read(t.Context(), polledDeliveries)
+	f.note(list)
+	for _, c := range []struct {
+		name      string
+		second, n int
+		want      int
+	}{
+		{"nothing", 1, 0, 0},
+		{"one", 2, 1, 1},
+		{"as many as are read at a time", 3, polledDeliveries, polledDeliveries},
+		{"more", 4, 2*polledDeliveries + 1, 2*polledDeliveries + 1},
+		{"nothing again", 5, 0, 0},
+		{"more than are read at all", 6, maxNew + 10, maxNew},
+		{"one", 8, 1, 1},
+		{"one that took long", 7, 1, 1},
+		{"one that took very long", 3, 1, 0},
+		{"after all of this", 9, 3, 3},
+	} {
+		add(c.second, c.n)
+		fresh, err := f.fresh(t.Context())
+		if err != nil || len(fresh) != c.want {
+			t.Errorf("%s: %d deliveries are new, %v, want %d", c.name, len(fresh), err, c.want)
+		}
 	}
 }

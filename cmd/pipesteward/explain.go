@@ -64,19 +64,60 @@ func explainCommand(stdout io.Writer) *cli.Command {
 				return err
 			}
 			verdicts := loaded.Explain(ctx, e, facts)
+			var unknown []unknownField
+			if c.IsSet("job") {
+				unknown = unknownFields(loaded, e)
+			}
 			if c.Bool("json") {
-				return printJSON(stdout, struct {
-					Event event.Event     `json:"event"`
-					Rules []rules.Verdict `json:"rules"`
-				}{e, verdicts})
+				return printJSON(stdout, explained{e, verdicts, unknown})
 			}
 			note := ""
 			if c.IsSet("job") {
-				note = "as GitLab's API has it now, which does not tell the environment and variables"
+				note = apiNote(unknown)
 			}
 			return explanation{newPrinter(stdout), note}.print(stdout, e, verdicts)
 		},
 	}
+}
+
+// explained is what --json prints.
+type explained struct {
+	Event event.Event     `json:"event"`
+	Rules []rules.Verdict `json:"rules"`
+	// Unknown are the fields that rules read and GitLab's API does not tell.
+	Unknown []unknownField `json:"unknown,omitempty"`
+}
+
+// unknownField is a field of the event that has no value although the event of a hook may
+// have one.
+type unknownField struct {
+	Field string   `json:"field"`
+	Rules []string `json:"rules"` // that read it
+}
+
+// unknownFields returns the fields of an event from GitLab's API that rules read and that
+// the API does not tell.
+func unknownFields(loaded *rules.Rules, e event.Event) []unknownField {
+	var unknown []unknownField
+	for _, field := range gitlab.NotInAPI(e) {
+		if readers := loaded.Readers(e.Meta.Kind, field); len(readers) > 0 {
+			unknown = append(unknown, unknownField{field, readers})
+		}
+	}
+	return unknown
+}
+
+// apiNote says how an event from GitLab's API may differ from that of a hook.
+func apiNote(unknown []unknownField) string {
+	note := "as GitLab's API has it now"
+	if len(unknown) == 0 {
+		return note
+	}
+	fields := make([]string, len(unknown))
+	for i, u := range unknown {
+		fields[i] = fmt.Sprintf("%s (read by %s)", u.Field, strings.Join(u.Rules, ", "))
+	}
+	return note + "; the API does not tell what a webhook may, so here these are empty: " + strings.Join(fields, ", ") + ". With the body of the webhook as --event they are not"
 }
 
 // explainedGitLab returns the client of GitLab; nil without a token.

@@ -21,8 +21,8 @@ const (
 	// maxFollowed is how many decisions without a final outcome are followed: a further
 	// one replaces the oldest.
 	maxFollowed = 500
-	// maxNew is how many new decisions are read at a time: those of a long absence of the
-	// server.
+	// maxNew is how many new decisions or deliveries are read at a time: those of a long
+	// absence of the server.
 	maxNew = 5000
 	// idsPerCall is how many decisions one call of the API can name.
 	idsPerCall = 50

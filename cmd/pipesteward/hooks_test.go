@@ -305,6 +305,10 @@ func TestServeHoldsHooks(t *testing.T) {
 			if n := strings.Count(p.logged(), "GitLab has disabled a webhook"); n != 1 || env.hookWrites() != 0 {
 				t.Errorf("%d lines say that a webhook is dead, %d writes\n%s", n, env.hookWrites(), p.tail())
 			}
+			if c.name == "paused" {
+				p.wants([]string{"resume"}, "nothing is paused")
+				p.eventually("what was held is done", func() bool { return len(env.gitlab.Hooks()) == 2 && env.hookWrites() >= 2 })
+			}
 		})
 	}
 }

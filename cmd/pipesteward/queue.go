@@ -33,6 +33,7 @@ var (
 		{"action", "only those with this `ACTION`: " + strings.Join(event.Verbs, ", ")},
 		{"pipeline", "only those of the pipeline with this `ID`"},
 		{"job", "only those of the job with this `ID`"},
+		{"since", "only those whose event was received or whose decision was made since `WHEN`, with --dead those buried since: so long ago, like 2h or 7d, or a time, like 2026-12-24T18:00:00Z"},
 	}
 	queuedFilters = []filterFlag{
 		{"state", "only those in this `STATE`: due, waiting or leased"},

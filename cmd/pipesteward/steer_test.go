@@ -106,7 +106,7 @@ func TestRequeueDeadRecord(t *testing.T) {
 
 	first.wants([]string{"queue", "list", "--dead"}, "a bug that is mended", "rspec failed", "platform/shop", "0 due, 0 waiting, 0 leased, 1 dead in all")
 	first.wants([]string{"status"}, "dead because: a bug that is mended (1)")
-	if dead := list[admin.DeadRecord](first, "queue", "list", "--dead", "--project", "platform/shop"); len(dead) != 1 || dead[0].ID != id {
+	if dead := list[admin.DeadRecord](first, "queue", "list", "--dead", "--project", "platform/shop", "--since", "1h"); len(dead) != 1 || dead[0].ID != id {
 		t.Fatalf("dead records %+v, want %s", dead, id)
 	}
 	codes := requeueAtOnce(t, id, first, second)
@@ -208,6 +208,8 @@ func TestDropRecord(t *testing.T) {
 	p.wants([]string{"queue", "list"}, "retry of rspec", "waiting", "delay", "platform/shop", "retry-stuck", "0 due, 1 waiting, 0 leased, 0 dead in all")
 	p.wants([]string{"queue", "list", "--waits-for", "budget"}, "no records\n", "1 waiting")
 	p.wants([]string{"queue", "list", "--dead"}, "no dead records\n")
+	p.wants([]string{"queue", "list", "--since", "1h"}, "retry of rspec")
+	p.wants([]string{"queue", "list", "--since", "2999-01-01T00:00:00Z"}, "no records\n", "1 waiting")
 	p.wants([]string{"status"}, "0 due, 1 waiting", "waiting for: delay (1)")
 	records := list[admin.QueuedRecord](p, "queue", "list", "--rule", "retry-stuck", "--state", "waiting")
 	if len(records) != 1 || records[0].WaitsFor != event.WaitDelay {
@@ -363,6 +365,8 @@ func TestWrongFiltersAreUsage(t *testing.T) {
 		{"queue list --waits-for x", "--waits-for: it must be one of delay,"},
 		{"queue list --kind nonsense", "--kind: it must be one of event, decision, outcome, notice, sweep,"},
 		{"queue list --dead --kind nonsense", "--kind: it must be one of event, decision, outcome, notice, sweep,"},
+		{"queue list --since yesterday", "--since: it must be a duration like 2h or 7d, or a time like 2026-12-24T18:00:00Z"},
+		{"queue list --dead --since yesterday", "--since: it must be a duration like 2h or 7d, or a time like 2026-12-24T18:00:00Z"},
 		{"queue list --dead --state due", "--state selects records in the queue, and --dead lists"},
 		{"pause --for 10", `--for: "10" is not a duration`},
 		{"pause --for 1h --until 2999-01-01T00:00:00Z", "--for and --until both say when the pause ends"},

@@ -62,8 +62,9 @@ type Changes interface {
 
 // DeliveryLister lists the last webhook deliveries.
 type DeliveryLister interface {
-	// Deliveries lists the latest deliveries that match, newest first, limit at most.
-	Deliveries(ctx context.Context, match func(*event.Delivery) bool, limit int) ([]event.Delivery, error)
+	// Deliveries lists up to limit deliveries that match and arrived since a time, newest
+	// first, from a cursor on.
+	Deliveries(ctx context.Context, match func(*event.Delivery) bool, since time.Time, cursor string, limit int) (list []event.Delivery, next string, err error)
 }
 
 // RulesReporter reports which rules are in force.
@@ -99,6 +100,7 @@ type Config struct {
 	// Describe returns what a record of the queue is about, by its kind and its body.
 	Describe func(kind string, body []byte) event.Subject
 	Stories  Storyteller
+	CatchUps CatchUps
 	Metrics  prometheus.Gatherer
 	Version  string
 	DryRun   bool // the process changes nothing
@@ -128,12 +130,14 @@ var openAPI []byte
 //	POST /api/v1/resume    ends a pause
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
 //	GET /api/v1/why        what happened to a job or a pipeline, and why
-//	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters
+//	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters and pages
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
 //	GET /api/v1/queue      how many records there are, and the queue, soonest due first
 //	GET /api/v1/dead       the records that were buried, newest first
 //	POST /api/v1/queue/{id}/requeue  puts a dead record back, or has a failed decision made again
 //	POST /api/v1/queue/{id}/drop     removes a record
+//	POST /api/v1/catch-up  begins a round of catch-up
+//	GET /api/v1/catch-up   the last round that was requested, and what it found
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
 //
@@ -162,6 +166,8 @@ func New(cfg Config) http.Handler {
 	e.GET("/api/v1/dead", a.dead)
 	e.POST("/api/v1/queue/:id/requeue", a.requeue)
 	e.POST("/api/v1/queue/:id/drop", a.drop)
+	e.POST("/api/v1/catch-up", a.startCatchUp)
+	e.GET("/api/v1/catch-up", a.lastCatchUp)
 	e.GET("/api/v1/changes", a.changes)
 	e.GET("/api/v1/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
 	return e

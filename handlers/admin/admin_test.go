@@ -150,6 +150,7 @@ type adminRig struct {
 	metrics    *prometheus.Registry
 	log        *bytes.Buffer
 	changes    *changes
+	catchUps   *catchUps
 	// steered are the records that were changed, each as action, id and who did it.
 	steered []string
 	steer   error // what changing a record returns
@@ -189,9 +190,9 @@ func (r *adminRig) Drop(_ context.Context, id, by, reason string) error {
 
 func newAdminRig(tb testing.TB) *adminRig {
 	tb.Helper()
-	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}}
+	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}, catchUps: &catchUps{}}
 	r.Server = httptest.NewServer(described(tb, admin.New(admin.Config{
-		Steerer: r, Changes: r.changes, Kinds: steer.Kinds, Describe: steer.Describe, Pauses: noPauses{}, Now: func() time.Time { return now },
+		Steerer: r, Changes: r.changes, CatchUps: r.catchUps, Kinds: steer.Kinds, Describe: steer.Describe, Pauses: noPauses{}, Now: func() time.Time { return now },
 		Addr:       &net.TCPAddr{IP: net.IPv4zero},
 		Reload:     func() error { return nil },
 		Store:      r.store,
@@ -322,7 +323,7 @@ func TestAdminAnswersErrors(t *testing.T) {
 		{"/api/v1/queue", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
 		{"/api/v1/dead", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
 		{"/api/v1/dead?limit=1000", nil, 400, `parameter "limit": it must be a whole number from 1 to 500`},
-		{"/api/v1/dead?state=due", nil, 400, `parameter "state" is unknown: there are kind, project, rule, action, pipeline, job, limit, cursor`},
+		{"/api/v1/dead?state=due", nil, 400, `parameter "state" is unknown: there are kind, project, rule, action, pipeline, job, since, limit, cursor`},
 		{"/api/v1/dead?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
 		{"/api/v1/queue?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
 		{"/api/v1/queue?waits_for=godot", nil, 400, `parameter "waits_for": it must be one of delay, turn, pause, storm, budget, gitlab, receiver, schedule, error`},

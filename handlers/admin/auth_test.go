@@ -33,7 +33,7 @@ func TestRoles(t *testing.T) {
 			t.Fatal(err)
 		}
 		return admin.New(admin.Config{
-			Changes: made, Describe: steer.Describe, Steerer: &adminRig{},
+			Changes: made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{},
 			Addr: &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Store: db, Rules: state{}, Reload: func() error { return nil },
 			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		})
@@ -65,6 +65,8 @@ func TestRoles(t *testing.T) {
 		{"GET", "/api/v1/queue", 401, 403, 200, 200},
 		{"GET", "/api/v1/dead", 401, 403, 200, 200},
 		{"GET", "/api/v1/changes", 401, 403, 200, 200},
+		{"GET", "/api/v1/catch-up", 401, 403, 200, 200},
+		{"POST", "/api/v1/catch-up", 401, 403, 403, 200},
 		{"GET", "/api/v1/openapi.yaml", 401, 403, 200, 200},
 		{"POST", "/api/v1/queue/event:1/requeue", 401, 403, 403, 200},
 		{"POST", "/api/v1/queue/event:1/drop", 401, 403, 403, 200},
@@ -103,7 +105,7 @@ func TestRoles(t *testing.T) {
 			t.Errorf("change %+v, want it to be by ann", c)
 		}
 	}
-	if len(made.all) != 6 { // a reload, a requeue, a drop, two pauses and a resume
-		t.Errorf("%d changes are recorded, want 6: %+v", len(made.all), made.all)
+	if len(made.all) != 7 { // a round of catch-up, a reload, a requeue, a drop, two pauses and a resume
+		t.Errorf("%d changes are recorded, want 7: %+v", len(made.all), made.all)
 	}
 }

@@ -12,14 +12,14 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
 )
 
-// MaxDeliveries is how many deliveries one response may have. There are no pages.
-const MaxDeliveries = 2000
-
-// DeliveriesPage is the response to GET /api/v1/deliveries, newest first.
+// DeliveriesPage is the response to GET /api/v1/deliveries, newest first, with pages like
+// those of DecisionsPage.
 type DeliveriesPage struct {
 	Deliveries []event.Delivery `json:"deliveries"`
+	Next       string           `json:"next"`
 }
 
 func (a *admin) deliveries(c echo.Context) error {
@@ -29,11 +29,15 @@ func (a *admin) deliveries(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	list, err := a.Deliveries.Deliveries(ctx, q.matches, q.limit)
-	if err != nil {
+	var page DeliveriesPage
+	page.Deliveries, page.Next, err = a.Deliveries.Deliveries(ctx, q.matches, q.since, q.cursor, q.limit)
+	switch {
+	case errors.Is(err, store.ErrBadCursor):
+		return badCursor(c)
+	case err != nil:
 		return a.unavailable(c, err)
 	}
-	return c.JSON(http.StatusOK, DeliveriesPage{list})
+	return c.JSON(http.StatusOK, page)
 }
 
 // deliveriesQuery selects deliveries; "" stands for any.
@@ -43,22 +47,22 @@ type deliveriesQuery struct {
 	pipeline, job int64  // 0 for any
 	since         time.Time
 	limit         int
+	cursor        string
 }
 
 func parseDeliveriesQuery(v url.Values, now time.Time) (deliveriesQuery, error) {
 	result, err1 := oneOf(v, "result", event.DeliveryResults)
 	pipeline, err2 := idOf(v, "pipeline")
 	job, err3 := idOf(v, "job")
-	since, err5 := sinceOf(v, now)
-	limit, err4 := limitUpTo(v, MaxDeliveries)
-	q := deliveriesQuery{result: result, project: v.Get("project"), pipeline: pipeline, job: job, since: since, limit: limit}
-	return q, errors.Join(known(v, "result", "project", "pipeline", "job", "since", "limit"), err1, err2, err3, err4, err5)
+	since, err4 := sinceOf(v, now)
+	limit, err5 := limitOf(v)
+	q := deliveriesQuery{result: result, project: v.Get("project"), pipeline: pipeline, job: job, since: since, limit: limit, cursor: v.Get("cursor")}
+	return q, errors.Join(known(v, "result", "project", "pipeline", "job", "since", "limit", "cursor"), err1, err2, err3, err4, err5)
 }
 
 func (q *deliveriesQuery) matches(d *event.Delivery) bool {
 	return (q.result == "" || q.result == d.Result) &&
 		(q.project == "" || q.project == d.Project || q.project == strconv.FormatInt(d.ProjectID, 10)) &&
 		(q.pipeline == 0 || q.pipeline == d.Pipeline) &&
-		(q.job == 0 || q.job == d.Job) &&
-		!d.At.Before(q.since)
+		(q.job == 0 || q.job == d.Job)
 }

@@ -70,17 +70,14 @@ func sinceOf(v url.Values, now time.Time) (time.Time, error) {
 }
 
 // limitOf reads the number of items of a page.
-func limitOf(v url.Values) (int, error) { return limitUpTo(v, maxLimit) }
-
-// limitUpTo reads the number of items of a page that may have so many.
-func limitUpTo(v url.Values, most int) (int, error) {
+func limitOf(v url.Values) (int, error) {
 	value := v.Get("limit")
 	if value == "" {
 		return defaultLimit, nil
 	}
 	limit, err := strconv.Atoi(value)
-	if err != nil || limit < 1 || limit > most {
-		return 0, fmt.Errorf("parameter %q: it must be a whole number from 1 to %d", "limit", most)
+	if err != nil || limit < 1 || limit > maxLimit {
+		return 0, fmt.Errorf("parameter %q: it must be a whole number from 1 to %d", "limit", maxLimit)
 	}
 	return limit, nil
 }

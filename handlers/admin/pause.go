@@ -93,7 +93,7 @@ func (a *admin) doubts(ctx context.Context, p event.Pause) []string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
-	seen, err := a.Deliveries.Deliveries(ctx, func(d *event.Delivery) bool { return d.Project != "" && p.Covers(d.Project) }, 1)
+	seen, _, err := a.Deliveries.Deliveries(ctx, func(d *event.Delivery) bool { return d.Project != "" && p.Covers(d.Project) }, time.Time{}, "", 1)
 	if err != nil || len(seen) > 0 {
 		return nil
 	}

@@ -43,6 +43,7 @@ type QueuedRecord struct {
 	Tries    int       `json:"tries"`              // how often it was leased
 	WaitsFor string    `json:"waits_for,omitzero"` // one of event.Waits, while it waits
 	Reason   string    `json:"reason,omitzero"`    // for people: why it waits, or has waited last
+	At       time.Time `json:"at,omitzero"`        // when what it is about happened; zero: unknown
 	Subject
 }
 
@@ -83,7 +84,7 @@ func newSubject(s event.Subject) Subject {
 }
 
 func (a *admin) queue(c echo.Context) error {
-	q, err := parseRecordsQuery(c.QueryParams(), a.Kinds, true)
+	q, err := parseRecordsQuery(c.QueryParams(), a.Kinds, a.Now(), true)
 	if err != nil {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
@@ -97,7 +98,7 @@ func (a *admin) queue(c echo.Context) error {
 	now := a.Now()
 	page.Records, page.Next, err = scan(ctx, a.Store.Records, q.cursor, q.limit, func(r store.QueuedRecord) (QueuedRecord, bool) {
 		record := a.queuedRecord(r, now)
-		return record, q.matches(record.Kind, record.State, record.WaitsFor, record.Subject)
+		return record, q.matches(record.Kind, record.State, record.WaitsFor, record.At, record.Subject)
 	})
 	switch {
 	case errors.Is(err, store.ErrBadCursor):
@@ -111,7 +112,7 @@ func (a *admin) queue(c echo.Context) error {
 func (a *admin) queuedRecord(r store.QueuedRecord, now time.Time) QueuedRecord {
 	about := a.Describe(r.Kind, r.Body)
 	record := QueuedRecord{
-		ID: r.ID, Kind: r.Kind, State: StateWaiting, Until: r.Next().UTC(), Tries: r.Attempt, WaitsFor: about.Wait.For, Reason: about.Wait.Reason, Subject: newSubject(about),
+		ID: r.ID, Kind: r.Kind, State: StateWaiting, Until: r.Next().UTC(), Tries: r.Attempt, WaitsFor: about.Wait.For, Reason: about.Wait.Reason, At: about.At.UTC(), Subject: newSubject(about),
 	}
 	switch {
 	case !r.Next().After(now):
@@ -123,7 +124,7 @@ func (a *admin) queuedRecord(r store.QueuedRecord, now time.Time) QueuedRecord {
 }
 
 func (a *admin) dead(c echo.Context) error {
-	q, err := parseRecordsQuery(c.QueryParams(), a.Kinds, false)
+	q, err := parseRecordsQuery(c.QueryParams(), a.Kinds, a.Now(), false)
 	if err != nil {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
 	}
@@ -132,7 +133,7 @@ func (a *admin) dead(c echo.Context) error {
 	var page DeadPage
 	page.Dead, page.Next, err = scan(ctx, a.Store.Dead, q.cursor, q.limit, func(r store.DeadRecord) (DeadRecord, bool) {
 		about := newSubject(a.Describe(r.Kind, r.Body))
-		return DeadRecord{r.ID, r.Kind, r.Reason, r.At.UTC(), about, readable(r)}, q.matches(r.Kind, "", "", about)
+		return DeadRecord{r.ID, r.Kind, r.Reason, r.At.UTC(), about, readable(r)}, q.matches(r.Kind, "", "", r.At, about)
 	})
 	switch {
 	case errors.Is(err, store.ErrBadCursor):
@@ -149,13 +150,14 @@ type recordsQuery struct {
 	project               string // path or id
 	rule, action          string
 	pipeline, job         int64 // 0 for any
+	since                 time.Time
 	limit                 int
 	cursor                string
 }
 
 // parseRecordsQuery reads the query of records in the queue, or of dead ones.
-func parseRecordsQuery(v url.Values, kinds []string, queued bool) (recordsQuery, error) {
-	names := []string{"kind", "project", "rule", "action", "pipeline", "job", "limit", "cursor"}
+func parseRecordsQuery(v url.Values, kinds []string, now time.Time, queued bool) (recordsQuery, error) {
+	names := []string{"kind", "project", "rule", "action", "pipeline", "job", "since", "limit", "cursor"}
 	if queued {
 		names = append([]string{"state", "waits_for"}, names...)
 	}
@@ -166,14 +168,15 @@ func parseRecordsQuery(v url.Values, kinds []string, queued bool) (recordsQuery,
 	job, err5 := idOf(v, "job")
 	limit, err6 := limitOf(v)
 	kind, err7 := oneOf(v, "kind", kinds)
+	since, err8 := sinceOf(v, now)
 	q := recordsQuery{
 		kind: kind, state: state, waitsFor: waitsFor, project: v.Get("project"), rule: v.Get("rule"), action: action,
-		pipeline: pipeline, job: job, limit: limit, cursor: v.Get("cursor"),
+		pipeline: pipeline, job: job, since: since, limit: limit, cursor: v.Get("cursor"),
 	}
-	return q, errors.Join(known(v, names...), err1, err2, err3, err4, err5, err6, err7)
+	return q, errors.Join(known(v, names...), err1, err2, err3, err4, err5, err6, err7, err8)
 }
 
-func (q *recordsQuery) matches(kind, state, waitsFor string, s Subject) bool {
+func (q *recordsQuery) matches(kind, state, waitsFor string, at time.Time, s Subject) bool {
 	return (q.kind == "" || q.kind == kind) &&
 		(q.state == "" || q.state == state) &&
 		(q.waitsFor == "" || q.waitsFor == waitsFor) &&
@@ -181,7 +184,8 @@ func (q *recordsQuery) matches(kind, state, waitsFor string, s Subject) bool {
 		(q.rule == "" || q.rule == s.Rule) &&
 		(q.action == "" || q.action == s.Action) &&
 		(q.pipeline == 0 || q.pipeline == s.Pipeline) &&
-		(q.job == 0 || q.job == s.Job)
+		(q.job == 0 || q.job == s.Job) &&
+		!at.Before(q.since)
 }
 
 // readable returns the body of a buried record, with secrets hidden. It is nil if

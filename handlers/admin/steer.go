@@ -23,6 +23,16 @@ type ChangeRequest struct {
 // maxText bounds each text of a ChangeRequest, in bytes.
 const maxText = 500
 
+// check returns an error if a text is too long or more than one line. It sets who makes
+// the request.
+func (r *ChangeRequest) check(c echo.Context) error {
+	if max(len(r.By), len(r.Reason)) > maxText {
+		return fmt.Errorf("a text of the request has more than %d bytes", maxText)
+	}
+	r.By = actor(c, r.By)
+	return event.CheckWords(r.By, r.Reason)
+}
+
 // Dropped is the response to POST /api/v1/queue/{id}/drop.
 type Dropped struct {
 	ID string `json:"id"`
@@ -52,12 +62,8 @@ func (a *admin) steer(c echo.Context, action string, change func(ctx context.Con
 	if err == nil {
 		err = readOptional(c, &req)
 	}
-	if err == nil && max(len(req.By), len(req.Reason)) > maxText {
-		err = fmt.Errorf("a text of the request has more than %d bytes", maxText)
-	}
-	req.By = actor(c, req.By)
 	if err == nil {
-		err = event.CheckWords(req.By, req.Reason)
+		err = req.check(c)
 	}
 	if err != nil {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})

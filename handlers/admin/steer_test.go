@@ -41,9 +41,9 @@ func TestQueueLists(t *testing.T) {
 	const about = `"project":{"id":7,"path":"platform/shop"},"pipeline":{"id":70,"ref":"main"},"job":{"id":700,"name":"rspec","status":"failed","ref":"main"}`
 	const decision = `{"event":{"kind":"job","id":"d"},` + about + `,"id":"k@1","key":"k","rule":"retry-stuck","action":{"verb":"retry"}`
 	r.store.queue = []store.QueuedRecord{
-		record("event:d", "event", `{"event":{"kind":"job","id":"d"},`+about+`,"waits":{"for":"error","reason":"500"}}`, -time.Minute, 0, 3),
+		record("event:d", "event", `{"event":{"kind":"job","id":"d","received_at":"2026-03-04T11:30:00Z"},`+about+`,"waits":{"for":"error","reason":"500"}}`, -time.Minute, 0, 3),
 		record("decision:leased", "decision", decision+`}`, -time.Hour, time.Second, 1),
-		record("decision:budget", "decision", decision+`,"waits":{"for":"budget","reason":"the budget is used up"}}`, time.Minute, 0, 2),
+		record("decision:budget", "decision", decision+`,"decided_at":"2026-03-04T12:00:00+00:00","waits":{"for":"budget","reason":"the budget is used up"}}`, time.Minute, 0, 2),
 		record("storm:runner:1", "storm", `{"class":"runner","started":"2026-03-04T11:00:00Z","until":"2026-03-04T13:00:00Z"}`, time.Hour, 0, 1),
 		record("other:1", "other", `{`, 2*time.Hour, 0, 0),
 	}
@@ -89,6 +89,7 @@ func TestQueueLists(t *testing.T) {
 		"state=due": "event:d", "state=leased": "decision:leased", "state=waiting": "decision:budget storm:runner:1 other:1", "waits_for=budget": "decision:budget",
 		"kind=storm": "storm:runner:1", "project=7": "event:d decision:leased decision:budget", "project=platform/shop&kind=event": "event:d",
 		"rule=retry-stuck": "decision:leased decision:budget", "action=play": "", "pipeline=70&job=700&limit=2": "event:d decision:leased", "cursor=3": "storm:runner:1 other:1",
+		"since=2026-03-04T11:30:00Z": "event:d decision:budget", "since=2026-03-04T11:00:00Z": "event:d decision:budget storm:runner:1",
 	} {
 		var got []string
 		for _, i := range list(query) {

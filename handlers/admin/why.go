@@ -19,7 +19,8 @@ type Storyteller interface {
 	// Story returns the story of the job or the pipeline of a page of GitLab, which is
 	// JSON. An error about what was requested declares by a method Missing whether that
 	// does not exist; else the address is wrong.
-	Story(ctx context.Context, url string) (any, error)
+	// The commands in it call the server at the address admin.
+	Story(ctx context.Context, url, admin string) (any, error)
 }
 
 func (a *admin) why(c echo.Context) error {
@@ -33,7 +34,7 @@ func (a *admin) why(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storyTimeout)
 	defer cancel()
-	story, err := a.Stories.Story(ctx, v.Get("url"))
+	story, err := a.Stories.Story(ctx, v.Get("url"), c.Scheme()+"://"+c.Request().Host)
 	var requested interface{ Missing() bool }
 	switch {
 	case err == nil:

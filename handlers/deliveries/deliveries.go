@@ -5,6 +5,7 @@ package deliveries
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -43,14 +44,25 @@ func (l *Log) Record(d event.Delivery) {
 	r.add(entry{d, l.recorded})
 }
 
-// Deliveries lists the latest deliveries that match, newest first, limit at most. Its
-// error is always nil.
-func (l *Log) Deliveries(_ context.Context, match func(*event.Delivery) bool, limit int) ([]event.Delivery, error) {
+// Deliveries lists up to limit deliveries that match and arrived since a time, newest
+// first, from a cursor on: "", or the next of the page before. next is "" at the end. Its
+// error is one that matches store.ErrBadCursor.
+func (l *Log) Deliveries(_ context.Context, match func(*event.Delivery) bool, since time.Time, cursor string, limit int) (list []event.Delivery, next string, err error) {
+	page, err := newPage(match, since, cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	l.each(page.add)
+	list, next = page.result()
+	return list, next, nil
+}
+
+// each calls visit with the deliveries, from the last one that was recorded on.
+func (l *Log) each(visit func(*event.Delivery)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	list := []event.Delivery{}
 	a, b := l.authenticated.last(0), l.others.last(0)
-	for i, j := 0, 0; len(list) < limit && (a != nil || b != nil); {
+	for i, j := 0, 0; a != nil || b != nil; {
 		next := a
 		if a == nil || b != nil && b.number > a.number {
 			next, j = b, j+1
@@ -59,11 +71,8 @@ func (l *Log) Deliveries(_ context.Context, match func(*event.Delivery) bool, li
 			i++
 			a = l.authenticated.last(i)
 		}
-		if match(&next.Delivery) {
-			list = append(list, next.Delivery)
-		}
+		visit(&next.Delivery)
 	}
-	return list, nil
 }
 
 // entry is a delivery with its number, by which the two rings are merged.

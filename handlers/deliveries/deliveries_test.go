@@ -3,6 +3,7 @@ package deliveries_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -16,12 +17,18 @@ func all(*event.Delivery) bool { return true }
 // TestStrangersDisplaceNobody: as many deliveries as anybody sends, those of GitLab stay.
 func TestStrangersDisplaceNobody(t *testing.T) {
 	log := deliveries.New(2, 3)
-	log.Record(event.Delivery{Authenticated: true, Job: 1})
-	log.Record(event.Delivery{Authenticated: true, Job: 2})
-	for i := range 1000 {
-		log.Record(event.Delivery{Job: int64(1000 + i)})
+	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	record := func(d event.Delivery) {
+		at = at.Add(time.Second)
+		d.At = at
+		log.Record(d)
 	}
-	log.Record(event.Delivery{Authenticated: true, Job: 3})
+	record(event.Delivery{Authenticated: true, Job: 1})
+	record(event.Delivery{Authenticated: true, Job: 2})
+	for i := range 1000 {
+		record(event.Delivery{Job: int64(1000 + i)})
+	}
+	record(event.Delivery{Authenticated: true, Job: 3})
 	if diff := cmp.Diff([]int64{3, 1999, 1998, 1997, 2}, jobs(t, log, all, 10)); diff != "" {
 		t.Errorf("deliveries differ (- want, + got):\n%s", diff)
 	}
@@ -34,7 +41,7 @@ func TestDeliveries(t *testing.T) {
 		log := deliveries.New(sizes[0], sizes[1])
 		var recorded []event.Delivery // newest first
 		for i := range rapid.IntRange(0, 20).Draw(t, "deliveries") {
-			d := event.Delivery{Job: int64(i), Authenticated: rapid.Bool().Draw(t, "is authenticated"), Code: rapid.SampledFrom([]int{200, 202}).Draw(t, "code")}
+			d := event.Delivery{At: time.Unix(int64(i), 0), Job: int64(i), Authenticated: rapid.Bool().Draw(t, "is authenticated"), Code: rapid.SampledFrom([]int{200, 202}).Draw(t, "code")}
 			log.Record(d)
 			recorded = append([]event.Delivery{d}, recorded...)
 		}
@@ -59,11 +66,11 @@ func TestDeliveries(t *testing.T) {
 
 // jobs lists the jobs of the deliveries.
 func jobs(t rapid.TB, log *deliveries.Log, match func(*event.Delivery) bool, limit int) []int64 {
-	list, err := log.Deliveries(context.Background(), match, limit)
+	ids := []int64{}
+	list, _, err := log.Deliveries(context.Background(), match, time.Time{}, "", limit)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids := []int64{}
 	for _, d := range list {
 		ids = append(ids, d.Job)
 	}

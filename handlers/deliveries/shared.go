@@ -2,8 +2,8 @@ package deliveries
 
 import (
 	"context"
+	"iter"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -17,17 +17,20 @@ const (
 	// shareEvery is how often deliveries are shared: those that come so fast that they
 	// displace each other before are lost, so that a flood costs no more than this.
 	shareEvery = time.Second
-	// surplus is how many times more deliveries are read than are listed: those of
-	// several replicas are not in the order of their times.
-	surplus = 4
+	// clockSkew is how far the clock of a replica may be ahead of the store's: in a log,
+	// blocks have times of the store, and deliveries those of their replica.
+	clockSkew = time.Minute
 )
 
 // Recent is a log of recent items that all replicas share.
 type Recent interface {
 	// Add adds an item by the subject by which it is found. It does not block.
 	Add(subject string, item ...[]byte)
-	// Each calls visit with the items, from the newest on, until visit returns false.
-	Each(ctx context.Context, visit func(subject string, item []byte) (more bool)) error
+	// EachBlock calls visit with blocks of items until visit returns false, from that
+	// with the newest item on: an item of a block was added at the time newest at the
+	// latest. In each block, the items of a replica are in the order in which it added
+	// them, the last one first.
+	EachBlock(ctx context.Context, visit func(newest time.Time, items iter.Seq2[string, []byte]) (more bool)) error
 }
 
 // Shared is a Log whose deliveries all replicas share. As there, those that anybody can
@@ -79,27 +82,32 @@ func (s *Shared) add(to Recent, all []event.Delivery) {
 	}
 }
 
-// Deliveries lists the latest deliveries of all replicas that match, newest first, limit
-// at most. While the store does not answer, it lists those of this process. Its error is
-// always nil.
-func (s *Shared) Deliveries(ctx context.Context, match func(*event.Delivery) bool, limit int) ([]event.Delivery, error) {
+// Deliveries is like that of Log, of all replicas: newest first by their clocks. While the
+// store does not answer, it lists those of this process.
+func (s *Shared) Deliveries(ctx context.Context, match func(*event.Delivery) bool, since time.Time, cursor string, limit int) (list []event.Delivery, next string, err error) {
+	page, err := newPage(match, since, cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
 	s.share()
-	list := []event.Delivery{}
 	for _, log := range []Recent{s.Authenticated, s.Others} {
-		found := 0
-		err := log.Each(ctx, func(_ string, item []byte) bool {
-			var d event.Delivery
-			if json.Unmarshal(item, &d) == nil && match(&d) {
-				list = append(list, d)
-				found++
+		err := log.EachBlock(ctx, func(newest time.Time, items iter.Seq2[string, []byte]) bool {
+			if page.complete(newest.Add(clockSkew)) {
+				return false
 			}
-			return found < surplus*limit
+			for _, item := range items {
+				var d event.Delivery
+				if json.Unmarshal(item, &d) == nil {
+					page.add(&d)
+				}
+			}
+			return true
 		})
 		if err != nil {
 			s.Logger.Warn("the deliveries of other replicas can't be read: those of this process are listed", store.Outage(err))
-			return s.Log.Deliveries(ctx, match, limit)
+			return s.Log.Deliveries(ctx, match, since, cursor, limit)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b event.Delivery) int { return b.At.Compare(a.At) })
-	return list[:min(limit, len(list))], nil
+	list, next = page.result()
+	return list, next, nil
 }

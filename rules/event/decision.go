@@ -225,6 +225,17 @@ type Outcome struct {
 	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel
 }
 
+// NotNotified returns the notifications that nobody got.
+func (o Outcome) NotNotified() []Notification {
+	var failed []Notification
+	for _, n := range o.Notifications {
+		if n.Error != "" {
+			failed = append(failed, n)
+		}
+	}
+	return failed
+}
+
 // Record is an event as the queue stores it.
 type Record struct {
 	Event

@@ -43,6 +43,7 @@ type Subject struct {
 	Job       int64
 	JobName   string
 	Wait      Wait
+	At        time.Time // when that happened: the event was received, the decision made, the run began; zero: it does not say
 }
 
 // Requeued is a record that a person has put back into the queue.
@@ -68,6 +69,7 @@ const (
 	ChangeRequeue = "requeue"
 	ChangeDrop    = "drop"
 	ChangeReload  = "reload"
+	ChangeCatchUp = "catch_up"
 )
 
 // IsControl reports whether a character steers a terminal, or the direction of what is
@@ -91,7 +93,7 @@ func CheckWords(by, reason string) error {
 type Change struct {
 	At     time.Time `json:"at"`
 	Action string    `json:"action"`          // one of the changes above
-	Target string    `json:"target,omitzero"` // the scope of a pause, or the id of a record or a decision
+	Target string    `json:"target,omitzero"` // the scope of a pause, the id of a record or a decision, or what catch-up is to do
 	By     string    `json:"by,omitzero"`     // who made it, as they say or as they have logged in
 	From   string    `json:"from,omitzero"`   // the address that the request came from
 	Reason string    `json:"reason,omitzero"`

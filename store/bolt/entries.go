@@ -20,9 +20,18 @@ type entryList struct {
 	ids     *bbolt.Bucket // id → seq
 }
 
-// write adds an entry. If there is one with the id that is not older than ttl, it
-// replaces the body of that or does nothing.
-func (l entryList) write(t *txn, id string, body []byte, replace bool, ttl time.Duration) error {
+// present is what write does with an entry that is there and has not expired.
+type present int
+
+const (
+	keepPresent    present = iota // leave it as it is
+	replacePresent                // replace its body; its place and time stay
+	renewPresent                  // remove it: what is written is a new entry
+)
+
+// write adds an entry. An entry with the id that is older than ttl is removed, and with
+// another one it does as present says.
+func (l entryList) write(t *txn, id string, body []byte, present present, ttl time.Duration) error {
 	at, key := t.Now, l.ids.Get([]byte(id))
 	if key != nil {
 		was, _, _, err := format.DecodeEntry(l.entries.Get(key))
@@ -30,12 +39,12 @@ func (l entryList) write(t *txn, id string, body []byte, replace bool, ttl time.
 			return err
 		}
 		switch expired := format.Later(was, ttl) <= t.Now; {
-		case expired:
+		case expired, present == renewPresent:
 			if err := t.delete(l.entries, key); err != nil {
 				return err
 			}
 			key = nil
-		case !replace:
+		case present == keepPresent:
 			return nil
 		default:
 			at = was
@@ -119,16 +128,13 @@ func (l entryList) removeExpired(t *txn, ttl time.Duration) error {
 	return l.removeOldest(t, math.MaxInt, func(at int64) bool { return format.Later(at, ttl) <= t.Now })
 }
 
-// keepNewest removes the oldest entries until at most so many are left. None must
-// have expired: their numbers are consecutive then.
+// keepNewest removes the oldest entries until at most so many are left.
 func (l entryList) keepNewest(t *txn, most int) error {
-	first, _ := l.entries.Cursor().First()
-	last, _ := l.entries.Cursor().Last()
-	if last == nil {
-		return nil
+	n, c := 0, l.entries.Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		n++
 	}
-	over := binary.BigEndian.Uint64(last) - binary.BigEndian.Uint64(first) + 1
-	return l.removeOldest(t, int(over)-most, func(int64) bool { return true })
+	return l.removeOldest(t, n-most, func(int64) bool { return true })
 }
 
 // removeOldest removes up to n entries, from the oldest on, as long as which

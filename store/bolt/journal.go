@@ -9,20 +9,20 @@ import (
 
 // Note implements store.Journal.
 func (s *Store) Note(ctx context.Context, id string, body []byte) error {
-	return s.writeEntry(ctx, id, body, false)
+	return s.writeEntry(ctx, id, body, keepPresent)
 }
 
 // Amend implements store.Journal.
 func (s *Store) Amend(ctx context.Context, id string, body []byte) error {
-	return s.writeEntry(ctx, id, body, true)
+	return s.writeEntry(ctx, id, body, replacePresent)
 }
 
-func (s *Store) writeEntry(ctx context.Context, id string, body []byte, replace bool) error {
+func (s *Store) writeEntry(ctx context.Context, id string, body []byte, present present) error {
 	if err := store.CheckEntry(id); err != nil {
 		return err
 	}
 	body = bytes.Clone(body)
-	return s.write(ctx, func(t *txn) error { return t.journal.write(t, id, body, replace, s.journalTTL) })
+	return s.write(ctx, func(t *txn) error { return t.journal.write(t, id, body, present, s.journalTTL) })
 }
 
 // Entries implements store.Journal.

@@ -22,7 +22,7 @@ func (s *Store) Append(ctx context.Context, key, id string, body []byte, most in
 			err = l.removeExpired(t, s.journalTTL)
 		}
 		if err == nil {
-			err = l.write(t, id, body, true, s.journalTTL)
+			err = l.write(t, id, body, renewPresent, s.journalTTL)
 		}
 		if err == nil {
 			err = l.keepNewest(t, most)

@@ -102,7 +102,7 @@ func (s *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 			return err
 		}
 		for _, e := range c.Amend {
-			if err := t.journal.write(t, e.ID, e.Body, true, s.journalTTL); err != nil {
+			if err := t.journal.write(t, e.ID, e.Body, replacePresent, s.journalTTL); err != nil {
 				return err
 			}
 		}

@@ -31,7 +31,7 @@ func (t *txn) enqueue(records []store.Record, dedupeTTL, journalTTL time.Duratio
 			return nil, err
 		}
 		if r.Note != nil {
-			if err := t.journal.write(t, r.Note.ID, r.Note.Body, false, journalTTL); err != nil {
+			if err := t.journal.write(t, r.Note.ID, r.Note.Body, keepPresent, journalTTL); err != nil {
 				return nil, err
 			}
 		}

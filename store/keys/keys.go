@@ -75,6 +75,7 @@ var Families = []Family{
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
+	{Value, "last-catch-up", "actions/catchup", "7d; 2m, renewed, while it is under way", "the last round of catch-up that a person requested"},
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
 	{Value, "pauses", "actions/pause", "10y", "the pauses in force"},
 	{Value, "retried:<instance>:<job>", "actions/follow", "7d", "the retry that made a job"},
@@ -85,7 +86,7 @@ var Families = []Family{
 	{Value, "sweep:by-hand:<rule>", "actions/sweep", "7d", "where a sweep by hand was stopped"},
 	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event reported a job or a pipeline in a status"},
 	{Value, "trouble:gitlab", "actions/health", "7d", "why GitLab can't be used"},
-	{Value, "webhooks-kept:<instance>", "actions/hooks", "2h", "when all webhooks were last looked at"},
+	{Value, "webhooks-kept:<instance>", "actions/hooks", "2h", "when all webhooks were last looked at, and the pauses that kept that from a change"},
 
 	{Log, "deliveries", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of authenticated senders"},
 	{Log, "deliveries-of-others", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of all other senders"},
@@ -173,13 +174,16 @@ func TroubleRecord(start time.Time) string { return fmt.Sprintf("trouble:%d", st
 // CatchUp is the key of the claim on a round of catch-up.
 const CatchUp = "catch-up"
 
+// LastCatchUp is the key of the last round of catch-up that a person requested.
+const LastCatchUp = "last-catch-up"
+
 // Webhooks is the key of the claim on the webhooks.
 const Webhooks = "webhooks"
 
 // DeadWebhooks is the key of the webhooks that are known to be dead.
 func DeadWebhooks(instance string) string { return "dead-webhooks:" + instance }
 
-// WebhooksKept is the key of the time when the webhooks were last looked at.
+// WebhooksKept is the key of what is known of the last look at all webhooks.
 func WebhooksKept(instance string) string { return "webhooks-kept:" + instance }
 
 // WebhooksRecord is the id of the record of one change of them.

@@ -35,7 +35,7 @@ var made = map[keys.Use][]string{
 	},
 	keys.Tally: {keys.Failures(a), keys.KnownProjects, keys.PipelineRetries(a, 7), keys.Short(a), keys.Waiting(a, start)},
 	keys.Value: {
-		keys.CaughtUp(a, 7), keys.Changes, keys.DeadWebhooks(a), keys.Decided(a, 7), keys.Deliveries(a, a), keys.LastFailed(a), keys.Failed(a), keys.Granted(a), keys.Pauses,
+		keys.CaughtUp(a, 7), keys.Changes, keys.DeadWebhooks(a), keys.Decided(a, 7), keys.Deliveries(a, a), keys.LastCatchUp, keys.LastFailed(a), keys.Failed(a), keys.Granted(a), keys.Pauses,
 		keys.Retried(a, 7), keys.RulesInForce(a), keys.Schedule(a, a, a), keys.Message(a, a), keys.Storm(a), keys.SweepByHand(a, false),
 		keys.Reported(a, "<>:7:<>"), keys.Trouble, keys.WebhooksKept(a),
 	},

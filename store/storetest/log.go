@@ -40,6 +40,9 @@ func testLog(t *testing.T, f *fixture) {
 	f.advance(time.Hour)
 	f.append(t, "log", "b", "", 3)
 	f.append(t, "log", "a", "replaced, and longer", 3)
+	same(t, "entries", f.appended(t, "log"), []string{"a=replaced, and longer", "b="})
+	f.advance(time.Hour)
+	f.append(t, "log", "b", "", 3)
 	same(t, "entries", f.appended(t, "log"), []string{"b=", "a=replaced, and longer"})
 	entries, _, err := f.Appended(t.Context(), "log", "", 2)
 	ok(t, "Appended", err)
@@ -64,13 +67,15 @@ func testLogKeepsTheNewest(t *testing.T, f *fixture) {
 	}
 	same(t, "the newest", f.appended(t, "log"), []string{"19=", "18=", "17=", "16=", "15="})
 	f.append(t, "log", "16", "replaced", 5)
-	same(t, "one that is there", f.appended(t, "log"), []string{"19=", "18=", "17=", "16=replaced", "15="})
+	same(t, "one that is there", f.appended(t, "log"), []string{"16=replaced", "19=", "18=", "17=", "15="})
 	f.append(t, "log", "3", "again", 5)
-	same(t, "one that was removed", f.appended(t, "log"), []string{"3=again", "19=", "18=", "17=", "16=replaced"})
+	same(t, "one that was removed", f.appended(t, "log"), []string{"3=again", "16=replaced", "19=", "18=", "17="})
+	f.append(t, "log", "17", "the oldest", 5)
+	same(t, "the oldest", f.appended(t, "log"), []string{"17=the oldest", "3=again", "16=replaced", "19=", "18="})
 	f.append(t, "log", "20", "", 2)
-	same(t, "fewer", f.appended(t, "log"), []string{"20=", "3=again"})
+	same(t, "fewer", f.appended(t, "log"), []string{"20=", "17=the oldest"})
 	f.append(t, "log", "21", "", 3)
-	same(t, "more", f.appended(t, "log"), []string{"21=", "20=", "3=again"})
+	same(t, "more", f.appended(t, "log"), []string{"21=", "20=", "17=the oldest"})
 }
 
 func testLogTTL(t *testing.T, f *fixture) {
@@ -79,12 +84,12 @@ func testLogTTL(t *testing.T, f *fixture) {
 	}
 	f.advance(store.DefaultJournalTTL - time.Hour)
 	f.append(t, "log", "d", "", 3)
-	f.append(t, "log", "b", "does not live longer for that", 3)
+	f.append(t, "log", "b", "lives longer for that", 3)
 	f.advance(time.Hour)
-	same(t, "when the others expired", f.appended(t, "log"), []string{"d="})
-	f.append(t, "log", "b", "anew", 3)
-	f.append(t, "log", "e", "", 3)
-	same(t, "appended anew", f.appended(t, "log"), []string{"e=", "b=anew", "d="})
+	same(t, "when the others expired", f.appended(t, "log"), []string{"b=lives longer for that", "d="})
+	f.append(t, "log", "c", "anew", 4)
+	f.append(t, "log", "e", "", 4)
+	same(t, "appended anew", f.appended(t, "log"), []string{"e=", "c=anew", "b=lives longer for that", "d="})
 	f.advance(store.DefaultJournalTTL)
 	same(t, "all expired", f.appended(t, "log"), nil)
 }

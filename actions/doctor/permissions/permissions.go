@@ -45,6 +45,8 @@ var all = []Permission{
 	{[]string{"read_merge_request"}, "Merge Request: Read", "project", "", true, "which pipelines of a merge request are outdated"},
 	{[]string{"read_merge_request"}, "Merge Request: Read", "project", MergeRequestDetails, false, "merge_request_details()"},
 	{[]string{"read_protected_branch"}, "Protected Branch: Read", "project", event.VerbErase, true, "keep_protected"},
+	{[]string{"read_protected_branch"}, "Protected Branch: Read", "project", "", true, "doctor, for protected branches"},
+	{[]string{"read_protected_environment"}, "Protected Environment: Read", "project", event.VerbPlay, true, "doctor, for protected environments"},
 	{[]string{"read_protected_tag"}, "Protected Tag: Read", "project", event.VerbErase, true, "keep_protected"},
 	{[]string{"read_webhook"}, "Webhook: Read", "project", "", true, "catch-up by failed deliveries, doctor, hooks"},
 	{[]string{"create_webhook"}, "Webhook: Create", "project", EnsureHooks, false, "hooks ensure"},

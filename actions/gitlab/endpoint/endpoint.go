@@ -37,6 +37,8 @@ const (
 	ProtectedBranches = "protected_branches"
 	ProtectedTags     = "protected_tags"
 	Branch            = "branch"
+
+	ProtectedEnvironments = "protected_environments"
 )
 
 // Endpoints of webhooks.

@@ -58,6 +58,7 @@ var endpoints = []endpoint{
 	{"GET /projects/{project}", false, (*call).getProject},
 	{"GET /projects/{project}/protected_branches", false, (*call).listProtectedBranches},
 	{"GET /projects/{project}/protected_tags", false, (*call).listProtectedTags},
+	{"GET /projects/{project}/protected_environments", false, (*call).listProtectedEnvironments},
 	{"GET /projects/{project}/pipelines", false, (*call).listPipelines},
 	{"GET /projects/{project}/pipelines/{pipeline}", false, (*call).getPipeline},
 	{"POST /projects/{project}/pipelines/{pipeline}/retry", false, (*call).retryPipeline},

@@ -29,7 +29,7 @@ func (c *call) ownHooks() (own Hook, ok bool) {
 		}
 		return Hook{ProjectID: c.project.ID}, true
 	}
-	if c.s.o.Free {
+	if !c.s.premium() {
 		c.fail(http.StatusNotFound, "404 Not Found") // there is no such route
 		return Hook{}, false
 	}

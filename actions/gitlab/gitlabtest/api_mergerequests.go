@@ -62,7 +62,7 @@ func (c *call) getMergeRequestApprovals() {
 	by := each(mr.ApprovedBy, func(u User) object { return object{"user": c.s.apiUser(u), "approved_at": isoTime(p.CreatedAt)} })
 	has := func(u User) bool { return slices.Contains(mr.ApprovedBy, u) }
 	answer := object{"user_has_approved": has(c.s.o.Bot), "user_can_approve": !has(c.s.o.Bot), "approved": len(by) > 0, "approved_by": by}
-	if !c.s.o.Free {
+	if c.s.premium() {
 		left := max(0, mr.ApprovalsRequired-int64(len(by)))
 		answer["approvals_required"], answer["approvals_left"], answer["approved"] = mr.ApprovalsRequired, left, left == 0
 		answer["id"], answer["iid"], answer["project_id"] = 1_000*c.project.ID+mr.IID, mr.IID, c.project.ID

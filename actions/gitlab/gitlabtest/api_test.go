@@ -91,7 +91,7 @@ func TestAnswers(t *testing.T) {
 		{name: "no pipeline id", request: "GET /projects/1/pipelines/seven", status: 400, want: `{"error":"pipeline_id is invalid"}`},
 		{name: "an unknown call", request: "GET /projects/1/nothing", status: 404, want: `{"error":"404 Not Found"}`},
 		{name: "a bridge is no job", request: "GET /projects/1/jobs/{bridge}", status: 404, want: `{"message":"404 Not found"}`},
-		{name: "the version", request: "GET /version", status: 200, want: `"version":"19.1.0"`},
+		{name: "the version", request: "GET /version", status: 200, want: `"version":"19.1.0-ee"`},
 		{name: "the version, the new way", options: old, request: "GET /metadata", status: 200, want: `"version":"16.11.4"`},
 		{name: "a project", request: "GET /projects/1", status: 200, want: `"default_branch":"main"`},
 		{name: "a pipeline", request: "GET /projects/1/pipelines/{pipeline}", status: 200, want: `"status":"failed"`},

@@ -53,6 +53,7 @@ var permissions = map[string]permission{
 	"GET /projects/{project}":                                          {"read_project", "Project: Read", "project"},
 	"GET /projects/{project}/protected_branches":                       {"read_protected_branch", "Protected Branch: Read", "project"},
 	"GET /projects/{project}/protected_tags":                           {"read_protected_tag", "Protected Tag: Read", "project"},
+	"GET /projects/{project}/protected_environments":                   {"read_protected_environment", "Protected Environment: Read", "project"},
 	"GET /projects/{project}/repository/branches/{branch}":             {"read_branch", "Branch: Read", "project"},
 	"GET /user":                           {"read_user", "User: Read", "user"},
 	"GET /personal_access_tokens/self":    {"read_personal_access_token", "Personal Access Token: Read", "user"},

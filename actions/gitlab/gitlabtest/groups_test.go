@@ -170,7 +170,11 @@ func TestProtectedRefs(t *testing.T) {
 	gl, _ := start(t)
 	gl.AddProject(gitlabtest.Project{Path: "platform/shop", ProtectedRefs: []string{"main", "release-*"}, ProtectedTags: []string{"v*"}})
 	const branches, tags = "/projects/platform%2Fshop/protected_branches", "/projects/1/protected_tags"
-	for path, want := range map[string]string{branches: `[{"name":"main"},{"name":"release-*"}]`, tags: `[{"name":"v*"}]`} {
+	const maintainers = `[{"access_level":40,"access_level_description":"Maintainers","group_id":null,"user_id":null}]`
+	branch := func(name string) string {
+		return `{"merge_access_levels":` + maintainers + `,"name":"` + name + `","push_access_levels":` + maintainers + `}`
+	}
+	for path, want := range map[string]string{branches: "[" + branch("main") + "," + branch("release-*") + "]", tags: `[{"name":"v*"}]`} {
 		if r := ask(t, gl, "GET", path, ""); strings.TrimSpace(r.body) != want {
 			t.Errorf("%s: %s", path, r.body)
 		}

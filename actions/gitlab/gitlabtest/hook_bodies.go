@@ -133,7 +133,7 @@ func (s *Server) pipelineHook(p *pipeline) object {
 			"source_project_id": p.ProjectID,
 			"target_branch":     mr.TargetBranch,
 			"target_project_id": cmp.Or(mr.ProjectID, p.ProjectID),
-			"state":             mr.State,
+			"state":             mr.state(),
 			"merge_status":      "can_be_merged",
 			"url":               mr.webURL(must(s.projects, cmp.Or(mr.ProjectID, p.ProjectID), "project")),
 		}
@@ -203,8 +203,9 @@ func isoSeconds(t time.Time) any {
 	return t.UTC().Format(time.RFC3339)
 }
 
+// hookUser is a user in a hook, who may have made no e-mail address public.
 func hookUser(u User) object {
-	return object{"id": u.ID, "name": u.Name, "username": u.Username, "avatar_url": nil, "email": u.Email}
+	return object{"id": u.ID, "name": u.Name, "username": u.Username, "avatar_url": nil, "email": cmp.Or(u.Email, "[REDACTED]")}
 }
 
 func hookRunner(j *job) any {

@@ -146,8 +146,10 @@ func TestHooksAPIRefuses(t *testing.T) {
 		{name: "a receiver that fails", arrange: func(r *hookRig) { r.status.Store(500) }, method: "POST", path: one + "/test/push_events", status: 422, want: "the receiver's words"},
 		{name: "a receiver that redirects", arrange: func(r *hookRig) { r.status.Store(302) }, method: "POST", path: one + "/test/push_events", status: 422, want: "the receiver's words"},
 		{name: "an older one without tests", options: gitlabtest.Options{Version: "16.10.0"}, method: "POST", path: one + "/test/push_events", status: 404, want: `{"error":"404 Not Found"}`},
-		{name: "an older one without tests for groups", options: gitlabtest.Options{Version: "17.0.0"}, method: "POST", path: "/groups/platform/hooks/3/test/push_events", status: 404},
+		{name: "an older one without tests for groups", options: gitlabtest.Options{Version: "17.0.0-ee"}, method: "POST", path: "/groups/platform/hooks/3/test/push_events", status: 404},
 		{name: "an older one without deliveries", options: gitlabtest.Options{Version: "17.2.0"}, method: "GET", path: one + "/events", status: 404},
+		{name: "the Community Edition", options: gitlabtest.Options{Version: "19.1.0"}, method: "GET", path: "/groups/platform/hooks", status: 404, want: `{"error":"404 Not Found"}`},
+		{name: "JiHu GitLab", options: gitlabtest.Options{Version: "18.5.0-jh"}, method: "GET", path: "/groups/platform/hooks", status: 200},
 		{name: "no licence", options: gitlabtest.Options{Free: true}, method: "GET", path: "/groups/platform/hooks", status: 404, want: `{"error":"404 Not Found"}`},
 		{name: "a Maintainer of the group", arrange: func(r *hookRig) { r.server.AddGroup(gitlabtest.Group{Path: "tools", NotOwner: true}) }, method: "GET", path: "/groups/tools/hooks", status: 403},
 		{name: "a fifty-first of the group", arrange: func(r *hookRig) {

@@ -34,6 +34,10 @@ func (s *Server) enterprise() bool {
 	return strings.HasPrefix(suffix, "ee") || strings.HasPrefix(suffix, "jh")
 }
 
+// premium reports whether the instance has what needs GitLab Premium: the Enterprise
+// Edition with a licence.
+func (s *Server) premium() bool { return s.enterprise() && !s.o.Free }
+
 func (c *call) getVersion() {
 	writeJSON(c.w, http.StatusOK, object{"version": c.s.o.Version, "revision": "0123456789a"})
 }

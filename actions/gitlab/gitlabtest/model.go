@@ -32,6 +32,8 @@ type Project struct {
 	// DevelopersMerge are protected branches to which those with the role Developer may
 	// merge, which is as good as pushing for running jobs there.
 	DevelopersMerge []string
+	// NobodyPushes are protected branches to which nobody may push or merge.
+	NobodyPushes []string
 	// ProtectedEnvironments are those that only these roles may deploy to; one
 	// without any, nobody.
 	ProtectedEnvironments map[string][]Role

@@ -1,6 +1,7 @@
 package gitlabtest
 
 import (
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -16,17 +17,65 @@ func protects(patterns []string, ref string) bool {
 	})
 }
 
-func (c *call) listProtectedBranches() { c.listProtected(c.project.ProtectedRefs) }
-func (c *call) listProtectedTags()     { c.listProtected(c.project.ProtectedTags) }
+// listProtectedBranches lists names and patterns, with the roles that may push and merge
+// (API::Entities::ProtectedBranch).
+func (c *call) listProtectedBranches() {
+	c.listProtected(c.project.ProtectedRefs, func(name string) object {
+		push, merge := Maintainer.access(), []Role{Maintainer}
+		if slices.Contains(c.project.NobodyPushes, name) {
+			push, merge = nobody, nil
+		}
+		if slices.Contains(c.project.DevelopersMerge, name) {
+			merge = append(merge, Developer)
+		}
+		return object{"name": name, "push_access_levels": []object{push}, "merge_access_levels": accessLevels(merge)}
+	})
+}
 
-// listProtected lists names and patterns. Only maintainers may see them here;
-// later versions of GitLab are less strict with some.
-func (c *call) listProtected(names []string) {
+func (c *call) listProtectedTags() {
+	c.listProtected(c.project.ProtectedTags, func(name string) object { return object{"name": name} })
+}
+
+// listProtectedEnvironments lists names and the roles that may deploy
+// (API::ProtectedEnvironments in GitLab Premium).
+func (c *call) listProtectedEnvironments() {
+	if !c.s.premium() {
+		c.fail(http.StatusNotFound, "404 Not Found")
+		return
+	}
+	c.listProtected(slices.Sorted(maps.Keys(c.project.ProtectedEnvironments)), func(name string) object {
+		return object{"name": name, "deploy_access_levels": accessLevels(c.project.ProtectedEnvironments[name]), "required_approval_count": 0}
+	})
+}
+
+// nobody is the access level that no user has.
+var nobody = object{"access_level": 0, "access_level_description": "No one", "user_id": nil, "group_id": nil}
+
+// accessLevels returns the access levels of roles; that of nobody, if there are none.
+func accessLevels(roles []Role) []object {
+	if len(roles) == 0 {
+		return []object{nobody}
+	}
+	return each(roles, Role.access)
+}
+
+// access returns the role as an access level.
+func (r Role) access() object {
+	level, name := 40, "Maintainers"
+	if r == Developer {
+		level, name = 30, "Developers + Maintainers"
+	}
+	return object{"access_level": level, "access_level_description": name, "user_id": nil, "group_id": nil}
+}
+
+// listProtected lists what is protected. Only maintainers may see it here; later versions
+// of GitLab are less strict with some.
+func (c *call) listProtected(names []string, entity func(string) object) {
 	if c.project.Role != Maintainer {
 		c.message(http.StatusForbidden, "403 Forbidden")
 		return
 	}
 	if page, ok := offsetPage(c, slices.Values(names), true); ok {
-		writeJSON(c.w, http.StatusOK, each(page, func(name string) object { return object{"name": name} }))
+		writeJSON(c.w, http.StatusOK, each(page, entity))
 	}
 }

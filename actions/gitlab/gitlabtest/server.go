@@ -81,7 +81,7 @@ type Options struct {
 	// LocalRequests are what the settings say of webhooks to the local network.
 	LocalRequests LocalRequests
 	Person        User   // who pushes pipelines and acts through Retry, Play, Cancel and Erase
-	Version       string // default 19.1.0
+	Version       string // default 19.1.0-ee; without -ee or -jh, it is the Community Edition, and Free
 	// ExternalURL is the base URL that GitLab calls itself by, in hooks and in
 	// every web_url; default: the one that it listens on.
 	ExternalURL string
@@ -117,8 +117,8 @@ type Options struct {
 	// PipelinesFollow makes the answer to a pipeline's cancel show the status that
 	// it had before, as if GitLab had not yet processed its jobs' changes.
 	PipelinesFollow bool
-	// Free is GitLab without a licence: groups have no webhooks, and merge requests
-	// require no approvals.
+	// Free is the Enterprise Edition without a licence: groups have no webhooks, and
+	// merge requests require no approvals. So it is with the Community Edition.
 	Free bool
 	// DisablesHooks disables webhooks after failed deliveries, see hook_states.go, as
 	// GitLab does unless an operator has switched that off.
@@ -205,7 +205,7 @@ func Listen(addr string, o Options) (*Server, error) {
 		return nil, errors.New("gitlabtest: Options.Now is required")
 	}
 	if o.Version == "" {
-		o.Version = "19.1.0"
+		o.Version = "19.1.0-ee"
 	}
 	if o.Token == "" {
 		o.Token = DefaultToken

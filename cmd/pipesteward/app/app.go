@@ -141,14 +141,17 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if o.EnsureHooks {
 		keeper = hooks.NewKeeper(KeeperConfig(o, db, gl, known, pauses, log))
 	}
-	if o.CatchUpEvery > 0 {
-		cfg := CatchUpConfig(o, db, gl, a.rules.Rules, log, registry)
-		cfg.RuleSince, cfg.RulesReplaced = a.rules.Since, a.rules.replaced
-		if keeper != nil {
-			cfg.Watched = keeper.Watches
-		}
-		a.inBackground(catchup.New(cfg).Run)
+	missed := CatchUpConfig(o, db, gl, a.rules.Rules, log, registry)
+	missed.RuleSince, missed.RulesReplaced = a.rules.Since, a.rules.replaced
+	if keeper != nil {
+		missed.Watched = keeper.Watches
 	}
+	finder := catchup.New(missed)
+	if o.CatchUpEvery > 0 {
+		a.inBackground(finder.Run)
+	}
+	onDemand := catchup.NewOnDemand(finder)
+	a.inBackground(onDemand.Run)
 
 	delivered := &deliveries.Shared{
 		Log:           deliveries.New(deliveries.DefaultAuthenticated, deliveries.DefaultOthers),
@@ -176,12 +179,12 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, SettingErrors{{"admin-listen", err}}
 	}
 	stories := stories{story.Builder{
-		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, Now: time.Now,
+		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, CatchUpMaxAge: o.CatchUpMaxAge, Now: time.Now,
 	}}
 	adminAPI := admin.New(admin.Config{
 		Pauses: pauses, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
-		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: audit.Log{Store: db, Now: time.Now}, Kinds: steer.Kinds, Describe: steer.Describe,
+		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: audit.Log{Store: db, Now: time.Now}, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand,
 		Parts: map[string]func(context.Context) any{
 			"gitlab": func(context.Context) any { return runner.Health.Status() },
 			"storms": func(ctx context.Context) any { return runner.Breakers.Status(ctx) },

@@ -112,10 +112,8 @@ func KeeperConfig(o Options, db store.Store, gl *gitlab.Client, known *catchup.K
 	sweeping := gl.Sweeping() // its requests give way to all others
 	return hooks.KeeperConfig{
 		GitLab: sweeping, Instance: gl.Instance(), Store: db, Wanted: WantedHook(o), Named: o.Projects,
+		DryRun: o.DryRun,
 		Held: func(ctx context.Context, owner string) (string, error) {
-			if o.DryRun {
-				return "dry run", nil
-			}
 			paused, err := pauses.OfProject(ctx, owner)
 			if paused == nil {
 				return "", err
@@ -188,4 +186,8 @@ type stories struct{ story.Builder }
 var _ admin.Storyteller = stories{}
 
 // Story implements admin.Storyteller.
-func (s stories) Story(ctx context.Context, url string) (any, error) { return s.Build(ctx, url) }
+func (s stories) Story(ctx context.Context, url, admin string) (any, error) {
+	b := s.Builder
+	b.Admin = admin
+	return b.Build(ctx, url)
+}

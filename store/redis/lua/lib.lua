@@ -59,13 +59,13 @@ local function wake(before)
   if first() < before then redis.pcall('PUBLISH', KEYS[1], '') end
 end
 
--- note adds an entry to the journal, or replaces its body if it is there and
--- replace is "1". It removes more expired entries than it adds, so that they do
--- not pile up.
+-- note adds an entry to the journal. If it is there, its body is replaced where
+-- replace is "1", and it is added anew where replace is "renew". It removes more
+-- expired entries than it adds, so that they do not pile up.
 local function note(now, journal, entries, id, body, replace, ttl)
   local oldest = now - ttl
   local at = redis.call('ZSCORE', journal, id)
-  if at and tonumber(at) > oldest then
+  if at and tonumber(at) > oldest and replace ~= 'renew' then
     if replace == '1' then redis.call('HSET', entries, id, body) end
     return
   end

@@ -1,0 +1,100 @@
+package gitlab
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	gl "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
+	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
+	"github.com/pipesteward/pipesteward/rules/gitlabjson"
+)
+
+// Protection is a protected branch, or a protected environment, and who may use it: push
+// or merge to the branch, deploy to the environment.
+type Protection struct {
+	Name  string // of a branch: with *, a pattern
+	Roles []Role // the users with these roles or higher ones
+	Users []int64
+	// Groups is set if the members of groups may. Who they are is not known.
+	Groups bool
+}
+
+// Allows reports whether a user with a role may use what is protected. certain is false
+// if that depends on the groups of the user.
+func (p Protection) Allows(user int64, role Role) (allows, certain bool) {
+	for _, least := range p.Roles {
+		if role >= least {
+			return true, true
+		}
+	}
+	for _, id := range p.Users {
+		if user == id {
+			return true, true
+		}
+	}
+	return false, !p.Groups
+}
+
+// ProtectedBranches lists the protected branches of a project, those of its groups
+// included (doc/api/protected_branches.md).
+func (c *Client) ProtectedBranches(ctx context.Context, project int64) ([]Protection, error) {
+	return c.protections(ctx, project, endpoint.ProtectedBranches)
+}
+
+// ProtectedEnvironments lists the protected environments of a project, which exist in
+// GitLab Premium and Ultimate, without those of its groups
+// (doc/api/protected_environments.md).
+func (c *Client) ProtectedEnvironments(ctx context.Context, project int64) ([]Protection, error) {
+	return c.protections(ctx, project, endpoint.ProtectedEnvironments)
+}
+
+// protections lists what an endpoint, which is named like its path, says to be protected.
+func (c *Client) protections(ctx context.Context, project int64, endpoint string) (all []Protection, err error) {
+	r := rest.Request{
+		Method: http.MethodGet, Endpoint: endpoint, Path: fmt.Sprintf("projects/%d/%s", project, endpoint), Params: &gl.ListOptions{PerPage: perPage},
+	}
+	for item, err := range rest.List[protectionJSON](ctx, c.Client, r) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, item.protection())
+	}
+	return all, nil
+}
+
+type protectionJSON struct {
+	Name   string           `json:"name"`
+	Push   []permissionJSON `json:"push_access_levels"`
+	Merge  []permissionJSON `json:"merge_access_levels"`
+	Deploy []permissionJSON `json:"deploy_access_levels"`
+}
+
+// permissionJSON permits a role, a user, a group or a deploy key. GitLab gives an access
+// level to the last three too, which means nothing then; 0 is nobody.
+type permissionJSON struct {
+	Level     gitlabjson.Int `json:"access_level"`
+	User      gitlabjson.Int `json:"user_id"`
+	Group     gitlabjson.Int `json:"group_id"`
+	DeployKey gitlabjson.Int `json:"deploy_key_id"`
+}
+
+func (j protectionJSON) protection() Protection {
+	p := Protection{Name: j.Name}
+	for _, list := range [][]permissionJSON{j.Push, j.Merge, j.Deploy} {
+		for _, may := range list {
+			switch {
+			case may.User != 0:
+				p.Users = append(p.Users, int64(may.User))
+			case may.Group != 0:
+				p.Groups = true
+			case may.DeployKey != 0: // it pushes, and runs no jobs
+			case may.Level != 0:
+				p.Roles = append(p.Roles, Role(may.Level))
+			}
+		}
+	}
+	return p
+}
