@@ -2,12 +2,12 @@
 // Lark, DingTalk, WeCom, Microsoft Teams, Mattermost, Discord, e-mail, and any
 // program, by a webhook signed as Standard Webhooks.
 //
-// None of these can edit a message by the address of its bot alone, so that every
-// message is one of its own. None but the webhook takes an idempotency key: a
-// message whose answer was lost is sent again, and may appear twice. Mails of one
-// message have the same Message-ID.
+// Each message is one of its own: with the address of a bot alone, only Discord could
+// edit one. None but the webhook takes an idempotency key: a message whose answer was
+// lost is sent again, and may appear twice. Mails of one message have the same
+// Message-ID.
 //
-// A message is plain data ([Message]); each medium escapes and shortens it as it
+// A message is plain data ([message.Message]); each medium escapes and shortens it as it
 // needs, in its own file. What a value contains can neither notify people, nor hide
 // where a link leads, nor break the markup. Where a medium documents no escape for
 // its markup (DingTalk, WeCom), or has elements without any (Feishu's plain_text,
