@@ -23,6 +23,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
 	"github.com/pipesteward/pipesteward/actions/receivers/secrets"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 const (
@@ -47,8 +48,8 @@ type Config struct {
 
 // Client sends messages to one receiver. It is safe for concurrent use.
 type Client struct {
-	definition Definition
-	kind       kind
+	definition receiver.Definition
+	medium     medium
 	config     Config
 	http       *http.Client
 	values     map[string]*secrets.Secret // of the secret settings
@@ -61,7 +62,7 @@ type Client struct {
 
 // New returns the client of a definition, or an error that says which setting is wrong.
 // It reads the files of the secrets, and sends nothing.
-func New(d Definition, c Config) (*Client, error) {
+func New(d receiver.Definition, c Config) (*Client, error) {
 	if err := d.Check(); err != nil {
 		return nil, err
 	}
@@ -74,25 +75,25 @@ func New(d Definition, c Config) (*Client, error) {
 	// A redirect would send the message, and with it a token, somewhere else, or turn
 	// the POST into a GET that does nothing: it is the answer, and an error.
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	client := &Client{definition: d, kind: kinds[d.Kind], config: c, http: &own, values: map[string]*secrets.Secret{}}
-	if client.kind.burst > 0 {
-		client.pace = rate.NewLimiter(rate.Limit(client.kind.perMinute/60), client.kind.burst)
+	client := &Client{definition: d, medium: media[d.Kind], config: c, http: &own, values: map[string]*secrets.Secret{}}
+	if client.medium.burst > 0 {
+		client.pace = rate.NewLimiter(rate.Limit(client.medium.perMinute/60), client.medium.burst)
 	}
 	var errs []error
-	for _, setting := range secretSettings {
-		value, path := setting.value(d)
+	for _, setting := range receiver.SecretSettings {
+		value, path := setting.Of(d)
 		if value == "" && path == "" {
 			continue
 		}
 		s, err := secrets.New(secrets.Setting{
-			Name: setting.name, Value: value, Path: path, Address: setting.name == settingURL, Log: c.Log,
-			Check: func(value string) error { return client.kind.checkValue(setting.name, value) },
+			Name: setting.Name, Value: value, Path: path, Address: setting.Name == receiver.SettingURL, Log: c.Log,
+			Check: func(value string) error { return receiver.CheckValue(d.Kind, setting.Name, value) },
 		})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("receiver %q: %w", d.Name, err))
 			continue
 		}
-		client.values[setting.name] = s
+		client.values[setting.Name] = s
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -130,7 +131,7 @@ func (c *Client) Send(ctx context.Context, m message.Message) error {
 		}
 		limit, cancel := context.WithTimeout(ctx, c.config.Timeout)
 		defer cancel()
-		e = c.kind.send(limit, s, m)
+		e = c.medium.send(limit, s, m)
 	}
 	if e == nil {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // DingTalk: https://open.dingtalk.com/document/robots/custom-robot-access
@@ -23,13 +24,6 @@ const (
 	// is refused.
 	dingTalkBan = 10 * time.Minute
 )
-
-func dingTalkAddress(u *url.URL) string {
-	if u.Query().Get("access_token") == "" {
-		return "it is not the address of a custom robot: copy it from the group's settings; it is like https://oapi.dingtalk.com/robot/send?access_token=…"
-	}
-	return ""
-}
 
 // dingTalkRequest is a message without markup: the markdown of robots has no documented
 // escape. Only At notifies people.
@@ -51,10 +45,10 @@ type dingTalkAt struct {
 
 func dingTalkMessage(m message.Message) dingTalkRequest {
 	r := dingTalkRequest{Type: "text", Text: dingTalkText{m.Plain()}}
-	people, everyone := m.Mentions(func(id string) bool { return message.IsMobile(id) || message.IsWord(id) })
+	people, everyone := m.Mentions(receiver.DingTalk)
 	r.At.All = everyone
 	for _, id := range people {
-		if message.IsMobile(id) {
+		if receiver.IsMobile(id) {
 			r.At.Mobiles = append(r.At.Mobiles, id)
 		} else {
 			r.At.UserIDs = append(r.At.UserIDs, id)
@@ -105,8 +99,8 @@ var dingTalkSecurity = []struct {
 func sendDingTalk(ctx context.Context, s *sending, m message.Message) *Error {
 	request := func(m message.Message) []byte { return encode(dingTalkMessage(m)) }
 	m = m.Fit(func(m message.Message) bool { return len(request(m)) <= maxDingTalk })
-	address := s.secret[settingURL]
-	if secret := s.secret[settingSecret]; secret != "" {
+	address := s.secret[receiver.SettingURL]
+	if secret := s.secret[receiver.SettingSecret]; secret != "" {
 		u, err := url.Parse(address)
 		if err != nil { // it was checked
 			return mendable(codeSettings, "url is no address: copy it again")

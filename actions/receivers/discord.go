@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // Discord: https://discord.com/developers/docs/resources/webhook#execute-webhook
@@ -19,13 +20,6 @@ const (
 	maxEmbedDescription = 4096
 	maxEmbed            = 6000 // all texts together
 )
-
-func discordAddress(u *url.URL) string {
-	if !strings.Contains(u.Path, "/api/") || !strings.Contains(u.Path, "/webhooks/") {
-		return "it is not the address of a webhook: copy it from the channel's settings (Integrations); it is like https://discord.com/api/webhooks/…"
-	}
-	return ""
-}
 
 var discordMarkdown = message.Markdown{Special: "\\`*_~|<>[]()#-+.!@:"}
 
@@ -67,7 +61,7 @@ func discordMessage(m message.Message) discordRequest {
 		embed.Fields = append(embed.Fields, discordField{md.Escape(f.Name), md.Escape(f.Value), true})
 	}
 	r := discordRequest{Embeds: []discordEmbed{embed}, AllowedMentions: discordAllowed{Parse: []string{}}}
-	people, everyone := m.Mentions(func(id string) bool { return message.IsNumber(strings.TrimPrefix(id, "&")) })
+	people, everyone := m.Mentions(receiver.Discord)
 	for _, id := range people {
 		r.Content += "<@" + id + "> "
 		if role, ok := strings.CutPrefix(id, "&"); ok {
@@ -105,7 +99,7 @@ var discordVerdicts = map[string]verdict{
 func sendDiscord(ctx context.Context, s *sending, m message.Message) *Error {
 	m.Title = message.CutRunes(message.OneLine(m.Title), maxEmbedTitle/2-len("ℹ️ ")) // an escape doubles a character
 	m = m.Fit(discordTakes)
-	u, err := url.Parse(s.secret[settingURL])
+	u, err := url.Parse(s.secret[receiver.SettingURL])
 	if err != nil { // it was checked
 		return mendable(codeSettings, "url is no address: copy it again")
 	}

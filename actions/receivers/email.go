@@ -14,6 +14,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // mailOf returns the mail: plain text, in which nothing is markup.
@@ -100,7 +101,7 @@ func sendEmail(ctx context.Context, s *sending, m message.Message) *Error {
 
 // loginsOf returns what the password is part of while it is sent, besides itself.
 func (s *sending) loginsOf() []string {
-	user, password := s.definition.Username, s.secret[settingPassword]
+	user, password := s.definition.Username, s.secret[receiver.SettingPassword]
 	if password == "" {
 		return nil
 	}
@@ -113,10 +114,10 @@ func (s *sending) mailClient(ctx context.Context) (*gomail.Client, func(), error
 	config := &tls.Config{ServerName: d.Host, MinVersion: tls.VersionTLS12, RootCAs: s.config.RootCAs}
 	policy, port := gomail.TLSMandatory, gomail.DefaultPortTLS
 	switch d.TLS {
-	case ImplicitTLS:
+	case receiver.ImplicitTLS:
 		// The connection is encrypted before the client has it; the client takes notice.
 		policy, port = gomail.TLSOpportunistic, gomail.DefaultPortSSL
-	case NoTLS:
+	case receiver.NoTLS:
 		policy, port = gomail.NoTLS, gomail.DefaultPort
 	}
 	var connection net.Conn
@@ -133,7 +134,7 @@ func (s *sending) mailClient(ctx context.Context) (*gomail.Client, func(), error
 			stop()
 			_ = connection.Close()
 		}
-		if d.TLS != ImplicitTLS {
+		if d.TLS != receiver.ImplicitTLS {
 			return plain, nil
 		}
 		encrypted := tls.Client(plain, config)
@@ -144,7 +145,7 @@ func (s *sending) mailClient(ctx context.Context) (*gomail.Client, func(), error
 		gomail.WithTimeout(s.config.Timeout), gomail.WithDialContextFunc(dial), gomail.WithoutNoop(),
 	}
 	if d.Username != "" {
-		options = append(options, gomail.WithUsername(d.Username), gomail.WithPassword(s.secret[settingPassword]),
+		options = append(options, gomail.WithUsername(d.Username), gomail.WithPassword(s.secret[receiver.SettingPassword]),
 			gomail.WithOpportunisticSMTPAuth(gomail.SMTPAuthSCRAMSHA256, gomail.SMTPAuthPlain, gomail.SMTPAuthLogin, gomail.SMTPAuthCramMD5))
 	}
 	client, err := gomail.NewClient(d.Host, options...)

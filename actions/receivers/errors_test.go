@@ -18,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/receivers"
 	"github.com/pipesteward/pipesteward/actions/receivers/receiverstest"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // secretFile returns the file of the secret that the receiver checks, and the right value.
@@ -93,7 +94,7 @@ func TestRemoved(t *testing.T) {
 		if _, again := e.Again(); again || !e.Mendable() || e.Silent() {
 			t.Errorf("%v: again %v, mendable %v, silent %v", e, again, e.Mendable(), e.Silent())
 		}
-	}, receivers.Email)
+	}, receiver.Email)
 }
 
 // A burst is sent below the medium's rates, which the receiver would refuse to exceed.
@@ -126,7 +127,7 @@ func TestRates(t *testing.T) {
 		if took := r.clock.now().Sub(begin); took > 12*time.Minute {
 			t.Errorf("%d messages took %s", messages, took)
 		}
-	}, receivers.Email)
+	}, receiver.Email)
 }
 
 // While a receiver refuses messages for too many, none is sent to it.
@@ -137,30 +138,30 @@ func TestReceiverLimits(t *testing.T) {
 	}
 	status := limited{receiverstest.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"17"}}}, 17 * time.Second}
 	cases := map[string][]limited{
-		receivers.Feishu: {
+		receiver.Feishu: {
 			{receiverstest.Fault{Body: `{"code":11232,"msg":"frequency limited"}`}, time.Minute},
 			{receiverstest.Fault{Body: `{"code":9499,"msg":"too many request","data":{}}`}, time.Minute},
 			{receiverstest.Fault{Status: 429, Body: `{"code":99991400,"msg":"request trigger frequency limit"}`, Header: http.Header{"X-Ogw-Ratelimit-Reset": {"52"}}}, 52 * time.Second},
 			{receiverstest.Fault{Status: 400, Body: `{"code":99991400,"msg":"request trigger frequency limit"}`, Header: http.Header{"X-Ogw-Ratelimit-Reset": {"52"}}}, 52 * time.Second},
 		},
-		receivers.Lark:       {{receiverstest.Fault{Body: `{"StatusCode":11232,"StatusMessage":"frequency limited"}`}, time.Minute}},
-		receivers.DingTalk:   {{receiverstest.Fault{Body: `{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}`}, 10 * time.Minute}},
-		receivers.WeCom:      {{receiverstest.Fault{Body: `{"errcode":45009,"errmsg":"api freq out of limit"}`}, time.Minute}},
-		receivers.Teams:      {{receiverstest.Fault{Status: 429, Body: `{"error":{"code":"TooManyRequests","message":"Rate limit is exceeded. Try again in 17 seconds."}}`}, time.Minute}},
-		receivers.Mattermost: {{receiverstest.Fault{Status: 429, Body: "limit exceeded\n", Header: http.Header{"Retry-After": {"1"}}}, time.Second}},
-		receivers.Discord: {
+		receiver.Lark:       {{receiverstest.Fault{Body: `{"StatusCode":11232,"StatusMessage":"frequency limited"}`}, time.Minute}},
+		receiver.DingTalk:   {{receiverstest.Fault{Body: `{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}`}, 10 * time.Minute}},
+		receiver.WeCom:      {{receiverstest.Fault{Body: `{"errcode":45009,"errmsg":"api freq out of limit"}`}, time.Minute}},
+		receiver.Teams:      {{receiverstest.Fault{Status: 429, Body: `{"error":{"code":"TooManyRequests","message":"Rate limit is exceeded. Try again in 17 seconds."}}`}, time.Minute}},
+		receiver.Mattermost: {{receiverstest.Fault{Status: 429, Body: "limit exceeded\n", Header: http.Header{"Retry-After": {"1"}}}, time.Second}},
+		receiver.Discord: {
 			{receiverstest.Fault{Status: 429, Body: `{"message":"You are being rate limited.","retry_after":1.5,"global":false}`, Header: http.Header{"Retry-After": {"2"}}}, 1500 * time.Millisecond},
 			{receiverstest.Fault{Status: 429, Body: `{"message":"You are being rate limited.","retry_after":64.57,"global":true}`}, 64570 * time.Millisecond},
 			{receiverstest.Fault{Status: 429, Body: `<html>error 1015</html>`, Header: http.Header{"Retry-After": {"3000"}}}, 50 * time.Minute},
 		},
-		receivers.Webhook: {
+		receiver.Webhook: {
 			{receiverstest.Fault{Status: 429, Header: http.Header{"Retry-After": {"Mon, 30 Nov 2026 12:02:00 GMT"}}}, 2 * time.Minute},
 			{receiverstest.Fault{Status: 429, Header: http.Header{"Retry-After": {"9999999999999999999"}}}, time.Hour},
 			{receiverstest.Fault{Status: 429, Header: http.Header{"Retry-After": {"soon"}}}, time.Minute},
 		},
 	}
-	for _, kind := range receivers.Kinds() {
-		if kind == receivers.Email {
+	for _, kind := range receiver.Kinds() {
+		if kind == receiver.Email {
 			continue
 		}
 		for i, c := range append(cases[kind], status) {
@@ -187,7 +188,7 @@ func TestReceiverLimits(t *testing.T) {
 
 // A clock that is set back stops nothing for longer than the receiver asked for.
 func TestClockSetBack(t *testing.T) {
-	r := newRig(t, receivers.Discord)
+	r := newRig(t, receiver.Discord)
 	r.fail(receiverstest.Fault{Status: 429, Header: http.Header{"Retry-After": {"17"}}})
 	_ = r.refused(notice())
 	r.clock.advance(-24 * time.Hour)
@@ -198,7 +199,7 @@ func TestClockSetBack(t *testing.T) {
 
 // Discord says with each message how many more it takes.
 func TestDiscordExhausted(t *testing.T) {
-	r := newRig(t, receivers.Discord)
+	r := newRig(t, receiver.Discord)
 	r.fail(receiverstest.Fault{Body: `{"id":"1"}`, Header: http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset-After": {"1.25"}}})
 	r.sent(notice())
 	if after, again := r.refused(notice()).Again(); !again || after != 1250*time.Millisecond {
@@ -218,64 +219,64 @@ func TestCodes(t *testing.T) {
 		silent bool
 		advice string
 	}{
-		{kind: receivers.Feishu, body: `{"code":19001,"msg":"param invalid: incoming webhook access token invalid"}`, code: "19001", want: mend, advice: "to url"},
-		{kind: receivers.Feishu, body: `{"code":19021,"msg":"sign match fail"}`, code: "19021", want: mend, advice: "clock"},
-		{kind: receivers.Feishu, body: `{"code":19022,"msg":"Ip Not Allowed"}`, code: "19022", want: mend, advice: "IP whitelist"},
-		{kind: receivers.Feishu, body: `{"code":19024,"msg":"Key Words Not Found"}`, code: "19024", want: mend, advice: "keywords"},
-		{kind: receivers.Feishu, status: 400, body: `{"code":9499,"msg":"Bad Request","data":{}}`, code: "9499", want: drop},
-		{kind: receivers.Feishu, body: `{"code":1,"msg":"new"}`, code: "1", want: drop},
-		{kind: receivers.Feishu, status: 500, body: `{"code":1,"msg":"new"}`, code: "1", want: again, silent: true},
-		{kind: receivers.Feishu, body: `{"msg":"no code"}`, code: "unexpected_answer", want: again, silent: true},
-		{kind: receivers.DingTalk, body: `{"errcode":-1,"errmsg":"系统繁忙"}`, code: "-1", want: again},
-		{kind: receivers.DingTalk, body: `{"errcode":310000,"errmsg":"sign not match"}`, code: "310000", want: mend, advice: "SEC…"},
-		{kind: receivers.DingTalk, body: `{"errcode":310000,"errmsg":"invalid timestamp"}`, code: "310000", want: mend, advice: "clock"},
-		{kind: receivers.DingTalk, body: `{"errcode":310000,"errmsg":"keywords not in content"}`, code: "310000", want: mend, advice: "keywords"},
-		{kind: receivers.DingTalk, body: `{"errcode":310000,"errmsg":"ip 10.1.1.1 not in whitelist"}`, code: "310000", want: mend, advice: "IP addresses"},
-		{kind: receivers.DingTalk, body: `{"errcode":310000,"errmsg":"description:机器人发送签名不匹配;solution:请确认签名和生成签名的时间戳必须都放在调用的网址中，请确认机器人的密钥加密和填写正确;"}`, code: "310000", want: mend, advice: "SEC…"},
-		{kind: receivers.DingTalk, body: `{"errcode":310000,"errmsg":"错误描述:关键词不匹配;解决方案:请联系群管理员查看此机器人的关键词，并在发送的信息中包含此关键词;"}`, code: "310000", want: mend, advice: "keywords"},
-		{kind: receivers.DingTalk, body: `{"errcode":310000,"errmsg":"description:机器人发送签名过期;solution:签名生成时间和发送时间请保持在 3600000ms 以内;"}`, code: "310000", want: mend, advice: "clock"},
-		{kind: receivers.DingTalk, body: `{"errcode":310000,"errmsg":"new"}`, code: "310000", want: mend},
-		{kind: receivers.DingTalk, body: `{"errcode":300001,"errmsg":"token is not exist"}`, code: "300001", want: mend},
-		{kind: receivers.DingTalk, body: `{"errcode":400013,"errmsg":"群已被解散"}`, code: "400013", want: mend},
-		{kind: receivers.DingTalk, body: `{"errcode":400102,"errmsg":"机器人已停用"}`, code: "400102", want: mend},
-		{kind: receivers.DingTalk, body: `{"errcode":430101,"errmsg":"含有不安全的外链"}`, code: "430101", want: drop},
-		{kind: receivers.DingTalk, body: `{"errcode":460101,"errmsg":"message too long"}`, code: "460101", want: drop},
-		{kind: receivers.DingTalk, body: `{"errcode":40035,"errmsg":"缺少参数 json"}`, code: "40035", want: drop},
-		{kind: receivers.WeCom, body: `{"errcode":-1,"errmsg":"system busy"}`, code: "-1", want: again},
-		{kind: receivers.WeCom, body: `{"errcode":93000,"errmsg":"invalid webhook url"}`, code: "93000", want: mend, advice: "to url"},
-		{kind: receivers.WeCom, body: `{"errcode":40058,"errmsg":"exceed max length"}`, code: "40058", want: drop},
-		{kind: receivers.Teams, status: 400, body: `{"error":{"code":"WorkflowTriggerIsNotEnabled","message":"state 'Deleted'"}}`, code: "WorkflowTriggerIsNotEnabled", want: mend, advice: "turn it on"},
-		{kind: receivers.Teams, status: 404, body: `{"error":{"code":"WorkflowNotFound","message":"x"}}`, code: "WorkflowNotFound", want: mend},
-		{kind: receivers.Teams, status: 401, body: `{"error":{"code":"DirectApiAuthorizationRequired","message":"x"}}`, code: "DirectApiAuthorizationRequired", want: mend, advice: "anyone"},
-		{kind: receivers.Teams, status: 401, body: `{"error":{"code":"New","message":"x"}}`, code: "New", want: mend},
-		{kind: receivers.Teams, status: 413, body: `Request Entity too large`, code: "http_413", want: drop},
-		{kind: receivers.Teams, status: 400, body: `{"error":{"code":"TriggerInputSchemaMismatch","message":"x"}}`, code: "TriggerInputSchemaMismatch", want: mend, advice: "schema"},
-		{kind: receivers.Teams, status: 200, body: `{"error":{"code":"WorkflowDisabled","message":"x"}}`, code: "WorkflowDisabled", want: mend},
-		{kind: receivers.Mattermost, status: 400, body: `{"id":"web.incoming_webhook.invalid.app_error","message":"Invalid webhook."}`, code: "web.incoming_webhook.invalid.app_error", want: mend},
-		{kind: receivers.Mattermost, status: 501, body: `{"id":"web.incoming_webhook.disabled.app_error","message":"disabled"}`, code: "web.incoming_webhook.disabled.app_error", want: mend, advice: "System Console"},
-		{kind: receivers.Mattermost, status: 404, body: `{"id":"web.incoming_webhook.channel.app_error","message":"x"}`, code: "web.incoming_webhook.channel.app_error", want: mend, advice: "channel"},
-		{kind: receivers.Mattermost, status: 400, body: `{"id":"web.incoming_webhook.text.length.app_error","message":"x"}`, code: "web.incoming_webhook.text.length.app_error", want: drop},
-		{kind: receivers.Mattermost, body: `<html>sign in</html>`, code: "unexpected_answer", want: again, silent: true},
-		{kind: receivers.Discord, status: 404, body: `{"message":"Unknown Webhook","code":10015}`, code: "10015", want: mend},
-		{kind: receivers.Discord, status: 401, body: `{"message":"Invalid Webhook Token","code":50027}`, code: "50027", want: mend},
-		{kind: receivers.Discord, status: 400, body: `{"message":"Invalid Form Body","code":50035}`, code: "50035", want: drop},
-		{kind: receivers.Discord, status: 403, body: `{"message":"new","code":1}`, code: "1", want: mend},
-		{kind: receivers.Discord, status: 502, body: `<html>cloudflare</html>`, code: "http_502", want: again, silent: true},
-		{kind: receivers.Webhook, status: 401, code: "http_401", want: mend, advice: "secret"},
-		{kind: receivers.Webhook, status: 410, code: "http_410", want: mend},
-		{kind: receivers.Webhook, status: 400, code: "http_400", want: drop},
-		{kind: receivers.Webhook, status: 413, code: "http_413", want: drop},
-		{kind: receivers.Webhook, status: 408, code: "http_408", want: again},
-		{kind: receivers.Email, status: 535, body: "bad", code: "smtp_535", want: mend, advice: "password"},
-		{kind: receivers.Email, status: 534, body: "bad", code: "smtp_534", want: mend},
-		{kind: receivers.Email, status: 550, body: "no such user", code: "smtp_550", want: mend, advice: "from and to"},
-		{kind: receivers.Email, status: 450, body: "greylisted", code: "smtp_450", want: again},
-		{kind: receivers.Email, status: 451, body: "later", code: "smtp_451", want: again},
-		{kind: receivers.Email, status: 421, body: "closing", code: "smtp_421", want: again, silent: true},
-		{kind: receivers.Email, status: 442, body: "new", code: "smtp_442", want: again},
-		{kind: receivers.Email, status: 552, body: "too long", code: "smtp_552", want: drop},
-		{kind: receivers.Email, status: 554, body: "spam", code: "smtp_554", want: mend},
-		{kind: receivers.Email, status: 559, body: "new", code: "smtp_559", want: drop},
+		{kind: receiver.Feishu, body: `{"code":19001,"msg":"param invalid: incoming webhook access token invalid"}`, code: "19001", want: mend, advice: "to url"},
+		{kind: receiver.Feishu, body: `{"code":19021,"msg":"sign match fail"}`, code: "19021", want: mend, advice: "clock"},
+		{kind: receiver.Feishu, body: `{"code":19022,"msg":"Ip Not Allowed"}`, code: "19022", want: mend, advice: "IP whitelist"},
+		{kind: receiver.Feishu, body: `{"code":19024,"msg":"Key Words Not Found"}`, code: "19024", want: mend, advice: "keywords"},
+		{kind: receiver.Feishu, status: 400, body: `{"code":9499,"msg":"Bad Request","data":{}}`, code: "9499", want: drop},
+		{kind: receiver.Feishu, body: `{"code":1,"msg":"new"}`, code: "1", want: drop},
+		{kind: receiver.Feishu, status: 500, body: `{"code":1,"msg":"new"}`, code: "1", want: again, silent: true},
+		{kind: receiver.Feishu, body: `{"msg":"no code"}`, code: "unexpected_answer", want: again, silent: true},
+		{kind: receiver.DingTalk, body: `{"errcode":-1,"errmsg":"系统繁忙"}`, code: "-1", want: again},
+		{kind: receiver.DingTalk, body: `{"errcode":310000,"errmsg":"sign not match"}`, code: "310000", want: mend, advice: "SEC…"},
+		{kind: receiver.DingTalk, body: `{"errcode":310000,"errmsg":"invalid timestamp"}`, code: "310000", want: mend, advice: "clock"},
+		{kind: receiver.DingTalk, body: `{"errcode":310000,"errmsg":"keywords not in content"}`, code: "310000", want: mend, advice: "keywords"},
+		{kind: receiver.DingTalk, body: `{"errcode":310000,"errmsg":"ip 10.1.1.1 not in whitelist"}`, code: "310000", want: mend, advice: "IP addresses"},
+		{kind: receiver.DingTalk, body: `{"errcode":310000,"errmsg":"description:机器人发送签名不匹配;solution:请确认签名和生成签名的时间戳必须都放在调用的网址中，请确认机器人的密钥加密和填写正确;"}`, code: "310000", want: mend, advice: "SEC…"},
+		{kind: receiver.DingTalk, body: `{"errcode":310000,"errmsg":"错误描述:关键词不匹配;解决方案:请联系群管理员查看此机器人的关键词，并在发送的信息中包含此关键词;"}`, code: "310000", want: mend, advice: "keywords"},
+		{kind: receiver.DingTalk, body: `{"errcode":310000,"errmsg":"description:机器人发送签名过期;solution:签名生成时间和发送时间请保持在 3600000ms 以内;"}`, code: "310000", want: mend, advice: "clock"},
+		{kind: receiver.DingTalk, body: `{"errcode":310000,"errmsg":"new"}`, code: "310000", want: mend},
+		{kind: receiver.DingTalk, body: `{"errcode":300001,"errmsg":"token is not exist"}`, code: "300001", want: mend},
+		{kind: receiver.DingTalk, body: `{"errcode":400013,"errmsg":"群已被解散"}`, code: "400013", want: mend},
+		{kind: receiver.DingTalk, body: `{"errcode":400102,"errmsg":"机器人已停用"}`, code: "400102", want: mend},
+		{kind: receiver.DingTalk, body: `{"errcode":430101,"errmsg":"含有不安全的外链"}`, code: "430101", want: drop},
+		{kind: receiver.DingTalk, body: `{"errcode":460101,"errmsg":"message too long"}`, code: "460101", want: drop},
+		{kind: receiver.DingTalk, body: `{"errcode":40035,"errmsg":"缺少参数 json"}`, code: "40035", want: drop},
+		{kind: receiver.WeCom, body: `{"errcode":-1,"errmsg":"system busy"}`, code: "-1", want: again},
+		{kind: receiver.WeCom, body: `{"errcode":93000,"errmsg":"invalid webhook url"}`, code: "93000", want: mend, advice: "to url"},
+		{kind: receiver.WeCom, body: `{"errcode":40058,"errmsg":"exceed max length"}`, code: "40058", want: drop},
+		{kind: receiver.Teams, status: 400, body: `{"error":{"code":"WorkflowTriggerIsNotEnabled","message":"state 'Deleted'"}}`, code: "WorkflowTriggerIsNotEnabled", want: mend, advice: "turn it on"},
+		{kind: receiver.Teams, status: 404, body: `{"error":{"code":"WorkflowNotFound","message":"x"}}`, code: "WorkflowNotFound", want: mend},
+		{kind: receiver.Teams, status: 401, body: `{"error":{"code":"DirectApiAuthorizationRequired","message":"x"}}`, code: "DirectApiAuthorizationRequired", want: mend, advice: "anyone"},
+		{kind: receiver.Teams, status: 401, body: `{"error":{"code":"New","message":"x"}}`, code: "New", want: mend},
+		{kind: receiver.Teams, status: 413, body: `Request Entity too large`, code: "http_413", want: drop},
+		{kind: receiver.Teams, status: 400, body: `{"error":{"code":"TriggerInputSchemaMismatch","message":"x"}}`, code: "TriggerInputSchemaMismatch", want: mend, advice: "schema"},
+		{kind: receiver.Teams, status: 200, body: `{"error":{"code":"WorkflowDisabled","message":"x"}}`, code: "WorkflowDisabled", want: mend},
+		{kind: receiver.Mattermost, status: 400, body: `{"id":"web.incoming_webhook.invalid.app_error","message":"Invalid webhook."}`, code: "web.incoming_webhook.invalid.app_error", want: mend},
+		{kind: receiver.Mattermost, status: 501, body: `{"id":"web.incoming_webhook.disabled.app_error","message":"disabled"}`, code: "web.incoming_webhook.disabled.app_error", want: mend, advice: "System Console"},
+		{kind: receiver.Mattermost, status: 404, body: `{"id":"web.incoming_webhook.channel.app_error","message":"x"}`, code: "web.incoming_webhook.channel.app_error", want: mend, advice: "channel"},
+		{kind: receiver.Mattermost, status: 400, body: `{"id":"web.incoming_webhook.text.length.app_error","message":"x"}`, code: "web.incoming_webhook.text.length.app_error", want: drop},
+		{kind: receiver.Mattermost, body: `<html>sign in</html>`, code: "unexpected_answer", want: again, silent: true},
+		{kind: receiver.Discord, status: 404, body: `{"message":"Unknown Webhook","code":10015}`, code: "10015", want: mend},
+		{kind: receiver.Discord, status: 401, body: `{"message":"Invalid Webhook Token","code":50027}`, code: "50027", want: mend},
+		{kind: receiver.Discord, status: 400, body: `{"message":"Invalid Form Body","code":50035}`, code: "50035", want: drop},
+		{kind: receiver.Discord, status: 403, body: `{"message":"new","code":1}`, code: "1", want: mend},
+		{kind: receiver.Discord, status: 502, body: `<html>cloudflare</html>`, code: "http_502", want: again, silent: true},
+		{kind: receiver.Webhook, status: 401, code: "http_401", want: mend, advice: "secret"},
+		{kind: receiver.Webhook, status: 410, code: "http_410", want: mend},
+		{kind: receiver.Webhook, status: 400, code: "http_400", want: drop},
+		{kind: receiver.Webhook, status: 413, code: "http_413", want: drop},
+		{kind: receiver.Webhook, status: 408, code: "http_408", want: again},
+		{kind: receiver.Email, status: 535, body: "bad", code: "smtp_535", want: mend, advice: "password"},
+		{kind: receiver.Email, status: 534, body: "bad", code: "smtp_534", want: mend},
+		{kind: receiver.Email, status: 550, body: "no such user", code: "smtp_550", want: mend, advice: "from and to"},
+		{kind: receiver.Email, status: 450, body: "greylisted", code: "smtp_450", want: again},
+		{kind: receiver.Email, status: 451, body: "later", code: "smtp_451", want: again},
+		{kind: receiver.Email, status: 421, body: "closing", code: "smtp_421", want: again, silent: true},
+		{kind: receiver.Email, status: 442, body: "new", code: "smtp_442", want: again},
+		{kind: receiver.Email, status: 552, body: "too long", code: "smtp_552", want: drop},
+		{kind: receiver.Email, status: 554, body: "spam", code: "smtp_554", want: mend},
+		{kind: receiver.Email, status: 559, body: "new", code: "smtp_559", want: drop},
 	} {
 		t.Run(c.kind+"/"+c.code+"/"+c.body, func(t *testing.T) {
 			r := newRig(t, c.kind)
@@ -312,7 +313,7 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			everyKind(t, func(t *testing.T, r *rig) {
-				if r.kind == receivers.Webhook && f.Status == 0 && !f.Cut {
+				if r.kind == receiver.Webhook && f.Status == 0 && !f.Cut {
 					t.Skip("any success is one")
 				}
 				r.fail(f)
@@ -320,7 +321,7 @@ func TestFailures(t *testing.T) {
 				if after, again := e.Again(); !again || after != 30*time.Second || !e.Silent() || e.Mendable() {
 					t.Errorf("%v: again %v after %s, silent %v", e, again, after, e.Silent())
 				}
-			}, receivers.Email)
+			}, receiver.Email)
 		})
 	}
 }
@@ -388,7 +389,7 @@ func TestUnreachable(t *testing.T) {
 
 // A mail that was accepted is not sent again, whatever fails after that.
 func TestMailIsNotRepeated(t *testing.T) {
-	r := newRig(t, receivers.Email)
+	r := newRig(t, receiver.Email)
 	r.mail.Fail(receiverstest.Fault{AfterEffect: true, Cut: true})
 	r.sent(notice())
 	if n := len(r.mail.Messages()); n != 1 {
@@ -415,7 +416,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 				if n := elsewhere.Load(); n != 0 {
 					t.Errorf("%d requests were sent elsewhere", n)
 				}
-			}, receivers.Email)
+			}, receiver.Email)
 		})
 	}
 }

@@ -5,25 +5,18 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // Feishu and Lark: https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot
 
 // maxFeishu is how many bytes a request may have.
 const maxFeishu = 20_000
-
-func feishuAddress(u *url.URL) string {
-	if !strings.Contains(u.Path, "/open-apis/bot/v2/hook/") {
-		return "it is not the address of a custom bot: copy it from the group's settings; it is like https://open.feishu.cn/open-apis/bot/v2/hook/…"
-	}
-	return ""
-}
 
 // card is a message card. All values are plain_text, which has no markup; only the
 // mentions, of which each is an id, are lark_md.
@@ -83,7 +76,7 @@ func feishuCard(m message.Message) card {
 		}
 		c.Elements = append(c.Elements, facts)
 	}
-	people, everyone := m.Mentions(func(id string) bool { return strings.HasPrefix(id, "ou_") && message.IsWord(id) })
+	people, everyone := m.Mentions(receiver.Feishu)
 	if everyone {
 		people = append(people, "all")
 	}
@@ -130,13 +123,13 @@ var feishuVerdicts = map[string]verdict{
 func sendFeishu(ctx context.Context, s *sending, m message.Message) *Error {
 	request := func(m message.Message) []byte {
 		r := feishuRequest{Type: "interactive", Card: feishuCard(m)}
-		if secret := s.secret[settingSecret]; secret != "" {
+		if secret := s.secret[receiver.SettingSecret]; secret != "" {
 			r.Timestamp, r.Sign = feishuSign(secret, s.now)
 		}
 		return encode(r)
 	}
 	m = m.Fit(func(m message.Message) bool { return len(request(m)) <= maxFeishu })
-	a, e := s.post(ctx, s.secret[settingURL], nil, request(m))
+	a, e := s.post(ctx, s.secret[receiver.SettingURL], nil, request(m))
 	if e != nil {
 		return e
 	}

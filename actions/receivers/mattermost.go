@@ -3,24 +3,17 @@ package receivers
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // Mattermost: https://developers.mattermost.com/integrate/webhooks/incoming/
 
 // maxMattermost is how many characters a text may have.
 const maxMattermost = 16_383
-
-func mattermostAddress(u *url.URL) string {
-	if !strings.Contains(u.Path, "/hooks/") {
-		return "it is not the address of an incoming webhook: copy it from Integrations; it is like https://mattermost.example.com/hooks/…"
-	}
-	return ""
-}
 
 // mattermostMarkdown: the server finds @names, ~channels and #tags before it reads the
 // markup, whatever a backslash escapes.
@@ -38,9 +31,6 @@ type mattermostAttachment struct {
 	Color    string `json:"color"`
 	Text     string `json:"text"`
 }
-
-// reservedNames notify all members of a channel.
-var reservedNames = []string{"all", "channel", "here"}
 
 func mattermostMessage(m message.Message) mattermostRequest {
 	md := mattermostMarkdown
@@ -65,15 +55,7 @@ func mattermostMessage(m message.Message) mattermostRequest {
 		Color:    fmt.Sprintf("#%06X", m.Level.Color()),
 		Text:     strings.Join(parts, "\n"),
 	}}}
-	people, everyone := m.Mentions(func(name string) bool {
-		name = strings.ToLower(name)
-		for _, reserved := range reservedNames {
-			if strings.TrimRight(name, "._-") == reserved {
-				return false
-			}
-		}
-		return message.IsWord(name)
-	})
+	people, everyone := m.Mentions(receiver.Mattermost)
 	if everyone {
 		people = append(people, "all")
 	}
@@ -101,7 +83,7 @@ func sendMattermost(ctx context.Context, s *sending, m message.Message) *Error {
 	m = m.Fit(func(m message.Message) bool {
 		return utf8.RuneCountInString(mattermostMessage(m).Attachments[0].Text) <= maxMattermost
 	})
-	a, e := s.post(ctx, s.secret[settingURL], nil, encode(mattermostMessage(m)))
+	a, e := s.post(ctx, s.secret[receiver.SettingURL], nil, encode(mattermostMessage(m)))
 	if e != nil {
 		return e
 	}

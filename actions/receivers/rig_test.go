@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
 	"github.com/pipesteward/pipesteward/actions/receivers/receiverstest"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -54,7 +55,7 @@ type rig struct {
 	t          *testing.T
 	kind       string
 	clock      *clock
-	definition receivers.Definition
+	definition receiver.Definition
 	bots       *receiverstest.Server
 	mail       *receiverstest.MailServer
 	log        bytes.Buffer
@@ -65,8 +66,8 @@ type rig struct {
 func newRig(t *testing.T, kind string) *rig {
 	t.Helper()
 	r := &rig{t: t, kind: kind, clock: &clock{at: time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)}, connection: &http.Transport{}}
-	r.definition = receivers.Definition{Name: "ops", Kind: kind}
-	if kind == receivers.Email {
+	r.definition = receiver.Definition{Name: "ops", Kind: kind}
+	if kind == receiver.Email {
 		server, err := receiverstest.NewMail(receiverstest.MailOptions{Username: mailUser, Password: mailPassword})
 		if err != nil {
 			t.Fatal(err)
@@ -85,9 +86,9 @@ func newRig(t *testing.T, kind string) *rig {
 		t.Cleanup(func() { _ = server.Close() })
 		r.definition.URLFile = r.file("url", server.URL(kind))
 		switch kind {
-		case receivers.Feishu, receivers.Lark, receivers.DingTalk:
+		case receiver.Feishu, receiver.Lark, receiver.DingTalk:
 			r.definition.SecretFile = r.file("secret", botSecret)
-		case receivers.Webhook:
+		case receiver.Webhook:
 			r.definition.SigningTokenFile = r.file("signing", signingToken)
 		}
 	}
@@ -187,7 +188,7 @@ func (r *rig) sent(m message.Message) {
 // everyKind runs a test on each kind of receiver but those left out.
 func everyKind(t *testing.T, test func(t *testing.T, r *rig), but ...string) {
 	t.Helper()
-	for _, kind := range receivers.Kinds() {
+	for _, kind := range receiver.Kinds() {
 		if !slices.Contains(but, kind) {
 			t.Run(kind, func(t *testing.T) { test(t, newRig(t, kind)) })
 		}

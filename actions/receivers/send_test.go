@@ -12,18 +12,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pipesteward/pipesteward/actions/receivers"
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
 	"github.com/pipesteward/pipesteward/actions/receivers/receiverstest"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // A message is accepted, with its signature, and people see all of it.
 func TestSend(t *testing.T) {
 	people := map[string][]string{
-		receivers.Feishu: {"ou_18eac8"}, receivers.Lark: {"ou_18eac8"}, receivers.DingTalk: {"13800000000", "manager4711"},
-		receivers.WeCom: {"wang@qing", "+86-13800000000"}, receivers.Teams: {"a.b+ci@example.com"},
-		receivers.Mattermost: {"alice.b"}, receivers.Discord: {"123456789012345678", "&876543210987654321"},
+		receiver.Feishu: {"ou_18eac8"}, receiver.Lark: {"ou_18eac8"}, receiver.DingTalk: {"13800000000", "manager4711"},
+		receiver.WeCom: {"wang@qing", "+86-13800000000"}, receiver.Teams: {"a.b+ci@example.com"},
+		receiver.Mattermost: {"alice.b"}, receiver.Discord: {"123456789012345678", "&876543210987654321"},
 	}
 	everyKind(t, func(t *testing.T, r *rig) {
 		m := notice()
@@ -34,7 +34,7 @@ func TestSend(t *testing.T) {
 		if len(r.messages()) != 1 {
 			t.Fatalf("%d messages were accepted", len(r.messages()))
 		}
-		if r.kind == receivers.Webhook {
+		if r.kind == receiver.Webhook {
 			return // its body: TestWebhook
 		}
 		for _, want := range []string{m.Title, "build failed 3 times.", "看看日志。", "Stage", "test", "Runner", "shared-1"} {
@@ -47,9 +47,9 @@ func TestSend(t *testing.T) {
 		}
 		want := people[r.kind]
 		switch r.kind {
-		case receivers.Email:
+		case receiver.Email:
 			want = []string{"team@example.com", "ops@example.com"}
-		case receivers.DingTalk, receivers.WeCom, receivers.Teams: // users may have these ids; they are not everyone's
+		case receiver.DingTalk, receiver.WeCom, receiver.Teams: // users may have these ids; they are not everyone's
 			want = append(slices.Clone(want), "all", "here.")
 		}
 		got.Notified, want = slices.Sorted(slices.Values(got.Notified)), slices.Sorted(slices.Values(want))
@@ -63,16 +63,16 @@ func TestSend(t *testing.T) {
 func TestEveryone(t *testing.T) {
 	everyKind(t, func(t *testing.T, r *rig) {
 		m := notice()
-		m.Mention = []string{message.Everyone}
+		m.Mention = []string{receiver.Everyone}
 		r.sent(m)
 		want := []string{receiverstest.Everyone}
-		if r.kind == receivers.Teams {
+		if r.kind == receiver.Teams {
 			want = nil
 		}
 		if d := cmp.Diff(want, r.last().Notified); d != "" {
 			t.Errorf("notified (-want +got):\n%s", d)
 		}
-	}, receivers.Email, receivers.Webhook)
+	}, receiver.Email, receiver.Webhook)
 }
 
 // A message may have a title or a text alone, and any level.
@@ -124,7 +124,7 @@ func TestValuesAreShownAsTheyAre(t *testing.T) {
 			m := message.Message{ID: strconv.Itoa(i), Title: "in " + value, Text: "x\n" + value + "\ny", Fields: []message.Field{{Name: value, Value: value}}, Link: "https://gitlab.example.com/x"}
 			r.sent(m)
 			got := r.last()
-			if r.kind == receivers.Email {
+			if r.kind == receiver.Email {
 				got.Notified = nil
 			}
 			if len(got.Notified) > 0 {
@@ -137,7 +137,7 @@ func TestValuesAreShownAsTheyAre(t *testing.T) {
 			}
 			// The bold names of fields are ours.
 			text := strings.NewReplacer("‹", "", "›", "").Replace(got.Text)
-			if n := strings.Count(see(text), see(value)); n < 4 && r.kind != receivers.Webhook {
+			if n := strings.Count(see(text), see(value)); n < 4 && r.kind != receiver.Webhook {
 				t.Errorf("%q is seen %d times in %q", value, n, got.Text)
 			}
 			if marks := strings.Count(got.Text, "‹"); marks > 4 { // two for the title, two for the field's name
@@ -177,7 +177,7 @@ func TestTooLong(t *testing.T) {
 			// The text alone: most of what is allowed is used.
 			m = message.Message{ID: m.ID + "b", Title: "begin", Text: strings.ReplaceAll(m.Text, "\n", " ")}
 			r.sent(m)
-			least := map[string]int{receivers.WeCom: 1900, receivers.Discord: 3900}[r.kind]
+			least := map[string]int{receiver.WeCom: 1900, receiver.Discord: 3900}[r.kind]
 			if least == 0 {
 				least = 15_000
 			}
@@ -192,7 +192,7 @@ func TestTooLong(t *testing.T) {
 // The body of a webhook is the outcome, and the message if there is none. A repetition has the
 // same id and body.
 func TestWebhook(t *testing.T) {
-	r := newRig(t, receivers.Webhook)
+	r := newRig(t, receiver.Webhook)
 	m := notice()
 	m.Outcome.Notifications = []event.Notification{{Error: "of an earlier try"}}
 	r.sent(m)
@@ -234,7 +234,7 @@ func TestWebhook(t *testing.T) {
 
 // The mails of one message have one Message-ID; nobody answers them automatically.
 func TestMail(t *testing.T) {
-	r := newRig(t, receivers.Email)
+	r := newRig(t, receiver.Email)
 	r.sent(notice())
 	r.sent(notice())
 	other := notice()
@@ -269,7 +269,7 @@ func TestMailServers(t *testing.T) {
 		{offered: "starttls", set: "tls", authenticate: true, advice: "no answer came"},
 	} {
 		t.Run(fmt.Sprintf("%s by %q, %v", c.offered, c.set, c.authenticate), func(t *testing.T) {
-			r := newRig(t, receivers.Email)
+			r := newRig(t, receiver.Email)
 			options := receiverstest.MailOptions{TLS: c.offered}
 			r.definition.TLS = c.set
 			if c.authenticate {

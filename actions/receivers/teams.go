@@ -2,10 +2,10 @@ package receivers
 
 import (
 	"context"
-	"net/url"
 	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // Microsoft Teams, by the Workflows template "Post to a channel when a webhook request is
@@ -13,13 +13,6 @@ import (
 
 // maxTeams is how many bytes a message may have, of about 28 KB.
 const maxTeams = 27_000
-
-func teamsAddress(u *url.URL) string {
-	if host := u.Hostname(); host == "outlook.office.com" || strings.HasSuffix(host, ".webhook.office.com") {
-		return "Office 365 connectors are retired: make a workflow in Teams (Workflows, Post to a channel when a webhook request is received), and copy its address"
-	}
-	return ""
-}
 
 type teamsRequest struct {
 	Type        string            `json:"type"` // message
@@ -108,7 +101,7 @@ func teamsMessage(m message.Message) teamsRequest {
 	for _, f := range m.Fields {
 		c.Body = append(c.Body, rich("Small", adaptiveRun{Text: f.Name + ": ", Weight: "Bolder"}, adaptiveRun{Text: f.Value}))
 	}
-	people, _ := m.Mentions(message.IsAccount)
+	people, _ := m.Mentions(receiver.Teams)
 	if len(people) > 0 {
 		block := adaptiveBlock{Type: "TextBlock", Wrap: true}
 		for _, id := range people {
@@ -138,7 +131,7 @@ var teamsVerdicts = map[string]verdict{
 func sendTeams(ctx context.Context, s *sending, m message.Message) *Error {
 	request := func(m message.Message) []byte { return encode(teamsMessage(m)) }
 	m = m.Fit(func(m message.Message) bool { return len(request(m)) <= maxTeams })
-	a, e := s.post(ctx, s.secret[settingURL], nil, request(m))
+	a, e := s.post(ctx, s.secret[receiver.SettingURL], nil, request(m))
 	if e != nil {
 		return e
 	}

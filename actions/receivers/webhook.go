@@ -10,6 +10,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // Standard Webhooks: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
@@ -48,7 +49,7 @@ func bodyOf(m message.Message) []byte {
 }
 
 func sendWebhook(ctx context.Context, s *sending, m message.Message) *Error {
-	key, err := signingKey(s.secret[settingSigningToken])
+	key, err := receiver.SigningKey(s.secret[receiver.SettingSigningToken])
 	if err != nil { // it was checked
 		return mendable(codeSettings, "signing_token: "+err.Error())
 	}
@@ -62,7 +63,7 @@ func sendWebhook(ctx context.Context, s *sending, m message.Message) *Error {
 	if err != nil {
 		return mendable(codeSettings, "signing_token can't be used")
 	}
-	a, e := s.post(ctx, s.secret[settingURL], http.Header{
+	a, e := s.post(ctx, s.secret[receiver.SettingURL], http.Header{
 		"Webhook-Id":        {id},
 		"Webhook-Timestamp": {strconv.FormatInt(s.now.Unix(), 10)},
 		"Webhook-Signature": {signature},

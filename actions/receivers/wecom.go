@@ -2,23 +2,16 @@ package receivers
 
 import (
 	"context"
-	"net/url"
 	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // WeCom (WeChat Work): https://developer.work.weixin.qq.com/document/path/99110
 
 // maxWeCom is how many bytes the content of a text may have.
 const maxWeCom = 2048
-
-func weComAddress(u *url.URL) string {
-	if u.Query().Get("key") == "" {
-		return "it is not the address of a group's bot: copy it from the bot's page; it is like https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=…"
-	}
-	return ""
-}
 
 // weComRequest is a message without markup: the markdown of bots has no documented
 // escape, and notifies nobody by mobile number.
@@ -38,9 +31,9 @@ var weComEscape = strings.NewReplacer("<@", "<\u200b@")
 
 func weComMessage(m message.Message) weComRequest {
 	r := weComRequest{"text", weComText{Content: weComEscape.Replace(m.Plain())}}
-	people, everyone := m.Mentions(func(id string) bool { return message.IsMobile(id) || message.IsAccount(id) })
+	people, everyone := m.Mentions(receiver.WeCom)
 	for _, id := range people {
-		if message.IsMobile(id) {
+		if receiver.IsMobile(id) {
 			r.Text.Mobiles = append(r.Text.Mobiles, id)
 		} else {
 			r.Text.People = append(r.Text.People, id)
@@ -67,7 +60,7 @@ var weComVerdicts = map[string]verdict{
 
 func sendWeCom(ctx context.Context, s *sending, m message.Message) *Error {
 	m = m.Fit(func(m message.Message) bool { return len(weComMessage(m).Text.Content) <= maxWeCom })
-	a, e := s.post(ctx, s.secret[settingURL], nil, encode(weComMessage(m)))
+	a, e := s.post(ctx, s.secret[receiver.SettingURL], nil, encode(weComMessage(m)))
 	if e != nil {
 		return e
 	}

@@ -49,35 +49,41 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		}
 		return rd.eventPurpose(r)
 	}
-	keys := schema.MappingWithHints("an entry of notify", schema.Fields{
+	keys := exclusive(schema.MappingWithHints("an entry of notify", schema.Fields{
 		schema.Key(
 			"when", "The outcomes worth a message.",
 			outcomes(&v.When),
 		),
 		schema.Key("channel", "The Slack channel to notify, like \"#ci\" or \"#ci-{{ project.namespace }}\", where values are written as Slack writes channels; or `author`: a direct message to the commit's author. Without it: the one in `defaults`.", rd.channel(&v.Channel, purpose)),
-		schema.Key("mention", "Who is mentioned: `author` of the commit, `triggerer` of the pipeline, a user group like \"@oncall\" or a user's id like U024BE7LH. People are found by their e-mail address; who is not found is left out.", schema.List(&v.Mention, 1, mention)),
+		schema.Key("receiver", "The receiver to notify, by its name in `receivers`, instead of a Slack channel. Without both: the one in `defaults`.", rd.set.receiverName(&v.Receiver)),
+		schema.Key("mention", "Who is mentioned: `author` of the commit, `triggerer` of the pipeline, a user group like \"@oncall\" or a user's id like U024BE7LH. People are found by their e-mail address; who is not found is left out. In an entry with a `receiver`: people as that names them (open ids of Feishu, mobile numbers of DingTalk, …), or \"@all\".", rd.set.mentions(v)),
 		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome.", rd.template(&v.Text, purpose)),
-	}, inNotify)
+	}, inNotify), "an entry of notify")
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			if schema.IsText(n) {
 				f.FailAt(n, "an entry of notify must be a mapping, like `{channel: %q}`", n.Value)
 				return
 			}
-			if d.channel != nil && n.Kind == yaml.MappingNode && !schema.Has(n, "channel") {
-				rd.channel(&v.Channel, purpose).Read(f, d.channel, "channel")
+			if n.Kind == yaml.MappingNode && !schema.Has(n, "channel") && !schema.Has(n, "receiver") {
+				switch {
+				case d.receiver != "":
+					v.Receiver = d.receiver
+				case d.channel != nil:
+					rd.channel(&v.Channel, purpose).Read(f, d.channel, "channel")
+				}
 			}
 			keys.Read(f, n, what)
-			if v.Channel.Source == "" && n.Kind == yaml.MappingNode {
+			if v.Receiver == event.ReceiverSlack && v.Channel.Source == "" && n.Kind == yaml.MappingNode {
 				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults")
 			}
 			for _, other := range r.Notify {
 				if result := clash(*v, other); result != "" {
-					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and channel", result, v.Channel.Source)
+					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and address", result, event.Address{Receiver: v.Receiver, Channel: v.Channel.Source})
 				}
 			}
 		},
-		JSON: keys.JSON,
+		JSON: mentionsByAddress(keys.JSON),
 	}
 }
 
@@ -85,7 +91,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 // none.
 func clash(v, other rules.Notify) string {
 	for _, result := range v.When {
-		if v.Receiver == other.Receiver && v.Channel.Source == other.Channel.Source && slices.Contains(other.When, result) {
+		if v.Receiver == other.Receiver && v.Receiver != unusable && v.Channel.Source == other.Channel.Source && slices.Contains(other.When, result) {
 			return result
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // Level says how a message is marked: by an emoji, a colour or the priority of a mail.
@@ -47,10 +48,6 @@ func (l Level) Color() int {
 	return 0x1F75CB
 }
 
-// Everyone in [Message.Mention] notifies all members of the channel. A name that
-// comes from an event must not be put there with an at sign.
-const Everyone = "@all"
-
 // Message is what a receiver is sent. All texts are plain: nothing in them is markup,
 // and each medium escapes them.
 type Message struct {
@@ -67,7 +64,7 @@ type Message struct {
 	// Mention lists who is notified, as the medium names people: Feishu by open_id
 	// (ou_…), DingTalk and WeCom by mobile number or user id, Teams by e-mail address
 	// or object id, Mattermost by user name, Discord by the number of a user, or & and
-	// that of a role. [Everyone] notifies all. Entries that can't name anybody there are
+	// that of a role. [receiver.Everyone] notifies all. Entries that can't name anybody there are
 	// left out. Teams can't notify everyone, and a mail goes to the addresses of its
 	// definition only, whatever address a commit names.
 	Mention []string
@@ -140,15 +137,15 @@ func address(link string) string {
 	return b.String()
 }
 
-// Mentions returns the entries of Mention that the medium can name, each once, and
-// whether everyone is notified.
-func (m Message) Mentions(valid func(string) bool) (names []string, everyone bool) {
+// Mentions returns the entries of Mention that the medium of a kind can name, each once,
+// and whether everyone is notified.
+func (m Message) Mentions(kind string) (names []string, everyone bool) {
 	seen := map[string]bool{}
 	for _, name := range m.Mention {
 		switch {
-		case name == Everyone:
+		case name == receiver.Everyone:
 			everyone = true
-		case valid(name) && !seen[name]:
+		case receiver.CanMention(kind, name) && !seen[name]:
 			seen[name] = true
 			names = append(names, name)
 		}

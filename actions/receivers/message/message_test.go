@@ -86,29 +86,3 @@ func TestCut(t *testing.T) {
 		}
 	}
 }
-
-func TestNames(t *testing.T) {
-	for _, c := range []struct {
-		name                    string
-		word, account, isMobile bool
-	}{
-		{"alice", true, true, false},
-		{"a.b-c_d", true, true, false},
-		{"a+b@example.com", false, true, false},
-		{"13800000000", true, true, true},
-		{"+86-13800000000", false, true, true},
-		{"123", true, true, false},
-		{"", false, false, false},
-		{"@all", false, false, false},
-		{"a b", false, false, false},
-		{"a@b@c", false, false, false},
-		{"<at>", false, false, false},
-		{"a]", false, false, false},
-		{"字", false, false, false},
-		{strings.Repeat("a", 200), false, false, false},
-	} {
-		if message.IsWord(c.name) != c.word || message.IsAccount(c.name) != c.account || message.IsMobile(c.name) != c.isMobile {
-			t.Errorf("%q: word %v, account %v, mobile %v", c.name, message.IsWord(c.name), message.IsAccount(c.name), message.IsMobile(c.name))
-		}
-	}
-}
