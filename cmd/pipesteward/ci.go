@@ -127,13 +127,17 @@ func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.
 			Now: time.Now, Log: log, Metrics: metrics.New(prometheus.NewRegistry()), Workers: o.Workers(), NativeRetry: o.NativeRetryWait, Own: own,
 			Escape: slack.Escape,
 		}
+		var chat notify.Receiver
 		if o.SlackToken != "" {
-			receiver, err := app.NewReceiver(o, db, log)
-			if err != nil {
+			if chat, err = app.NewReceiver(o, db, log); err != nil {
 				return err
 			}
-			config.Receivers = notify.Slack(receiver)
 		}
+		others, err := app.OpenReceivers(loaded, log)
+		if err != nil { // as without a Slack token
+			log.Warn("receivers are not notified, because files of their secrets are not in this job", "error", err)
+		}
+		config.Receivers = others.Beside(notify.Slack(chat))
 		run := ownpipeline.Run{
 			Store: db, Runner: actions.New(config), GitLab: gl, Now: time.Now, Grace: app.WorkGrace, AtMost: wait,
 			Waiting: func(left []ownpipeline.Entry) { printWaiting(stdout, left, wait) },

@@ -126,7 +126,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
 	registry.MustRegister(pause.NewMetrics(pauses))
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: notify.Slack(receiver), Escape: slack.Escape, Rules: a.rules.Rules,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: a.rules.receivers.Beside(notify.Slack(receiver)), Escape: slack.Escape, Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
 		Evaluations: evaluations,
 	})

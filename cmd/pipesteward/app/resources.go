@@ -150,7 +150,7 @@ func WantedHook(o Options) hooks.Wanted {
 // NewReceiver returns the receiver of outcomes in Slack; nil without a Slack token.
 func NewReceiver(o Options, db store.Store, log *slog.Logger) (notify.Receiver, error) {
 	if o.SlackToken == "" {
-		log.Warn("no --slack-token is given: nobody is notified, see /api/v1/decisions")
+		log.Warn("no --slack-token is given: nobody is notified in Slack, see /api/v1/decisions")
 		return nil, nil
 	}
 	receiver, err := slack.New(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL, State: db, Now: time.Now, Log: log})
@@ -188,6 +188,6 @@ var _ admin.Storyteller = stories{}
 // Story implements admin.Storyteller.
 func (s stories) Story(ctx context.Context, url, admin string) (any, error) {
 	b := s.Builder
-	b.Admin = admin
+	b.Admin, b.Receives = admin, b.Receives || len(b.Rules().Receivers()) > 0
 	return b.Build(ctx, url)
 }
