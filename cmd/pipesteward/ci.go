@@ -133,9 +133,9 @@ func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.
 				return err
 			}
 		}
-		others, err := app.OpenReceivers(loaded, log)
-		if err != nil { // as without a Slack token
-			log.Warn("receivers are not notified, because files of their secrets are not in this job", "error", err)
+		others, missing := app.OpenReceivers(loaded, log)
+		if missing != nil { // as without a Slack token
+			log.Warn("some receivers are not notified, because the files of their secrets are not in this job", "error", missing)
 		}
 		config.Receivers = others.Beside(notify.Slack(chat))
 		run := ownpipeline.Run{

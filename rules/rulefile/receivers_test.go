@@ -1,6 +1,7 @@
 package rulefile_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,19 @@ rules: []
 	}
 	if want := []string{"ops ", "mail ", "#ci in Slack author", "audit ", "ops @all"}; !slices.Equal(to, want) {
 		t.Errorf("addresses %q, want %q", to, want)
+	}
+}
+
+// What the example has as comments is right.
+func TestExampleOfReceivers(t *testing.T) {
+	example, err := os.ReadFile("../../rules.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(example), "# receivers:\n")
+	text, _, _ = strings.Cut(text, "\n\n")
+	if rs := loadTexts(t, "receivers:\n"+strings.ReplaceAll(text, "#  ", "  ")+"\nrules: []\n"); len(rs.Receivers()) != 2 {
+		t.Errorf("the example has %v", rs.Receivers())
 	}
 }
 
