@@ -19,6 +19,7 @@ type Notify struct {
 	Channel  Channel
 	Mention  []string             // as event.Notice has it
 	Text     *expression.Template // nil: the default text of the outcome
+	State    *State               // nil: the entry is about outcomes
 }
 
 // Channel is a channel of Slack as a rule file gives it.
@@ -37,11 +38,18 @@ func (c Channel) Constant() string {
 
 // templates returns the texts with expressions.
 func (n Notify) templates() []*expression.Template {
-	return slices.DeleteFunc([]*expression.Template{n.Channel.Template, n.Text}, func(t *expression.Template) bool { return t == nil })
+	all := []*expression.Template{n.Channel.Template, n.Text}
+	if n.State != nil {
+		all = append(all, n.State.Resolved)
+	}
+	return slices.DeleteFunc(all, func(t *expression.Template) bool { return t == nil })
 }
 
-// to renders the address.
-func (n Notify) to(ev *evaluation) (event.Address, error) {
+// to renders the address. The end of a state goes where its beginning went.
+func (n Notify) to(ev *evaluation, state event.State) (event.Address, error) {
+	if state.To != (event.Address{}) {
+		return state.To, nil
+	}
 	a := event.Address{Receiver: n.Receiver, Channel: n.Channel.Source}
 	var err error
 	if n.Channel.Template != nil {
@@ -66,7 +74,7 @@ func channelName(value string) string {
 }
 
 // Notices returns the messages that the rules of the outcome's decision send
-// about the outcome, one for each address. Each value in a rendered text is
+// about the outcome, one for each address, and about the turns of its states. Each value in a rendered text is
 // passed through escape. If a text can't be rendered, the error is returned
 // and the notice has the default text; without its channel, the notice can't be sent. A rule that no longer exists sends
 // nothing.
@@ -86,39 +94,46 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 		}
 		ev.Allot(r.Name, min(limits.RuleWork, limits.EventWork/len(names)))
 		for _, n := range r.Notify {
-			if !slices.Contains(n.When, o.Result) {
+			state, ok := n.wants(o)
+			if !ok {
 				continue
 			}
-			to, err := n.to(ev)
+			to, err := n.to(ev, state)
 			if err != nil {
 				errs = append(errs, &RuleError{r.Name, "channel", err})
 			}
-			if slices.ContainsFunc(notices, func(other event.Notice) bool { return other.Address == to }) {
+			if slices.ContainsFunc(notices, func(other event.Notice) bool { return other.Address == to && other.Subject == state.Subject }) {
 				continue
 			}
-			text, err := n.render(ev, escape)
-			if err != nil {
-				errs = append(errs, &RuleError{r.Name, "text", err})
+			part, template := "text", n.Text
+			if state.Turn == event.StateResolved {
+				part, template = "resolved", n.State.Resolved
 			}
-			notices = append(notices, event.Notice{Address: to, Mention: n.Mention, Text: text})
+			text, err := render(ev, template, escape)
+			if err != nil {
+				errs = append(errs, &RuleError{r.Name, part, err})
+			}
+			notices = append(notices, event.Notice{Address: to, Mention: n.Mention, Text: text, Turn: state.Turn, Subject: state.Subject})
 		}
 	}
 	return notices, errs
 }
 
-// Notifies reports whether there are Notices of the outcome. It renders no text.
+// Notifies reports whether there are Notices of the outcome, or may be: whether its states
+// turn is not known yet. It renders no text.
 func (rs *Rules) Notifies(o event.Outcome) bool {
 	notifies := func(name string) bool {
 		r := rs.byName[name]
 		return r != nil && slices.ContainsFunc(r.Notify, func(n Notify) bool { return slices.Contains(n.When, o.Result) })
 	}
-	return notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
+	mayTurn := slices.ContainsFunc(rs.States(o), func(s event.State) bool { return s.Turn != "" || s.Since.IsZero() })
+	return mayTurn || notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
 }
 
-// render returns the notice's text; "" if it has none or can't be rendered.
-func (n Notify) render(ev *evaluation, escape func(string) string) (string, error) {
-	if n.Text == nil {
+// render returns the text of a notice; "" if it has none or can't be rendered.
+func render(ev *evaluation, text *expression.Template, escape func(string) string) (string, error) {
+	if text == nil {
 		return "", nil
 	}
-	return ev.Text(*n.Text, escape)
+	return ev.Text(*text, escape)
 }

@@ -18,6 +18,9 @@ import (
 type NoticeRecord struct {
 	event.Outcome
 	Notice event.Notice `json:"notice"`
+	// After is the record of the notice that is sent before, if it still can be: that of the
+	// beginning of the state whose end this one is about.
+	After string `json:"after,omitzero"`
 	// Ended is what came of the notice, if only the journal lacks it.
 	Ended *event.Notification `json:"ended,omitempty"`
 }
@@ -37,6 +40,9 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 		if !l.EnterSlowLane() {
 			return errBusy
 		}
+		if err := n.inTurn(ctx, l, rec); err != nil {
+			return err
+		}
 		ended, err := n.send(ctx, rec)
 		if err != nil {
 			return err
@@ -52,6 +58,18 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 	return n.record(ctx, l, rec)
 }
 
+// inTurn returns an error while the notice before this one is in the queue.
+func (n *Notifier) inTurn(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+	if rec.After == "" {
+		return nil
+	}
+	queued, err := n.Queue.Queued(ctx, rec.After)
+	if err == nil && queued {
+		err = &worker.LaterError{Err: errors.New("the notice of the state's beginning has not been sent"), After: worker.Backoff(nil, l.Tries())}
+	}
+	return err
+}
+
 // send calls the receiver of a notice, and returns what came of it.
 func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notification, error) {
 	receiver := n.Receivers(rec.Notice.Receiver)
@@ -59,7 +77,7 @@ func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notificat
 	if receiver != nil {
 		err = n.call(ctx, rec.Notice.Receiver, func() error { return receiver.Notify(ctx, rec.Outcome, rec.Notice) })
 	}
-	ended := event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationSent}
+	ended := event.Notification{Address: rec.Notice.Address, Subject: rec.Notice.Subject, At: n.Now().UTC(), Result: event.NotificationSent}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -67,7 +85,7 @@ func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notificat
 	case event.Transient(err) && n.Now().Sub(rec.At) < patience:
 		return nil, err
 	default:
-		ended = n.failed(rec.Outcome, rec.Notice.Address, err)
+		ended = n.failed(rec.Outcome, rec.Notice, err)
 	}
 	return &ended, nil
 }
@@ -86,28 +104,28 @@ func noReceiver(name string) error {
 
 // failed returns the result of a notice that is given up because of err, and logs it. The
 // log warns where the receiver does not exist, which may be meant.
-func (n *Notifier) failed(o event.Outcome, to event.Address, err error) event.Notification {
+func (n *Notifier) failed(o event.Outcome, notice event.Notice, err error) event.Notification {
 	level := slog.LevelError
 	if errors.As(err, new(*noReceiverError)) {
 		level = slog.LevelWarn
-		n.Metrics.Notification(to.Receiver, "no_receiver")
+		n.Metrics.Notification(notice.Receiver, "no_receiver")
 	}
-	n.Log.Log(context.Background(), level, "an address could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
-	return event.Notification{Address: to, At: n.Now().UTC(), Result: event.NotificationFailed, Error: err.Error()}
+	n.Log.Log(context.Background(), level, "an address could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "receiver", notice.Receiver, "channel", notice.Channel, "error", err)...)
+	return event.Notification{Address: notice.Address, Subject: notice.Subject, At: n.Now().UTC(), Result: event.NotificationFailed, Error: err.Error()}
 }
 
 // record ends the lease of a notice that has ended, and adds that to the outcome's entry
 // in the journal. The notices of an outcome do so in turn.
 func (n *Notifier) record(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
 	claim := keys.OutcomeClaim(rec.ID)
-	claimed, err := n.Claims.Claim(ctx, claim, l.ID(), claimFor)
+	claimed, err := n.Guard.Claim(ctx, claim, l.ID(), claimFor)
 	if err != nil {
 		return err
 	}
 	if !claimed {
 		return &worker.LaterError{Err: errors.New("another notice of the outcome is being recorded"), After: claimRetry}
 	}
-	defer func() { _ = n.Claims.Release(context.WithoutCancel(ctx), claim, l.ID()) }() // else it expires
+	defer func() { _ = n.Guard.Release(context.WithoutCancel(ctx), claim, l.ID()) }() // else it expires
 	entry, err := n.Journal.Entry(ctx, rec.ID)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
@@ -120,7 +138,7 @@ func (n *Notifier) record(ctx context.Context, l *worker.Lease, rec NoticeRecord
 		return fmt.Errorf("journal: %w", err)
 	}
 	for i := range o.Notifications {
-		if o.Notifications[i].Address == rec.Ended.Address {
+		if n := o.Notifications[i]; n.Address == rec.Ended.Address && n.Subject == rec.Ended.Subject {
 			o.Notifications[i] = *rec.Ended
 		}
 	}

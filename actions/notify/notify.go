@@ -43,10 +43,15 @@ type Journal interface {
 	Entry(ctx context.Context, id string) (*store.Entry, error)
 }
 
-// Claims are those that replicas share.
-type Claims interface {
-	Claim(ctx context.Context, key, owner string, ttl time.Duration) (claimed bool, err error)
-	Release(ctx context.Context, key, owner string) error
+// Queue is the part of the store's queue that a Notifier uses.
+type Queue interface {
+	Queued(ctx context.Context, ids ...string) (bool, error)
+}
+
+// Guard is the state that replicas share.
+type Guard interface {
+	store.Claimer
+	Get(ctx context.Context, key string) ([]byte, error)
 }
 
 // Receiver notifies people of an outcome, or of something else under its key. A
@@ -79,7 +84,8 @@ type Metrics interface {
 // Config configures a Notifier; all fields but Receivers are required.
 type Config struct {
 	Journal   Journal
-	Claims    Claims
+	Queue     Queue
+	Guard     Guard
 	Receivers Receivers                 // nil: outcomes are journalled and logged only, each with who was not notified of it
 	Rules     func() *rules.Rules       // those in force
 	Facts     func() expression.Facts   // for the texts about one outcome
@@ -95,6 +101,8 @@ type Notifier struct {
 
 	mu    sync.Mutex
 	lines map[string]*line // by the receiver's name
+
+	stateLocks [64]sync.Mutex // see lockStates
 }
 
 // line is the way to one receiver.

@@ -132,15 +132,15 @@ func parseAPIURL(text string) (base string, err error) {
 // The first outcome of a pipeline becomes a message. A later one edits that
 // message, and is a reply in its thread. In the message each job has one line,
 // which shows the newest outcome of any rule's action on it; a rule that only
-// notifies has one of its own. The outcome's ID and Result identify it: a
-// repetition changes nothing.
+// notifies has one of its own. The notices of one Subject share a message in the same
+// way. The outcome's ID and Result identify it: a repetition changes nothing.
 //
 // The error is an [*Error], which says whether to try again.
 func (n *Notifier) Notify(ctx context.Context, o event.Outcome, notice event.Notice) error {
 	if o.ID == "" {
 		return &Error{Method: "notify", Code: "invalid_outcome", advice: "the outcome has no id"}
 	}
-	return n.turn(ctx, notice.Channel, subject(o), func(w *turn) error { return w.notify(ctx, o, notice.Text) })
+	return n.turn(ctx, notice.Channel, cmp.Or(notice.Subject, subject(o)), func(w *turn) error { return w.notify(ctx, o, notice.Text) })
 }
 
 // Announce posts the text in the channel, as a message of its own. The channel and

@@ -96,7 +96,7 @@ func (b *Builder) readUntold(ctx context.Context, m *material) error {
 			if n.Result != event.NotificationWaiting {
 				continue
 			}
-			if err := b.readOneUntold(ctx, m, untold{Rule: d.Rule, To: onOneLine(n.String())}, keys.Notice(d.ID, n.Receiver, n.Channel)); err != nil {
+			if err := b.readOneUntold(ctx, m, untold{Rule: d.Rule, To: onOneLine(n.String())}, keys.Notice(d.ID, n.Receiver, n.Channel, n.Subject)); err != nil {
 				return err
 			}
 		}

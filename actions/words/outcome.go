@@ -40,6 +40,27 @@ func Outcome(o event.Outcome, s Style) (string, error) {
 	return Say(block, viewOf(o, s))
 }
 
+// turnView is the data of the blocks about a state.
+type turnView struct {
+	outcomeView
+	Since   string // when it turned
+	Lasted  string // of one that is over: for how long it was true
+	Project string
+	Ref     string
+}
+
+// Turn returns the text about the turn of a state in the outcome whose rule gives none.
+func Turn(o event.Outcome, st event.State, s Style) (string, error) {
+	v := turnView{outcomeView: viewOf(o, s), Since: clock(st.Since), Project: s.Text(o.Project.Path, maxName), Ref: s.Text(o.Pipeline.Ref, maxName)}
+	if !st.Before.IsZero() {
+		v.Lasted = span(st.Since.Sub(st.Before))
+	}
+	return Say(st.Turn, v)
+}
+
+// clock writes a point in time.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
 // OutcomeDetails returns the small print under the text of an outcome; custom says that
 // the text is the rule's.
 func OutcomeDetails(o event.Outcome, custom bool, s Style) (string, error) {

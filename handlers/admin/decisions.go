@@ -52,18 +52,18 @@ func (a *admin) decisions(c echo.Context) error {
 			return o, ok && q.matches(&o)
 		})
 	}
+	return a.page(c, page, err)
+}
+
+// page answers with a page of a list; err is that of reading it.
+func (a *admin) page(c echo.Context, page any, err error) error {
 	switch {
 	case errors.Is(err, store.ErrBadCursor):
-		return badCursor(c)
+		return c.JSON(http.StatusBadRequest, handlers.Response{Error: `parameter "cursor": it must be the "next" of an earlier answer`})
 	case err != nil:
 		return a.unavailable(c, err)
 	}
 	return c.JSON(http.StatusOK, page)
-}
-
-// badCursor refuses a cursor.
-func badCursor(c echo.Context) error {
-	return c.JSON(http.StatusBadRequest, handlers.Response{Error: `parameter "cursor": it must be the "next" of an earlier answer`})
 }
 
 // entriesSince returns Entries of the store, which ends with the last entry that was

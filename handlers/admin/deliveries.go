@@ -12,7 +12,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
 )
 
 // DeliveriesPage is the response to GET /api/v1/deliveries, newest first, with pages like
@@ -31,13 +30,7 @@ func (a *admin) deliveries(c echo.Context) error {
 	defer cancel()
 	var page DeliveriesPage
 	page.Deliveries, page.Next, err = a.Deliveries.Deliveries(ctx, q.matches, q.since, q.cursor, q.limit)
-	switch {
-	case errors.Is(err, store.ErrBadCursor):
-		return badCursor(c)
-	case err != nil:
-		return a.unavailable(c, err)
-	}
-	return c.JSON(http.StatusOK, page)
+	return a.page(c, page, err)
 }
 
 // deliveriesQuery selects deliveries; "" stands for any.

@@ -100,13 +100,7 @@ func (a *admin) queue(c echo.Context) error {
 		record := a.queuedRecord(r, now)
 		return record, q.matches(record.Kind, record.State, record.WaitsFor, record.At, record.Subject)
 	})
-	switch {
-	case errors.Is(err, store.ErrBadCursor):
-		return badCursor(c)
-	case err != nil:
-		return a.unavailable(c, err)
-	}
-	return c.JSON(http.StatusOK, page)
+	return a.page(c, page, err)
 }
 
 func (a *admin) queuedRecord(r store.QueuedRecord, now time.Time) QueuedRecord {
@@ -135,13 +129,7 @@ func (a *admin) dead(c echo.Context) error {
 		about := newSubject(a.Describe(r.Kind, r.Body))
 		return DeadRecord{r.ID, r.Kind, r.Reason, r.At.UTC(), about, readable(r)}, q.matches(r.Kind, "", "", r.At, about)
 	})
-	switch {
-	case errors.Is(err, store.ErrBadCursor):
-		return badCursor(c)
-	case err != nil:
-		return a.unavailable(c, err)
-	}
-	return c.JSON(http.StatusOK, page)
+	return a.page(c, page, err)
 }
 
 // recordsQuery selects records; "" stands for any.

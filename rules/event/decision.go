@@ -96,6 +96,7 @@ type Decision struct {
 	Bridge       bool      `json:"bridge,omitzero"`        // the Job is a trigger job
 	Missing      bool      `json:"missing,omitzero"`       // the rule names a job that the pipeline does not have: only the Job's Name is set
 	DryRun       bool      `json:"dry_run,omitzero"`
+	States       []State   `json:"states,omitempty"` // what the event says of those in the rule's `notify`
 	DecidedAt    time.Time `json:"decided_at,omitzero"`
 
 	RulesHash   string      `json:"rules_hash,omitzero"` // SHA-256 of the rule file at the time of the decision, in hex

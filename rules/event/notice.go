@@ -40,7 +40,13 @@ const (
 type Notice struct {
 	Address
 	Mention []string `json:"mention,omitempty"` // whom: as above
-	Text    string   `json:"text,omitzero"`     // "": the default text of the outcome
+	Text    string   `json:"text,omitzero"`     // "": the default text of the outcome, or of the turn
+	// Turn is the turn of a state that the message is about: StateBegan or StateResolved;
+	// "": it is about the outcome.
+	Turn string `json:"turn,omitzero"`
+	// Subject identifies the message of a state: that of StateResolved replaces that of
+	// StateBegan. "": the message is that of the outcome's pipeline.
+	Subject string `json:"subject,omitzero"`
 }
 
 // Results of a notification.
@@ -56,7 +62,8 @@ var NotificationResults = []string{NotificationWaiting, NotificationSent, Notifi
 // Notification is what came of a notice.
 type Notification struct {
 	Address
-	At     time.Time `json:"at"`
-	Result string    `json:"result"`         // one of the results above
-	Error  string    `json:"error,omitzero"` // why it failed
+	Subject string    `json:"subject,omitzero"` // as the notice has it
+	At      time.Time `json:"at"`
+	Result  string    `json:"result"`         // one of the results above
+	Error   string    `json:"error,omitzero"` // why it failed
 }

@@ -50,6 +50,7 @@ var inRule = func() map[string]string {
 var inNotify = map[string]string{
 	"if": inIf, "on": "write `when`, a list of outcomes, like `when: [gave_up]`", "status": "write `when`, a list of outcomes, like `when: [gave_up]`",
 	"channels": "write an entry for each channel", "receivers": "write an entry for each receiver", "to": "write `channel` or `receiver`", "emoji": "write it in the text", "attachments": "write a text", "blocks": "write a text",
+	"resolve": "write `resolved`, the text when the `state` turns false again", "recovered": "write `when: [recovered]`, or `resolved` beside a `state`",
 }
 
 // inRetry has what to write in place of unknown keys of a retry.

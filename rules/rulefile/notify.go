@@ -43,6 +43,7 @@ func (rd *reader) notices(r *rules.Rule, d defaults) schema.Schema {
 // notice reads an entry of `notify`.
 func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Schema {
 	v.When, v.Receiver = defaultWhen, event.ReceiverSlack
+	state := rules.State{}
 	purpose := func() expression.Purpose {
 		if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return !event.OfPipeline(a.Verb) }) {
 			return rd.jobPurpose(r)
@@ -57,7 +58,9 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		schema.Key("channel", "The Slack channel to notify, like \"#ci\" or \"#ci-{{ project.namespace }}\", where values are written as Slack writes channels; or `author`: a direct message to the commit's author. Without it: the one in `defaults`.", rd.channel(&v.Channel, purpose)),
 		schema.Key("receiver", "The receiver to notify, by its name in `receivers`, instead of a Slack channel. Without both: the one in `defaults`.", rd.set.receiverName(&v.Receiver)),
 		schema.Key("mention", "Who is mentioned: `author` of the commit, `triggerer` of the pipeline, a user group like \"@oncall\" or a user's id like U024BE7LH. People are found by their e-mail address; who is not found is left out. In an entry with a `receiver`: people as that names them (open ids of Feishu, mobile numbers of DingTalk, …), or \"@all\".", rd.set.mentions(v)),
-		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome.", rd.template(&v.Text, purpose)),
+		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome; with `state`, one that says that it is true.", rd.template(&v.Text, purpose)),
+		schema.Key("state", "An expression that is true or false: people are notified when it turns true and when it turns false again, and of nothing between. The rule's `if` selects the events that say something of it. There is one state per project and ref, and in a rule for jobs per job name.", rd.expression(&state.Condition, expression.WantBool, purpose)),
+		schema.Key("resolved", "The text when the `state` turns false again. Without it: a default text.", rd.template(&state.Resolved, purpose)),
 	}, inNotify), "an entry of notify")
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
@@ -77,13 +80,53 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 			if v.Receiver == event.ReceiverSlack && v.Channel.Source == "" && n.Kind == yaml.MappingNode {
 				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults")
 			}
+			reviewState(f, r, n)
+			if at := schema.Value(n, "state"); at != nil {
+				state.Source = schema.Resolve(at).Value
+				v.State, v.When = &state, nil
+			}
 			for _, other := range r.Notify {
+				if other.State != nil && v.State != nil && other.State.Source == v.State.Source && other.Receiver == v.Receiver && other.Channel.Source == v.Channel.Source {
+					f.FailAt(n, "this state is already notified to %s by an earlier entry of notify: one message for each state and address", event.Address{Receiver: v.Receiver, Channel: v.Channel.Source})
+				}
 				if result := clash(*v, other); result != "" {
 					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and address", result, event.Address{Receiver: v.Receiver, Channel: v.Channel.Source})
 				}
 			}
 		},
-		JSON: mentionsByAddress(keys.JSON),
+		JSON: func() schema.JSON {
+			s := keys.JSON()
+			s["allOf"] = []schema.JSON{
+				{
+					"if":   schema.JSON{"required": []string{"resolved"}},
+					"then": schema.JSON{"required": []string{"state"}, "errorMessage": resolvedWithoutState},
+				},
+				{
+					"if":   schema.JSON{"required": []string{"state"}},
+					"then": schema.JSON{"properties": schema.JSON{"when": false}},
+				},
+				mentionInSlack(),
+			}
+			return s
+		},
+	}
+}
+
+const resolvedWithoutState = "`resolved` is the text when a state ends: give the entry a `state`, like `state: pipeline.status == \"failed\"`, or omit `resolved`"
+
+// reviewState reports states where none can be, and keys that don't go with one.
+func reviewState(f *schema.Document, r *rules.Rule, n *yaml.Node) {
+	state, when, resolved := schema.Value(n, "state"), schema.Value(n, "when"), schema.Value(n, "resolved")
+	switch {
+	case state == nil && resolved != nil:
+		f.FailAt(resolved, resolvedWithoutState)
+	case state == nil:
+	case when != nil:
+		f.FailAt(when, "with `state`, people are notified when it turns true and when it turns false again: omit `when`, or write another entry for the outcomes")
+	case r.On == event.KindSchedule:
+		f.FailAt(state, "a rule on a schedule has no state: write a rule `on: pipeline` or `on: job`, whose events set it")
+	case len(r.Actions) > 0:
+		f.FailAt(state, "a state stands in a rule without actions: write a rule of its own for it, with the same `if` or a wider one")
 	}
 }
 

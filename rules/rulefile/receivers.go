@@ -97,14 +97,12 @@ func exclusive(of schema.Schema, name string) schema.Schema {
 	return of
 }
 
-// mentionsByAddress adds to the JSON Schema of an entry of notify what its mention has if
-// it names a channel.
-func mentionsByAddress(entry func() schema.JSON) func() schema.JSON {
-	return func() schema.JSON {
-		j := entry()
-		j["if"] = schema.JSON{"required": []string{"channel"}}
-		j["then"] = schema.JSON{"properties": schema.JSON{"mention": schema.List(new([]string), 1, mention).JSON()}}
-		return j
+// mentionInSlack is the part of the JSON Schema of an entry of notify that says what its
+// mention has if it names a channel.
+func mentionInSlack() schema.JSON {
+	return schema.JSON{
+		"if":   schema.JSON{"required": []string{"channel"}},
+		"then": schema.JSON{"properties": schema.JSON{"mention": schema.List(new([]string), 1, mention).JSON()}},
 	}
 }
 

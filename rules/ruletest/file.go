@@ -207,11 +207,15 @@ type expectedMessage struct {
 
 func (e *entry) schema(t *Test) schema.Schema {
 	verbs := append(rulefile.VerbNames(), event.VerbNotify, actionStop)
-	tells := make(schema.Fields, len(event.Results))
+	var tells schema.Fields
 	e.messages = map[string][]expectedMessage{}
-	for i, result := range event.Results {
-		tells[i] = schema.Key(result, "The notifications of this outcome: a text, or a list of {channel, text}; [] for no notification.", e.messageSchema(result))
+	for _, result := range event.Results {
+		tells = append(tells, schema.Key(result, "The notifications of this outcome: a text, or a list of {channel, text}; [] for no notification.", e.messageSchema(result)))
 	}
+	tells = append(tells,
+		schema.Key(event.StateBegan, "The notifications if a state turns true by this event, which must say that it is true, as for an outcome; [] if it says that no state is.", e.messageSchema(event.StateBegan)),
+		schema.Key(event.StateResolved, "The notifications if a state turns false by this event, which must say that it is false, as for an outcome; [] if it says that each state is true.", e.messageSchema(event.StateResolved)),
+	)
 	e.compared = map[string]string{}
 	known := schema.Fields{
 		schema.Key("rule", "The name of the rule.", schema.Required(schema.Text(&e.rule), "which `rule` is expected to match?")),

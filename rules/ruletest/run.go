@@ -146,7 +146,7 @@ func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
 	for result := range expected.messages {
 		var sent []event.Notice
 		for _, d := range e.decisions {
-			notices, errs := t.file.Rules.Notices(ctx, event.Outcome{Decision: d, Result: result}, &t.gitlab, func(s string) string { return s })
+			notices, errs := t.file.Rules.Notices(ctx, outcomeOf(d, result), &t.gitlab, func(s string) string { return s })
 			for _, err := range errs {
 				if !slices.Contains(problems, err.Error()) {
 					problems = append(problems, err.Error())
@@ -164,6 +164,22 @@ func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// outcomeOf returns the outcome of a decision with a result or, for a turn of states, that
+// by which each state that has the value turns.
+func outcomeOf(d event.Decision, result string) event.Outcome {
+	o := event.Outcome{Decision: d, Result: result}
+	if !slices.Contains(event.StateTurns, result) {
+		return o
+	}
+	o.States = slices.Clone(d.States)
+	for i := range o.States {
+		if s := &o.States[i]; s.Value == (result == event.StateBegan) {
+			s.Turn, s.Subject = result, s.Entry
+		}
+	}
+	return o
 }
 
 // like reports whether two entries are of the same rule and action.
@@ -316,7 +332,7 @@ func (t *Test) write(e entry) string {
 	}
 	if len(e.messages) > 0 {
 		var tells []string
-		for _, result := range event.Results {
+		for _, result := range slices.Concat(event.Results, event.StateTurns) {
 			if messages, ok := e.messages[result]; ok {
 				tells = append(tells, result+": "+write(messages))
 			}

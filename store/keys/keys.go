@@ -38,7 +38,7 @@ var Families = []Family{
 	{Record, "event:<instance>:<id>", "handlers/webhook, actions/catchup, actions/ownpipeline", untilDone, "an event, by its delivery's key or by what was found in GitLab"},
 	{Record, "decision:<decision>", "actions", untilDone, "a decision; with #<n> one that has failed n times"},
 	{Record, "outcome:<outcome>", "actions/notify", untilDone, "an outcome to journal and to notify of"},
-	{Record, "notice:<outcome>:<receiver>:<channel>", "actions/notify", untilDone, "a notice of an outcome to send"},
+	{Record, "notice:<outcome>:<receiver>:<channel>", "actions/notify", untilDone, "a notice of an outcome to send; with :<subject> one about a state"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
 	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
@@ -82,6 +82,7 @@ var Families = []Family{
 	{Value, "rules-in-force:<instance>", "actions/catchup", "365d", "since when each rule is in force"},
 	{Value, "schedule:<rule>:<cron>:<timezone>", "actions/sweep", "5y", "up to when a schedule was looked at"},
 	{Value, "slack:<channel>:<subject>", "actions/slack", "30d", "what a message says, and where it is"},
+	{Value, "state:<rule>:<entry>:<instance>:<project>:<ref>", "actions/notify", "30d", "whether a state in a rule's notify is true, by hashes of the entry and of the ref or the job on it"},
 	{Value, "storm:<class>", "actions/breaker", "7d", "the last storm of a class"},
 	{Value, "sweep:by-hand:<rule>", "actions/sweep", "7d", "where a sweep by hand was stopped"},
 	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event reported a job or a pipeline in a status"},
@@ -115,9 +116,20 @@ func Outcome(outcome string) string { return "outcome:" + outcome }
 // OutcomeClaim is the key of the claim on an outcome's entry in the journal.
 func OutcomeClaim(outcome string) string { return "outcome:" + outcome }
 
-// Notice is the id of the record of a notice of an outcome.
-func Notice(outcome, receiver, channel string) string {
-	return "notice:" + outcome + ":" + receiver + ":" + channel
+// Notice is the id of the record of a notice of an outcome. subject is that of a notice
+// about a state, else "".
+func Notice(outcome, receiver, channel, subject string) string {
+	id := "notice:" + outcome + ":" + receiver + ":" + channel
+	if subject != "" {
+		id += ":" + subject
+	}
+	return id
+}
+
+// State is the key of the state in an entry of a rule's notify, in a project. entry
+// identifies the entry in the rule, and ref the ref in the project, or the job on it.
+func State(rule, entry, instance string, project int64, ref string) string {
+	return fmt.Sprintf("state:%s:%s:%s:%d:%s", rule, entry, instance, project, ref)
 }
 
 // Follow is the id of the record of a check whether a failed retry is retried

@@ -2,8 +2,8 @@
 // A notice's text is Slack's mrkdwn; plain.go makes it plain.
 //
 // Each outcome is a message of its own, because no receiver can edit one. A message has
-// the id of its outcome with the result and the receiver's name, so that a repetition is
-// the same message.
+// the id of its outcome with the result, or the state and its turn, and the receiver's
+// name, so that a repetition is the same message.
 package notices
 
 import (
@@ -54,9 +54,9 @@ func OfOutcome(o event.Outcome, n event.Notice, receiver string) (message.Messag
 		}
 	}
 	return message.Message{
-		ID: o.ID + ":" + o.Result + ":" + receiver, At: o.At,
+		ID: strings.Join([]string{o.ID, cmp.Or(n.Turn, o.Result), n.Subject, receiver}, ":"), At: o.At,
 		Title: title(o), Text: text, Link: cmp.Or(o.Job.URL, o.Pipeline.URL, o.Project.URL),
-		Fields: fields(o, n.Text != ""), Mention: n.Mention, Level: level(o), Outcome: o,
+		Fields: fields(o, n.Text != ""), Mention: n.Mention, Level: level(o, n.Turn), Outcome: o,
 	}, nil
 }
 
@@ -96,9 +96,15 @@ func fields(o event.Outcome, custom bool) []message.Field {
 	}
 }
 
-// level is how a message about the outcome is marked. A rule that only notifies has done
-// nothing that could be good or bad.
-func level(o event.Outcome) message.Level {
+// level is how a message about the outcome, or about the turn of a state, is marked. A rule
+// that only notifies has done nothing that could be good or bad.
+func level(o event.Outcome, turn string) message.Level {
+	switch turn {
+	case event.StateBegan:
+		return message.Warning
+	case event.StateResolved:
+		return message.OK
+	}
 	switch o.Result {
 	case event.ResultFailed, event.ResultGaveUp:
 		return message.Error

@@ -55,7 +55,7 @@ func TestOfOutcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := message.Message{
-		ID: "d-1:gave_up:ops", At: o.At, Title: "platform/shop main, pipeline #70", Link: "https://gitlab/j/7", Level: message.Error, Mention: []string{"ou_1"}, Outcome: o,
+		ID: "d-1:gave_up::ops", At: o.At, Title: "platform/shop main, pipeline #70", Link: "https://gitlab/j/7", Level: message.Error, Mention: []string{"ou_1"}, Outcome: o,
 		Text: "Gave up on rspec (script_failure): 3 of 3 attempts failed",
 		Fields: []message.Field{
 			{Name: "Rule", Value: "retry-flaky"},
@@ -109,6 +109,16 @@ func TestLevels(t *testing.T) {
 	o.Result, o.Action.Verb = event.ResultDone, event.VerbNotify
 	if m, _ := notices.OfOutcome(o, event.Notice{}, "ops"); m.Level != "" {
 		t.Errorf("a notification alone is marked %q", m.Level)
+	}
+}
+
+// The two turns of a state are two messages, whatever the outcome.
+func TestTurns(t *testing.T) {
+	o := outcome()
+	began, _ := notices.OfOutcome(o, event.Notice{Text: "down", Turn: event.StateBegan, Subject: "s"}, "ops")
+	over, _ := notices.OfOutcome(o, event.Notice{Text: "up", Turn: event.StateResolved, Subject: "s"}, "ops")
+	if began.ID != "d-1:began:s:ops" || over.ID != "d-1:resolved:s:ops" || began.Level != message.Warning || over.Level != message.OK {
+		t.Errorf("%q marked %q, %q marked %q", began.ID, began.Level, over.ID, over.Level)
 	}
 }
 
