@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/receivers/receiverstest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -271,5 +272,21 @@ func TestCheckShowsNoSecretOfAReceiver(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Without Slack, an outage and its end are announced at the receiver in defaults.
+func TestOutageIsAnnouncedAtAReceiver(t *testing.T) {
+	t.Parallel()
+	env := newReceiversEnvironment(t)
+	env.gitlab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized})
+	p := env.runFromEnv("--gitlab-token", gitlabtest.DefaultToken, "--webhook-token", testSecret)
+	p.eventually("the outage is announced", func() bool { return len(env.bots.Messages("feishu")) == 1 })
+	env.gitlab.ClearFaults()
+	p.eventually("its end is announced", func() bool { return len(env.bots.Messages("feishu")) == 2 })
+	for i, part := range []string{"⚠️ Pipesteward\n*Pipesteward can't use GitLab*", "✅ Pipesteward\n*Pipesteward can use GitLab again*"} {
+		if text := env.bots.Messages("feishu")[i].Text; !strings.Contains(text, part) {
+			t.Errorf("message %d lacks %q:\n%s", i+1, part, text)
+		}
 	}
 }
