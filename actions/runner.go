@@ -152,6 +152,15 @@ func (r *Runner) Run(ctx context.Context, grace time.Duration) { r.Pool.Run(ctx,
 // flight. Records that other replicas have leased do not count.
 func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) { r.Pool.WorkOff(ctx, grace) }
 
+// Reconnect has a receiver called again that was given up for a while: its token, for
+// instance, is another one now.
+func (r *Runner) Reconnect(receiver string) { r.notifier.Reconnect(receiver) }
+
+// Undelivered tells for which addresses notifications wait.
+func (r *Runner) Undelivered(ctx context.Context) (notify.Status, error) {
+	return r.notifier.Status(ctx)
+}
+
 // handlers returns the handler of each kind of record.
 func (r *Runner) handlers() map[string]worker.Handler {
 	all := map[string]worker.Handler{

@@ -33,7 +33,7 @@
 // package actions makes them. Those with a star wait for the disk on bolt: 4, and 4
 // more where a rule reports the outcome in one Slack channel. The others need not
 // wait there, because nothing is lost with the process, and are committed with the
-// next one that does. On Redis, which several processes share, each of the 12, and 11
+// next one that does. On Redis, which several processes share, each of the 12, and 12
 // more, is a script of its own, and a Redis with appendfsync always syncs its file
 // after it, once for all scripts that came meanwhile. A test in package actions counts
 // those with a star.
@@ -54,7 +54,7 @@
 //	          * DoneWith                         the outcome in the journal again, with its notices; next are those;
 //	                                             where a rule has a state, its value, expected as it was read
 //	notice      Lease
-//	            Claim, Claim                     one worker edits a message
+//	            Claim, Take, Claim               one worker edits a message; the pace of the channel
 //	          * Set, Set                         before and after the message is posted: two
 //	            Release
 //	            Claim, Release                   one worker changes the entry in the journal

@@ -14,13 +14,19 @@ import (
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// NoticeRecord is the body of the record of one notice.
+// NoticeRecord is the body of the record of one notice, or of an announcement that waits
+// until a person has mended something.
 type NoticeRecord struct {
 	event.Outcome
 	Notice event.Notice `json:"notice"`
 	// After is the record of the notice that is sent before, if it still can be: that of the
 	// beginning of the state whose end this one is about.
 	After string `json:"after,omitzero"`
+	// Announcement is the key of an announcement; its text is that of the notice, and its
+	// outcome has only the time At. "": it is the notice of an outcome.
+	Announcement string `json:"announcement,omitzero"`
+	// Blocked is how the notice waits until a person has mended something; nil: it never did.
+	Blocked *Blocked `json:"blocked,omitempty"`
 	// Ended is what came of the notice, if only the journal lacks it.
 	Ended *event.Notification `json:"ended,omitempty"`
 }
@@ -44,6 +50,9 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 			return err
 		}
 		ended, err := n.send(ctx, rec)
+		if blocked, is := errors.AsType[*blockedError](err); is {
+			ended, err = n.block(ctx, l, &rec, blocked)
+		}
 		if err != nil {
 			return err
 		}
@@ -52,10 +61,14 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 			return err
 		}
 	}
-	if rec.Result == event.ResultDeferred { // in whose place there may be another one already
-		return l.Done(ctx)
-	}
-	return n.record(ctx, l, rec)
+	return n.unblock(ctx, rec, func(counts []store.Value) error {
+		if !rec.journalled() {
+			return l.DoneWith(ctx, store.Changes{Values: counts})
+		}
+		return n.inJournal(ctx, l.ID(), rec, *rec.Ended, func(amend []store.Entry) error {
+			return l.DoneWith(ctx, store.Changes{Values: counts, Amend: amend})
+		})
+	})
 }
 
 // inTurn returns an error while the notice before this one is in the queue.
@@ -70,23 +83,35 @@ func (n *Notifier) inTurn(ctx context.Context, l *worker.Lease, rec NoticeRecord
 	return err
 }
 
-// send calls the receiver of a notice, and returns what came of it.
+// journalled reports whether the notice is in the journal. In the place of a deferred
+// outcome there may be another one already.
+func (rec NoticeRecord) journalled() bool {
+	return rec.Announcement == "" && rec.Result != event.ResultDeferred
+}
+
+// send calls the receiver of a notice, and returns what came of it. The error is that of
+// ctx, one after which a later call can succeed, or a *blockedError.
 func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notification, error) {
 	receiver := n.Receivers(rec.Notice.Receiver)
 	err := noReceiver(rec.Notice.Receiver)
 	if receiver != nil {
-		err = n.call(ctx, rec.Notice.Receiver, func() error { return receiver.Notify(ctx, rec.Outcome, rec.Notice) })
+		err = n.call(ctx, rec.Notice.Address, func() error {
+			if rec.Announcement != "" {
+				return receiver.Announce(ctx, rec.Announcement, rec.Notice.Channel, rec.Notice.Text)
+			}
+			return receiver.Notify(ctx, rec.Outcome, rec.Notice)
+		})
 	}
-	ended := event.Notification{Address: rec.Notice.Address, Subject: rec.Notice.Subject, At: n.Now().UTC(), Result: event.NotificationSent}
+	_, blocked := errors.AsType[*blockedError](err)
 	switch {
 	case err == nil:
+		return n.endedAs(rec, event.NotificationSent, ""), nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case event.Transient(err) && n.Now().Sub(rec.At) < patience:
+	case blocked, event.Transient(err) && n.Now().Sub(rec.At) < patience:
 		return nil, err
-	default:
-		ended = n.failed(rec.Outcome, rec.Notice, err)
 	}
+	ended := n.failed(rec.Outcome, rec.Notice, err)
 	return &ended, nil
 }
 
@@ -114,37 +139,42 @@ func (n *Notifier) failed(o event.Outcome, notice event.Notice, err error) event
 	return event.Notification{Address: notice.Address, Subject: notice.Subject, At: n.Now().UTC(), Result: event.NotificationFailed, Error: err.Error()}
 }
 
-// record ends the lease of a notice that has ended, and adds that to the outcome's entry
-// in the journal. The notices of an outcome do so in turn.
-func (n *Notifier) record(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+func (n *Notifier) endedAs(rec NoticeRecord, result, reason string) *event.Notification {
+	return &event.Notification{Address: rec.Notice.Address, Subject: rec.Notice.Subject, At: n.Now().UTC(), Result: result, Error: reason}
+}
+
+// inJournal calls write with the entry of the outcome in which the notification has the
+// given state; with none if the entry has expired. The notices of an outcome do so in
+// turn.
+func (n *Notifier) inJournal(ctx context.Context, owner string, rec NoticeRecord, state event.Notification, write func([]store.Entry) error) error {
 	claim := keys.OutcomeClaim(rec.ID)
-	claimed, err := n.Guard.Claim(ctx, claim, l.ID(), claimFor)
+	claimed, err := n.Guard.Claim(ctx, claim, owner, claimFor)
 	if err != nil {
 		return err
 	}
 	if !claimed {
 		return &worker.LaterError{Err: errors.New("another notice of the outcome is being recorded"), After: claimRetry}
 	}
-	defer func() { _ = n.Guard.Release(context.WithoutCancel(ctx), claim, l.ID()) }() // else it expires
+	defer func() { _ = n.Guard.Release(context.WithoutCancel(ctx), claim, owner) }() // else it expires
 	entry, err := n.Journal.Entry(ctx, rec.ID)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if entry == nil { // it has expired
-		return l.Done(ctx)
+	if entry == nil {
+		return write(nil)
 	}
 	var o event.Outcome
 	if err := json.Unmarshal(entry.Body, &o); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	for i := range o.Notifications {
-		if n := o.Notifications[i]; n.Address == rec.Ended.Address && n.Subject == rec.Ended.Subject {
-			o.Notifications[i] = *rec.Ended
+		if n := o.Notifications[i]; n.Address == state.Address && n.Subject == state.Subject {
+			o.Notifications[i] = state
 		}
 	}
 	body, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	return l.DoneWith(ctx, store.Changes{Amend: []store.Entry{{ID: o.ID, Body: body}}})
+	return write([]store.Entry{{ID: o.ID, Body: body}})
 }

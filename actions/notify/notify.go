@@ -9,9 +9,13 @@
 // never answers delays neither decisions nor the journal. A notice waits in the queue
 // while all capacity is in use or its receiver's circuit breaker is open. An outcome of a
 // decision that no rule notifies of has no record.
+//
+// A notice that a person can help, for instance by inviting the bot, waits until that is
+// done: see waiting.go.
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -33,9 +37,20 @@ const (
 	perReceiver = 16
 	// busyRetry is how long a notice waits while the capacity is in use.
 	busyRetry = 5 * time.Second
-	// patience is how long a notification is tried again.
-	patience = 24 * time.Hour
+	// patience is how long a notice is kept and tried again.
+	patience = 7 * 24 * time.Hour
+	// announcePatience is how long an announcement is tried again.
+	announcePatience = 24 * time.Hour
+	// maxAddresses bounds the circuit breakers of a receiver's addresses that a process
+	// keeps.
+	maxAddresses = 10_000
 )
+
+// Queue is the part of the store's queue that a Notifier uses.
+type Queue interface {
+	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
+	Queued(ctx context.Context, ids ...string) (bool, error)
+}
 
 // Journal is the list of outcomes.
 type Journal interface {
@@ -43,15 +58,11 @@ type Journal interface {
 	Entry(ctx context.Context, id string) (*store.Entry, error)
 }
 
-// Queue is the part of the store's queue that a Notifier uses.
-type Queue interface {
-	Queued(ctx context.Context, ids ...string) (bool, error)
-}
-
 // Guard is the state that replicas share.
 type Guard interface {
 	store.Claimer
 	Get(ctx context.Context, key string) ([]byte, error)
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
 }
 
 // Receiver notifies people of an outcome, or of something else under its key. A
@@ -81,7 +92,8 @@ type Metrics interface {
 	Notification(receiver, result string)
 }
 
-// Config configures a Notifier; all fields but Receivers are required.
+// Config configures a Notifier; all fields but Receivers and MaxWaiting are
+// required.
 type Config struct {
 	Journal   Journal
 	Queue     Queue
@@ -93,6 +105,9 @@ type Config struct {
 	Metrics   Metrics
 	Now       func() time.Time
 	Log       *slog.Logger
+	// MaxWaiting is how many notices may wait for an address until a person has mended
+	// something; 0: DefaultMaxWaiting.
+	MaxWaiting int
 }
 
 // Notifier journals outcomes and notifies people. It is safe for concurrent use.
@@ -102,13 +117,15 @@ type Notifier struct {
 	mu    sync.Mutex
 	lines map[string]*line // by the receiver's name
 
+	counting   sync.Mutex     // held while this process changes the undelivered notices
 	stateLocks [64]sync.Mutex // see lockStates
 }
 
 // line is the way to one receiver.
 type line struct {
-	breaker *circuitBreaker
-	slots   chan struct{} // has an element for each call in progress
+	breaker   *circuitBreaker
+	slots     chan struct{}              // has an element for each call in progress
+	addresses map[string]*circuitBreaker // open ones, by the channel
 }
 
 // New returns a Notifier.
@@ -116,6 +133,7 @@ func New(c Config) *Notifier {
 	if c.Receivers == nil {
 		c.Receivers = Slack(nil)
 	}
+	c.MaxWaiting = cmp.Or(c.MaxWaiting, DefaultMaxWaiting)
 	return &Notifier{Config: c, lines: map[string]*line{}}
 }
 
@@ -125,45 +143,98 @@ func (n *Notifier) line(receiver string) *line {
 	defer n.mu.Unlock()
 	l := n.lines[receiver]
 	if l == nil {
-		l = &line{&circuitBreaker{now: n.Now}, make(chan struct{}, perReceiver)}
+		l = &line{&circuitBreaker{now: n.Now}, make(chan struct{}, perReceiver), map[string]*circuitBreaker{}}
 		n.lines[receiver] = l
 	}
 	return l
 }
 
-// call calls a receiver unless its circuit breaker is open or as many calls are in
-// progress as may be, and counts the result.
-func (n *Notifier) call(ctx context.Context, receiver string, send func() error) error {
+// address returns the circuit breaker of an address, nil if that is closed.
+func (n *Notifier) address(l *line, channel string) *circuitBreaker {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return l.addresses[channel]
+}
+
+// reportAddress notes the error of a call in the circuit breaker of its address.
+func (n *Notifier) reportAddress(l *line, channel string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	b, v := l.addresses[channel], ofAddress(err)
+	switch {
+	case b == nil && v != refuses:
+		return
+	case b == nil && len(l.addresses) >= maxAddresses:
+		return // its notices call the receiver each time that they are due
+	case b == nil:
+		b = &circuitBreaker{now: n.Now}
+		l.addresses[channel] = b
+	}
+	if _, closed := b.report(v, err); closed {
+		delete(l.addresses, channel)
+	}
+}
+
+// Reconnect has a receiver called again that was given up for a while: its token, for
+// instance, is another one now.
+func (n *Notifier) Reconnect(receiver string) {
 	l := n.line(receiver)
+	l.breaker.reset()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(l.addresses)
+}
+
+// call calls the receiver of an address unless a circuit breaker is open or as many calls
+// are in progress as may be, and counts the result. An error that a person can mend is a
+// *blockedError.
+func (n *Notifier) call(ctx context.Context, to event.Address, send func() error) error {
+	receiver, l := to.Receiver, n.line(to.Receiver)
 	select {
 	case l.slots <- struct{}{}:
 		defer func() { <-l.slots }()
 	default:
 		return errBusy
 	}
-	if wait := l.breaker.allow(); wait > 0 {
-		n.Metrics.Notification(receiver, "deferred")
-		return &worker.LaterError{Err: errors.New("the receiver does not answer"), After: wait}
+	if address := n.address(l, to.Channel); address != nil {
+		if wait, cause := address.allow(); wait > 0 {
+			return &blockedError{cause, wait}
+		}
+	}
+	if wait, cause := l.breaker.allow(); wait > 0 {
+		blocked := error(&blockedError{cause, wait})
+		if !mendable(cause) {
+			n.Metrics.Notification(receiver, "deferred")
+			blocked = &worker.LaterError{Err: errors.New("the receiver does not answer"), After: wait}
+		}
+		n.reportAddress(l, to.Channel, blocked) // if this call was its probe, the next one is
+		return blocked
 	}
 	err := send()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	switch opened, closed := l.breaker.report(err); {
+	n.reportAddress(l, to.Channel, err)
+	switch opened, closed := l.breaker.report(ofReceiver(err), err); {
+	case opened && mendable(err):
+		n.Log.Error("a receiver refuses all notifications: they wait in the queue until that is mended", "receiver", receiver, "error", err)
 	case opened:
 		n.Log.Error("a receiver does not answer: notifications wait in the queue until it does", "receiver", receiver, "error", err)
 	case closed:
-		n.Log.Info("a receiver answers again: the notifications that waited are sent", "receiver", receiver)
+		n.Log.Info("a receiver can be used again: the notifications that waited are sent", "receiver", receiver)
 	}
 	result := "sent"
 	switch {
 	case err == nil:
-	case event.Transient(err):
+	case event.Transient(err), mendable(err):
 		result = "deferred"
 	default:
 		result = "failed"
 	}
 	n.Metrics.Notification(receiver, result)
+	if mendable(err) {
+		return &blockedError{err, ofRefusals.minOpen}
+	}
 	return err
 }
 
@@ -172,14 +243,18 @@ var errBusy = &worker.LaterError{Err: errors.New("as many notifications are in p
 
 // Announce sends a text to an address, once for each key, if there is a receiver.
 // It returns an error while a later call can succeed, which ends 24 hours after
-// since; a final error is logged, with the attributes about.
+// since; a final error is logged, with the attributes about. If a person must first mend
+// something, the text is queued as a notice is.
 func (n *Notifier) Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error {
 	receiver := n.Receivers(to.Receiver)
 	if receiver == nil || to.Receiver == event.ReceiverSlack && to.Channel == "" {
 		return nil
 	}
-	err := n.call(ctx, to.Receiver, func() error { return receiver.Announce(ctx, key, to.Channel, text) })
-	if err == nil || ctx.Err() != nil || event.Transient(err) && n.Now().Sub(since) < patience {
+	err := n.call(ctx, to, func() error { return receiver.Announce(ctx, key, to.Channel, text) })
+	if _, blocked := errors.AsType[*blockedError](err); blocked {
+		return n.queueAnnouncement(ctx, key, to, text)
+	}
+	if err == nil || ctx.Err() != nil || event.Transient(err) && n.Now().Sub(since) < announcePatience {
 		return err
 	}
 	n.Log.Error("an address could not be notified", append(about, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)

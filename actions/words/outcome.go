@@ -19,6 +19,8 @@ type outcomeView struct {
 	NewJob    string // a link to the job that runs now
 	Failure   string // the job's failure_reason, and its class if that is a user's
 	Why       string // the parts of Failure that the Reason lacks; for a pipeline also the job
+	Stage     string // of the job
+	State     string // of the job, in GitLab's words without '_'
 	Attempt   int
 	Runner    string
 	Reason    string
@@ -69,6 +71,10 @@ func OutcomeDetails(o event.Outcome, custom bool, s Style) (string, error) {
 	return Say("details", v)
 }
 
+// JobFacts returns what a message says of an outcome's job beside the text: stage, state,
+// attempt and runner; "" if the outcome is of no job.
+func JobFacts(o event.Outcome, s Style) (string, error) { return Say("facts", viewOf(o, s)) }
+
 func viewOf(o event.Outcome, s Style) outcomeView {
 	name := func(text string) string { return s.Text(text, maxName) }
 	failure := failureOf(o.Job, name)
@@ -77,6 +83,8 @@ func viewOf(o event.Outcome, s Style) outcomeView {
 		Verb:      name(strings.TrimSuffix(o.Action.Verb, "_pipeline")),
 		Rule:      s.Code(o.Rule),
 		Failure:   strings.Join(failure, ", "),
+		Stage:     name(o.Job.Stage),
+		State:     name(strings.ReplaceAll(o.Job.Status, "_", " ")),
 		Attempt:   o.Job.Attempt,
 		Runner:    name(o.Job.Runner.Description),
 		Reason:    s.Text(o.Reason, maxReason),

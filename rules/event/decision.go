@@ -226,7 +226,8 @@ type Outcome struct {
 	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel
 }
 
-// NotNotified returns the notifications that nobody got.
+// NotNotified returns the notifications that failed, and those that wait until a person has
+// mended something.
 func (o Outcome) NotNotified() []Notification {
 	var failed []Notification
 	for _, n := range o.Notifications {

@@ -65,5 +65,5 @@ type Notification struct {
 	Subject string    `json:"subject,omitzero"` // as the notice has it
 	At      time.Time `json:"at"`
 	Result  string    `json:"result"`         // one of the results above
-	Error   string    `json:"error,omitzero"` // why it failed
+	Error   string    `json:"error,omitzero"` // why it failed, or waits until a person has mended something
 }

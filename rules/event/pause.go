@@ -84,9 +84,15 @@ func (p Pause) Covers(path string) bool {
 	return p.Rule == "" && (p.Project == "" || doublestar.MatchUnvalidated(p.Project, path))
 }
 
+// pausedPrefix begins the description of each pause.
+const pausedPrefix = "paused ("
+
+// IsPause reports whether the reason of an outcome is a pause.
+func IsPause(reason string) bool { return strings.HasPrefix(reason, pausedPrefix) }
+
 // String describes the pause: who stopped which actions, and until when.
 func (p Pause) String() string {
-	text := "paused (" + p.Scope() + ")"
+	text := pausedPrefix + p.Scope() + ")"
 	if p.By != "" {
 		text += " by " + p.By
 	}

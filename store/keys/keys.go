@@ -53,6 +53,7 @@ var Families = []Family{
 	{Claim, "storm:<class>", "actions/breaker", "10s", "one replica changes a storm"},
 	{Claim, "sweep:<rule>", "actions/sweep", "2m, renewed", "one replica runs a schedule rule"},
 	{Claim, "trouble:gitlab", "actions/health", "10s", "one replica changes the trouble"},
+	{Claim, "undelivered", "actions/notify", "30s", "one worker counts a notice that waits for its address"},
 	{Claim, "webhooks", "actions/hooks", "2m, renewed", "one replica keeps the webhooks in order"},
 
 	{Rate, "<host>", "actions/gitlab/ratelimit", "until it is full", "all requests to GitLab"},
@@ -61,6 +62,7 @@ var Families = []Family{
 	{Rate, "retries:class:<class>", "actions/budget", "until it is full", "the budget of a failure class"},
 	{Rate, "retries:project:<instance>:<project>", "actions/budget", "until it is full", "the budget of a project"},
 	{Rate, "retries:total", "actions/budget", "until it is full", "the budget of all projects"},
+	{Rate, "slack:<channel>", "actions/slack", "until it is full", "the messages posted to a channel"},
 
 	{Tally, "failures:<class>", "actions/breaker", "the rules' storm.within", "failed jobs of a class"},
 	{Tally, "known-projects", "actions/catchup", "365d", "projects that sent an event"},
@@ -87,6 +89,7 @@ var Families = []Family{
 	{Value, "sweep:by-hand:<rule>", "actions/sweep", "7d", "where a sweep by hand was stopped"},
 	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event reported a job or a pipeline in a status"},
 	{Value, "trouble:gitlab", "actions/health", "7d", "why GitLab can't be used"},
+	{Value, "undelivered", "actions/notify", "8d", "how many notices wait for each address that refuses them"},
 	{Value, "webhooks-kept:<instance>", "actions/hooks", "2h", "when all webhooks were last looked at, and the pauses that kept that from a change"},
 
 	{Log, "deliveries", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of authenticated senders"},
@@ -131,6 +134,9 @@ func Notice(outcome, receiver, channel, subject string) string {
 func State(rule, entry, instance string, project int64, ref string) string {
 	return fmt.Sprintf("state:%s:%s:%s:%d:%s", rule, entry, instance, project, ref)
 }
+
+// Undelivered is the key of the addresses that refuse notices, and of the claim on them.
+const Undelivered = "undelivered"
 
 // Follow is the id of the record of a check whether a failed retry is retried
 // again.
@@ -281,6 +287,9 @@ const Evaluations = "evaluations"
 
 // Message is the key of a message in a channel.
 func Message(channel, subject string) string { return "slack:" + channel + ":" + subject }
+
+// Posts is the key of the messages that are posted to a channel.
+func Posts(channel string) string { return "slack:" + channel }
 
 // MessageClaim is the key of the claim on a message.
 func MessageClaim(message string) string { return message + ":claim" }

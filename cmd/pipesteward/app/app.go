@@ -166,7 +166,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
-	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, keeper, authorizer, log)
+	secretFiles := newSecretFiles(o, db, gl, receiver, runner.Reconnect, webhooks, keeper, authorizer, log)
 	reload := func() error {
 		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())
 	}
@@ -188,6 +188,13 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		Parts: map[string]func(context.Context) any{
 			"gitlab": func(context.Context) any { return runner.Health.Status() },
 			"storms": func(ctx context.Context) any { return runner.Breakers.Status(ctx) },
+			"notices": func(ctx context.Context) any {
+				undelivered, err := runner.Undelivered(ctx)
+				if err != nil {
+					undelivered.Summary = "not known: " + err.Error()
+				}
+				return undelivered
+			},
 		},
 	})
 	a.adminTLS = authorizer.WebConfig().TLS()
