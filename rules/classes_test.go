@@ -52,7 +52,7 @@ func TestClassOfTheLog(t *testing.T) {
 				t.Fatalf("%d decisions, %v", len(decisions), errs)
 			}
 			sent, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, func(s string) string { return s })
-			if diff := cmp.Diff([]event.Notice{{Address: slack("ci"), Text: c.want}}, sent); diff != "" || len(errs) > 0 {
+			if diff := cmp.Diff([]event.Notice{{Address: slack("ci"), Rules: []string{"r"}, Text: c.want}}, sent); diff != "" || len(errs) > 0 {
 				t.Errorf("%v (-want +got):\n%s", errs, diff)
 			}
 		})

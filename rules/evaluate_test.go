@@ -333,12 +333,12 @@ rules:
 		errs   int
 	}{
 		{event.ResultGaveUp, []event.Notice{
-			{Address: slack("#ci"), Text: `Gave up on <https://g/-/jobs/1|&lt;!channel&gt;> after 1: 2026-11-22T11:50:00Z {"a":1.5} a}}b 2.5.`},
-			{Address: slack("#noise")},
+			{Address: slack("#ci"), Rules: []string{"r"}, Text: `Gave up on <https://g/-/jobs/1|&lt;!channel&gt;> after 1: 2026-11-22T11:50:00Z {"a":1.5} a}}b 2.5.`},
+			{Address: slack("#noise"), Rules: []string{"r"}},
 		}, 0},
-		{event.ResultDone, []event.Notice{{Address: slack("#noise")}}, 0},
+		{event.ResultDone, []event.Notice{{Address: slack("#noise"), Rules: []string{"r"}}}, 0},
 		{event.ResultDeferred, nil, 0},
-		{event.ResultSkipped, []event.Notice{{Address: slack("#ci")}}, 1}, // the text fails: the default text is sent
+		{event.ResultSkipped, []event.Notice{{Address: slack("#ci"), Rules: []string{"r"}}}, 1}, // the text fails: the default text is sent
 	} {
 		o.Result = c.result
 		got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, escape)
@@ -376,7 +376,7 @@ rules:
 `)
 	decisions, _ := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{})
 	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, &facts{}, strings.ToUpper)
-	if diff := cmp.Diff([]event.Notice{{Address: slack("#a"), Text: "from a"}, {Address: slack("#b"), Text: "from b"}}, got); diff != "" || errs != nil {
+	if diff := cmp.Diff([]event.Notice{{Address: slack("#a"), Rules: []string{"a", "b"}, Text: "from a"}, {Address: slack("#b"), Rules: []string{"b"}, Text: "from b"}}, got); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
 }
@@ -554,7 +554,7 @@ rules:
 		t.Errorf("the explanation shows the log, or not the request: %s", shown)
 	}
 	notices, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, strings.ToLower)
-	if diff := cmp.Diff([]event.Notice{{Address: slack("ci"), Text: "error: disk full"}}, notices); diff != "" || errs != nil {
+	if diff := cmp.Diff([]event.Notice{{Address: slack("ci"), Rules: []string{"a"}, Text: "error: disk full"}}, notices); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
 }
@@ -571,7 +571,7 @@ rules:
 	e.Pipeline.Variables = map[string]string{"WHO": "hunter-hunter", "N": "1"}
 	log := "\x1b[31;1mERROR: 1 login of hunter-hunter with glpat-AbCdEfGhIjKlMnOpQrSt failed\x1b[0;m"
 	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: e, Rule: "r"}, Result: event.ResultDone}, &facts{log: log}, strings.Clone)
-	want := []event.Notice{{Address: slack("ci"), Text: "ERROR: 1 login of [masked] with [masked] failed"}}
+	want := []event.Notice{{Address: slack("ci"), Rules: []string{"r"}, Text: "ERROR: 1 login of [masked] with [masked] failed"}}
 	if diff := cmp.Diff(want, got); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}

@@ -20,6 +20,22 @@ type Notify struct {
 	Mention  []string             // as event.Notice has it
 	Text     *expression.Template // nil: the default text of the outcome
 	State    *State               // nil: the entry is about outcomes
+	Quiet    Quiet
+	Group    event.Group
+}
+
+// Quiet are quiet hours with the outcomes that do not wait for their end.
+type Quiet struct {
+	Hours  event.Quiet
+	Except []string
+}
+
+// of returns the quiet hours for an outcome.
+func (q Quiet) of(result string) event.Quiet {
+	if slices.Contains(q.Except, result) {
+		return event.Quiet{}
+	}
+	return q.Hours
 }
 
 // Channel is a channel of Slack as a rule file gives it.
@@ -102,7 +118,10 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 			if err != nil {
 				errs = append(errs, &RuleError{r.Name, "channel", err})
 			}
-			if slices.ContainsFunc(notices, func(other event.Notice) bool { return other.Address == to && other.Subject == state.Subject }) {
+			if i := slices.IndexFunc(notices, func(other event.Notice) bool { return other.Address == to && other.Subject == state.Subject }); i >= 0 {
+				if !slices.Contains(notices[i].Rules, r.Name) {
+					notices[i].Rules = append(notices[i].Rules, r.Name)
+				}
 				continue
 			}
 			part, template := "text", n.Text
@@ -113,7 +132,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 			if err != nil {
 				errs = append(errs, &RuleError{r.Name, part, err})
 			}
-			notices = append(notices, event.Notice{Address: to, Mention: n.Mention, Text: text, Turn: state.Turn, Subject: state.Subject})
+			notices = append(notices, event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Text: text, Turn: state.Turn, Subject: state.Subject, Quiet: n.Quiet.of(o.Result), Group: n.Group})
 		}
 	}
 	return notices, errs

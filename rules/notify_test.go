@@ -31,7 +31,7 @@ func TestChannelOfANotice(t *testing.T) {
 			o := event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), Rule: "r"}, Result: event.ResultDone}
 			o.Project.Namespace = c.namespace
 			got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, func(string) string { return "escaped" })
-			if diff := cmp.Diff([]event.Notice{{Address: slack(c.want)}}, got); diff != "" {
+			if diff := cmp.Diff([]event.Notice{{Address: slack(c.want), Rules: []string{"r"}}}, got); diff != "" {
 				t.Errorf("notices (-want +got):\n%s", diff)
 			}
 			if (len(errs) > 0) != c.fails {
@@ -75,11 +75,39 @@ rules:
 		o := event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), Rule: c.rule}, Result: c.result}
 		o.Project.Name, o.Pipeline.Ref = "Shop", "main"
 		got, errs := rs.Notices(t.Context(), o, &facts{}, func(s string) string { return s })
+		for i := range got {
+			if diff := cmp.Diff([]string{c.rule}, got[i].Rules); diff != "" {
+				t.Errorf("%s, %s, rules (-want +got):\n%s", c.rule, c.result, diff)
+			}
+			got[i].Rules = nil
+		}
 		if diff := cmp.Diff(c.want, got); diff != "" || errs != nil {
 			t.Errorf("%s, %s (-want +got):\n%s%v", c.rule, c.result, diff, errs)
 		}
 		if rs.Notifies(o) != (len(c.want) > 0) {
 			t.Errorf("%s, %s: Notifies is %v", c.rule, c.result, rs.Notifies(o))
+		}
+	}
+}
+
+// TestQuietHours: notices carry the quiet hours of their rule's file, unless their outcome or
+// their entry is excepted.
+func TestQuietHours(t *testing.T) {
+	rs := load(t, `
+version: 1
+defaults: {quiet: {from: "20:00", to: "07:00", timezone: Europe/Berlin, days: [mon], except: [gave_up]}}
+rules:
+  - {name: r, on: job, notify: [{channel: "#a"}, {channel: "#b", quiet: false}]}
+`)
+	hours := event.Quiet{From: "20:00", To: "07:00", Timezone: "Europe/Berlin", Days: []string{"mon"}}
+	for result, want := range map[string][]event.Quiet{event.ResultDone: {hours, {}}, event.ResultGaveUp: {{}, {}}} {
+		got, _ := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), Rule: "r"}, Result: result}, &facts{}, func(s string) string { return s })
+		var quiet []event.Quiet
+		for _, n := range got {
+			quiet = append(quiet, n.Quiet)
+		}
+		if diff := cmp.Diff(want, quiet); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", result, diff)
 		}
 	}
 }

@@ -25,6 +25,16 @@ type NoticeRecord struct {
 	// Announcement is the key of an announcement; its text is that of the notice, and its
 	// outcome has only the time At. "": it is the notice of an outcome.
 	Announcement string `json:"announcement,omitzero"`
+	// Of are the ids of the records of the notices in a digest, which is an announcement.
+	Of []string `json:"of,omitempty"`
+	// QuietUntil is the end of the quiet hours that the notice waited for; zero: it did not.
+	QuietUntil time.Time `json:"quiet_until,omitzero"`
+	// Gathered is the id of the record of the digest that the notice is gathered in.
+	Gathered string `json:"gathered,omitzero"`
+	// Alone says that the notice was tried by itself: it stays so, as it may have been sent.
+	Alone bool `json:"alone,omitzero"`
+	// Waits is for what the notice waits deliberately.
+	Waits event.Wait `json:"waits,omitzero"`
 	// Blocked is how the notice waits until a person has mended something; nil: it never did.
 	Blocked *Blocked `json:"blocked,omitempty"`
 	// Ended is what came of the notice, if only the journal lacks it.
@@ -39,21 +49,14 @@ const (
 	claimRetry = time.Second
 )
 
-// HandleNotice sends a notice, and adds to the journal what came of that. It returns an
-// error while a later call can succeed.
+// HandleNotice sends a notice and adds to the journal what came of that. One that a person
+// has muted is not sent, one in quiet hours waits for their end, and one of many is
+// gathered in a digest. It returns an error while a later call can succeed.
 func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+	rec.Waits = event.Wait{}
 	if rec.Ended == nil {
-		if !l.EnterSlowLane() {
-			return errBusy
-		}
-		if err := n.inTurn(ctx, l, rec); err != nil {
-			return err
-		}
-		ended, err := n.send(ctx, rec)
-		if blocked, is := errors.AsType[*blockedError](err); is {
-			ended, err = n.block(ctx, l, &rec, blocked)
-		}
-		if err != nil {
+		ended, err := n.attempt(ctx, l, &rec)
+		if err != nil || ended == nil {
 			return err
 		}
 		rec.Ended = ended
@@ -63,12 +66,85 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 	}
 	return n.unblock(ctx, rec, func(counts []store.Value) error {
 		if !rec.journalled() {
-			return l.DoneWith(ctx, store.Changes{Values: counts})
+			values, err := rec.ofDigest()
+			if err != nil {
+				return err
+			}
+			return l.DoneWith(ctx, store.Changes{Values: append(counts, values...)})
 		}
 		return n.inJournal(ctx, l.ID(), rec, *rec.Ended, func(amend []store.Entry) error {
 			return l.DoneWith(ctx, store.Changes{Values: counts, Amend: amend})
 		})
 	})
+}
+
+// attempt takes the steps of a notice, and returns what came of it. Without that and
+// without an error, the notice waits deliberately.
+func (n *Notifier) attempt(ctx context.Context, l *worker.Lease, rec *NoticeRecord) (*event.Notification, error) {
+	missed := false // by the digest that it waited for
+	if rec.Gathered != "" {
+		ended, waits, err := n.digested(ctx, l, *rec)
+		if err != nil || ended != nil || waits {
+			return ended, err
+		}
+		missed = true
+	}
+	if ended, err := n.muted(ctx, *rec); err != nil || ended != nil {
+		return ended, err
+	}
+	if until := n.quietUntil(rec.Notice.Quiet); !until.IsZero() {
+		return nil, n.waitQuiet(ctx, l, *rec, until)
+	}
+	if !rec.Alone && rec.Announcement == "" {
+		gathers, err := n.gathers(ctx, *rec, missed)
+		if err != nil {
+			return nil, err
+		}
+		if gathers {
+			return nil, n.gather(ctx, l, *rec)
+		}
+		rec.Alone = true
+		if err := l.Keep(*rec); err != nil {
+			return nil, err
+		}
+	}
+	if !l.EnterSlowLane() {
+		return nil, errBusy
+	}
+	if err := n.inTurn(ctx, l, *rec); err != nil {
+		return nil, err
+	}
+	ended, err := n.send(ctx, *rec)
+	if blocked, is := errors.AsType[*blockedError](err); is {
+		ended, err = n.block(ctx, l, rec, blocked)
+	}
+	return ended, err
+}
+
+// waitFor has a notice wait deliberately for a time.
+func (n *Notifier) waitFor(ctx context.Context, l *worker.Lease, rec NoticeRecord, what, reason string, after time.Duration) error {
+	rec.Waits = event.Wait{For: what, Reason: reason}
+	if err := l.Keep(rec); err != nil {
+		return err
+	}
+	return l.Defer(ctx, after)
+}
+
+// muted returns what came of a notice that a person has muted; nil: nobody has.
+func (n *Notifier) muted(ctx context.Context, rec NoticeRecord) (*event.Notification, error) {
+	mutes, err := n.Mutes.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	by := rec.MutedBy(mutes, rec.Notice)
+	if rec.Announcement != "" {
+		by = muteOf(mutes, rec.Notice.Address)
+	}
+	if by == nil {
+		return nil, nil
+	}
+	n.Metrics.Notification(rec.Notice.Receiver, event.NotificationMuted)
+	return &event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationMuted, Muted: by.String()}, nil
 }
 
 // inTurn returns an error while the notice before this one is in the queue.

@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,6 +64,13 @@ type Guard interface {
 	store.Claimer
 	Get(ctx context.Context, key string) ([]byte, error)
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error)
+	Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error)
+}
+
+// Mutes are the mutes in force.
+type Mutes interface {
+	List(ctx context.Context) ([]event.Mute, error)
 }
 
 // Receiver notifies people of an outcome, or of something else under its key. A
@@ -70,6 +78,9 @@ type Guard interface {
 type Receiver interface {
 	Notify(ctx context.Context, o event.Outcome, n event.Notice) error
 	Announce(ctx context.Context, key, channel, text string) error
+	// Message returns an id of the message that an outcome belongs to, and whether the
+	// address has it, or may have it, so that Notify adds to it.
+	Message(ctx context.Context, o event.Outcome, n event.Notice) (id string, begun bool, err error)
 }
 
 // Receivers returns the receiver of a name, nil if there is none.
@@ -92,12 +103,13 @@ type Metrics interface {
 	Notification(receiver, result string)
 }
 
-// Config configures a Notifier; all fields but Receivers and MaxWaiting are
-// required.
+// Config configures a Notifier; all fields but Receivers, MaxWaiting and
+// Immediate are required.
 type Config struct {
 	Journal   Journal
 	Queue     Queue
 	Guard     Guard
+	Mutes     Mutes
 	Receivers Receivers                 // nil: outcomes are journalled and logged only, each with who was not notified of it
 	Rules     func() *rules.Rules       // those in force
 	Facts     func() expression.Facts   // for the texts about one outcome
@@ -105,6 +117,9 @@ type Config struct {
 	Metrics   Metrics
 	Now       func() time.Time
 	Log       *slog.Logger
+	// Immediate says that notices wait neither for the end of quiet hours nor for digests: the
+	// process is not there any more by then.
+	Immediate bool
 	// MaxWaiting is how many notices may wait for an address until a person has mended
 	// something; 0: DefaultMaxWaiting.
 	MaxWaiting int
@@ -241,16 +256,25 @@ func (n *Notifier) call(ctx context.Context, to event.Address, send func() error
 // errBusy is the error of what waits for capacity.
 var errBusy = &worker.LaterError{Err: errors.New("as many notifications are in progress as may be"), After: busyRetry}
 
-// Announce sends a text to an address, once for each key, if there is a receiver.
-// It returns an error while a later call can succeed, which ends 24 hours after
-// since; a final error is logged, with the attributes about. If a person must first mend
-// something, the text is queued as a notice is.
+// Announce sends a text to an address, once for each key, if there is a receiver and nobody
+// has muted the address. It returns an error while a later call can succeed, which ends 24
+// hours after since; a final error is logged, with the attributes about. If a person must
+// first mend something, the text is queued as a notice is.
 func (n *Notifier) Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error {
 	receiver := n.Receivers(to.Receiver)
 	if receiver == nil || to.Receiver == event.ReceiverSlack && to.Channel == "" {
 		return nil
 	}
-	err := n.call(ctx, to, func() error { return receiver.Announce(ctx, key, to.Channel, text) })
+	mutes, err := n.Mutes.List(ctx)
+	if err != nil {
+		return err
+	}
+	if muted := muteOf(mutes, to); muted != nil {
+		n.Metrics.Notification(to.Receiver, event.NotificationMuted)
+		n.Log.Info("an announcement is muted", append(about, "receiver", to.Receiver, "channel", to.Channel, "scope", muted.Scope())...)
+		return nil
+	}
+	err = n.call(ctx, to, func() error { return receiver.Announce(ctx, key, to.Channel, text) })
 	if _, blocked := errors.AsType[*blockedError](err); blocked {
 		return n.queueAnnouncement(ctx, key, to, text)
 	}
@@ -258,6 +282,15 @@ func (n *Notifier) Announce(ctx context.Context, key string, to event.Address, t
 		return err
 	}
 	n.Log.Error("an address could not be notified", append(about, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
+	return nil
+}
+
+// muteOf returns the mute that keeps announcements from an address; nil: none does. Those
+// for rules and projects do not: announcements belong to none.
+func muteOf(mutes []event.Mute, to event.Address) *event.Mute {
+	if i := slices.IndexFunc(mutes, func(m event.Mute) bool { return m.Covers("", "", to) }); i >= 0 {
+		return &mutes[i]
+	}
 	return nil
 }
 

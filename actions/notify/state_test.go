@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
@@ -31,7 +32,7 @@ import (
 
 const redRules = `
 version: 1
-defaults: {channel: "#ci"}
+defaults: {channel: "#ci", group: false}
 rules:
   - name: red
     on: pipeline
@@ -122,11 +123,11 @@ func (g *stateRig) load(ruleFile string) {
 func (g *stateRig) replica(queue store.Store, guard notify.Guard) *worker.Pool {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	n := notify.New(notify.Config{
-		Journal: queue, Queue: queue, Guard: guard, Receivers: notify.Slack(g.receiver), Rules: func() *rules.Rules { return g.rules },
+		Journal: queue, Queue: queue, Guard: guard, Mutes: pause.Mutes{Store: guard, Now: g.clock.Now}, Receivers: notify.Slack(g.receiver), Rules: func() *rules.Rules { return g.rules },
 		Facts: func() expression.Facts { return nil }, Escape: slack.Escape, Metrics: noMetrics{}, Now: g.clock.Now, Log: log,
 	})
 	return worker.New(worker.Config{Queue: queue, Log: log, Workers: 1, SlowLane: 1, Handlers: map[string]worker.Handler{
-		event.RecordOutcome: worker.JSON(n.Handle), event.RecordNotice: worker.JSON(n.HandleNotice),
+		event.RecordOutcome: worker.JSON(n.Handle), event.RecordNotice: worker.JSON(n.HandleNotice), event.RecordDigest: worker.JSON(n.HandleDigest),
 	}})
 }
 
@@ -277,6 +278,7 @@ func TestStateInTheJournal(t *testing.T) {
 	t.Parallel()
 	g := newStateRig(t, t.TempDir(), `
 version: 1
+defaults: {group: false}
 rules: [{name: red, on: pipeline, notify: [{channel: "#{{ pipeline.name }}", state: pipeline.status == "failed"}]}]
 `)
 	defer func() { _ = g.db.Close() }()
@@ -481,4 +483,8 @@ func (f *failingGuard) Get(ctx context.Context, key string) ([]byte, error) {
 		return nil, errors.New("the store is away")
 	}
 	return f.Guard.Get(ctx, key)
+}
+
+func (*recorder) Message(_ context.Context, o event.Outcome, n event.Notice) (id string, begun bool, err error) {
+	return o.ID + n.Subject, false, nil
 }

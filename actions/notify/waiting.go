@@ -283,6 +283,11 @@ func (n *Notifier) announceDropped(ctx context.Context, u Undelivered) error {
 	return nil
 }
 
+// announcementRecord is the id of the record of an announcement.
+func announcementRecord(key string, to event.Address) string {
+	return keys.Notice("announcement:"+key, to.Receiver, to.Channel, "")
+}
+
 // queueAnnouncement queues an announcement, which waits as notices do.
 func (n *Notifier) queueAnnouncement(ctx context.Context, key string, to event.Address, text string) error {
 	rec := NoticeRecord{Announcement: key, Notice: event.Notice{Address: to, Text: text}}
@@ -291,7 +296,7 @@ func (n *Notifier) queueAnnouncement(ctx context.Context, key string, to event.A
 	if err != nil {
 		return err
 	}
-	_, err = n.Queue.Put(ctx, store.Record{ID: keys.Notice("announcement:"+key, to.Receiver, to.Channel, ""), Kind: event.RecordNotice, Body: body})
+	_, err = n.Queue.Put(ctx, store.Record{ID: announcementRecord(key, to), Kind: event.RecordNotice, Body: body})
 	return err
 }
 

@@ -19,7 +19,7 @@ import (
 
 const twoChannels = `
 version: 1
-defaults: {channel: "#ci"}
+defaults: {channel: "#ci", group: false}
 rules:
   - {name: r, on: job, if: 'job.status == "failed"', actions: [retry], notify: [{when: [failed]}, {when: [failed], channel: "#other"}]}
 `
@@ -161,6 +161,10 @@ func (f *fussyReceiver) Notify(_ context.Context, o event.Outcome, _ event.Notic
 	return nil
 }
 
+func (f *fussyReceiver) Message(_ context.Context, o event.Outcome, _ event.Notice) (string, bool, error) {
+	return o.ID, false, nil
+}
+
 func (f *fussyReceiver) Announce(_ context.Context, _, _, text string) error {
 	if !f.mended {
 		return fussyError{}
@@ -177,7 +181,7 @@ func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 	h := actionstest.New(t, notifyRules)
 	f := &fussyReceiver{}
 	n := notify.New(notify.Config{
-		Journal: h.DB, Queue: h.DB, Guard: h.DB, Receivers: notify.Slack(f), Metrics: noMetrics{}, Now: h.Now, Log: slog.New(slog.NewJSONHandler(h.Logs, nil)), MaxWaiting: most,
+		Journal: h.DB, Queue: h.DB, Guard: h.DB, Mutes: h.Mutes(), Receivers: notify.Slack(f), Metrics: noMetrics{}, Now: h.Now, Log: slog.New(slog.NewJSONHandler(h.Logs, nil)), MaxWaiting: most,
 	})
 	pool := worker.New(worker.Config{Queue: h.DB, Handlers: map[string]worker.Handler{event.RecordNotice: worker.JSON(n.HandleNotice)}, Log: slog.New(slog.DiscardHandler)})
 	put := func(id string) {

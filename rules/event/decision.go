@@ -231,7 +231,7 @@ type Outcome struct {
 func (o Outcome) NotNotified() []Notification {
 	var failed []Notification
 	for _, n := range o.Notifications {
-		if n.Error != "" {
+		if n.Result == NotificationFailed {
 			failed = append(failed, n)
 		}
 	}
@@ -255,5 +255,6 @@ const (
 	RecordDecision = "decision" // a Decision
 	RecordOutcome  = "outcome"  // an Outcome
 	RecordNotice   = "notice"   // an Outcome with a Notice of it
+	RecordDigest   = "digest"   // the Address of a digest
 	RecordSweep    = "sweep"    // a Sweep
 )

@@ -39,6 +39,7 @@ const (
 // rendered, and is Slack's mrkdwn for every receiver, with all values in it escaped.
 type Notice struct {
 	Address
+	Rules   []string `json:"rules,omitempty"`   // names of those that send it to the address
 	Mention []string `json:"mention,omitempty"` // whom: as above
 	Text    string   `json:"text,omitzero"`     // "": the default text of the outcome, or of the turn
 	// Turn is the turn of a state that the message is about: StateBegan or StateResolved;
@@ -47,23 +48,48 @@ type Notice struct {
 	// Subject identifies the message of a state: that of StateResolved replaces that of
 	// StateBegan. "": the message is that of the outcome's pipeline.
 	Subject string `json:"subject,omitzero"`
+	Quiet   Quiet  `json:"quiet,omitzero"` // when it waits; zero: never
+	Group   Group  `json:"group,omitzero"` // when it is gathered in a digest; zero: never
 }
+
+// Quiet are the hours in which notices wait, from a time of the day, like 20:00, to the
+// next other one, like 07:00. Zero: there are none.
+type Quiet struct {
+	From     string   `json:"from"`
+	To       string   `json:"to"`
+	Timezone string   `json:"timezone"`       // its name in the IANA database
+	Days     []string `json:"days,omitempty"` // on which it begins, of Weekdays; none: on each
+}
+
+// Group says when new messages to an address are gathered in digests: as soon as more than
+// Burst come within Wait, in a digest for each Interval. Zero: never.
+type Group struct {
+	Burst    int      `json:"burst"`
+	Wait     Duration `json:"wait"`
+	Interval Duration `json:"interval"`
+}
+
+// Weekdays are the days of the week, as rule files name them, by time.Weekday.
+var Weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 
 // Results of a notification.
 const (
 	NotificationWaiting = "waiting" // it is in the queue
 	NotificationSent    = "sent"
 	NotificationFailed  = "failed" // it was given up
+	NotificationMuted   = "muted"  // a person had muted it
 )
 
 // NotificationResults lists all results of notifications.
-var NotificationResults = []string{NotificationWaiting, NotificationSent, NotificationFailed}
+var NotificationResults = []string{NotificationWaiting, NotificationSent, NotificationFailed, NotificationMuted}
 
 // Notification is what came of a notice.
 type Notification struct {
 	Address
 	Subject string    `json:"subject,omitzero"` // as the notice has it
 	At      time.Time `json:"at"`
-	Result  string    `json:"result"`         // one of the results above
-	Error   string    `json:"error,omitzero"` // why it failed, or waits until a person has mended something
+	Result  string    `json:"result"`          // one of the results above
+	Error   string    `json:"error,omitzero"`  // why it failed, or waits until a person has mended something
+	Digest  string    `json:"digest,omitzero"` // the id of the digest in which it was sent
+	Muted   string    `json:"muted,omitzero"`  // the mute that kept it from being sent, as text
 }

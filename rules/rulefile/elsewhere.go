@@ -121,7 +121,7 @@ func outcomes(to *[]string) schema.Schema {
 				meant = spelling.Nearest(meant, event.Results)
 			}
 			if schema.IsText(n) && meant != "" {
-				f.FailAt(n, "when must be a list of outcomes, like `when: [%s]`", meant)
+				f.FailAt(n, "%s must be a list of outcomes, like `%s: [%s]`", what, what, meant)
 				return
 			}
 			list.Read(f, n, what)

@@ -25,6 +25,8 @@ type defaults struct {
 	channel  *yaml.Node // nil: there is none
 	receiver string     // instead of a channel; "": there is none
 	notify   *yaml.Node // a list; nil: nobody is notified
+	quiet    rules.Quiet
+	group    event.Group
 }
 
 // ruleFile reads a whole file: its rules, in order, and its settings for the
@@ -44,6 +46,8 @@ func (rd *reader) ruleFile() schema.Schema {
 				schema.Key("channel", "The Slack channel to notify, like \"#ci\". With expressions in {{ }}, it is not that of storms and outages, which belong to no project.", rd.defaultChannel(&d)),
 				schema.Key("receiver", "The receiver to notify, by its name in `receivers`, instead of a Slack channel.", s.receiverName(&d.receiver)),
 				schema.Key("notify", "Which notifications are sent for rules with actions that have no `notify`: none, or a list as theirs.", rd.defaultNotify(&d)),
+				schema.Key("quiet", "The hours in which notifications wait: they are sent afterwards. Without it: there are none.", quiet(&d.quiet)),
+				schema.Key("group", "When messages are gathered in digests; false: never.", group(&d.group)),
 			}), "defaults"),
 		),
 		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsSchema()),

@@ -50,6 +50,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		}
 		return rd.eventPurpose(r)
 	}
+	obeysQuiet := true
 	keys := exclusive(schema.MappingWithHints("an entry of notify", schema.Fields{
 		schema.Key(
 			"when", "The outcomes worth a message.",
@@ -61,6 +62,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome; with `state`, one that says that it is true.", rd.template(&v.Text, purpose)),
 		schema.Key("state", "An expression that is true or false: people are notified when it turns true and when it turns false again, and of nothing between. The rule's `if` selects the events that say something of it. There is one state per project and ref, and in a rule for jobs per job name.", rd.expression(&state.Condition, expression.WantBool, purpose)),
 		schema.Key("resolved", "The text when the `state` turns false again. Without it: a default text.", rd.template(&state.Resolved, purpose)),
+		schema.Key("quiet", "Whether notifications wait for the end of the quiet hours in `defaults`.", schema.Bool(&obeysQuiet)),
 	}, inNotify), "an entry of notify")
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
@@ -77,6 +79,10 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 				}
 			}
 			keys.Read(f, n, what)
+			v.Group = d.group
+			if obeysQuiet && d.quiet.Hours.From != "" {
+				v.Quiet = d.quiet
+			}
 			if v.Receiver == event.ReceiverSlack && v.Channel.Source == "" && n.Kind == yaml.MappingNode {
 				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults")
 			}

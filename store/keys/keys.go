@@ -39,6 +39,7 @@ var Families = []Family{
 	{Record, "decision:<decision>", "actions", untilDone, "a decision; with #<n> one that has failed n times"},
 	{Record, "outcome:<outcome>", "actions/notify", untilDone, "an outcome to journal and to notify of"},
 	{Record, "notice:<outcome>:<receiver>:<channel>", "actions/notify", untilDone, "a notice of an outcome to send; with :<subject> one about a state"},
+	{Record, "digest:<receiver>:<channel>:<end>", "actions/notify", untilDone, "a digest of the notices that come until then"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
 	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
@@ -47,6 +48,7 @@ var Families = []Family{
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
 	{Claim, "changes", "actions/audit", "10s", "one replica records a change"},
+	{Claim, "mutes", "actions/pause", "10s", "one replica changes the mutes"},
 	{Claim, "outcome:<outcome>", "actions/notify", "30s", "one notice of an outcome is recorded in the journal"},
 	{Claim, "pauses", "actions/pause", "10s", "one replica changes the pauses"},
 	{Claim, "slack:<channel>:<subject>:claim", "actions/slack", "30s, renewed", "one worker writes a message"},
@@ -64,8 +66,11 @@ var Families = []Family{
 	{Rate, "retries:total", "actions/budget", "until it is full", "the budget of all projects"},
 	{Rate, "slack:<channel>", "actions/slack", "until it is full", "the messages posted to a channel"},
 
+	{Tally, "burst:<receiver>:<channel>", "actions/notify", "a rule file's group.wait", "new messages to an address"},
 	{Tally, "failures:<class>", "actions/breaker", "the rules' storm.within", "failed jobs of a class"},
+	{Tally, "gathered:<digest>", "actions/notify", "8d", "notices in a digest"},
 	{Tally, "known-projects", "actions/catchup", "365d", "projects that sent an event"},
+	{Tally, "quiet:<receiver>:<channel>:<end>", "actions/notify", "8d", "messages that wait for the end of quiet hours"},
 	{Tally, "retries:pipeline:<instance>:<pipeline>", "actions/budget", "7d", "retries in a pipeline"},
 	{Tally, "short:<budget>", "actions/budget", "7d", "decisions that wait for a budget"},
 	{Tally, "waiting:<class>:<start>", "actions/breaker", "7d", "decisions that wait for the end of a storm"},
@@ -75,10 +80,13 @@ var Families = []Family{
 	{Value, "dead-webhooks:<instance>", "actions/hooks", "365d", "webhooks that GitLab sends nothing to"},
 	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule for pipelines has decided on the job"},
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
+	{Value, "digest:<receiver>:<channel>", "actions/notify", "8d", "the last digest that was sent to an address"},
+	{Value, "digested:<notice>", "actions/notify", "8d", "what came of a notice in a digest"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
 	{Value, "last-catch-up", "actions/catchup", "7d; 2m, renewed, while it is under way", "the last round of catch-up that a person requested"},
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
+	{Value, "mutes", "actions/pause", "10y", "the mutes in force"},
 	{Value, "pauses", "actions/pause", "10y", "the pauses in force"},
 	{Value, "retried:<instance>:<job>", "actions/follow", "7d", "the retry that made a job"},
 	{Value, "rules-in-force:<instance>", "actions/catchup", "365d", "since when each rule is in force"},
@@ -137,6 +145,28 @@ func State(rule, entry, instance string, project int64, ref string) string {
 
 // Undelivered is the key of the addresses that refuse notices, and of the claim on them.
 const Undelivered = "undelivered"
+
+// Digest is the id of the record of a digest, which gathers until the end.
+func Digest(receiver, channel string, end time.Time) string {
+	return fmt.Sprintf("%s:%d", LastDigest(receiver, channel), end.Unix())
+}
+
+// LastDigest is the key of the last digest that was sent to an address.
+func LastDigest(receiver, channel string) string { return "digest:" + receiver + ":" + channel }
+
+// Gathered is the key of the notices in a digest.
+func Gathered(digest string) string { return "gathered:" + digest }
+
+// Digested is the key of what came of a notice in a digest.
+func Digested(notice string) string { return "digested:" + notice }
+
+// Burst is the key of the new messages to an address.
+func Burst(receiver, channel string) string { return "burst:" + receiver + ":" + channel }
+
+// Quiet is the key of the messages that wait for an end of quiet hours.
+func Quiet(receiver, channel string, end time.Time) string {
+	return fmt.Sprintf("quiet:%s:%s:%d", receiver, channel, end.Unix())
+}
 
 // Follow is the id of the record of a check whether a failed retry is retried
 // again.
@@ -209,6 +239,9 @@ func WebhooksRecord(instance, change string) string { return "webhooks:" + insta
 
 // Pauses is the key of the pauses in force, and of the claim on them.
 const Pauses = "pauses"
+
+// Mutes is the key of the mutes in force, and of the claim on them.
+const Mutes = "mutes"
 
 // Changes is the key of the changes that people made, and of the claim on them.
 const Changes = "changes"

@@ -18,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // Receiver sends notices and announcements to one receiver. It is safe for concurrent use.
@@ -44,6 +45,17 @@ func (r *Receiver) Announce(ctx context.Context, key, _, text string) error {
 	return r.client.Send(ctx, OfAnnouncement(key, text, r.client.Name(), r.now()))
 }
 
+// Message returns the id of the message of an outcome, which is one of its own. That to a
+// program is never gathered with others, as if the program had it: it gets each outcome.
+func (r *Receiver) Message(_ context.Context, o event.Outcome, n event.Notice) (id string, begun bool, err error) {
+	return messageID(o, n, r.client.Name()), r.client.Kind() == receiver.Webhook, nil
+}
+
+// messageID returns the id of the message of an outcome.
+func messageID(o event.Outcome, n event.Notice, receiver string) string {
+	return strings.Join([]string{o.ID, cmp.Or(n.Turn, o.Result), n.Subject, receiver}, ":")
+}
+
 // OfOutcome returns the message to a receiver about an outcome.
 func OfOutcome(o event.Outcome, n event.Notice, receiver string) (message.Message, error) {
 	text := Plain(n.Text)
@@ -54,7 +66,7 @@ func OfOutcome(o event.Outcome, n event.Notice, receiver string) (message.Messag
 		}
 	}
 	return message.Message{
-		ID: strings.Join([]string{o.ID, cmp.Or(n.Turn, o.Result), n.Subject, receiver}, ":"), At: o.At,
+		ID: messageID(o, n, receiver), At: o.At,
 		Title: title(o), Text: text, Link: cmp.Or(o.Job.URL, o.Pipeline.URL, o.Project.URL),
 		Fields: fields(o, n.Text != ""), Mention: n.Mention, Level: level(o, n.Turn), Outcome: o,
 	}, nil

@@ -124,7 +124,8 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	evaluations := a.recent(keys.Evaluations)
 
 	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
-	registry.MustRegister(pause.NewMetrics(pauses))
+	mutes := pause.Mutes{Store: db, Now: time.Now, Log: log}
+	registry.MustRegister(pause.NewMetrics(pauses), pause.NewMuteMetrics(mutes))
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: a.rules.receivers.Beside(notify.Slack(receiver)), Escape: slack.Escape, Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
@@ -182,7 +183,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, CatchUpMaxAge: o.CatchUpMaxAge, Now: time.Now,
 	}}
 	adminAPI := admin.New(admin.Config{
-		Pauses: pauses, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: audit.Log{Store: db, Now: time.Now}, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand,
 		Parts: map[string]func(context.Context) any{
