@@ -6,6 +6,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 )
 
 // Rules is a loaded set of rules. It is immutable and safe for concurrent use.
@@ -19,6 +20,8 @@ type Rules struct {
 	limits  Limits
 	storm   Storm
 	classes expression.Classes
+
+	receivers []receiver.Definition
 
 	identities  []string // of the rules, in file order
 	fingerprint string   // of the identities
@@ -34,17 +37,19 @@ func (rs *Rules) Len() int { return len(rs.rules) }
 
 // Set is the content of rule files, read and checked.
 type Set struct {
-	Rules    []*Rule // in file order; names are unique
-	Limits   Limits
-	Storm    Storm
-	Classes  expression.Classes
-	Capacity *limits.Capacity // limits the evaluations of all Rules that share it; nil: each evaluation is limited, but not their number
+	Rules   []*Rule // in file order; names are unique
+	Limits  Limits
+	Storm   Storm
+	Classes expression.Classes
+	// Receivers are those besides Slack; names are unique.
+	Receivers []receiver.Definition
+	Capacity  *limits.Capacity // limits the evaluations of all Rules that share it; nil: each evaluation is limited, but not their number
 }
 
 // New returns the rules of a set, which must not change afterwards.
 func New(set Set) *Rules {
 	rs := &Rules{
-		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes,
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}
 	for _, r := range set.Rules {
@@ -73,6 +78,10 @@ func (rs *Rules) Rule(name string) *Rule { return rs.byName[name] }
 
 // All returns the rules in file order. The slice is shared and must not be changed.
 func (rs *Rules) All() []*Rule { return rs.rules }
+
+// Receivers returns the definitions of the receivers besides Slack, in file order. The
+// slice is shared and must not be changed.
+func (rs *Rules) Receivers() []receiver.Definition { return rs.receivers }
 
 // Classes returns the names of all failure classes, those of Pipesteward and
 // those of the rule files, sorted.

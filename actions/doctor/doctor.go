@@ -1,12 +1,12 @@
 // Package doctor checks whether Pipesteward can do its work, and says what to mend:
 // GitLab and its access token, the rights in each project against what the rules need,
-// webhooks, store, Slack, rule files, and a running server. It changes nothing.
+// webhooks, store, Slack and other receivers, rule files, and a running server. It changes nothing.
 //
 //	doctor.go   findings, the list of checks, and their run
 //	exam.go     what several checks need, read once
 //	fleet.go    the projects
 //	watch.go    the cheap checks, as a service makes them
-//	gitlab.go, token.go, roles.go, protection.go, webhooks.go, outbound.go, store.go, slack.go, rules.go, server.go  the checks
+//	gitlab.go, token.go, roles.go, protection.go, webhooks.go, outbound.go, store.go, slack.go, receivers.go, rules.go, server.go  the checks
 //
 // Checks are independent: one that can't be made says why, and the others go on.
 //
@@ -49,14 +49,15 @@ type Finding struct {
 
 // The subjects, in the order of the checks.
 const (
-	SubjectRules    = "rules"
-	SubjectStore    = "store"
-	SubjectGitLab   = "GitLab"
-	SubjectToken    = "access token"
-	SubjectProjects = "projects"
-	SubjectWebhooks = "webhooks"
-	SubjectSlack    = "Slack"
-	SubjectServer   = "server"
+	SubjectRules     = "rules"
+	SubjectStore     = "store"
+	SubjectGitLab    = "GitLab"
+	SubjectToken     = "access token"
+	SubjectProjects  = "projects"
+	SubjectWebhooks  = "webhooks"
+	SubjectSlack     = "Slack"
+	SubjectReceivers = "receivers"
+	SubjectServer    = "server"
 )
 
 // Check is one check.
@@ -99,6 +100,7 @@ var Checks = []Check{
 	{"slack-token", SubjectSlack, true, checkSlackToken},
 	{"slack-scopes", SubjectSlack, true, checkSlackScopes},
 	{"slack-channels", SubjectSlack, true, checkSlackChannels},
+	{"receiver-settings", SubjectReceivers, true, checkReceivers},
 	{"server-ready", SubjectServer, false, checkServerReady},
 	{"server-version", SubjectServer, false, checkServerVersion},
 	{"server-rules", SubjectServer, false, checkServerRules},

@@ -15,6 +15,9 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
+// receiverOf is the key `receivers` of a rule file with one.
+func receiverOf(kind string) string { return "receivers: [{name: ops, " + kind + "}]\n" }
+
 // The parts beside GitLab, each spoiled in one way.
 func TestParts(t *testing.T) {
 	t.Parallel()
@@ -83,6 +86,12 @@ func TestParts(t *testing.T) {
 		{"not invited", channel(slacktest.Channel{Name: "ci", NotMember: true}), "slack-channels", doctor.Problem, []string{`#ci (rule "retry-stuck"): the bot is no member`, "/invite"}},
 		{"a private channel", channel(slacktest.Channel{Name: "ci", Private: true}), "slack-channels", doctor.OK, nil},
 		{"a private channel of others", channel(slacktest.Channel{Name: "ci", Private: true, NotMember: true}), "slack-channels", doctor.Problem, []string{"or it is private and the bot is no member"}},
+		{"a receiver", func(r *rig) {
+			r.rules(ruleFile + receiverOf("feishu: {url: 'https://open.feishu.cn/open-apis/bot/v2/hook/x'}"))
+		}, "receiver-settings", doctor.OK, []string{"ops (feishu): its settings", "nothing was sent"}},
+		{"a receiver without its files", func(r *rig) {
+			r.rules(ruleFile + receiverOf("feishu: {url_file: /none/url, secret_file: /none/secret}"))
+		}, "receiver-settings", doctor.Problem, []string{`receiver "ops": url_file: open /none/url: no such file or directory; receiver "ops": secret_file: open /none/secret`, "correct the setting in `receivers`"}},
 		{"an archived channel", channel(slacktest.Channel{Name: "ci", Archived: true}), "slack-channels", doctor.Problem, []string{"is archived", "unarchive it"}},
 
 		{"no server", server(doctor.ServerStatus{}), "server-version", doctor.Note, []string{"version , and this program is v1"}},

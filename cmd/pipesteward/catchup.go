@@ -151,6 +151,10 @@ func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, l
 	if err != nil {
 		return err
 	}
+	others, err := app.OpenReceivers(loaded, log)
+	if err != nil {
+		return err
+	}
 	cfg := app.CatchUpConfig(o, db, gl, inForce, log, nil)
 	cfg.Since = since
 	result, err := catchup.New(cfg).Round(ctx, true)
@@ -161,7 +165,7 @@ func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, l
 		return err
 	}
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: app.Receivers(o, db, gl, receiver, log), Escape: slack.Escape, Rules: inForce,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: others.Beside(app.BuiltIn(o, db, gl, receiver, log)), Escape: slack.Escape, Rules: inForce,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, SeenTTL: o.SeenTTL(),
 	})
 	return workOff(ctx, runner, db, stderr)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize/english"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -22,6 +23,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/lint"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
@@ -151,15 +153,33 @@ func (f findings) text(w io.Writer) error {
 	return err
 }
 
-// shownLine returns a line of a file for a terminal: with its tabs, and with a question mark
-// for each other character that would steer it.
+// shownLine returns a line of a file for a terminal: with its tabs, with a question mark for
+// each other character that would steer it, and with stars for what may be a secret of a
+// receiver.
 func shownLine(line string) string {
-	return strings.Map(func(r rune) rune {
+	line = strings.Map(func(r rune) rune {
 		if r != '\t' && event.IsControl(r) {
 			return '?'
 		}
 		return r
 	}, strings.TrimRight(line, "\r"))
+	for _, secret := range secretsInLine {
+		line = secret.ReplaceAllStringFunc(line, func(text string) string {
+			at := secret.FindStringSubmatchIndex(text)
+			return text[:at[2]] + strings.Repeat("*", utf8.RuneCountInString(text[at[2]:at[3]])) + text[at[3]:]
+		})
+	}
+	return line
+}
+
+// secretsInLine match, as their group, what may be a secret in a line of a rule file, whether
+// that can be read or not: the value of a setting up to the end of the flow mapping or of the
+// line, an address in the place of a file, a kind or a name, and signing tokens.
+var secretsInLine = []*regexp.Regexp{
+	regexp.MustCompile(`[{,]\s*["']?(?:url|secret|signing_token|password)["']?\s*:\s*([^\s,}][^,}]*)`),
+	regexp.MustCompile(`^[\s-]*["']?(?:url|secret|signing_token|password)["']?\s*:\s+(\S.*)$`),
+	regexp.MustCompile(`(?:\{|_file["']?\s*:|receiver["']?\s*:|\b(?:` + strings.Join(receiver.Kinds(), "|") + `)["']?\s*:)\s*["']?https?://[^\s/,}]+/([^\s,}]+)`),
+	regexp.MustCompile(`(whsec_[^\s,}]+)`),
 }
 
 // pointAt returns a line of a file without its indentation, and the line to print

@@ -127,13 +127,17 @@ func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.
 			Now: time.Now, Log: log, Metrics: metrics.New(prometheus.NewRegistry()), Workers: o.Workers(), NativeRetry: o.NativeRetryWait, Own: own,
 			Escape: slack.Escape,
 		}
-		var receiver notify.Receiver
+		var chat notify.Receiver
 		if o.SlackToken != "" {
-			if receiver, err = app.NewReceiver(o, db, log); err != nil {
+			if chat, err = app.NewReceiver(o, db, log); err != nil {
 				return err
 			}
 		}
-		config.Receivers = app.Receivers(o, db, gl, receiver, log)
+		others, missing := app.OpenReceivers(loaded, log)
+		if missing != nil { // as without a Slack token
+			log.Warn("some receivers are not notified, because the files of their secrets are not in this job", "error", missing)
+		}
+		config.Receivers = others.Beside(app.BuiltIn(o, db, gl, chat, log))
 		run := ownpipeline.Run{
 			Store: db, Runner: actions.New(config), GitLab: gl, Now: time.Now, Grace: app.WorkGrace, AtMost: wait,
 			Waiting: func(left []ownpipeline.Entry) { printWaiting(stdout, left, wait) },

@@ -95,7 +95,7 @@ func serveFlags() []cli.Flag {
 		secretsFlag("webhook-token", "secret `TOKEN` that webhooks send (repeatable)"),
 		secretsFlag("webhook-signing-token", "`TOKEN` by which webhooks sign, whsec_... (GitLab 19 and later; repeatable)"),
 		boolFlag("insecure-no-webhook-auth", "accept webhooks from anybody"),
-		secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-...; without one, nobody is notified"),
+		secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-...; without one, nobody is notified in Slack"),
 		stringFlag("slack-api-url", "", "`URL` of Slack's API, if not Slack's own"),
 		boolFlag("dry-run", "evaluate the rules and notify people, but change nothing in GitLab"),
 		stringFlag("log-level", "info", "least severe `LEVEL` that is logged: debug, info, warn or error"),

@@ -12,8 +12,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// unusable is the channel in place of one with a mistake, which has been recorded: it
-// is not missing, too.
+// unusable is the channel or the receiver in place of one with a mistake, which has been
+// recorded: it is not missing, too.
 const unusable = "?"
 
 // slackChannel is the address of a channel.
@@ -36,13 +36,16 @@ func (rd *reader) defaultChannel(d *defaults) schema.Schema {
 	}
 }
 
-// constantChannel returns the channel in `defaults`; "" if there is none, or not the same
-// for all events.
-func (d *defaults) constantChannel() string {
-	if d.channel == nil || !schema.IsText(d.channel) || hasExpressions(d.channel) || d.channel.Value == event.ChannelAuthor {
-		return ""
+// address returns the address in `defaults`; zero if there is none, or not the same for
+// all events.
+func (d *defaults) address() event.Address {
+	switch {
+	case d.receiver != "":
+		return event.Address{Receiver: d.receiver}
+	case d.channel == nil || !schema.IsText(d.channel) || hasExpressions(d.channel) || d.channel.Value == event.ChannelAuthor:
+		return event.Address{}
 	}
-	return d.channel.Value
+	return slackChannel(d.channel.Value)
 }
 
 // hasExpressions reports whether a node is a text with expressions.

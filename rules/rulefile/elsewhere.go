@@ -31,7 +31,7 @@ var inRule = func() map[string]string {
 		"when": "the condition is `if`; `when` has outcomes, in an entry of notify", "unless": "write `if: not (…)`", "except": "write `if: not (…)`",
 		"max_attempts": inActions, "delay": inActions, "backoff": inActions, "max_delay": inActions, "allow_stale": inActions, "older_than": inActions,
 		"jobs": inActions, "variables": inActions, "inputs": inActions, "max": inActions,
-		"channel": inEntry, "text": inEntry, "message": inEntry, "mention": inEntry,
+		"channel": inEntry, "text": inEntry, "message": inEntry, "mention": inEntry, "receiver": "it stands in an entry of notify, like `notify: [{receiver: ops}]`", "receivers": "it is a key of the file, with what entries of notify name: `receivers: [{name: ops, feishu: {…}}]`",
 		"cron": inSchedule, "projects": inSchedule, "timezone": inSchedule, "scope": inSchedule,
 		"project": "write `if: project.path == \"platform/shop\"`", "stage": "write `if: job.stage == \"test\"`", "branch": "write `if: pipeline.ref == \"main\"`", "ref": "write `if: pipeline.ref == \"main\"`",
 		"status": "write `if: job.status == \"failed\"`", "failure_reason": inIf, "reasons": inIf, "exit_codes": inIf,
@@ -49,8 +49,8 @@ var inRule = func() map[string]string {
 // inNotify has what to write in place of unknown keys of an entry of notify.
 var inNotify = map[string]string{
 	"if": inIf, "on": "write `when`, a list of outcomes, like `when: [gave_up]`", "status": "write `when`, a list of outcomes, like `when: [gave_up]`",
+	"channels": "write an entry for each channel", "receivers": "write an entry for each receiver", "to": "write `channel` or `receiver`", "emoji": "write it in the text", "attachments": "write a text", "blocks": "write a text",
 	"resolve": "write `resolved`, the text when the `state` turns false again", "recovered": "write `when: [recovered]`, or `resolved` beside a `state`",
-	"channels": "write an entry for each channel", "emoji": "write it in the text", "attachments": "write a text", "blocks": "write a text",
 }
 
 // inRetry has what to write in place of unknown keys of a retry.
@@ -61,7 +61,7 @@ var inRetry = map[string]string{
 
 // inFile has what to write in place of unknown keys of the file.
 var inFile = map[string]string{
-	"channel": inDefaults, "dry_run": inDefaults, "name": aRule, "on": aRule, "if": aRule, "actions": aRule, "notify": aRule,
+	"channel": inDefaults, "receiver": "receivers stand in a list: `receivers: [{name: ops, feishu: {url_file: …}}]`; that of all rules in defaults: `defaults: {receiver: ops}`", "route": "rules say who is notified: `notify: [{receiver: ops}]`", "dry_run": inDefaults, "name": aRule, "on": aRule, "if": aRule, "actions": aRule, "notify": aRule,
 	"include": "`--rules` can be a directory, of which all files are read", "tests": "this is a key of a file of rule tests, which `pipesteward test` reads",
 	"per_job": "it stands in limits", "per_pipeline": "it stands in limits", "per_project": "it stands in limits", "total": "it stands in limits",
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
@@ -20,11 +21,12 @@ import (
 
 // defaults are the defaults for the rules of a file.
 type defaults struct {
-	dryRun  bool
-	channel *yaml.Node // nil: there is none
-	notify  *yaml.Node // a list; nil: nobody is notified
-	quiet   rules.Quiet
-	group   event.Group
+	dryRun   bool
+	channel  *yaml.Node // nil: there is none
+	receiver string     // instead of a channel; "": there is none
+	notify   *yaml.Node // a list; nil: nobody is notified
+	quiet    rules.Quiet
+	group    event.Group
 }
 
 // ruleFile reads a whole file: its rules, in order, and its settings for the
@@ -39,19 +41,24 @@ func (rd *reader) ruleFile() schema.Schema {
 		),
 		schema.Key(
 			"defaults", "Defaults for the rules of this file.",
-			schema.Mapping("defaults", schema.Fields{
+			exclusive(schema.Mapping("defaults", schema.Fields{
 				schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab.", schema.Bool(&d.dryRun)),
 				schema.Key("channel", "The Slack channel to notify, like \"#ci\". With expressions in {{ }}, it is not that of storms and outages, which belong to no project.", rd.defaultChannel(&d)),
+				schema.Key("receiver", "The receiver to notify, by its name in `receivers`, instead of a Slack channel.", s.receiverName(&d.receiver)),
 				schema.Key("notify", "Which notifications are sent for rules with actions that have no `notify`: none, or a list as theirs.", rd.defaultNotify(&d)),
 				schema.Key("quiet", "The hours in which notifications wait: they are sent afterwards. Without it: there are none.", quiet(&d.quiet)),
 				schema.Key("group", "When messages are gathered in digests; false: never.", group(&d.group)),
-			}),
+			}), "defaults"),
 		),
 		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsSchema()),
-		schema.Key("storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormSchema(d.constantChannel)),
+		schema.Key("storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormSchema(d.address)),
 		schema.Key(
 			"classes", "Failure classes of your own, by the content of a failed job's log: the first class that matches is its job.failure_class. They apply to the rules of all files.",
 			schema.Schema{Read: func(*schema.Document, *yaml.Node, string) {}, JSON: schema.List(new([]expression.Class), 1, s.class).JSON},
+		),
+		schema.Key(
+			"receivers", "Whom notifications can go to besides Slack. They are for the rules of all files. Paths of files are relative to the directory in which Pipesteward was started; a file is read for each message.",
+			schema.Schema{Read: func(*schema.Document, *yaml.Node, string) {}, JSON: schema.List(new([]receiver.Definition), 1, s.receiver).JSON},
 		),
 		schema.Key(
 			"rules", "What to do, and when. All rules that match an event act, in this order.",
@@ -68,7 +75,7 @@ func (rd *reader) ruleFile() schema.Schema {
 				return
 			}
 			keys.Read(f, n, what)
-			s.channel = cmp.Or(s.channel, d.constantChannel())
+			s.to = cmp.Or(s.to, d.address())
 		},
 		JSON: keys.JSON,
 	}

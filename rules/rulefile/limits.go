@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/receiver"
 	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
@@ -36,8 +37,10 @@ type set struct {
 	storm   rules.Storm
 	classes expression.Classes
 
+	receivers []receiver.Definition
+
 	places    map[string]string // where each key or name that may occur only once was set
-	channel   string            // the first channel in the files' defaults
+	to        event.Address     // the first constant one in the files' defaults; zero: there is none
 	classWork int               // limits.MatchUnits of the classes' patterns
 }
 
@@ -48,7 +51,10 @@ func newSet() *set {
 // setDefaults sets the settings that no file sets to their defaults.
 func (s *set) setDefaults() {
 	if s.places["storm"] == "" {
-		s.storm.To = slackChannel(s.channel)
+		s.storm.To = s.to
+		if s.to == (event.Address{}) {
+			s.storm.To = slackChannel("")
+		}
 	}
 }
 
@@ -92,19 +98,26 @@ func (s *set) limitsSchema() schema.Schema {
 	}))
 }
 
-// stormSchema reads `storm`. byDefault is the channel of the file's defaults.
-func (s *set) stormSchema(byDefault func() string) schema.Schema {
+// stormSchema reads `storm`. byDefault is the address of the file's defaults.
+func (s *set) stormSchema(byDefault func() event.Address) schema.Schema {
 	storm := &s.storm
-	keys := schema.Mapping("storm", schema.Fields{
+	keys := exclusive(schema.Mapping("storm", schema.Fields{
 		schema.Key("failures", "How many failures of one class, all of which a rule wants retried, are a storm.", schema.AtMost(maxStorm, &storm.Failures)),
 		schema.Key("pipelines", "In how many pipelines they must be, at least.", schema.AtMost(maxStorm, &storm.Pipelines)),
 		schema.Key("within", "In which time they must come: 10s to 1d.", schema.DurationBetween(&storm.Within, minWithin, maxWithin)),
 		schema.Key("pause", "How long the retries of the class wait after it was a storm for the last time: 1m to 1d.", schema.DurationBetween(&storm.Pause, minPause, maxPause)),
 		schema.Key("channel", "The Slack channel to notify of a storm's start and end. Without it: the one in `defaults`.", channel(&storm.To.Channel)),
-	})
+		schema.Key("receiver", "The receiver to notify of a storm's start and end, by its name in `receivers`. Without it: the one in `defaults`.", s.receiverName(&storm.To.Receiver)),
+	}), "storm")
 	return s.unique(schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
-			storm.To = slackChannel(byDefault())
+			storm.To = byDefault()
+			if schema.Has(n, "channel") || storm.To == (event.Address{}) {
+				storm.To = slackChannel("")
+			}
+			if schema.Has(n, "receiver") {
+				storm.To.Channel = ""
+			}
 			keys.Read(f, n, what)
 		},
 		JSON: keys.JSON,

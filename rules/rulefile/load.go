@@ -62,6 +62,7 @@ func Parse(o Options, sources []Source) *Parsed {
 		if root := f.Parse(); root != nil {
 			roots[i] = root
 			together.readClasses(f, roots[i])
+			together.readReceivers(f, roots[i])
 		}
 	}
 	classes := contentOfClasses(roots)
@@ -83,6 +84,7 @@ func Parse(o Options, sources []Source) *Parsed {
 	})
 	together.setDefaults()
 	all.Set.Limits, all.Set.Storm, all.Set.Classes = together.limits, together.storm, together.classes
+	all.Set.Receivers = together.receivers
 	return all
 }
 

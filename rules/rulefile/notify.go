@@ -52,20 +52,21 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		return rd.eventPurpose(r)
 	}
 	obeysQuiet := true
-	keys := schema.MappingWithHints("an entry of notify", schema.Fields{
+	keys := exclusive(schema.MappingWithHints("an entry of notify", schema.Fields{
 		schema.Key(
 			"when", "The outcomes worth a message; `storm` stands for those that are deferred because of a storm. With `merge_request`: by default gave_up, recovered and storm.",
 			outcomes(&v.When),
 		),
 		schema.Key("channel", "The Slack channel to notify, like \"#ci\" or \"#ci-{{ project.namespace }}\", where values are written as Slack writes channels; or `author`: a direct message to the commit's author. Without it: the one in `defaults`, unless the entry has `merge_request` or `commit`.", rd.channel(&v.Channel, purpose)),
+		schema.Key("receiver", "The receiver to notify, by its name in `receivers`, instead of a Slack channel. Without both: the one in `defaults`.", rd.set.receiverName(&v.Receiver)),
 		schema.Key(KeyMergeRequest, "`note`: one note on the merge request of the event's pipeline has a line for each job, and is edited. An event without a merge request is left out.", schema.OneOf(&note, []string{Note})),
 		schema.Key(KeyCommit, "`status`: a commit status in the event's pipeline, which always passes: it does not block.", schema.OneOf(&status, []string{Status})),
-		schema.Key("mention", "Who is mentioned: `author` of the commit, `triggerer` of the pipeline, a user group like \"@oncall\" or a user's id like U024BE7LH. People are found by their e-mail address; who is not found is left out.", schema.List(&v.Mention, 1, mention)),
+		schema.Key("mention", "Who is mentioned: `author` of the commit, `triggerer` of the pipeline, a user group like \"@oncall\" or a user's id like U024BE7LH. People are found by their e-mail address; who is not found is left out. In an entry with a `receiver`: people as that names them (open ids of Feishu, mobile numbers of DingTalk, …), or \"@all\".", rd.set.mentions(v)),
 		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome; with `state`, one that says that it is true.", rd.template(&v.Text, purpose)),
 		schema.Key("state", "An expression that is true or false: people are notified when it turns true and when it turns false again, and of nothing between. The rule's `if` selects the events that say something of it. There is one state per project and ref, and in a rule for jobs per job name.", rd.expression(&state.Condition, expression.WantBool, purpose)),
 		schema.Key("resolved", "The text when the `state` turns false again. Without it: a default text.", rd.template(&state.Resolved, purpose)),
 		schema.Key("quiet", "Whether notifications wait for the end of the quiet hours in `defaults`.", schema.Bool(&obeysQuiet)),
-	}, inNotify)
+	}, inNotify), "an entry of notify")
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			if schema.IsText(n) {
@@ -73,8 +74,13 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 				return
 			}
 			inGitLab := schema.Has(n, KeyMergeRequest) || schema.Has(n, KeyCommit)
-			if d.channel != nil && n.Kind == yaml.MappingNode && !schema.Has(n, "channel") && !inGitLab {
-				rd.channel(&v.Channel, purpose).Read(f, d.channel, "channel")
+			if n.Kind == yaml.MappingNode && !schema.Has(n, "channel") && !schema.Has(n, "receiver") && !inGitLab {
+				switch {
+				case d.receiver != "":
+					v.Receiver = d.receiver
+				case d.channel != nil:
+					rd.channel(&v.Channel, purpose).Read(f, d.channel, "channel")
+				}
 			}
 			if schema.Has(n, KeyMergeRequest) {
 				v.When = noteWhen
@@ -88,7 +94,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 					v.Channel.Source = event.ChannelCommit
 				}
 				reviewInGitLab(f, n)
-			case v.Channel.Source == "":
+			case v.Receiver == event.ReceiverSlack && v.Channel.Source == "":
 				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults, or `merge_request: note` or `commit: status`")
 			default:
 				v.Group = d.group
@@ -104,10 +110,10 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 			}
 			for _, other := range r.Notify {
 				if other.State != nil && v.State != nil && other.State.Source == v.State.Source && other.Receiver == v.Receiver && other.Channel.Source == v.Channel.Source {
-					f.FailAt(n, "this state is already notified to %s by an earlier entry of notify: one message for each state and channel", v.Channel.Source)
+					f.FailAt(n, "this state is already notified to %s by an earlier entry of notify: one message for each state and address", event.Address{Receiver: v.Receiver, Channel: v.Channel.Source})
 				}
 				if result := clash(*v, other); result != "" {
-					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and channel", result, addressed(*v))
+					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and address", result, event.Address{Receiver: v.Receiver, Channel: v.Channel.Source})
 				}
 			}
 		},
@@ -122,6 +128,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 					"if":   schema.JSON{"required": []string{"state"}},
 					"then": schema.JSON{"properties": schema.JSON{"when": false}},
 				},
+				mentionInSlack(),
 			}
 			return s
 		},
@@ -156,10 +163,12 @@ const (
 
 // reviewInGitLab reports what an entry can't have beside `merge_request` or `commit`.
 func reviewInGitLab(f *schema.Document, n *yaml.Node) {
-	const oneEach = "an entry of notify has one of `channel`, `merge_request: note` and `commit: status`: for each further one, write another entry"
-	switch channel := schema.Value(n, "channel"); {
+	const oneEach = "an entry of notify has one of `channel`, `receiver`, `merge_request: note` and `commit: status`: for each further one, write another entry"
+	switch channel, receiver := schema.Value(n, "channel"), schema.Value(n, "receiver"); {
 	case channel != nil:
 		f.FailAt(channel, oneEach)
+	case receiver != nil:
+		f.FailAt(receiver, oneEach)
 	case schema.Has(n, KeyMergeRequest) && schema.Has(n, KeyCommit):
 		f.FailAt(schema.Value(n, KeyCommit), oneEach)
 	}
@@ -175,19 +184,11 @@ func reviewInGitLab(f *schema.Document, n *yaml.Node) {
 // none.
 func clash(v, other rules.Notify) string {
 	for _, result := range v.When {
-		if v.Receiver == other.Receiver && v.Channel.Source == other.Channel.Source && slices.Contains(other.When, result) {
+		if v.Receiver == other.Receiver && v.Receiver != unusable && v.Channel.Source == other.Channel.Source && slices.Contains(other.When, result) {
 			return result
 		}
 	}
 	return ""
-}
-
-// addressed names where an entry goes, for people.
-func addressed(v rules.Notify) string {
-	if v.Receiver == event.ReceiverGitLab {
-		return event.Address{Receiver: v.Receiver, Channel: v.Channel.Source}.String()
-	}
-	return v.Channel.Source
 }
 
 // noteWhen are the outcomes that go to a merge request by default.

@@ -52,7 +52,7 @@ func TestSchemaTakesTheExamples(t *testing.T) {
 // files, except for mistakes in expressions and between parts of a file.
 func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 	beyond := []string{
-		"bad-cron", "bad-glob", "bad-regular-expression", "bad-class-pattern", "costly-classes", "duplicate-class", "unknown-class", "quiet-without-end", "group-out-of-bounds", "limits-out-of-bounds", "storm-out-of-bounds", "failed-with-no-reason", "bridges-to-cancel", "excerpt-of-too-much", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
+		"bad-cron", "bad-glob", "bad-regular-expression", "bad-class-pattern", "costly-classes", "duplicate-class", "unknown-class", "no-receivers", "quiet-without-end", "group-out-of-bounds", "limits-out-of-bounds", "storm-out-of-bounds", "failed-with-no-reason", "bridges-to-cancel", "excerpt-of-too-much", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
 		"log-on-pipeline", "several-in-one-expression", "syntax-of-expression", "unknown-failure-reason", "unknown-field",
 		"unknown-function", "unknown-name", "unknown-names-everywhere", "unknown-status", "wrong-type",
 	}
@@ -130,6 +130,13 @@ func TestSchemaRefuses(t *testing.T) {
 		"unknown outcome":         rule("on: job, notify: [{channel: ci, when: [giveup]}]"),
 		"empty when":              rule("on: job, notify: [{channel: ci, when: []}]"),
 		"mention of an address":   rule("on: job, notify: [{channel: ci, mention: [a@example.com]}]"),
+		"channel and receiver":    rule("on: job, notify: [{channel: ci, receiver: ops}]"),
+		"both in defaults":        good + "\ndefaults: {channel: ci, receiver: ops}",
+		"receiver without a kind": good + "\nreceivers: [{name: ops}]",
+		"receiver of two kinds":   good + "\nreceivers: [{name: ops, feishu: {url: x}, lark: {url: x}}]",
+		"another kind's setting":  good + "\nreceivers: [{name: ops, wecom: {secret: x}}]",
+		"an address as a path":    good + "\nreceivers: [{name: ops, wecom: {url_file: 'https://x'}}]",
+		"receiver named slack":    good + "\nreceivers: [{name: slack, wecom: {url_file: x}}]",
 		"empty mention":           rule("on: job, notify: [{channel: ci, mention: []}]"),
 		"null text":               rule("on: job, notify: [{channel: ci, text: null}]"),
 		"unknown limit":           good + "\nlimits: {per_day: 3}",

@@ -126,7 +126,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	mutes := pause.Mutes{Store: db, Now: time.Now, Log: log}
 	registry.MustRegister(pause.NewMetrics(pauses), pause.NewMuteMetrics(mutes))
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: Receivers(o, db, gl, receiver, log), Escape: slack.Escape, Rules: a.rules.Rules,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: a.rules.receivers.Beside(BuiltIn(o, db, gl, receiver, log)), Escape: slack.Escape, Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
 		Evaluations: evaluations,
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -25,12 +26,16 @@ import (
 )
 
 // Check returns all that can be said to be wrong with the options before anything is
-// opened, as SettingErrors. It reads the rule files, and sends no request.
+// opened, as SettingErrors. It reads the rule files and those of the secrets of their
+// receivers, and sends no request.
 func (o Options) Check() error {
 	var wrong SettingErrors
 	sources, err := ReadRules(o.Rules)
 	if err == nil {
-		_, _, err = loadSources(sources, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()})
+		var loaded *rules.Rules
+		if loaded, _, err = loadSources(sources, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}); err == nil {
+			_, err = OpenReceivers(loaded, slog.New(slog.DiscardHandler))
+		}
 	}
 	wrong = wrong.With("rules", err)
 	needed := []string{"gitlab-token", "webhook-token"}

@@ -34,7 +34,7 @@ type Options struct {
 	CatchUpMaxAge   time.Duration
 	LogWindow       int64 // bytes
 	Credentials     webhook.Credentials
-	SlackToken      string // "": nobody is notified
+	SlackToken      string // "": nobody is notified in Slack
 	SlackURL        string // "": Slack's own API
 	DryRun          bool
 	// SecretFiles maps the settings that come from files, like "gitlab-token", to the

@@ -151,7 +151,7 @@ func WantedHook(o Options) hooks.Wanted {
 // NewReceiver returns the receiver of outcomes in Slack; nil without a Slack token.
 func NewReceiver(o Options, db store.Store, log *slog.Logger) (notify.Receiver, error) {
 	if o.SlackToken == "" {
-		log.Warn("no --slack-token is given: nobody is notified, see /api/v1/decisions")
+		log.Warn("no --slack-token is given: nobody is notified in Slack, see /api/v1/decisions")
 		return nil, nil
 	}
 	receiver, err := slack.New(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL, State: db, Now: time.Now, Log: log})
@@ -161,8 +161,9 @@ func NewReceiver(o Options, db store.Store, log *slog.Logger) (notify.Receiver, 
 	return receiver, nil
 }
 
-// Receivers returns all receivers of outcomes: GitLab, and Slack if inSlack is not nil.
-func Receivers(o Options, db store.Store, gl *gitlab.Client, inSlack notify.Receiver, log *slog.Logger) notify.Receivers {
+// BuiltIn returns the receivers that no rule file defines: GitLab, and Slack if inSlack is
+// not nil.
+func BuiltIn(o Options, db store.Store, gl *gitlab.Client, inSlack notify.Receiver, log *slog.Logger) notify.Receivers {
 	return notify.Named(map[string]notify.Receiver{
 		event.ReceiverSlack: inSlack,
 		event.ReceiverGitLab: gitlabnotify.New(gitlabnotify.Config{
@@ -199,6 +200,6 @@ var _ admin.Storyteller = stories{}
 // Story implements admin.Storyteller.
 func (s stories) Story(ctx context.Context, url, admin string) (any, error) {
 	b := s.Builder
-	b.Admin = admin
+	b.Admin, b.Receives = admin, b.Receives || len(b.Rules().Receivers()) > 0
 	return b.Build(ctx, url)
 }

@@ -75,6 +75,8 @@ type liveRules struct {
 	path    string
 	options rulefile.Options
 	log     *slog.Logger
+	// receivers are those of the rules in force.
+	receivers *Receivers
 
 	inForce atomic.Pointer[rules.Rules]
 	mu      sync.Mutex
@@ -87,7 +89,7 @@ type liveRules struct {
 
 // openRules loads the rules for the first time.
 func openRules(path string, o rulefile.Options, log *slog.Logger) (*liveRules, error) {
-	l := &liveRules{path: path, options: o, log: log, replaced: make(chan struct{}, 1)}
+	l := &liveRules{path: path, options: o, log: log, receivers: NewReceivers(log), replaced: make(chan struct{}, 1)}
 	if err := l.load(false); err != nil {
 		return nil, err
 	}
@@ -112,6 +114,13 @@ func (l *liveRules) load(anyway bool) error {
 	} else {
 		err = fmt.Errorf("--rules: %w", err)
 	}
+	var putReceivers func()
+	if err == nil {
+		if putReceivers, err = l.receivers.Prepare(loaded); err != nil {
+			err = fmt.Errorf("the rules can't be used:\n%w", err)
+			l.tried = "" // the file of a secret may be mended, and not the rules
+		}
+	}
 	if err != nil {
 		l.state.Error, l.state.FailedAt = err.Error(), time.Now().UTC()
 		return err
@@ -129,6 +138,7 @@ func (l *liveRules) load(anyway bool) error {
 	}
 	replaced := l.since != nil && !maps.Equal(l.since, since)
 	l.since = since
+	putReceivers()
 	l.inForce.Store(loaded)
 	if replaced {
 		select {
@@ -189,6 +199,7 @@ func (l *liveRules) reload(anyway bool) error {
 	err := l.load(anyway)
 	after := l.State()
 	switch {
+	case err != nil && !anyway && err.Error() == before.Error: // it is logged already
 	case err != nil:
 		l.log.Error("the rule files can't be used; the rules in force stay", "error", err)
 	case anyway || after.Hash != before.Hash || before.Error != "" && after.Error == "":

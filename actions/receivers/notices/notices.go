@@ -1,0 +1,148 @@
+// Package notices makes messages to receivers of notices of outcomes and of announcements.
+// A notice's text is Slack's mrkdwn; plain.go makes it plain.
+//
+// Each outcome is a message of its own, because no receiver can edit one. A message has
+// the id of its outcome with the result, or the state and its turn, and the receiver's
+// name, so that a repetition is the same message.
+package notices
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/receivers"
+	"github.com/pipesteward/pipesteward/actions/receivers/message"
+	"github.com/pipesteward/pipesteward/actions/words"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/receiver"
+)
+
+// Receiver sends notices and announcements to one receiver. It is safe for concurrent use.
+type Receiver struct {
+	client *receivers.Client
+	now    func() time.Time
+}
+
+// New returns the Receiver of a client.
+func New(client *receivers.Client, now func() time.Time) *Receiver { return &Receiver{client, now} }
+
+// Notify sends the notice of an outcome. The error is a [*receivers.Error], which says
+// whether to try again.
+func (r *Receiver) Notify(ctx context.Context, o event.Outcome, n event.Notice) error {
+	m, err := OfOutcome(o, n, r.client.Name())
+	if err != nil {
+		return err
+	}
+	return r.client.Send(ctx, m)
+}
+
+// Announce sends a text of Slack's mrkdwn under its key. There are no channels.
+func (r *Receiver) Announce(ctx context.Context, key, _, text string) error {
+	return r.client.Send(ctx, OfAnnouncement(key, text, r.client.Name(), r.now()))
+}
+
+// Message returns the id of the message of an outcome, which is one of its own. That to a
+// program is never gathered with others, as if the program had it: it gets each outcome.
+func (r *Receiver) Message(_ context.Context, o event.Outcome, n event.Notice) (id string, begun bool, err error) {
+	return messageID(o, n, r.client.Name()), r.client.Kind() == receiver.Webhook, nil
+}
+
+// messageID returns the id of the message of an outcome.
+func messageID(o event.Outcome, n event.Notice, receiver string) string {
+	return strings.Join([]string{o.ID, cmp.Or(n.Turn, o.Result), n.Subject, receiver}, ":")
+}
+
+// OfOutcome returns the message to a receiver about an outcome.
+func OfOutcome(o event.Outcome, n event.Notice, receiver string) (message.Message, error) {
+	text := Plain(n.Text)
+	if text == "" {
+		var err error
+		if text, err = words.Outcome(o, words.Plain); err != nil {
+			return message.Message{}, err
+		}
+	}
+	return message.Message{
+		ID: messageID(o, n, receiver), At: o.At,
+		Title: title(o), Text: text, Link: cmp.Or(o.Job.URL, o.Pipeline.URL, o.Project.URL),
+		Fields: fields(o, n.Text != ""), Mention: n.Mention, Level: level(o, n.Turn), Outcome: o,
+	}, nil
+}
+
+// title names what the outcome is about, as in: platform/shop main, pipeline #70.
+func title(o event.Outcome) string {
+	text := o.Project.Path
+	switch {
+	case o.MergeRequest.IID != 0:
+		text += " !" + strconv.FormatInt(o.MergeRequest.IID, 10)
+	case o.Pipeline.Ref != "":
+		text += " " + o.Pipeline.Ref
+	}
+	if o.Pipeline.ID != 0 {
+		text += fmt.Sprintf(", pipeline #%d", o.Pipeline.ID)
+	}
+	return cmp.Or(strings.TrimPrefix(strings.TrimSpace(text), ", "), "Pipesteward")
+}
+
+// fields are the facts under the text; empty ones are left out of the message. custom says
+// that the text is the rule's, which may lack the reason.
+func fields(o event.Outcome, custom bool) []message.Field {
+	attempt, reason := "", ""
+	if custom {
+		reason = o.Reason
+	}
+	if o.Job.Attempt > 1 {
+		attempt = strconv.Itoa(o.Job.Attempt)
+	}
+	return []message.Field{
+		{Name: "Rule", Value: o.Rule},
+		{Name: "Job", Value: o.Job.Name},
+		{Name: "Stage", Value: o.Job.Stage},
+		{Name: "Failure", Value: o.Job.FailureReason},
+		{Name: "Attempt", Value: attempt},
+		{Name: "Runner", Value: o.Job.Runner.Description},
+		{Name: "Reason", Value: reason},
+	}
+}
+
+// level is how a message about the outcome, or about the turn of a state, is marked. A rule
+// that only notifies has done nothing that could be good or bad.
+func level(o event.Outcome, turn string) message.Level {
+	switch turn {
+	case event.StateBegan:
+		return message.Warning
+	case event.StateResolved:
+		return message.OK
+	}
+	switch o.Result {
+	case event.ResultFailed, event.ResultGaveUp:
+		return message.Error
+	case event.ResultDeferred:
+		return message.Warning
+	case event.ResultRecovered:
+		return message.OK
+	case event.ResultDone:
+		if o.Action.Verb != event.VerbNotify {
+			return message.OK
+		}
+	}
+	return ""
+}
+
+// announced are the emojis that announcements begin with, as levels.
+var announced = map[string]message.Level{
+	":zap:": message.Warning, ":warning:": message.Warning, ":sunny:": message.OK, ":white_check_mark:": message.OK,
+}
+
+// OfAnnouncement returns the message to a receiver with a text of mrkdwn.
+func OfAnnouncement(key, text, receiver string, now time.Time) message.Message {
+	m := message.Message{ID: key + ":" + receiver, At: now, Title: "Pipesteward"}
+	if emoji, rest, ok := strings.Cut(text, " "); ok && announced[emoji] != "" {
+		m.Level, text = announced[emoji], rest
+	}
+	m.Text = Plain(text)
+	return m
+}
