@@ -18,7 +18,8 @@ type Response struct {
 }
 
 // NewEcho returns an Echo that prints nothing. It answers errors in JSON, and a
-// panic with 500; it logs the panic and calls panicked.
+// panic with 500; it logs the panic and calls panicked. HEAD is answered as GET, without
+// the body, which net/http leaves out.
 func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -44,6 +45,11 @@ func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 		}
 		if err := c.JSON(code, Response{Error: text}); err != nil {
 			log.Debug("answer not sent", "path", c.Path(), "error", err)
+		}
+	}
+	e.OnAddRouteHandler = func(_ string, route echo.Route, handler echo.HandlerFunc, middleware []echo.MiddlewareFunc) {
+		if route.Method == http.MethodGet {
+			e.HEAD(route.Path, handler, middleware...)
 		}
 	}
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {

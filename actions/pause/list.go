@@ -31,7 +31,8 @@ type Store interface {
 
 // scoped is an item of a list: a pause or a mute.
 type scoped interface {
-	Scope() string // identifies it
+	Scope() string    // names it
+	Identity() string // what no two items of a list have in common
 	Ended(now time.Time) bool
 }
 
@@ -58,43 +59,64 @@ func (l list[T]) all(ctx context.Context) ([]T, error) {
 	return slices.DeleteFunc(all, func(item T) bool { return item.Ended(l.now()) }), nil
 }
 
-// add adds an item, in place of one with the same scope. With more than most items, it
-// changes nothing and returns the error full.
-func (l list[T]) add(ctx context.Context, item T, most int, full error) error {
-	return l.change(ctx, func(all []T) ([]T, error) {
-		all = append(without(all, item.Scope()), item)
-		if len(all) > most {
+// add adds an item, in place of one with the same identity, which it returns. If may
+// returns an error about that one, or with more than most items, it changes nothing and
+// returns that error, or full.
+func (l list[T]) add(ctx context.Context, item T, may func(old T) error, most int, full error) (replaced *T, err error) {
+	err = l.change(ctx, func(all []T) ([]T, error) {
+		all, replaced = without(all, item.Identity())
+		if replaced != nil {
+			if err := may(*replaced); err != nil {
+				return nil, err
+			}
+		}
+		if all = append(all, item); len(all) > most {
 			return nil, full
 		}
 		return all, nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return replaced, nil
 }
 
-// remove removes the item of the scope, and reports whether there was one.
-func (l list[T]) remove(ctx context.Context, scope string) (found bool, err error) {
-	err = l.change(ctx, func(all []T) ([]T, error) {
-		rest := without(all, scope)
-		found = len(rest) < len(all)
+// remove removes the item with the identity, and returns it; nil if there was none.
+func (l list[T]) remove(ctx context.Context, identity string) (removed *T, err error) {
+	err = l.change(ctx, func(all []T) (rest []T, err error) {
+		rest, removed = without(all, identity)
 		return rest, nil
 	})
-	return found && err == nil, err
+	if err != nil {
+		return nil, err
+	}
+	return removed, nil
 }
 
-// clear removes all items, also those that can't be read, and returns how many there were.
-func (l list[T]) clear(ctx context.Context) (n int, err error) {
+// clear removes all items, also those that can't be read, and returns those that could be.
+func (l list[T]) clear(ctx context.Context) (removed []T, err error) {
 	err = l.alone(ctx, func() error {
 		all, err := l.all(ctx)
 		if err != nil && !errors.Is(err, l.unreadable) {
 			return err
 		}
-		n = len(all)
+		removed = all
 		return l.set(ctx, nil)
 	})
-	return n, err
+	return removed, err
 }
 
-func without[T scoped](all []T, scope string) []T {
-	return slices.DeleteFunc(slices.Clone(all), func(item T) bool { return item.Scope() == scope })
+// without returns the items but the one with the identity, and that one; nil if there is
+// none.
+func without[T scoped](all []T, identity string) (rest []T, found *T) {
+	for _, item := range all {
+		if item.Identity() == identity {
+			found = &item
+			continue
+		}
+		rest = append(rest, item)
+	}
+	return rest, found
 }
 
 // change replaces the items while no other replica changes them.

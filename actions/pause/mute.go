@@ -31,30 +31,32 @@ func (ms Mutes) Mute(ctx context.Context, m event.Mute) error {
 	if err := m.Check(m.Since); err != nil {
 		return err
 	}
-	err := ms.list().add(ctx, m, event.MaxMutes, event.ErrManyMutes)
+	_, err := ms.list().add(ctx, m, func(event.Mute) error { return nil }, event.MaxMutes, event.ErrManyMutes)
 	if err == nil {
 		until(ms.Log, m.Until).Warn("muted", "scope", m.Scope(), "by", m.By, "reason", m.Reason)
 	}
 	return err
 }
 
-// Unmute ends the mute of the scope, and reports whether there was one.
-func (ms Mutes) Unmute(ctx context.Context, scope, by string) (found bool, err error) {
-	found, err = ms.list().remove(ctx, scope)
-	if found {
-		ms.Log.Warn("unmuted", "scope", scope, "by", by)
+// Unmute ends the mute that has the scope of the given one, and reports whether there was
+// one.
+func (ms Mutes) Unmute(ctx context.Context, scope event.Mute, by string) (found bool, err error) {
+	ended, err := ms.list().remove(ctx, scope.Identity())
+	if ended != nil {
+		ms.Log.Warn("unmuted", "scope", ended.Scope(), "by", by)
 	}
-	return found, err
+	return ended != nil, err
 }
 
 // UnmuteAll ends all mutes, also those that can't be read, and returns how many there
 // were.
 func (ms Mutes) UnmuteAll(ctx context.Context, by string) (n int, err error) {
-	if n, err = ms.list().clear(ctx); err != nil {
+	ended, err := ms.list().clear(ctx)
+	if err != nil {
 		return 0, err
 	}
-	ms.Log.Warn("unmuted", "scope", "every mute", "by", by, "mutes", n)
-	return n, nil
+	ms.Log.Warn("unmuted", "scope", "every mute", "by", by, "mutes", len(ended))
+	return len(ended), nil
 }
 
 // NewMuteMetrics returns a collector of the mutes in force.

@@ -4,6 +4,7 @@ package pause
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -48,17 +49,30 @@ func (ps Pauses) OfProject(ctx context.Context, path string) (*event.Pause, erro
 	return nil, err
 }
 
-// Pause puts a pause in force, in place of one with the same scope.
-func (ps Pauses) Pause(ctx context.Context, p event.Pause) error {
+// Pause puts a pause in force, in place of one with the same scope, which it returns.
+// Without replace, the error is an *event.StateError if that is another person's and would
+// have lasted longer.
+func (ps Pauses) Pause(ctx context.Context, p event.Pause, replace bool) (replaced *event.Pause, err error) {
 	p.Since, p.Until = ps.Now().UTC(), p.Until.UTC()
 	if err := p.Check(p.Since); err != nil {
-		return err
+		return nil, err
 	}
-	err := ps.list().add(ctx, p, event.MaxPauses, event.ErrManyPauses)
-	if err == nil {
-		until(ps.Log, p.Until).Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
+	replaced, err = ps.list().add(ctx, p, func(old event.Pause) error {
+		if replace || old.By == p.By || !old.Outlasts(p) {
+			return nil
+		}
+		return &event.StateError{Reason: fmt.Sprintf("%s, since %s: the new pause would end earlier than that one, which another person made: "+
+			"resume it first, or give parameter %q to replace it", old, old.Since.Format(time.RFC3339), "replace")}
+	}, event.MaxPauses, event.ErrManyPauses)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	log := until(ps.Log, p.Until)
+	if replaced != nil {
+		log = log.With("replaced", replaced.String())
+	}
+	log.Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
+	return replaced, nil
 }
 
 // until adds the end of a pause or a mute to a log line, if it has one.
@@ -69,23 +83,23 @@ func until(log *slog.Logger, end time.Time) *slog.Logger {
 	return log.With("until", end)
 }
 
-// Resume ends the pause of the scope, and reports whether there was one.
-func (ps Pauses) Resume(ctx context.Context, scope, by string) (found bool, err error) {
-	found, err = ps.list().remove(ctx, scope)
-	if found {
-		ps.Log.Warn("resumed", "scope", scope, "by", by)
+// Resume ends the pause that has the scope of the given one, and returns it; nil if there
+// was none.
+func (ps Pauses) Resume(ctx context.Context, scope event.Pause, by string) (ended *event.Pause, err error) {
+	if ended, err = ps.list().remove(ctx, scope.Identity()); ended != nil {
+		ps.Log.Warn("resumed", "scope", ended.Scope(), "by", by)
 	}
-	return found, err
+	return ended, err
 }
 
-// ResumeAll ends all pauses, also those that can't be read, and returns how many
-// there were.
-func (ps Pauses) ResumeAll(ctx context.Context, by string) (n int, err error) {
-	if n, err = ps.list().clear(ctx); err != nil {
-		return 0, err
+// ResumeAll ends all pauses, also those that can't be read, and returns those that could
+// be.
+func (ps Pauses) ResumeAll(ctx context.Context, by string) (ended []event.Pause, err error) {
+	if ended, err = ps.list().clear(ctx); err != nil {
+		return nil, err
 	}
-	ps.Log.Warn("resumed", "scope", "every pause", "by", by, "pauses", n)
-	return n, nil
+	ps.Log.Warn("resumed", "scope", "every pause", "by", by, "pauses", len(ended))
+	return ended, nil
 }
 
 // NewMetrics returns a collector of the pauses in force.

@@ -90,7 +90,7 @@ func TestStopWhileARequestWaits(t *testing.T) {
 		result string
 	}{
 		{"dry run", func(h *actionstest.Harness) { h.Load(running, rulefile.Options{DryRun: true}) }, event.ResultDryRun},
-		{"a pause", func(h *actionstest.Harness) { _ = h.Pauses().Pause(context.Background(), event.Pause{}) }, event.ResultDeferred},
+		{"a pause", func(h *actionstest.Harness) { _, _ = h.Pauses().Pause(context.Background(), event.Pause{}, false) }, event.ResultDeferred},
 		{"the rule is removed", func(h *actionstest.Harness) {
 			h.Load(strings.ReplaceAll(running, "first", "another"), rulefile.Options{})
 		}, event.ResultSkipped},
@@ -128,7 +128,7 @@ func TestPause(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
 			test.pause.By, test.pause.Reason = "ann", "the cluster moves"
-			if err := h.Pauses().Pause(t.Context(), test.pause); err != nil {
+			if _, err := h.Pauses().Pause(t.Context(), test.pause, false); err != nil {
 				t.Fatal(err)
 			}
 			h.Start(actionstest.NewFuse(-1)) // it survives a restart
@@ -142,8 +142,8 @@ func TestPause(t *testing.T) {
 				return
 			}
 			h.WantOutcome(event.ResultDeferred, "by ann: the cluster moves", "/retry", 0)
-			if found, err := h.Pauses().Resume(t.Context(), test.pause.Scope(), "ann"); !found || err != nil {
-				t.Fatalf("resume: %v, %v", found, err)
+			if ended, err := h.Pauses().Resume(t.Context(), test.pause, "ann"); ended == nil || err != nil {
+				t.Fatalf("resume: %v, %v", ended, err)
 			}
 			h.WorkOff()
 			h.WantOutcome(event.ResultDone, "", "/retry", 1)
@@ -155,7 +155,7 @@ func TestPause(t *testing.T) {
 // meanwhile counts.
 func TestPauseEnds(t *testing.T) {
 	h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
-	if err := h.Pauses().Pause(t.Context(), event.Pause{Until: h.Now().Add(2 * time.Hour)}); err != nil {
+	if _, err := h.Pauses().Pause(t.Context(), event.Pause{Until: h.Now().Add(2 * time.Hour)}, false); err != nil {
 		t.Fatal(err)
 	}
 	mended, job := h.FailedJob(actionstest.Stuck), h.FailedJob(actionstest.Stuck)
@@ -180,7 +180,7 @@ func TestPauseEnds(t *testing.T) {
 // need after it.
 func TestPauseTakesNoBudget(t *testing.T) {
 	h := actionstest.New(t, "version: 1\nlimits: {total: 1/1h}\nrules:\n  - {name: first, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
-	if err := h.Pauses().Pause(t.Context(), event.Pause{Project: "platform/*"}); err != nil {
+	if _, err := h.Pauses().Pause(t.Context(), event.Pause{Project: "platform/*"}, false); err != nil {
 		t.Fatal(err)
 	}
 	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
@@ -200,7 +200,8 @@ func TestPausesByManyReplicas(t *testing.T) {
 	failed := make(chan error, 10)
 	for i := range cap(failed) {
 		go func() {
-			failed <- h.Pauses().Pause(t.Context(), event.Pause{Project: fmt.Sprintf("team-%d/**", i)})
+			_, err := h.Pauses().Pause(t.Context(), event.Pause{Project: fmt.Sprintf("team-%d/**", i)}, false)
+			failed <- err
 		}()
 	}
 	for range cap(failed) {
@@ -213,14 +214,14 @@ func TestPausesByManyReplicas(t *testing.T) {
 		t.Errorf("%d pauses, %v, want %d", len(all), err, cap(failed))
 	}
 	again := event.Pause{Project: "team-3/**", Reason: "again"}
-	if err := h.Pauses().Pause(t.Context(), again); err != nil {
+	if _, err := h.Pauses().Pause(t.Context(), again, false); err != nil {
 		t.Error(err)
 	}
 	if all, _ := h.Pauses().List(t.Context()); len(all) != cap(failed) || all[len(all)-1].Reason != "again" {
 		t.Errorf("pauses %v, want the same ones, one of them anew", all)
 	}
-	if n, err := h.Pauses().ResumeAll(t.Context(), "ann"); n != cap(failed) || err != nil {
-		t.Errorf("resumed %d, %v", n, err)
+	if ended, err := h.Pauses().ResumeAll(t.Context(), "ann"); len(ended) != cap(failed) || err != nil {
+		t.Errorf("resumed %v, %v", ended, err)
 	}
 	if all, err := h.Pauses().List(t.Context()); len(all) != 0 || err != nil {
 		t.Errorf("pauses %v, %v, want none", all, err)

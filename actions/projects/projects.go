@@ -65,7 +65,7 @@ func (f Finder) HasProject(ctx context.Context, glob string) (bool, error) {
 		case apierror.IsHidden(err):
 		case err != nil:
 			return false, err
-		case doublestar.MatchUnvalidated(glob, p.Path): // and not only by another case, an id or an earlier path
+		case event.MatchesProject(glob, p.Path): // and not only by an id or an earlier path
 			return true, nil
 		}
 	}
@@ -104,7 +104,7 @@ func globbed(ctx context.Context, gl *gitlab.Client, pattern string) iter.Seq2[g
 				if first && apierror.IsNotFound(err) {
 					return true
 				}
-				if (err != nil || doublestar.MatchUnvalidated(pattern, p.Path)) && !yield(p, err) {
+				if (err != nil || event.MatchesProject(pattern, p.Path)) && !yield(p, err) {
 					return false
 				}
 			}

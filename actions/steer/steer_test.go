@@ -107,7 +107,7 @@ func TestRequeueOfAFailedDecisionIsGuarded(t *testing.T) {
 			h.Load(strings.Replace(actionstest.RetryRules, "on: job", "on: job\n    dry_run: true", 1), rulefile.Options{})
 		}, event.ResultDryRun, ""},
 		{"a pause", func(h *actionstest.Harness, _ gitlabtest.Job) {
-			if err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann"}); err != nil {
+			if _, err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann"}, false); err != nil {
 				h.Fatal(err)
 			}
 		}, event.ResultDeferred, "by ann"},
@@ -270,7 +270,7 @@ func TestWaits(t *testing.T) {
 	}{
 		{"its delay", "", func(*actionstest.Harness) {}, "decision", "retry of rspec", event.Wait{For: event.WaitDelay}},
 		{"a pause", "", func(h *actionstest.Harness) {
-			if err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann", Reason: "the cluster moves"}); err != nil {
+			if _, err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann", Reason: "the cluster moves"}, false); err != nil {
 				h.Fatal(err)
 			}
 			h.Clock.Advance(time.Minute)

@@ -36,8 +36,8 @@ rules:
 	}{
 		{
 			name: "a pause",
-			pull: func(h *actionstest.Harness) { _ = h.Pauses().Pause(context.Background(), event.Pause{Rule: "old"}) },
-			lift: func(h *actionstest.Harness) { _, _ = h.Pauses().Resume(context.Background(), "rule:old", "") },
+			pull: func(h *actionstest.Harness) { _, _ = h.Pauses().Pause(context.Background(), event.Pause{Rule: "old"}, false) },
+			lift: func(h *actionstest.Harness) { _, _ = h.Pauses().Resume(context.Background(), event.Pause{Rule: "old"}, "") },
 			all:  true,
 		},
 		{

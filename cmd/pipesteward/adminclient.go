@@ -82,14 +82,17 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 		}
 	}
 	req, err := http.NewRequestWithContext(call, method, strings.TrimRight(base, "/")+path, bytes.NewReader(content))
-	if err != nil || req.URL.Host == "" {
-		return &usageError{fmt.Errorf("--admin-url: %q is not a URL: write for instance %s", shown, defaultAdminURL)}
+	if err != nil || req.URL.Host == "" || req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		return &usageError{fmt.Errorf("--admin-url: %q does not begin with http:// or https:// and a host: write for instance %s", shown, defaultAdminURL)}
 	}
 	if req.URL.User != nil {
 		return &usageError{errors.New("--admin-url holds a user: give it as --admin-user, and the password as --admin-password")}
 	}
 	if strings.ContainsAny(base, "?#") {
 		return &usageError{fmt.Errorf("--admin-url: %q has a query (?...) or a fragment (#...): leave it out", shown)}
+	}
+	if given, err := url.Parse(base); err == nil && strings.Trim(given.Path, "/") != "" {
+		return &usageError{fmt.Errorf("--admin-url: %q has a path: leave it out, the address is a scheme and a host, like %s", shown, defaultAdminURL)}
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if err := setCredentials(c, req); err != nil {
@@ -153,9 +156,6 @@ var parameter = regexp.MustCompile(`parameter "([a-z_]+)"`)
 // refusal returns the error of a refused call: one of usage if what was requested makes no
 // sense. It names the command's flags in place of the parameters of the API.
 func refusal(c *cli.Command, status int, text string) error {
-	if status != http.StatusBadRequest {
-		return &refusedError{status, text}
-	}
 	text = parameter.ReplaceAllStringFunc(text, func(found string) string {
 		name := strings.ReplaceAll(parameter.FindStringSubmatch(found)[1], "_", "-")
 		if !slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return f.Names()[0] == name }) {
@@ -163,6 +163,9 @@ func refusal(c *cli.Command, status int, text string) error {
 		}
 		return "--" + name
 	})
+	if status != http.StatusBadRequest {
+		return &refusedError{status, text}
+	}
 	return &usageError{&refusedError{status, text}}
 }
 

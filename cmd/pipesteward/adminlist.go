@@ -53,6 +53,17 @@ func queryOf(c *cli.Command, filters []filterFlag) (url.Values, error) {
 	return query, nil
 }
 
+// checkPace checks --limit and --interval of a list that can be followed.
+func checkPace(c *cli.Command) error {
+	switch limit := c.Int("limit"); {
+	case limit < 0 || limit == 0 && !c.Bool("follow"):
+		return &usageError{errors.New("--limit must be more than 0")}
+	case c.Duration("interval") <= 0:
+		return &usageError{errors.New("--interval must be more than 0, like 2s")}
+	}
+	return nil
+}
+
 // maxPage is how many items one page of the API has at most.
 const maxPage = 500
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -150,6 +152,12 @@ func TestAdminCommandsExplainThemselves(t *testing.T) {
 	}{
 		{[]string{"pause", "--admin-url", "http://127.0.0.1:1"}, 1, "no server answers at http://127.0.0.1:1 (start `serve`, or give its --admin-listen as --admin-url)"},
 		{[]string{"pause", "--admin-url", "nonsense"}, 2, "write for instance http://127.0.0.1:9090"},
+		{[]string{"status", "--admin-url", "ftp://127.0.0.1:9090"}, 2, `--admin-url: "ftp://127.0.0.1:9090" does not begin with http:// or https:// and a host: write for instance`},
+		{[]string{"status", "--admin-url", "http://127.0.0.1:9090/api/v1/"}, 2, `--admin-url: "http://127.0.0.1:9090/api/v1/" has a path: leave it out`},
+		{[]string{"decisions", "--limit", "0"}, 2, "--limit must be more than 0\n"},
+		{[]string{"deliveries", "--limit", "-1", "--follow"}, 2, "--limit must be more than 0\n"},
+		{[]string{"decisions", "--interval", "0s"}, 2, "--interval must be more than 0, like 2s\n"},
+		{[]string{"queue", "drop", "a", "--json"}, 2, "with --json, which asks nobody, give --yes"},
 		{[]string{"pause", "everything"}, 2, "pause takes no arguments"},
 		{[]string{"resume", "everything"}, 2, "resume takes no arguments"},
 		{[]string{"status", "now"}, 2, "status takes no arguments"},
@@ -159,6 +167,76 @@ func TestAdminCommandsExplainThemselves(t *testing.T) {
 		if code := run(t.Context(), append([]string{"pipesteward"}, test.args...), &out, &errs); code != test.code || !strings.Contains(errs.String(), test.says) {
 			t.Errorf("%v: exit status %d, %q, want %d and %q", test.args, code, errs.String(), test.code, test.says)
 		}
+	}
+}
+
+// TestPausesOfOthers: what a pause replaces or a resume ends is printed first, and a longer
+// pause of another person is replaced on request only.
+func TestPausesOfOthers(t *testing.T) {
+	t.Parallel()
+	p := newEnvironment(t).run()
+	for _, step := range []struct {
+		args []string
+		code int
+		says []string // in this order
+	}{
+		{[]string{"pause", "--by", "ann", "--reason", "a leak"}, 0, []string{"paused (all) by ann: a leak, since 2"}},
+		{[]string{"pause", "--by", "bob", "--for", "1h"}, 1, []string{"paused (all) by ann: a leak, since 2", "would end earlier", "resume it first, or give --replace to replace it"}},
+		{[]string{"status"}, 0, []string{"paused (all) by ann: a leak, since 2"}},
+		{[]string{"pause", "--by", "bob", "--for", "1h", "--replace"}, 0, []string{"replaced: paused (all) by ann: a leak, since 2", "\npaused (all) by bob, until 2"}},
+		{[]string{"pause", "--by", "bob", "--for", "30m"}, 0, []string{"replaced: paused (all) by bob", "\npaused (all) by bob"}},
+		{[]string{"pause", "--by", "ann", "--project", "Platform/*"}, 0, []string{"paused (all) by bob", "\npaused (project:Platform/*) by ann"}},
+		{[]string{"resume"}, 0, []string{"ended: paused (all) by bob", "\nstill in force:\npaused (project:Platform/*) by ann"}},
+		{[]string{"resume", "--project", "platform/*", "--json"}, 0, []string{`"paused": []`, `"ended": [`, `"project": "Platform/*"`}},
+		{[]string{"pause", "--by", "ann", "--json"}, 0, []string{`"paused": [`, `"by": "ann"`}},
+		{[]string{"resume", "--every"}, 0, []string{"ended: paused (all) by ann", "\nnothing is paused\n"}},
+	} {
+		code, stdout, stderr := p.output(step.args...)
+		rest, found := stdout+stderr, true
+		for _, part := range step.says {
+			if _, rest, found = strings.Cut(rest, part); !found {
+				break
+			}
+		}
+		if code != step.code || !found {
+			t.Errorf("%q: exit status %d, want %d and %q\n%s%s", step.args, code, step.code, step.says, stdout, stderr)
+		}
+	}
+}
+
+// TestHead: HEAD is answered as GET, without the body.
+func TestHead(t *testing.T) {
+	t.Parallel()
+	p := newEnvironment(t).run()
+	for path, want := range map[string]int{
+		"/healthz": 200, "/-/healthy": 200, "/readyz": 200, "/-/ready": 200, "/metrics": 200, "/api/v1/status": 200, "/api/v1/decisions": 200,
+		"/api/v1/deliveries": 200, "/api/v1/queue": 200, "/api/v1/openapi.yaml": 200, "/api/v1/status?x=1": 400, "/api/v1/pause": 405, "/nothing": 404,
+	} {
+		var size [2]int64
+		for i, method := range []string{http.MethodGet, http.MethodHead} {
+			req, err := http.NewRequestWithContext(t.Context(), method, p.admin+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size[i], err = io.Copy(io.Discard, resp.Body)
+			if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != want {
+				t.Errorf("%s %s: %s, %v, want %d", method, path, resp.Status, err, want)
+			}
+		}
+		if size[0] == 0 || size[1] > 0 {
+			t.Errorf("%s: GET has a body of %d bytes and HEAD one of %d", path, size[0], size[1])
+		}
+	}
+	resp, err := http.Post(p.admin+"/healthz", "application/json", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != "OPTIONS, GET, HEAD" {
+		t.Errorf("POST: %s, %v, allowed are %q", resp.Status, err, resp.Header.Get("Allow"))
 	}
 }
 
@@ -173,7 +251,7 @@ func TestPauseOfNobody(t *testing.T) {
 	p.post(env.gitlab.JobHookBody(job.ID))
 	for project, warned := range map[string]bool{
 		"platform/shop": false, "platform/site": false, "platform/*": false, "**": false,
-		"platform/shpo": true, "platform": true, "platform/SITE": true, "mobile/*": true, "1": true,
+		"platform/shpo": true, "platform": true, "platform/SITE": false, "PLATFORM/s*": false, "mobile/*": true, "1": true,
 	} {
 		code, stdout, stderr := called(t, "pause", "--admin-url", p.admin, "--project", project)
 		if code != 0 || !strings.Contains(stdout, "paused (project:"+project+")") {

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -89,7 +92,49 @@ func misused(_ context.Context, c *cli.Command, err error, _ bool) error {
 		flag = "--" + redact.URL(flag)
 		return &usageError{fmt.Errorf("there is no flag %s%s: `%s --help` lists them", flag, spelling.Suggestion(flag, known), c.FullName())}
 	}
-	return &usageError{err}
+	return &usageError{errors.New(unparsed(c, err.Error()))}
+}
+
+// wrongValue and wrongVariable are what the flags package says of a value that it can't
+// parse, from the command line or from an environment variable.
+var (
+	wrongValue    = regexp.MustCompile(`^invalid value (".*") for flag -(\S+): `)
+	wrongVariable = regexp.MustCompile(`^could not parse (".*") as (\S+) value from environment variable "(\S+)"`)
+)
+
+// kindsOfValue describe the values of flags, by the name of their kind in wrongVariable.
+var kindsOfValue = map[string]string{"int": "a whole number", "int64": "a whole number", "duration": "a duration like 30s or 5m", "bool": "true or false"}
+
+// unparsedVariable returns the text of an error; if it is about what can't be parsed of an
+// environment variable, in words for people.
+func unparsedVariable(err error) string {
+	found := wrongVariable.FindStringSubmatch(err.Error())
+	if found == nil || kindsOfValue[found[2]] == "" {
+		return err.Error()
+	}
+	return fmt.Sprintf("%s: %s is not %s", found[3], found[1], kindsOfValue[found[2]])
+}
+
+// unparsed returns the text about what can't be parsed of a command's flags, in words for
+// people.
+func unparsed(c *cli.Command, text string) string {
+	if name, is := strings.CutPrefix(text, "flag needs an argument: "); is {
+		return "--" + strings.TrimLeft(name, "-") + " needs a value"
+	}
+	found := wrongValue.FindStringSubmatch(text)
+	if found == nil {
+		return text
+	}
+	for _, f := range c.Flags {
+		documented, is := f.(cli.DocGenerationFlag)
+		if !is || !slices.Contains(f.Names(), found[2]) {
+			continue
+		}
+		if kind := kindsOfValue[documented.TypeName()]; kind != "" {
+			return fmt.Sprintf("--%s: %s is not %s", f.Names()[0], found[1], kind)
+		}
+	}
+	return text
 }
 
 // showHelp prints the help of the command below c that the words name: with the word help

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,7 +26,7 @@ func eachCommand(do func(c *cli.Command, words []string)) {
 			walk(below, append(slices.Clone(words), below.Name))
 		}
 	}
-	walk(commandTree(io.Discard, io.Discard), nil)
+	walk(commandTree(&output{w: io.Discard}, io.Discard), nil)
 }
 
 // called runs the program with the arguments.
@@ -122,12 +124,19 @@ func TestMisuse(t *testing.T) {
 		}
 		for _, f := range c.Flags {
 			if n, is := f.(*cli.IntFlag); is {
-				misuses[`invalid value "many" for flag -`+n.Name] = []string{"--" + n.Name, "many"}
+				misuses["--"+n.Name+`: "many" is not a whole number`] = []string{"--" + n.Name, "many"}
+				misuses["--"+n.Name+" needs a value"] = []string{"--" + n.Name}
+			}
+			if d, is := f.(*cli.DurationFlag); is {
+				misuses["--"+d.Name+`: "often" is not a duration like 30s or 5m`] = []string{"--" + d.Name, "often"}
+			}
+			if b, is := f.(*cli.BoolFlag); is {
+				misuses["--"+b.Name+`: "maybe" is not true or false`] = []string{"--" + b.Name + "=maybe"}
 			}
 		}
 		for says, misuse := range misuses {
 			args := append(slices.Clone(words), misuse...)
-			if slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return f.Names()[0] == "json" }) {
+			if !strings.HasSuffix(says, "needs a value") && slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return f.Names()[0] == "json" }) {
 				args = append(args, "--json")
 			}
 			if code, stdout, stderr := called(t, args...); code != 2 || stdout != "" || !strings.Contains(stderr, says) {
@@ -135,4 +144,39 @@ func TestMisuse(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWrongVariables: a variable that can't be parsed is named, with what to write.
+func TestWrongVariables(t *testing.T) {
+	for name, want := range map[string]string{
+		"PIPESTEWARD_LOG_WINDOW": `PIPESTEWARD_LOG_WINDOW: "xyzzy" is not a whole number`,
+		"PIPESTEWARD_DRY_RUN":    `PIPESTEWARD_DRY_RUN: "xyzzy" is not true or false`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, "xyzzy")
+			if code, _, stderr := called(t, "serve"); code != 1 || stderr != "pipesteward: "+want+"\n" {
+				t.Errorf("exit status %d: %s", code, stderr)
+			}
+		})
+	}
+}
+
+// TestStoppedBySignal: a command that a signal ends says so.
+func TestStoppedBySignal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, args := range [][]string{
+		{"status", "--admin-url", "http://127.0.0.1:1"},
+		{"decisions", "--follow", "--admin-url", "http://127.0.0.1:1"},
+		{"hooks", "list", "platform/shop", "--gitlab-url", "http://127.0.0.1:1", "--gitlab-token", "hush-hush"},
+		{"catch-up", "--gitlab-url", "http://127.0.0.1:1", "--gitlab-token", "hush-hush", "--rules", "../../rules.example.yaml", "--store", "bolt:" + filepath.Join(dir, "a.db")},
+	} {
+		var stderr bytes.Buffer
+		code := run(ctx, append([]string{"pipesteward"}, args...), io.Discard, &stderr)
+		if code != 1 || !strings.Contains(stderr.String(), "stopped before") || strings.HasSuffix(stderr.String(), "context canceled\n") {
+			t.Errorf("%q: exit status %d: %s", args, code, stderr.String())
+		}
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -30,7 +29,7 @@ var decisionFilters = []filterFlag{
 	{"rule", "only those of the rule of this `NAME`"},
 	{"action", "only those with this `ACTION`: " + strings.Join(event.Verbs, ", ")},
 	{"outcome", "only those with this `OUTCOME`: " + strings.Join(event.Results, ", ") + ", or waiting: none yet"},
-	{"project", "only those of the project with this `PATH` or id"},
+	{"project", "only those of the projects whose path the `GLOB` matches, in any letter case, or of that with this id"},
 	{"pipeline", "only those of the pipeline with this `ID`"},
 	{"job", "only those of the job with this `ID`"},
 	{"ref", "only those of this branch or tag, by its `NAME`"},
@@ -55,8 +54,8 @@ func decisionsCommand(stdout, stderr io.Writer) *cli.Command {
 				return err
 			}
 			limit, interval := c.Int("limit"), c.Duration("interval")
-			if limit < 1 && !c.Bool("follow") || limit < 0 || interval <= 0 {
-				return &usageError{errors.New("--limit and --interval must be more than 0")}
+			if err := checkPace(c); err != nil {
+				return err
 			}
 			if err := checkOutcome(c.String("outcome")); err != nil {
 				return err
@@ -100,15 +99,16 @@ func (p decisionPrinter) list(items []json.RawMessage) error {
 	}
 	l := listing{head: []any{"time", "project", "ref", "pipeline/job", "rule", "action", "outcome", "reason"}}
 	for _, o := range all {
+		o := cleaned(o)
 		l.rows = append(l.rows, row{
-			cells:     []any{timeOf(o), printable(o.Project.Path), printable(cmp.Or(o.Job.Ref, o.Pipeline.Ref)), jobOf(o), printable(o.Rule), o.Action.Verb, p.outcome(o), p.reason(o)},
+			cells:     []any{timeOf(o), o.Project.Path, cmp.Or(o.Job.Ref, o.Pipeline.Ref), jobOf(o), o.Rule, o.Action.Verb, p.outcome(o), p.reason(o)},
 			paragraph: p.paragraph(o),
 		})
 	}
 	return p.all(items, l, "no decisions")
 }
 
-// paragraph returns the lines about a decision.
+// paragraph returns the lines about a decision, which is cleaned.
 func (p decisionPrinter) paragraph(o event.Outcome) []string {
 	return []string{
 		fmt.Sprintf("%s  %s  %s", timeOf(o), p.outcome(o), p.colour.bold(words.ActionOf(&o.Decision))),
@@ -139,13 +139,13 @@ func (p decisionPrinter) outcome(o event.Outcome) string {
 func (p decisionPrinter) reason(o event.Outcome) string {
 	var lines []string
 	if o.Reason != "" {
-		lines = append(lines, printable(o.Reason))
+		lines = append(lines, o.Reason)
 	}
 	if o.Result == event.ResultFailed {
 		lines = append(lines, p.colour.dim("id "+o.ID))
 	}
 	for _, n := range o.NotNotified() {
-		lines = append(lines, p.colour.red(printable(fmt.Sprintf("%s not notified: %s", n.Address, n.Error))))
+		lines = append(lines, p.colour.red(fmt.Sprintf("%s not notified: %s", n.Address, n.Error)))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -169,7 +169,7 @@ func jobText(pipeline, job int64, name string) string {
 	}
 	text := strconv.FormatInt(pipeline, 10)
 	if job != 0 {
-		text += fmt.Sprintf("/%s (%d)", printable(name), job)
+		text += fmt.Sprintf("/%s (%d)", name, job)
 	}
 	return text
 }

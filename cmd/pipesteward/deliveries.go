@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -29,7 +28,7 @@ const (
 // deliveryFilters are the filters of the API.
 var deliveryFilters = []filterFlag{
 	{"result", "only those with this `RESULT`: " + strings.Join(event.DeliveryResults, ", ")},
-	{"project", "only those of the project with this `PATH` or id"},
+	{"project", "only those of the projects whose path the `GLOB` matches, in any letter case, or of that with this id"},
 	{"pipeline", "only those of the pipeline with this `ID`"},
 	{"job", "only those of the job with this `ID`"},
 	{"since", "only those that came since `WHEN`: so long ago, like 2h or 7d, or a time, like 2026-12-24T18:00:00Z"},
@@ -55,8 +54,8 @@ func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
 				return err
 			}
 			limit, interval := c.Int("limit"), c.Duration("interval")
-			if limit < 1 && !c.Bool("follow") || limit < 0 || interval <= 0 {
-				return &usageError{errors.New("--limit and --interval must be more than 0")}
+			if err := checkPace(c); err != nil {
+				return err
 			}
 			read := func(ctx context.Context, limit int) ([]event.Delivery, bool, error) {
 				items, more, err := listAdmin(ctx, c, "/api/v1/deliveries", "deliveries", query, limit)
@@ -166,6 +165,7 @@ type deliveryPrinter struct{ itemPrinter }
 func (p deliveryPrinter) list(all []event.Delivery) error {
 	l := listing{head: []any{"time", "result", "project", "ref", "event", "status", "reason"}}
 	for _, d := range all {
+		d := cleaned(d)
 		l.rows = append(l.rows, row{
 			cells:     []any{timeText(d.At), p.result(d), d.Project, d.Ref, eventText(d), d.Status, p.reason(d)},
 			paragraph: p.paragraph(d),
@@ -177,14 +177,14 @@ func (p deliveryPrinter) list(all []event.Delivery) error {
 // each prints those of the deliveries that are followed, which come newest first.
 func (p deliveryPrinter) each(all []event.Delivery) error {
 	for _, d := range slices.Backward(all) {
-		if err := p.one(d, p.paragraph(d)); err != nil {
+		if err := p.one(d, p.paragraph(cleaned(d))); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// paragraph returns the lines about a delivery.
+// paragraph returns the lines about a delivery, which is cleaned.
 func (p deliveryPrinter) paragraph(d event.Delivery) []string {
 	what := d.Hook
 	switch d.Kind {

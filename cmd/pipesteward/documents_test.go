@@ -167,7 +167,7 @@ func TestCommandsAreDocumented(t *testing.T) {
 	}
 	readme := string(data)
 	all := map[string]*cli.Command{}
-	for _, c := range commandTree(io.Discard, io.Discard).Commands {
+	for _, c := range commandTree(&output{w: io.Discard}, io.Discard).Commands {
 		all[c.Name] = c
 		if !strings.Contains(readme, "pipesteward "+c.Name) {
 			t.Errorf("README.md does not name the command %s", c.Name)

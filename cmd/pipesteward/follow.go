@@ -183,7 +183,7 @@ func (f *follower) show(items []json.RawMessage, printed bool) error {
 			f.open = slices.Insert(f.open, 0, o.ID)
 		}
 		if printed && (f.outcome == "" || f.outcome == cmp.Or(o.Result, waiting)) {
-			if err := f.out.one(item, f.out.paragraph(o)); err != nil {
+			if err := f.out.one(item, f.out.paragraph(cleaned(o))); err != nil {
 				return err
 			}
 		}

@@ -74,6 +74,12 @@ func TestEveryJSON(t *testing.T) {
 		{command: "deliveries", args: [][]string{admin}},
 		{command: "queue list", args: [][]string{admin}},
 		{command: "queue list --dead", args: [][]string{admin}},
+		{command: "pause --rule retry-stuck", args: [][]string{admin}},
+		{command: "resume --every", args: [][]string{admin}},
+		{command: "mute --rule retry-stuck", args: [][]string{admin}},
+		{command: "unmute --every", args: [][]string{admin}},
+		{command: "queue requeue nosuch", args: [][]string{admin}, code: 1},
+		{command: "queue drop --yes nosuch", args: [][]string{admin}, code: 1},
 		{command: "why " + env.page(job), args: [][]string{admin}},
 		{command: "doctor", args: [][]string{admin, gitlab, rules, store, {"--webhook-token", testSecret, "--slack-api-url", env.slack.URL()}}},
 		{command: "explain", args: [][]string{{"--gitlab-url", env.gitlab.URL(), "--event", hook}, rules}},
@@ -94,7 +100,7 @@ func TestEveryJSON(t *testing.T) {
 			t.Errorf("%s: exit status %d, want %d and JSON without null\n%s%s", c.command, code, c.code, stdout, stderr)
 		}
 	}
-	tested := []string{"status", "decisions", "deliveries", "queue list", "why", "doctor", "explain", "catch-up", "sweep", "hooks list", "hooks ensure"}
+	tested := []string{"status", "decisions", "deliveries", "queue list", "queue requeue", "queue drop", "pause", "resume", "mute", "unmute", "why", "doctor", "explain", "catch-up", "sweep", "hooks list", "hooks ensure"}
 	eachCommand(func(c *cli.Command, words []string) {
 		for _, f := range c.Flags {
 			name := strings.Join(words, " ")

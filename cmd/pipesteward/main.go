@@ -36,12 +36,20 @@ func main() {
 // failure, 2 for a command line that makes no sense, or the status that a command
 // documents.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if err := commandTree(stdout, stderr).Run(ctx, args); err != nil {
+	out := &output{w: stdout}
+	err := commandTree(out, stderr).Run(ctx, args)
+	if _, status := errors.AsType[*statusError](err); out.err != nil && (err == nil || status) {
+		err = out.err
+	}
+	if err != nil {
 		if result, ok := errors.AsType[*statusError](err); ok {
 			return result.status
 		}
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = errStopped
+		}
 		if !errors.Is(err, errReported) {
-			fmt.Fprintf(stderr, "pipesteward: %s\n", printableLines(err.Error()))
+			fmt.Fprintf(stderr, "pipesteward: %s\n", printableLines(unparsedVariable(err)))
 		}
 		if _, ok := errors.AsType[*usageError](err); ok {
 			return 2
@@ -52,7 +60,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // commandTree returns the tree of all commands.
-func commandTree(stdout, stderr io.Writer) *cli.Command {
+func commandTree(out *output, stderr io.Writer) *cli.Command {
+	stdout := newCleanOutput(out)
 	commands := []*cli.Command{
 		serveCommand(stderr),
 		checkCommand(stdout),
@@ -64,7 +73,7 @@ func commandTree(stdout, stderr io.Writer) *cli.Command {
 		decisionsCommand(stdout, stderr),
 		deliveriesCommand(stdout, stderr),
 		queueCommand(stdout, stderr),
-		ciCommand(stdout, stderr),
+		ciCommand(out, stderr), // begins and ends sections of the job's log by control characters
 		pauseCommand(stdout),
 		resumeCommand(stdout),
 		muteCommand(stdout),
@@ -98,6 +107,9 @@ func commandTree(stdout, stderr io.Writer) *cli.Command {
 	prepare(root)
 	return root
 }
+
+// errStopped is the end of a command by a signal.
+var errStopped = errors.New("stopped before it was done")
 
 // errReported is a failure that a command has already reported.
 var errReported = errors.New("failed")

@@ -60,6 +60,9 @@ func changeMutes(ctx context.Context, c *cli.Command, stdout io.Writer, path str
 	if err := changeScope(ctx, c, path, request, &now, &now.Warnings); err != nil {
 		return err
 	}
+	if c.Bool("json") {
+		return printJSON(stdout, now)
+	}
 	printMutes(stdout, now.Muted)
 	return nil
 }

@@ -16,9 +16,10 @@ import (
 // scopeFlags name what is paused, muted or the reverse.
 func scopeFlags() []cli.Flag {
 	return append(adminFlags(),
-		&cli.StringFlag{Name: "project", Usage: "only the projects whose path the `GLOB` matches, like 'platform/**' for a group"},
+		&cli.StringFlag{Name: "project", Usage: "only the projects whose path the `GLOB` matches, in any letter case, like 'platform/**' for a group"},
 		&cli.StringFlag{Name: "rule", Usage: "only the rule of this `NAME`"},
 		byFlag(),
+		&cli.BoolFlag{Name: "json", Usage: "print the server's answer as JSON"},
 	)
 }
 
@@ -50,8 +51,11 @@ func pauseCommand(stdout io.Writer) *cli.Command {
 		Name:  "pause",
 		Usage: "stop all actions of a running server, or those of a project or a rule",
 		Description: "Stops actions on all replicas at once, until `resume` or the given time. Events are still received, and rules\n" +
-			"evaluated. Their actions wait; afterwards, those that a job's state still needs are carried out.",
-		Flags: append(scopeFlags(), endFlags("pause", "resumes")...),
+			"evaluated. Their actions wait; afterwards, those that a job's state still needs are carried out.\n\n" +
+			"It replaces a pause with the same scope, and says which.",
+		Flags: append(append(scopeFlags(), endFlags("pause", "resumes")...),
+			&cli.BoolFlag{Name: "replace", Usage: "also in place of a pause with the same scope that another person made and that would last longer"},
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			until, err := endOf(c, "pause")
 			if err != nil {
@@ -59,7 +63,7 @@ func pauseCommand(stdout io.Writer) *cli.Command {
 			}
 			return changePauses(ctx, c, stdout, "/api/v1/pause", admin.PauseRequest{
 				Project: given(c, "project"), Rule: given(c, "rule"), For: c.String("for"), Until: until,
-				Reason: c.String("reason"), By: who(c),
+				Reason: c.String("reason"), By: who(c), Replace: c.Bool("replace"),
 			})
 		},
 	}
@@ -89,19 +93,31 @@ func given(c *cli.Command, flag string) *string {
 	return &value
 }
 
-// changePauses posts what is to be paused or resumed, and prints what is paused
-// then.
+// changePauses posts what is to be paused or resumed, and prints which pauses that
+// replaced or ended, and what is paused then.
 func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path string, request any) error {
 	var now admin.Paused
 	if err := changeScope(ctx, c, path, request, &now, &now.Warnings); err != nil {
 		return err
+	}
+	if c.Bool("json") {
+		return printJSON(stdout, now)
+	}
+	if now.Replaced != nil {
+		fmt.Fprintf(stdout, "replaced: %s\n", pauseText(*now.Replaced))
+	}
+	for _, p := range now.Ended {
+		fmt.Fprintf(stdout, "ended: %s\n", pauseText(p))
+	}
+	if len(now.Ended) > 0 && len(now.Paused) > 0 {
+		fmt.Fprintln(stdout, "still in force:")
 	}
 	printPauses(stdout, now.Paused)
 	return nil
 }
 
 // changeScope posts a request with a scope, reads the response into now and prints its
-// warnings.
+// warnings, but with --json.
 func changeScope(ctx context.Context, c *cli.Command, path string, request, now any, warnings *[]string) error {
 	for _, scope := range []string{"project", "rule", "channel"} {
 		if c.IsSet(scope) && c.String(scope) == "" {
@@ -110,6 +126,9 @@ func changeScope(ctx context.Context, c *cli.Command, path string, request, now 
 	}
 	if err := callAdmin(ctx, c, http.MethodPost, path, request, now); err != nil {
 		return err
+	}
+	if c.Bool("json") {
+		return nil // the answer has them
 	}
 	for _, warning := range *warnings {
 		fmt.Fprintf(c.Root().ErrWriter, "warning: %s\n", printable(warning))
@@ -122,6 +141,11 @@ func printPauses(w io.Writer, all []event.Pause) {
 		fmt.Fprintln(w, "nothing is paused")
 	}
 	for _, p := range all {
-		fmt.Fprintf(w, "%s, since %s\n", printable(p.String()), timeText(p.Since))
+		fmt.Fprintln(w, pauseText(p))
 	}
+}
+
+// pauseText describes a pause in one line.
+func pauseText(p event.Pause) string {
+	return fmt.Sprintf("%s, since %s", printable(p.String()), timeText(p.Since))
 }

@@ -28,7 +28,7 @@ import (
 var (
 	recordFilters = []filterFlag{
 		{"kind", "only records of this `KIND`: " + strings.Join(steer.Kinds, ", ")},
-		{"project", "only those of the project with this `PATH` or id"},
+		{"project", "only those of the projects whose path the `GLOB` matches, in any letter case, or of that with this id"},
 		{"rule", "only those of the rule of this `NAME`"},
 		{"action", "only those with this `ACTION`: " + strings.Join(event.Verbs, ", ")},
 		{"pipeline", "only those of the pipeline with this `ID`"},
@@ -130,16 +130,17 @@ func depthText(d admin.Depth) string {
 func listQueue(records []admin.QueuedRecord, p printer, now time.Time) listing {
 	l := listing{head: []any{"until", "state", "what", "project", "pipeline/job", "rule", "tries", "waits for"}}
 	for _, r := range records {
-		why := strings.TrimSpace(strings.Join([]string{r.WaitsFor, printable(r.Reason)}, "\n"))
+		r := cleaned(r)
+		why := strings.TrimSpace(strings.Join([]string{r.WaitsFor, r.Reason}, "\n"))
 		until := timeText(r.Until)
-		about := printable(cmp.Or(r.About, r.Kind))
+		about := cmp.Or(r.About, r.Kind)
 		l.rows = append(l.rows, row{
-			cells: []any{until, stateText(r.State, p), about, printable(r.Project), jobText(r.Pipeline, r.Job, r.JobName), printable(r.Rule), strconv.Itoa(r.Tries), why + idLine(r.ID, p)},
+			cells: []any{until, stateText(r.State, p), about, r.Project, jobText(r.Pipeline, r.Job, r.JobName), r.Rule, strconv.Itoa(r.Tries), why + idLine(r.ID, p)},
 			paragraph: []string{
 				p.bold(about) + "  " + stateText(r.State, p),
 				dueText(r, now),
 				whereText(r.Subject),
-				printable(r.Reason),
+				r.Reason,
 				strings.TrimSpace(idLine(r.ID, p)),
 			},
 		})
@@ -194,21 +195,22 @@ func whereText(s admin.Subject) string {
 	if s.Rule != "" {
 		parts = append(parts, "rule "+s.Rule)
 	}
-	return printable(strings.Join(parts, ", "))
+	return strings.Join(parts, ", ")
 }
 
 // listDead returns the list of dead records.
 func listDead(dead []admin.DeadRecord, p printer) listing {
 	l := listing{head: []any{"buried", "what", "project", "pipeline/job", "rule", "reason"}}
 	for _, d := range dead {
-		about := printable(cmp.Or(d.About, d.Kind))
+		d := cleaned(d)
+		about := cmp.Or(d.About, d.Kind)
 		l.rows = append(l.rows, row{
-			cells: []any{timeText(d.At), about, printable(d.Project), jobText(d.Pipeline, d.Job, d.JobName), printable(d.Rule), printable(d.Reason) + idLine(d.ID, p)},
+			cells: []any{timeText(d.At), about, d.Project, jobText(d.Pipeline, d.Job, d.JobName), d.Rule, d.Reason + idLine(d.ID, p)},
 			paragraph: []string{
 				p.bold(about) + "  " + p.red("dead"),
 				"since " + timeText(d.At),
 				whereText(d.Subject),
-				printable(d.Reason),
+				d.Reason,
 				strings.TrimSpace(idLine(d.ID, p)),
 			},
 		})
@@ -218,7 +220,8 @@ func listDead(dead []admin.DeadRecord, p printer) listing {
 
 // changeFlags are the flags of the commands that change records.
 func changeFlags() []cli.Flag {
-	return append(adminFlags(), byFlag(), &cli.StringFlag{Name: "reason", Usage: "`TEXT` that says why, for those who look at the changes"})
+	return append(adminFlags(), byFlag(), &cli.StringFlag{Name: "reason", Usage: "`TEXT` that says why, for those who look at the changes"},
+		&cli.BoolFlag{Name: "json", Usage: "print the server's answers as JSON, in a list"})
 }
 
 func queueRequeueCommand(stdout io.Writer) *cli.Command {
@@ -249,6 +252,9 @@ func queueDropCommand(stdout io.Writer, stdin *os.File) *cli.Command {
 			"A leased record, which a worker carries out now, can't be dropped.",
 		Flags: append(changeFlags(), &cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask first"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Bool("json") && !c.Bool("yes") {
+				return &usageError{errors.New("drop removes records for good: with --json, which asks nobody, give --yes")}
+			}
 			if c.Args().Present() && !c.Bool("yes") {
 				if err := confirmDrop(c.Args().Slice(), stdin, isTerminal(stdin), stdout); err != nil {
 					return err
@@ -285,6 +291,7 @@ func eachRecord(ctx context.Context, c *cli.Command, stdout io.Writer, change st
 		return &usageError{fmt.Errorf("queue %s needs the ID of a record: see `pipesteward queue list --help`", change)}
 	}
 	var errs []error
+	all := []event.Requeued{}
 	for _, id := range c.Args().Slice() {
 		if id == "" {
 			return &usageError{errors.New("an ID is empty, as an unset variable is")}
@@ -296,9 +303,15 @@ func eachRecord(ctx context.Context, c *cli.Command, stdout io.Writer, change st
 			continue
 		}
 		if err != nil {
-			return errors.Join(append(errs, err)...)
+			errs = append(errs, err)
+			break
 		}
-		fmt.Fprintln(stdout, text(done))
+		if all = append(all, done); !c.Bool("json") {
+			fmt.Fprintln(stdout, text(done))
+		}
+	}
+	if c.Bool("json") {
+		errs = append(errs, printJSON(stdout, all))
 	}
 	return errors.Join(errs...)
 }

@@ -220,7 +220,7 @@ func TestDropRecord(t *testing.T) {
 		t.Errorf("a drop without --yes: exit status %d, %q", code, errs)
 	}
 	p.refuses([]string{"queue", "requeue", id}, "in the queue already")
-	p.wants([]string{"queue", "drop", id, "--yes", "--by", "ann"}, "dropped "+id)
+	p.wants([]string{"queue", "drop", id, "--yes", "--by", "ann", "--json"}, `"id": "`+id+`"`)
 	p.workedOff()
 	all := list[event.Outcome](p, "decisions")
 	if len(all) != 1 || all[0].Result != event.ResultSkipped || all[0].Reason != "dropped from the queue by ann" {

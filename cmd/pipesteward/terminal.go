@@ -16,7 +16,7 @@ import (
 
 // isTerminal reports whether the writer is a terminal.
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := w.(interface{ Fd() uintptr })
 	if !ok {
 		return false
 	}

@@ -2,8 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"reflect"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -33,7 +38,7 @@ func TestNamesSteerNoTerminal(t *testing.T) {
 	body := bytes.ReplaceAll(env.gitlab.JobHookBody(job.ID), []byte(`"`+job.Name+`"`), []byte(`"rs\u001b[31mpec\nnothing is paused\u009b"`))
 	p.post(body)
 	p.workedOff()
-	for _, args := range [][]string{{"why", env.page(job), "--all"}, {"decisions"}, {"deliveries"}, {"queue", "list"}, {"status"}} {
+	for _, args := range [][]string{{"why", env.page(job), "--all"}, {"decisions"}, {"deliveries"}, {"queue", "list"}, {"queue", "list", "--dead"}, {"status"}} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), append([]string{"pipesteward", args[0]}, append(args[1:], "--admin-url", p.admin)...), &stdout, &stderr)
 		out := stdout.String() + stderr.String()
@@ -67,5 +72,127 @@ func TestPausesSteerNoTerminal(t *testing.T) {
 	})
 	if strings.Contains(out.String(), "\x1b") || strings.Contains(out.String(), "\nnothing is paused") {
 		t.Errorf("status prints %q", out.String())
+	}
+}
+
+// hostile is a name that would colour a terminal, and claims a line, a C1 sequence and a
+// direction of its own.
+const hostile = "rs\x1b[31mpec\nnothing is paused\u009b\u202e\r\xff"
+
+// fill makes all texts of a value hostile, and those of its lists down to a depth.
+func fill(v reflect.Value, depth int) {
+	switch kind := v.Kind(); {
+	case kind == reflect.String:
+		v.SetString(hostile)
+	case kind == reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				fill(v.Field(i), depth)
+			}
+		}
+	case kind == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct && depth > 0:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), depth-1)
+	}
+}
+
+func filled[T any]() (v T) {
+	fill(reflect.ValueOf(&v).Elem(), 2)
+	return v
+}
+
+// TestListingsSteerNoTerminal: whatever text of others a listing has, in each layout.
+func TestListingsSteerNoTerminal(t *testing.T) {
+	t.Parallel()
+	o, d, queued, dead := filled[event.Outcome](), filled[event.Delivery](), filled[admin.QueuedRecord](), filled[admin.DeadRecord]()
+	o.Job.ID, d.Job, queued.Job, dead.Job = 1, 2, 3, 4
+	item, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := []json.RawMessage{item}
+	for name, list := range map[string]func(p itemPrinter) error{
+		"decisions": func(p itemPrinter) error { return decisionPrinter{p}.list(items) },
+		"decisions --follow": func(p itemPrinter) error {
+			return (&follower{out: decisionPrinter{p}, seen: map[string]string{}}).show(items, true)
+		},
+		"deliveries":          func(p itemPrinter) error { return deliveryPrinter{p}.list([]event.Delivery{d}) },
+		"deliveries --follow": func(p itemPrinter) error { return deliveryPrinter{p}.each([]event.Delivery{d}) },
+		"queue list": func(p itemPrinter) error {
+			return p.all(items, listQueue([]admin.QueuedRecord{queued}, p.colour, time.Now()), "")
+		},
+		"queue list --dead": func(p itemPrinter) error {
+			return p.all(items, listDead([]admin.DeadRecord{dead}, p.colour), "")
+		},
+	} {
+		for _, p := range []itemPrinter{{}, {width: 40}, {width: 2000}, {json: true}} {
+			var out bytes.Buffer
+			p.w = &out
+			if err := list(p); err != nil {
+				t.Fatal(err)
+			}
+			text := out.String()
+			if text == "" || strings.Contains(text, "\nnothing") || !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && event.IsControl(r) }) {
+				t.Errorf("%s, %d columns, JSON %v, prints %q", name, p.width, p.json, text)
+			}
+		}
+	}
+}
+
+// TestOutputSteersNoTerminal: nothing that a command prints steers the terminal, whatever
+// the command does.
+func TestOutputSteersNoTerminal(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		coloured bool
+		writes   []string
+		want     string
+	}{
+		{false, []string{"a\tb\nc é 日本\n"}, "a\tb\nc é 日本\n"},
+		{false, []string{hostile}, "rs?[31mpec\nnothing is paused????"},
+		{false, []string{"\xe6\x97", "\xa5\n", "\xe6"}, "日\n"},
+		{true, []string{printer{true}.red("no"), "\x1b[8mhidden\x1b[0m\x1b]0;title\a\x1b[2J"}, "\x1b[31mno\x1b[0m?[8mhidden\x1b[0m?]0;title??[2J"},
+	} {
+		var out bytes.Buffer
+		c := &cleanOutput{output: &output{w: &out}, coloured: test.coloured}
+		for _, text := range test.writes {
+			if n, err := c.Write([]byte(text)); n != len(text) || err != nil {
+				t.Errorf("%q: %d, %v", text, n, err)
+			}
+		}
+		if out.String() != test.want {
+			t.Errorf("%q is printed as %q, want %q", test.writes, out.String(), test.want)
+		}
+	}
+}
+
+// full is a device that is full.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// TestOutputThatIsLost: no command succeeds whose output can't be written.
+func TestOutputThatIsLost(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	job := env.stuckJob()
+	p := env.run()
+	p.post(env.gitlab.JobHookBody(job.ID))
+	p.workedOff()
+	at := []string{"--admin-url", p.admin}
+	for _, args := range [][]string{
+		{"--help"},
+		{"--version"},
+		{"status", "--help"},
+		{"completion", "bash"},
+		{"schema"},
+		{"check", "--explain", "shadowed-rule"},
+		append([]string{"status"}, at...), append([]string{"status", "--json"}, at...), append([]string{"decisions"}, at...), append([]string{"deliveries"}, at...),
+		append([]string{"queue", "list"}, at...), append([]string{"why", env.page(job)}, at...), append([]string{"pause"}, at...), append([]string{"resume"}, at...),
+	} {
+		var stderr bytes.Buffer
+		if code := run(t.Context(), append([]string{"pipesteward"}, args...), full{}, &stderr); code != 1 || !strings.Contains(stderr.String(), "the output can't be written: no space left on device") {
+			t.Errorf("%q: exit status %d, %q", args, code, stderr.String())
+		}
 	}
 }

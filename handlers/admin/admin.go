@@ -149,7 +149,7 @@ var openAPI []byte
 func New(cfg Config) http.Handler {
 	a := &admin{cfg}
 	e := handlers.NewEcho(cfg.Log, func() {})
-	e.Use(a.ownHosts, a.sameOrigin, cfg.Auth.Require(a.needs))
+	e.Use(a.ownHosts, a.sameOrigin, cfg.Auth.Require(a.needs), knownQuery)
 	cfg.Auth.Register(e)
 	healthy := func(c echo.Context) error { return c.JSON(http.StatusOK, handlers.Response{Status: "ok"}) }
 	e.GET("/healthz", healthy)
@@ -210,7 +210,7 @@ func (a *admin) ready(c echo.Context) error {
 func (a *admin) reload(c echo.Context) error {
 	var req ChangeRequest
 	if err := readOptional(c, &req); err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	if err := a.Reload(); err != nil {
 		return c.JSON(http.StatusUnprocessableEntity, handlers.Response{Error: err.Error()})

@@ -336,6 +336,21 @@ func TestAdminAnswersErrors(t *testing.T) {
 		{"/api/v1/decisions?id=a", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
 		{"/api/v1/status", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},
 		{"/api/v1/changes?limit=0", nil, 400, `parameter "limit": it must be a whole number from 1 to 500`},
+		{"/api/v1/decisions?outcome=failed;since=2h", nil, 400, "the query can't be read: invalid semicolon separator in query: write & between parameters, and %25 and %3B for the characters % and ;"},
+		{"/api/v1/queue?rule=%zz", nil, 400, `the query can't be read: invalid URL escape "%zz": write & between parameters, and %25 and %3B for the characters % and ;`},
+		{"/api/v1/status?%zz", nil, 400, `the query can't be read: invalid URL escape "%zz": write & between parameters, and %25 and %3B for the characters % and ;`},
+		{"/api/v1/decisions?job=", nil, 400, `parameter "job" is empty: give a value, or leave it out`},
+		{"/api/v1/decisions?outcome", nil, 400, `parameter "outcome" is empty: give a value, or leave it out`},
+		{"/api/v1/deliveries?since=", nil, 400, `parameter "since" is empty: give a value, or leave it out`},
+		{"/api/v1/dead?project=", nil, 400, `parameter "project" is empty: give a value, or leave it out`},
+		{"/api/v1/changes?limit=", nil, 400, `parameter "limit" is empty: give a value, or leave it out`},
+		{"/api/v1/why?url=", nil, 400, `parameter "url" is empty: give a value, or leave it out`},
+		{"/api/v1/why", nil, 400, `parameter "url" is missing: give the address of a job or a pipeline in GitLab, percent-encoded`},
+		{"/api/v1/status?x=1", nil, 400, `parameter "x" is unknown: this address takes none`},
+		{"/api/v1/rules?x=1", nil, 400, `parameter "x" is unknown: this address takes none`},
+		{"/api/v1/catch-up?x=1", nil, 400, `parameter "x" is unknown: this address takes none`},
+		{"/api/v1/openapi.yaml?x=1", nil, 400, `parameter "x" is unknown: this address takes none`},
+		{"/api/v1/decisions?project=%7Ba", nil, 400, "parameter \"project\": \"{a\" is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either"},
 		{"/api/v2", nil, 404, `there is nothing at this address`},
 	}
 	for _, c := range cases {
@@ -375,7 +390,6 @@ func TestAdminDecisionsFilters(t *testing.T) {
 		{"action=play", func(o event.Outcome) bool { return o.Action.Verb == "play" }},
 		{"outcome=gave_up", func(o event.Outcome) bool { return o.Result == "gave_up" }},
 		{"outcome=waiting", func(o event.Outcome) bool { return o.Result == "" }},
-		{"outcome=", func(event.Outcome) bool { return true }},
 		{"project=platform/p3", func(o event.Outcome) bool { return o.Project.Path == "platform/p3" }},
 		{"project=203", func(o event.Outcome) bool { return o.Project.ID == 203 }},
 		{"pipeline=1004", func(o event.Outcome) bool { return o.Pipeline.ID == 1004 }},
@@ -385,6 +399,10 @@ func TestAdminDecisionsFilters(t *testing.T) {
 			return o.Rule == "rule-1" && o.Action.Verb == "retry" && o.Result == "done"
 		}},
 		{"rule=none", func(event.Outcome) bool { return false }},
+		{"project=Platform/P3", func(o event.Outcome) bool { return o.Project.ID == 203 }},
+		{"project=platform/p%7B3,5%7D", func(o event.Outcome) bool { return o.Project.ID == 203 || o.Project.ID == 205 }},
+		{"project=PLATFORM/**", func(event.Outcome) bool { return true }},
+		{"project=platform", func(event.Outcome) bool { return false }},
 	}
 	for _, c := range cases {
 		t.Run(c.query, func(t *testing.T) {

@@ -46,7 +46,7 @@ func (a *admin) startCatchUp(c echo.Context) error {
 		err = req.check(c)
 	}
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/goccy/go-json"
@@ -39,7 +38,7 @@ type DecisionsPage struct {
 func (a *admin) decisions(c echo.Context) error {
 	q, err := parseDecisionsQuery(c.QueryParams(), a.Now())
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
@@ -122,8 +121,8 @@ func hide(d *event.Decision) {
 // decisionsQuery selects decisions; "" stands for any.
 type decisionsQuery struct {
 	rule, action, outcome string
-	project               string // path or id
-	pipeline, job         int64  // 0 for any
+	project               project
+	pipeline, job         int64 // 0 for any
 	ref                   string
 	since                 time.Time
 	limit                 int
@@ -145,11 +144,12 @@ func parseDecisionsQuery(v url.Values, now time.Time) (decisionsQuery, error) {
 	job, err4 := idOf(v, "job")
 	limit, err5 := limitOf(v)
 	since, err6 := sinceOf(v, now)
+	project, err7 := projectOf(v)
 	q := decisionsQuery{
 		rule:     v.Get("rule"),
 		action:   action,
 		outcome:  outcome,
-		project:  v.Get("project"),
+		project:  project,
 		pipeline: pipeline,
 		job:      job,
 		ref:      v.Get("ref"),
@@ -157,9 +157,7 @@ func parseDecisionsQuery(v url.Values, now time.Time) (decisionsQuery, error) {
 		limit:    limit,
 		cursor:   v.Get("cursor"),
 	}
-	return q, errors.Join(
-		known(v, "rule", "action", "outcome", "project", "pipeline", "job", "ref", "since", "limit", "cursor", "id"),
-		err1, err2, err3, err4, err5, err6)
+	return q, errors.Join(err1, err2, err3, err4, err5, err6, err7)
 }
 
 func (q *decisionsQuery) matches(o *event.Outcome) bool {
@@ -170,7 +168,7 @@ func (q *decisionsQuery) matches(o *event.Outcome) bool {
 	return (q.rule == "" || q.rule == o.Rule || slices.Contains(o.AlsoWantedBy, q.rule)) &&
 		(q.action == "" || q.action == o.Action.Verb) &&
 		(q.outcome == "" || outcome == o.Result) &&
-		(q.project == "" || q.project == o.Project.Path || q.project == strconv.FormatInt(o.Project.ID, 10)) &&
+		q.project.matches(o.Project.Path, o.Project.ID) &&
 		(q.pipeline == 0 || q.pipeline == o.Pipeline.ID) &&
 		(q.job == 0 || q.job == o.Job.ID) &&
 		(q.ref == "" || q.ref == cmp.Or(o.Job.Ref, o.Pipeline.Ref))

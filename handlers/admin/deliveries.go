@@ -3,14 +3,11 @@ package admin
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -24,7 +21,7 @@ type DeliveriesPage struct {
 func (a *admin) deliveries(c echo.Context) error {
 	q, err := parseDeliveriesQuery(c.QueryParams(), a.Now())
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
@@ -36,8 +33,8 @@ func (a *admin) deliveries(c echo.Context) error {
 // deliveriesQuery selects deliveries; "" stands for any.
 type deliveriesQuery struct {
 	result        string
-	project       string // path or id
-	pipeline, job int64  // 0 for any
+	project       project
+	pipeline, job int64 // 0 for any
 	since         time.Time
 	limit         int
 	cursor        string
@@ -49,13 +46,14 @@ func parseDeliveriesQuery(v url.Values, now time.Time) (deliveriesQuery, error) 
 	job, err3 := idOf(v, "job")
 	since, err4 := sinceOf(v, now)
 	limit, err5 := limitOf(v)
-	q := deliveriesQuery{result: result, project: v.Get("project"), pipeline: pipeline, job: job, since: since, limit: limit, cursor: v.Get("cursor")}
-	return q, errors.Join(known(v, "result", "project", "pipeline", "job", "since", "limit", "cursor"), err1, err2, err3, err4, err5)
+	project, err6 := projectOf(v)
+	q := deliveriesQuery{result: result, project: project, pipeline: pipeline, job: job, since: since, limit: limit, cursor: v.Get("cursor")}
+	return q, errors.Join(err1, err2, err3, err4, err5, err6)
 }
 
 func (q *deliveriesQuery) matches(d *event.Delivery) bool {
 	return (q.result == "" || q.result == d.Result) &&
-		(q.project == "" || q.project == d.Project || q.project == strconv.FormatInt(d.ProjectID, 10)) &&
+		q.project.matches(d.Project, d.ProjectID) &&
 		(q.pipeline == 0 || q.pipeline == d.Pipeline) &&
 		(q.job == 0 || q.job == d.Job)
 }

@@ -64,8 +64,10 @@ func TestDeliveries(t *testing.T) {
 		"?since=1m":                      {"4", "3"},
 		"?since=30s&project=8":           {},
 		"?project=platform/shop&limit=1": {"4"},
-		"?project=Platform%2Fshop":       {},
-		"?pipeline=80&limit=500&result=": {"1"},
+		"?project=Platform%2FShop":       {"4", "3"},
+		"?project=PLATFORM/**":           {"4", "3", "1"},
+		"?project=platform/*o*":          {"4", "3"},
+		"?pipeline=80&limit=500&cursor=": {"1"},
 		"?limit=2&cursor=2":              {"2", "1"},
 		"?limit=1&cursor=2&project=8":    {"1"},
 	} {

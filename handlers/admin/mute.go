@@ -19,8 +19,9 @@ type Muter interface {
 	List(ctx context.Context) ([]event.Mute, error)
 	// Mute puts a mute in force, in place of one with the same scope.
 	Mute(ctx context.Context, m event.Mute) error
-	// Unmute ends the mute of the scope, and reports whether there was one.
-	Unmute(ctx context.Context, scope, by string) (found bool, err error)
+	// Unmute ends the mute that has the scope of the given one, and reports whether there
+	// was one.
+	Unmute(ctx context.Context, scope event.Mute, by string) (found bool, err error)
 	// UnmuteAll ends all mutes, and returns how many there were.
 	UnmuteAll(ctx context.Context, by string) (n int, err error)
 }
@@ -65,7 +66,7 @@ func (s MuteScope) mute() (event.Mute, error) {
 func (a *admin) mute(c echo.Context) error {
 	var req MuteRequest
 	if err := readRequest(c, &req); err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	m, err := req.mute()
 	if err == nil {
@@ -76,7 +77,7 @@ func (a *admin) mute(c echo.Context) error {
 		err = errors.Join(a.checkRule(m.Rule), m.Check(a.Now()))
 	}
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
@@ -94,7 +95,7 @@ func (a *admin) mute(c echo.Context) error {
 func (a *admin) unmute(c echo.Context) error {
 	var req UnmuteRequest
 	if err := readRequest(c, &req); err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	m, err := req.mute()
 	if err == nil {
@@ -105,7 +106,7 @@ func (a *admin) unmute(c echo.Context) error {
 		err = errors.New(`parameter "every" ends all mutes: give it without parameter "rule", parameter "project" and parameter "channel"`)
 	}
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
@@ -114,7 +115,7 @@ func (a *admin) unmute(c echo.Context) error {
 		target = "every mute"
 		_, err = a.Mutes.UnmuteAll(ctx, m.By)
 	} else {
-		found, err = a.Mutes.Unmute(ctx, target, m.By)
+		found, err = a.Mutes.Unmute(ctx, m, m.By)
 	}
 	switch {
 	case err != nil:

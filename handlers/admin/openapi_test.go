@@ -253,6 +253,9 @@ func TestOpenAPIRoutes(t *testing.T) {
 		}
 	}
 	for _, r := range server(t).Routes() {
+		if r.Method == http.MethodHead {
+			continue // as GET
+		}
 		served[r.Method+" "+regexp.MustCompile(`:(\w+)`).ReplaceAllString(r.Path, "{$1}")] = true
 	}
 	for _, route := range slices.Sorted(maps.Keys(served)) {
@@ -268,7 +271,7 @@ func TestOpenAPIRoutes(t *testing.T) {
 }
 
 // TestOpenAPIParameters: the parameters that a route takes are those that are described.
-// Routes that refuse no unknown parameter have none.
+// The address of a route that takes none says so, or is one that monitors call.
 func TestOpenAPIParameters(t *testing.T) {
 	d := readOpenAPI(t)
 	r := newAdminRig(t)
@@ -293,7 +296,7 @@ func TestOpenAPIParameters(t *testing.T) {
 		_, list, _ := strings.Cut(answer, "there are ")
 		list, _, _ = strings.Cut(list, `"`)
 		var got []string
-		if code == http.StatusBadRequest {
+		if code == http.StatusBadRequest && list != "" {
 			got = strings.Split(list, ", ")
 		}
 		slices.Sort(want)

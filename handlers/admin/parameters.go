@@ -9,7 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/labstack/echo/v4"
 	"github.com/prometheus/common/model"
+
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 const (
@@ -17,17 +20,69 @@ const (
 	maxLimit     = 500
 )
 
-// known checks that the query has only these parameters, each once.
+// parameters are those of a query that an address takes; others take none.
+var parameters = map[string][]string{
+	"/api/v1/decisions":  {"rule", "action", "outcome", "project", "pipeline", "job", "ref", "since", "limit", "cursor", "id"},
+	"/api/v1/deliveries": {"result", "project", "pipeline", "job", "since", "limit", "cursor"},
+	"/api/v1/queue":      {"state", "waits_for", "kind", "project", "rule", "action", "pipeline", "job", "since", "limit", "cursor"},
+	"/api/v1/dead":       {"kind", "project", "rule", "action", "pipeline", "job", "since", "limit", "cursor"},
+	"/api/v1/changes":    {"limit"},
+	"/api/v1/why":        {"url"},
+}
+
+// knownQuery refuses a query that can't be read, or that has other parameters than the
+// address takes: what is not understood would select too much. Health and metrics take
+// any query, which monitors add, and package auth checks its own.
+func knownQuery(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		path := c.Path()
+		if !strings.HasPrefix(path, "/api/v1/") && path != "/-/reload" {
+			return next(c)
+		}
+		v, err := url.ParseQuery(c.Request().URL.RawQuery)
+		if err != nil {
+			return badRequest(c, fmt.Errorf("the query can't be read: %w: write & between parameters, and %%25 and %%3B for the characters %% and ;", err))
+		}
+		if err := known(v, parameters[path]...); err != nil {
+			return badRequest(c, err)
+		}
+		return next(c)
+	}
+}
+
+// known checks that the query has only these parameters, each once and with a value. Several
+// ids may be given, and the cursor of the first page is empty.
 func known(v url.Values, names ...string) error {
 	for _, name := range slices.Sorted(maps.Keys(v)) {
-		if !slices.Contains(names, name) {
+		switch {
+		case len(names) == 0:
+			return fmt.Errorf("parameter %q is unknown: this address takes none", name)
+		case !slices.Contains(names, name):
 			return fmt.Errorf("parameter %q is unknown: there are %s", name, strings.Join(names, ", "))
-		}
-		if len(v[name]) > 1 {
+		case name == "id":
+		case len(v[name]) > 1:
 			return fmt.Errorf("parameter %q is given %d times: give it once", name, len(v[name]))
+		case v[name][0] == "" && name != "cursor":
+			return fmt.Errorf("parameter %q is empty: give a value, or leave it out", name)
 		}
 	}
 	return nil
+}
+
+// project selects projects by a glob of their paths or by an id; "" stands for any.
+type project string
+
+// projectOf reads a parameter that selects projects.
+func projectOf(v url.Values) (project, error) {
+	value := v.Get("project")
+	if err := event.CheckProjects(value); err != nil {
+		return "", fmt.Errorf("parameter %q: %w", "project", err)
+	}
+	return project(value), nil
+}
+
+func (p project) matches(path string, id int64) bool {
+	return p == "" || event.MatchesProject(string(p), path) || string(p) == strconv.FormatInt(id, 10)
 }
 
 // oneOf reads a parameter that is a word of a closed set; "" if it is missing.

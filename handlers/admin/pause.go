@@ -20,12 +20,15 @@ import (
 type Pauser interface {
 	// List returns the pauses in force, oldest first.
 	List(ctx context.Context) ([]event.Pause, error)
-	// Pause puts a pause in force, in place of one with the same scope.
-	Pause(ctx context.Context, p event.Pause) error
-	// Resume ends the pause of the scope, and reports whether there was one.
-	Resume(ctx context.Context, scope, by string) (found bool, err error)
-	// ResumeAll ends all pauses, and returns how many there were.
-	ResumeAll(ctx context.Context, by string) (n int, err error)
+	// Pause puts a pause in force, in place of one with the same scope, which it returns.
+	// Without replace, the error is an *event.StateError if that is another person's and
+	// would have lasted longer.
+	Pause(ctx context.Context, p event.Pause, replace bool) (replaced *event.Pause, err error)
+	// Resume ends the pause that has the scope of the given one, and returns it; nil if there
+	// was none.
+	Resume(ctx context.Context, scope event.Pause, by string) (ended *event.Pause, err error)
+	// ResumeAll ends all pauses, and returns those that could be read.
+	ResumeAll(ctx context.Context, by string) (ended []event.Pause, err error)
 }
 
 // PauseRequest is the body of POST /api/v1/pause. It pauses the projects of a
@@ -36,7 +39,8 @@ type PauseRequest struct {
 	For     string    `json:"for,omitempty"` // a duration such as 2h
 	Until   time.Time `json:"until,omitzero"`
 	Reason  string    `json:"reason,omitempty"`
-	By      string    `json:"by,omitempty"` // who does this, where the sender is not authenticated
+	By      string    `json:"by,omitempty"`      // who does this, where the sender is not authenticated
+	Replace bool      `json:"replace,omitempty"` // also a longer pause that another person made
 }
 
 // ResumeRequest is the body of POST /api/v1/resume. It ends the pause of a project
@@ -68,9 +72,12 @@ func scopeParameter(name string, from, to *string) error {
 	return nil
 }
 
-// Paused is the response to both: the pauses that are in force now.
+// Paused is the response to both: the pauses that are in force now, and what the request
+// changed of those before.
 type Paused struct {
 	Paused   []event.Pause `json:"paused"`
+	Replaced *event.Pause  `json:"replaced,omitempty"` // the pause of the same scope that a new one replaced
+	Ended    []event.Pause `json:"ended,omitempty"`    // those that somebody has resumed
 	Warnings []string      `json:"warnings,omitempty"` // about the pause that was requested
 }
 
@@ -110,7 +117,7 @@ func (a *admin) doubts(ctx context.Context, p event.Pause, what string) []string
 func (a *admin) pause(c echo.Context) error {
 	var req PauseRequest
 	if err := readRequest(c, &req); err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	p, err := scopeOf(req.Project, req.Rule)
 	if err == nil {
@@ -118,19 +125,22 @@ func (a *admin) pause(c echo.Context) error {
 		err = a.check(&p, req.For)
 	}
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	err = a.Pauses.Pause(ctx, p)
+	replaced, err := a.Pauses.Pause(ctx, p, req.Replace)
+	var state *event.StateError
 	switch {
+	case errors.As(err, &state):
+		return c.JSON(http.StatusConflict, handlers.Response{Error: state.Reason})
 	case errors.Is(err, event.ErrManyPauses):
 		return c.JSON(http.StatusConflict, handlers.Response{Error: err.Error()})
 	case err != nil:
 		return a.unavailable(c, err)
 	}
 	a.changed(c, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: p.Reason, Until: p.Until})
-	return a.paused(c, a.doubts(c.Request().Context(), p, "pause")...)
+	return a.paused(c, Paused{Replaced: replaced, Warnings: a.doubts(c.Request().Context(), p, "pause")})
 }
 
 // check checks the pause and sets its end.
@@ -184,7 +194,7 @@ func someOf(names []string) string {
 func (a *admin) resume(c echo.Context) error {
 	var req ResumeRequest
 	if err := readRequest(c, &req); err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	p, err := scopeOf(req.Project, req.Rule)
 	by := actor(c, req.By)
@@ -193,7 +203,7 @@ func (a *admin) resume(c echo.Context) error {
 		err = p.Check(a.Now())
 	}
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	if req.Every && p.Scope() != (event.Pause{}).Scope() {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: `parameter "every" ends all pauses: give it without parameter "project" and parameter "rule"`})
@@ -201,30 +211,32 @@ func (a *admin) resume(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
 	if req.Every {
-		if _, err := a.Pauses.ResumeAll(ctx, by); err != nil {
+		ended, err := a.Pauses.ResumeAll(ctx, by)
+		if err != nil {
 			return a.unavailable(c, err)
 		}
 		a.changed(c, event.Change{Action: event.ChangeResume, Target: "every pause", By: by})
-		return a.paused(c)
+		return a.paused(c, Paused{Ended: ended})
 	}
-	found, err := a.Pauses.Resume(ctx, p.Scope(), by)
+	ended, err := a.Pauses.Resume(ctx, p, by)
 	switch {
 	case err != nil:
 		return a.unavailable(c, err)
-	case !found:
+	case ended == nil:
 		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no pause with the scope %q is in force: `pipesteward status` lists those that are", p.Scope())})
 	}
-	a.changed(c, event.Change{Action: event.ChangeResume, Target: p.Scope(), By: by})
-	return a.paused(c)
+	a.changed(c, event.Change{Action: event.ChangeResume, Target: ended.Scope(), By: by})
+	return a.paused(c, Paused{Ended: []event.Pause{*ended}})
 }
 
-// paused answers with the pauses in force.
-func (a *admin) paused(c echo.Context, warnings ...string) error {
+// paused answers with the pauses in force, and what was changed.
+func (a *admin) paused(c echo.Context, answer Paused) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
 	all, err := a.Pauses.List(ctx)
 	if err != nil {
 		return a.unavailable(c, err)
 	}
-	return c.JSON(http.StatusOK, Paused{all, warnings})
+	answer.Paused = all
+	return c.JSON(http.StatusOK, answer)
 }

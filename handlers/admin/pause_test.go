@@ -64,10 +64,26 @@ func TestPauseAndResume(t *testing.T) {
 		{path: "/api/v1/pause", body: `{"project": "platform/*", "for": "2h"}`, code: 200, says: []string{`"project":"platform/*"`, `"until":"` + until}},
 		{path: "/api/v1/pause", body: `{"rule": "retry-stuck", "until": "2999-01-01T00:00:00Z"}`, code: 200, says: []string{`"rule":"retry-stuck"`}},
 		{path: "/api/v1/status", code: 200, says: []string{`"by":"ann"`, `"project":"platform/*"`, `"rule":"retry-stuck"`}},
-		{path: "/api/v1/resume", body: `{"by": "ann"}`, code: 200, says: []string{`"project":"platform/*"`}, lacks: `"reason":"the cluster moves"`},
+		{path: "/api/v1/resume", body: `{"by": "ann"}`, code: 200, says: []string{`"paused":[{"project":"platform/*"`, `"ended":[{"by":"ann","reason":"the cluster moves"`}},
 		{path: "/api/v1/resume", body: `{"project": "mobile/*"}`, code: 404, says: []string{"`pipesteward status` lists those that are"}},
+		{path: "/api/v1/resume", body: `{"project": "Platform/*"}`, code: 200, says: []string{`"ended":[{"project":"platform/*"`}},
+		{path: "/api/v1/resume", body: `{"every": true}`, code: 200, says: []string{`"paused":[]`, `"ended":[{"rule":"retry-stuck"`}},
+
+		{path: "/api/v1/pause", body: `{"by": "ann", "reason": "a leak", "for": "8h"}`, code: 200, lacks: `"replaced"`},
+		{path: "/api/v1/pause", body: `{"by": "bob", "for": "1h"}`, code: 409, says: []string{`paused (all) by ann: a leak, until 2026-11-01T20:00:00Z, since 2026-11-01T12:00:00Z`, "would end earlier", `parameter \"replace\"`}},
+		{path: "/api/v1/status", code: 200, says: []string{`"by":"ann"`}, lacks: `"by":"bob"`},
+		{path: "/api/v1/pause", body: `{"by": "ann", "for": "4h"}`, code: 200, says: []string{`"replaced":{"by":"ann","reason":"a leak","since":"2026-11-01T12:00:00Z","until":"2026-11-01T20:00:00Z"}`}},
+		{path: "/api/v1/pause", body: `{"by": "bob"}`, code: 200, says: []string{`"replaced":{"by":"ann"`}},
+		{path: "/api/v1/pause", body: `{"by": "ann", "for": "9h"}`, code: 409, says: []string{"paused (all) by bob"}},
+		{path: "/api/v1/pause", body: `{"by": "ann", "for": "9h", "replace": true}`, code: 200, says: []string{`"replaced":{"by":"bob"`}},
+		{path: "/api/v1/pause", body: `{"by": "ann", "project": "platform/*"}`, code: 200, lacks: `"replaced"`},
+		{path: "/api/v1/pause", body: `{"by": "bob", "project": "PLATFORM/*", "for": "1h"}`, code: 409, says: []string{"paused (project:platform/*) by ann"}},
 		{path: "/api/v1/resume", body: `{"every": true}`, code: 200, says: []string{`"paused":[]`}},
 
+		{path: "/api/v1/pause", body: `{"project": "a/b", "project": "c/d"}`, code: 400, says: []string{`parameter \"project\" is given twice`}},
+		{path: "/api/v1/resume", body: `{"every": true, "by": "ann", "Every": false}`, code: 400, says: []string{`parameter \"Every\" is given twice`}},
+		{path: "/api/v1/pause", body: `{"reason": "` + strings.Repeat("x", 16<<10) + `"}`, code: 413, says: []string{"the body is too large: it has more than 16384 bytes"}},
+		{path: "/api/v1/pause?project=a/b", body: `{}`, code: 400, says: []string{`parameter \"project\" is unknown: this address takes none`}},
 		{path: "/api/v1/pause", body: `{"projects": "x"}`, code: 400, says: []string{`unknown field \"projects\"`}},
 		{path: "/api/v1/pause", body: `{"rule": "retry-stuk"}`, code: 400, says: []string{`there is no rule \"retry-stuk\": there are retry-stuck`}},
 		{path: "/api/v1/pause", body: `{"rule": "retry-stuck", "project": "x"}`, code: 400, says: []string{"make two"}},
@@ -122,7 +138,8 @@ func TestPauseAndResume(t *testing.T) {
 		recorded = append(recorded, strings.TrimSpace(strings.Join([]string{c.Action, c.Target, c.By, c.Reason, untilText(c)}, " ")))
 	}
 	if diff := cmp.Diff([]string{
-		"resume every pause", "resume all ann", "pause rule:retry-stuck   2999-01-01T00:00:00Z", "pause project:platform/*   " + until, "pause all ann the cluster moves",
+		"resume every pause", "pause project:platform/* ann", "pause all ann  2026-11-01T21:00:00Z", "pause all bob", "pause all ann  2026-11-01T16:00:00Z", "pause all ann a leak 2026-11-01T20:00:00Z",
+		"resume every pause", "resume project:platform/*", "resume all ann", "pause rule:retry-stuck   2999-01-01T00:00:00Z", "pause project:platform/*   " + until, "pause all ann the cluster moves",
 	}, recorded); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
@@ -210,6 +227,7 @@ func TestPauseOfNothing(t *testing.T) {
 		{name: "a rule", body: `{"rule": "retry-stuck"}`, gitlab: inGitLab{}},
 		{name: "a project that has sent an event", body: `{"project": "platform/shop"}`, gitlab: inGitLab{}},
 		{name: "a glob of it", body: `{"project": "platform/*"}`, gitlab: inGitLab{}},
+		{name: "a glob of it in another case", body: `{"project": "PLATFORM/*"}`, gitlab: inGitLab{}},
 		{name: "a project that GitLab has", body: `{"project": "mobile/app"}`, gitlab: inGitLab{"mobile/app"}},
 		{name: "a glob of it", body: `{"project": "mobile/*"}`, gitlab: inGitLab{"mobile/app"}},
 		{name: "GitLab does not answer", body: `{"project": "mobile/app"}`},

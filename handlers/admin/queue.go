@@ -3,15 +3,12 @@ package admin
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/goccy/go-json"
 	"github.com/labstack/echo/v4"
 
-	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -84,9 +81,9 @@ func newSubject(s event.Subject) Subject {
 }
 
 func (a *admin) queue(c echo.Context) error {
-	q, err := parseRecordsQuery(c.QueryParams(), a.Kinds, a.Now(), true)
+	q, err := parseRecordsQuery(c.QueryParams(), a.Kinds, a.Now())
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
@@ -118,9 +115,9 @@ func (a *admin) queuedRecord(r store.QueuedRecord, now time.Time) QueuedRecord {
 }
 
 func (a *admin) dead(c echo.Context) error {
-	q, err := parseRecordsQuery(c.QueryParams(), a.Kinds, a.Now(), false)
+	q, err := parseRecordsQuery(c.QueryParams(), a.Kinds, a.Now())
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
@@ -135,7 +132,7 @@ func (a *admin) dead(c echo.Context) error {
 // recordsQuery selects records; "" stands for any.
 type recordsQuery struct {
 	kind, state, waitsFor string
-	project               string // path or id
+	project               project
 	rule, action          string
 	pipeline, job         int64 // 0 for any
 	since                 time.Time
@@ -144,11 +141,7 @@ type recordsQuery struct {
 }
 
 // parseRecordsQuery reads the query of records in the queue, or of dead ones.
-func parseRecordsQuery(v url.Values, kinds []string, now time.Time, queued bool) (recordsQuery, error) {
-	names := []string{"kind", "project", "rule", "action", "pipeline", "job", "since", "limit", "cursor"}
-	if queued {
-		names = append([]string{"state", "waits_for"}, names...)
-	}
+func parseRecordsQuery(v url.Values, kinds []string, now time.Time) (recordsQuery, error) {
 	state, err1 := oneOf(v, "state", []string{StateDue, StateWaiting, StateLeased})
 	waitsFor, err2 := oneOf(v, "waits_for", event.Waits)
 	action, err3 := oneOf(v, "action", event.Verbs)
@@ -157,18 +150,19 @@ func parseRecordsQuery(v url.Values, kinds []string, now time.Time, queued bool)
 	limit, err6 := limitOf(v)
 	kind, err7 := oneOf(v, "kind", kinds)
 	since, err8 := sinceOf(v, now)
+	project, err9 := projectOf(v)
 	q := recordsQuery{
-		kind: kind, state: state, waitsFor: waitsFor, project: v.Get("project"), rule: v.Get("rule"), action: action,
+		kind: kind, state: state, waitsFor: waitsFor, project: project, rule: v.Get("rule"), action: action,
 		pipeline: pipeline, job: job, since: since, limit: limit, cursor: v.Get("cursor"),
 	}
-	return q, errors.Join(known(v, names...), err1, err2, err3, err4, err5, err6, err7, err8)
+	return q, errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9)
 }
 
 func (q *recordsQuery) matches(kind, state, waitsFor string, at time.Time, s Subject) bool {
 	return (q.kind == "" || q.kind == kind) &&
 		(q.state == "" || q.state == state) &&
 		(q.waitsFor == "" || q.waitsFor == waitsFor) &&
-		(q.project == "" || q.project == s.Project || q.project == strconv.FormatInt(s.ProjectID, 10)) &&
+		q.project.matches(s.Project, s.ProjectID) &&
 		(q.rule == "" || q.rule == s.Rule) &&
 		(q.action == "" || q.action == s.Action) &&
 		(q.pipeline == 0 || q.pipeline == s.Pipeline) &&

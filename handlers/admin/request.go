@@ -1,7 +1,7 @@
 package admin
 
 import (
-	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -11,10 +11,12 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -28,13 +30,22 @@ func readRequest(c echo.Context, into any) error {
 	if kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType)); err != nil || kind != echo.MIMEApplicationJSON {
 		return errors.New("the body must be JSON: send it with Content-Type: application/json")
 	}
-	body := bufio.NewReader(http.MaxBytesReader(c.Response(), c.Request().Body, maxRequest))
-	if first, err := body.Peek(1); err == nil && first[0] != '{' {
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxRequest))
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return errTooLarge
+	}
+	if err != nil {
+		return fmt.Errorf("the body can't be read: %w", err)
+	}
+	if len(body) > 0 && body[0] != '{' {
 		return errors.New("the body must be a JSON object, such as {} for everything")
 	}
-	decoder := json.NewDecoder(body)
+	if name, twice := givenTwice(body); twice {
+		return fmt.Errorf("parameter %q is given twice: give it once", name)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
-	err := decoder.Decode(into)
+	err = decoder.Decode(into)
 	if err == nil {
 		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
 			err = errors.New("more than one value")
@@ -53,6 +64,44 @@ func readRequest(c echo.Context, into any) error {
 		return fmt.Errorf("%s is not a time: write for instance 2026-12-24T18:00:00Z", date.Value)
 	}
 	return fmt.Errorf("the body can't be read: %w", err)
+}
+
+// givenTwice returns the name of a member that a JSON object has more than once: the last
+// one would silently win. Letter case does not matter, as in decoding. Of text that is no
+// JSON, what can be read of it counts: decoding returns its error.
+func givenTwice(body []byte) (name string, twice bool) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	if _, err := decoder.Token(); err != nil {
+		return "", false
+	}
+	for seen := map[string]bool{}; decoder.More(); {
+		token, err := decoder.Token()
+		name, is := token.(string)
+		if err != nil || !is {
+			return "", false
+		}
+		if seen[strings.ToLower(name)] {
+			return name, true
+		}
+		seen[strings.ToLower(name)] = true
+		var value json.RawMessage
+		if decoder.Decode(&value) != nil {
+			return "", false
+		}
+	}
+	return "", false
+}
+
+// errTooLarge is the error of a body over the limit.
+var errTooLarge = fmt.Errorf("the body is too large: it has more than %d bytes", maxRequest)
+
+// badRequest answers that a request has a mistake.
+func badRequest(c echo.Context, err error) error {
+	code := http.StatusBadRequest
+	if errors.Is(err, errTooLarge) {
+		code = http.StatusRequestEntityTooLarge
+	}
+	return c.JSON(code, handlers.Response{Error: err.Error()})
 }
 
 // readOptional is readRequest for a body that may be missing.

@@ -66,7 +66,7 @@ func (a *admin) steer(c echo.Context, action string, change func(ctx context.Con
 		err = req.check(c)
 	}
 	if err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
@@ -101,8 +101,8 @@ func recordID(c echo.Context) (id string, err error) {
 func (a *admin) changes(c echo.Context) error {
 	v := c.QueryParams()
 	limit, err := limitOf(v)
-	if err := errors.Join(known(v, "limit"), err); err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+	if err != nil {
+		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()

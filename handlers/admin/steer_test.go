@@ -22,11 +22,13 @@ type noPauses struct{}
 
 func (noPauses) List(context.Context) ([]event.Pause, error) { return []event.Pause{}, nil }
 
-func (noPauses) Pause(context.Context, event.Pause) error { return errors.New("no pauses") }
+func (noPauses) Pause(context.Context, event.Pause, bool) (*event.Pause, error) {
+	return nil, errors.New("no pauses")
+}
 
-func (noPauses) Resume(context.Context, string, string) (bool, error) { return false, nil }
+func (noPauses) Resume(context.Context, event.Pause, string) (*event.Pause, error) { return nil, nil }
 
-func (noPauses) ResumeAll(context.Context, string) (int, error) { return 0, nil }
+func (noPauses) ResumeAll(context.Context, string) ([]event.Pause, error) { return nil, nil }
 
 // TestQueueLists: the records of the queue are listed with what they are about and wait for.
 func TestQueueLists(t *testing.T) {
@@ -194,7 +196,7 @@ func TestDecisionsSince(t *testing.T) {
 		r.store.journal[0].At = now.Add(time.Duration(i-5) * time.Hour)
 	}
 	for since, want := range map[string][]string{
-		"2h": {"decision-4", "decision-3"}, "30m": {}, now.Add(-61 * time.Minute).Format(time.RFC3339): {"decision-4"}, "": {"decision-4", "decision-3", "decision-2", "decision-1", "decision-0"},
+		"2h": {"decision-4", "decision-3"}, "30m": {}, now.Add(-61 * time.Minute).Format(time.RFC3339): {"decision-4"},
 	} {
 		p := r.page(t, url.Values{"since": {since}, "limit": {"500"}})
 		if diff := cmp.Diff(want, p.ids()); diff != "" || p.Next != "" {

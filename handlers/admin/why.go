@@ -25,12 +25,8 @@ type Storyteller interface {
 
 func (a *admin) why(c echo.Context) error {
 	v := c.QueryParams()
-	err := known(v, "url")
-	if err == nil && v.Get("url") == "" {
-		err = errors.New(`parameter "url" is missing: give the address of a job or a pipeline in GitLab, percent-encoded`)
-	}
-	if err != nil {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+	if v.Get("url") == "" {
+		return badRequest(c, errors.New(`parameter "url" is missing: give the address of a job or a pipeline in GitLab, percent-encoded`))
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storyTimeout)
 	defer cancel()
@@ -42,7 +38,7 @@ func (a *admin) why(c echo.Context) error {
 	case errors.As(err, &requested) && requested.Missing():
 		return c.JSON(http.StatusNotFound, handlers.Response{Error: err.Error()})
 	case requested != nil:
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: err.Error()})
+		return badRequest(c, err)
 	}
 	a.Log.Error("a story can't be told", "error", err)
 	return c.JSON(http.StatusInternalServerError, handlers.Response{Error: "the story can't be told: see the log"})

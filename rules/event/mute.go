@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/bmatcuk/doublestar/v4"
 )
 
 // Mute keeps notifications from being sent: those of a rule, of the projects that match
@@ -40,6 +38,12 @@ func (m Mute) Scope() string {
 	return cmp.Or(strings.Join(parts, ", "), "all")
 }
 
+// Identity returns the scope without regard to letter case in the glob of project paths.
+func (m Mute) Identity() string {
+	m.Project = strings.ToLower(m.Project)
+	return m.Scope()
+}
+
 // MaxMutes is the maximum number of mutes in force.
 const MaxMutes = 1000
 
@@ -54,8 +58,8 @@ var ErrUnreadableMutes = errors.New("the mutes can't be read, so all notificatio
 // if there is none.
 func (m Mute) Check(now time.Time) error {
 	switch {
-	case !doublestar.ValidatePattern(m.Project):
-		return badGlob(m.Project)
+	case CheckProjects(m.Project) != nil:
+		return CheckProjects(m.Project)
 	case max(len(m.Project), len(m.Rule), len(m.Channel), len(m.By), len(m.Reason)) > maxPauseText:
 		return fmt.Errorf("a text of the mute has more than %d bytes", maxPauseText)
 	case strings.ContainsFunc(m.Project+m.Rule+m.Channel, IsControl):
@@ -79,7 +83,7 @@ func (m Mute) Ended(now time.Time) bool { return !m.Until.IsZero() && !m.Until.A
 // neither for a rule nor for a project apply to it.
 func (m Mute) Covers(rule, project string, to Address) bool {
 	return (m.Rule == "" || m.Rule == rule) &&
-		(m.Project == "" || project != "" && doublestar.MatchUnvalidated(m.Project, project)) &&
+		(m.Project == "" || project != "" && MatchesProject(m.Project, project)) &&
 		(m.Channel == "" || bareChannel(m.Channel) == bareChannel(to.Channel))
 }
 

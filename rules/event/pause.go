@@ -53,8 +53,8 @@ func (p Pause) Check(now time.Time) error {
 	switch {
 	case p.Project != "" && p.Rule != "":
 		return errors.New("a pause is for the projects of a glob or for a rule, not for both: make two")
-	case !doublestar.ValidatePattern(p.Project):
-		return badGlob(p.Project)
+	case CheckProjects(p.Project) != nil:
+		return CheckProjects(p.Project)
 	case max(len(p.Project), len(p.Rule), len(p.By), len(p.Reason)) > maxPauseText:
 		return fmt.Errorf("a text of the pause has more than %d bytes", maxPauseText)
 	case strings.ContainsFunc(p.Project+p.Rule, IsControl):
@@ -63,6 +63,31 @@ func (p Pause) Check(now time.Time) error {
 		return fmt.Errorf("the pause would end at %s, which is past", p.Until.Format(time.RFC3339))
 	}
 	return CheckWords(p.By, p.Reason)
+}
+
+// CheckProjects returns an error if a text is no glob of project paths.
+func CheckProjects(glob string) error {
+	if !doublestar.ValidatePattern(glob) {
+		return fmt.Errorf("%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either", glob)
+	}
+	return nil
+}
+
+// MatchesProject reports whether a glob matches the path of a project. Letter case does not
+// matter, as in GitLab.
+func MatchesProject(glob, path string) bool {
+	return doublestar.MatchUnvalidated(strings.ToLower(glob), strings.ToLower(path))
+}
+
+// Identity returns the scope without regard to letter case in the glob of project paths.
+func (p Pause) Identity() string {
+	p.Project = strings.ToLower(p.Project)
+	return p.Scope()
+}
+
+// Outlasts reports whether the pause ends later than another one.
+func (p Pause) Outlasts(other Pause) bool {
+	return !other.Until.IsZero() && (p.Until.IsZero() || p.Until.After(other.Until))
 }
 
 // Ended reports whether the pause has ended at the given time.
@@ -81,7 +106,7 @@ func (p Pause) Stops(d Decision) bool {
 // Covers reports whether the pause stops everything in a project or a group, by its path,
 // whatever the rule.
 func (p Pause) Covers(path string) bool {
-	return p.Rule == "" && (p.Project == "" || doublestar.MatchUnvalidated(p.Project, path))
+	return p.Rule == "" && (p.Project == "" || MatchesProject(p.Project, path))
 }
 
 // pausedPrefix begins the description of each pause.
@@ -107,8 +132,4 @@ func said(by, reason string, until time.Time) (text string) {
 		text += ", until " + until.UTC().Format(time.RFC3339)
 	}
 	return text
-}
-
-func badGlob(pattern string) error {
-	return fmt.Errorf("%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either", pattern)
 }

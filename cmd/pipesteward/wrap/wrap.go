@@ -4,7 +4,6 @@ package wrap
 import (
 	"cmp"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -21,7 +20,7 @@ const (
 // Columns returns how many columns the terminal has that a writer is; 0 if it is none, or
 // does not tell.
 func Columns(w io.Writer) int {
-	f, ok := w.(*os.File)
+	f, ok := w.(interface{ Fd() uintptr })
 	if !ok {
 		return 0
 	}
