@@ -87,13 +87,14 @@ func (c Counts) All() int {
 	return c.Created + c.Repaired + c.Enabled + c.Right + c.Covered + c.Wrong
 }
 
-// add counts an owner by what was found before, and by what is left.
-func (c *Counts) add(before Plan, left Report) {
+// add counts an owner by what was found before, and by what is left; yielded: what was
+// created is removed again.
+func (c *Counts) add(before Plan, left Report, yielded bool) {
 	todo := len(left.Todo) > 0 && left.Error == ""
 	switch {
 	case left.IsWrong() && !todo:
 		c.Wrong++
-	case before.Create:
+	case before.Create && !yielded:
 		c.Created++
 	case len(before.Changes) > 0:
 		c.Repaired++
@@ -125,7 +126,7 @@ func (e *Ensurer) Run(ctx context.Context, entries []string) (Result, error) {
 		Ensurer: e, inspector: NewInspector(e.GitLab, e.Wanted, e.EveryDelivery, e.Now),
 		seen: map[Owner]bool{}, read: map[Owner]bool{},
 	}
-	r.applier = &applier{e.GitLab, r.inspector.wanted, r.sleep}
+	r.applier = &applier{gitlab: e.GitLab, wanted: r.inspector.wanted, sleep: r.sleep, created: map[Owner]int64{}}
 	for _, entry := range entries {
 		if err := r.add(ctx, entry); err != nil {
 			return r.result, err
@@ -242,7 +243,7 @@ func (r *run) group(ctx context.Context, plan Plan) error {
 	}
 	switch {
 	case bare && own == 0 && unread != nil: // one may have a webhook of its own
-		r.report(plan, unreadable(plan.Owner, fmt.Errorf("not all projects below could be read: %s", apierror.Words(unread))), "")
+		r.report(plan, unreadable(plan.Owner, fmt.Errorf("not all projects below could be read: %s", apierror.Words(unread))), "", false)
 		return nil
 	case bare && own == 0:
 		return r.owner(ctx, plan.Owner, &plan)
@@ -285,7 +286,7 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 			before = plan
 		}
 		left, plan = *plan, nil // it is read again before it is tried again
-		if !r.Change || left.Nothing() {
+		if _, unsettled := r.applier.created[o]; !r.Change || left.Nothing() && !unsettled {
 			return nil
 		}
 		if r.Held != nil {
@@ -324,14 +325,14 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 		report.Error = reason(o, err)
 	}
 	report.Done = done
-	r.report(*before, report, held)
+	r.report(*before, report, held, left.Yielded)
 	return nil
 }
 
 // report adds what was found and done of one owner.
-func (r *run) report(before Plan, report Report, held string) {
+func (r *run) report(before Plan, report Report, held string, yielded bool) {
 	r.result.Reports = append(r.result.Reports, report)
-	r.result.Counts.add(before, report)
+	r.result.Counts.add(before, report, yielded)
 	r.progress(before.Owner)
 	if r.Watch != nil {
 		r.Watch(Step{Before: before, Report: report, Held: held})

@@ -207,7 +207,7 @@ func unreadable(o Owner, err error) Report {
 // reason says in one line why GitLab refused something about an owner's webhooks, and
 // what is needed.
 func reason(o Owner, err error) string {
-	if failed, ok := errors.AsType[*testError](err); ok {
+	if failed, ok := errors.AsType[*stepError](err); ok {
 		return failed.Error()
 	}
 	if !apierror.IsFinal(err, http.StatusForbidden) {

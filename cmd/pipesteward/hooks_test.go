@@ -331,3 +331,36 @@ func (env *environment) publicAddress() (address string, reached func(webhooks s
 		target <- to
 	}
 }
+
+// Two `hooks ensure` at once leave one webhook, and the one that removed its own says so.
+func TestHooksAtOnce(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, Free: true})
+	env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	both := make(chan struct{}) // both have seen that there is none
+	env.gitlab.Fail(gitlabtest.Fault{Method: http.MethodPost, Path: "/hooks", Times: 2, Until: both})
+	type ended struct {
+		code   int
+		stdout string
+	}
+	results := make(chan ended, 2)
+	for range 2 {
+		go func() {
+			code, stdout, _ := env.hooks("ensure", "--webhook-url", "https://bot.example.com/webhooks/gitlab", "--webhook-token", testSecret, "platform/shop")
+			results <- ended{code, stdout}
+		}()
+	}
+	for env.gitlab.Count(http.MethodGet, "/hooks") < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	close(both)
+	first, second := <-results, <-results
+	if n := len(env.gitlab.Hooks()); n != 1 || first.code != 0 || second.code != 0 {
+		t.Errorf("%d webhooks; the commands end with %d and %d", n, first.code, second.code)
+	}
+	const removed = "removed webhook 2 again, since another run created webhook 1"
+	if all := first.stdout + second.stdout; strings.Count(all, "✓ platform/shop: created webhook") != 2 || !strings.Contains(strings.Join(strings.Fields(all), " "), removed) {
+		t.Errorf("they print:\n%s\n%s", first.stdout, second.stdout)
+	}
+}

@@ -49,6 +49,7 @@ const (
 	Hook           = "hook"
 	CreateHook     = "create_hook"
 	EditHook       = "edit_hook"
+	DeleteHook     = "delete_hook"
 	TestHook       = "test_hook"
 )
 
