@@ -309,6 +309,19 @@ func TestDoctorOnRedis(t *testing.T) {
 	says(t, out, "✓ store-open          Redis ", " at 127.0.0.1:", "store-durable", "✓ store-latency       a durable write takes", "✓ store-space", "✓ project-role")
 }
 
+// A server that answers in JSON and is no GitLab, such as this program's own, is a problem,
+// and no word is said of the token.
+func TestDoctorOnAnotherServer(t *testing.T) {
+	env := newEnvironment(t)
+	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
+	p := env.run()
+	code, out, _ := doctorOf(env, "--gitlab-url", p.admin, "--admin-url", p.admin)
+	if code != 1 || strings.Contains(out, "PIPESTEWARD_GITLAB_TOKEN") {
+		t.Errorf("exit status %d, want 1, without a word of the token\n%s", code, out)
+	}
+	says(t, out, "✗ gitlab-reachable", "this is not GitLab", "→ write the address of GitLab as --gitlab-url", "not checked, because --gitlab-url is not GitLab")
+}
+
 // `serve` says at its start what will keep it from its work.
 func TestServeChecksItself(t *testing.T) {
 	env := newEnvironment(t)
