@@ -10,6 +10,7 @@
 //	report.go   the plan and its result, for people and programs
 //	apply.go    carries a plan out, and checks what GitLab made of it
 //	ensure.go   does so for all projects and groups that are named
+//	rehearsal.go  a GitLab that is not written to, for dry runs
 //	keeper.go   does so again each hour, for serve
 //	watch.go    which webhooks are dead: announces that once, and their recovery
 //

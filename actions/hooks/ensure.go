@@ -31,9 +31,12 @@ type GitLab interface {
 type Ensurer struct {
 	GitLab GitLab
 	Wanted Wanted
-	// Change carries the plans out; else nothing is changed, and all projects below a
-	// group are read, too.
+	// Change carries the plans out; else all projects below a group are read, too.
 	Change bool
+	// DryRun finds out by the same steps what Change would do, and writes nothing: reports
+	// have as Todo what would be done, and else what would be left then. It takes for granted
+	// that GitLab accepts what is written, and that test deliveries succeed.
+	DryRun bool
 	// Held returns why nothing may be changed now of a project or a group, by its full path;
 	// "": it may be. It is called before each plan is carried out; optional. An error ends Run.
 	Held func(ctx context.Context, owner string) (reason string, err error)
@@ -122,11 +125,16 @@ func (r Result) IsUnread() bool {
 // GitLab is unavailable: the result is what was done before, and another Run goes on,
 // since for what is right it only reads.
 func (e *Ensurer) Run(ctx context.Context, entries []string) (Result, error) {
+	if e.DryRun {
+		trial := *e
+		trial.GitLab = &rehearsal{GitLab: e.GitLab, hooks: map[webhook]gitlab.Hook{}}
+		e = &trial
+	}
 	r := &run{
 		Ensurer: e, inspector: NewInspector(e.GitLab, e.Wanted, e.EveryDelivery, e.Now),
 		seen: map[Owner]bool{}, read: map[Owner]bool{},
 	}
-	r.applier = &applier{gitlab: e.GitLab, wanted: r.inspector.wanted, sleep: r.sleep, created: map[Owner]int64{}}
+	r.applier = &applier{gitlab: e.GitLab, wanted: r.inspector.wanted, sleep: r.sleep, created: map[Owner]int64{}, planned: e.DryRun}
 	for _, entry := range entries {
 		if err := r.add(ctx, entry); err != nil {
 			return r.result, err
@@ -331,8 +339,11 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 
 // report adds what was found and done of one owner.
 func (r *run) report(before Plan, report Report, held string, yielded bool) {
-	r.result.Reports = append(r.result.Reports, report)
 	r.result.Counts.add(before, report, yielded)
+	if r.DryRun {
+		report.Todo, report.Done = report.Done, nil
+	}
+	r.result.Reports = append(r.result.Reports, report)
 	r.progress(before.Owner)
 	if r.Watch != nil {
 		r.Watch(Step{Before: before, Report: report, Held: held})

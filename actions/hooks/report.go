@@ -69,7 +69,7 @@ func (p Plan) Report(now time.Time) Report {
 	if p.Owner.Project == 0 {
 		r.Kind = "group"
 	}
-	if h := p.Ours; h != nil {
+	if h := p.Ours; h != nil && h.ID != 0 { // else a dry run has not created it
 		d := p.Deliveries[h.ID]
 		r.Webhook = &Webhook{
 			ID: h.ID, URL: redact.URL(h.URL), Events: h.Events, State: h.AlertStatus, DisabledUntil: h.DisabledUntil, VerifiesTLS: h.VerifiesTLS,

@@ -332,6 +332,34 @@ func (env *environment) publicAddress() (address string, reached func(webhooks s
 	}
 }
 
+// A dry run prints what the run would, warnings too.
+func TestHooksDryRunPrintsWarnings(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
+	env.gitlab.AddGroup(gitlabtest.Group{Path: "platform"})
+	shop := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	env.gitlab.AddHook(gitlabtest.Hook{ProjectID: shop.ID, URL: "https://old.example.com/webhooks/gitlab", JobEvents: true})
+	for _, c := range []struct {
+		entries []string
+		says    []string
+	}{
+		{[]string{"platform/shop"}, []string{"~ platform/shop: would create the webhook\n", "! platform/shop: webhook 1 posts to another address", "--replace-url takes it over", "1 project or group: 1 to create"}},
+		{[]string{"platform", "platform/shop"}, []string{"~ group platform: would create the webhook\n", "2 projects and groups: 1 to create, 1 covered by a group's webhook"}},
+	} {
+		args := append([]string{"ensure", "--dry-run", "--webhook-url", "https://bot.example.com/webhooks/gitlab", "--webhook-token", testSecret}, c.entries...)
+		code, stdout, _ := env.hooks(args...)
+		if code != 0 || env.hookWrites() != 0 {
+			t.Errorf("%q: exit status %d, %d writes", c.entries, code, env.hookWrites())
+		}
+		for _, part := range c.says {
+			if !strings.Contains(stdout, part) {
+				t.Errorf("%q: %q is missing:\n%s", c.entries, part, stdout)
+			}
+		}
+	}
+}
+
 // Two `hooks ensure` at once leave one webhook, and the one that removed its own says so.
 func TestHooksAtOnce(t *testing.T) {
 	t.Parallel()
