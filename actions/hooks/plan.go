@@ -106,6 +106,9 @@ type Plan struct {
 	// Test is set if a test delivery has to show that the webhook works: GitLab has
 	// disabled it, or its last delivery failed.
 	Test bool
+	// RotateAbove is set if the secrets of the webhook above are to be rotated, for which its
+	// group has to be named.
+	RotateAbove bool
 	// Yielded is set if the webhook that was created is removed again, for one that another
 	// run created at the same time.
 	Yielded bool
@@ -118,7 +121,7 @@ func (p Plan) Nothing() bool { return !p.Create && len(p.Changes) == 0 && !p.Tes
 
 // Plan compares what was found with what is wanted.
 func (w Wanted) Plan(found Found) Plan {
-	p := Plan{Found: found}
+	p := Plan{Found: found, RotateAbove: w.Rotate && found.Above != nil}
 	var all []gitlab.Hook
 	for _, h := range found.Hooks {
 		switch w.place(h) {

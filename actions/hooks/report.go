@@ -134,6 +134,9 @@ func (p Plan) findings(now time.Time) []string {
 	if p.Above != nil && !p.Above.Sends() && !p.AboveReported {
 		add("the %s, which sends its events, is %s: name the group to have it enabled", p.Above.Name(), stateOf(*p.Above))
 	}
+	if p.RotateAbove && !p.AboveReported {
+		add("the %s, which sends its events, keeps its secrets: name the group to rotate them", p.Above.Name())
+	}
 	if p.Ours != nil {
 		p.ofOurs(now, add)
 	}
