@@ -379,7 +379,7 @@ func TestHooksAtOnce(t *testing.T) {
 			results <- ended{code, stdout}
 		}()
 	}
-	for env.gitlab.Count(http.MethodGet, "/hooks") < 2 {
+	for env.gitlab.Count(http.MethodPost, "/hooks") < 2 {
 		time.Sleep(time.Millisecond)
 	}
 	close(both)
