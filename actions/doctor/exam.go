@@ -21,6 +21,12 @@ import (
 // Config is what is checked. What could not be made has the reason instead; what is
 // not there at all, and has none, is not wanted.
 type Config struct {
+	// SettingErrs are of settings that no other check is about, and with which `serve` does
+	// not start.
+	SettingErrs []error
+	// NoSettings say which environment variables look like settings and are none.
+	NoSettings []string
+
 	GitLab    *gitlab.Client
 	GitLabErr error
 	// TokenErr says why the access token can't be used, and what to do; GitLab's requests

@@ -207,6 +207,9 @@ func checkRate(ctx context.Context, x *exam) []Finding {
 	if !answered(err) {
 		return notChecked(err)
 	}
+	if x.Rate.Per == 0 {
+		return one(Unknown, "not checked, because --gitlab-rate can't be used", "")
+	}
 	quota, announced := x.GitLab.Quota()
 	own := int(math.Round(float64(x.Rate.Limit+int(x.Rate.Capacity())-1) * float64(time.Minute) / float64(x.Rate.Per)))
 	switch {
