@@ -164,7 +164,7 @@ func (r *Runner) reportDeferral(ctx context.Context, p *pending, v *verdict) err
 		return nil
 	}
 	p.Postponed = v.reason
-	o := event.Outcome{Decision: p.Decision, Result: event.ResultDeferred, Reason: v.reason, At: r.Now().UTC()}
+	o := event.Outcome{Decision: p.Decision, Result: event.ResultDeferred, Reason: v.reason, WaitsFor: v.waits.For, At: r.Now().UTC()}
 	body, err := json.Marshal(struct {
 		event.Outcome
 		Try int `json:"try,omitzero"` // as a pending decision has it: its record is found by it

@@ -124,7 +124,7 @@ type Runner struct {
 func New(c Config) *Runner {
 	r := &Runner{Config: c, gate: pause.Gate{Rules: c.Rules, Pauses: pause.Pauses{Store: c.Guard, Now: c.Now, Log: c.Log}}}
 	r.notifier = notify.New(notify.Config{
-		Journal: c.Journal, Claims: c.Guard, Receivers: c.Receivers, Escape: c.Escape, Rules: c.Rules, Facts: func() expression.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
+		Journal: c.Journal, Queue: c.Queue, Guard: c.Guard, Immediate: c.Own != Own{}, Mutes: pause.Mutes{Store: c.Guard, Now: c.Now, Log: c.Log}, Receivers: c.Receivers, Escape: c.Escape, Rules: c.Rules, Facts: func() expression.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
 	})
 	r.Health = health.New(health.Config{
 		GitLab: c.GitLab, Guard: c.Guard, Queue: c.Queue, Announcer: r.notifier, Rules: c.Rules, Now: c.Now, Log: c.Log,
@@ -152,6 +152,15 @@ func (r *Runner) Run(ctx context.Context, grace time.Duration) { r.Pool.Run(ctx,
 // flight. Records that other replicas have leased do not count.
 func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) { r.Pool.WorkOff(ctx, grace) }
 
+// Reconnect has a receiver called again that was given up for a while: its token, for
+// instance, is another one now.
+func (r *Runner) Reconnect(receiver string) { r.notifier.Reconnect(receiver) }
+
+// Undelivered tells for which addresses notifications wait.
+func (r *Runner) Undelivered(ctx context.Context) (notify.Status, error) {
+	return r.notifier.Status(ctx)
+}
+
 // handlers returns the handler of each kind of record.
 func (r *Runner) handlers() map[string]worker.Handler {
 	all := map[string]worker.Handler{
@@ -159,6 +168,7 @@ func (r *Runner) handlers() map[string]worker.Handler {
 		event.RecordDecision: worker.JSON(r.decision),
 		event.RecordOutcome:  worker.JSON(r.notifier.Handle),
 		event.RecordNotice:   worker.JSON(r.notifier.HandleNotice),
+		event.RecordDigest:   worker.JSON(r.notifier.HandleDigest),
 		event.RecordSweep:    worker.JSON(r.sweeps.Handle),
 		follow.RecordKind:    worker.JSON(r.retries.Handle),
 		breaker.RecordKind:   worker.JSON(r.Breakers.Handle),

@@ -49,6 +49,6 @@ func (r *Rule) dependsOnAttempt() bool {
 		}
 	}
 	return slices.ContainsFunc(r.Notify, func(n Notify) bool {
-		return slices.ContainsFunc(n.templates(), func(t *expression.Template) bool { return t.ReadsAttempt() })
+		return n.State != nil && expression.ReadsAttempt(n.State.Condition) || slices.ContainsFunc(n.templates(), func(t *expression.Template) bool { return t.ReadsAttempt() })
 	})
 }

@@ -118,7 +118,7 @@ func TestTooMuchTextIsStopped(t *testing.T) {
 		times(50, `{{ repeat(job.name, 400) }}`, ""), // each is below the limit
 	} {
 		rs := load(t, fmt.Sprintf("version: 1\nrules: [{name: r, on: job, actions: [retry], notify: [{channel: ci, text: '%s'}]}]\n", text))
-		_, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: bigEvent(), Rule: "r"}, Result: event.ResultDone}, &facts{}, strings.ToUpper)
+		_, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: bigEvent(), Rule: "r"}, Result: event.ResultDone}, &facts{}, anywhere(strings.ToUpper))
 		if len(errs) != 1 || !strings.Contains(errs[0].Error(), "does too much") {
 			t.Errorf("%.100s: errors %v, want one that it does too much", text, errs)
 		}

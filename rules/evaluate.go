@@ -137,7 +137,10 @@ func (ev *evaluation) rule(r *Rule) ([]event.Decision, *RuleError) {
 	}
 	why := ev.explain(r, event.PartTrue)
 	if len(r.Actions) == 0 {
-		d := ev.notification(r)
+		d, err := ev.notification(r)
+		if err != nil {
+			return nil, err
+		}
 		d.Explanation = why
 		return []event.Decision{d}, nil
 	}
@@ -262,13 +265,22 @@ func renderAll(s *expression.Session, r *Rule, what string, texts map[string]exp
 }
 
 // notification returns the decision of a rule without actions. Two hooks (a
-// group's and a project's) about the same state result in one notification.
-func (ev *evaluation) notification(r *Rule) event.Decision {
+// group's and a project's) about the same state result in one notification, unless a state
+// in `notify` has another value in the second: it may be that of a job.
+func (ev *evaluation) notification(r *Rule) (event.Decision, *RuleError) {
 	e := ev.Event
+	states, err := ev.states(r)
+	if err != nil {
+		return event.Decision{}, err
+	}
+	key := []string{event.VerbNotify, r.Name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), stateOf(e)}
+	for _, s := range states {
+		key = append(key, strconv.FormatBool(s.Value))
+	}
 	return event.Decision{
 		Event: e, Rule: r.Name, RulesHash: r.Hash, Action: event.Action{Verb: event.VerbNotify}, DryRun: r.DryRun,
-		Key: strings.Join([]string{event.VerbNotify, r.Name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), stateOf(e)}, ":"),
-	}
+		States: states, Key: strings.Join(key, ":"),
+	}, nil
 }
 
 // add adds a decision, unless an earlier rule requests the same.

@@ -333,16 +333,16 @@ rules:
 		errs   int
 	}{
 		{event.ResultGaveUp, []event.Notice{
-			{Address: slack("#ci"), Text: `Gave up on <https://g/-/jobs/1|&lt;!channel&gt;> after 1: 2026-11-22T11:50:00Z {"a":1.5} a}}b 2.5.`},
-			{Address: slack("#noise")},
+			{Address: slack("#ci"), Rules: []string{"r"}, Text: `Gave up on <https://g/-/jobs/1|&lt;!channel&gt;> after 1: 2026-11-22T11:50:00Z {"a":1.5} a}}b 2.5.`},
+			{Address: slack("#noise"), Rules: []string{"r"}},
 		}, 0},
-		{event.ResultDone, []event.Notice{{Address: slack("#noise")}}, 0},
+		{event.ResultDone, []event.Notice{{Address: slack("#noise"), Rules: []string{"r"}}}, 0},
 		{event.ResultDeferred, nil, 0},
-		{event.ResultSkipped, []event.Notice{{Address: slack("#ci")}}, 1}, // the text fails: the default text is sent
+		{event.ResultSkipped, []event.Notice{{Address: slack("#ci"), Rules: []string{"r"}}}, 1}, // the text fails: the default text is sent
 	} {
 		o.Result = c.result
-		got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, escape)
-		if diff := cmp.Diff(c.want, got); diff != "" {
+		got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, anywhere(escape))
+		if diff := cmp.Diff(c.want, got, butGroup); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.result, diff)
 		}
 		if len(errs) != c.errs {
@@ -360,7 +360,7 @@ rules:
 	if rs.Notifies(o) {
 		t.Error("Notifies is true of a rule that is gone")
 	}
-	if got, errs := rs.Notices(t.Context(), o, &facts{}, escape); got != nil || errs != nil {
+	if got, errs := rs.Notices(t.Context(), o, &facts{}, anywhere(escape)); got != nil || errs != nil {
 		t.Errorf("a rule that is gone notifies %v, %v", got, errs)
 	}
 }
@@ -375,8 +375,8 @@ rules:
   - {name: b, on: job, actions: [retry], notify: [{channel: "#b", text: "from b"}, {channel: "#a", text: "too late"}]}
 `)
 	decisions, _ := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{})
-	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, &facts{}, strings.ToUpper)
-	if diff := cmp.Diff([]event.Notice{{Address: slack("#a"), Text: "from a"}, {Address: slack("#b"), Text: "from b"}}, got); diff != "" || errs != nil {
+	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, &facts{}, anywhere(strings.ToUpper))
+	if diff := cmp.Diff([]event.Notice{{Address: slack("#a"), Rules: []string{"a", "b"}, Text: "from a"}, {Address: slack("#b"), Rules: []string{"b"}, Text: "from b"}}, got, butGroup); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
 }
@@ -440,7 +440,7 @@ rules:
 		{last, []string{production}, "deploy-production"},
 		{fmt.Sprintf(key, "erase", 701, "success"), []string{staging, production, last}, ""},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, butGroup); diff != "" {
 		t.Errorf("turns (-want +got):\n%s", diff)
 	}
 }
@@ -476,7 +476,7 @@ rules:
 		{"plays", "play", false, event.Job{ID: 703, Name: "deploy-production", Stage: "deploy", Status: "manual", Manual: true}},
 		{"plays", "play", true, trigger},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, butGroup); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
 }
@@ -553,8 +553,8 @@ rules:
 	if shown := fmt.Sprint(why); strings.Contains(shown, "disk full") || !cmp.Equal(why.Requested, []string{"log()"}) {
 		t.Errorf("the explanation shows the log, or not the request: %s", shown)
 	}
-	notices, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, strings.ToLower)
-	if diff := cmp.Diff([]event.Notice{{Address: slack("ci"), Text: "error: disk full"}}, notices); diff != "" || errs != nil {
+	notices, errs := rs.Notices(t.Context(), event.Outcome{Decision: decisions[0], Result: event.ResultDone}, gitlab, anywhere(strings.ToLower))
+	if diff := cmp.Diff([]event.Notice{{Address: slack("ci"), Rules: []string{"a"}, Text: "error: disk full"}}, notices, butGroup); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
 }
@@ -570,9 +570,9 @@ rules:
 	e := fixture.PipelineEvent()
 	e.Pipeline.Variables = map[string]string{"WHO": "hunter-hunter", "N": "1"}
 	log := "\x1b[31;1mERROR: 1 login of hunter-hunter with glpat-AbCdEfGhIjKlMnOpQrSt failed\x1b[0;m"
-	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: e, Rule: "r"}, Result: event.ResultDone}, &facts{log: log}, strings.Clone)
-	want := []event.Notice{{Address: slack("ci"), Text: "ERROR: 1 login of [masked] with [masked] failed"}}
-	if diff := cmp.Diff(want, got); diff != "" || errs != nil {
+	got, errs := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: e, Rule: "r"}, Result: event.ResultDone}, &facts{log: log}, anywhere(strings.Clone))
+	want := []event.Notice{{Address: slack("ci"), Rules: []string{"r"}, Text: "ERROR: 1 login of [masked] with [masked] failed"}}
+	if diff := cmp.Diff(want, got, butGroup); diff != "" || errs != nil {
 		t.Errorf("notices (-want +got):\n%s%v", diff, errs)
 	}
 }

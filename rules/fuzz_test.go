@@ -56,7 +56,7 @@ func evaluateAny(t *testing.T, rs *rules.Rules, log string) {
 		}
 		rs.Explain(t.Context(), e, &facts{log: log})
 		for _, d := range decisions {
-			rs.Notices(t.Context(), event.Outcome{Decision: d, Result: event.ResultDone}, &facts{log: log}, strings.ToUpper)
+			rs.Notices(t.Context(), event.Outcome{Decision: d, Result: event.ResultDone}, &facts{log: log}, anywhere(strings.ToUpper))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 
+	"github.com/pipesteward/pipesteward/rules/condition"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 )
@@ -280,39 +281,11 @@ func comparison(n ast.Node) (field string, values texts) {
 }
 
 func compared(field, with ast.Node) (string, texts) {
-	name, values := expression.FieldOf(field), literals(with)
+	name, values := expression.FieldOf(field), texts(condition.Literals(with))
 	if name == "" || values == nil {
 		return "", nil
 	}
 	return name, values
-}
-
-// literals returns the texts of a literal or a list of literals; nil for any
-// other node. expr's optimizer replaces lists by constant sets.
-func literals(n ast.Node) texts {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return texts{n.Value: true}
-	case *ast.ConstantNode:
-		if set, ok := n.Value.(map[string]struct{}); ok {
-			all := texts{}
-			for s := range set {
-				all[s] = true
-			}
-			return all
-		}
-	case *ast.ArrayNode:
-		all := texts{}
-		for _, item := range n.Nodes {
-			s, ok := item.(*ast.StringNode)
-			if !ok {
-				return nil
-			}
-			all[s.Value] = true
-		}
-		return all
-	}
-	return nil
 }
 
 // globbedGroup returns the group whose direct projects are the only matches of

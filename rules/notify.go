@@ -19,9 +19,26 @@ type Notify struct {
 	Channel  Channel
 	Mention  []string             // as event.Notice has it
 	Text     *expression.Template // nil: the default text of the outcome
+	State    *State               // nil: the entry is about outcomes
+	Quiet    Quiet
+	Group    event.Group
 }
 
-// Channel is a channel of Slack as a rule file gives it.
+// Quiet are quiet hours with the outcomes that do not wait for their end.
+type Quiet struct {
+	Hours  event.Quiet
+	Except []string
+}
+
+// of returns the quiet hours for an outcome.
+func (q Quiet) of(result string) event.Quiet {
+	if slices.Contains(q.Except, result) {
+		return event.Quiet{}
+	}
+	return q.Hours
+}
+
+// Channel is a channel as a rule file gives it: of Slack, or a constant one of GitLab.
 type Channel struct {
 	Source   string               // a name, an id, [event.ChannelAuthor] or a text with expressions
 	Template *expression.Template // nil: there are no expressions
@@ -37,11 +54,33 @@ func (c Channel) Constant() string {
 
 // templates returns the texts with expressions.
 func (n Notify) templates() []*expression.Template {
-	return slices.DeleteFunc([]*expression.Template{n.Channel.Template, n.Text}, func(t *expression.Template) bool { return t == nil })
+	all := []*expression.Template{n.Channel.Template, n.Text}
+	if n.State != nil {
+		all = append(all, n.State.Resolved)
+	}
+	return slices.DeleteFunc(all, func(t *expression.Template) bool { return t == nil })
 }
 
-// to renders the address.
-func (n Notify) to(ev *evaluation) (event.Address, error) {
+// selects reports whether the entry sends a notice of the outcome: to GitLab, only if the
+// event is of a merge request or of a pipeline.
+func (n Notify) selects(o event.Outcome) bool {
+	storm := o.Result == event.ResultDeferred && o.WaitsFor == event.WaitStorm
+	switch {
+	case !slices.Contains(n.When, o.Result) && (!storm || !slices.Contains(n.When, event.WhenStorm)):
+		return false
+	case n.Receiver != event.ReceiverGitLab:
+		return true
+	case n.Channel.Source == event.ChannelMergeRequest:
+		return event.MergeRequestIID(o.Event) != 0
+	}
+	return o.Pipeline.ID != 0
+}
+
+// to renders the address. The end of a state goes where its beginning went.
+func (n Notify) to(ev *evaluation, state event.State) (event.Address, error) {
+	if state.To != (event.Address{}) {
+		return state.To, nil
+	}
 	a := event.Address{Receiver: n.Receiver, Channel: n.Channel.Source}
 	var err error
 	if n.Channel.Template != nil {
@@ -66,11 +105,11 @@ func channelName(value string) string {
 }
 
 // Notices returns the messages that the rules of the outcome's decision send
-// about the outcome, one for each address. Each value in a rendered text is
-// passed through escape. If a text can't be rendered, the error is returned
+// about the outcome, one for each address, and about the turns of its states. Each value in a rendered text is
+// passed through what escape returns for the address. If a text can't be rendered, the error is returned
 // and the notice has the default text; without its channel, the notice can't be sent. A rule that no longer exists sends
 // nothing.
-func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(string) string) ([]event.Notice, []*RuleError) {
+func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(event.Address) func(string) string) ([]event.Notice, []*RuleError) {
 	ev, err := rs.evaluation(ctx, o.Event, facts)
 	if err != nil {
 		return nil, nil
@@ -86,39 +125,49 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 		}
 		ev.Allot(r.Name, min(limits.RuleWork, limits.EventWork/len(names)))
 		for _, n := range r.Notify {
-			if !slices.Contains(n.When, o.Result) {
+			state, ok := n.wants(o)
+			if !ok {
 				continue
 			}
-			to, err := n.to(ev)
+			to, err := n.to(ev, state)
 			if err != nil {
 				errs = append(errs, &RuleError{r.Name, "channel", err})
 			}
-			if slices.ContainsFunc(notices, func(other event.Notice) bool { return other.Address == to }) {
+			if i := slices.IndexFunc(notices, func(other event.Notice) bool { return other.Address == to && other.Subject == state.Subject }); i >= 0 {
+				if !slices.Contains(notices[i].Rules, r.Name) {
+					notices[i].Rules = append(notices[i].Rules, r.Name)
+				}
 				continue
 			}
-			text, err := n.render(ev, escape)
-			if err != nil {
-				errs = append(errs, &RuleError{r.Name, "text", err})
+			part, template := "text", n.Text
+			if state.Turn == event.StateResolved {
+				part, template = "resolved", n.State.Resolved
 			}
-			notices = append(notices, event.Notice{Address: to, Mention: n.Mention, Text: text})
+			text, err := render(ev, template, escape(to))
+			if err != nil {
+				errs = append(errs, &RuleError{r.Name, part, err})
+			}
+			notices = append(notices, event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Text: text, Turn: state.Turn, Subject: state.Subject, Quiet: n.Quiet.of(o.Result), Group: n.Group})
 		}
 	}
 	return notices, errs
 }
 
-// Notifies reports whether there are Notices of the outcome. It renders no text.
+// Notifies reports whether there are Notices of the outcome, or may be: whether its states
+// turn is not known yet. It renders no text.
 func (rs *Rules) Notifies(o event.Outcome) bool {
 	notifies := func(name string) bool {
 		r := rs.byName[name]
-		return r != nil && slices.ContainsFunc(r.Notify, func(n Notify) bool { return slices.Contains(n.When, o.Result) })
+		return r != nil && slices.ContainsFunc(r.Notify, func(n Notify) bool { return n.selects(o) })
 	}
-	return notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
+	mayTurn := slices.ContainsFunc(rs.States(o), func(s event.State) bool { return s.Turn != "" || s.Since.IsZero() })
+	return mayTurn || notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
 }
 
-// render returns the notice's text; "" if it has none or can't be rendered.
-func (n Notify) render(ev *evaluation, escape func(string) string) (string, error) {
-	if n.Text == nil {
+// render returns the text of a notice; "" if it has none or can't be rendered.
+func render(ev *evaluation, text *expression.Template, escape func(string) string) (string, error) {
+	if text == nil {
 		return "", nil
 	}
-	return ev.Text(*n.Text, escape)
+	return ev.Text(*text, escape)
 }

@@ -2,9 +2,12 @@ package rules_test
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/internal/fixture"
@@ -30,8 +33,8 @@ func TestChannelOfANotice(t *testing.T) {
 			rs := load(t, "version: 1\nrules: [{name: r, on: job, actions: [retry], notify: [{channel: "+c.channel+"}]}]\n")
 			o := event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), Rule: "r"}, Result: event.ResultDone}
 			o.Project.Namespace = c.namespace
-			got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, func(string) string { return "escaped" })
-			if diff := cmp.Diff([]event.Notice{{Address: slack(c.want)}}, got); diff != "" {
+			got, errs := rs.Notices(t.Context(), o, &facts{err: errors.New("down")}, anywhere(func(string) string { return "escaped" }))
+			if diff := cmp.Diff([]event.Notice{{Address: slack(c.want), Rules: []string{"r"}}}, got, butGroup); diff != "" {
 				t.Errorf("notices (-want +got):\n%s", diff)
 			}
 			if (len(errs) > 0) != c.fails {
@@ -74,12 +77,88 @@ rules:
 	} {
 		o := event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), Rule: c.rule}, Result: c.result}
 		o.Project.Name, o.Pipeline.Ref = "Shop", "main"
-		got, errs := rs.Notices(t.Context(), o, &facts{}, func(s string) string { return s })
-		if diff := cmp.Diff(c.want, got); diff != "" || errs != nil {
+		got, errs := rs.Notices(t.Context(), o, &facts{}, anywhere(func(s string) string { return s }))
+		for i := range got {
+			if diff := cmp.Diff([]string{c.rule}, got[i].Rules); diff != "" {
+				t.Errorf("%s, %s, rules (-want +got):\n%s", c.rule, c.result, diff)
+			}
+			got[i].Rules = nil
+		}
+		if diff := cmp.Diff(c.want, got, butGroup); diff != "" || errs != nil {
 			t.Errorf("%s, %s (-want +got):\n%s%v", c.rule, c.result, diff, errs)
 		}
 		if rs.Notifies(o) != (len(c.want) > 0) {
 			t.Errorf("%s, %s: Notifies is %v", c.rule, c.result, rs.Notifies(o))
+		}
+	}
+}
+
+// TestQuietHours: notices carry the quiet hours of their rule's file, unless their outcome or
+// their entry is excepted.
+func TestQuietHours(t *testing.T) {
+	rs := load(t, `
+version: 1
+defaults: {quiet: {from: "20:00", to: "07:00", timezone: Europe/Berlin, days: [mon], except: [gave_up]}}
+rules:
+  - {name: r, on: job, notify: [{channel: "#a"}, {channel: "#b", quiet: false}]}
+`)
+	hours := event.Quiet{From: "20:00", To: "07:00", Timezone: "Europe/Berlin", Days: []string{"mon"}}
+	for result, want := range map[string][]event.Quiet{event.ResultDone: {hours, {}}, event.ResultGaveUp: {{}, {}}} {
+		got, _ := rs.Notices(t.Context(), event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), Rule: "r"}, Result: result}, &facts{}, anywhere(strings.Clone))
+		var quiet []event.Quiet
+		for _, n := range got {
+			quiet = append(quiet, n.Quiet)
+		}
+		if diff := cmp.Diff(want, quiet); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", result, diff)
+		}
+	}
+}
+
+// butGroup compares notices but for how they are gathered, which is a default of all.
+var butGroup = cmpopts.IgnoreFields(event.Notice{}, "Group")
+
+// anywhere escapes values alike for every address.
+func anywhere(escape func(string) string) func(event.Address) func(string) string {
+	return func(event.Address) func(string) string { return escape }
+}
+
+// To a merge request goes what is of one, to a commit what is of a pipeline. A storm is told
+// there, and no other deferral.
+func TestNoticesInGitLab(t *testing.T) {
+	t.Parallel()
+	rs := load(t, `
+version: 1
+defaults: {channel: "#ci"}
+rules:
+  - name: r
+    on: job
+    if: "true"
+    actions: [retry]
+    notify:
+      - {merge_request: note}
+      - {commit: status, when: [gave_up]}
+`)
+	note, status := event.Address{Receiver: event.ReceiverGitLab, Channel: event.ChannelMergeRequest}, event.Address{Receiver: event.ReceiverGitLab, Channel: event.ChannelCommit}
+	for _, c := range []struct {
+		name, result, waits, ref string
+		want                     []event.Address
+	}{
+		{"a merge request's", event.ResultGaveUp, "", "refs/merge-requests/7/head", []event.Address{note, status}},
+		{"a branch's", event.ResultGaveUp, "", "main", []event.Address{status}},
+		{"a storm", event.ResultDeferred, event.WaitStorm, "refs/merge-requests/7/head", []event.Address{note}},
+		{"a budget", event.ResultDeferred, event.WaitBudget, "refs/merge-requests/7/head", nil},
+		{"not by default", event.ResultDone, "", "refs/merge-requests/7/head", nil},
+	} {
+		var o event.Outcome
+		o.Rule, o.Result, o.WaitsFor, o.Meta.Kind, o.Pipeline.ID, o.Pipeline.Ref = "r", c.result, c.waits, event.KindJob, 70, c.ref
+		got, errs := rs.Notices(t.Context(), o, &facts{}, anywhere(strings.Clone))
+		var to []event.Address
+		for _, n := range got {
+			to = append(to, n.Address)
+		}
+		if !slices.Equal(to, c.want) || errs != nil || rs.Notifies(o) != (c.want != nil) {
+			t.Errorf("%s: %v, errors %v, want %v", c.name, to, errs, c.want)
 		}
 	}
 }

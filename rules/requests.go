@@ -44,6 +44,9 @@ func (r *Rule) programs() []*vm.Program {
 		}
 	}
 	for _, n := range r.Notify {
+		if n.State != nil {
+			all = append(all, n.State.Condition)
+		}
 		for _, t := range n.templates() {
 			all = append(all, t.Programs()...)
 		}

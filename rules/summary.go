@@ -15,12 +15,13 @@ type Summary struct {
 	DryRun  bool            `json:"dry_run,omitzero"`
 }
 
-// NotifySummary names the outcomes that a rule sends to a channel.
+// NotifySummary names the outcomes that a rule sends to a channel, or the state.
 type NotifySummary struct {
 	Receiver string   `json:"receiver"`
 	Channel  string   `json:"channel,omitzero"` // as the rule file has it
 	Mention  []string `json:"mention,omitempty"`
-	When     []string `json:"when"`
+	When     []string `json:"when,omitempty"`
+	State    string   `json:"state,omitzero"` // the expression of whose turns it notifies, in place of outcomes
 }
 
 // Summaries returns the summaries of all rules, in file order.
@@ -41,7 +42,11 @@ func (rs *Rules) Summaries() []Summary {
 func (r *Rule) notify() []NotifySummary {
 	var all []NotifySummary
 	for _, n := range r.Notify {
-		all = append(all, NotifySummary{n.Receiver, n.Channel.Source, n.Mention, n.When})
+		s := NotifySummary{Receiver: n.Receiver, Channel: n.Channel.Source, Mention: n.Mention, When: n.When}
+		if n.State != nil {
+			s.State = n.State.Source
+		}
+		all = append(all, s)
 	}
 	return all
 }

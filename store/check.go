@@ -46,6 +46,11 @@ func CheckChanges(c Changes) error {
 			return err
 		}
 	}
+	for _, e := range c.Expect {
+		if err := CheckGet(e.Key); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -12,6 +12,10 @@ func (c Changes) Clone() Changes {
 	for i := range c.Values {
 		c.Values[i].Value = bytes.Clone(c.Values[i].Value)
 	}
+	c.Expect = slices.Clone(c.Expect)
+	for i := range c.Expect {
+		c.Expect[i].Value = bytes.Clone(c.Expect[i].Value)
+	}
 	return c
 }
 

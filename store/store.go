@@ -33,7 +33,7 @@
 // package actions makes them. Those with a star wait for the disk on bolt: 4, and 4
 // more where a rule reports the outcome in one Slack channel. The others need not
 // wait there, because nothing is lost with the process, and are committed with the
-// next one that does. On Redis, which several processes share, each of the 12, and 11
+// next one that does. On Redis, which several processes share, each of the 12, and 12
 // more, is a script of its own, and a Redis with appendfsync always syncs its file
 // after it, once for all scripts that came meanwhile. A test in package actions counts
 // those with a star.
@@ -51,9 +51,10 @@
 //	          * DoneWith                         the outcome in the journal; what was retried; next is the
 //	                                             outcome, if a rule notifies of it
 //	outcome     Lease
-//	          * DoneWith                         the outcome in the journal again, with its notices; next are those
+//	          * DoneWith                         the outcome in the journal again, with its notices; next are those;
+//	                                             where a rule has a state, its value, expected as it was read
 //	notice      Lease
-//	            Claim, Claim                     one worker edits a message
+//	            Claim, Take, Claim               one worker edits a message; the pace of the channel
 //	          * Set, Set                         before and after the message is posted: two
 //	            Release
 //	            Claim, Release                   one worker changes the entry in the journal
@@ -69,9 +70,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -187,11 +190,31 @@ type Count struct {
 // MaxTally is the capacity of a tally: a further member replaces the oldest.
 const MaxTally = 10_000
 
+// ErrChanged is returned by DoneWith if a value is not as the changes expect it.
+// Nothing was changed, and the lease goes on.
+var ErrChanged = errors.New("store: a value has changed since it was read")
+
 // Changes are what DoneWith writes when it ends a lease.
 type Changes struct {
-	Next   []Record // to put, as Put does
-	Amend  []Entry  // to replace or add, as Amend does; their times are ignored
-	Values []Value  // to set, as Set does
+	Next   []Record   // to put, as Put does
+	Amend  []Entry    // to replace or add, as Amend does; their times are ignored
+	Values []Value    // to set, as Set does
+	Expect []Expected // values before the changes, else none is made
+}
+
+// Expected is a value as Get has returned it: nil if there was none.
+type Expected struct {
+	Key   string
+	Value []byte
+}
+
+// Expected reports whether all values are as the changes expect them. get returns a value
+// as Get does.
+func (c Changes) Expected(get func(key string) []byte) bool {
+	return !slices.ContainsFunc(c.Expect, func(e Expected) bool {
+		value := get(e.Key)
+		return (value == nil) != (e.Value == nil) || !bytes.Equal(value, e.Value)
+	})
 }
 
 // Value is a small value with its key.
@@ -218,7 +241,8 @@ type Store interface {
 
 	// DoneWith atomically removes the leased record, as Done does, and makes the
 	// changes: one write that waits for the disk instead of one for each. It
-	// returns ErrLeaseLost if l is lost.
+	// returns ErrLeaseLost if l is lost, and else ErrChanged if a value is not as
+	// the changes expect it.
 	DoneWith(ctx context.Context, l *Lease, c Changes) error
 	// Ping returns nil if the store can be written to.
 	Ping(ctx context.Context) error

@@ -35,7 +35,7 @@ func (h *Harness) WantOnce(when string) {
 // Outcomes returns the journal, oldest first.
 func (h *Harness) Outcomes() []event.Outcome {
 	h.Helper()
-	entries, _, err := h.DB.Entries(h.Context(), "", 1000)
+	entries, _, err := h.DB.Entries(h.Context(), "", 10_000)
 	if err != nil {
 		h.Fatal(err)
 	}

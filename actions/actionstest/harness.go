@@ -21,9 +21,11 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/gitlabnotify"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/actions/worker"
@@ -62,7 +64,8 @@ type Harness struct {
 	NativeRetry time.Duration // how long GitLab is given to retry a job by itself
 	Own         actions.Own   // the CI job that the program runs in
 
-	Receiver  notify.Receiver // nil: Slack
+	Receiver  notify.Receiver // in place of Slack; nil: Slack
+	DryRun    bool            // of the process, for what it writes to GitLab beside actions
 	Meanwhile func()          // called whenever the program has no work
 }
 
@@ -155,8 +158,11 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 		tell = h.Receiver
 	}
 	h.Metrics.MustRegister(health.NewMetrics(gl))
+	guard := fusedStore{Store: h.DB, fuse: f}
 	return actions.New(actions.Config{
-		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: fusedStore{Store: h.DB, fuse: f}, GitLab: gl, Receivers: notify.Slack(tell), Escape: slack.Escape, Rules: h.Rules.Load,
+		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: guard, GitLab: gl, Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: tell, event.ReceiverGitLab: gitlabnotify.New(gitlabnotify.Config{
+			GitLab: gl, State: guard, Pauses: pause.Pauses{Store: guard, Now: h.Now, Log: log}, DryRun: h.DryRun, Log: log,
+		})}), Escape: slack.Escape, Rules: h.Rules.Load,
 		Now: h.Now, Log: log, Metrics: counters, Workers: max(h.Workers, 2), NativeRetry: h.NativeRetry, Own: h.Own,
 	})
 }

@@ -67,6 +67,11 @@ func (h *Harness) Pauses() pause.Pauses {
 	return pause.Pauses{Store: h.DB, Now: h.Now, Log: slog.New(slog.DiscardHandler)}
 }
 
+// Mutes returns the mutes that the program shares with its replicas.
+func (h *Harness) Mutes() pause.Mutes {
+	return pause.Mutes{Store: h.DB, Now: h.Now, Log: slog.New(slog.DiscardHandler)}
+}
+
 // MustRetry retries a job as a person does, and returns the job that runs then.
 func (h *Harness) MustRetry(job int64) gitlabtest.Job {
 	h.Helper()

@@ -68,7 +68,7 @@ func newRig(t *testing.T, o gitlabtest.Options) *rig {
 	t.Cleanup(func() { _ = chat.Close() })
 	chat.AddChannel(slacktest.Channel{Name: "ci"})
 	r.slack = chat
-	reader, err := slack.NewReader(slack.Config{Token: slackToken, APIURL: chat.URL()})
+	reader, err := slack.NewReader(slack.Config{Token: slackToken, APIURL: chat.URL(), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

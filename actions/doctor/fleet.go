@@ -31,11 +31,11 @@ type fleet struct {
 	gone     int                  // projects that sent events and are not to be seen any more
 }
 
-// member is any role below Developer: which one it is does not matter here.
+// member is any role below Reporter: which one it is does not matter here.
 const member gitlab.Role = 1
 
 // memberProjects returns the projects of the token's user, by id, each with the role:
-// three lists, so that thousands of projects cost some requests a hundred.
+// a list for each, so that thousands of projects cost some requests a hundred.
 func (x *exam) memberProjects(ctx context.Context) (map[int64]project, error) {
 	return x.memberships.get(func() (map[int64]project, error) {
 		if err := x.usable(ctx); err != nil {
@@ -43,7 +43,7 @@ func (x *exam) memberProjects(ctx context.Context) (map[int64]project, error) {
 		}
 		user, _ := x.tokenUser(ctx) // without it, the roles in the lists count
 		all := map[int64]project{}
-		for _, role := range []gitlab.Role{gitlab.NoRole, gitlab.Developer, gitlab.Maintainer, gitlab.Owner} {
+		for _, role := range []gitlab.Role{gitlab.NoRole, gitlab.Reporter, gitlab.Developer, gitlab.Maintainer, gitlab.Owner} {
 			for p, err := range x.GitLab.MemberProjects(ctx, role, role == gitlab.NoRole) {
 				if err != nil {
 					return nil, err

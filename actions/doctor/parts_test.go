@@ -121,26 +121,36 @@ func TestNoServer(t *testing.T) {
 
 func TestSlackScopes(t *testing.T) {
 	t.Parallel()
+	everyChannel := []string{"chat:write", "channels:history", "channels:read", "groups:history", "groups:read"}
 	for _, tt := range []struct {
 		scopes   []string
+		rules    string // more of them
 		check    string
 		severity doctor.Severity
 		says     []string
 	}{
-		{[]string{"channels:read", "groups:read"}, "slack-scopes", doctor.Problem, []string{"chat:write (nobody is notified)"}},
-		{[]string{"chat:write", "channels:read", "groups:read"}, "slack-scopes", doctor.Warning, []string{"channels:history", "groups:history"}},
-		{[]string{"chat:write"}, "slack-channels", doctor.Unknown, []string{"not checked, because Slack says missing_scope", "channels:read is missing"}},
-		{[]string{"chat:write", "channels:read"}, "slack-channels", doctor.OK, nil},
-		{[]string{"chat:write", "chat:write.public", "channels:read"}, "slack-channels", doctor.OK, nil},
+		{[]string{"channels:read", "groups:read"}, "", "slack-scopes", doctor.Problem, []string{"chat:write (nobody is notified)"}},
+		{[]string{"chat:write", "channels:read", "groups:read"}, "", "slack-scopes", doctor.Warning, []string{"channels:history", "groups:history"}},
+		{[]string{"chat:write"}, "", "slack-channels", doctor.Unknown, []string{"not checked, because Slack says missing_scope", "channels:read is missing"}},
+		{[]string{"chat:write", "channels:read"}, "", "slack-channels", doctor.OK, nil},
+		{[]string{"chat:write", "chat:write.public", "channels:read"}, "", "slack-channels", doctor.OK, nil},
+		{everyChannel, "", "slack-scopes", doctor.OK, nil},
+		{everyChannel, "  - {name: m, on: job, notify: [{channel: '#ci', mention: [author, '@oncall']}]}\n", "slack-scopes", doctor.Warning, []string{
+			`users:read.email (rule "m" finds nobody by e-mail; it goes with users:read)`, `usergroups:read (rule "m" mentions no user group)`,
+		}},
+		{everyChannel, "  - {name: d, on: job, notify: [{channel: author}]}\n", "slack-scopes", doctor.Warning, []string{
+			`im:history (after a crash a direct message of rule "d" may appear twice)`, `im:write (rule "d" sends no direct message)`, "users:read.email",
+		}},
 	} {
 		r := newRig(t, gitlabtest.Options{})
+		r.rules(ruleFile + tt.rules)
 		chat, err := slacktest.New(slacktest.Options{Scopes: tt.scopes})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = chat.Close() })
 		chat.AddChannel(slacktest.Channel{Name: "ci", NotMember: slices.Contains(tt.scopes, "chat:write.public")})
-		if r.Slack, err = slack.NewReader(slack.Config{Token: slackToken, APIURL: chat.URL()}); err != nil {
+		if r.Slack, err = slack.NewReader(slack.Config{Token: slackToken, APIURL: chat.URL(), Now: time.Now}); err != nil {
 			t.Fatal(err)
 		}
 		r.wants(r.run(), tt.check, tt.severity, tt.says)

@@ -56,11 +56,22 @@ func RoleRows() []string {
 			rows = append(rows, row("`cancel` with `force: true`", forced))
 		}
 	}
+	for _, channel := range []string{event.ChannelMergeRequest, event.ChannelCommit} {
+		rows = append(rows, row("`"+inGitLab[channel].verb+"`", inGitLab[channel].requirement))
+	}
 	return append(rows, row("webhooks of a project: `hooks`, `--ensure-hooks`, catch-up by failed deliveries", hooksRequirement))
 }
 
 // forced is what `force: true` of a cancel requires.
 var forced = requirement{gitlab.Maintainer, true}
+
+// inGitLab is what entries of notify want in GitLab, by their channel: a note requires what
+// any comment does (MergeRequestPolicy), a status what a change of its pipeline does
+// (Ci::CreateCommitStatusService).
+var inGitLab = map[string]demand{
+	event.ChannelMergeRequest: {verb: "merge_request: note", requirement: requirement{gitlab.Reporter, false}},
+	event.ChannelCommit:       {verb: "commit: status", requirement: requirement{gitlab.Developer, true}},
+}
 
 // hooksRequirement is what GitLab requires to read, create and repair a project's
 // webhooks (doc/user/project/integrations/webhooks.md); those of a group take its Owner.
@@ -93,6 +104,13 @@ func (x *exam) demands(p project) []demand {
 			d.variables = d.variables || before.variables
 			d.real = before.real || !r.DryRun && !x.DryRun
 			all[d.verb] = d
+		}
+		for _, n := range r.Notify {
+			if n.Receiver == event.ReceiverGitLab {
+				d := inGitLab[n.Channel.Source]
+				d.real = !x.DryRun
+				all[d.verb] = d
+			}
 		}
 	}
 	if x.ensured(p) {

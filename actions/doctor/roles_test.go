@@ -20,6 +20,8 @@ const (
 	outdatedRule = "  - {name: outdated, on: pipeline, actions: [cancel_outdated: {force: true}]}\n"
 	dryRule      = "version: 1\ndefaults: {channel: '#ci'}\nrules:\n  - {name: erase, on: job, dry_run: true, actions: [erase]}\n"
 	notifyRule   = "version: 1\ndefaults: {channel: '#ci'}\nrules:\n  - {name: tell, on: job, notify: [{}]}\n"
+	noteRule     = "version: 1\nrules:\n  - {name: tell, on: job, notify: [{merge_request: note}]}\n"
+	statusRule   = "version: 1\nrules:\n  - {name: tell, on: job, notify: [{commit: status}]}\n"
 	noRule       = "version: 1\nrules: []\n"
 )
 
@@ -41,6 +43,8 @@ func TestRoles(t *testing.T) {
 		{"Reporter retries", gitlabtest.Reporter, ruleFile, doctor.Problem, []string{"the role Developer is missing, for retry"}},
 		{"Reporter retries and erases", gitlabtest.Reporter, ruleFile + eraseRule, doctor.Problem, []string{"the role Maintainer is missing, for erase, retry"}},
 		{"Developer is told", gitlabtest.Developer, notifyRule, doctor.Note, nil},
+		{"Reporter writes notes", gitlabtest.Reporter, noteRule, doctor.Note, nil},
+		{"Reporter sets statuses", gitlabtest.Reporter, statusRule, doctor.Problem, []string{"the role Developer is missing, for commit: status"}},
 		{"no rule", gitlabtest.Maintainer, noRule, doctor.OK, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -22,6 +22,9 @@ func (x *exam) channels() map[string]string {
 	}
 	for _, r := range x.Rules.All() {
 		for _, to := range r.Notify {
+			if to.Receiver != event.ReceiverSlack {
+				continue
+			}
 			channel := to.Channel.Constant()
 			if _, is := named[channel]; !is && channel != "" && channel != event.ChannelAuthor {
 				named[channel] = fmt.Sprintf("rule %q", r.Name)
@@ -95,8 +98,45 @@ func slackObstacle(e *slack.Error) (seen, advice string) {
 	return "", ""
 }
 
+// slackScope is a scope, and what is missing without it.
+type slackScope struct{ scope, without string }
+
+// scopesOfRules returns the scopes that only some rules need.
+func (x *exam) scopesOfRules() []slackScope {
+	if x.Rules == nil {
+		return nil
+	}
+	first := map[string]string{} // the first rule that needs a scope
+	for _, r := range x.Rules.All() {
+		for _, n := range r.Notify {
+			if n.Receiver != event.ReceiverSlack {
+				continue
+			}
+			direct := n.Channel.Constant() == event.ChannelAuthor
+			people := slices.Contains(n.Mention, event.MentionAuthor) || slices.Contains(n.Mention, event.MentionTriggerer)
+			group := slices.ContainsFunc(n.Mention, func(who string) bool { return strings.HasPrefix(who, "@") })
+			for scope, needs := range map[string]bool{"users:read.email": direct || people, "usergroups:read": group, "im:write": direct, "im:history": direct} {
+				if needs && first[scope] == "" {
+					first[scope] = r.Name
+				}
+			}
+		}
+	}
+	without := map[string]string{
+		"users:read.email": "rule %q finds nobody by e-mail; it goes with users:read",
+		"usergroups:read":  "rule %q mentions no user group",
+		"im:write":         "rule %q sends no direct message",
+		"im:history":       "after a crash a direct message of rule %q may appear twice",
+	}
+	var all []slackScope
+	for _, scope := range slices.Sorted(maps.Keys(first)) {
+		all = append(all, slackScope{scope, fmt.Sprintf(without[scope], first[scope])})
+	}
+	return all
+}
+
 // slackScopes are the scopes that the bot uses, and what is missing without each.
-var slackScopes = []struct{ scope, without string }{
+var slackScopes = []slackScope{
 	{"chat:write", "nobody is notified"},
 	{"channels:history", "after a crash a message may appear twice"},
 	{"groups:history", "after a crash a message in a private channel may appear twice"},
@@ -114,7 +154,7 @@ func checkSlackScopes(ctx context.Context, x *exam) []Finding {
 	}
 	var lacking []string
 	severity := Warning
-	for _, s := range slackScopes {
+	for _, s := range slices.Concat(slackScopes, x.scopesOfRules()) {
 		if !bot.May(s.scope) {
 			lacking = append(lacking, fmt.Sprintf("%s (%s)", s.scope, s.without))
 			if s.scope == "chat:write" {

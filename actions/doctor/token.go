@@ -12,6 +12,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/doctor/permissions"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -118,8 +119,24 @@ func (x *exam) uses(need string) bool {
 		return true
 	case permissions.MergeRequestDetails:
 		return x.Rules == nil || x.Rules.Requests(need)
+	case permissions.Note:
+		return x.notifiesIn(event.ChannelMergeRequest)
+	case permissions.Status:
+		return x.notifiesIn(event.ChannelCommit)
 	}
 	return slices.Contains(x.verbs(), need)
+}
+
+// notifiesIn reports whether rules notify in a channel of GitLab, or may.
+func (x *exam) notifiesIn(channel string) bool {
+	if x.Rules == nil {
+		return true
+	}
+	return slices.ContainsFunc(x.Rules.All(), func(r *rules.Rule) bool {
+		return slices.ContainsFunc(r.Notify, func(n rules.Notify) bool {
+			return n.Receiver == event.ReceiverGitLab && n.Channel.Source == channel
+		})
+	})
 }
 
 // verbs returns the verbs that the rules use.

@@ -61,6 +61,7 @@ func everything(except ...string) []gitlabtest.Grant {
 		{Access: "all_memberships", Permissions: []string{
 			"read_project", "read_job", "read_pipeline", "run_job", "update_job", "delete_job", "update_pipeline", "read_deployment", "read_merge_request",
 			"read_protected_branch", "read_protected_tag", "read_webhook", "create_webhook", "update_webhook", "delete_webhook", "trigger_webhook", "read_branch",
+			"read_work_item", "create_work_item", "update_work_item", "create_commit_status",
 		}},
 	}
 	for i, g := range grants {
@@ -101,6 +102,9 @@ func TestFineGrained(t *testing.T) {
 			`lacks a permission: "Merge Request: Read" (merge_request_details())`,
 		}},
 		{"no merge requests", ruleFile, everything("read_merge_request"), doctor.Warning, []string{"outdated"}},
+		{"no notes, which no rule wants", ruleFile, everything("work_item"), doctor.OK, nil},
+		{"no notes", noteRule, everything("create_work_item"), doctor.Problem, []string{`lacks a permission: "Work Item: Create" (merge_request: note)`}},
+		{"no statuses", statusRule, everything("create_commit_status"), doctor.Problem, []string{`"Commit Status: Create" (commit: status)`}},
 		{"hidden", ruleFile, everything("read_personal_access_token"), doctor.Unknown, []string{"Personal Access Token: Read"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

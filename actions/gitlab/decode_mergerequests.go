@@ -7,6 +7,7 @@ import (
 
 type mergeRequestJSON struct {
 	IID            gitlabjson.Int `json:"iid"`
+	ProjectID      gitlabjson.Int `json:"project_id"` // that it belongs to
 	Title          string         `json:"title"`
 	State          string         `json:"state"`
 	SourceBranch   string         `json:"source_branch"`
@@ -16,6 +17,19 @@ type mergeRequestJSON struct {
 	Draft          bool           `json:"draft"`
 	WorkInProgress bool           `json:"work_in_progress"` // before GitLab 14
 	Author         userJSON       `json:"author"`
+}
+
+// noteJSON is a comment, or with System what GitLab says of a change.
+type noteJSON struct {
+	ID     gitlabjson.Int `json:"id"`
+	Body   string         `json:"body"`
+	System bool           `json:"system"`
+	Author userJSON       `json:"author"`
+}
+
+// commitStatusJSON is a status that was set (lib/api/entities/commit_status.rb).
+type commitStatusJSON struct {
+	ID gitlabjson.Int `json:"id"`
 }
 
 func (m mergeRequestJSON) mergeRequest() event.MergeRequest {

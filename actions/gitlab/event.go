@@ -100,7 +100,7 @@ func (c *Client) PipelineEvent(ctx context.Context, project, pipeline int64, sou
 	if user.ID != 0 {
 		e.User = user
 	}
-	if iid := mergeRequestIID(p.Ref); iid != 0 {
+	if iid := event.MergeRequestIID(event.Event{Pipeline: p}); iid != 0 {
 		answer, err := c.mergeRequest(ctx, e.Project, iid)
 		if err != nil && !apierror.IsHidden(err) {
 			return event.Event{}, err

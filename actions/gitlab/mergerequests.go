@@ -1,7 +1,6 @@
 package gitlab
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
-	"github.com/pipesteward/pipesteward/actions/gitlab/outdated"
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -45,21 +43,13 @@ func (c *Client) MergeRequestDetails(ctx context.Context, e event.Event) (event.
 // that ran in a fork does not tell the project of its merge request.
 func (c *Client) mergeRequestOf(e event.Event) (project event.Project, iid int64) {
 	if e.MergeRequest.IID == 0 {
-		return e.Project, mergeRequestIID(cmp.Or(e.Pipeline.Ref, e.Job.Ref))
+		return e.Project, event.MergeRequestIID(e)
 	}
 	_, target := c.projectOfPage(e.MergeRequest.URL, fmt.Sprintf("/merge_requests/%d", e.MergeRequest.IID))
 	if target == "" || target == e.Project.Path {
 		return e.Project, e.MergeRequest.IID
 	}
 	return event.Project{Path: target}, e.MergeRequest.IID
-}
-
-// mergeRequestIID returns the iid in a ref like refs/merge-requests/7/head; 0 for
-// any other ref.
-func mergeRequestIID(ref string) int64 {
-	text, _, _ := outdated.MergeRequestRef(ref)
-	iid, _ := strconv.ParseInt(text, 10, 64)
-	return iid
 }
 
 // mergeRequest returns a merge request by its iid.

@@ -26,6 +26,7 @@ type Project struct {
 	// maintainer, owner or no_one_allowed (17.1+). GitLab shows it to Maintainers; "" if
 	// it does not.
 	VariablesRole string
+	ForkedFrom    int64 // id of the project that it is a fork of; 0: of none that the token's user may see
 }
 
 // Project returns one project: by its id in digits, or by its full path, including

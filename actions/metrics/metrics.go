@@ -48,7 +48,7 @@ func New(r prometheus.Registerer) *Metrics {
 		}),
 		notifications: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipesteward_notifications_total",
-			Help: "Notifications by receiver and what came of them: sent, deferred (tried again later), failed, or no_receiver (there is no Slack token, or no such receiver).",
+			Help: "Notifications by receiver and what came of them: sent, deferred (tried again later), waiting (until a person has mended something; counted once), failed, muted, gathered (in a digest, which counts as one), or no_receiver (there is no Slack token, or no such receiver).",
 		}, []string{"receiver", "result"}),
 	}
 	r.MustRegister(m.notifications, m.decisions, m.ruleErrors, m.latency, m.requests, m.freed)

@@ -14,10 +14,29 @@ import (
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// NoticeRecord is the body of the record of one notice.
+// NoticeRecord is the body of the record of one notice, or of an announcement that waits
+// until a person has mended something.
 type NoticeRecord struct {
 	event.Outcome
 	Notice event.Notice `json:"notice"`
+	// After is the record of the notice that is sent before, if it still can be: that of the
+	// beginning of the state whose end this one is about.
+	After string `json:"after,omitzero"`
+	// Announcement is the key of an announcement; its text is that of the notice, and its
+	// outcome has only the time At. "": it is the notice of an outcome.
+	Announcement string `json:"announcement,omitzero"`
+	// Of are the ids of the records of the notices in a digest, which is an announcement.
+	Of []string `json:"of,omitempty"`
+	// QuietUntil is the end of the quiet hours that the notice waited for; zero: it did not.
+	QuietUntil time.Time `json:"quiet_until,omitzero"`
+	// Gathered is the id of the record of the digest that the notice is gathered in.
+	Gathered string `json:"gathered,omitzero"`
+	// Alone says that the notice was tried by itself: it stays so, as it may have been sent.
+	Alone bool `json:"alone,omitzero"`
+	// Waits is for what the notice waits deliberately.
+	Waits event.Wait `json:"waits,omitzero"`
+	// Blocked is how the notice waits until a person has mended something; nil: it never did.
+	Blocked *Blocked `json:"blocked,omitempty"`
 	// Ended is what came of the notice, if only the journal lacks it.
 	Ended *event.Notification `json:"ended,omitempty"`
 }
@@ -30,15 +49,14 @@ const (
 	claimRetry = time.Second
 )
 
-// HandleNotice sends a notice, and adds to the journal what came of that. It returns an
-// error while a later call can succeed.
+// HandleNotice sends a notice and adds to the journal what came of that. One that a person
+// has muted is not sent, one in quiet hours waits for their end, and one of many is
+// gathered in a digest. It returns an error while a later call can succeed.
 func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+	rec.Waits = event.Wait{}
 	if rec.Ended == nil {
-		if !l.EnterSlowLane() {
-			return errBusy
-		}
-		ended, err := n.send(ctx, rec)
-		if err != nil {
+		ended, err := n.attempt(ctx, l, &rec)
+		if err != nil || ended == nil {
 			return err
 		}
 		rec.Ended = ended
@@ -46,29 +64,130 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 			return err
 		}
 	}
-	if rec.Result == event.ResultDeferred { // in whose place there may be another one already
-		return l.Done(ctx)
-	}
-	return n.record(ctx, l, rec)
+	return n.unblock(ctx, rec, func(counts []store.Value) error {
+		if !rec.journalled() {
+			values, err := rec.ofDigest()
+			if err != nil {
+				return err
+			}
+			return l.DoneWith(ctx, store.Changes{Values: append(counts, values...)})
+		}
+		return n.inJournal(ctx, l.ID(), rec, *rec.Ended, func(amend []store.Entry) error {
+			return l.DoneWith(ctx, store.Changes{Values: counts, Amend: amend})
+		})
+	})
 }
 
-// send calls the receiver of a notice, and returns what came of it.
+// attempt takes the steps of a notice, and returns what came of it. Without that and
+// without an error, the notice waits deliberately.
+func (n *Notifier) attempt(ctx context.Context, l *worker.Lease, rec *NoticeRecord) (*event.Notification, error) {
+	missed := false // by the digest that it waited for
+	if rec.Gathered != "" {
+		ended, waits, err := n.digested(ctx, l, *rec)
+		if err != nil || ended != nil || waits {
+			return ended, err
+		}
+		missed = true
+	}
+	if ended, err := n.muted(ctx, *rec); err != nil || ended != nil {
+		return ended, err
+	}
+	if until := n.quietUntil(rec.Notice.Quiet); !until.IsZero() {
+		return nil, n.waitQuiet(ctx, l, *rec, until)
+	}
+	if !rec.Alone && rec.Announcement == "" {
+		gathers, err := n.gathers(ctx, *rec, missed)
+		if err != nil {
+			return nil, err
+		}
+		if gathers {
+			return nil, n.gather(ctx, l, *rec)
+		}
+		rec.Alone = true
+		if err := l.Keep(*rec); err != nil {
+			return nil, err
+		}
+	}
+	if !l.EnterSlowLane() {
+		return nil, errBusy
+	}
+	if err := n.inTurn(ctx, l, *rec); err != nil {
+		return nil, err
+	}
+	ended, err := n.send(ctx, *rec)
+	if blocked, is := errors.AsType[*blockedError](err); is {
+		ended, err = n.block(ctx, l, rec, blocked)
+	}
+	return ended, err
+}
+
+// waitFor has a notice wait deliberately for a time.
+func (n *Notifier) waitFor(ctx context.Context, l *worker.Lease, rec NoticeRecord, what, reason string, after time.Duration) error {
+	rec.Waits = event.Wait{For: what, Reason: reason}
+	if err := l.Keep(rec); err != nil {
+		return err
+	}
+	return l.Defer(ctx, after)
+}
+
+// muted returns what came of a notice that a person has muted; nil: nobody has.
+func (n *Notifier) muted(ctx context.Context, rec NoticeRecord) (*event.Notification, error) {
+	mutes, err := n.Mutes.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	by := rec.MutedBy(mutes, rec.Notice)
+	if rec.Announcement != "" {
+		by = muteOf(mutes, rec.Notice.Address)
+	}
+	if by == nil {
+		return nil, nil
+	}
+	n.Metrics.Notification(rec.Notice.Receiver, event.NotificationMuted)
+	return &event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationMuted, Muted: by.String()}, nil
+}
+
+// inTurn returns an error while the notice before this one is in the queue.
+func (n *Notifier) inTurn(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+	if rec.After == "" {
+		return nil
+	}
+	queued, err := n.Queue.Queued(ctx, rec.After)
+	if err == nil && queued {
+		err = &worker.LaterError{Err: errors.New("the notice of the state's beginning has not been sent"), After: worker.Backoff(nil, l.Tries())}
+	}
+	return err
+}
+
+// journalled reports whether the notice is in the journal. In the place of a deferred
+// outcome there may be another one already.
+func (rec NoticeRecord) journalled() bool {
+	return rec.Announcement == "" && rec.Result != event.ResultDeferred
+}
+
+// send calls the receiver of a notice, and returns what came of it. The error is that of
+// ctx, one after which a later call can succeed, or a *blockedError.
 func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notification, error) {
 	receiver := n.Receivers(rec.Notice.Receiver)
 	err := noReceiver(rec.Notice.Receiver)
 	if receiver != nil {
-		err = n.call(ctx, rec.Notice.Receiver, func() error { return receiver.Notify(ctx, rec.Outcome, rec.Notice) })
+		err = n.call(ctx, rec.Notice.Address, func() error {
+			if rec.Announcement != "" {
+				return receiver.Announce(ctx, rec.Announcement, rec.Notice.Channel, rec.Notice.Text)
+			}
+			return receiver.Notify(ctx, rec.Outcome, rec.Notice)
+		})
 	}
-	ended := event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationSent}
+	_, blocked := errors.AsType[*blockedError](err)
 	switch {
 	case err == nil:
+		return n.endedAs(rec, event.NotificationSent, ""), nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case event.Transient(err) && n.Now().Sub(rec.At) < patience:
+	case blocked, event.Transient(err) && n.Now().Sub(rec.At) < patience:
 		return nil, err
-	default:
-		ended = n.failed(rec.Outcome, rec.Notice.Address, err)
 	}
+	ended := n.failed(rec.Outcome, rec.Notice, err)
 	return &ended, nil
 }
 
@@ -85,48 +204,58 @@ func noReceiver(name string) error {
 }
 
 // failed returns the result of a notice that is given up because of err, and logs it. The
-// log warns where the receiver does not exist, which may be meant.
-func (n *Notifier) failed(o event.Outcome, to event.Address, err error) event.Notification {
+// log warns where the receiver does not exist, which may be meant; an error that declares by
+// a method Expected that nothing is wrong is no failure there.
+func (n *Notifier) failed(o event.Outcome, notice event.Notice, err error) event.Notification {
 	level := slog.LevelError
+	var expected interface{ Expected() bool }
+	if errors.As(err, &expected) && expected.Expected() {
+		level = slog.LevelInfo
+	}
 	if errors.As(err, new(*noReceiverError)) {
 		level = slog.LevelWarn
-		n.Metrics.Notification(to.Receiver, "no_receiver")
+		n.Metrics.Notification(notice.Receiver, "no_receiver")
 	}
-	n.Log.Log(context.Background(), level, "an address could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
-	return event.Notification{Address: to, At: n.Now().UTC(), Result: event.NotificationFailed, Error: err.Error()}
+	n.Log.Log(context.Background(), level, "an address could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "receiver", notice.Receiver, "channel", notice.Channel, "error", err)...)
+	return event.Notification{Address: notice.Address, Subject: notice.Subject, At: n.Now().UTC(), Result: event.NotificationFailed, Error: err.Error()}
 }
 
-// record ends the lease of a notice that has ended, and adds that to the outcome's entry
-// in the journal. The notices of an outcome do so in turn.
-func (n *Notifier) record(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+func (n *Notifier) endedAs(rec NoticeRecord, result, reason string) *event.Notification {
+	return &event.Notification{Address: rec.Notice.Address, Subject: rec.Notice.Subject, At: n.Now().UTC(), Result: result, Error: reason}
+}
+
+// inJournal calls write with the entry of the outcome in which the notification has the
+// given state; with none if the entry has expired. The notices of an outcome do so in
+// turn.
+func (n *Notifier) inJournal(ctx context.Context, owner string, rec NoticeRecord, state event.Notification, write func([]store.Entry) error) error {
 	claim := keys.OutcomeClaim(rec.ID)
-	claimed, err := n.Claims.Claim(ctx, claim, l.ID(), claimFor)
+	claimed, err := n.Guard.Claim(ctx, claim, owner, claimFor)
 	if err != nil {
 		return err
 	}
 	if !claimed {
 		return &worker.LaterError{Err: errors.New("another notice of the outcome is being recorded"), After: claimRetry}
 	}
-	defer func() { _ = n.Claims.Release(context.WithoutCancel(ctx), claim, l.ID()) }() // else it expires
+	defer func() { _ = n.Guard.Release(context.WithoutCancel(ctx), claim, owner) }() // else it expires
 	entry, err := n.Journal.Entry(ctx, rec.ID)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if entry == nil { // it has expired
-		return l.Done(ctx)
+	if entry == nil {
+		return write(nil)
 	}
 	var o event.Outcome
 	if err := json.Unmarshal(entry.Body, &o); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	for i := range o.Notifications {
-		if o.Notifications[i].Address == rec.Ended.Address {
-			o.Notifications[i] = *rec.Ended
+		if n := o.Notifications[i]; n.Address == state.Address && n.Subject == state.Subject {
+			o.Notifications[i] = state
 		}
 	}
 	body, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	return l.DoneWith(ctx, store.Changes{Amend: []store.Entry{{ID: o.ID, Body: body}}})
+	return write([]store.Entry{{ID: o.ID, Body: body}})
 }

@@ -9,12 +9,17 @@
 // never answers delays neither decisions nor the journal. A notice waits in the queue
 // while all capacity is in use or its receiver's circuit breaker is open. An outcome of a
 // decision that no rule notifies of has no record.
+//
+// A notice that a person can help, for instance by inviting the bot, waits until that is
+// done: see waiting.go.
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,9 +38,20 @@ const (
 	perReceiver = 16
 	// busyRetry is how long a notice waits while the capacity is in use.
 	busyRetry = 5 * time.Second
-	// patience is how long a notification is tried again.
-	patience = 24 * time.Hour
+	// patience is how long a notice is kept and tried again.
+	patience = 7 * 24 * time.Hour
+	// announcePatience is how long an announcement is tried again.
+	announcePatience = 24 * time.Hour
+	// maxAddresses bounds the circuit breakers of a receiver's addresses that a process
+	// keeps.
+	maxAddresses = 10_000
 )
+
+// Queue is the part of the store's queue that a Notifier uses.
+type Queue interface {
+	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
+	Queued(ctx context.Context, ids ...string) (bool, error)
+}
 
 // Journal is the list of outcomes.
 type Journal interface {
@@ -43,10 +59,18 @@ type Journal interface {
 	Entry(ctx context.Context, id string) (*store.Entry, error)
 }
 
-// Claims are those that replicas share.
-type Claims interface {
-	Claim(ctx context.Context, key, owner string, ttl time.Duration) (claimed bool, err error)
-	Release(ctx context.Context, key, owner string) error
+// Guard is the state that replicas share.
+type Guard interface {
+	store.Claimer
+	Get(ctx context.Context, key string) ([]byte, error)
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	Tally(ctx context.Context, key string, s store.Seen, within time.Duration) (store.Count, error)
+	Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error)
+}
+
+// Mutes are the mutes in force.
+type Mutes interface {
+	List(ctx context.Context) ([]event.Mute, error)
 }
 
 // Receiver notifies people of an outcome, or of something else under its key. A
@@ -56,17 +80,26 @@ type Receiver interface {
 	Announce(ctx context.Context, key, channel, text string) error
 }
 
+// Messenger is a Receiver whose messages can be too many: notices to it are gathered in
+// digests.
+type Messenger interface {
+	// Message returns an id of the message that an outcome belongs to, and whether the
+	// address has it, or may have it, so that Notify adds to it.
+	Message(ctx context.Context, o event.Outcome, n event.Notice) (id string, begun bool, err error)
+}
+
+// Escaper is a Receiver whose texts are not in Slack's mrkdwn.
+type Escaper interface {
+	// Escape makes a value safe to stand in the text of a notice in a channel.
+	Escape(channel, value string) string
+}
+
 // Receivers returns the receiver of a name, nil if there is none.
 type Receivers func(name string) Receiver
 
-// Slack returns the only receiver Slack; nil: there is none.
-func Slack(r Receiver) Receivers {
-	return func(name string) Receiver {
-		if name != event.ReceiverSlack {
-			return nil
-		}
-		return r
-	}
+// Named returns receivers by their names. A nil one does not exist.
+func Named(all map[string]Receiver) Receivers {
+	return func(name string) Receiver { return all[name] }
 }
 
 // Metrics counts outcomes and notifications.
@@ -76,17 +109,26 @@ type Metrics interface {
 	Notification(receiver, result string)
 }
 
-// Config configures a Notifier; all fields but Receivers are required.
+// Config configures a Notifier; all fields but Receivers, MaxWaiting and
+// Immediate are required.
 type Config struct {
 	Journal   Journal
-	Claims    Claims
+	Queue     Queue
+	Guard     Guard
+	Mutes     Mutes
 	Receivers Receivers                 // nil: outcomes are journalled and logged only, each with who was not notified of it
 	Rules     func() *rules.Rules       // those in force
 	Facts     func() expression.Facts   // for the texts about one outcome
-	Escape    func(value string) string // makes a value safe to stand in a text
+	Escape    func(value string) string // makes a value safe to stand in mrkdwn: of announcements, and of receivers that are no Escaper
 	Metrics   Metrics
 	Now       func() time.Time
 	Log       *slog.Logger
+	// Immediate says that notices wait neither for the end of quiet hours nor for digests: the
+	// process is not there any more by then.
+	Immediate bool
+	// MaxWaiting is how many notices may wait for an address until a person has mended
+	// something; 0: DefaultMaxWaiting.
+	MaxWaiting int
 }
 
 // Notifier journals outcomes and notifies people. It is safe for concurrent use.
@@ -95,19 +137,24 @@ type Notifier struct {
 
 	mu    sync.Mutex
 	lines map[string]*line // by the receiver's name
+
+	counting   sync.Mutex     // held while this process changes the undelivered notices
+	stateLocks [64]sync.Mutex // see lockStates
 }
 
 // line is the way to one receiver.
 type line struct {
-	breaker *circuitBreaker
-	slots   chan struct{} // has an element for each call in progress
+	breaker   *circuitBreaker
+	slots     chan struct{}              // has an element for each call in progress
+	addresses map[string]*circuitBreaker // open ones, by the channel
 }
 
 // New returns a Notifier.
 func New(c Config) *Notifier {
 	if c.Receivers == nil {
-		c.Receivers = Slack(nil)
+		c.Receivers = Named(nil)
 	}
+	c.MaxWaiting = cmp.Or(c.MaxWaiting, DefaultMaxWaiting)
 	return &Notifier{Config: c, lines: map[string]*line{}}
 }
 
@@ -117,66 +164,149 @@ func (n *Notifier) line(receiver string) *line {
 	defer n.mu.Unlock()
 	l := n.lines[receiver]
 	if l == nil {
-		l = &line{&circuitBreaker{now: n.Now}, make(chan struct{}, perReceiver)}
+		l = &line{&circuitBreaker{now: n.Now}, make(chan struct{}, perReceiver), map[string]*circuitBreaker{}}
 		n.lines[receiver] = l
 	}
 	return l
 }
 
-// call calls a receiver unless its circuit breaker is open or as many calls are in
-// progress as may be, and counts the result.
-func (n *Notifier) call(ctx context.Context, receiver string, send func() error) error {
+// address returns the circuit breaker of an address, nil if that is closed.
+func (n *Notifier) address(l *line, channel string) *circuitBreaker {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return l.addresses[channel]
+}
+
+// reportAddress notes the error of a call in the circuit breaker of its address.
+func (n *Notifier) reportAddress(l *line, channel string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	b, v := l.addresses[channel], ofAddress(err)
+	switch {
+	case b == nil && v != refuses:
+		return
+	case b == nil && len(l.addresses) >= maxAddresses:
+		return // its notices call the receiver each time that they are due
+	case b == nil:
+		b = &circuitBreaker{now: n.Now}
+		l.addresses[channel] = b
+	}
+	if _, closed := b.report(v, err); closed {
+		delete(l.addresses, channel)
+	}
+}
+
+// Reconnect has a receiver called again that was given up for a while: its token, for
+// instance, is another one now.
+func (n *Notifier) Reconnect(receiver string) {
 	l := n.line(receiver)
+	l.breaker.reset()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(l.addresses)
+}
+
+// call calls the receiver of an address unless a circuit breaker is open or as many calls
+// are in progress as may be, and counts the result. An error that a person can mend is a
+// *blockedError.
+func (n *Notifier) call(ctx context.Context, to event.Address, send func() error) error {
+	receiver, l := to.Receiver, n.line(to.Receiver)
 	select {
 	case l.slots <- struct{}{}:
 		defer func() { <-l.slots }()
 	default:
 		return errBusy
 	}
-	if wait := l.breaker.allow(); wait > 0 {
-		n.Metrics.Notification(receiver, "deferred")
-		return &worker.LaterError{Err: errors.New("the receiver does not answer"), After: wait}
+	if address := n.address(l, to.Channel); address != nil {
+		if wait, cause := address.allow(); wait > 0 {
+			return &blockedError{cause, wait}
+		}
+	}
+	if wait, cause := l.breaker.allow(); wait > 0 {
+		blocked := error(&blockedError{cause, wait})
+		if !mendable(cause) {
+			n.Metrics.Notification(receiver, "deferred")
+			blocked = &worker.LaterError{Err: errors.New("the receiver does not answer"), After: wait}
+		}
+		n.reportAddress(l, to.Channel, blocked) // if this call was its probe, the next one is
+		return blocked
 	}
 	err := send()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	switch opened, closed := l.breaker.report(err); {
+	n.reportAddress(l, to.Channel, err)
+	switch opened, closed := l.breaker.report(ofReceiver(err), err); {
+	case opened && mendable(err):
+		n.Log.Error("a receiver refuses all notifications: they wait in the queue until that is mended", "receiver", receiver, "error", err)
 	case opened:
 		n.Log.Error("a receiver does not answer: notifications wait in the queue until it does", "receiver", receiver, "error", err)
 	case closed:
-		n.Log.Info("a receiver answers again: the notifications that waited are sent", "receiver", receiver)
+		n.Log.Info("a receiver can be used again: the notifications that waited are sent", "receiver", receiver)
 	}
 	result := "sent"
 	switch {
 	case err == nil:
-	case event.Transient(err):
+	case event.Transient(err), mendable(err):
 		result = "deferred"
 	default:
 		result = "failed"
 	}
 	n.Metrics.Notification(receiver, result)
+	if mendable(err) {
+		return &blockedError{err, ofRefusals.minOpen}
+	}
 	return err
 }
 
 // errBusy is the error of what waits for capacity.
 var errBusy = &worker.LaterError{Err: errors.New("as many notifications are in progress as may be"), After: busyRetry}
 
-// Announce sends a text to an address, once for each key, if there is a receiver.
-// It returns an error while a later call can succeed, which ends 24 hours after
-// since; a final error is logged, with the attributes about.
+// Announce sends a text to an address, once for each key, if there is a receiver and nobody
+// has muted the address. It returns an error while a later call can succeed, which ends 24
+// hours after since; a final error is logged, with the attributes about. If a person must
+// first mend something, the text is queued as a notice is.
 func (n *Notifier) Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error {
 	receiver := n.Receivers(to.Receiver)
 	if receiver == nil || to.Receiver == event.ReceiverSlack && to.Channel == "" {
 		return nil
 	}
-	err := n.call(ctx, to.Receiver, func() error { return receiver.Announce(ctx, key, to.Channel, text) })
-	if err == nil || ctx.Err() != nil || event.Transient(err) && n.Now().Sub(since) < patience {
+	mutes, err := n.Mutes.List(ctx)
+	if err != nil {
+		return err
+	}
+	if muted := muteOf(mutes, to); muted != nil {
+		n.Metrics.Notification(to.Receiver, event.NotificationMuted)
+		n.Log.Info("an announcement is muted", append(about, "receiver", to.Receiver, "channel", to.Channel, "scope", muted.Scope())...)
+		return nil
+	}
+	err = n.call(ctx, to, func() error { return receiver.Announce(ctx, key, to.Channel, text) })
+	if _, blocked := errors.AsType[*blockedError](err); blocked {
+		return n.queueAnnouncement(ctx, key, to, text)
+	}
+	if err == nil || ctx.Err() != nil || event.Transient(err) && n.Now().Sub(since) < announcePatience {
 		return err
 	}
 	n.Log.Error("an address could not be notified", append(about, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
 	return nil
 }
 
-// Escape makes a value safe to stand in a text.
+// muteOf returns the mute that keeps announcements from an address; nil: none does. Those
+// for rules and projects do not: announcements belong to none.
+func muteOf(mutes []event.Mute, to event.Address) *event.Mute {
+	if i := slices.IndexFunc(mutes, func(m event.Mute) bool { return m.Covers("", "", to) }); i >= 0 {
+		return &mutes[i]
+	}
+	return nil
+}
+
+// escapeFor returns what makes a value safe to stand in the text of a notice to an address.
+func (n *Notifier) escapeFor(to event.Address) func(string) string {
+	if in, ok := n.Receivers(to.Receiver).(Escaper); ok {
+		return func(value string) string { return in.Escape(to.Channel, value) }
+	}
+	return n.Config.Escape
+}
+
+// Escape makes a value safe to stand in an announcement.
 func (n *Notifier) Escape(value string) string { return n.Config.Escape(value) }

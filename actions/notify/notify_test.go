@@ -52,11 +52,15 @@ func (h *hangingTeller) Notify(ctx context.Context, o event.Outcome, _ event.Not
 	return nil
 }
 
+func (h *hangingTeller) Message(_ context.Context, o event.Outcome, _ event.Notice) (string, bool, error) {
+	return o.ID, false, nil
+}
+
 func (h *hangingTeller) Announce(context.Context, string, string, string) error { return nil }
 
 const notifyRules = `
 version: 1
-defaults: {channel: "#ci"}
+defaults: {channel: "#ci", group: false}
 rules:
   - name: r
     on: job

@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -60,7 +61,6 @@ func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) erro
 			return fmt.Errorf("journal: %w", err)
 		}
 	}
-	var c store.Changes
 	if n.notifies(o) {
 		rec.Journalled = true
 		if err := l.Keep(rec); err != nil {
@@ -69,19 +69,46 @@ func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) erro
 		if !l.EnterSlowLane() { // texts can read job logs
 			return errBusy
 		}
-		notices, err := n.render(ctx, o)
-		if err != nil {
+		if err := n.queueNotices(ctx, l, o); err != nil {
 			return err
 		}
-		if c, err = n.queue(o, notices); err != nil {
-			return err
-		}
-	}
-	if err := l.DoneWith(ctx, c); err != nil {
+	} else if err := l.Done(ctx); err != nil {
 		return err
 	}
 	n.ended(o)
 	return nil
+}
+
+// maxStateTries is how often the notices of an outcome are rendered again at once because
+// another replica has changed a state meanwhile.
+const maxStateTries = 3
+
+// queueNotices ends the lease of an outcome, and queues its notices. The outcomes that set
+// the same state do so in turn.
+func (n *Notifier) queueNotices(ctx context.Context, l *worker.Lease, o event.Outcome) error {
+	defer n.lockStates(o)()
+	for range maxStateTries {
+		o := o
+		states, err := n.readStates(ctx, &o)
+		if err != nil {
+			return err
+		}
+		notices, err := n.render(ctx, o)
+		if err != nil {
+			return err
+		}
+		c, err := n.queue(o, notices, states)
+		if err != nil {
+			return err
+		}
+		if err := states.save(&c, o, notices); err != nil {
+			return err
+		}
+		if err := l.DoneWith(ctx, c); !errors.Is(err, store.ErrChanged) {
+			return err
+		}
+	}
+	return &worker.LaterError{Err: errors.New("other replicas set the same state"), After: claimRetry}
 }
 
 // notifies reports whether rules send notices of an outcome. Of a run of a schedule rule
@@ -90,9 +117,10 @@ func (n *Notifier) notifies(o event.Outcome) bool {
 	return (o.Sweep.ID == "" || o.Sweep.Erases() || len(o.Sweep.Problems) > 0) && n.Rules().Notifies(o)
 }
 
-// render returns the notices of an outcome. The error is that of ctx.
+// render returns the notices of an outcome. The error is that of ctx, or a mistake in the
+// words.
 func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice, error) {
-	all, errs := n.Rules().Notices(ctx, o, n.Facts(), n.Escape)
+	all, errs := n.Rules().Notices(ctx, o, n.Facts(), n.escapeFor)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -100,28 +128,38 @@ func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice,
 		n.Metrics.RuleError(err.Rule)
 		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "error", err.Err)...)
 	}
+	for i, notice := range all {
+		if notice.Text != "" || notice.Turn == "" {
+			continue
+		}
+		text, err := n.turnText(o, notice.Subject)
+		if err != nil {
+			return nil, err
+		}
+		all[i].Text = text
+	}
 	return all, nil
 }
 
-// queue returns the changes that queue the notices of an outcome, and add them to the
-// outcome in the journal; not to a deferred one, in whose place there may be another one
-// already. Those whose receiver does not exist have failed.
-func (n *Notifier) queue(o event.Outcome, notices []event.Notice) (c store.Changes, err error) {
-	if len(notices) == 0 {
+// queue returns the changes that queue the notices of an outcome, and add them and its
+// states to the outcome in the journal; not to a deferred one, in whose place there may be
+// another one already. Those whose receiver does not exist have failed.
+func (n *Notifier) queue(o event.Outcome, notices []event.Notice, of states) (c store.Changes, err error) {
+	if len(notices) == 0 && len(o.States) == 0 {
 		return c, nil
 	}
 	var notified []event.Notification
 	for _, notice := range notices {
 		if n.Receivers(notice.Receiver) == nil {
-			notified = append(notified, n.failed(o, notice.Address, noReceiver(notice.Receiver)))
+			notified = append(notified, n.failed(o, notice, noReceiver(notice.Receiver)))
 			continue
 		}
-		notified = append(notified, event.Notification{Address: notice.Address, At: n.Now().UTC(), Result: event.NotificationWaiting})
-		body, err := json.Marshal(NoticeRecord{Outcome: o, Notice: notice})
+		notified = append(notified, event.Notification{Address: notice.Address, Subject: notice.Subject, At: n.Now().UTC(), Result: event.NotificationWaiting})
+		body, err := json.Marshal(NoticeRecord{Outcome: o, Notice: notice, After: of.before(notice)})
 		if err != nil {
 			return c, err
 		}
-		c.Next = append(c.Next, store.Record{ID: keys.Notice(o.ID, notice.Receiver, notice.Channel), Kind: event.RecordNotice, Body: body})
+		c.Next = append(c.Next, store.Record{ID: noticeID(o, notice), Kind: event.RecordNotice, Body: body})
 	}
 	if o.Result == event.ResultDeferred {
 		return c, nil
@@ -130,6 +168,10 @@ func (n *Notifier) queue(o event.Outcome, notices []event.Notice) (c store.Chang
 	body, err := json.Marshal(o)
 	c.Amend = []store.Entry{{ID: o.ID, Body: body}}
 	return c, err
+}
+
+func noticeID(o event.Outcome, notice event.Notice) string {
+	return keys.Notice(o.ID, notice.Receiver, notice.Channel, notice.Subject)
 }
 
 // OutcomeMessage is the message of the log line of an outcome.

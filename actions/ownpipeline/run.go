@@ -112,8 +112,14 @@ func (r *Run) result(ctx context.Context) (result Result, next time.Time, err er
 		switch record.Kind {
 		case event.RecordEvent:
 			result.Unevaluated++
-		case event.RecordOutcome, event.RecordNotice:
+		case event.RecordOutcome:
 			result.Unnotified++
+		case event.RecordNotice:
+			result.Unnotified++
+			var d struct{ Blocked json.RawMessage }
+			if json.Unmarshal(record.Body, &d) == nil && d.Blocked != nil {
+				continue // a person must mend something first, such as invite the bot
+			}
 		case event.RecordDecision:
 			d := queuedDecision{due: record.Due}
 			if err := json.Unmarshal(record.Body, &d); err != nil {

@@ -1,12 +1,9 @@
-// Package pause keeps the pauses in force, and stops actions that are paused, dry
-// or no longer wanted at the moment of acting.
+// Package pause keeps the pauses and the mutes in force. It stops actions that are paused,
+// dry or no longer wanted at the moment of acting.
 package pause
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -14,25 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
-
-const (
-	// kept is how long the store keeps the pauses: practically forever.
-	kept = 10 * 365 * 24 * time.Hour
-	// claimTTL is how long a replica that died keeps others from changing the
-	// pauses, and changeTimeout is how long a change waits for another one.
-	claimTTL      = 10 * time.Second
-	changeTimeout = 15 * time.Second
-)
-
-// Store is the part of the store that Pauses uses.
-type Store interface {
-	store.Claimer
-	Get(ctx context.Context, key string) ([]byte, error)
-	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-}
 
 // Pauses are the pauses in force, which all replicas share. They survive
 // restarts.
@@ -42,20 +22,12 @@ type Pauses struct {
 	Log   *slog.Logger
 }
 
-// List returns the pauses in force, oldest first.
-func (ps Pauses) List(ctx context.Context) ([]event.Pause, error) {
-	value, err := ps.Store.Get(ctx, keys.Pauses)
-	if err != nil {
-		return nil, fmt.Errorf("pauses: %w", err)
-	}
-	all := []event.Pause{}
-	if len(value) > 0 {
-		if err := json.Unmarshal(value, &all); err != nil {
-			return nil, fmt.Errorf("%w: %w", event.ErrUnreadablePauses, err)
-		}
-	}
-	return slices.DeleteFunc(all, func(p event.Pause) bool { return p.Ended(ps.Now()) }), nil
+func (ps Pauses) list() list[event.Pause] {
+	return list[event.Pause]{ps.Store, ps.Now, keys.Pauses, event.ErrUnreadablePauses}
 }
+
+// List returns the pauses in force, oldest first.
+func (ps Pauses) List(ctx context.Context) ([]event.Pause, error) { return ps.list().all(ctx) }
 
 // Of returns the first pause that stops the decision's action, nil for none.
 func (ps Pauses) Of(ctx context.Context, d event.Decision) (*event.Pause, error) {
@@ -82,115 +54,41 @@ func (ps Pauses) Pause(ctx context.Context, p event.Pause) error {
 	if err := p.Check(p.Since); err != nil {
 		return err
 	}
-	err := ps.change(ctx, func(all []event.Pause) ([]event.Pause, error) {
-		all = append(without(all, p.Scope()), p)
-		if len(all) > event.MaxPauses {
-			return nil, event.ErrManyPauses
-		}
-		return all, nil
-	})
+	err := ps.list().add(ctx, p, event.MaxPauses, event.ErrManyPauses)
 	if err == nil {
-		log := ps.Log
-		if !p.Until.IsZero() {
-			log = log.With("until", p.Until)
-		}
-		log.Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
+		until(ps.Log, p.Until).Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
 	}
 	return err
 }
 
+// until adds the end of a pause or a mute to a log line, if it has one.
+func until(log *slog.Logger, end time.Time) *slog.Logger {
+	if end.IsZero() {
+		return log
+	}
+	return log.With("until", end)
+}
+
 // Resume ends the pause of the scope, and reports whether there was one.
 func (ps Pauses) Resume(ctx context.Context, scope, by string) (found bool, err error) {
-	err = ps.change(ctx, func(all []event.Pause) ([]event.Pause, error) {
-		rest := without(all, scope)
-		found = len(rest) < len(all)
-		return rest, nil
-	})
-	if err == nil && found {
+	found, err = ps.list().remove(ctx, scope)
+	if found {
 		ps.Log.Warn("resumed", "scope", scope, "by", by)
 	}
-	return found && err == nil, err
+	return found, err
 }
 
 // ResumeAll ends all pauses, also those that can't be read, and returns how many
 // there were.
 func (ps Pauses) ResumeAll(ctx context.Context, by string) (n int, err error) {
-	err = ps.alone(ctx, func() error {
-		all, err := ps.List(ctx)
-		if err != nil && !errors.Is(err, event.ErrUnreadablePauses) {
-			return err
-		}
-		n = len(all)
-		return ps.set(ctx, nil)
-	})
-	if err != nil {
+	if n, err = ps.list().clear(ctx); err != nil {
 		return 0, err
 	}
 	ps.Log.Warn("resumed", "scope", "every pause", "by", by, "pauses", n)
 	return n, nil
 }
 
-func without(all []event.Pause, scope string) []event.Pause {
-	return slices.DeleteFunc(slices.Clone(all), func(p event.Pause) bool { return p.Scope() == scope })
-}
-
-// change replaces the pauses while no other replica changes them.
-func (ps Pauses) change(ctx context.Context, to func([]event.Pause) ([]event.Pause, error)) error {
-	return ps.alone(ctx, func() error {
-		all, err := ps.List(ctx)
-		if err != nil {
-			return err
-		}
-		if all, err = to(all); err != nil {
-			return err
-		}
-		value, err := json.Marshal(all)
-		if err != nil {
-			return err
-		}
-		return ps.set(ctx, value)
-	})
-}
-
-// alone calls do while no other replica changes the pauses.
-func (ps Pauses) alone(ctx context.Context, do func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	return store.AwaitClaim(ctx, ps.Store, keys.Pauses, claimTTL, do)
-}
-
-func (ps Pauses) set(ctx context.Context, value []byte) error {
-	if err := ps.Store.Set(ctx, keys.Pauses, value, kept); err != nil {
-		return fmt.Errorf("pauses: %w", err)
-	}
-	return nil
-}
-
-// metrics reads the pauses whenever metrics are read: any replica may have
-// made one.
-type metrics struct {
-	pauses Pauses
-	paused *prometheus.Desc
-}
-
 // NewMetrics returns a collector of the pauses in force.
 func NewMetrics(ps Pauses) prometheus.Collector {
-	return metrics{ps, prometheus.NewDesc("pipesteward_paused", "1 for each pause in force, by its scope: all, project:GLOB or rule:NAME.", []string{"scope"}, nil)}
-}
-
-// Describe implements prometheus.Collector.
-func (m metrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.paused }
-
-// Collect implements prometheus.Collector.
-func (m metrics) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	all, err := m.pauses.List(ctx)
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(m.paused, err)
-		return
-	}
-	for _, p := range all {
-		ch <- prometheus.MustNewConstMetric(m.paused, prometheus.GaugeValue, 1, p.Scope())
-	}
+	return metrics[event.Pause]{ps.list(), prometheus.NewDesc("pipesteward_paused", "1 for each pause in force, by its scope: all, project:GLOB or rule:NAME.", []string{"scope"}, nil)}
 }

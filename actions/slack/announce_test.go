@@ -30,10 +30,10 @@ func TestAnnounce(t *testing.T) {
 	for _, text := range []string{":sunny: It is over", "other words"} { // the key counts
 		w.insist(t, announcing(w, "storm:1:end", text))
 	}
-	wantShown(t, w, "#ci", top+"🔁 retried unit\n🔁 retried deploy\n"+`⚡ Storm of `+"`<runner> & co`"+` failures
+	wantShown(t, w, "#ci", top+"🔁 retried unit"+facts+"\n🔁 retried deploy"+facts+"\n"+`⚡ Storm of `+"`<runner> & co`"+` failures
 Runners: docker-1
     🔁 retried deploy
-    Rule `+"`retry-infrastructure`"+` · runner_system_failure · runner docker-1
+    Rule `+"`retry-infrastructure`"+` · runner_system_failure · failed · runner docker-1
 ☀️ It is over
 `)
 	for _, m := range w.Posts() {

@@ -38,6 +38,7 @@ type Error struct {
 	Code    string // Slack's error code, or ours
 
 	advice  string
+	mend    mendable
 	again   bool
 	after   time.Duration
 	unsure  bool // the call may have taken effect, or may yet
@@ -49,7 +50,7 @@ type Error struct {
 // Error names the method, the channel and the code, and gives advice.
 func (e *Error) Error() string {
 	where := ""
-	if e.Channel != "" {
+	if e.Channel != "" && !e.Everywhere() {
 		where = " in " + address(e.Channel)
 	}
 	return fmt.Sprintf("slack: %s%s: %s: %s", e.Method, where, e.Code, e.advice)
@@ -60,6 +61,13 @@ func (e *Error) Advice() string { return e.advice }
 
 // Again reports whether to try again, and the least time to wait before.
 func (e *Error) Again() (after time.Duration, ok bool) { return e.after, e.again }
+
+// Mendable reports whether a person can mend the cause in Slack or in its app: the same
+// call succeeds after that.
+func (e *Error) Mendable() bool { return e.mend != inNoWay }
+
+// Everywhere reports whether no call succeeds before that is mended, whatever its channel.
+func (e *Error) Everywhere() bool { return e.mend == inApp }
 
 // Silent reports whether Slack as a whole seems to be unreachable: it did not
 // answer, or another server did.
@@ -83,38 +91,54 @@ func stateError(err error) *Error {
 	return &Error{Method: "notify", Code: "store", advice: err.Error(), again: true, after: stateAgain, cause: err}
 }
 
+// mendable is where a person can mend the cause of a refusal.
+type mendable int
+
+const (
+	inNoWay   mendable = iota
+	inChannel          // it concerns that channel only
+	inApp              // it concerns every call: the token, the app or the workspace
+)
+
 // refusal says how to react to one of Slack's error codes.
 type refusal struct {
 	advice string // {channel} and {scope} are filled in
+	mend   mendable
 	again  bool
 	unsure bool
 }
 
 // refusals are the error codes of the methods that are called here, as Slack's
 // reference lists them. The set is open: a code that is missing here is final.
+// A missing scope concerns the channel: another one may need another scope.
 var refusals = map[string]refusal{
-	"channel_not_found": {advice: "the bot sees no channel {channel}: correct the name, or if it is private invite the bot: /invite @pipesteward in {channel}"},
-	"not_in_channel":    {advice: "invite the bot: /invite @pipesteward in {channel}"},
-	"is_archived":       {advice: "{channel} is archived: unarchive it, or name another channel in the rule file"},
-	"is_inactive":       {advice: "{channel} is archived or frozen: unarchive it, or name another channel in the rule file"},
+	"channel_not_found": {advice: "the bot sees no channel {channel}: correct the name, or if it is private invite the bot: /invite @pipesteward in {channel}", mend: inChannel},
+	"not_in_channel":    {advice: "invite the bot: /invite @pipesteward in {channel}", mend: inChannel},
+	"is_archived":       {advice: "{channel} is archived: unarchive it, or name another channel in the rule file", mend: inChannel},
+	"is_inactive":       {advice: "{channel} is archived or frozen: unarchive it, or name another channel in the rule file", mend: inChannel},
 
-	"restricted_action":                        {advice: "a setting of the workspace keeps the bot from posting in {channel}: ask an owner, or name another channel"},
-	"restricted_action_read_only_channel":      {advice: "{channel} is read-only: allow the bot to post, or name another channel"},
-	"restricted_action_thread_only_channel":    {advice: "{channel} takes replies only: name another channel"},
-	"restricted_action_non_threadable_channel": {advice: "{channel} has no threads: name another channel"},
-	"ekm_access_denied":                        {advice: "the administrators have suspended posting in {channel}: ask them"},
+	"restricted_action":                        {advice: "a setting of the workspace keeps the bot from posting in {channel}: ask an owner, or name another channel", mend: inChannel},
+	"restricted_action_read_only_channel":      {advice: "{channel} is read-only: allow the bot to post, or name another channel", mend: inChannel},
+	"restricted_action_thread_only_channel":    {advice: "{channel} takes replies only: name another channel", mend: inChannel},
+	"restricted_action_non_threadable_channel": {advice: "{channel} has no threads: name another channel", mend: inChannel},
+	"ekm_access_denied":                        {advice: "the administrators have suspended posting in {channel}: ask them", mend: inChannel},
 
-	"not_authed":              {advice: "Slack got no token: set --slack-token"},
-	"invalid_auth":            {advice: "the bot token is not valid here: copy it anew from the app's page \"OAuth & Permissions\" to --slack-token"},
-	"account_inactive":        {advice: "the bot or its workspace was removed: install the app again and set --slack-token"},
-	"token_revoked":           {advice: "the bot token was revoked: install the app again and set --slack-token"},
-	"token_expired":           {advice: "the bot token has expired: install the app again and set --slack-token"},
-	"not_allowed_token_type":  {advice: "--slack-token must be a bot token (xoxb-…)"},
-	"missing_scope":           {advice: "{scope} is missing: add it to the app's bot token scopes and install the app again"},
-	"no_permission":           {advice: "the bot lacks the permission: invite it to {channel} and check the app's scopes"},
-	"team_access_not_granted": {advice: "the app is not allowed in this workspace: ask the organization's administrators"},
-	"access_denied":           {advice: "the app is not allowed in {channel}: ask an administrator"},
-	"accesslimited":           {advice: "Slack takes no calls from this network: ask an administrator"},
+	"not_authed":              {advice: "Slack got no token: set --slack-token", mend: inApp},
+	"invalid_auth":            {advice: "the bot token is not valid here: copy it anew from the app's page \"OAuth & Permissions\" to --slack-token", mend: inApp},
+	"account_inactive":        {advice: "the bot or its workspace was removed: install the app again and set --slack-token", mend: inApp},
+	"token_revoked":           {advice: "the bot token was revoked: install the app again and set --slack-token", mend: inApp},
+	"token_expired":           {advice: "the bot token has expired: install the app again and set --slack-token", mend: inApp},
+	"not_allowed_token_type":  {advice: "--slack-token must be a bot token (xoxb-…)", mend: inApp},
+	"missing_scope":           {advice: "{scope} is missing: add it to the app's bot token scopes and install the app again", mend: inChannel},
+	"no_permission":           {advice: "the bot lacks the permission: invite it to {channel} and check the app's scopes", mend: inChannel},
+	"team_access_not_granted": {advice: "the app is not allowed in this workspace: ask the organization's administrators", mend: inApp},
+	"access_denied":           {advice: "the app is not allowed in {channel}: ask an administrator", mend: inChannel},
+	"accesslimited":           {advice: "Slack takes no calls from this network: ask an administrator", mend: inApp},
+
+	"cannot_dm_bot":            {advice: "it is a bot, which takes no direct messages: name a channel"},
+	"user_disabled":            {advice: "the user was deactivated in Slack: name a channel"},
+	"user_not_visible":         {advice: "the bot may not see the user: name a channel"},
+	"invalid_user_combination": {advice: "Slack opens no conversation with the user: name a channel"},
 
 	"ratelimited":                {advice: "too many calls: tried again later", again: true},
 	"rate_limited":               {advice: "too many messages: tried again later", again: true},
@@ -161,7 +185,7 @@ func (e *Error) refused(refused slackapi.SlackErrorResponse) {
 		r.advice = strings.Join(append([]string{"Slack refused it"}, refused.ResponseMetadata.Messages...), ": ")
 	}
 	e.advice = strings.NewReplacer("{channel}", address(e.Channel), "{scope}", cmp.Or(refused.Needed, "a scope")).Replace(r.advice)
-	e.again, e.unsure = r.again, r.unsure
+	e.mend, e.again, e.unsure = r.mend, r.again, r.unsure
 	if e.again {
 		e.after = slackAgain
 	}

@@ -46,6 +46,7 @@ func TestErrors(t *testing.T) {
 		{slacktest.Fault{Error: "account_inactive"}, never, "install the app again"},
 		{slacktest.Fault{Error: "token_revoked"}, never, "the bot token was revoked"},
 		{slacktest.Fault{Error: "missing_scope", Needed: "chat:write"}, never, "chat:write is missing: add it"},
+		{slacktest.Fault{Redirect: "https://elsewhere.example.com"}, never, "http_307: this is not Slack's API"},
 		{slacktest.Fault{Error: "missing_scope"}, never, "a scope is missing: add it"},
 		{slacktest.Fault{Error: "something_new"}, never, "something_new: Slack refused it"},
 		{slacktest.Fault{Error: "echo " + token}, never, "Slack refused it"},
@@ -80,6 +81,28 @@ func TestErrors(t *testing.T) {
 					t.Errorf("the token is in the log:\n%s", w.log.String())
 				}
 			})
+		}
+	}
+}
+
+// What a person can mend is told apart from what is final, and what concerns one channel
+// from what concerns all.
+func TestMendable(t *testing.T) {
+	for code, want := range map[string][2]bool{ // mendable, everywhere
+		"channel_not_found": {true, false}, "not_in_channel": {true, false}, "is_archived": {true, false}, "missing_scope": {true, false},
+		"restricted_action": {true, false},
+		"token_revoked":     {true, true}, "invalid_auth": {true, true}, "account_inactive": {true, true}, "not_authed": {true, true},
+		"internal_error": {}, "ratelimited": {}, "invalid_blocks": {}, "something_new": {},
+	} {
+		w := newFixture(t)
+		w.Fail(slacktest.Fault{Method: "chat.postMessage", Error: code})
+		err := announcing(w, "key", "text")()
+		e, is := errors.AsType[*slack.Error](err)
+		if got := [2]bool{is && e.Mendable(), is && e.Everywhere()}; got != want {
+			t.Errorf("%s: mendable, everywhere %v, want %v", code, got, want)
+		}
+		if want[1] && strings.Contains(err.Error(), "#ci") {
+			t.Errorf("%v names the channel, which it is not about", err)
 		}
 	}
 }

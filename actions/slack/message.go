@@ -35,9 +35,13 @@ type posting struct {
 type line struct {
 	lineID
 	Emoji string    `json:"emoji"`
-	Text  string    `json:"text"`          // mrkdwn
-	At    time.Time `json:"at,omitzero"`   // of the outcome
-	Open  bool      `json:"open,omitzero"` // a person must act
+	Text  string    `json:"text"`           // mrkdwn
+	Facts string    `json:"facts,omitzero"` // of the job, mrkdwn
+	At    time.Time `json:"at,omitzero"`    // of the outcome
+
+	Result string `json:"result,omitzero"` // of the outcome
+	Paused bool   `json:"paused,omitzero"` // somebody has paused it
+	Open   bool   `json:"open,omitzero"`   // a person must act
 }
 
 // lineID identifies a line. A job is identified by its name, so that a retried job

@@ -11,16 +11,19 @@ import (
 )
 
 // notify takes the steps that the package's comment draws.
-func (w *turn) notify(ctx context.Context, o event.Outcome, text string) error {
+func (w *turn) notify(ctx context.Context, o event.Outcome, what event.Notice) error {
 	id := o.ID + ":" + o.Result
 	m, err := w.begin(ctx, id)
 	if err != nil || m.has(id) {
 		return err
 	}
+	if err := w.await(ctx); err != nil {
+		return err
+	}
 	if !o.At.Before(m.At) {
 		m.At, m.Status = o.At, cmp.Or(o.Pipeline.Status, m.Status)
 	}
-	n, err := render(o, text, m.Status)
+	n, err := render(o, what.Text, m)
 	if err != nil {
 		return &Error{Method: "notify", Code: "invalid_outcome", advice: err.Error()}
 	}
@@ -37,17 +40,22 @@ func (w *turn) notify(ctx context.Context, o event.Outcome, text string) error {
 			return err
 		}
 	}
-	m.Posting = &posting{ID: id, Line: n.line, Since: w.now()}
+	b := n.reply()
 	if m.TS == "" {
-		return w.post(ctx, m, n.root(lines, older))
+		b = n.root(lines, older)
 	}
-	return w.post(ctx, m, n.reply())
+	b.mention(w.mentions(ctx, o, what.Mention))
+	m.Posting = &posting{ID: id, Line: n.line, Since: w.now()}
+	return w.post(ctx, m, b)
 }
 
 // announce takes the same steps for a message that is never edited.
 func (w *turn) announce(ctx context.Context, id, text string) error {
 	m, err := w.begin(ctx, id)
 	if err != nil || m.has(id) {
+		return err
+	}
+	if err := w.await(ctx); err != nil {
 		return err
 	}
 	m.Posting = &posting{ID: id, Since: w.now()}

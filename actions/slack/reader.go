@@ -12,7 +12,7 @@ import (
 // nothing in Slack. Its errors are an [*Error].
 type Reader struct{ *sessions }
 
-// NewReader returns a Reader by the Token, the APIURL and the HTTPClient of a config.
+// NewReader returns a Reader by the Token, the APIURL, the HTTPClient and Now of a config.
 func NewReader(c Config) (*Reader, error) {
 	r := &Reader{&sessions{}}
 	if err := r.open(c); err != nil {

@@ -3,6 +3,7 @@ package slack_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,7 +18,7 @@ func newReader(t *testing.T, o slacktest.Options) (*slack.Reader, *slacktest.Ser
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	r, err := slack.NewReader(slack.Config{Token: "xoxb-reader", APIURL: server.URL()})
+	r, err := slack.NewReader(slack.Config{Token: "xoxb-reader", APIURL: server.URL(), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

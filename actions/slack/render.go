@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"text/template"
 	"unicode/utf8"
@@ -18,14 +19,15 @@ import (
 	slackapi "github.com/slack-go/slack"
 )
 
-// Slack's limits, in characters; they are applied to bytes, which are never
-// fewer. The first is documented; the second, of all blocks together, is not:
-// messages over about 13,000 are refused with msg_blocks_too_long.
+// Slack's limits in characters, by its reference of Block Kit and of chat.postMessage: a
+// text of a block has 3,000, a message 50 blocks, its text 40,000, of which chat.update
+// takes 4,000. All blocks together are refused over about 13,200 bytes
+// (msg_blocks_too_long), which is not documented; so what is long is bounded in bytes, too.
 const (
 	maxText  = 3000
-	maxTop   = 1000 // of each of the two lines at the top
-	maxLined = 8000 // of all other lines together
-	maxTitle = 200  // of a commit's title, a branch's or a job's name
+	maxBytes = 9000 // of the longest text of a message, and of all lines together
+	maxTop   = 1000 // of each of the two lines at the top, and of the small print; in bytes
+	maxTitle = 200  // of a commit's title, a branch's or a job's name; in bytes
 )
 
 //go:embed default.tmpl
@@ -65,53 +67,86 @@ type notice struct {
 type view struct {
 	Subject string // the pipeline, else the job; a link
 	Status  string // the pipeline's
+	End     string // what the pipeline came to, if it ended here
 	Project string
 	Ref     string // as code
-	Branch  string // the ref, plain
 	SHA     string // short, as code
 	Commit  string // its title
+	Author  string // of the commit
 
-	Text string // of the outcome
+	MergeRequest string // !7 with its title; a link
+	Place        string // in the project, plain: the merge request, else the ref
+
+	Text  string // of the outcome
+	Facts string // of its job
 }
 
-// render renders the outcome. The text is the rule's; "" selects the default. The
-// status is the pipeline's.
-func render(o event.Outcome, text, status string) (notice, error) {
+// render renders the outcome for the record of its message. The text is the rule's; ""
+// selects the default.
+func render(o event.Outcome, text string, m *record) (notice, error) {
 	v := viewOf(o)
-	v.Status = Escape(strings.ReplaceAll(status, "_", " "))
+	v.Status = Escape(strings.ReplaceAll(m.Status, "_", " "))
 	v.Text = strings.TrimSpace(text)
 	custom := v.Text != ""
 	var failures []error
-	if !custom {
-		var err error
-		v.Text, err = words.Outcome(o, style)
+	say := func(text string, err error) string {
 		failures = append(failures, err)
+		return strings.TrimPrefix(strings.TrimSpace(text), "· ")
 	}
-	details, err := words.OutcomeDetails(o, custom, style)
-	failures = append(failures, err)
+	if !custom {
+		v.Text = say(words.Outcome(o, style))
+	}
+	v.Facts = say(words.JobFacts(o, style))
+	details := say(words.OutcomeDetails(o, custom, style))
 	execute := func(block string) string {
 		var b strings.Builder
-		failures = append(failures, templates.ExecuteTemplate(&b, block, v))
-		return strings.TrimPrefix(strings.TrimSpace(b.String()), "· ")
+		err := templates.ExecuteTemplate(&b, block, v)
+		return say(b.String(), err)
 	}
 	emoji := cmp.Or(emojis[o.Result], ":information_source:")
 	if o.Result == event.ResultDone {
 		emoji = cmp.Or(doneEmojis[o.Action.Verb], emoji)
 	}
 	n := notice{
-		header:  cut(execute("header"), maxTop),
-		context: cut(execute("context"), maxTop),
+		context: cut(execute("context"), maxText, maxTop),
 		line: line{
 			lineID: idOf(o),
 			Emoji:  emoji,
-			Text:   cut(v.Text, maxText),
+			Text:   cut(v.Text, maxText, maxBytes),
+			Facts:  v.Facts,
 			At:     o.At,
+			Result: o.Result,
+			Paused: o.Result == event.ResultDeferred && event.IsPause(o.Reason),
 			Open:   o.Result == event.ResultFailed || o.Result == event.ResultGaveUp,
 		},
-		details:  cut(details, maxText),
-		fallback: cut(execute("fallback"), maxText),
+		details: cut(details, maxText, maxTop),
 	}
+	if o.Pipeline.ID != 0 {
+		lines, _ := m.with(n.line)
+		v.End = end(lines)
+	}
+	n.header, n.fallback = cut(execute("header"), maxText, maxTop), cut(execute("fallback"), maxText, maxBytes)
 	return n, errors.Join(failures...)
+}
+
+// end says what a pipeline came to, by the lines of its message; "" if it goes on.
+func end(lines []line) string {
+	recovered := len(lines) > 0
+	paused := false
+	for _, l := range lines {
+		if l.Result == event.ResultGaveUp {
+			return "gave up"
+		}
+		paused = paused || l.Paused
+		recovered = recovered && l.Result == event.ResultRecovered
+	}
+	switch {
+	case paused:
+		return "paused"
+	case recovered:
+		return "recovered"
+	}
+	return ""
 }
 
 // idOf returns the id of the outcome's line.
@@ -132,10 +167,15 @@ var style = words.Style{Text: brief, Code: code, Link: link}
 func viewOf(o event.Outcome) view {
 	v := view{
 		Project: title(o.Project.Path),
-		Branch:  title(o.Pipeline.Ref),
+		Place:   title(o.Pipeline.Ref),
+		Author:  title(o.Commit.AuthorName),
 		Ref:     code(o.Pipeline.Ref),
 		SHA:     code(o.Pipeline.SHA[:min(8, len(o.Pipeline.SHA))]),
 		Commit:  title(o.Commit.Title),
+	}
+	if mr := o.MergeRequest; mr.IID != 0 {
+		v.MergeRequest = link(mr.URL, strings.TrimSpace(fmt.Sprintf("!%d %s", mr.IID, mr.Title)))
+		v.Place = title(fmt.Sprintf("!%d %s", mr.IID, mr.Title))
 	}
 	switch {
 	case o.Pipeline.ID != 0:
@@ -154,6 +194,14 @@ type body struct {
 	blocks []slackapi.Block
 }
 
+// mention adds mentions to the content; "": nobody's.
+func (b *body) mention(mentions string) {
+	if mentions != "" {
+		b.text += " " + mentions
+		b.blocks = append(b.blocks, section(mentions))
+	}
+}
+
 func (b body) options() []slackapi.MsgOption {
 	return []slackapi.MsgOption{
 		slackapi.MsgOptionText(b.text, false), // escaped already
@@ -169,7 +217,11 @@ func (n notice) root(lines []line, older []lineID) body {
 		blocks = append(blocks, small(n.context))
 	}
 	for _, l := range lines {
-		blocks = append(blocks, section(cut(l.Emoji+" "+l.Text, min(maxText, maxLined/len(lines)))))
+		text := cut(l.Emoji+" "+l.Text, maxText, maxBytes/len(lines))
+		if l.Facts != "" && len(text)+len(l.Facts) < maxBytes/len(lines) {
+			text = cut(text+separator(text)+l.Facts, maxText, maxBytes/len(lines))
+		}
+		blocks = append(blocks, section(text))
 	}
 	if len(older) > 0 {
 		blocks = append(blocks, small(fmt.Sprintf("+%d more in the thread", len(older))))
@@ -177,14 +229,23 @@ func (n notice) root(lines []line, older []lineID) body {
 	return body{n.fallback, blocks}
 }
 
+// separator returns what stands between a text and the facts of its job: a text of
+// several lines may end with a fence.
+func separator(text string) string {
+	if strings.Contains(text, "\n") {
+		return "\n"
+	}
+	return " · "
+}
+
 // reply returns the content of the outcome's own message in the thread.
 func (n notice) reply() body {
-	return body{n.fallback, []slackapi.Block{section(cut(n.line.Emoji+" "+n.line.Text, maxText)), small(n.details)}}
+	return body{n.fallback, []slackapi.Block{section(cut(n.line.Emoji+" "+n.line.Text, maxText, maxBytes)), small(n.details)}}
 }
 
 // announcement returns the content of an announcement.
 func announcement(text string) body {
-	text = cut(strings.TrimSpace(text), maxText)
+	text = cut(strings.TrimSpace(text), maxText, maxBytes)
 	return body{text, []slackapi.Block{section(text)}}
 }
 
@@ -200,16 +261,22 @@ func mrkdwn(text string) *slackapi.TextBlockObject {
 
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
+// ticks matches what could end a fence (```) around a value.
+var ticks = regexp.MustCompile("`{2,}")
+
 // Escape makes a value safe to stand in a text, which is mrkdwn: it can neither ping nor
-// link.
-func Escape(value string) string { return escaper.Replace(value) }
+// link, nor end the fence that a text puts around it.
+func Escape(value string) string {
+	value = ticks.ReplaceAllStringFunc(value, func(run string) string { return strings.Repeat("'", len(run)) })
+	return escaper.Replace(value)
+}
 
 // title returns a name or first line on one line, shortened and escaped.
 func title(value string) string { return brief(value, maxTitle) }
 
 // brief returns the value on one line, shortened to limit bytes and then escaped.
 func brief(value string, limit int) string {
-	return Escape(cut(strings.Join(strings.Fields(value), " "), limit))
+	return Escape(cut(strings.Join(strings.Fields(value), " "), limit, limit))
 }
 
 // code returns the value in fixed type; "" stays "".
@@ -231,22 +298,39 @@ func link(address, label string) string {
 	return "<" + addressEscaper.Replace(address) + "|" + title(label) + ">"
 }
 
-// cut shortens mrkdwn to at most limit bytes, the last … if any is missing.
-// It never ends within a link or an escaped character.
-func cut(text string, limit int) string {
-	if len(text) <= limit {
+// fence begins and ends a block of code.
+const fence = "```"
+
+// cut shortens mrkdwn to at most so many characters and so many bytes, the last … if any
+// is missing. It never ends within a link or an escaped character, and ends a fence that
+// is open.
+func cut(text string, characters, bytes int) string {
+	if len(text) <= bytes && utf8.RuneCountInString(text) <= characters {
 		return text
 	}
-	end := limit - len("…")
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
+	const closing = "\n" + fence
+	characters, bytes = characters-len("…"+closing), bytes-len("…"+closing)
+	short := text
+	n := 0
+	for at := range text {
+		if at > bytes || n > characters {
+			break
+		}
+		short = text[:at]
+		n++
 	}
-	short := text[:end]
 	if open := strings.LastIndexByte(short, '<'); open > strings.LastIndexByte(short, '>') {
 		short = short[:open]
 	}
 	if open := strings.LastIndexByte(short, '&'); open > max(strings.LastIndexByte(short, ';'), len(short)-len("&amp;")) {
 		short = short[:open]
 	}
-	return strings.TrimSpace(short) + "…"
+	if strings.HasPrefix(text[len(short):], "`") { // a fence may have been cut
+		short = strings.TrimRight(short, "`")
+	}
+	short = strings.TrimSpace(short) + "…"
+	if strings.Count(short, fence)%2 == 1 {
+		short += closing
+	}
+	return short
 }

@@ -97,6 +97,13 @@ func TestDefaultTexts(t *testing.T) {
 		"erase_without_pipeline": with(outcome("unit", event.ResultDone), func(o *event.Outcome) {
 			o.Action.Verb, o.Job.FailureReason, o.Pipeline, o.Commit = event.VerbErase, "", event.Pipeline{}, event.Commit{}
 		}),
+		"retry_done_for_a_merge_request": with(outcome("unit", event.ResultDone), func(o *event.Outcome) {
+			o.NewJobID, o.Job.Stage, o.Job.Attempt, o.Commit.AuthorName = 901, "test", 2, "Sidney <Jones>"
+			o.MergeRequest = event.MergeRequest{IID: 7, Title: "Draft: <cache> the dependencies", URL: "https://gitlab.example.com/platform/api/-/merge_requests/7"}
+		}),
+		"retry_deferred_by_a_pause": with(outcome("unit", event.ResultDeferred), func(o *event.Outcome) {
+			o.Reason = event.Pause{By: "sidney", Reason: "maintenance"}.String()
+		}),
 		"sweep_done":    swept(event.ResultDone, "erased 12,000 of 1,000,000 jobs in 40 projects, freed 11 GB; platform/<gone>: there is no such project or group, or the token's user may not see it"),
 		"sweep_dry_run": swept(event.ResultDryRun, "would erase 1 of 2 jobs in 1 project, 1.2 kB"),
 		"nothing_known": {Result: event.ResultDone, Decision: event.Decision{ID: "x", Rule: "bare", Action: event.Action{Verb: event.VerbNotify}}},
@@ -164,7 +171,7 @@ func TestFiguresAreReadable(t *testing.T) {
 			if given.took == 0 {
 				o.Result, o.Action.Verb, o.Freed = event.ResultDone, event.VerbErase, given.freed
 			}
-			o.Pipeline, o.Project, o.Commit, o.Job.URL, o.Job.FailureReason = event.Pipeline{}, event.Project{}, event.Commit{}, "", ""
+			o.Pipeline, o.Project, o.Commit, o.Job = event.Pipeline{}, event.Project{}, event.Commit{}, event.Job{Name: "unit"}
 			o.At = o.DecidedAt.Add(given.took)
 			notify(t, w, o, "")
 			if got := w.Posts()[0].Text; got != want {
@@ -241,7 +248,7 @@ func texts(t testingT, raw json.RawMessage) []string {
 func TestARulesTextIsLeftAsItIs(t *testing.T) {
 	w := newFixture(t)
 	notify(t, w, outcome("unit", event.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+slack.Escape("<unit> & co"))
-	wantShown(t, w, "#ci", top+"🔁 @here see the runbook (https://example.com/a?b=1&c=2) for <unit> & co\n")
+	wantShown(t, w, "#ci", top+"🔁 @here see the runbook (https://example.com/a?b=1&c=2) for <unit> & co"+facts+"\n")
 }
 
 // TestLongTexts: the simulated Slack refuses what is over Slack's limits.
@@ -289,6 +296,56 @@ func TestLongTexts(t *testing.T) {
 	}
 }
 
+// A log excerpt can't end its fence, and a fence that is cut is closed.
+func TestFences(t *testing.T) {
+	for name, log := range map[string]string{
+		"ends the fence":  "make\n```\n<!channel>\n````` x",
+		"long":            strings.Repeat("a line of the log\n", 1000),
+		"long, of emojis": strings.Repeat("🚨", 5000),
+		"long, of ticks":  strings.Repeat("`", 5000),
+	} {
+		w := newFixture(t)
+		for _, before := range []string{"", strings.Repeat("x", 2985), strings.Repeat("x", 2990), strings.Repeat("x", 2995)} { // the cut is in the fence, and within its ticks
+			o := outcome("unit", event.ResultDone)
+			o.ID = name + before
+			notify(t, w, o, before+"```"+slack.Escape(log)+"```")
+		}
+		for _, m := range append(w.Posts(), w.Updates()...) {
+			for _, text := range append(texts(t, m.Blocks), m.Text) {
+				if strings.Count(text, "```")%2 != 0 || strings.Contains(text, "````") || strings.Contains(text, "<!") {
+					t.Errorf("%s: the fence is broken in …%s", name, text[max(0, len(text)-60):])
+				}
+			}
+		}
+	}
+}
+
+// The message of a pipeline says how that ended, if it did.
+func TestEnds(t *testing.T) {
+	paused := event.Pause{}.String()
+	for name, c := range map[string]struct {
+		results []string // of one job each
+		reason  string
+		want    string
+	}{
+		"one goes on":          {[]string{event.ResultRecovered, event.ResultDone}, "", "running · platform/api"},
+		"all have recovered":   {[]string{event.ResultRecovered, event.ResultRecovered}, "", "running · recovered · platform/api"},
+		"one was given up":     {[]string{event.ResultGaveUp, event.ResultRecovered}, "", "running · gave up · platform/api"},
+		"paused":               {[]string{event.ResultRecovered, event.ResultDeferred}, paused, "running · paused · platform/api"},
+		"deferred for a while": {[]string{event.ResultDeferred}, "a budget is used up", "running · platform/api"},
+	} {
+		w := newFixture(t)
+		for i, result := range c.results {
+			o := outcome(strconv.Itoa(i), result)
+			o.Reason = c.reason
+			notify(t, w, o, "")
+		}
+		if top, _, _ := strings.Cut(w.Messages("#ci")[0].Plain(), "\n"); !strings.HasSuffix(top, ") "+c.want) {
+			t.Errorf("%s: the message begins with %q, want %q", name, top, c.want)
+		}
+	}
+}
+
 // TestALongReason is cut by itself: what else there is to say stays.
 func TestALongReason(t *testing.T) {
 	w := newFixture(t)
@@ -296,7 +353,7 @@ func TestALongReason(t *testing.T) {
 	o.Reason = "GitLab refused:\n<html> " + strings.Repeat("busy ", 1_000)
 	notify(t, w, o, "")
 	shown := w.Messages("#ci")[0].Plain()
-	if !strings.Contains(shown, "and goes on by itself: GitLab refused: <html> busy busy") || !strings.HasSuffix(shown, "…") || len(shown) > 1_000 {
+	if !strings.Contains(shown, "and goes on by itself: GitLab refused: <html> busy busy") || !strings.HasSuffix(shown, "…"+facts) || len(shown) > 1_000 {
 		t.Errorf("a reason of %d characters is shown as:\n%s", len(o.Reason), shown)
 	}
 }

@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	slackapi "github.com/slack-go/slack"
 )
@@ -33,7 +37,7 @@ func (s *sessions) open(c Config) error {
 	if err != nil {
 		return fmt.Errorf("slack: %w", err)
 	}
-	client := newBounded(cmp.Or(c.HTTPClient, http.DefaultClient))
+	client := newBounded(cmp.Or(c.HTTPClient, http.DefaultClient), c.Now)
 	s.connect = func(token string) *slackapi.Client {
 		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base, "/")+"/"), slackapi.OptionHTTPClient(client))
 	}
@@ -69,29 +73,63 @@ func (s *sessions) SetToken(token string) error {
 // api returns Slack's API with the token in use.
 func (s *sessions) api() *session { return s.current.Load() }
 
-// bounded is an HTTP client that reads no more than maxAnswer of a body, and
-// follows no redirect.
-type bounded struct{ client *http.Client }
+// bounded is an HTTP client that reads no more than maxAnswer of a body, follows no
+// redirect, and does not call a method before its Retry-After has passed.
+type bounded struct {
+	client *http.Client
+	now    func() time.Time
+
+	mu   *sync.Mutex
+	held map[string]time.Time // until when a method is not called
+}
+
+// maxHold bounds how long a method is not called.
+const maxHold = time.Hour
 
 // newBounded copies the client and makes it follow no redirect. Slack's API sends
 // none. Any other server that answers there would get the token with a redirected
 // request, in its body (307, 308) or in its header; another redirect would turn a
 // post into a GET that does nothing. So the redirect is the answer, and an error.
-func newBounded(client *http.Client) bounded {
+func newBounded(client *http.Client, now func() time.Time) bounded {
 	own := *client
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return bounded{&own}
+	return bounded{&own, now, &sync.Mutex{}, map[string]time.Time{}}
 }
 
-// Do sends the request.
+// Do sends the request, unless Slack has limited its method: it limits each by itself.
 func (b bounded) Do(r *http.Request) (*http.Response, error) {
+	method := path.Base(r.URL.Path)
+	if wait := b.wait(method); wait > 0 {
+		return nil, &slackapi.RateLimitedError{RetryAfter: wait}
+	}
 	response, err := b.client.Do(r)
 	if err != nil {
 		return nil, err
+	}
+	if response.StatusCode == http.StatusTooManyRequests {
+		b.hold(method, response.Header.Get("Retry-After"))
 	}
 	response.Body = struct {
 		io.Reader
 		io.Closer
 	}{io.LimitReader(response.Body, maxAnswer), response.Body}
 	return response, nil
+}
+
+// wait returns how long a method must not be called.
+func (b bounded) wait(method string) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return min(b.held[method].Sub(b.now()), maxHold) // a clock set back holds nothing for longer
+}
+
+// hold has a method not called before its Retry-After, in seconds, has passed.
+func (b bounded) hold(method, retryAfter string) {
+	seconds, err := strconv.Atoi(retryAfter)
+	if err != nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held[method] = b.now().Add(min(time.Duration(seconds)*time.Second, maxHold))
 }

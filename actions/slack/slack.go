@@ -34,6 +34,7 @@ import (
 	slackapi "github.com/slack-go/slack"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
 )
 
 const (
@@ -64,6 +65,9 @@ type State interface {
 	Claim(ctx context.Context, key, owner string, ttl time.Duration) (claimed bool, err error)
 	// Release ends the owner's claim, and no other's.
 	Release(ctx context.Context, key, owner string) error
+	// Take takes a token from each bucket, one after the other, until one has none. It
+	// returns from how many it took, and the time until that one has a token.
+	Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error)
 }
 
 // Config is what a Notifier needs. Token, State and Now are required.
@@ -71,7 +75,9 @@ type State interface {
 // The token needs the scope chat:write (chat:write.public to post where the
 // bot was not invited). To post exactly once after a crash it also needs
 // channels:history and, for private channels, groups:history; and if rules name
-// channels by name and not by id, channels:read and groups:read.
+// channels by name and not by id, channels:read and groups:read. Mentions of people need
+// users:read and users:read.email, those of user groups usergroups:read, and direct
+// messages im:write.
 type Config struct {
 	Token      string       // the bot token, xoxb-…
 	APIURL     string       // base of the Web API; Slack's by default
@@ -84,10 +90,12 @@ type Config struct {
 // Notifier posts outcomes and announcements in Slack. It is safe for concurrent use.
 type Notifier struct {
 	sessions
-	state State
-	now   func() time.Time
-	log   *slog.Logger
-	blind sync.Once // logs once that the history can't be read
+	state  State
+	now    func() time.Time
+	log    *slog.Logger
+	pace   pace
+	people people
+	blind  sync.Once // logs once that the history can't be read
 }
 
 // New returns a Notifier, or an error that says which part of the config is
@@ -132,15 +140,22 @@ func parseAPIURL(text string) (base string, err error) {
 // The first outcome of a pipeline becomes a message. A later one edits that
 // message, and is a reply in its thread. In the message each job has one line,
 // which shows the newest outcome of any rule's action on it; a rule that only
-// notifies has one of its own. The outcome's ID and Result identify it: a
-// repetition changes nothing.
+// notifies has one of its own. The notices of one Subject share a message in the same
+// way. The outcome's ID and Result identify it: a repetition changes nothing.
 //
 // The error is an [*Error], which says whether to try again.
 func (n *Notifier) Notify(ctx context.Context, o event.Outcome, notice event.Notice) error {
 	if o.ID == "" {
 		return &Error{Method: "notify", Code: "invalid_outcome", advice: "the outcome has no id"}
 	}
-	return n.turn(ctx, notice.Channel, subject(o), func(w *turn) error { return w.notify(ctx, o, notice.Text) })
+	channel := notice.Channel
+	if channel == event.ChannelAuthor {
+		var err error
+		if channel, err = n.direct(ctx, o); err != nil {
+			return err
+		}
+	}
+	return n.turn(ctx, channel, cmp.Or(notice.Subject, subject(o)), func(w *turn) error { return w.notify(ctx, o, notice) })
 }
 
 // Announce posts the text in the channel, as a message of its own. The channel and

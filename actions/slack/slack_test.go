@@ -39,6 +39,8 @@ type memory struct {
 	mu       sync.Mutex
 	values   map[string][]byte
 	claims   map[string]claim
+	buckets  map[string]int64
+	paced    bool          // else a bucket is never empty
 	released chan struct{} // closed at the next Release
 	calls    int
 	trouble  func(call int, effect func()) error // of the n-th call, from 1; nil: none
@@ -97,6 +99,21 @@ func (s *memory) Release(_ context.Context, key, owner string) error {
 	})
 }
 
+func (s *memory) Take(_ context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error) {
+	if !s.paced {
+		return len(buckets), 0, nil
+	}
+	err = s.do(func() {
+		for _, b := range buckets {
+			if s.buckets[b.Key], wait = b.Rate.Take(s.clock.Now().UnixNano(), s.buckets[b.Key]); wait > 0 {
+				return
+			}
+			taken++
+		}
+	})
+	return taken, wait, err
+}
+
 // nextRelease is closed when a claim is next released.
 func (s *memory) nextRelease() <-chan struct{} {
 	s.mu.Lock()
@@ -138,14 +155,21 @@ type testingT interface {
 
 func newFixture(t testingT) *fixture {
 	t.Helper()
+	return newFixtureOn(t, slacktest.Options{})
+}
+
+// newFixtureOn is newFixture with a Slack of the given kind.
+func newFixtureOn(t testingT, o slacktest.Options) *fixture {
+	t.Helper()
 	c := storetest.NewClock()
-	server, err := slacktest.New(slacktest.Options{Now: c.Now, Token: token})
+	o.Now, o.Token = c.Now, token
+	server, err := slacktest.New(o)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	w := &fixture{
 		Server: server, clock: c,
-		state: &memory{clock: c, values: map[string][]byte{}, claims: map[string]claim{}, released: make(chan struct{})},
+		state: &memory{clock: c, values: map[string][]byte{}, claims: map[string]claim{}, buckets: map[string]int64{}, released: make(chan struct{})},
 	}
 	w.client = &http.Client{Transport: w}
 	t.Cleanup(func() {
@@ -224,28 +248,29 @@ const top = `
 Pipeline #4711 (https://gitlab.example.com/platform/api/-/pipelines/4711) running · platform/api
 ` + "`main` · `1a2b3c4d` · Cache the dependencies\n"
 
+// facts are those of an outcome's job.
+const facts = " · failed · runner docker-1"
+
 func TestNotifyMakesOneMessageOfAPipeline(t *testing.T) {
 	w := newFixture(t)
 
 	notify(t, w, outcome("unit", event.ResultDone), "retried unit")
-	wantShown(t, w, "#ci", top+"🔁 retried unit\n")
+	wantShown(t, w, "#ci", top+"🔁 retried unit"+facts+"\n")
 
 	notify(t, w, outcome("deploy", event.ResultFailed), "could not retry deploy")
-	wantShown(t, w, "#ci", top+`🔁 retried unit
-❌ could not retry deploy
+	wantShown(t, w, "#ci", top+"🔁 retried unit"+facts+"\n❌ could not retry deploy"+facts+`
     ❌ could not retry deploy
-    Rule `+"`retry-infrastructure`"+` · runner_system_failure · runner docker-1
+    Rule `+"`retry-infrastructure`"+` · runner_system_failure · failed · runner docker-1
 `)
 
 	last := outcome("unit", event.ResultGaveUp)
 	last.Job.Attempt, last.Pipeline.Status, last.Reason = 3, "failed", "3 of 3 runs used"
 	notify(t, w, last, "gave up on unit")
-	wantShown(t, w, "#ci", strings.Replace(top, "running", "failed", 1)+`🚨 gave up on unit
-❌ could not retry deploy
+	wantShown(t, w, "#ci", strings.Replace(top, "running", "failed · gave up", 1)+"🚨 gave up on unit · failed · attempt 3 · runner docker-1\n❌ could not retry deploy"+facts+`
     ❌ could not retry deploy
-    Rule `+"`retry-infrastructure`"+` · runner_system_failure · runner docker-1
+    Rule `+"`retry-infrastructure`"+` · runner_system_failure · failed · runner docker-1
     🚨 gave up on unit
-    Rule `+"`retry-infrastructure`"+` · runner_system_failure · attempt 3 · runner docker-1 · 3 of 3 runs used
+    Rule `+"`retry-infrastructure`"+` · runner_system_failure · failed · attempt 3 · runner docker-1 · 3 of 3 runs used
 `)
 
 	if got := len(w.Updates()); got != 2 {
@@ -256,7 +281,7 @@ func TestNotifyMakesOneMessageOfAPipeline(t *testing.T) {
 			t.Errorf("message %q: links unfold %v, parse %q", m.Text, m.Unfurl, m.Parse)
 		}
 	}
-	if diff := cmp.Diff("platform/api main: retried unit", w.Posts()[0].Text); diff != "" {
+	if diff := cmp.Diff("platform/api main: retried unit"+facts, w.Posts()[0].Text); diff != "" {
 		t.Errorf("the notification (-want +got):\n%s", diff)
 	}
 }
@@ -279,14 +304,14 @@ func TestNotifyShowsTheNewestLines(t *testing.T) {
 	}
 	root := w.Messages("#ci")[0].Plain()
 	lines := strings.Split(root, "\n")
-	if len(lines) != 13 || lines[2] != "🔁 line 2" || lines[11] != "🔁 line 11" || lines[12] != "+2 more in the thread" {
+	if len(lines) != 13 || lines[2] != "🔁 line 2"+facts || lines[11] != "🔁 line 11"+facts || lines[12] != "+2 more in the thread" {
 		t.Errorf("12 lines are shown as:\n%s", root)
 	}
 	// A line that was pushed out comes back as the newest, and is counted once.
 	notify(t, w, outcome("job-0", event.ResultGaveUp), "line 0 anew")
 	root = w.Messages("#ci")[0].Plain()
 	lines = strings.Split(root, "\n")
-	if lines[2] != "🔁 line 3" || lines[11] != "🚨 line 0 anew" || lines[12] != "+2 more in the thread" {
+	if lines[2] != "🔁 line 3"+facts || lines[11] != "🚨 line 0 anew"+facts || lines[12] != "+2 more in the thread" {
 		t.Errorf("a line that came back is shown as:\n%s", root)
 	}
 }
@@ -301,6 +326,9 @@ func TestNotifyShowsOutcomesThatNeedAPerson(t *testing.T) {
 	}
 	lines := strings.Split(w.Messages("#ci")[0].Plain(), "\n")
 	want := []string{"🚨 first 0", "❌ first 2", "🔁 line 4", "🔁 line 5", "🔁 line 6", "🔁 line 7", "🔁 line 8", "🔁 line 9", "🔁 line 10", "🔁 line 11", "+5 more in the thread"}
+	for i := range want[:10] {
+		want[i] += facts
+	}
 	if diff := cmp.Diff(want, lines[2:]); diff != "" {
 		t.Errorf("the lines (-want +got):\n%s", diff)
 	}
@@ -329,10 +357,10 @@ func TestNotifyShowsTheLatestStateOfAJob(t *testing.T) {
 		status  string
 		line    string
 	}{
-		{deferred, "unit waits", "running", "⏳ unit waits\n🔔 asked"},
-		{first, "unit retried", "running", "🔁 unit retried\n🔔 asked"},
-		{passed, "unit passed", "success", "✅ unit passed\n🔔 asked"},
-		{second, "unit retried once more, notified late", "success", "✅ unit passed\n🔔 asked"},
+		{deferred, "unit waits", "running", "⏳ unit waits" + facts + "\n🔔 asked" + facts},
+		{first, "unit retried", "running", "🔁 unit retried" + facts + "\n🔔 asked" + facts},
+		{passed, "unit passed", "success", "✅ unit passed" + facts + "\n🔔 asked" + facts},
+		{second, "unit retried once more, notified late", "success", "✅ unit passed" + facts + "\n🔔 asked" + facts},
 	}
 	notify(t, w, deferred, "unit waits")
 	notify(t, w, asked, "asked")
@@ -787,7 +815,7 @@ func TestNotifyAfterTheMessageWasDeleted(t *testing.T) {
 			w.Fail(slacktest.Fault{Method: "chat.update", Error: code})
 		}
 		notify(t, w, outcome("deploy", event.ResultDone), "second")
-		wantShown(t, w, "#ci", top+"🔁 first\n🔁 second\n")
+		wantShown(t, w, "#ci", top+"🔁 first"+facts+"\n🔁 second"+facts+"\n")
 		notify(t, w, outcome("lint", event.ResultDone), "third")
 		if m := w.Messages("#ci"); len(m) != 2 || m[1].ThreadTS != m[0].TS {
 			t.Errorf("after %q the third is not in the thread of the second: %+v", code, m)

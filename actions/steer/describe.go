@@ -10,6 +10,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -19,12 +20,14 @@ import (
 type record struct {
 	event.Outcome
 	Notice event.Notice `json:"notice"`
-	Waits  event.Wait   `json:"waits"`
+	// Announcement is the key of an announcement that waits as notices do.
+	Announcement string     `json:"announcement"`
+	Waits        event.Wait `json:"waits"`
 }
 
 // Kinds lists the kinds of the queue's records.
 var Kinds = []string{
-	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordSweep, follow.RecordKind, breaker.RecordKind, health.RecordKind, hooks.RecordKind,
+	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordDigest, event.RecordSweep, follow.RecordKind, breaker.RecordKind, health.RecordKind, hooks.RecordKind,
 }
 
 // Describe returns what a record is about, and why it waits, by its body. A body that
@@ -33,6 +36,12 @@ func Describe(kind string, body []byte) event.Subject {
 	switch kind {
 	case event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, follow.RecordKind:
 		return describeEvent(kind, body)
+	case event.RecordDigest:
+		var digest notify.DigestRecord
+		if json.Unmarshal(body, &digest) != nil {
+			return event.Subject{}
+		}
+		return event.Subject{About: "digest to " + digest.Address.String(), Wait: digest.Waits, At: digest.Began}
 	case event.RecordSweep:
 		var run struct {
 			event.Sweep
@@ -85,7 +94,12 @@ func describeEvent(kind string, body []byte) event.Subject {
 	case event.RecordOutcome:
 		s.About, s.At = words.ActionOf(&r.Decision)+": "+r.Result, r.At
 	case event.RecordNotice:
-		s.About, s.At = words.ActionOf(&r.Decision)+": "+r.Result+", to "+r.Notice.String(), r.At
+		s.At = r.At
+		if r.Announcement != "" {
+			s.About = "announcement to " + r.Notice.String()
+			break
+		}
+		s.About = words.ActionOf(&r.Decision) + ": " + r.Result + ", to " + r.Notice.String()
 	case follow.RecordKind:
 		s.About, s.At = "is "+target+", which failed again, retried once more?", r.At
 		s.Wait = event.Wait{For: event.WaitSchedule, Reason: cmp.Or(r.Waits.Reason, "GitLab, or a rule for pipelines, may retry it")}

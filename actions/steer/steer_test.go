@@ -199,7 +199,10 @@ func TestRequeueOfADeadRecord(t *testing.T) {
 type panicking struct{}
 
 func (panicking) Notify(context.Context, event.Outcome, event.Notice) error { panic("oops") }
-func (panicking) Announce(context.Context, string, string, string) error    { panic("oops") }
+func (panicking) Message(context.Context, event.Outcome, event.Notice) (string, bool, error) {
+	panic("oops")
+}
+func (panicking) Announce(context.Context, string, string, string) error { panic("oops") }
 
 // An event that was buried because it killed the program is evaluated when it is requeued.
 func TestRequeueOfAnEventThatKilled(t *testing.T) {
@@ -329,6 +332,7 @@ func TestDescribeEveryKind(t *testing.T) {
 		"decision": {`{"decided_at": "` + when + `", ` + ofJob + "}", "retry of rspec"},
 		"outcome":  {`{"at": "` + when + `", ` + ofJob + "}", "retry of rspec: done"},
 		"notice":   {`{"at": "` + when + `", ` + ofJob + `, "notice": {"receiver": "slack", "channel": "#ci"}}`, "retry of rspec: done, to #ci in Slack"},
+		"digest":   {`{"began": "` + when + `", "receiver": "slack", "channel": "#ci"}`, "digest to #ci in Slack"},
 		"follow":   {`{"at": "` + when + `", ` + ofJob + "}", "is rspec, which failed again, retried once more?"},
 		"sweep":    {`{"rule": "tidy", "began": "` + when + `"}`, "run of the schedule rule tidy"},
 		"storm":    {`{"class": "stuck_or_timeout_failure", "started": "` + when + `"}`, "storm of stuck_or_timeout_failure failures"},

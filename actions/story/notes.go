@@ -7,6 +7,9 @@ func (t *teller) notes(b *Builder) {
 	for i := range t.decisions {
 		d := &t.decisions[i]
 		for _, n := range d.NotNotified() {
+			if n.Result == event.NotificationWaiting {
+				continue // the untold have it
+			}
 			t.note("notification", struct {
 				Rule string
 				event.Notification

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -96,7 +97,7 @@ func (b *Builder) readUntold(ctx context.Context, m *material) error {
 			if n.Result != event.NotificationWaiting {
 				continue
 			}
-			if err := b.readOneUntold(ctx, m, untold{Rule: d.Rule, To: onOneLine(n.String())}, keys.Notice(d.ID, n.Receiver, n.Channel)); err != nil {
+			if err := b.readOneUntold(ctx, m, untold{Rule: d.Rule, To: onOneLine(n.String())}, keys.Notice(d.ID, n.Receiver, n.Channel, n.Subject)); err != nil {
 				return err
 			}
 		}
@@ -118,10 +119,17 @@ func (b *Builder) readOneUntold(ctx context.Context, m *material, u untold, id s
 			u.Reason = onOneLine(dead.Reason)
 		case record != nil:
 			var body struct {
-				Waits event.Wait `json:"waits"`
+				Waits   event.Wait `json:"waits"`
+				Blocked struct {
+					Next time.Time `json:"next"`
+				} `json:"blocked"`
 			}
 			_ = json.Unmarshal(record.Body, &body) // else it says nothing
-			u.Queued, u.Reason, u.Next = true, onOneLine(body.Waits.Reason), clock(record.Next())
+			next := record.Next()
+			if body.Blocked.Next.After(next) { // it comes due before only to see whether another one was sent
+				next = body.Blocked.Next
+			}
+			u.Queued, u.Reason, u.Next = true, onOneLine(body.Waits.Reason), clock(next)
 		}
 	}
 	if !slices.Contains(m.untold, u) {

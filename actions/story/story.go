@@ -87,6 +87,7 @@ const (
 	KindDeferral     = "deferral"
 	KindCall         = "call"
 	KindOutcome      = "outcome"
+	KindState        = "state"
 	KindNotification = "notification"
 	KindDead         = "dead"
 )
@@ -109,6 +110,7 @@ type Item struct {
 	Deferral     *event.Deferral     `json:"deferral,omitempty"`
 	Call         *event.Call         `json:"call,omitempty"`
 	Notification *event.Notification `json:"notification,omitempty"`
+	State        *event.State        `json:"state,omitempty"`
 }
 
 // Rule is what one rule made of an event.

@@ -181,6 +181,17 @@ func (t *timeline) decision(d *decision) {
 			return
 		}
 		t.add(item, nil)
+		for _, s := range d.States {
+			if s.Since.IsZero() { // not known yet, or without an entry in the rule
+				continue
+			}
+			item := at(d.At, KindState)
+			item.State = &s
+			t.add(item, struct {
+				event.State
+				Rule, Since string
+			}{s, d.Rule, clock(s.Since)})
+		}
 	}
 	for _, n := range d.Notifications {
 		if n.Result == event.NotificationWaiting { // a note says why

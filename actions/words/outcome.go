@@ -19,6 +19,8 @@ type outcomeView struct {
 	NewJob    string // a link to the job that runs now
 	Failure   string // the job's failure_reason, and its class if that is a user's
 	Why       string // the parts of Failure that the Reason lacks; for a pipeline also the job
+	Stage     string // of the job
+	State     string // of the job, in GitLab's words without '_'
 	Attempt   int
 	Runner    string
 	Reason    string
@@ -40,6 +42,27 @@ func Outcome(o event.Outcome, s Style) (string, error) {
 	return Say(block, viewOf(o, s))
 }
 
+// turnView is the data of the blocks about a state.
+type turnView struct {
+	outcomeView
+	Since   string // when it turned
+	Lasted  string // of one that is over: for how long it was true
+	Project string
+	Ref     string
+}
+
+// Turn returns the text about the turn of a state in the outcome whose rule gives none.
+func Turn(o event.Outcome, st event.State, s Style) (string, error) {
+	v := turnView{outcomeView: viewOf(o, s), Since: clock(st.Since), Project: s.Text(o.Project.Path, maxName), Ref: s.Text(o.Pipeline.Ref, maxName)}
+	if !st.Before.IsZero() {
+		v.Lasted = span(st.Since.Sub(st.Before))
+	}
+	return Say(st.Turn, v)
+}
+
+// clock writes a point in time.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
 // OutcomeDetails returns the small print under the text of an outcome; custom says that
 // the text is the rule's.
 func OutcomeDetails(o event.Outcome, custom bool, s Style) (string, error) {
@@ -47,6 +70,10 @@ func OutcomeDetails(o event.Outcome, custom bool, s Style) (string, error) {
 	v.Custom = custom
 	return Say("details", v)
 }
+
+// JobFacts returns what a message says of an outcome's job beside the text: stage, state,
+// attempt and runner; "" if the outcome is of no job.
+func JobFacts(o event.Outcome, s Style) (string, error) { return Say("facts", viewOf(o, s)) }
 
 func viewOf(o event.Outcome, s Style) outcomeView {
 	name := func(text string) string { return s.Text(text, maxName) }
@@ -56,6 +83,8 @@ func viewOf(o event.Outcome, s Style) outcomeView {
 		Verb:      name(strings.TrimSuffix(o.Action.Verb, "_pipeline")),
 		Rule:      s.Code(o.Rule),
 		Failure:   strings.Join(failure, ", "),
+		Stage:     name(o.Job.Stage),
+		State:     name(strings.ReplaceAll(o.Job.Status, "_", " ")),
 		Attempt:   o.Job.Attempt,
 		Runner:    name(o.Job.Runner.Description),
 		Reason:    s.Text(o.Reason, maxReason),

@@ -127,13 +127,13 @@ func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.
 			Now: time.Now, Log: log, Metrics: metrics.New(prometheus.NewRegistry()), Workers: o.Workers(), NativeRetry: o.NativeRetryWait, Own: own,
 			Escape: slack.Escape,
 		}
+		var receiver notify.Receiver
 		if o.SlackToken != "" {
-			receiver, err := app.NewReceiver(o, db, log)
-			if err != nil {
+			if receiver, err = app.NewReceiver(o, db, log); err != nil {
 				return err
 			}
-			config.Receivers = notify.Slack(receiver)
 		}
+		config.Receivers = app.Receivers(o, db, gl, receiver, log)
 		run := ownpipeline.Run{
 			Store: db, Runner: actions.New(config), GitLab: gl, Now: time.Now, Grace: app.WorkGrace, AtMost: wait,
 			Waiting: func(left []ownpipeline.Entry) { printWaiting(stdout, left, wait) },

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/ownpipeline"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -389,6 +390,17 @@ func TestCINotifies(t *testing.T) {
 	}
 	if posts := env.slack.Posts(); len(posts) != 1 || posts[0].Channel != "ci" {
 		t.Errorf("messages %+v, want one in #ci", posts)
+	}
+}
+
+// A notification that waits until the bot is invited is not waited for.
+func TestCIWithoutTheBotInTheChannel(t *testing.T) {
+	t.Parallel()
+	env := newCIEnvironment(t, gitlabtest.Options{}, ciRules, "runner_system_failure")
+	env.slack.AddChannel(slacktest.Channel{Name: "ci", NotMember: true})
+	code, output := env.ci("--slack-token", testSlack, "--slack-api-url", env.slack.URL())
+	if want := "1 notification could not be sent in time"; code != 0 || !strings.Contains(output, want) {
+		t.Errorf("exit status %d, want 0 and %q\n%s", code, want, output)
 	}
 }
 

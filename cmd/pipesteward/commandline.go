@@ -24,11 +24,13 @@ var instead = map[string]string{
 	"deliveries": "use --project, --job or another filter",
 	"doctor":     "name projects with --project",
 	"explain":    "name the event with --event or --job",
+	"mute":       "give --rule, --project or --channel",
 	"pause":      "give --project or --rule",
 	"queue list": "use --project, --job or another filter",
 	"resume":     "give --project or --rule",
 	"serve":      "name rule files with --rules",
 	"sweep":      "name rules with --rule",
+	"unmute":     "give --rule, --project or --channel",
 }
 
 // prepare gives a command, and those below it, what all have in common: their help, errors

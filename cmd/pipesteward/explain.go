@@ -282,9 +282,20 @@ func (x explanation) verdict(b *strings.Builder, v rules.Verdict) {
 	}
 	for _, d := range v.Decisions {
 		fmt.Fprintf(b, "  → %s\n", printable(wanted(d)))
+		for _, s := range d.States {
+			fmt.Fprintf(b, "  → its state %s is %t\n", printable(s.If), s.Value)
+		}
 	}
 	for _, n := range v.Notify {
-		fmt.Fprintf(b, "  → notifies %s when %s\n", printable(n.Channel), strings.Join(n.When, ", "))
+		to := n.Channel
+		if n.Receiver == event.ReceiverGitLab {
+			to = event.Address{Receiver: n.Receiver, Channel: n.Channel}.String()
+		}
+		if n.State != "" {
+			fmt.Fprintf(b, "  → notifies %s when the state %s turns true, and when it turns false again\n", printable(to), printable(n.State))
+			continue
+		}
+		fmt.Fprintf(b, "  → notifies %s when %s\n", printable(to), strings.Join(n.When, ", "))
 	}
 	if v.Stops {
 		b.WriteString("  → stops: the rules after it are not evaluated\n")
@@ -327,7 +338,10 @@ func (x explanation) part(b *strings.Builder, p event.Part, indent string, point
 
 // wanted describes what a decision wants done.
 func wanted(d event.Decision) string {
-	if d.Action.Verb == event.VerbNotify {
+	switch {
+	case d.Action.Verb == event.VerbNotify && len(d.States) > 0:
+		return "sets its state"
+	case d.Action.Verb == event.VerbNotify:
 		return "notifies that it matched"
 	}
 	s := words.Action(&d)

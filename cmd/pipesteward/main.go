@@ -67,6 +67,8 @@ func commandTree(stdout, stderr io.Writer) *cli.Command {
 		ciCommand(stdout, stderr),
 		pauseCommand(stdout),
 		resumeCommand(stdout),
+		muteCommand(stdout),
+		unmuteCommand(stdout),
 		statusCommand(stdout),
 		whyCommand(stdout),
 		doctorCommand(stdout, stderr),

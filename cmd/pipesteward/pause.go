@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,7 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// scopeFlags name what is paused or resumed.
+// scopeFlags name what is paused, muted or the reverse.
 func scopeFlags() []cli.Flag {
 	return append(adminFlags(),
 		&cli.StringFlag{Name: "project", Usage: "only the projects whose path the `GLOB` matches, like 'platform/**' for a group"},
@@ -23,27 +22,40 @@ func scopeFlags() []cli.Flag {
 	)
 }
 
+// endFlags say when a pause or a mute ends, and why it is made. ends is what people do to
+// end it.
+func endFlags(what, ends string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "for", Usage: "end after `TIME`, like 2h; default: when somebody " + ends},
+		&cli.StringFlag{Name: "until", Usage: "end at `TIME`, like 2026-12-24T18:00:00Z"},
+		&cli.StringFlag{Name: "reason", Usage: "`TEXT` that says why, for those who look at the " + what},
+	}
+}
+
+// endOf returns the value of --until, and checks --for.
+func endOf(c *cli.Command, what string) (until time.Time, err error) {
+	if c.IsSet("until") {
+		if until, err = time.Parse(time.RFC3339, c.String("until")); err != nil {
+			return until, &usageError{fmt.Errorf("--until: %q is not a time like %s: for a duration there is --for", c.String("until"), timeText(time.Now()))}
+		}
+	}
+	if c.IsSet("for") && c.String("for") == "" {
+		return until, &usageError{fmt.Errorf("--for is empty, as an unset variable is: give a duration, or leave it out for a %s without an end", what)}
+	}
+	return until, nil
+}
+
 func pauseCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "pause",
 		Usage: "stop all actions of a running server, or those of a project or a rule",
 		Description: "Stops actions on all replicas at once, until `resume` or the given time. Events are still received, and rules\n" +
 			"evaluated. Their actions wait; afterwards, those that a job's state still needs are carried out.",
-		Flags: append(scopeFlags(),
-			&cli.StringFlag{Name: "for", Usage: "end after `TIME`, like 2h; default: when somebody resumes"},
-			&cli.StringFlag{Name: "until", Usage: "end at `TIME`, like 2026-12-24T18:00:00Z"},
-			&cli.StringFlag{Name: "reason", Usage: "`TEXT` that says why, for those who look at the pause"},
-		),
+		Flags: append(scopeFlags(), endFlags("pause", "resumes")...),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			var until time.Time
-			if c.IsSet("until") {
-				var err error
-				if until, err = time.Parse(time.RFC3339, c.String("until")); err != nil {
-					return &usageError{fmt.Errorf("--until: %q is not a time like %s: for a duration there is --for", c.String("until"), timeText(time.Now()))}
-				}
-			}
-			if c.IsSet("for") && c.String("for") == "" {
-				return &usageError{errors.New("--for is empty, as an unset variable is: give a duration, or leave it out for a pause without an end")}
+			until, err := endOf(c, "pause")
+			if err != nil {
+				return err
 			}
 			return changePauses(ctx, c, stdout, "/api/v1/pause", admin.PauseRequest{
 				Project: given(c, "project"), Rule: given(c, "rule"), For: c.String("for"), Until: until,
@@ -80,19 +92,28 @@ func given(c *cli.Command, flag string) *string {
 // changePauses posts what is to be paused or resumed, and prints what is paused
 // then.
 func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path string, request any) error {
-	for _, scope := range []string{"project", "rule"} {
+	var now admin.Paused
+	if err := changeScope(ctx, c, path, request, &now, &now.Warnings); err != nil {
+		return err
+	}
+	printPauses(stdout, now.Paused)
+	return nil
+}
+
+// changeScope posts a request with a scope, reads the response into now and prints its
+// warnings.
+func changeScope(ctx context.Context, c *cli.Command, path string, request, now any, warnings *[]string) error {
+	for _, scope := range []string{"project", "rule", "channel"} {
 		if c.IsSet(scope) && c.String(scope) == "" {
 			return &usageError{fmt.Errorf("--%s is empty, as an unset variable is: give a value, or leave it out for everything", scope)}
 		}
 	}
-	var now admin.Paused
-	if err := callAdmin(ctx, c, http.MethodPost, path, request, &now); err != nil {
+	if err := callAdmin(ctx, c, http.MethodPost, path, request, now); err != nil {
 		return err
 	}
-	for _, warning := range now.Warnings {
+	for _, warning := range *warnings {
 		fmt.Fprintf(c.Root().ErrWriter, "warning: %s\n", printable(warning))
 	}
-	printPauses(stdout, now.Paused)
 	return nil
 }
 

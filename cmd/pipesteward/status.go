@@ -21,7 +21,7 @@ import (
 func statusCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "status",
-		Usage: "show the rules, pauses and queue of a running server",
+		Usage: "show the rules, pauses, mutes and queue of a running server",
 		Flags: append(adminFlags(), &cli.BoolFlag{Name: "json", Usage: "print JSON"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			var s admin.Status
@@ -52,6 +52,9 @@ func printStatus(w io.Writer, s admin.Status) {
 		fmt.Fprintf(w, "%-8s %s\n", [2]string{"changes", ""}[min(i, 1)], printable(changeText(change)))
 	}
 	printPauses(w, s.Paused)
+	if len(s.Muted) > 0 {
+		printMutes(w, s.Muted)
+	}
 }
 
 // printQueueStatus prints how the queue is.

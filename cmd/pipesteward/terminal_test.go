@@ -52,7 +52,7 @@ func TestPausesSteerNoTerminal(t *testing.T) {
 	t.Parallel()
 	env := newEnvironment(t)
 	p := env.run()
-	for _, args := range [][]string{{"pause", "--by", "ann\x1b[31m"}, {"pause", "--reason", "a\nnothing is paused"}, {"resume", "--by", "a\nb"}} {
+	for _, args := range [][]string{{"pause", "--by", "ann\x1b[31m"}, {"pause", "--reason", "a\nnothing is paused"}, {"resume", "--by", "a\nb"}, {"mute", "--reason", "a\nb"}, {"unmute", "--by", "a\nb"}} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), append([]string{"pipesteward", args[0], "--admin-url", p.admin}, args[1:]...), &stdout, &stderr)
 		if code != 2 || !strings.Contains(stderr.String(), "has line breaks or other control characters") {
@@ -61,6 +61,7 @@ func TestPausesSteerNoTerminal(t *testing.T) {
 	}
 	var out bytes.Buffer
 	printStatus(&out, admin.Status{
+		Muted:   []event.Mute{{By: "ann\x1b[31m", Reason: "a\nnothing is paused"}},
 		Paused:  []event.Pause{{By: "ann\x1b[31m", Reason: "a\nnothing is paused"}},
 		Changes: []event.Change{{Action: event.ChangePause, By: "ann\x1b[31m", Reason: "a\nnothing is paused"}},
 	})

@@ -273,10 +273,10 @@ func TestWhyNotRetried(t *testing.T) {
 		{
 			name: "a notification failed", rules: retryRules(stuckOrSystem, "    notify: [{channel: \"#gone\"}]\n"),
 			before: func(env *environment, _ gitlabtest.Job) {
-				env.slack.Fail(slacktest.Fault{Method: "chat.postMessage", Error: "channel_not_found", Times: 100})
+				env.slack.Fail(slacktest.Fault{Method: "chat.postMessage", Error: "invalid_blocks", Times: 100})
 			},
 			verdict: story.Done, says: "retried by rule",
-			has: []string{"! rule \"retry-stuck\": #gone in Slack was not notified", "channel_not_found", "could not notify #gone in Slack"},
+			has: []string{"! rule \"retry-stuck\": #gone in Slack was not notified", "invalid_blocks", "could not notify #gone in Slack"},
 		},
 		{
 			name: "a notification waits", rules: retryRules(stuckOrSystem, "    notify: [{channel: \"#ci\"}]\n"),

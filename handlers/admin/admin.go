@@ -1,4 +1,4 @@
-// Package admin serves operators: health, metrics, the rules and pauses in force,
+// Package admin serves operators: health, metrics, the rules, pauses and mutes in force,
 // the last webhook deliveries, the journal of decisions, and the queue.
 package admin
 
@@ -92,6 +92,7 @@ type Config struct {
 	Rules      RulesReporter
 	Reload     func() error // reads rules and secrets again, as SIGHUP does
 	Pauses     Pauser
+	Mutes      Muter
 	Projects   ProjectFinder
 	Steerer    Steerer
 	Changes    Changes
@@ -125,9 +126,11 @@ var openAPI []byte
 //	GET /readyz            200, or 503 with the reason; also /-/ready
 //	POST /-/reload         reads rules and secrets again; 422 if they can't be used
 //	GET /metrics           for Prometheus
-//	GET /api/v1/status     version, rules in force, pauses and queue
+//	GET /api/v1/status     version, rules in force, pauses, mutes and queue
 //	POST /api/v1/pause     stops actions on all replicas
 //	POST /api/v1/resume    ends a pause
+//	POST /api/v1/mute      keeps notifications from being sent, on all replicas
+//	POST /api/v1/unmute    ends a mute
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
 //	GET /api/v1/why        what happened to a job or a pipeline, and why
 //	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters and pages
@@ -158,6 +161,8 @@ func New(cfg Config) http.Handler {
 	e.GET("/api/v1/status", a.status)
 	e.POST("/api/v1/pause", a.pause)
 	e.POST("/api/v1/resume", a.resume)
+	e.POST("/api/v1/mute", a.mute)
+	e.POST("/api/v1/unmute", a.unmute)
 	e.GET("/api/v1/decisions", a.decisions)
 	e.GET("/api/v1/why", a.why)
 	e.GET("/api/v1/deliveries", a.deliveries)
@@ -215,7 +220,7 @@ func (a *admin) reload(c echo.Context) error {
 }
 
 func (a *admin) unavailable(c echo.Context, err error) error {
-	if errors.Is(err, event.ErrUnreadablePauses) {
+	if errors.Is(err, event.ErrUnreadablePauses) || errors.Is(err, event.ErrUnreadableMutes) {
 		return c.JSON(http.StatusInternalServerError, handlers.Response{Error: err.Error()})
 	}
 	a.Log.Error("store did not answer", "path", c.Path(), store.Outage(err))

@@ -35,7 +35,7 @@ func TestRoles(t *testing.T) {
 		return admin.New(admin.Config{
 			Changes: made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{},
 			Addr: &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Store: db, Rules: state{}, Reload: func() error { return nil },
-			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
+			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Mutes: pause.Mutes{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		})
 	}
 	closed, public := newAdmin(false), newAdmin(true)

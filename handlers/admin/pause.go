@@ -52,20 +52,20 @@ type ResumeRequest struct {
 // an unset variable, and would mean everything.
 func scopeOf(project, rule *string) (event.Pause, error) {
 	var p event.Pause
-	for _, scope := range []struct {
-		name string
-		from *string
-		to   *string
-	}{{"project", project, &p.Project}, {"rule", rule, &p.Rule}} {
-		switch {
-		case scope.from == nil:
-		case *scope.from == "":
-			return p, fmt.Errorf("parameter %q is empty: give a value, or leave it out for everything", scope.name)
-		default:
-			*scope.to = *scope.from
-		}
+	err := errors.Join(scopeParameter("project", project, &p.Project), scopeParameter("rule", rule, &p.Rule))
+	return p, err
+}
+
+// scopeParameter reads a parameter that limits a scope.
+func scopeParameter(name string, from, to *string) error {
+	switch {
+	case from == nil:
+	case *from == "":
+		return fmt.Errorf("parameter %q is empty: give a value, or leave it out for everything", name)
+	default:
+		*to = *from
 	}
-	return p, nil
+	return nil
 }
 
 // Paused is the response to both: the pauses that are in force now.
@@ -83,11 +83,11 @@ type ProjectFinder interface {
 // findTimeout bounds the search for the projects of a pause.
 const findTimeout = 5 * time.Second
 
-// doubts returns a warning if a pause stops nothing, as far as it is known: no delivery of
+// doubts returns a warning if a pause, or what applies to the same projects, stops nothing, as far as it is known: no delivery of
 // a project that it is about was received, and GitLab shows none. It may be about a
 // project of the future, so it is in force all the same. Where that can't be found out,
 // such as while GitLab is out of reach, there is no warning.
-func (a *admin) doubts(ctx context.Context, p event.Pause) []string {
+func (a *admin) doubts(ctx context.Context, p event.Pause, what string) []string {
 	if p.Project == "" {
 		return nil
 	}
@@ -100,9 +100,9 @@ func (a *admin) doubts(ctx context.Context, p event.Pause) []string {
 	if found, err := a.Projects.HasProject(ctx, p.Project); err != nil || found {
 		return nil
 	}
-	text := fmt.Sprintf("the pause stops nothing now: no event of a project that %q matches has come, and GitLab shows no such project", p.Project)
+	text := fmt.Sprintf("the %s stops nothing now: no event of a project that %q matches has come, and GitLab shows no such project", what, p.Project)
 	if !strings.ContainsAny(p.Project, "*?[{") {
-		text += fmt.Sprintf("; if it is a group, pause %q", p.Project+"/**")
+		text += fmt.Sprintf("; if it is a group, %s %q", what, p.Project+"/**")
 	}
 	return []string{text}
 }
@@ -130,29 +130,46 @@ func (a *admin) pause(c echo.Context) error {
 		return a.unavailable(c, err)
 	}
 	a.changed(c, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: p.Reason, Until: p.Until})
-	return a.paused(c, a.doubts(c.Request().Context(), p)...)
+	return a.paused(c, a.doubts(c.Request().Context(), p, "pause")...)
 }
 
 // check checks the pause and sets its end.
-func (a *admin) check(p *event.Pause, span string) error {
-	if span != "" {
-		d, err := model.ParseDuration(span)
-		switch {
-		case err != nil || d <= 0:
-			return fmt.Errorf(`parameter "for": %q is not a duration: write for instance 30m, 2h or 1d`, span)
-		case !p.Until.IsZero():
-			return errors.New(`parameter "for" and parameter "until" both say when the pause ends: give one`)
-		}
-		p.Until = a.Now().Add(time.Duration(d))
+func (a *admin) check(p *event.Pause, span string) (err error) {
+	if p.Until, err = a.end("pause", span, p.Until); err != nil {
+		return err
 	}
+	if err := a.checkRule(p.Rule); err != nil {
+		return err
+	}
+	return p.Check(a.Now())
+}
+
+// end returns when a pause or a mute ends that is to last for a time or until one; zero:
+// it has no end.
+func (a *admin) end(what, span string, until time.Time) (time.Time, error) {
+	if span == "" {
+		return until, nil
+	}
+	d, err := model.ParseDuration(span)
+	switch {
+	case err != nil || d <= 0:
+		return until, fmt.Errorf(`parameter "for": %q is not a duration: write for instance 30m, 2h or 1d`, span)
+	case !until.IsZero():
+		return until, fmt.Errorf(`parameter "for" and parameter "until" both say when the %s ends: give one`, what)
+	}
+	return a.Now().Add(time.Duration(d)), nil
+}
+
+// checkRule returns an error if there is no rule of a name; "" names none.
+func (a *admin) checkRule(name string) error {
 	var names []string
 	for _, r := range a.Rules.State().Rules {
 		names = append(names, r.Name)
 	}
-	if p.Rule != "" && !slices.Contains(names, p.Rule) {
-		return fmt.Errorf("there is no rule %q: there are %s", p.Rule, someOf(names))
+	if name != "" && !slices.Contains(names, name) {
+		return fmt.Errorf("there is no rule %q: there are %s", name, someOf(names))
 	}
-	return p.Check(a.Now())
+	return nil
 }
 
 // someOf lists names for an error, but not hundreds.

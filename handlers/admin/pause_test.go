@@ -48,7 +48,7 @@ func TestPauseAndResume(t *testing.T) {
 		Changes: made, Describe: steer.Describe, Deliveries: &delivered{}, Projects: inGitLab{"platform/shop"},
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Version: "v1", Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		Rules:  state{Hash: "abc", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
-		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))},
+		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))}, Mutes: pause.Mutes{Store: db, Now: clock.Now, Log: slog.New(slog.NewTextHandler(&log, nil))},
 	}))
 	until := clock.Now().Add(2 * time.Hour).UTC().Format(time.RFC3339)
 	for _, step := range []struct {
@@ -160,7 +160,7 @@ func TestPausesAreBounded(t *testing.T) {
 	admin := described(t, admin.New(admin.Config{
 		Changes: &changes{}, Deliveries: &delivered{}, Projects: inGitLab{},
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler), Rules: state{},
-		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
+		Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Mutes: pause.Mutes{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
 	}))
 	for _, step := range []struct {
 		project string
@@ -222,7 +222,7 @@ func TestPauseOfNothing(t *testing.T) {
 			Changes: &changes{}, Deliveries: &delivered{list: []event.Delivery{{Project: "platform/shop"}, {}}}, Projects: c.gitlab,
 			Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 			Rules:  state{Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
-			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
+			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Mutes: pause.Mutes{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)},
 		}))
 		r := httptest.NewRequest(http.MethodPost, "/api/v1/pause", strings.NewReader(c.body))
 		r.Header.Set("Content-Type", "application/json")

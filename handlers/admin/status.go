@@ -18,6 +18,7 @@ type Status struct {
 	Rules   RulesStatus    `json:"rules"`
 	Queue   QueueStatus    `json:"queue"`
 	Paused  []event.Pause  `json:"paused"`
+	Muted   []event.Mute   `json:"muted"`
 	Changes []event.Change `json:"changes"` // the last ones that people made, newest first
 	Parts   map[string]any `json:"parts,omitempty"`
 }
@@ -95,9 +96,13 @@ func (a *admin) status(c echo.Context) error {
 	if err != nil {
 		return a.unavailable(c, err)
 	}
+	muted, err := a.Mutes.List(ctx)
+	if err != nil {
+		return a.unavailable(c, err)
+	}
 	state := a.Rules.State()
 	s := Status{
-		Version: a.Version, DryRun: a.DryRun, Queue: queue, Paused: paused, Changes: changes[:min(len(changes), statusChanges)], Parts: map[string]any{},
+		Version: a.Version, DryRun: a.DryRun, Queue: queue, Paused: paused, Muted: muted, Changes: changes[:min(len(changes), statusChanges)], Parts: map[string]any{},
 		Rules: RulesStatus{state.Hash, len(state.Rules), state.LoadedAt, state.Error},
 	}
 	for name, part := range a.Parts {

@@ -81,6 +81,13 @@ const (
 // Results lists all results.
 var Results = []string{ResultDone, ResultDryRun, ResultSkipped, ResultDeferred, ResultFailed, ResultGaveUp, ResultRecovered}
 
+// WhenStorm stands in `when` for the deferred outcomes that wait because the circuit breaker
+// of their failure class is open.
+const WhenStorm = WaitStorm
+
+// Whens lists what `when` of a notification may have: all results, and WhenStorm.
+var Whens = append(slices.Clone(Results), WhenStorm)
+
 // Decision records that a rule matched an event and requests an action. It
 // embeds the event. Its Job is the job to act on, also if the event was a
 // pipeline event.
@@ -96,6 +103,7 @@ type Decision struct {
 	Bridge       bool      `json:"bridge,omitzero"`        // the Job is a trigger job
 	Missing      bool      `json:"missing,omitzero"`       // the rule names a job that the pipeline does not have: only the Job's Name is set
 	DryRun       bool      `json:"dry_run,omitzero"`
+	States       []State   `json:"states,omitempty"` // what the event says of those in the rule's `notify`
 	DecidedAt    time.Time `json:"decided_at,omitzero"`
 
 	RulesHash   string      `json:"rules_hash,omitzero"` // SHA-256 of the rule file at the time of the decision, in hex
@@ -217,6 +225,7 @@ type Outcome struct {
 	Decision
 	Result   string    `json:"outcome"`             // one of the results above
 	Reason   string    `json:"reason,omitzero"`     // the reason for the result, for people to read
+	WaitsFor string    `json:"waits_for,omitzero"`  // of a deferred decision: one of Waits
 	NewJobID int64     `json:"new_job_id,omitzero"` // the job that the action started, if any
 	Freed    int64     `json:"freed,omitzero"`      // bytes that an erase freed
 	Sweep    Sweep     `json:"sweep,omitzero"`      // the run of a schedule rule that erases
@@ -225,11 +234,12 @@ type Outcome struct {
 	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel
 }
 
-// NotNotified returns the notifications that nobody got.
+// NotNotified returns the notifications that failed, and those that wait until a person has
+// mended something.
 func (o Outcome) NotNotified() []Notification {
 	var failed []Notification
 	for _, n := range o.Notifications {
-		if n.Error != "" {
+		if n.Result == NotificationFailed {
 			failed = append(failed, n)
 		}
 	}
@@ -253,5 +263,6 @@ const (
 	RecordDecision = "decision" // a Decision
 	RecordOutcome  = "outcome"  // an Outcome
 	RecordNotice   = "notice"   // an Outcome with a Notice of it
+	RecordDigest   = "digest"   // the Address of a digest
 	RecordSweep    = "sweep"    // a Sweep
 )

@@ -1,7 +1,10 @@
 package event
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -244,6 +247,24 @@ type Artifact struct {
 	FileFormat string `json:"file_format,omitzero" expr:"file_format"`
 	Filename   string `json:"filename,omitzero" expr:"filename"`
 	Size       int64  `json:"size,omitzero" expr:"size"` // bytes
+}
+
+// MergeRequestIID returns the iid of the merge request whose pipeline an event is of; 0 for
+// none. The events of jobs name it only in their ref, like refs/merge-requests/7/head.
+func MergeRequestIID(e Event) int64 {
+	if e.MergeRequest.IID != 0 {
+		return e.MergeRequest.IID
+	}
+	rest, ok := strings.CutPrefix(cmp.Or(e.Pipeline.Ref, e.Job.Ref), "refs/merge-requests/")
+	if !ok {
+		return 0
+	}
+	number, _, _ := strings.Cut(rest, "/")
+	iid, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return iid
 }
 
 // AsOf returns the time at which the pipeline was in the state that the event

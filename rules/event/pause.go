@@ -44,7 +44,7 @@ var ErrManyPauses = fmt.Errorf("there are %d pauses, as many as can be: resume s
 // actions wait until they are replaced.
 var ErrUnreadablePauses = errors.New("the pauses can't be read, so all actions wait: end all with `resume --every`, and pause again")
 
-// maxPauseText is the maximum length of each text of a pause, in bytes.
+// maxPauseText is the maximum length of each text of a pause or a mute, in bytes.
 const maxPauseText = 500
 
 // Check returns an error that describes the first mistake in a pause that
@@ -54,7 +54,7 @@ func (p Pause) Check(now time.Time) error {
 	case p.Project != "" && p.Rule != "":
 		return errors.New("a pause is for the projects of a glob or for a rule, not for both: make two")
 	case !doublestar.ValidatePattern(p.Project):
-		return fmt.Errorf("%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either", p.Project)
+		return badGlob(p.Project)
 	case max(len(p.Project), len(p.Rule), len(p.By), len(p.Reason)) > maxPauseText:
 		return fmt.Errorf("a text of the pause has more than %d bytes", maxPauseText)
 	case strings.ContainsFunc(p.Project+p.Rule, IsControl):
@@ -84,17 +84,31 @@ func (p Pause) Covers(path string) bool {
 	return p.Rule == "" && (p.Project == "" || doublestar.MatchUnvalidated(p.Project, path))
 }
 
+// pausedPrefix begins the description of each pause.
+const pausedPrefix = "paused ("
+
+// IsPause reports whether the reason of an outcome is a pause.
+func IsPause(reason string) bool { return strings.HasPrefix(reason, pausedPrefix) }
+
 // String describes the pause: who stopped which actions, and until when.
 func (p Pause) String() string {
-	text := "paused (" + p.Scope() + ")"
-	if p.By != "" {
-		text += " by " + p.By
+	return pausedPrefix + p.Scope() + ")" + said(p.By, p.Reason, p.Until)
+}
+
+// said describes who created a pause or a mute, why, and until when.
+func said(by, reason string, until time.Time) (text string) {
+	if by != "" {
+		text += " by " + by
 	}
-	if p.Reason != "" {
-		text += ": " + p.Reason
+	if reason != "" {
+		text += ": " + reason
 	}
-	if !p.Until.IsZero() {
-		text += ", until " + p.Until.UTC().Format(time.RFC3339)
+	if !until.IsZero() {
+		text += ", until " + until.UTC().Format(time.RFC3339)
 	}
 	return text
+}
+
+func badGlob(pattern string) error {
+	return fmt.Errorf("%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either", pattern)
 }

@@ -17,12 +17,14 @@ const (
 	WaitBudget   = "budget"   // a budget of retries is used up
 	WaitGitLab   = "gitlab"   // GitLab can't be used, or has not applied a request yet
 	WaitReceiver = "receiver" // a channel could not be notified
+	WaitQuiet    = "quiet"    // the end of the quiet hours
+	WaitDigest   = "digest"   // the digest that it is gathered in
 	WaitSchedule = "schedule" // it is checked again at intervals
 	WaitError    = "error"    // the last try failed
 )
 
 // Waits lists all reasons.
-var Waits = []string{WaitDelay, WaitTurn, WaitPause, WaitStorm, WaitBudget, WaitGitLab, WaitReceiver, WaitSchedule, WaitError}
+var Waits = []string{WaitDelay, WaitTurn, WaitPause, WaitStorm, WaitBudget, WaitGitLab, WaitReceiver, WaitQuiet, WaitDigest, WaitSchedule, WaitError}
 
 // Wait is why a record waits. It is part of the record's body.
 type Wait struct {
@@ -66,6 +68,8 @@ func (e *StateError) Error() string { return e.Reason }
 const (
 	ChangePause   = "pause"
 	ChangeResume  = "resume"
+	ChangeMute    = "mute"
+	ChangeUnmute  = "unmute"
 	ChangeRequeue = "requeue"
 	ChangeDrop    = "drop"
 	ChangeReload  = "reload"
@@ -93,9 +97,9 @@ func CheckWords(by, reason string) error {
 type Change struct {
 	At     time.Time `json:"at"`
 	Action string    `json:"action"`          // one of the changes above
-	Target string    `json:"target,omitzero"` // the scope of a pause, the id of a record or a decision, or what catch-up is to do
+	Target string    `json:"target,omitzero"` // the scope of a pause or a mute, the id of a record or a decision, or what catch-up is to do
 	By     string    `json:"by,omitzero"`     // who made it, as they say or as they have logged in
 	From   string    `json:"from,omitzero"`   // the address that the request came from
 	Reason string    `json:"reason,omitzero"`
-	Until  time.Time `json:"until,omitzero"` // of a pause: when it ends by itself; zero: it does not
+	Until  time.Time `json:"until,omitzero"` // of a pause or a mute: when it ends by itself; zero: it does not
 }

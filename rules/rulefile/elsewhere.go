@@ -49,6 +49,7 @@ var inRule = func() map[string]string {
 // inNotify has what to write in place of unknown keys of an entry of notify.
 var inNotify = map[string]string{
 	"if": inIf, "on": "write `when`, a list of outcomes, like `when: [gave_up]`", "status": "write `when`, a list of outcomes, like `when: [gave_up]`",
+	"resolve": "write `resolved`, the text when the `state` turns false again", "recovered": "write `when: [recovered]`, or `resolved` beside a `state`",
 	"channels": "write an entry for each channel", "emoji": "write it in the text", "attachments": "write a text", "blocks": "write a text",
 }
 
@@ -112,15 +113,15 @@ func eventKind(to *string) schema.Schema {
 
 // outcomes reads the outcomes that are worth a notification.
 func outcomes(to *[]string) schema.Schema {
-	list := schema.List(to, 1, func(result *string) schema.Schema { return schema.OneOf(result, event.Results) })
+	list := schema.List(to, 1, func(result *string) schema.Schema { return schema.OneOf(result, event.Whens) })
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			meant := n.Value
-			if !slices.Contains(event.Results, meant) {
-				meant = spelling.Nearest(meant, event.Results)
+			if !slices.Contains(event.Whens, meant) {
+				meant = spelling.Nearest(meant, event.Whens)
 			}
 			if schema.IsText(n) && meant != "" {
-				f.FailAt(n, "when must be a list of outcomes, like `when: [%s]`", meant)
+				f.FailAt(n, "%s must be a list of outcomes, like `%s: [%s]`", what, what, meant)
 				return
 			}
 			list.Read(f, n, what)

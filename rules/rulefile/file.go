@@ -23,6 +23,8 @@ type defaults struct {
 	dryRun  bool
 	channel *yaml.Node // nil: there is none
 	notify  *yaml.Node // a list; nil: nobody is notified
+	quiet   rules.Quiet
+	group   event.Group
 }
 
 // ruleFile reads a whole file: its rules, in order, and its settings for the
@@ -41,6 +43,8 @@ func (rd *reader) ruleFile() schema.Schema {
 				schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab.", schema.Bool(&d.dryRun)),
 				schema.Key("channel", "The Slack channel to notify, like \"#ci\". With expressions in {{ }}, it is not that of storms and outages, which belong to no project.", rd.defaultChannel(&d)),
 				schema.Key("notify", "Which notifications are sent for rules with actions that have no `notify`: none, or a list as theirs.", rd.defaultNotify(&d)),
+				schema.Key("quiet", "The hours in which notifications wait: they are sent afterwards. Without it: there are none.", quiet(&d.quiet)),
+				schema.Key("group", "When messages are gathered in digests; false: never.", group(&d.group)),
 			}),
 		),
 		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsSchema()),

@@ -43,20 +43,28 @@ func (rd *reader) notices(r *rules.Rule, d defaults) schema.Schema {
 // notice reads an entry of `notify`.
 func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Schema {
 	v.When, v.Receiver = defaultWhen, event.ReceiverSlack
+	var note, status string
+	state := rules.State{}
 	purpose := func() expression.Purpose {
 		if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return !event.OfPipeline(a.Verb) }) {
 			return rd.jobPurpose(r)
 		}
 		return rd.eventPurpose(r)
 	}
+	obeysQuiet := true
 	keys := schema.MappingWithHints("an entry of notify", schema.Fields{
 		schema.Key(
-			"when", "The outcomes worth a message.",
+			"when", "The outcomes worth a message; `storm` stands for those that are deferred because of a storm. With `merge_request`: by default gave_up, recovered and storm.",
 			outcomes(&v.When),
 		),
-		schema.Key("channel", "The Slack channel to notify, like \"#ci\" or \"#ci-{{ project.namespace }}\", where values are written as Slack writes channels; or `author`: a direct message to the commit's author. Without it: the one in `defaults`.", rd.channel(&v.Channel, purpose)),
+		schema.Key("channel", "The Slack channel to notify, like \"#ci\" or \"#ci-{{ project.namespace }}\", where values are written as Slack writes channels; or `author`: a direct message to the commit's author. Without it: the one in `defaults`, unless the entry has `merge_request` or `commit`.", rd.channel(&v.Channel, purpose)),
+		schema.Key(KeyMergeRequest, "`note`: one note on the merge request of the event's pipeline has a line for each job, and is edited. An event without a merge request is left out.", schema.OneOf(&note, []string{Note})),
+		schema.Key(KeyCommit, "`status`: a commit status in the event's pipeline, which always passes: it does not block.", schema.OneOf(&status, []string{Status})),
 		schema.Key("mention", "Who is mentioned: `author` of the commit, `triggerer` of the pipeline, a user group like \"@oncall\" or a user's id like U024BE7LH. People are found by their e-mail address; who is not found is left out.", schema.List(&v.Mention, 1, mention)),
-		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome.", rd.template(&v.Text, purpose)),
+		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome; with `state`, one that says that it is true.", rd.template(&v.Text, purpose)),
+		schema.Key("state", "An expression that is true or false: people are notified when it turns true and when it turns false again, and of nothing between. The rule's `if` selects the events that say something of it. There is one state per project and ref, and in a rule for jobs per job name.", rd.expression(&state.Condition, expression.WantBool, purpose)),
+		schema.Key("resolved", "The text when the `state` turns false again. Without it: a default text.", rd.template(&state.Resolved, purpose)),
+		schema.Key("quiet", "Whether notifications wait for the end of the quiet hours in `defaults`.", schema.Bool(&obeysQuiet)),
 	}, inNotify)
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
@@ -64,20 +72,102 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 				f.FailAt(n, "an entry of notify must be a mapping, like `{channel: %q}`", n.Value)
 				return
 			}
-			if d.channel != nil && n.Kind == yaml.MappingNode && !schema.Has(n, "channel") {
+			inGitLab := schema.Has(n, KeyMergeRequest) || schema.Has(n, KeyCommit)
+			if d.channel != nil && n.Kind == yaml.MappingNode && !schema.Has(n, "channel") && !inGitLab {
 				rd.channel(&v.Channel, purpose).Read(f, d.channel, "channel")
 			}
+			if schema.Has(n, KeyMergeRequest) {
+				v.When = noteWhen
+			}
 			keys.Read(f, n, what)
-			if v.Channel.Source == "" && n.Kind == yaml.MappingNode {
-				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults")
+			switch {
+			case n.Kind != yaml.MappingNode:
+			case inGitLab:
+				v.Receiver, v.Channel = event.ReceiverGitLab, rules.Channel{Source: event.ChannelMergeRequest}
+				if !schema.Has(n, KeyMergeRequest) {
+					v.Channel.Source = event.ChannelCommit
+				}
+				reviewInGitLab(f, n)
+			case v.Channel.Source == "":
+				f.FailAt(n, "no channel to notify: write `channel: \"#ci\"` here or in defaults, or `merge_request: note` or `commit: status`")
+			default:
+				v.Group = d.group
+				if obeysQuiet && d.quiet.Hours.From != "" {
+					v.Quiet = d.quiet
+				}
+			}
+			reviewState(f, r, n)
+			if at := schema.Value(n, "state"); at != nil {
+				state.Source = schema.Resolve(at).Value
+				v.State, v.When = &state, nil
+				v.Group = event.Group{} // each turn is told by itself
 			}
 			for _, other := range r.Notify {
+				if other.State != nil && v.State != nil && other.State.Source == v.State.Source && other.Receiver == v.Receiver && other.Channel.Source == v.Channel.Source {
+					f.FailAt(n, "this state is already notified to %s by an earlier entry of notify: one message for each state and channel", v.Channel.Source)
+				}
 				if result := clash(*v, other); result != "" {
-					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and channel", result, v.Channel.Source)
+					f.FailAt(n, "%s is already notified to %s by an earlier entry of notify: one message for each outcome and channel", result, addressed(*v))
 				}
 			}
 		},
-		JSON: keys.JSON,
+		JSON: func() schema.JSON {
+			s := keys.JSON()
+			s["allOf"] = []schema.JSON{
+				{
+					"if":   schema.JSON{"required": []string{"resolved"}},
+					"then": schema.JSON{"required": []string{"state"}, "errorMessage": resolvedWithoutState},
+				},
+				{
+					"if":   schema.JSON{"required": []string{"state"}},
+					"then": schema.JSON{"properties": schema.JSON{"when": false}},
+				},
+			}
+			return s
+		},
+	}
+}
+
+const resolvedWithoutState = "`resolved` is the text when a state ends: give the entry a `state`, like `state: pipeline.status == \"failed\"`, or omit `resolved`"
+
+// reviewState reports states where none can be, and keys that don't go with one.
+func reviewState(f *schema.Document, r *rules.Rule, n *yaml.Node) {
+	state, when, resolved := schema.Value(n, "state"), schema.Value(n, "when"), schema.Value(n, "resolved")
+	switch {
+	case state == nil && resolved != nil:
+		f.FailAt(resolved, resolvedWithoutState)
+	case state == nil:
+	case when != nil:
+		f.FailAt(when, "with `state`, people are notified when it turns true and when it turns false again: omit `when`, or write another entry for the outcomes")
+	case r.On == event.KindSchedule:
+		f.FailAt(state, "a rule on a schedule has no state: write a rule `on: pipeline` or `on: job`, whose events set it")
+	case len(r.Actions) > 0:
+		f.FailAt(state, "a state stands in a rule without actions: write a rule of its own for it, with the same `if` or a wider one")
+	}
+}
+
+// Keys of an entry of notify that is told in GitLab, each with its only value.
+const (
+	KeyMergeRequest = "merge_request"
+	Note            = "note"
+	KeyCommit       = "commit"
+	Status          = "status"
+)
+
+// reviewInGitLab reports what an entry can't have beside `merge_request` or `commit`.
+func reviewInGitLab(f *schema.Document, n *yaml.Node) {
+	const oneEach = "an entry of notify has one of `channel`, `merge_request: note` and `commit: status`: for each further one, write another entry"
+	switch channel := schema.Value(n, "channel"); {
+	case channel != nil:
+		f.FailAt(channel, oneEach)
+	case schema.Has(n, KeyMergeRequest) && schema.Has(n, KeyCommit):
+		f.FailAt(schema.Value(n, KeyCommit), oneEach)
+	}
+	if state := schema.Value(n, "state"); state != nil {
+		f.FailAt(state, "a state is told in Slack: write an entry with a `channel` for it")
+	}
+	if mention := schema.Value(n, "mention"); mention != nil {
+		f.FailAt(mention, "nobody is mentioned in GitLab, where the author is notified of each new note: omit `mention`, or write another entry with a `channel`")
 	}
 }
 
@@ -91,6 +181,17 @@ func clash(v, other rules.Notify) string {
 	}
 	return ""
 }
+
+// addressed names where an entry goes, for people.
+func addressed(v rules.Notify) string {
+	if v.Receiver == event.ReceiverGitLab {
+		return event.Address{Receiver: v.Receiver, Channel: v.Channel.Source}.String()
+	}
+	return v.Channel.Source
+}
+
+// noteWhen are the outcomes that go to a merge request by default.
+var noteWhen = []string{event.ResultGaveUp, event.ResultRecovered, event.WhenStorm}
 
 // defaultWhen are the outcomes that a rule sends by default: all except
 // skipped and deferred.

@@ -52,7 +52,7 @@ func TestSchemaTakesTheExamples(t *testing.T) {
 // files, except for mistakes in expressions and between parts of a file.
 func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 	beyond := []string{
-		"bad-cron", "bad-glob", "bad-regular-expression", "bad-class-pattern", "costly-classes", "duplicate-class", "unknown-class", "limits-out-of-bounds", "storm-out-of-bounds", "failed-with-no-reason", "bridges-to-cancel", "excerpt-of-too-much", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
+		"bad-cron", "bad-glob", "bad-regular-expression", "bad-class-pattern", "costly-classes", "duplicate-class", "unknown-class", "quiet-without-end", "group-out-of-bounds", "limits-out-of-bounds", "storm-out-of-bounds", "failed-with-no-reason", "bridges-to-cancel", "excerpt-of-too-much", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
 		"log-on-pipeline", "several-in-one-expression", "syntax-of-expression", "unknown-failure-reason", "unknown-field",
 		"unknown-function", "unknown-name", "unknown-names-everywhere", "unknown-status", "wrong-type",
 	}
@@ -119,6 +119,12 @@ func TestSchemaRefuses(t *testing.T) {
 		"pipeline, verb alone":    rule("on: pipeline, actions: [cancel]"),
 		"pipeline, no parameters": rule("on: pipeline, actions: [{cancel: }]"),
 		"pipeline, no jobs":       rule("on: pipeline, actions: [cancel: {force: true}]"),
+		"hours that are none":     good + "\ndefaults: {quiet: {from: '24:00', to: '07:00'}}",
+		"no end of quiet hours":   good + "\ndefaults: {quiet: {from: '20:00'}}",
+		"no days":                 good + "\ndefaults: {quiet: {from: '20:00', to: '07:00', days: []}}",
+		"quiet with no boolean":   rule("on: job, notify: [{channel: ci, quiet: never}]"),
+		"group as a word":         good + "\ndefaults: {group: on}",
+		"no burst":                good + "\ndefaults: {group: {burst: 0}}",
 		"empty notify":            rule("on: job, notify: []"),
 		"unknown key in notify":   rule("on: job, notify: [{chanel: ci}]"),
 		"unknown outcome":         rule("on: job, notify: [{channel: ci, when: [giveup]}]"),
@@ -204,6 +210,8 @@ func (g *generator) maybe(m map[string]any, key string, good ...any) {
 func (g *generator) ruleFile() map[string]any {
 	defaults := map[string]any{"channel": "#ci"}
 	g.maybe(defaults, "dry_run", true, false)
+	g.maybe(defaults, "group", false, map[string]any{}, map[string]any{"burst": 1, "wait": "1s", "interval": "10m"})
+	g.maybe(defaults, "quiet", map[string]any{"from": "20:00", "to": "07:30", "timezone": "Europe/Berlin", "days": []any{"mon", "sun"}, "except": []any{"gave_up"}}, map[string]any{"from": "00:00", "to": "23:59"})
 	file := map[string]any{
 		"version": 1, "defaults": g.value("defaults", defaults),
 		"rules": g.value("rules", []any{}, []any{g.rule()}),

@@ -198,20 +198,26 @@ type entry struct {
 	decisions []event.Decision // of an actual entry
 }
 
-// expectedMessage is a notification. In an expectation, nil fields are not
+// expectedMessage is a notification. In an expectation, fields that are nil or "" are not
 // compared.
 type expectedMessage struct {
-	channel *string
-	text    *string // "": the default text
+	channel      *string // of Slack
+	mergeRequest string  // rulefile.Note
+	commit       string  // rulefile.Status
+	text         *string // "": the default text
 }
 
 func (e *entry) schema(t *Test) schema.Schema {
 	verbs := append(rulefile.VerbNames(), event.VerbNotify, actionStop)
-	tells := make(schema.Fields, len(event.Results))
+	var tells schema.Fields
 	e.messages = map[string][]expectedMessage{}
-	for i, result := range event.Results {
-		tells[i] = schema.Key(result, "The notifications of this outcome: a text, or a list of {channel, text}; [] for no notification.", e.messageSchema(result))
+	for _, result := range event.Whens {
+		tells = append(tells, schema.Key(result, "The notifications of this outcome: a text, or a list of {channel, text}, with `merge_request: note` or `commit: status` for those to GitLab; [] for no notification.", e.messageSchema(result)))
 	}
+	tells = append(tells,
+		schema.Key(event.StateBegan, "The notifications if a state turns true by this event, which must say that it is true, as for an outcome; [] if it says that no state is.", e.messageSchema(event.StateBegan)),
+		schema.Key(event.StateResolved, "The notifications if a state turns false by this event, which must say that it is false, as for an outcome; [] if it says that each state is true.", e.messageSchema(event.StateResolved)),
+	)
 	e.compared = map[string]string{}
 	known := schema.Fields{
 		schema.Key("rule", "The name of the rule.", schema.Required(schema.Text(&e.rule), "which `rule` is expected to match?")),
@@ -241,6 +247,8 @@ func (e *entry) messageSchema(result string) schema.Schema {
 	one := func(to *expectedMessage) schema.Schema {
 		return schema.Mapping("a message", schema.Fields{
 			schema.Key("channel", "The Slack channel. Without it: not compared.", given(&to.channel, schema.Text)),
+			schema.Key(rulefile.KeyMergeRequest, "`note`: it goes to the merge request. Without it: not compared.", schema.OneOf(&to.mergeRequest, []string{rulefile.Note})),
+			schema.Key(rulefile.KeyCommit, "`status`: it is a commit status. Without it: not compared.", schema.OneOf(&to.commit, []string{rulefile.Status})),
 			schema.Key("text", "The text of the notification; \"\" for the default text. Without it: not compared.", given(&to.text, schema.Text)),
 		})
 	}

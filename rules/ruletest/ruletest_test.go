@@ -283,6 +283,33 @@ func TestTestSchema(t *testing.T) {
 	}
 }
 
+// TestStatesOfATest: a test expects what is sent if the state turns, by the value that the
+// event gives it.
+func TestStatesOfATest(t *testing.T) {
+	const rule = "  - {name: red, on: pipeline, notify: [{state: pipeline.status == \"failed\", text: red, resolved: green}, {channel: all, state: pipeline.tag}]}\n"
+	for _, c := range []struct {
+		name, status, tells string
+		diff                []string
+	}{
+		{"it turns true", "failed", "{began: [{channel: c, text: red}], resolved: [{channel: all, text: \"\"}]}", nil},
+		{"it turns false", "success", "{began: [], resolved: [{text: green}, {channel: all}]}", nil},
+		{"an outcome", "success", "{done: []}", nil},
+		{"the other turn", "success", "{began: [{text: red}]}", []string{
+			"- {rule: red, action: notify, tells: {began: red}}", "+ {rule: red, action: notify, tells: {began: []}}",
+		}},
+		{"another text", "failed", "{began: [{text: read}]}", []string{
+			"- {rule: red, action: notify, tells: {began: read}}", "+ {rule: red, action: notify, tells: {began: red}}",
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := runTest(t, rule, "  - {name: t, event: {kind: pipeline, pipeline: {status: "+c.status+"}}, expect: [{rule: red, tells: "+c.tells+"}]}\n", nil)
+			if diff := cmp.Diff(c.diff, got.Diff); diff != "" || len(got.Problems) > 0 {
+				t.Errorf("diff (-want +got):\n%s%v", diff, got.Problems)
+			}
+		})
+	}
+}
+
 // FuzzLoadTests checks that an arbitrary test file is read or refused without
 // a panic.
 func FuzzLoadTests(f *testing.F) {

@@ -14,6 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 // Result is the result of a test.
@@ -146,7 +147,7 @@ func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
 	for result := range expected.messages {
 		var sent []event.Notice
 		for _, d := range e.decisions {
-			notices, errs := t.file.Rules.Notices(ctx, event.Outcome{Decision: d, Result: result}, &t.gitlab, func(s string) string { return s })
+			notices, errs := t.file.Rules.Notices(ctx, outcomeOf(d, result), &t.gitlab, func(event.Address) func(string) string { return asItIs })
 			for _, err := range errs {
 				if !slices.Contains(problems, err.Error()) {
 					problems = append(problems, err.Error())
@@ -160,10 +161,46 @@ func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
 		}
 		e.messages[result] = make([]expectedMessage, len(sent))
 		for i := range sent {
-			e.messages[result][i] = expectedMessage{&sent[i].Channel, &sent[i].Text}
+			e.messages[result][i] = messageOf(&sent[i])
 		}
 	}
 	return problems
+}
+
+func asItIs(value string) string { return value }
+
+// messageOf describes a notification as a test file does.
+func messageOf(n *event.Notice) expectedMessage {
+	m := expectedMessage{text: &n.Text}
+	switch {
+	case n.Receiver != event.ReceiverGitLab:
+		m.channel = &n.Channel
+	case n.Channel == event.ChannelMergeRequest:
+		m.mergeRequest = rulefile.Note
+	default:
+		m.commit = rulefile.Status
+	}
+	return m
+}
+
+// outcomeOf returns the outcome of a decision with a result, the deferred one that
+// event.WhenStorm stands for or, for a turn of states, that
+// by which each state that has the value turns.
+func outcomeOf(d event.Decision, result string) event.Outcome {
+	if result == event.WhenStorm {
+		return event.Outcome{Decision: d, Result: event.ResultDeferred, WaitsFor: event.WaitStorm}
+	}
+	o := event.Outcome{Decision: d, Result: result}
+	if !slices.Contains(event.StateTurns, result) {
+		return o
+	}
+	o.States = slices.Clone(d.States)
+	for i := range o.States {
+		if s := &o.States[i]; s.Value == (result == event.StateBegan) {
+			s.Turn, s.Subject = result, s.Entry
+		}
+	}
+	return o
 }
 
 // like reports whether two entries are of the same rule and action.
@@ -196,7 +233,8 @@ func (e entry) matches(got entry) bool {
 }
 
 func (m expectedMessage) matches(got expectedMessage) bool {
-	return (m.channel == nil || *m.channel == *got.channel) && (m.text == nil || *m.text == *got.text)
+	where := m.channel == nil || got.channel != nil && *m.channel == *got.channel
+	return where && (m.mergeRequest == "" || m.mergeRequest == got.mergeRequest) && (m.commit == "" || m.commit == got.commit) && (m.text == nil || *m.text == *got.text)
 }
 
 // diff returns the expected and the actual entries, one per line; nil if they
@@ -316,7 +354,7 @@ func (t *Test) write(e entry) string {
 	}
 	if len(e.messages) > 0 {
 		var tells []string
-		for _, result := range event.Results {
+		for _, result := range slices.Concat(event.Whens, event.StateTurns) {
 			if messages, ok := e.messages[result]; ok {
 				tells = append(tells, result+": "+write(messages))
 			}
@@ -342,7 +380,7 @@ func (e entry) hasDefaultText() bool {
 
 // write formats notifications as in a test file.
 func write(messages []expectedMessage) string {
-	if len(messages) == 1 && messages[0].channel == nil && messages[0].text != nil {
+	if len(messages) == 1 && messages[0].text != nil && messages[0] == (expectedMessage{text: messages[0].text}) {
 		return scalar(*messages[0].text)
 	}
 	all := make([]string, len(messages))
@@ -350,6 +388,12 @@ func write(messages []expectedMessage) string {
 		var keys []string
 		if m.channel != nil {
 			keys = append(keys, "channel: "+scalar(*m.channel))
+		}
+		if m.mergeRequest != "" {
+			keys = append(keys, rulefile.KeyMergeRequest+": "+m.mergeRequest)
+		}
+		if m.commit != "" {
+			keys = append(keys, rulefile.KeyCommit+": "+m.commit)
 		}
 		if m.text != nil {
 			keys = append(keys, "text: "+scalar(*m.text))

@@ -124,10 +124,16 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	}
 	var value []byte
 	err := s.view(ctx, func(t *txn) error {
-		if payload, expires, ok := t.lookup(format.TagValue, key); ok && expires > t.Now {
-			value = append([]byte{}, payload...) // not nil
-		}
+		value = t.value(key)
 		return nil
 	})
 	return value, err
+}
+
+// value returns a copy of the value of a key; nil: there is none.
+func (t *txn) value(key string) []byte {
+	if payload, expires, ok := t.lookup(format.TagValue, key); ok && expires > t.Now {
+		return append([]byte{}, payload...)
+	}
+	return nil
 }

@@ -97,6 +97,9 @@ func (s *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 		if err != nil {
 			return err
 		}
+		if !c.Expected(t.value) {
+			return store.ErrChanged
+		}
 		// The id of this record is still remembered, whatever its time to live.
 		if _, err := t.enqueue(c.Next, s.dedupeTTL, s.journalTTL); err != nil {
 			return err

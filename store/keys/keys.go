@@ -38,7 +38,8 @@ var Families = []Family{
 	{Record, "event:<instance>:<id>", "handlers/webhook, actions/catchup, actions/ownpipeline", untilDone, "an event, by its delivery's key or by what was found in GitLab"},
 	{Record, "decision:<decision>", "actions", untilDone, "a decision; with #<n> one that has failed n times"},
 	{Record, "outcome:<outcome>", "actions/notify", untilDone, "an outcome to journal and to notify of"},
-	{Record, "notice:<outcome>:<receiver>:<channel>", "actions/notify", untilDone, "a notice of an outcome to send"},
+	{Record, "notice:<outcome>:<receiver>:<channel>", "actions/notify", untilDone, "a notice of an outcome to send; with :<subject> one about a state"},
+	{Record, "digest:<receiver>:<channel>:<end>", "actions/notify", untilDone, "a digest of the notices that come until then"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
 	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
@@ -46,13 +47,17 @@ var Families = []Family{
 	{Record, "webhooks:<instance>:<change>", "actions/hooks", untilDone, "the message about dead webhooks, or about their recovery"},
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
+	{Claim, "gitlab-note:<instance>:<project>:<merge request>:claim", "actions/gitlabnotify", "1m, renewed", "one worker writes a note"},
+	{Claim, "gitlab-status:<instance>:<project>:<pipeline>:claim", "actions/gitlabnotify", "1m, renewed", "one worker sets a commit status"},
 	{Claim, "changes", "actions/audit", "10s", "one replica records a change"},
+	{Claim, "mutes", "actions/pause", "10s", "one replica changes the mutes"},
 	{Claim, "outcome:<outcome>", "actions/notify", "30s", "one notice of an outcome is recorded in the journal"},
 	{Claim, "pauses", "actions/pause", "10s", "one replica changes the pauses"},
 	{Claim, "slack:<channel>:<subject>:claim", "actions/slack", "30s, renewed", "one worker writes a message"},
 	{Claim, "storm:<class>", "actions/breaker", "10s", "one replica changes a storm"},
 	{Claim, "sweep:<rule>", "actions/sweep", "2m, renewed", "one replica runs a schedule rule"},
 	{Claim, "trouble:gitlab", "actions/health", "10s", "one replica changes the trouble"},
+	{Claim, "undelivered", "actions/notify", "30s", "one worker counts a notice that waits for its address"},
 	{Claim, "webhooks", "actions/hooks", "2m, renewed", "one replica keeps the webhooks in order"},
 
 	{Rate, "<host>", "actions/gitlab/ratelimit", "until it is full", "all requests to GitLab"},
@@ -61,9 +66,13 @@ var Families = []Family{
 	{Rate, "retries:class:<class>", "actions/budget", "until it is full", "the budget of a failure class"},
 	{Rate, "retries:project:<instance>:<project>", "actions/budget", "until it is full", "the budget of a project"},
 	{Rate, "retries:total", "actions/budget", "until it is full", "the budget of all projects"},
+	{Rate, "slack:<channel>", "actions/slack", "until it is full", "the messages posted to a channel"},
 
+	{Tally, "burst:<receiver>:<channel>", "actions/notify", "a rule file's group.wait", "new messages to an address"},
 	{Tally, "failures:<class>", "actions/breaker", "the rules' storm.within", "failed jobs of a class"},
+	{Tally, "gathered:<digest>", "actions/notify", "8d", "notices in a digest"},
 	{Tally, "known-projects", "actions/catchup", "365d", "projects that sent an event"},
+	{Tally, "quiet:<receiver>:<channel>:<end>", "actions/notify", "8d", "messages that wait for the end of quiet hours"},
 	{Tally, "retries:pipeline:<instance>:<pipeline>", "actions/budget", "7d", "retries in a pipeline"},
 	{Tally, "short:<budget>", "actions/budget", "7d", "decisions that wait for a budget"},
 	{Tally, "waiting:<class>:<start>", "actions/breaker", "7d", "decisions that wait for the end of a storm"},
@@ -72,20 +81,27 @@ var Families = []Family{
 	{Value, "changes", "actions/audit", "10y", "the last changes that people made"},
 	{Value, "dead-webhooks:<instance>", "actions/hooks", "365d", "webhooks that GitLab sends nothing to"},
 	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule for pipelines has decided on the job"},
+	{Value, "gitlab-note:<instance>:<project>:<merge request>", "actions/gitlabnotify", "30d", "what a note says, and where it is"},
+	{Value, "gitlab-status:<instance>:<project>:<pipeline>", "actions/gitlabnotify", "30d", "of when a commit status is"},
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
+	{Value, "digest:<receiver>:<channel>", "actions/notify", "8d", "the last digest that was sent to an address"},
+	{Value, "digested:<notice>", "actions/notify", "8d", "what came of a notice in a digest"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
 	{Value, "last-catch-up", "actions/catchup", "7d; 2m, renewed, while it is under way", "the last round of catch-up that a person requested"},
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
+	{Value, "mutes", "actions/pause", "10y", "the mutes in force"},
 	{Value, "pauses", "actions/pause", "10y", "the pauses in force"},
 	{Value, "retried:<instance>:<job>", "actions/follow", "7d", "the retry that made a job"},
 	{Value, "rules-in-force:<instance>", "actions/catchup", "365d", "since when each rule is in force"},
 	{Value, "schedule:<rule>:<cron>:<timezone>", "actions/sweep", "5y", "up to when a schedule was looked at"},
 	{Value, "slack:<channel>:<subject>", "actions/slack", "30d", "what a message says, and where it is"},
+	{Value, "state:<rule>:<entry>:<instance>:<project>:<ref>", "actions/notify", "30d", "whether a state in a rule's notify is true, by hashes of the entry and of the ref or the job on it"},
 	{Value, "storm:<class>", "actions/breaker", "7d", "the last storm of a class"},
 	{Value, "sweep:by-hand:<rule>", "actions/sweep", "7d", "where a sweep by hand was stopped"},
 	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event reported a job or a pipeline in a status"},
 	{Value, "trouble:gitlab", "actions/health", "7d", "why GitLab can't be used"},
+	{Value, "undelivered", "actions/notify", "8d", "how many notices wait for each address that refuses them"},
 	{Value, "webhooks-kept:<instance>", "actions/hooks", "2h", "when all webhooks were last looked at, and the pauses that kept that from a change"},
 
 	{Log, "deliveries", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of authenticated senders"},
@@ -115,9 +131,45 @@ func Outcome(outcome string) string { return "outcome:" + outcome }
 // OutcomeClaim is the key of the claim on an outcome's entry in the journal.
 func OutcomeClaim(outcome string) string { return "outcome:" + outcome }
 
-// Notice is the id of the record of a notice of an outcome.
-func Notice(outcome, receiver, channel string) string {
-	return "notice:" + outcome + ":" + receiver + ":" + channel
+// Notice is the id of the record of a notice of an outcome. subject is that of a notice
+// about a state, else "".
+func Notice(outcome, receiver, channel, subject string) string {
+	id := "notice:" + outcome + ":" + receiver + ":" + channel
+	if subject != "" {
+		id += ":" + subject
+	}
+	return id
+}
+
+// State is the key of the state in an entry of a rule's notify, in a project. entry
+// identifies the entry in the rule, and ref the ref in the project, or the job on it.
+func State(rule, entry, instance string, project int64, ref string) string {
+	return fmt.Sprintf("state:%s:%s:%s:%d:%s", rule, entry, instance, project, ref)
+}
+
+// Undelivered is the key of the addresses that refuse notices, and of the claim on them.
+const Undelivered = "undelivered"
+
+// Digest is the id of the record of a digest, which gathers until the end.
+func Digest(receiver, channel string, end time.Time) string {
+	return fmt.Sprintf("%s:%d", LastDigest(receiver, channel), end.Unix())
+}
+
+// LastDigest is the key of the last digest that was sent to an address.
+func LastDigest(receiver, channel string) string { return "digest:" + receiver + ":" + channel }
+
+// Gathered is the key of the notices in a digest.
+func Gathered(digest string) string { return "gathered:" + digest }
+
+// Digested is the key of what came of a notice in a digest.
+func Digested(notice string) string { return "digested:" + notice }
+
+// Burst is the key of the new messages to an address.
+func Burst(receiver, channel string) string { return "burst:" + receiver + ":" + channel }
+
+// Quiet is the key of the messages that wait for an end of quiet hours.
+func Quiet(receiver, channel string, end time.Time) string {
+	return fmt.Sprintf("quiet:%s:%s:%d", receiver, channel, end.Unix())
 }
 
 // Follow is the id of the record of a check whether a failed retry is retried
@@ -191,6 +243,9 @@ func WebhooksRecord(instance, change string) string { return "webhooks:" + insta
 
 // Pauses is the key of the pauses in force, and of the claim on them.
 const Pauses = "pauses"
+
+// Mutes is the key of the mutes in force, and of the claim on them.
+const Mutes = "mutes"
 
 // Changes is the key of the changes that people made, and of the claim on them.
 const Changes = "changes"
@@ -270,5 +325,21 @@ const Evaluations = "evaluations"
 // Message is the key of a message in a channel.
 func Message(channel, subject string) string { return "slack:" + channel + ":" + subject }
 
+// Posts is the key of the messages that are posted to a channel.
+func Posts(channel string) string { return "slack:" + channel }
+
 // MessageClaim is the key of the claim on a message.
 func MessageClaim(message string) string { return message + ":claim" }
+
+// Note is the key of the note on a merge request.
+func Note(instance string, project, mergeRequest int64) string {
+	return fmt.Sprintf("gitlab-note:%s:%d:%d", instance, project, mergeRequest)
+}
+
+// CommitStatus is the key of the commit status in a pipeline.
+func CommitStatus(instance string, project, pipeline int64) string {
+	return fmt.Sprintf("gitlab-status:%s:%d:%d", instance, project, pipeline)
+}
+
+// WriteClaim is the key of the claim on a note or a commit status.
+func WriteClaim(of string) string { return of + ":claim" }

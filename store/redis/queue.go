@@ -135,7 +135,7 @@ func (r *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 	if err := store.CheckChanges(c); err != nil {
 		return err
 	}
-	part := &batchPart{numbers: 1, args: []any{l.ID, l.Token, len(c.Next), len(c.Amend), len(c.Values)}}
+	part := &batchPart{numbers: 1, args: []any{l.ID, l.Token, len(c.Next), len(c.Amend), len(c.Values), len(c.Expect)}}
 	part.addRecords(r.prefix, c.Next)
 	for _, e := range c.Amend {
 		part.args = append(part.args, e.ID, bytes.Clone(e.Body))
@@ -146,11 +146,25 @@ func (r *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 		part.args = append(part.args, bytes.Clone(v.Value), millis(v.TTL))
 		part.size += len(v.Value)
 	}
-	reply, err := r.runBatched(ctx, r.dones, part)
-	if err == nil && reply[0] == 0 {
-		err = store.ErrLeaseLost
+	for _, e := range c.Expect {
+		there := 0
+		if e.Value != nil {
+			there = 1
+		}
+		part.keys = append(part.keys, r.valueKey(e.Key))
+		part.args = append(part.args, there, bytes.Clone(e.Value))
+		part.size += len(e.Value)
 	}
-	return err
+	reply, err := r.runBatched(ctx, r.dones, part)
+	switch {
+	case err != nil:
+		return err
+	case reply[0] == 0:
+		return store.ErrLeaseLost
+	case reply[0] == 2:
+		return store.ErrChanged
+	}
+	return nil
 }
 
 // Defer implements store.Queue.

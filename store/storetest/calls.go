@@ -33,6 +33,7 @@ func testBadInput(t *testing.T, f *fixture) {
 		{"DoneWith a next that has no id", f.DoneWith(ctx, l, store.Changes{Next: []store.Record{record("")}})},
 		{"DoneWith an entry without an id", f.DoneWith(ctx, l, store.Changes{Amend: []store.Entry{{}}})},
 		{"DoneWith a value without a key", f.DoneWith(ctx, l, store.Changes{Values: []store.Value{{TTL: time.Hour}}})},
+		{"DoneWith an expected value without a key", f.DoneWith(ctx, l, store.Changes{Expect: []store.Expected{{}}})},
 		{"DoneWith a value for no time", f.DoneWith(ctx, l, store.Changes{Values: []store.Value{{Key: "key"}}})},
 		{"Find without an id", third(f.Find(ctx, ""))},
 		{"Requeue without an id", f.Requeue(ctx, "")},

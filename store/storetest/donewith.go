@@ -1,9 +1,14 @@
 package storetest
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -104,6 +109,61 @@ func testDoneWithLost(t *testing.T, f *fixture) {
 	}
 }
 
+// testDoneWithExpect: DoneWith makes all changes or none, by the values that it expects.
+func testDoneWithExpect(t *testing.T, f *fixture) {
+	l := f.prepareChanges(t)
+	ok(t, "Set", f.Set(t.Context(), "empty", nil, time.Hour))
+	ok(t, "Set", f.Set(t.Context(), "expires", []byte("old"), time.Minute))
+	f.advance(time.Minute)
+	ok(t, "Extend", f.Extend(t.Context(), l, 2*time.Hour))
+	is := []store.Expected{{Key: "set before", Value: []byte("old")}, {Key: "empty", Value: []byte{}}, {Key: "expires"}, {Key: "never set"}}
+	for _, other := range []store.Expected{
+		{Key: "set before", Value: []byte("new")},
+		{Key: "set before"},
+		{Key: "set before", Value: []byte{}},
+		{Key: "empty"},
+		{Key: "expires", Value: []byte("old")},
+		{Key: "never set", Value: []byte{}},
+	} {
+		c := allChanges("it")
+		c.Expect = append(slices.Clone(is), other)
+		wantErr(t, fmt.Sprintf("DoneWith that expects %+v", other), f.DoneWith(t.Context(), l, c), store.ErrChanged)
+	}
+	f.wantDepth(t, store.Depth{Leased: 1})
+	same(t, "bodies", f.bodies(t), map[string]string{"amended before": "old", "noted before": "old"})
+	same(t, "value", string(f.get(t, "set before")), "old")
+
+	lost := *l
+	lost.Token = "another"
+	wantErr(t, "DoneWith without the lease", f.DoneWith(t.Context(), &lost, store.Changes{Expect: []store.Expected{{Key: "set before"}}}), store.ErrLeaseLost)
+	c := allChanges("it")
+	c.Expect = is
+	ok(t, "DoneWith", f.DoneWith(t.Context(), l, c))
+	same(t, "value", string(f.get(t, "value of it")), "c")
+	f.wantDepth(t, store.Depth{Waiting: 2})
+}
+
+// testDoneWithExpectContention: of those that have read the same value, one changes it.
+func testDoneWithExpectContention(t *testing.T, f *fixture) {
+	const n = 50
+	var records []store.Record
+	for i := range n {
+		records = append(records, record(strconv.Itoa(i)))
+	}
+	f.put(t, records...)
+	leases := f.lease(t, n, time.Hour)
+	same(t, "ended", together(t, n, func(i int) (bool, error) {
+		err := f.DoneWith(t.Context(), &leases[i], store.Changes{
+			Values: []store.Value{{Key: "counter", Value: []byte(leases[i].ID), TTL: time.Hour}}, Expect: []store.Expected{{Key: "counter"}},
+		})
+		if errors.Is(err, store.ErrChanged) {
+			return false, nil
+		}
+		return true, err
+	}), 1)
+	f.wantDepth(t, store.Depth{Leased: n - 1})
+}
+
 // testDoneWithContention ends many leases at once, each with its own changes: no
 // lease's changes get to another.
 func testDoneWithContention(t *testing.T, f *fixture) {
@@ -130,5 +190,51 @@ func testDoneWithContention(t *testing.T, f *fixture) {
 	f.advance(time.Hour)
 	for _, l := range f.lease(t, 2*n, time.Hour) {
 		same(t, "body", string(l.Body), "body of "+l.ID)
+	}
+}
+
+func (m *model) doneWith(t *rapid.T) {
+	c := store.Changes{
+		Next:   genRecords.Draw(t, "next"),
+		Amend:  genEntries.Draw(t, "amend"),
+		Values: genValues.Draw(t, "values"),
+	}
+	asExpected := true
+	for range rapid.IntRange(0, 2).Draw(t, "expected") {
+		key := genID.Draw(t, "expected key")
+		e := store.Expected{Key: key}
+		is, there := m.values[key]
+		there = there && is.expires > m.now
+		if there {
+			e.Value = []byte(is.value)
+		}
+		if rapid.Bool().Draw(t, "wrong") {
+			asExpected = false
+			if there = !there; there {
+				e.Value = []byte{}
+			} else {
+				e.Value = nil
+			}
+		}
+		c.Expect = append(c.Expect, e)
+	}
+	r := m.withLease(t, func(l *store.Lease) error {
+		err := m.DoneWith(t.Context(), l, c)
+		if !asExpected && !errors.Is(err, store.ErrLeaseLost) {
+			wantErr(t, "DoneWith", err, store.ErrChanged)
+			err = nil
+		}
+		return err
+	})
+	if r == nil || !asExpected {
+		return
+	}
+	m.enqueue(c.Next) // while the id of this record is remembered
+	delete(m.queue, r.id)
+	for _, e := range c.Amend {
+		m.amendEntry(e.ID, e.Body)
+	}
+	for _, v := range c.Values {
+		m.values[v.Key] = modelValue{string(v.Value), m.now + v.TTL}
 	}
 }

@@ -267,26 +267,6 @@ func (m *model) done(t *rapid.T) {
 	}
 }
 
-func (m *model) doneWith(t *rapid.T) {
-	c := store.Changes{
-		Next:   genRecords.Draw(t, "next"),
-		Amend:  genEntries.Draw(t, "amend"),
-		Values: genValues.Draw(t, "values"),
-	}
-	r := m.withLease(t, func(l *store.Lease) error { return m.DoneWith(t.Context(), l, c) })
-	if r == nil {
-		return
-	}
-	m.enqueue(c.Next) // while the id of this record is remembered
-	delete(m.queue, r.id)
-	for _, e := range c.Amend {
-		m.amendEntry(e.ID, e.Body)
-	}
-	for _, v := range c.Values {
-		m.values[v.Key] = modelValue{string(v.Value), m.now + v.TTL}
-	}
-}
-
 func (m *model) bury(t *rapid.T) {
 	r := m.withLease(t, func(l *store.Lease) error { return m.Bury(t.Context(), l, "reason") })
 	if r != nil {

@@ -85,6 +85,8 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 		{"DoneWith", testDoneWith},
 		{"DoneWith/only with the lease", testDoneWithLost},
 		{"DoneWith/under contention", testDoneWithContention},
+		{"DoneWith/expects values", testDoneWithExpect},
+		{"DoneWith/expects values under contention", testDoneWithExpectContention},
 		{"Bury", testBury},
 		{"Queued", testQueued},
 		{"Records/order", testRecordsOrder},

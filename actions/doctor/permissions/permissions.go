@@ -22,6 +22,8 @@ type Permission struct {
 const (
 	EnsureHooks         = "hooks ensure" // the command, and --ensure-hooks
 	MergeRequestDetails = "merge_request_details"
+	Note                = "merge_request: note"
+	Status              = "commit: status"
 )
 
 // all are those that Pipesteward uses, of GitLab's table of fine-grained
@@ -44,6 +46,11 @@ var all = []Permission{
 	{[]string{"read_deployment"}, "Deployments: Read", "project", event.VerbCancelOutdated, false, "cancel_outdated"},
 	{[]string{"read_merge_request"}, "Merge Request: Read", "project", "", true, "which pipelines of a merge request are outdated"},
 	{[]string{"read_merge_request"}, "Merge Request: Read", "project", MergeRequestDetails, false, "merge_request_details()"},
+	{[]string{"read_merge_request"}, "Merge Request: Read", "project", Note, false, "merge_request: note"},
+	{[]string{"read_work_item"}, "Work Item: Read", "project", Note, false, "merge_request: note, to find it again"},
+	{[]string{"create_work_item"}, "Work Item: Create", "project", Note, false, "merge_request: note"},
+	{[]string{"update_work_item"}, "Work Item: Update", "project", Note, false, "merge_request: note, to edit it"},
+	{[]string{"create_commit_status"}, "Commit Status: Create", "project", Status, false, "commit: status"},
 	{[]string{"read_protected_branch"}, "Protected Branch: Read", "project", event.VerbErase, true, "keep_protected"},
 	{[]string{"read_protected_branch"}, "Protected Branch: Read", "project", "", true, "doctor, for protected branches"},
 	{[]string{"read_protected_environment"}, "Protected Environment: Read", "project", event.VerbPlay, true, "doctor, for protected environments"},

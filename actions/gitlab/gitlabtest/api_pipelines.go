@@ -1,6 +1,7 @@
 package gitlabtest
 
 import (
+	"cmp"
 	"iter"
 	"net/http"
 	"slices"
@@ -75,11 +76,20 @@ func (c *call) listMergeRequestPipelines() {
 	branch := ""
 	all := c.project.allPipelines()
 	for p := range all.backward(all.len()) {
+		if mr := p.MergeRequest; mr != nil && cmp.Or(mr.ProjectID, p.ProjectID) != c.project.ID {
+			continue // this is a fork, and its pipeline is of a merge request of another project
+		}
 		if p.of(iid) && !p.child() {
 			own = append(own, p)
 			branch = p.hookRef()
 		}
 	}
+	for _, p := range c.s.pipelines { // of forks
+		if mr := p.MergeRequest; mr != nil && mr.IID == iid && mr.ProjectID == c.project.ID && p.ProjectID != c.project.ID {
+			own = append(own, p)
+		}
+	}
+	slices.SortFunc(own, func(a, b *pipeline) int { return cmp.Compare(b.ID, a.ID) })
 	if own == nil {
 		c.message(http.StatusNotFound, "404 Not found")
 		return

@@ -22,12 +22,13 @@ type limit struct {
 // applicationLimits are those of GitLab 19.4
 // (lib/gitlab/application_rate_limiter.rb); that of erase is behind a flag there.
 var applicationLimits = map[string][]limit{
-	"POST /projects/{project}/jobs/{job}/retry":            {{"job", 3}, {"project", 1250}},
-	"POST /projects/{project}/jobs/{job}/play":             {{"job", 3}, {"project", 750}},
-	"POST /projects/{project}/jobs/{job}/erase":            {{"job", 5}, {"project", 400}},
-	"POST /projects/{project}/pipelines/{pipeline}/retry":  {{"pipeline", 5}, {"project", 200}},
-	"POST /projects/{project}/pipelines/{pipeline}/cancel": {{"pipeline", 5}, {"project", 120}},
-	"GET /projects/{project}/jobs":                         {{"user", 600}},
+	"POST /projects/{project}/jobs/{job}/retry":                     {{"job", 3}, {"project", 1250}},
+	"POST /projects/{project}/jobs/{job}/play":                      {{"job", 3}, {"project", 750}},
+	"POST /projects/{project}/jobs/{job}/erase":                     {{"job", 5}, {"project", 400}},
+	"POST /projects/{project}/pipelines/{pipeline}/retry":           {{"pipeline", 5}, {"project", 200}},
+	"POST /projects/{project}/pipelines/{pipeline}/cancel":          {{"pipeline", 5}, {"project", 120}},
+	"GET /projects/{project}/jobs":                                  {{"user", 600}},
+	"POST /projects/{project}/merge_requests/{merge_request}/notes": {{"user", 300}},
 }
 
 // withinLimits counts a call; false: there were too many in this minute, and 429

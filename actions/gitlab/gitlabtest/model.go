@@ -38,6 +38,7 @@ type Project struct {
 	// without any, nobody.
 	ProtectedEnvironments map[string][]Role
 	Archived              bool      // read-only: writes get 403
+	ForkOf                int64     // id of the project that it is a fork of; 0: of none
 	VariablesRole         string    // the least role that may play with variables: developer (default), maintainer, owner or no_one_allowed
 	AgentIDs              []int64   // of GET /job/allowed_agents
 	CreatedAt             time.Time // default: now
@@ -186,6 +187,8 @@ type (
 		project *project
 		jobs    []*job   // by id
 		old     *oldJobs // whose it is; nil for most
+
+		statuses []CommitStatus // oldest first
 	}
 	job struct {
 		Job

@@ -291,6 +291,9 @@ func commitOf(p *pipeline) apiCommit {
 func (s *Server) apiProject(p *project) object {
 	o := s.apiProjectBasic(p)
 	o["archived"] = p.Archived
+	if of := s.projects[p.ForkOf]; of != nil && of.Role != NoAccess {
+		o["forked_from_project"] = s.apiProjectBasic(of)
+	}
 	if p.Role == Maintainer {
 		o["restrict_user_defined_variables"] = p.variablesRole() == "maintainer"
 		if s.version.atLeast(17, 1) {

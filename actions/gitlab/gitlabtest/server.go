@@ -155,10 +155,11 @@ type Server struct {
 	projects  map[int64]*project
 	pipelines map[int64]*pipeline
 	jobs      map[int64]*job
+	notes     map[mergeRequestID][]*Note
 	old       []*oldJobs  // by id
 	retries   []autoRetry // by time
 	changes   []change    // in the last Options.Lag, oldest first
-	lastID    struct{ group, project, pipeline, job, hook int64 }
+	lastID    struct{ group, project, pipeline, job, hook, note, status int64 }
 
 	requests []*Request
 	counts   map[requestKind]int // with ForgetRequests, instead
@@ -237,11 +238,12 @@ func Listen(addr string, o Options) (*Server, error) {
 		projects:  map[int64]*project{},
 		pipelines: map[int64]*pipeline{},
 		jobs:      map[int64]*job{},
+		notes:     map[mergeRequestID][]*Note{},
 		counts:    map[requestKind]int{},
 	}
 	s.api = s.routes()
 	s.changed = sync.NewCond(&s.mu)
-	s.lastID.group, s.lastID.pipeline, s.lastID.job = 500, 100, 1000 // so that ids of different kinds differ in tests
+	s.lastID.group, s.lastID.pipeline, s.lastID.job, s.lastID.note, s.lastID.status = 500, 100, 1000, 7000, 9000 // so that ids of different kinds differ in tests
 	s.http = &http.Server{
 		Handler:           s,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

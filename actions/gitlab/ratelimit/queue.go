@@ -52,7 +52,7 @@ type Request struct {
 // scope names what an application limit is about: an endpoint in a project or a
 // group, for some endpoints all projects.
 func (r Request) scope() string {
-	if r.Endpoint == endpoint.ProjectJobs {
+	if r.Endpoint == endpoint.ProjectJobs || r.Endpoint == endpoint.CreateNote { // for each user, over all projects
 		return r.Endpoint
 	}
 	parts := strings.SplitN(r.Path, "/", 3)

@@ -49,6 +49,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"users.conversations":   s.conversations,
 		"conversations.list":    s.list,
 		"conversations.info":    s.info,
+		"conversations.open":    s.openDirect,
+		"users.lookupByEmail":   s.lookUpUser,
+		"usergroups.list":       s.listGroups,
 	}[method]
 	if !known {
 		reply(w, refuse("unknown_method"))
@@ -79,7 +82,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	code := s.unauthorized(r)
 	result := refuse(code)
 	if code == "" {
-		w.Header().Set("X-OAuth-Scopes", strings.Join(s.options.Scopes, ","))
+		w.Header().Set("X-OAuth-Scopes", strings.Join(s.scopes(), ","))
 		if result = s.scopeMissing(method, r.PostForm); result == nil {
 			result = do(r.PostForm)
 		}
@@ -87,6 +90,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if fault != nil && fault.fails() {
 		fault.answer(w)
 		return
+	}
+	if result["error"] == "ratelimited" {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
 	}
 	reply(w, result)
 }
@@ -97,9 +104,13 @@ func (s *Server) unauthorized(r *http.Request) string {
 	if token == "" {
 		token = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case token == "":
 		return "not_authed"
+	case s.revoked != "":
+		return s.revoked
 	case s.options.Token != "" && token != s.options.Token, !strings.HasPrefix(token, "xoxb-"):
 		return "invalid_auth"
 	}
@@ -137,6 +148,11 @@ func (s *Server) postMessage(form url.Values) answer {
 		s.mu.Unlock()
 		return refuse(code)
 	}
+	if now := s.options.Now(); s.options.Strict && now.Sub(s.posted[c.id]) < time.Second {
+		s.mu.Unlock()
+		return refuse("ratelimited")
+	}
+	s.posted[c.id] = s.options.Now()
 	m.Channel, m.ID, m.TS = c.Name, c.id, s.timestamp()
 	if thread := form.Get("thread_ts"); s.find(c.id, thread) >= 0 {
 		m.ThreadTS = thread

@@ -59,26 +59,42 @@ func (s *Server) scopeMissing(method string, form url.Values) answer {
 		for kind := range typesOf(form) {
 			needed = append(needed, map[string]string{"public_channel": "channels:read", "private_channel": "groups:read"}[kind])
 		}
+	case "conversations.open":
+		needed = []string{"im:write"}
+	case "users.lookupByEmail":
+		needed = []string{"users:read.email"}
+	case "usergroups.list":
+		needed = []string{"usergroups:read"}
 	case "conversations.info":
 		needed = []string{s.scopeFor(form.Get("channel"), "read")}
 	case "conversations.history", "conversations.replies":
 		needed = []string{s.scopeFor(form.Get("channel"), "history")}
 	}
 	slices.Sort(needed)
+	scopes := s.scopes()
 	for _, scope := range needed {
-		if !slices.Contains(s.options.Scopes, scope) {
+		if !slices.Contains(scopes, scope) {
 			refusal := refuse("missing_scope")
-			refusal["needed"], refusal["provided"] = scope, strings.Join(s.options.Scopes, ",")
+			refusal["needed"], refusal["provided"] = scope, strings.Join(scopes, ",")
 			return refusal
 		}
 	}
 	return nil
 }
 
+func (s *Server) scopes() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.options.Scopes
+}
+
 // scopeFor returns the scope for reading a channel.
 func (s *Server) scopeFor(id, verb string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if strings.HasPrefix(id, "D") {
+		return "im:" + verb
+	}
 	if slices.ContainsFunc(s.channels, func(c channel) bool { return c.id == id && c.Private }) {
 		return "groups:" + verb
 	}
@@ -117,7 +133,7 @@ func (s *Server) channelsWhere(form url.Values, passes func(channel) bool) answe
 		if c.Private {
 			kind = "private_channel"
 		}
-		if passes(c) && types[kind] && (!c.Archived || form.Get("exclude_archived") != "true") {
+		if passes(c) && !strings.HasPrefix(c.id, "D") && types[kind] && (!c.Archived || form.Get("exclude_archived") != "true") {
 			all = append(all, c.json())
 		}
 	}

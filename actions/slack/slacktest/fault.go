@@ -9,7 +9,7 @@ import (
 )
 
 // Fault makes calls fail, in this order: Delay, the call's effect if AfterEffect is
-// set, then Cut, Status, Body or Error.
+// set, then Cut, Status, Redirect, Body or Error.
 type Fault struct {
 	Method string // for example chat.postMessage; "": every method
 	Skip   int    // how many calls pass first
@@ -20,6 +20,7 @@ type Fault struct {
 	Cut         bool          // the connection ends without an answer
 	Status      int           // an answer with this HTTP status and no JSON
 	RetryAfter  time.Duration // its Retry-After header
+	Redirect    string        // an answer with status 307 to this address
 	Body        string        // an answer with status 200 and this body
 	Error       string        // an answer "ok": false with this error code
 	Needed      string        // with Error missing_scope: the scope that is needed
@@ -55,7 +56,9 @@ func (s *Server) fault(method string) *Fault {
 }
 
 // fails reports whether the fault replaces the call's own answer.
-func (f *Fault) fails() bool { return f.Cut || f.Status != 0 || f.Body != "" || f.Error != "" }
+func (f *Fault) fails() bool {
+	return f.Cut || f.Status != 0 || f.Redirect != "" || f.Body != "" || f.Error != ""
+}
 
 // answer fails the call.
 func (f *Fault) answer(w http.ResponseWriter) {
@@ -67,6 +70,9 @@ func (f *Fault) answer(w http.ResponseWriter) {
 			w.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
 		}
 		http.Error(w, http.StatusText(f.Status), f.Status)
+	case f.Redirect != "":
+		w.Header().Set("Location", f.Redirect)
+		w.WriteHeader(http.StatusTemporaryRedirect)
 	case f.Body != "":
 		_, _ = io.WriteString(w, f.Body) // fails only if the client is gone
 	default:

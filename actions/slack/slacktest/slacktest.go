@@ -30,6 +30,9 @@ type Options struct {
 	Token string
 	// Scopes are the bot's; by default those of deploy/slack-app.yaml.
 	Scopes []string
+	// Strict answers more than one message a second in a channel with 429, as Slack may;
+	// it takes short bursts, too.
+	Strict bool
 	// OnMessage is called for every message that is posted or edited, one
 	// call at a time and in order. It may call the Server's methods, but must
 	// not post.
@@ -54,7 +57,11 @@ type Server struct {
 	updates  []Message
 	faults   []*Fault
 	calls    map[string]int
-	last     int64 // newest timestamp, microseconds
+	last     int64                // newest timestamp, microseconds
+	revoked  string               // the error code of all calls; "": the token is in force
+	users    map[string]string    // ids by e-mail address
+	groups   map[string]string    // ids of user groups by handle
+	posted   map[string]time.Time // when a message was last posted to a channel, by its id
 }
 
 type channel struct {
@@ -88,7 +95,7 @@ func New(options Options) (*Server, error) {
 		options.Now = time.Now
 	}
 	if options.Scopes == nil {
-		options.Scopes = []string{"chat:write", "channels:history", "channels:read", "groups:history", "groups:read"}
+		options.Scopes = []string{"chat:write", "channels:history", "channels:read", "groups:history", "groups:read", "im:history", "im:write", "usergroups:read", "users:read", "users:read.email"}
 	}
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -99,6 +106,9 @@ func New(options Options) (*Server, error) {
 		url:     "http://" + listener.Addr().String() + "/api/",
 		served:  make(chan struct{}),
 		calls:   map[string]int{},
+		posted:  map[string]time.Time{},
+		users:   map[string]string{},
+		groups:  map[string]string{},
 	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
@@ -116,7 +126,22 @@ func (s *Server) URL() string { return s.url }
 func (s *Server) SetToken(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.options.Token = token
+	s.options.Token, s.revoked = token, ""
+}
+
+// Revoke has all calls refused with an error code, such as token_revoked or
+// account_inactive, until SetToken is called.
+func (s *Server) Revoke(code string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revoked = code
+}
+
+// SetScopes replaces the bot's scopes, as installing the app again does.
+func (s *Server) SetScopes(scopes ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.options.Scopes = scopes
 }
 
 // Close ends the server and every connection to it.

@@ -29,7 +29,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/metrics"
-	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/recent"
@@ -124,9 +123,10 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	evaluations := a.recent(keys.Evaluations)
 
 	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
-	registry.MustRegister(pause.NewMetrics(pauses))
+	mutes := pause.Mutes{Store: db, Now: time.Now, Log: log}
+	registry.MustRegister(pause.NewMetrics(pauses), pause.NewMuteMetrics(mutes))
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: notify.Slack(receiver), Escape: slack.Escape, Rules: a.rules.Rules,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: Receivers(o, db, gl, receiver, log), Escape: slack.Escape, Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
 		Evaluations: evaluations,
 	})
@@ -166,7 +166,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
-	secretFiles := newSecretFiles(o, db, gl, receiver, webhooks, keeper, authorizer, log)
+	secretFiles := newSecretFiles(o, db, gl, receiver, runner.Reconnect, webhooks, keeper, authorizer, log)
 	reload := func() error {
 		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())
 	}
@@ -182,12 +182,19 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, CatchUpMaxAge: o.CatchUpMaxAge, Now: time.Now,
 	}}
 	adminAPI := admin.New(admin.Config{
-		Pauses: pauses, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: audit.Log{Store: db, Now: time.Now}, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand,
 		Parts: map[string]func(context.Context) any{
 			"gitlab": func(context.Context) any { return runner.Health.Status() },
 			"storms": func(ctx context.Context) any { return runner.Breakers.Status(ctx) },
+			"notices": func(ctx context.Context) any {
+				undelivered, err := runner.Undelivered(ctx)
+				if err != nil {
+					undelivered.Summary = "not known: " + err.Error()
+				}
+				return undelivered
+			},
 		},
 	})
 	a.adminTLS = authorizer.WebConfig().TLS()

@@ -120,7 +120,7 @@ func Checkup(ctx context.Context, o Options, unread error, fallback store.Rate) 
 		cfg.Webhook.URL = ""
 	}
 	if cfg.SlackErr = about(wrong, "slack-token", "slack-api-url"); cfg.SlackErr == nil && o.SlackToken != "" {
-		cfg.Slack, cfg.SlackErr = slack.NewReader(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL})
+		cfg.Slack, cfg.SlackErr = slack.NewReader(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL, Now: time.Now})
 	}
 	return cfg, end
 }

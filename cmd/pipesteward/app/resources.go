@@ -14,6 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
+	"github.com/pipesteward/pipesteward/actions/gitlabnotify"
 	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -158,6 +159,16 @@ func NewReceiver(o Options, db store.Store, log *slog.Logger) (notify.Receiver, 
 		return nil, fmt.Errorf("--slack-token, --slack-api-url: %w", err)
 	}
 	return receiver, nil
+}
+
+// Receivers returns all receivers of outcomes: GitLab, and Slack if inSlack is not nil.
+func Receivers(o Options, db store.Store, gl *gitlab.Client, inSlack notify.Receiver, log *slog.Logger) notify.Receivers {
+	return notify.Named(map[string]notify.Receiver{
+		event.ReceiverSlack: inSlack,
+		event.ReceiverGitLab: gitlabnotify.New(gitlabnotify.Config{
+			GitLab: gl, State: db, Pauses: pause.Pauses{Store: db, Now: time.Now, Log: log}, DryRun: o.DryRun, Log: log,
+		}),
+	})
 }
 
 // CatchUpConfig returns the configuration of catch-up. metrics is nil for the command,

@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/redis"
 )
@@ -159,7 +160,7 @@ func (f *secretFile) reload() (changed bool, err error) {
 
 // newSecretFiles returns the secrets that come from files; changes are put into those
 // that use them.
-func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, webhooks *webhook.Handler, keeper *hooks.Keeper, authorizer *auth.Authorizer, log *slog.Logger) *secretFiles {
+func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, reconnect func(receiver string), webhooks *webhook.Handler, keeper *hooks.Keeper, authorizer *auth.Authorizer, log *slog.Logger) *secretFiles {
 	files := &secretFiles{paths: o.SecretFiles, log: log}
 	files.addSingle("gitlab-token", o.GitLabToken, gl.SetToken)
 	files.addSingle("slack-token", o.SlackToken, func(token string) error {
@@ -167,7 +168,11 @@ func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notif
 		if !on {
 			return errors.New("there was no Slack token at the start: restart to notify people in Slack")
 		}
-		return chat.SetToken(token)
+		if err := chat.SetToken(token); err != nil {
+			return err
+		}
+		reconnect(event.ReceiverSlack)
+		return nil
 	})
 	files.addSingle("store", o.Store, func(url string) error {
 		shared, ok := db.(*redis.Store)

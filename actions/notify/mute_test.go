@@ -1,0 +1,101 @@
+package notify_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pipesteward/pipesteward/actions/actionstest"
+	"github.com/pipesteward/pipesteward/actions/metrics"
+	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// TestMutedNoticesAreNotSent: the action goes on, the journal has by which mute its notice was
+// kept from being sent, and what comes after the mute is sent.
+func TestMutedNoticesAreNotSent(t *testing.T) {
+	t.Parallel()
+	h := actionstest.New(t, actionstest.RetryRules)
+	if err := h.Mutes().Mute(t.Context(), event.Mute{Channel: "ci", By: "ann", Reason: "noise", Until: h.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
+	h.WorkOff()
+	if n := h.GitLab.Count("POST", "/retry"); n != 1 {
+		t.Errorf("%d retries while notifications were muted, want 1", n)
+	}
+	if posts := h.Posts(); len(posts) > 0 {
+		t.Errorf("posted while muted: %q", posts)
+	}
+	sent := h.Only().Notifications
+	if len(sent) != 1 || sent[0].Result != event.NotificationMuted || !strings.HasPrefix(sent[0].Muted, "muted (channel:ci) by ann: noise, until ") {
+		t.Errorf("notifications %+v, want one that is muted", sent)
+	}
+	h.Clock.Advance(time.Hour)
+	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
+	h.WorkOff()
+	if posts := h.Posts(); len(posts) != 1 {
+		t.Errorf("posted after the mute: %q, want one message", posts)
+	}
+}
+
+// TestMutesThatCantBeRead: notices wait until all mutes are ended.
+func TestMutesThatCantBeRead(t *testing.T) {
+	t.Parallel()
+	h := actionstest.New(t, actionstest.RetryRules)
+	if err := h.DB.Set(t.Context(), "mutes", []byte("{"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
+	h.PassTime()
+	if posts := h.Posts(); len(posts) > 0 || h.Idle() {
+		t.Errorf("posted %q, idle %t, want a notice that waits", posts, h.Idle())
+	}
+	if _, err := h.Mutes().UnmuteAll(t.Context(), "ann"); err != nil {
+		t.Fatal(err)
+	}
+	h.WorkOff()
+	if posts := h.Posts(); len(posts) != 1 {
+		t.Errorf("posted %q, want one message", posts)
+	}
+}
+
+// announced is a receiver that notes announcements.
+type announced struct{ texts []string }
+
+func (*announced) Notify(context.Context, event.Outcome, event.Notice) error { return nil }
+
+func (*announced) Message(context.Context, event.Outcome, event.Notice) (string, bool, error) {
+	return "", false, nil
+}
+
+func (a *announced) Announce(_ context.Context, _, _, text string) error {
+	a.texts = append(a.texts, text)
+	return nil
+}
+
+// TestMutedAnnouncements: announcements are muted with their channel, and not with a rule.
+func TestMutedAnnouncements(t *testing.T) {
+	t.Parallel()
+	for scope, posts := range map[event.Mute]int{{Channel: "ci"}: 0, {}: 0, {Channel: "ops"}: 1, {Rule: "retry-stuck"}: 1, {Project: "**"}: 1} {
+		h := actionstest.New(t, actionstest.RetryRules)
+		if err := h.Mutes().Mute(t.Context(), scope); err != nil {
+			t.Fatal(err)
+		}
+		receiver := &announced{}
+		n := notify.New(notify.Config{
+			Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: receiver}), Mutes: pause.Mutes{Store: h.DB, Now: h.Now}, Metrics: metrics.New(prometheus.NewRegistry()), Now: h.Now, Log: slog.New(slog.DiscardHandler),
+		})
+		if err := n.Announce(t.Context(), "key", event.Address{Receiver: event.ReceiverSlack, Channel: "#ci"}, "text", h.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if len(receiver.texts) != posts {
+			t.Errorf("muted %s: %d announcements were posted, want %d", scope.Scope(), len(receiver.texts), posts)
+		}
+	}
+}
