@@ -6,7 +6,7 @@
 //	exam.go     what several checks need, read once
 //	fleet.go    the projects
 //	watch.go    the cheap checks, as a service makes them
-//	gitlab.go, token.go, roles.go, protection.go, webhooks.go, outbound.go, store.go, slack.go, receivers.go, rules.go, server.go  the checks
+//	settings.go, gitlab.go, token.go, roles.go, protection.go, webhooks.go, outbound.go, store.go, slack.go, receivers.go, rules.go, server.go  the checks
 //
 // Checks are independent: one that can't be made says why, and the others go on.
 //
@@ -49,6 +49,7 @@ type Finding struct {
 
 // The subjects, in the order of the checks.
 const (
+	SubjectSettings  = "settings"
 	SubjectRules     = "rules"
 	SubjectStore     = "store"
 	SubjectGitLab    = "GitLab"
@@ -73,6 +74,7 @@ type Check struct {
 // Checks lists all checks, in the order in which they are made. Those of the store come
 // early and together, because a file is closed after them.
 var Checks = []Check{
+	{"settings", SubjectSettings, false, checkSettings},
 	{"rules-load", SubjectRules, false, checkRulesLoad},
 	{"store-open", SubjectStore, false, checkStoreOpen},
 	{"store-durable", SubjectStore, false, checkStoreDurable},

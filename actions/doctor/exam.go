@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,12 @@ import (
 // Config is what is checked. What could not be made has the reason instead; what is
 // not there at all, and has none, is not wanted.
 type Config struct {
+	// SettingErrs are of settings that no other check is about, and with which `serve` does
+	// not start.
+	SettingErrs []error
+	// NoSettings say which environment variables look like settings and are none.
+	NoSettings []string
+
 	GitLab    *gitlab.Client
 	GitLabErr error
 	// TokenErr says why the access token can't be used, and what to do; GitLab's requests
@@ -125,6 +132,21 @@ var (
 	errNoToken  = errors.New("there is no access token that can be used")
 )
 
+// notGitLabError is the answer of a server that is no GitLab.
+type notGitLabError struct{ answer string }
+
+func (e *notGitLabError) Error() string {
+	return "this is not GitLab: it answers GET /api/v4/user with " + e.answer
+}
+
+// isNotGitLab reports whether another server than GitLab has answered the request for the
+// token's user. GitLab knows that user, or refuses the token with 401 or 403 (lib/api/users.rb
+// and lib/api/api_guard.rb in its source).
+func isNotGitLab(err error) bool {
+	e := failureOf(err)
+	return answered(err) && e != nil && e.Status != http.StatusUnauthorized && e.Status != http.StatusForbidden
+}
+
 // tokenUser returns the token's user. Its error is the reason why GitLab can't be
 // used, if it can't.
 func (x *exam) tokenUser(ctx context.Context) (gitlab.TokenUser, error) {
@@ -136,6 +158,9 @@ func (x *exam) tokenUser(ctx context.Context) (gitlab.TokenUser, error) {
 			return gitlab.TokenUser{}, errNoGitLab
 		}
 		user, err := x.GitLab.TokenUser(ctx)
+		if isNotGitLab(err) {
+			return gitlab.TokenUser{}, &notGitLabError{apierror.Words(err)}
+		}
 		if x.TokenErr != nil && answered(err) { // the refusal of a request without a token
 			err = errNoToken
 		}
@@ -221,7 +246,10 @@ func notChecked(err error) []Finding {
 // reasonOf returns an error as part of a sentence.
 func reasonOf(err error) string {
 	e := failureOf(err)
+	_, other := errors.AsType[*notGitLabError](err)
 	switch {
+	case other:
+		return "--gitlab-url is not GitLab"
 	case errors.Is(err, errNoGitLab), errors.Is(err, errNoClient), errors.Is(err, errNoToken), errors.Is(err, errNoServer), errors.Is(err, errNoRules):
 		return err.Error()
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

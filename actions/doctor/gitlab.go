@@ -38,7 +38,10 @@ func checkReachable(ctx context.Context, x *exam) []Finding {
 // obstacle says why GitLab did not answer, and what to do.
 func obstacle(err error) (seen, advice string) {
 	e := failureOf(err)
+	_, other := errors.AsType[*notGitLabError](err)
 	switch {
+	case other:
+		return err.Error(), "write the address of GitLab as --gitlab-url, with its path if it has one"
 	case e == nil:
 		return firstLine(err), "correct the setting"
 	case e.Limited():
@@ -175,7 +178,7 @@ const (
 
 func checkClock(ctx context.Context, x *exam) []Finding {
 	_, err := x.tokenUser(ctx)
-	if x.GitLab == nil {
+	if _, other := errors.AsType[*notGitLabError](err); other || x.GitLab == nil {
 		return notChecked(err)
 	}
 	ahead, known := x.GitLab.ClockAhead()
@@ -203,6 +206,9 @@ func checkRate(ctx context.Context, x *exam) []Finding {
 	_, err := x.tokenUser(ctx)
 	if !answered(err) {
 		return notChecked(err)
+	}
+	if x.Rate.Per == 0 {
+		return one(Unknown, "not checked, because --gitlab-rate can't be used", "")
 	}
 	quota, announced := x.GitLab.Quota()
 	own := int(math.Round(float64(x.Rate.Limit+int(x.Rate.Capacity())-1) * float64(time.Minute) / float64(x.Rate.Per)))

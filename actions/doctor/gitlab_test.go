@@ -50,6 +50,8 @@ func TestReachable(t *testing.T) {
 		{"a login page", fault(gitlabtest.LoginPage), []string{"web page", "no login page or proxy"}},
 		{"a redirect", fault(gitlabtest.LoginRedirect), []string{"redirects to https://login.example.com"}},
 		{"502", fault(gitlabtest.Fault{Times: -1, Status: 502, HTML: true}), []string{"answers 502"}},
+		{"404 in JSON", fault(gitlabtest.Fault{Times: -1, Status: http.StatusNotFound}), []string{"this is not GitLab", "404", "--gitlab-url"}},
+		{"405 in JSON", fault(gitlabtest.Fault{Times: -1, Status: http.StatusMethodNotAllowed}), []string{"this is not GitLab", "405"}},
 		{"a wrong address", func(r *rig) { r.GitLab, r.GitLabErr = nil, errors.New("--gitlab-url: it is no\n    URL") }, []string{"--gitlab-url: it is no URL"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,7 +60,7 @@ func TestReachable(t *testing.T) {
 			tt.spoil(r)
 			found := r.run()
 			r.wants(found, "gitlab-reachable", doctor.Problem, tt.says)
-			for _, check := range []string{"gitlab-version", "gitlab-address", "token-valid", "token-scopes", "project-role", "project-archived"} {
+			for _, check := range []string{"gitlab-version", "gitlab-address", "gitlab-rate", "token-valid", "token-scopes", "project-role", "project-archived"} {
 				r.wants(found, check, doctor.Unknown, []string{"not checked, because "})
 			}
 			// The others are made all the same.

@@ -60,7 +60,7 @@ func everything(except ...string) []gitlabtest.Grant {
 		{Access: "instance", Permissions: []string{"read_metadata"}},
 		{Access: "all_memberships", Permissions: []string{
 			"read_project", "read_job", "read_pipeline", "run_job", "update_job", "delete_job", "update_pipeline", "read_deployment", "read_merge_request",
-			"read_protected_branch", "read_protected_tag", "read_webhook", "create_webhook", "update_webhook", "trigger_webhook", "read_branch",
+			"read_protected_branch", "read_protected_tag", "read_webhook", "create_webhook", "update_webhook", "delete_webhook", "trigger_webhook", "read_branch",
 			"read_work_item", "create_work_item", "update_work_item", "create_commit_status",
 		}},
 	}

@@ -169,6 +169,14 @@ func (c *Client) EditHook(ctx context.Context, h Hook, s HookSettings) (Hook, er
 	return c.hook(ctx, h, rest.Request{Method: http.MethodPut, Endpoint: endpoint.EditHook, Path: fmt.Sprintf("%s/%d", h.path(), h.ID), Params: s})
 }
 
+// DeleteHook removes a webhook.
+func (c *Client) DeleteHook(ctx context.Context, h Hook) error {
+	_, _, err := rest.Call(ctx, c.Client, rest.Request{
+		Method: http.MethodDelete, Endpoint: endpoint.DeleteHook, Path: fmt.Sprintf("%s/%d", h.path(), h.ID),
+	}, struct{}{})
+	return err
+}
+
 // TestHook makes GitLab (16.11+, for groups 17.1+) deliver a sample of a push event to
 // the webhook, whatever events it sends, and also if it is disabled: a push event needs
 // neither a job nor a pipeline, and no rule acts on it. An answer of the receiver with

@@ -1,9 +1,11 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +18,7 @@ import (
 type Writer interface {
 	CreateHook(ctx context.Context, owned gitlab.Hook, s gitlab.HookSettings) (gitlab.Hook, error)
 	EditHook(ctx context.Context, h gitlab.Hook, s gitlab.HookSettings) (gitlab.Hook, error)
+	DeleteHook(ctx context.Context, h gitlab.Hook) error
 	// TestHook makes GitLab deliver a sample, and returns an error unless it was answered
 	// with 2xx.
 	TestHook(ctx context.Context, h gitlab.Hook) error
@@ -26,7 +29,8 @@ type Writer interface {
 var _ Writer = (*gitlab.Client)(nil)
 
 // A test enables a webhook when GitLab has logged it, which older versions do in the
-// background: the state is read so often, and so long after each other.
+// background: the state is read so often, and so long after each other. As often it is read
+// whether another run has removed the webhook that it created at the same time.
 const (
 	stateReads = 5
 	stateEvery = time.Second
@@ -34,9 +38,13 @@ const (
 
 // applier carries out plans.
 type applier struct {
-	gitlab Writer
+	gitlab GitLab
 	wanted *Wanted
 	sleep  func(ctx context.Context, d time.Duration) error
+	// created are the ids of the webhooks that were created, until it is known whether
+	// another run has created the same.
+	created map[Owner]int64
+	planned bool // the steps are named as what would be done
 }
 
 // apply carries out a plan. It returns what remains to be done, and what was done, in
@@ -50,8 +58,9 @@ func (a *applier) apply(ctx context.Context, p Plan) (left Plan, done []string, 
 		if err != nil {
 			return now, done, err
 		}
+		a.created[p.Owner] = h.ID
 		now = a.withHook(p, h)
-		done = append(done, fmt.Sprintf("created webhook %d", h.ID))
+		done = a.step(done, "create the webhook", "created webhook %d", h.ID)
 	case len(p.Changes) > 0:
 		h, err := a.gitlab.EditHook(ctx, *p.Ours, a.wanted.settings(p.Ours, p.Changes))
 		if err != nil {
@@ -61,12 +70,17 @@ func (a *applier) apply(ctx context.Context, p Plan) (left Plan, done []string, 
 		done = append(done, fmt.Sprintf("set of webhook %d: %s", h.ID, listed(p.Changes)))
 	}
 	if len(done) > 0 {
-		if now, err = a.verify(now); err != nil {
-			return now, done, err
+		now, err = a.verify(now)
+	}
+	if id, is := a.created[p.Owner]; is {
+		var removed string
+		now, removed, err = a.settle(ctx, now, id, err)
+		if removed != "" {
+			done = append(done, removed)
 		}
 	}
-	if !p.Test {
-		return now, done, nil
+	if err != nil || !p.Test {
+		return now, done, err
 	}
 	h, err := a.test(ctx, *now.Ours)
 	if err != nil {
@@ -74,9 +88,69 @@ func (a *applier) apply(ctx context.Context, p Plan) (left Plan, done []string, 
 	}
 	now = a.withHook(now, h)
 	if p.Ours.Sends() {
-		return now, append(done, fmt.Sprintf("tried webhook %d by a test delivery: it works", h.ID)), nil
+		return now, a.step(done, fmt.Sprintf("try webhook %d by a test delivery", h.ID), "tried webhook %d by a test delivery: it works", h.ID), nil
 	}
-	return now, append(done, fmt.Sprintf("enabled webhook %d by a test delivery", h.ID)), nil
+	return now, a.step(done, fmt.Sprintf("enable webhook %d by a test delivery", h.ID), "enabled webhook %d by a test delivery", h.ID), nil
+}
+
+// step adds a step to those that were done; planned names it as what would be done.
+func (a *applier) step(done []string, planned, format string, id int64) []string {
+	if a.planned {
+		return append(done, planned)
+	}
+	return append(done, fmt.Sprintf(format, id))
+}
+
+// settle looks whether another run has created the same webhook as this one, which then
+// both see: each creates first and looks then. The one with the higher id is removed, by
+// the run that created it. What this run did not create is never removed. failed is the
+// error of what was done before; removed says in words that ours was.
+func (a *applier) settle(ctx context.Context, p Plan, id int64, failed error) (left Plan, removed string, err error) {
+	own := p.Owner.hook()
+	own.ID = id
+	for read := 1; ; read++ {
+		if p.Hooks, err = a.list(ctx, p.Owner); err != nil {
+			return p, removed, err
+		}
+		p.Hooks = slices.DeleteFunc(p.Hooks, func(h gitlab.Hook) bool { return removed != "" && h.ID == id })
+		var same []gitlab.Hook // the oldest first
+		for _, h := range p.Hooks {
+			if h.ID == id || sameURL(h.URL, a.wanted.URL) {
+				same = append(same, h)
+			}
+		}
+		slices.SortFunc(same, func(a, b gitlab.Hook) int { return cmp.Compare(a.ID, b.ID) })
+		switch {
+		case removed == "" && len(same) > 0 && same[0].ID < id:
+			if err := a.gitlab.DeleteHook(ctx, own); err != nil && !apierror.IsFinal(err, http.StatusNotFound) { // else an earlier try has removed it
+				return p, "", &stepError{err, fmt.Sprintf("webhooks %d and %d were created at the same time, and webhook %d could not be removed again", same[0].ID, id, id)}
+			}
+			removed = fmt.Sprintf("removed webhook %d again, since another run created webhook %d with the same address at the same time", id, same[0].ID)
+			p.Yielded, failed = true, nil
+			delete(a.created, p.Owner)
+			continue
+		case len(same) > 1 && read < stateReads: // those of other runs, which remove them
+			if err := a.sleep(ctx, stateEvery); err != nil {
+				return p, removed, err
+			}
+			continue
+		}
+		delete(a.created, p.Owner)
+		if len(same) > 0 && (same[0].ID != id || len(same) > 1) {
+			yielded := p.Yielded
+			p = a.withHook(p, same[0])
+			p.Yielded = yielded
+		}
+		return p, removed, failed
+	}
+}
+
+// list returns the webhooks of an owner as they are now.
+func (a *applier) list(ctx context.Context, o Owner) ([]gitlab.Hook, error) {
+	if o.Project == 0 {
+		return a.gitlab.GroupHooks(ctx, o.Path)
+	}
+	return a.gitlab.ProjectHooks(ctx, o.Project)
 }
 
 // withHook returns what is left to do now that ours is h. What is known of earlier
@@ -119,7 +193,7 @@ func (a *applier) verify(p Plan) (Plan, error) {
 // test makes GitLab deliver a sample to a webhook and returns it as it is then.
 func (a *applier) test(ctx context.Context, h gitlab.Hook) (gitlab.Hook, error) {
 	if err := a.gitlab.TestHook(ctx, h); err != nil {
-		return h, &testError{err, h.ID}
+		return h, &stepError{err, fmt.Sprintf("the test delivery of webhook %d failed", h.ID)}
 	}
 	for read := 1; ; read++ {
 		now, err := a.gitlab.Hook(ctx, h)
@@ -135,15 +209,13 @@ func (a *applier) test(ctx context.Context, h gitlab.Hook) (gitlab.Hook, error) 
 	}
 }
 
-// testError is the error of a test delivery.
-type testError struct {
-	err     error
-	webhook int64
+// stepError is the error of a step, which says what failed.
+type stepError struct {
+	err  error
+	what string
 }
 
-func (e *testError) Error() string {
-	return fmt.Sprintf("the test delivery of webhook %d failed: %s", e.webhook, receiverWords(apierror.Words(e.err)))
-}
+func (e *stepError) Error() string { return e.what + ": " + receiverWords(apierror.Words(e.err)) }
 
 // receiverWords returns the words of this service where GitLab quotes its answer, such
 // as 422 {"error":"..."}.
@@ -156,4 +228,4 @@ func receiverWords(refusal string) string {
 	return refusal
 }
 
-func (e *testError) Unwrap() error { return e.err }
+func (e *stepError) Unwrap() error { return e.err }

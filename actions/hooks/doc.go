@@ -10,6 +10,7 @@
 //	report.go   the plan and its result, for people and programs
 //	apply.go    carries a plan out, and checks what GitLab made of it
 //	ensure.go   does so for all projects and groups that are named
+//	rehearsal.go  a GitLab that is not written to, for dry runs
 //	keeper.go   does so again each hour, for serve
 //	watch.go    which webhooks are dead: announces that once, and their recovery
 //
@@ -18,4 +19,7 @@
 //
 // What belongs to others is never changed. Ours are the webhooks at the wanted address,
 // by host and path, whatever their other settings.
+//
+// The package has more than 2,000 lines because the commands, their dry run and the
+// hourly rounds are one set of steps on one plan.
 package hooks

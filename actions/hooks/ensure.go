@@ -31,9 +31,12 @@ type GitLab interface {
 type Ensurer struct {
 	GitLab GitLab
 	Wanted Wanted
-	// Change carries the plans out; else nothing is changed, and all projects below a
-	// group are read, too.
+	// Change carries the plans out; else all projects below a group are read, too.
 	Change bool
+	// DryRun finds out by the same steps what Change would do, and writes nothing: reports
+	// have as Todo what would be done, and else what would be left then. It takes for granted
+	// that GitLab accepts what is written, and that test deliveries succeed.
+	DryRun bool
 	// Held returns why nothing may be changed now of a project or a group, by its full path;
 	// "": it may be. It is called before each plan is carried out; optional. An error ends Run.
 	Held func(ctx context.Context, owner string) (reason string, err error)
@@ -87,13 +90,14 @@ func (c Counts) All() int {
 	return c.Created + c.Repaired + c.Enabled + c.Right + c.Covered + c.Wrong
 }
 
-// add counts an owner by what was found before, and by what is left.
-func (c *Counts) add(before Plan, left Report) {
+// add counts an owner by what was found before, and by what is left; yielded: what was
+// created is removed again.
+func (c *Counts) add(before Plan, left Report, yielded bool) {
 	todo := len(left.Todo) > 0 && left.Error == ""
 	switch {
 	case left.IsWrong() && !todo:
 		c.Wrong++
-	case before.Create:
+	case before.Create && !yielded:
 		c.Created++
 	case len(before.Changes) > 0:
 		c.Repaired++
@@ -121,11 +125,16 @@ func (r Result) IsUnread() bool {
 // GitLab is unavailable: the result is what was done before, and another Run goes on,
 // since for what is right it only reads.
 func (e *Ensurer) Run(ctx context.Context, entries []string) (Result, error) {
+	if e.DryRun {
+		trial := *e
+		trial.GitLab = &rehearsal{GitLab: e.GitLab, hooks: map[webhook]gitlab.Hook{}}
+		e = &trial
+	}
 	r := &run{
 		Ensurer: e, inspector: NewInspector(e.GitLab, e.Wanted, e.EveryDelivery, e.Now),
 		seen: map[Owner]bool{}, read: map[Owner]bool{},
 	}
-	r.applier = &applier{e.GitLab, r.inspector.wanted, r.sleep}
+	r.applier = &applier{gitlab: e.GitLab, wanted: r.inspector.wanted, sleep: r.sleep, created: map[Owner]int64{}, planned: e.DryRun}
 	for _, entry := range entries {
 		if err := r.add(ctx, entry); err != nil {
 			return r.result, err
@@ -242,7 +251,7 @@ func (r *run) group(ctx context.Context, plan Plan) error {
 	}
 	switch {
 	case bare && own == 0 && unread != nil: // one may have a webhook of its own
-		r.report(plan, unreadable(plan.Owner, fmt.Errorf("not all projects below could be read: %s", apierror.Words(unread))), "")
+		r.report(plan, unreadable(plan.Owner, fmt.Errorf("not all projects below could be read: %s", apierror.Words(unread))), "", false)
 		return nil
 	case bare && own == 0:
 		return r.owner(ctx, plan.Owner, &plan)
@@ -285,7 +294,7 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 			before = plan
 		}
 		left, plan = *plan, nil // it is read again before it is tried again
-		if !r.Change || left.Nothing() {
+		if _, unsettled := r.applier.created[o]; !r.Change || left.Nothing() && !unsettled {
 			return nil
 		}
 		if r.Held != nil {
@@ -324,14 +333,17 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 		report.Error = reason(o, err)
 	}
 	report.Done = done
-	r.report(*before, report, held)
+	r.report(*before, report, held, left.Yielded)
 	return nil
 }
 
 // report adds what was found and done of one owner.
-func (r *run) report(before Plan, report Report, held string) {
+func (r *run) report(before Plan, report Report, held string, yielded bool) {
+	r.result.Counts.add(before, report, yielded)
+	if r.DryRun {
+		report.Todo, report.Done = report.Done, nil
+	}
 	r.result.Reports = append(r.result.Reports, report)
-	r.result.Counts.add(before, report)
 	r.progress(before.Owner)
 	if r.Watch != nil {
 		r.Watch(Step{Before: before, Report: report, Held: held})

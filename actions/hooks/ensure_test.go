@@ -489,22 +489,6 @@ func TestGroups(t *testing.T) {
 	})
 }
 
-// Without Change nothing is written, and the plan says what would be.
-func TestDryRun(t *testing.T) {
-	t.Parallel()
-	env := newEnvironment(t, gitlabtest.Options{Free: true})
-	shop := env.gitlab.AddProject(gitlabtest.Project{Path: "a/shop"})
-	env.gitlab.AddProject(gitlabtest.Project{Path: "a/site"})
-	env.gitlab.AddProject(gitlabtest.Project{Path: "a/vault", Role: gitlabtest.Developer})
-	env.gitlab.AddHook(gitlabtest.Hook{ProjectID: shop.ID, URL: env.url(), Token: secret, JobEvents: true})
-	e := env.ensurer()
-	e.Change = false
-	result := env.run(e, "a")
-	if want := (hooks.Counts{Created: 1, Repaired: 1, Wrong: 1}); result.Counts != want || env.writes() != 0 {
-		t.Errorf("%d writes, counts %+v, want %+v", env.writes(), result.Counts, want)
-	}
-}
-
 // The same command goes on where it was stopped, and only reads what is right.
 func TestStoppedGoesOn(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -105,6 +106,12 @@ type Plan struct {
 	// Test is set if a test delivery has to show that the webhook works: GitLab has
 	// disabled it, or its last delivery failed.
 	Test bool
+	// RotateAbove is set if the secrets of the webhook above are to be rotated, for which its
+	// group has to be named.
+	RotateAbove bool
+	// Yielded is set if the webhook that was created is removed again, for one that another
+	// run created at the same time.
+	Yielded bool
 	// Unsigned is set if only a signing token is configured, and GitLab signs nothing.
 	Unsigned bool
 }
@@ -114,7 +121,7 @@ func (p Plan) Nothing() bool { return !p.Create && len(p.Changes) == 0 && !p.Tes
 
 // Plan compares what was found with what is wanted.
 func (w Wanted) Plan(found Found) Plan {
-	p := Plan{Found: found}
+	p := Plan{Found: found, RotateAbove: w.Rotate && found.Above != nil}
 	var all []gitlab.Hook
 	for _, h := range found.Hooks {
 		switch w.place(h) {
@@ -129,8 +136,8 @@ func (w Wanted) Plan(found Found) Plan {
 		p.Create = found.Above == nil && w.URL != "" && !w.KeepOnly
 		return p
 	}
-	// The one that sends, and needs the fewest changes.
-	slices.SortStableFunc(all, func(a, b gitlab.Hook) int { return w.defects(a) - w.defects(b) })
+	// The one that sends, and needs the fewest changes; of several the oldest.
+	slices.SortFunc(all, func(a, b gitlab.Hook) int { return cmp.Or(w.defects(a)-w.defects(b), cmp.Compare(a.ID, b.ID)) })
 	p.Ours, p.Doubles = &all[0], all[1:]
 	if found.Above != nil { // it should not be here: nothing is repaired
 		return p

@@ -109,6 +109,8 @@ func TestPlan(t *testing.T) {
 			findings: []string{"webhooks 9 and 7 have the same address, so that all events come twice: delete webhook 7"},
 		},
 		{name: "the group has one", found: hooks.Found{Above: &ofGroup}, verdict: hooks.Covered},
+		{name: "the group has one to rotate", wanted: func(w *hooks.Wanted) { w.Rotate = true }, found: hooks.Found{Above: &ofGroup}, verdict: hooks.Covered, findings: []string{"group platform, webhook 3, which sends its events, keeps its secrets: name the group to rotate them"}},
+		{name: "the group is named", wanted: func(w *hooks.Wanted) { w.Rotate = true }, found: hooks.Found{Above: &ofGroup, AboveReported: true}, verdict: hooks.Covered},
 		{
 			name: "the group has one that is disabled", found: hooks.Found{Above: &gitlab.Hook{ID: 3, Group: "platform", AlertStatus: gitlab.StatusDisabled}}, verdict: hooks.Covered,
 			findings: []string{"group platform, webhook 3, which sends its events, is disabled for good: name the group"},

@@ -69,7 +69,7 @@ func (p Plan) Report(now time.Time) Report {
 	if p.Owner.Project == 0 {
 		r.Kind = "group"
 	}
-	if h := p.Ours; h != nil {
+	if h := p.Ours; h != nil && h.ID != 0 { // else a dry run has not created it
 		d := p.Deliveries[h.ID]
 		r.Webhook = &Webhook{
 			ID: h.ID, URL: redact.URL(h.URL), Events: h.Events, State: h.AlertStatus, DisabledUntil: h.DisabledUntil, VerifiesTLS: h.VerifiesTLS,
@@ -133,6 +133,9 @@ func (p Plan) findings(now time.Time) []string {
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if p.Above != nil && !p.Above.Sends() && !p.AboveReported {
 		add("the %s, which sends its events, is %s: name the group to have it enabled", p.Above.Name(), stateOf(*p.Above))
+	}
+	if p.RotateAbove && !p.AboveReported {
+		add("the %s, which sends its events, keeps its secrets: name the group to rotate them", p.Above.Name())
 	}
 	if p.Ours != nil {
 		p.ofOurs(now, add)
@@ -207,7 +210,7 @@ func unreadable(o Owner, err error) Report {
 // reason says in one line why GitLab refused something about an owner's webhooks, and
 // what is needed.
 func reason(o Owner, err error) string {
-	if failed, ok := errors.AsType[*testError](err); ok {
+	if failed, ok := errors.AsType[*stepError](err); ok {
 		return failed.Error()
 	}
 	if !apierror.IsFinal(err, http.StatusForbidden) {

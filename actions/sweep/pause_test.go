@@ -36,9 +36,13 @@ rules:
 	}{
 		{
 			name: "a pause",
-			pull: func(h *actionstest.Harness) { _, _ = h.Pauses().Pause(context.Background(), event.Pause{Rule: "old"}, false) },
-			lift: func(h *actionstest.Harness) { _, _ = h.Pauses().Resume(context.Background(), event.Pause{Rule: "old"}, "") },
-			all:  true,
+			pull: func(h *actionstest.Harness) {
+				_, _ = h.Pauses().Pause(context.Background(), event.Pause{Rule: "old"}, false)
+			},
+			lift: func(h *actionstest.Harness) {
+				_, _ = h.Pauses().Resume(context.Background(), event.Pause{Rule: "old"}, "")
+			},
+			all: true,
 		},
 		{
 			name: "dry run",

@@ -20,6 +20,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/lint"
@@ -90,7 +91,7 @@ func explainCheck(w io.Writer, id string) error {
 	if err != nil {
 		return &usageError{fmt.Errorf("--explain: %w", err)}
 	}
-	_, err = fmt.Fprintln(w, check.Doc)
+	_, err = fmt.Fprintln(w, wrapped(check.Doc, wrap.Width(w)))
 	return err
 }
 
@@ -129,7 +130,7 @@ func (f findings) text(w io.Writer) error {
 	for _, e := range f.found {
 		fmt.Fprintln(&b, p.bold(printableLines(e.Error())))
 		if in := lines[e.File]; e.Line <= len(in) {
-			line, caret := pointAt(shownLine(in[e.Line-1]), e.Column)
+			line, caret := pointAt(shownLine(in[e.Line-1]), e.Column, maxShown)
 			mark := p.red
 			if e.Severity == schema.SeverityWarning {
 				mark = p.yellow
@@ -182,16 +183,21 @@ var secretsInLine = []*regexp.Regexp{
 	regexp.MustCompile(`(whsec_[^\s,}]+)`),
 }
 
+// maxShown is how many cells of a line are shown below a finding.
+const maxShown = 120
+
 // pointAt returns a line of a file without its indentation, and the line to print
 // below it, which points at the word in a column. Columns count characters from 1;
-// a terminal shows a character in none, one or two cells.
-func pointAt(line string, column int) (shown, caret string) {
+// a terminal shows a character in none, one or two cells. Of a line with more cells than
+// width, the part around the column is returned.
+func pointAt(line string, column, width int) (shown, caret string) {
 	runes := []rune(line)
 	at := min(column-1, len(runes))
 	start := 0
 	for start < at && unicode.IsSpace(runes[start]) {
 		start++
 	}
+	runes, at, start = window(runes, at, start, width)
 	var b strings.Builder
 	for _, r := range runes[start:at] {
 		if r == '\t' { // is as wide below as it is above
@@ -205,6 +211,39 @@ func pointAt(line string, column int) (shown, caret string) {
 		under += text.RuneWidth(r)
 	}
 	return string(runes[start:]), b.String() + "^" + strings.Repeat("~", max(0, under-1))
+}
+
+// window returns the part of a line, from start on, that has at most so many cells, with the
+// place at in it, and signs where it was cut.
+func window(line []rune, at, start, width int) (part []rune, newAt, newStart int) {
+	cells := func(part []rune) (n int) {
+		for _, r := range part {
+			n += max(1, text.RuneWidth(r))
+		}
+		return n
+	}
+	if cells(line[start:]) <= width {
+		return line, at, start
+	}
+	from, before := at, 0
+	for from > start && before < width/2 {
+		from--
+		before += max(1, text.RuneWidth(line[from]))
+	}
+	if from > start {
+		part = append(part, '…')
+	}
+	newAt = len(part) + at - from
+	end, used := from, len(part)+1
+	for end < len(line) && used+max(1, text.RuneWidth(line[end])) <= width {
+		used += max(1, text.RuneWidth(line[end]))
+		end++
+	}
+	part = append(part, line[from:end]...)
+	if end < len(line) {
+		part = append(part, '…')
+	}
+	return part, newAt, 0
 }
 
 // wordLength returns the number of characters of the word at the start of a text:

@@ -105,7 +105,7 @@ b.yaml:2:1: unknown key "rule" in the rule file (did you mean "rules"?); known a
 `},
 		{"JSON of nothing", []string{"rules.yaml", goodRules}, []string{"--format=json"}, 0, "[]\n"},
 		{"a check that is disabled", []string{"rules.yaml", warned}, []string{"--disable", "constant-condition"}, 0, "ok: 1 rule in 1 file\n"},
-		{"a check explained", nil, []string{"--explain", "single-attempt"}, 0, "`max_attempts` counts the first run of a job, so `max_attempts: 1` never retries.\n"},
+		{"a check explained", nil, []string{"--explain", "single-attempt"}, 0, "`max_attempts` counts the first run of a job, so `max_attempts: 1` never\n  retries.\n"},
 		{"GitLab's of nothing", []string{"rules.yaml", goodRules}, []string{"rules.yaml", "--format", "gitlab"}, 0, "[]\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -190,6 +190,32 @@ func TestShippedRulesHaveNoWarnings(t *testing.T) {
 		}
 		if _, found := lint.Load(rulefile.Options{}, nil, rulefile.Source{Name: name, Data: data}); len(found) > 0 {
 			t.Errorf("%v", found)
+		}
+	}
+}
+
+// Of a long line the part around the mistake is shown, with the caret below it.
+func TestCheckShowsPartOfALongLine(t *testing.T) {
+	long := strings.Repeat("x", 1_000_000)
+	for _, line := range []string{
+		"rules: [{name: a, on: jb, if: 'job.name == \"" + long + "\"', actions: [retry]}]",
+		"rules: [{name: a, description: \"" + long + "\", on: jb, actions: [retry]}]",
+	} {
+		_, out, _ := checked(t, []string{"rules.yaml", "version: 1\n" + line + "\n"}, "rules.yaml")
+		lines := strings.Split(out, "\n")
+		found := false
+		for i, shown := range lines {
+			at := strings.Index(shown, "^")
+			if i == 0 || at < 0 {
+				continue
+			}
+			above := []rune(lines[i-1])
+			if len(above) <= 4+maxShown && at < len(above) && strings.HasPrefix(string(above[at:]), "jb") {
+				found = true
+			}
+		}
+		if !found || len(out) > 2000 {
+			t.Errorf("%d bytes, and no caret at jb:\n%.1000s", len(out), out)
 		}
 	}
 }

@@ -130,7 +130,7 @@ func TestDemoKeeps(t *testing.T) {
 		"pipesteward decisions": "retry-infrastructure",
 		"/api/v1/decisions":     `"outcome":"done"`,
 		"metrics":               "pipesteward_decisions_total",
-		"explain":               "✓ retry-infrastructure matches",
+		"explain":               "failed (stuck_pending_with_matching_runners)",
 		"X-Gitlab-Toke":         "HTTP/1.1 202 Accepted",
 		"/-/pipelines/":         "platform/shop: pipeline 101 for main is success",
 		"PRIVATE-TOKEN":         `"name":"integration"`,

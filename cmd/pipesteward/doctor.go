@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 
@@ -35,8 +36,7 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 			"ensure-hooks":             "check for a `serve` with --ensure-hooks",
 			"insecure-no-webhook-auth": "check for a `serve` with --insecure-no-webhook-auth",
 			"dry-run":                  "check for a `serve` with --dry-run",
-		}, flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "projects",
-			"webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "ensure-hooks", "slack-token", "slack-api-url", "dry-run")), adminFlags()...),
+		}, serveFlags()), adminFlags()...),
 			&cli.StringSliceFlag{Name: "project", Usage: "check only this `PROJECT`, glob or group, instead of all that `serve` has (repeatable)"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only what is not in order"},
 			&cli.BoolFlag{Name: "strict", Usage: "exit with 1 also if there are warnings"},
@@ -49,11 +49,16 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 					return &usageError{fmt.Errorf("--project: %w", err)}
 				}
 			}
-			o, err := readSettings(c)
+			o, wrong := readSettings(c)
+			_, logErr := newLogger(c, io.Discard)
+			rate, err := parseRate(defaultRate)
 			if err != nil {
 				return err
 			}
-			cfg, end := app.Checkup(ctx, o)
+			cfg, end := app.Checkup(ctx, o, app.JoinSettings(wrong, logErr), rate)
+			for _, v := range unknownVariables(c.Root(), os.Environ()) {
+				cfg.NoSettings = append(cfg.NoSettings, fmt.Sprintf("no setting has the environment variable %s, so it has no effect%s", v.name, v.suggestion))
+			}
 			cfg.Only, cfg.Server, cfg.ServerWanted = only, runningServer{c}, c.IsSet("admin-url")
 			cfg.Secrets = append(cfg.Secrets, adminSecrets(c)...)
 			show := progress.NewCount(stderr, isTerminal(stderr), "checks")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -309,6 +310,66 @@ func TestDoctorOnRedis(t *testing.T) {
 	says(t, out, "✓ store-open          Redis ", " at 127.0.0.1:", "store-durable", "✓ store-latency       a durable write takes", "✓ store-space", "✓ project-role")
 }
 
+// Each setting with which `serve` does not start is a finding, in the same words, and so is
+// a variable that is no setting. The other checks are made all the same.
+func TestDoctorOnSettings(t *testing.T) {
+	env := newEnvironment(t)
+	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
+	env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", Archived: true})
+	for _, c := range []struct{ setting, value, says string }{
+		{"admin-auth", "foo", ""},
+		{"listen", "nope", "is no address to listen on"},
+		{"admin-listen", "nope", "is no address to listen on"},
+		{"admin-session-lifetime", "1s", "is not a time from"},
+		{"catch-up-every", "xyz", "is not a time of at least 10s"},
+		{"catch-up-max-age", "never", "is not a time up to"},
+		{"log-level", "loud", "is none of debug"},
+		{"log-format", "xml", "is none of auto"},
+		{"native-retry-wait", "1h", "is not a time from 0s"},
+		{"log-window", "0", "is not a number of bytes"},
+		{"gitlab-rate", "abc", "is not a rate"},
+		{"projects", "a,,/b", "--projects"},
+		{"ensure-hooks", "true", "--webhook-url: it is missing"},
+	} {
+		t.Run(c.setting, func(t *testing.T) {
+			flag := "--" + c.setting + "=" + c.value
+			code, out, errs := doctorOf(env, "--admin-url", "http://127.0.0.1:1", flag)
+			if code != 1 {
+				t.Errorf("exit status %d, want 1\n%s", code, errs)
+			}
+			says(t, out, "✗ settings", "✓ rules-load", "✓ token-valid", "✓ slack-channels")
+			seen := strings.Join(strings.Fields(out), " ")
+			var stderr bytes.Buffer
+			_ = run(t.Context(), []string{"pipesteward", "serve", "--rules", filepath.Join(env.dir, "rules.yaml"), "--gitlab-token", "x", "--webhook-token", testSecret, flag}, io.Discard, &stderr)
+			words := strings.Join(strings.Fields(strings.TrimPrefix(stderr.String(), "pipesteward: ")), " ")
+			if words == "" || !strings.Contains(seen, words+"; `serve` does not start") || !strings.Contains(words, c.says) {
+				t.Errorf("serve says\n%s\nand doctor\n%s", words, out)
+			}
+		})
+	}
+	t.Run("no setting", func(t *testing.T) {
+		t.Setenv("PIPESTEWARD_GITLAB_TOKN", "x")
+		_, out, _ := doctorOf(env, "--catch-up-every", "5m")
+		seen := strings.Join(strings.Fields(out), " ")
+		if want := "no setting has the environment variable PIPESTEWARD_GITLAB_TOKN, so it has no effect (did you mean \"PIPESTEWARD_GITLAB_TOKEN\"?)"; !strings.Contains(seen, want) {
+			t.Errorf("it does not say %s:\n%s", want, out)
+		}
+	})
+}
+
+// A server that answers in JSON and is no GitLab, such as this program's own, is a problem,
+// and no word is said of the token.
+func TestDoctorOnAnotherServer(t *testing.T) {
+	env := newEnvironment(t)
+	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
+	p := env.run()
+	code, out, _ := doctorOf(env, "--gitlab-url", p.admin, "--admin-url", p.admin)
+	if code != 1 || strings.Contains(out, "PIPESTEWARD_GITLAB_TOKEN") {
+		t.Errorf("exit status %d, want 1, without a word of the token\n%s", code, out)
+	}
+	says(t, out, "✗ gitlab-reachable", "this is not GitLab", "→ write the address of GitLab as --gitlab-url", "not checked, because --gitlab-url is not GitLab")
+}
+
 // `serve` says at its start what will keep it from its work.
 func TestServeChecksItself(t *testing.T) {
 	env := newEnvironment(t)
@@ -333,7 +394,7 @@ func TestDoctorStopped(t *testing.T) {
 		{
 			name:   "stopped before it began",
 			before: func(_ *environment, stop context.CancelFunc) { stop() },
-			says:   []string{"stopped, and not all was checked: rules-load, store-open", "gitlab-reachable", "server-work"}, unknown: len(doctor.Checks),
+			says:   []string{"stopped, and not all was checked: settings, rules-load, store-open", "gitlab-reachable", "server-work"}, unknown: len(doctor.Checks),
 		},
 		{
 			name: "stopped while GitLab answers a request",

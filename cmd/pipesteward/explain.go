@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -247,7 +248,7 @@ func (x explanation) print(w io.Writer, e event.Event, verdicts []rules.Verdict)
 	if len(others) > 0 {
 		fmt.Fprintf(&b, "\n%s not evaluated, because they are for other kinds of events: %s\n", x.dim("·"), strings.Join(others, ", "))
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, wrapped(b.String(), wrap.Width(w)))
 	return err
 }
 

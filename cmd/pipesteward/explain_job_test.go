@@ -76,7 +76,7 @@ rules:
 				out = stderr
 			}
 			for _, want := range c.says {
-				if !strings.Contains(out, want) {
+				if !strings.Contains(strings.Join(strings.Fields(out), " "), strings.Join(strings.Fields(want), " ")) {
 					t.Errorf("does not say %q:\n%s%s", want, stdout, stderr)
 				}
 			}

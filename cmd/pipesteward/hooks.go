@@ -101,7 +101,7 @@ func hooksEnsureCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			wanted := app.WantedHook(o)
 			wanted.Rotate, wanted.Replaces = c.Bool("rotate"), c.StringSlice("replace-url")
-			result, err := runHooks(ctx, o, entries, hooks.Ensurer{Wanted: wanted, Change: !o.DryRun}, log, stderr)
+			result, err := runHooks(ctx, o, entries, hooks.Ensurer{Wanted: wanted, Change: true, DryRun: o.DryRun}, log, stderr)
 			if isNothing(result, err) {
 				return err
 			}
@@ -312,19 +312,17 @@ func printEnsured(w io.Writer, result hooks.Result, dryRun bool) {
 		if len(r.Done) > 0 {
 			printMarked(w, p.green("✓"), ownerOf(r)+": "+strings.Join(r.Done, "; "))
 		}
-		if dryRun && len(r.Todo) > 0 && r.Error == "" {
+		if dryRun && len(r.Todo) > 0 {
 			printMarked(w, p.yellow("~"), ownerOf(r)+": would "+strings.Join(r.Todo, "; "))
 		}
 		switch {
 		case r.Error != "":
 			printMarked(w, p.red("✗"), ownerOf(r)+": "+r.Error)
-		case r.IsWrong() && (!dryRun || len(r.Todo) == 0):
+		case r.IsWrong():
 			printMarked(w, p.red("✗"), ownerOf(r)+": "+strings.Join(r.Findings, "; "))
 		default:
 			for _, finding := range r.Findings {
-				if !r.IsWrong() {
-					printMarked(w, p.yellow("!"), ownerOf(r)+": "+finding)
-				}
+				printMarked(w, p.yellow("!"), ownerOf(r)+": "+finding)
 			}
 		}
 	}

@@ -331,3 +331,64 @@ func (env *environment) publicAddress() (address string, reached func(webhooks s
 		target <- to
 	}
 }
+
+// A dry run prints what the run would, warnings too.
+func TestHooksDryRunPrintsWarnings(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
+	env.gitlab.AddGroup(gitlabtest.Group{Path: "platform"})
+	shop := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	env.gitlab.AddHook(gitlabtest.Hook{ProjectID: shop.ID, URL: "https://old.example.com/webhooks/gitlab", JobEvents: true})
+	for _, c := range []struct {
+		entries []string
+		says    []string
+	}{
+		{[]string{"platform/shop"}, []string{"~ platform/shop: would create the webhook\n", "! platform/shop: webhook 1 posts to another address", "--replace-url takes it over", "1 project or group: 1 to create"}},
+		{[]string{"platform", "platform/shop"}, []string{"~ group platform: would create the webhook\n", "2 projects and groups: 1 to create, 1 covered by a group's webhook"}},
+	} {
+		args := append([]string{"ensure", "--dry-run", "--webhook-url", "https://bot.example.com/webhooks/gitlab", "--webhook-token", testSecret}, c.entries...)
+		code, stdout, _ := env.hooks(args...)
+		if code != 0 || env.hookWrites() != 0 {
+			t.Errorf("%q: exit status %d, %d writes", c.entries, code, env.hookWrites())
+		}
+		for _, part := range c.says {
+			if !strings.Contains(stdout, part) {
+				t.Errorf("%q: %q is missing:\n%s", c.entries, part, stdout)
+			}
+		}
+	}
+}
+
+// Two `hooks ensure` at once leave one webhook, and the one that removed its own says so.
+func TestHooksAtOnce(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now, Free: true})
+	env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	both := make(chan struct{}) // both have seen that there is none
+	env.gitlab.Fail(gitlabtest.Fault{Method: http.MethodPost, Path: "/hooks", Times: 2, Until: both})
+	type ended struct {
+		code   int
+		stdout string
+	}
+	results := make(chan ended, 2)
+	for range 2 {
+		go func() {
+			code, stdout, _ := env.hooks("ensure", "--webhook-url", "https://bot.example.com/webhooks/gitlab", "--webhook-token", testSecret, "platform/shop")
+			results <- ended{code, stdout}
+		}()
+	}
+	for env.gitlab.Count(http.MethodPost, "/hooks") < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	close(both)
+	first, second := <-results, <-results
+	if n := len(env.gitlab.Hooks()); n != 1 || first.code != 0 || second.code != 0 {
+		t.Errorf("%d webhooks; the commands end with %d and %d", n, first.code, second.code)
+	}
+	const removed = "removed webhook 2 again, since another run created webhook 1"
+	if all := first.stdout + second.stdout; strings.Count(all, "✓ platform/shop: created webhook") != 2 || !strings.Contains(strings.Join(strings.Fields(all), " "), removed) {
+		t.Errorf("they print:\n%s\n%s", first.stdout, second.stdout)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -65,6 +66,18 @@ func printableLines(text string) string {
 		lines[i] = printable(line)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// wrapped breaks the lines of a text that have more than width columns; what goes on below
+// is indented more than the line.
+func wrapped(lines string, width int) string {
+	all := strings.Split(lines, "\n")
+	for i, line := range all {
+		if text.StringWidthWithoutEscSequences(line) > width {
+			all[i] = wrap.Text(line, width, 0, len(line)-len(strings.TrimLeft(line, " "))+2)
+		}
+	}
+	return strings.Join(all, "\n")
 }
 
 // newTable returns a table as all commands draw it, with its head.

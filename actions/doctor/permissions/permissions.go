@@ -58,6 +58,7 @@ var all = []Permission{
 	{[]string{"read_webhook"}, "Webhook: Read", "project", "", true, "catch-up by failed deliveries, doctor, hooks"},
 	{[]string{"create_webhook"}, "Webhook: Create", "project", EnsureHooks, false, "hooks ensure"},
 	{[]string{"update_webhook"}, "Webhook: Update", "project", EnsureHooks, false, "hooks ensure"},
+	{[]string{"delete_webhook"}, "Webhook: Delete", "project", EnsureHooks, true, "hooks ensure, when two runs at once have created the same webhook"},
 	{[]string{"trigger_webhook", "test_webhook"}, "Webhook: Trigger", "project", EnsureHooks, false, "hooks ensure, to enable what GitLab has disabled"},
 	{[]string{"read_branch"}, "Branch: Read", "project", "", true, "doctor, for protected branches"},
 	{[]string{"read_metadata"}, "Metadata: Read", "instance", "", true, "doctor, for the version"},

@@ -53,6 +53,7 @@ const (
 	Hook           = "hook"
 	CreateHook     = "create_hook"
 	EditHook       = "edit_hook"
+	DeleteHook     = "delete_hook"
 	TestHook       = "test_hook"
 )
 

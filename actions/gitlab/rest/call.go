@@ -116,6 +116,9 @@ func (c *Client) decode(r Request, s sent, answer any) error {
 		*end = s.end
 		return nil
 	}
+	if r.Method == http.MethodDelete && s.resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
 	if err := json.NewDecoder(bytes.NewReader(s.body)).Decode(answer); err != nil && !isOddField(err) {
 		return c.failed(r, s.resp.StatusCode, unreadable(err), 0, s.written)
 	}

@@ -58,10 +58,26 @@ func (o Options) secrets() []string {
 	return all
 }
 
+// checkedApart are the settings that checks of their own are about.
+var checkedApart = []string{
+	"rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "slack-token", "slack-api-url",
+}
+
 // Checkup makes what `pipesteward doctor` checks, as the service would make it. What
-// can't be made is a finding, and no error. The returned function closes it all.
-func Checkup(ctx context.Context, o Options) (cfg doctor.Config, end func() error) {
+// can't be made is a finding, and no error; unread says which settings could not be read.
+// Without a rate that can be used, requests are sent at the rate fallback. The returned
+// function closes it all.
+func Checkup(ctx context.Context, o Options, unread error, fallback store.Rate) (cfg doctor.Config, end func() error) {
 	cfg = checkupOf(o)
+	if o.GitLabRate.Per == 0 {
+		o.GitLabRate = fallback
+	}
+	allWrong, _ := errors.AsType[SettingErrors](JoinSettings(unread, o.Check()))
+	for _, e := range allWrong {
+		if !slices.Contains(checkedApart, e.Setting) && !(e.Setting == "webhook-url" && o.WebhookURL != "") {
+			cfg.SettingErrs = append(cfg.SettingErrs, e)
+		}
+	}
 	end = func() error { return nil }
 	quiet := slog.New(slog.DiscardHandler) // the findings say it
 	if sources, err := ReadRules(o.Rules); err != nil {
@@ -72,7 +88,9 @@ func Checkup(ctx context.Context, o Options) (cfg doctor.Config, end func() erro
 		cfg.Rules, cfg.Warnings = loaded, len(found)
 	}
 	var limiter ratelimit.Limiter = ratelimit.NewLocal(time.Now)
-	if db, err := openPresent(ctx, o.Store, quiet); err != nil {
+	if err := about(unread, "store"); err != nil {
+		cfg.StoreErr = err
+	} else if db, err := openPresent(ctx, o.Store, quiet); err != nil {
 		cfg.StoreErr = err
 	} else if db != nil {
 		cfg.Store, end = db, db.Close
@@ -90,7 +108,7 @@ func Checkup(ctx context.Context, o Options) (cfg doctor.Config, end func() erro
 			cfg.LeaveStore = db.Close // so that `serve` can start
 		}
 	}
-	wrong := JoinSettings(o.CheckGiven(), o.CheckPresent("gitlab-token", "webhook-token"))
+	wrong := JoinSettings(unread, o.CheckGiven(), o.CheckPresent("gitlab-token", "webhook-token"))
 	if cfg.TokenErr = about(wrong, "gitlab-token"); cfg.TokenErr != nil {
 		o.GitLabToken = ""
 	}

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ func (s suggestions) print(n *narrator, keep bool) error {
 	list := s.afterwards()
 	if keep {
 		hook := filepath.Join(s.dir, "hook.json")
-		if err := os.WriteFile(hook, s.gitlab.JobHookBody(s.job.ID), 0o600); err != nil {
+		if err := os.WriteFile(hook, s.delivered(), 0o600); err != nil {
 			return err
 		}
 		list = s.meanwhile(hook)
@@ -44,6 +45,20 @@ func (s suggestions) print(n *narrator, keep bool) error {
 		n.print("\n  " + wrap.Text(each.shows, n.width, 2, 2) + "\n" + n.paint(text.Bold, "    "+each.command))
 	}
 	return nil
+}
+
+// delivered returns the webhook of the job's failure as it was delivered.
+func (s suggestions) delivered() []byte {
+	for _, d := range s.gitlab.Deliveries() {
+		var hook struct {
+			Job    int64  `json:"build_id"`
+			Status string `json:"build_status"`
+		}
+		if json.Unmarshal(d.Body, &hook) == nil && hook.Job == s.job.ID && hook.Status == "failed" {
+			return d.Body
+		}
+	}
+	return s.gitlab.JobHookBody(s.job.ID)
 }
 
 // afterwards are the commands that need no running demo.
