@@ -202,7 +202,7 @@ func digestText(items []item) string {
 	head := fmt.Sprintf(":inbox_tray: *%s* came at once: %s\nby %s %s", english.Plural(len(items), "notification", ""), tallied(results),
 		english.PluralWord(len(rules), "rule", ""), tallied(rules))
 	if len(classes) > 0 {
-		head += fmt.Sprintf(" · by failure class %s", tallied(classes))
+		head += " · by failure class " + tallied(classes)
 	}
 	end := fmt.Sprintf("\n`pipesteward decisions --since %s` lists all", since.UTC().Truncate(time.Second).Format(time.RFC3339))
 	text, shown := head, 0

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func TestDigestText(t *testing.T) {
 		}
 	}
 	for i := range items {
-		items[i].Text = fmt.Sprint(i) + strings.Repeat("x", maxItemText-2)
+		items[i].Text = strconv.Itoa(i) + strings.Repeat("x", maxItemText-2)
 		items[i].Link = "<https://" + strings.Repeat("y", 300) + "|a>"
 	}
 	if text = digestText(items); len(text) > maxDigestBytes || !strings.Contains(text, " more\n") || !strings.HasSuffix(text, "lists all") {

@@ -41,7 +41,7 @@ func Describe(kind string, body []byte) event.Subject {
 		if json.Unmarshal(body, &digest) != nil {
 			return event.Subject{}
 		}
-		return event.Subject{About: "digest to " + digest.Address.String(), Wait: digest.Waits, At: digest.Began}
+		return event.Subject{About: "digest to " + digest.String(), Wait: digest.Waits, At: digest.Began}
 	case event.RecordSweep:
 		var run struct {
 			event.Sweep

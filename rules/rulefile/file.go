@@ -12,6 +12,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/receiver"
+	"github.com/pipesteward/pipesteward/rules/rulefile/times"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
@@ -46,8 +47,8 @@ func (rd *reader) ruleFile() schema.Schema {
 				schema.Key("channel", "The Slack channel to notify, like \"#ci\". With expressions in {{ }}, it is not that of storms and outages, which belong to no project.", rd.defaultChannel(&d)),
 				schema.Key("receiver", "The receiver to notify, by its name in `receivers`, instead of a Slack channel.", s.receiverName(&d.receiver)),
 				schema.Key("notify", "Which notifications are sent for rules with actions that have no `notify`: none, or a list as theirs.", rd.defaultNotify(&d)),
-				schema.Key("quiet", "The hours in which notifications wait: they are sent afterwards. Without it: there are none.", quiet(&d.quiet)),
-				schema.Key("group", "When messages are gathered in digests; false: never.", group(&d.group)),
+				schema.Key("quiet", "The hours in which notifications wait: they are sent afterwards. Without it: there are none.", times.Quiet(&d.quiet, outcomes(&d.quiet.Except))),
+				schema.Key("group", "When messages are gathered in digests; false: never.", times.Group(&d.group)),
 			}), "defaults"),
 		),
 		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsSchema()),
@@ -109,7 +110,7 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			"on", "The events that the rule is for: a job changed, a pipeline did, or a time has come.",
 			schema.Required(eventKind(&r.On), "a rule needs `on: job`, `on: pipeline` or `on: schedule`"),
 		),
-		schema.Key("schedule", "When a rule `on: schedule` runs, and over which jobs: it is evaluated for each of them.", scheduleSchema(&r.Schedule)),
+		schema.Key("schedule", "When a rule `on: schedule` runs, and over which jobs: it is evaluated for each of them.", times.Schedule(&r.Schedule)),
 		schema.Key(
 			"if", "The condition: an expression. The rule matches the events for which it is true; without it, every event.",
 			rd.expression(&r.Condition, expression.WantBool, oncePerEvent),

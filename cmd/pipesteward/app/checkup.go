@@ -74,7 +74,7 @@ func Checkup(ctx context.Context, o Options, unread error, fallback store.Rate) 
 	}
 	allWrong, _ := errors.AsType[SettingErrors](JoinSettings(unread, o.Check()))
 	for _, e := range allWrong {
-		if !slices.Contains(checkedApart, e.Setting) && !(e.Setting == "webhook-url" && o.WebhookURL != "") {
+		if !slices.Contains(checkedApart, e.Setting) && (e.Setting != "webhook-url" || o.WebhookURL == "") {
 			cfg.SettingErrs = append(cfg.SettingErrs, e)
 		}
 	}

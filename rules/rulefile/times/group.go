@@ -1,4 +1,4 @@
-package rulefile
+package times
 
 import (
 	"time"
@@ -17,13 +17,14 @@ const (
 	maxGroupInterval = 24 * time.Hour
 )
 
-func defaultGroup() event.Group {
+// DefaultGroup is when messages are gathered if no file says it.
+func DefaultGroup() event.Group {
 	return event.Group{Burst: 5, Wait: event.Duration(30 * time.Second), Interval: event.Duration(time.Minute)}
 }
 
-// group reads when messages are gathered: a mapping, or false for never.
-func group(to *event.Group) schema.Schema {
-	*to = defaultGroup()
+// Group reads when messages are gathered: a mapping, or false for never.
+func Group(to *event.Group) schema.Schema {
+	*to = DefaultGroup()
 	keys := schema.Mapping("group", schema.Fields{
 		schema.Key("burst", "How many messages of different pipelines may come to a channel within `wait`; those that follow are gathered.", schema.PositiveInt(&to.Burst)),
 		schema.Key("wait", "In which time: 1s to 1h.", schema.DurationBetween(&to.Wait, minGroupWait, maxGroupWait)),

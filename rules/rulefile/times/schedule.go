@@ -1,4 +1,6 @@
-package rulefile
+// Package times reads when things happen by a rule file: schedules, quiet hours, and when
+// messages are gathered.
+package times
 
 import (
 	"time"
@@ -10,7 +12,8 @@ import (
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-func scheduleSchema(s *rules.Schedule) schema.Schema {
+// Schedule reads the schedule of a rule.
+func Schedule(s *rules.Schedule) schema.Schema {
 	*s = rules.Schedule{Timezone: "UTC", Scope: []string{"success", "failed", "canceled"}, Missed: rules.MissedRun}
 	keys := schema.Mapping("schedule", schema.Fields{
 		schema.Key("timezone", "The time zone of `cron`, as the IANA database names it, like Europe/Berlin.", timezone(&s.Timezone)),

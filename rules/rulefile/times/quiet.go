@@ -1,4 +1,4 @@
-package rulefile
+package times
 
 import (
 	"regexp"
@@ -13,8 +13,8 @@ import (
 // clockTime matches a time of the day.
 var clockTime = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
-// quiet reads quiet hours.
-func quiet(to *rules.Quiet) schema.Schema {
+// Quiet reads quiet hours; except reads the outcomes for which they do not count.
+func Quiet(to *rules.Quiet, except schema.Schema) schema.Schema {
 	const howTo = "write the hours and the minutes, like \"20:00\""
 	h := &to.Hours
 	h.Timezone = "UTC"
@@ -23,7 +23,7 @@ func quiet(to *rules.Quiet) schema.Schema {
 		schema.Key("to", "When they end: the next such time of the day.", schema.Required(schema.Matching(&h.To, clockTime, howTo), "when do the quiet hours end? Write `to`, like `to: \"07:00\"`")),
 		schema.Key("timezone", "The time zone of both, as the IANA database names it, like Europe/Berlin.", timezone(&h.Timezone)),
 		schema.Key("days", "The days of the week on which they begin. Without it: each day.", schema.List(&h.Days, 1, func(day *string) schema.Schema { return schema.OneOf(day, event.Weekdays) })),
-		schema.Key("except", "The outcomes whose notifications do not wait. Without it: all wait.", outcomes(&to.Except)),
+		schema.Key("except", "The outcomes whose notifications do not wait. Without it: all wait.", except),
 	})
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
