@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,9 +99,9 @@ func TestStopWhileARequestWaits(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := actionstest.New(t, running)
 			h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
+			var pulled atomic.Bool
 			h.Fuse.Before = func(what string) {
-				if what == "GET" { // the job's state is read: the action was not stopped before
-					h.Fuse.Before = nil
+				if what == "GET" && pulled.CompareAndSwap(false, true) { // the job's state is read: the action was not stopped before
 					test.pull(h)
 				}
 			}
