@@ -375,7 +375,6 @@ func TestServeChecksItself(t *testing.T) {
 	env := newEnvironment(t)
 	env.gitlab.SetAccessToken(gitlabtest.AccessToken{Scopes: []string{"read_api"}})
 	env.slack.AddChannel(slacktest.Channel{Name: "ci", Archived: true})
-	env.write("rules.yaml", mutedRules) // which names the channel
 	p := env.run("--webhook-token", "short")
 	p.eventually("the token's scopes are warned of", func() bool { return strings.Contains(p.logged(), "lacks the scope api") })
 	p.eventually("the archived channel is warned of", func() bool { return strings.Contains(p.logged(), "is archived") })

@@ -37,7 +37,7 @@ const (
 	// Messages are spread over channels: each takes one a second.
 	testRules = `
 version: 1
-defaults: {channel: "#ci-{{ pipeline.id % 50 }}"}
+defaults: {channel: "#ci"}
 limits: {per_pipeline: 100000, per_project: 100000/1h, total: 100000/1h}
 storm: {failures: 10000}
 rules:
@@ -45,7 +45,7 @@ rules:
     on: job
     if: failed_with("stuck_or_timeout_failure")
     actions: [retry: {max_attempts: 3, allow_stale: true}]
-    notify: [{when: [done, skipped, failed]}]
+    notify: [{when: [done, skipped, failed], channel: "#ci-{{ pipeline.id % 50 }}"}]
 `
 )
 

@@ -29,8 +29,8 @@ func TestDecisionSaysWhoWasNotNotified(t *testing.T) {
 		metric string
 	}{
 		{
-			name: "Slack refuses it", token: []string{"--slack-token", testSlack}, refuse: "channel_not_found", metric: "failed",
-			want: event.Notification{Address: gone, Result: event.NotificationFailed, Error: "channel_not_found"}, level: "ERROR",
+			name: "Slack refuses it", token: []string{"--slack-token", testSlack}, refuse: "invalid_blocks", metric: "failed",
+			want: event.Notification{Address: gone, Result: event.NotificationFailed, Error: "invalid_blocks"}, level: "ERROR",
 		},
 		{
 			name: "there is no token", metric: "no_receiver",

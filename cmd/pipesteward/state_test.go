@@ -84,7 +84,7 @@ func TestStateOfABranch(t *testing.T) {
 		t.Errorf("explain: %s", errs.String())
 	}
 	for _, want := range []string{"→ sets its state\n", `→ its state pipeline.status == "failed" is false`, `→ notifies #ci when the state pipeline.status == "failed" turns true, and when it turns false again`} {
-		if !strings.Contains(out.String(), want) {
+		if !strings.Contains(inOneLine(out.String()), strings.TrimSpace(want)) {
 			t.Errorf("explain does not say %q:\n%s", want, out.String())
 		}
 	}
