@@ -159,7 +159,9 @@ func TestAdminClientCertificates(t *testing.T) {
 	p.command(0, "by ann", as("ann", "pause")...)
 	p.command(0, "by ann", as("rita", "status")...)
 	p.command(1, "needs the role operate", as("rita", "resume")...)
-	p.command(1, "certificate required", "status", "--admin-ca", ca)
+	// With TLS 1.3, whether the client reads the server's alert or fails to write before
+	// is a matter of time.
+	p.command(1, "no server answers", "status", "--admin-ca", ca)
 	p.command(2, "--admin-client-cert and --admin-client-key belong together", "status", "--admin-client-key", ca)
 }
 
