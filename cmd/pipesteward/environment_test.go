@@ -37,7 +37,7 @@ const (
 	// Messages are spread over channels: each takes one a second.
 	testRules = `
 version: 1
-defaults: {channel: "#ci"}
+defaults: {channel: "#ci", group: false}
 limits: {per_pipeline: 100000, per_project: 100000/1h, total: 100000/1h}
 storm: {failures: 10000}
 rules:
