@@ -84,7 +84,6 @@ type Config struct {
 	Guard     Guard
 	GitLab    *gitlab.Client
 	Receivers notify.Receivers    // nil: outcomes are journalled and logged only
-	Escape    func(string) string // makes a value safe to stand in the text of a notification
 	Rules     func() *rules.Rules // the rules in force
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -124,7 +123,7 @@ type Runner struct {
 func New(c Config) *Runner {
 	r := &Runner{Config: c, gate: pause.Gate{Rules: c.Rules, Pauses: pause.Pauses{Store: c.Guard, Now: c.Now, Log: c.Log}}}
 	r.notifier = notify.New(notify.Config{
-		Journal: c.Journal, Queue: c.Queue, Guard: c.Guard, Immediate: c.Own != Own{}, Mutes: pause.Mutes{Store: c.Guard, Now: c.Now, Log: c.Log}, Receivers: c.Receivers, Escape: c.Escape, Rules: c.Rules, Facts: func() expression.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
+		Journal: c.Journal, Queue: c.Queue, Guard: c.Guard, Immediate: c.Own != Own{}, Mutes: pause.Mutes{Store: c.Guard, Now: c.Now, Log: c.Log}, Receivers: c.Receivers, Rules: c.Rules, Facts: func() expression.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
 	})
 	r.Health = health.New(health.Config{
 		GitLab: c.GitLab, Guard: c.Guard, Queue: c.Queue, Announcer: r.notifier, Rules: c.Rules, Now: c.Now, Log: c.Log,

@@ -162,7 +162,7 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	return actions.New(actions.Config{
 		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: guard, GitLab: gl, Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: tell, event.ReceiverGitLab: gitlabnotify.New(gitlabnotify.Config{
 			GitLab: gl, State: guard, Pauses: pause.Pauses{Store: guard, Now: h.Now, Log: log}, DryRun: h.DryRun, Log: log,
-		})}), Escape: slack.Escape, Rules: h.Rules.Load,
+		})}), Rules: h.Rules.Load,
 		Now: h.Now, Log: log, Metrics: counters, Workers: max(h.Workers, 2), NativeRetry: h.NativeRetry, Own: h.Own,
 	})
 }

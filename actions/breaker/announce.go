@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
 
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -115,7 +115,7 @@ func (b *Breakers) openedText(ctx context.Context, rec Record) (string, error) {
 		rec.Class, english.Plural(len(failures), "job", ""), english.Plural(groups(failures), "pipeline", ""), rec.Threshold.Within)
 	b.addRunners(&text, failures)
 	if line, n := b.commonLine(ctx, failures); line != "" {
-		fmt.Fprintf(&text, "\nLog, %d of %d looked at: `%s`", n, min(len(failures), logSamples), b.Announcer.Escape(line))
+		fmt.Fprintf(&text, "\nLog, %d of %d looked at: `%s`", n, min(len(failures), logSamples), mrkdwn.Escape(line))
 	}
 	return text.String(), nil
 }
@@ -153,21 +153,14 @@ func (b *Breakers) addRunners(text *strings.Builder, all []store.Seen) {
 	for _, s := range all {
 		counts[cmp.Or(s.Note, "no runner")]++
 	}
-	names := byCount(counts)
+	names := words.MostFrequent(counts)
 	text.WriteString("\nRunners:")
 	for i, name := range names[:min(len(names), maxRunners)] {
-		fmt.Fprintf(text, "%s %s (%d)", [2]string{"", ","}[min(i, 1)], b.Announcer.Escape(name), counts[name])
+		fmt.Fprintf(text, "%s %s (%d)", [2]string{"", ","}[min(i, 1)], mrkdwn.Escape(name), counts[name])
 	}
 	if more := len(names) - maxRunners; more > 0 {
 		fmt.Fprintf(text, ", and %d more", more)
 	}
-}
-
-// byCount returns the keys, the most frequent first.
-func byCount(counts map[string]int) []string {
-	return slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
-	})
 }
 
 // commonLine reads the logs of the last failures, and returns the significant
@@ -187,7 +180,7 @@ func (b *Breakers) commonLine(ctx context.Context, failures []store.Seen) (line 
 			counts[line]++
 		}
 	}
-	lines := byCount(counts)
+	lines := words.MostFrequent(counts)
 	if len(lines) == 0 {
 		return "", 0
 	}

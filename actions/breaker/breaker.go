@@ -66,8 +66,6 @@ type Announcer interface {
 	// while a later call can succeed, which ends some time after since; about are
 	// attributes for the log.
 	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
-	// Escape makes a value safe to stand in a text.
-	Escape(value string) string
 }
 
 // Breakers are the circuit breakers of all failure classes. All fields are

@@ -23,7 +23,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/metrics"
-	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -177,7 +176,7 @@ func (o *outage) work() {
 	o.Helper()
 	runner := actions.New(actions.Config{
 		Queue: o.db, Journal: o.db, Guard: o.db, GitLab: o.client, Rules: func() *rules.Rules { return o.rules }, Now: o.clock.Now,
-		Escape: slack.Escape, Log: slog.New(slog.DiscardHandler), Metrics: metrics.New(prometheus.NewRegistry()), Workers: 4, RuleSince: o.ruleSince, SeenTTL: 48 * time.Hour,
+		Log: slog.New(slog.DiscardHandler), Metrics: metrics.New(prometheus.NewRegistry()), Workers: 4, RuleSince: o.ruleSince, SeenTTL: 48 * time.Hour,
 	})
 	runner.WorkOff(o.Context(), 3*time.Second)
 	if depth, err := o.db.Depth(o.Context()); err != nil || depth.Waiting > 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -116,7 +117,7 @@ const maxLines = 15
 
 // line is what a note shows of one job, in Markdown.
 type line struct {
-	lineID
+	words.LineID
 	State    string    `json:"state"`
 	Job      string    `json:"shown,omitzero"`
 	Pipeline string    `json:"pipeline,omitzero"`
@@ -126,28 +127,10 @@ type line struct {
 	At       time.Time `json:"at,omitzero"` // of the outcome
 }
 
-// lineID identifies a line: a job by its name, so that its line shows its newest outcome, in
-// whichever pipeline; "" is the pipeline. The rule is named only if it has no action: its
-// text is no state of the job.
-type lineID struct {
-	Name string `json:"job,omitzero"`
-	Rule string `json:"rule,omitzero"`
-}
-
-func idOf(o event.Outcome) lineID {
-	switch {
-	case o.Action.Verb == event.VerbNotify:
-		return lineID{o.Job.Name, o.Rule}
-	case event.OfPipeline(o.Action.Verb): // the job is that of the event, if any
-		return lineID{}
-	}
-	return lineID{Name: o.Job.Name}
-}
-
 // add adds a line, in place of an older one of the same job; a newer one stays.
 func (n *note) add(l line) {
 	for i, other := range n.Lines {
-		if other.lineID != l.lineID {
+		if other.LineID != l.LineID {
 			continue
 		}
 		if l.At.Before(other.At) {

@@ -51,8 +51,8 @@ func stateOf(o event.Outcome) string {
 
 // lineOf returns the line of an outcome. The text is the rule's; "" selects the default.
 func lineOf(o event.Outcome, custom string) line {
-	l := line{lineID: idOf(o), State: stateOf(o), Attempt: o.Job.Attempt, By: code(o.Rule), At: o.At}
-	if l.Name != "" {
+	l := line{LineID: words.LineOf(o), State: stateOf(o), Attempt: o.Job.Attempt, By: code(o.Rule), At: o.At}
+	if l.LineID.Job != "" {
 		l.Job = link(o.Job.URL, o.Job.Name)
 	}
 	if o.Pipeline.ID != 0 {

@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/gitlab/availability"
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -64,8 +65,6 @@ type Announcer interface {
 	// while a later call can succeed, which ends some time after since; about are
 	// attributes for the log.
 	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
-	// Escape makes a value safe to stand in a text.
-	Escape(value string) string
 }
 
 // Config configures a Monitor. All fields are required.
@@ -250,7 +249,7 @@ func (m *Monitor) change(ctx context.Context, to func(*State) error) error {
 func (m *Monitor) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
 	if !rec.Announced {
 		if err := m.announce(ctx, rec, "start", fmt.Sprintf(
-			":warning: *Pipesteward can't use GitLab*: %s. All its work waits, and nothing is lost. What to do: %s.", m.Announcer.Escape(rec.Reason), m.Announcer.Escape(rec.Advice))); err != nil {
+			":warning: *Pipesteward can't use GitLab*: %s. All its work waits, and nothing is lost. What to do: %s.", mrkdwn.Escape(rec.Reason), mrkdwn.Escape(rec.Advice))); err != nil {
 			return err
 		}
 		rec.Announced = true

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -159,8 +160,6 @@ type Announcer interface {
 	// later call can succeed, which ends some time after since; about are attributes for
 	// the log.
 	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
-	// Escape makes a value safe to stand in a text.
-	Escape(value string) string
 }
 
 // Announcements handles the queue's records.
@@ -183,7 +182,7 @@ func (a Announcements) text(rec Record) string {
 	if n := rec.Found.Count; n > 0 {
 		line := fmt.Sprintf(":warning: *GitLab has disabled %s of Pipesteward* and sends nothing for %s.", english.Plural(n, "webhook", ""), a.names(rec.Found))
 		if rec.Why != "" {
-			line += fmt.Sprintf(" Reason: %s.", a.Announcer.Escape(rec.Why))
+			line += fmt.Sprintf(" Reason: %s.", mrkdwn.Escape(rec.Why))
 		}
 		lines = append(lines, line+" Catch-up finds what they do not report. What to do: `pipesteward hooks list --problems` shows why deliveries fail.")
 	}
@@ -201,7 +200,7 @@ func (a Announcements) text(rec Record) string {
 func (a Announcements) names(n Names) string {
 	var all []string
 	for _, name := range n.First {
-		all = append(all, a.Announcer.Escape(name))
+		all = append(all, mrkdwn.Escape(name))
 	}
 	if more := n.Count - len(n.First); more > 0 {
 		all = append(all, fmt.Sprintf("%d more", more))

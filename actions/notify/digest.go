@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
 
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -132,7 +132,7 @@ const (
 )
 
 // itemOf returns what a digest says of a notice.
-func itemOf(rec NoticeRecord, escape func(string) string) item {
+func itemOf(rec NoticeRecord) item {
 	o := rec.Outcome
 	o.NewJobID = 0 // so that the same text is of many
 	text, _, _ := strings.Cut(strings.TrimSpace(rec.Notice.Text), "\n")
@@ -141,7 +141,7 @@ func itemOf(rec NoticeRecord, escape func(string) string) item {
 		if err != nil {
 			plain = o.Result
 		}
-		text = escape(plain)
+		text = mrkdwn.Escape(plain)
 	}
 	label, address := o.Project.Path, o.Job.URL
 	switch {
@@ -150,32 +150,11 @@ func itemOf(rec NoticeRecord, escape func(string) string) item {
 	case o.Job.Name != "":
 		label += " " + o.Job.Name
 	}
-	label = escape(clip(strings.Join(strings.Fields(label), " "), maxItemLabel))
-	if address != "" && !strings.ContainsAny(address, "<>| \n") {
-		label = "<" + escape(address) + "|" + label + ">"
-	}
 	names := rec.Notice.Rules
 	if len(names) == 0 {
 		names = []string{o.Rule}
 	}
-	return item{Result: o.Result, Rules: names, Class: o.Job.FailureClass, Project: o.Project.Path, At: o.At, Link: label, Text: clip(text, maxItemText)}
-}
-
-// clip shortens a text, which may be mrkdwn, to a number of bytes. It does not end within a
-// character, a link or an entity.
-func clip(text string, limit int) string {
-	const more = "…"
-	if len(text) <= limit {
-		return text
-	}
-	short := strings.ToValidUTF8(text[:limit-len(more)], "")
-	if open := strings.LastIndexByte(short, '<'); open > strings.LastIndexByte(short, '>') {
-		short = short[:open]
-	}
-	if open := strings.LastIndexByte(short, '&'); open > strings.LastIndexByte(short, ';') {
-		short = short[:open]
-	}
-	return strings.TrimSpace(short) + more
+	return item{Result: o.Result, Rules: names, Class: o.Job.FailureClass, Project: o.Project.Path, At: o.At, Link: mrkdwn.Linked(address, mrkdwn.Brief(label, maxItemLabel)), Text: mrkdwn.Cut(text, maxItemText, maxItemText)}
 }
 
 // digestText returns the text of a digest: how many outcomes of which kinds, rules and
@@ -187,7 +166,7 @@ func digestText(items []item) string {
 	since := items[0].At
 	for _, i := range items {
 		results[i.Result]++
-		rules["`"+strings.ReplaceAll(clip(i.Rules[0], maxItemLabel), "`", "'")+"`"]++
+		rules[mrkdwn.Code(mrkdwn.Cut(i.Rules[0], maxItemLabel, maxItemLabel))]++
 		if i.Class != "" {
 			classes[i.Class]++
 		}
@@ -239,9 +218,7 @@ func links(items []item) string {
 
 // tallied returns words with their numbers, the most frequent first.
 func tallied(counts map[string]int) string {
-	all := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
-	})
+	all := words.MostFrequent(counts)
 	var parts []string
 	for _, word := range all[:min(len(all), maxDigestNames)] {
 		parts = append(parts, fmt.Sprintf("%s %d", word, counts[word]))

@@ -116,7 +116,7 @@ func (n *Notifier) gather(ctx context.Context, l *worker.Lease, rec NoticeRecord
 			return err
 		}
 	}
-	note, err := json.Marshal(itemOf(rec, n.Escape))
+	note, err := json.Marshal(itemOf(rec))
 	if err != nil {
 		return err
 	}

@@ -79,18 +79,25 @@ func TestDigestText(t *testing.T) {
 	}
 }
 
+// TestDigestOfARuleWithMarkup: the name of a rule can't ping.
+func TestDigestOfARuleWithMarkup(t *testing.T) {
+	t.Parallel()
+	if text := digestText([]item{{Rules: []string{"<!channel>`"}}}); !strings.Contains(text, "by rule `&lt;!channel&gt;'` 1") {
+		t.Error(text)
+	}
+}
+
 // TestItem: a value can neither ping nor break a link, and a text is one short line.
 func TestItem(t *testing.T) {
 	t.Parallel()
-	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace
 	rec := NoticeRecord{Notice: event.Notice{Text: "first <https://g/1|" + strings.Repeat("x", 200) + ">\nsecond"}}
 	rec.Project.Path, rec.Pipeline.ID, rec.Pipeline.URL, rec.Rule = "a/<!here>", 7, "https://g/?a=1&b=2", "r"
-	got := itemOf(rec, escape)
+	got := itemOf(rec)
 	if want := "<https://g/?a=1&amp;b=2|a/&lt;!here&gt; #7>"; got.Link != want || got.Text != "first…" || got.Rules[0] != "r" {
 		t.Errorf("%+v, want the link %s, and the first line without a part of a link", got, want)
 	}
 	rec.Notice.Text, rec.Result, rec.NewJobID, rec.Job.Name, rec.Action.Verb = "", event.ResultDone, 9, "<!channel>", event.VerbRetry
-	if got := itemOf(rec, escape); got.Text != "Retried &lt;!channel&gt;" {
+	if got := itemOf(rec); got.Text != "Retried &lt;!channel&gt;" {
 		t.Errorf("default text %q", got.Text)
 	}
 }

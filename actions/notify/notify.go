@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -116,10 +117,9 @@ type Config struct {
 	Queue     Queue
 	Guard     Guard
 	Mutes     Mutes
-	Receivers Receivers                 // nil: outcomes are journalled and logged only, each with who was not notified of it
-	Rules     func() *rules.Rules       // those in force
-	Facts     func() expression.Facts   // for the texts about one outcome
-	Escape    func(value string) string // makes a value safe to stand in mrkdwn: of announcements, and of receivers that are no Escaper
+	Receivers Receivers               // nil: outcomes are journalled and logged only, each with who was not notified of it
+	Rules     func() *rules.Rules     // those in force
+	Facts     func() expression.Facts // for the texts about one outcome
 	Metrics   Metrics
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -305,8 +305,5 @@ func (n *Notifier) escapeFor(to event.Address) func(string) string {
 	if in, ok := n.Receivers(to.Receiver).(Escaper); ok {
 		return func(value string) string { return in.Escape(to.Channel, value) }
 	}
-	return n.Config.Escape
+	return mrkdwn.Escape
 }
-
-// Escape makes a value safe to stand in an announcement.
-func (n *Notifier) Escape(value string) string { return n.Config.Escape(value) }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/outdated"
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -246,8 +247,10 @@ func (n *Notifier) turnText(o event.Outcome, subject string) (string, error) {
 	}
 	plain := words.Plain
 	return words.Turn(o, o.States[i], words.Style{
-		Text: func(text string, limit int) string { return n.Escape(plain.Text(text, limit)) },
-		Code: func(name string) string { return "`" + n.Escape(strings.ReplaceAll(plain.Code(name), "`", "'")) + "`" },
-		Link: func(_, label string) string { return n.Escape(plain.Link("", label)) },
+		Text: func(text string, limit int) string { return mrkdwn.Escape(plain.Text(text, limit)) },
+		Code: func(name string) string {
+			return "`" + mrkdwn.Escape(strings.ReplaceAll(plain.Code(name), "`", "'")) + "`"
+		},
+		Link: func(_, label string) string { return mrkdwn.Escape(plain.Link("", label)) },
 	})
 }

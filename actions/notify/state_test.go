@@ -19,7 +19,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
-	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -124,7 +123,7 @@ func (g *stateRig) replica(queue store.Store, guard notify.Guard) *worker.Pool {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	n := notify.New(notify.Config{
 		Journal: queue, Queue: queue, Guard: guard, Mutes: pause.Mutes{Store: guard, Now: g.clock.Now}, Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: g.receiver}), Rules: func() *rules.Rules { return g.rules },
-		Facts: func() expression.Facts { return nil }, Escape: slack.Escape, Metrics: noMetrics{}, Now: g.clock.Now, Log: log,
+		Facts: func() expression.Facts { return nil }, Metrics: noMetrics{}, Now: g.clock.Now, Log: log,
 	})
 	return worker.New(worker.Config{Queue: queue, Log: log, Workers: 1, SlowLane: 1, Handlers: map[string]worker.Handler{
 		event.RecordOutcome: worker.JSON(n.Handle), event.RecordNotice: worker.JSON(n.HandleNotice), event.RecordDigest: worker.JSON(n.HandleDigest),

@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -24,7 +24,7 @@ func (w *fixture) wantAnnounced(t testingT, text string) {
 func TestAnnounce(t *testing.T) {
 	w := newFixture(t)
 	notify(t, w, outcome("unit", event.ResultDone), "retried unit")
-	w.insist(t, announcing(w, "storm:1:start", ":zap: *Storm* of `"+slack.Escape("<runner> & co")+"` failures\nRunners: docker-1"))
+	w.insist(t, announcing(w, "storm:1:start", ":zap: *Storm* of `"+mrkdwn.Escape("<runner> & co")+"` failures\nRunners: docker-1"))
 	notify(t, w, outcome("deploy", event.ResultDone), "retried deploy")
 	w.insist(t, announcing(w, "storm:1:end", ":sunny: It is over"))
 	for _, text := range []string{":sunny: It is over", "other words"} { // the key counts

@@ -3,6 +3,8 @@ package slack
 import (
 	"slices"
 	"time"
+
+	"github.com/pipesteward/pipesteward/actions/words"
 )
 
 // maxLines is how many lines a message shows.
@@ -10,13 +12,13 @@ const maxLines = 10
 
 // record describes one message; the state stores it as JSON.
 type record struct {
-	Channel string    `json:"channel,omitzero"` // Slack's id of the channel
-	TS      string    `json:"ts,omitzero"`      // Slack's id of the message; "": it was not posted
-	Status  string    `json:"status,omitzero"`  // the pipeline's, of the newest outcome
-	At      time.Time `json:"at,omitzero"`      // of the newest outcome
-	Lines   []line    `json:"lines,omitempty"`  // those shown, in order of arrival
-	Older   []lineID  `json:"older,omitempty"`  // those no longer shown
-	Posted  []string  `json:"told,omitempty"`   // ids of posted outcomes and announcements
+	Channel string         `json:"channel,omitzero"` // Slack's id of the channel
+	TS      string         `json:"ts,omitzero"`      // Slack's id of the message; "": it was not posted
+	Status  string         `json:"status,omitzero"`  // the pipeline's, of the newest outcome
+	At      time.Time      `json:"at,omitzero"`      // of the newest outcome
+	Lines   []line         `json:"lines,omitempty"`  // those shown, in order of arrival
+	Older   []words.LineID `json:"older,omitempty"`  // those no longer shown
+	Posted  []string       `json:"told,omitempty"`   // ids of posted outcomes and announcements
 
 	// Posting is the post that was about to be sent; nil once its result is
 	// known.
@@ -33,7 +35,7 @@ type posting struct {
 
 // line is what a message shows about one job.
 type line struct {
-	lineID
+	words.LineID
 	Emoji string    `json:"emoji"`
 	Text  string    `json:"text"`           // mrkdwn
 	Facts string    `json:"facts,omitzero"` // of the job, mrkdwn
@@ -42,15 +44,6 @@ type line struct {
 	Result string `json:"result,omitzero"` // of the outcome
 	Paused bool   `json:"paused,omitzero"` // somebody has paused it
 	Open   bool   `json:"open,omitzero"`   // a person must act
-}
-
-// lineID identifies a line. A job is identified by its name, so that a retried job
-// keeps its line, whichever rule retries it next; "" is the pipeline. The rule is
-// named only if it has no action: its text is no state of the job, and a later
-// action must not hide it.
-type lineID struct {
-	Job  string `json:"job,omitzero"`
-	Rule string `json:"rule,omitzero"`
 }
 
 // has reports whether the outcome or announcement was posted.
@@ -72,19 +65,19 @@ func (m *record) posted(channel, ts string) {
 // with returns the lines with l added: in place of an older state of the same
 // line, else as the newest. If there are more than maxLines, the oldest move to
 // older, first those on which no person must act.
-func (m *record) with(l line) (lines []line, older []lineID) {
+func (m *record) with(l line) (lines []line, older []words.LineID) {
 	lines, older = slices.Clone(m.Lines), slices.Clone(m.Older)
-	if i := slices.IndexFunc(lines, func(other line) bool { return other.lineID == l.lineID }); i >= 0 {
+	if i := slices.IndexFunc(lines, func(other line) bool { return other.LineID == l.LineID }); i >= 0 {
 		if !l.At.Before(lines[i].At) { // else it came late, and the thread has it
 			lines[i] = l
 		}
 		return lines, older
 	}
-	older = slices.DeleteFunc(older, func(id lineID) bool { return id == l.lineID })
+	older = slices.DeleteFunc(older, func(id words.LineID) bool { return id == l.LineID })
 	lines = append(lines, l)
 	for len(lines) > maxLines {
 		i := max(0, slices.IndexFunc(lines, func(l line) bool { return !l.Open }))
-		older = append(older, lines[i].lineID)
+		older = append(older, lines[i].LineID)
 		lines = slices.Delete(lines, i, i+1)
 	}
 	return lines, older

@@ -10,6 +10,7 @@ import (
 
 	slackapi "github.com/slack-go/slack"
 
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -158,7 +159,7 @@ func (n *Notifier) mention(ctx context.Context, o event.Outcome, who string) (st
 		if group == "" {
 			return "", err
 		}
-		return "<!subteam^" + Escape(group) + ">", nil
+		return "<!subteam^" + mrkdwn.Escape(group) + ">", nil
 	case who == event.MentionAuthor:
 		user, err = n.userOf(ctx, o.Commit.AuthorEmail)
 	case who == event.MentionTriggerer:
@@ -169,7 +170,7 @@ func (n *Notifier) mention(ctx context.Context, o event.Outcome, who string) (st
 	if user == "" {
 		return "", err
 	}
-	return "<@" + Escape(user) + ">", nil
+	return "<@" + mrkdwn.Escape(user) + ">", nil
 }
 
 // logMissing logs why mentions are left out: once in hours for each reason.

@@ -4,11 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"text/template"
-	"unicode/utf8"
 
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 
@@ -27,7 +26,6 @@ const (
 	maxText  = 3000
 	maxBytes = 9000 // of the longest text of a message, and of all lines together
 	maxTop   = 1000 // of each of the two lines at the top, and of the small print; in bytes
-	maxTitle = 200  // of a commit's title, a branch's or a job's name; in bytes
 )
 
 //go:embed default.tmpl
@@ -85,7 +83,7 @@ type view struct {
 // selects the default.
 func render(o event.Outcome, text string, m *record) (notice, error) {
 	v := viewOf(o)
-	v.Status = Escape(strings.ReplaceAll(m.Status, "_", " "))
+	v.Status = mrkdwn.Escape(strings.ReplaceAll(m.Status, "_", " "))
 	v.Text = strings.TrimSpace(text)
 	custom := v.Text != ""
 	var failures []error
@@ -94,10 +92,10 @@ func render(o event.Outcome, text string, m *record) (notice, error) {
 		return strings.TrimPrefix(strings.TrimSpace(text), "· ")
 	}
 	if !custom {
-		v.Text = say(words.Outcome(o, style))
+		v.Text = say(words.Outcome(o, mrkdwn.Style))
 	}
-	v.Facts = say(words.JobFacts(o, style))
-	details := say(words.OutcomeDetails(o, custom, style))
+	v.Facts = say(words.JobFacts(o, mrkdwn.Style))
+	details := say(words.OutcomeDetails(o, custom, mrkdwn.Style))
 	execute := func(block string) string {
 		var b strings.Builder
 		err := templates.ExecuteTemplate(&b, block, v)
@@ -108,24 +106,24 @@ func render(o event.Outcome, text string, m *record) (notice, error) {
 		emoji = cmp.Or(doneEmojis[o.Action.Verb], emoji)
 	}
 	n := notice{
-		context: cut(execute("context"), maxText, maxTop),
+		context: mrkdwn.Cut(execute("context"), maxText, maxTop),
 		line: line{
-			lineID: idOf(o),
+			LineID: words.LineOf(o),
 			Emoji:  emoji,
-			Text:   cut(v.Text, maxText, maxBytes),
+			Text:   mrkdwn.Cut(v.Text, maxText, maxBytes),
 			Facts:  v.Facts,
 			At:     o.At,
 			Result: o.Result,
 			Paused: o.Result == event.ResultDeferred && event.IsPause(o.Reason),
 			Open:   o.Result == event.ResultFailed || o.Result == event.ResultGaveUp,
 		},
-		details: cut(details, maxText, maxTop),
+		details: mrkdwn.Cut(details, maxText, maxTop),
 	}
 	if o.Pipeline.ID != 0 {
 		lines, _ := m.with(n.line)
 		v.End = end(lines)
 	}
-	n.header, n.fallback = cut(execute("header"), maxText, maxTop), cut(execute("fallback"), maxText, maxBytes)
+	n.header, n.fallback = mrkdwn.Cut(execute("header"), maxText, maxTop), mrkdwn.Cut(execute("fallback"), maxText, maxBytes)
 	return n, errors.Join(failures...)
 }
 
@@ -149,41 +147,27 @@ func end(lines []line) string {
 	return ""
 }
 
-// idOf returns the id of the outcome's line.
-func idOf(o event.Outcome) lineID {
-	switch {
-	case o.Action.Verb == event.VerbNotify:
-		return lineID{Job: o.Job.Name, Rule: o.Rule}
-	case event.OfPipeline(o.Action.Verb): // the job is that of the event, if any
-		return lineID{}
-	}
-	return lineID{Job: o.Job.Name}
-}
-
-// style writes names and links in mrkdwn.
-var style = words.Style{Text: brief, Code: code, Link: link}
-
 // viewOf returns the templates' data of the outcome.
 func viewOf(o event.Outcome) view {
 	v := view{
-		Project: title(o.Project.Path),
-		Place:   title(o.Pipeline.Ref),
-		Author:  title(o.Commit.AuthorName),
-		Ref:     code(o.Pipeline.Ref),
-		SHA:     code(o.Pipeline.SHA[:min(8, len(o.Pipeline.SHA))]),
-		Commit:  title(o.Commit.Title),
+		Project: mrkdwn.Title(o.Project.Path),
+		Place:   mrkdwn.Title(o.Pipeline.Ref),
+		Author:  mrkdwn.Title(o.Commit.AuthorName),
+		Ref:     mrkdwn.Code(o.Pipeline.Ref),
+		SHA:     mrkdwn.Code(o.Pipeline.SHA[:min(8, len(o.Pipeline.SHA))]),
+		Commit:  mrkdwn.Title(o.Commit.Title),
 	}
 	if mr := o.MergeRequest; mr.IID != 0 {
-		v.MergeRequest = link(mr.URL, strings.TrimSpace(fmt.Sprintf("!%d %s", mr.IID, mr.Title)))
-		v.Place = title(fmt.Sprintf("!%d %s", mr.IID, mr.Title))
+		v.MergeRequest = mrkdwn.Link(mr.URL, strings.TrimSpace(fmt.Sprintf("!%d %s", mr.IID, mr.Title)))
+		v.Place = mrkdwn.Title(fmt.Sprintf("!%d %s", mr.IID, mr.Title))
 	}
 	switch {
 	case o.Pipeline.ID != 0:
-		v.Subject = link(o.Pipeline.URL, fmt.Sprintf("Pipeline #%d %s", o.Pipeline.ID, o.Pipeline.Name))
+		v.Subject = mrkdwn.Link(o.Pipeline.URL, fmt.Sprintf("Pipeline #%d %s", o.Pipeline.ID, o.Pipeline.Name))
 	case o.Job.ID != 0 || o.Job.Name != "":
-		v.Subject = link(o.Job.URL, cmp.Or(o.Job.Name, fmt.Sprintf("job %d", o.Job.ID)))
+		v.Subject = mrkdwn.Link(o.Job.URL, cmp.Or(o.Job.Name, fmt.Sprintf("job %d", o.Job.ID)))
 	default:
-		v.Subject = "Rule " + code(o.Rule)
+		v.Subject = "Rule " + mrkdwn.Code(o.Rule)
 	}
 	return v
 }
@@ -211,15 +195,15 @@ func (b body) options() []slackapi.MsgOption {
 }
 
 // root returns the content of the pipeline's message with the given lines.
-func (n notice) root(lines []line, older []lineID) body {
+func (n notice) root(lines []line, older []words.LineID) body {
 	blocks := []slackapi.Block{section(n.header)}
 	if n.context != "" {
 		blocks = append(blocks, small(n.context))
 	}
 	for _, l := range lines {
-		text := cut(l.Emoji+" "+l.Text, maxText, maxBytes/len(lines))
+		text := mrkdwn.Cut(l.Emoji+" "+l.Text, maxText, maxBytes/len(lines))
 		if l.Facts != "" && len(text)+len(l.Facts) < maxBytes/len(lines) {
-			text = cut(text+separator(text)+l.Facts, maxText, maxBytes/len(lines))
+			text = mrkdwn.Cut(text+separator(text)+l.Facts, maxText, maxBytes/len(lines))
 		}
 		blocks = append(blocks, section(text))
 	}
@@ -240,97 +224,21 @@ func separator(text string) string {
 
 // reply returns the content of the outcome's own message in the thread.
 func (n notice) reply() body {
-	return body{n.fallback, []slackapi.Block{section(cut(n.line.Emoji+" "+n.line.Text, maxText, maxBytes)), small(n.details)}}
+	return body{n.fallback, []slackapi.Block{section(mrkdwn.Cut(n.line.Emoji+" "+n.line.Text, maxText, maxBytes)), small(n.details)}}
 }
 
 // announcement returns the content of an announcement.
 func announcement(text string) body {
-	text = cut(strings.TrimSpace(text), maxText, maxBytes)
+	text = mrkdwn.Cut(strings.TrimSpace(text), maxText, maxBytes)
 	return body{text, []slackapi.Block{section(text)}}
 }
 
-func section(text string) slackapi.Block { return slackapi.NewSectionBlock(mrkdwn(text), nil, nil) }
+func section(text string) slackapi.Block { return slackapi.NewSectionBlock(verbatim(text), nil, nil) }
 
-func small(text string) slackapi.Block { return slackapi.NewContextBlock("", mrkdwn(text)) }
+func small(text string) slackapi.Block { return slackapi.NewContextBlock("", verbatim(text)) }
 
-// mrkdwn returns a text object that Slack shows verbatim: a plain "@here" or "#ci"
+// verbatim returns a text object that Slack shows verbatim: a plain "@here" or "#ci"
 // in it stays plain.
-func mrkdwn(text string) *slackapi.TextBlockObject {
+func verbatim(text string) *slackapi.TextBlockObject {
 	return slackapi.NewTextBlockObject(slackapi.MarkdownType, text, false, true)
-}
-
-var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
-
-// ticks matches what could end a fence (```) around a value.
-var ticks = regexp.MustCompile("`{2,}")
-
-// Escape makes a value safe to stand in a text, which is mrkdwn: it can neither ping nor
-// link, nor end the fence that a text puts around it.
-func Escape(value string) string {
-	value = ticks.ReplaceAllStringFunc(value, func(run string) string { return strings.Repeat("'", len(run)) })
-	return escaper.Replace(value)
-}
-
-// title returns a name or first line on one line, shortened and escaped.
-func title(value string) string { return brief(value, maxTitle) }
-
-// brief returns the value on one line, shortened to limit bytes and then escaped.
-func brief(value string, limit int) string {
-	return Escape(cut(strings.Join(strings.Fields(value), " "), limit, limit))
-}
-
-// code returns the value in fixed type; "" stays "".
-func code(value string) string {
-	if value == "" {
-		return ""
-	}
-	return "`" + strings.ReplaceAll(title(value), "`", "'") + "`"
-}
-
-// addressEscaper prevents that an address ends its link early.
-var addressEscaper = strings.NewReplacer("<", "%3C", ">", "%3E", "|", "%7C", " ", "%20", "\n", "", "&", "&amp;")
-
-// link returns the label, as a link if there is an address.
-func link(address, label string) string {
-	if address == "" {
-		return title(label)
-	}
-	return "<" + addressEscaper.Replace(address) + "|" + title(label) + ">"
-}
-
-// fence begins and ends a block of code.
-const fence = "```"
-
-// cut shortens mrkdwn to at most so many characters and so many bytes, the last … if any
-// is missing. It never ends within a link or an escaped character, and ends a fence that
-// is open.
-func cut(text string, characters, bytes int) string {
-	if len(text) <= bytes && utf8.RuneCountInString(text) <= characters {
-		return text
-	}
-	const closing = "\n" + fence
-	characters, bytes = characters-len("…"+closing), bytes-len("…"+closing)
-	short := text
-	n := 0
-	for at := range text {
-		if at > bytes || n > characters {
-			break
-		}
-		short = text[:at]
-		n++
-	}
-	if open := strings.LastIndexByte(short, '<'); open > strings.LastIndexByte(short, '>') {
-		short = short[:open]
-	}
-	if open := strings.LastIndexByte(short, '&'); open > max(strings.LastIndexByte(short, ';'), len(short)-len("&amp;")) {
-		short = short[:open]
-	}
-	if strings.HasPrefix(text[len(short):], "`") { // a fence may have been cut
-		short = strings.TrimRight(short, "`")
-	}
-	short = strings.TrimSpace(short) + "…"
-	if strings.Count(short, fence)%2 == 1 {
-		short += closing
-	}
-	return short
 }

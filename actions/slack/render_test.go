@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -203,7 +203,7 @@ func TestValuesCanNeitherPingNorLink(t *testing.T) {
 		w.persist(t, o, "#ci")
 		o.ID = "the next"
 		w.persist(t, o, "#ci")
-		w.insist(t, announcing(w, "storm", slack.Escape(value.Draw(t, "announcement"))+"."))
+		w.insist(t, announcing(w, "storm", mrkdwn.Escape(value.Draw(t, "announcement"))+"."))
 
 		for _, m := range append(w.Posts(), w.Updates()...) {
 			for _, text := range append(texts(t, m.Blocks), m.Text) {
@@ -247,7 +247,7 @@ func texts(t testingT, raw json.RawMessage) []string {
 
 func TestARulesTextIsLeftAsItIs(t *testing.T) {
 	w := newFixture(t)
-	notify(t, w, outcome("unit", event.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+slack.Escape("<unit> & co"))
+	notify(t, w, outcome("unit", event.ResultDone), "<!here> see <https://example.com/a?b=1&amp;c=2|the runbook> for "+mrkdwn.Escape("<unit> & co"))
 	wantShown(t, w, "#ci", top+"🔁 @here see the runbook (https://example.com/a?b=1&c=2) for <unit> & co"+facts+"\n")
 }
 
@@ -308,7 +308,7 @@ func TestFences(t *testing.T) {
 		for _, before := range []string{"", strings.Repeat("x", 2985), strings.Repeat("x", 2990), strings.Repeat("x", 2995)} { // the cut is in the fence, and within its ticks
 			o := outcome("unit", event.ResultDone)
 			o.ID = name + before
-			notify(t, w, o, before+"```"+slack.Escape(log)+"```")
+			notify(t, w, o, before+"```"+mrkdwn.Escape(log)+"```")
 		}
 		for _, m := range append(w.Posts(), w.Updates()...) {
 			for _, text := range append(texts(t, m.Blocks), m.Text) {

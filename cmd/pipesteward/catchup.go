@@ -19,7 +19,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/metrics"
-	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
@@ -165,7 +164,7 @@ func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, l
 		return err
 	}
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: others.Beside(app.BuiltIn(o, db, gl, receiver, log)), Escape: slack.Escape, Rules: inForce,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: others.Beside(app.BuiltIn(o, db, gl, receiver, log)), Rules: inForce,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, SeenTTL: o.SeenTTL(),
 	})
 	return workOff(ctx, runner, db, stderr)

@@ -22,7 +22,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/ownpipeline"
-	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
@@ -125,7 +124,6 @@ func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.
 		config := actions.Config{
 			Queue: db, Journal: db, Guard: db, GitLab: gl, Rules: func() *rules.Rules { return loaded },
 			Now: time.Now, Log: log, Metrics: metrics.New(prometheus.NewRegistry()), Workers: o.Workers(), NativeRetry: o.NativeRetryWait, Own: own,
-			Escape: slack.Escape,
 		}
 		var chat notify.Receiver
 		if o.SlackToken != "" {

@@ -14,6 +14,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -76,9 +77,7 @@ const maxCounted = 5
 
 // counted returns texts with their numbers, the most frequent first.
 func counted(counts map[string]int) string {
-	texts := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
-	})
+	texts := words.MostFrequent(counts)
 	var parts []string
 	for _, text := range texts[:min(len(texts), maxCounted)] {
 		parts = append(parts, fmt.Sprintf("%s (%d)", text, counts[text]))

@@ -1,5 +1,5 @@
 // Package notices makes messages to receivers of notices of outcomes and of announcements.
-// A notice's text is Slack's mrkdwn; plain.go makes it plain.
+// A notice's text is Slack's mrkdwn; package mrkdwn makes it plain.
 //
 // Each outcome is a message of its own, because no receiver can edit one. A message has
 // the id of its outcome with the result, or the state and its turn, and the receiver's
@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/receivers"
 	"github.com/pipesteward/pipesteward/actions/receivers/message"
 	"github.com/pipesteward/pipesteward/actions/words"
@@ -58,7 +59,7 @@ func messageID(o event.Outcome, n event.Notice, receiver string) string {
 
 // OfOutcome returns the message to a receiver about an outcome.
 func OfOutcome(o event.Outcome, n event.Notice, receiver string) (message.Message, error) {
-	text := Plain(n.Text)
+	text := mrkdwn.Plain(n.Text)
 	if text == "" {
 		var err error
 		if text, err = words.Outcome(o, words.Plain); err != nil {
@@ -143,6 +144,6 @@ func OfAnnouncement(key, text, receiver string, now time.Time) message.Message {
 	if emoji, rest, ok := strings.Cut(text, " "); ok && announced[emoji] != "" {
 		m.Level, text = announced[emoji], rest
 	}
-	m.Text = Plain(text)
+	m.Text = mrkdwn.Plain(text)
 	return m
 }

@@ -32,7 +32,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/recent"
-	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/actions/sweep"
@@ -126,7 +125,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	mutes := pause.Mutes{Store: db, Now: time.Now, Log: log}
 	registry.MustRegister(pause.NewMetrics(pauses), pause.NewMuteMetrics(mutes))
 	runner := actions.New(actions.Config{
-		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: a.rules.receivers.Beside(BuiltIn(o, db, gl, receiver, log)), Escape: slack.Escape, Rules: a.rules.Rules,
+		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: a.rules.receivers.Beside(BuiltIn(o, db, gl, receiver, log)), Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
 		Evaluations: evaluations,
 	})

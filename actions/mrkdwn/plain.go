@@ -1,4 +1,4 @@
-package notices
+package mrkdwn
 
 import (
 	"regexp"
@@ -16,9 +16,9 @@ var entities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
 // Plain returns a text of Slack's mrkdwn as plain text: a link is its label with the
 // address behind it, a mention is the name, and nothing is escaped. Stars and backticks stay:
 // people read them as emphasis.
-func Plain(mrkdwn string) string {
-	return entities.Replace(markup.ReplaceAllStringFunc(mrkdwn, func(text string) string {
-		parts := markup.FindStringSubmatch(text)
+func Plain(text string) string {
+	return entities.Replace(markup.ReplaceAllStringFunc(text, func(part string) string {
+		parts := markup.FindStringSubmatch(part)
 		target, label := parts[1], parts[2]
 		switch {
 		case strings.HasPrefix(target, "http://"), strings.HasPrefix(target, "https://"), strings.HasPrefix(target, "mailto:"):
@@ -43,6 +43,6 @@ func Plain(mrkdwn string) string {
 			}
 			return target
 		}
-		return text
+		return part
 	}))
 }
