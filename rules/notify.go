@@ -105,10 +105,11 @@ func channelName(value string) string {
 }
 
 // Notices returns the messages that the rules of the outcome's decision send
-// about the outcome, one for each address, and about the turns of its states. Each value in a rendered text is
-// passed through what escape returns for the address. If a text can't be rendered, the error is returned
-// and the notice has the default text; without its channel, the notice can't be sent. A rule that no longer exists sends
-// nothing.
+// about the outcome, one for each address, and about the turns of its states.
+// Each value in a rendered text is passed through the function that escape
+// returns for the address. If a text can't be rendered, the error is returned
+// and the notice has the default text; without its channel, the notice can't be
+// sent. A rule that no longer exists sends nothing.
 func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(event.Address) func(string) string) ([]event.Notice, []*RuleError) {
 	ev, err := rs.evaluation(ctx, o.Event, facts)
 	if err != nil {

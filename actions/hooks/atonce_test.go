@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // meeting makes runs create webhooks at once: each has read that there is none before
@@ -65,7 +66,16 @@ func TestAtOnce(t *testing.T) {
 			for i := range results {
 				e := env.ensurer()
 				e.GitLab = meeting{env.client, &read, &created}
-				e.Sleep = func(context.Context, time.Duration) error { time.Sleep(time.Millisecond); return nil }
+				repeats := false
+				e.Waits = func(time.Duration, error) { repeats = true }
+				e.Sleep = func(context.Context, time.Duration) error {
+					if repeats { // its own request, which failed
+						repeats = false
+						return nil
+					}
+					await.Until(t, "the others have removed their webhooks", func() bool { return len(env.gitlab.Hooks()) == 1 })
+					return nil
+				}
 				all.Go(func() { results[i], _ = e.Run(t.Context(), []string{c.entry}) })
 			}
 			all.Wait()

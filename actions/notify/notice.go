@@ -20,7 +20,7 @@ type NoticeRecord struct {
 	event.Outcome
 	Notice event.Notice `json:"notice"`
 	// After is the record of the notice that is sent before, if it still can be: that of the
-	// beginning of the state whose end this one is about.
+	// turn of the state before the one that this notice is about.
 	After string `json:"after,omitzero"`
 	// Announcement is the key of an announcement; its text is that of the notice, and its
 	// outcome has only the time At. "": it is the notice of an outcome.
@@ -154,7 +154,7 @@ func (n *Notifier) inTurn(ctx context.Context, l *worker.Lease, rec NoticeRecord
 	}
 	queued, err := n.Queue.Queued(ctx, rec.After)
 	if err == nil && queued {
-		err = &worker.LaterError{Err: errors.New("the notice of the state's beginning has not been sent"), After: worker.Backoff(nil, l.Tries())}
+		err = &worker.LaterError{Err: errors.New("the notice of the state's turn before this one has not been sent"), After: worker.Backoff(nil, l.Tries())}
 	}
 	return err
 }

@@ -39,8 +39,8 @@ type stateRecord struct {
 	Value    bool          `json:"value"`
 	Since    time.Time     `json:"since"`
 	Position position      `json:"position"`          // of the event that set it last
-	To       event.Address `json:"to,omitzero"`       // where the notice of its beginning went
-	Notice   string        `json:"notice,omitempty"`  // the record of that
+	To       event.Address `json:"to,omitzero"`       // where the notice of its last beginning went
+	Notice   string        `json:"notice,omitempty"`  // the record of the notice of its last turn
 	Subject  string        `json:"subject,omitempty"` // of the messages about its last turn to true
 }
 
@@ -136,9 +136,10 @@ type states []*savedState
 
 type savedState struct {
 	key    string
-	read   []byte // nil: there was none
+	read   []byte      // nil: there was none
+	before stateRecord // as it was read
 	record stateRecord
-	began  bool
+	turned bool
 }
 
 // lockStates has the outcomes of a rule in a project wait for each other while they set
@@ -169,10 +170,11 @@ func (n *Notifier) readStates(ctx context.Context, o *event.Outcome) (all states
 			return nil, err
 		}
 		if saved.read != nil {
-			if err := json.Unmarshal(saved.read, &saved.record); err != nil {
+			if err := json.Unmarshal(saved.read, &saved.before); err != nil {
 				return nil, fmt.Errorf("state %s: %w", saved.key, err)
 			}
 		}
+		saved.record = saved.before
 		if saved.set(s, positionOf(o.Event), o.ID) {
 			all = append(all, saved)
 		}
@@ -196,23 +198,24 @@ func (saved *savedState) set(s *event.State, p position, by string) bool {
 	r.Value, s.Since = s.Value, r.Since
 	switch {
 	case s.Value && !was:
-		r.Subject, r.To, r.Notice = "state:"+hash(saved.key+"\x00"+by), event.Address{}, ""
-		saved.began, s.Turn, s.Subject = true, event.StateBegan, r.Subject
+		r.Subject, r.To = "state:"+hash(saved.key+"\x00"+by), event.Address{}
+		s.Turn, s.Subject = event.StateBegan, r.Subject
 	case was && !s.Value:
 		s.Turn, s.Subject, s.To = event.StateResolved, r.Subject, r.To
 	}
+	saved.turned = s.Turn != ""
 	if s.Turn != event.StateResolved {
 		s.Before = time.Time{}
 	}
 	return true
 }
 
-// before returns the record of the notice that is to be sent before this one; "" if there
-// is none.
+// before returns the record of the notice that is to be sent before this one: that of the
+// state's turn before, if it goes to the same address. "": there is none.
 func (all states) before(notice event.Notice) string {
 	for _, s := range all {
-		if notice.Turn == event.StateResolved && notice.Subject == s.record.Subject {
-			return s.record.Notice
+		if s.turned && notice.Subject == s.record.Subject && (notice.Turn == event.StateResolved || notice.Address == s.before.To) {
+			return s.before.Notice
 		}
 	}
 	return ""
@@ -222,9 +225,9 @@ func (all states) before(notice event.Notice) string {
 func (all states) save(c *store.Changes, o event.Outcome, notices []event.Notice) error {
 	for _, s := range all {
 		for _, notice := range notices {
-			if s.began && notice.Subject == s.record.Subject {
+			if s.turned && notice.Subject == s.record.Subject {
 				s.record.Notice = noticeID(o, notice)
-				if notice.Channel != "" {
+				if notice.Turn == event.StateBegan && notice.Channel != "" {
 					s.record.To = notice.Address
 				}
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // hooks runs `pipesteward hooks` with the environment's GitLab.
@@ -379,9 +380,7 @@ func TestHooksAtOnce(t *testing.T) {
 			results <- ended{code, stdout}
 		}()
 	}
-	for env.gitlab.Count(http.MethodPost, "/hooks") < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	await.Until(t, "both create a webhook", func() bool { return env.gitlab.Count(http.MethodPost, "/hooks") == 2 })
 	close(both)
 	first, second := <-results, <-results
 	if n := len(env.gitlab.Hooks()); n != 1 || first.code != 0 || second.code != 0 {

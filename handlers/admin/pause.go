@@ -90,10 +90,10 @@ type ProjectFinder interface {
 // findTimeout bounds the search for the projects of a pause.
 const findTimeout = 5 * time.Second
 
-// doubts returns a warning if a pause, or what applies to the same projects, stops nothing, as far as it is known: no delivery of
-// a project that it is about was received, and GitLab shows none. It may be about a
-// project of the future, so it is in force all the same. Where that can't be found out,
-// such as while GitLab is out of reach, there is no warning.
+// doubts returns a warning if a pause, or a mute with the same projects, seems to stop
+// nothing: no delivery of such a project was received, and GitLab shows none. A project
+// may come later, so the pause is in force all the same. There is no warning while
+// GitLab can't be reached.
 func (a *admin) doubts(ctx context.Context, p event.Pause, what string) []string {
 	if p.Project == "" {
 		return nil
