@@ -105,12 +105,20 @@ type Decision struct {
 	DryRun       bool      `json:"dry_run,omitzero"`
 	States       []State   `json:"states,omitempty"` // what the event says of those in the rule's `notify`
 	DecidedAt    time.Time `json:"decided_at,omitzero"`
+	By           Requester `json:"by,omitzero"` // zero: the Rule requested it
 
 	RulesHash   string      `json:"rules_hash,omitzero"` // SHA-256 of the rule file at the time of the decision, in hex
 	Explanation Explanation `json:"explanation,omitzero"`
 
 	Deferrals []Deferral `json:"deferrals,omitempty"` // the last ones, oldest first
 	Calls     []Call     `json:"calls,omitempty"`     // the last ones, oldest first
+}
+
+// Requester is the person who requested a decision in Slack.
+type Requester struct {
+	Name    string  `json:"name"`
+	UserID  string  `json:"user_id"` // in Slack
+	Address Address `json:"address"` // where the outcome is reported
 }
 
 // Action is a verb with its parameters. All templates are rendered.

@@ -1,0 +1,64 @@
+// Package chatops is about what people request from Slack: with the buttons under a
+// message, and with the slash command. A request is stored in the queue before Slack is
+// answered, and a worker carries it out: once, whatever crashes.
+package chatops
+
+import (
+	"time"
+)
+
+// RecordKind names the queue records of requests.
+const RecordKind = "request"
+
+// Request is one press of a button, or one command. It is the body of its queue record.
+type Request struct {
+	ID         string    `json:"id"` // the same however often Slack sends the request
+	By         Person    `json:"by"`
+	At         Place     `json:"at"`
+	Button     *Button   `json:"button,omitempty"`   // nil: it is a command
+	Command    string    `json:"command,omitzero"`   // the text after /pipesteward
+	ReplyURL   string    `json:"reply_url,omitzero"` // Slack's response_url: a secret for 30 minutes
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// Person is a user in Slack. What Slack's requests lack is empty.
+type Person struct {
+	UserID string `json:"user_id"`         // U… or W…
+	TeamID string `json:"team_id"`         // of the workspace, T…
+	Name   string `json:"name,omitzero"`   // for people to read
+	Locale string `json:"locale,omitzero"` // such as zh-CN
+}
+
+// Place is where in Slack a request was made.
+type Place struct {
+	Channel string `json:"channel"`          // its id
+	Message string `json:"message,omitzero"` // the ts of the message with the button
+	Thread  string `json:"thread,omitzero"`  // the ts of the message that begins its thread
+}
+
+// What buttons do.
+const (
+	ButtonRetry  = "retry"
+	ButtonPlay   = "play"
+	ButtonCancel = "cancel"
+	ButtonErase  = "erase"
+	ButtonMute   = "mute" // the messages of the rule in the project, for an hour
+	ButtonLog    = "log"  // an excerpt of the job log, to that person
+	ButtonWhy    = "why"  // the story of the job, to that person
+
+	ButtonConfirm = "confirm" // carries out the play that was asked for
+	ButtonReject  = "reject"  // skips it
+)
+
+// Button is what a button requests. Slack gives it back when somebody presses the button.
+type Button struct {
+	Does string `json:"-"`            // one of the constants above: Slack's action_id, after its prefix
+	Of   string `json:"of"`           // the id in the journal of the decision that the message is about
+	Job  int64  `json:"job,omitzero"` // the id of the job to act on; 0: that of the decision
+}
+
+// Reply answers a request in Slack.
+type Reply struct {
+	Text   string // mrkdwn
+	Public bool   // to all in the channel; else only to the person
+}
