@@ -50,6 +50,13 @@ const (
 	ButtonReject  = "reject"  // skips it
 )
 
+// What commands do besides, as far as rights depend on it; `mute`, `unmute`, `why` and
+// `retry` do what the buttons do.
+const (
+	CommandPause  = "pause"  // or resumes
+	CommandStatus = "status" // and report
+)
+
 // Button is what a button requests. Slack gives it back when somebody presses the button.
 type Button struct {
 	Does string `json:"does"`         // one of the constants above
