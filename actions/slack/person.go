@@ -11,7 +11,7 @@ import (
 type User struct {
 	ID         string
 	Name       string // for people to read
-	Email      string // "": Slack does not say it
+	Email      string // "": Slack does not say it, or has not confirmed it
 	TeamID     string // the workspace
 	Enterprise string // the id of the organization; "": of none
 	Bot        bool   // a bot, an app, or a workflow
@@ -36,8 +36,12 @@ func (r *Reader) User(ctx context.Context, id string) (User, error) {
 	if u.Profile.DisplayName != "" {
 		name = u.Profile.DisplayName
 	}
+	email := ""
+	if u.IsEmailConfirmed {
+		email = u.Profile.Email
+	}
 	return User{
-		ID: u.ID, Name: name, Email: u.Profile.Email, TeamID: u.TeamID, Enterprise: u.Enterprise.EnterpriseID,
+		ID: u.ID, Name: name, Email: email, TeamID: u.TeamID, Enterprise: u.Enterprise.EnterpriseID,
 		Bot:     u.IsBot || u.IsAppUser || u.IsConnectorBot || u.IsWorkflowBot || u.ID == "USLACKBOT",
 		Deleted: u.Deleted, Guest: u.IsRestricted || u.IsUltraRestricted, Stranger: u.IsStranger,
 	}, nil

@@ -155,9 +155,11 @@ func TestUsersAndGroups(t *testing.T) {
 	ada := w.AddUser("ada@example.com")
 	group := w.AddGroup("ci-ops", ada)
 	guest := w.AddPerson(slacktest.Person{Name: "Guest", Email: "guest@example.com", OneChannel: true, Team: "T2", Enterprise: "E1", Stranger: true, Deleted: true, Bot: true})
+	unproven := w.AddPerson(slacktest.Person{Name: "Una", Email: "una@example.com", Unproven: true})
 	for id, want := range map[string]slack.User{
-		ada:   {ID: ada, Name: "ada@example.com", Email: "ada@example.com", TeamID: slacktest.TeamID},
-		guest: {ID: guest, Name: "Guest", Email: "guest@example.com", TeamID: "T2", Enterprise: "E1", Guest: true, Stranger: true, Deleted: true, Bot: true},
+		unproven: {ID: unproven, Name: "Una", TeamID: slacktest.TeamID},
+		ada:      {ID: ada, Name: "ada@example.com", Email: "ada@example.com", TeamID: slacktest.TeamID},
+		guest:    {ID: guest, Name: "Guest", Email: "guest@example.com", TeamID: "T2", Enterprise: "E1", Guest: true, Stranger: true, Deleted: true, Bot: true},
 	} {
 		got, err := r.User(t.Context(), id)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {

@@ -22,6 +22,7 @@ type Person struct {
 	Guest      bool // of several channels
 	OneChannel bool // a guest of one channel
 	Stranger   bool // of another organization, and in no channel with the bot
+	Unproven   bool // the Email is not confirmed
 }
 
 // user is a Person with its id.
@@ -116,7 +117,7 @@ func (u user) json(withEmail bool) answer {
 	}
 	a := answer{
 		"id": u.id, "team_id": u.Team, "name": strings.ToLower(strings.ReplaceAll(u.Name, " ", ".")), "real_name": u.Name, "profile": profile,
-		"deleted": u.Deleted, "is_bot": u.Bot, "is_restricted": u.Guest || u.OneChannel, "is_ultra_restricted": u.OneChannel,
+		"is_email_confirmed": !u.Unproven, "deleted": u.Deleted, "is_bot": u.Bot, "is_restricted": u.Guest || u.OneChannel, "is_ultra_restricted": u.OneChannel,
 	}
 	if u.Stranger {
 		a["is_stranger"] = true

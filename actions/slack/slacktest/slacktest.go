@@ -117,7 +117,7 @@ func New(options Options) (*Server, error) {
 		served:  make(chan struct{}),
 		calls:   map[string]int{},
 		posted:  map[string]time.Time{},
-		socket:  newSocket(),
+		socket:  socket{tickets: map[string]bool{}, acked: map[string]bool{}},
 	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() {

@@ -21,17 +21,14 @@ const pingEvery = 5 * time.Second
 
 // socket is Slack's side of Socket Mode.
 type socket struct {
-	*sync.Mutex
+	sync.Mutex
+	closed      bool
 	tickets     map[string]bool // that apps.connections.open gave, and nobody used
 	connections []*connection
 	opened      int // connections so far
 	acked       map[string]bool
 	envelopes   int
-	serving     *sync.WaitGroup
-}
-
-func newSocket() socket {
-	return socket{Mutex: &sync.Mutex{}, tickets: map[string]bool{}, acked: map[string]bool{}, serving: &sync.WaitGroup{}}
+	serving     sync.WaitGroup
 }
 
 // connection is one connection; writing is guarded by its mutex.
@@ -91,6 +88,11 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	c := &connection{Conn: raw}
 	s.socket.Lock()
+	if s.socket.closed {
+		s.socket.Unlock()
+		_ = raw.Close()
+		return
+	}
 	s.socket.opened++
 	s.socket.connections = append(s.socket.connections, c)
 	n := len(s.socket.connections)
@@ -190,8 +192,9 @@ func (s *Server) Acked(envelope string) bool {
 }
 
 // close ends all connections.
-func (s socket) close() {
+func (s *socket) close() {
 	s.Lock()
+	s.closed = true
 	for _, c := range s.connections {
 		_ = c.NetConn().Close() // it may be gone
 	}
