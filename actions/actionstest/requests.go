@@ -26,8 +26,8 @@ import (
 // "" for none.
 type Rights func(p chatops.Person, to chatops.Target, does string) (refusal string, err error)
 
-// May implements requests.Rights.
-func (r Rights) May(_ context.Context, p chatops.Person, to chatops.Target, does string) (string, error) {
+// MayOn implements requests.Rights.
+func (r Rights) MayOn(_ context.Context, p chatops.Person, to chatops.Target, does string) (string, error) {
 	return r(p, to, does)
 }
 

@@ -186,7 +186,7 @@ func (h *Handler) resumeCommand(ctx context.Context, r chatops.Request, words []
 	if wrong != nil {
 		return h.wrong("resume", wrong), nil
 	}
-	if refusal, err := h.steers(ctx, r, chatops.CommandPause, s.Mute); err != nil || refusal != "" {
+	if refusal, err := h.steers(ctx, r, chatops.CommandResume, s.Mute); err != nil || refusal != "" {
 		return say(refusal), err
 	}
 	return h.resume(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule})
