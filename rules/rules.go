@@ -29,7 +29,7 @@ type Rules struct {
 	fingerprint string   // of the identities
 	without     []string // identities of the rules that make no decisions
 
-	retries        bool // a rule retries jobs
+	retries        bool // a rule retries jobs, or people may request that
 	retryPipelines bool // a rule for pipeline events retries
 	bridges        bool // a rule for job events reads whether a job is a trigger job
 }
@@ -46,13 +46,14 @@ type Set struct {
 	// Receivers are those besides Slack; names are unique.
 	Receivers []receiver.Definition
 	DryRun    bool             // of the process: each rule is in dry run, and what people request, too
+	Requests  bool             // people may request decisions, too
 	Capacity  *limits.Capacity // limits the evaluations of all Rules that share it; nil: each evaluation is limited, but not their number
 }
 
 // New returns the rules of a set, which must not change afterwards.
 func New(set Set) *Rules {
 	rs := &Rules{
-		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers, dryRun: set.DryRun,
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers, dryRun: set.DryRun, retries: set.Requests,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}
 	for _, r := range set.Rules {

@@ -136,6 +136,26 @@ func TestActingButtons(t *testing.T) {
 	}
 }
 
+// TestWhatBecomesOfARetryOfAPerson: the end of the job that it made is said in the message,
+// though no rule retries.
+func TestWhatBecomesOfARetryOfAPerson(t *testing.T) {
+	t.Parallel()
+	for ends, says := range map[string]string{"success": "Recovered: ", "failed": "Gave up on "} {
+		t.Run(ends, func(t *testing.T) {
+			t.Parallel()
+			h := open(t, strings.Replace(notices, "on: job", "on: job, if: 'job.attempt == 1'", 1), actionstest.Everybody)
+			h.Load(strings.Replace(notices, "on: job", "on: job, if: 'job.attempt == 1'", 1), rulefile.Options{Requests: true})
+			told(h, gitlabtest.Job{}, "failed")
+			h.Press(actionstest.Ada, chatops.ButtonRetry)
+			h.WorkOff()
+			again := h.End("rspec", ends, "script_failure")
+			h.Deliver(h.GitLab.JobHookBody(again))
+			h.WorkOff()
+			actionstest.Has(t, h.Slack.Messages("ci")[0].Plain(), says)
+		})
+	}
+}
+
 // TestEraseButton: what a rule would erase in a dry run.
 func TestEraseButton(t *testing.T) {
 	t.Parallel()

@@ -133,6 +133,14 @@ type answer struct {
 // say returns an answer to the person alone.
 func say(text string) answer { return answer{Reply: chatops.Reply{Text: text}} }
 
+// adding returns the answer with more text at its end.
+func (a answer) adding(text string) answer {
+	if a.Text != "" {
+		a.Text += text
+	}
+	return a
+}
+
 // Handle carries a request one step on.
 func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
 	if rec.Decision != "" {

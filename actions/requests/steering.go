@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
@@ -155,19 +154,18 @@ func (h *Handler) recorded(ctx context.Context, r chatops.Request) (bool, error)
 
 // steers returns the refusal for a person who may not steer that scope. Rights in a project
 // suffice for that project alone: a glob, a rule or a channel concerns others as well.
-func (h *Handler) steers(ctx context.Context, r chatops.Request, does string, scope event.Mute) (refusal string, err error) {
-	to := chatops.Target{}
-	if scope.Project != "" && !strings.ContainsAny(scope.Project, `*?[{\`) {
-		found, err := h.GitLab.WithBudget(maxRequests).Project(ctx, scope.Project)
+func (h *Handler) steers(ctx context.Context, r chatops.Request, what string, s *scope) (refusal string, err error) {
+	if s.Project != "" && !isGlob(s.Project) {
+		found, err := h.GitLab.WithBudget(maxRequests).Project(ctx, s.Project)
 		switch {
 		case apierror.IsHidden(err): // it may be a group
 		case err != nil:
 			return "", err
 		default:
-			to.Project = found.ID
+			s.project = found.ID
 		}
 	}
-	return h.may(ctx, r, to, does)
+	return h.may(ctx, r, chatops.Target{Project: s.project}, what)
 }
 
 // knownRule returns an error for the person if there is no rule of the name; "" names none.
