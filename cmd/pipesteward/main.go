@@ -71,6 +71,7 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 		catchUpCommand(stdout, stderr),
 		hooksCommand(stdout, stderr),
 		decisionsCommand(stdout, stderr),
+		reportCommand(stdout),
 		deliveriesCommand(stdout, stderr),
 		queueCommand(stdout, stderr),
 		ciCommand(out, stderr), // begins and ends sections of the job's log by control characters
