@@ -342,7 +342,7 @@ func TestOpenAPIMembers(t *testing.T) {
 	m := &members{T: t, doc: doc}
 	for name, value := range map[string]any{
 		"Status": admin.Status{}, "Rules": admin.RulesState{}, "Decision": event.Outcome{}, "Delivery": event.Delivery{}, "Story": story.Story{}, "Report": report.Report{},
-		"QueuedRecord": admin.QueuedRecord{}, "DeadRecord": admin.DeadRecord{}, "Change": event.Change{}, "Paused": admin.Paused{},
+		"QueuedRecord": admin.QueuedRecord{}, "DeadRecord": admin.DeadRecord{}, "Change": event.Change{}, "Paused": admin.Paused{}, "Muted": admin.Muted{}, "MuteRequest": admin.MuteRequest{}, "UnmuteRequest": admin.UnmuteRequest{},
 		"PauseRequest": admin.PauseRequest{}, "ResumeRequest": admin.ResumeRequest{}, "ChangeRequest": admin.ChangeRequest{}, "Error": struct {
 			Error string `json:"error"`
 		}{},
