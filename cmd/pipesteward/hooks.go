@@ -135,7 +135,7 @@ func hooksFlags(names ...string) []cli.Flag {
 func checkReplaced(replaced []string) error {
 	var wrong app.SettingErrors
 	for _, old := range replaced {
-		wrong = wrong.With("replace-url", hooks.CheckURL(old, webhook.Path))
+		wrong = wrong.WithMalformed("replace-url", hooks.CheckURL(old, webhook.Path))
 	}
 	return wrong.Err()
 }

@@ -21,6 +21,8 @@ import (
 	_ "time/tzdata" // for schedules, where the machine has no time zones
 
 	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 )
 
 func main() {
@@ -33,7 +35,7 @@ func main() {
 }
 
 // run is the whole program: it returns the exit status, 0 for success, 1 for
-// failure, 2 for a command line that makes no sense, or the status that a command
+// failure, 2 for a command line or a setting that makes no sense, or the status that a command
 // documents.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := &output{w: stdout}
@@ -51,7 +53,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if !errors.Is(err, errReported) {
 			fmt.Fprintf(stderr, "pipesteward: %s\n", printableLines(unparsedVariable(err)))
 		}
-		if _, ok := errors.AsType[*usageError](err); ok {
+		_, misused := errors.AsType[*usageError](err)
+		settings, _ := errors.AsType[app.SettingErrors](err)
+		if misused || settings.Malformed() {
 			return 2
 		}
 		return 1

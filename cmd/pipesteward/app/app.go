@@ -176,7 +176,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	if err := authorizer.CheckAddress(a.adminListener.Addr()); err != nil {
-		return nil, SettingErrors{{"admin-listen", err}}
+		return nil, SettingErrors{{Setting: "admin-listen", Err: err}}
 	}
 	stories := stories{story.Builder{
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, CatchUpMaxAge: o.CatchUpMaxAge, Now: time.Now,

@@ -36,7 +36,7 @@ import (
 func OpenStore(ctx context.Context, setting string, log *slog.Logger) (store.Store, error) {
 	setting = cmp.Or(setting, DefaultStore)
 	if err := checkStore(setting); err != nil {
-		return nil, SettingErrors{{"store", err}}
+		return nil, SettingErrors{{Setting: "store", Err: err}}
 	}
 	if !isRedis(setting) {
 		return bolt.Open(strings.TrimPrefix(setting, "bolt:"), bolt.Options{Now: time.Now})
