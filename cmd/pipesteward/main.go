@@ -23,6 +23,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 )
 
 func main() {
@@ -51,7 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			err = errStopped
 		}
 		if !errors.Is(err, errReported) {
-			fmt.Fprintf(stderr, "pipesteward: %s\n", printableLines(unparsedVariable(err)))
+			fmt.Fprintln(stderr, errorText(unparsedVariable(err), wrap.Columns(stderr)))
 		}
 		_, misused := errors.AsType[*usageError](err)
 		settings, _ := errors.AsType[app.SettingErrors](err)
@@ -61,6 +62,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// errorText returns an error as it is printed, in lines of at most width columns; 0: of any
+// length.
+func errorText(text string, width int) string {
+	text = "pipesteward: " + printableLines(text)
+	if width == 0 {
+		return text
+	}
+	return wrapped(text, width)
 }
 
 // commandTree returns the tree of all commands.
