@@ -57,7 +57,7 @@ func (t table) list() []Row {
 	rows = rows[:len(rows)-n]
 	if others.Decisions() > 0 {
 		others.finish()
-		rows = append(rows, Row{Others: max(n, 1), Sums: *others})
+		rows = append(rows, Row{Others: n, Sums: *others})
 	}
 	return rows
 }
