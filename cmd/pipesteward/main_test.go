@@ -247,11 +247,19 @@ func TestMalformedURLs(t *testing.T) {
 	t.Setenv("PIPESTEWARD_WEBHOOK_TOKEN", "hush-hush")
 	t.Setenv("PIPESTEWARD_SLACK_TOKEN", "xoxb-hush-hush")
 	for _, c := range []struct{ command, setting string }{
-		{"serve --rules ../../rules.example.yaml", "gitlab-url"}, {"serve --rules ../../rules.example.yaml", "gitlab-alias"},
-		{"serve --rules ../../rules.example.yaml", "webhook-url"}, {"serve --rules ../../rules.example.yaml", "slack-api-url"},
-		{"sweep --rules ../../rules.example.yaml", "gitlab-url"}, {"catch-up --rules ../../rules.example.yaml", "gitlab-url"},
-		{"hooks list platform", "gitlab-url"}, {"hooks ensure platform", "webhook-url"}, {"explain --rules ../../rules.example.yaml --job https://gitlab.com/a/b/-/jobs/1", "gitlab-url"},
-		{"status", "admin-url"}, {"decisions", "admin-url"}, {"report", "admin-url"}, {"catch-up", "admin-url"},
+		{"serve --rules ../../rules.example.yaml", "gitlab-url"},
+		{"serve --rules ../../rules.example.yaml", "gitlab-alias"},
+		{"serve --rules ../../rules.example.yaml", "webhook-url"},
+		{"serve --rules ../../rules.example.yaml", "slack-api-url"},
+		{"sweep --rules ../../rules.example.yaml", "gitlab-url"},
+		{"catch-up --rules ../../rules.example.yaml", "gitlab-url"},
+		{"hooks list platform", "gitlab-url"},
+		{"hooks ensure platform", "webhook-url"},
+		{"explain --rules ../../rules.example.yaml --job https://gitlab.com/a/b/-/jobs/1", "gitlab-url"},
+		{"status", "admin-url"},
+		{"decisions", "admin-url"},
+		{"report", "admin-url"},
+		{"catch-up", "admin-url"},
 	} {
 		for _, address := range []string{"example.com", "ftp://example.com", "http://", "http://[::1"} {
 			code, stdout, stderr := called(t, append(strings.Fields(c.command), "--"+c.setting, address)...)
