@@ -103,8 +103,9 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 	root := &cli.Command{
 		Name:  "pipesteward",
 		Usage: "keeps GitLab pipelines moving",
-		Description: "Exit status: 0 for success, 1 for failure, 2 for a command line that makes no sense; commands whose status says more\n" +
-			"describe it. Errors go to standard error, also with --json, which prints whole JSON or nothing on standard output.",
+		Description: "Exit status: 0 for success, 1 for failure, 2 for a command line or a setting that makes no sense; commands whose\n" +
+			"status says more describe it. Errors go to standard error, also with --json, which prints whole JSON or nothing on\n" +
+			"standard output.",
 		Version:               version(),
 		Writer:                stdout,
 		ErrWriter:             stderr,
