@@ -150,9 +150,14 @@ func link(address, label string) string {
 // without what could end or change the code span of a value, and without HTML.
 var literal = strings.NewReplacer("`", "", "\\", "&#92;", "$", "\u200b$\u200b", "|", "&#124;", "<", "&lt;", "\r", "", "\n", "<br>", opens, "", closes, "")
 
+// slackLink matches a link as texts for Slack have it, whose address is one value or is
+// written out: templates are for all receivers. It has the address and the label.
+var slackLink = regexp.MustCompile(`<(` + opens + `[^` + closes + `]*` + closes + `|https?://[^\s<>|()` + opens + `]+)\|((?:` + opens + `[^` + closes + `]*` + closes + `|[^<>\n` + opens + `])*)>`)
+
 // ruleText renders the text of a rule: each value in a code span of its own, but for the
 // address of a link.
 func ruleText(rendered string) string {
+	rendered = slackLink.ReplaceAllString(rendered, "[$2]($1)")
 	var b strings.Builder
 	value := "" // the last ones, without a literal between
 	flush := func() {

@@ -61,7 +61,7 @@ func (w *turn) setStatus(ctx context.Context, o event.Outcome, notice event.Noti
 	if err != nil {
 		return failed(fmt.Sprintf("read pipeline %d", o.Pipeline.ID), statusAdvice, err)
 	}
-	description := notice.Text
+	description := slackLink.ReplaceAllString(notice.Text, "$2")
 	if description == "" {
 		if description, err = words.Outcome(o, words.Plain.In(notice.Language)); err != nil {
 			return refused(err.Error(), "")

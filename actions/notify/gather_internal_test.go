@@ -68,7 +68,7 @@ func TestDigestInChinese(t *testing.T) {
 	}
 	text := digest(t, items, event.Chinese)
 	for _, part := range []string{
-		":inbox_tray: *同时有 12 条通知*：已放弃 12\n按规则：`retry` 12 · 按失败类别：runner 12\n",
+		":inbox_tray: *同时有 12 条通知*：已放弃 12\n涉及 1 条规则：`retry` 12 · 按失败类别：runner 12\n",
 		"• 已放弃 rspec 9 — a/b #1\n还有 2 条\n用 `pipesteward decisions --since 2026-12-01T12:00:00Z` 查看全部",
 	} {
 		if !strings.Contains(text, part) {
