@@ -83,9 +83,9 @@ func chineseSpan(d time.Duration) string {
 		is   time.Duration
 		name string
 	}{{24 * time.Hour, "天"}, {time.Hour, "小时"}, {time.Minute, "分钟"}, {time.Second, "秒"}} {
-		if n := left / unit.is; n > 0 {
+		if n := int(left / unit.is); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, unit.name))
-			left -= n * unit.is
+			left %= unit.is
 		}
 	}
 	return cmp.Or(strings.Join(parts, " "), "0 秒")
@@ -95,7 +95,7 @@ func chineseSpan(d time.Duration) string {
 func (l language) functions() template.FuncMap {
 	return template.FuncMap{
 		"shell": Shell, "plural": l.plural, "list": l.list, "span": l.span,
-		"word":  func(n int, one, several string) string { return english.PluralWord(n, one, several) },
+		"word":  english.PluralWord,
 		"clock": func(t time.Time) string { return t.UTC().Format(l.clock) },
 	}
 }
