@@ -234,8 +234,9 @@ func (h *Harness) rest() {
 func (h *Harness) Idle() bool {
 	h.Helper()
 	d, err := h.DB.Depth(h.Context())
-	if err != nil {
-		h.Fatal(err)
+	if err != nil { // Redis has little time to answer, on a slow machine
+		h.Logf("the queue can't be read: %v", err)
+		return false
 	}
 	return d.Due+d.Waiting+d.Leased == 0
 }
