@@ -166,34 +166,19 @@ func (rs *Rules) Notifies(o event.Outcome) bool {
 // write renders the texts of a notice: that of its entry, and those of the rule files'
 // templates. What can't be rendered stays "".
 func (rs *Rules) write(ev *evaluation, o event.Outcome, n Notify, to *event.Notice, escape func(string) string) (errs []*RuleError) {
-	render := func(text *string, part string, t *expression.Template) {
-		if t == nil || *text != "" {
-			return
-		}
-		rendered, err := ev.Text(*t, escape)
-		if err != nil {
-			errs = append(errs, &RuleError{to.Rules[0], part, err})
-			return
-		}
-		*text = rendered
-	}
+	own := templates.Part{Name: "text", Text: &to.Text, Template: n.Text}
 	if to.Turn == event.StateResolved {
-		render(&to.Text, "resolved", n.State.Resolved)
-	} else {
-		render(&to.Text, "text", n.Text)
+		own.Name, own.Template = "resolved", n.State.Resolved
 	}
-	name := templates.Of(o, to.Turn)
-	if name == "" {
-		return errs
-	}
-	fromTemplate := func(text *string, name string) {
-		render(text, "templates."+name, rs.templates.In(to.Language, name))
-	}
-	fromTemplate(&to.Text, name)
-	if to.Receiver != event.ReceiverGitLab { // there a notice is one line
-		fromTemplate(&to.Header, templates.Header)
-		fromTemplate(&to.Context, templates.Context)
-		fromTemplate(&to.Details, templates.Details)
+	for _, part := range append([]templates.Part{own}, rs.templates.Parts(o, to)...) {
+		if part.Template == nil || *part.Text != "" {
+			continue
+		}
+		text, err := ev.Text(*part.Template, escape)
+		if err != nil {
+			errs = append(errs, &RuleError{to.Rules[0], part.Name, err})
+		}
+		*part.Text = text
 	}
 	return errs
 }

@@ -4,6 +4,7 @@
 package templates
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -53,14 +54,6 @@ func Names() []string {
 // Set has the templates of rule files by their names, each by language.
 type Set map[string]map[string]*expression.Template
 
-// In returns a template in a language; nil: the default text stands.
-func (s Set) In(language, name string) *expression.Template {
-	if language == "" {
-		language = event.English
-	}
-	return s[name][language]
-}
-
 // All returns all templates.
 func (s Set) All() []*expression.Template {
 	var all []*expression.Template
@@ -74,14 +67,30 @@ func (s Set) All() []*expression.Template {
 	return all
 }
 
-// Of returns the name of the template for the text of a notification about an outcome or a
-// turn; "" if that text is fixed.
-func Of(o event.Outcome, turn string) string {
-	switch {
-	case turn != "":
-		return turn
-	case o.Sweep.ID != "":
-		return ""
+// Part is a part of a notice with the template for it.
+type Part struct {
+	Name     string // in errors
+	Text     *string
+	Template *expression.Template
+}
+
+// Parts returns the parts of a notice about an outcome for which there are templates. The
+// texts of a run of a schedule rule are fixed, and in GitLab a notice is one line.
+func (s Set) Parts(o event.Outcome, n *event.Notice) (all []Part) {
+	language := cmp.Or(n.Language, event.English)
+	add := func(name string, text *string) {
+		if t := s[name][language]; t != nil {
+			all = append(all, Part{"templates." + name, text, t})
+		}
 	}
-	return o.Result
+	if o.Sweep.ID != "" {
+		return nil
+	}
+	add(cmp.Or(n.Turn, o.Result), &n.Text)
+	if n.Receiver != event.ReceiverGitLab {
+		add(Header, &n.Header)
+		add(Context, &n.Context)
+		add(Details, &n.Details)
+	}
+	return all
 }
