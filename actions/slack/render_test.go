@@ -2,6 +2,7 @@ package slack_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -247,9 +248,12 @@ func TestValuesCanNeitherPingNorLink(t *testing.T) {
 		o.Job.URL += value.Draw(t, "url")
 		o.Job.FailureClass, o.Bridge = value.Draw(t, "class"), rapid.Bool().Draw(t, "bridge")
 		o.Action.Verb = rapid.SampledFrom([]string{event.VerbRetry, event.VerbErase, event.VerbRetryPipeline, event.VerbNotify, "<!verb>"}).Draw(t, "verb")
-		w.persist(t, o, "#ci")
-		o.ID = "the next"
-		w.persist(t, o, "#ci")
+		notice := to("#ci", "")
+		notice.Language = rapid.SampledFrom(event.Languages).Draw(t, "language")
+		for _, id := range []string{o.ID, "the next"} {
+			o.ID = id
+			w.insist(t, func() error { return w.notifier.Notify(context.Background(), o, notice) })
+		}
 		w.insist(t, announcing(w, "storm", mrkdwn.Escape(value.Draw(t, "announcement"))+"."))
 
 		for _, m := range append(w.Posts(), w.Updates()...) {

@@ -46,7 +46,7 @@ func (rd *reader) ruleFile() schema.Schema {
 				schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab.", schema.Bool(&d.dryRun)),
 				schema.Key("channel", "The Slack channel to notify, like \"#ci\". With expressions in {{ }}, it is not that of storms and outages, which belong to no project.", rd.defaultChannel(&d)),
 				schema.Key("receiver", "The receiver to notify, by its name in `receivers`, instead of a Slack channel.", s.receiverName(&d.receiver)),
-				schema.Key("language", "The language of what Pipesteward writes to receivers that have no `language` of their own: en (English, the default) or zh (Chinese).", schema.OneOf(&d.language, event.Languages)),
+				schema.Key("language", "The language of what Pipesteward writes to receivers that have no `language` of their own: en (English, the default) or zh (Chinese).", schema.Language(&d.language)),
 				schema.Key("notify", "Which notifications are sent for rules with actions that have no `notify`: none, or a list as theirs.", rd.defaultNotify(&d)),
 				schema.Key("quiet", "The hours in which notifications wait: they are sent afterwards. Without it: there are none.", times.Quiet(&d.quiet, outcomes(&d.quiet.Except))),
 				schema.Key("group", "When messages are gathered in digests; false: never.", times.Group(&d.group)),

@@ -70,7 +70,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome; with `state`, one that says that it is true.", rd.template(&v.Text, aboutOutcome)),
 		schema.Key("state", "An expression that is true or false: people are notified when it turns true and when it turns false again, and of nothing between. The rule's `if` selects the events that say something of it. There is one state per project and ref, and in a rule for jobs per job name.", rd.expression(&state.Condition, expression.WantBool, purpose)),
 		schema.Key("resolved", "The text when the `state` turns false again. Without it: a default text.", rd.template(&state.Resolved, aboutOutcome)),
-		schema.Key("language", "The language of what Pipesteward writes itself: en (English) or zh (Chinese). Without it: that of the receiver, else the one in `defaults`.", schema.OneOf(&v.Language, event.Languages)),
+		schema.Key("language", "The language of what Pipesteward writes itself: en (English) or zh (Chinese). Without it: that of the receiver, else the one in `defaults`.", schema.Language(&v.Language)),
 		schema.Key("quiet", "Whether notifications wait for the end of the quiet hours in `defaults`.", schema.Bool(&obeysQuiet)),
 	}, inNotify), "an entry of notify")
 	return schema.Schema{
