@@ -49,7 +49,7 @@ type notice struct {
 	line     line
 	details  string
 	fallback string
-	style    words.Style
+	more     string // how many outcomes the message does not show
 }
 
 // view is the data of the frame in words/message.*.tmpl: mrkdwn, escaped.
@@ -110,10 +110,10 @@ func render(o event.Outcome, what event.Notice, m *record) (notice, error) {
 			Open:   o.Result == event.ResultFailed || o.Result == event.ResultGaveUp,
 		},
 		details: mrkdwn.Cut(details, maxText, maxTop),
-		style:   style,
 	}
+	lines, older := m.with(n.line)
+	n.more = say(style.Say("more", len(older)))
 	if o.Pipeline.ID != 0 {
-		lines, _ := m.with(n.line)
 		v.End = end(lines)
 	}
 	n.header, n.fallback = mrkdwn.Cut(execute("header"), maxText, maxTop), mrkdwn.Cut(execute("fallback"), maxText, maxBytes)
@@ -201,9 +201,7 @@ func (n notice) root(lines []line, older []words.LineID) body {
 		blocks = append(blocks, section(text))
 	}
 	if len(older) > 0 {
-		if more, err := n.style.Say("more", len(older)); err == nil {
-			blocks = append(blocks, small(more))
-		}
+		blocks = append(blocks, small(n.more))
 	}
 	return body{n.fallback, blocks}
 }
