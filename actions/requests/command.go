@@ -27,7 +27,7 @@ func (h *Handler) commands() []command {
 	all := []command{
 		{"why", "URL", "what happened to a job or a pipeline, by its address in GitLab", h.whyCommand},
 		{"retry", "URL", "retries it", h.retryCommand},
-		{"mute", muteWords + " [for 1h] [reason TEXT]", "stops notifications; actions go on", h.muteCommand},
+		{"mute", muteWords + " [for 1h] [replace] [reason TEXT]", "stops notifications; actions go on", h.muteCommand},
 		{"unmute", muteWords, "ends a mute", h.unmuteCommand},
 		{"pause", pauseWords + " [for 1h] [replace] [reason TEXT]", "stops actions; what is decided waits", h.pauseCommand},
 		{"resume", pauseWords, "ends a pause", h.resumeCommand},
@@ -145,7 +145,7 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 }
 
 func (h *Handler) muteCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
-	s, wrong := h.scope(words, "all", "project", "rule", "channel", "for", "reason")
+	s, wrong := h.scope(words, "all", "project", "rule", "channel", "for", "replace", "reason")
 	if wrong != nil {
 		return h.wrong("mute", wrong), nil
 	}
@@ -153,7 +153,7 @@ func (h *Handler) muteCommand(ctx context.Context, r chatops.Request, words []st
 		return say(refusal), err
 	}
 	s.Until = s.until(r.ReceivedAt)
-	a, err := h.mute(ctx, r, s.Mute)
+	a, err := h.mute(ctx, r, s.Mute, s.replace)
 	return a.adding(s.doubt()), err
 }
 

@@ -22,11 +22,11 @@ func (h *Handler) muteRule(ctx context.Context, r chatops.Request, o event.Outco
 	if o.Rule == "" {
 		return say("No rule sent this, so there is none to mute."), nil
 	}
-	return h.mute(ctx, r, event.Mute{Rule: o.Rule, Project: o.Project.Path, Until: r.ReceivedAt.Add(muteFor)})
+	return h.mute(ctx, r, event.Mute{Rule: o.Rule, Project: o.Project.Path, Until: r.ReceivedAt.Add(muteFor)}, false)
 }
 
 // mute puts a mute in force.
-func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute) (answer, error) {
+func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, replace bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
 	defer cancel()
 	m.By = requester(r.By).String()
@@ -39,8 +39,9 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute) (an
 		if err := m.Check(h.Now()); err != nil {
 			return say(quoted(err.Error())), nil
 		}
-		switch err := h.Mutes.Mute(ctx, m); {
-		case errors.Is(err, event.ErrManyMutes):
+		var state *event.StateError
+		switch _, err := h.Mutes.Mute(ctx, m, replace); {
+		case errors.As(err, &state), errors.Is(err, event.ErrManyMutes):
 			return say(quoted(err.Error())), nil
 		case err != nil:
 			return answer{}, err
