@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func (r *rig) begin(t *testing.T, server *httptest.Server) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	at := fmt.Sprint(r.clock.Now().Unix())
+	at := strconv.FormatInt(r.clock.Now().Unix(), 10)
 	if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\nX-Slack-Request-Timestamp: %s\r\nX-Slack-Signature: %s\r\n\r\npay",
 		slackapp.InteractionsPath, at, slacktest.Sign("x", at, "x")); err != nil {
 		t.Fatal(err)
