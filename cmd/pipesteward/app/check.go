@@ -85,7 +85,7 @@ func (o Options) CheckGiven() error {
 			"because --slack-signing-secret or --slack-app-token is set"))
 	}
 	for _, group := range o.SlackOperators {
-		wrong = wrong.With("slack-operators", rights.CheckOperator(group))
+		wrong = wrong.WithMalformed("slack-operators", rights.CheckOperator(group))
 	}
 	return wrong.Err()
 }
