@@ -138,6 +138,29 @@ func (s *Store) Requeue(ctx context.Context, id string) error {
 	})
 }
 
+// Hasten implements store.Steering.
+func (s *Store) Hasten(ctx context.Context, id string) error {
+	if err := store.CheckRecordID(id); err != nil {
+		return err
+	}
+	return s.write(ctx, func(t *txn) error {
+		seq, ok := t.inQueue(id)
+		if !ok {
+			return store.ErrNotFound
+		}
+		h, err := format.DecodeHeader(t.records.Get(format.NumberKey(seq)))
+		switch {
+		case err != nil:
+			return err // Lease buries it once it is due
+		case h.Expires > t.Now:
+			return store.ErrLeased
+		case h.Expires != 0 || h.Due <= t.Now: // it is due
+			return nil
+		}
+		return t.requeue(seq, h, t.Now, 0)
+	})
+}
+
 // Drop implements store.Steering.
 func (s *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error {
 	if err := store.CheckDrop(id, amend); err != nil {
