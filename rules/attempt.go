@@ -37,7 +37,7 @@ func (r *Rule) dependsOnAttempt() bool {
 		if a.Delay > 0 && a.Backoff == event.BackoffExponential || expression.ReadsAttempt(a.Jobs) {
 			return true
 		}
-		for _, t := range a.Variables {
+		for _, t := range a.templates() {
 			if t.ReadsAttempt() {
 				return true
 			}

@@ -36,7 +36,7 @@ func (r *Rule) programs() []*vm.Program {
 	all := []*vm.Program{r.Condition}
 	for _, a := range r.Actions {
 		all = append(all, a.Jobs)
-		for _, t := range a.Variables {
+		for _, t := range a.templates() {
 			all = append(all, t.Programs()...)
 		}
 		for _, in := range a.Inputs {
