@@ -29,6 +29,7 @@ type attempt struct {
 	stop  pause.Stop // why the action is stopped now, if it is
 
 	breakers []breaker.State // of a retry's failure classes
+	answer   event.Answer    // of the person who was asked to confirm the decision
 }
 
 // guard returns the verdict that ends or defers an attempt, nil if the attempt may go
@@ -50,6 +51,7 @@ func (r *Runner) carryOut(ctx context.Context, a *attempt) (*verdict, error) {
 		r.budgetRegained, // a retry that waits for a budget: is it its turn?
 		r.calledFor,      // does the job's real state call for the action?
 		r.notDry,         // is it a dry run?
+		r.confirmed,      // a play that a person must confirm: has somebody done so?
 		r.pipelineBudget, // a retry: has its pipeline retries left?
 		r.rateBudgets,    // a retry: have its class, its project and all projects retries left?
 	} {
@@ -131,6 +133,9 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 	}
 	changes, err := r.retries.Retried(o, v.newRun)
 	if err != nil {
+		return err
+	}
+	if err := r.closeQuestion(ctx, a, &o, &changes); err != nil {
 		return err
 	}
 	if v.result == event.ResultFailed {

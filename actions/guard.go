@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
+	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/jobstate"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -89,6 +90,8 @@ func (a *attempt) stoppedBy(s pause.Stop) *verdict {
 	switch {
 	case s.Gone != "":
 		return skipped("%s", s.Gone)
+	case s.DryRun && a.Action.Confirm != "":
+		return &verdict{result: event.ResultDryRun, reason: "after somebody has confirmed it in " + confirm.Place(a.Decision)}
 	case s.DryRun:
 		return &verdict{result: event.ResultDryRun}
 	}

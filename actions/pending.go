@@ -39,6 +39,8 @@ type pending struct {
 	breaker.Ticket
 	// Grants are the grants of the budgets to the decision.
 	budget.Grants
+	// Asked says that people have been asked to confirm the decision.
+	Asked bool `json:"asked,omitzero"`
 	// Waits is why it waits now, if it does deliberately.
 	Waits event.Wait `json:"waits,omitzero"`
 	// Postponed is why the decision was deferred last.

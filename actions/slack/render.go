@@ -2,6 +2,7 @@ package slack
 
 import (
 	"cmp"
+	"embed"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,10 +11,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
-
-	_ "embed"
-
-	// default.tmpl
 
 	slackapi "github.com/slack-go/slack"
 )
@@ -28,10 +25,10 @@ const (
 	maxTop   = 1000 // of each of the two lines at the top, and of the small print; in bytes
 )
 
-//go:embed default.tmpl
-var defaultTemplate string
+//go:embed default.tmpl question.tmpl
+var files embed.FS
 
-var templates = template.Must(template.New("default.tmpl").Parse(defaultTemplate))
+var templates = template.Must(template.ParseFS(files, "*.tmpl"))
 
 // emojis are shown before an outcome, by its result.
 var emojis = map[string]string{

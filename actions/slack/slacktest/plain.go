@@ -13,7 +13,7 @@ type block struct {
 		Text string `json:"text"`
 	} `json:"text"`
 	Elements []struct {
-		Text string `json:"text"`
+		Text json.RawMessage `json:"text"` // of a button an object, else a string
 	} `json:"elements"`
 }
 
@@ -25,9 +25,23 @@ func (b block) texts() []string {
 	case "context":
 		var texts []string
 		for _, e := range b.Elements {
-			texts = append(texts, e.Text)
+			var text string
+			if json.Unmarshal(e.Text, &text) == nil {
+				texts = append(texts, text)
+			}
 		}
 		return texts
+	case "actions":
+		var labels []string
+		for _, e := range b.Elements {
+			var label struct {
+				Text string `json:"text"`
+			}
+			if json.Unmarshal(e.Text, &label) == nil {
+				labels = append(labels, "["+label.Text+"]")
+			}
+		}
+		return labels
 	}
 	return nil
 }
