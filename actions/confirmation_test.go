@@ -2,7 +2,6 @@ package actions_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -80,26 +79,13 @@ func question(h *actionstest.Harness) slacktest.Message {
 // button returns a button of the question, as Slack sends it when somebody presses it.
 func button(h *actionstest.Harness, does string) *chatops.Button {
 	h.Helper()
-	var blocks []struct {
-		Elements []struct {
-			Value string `json:"value"`
-		} `json:"elements"`
-	}
-	if err := json.Unmarshal(question(h).Blocks, &blocks); err != nil {
-		h.Fatal(err)
-	}
-	for _, b := range blocks {
-		for _, e := range b.Elements {
-			if e.Value == "" {
-				continue
-			}
-			parsed, err := chatops.ParseButton(e.Value)
-			if err != nil {
-				h.Fatal(err)
-			}
-			if parsed.Does == does {
-				return &parsed
-			}
+	for _, shown := range question(h).Buttons() {
+		parsed, err := chatops.ParseButton(shown.Value)
+		if err != nil {
+			h.Fatal(err)
+		}
+		if parsed.Does == does {
+			return &parsed
 		}
 	}
 	return nil
@@ -282,7 +268,9 @@ func TestConfirmation(t *testing.T) {
 			}
 			if c.then != nil {
 				h.Pass(10*time.Second, time.Second)
-				actionstest.Has(t, question(h).Plain(), "[Confirm] [Reject]")
+				if button(h, chatops.ButtonConfirm) == nil || button(h, chatops.ButtonReject) == nil {
+					t.Fatalf("the question has no buttons: %s", question(h).Blocks)
+				}
 				c.then(h)
 			}
 			h.WorkOff()

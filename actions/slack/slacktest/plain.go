@@ -12,9 +12,7 @@ type block struct {
 	Text struct {
 		Text string `json:"text"`
 	} `json:"text"`
-	Elements []struct {
-		Text json.RawMessage `json:"text"` // of a button an object, else a string
-	} `json:"elements"`
+	Elements []element `json:"elements"`
 }
 
 // texts lists the block's texts in display order.
@@ -25,23 +23,9 @@ func (b block) texts() []string {
 	case "context":
 		var texts []string
 		for _, e := range b.Elements {
-			var text string
-			if json.Unmarshal(e.Text, &text) == nil {
-				texts = append(texts, text)
-			}
+			texts = append(texts, e.said())
 		}
 		return texts
-	case "actions":
-		var labels []string
-		for _, e := range b.Elements {
-			var label struct {
-				Text string `json:"text"`
-			}
-			if json.Unmarshal(e.Text, &label) == nil {
-				labels = append(labels, "["+label.Text+"]")
-			}
-		}
-		return labels
 	}
 	return nil
 }
