@@ -31,6 +31,12 @@ func (r *Runner) confirmed(ctx context.Context, a *attempt) (*verdict, error) {
 	case r.Own != Own{}:
 		return skipped("a person must confirm it in %s, for which a CI job does not wait: `pipesteward serve` does", place), nil
 	}
+	switch claimed, err := r.Confirms.Claim(ctx, a.Decision); {
+	case err != nil:
+		return nil, err
+	case !claimed && !a.Asked:
+		return skipped("people are asked already whether it is to be played"), nil
+	}
 	if !a.Asked {
 		if err := r.Confirms.Ask(ctx, a.Decision); err != nil {
 			return nil, err
@@ -87,6 +93,9 @@ func (r *Runner) closeQuestion(ctx context.Context, a *attempt, o *event.Outcome
 		if a.answer, err = r.Confirms.Answer(ctx, a.ID); err != nil {
 			return err
 		}
+	}
+	if err := r.Confirms.Release(ctx, a.Decision); err != nil {
+		return err
 	}
 	edit, err := notify.QuestionRecord(*o, a.answer)
 	if err != nil {

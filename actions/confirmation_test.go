@@ -313,6 +313,23 @@ func TestAConfirmationIsAwaited(t *testing.T) {
 	}
 }
 
+// Events that want the same job played ask once.
+func TestAJobIsAskedAboutOnce(t *testing.T) {
+	t.Parallel()
+	h := actionstest.New(t, strings.Replace(confirmRules, "    if: pipeline.status == \"manual\"\n", "", 1))
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "deploy", When: "manual"})
+	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+	h.Pass(10*time.Second, time.Second)
+	h.MustRetry(h.End("rspec", "failed", "script_failure")) // the pipeline is in another state then
+	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+	h.Pass(10*time.Second, time.Second)
+	h.WantResults(event.ResultDeferred, event.ResultSkipped)
+	mustPress(h, ada, button(h, chatops.ButtonConfirm), "You have confirmed it")
+	h.WorkOff()
+	h.WantResults(event.ResultDone, event.ResultSkipped)
+	actionstest.Has(t, h.Outcomes()[1].Reason, "people are asked already whether it is to be played")
+}
+
 // An error of the rights is neither an answer nor a refusal.
 func TestAnAnswerWithoutRightsIsTriedAgain(t *testing.T) {
 	t.Parallel()

@@ -45,6 +45,7 @@ type Queue interface {
 
 // Guard is the state that replicas share.
 type Guard interface {
+	store.Claimer
 	Get(ctx context.Context, key string) ([]byte, error)
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
 }
@@ -71,6 +72,22 @@ type Record struct {
 	Try     int          `json:"try,omitzero"`
 	Answer  event.Answer `json:"answer"`
 	Request string       `json:"request,omitzero"` // the id of the request that gave the answer
+}
+
+// claimFor is the time to live of a decision's claim on the question about its job: longer
+// than the time between two checks of a decision that waits.
+const claimFor = time.Hour
+
+// Claim makes the decision the only one that asks people about its job, and returns false if
+// another one does: more than one may want to play the same job of a pipeline. Each check of
+// a decision that waits claims it again.
+func (c *Confirmer) Claim(ctx context.Context, d event.Decision) (bool, error) {
+	return c.Guard.Claim(ctx, keys.Confirm(d.Meta.Instance, d.Project.ID, d.Job.ID), d.ID, claimFor)
+}
+
+// Release ends the claim of the decision.
+func (c *Confirmer) Release(ctx context.Context, d event.Decision) error {
+	return c.Guard.Release(ctx, keys.Confirm(d.Meta.Instance, d.Project.ID, d.Job.ID), d.ID)
 }
 
 // Ask has the question of a decision posted, once.

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,12 @@ func (x *exam) channels() map[string]string {
 			channel := to.Channel.Constant()
 			if _, is := named[channel]; !is && channel != "" && channel != event.ChannelAuthor {
 				named[channel] = fmt.Sprintf("rule %q", r.Name)
+			}
+		}
+		for _, a := range r.Actions {
+			channel := a.Confirm.Constant()
+			if _, is := named[channel]; !is && channel != "" && channel != event.ChannelAuthor {
+				named[channel] = fmt.Sprintf("rule %q, with `confirm`", r.Name)
 			}
 		}
 	}
@@ -59,6 +66,8 @@ func checkSlackToken(ctx context.Context, x *exam) []Finding {
 	switch {
 	case ctx.Err() != nil:
 		return notChecked(ctx.Err())
+	case errors.Is(err, errNoSlack) && x.Rules != nil && x.Rules.Confirmed() != "":
+		return one(Problem, fmt.Sprintf("there is no Slack token, and rule %q has a play confirmed in Slack: `serve` does not take such rules", x.Rules.Confirmed()), "give --slack-token, or omit `confirm`")
 	case errors.Is(err, errNoSlack):
 		if n := len(x.channels()); n > 0 {
 			return one(Warning, "there is no Slack token, and rules name channels: nobody is notified", "give --slack-token, or leave `notify` and `channel` out")
@@ -119,6 +128,14 @@ func (x *exam) scopesOfRules() []slackScope {
 				if needs && first[scope] == "" {
 					first[scope] = r.Name
 				}
+			}
+		}
+		for _, a := range r.Actions {
+			if a.Confirm.Constant() != event.ChannelAuthor {
+				continue
+			}
+			for _, scope := range []string{"users:read.email", "im:write", "im:history"} {
+				first[scope] = cmp.Or(first[scope], r.Name)
 			}
 		}
 	}

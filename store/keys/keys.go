@@ -48,6 +48,7 @@ var Families = []Family{
 	{Record, "webhooks:<instance>:<change>", "actions/hooks", untilDone, "the message about dead webhooks, or about their recovery"},
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
+	{Claim, "confirm:<instance>:<project>:<job>", "actions/confirm", "1h, renewed", "one decision asks people whether a job is to be played"},
 	{Claim, "gitlab-note:<instance>:<project>:<merge request>:claim", "actions/gitlabnotify", "1m, renewed", "one worker writes a note"},
 	{Claim, "gitlab-status:<instance>:<project>:<pipeline>:claim", "actions/gitlabnotify", "1m, renewed", "one worker sets a commit status"},
 	{Claim, "changes", "actions/audit", "10s", "one replica records a change"},
@@ -140,6 +141,11 @@ func Answer(decision string) string { return "answer:" + decision }
 
 // Asked is the key of when that question was posted.
 func Asked(decision string) string { return "asked:" + decision }
+
+// Confirm is the key of the claim on the question whether a job is to be played.
+func Confirm(instance string, project, job int64) string {
+	return fmt.Sprintf("confirm:%s:%d:%d", instance, project, job)
+}
 
 // Notice is the id of the record of a notice of an outcome. subject is that of a notice
 // about a state, or of a question, else "".

@@ -85,7 +85,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err := JoinSettings(o.CheckGiven(), o.CheckPresent("gitlab-token", "webhook-token")); err != nil {
 		return nil, err
 	}
-	a.rules, err = openRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}, log)
+	a.rules, err = openRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}, o.checkConfirm, log)
 	if err != nil {
 		return nil, err
 	}

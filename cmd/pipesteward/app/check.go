@@ -34,6 +34,9 @@ func (o Options) Check() error {
 	if err == nil {
 		var loaded *rules.Rules
 		if loaded, _, err = loadSources(sources, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}); err == nil {
+			err = o.checkConfirm(loaded)
+		}
+		if err == nil {
 			_, err = OpenReceivers(loaded, slog.New(slog.DiscardHandler))
 		}
 	}
@@ -50,6 +53,16 @@ func (o Options) Check() error {
 		addresses = addresses.With("admin-listen", authorizer.CheckAddress(address))
 	}
 	return JoinSettings(wrong.Err(), o.CheckGiven(), o.CheckPresent(needed...), addresses.Err(), err)
+}
+
+// checkConfirm returns an error if a rule has plays confirmed in Slack, where nobody can be
+// asked: they would wait for nothing.
+func (o Options) checkConfirm(rs *rules.Rules) error {
+	rule := rs.Confirmed()
+	if rule == "" || o.SlackToken != "" {
+		return nil
+	}
+	return fmt.Errorf("the rules can't be used: rule %q has a play confirmed in Slack (`confirm`), and there is no Slack token: give --slack-token, or omit `confirm`", rule)
 }
 
 // CheckGiven returns what is wrong with the values that are given, as SettingErrors. All
