@@ -29,7 +29,6 @@ type attempt struct {
 	stop  pause.Stop // why the action is stopped now, if it is
 
 	breakers []breaker.State // of a retry's failure classes
-	answer   event.Answer    // of the person who was asked to confirm the decision
 }
 
 // guard returns the verdict that ends or defers an attempt, nil if the attempt may go
@@ -135,9 +134,11 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 	if err != nil {
 		return err
 	}
-	if err := r.closeQuestion(ctx, a, &o, &changes); err != nil {
+	question, err := r.Confirms.End(ctx, &o, a.Progress)
+	if err != nil {
 		return err
 	}
+	changes.Next = append(changes.Next, question...)
 	if v.result == event.ResultFailed {
 		values, err := again.Values(a.Key, a.Meta.Instance, a.Try+1, r.Now())
 		if err != nil {

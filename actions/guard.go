@@ -158,6 +158,29 @@ func (r *Runner) notDry(_ context.Context, a *attempt) (*verdict, error) {
 	return nil, nil
 }
 
+// confirmed defers a play that a person must confirm until somebody has done so, and ends it
+// if somebody rejects it or nobody answers in time.
+func (r *Runner) confirmed(ctx context.Context, a *attempt) (*verdict, error) {
+	switch {
+	case a.Action.Confirm == "" || a.Called:
+		return nil, nil
+	case r.Own != Own{}:
+		return skipped("a person must confirm it in %s, for which a CI job does not wait: `pipesteward serve` does", confirm.Place(a.Decision)), nil
+	}
+	c, err := r.Confirms.Check(ctx, a.Decision, a.Try, time.Duration(a.Waited), &a.Progress)
+	switch {
+	case err != nil || c.Confirmed:
+		return nil, err
+	case c.Wait > 0 && c.Asked:
+		return deferredBecause(c.Wait, event.WaitConfirm, c.Reason), nil
+	case c.Wait > 0:
+		return deferred(c.Wait, event.WaitConfirm, c.Reason), nil
+	case c.Failed:
+		return failed("%s", c.Reason), nil
+	}
+	return skipped("%s", c.Reason), nil
+}
+
 // pipelineBudget skips a retry when its pipeline has had as many as
 // `limits.per_pipeline` allows.
 func (r *Runner) pipelineBudget(ctx context.Context, a *attempt) (*verdict, error) {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
-	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -57,7 +56,7 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 		a.Log.Info("a person may not answer a question", append(event.LogAttrs(o.Event), "rule", o.Rule, "decision", o.ID, "by", r.By.UserID, "reason", refusal)...)
 		return chatops.Reply{Text: refusal}, nil
 	}
-	given, err := a.Confirmer.Answer(ctx, o.ID)
+	given, err := a.answer(ctx, o.ID)
 	switch {
 	case err != nil:
 		return chatops.Reply{}, err
@@ -82,7 +81,7 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 		return chatops.Reply{}, err
 	}
 	if first.Request == r.ID {
-		a.Log.Info("a question was answered", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "decision", o.ID, "by", By(first.Answer), "result", result(first.Answer))...)
+		a.Log.Info("a question was answered", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "decision", o.ID, "by", by(first.Answer), "result", result(first.Answer))...)
 	}
 	return reply(o, first.Answer, r), nil
 }
@@ -99,7 +98,7 @@ func (a Answers) late(ctx context.Context, d event.Decision) (bool, error) {
 // over replies that the decision has ended, and has the question say so, which it does not
 // if a person has dropped the decision from the queue.
 func (a Answers) over(ctx context.Context, o event.Outcome) (chatops.Reply, error) {
-	edit, err := notify.QuestionRecord(o, event.Answer{})
+	edit, err := question(o, event.Answer{})
 	if err != nil {
 		return chatops.Reply{}, err
 	}

@@ -68,68 +68,10 @@ type Confirmer struct {
 // Record is the body of the record of an answer.
 type Record struct {
 	event.Decision
-	// Try is how often the decision has failed before: its record is found by it.
+	// Try is how often the decision has failed before: its id has that.
 	Try     int          `json:"try,omitzero"`
 	Answer  event.Answer `json:"answer"`
 	Request string       `json:"request,omitzero"` // the id of the request that gave the answer
-}
-
-// claimFor is the time to live of a decision's claim on the question about its job: longer
-// than the time between two checks of a decision that waits.
-const claimFor = time.Hour
-
-// Claim makes the decision the only one that asks people about its job, and returns false if
-// another one does: more than one may want to play the same job of a pipeline. Each check of
-// a decision that waits claims it again.
-func (c *Confirmer) Claim(ctx context.Context, d event.Decision) (bool, error) {
-	return c.Guard.Claim(ctx, keys.Confirm(d.Meta.Instance, d.Project.ID, d.Job.ID), d.ID, claimFor)
-}
-
-// Release ends the claim of the decision.
-func (c *Confirmer) Release(ctx context.Context, d event.Decision) error {
-	return c.Guard.Release(ctx, keys.Confirm(d.Meta.Instance, d.Project.ID, d.Job.ID), d.ID)
-}
-
-// Ask has the question of a decision posted, once.
-func (c *Confirmer) Ask(ctx context.Context, d event.Decision) error {
-	record, err := notify.QuestionRecord(event.Outcome{Decision: d, At: c.Now().UTC()}, event.Answer{})
-	if err != nil {
-		return err
-	}
-	_, err = c.Queue.Put(ctx, record)
-	return err
-}
-
-// State is how far the question of a decision is.
-type State struct {
-	Answer   event.Answer
-	Asked    event.Asked // zero: not yet
-	Deadline time.Time   // of one that was posted
-	// Dropped says that a person has dropped the question from the queue before it was
-	// posted.
-	Dropped bool
-}
-
-// State returns the state of a decision's question.
-func (c *Confirmer) State(ctx context.Context, d event.Decision) (s State, err error) {
-	if s.Answer, err = c.Answer(ctx, d.ID); err != nil || s.Answer.Given() {
-		return s, err
-	}
-	if s.Asked, err = c.asked(ctx, d.ID); err != nil {
-		return s, err
-	}
-	if s.Asked == (event.Asked{}) {
-		queued, err := notify.AsksStill(ctx, c.Queue, d)
-		if err != nil || queued {
-			return s, err
-		}
-		s.Asked, err = c.asked(ctx, d.ID) // it may have been posted meanwhile
-		if s.Dropped = s.Asked == (event.Asked{}); err != nil || s.Dropped {
-			return s, err
-		}
-	}
-	s.Deadline = deadline(d, s.Asked)
-	return s, nil
 }
 
 func deadline(d event.Decision, asked event.Asked) time.Time {
@@ -140,8 +82,8 @@ func (c *Confirmer) asked(ctx context.Context, decision string) (asked event.Ask
 	return asked, c.read(ctx, keys.Asked(decision), &asked)
 }
 
-// Answer returns the answer to the question of a decision; zero while there is none.
-func (c *Confirmer) Answer(ctx context.Context, decision string) (answer event.Answer, err error) {
+// answer returns the answer to the question of a decision; zero while there is none.
+func (c *Confirmer) answer(ctx context.Context, decision string) (answer event.Answer, err error) {
 	return answer, c.read(ctx, keys.Answer(decision), &answer)
 }
 
@@ -155,17 +97,6 @@ func (c *Confirmer) read(ctx context.Context, key string, to any) error {
 		return fmt.Errorf("%s can't be read: %w", key, err)
 	}
 	return nil
-}
-
-// Expire ends the time to answer. It returns false if an answer was given in time, which
-// will be stored.
-func (c *Confirmer) Expire(ctx context.Context, d event.Decision, try int) (expired event.Answer, ok bool, err error) {
-	rec := Record{Decision: d, Try: try, Answer: event.Answer{Expired: true, At: c.Now().UTC()}}
-	first, err := c.put(ctx, rec)
-	if err != nil || first.Answer.Given() && !first.Answer.Expired {
-		return event.Answer{}, false, err
-	}
-	return rec.Answer, true, nil
 }
 
 // put queues an answer unless there is one, and returns the first one; a zero one if a
@@ -212,15 +143,12 @@ func (c *Confirmer) Handle(ctx context.Context, l *worker.Lease, rec Record) err
 	case err != nil && !errors.Is(err, store.ErrNotFound): // it has ended
 		return err
 	}
-	edit, err := notify.QuestionRecord(event.Outcome{Decision: rec.Decision, At: rec.Answer.At}, rec.Answer)
+	edit, err := question(event.Outcome{Decision: rec.Decision, At: rec.Answer.At}, rec.Answer)
 	if err != nil {
 		return err
 	}
 	return l.Done(ctx, edit)
 }
-
-// By names the person who has answered, as in: Ada in Slack.
-func By(a event.Answer) string { return cmp.Or(a.By.Name, a.By.UserID) + " in Slack" }
 
 // Place names the channel of a decision's question, for people.
 func Place(d event.Decision) string {
@@ -229,3 +157,6 @@ func Place(d event.Decision) string {
 	}
 	return d.Action.Confirm
 }
+
+// by names the person who has answered, as in: Ada in Slack.
+func by(a event.Answer) string { return cmp.Or(a.By.Name, a.By.UserID) + " in Slack" }

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/notify/quiet"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -298,6 +299,14 @@ func muteOf(mutes []event.Mute, to event.Address) *event.Mute {
 		return &mutes[i]
 	}
 	return nil
+}
+
+// quietUntil returns when the quiet hours end that a notice has now; zero: it has none.
+func (n *Notifier) quietUntil(q event.Quiet) time.Time {
+	if n.Immediate {
+		return time.Time{}
+	}
+	return quiet.Until(q, n.Now())
 }
 
 // escapeFor returns what makes a value safe to stand in the text of a notice to an address.

@@ -31,46 +31,12 @@ type Question struct {
 // the journal.
 const askedFor = store.DefaultJournalTTL
 
-// Subjects of the notices of a question.
-const (
-	question         = "question"
-	questionAnswered = "question:answered"
-	questionOver     = "question:over"
-)
+// posts reports whether the notice posts its question, and does not edit it.
+func (rec NoticeRecord) posts() bool { return rec.Result == "" && !rec.Question.Answer.Given() }
 
-// QuestionRecord returns the record that has the question of the decision of o posted. If
-// there is an answer, or if o has a result, the question is edited instead. It waits as
-// notices do, but neither for the end of quiet hours nor in digests, and nobody can mute it:
-// people wait for the answer.
-func QuestionRecord(o event.Outcome, answer event.Answer) (store.Record, error) {
-	to := event.Address{Receiver: event.ReceiverSlack, Channel: o.Action.Confirm}
-	rec := NoticeRecord{Outcome: o, Notice: event.Notice{Address: to, Subject: question}, Question: &Question{Answer: answer}}
-	switch {
-	case o.Result != "":
-		rec.Notice.Subject = questionOver
-	case answer.Given():
-		rec.Notice.Subject = questionAnswered
-	}
-	if rec.Notice.Subject != question {
-		rec.After = questionID(o.Decision)
-	}
-	body, err := json.Marshal(rec)
-	return store.Record{ID: noticeID(o, rec.Notice), Kind: event.RecordNotice, Body: body}, err
-}
-
-// questionID is the id of the record that has a question posted.
-func questionID(d event.Decision) string {
-	return keys.Notice(d.ID, event.ReceiverSlack, d.Action.Confirm, question)
-}
-
-// AsksStill reports whether the question of a decision is in the queue and has yet to be
-// posted.
-func AsksStill(ctx context.Context, q Queue, d event.Decision) (bool, error) {
-	return q.Queued(ctx, questionID(d))
-}
-
-// attemptQuestion takes the steps of a notice of a question. One that has not been posted
-// when its decision ends is not posted any more.
+// attemptQuestion takes the steps of a notice of a question. It waits as others do, but
+// neither for the end of quiet hours nor in digests, and nobody can mute it: people wait for
+// the answer. One that has not been posted when its decision ends is not posted any more.
 func (n *Notifier) attemptQuestion(ctx context.Context, l *worker.Lease, rec *NoticeRecord) (*event.Notification, error) {
 	if !l.EnterSlowLane() {
 		return nil, errBusy
@@ -78,7 +44,7 @@ func (n *Notifier) attemptQuestion(ctx context.Context, l *worker.Lease, rec *No
 	if err := n.inTurn(ctx, l, *rec); err != nil {
 		return nil, err
 	}
-	if rec.Notice.Subject == question {
+	if rec.posts() {
 		over, err := n.isOver(ctx, rec.Decision)
 		if err != nil {
 			return nil, err
@@ -115,7 +81,7 @@ func (rec NoticeRecord) ask(ctx context.Context, receiver Receiver) (err error) 
 
 // ofQuestion returns the value that says when the question was posted.
 func (rec NoticeRecord) ofQuestion() ([]store.Value, error) {
-	if rec.Notice.Subject != question {
+	if !rec.posts() {
 		return nil, nil
 	}
 	body, err := json.Marshal(event.Asked{At: rec.Question.Posted, Error: rec.Ended.Error})
