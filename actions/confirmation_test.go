@@ -40,11 +40,11 @@ var (
 // rights are those of the tests: guests have none.
 type rights struct{ down bool }
 
-func (r rights) May(_ context.Context, who chatops.Person, _ int64, does string) (string, error) {
+func (r rights) May(_ context.Context, who chatops.Person, to chatops.Target, does string) (string, error) {
 	switch {
 	case r.down:
 		return "", errors.New("GitLab does not answer")
-	case who == guest || does != chatops.ButtonPlay:
+	case who == guest || does != chatops.ButtonPlay || to.Project == 0 || to.Ref == "":
 		return "Guests may not play jobs", nil
 	}
 	return "", nil

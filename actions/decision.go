@@ -75,7 +75,7 @@ func (r *Runner) act(ctx context.Context, a *attempt) (*verdict, error) {
 		stopped := r.gate.Pass(ctx, a.Decision)
 		return cmp.Or(saving.Wait(), stopped)
 	})
-	if a.Try == 0 { // else its event is old
+	if a.Try == 0 && !a.Requested() { // else its event is old
 		r.Metrics.Latency(a.DecidedAt.Sub(a.Meta.ReceivedAt) + r.Now().Sub(a.Due))
 	}
 	v, err := a.verb.act(ctx, r, gated.Recorded(a.recordCall(r.Now)), a.pending)

@@ -145,6 +145,12 @@ func New(c Config) *Runner {
 	return r
 }
 
+// Handle has the records of a kind handled beside those that a Runner knows. It is called
+// before the Runner works.
+func (r *Runner) Handle(kind string, handle worker.Handler) {
+	r.Pool.Handlers[kind] = steer.Explained(kind, r.classified(handle))
+}
+
 // Run works until ctx is done. Then it leases no more records, gives those in
 // flight the time of grace to end, gives the others back and returns.
 func (r *Runner) Run(ctx context.Context, grace time.Duration) { r.Pool.Run(ctx, grace) }

@@ -203,26 +203,16 @@ func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *Rule
 	if d.Action.Inputs, err = evaluateInputs(session, r, a.Inputs); err != nil {
 		return d, err
 	}
-	if d.Action.Confirm, err = a.confirm(session, r); err != nil {
-		return d, err
+	channel, failed := a.Confirm.name(session)
+	if failed != nil {
+		return d, &RuleError{r.Name, "confirm", failed}
 	}
+	d.Action.Confirm = channel
 	d.Key = a.key(d)
 	if d.DryRun {
 		d.Key += ":dry" // a dry run must not suppress the real decision
 	}
 	return d, nil
-}
-
-// confirm renders the channel in which the action must be confirmed.
-func (a Action) confirm(s *expression.Session, r *Rule) (string, *RuleError) {
-	if a.Confirm.Template == nil {
-		return a.Confirm.Source, nil
-	}
-	channel, err := s.Text(*a.Confirm.Template, channelName)
-	if err != nil {
-		return "", &RuleError{r.Name, "confirm", err}
-	}
-	return channel, nil
 }
 
 // key returns the decision's key. It contains the state of the job or

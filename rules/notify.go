@@ -52,6 +52,14 @@ func (c Channel) Constant() string {
 	return c.Source
 }
 
+// name renders the channel.
+func (c Channel) name(s *expression.Session) (string, error) {
+	if c.Template == nil {
+		return c.Source, nil
+	}
+	return s.Text(*c.Template, channelName)
+}
+
 // templates returns the texts with expressions.
 func (n Notify) templates() []*expression.Template {
 	all := []*expression.Template{n.Channel.Template, n.Text}
@@ -81,12 +89,8 @@ func (n Notify) to(ev *evaluation, state event.State) (event.Address, error) {
 	if state.To != (event.Address{}) {
 		return state.To, nil
 	}
-	a := event.Address{Receiver: n.Receiver, Channel: n.Channel.Source}
-	var err error
-	if n.Channel.Template != nil {
-		a.Channel, err = ev.Text(*n.Channel.Template, channelName)
-	}
-	return a, err
+	channel, err := n.Channel.name(ev.Session)
+	return event.Address{Receiver: n.Receiver, Channel: channel}, err
 }
 
 // notInChannelName matches what the name of a Slack channel can't have.
@@ -109,8 +113,15 @@ func channelName(value string) string {
 // Each value in a rendered text is passed through the function that escape
 // returns for the address. If a text can't be rendered, the error is returned
 // and the notice has the default text; without its channel, the notice can't be
-// sent. A rule that no longer exists sends nothing.
+// sent. A rule that no longer exists sends nothing. What a person requested is
+// reported where they did, whatever the rules say.
 func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(event.Address) func(string) string) ([]event.Notice, []*RuleError) {
+	if o.Requested() {
+		if !reportsRequested(o) {
+			return nil, nil
+		}
+		return []event.Notice{{Address: o.By.Address}}, nil
+	}
 	ev, err := rs.evaluation(ctx, o.Event, facts)
 	if err != nil {
 		return nil, nil
@@ -157,12 +168,21 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 // Notifies reports whether there are Notices of the outcome, or may be: whether its states
 // turn is not known yet. It renders no text.
 func (rs *Rules) Notifies(o event.Outcome) bool {
+	if o.Requested() {
+		return reportsRequested(o)
+	}
 	notifies := func(name string) bool {
 		r := rs.byName[name]
 		return r != nil && slices.ContainsFunc(r.Notify, func(n Notify) bool { return n.selects(o) })
 	}
 	mayTurn := slices.ContainsFunc(rs.States(o), func(s event.State) bool { return s.Turn != "" || s.Since.IsZero() })
 	return mayTurn || notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
+}
+
+// reportsRequested reports whether an outcome that a person requested is reported to all in
+// the channel: a skipped one changes nothing that they know of the job.
+func reportsRequested(o event.Outcome) bool {
+	return o.By.Address != (event.Address{}) && o.Result != event.ResultSkipped
 }
 
 // render returns the text of a notice; "" if it has none or can't be rendered.

@@ -19,18 +19,6 @@ func (rs *Rules) Requests(function string) bool {
 	})
 }
 
-// Confirmed returns the name of the first rule with a play that a person must confirm in
-// Slack; "" if there is none.
-func (rs *Rules) Confirmed() string {
-	i := slices.IndexFunc(rs.rules, func(r *Rule) bool {
-		return slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Confirm.Source != "" })
-	})
-	if i < 0 {
-		return ""
-	}
-	return rs.rules[i].Name
-}
-
 // Readers returns the names of the rules for a kind of events that read a field, like
 // "job.runner.tags", in file order. Texts and the parameters of actions count too.
 func (rs *Rules) Readers(kind, field string) []string {

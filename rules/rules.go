@@ -23,6 +23,8 @@ type Rules struct {
 
 	receivers []receiver.Definition
 
+	dryRun bool // of the process
+
 	identities  []string // of the rules, in file order
 	fingerprint string   // of the identities
 	without     []string // identities of the rules that make no decisions
@@ -43,13 +45,14 @@ type Set struct {
 	Classes expression.Classes
 	// Receivers are those besides Slack; names are unique.
 	Receivers []receiver.Definition
+	DryRun    bool             // of the process: each rule is in dry run, and what people request, too
 	Capacity  *limits.Capacity // limits the evaluations of all Rules that share it; nil: each evaluation is limited, but not their number
 }
 
 // New returns the rules of a set, which must not change afterwards.
 func New(set Set) *Rules {
 	rs := &Rules{
-		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers,
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers, dryRun: set.DryRun,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}
 	for _, r := range set.Rules {

@@ -44,6 +44,19 @@ func (x *exam) channels() map[string]string {
 	return named
 }
 
+// confirms returns the name of the first rule with a play that a person must confirm in
+// Slack; "": there is none.
+func (x *exam) confirms() string {
+	if x.Rules != nil {
+		for _, r := range x.Rules.All() {
+			if r.Confirms() {
+				return r.Name
+			}
+		}
+	}
+	return ""
+}
+
 var errNoSlack = errors.New("there is no Slack token")
 
 // theBot returns whom the Slack token belongs to.
@@ -66,8 +79,8 @@ func checkSlackToken(ctx context.Context, x *exam) []Finding {
 	switch {
 	case ctx.Err() != nil:
 		return notChecked(ctx.Err())
-	case errors.Is(err, errNoSlack) && x.Rules != nil && x.Rules.Confirmed() != "":
-		return one(Problem, fmt.Sprintf("there is no Slack token, and rule %q has a play confirmed in Slack: `serve` does not take such rules", x.Rules.Confirmed()), "give --slack-token, or omit `confirm`")
+	case errors.Is(err, errNoSlack) && x.confirms() != "":
+		return one(Problem, fmt.Sprintf("there is no Slack token, and rule %q has a play confirmed in Slack: `serve` does not take such rules", x.confirms()), "give --slack-token, or omit `confirm`")
 	case errors.Is(err, errNoSlack):
 		if n := len(x.channels()); n > 0 {
 			return one(Warning, "there is no Slack token, and rules name channels: nobody is notified", "give --slack-token, or leave `notify` and `channel` out")
@@ -171,7 +184,7 @@ func checkSlackScopes(ctx context.Context, x *exam) []Finding {
 	}
 	var lacking []string
 	severity := Warning
-	for _, s := range slices.Concat(slackScopes, x.scopesOfRules()) {
+	for _, s := range slices.Concat(slackScopes, x.SlackApp.scopes(), x.scopesOfRules()) {
 		if !bot.May(s.scope) {
 			lacking = append(lacking, fmt.Sprintf("%s (%s)", s.scope, s.without))
 			if s.scope == "chat:write" {

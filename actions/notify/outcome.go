@@ -185,5 +185,9 @@ func (n *Notifier) ended(o event.Outcome) {
 	if o.Result == event.ResultFailed || o.Result == event.ResultGaveUp {
 		level = slog.LevelWarn
 	}
-	n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
+	attrs, began := append(event.LogAttrs(o.Event), "rule", o.Rule), o.Meta.ReceivedAt
+	if o.Requested() {
+		attrs, began = append(event.LogAttrs(o.Event), "by", o.By.String()), o.DecidedAt
+	}
+	n.Log.Log(context.Background(), level, OutcomeMessage, append(attrs, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(began).String())...)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
+	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/health"
@@ -31,7 +32,7 @@ type record struct {
 
 // Kinds lists the kinds of the queue's records.
 var Kinds = []string{
-	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordDigest, event.RecordSweep, follow.RecordKind, breaker.RecordKind, confirm.RecordKind, health.RecordKind, hooks.RecordKind,
+	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordDigest, event.RecordSweep, follow.RecordKind, breaker.RecordKind, confirm.RecordKind, health.RecordKind, hooks.RecordKind, chatops.RecordKind,
 }
 
 // Describe returns what a record is about, and why it waits, by its body. A body that
@@ -73,6 +74,20 @@ func Describe(kind string, body []byte) event.Subject {
 			return event.Subject{}
 		}
 		return event.Subject{About: change.String(), At: change.Since}
+	case chatops.RecordKind:
+		var request struct {
+			chatops.Request
+			Decision string     `json:"decision"`
+			Waits    event.Wait `json:"waits"`
+		}
+		if json.Unmarshal(body, &request) != nil {
+			return event.Subject{}
+		}
+		what := "command of "
+		if request.Button != nil {
+			what = "button " + request.Button.Does + ", pressed by "
+		}
+		return event.Subject{About: what + cmp.Or(request.By.Name, request.By.UserID), Decision: request.Decision, Wait: request.Waits, At: request.ReceivedAt}
 	}
 	return event.Subject{}
 }
@@ -95,6 +110,9 @@ func describeEvent(kind string, body []byte) event.Subject {
 		s.About, s.At = strings.TrimSpace(target+" "+cmp.Or(r.Job.Status, r.Pipeline.Status)), r.Meta.ReceivedAt
 	case event.RecordDecision:
 		s.About, s.At = words.ActionOf(&r.Decision), r.DecidedAt
+		if r.Requested() {
+			s.About += ", requested by " + r.By.String()
+		}
 	case event.RecordOutcome:
 		s.About, s.At = words.ActionOf(&r.Decision)+": "+r.Result, r.At
 	case event.RecordNotice:

@@ -15,6 +15,7 @@ type outcomeView struct {
 	Result    string
 	Verb      string // without its suffix _pipeline
 	Rule      string // as code
+	By        string // the person who requested it; "": the Rule did
 	Target    string // of the action: the job, the trigger job or the pipeline; a link
 	NewJob    string // a link to the job that runs now
 	Failure   string // the job's failure_reason, and its class if that is a user's
@@ -92,6 +93,9 @@ func viewOf(o event.Outcome, s Style) outcomeView {
 		Artifacts: o.Action.Artifacts,
 		Asks:      o.WaitsFor == event.WaitConfirm,
 		Freed:     size(o.Freed),
+	}
+	if o.Requested() {
+		v.By = name(cmp.Or(o.By.Name, o.By.UserID))
 	}
 	if !o.DecidedAt.IsZero() {
 		v.Took = span(o.At.Sub(o.DecidedAt))

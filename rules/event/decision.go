@@ -105,7 +105,7 @@ type Decision struct {
 	DryRun       bool      `json:"dry_run,omitzero"`
 	States       []State   `json:"states,omitempty"` // what the event says of those in the rule's `notify`
 	DecidedAt    time.Time `json:"decided_at,omitzero"`
-	By           Requester `json:"by,omitzero"` // zero: the Rule requested it
+	By           Requester `json:"by,omitzero"` // zero: only the Rule requested it
 
 	RulesHash   string      `json:"rules_hash,omitzero"` // SHA-256 of the rule file at the time of the decision, in hex
 	Explanation Explanation `json:"explanation,omitzero"`
@@ -117,9 +117,20 @@ type Decision struct {
 // Requester is the person who requested a decision in Slack.
 type Requester struct {
 	Name    string  `json:"name"`
-	UserID  string  `json:"user_id"` // in Slack
-	Address Address `json:"address"` // where the outcome is reported
+	UserID  string  `json:"user_id"`          // in Slack
+	Address Address `json:"address,omitzero"` // where the outcome is reported; zero: to the person only
 }
+
+// String names the person, as in: Ada (Slack U123).
+func (r Requester) String() string {
+	if r.Name == "" {
+		return "Slack user " + r.UserID
+	}
+	return r.Name + " (Slack " + r.UserID + ")"
+}
+
+// Requested reports whether a person requested the decision, and no rule did.
+func (d Decision) Requested() bool { return d.Rule == "" && d.By != (Requester{}) }
 
 // Action is a verb with its parameters. All templates are rendered.
 type Action struct {

@@ -41,7 +41,9 @@ var Families = []Family{
 	{Record, "outcome:<outcome>", "actions/notify", untilDone, "an outcome to journal and to notify of"},
 	{Record, "notice:<outcome>:<receiver>:<channel>", "actions/notify", untilDone, "a notice of an outcome to send; with :<subject> one about a state, or a question"},
 	{Record, "digest:<receiver>:<channel>:<end>", "actions/notify", untilDone, "a digest of the notices that come until then"},
+	{Record, "request:<request>", "handlers/slackapp", untilDone, "a press of a button or a command in Slack, by a hash of Slack's id of it"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
+	{Record, "request-followed:<request>", "actions/requests", untilDone, "a request from Slack that waits for the outcome of its decision"},
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
 	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
 	{Record, "trouble:<start>", "actions/health", untilDone, "the messages about trouble with GitLab"},
@@ -96,6 +98,7 @@ var Families = []Family{
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
 	{Value, "mutes", "actions/pause", "10y", "the mutes in force"},
 	{Value, "pauses", "actions/pause", "10y", "the pauses in force"},
+	{Value, "requested:<action>:<instance>:<job or pipeline>:<id>", "actions/requests", "7d", "who requested an action first"},
 	{Value, "retried:<instance>:<job>", "actions/follow", "7d", "the retry that made a job"},
 	{Value, "rules-in-force:<instance>", "actions/catchup", "365d", "since when each rule is in force"},
 	{Value, "schedule:<rule>:<cron>:<timezone>", "actions/sweep", "5y", "up to when a schedule was looked at"},
@@ -131,6 +134,9 @@ func Again(decision string, failures int) string {
 
 // Outcome is the id of the record of an outcome.
 func Outcome(outcome string) string { return "outcome:" + outcome }
+
+// Request is the id of the record of what a person requested in Slack.
+func Request(request string) string { return "request:" + request }
 
 // OutcomeClaim is the key of the claim on an outcome's entry in the journal.
 func OutcomeClaim(outcome string) string { return "outcome:" + outcome }
@@ -191,6 +197,18 @@ func Quiet(receiver, channel string, end time.Time) string {
 // Follow is the id of the record of a check whether a failed retry is retried
 // again.
 func Follow(outcome string) string { return "follow:" + outcome }
+
+// RequestFollowed is the id of the record of a request that waits for the outcome of its
+// decision.
+func RequestFollowed(request string) string { return "request-followed:" + request }
+
+// RequestedDecision is the key of the decision that a request has become.
+func RequestedDecision(request string) string { return "requested:" + request }
+
+// Requested is the key of who requested an action on a job or a pipeline first.
+func Requested(instance, action, kind string, id int64) string {
+	return fmt.Sprintf("requested:%s:%s:%s:%d", action, instance, kind, id)
+}
 
 // Storm is the key of the last storm of a class, and of the claim on it.
 func Storm(class string) string { return "storm:" + class }

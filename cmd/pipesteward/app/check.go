@@ -15,8 +15,10 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/actions/rights"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers/auth"
+	"github.com/pipesteward/pipesteward/handlers/slackapp"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
@@ -58,11 +60,15 @@ func (o Options) Check() error {
 // checkConfirm returns an error if a rule has plays confirmed in Slack, where nobody can be
 // asked: they would wait for nothing.
 func (o Options) checkConfirm(rs *rules.Rules) error {
-	rule := rs.Confirmed()
-	if rule == "" || o.SlackToken != "" {
+	if o.SlackToken != "" && o.takesSlackRequests() {
 		return nil
 	}
-	return fmt.Errorf("the rules can't be used: rule %q has a play confirmed in Slack (`confirm`), and there is no Slack token: give --slack-token, or omit `confirm`", rule)
+	for _, r := range rs.All() {
+		if r.Confirms() {
+			return fmt.Errorf("the rules can't be used: rule %q has a play confirmed in Slack (`confirm`), and nobody can answer there: give --slack-token, and --slack-signing-secret or --slack-app-token, or omit `confirm`", r.Name)
+		}
+	}
+	return nil
 }
 
 // CheckGiven returns what is wrong with the values that are given, as SettingErrors. All
@@ -86,6 +92,17 @@ func (o Options) CheckGiven() error {
 	if o.SlackToken != "" {
 		wrong = wrong.With("slack-token", slack.CheckToken(o.SlackToken))
 		wrong = wrong.With("slack-api-url", slack.CheckURL(o.SlackURL))
+	}
+	wrong = wrong.With("slack-signing-secret", slackapp.CheckSecrets(o.SlackSecrets))
+	if o.SlackAppToken != "" {
+		wrong = wrong.With("slack-app-token", slack.CheckAppToken(o.SlackAppToken))
+	}
+	if o.takesSlackRequests() && o.SlackToken == "" {
+		wrong = wrong.With("slack-token", errors.New("it is missing: buttons and commands need it to find out who somebody is,\n"+
+			"because --slack-signing-secret or --slack-app-token is set"))
+	}
+	for _, group := range o.SlackOperators {
+		wrong = wrong.With("slack-operators", rights.CheckOperator(group))
 	}
 	return wrong.Err()
 }
