@@ -40,7 +40,7 @@ var (
 // rights are those of the tests: guests have none.
 type rights struct{ down bool }
 
-func (r rights) May(_ context.Context, who chatops.Person, to chatops.Target, does string) (string, error) {
+func (r rights) MayOn(_ context.Context, who chatops.Person, to chatops.Target, does string) (string, error) {
 	switch {
 	case r.down:
 		return "", errors.New("GitLab does not answer")

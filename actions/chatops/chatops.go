@@ -53,7 +53,8 @@ const (
 // What commands do besides, as far as rights depend on it; `mute`, `unmute`, `why` and
 // `retry` do what the buttons do.
 const (
-	CommandPause  = "pause"  // or resumes
+	CommandPause  = "pause"
+	CommandResume = "resume"
 	CommandStatus = "status" // and report
 )
 

@@ -14,9 +14,9 @@ import (
 
 // Rights says what people may do.
 type Rights interface {
-	// May returns why a person may not do to a target what a button does; "": the person
+	// MayOn returns why a person may not do to a target what a button does; "": the person
 	// may.
-	May(ctx context.Context, who chatops.Person, to chatops.Target, does string) (refusal string, err error)
+	MayOn(ctx context.Context, who chatops.Person, to chatops.Target, does string) (refusal string, err error)
 }
 
 // Answers takes the answers that people give with the buttons of a question.
@@ -48,7 +48,7 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 	if o.Action.Confirm == "" {
 		return say("Nobody needs to confirm this."), nil
 	}
-	refusal, err := a.Rights.May(ctx, r.By, chatops.TargetOf(o.Event), chatops.ButtonPlay)
+	refusal, err := a.Rights.MayOn(ctx, r.By, chatops.TargetOf(o.Event), chatops.ButtonPlay)
 	if err != nil {
 		return chatops.Reply{}, err
 	}

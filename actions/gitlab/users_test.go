@@ -24,15 +24,15 @@ func TestUserByEmail(t *testing.T) {
 		admin bool
 		want  int64 // 0: nobody
 	}{
-		"public":                                   {"ada@example.com", false, 1},
-		"in another case":                          {"Ada@Example.com", false, 1},
-		"private":                                  {"bob@example.com", false, 0},
-		"private, for an administrator":            {"bob@example.com", true, 2},
-		"unconfirmed, for an administrator":        {"una@example.com", true, 0},
-		"a name that is the address":               {"eve@example.com", true, 0},
-		"part of a name":                           {"example.com", false, 0},
-		"of nobody":                                {"nobody@example.com", false, 0},
-		"public, and others have it as their name": {"zoe@example.com", false, 9},
+		"public":                            {"ada@example.com", false, 1},
+		"in another case":                   {"Ada@Example.com", false, 1},
+		"private":                           {"bob@example.com", false, 0},
+		"private, for an administrator":     {"bob@example.com", true, 2},
+		"unconfirmed, for an administrator": {"una@example.com", true, 0},
+		"a name that is the address":        {"eve@example.com", true, 0},
+		"part of a name":                    {"example.com", false, 0},
+		"of nobody":                         {"nobody@example.com", false, 0},
+		"public, and a name of others":      {"zoe@example.com", false, 9},
 	} {
 		w := newFixture(t, gitlabtest.Options{Admin: c.admin})
 		for _, a := range []gitlabtest.Account{

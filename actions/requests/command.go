@@ -136,7 +136,7 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 	if err != nil || missing != "" {
 		return say(missing), err
 	}
-	refusal, err := h.may(ctx, r, target(e), chatops.ButtonRetry)
+	refusal, err := h.may(ctx, r, chatops.TargetOf(e), chatops.ButtonRetry)
 	if err != nil || refusal != "" {
 		return say(refusal), err
 	}
@@ -186,7 +186,7 @@ func (h *Handler) resumeCommand(ctx context.Context, r chatops.Request, words []
 	if wrong != nil {
 		return h.wrong("resume", wrong), nil
 	}
-	if refusal, err := h.steers(ctx, r, chatops.CommandPause, s.Mute); err != nil || refusal != "" {
+	if refusal, err := h.steers(ctx, r, chatops.CommandResume, s.Mute); err != nil || refusal != "" {
 		return say(refusal), err
 	}
 	return h.resume(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule})

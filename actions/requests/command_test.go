@@ -76,7 +76,7 @@ func TestSteeringNeedsAnOperator(t *testing.T) {
 		{"pause project platform/sh*", chatops.CommandPause, false},
 		{"pause project platform", chatops.CommandPause, false}, // a group
 		{"pause rule told", chatops.CommandPause, false},
-		{"resume project platform/shop", chatops.CommandPause, true},
+		{"resume project platform/shop", chatops.CommandResume, true},
 		{"mute project platform/shop rule told", chatops.ButtonMute, true},
 		{"mute channel #ci", chatops.ButtonMute, false},
 		{"status", chatops.CommandStatus, false},

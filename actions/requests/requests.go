@@ -55,9 +55,9 @@ const (
 
 // Rights says who may do what.
 type Rights interface {
-	// May returns why the person may not do something, one of the constants of package
-	// chatops, to the target; "" if they may. An error is no permission.
-	May(ctx context.Context, p chatops.Person, to chatops.Target, does string) (refusal string, err error)
+	// MayOn returns why the person may not do something, a Button or Command constant of
+	// package chatops, to the target; "" if they may. An error is no permission.
+	MayOn(ctx context.Context, p chatops.Person, to chatops.Target, does string) (refusal string, err error)
 }
 
 // Replier replies to requests in Slack.
@@ -195,7 +195,7 @@ func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Re
 
 // may returns the refusal for a person who may not do something; "" if they may.
 func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, does string) (refusal string, err error) {
-	refusal, err = h.Rights.May(ctx, r.By, to, does)
+	refusal, err = h.Rights.MayOn(ctx, r.By, to, does)
 	if refusal != "" && err == nil {
 		h.Log.Warn("a request from Slack is refused", append(attrs(r), "project_id", to.Project, "reason", refusal)...)
 	}

@@ -64,7 +64,7 @@ func (n *Notifier) Reply(ctx context.Context, r chatops.Request, reply chatops.R
 		return nil
 	}
 	if err != nil {
-		return n.sessions.failed("reply", r.At.Channel, err)
+		return n.failed("reply", r.At.Channel, err)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ type answerView struct {
 	Kind      string
 	Rule      string
 	By        string // the person who requested what the decision does; "": the Rule did
-	Of        int // how many rules did not match
+	Of        int    // how many rules did not match
 	Failed    bool
 	Verdict   string // of the rule
 	StoppedBy string

@@ -105,7 +105,7 @@ func New(options Options) (*Server, error) {
 		options.Now = time.Now
 	}
 	if options.Scopes == nil {
-		options.Scopes = []string{"chat:write", "channels:history", "channels:read", "groups:history", "groups:read", "im:history", "im:write", "usergroups:read", "users:read", "users:read.email"}
+		options.Scopes = []string{"chat:write", "channels:history", "channels:read", "commands", "groups:history", "groups:read", "im:history", "im:write", "usergroups:read", "users:read", "users:read.email"}
 	}
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
+	"github.com/pipesteward/pipesteward/actions/requests"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/handlers/admin"
@@ -154,7 +155,7 @@ func NewReceiver(o Options, db store.Store, log *slog.Logger) (notify.Receiver, 
 		log.Warn("no --slack-token is given: nobody is notified in Slack, see /api/v1/decisions")
 		return nil, nil
 	}
-	receiver, err := slack.New(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL, State: db, Now: time.Now, Log: log})
+	receiver, err := slack.New(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL, Buttons: o.takesSlackRequests(), State: db, Now: time.Now, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("--slack-token, --slack-api-url: %w", err)
 	}
@@ -192,14 +193,23 @@ func CatchUpConfig(o Options, db store.Store, gl *gitlab.Client, inForce func() 
 	}
 }
 
-// stories tells stories to the admin API.
+// stories tells stories to the admin API and in Slack.
 type stories struct{ story.Builder }
 
-var _ admin.Storyteller = stories{}
+var (
+	_ admin.Storyteller    = stories{}
+	_ requests.Storyteller = stories{}
+)
 
 // Story implements admin.Storyteller.
 func (s stories) Story(ctx context.Context, url, admin string) (any, error) {
+	s.Admin = admin
+	return s.Build(ctx, url)
+}
+
+// Build implements requests.Storyteller.
+func (s stories) Build(ctx context.Context, url string) (story.Story, error) {
 	b := s.Builder
-	b.Admin, b.Receives = admin, b.Receives || len(b.Rules().Receivers()) > 0
+	b.Receives = b.Receives || len(b.Rules().Receivers()) > 0
 	return b.Build(ctx, url)
 }
