@@ -123,9 +123,6 @@ func (r *Runner) MakeAgain(ctx context.Context, d event.Decision) (id string, er
 		return "", err
 	}
 	d.Deferrals, d.Calls = nil, nil // those of the earlier try
-	if d.Action.Confirm != "" {
-		d.By = event.Requester{} // it must be confirmed again
-	}
 	p := newPending(d, failures.N, r.Now().UTC(), 0)
 	p.Waited = event.Duration(r.delay(d)) // it has waited for that before
 	record, err := p.record(0)

@@ -134,11 +134,9 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 	if err != nil {
 		return err
 	}
-	question, err := r.Confirms.End(ctx, &o, a.Progress)
-	if err != nil {
+	if err := r.Confirms.End(ctx, &o, a.Progress, &changes); err != nil {
 		return err
 	}
-	changes.Next = append(changes.Next, question...)
 	if v.result == event.ResultFailed {
 		values, err := again.Values(a.Key, a.Meta.Instance, a.Try+1, r.Now())
 		if err != nil {

@@ -90,10 +90,8 @@ func (a *attempt) stoppedBy(s pause.Stop) *verdict {
 	switch {
 	case s.Gone != "":
 		return skipped("%s", s.Gone)
-	case s.DryRun && a.Action.Confirm != "":
-		return &verdict{result: event.ResultDryRun, reason: "after somebody has confirmed it in " + confirm.Place(a.Decision)}
 	case s.DryRun:
-		return &verdict{result: event.ResultDryRun}
+		return &verdict{result: event.ResultDryRun, reason: confirm.InDryRun(a.Decision)}
 	}
 	return deferredBecause(min(max(minPauseCheck, time.Duration(a.Waited)/10), maxPauseCheck), event.WaitPause, s.Paused.String())
 }
@@ -158,14 +156,10 @@ func (r *Runner) notDry(_ context.Context, a *attempt) (*verdict, error) {
 	return nil, nil
 }
 
-// confirmed defers a play that a person must confirm until somebody has done so, and ends it
-// if somebody rejects it or nobody answers in time.
+// confirmed defers a play until the person who must confirm it has done so, or ends it.
 func (r *Runner) confirmed(ctx context.Context, a *attempt) (*verdict, error) {
-	switch {
-	case a.Action.Confirm == "" || a.Called:
+	if a.Action.Confirm == "" || a.Called {
 		return nil, nil
-	case r.Own != Own{}:
-		return skipped("a person must confirm it in %s, for which a CI job does not wait: `pipesteward serve` does", confirm.Place(a.Decision)), nil
 	}
 	c, err := r.Confirms.Check(ctx, a.Decision, a.Try, time.Duration(a.Waited), &a.Progress)
 	switch {
@@ -175,10 +169,8 @@ func (r *Runner) confirmed(ctx context.Context, a *attempt) (*verdict, error) {
 		return deferredBecause(c.Wait, event.WaitConfirm, c.Reason), nil
 	case c.Wait > 0:
 		return deferred(c.Wait, event.WaitConfirm, c.Reason), nil
-	case c.Failed:
-		return failed("%s", c.Reason), nil
 	}
-	return skipped("%s", c.Reason), nil
+	return &verdict{result: c.Result, reason: c.Reason}, nil
 }
 
 // pipelineBudget skips a retry when its pipeline has had as many as

@@ -133,7 +133,7 @@ func New(c Config) *Runner {
 		Guard: c.Guard, Queue: c.Queue, Announcer: r.notifier, Rules: c.Rules, Now: c.Now, Log: c.Log,
 		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },
 	}
-	r.Confirms = &confirm.Confirmer{Queue: c.Queue, Guard: c.Guard, Journal: c.Journal, Now: c.Now, Log: c.Log}
+	r.Confirms = &confirm.Confirmer{Queue: c.Queue, Guard: c.Guard, Journal: c.Journal, Unattended: c.Own != Own{}, Now: c.Now, Log: c.Log}
 	r.budgets = budget.Budgets{Guard: c.Guard, Limits: func() rules.Limits { return c.Rules().Limits() }}
 	r.states = jobstate.Reader{GitLab: c.GitLab, Budgets: r.budgets, Now: c.Now}
 	r.retries = follow.Retries{Guard: c.Guard, GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, NativeRetry: c.NativeRetry, MayWait: r.mayWait}

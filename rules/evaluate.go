@@ -203,11 +203,10 @@ func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *Rule
 	if d.Action.Inputs, err = evaluateInputs(session, r, a.Inputs); err != nil {
 		return d, err
 	}
-	channel, failed := a.Confirm.name(session)
-	if failed != nil {
+	var failed error
+	if d.Action.Confirm, failed = a.Confirm.name(session); failed != nil {
 		return d, &RuleError{r.Name, "confirm", failed}
 	}
-	d.Action.Confirm = channel
 	d.Key = a.key(d)
 	if d.DryRun {
 		d.Key += ":dry" // a dry run must not suppress the real decision

@@ -56,11 +56,6 @@ func (a Action) templates() []expression.Template {
 	return all
 }
 
-// Confirms reports whether a person must confirm an action of the rule.
-func (r *Rule) Confirms() bool {
-	return slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Confirm.Source != "" })
-}
-
 // OnlyStops reports whether the rule makes no decisions: it has `stop: true`,
 // and neither actions nor notifications.
 func (r *Rule) OnlyStops() bool { return len(r.Actions) == 0 && len(r.Notify) == 0 }

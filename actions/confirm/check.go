@@ -35,8 +35,16 @@ type Check struct {
 	Confirmed bool
 	Wait      time.Duration // until the next check; 0: it does not wait
 	Asked     bool          // people have been asked
-	Failed    bool          // of one that ends: nobody could be asked; else it is skipped
+	Result    string        // of one that ends: an outcome
 	Reason    string        // why it waits or ends, for people
+}
+
+func skipped(format string, args ...any) Check {
+	return Check{Result: event.ResultSkipped, Reason: fmt.Sprintf(format, args...)}
+}
+
+func failed(format string, args ...any) Check {
+	return Check{Result: event.ResultFailed, Reason: fmt.Sprintf(format, args...)}
 }
 
 func waits(waited, least, most time.Duration, reason string) Check {
@@ -46,12 +54,15 @@ func waits(waited, least, most time.Duration, reason string) Check {
 // Check has the question of a decision posted, and checks what came of it. waited is how
 // long the decision has waited, and try how often it has failed before.
 func (c *Confirmer) Check(ctx context.Context, d event.Decision, try int, waited time.Duration, p *Progress) (Check, error) {
+	if c.Unattended {
+		return skipped("a person must confirm it in %s, for which a CI job does not wait: `pipesteward serve` does", Place(d)), nil
+	}
 	alone, err := c.Guard.Claim(ctx, claimOf(d), d.ID, claimFor)
 	switch {
 	case err != nil:
 		return Check{}, err
 	case !alone && !p.Questioned: // events of the same pipeline may want the same job played
-		return Check{Reason: "people are asked already whether it is to be played"}, nil
+		return skipped("people are asked already whether it is to be played"), nil
 	}
 	if !p.Questioned {
 		record, err := question(event.Outcome{Decision: d, At: c.Now().UTC()}, event.Answer{})
@@ -71,9 +82,9 @@ func (c *Confirmer) Check(ctx context.Context, d event.Decision, try int, waited
 	case err != nil:
 		return Check{}, err
 	case dropped:
-		return Check{Failed: true, Reason: "the question in " + Place(d) + " was dropped from the queue"}, nil
+		return failed("the question in %s was dropped from the queue", Place(d)), nil
 	case asked.Error != "":
-		return Check{Failed: true, Reason: "nobody could be asked in " + Place(d) + ": " + asked.Error}, nil
+		return failed("nobody could be asked in %s: %s", Place(d), asked.Error), nil
 	case asked.At.IsZero():
 		return waits(waited, minAskedCheck, maxAskedCheck, "people in "+Place(d)+" have not been asked yet"), nil
 	}
@@ -98,11 +109,11 @@ func (c *Confirmer) Check(ctx context.Context, d event.Decision, try int, waited
 func answered(d event.Decision, a event.Answer) Check {
 	switch {
 	case a.Expired:
-		return Check{Reason: fmt.Sprintf("nobody confirmed it in %s within %s", Place(d), event.Coarse(time.Duration(d.Action.ConfirmWithin)))}
+		return skipped("nobody confirmed it in %s within %s", Place(d), event.Coarse(time.Duration(d.Action.ConfirmWithin)))
 	case a.Confirmed:
 		return Check{Confirmed: true}
 	}
-	return Check{Reason: "rejected by " + by(a)}
+	return skipped("rejected by %s", by(a))
 }
 
 // posted returns what became of the question of a decision; zero: it is in the queue. dropped
@@ -119,22 +130,26 @@ func (c *Confirmer) posted(ctx context.Context, d event.Decision) (asked event.A
 	return asked, asked == (event.Asked{}), err
 }
 
-// End names in the outcome of a decision who has answered, and returns the record that has
-// its question say what came of it; none if nobody was asked.
-func (c *Confirmer) End(ctx context.Context, o *event.Outcome, p Progress) ([]store.Record, error) {
-	if !p.Questioned {
-		return nil, nil
+// End names in the outcome of a decision who has answered, and adds to the changes that its
+// question says what came of it.
+func (c *Confirmer) End(ctx context.Context, o *event.Outcome, p Progress, changes *store.Changes) (err error) {
+	if o.Action.Confirm == "" {
+		return nil
 	}
-	var err error
+	o.By = event.Requester{} // a decision that is made again must be confirmed again
+	if !p.Questioned {
+		return nil
+	}
 	if !p.answer.Given() { // the last attempt has not come so far as to check it
 		if p.answer, err = c.answer(ctx, o.ID); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := c.Guard.Release(ctx, claimOf(o.Decision), o.ID); err != nil {
-		return nil, err
+		return err
 	}
 	edit, err := question(*o, p.answer)
+	changes.Next = append(changes.Next, edit)
 	o.By = p.answer.By
 	switch {
 	case !p.answer.Confirmed:
@@ -143,7 +158,15 @@ func (c *Confirmer) End(ctx context.Context, o *event.Outcome, p Progress) ([]st
 	default:
 		o.Reason += "; confirmed by " + by(p.answer)
 	}
-	return []store.Record{edit}, err
+	return err
+}
+
+// InDryRun says what a dry run of a decision leaves out; "" if nobody must confirm it.
+func InDryRun(d event.Decision) string {
+	if d.Action.Confirm == "" {
+		return ""
+	}
+	return "after somebody has confirmed it in " + Place(d)
 }
 
 func claimOf(d event.Decision) string { return keys.Confirm(d.Meta.Instance, d.Project.ID, d.Job.ID) }

@@ -55,14 +55,16 @@ type Journal interface {
 	Entry(ctx context.Context, id string) (*store.Entry, error)
 }
 
-// Confirmer asks questions, and takes their answers. All fields are required. It is safe
-// for concurrent use.
+// Confirmer asks questions, and takes their answers. All fields but Unattended are required.
+// It is safe for concurrent use.
 type Confirmer struct {
 	Queue   Queue
 	Guard   Guard
 	Journal Journal
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Unattended says that the process ends before people answer: nobody is asked.
+	Unattended bool
+	Now        func() time.Time
+	Log        *slog.Logger
 }
 
 // Record is the body of the record of an answer.

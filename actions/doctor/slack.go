@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -49,7 +50,7 @@ func (x *exam) channels() map[string]string {
 func (x *exam) confirms() string {
 	if x.Rules != nil {
 		for _, r := range x.Rules.All() {
-			if r.Confirms() {
+			if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return a.Confirm.Source != "" }) {
 				return r.Name
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ func (o Options) checkConfirm(rs *rules.Rules) error {
 		return nil
 	}
 	for _, r := range rs.All() {
-		if r.Confirms() {
+		if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return a.Confirm.Source != "" }) {
 			return fmt.Errorf("the rules can't be used: rule %q has a play confirmed in Slack (`confirm`), and nobody can answer there: give --slack-token, and --slack-signing-secret or --slack-app-token, or omit `confirm`", r.Name)
 		}
 	}
