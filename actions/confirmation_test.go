@@ -128,6 +128,9 @@ func TestConfirmation(t *testing.T) {
 		{
 			name: "confirmed", then: func(h *actionstest.Harness) {
 				mustPress(h, ada, button(h, chatops.ButtonConfirm), "You have confirmed it: deploy is played")
+				if h.Work(); h.Only().Result != event.ResultDone { // at once
+					h.Errorf("the outcome is %s when the answer is stored", h.Only().Result)
+				}
 			},
 			result: event.ResultDone, reason: "confirmed by Ada in Slack", by: "Ada", plays: 1,
 			question: []string{"✅ Confirmed by Ada 12:0", "UTC · Played deploy"},

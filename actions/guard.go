@@ -158,19 +158,11 @@ func (r *Runner) notDry(_ context.Context, a *attempt) (*verdict, error) {
 
 // confirmed defers a play until the person who must confirm it has done so, or ends it.
 func (r *Runner) confirmed(ctx context.Context, a *attempt) (*verdict, error) {
-	if a.Action.Confirm == "" || a.Called {
-		return nil, nil
-	}
 	c, err := r.Confirms.Check(ctx, a.Decision, a.Try, time.Duration(a.Waited), &a.Progress)
-	switch {
-	case err != nil || c.Confirmed:
+	if err != nil || c.Confirmed {
 		return nil, err
-	case c.Wait > 0 && c.Asked:
-		return deferredBecause(c.Wait, event.WaitConfirm, c.Reason), nil
-	case c.Wait > 0:
-		return deferred(c.Wait, event.WaitConfirm, c.Reason), nil
 	}
-	return &verdict{result: c.Result, reason: c.Reason}, nil
+	return &verdict{result: c.Result, reason: c.Reason, wait: c.Wait, waits: c.Waits}, nil
 }
 
 // pipelineBudget skips a retry when its pipeline has had as many as

@@ -80,7 +80,7 @@ func (h *Harness) Press(who chatops.Person, does string) chatops.Request {
 			}
 		}
 	}
-	h.Fatalf("no message has a button %s: %s", does, h.Slack.Messages("ci"))
+	h.Fatalf("no message has a button %s: %+v", does, h.Slack.Messages("ci"))
 	return chatops.Request{}
 }
 

@@ -30,13 +30,13 @@ type Progress struct {
 	answer     event.Answer // as the last check has found it
 }
 
-// Check is the result of a check of a decision: it is confirmed, waits, or ends.
+// Check is the result of a check of a decision: it is confirmed, or it waits or ends.
 type Check struct {
 	Confirmed bool
-	Wait      time.Duration // until the next check; 0: it does not wait
-	Asked     bool          // people have been asked
-	Result    string        // of one that ends: an outcome
-	Reason    string        // why it waits or ends, for people
+	Result    string        // deferred, skipped or failed
+	Reason    string        // for people; of one that waits: "" where nobody is notified
+	Wait      time.Duration // until the next check of one that waits
+	Waits     event.Wait    // what it waits for
 }
 
 func skipped(format string, args ...any) Check {
@@ -47,14 +47,18 @@ func failed(format string, args ...any) Check {
 	return Check{Result: event.ResultFailed, Reason: fmt.Sprintf(format, args...)}
 }
 
-func waits(waited, least, most time.Duration, reason string) Check {
-	return Check{Wait: min(max(least, waited/10), most), Reason: reason}
+func deferred(wait time.Duration, format string, args ...any) Check {
+	return Check{Result: event.ResultDeferred, Wait: wait, Waits: event.Wait{For: event.WaitConfirm, Reason: fmt.Sprintf(format, args...)}}
 }
 
-// Check has the question of a decision posted, and checks what came of it. waited is how
-// long the decision has waited, and try how often it has failed before.
+// Check has the question of a decision posted, and checks what came of it; a decision that
+// nobody must confirm is confirmed. waited is how long the decision has waited, and try how
+// often it has failed before.
 func (c *Confirmer) Check(ctx context.Context, d event.Decision, try int, waited time.Duration, p *Progress) (Check, error) {
-	if c.Unattended {
+	switch {
+	case d.Action.Confirm == "":
+		return Check{Confirmed: true}, nil
+	case c.Unattended:
 		return skipped("a person must confirm it in %s, for which a CI job does not wait: `pipesteward serve` does", Place(d)), nil
 	}
 	alone, err := c.Guard.Claim(ctx, claimOf(d), d.ID, claimFor)
@@ -86,12 +90,12 @@ func (c *Confirmer) Check(ctx context.Context, d event.Decision, try int, waited
 	case asked.Error != "":
 		return failed("nobody could be asked in %s: %s", Place(d), asked.Error), nil
 	case asked.At.IsZero():
-		return waits(waited, minAskedCheck, maxAskedCheck, "people in "+Place(d)+" have not been asked yet"), nil
+		return deferred(min(max(minAskedCheck, waited/10), maxAskedCheck), "people in %s have not been asked yet", Place(d)), nil
 	}
 	end := deadline(d, asked)
 	if left := end.Sub(c.Now()); left > 0 {
-		check := waits(waited, minAnswerCheck, maxAnswerCheck, fmt.Sprintf("a person must confirm it in %s until %s", Place(d), end.Format("2006-01-02 15:04 MST")))
-		check.Wait, check.Asked = min(check.Wait, left), true
+		check := deferred(min(max(minAnswerCheck, waited/10), maxAnswerCheck, left), "a person must confirm it in %s until %s", Place(d), end.Format("2006-01-02 15:04 MST"))
+		check.Reason = check.Waits.Reason
 		return check, nil
 	}
 	first, err := c.put(ctx, Record{Decision: d, Try: try, Answer: event.Answer{Expired: true, At: c.Now().UTC()}})
@@ -99,7 +103,7 @@ func (c *Confirmer) Check(ctx context.Context, d event.Decision, try int, waited
 	case err != nil:
 		return Check{}, err
 	case first.Answer.Given() && !first.Answer.Expired: // in time: it is stored soon
-		return waits(0, minAskedCheck, maxAskedCheck, "the answer of a person is being stored"), nil
+		return deferred(minAskedCheck, "the answer of a person is being stored"), nil
 	}
 	p.answer = event.Answer{Expired: true}
 	return answered(d, p.answer), nil

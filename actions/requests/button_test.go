@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
@@ -80,7 +83,7 @@ func TestActingButtons(t *testing.T) {
 		{"retry in an outdated pipeline", chatops.ButtonRetry, failed, func(h *actionstest.Harness, job gitlabtest.Job) {
 			h.GitLab.AddPipeline(job.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
 		}, "", event.ResultSkipped, "as Ada requested: the pipeline is outdated by pipeline ", ""},
-		{"retry of a deleted job", chatops.ButtonRetry, failed, func(h *actionstest.Harness, job gitlabtest.Job) {
+		{"retry of a deleted job", chatops.ButtonRetry, failed, func(h *actionstest.Harness, _ gitlabtest.Job) {
 			h.GitLab.Fail(gitlabtest.Fault{Path: "/jobs", Status: http.StatusNotFound, Times: -1})
 		}, "", event.ResultSkipped, "the job or its pipeline was deleted", ""},
 		{"retry without the right in GitLab", chatops.ButtonRetry, failed, func(h *actionstest.Harness, job gitlabtest.Job) {
@@ -182,6 +185,32 @@ func TestTwoPeoplePress(t *testing.T) {
 	}
 }
 
+// TestTwoReplicasAtOnce: two people press at once, and two replicas carry out one press each.
+func TestTwoReplicasAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		h := open(t, notices, actionstest.Everybody)
+		told(h, gitlabtest.Job{}, "failed")
+		ada, bob := h.Press(actionstest.Ada, chatops.ButtonRetry), h.Press(actionstest.Bob, chatops.ButtonRetry)
+		replicas := []*actions.Runner{h.Runner, h.Replica(actionstest.NewFuse(-1))}
+		var working errgroup.Group
+		for _, r := range replicas {
+			working.Go(func() error {
+				_, err := h.Drain(r)
+				return err
+			})
+		}
+		if err := working.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		h.WorkOff()
+		said := strings.Join(append(h.Replies(ada), h.Replies(bob)...), "\n")
+		if n := h.GitLab.Count(http.MethodPost, "/retry"); n != 1 || strings.Count(said, "Retried ") < 1 || strings.Count(said, " requested that ") != 1 {
+			t.Fatalf("%d retries, want 1; Ada and Bob read\n%s", n, said)
+		}
+	}
+}
+
 // TestBrakesOnPeople: a dry run of the process and a pause hold up what people request; a
 // dry run of the rule does not.
 func TestBrakesOnPeople(t *testing.T) {
@@ -261,7 +290,7 @@ func TestBudgetsOnPeople(t *testing.T) {
 func TestRights(t *testing.T) {
 	t.Parallel()
 	var asked chatops.Target
-	h := open(t, notices, func(p chatops.Person, to chatops.Target, does string) (string, error) {
+	h := open(t, notices, func(_ chatops.Person, to chatops.Target, does string) (string, error) {
 		asked = to
 		if does == chatops.ButtonRetry {
 			return "You need the role Developer in platform/shop.", nil

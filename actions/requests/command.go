@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
-
-	"github.com/prometheus/common/model"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -209,20 +206,10 @@ func (h *Handler) statusCommand(ctx context.Context, r chatops.Request, _ []stri
 	return h.status(ctx)
 }
 
-// reportFor is how far back a report reaches without `since`.
-const reportFor = 7 * 24 * time.Hour
-
 func (h *Handler) reportCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
-	since := reportFor
-	if len(words) > 0 {
-		if len(words) != 2 || strings.TrimLeft(words[0], "-—") != "since" {
-			return h.wrong("report", errors.New("a report takes no more than `since` and a duration")), nil
-		}
-		d, err := model.ParseDuration(words[1])
-		if err != nil || d <= 0 {
-			return h.wrong("report", fmt.Errorf("%s is not a duration: write for instance 7d", mrkdwn.Code(words[1]))), nil
-		}
-		since = time.Duration(d)
+	since, wrong := parseSince(words)
+	if wrong != nil {
+		return h.wrong("report", wrong), nil
 	}
 	refusal, err := h.may(ctx, r, chatops.Target{}, chatops.CommandStatus)
 	if err != nil || refusal != "" {

@@ -78,11 +78,10 @@ func parseScope(words []string, allowed ...string) (scope, error) {
 		case "channel":
 			s.Channel = channelOf(value)
 		case "for":
-			d, err := model.ParseDuration(value)
-			if err != nil || d <= 0 {
-				return s, fmt.Errorf("%s is not a duration: write for instance 30m, 2h or 1d", mrkdwn.Code(value))
+			var err error
+			if s.span, err = parseDuration(value); err != nil {
+				return s, err
 			}
-			s.span = time.Duration(d)
 		case "reason": // it has the rest
 			s.Reason, words = strings.Join(append([]string{value}, words...), " "), nil
 		}
@@ -102,6 +101,29 @@ func (s scope) until(from time.Time) time.Time {
 		return time.Time{}
 	}
 	return from.Add(s.span)
+}
+
+// reportFor is how far back a report reaches without `since`.
+const reportFor = 7 * 24 * time.Hour
+
+// parseSince reads how far back a report reaches.
+func parseSince(words []string) (time.Duration, error) {
+	switch {
+	case len(words) == 0:
+		return reportFor, nil
+	case len(words) != 2 || strings.TrimLeft(words[0], "-—") != "since":
+		return 0, errors.New("a report takes no more than `since` and a duration")
+	}
+	return parseDuration(words[1])
+}
+
+// parseDuration reads a duration that is longer than none.
+func parseDuration(word string) (time.Duration, error) {
+	d, err := model.ParseDuration(word)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%s is not a duration: write for instance 30m, 2h or 1d", mrkdwn.Code(word))
+	}
+	return time.Duration(d), nil
 }
 
 // mentioned matches a channel or a link in the text of a command: Slack sends

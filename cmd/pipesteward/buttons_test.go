@@ -126,6 +126,9 @@ func TestButtonsAndCommands(t *testing.T) {
 	if _, changes := p.get("/api/v1/changes"); !strings.Contains(changes, `"by":"ada@example.com (Slack `+ada+`)"`) {
 		t.Errorf("the changes are %s", changes)
 	}
+	if code, out, errs := called(t, "decisions", "--admin-url", p.admin); code != 0 || !strings.Contains(out, "ada@example.com (Slack "+ada+")") {
+		t.Errorf("decisions: exit status %d\n%s%s", code, out, errs)
+	}
 	if strings.Contains(p.logged(), secret) {
 		t.Error("the log has the signing secret")
 	}
