@@ -252,6 +252,25 @@ func TestConfirmation(t *testing.T) {
 			question: []string{"Confirmed by Ada"},
 		},
 		{
+			name: "needed no more before it could be posted", before: func(h *actionstest.Harness) {
+				h.Slack.Fail(slacktest.Fault{Method: "chat.postMessage", Times: 3, Error: "not_in_channel"})
+				h.Pass(time.Minute, time.Second)
+				playAndRun(h)
+			},
+			result: event.ResultSkipped, reason: "the job is running",
+		},
+		{
+			name: "the bot is invited later", before: func(h *actionstest.Harness) {
+				h.Slack.Fail(slacktest.Fault{Method: "chat.postMessage", Times: 3, Error: "not_in_channel"})
+				h.Pass(20*time.Minute, 10*time.Second)
+			},
+			then: func(h *actionstest.Harness) {
+				mustPress(h, ada, button(h, chatops.ButtonReject), "You have rejected it")
+			},
+			result: event.ResultSkipped, reason: "rejected by Ada in Slack", by: "Ada",
+			question: []string{"Rejected by Ada"},
+		},
+		{
 			name: "Slack refuses for good", before: func(h *actionstest.Harness) {
 				h.Slack.Fail(slacktest.Fault{Method: "chat.postMessage", Times: 99, Error: "msg_too_long"})
 			},
