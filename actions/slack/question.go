@@ -8,7 +8,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"text/template"
 	"time"
+
+	_ "embed" // question.tmpl
 
 	slackapi "github.com/slack-go/slack"
 
@@ -18,6 +21,11 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
+
+//go:embed question.tmpl
+var questionTemplate string
+
+var questionTemplates = template.Must(template.New("question.tmpl").Parse(questionTemplate))
 
 // Ask posts the question whether the decision of o is to be carried out, with buttons to
 // answer it, as a message of its own in the channel that the decision names. It does so
@@ -161,7 +169,7 @@ func questionBody(o event.Outcome, answer event.Answer, posted time.Time) (body,
 	failures := []error{err}
 	execute := func(block string) string {
 		var b strings.Builder
-		failures = append(failures, templates.ExecuteTemplate(&b, block, v))
+		failures = append(failures, questionTemplates.ExecuteTemplate(&b, block, v))
 		return mrkdwn.Cut(strings.TrimSpace(b.String()), maxText, maxTop)
 	}
 	blocks := []slackapi.Block{section(execute("question")), small(execute("where"))}

@@ -2,7 +2,6 @@ package slack
 
 import (
 	"cmp"
-	"embed"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,6 +10,10 @@ import (
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
+
+	_ "embed"
+
+	// default.tmpl
 
 	slackapi "github.com/slack-go/slack"
 )
@@ -25,10 +28,10 @@ const (
 	maxTop   = 1000 // of each of the two lines at the top, and of the small print; in bytes
 )
 
-//go:embed default.tmpl question.tmpl
-var files embed.FS
+//go:embed default.tmpl
+var defaultTemplate string
 
-var templates = template.Must(template.ParseFS(files, "*.tmpl"))
+var templates = template.Must(template.New("default.tmpl").Parse(defaultTemplate))
 
 // emojis are shown before an outcome, by its result.
 var emojis = map[string]string{
