@@ -15,8 +15,8 @@ import (
 )
 
 // Wants reports whether a rule may match the event, by the event's kind and
-// status alone. It sends no requests. If a rule retries jobs, the end of a run
-// that may be a retry is wanted too: Attempt is above 1, or 0 because it is
+// status alone. It sends no requests. If a rule retries jobs, or people may, the
+// end of a run that may be a retry is wanted too: Attempt is above 1, or 0 because it is
 // not known yet.
 func (rs *Rules) Wants(e event.Event) bool {
 	status := e.Job.Status

@@ -17,8 +17,8 @@ type Fuse struct {
 	mu    sync.Mutex
 	left  int
 	Burnt int // steps so far
-	// before is called before each request and each renewal of a lease, with its
-	// method; nil: nothing is.
+	// Before is called before each request, each renewal of a lease and each end of one
+	// with changes, with its method; nil: nothing is.
 	Before func(step string)
 	// Durable are the calls of the store so far that wait for its disk, by name. A
 	// renewal of a lease does so only where it saves another body.
@@ -153,6 +153,7 @@ func (b fusedStore) Done(ctx context.Context, l *store.Lease, next ...store.Reco
 }
 
 func (b fusedStore) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) error {
+	b.fuse.announce("done")
 	b.fuse.durable("DoneWith")
 	return b.fuse.step(func() error { return b.Store.DoneWith(ctx, l, c) })
 }

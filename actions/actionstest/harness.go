@@ -56,6 +56,7 @@ type Harness struct {
 	Runner      *actions.Runner
 	Metrics     *prometheus.Registry
 	Logs        *bytes.Buffer
+	log         *slog.Logger // writes Logs, of all replicas
 	Fuse        *Fuse
 	events      int
 	Pipeline    gitlabtest.Pipeline // that was made last
@@ -101,6 +102,7 @@ func NewOnRedis(t *testing.T, url, prefix, ruleFile string) *Harness {
 func (h *Harness) build(o gitlabtest.Options, ruleFile string) {
 	h.Helper()
 	h.Logs = &bytes.Buffer{}
+	h.log = slog.New(slog.NewJSONHandler(h.Logs, nil))
 	o.Now = h.Now
 	h.GitLab = gitlabtest.Start(h.T, o)
 	var err error
@@ -133,7 +135,7 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	h.Helper()
 	h.Metrics = prometheus.NewRegistry()
 	counters := metrics.New(h.Metrics)
-	log := slog.New(slog.NewJSONHandler(h.Logs, nil))
+	log := h.log
 	client := &http.Client{Transport: fusedTransport{f}}
 	config := gitlab.Config{
 		BaseURL: h.GitLab.URL(), Token: gitlabtest.DefaultToken, Transport: client.Transport, Now: h.Now, Observe: counters.GitLabRequest,

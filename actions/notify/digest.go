@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
-
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/actions/worker"
@@ -23,6 +21,7 @@ import (
 // The tally of its id has the notices.
 type DigestRecord struct {
 	event.Address
+	Language string         `json:"language,omitzero"` // that of its first notice
 	Interval event.Duration `json:"interval"`
 	Began    time.Time      `json:"began"` // when its first notice came
 	// Late says that the digest waited until the one before was sent.
@@ -62,7 +61,11 @@ func (n *Notifier) HandleDigest(ctx context.Context, l *worker.Lease, rec Digest
 	if len(items) == 0 {
 		return l.Done(ctx)
 	}
-	announcement := NoticeRecord{Announcement: l.ID(), Notice: event.Notice{Address: rec.Address, Text: digestText(items)}, Of: ids}
+	text, err := digestText(items, mrkdwn.Style.In(rec.Language))
+	if err != nil {
+		return err
+	}
+	announcement := NoticeRecord{Announcement: l.ID(), Notice: event.Notice{Address: rec.Address, Language: rec.Language, Text: text}, Of: ids}
 	announcement.At = n.Now().UTC()
 	body, err := json.Marshal(announcement)
 	if err != nil {
@@ -137,7 +140,7 @@ func itemOf(rec NoticeRecord) item {
 	o.NewJobID = 0 // so that the same text is of many
 	text, _, _ := strings.Cut(strings.TrimSpace(rec.Notice.Text), "\n")
 	if text == "" {
-		plain, err := words.Outcome(o, words.Plain)
+		plain, err := words.Outcome(o, words.Plain.In(rec.Notice.Language))
 		if err != nil {
 			plain = o.Result
 		}
@@ -160,7 +163,7 @@ func itemOf(rec NoticeRecord) item {
 // digestText returns the text of a digest: how many outcomes of which kinds, rules and
 // failure classes, the first texts with links, each once with its number, and where to see
 // all.
-func digestText(items []item) string {
+func digestText(items []item, s words.Style) (string, error) {
 	results, rules, classes := map[string]int{}, map[string]int{}, map[string]int{}
 	byText, texts := map[string][]item{}, []string{}
 	since := items[0].At
@@ -178,24 +181,33 @@ func digestText(items []item) string {
 			since = i.At
 		}
 	}
-	head := fmt.Sprintf(":inbox_tray: *%s* came at once: %s\nby %s %s", english.Plural(len(items), "notification", ""), tallied(results),
-		english.PluralWord(len(rules), "rule", ""), tallied(rules))
-	if len(classes) > 0 {
-		head += " · by failure class " + tallied(classes)
+	head, err := s.Say("digest_head", struct {
+		Count                   int
+		Results, Rules, Classes tally
+	}{len(items), tallied(results), tallied(rules), tallied(classes)})
+	if err != nil {
+		return "", err
 	}
-	end := fmt.Sprintf("\n`pipesteward decisions --since %s` lists all", since.UTC().Truncate(time.Second).Format(time.RFC3339))
+	end, err := s.Say("digest_end", since.UTC().Truncate(time.Second).Format(time.RFC3339))
+	if err != nil {
+		return "", err
+	}
 	text, shown := head, 0
 	for n, t := range texts {
 		line := "\n• " + t + " — " + links(byText[t])
-		if n == maxDigestLines || len(text)+len(line)+len(end) > maxDigestBytes {
+		if n == maxDigestLines || len(text)+len(line)+len("\n"+end) > maxDigestBytes {
 			break
 		}
 		text, shown = text+line, shown+len(byText[t])
 	}
 	if more := len(items) - shown; more > 0 {
-		text += fmt.Sprintf("\n+%d more", more)
+		left, err := s.Say("digest_more", more)
+		if err != nil {
+			return "", err
+		}
+		text += "\n" + left
 	}
-	return text + end
+	return text + "\n" + end, nil
 }
 
 // links returns how many notices have a text, and the first links to their pipelines.
@@ -216,15 +228,24 @@ func links(items []item) string {
 	return text
 }
 
-// tallied returns words with their numbers, the most frequent first.
-func tallied(counts map[string]int) string {
+// tally has words with their numbers, the most frequent first.
+type tally struct {
+	Count  int // of different words
+	First  []frequency
+	Others int
+}
+
+type frequency struct {
+	Word  string
+	Times int
+}
+
+// tallied returns the tally of counted words.
+func tallied(counts map[string]int) tally {
 	all := words.MostFrequent(counts)
-	var parts []string
+	t := tally{Count: len(all), Others: max(0, len(all)-maxDigestNames)}
 	for _, word := range all[:min(len(all), maxDigestNames)] {
-		parts = append(parts, fmt.Sprintf("%s %d", word, counts[word]))
+		t.First = append(t.First, frequency{word, counts[word]})
 	}
-	if more := len(all) - maxDigestNames; more > 0 {
-		parts = append(parts, fmt.Sprintf("%d others", more))
-	}
-	return strings.Join(parts, ", ")
+	return t
 }

@@ -108,7 +108,7 @@ func (n *Notifier) gather(ctx context.Context, l *worker.Lease, rec NoticeRecord
 		return err
 	}
 	if !queued {
-		body, err := json.Marshal(DigestRecord{Address: to, Interval: rec.Notice.Group.Interval, Began: now.UTC()})
+		body, err := json.Marshal(DigestRecord{Address: to, Language: rec.Notice.Language, Interval: rec.Notice.Group.Interval, Began: now.UTC()})
 		if err != nil {
 			return err
 		}

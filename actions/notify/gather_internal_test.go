@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -48,6 +49,34 @@ func TestDigestLook(t *testing.T) {
 	}
 }
 
+// digest returns the text of a digest in a language.
+func digest(t *testing.T, items []item, language string) string {
+	text, err := digestText(items, mrkdwn.Style.In(language))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestDigestInChinese: the same, in the other language.
+func TestDigestInChinese(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	var items []item
+	for i := range 12 {
+		items = append(items, item{Result: "gave_up", Rules: []string{"retry"}, Class: "runner", At: at, Link: "a/b #1", Text: fmt.Sprintf("已放弃 rspec %d", i)})
+	}
+	text := digest(t, items, event.Chinese)
+	for _, part := range []string{
+		":inbox_tray: *同时有 12 条通知*：已放弃 12\n涉及 1 条规则：`retry` 12 · 按失败类别：runner 12\n",
+		"• 已放弃 rspec 9 — a/b #1\n还有 2 条\n用 `pipesteward decisions --since 2026-12-01T12:00:00Z` 查看全部",
+	} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%s\nlacks %s", text, part)
+		}
+	}
+}
+
 // TestDigestText: what is the same is one line with its number, the rest is counted, and
 // Slack's limit is kept.
 func TestDigestText(t *testing.T) {
@@ -60,7 +89,7 @@ func TestDigestText(t *testing.T) {
 	for i := range 15 {
 		items = append(items, item{Result: "failed", Rules: []string{"play"}, At: start, Link: fmt.Sprintf("a/b #%d", i), Text: fmt.Sprintf("Could not play deploy %d", i)})
 	}
-	text := digestText(items)
+	text := digest(t, items, event.English)
 	for _, part := range []string{
 		":inbox_tray: *27 notifications* came at once: failed 15, gave_up 12\nby rules `play` 15, `retry` 12 · by failure class runner 12\n",
 		"• Gave up on rspec — ×12: <https://g/0|a/b #0>, <https://g/1|a/b #1>, <https://g/2|a/b #2>, …\n• Could not play deploy 0 — a/b #0\n",
@@ -74,7 +103,7 @@ func TestDigestText(t *testing.T) {
 		items[i].Text = strconv.Itoa(i) + strings.Repeat("x", maxItemText-2)
 		items[i].Link = "<https://" + strings.Repeat("y", 300) + "|a>"
 	}
-	if text = digestText(items); len(text) > maxDigestBytes || !strings.Contains(text, " more\n") || !strings.HasSuffix(text, "lists all") {
+	if text = digest(t, items, event.English); len(text) > maxDigestBytes || !strings.Contains(text, " more\n") || !strings.HasSuffix(text, "lists all") {
 		t.Errorf("%d bytes, want %d at most, and an end:\n%s", len(text), maxDigestBytes, text)
 	}
 }
@@ -82,7 +111,7 @@ func TestDigestText(t *testing.T) {
 // TestDigestOfARuleWithMarkup: the name of a rule can't ping.
 func TestDigestOfARuleWithMarkup(t *testing.T) {
 	t.Parallel()
-	if text := digestText([]item{{Rules: []string{"<!channel>`"}}}); !strings.Contains(text, "by rule `&lt;!channel&gt;'` 1") {
+	if text := digest(t, []item{{Rules: []string{"<!channel>`"}}}, event.English); !strings.Contains(text, "by rule `&lt;!channel&gt;'` 1") {
 		t.Error(text)
 	}
 }

@@ -126,13 +126,13 @@ func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice,
 	}
 	for _, err := range errs {
 		n.Metrics.RuleError(err.Rule)
-		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "error", err.Err)...)
+		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
 	}
 	for i, notice := range all {
 		if notice.Text != "" || notice.Turn == "" {
 			continue
 		}
-		text, err := n.turnText(o, notice.Subject)
+		text, err := n.turnText(o, notice)
 		if err != nil {
 			return nil, err
 		}
@@ -185,9 +185,9 @@ func (n *Notifier) ended(o event.Outcome) {
 	if o.Result == event.ResultFailed || o.Result == event.ResultGaveUp {
 		level = slog.LevelWarn
 	}
-	attrs, began := append(event.LogAttrs(o.Event), "rule", o.Rule), o.Meta.ReceivedAt
 	if o.Requested() {
-		attrs, began = append(event.LogAttrs(o.Event), "by", o.By.String()), o.DecidedAt
+		n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "by", o.By.String(), "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.DecidedAt).String())...)
+		return
 	}
-	n.Log.Log(context.Background(), level, OutcomeMessage, append(attrs, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(began).String())...)
+	n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
 }

@@ -6,9 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
@@ -139,6 +136,26 @@ func TestActingButtons(t *testing.T) {
 	}
 }
 
+// TestWhatBecomesOfARetryOfAPerson: the end of the job that it made is said in the message,
+// though no rule retries.
+func TestWhatBecomesOfARetryOfAPerson(t *testing.T) {
+	t.Parallel()
+	for ends, says := range map[string]string{"success": "Recovered: ", "failed": "Gave up on "} {
+		t.Run(ends, func(t *testing.T) {
+			t.Parallel()
+			h := open(t, strings.Replace(notices, "on: job", "on: job, if: 'job.attempt == 1'", 1), actionstest.Everybody)
+			h.Load(strings.Replace(notices, "on: job", "on: job, if: 'job.attempt == 1'", 1), rulefile.Options{Requests: true})
+			told(h, gitlabtest.Job{}, "failed")
+			h.Press(actionstest.Ada, chatops.ButtonRetry)
+			h.WorkOff()
+			again := h.End("rspec", ends, "script_failure")
+			h.Deliver(h.GitLab.JobHookBody(again))
+			h.WorkOff()
+			actionstest.Has(t, h.Slack.Messages("ci")[0].Plain(), says)
+		})
+	}
+}
+
 // TestEraseButton: what a rule would erase in a dry run.
 func TestEraseButton(t *testing.T) {
 	t.Parallel()
@@ -185,29 +202,29 @@ func TestTwoPeoplePress(t *testing.T) {
 	}
 }
 
-// TestTwoReplicasAtOnce: two people press at once, and two replicas carry out one press each.
+// TestTwoReplicasAtOnce: while a replica is about to queue what Ada requested, another one
+// queues what Bob did: that one counts, and Ada is told so.
 func TestTwoReplicasAtOnce(t *testing.T) {
 	t.Parallel()
-	for range 10 {
-		h := open(t, notices, actionstest.Everybody)
-		told(h, gitlabtest.Job{}, "failed")
-		ada, bob := h.Press(actionstest.Ada, chatops.ButtonRetry), h.Press(actionstest.Bob, chatops.ButtonRetry)
-		replicas := []*actions.Runner{h.Runner, h.Replica(actionstest.NewFuse(-1))}
-		var working errgroup.Group
-		for _, r := range replicas {
-			working.Go(func() error {
-				_, err := h.Drain(r)
-				return err
-			})
+	h := open(t, notices, actionstest.Everybody)
+	told(h, gitlabtest.Job{}, "failed")
+	ada := h.Press(actionstest.Ada, chatops.ButtonRetry)
+	var bob chatops.Request
+	h.Fuse.Before = func(step string) {
+		if step != "done" {
+			return
 		}
-		if err := working.Wait(); err != nil {
-			t.Fatal(err)
+		h.Fuse.Before = nil
+		bob = h.Press(actionstest.Bob, chatops.ButtonRetry)
+		if _, err := h.Drain(h.Replica(actionstest.NewFuse(-1))); err != nil {
+			t.Error(err)
 		}
-		h.WorkOff()
-		said := strings.Join(append(h.Replies(ada), h.Replies(bob)...), "\n")
-		if n := h.GitLab.Count(http.MethodPost, "/retry"); n != 1 || strings.Count(said, "Retried ") < 1 || strings.Count(said, " requested that ") != 1 {
-			t.Fatalf("%d retries, want 1; Ada and Bob read\n%s", n, said)
-		}
+	}
+	h.WorkOff()
+	h.WantReplies(bob, "Retried …by Bob")
+	h.WantReplies(ada, "Bob requested that …Retried")
+	if n := h.GitLab.Count(http.MethodPost, "/retry"); n != 1 {
+		t.Errorf("%d retries, want 1", n)
 	}
 }
 

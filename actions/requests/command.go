@@ -27,7 +27,7 @@ func (h *Handler) commands() []command {
 	all := []command{
 		{"why", "URL", "what happened to a job or a pipeline, by its address in GitLab", h.whyCommand},
 		{"retry", "URL", "retries it", h.retryCommand},
-		{"mute", muteWords + " [for 1h] [reason TEXT]", "stops notifications; actions go on", h.muteCommand},
+		{"mute", muteWords + " [for 1h] [replace] [reason TEXT]", "stops notifications; actions go on", h.muteCommand},
 		{"unmute", muteWords, "ends a mute", h.unmuteCommand},
 		{"pause", pauseWords + " [for 1h] [replace] [reason TEXT]", "stops actions; what is decided waits", h.pauseCommand},
 		{"resume", pauseWords, "ends a pause", h.resumeCommand},
@@ -145,15 +145,16 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 }
 
 func (h *Handler) muteCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
-	s, wrong := h.scope(words, "all", "project", "rule", "channel", "for", "reason")
+	s, wrong := h.scope(words, "all", "project", "rule", "channel", "for", "replace", "reason")
 	if wrong != nil {
 		return h.wrong("mute", wrong), nil
 	}
-	if refusal, err := h.steers(ctx, r, chatops.ButtonMute, s.Mute); err != nil || refusal != "" {
+	if refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); err != nil || refusal != "" {
 		return say(refusal), err
 	}
 	s.Until = s.until(r.ReceivedAt)
-	return h.mute(ctx, r, s.Mute)
+	a, err := h.mute(ctx, r, s.Mute, s.replace)
+	return a.adding(s.doubt()), err
 }
 
 func (h *Handler) unmuteCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
@@ -161,7 +162,7 @@ func (h *Handler) unmuteCommand(ctx context.Context, r chatops.Request, words []
 	if wrong != nil {
 		return h.wrong("unmute", wrong), nil
 	}
-	if refusal, err := h.steers(ctx, r, chatops.ButtonMute, s.Mute); err != nil || refusal != "" {
+	if refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); err != nil || refusal != "" {
 		return say(refusal), err
 	}
 	return h.unmute(ctx, r, s.Mute)
@@ -172,10 +173,11 @@ func (h *Handler) pauseCommand(ctx context.Context, r chatops.Request, words []s
 	if wrong != nil {
 		return h.wrong("pause", wrong), nil
 	}
-	if refusal, err := h.steers(ctx, r, chatops.CommandPause, s.Mute); err != nil || refusal != "" {
+	if refusal, err := h.steers(ctx, r, chatops.CommandPause, &s); err != nil || refusal != "" {
 		return say(refusal), err
 	}
-	return h.pause(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule, Reason: s.Reason, Until: s.until(r.ReceivedAt)}, s.replace)
+	a, err := h.pause(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule, Reason: s.Reason, Until: s.until(r.ReceivedAt)}, s.replace)
+	return a.adding(s.doubt()), err
 }
 
 func (h *Handler) resumeCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
@@ -183,7 +185,7 @@ func (h *Handler) resumeCommand(ctx context.Context, r chatops.Request, words []
 	if wrong != nil {
 		return h.wrong("resume", wrong), nil
 	}
-	if refusal, err := h.steers(ctx, r, chatops.CommandResume, s.Mute); err != nil || refusal != "" {
+	if refusal, err := h.steers(ctx, r, chatops.CommandResume, &s); err != nil || refusal != "" {
 		return say(refusal), err
 	}
 	return h.resume(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule})

@@ -43,6 +43,7 @@ func TestCommands(t *testing.T) {
 		{"pause project a rule told", "not for both"},
 		{"pause project a project b", "`project` is given twice"},
 		{"pause --project platform/shop —for 1h", "public: …paused actions (`project:platform/shop`) until "},
+		{"pause project platform", "public: …paused actions (`project:platform`)…GitLab shows no project with that path; for a group, write `project platform/**`."},
 		{"pause rule tld", "there is no rule `tld`: `told`?"},
 		{"pause rule told for soon", "`soon` is not a duration: write for instance 30m, 2h or 1d"},
 		{"pause project a[ for 1h", "is not a glob pattern"},

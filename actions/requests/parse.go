@@ -19,7 +19,19 @@ type scope struct {
 	all        bool // the word that names everything was given
 	span       time.Duration
 	replace    bool
+	project    int64 // the id of the project that Project is the whole path of; 0: of none
 }
+
+// doubt says that the Project seems to match nothing; "" if it may.
+func (s scope) doubt() string {
+	if s.Project == "" || s.project != 0 || isGlob(s.Project) {
+		return ""
+	}
+	return " GitLab shows no project with that path; for a group, write " + mrkdwn.Code("project "+s.Project+"/**") + "."
+}
+
+// isGlob reports whether a project is given as a glob that may match several.
+func isGlob(project string) bool { return strings.ContainsAny(project, `*?[{\`) }
 
 // scopeWords lists the words of a scope, for the command that ends a mute or a pause.
 func scopeWords(m event.Mute) string {

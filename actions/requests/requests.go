@@ -133,6 +133,14 @@ type answer struct {
 // say returns an answer to the person alone.
 func say(text string) answer { return answer{Reply: chatops.Reply{Text: text}} }
 
+// adding returns the answer with more text at its end.
+func (a answer) adding(text string) answer {
+	if a.Text != "" {
+		a.Text += text
+	}
+	return a
+}
+
 // Handle carries a request one step on.
 func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
 	if rec.Decision != "" {
@@ -145,7 +153,7 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 	case err != nil && h.mayWait(err, rec.Request):
 		return err
 	case err != nil:
-		h.Log.Error("a request from Slack failed", append(attrs(rec.Request), "error", err)...)
+		h.Log.Error("a request from Slack failed", "by", requester(rec.By).String(), "action", does(rec.Request), "error", err)
 		a = say("That failed: " + quoted(apierror.Words(err)) + ". Try again later.")
 	case a.decision != nil:
 		if a, err = h.queue(ctx, l, rec.Request, *a.decision); err != nil || a.Text == "" {
@@ -188,27 +196,26 @@ func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Re
 	case event.Transient(err) && h.Now().Sub(r.ReceivedAt) < replyable:
 		return err
 	default:
-		h.Log.Warn("a reply to a request from Slack can't be sent", append(attrs(r), "error", err)...)
+		h.Log.Warn("a reply to a request from Slack can't be sent", "by", requester(r.By).String(), "action", does(r), "error", err)
 	}
 	return nil
 }
 
 // may returns the refusal for a person who may not do something; "" if they may.
-func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, does string) (refusal string, err error) {
-	refusal, err = h.Rights.MayOn(ctx, r.By, to, does)
+func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal string, err error) {
+	refusal, err = h.Rights.MayOn(ctx, r.By, to, what)
 	if refusal != "" && err == nil {
-		h.Log.Warn("a request from Slack is refused", append(attrs(r), "project_id", to.Project, "reason", refusal)...)
+		h.Log.Warn("a request from Slack is refused", "by", requester(r.By).String(), "action", what, "project_id", to.Project, "reason", refusal)
 	}
 	return refusal, err
 }
 
-// attrs returns the attributes that identify a request in a log line.
-func attrs(r chatops.Request) []any {
-	does := "command"
+// does returns what a request is, for the log.
+func does(r chatops.Request) string {
 	if r.Button != nil {
-		does = r.Button.Does
+		return r.Button.Does
 	}
-	return []any{"by", requester(r.By).String(), "action", does}
+	return "command"
 }
 
 // maxName bounds the name of a person, in bytes.

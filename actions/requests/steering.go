@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
@@ -23,11 +22,11 @@ func (h *Handler) muteRule(ctx context.Context, r chatops.Request, o event.Outco
 	if o.Rule == "" {
 		return say("No rule sent this, so there is none to mute."), nil
 	}
-	return h.mute(ctx, r, event.Mute{Rule: o.Rule, Project: o.Project.Path, Until: r.ReceivedAt.Add(muteFor)})
+	return h.mute(ctx, r, event.Mute{Rule: o.Rule, Project: o.Project.Path, Until: r.ReceivedAt.Add(muteFor)}, false)
 }
 
 // mute puts a mute in force.
-func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute) (answer, error) {
+func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, replace bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
 	defer cancel()
 	m.By = requester(r.By).String()
@@ -40,8 +39,9 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute) (an
 		if err := m.Check(h.Now()); err != nil {
 			return say(quoted(err.Error())), nil
 		}
-		switch err := h.Mutes.Mute(ctx, m); {
-		case errors.Is(err, event.ErrManyMutes):
+		var state *event.StateError
+		switch _, err := h.Mutes.Mute(ctx, m, replace); {
+		case errors.As(err, &state), errors.Is(err, event.ErrManyMutes):
 			return say(quoted(err.Error())), nil
 		case err != nil:
 			return answer{}, err
@@ -155,19 +155,18 @@ func (h *Handler) recorded(ctx context.Context, r chatops.Request) (bool, error)
 
 // steers returns the refusal for a person who may not steer that scope. Rights in a project
 // suffice for that project alone: a glob, a rule or a channel concerns others as well.
-func (h *Handler) steers(ctx context.Context, r chatops.Request, does string, scope event.Mute) (refusal string, err error) {
-	to := chatops.Target{}
-	if scope.Project != "" && !strings.ContainsAny(scope.Project, `*?[{\`) {
-		found, err := h.GitLab.WithBudget(maxRequests).Project(ctx, scope.Project)
+func (h *Handler) steers(ctx context.Context, r chatops.Request, what string, s *scope) (refusal string, err error) {
+	if s.Project != "" && !isGlob(s.Project) {
+		found, err := h.GitLab.WithBudget(maxRequests).Project(ctx, s.Project)
 		switch {
 		case apierror.IsHidden(err): // it may be a group
 		case err != nil:
 			return "", err
 		default:
-			to.Project = found.ID
+			s.project = found.ID
 		}
 	}
-	return h.may(ctx, r, to, does)
+	return h.may(ctx, r, chatops.Target{Project: s.project}, what)
 }
 
 // knownRule returns an error for the person if there is no rule of the name; "" names none.

@@ -124,7 +124,7 @@ type questionView struct {
 func viewOfQuestion(o event.Outcome, answer event.Answer, posted time.Time) (questionView, error) {
 	within := time.Duration(o.Action.ConfirmWithin)
 	v := questionView{
-		view:        viewOf(o),
+		view:        viewOf(o, words.TermsIn(event.English)),
 		Name:        mrkdwn.Title(o.Job.Name),
 		Target:      mrkdwn.Link(o.Job.URL, o.Job.Name),
 		Stage:       mrkdwn.Title(o.Job.Stage),

@@ -110,6 +110,11 @@ func TestButtonsAndCommands(t *testing.T) {
 	if o := p.outcomes()[0]; o.Result != event.ResultDone || o.By.UserID != ada || o.Meta.Source != event.SourceButton || o.Rule != "" {
 		t.Errorf("the newest decision is %+v", o)
 	}
+	again := env.gitlab.Latest(job.PipelineID, "rspec")
+	env.gitlab.Run(again.ID)
+	env.gitlab.Finish(again.ID, "success", "")
+	p.post(env.gitlab.JobHookBody(again.ID)) // which no rule wants
+	p.eventually("the message says that the job recovered", func() bool { return strings.Contains(env.slack.Messages("ci")[0].Plain(), "Recovered: rspec") })
 	address := env.gitlab.URL() + "/platform/shop/-/jobs/" + strconv.FormatInt(job.ID, 10)
 	if r := operator.types("why " + address); !strings.Contains(r.Text, "retried by ada@example.com (Slack "+ada+")") {
 		t.Errorf("why says %q", r.Text)

@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/rules/spelling"
+	"github.com/pipesteward/pipesteward/rules/templates"
 )
 
 // Files reads the files that a test file refers to. Paths are relative to the
@@ -205,7 +206,12 @@ type expectedMessage struct {
 	mergeRequest string  // rulefile.Note
 	commit       string  // rulefile.Status
 	text         *string // "": the default text
+
+	parts [len(parts)]*string // those of parts; "": the default one
 }
+
+// parts are the parts of a message that `templates` may replace besides the text.
+var parts = [...]string{templates.Header, templates.Context, templates.Details}
 
 func (e *entry) schema(t *Test) schema.Schema {
 	verbs := append(rulefile.VerbNames(), event.VerbNotify, actionStop)
@@ -245,12 +251,16 @@ func (e *entry) schema(t *Test) schema.Schema {
 // messageSchema reads the notifications of an outcome.
 func (e *entry) messageSchema(result string) schema.Schema {
 	one := func(to *expectedMessage) schema.Schema {
-		return schema.Mapping("a message", schema.Fields{
+		known := schema.Fields{
 			schema.Key("channel", "The Slack channel. Without it: not compared.", given(&to.channel, schema.Text)),
 			schema.Key(rulefile.KeyMergeRequest, "`note`: it goes to the merge request. Without it: not compared.", schema.OneOf(&to.mergeRequest, []string{rulefile.Note})),
 			schema.Key(rulefile.KeyCommit, "`status`: it is a commit status. Without it: not compared.", schema.OneOf(&to.commit, []string{rulefile.Status})),
 			schema.Key("text", "The text of the notification; \"\" for the default text. Without it: not compared.", given(&to.text, schema.Text)),
-		})
+		}
+		for i, part := range parts {
+			known = append(known, schema.Key(part, "What `"+part+"` in `templates` gives; \"\" for the default. Without it: not compared.", given(&to.parts[i], schema.Text)))
+		}
+		return schema.Mapping("a message", known)
 	}
 	var messages []expectedMessage
 	several := schema.List(&messages, 0, one)

@@ -171,7 +171,7 @@ func asItIs(value string) string { return value }
 
 // messageOf describes a notification as a test file does.
 func messageOf(n *event.Notice) expectedMessage {
-	m := expectedMessage{text: &n.Text}
+	m := expectedMessage{text: &n.Text, parts: [len(parts)]*string{&n.Header, &n.Context, &n.Details}}
 	switch {
 	case n.Receiver != event.ReceiverGitLab:
 		m.channel = &n.Channel
@@ -233,6 +233,11 @@ func (e entry) matches(got entry) bool {
 }
 
 func (m expectedMessage) matches(got expectedMessage) bool {
+	for i, part := range m.parts {
+		if part != nil && *part != *got.parts[i] {
+			return false
+		}
+	}
 	where := m.channel == nil || got.channel != nil && *m.channel == *got.channel
 	return where && (m.mergeRequest == "" || m.mergeRequest == got.mergeRequest) && (m.commit == "" || m.commit == got.commit) && (m.text == nil || *m.text == *got.text)
 }
@@ -311,6 +316,11 @@ func (t *Test) shown(got entry) entry {
 			}
 			if ofChannel && !ofText {
 				got.messages[result][i].text = nil
+			}
+			for part := range parts {
+				if !slices.ContainsFunc(messages, func(m expectedMessage) bool { return m.parts[part] != nil }) {
+					got.messages[result][i].parts[part] = nil
+				}
 			}
 		}
 	}
@@ -397,6 +407,11 @@ func write(messages []expectedMessage) string {
 		}
 		if m.text != nil {
 			keys = append(keys, "text: "+scalar(*m.text))
+		}
+		for i, part := range m.parts {
+			if part != nil {
+				keys = append(keys, parts[i]+": "+scalar(*part))
+			}
 		}
 		all[i] = "{" + strings.Join(keys, ", ") + "}"
 	}
