@@ -3,6 +3,7 @@ package rights
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -22,7 +23,31 @@ func (r *Rights) refOf(on chatops.Target) barrier {
 	if on.Tag {
 		return barrier{"tag", on.Ref, "create it", r.cfg.GitLab.ProtectedTags}
 	}
-	return barrier{"branch", on.Ref, "push or merge to it", r.cfg.GitLab.ProtectedBranches}
+	return barrier{"branch", on.Ref, "push or merge to it", func(ctx context.Context, project int64) ([]gitlab.Protection, error) {
+		all, err := r.cfg.GitLab.ProtectedBranches(ctx, project)
+		if apierror.IsFinal(err, http.StatusForbidden) {
+			return r.protectionOf(ctx, project, on.Ref, err)
+		}
+		return all, err
+	}}
+}
+
+// protectionOf returns what a branch itself says of its protection, which GitLab shows to
+// users to whom it does not show the list. Without such a branch, the error is that of the
+// list.
+func (r *Rights) protectionOf(ctx context.Context, project int64, name string, hidden error) ([]gitlab.Protection, error) {
+	branch, err := r.cfg.GitLab.Branch(ctx, project, name)
+	switch {
+	case apierror.IsHidden(err):
+		return nil, hidden
+	case err != nil:
+		return nil, err
+	case !branch.Protected:
+		return nil, nil
+	case branch.DevelopersPush, branch.DevelopersMerge:
+		return []gitlab.Protection{{Name: name, Roles: []gitlab.Role{gitlab.Developer}}}, nil
+	}
+	return []gitlab.Protection{{Name: name, Roles: []gitlab.Role{gitlab.Maintainer}}}, nil
 }
 
 // onProtected refuses a user who may not use the protected branch, tag or environment; ""

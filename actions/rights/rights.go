@@ -64,6 +64,7 @@ type Slack interface {
 type GitLab interface {
 	UserByEmail(ctx context.Context, email string) (u gitlab.User, found bool, err error)
 	MemberRole(ctx context.Context, project, user int64) (gitlab.Role, error)
+	Branch(ctx context.Context, project int64, name string) (gitlab.Branch, error)
 	ProtectedBranches(ctx context.Context, project int64) ([]gitlab.Protection, error)
 	ProtectedTags(ctx context.Context, project int64) ([]gitlab.Protection, error)
 	ProtectedEnvironments(ctx context.Context, project int64) ([]gitlab.Protection, error)

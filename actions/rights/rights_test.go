@@ -54,7 +54,7 @@ func newRig(t *testing.T, gitlabOptions gitlabtest.Options, operators ...string)
 	}
 	r.rights = rights.New(rights.Config{Slack: people, GitLab: users, Operators: operators, Now: r.clock.Now})
 	r.project = r.gitlab.AddProject(gitlabtest.Project{
-		Path: "platform/shop", ProtectedRefs: []string{"main", "release/*"}, DevelopersMerge: []string{"release/*"}, ProtectedTags: []string{"v*"},
+		Path: "platform/shop", ProtectedRefs: []string{"main", "release/*"}, DevelopersMerge: []string{"release/*", "release/1"}, ProtectedTags: []string{"v*"},
 		ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}, "staging": {gitlabtest.Developer}},
 	}).ID
 	return r
@@ -145,9 +145,23 @@ func TestProtected(t *testing.T) {
 	}
 	// Where GitLab does not show its protections to Pipesteward, the role counts.
 	r.gitlab.SetRole(r.project, gitlabtest.Developer)
-	r.wants(developer, chatops.Target{Project: r.project, Ref: "feature"}, chatops.ButtonRetry, "does not tell Pipesteward who may push")
-	r.wants(maintainer, chatops.Target{Project: r.project, Ref: "feature"}, chatops.ButtonRetry, "")
-	r.wants(developer, chatops.Target{Project: r.project}, chatops.ButtonRetry, "")
+	for _, c := range []struct {
+		on   chatops.Target
+		says string // to the Developer
+	}{
+		{chatops.Target{}, ""},
+		{chatops.Target{Ref: "feature"}, ""},
+		{chatops.Target{Ref: "release/1"}, ""},
+		{chatops.Target{Ref: "main"}, "branch `main` is protected"},
+		{chatops.Target{Ref: "v1", Tag: true}, "does not tell Pipesteward who may create it, the tag `v1`"},
+		{chatops.Target{Ref: "feature", Environment: "staging"}, "who may deploy to it, the environment `staging`"},
+	} {
+		c.on.Project = r.project
+		r.wants(developer, c.on, chatops.ButtonPlay, c.says)
+		r.wants(maintainer, c.on, chatops.ButtonPlay, "")
+	}
+	r.gitlab.Fail(gitlabtest.Fault{Path: "/branches/feature", Status: 404, Message: "404 Branch Not Found", Times: 1})
+	r.wants(developer, chatops.Target{Project: r.project, Ref: "feature"}, chatops.ButtonPlay, "who may push or merge to it, the branch `feature`")
 
 	// GitLab's Free tier has no protected environments.
 	free := newRig(t, gitlabtest.Options{Free: true})

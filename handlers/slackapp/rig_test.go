@@ -128,7 +128,7 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) config() slackapp.Config {
 	return slackapp.Config{
-		Queue: r.queue, Now: r.clock.Now, PutTimeout: time.Minute,
+		Queue: r.queue, Now: r.clock.Now, PutTimeout: time.Minute, BodyWait: time.Minute,
 		Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 }

@@ -9,11 +9,10 @@
 package slackapp
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -37,13 +36,8 @@ const (
 	CommandsPath     = Prefix + "commands"
 )
 
-const (
-	// maxBody is the largest body that is read, in bytes. A press has the message with the
-	// button, whose blocks Slack limits to about 13 KB, encoded twice.
-	maxBody = 256 << 10
-	// DefaultPutTimeout leaves time for the response: Slack waits 3 s.
-	DefaultPutTimeout = 2 * time.Second
-)
+// DefaultPutTimeout leaves time for the response: Slack waits 3 s.
+const DefaultPutTimeout = 2 * time.Second
 
 // Queue stores requests.
 type Queue interface {
@@ -58,6 +52,7 @@ type Config struct {
 	Now        func() time.Time
 	Log        *slog.Logger
 	PutTimeout time.Duration // for storing a request; 0 means DefaultPutTimeout
+	BodyWait   time.Duration // for the body of one that is posted; 0 means DefaultBodyWait
 }
 
 // put stores requests. Slack does not repeat a request by itself, so that it is stored
@@ -66,11 +61,7 @@ func (c *Config) put(ctx context.Context, requests []chatops.Request) error {
 	if len(requests) == 0 {
 		return nil
 	}
-	timeout := c.PutTimeout
-	if timeout == 0 {
-		timeout = DefaultPutTimeout
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(c.PutTimeout, DefaultPutTimeout))
 	defer cancel()
 	records := make([]store.Record, len(requests))
 	for i, r := range requests {
@@ -105,13 +96,14 @@ type Handler struct {
 type posted struct {
 	Config
 	verifier atomic.Pointer[verifier]
+	bodies   bodies
 	refusals *handlers.Refusals
 }
 
 // New returns a Handler that accepts what is signed with one of the secrets: while one is
 // rotated, there are two.
 func New(cfg Config, secrets []string) (*Handler, error) {
-	p := &posted{Config: cfg, refusals: handlers.NewRefusals()}
+	p := &posted{Config: cfg, refusals: handlers.NewRefusals(), bodies: bodies{make(chan struct{}, bodiesAtOnce), cmp.Or(cfg.BodyWait, DefaultBodyWait)}}
 	h := &Handler{posted: p}
 	if err := h.SetSecrets(secrets); err != nil {
 		return nil, err
@@ -142,12 +134,17 @@ func (p *posted) serve(decode func(form []byte, at time.Time) ([]chatops.Request
 		if err := v.checkTimestamp(r.Header); err != nil { // before the body: anybody can send one
 			return p.refuse(c, http.StatusUnauthorized, err)
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, maxBody))
-		switch tooLarge := (*http.MaxBytesError)(nil); {
-		case errors.As(err, &tooLarge):
-			return p.refuse(c, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes, and no request of Slack is", maxBody))
+		release, err := p.bodies.acquire()
+		if err != nil {
+			return p.refuse(c, http.StatusInternalServerError, err)
+		}
+		defer release()
+		body, err := p.bodies.read(c.Response(), r)
+		switch {
+		case errors.Is(err, errTooLarge):
+			return p.refuse(c, http.StatusRequestEntityTooLarge, err)
 		case err != nil:
-			return p.refuse(c, http.StatusBadRequest, errors.New("the body ended before its end: send it again"))
+			return p.refuse(c, http.StatusBadRequest, err)
 		}
 		if err := v.checkSignature(r.Header, body); err != nil {
 			return p.refuse(c, http.StatusUnauthorized, err)
@@ -158,7 +155,7 @@ func (p *posted) serve(decode func(form []byte, at time.Time) ([]chatops.Request
 		requests, err := decode(body, p.Now())
 		switch ignored := (*ignoredError)(nil); {
 		case errors.As(err, &ignored):
-			p.Log.Debug("interaction in Slack is none of ours", "kind", ignored.kind)
+			p.Log.Debug("interaction in Slack is none of ours", "reason", ignored.kind)
 			return c.NoContent(http.StatusOK)
 		case err != nil:
 			return p.refuse(c, http.StatusBadRequest, err)

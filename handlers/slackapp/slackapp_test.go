@@ -128,7 +128,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"a forged signature", press, slackapp.InteractionsPath, "", []string{"X-Slack-Signature: v0=" + strings.Repeat("0", 64)}, 401, "does not fit"},
 		{"a short signature", press, slackapp.InteractionsPath, "", []string{"X-Slack-Signature: v0=00"}, 401, "does not fit"},
 		{"a malformed signature", press, slackapp.InteractionsPath, "", []string{"X-Slack-Signature: v1=zz"}, 401, "malformed"},
-		{"a huge body", form("payload", strings.Repeat("x", 300<<10)), slackapp.InteractionsPath, signingSecret, nil, 413, "larger than"},
+		{"a huge body", form("payload", strings.Repeat("x", 130<<10)), slackapp.InteractionsPath, signingSecret, nil, 413, "larger than"},
 		{"JSON", press, slackapp.InteractionsPath, signingSecret, []string{"Content-Type: application/json"}, 400, "x-www-form-urlencoded"},
 		{"no payload", form("x", "y"), slackapp.InteractionsPath, signingSecret, nil, 400, "not JSON"},
 		{"half a payload", form("payload", `{"type":"block_actions"`), slackapp.InteractionsPath, signingSecret, nil, 400, "not JSON"},

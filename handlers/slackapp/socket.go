@@ -24,6 +24,8 @@ const (
 	refusedWait = 5 * time.Minute
 	// openFor is how long Slack may take to give the address of a connection.
 	openFor = 10 * time.Second
+	// ackFor is how long an acknowledgement waits for its turn: Slack waits 3 s for it.
+	ackFor = 3 * time.Second
 )
 
 // SocketConfig is what NewSocket needs besides.
@@ -155,7 +157,7 @@ func (s *Socket) handle(ctx context.Context, client *socketmode.Client, e socket
 	}
 	switch ignored := (*ignoredError)(nil); {
 	case errors.As(err, &ignored):
-		s.cfg.Log.Debug("interaction in Slack is none of ours", "kind", ignored.kind)
+		s.cfg.Log.Debug("interaction in Slack is none of ours", "reason", ignored.kind)
 	case err != nil:
 		s.cfg.Log.Warn("request from Slack refused", "reason", err)
 		return
@@ -163,7 +165,9 @@ func (s *Socket) handle(ctx context.Context, client *socketmode.Client, e socket
 	if s.cfg.put(ctx, requests) != nil {
 		return // it is logged
 	}
-	if err := client.AckCtx(ctx, e.Request.EnvelopeID, nil); err != nil && ctx.Err() == nil {
+	sending, end := context.WithTimeout(ctx, ackFor) // without a connection, nothing is sent
+	defer end()
+	if err := client.AckCtx(sending, e.Request.EnvelopeID, nil); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("a request from Slack is stored, but Slack does not know it", "error", hidden(err, token))
 	}
 }
