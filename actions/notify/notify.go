@@ -11,7 +11,11 @@
 // decision that no rule notifies of has no record.
 //
 // A notice that a person can help, for instance by inviting the bot, waits until that is
-// done: see waiting.go.
+// done: see waiting.go. A question whether a decision is to be carried out is a notice, too:
+// see question.go.
+//
+// The package has more than 2,000 lines because it is one way out: notices, digests, states
+// and questions share their records, the capacity, the circuit breakers and the counts.
 package notify
 
 import (
