@@ -232,6 +232,13 @@ func TestConfirmation(t *testing.T) {
 			result: event.ResultDryRun, reason: "after somebody has confirmed it in #deploys",
 		},
 		{
+			name: "a CI job, which does not wait", before: func(h *actionstest.Harness) {
+				h.Own = actions.Own{Job: 1, Pipeline: 1}
+				h.Start(actionstest.NewFuse(-1))
+			},
+			result: event.ResultSkipped, reason: "a person must confirm it in #deploys, for which a CI job does not wait",
+		},
+		{
 			name: "already played", before: func(h *actionstest.Harness) { playAndRun(h) },
 			result: event.ResultSkipped, reason: "the job is running",
 		},
