@@ -116,15 +116,8 @@ func channelName(value string) string {
 // returns for the address. If a text can't be rendered, the error is returned
 // and the notice has the rule files' template in its place, else the default
 // text; without its channel, the notice can't be sent. A rule that no longer
-// exists sends nothing. What a person requested is reported where they did,
-// whatever the rules say.
+// exists sends nothing.
 func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(event.Address) func(string) string) ([]event.Notice, []*RuleError) {
-	if o.Requested() {
-		if !reportsRequested(o) {
-			return nil, nil
-		}
-		return []event.Notice{{Address: o.By.Address}}, nil
-	}
 	ev, err := rs.evaluation(ctx, o.Event, facts)
 	if err != nil {
 		return nil, nil
@@ -166,21 +159,12 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 // Notifies reports whether there are Notices of the outcome, or may be: whether its states
 // turn is not known yet. It renders no text.
 func (rs *Rules) Notifies(o event.Outcome) bool {
-	if o.Requested() {
-		return reportsRequested(o)
-	}
 	notifies := func(name string) bool {
 		r := rs.byName[name]
 		return r != nil && slices.ContainsFunc(r.Notify, func(n Notify) bool { return n.selects(o) })
 	}
 	mayTurn := slices.ContainsFunc(rs.States(o), func(s event.State) bool { return s.Turn != "" || s.Since.IsZero() })
 	return mayTurn || notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
-}
-
-// reportsRequested reports whether an outcome that a person requested is reported to all in
-// the channel: a skipped one changes nothing that they know of the job.
-func reportsRequested(o event.Outcome) bool {
-	return o.By.Address != (event.Address{}) && o.Result != event.ResultSkipped
 }
 
 // write renders the texts of a notice: that of its entry, and those of the rule files'

@@ -164,36 +164,6 @@ rules:
 	}
 }
 
-// TestNoticesOfRequests: what a person requested is reported where they did, whatever the
-// rules say; not what was skipped, which changes nothing for others.
-func TestNoticesOfRequests(t *testing.T) {
-	rs := load(t, `
-version: 1
-rules: [{name: r, on: job, actions: [retry], notify: [{channel: "#ci"}]}]
-`)
-	for _, c := range []struct {
-		name, result string
-		to           event.Address
-		want         []event.Notice
-	}{
-		{"done", event.ResultDone, slack("ops"), []event.Notice{{Address: slack("ops")}}},
-		{"deferred", event.ResultDeferred, slack("ops"), []event.Notice{{Address: slack("ops")}}},
-		{"skipped", event.ResultSkipped, slack("ops"), nil},
-		{"by a command", event.ResultDone, event.Address{}, nil},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			o := event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), By: event.Requester{Name: "Ada", UserID: "U1", Address: c.to}}, Result: c.result}
-			got, errs := rs.Notices(t.Context(), o, &facts{}, anywhere(func(text string) string { return text }))
-			if diff := cmp.Diff(c.want, got); diff != "" || len(errs) > 0 {
-				t.Errorf("notices (-want +got):\n%s%v", diff, errs)
-			}
-			if rs.Notifies(o) != (len(c.want) > 0) {
-				t.Errorf("notifies: %t", rs.Notifies(o))
-			}
-		})
-	}
-}
-
 // TestValidityOfRequests: no rule has a say in what a person requested, but a dry run of
 // the process has.
 func TestValidityOfRequests(t *testing.T) {

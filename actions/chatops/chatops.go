@@ -60,10 +60,11 @@ const (
 
 // Button is what a button requests. Slack gives it back when somebody presses the button.
 type Button struct {
-	Does string `json:"does"`         // one of the constants above
-	Of   string `json:"of"`           // the id in the journal of the decision that the message is about
-	Job  int64  `json:"job,omitzero"` // the id of the job to act on; 0: that of the decision
-	In   string `json:"in,omitzero"`  // the channel of the message, as its rule names it: what comes of the button is added to that message
+	Does     string `json:"does"`              // one of the constants above
+	Of       string `json:"of"`                // the id in the journal of the decision that the message is about
+	Job      int64  `json:"job,omitzero"`      // the id of the job to act on; 0: that of the decision
+	In       string `json:"in,omitzero"`       // the channel of the message, as its rule names it: what comes of the button is added to that message
+	Language string `json:"language,omitzero"` // of the message, as event.Notice has it
 }
 
 // Reply answers a request in Slack.

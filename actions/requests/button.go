@@ -47,7 +47,7 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	}
 	by := requester(r.By)
 	if b.In != "" {
-		by.Address = event.Address{Receiver: event.ReceiverSlack, Channel: b.In}
+		by.Address, by.Language = event.Address{Receiver: event.ReceiverSlack, Channel: b.In}, b.Language
 	}
 	return h.request(r, o.Event, action, by)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	slackapi "github.com/slack-go/slack"
@@ -21,15 +22,36 @@ const (
 	maxDialog   = 80   // characters of a job's name in a dialog, whose title has 100 at most
 )
 
-// labels are what people read on the buttons, by what these do.
-var labels = map[string]string{
-	chatops.ButtonRetry:  "Retry",
-	chatops.ButtonPlay:   "Play",
-	chatops.ButtonCancel: "Cancel",
-	chatops.ButtonErase:  "Erase",
-	chatops.ButtonLog:    "Show log excerpt",
-	chatops.ButtonWhy:    "Why?",
-	chatops.ButtonMute:   "Mute 1 h",
+// buttonWords are what people read on buttons, and in the dialogs that some open first.
+type buttonWords struct {
+	labels   map[string]string // by what the buttons do
+	pipeline string
+	cancel   dialogWords
+	erase    dialogWords
+}
+
+// dialogWords are the words of a dialog. The title is a format with the subject.
+type dialogWords struct{ title, text, yes, no string }
+
+var wordsOfButtons = map[string]buttonWords{
+	event.English: {
+		labels: map[string]string{
+			chatops.ButtonRetry: "Retry", chatops.ButtonPlay: "Play", chatops.ButtonCancel: "Cancel", chatops.ButtonErase: "Erase",
+			chatops.ButtonLog: "Show log excerpt", chatops.ButtonWhy: "Why?", chatops.ButtonMute: "Mute 1 h",
+		},
+		pipeline: "the pipeline",
+		cancel:   dialogWords{"Cancel %s?", "What it has done so far is lost, and jobs that need it do not run.", "Cancel it", "Let it run"},
+		erase:    dialogWords{"Erase %s?", "GitLab erases its log and its artifacts for good.", "Erase them", "Keep them"},
+	},
+	event.Chinese: {
+		labels: map[string]string{
+			chatops.ButtonRetry: "重试", chatops.ButtonPlay: "启动", chatops.ButtonCancel: "取消", chatops.ButtonErase: "删除",
+			chatops.ButtonLog: "查看日志摘录", chatops.ButtonWhy: "为什么？", chatops.ButtonMute: "静音 1 小时",
+		},
+		pipeline: "该流水线",
+		cancel:   dialogWords{"取消 %s？", "已完成的部分将丢失，依赖它的作业不会运行。", "取消它", "让它继续运行"},
+		erase:    dialogWords{"删除 %s 的日志？", "GitLab 将永久删除其日志和产物。", "删除", "保留"},
+	},
 }
 
 // offers returns what the buttons of an outcome's line do, and the job that they act on,
@@ -107,7 +129,7 @@ func decisionOf(o event.Outcome) string {
 
 // rows returns for each of the lines the block of its buttons, nil if it has none: only
 // the newest lines of different jobs have them. The channel is named as its rule does.
-func rows(lines []line, channel string) []slackapi.Block {
+func rows(lines []line, channel, language string) []slackapi.Block {
 	all := make([]slackapi.Block, len(lines))
 	newest := make([]int, len(lines))
 	for i := range lines {
@@ -121,7 +143,7 @@ func rows(lines []line, channel string) []slackapi.Block {
 			continue
 		}
 		seen[l.JobID] = true
-		row := rowOf(l, channel)
+		row := rowOf(l, channel, language)
 		text, err := json.Marshal(row)
 		if size += len(text); err != nil || n == maxRows || size > maxRowBytes {
 			break
@@ -133,12 +155,13 @@ func rows(lines []line, channel string) []slackapi.Block {
 }
 
 // rowOf returns the block of a line's buttons.
-func rowOf(l line, channel string) slackapi.Block {
+func rowOf(l line, channel, language string) slackapi.Block {
+	words := wordsOfButtons[cmp.Or(language, event.English)]
 	var buttons []slackapi.BlockElement
 	for does := range strings.FieldsSeq(l.Offers) {
-		b := chatops.Button{Does: does, Of: l.Decision, Job: l.JobID, In: channel}
-		button := slackapi.NewButtonBlockElement(b.ActionID(), b.Value(), plain(labels[does]))
-		if dialog := dialogOf(does, l); dialog != nil {
+		b := chatops.Button{Does: does, Of: l.Decision, Job: l.JobID, In: channel, Language: language}
+		button := slackapi.NewButtonBlockElement(b.ActionID(), b.Value(), plain(words.labels[does]))
+		if dialog := words.dialog(does, l); dialog != nil {
 			button = button.WithStyle(slackapi.StyleDanger).WithConfirm(dialog)
 		}
 		buttons = append(buttons, button)
@@ -146,20 +169,23 @@ func rowOf(l line, channel string) slackapi.Block {
 	return slackapi.NewActionBlock("", buttons...)
 }
 
-// dialogOf returns the dialog that a button opens before it does something that can't be
+// dialog returns the dialog that a button opens before it does something that can't be
 // undone; nil: it opens none.
-func dialogOf(does string, l line) *slackapi.ConfirmationBlockObject {
-	subject := "the pipeline"
-	if l.JobID != 0 {
-		subject = mrkdwn.Cut(cmp.Or(l.Job, fmt.Sprintf("job %d", l.JobID)), maxDialog, 3*maxDialog)
-	}
+func (w buttonWords) dialog(does string, l line) *slackapi.ConfirmationBlockObject {
+	var d dialogWords
 	switch does {
 	case chatops.ButtonCancel:
-		return slackapi.NewConfirmationBlockObject(plain("Cancel "+subject+"?"), plain("What it has done so far is lost, and jobs that need it do not run."), plain("Cancel it"), plain("Let it run"))
+		d = w.cancel
 	case chatops.ButtonErase:
-		return slackapi.NewConfirmationBlockObject(plain("Erase "+subject+"?"), plain("GitLab erases its log and its artifacts for good."), plain("Erase them"), plain("Keep them"))
+		d = w.erase
+	default:
+		return nil
 	}
-	return nil
+	subject := w.pipeline
+	if l.JobID != 0 {
+		subject = mrkdwn.Cut(cmp.Or(l.Job, strconv.FormatInt(l.JobID, 10)), maxDialog, 3*maxDialog)
+	}
+	return slackapi.NewConfirmationBlockObject(plain(fmt.Sprintf(d.title, subject)), plain(d.text), plain(d.yes), plain(d.no))
 }
 
 func plain(text string) *slackapi.TextBlockObject {

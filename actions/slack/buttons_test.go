@@ -185,3 +185,22 @@ func TestButtonsWithinSlacksLimits(t *testing.T) {
 		})
 	}
 }
+
+// TestButtonsInChinese: the buttons of a message in Chinese are, too, and say so to whoever
+// reports what comes of them.
+func TestButtonsInChinese(t *testing.T) {
+	t.Parallel()
+	w := withButtons(t)
+	notice := to("#ci", "")
+	notice.Language = event.Chinese
+	o := outcome("unit", event.ResultDone)
+	o.NewJobID = 901
+	if err := w.notifier.Notify(t.Context(), o, notice); err != nil {
+		t.Fatal(err)
+	}
+	cancel := w.Messages("ci")[0].Buttons()[0]
+	b, err := chatops.ParseButton(cancel.Value)
+	if err != nil || b.Language != event.Chinese || cancel.Text != "取消" || cancel.Dialog != "取消 unit？" {
+		t.Errorf("the button is %+v, %v", cancel, err)
+	}
+}

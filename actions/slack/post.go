@@ -30,7 +30,7 @@ func (w *turn) notify(ctx context.Context, o event.Outcome, what event.Notice) e
 	lines, older := m.with(n.line)
 	buttons := make([]slackapi.Block, len(lines))
 	if w.buttons {
-		buttons = rows(lines, w.channel)
+		buttons = rows(lines, w.channel, what.Language)
 	}
 	if m.TS != "" {
 		err := w.edit(ctx, m, n.root(lines, older, buttons))

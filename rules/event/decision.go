@@ -117,9 +117,10 @@ type Decision struct {
 
 // Requester is the person who requested a decision in Slack.
 type Requester struct {
-	Name    string  `json:"name"`
-	UserID  string  `json:"user_id"`          // in Slack
-	Address Address `json:"address,omitzero"` // where the outcome is reported; zero: to the person only
+	Name     string  `json:"name"`
+	UserID   string  `json:"user_id"`           // in Slack
+	Address  Address `json:"address,omitzero"`  // where the outcome is reported; zero: to the person only
+	Language string  `json:"language,omitzero"` // of that report, as event.Notice has it
 }
 
 // String names the person, as in: Ada (Slack U123).
