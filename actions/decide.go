@@ -107,6 +107,14 @@ func (r *Runner) loadFailures(ctx context.Context, ev *evaluation) error {
 	return nil
 }
 
+// Requested returns the record of a decision that a person requests, due at once, and its
+// id in the journal.
+func (r *Runner) Requested(d event.Decision) (record store.Record, id string, err error) {
+	p := newPending(d, 0, r.Now().UTC(), 0)
+	record, err = p.record(0)
+	return record, p.ID, err
+}
+
 // MakeAgain queues a decision that has failed once more, due at once, and returns its new
 // id; "" if it was made again already since it failed last. All guards check it again.
 func (r *Runner) MakeAgain(ctx context.Context, d event.Decision) (id string, err error) {

@@ -54,6 +54,7 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 		return skipped("the job is %s, no longer failed", s.Job.Status), nil
 	case s.Job.Archived:
 		return skipped("the job is archived, and GitLab runs it no more"), nil
+	case p.Requested(): // a person may have mended what no retry mends, and counts the attempts
 	case event.Hopeless(s.Job.FailureReason) && p.Previously != "":
 		return gaveUp("no retry mends %s; the run before failed with %s", s.Job.FailureReason, p.Previously), nil
 	case event.Hopeless(s.Job.FailureReason):
@@ -72,7 +73,11 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 
 // delay returns how long a decision waits before it is carried out: its rule's delay, and
 // at least NativeRetry after a failure that GitLab may retry by itself.
+// What a person requested waits for nothing.
 func (r *Runner) delay(d event.Decision) time.Duration {
+	if d.Requested() {
+		return 0
+	}
 	wait := d.Pause()
 	if d.Action.Verb == event.VerbRetry && d.Job.Attempt < maxNativeRuns {
 		wait = max(wait, r.NativeRetry)
@@ -93,7 +98,11 @@ func actRetry(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*v
 // attempted returns for people which attempt a retry makes, and why the runs before it
 // failed where the reasons differ.
 func (p *pending) attempted() string {
-	return "attempt " + strconv.Itoa(p.Job.Attempt+1) + " of " + strconv.Itoa(p.Action.MaxAttempts) + p.otherReason()
+	attempt := "attempt " + strconv.Itoa(p.Job.Attempt+1)
+	if !p.Requested() {
+		attempt += " of " + strconv.Itoa(p.Action.MaxAttempts)
+	}
+	return attempt + p.otherReason()
 }
 
 // otherReason returns for people that the run before failed for another reason; "" where

@@ -44,13 +44,13 @@ func observeRetryPipeline(ctx context.Context, r *Runner, p *pending) (*verdict,
 	switch {
 	case len(again) == 0:
 		return skipped("no job of the pipeline failed or was canceled"), nil
-	case !slices.ContainsFunc(again, func(j gitlab.Job) bool { return !event.Hopeless(j.FailureReason) }):
+	case !p.Requested() && !slices.ContainsFunc(again, func(j gitlab.Job) bool { return !event.Hopeless(j.FailureReason) }):
 		return skipped("no retry mends %s", again[0].FailureReason), nil
 	case len(p.retried)+len(again) > limits.PerPipeline:
 		return gaveUp("the pipeline would have had %s, more than `limits.per_pipeline` allows", english.Plural(len(p.retried)+len(again), "retry", "")), nil
 	}
 	for _, job := range again {
-		if job.Attempt >= limits.PerJob {
+		if job.Attempt >= limits.PerJob && !p.Requested() {
 			return gaveUp("%s has had %s, as many as `limits.per_job` allows", job.Name, english.Plural(job.Attempt, "attempt", "")), nil
 		}
 	}

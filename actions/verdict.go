@@ -53,7 +53,7 @@ func outdated(p *pending, newer int64) *verdict {
 	switch {
 	case newer == 0:
 		return nil
-	case p.Action.Verb == event.VerbRetryPipeline, p.Action.Verb == event.VerbCancelOutdated:
+	case p.Action.Verb == event.VerbRetryPipeline, p.Action.Verb == event.VerbCancelOutdated, p.Requested():
 		return skipped("the pipeline is outdated by pipeline %d", newer)
 	}
 	return skipped("the pipeline is outdated by pipeline %d: `allow_stale: true` lifts this", newer)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/internal/fixture"
 )
@@ -159,6 +160,18 @@ rules:
 		}
 		if !slices.Equal(to, c.want) || errs != nil || rs.Notifies(o) != (c.want != nil) {
 			t.Errorf("%s: %v, errors %v, want %v", c.name, to, errs, c.want)
+		}
+	}
+}
+
+// TestValidityOfRequests: no rule has a say in what a person requested, but a dry run of
+// the process has.
+func TestValidityOfRequests(t *testing.T) {
+	d := event.Decision{Event: fixture.JobEvent(), Action: event.Action{Verb: event.VerbRetry}, By: event.Requester{UserID: "U1"}}
+	for _, dryRun := range []bool{false, true} {
+		got := rules.New(rules.Set{DryRun: dryRun}).Validity(d)
+		if want := (rules.Validity{DryRun: dryRun}); got != want {
+			t.Errorf("validity %+v, want %+v", got, want)
 		}
 	}
 }

@@ -25,11 +25,13 @@ type Rules struct {
 	receivers []receiver.Definition
 	templates templates.Set
 
+	dryRun bool // of the process
+
 	identities  []string // of the rules, in file order
 	fingerprint string   // of the identities
 	without     []string // identities of the rules that make no decisions
 
-	retries        bool // a rule retries jobs
+	retries        bool // a rule retries jobs, or people may request that
 	retryPipelines bool // a rule for pipeline events retries
 	bridges        bool // a rule for job events reads whether a job is a trigger job
 }
@@ -45,6 +47,8 @@ type Set struct {
 	Classes expression.Classes
 	// Receivers are those besides Slack; names are unique.
 	Receivers []receiver.Definition
+	DryRun    bool             // of the process: each rule is in dry run, and what people request, too
+	Requests  bool             // people may request decisions, too
 	Templates templates.Set    // in place of the default texts
 	Capacity  *limits.Capacity // limits the evaluations of all Rules that share it; nil: each evaluation is limited, but not their number
 }
@@ -53,6 +57,7 @@ type Set struct {
 func New(set Set) *Rules {
 	rs := &Rules{
 		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers, templates: set.Templates,
+		dryRun: set.DryRun, retries: set.Requests,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}
 	for _, r := range set.Rules {

@@ -15,8 +15,12 @@ type Validity struct {
 }
 
 // Validity checks the decision against the rules in force: its rule, and those
-// that requested the same.
+// that requested the same. What a person requested is held up by a dry run of the
+// process only: no rule has a say in it.
 func (rs *Rules) Validity(d event.Decision) Validity {
+	if d.Requested() {
+		return Validity{DryRun: rs.dryRun}
+	}
 	s := Validity{Invalid: fmt.Sprintf("rule %q is not in force any more", d.Rule)}
 	for _, name := range append([]string{d.Rule}, d.AlsoWantedBy...) {
 		r := rs.byName[name]

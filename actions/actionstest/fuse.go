@@ -17,8 +17,8 @@ type Fuse struct {
 	mu    sync.Mutex
 	left  int
 	Burnt int // steps so far
-	// before is called before each request and each renewal of a lease, with its
-	// method; nil: nothing is.
+	// Before is called before each request, each renewal of a lease and each end of one
+	// with changes, with its method; nil: nothing is.
 	Before func(step string)
 	// Durable are the calls of the store so far that wait for its disk, by name. A
 	// renewal of a lease does so only where it saves another body.
@@ -126,6 +126,11 @@ func (b fusedStore) Queued(ctx context.Context, ids ...string) (queued bool, err
 	return queued, err
 }
 
+func (b fusedStore) Hasten(ctx context.Context, id string) error {
+	b.fuse.durable("Hasten")
+	return b.fuse.step(func() error { return b.Store.Hasten(ctx, id) })
+}
+
 func (b fusedStore) Lease(ctx context.Context, n int, visibility time.Duration) (leases []store.Lease, err error) {
 	err = b.fuse.step(func() error { leases, err = b.Store.Lease(ctx, n, b.lasting(visibility)); return err })
 	for _, l := range leases {
@@ -148,6 +153,7 @@ func (b fusedStore) Done(ctx context.Context, l *store.Lease, next ...store.Reco
 }
 
 func (b fusedStore) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) error {
+	b.fuse.announce("done")
 	b.fuse.durable("DoneWith")
 	return b.fuse.step(func() error { return b.Store.DoneWith(ctx, l, c) })
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/requests"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/actions/worker"
@@ -65,6 +66,7 @@ type Harness struct {
 	NativeRetry time.Duration // how long GitLab is given to retry a job by itself
 	Own         actions.Own   // the CI job that the program runs in
 
+	Rights    requests.Rights // says what people may request from Slack; nil: there is no Slack app
 	Receiver  notify.Receiver // in place of Slack; nil: Slack
 	DryRun    bool            // of the process, for what it writes to GitLab beside actions
 	Meanwhile func()          // called whenever the program has no work
@@ -147,7 +149,7 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	if err != nil {
 		h.Fatal(err)
 	}
-	teller, err := slack.New(slack.Config{Token: SlackToken, APIURL: h.Slack.URL(), HTTPClient: client, State: fusedStore{Store: h.DB, fuse: f}, Now: h.Now, Log: log})
+	teller, err := slack.New(slack.Config{Token: SlackToken, Buttons: h.Rights != nil, APIURL: h.Slack.URL(), HTTPClient: client, State: fusedStore{Store: h.DB, fuse: f}, Now: h.Now, Log: log})
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -161,12 +163,16 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	}
 	h.Metrics.MustRegister(health.NewMetrics(gl))
 	guard := fusedStore{Store: h.DB, fuse: f}
-	return actions.New(actions.Config{
+	runner := actions.New(actions.Config{
 		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: guard, GitLab: gl, Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: tell, event.ReceiverGitLab: gitlabnotify.New(gitlabnotify.Config{
 			GitLab: gl, State: guard, Pauses: pause.Pauses{Store: guard, Now: h.Now, Log: log}, DryRun: h.DryRun, Log: log,
 		})}), Rules: h.Rules.Load,
 		Now: h.Now, Log: log, Metrics: counters, Workers: max(h.Workers, 2), NativeRetry: h.NativeRetry, Own: h.Own,
 	})
+	if h.Rights != nil {
+		h.handleRequests(runner, guard, teller)
+	}
+	return runner
 }
 
 // Deliver puts a hook body into the queue, as the webhook does.

@@ -50,11 +50,21 @@ const (
 	ButtonReject  = "reject"  // skips it
 )
 
+// What commands do besides, as far as rights depend on it; `mute`, `unmute`, `why` and
+// `retry` do what the buttons do.
+const (
+	CommandPause  = "pause"
+	CommandResume = "resume"
+	CommandStatus = "status" // and report
+)
+
 // Button is what a button requests. Slack gives it back when somebody presses the button.
 type Button struct {
-	Does string `json:"does"`         // one of the constants above
-	Of   string `json:"of"`           // the id in the journal of the decision that the message is about
-	Job  int64  `json:"job,omitzero"` // the id of the job to act on; 0: that of the decision
+	Does     string `json:"does"`              // one of the constants above
+	Of       string `json:"of"`                // the id in the journal of the decision that the message is about
+	Job      int64  `json:"job,omitzero"`      // the id of the job to act on; 0: that of the decision
+	In       string `json:"in,omitzero"`       // the channel of the message, as its rule names it: what comes of the button is added to that message
+	Language string `json:"language,omitzero"` // of the message, as event.Notice has it
 }
 
 // Reply answers a request in Slack.

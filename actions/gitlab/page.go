@@ -43,6 +43,11 @@ func (p Page) NotShown(err error) string {
 	return fmt.Sprintf("GitLab shows the token's user no %s (%s): it does not exist, was deleted, or the user is no member of the project", p, apierror.Words(err))
 }
 
+// NotShownError is the error for a page whose object GitLab does not show.
+type NotShownError struct{ reason string }
+
+func (e *NotShownError) Error() string { return e.reason }
+
 // NotOf says that the page's object belongs to another project, as Pipesteward has
 // recorded it.
 func (p Page) NotOf(project string) string {
@@ -120,11 +125,12 @@ func (c *Client) baseOf(page address) (base address, ok bool) {
 
 // PageEvent reads the object of a page and converts it to the event that a hook of this
 // version of GitLab would cause now, see Event and PipelineEvent. What the API does not
-// tell is zero: see NotInAPI.
+// tell is zero: see NotInAPI. If GitLab does not show the object, the error is a
+// *NotShownError.
 func (c *Client) PageEvent(ctx context.Context, page Page, source string) (event.Event, error) {
 	e, err := c.pageEvent(ctx, page, source)
 	if apierror.IsHidden(err) {
-		return e, fmt.Errorf("%s%s", page.NotShown(err), ofTrigger(page))
+		return e, &NotShownError{page.NotShown(err) + ofTrigger(page)}
 	}
 	return e, err
 }

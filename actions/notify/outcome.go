@@ -114,12 +114,28 @@ func (n *Notifier) queueNotices(ctx context.Context, l *worker.Lease, o event.Ou
 // notifies reports whether rules send notices of an outcome. Of a run of a schedule rule
 // that only queues decisions they send none: each decision has its own outcome.
 func (n *Notifier) notifies(o event.Outcome) bool {
+	if o.Requested() {
+		return len(requested(o)) > 0
+	}
 	return (o.Sweep.ID == "" || o.Sweep.Erases() || len(o.Sweep.Problems) > 0) && n.Rules().Notifies(o)
+}
+
+// requested returns the notice of an outcome that a person requested, which goes where they
+// did, whatever rules say. One that is skipped is for that person alone: it changes nothing
+// that others know of the job.
+func requested(o event.Outcome) []event.Notice {
+	if o.By.Address == (event.Address{}) || o.Result == event.ResultSkipped {
+		return nil
+	}
+	return []event.Notice{{Address: o.By.Address, Language: o.By.Language}}
 }
 
 // render returns the notices of an outcome. The error is that of ctx, or a mistake in the
 // words.
 func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice, error) {
+	if o.Requested() {
+		return requested(o), nil
+	}
 	all, errs := n.Rules().Notices(ctx, o, n.Facts(), n.escapeFor)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -184,6 +200,10 @@ func (n *Notifier) ended(o event.Outcome) {
 	level := slog.LevelInfo
 	if o.Result == event.ResultFailed || o.Result == event.ResultGaveUp {
 		level = slog.LevelWarn
+	}
+	if o.Requested() {
+		n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "by", o.By.String(), "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.DecidedAt).String())...)
+		return
 	}
 	n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
 }

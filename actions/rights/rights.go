@@ -22,12 +22,6 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// What commands do, besides what buttons do.
-const (
-	Pause  = "pause"
-	Resume = "resume"
-)
-
 // requirement is what a user must have in GitLab.
 type requirement struct {
 	to   string // what the person wants to do, for refusals
@@ -49,8 +43,9 @@ var requirements = map[string]requirement{
 	chatops.ButtonCancel:  {"cancel jobs", gitlab.Developer, true},
 	chatops.ButtonErase:   {"erase jobs of others", gitlab.Maintainer, false},
 	chatops.ButtonMute:    {"mute messages", gitlab.Developer, false},
-	Pause:                 {"pause actions", gitlab.Maintainer, false},
-	Resume:                {"resume actions", gitlab.Maintainer, false},
+	chatops.CommandPause:  {"pause actions", gitlab.Maintainer, false},
+	chatops.CommandResume: {"resume actions", gitlab.Maintainer, false},
+	chatops.CommandStatus: {"see the status", gitlab.Reporter, false},
 }
 
 // ownJob is what an erase requires of the user who started the job, unless its ref is
@@ -100,7 +95,7 @@ func New(cfg Config) *Rights {
 }
 
 // May reports whether a person may do something in a project, whatever the job; 0: in all
-// projects. does is a Button constant of chatops, Pause or Resume. The refusal says what
+// projects. does is a Button or Command constant of chatops. The refusal says what
 // would give the right, as mrkdwn; "" means that the person may.
 func (r *Rights) May(ctx context.Context, p chatops.Person, project int64, does string) (refusal string, err error) {
 	return r.MayOn(ctx, p, chatops.Target{Project: project}, does)

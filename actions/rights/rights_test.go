@@ -90,7 +90,7 @@ func TestRoles(t *testing.T) {
 		chatops.ButtonLog: gitlabtest.Reporter, chatops.ButtonWhy: gitlabtest.Reporter,
 		chatops.ButtonRetry: gitlabtest.Developer, chatops.ButtonPlay: gitlabtest.Developer, chatops.ButtonCancel: gitlabtest.Developer,
 		chatops.ButtonConfirm: gitlabtest.Developer, chatops.ButtonReject: gitlabtest.Developer, chatops.ButtonMute: gitlabtest.Developer,
-		chatops.ButtonErase: gitlabtest.Maintainer, rights.Pause: gitlabtest.Maintainer, rights.Resume: gitlabtest.Maintainer,
+		chatops.ButtonErase: gitlabtest.Maintainer, chatops.CommandPause: gitlabtest.Maintainer, chatops.CommandResume: gitlabtest.Maintainer,
 	}
 	needs := map[gitlabtest.Role]string{gitlabtest.Reporter: "the role Reporter", gitlabtest.Developer: "the role Developer", gitlabtest.Maintainer: "the role Maintainer"}
 	for does, role := range least {
@@ -224,11 +224,11 @@ func TestOperators(t *testing.T) {
 	first := r.slack.AddGroup("ci-ops", ada)
 	r.slack.AddGroup("by-id", ben)
 	for _, on := range []chatops.Target{{}, {Project: r.project, Ref: "main", Environment: "production"}, {Project: 77}} {
-		for _, does := range []string{rights.Pause, chatops.ButtonErase, chatops.ButtonLog} {
+		for _, does := range []string{chatops.CommandPause, chatops.ButtonErase, chatops.ButtonLog} {
 			r.wants(person(ada), on, does, "")
 			r.wants(person(ben), on, does, "")
 		}
-		r.wants(person(cy), on, rights.Pause, "join a user group of operators in Slack (@ci-ops, S0000000002)")
+		r.wants(person(cy), on, chatops.CommandPause, "join a user group of operators in Slack (@ci-ops, S0000000002)")
 	}
 	if n := r.slack.Calls("usergroups.users.list"); n != 2 {
 		t.Errorf("the members are read %d times in a moment, want once for each of 2 groups", n)
@@ -236,15 +236,15 @@ func TestOperators(t *testing.T) {
 	// Who is removed is no operator soon.
 	r.slack.SetMembers(first, cy)
 	r.clock.Advance(3 * time.Minute)
-	r.wants(person(ada), chatops.Target{}, rights.Pause, "Only operators")
-	r.wants(person(cy), chatops.Target{}, rights.Pause, "")
+	r.wants(person(ada), chatops.Target{}, chatops.CommandPause, "Only operators")
+	r.wants(person(cy), chatops.Target{}, chatops.CommandPause, "")
 
 	missing := newRig(t, gitlabtest.Options{}, "@nowhere", "S0000000001")
 	dev := missing.person("developer", gitlabtest.Developer)
 	missing.slack.AddGroup("by-id", missing.slack.AddUser("ada@example.com"))
-	missing.wants(dev, chatops.Target{}, rights.Pause, "there is no user group @nowhere in Slack")
+	missing.wants(dev, chatops.Target{}, chatops.CommandPause, "there is no user group @nowhere in Slack")
 	missing.wants(dev, chatops.Target{Project: missing.project}, chatops.ButtonRetry, "")
-	missing.wants(person("U0000000101"), chatops.Target{}, rights.Pause, "") // by the group that there is
+	missing.wants(person("U0000000101"), chatops.Target{}, chatops.CommandPause, "") // by the group that there is
 }
 
 // TestWithoutAnAnswer: what can't be found out now permits nothing, and refuses nothing.

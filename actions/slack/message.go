@@ -44,6 +44,10 @@ type line struct {
 	Result string `json:"result,omitzero"` // of the outcome
 	Paused bool   `json:"paused,omitzero"` // somebody has paused it
 	Open   bool   `json:"open,omitzero"`   // a person must act
+
+	Decision string `json:"decision,omitzero"` // its id in the journal
+	JobID    int64  `json:"job_id,omitzero"`   // that the buttons act on; 0: the pipeline
+	Offers   string `json:"offers,omitzero"`   // what the buttons do, separated by spaces
 }
 
 // has reports whether the outcome or announcement was posted.

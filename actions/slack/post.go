@@ -28,8 +28,12 @@ func (w *turn) notify(ctx context.Context, o event.Outcome, what event.Notice) e
 		return &Error{Method: "notify", Code: "invalid_outcome", advice: err.Error()}
 	}
 	lines, older := m.with(n.line)
+	buttons := make([]slackapi.Block, len(lines))
+	if w.buttons {
+		buttons = rows(lines, w.channel, what.Language)
+	}
 	if m.TS != "" {
-		err := w.edit(ctx, m, n.root(lines, older))
+		err := w.edit(ctx, m, n.root(lines, older, buttons))
 		e, failed := errors.AsType[*Error](err)
 		switch {
 		case failed && e.gone():
@@ -42,7 +46,7 @@ func (w *turn) notify(ctx context.Context, o event.Outcome, what event.Notice) e
 	}
 	b := n.reply()
 	if m.TS == "" {
-		b = n.root(lines, older)
+		b = n.root(lines, older, buttons)
 	}
 	b.mention(w.mentions(ctx, o, what.Mention))
 	m.Posting = &posting{ID: id, Line: n.line, Since: w.now()}

@@ -111,6 +111,8 @@ func render(o event.Outcome, what event.Notice, m *record) (notice, error) {
 		},
 		details: mrkdwn.Cut(details, maxText, maxTop),
 	}
+	does, job := offers(o)
+	n.line.Decision, n.line.JobID, n.line.Offers = decisionOf(o), job, strings.Join(does, " ")
 	lines, older := m.with(n.line)
 	n.more = say(style.Say("more", len(older)))
 	if o.Pipeline.ID != 0 {
@@ -187,18 +189,29 @@ func (b body) options() []slackapi.MsgOption {
 	}
 }
 
-// root returns the content of the pipeline's message with the given lines.
-func (n notice) root(lines []line, older []words.LineID) body {
+// root returns the content of the pipeline's message with the given lines, and for each
+// the block of its buttons, nil for none.
+func (n notice) root(lines []line, older []words.LineID, buttons []slackapi.Block) body {
+	most := maxBytes
+	for _, row := range buttons {
+		if row != nil {
+			most = maxBytes - maxRowBytes
+		}
+	}
+	most /= max(len(lines), 1)
 	blocks := []slackapi.Block{section(n.header)}
 	if n.context != "" {
 		blocks = append(blocks, small(n.context))
 	}
-	for _, l := range lines {
-		text := mrkdwn.Cut(l.Emoji+" "+l.Text, maxText, maxBytes/len(lines))
-		if l.Facts != "" && len(text)+len(l.Facts) < maxBytes/len(lines) {
-			text = mrkdwn.Cut(text+separator(text)+l.Facts, maxText, maxBytes/len(lines))
+	for i, l := range lines {
+		text := mrkdwn.Cut(l.Emoji+" "+l.Text, maxText, most)
+		if l.Facts != "" && len(text)+len(l.Facts) < most {
+			text = mrkdwn.Cut(text+separator(text)+l.Facts, maxText, most)
 		}
 		blocks = append(blocks, section(text))
+		if buttons[i] != nil {
+			blocks = append(blocks, buttons[i])
+		}
 	}
 	if len(older) > 0 {
 		blocks = append(blocks, small(n.more))

@@ -87,6 +87,7 @@ type State interface {
 type Config struct {
 	Token      string       // the bot token, xoxb-…
 	APIURL     string       // base of the Web API; Slack's by default
+	Buttons    bool         // messages have buttons: Slack sends here what people press
 	HTTPClient *http.Client // its redirect policy is replaced; http.DefaultClient by default
 	State      State
 	Now        func() time.Time
@@ -96,12 +97,13 @@ type Config struct {
 // Notifier posts outcomes and announcements in Slack. It is safe for concurrent use.
 type Notifier struct {
 	sessions
-	state  State
-	now    func() time.Time
-	log    *slog.Logger
-	pace   pace
-	people people
-	blind  sync.Once // logs once that the history can't be read
+	state   State
+	now     func() time.Time
+	log     *slog.Logger
+	buttons bool
+	pace    pace
+	people  people
+	blind   sync.Once // logs once that the history can't be read
 }
 
 // New returns a Notifier, or an error that says which part of the config is
@@ -111,9 +113,10 @@ func New(c Config) (*Notifier, error) {
 		return nil, errors.New("slack: the config needs State and Now")
 	}
 	n := &Notifier{
-		state: c.State,
-		now:   c.Now,
-		log:   cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
+		state:   c.State,
+		now:     c.Now,
+		log:     cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
+		buttons: c.Buttons,
 	}
 	if err := n.open(c); err != nil {
 		return nil, err

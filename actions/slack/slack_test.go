@@ -161,6 +161,12 @@ func newFixture(t testingT) *fixture {
 // newFixtureOn is newFixture with a Slack of the given kind.
 func newFixtureOn(t testingT, o slacktest.Options) *fixture {
 	t.Helper()
+	return newFixtureWith(t, o, slack.Config{})
+}
+
+// newFixtureWith is newFixtureOn with a config that lacks what every test needs.
+func newFixtureWith(t testingT, o slacktest.Options, config slack.Config) *fixture {
+	t.Helper()
 	c := storetest.NewClock()
 	o.Now, o.Token = c.Now, token
 	server, err := slacktest.New(o)
@@ -178,10 +184,9 @@ func newFixtureOn(t testingT, o slacktest.Options) *fixture {
 			t.Fatalf("%v", err)
 		}
 	})
-	w.notifier, err = slack.New(slack.Config{
-		Token: token, APIURL: server.URL(), HTTPClient: w.client, State: w.state, Now: c.Now,
-		Log: slog.New(slog.NewTextHandler(&w.log, nil)),
-	})
+	config.Token, config.APIURL, config.HTTPClient, config.State, config.Now = token, server.URL(), w.client, w.state, c.Now
+	config.Log = slog.New(slog.NewTextHandler(&w.log, nil))
+	w.notifier, err = slack.New(config)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

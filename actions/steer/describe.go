@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
+	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/hooks"
@@ -21,20 +23,23 @@ type record struct {
 	event.Outcome
 	Notice event.Notice `json:"notice"`
 	// Announcement is the key of an announcement that waits as notices do.
-	Announcement string     `json:"announcement"`
-	Waits        event.Wait `json:"waits"`
+	Announcement string `json:"announcement"`
+	// Question is set of a notice of a question; Answer of the record of an answer.
+	Question *notify.Question `json:"question"`
+	Answer   event.Answer     `json:"answer"`
+	Waits    event.Wait       `json:"waits"`
 }
 
 // Kinds lists the kinds of the queue's records.
 var Kinds = []string{
-	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordDigest, event.RecordSweep, follow.RecordKind, breaker.RecordKind, health.RecordKind, hooks.RecordKind,
+	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordDigest, event.RecordSweep, follow.RecordKind, breaker.RecordKind, confirm.RecordKind, health.RecordKind, hooks.RecordKind, chatops.RecordKind,
 }
 
 // Describe returns what a record is about, and why it waits, by its body. A body that
 // can't be read is about nothing.
 func Describe(kind string, body []byte) event.Subject {
 	switch kind {
-	case event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, follow.RecordKind:
+	case event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, follow.RecordKind, confirm.RecordKind:
 		return describeEvent(kind, body)
 	case event.RecordDigest:
 		var digest notify.DigestRecord
@@ -69,6 +74,20 @@ func Describe(kind string, body []byte) event.Subject {
 			return event.Subject{}
 		}
 		return event.Subject{About: change.String(), At: change.Since}
+	case chatops.RecordKind:
+		var request struct {
+			chatops.Request
+			Decision string     `json:"decision"`
+			Waits    event.Wait `json:"waits"`
+		}
+		if json.Unmarshal(body, &request) != nil {
+			return event.Subject{}
+		}
+		what := "command of "
+		if request.Button != nil {
+			what = "button " + request.Button.Does + ", pressed by "
+		}
+		return event.Subject{About: what + cmp.Or(request.By.Name, request.By.UserID), Decision: request.Decision, Wait: request.Waits, At: request.ReceivedAt}
 	}
 	return event.Subject{}
 }
@@ -91,6 +110,9 @@ func describeEvent(kind string, body []byte) event.Subject {
 		s.About, s.At = strings.TrimSpace(target+" "+cmp.Or(r.Job.Status, r.Pipeline.Status)), r.Meta.ReceivedAt
 	case event.RecordDecision:
 		s.About, s.At = words.ActionOf(&r.Decision), r.DecidedAt
+		if r.Requested() {
+			s.About += ", requested by " + r.By.String()
+		}
 	case event.RecordOutcome:
 		s.About, s.At = words.ActionOf(&r.Decision)+": "+r.Result, r.At
 	case event.RecordNotice:
@@ -99,7 +121,13 @@ func describeEvent(kind string, body []byte) event.Subject {
 			s.About = "announcement to " + r.Notice.String()
 			break
 		}
+		if r.Question != nil {
+			s.About = "question about the " + words.ActionOf(&r.Decision) + ", to " + r.Notice.String()
+			break
+		}
 		s.About = words.ActionOf(&r.Decision) + ": " + r.Result + ", to " + r.Notice.String()
+	case confirm.RecordKind:
+		s.About, s.At = "answer to the question about the "+words.ActionOf(&r.Decision), r.Answer.At
 	case follow.RecordKind:
 		s.About, s.At = "is "+target+", which failed again, retried once more?", r.At
 		s.Wait = event.Wait{For: event.WaitSchedule, Reason: cmp.Or(r.Waits.Reason, "GitLab, or a rule for pipelines, may retry it")}

@@ -322,6 +322,15 @@ func TestWaits(t *testing.T) {
 	}
 }
 
+// withSlackApp returns a harness whose runner handles what people request from Slack.
+func withSlackApp(t *testing.T) *actionstest.Harness {
+	t.Helper()
+	h := actionstest.New(t, actionstest.RetryRules)
+	h.Rights = actionstest.Rights(actionstest.Everybody)
+	h.Start(actionstest.NewFuse(-1))
+	return h
+}
+
 // Every kind of record that the runner handles is described.
 func TestDescribeEveryKind(t *testing.T) {
 	t.Parallel()
@@ -332,14 +341,16 @@ func TestDescribeEveryKind(t *testing.T) {
 		"decision": {`{"decided_at": "` + when + `", ` + ofJob + "}", "retry of rspec"},
 		"outcome":  {`{"at": "` + when + `", ` + ofJob + "}", "retry of rspec: done"},
 		"notice":   {`{"at": "` + when + `", ` + ofJob + `, "notice": {"receiver": "slack", "channel": "#ci"}}`, "retry of rspec: done, to #ci in Slack"},
+		"answer":   {`{"answer": {"confirmed": true, "at": "` + when + `"}, ` + ofJob + "}", "answer to the question about the retry of rspec"},
 		"digest":   {`{"began": "` + when + `", "receiver": "slack", "channel": "#ci"}`, "digest to #ci in Slack"},
 		"follow":   {`{"at": "` + when + `", ` + ofJob + "}", "is rspec, which failed again, retried once more?"},
 		"sweep":    {`{"rule": "tidy", "began": "` + when + `"}`, "run of the schedule rule tidy"},
 		"storm":    {`{"class": "stuck_or_timeout_failure", "started": "` + when + `"}`, "storm of stuck_or_timeout_failure failures"},
 		"trouble":  {`{"reason": "401", "started": "` + when + `"}`, "GitLab can't be used"},
+		"request":  {`{"by": {"user_id": "U123", "name": "Ada"}, "button": {"does": "retry", "of": "d"}, "received_at": "` + when + `"}`, "button retry, pressed by Ada"},
 		"webhooks": {`{"found": {"count": 2, "first": ["a", "b"]}, "recovered": {"count": 1, "first": ["c"]}, "since": "` + when + `"}`, "2 webhooks disabled, 1 webhook working again"},
 	}
-	for kind := range actionstest.New(t, actionstest.RetryRules).Runner.Pool.Handlers {
+	for kind := range withSlackApp(t).Runner.Pool.Handlers {
 		want, ok := described[kind]
 		if !ok {
 			t.Errorf("the runner handles records of kind %q: is it described?", kind)
@@ -355,7 +366,7 @@ func TestDescribeEveryKind(t *testing.T) {
 // Each kind that can be selected has a handler.
 func TestKinds(t *testing.T) {
 	t.Parallel()
-	h := actionstest.New(t, actionstest.RetryRules)
+	h := withSlackApp(t)
 	for _, kind := range append(slices.Clone(steer.Kinds), "unheard-of") {
 		if _, err := h.DB.Put(t.Context(), store.Record{ID: kind, Kind: kind, Body: []byte("nonsense")}); err != nil {
 			t.Fatal(err)

@@ -36,7 +36,8 @@ type answerView struct {
 	Subject   string
 	Kind      string
 	Rule      string
-	Of        int // how many rules did not match
+	By        string // the person who requested what the decision does; "": the Rule did
+	Of        int    // how many rules did not match
 	Failed    bool
 	Verdict   string // of the rule
 	StoppedBy string
@@ -276,7 +277,7 @@ func (t *teller) not(verb string) string {
 
 // ofDecision answers from a decision.
 func (t *teller) ofDecision(d *decision) {
-	v := answerView{Not: t.not(d.Action.Verb), Rule: d.Rule, Act: act(d, t.job.ID == 0), Reason: d.Reason, Due: d.due()}
+	v := answerView{Not: t.not(d.Action.Verb), Rule: d.Rule, By: requester(d), Act: act(d, t.job.ID == 0), Reason: d.Reason, Due: d.due()}
 	if dead := t.buried(); dead != nil && d.Result == "" {
 		t.say(Dead, answerView{Not: v.Not, Kind: dead.Kind, Reason: dead.Reason})
 		t.next("dead")
@@ -368,7 +369,7 @@ func (t *teller) ofSeveral(all []*decision) {
 	counts := map[string]int{}
 	for _, d := range all {
 		counts[cmp.Or(d.Result, "waiting")]++
-		t.note("standing", answerView{Rule: d.Rule, Act: act(d, true), Waits: d.now.dryRun, Gone: d.now.gone, Paused: strings.Join(d.paused(), "; ")})
+		t.note("standing", answerView{Rule: d.Rule, By: requester(d), Act: act(d, true), Waits: d.now.dryRun, Gone: d.now.gone, Paused: strings.Join(d.paused(), "; ")})
 	}
 	var parts []string
 	for _, result := range append([]string{"waiting"}, event.Results...) {

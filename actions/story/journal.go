@@ -36,6 +36,14 @@ type decision struct {
 // waits reports whether the decision has no final outcome.
 func (d *decision) waits() bool { return d.Result == "" || d.Result == event.ResultDeferred }
 
+// requester names the person who requested a decision; "": a rule did.
+func requester(d *decision) string {
+	if !d.Requested() {
+		return ""
+	}
+	return onOneLine(d.By.String())
+}
+
 // readQueued reads of the decisions that wait what their records in the queue have: the
 // journal gets a deferral once for each reason, the record each.
 func (b *Builder) readQueued(ctx context.Context, m *material) error {

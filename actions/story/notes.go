@@ -11,9 +11,9 @@ func (t *teller) notes(b *Builder) {
 				continue // the untold have it
 			}
 			t.note("notification", struct {
-				Rule string
+				Rule, By string
 				event.Notification
-			}{d.Rule, n})
+			}{d.Rule, requester(d), n})
 		}
 	}
 	for _, u := range t.untold {

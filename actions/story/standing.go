@@ -71,6 +71,7 @@ func onOneLine(text string) string { return strings.Join(strings.Fields(text), "
 // untold is why nobody, or one address not, has been notified of an outcome.
 type untold struct {
 	Rule    string
+	By      string // the person who requested it; "": the Rule did
 	To      string // the address; "": the texts are not rendered yet
 	NoSlack bool   // there is no receiver
 	Queued  bool   // it is tried again
@@ -89,7 +90,7 @@ func (b *Builder) readUntold(ctx context.Context, m *material) error {
 			continue
 		}
 		if len(d.Notifications) == 0 && b.Rules().Notifies(d.Outcome) {
-			if err := b.readOneUntold(ctx, m, untold{Rule: d.Rule, NoSlack: !b.Receives}, keys.Outcome(d.ID)); err != nil {
+			if err := b.readOneUntold(ctx, m, untold{Rule: d.Rule, By: requester(d), NoSlack: !b.Receives}, keys.Outcome(d.ID)); err != nil {
 				return err
 			}
 		}
@@ -97,7 +98,7 @@ func (b *Builder) readUntold(ctx context.Context, m *material) error {
 			if n.Result != event.NotificationWaiting {
 				continue
 			}
-			if err := b.readOneUntold(ctx, m, untold{Rule: d.Rule, To: onOneLine(n.String())}, keys.Notice(d.ID, n.Receiver, n.Channel, n.Subject)); err != nil {
+			if err := b.readOneUntold(ctx, m, untold{Rule: d.Rule, By: requester(d), To: onOneLine(n.String())}, keys.Notice(d.ID, n.Receiver, n.Channel, n.Subject)); err != nil {
 				return err
 			}
 		}

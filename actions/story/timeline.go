@@ -154,9 +154,9 @@ func (t *timeline) decision(d *decision) {
 	}
 	if d.follows() == "" && d.Action.Verb != event.VerbNotify {
 		t.add(at(d.DecidedAt, KindDecision), struct {
-			Rule, Act, Due, AlsoWantedBy string
-			DryRun                       bool
-		}{d.Rule, t.act(d), d.due(), quoted(d.AlsoWantedBy), d.DryRun})
+			Rule, By, Act, Due, AlsoWantedBy string
+			DryRun                           bool
+		}{d.Rule, requester(d), t.act(d), d.due(), quoted(d.AlsoWantedBy), d.DryRun})
 		for i, deferral := range d.Deferrals {
 			if i == len(d.Deferrals)-1 && d.next.After(deferral.Until) { // errors of GitLab came after it
 				deferral.Until = d.next

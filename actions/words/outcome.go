@@ -15,6 +15,7 @@ type outcomeView struct {
 	Result    string
 	Verb      string // without its suffix _pipeline
 	Rule      string // as code
+	By        string // the person who requested it; "": the Rule did
 	Target    string // of the action: the job, the trigger job or the pipeline; a link
 	NewJob    string // a link to the job that runs now
 	Failure   string // the job's failure_reason, and its class if that is a user's
@@ -27,6 +28,7 @@ type outcomeView struct {
 	Artifacts bool          // an erase takes them too
 	Freed     string        // by an erase, such as 1.2 GB
 	Took      time.Duration // from the decision to retry until the job was seen to have passed
+	Asks      bool          // of a deferred one: a person must confirm it
 	Custom    bool          // the text is the rule's, which may lack the reason
 }
 
@@ -86,7 +88,11 @@ func viewOf(o event.Outcome, s Style) outcomeView {
 		Runner:    name(o.Job.Runner.Description),
 		Reason:    s.Text(o.Reason, maxReason),
 		Artifacts: o.Action.Artifacts,
+		Asks:      o.WaitsFor == event.WaitConfirm,
 		Freed:     size(o.Freed),
+	}
+	if o.Requested() {
+		v.By = name(cmp.Or(o.By.Name, o.By.UserID))
 	}
 	if !o.DecidedAt.IsZero() {
 		v.Took = seconds(o.At.Sub(o.DecidedAt))

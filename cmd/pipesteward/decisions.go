@@ -101,7 +101,7 @@ func (p decisionPrinter) list(items []json.RawMessage) error {
 	for _, o := range all {
 		o := cleaned(o)
 		l.rows = append(l.rows, row{
-			cells:     []any{timeOf(o), o.Project.Path, cmp.Or(o.Job.Ref, o.Pipeline.Ref), jobOf(o), o.Rule, o.Action.Verb, p.outcome(o), p.reason(o)},
+			cells:     []any{timeOf(o), o.Project.Path, cmp.Or(o.Job.Ref, o.Pipeline.Ref), jobOf(o), ruleOf(o), o.Action.Verb, p.outcome(o), p.reason(o)},
 			paragraph: p.paragraph(o),
 		})
 	}
@@ -111,12 +111,28 @@ func (p decisionPrinter) list(items []json.RawMessage) error {
 // paragraph returns the lines about a decision, which is cleaned.
 func (p decisionPrinter) paragraph(o event.Outcome) []string {
 	return []string{
-		fmt.Sprintf("%s  %s  %s", timeOf(o), p.outcome(o), p.colour.bold(words.ActionOf(&o.Decision))),
+		fmt.Sprintf("%s  %s  %s", timeOf(o), p.outcome(o), p.colour.bold(words.ActionOf(&o.Decision))+requestedBy(o)),
 		whereText(admin.Subject{
 			Project: o.Project.Path, Ref: cmp.Or(o.Job.Ref, o.Pipeline.Ref), Pipeline: o.Pipeline.ID, Job: o.Job.ID, JobName: o.Job.Name, Rule: o.Rule,
 		}),
 		p.reason(o),
 	}
+}
+
+// ruleOf returns the rule of a decision, or who requested it.
+func ruleOf(o event.Outcome) string {
+	if o.Requested() {
+		return o.By.String()
+	}
+	return o.Rule
+}
+
+// requestedBy returns " by" and who requested a decision; "": a rule did.
+func requestedBy(o event.Outcome) string {
+	if o.Requested() {
+		return " by " + o.By.String()
+	}
+	return ""
 }
 
 // outcome returns the outcome in its colour.

@@ -106,7 +106,7 @@ type Decision struct {
 	DryRun       bool      `json:"dry_run,omitzero"`
 	States       []State   `json:"states,omitempty"` // what the event says of those in the rule's `notify`
 	DecidedAt    time.Time `json:"decided_at,omitzero"`
-	By           Requester `json:"by,omitzero"` // zero: the Rule requested it
+	By           Requester `json:"by,omitzero"` // zero: only the Rule requested it
 
 	RulesHash   string      `json:"rules_hash,omitzero"` // SHA-256 of the rule file at the time of the decision, in hex
 	Explanation Explanation `json:"explanation,omitzero"`
@@ -117,10 +117,22 @@ type Decision struct {
 
 // Requester is the person who requested a decision in Slack.
 type Requester struct {
-	Name    string  `json:"name"`
-	UserID  string  `json:"user_id"` // in Slack
-	Address Address `json:"address"` // where the outcome is reported
+	Name     string  `json:"name"`
+	UserID   string  `json:"user_id"`           // in Slack
+	Address  Address `json:"address,omitzero"`  // where the outcome is reported; zero: to the person only
+	Language string  `json:"language,omitzero"` // of that report, as event.Notice has it
 }
+
+// String names the person, as in: Ada (Slack U123).
+func (r Requester) String() string {
+	if r.Name == "" {
+		return "Slack user " + r.UserID
+	}
+	return r.Name + " (Slack " + r.UserID + ")"
+}
+
+// Requested reports whether a person requested the decision, and no rule did.
+func (d Decision) Requested() bool { return d.Rule == "" && d.By != (Requester{}) }
 
 // Action is a verb with its parameters. All templates are rendered.
 type Action struct {
@@ -137,6 +149,10 @@ type Action struct {
 	Variables map[string]string          `json:"variables,omitempty"`
 	Inputs    map[string]json.RawMessage `json:"inputs,omitempty"` // each is a text, a number, a boolean or a list of those
 	Wait      string                     `json:"wait,omitzero"`    // none or success: how a job waits for the preceding one in `jobs`
+	// Confirm is the Slack channel in which a person must confirm the play before, within
+	// the time of ConfirmWithin after the question was asked there; "": nobody must.
+	Confirm       string   `json:"confirm,omitzero"`
+	ConfirmWithin Duration `json:"confirm_within,omitzero"`
 
 	// cancel, cancel_outdated
 	Force bool `json:"force,omitzero"`

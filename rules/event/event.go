@@ -23,7 +23,7 @@ const (
 	SourceWebhook  = "webhook"
 	SourceCatchUp  = "catch_up"
 	SourceSchedule = "schedule"
-	SourceButton   = "button"
+	SourceButton   = "button" // a person requested it in Slack; no rule is evaluated on it
 	SourceReplay   = "replay"
 	SourceCI       = "ci" // `pipesteward ci`, in a job of the event's own pipeline
 )

@@ -130,6 +130,11 @@ func readable(log string, e event.Event) string {
 	return redact.Secrets(redact.Values(joblog.Clean(log), slices.Collect(maps.Values(e.Pipeline.Variables))))
 }
 
+// Excerpt returns what log_excerpt() returns for the log of the event's job.
+func Excerpt(log string, e event.Event) string {
+	return joblog.Excerpt(readable(log, e), excerptLines)
+}
+
 // Bounds on log_excerpt, in lines.
 const (
 	excerptLines = 20

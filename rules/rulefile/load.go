@@ -20,7 +20,8 @@ type Source struct {
 
 // Options change how rules are loaded.
 type Options struct {
-	DryRun bool // every rule decides and records, but changes nothing in GitLab
+	DryRun   bool // every rule decides and records, but changes nothing in GitLab; nor does what people request
+	Requests bool // people may request decisions, such as a retry, from Slack
 	// Capacity limits the evaluations of all rule sets that share it. If it is
 	// nil, each evaluation is limited, but not their number.
 	Capacity *limits.Capacity
@@ -54,7 +55,7 @@ type File struct {
 
 // Parse reads rule files.
 func Parse(o Options, sources []Source) *Parsed {
-	all := &Parsed{Set: rules.Set{Capacity: o.Capacity}}
+	all := &Parsed{Set: rules.Set{Capacity: o.Capacity, DryRun: o.DryRun, Requests: o.Requests}}
 	roots, together := make([]*yaml.Node, len(sources)), newSet()
 	for i, s := range sources {
 		f := schema.NewDocument(s.Name, s.Data)

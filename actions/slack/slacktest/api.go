@@ -330,7 +330,7 @@ func invalid(form url.Values, longest int) string {
 	if len(unescapeHTML.Replace(form.Get("blocks"))) > maxAllBlocks {
 		return "msg_blocks_too_long"
 	}
-	if len(blocks) > maxBlocks {
+	if len(blocks) > maxBlocks || !validActions(blocks) {
 		return "invalid_blocks"
 	}
 	for _, b := range blocks {

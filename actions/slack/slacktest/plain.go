@@ -12,9 +12,7 @@ type block struct {
 	Text struct {
 		Text string `json:"text"`
 	} `json:"text"`
-	Elements []struct {
-		Text string `json:"text"`
-	} `json:"elements"`
+	Elements []element `json:"elements"`
 }
 
 // texts lists the block's texts in display order.
@@ -25,7 +23,7 @@ func (b block) texts() []string {
 	case "context":
 		var texts []string
 		for _, e := range b.Elements {
-			texts = append(texts, e.Text)
+			texts = append(texts, e.said())
 		}
 		return texts
 	}

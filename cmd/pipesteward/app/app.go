@@ -24,6 +24,8 @@ import (
 	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/catchup"
+	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
@@ -33,6 +35,9 @@ import (
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/recent"
 	"github.com/pipesteward/pipesteward/actions/report"
+	"github.com/pipesteward/pipesteward/actions/requests"
+	"github.com/pipesteward/pipesteward/actions/rights"
+	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/actions/sweep"
@@ -86,7 +91,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err := JoinSettings(o.CheckGiven(), o.CheckPresent("gitlab-token", "webhook-token")); err != nil {
 		return nil, err
 	}
-	a.rules, err = openRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}, log)
+	a.rules, err = openRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Requests: o.takesSlackRequests(), Capacity: limits.NewCapacity()}, o.checkConfirm, log)
 	if err != nil {
 		return nil, err
 	}
@@ -189,11 +194,20 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	stories := stories{story.Builder{
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, CatchUpMaxAge: o.CatchUpMaxAge, Now: time.Now,
 	}}
+	changes := audit.Log{Store: db, Now: time.Now}
+	if chat, on := receiver.(*slack.Notifier); on && o.takesSlackRequests() {
+		who := rights.New(rights.Config{Slack: chat.Reader(), GitLab: gl, Operators: o.SlackOperators, Now: time.Now})
+		requested := requests.Handler{
+			Store: db, GitLab: gl, Rights: who, Confirmations: confirm.Answers{Confirmer: runner.Confirms, Rights: who}, Replies: chat,
+			Maker: runner, Stories: stories, Pauses: pauses, Mutes: mutes, Changes: changes, Rules: a.rules.Rules, Now: time.Now, Log: log,
+		}
+		runner.Handle(chatops.RecordKind, worker.JSON(requested.Handle))
+	}
 	reports := reports{report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, MaxEntries: report.DefaultMaxEntries}}
 	adminAPI := admin.New(admin.Config{
 		Reports: reports, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
-		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: audit.Log{Store: db, Now: time.Now}, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand,
+		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand,
 		Parts: map[string]func(context.Context) any{
 			"gitlab": func(context.Context) any { return runner.Health.Status() },
 			"storms": func(ctx context.Context) any { return runner.Breakers.Status(ctx) },

@@ -20,6 +20,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/report"
+	"github.com/pipesteward/pipesteward/actions/requests"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/handlers/admin"
@@ -155,7 +156,7 @@ func NewReceiver(o Options, db store.Store, log *slog.Logger) (notify.Receiver, 
 		log.Warn("no --slack-token is given: nobody is notified in Slack, see /api/v1/decisions")
 		return nil, nil
 	}
-	receiver, err := slack.New(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL, State: db, Now: time.Now, Log: log})
+	receiver, err := slack.New(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL, Buttons: o.takesSlackRequests(), State: db, Now: time.Now, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("--slack-token, --slack-api-url: %w", err)
 	}
@@ -203,14 +204,23 @@ func (r reports) Report(ctx context.Context, since time.Time, rule, project stri
 	return r.Reader.Report(ctx, report.Query{Since: since, Rule: rule, Project: project, DryRun: dryRun})
 }
 
-// stories tells stories to the admin API.
+// stories tells stories to the admin API and in Slack.
 type stories struct{ story.Builder }
 
-var _ admin.Storyteller = stories{}
+var (
+	_ admin.Storyteller    = stories{}
+	_ requests.Storyteller = stories{}
+)
 
 // Story implements admin.Storyteller.
 func (s stories) Story(ctx context.Context, url, admin string) (any, error) {
+	s.Admin = admin
+	return s.Build(ctx, url)
+}
+
+// Build implements requests.Storyteller.
+func (s stories) Build(ctx context.Context, url string) (story.Story, error) {
 	b := s.Builder
-	b.Admin, b.Receives = admin, b.Receives || len(b.Rules().Receivers()) > 0
+	b.Receives = b.Receives || len(b.Rules().Receivers()) > 0
 	return b.Build(ctx, url)
 }

@@ -1,0 +1,93 @@
+package requests
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// The answer to a button whose decision the journal has no more.
+const expired = "This message is too old: Pipesteward does not remember what it was about. `/pipesteward retry URL` and `/pipesteward why URL` take the address of the job in GitLab."
+
+// button does what a button says.
+func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Button) (answer, error) {
+	if b.Does == chatops.ButtonConfirm || b.Does == chatops.ButtonReject {
+		return h.confirmation(ctx, r)
+	}
+	o, err := h.outcome(ctx, b.Of)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case o == nil:
+		return say(expired), nil
+	}
+	if b.Job != 0 && b.Job != o.Job.ID {
+		o.Job = anotherRun(*o, b.Job)
+	}
+	refusal, err := h.may(ctx, r, chatops.TargetOf(o.Event), b.Does)
+	if err != nil || refusal != "" {
+		return say(refusal), err
+	}
+	switch b.Does {
+	case chatops.ButtonMute:
+		return h.muteRule(ctx, r, *o)
+	case chatops.ButtonLog:
+		return h.log(ctx, o.Event)
+	case chatops.ButtonWhy:
+		return h.why(ctx, pageOf(o.Event, b.Job))
+	}
+	action, err := actionOf(b, *o)
+	if err != nil {
+		return answer{}, err
+	}
+	by := requester(r.By)
+	if b.In != "" {
+		by.Address, by.Language = event.Address{Receiver: event.ReceiverSlack, Channel: b.In}, b.Language
+	}
+	return h.request(r, o.Event, action, by)
+}
+
+// confirmation has the answer to a question noted.
+func (h *Handler) confirmation(ctx context.Context, r chatops.Request) (answer, error) {
+	if h.Confirmations == nil {
+		return answer{}, errors.New("nothing here asks for a confirmation")
+	}
+	reply, err := h.Confirmations.Answer(ctx, r)
+	return answer{Reply: reply}, err
+}
+
+// outcome returns a decision as the journal has it; nil: it has expired.
+func (h *Handler) outcome(ctx context.Context, id string) (*event.Outcome, error) {
+	entry, err := h.Store.Entry(ctx, id)
+	if err != nil || entry == nil {
+		return nil, err
+	}
+	o := &event.Outcome{}
+	if err := json.Unmarshal(entry.Body, o); err != nil {
+		return nil, fmt.Errorf("journal entry %s: %w", id, err)
+	}
+	return o, nil
+}
+
+// anotherRun returns what is known of another run of the outcome's job.
+func anotherRun(o event.Outcome, id int64) event.Job {
+	job := event.Job{ID: id, Name: o.Job.Name, Stage: o.Job.Stage, Ref: o.Job.Ref, Tag: o.Job.Tag, Bridge: o.Job.Bridge, Manual: o.Job.Manual, Environment: o.Job.Environment}
+	if o.Project.URL != "" {
+		job.URL = fmt.Sprintf("%s/-/jobs/%d", o.Project.URL, id)
+	}
+	return job
+}
+
+// pageOf returns the address in GitLab of the job, or with 0 of the pipeline.
+func pageOf(e event.Event, job int64) string {
+	page := gitlab.Page{Project: e.Project.Path, Job: job}
+	if job == 0 {
+		page.Pipeline = e.Pipeline.ID
+	}
+	return e.Meta.Instance + "/" + page.Path()
+}

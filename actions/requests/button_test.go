@@ -1,0 +1,403 @@
+package requests_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/actionstest"
+	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+)
+
+// notices are rules that say in Slack what they see, and act on nothing.
+const notices = `
+version: 1
+defaults: {channel: "#ci", group: false}
+rules:
+  - {name: told, on: job, notify: [{when: [done]}]}
+`
+
+// open returns a harness with a Slack app, in which the rights are as given.
+func open(t *testing.T, ruleFile string, rights actionstest.Rights) *actionstest.Harness {
+	t.Helper()
+	h := actionstest.New(t, ruleFile)
+	h.Rights = rights
+	h.Start(actionstest.NewFuse(-1))
+	return h
+}
+
+// told adds a job whose state is said in #ci.
+func told(h *actionstest.Harness, job gitlabtest.Job, status string) gitlabtest.Job {
+	h.Helper()
+	job.Name = "rspec"
+	added := h.AddJob(job, status)
+	h.Deliver(h.GitLab.JobHookBody(added.ID))
+	h.WorkOff()
+	return added
+}
+
+// TestActingButtons: each acting button on a job in each state that matters: what GitLab
+// sees, what the person reads, and whether all in the channel read it.
+func TestActingButtons(t *testing.T) {
+	t.Parallel()
+	failed := func(h *actionstest.Harness) gitlabtest.Job { return told(h, gitlabtest.Job{Log: "boom\n"}, "failed") }
+	manual := func(h *actionstest.Harness) gitlabtest.Job { return told(h, gitlabtest.Job{When: "manual"}, "") }
+	running := func(h *actionstest.Harness) gitlabtest.Job { return told(h, gitlabtest.Job{}, "") }
+	for _, c := range []struct {
+		name      string
+		does      string
+		job       func(h *actionstest.Harness) gitlabtest.Job
+		meanwhile func(h *actionstest.Harness, job gitlabtest.Job) // after the message, before the press
+		call      string                                           // that GitLab sees once; "": none
+		result    string
+		says      string // to the person
+		posts     string // in the thread; "": nothing
+	}{
+		{"retry", chatops.ButtonRetry, failed, nil, "/retry", event.ResultDone, "Retried …rspec…, by Ada…attempt 2", "Retried …by Ada"},
+		{"retry of a job that gave up", chatops.ButtonRetry, func(h *actionstest.Harness) gitlabtest.Job {
+			job := failed(h)
+			for range 3 {
+				job = gitlabtest.Job{ID: h.MustRetry(job.ID).ID}
+				h.GitLab.Run(job.ID)
+				h.GitLab.Finish(job.ID, "failed", "script_failure")
+			}
+			h.Deliver(h.GitLab.JobHookBody(job.ID))
+			h.WorkOff()
+			return job
+		}, nil, "/retry", event.ResultDone, "Retried …by Ada…attempt 5", "Retried …by Ada"},
+		{"retry of what no rule may retry", chatops.ButtonRetry, func(h *actionstest.Harness) gitlabtest.Job {
+			h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+			id := h.End("rspec", "failed", "ci_quota_exceeded")
+			h.Deliver(h.GitLab.JobHookBody(id))
+			h.WorkOff()
+			return h.GitLab.Job(id)
+		}, nil, "/retry", event.ResultDone, "Retried …by Ada", "Retried …by Ada"},
+		{"retry of a job that somebody has retried", chatops.ButtonRetry, failed, func(h *actionstest.Harness, job gitlabtest.Job) { h.MustRetry(job.ID) }, "", event.ResultSkipped, "Did not retry …rspec…, as Ada requested: already retried as job ", ""},
+		{"retry in an outdated pipeline", chatops.ButtonRetry, failed, func(h *actionstest.Harness, job gitlabtest.Job) {
+			h.GitLab.AddPipeline(job.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+		}, "", event.ResultSkipped, "as Ada requested: the pipeline is outdated by pipeline ", ""},
+		{"retry of a deleted job", chatops.ButtonRetry, failed, func(h *actionstest.Harness, _ gitlabtest.Job) {
+			h.GitLab.Fail(gitlabtest.Fault{Path: "/jobs", Status: http.StatusNotFound, Times: -1})
+		}, "", event.ResultSkipped, "the job or its pipeline was deleted", ""},
+		{"retry without the right in GitLab", chatops.ButtonRetry, failed, func(h *actionstest.Harness, job gitlabtest.Job) {
+			h.AddOther()
+			h.GitLab.SetRole(job.ProjectID, gitlabtest.Reporter)
+		}, "/retry", event.ResultFailed, "Could not retry …as Ada requested: GitLab refused", "Could not retry …as Ada requested"},
+		{"play", chatops.ButtonPlay, manual, nil, "/play", event.ResultDone, "Played …rspec…by Ada", "Played …by Ada"},
+		{"play of a job that runs", chatops.ButtonPlay, manual, func(h *actionstest.Harness, job gitlabtest.Job) {
+			if _, err := h.GitLab.Play(job.ID); err != nil {
+				h.Fatal(err)
+			}
+			h.GitLab.Run(job.ID)
+		}, "", event.ResultSkipped, "the job is running and does not wait to be played", ""},
+		{"cancel", chatops.ButtonCancel, running, nil, "/cancel", event.ResultDone, "Canceled …rspec…, by Ada", "Canceled …by Ada"},
+		{"cancel of a job that has ended", chatops.ButtonCancel, running, func(h *actionstest.Harness, job gitlabtest.Job) { h.GitLab.Finish(job.ID, "success", "") }, "", event.ResultSkipped, "the job has ended: success", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h := open(t, notices, actionstest.Everybody)
+			job := c.job(h)
+			if c.meanwhile != nil {
+				c.meanwhile(h, job)
+			}
+			before, posts := h.GitLab.Count(http.MethodPost, c.call), len(h.Slack.Posts())
+			request := h.Press(actionstest.Ada, c.does)
+			h.WorkOff()
+			h.WantReplies(request, c.says)
+			outcomes := h.Outcomes()
+			o := outcomes[len(outcomes)-1]
+			if o.Result != c.result || o.By.Name != "Ada" || o.By.UserID != actionstest.Ada.UserID || o.Rule != "" || o.Meta.Source != event.SourceButton {
+				t.Errorf("outcome %s (%s) by %s, rule %q, source %s; want %s by Ada", o.Result, o.Reason, o.By, o.Rule, o.Meta.Source, c.result)
+			}
+			wantCalls := 0
+			if c.call != "" {
+				wantCalls = 1
+			}
+			if n := h.GitLab.Count(http.MethodPost, c.call) - before; n != wantCalls {
+				t.Errorf("%d calls to %q, want %d", n, c.call, wantCalls)
+			}
+			all := h.Slack.Posts()
+			switch {
+			case c.posts == "" && len(all) > posts:
+				t.Errorf("the channel reads %q, want nothing", all[posts].Plain())
+			case c.posts != "" && len(all) == posts:
+				t.Error("the channel reads nothing")
+			case c.posts != "":
+				if all[posts].ThreadTS == "" {
+					t.Error("the outcome is a message of its own, want a reply in the thread")
+				}
+				actionstest.Has(t, all[posts].Text, strings.Split(c.posts, "…")...)
+			}
+		})
+	}
+}
+
+// TestWhatBecomesOfARetryOfAPerson: the end of the job that it made is said in the message,
+// though no rule retries.
+func TestWhatBecomesOfARetryOfAPerson(t *testing.T) {
+	t.Parallel()
+	for ends, says := range map[string]string{"success": "Recovered: ", "failed": "Gave up on "} {
+		t.Run(ends, func(t *testing.T) {
+			t.Parallel()
+			h := open(t, strings.Replace(notices, "on: job", "on: job, if: 'job.attempt == 1'", 1), actionstest.Everybody)
+			h.Load(strings.Replace(notices, "on: job", "on: job, if: 'job.attempt == 1'", 1), rulefile.Options{Requests: true})
+			told(h, gitlabtest.Job{}, "failed")
+			h.Press(actionstest.Ada, chatops.ButtonRetry)
+			h.WorkOff()
+			again := h.End("rspec", ends, "script_failure")
+			h.Deliver(h.GitLab.JobHookBody(again))
+			h.WorkOff()
+			actionstest.Has(t, h.Slack.Messages("ci")[0].Plain(), says)
+		})
+	}
+}
+
+// TestEraseButton: what a rule would erase in a dry run.
+func TestEraseButton(t *testing.T) {
+	t.Parallel()
+	h := open(t, `
+version: 1
+defaults: {channel: "#ci", group: false}
+rules:
+  - {name: erase, on: job, dry_run: true, if: 'job.status == "success"', actions: [erase: {older_than: 0s}], notify: [{when: [dry_run]}]}
+`, actionstest.Everybody)
+	job := told(h, gitlabtest.Job{Log: "secret\n"}, "success")
+	first, second := h.Press(actionstest.Ada, chatops.ButtonErase), h.Press(actionstest.Bob, chatops.ButtonErase)
+	h.WorkOff()
+	h.WantReplies(first, "Erased the log and any artifacts of …rspec…by Ada")
+	h.WantReplies(second, "Ada requested that")
+	if h.GitLab.Job(job.ID).ErasedAt.IsZero() {
+		t.Error("the job is not erased")
+	}
+	if n := h.GitLab.Count(http.MethodPost, "/erase"); n != 1 {
+		t.Errorf("%d erases, want 1", n)
+	}
+}
+
+// TestTwoPeoplePress: the same button for the same job in the same state is one action, and
+// the second person is told who was first; what had no effect may be requested again.
+func TestTwoPeoplePress(t *testing.T) {
+	t.Parallel()
+	h := open(t, notices, actionstest.Everybody)
+	told(h, gitlabtest.Job{}, "failed")
+	h.Load(notices, rulefile.Options{DryRun: true})
+	dry := h.Press(actionstest.Bob, chatops.ButtonRetry)
+	h.WorkOff()
+	h.WantReplies(dry, "Dry run: would retry …as Bob requested")
+
+	h.Load(notices, rulefile.Options{})
+	ada, bob := h.Press(actionstest.Ada, chatops.ButtonRetry), h.Press(actionstest.Bob, chatops.ButtonRetry)
+	h.WorkOff()
+	late := h.Press(actionstest.Bob, chatops.ButtonCancel) // the message has moved on to the new run
+	h.WorkOff()
+	h.WantReplies(ada, "Retried …by Ada")
+	h.WantReplies(bob, "Ada requested that")
+	h.WantReplies(late, "Canceled …by Bob")
+	if n := h.GitLab.Count(http.MethodPost, "/retry"); n != 1 {
+		t.Errorf("%d retries, want 1", n)
+	}
+}
+
+// TestTwoReplicasAtOnce: while a replica is about to queue what Ada requested, another one
+// queues what Bob did: that one counts, and Ada is told so.
+func TestTwoReplicasAtOnce(t *testing.T) {
+	t.Parallel()
+	h := open(t, notices, actionstest.Everybody)
+	told(h, gitlabtest.Job{}, "failed")
+	ada := h.Press(actionstest.Ada, chatops.ButtonRetry)
+	var bob chatops.Request
+	h.Fuse.Before = func(step string) {
+		if step != "done" {
+			return
+		}
+		h.Fuse.Before = nil
+		bob = h.Press(actionstest.Bob, chatops.ButtonRetry)
+		if _, err := h.Drain(h.Replica(actionstest.NewFuse(-1))); err != nil {
+			t.Error(err)
+		}
+	}
+	h.WorkOff()
+	h.WantReplies(bob, "Retried …by Bob")
+	h.WantReplies(ada, "Bob requested that …Retried")
+	if n := h.GitLab.Count(http.MethodPost, "/retry"); n != 1 {
+		t.Errorf("%d retries, want 1", n)
+	}
+}
+
+// TestBrakesOnPeople: a dry run of the process and a pause hold up what people request; a
+// dry run of the rule does not.
+func TestBrakesOnPeople(t *testing.T) {
+	t.Parallel()
+	const dryRule = `
+version: 1
+defaults: {channel: "#ci", group: false}
+rules:
+  - {name: retry, on: job, dry_run: true, if: 'job.status == "failed"', actions: [retry: {delay: 0s}], notify: [{when: [dry_run]}]}
+`
+	t.Run("a dry run of the rule", func(t *testing.T) {
+		t.Parallel()
+		h := open(t, dryRule, actionstest.Everybody)
+		told(h, gitlabtest.Job{}, "failed")
+		r := h.Press(actionstest.Ada, chatops.ButtonRetry)
+		h.WorkOff()
+		h.WantReplies(r, "Retried …by Ada")
+	})
+	t.Run("a dry run of the process", func(t *testing.T) {
+		t.Parallel()
+		h := open(t, notices, actionstest.Everybody)
+		told(h, gitlabtest.Job{}, "failed")
+		h.Load(notices, rulefile.Options{DryRun: true})
+		r := h.Press(actionstest.Ada, chatops.ButtonRetry)
+		h.WorkOff()
+		h.WantReplies(r, "Dry run: would retry")
+		if n := h.GitLab.Count(http.MethodPost, "/retry"); n != 0 {
+			t.Errorf("%d retries, want none", n)
+		}
+	})
+	t.Run("a pause", func(t *testing.T) {
+		t.Parallel()
+		h := open(t, notices, actionstest.Everybody)
+		told(h, gitlabtest.Job{}, "failed")
+		paused := h.Type(actionstest.Bob, "pause project platform/** for 2h reason a <change> of runners")
+		h.Work()
+		h.WantReplies(paused, "public: <@"+actionstest.Bob.UserID+"> paused actions (`project:platform/**`) until …: a &lt;change&gt; of runners…`/pipesteward resume project platform/**`")
+		r := h.Press(actionstest.Ada, chatops.ButtonRetry)
+		for range 20 {
+			h.Work()
+			h.Clock.Advance(time.Second)
+		}
+		h.WantReplies(r, "Waits to retry …as Ada requested…paused (project:platform/**) by Bob (Slack ")
+		if n := h.GitLab.Count(http.MethodPost, "/retry"); n != 0 {
+			t.Errorf("%d retries during the pause, want none", n)
+		}
+		resumed := h.Type(actionstest.Bob, "resume project platform/**")
+		h.WorkOff()
+		h.WantReplies(resumed, "public: <@"+actionstest.Bob.UserID+"> ended the pause `project:platform/**`")
+		h.WantReplies(r, "Waits to retry", "Retried …by Ada")
+		changes, err := h.Audit().List(t.Context())
+		if err != nil || len(changes) != 2 {
+			t.Fatalf("changes %+v, %v; want 2", changes, err)
+		}
+		for i, want := range []string{event.ChangeResume, event.ChangePause} {
+			if c := changes[i]; c.Action != want || c.By != "Bob (Slack "+actionstest.Bob.UserID+")" || c.Target != "project:platform/**" {
+				t.Errorf("change %+v, want %s by Bob", c, want)
+			}
+		}
+	})
+}
+
+// TestBudgetsOnPeople: budgets of retries count those of people.
+func TestBudgetsOnPeople(t *testing.T) {
+	t.Parallel()
+	h := open(t, "version: 1\nlimits: {per_pipeline: 1}\n"+strings.TrimPrefix(notices, "\nversion: 1\n"), actionstest.Everybody)
+	job := told(h, gitlabtest.Job{}, "failed")
+	h.Deliver(h.GitLab.JobHookBody(h.End(h.MustRetry(job.ID).Name, "failed", "script_failure")))
+	h.WorkOff()
+	r := h.Press(actionstest.Ada, chatops.ButtonRetry)
+	h.WorkOff()
+	h.WantReplies(r, "Did not retry …`limits.per_pipeline` allows")
+}
+
+// TestRights: who may not do something is refused, and reads why; it is logged who that
+// was. An error of the check is no permission.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	var asked chatops.Target
+	h := open(t, notices, func(_ chatops.Person, to chatops.Target, does string) (string, error) {
+		asked = to
+		if does == chatops.ButtonRetry {
+			return "You need the role Developer in platform/shop.", nil
+		}
+		return "", nil
+	})
+	job := told(h, gitlabtest.Job{}, "failed")
+	r := h.Press(actionstest.Bob, chatops.ButtonRetry)
+	h.WorkOff()
+	h.WantReplies(r, "You need the role Developer in platform/shop.")
+	if asked.Project != job.ProjectID || asked.Ref != h.Pipeline.Ref {
+		t.Errorf("rights on %+v were checked, want on the project and ref of the job", asked)
+	}
+	actionstest.Has(t, h.Logs.String(), `"msg":"a request from Slack is refused"`, `"by":"Bob (Slack U0000000012)"`, `"reason":"You need the role Developer in platform/shop."`)
+	if n := h.GitLab.Count(http.MethodPost, ""); n != 0 {
+		t.Errorf("%d writes in GitLab, want none", n)
+	}
+}
+
+func TestRightsThatCantBeChecked(t *testing.T) {
+	t.Parallel()
+	h := open(t, notices, func(chatops.Person, chatops.Target, string) (string, error) {
+		return "", http.ErrHandlerTimeout
+	})
+	told(h, gitlabtest.Job{}, "failed")
+	r := h.Press(actionstest.Bob, chatops.ButtonRetry)
+	h.WorkOff()
+	h.WantReplies(r, "That failed: ")
+	if n := h.GitLab.Count(http.MethodPost, ""); n != 0 {
+		t.Errorf("%d writes in GitLab, want none", n)
+	}
+}
+
+// TestExpiredMessage: the journal has the decision no more.
+func TestExpiredMessage(t *testing.T) {
+	t.Parallel()
+	h := open(t, notices, actionstest.Everybody)
+	r := h.Request(chatops.Request{By: actionstest.Ada, Button: &chatops.Button{Does: chatops.ButtonRetry, Of: "gone", Job: 1}})
+	h.WorkOff()
+	h.WantReplies(r, "This message is too old")
+}
+
+// TestLogButton: the excerpt is for the person alone, masked, and can't break out of its
+// fence.
+func TestLogButton(t *testing.T) {
+	t.Parallel()
+	h := open(t, notices, actionstest.Everybody)
+	told(h, gitlabtest.Job{Log: "$ make test\nexport TOKEN=glpat-abcdefghij0123456789\n```\n*bold* <!channel> <https://evil.example.com|here>\nERROR: Job failed: exit code 1\n"}, "failed")
+	r := h.Press(actionstest.Ada, chatops.ButtonLog)
+	h.WorkOff()
+	h.WantReplies(r, "From the log of …rspec…:\n```\n…[masked]…&lt;!channel&gt;…\n```")
+	text := h.Replies(r)[0]
+	if strings.HasPrefix(text, "public: ") || strings.Contains(text, "glpat-") || strings.Count(text, "```") != 2 || strings.Contains(text, "<!channel>") {
+		t.Errorf("the reply is %q", text)
+	}
+}
+
+// TestWhyButton: the answer of the story, and the command that shows all of it.
+func TestWhyButton(t *testing.T) {
+	t.Parallel()
+	h := open(t, notices, actionstest.Everybody)
+	job := told(h, gitlabtest.Job{}, "failed")
+	press := h.Press(actionstest.Ada, chatops.ButtonRetry)
+	h.WorkOff()
+	h.WantReplies(press, "Retried")
+	r := h.Request(chatops.Request{By: actionstest.Ada, Command: "why <" + h.GitLab.URL() + "/platform/shop/-/jobs/" + itoa(job.ID) + ">"})
+	h.WorkOff()
+	h.WantReplies(r, "job "+itoa(job.ID)+" rspec…retried by Ada (Slack U0000000011) as job …`pipesteward why http")
+}
+
+// TestMuteButton: the notifications of the rule in the project end for an hour.
+func TestMuteButton(t *testing.T) {
+	t.Parallel()
+	h := open(t, notices, actionstest.Everybody)
+	job := told(h, gitlabtest.Job{}, "failed")
+	r := h.Press(actionstest.Ada, chatops.ButtonMute)
+	h.Work()
+	h.WantReplies(r, "public: <@"+actionstest.Ada.UserID+"> muted notifications (`rule:told, project:platform/shop`) until …`/pipesteward unmute project platform/shop rule told`")
+	changes, err := h.Audit().List(t.Context())
+	if err != nil || len(changes) != 1 || changes[0].Action != event.ChangeMute || changes[0].By != "Ada (Slack U0000000011)" {
+		t.Errorf("changes %+v, %v; want one mute by Ada", changes, err)
+	}
+	posts := len(h.Slack.Posts())
+	again := h.MustRetry(job.ID)
+	h.Deliver(h.GitLab.JobHookBody(again.ID))
+	h.Work()
+	if n := len(h.Slack.Posts()); n != posts {
+		t.Errorf("%d messages during the mute, want none", n-posts)
+	}
+	ended := h.Type(actionstest.Ada, "unmute project platform/shop rule told")
+	h.Work()
+	h.WantReplies(ended, "public: …ended the mute")
+}

@@ -1,0 +1,70 @@
+package requests
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/words"
+	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+const (
+	// saidAfter is after which time a person reads that what they requested is not carried
+	// out yet.
+	saidAfter = 10 * time.Second
+	// maxLook is the longest time between two looks for an outcome.
+	maxLook = 15 * time.Second
+)
+
+// follow looks for the outcome of a request's decision, which is the reply, until Slack
+// takes no reply any more.
+func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error {
+	o, err := h.outcome(ctx, rec.Decision)
+	if err != nil {
+		return err
+	}
+	waited := h.Now().Sub(rec.Queued)
+	switch {
+	case o == nil: // only if the store was reset, or the queue stood still for weeks
+		return l.Done(ctx)
+	case o.Result == "" || o.Result == event.ResultDeferred:
+		if waited >= replyable {
+			return l.Done(ctx)
+		}
+		if err := h.sayWaits(ctx, &rec, *o, waited); err != nil {
+			return err
+		}
+		return errors.Join(l.Keep(rec), l.Defer(ctx, min(max(firstLook, waited/4), maxLook)))
+	}
+	said, err := words.Outcome(*o, mrkdwn.Style)
+	if err != nil {
+		return err
+	}
+	if err := h.reply(ctx, rec.Request, chatops.Reply{Text: said}); err != nil {
+		return err
+	}
+	return l.Done(ctx)
+}
+
+// sayWaits says once that a decision waits, and once more why, if that is known later.
+func (h *Handler) sayWaits(ctx context.Context, rec *Record, o event.Outcome, waited time.Duration) error {
+	waits, text := o.Reason, "That waits to be carried out; the outcome will be said here."
+	if waits == "" {
+		waits = "queue"
+	}
+	if rec.Waits != "" && (o.Result == "" || rec.Waits != "queue") || o.Result == "" && waited < saidAfter {
+		return nil
+	}
+	if o.Result == event.ResultDeferred {
+		var err error
+		if text, err = words.Outcome(o, mrkdwn.Style); err != nil {
+			return err
+		}
+	}
+	rec.Waits = waits
+	return h.reply(ctx, rec.Request, chatops.Reply{Text: text})
+}

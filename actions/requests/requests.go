@@ -1,0 +1,233 @@
+// Package requests carries out what people request from Slack: the records of package
+// chatops.
+//
+//	request ──► may the person? ──► a decision, which the queue carries out ──► its outcome is the reply
+//	                            ├─► a mute, a pause, a resumption, in the list of changes ──► reply
+//	                            └─► something to read ──► reply
+//
+// A retry, a play, a cancel and an erase are decisions without a rule: package actions
+// carries them out with its guards. In one step, the decision is queued, it is noted who
+// requested it first, and the request becomes one that waits for the outcome. The other
+// steps can be repeated: after a crash, a person may read the same reply twice, but
+// nothing is done twice.
+//
+//	requests.go  the steps of a record, and what is said when they fail
+//	button.go    the buttons
+//	decision.go  the decisions that people request, and who was first
+//	outcome.go   the reply once a decision has ended
+//	steering.go  mutes, pauses and resumptions
+//	reading.go   the log excerpt, the story, the status
+//	command.go   the slash command; parse.go its words
+package requests
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/audit"
+	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/story"
+	"github.com/pipesteward/pipesteward/actions/words"
+	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+)
+
+const (
+	// patience is how long a request is tried again before the person reads that it failed.
+	patience = 2 * time.Minute
+	// replyable is how long Slack takes replies to a request: less than the 30 minutes after
+	// which its response_url expires.
+	replyable = 29 * time.Minute
+	// steeringTimeout bounds a change of pauses, mutes or the list of changes, which may wait
+	// for that of another replica: the request is tried again after that.
+	steeringTimeout = time.Second
+	// maxRequests is how many requests to GitLab one request of a person may cost.
+	maxRequests = 30
+)
+
+// Rights says who may do what.
+type Rights interface {
+	// MayOn returns why the person may not do something, a Button or Command constant of
+	// package chatops, to the target; "" if they may. An error is no permission.
+	MayOn(ctx context.Context, p chatops.Person, to chatops.Target, does string) (refusal string, err error)
+}
+
+// Replier replies to requests in Slack.
+type Replier interface {
+	Reply(ctx context.Context, to chatops.Request, r chatops.Reply) error
+}
+
+// Maker makes decisions.
+type Maker interface {
+	// Requested returns the record of a decision that a person requests, and its id in the
+	// journal.
+	Requested(d event.Decision) (record store.Record, id string, err error)
+}
+
+// Storyteller tells what happened to a job or a pipeline.
+type Storyteller interface {
+	Build(ctx context.Context, address string) (story.Story, error)
+}
+
+// Answerer answers the buttons of a question whether a job is to be played.
+type Answerer interface {
+	Answer(ctx context.Context, r chatops.Request) (chatops.Reply, error)
+}
+
+// Reporter reports, as text for Slack, how retries have helped for that long.
+type Reporter interface {
+	Report(ctx context.Context, since time.Duration) (string, error)
+}
+
+// Store is the part of the store that a Handler uses.
+type Store interface {
+	Get(ctx context.Context, key string) ([]byte, error)
+	Entry(ctx context.Context, id string) (*store.Entry, error)
+	Depth(ctx context.Context) (store.Depth, error)
+}
+
+// Handler carries out requests. All fields but Confirmations and Reports are required.
+type Handler struct {
+	Store   Store
+	GitLab  *gitlab.Client
+	Rights  Rights
+	Replies Replier
+	Maker   Maker
+	Stories Storyteller
+	Pauses  pause.Pauses
+	Mutes   pause.Mutes
+	Changes audit.Log
+	Rules   func() *rules.Rules // those in force
+	// Confirmations answers the buttons confirm and reject; nil: no message has those.
+	Confirmations Answerer
+	// Reports has the command report; nil: there is no such command.
+	Reports Reporter
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Record is the body of a request's record.
+type Record struct {
+	chatops.Request
+	// Decision is the id in the journal of the decision that the request has become; ""
+	// before.
+	Decision string    `json:"decision,omitzero"`
+	Queued   time.Time `json:"queued,omitzero"`     // when the decision was queued
+	Waits    string    `json:"waits_told,omitzero"` // why the decision waits, as the person was told
+}
+
+// answer is what comes of a request: a reply, unless it becomes a decision.
+type answer struct {
+	chatops.Reply
+	decision *event.Decision
+}
+
+// say returns an answer to the person alone.
+func say(text string) answer { return answer{Reply: chatops.Reply{Text: text}} }
+
+// adding returns the answer with more text at its end.
+func (a answer) adding(text string) answer {
+	if a.Text != "" {
+		a.Text += text
+	}
+	return a
+}
+
+// Handle carries a request one step on.
+func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
+	if rec.Decision != "" {
+		return h.follow(ctx, l, rec)
+	}
+	a, err := h.carryOut(ctx, rec.Request)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && h.mayWait(err, rec.Request):
+		return err
+	case err != nil:
+		h.Log.Error("a request from Slack failed", "by", requester(rec.By).String(), "action", does(rec.Request), "error", err)
+		a = say("That failed: " + quoted(apierror.Words(err)) + ". Try again later.")
+	case a.decision != nil:
+		if a, err = h.queue(ctx, l, rec.Request, *a.decision); err != nil || a.Text == "" {
+			return err
+		}
+	}
+	if a.Text != "" {
+		if err := h.reply(ctx, rec.Request, a.Reply); err != nil {
+			return err
+		}
+	}
+	return l.Done(ctx)
+}
+
+// carryOut does what a request says, or returns the decision to do it.
+func (h *Handler) carryOut(ctx context.Context, r chatops.Request) (answer, error) {
+	if r.Button != nil {
+		return h.button(ctx, r, *r.Button)
+	}
+	return h.command(ctx, r)
+}
+
+// mayWait reports whether a request is tried again after an error. The person does not
+// wait for the end of an outage of GitLab, or for what no repetition mends.
+func (h *Handler) mayWait(err error, r chatops.Request) bool {
+	var final *apierror.Error
+	if event.Unavailable(err) || errors.As(err, &final) && !event.Transient(err) {
+		return false
+	}
+	return h.Now().Sub(r.ReceivedAt) < patience
+}
+
+// reply replies to a request. The error is one after which a later reply may succeed.
+func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Reply) error {
+	err := h.Replies.Reply(ctx, r, reply)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case event.Transient(err) && h.Now().Sub(r.ReceivedAt) < replyable:
+		return err
+	default:
+		h.Log.Warn("a reply to a request from Slack can't be sent", "by", requester(r.By).String(), "action", does(r), "error", err)
+	}
+	return nil
+}
+
+// may returns the refusal for a person who may not do something; "" if they may.
+func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal string, err error) {
+	refusal, err = h.Rights.MayOn(ctx, r.By, to, what)
+	if refusal != "" && err == nil {
+		h.Log.Warn("a request from Slack is refused", "by", requester(r.By).String(), "action", what, "project_id", to.Project, "reason", refusal)
+	}
+	return refusal, err
+}
+
+// does returns what a request is, for the log.
+func does(r chatops.Request) string {
+	if r.Button != nil {
+		return r.Button.Does
+	}
+	return "command"
+}
+
+// maxName bounds the name of a person, in bytes.
+const maxName = 80
+
+// requester returns the person as decisions name them.
+func requester(p chatops.Person) event.Requester {
+	return event.Requester{Name: words.Plain.Text(p.Name, maxName), UserID: words.Plain.Text(p.UserID, maxName)}
+}
+
+// maxQuoted bounds a text of others in a reply, in bytes.
+const maxQuoted = 1000
+
+// quoted returns a text of others as it can stand in a reply.
+func quoted(text string) string { return mrkdwn.Brief(text, maxQuoted) }

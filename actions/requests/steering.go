@@ -1,0 +1,207 @@
+package requests
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/spelling"
+)
+
+// muteFor is how long the button mutes.
+const muteFor = time.Hour
+
+// muteRule mutes the notifications of the message's rule in its project.
+func (h *Handler) muteRule(ctx context.Context, r chatops.Request, o event.Outcome) (answer, error) {
+	if o.Rule == "" {
+		return say("No rule sent this, so there is none to mute."), nil
+	}
+	return h.mute(ctx, r, event.Mute{Rule: o.Rule, Project: o.Project.Path, Until: r.ReceivedAt.Add(muteFor)}, false)
+}
+
+// mute puts a mute in force.
+func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, replace bool) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
+	defer cancel()
+	m.By = requester(r.By).String()
+	m.Until = m.Until.UTC()
+	made, err := h.recorded(ctx, r)
+	if err != nil {
+		return answer{}, err
+	}
+	if !made {
+		if err := m.Check(h.Now()); err != nil {
+			return say(quoted(err.Error())), nil
+		}
+		var state *event.StateError
+		switch _, err := h.Mutes.Mute(ctx, m, replace); {
+		case errors.As(err, &state), errors.Is(err, event.ErrManyMutes):
+			return say(quoted(err.Error())), nil
+		case err != nil:
+			return answer{}, err
+		}
+		if err := h.record(ctx, r, event.Change{Action: event.ChangeMute, Target: m.Scope(), By: m.By, Reason: m.Reason, Until: m.Until}); err != nil {
+			return answer{}, err
+		}
+	}
+	return public(fmt.Sprintf("%s muted notifications (%s)%s%s. Actions go on. `/pipesteward unmute %s` ends it.", name(r.By), mrkdwn.Code(m.Scope()), until(m.Until), because(m.Reason), mrkdwn.Escape(scopeWords(m)))), nil
+}
+
+// unmute ends a mute.
+func (h *Handler) unmute(ctx context.Context, r chatops.Request, scope event.Mute) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
+	defer cancel()
+	by := requester(r.By).String()
+	made, err := h.recorded(ctx, r)
+	if err != nil {
+		return answer{}, err
+	}
+	if !made {
+		all, err := h.Mutes.List(ctx)
+		if err != nil {
+			return answer{}, err
+		}
+		if !slices.ContainsFunc(all, func(m event.Mute) bool { return m.Identity() == scope.Identity() }) {
+			return say("No mute has the scope " + mrkdwn.Code(scope.Scope()) + ": `/pipesteward status` lists those in force."), nil
+		}
+		// A repetition finds the change recorded, and ends what is still there.
+		if err := h.record(ctx, r, event.Change{Action: event.ChangeUnmute, Target: scope.Scope(), By: by}); err != nil {
+			return answer{}, err
+		}
+	}
+	if _, err := h.Mutes.Unmute(ctx, scope, by); err != nil {
+		return answer{}, err
+	}
+	return public(fmt.Sprintf("%s ended the mute %s.", name(r.By), mrkdwn.Code(scope.Scope()))), nil
+}
+
+// pause puts a pause in force.
+func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, replace bool) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
+	defer cancel()
+	p.By = requester(r.By).String()
+	made, err := h.recorded(ctx, r)
+	if err != nil {
+		return answer{}, err
+	}
+	if !made {
+		if err := p.Check(h.Now()); err != nil {
+			return say(quoted(err.Error())), nil
+		}
+		var state *event.StateError
+		switch _, err := h.Pauses.Pause(ctx, p, replace); {
+		case errors.As(err, &state), errors.Is(err, event.ErrManyPauses):
+			return say(quoted(err.Error())), nil
+		case err != nil:
+			return answer{}, err
+		}
+		if err := h.record(ctx, r, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: p.Reason, Until: p.Until}); err != nil {
+			return answer{}, err
+		}
+	}
+	scope := event.Mute{Project: p.Project, Rule: p.Rule}
+	return public(fmt.Sprintf("%s paused actions (%s)%s%s. What is decided waits. `/pipesteward resume %s` ends it.", name(r.By), mrkdwn.Code(p.Scope()), until(p.Until), because(p.Reason), mrkdwn.Escape(scopeWords(scope)))), nil
+}
+
+// resume ends a pause.
+func (h *Handler) resume(ctx context.Context, r chatops.Request, scope event.Pause) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
+	defer cancel()
+	by := requester(r.By).String()
+	made, err := h.recorded(ctx, r)
+	if err != nil {
+		return answer{}, err
+	}
+	if !made {
+		all, err := h.Pauses.List(ctx)
+		if err != nil {
+			return answer{}, err
+		}
+		if !slices.ContainsFunc(all, func(p event.Pause) bool { return p.Identity() == scope.Identity() }) {
+			return say("No pause has the scope " + mrkdwn.Code(scope.Scope()) + ": `/pipesteward status` lists those in force."), nil
+		}
+		if err := h.record(ctx, r, event.Change{Action: event.ChangeResume, Target: scope.Scope(), By: by}); err != nil {
+			return answer{}, err
+		}
+	}
+	if _, err := h.Pauses.Resume(ctx, scope, by); err != nil {
+		return answer{}, err
+	}
+	return public(fmt.Sprintf("%s ended the pause %s.", name(r.By), mrkdwn.Code(scope.Scope()))), nil
+}
+
+// origin is what the list of changes has as the sender's address of a request: no two
+// requests have the same.
+func origin(r chatops.Request) string { return "Slack request " + r.ID }
+
+// record adds a change to the list of changes.
+func (h *Handler) record(ctx context.Context, r chatops.Request, c event.Change) error {
+	c.From = origin(r)
+	return h.Changes.Record(ctx, c)
+}
+
+// recorded reports whether the change of a request is in the list of changes: the request
+// was cut short after that.
+func (h *Handler) recorded(ctx context.Context, r chatops.Request) (bool, error) {
+	all, err := h.Changes.List(ctx)
+	return slices.ContainsFunc(all, func(c event.Change) bool { return c.From == origin(r) }), err
+}
+
+// steers returns the refusal for a person who may not steer that scope. Rights in a project
+// suffice for that project alone: a glob, a rule or a channel concerns others as well.
+func (h *Handler) steers(ctx context.Context, r chatops.Request, what string, s *scope) (refusal string, err error) {
+	if s.Project != "" && !isGlob(s.Project) {
+		found, err := h.GitLab.WithBudget(maxRequests).Project(ctx, s.Project)
+		switch {
+		case apierror.IsHidden(err): // it may be a group
+		case err != nil:
+			return "", err
+		default:
+			s.project = found.ID
+		}
+	}
+	return h.may(ctx, r, chatops.Target{Project: s.project}, what)
+}
+
+// knownRule returns an error for the person if there is no rule of the name; "" names none.
+func (h *Handler) knownRule(rule string) error {
+	if rule == "" || h.Rules().Rule(rule) != nil {
+		return nil
+	}
+	var known []string
+	for _, r := range h.Rules().All() {
+		known = append(known, r.Name)
+	}
+	text := "there is no rule " + mrkdwn.Code(rule)
+	if nearest := spelling.Nearest(rule, known); nearest != "" {
+		text += ": " + mrkdwn.Code(nearest) + "?"
+	}
+	return errors.New(text)
+}
+
+func public(text string) answer { return answer{Reply: chatops.Reply{Text: text, Public: true}} }
+
+// name names the person in a reply.
+func name(p chatops.Person) string { return "<@" + mrkdwn.Escape(requester(p).UserID) + ">" }
+
+// until writes when a pause or a mute ends.
+func until(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(" until <!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 MST"))
+}
+
+// because writes the reason of a pause or a mute.
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + quoted(reason)
+}

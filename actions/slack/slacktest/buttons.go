@@ -1,0 +1,111 @@
+package slacktest
+
+import (
+	"encoding/json"
+	"unicode/utf8"
+)
+
+// Slack's limits on buttons, by its reference of Block Kit: in characters, and elements in
+// a block of actions.
+const (
+	maxElements    = 25
+	maxButtonText  = 75
+	maxActionID    = 255
+	maxButtonValue = 2000
+	maxDialogTitle = 100
+	maxDialogText  = 300
+	maxDialogLabel = 30
+)
+
+// Button is a button of a message.
+type Button struct {
+	Text     string
+	ActionID string
+	Value    string
+	Style    string
+	Dialog   string // the title of the dialog that it opens first; "": it opens none
+}
+
+// element is an element of a block: a text of a context, or a button of actions, whose
+// text is an object.
+type element struct {
+	Text     json.RawMessage `json:"text"`
+	Type     string          `json:"type"`
+	ActionID string          `json:"action_id"`
+	Value    string          `json:"value"`
+	Style    string          `json:"style"`
+	Confirm  *struct {
+		Title, Text, Confirm, Deny textObject
+	} `json:"confirm"`
+}
+
+type textObject struct{ Type, Text string }
+
+// Buttons lists the buttons of the message in display order.
+func (m Message) Buttons() (all []Button) {
+	var blocks []block
+	if json.Unmarshal(m.Blocks, &blocks) != nil {
+		return nil
+	}
+	for _, b := range blocks {
+		if b.Type != "actions" {
+			continue
+		}
+		for _, e := range b.Elements {
+			button := Button{Text: e.label().Text, ActionID: e.ActionID, Value: e.Value, Style: e.Style}
+			if e.Confirm != nil {
+				button.Dialog = e.Confirm.Title.Text
+			}
+			all = append(all, button)
+		}
+	}
+	return all
+}
+
+// said returns the text of an element of a context.
+func (e element) said() (text string) {
+	_ = json.Unmarshal(e.Text, &text) // "" for an element that is no text
+	return text
+}
+
+// label returns the text of a button.
+func (e element) label() (text textObject) {
+	_ = json.Unmarshal(e.Text, &text) // which checks find
+	return text
+}
+
+// validActions reports whether Slack accepts all blocks of actions of a message.
+func validActions(blocks []block) bool {
+	seen := map[string]bool{}
+	for _, b := range blocks {
+		if b.Type != "actions" {
+			continue
+		}
+		if len(b.Elements) == 0 || len(b.Elements) > maxElements {
+			return false
+		}
+		for _, e := range b.Elements {
+			if seen[e.ActionID] || !e.validButton() {
+				return false
+			}
+			seen[e.ActionID] = true
+		}
+	}
+	return true
+}
+
+func (e element) validButton() bool {
+	style := e.Style == "" || e.Style == "primary" || e.Style == "danger"
+	valid := e.Type == "button" && style && e.label().within(maxButtonText) && e.label().Type == "plain_text" &&
+		e.ActionID != "" && utf8.RuneCountInString(e.ActionID) <= maxActionID && utf8.RuneCountInString(e.Value) <= maxButtonValue
+	if e.Confirm == nil {
+		return valid
+	}
+	return valid && e.Confirm.Title.within(maxDialogTitle) && e.Confirm.Text.within(maxDialogText) &&
+		e.Confirm.Confirm.within(maxDialogLabel) && e.Confirm.Deny.within(maxDialogLabel)
+}
+
+func (t textObject) within(most int) bool {
+	n := utf8.RuneCountInString(t.Text)
+	return n > 0 && n <= most
+}

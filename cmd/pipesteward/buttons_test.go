@@ -1,0 +1,140 @@
+package main
+
+import (
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/handlers/slackapp"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// pressRules only say in Slack what they see.
+const pressRules = `
+version: 1
+defaults: {channel: "#ci", group: false}
+rules:
+  - {name: told, on: job, if: 'job.status == "failed"', notify: [{when: [done]}]}
+`
+
+// slackPerson is somebody in Slack who presses buttons and types commands.
+type slackPerson struct {
+	*environment
+	p      *program
+	secret string
+	id     string
+}
+
+// sends has Slack post a request, and returns what is said to it, once there are as many
+// replies as wanted.
+func (s slackPerson) sends(a slacktest.Arrival, path string, replies int) (said []slacktest.Reply) {
+	s.Helper()
+	code, body, err := s.slack.Post(s.Context(), a, strings.TrimSuffix(s.p.webhooks, webhook.Path)+path, s.secret)
+	if err != nil || code != http.StatusOK {
+		s.Fatalf("a request of Slack is answered with %d %s %v", code, body, err)
+	}
+	s.p.eventually("the person reads the reply", func() bool {
+		said = nil
+		for _, r := range s.slack.Replies() {
+			if r.To.ResponseURL == a.ResponseURL {
+				said = append(said, r)
+			}
+		}
+		return len(said) >= replies
+	})
+	return said
+}
+
+// presses presses the button that does something under the first message of #ci.
+func (s slackPerson) presses(does string) slacktest.Reply {
+	s.Helper()
+	m := s.slack.Messages("ci")[0]
+	for _, b := range m.Buttons() {
+		if button, err := chatops.ParseButton(b.Value); err == nil && button.Does == does {
+			return s.sends(s.slack.Press(slacktest.Press{User: s.id, Channel: m.ID, Message: m.TS, ActionID: b.ActionID, Value: b.Value}), slackapp.InteractionsPath, 1)[0]
+		}
+	}
+	s.Fatalf("the message has no button %s: %s", does, m.Blocks)
+	return slacktest.Reply{}
+}
+
+// types types a command in #ci.
+func (s slackPerson) types(text string) slacktest.Reply {
+	s.Helper()
+	return s.sends(s.slack.Command(slacktest.Command{User: s.id, Channel: s.slack.Channel("#ci"), Text: text}), slackapp.CommandsPath, 1)[0]
+}
+
+// TestButtonsAndCommands: with the wiring of production, an operator presses Retry under a
+// message: GitLab retries, the message and its thread say who did it, so do the decisions
+// and `why`; commands steer, and the list of changes says who did. Somebody without rights
+// gets nowhere.
+func TestButtonsAndCommands(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", pressRules)
+	const secret = "00112233445566778899aabbccddeeff" //nolint:gosec // of the test
+	ada := env.slack.AddUser("ada@example.com")
+	env.slack.AddGroup("ci-ops", ada)
+	p := env.run("--slack-signing-secret", secret, "--slack-operators", "@ci-ops", "--rules", filepath.Join(env.dir, "rules.yaml"))
+	operator := slackPerson{env, p, secret, ada}
+	nobody := slackPerson{env, p, secret, env.slack.AddUser("bob@example.com")}
+
+	job := env.stuckJob()
+	env.gitlab.SetLog(job.ID, "$ make\nmake: *** [all] Error 2\nERROR: Job failed: exit code 1\n")
+	p.post(env.gitlab.JobHookBody(job.ID))
+	p.eventually("the job is said in Slack", func() bool { return len(env.slack.Messages("ci")) > 0 })
+
+	if r := nobody.presses(chatops.ButtonRetry); !strings.Contains(r.Text, "No user in GitLab shows your e-mail address") || r.Public {
+		t.Errorf("a person without rights reads %+v", r)
+	}
+	if n := env.gitlab.Count(http.MethodPost, "/retry"); n != 0 {
+		t.Errorf("%d retries by a person without rights", n)
+	}
+	if r := operator.presses(chatops.ButtonLog); !strings.Contains(r.Text, "make: *** [all] Error 2") || r.Public {
+		t.Errorf("the log excerpt is %+v", r)
+	}
+	if r := operator.presses(chatops.ButtonRetry); !strings.Contains(r.Text, "Retried ") || !strings.Contains(r.Text, "by ada@example.com") {
+		t.Errorf("after Retry, the operator reads %+v", r)
+	}
+	if n := env.gitlab.Count(http.MethodPost, "/retry"); n != 1 {
+		t.Errorf("%d retries, want 1", n)
+	}
+	p.eventually("the message names the operator", func() bool {
+		all := env.slack.Messages("ci")
+		return len(all) == 2 && all[1].ThreadTS == all[0].TS && strings.Contains(all[0].Plain(), "by ada@example.com")
+	})
+	if o := p.outcomes()[0]; o.Result != event.ResultDone || o.By.UserID != ada || o.Meta.Source != event.SourceButton || o.Rule != "" {
+		t.Errorf("the newest decision is %+v", o)
+	}
+	again := env.gitlab.Latest(job.PipelineID, "rspec")
+	env.gitlab.Run(again.ID)
+	env.gitlab.Finish(again.ID, "success", "")
+	p.post(env.gitlab.JobHookBody(again.ID)) // which no rule wants
+	p.eventually("the message says that the job recovered", func() bool { return strings.Contains(env.slack.Messages("ci")[0].Plain(), "Recovered: rspec") })
+	address := env.gitlab.URL() + "/platform/shop/-/jobs/" + strconv.FormatInt(job.ID, 10)
+	if r := operator.types("why " + address); !strings.Contains(r.Text, "retried by ada@example.com (Slack "+ada+")") {
+		t.Errorf("why says %q", r.Text)
+	}
+	if r := nobody.types("pause all"); !strings.Contains(r.Text, "Only operators may") {
+		t.Errorf("a person without rights pauses everything, and reads %q", r.Text)
+	}
+	if r := operator.types("pause all for 1h reason a test"); !r.Public || !strings.Contains(r.Text, "paused actions (`all`)") {
+		t.Errorf("the operator reads %+v", r)
+	}
+	if r := operator.types("status"); !strings.Contains(r.Text, "paused (all) by ada@example.com (Slack "+ada+"): a test") {
+		t.Errorf("the status is %q", r.Text)
+	}
+	if _, changes := p.get("/api/v1/changes"); !strings.Contains(changes, `"by":"ada@example.com (Slack `+ada+`)"`) {
+		t.Errorf("the changes are %s", changes)
+	}
+	if code, out, errs := called(t, "decisions", "--admin-url", p.admin); code != 0 || !strings.Contains(out, "ada@example.com (Slack "+ada+")") {
+		t.Errorf("decisions: exit status %d\n%s%s", code, out, errs)
+	}
+	if strings.Contains(p.logged(), secret) {
+		t.Error("the log has the signing secret")
+	}
+}
