@@ -50,6 +50,7 @@ func (r *Runner) carryOut(ctx context.Context, a *attempt) (*verdict, error) {
 		r.budgetRegained, // a retry that waits for a budget: is it its turn?
 		r.calledFor,      // does the job's real state call for the action?
 		r.notDry,         // is it a dry run?
+		r.confirmed,      // a play that a person must confirm: has somebody done so?
 		r.pipelineBudget, // a retry: has its pipeline retries left?
 		r.rateBudgets,    // a retry: have its class, its project and all projects retries left?
 	} {
@@ -131,6 +132,9 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 	}
 	changes, err := r.retries.Retried(o, v.newRun)
 	if err != nil {
+		return err
+	}
+	if err := r.Confirms.End(ctx, &o, a.Progress, &changes); err != nil {
 		return err
 	}
 	if v.result == event.ResultFailed {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
+	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/jobstate"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -90,7 +91,7 @@ func (a *attempt) stoppedBy(s pause.Stop) *verdict {
 	case s.Gone != "":
 		return skipped("%s", s.Gone)
 	case s.DryRun:
-		return &verdict{result: event.ResultDryRun}
+		return &verdict{result: event.ResultDryRun, reason: confirm.InDryRun(a.Decision)}
 	}
 	return deferredBecause(min(max(minPauseCheck, time.Duration(a.Waited)/10), maxPauseCheck), event.WaitPause, s.Paused.String())
 }
@@ -153,6 +154,15 @@ func (r *Runner) notDry(_ context.Context, a *attempt) (*verdict, error) {
 		return a.stoppedBy(a.stop), nil
 	}
 	return nil, nil
+}
+
+// confirmed defers a play until the person who must confirm it has done so, or ends it.
+func (r *Runner) confirmed(ctx context.Context, a *attempt) (*verdict, error) {
+	c, err := r.Confirms.Check(ctx, a.Decision, a.Try, time.Duration(a.Waited), &a.Progress)
+	if err != nil || c.Confirmed {
+		return nil, err
+	}
+	return &verdict{result: c.Result, reason: c.Reason, wait: c.Wait, waits: c.Waits}, nil
 }
 
 // pipelineBudget skips a retry when its pipeline has had as many as

@@ -6,6 +6,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/cancellation"
+	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -39,6 +40,8 @@ type pending struct {
 	breaker.Ticket
 	// Grants are the grants of the budgets to the decision.
 	budget.Grants
+	// Progress is how far its question is, if a person must confirm it.
+	confirm.Progress
 	// Waits is why it waits now, if it does deliberately.
 	Waits event.Wait `json:"waits,omitzero"`
 	// Postponed is why the decision was deferred last.

@@ -30,6 +30,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
+	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
@@ -52,8 +53,7 @@ const maxRetryTime = 24 * time.Hour
 
 // Queue is the part of the store's queue that a Runner uses.
 type Queue interface {
-	Put(ctx context.Context, records ...store.Record) ([]bool, error)
-	Queued(ctx context.Context, ids ...string) (bool, error)
+	confirm.Queue
 	Depth(ctx context.Context) (store.Depth, error)
 	worker.Queue
 }
@@ -109,6 +109,7 @@ type Runner struct {
 	Config
 	Breakers *breaker.Breakers
 	Health   *health.Monitor
+	Confirms *confirm.Confirmer
 	Pool     *worker.Pool
 	gate     pause.Gate
 	budgets  budget.Budgets
@@ -132,6 +133,7 @@ func New(c Config) *Runner {
 		Guard: c.Guard, Queue: c.Queue, Announcer: r.notifier, Rules: c.Rules, Now: c.Now, Log: c.Log,
 		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },
 	}
+	r.Confirms = &confirm.Confirmer{Queue: c.Queue, Guard: c.Guard, Journal: c.Journal, Unattended: c.Own != Own{}, Now: c.Now, Log: c.Log}
 	r.budgets = budget.Budgets{Guard: c.Guard, Limits: func() rules.Limits { return c.Rules().Limits() }}
 	r.states = jobstate.Reader{GitLab: c.GitLab, Budgets: r.budgets, Now: c.Now}
 	r.retries = follow.Retries{Guard: c.Guard, GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, NativeRetry: c.NativeRetry, MayWait: r.mayWait}
@@ -177,6 +179,7 @@ func (r *Runner) handlers() map[string]worker.Handler {
 		event.RecordSweep:    worker.JSON(r.sweeps.Handle),
 		follow.RecordKind:    worker.JSON(r.retries.Handle),
 		breaker.RecordKind:   worker.JSON(r.Breakers.Handle),
+		confirm.RecordKind:   worker.JSON(r.Confirms.Handle),
 		health.RecordKind:    worker.JSON(r.Health.Handle),
 		hooks.RecordKind:     worker.JSON(hooks.Announcements{Announcer: r.notifier, Rules: r.Rules}.Handle),
 	}

@@ -34,13 +34,8 @@ func (r *Rule) dependsOnAttempt() bool {
 		return true
 	}
 	for _, a := range r.Actions {
-		if a.Delay > 0 && a.Backoff == event.BackoffExponential || expression.ReadsAttempt(a.Jobs) {
+		if a.Delay > 0 && a.Backoff == event.BackoffExponential || expression.ReadsAttempt(a.Jobs) || slices.ContainsFunc(a.templates(), expression.Template.ReadsAttempt) {
 			return true
-		}
-		for _, t := range a.Variables {
-			if t.ReadsAttempt() {
-				return true
-			}
 		}
 		for _, in := range a.Inputs {
 			if in.ReadsAttempt() {

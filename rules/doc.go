@@ -4,4 +4,7 @@
 // event's time of receipt, and errors are returned. Package expression
 // compiles and runs expressions, package event defines the data, and package
 // rulefile reads the rules from files.
+//
+// The package has more than 2,000 lines because it is one engine: the decisions, the
+// explanations and the notices of a rule are made of the same compiled rule.
 package rules

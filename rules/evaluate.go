@@ -193,7 +193,7 @@ func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *Rule
 	}
 	// Texts read the job that is acted on, which may differ from the event's.
 	session := ev.Session
-	if !a.OfEvent() && len(a.Variables)+len(a.Inputs) > 0 {
+	if !a.OfEvent() && len(a.templates())+len(a.Inputs) > 0 {
 		session = ev.For(d.Event)
 	}
 	var err *RuleError
@@ -202,6 +202,10 @@ func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *Rule
 	}
 	if d.Action.Inputs, err = evaluateInputs(session, r, a.Inputs); err != nil {
 		return d, err
+	}
+	var failed error
+	if d.Action.Confirm, failed = a.Confirm.name(session); failed != nil {
+		return d, &RuleError{r.Name, "confirm", failed}
 	}
 	d.Key = a.key(d)
 	if d.DryRun {

@@ -54,6 +54,14 @@ func (c Channel) Constant() string {
 	return c.Source
 }
 
+// name renders the channel.
+func (c Channel) name(s *expression.Session) (string, error) {
+	if c.Template == nil {
+		return c.Source, nil
+	}
+	return s.Text(*c.Template, channelName)
+}
+
 // templates returns the texts with expressions.
 func (n Notify) templates() []*expression.Template {
 	all := []*expression.Template{n.Channel.Template, n.Text}
@@ -83,12 +91,8 @@ func (n Notify) to(ev *evaluation, state event.State) (event.Address, error) {
 	if state.To != (event.Address{}) {
 		return state.To, nil
 	}
-	a := event.Address{Receiver: n.Receiver, Channel: n.Channel.Source}
-	var err error
-	if n.Channel.Template != nil {
-		a.Channel, err = ev.Text(*n.Channel.Template, channelName)
-	}
-	return a, err
+	channel, err := n.Channel.name(ev.Session)
+	return event.Address{Receiver: n.Receiver, Channel: channel}, err
 }
 
 // notInChannelName matches what the name of a Slack channel can't have.

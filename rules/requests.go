@@ -37,7 +37,7 @@ func (rs *Rules) programs(r *Rule) []*vm.Program {
 	all := []*vm.Program{r.Condition}
 	for _, a := range r.Actions {
 		all = append(all, a.Jobs)
-		for _, t := range a.Variables {
+		for _, t := range a.templates() {
 			all = append(all, t.Programs()...)
 		}
 		for _, in := range a.Inputs {

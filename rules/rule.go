@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/expr-lang/expr/vm"
@@ -37,6 +38,7 @@ type Action struct {
 	event.Action
 	Jobs      *vm.Program // the expression in `jobs`; nil if there is none
 	Names     []JobName   // the list in `jobs`; nil if there is none
+	Confirm   Channel     // a Slack channel; zero: nobody must confirm
 	Variables map[string]expression.Template
 	Inputs    map[string]expression.Input
 }
@@ -44,6 +46,15 @@ type Action struct {
 // OfEvent reports whether the action has no `jobs`: it acts on the event's job
 // or pipeline.
 func (a Action) OfEvent() bool { return a.Jobs == nil && a.Names == nil }
+
+// templates returns the texts with expressions.
+func (a Action) templates() []expression.Template {
+	all := slices.Collect(maps.Values(a.Variables))
+	if a.Confirm.Template != nil {
+		all = append(all, *a.Confirm.Template)
+	}
+	return all
+}
 
 // OnlyStops reports whether the rule makes no decisions: it has `stop: true`,
 // and neither actions nor notifications.

@@ -54,7 +54,7 @@ func CheckChanges(c Changes) error {
 	return nil
 }
 
-// CheckRecordID checks the id of Requeue.
+// CheckRecordID checks the id of Find, Requeue and Hasten.
 func CheckRecordID(id string) error { return checkID("record id", id) }
 
 // CheckDrop checks the arguments of Drop.

@@ -102,7 +102,7 @@ func BadCursor(cursor string) error {
 	return fmt.Errorf("%w: %.40q", ErrBadCursor, cursor)
 }
 
-// Errors of Requeue and Drop. Nothing was changed.
+// Errors of Requeue, Hasten and Drop. Nothing was changed.
 var (
 	ErrNotFound = errors.New("store: there is no such record")
 	ErrQueued   = errors.New("store: another record with this id is in the queue")
@@ -125,7 +125,7 @@ type Lease struct {
 	Kind    string
 	Body    []byte
 	Attempt int       // how often the record was leased, this lease included
-	Due     time.Time // when the record became due by its Put or Defer
+	Due     time.Time // when the record became due by its Put, Defer or Hasten
 	Expires time.Time
 	Token   string // identifies this lease; each lease has another
 }
@@ -152,7 +152,7 @@ type QueuedRecord struct {
 	Kind    string
 	Body    []byte    // as it was saved last
 	Attempt int       // how often the record was leased
-	Due     time.Time // when the record becomes or became due by its Put, Defer or Requeue
+	Due     time.Time // when the record becomes or became due by its Put, Defer, Requeue or Hasten
 	Expires time.Time // when its lease ends or ended; zero: it is not leased
 }
 
@@ -295,7 +295,8 @@ type Queue interface {
 }
 
 // Steering is for people who look at the queue and change it. All methods are safe
-// for concurrent use. What Requeue and Drop changed is durable when they return nil.
+// for concurrent use. What Requeue, Hasten and Drop changed is durable when they return
+// nil.
 type Steering interface {
 	// Records lists up to n records of the queue by the time from which on they can be
 	// leased, soonest first, that follow the cursor ("" starts with the first), and
@@ -313,6 +314,10 @@ type Steering interface {
 	// ErrNotFound if there is none, and ErrQueued if the queue has a record with the
 	// id. The id is remembered as after a Put.
 	Requeue(ctx context.Context, id string) error
+	// Hasten makes a record that waits due at once; one that is due stays so. It returns
+	// ErrLeased for a record whose lease has not expired, and ErrNotFound if the queue has
+	// none with the id.
+	Hasten(ctx context.Context, id string) error
 	// Drop atomically removes the record with the id from the queue, or else the one
 	// that was buried last, and replaces or adds the entries, as Amend does. The id
 	// stays remembered. Drop returns ErrLeased for a record whose lease has not

@@ -126,6 +126,11 @@ func (b fusedStore) Queued(ctx context.Context, ids ...string) (queued bool, err
 	return queued, err
 }
 
+func (b fusedStore) Hasten(ctx context.Context, id string) error {
+	b.fuse.durable("Hasten")
+	return b.fuse.step(func() error { return b.Store.Hasten(ctx, id) })
+}
+
 func (b fusedStore) Lease(ctx context.Context, n int, visibility time.Duration) (leases []store.Lease, err error) {
 	err = b.fuse.step(func() error { leases, err = b.Store.Lease(ctx, n, b.lasting(visibility)); return err })
 	for _, l := range leases {

@@ -11,6 +11,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/requests"
 	"github.com/pipesteward/pipesteward/actions/slack"
@@ -39,7 +40,7 @@ func (h *Harness) handleRequests(runner *actions.Runner, guard fusedStore, repli
 	config := runner.Config
 	pauses := pause.Pauses{Store: guard, Now: h.Now, Log: config.Log}
 	handler := &requests.Handler{
-		Store: guard, GitLab: config.GitLab, Rights: h.Rights, Replies: replies, Maker: runner,
+		Store: guard, GitLab: config.GitLab, Rights: h.Rights, Confirmations: confirm.Answers{Confirmer: runner.Confirms, Rights: h.Rights}, Replies: replies, Maker: runner,
 		Stories: &story.Builder{
 			GitLab: config.GitLab, Store: guard, Evaluations: nothingRecent{}, Deliveries: noDeliveries{}, Pauses: pauses, Rules: config.Rules, Facts: runner.Facts, Receives: true, Now: h.Now,
 		},

@@ -95,6 +95,9 @@ func TestParts(t *testing.T) {
 		{"an archived channel", channel(slacktest.Channel{Name: "ci", Archived: true}), "slack-channels", doctor.Problem, []string{"is archived", "unarchive it"}},
 
 		{"no buttons", func(*rig) {}, "slack-app", doctor.OK, []string{"are off"}},
+		{"no Slack, where plays are confirmed", func(r *rig) { r.Slack = nil; r.rules(ruleFile + confirmRule) }, "slack-token", doctor.Problem, []string{`rule "gate" has a play confirmed in Slack`, "--slack-token"}},
+		{"no buttons, where plays are confirmed", func(r *rig) { r.rules(ruleFile + confirmRule) }, "slack-app", doctor.Problem, []string{`rule "gate" has a play confirmed in Slack`, "--slack-signing-secret"}},
+		{"no channel to confirm in", func(r *rig) { r.rules(ruleFile + confirmRule) }, "slack-channels", doctor.Problem, []string{"#gates (rule \"gate\", with `confirm`): there is no such channel"}},
 		{"buttons", buttons(doctor.SlackApp{Signed: true, Token: "xapp-1", Operators: []string{"@ci-ops", "S0000000001"}}), "slack-app", doctor.OK, []string{"@ci-ops, S0000000001 may do everything"}},
 		{"buttons without operators", buttons(doctor.SlackApp{Signed: true}), "slack-app", doctor.Note, []string{"nobody may pause all", "--slack-operators"}},
 		{"no such operators", buttons(doctor.SlackApp{Signed: true, Operators: []string{"@nobody"}}), "slack-app", doctor.Problem, []string{"names @nobody, and Slack has no such user group"}},
@@ -217,3 +220,6 @@ func buttons(app doctor.SlackApp) func(*rig) {
 		r.SlackApp = app
 	}
 }
+
+// confirmRule has a play confirmed in Slack.
+const confirmRule = "  - {name: gate, on: job, actions: [play: {confirm: '#gates'}]}\n"

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -30,11 +32,30 @@ func (x *exam) channels() map[string]string {
 				named[channel] = fmt.Sprintf("rule %q", r.Name)
 			}
 		}
+		for _, a := range r.Actions {
+			channel := a.Confirm.Constant()
+			if _, is := named[channel]; !is && channel != "" && channel != event.ChannelAuthor {
+				named[channel] = fmt.Sprintf("rule %q, with `confirm`", r.Name)
+			}
+		}
 	}
 	if storm := x.Rules.Storm().To.Channel; storm != "" && named[storm] == "" {
 		named[storm] = "storms and outages"
 	}
 	return named
+}
+
+// confirms returns the name of the first rule with a play that a person must confirm in
+// Slack; "": there is none.
+func (x *exam) confirms() string {
+	if x.Rules != nil {
+		for _, r := range x.Rules.All() {
+			if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return a.Confirm.Source != "" }) {
+				return r.Name
+			}
+		}
+	}
+	return ""
 }
 
 var errNoSlack = errors.New("there is no Slack token")
@@ -59,6 +80,8 @@ func checkSlackToken(ctx context.Context, x *exam) []Finding {
 	switch {
 	case ctx.Err() != nil:
 		return notChecked(ctx.Err())
+	case errors.Is(err, errNoSlack) && x.confirms() != "":
+		return one(Problem, fmt.Sprintf("there is no Slack token, and rule %q has a play confirmed in Slack: `serve` does not take such rules", x.confirms()), "give --slack-token, or omit `confirm`")
 	case errors.Is(err, errNoSlack):
 		if n := len(x.channels()); n > 0 {
 			return one(Warning, "there is no Slack token, and rules name channels: nobody is notified", "give --slack-token, or leave `notify` and `channel` out")
@@ -119,6 +142,14 @@ func (x *exam) scopesOfRules() []slackScope {
 				if needs && first[scope] == "" {
 					first[scope] = r.Name
 				}
+			}
+		}
+		for _, a := range r.Actions {
+			if a.Confirm.Constant() != event.ChannelAuthor {
+				continue
+			}
+			for _, scope := range []string{"users:read.email", "im:write", "im:history"} {
+				first[scope] = cmp.Or(first[scope], r.Name)
 			}
 		}
 	}

@@ -40,6 +40,8 @@ func checkSlackApp(ctx context.Context, x *exam) []Finding {
 	switch {
 	case app.Err != nil:
 		return one(Problem, oneLine(app.Err), "")
+	case !app.isOn() && x.confirms() != "":
+		return one(Problem, fmt.Sprintf("buttons are off, and rule %q has a play confirmed in Slack: `serve` does not take such rules", x.confirms()), "set --slack-signing-secret or --slack-app-token, or omit `confirm`")
 	case !app.isOn():
 		return ok("buttons and commands are off: neither --slack-signing-secret nor --slack-app-token is set")
 	}

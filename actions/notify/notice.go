@@ -27,6 +27,9 @@ type NoticeRecord struct {
 	Announcement string `json:"announcement,omitzero"`
 	// Of are the ids of the records of the notices in a digest, which is an announcement.
 	Of []string `json:"of,omitempty"`
+	// Question says that the notice is the question whether the decision is to be carried
+	// out, or that this says what became of it; nil: it is neither.
+	Question *Question `json:"question,omitempty"`
 	// QuietUntil is the end of the quiet hours that the notice waited for; zero: it did not.
 	QuietUntil time.Time `json:"quiet_until,omitzero"`
 	// Gathered is the id of the record of the digest that the notice is gathered in.
@@ -69,7 +72,7 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 	}
 	return n.unblock(ctx, rec, func(counts []store.Value) error {
 		if !rec.journalled() {
-			values, err := rec.ofDigest()
+			values, err := rec.values()
 			if err != nil {
 				return err
 			}
@@ -84,6 +87,9 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 // attempt takes the steps of a notice, and returns what came of it. Without that and
 // without an error, the notice waits deliberately.
 func (n *Notifier) attempt(ctx context.Context, l *worker.Lease, rec *NoticeRecord) (*event.Notification, error) {
+	if rec.Question != nil {
+		return n.attemptQuestion(ctx, l, rec)
+	}
 	missed := false // by the digest that it waited for
 	if rec.Gathered != "" {
 		ended, waits, err := n.digested(ctx, l, *rec)
@@ -117,11 +123,26 @@ func (n *Notifier) attempt(ctx context.Context, l *worker.Lease, rec *NoticeReco
 	if err := n.inTurn(ctx, l, *rec); err != nil {
 		return nil, err
 	}
+	return n.sendOrWait(ctx, l, rec)
+}
+
+// sendOrWait sends a notice. One that a person must help waits, which is an error, or is
+// dropped.
+func (n *Notifier) sendOrWait(ctx context.Context, l *worker.Lease, rec *NoticeRecord) (*event.Notification, error) {
 	ended, err := n.send(ctx, *rec)
 	if blocked, is := errors.AsType[*blockedError](err); is {
 		ended, err = n.block(ctx, l, rec, blocked)
 	}
 	return ended, err
+}
+
+// values returns what the store keeps of a notice that has ended and is in no entry of the
+// journal.
+func (rec NoticeRecord) values() ([]store.Value, error) {
+	if rec.Question != nil {
+		return rec.ofQuestion()
+	}
+	return rec.ofDigest()
 }
 
 // waitFor has a notice wait deliberately for a time.
@@ -165,7 +186,7 @@ func (n *Notifier) inTurn(ctx context.Context, l *worker.Lease, rec NoticeRecord
 // journalled reports whether the notice is in the journal. In the place of a deferred
 // outcome there may be another one already.
 func (rec NoticeRecord) journalled() bool {
-	return rec.Announcement == "" && rec.Result != event.ResultDeferred
+	return rec.Announcement == "" && rec.Question == nil && rec.Result != event.ResultDeferred
 }
 
 // send calls the receiver of a notice, and returns what came of it. The error is that of
@@ -175,7 +196,10 @@ func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notificat
 	err := noReceiver(rec.Notice.Receiver)
 	if receiver != nil {
 		err = n.call(ctx, rec.Notice.Address, func() error {
-			if rec.Announcement != "" {
+			switch {
+			case rec.Question != nil:
+				return rec.ask(ctx, receiver)
+			case rec.Announcement != "":
 				return receiver.Announce(ctx, rec.Announcement, rec.Notice.Channel, rec.Notice.Text)
 			}
 			return receiver.Notify(ctx, rec.Outcome, rec.Notice)

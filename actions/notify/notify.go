@@ -11,7 +11,11 @@
 // decision that no rule notifies of has no record.
 //
 // A notice that a person can help, for instance by inviting the bot, waits until that is
-// done: see waiting.go.
+// done: see waiting.go. A question whether a decision is to be carried out is a notice, too:
+// see question.go.
+//
+// The package has more than 2,000 lines because it is one way out: notices, digests, states
+// and questions share their records, the capacity, the circuit breakers and the counts.
 package notify
 
 import (
@@ -24,6 +28,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/notify/quiet"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -298,6 +303,14 @@ func muteOf(mutes []event.Mute, to event.Address) *event.Mute {
 		return &mutes[i]
 	}
 	return nil
+}
+
+// quietUntil returns when the quiet hours end that a notice has now; zero: it has none.
+func (n *Notifier) quietUntil(q event.Quiet) time.Time {
+	if n.Immediate {
+		return time.Time{}
+	}
+	return quiet.Until(q, n.Now())
 }
 
 // escapeFor returns what makes a value safe to stand in the text of a notice to an address.

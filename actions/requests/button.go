@@ -29,7 +29,7 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	if b.Job != 0 && b.Job != o.Job.ID {
 		o.Job = anotherRun(*o, b.Job)
 	}
-	refusal, err := h.may(ctx, r, target(o.Event), b.Does)
+	refusal, err := h.may(ctx, r, chatops.TargetOf(o.Event), b.Does)
 	if err != nil || refusal != "" {
 		return say(refusal), err
 	}
@@ -81,11 +81,6 @@ func anotherRun(o event.Outcome, id int64) event.Job {
 		job.URL = fmt.Sprintf("%s/-/jobs/%d", o.Project.URL, id)
 	}
 	return job
-}
-
-// target returns what the rights on an event's job or pipeline depend on.
-func target(e event.Event) chatops.Target {
-	return chatops.Target{Project: e.Project.ID, Ref: e.Pipeline.Ref, Tag: e.Pipeline.Tag, Environment: e.Job.Environment.Name, Owner: e.User.ID}
 }
 
 // pageOf returns the address in GitLab of the job, or with 0 of the pipeline.

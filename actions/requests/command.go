@@ -133,7 +133,7 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 	if err != nil || missing != "" {
 		return say(missing), err
 	}
-	refusal, err := h.may(ctx, r, target(e), chatops.ButtonRetry)
+	refusal, err := h.may(ctx, r, chatops.TargetOf(e), chatops.ButtonRetry)
 	if err != nil || refusal != "" {
 		return say(refusal), err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/hooks"
@@ -22,20 +23,23 @@ type record struct {
 	event.Outcome
 	Notice event.Notice `json:"notice"`
 	// Announcement is the key of an announcement that waits as notices do.
-	Announcement string     `json:"announcement"`
-	Waits        event.Wait `json:"waits"`
+	Announcement string `json:"announcement"`
+	// Question is set of a notice of a question; Answer of the record of an answer.
+	Question *notify.Question `json:"question"`
+	Answer   event.Answer     `json:"answer"`
+	Waits    event.Wait       `json:"waits"`
 }
 
 // Kinds lists the kinds of the queue's records.
 var Kinds = []string{
-	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordDigest, event.RecordSweep, follow.RecordKind, breaker.RecordKind, health.RecordKind, hooks.RecordKind, chatops.RecordKind,
+	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordDigest, event.RecordSweep, follow.RecordKind, breaker.RecordKind, confirm.RecordKind, health.RecordKind, hooks.RecordKind, chatops.RecordKind,
 }
 
 // Describe returns what a record is about, and why it waits, by its body. A body that
 // can't be read is about nothing.
 func Describe(kind string, body []byte) event.Subject {
 	switch kind {
-	case event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, follow.RecordKind:
+	case event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, follow.RecordKind, confirm.RecordKind:
 		return describeEvent(kind, body)
 	case event.RecordDigest:
 		var digest notify.DigestRecord
@@ -117,7 +121,13 @@ func describeEvent(kind string, body []byte) event.Subject {
 			s.About = "announcement to " + r.Notice.String()
 			break
 		}
+		if r.Question != nil {
+			s.About = "question about the " + words.ActionOf(&r.Decision) + ", to " + r.Notice.String()
+			break
+		}
 		s.About = words.ActionOf(&r.Decision) + ": " + r.Result + ", to " + r.Notice.String()
+	case confirm.RecordKind:
+		s.About, s.At = "answer to the question about the "+words.ActionOf(&r.Decision), r.Answer.At
 	case follow.RecordKind:
 		s.About, s.At = "is "+target+", which failed again, retried once more?", r.At
 		s.Wait = event.Wait{For: event.WaitSchedule, Reason: cmp.Or(r.Waits.Reason, "GitLab, or a rule for pipelines, may retry it")}

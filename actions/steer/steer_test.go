@@ -341,6 +341,7 @@ func TestDescribeEveryKind(t *testing.T) {
 		"decision": {`{"decided_at": "` + when + `", ` + ofJob + "}", "retry of rspec"},
 		"outcome":  {`{"at": "` + when + `", ` + ofJob + "}", "retry of rspec: done"},
 		"notice":   {`{"at": "` + when + `", ` + ofJob + `, "notice": {"receiver": "slack", "channel": "#ci"}}`, "retry of rspec: done, to #ci in Slack"},
+		"answer":   {`{"answer": {"confirmed": true, "at": "` + when + `"}, ` + ofJob + "}", "answer to the question about the retry of rspec"},
 		"digest":   {`{"began": "` + when + `", "receiver": "slack", "channel": "#ci"}`, "digest to #ci in Slack"},
 		"follow":   {`{"at": "` + when + `", ` + ofJob + "}", "is rspec, which failed again, retried once more?"},
 		"sweep":    {`{"rule": "tidy", "began": "` + when + `"}`, "run of the schedule rule tidy"},

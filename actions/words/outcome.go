@@ -28,6 +28,7 @@ type outcomeView struct {
 	Artifacts bool          // an erase takes them too
 	Freed     string        // by an erase, such as 1.2 GB
 	Took      time.Duration // from the decision to retry until the job was seen to have passed
+	Asks      bool          // of a deferred one: a person must confirm it
 	Custom    bool          // the text is the rule's, which may lack the reason
 }
 
@@ -87,6 +88,7 @@ func viewOf(o event.Outcome, s Style) outcomeView {
 		Runner:    name(o.Job.Runner.Description),
 		Reason:    s.Text(o.Reason, maxReason),
 		Artifacts: o.Action.Artifacts,
+		Asks:      o.WaitsFor == event.WaitConfirm,
 		Freed:     size(o.Freed),
 	}
 	if o.Requested() {

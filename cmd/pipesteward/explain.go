@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/words"
@@ -359,6 +360,9 @@ func wanted(d event.Decision) string {
 		s += fmt.Sprintf(", once %s has passed", d.AfterSuccess)
 	case len(d.After) > 0:
 		s += ", after the action before it"
+	}
+	if d.Action.Confirm != "" {
+		s += fmt.Sprintf(", once somebody has confirmed it in %s within %s", confirm.Place(d), d.Action.ConfirmWithin)
 	}
 	if d.DryRun {
 		s += " (dry run)"

@@ -149,6 +149,10 @@ type Action struct {
 	Variables map[string]string          `json:"variables,omitempty"`
 	Inputs    map[string]json.RawMessage `json:"inputs,omitempty"` // each is a text, a number, a boolean or a list of those
 	Wait      string                     `json:"wait,omitzero"`    // none or success: how a job waits for the preceding one in `jobs`
+	// Confirm is the Slack channel in which a person must confirm the play before, within
+	// the time of ConfirmWithin after the question was asked there; "": nobody must.
+	Confirm       string   `json:"confirm,omitzero"`
+	ConfirmWithin Duration `json:"confirm_within,omitzero"`
 
 	// cancel, cancel_outdated
 	Force bool `json:"force,omitzero"`

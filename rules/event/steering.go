@@ -15,6 +15,7 @@ const (
 	WaitPause    = "pause"    // until somebody resumes
 	WaitStorm    = "storm"    // the circuit breaker of its failure class is open, or releases one retry after the other
 	WaitBudget   = "budget"   // a budget of retries is used up
+	WaitConfirm  = "confirm"  // a person must confirm it in Slack
 	WaitGitLab   = "gitlab"   // GitLab can't be used, or has not applied a request yet
 	WaitReceiver = "receiver" // a channel could not be notified
 	WaitQuiet    = "quiet"    // the end of the quiet hours
@@ -24,7 +25,7 @@ const (
 )
 
 // Waits lists all reasons.
-var Waits = []string{WaitDelay, WaitTurn, WaitPause, WaitStorm, WaitBudget, WaitGitLab, WaitReceiver, WaitQuiet, WaitDigest, WaitSchedule, WaitError}
+var Waits = []string{WaitDelay, WaitTurn, WaitPause, WaitStorm, WaitBudget, WaitConfirm, WaitGitLab, WaitReceiver, WaitQuiet, WaitDigest, WaitSchedule, WaitError}
 
 // Wait is why a record waits. It is part of the record's body.
 type Wait struct {

@@ -58,6 +58,8 @@ func (rd *reader) play(r *rules.Rule, a *rules.Action) schema.Fields {
 		schema.Key("inputs", "Inputs for the job (GitLab 18.10 and later): texts with expressions in {{ }}, numbers, booleans or lists. Where one expression is all of a text, its value keeps its type.", rd.inputs(&a.Inputs, func() expression.Purpose { return rd.jobPurpose(r) })),
 		schema.Key("delay", "How long to wait before the job is played.", schema.Duration(&a.Delay)),
 		schema.Key("wait", "Whether the jobs are played one by one, in the order of `jobs`: with success the next one only after the one before it has passed.", schema.OneOf(&a.Wait, []string{event.WaitNone, event.WaitSuccess})),
+		schema.Key("confirm", "The Slack channel, like \"#deploys\" or \"#deploys-{{ project.namespace }}\", in which a person must confirm with a button that the job is played. Without it: nobody must.", rd.confirmChannel(a, func() expression.Purpose { return rd.jobPurpose(r) })),
+		schema.Key("confirm_within", "How long the job waits for that, from when the question was posted: from 1m to 7d. Without an answer it is not played.", confirmWithin(a)),
 		schema.Key("allow_stale", "Play also in a pipeline that is not the newest of its ref any more.", schema.Bool(&a.AllowStale)),
 	}
 }
@@ -129,6 +131,7 @@ func (rd *reader) action(r *rules.Rule, a *rules.Action) schema.Schema {
 			default:
 				schema.MappingWithHints(a.Verb, known, hintsOf[a.Verb]).Read(f, parameters, a.Verb)
 				hasJobs = schema.Has(parameters, "jobs")
+				reviewConfirm(f, parameters)
 			}
 			if r.On == event.KindPipeline && !hasJobs && slices.Contains(known.Keys(), "jobs") {
 				f.FailAt(name, "%s %s", a.Verb, needsJobs)

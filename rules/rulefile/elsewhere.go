@@ -17,6 +17,7 @@ import (
 
 const (
 	inActions  = "it is a parameter of an action, like `actions: [retry: {max_attempts: 3, delay: 30s}]`"
+	inPlay     = "it is a parameter of play, like `actions: [play: {jobs: [deploy-production], confirm: \"#deploys\"}]`"
 	inEntry    = "it stands in an entry of notify, like `notify: [{channel: \"#ci\", text: \"…\"}]`"
 	inSchedule = "it stands in schedule, like `schedule: {cron: \"0 3 * * *\", projects: [\"platform/*\"]}`"
 	inIf       = "the condition is the rule's `if`, like `if: failed_with(\"runner_system_failure\")`"
@@ -30,6 +31,7 @@ var inRule = func() map[string]string {
 	hints := map[string]string{
 		"when": "the condition is `if`; `when` has outcomes, in an entry of notify", "unless": "write `if: not (…)`", "except": "write `if: not (…)`",
 		"max_attempts": inActions, "delay": inActions, "backoff": inActions, "max_delay": inActions, "allow_stale": inActions, "older_than": inActions,
+		"confirm": inPlay, "confirm_within": inPlay,
 		"jobs": inActions, "variables": inActions, "inputs": inActions, "max": inActions,
 		"channel": inEntry, "text": inEntry, "message": inEntry, "mention": inEntry, "receiver": "it stands in an entry of notify, like `notify: [{receiver: ops}]`", "receivers": "it is a key of the file, with what entries of notify name: `receivers: [{name: ops, feishu: {…}}]`",
 		"cron": inSchedule, "projects": inSchedule, "timezone": inSchedule, "scope": inSchedule,

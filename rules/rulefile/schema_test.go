@@ -287,6 +287,10 @@ func (g *generator) action(verb string, onPipeline bool) any {
 		g.maybe(p, "inputs", map[string]any{"a-b": "", "2": 0.5})
 		g.maybe(p, "delay", durations...)
 		g.maybe(p, "wait", event.WaitNone, event.WaitSuccess)
+		if rapid.Bool().Draw(g.T, "confirm") {
+			p["confirm"] = g.value("confirm", "#deploys", "C024BE91L", "author", "#deploys-{{ job.stage }}")
+			g.maybe(p, "confirm_within", "1m", "24h", "7d")
+		}
 		g.maybe(p, "allow_stale", true, false)
 	case event.VerbCancel:
 		g.maybe(p, "force", true, false)

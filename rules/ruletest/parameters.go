@@ -1,6 +1,7 @@
 package ruletest
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -65,6 +66,17 @@ var parameters = []parameter{
 		unusual: func(value string) bool { return value == event.WaitSuccess },
 	},
 	{
+		key: "confirm", doc: "The Slack channel in which a person must confirm before, or none.", verbs: []string{event.VerbPlay},
+		value:   inWords(schema.Text, scalar),
+		of:      func(d event.Decision) string { return scalar(cmp.Or(d.Action.Confirm, noConfirmation)) },
+		unusual: func(value string) bool { return value != noConfirmation },
+	},
+	{
+		key: "confirm_within", doc: "How long the job waits for that.", verbs: []string{event.VerbPlay},
+		value: inWords(schema.Duration, event.Duration.String),
+		of:    func(d event.Decision) string { return d.Action.ConfirmWithin.String() },
+	},
+	{
 		key: "force", doc: "Whether jobs that hang in canceling are ended, too; of cancel_outdated, whether deployments are.", verbs: []string{event.VerbCancel, event.VerbCancelOutdated},
 		value:   inWords(schema.Bool, strconv.FormatBool),
 		of:      func(d event.Decision) string { return strconv.FormatBool(d.Action.Force) },
@@ -123,6 +135,9 @@ var parameters = []parameter{
 		unusual: isTrue,
 	},
 }
+
+// noConfirmation stands for the channel of a play that nobody must confirm.
+const noConfirmation = "none"
 
 // inBytes formats a size.
 func inBytes(n int64) string { return humanize.Bytes(uint64(n)) }

@@ -1,31 +1,28 @@
 package bolt
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
-	"iter"
+	"errors"
 	"slices"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt/cursors"
 	"github.com/pipesteward/pipesteward/store/bolt/format"
 )
 
 // Records implements store.Steering. The cursor is the key of the last record that was
 // listed.
 func (s *Store) Records(ctx context.Context, cursor string, n int) (records []store.QueuedRecord, next string, err error) {
-	after, err := parsePairCursor(cursor)
+	after, err := cursors.Parse(cursor)
 	if err != nil || n <= 0 {
 		return nil, "", err
 	}
 	err = s.viewAll(ctx, func(t *txn) error {
 		size, last := 0, after
-		for k := range following(t.due, after, false) {
+		for k := range cursors.Following(t.due, after, false) {
 			if len(records) >= n || size >= store.MaxPage {
-				next = hex.EncodeToString(last)
+				next = cursors.Format(last)
 				return nil
 			}
 			_, seq := format.SplitPairKey(k)
@@ -40,15 +37,15 @@ func (s *Store) Records(ctx context.Context, cursor string, n int) (records []st
 // Dead implements store.Steering. The cursor is the key of the last record that was
 // listed.
 func (s *Store) Dead(ctx context.Context, cursor string, n int) (dead []store.DeadRecord, next string, err error) {
-	before, err := parsePairCursor(cursor)
+	before, err := cursors.Parse(cursor)
 	if err != nil || n <= 0 {
 		return nil, "", err
 	}
 	err = s.view(ctx, func(t *txn) error {
 		size, last := 0, before
-		for k, v := range following(t.dead, before, true) {
+		for k, v := range cursors.Following(t.dead, before, true) {
 			if len(dead) >= n || size >= store.MaxPage {
-				next = hex.EncodeToString(last)
+				next = cursors.Format(last)
 				return nil
 			}
 			d := t.deadRecord(k, v)
@@ -57,42 +54,6 @@ func (s *Store) Dead(ctx context.Context, cursor string, n int) (dead []store.De
 		return nil
 	})
 	return dead, next, err
-}
-
-// parsePairCursor returns the key that a cursor stands for; nil for none.
-func parsePairCursor(cursor string) (key []byte, err error) {
-	if cursor == "" {
-		return nil, nil
-	}
-	key, err = hex.DecodeString(cursor)
-	if err != nil || len(key) != len(format.PairKey(0, 0)) {
-		return nil, store.BadCursor(cursor)
-	}
-	return key, nil
-}
-
-// following yields the keys and values of a bucket that follow a key, nil for all of
-// them, in ascending or in descending order.
-func following(b *bbolt.Bucket, after []byte, descending bool) iter.Seq2[[]byte, []byte] {
-	return func(yield func(k, v []byte) bool) {
-		c := b.Cursor()
-		first, step := c.First, c.Next
-		if descending {
-			first, step = c.Last, c.Prev
-		}
-		k, v := first()
-		if after != nil {
-			if at, value := c.Seek(after); descending && at != nil || bytes.Equal(at, after) {
-				k, v = step()
-			} else if !descending {
-				k, v = at, value
-			} else {
-				k, v = first()
-			}
-		}
-		for ; k != nil && yield(k, v); k, v = step() {
-		}
-	}
 }
 
 // Find implements store.Steering.
@@ -138,6 +99,20 @@ func (s *Store) Requeue(ctx context.Context, id string) error {
 	})
 }
 
+// Hasten implements store.Steering.
+func (s *Store) Hasten(ctx context.Context, id string) error {
+	if err := store.CheckRecordID(id); err != nil {
+		return err
+	}
+	return s.write(ctx, func(t *txn) error {
+		seq, h, err := t.unleased(id)
+		if err != nil || h.Expires != 0 || h.Due <= t.Now { // it is due
+			return err
+		}
+		return t.requeue(seq, h, t.Now, 0)
+	})
+}
+
 // Drop implements store.Steering.
 func (s *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error {
 	if err := store.CheckDrop(id, amend); err != nil {
@@ -159,18 +134,15 @@ func (s *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error
 
 // drop implements Drop without the entries.
 func (t *txn) drop(id string) error {
-	if seq, ok := t.inQueue(id); ok {
-		h, err := format.DecodeHeader(t.records.Get(format.NumberKey(seq)))
-		switch {
-		case err != nil:
-			return err // Lease buries it once it is due
-		case h.Expires > t.Now:
-			return store.ErrLeased
-		}
+	seq, h, err := t.unleased(id)
+	switch {
+	case err == nil:
 		if err := t.dequeue(seq, h); err != nil {
 			return err
 		}
 		return t.deleteBody(seq)
+	case !errors.Is(err, store.ErrNotFound):
+		return err
 	}
 	if k, _ := t.lastDead(id); k != nil {
 		return t.dropDead(k)
@@ -196,10 +168,24 @@ func (t *txn) inQueue(id string) (seq uint64, ok bool) {
 	return format.SplitNumberKey(key), true
 }
 
+// unleased returns the number and the header of the queue's record with the id, unless a
+// worker has leased it.
+func (t *txn) unleased(id string) (seq uint64, h format.Header, err error) {
+	seq, ok := t.inQueue(id)
+	if !ok {
+		return 0, h, store.ErrNotFound
+	}
+	h, err = format.DecodeHeader(t.records.Get(format.NumberKey(seq)))
+	if err == nil && h.Expires > t.Now { // after an error, Lease buries it once it is due
+		err = store.ErrLeased
+	}
+	return seq, h, err
+}
+
 // lastDead returns key and value of the record with the id that was buried last; nil if
 // there is none. It reads all dead records.
 func (t *txn) lastDead(id string) (k, v []byte) {
-	for k, v := range following(t.dead, nil, true) {
+	for k, v := range cursors.Following(t.dead, nil, true) {
 		if deadHeader(k, v).ID == id {
 			return slices.Clone(k), slices.Clone(v)
 		}

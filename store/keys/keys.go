@@ -37,8 +37,9 @@ const untilDone = "until it is done; its id for 72h"
 var Families = []Family{
 	{Record, "event:<instance>:<id>", "handlers/webhook, actions/catchup, actions/ownpipeline", untilDone, "an event, by its delivery's key or by what was found in GitLab"},
 	{Record, "decision:<decision>", "actions", untilDone, "a decision; with #<n> one that has failed n times"},
+	{Record, "answer:<decision>", "actions/confirm", untilDone, "the first answer to the question whether a decision is to be carried out"},
 	{Record, "outcome:<outcome>", "actions/notify", untilDone, "an outcome to journal and to notify of"},
-	{Record, "notice:<outcome>:<receiver>:<channel>", "actions/notify", untilDone, "a notice of an outcome to send; with :<subject> one about a state"},
+	{Record, "notice:<outcome>:<receiver>:<channel>", "actions/notify", untilDone, "a notice of an outcome to send; with :<subject> one about a state, or a question"},
 	{Record, "digest:<receiver>:<channel>:<end>", "actions/notify", untilDone, "a digest of the notices that come until then"},
 	{Record, "request:<request>", "handlers/slackapp", untilDone, "a press of a button or a command in Slack, by a hash of Slack's id of it"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
@@ -49,6 +50,7 @@ var Families = []Family{
 	{Record, "webhooks:<instance>:<change>", "actions/hooks", untilDone, "the message about dead webhooks, or about their recovery"},
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
+	{Claim, "confirm:<instance>:<project>:<job>", "actions/confirm", "1h, renewed", "one decision asks people whether a job is to be played"},
 	{Claim, "gitlab-note:<instance>:<project>:<merge request>:claim", "actions/gitlabnotify", "1m, renewed", "one worker writes a note"},
 	{Claim, "gitlab-status:<instance>:<project>:<pipeline>:claim", "actions/gitlabnotify", "1m, renewed", "one worker sets a commit status"},
 	{Claim, "changes", "actions/audit", "10s", "one replica records a change"},
@@ -79,6 +81,8 @@ var Families = []Family{
 	{Tally, "short:<budget>", "actions/budget", "7d", "decisions that wait for a budget"},
 	{Tally, "waiting:<class>:<start>", "actions/breaker", "7d", "decisions that wait for the end of a storm"},
 
+	{Value, "answer:<decision>", "actions/confirm", "30d", "the answer to that question"},
+	{Value, "asked:<decision>", "actions/notify", "30d", "when that question was posted"},
 	{Value, "caught-up:<instance>:<project>", "actions/catchup", "365d", "up to when a project was looked at"},
 	{Value, "changes", "actions/audit", "10y", "the last changes that people made"},
 	{Value, "dead-webhooks:<instance>", "actions/hooks", "365d", "webhooks that GitLab sends nothing to"},
@@ -137,8 +141,20 @@ func Request(request string) string { return "request:" + request }
 // OutcomeClaim is the key of the claim on an outcome's entry in the journal.
 func OutcomeClaim(outcome string) string { return "outcome:" + outcome }
 
+// Answer is the id of the record of the first answer to the question whether a decision is
+// to be carried out, and the key of that answer.
+func Answer(decision string) string { return "answer:" + decision }
+
+// Asked is the key of when that question was posted.
+func Asked(decision string) string { return "asked:" + decision }
+
+// Confirm is the key of the claim on the question whether a job is to be played.
+func Confirm(instance string, project, job int64) string {
+	return fmt.Sprintf("confirm:%s:%d:%d", instance, project, job)
+}
+
 // Notice is the id of the record of a notice of an outcome. subject is that of a notice
-// about a state, else "".
+// about a state, or of a question, else "".
 func Notice(outcome, receiver, channel, subject string) string {
 	id := "notice:" + outcome + ":" + receiver + ":" + channel
 	if subject != "" {

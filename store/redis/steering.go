@@ -174,6 +174,15 @@ func (r *Store) Requeue(ctx context.Context, id string) error {
 	return steered(done, store.ErrQueued, err)
 }
 
+// Hasten implements store.Steering.
+func (r *Store) Hasten(ctx context.Context, id string) error {
+	if err := store.CheckRecordID(id); err != nil {
+		return err
+	}
+	done, err := r.runNumber(ctx, "hasten", r.queue, id)
+	return steered(done, store.ErrLeased, err)
+}
+
 // Drop implements store.Steering.
 func (r *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error {
 	if err := store.CheckDrop(id, amend); err != nil {

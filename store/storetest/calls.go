@@ -37,6 +37,7 @@ func testBadInput(t *testing.T, f *fixture) {
 		{"DoneWith a value for no time", f.DoneWith(ctx, l, store.Changes{Values: []store.Value{{Key: "key"}}})},
 		{"Find without an id", third(f.Find(ctx, ""))},
 		{"Requeue without an id", f.Requeue(ctx, "")},
+		{"Hasten without an id", f.Hasten(ctx, "")},
 		{"Drop a long id", f.Drop(ctx, long)},
 		{"Drop with an entry without an id", f.Drop(ctx, "a", store.Entry{})},
 		{"Entry without an id", second(f.Entry(ctx, ""))},
@@ -92,6 +93,7 @@ func everyCall(ctx context.Context, s store.Store, l *store.Lease) map[string]er
 	_, _, errs["Dead"] = s.Dead(ctx, "", 1)
 	_, _, errs["Find"] = s.Find(ctx, "leased")
 	errs["Requeue"] = s.Requeue(ctx, "dead")
+	errs["Hasten"] = s.Hasten(ctx, "waiting")
 	errs["Drop"] = s.Drop(ctx, "dead")
 	errs["Note"] = s.Note(ctx, "never noted", nil)
 	errs["Amend"] = s.Amend(ctx, "never noted", nil)

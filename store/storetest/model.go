@@ -37,6 +37,7 @@ func testModel(t *testing.T, newBackend func(t *testing.T) Backend) {
 			"DoneWith": m.doneWith,
 			"Bury":     m.bury,
 			"Requeue":  m.requeue,
+			"Hasten":   m.hasten,
 			"Drop":     m.drop,
 			"Note":     m.note,
 			"Amend":    m.amend,

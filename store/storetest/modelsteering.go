@@ -81,6 +81,20 @@ func (m *model) requeue(t *rapid.T) {
 	m.seen[id] = m.now + store.DefaultDedupeTTL
 }
 
+func (m *model) hasten(t *rapid.T) {
+	id := genID.Draw(t, "id")
+	err := m.Hasten(t.Context(), id)
+	switch r := m.queue[id]; {
+	case r == nil:
+		wantErr(t, "Hasten", err, store.ErrNotFound)
+	case r.leased && r.at > m.now:
+		wantErr(t, "Hasten", err, store.ErrLeased)
+	default:
+		ok(t, "Hasten", err)
+		r.at = min(r.at, m.now)
+	}
+}
+
 func (m *model) drop(t *rapid.T) {
 	id, amend := genID.Draw(t, "id"), genEntries.Draw(t, "amend")
 	err := m.Drop(t.Context(), id, amend...)

@@ -317,6 +317,37 @@ func testRequeueNotDead(t *testing.T, f *fixture) {
 	f.wantDepth(t, store.Depth{Waiting: 1, Leased: 1})
 }
 
+func testHasten(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	waiting := record("waiting")
+	waiting.After = 24 * time.Hour
+	f.put(t, waiting, record("leased"))
+	l := f.leaseOne(t, time.Minute)
+	l.Body = []byte("saved")
+	wantErr(t, "Hasten of a leased record", f.Hasten(ctx, "leased"), store.ErrLeased)
+	wantErr(t, "Hasten of an unknown record", f.Hasten(ctx, "unknown"), store.ErrNotFound)
+	ok(t, "Defer", f.Defer(ctx, l, time.Hour))
+	f.wantDepth(t, store.Depth{Waiting: 2})
+
+	ended := make(chan error, 1)
+	go func() { ended <- f.Wait(ctx, 24*time.Hour) }()
+	ok(t, "Hasten", f.Hasten(ctx, "leased"))
+	ok(t, "Wait and Hasten", <-ended)
+	ok(t, "Hasten of a due record", f.Hasten(ctx, "leased"))
+	f.reopen(t)
+	f.wantDepth(t, store.Depth{Due: 1, Waiting: 1})
+	again := f.leaseOne(t, time.Minute)
+	same(t, "record", []any{again.ID, string(again.Body), again.Attempt}, []any{"leased", "saved", 2})
+	wantErr(t, "Done by the owner before", f.Done(ctx, l), store.ErrLeaseLost)
+	f.advance(time.Minute)
+	ok(t, "Hasten after the lease expired", f.Hasten(ctx, "leased"))
+	ok(t, "Done with that lease", f.Done(ctx, again))
+	wantErr(t, "Hasten of a record that is done", f.Hasten(ctx, "leased"), store.ErrNotFound)
+	f.bury(t, record("dead"))
+	wantErr(t, "Hasten of a dead record", f.Hasten(ctx, "dead"), store.ErrNotFound)
+	f.wantDepth(t, store.Depth{Waiting: 1, Dead: 1})
+}
+
 func testDrop(t *testing.T, f *fixture) {
 	ctx := t.Context()
 	waiting := record("waiting")

@@ -97,6 +97,7 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 		{"Requeue", testRequeue},
 		{"Requeue/once", testRequeueOnce},
 		{"Requeue/not dead", testRequeueNotDead},
+		{"Hasten", testHasten},
 		{"Drop", testDrop},
 		{"Drop/entries", testDropEntries},
 		{"Drop/once", testDropOnce},

@@ -25,6 +25,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
@@ -90,7 +91,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err := JoinSettings(o.CheckGiven(), o.CheckPresent("gitlab-token", "webhook-token")); err != nil {
 		return nil, err
 	}
-	a.rules, err = openRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Requests: o.takesSlackRequests(), Capacity: limits.NewCapacity()}, log)
+	a.rules, err = openRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Requests: o.takesSlackRequests(), Capacity: limits.NewCapacity()}, o.checkConfirm, log)
 	if err != nil {
 		return nil, err
 	}
@@ -196,8 +197,9 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	journal := report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, MaxEntries: report.DefaultMaxEntries}
 	changes := audit.Log{Store: db, Now: time.Now}
 	if chat, on := receiver.(*slack.Notifier); on && o.takesSlackRequests() {
+		who := rights.New(rights.Config{Slack: chat.Reader(), GitLab: gl, Operators: o.SlackOperators, Now: time.Now})
 		requested := requests.Handler{
-			Store: db, GitLab: gl, Rights: rights.New(rights.Config{Slack: chat.Reader(), GitLab: gl, Operators: o.SlackOperators, Now: time.Now}), Replies: chat,
+			Store: db, GitLab: gl, Rights: who, Confirmations: confirm.Answers{Confirmer: runner.Confirms, Rights: who}, Replies: chat,
 			Maker: runner, Stories: stories, Pauses: pauses, Mutes: mutes, Changes: changes, Rules: a.rules.Rules, Reports: slackReports{journal}, Now: time.Now, Log: log,
 		}
 		runner.Handle(chatops.RecordKind, worker.JSON(requested.Handle))

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,9 @@ func (o Options) Check() error {
 	if err == nil {
 		var loaded *rules.Rules
 		if loaded, _, err = loadSources(sources, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}); err == nil {
+			err = o.checkConfirm(loaded)
+		}
+		if err == nil {
 			_, err = OpenReceivers(loaded, slog.New(slog.DiscardHandler))
 		}
 	}
@@ -52,6 +56,20 @@ func (o Options) Check() error {
 		addresses = addresses.With("admin-listen", authorizer.CheckAddress(address))
 	}
 	return JoinSettings(wrong.Err(), o.CheckGiven(), o.CheckPresent(needed...), addresses.Err(), err)
+}
+
+// checkConfirm returns an error if a rule has plays confirmed in Slack, where nobody can be
+// asked: they would wait for nothing.
+func (o Options) checkConfirm(rs *rules.Rules) error {
+	if o.SlackToken != "" && o.takesSlackRequests() {
+		return nil
+	}
+	for _, r := range rs.All() {
+		if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return a.Confirm.Source != "" }) {
+			return fmt.Errorf("the rules can't be used: rule %q has a play confirmed in Slack (`confirm`), and nobody can answer there: give --slack-token, and --slack-signing-secret or --slack-app-token, or omit `confirm`", r.Name)
+		}
+	}
+	return nil
 }
 
 // CheckGiven returns what is wrong with the values that are given, as SettingErrors. All

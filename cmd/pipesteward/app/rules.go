@@ -75,6 +75,8 @@ type liveRules struct {
 	path    string
 	options rulefile.Options
 	log     *slog.Logger
+	// check returns why this process can't use rules that are correct.
+	check func(*rules.Rules) error
 	// receivers are those of the rules in force.
 	receivers *Receivers
 
@@ -88,8 +90,8 @@ type liveRules struct {
 }
 
 // openRules loads the rules for the first time.
-func openRules(path string, o rulefile.Options, log *slog.Logger) (*liveRules, error) {
-	l := &liveRules{path: path, options: o, log: log, receivers: NewReceivers(log), replaced: make(chan struct{}, 1)}
+func openRules(path string, o rulefile.Options, check func(*rules.Rules) error, log *slog.Logger) (*liveRules, error) {
+	l := &liveRules{path: path, options: o, check: check, log: log, receivers: NewReceivers(log), replaced: make(chan struct{}, 1)}
 	if err := l.load(false); err != nil {
 		return nil, err
 	}
@@ -113,6 +115,9 @@ func (l *liveRules) load(anyway bool) error {
 		loaded, warnings, err = loadSources(sources, l.options)
 	} else {
 		err = fmt.Errorf("--rules: %w", err)
+	}
+	if err == nil {
+		err = l.check(loaded)
 	}
 	var putReceivers func()
 	if err == nil {

@@ -20,7 +20,7 @@ func TestServeLogsWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	live, err := openRules(path, rulefile.Options{}, slog.New(slog.NewJSONHandler(&log, nil)))
+	live, err := openRules(path, rulefile.Options{}, Options{}.checkConfirm, slog.New(slog.NewJSONHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestRulesBeginWhenTheyAreReloaded(t *testing.T) {
 		}
 	}
 	write(threeRules)
-	live, err := openRules(path, rulefile.Options{}, slog.New(slog.DiscardHandler))
+	live, err := openRules(path, rulefile.Options{}, Options{}.checkConfirm, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/handlers/slackapp"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// gateRules play a job that a person must confirm.
+const gateRules = `
+version: 1
+rules:
+  - name: release
+    on: pipeline
+    if: pipeline.status == "manual"
+    actions: [play: {jobs: [deploy], confirm: "#releases-{{ project.namespace }}"}]
+`
+
+// answers presses a button of the question about a pipeline.
+func (s slackPerson) answers(pipeline int64, does string) slacktest.Reply {
+	s.Helper()
+	for _, m := range s.slack.Messages("#releases-platform") {
+		if !strings.Contains(m.Plain(), "Pipeline #"+strconv.FormatInt(pipeline, 10)) {
+			continue
+		}
+		for _, b := range m.Buttons() {
+			if button, err := chatops.ParseButton(b.Value); err == nil && button.Does == does {
+				return s.sends(s.slack.Press(slacktest.Press{User: s.id, Channel: m.ID, Message: m.TS, ActionID: b.ActionID, Value: b.Value}), slackapp.InteractionsPath, 1)[0]
+			}
+		}
+	}
+	s.Fatalf("no question about pipeline %d has a button %s", pipeline, does)
+	return slacktest.Reply{}
+}
+
+// TestConfirmInSlack: with the wiring of production, a play waits for a button, whom it is
+// pressed by counts, and all places where people look name the person.
+func TestConfirmInSlack(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", gateRules)
+	const secret = "00112233445566778899aabbccddeeff" //nolint:gosec // of the test
+	ada := env.slack.AddUser("ada@example.com")
+	env.slack.AddGroup("ci-ops", ada)
+	p := env.run("--slack-signing-secret", secret, "--slack-operators", "@ci-ops", "--rules", filepath.Join(env.dir, "rules.yaml"))
+	operator := slackPerson{env, p, secret, ada}
+	nobody := slackPerson{env, p, secret, env.slack.AddUser("bob@example.com")}
+
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	release := func(ref string) gitlabtest.Pipeline {
+		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: ref}, gitlabtest.Job{Name: "deploy", When: "manual"})
+		p.post(env.gitlab.PipelineHookBody(pipeline.ID))
+		p.eventually("the decision waits", func() bool {
+			o := p.outcomes()
+			return len(o) > 0 && o[0].Pipeline.ID == pipeline.ID && o[0].Result == event.ResultDeferred
+		})
+		return pipeline
+	}
+	first := release("one")
+	if o := p.outcomes()[0]; o.WaitsFor != event.WaitConfirm || !strings.HasPrefix(o.Reason, "a person must confirm it in #releases-platform until ") {
+		t.Errorf("waits for %s: %s", o.WaitsFor, o.Reason)
+	}
+	if _, queue := p.get("/api/v1/queue?waits_for=confirm"); !strings.Contains(queue, "play of deploy") {
+		t.Errorf("the queue is %s", queue)
+	}
+	if r := nobody.answers(first.ID, chatops.ButtonConfirm); !strings.Contains(r.Text, "No user in GitLab shows your e-mail address") {
+		t.Errorf("a person without rights reads %+v", r)
+	}
+	if r := operator.answers(first.ID, chatops.ButtonConfirm); !strings.Contains(r.Text, "You have confirmed it: deploy is played") || r.Public {
+		t.Errorf("the operator reads %+v", r)
+	}
+	p.eventually("the question says what came of it", func() bool {
+		return strings.Contains(env.slack.Messages("#releases-platform")[0].Plain(), "Confirmed by ada@example.com") &&
+			strings.Contains(env.slack.Messages("#releases-platform")[0].Plain(), "Played deploy")
+	})
+	if o := p.outcomes()[0]; o.Result != event.ResultDone || o.By.UserID != ada || o.Reason != "confirmed by ada@example.com in Slack" {
+		t.Errorf("the decision is %s (%s) by %+v", o.Result, o.Reason, o.By)
+	}
+	second := release("two")
+	operator.answers(second.ID, chatops.ButtonReject)
+	p.eventually("the decision has ended", func() bool { return p.outcomes()[0].Result == event.ResultSkipped })
+	if o := p.outcomes()[0]; o.Reason != "rejected by ada@example.com in Slack" {
+		t.Errorf("the second decision is skipped: %s", o.Reason)
+	}
+	if n := env.gitlab.Count(http.MethodPost, "/play"); n != 1 {
+		t.Errorf("%d plays, want 1", n)
+	}
+	address := env.gitlab.URL() + "/platform/shop/-/jobs/" + strconv.FormatInt(env.gitlab.Latest(first.ID, "deploy").ID, 10)
+	if r := operator.types("why " + address); !strings.Contains(r.Text, "confirmed by ada@example.com in Slack") {
+		t.Errorf("why says %q", r.Text)
+	}
+}
+
+// TestConfirmNeedsAnswers: where nobody could answer, serve does not start, and a rule file
+// that asks leaves the rules in force.
+func TestConfirmNeedsAnswers(t *testing.T) {
+	env := newEnvironment(t)
+	p := env.run("--rules", filepath.Join(env.dir, "rules.yaml"))
+	const says = `rule "release" has a play confirmed in Slack (` + "`confirm`" + `), and nobody can answer there: give --slack-token, and --slack-signing-secret or --slack-app-token`
+	env.write("rules.yaml", gateRules)
+	p.eventually("the rules are refused", func() bool { return strings.Contains(p.logged(), "the rules in force stay") })
+	if _, rules := p.get("/api/v1/rules"); !strings.Contains(rules, "retry-stuck") || !strings.Contains(rules, "nobody can answer there") {
+		t.Errorf("the rules are %s", rules)
+	}
+	for _, settings := range [][]string{nil, {"--slack-token", testSlack}} {
+		code, _, errs := called(t, append([]string{"serve", "--rules", env.dir + "/rules.yaml", "--gitlab-token", "x", "--webhook-token", "x"}, settings...)...)
+		if code != 1 || !strings.Contains(strings.Join(strings.Fields(errs), " "), says) {
+			t.Errorf("%q: exit status %d\n%s", settings, code, errs)
+		}
+	}
+}
