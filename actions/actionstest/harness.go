@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
@@ -64,9 +65,10 @@ type Harness struct {
 	NativeRetry time.Duration // how long GitLab is given to retry a job by itself
 	Own         actions.Own   // the CI job that the program runs in
 
-	Receiver  notify.Receiver // in place of Slack; nil: Slack
-	DryRun    bool            // of the process, for what it writes to GitLab beside actions
-	Meanwhile func()          // called whenever the program has no work
+	Receiver  notify.Receiver            // in place of Slack; nil: Slack
+	Receivers map[string]notify.Receiver // besides Slack and GitLab
+	DryRun    bool                       // of the process, for what it writes to GitLab beside actions
+	Meanwhile func()                     // called whenever the program has no work
 }
 
 // New returns a Harness on bolt, with a clock that is moved by hand.
@@ -159,10 +161,12 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	}
 	h.Metrics.MustRegister(health.NewMetrics(gl))
 	guard := fusedStore{Store: h.DB, fuse: f}
+	receivers := map[string]notify.Receiver{event.ReceiverSlack: tell, event.ReceiverGitLab: gitlabnotify.New(gitlabnotify.Config{
+		GitLab: gl, State: guard, Pauses: pause.Pauses{Store: guard, Now: h.Now, Log: log}, DryRun: h.DryRun, Log: log,
+	})}
+	maps.Copy(receivers, h.Receivers)
 	return actions.New(actions.Config{
-		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: guard, GitLab: gl, Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: tell, event.ReceiverGitLab: gitlabnotify.New(gitlabnotify.Config{
-			GitLab: gl, State: guard, Pauses: pause.Pauses{Store: guard, Now: h.Now, Log: log}, DryRun: h.DryRun, Log: log,
-		})}), Rules: h.Rules.Load,
+		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: guard, GitLab: gl, Receivers: notify.Named(receivers), Rules: h.Rules.Load,
 		Now: h.Now, Log: log, Metrics: counters, Workers: max(h.Workers, 2), NativeRetry: h.NativeRetry, Own: h.Own,
 	})
 }

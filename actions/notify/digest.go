@@ -26,7 +26,9 @@ type DigestRecord struct {
 	Interval event.Duration `json:"interval"`
 	Began    time.Time      `json:"began"` // when its first notice came
 	// Late says that the digest waited until the one before was sent.
-	Late  bool       `json:"late,omitzero"`
+	Late bool `json:"late,omitzero"`
+	// End is the pipeline at the end of which the digest is sent; nil: at the end of the interval.
+	End   *EndOf     `json:"end,omitempty"`
 	Waits event.Wait `json:"waits,omitzero"`
 }
 
@@ -34,6 +36,9 @@ type DigestRecord struct {
 // sent yet: then it waits, and in the end leaves its notices to be gathered anew, in one
 // digest with those of others that waited.
 func (n *Notifier) HandleDigest(ctx context.Context, l *worker.Lease, rec DigestRecord) error {
+	if rec.End != nil {
+		return n.handleEnd(ctx, l, rec)
+	}
 	last := keys.LastDigest(rec.Receiver, rec.Channel)
 	before, err := n.Guard.Get(ctx, last)
 	if err != nil {
@@ -64,15 +69,20 @@ func (n *Notifier) HandleDigest(ctx context.Context, l *worker.Lease, rec Digest
 	}
 	announcement := NoticeRecord{Announcement: l.ID(), Notice: event.Notice{Address: rec.Address, Text: digestText(items)}, Of: ids}
 	announcement.At = n.Now().UTC()
-	body, err := json.Marshal(announcement)
+	next, err := announcement.queued()
 	if err != nil {
 		return err
 	}
-	id := announcementRecord(l.ID(), rec.Address)
 	return l.DoneWith(ctx, store.Changes{
-		Next:   []store.Record{{ID: id, Kind: event.RecordNotice, Body: body}},
-		Values: []store.Value{{Key: last, Value: []byte(id), TTL: gatheredFor}},
+		Next:   []store.Record{next},
+		Values: []store.Value{{Key: last, Value: []byte(next.ID), TTL: gatheredFor}},
 	})
+}
+
+// queued returns the record of an announcement.
+func (rec NoticeRecord) queued() (store.Record, error) {
+	body, err := json.Marshal(rec)
+	return store.Record{ID: announcementRecord(rec.Announcement, rec.Notice.Address), Kind: event.RecordNotice, Body: body}, err
 }
 
 // items returns the notices in a digest and the ids of their records, oldest first. Those
@@ -120,6 +130,13 @@ type item struct {
 	At      time.Time `json:"at"`
 	Link    string    `json:"link"` // to its pipeline, or its job: mrkdwn
 	Text    string    `json:"text"` // one line of mrkdwn
+
+	// For a message at the end of a pipeline.
+	Job     string      `json:"job,omitzero"` // its name
+	Mention []string    `json:"mention,omitempty"`
+	Quiet   event.Quiet `json:"quiet,omitzero"`
+	AtOnce  bool        `json:"at_once,omitzero"` // the notice is sent by itself
+	After   endAfter    `json:"after,omitzero"`
 }
 
 const (
@@ -154,7 +171,10 @@ func itemOf(rec NoticeRecord) item {
 	if len(names) == 0 {
 		names = []string{o.Rule}
 	}
-	return item{Result: o.Result, Rules: names, Class: o.Job.FailureClass, Project: o.Project.Path, At: o.At, Link: mrkdwn.Linked(address, mrkdwn.Brief(label, maxItemLabel)), Text: mrkdwn.Cut(text, maxItemText, maxItemText)}
+	return item{
+		Result: o.Result, Rules: names, Class: o.Job.FailureClass, Project: o.Project.Path, At: o.At, Link: mrkdwn.Linked(address, mrkdwn.Brief(label, maxItemLabel)), Text: mrkdwn.Cut(text, maxItemText, maxItemText),
+		Job: o.Job.Name, Mention: rec.Notice.Mention, Quiet: rec.Notice.Quiet, After: endAfterOf(rec.Outcome),
+	}
 }
 
 // digestText returns the text of a digest: how many outcomes of which kinds, rules and

@@ -89,6 +89,12 @@ type Messenger interface {
 	Message(ctx context.Context, o event.Outcome, n event.Notice) (id string, begun bool, err error)
 }
 
+// Ender is a Receiver whose messages can't be edited. If AtEnd reports true, what can wait of a
+// pipeline is one message to it, when the pipeline has ended.
+type Ender interface {
+	AtEnd() bool
+}
+
 // Escaper is a Receiver whose texts are not in Slack's mrkdwn.
 type Escaper interface {
 	// Escape makes a value safe to stand in the text of a notice in a channel.

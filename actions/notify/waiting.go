@@ -292,11 +292,11 @@ func announcementRecord(key string, to event.Address) string {
 func (n *Notifier) queueAnnouncement(ctx context.Context, key string, to event.Address, text string) error {
 	rec := NoticeRecord{Announcement: key, Notice: event.Notice{Address: to, Text: text}}
 	rec.At = n.Now().UTC()
-	body, err := json.Marshal(rec)
+	record, err := rec.queued()
 	if err != nil {
 		return err
 	}
-	_, err = n.Queue.Put(ctx, store.Record{ID: announcementRecord(key, to), Kind: event.RecordNotice, Body: body})
+	_, err = n.Queue.Put(ctx, record)
 	return err
 }
 

@@ -41,7 +41,12 @@ func Describe(kind string, body []byte) event.Subject {
 		if json.Unmarshal(body, &digest) != nil {
 			return event.Subject{}
 		}
-		return event.Subject{About: "digest to " + digest.String(), Wait: digest.Waits, At: digest.Began}
+		s := event.Subject{About: "digest to " + digest.String(), Wait: digest.Waits, At: digest.Began}
+		if end := digest.End; end != nil {
+			s.Project, s.ProjectID, s.Pipeline, s.Ref = end.Event.Project.Path, end.Event.Project.ID, end.Event.Pipeline.ID, end.Event.Pipeline.Ref
+			s.About = fmt.Sprintf("message at the end of pipeline %d to %s", s.Pipeline, digest.String())
+		}
+		return s
 	case event.RecordSweep:
 		var run struct {
 			event.Sweep
@@ -95,11 +100,15 @@ func describeEvent(kind string, body []byte) event.Subject {
 		s.About, s.At = words.ActionOf(&r.Decision)+": "+r.Result, r.At
 	case event.RecordNotice:
 		s.At = r.At
-		if r.Announcement != "" {
+		switch {
+		case r.Announcement != "" && s.Pipeline != 0:
+			s.Decision = ""
+			s.About = fmt.Sprintf("message at the end of pipeline %d to %s", s.Pipeline, r.Notice.String())
+		case r.Announcement != "":
 			s.About = "announcement to " + r.Notice.String()
-			break
+		default:
+			s.About = words.ActionOf(&r.Decision) + ": " + r.Result + ", to " + r.Notice.String()
 		}
-		s.About = words.ActionOf(&r.Decision) + ": " + r.Result + ", to " + r.Notice.String()
 	case follow.RecordKind:
 		s.About, s.At = "is "+target+", which failed again, retried once more?", r.At
 		s.Wait = event.Wait{For: event.WaitSchedule, Reason: cmp.Or(r.Waits.Reason, "GitLab, or a rule for pipelines, may retry it")}
