@@ -67,6 +67,7 @@ type Harness struct {
 
 	Receiver  notify.Receiver            // in place of Slack; nil: Slack
 	Receivers map[string]notify.Receiver // besides Slack and GitLab
+	Patience  time.Duration              // of the client with Slack, in real time; 0: production's
 	DryRun    bool                       // of the process, for what it writes to GitLab beside actions
 	Meanwhile func()                     // called whenever the program has no work
 }
@@ -134,7 +135,7 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	h.Metrics = prometheus.NewRegistry()
 	counters := metrics.New(h.Metrics)
 	log := slog.New(slog.NewJSONHandler(h.Logs, nil))
-	client := &http.Client{Transport: fusedTransport{f}}
+	client := &http.Client{Transport: fusedTransport{f}, Timeout: h.Patience}
 	config := gitlab.Config{
 		BaseURL: h.GitLab.URL(), Token: gitlabtest.DefaultToken, Transport: client.Transport, Now: h.Now, Observe: counters.GitLabRequest,
 		Sleep: func(context.Context, time.Duration) error { return nil },

@@ -199,8 +199,10 @@ func (e *Error) status(status slackapi.StatusCodeError) {
 		e.advice, e.again, e.after = "too many calls: tried again later", true, slackAgain
 	case status.Code >= http.StatusInternalServerError || status.Code == http.StatusRequestTimeout:
 		e.advice, e.again, e.after, e.unsure, e.silent = "Slack failed: tried again later", true, slackAgain, true, true
-	default:
-		e.advice = "this is not Slack's API: check --slack-api-url and the proxy"
+	case status.Code == http.StatusRequestEntityTooLarge:
+		e.advice = "the proxy takes no message that long: check its limit"
+	default: // Slack answers all requests with JSON: a proxy, or a portal, is in between
+		e.advice, e.mend = "this is not Slack's API: check --slack-api-url and the proxy", inApp
 	}
 }
 
