@@ -198,21 +198,12 @@ type entry struct {
 	decisions []event.Decision // of an actual entry
 }
 
-// expectedMessage is a notification. In an expectation, fields that are nil or "" are not
-// compared.
-type expectedMessage struct {
-	channel      *string // of Slack
-	mergeRequest string  // rulefile.Note
-	commit       string  // rulefile.Status
-	text         *string // "": the default text
-}
-
 func (e *entry) schema(t *Test) schema.Schema {
 	verbs := append(rulefile.VerbNames(), event.VerbNotify, actionStop)
 	var tells schema.Fields
 	e.messages = map[string][]expectedMessage{}
 	for _, result := range event.Whens {
-		tells = append(tells, schema.Key(result, "The notifications of this outcome: a text, or a list of {channel, text}, with `merge_request: note` or `commit: status` for those to GitLab; [] for no notification.", e.messageSchema(result)))
+		tells = append(tells, schema.Key(result, "The notifications of this outcome: a text, or a list of {channel, text, mention, …}, with `merge_request: note` or `commit: status` for those to GitLab; [] for no notification.", e.messageSchema(result)))
 	}
 	tells = append(tells,
 		schema.Key(event.StateBegan, "The notifications if a state turns true by this event, which must say that it is true, as for an outcome; [] if it says that no state is.", e.messageSchema(event.StateBegan)),
@@ -239,31 +230,6 @@ func (e *entry) schema(t *Test) schema.Schema {
 			}
 		},
 		JSON: keys.JSON,
-	}
-}
-
-// messageSchema reads the notifications of an outcome.
-func (e *entry) messageSchema(result string) schema.Schema {
-	one := func(to *expectedMessage) schema.Schema {
-		return schema.Mapping("a message", schema.Fields{
-			schema.Key("channel", "The Slack channel. Without it: not compared.", given(&to.channel, schema.Text)),
-			schema.Key(rulefile.KeyMergeRequest, "`note`: it goes to the merge request. Without it: not compared.", schema.OneOf(&to.mergeRequest, []string{rulefile.Note})),
-			schema.Key(rulefile.KeyCommit, "`status`: it is a commit status. Without it: not compared.", schema.OneOf(&to.commit, []string{rulefile.Status})),
-			schema.Key("text", "The text of the notification; \"\" for the default text. Without it: not compared.", given(&to.text, schema.Text)),
-		})
-	}
-	var messages []expectedMessage
-	several := schema.List(&messages, 0, one)
-	return schema.Schema{
-		Read: func(f *schema.Document, n *yaml.Node, what string) {
-			if schema.IsText(n) {
-				e.messages[result] = []expectedMessage{{text: &n.Value}}
-				return
-			}
-			several.Read(f, n, what)
-			e.messages[result] = messages
-		},
-		JSON: func() schema.JSON { return schema.JSON{"anyOf": []schema.JSON{{"type": "string"}, several.JSON()}} },
 	}
 }
 
