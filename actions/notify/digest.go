@@ -1,18 +1,12 @@
 package notify
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
-
-	"github.com/pipesteward/pipesteward/actions/mrkdwn"
-	"github.com/pipesteward/pipesteward/actions/words"
+	"github.com/pipesteward/pipesteward/actions/notify/digest"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -67,7 +61,7 @@ func (n *Notifier) HandleDigest(ctx context.Context, l *worker.Lease, rec Digest
 	if len(items) == 0 {
 		return l.Done(ctx)
 	}
-	announcement := NoticeRecord{Announcement: l.ID(), Notice: event.Notice{Address: rec.Address, Text: digestText(items)}, Of: ids}
+	announcement := NoticeRecord{Announcement: l.ID(), Notice: event.Notice{Address: rec.Address, Text: digest.Text(items)}, Of: ids}
 	announcement.At = n.Now().UTC()
 	next, err := announcement.queued()
 	if err != nil {
@@ -87,8 +81,8 @@ func (rec NoticeRecord) queued() (store.Record, error) {
 
 // items returns the notices in a digest and the ids of their records, oldest first. Those
 // that were muted meanwhile are left out.
-func (n *Notifier) items(ctx context.Context, digest string, to event.Address) (items []item, ids []string, err error) {
-	seen, err := n.Guard.Tallied(ctx, keys.Gathered(digest), gatheredFor)
+func (n *Notifier) items(ctx context.Context, id string, to event.Address) (items []digest.Item, ids []string, err error) {
+	seen, err := n.Guard.Tallied(ctx, keys.Gathered(id), gatheredFor)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -97,7 +91,7 @@ func (n *Notifier) items(ctx context.Context, digest string, to event.Address) (
 		return nil, nil, err
 	}
 	for _, s := range seen {
-		var i item
+		var i digest.Item
 		if err := json.Unmarshal([]byte(s.Note), &i); err != nil {
 			return nil, nil, fmt.Errorf("a notice in a digest can't be read: %w", err)
 		}
@@ -119,132 +113,4 @@ func (rec NoticeRecord) ofDigest() (values []store.Value, err error) {
 		values = append(values, store.Value{Key: keys.Digested(id), Value: body, TTL: gatheredFor})
 	}
 	return values, err
-}
-
-// item is what a digest says of a notice.
-type item struct {
-	Result  string    `json:"result"`
-	Rules   []string  `json:"rules"`
-	Class   string    `json:"class,omitzero"`
-	Project string    `json:"project,omitzero"`
-	At      time.Time `json:"at"`
-	Link    string    `json:"link"` // to its pipeline, or its job: mrkdwn
-	Text    string    `json:"text"` // one line of mrkdwn
-
-	// For a message at the end of a pipeline.
-	Job     string      `json:"job,omitzero"` // its name
-	Mention []string    `json:"mention,omitempty"`
-	Quiet   event.Quiet `json:"quiet,omitzero"`
-	AtOnce  bool        `json:"at_once,omitzero"` // the notice is sent by itself
-	After   endAfter    `json:"after,omitzero"`
-}
-
-const (
-	maxItemText    = 160 // of a notice in a digest, in bytes
-	maxItemLabel   = 80  // of the name of its pipeline
-	maxItemLinks   = 3   // of notices with one text
-	maxDigestLines = 10
-	maxDigestNames = 5    // rules and classes
-	maxDigestBytes = 2800 // Slack takes 3,000 characters in a block
-)
-
-// itemOf returns what a digest says of a notice.
-func itemOf(rec NoticeRecord) item {
-	o := rec.Outcome
-	o.NewJobID = 0 // so that the same text is of many
-	text, _, _ := strings.Cut(strings.TrimSpace(rec.Notice.Text), "\n")
-	if text == "" {
-		plain, err := words.Outcome(o, words.Plain)
-		if err != nil {
-			plain = o.Result
-		}
-		text = mrkdwn.Escape(plain)
-	}
-	label, address := o.Project.Path, o.Job.URL
-	switch {
-	case o.Pipeline.ID != 0:
-		label, address = fmt.Sprintf("%s #%d", label, o.Pipeline.ID), cmp.Or(o.Pipeline.URL, address)
-	case o.Job.Name != "":
-		label += " " + o.Job.Name
-	}
-	names := rec.Notice.Rules
-	if len(names) == 0 {
-		names = []string{o.Rule}
-	}
-	return item{
-		Result: o.Result, Rules: names, Class: o.Job.FailureClass, Project: o.Project.Path, At: o.At, Link: mrkdwn.Linked(address, mrkdwn.Brief(label, maxItemLabel)), Text: mrkdwn.Cut(text, maxItemText, maxItemText),
-		Job: o.Job.Name, Mention: rec.Notice.Mention, Quiet: rec.Notice.Quiet, After: endAfterOf(rec.Outcome),
-	}
-}
-
-// digestText returns the text of a digest: how many outcomes of which kinds, rules and
-// failure classes, the first texts with links, each once with its number, and where to see
-// all.
-func digestText(items []item) string {
-	results, rules, classes := map[string]int{}, map[string]int{}, map[string]int{}
-	byText, texts := map[string][]item{}, []string{}
-	since := items[0].At
-	for _, i := range items {
-		results[i.Result]++
-		rules[mrkdwn.Code(mrkdwn.Cut(i.Rules[0], maxItemLabel, maxItemLabel))]++
-		if i.Class != "" {
-			classes[i.Class]++
-		}
-		if byText[i.Text] == nil {
-			texts = append(texts, i.Text)
-		}
-		byText[i.Text] = append(byText[i.Text], i)
-		if i.At.Before(since) {
-			since = i.At
-		}
-	}
-	head := fmt.Sprintf(":inbox_tray: *%s* came at once: %s\nby %s %s", english.Plural(len(items), "notification", ""), tallied(results),
-		english.PluralWord(len(rules), "rule", ""), tallied(rules))
-	if len(classes) > 0 {
-		head += " · by failure class " + tallied(classes)
-	}
-	end := fmt.Sprintf("\n`pipesteward decisions --since %s` lists all", since.UTC().Truncate(time.Second).Format(time.RFC3339))
-	text, shown := head, 0
-	for n, t := range texts {
-		line := "\n• " + t + " — " + links(byText[t])
-		if n == maxDigestLines || len(text)+len(line)+len(end) > maxDigestBytes {
-			break
-		}
-		text, shown = text+line, shown+len(byText[t])
-	}
-	if more := len(items) - shown; more > 0 {
-		text += fmt.Sprintf("\n+%d more", more)
-	}
-	return text + end
-}
-
-// links returns how many notices have a text, and the first links to their pipelines.
-func links(items []item) string {
-	var all []string
-	for _, i := range items {
-		if !slices.Contains(all, i.Link) {
-			all = append(all, i.Link)
-		}
-	}
-	text := strings.Join(all[:min(len(all), maxItemLinks)], ", ")
-	if len(all) > maxItemLinks {
-		text += ", …"
-	}
-	if len(items) > 1 {
-		text = fmt.Sprintf("×%d: %s", len(items), text)
-	}
-	return text
-}
-
-// tallied returns words with their numbers, the most frequent first.
-func tallied(counts map[string]int) string {
-	all := words.MostFrequent(counts)
-	var parts []string
-	for _, word := range all[:min(len(all), maxDigestNames)] {
-		parts = append(parts, fmt.Sprintf("%s %d", word, counts[word]))
-	}
-	if more := len(all) - maxDigestNames; more > 0 {
-		parts = append(parts, fmt.Sprintf("%d others", more))
-	}
-	return strings.Join(parts, ", ")
 }

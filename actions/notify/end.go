@@ -1,16 +1,13 @@
 package notify
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/notify/digest"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -34,8 +31,6 @@ const (
 	unended = time.Hour
 	// endKept is how long it is stored that a pipeline has ended: longer than a digest waits.
 	endKept = 24 * time.Hour
-	// maxEndLines and maxEndBytes bound the lines of a message.
-	maxEndLines, maxEndBytes = 30, 4000
 )
 
 // EndOf is what a digest at the end of a pipeline is about.
@@ -46,13 +41,6 @@ type EndOf struct {
 	QuietUntil time.Time   `json:"quiet_until,omitzero"` // the end of the quiet hours that it waited for
 }
 
-// endAfter says which ends of the pipeline are later than an outcome.
-type endAfter struct {
-	Job     int64     `json:"job,omitzero"`     // the job that the action made
-	At      time.Time `json:"at,omitzero"`      // when the event happened, by GitLab's clock
-	Started time.Time `json:"started,omitzero"` // when the action let the pipeline run on, by ours
-}
-
 // pipelineEnd is how and when a pipeline ended, in the store.
 type pipelineEnd struct {
 	Status   string   `json:"status"`
@@ -60,14 +48,14 @@ type pipelineEnd struct {
 }
 
 // endsAfter reports whether the end is later than an outcome.
-func (end pipelineEnd) endsAfter(a endAfter) bool {
+func (end pipelineEnd) endsAfter(a digest.After) bool {
 	p := end.Position
 	return p.Job >= a.Job && !p.At.Before(a.At) && (a.Started.IsZero() || p.Seen.After(a.Started))
 }
 
 // endAfterOf returns which ends of its pipeline are later than an outcome.
-func endAfterOf(o event.Outcome) endAfter {
-	a := endAfter{Job: o.NewJobID, At: positionOf(o.Event).At}
+func endAfterOf(o event.Outcome) digest.After {
+	a := digest.After{Job: o.NewJobID, At: positionOf(o.Event).At}
 	if o.Bridge { // no event of a pipeline has it
 		a.Job = 0
 	}
@@ -154,6 +142,13 @@ func (n *Notifier) gatherAtEnd(ctx context.Context, l *worker.Lease, rec NoticeR
 	}, time.Duration(interval), "the message at the end of its pipeline")
 }
 
+// itemOf returns what a digest says of a notice.
+func itemOf(rec NoticeRecord) digest.Item {
+	i := digest.Of(rec.Outcome, rec.Notice)
+	i.After = endAfterOf(rec.Outcome)
+	return i
+}
+
 // addLine adds a notice that is sent at once to the message at the end of its pipeline.
 func (n *Notifier) addLine(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
 	if !n.hasLine(rec) || !needsPerson(rec.Outcome) {
@@ -219,7 +214,7 @@ func (*Notifier) digestWaits(ctx context.Context, l *worker.Lease, rec DigestRec
 
 // waiting returns the ids of the notices that the digest is sent for, not those that were sent
 // by themselves, and its quiet hours: none if it has a notice without.
-func waiting(items []item, ids []string) (left []string, quiet event.Quiet) {
+func waiting(items []digest.Item, ids []string) (left []string, quiet event.Quiet) {
 	for i, id := range ids {
 		if items[i].AtOnce {
 			continue
@@ -234,7 +229,7 @@ func waiting(items []item, ids []string) (left []string, quiet event.Quiet) {
 
 // endOf returns the end of a digest's pipeline, nil while none is known that is later than all
 // outcomes, and whether the digest waits for it.
-func (n *Notifier) endOf(ctx context.Context, rec DigestRecord, items []item) (end *pipelineEnd, waits bool, err error) {
+func (n *Notifier) endOf(ctx context.Context, rec DigestRecord, items []digest.Item) (end *pipelineEnd, waits bool, err error) {
 	if end, err = n.lastEnd(ctx, rec.End.Event); err != nil {
 		return nil, false, err
 	}
@@ -251,7 +246,7 @@ func (n *Notifier) endOf(ctx context.Context, rec DigestRecord, items []item) (e
 }
 
 // endMessage returns the message at the end of a pipeline.
-func (n *Notifier) endMessage(id string, rec DigestRecord, end *pipelineEnd, items []item, ids []string) NoticeRecord {
+func (n *Notifier) endMessage(id string, rec DigestRecord, end *pipelineEnd, items []digest.Item, ids []string) NoticeRecord {
 	message := NoticeRecord{Announcement: id, Notice: event.Notice{Address: rec.Address}, Of: ids}
 	message.Event, message.ID, message.At, message.Result = rec.End.Event, id, n.Now().UTC(), event.ResultSkipped
 	status := ""
@@ -274,39 +269,6 @@ func (n *Notifier) endMessage(id string, rec DigestRecord, end *pipelineEnd, ite
 			}
 		}
 	}
-	message.Notice.Text = endText(status, items)
+	message.Notice.Text = digest.EndText(status, items)
 	return message
-}
-
-// endText returns the text of the message at the end of a pipeline: how it ended, and a line
-// for the newest outcome of each job.
-func endText(status string, items []item) string {
-	head := map[string]string{
-		"success": "The pipeline passed.", "failed": "The pipeline failed.", "canceled": "The pipeline was canceled.", "skipped": "The pipeline was skipped.",
-	}
-	text := cmp.Or(head[status], "No end of the pipeline was reported; so far:")
-	newest := map[string]item{}
-	var jobs []string
-	for _, i := range items {
-		last, known := newest[i.Job]
-		if !known {
-			jobs = append(jobs, i.Job)
-		}
-		if !known || !i.At.Before(last.At) {
-			newest[i.Job] = i
-		}
-	}
-	for n, job := range jobs {
-		i := newest[job]
-		line := "\n• "
-		if name := mrkdwn.Escape(mrkdwn.Brief(job, maxItemLabel)); job != "" && !strings.Contains(i.Text, name) {
-			line += name + ": "
-		}
-		line += i.Text
-		if n == maxEndLines || len(text)+len(line) > maxEndBytes {
-			return text + fmt.Sprintf("\n+%d more", len(jobs)-n)
-		}
-		text += line
-	}
-	return text
 }

@@ -218,7 +218,8 @@ func TestGroupFalseSendsEachAtOnce(t *testing.T) {
 // TestAlertIsSentAtOnce: what a rule without actions says does not wait.
 func TestAlertIsSentAtOnce(t *testing.T) {
 	t.Parallel()
-	h, m := newMailbox(t, endRules[:strings.Index(endRules, "  - ")]+`  - {name: alert, on: job, if: 'job.status == "failed"', notify: [{text: "{{ job.name }} failed"}]}`)
+	head, _, _ := strings.Cut(endRules, "  - ")
+	h, m := newMailbox(t, head+`  - {name: alert, on: job, if: 'job.status == "failed"', notify: [{text: "{{ job.name }} failed"}]}`)
 	stuck(h)
 	h.Pass(10*time.Second, time.Second)
 	wantMessages(h, m, "at once", "rspec failed")

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/notify/digest"
+	"github.com/pipesteward/pipesteward/actions/notify/quiet"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -104,6 +106,14 @@ func (n *Notifier) waitQuiet(ctx context.Context, l *worker.Lease, rec NoticeRec
 	return n.waitFor(ctx, l, rec, event.WaitQuiet, "the end of the quiet hours", until.Sub(n.Now()))
 }
 
+// quietUntil returns when the quiet hours end that a notice has now; zero: it has none.
+func (n *Notifier) quietUntil(q event.Quiet) time.Time {
+	if n.Immediate {
+		return time.Time{}
+	}
+	return quiet.Until(q, n.Now())
+}
+
 // countQuiet counts a message to an address that waits for the end of quiet hours.
 func (n *Notifier) countQuiet(ctx context.Context, to event.Address, until time.Time, message string) error {
 	_, err := n.Guard.Tally(ctx, keys.Quiet(to.Receiver, to.Channel, until), store.Seen{ID: message}, gatheredFor)
@@ -119,19 +129,19 @@ func (n *Notifier) gather(ctx context.Context, l *worker.Lease, rec NoticeRecord
 }
 
 // gatherIn adds a notice to a digest, which is due after a time if it begins with the notice.
-func (n *Notifier) gatherIn(ctx context.Context, l *worker.Lease, rec NoticeRecord, digest string, d DigestRecord, after time.Duration, reason string) error {
+func (n *Notifier) gatherIn(ctx context.Context, l *worker.Lease, rec NoticeRecord, id string, d DigestRecord, after time.Duration, reason string) error {
 	to := rec.Notice.Address
 	if rec.Gathered == "" {
 		n.Metrics.Notification(to.Receiver, "gathered")
 	}
-	rec.Gathered = digest
+	rec.Gathered = id
 	if err := l.Keep(rec); err != nil {
 		return err
 	}
 	if err := l.Extend(ctx); err != nil {
 		return err
 	}
-	queued, err := n.Queue.Queued(ctx, digest)
+	queued, err := n.Queue.Queued(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -140,23 +150,23 @@ func (n *Notifier) gatherIn(ctx context.Context, l *worker.Lease, rec NoticeReco
 		if err != nil {
 			return err
 		}
-		if _, err := n.Queue.Put(ctx, store.Record{ID: digest, Kind: event.RecordDigest, After: after, Body: body}); err != nil {
+		if _, err := n.Queue.Put(ctx, store.Record{ID: id, Kind: event.RecordDigest, After: after, Body: body}); err != nil {
 			return err
 		}
 	}
-	if err := n.addItem(ctx, digest, l.ID(), itemOf(rec)); err != nil {
+	if err := n.addItem(ctx, id, l.ID(), itemOf(rec)); err != nil {
 		return err
 	}
 	return n.waitFor(ctx, l, rec, event.WaitDigest, reason, after+afterDigest)
 }
 
-// addItem adds what a digest says of the notice with the record's id.
-func (n *Notifier) addItem(ctx context.Context, digest, id string, i item) error {
+// addItem adds what a digest says of the notice with that record.
+func (n *Notifier) addItem(ctx context.Context, id, notice string, i digest.Item) error {
 	note, err := json.Marshal(i)
 	if err != nil {
 		return err
 	}
-	_, err = n.Guard.Tally(ctx, keys.Gathered(digest), store.Seen{ID: id, Note: string(note)}, gatheredFor)
+	_, err = n.Guard.Tally(ctx, keys.Gathered(id), store.Seen{ID: notice, Note: string(note)}, gatheredFor)
 	return err
 }
 

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/notify/circuit"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -150,9 +151,9 @@ type Notifier struct {
 
 // line is the way to one receiver.
 type line struct {
-	breaker   *circuitBreaker
-	slots     chan struct{}              // has an element for each call in progress
-	addresses map[string]*circuitBreaker // open ones, by the channel
+	breaker   *circuit.Breaker
+	slots     chan struct{}               // has an element for each call in progress
+	addresses map[string]*circuit.Breaker // open ones, by the channel
 }
 
 // New returns a Notifier.
@@ -170,14 +171,14 @@ func (n *Notifier) line(receiver string) *line {
 	defer n.mu.Unlock()
 	l := n.lines[receiver]
 	if l == nil {
-		l = &line{&circuitBreaker{now: n.Now}, make(chan struct{}, perReceiver), map[string]*circuitBreaker{}}
+		l = &line{circuit.New(n.Now), make(chan struct{}, perReceiver), map[string]*circuit.Breaker{}}
 		n.lines[receiver] = l
 	}
 	return l
 }
 
 // address returns the circuit breaker of an address, nil if that is closed.
-func (n *Notifier) address(l *line, channel string) *circuitBreaker {
+func (n *Notifier) address(l *line, channel string) *circuit.Breaker {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return l.addresses[channel]
@@ -187,17 +188,17 @@ func (n *Notifier) address(l *line, channel string) *circuitBreaker {
 func (n *Notifier) reportAddress(l *line, channel string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	b, v := l.addresses[channel], ofAddress(err)
+	b, v := l.addresses[channel], circuit.OfAddress(err)
 	switch {
-	case b == nil && v != refuses:
+	case b == nil && v != circuit.Refuses:
 		return
 	case b == nil && len(l.addresses) >= maxAddresses:
 		return // its notices call the receiver each time that they are due
 	case b == nil:
-		b = &circuitBreaker{now: n.Now}
+		b = circuit.New(n.Now)
 		l.addresses[channel] = b
 	}
-	if _, closed := b.report(v, err); closed {
+	if _, closed := b.Report(v, err); closed {
 		delete(l.addresses, channel)
 	}
 }
@@ -206,7 +207,7 @@ func (n *Notifier) reportAddress(l *line, channel string, err error) {
 // instance, is another one now.
 func (n *Notifier) Reconnect(receiver string) {
 	l := n.line(receiver)
-	l.breaker.reset()
+	l.breaker.Reset()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(l.addresses)
@@ -224,13 +225,13 @@ func (n *Notifier) call(ctx context.Context, to event.Address, send func() error
 		return errBusy
 	}
 	if address := n.address(l, to.Channel); address != nil {
-		if wait, cause := address.allow(); wait > 0 {
+		if wait, cause := address.Allow(); wait > 0 {
 			return &blockedError{cause, wait}
 		}
 	}
-	if wait, cause := l.breaker.allow(); wait > 0 {
+	if wait, cause := l.breaker.Allow(); wait > 0 {
 		blocked := error(&blockedError{cause, wait})
-		if !mendable(cause) {
+		if !circuit.Mendable(cause) {
 			n.Metrics.Notification(receiver, "deferred")
 			blocked = &worker.LaterError{Err: errors.New("the receiver does not answer"), After: wait}
 		}
@@ -242,8 +243,8 @@ func (n *Notifier) call(ctx context.Context, to event.Address, send func() error
 		return ctx.Err()
 	}
 	n.reportAddress(l, to.Channel, err)
-	switch opened, closed := l.breaker.report(ofReceiver(err), err); {
-	case opened && mendable(err):
+	switch opened, closed := l.breaker.Report(circuit.OfReceiver(err), err); {
+	case opened && circuit.Mendable(err):
 		n.Log.Error("a receiver refuses all notifications: they wait in the queue until that is mended", "receiver", receiver, "error", err)
 	case opened:
 		n.Log.Error("a receiver does not answer: notifications wait in the queue until it does", "receiver", receiver, "error", err)
@@ -253,14 +254,14 @@ func (n *Notifier) call(ctx context.Context, to event.Address, send func() error
 	result := "sent"
 	switch {
 	case err == nil:
-	case event.Transient(err), mendable(err):
+	case event.Transient(err), circuit.Mendable(err):
 		result = "deferred"
 	default:
 		result = "failed"
 	}
 	n.Metrics.Notification(receiver, result)
-	if mendable(err) {
-		return &blockedError{err, ofRefusals.minOpen}
+	if circuit.Mendable(err) {
+		return &blockedError{err, circuit.FirstProbe}
 	}
 	return err
 }

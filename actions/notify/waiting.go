@@ -10,6 +10,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
+	"github.com/pipesteward/pipesteward/actions/notify/circuit"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -276,7 +277,7 @@ func (n *Notifier) announceDropped(ctx context.Context, u Undelivered) error {
 		english.Plural(u.Dropped, "older notification", ""), [2]string{"was", "were"}[min(u.Dropped-1, 1)], u.Since.Format("2006-01-02 15:04 UTC"))
 	key := fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped)
 	err := n.call(ctx, u.Address, func() error { return receiver.Announce(ctx, key, u.Channel, text) })
-	if err == nil || ctx.Err() != nil || event.Transient(err) || mendable(err) {
+	if err == nil || ctx.Err() != nil || event.Transient(err) || circuit.Mendable(err) {
 		return err
 	}
 	n.Log.Error("an address could not be notified", "receiver", u.Receiver, "channel", u.Channel, "text", text, "error", err)

@@ -1,14 +1,15 @@
-package notify
+package quiet_test
 
 import (
 	"testing"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/notify/quiet"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// TestQuietEnd: over midnight, on some days, and where clocks are put forward and back.
-func TestQuietEnd(t *testing.T) {
+// TestUntil: over midnight, on some days, and where clocks are put forward and back.
+func TestUntil(t *testing.T) {
 	t.Parallel()
 	night := event.Quiet{From: "20:00", To: "07:00", Timezone: "Europe/Berlin"}
 	noon := event.Quiet{From: "12:00", To: "13:00", Timezone: "Europe/Berlin"}
@@ -46,9 +47,8 @@ func TestQuietEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := Notifier{Config: Config{Now: func() time.Time { return now }}}
 		got := ""
-		if end := n.quietUntil(test.quiet); !end.IsZero() {
+		if end := quiet.Until(test.quiet, now); !end.IsZero() {
 			got = end.UTC().Format(time.RFC3339)
 		}
 		want := test.end

@@ -1,4 +1,5 @@
-package notify
+// Package quiet knows when quiet hours end.
+package quiet
 
 import (
 	"slices"
@@ -7,23 +8,23 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// quietUntil returns when the quiet hours end that a notice has now; zero: it has none.
-func (n *Notifier) quietUntil(q event.Quiet) time.Time {
-	if q.From == "" || n.Immediate {
+// Until returns when the quiet hours end in which now is; zero: it is in none.
+func Until(q event.Quiet, now time.Time) time.Time {
+	if q.From == "" {
 		return time.Time{}
 	}
 	zone, err := time.LoadLocation(q.Timezone)
 	if err != nil { // the loader of rule files has found it: this machine lacks the time zones
 		zone = time.UTC
 	}
-	return quietEnd(q, n.Now().In(zone))
+	return end(q, now.In(zone))
 }
 
-// quietEnd returns the end of the quiet hours in which now is, zero if it is in none. The
+// end returns the end of the quiet hours in which now is, zero if it is in none. The
 // times are those of the clocks in the location of now: a night in which they are put
 // forward or back is shorter or longer. A time that the clocks skip is the moment when
 // they are put forward, and of one that they show twice it is the first.
-func quietEnd(q event.Quiet, now time.Time) time.Time {
+func end(q event.Quiet, now time.Time) time.Time {
 	nextDay := 0
 	if q.To <= q.From {
 		nextDay = 1
@@ -33,9 +34,9 @@ func quietEnd(q event.Quiet, now time.Time) time.Time {
 		if len(q.Days) > 0 && !slices.Contains(q.Days, event.Weekdays[day.Weekday()]) {
 			continue
 		}
-		end := clockShows(q.To, day.AddDate(0, 0, nextDay))
-		if !now.Before(clockShows(q.From, day)) && now.Before(end) {
-			return end
+		ends := clockShows(q.To, day.AddDate(0, 0, nextDay))
+		if !now.Before(clockShows(q.From, day)) && now.Before(ends) {
+			return ends
 		}
 	}
 	return time.Time{}
