@@ -62,6 +62,9 @@ func (e *Error) Advice() string { return e.advice }
 // Again reports whether to try again, and the least time to wait before.
 func (e *Error) Again() (after time.Duration, ok bool) { return e.after, e.again }
 
+// MaybeDone reports whether the call may have taken effect, or may yet.
+func (e *Error) MaybeDone() bool { return e.unsure }
+
 // Mendable reports whether a person can mend the cause in Slack or in its app: the same
 // call succeeds after that.
 func (e *Error) Mendable() bool { return e.mend != inNoWay }
