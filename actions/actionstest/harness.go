@@ -56,6 +56,7 @@ type Harness struct {
 	Runner      *actions.Runner
 	Metrics     *prometheus.Registry
 	Logs        *bytes.Buffer
+	log         *slog.Logger // writes Logs, of all replicas
 	Fuse        *Fuse
 	events      int
 	Pipeline    gitlabtest.Pipeline // that was made last
@@ -102,6 +103,7 @@ func NewOnRedis(t *testing.T, url, prefix, ruleFile string) *Harness {
 func (h *Harness) build(o gitlabtest.Options, ruleFile string) {
 	h.Helper()
 	h.Logs = &bytes.Buffer{}
+	h.log = slog.New(slog.NewJSONHandler(h.Logs, nil))
 	o.Now = h.Now
 	h.GitLab = gitlabtest.Start(h.T, o)
 	var err error
@@ -134,7 +136,7 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	h.Helper()
 	h.Metrics = prometheus.NewRegistry()
 	counters := metrics.New(h.Metrics)
-	log := slog.New(slog.NewJSONHandler(h.Logs, nil))
+	log := h.log
 	client := &http.Client{Transport: fusedTransport{f}, Timeout: h.Patience}
 	config := gitlab.Config{
 		BaseURL: h.GitLab.URL(), Token: gitlabtest.DefaultToken, Transport: client.Transport, Now: h.Now, Observe: counters.GitLabRequest,
@@ -239,8 +241,9 @@ func (h *Harness) rest() {
 func (h *Harness) Idle() bool {
 	h.Helper()
 	d, err := h.DB.Depth(h.Context())
-	if err != nil {
-		h.Fatal(err)
+	if err != nil { // Redis has little time to answer, on a slow machine
+		h.Logf("the queue can't be read: %v", err)
+		return false
 	}
 	return d.Due+d.Waiting+d.Leased == 0
 }

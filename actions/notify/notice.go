@@ -48,6 +48,9 @@ const (
 	claimFor = 30 * time.Second
 	// claimRetry is how long a notice waits while another one has that claim.
 	claimRetry = time.Second
+	// maxTurnRetry bounds how long a notice of a state's turn waits between two looks
+	// whether the one before it was sent.
+	maxTurnRetry = 30 * time.Second
 )
 
 // HandleNotice sends a notice and adds to the journal what came of that. One that a person
@@ -162,7 +165,7 @@ func (n *Notifier) inTurn(ctx context.Context, l *worker.Lease, rec NoticeRecord
 	}
 	queued, err := n.Queue.Queued(ctx, rec.After)
 	if err == nil && queued {
-		err = &worker.LaterError{Err: errors.New("the notice of the state's turn before this one has not been sent"), After: worker.Backoff(nil, l.Tries())}
+		err = &worker.LaterError{Err: errors.New("the notice of the state's turn before this one has not been sent"), After: min(worker.Backoff(nil, l.Tries())/8, maxTurnRetry)}
 	}
 	return err
 }

@@ -5,11 +5,16 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
 const (
-	// maxBatch is how many records are leased at a time.
-	maxBatch = 16
+	// maxBatch is how many records are leased at a time, and maxLargeBatch after a
+	// lease of records whose bodies had more than batchBytes together.
+	maxBatch      = 64
+	maxLargeBatch = 16
+	batchBytes    = 1 << 20
 	// maxBytes is the watermark of the bodies of the records in flight, in bytes,
 	// from which on no more records are leased.
 	maxBytes = 64 << 20
@@ -23,12 +28,14 @@ type capacity struct {
 	records atomic.Int64  // in flight, those in the slow lane included
 	bytes   atomic.Int64  // of their bodies, as they were leased
 	ended   chan struct{} // receives when a record has ended since the last receipt
+
+	batch int // how many records may be leased next
 }
 
 func newCapacity(workers, slowLane int) *capacity {
 	return &capacity{
 		workers: semaphore.NewWeighted(int64(workers)), slowLane: semaphore.NewWeighted(int64(slowLane)),
-		ended: make(chan struct{}, 1),
+		ended: make(chan struct{}, 1), batch: maxLargeBatch,
 	}
 }
 
@@ -46,16 +53,24 @@ func (c *capacity) acquire(ctx context.Context) (records int) {
 	if ctx.Err() != nil || c.workers.Acquire(ctx, 1) != nil {
 		return 0
 	}
-	for records = 1; records < maxBatch && c.workers.TryAcquire(1); {
+	for records = 1; records < c.batch && c.workers.TryAcquire(1); {
 		records++
 	}
 	return records
 }
 
-// begin counts a record of so many bytes, for which there is a worker.
-func (c *capacity) begin(bytes int) {
-	c.records.Add(1)
-	c.bytes.Add(int64(bytes))
+// leased begins the records of a lease, each of which has a worker.
+func (c *capacity) leased(leases []store.Lease) {
+	total := 0
+	for _, l := range leases {
+		total += len(l.Body)
+	}
+	c.records.Add(int64(len(leases)))
+	c.bytes.Add(int64(total))
+	c.batch = maxBatch
+	if total > batchBytes {
+		c.batch = maxLargeBatch
+	}
 }
 
 // end releases the capacity that a record took up.

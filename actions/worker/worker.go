@@ -148,10 +148,10 @@ func (p *Pool) run(ctx context.Context, grace time.Duration, c *capacity, wait f
 		busy := c.records.Load() > 0
 		leases, err := p.Queue.Lease(ctx, n, Visibility)
 		c.workers.Release(int64(n - len(leases)))
+		c.leased(leases)
 		for _, record := range leases {
 			l := &Lease{queue: p.Queue, record: record, capacity: c}
 			size := len(record.Body)
-			c.begin(size)
 			running.Go(func() {
 				defer func() { c.end(size, l.slow) }()
 				p.work(working, l)

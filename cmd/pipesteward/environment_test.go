@@ -337,7 +337,12 @@ func (p *program) outcomes() []event.Outcome {
 			Decisions []event.Outcome
 			Next      string
 		}
-		code, text := p.get("/api/v1/decisions?limit=500&cursor=" + url.QueryEscape(cursor))
+		var code int
+		var text string
+		await.Until(p, "the store answers", func() bool { // it has little time, on a slow machine
+			code, text = p.get("/api/v1/decisions?limit=500&cursor=" + url.QueryEscape(cursor))
+			return code != http.StatusServiceUnavailable
+		})
 		if err := json.Unmarshal([]byte(text), &page); err != nil || code != http.StatusOK {
 			p.Fatalf("decisions: %d %v in %s", code, err, text)
 		}

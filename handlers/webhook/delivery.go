@@ -38,13 +38,17 @@ type delivery struct{ event.Delivery }
 // panic until it has ended.
 func (w *webhook) arrived(c echo.Context) *delivery {
 	h := c.Request().Header
+	instance := h.Get(headerInstance)
+	if instance != w.GitLab.Instance() { // as it mostly is
+		instance = redact.URL(instance)
+	}
 	return &delivery{event.Delivery{
 		At:       w.Now().UTC(),
 		Result:   event.DeliveryPanic,
 		Code:     http.StatusInternalServerError,
 		From:     c.RealIP(),
 		Agent:    bounded(h.Get("User-Agent"), maxText),
-		Instance: bounded(redact.URL(h.Get(headerInstance)), maxText),
+		Instance: bounded(instance, maxText),
 		Hook:     bounded(h.Get("X-Gitlab-Event"), maxText),
 	}}
 }
@@ -129,10 +133,24 @@ func bounded(text string, most int) string {
 		const cut = "…"
 		text = strings.ToValidUTF8(text[:most-len(cut)], "") + cut
 	}
+	text = strings.Clone(text)
+	if isPrintable(text) {
+		return text
+	}
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r
-	}, strings.Clone(text))
+	}, text)
+}
+
+// isPrintable reports whether a text has only printable characters of ASCII, as most have.
+func isPrintable(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

@@ -115,8 +115,10 @@ var newRecognizer = sync.OnceValue(func() recognizer {
 // keywords hides the secrets near keywords.
 func (m *masker) keywords() {
 	r := newRecognizer()
-	m.searched = make([]span, len(providers.FromGitleaks)+len(providers.More))
 	r.scan(m)
+	if m.searched == nil {
+		return
+	}
 	for _, f := range r.searching {
 		f.search(m)
 	}

@@ -62,6 +62,9 @@ func (f *finder) keywords() []keyword {
 // inspect hides the secret that begins with the keyword at at, or adds the
 // bytes around it to the window to be searched.
 func (f *finder) inspect(m *masker, at int) {
+	if m.searched == nil { // most texts have no keyword
+		m.searched = make([]span, len(providers.FromGitleaks)+len(providers.More))
+	}
 	w := &m.searched[f.number]
 	if f.Reach == 0 {
 		if at-windowBefore > w.to {

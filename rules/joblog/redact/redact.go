@@ -86,6 +86,9 @@ func replace(text string, spans []span) string {
 
 // secrets returns the parts of the text to be hidden.
 func secrets(text string) []span {
+	if text == "" {
+		return nil
+	}
 	m := masker{text: text, work: workPerByte*len(text) + leastWork}
 	m.shapes()
 	m.privateKeys()
@@ -97,7 +100,7 @@ type masker struct {
 	text      string
 	found     []span
 	work      int    // bytes that expressions may still be run on
-	searched  []span // by finder: the window to be searched, or the last secret
+	searched  []span // by finder: the window to be searched, or the last secret; nil: no finder has any
 	lastToken span   // the last token that tokenEnd scanned
 	lastValue span   // the last value that valueOnce hid
 
