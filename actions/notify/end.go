@@ -50,7 +50,7 @@ type pipelineEnd struct {
 // endsAfter reports whether the end is later than an outcome.
 func (end pipelineEnd) endsAfter(a digest.After) bool {
 	p := end.Position
-	return p.Job >= a.Job && !p.At.Before(a.At) && (a.Started.IsZero() || p.Seen.After(a.Started))
+	return p.Job >= a.Job && !p.At.Before(a.At) && !p.Seen.Before(a.Started)
 }
 
 // endAfterOf returns which ends of its pipeline are later than an outcome.

@@ -241,7 +241,7 @@ func TestManyPipelinesEndAtOnce(t *testing.T) {
 		ends(h)
 	}
 	h.WorkOff()
-	if n := wantAllSent(h, "all"); n != 2*pipelines || len(m.messages) != 6 || !strings.Contains(m.messages[5], "14 notifications* came at once") {
+	if n := wantAllSent(h, "all"); n != 2*pipelines || len(m.messages) != 6 || !strings.HasPrefix(m.messages[0], "The pipeline passed.\n") || !strings.Contains(m.messages[5], "14 notifications* came at once") {
 		t.Errorf("%d outcomes in %q, want all in five messages and a digest", n, m.messages)
 	}
 }
