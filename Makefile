@@ -63,7 +63,7 @@ deploy: redis systemd $(GOLANGCI_LINT) ## check deploy/ without a container engi
 
 .PHONY: bench
 bench: redis ## run the benchmarks that README.md quotes, some 15 minutes
-	go test -run '^$$' -bench . -benchmem ./handlers/webhook ./rules ./store/...
+	go test -run '^$$' -bench . -benchmem ./handlers/webhook ./rules ./store/... ./actions/report
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/pipesteward
 
 FUZZTIME ?= 30s
@@ -78,7 +78,7 @@ fuzz: ## look for inputs that break rule files, rule tests, expressions, texts o
 
 .PHONY: generate
 generate: ## make the tables of README.md and the JSON Schemas from the code
-	go test ./rules/rulefile ./rules/expression ./rules/lint -run '^TestGenerated' -args -update
+	go test ./rules/rulefile ./rules/expression ./rules/lint ./rules/templates -run '^TestGenerated' -args -update
 	go test ./store/keys -run '^TestTable' -update
 	go test ./cmd/pipesteward -run '^TestPackagesAreDrawn$$' -update
 
@@ -92,7 +92,7 @@ pictures: ## draw the picture in README.md of what the program posts to Slack
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## check format, imports between layers, lengths, common mistakes, and the generated tables and diagrams
 	go mod tidy -diff
-	go test ./rules/rulefile ./rules/expression ./rules/lint -run '^TestGenerated'
+	go test ./rules/rulefile ./rules/expression ./rules/lint ./rules/templates -run '^TestGenerated'
 	go test ./store/keys
 	go test ./cmd/pipesteward -run '^TestPackagesAre'
 	$(GOLANGCI_LINT) run ./...

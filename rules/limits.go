@@ -33,6 +33,7 @@ type Storm struct {
 	Within    event.Duration
 	Pause     event.Duration
 	To        event.Address // notified of the start and the end; without a channel: nobody is
+	Language  string        // of that; "": English
 }
 
 // Limits returns the budgets that a file sets, otherwise the defaults.

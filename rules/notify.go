@@ -9,6 +9,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/templates"
 )
 
 // Notify is an entry of a rule's `notify`: where to send notifications of which
@@ -18,7 +19,8 @@ type Notify struct {
 	Receiver string
 	Channel  Channel
 	Mention  []string             // as event.Notice has it
-	Text     *expression.Template // nil: the default text of the outcome
+	Text     *expression.Template // nil: that of the rule files' templates, else the default text
+	Language string               // of event.Languages; "": English
 	State    *State               // nil: the entry is about outcomes
 	Quiet    Quiet
 	Group    event.Group
@@ -108,14 +110,16 @@ func channelName(value string) string {
 // about the outcome, one for each address, and about the turns of its states.
 // Each value in a rendered text is passed through the function that escape
 // returns for the address. If a text can't be rendered, the error is returned
-// and the notice has the default text; without its channel, the notice can't be
-// sent. A rule that no longer exists sends nothing.
+// and the notice has the rule files' template in its place, else the default
+// text; without its channel, the notice can't be sent. A rule that no longer
+// exists sends nothing.
 func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.Facts, escape func(event.Address) func(string) string) ([]event.Notice, []*RuleError) {
 	ev, err := rs.evaluation(ctx, o.Event, facts)
 	if err != nil {
 		return nil, nil
 	}
 	defer ev.End()
+	ev.About(o)
 	var notices []event.Notice
 	var errs []*RuleError
 	names := append([]string{o.Rule}, o.AlsoWantedBy...)
@@ -140,15 +144,9 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 				}
 				continue
 			}
-			part, template := "text", n.Text
-			if state.Turn == event.StateResolved {
-				part, template = "resolved", n.State.Resolved
-			}
-			text, err := render(ev, template, escape(to))
-			if err != nil {
-				errs = append(errs, &RuleError{r.Name, part, err})
-			}
-			notices = append(notices, event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Text: text, Turn: state.Turn, Subject: state.Subject, Quiet: n.Quiet.of(o.Result), Group: n.Group})
+			notice := event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Language: n.Language, Turn: state.Turn, Subject: state.Subject, Quiet: n.Quiet.of(o.Result), Group: n.Group}
+			errs = append(errs, rs.write(ev, o, n, &notice, escape(to))...)
+			notices = append(notices, notice)
 		}
 	}
 	return notices, errs
@@ -165,10 +163,22 @@ func (rs *Rules) Notifies(o event.Outcome) bool {
 	return mayTurn || notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
 }
 
-// render returns the text of a notice; "" if it has none or can't be rendered.
-func render(ev *evaluation, text *expression.Template, escape func(string) string) (string, error) {
-	if text == nil {
-		return "", nil
+// write renders the texts of a notice: that of its entry, and those of the rule files'
+// templates. What can't be rendered stays "".
+func (rs *Rules) write(ev *evaluation, o event.Outcome, n Notify, to *event.Notice, escape func(string) string) (errs []*RuleError) {
+	own := templates.Part{Name: "text", Text: &to.Text, Template: n.Text}
+	if to.Turn == event.StateResolved {
+		own.Name, own.Template = "resolved", n.State.Resolved
 	}
-	return ev.Text(*text, escape)
+	for _, part := range append([]templates.Part{own}, rs.templates.Parts(o, to)...) {
+		if part.Template == nil || *part.Text != "" {
+			continue
+		}
+		text, err := ev.Text(*part.Template, escape)
+		if err != nil {
+			errs = append(errs, &RuleError{to.Rules[0], part.Name, err})
+		}
+		*part.Text = text
+	}
+	return errs
 }

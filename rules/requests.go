@@ -13,7 +13,7 @@ import (
 // something from GitLab, like merge_request_details.
 func (rs *Rules) Requests(function string) bool {
 	return slices.ContainsFunc(rs.rules, func(r *Rule) bool {
-		return slices.ContainsFunc(r.programs(), func(p *vm.Program) bool {
+		return slices.ContainsFunc(rs.programs(r), func(p *vm.Program) bool {
 			return p != nil && slices.Contains(expression.Requests(p.Node(), nil), function)
 		})
 	})
@@ -24,15 +24,16 @@ func (rs *Rules) Requests(function string) bool {
 func (rs *Rules) Readers(kind, field string) []string {
 	var names []string
 	for _, r := range rs.rules {
-		if r.On == kind && slices.ContainsFunc(r.programs(), func(p *vm.Program) bool { return p != nil && reads.Has(reads.Fields(p.Node()), field) }) {
+		if r.On == kind && slices.ContainsFunc(rs.programs(r), func(p *vm.Program) bool { return p != nil && reads.Has(reads.Fields(p.Node()), field) }) {
 			names = append(names, r.Name)
 		}
 	}
 	return names
 }
 
-// programs returns the expressions of a rule, some of which may be nil.
-func (r *Rule) programs() []*vm.Program {
+// programs returns the expressions of a rule, and those in the templates of its
+// notifications; some may be nil.
+func (rs *Rules) programs(r *Rule) []*vm.Program {
 	all := []*vm.Program{r.Condition}
 	for _, a := range r.Actions {
 		all = append(all, a.Jobs)
@@ -48,6 +49,11 @@ func (r *Rule) programs() []*vm.Program {
 			all = append(all, n.State.Condition)
 		}
 		for _, t := range n.templates() {
+			all = append(all, t.Programs()...)
+		}
+	}
+	if len(r.Notify) > 0 {
+		for _, t := range rs.templates.All() {
 			all = append(all, t.Programs()...)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/receiver"
+	"github.com/pipesteward/pipesteward/rules/templates"
 )
 
 // Rules is a loaded set of rules. It is immutable and safe for concurrent use.
@@ -22,6 +23,7 @@ type Rules struct {
 	classes expression.Classes
 
 	receivers []receiver.Definition
+	templates templates.Set
 
 	identities  []string // of the rules, in file order
 	fingerprint string   // of the identities
@@ -44,13 +46,14 @@ type Set struct {
 	Classes expression.Classes
 	// Receivers are those besides Slack; names are unique.
 	Receivers []receiver.Definition
+	Templates templates.Set    // in place of the default texts
 	Capacity  *limits.Capacity // limits the evaluations of all Rules that share it; nil: each evaluation is limited, but not their number
 }
 
 // New returns the rules of a set, which must not change afterwards.
 func New(set Set) *Rules {
 	rs := &Rules{
-		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers,
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers, templates: set.Templates,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}
 	for _, r := range set.Rules {
@@ -69,7 +72,7 @@ func (rs *Rules) add(r *Rule) {
 	rs.rules = append(rs.rules, r)
 	rs.byName[r.Name] = r
 	rs.identities = append(rs.identities, r.Identity)
-	r.needsAttempt = r.dependsOnAttempt()
+	r.needsAttempt = r.dependsOnAttempt() || len(r.Notify) > 0 && slices.ContainsFunc(rs.templates.All(), (*expression.Template).ReadsAttempt)
 	rs.retryPipelines = rs.retryPipelines || r.On == event.KindPipeline && slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb == event.VerbRetry || a.Verb == event.VerbRetryPipeline })
 	rs.retries = rs.retries || slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb == event.VerbRetry })
 	rs.bridges = rs.bridges || r.On == event.KindJob && r.mentions("job.bridge")

@@ -21,6 +21,7 @@ type NotifySummary struct {
 	Channel  string   `json:"channel,omitzero"` // as the rule file has it
 	Mention  []string `json:"mention,omitempty"`
 	When     []string `json:"when,omitempty"`
+	Language string   `json:"language,omitzero"`
 	State    string   `json:"state,omitzero"` // the expression of whose turns it notifies, in place of outcomes
 }
 
@@ -42,7 +43,7 @@ func (rs *Rules) Summaries() []Summary {
 func (r *Rule) notify() []NotifySummary {
 	var all []NotifySummary
 	for _, n := range r.Notify {
-		s := NotifySummary{Receiver: n.Receiver, Channel: n.Channel.Source, Mention: n.Mention, When: n.When}
+		s := NotifySummary{Receiver: n.Receiver, Channel: n.Channel.Source, Mention: n.Mention, When: n.When, Language: n.Language}
 		if n.State != nil {
 			s.State = n.State.Source
 		}

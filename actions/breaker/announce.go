@@ -1,14 +1,11 @@
 package breaker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
@@ -47,7 +44,11 @@ type Record struct {
 // has closed.
 func (b *Breakers) Handle(ctx context.Context, lease *worker.Lease, rec Record) error {
 	if !rec.Announced {
-		if err := b.announce(ctx, rec, "start", b.openedText); err != nil {
+		began, err := b.began(ctx, rec)
+		if err != nil {
+			return err
+		}
+		if err := b.announce(ctx, rec, "start", "storm_began", began); err != nil {
 			return err
 		}
 		rec.Announced = true
@@ -71,7 +72,11 @@ func (b *Breakers) Handle(ctx context.Context, lease *worker.Lease, rec Record) 
 	if err := b.close(ctx, rec.State); err != nil {
 		return err
 	}
-	if err := b.announce(ctx, rec, "end", b.closedText); err != nil {
+	over, err := b.over(ctx, rec)
+	if err != nil {
+		return err
+	}
+	if err := b.announce(ctx, rec, "end", "storm_over", over); err != nil {
 		return err
 	}
 	return lease.Done(ctx)
@@ -94,48 +99,68 @@ func (b *Breakers) close(ctx context.Context, old State) error {
 }
 
 // announce logs that a breaker has opened or closed, and announces it in the
-// channel that the rules name. It returns an error while a later call can succeed.
-func (b *Breakers) announce(ctx context.Context, rec Record, phase string, text func(context.Context, Record) (string, error)) error {
-	message, err := text(ctx, rec)
+// channel that the rules name, by a block of the words and its data. It returns an error
+// while a later call can succeed.
+func (b *Breakers) announce(ctx context.Context, rec Record, phase, block string, data any) error {
+	logged, err := mrkdwn.Style.Say(block, data)
 	if err != nil {
 		return err
 	}
-	b.Log.Warn("storm: "+phase, "class", rec.Class, "since", rec.Opened, "text", message)
-	return b.Announcer.Announce(ctx, keys.StormRecord(rec.Class, rec.Opened)+":"+phase, rec.Threshold.To, message, rec.Opened, "class", rec.Class)
+	b.Log.Warn("storm: "+phase, "class", rec.Class, "since", rec.Opened, "text", logged)
+	text, err := mrkdwn.Style.In(rec.Threshold.Language).Say(block, data)
+	if err != nil {
+		return err
+	}
+	return b.Announcer.Announce(ctx, keys.StormRecord(rec.Class, rec.Opened)+":"+phase, rec.Threshold.To, text, rec.Opened, "class", rec.Class)
 }
 
-// openedText is the message about a breaker that has opened.
-func (b *Breakers) openedText(ctx context.Context, rec Record) (string, error) {
+// stormBegan is the data of the message about a breaker that has opened: mrkdwn.
+type stormBegan struct {
+	Class           string
+	Jobs, Pipelines int
+	Within          time.Duration
+	runners
+	Line       string // the line that most logs have; "": none is known
+	With, Logs int    // in how many logs it stands, and how many were looked at
+}
+
+// stormOver is the data of the message about a breaker that has closed.
+type stormOver struct {
+	Class              string
+	Lasted             time.Duration
+	Retries, Pipelines int // that waited
+	runners
+}
+
+// runners are those of jobs, the most frequent first.
+type runners struct {
+	Runners []runner
+	More    int
+}
+
+type runner struct {
+	Name string // "": none took the jobs
+	Jobs int
+}
+
+func (b *Breakers) began(ctx context.Context, rec Record) (stormBegan, error) {
 	failures, err := b.Guard.Tallied(ctx, keys.Failures(rec.Class), time.Duration(rec.Threshold.Within))
 	if err != nil {
-		return "", err
+		return stormBegan{}, err
 	}
-	var text strings.Builder
-	fmt.Fprintf(&text, ":zap: *Storm of `%s` failures*: %s in %s failed within %s. Their retries wait until it is over.",
-		rec.Class, english.Plural(len(failures), "job", ""), english.Plural(groups(failures), "pipeline", ""), rec.Threshold.Within)
-	b.addRunners(&text, failures)
-	if line, n := b.commonLine(ctx, failures); line != "" {
-		fmt.Fprintf(&text, "\nLog, %d of %d looked at: `%s`", n, min(len(failures), logSamples), mrkdwn.Escape(line))
-	}
-	return text.String(), nil
+	line, n := b.commonLine(ctx, failures)
+	return stormBegan{
+		Class: rec.Class, Jobs: len(failures), Pipelines: groups(failures), Within: time.Duration(rec.Threshold.Within), runners: runnersOf(failures),
+		Line: mrkdwn.Escape(line), With: n, Logs: min(len(failures), logSamples),
+	}, nil
 }
 
-// closedText is the message about a breaker that has closed.
-func (b *Breakers) closedText(ctx context.Context, rec Record) (string, error) {
+func (b *Breakers) over(ctx context.Context, rec Record) (stormOver, error) {
 	waiting, err := b.Guard.Tallied(ctx, keys.Waiting(rec.Class, rec.Opened), remembered)
 	if err != nil {
-		return "", err
+		return stormOver{}, err
 	}
-	var text strings.Builder
-	fmt.Fprintf(&text, ":sunny: *Storm of `%s` failures is over* after %s.", rec.Class, event.Coarse(b.Now().Sub(rec.Opened)))
-	if len(waiting) == 0 {
-		text.WriteString(" No retry waited.")
-		return text.String(), nil
-	}
-	fmt.Fprintf(&text, " %s in %s waited: those still wanted are made now, one a second, oldest first.",
-		english.Plural(len(waiting), "retry", ""), english.Plural(groups(waiting), "pipeline", ""))
-	b.addRunners(&text, waiting)
-	return text.String(), nil
+	return stormOver{Class: rec.Class, Lasted: b.Now().Sub(rec.Opened), Retries: len(waiting), Pipelines: groups(waiting), runners: runnersOf(waiting)}, nil
 }
 
 // groups counts the different groups of tally members.
@@ -147,20 +172,18 @@ func groups(all []store.Seen) int {
 	return len(seen)
 }
 
-// addRunners adds the runners of the jobs to a message, the most frequent first.
-func (b *Breakers) addRunners(text *strings.Builder, all []store.Seen) {
+// runnersOf returns the runners of the jobs.
+func runnersOf(all []store.Seen) (found runners) {
 	counts := map[string]int{}
 	for _, s := range all {
-		counts[cmp.Or(s.Note, "no runner")]++
+		counts[s.Note]++
 	}
 	names := words.MostFrequent(counts)
-	text.WriteString("\nRunners:")
-	for i, name := range names[:min(len(names), maxRunners)] {
-		fmt.Fprintf(text, "%s %s (%d)", [2]string{"", ","}[min(i, 1)], mrkdwn.Escape(name), counts[name])
+	for _, name := range names[:min(len(names), maxRunners)] {
+		found.Runners = append(found.Runners, runner{mrkdwn.Escape(name), counts[name]})
 	}
-	if more := len(names) - maxRunners; more > 0 {
-		fmt.Fprintf(text, ", and %d more", more)
-	}
+	found.More = max(0, len(names)-maxRunners)
+	return found
 }
 
 // commonLine reads the logs of the last failures, and returns the significant

@@ -292,6 +292,25 @@ func TestStormIsOverForAllClocks(t *testing.T) {
 	}
 }
 
+// A storm is announced in the language of the defaults, and logged in English.
+func TestStormInChinese(t *testing.T) {
+	t.Parallel()
+	h := actionstest.New(t, strings.NewReplacer("failures: 30, pipelines: 10", "failures: 2, pipelines: 2", `"#ci"}`, `"#ci", language: zh}`).Replace(stormRules))
+	for range 2 {
+		h.Deliver(h.GitLab.JobHookBody(h.FailedJob("runner_system_failure").ID))
+	}
+	h.Work()
+	h.Clock.Advance(16 * time.Minute)
+	h.WorkOff()
+	posts := h.Posts()
+	if len(posts) != 2 || !strings.Contains(posts[0], "类失败形成故障风暴：5 分钟内 2 条流水线中有 2 个作业失败") || !strings.Contains(posts[1], "类失败的故障风暴已结束，持续了 16 分钟") {
+		t.Errorf("posts %q", posts)
+	}
+	if logs := h.Logs.String(); !strings.Contains(logs, "Storm of `runner` failures") || strings.Contains(logs, "故障风暴") {
+		t.Errorf("the log is not in English:\n%s", logs)
+	}
+}
+
 // Killed at any step of its start, a second storm is announced like the first.
 func TestSecondStormKilledAtAnyStep(t *testing.T) {
 	await.Long(t, "it kills the program at many steps")

@@ -78,6 +78,7 @@ func (r Retries) Retried(o event.Outcome, run event.Job) (c store.Changes, err e
 	}
 	e := o.Event
 	e.Job.ID, e.Job.Status, e.Job.FailureReason, e.Job.Attempt = run.ID, run.Status, run.FailureReason, o.Job.Attempt+1
+	e.Job.CreatedAt, e.Job.StartedAt, e.Job.FinishedAt, e.Job.Duration, e.Job.QueuedDuration = run.CreatedAt, run.StartedAt, run.FinishedAt, run.Duration, run.QueuedDuration
 	c.Next, err = r.Result(e, nil, &o)
 	return c, err
 }

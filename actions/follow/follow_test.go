@@ -1,10 +1,13 @@
 package follow_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/actionstest"
+	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -46,6 +49,25 @@ func TestFollowed(t *testing.T) {
 			}
 			actionstest.Has(t, last.Reason, c.says)
 		})
+	}
+}
+
+// The result of a retry whose job has ended already, as after a crash, has the times of that
+// job, not those of the run before.
+func TestTimesOfAnEndedRun(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	for _, status := range []string{"success", "failed"} {
+		var o event.Outcome
+		o.Action.Verb, o.Result, o.NewJobID = event.VerbRetry, event.ResultDone, 8
+		o.Job = event.Job{ID: 7, Name: "rspec", Status: "failed", Duration: 600, FinishedAt: now.Add(-time.Hour)}
+		c, err := follow.Retries{Now: func() time.Time { return now }}.Retried(o, event.Job{ID: 8, Status: status, Duration: 5, FinishedAt: now})
+		if err != nil || len(c.Next) != 1 {
+			t.Fatalf("%s: %+v, %v", status, c, err)
+		}
+		var result event.Outcome
+		if err := json.Unmarshal(c.Next[0].Body, &result); err != nil || result.Job.ID != 8 || result.Job.Duration != 5 || !result.Job.FinishedAt.Equal(now) {
+			t.Errorf("%s: the result is of job %+v: %v", status, result.Job, err)
+		}
 	}
 }
 

@@ -144,4 +144,15 @@ func TestLinksOfRules(t *testing.T) {
 	if body, want := f.note().Body, "[log]("+f.job.WebURL+"), [issue] (`"+f.shop.WebURL+"/-/issues/1`)"; !strings.Contains(body, want) {
 		t.Errorf("the note lacks %q:\n%s", want, body)
 	}
+	notice.Text = "<" + v(f.job.WebURL) + "|" + v("rspec") + " failed>, see <https://wiki.example.com/ci|the runbook>, <" + v(f.shop.WebURL) + "|shop> and <b|c>"
+	f.notify(n, f.outcome("lint", event.ResultGaveUp), notice)
+	if body, want := f.note().Body, "| [`rspec` failed]("+f.job.WebURL+"), see [the runbook](https://wiki.example.com/ci), [shop] (`"+f.shop.WebURL+"`) and &lt;b&#124;c> |"; !strings.Contains(body, want) {
+		t.Errorf("links as in Slack: the note lacks %q:\n%s", want, body)
+	}
+	status := onCommit
+	status.Text = "<" + f.job.WebURL + "|rspec failed> & more"
+	f.notify(n, f.outcome("rspec", event.ResultGaveUp), status)
+	if got := f.gitlab.CommitStatuses(f.pipeline.ID)[0].Description; got != "rspec failed & more" {
+		t.Errorf("links as in Slack: the status is %q", got)
+	}
 }

@@ -81,9 +81,9 @@ func (n *Notifier) Notify(ctx context.Context, o event.Outcome, notice event.Not
 	gl := n.GitLab.Gated(func(ctx context.Context) error { return n.gate(ctx, o.Decision) })
 	switch notice.Channel {
 	case event.ChannelMergeRequest:
-		return n.notifyMergeRequest(ctx, gl, o, notice.Text)
+		return n.notifyMergeRequest(ctx, gl, o, notice)
 	case event.ChannelCommit:
-		return n.notifyCommit(ctx, gl, o, notice.Text)
+		return n.notifyCommit(ctx, gl, o, notice)
 	}
 	return refused(fmt.Sprintf("GitLab has no channel %q", notice.Channel), "write `merge_request: note` or `commit: status`")
 }

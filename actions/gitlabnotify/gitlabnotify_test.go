@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pipesteward/pipesteward/actions/claimed"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -385,5 +386,34 @@ func TestCommitStatus(t *testing.T) {
 	}
 	if !strings.HasSuffix(got[1].Description, "é…") {
 		t.Errorf("the rule's text is %q", got[1].Description)
+	}
+}
+
+// Notes and statuses are in the language of their notices, and are cut between characters.
+func TestInChinese(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, nil)
+	n := f.replica(nil)
+	note, status := onMergeRequest, onCommit
+	note.Language, status.Language = event.Chinese, event.Chinese
+	storm := f.outcome("build", event.ResultDeferred)
+	storm.WaitsFor = event.WaitStorm
+	f.notify(n, storm, note)
+	f.notify(n, f.outcome("rspec", event.ResultGaveUp), note)
+	body := f.note().Body
+	if got, want := strings.Join(rows(f.note()), ", "), "已放弃 `rspec`, 等待故障风暴结束 `build`"; got != want {
+		t.Errorf("the note has %q, want %q:\n%s", got, want, body)
+	}
+	for _, want := range []string{"所做的操作：\n\n| 结果 | 作业 |", "已放弃作业 [`rspec`](" + f.job.WebURL + ")：3 次尝试均失败"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the note lacks %q:\n%s", want, body)
+		}
+	}
+	long := f.outcome("rspec", event.ResultGaveUp)
+	long.Job.Name, long.Reason = strings.Repeat("作业", 150), strings.Repeat("原因", 300)
+	f.notify(n, long, status)
+	got := f.gitlab.CommitStatuses(f.pipeline.ID)[0].Description
+	if !strings.HasPrefix(got, "已放弃作业 作业") || !utf8.ValidString(got) || strings.ContainsRune(got, utf8.RuneError) || utf8.RuneCountInString(got) > 255 {
+		t.Errorf("the status is %q, of %d characters", got, utf8.RuneCountInString(got))
 	}
 }

@@ -27,7 +27,7 @@ type note struct {
 }
 
 // notifyMergeRequest adds an outcome to the note on its merge request.
-func (n *Notifier) notifyMergeRequest(ctx context.Context, gl *gitlab.Client, o event.Outcome, text string) error {
+func (n *Notifier) notifyMergeRequest(ctx context.Context, gl *gitlab.Client, o event.Outcome, notice event.Notice) error {
 	ctx, cancel := context.WithTimeout(ctx, claimFor+requestFor)
 	defer cancel()
 	m, ok, err := gl.MergeRequestOf(ctx, o.Event)
@@ -37,17 +37,20 @@ func (n *Notifier) notifyMergeRequest(ctx context.Context, gl *gitlab.Client, o 
 	case !ok:
 		return &Error{reason: fmt.Sprintf("no merge request !%d has pipeline %d", event.MergeRequestIID(o.Event), o.Pipeline.ID), advice: "let the token's user see the project that it belongs to", mend: true}
 	}
-	return n.turn(ctx, gl, keys.Note(gl.Instance(), m.Project, m.IID), func(w *turn) error { return w.write(ctx, m, lineOf(o, text)) })
+	return n.turn(ctx, gl, keys.Note(gl.Instance(), m.Project, m.IID), func(w *turn) error { return w.write(ctx, m, lineOf(o, notice), notice.Language) })
 }
 
 // write takes the steps that the package's comment draws.
-func (w *turn) write(ctx context.Context, m gitlab.MergeRequest, l line) error {
+func (w *turn) write(ctx context.Context, m gitlab.MergeRequest, l line, language string) error {
 	var known note
 	if err := w.Load(ctx, &known); err != nil {
 		return err
 	}
 	known.add(l)
-	body := render(known)
+	body, err := render(known, language)
+	if err != nil {
+		return refused(err.Error(), "")
+	}
 	if known.ID != 0 {
 		err := w.edit(ctx, m, known.ID, body)
 		if !apierror.IsNotFound(err) {

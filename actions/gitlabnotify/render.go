@@ -41,40 +41,49 @@ func (n *Notifier) Escape(channel, value string) string {
 	return opens + value + closes
 }
 
-// states names the results, for people.
-func stateOf(o event.Outcome) string {
+// resultOf returns the result of an outcome as the words name it.
+func resultOf(o event.Outcome) string {
 	if o.Result == event.ResultDeferred && o.WaitsFor == event.WaitStorm {
-		return "waits for the end of a storm"
+		return event.WhenStorm
 	}
-	return text(strings.ReplaceAll(o.Result, "_", " "), maxName)
+	return text(o.Result, maxName)
 }
 
-// lineOf returns the line of an outcome. The text is the rule's; "" selects the default.
-func lineOf(o event.Outcome, custom string) line {
-	l := line{LineID: words.LineOf(o), State: stateOf(o), Attempt: o.Job.Attempt, By: code(o.Rule), At: o.At}
+// lineOf returns the line of an outcome. The notice's text is the rule files'; "" selects
+// the default.
+func lineOf(o event.Outcome, notice event.Notice) line {
+	in := style.In(notice.Language)
+	say := func(said string, err error) string {
+		if err != nil { // a mistake in the templates
+			return code(err.Error())
+		}
+		return strings.ReplaceAll(said, "\n", " ")
+	}
+	l := line{LineID: words.LineOf(o), State: say(in.Say("result", resultOf(o))), Attempt: o.Job.Attempt, By: code(o.Rule), At: o.At}
 	if l.LineID.Job != "" {
 		l.Job = link(o.Job.URL, o.Job.Name)
 	}
 	if o.Pipeline.ID != 0 {
 		l.Pipeline = link(o.Pipeline.URL, strconv.FormatInt(o.Pipeline.ID, 10))
 	}
-	if custom = strings.TrimSpace(custom); custom != "" {
+	if custom := strings.TrimSpace(notice.Text); custom != "" {
 		l.Text = ruleText(custom)
 		return l
 	}
-	said, err := words.Outcome(o, style)
-	if err != nil { // a mistake in the templates
-		said = code(err.Error())
-	}
-	l.Text = strings.ReplaceAll(said, "\n", " ")
+	l.Text = say(words.Outcome(o, in))
 	return l
 }
 
-// render returns the body of a note.
-func render(n note) string {
+// render returns the body of a note, with its top in a language. The lines stay in the
+// language of their notices.
+func render(n note, language string) (string, error) {
+	in := style.In(language)
+	top, err := in.Say("note", nil)
+	if err != nil {
+		return "", err
+	}
 	var b strings.Builder
-	b.WriteString(mark + "\nWhat Pipesteward has done about the pipelines of this merge request:\n\n")
-	b.WriteString("| outcome | job | pipeline | attempt | rule | | at |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString(mark + "\n" + top + "\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, l := range n.Lines {
 		attempt := ""
 		if l.Attempt > 0 {
@@ -83,9 +92,13 @@ func render(n note) string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", l.State, l.Job, l.Pipeline, attempt, l.By, l.Text, l.At.UTC().Format(time.DateTime+" UTC"))
 	}
 	if n.Older > 0 {
-		fmt.Fprintf(&b, "\nOlder lines that are not shown: %d\n", n.Older)
+		older, err := in.Say("older", n.Older)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString("\n" + older + "\n")
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 // style writes names and links in GitLab's Markdown.
@@ -137,9 +150,14 @@ func link(address, label string) string {
 // without what could end or change the code span of a value, and without HTML.
 var literal = strings.NewReplacer("`", "", "\\", "&#92;", "$", "\u200b$\u200b", "|", "&#124;", "<", "&lt;", "\r", "", "\n", "<br>", opens, "", closes, "")
 
+// slackLink matches a link as texts for Slack have it, whose address is one value or is
+// written out: templates are for all receivers. It has the address and the label.
+var slackLink = regexp.MustCompile(`<(` + opens + `[^` + closes + `]*` + closes + `|https?://[^\s<>|()` + opens + `]+)\|((?:` + opens + `[^` + closes + `]*` + closes + `|[^<>\n` + opens + `])*)>`)
+
 // ruleText renders the text of a rule: each value in a code span of its own, but for the
 // address of a link.
 func ruleText(rendered string) string {
+	rendered = slackLink.ReplaceAllString(rendered, "[$2]($1)")
 	var b strings.Builder
 	value := "" // the last ones, without a literal between
 	flush := func() {

@@ -33,7 +33,7 @@ type status struct {
 }
 
 // notifyCommit tells an outcome as a commit status in its pipeline.
-func (n *Notifier) notifyCommit(ctx context.Context, gl *gitlab.Client, o event.Outcome, custom string) error {
+func (n *Notifier) notifyCommit(ctx context.Context, gl *gitlab.Client, o event.Outcome, notice event.Notice) error {
 	ctx, cancel := context.WithTimeout(ctx, claimFor+requestFor)
 	defer cancel()
 	if event.MergeRequestIID(o.Event) != 0 {
@@ -44,11 +44,11 @@ func (n *Notifier) notifyCommit(ctx context.Context, gl *gitlab.Client, o event.
 			return refused(fmt.Sprintf("pipeline %d ran in a fork, which gets no commit status", o.Pipeline.ID), "")
 		}
 	}
-	return n.turn(ctx, gl, keys.CommitStatus(gl.Instance(), o.Project.ID, o.Pipeline.ID), func(w *turn) error { return w.setStatus(ctx, o, custom) })
+	return n.turn(ctx, gl, keys.CommitStatus(gl.Instance(), o.Project.ID, o.Pipeline.ID), func(w *turn) error { return w.setStatus(ctx, o, notice) })
 }
 
 // setStatus sets the status unless it tells a newer outcome, or this one.
-func (w *turn) setStatus(ctx context.Context, o event.Outcome, custom string) error {
+func (w *turn) setStatus(ctx context.Context, o event.Outcome, notice event.Notice) error {
 	var known status
 	id := o.ID + ":" + o.Result
 	if err := w.Load(ctx, &known); err != nil || known.ID == id || o.At.Before(known.At) {
@@ -61,9 +61,9 @@ func (w *turn) setStatus(ctx context.Context, o event.Outcome, custom string) er
 	if err != nil {
 		return failed(fmt.Sprintf("read pipeline %d", o.Pipeline.ID), statusAdvice, err)
 	}
-	description := custom
+	description := slackLink.ReplaceAllString(notice.Text, "$2")
 	if description == "" {
-		if description, err = words.Outcome(o, words.Plain); err != nil {
+		if description, err = words.Outcome(o, words.Plain.In(notice.Language)); err != nil {
 			return refused(err.Error(), "")
 		}
 	}

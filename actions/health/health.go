@@ -248,8 +248,7 @@ func (m *Monitor) change(ctx context.Context, to func(*State) error) error {
 // more and this one has checked it, that GitLab can be used again.
 func (m *Monitor) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
 	if !rec.Announced {
-		if err := m.announce(ctx, rec, "start", fmt.Sprintf(
-			":warning: *Pipesteward can't use GitLab*: %s. All its work waits, and nothing is lost. What to do: %s.", mrkdwn.Escape(rec.Reason), mrkdwn.Escape(rec.Advice))); err != nil {
+		if err := m.announce(ctx, rec, "start", "gitlab_away", struct{ Reason, Advice string }{mrkdwn.Escape(rec.Reason), mrkdwn.Escape(rec.Advice)}); err != nil {
 			return err
 		}
 		rec.Announced = true
@@ -278,8 +277,7 @@ func (m *Monitor) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 	}); err != nil {
 		return err
 	}
-	if err := m.announce(ctx, rec, "end", fmt.Sprintf(
-		":white_check_mark: *Pipesteward can use GitLab again*, after %s. What waited goes on now.", event.Coarse(m.Now().Sub(rec.Started)))); err != nil {
+	if err := m.announce(ctx, rec, "end", "gitlab_back", struct{ Lasted time.Duration }{m.Now().Sub(rec.Started)}); err != nil {
 		return err
 	}
 	return l.Done(ctx)
@@ -298,8 +296,13 @@ func (m *Monitor) usable(ctx context.Context, kind apierror.TroubleKind) bool {
 	return err == nil && (t.May("api") || t.FineGrained) || err != nil && !event.Transient(err)
 }
 
-// announce sends a text to the channel that the rules name. It returns an error
-// while a later call can succeed.
-func (m *Monitor) announce(ctx context.Context, rec Record, what, text string) error {
-	return m.Announcer.Announce(ctx, keys.TroubleRecord(rec.Started)+":"+what, m.Rules().Storm().To, text, rec.Started, "trouble", rec.Kind)
+// announce sends a block of the words with its data to the channel that the rules name. It
+// returns an error while a later call can succeed.
+func (m *Monitor) announce(ctx context.Context, rec Record, what, block string, data any) error {
+	storm := m.Rules().Storm()
+	text, err := mrkdwn.Style.In(storm.Language).Say(block, data)
+	if err != nil {
+		return err
+	}
+	return m.Announcer.Announce(ctx, keys.TroubleRecord(rec.Started)+":"+what, storm.To, text, rec.Started, "trouble", rec.Kind)
 }

@@ -2,6 +2,7 @@ package hooks_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -356,5 +357,22 @@ func TestKeeperClaim(t *testing.T) {
 	}
 	if strings.Contains(k.Logs.String(), "rotated") {
 		t.Errorf("a secret is logged:\n%s", k.Logs)
+	}
+}
+
+// Webhooks are announced in the language of the defaults.
+func TestDeadWebhookIsAnnouncedInChinese(t *testing.T) {
+	t.Parallel()
+	h := actionstest.New(t, strings.Replace(keeperRules, `"#ci"`, `"#ci", language: zh`, 1))
+	body, err := json.Marshal(hooks.Record{Found: hooks.Names{Count: 1, First: []string{"platform/<shop>"}}, Why: "a & b", Since: h.Clock.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.DB.Put(t.Context(), store.Record{ID: "webhooks", Kind: hooks.RecordKind, Body: body}); err != nil {
+		t.Fatal(err)
+	}
+	h.Work()
+	if posts := h.Posts(); len(posts) != 1 || !strings.Contains(posts[0], "GitLab 已禁用 Pipesteward 的 1 个 Webhook，不再发送以下项目或群组的事件：platform/<shop>。原因：a & b。") {
+		t.Errorf("posts %q", posts)
 	}
 }

@@ -170,40 +170,26 @@ type Announcements struct {
 
 // Handle notifies the channel that the rules name.
 func (a Announcements) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
-	if err := a.Announcer.Announce(ctx, l.ID(), a.Rules().Storm().To, a.text(rec), rec.Since, "record", l.ID()); err != nil {
+	storm := a.Rules().Storm()
+	text, err := mrkdwn.Style.In(storm.Language).Say("webhooks", struct {
+		Found, Revived, Recovered Names
+		Why                       string
+	}{rec.Found.escaped(), rec.Revived.escaped(), rec.Recovered.escaped(), mrkdwn.Escape(rec.Why)})
+	if err != nil {
+		return err
+	}
+	if err := a.Announcer.Announce(ctx, l.ID(), storm.To, text, rec.Since, "record", l.ID()); err != nil {
 		return err
 	}
 	return l.Done(ctx)
 }
 
-// text is what people are notified of.
-func (a Announcements) text(rec Record) string {
-	var lines []string
-	if n := rec.Found.Count; n > 0 {
-		line := fmt.Sprintf(":warning: *GitLab has disabled %s of Pipesteward* and sends nothing for %s.", english.Plural(n, "webhook", ""), a.names(rec.Found))
-		if rec.Why != "" {
-			line += fmt.Sprintf(" Reason: %s.", mrkdwn.Escape(rec.Why))
-		}
-		lines = append(lines, line+" Catch-up finds what they do not report. What to do: `pipesteward hooks list --problems` shows why deliveries fail.")
+// escaped returns the names in mrkdwn.
+func (n Names) escaped() Names {
+	all := make([]string, len(n.First))
+	for i, name := range n.First {
+		all[i] = mrkdwn.Escape(name)
 	}
-	if n := rec.Revived.Count; n > 0 {
-		lines = append(lines, fmt.Sprintf(":white_check_mark: GitLab had disabled %s of Pipesteward after failed deliveries, for %s. A test delivery has enabled %s again.",
-			english.Plural(n, "webhook", ""), a.names(rec.Revived), english.PluralWord(n, "it", "them")))
-	}
-	if n := rec.Recovered.Count; n > 0 {
-		lines = append(lines, fmt.Sprintf(":white_check_mark: *%s of Pipesteward %s again*, for %s.",
-			english.Plural(n, "webhook", ""), english.PluralWord(n, "works", "work"), a.names(rec.Recovered)))
-	}
-	return strings.Join(lines, "\n")
-}
-
-func (a Announcements) names(n Names) string {
-	var all []string
-	for _, name := range n.First {
-		all = append(all, mrkdwn.Escape(name))
-	}
-	if more := n.Count - len(n.First); more > 0 {
-		all = append(all, fmt.Sprintf("%d more", more))
-	}
-	return english.OxfordWordSeries(all, "and")
+	n.First = all
+	return n
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/notify/digest"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -17,6 +18,7 @@ import (
 // The tally of its id has the notices.
 type DigestRecord struct {
 	event.Address
+	Language string         `json:"language,omitzero"` // that of its first notice
 	Interval event.Duration `json:"interval"`
 	Began    time.Time      `json:"began"` // when its first notice came
 	// Late says that the digest waited until the one before was sent.
@@ -61,7 +63,11 @@ func (n *Notifier) HandleDigest(ctx context.Context, l *worker.Lease, rec Digest
 	if len(items) == 0 {
 		return l.Done(ctx)
 	}
-	announcement := NoticeRecord{Announcement: l.ID(), Notice: event.Notice{Address: rec.Address, Text: digest.Text(items)}, Of: ids}
+	text, err := digest.Text(items, mrkdwn.Style.In(rec.Language))
+	if err != nil {
+		return err
+	}
+	announcement := NoticeRecord{Announcement: l.ID(), Notice: event.Notice{Address: rec.Address, Language: rec.Language, Text: text}, Of: ids}
 	announcement.At = n.Now().UTC()
 	next, err := announcement.queued()
 	if err != nil {

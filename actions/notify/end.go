@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/notify/digest"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -137,7 +138,7 @@ func (n *Notifier) gatherAtEnd(ctx context.Context, l *worker.Lease, rec NoticeR
 	about.Pipeline.Jobs, about.Pipeline.Variables = nil, nil
 	interval := rec.Notice.Group.Interval
 	return n.gatherIn(ctx, l, rec, id, DigestRecord{
-		Address: rec.Notice.Address, Interval: interval, Began: n.Now().UTC(), Waits: event.Wait{For: event.WaitDigest, Reason: "the end of the pipeline"},
+		Address: rec.Notice.Address, Language: rec.Notice.Language, Interval: interval, Began: n.Now().UTC(), Waits: event.Wait{For: event.WaitDigest, Reason: "the end of the pipeline"},
 		End: &EndOf{Event: about, Number: number, Group: rec.Notice.Group},
 	}, time.Duration(interval), "the message at the end of its pipeline")
 }
@@ -193,11 +194,15 @@ func (n *Notifier) handleEnd(ctx context.Context, l *worker.Lease, rec DigestRec
 			return err
 		}
 		if !many {
-			message, err := n.endMessage(l.ID(), rec, end, items, ids).queued()
+			message, err := n.endMessage(l.ID(), rec, end, items, ids)
 			if err != nil {
 				return err
 			}
-			c.Next = []store.Record{message}
+			next, err := message.queued()
+			if err != nil {
+				return err
+			}
+			c.Next = []store.Record{next}
 		}
 	}
 	return l.DoneWith(ctx, c)
@@ -246,8 +251,8 @@ func (n *Notifier) endOf(ctx context.Context, rec DigestRecord, items []digest.I
 }
 
 // endMessage returns the message at the end of a pipeline.
-func (n *Notifier) endMessage(id string, rec DigestRecord, end *pipelineEnd, items []digest.Item, ids []string) NoticeRecord {
-	message := NoticeRecord{Announcement: id, Notice: event.Notice{Address: rec.Address}, Of: ids}
+func (n *Notifier) endMessage(id string, rec DigestRecord, end *pipelineEnd, items []digest.Item, ids []string) (NoticeRecord, error) {
+	message := NoticeRecord{Announcement: id, Notice: event.Notice{Address: rec.Address, Language: rec.Language}, Of: ids}
 	message.Event, message.ID, message.At, message.Result = rec.End.Event, id, n.Now().UTC(), event.ResultSkipped
 	status := ""
 	if end != nil {
@@ -269,6 +274,7 @@ func (n *Notifier) endMessage(id string, rec DigestRecord, end *pipelineEnd, ite
 			}
 		}
 	}
-	message.Notice.Text = digest.EndText(status, items)
-	return message
+	text, err := digest.EndText(status, items, mrkdwn.Style.In(rec.Language))
+	message.Notice.Text = text
+	return message, err
 }

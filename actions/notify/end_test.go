@@ -261,7 +261,7 @@ func TestEndInQuietHours(t *testing.T) {
 		h.Pass(40*time.Minute, time.Minute)
 		wantMessages(h, m, "in quiet hours")
 		if muted {
-			if err := h.Mutes().Mute(t.Context(), event.Mute{Rule: "retry"}); err != nil {
+			if _, err := h.Mutes().Mute(t.Context(), event.Mute{Rule: "retry"}, false); err != nil {
 				t.Fatal(err)
 			}
 		}

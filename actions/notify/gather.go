@@ -124,7 +124,7 @@ func (n *Notifier) countQuiet(ctx context.Context, to event.Address, until time.
 func (n *Notifier) gather(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
 	interval, to, now := time.Duration(rec.Notice.Group.Interval), rec.Notice.Address, n.Now()
 	end := now.Truncate(interval).Add(interval)
-	d := DigestRecord{Address: to, Interval: rec.Notice.Group.Interval, Began: now.UTC()}
+	d := DigestRecord{Address: to, Language: rec.Notice.Language, Interval: rec.Notice.Group.Interval, Began: now.UTC()}
 	return n.gatherIn(ctx, l, rec, keys.Digest(to.Receiver, to.Channel, end), d, end.Sub(now), "the next digest")
 }
 

@@ -21,7 +21,7 @@ import (
 func TestMutedNoticesAreNotSent(t *testing.T) {
 	t.Parallel()
 	h := actionstest.New(t, actionstest.RetryRules)
-	if err := h.Mutes().Mute(t.Context(), event.Mute{Channel: "ci", By: "ann", Reason: "noise", Until: h.Now().Add(time.Hour)}); err != nil {
+	if _, err := h.Mutes().Mute(t.Context(), event.Mute{Channel: "ci", By: "ann", Reason: "noise", Until: h.Now().Add(time.Hour)}, false); err != nil {
 		t.Fatal(err)
 	}
 	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
@@ -84,7 +84,7 @@ func TestMutedAnnouncements(t *testing.T) {
 	t.Parallel()
 	for scope, posts := range map[event.Mute]int{{Channel: "ci"}: 0, {}: 0, {Channel: "ops"}: 1, {Rule: "retry-stuck"}: 1, {Project: "**"}: 1} {
 		h := actionstest.New(t, actionstest.RetryRules)
-		if err := h.Mutes().Mute(t.Context(), scope); err != nil {
+		if _, err := h.Mutes().Mute(t.Context(), scope, false); err != nil {
 			t.Fatal(err)
 		}
 		receiver := &announced{}

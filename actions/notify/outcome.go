@@ -126,13 +126,13 @@ func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice,
 	}
 	for _, err := range errs {
 		n.Metrics.RuleError(err.Rule)
-		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "error", err.Err)...)
+		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
 	}
 	for i, notice := range all {
 		if notice.Text != "" || notice.Turn == "" {
 			continue
 		}
-		text, err := n.turnText(o, notice.Subject)
+		text, err := n.turnText(o, notice)
 		if err != nil {
 			return nil, err
 		}

@@ -242,15 +242,17 @@ func (all states) save(c *store.Changes, o event.Outcome, notices []event.Notice
 	return nil
 }
 
-// turnText returns the text about the turn of a state of an outcome whose rule gives none.
-func (n *Notifier) turnText(o event.Outcome, subject string) (string, error) {
-	i := slices.IndexFunc(o.States, func(s event.State) bool { return s.Subject == subject })
+// turnText returns the text of a notice about the turn of a state for which the rule files
+// give none.
+func (n *Notifier) turnText(o event.Outcome, notice event.Notice) (string, error) {
+	i := slices.IndexFunc(o.States, func(s event.State) bool { return s.Subject == notice.Subject })
 	if i < 0 {
 		return "", nil
 	}
 	plain := words.Plain
 	return words.Turn(o, o.States[i], words.Style{
-		Text: func(text string, limit int) string { return mrkdwn.Escape(plain.Text(text, limit)) },
+		Language: notice.Language,
+		Text:     func(text string, limit int) string { return mrkdwn.Escape(plain.Text(text, limit)) },
 		Code: func(name string) string {
 			return "`" + mrkdwn.Escape(strings.ReplaceAll(plain.Code(name), "`", "'")) + "`"
 		},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/notify/circuit"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -83,9 +84,10 @@ type Undelivered struct {
 // counted is an address with what the counts need.
 type counted struct {
 	Undelivered
-	Begun   int       `json:"begun"`              // how many began to wait
-	Works   time.Time `json:"works,omitzero"`     // since when the address takes notifications again; zero: it does not
-	LastIDs []string  `json:"last_ids,omitempty"` // of those that began last: each is counted once
+	Language string    `json:"language,omitzero"`  // of the last notice that began to wait
+	Begun    int       `json:"begun"`              // how many began to wait
+	Works    time.Time `json:"works,omitzero"`     // since when the address takes notifications again; zero: it does not
+	LastIDs  []string  `json:"last_ids,omitempty"` // of those that began last: each is counted once
 }
 
 // undelivered reads the counts.
@@ -196,6 +198,7 @@ func (n *Notifier) count(ctx context.Context, id string, rec *NoticeRecord, reas
 			if !slices.Contains(known.LastIDs, id) { // else the process died before the record was saved
 				known.Begun++
 				known.Waiting++
+				known.Language = rec.Notice.Language
 				known.LastIDs = append(known.LastIDs, id)
 				known.LastIDs = known.LastIDs[max(0, len(known.LastIDs)-begunIDs):]
 				n.Metrics.Notification(rec.Notice.Receiver, event.NotificationWaiting)
@@ -243,7 +246,7 @@ func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func([]s
 			}
 		}
 		if sent && known.Dropped > 0 {
-			if err := n.announceDropped(ctx, known.Undelivered); err != nil {
+			if err := n.announceDropped(ctx, known.Undelivered, known.Language); err != nil {
 				return err
 			}
 			known.Dropped = 0
@@ -268,15 +271,17 @@ func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func([]s
 
 // announceDropped says to an address how many notices were dropped. It returns an error
 // while a later call can succeed.
-func (n *Notifier) announceDropped(ctx context.Context, u Undelivered) error {
+func (n *Notifier) announceDropped(ctx context.Context, u Undelivered, language string) error {
 	receiver := n.Receivers(u.Receiver)
 	if receiver == nil {
 		return nil
 	}
-	text := fmt.Sprintf(":warning: %s %s dropped, because nothing could be sent here since %s. `pipesteward decisions` lists all outcomes.",
-		english.Plural(u.Dropped, "older notification", ""), [2]string{"was", "were"}[min(u.Dropped-1, 1)], u.Since.Format("2006-01-02 15:04 UTC"))
+	text, err := mrkdwn.Style.In(language).Say("dropped", u)
+	if err != nil {
+		return err
+	}
 	key := fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped)
-	err := n.call(ctx, u.Address, func() error { return receiver.Announce(ctx, key, u.Channel, text) })
+	err = n.call(ctx, u.Address, func() error { return receiver.Announce(ctx, key, u.Channel, text) })
 	if err == nil || ctx.Err() != nil || event.Transient(err) || circuit.Mendable(err) {
 		return err
 	}

@@ -174,7 +174,7 @@ func (f *fussyReceiver) Announce(_ context.Context, _, _, text string) error {
 }
 
 // The oldest are dropped when more wait than may, and all after 7 days; the channel gets
-// to know how many as soon as it can be notified.
+// to know how many as soon as it can be notified, in the language of what it gets.
 func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 	t.Parallel()
 	const most, queued = 20, 30
@@ -186,7 +186,7 @@ func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 	pool := worker.New(worker.Config{Queue: h.DB, Handlers: map[string]worker.Handler{event.RecordNotice: worker.JSON(n.HandleNotice)}, Log: slog.New(slog.DiscardHandler)})
 	put := func(id string) {
 		to := event.Address{Receiver: event.ReceiverSlack, Channel: "#ci"}
-		rec := notify.NoticeRecord{Notice: event.Notice{Address: to}}
+		rec := notify.NoticeRecord{Notice: event.Notice{Address: to, Language: event.Chinese}}
 		rec.ID, rec.At, rec.Notifications = id, h.Now(), []event.Notification{{Address: to, Result: event.NotificationWaiting}}
 		body, err := json.Marshal(rec)
 		if err != nil {
@@ -250,7 +250,7 @@ func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 	h.Clock.Advance(time.Hour)
 	put("new")
 	run(time.Minute)
-	if len(f.sent) != 1 || len(f.announcements) != 1 || !strings.Contains(f.announcements[0], "30 older notifications were dropped") {
+	if len(f.sent) != 1 || len(f.announcements) != 1 || !strings.Contains(f.announcements[0], "已丢弃 30 条较早的通知") {
 		t.Errorf("sent %q and announced %q", f.sent, f.announcements)
 	}
 	if s, _ = n.Status(t.Context()); len(s.Addresses) != 0 {

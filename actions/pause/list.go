@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
@@ -117,6 +118,13 @@ func without[T scoped](all []T, identity string) (rest []T, found *T) {
 		rest = append(rest, item)
 	}
 	return rest, found
+}
+
+// outlasted returns the error of a new item that would end earlier than an old one, which
+// another person made; ends is what people do to end it.
+func outlasted(old fmt.Stringer, since time.Time, what, ends string) error {
+	return &event.StateError{Reason: fmt.Sprintf("%s, since %s: the new %s would end earlier than that one, which another person made: "+
+		"%s it first, or give parameter %q to replace it", old, since.Format(time.RFC3339), what, ends, "replace")}
 }
 
 // change replaces the items while no other replica changes them.

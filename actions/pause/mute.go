@@ -25,38 +25,43 @@ func (ms Mutes) list() list[event.Mute] {
 // List returns the mutes in force, oldest first.
 func (ms Mutes) List(ctx context.Context) ([]event.Mute, error) { return ms.list().all(ctx) }
 
-// Mute puts a mute in force, in place of one with the same scope.
-func (ms Mutes) Mute(ctx context.Context, m event.Mute) error {
+// Mute puts a mute in force, in place of one with the same scope, which it returns. Without
+// replace, the error is an *event.StateError if that is another person's and would have
+// lasted longer.
+func (ms Mutes) Mute(ctx context.Context, m event.Mute, replace bool) (replaced *event.Mute, err error) {
 	m.Since, m.Until = ms.Now().UTC(), m.Until.UTC()
 	if err := m.Check(m.Since); err != nil {
-		return err
+		return nil, err
 	}
-	_, err := ms.list().add(ctx, m, func(event.Mute) error { return nil }, event.MaxMutes, event.ErrManyMutes)
-	if err == nil {
-		until(ms.Log, m.Until).Warn("muted", "scope", m.Scope(), "by", m.By, "reason", m.Reason)
+	replaced, err = ms.list().add(ctx, m, func(old event.Mute) error {
+		if replace || old.By == m.By || !old.Outlasts(m) {
+			return nil
+		}
+		return outlasted(old, old.Since, "mute", "unmute")
+	}, event.MaxMutes, event.ErrManyMutes)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	made(ms.Log, m.Until, replaced).Warn("muted", "scope", m.Scope(), "by", m.By, "reason", m.Reason)
+	return replaced, nil
 }
 
-// Unmute ends the mute that has the scope of the given one, and reports whether there was
-// one.
-func (ms Mutes) Unmute(ctx context.Context, scope event.Mute, by string) (found bool, err error) {
-	ended, err := ms.list().remove(ctx, scope.Identity())
-	if ended != nil {
+// Unmute ends the mute that has the scope of the given one, and returns it; nil if there
+// was none.
+func (ms Mutes) Unmute(ctx context.Context, scope event.Mute, by string) (ended *event.Mute, err error) {
+	if ended, err = ms.list().remove(ctx, scope.Identity()); ended != nil {
 		ms.Log.Warn("unmuted", "scope", ended.Scope(), "by", by)
 	}
-	return ended != nil, err
+	return ended, err
 }
 
-// UnmuteAll ends all mutes, also those that can't be read, and returns how many there
-// were.
-func (ms Mutes) UnmuteAll(ctx context.Context, by string) (n int, err error) {
-	ended, err := ms.list().clear(ctx)
-	if err != nil {
-		return 0, err
+// UnmuteAll ends all mutes, also those that can't be read, and returns those that could be.
+func (ms Mutes) UnmuteAll(ctx context.Context, by string) (ended []event.Mute, err error) {
+	if ended, err = ms.list().clear(ctx); err != nil {
+		return nil, err
 	}
 	ms.Log.Warn("unmuted", "scope", "every mute", "by", by, "mutes", len(ended))
-	return len(ended), nil
+	return ended, nil
 }
 
 // NewMuteMetrics returns a collector of the mutes in force.

@@ -61,26 +61,25 @@ func (ps Pauses) Pause(ctx context.Context, p event.Pause, replace bool) (replac
 		if replace || old.By == p.By || !old.Outlasts(p) {
 			return nil
 		}
-		return &event.StateError{Reason: fmt.Sprintf("%s, since %s: the new pause would end earlier than that one, which another person made: "+
-			"resume it first, or give parameter %q to replace it", old, old.Since.Format(time.RFC3339), "replace")}
+		return outlasted(old, old.Since, "pause", "resume")
 	}, event.MaxPauses, event.ErrManyPauses)
 	if err != nil {
 		return nil, err
 	}
-	log := until(ps.Log, p.Until)
-	if replaced != nil {
-		log = log.With("replaced", replaced.String())
-	}
-	log.Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
+	made(ps.Log, p.Until, replaced).Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
 	return replaced, nil
 }
 
-// until adds the end of a pause or a mute to a log line, if it has one.
-func until(log *slog.Logger, end time.Time) *slog.Logger {
-	if end.IsZero() {
-		return log
+// made adds the end of a pause or a mute to a log line, if it has one, and that which it
+// replaced, if it did.
+func made[T fmt.Stringer](log *slog.Logger, end time.Time, replaced *T) *slog.Logger {
+	if !end.IsZero() {
+		log = log.With("until", end)
 	}
-	return log.With("until", end)
+	if replaced != nil {
+		log = log.With("replaced", (*replaced).String())
+	}
+	return log
 }
 
 // Resume ends the pause that has the scope of the given one, and returns it; nil if there

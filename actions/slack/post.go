@@ -23,7 +23,7 @@ func (w *turn) notify(ctx context.Context, o event.Outcome, what event.Notice) e
 	if !o.At.Before(m.At) {
 		m.At, m.Status = o.At, cmp.Or(o.Pipeline.Status, m.Status)
 	}
-	n, err := render(o, what.Text, m)
+	n, err := render(o, what, m)
 	if err != nil {
 		return &Error{Method: "notify", Code: "invalid_outcome", advice: err.Error()}
 	}

@@ -5,15 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/template"
 
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
-
-	_ "embed"
-
-	// default.tmpl
 
 	slackapi "github.com/slack-go/slack"
 )
@@ -27,11 +22,6 @@ const (
 	maxBytes = 9000 // of the longest text of a message, and of all lines together
 	maxTop   = 1000 // of each of the two lines at the top, and of the small print; in bytes
 )
-
-//go:embed default.tmpl
-var defaultTemplate string
-
-var templates = template.Must(template.New("default.tmpl").Parse(defaultTemplate))
 
 // emojis are shown before an outcome, by its result.
 var emojis = map[string]string{
@@ -59,13 +49,17 @@ type notice struct {
 	line     line
 	details  string
 	fallback string
+	more     string // how many outcomes the message does not show
 }
 
-// view is the data of default.tmpl: mrkdwn, escaped.
+// view is the data of the frame in words/message.*.tmpl: mrkdwn, escaped.
 type view struct {
+	Header  string // a rule file's, in place of the default one; "": there is none
+	Context string // the same
+
 	Subject string // the pipeline, else the job; a link
 	Status  string // the pipeline's
-	End     string // what the pipeline came to, if it ended here
+	End     string // what the pipeline came to, if it ended here: gave_up, recovered or paused
 	Project string
 	Ref     string // as code
 	SHA     string // short, as code
@@ -79,12 +73,14 @@ type view struct {
 	Facts string // of its job
 }
 
-// render renders the outcome for the record of its message. The text is the rule's; ""
-// selects the default.
-func render(o event.Outcome, text string, m *record) (notice, error) {
-	v := viewOf(o)
-	v.Status = mrkdwn.Escape(strings.ReplaceAll(m.Status, "_", " "))
-	v.Text = strings.TrimSpace(text)
+// render renders the outcome for the record of its message. Texts of rule files are in
+// what is to be sent; "" selects the default.
+func render(o event.Outcome, what event.Notice, m *record) (notice, error) {
+	style := mrkdwn.Style.In(what.Language)
+	v := viewOf(o, words.TermsIn(what.Language))
+	v.Header, v.Context = strings.TrimSpace(what.Header), strings.TrimSpace(what.Context)
+	v.Status = style.Status(m.Status)
+	v.Text = strings.TrimSpace(what.Text)
 	custom := v.Text != ""
 	var failures []error
 	say := func(text string, err error) string {
@@ -92,15 +88,11 @@ func render(o event.Outcome, text string, m *record) (notice, error) {
 		return strings.TrimPrefix(strings.TrimSpace(text), "· ")
 	}
 	if !custom {
-		v.Text = say(words.Outcome(o, mrkdwn.Style))
+		v.Text = say(words.Outcome(o, style))
 	}
-	v.Facts = say(words.JobFacts(o, mrkdwn.Style))
-	details := say(words.OutcomeDetails(o, custom, mrkdwn.Style))
-	execute := func(block string) string {
-		var b strings.Builder
-		err := templates.ExecuteTemplate(&b, block, v)
-		return say(b.String(), err)
-	}
+	v.Facts = say(words.JobFacts(o, style))
+	details := cmp.Or(strings.TrimSpace(what.Details), say(words.OutcomeDetails(o, custom, style)))
+	execute := func(block string) string { return say(style.Say(block, v)) }
 	emoji := cmp.Or(emojis[o.Result], ":information_source:")
 	if o.Result == event.ResultDone {
 		emoji = cmp.Or(doneEmojis[o.Action.Verb], emoji)
@@ -119,21 +111,22 @@ func render(o event.Outcome, text string, m *record) (notice, error) {
 		},
 		details: mrkdwn.Cut(details, maxText, maxTop),
 	}
+	lines, older := m.with(n.line)
+	n.more = say(style.Say("more", len(older)))
 	if o.Pipeline.ID != 0 {
-		lines, _ := m.with(n.line)
 		v.End = end(lines)
 	}
 	n.header, n.fallback = mrkdwn.Cut(execute("header"), maxText, maxTop), mrkdwn.Cut(execute("fallback"), maxText, maxBytes)
 	return n, errors.Join(failures...)
 }
 
-// end says what a pipeline came to, by the lines of its message; "" if it goes on.
+// end returns what a pipeline came to, by the lines of its message; "" if it goes on.
 func end(lines []line) string {
 	recovered := len(lines) > 0
 	paused := false
 	for _, l := range lines {
 		if l.Result == event.ResultGaveUp {
-			return "gave up"
+			return event.ResultGaveUp
 		}
 		paused = paused || l.Paused
 		recovered = recovered && l.Result == event.ResultRecovered
@@ -142,13 +135,13 @@ func end(lines []line) string {
 	case paused:
 		return "paused"
 	case recovered:
-		return "recovered"
+		return event.ResultRecovered
 	}
 	return ""
 }
 
 // viewOf returns the templates' data of the outcome.
-func viewOf(o event.Outcome) view {
+func viewOf(o event.Outcome, terms words.Terms) view {
 	v := view{
 		Project: mrkdwn.Title(o.Project.Path),
 		Place:   mrkdwn.Title(o.Pipeline.Ref),
@@ -163,11 +156,11 @@ func viewOf(o event.Outcome) view {
 	}
 	switch {
 	case o.Pipeline.ID != 0:
-		v.Subject = mrkdwn.Link(o.Pipeline.URL, fmt.Sprintf("Pipeline #%d %s", o.Pipeline.ID, o.Pipeline.Name))
+		v.Subject = mrkdwn.Link(o.Pipeline.URL, fmt.Sprintf(terms.Heading, o.Pipeline.ID, o.Pipeline.Name))
 	case o.Job.ID != 0 || o.Job.Name != "":
-		v.Subject = mrkdwn.Link(o.Job.URL, cmp.Or(o.Job.Name, fmt.Sprintf("job %d", o.Job.ID)))
+		v.Subject = mrkdwn.Link(o.Job.URL, cmp.Or(o.Job.Name, fmt.Sprintf(terms.Job, o.Job.ID)))
 	default:
-		v.Subject = "Rule " + mrkdwn.Code(o.Rule)
+		v.Subject = fmt.Sprintf(terms.OfRule, mrkdwn.Code(o.Rule))
 	}
 	return v
 }
@@ -208,7 +201,7 @@ func (n notice) root(lines []line, older []words.LineID) body {
 		blocks = append(blocks, section(text))
 	}
 	if len(older) > 0 {
-		blocks = append(blocks, small(fmt.Sprintf("+%d more in the thread", len(older))))
+		blocks = append(blocks, small(n.more))
 	}
 	return body{n.fallback, blocks}
 }

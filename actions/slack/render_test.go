@@ -2,6 +2,7 @@ package slack_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -141,6 +142,53 @@ func TestDefaultTexts(t *testing.T) {
 	}
 }
 
+// TestTextsOfRuleFiles: the header, the context and the details of rule files stand in
+// place of the default ones; what the pipeline came to is added.
+func TestTextsOfRuleFiles(t *testing.T) {
+	w := newFixture(t)
+	notice := to("#ci", "Gave up")
+	notice.Header, notice.Context, notice.Details = "platform/api is in trouble", "see <https://example.com|the runbook>", "small print"
+	for i := range 2 {
+		o := outcome(strconv.Itoa(i), event.ResultGaveUp)
+		if err := w.notifier.Notify(t.Context(), o, notice); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantShown(t, w, "#ci", "platform/api is in trouble · gave up\nsee the runbook (https://example.com)\n🚨 Gave up"+facts+"\n🚨 Gave up"+facts+"\n    🚨 Gave up\n    small print\n")
+}
+
+// TestMessageInChinese: all that Pipesteward writes in a message is in the notice's language.
+func TestMessageInChinese(t *testing.T) {
+	w := newFixture(t)
+	notice := to("#ci", "")
+	notice.Language = event.Chinese
+	say := func(o event.Outcome) {
+		if err := w.notifier.Notify(t.Context(), o, notice); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 12 {
+		o := outcome(strconv.Itoa(i), event.ResultGaveUp)
+		o.Job.Stage, o.Job.Attempt, o.Commit.AuthorName = "test", 3, "Sidney Jones"
+		say(o)
+	}
+	first, last := w.Messages("#ci")[0], w.Posts()[len(w.Posts())-1]
+	for _, want := range []string{
+		"流水线 #4711", "运行中 · 已放弃 · platform/api", "作者 Sidney Jones", "已放弃作业 11 (https://gitlab.example.com/platform/api/-/jobs/900)（runner_system_failure）：3 次尝试均失败 · 阶段 test · 已失败 · 第 3 次尝试 · Runner docker-1",
+		"消息列中还有 2 条",
+	} {
+		if !strings.Contains(first.Plain(), want) {
+			t.Errorf("the message lacks %q:\n%s", want, first.Plain())
+		}
+	}
+	if want := "规则 `retry-infrastructure` · runner_system_failure · 阶段 test"; !strings.Contains(last.Plain(), want) {
+		t.Errorf("the reply lacks %q:\n%s", want, last.Plain())
+	}
+	if want := "platform/api main：已放弃作业 "; !strings.HasPrefix(last.Text, want) || !strings.HasSuffix(last.Text, " · 提交作者 Sidney Jones · 流水线：已放弃") {
+		t.Errorf("the notification is %q", last.Text)
+	}
+}
+
 // TestFiguresAreReadable: bytes and times as people write them, through the
 // texts that contain them.
 func TestFiguresAreReadable(t *testing.T) {
@@ -200,9 +248,12 @@ func TestValuesCanNeitherPingNorLink(t *testing.T) {
 		o.Job.URL += value.Draw(t, "url")
 		o.Job.FailureClass, o.Bridge = value.Draw(t, "class"), rapid.Bool().Draw(t, "bridge")
 		o.Action.Verb = rapid.SampledFrom([]string{event.VerbRetry, event.VerbErase, event.VerbRetryPipeline, event.VerbNotify, "<!verb>"}).Draw(t, "verb")
-		w.persist(t, o, "#ci")
-		o.ID = "the next"
-		w.persist(t, o, "#ci")
+		notice := to("#ci", "")
+		notice.Language = rapid.SampledFrom(event.Languages).Draw(t, "language")
+		for _, id := range []string{o.ID, "the next"} {
+			o.ID = id
+			w.insist(t, func() error { return w.notifier.Notify(context.Background(), o, notice) })
+		}
 		w.insist(t, announcing(w, "storm", mrkdwn.Escape(value.Draw(t, "announcement"))+"."))
 
 		for _, m := range append(w.Posts(), w.Updates()...) {

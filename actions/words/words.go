@@ -1,6 +1,9 @@
 // Package words has the words in which Pipesteward tells people what happened: one
 // set of templates for Slack, the API and the terminal. A Style writes names and
-// links as the medium wants them.
+// links as the medium wants them, in a language.
+//
+// Each language has the same blocks, which read the same fields; only the story, which
+// the API and the terminal tell, is in English alone.
 package words
 
 import (
@@ -16,10 +19,21 @@ import (
 //go:embed *.tmpl
 var files embed.FS
 
-var templates = template.Must(template.New("words").Funcs(template.FuncMap{"shell": Shell}).ParseFS(files, "*.tmpl"))
+// templates are those of each language.
+var templates = func() map[string]*template.Template {
+	all := map[string]*template.Template{}
+	for name, l := range languages {
+		all[name] = template.Must(template.New(name).Funcs(l.functions()).ParseFS(files, "*."+name+".tmpl"))
+	}
+	all[event.English] = template.Must(all[event.English].ParseFS(files, "story.tmpl"))
+	return all
+}()
 
-// Style writes values in the markup of a medium.
+// Style writes values in the markup of a medium, and texts in a language.
 type Style struct {
+	// Language is one of event.Languages; "": English.
+	Language string
+
 	// Text returns a text of others on one line, of limit bytes at most, so that it
 	// can't be taken for markup.
 	Text func(text string, limit int) string
@@ -41,10 +55,20 @@ const (
 	maxReason = 500 // of an outcome's reason, in bytes; the journal has all of it
 )
 
-// Say executes a block of the templates. An error is a mistake in the templates.
-func Say(block string, data any) (string, error) {
+// In returns the style in a language.
+func (s Style) In(language string) Style {
+	s.Language = language
+	return s
+}
+
+// Say executes a block of the English templates. An error is a mistake in the templates.
+func Say(block string, data any) (string, error) { return Plain.Say(block, data) }
+
+// Say executes a block of the templates in the style's language. The values in data are in
+// the style already. An error is a mistake in the templates.
+func (s Style) Say(block string, data any) (string, error) {
 	var b strings.Builder
-	if err := templates.ExecuteTemplate(&b, block, data); err != nil {
+	if err := templates[known(s.Language)].ExecuteTemplate(&b, block, data); err != nil {
 		return "", fmt.Errorf("words: %w", err)
 	}
 	return strings.TrimSpace(b.String()), nil

@@ -259,7 +259,7 @@ func BenchmarkDelivery(b *testing.B) {
 			}
 			return median(ratios)
 		}
-		report(b, s.name, metric{"req/s", median(rates[i])}, metric{"worked/s", median(worked[i])}, metric{"of-bare", ratioTo(0)}, metric{"of-appended", ratioTo(1)},
+		printMetrics(b, s.name, metric{"req/s", median(rates[i])}, metric{"worked/s", median(worked[i])}, metric{"of-bare", ratioTo(0)}, metric{"of-appended", ratioTo(1)},
 			metric{"p50-ms", quantile(tooks[i], 0.50)}, metric{"p99-ms", quantile(tooks[i], 0.99)}, metric{"cpu-us", float64(cpus[i].Microseconds()) / float64(len(tooks[i]))})
 	}
 }
@@ -304,7 +304,7 @@ func BenchmarkEventToAction(b *testing.B) {
 		if len(took) != count {
 			b.Errorf("%d of %d jobs were retried", len(took), count)
 		}
-		report(b, backend.name, metric{"p50-ms", quantile(took, 0.50)}, metric{"p99-ms", quantile(took, 0.99)})
+		printMetrics(b, backend.name, metric{"p50-ms", quantile(took, 0.50)}, metric{"p99-ms", quantile(took, 0.99)})
 	}
 }
 
@@ -320,7 +320,7 @@ func BenchmarkBacklog(b *testing.B) {
 		begin := time.Now()
 		s := benchServe(b, backend.name, wantsPipelines, setting, "")
 		s.workedOff(b)
-		report(b, backend.name+"/unmatched", metric{"events/s", unmatched / time.Since(begin).Seconds()})
+		printMetrics(b, backend.name+"/unmatched", metric{"events/s", unmatched / time.Since(begin).Seconds()})
 		s.end()
 
 		gl := gitlabtest.Start(b, gitlabtest.Options{Now: time.Now})
@@ -330,7 +330,7 @@ func BenchmarkBacklog(b *testing.B) {
 		begin = time.Now()
 		s = benchServe(b, backend.name, retries, setting, gl.URL())
 		s.workedOff(b)
-		report(b, backend.name+"/retried", metric{"events/s", matched / time.Since(begin).Seconds()})
+		printMetrics(b, backend.name+"/retried", metric{"events/s", matched / time.Since(begin).Seconds()})
 		if n := gl.Count("POST", "/retry"); n != matched {
 			b.Errorf("%d retries, want %d", n, matched)
 		}
@@ -416,7 +416,7 @@ func BenchmarkMemory(b *testing.B) {
 		}
 		all.Wait()
 		s.workedOff(b)
-		report(b, backend.name, metric{"idle-MB", idle}, metric{"worked-MB", worked}, metric{"peak-MB", s.memory(b, "VmHWM")},
+		printMetrics(b, backend.name, metric{"idle-MB", idle}, metric{"worked-MB", worked}, metric{"peak-MB", s.memory(b, "VmHWM")},
 			metric{"after-MB", s.memory(b, "VmRSS")}, metric{"taken", float64(taken.Load())}, metric{"put-off", float64(putOff.Load())})
 		s.end()
 	}
@@ -448,8 +448,8 @@ type metric struct {
 	value float64
 }
 
-// report prints metrics as a sub-benchmark's.
-func report(b *testing.B, name string, metrics ...metric) {
+// printMetrics prints metrics as a sub-benchmark's.
+func printMetrics(b *testing.B, name string, metrics ...metric) {
 	b.Run(name, func(b *testing.B) {
 		b.ReportMetric(0, "ns/op") // there is no op
 		for _, m := range metrics {

@@ -170,9 +170,9 @@ func TestAdminCommandsExplainThemselves(t *testing.T) {
 	}
 }
 
-// TestPausesOfOthers: what a pause replaces or a resume ends is printed first, and a longer
-// pause of another person is replaced on request only.
-func TestPausesOfOthers(t *testing.T) {
+// TestStopsOfOthers: what a pause or a mute replaces, or a resume or an unmute ends, is
+// printed first, and a longer one of another person is replaced on request only.
+func TestStopsOfOthers(t *testing.T) {
 	t.Parallel()
 	p := newEnvironment(t).run()
 	for _, step := range []struct {
@@ -190,6 +190,13 @@ func TestPausesOfOthers(t *testing.T) {
 		{[]string{"resume", "--project", "platform/*", "--json"}, 0, []string{`"paused": []`, `"ended": [`, `"project": "Platform/*"`}},
 		{[]string{"pause", "--by", "ann", "--json"}, 0, []string{`"paused": [`, `"by": "ann"`}},
 		{[]string{"resume", "--every"}, 0, []string{"ended: paused (all) by ann", "\nnothing is paused\n"}},
+
+		{[]string{"mute", "--by", "ann", "--channel", "#ci"}, 0, []string{"muted (channel:ci) by ann, since 2"}},
+		{[]string{"mute", "--by", "bob", "--channel", "ci", "--for", "1h"}, 1, []string{"muted (channel:ci) by ann, since 2", "would end earlier", "unmute it first, or give --replace to replace it"}},
+		{[]string{"mute", "--by", "bob", "--channel", "ci", "--for", "1h", "--replace"}, 0, []string{"replaced: muted (channel:ci) by ann", "\nmuted (channel:ci) by bob, until 2"}},
+		{[]string{"mute", "--by", "ann"}, 0, []string{"muted (channel:ci) by bob", "\nmuted (all) by ann"}},
+		{[]string{"unmute", "--channel", "ci"}, 0, []string{"ended: muted (channel:ci) by bob", "\nstill in force:\nmuted (all) by ann"}},
+		{[]string{"unmute", "--every", "--json"}, 0, []string{`"muted": []`, `"ended": [`, `"by": "ann"`}},
 	} {
 		code, stdout, stderr := p.output(step.args...)
 		rest, found := stdout+stderr, true

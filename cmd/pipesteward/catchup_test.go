@@ -65,7 +65,7 @@ func TestCatchUpCommand(t *testing.T) {
 		{name: "the second", args: []string{"--projects", "platform/shop", "--since", "1h", "--json"}, stdout: []string{`"jobs": 0`}, retries: 1},
 		{name: "no such project beside another", args: []string{"--projects", "platform/shop", "--projects", "tools/gone"}, stdout: []string{"! tools/gone: there is no such project"}, retries: 1},
 		{name: "no such project", args: []string{"--projects", "tools/gone"}, code: 1, stdout: []string{"! tools/gone: there is no such project"}, retries: 1},
-		{name: "two in one", args: []string{"--projects", "platform/shop,tools"}, code: 1, stderr: []string{`"platform/shop,tools" is no project: no path has a comma`}, retries: 1},
+		{name: "two in one", args: []string{"--projects", "platform/shop,tools"}, code: 2, stderr: []string{`"platform/shop,tools" is no project: no path has a comma`}, retries: 1},
 		{name: "further back than what was done is remembered", args: []string{"--since", "2d"}, code: 2, stderr: []string{"--since: 2d is before", "--catch-up-max-age (24h0m0s)", "72h at most"}, retries: 1},
 		{name: "no duration", args: []string{"--since", "yesterday"}, code: 2, stderr: []string{`--since: "yesterday" is neither a duration like 24h nor a time like 20`}, retries: 1},
 		{name: "an argument", args: []string{"platform"}, code: 2, stderr: []string{"name projects with --projects"}, retries: 1},

@@ -61,10 +61,10 @@ func doctorCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			cfg.Only, cfg.Server, cfg.ServerWanted = only, runningServer{c}, c.IsSet("admin-url")
 			cfg.Secrets = append(cfg.Secrets, adminSecrets(c)...)
-			show := progress.NewCount(stderr, isTerminal(stderr), "checks")
+			show := progress.NewCount(stderr, wrap.Columns(stderr), "checks")
 			cfg.Progress = show.Done
 			found := doctor.Run(ctx, cfg, doctor.Checks)
-			show.End(ctx.Err() != nil)
+			show.End()
 			if err := end(); err != nil {
 				return err
 			}

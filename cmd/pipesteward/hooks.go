@@ -135,7 +135,7 @@ func hooksFlags(names ...string) []cli.Flag {
 func checkReplaced(replaced []string) error {
 	var wrong app.SettingErrors
 	for _, old := range replaced {
-		wrong = wrong.With("replace-url", hooks.CheckURL(old, webhook.Path))
+		wrong = wrong.WithMalformed("replace-url", hooks.CheckURL(old, webhook.Path))
 	}
 	return wrong.Err()
 }
@@ -172,7 +172,7 @@ func runHooks(ctx context.Context, o app.Options, entries []string, e hooks.Ensu
 	if err != nil {
 		return hooks.Result{}, err
 	}
-	count := progress.NewCount(stderr, isTerminal(stderr), "webhooks of")
+	count := progress.NewCount(stderr, wrap.Columns(stderr), "webhooks of")
 	e.GitLab, e.EveryDelivery, e.Now = gl, true, time.Now
 	e.Resolve = func(ctx context.Context, entries []string) ([]gitlab.Project, []event.SweepProblem, error) {
 		return projects.Resolve(ctx, gl, entries)
@@ -182,7 +182,7 @@ func runHooks(ctx context.Context, o app.Options, entries []string, e hooks.Ensu
 		count.Say(printable(fmt.Sprintf("waits for %s: %v", event.Coarse(wait), err)))
 	}
 	result, err = e.Run(ctx, entries)
-	count.End(err != nil)
+	count.End()
 	return result, err
 }
 

@@ -71,6 +71,7 @@ func TestEveryJSON(t *testing.T) {
 	}{
 		{command: "status", args: [][]string{admin}},
 		{command: "decisions", args: [][]string{admin}},
+		{command: "report", args: [][]string{admin}},
 		{command: "deliveries", args: [][]string{admin}},
 		{command: "queue list", args: [][]string{admin}},
 		{command: "queue list --dead", args: [][]string{admin}},
@@ -100,7 +101,7 @@ func TestEveryJSON(t *testing.T) {
 			t.Errorf("%s: exit status %d, want %d and JSON without null\n%s%s", c.command, code, c.code, stdout, stderr)
 		}
 	}
-	tested := []string{"status", "decisions", "deliveries", "queue list", "queue requeue", "queue drop", "pause", "resume", "mute", "unmute", "why", "doctor", "explain", "catch-up", "sweep", "hooks list", "hooks ensure"}
+	tested := []string{"status", "decisions", "report", "deliveries", "queue list", "queue requeue", "queue drop", "pause", "resume", "mute", "unmute", "why", "doctor", "explain", "catch-up", "sweep", "hooks list", "hooks ensure"}
 	eachCommand(func(c *cli.Command, words []string) {
 		for _, f := range c.Flags {
 			name := strings.Join(words, " ")

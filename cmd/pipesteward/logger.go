@@ -37,10 +37,10 @@ var (
 func newLogger(c *cli.Command, w io.Writer) (*slog.Logger, error) {
 	var wrong app.SettingErrors
 	level, err := parseLevel(cmp.Or(c.String("log-level"), "info"))
-	wrong = wrong.With("log-level", err)
+	wrong = wrong.WithMalformed("log-level", err)
 	format := strings.ToLower(cmp.Or(c.String("log-format"), formatAuto))
 	if !slices.Contains(logFormats, format) {
-		wrong = wrong.With("log-format", fmt.Errorf("%q is none of %s%s", format, strings.Join(logFormats, ", "), spelling.Suggestion(format, logFormats)))
+		wrong = wrong.WithMalformed("log-format", fmt.Errorf("%q is none of %s%s", format, strings.Join(logFormats, ", "), spelling.Suggestion(format, logFormats)))
 		format = formatAuto
 	}
 	var h slog.Handler

@@ -21,6 +21,9 @@ import (
 	_ "time/tzdata" // for schedules, where the machine has no time zones
 
 	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 )
 
 func main() {
@@ -33,7 +36,7 @@ func main() {
 }
 
 // run is the whole program: it returns the exit status, 0 for success, 1 for
-// failure, 2 for a command line that makes no sense, or the status that a command
+// failure, 2 for a command line or a setting that makes no sense, or the status that a command
 // documents.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := &output{w: stdout}
@@ -49,14 +52,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			err = errStopped
 		}
 		if !errors.Is(err, errReported) {
-			fmt.Fprintf(stderr, "pipesteward: %s\n", printableLines(unparsedVariable(err)))
+			fmt.Fprintln(stderr, errorText(unparsedVariable(err), wrap.Columns(stderr)))
 		}
-		if _, ok := errors.AsType[*usageError](err); ok {
+		_, misused := errors.AsType[*usageError](err)
+		settings, _ := errors.AsType[app.SettingErrors](err)
+		if misused || settings.Malformed() {
 			return 2
 		}
 		return 1
 	}
 	return 0
+}
+
+// errorText returns an error as it is printed, in lines of at most width columns; 0: of any
+// length.
+func errorText(text string, width int) string {
+	text = "pipesteward: " + printableLines(text)
+	if width == 0 {
+		return text
+	}
+	return wrapped(text, width)
 }
 
 // commandTree returns the tree of all commands.
@@ -71,6 +86,7 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 		catchUpCommand(stdout, stderr),
 		hooksCommand(stdout, stderr),
 		decisionsCommand(stdout, stderr),
+		reportCommand(stdout),
 		deliveriesCommand(stdout, stderr),
 		queueCommand(stdout, stderr),
 		ciCommand(out, stderr), // begins and ends sections of the job's log by control characters
@@ -87,8 +103,9 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 	root := &cli.Command{
 		Name:  "pipesteward",
 		Usage: "keeps GitLab pipelines moving",
-		Description: "Exit status: 0 for success, 1 for failure, 2 for a command line that makes no sense; commands whose status says more\n" +
-			"describe it. Errors go to standard error, also with --json, which prints whole JSON or nothing on standard output.",
+		Description: "Exit status: 0 for success, 1 for failure, 2 for a command line or a setting that makes no sense; commands whose\n" +
+			"status says more describe it. Errors go to standard error, also with --json, which prints whole JSON or nothing on\n" +
+			"standard output.",
 		Version:               version(),
 		Writer:                stdout,
 		ErrWriter:             stderr,

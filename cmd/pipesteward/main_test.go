@@ -194,13 +194,13 @@ func TestBadStarts(t *testing.T) {
 		{"a Redis with a wrong port", []string{"serve", "--rules", good, "--store", "redis://me:hush-hush@db:99999/0"}, 1, []string{"port"}},
 		{"a Redis that nobody answers for", []string{"serve", "--rules", good, token, "--webhook-token", "hush-hush", "--store", "redis://me:hush-hush@127.0.0.1:1/0"}, 1, []string{"127.0.0.1:1"}},
 		{"a store in no directory", []string{"serve", "--rules", good, "--store", "bolt:" + filepath.Join(dir, "no", "such.db")}, 1, []string{"no"}},
-		{"a rate that is none", []string{"serve", "--rules", good, "--gitlab-rate", "fast"}, 1, []string{"like 300/1m"}},
-		{"a log window that is none", []string{"serve", "--rules", good, "--log-window", "0"}, 1, []string{"--log-window", "from 1 to 104857600"}},
+		{"a rate that is none", []string{"serve", "--rules", good, "--gitlab-rate", "fast"}, 2, []string{"like 300/1m"}},
+		{"a log window that is none", []string{"serve", "--rules", good, "--log-window", "0"}, 2, []string{"--log-window", "from 1 to 104857600"}},
 		{"webhooks to keep, and no address", []string{"serve", "--rules", good, "--ensure-hooks"}, 1, []string{"--webhook-url: it is missing: the public URL that GitLab posts to"}},
-		{"a webhook address with another path", []string{"serve", "--rules", good, "--webhook-url", "https://me:hush-hush@bot.example.com/x"}, 1, []string{"--webhook-url", "does not end in /webhooks/gitlab"}},
+		{"a webhook address with another path", []string{"serve", "--rules", good, "--webhook-url", "https://me:hush-hush@bot.example.com/x"}, 2, []string{"--webhook-url", "does not end in /webhooks/gitlab"}},
 		{"no GitLab token", []string{"serve", "--rules", good, "--store", database}, 1, []string{"--gitlab-token: it is missing", "PIPESTEWARD_GITLAB_TOKEN_FILE"}},
-		{"a GitLab that is no URL", []string{"serve", "--rules", good, token, "--store", database, "--gitlab-url", "gitlab.example.com"}, 1, []string{"--gitlab-url"}},
-		{"an address that is taken or wrong", []string{"serve", "--rules", good, token, "--store", database, "--webhook-token", "hush-hush", "--admin-listen", "127.0.0.1:x"}, 1, []string{"--admin-listen"}},
+		{"a GitLab that is no URL", []string{"serve", "--rules", good, token, "--store", database, "--gitlab-url", "gitlab.example.com"}, 2, []string{"--gitlab-url"}},
+		{"an address that is none", []string{"serve", "--rules", good, token, "--store", database, "--webhook-token", "hush-hush", "--admin-listen", "127.0.0.1:x"}, 2, []string{"--admin-listen"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
@@ -241,6 +241,35 @@ func TestBadStarts(t *testing.T) {
 	})
 }
 
+// TestMalformedURLs: a URL that is none is a misuse in each command that takes it.
+func TestMalformedURLs(t *testing.T) {
+	t.Setenv("PIPESTEWARD_GITLAB_TOKEN", "hush-hush")
+	t.Setenv("PIPESTEWARD_WEBHOOK_TOKEN", "hush-hush")
+	t.Setenv("PIPESTEWARD_SLACK_TOKEN", "xoxb-hush-hush")
+	for _, c := range []struct{ command, setting string }{
+		{"serve --rules ../../rules.example.yaml", "gitlab-url"},
+		{"serve --rules ../../rules.example.yaml", "gitlab-alias"},
+		{"serve --rules ../../rules.example.yaml", "webhook-url"},
+		{"serve --rules ../../rules.example.yaml", "slack-api-url"},
+		{"sweep --rules ../../rules.example.yaml", "gitlab-url"},
+		{"catch-up --rules ../../rules.example.yaml", "gitlab-url"},
+		{"hooks list platform", "gitlab-url"},
+		{"hooks ensure platform", "webhook-url"},
+		{"explain --rules ../../rules.example.yaml --job https://gitlab.com/a/b/-/jobs/1", "gitlab-url"},
+		{"status", "admin-url"},
+		{"decisions", "admin-url"},
+		{"report", "admin-url"},
+		{"catch-up", "admin-url"},
+	} {
+		for _, address := range []string{"example.com", "ftp://example.com", "http://", "http://[::1"} {
+			code, stdout, stderr := called(t, append(strings.Fields(c.command), "--"+c.setting, address)...)
+			if code != 2 || stdout != "" || !strings.Contains(stderr, "--"+c.setting) {
+				t.Errorf("%s --%s %s: exit status %d, want 2\n%s%s", c.command, c.setting, address, code, stdout, stderr)
+			}
+		}
+	}
+}
+
 // TestAllSettingsAtOnce: what is missing and wrong is said in one go, before anything is
 // opened.
 func TestAllSettingsAtOnce(t *testing.T) {
@@ -253,9 +282,10 @@ func TestAllSettingsAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		args []string
+		code int
 		want []string // beginnings of the lines
 	}{
-		{"as a newcomer", []string{"--rules", filepath.Join(dir, "none.yaml"), "--store", "bolt:" + database}, []string{
+		{"as a newcomer", []string{"--rules", filepath.Join(dir, "none.yaml"), "--store", "bolt:" + database}, 1, []string{
 			"pipesteward: 3 settings are missing or wrong:",
 			"  --rules: open " + filepath.Join(dir, "none.yaml"),
 			"  --gitlab-token: it is missing: give an access token with scope api",
@@ -268,7 +298,7 @@ func TestAllSettingsAtOnce(t *testing.T) {
 				"--gitlab-rate", "fast", "--native-retry-wait", "1d", "--projects", "a b", "--catch-up-every", "1s", "--catch-up-max-age", "1y", "--log-window", "0",
 				"--webhook-token", "hush-hush", "--insecure-no-webhook-auth", "--slack-token", "xapp-hush-hush", "--slack-api-url", "slack", "--listen", "8080",
 				"--admin-listen", "127.0.0.1:hush", "--admin-auth", "oidc", "--admin-external-url", "x", "--log-level", "loud", "--log-format", "xml",
-			}, []string{
+			}, 2, []string{
 				"pipesteward: 23 settings are missing or wrong:",
 				"  --gitlab-rate: ", "  --native-retry-wait: ", "  --catch-up-every: ", "  --catch-up-max-age: ", "  --projects: ", "  --log-window: ", "  --gitlab-token: it has a line break",
 				`  --log-level: "loud" is none of debug, info, warn, error`, `  --log-format: "xml" is none of auto, text, json`,
@@ -282,22 +312,22 @@ func TestAllSettingsAtOnce(t *testing.T) {
 		{"who may use the admin address", []string{
 			"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush",
 			"--admin-auth", "oidc", "--admin-session-lifetime", "1s", "--admin-oidc-client-secret", "hush-hush", "--admin-external-url", "http://ci.example.com", "--insecure-admin-without-auth",
-		}, []string{
+		}, 2, []string{
 			"pipesteward: 5 settings are missing or wrong:",
 			`  --admin-session-lifetime: "1s" is not a time from 1m to 30d`, `  --admin-external-url: "http://ci.example.com" is not https:`, "    sessions and tokens", "    --admin-web-config",
 			"  --insecure-admin-without-auth: it contradicts", "  --admin-operators: nobody has a role", "    --admin-operator-groups", "    --admin-readers", "  --admin-oidc-client-id: it is missing",
 		}},
 		{"an open admin address", []string{
 			"--rules", "../../rules.example.yaml", "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush", "--admin-listen", ":9090",
-		}, []string{"pipesteward: --admin-listen: other machines can reach it, and --admin-auth local asks nobody"}},
-		{"one", []string{"--rules", rules, "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush"}, []string{
+		}, 1, []string{"pipesteward: --admin-listen: other machines can reach it, and --admin-auth local asks nobody"}},
+		{"one", []string{"--rules", rules, "--store", "bolt:" + database, "--gitlab-token", "hush-hush", "--webhook-token", "hush-hush"}, 1, []string{
 			"pipesteward: --rules: the rules can't be used:", "    " + rules,
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stderr bytes.Buffer
-			if code := run(t.Context(), append([]string{"pipesteward", "serve"}, c.args...), io.Discard, &stderr); code != 1 {
-				t.Errorf("exit status %d, want 1", code)
+			if code := run(t.Context(), append([]string{"pipesteward", "serve"}, c.args...), io.Discard, &stderr); code != c.code {
+				t.Errorf("exit status %d, want %d", code, c.code)
 			}
 			lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
 			for i, want := range c.want {

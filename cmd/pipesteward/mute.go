@@ -27,15 +27,18 @@ func muteCommand(stdout io.Writer) *cli.Command {
 		Usage: "send no notifications, or none of a rule, of a project or to a channel",
 		Description: "Keeps notifications from being sent, by all replicas at once, until `unmute` or the given time: those to which all\n" +
 			"of --rule, --project and --channel apply that are given. Actions go on. What is muted is not sent later: the journal\n" +
-			"has it, see `decisions` and `why`.",
-		Flags: append(muteFlags(), endFlags("mute", "unmutes")...),
+			"has it, see `decisions` and `why`.\n\n" +
+			"It replaces a mute with the same scope, and says which.",
+		Flags: append(append(muteFlags(), endFlags("mute", "unmutes")...),
+			&cli.BoolFlag{Name: "replace", Usage: "also in place of a mute with the same scope that another person made and that would last longer"},
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			until, err := endOf(c, "mute")
 			if err != nil {
 				return err
 			}
 			return changeMutes(ctx, c, stdout, "/api/v1/mute", admin.MuteRequest{
-				MuteScope: muteScope(c), For: c.String("for"), Until: until, Reason: c.String("reason"), By: who(c),
+				MuteScope: muteScope(c), For: c.String("for"), Until: until, Reason: c.String("reason"), By: who(c), Replace: c.Bool("replace"),
 			})
 		},
 	}
@@ -54,7 +57,8 @@ func unmuteCommand(stdout io.Writer) *cli.Command {
 	}
 }
 
-// changeMutes posts what is to be muted or unmuted, and prints what is muted then.
+// changeMutes posts what is to be muted or unmuted, and prints which mutes that replaced or
+// ended, and what is muted then.
 func changeMutes(ctx context.Context, c *cli.Command, stdout io.Writer, path string, request any) error {
 	var now admin.Muted
 	if err := changeScope(ctx, c, path, request, &now, &now.Warnings); err != nil {
@@ -63,6 +67,7 @@ func changeMutes(ctx context.Context, c *cli.Command, stdout io.Writer, path str
 	if c.Bool("json") {
 		return printJSON(stdout, now)
 	}
+	printChange(stdout, now.Replaced, now.Ended, now.Muted, muteText)
 	printMutes(stdout, now.Muted)
 	return nil
 }
@@ -72,6 +77,11 @@ func printMutes(w io.Writer, all []event.Mute) {
 		fmt.Fprintln(w, "nothing is muted")
 	}
 	for _, m := range all {
-		fmt.Fprintf(w, "%s, since %s\n", printable(m.String()), timeText(m.Since))
+		fmt.Fprintln(w, muteText(m))
 	}
+}
+
+// muteText describes a mute in one line.
+func muteText(m event.Mute) string {
+	return fmt.Sprintf("%s, since %s", printable(m.String()), timeText(m.Since))
 }

@@ -103,17 +103,23 @@ func changePauses(ctx context.Context, c *cli.Command, stdout io.Writer, path st
 	if c.Bool("json") {
 		return printJSON(stdout, now)
 	}
-	if now.Replaced != nil {
-		fmt.Fprintf(stdout, "replaced: %s\n", pauseText(*now.Replaced))
-	}
-	for _, p := range now.Ended {
-		fmt.Fprintf(stdout, "ended: %s\n", pauseText(p))
-	}
-	if len(now.Ended) > 0 && len(now.Paused) > 0 {
-		fmt.Fprintln(stdout, "still in force:")
-	}
+	printChange(stdout, now.Replaced, now.Ended, now.Paused, pauseText)
 	printPauses(stdout, now.Paused)
 	return nil
+}
+
+// printChange prints which pause or mute a request replaced and which ones it ended, before
+// those that are in force.
+func printChange[T any](w io.Writer, replaced *T, ended, inForce []T, text func(T) string) {
+	if replaced != nil {
+		fmt.Fprintf(w, "replaced: %s\n", text(*replaced))
+	}
+	for _, item := range ended {
+		fmt.Fprintf(w, "ended: %s\n", text(item))
+	}
+	if len(ended) > 0 && len(inForce) > 0 {
+		fmt.Fprintln(w, "still in force:")
+	}
 }
 
 // changeScope posts a request with a scope, reads the response into now and prints its

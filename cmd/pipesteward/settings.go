@@ -166,29 +166,29 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		return all
 	}
 	rate, err := parseRate(cmp.Or(c.String("gitlab-rate"), defaultRate))
-	wrong = wrong.With("gitlab-rate", err)
+	wrong = wrong.WithMalformed("gitlab-rate", err)
 	native, err := model.ParseDuration(cmp.Or(c.String("native-retry-wait"), "0s"))
 	if err != nil || time.Duration(native) > maxNativeRetry {
-		wrong = wrong.With("native-retry-wait", fmt.Errorf("%q is not a time from 0s to %s, like 5s", c.String("native-retry-wait"), maxNativeRetry))
+		wrong = wrong.WithMalformed("native-retry-wait", fmt.Errorf("%q is not a time from 0s to %s, like 5s", c.String("native-retry-wait"), maxNativeRetry))
 	}
 	every, err := model.ParseDuration(cmp.Or(c.String("catch-up-every"), "0"))
 	if err != nil || every != 0 && time.Duration(every) < leastCatchUp {
-		wrong = wrong.With("catch-up-every", fmt.Errorf("%q is not a time of at least %s, like 5m, or 0 for never", c.String("catch-up-every"), leastCatchUp))
+		wrong = wrong.WithMalformed("catch-up-every", fmt.Errorf("%q is not a time of at least %s, like 5m, or 0 for never", c.String("catch-up-every"), leastCatchUp))
 	}
 	maxAge, err := model.ParseDuration(cmp.Or(c.String("catch-up-max-age"), "24h"))
 	if err != nil || maxAge <= 0 || time.Duration(maxAge) > mostCatchUp {
-		wrong = wrong.With("catch-up-max-age", fmt.Errorf("%q is not a time up to %s, like 24h", c.String("catch-up-max-age"), model.Duration(mostCatchUp)))
+		wrong = wrong.WithMalformed("catch-up-max-age", fmt.Errorf("%q is not a time up to %s, like 24h", c.String("catch-up-max-age"), model.Duration(mostCatchUp)))
 	}
 	list := func(name string) []string { return listOf(c, name) }
 	projects := list("projects")
 	for _, entry := range projects {
-		wrong = wrong.With("projects", rules.CheckProjects(entry))
+		wrong = wrong.WithMalformed("projects", rules.CheckProjects(entry))
 	}
 	adminAuth, err := readAdminAuth(c, secret, list)
-	wrong = wrong.With("admin-session-lifetime", err)
+	wrong = wrong.WithMalformed("admin-session-lifetime", err)
 	window := c.Int64("log-window")
 	if c.IsSet("log-window") && (window < 1 || window > rest.MaxLog) { // else it is the default, or 0 for a command without logs
-		wrong = wrong.With("log-window", fmt.Errorf("%d is not a number of bytes from 1 to %d", window, rest.MaxLog))
+		wrong = wrong.WithMalformed("log-window", fmt.Errorf("%d is not a number of bytes from 1 to %d", window, rest.MaxLog))
 	}
 	o := app.Options{
 		Rules:           c.String("rules"),

@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/progress"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
@@ -74,7 +75,7 @@ func runSweep(ctx context.Context, o app.Options, only sweepOptions, log *slog.L
 		return err
 	}
 
-	show := progress.New(stderr, isTerminal(stderr))
+	show := progress.New(stderr, wrap.Columns(stderr))
 	decisions := actions.New(actions.Config{Queue: db, Journal: db, Now: time.Now, Workers: 1})
 	manual := sweep.Manual{
 		Sweeper: sweep.Sweeper{

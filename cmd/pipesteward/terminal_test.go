@@ -28,6 +28,27 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
+// TestErrorsFitTheTerminal: long lines of an error are broken on a terminal, and indented as
+// theirs, and nowhere else. Ids, addresses and commands are not broken.
+func TestErrorsFitTheTerminal(t *testing.T) {
+	t.Parallel()
+	const id = "retry:https://gitlab.example.com/platform/backend/services:7:700:failed@1764486000000000000"
+	text := "2 settings are missing or wrong:\n  --gitlab-url: the GitLab URL is none: write for instance https://gitlab.example.com, and no more\n  --job: " + id + " is no job\x1b[2J"
+	for _, width := range []int{40, 60, 0} {
+		got := errorText(text, width)
+		if strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields("pipesteward: "+printableLines(text)), " ") || !strings.Contains(got, id) {
+			t.Errorf("width %d: the text is another one:\n%s", width, got)
+		}
+		if lines := strings.Count(got, "\n") + 1; (width == 0) != (lines == 3) {
+			t.Errorf("width %d: %d lines:\n%s", width, lines, got)
+		}
+		if width > 0 && !strings.Contains(got, "\n    ") {
+			t.Errorf("width %d: what goes on is not indented:\n%s", width, got)
+		}
+		checkWidth(t, strings.ReplaceAll(got, id, ""), width)
+	}
+}
+
 // TestNamesSteerNoTerminal: the name of a job reaches no terminal with its control
 // characters.
 func TestNamesSteerNoTerminal(t *testing.T) {

@@ -101,6 +101,7 @@ type Config struct {
 	// Describe returns what a record of the queue is about, by its kind and its body.
 	Describe func(kind string, body []byte) event.Subject
 	Stories  Storyteller
+	Reports  Reporter
 	CatchUps CatchUps
 	Metrics  prometheus.Gatherer
 	Version  string
@@ -132,6 +133,7 @@ var openAPI []byte
 //	POST /api/v1/mute      keeps notifications from being sent, on all replicas
 //	POST /api/v1/unmute    ends a mute
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
+//	GET /api/v1/report     sums of the journal
 //	GET /api/v1/why        what happened to a job or a pipeline, and why
 //	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters and pages
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
@@ -164,6 +166,7 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/mute", a.mute)
 	e.POST("/api/v1/unmute", a.unmute)
 	e.GET("/api/v1/decisions", a.decisions)
+	e.GET("/api/v1/report", a.report)
 	e.GET("/api/v1/why", a.why)
 	e.GET("/api/v1/deliveries", a.deliveries)
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })

@@ -17,13 +17,15 @@ import (
 type Muter interface {
 	// List returns the mutes in force, oldest first.
 	List(ctx context.Context) ([]event.Mute, error)
-	// Mute puts a mute in force, in place of one with the same scope.
-	Mute(ctx context.Context, m event.Mute) error
-	// Unmute ends the mute that has the scope of the given one, and reports whether there
-	// was one.
-	Unmute(ctx context.Context, scope event.Mute, by string) (found bool, err error)
-	// UnmuteAll ends all mutes, and returns how many there were.
-	UnmuteAll(ctx context.Context, by string) (n int, err error)
+	// Mute puts a mute in force, in place of one with the same scope, which it returns.
+	// Without replace, the error is an *event.StateError if that is another person's and
+	// would have lasted longer.
+	Mute(ctx context.Context, m event.Mute, replace bool) (replaced *event.Mute, err error)
+	// Unmute ends the mute that has the scope of the given one, and returns it; nil if there
+	// was none.
+	Unmute(ctx context.Context, scope event.Mute, by string) (ended *event.Mute, err error)
+	// UnmuteAll ends all mutes, and returns those that could be read.
+	UnmuteAll(ctx context.Context, by string) (ended []event.Mute, err error)
 }
 
 // MuteScope is what a mute applies to: the notifications of a rule, of the projects of a
@@ -40,7 +42,9 @@ type MuteRequest struct {
 	For    string    `json:"for,omitempty"` // a duration such as 2h
 	Until  time.Time `json:"until,omitzero"`
 	Reason string    `json:"reason,omitempty"`
-	By     string    `json:"by,omitempty"` // as in PauseRequest
+	// By and Replace are as in PauseRequest.
+	By      string `json:"by,omitempty"`
+	Replace bool   `json:"replace,omitempty"`
 }
 
 // UnmuteRequest is the body of POST /api/v1/unmute. It ends the mute with this scope.
@@ -50,9 +54,12 @@ type UnmuteRequest struct {
 	By    string `json:"by,omitempty"`    // as in PauseRequest
 }
 
-// Muted is the response to both: the mutes that are in force now.
+// Muted is the response to both: the mutes that are in force now, and what the request
+// changed of those before.
 type Muted struct {
 	Muted    []event.Mute `json:"muted"`
+	Replaced *event.Mute  `json:"replaced,omitempty"` // the mute of the same scope that a new one replaced
+	Ended    []event.Mute `json:"ended,omitempty"`    // those that somebody has unmuted
 	Warnings []string     `json:"warnings,omitempty"` // about the mute that was requested
 }
 
@@ -81,15 +88,18 @@ func (a *admin) mute(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	err = a.Mutes.Mute(ctx, m)
+	replaced, err := a.Mutes.Mute(ctx, m, req.Replace)
+	var state *event.StateError
 	switch {
+	case errors.As(err, &state):
+		return c.JSON(http.StatusConflict, handlers.Response{Error: state.Reason})
 	case errors.Is(err, event.ErrManyMutes):
 		return c.JSON(http.StatusConflict, handlers.Response{Error: err.Error()})
 	case err != nil:
 		return a.unavailable(c, err)
 	}
 	a.changed(c, event.Change{Action: event.ChangeMute, Target: m.Scope(), By: m.By, Reason: m.Reason, Until: m.Until})
-	return a.muted(c, a.doubts(c.Request().Context(), event.Pause{Project: m.Project}, "mute")...)
+	return a.muted(c, Muted{Replaced: replaced, Warnings: a.doubts(c.Request().Context(), event.Pause{Project: m.Project}, "mute")})
 }
 
 func (a *admin) unmute(c echo.Context) error {
@@ -110,30 +120,33 @@ func (a *admin) unmute(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	target, found := m.Scope(), true
 	if req.Every {
-		target = "every mute"
-		_, err = a.Mutes.UnmuteAll(ctx, m.By)
-	} else {
-		found, err = a.Mutes.Unmute(ctx, m, m.By)
+		ended, err := a.Mutes.UnmuteAll(ctx, m.By)
+		if err != nil {
+			return a.unavailable(c, err)
+		}
+		a.changed(c, event.Change{Action: event.ChangeUnmute, Target: "every mute", By: m.By})
+		return a.muted(c, Muted{Ended: ended})
 	}
+	ended, err := a.Mutes.Unmute(ctx, m, m.By)
 	switch {
 	case err != nil:
 		return a.unavailable(c, err)
-	case !found:
-		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no mute with the scope %q is in force: `pipesteward status` lists those that are", target)})
+	case ended == nil:
+		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no mute with the scope %q is in force: `pipesteward status` lists those that are", m.Scope())})
 	}
-	a.changed(c, event.Change{Action: event.ChangeUnmute, Target: target, By: m.By})
-	return a.muted(c)
+	a.changed(c, event.Change{Action: event.ChangeUnmute, Target: ended.Scope(), By: m.By})
+	return a.muted(c, Muted{Ended: []event.Mute{*ended}})
 }
 
-// muted answers with the mutes in force.
-func (a *admin) muted(c echo.Context, warnings ...string) error {
+// muted answers with the mutes in force, and what was changed.
+func (a *admin) muted(c echo.Context, answer Muted) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
 	all, err := a.Mutes.List(ctx)
 	if err != nil {
 		return a.unavailable(c, err)
 	}
-	return c.JSON(http.StatusOK, Muted{all, warnings})
+	answer.Muted = all
+	return c.JSON(http.StatusOK, answer)
 }

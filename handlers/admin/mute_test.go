@@ -50,12 +50,15 @@ func TestMuteAndUnmute(t *testing.T) {
 		{path: "/api/v1/status", code: 200, says: []string{`"muted":[]`}},
 		{path: "/api/v1/unmute", body: `{}`, code: 404, says: []string{`no mute with the scope \"all\" is in force`}},
 		{path: "/api/v1/mute", body: `{"by": "ann", "reason": "noise"}`, code: 200, says: []string{`"by":"ann"`, `"reason":"noise"`}, lacks: `"until"`},
+		{path: "/api/v1/mute", body: `{"by": "bob", "for": "1h"}`, code: 409, says: []string{`muted (all) by ann: noise, since 2`, "would end earlier", `unmute it first, or give parameter \"replace\"`}},
+		{path: "/api/v1/mute", body: `{"by": "bob", "for": "1h", "replace": true}`, code: 200, says: []string{`"replaced":{"by":"ann","reason":"noise"`}},
+		{path: "/api/v1/mute", body: `{"by": "ann", "reason": "noise"}`, code: 200, says: []string{`"replaced":{"by":"bob"`}},
 		{path: "/api/v1/mute", body: `{"rule": "retry-stuck", "channel": "#ci", "for": "2h"}`, code: 200, says: []string{`"channel":"#ci"`, `"until":"` + until}},
 		{path: "/api/v1/mute", body: `{"project": "platform", "for": "2h"}`, code: 200, says: []string{"the mute stops nothing now", `mute \"platform/**\"`}},
 		{path: "/api/v1/status", code: 200, says: []string{`"by":"ann"`, `"rule":"retry-stuck","channel":"#ci"`}},
 		{path: "/api/v1/unmute", body: `{"channel": "#ci"}`, code: 404, says: []string{`\"channel:ci\"`}},
-		{path: "/api/v1/unmute", body: `{"rule": "retry-stuck", "channel": "ci"}`, code: 200, says: []string{`"project":"platform"`}, lacks: "retry-stuck"},
-		{path: "/api/v1/unmute", body: `{"every": true, "by": "bob"}`, code: 200, says: []string{`"muted":[]`}},
+		{path: "/api/v1/unmute", body: `{"rule": "retry-stuck", "channel": "ci"}`, code: 200, says: []string{`"project":"platform"`, `"ended":[{"rule":"retry-stuck","channel":"#ci"`}, lacks: `"muted":[{"rule"`},
+		{path: "/api/v1/unmute", body: `{"every": true, "by": "bob"}`, code: 200, says: []string{`"muted":[]`, `"ended":[{"by":"ann","reason":"noise"`}},
 
 		{path: "/api/v1/mute", body: `{"channels": "x"}`, code: 400, says: []string{`unknown field \"channels\"`}},
 		{path: "/api/v1/mute", body: `{"rule": "retry-stuk"}`, code: 400, says: []string{`there is no rule \"retry-stuk\": there are retry-stuck`}},
@@ -88,10 +91,10 @@ func TestMuteAndUnmute(t *testing.T) {
 	for _, c := range made.all {
 		recorded = append(recorded, fmt.Sprint(c.Action, " ", c.Target, " ", c.By))
 	}
-	if diff := cmp.Diff([]string{"unmute every mute bob", "unmute rule:retry-stuck, channel:ci ", "mute project:platform ", "mute rule:retry-stuck, channel:ci ", "mute all ann"}, recorded); diff != "" {
+	if diff := cmp.Diff([]string{"unmute every mute bob", "unmute rule:retry-stuck, channel:ci ", "mute project:platform ", "mute rule:retry-stuck, channel:ci ", "mute all ann", "mute all bob", "mute all ann"}, recorded); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
-	for _, line := range []string{`msg=muted scope=all by=ann reason=noise`, `msg=unmuted scope="every mute" by=bob mutes=2`} {
+	for _, line := range []string{`msg=muted scope=all by=ann reason=noise`, `replaced="muted (all) by ann: noise" scope=all by=bob`, `msg=unmuted scope="every mute" by=bob mutes=2`} {
 		if !strings.Contains(log.String(), line) {
 			t.Errorf("the log lacks %s:\n%s", line, log.String())
 		}

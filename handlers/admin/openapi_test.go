@@ -25,6 +25,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/pipesteward/pipesteward/actions/report"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -340,8 +341,8 @@ func TestOpenAPIMembers(t *testing.T) {
 	}
 	m := &members{T: t, doc: doc}
 	for name, value := range map[string]any{
-		"Status": admin.Status{}, "Rules": admin.RulesState{}, "Decision": event.Outcome{}, "Delivery": event.Delivery{}, "Story": story.Story{},
-		"QueuedRecord": admin.QueuedRecord{}, "DeadRecord": admin.DeadRecord{}, "Change": event.Change{}, "Paused": admin.Paused{},
+		"Status": admin.Status{}, "Rules": admin.RulesState{}, "Decision": event.Outcome{}, "Delivery": event.Delivery{}, "Story": story.Story{}, "Report": report.Report{},
+		"QueuedRecord": admin.QueuedRecord{}, "DeadRecord": admin.DeadRecord{}, "Change": event.Change{}, "Paused": admin.Paused{}, "Muted": admin.Muted{}, "MuteRequest": admin.MuteRequest{}, "UnmuteRequest": admin.UnmuteRequest{},
 		"PauseRequest": admin.PauseRequest{}, "ResumeRequest": admin.ResumeRequest{}, "ChangeRequest": admin.ChangeRequest{}, "Error": struct {
 			Error string `json:"error"`
 		}{},

@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/json"
+	"fmt"
 	"hash/fnv"
 	"maps"
 	"slices"
@@ -240,6 +241,18 @@ type Outcome struct {
 	At       time.Time `json:"at,omitzero"`
 
 	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel
+}
+
+// NewJob returns the job that runs in place of the decision's own, and its page; 0 if there
+// is none.
+func (o Outcome) NewJob() (id int64, page string) {
+	if o.NewJobID == 0 || o.NewJobID == o.Job.ID {
+		return 0, ""
+	}
+	if o.Project.URL != "" {
+		page = fmt.Sprintf("%s/-/jobs/%d", o.Project.URL, o.NewJobID)
+	}
+	return o.NewJobID, page
 }
 
 // NotNotified returns the notifications that failed, and those that wait until a person has

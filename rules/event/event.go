@@ -249,6 +249,18 @@ type Artifact struct {
 	Size       int64  `json:"size,omitzero" expr:"size"` // bytes
 }
 
+// TextOutcome is what the texts of notifications may read of the outcome that they are
+// about, as outcome.
+type TextOutcome struct {
+	Result    string `expr:"result"`      // done, dry_run, skipped, deferred, failed, gave_up or recovered
+	Reason    string `expr:"reason"`      // why; may be empty
+	Rule      string `expr:"rule"`        // the rule's name
+	Action    string `expr:"action"`      // retry, play, cancel, erase, retry_pipeline, cancel_pipeline, cancel_outdated or notify
+	NewJobID  int64  `expr:"new_job_id"`  // the job that runs in place of this one; 0 if there is none
+	NewJobURL string `expr:"new_job_url"` // its page; empty if there is none
+	By        string `expr:"by"`          // who requested the action in Slack; empty if the rule did
+}
+
 // MergeRequestIID returns the iid of the merge request whose pipeline an event is of; 0 for
 // none. The events of jobs name it only in their ref, like refs/merge-requests/7/head.
 func MergeRequestIID(e Event) int64 {

@@ -75,6 +75,11 @@ func (m Mute) Check(now time.Time) error {
 // bareChannel returns the name of a channel without its '#'.
 func bareChannel(name string) string { return strings.TrimPrefix(strings.TrimSpace(name), "#") }
 
+// Outlasts reports whether the mute ends later than another one.
+func (m Mute) Outlasts(other Mute) bool {
+	return !other.Until.IsZero() && (m.Until.IsZero() || m.Until.After(other.Until))
+}
+
 // Ended reports whether the mute has ended at the given time.
 func (m Mute) Ended(now time.Time) bool { return !m.Until.IsZero() && !m.Until.After(now) }
 

@@ -51,6 +51,15 @@ const (
 	MentionTriggerer = "triggerer" // of the pipeline
 )
 
+// Languages of the texts that Pipesteward writes to people; "" is English.
+const (
+	English = "en"
+	Chinese = "zh"
+)
+
+// Languages lists them.
+var Languages = []string{English, Chinese}
+
 // Notice is a message that a rule sends about an outcome to one address. Its text is
 // rendered, in the markup of the receiver, with all values in it escaped for that.
 type Notice struct {
@@ -58,6 +67,12 @@ type Notice struct {
 	Rules   []string `json:"rules,omitempty"`   // names of those that send it to the address
 	Mention []string `json:"mention,omitempty"` // whom: as above
 	Text    string   `json:"text,omitzero"`     // "": the default text of the outcome, or of the turn
+	// Header, Context and Details are those parts of the message, rendered as Text is; "": the
+	// default ones.
+	Header   string `json:"header,omitzero"`
+	Context  string `json:"context,omitzero"`
+	Details  string `json:"details,omitzero"`
+	Language string `json:"language,omitzero"` // of what Pipesteward writes in it
 	// Turn is the turn of a state that the message is about: StateBegan or StateResolved;
 	// "": it is about the outcome.
 	Turn string `json:"turn,omitzero"`

@@ -58,6 +58,7 @@ var enums = func() map[reflect.Type]map[string][]string {
 			"kind":   {event.KindJob, event.KindPipeline, event.KindSchedule},
 			"source": {event.SourceWebhook, event.SourceCatchUp, event.SourceSchedule, event.SourceButton, event.SourceReplay, event.SourceCI},
 		},
+		reflect.TypeFor[event.TextOutcome](): {"result": event.Results, "action": event.Verbs},
 		reflect.TypeFor[event.Runner]():      {"type": {"instance_type", "group_type", "project_type", ""}},
 		reflect.TypeFor[event.Environment](): {"tier": {"production", "staging", "testing", "development", "other", ""}},
 	}
@@ -93,6 +94,8 @@ type Purpose struct {
 	Want   string // one of the Want constants
 	On     string // the rule's kind of events
 	HasJob bool   // there is a job, so the expression may use job, log() and details()
+	// HasOutcome is set for texts about an outcome, which may use outcome.
+	HasOutcome bool
 
 	Classes Classes // of the rule files
 }
@@ -245,6 +248,8 @@ func (r *review) name(n *ast.IdentifierNode) {
 	switch {
 	case n.Value == "Event", n.Value == "Spend", n.Value == classCall, n.Value == "$env": // names of Go and expr for values that have no type
 		r.fail(n, "unknown name %q%s", n.Value, spelling.Suggestion(n.Value, topNames()))
+	case n.Value == "outcome" && !r.purpose.HasOutcome:
+		r.fail(n, "only the texts of notifications have an outcome: nothing has been done yet when this is evaluated")
 	case n.Value == "job" && !r.purpose.HasJob:
 		r.fail(n, "a pipeline event has no job: use pipeline.jobs, like `any(pipeline.jobs, .status == \"failed\")`, or write the rule `on: job`")
 	}

@@ -47,7 +47,8 @@ var ErrNotGiven = errors.New("the test does not define the response of GitLab")
 // functions that need the event. All functions are described in functions.go.
 type environment struct {
 	event.Event
-	Now        func() time.Time                   `expr:"now"` // the event's time of receipt
+	Outcome    event.TextOutcome                  `expr:"outcome"` // zero unless Session.About was called
+	Now        func() time.Time                   `expr:"now"`     // the event's time of receipt
 	Age        func(t time.Time) time.Duration    `expr:"age"`
 	Log        func() (string, error)             `expr:"log"`
 	LogExcerpt func(lines ...int) (string, error) `expr:"log_excerpt"`

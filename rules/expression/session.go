@@ -64,6 +64,14 @@ func (s *Session) Text(t Template, escape func(string) string) (string, error) {
 	return t.render(s.machine, s.env, escape)
 }
 
+// About sets the outcome that the templates rendered next are about.
+func (s *Session) About(o event.Outcome) {
+	env := s.env.(environment)
+	env.Outcome = event.TextOutcome{Result: o.Result, Reason: o.Reason, Rule: o.Rule, Action: o.Action.Verb, By: o.By.Name}
+	env.Outcome.NewJobID, env.Outcome.NewJobURL = o.NewJob()
+	s.env = env
+}
+
 // Input evaluates a job input and returns it as JSON.
 func (s *Session) Input(in Input) (json.RawMessage, error) {
 	return in.value(s.machine, s.env)

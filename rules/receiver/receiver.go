@@ -46,6 +46,9 @@ var TLSModes = []string{StartTLS, ImplicitTLS, NoTLS}
 type Definition struct {
 	Name string `setting:"name"`
 	Kind string `setting:"kind"`
+	// Language is that of the texts that Pipesteward writes to it, of event.Languages; "":
+	// that of the notice.
+	Language string `setting:"language"`
 
 	// URL is the address of the bot's or the program's webhook; all kinds but email.
 	// That of a bot contains its token.

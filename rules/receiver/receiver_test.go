@@ -90,7 +90,7 @@ func TestSettings(t *testing.T) {
 	var tags, settings []string
 	for i := range reflect.TypeFor[receiver.Definition]().NumField() {
 		tag, _, _ := strings.Cut(reflect.TypeFor[receiver.Definition]().Field(i).Tag.Get("setting"), ",")
-		if tag != "name" && tag != "kind" {
+		if tag != "name" && tag != "kind" && tag != "language" {
 			tags = append(tags, tag)
 		}
 	}

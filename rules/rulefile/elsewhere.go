@@ -53,6 +53,12 @@ var inNotify = map[string]string{
 	"resolve": "write `resolved`, the text when the `state` turns false again", "recovered": "write `when: [recovered]`, or `resolved` beside a `state`",
 }
 
+// inTemplates has what to write in place of unknown templates.
+var inTemplates = map[string]string{
+	"text": "each text has a name of its own, like `gave_up`; that of one rule stands in its entry of notify", "title": "write `header`", "subject": "write `header`", "footer": "write `details`", "facts": "write `details`",
+	"success": "write `done` or `recovered`", "failure": "write `failed` or `gave_up`", "storm": "announcements have fixed texts", "digest": "digests have fixed texts", event.Chinese: "a template has its languages in it: `gave_up: {zh: …}`", event.English: "a template has its languages in it: `gave_up: {en: …}`",
+}
+
 // inRetry has what to write in place of unknown keys of a retry.
 var inRetry = map[string]string{
 	"when": inIf, "if": inIf, "on": inIf, "reasons": inIf,
@@ -62,6 +68,7 @@ var inRetry = map[string]string{
 // inFile has what to write in place of unknown keys of the file.
 var inFile = map[string]string{
 	"channel": inDefaults, "receiver": "receivers stand in a list: `receivers: [{name: ops, feishu: {url_file: …}}]`; that of all rules in defaults: `defaults: {receiver: ops}`", "route": "rules say who is notified: `notify: [{receiver: ops}]`", "dry_run": inDefaults, "name": aRule, "on": aRule, "if": aRule, "actions": aRule, "notify": aRule,
+	"language": inDefaults, "messages": "write `templates`", "texts": "write `templates`",
 	"include": "`--rules` can be a directory, of which all files are read", "tests": "this is a key of a file of rule tests, which `pipesteward test` reads",
 	"per_job": "it stands in limits", "per_pipeline": "it stands in limits", "per_project": "it stands in limits", "total": "it stands in limits",
 }

@@ -1,7 +1,6 @@
 package rulefile
 
 import (
-	"cmp"
 	"regexp"
 	"slices"
 	"sync"
@@ -25,6 +24,7 @@ type defaults struct {
 	dryRun   bool
 	channel  *yaml.Node // nil: there is none
 	receiver string     // instead of a channel; "": there is none
+	language string     // of event.Languages; "": English
 	notify   *yaml.Node // a list; nil: nobody is notified
 	quiet    rules.Quiet
 	group    event.Group
@@ -46,13 +46,14 @@ func (rd *reader) ruleFile() schema.Schema {
 				schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab.", schema.Bool(&d.dryRun)),
 				schema.Key("channel", "The Slack channel to notify, like \"#ci\". With expressions in {{ }}, it is not that of storms and outages, which belong to no project.", rd.defaultChannel(&d)),
 				schema.Key("receiver", "The receiver to notify, by its name in `receivers`, instead of a Slack channel.", s.receiverName(&d.receiver)),
+				schema.Key("language", "The language of what Pipesteward writes to receivers that have no `language` of their own: en (English, the default) or zh (Chinese).", schema.Language(&d.language)),
 				schema.Key("notify", "Which notifications are sent for rules with actions that have no `notify`: none, or a list as theirs.", rd.defaultNotify(&d)),
 				schema.Key("quiet", "The hours in which notifications wait: they are sent afterwards. Without it: there are none.", times.Quiet(&d.quiet, outcomes(&d.quiet.Except))),
 				schema.Key("group", "When messages are gathered in digests; false: never.", times.Group(&d.group)),
 			}), "defaults"),
 		),
 		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsSchema()),
-		schema.Key("storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormSchema(d.address)),
+		schema.Key("storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormSchema(&d)),
 		schema.Key(
 			"classes", "Failure classes of your own, by the content of a failed job's log: the first class that matches is its job.failure_class. They apply to the rules of all files.",
 			schema.Schema{Read: func(*schema.Document, *yaml.Node, string) {}, JSON: schema.List(new([]expression.Class), 1, s.class).JSON},
@@ -61,6 +62,7 @@ func (rd *reader) ruleFile() schema.Schema {
 			"receivers", "Whom notifications can go to besides Slack. They are for the rules of all files. Paths of files are relative to the directory in which Pipesteward was started; a file is read for each message.",
 			schema.Schema{Read: func(*schema.Document, *yaml.Node, string) {}, JSON: schema.List(new([]receiver.Definition), 1, s.receiver).JSON},
 		),
+		schema.Key("templates", "Texts in place of the default ones, for the rules of all files: each a text with expressions in {{ }}, or one for each language, like {en: …, zh: …}.", rd.overrides()),
 		schema.Key(
 			"rules", "What to do, and when. All rules that match an event act, in this order.",
 			schema.Required(schema.List(&rd.rules, 0, func(r **ParsedRule) schema.Schema {
@@ -76,7 +78,9 @@ func (rd *reader) ruleFile() schema.Schema {
 				return
 			}
 			keys.Read(f, n, what)
-			s.to = cmp.Or(s.to, d.address())
+			if s.to == (event.Address{}) {
+				s.to, s.language = d.address(), d.language
+			}
 		},
 		JSON: keys.JSON,
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/receiver"
 	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/rules/spelling"
+	"github.com/pipesteward/pipesteward/rules/templates"
 )
 
 func defaultLimits() rules.Limits {
@@ -38,24 +39,27 @@ type set struct {
 	classes expression.Classes
 
 	receivers []receiver.Definition
+	templates templates.Set
 
 	places    map[string]string // where each key or name that may occur only once was set
 	to        event.Address     // the first constant one in the files' defaults; zero: there is none
+	language  string            // that of the same defaults
 	classWork int               // limits.MatchUnits of the classes' patterns
 }
 
 func newSet() *set {
-	return &set{limits: defaultLimits(), storm: defaultStorm(), places: map[string]string{}}
+	return &set{limits: defaultLimits(), storm: defaultStorm(), templates: templates.Set{}, places: map[string]string{}}
 }
 
 // setDefaults sets the settings that no file sets to their defaults.
 func (s *set) setDefaults() {
 	if s.places["storm"] == "" {
-		s.storm.To = s.to
+		s.storm.To, s.storm.Language = s.to, s.language
 		if s.to == (event.Address{}) {
 			s.storm.To = slackChannel("")
 		}
 	}
+	s.storm.Language = s.languageOf(s.storm.To.Receiver, s.storm.Language)
 }
 
 // unique returns the schema of a key that only one of the files may set.
@@ -98,8 +102,8 @@ func (s *set) limitsSchema() schema.Schema {
 	}))
 }
 
-// stormSchema reads `storm`. byDefault is the address of the file's defaults.
-func (s *set) stormSchema(byDefault func() event.Address) schema.Schema {
+// stormSchema reads `storm`. d are the file's defaults.
+func (s *set) stormSchema(d *defaults) schema.Schema {
 	storm := &s.storm
 	keys := exclusive(schema.Mapping("storm", schema.Fields{
 		schema.Key("failures", "How many failures of one class, all of which a rule wants retried, are a storm.", schema.AtMost(maxStorm, &storm.Failures)),
@@ -111,7 +115,7 @@ func (s *set) stormSchema(byDefault func() event.Address) schema.Schema {
 	}), "storm")
 	return s.unique(schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
-			storm.To = byDefault()
+			storm.To, storm.Language = d.address(), d.language
 			if schema.Has(n, "channel") || storm.To == (event.Address{}) {
 				storm.To = slackChannel("")
 			}

@@ -66,3 +66,49 @@ func TestLoadSeveralFiles(t *testing.T) {
 		t.Errorf("Load gave\n%v\nwant\n%s", err, want)
 	}
 }
+
+// A template is for the rules of all files: two definitions are a mistake that names both
+// places.
+func TestTemplateOfTwoFiles(t *testing.T) {
+	source := func(name, text string) rulefile.Source { return rulefile.Source{Name: name, Data: []byte(text)} }
+	const begins = "version: 1\nrules: []\ntemplates:\n"
+	_, err := rulefile.Load(rulefile.Options{}, source("a.yaml", begins+"  done: a\n  failed: b\n"), source("b.yaml", begins+"  skipped: c\n  failed: {zh: d}\n"))
+	want := `b.yaml:5:11: the template "failed" is already defined in a.yaml:5: it is for the rules of all files, so only one of them can define it`
+	if err == nil || err.Error() != want {
+		t.Errorf("Load gave\n%v\nwant\n%s", err, want)
+	}
+}
+
+// The language of a notice is that of its entry, else of its receiver, else of the file's
+// defaults; that of announcements is that of the receiver that they go to, else of the same
+// defaults.
+func TestLanguages(t *testing.T) {
+	const receivers = "receivers: [{name: zh, language: zh, wecom: {url_file: /x}}, {name: en, language: en, wecom: {url_file: /x}}, {name: any, wecom: {url_file: /x}}]\n"
+	for _, c := range []struct{ name, defaults, entry, storm, notice, announcement string }{
+		{"nothing said", "channel: ci", "", "", "", ""},
+		{"defaults", "channel: ci, language: zh", "", "", "zh", "zh"},
+		{"an entry", "channel: ci, language: zh", "language: en", "", "en", "zh"},
+		{"a receiver", "receiver: zh", "", "", "zh", "zh"},
+		{"a receiver's before that of the defaults", "receiver: en, language: zh", "", "", "en", "en"},
+		{"an entry's before that of its receiver", "receiver: en", "receiver: zh, language: en", "", "en", "en"},
+		{"a receiver without one", "receiver: any, language: zh", "", "", "zh", "zh"},
+		{"GitLab", "channel: ci, language: zh", "commit: status", "", "zh", "zh"},
+		{"a storm's receiver", "channel: ci", "", "storm: {receiver: zh}\n", "", "zh"},
+		{"a storm's channel", "receiver: zh", "receiver: en", "storm: {channel: ci}\n", "en", ""},
+		{"a storm in the channel of defaults", "channel: ci, language: zh", "", "storm: {failures: 3}\n", "zh", "zh"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := "version: 1\ndefaults: {" + c.defaults + "}\n" + receivers + c.storm + "rules: [{name: r, on: job, actions: [retry], notify: [{" + c.entry + "}]}]\n"
+			rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "a.yaml", Data: []byte(text)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := rs.Rule("r").Notify[0].Language; got != c.notice {
+				t.Errorf("the notice is in %q, want %q", got, c.notice)
+			}
+			if got := rs.Storm().Language; got != c.announcement {
+				t.Errorf("announcements are in %q, want %q", got, c.announcement)
+			}
+		})
+	}
+}

@@ -51,20 +51,26 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		}
 		return rd.eventPurpose(r)
 	}
+	aboutOutcome := func() expression.Purpose {
+		p := purpose()
+		p.HasOutcome = true
+		return p
+	}
 	obeysQuiet := true
 	keys := exclusive(schema.MappingWithHints("an entry of notify", schema.Fields{
 		schema.Key(
 			"when", "The outcomes worth a message; `storm` stands for those that are deferred because of a storm. With `merge_request`: by default gave_up, recovered and storm.",
 			outcomes(&v.When),
 		),
-		schema.Key("channel", "The Slack channel to notify, like \"#ci\" or \"#ci-{{ project.namespace }}\", where values are written as Slack writes channels; or `author`: a direct message to the commit's author. Without it: the one in `defaults`, unless the entry has `merge_request` or `commit`.", rd.channel(&v.Channel, purpose)),
+		schema.Key("channel", "The Slack channel to notify, like \"#ci\" or \"#ci-{{ project.namespace }}\", where values are written as Slack writes channels; or `author`: a direct message to the commit's author. Without it: the one in `defaults`, unless the entry has `merge_request` or `commit`.", rd.channel(&v.Channel, aboutOutcome)),
 		schema.Key("receiver", "The receiver to notify, by its name in `receivers`, instead of a Slack channel. Without both: the one in `defaults`.", rd.set.receiverName(&v.Receiver)),
 		schema.Key(KeyMergeRequest, "`note`: one note on the merge request of the event's pipeline has a line for each job, and is edited. An event without a merge request is left out.", schema.OneOf(&note, []string{Note})),
 		schema.Key(KeyCommit, "`status`: a commit status in the event's pipeline, which always passes: it does not block.", schema.OneOf(&status, []string{Status})),
 		schema.Key("mention", "Who is mentioned: `author` of the commit, `triggerer` of the pipeline, a user group like \"@oncall\" or a user's id like U024BE7LH. People are found by their e-mail address; who is not found is left out. In an entry with a `receiver`: people as that names them (open ids of Feishu, mobile numbers of DingTalk, …), or \"@all\".", rd.set.mentions(v)),
-		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome; with `state`, one that says that it is true.", rd.template(&v.Text, purpose)),
+		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome; with `state`, one that says that it is true.", rd.template(&v.Text, aboutOutcome)),
 		schema.Key("state", "An expression that is true or false: people are notified when it turns true and when it turns false again, and of nothing between. The rule's `if` selects the events that say something of it. There is one state per project and ref, and in a rule for jobs per job name.", rd.expression(&state.Condition, expression.WantBool, purpose)),
-		schema.Key("resolved", "The text when the `state` turns false again. Without it: a default text.", rd.template(&state.Resolved, purpose)),
+		schema.Key("resolved", "The text when the `state` turns false again. Without it: a default text.", rd.template(&state.Resolved, aboutOutcome)),
+		schema.Key("language", "The language of what Pipesteward writes itself: en (English) or zh (Chinese). Without it: that of the receiver, else the one in `defaults`.", schema.Language(&v.Language)),
 		schema.Key("quiet", "Whether notifications wait for the end of the quiet hours in `defaults`.", schema.Bool(&obeysQuiet)),
 	}, inNotify), "an entry of notify")
 	return schema.Schema{
@@ -79,7 +85,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 				case d.receiver != "":
 					v.Receiver = d.receiver
 				case d.channel != nil:
-					rd.channel(&v.Channel, purpose).Read(f, d.channel, "channel")
+					rd.channel(&v.Channel, aboutOutcome).Read(f, d.channel, "channel")
 				}
 			}
 			if schema.Has(n, KeyMergeRequest) {
@@ -101,6 +107,9 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 				if obeysQuiet && d.quiet.Hours.From != "" {
 					v.Quiet = d.quiet
 				}
+			}
+			if v.Language == "" {
+				v.Language = rd.set.languageOf(v.Receiver, d.language)
 			}
 			reviewState(f, r, n)
 			if at := schema.Value(n, "state"); at != nil {

@@ -135,6 +135,9 @@ func (rd *reader) parseTemplate(f *schema.Document, n *yaml.Node, p expression.P
 	}
 	t, findings := expression.ParseTemplate(n.Value, p)
 	failIn(f, n, findings)
+	if rd.current == nil { // a text for all rules, which no check of one rule looks at
+		return t
+	}
 	p.Want = expression.WantText
 	for _, e := range t.Expressions() {
 		rd.current.Expressions = append(rd.current.Expressions, Expression{n, e.At, e.Source, p})

@@ -1,6 +1,7 @@
 package rulefile
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -41,6 +42,16 @@ func (s *set) addReceiver(f *schema.Document, n *yaml.Node, d receiver.Definitio
 	}
 	s.places[place] = f.Place(n)
 	s.receivers = append(s.receivers, d)
+}
+
+// languageOf returns the language of a receiver; byDefault if it has none of its own.
+func (s *set) languageOf(name, byDefault string) string {
+	for _, d := range s.receivers {
+		if d.Name == name {
+			return cmp.Or(d.Language, byDefault)
+		}
+	}
+	return byDefault
 }
 
 // receiverName reads the name of a receiver where somebody is notified.

@@ -10,6 +10,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
+	"github.com/pipesteward/pipesteward/rules/templates"
 )
 
 // expectedMessage is a notification. In an expectation, fields that are nil or "" are not
@@ -23,12 +24,17 @@ type expectedMessage struct {
 	mention      *[]string
 	quiet        *bool // it waits in quiet hours
 	group        *bool // it is gathered if too many come
+
+	parts [len(parts)]*string // those of parts; "": the default one
 }
+
+// parts are the parts of a message that `templates` may replace besides the text.
+var parts = [...]string{templates.Header, templates.Context, templates.Details}
 
 // messageSchema reads the notifications of an outcome.
 func (e *entry) messageSchema(result string) schema.Schema {
 	one := func(to *expectedMessage) schema.Schema {
-		return schema.Mapping("a message", schema.Fields{
+		known := schema.Fields{
 			schema.Key("channel", "The Slack channel. Without it: not compared.", given(&to.channel, schema.Text)),
 			schema.Key(rulefile.KeyMergeRequest, "`note`: it goes to the merge request. Without it: not compared.", schema.OneOf(&to.mergeRequest, []string{rulefile.Note})),
 			schema.Key(rulefile.KeyCommit, "`status`: it is a commit status. Without it: not compared.", schema.OneOf(&to.commit, []string{rulefile.Status})),
@@ -37,7 +43,11 @@ func (e *entry) messageSchema(result string) schema.Schema {
 			schema.Key("mention", "Who is mentioned, as the rule file names them; [] for nobody. Without it: not compared.", given(&to.mention, func(all *[]string) schema.Schema { return schema.List(all, 0, schema.Text) })),
 			schema.Key("quiet", "Whether it waits in the quiet hours of `defaults`. Without it: not compared.", given(&to.quiet, schema.Bool)),
 			schema.Key("group", "Whether it is gathered in a digest, or in the message at the end of its pipeline. Without it: not compared.", given(&to.group, schema.Bool)),
-		})
+		}
+		for i, part := range parts {
+			known = append(known, schema.Key(part, "What `"+part+"` in `templates` gives; \"\" for the default. Without it: not compared.", given(&to.parts[i], schema.Text)))
+		}
+		return schema.Mapping("a message", known)
 	}
 	var messages []expectedMessage
 	several := schema.List(&messages, 0, one)
@@ -57,7 +67,7 @@ func (e *entry) messageSchema(result string) schema.Schema {
 // messageOf describes a notification as a test file does.
 func messageOf(n *event.Notice) expectedMessage {
 	quiet, group := n.Quiet.From != "", n.Group.Burst > 0
-	m := expectedMessage{text: &n.Text, mention: &n.Mention, quiet: &quiet, group: &group}
+	m := expectedMessage{text: &n.Text, mention: &n.Mention, quiet: &quiet, group: &group, parts: [len(parts)]*string{&n.Header, &n.Context, &n.Details}}
 	switch {
 	case n.Receiver == event.ReceiverSlack:
 		m.channel = &n.Channel
@@ -72,6 +82,11 @@ func messageOf(n *event.Notice) expectedMessage {
 }
 
 func (m expectedMessage) matches(got expectedMessage) bool {
+	for i, part := range m.parts {
+		if !same(part, got.parts[i]) {
+			return false
+		}
+	}
 	return same(m.channel, got.channel) && same(m.receiver, got.receiver) && (m.mergeRequest == "" || m.mergeRequest == got.mergeRequest) && (m.commit == "" || m.commit == got.commit) &&
 		same(m.text, got.text) && (m.mention == nil || slices.Equal(*m.mention, *got.mention)) && same(m.quiet, got.quiet) && same(m.group, got.group)
 }
@@ -101,6 +116,11 @@ func (m expectedMessage) as(expected []expectedMessage) expectedMessage {
 	if !mentioned(func(m expectedMessage) bool { return m.group != nil }) {
 		m.group = nil
 	}
+	for i := range parts {
+		if !mentioned(func(m expectedMessage) bool { return m.parts[i] != nil }) {
+			m.parts[i] = nil
+		}
+	}
 	return m
 }
 
@@ -126,6 +146,11 @@ func write(messages []expectedMessage) string {
 		}
 		if m.text != nil {
 			keys = append(keys, "text: "+scalar(*m.text))
+		}
+		for i, part := range m.parts {
+			if part != nil {
+				keys = append(keys, parts[i]+": "+scalar(*part))
+			}
 		}
 		if m.mention != nil {
 			keys = append(keys, "mention: "+scalars(*m.mention))

@@ -352,6 +352,34 @@ rules:
 	}
 }
 
+// TestTemplatesOfATest: the texts of `templates` are compared as a rule's own are, and the
+// other parts of a message where the test names them.
+func TestTemplatesOfATest(t *testing.T) {
+	const rule = "  - {name: r, on: job, actions: [retry], notify: [{}]}\ntemplates: {gave_up: \"{{ job.name }} gave up\", header: \"{{ project.path }}\"}\n"
+	for _, c := range []struct {
+		name, tells string
+		diff        []string
+	}{
+		{"the text", "{gave_up: rspec gave up, done: \"\"}", nil},
+		{"the header", "{gave_up: [{header: group/project}]}", nil},
+		{"all parts", "{gave_up: [{text: rspec gave up, header: group/project, context: \"\", details: \"\"}]}", nil},
+		{"another text", "{gave_up: x}", []string{
+			"- {rule: r, action: retry, tells: {gave_up: x}}", "+ {rule: r, action: retry, tells: {gave_up: rspec gave up}}",
+		}},
+		{"another header", "{done: [{header: x}]}", []string{
+			"- {rule: r, action: retry, tells: {done: [{header: x}]}}",
+			"+ {rule: r, action: retry, tells: {done: [{channel: c, text: \"\", header: group/project}]}} # \"\" is the default text",
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := runTest(t, rule, "  - {name: t, event: {kind: job, job: {name: rspec, status: failed}}, expect: [{rule: r, tells: "+c.tells+"}]}\n", nil)
+			if diff := cmp.Diff(c.diff, got.Diff); diff != "" || len(got.Problems) > 0 {
+				t.Errorf("diff (-want +got):\n%s%v", diff, got.Problems)
+			}
+		})
+	}
+}
+
 // FuzzLoadTests checks that an arbitrary test file is read or refused without
 // a panic.
 func FuzzLoadTests(f *testing.F) {

@@ -220,6 +220,26 @@ func OneOf(to *string, known []string) Schema {
 	}
 }
 
+// languages has the languages by other names that people write.
+var languages = map[string]string{
+	"cn": event.Chinese, "zh-cn": event.Chinese, "zh_cn": event.Chinese, "zh-hans": event.Chinese, "chinese": event.Chinese, "中文": event.Chinese,
+	"en-us": event.English, "en_us": event.English, "en-gb": event.English, "english": event.English,
+}
+
+// Language reads a language of texts.
+func Language(to *string) Schema {
+	s := OneOf(to, event.Languages)
+	read := s.Read
+	s.Read = func(f *Document, n *yaml.Node, what string) {
+		if meant := languages[strings.ToLower(n.Value)]; meant != "" {
+			f.FailAt(n, "%s must be one of %s, not %q: write %s", what, strings.Join(event.Languages, ", "), n.Value, meant)
+			return
+		}
+		read(f, n, what)
+	}
+	return s
+}
+
 // Bool reads true or false.
 func Bool(to *bool) Schema {
 	return Schema{

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
-
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -58,7 +56,7 @@ func Of(o event.Outcome, n event.Notice) Item {
 	o.NewJobID = 0 // so that the same text is of many
 	text, _, _ := strings.Cut(strings.TrimSpace(n.Text), "\n")
 	if text == "" {
-		plain, err := words.Outcome(o, words.Plain)
+		plain, err := words.Outcome(o, words.Plain.In(n.Language))
 		if err != nil {
 			plain = o.Result
 		}
@@ -84,7 +82,7 @@ func Of(o event.Outcome, n event.Notice) Item {
 // Text returns the text of a digest: how many outcomes of which kinds, rules and
 // failure classes, the first texts with links, each once with its number, and where to see
 // all.
-func Text(items []Item) string {
+func Text(items []Item, s words.Style) (string, error) {
 	results, rules, classes := map[string]int{}, map[string]int{}, map[string]int{}
 	byText, texts := map[string][]Item{}, []string{}
 	since := items[0].At
@@ -102,24 +100,33 @@ func Text(items []Item) string {
 			since = i.At
 		}
 	}
-	head := fmt.Sprintf(":inbox_tray: *%s* came at once: %s\nby %s %s", english.Plural(len(items), "notification", ""), tallied(results),
-		english.PluralWord(len(rules), "rule", ""), tallied(rules))
-	if len(classes) > 0 {
-		head += " · by failure class " + tallied(classes)
+	head, err := s.Say("digest_head", struct {
+		Count                   int
+		Results, Rules, Classes tally
+	}{len(items), tallied(results), tallied(rules), tallied(classes)})
+	if err != nil {
+		return "", err
 	}
-	end := fmt.Sprintf("\n`pipesteward decisions --since %s` lists all", since.UTC().Truncate(time.Second).Format(time.RFC3339))
+	end, err := s.Say("digest_end", since.UTC().Truncate(time.Second).Format(time.RFC3339))
+	if err != nil {
+		return "", err
+	}
 	text, shown := head, 0
 	for n, t := range texts {
 		line := "\n• " + t + " — " + links(byText[t])
-		if n == maxLines || len(text)+len(line)+len(end) > maxBytes {
+		if n == maxLines || len(text)+len(line)+len("\n"+end) > maxBytes {
 			break
 		}
 		text, shown = text+line, shown+len(byText[t])
 	}
 	if more := len(items) - shown; more > 0 {
-		text += fmt.Sprintf("\n+%d more", more)
+		left, err := s.Say("digest_more", more)
+		if err != nil {
+			return "", err
+		}
+		text += "\n" + left
 	}
-	return text + end
+	return text + "\n" + end, nil
 }
 
 // links returns how many notices have a text, and the first links to their pipelines.
@@ -140,26 +147,35 @@ func links(items []Item) string {
 	return text
 }
 
-// tallied returns words with their numbers, the most frequent first.
-func tallied(counts map[string]int) string {
-	all := words.MostFrequent(counts)
-	var parts []string
-	for _, word := range all[:min(len(all), maxNames)] {
-		parts = append(parts, fmt.Sprintf("%s %d", word, counts[word]))
-	}
-	if more := len(all) - maxNames; more > 0 {
-		parts = append(parts, fmt.Sprintf("%d others", more))
-	}
-	return strings.Join(parts, ", ")
+// tally has words with their numbers, the most frequent first.
+type tally struct {
+	Count  int // of different words
+	First  []frequency
+	Others int
 }
 
-// EndText returns the text of the message at the end of a pipeline: how it ended, and a line
-// for the newest outcome of each job.
-func EndText(status string, items []Item) string {
-	head := map[string]string{
-		"success": "The pipeline passed.", "failed": "The pipeline failed.", "canceled": "The pipeline was canceled.", "skipped": "The pipeline was skipped.",
+type frequency struct {
+	Word  string
+	Times int
+}
+
+// tallied returns the tally of counted words.
+func tallied(counts map[string]int) tally {
+	all := words.MostFrequent(counts)
+	t := tally{Count: len(all), Others: max(0, len(all)-maxNames)}
+	for _, word := range all[:min(len(all), maxNames)] {
+		t.First = append(t.First, frequency{word, counts[word]})
 	}
-	text := cmp.Or(head[status], "No end of the pipeline was reported; so far:")
+	return t
+}
+
+// EndText returns the text of the message at the end of a pipeline: how it ended, "" for
+// unknown, and a line for the newest outcome of each job.
+func EndText(status string, items []Item, s words.Style) (string, error) {
+	text, err := s.Say("pipeline_end", status)
+	if err != nil {
+		return "", err
+	}
 	newest := map[string]Item{}
 	var jobs []string
 	for _, i := range items {
@@ -179,9 +195,10 @@ func EndText(status string, items []Item) string {
 		}
 		line += i.Text
 		if n == maxEndLines || len(text)+len(line) > maxEndBytes {
-			return text + fmt.Sprintf("\n+%d more", len(jobs)-n)
+			more, err := s.Say("digest_more", len(jobs)-n)
+			return text + "\n" + more, err
 		}
 		text += line
 	}
-	return text
+	return text, nil
 }

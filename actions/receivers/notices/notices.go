@@ -10,7 +10,6 @@ package notices
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -64,38 +63,41 @@ func messageID(o event.Outcome, n event.Notice, receiver string) string {
 
 // OfOutcome returns the message to a receiver about an outcome.
 func OfOutcome(o event.Outcome, n event.Notice, receiver string) (message.Message, error) {
-	text := mrkdwn.Plain(n.Text)
+	style, text, title := words.Plain.In(n.Language), mrkdwn.Plain(n.Text), mrkdwn.Plain(n.Header)
+	var err error
 	if text == "" {
-		var err error
-		if text, err = words.Outcome(o, words.Plain); err != nil {
+		if text, err = words.Outcome(o, style); err != nil {
 			return message.Message{}, err
 		}
 	}
-	return message.Message{
+	if title == "" {
+		if title, err = titleOf(o, style); err != nil {
+			return message.Message{}, err
+		}
+	}
+	m := message.Message{
 		ID: messageID(o, n, receiver), At: o.At,
-		Title: title(o), Text: text, Link: cmp.Or(o.Job.URL, o.Pipeline.URL, o.Project.URL),
-		Fields: fields(o, n.Text != ""), Mention: n.Mention, Level: level(o, n.Turn), Outcome: o,
-	}, nil
+		Title: title, Text: text, Link: cmp.Or(o.Job.URL, o.Pipeline.URL, o.Project.URL),
+		Fields: fields(o, n.Text != "", words.TermsIn(n.Language)), Mention: n.Mention, Level: level(o, n.Turn), Outcome: o,
+	}
+	if details := mrkdwn.Plain(n.Details); details != "" {
+		m.Text, m.Fields = text+"\n"+details, nil
+	}
+	return m, nil
 }
 
-// title names what the outcome is about, as in: platform/shop main, pipeline #70.
-func title(o event.Outcome) string {
-	text := o.Project.Path
-	switch {
-	case o.MergeRequest.IID != 0:
-		text += " !" + strconv.FormatInt(o.MergeRequest.IID, 10)
-	case o.Pipeline.Ref != "":
-		text += " " + o.Pipeline.Ref
-	}
-	if o.Pipeline.ID != 0 {
-		text += fmt.Sprintf(", pipeline #%d", o.Pipeline.ID)
-	}
-	return cmp.Or(strings.TrimPrefix(strings.TrimSpace(text), ", "), "Pipesteward")
+// titleOf names what the outcome is about, as in: platform/shop main, pipeline #70.
+func titleOf(o event.Outcome, s words.Style) (string, error) {
+	text, err := s.Say("title", struct {
+		Project, Ref           string
+		MergeRequest, Pipeline int64
+	}{o.Project.Path, o.Pipeline.Ref, o.MergeRequest.IID, o.Pipeline.ID})
+	return cmp.Or(strings.TrimLeft(text, " ,，"), "Pipesteward"), err
 }
 
 // fields are the facts under the text; empty ones are left out of the message. custom says
 // that the text is the rule's, which may lack the reason.
-func fields(o event.Outcome, custom bool) []message.Field {
+func fields(o event.Outcome, custom bool, terms words.Terms) []message.Field {
 	attempt, reason := "", ""
 	if custom {
 		reason = o.Reason
@@ -104,13 +106,13 @@ func fields(o event.Outcome, custom bool) []message.Field {
 		attempt = strconv.Itoa(o.Job.Attempt)
 	}
 	return []message.Field{
-		{Name: "Rule", Value: o.Rule},
-		{Name: "Job", Value: o.Job.Name},
-		{Name: "Stage", Value: o.Job.Stage},
-		{Name: "Failure", Value: o.Job.FailureReason},
-		{Name: "Attempt", Value: attempt},
-		{Name: "Runner", Value: o.Job.Runner.Description},
-		{Name: "Reason", Value: reason},
+		{Name: terms.Rule, Value: o.Rule},
+		{Name: terms.JobName, Value: o.Job.Name},
+		{Name: terms.Stage, Value: o.Job.Stage},
+		{Name: terms.Failure, Value: o.Job.FailureReason},
+		{Name: terms.Attempt, Value: attempt},
+		{Name: terms.Runner, Value: o.Job.Runner.Description},
+		{Name: terms.Reason, Value: reason},
 	}
 }
 

@@ -49,6 +49,28 @@ func TestOfOutcome(t *testing.T) {
 	}
 }
 
+// The texts of rule files stand in place of the title and of the fields.
+func TestTextsOfRuleFiles(t *testing.T) {
+	got, err := notices.OfOutcome(outcome(), event.Notice{Text: "Gave up", Header: "<https://x|Shop> is in trouble", Context: "for Slack only", Details: "small\nprint"}, "ops")
+	if err != nil || got.Title != "Shop (https://x) is in trouble" || got.Text != "Gave up\nsmall\nprint" || got.Fields != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestOfOutcomeInChinese(t *testing.T) {
+	got, err := notices.OfOutcome(outcome(), event.Notice{Language: event.Chinese}, "ops")
+	if err != nil || got.Title != "platform/shop main，流水线 #70" || got.Text != "已放弃作业 rspec（script_failure）：3 of 3 attempts failed" {
+		t.Errorf("%q, %q, %v", got.Title, got.Text, err)
+	}
+	var names []string
+	for _, f := range got.Fields {
+		names = append(names, f.Name)
+	}
+	if d := cmp.Diff([]string{"规则", "作业", "阶段", "失败原因", "尝试次数", "Runner", "原因"}, names); d != "" {
+		t.Errorf("fields (-want +got):\n%s", d)
+	}
+}
+
 func TestOfOutcomeNamesWhatItIsAbout(t *testing.T) {
 	for name, c := range map[string]struct {
 		change      func(*event.Outcome)

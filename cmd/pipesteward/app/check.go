@@ -43,8 +43,8 @@ func (o Options) Check() error {
 		needed = append(needed, "webhook-url")
 	}
 	var addresses SettingErrors
-	addresses = addresses.With("listen", checkAddress(o.Listen))
-	addresses = addresses.With("admin-listen", checkAddress(o.AdminListen))
+	addresses = addresses.WithMalformed("listen", checkAddress(o.Listen))
+	addresses = addresses.WithMalformed("admin-listen", checkAddress(o.AdminListen))
 	authorizer, err := newAuthorizer(o.AdminAuth, slog.New(slog.DiscardHandler))
 	if address, ok := literalAddress(o.AdminListen); ok && err == nil {
 		addresses = addresses.With("admin-listen", authorizer.CheckAddress(address))
@@ -57,9 +57,9 @@ func (o Options) Check() error {
 func (o Options) CheckGiven() error {
 	var wrong SettingErrors
 	wrong = wrong.With("store", checkStore(o.Store))
-	wrong = wrong.With("gitlab-url", gitlab.CheckURL(o.GitLabURL))
+	wrong = wrong.WithMalformed("gitlab-url", gitlab.CheckURL(o.GitLabURL))
 	for _, alias := range o.GitLabAliases {
-		wrong = wrong.With("gitlab-alias", gitlab.CheckURL(alias))
+		wrong = wrong.WithMalformed("gitlab-alias", gitlab.CheckURL(alias))
 	}
 	if err := rest.CheckToken(o.GitLabToken); err != nil {
 		wrong = wrong.With("gitlab-token", fmt.Errorf("it %w: correct PIPESTEWARD_GITLAB_TOKEN or its file", err))
@@ -68,11 +68,11 @@ func (o Options) CheckGiven() error {
 	wrong = wrong.With("webhook-signing-token", o.Credentials.CheckSigningTokens())
 	wrong = wrong.With("insecure-no-webhook-auth", o.Credentials.CheckInsecure())
 	if o.WebhookURL != "" {
-		wrong = wrong.With("webhook-url", hooks.CheckURL(o.WebhookURL, webhook.Path))
+		wrong = wrong.WithMalformed("webhook-url", hooks.CheckURL(o.WebhookURL, webhook.Path))
 	}
 	if o.SlackToken != "" {
 		wrong = wrong.With("slack-token", slack.CheckToken(o.SlackToken))
-		wrong = wrong.With("slack-api-url", slack.CheckURL(o.SlackURL))
+		wrong = wrong.WithMalformed("slack-api-url", slack.CheckURL(o.SlackURL))
 	}
 	return wrong.Err()
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
+	"github.com/pipesteward/pipesteward/actions/report"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/handlers/admin"
@@ -35,7 +36,7 @@ import (
 func OpenStore(ctx context.Context, setting string, log *slog.Logger) (store.Store, error) {
 	setting = cmp.Or(setting, DefaultStore)
 	if err := checkStore(setting); err != nil {
-		return nil, SettingErrors{{"store", err}}
+		return nil, SettingErrors{{Setting: "store", Err: err}}
 	}
 	if !isRedis(setting) {
 		return bolt.Open(strings.TrimPrefix(setting, "bolt:"), bolt.Options{Now: time.Now})
@@ -190,6 +191,16 @@ func CatchUpConfig(o Options, db store.Store, gl *gitlab.Client, inForce func() 
 		Rules:  inForce, Every: o.CatchUpEvery, MaxAge: o.CatchUpMaxAge, DryRun: o.DryRun && metrics == nil,
 		Now: time.Now, Log: log, Metrics: metrics,
 	}
+}
+
+// reports sums the journal for the admin API.
+type reports struct{ report.Reader }
+
+var _ admin.Reporter = reports{}
+
+// Report implements admin.Reporter.
+func (r reports) Report(ctx context.Context, since time.Time, rule, project string, dryRun bool) (any, error) {
+	return r.Reader.Report(ctx, report.Query{Since: since, Rule: rule, Project: project, DryRun: dryRun})
 }
 
 // stories tells stories to the admin API.

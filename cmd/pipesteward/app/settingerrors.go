@@ -14,6 +14,8 @@ type SettingErrors []SettingError
 type SettingError struct {
 	Setting string // without dashes: gitlab-token
 	Err     error  // what is wrong, and what to write instead
+	// Malformed: the value has a form that makes no sense, wherever the program runs.
+	Malformed bool
 }
 
 func (e SettingError) Error() string {
@@ -36,10 +38,24 @@ func (all SettingErrors) Error() string {
 // With adds what is wrong with a setting, unless err is nil or something about the
 // setting is there already.
 func (all SettingErrors) With(setting string, err error) SettingErrors {
-	if err == nil || slices.ContainsFunc(all, func(e SettingError) bool { return e.Setting == setting }) {
+	return all.with(SettingError{Setting: setting, Err: err})
+}
+
+// WithMalformed is With for a value that is malformed.
+func (all SettingErrors) WithMalformed(setting string, err error) SettingErrors {
+	return all.with(SettingError{Setting: setting, Err: err, Malformed: true})
+}
+
+func (all SettingErrors) with(e SettingError) SettingErrors {
+	if e.Err == nil || slices.ContainsFunc(all, func(other SettingError) bool { return other.Setting == e.Setting }) {
 		return all
 	}
-	return append(all, SettingError{setting, err})
+	return append(all, e)
+}
+
+// Malformed reports whether a value is malformed.
+func (all SettingErrors) Malformed() bool {
+	return slices.ContainsFunc(all, func(e SettingError) bool { return e.Malformed })
 }
 
 // Err returns the errors, nil if there are none.
@@ -68,7 +84,7 @@ func JoinSettings(errs ...error) error {
 			others = append(others, err)
 		}
 		for _, e := range some {
-			all = all.With(e.Setting, e.Err)
+			all = all.with(e)
 		}
 	}
 	for _, err := range errs {

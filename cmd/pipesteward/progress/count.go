@@ -7,6 +7,7 @@ import (
 	"time"
 
 	pretty "github.com/jedib0t/go-pretty/v6/progress"
+	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 // Count shows how many of some things are done: by a bar on a terminal, and else by a line
@@ -21,14 +22,16 @@ type Count struct {
 	ended   sync.WaitGroup
 }
 
-// NewCount returns a Count on stderr; what stands before the name of the last thing, like
-// "webhooks of".
-func NewCount(stderr io.Writer, terminal bool, what string) *Count {
+// NewCount returns a Count on stderr, a terminal of so many columns, or none, with 0; what
+// stands before the name of the last thing, like "webhooks of".
+func NewCount(stderr io.Writer, columns int, what string) *Count {
 	c := &Count{what: what, out: stderr, shown: time.Now()}
-	if !terminal {
+	if columns == 0 {
 		return c
 	}
-	c.bars = newBars(stderr)
+	c.bars = newBars(stderr, columns)
+	c.bars.SetAutoStop(true)                           // it may end before it is drawn
+	c.bars.Style().Options.KeepTrackersTogether = true // at its end, what was said stands above it
 	c.tracker = &pretty.Tracker{Message: what + " …", AutoStopDisabled: true}
 	c.bars.AppendTracker(c.tracker)
 	c.ended.Go(c.bars.Render)
@@ -58,18 +61,15 @@ func (c *Count) Say(line string) {
 	fmt.Fprintln(c.out, line)
 }
 
-// End ends the display; stopped: not all are done.
-func (c *Count) End(stopped bool) {
+// End ends the display. The bar goes: what comes of the command says what was done.
+func (c *Count) End() {
 	if c.bars == nil {
 		return
 	}
-	if stopped {
-		c.tracker.MarkAsErrored()
-	} else {
-		c.tracker.MarkAsDone()
-	}
+	c.tracker.MarkAsDone()
 	c.bars.Stop()
 	c.ended.Wait()
+	fmt.Fprint(c.out, text.CursorUp.Sprint(), text.EraseLine.Sprint())
 }
 
 // maxName is how many characters of a name fit beside a bar in 80 columns.

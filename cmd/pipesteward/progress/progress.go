@@ -24,10 +24,11 @@ type Display struct {
 
 var _ sweep.Display = Display{}
 
-// New returns a Display on stderr: of bars if that is a terminal, else of lines.
-func New(stderr io.Writer, terminal bool) Display {
-	if terminal {
-		return Display{newBar(stderr), stderr}
+// New returns a Display on stderr: of bars if that is a terminal, of so many columns, or
+// else, with 0, of lines.
+func New(stderr io.Writer, columns int) Display {
+	if columns > 0 {
+		return Display{newBar(stderr, columns), stderr}
 	}
 	return Display{&lines{out: stderr}, stderr}
 }
@@ -201,16 +202,18 @@ type bar struct {
 	last  *pretty.Tracker
 }
 
-func newBar(out io.Writer) *bar {
-	v := &bar{bars: newBars(out)}
+func newBar(out io.Writer, columns int) *bar {
+	v := &bar{bars: newBars(out, columns)}
 	v.ended.Go(v.bars.Render)
 	return v
 }
 
-// newBars returns a writer of bars as all commands draw them.
-func newBars(out io.Writer) pretty.Writer {
+// newBars returns a writer of bars as all commands draw them. They are no wider than the
+// terminal: of a line that wraps, a part would stay when the bar is drawn again.
+func newBars(out io.Writer, columns int) pretty.Writer {
 	bars := pretty.NewWriter()
 	bars.SetOutputWriter(out)
+	bars.SetTerminalWidth(columns)
 	bars.SetUpdateFrequency(200 * time.Millisecond)
 	bars.SetTrackerLength(20)
 	bars.SetTrackerPosition(pretty.PositionRight)

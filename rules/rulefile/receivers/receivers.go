@@ -30,6 +30,7 @@ func Definition(d *receiver.Definition, add func(f *schema.Document, name *yaml.
 		schema.Key("name", "What the receiver is called in `notify`, in metrics and in the log. No two receivers have the same name, and none is called slack or gitlab.", schema.Required(
 			schema.Matching(&d.Name, Name, "the name of a receiver is 1 to 60 letters, digits, _, . and -, and begins with a letter or a digit"), "a receiver needs a name")),
 	}
+	known = append(known, schema.Key("language", "The language of what Pipesteward writes to it: en (English) or zh (Chinese). Without it: the one in `defaults`.", schema.Language(&d.Language)))
 	for _, kind := range receiver.Kinds() {
 		known = append(known, schema.Key(kind, docs[kind], settingsOf(d, kind)))
 	}

@@ -1,0 +1,282 @@
+//go:build unix
+
+package report_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/pipesteward/pipesteward/actions/report"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/redis"
+	"github.com/pipesteward/pipesteward/store/redistest"
+)
+
+var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
+// item is an entry of a random journal, with the truth about it.
+type item struct {
+	event.Outcome
+	retry  *item   // of the result of a retry: the retry
+	passed *bool   // of a retry: whether the run that it started passed; nil: the journal does not have it
+	failed seconds // of a retry: the run that it retried
+	again  seconds // of a retry: the run that it started
+}
+
+// seconds is a duration, negative if the journal lacks it.
+type seconds float64
+
+func durations(t *rapid.T) seconds {
+	return seconds(rapid.SampledFrom([]float64{-1, 0.5, 30, 612.25}).Draw(t, "duration"))
+}
+
+// chain returns the entries about one job, oldest first: it fails, is retried, ends, ...
+func chain(t *rapid.T, id int64) (all []*item) {
+	var e event.Event
+	e.Meta = event.Meta{Kind: event.KindJob, Instance: "https://gitlab.example.com"}
+	e.Project.ID = rapid.Int64Range(1, 3).Draw(t, "project")
+	e.Project.Path = fmt.Sprintf("group/p%d", e.Project.ID)
+	e.Pipeline.ID = 100 + id
+	e.Job.Name = rapid.SampledFrom([]string{"rspec", "lint", "build"}).Draw(t, "job")
+	run := id * 1000
+	took := durations(t)
+	e = ended(e, run, "failed", took)
+	for {
+		d := &item{failed: took}
+		d.Event = e
+		d.Job.FailureClass = rapid.SampledFrom([]string{"runner", "script", ""}).Draw(t, "class")
+		d.Rule = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "rule")
+		d.Action.Verb = rapid.SampledFrom([]string{event.VerbRetry, event.VerbRetry, event.VerbRetry, event.VerbCancel}).Draw(t, "verb")
+		d.Result = rapid.SampledFrom([]string{event.ResultDone, event.ResultDone, event.ResultDone, event.ResultSkipped, event.ResultDryRun, event.ResultGaveUp, ""}).Draw(t, "result")
+		d.ID = fmt.Sprintf("decision of %d", run)
+		all = append(all, d)
+		if d.Action.Verb != event.VerbRetry || d.Result != event.ResultDone {
+			return all
+		}
+		run++
+		d.NewJobID = run
+		took = durations(t)
+		e = ended(e, run, "failed", took)
+		end := rapid.SampledFrom([]string{"open", event.ResultRecovered, event.ResultGaveUp, "again"}).Draw(t, "end")
+		if end == "open" {
+			return all
+		}
+		d.passed, d.again = new(end == event.ResultRecovered), took
+		if end == "again" {
+			continue
+		}
+		result := &item{retry: d}
+		result.Decision, result.ID, result.Result = d.Decision, d.ID+":"+end, end
+		result.Event, result.NewJobID = e, run
+		if *d.passed {
+			result.Job.Status = "success"
+		}
+		return append(all, result)
+	}
+}
+
+// ended returns the event of the end of a run.
+func ended(e event.Event, run int64, status string, took seconds) event.Event {
+	e.Job = event.Job{ID: run, Name: e.Job.Name, Status: status}
+	if took >= 0 {
+		e.Job.Duration = float64(took)
+	}
+	return e
+}
+
+// journal returns the entries of some jobs, which are mixed, but those of each job in their
+// order.
+func journal(t *rapid.T) (all []*item) {
+	chains := make([][]*item, rapid.IntRange(0, 12).Draw(t, "jobs"))
+	for i := range chains {
+		chains[i] = chain(t, int64(i+1))
+	}
+	for len(chains) > 0 {
+		i := rapid.IntRange(0, len(chains)-1).Draw(t, "next")
+		all, chains[i] = append(all, chains[i][0]), chains[i][1:]
+		if len(chains[i]) == 0 {
+			chains = slices.Delete(chains, i, i+1)
+		}
+	}
+	return all
+}
+
+// reckon sums, by the truth, the entries from the index on that match, in rows by a name.
+func reckon(all []*item, from int, match func(*item) bool, nameOf func(*item) string) map[string]report.Sums {
+	rows := map[string]report.Sums{}
+	for i, it := range all[from:] {
+		if !match(it) {
+			continue
+		}
+		of := it
+		if it.retry != nil && slices.Index(all, it.retry) >= from {
+			of = it.retry
+		}
+		row, ok := rows[nameOf(of)]
+		if !ok {
+			row.Outcomes = map[string]int{}
+		}
+		result := it.Result
+		if result == "" {
+			result = report.Waiting
+		}
+		row.Outcomes[result]++
+		if all[from+i].Action.Verb == event.VerbRetry && it.Result == event.ResultDone {
+			r := &row.Retries
+			r.Started++
+			add(&r.FailedBefore, it.failed)
+			switch {
+			case it.passed == nil:
+				r.Open++
+			case *it.passed:
+				r.Passed++
+				add(&r.PassedRuns, it.again)
+			default:
+				r.Failed++
+				add(&r.FailedAgain, it.again)
+			}
+		}
+		rows[nameOf(of)] = row
+	}
+	for n, row := range rows {
+		if ended := row.Retries.Passed + row.Retries.Failed; ended > 0 {
+			row.Retries.PassRate = new(float64(row.Retries.Passed) / float64(ended))
+		}
+		rows[n] = row
+	}
+	return rows
+}
+
+func add(t *report.RunTime, s seconds) {
+	if s < 0 {
+		t.Unknown++
+		return
+	}
+	t.Seconds += float64(s)
+}
+
+// rowsOf returns the rows of a table by their names.
+func rowsOf(rows []report.Row) map[string]report.Sums {
+	all := map[string]report.Sums{}
+	for _, r := range rows {
+		all[r.Project+"/"+r.Name] = r.Sums
+	}
+	return all
+}
+
+var sameSums = cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-6 })
+
+// checkReckoning compares reports of random journals with an independent reckoning. open
+// returns an empty store, and a function that lets time pass between two entries: false if
+// the store's clock can't be set, so that a report can't begin between them.
+func checkReckoning(t *testing.T, open func(t *rapid.T) (s store.Store, pass func() (now time.Time, ok bool))) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, pass := open(t)
+		defer func() { _ = s.Close() }()
+		all := journal(t)
+		from, since := 0, time.Now().Add(-24*time.Hour)
+		begin := rapid.IntRange(0, len(all)).Draw(t, "begin")
+		for i, it := range all {
+			if now, ok := pass(); ok && i <= begin {
+				from, since = i, now
+			}
+			body, err := json.Marshal(it.Outcome)
+			if err == nil {
+				err = s.Amend(context.Background(), it.ID, body)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		q := report.Query{Since: since}
+		match := func(*item) bool { return true }
+		switch rapid.SampledFrom([]string{"", "rule", "project"}).Draw(t, "filter") {
+		case "rule":
+			q.Rule, match = "a", func(it *item) bool { return it.Rule == "a" }
+		case "project":
+			q.Project, match = "GROUP/p1", func(it *item) bool { return it.Project.ID == 1 }
+		}
+		r, err := report.Reader{Journal: s, Deliveries: noDeliveries{}, Now: func() time.Time { return noon }, MaxEntries: report.DefaultMaxEntries}.Report(context.Background(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range []struct {
+			what   string
+			got    map[string]report.Sums
+			nameOf func(*item) string
+		}{
+			{"rules", rowsOf(r.Rules), func(it *item) string { return "/" + it.Rule }},
+			{"actions", rowsOf(r.Actions), func(it *item) string { return "/" + it.Action.Verb }},
+			{"projects", rowsOf(r.Projects), func(it *item) string { return "/" + it.Project.Path }},
+			{"classes", rowsOf(r.Classes), func(it *item) string { return "/" + classOf(it) }},
+			{"jobs", rowsOf(r.Jobs), func(it *item) string { return it.Project.Path + "/" + it.Job.Name }},
+			{"total", map[string]report.Sums{"": r.Total}, func(*item) string { return "" }},
+		} {
+			want := reckon(all, from, match, table.nameOf)
+			if table.what == "total" && len(want) == 0 {
+				want[""] = report.Sums{Outcomes: map[string]int{}}
+			}
+			if diff := cmp.Diff(want, table.got, sameSums); diff != "" {
+				t.Fatalf("%s (-want +got):\n%s", table.what, diff)
+			}
+		}
+	})
+}
+
+// classOf returns the failure class of an entry: the result of a retry whose entry is not
+// in the report has none.
+func classOf(it *item) string {
+	if it.retry != nil {
+		return ""
+	}
+	return it.Job.FailureClass
+}
+
+type noDeliveries struct{}
+
+func (noDeliveries) Deliveries(context.Context, func(*event.Delivery) bool, time.Time, string, int) ([]event.Delivery, string, error) {
+	return nil, "", nil
+}
+
+func TestSumsEqualAnIndependentReckoning(t *testing.T) {
+	t.Parallel()
+	t.Run("bolt", func(t *testing.T) {
+		t.Parallel()
+		dir, n := t.TempDir(), 0
+		checkReckoning(t, func(t *rapid.T) (store.Store, func() (time.Time, bool)) {
+			n++
+			now := noon.Add(-time.Hour)
+			s, err := bolt.Open(filepath.Join(dir, fmt.Sprintf("%d.db", n)), bolt.Options{Now: func() time.Time { return now }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s, func() (time.Time, bool) {
+				now = now.Add(time.Second)
+				return now, true
+			}
+		})
+	})
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		server, n := redistest.Start(t, "--appendonly", "no"), 0
+		checkReckoning(t, func(t *rapid.T) (store.Store, func() (time.Time, bool)) {
+			n++
+			s, err := redis.Open(context.Background(), server.URL(), redis.Options{Prefix: fmt.Sprintf("{report%d}:", n)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s, func() (time.Time, bool) { return time.Time{}, false }
+		})
+	})
+}

@@ -1,0 +1,148 @@
+package report
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// entry is the part of an entry of the journal, which is an event.Outcome, that reports
+// read.
+type entry struct {
+	ID   string `json:"id"`
+	Meta struct {
+		Instance string `json:"instance"`
+	} `json:"event"`
+	Project struct {
+		ID   int64  `json:"id"`
+		Path string `json:"path"`
+	} `json:"project"`
+	Pipeline struct {
+		ID int64 `json:"id"`
+	} `json:"pipeline"`
+	Job          job      `json:"job"`
+	Rule         string   `json:"rule"`
+	AlsoWantedBy []string `json:"also_wanted_by"`
+	Action       struct {
+		Verb string `json:"verb"`
+	} `json:"action"`
+	Result   string `json:"outcome"` // "": the decision waits
+	NewJobID int64  `json:"new_job_id"`
+	Freed    int64  `json:"freed"`
+	Sweep    struct {
+		ID     string `json:"id"`
+		Erased int    `json:"erased"`
+		Freed  int64  `json:"freed"`
+	} `json:"sweep"`
+}
+
+type job struct {
+	ID           int64     `json:"id"`
+	Name         string    `json:"name"`
+	Status       string    `json:"status"`
+	FailureClass string    `json:"failure_class"`
+	StartedAt    time.Time `json:"started_at"`
+	FinishedAt   time.Time `json:"finished_at"`
+	Duration     float64   `json:"duration"`
+}
+
+// startsRetry reports whether the entry is a retry that has started another run.
+func (e *entry) startsRetry() bool {
+	return e.Action.Verb == event.VerbRetry && e.Result == event.ResultDone && e.NewJobID != 0
+}
+
+// outcome returns the entry's outcome, or Waiting.
+func (e *entry) outcome() string {
+	if e.Result == "" {
+		return Waiting
+	}
+	if i := slices.Index(event.Results, e.Result); i >= 0 {
+		return event.Results[i]
+	}
+	return strings.Clone(e.Result)
+}
+
+// erased returns how many jobs the entry's erase has erased, or would have, and how many
+// bytes that freed. A schedule rule has one entry for each of its runs.
+func (e *entry) erased() (jobs int, bytes int64) {
+	switch {
+	case e.Action.Verb != event.VerbErase:
+		return 0, 0
+	case e.Sweep.ID != "":
+		return e.Sweep.Erased, e.Sweep.Freed
+	case e.Result == event.ResultDone, e.Result == event.ResultDryRun:
+		return 1, e.Freed
+	}
+	return 0, 0
+}
+
+// resultOf returns the id of the retry of which the entry is the result, "" if it is none:
+// package follow gives it that id.
+func (e *entry) resultOf() string {
+	for _, result := range []string{event.ResultRecovered, event.ResultGaveUp} {
+		if id, is := strings.CutSuffix(e.ID, ":"+result); is && e.Result == result {
+			return id
+		}
+	}
+	return ""
+}
+
+// jobKey identifies a job in a pipeline, whichever run.
+type jobKey struct {
+	project, pipeline int64
+	name              string
+}
+
+func (e *entry) jobKey() jobKey { return jobKey{e.Project.ID, e.Pipeline.ID, e.Job.Name} }
+
+// runKey identifies a run of a job.
+type runKey struct {
+	instance string
+	job      int64
+}
+
+// run is how a run of a job ended.
+type run struct {
+	passed bool // false: it failed
+	time   RunTime
+}
+
+// ended returns how the run ended that an entry shows; ok is false if it has not passed or
+// failed.
+func (j *job) ended() (r run, ok bool) {
+	if j.ID == 0 || j.Status != "success" && j.Status != "failed" {
+		return run{}, false
+	}
+	return run{j.Status == "success", j.runTime()}, true
+}
+
+// runTime returns how long a runner worked on a run that has ended: not at all, if none took
+// it. GitLab leaves out the start of such a run, and some hooks leave out the duration.
+func (j *job) runTime() RunTime {
+	switch {
+	case j.Duration > 0:
+		return RunTime{Seconds: j.Duration}
+	case j.FinishedAt.IsZero():
+		return RunTime{Unknown: 1}
+	case j.StartedAt.IsZero():
+		return RunTime{}
+	}
+	return RunTime{Seconds: max(0, j.FinishedAt.Sub(j.StartedAt).Seconds())}
+}
+
+// retryOf returns the sums of one retry, and of the run that it started, if its end is
+// known.
+func retryOf(e *entry, ended run, known bool) Retries {
+	r := Retries{Started: 1, FailedBefore: e.Job.runTime()}
+	switch {
+	case !known:
+		r.Open = 1
+	case ended.passed:
+		r.Passed, r.PassedRuns = 1, ended.time
+	default:
+		r.Failed, r.FailedAgain = 1, ended.time
+	}
+	return r
+}

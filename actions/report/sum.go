@@ -1,0 +1,216 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// maxGroups is how many rows a table has while it is summed; what comes beyond is summed as
+// others.
+const maxGroups = 10_000
+
+// name identifies a row of a table.
+type name struct{ name, project string }
+
+// table has the rows of one table while it is summed.
+type table struct {
+	rows map[name]*Sums
+	rest *Sums // of what has no row
+}
+
+func newTable() table { return table{rows: map[name]*Sums{}, rest: newSums()} }
+
+func newSums() *Sums { return &Sums{Outcomes: map[string]int{}} }
+
+// row returns the sums of the row of a name.
+func (t table) row(n name) *Sums {
+	if row := t.rows[n]; row != nil {
+		return row
+	}
+	if len(t.rows) >= maxGroups {
+		return t.rest
+	}
+	row := newSums()
+	t.rows[name{strings.Clone(n.name), strings.Clone(n.project)}] = row
+	return row
+}
+
+// list returns the rows of the report.
+func (t table) list() []Row {
+	rows := make([]Row, 0, len(t.rows))
+	for n, sums := range t.rows {
+		sums.finish()
+		rows = append(rows, Row{Name: n.name, Project: n.project, Sums: *sums})
+	}
+	retries := func(r Row) int { return r.Retries.Started + r.WouldRetry.Retries }
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(retries(b), retries(a)), cmp.Compare(b.Decisions(), a.Decisions()), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Name, b.Name))
+	})
+	others := t.rest
+	n := max(0, len(rows)-MaxRows)
+	for _, row := range rows[len(rows)-n:] {
+		others.add(row.Sums)
+	}
+	rows = rows[:len(rows)-n]
+	if others.Decisions() > 0 {
+		others.finish()
+		rows = append(rows, Row{Others: n, Sums: *others})
+	}
+	return rows
+}
+
+// add adds other sums.
+func (s *Sums) add(o Sums) {
+	for result, n := range o.Outcomes {
+		s.Outcomes[result] += n
+	}
+	s.Retries.add(o.Retries)
+	s.WouldRetry.Retries += o.WouldRetry.Retries
+	s.WouldRetry.PassedAnyway += o.WouldRetry.PassedAnyway
+	s.Erased += o.Erased
+	s.Freed += o.Freed
+}
+
+func (r *Retries) add(o Retries) {
+	r.Started += o.Started
+	r.Passed += o.Passed
+	r.Failed += o.Failed
+	r.Open += o.Open
+	r.FailedBefore.add(o.FailedBefore)
+	r.PassedRuns.add(o.PassedRuns)
+	r.FailedAgain.add(o.FailedAgain)
+}
+
+func (t *RunTime) add(o RunTime) {
+	t.Seconds += o.Seconds
+	t.Unknown += o.Unknown
+}
+
+// finish computes what follows from the counts.
+func (s *Sums) finish() {
+	if ended := s.Retries.Passed + s.Retries.Failed; ended > 0 {
+		rate := float64(s.Retries.Passed) / float64(ended)
+		s.Retries.PassRate = &rate
+	}
+}
+
+// summary sums entries, which are added from the newest on: the ends of runs come before
+// the retries that started them. It keeps no string of an entry but a copy: those of an
+// entry share its memory.
+type summary struct {
+	query Query
+	total *Sums
+
+	rules, actions, projects, classes, jobs table
+
+	runs map[runKey]run // ended runs whose retry may come
+	// results has the results of retries that may come, by the ids of these: the entry of a
+	// result lacks the failure class.
+	results map[string][]string
+	passed  map[jobKey]int64 // of a dry run: the id of the newest run that passed
+
+	instances map[string]string
+}
+
+func newSummary(q Query) *summary {
+	return &summary{
+		query: q, total: newSums(),
+		rules: newTable(), actions: newTable(), projects: newTable(), classes: newTable(), jobs: newTable(),
+		runs: map[runKey]run{}, results: map[string][]string{}, passed: map[jobKey]int64{}, instances: map[string]string{},
+	}
+}
+
+// add adds an entry.
+func (s *summary) add(e *entry) {
+	var ended run
+	var known bool
+	if e.startsRetry() {
+		key := runKey{e.Meta.Instance, e.NewJobID}
+		ended, known = s.runs[key]
+		delete(s.runs, key) // what is older can't need it
+	}
+	results := s.results[e.ID]
+	delete(s.results, e.ID)
+	s.note(e)
+	if !s.query.matches(e) {
+		return
+	}
+	sums := Sums{Outcomes: map[string]int{e.outcome(): 1}}
+	sums.Erased, sums.Freed = e.erased()
+	switch {
+	case s.query.DryRun && e.Action.Verb == event.VerbRetry:
+		sums.WouldRetry.Retries = 1
+		if s.passed[e.jobKey()] > e.Job.ID {
+			sums.WouldRetry.PassedAnyway = 1
+		}
+	case e.startsRetry():
+		sums.Retries = retryOf(e, ended, known)
+	}
+	for _, row := range []*Sums{
+		s.total, s.rules.row(name{name: e.Rule}), s.actions.row(name{name: e.Action.Verb}), s.projects.row(name{name: e.Project.Path}),
+		s.jobs.row(name{name: e.Job.Name, project: e.Project.Path}),
+	} {
+		row.add(sums)
+	}
+	if retry := e.resultOf(); retry != "" {
+		retry = strings.Clone(retry)
+		s.results[retry] = append(s.results[retry], e.outcome())
+		return
+	}
+	class := s.classes.row(name{name: e.Job.FailureClass})
+	class.add(sums)
+	for _, result := range results {
+		class.Outcomes[result]++
+	}
+}
+
+// note keeps what an entry shows of the run of its job, for the entries that are older.
+func (s *summary) note(e *entry) {
+	r, ok := e.Job.ended()
+	switch {
+	case !ok:
+		return
+	case s.query.DryRun:
+		if r.passed {
+			key := e.jobKey()
+			key.name = strings.Clone(key.name)
+			s.pass(key, e.Job.ID)
+		}
+		return
+	}
+	key := runKey{s.instance(e.Meta.Instance), e.Job.ID}
+	if newer, there := s.runs[key]; there && newer.time.Unknown == 0 {
+		return
+	}
+	s.runs[key] = r
+}
+
+// instance returns the address of a GitLab, of which there is one copy in memory.
+func (s *summary) instance(address string) string {
+	if s.instances[address] == "" {
+		address = strings.Clone(address)
+		s.instances[address] = address
+	}
+	return s.instances[address]
+}
+
+// pass notes that a run of a job passed.
+func (s *summary) pass(key jobKey, id int64) { s.passed[key] = max(s.passed[key], id) }
+
+// report returns the report of all that was added.
+func (s *summary) report() Report {
+	// Of these, the retry itself is not in the report: it was decided before.
+	for _, results := range s.results {
+		for _, result := range results {
+			s.classes.row(name{}).Outcomes[result]++
+		}
+	}
+	s.total.finish()
+	return Report{
+		Since: s.query.Since.UTC(), Rule: s.query.Rule, Project: s.query.Project, DryRun: s.query.DryRun, Total: *s.total,
+		Rules: s.rules.list(), Actions: s.actions.list(), Projects: s.projects.list(), Classes: s.classes.list(), Jobs: s.jobs.list(),
+	}
+}

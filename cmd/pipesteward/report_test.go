@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/report"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// TestReport: a retry whose job passes, and a dry run whose job somebody else runs again, are
+// summed by the command, over the wiring of production.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		dryRun bool
+		want   []string
+	}{
+		{name: "a retry", want: []string{
+			"2 outcomes since 20", ": 1 done, 1 recovered.", "1 retry was started: 1 of 1 (100 %) passed.",
+			"Retried most: rspec of platform/shop (1 time).", "│ retry-stuck │", "│ stuck │", "│ platform/shop: rspec │ 1 of 1 (100 %) │ 1 done, 1 recovered │",
+		}},
+		{name: "a dry run", dryRun: true, want: []string{
+			"Dry run since 20", "1 decision would have been carried out: 1 retry.", "1 of 1 retry would have been of jobs that passed later anyway", "│ 1 of 1 retries │ 1 │",
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnvironment(t)
+			args := []string{"report", "--since", "1h", "--project", "platform/*"}
+			if test.dryRun {
+				env.write("rules.yaml", strings.Replace(testRules, "    on: job\n", "    on: job\n    dry_run: true\n", 1))
+				args = append(args, "--dry-run")
+			}
+			p := env.run()
+			p.wants(args, "since 20", "The journal is empty: it keeps decisions for 30d.")
+			job := env.stuckJob()
+			if code := p.post(env.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
+				t.Fatalf("a stuck job is answered with %d, want 202", code)
+			}
+			p.workedOff()
+			if test.dryRun {
+				if _, err := env.gitlab.Retry(job.ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			run := env.gitlab.Latest(job.PipelineID, "rspec")
+			if run.ID == job.ID {
+				t.Fatal("the job has no other run")
+			}
+			env.gitlab.Finish(run.ID, "success", "")
+			p.post(env.gitlab.JobHookBody(run.ID))
+			p.workedOff()
+			text := strings.Join(strings.Fields(p.wants(args)), " ")
+			for _, part := range test.want {
+				if !strings.Contains(text, part) {
+					t.Errorf("the report lacks %q:\n%s", part, text)
+				}
+			}
+			p.wants(append(args, "--rule", "another"), "since 20", "by rule another.")
+			var r report.Report
+			if err := json.Unmarshal([]byte(p.wants(append(args, "--json"))), &r); err != nil || r.Project != "platform/*" || len(r.Jobs) != 1 {
+				t.Errorf("--json: %+v, %v", r, err)
+			}
+		})
+	}
+}
+
+// TestReportUsage: what makes no sense is a usage error, with the names of the flags.
+func TestReportUsage(t *testing.T) {
+	t.Parallel()
+	p := newEnvironment(t).run()
+	for _, test := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--since", "yesterday"}, "--since: it must be a duration like 2h or 7d"},
+		{[]string{"--since", "2999-01-01T00:00:00Z"}, "--since: 2999-01-01T00:00:00Z is in the future"},
+		{[]string{"--project", ""}, "--project is empty"},
+	} {
+		if code, out, errs := p.output(append([]string{"report"}, test.args...)...); code != 2 || out != "" || !strings.Contains(errs, test.says) {
+			t.Errorf("%q: exit status %d, %q, %q, want 2 and %q", test.args, code, out, errs, test.says)
+		}
+	}
+}
+
+// TestReportFitsTheTerminal: no line is wider than the terminal; what can't be shown there
+// as a table is in paragraphs, and long tables are cut.
+func TestReportFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	r := report.Report{Since: time.Now(), Until: time.Now(), Total: report.Sums{Outcomes: map[string]int{}}}
+	rate := 0.5
+	for i := range 12 {
+		row := report.Row{Name: fmt.Sprintf("retry-infrastructure-%d", i), Sums: report.Sums{Outcomes: map[string]int{}, Retries: report.Retries{Started: 150, Passed: 50, Failed: 50, Open: 50, PassRate: &rate}}}
+		for _, result := range event.Results {
+			row.Outcomes[result], r.Total.Outcomes[result] = 1000, 12_000
+		}
+		r.Rules = append(r.Rules, row)
+		row.Name, row.Project = "integration-tests 3/7", "platform/backend/services/checkout\x1b[2J"
+		r.Jobs = append(r.Jobs, row)
+	}
+	r.Classes = []report.Row{{Sums: r.Total}, {Others: 7, Sums: r.Total}}
+	r.Total.Retries = r.Rules[0].Retries
+	for _, width := range []int{60, 80, 120, 0} {
+		var out bytes.Buffer
+		if err := (reportPrinter{printer{colour: width == 60}, min(width, 80), width}).print(&out, r); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(strings.Fields(out.String()), " ")
+		for _, part := range []string{"retry-infrastructure-9", "and 2 more: --json has them", "50 of 100 (50 %)", "1000 gave up", "no failure class", "7 others", "integration-tests 3/7"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("width %d: the report lacks %q:\n%s", width, part, &out)
+			}
+		}
+		if width == 80 && !slices.ContainsFunc(strings.Split(out.String(), "\n"), func(line string) bool { return strings.HasPrefix(line, "│ retry-infrastructure-9") }) {
+			t.Errorf("width 80: the rules are no table:\n%s", &out)
+		}
+		if strings.Contains(out.String(), "\x1b[2J") {
+			t.Errorf("width %d: a name steers the terminal:\n%q", width, out.String())
+		}
+		checkWidth(t, out.String(), width)
+	}
+}
