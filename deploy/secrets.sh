@@ -15,7 +15,7 @@ mkdir -p secrets
 chmod 700 secrets
 cd secrets
 
-for name in gitlab-token slack-token webhook-signing-token admin-oidc-client-secret; do
+for name in gitlab-token slack-token slack-signing-secret slack-app-token webhook-signing-token admin-oidc-client-secret; do
   [ -e "$name" ] || : >"$name"
 done
 

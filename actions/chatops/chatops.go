@@ -52,7 +52,7 @@ const (
 
 // Button is what a button requests. Slack gives it back when somebody presses the button.
 type Button struct {
-	Does string `json:"-"`            // one of the constants above: Slack's action_id, after its prefix
+	Does string `json:"does"`         // one of the constants above
 	Of   string `json:"of"`           // the id in the journal of the decision that the message is about
 	Job  int64  `json:"job,omitzero"` // the id of the job to act on; 0: that of the decision
 }
@@ -61,4 +61,14 @@ type Button struct {
 type Reply struct {
 	Text   string // mrkdwn
 	Public bool   // to all in the channel; else only to the person
+}
+
+// Target is what a request of a person is about, as far as rights depend on it. What is
+// not known is empty, and limits nothing.
+type Target struct {
+	Project     int64  // 0: no single one
+	Ref         string // of the pipeline
+	Tag         bool   // the Ref is a tag
+	Environment string // that the job deploys to
+	Owner       int64  // the id in GitLab of the user who started the job
 }

@@ -6,7 +6,7 @@
 //	exam.go     what several checks need, read once
 //	fleet.go    the projects
 //	watch.go    the cheap checks, as a service makes them
-//	settings.go, gitlab.go, token.go, roles.go, protection.go, webhooks.go, outbound.go, store.go, slack.go, receivers.go, rules.go, server.go  the checks
+//	settings.go, gitlab.go, token.go, roles.go, protection.go, webhooks.go, outbound.go, store.go, slack.go, slackapp.go, receivers.go, rules.go, server.go  the checks
 //
 // Checks are independent: one that can't be made says why, and the others go on.
 //
@@ -102,6 +102,7 @@ var Checks = []Check{
 	{"slack-token", SubjectSlack, true, checkSlackToken},
 	{"slack-scopes", SubjectSlack, true, checkSlackScopes},
 	{"slack-channels", SubjectSlack, true, checkSlackChannels},
+	{"slack-app", SubjectSlack, false, checkSlackApp},
 	{"receiver-settings", SubjectReceivers, true, checkReceivers},
 	{"server-ready", SubjectServer, false, checkServerReady},
 	{"server-version", SubjectServer, false, checkServerVersion},

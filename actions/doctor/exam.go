@@ -60,6 +60,7 @@ type Config struct {
 
 	Slack    *slack.Reader
 	SlackErr error
+	SlackApp SlackApp
 
 	Server       Server // nil: none is checked
 	ServerWanted bool   // it should be there

@@ -94,6 +94,30 @@ func TestParts(t *testing.T) {
 		}, "receiver-settings", doctor.Problem, []string{`receiver "ops": url_file: open /none/url: no such file or directory; receiver "ops": secret_file: open /none/secret`, "correct the setting in `receivers`"}},
 		{"an archived channel", channel(slacktest.Channel{Name: "ci", Archived: true}), "slack-channels", doctor.Problem, []string{"is archived", "unarchive it"}},
 
+		{"no buttons", func(*rig) {}, "slack-app", doctor.OK, []string{"are off"}},
+		{"buttons", buttons(doctor.SlackApp{Signed: true, Token: "xapp-1", Operators: []string{"@ci-ops", "S0000000001"}}), "slack-app", doctor.OK, []string{"@ci-ops, S0000000001 may do everything"}},
+		{"buttons without operators", buttons(doctor.SlackApp{Signed: true}), "slack-app", doctor.Note, []string{"nobody may pause all", "--slack-operators"}},
+		{"no such operators", buttons(doctor.SlackApp{Signed: true, Operators: []string{"@nobody"}}), "slack-app", doctor.Problem, []string{"names @nobody, and Slack has no such user group"}},
+		{"no such operators, by id", buttons(doctor.SlackApp{Signed: true, Operators: []string{"S9"}}), "slack-app", doctor.Problem, []string{"the members of S9 can't be read: no_such_subteam"}},
+		{"a wrong app token", buttons(doctor.SlackApp{Token: "xapp-wrong"}), "slack-app", doctor.Problem, []string{"opens no connection for it: invalid_auth", "connections:write"}},
+		{"no right to open connections", func(r *rig) {
+			r.slack.Fail(slacktest.Fault{Method: "apps.connections.open", Error: "missing_scope", Needed: "connections:write"})
+			r.SlackApp.Token = "xapp-1"
+		}, "slack-app", doctor.Problem, []string{"missing_scope", "connections:write"}},
+		{"Slack fails to open connections", func(r *rig) {
+			r.slack.Fail(slacktest.Fault{Method: "apps.connections.open", Status: 503})
+			r.SlackApp.Token = "xapp-1"
+		}, "slack-app", doctor.Unknown, []string{"can't be reached"}},
+		{"wrong settings of buttons", buttons(doctor.SlackApp{Err: errors.New("--slack-signing-secret: x")}), "slack-app", doctor.Problem, []string{"--slack-signing-secret: x"}},
+		{"no scopes for buttons", func(r *rig) {
+			r.slack.SetScopes("chat:write", "channels:history", "groups:history", "channels:read", "groups:read")
+			r.SlackApp = doctor.SlackApp{Signed: true, Operators: []string{"@ci-ops"}}
+		}, "slack-scopes", doctor.Warning, []string{"users:read (nobody may use buttons", "users:read.email (only operators", "usergroups:read (nobody is an operator"}},
+		{"no scopes for operators", func(r *rig) {
+			r.slack.SetScopes("chat:write")
+			r.SlackApp = doctor.SlackApp{Signed: true, Operators: []string{"@ci-ops"}}
+		}, "slack-app", doctor.Problem, []string{"can't be read: missing_scope", "usergroups:read is missing"}},
+
 		{"no server", server(doctor.ServerStatus{}), "server-version", doctor.Note, []string{"version , and this program is v1"}},
 		{"not ready", server(doctor.ServerStatus{Version: "v1", NotReady: "store unreachable"}), "server-ready", doctor.Problem, []string{"is not ready: store unreachable"}},
 		{"another version", server(doctor.ServerStatus{Version: "v0"}), "server-version", doctor.Note, []string{"version v0, and this program is v1"}},
@@ -182,5 +206,14 @@ func TestManyChannels(t *testing.T) {
 		if f.Check == "slack-channels" && f.Severity != doctor.Problem {
 			t.Errorf("%s", encode(t, f))
 		}
+	}
+}
+
+// buttons makes Slack send buttons and commands.
+func buttons(app doctor.SlackApp) func(*rig) {
+	return func(r *rig) {
+		r.slack.AddGroup("ci-ops")
+		r.slack.SetAppToken("xapp-1")
+		r.SlackApp = app
 	}
 }

@@ -154,7 +154,7 @@ func checkSlackScopes(ctx context.Context, x *exam) []Finding {
 	}
 	var lacking []string
 	severity := Warning
-	for _, s := range slices.Concat(slackScopes, x.scopesOfRules()) {
+	for _, s := range slices.Concat(slackScopes, x.SlackApp.scopes(), x.scopesOfRules()) {
 		if !bot.May(s.scope) {
 			lacking = append(lacking, fmt.Sprintf("%s (%s)", s.scope, s.without))
 			if s.scope == "chat:write" {

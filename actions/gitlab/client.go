@@ -4,6 +4,7 @@
 //
 //	jobs.go, pipelines.go, projects.go, hooks.go  one method for each call
 //	token.go, roles.go, instance.go               what the token may do, and where
+//	users.go, protection.go                       what people may do, and where
 //	cursor.go     where a list continues
 //	decode.go     the API's JSON
 //	event.go      the event that a webhook would have sent, derived from the API's answers

@@ -159,7 +159,7 @@ func TestBranch(t *testing.T) {
 	for name, want := range map[string]gitlab.Branch{
 		"main":        {Protected: true, DevelopersMerge: true},
 		"release/1.0": {Protected: true},
-		"topic":       {CanPush: true, DevelopersMerge: true},
+		"topic":       {CanPush: true, DevelopersPush: true, DevelopersMerge: true},
 	} {
 		if got, err := w.client.Branch(t.Context(), p.ID, name); got != want || err != nil {
 			t.Errorf("%s: %+v, %v, want %+v", name, got, err, want)

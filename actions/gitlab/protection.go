@@ -12,15 +12,18 @@ import (
 	"github.com/pipesteward/pipesteward/rules/gitlabjson"
 )
 
-// Protection is a protected branch, or a protected environment, and who may use it: push
-// or merge to the branch, deploy to the environment.
+// Protection is a protected branch, tag or environment, and who may use it: push or merge
+// to the branch, create the tag, deploy to the environment.
 type Protection struct {
-	Name  string // of a branch: with *, a pattern
+	Name  string // of a branch or a tag: with *, a pattern
 	Roles []Role // the users with these roles or higher ones
 	Users []int64
 	// Groups is set if the members of groups may. Who they are is not known.
 	Groups bool
 }
+
+// Covers reports whether the protection is of a branch or a tag, or of an environment.
+func (p Protection) Covers(name string) bool { return matches(p.Name, name) }
 
 // Allows reports whether a user with a role may use what is protected. certain is false
 // if that depends on the groups of the user.
@@ -42,6 +45,12 @@ func (p Protection) Allows(user int64, role Role) (allows, certain bool) {
 // included (doc/api/protected_branches.md).
 func (c *Client) ProtectedBranches(ctx context.Context, project int64) ([]Protection, error) {
 	return c.protections(ctx, project, endpoint.ProtectedBranches)
+}
+
+// ProtectedTags lists the protected tags of a project, and who may create them
+// (doc/api/protected_tags.md).
+func (c *Client) ProtectedTags(ctx context.Context, project int64) ([]Protection, error) {
+	return c.protections(ctx, project, endpoint.ProtectedTags)
 }
 
 // ProtectedEnvironments lists the protected environments of a project, which exist in
@@ -69,6 +78,7 @@ type protectionJSON struct {
 	Name   string           `json:"name"`
 	Push   []permissionJSON `json:"push_access_levels"`
 	Merge  []permissionJSON `json:"merge_access_levels"`
+	Create []permissionJSON `json:"create_access_levels"`
 	Deploy []permissionJSON `json:"deploy_access_levels"`
 }
 
@@ -83,7 +93,7 @@ type permissionJSON struct {
 
 func (j protectionJSON) protection() Protection {
 	p := Protection{Name: j.Name}
-	for _, list := range [][]permissionJSON{j.Push, j.Merge, j.Deploy} {
+	for _, list := range [][]permissionJSON{j.Push, j.Merge, j.Create, j.Deploy} {
 		for _, may := range list {
 			switch {
 			case may.User != 0:

@@ -76,6 +76,7 @@ func (c *Client) MemberProjects(ctx context.Context, least Role, details bool) i
 type Branch struct {
 	Protected       bool
 	CanPush         bool // the token's user may push
+	DevelopersPush  bool // those with the role Developer may push
 	DevelopersMerge bool // those with the role Developer may merge
 }
 
@@ -93,12 +94,13 @@ func (c *Client) Branch(ctx context.Context, project int64, name string) (Branch
 	if answer.Name == "" {
 		return Branch{}, rest.Unexpected(c.Client, r, resp, "the answer is no branch")
 	}
-	return Branch{answer.Protected, answer.CanPush, answer.DevelopersMerge}, nil
+	return Branch{answer.Protected, answer.CanPush, answer.DevelopersPush, answer.DevelopersMerge}, nil
 }
 
 type branchJSON struct {
 	Name            string `json:"name"`
 	Protected       bool   `json:"protected"`
 	CanPush         bool   `json:"can_push"`
+	DevelopersPush  bool   `json:"developers_can_push"`
 	DevelopersMerge bool   `json:"developers_can_merge"`
 }

@@ -138,6 +138,10 @@ var refusals = map[string]refusal{
 	"access_denied":           {advice: "the app is not allowed in {channel}: ask an administrator", mend: inChannel},
 	"accesslimited":           {advice: "Slack takes no calls from this network: ask an administrator", mend: inApp},
 
+	"user_not_found":  {advice: "Slack has no such user"},
+	"no_such_subteam": {advice: "Slack has no such user group: correct its handle or its id"},
+	"no_service":      {advice: "Slack does not know the request that is answered"},
+
 	"cannot_dm_bot":            {advice: "it is a bot, which takes no direct messages: name a channel"},
 	"user_disabled":            {advice: "the user was deactivated in Slack: name a channel"},
 	"user_not_visible":         {advice: "the bot may not see the user: name a channel"},
@@ -174,10 +178,14 @@ func (s *sessions) failed(method, channel string, err error) *Error {
 	} else {
 		e.unanswered(err)
 	}
-	// Slack and proxies may repeat the request in their answer.
-	mask := redact.Known("[token]", s.api().secrets...)
-	e.Code, e.advice = mask(e.Code), mask(e.advice)
+	e.redact(s.api().secrets...)
 	return e
+}
+
+// redact hides secrets: Slack and proxies may repeat the request in their answer.
+func (e *Error) redact(secrets ...string) {
+	mask := redact.Known("[token]", secrets...)
+	e.Code, e.advice = mask(e.Code), mask(e.advice)
 }
 
 // refused classifies an answer with "ok": false.

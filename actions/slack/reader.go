@@ -26,9 +26,11 @@ func (n *Notifier) Reader() *Reader { return &Reader{&n.sessions} }
 
 // Bot is whom a token belongs to.
 type Bot struct {
-	Team   string   // the workspace
-	User   string   // the bot's name
-	Scopes []string // nil: Slack did not say them
+	Team       string   // the workspace
+	TeamID     string   // its id
+	Enterprise string   // the id of the organization that the workspace is part of; "": of none
+	User       string   // the bot's name
+	Scopes     []string // nil: Slack did not say them
 }
 
 // May reports whether the bot has a scope; true also if its scopes are unknown.
@@ -43,7 +45,7 @@ func (r *Reader) Bot(ctx context.Context) (Bot, error) {
 	if err != nil {
 		return Bot{}, r.failed("auth.test", "", err)
 	}
-	bot := Bot{Team: answer.Team, User: answer.User}
+	bot := Bot{Team: answer.Team, TeamID: answer.TeamID, Enterprise: answer.EnterpriseID, User: answer.User}
 	for scope := range strings.SplitSeq(answer.Header.Get("X-OAuth-Scopes"), ",") {
 		if scope = strings.TrimSpace(scope); scope != "" {
 			bot.Scopes = append(bot.Scopes, scope)

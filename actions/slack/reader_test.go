@@ -28,7 +28,7 @@ func newReader(t *testing.T, o slacktest.Options) (*slack.Reader, *slacktest.Ser
 func TestBot(t *testing.T) {
 	r, _ := newReader(t, slacktest.Options{Scopes: []string{"chat:write", "channels:read"}})
 	bot, err := r.Bot(t.Context())
-	want := slack.Bot{Team: "Simulated", User: "pipesteward", Scopes: []string{"chat:write", "channels:read"}}
+	want := slack.Bot{Team: "Simulated", TeamID: slacktest.TeamID, User: "pipesteward", Scopes: []string{"chat:write", "channels:read"}}
 	if diff := cmp.Diff(want, bot); diff != "" || err != nil {
 		t.Errorf("%v, -want +got:\n%s", err, diff)
 	}

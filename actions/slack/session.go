@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"path"
 	"strconv"
 	"strings"
@@ -20,6 +21,8 @@ import (
 type sessions struct {
 	current atomic.Pointer[session]
 	connect func(token string) *slackapi.Client
+	base    *url.URL     // of the API
+	http    *http.Client // which follows no redirect
 }
 
 // session is Slack's API with one token.
@@ -37,7 +40,11 @@ func (s *sessions) open(c Config) error {
 	if err != nil {
 		return fmt.Errorf("slack: %w", err)
 	}
+	if s.base, err = url.Parse(base); err != nil {
+		return fmt.Errorf("slack: %w", err)
+	}
 	client := newBounded(cmp.Or(c.HTTPClient, http.DefaultClient), c.Now)
+	s.http = client.client
 	s.connect = func(token string) *slackapi.Client {
 		return slackapi.New(token, slackapi.OptionAPIURL(strings.TrimSuffix(base, "/")+"/"), slackapi.OptionHTTPClient(client))
 	}

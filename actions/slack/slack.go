@@ -17,6 +17,12 @@
 // A call that ended without a clear answer may still take effect a little later.
 // Its claim is therefore kept until it expires, so that no worker searches too
 // early.
+//
+// Besides, it answers people who request something in Slack (reply.go), and reads who they
+// are (person.go).
+//
+// The package has more than 2,000 lines because it is one client: its calls share the token,
+// the limits of Slack's methods and the classification of errors.
 package slack
 
 import (

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -69,9 +70,9 @@ func TestSecretsRotate(t *testing.T) {
 	)
 	env := newEnvironment(t)
 	v := &secretVolume{T: t, dir: t.TempDir()}
-	files := map[string]string{"gitlab": gitlabtest.DefaultToken + "\n", "webhook": testSecret, "signing": "", "slack": testSlack}
+	files := map[string]string{"gitlab": gitlabtest.DefaultToken + "\n", "webhook": testSecret, "signing": "", "slack": testSlack, "slack-signing": testSlackSecret}
 	v.publish(files)
-	for name, variable := range map[string]string{"gitlab": "GITLAB_TOKEN", "webhook": "WEBHOOK_TOKEN", "signing": "WEBHOOK_SIGNING_TOKEN", "slack": "SLACK_TOKEN"} {
+	for name, variable := range map[string]string{"gitlab": "GITLAB_TOKEN", "webhook": "WEBHOOK_TOKEN", "signing": "WEBHOOK_SIGNING_TOKEN", "slack": "SLACK_TOKEN", "slack-signing": "SLACK_SIGNING_SECRET"} {
 		t.Setenv("PIPESTEWARD_"+variable+"_FILE", v.path(name))
 	}
 	p := env.runFromEnv()
@@ -86,20 +87,21 @@ func TestSecretsRotate(t *testing.T) {
 		{"webhook", " \n", "the file is empty"},
 		{"signing", "hush-hush", "malformed"},
 		{"slack", "xapp-1", "app-level token"},
+		{"slack-signing", "xoxb-1", "signing secret 1 is a token"},
 	} {
-		files := map[string]string{"gitlab": files["gitlab"], "webhook": files["webhook"], "signing": files["signing"], "slack": files["slack"]}
+		files := maps.Clone(files)
 		files[bad.file] = bad.text
 		v.publish(files)
 		p.eventually("the bad "+bad.file+" file is logged", func() bool { return strings.Contains(p.logged(), bad.says) })
 	}
 	v.publish(files)
 	p.eventually("the files can be used again", func() bool {
-		return strings.Count(p.logged(), "can be used again") == 4
+		return strings.Count(p.logged(), "can be used again") == 5
 	})
 	if code := p.postWith(testSecret, nothing); code != http.StatusOK {
 		t.Errorf("after bad files the webhook token is answered with %d", code)
 	}
-	if n := strings.Count(p.logged(), "the secret in force stays"); n != 4 {
+	if n := strings.Count(p.logged(), "the secret in force stays"); n != 5 {
 		t.Errorf("%d errors are logged, want one for each bad file:\n%s", n, p.tail())
 	}
 
@@ -114,12 +116,21 @@ func TestSecretsRotate(t *testing.T) {
 	v.publish(files)
 	p.eventually("the old webhook token is refused", func() bool { return p.postWith(testSecret, nothing) == http.StatusUnauthorized })
 
+	// So are both signing secrets of Slack.
+	const nextSecretOfSlack = "00112233445566778899aabbccddeeff"
+	files["slack-signing"] = testSlackSecret + "\n" + nextSecretOfSlack
+	v.publish(files)
+	p.eventually("the new signing secret of Slack is accepted", func() bool { return p.pressedWith(env, nextSecretOfSlack) == http.StatusOK })
+	if code := p.pressedWith(env, testSlackSecret); code != http.StatusOK {
+		t.Errorf("while both are given, a press with the old signing secret is answered with %d", code)
+	}
+
 	// A signing token comes, and the tokens of GitLab and Slack change.
 	env.gitlab.SetToken(newToken)
 	env.slack.SetToken(newSlack)
 	files["signing"], files["gitlab"], files["slack"] = signing, newToken, newSlack
 	v.publish(files)
-	p.eventually("all are in force", func() bool { return strings.Count(p.logged(), "a secret has changed") == 5 })
+	p.eventually("all are in force", func() bool { return strings.Count(p.logged(), "a secret has changed") == 6 })
 	env.gitlab.AddHook(gitlabtest.Hook{URL: p.webhooks, SigningToken: signing, JobEvents: true})
 	env.stuckJob()
 	env.gitlab.Flush()
@@ -131,7 +142,7 @@ func TestSecretsRotate(t *testing.T) {
 		t.Errorf("%d messages with the new Slack token, want 1", n)
 	}
 
-	for _, secret := range []string{gitlabtest.DefaultToken, newToken, testSecret, nextSecret, testSlack, newSlack, signing, "hush-hush", "xapp-1"} {
+	for _, secret := range []string{gitlabtest.DefaultToken, newToken, testSecret, nextSecret, testSlack, newSlack, testSlackSecret, nextSecretOfSlack, signing, "hush-hush", "xapp-1"} {
 		if strings.Contains(p.logged(), secret) {
 			t.Errorf("the log holds the secret %q:\n%s", secret, p.tail())
 		}

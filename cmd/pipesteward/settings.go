@@ -17,6 +17,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/handlers/slackapp"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
@@ -96,6 +97,9 @@ func serveFlags() []cli.Flag {
 		secretsFlag("webhook-signing-token", "`TOKEN` by which webhooks sign, whsec_... (GitLab 19 and later; repeatable)"),
 		boolFlag("insecure-no-webhook-auth", "accept webhooks from anybody"),
 		secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-...; without one, nobody is notified in Slack"),
+		secretsFlag("slack-signing-secret", "signing `SECRET` of the Slack app: Slack posts buttons and commands to "+slackapp.Prefix+" (repeatable)"),
+		secretFlag("slack-app-token", "app-level `TOKEN`, xapp-..., of the Slack app: buttons and commands come over a connection to Slack (Socket Mode)"),
+		listFlag("slack-operators", "`GROUP` of users in Slack who may do everything with buttons and commands: @HANDLE or its id"),
 		stringFlag("slack-api-url", "", "`URL` of Slack's API, if not Slack's own"),
 		boolFlag("dry-run", "evaluate the rules and notify people, but change nothing in GitLab"),
 		stringFlag("log-level", "info", "least severe `LEVEL` that is logged: debug, info, warn or error"),
@@ -211,11 +215,14 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		Credentials: webhook.Credentials{
 			Tokens: several("webhook-token"), SigningTokens: several("webhook-signing-token"), Insecure: c.Bool("insecure-no-webhook-auth"),
 		},
-		SlackToken:  secret("slack-token"),
-		SlackURL:    c.String("slack-api-url"),
-		DryRun:      c.Bool("dry-run"),
-		SecretFiles: files,
-		Version:     version(),
+		SlackToken:     secret("slack-token"),
+		SlackURL:       c.String("slack-api-url"),
+		SlackSecrets:   several("slack-signing-secret"),
+		SlackAppToken:  secret("slack-app-token"),
+		SlackOperators: list("slack-operators"),
+		DryRun:         c.Bool("dry-run"),
+		SecretFiles:    files,
+		Version:        version(),
 	}
 	return o, wrong.Err()
 }

@@ -128,7 +128,7 @@ type webhook struct {
 	counts   *prometheus.CounterVec
 	bodies   *bodies
 	firsts   firsts
-	refusals *refusals
+	refusals *handlers.Refusals
 }
 
 // New returns a Handler. It fails if the credentials would accept deliveries of
@@ -140,7 +140,7 @@ func New(cfg Config) (*Handler, error) {
 	}
 	w := &webhook{
 		Config: cfg,
-		firsts: firsts{seen: map[projectKey]struct{}{}}, refusals: newRefusals(),
+		firsts: firsts{seen: map[projectKey]struct{}{}}, refusals: handlers.NewRefusals(),
 		counts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipesteward_deliveries_total",
 			Help: "Webhook deliveries by kind of event and result.",
@@ -284,7 +284,7 @@ func (w *webhook) accept(c echo.Context, d *delivery, code int, kind, result, re
 
 // refuse rejects a delivery, and logs that if not too many were refused just before.
 func (w *webhook) refuse(c echo.Context, d *delivery, code int, result string, reason error) error {
-	if before, line := w.refusals.next(w.Now()); line {
+	if before, line := w.refusals.Next(w.Now()); line {
 		w.Log.Warn("delivery refused", "code", code, "from", d.From, "reason", reason, "unlogged", before)
 	}
 	return w.answer(c, d, code, kindOther, result, reason)

@@ -41,6 +41,7 @@ var Families = []Family{
 	{Record, "notice:<outcome>:<receiver>:<channel>", "actions/notify", untilDone, "a notice of an outcome to send; with :<subject> one about a state"},
 	{Record, "digest:<receiver>:<channel>:<end>", "actions/notify", untilDone, "a digest of the notices that come until then"},
 	{Record, "end:<receiver>:<instance>:<pipeline>:<number>", "actions/notify", untilDone, "a message at the end of a pipeline, to a receiver that can't edit messages"},
+	{Record, "request:<request>", "handlers/slackapp", untilDone, "a press of a button or a command in Slack, by a hash of Slack's id of it"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
 	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
@@ -130,6 +131,9 @@ func Again(decision string, failures int) string {
 
 // Outcome is the id of the record of an outcome.
 func Outcome(outcome string) string { return "outcome:" + outcome }
+
+// Request is the id of the record of what a person requested in Slack.
+func Request(request string) string { return "request:" + request }
 
 // OutcomeClaim is the key of the claim on an outcome's entry in the journal.
 func OutcomeClaim(outcome string) string { return "outcome:" + outcome }

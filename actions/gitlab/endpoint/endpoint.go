@@ -43,6 +43,7 @@ const (
 	Branch            = "branch"
 
 	ProtectedEnvironments = "protected_environments"
+	Member                = "member"
 )
 
 // Endpoints of webhooks.
@@ -60,6 +61,8 @@ const (
 // Endpoints of the token, its user and the instance.
 const (
 	User        = "user"
+	Users       = "users"
+	UserByID    = "user_by_id"
 	AccessToken = "access_token"
 	Metadata    = "metadata"
 	Settings    = "settings"

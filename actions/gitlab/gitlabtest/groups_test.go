@@ -174,7 +174,7 @@ func TestProtectedRefs(t *testing.T) {
 	branch := func(name string) string {
 		return `{"merge_access_levels":` + maintainers + `,"name":"` + name + `","push_access_levels":` + maintainers + `}`
 	}
-	for path, want := range map[string]string{branches: "[" + branch("main") + "," + branch("release-*") + "]", tags: `[{"name":"v*"}]`} {
+	for path, want := range map[string]string{branches: "[" + branch("main") + "," + branch("release-*") + "]", tags: `[{"create_access_levels":` + maintainers + `,"name":"v*"}]`} {
 		if r := ask(t, gl, "GET", path, ""); strings.TrimSpace(r.body) != want {
 			t.Errorf("%s: %s", path, r.body)
 		}

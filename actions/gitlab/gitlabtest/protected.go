@@ -33,7 +33,9 @@ func (c *call) listProtectedBranches() {
 }
 
 func (c *call) listProtectedTags() {
-	c.listProtected(c.project.ProtectedTags, func(name string) object { return object{"name": name} })
+	c.listProtected(c.project.ProtectedTags, func(name string) object {
+		return object{"name": name, "create_access_levels": accessLevels([]Role{Maintainer})}
+	})
 }
 
 // listProtectedEnvironments lists names and the roles that may deploy

@@ -156,6 +156,7 @@ type Server struct {
 	pipelines map[int64]*pipeline
 	jobs      map[int64]*job
 	notes     map[mergeRequestID][]*Note
+	accounts  []Account
 	old       []*oldJobs  // by id
 	retries   []autoRetry // by time
 	changes   []change    // in the last Options.Lag, oldest first

@@ -38,6 +38,14 @@ func reply(w http.ResponseWriter, a answer) {
 
 // ServeHTTP answers one call of the Web API: POST /api/<method> with a form.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasPrefix(r.URL.Path, responsePath):
+		s.respond(w, r)
+		return
+	case r.URL.Path == socketPath:
+		s.serveSocket(w, r)
+		return
+	}
 	method := path.Base(r.URL.Path)
 	do, known := map[string]func(url.Values) answer{
 		"auth.test":             s.authTest,
@@ -51,7 +59,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"conversations.info":    s.info,
 		"conversations.open":    s.openDirect,
 		"users.lookupByEmail":   s.lookUpUser,
+		"users.info":            s.describeUser,
 		"usergroups.list":       s.listGroups,
+		"usergroups.users.list": s.listGroupMembers,
+		"apps.connections.open": s.openConnection,
 	}[method]
 	if !known {
 		reply(w, refuse("unknown_method"))
@@ -79,10 +90,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fault.answer(w)
 		return
 	}
-	code := s.unauthorized(r)
+	code := s.unauthorized(r, method)
 	result := refuse(code)
 	if code == "" {
-		w.Header().Set("X-OAuth-Scopes", strings.Join(s.scopes(), ","))
+		if method == "apps.connections.open" {
+			w.Header().Set("X-OAuth-Scopes", "connections:write")
+		} else {
+			w.Header().Set("X-OAuth-Scopes", strings.Join(s.scopes(), ","))
+		}
 		if result = s.scopeMissing(method, r.PostForm); result == nil {
 			result = do(r.PostForm)
 		}
@@ -99,7 +114,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // unauthorized returns the error code for a wrong token, "" for the right one.
-func (s *Server) unauthorized(r *http.Request) string {
+func (s *Server) unauthorized(r *http.Request, method string) string {
 	token := r.PostForm.Get("token")
 	if token == "" {
 		token = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -109,6 +124,8 @@ func (s *Server) unauthorized(r *http.Request) string {
 	switch {
 	case token == "":
 		return "not_authed"
+	case method == "apps.connections.open":
+		return s.wrongAppToken(token)
 	case s.revoked != "":
 		return s.revoked
 	case s.options.Token != "" && token != s.options.Token, !strings.HasPrefix(token, "xoxb-"):
@@ -120,7 +137,7 @@ func (s *Server) unauthorized(r *http.Request) string {
 func (s *Server) authTest(url.Values) answer {
 	return answer{
 		"ok": true, "url": "https://simulated.slack.com/", "team": "Simulated", "user": "pipesteward",
-		"team_id": "T0000000001", "user_id": "U0000000001", "bot_id": "B0000000001",
+		"team_id": TeamID, "user_id": "U0000000001", "bot_id": "B0000000001",
 	}
 }
 

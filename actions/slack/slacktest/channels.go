@@ -63,7 +63,9 @@ func (s *Server) scopeMissing(method string, form url.Values) answer {
 		needed = []string{"im:write"}
 	case "users.lookupByEmail":
 		needed = []string{"users:read.email"}
-	case "usergroups.list":
+	case "users.info":
+		needed = []string{"users:read"}
+	case "usergroups.list", "usergroups.users.list":
 		needed = []string{"usergroups:read"}
 	case "conversations.info":
 		needed = []string{s.scopeFor(form.Get("channel"), "read")}

@@ -7,6 +7,10 @@
 // elsewhere; makes a reply to a deleted message a message of its own; keeps the
 // metadata at chat.update, and drops the blocks if the update has only a text; and
 // lists a message with its metadata only on demand.
+//
+// It also is the side of Slack from which requests come: users press buttons and type
+// commands (Arrival), which reach the app by signed HTTP or in Socket Mode, and are
+// answered at a response_url.
 package slacktest
 
 import (
@@ -30,6 +34,9 @@ type Options struct {
 	Token string
 	// Scopes are the bot's; by default those of deploy/slack-app.yaml.
 	Scopes []string
+	// AppToken is the app-level token that is accepted; by default every one that begins
+	// with xapp-.
+	AppToken string
 	// Strict answers more than one message a second in a channel with 429, as Slack may;
 	// it takes short bursts, too.
 	Strict bool
@@ -57,11 +64,14 @@ type Server struct {
 	updates  []Message
 	faults   []*Fault
 	calls    map[string]int
-	last     int64                // newest timestamp, microseconds
-	revoked  string               // the error code of all calls; "": the token is in force
-	users    map[string]string    // ids by e-mail address
-	groups   map[string]string    // ids of user groups by handle
+	last     int64  // newest timestamp, microseconds
+	revoked  string // the error code of all calls; "": the token is in force
+	users    []user
+	groups   []group
 	posted   map[string]time.Time // when a message was last posted to a channel, by its id
+	arrivals []Arrival            // what users have sent to the app
+	said     []Reply
+	socket   socket
 }
 
 type channel struct {
@@ -95,7 +105,7 @@ func New(options Options) (*Server, error) {
 		options.Now = time.Now
 	}
 	if options.Scopes == nil {
-		options.Scopes = []string{"chat:write", "channels:history", "channels:read", "groups:history", "groups:read", "im:history", "im:write", "usergroups:read", "users:read", "users:read.email"}
+		options.Scopes = []string{"chat:write", "channels:history", "channels:read", "commands", "groups:history", "groups:read", "im:history", "im:write", "usergroups:read", "users:read", "users:read.email"}
 	}
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -107,8 +117,7 @@ func New(options Options) (*Server, error) {
 		served:  make(chan struct{}),
 		calls:   map[string]int{},
 		posted:  map[string]time.Time{},
-		users:   map[string]string{},
-		groups:  map[string]string{},
+		socket:  socket{tickets: map[string]bool{}, acked: map[string]bool{}},
 	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
@@ -148,6 +157,7 @@ func (s *Server) SetScopes(scopes ...string) {
 func (s *Server) Close() error {
 	err := s.http.Close()
 	<-s.served
+	s.socket.close()
 	return err
 }
 

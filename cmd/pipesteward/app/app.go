@@ -166,7 +166,15 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
-	secretFiles := newSecretFiles(o, db, gl, receiver, runner.Reconnect, webhooks, keeper, authorizer, log)
+	inSlack, err := newSlackRequests(o, db, log)
+	if err != nil {
+		return nil, err
+	}
+	if inSlack.socket != nil {
+		a.inBackground(inSlack.socket.Run)
+	}
+
+	secretFiles := newSecretFiles(o, db, gl, receiver, runner.Reconnect, webhooks, inSlack, keeper, authorizer, log)
 	reload := func() error {
 		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())
 	}
@@ -212,7 +220,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a.serve("--listen", a.webhookListener, nil, webhooks)
+	a.serve("--listen", a.webhookListener, nil, inSlack.beside(webhooks))
 	if keeper != nil { // its test deliveries are to be received
 		a.inBackground(keeper.Run)
 	}

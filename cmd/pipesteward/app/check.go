@@ -15,8 +15,10 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/actions/rights"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers/auth"
+	"github.com/pipesteward/pipesteward/handlers/slackapp"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
@@ -73,6 +75,17 @@ func (o Options) CheckGiven() error {
 	if o.SlackToken != "" {
 		wrong = wrong.With("slack-token", slack.CheckToken(o.SlackToken))
 		wrong = wrong.WithMalformed("slack-api-url", slack.CheckURL(o.SlackURL))
+	}
+	wrong = wrong.With("slack-signing-secret", slackapp.CheckSecrets(o.SlackSecrets))
+	if o.SlackAppToken != "" {
+		wrong = wrong.With("slack-app-token", slack.CheckAppToken(o.SlackAppToken))
+	}
+	if o.takesSlackRequests() && o.SlackToken == "" {
+		wrong = wrong.With("slack-token", errors.New("it is missing: buttons and commands need it to find out who somebody is,\n"+
+			"because --slack-signing-secret or --slack-app-token is set"))
+	}
+	for _, group := range o.SlackOperators {
+		wrong = wrong.WithMalformed("slack-operators", rights.CheckOperator(group))
 	}
 	return wrong.Err()
 }

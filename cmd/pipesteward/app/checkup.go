@@ -38,6 +38,7 @@ func checkupOf(o Options) doctor.Config {
 	return doctor.Config{
 		Webhook: WantedHook(o), EnsuresHooks: o.EnsureHooks,
 		Rate: o.GitLabRate, DryRun: o.DryRun, Projects: o.Projects, Version: o.Version, Now: time.Now,
+		SlackApp:      doctor.SlackApp{Signed: len(o.SlackSecrets) > 0, Token: o.SlackAppToken, Operators: o.SlackOperators},
 		WebhookTokens: o.Credentials.Tokens, SigningTokens: o.Credentials.SigningTokens, Insecure: o.Credentials.Insecure,
 		Secrets: o.secrets(),
 	}
@@ -45,8 +46,8 @@ func checkupOf(o Options) doctor.Config {
 
 // secrets returns all secrets of the options.
 func (o Options) secrets() []string {
-	all := append([]string{o.GitLabToken, o.SlackToken}, o.Credentials.Tokens...)
-	all = append(all, o.Credentials.SigningTokens...)
+	all := append([]string{o.GitLabToken, o.SlackToken, o.SlackAppToken}, o.Credentials.Tokens...)
+	all = append(append(all, o.Credentials.SigningTokens...), o.SlackSecrets...)
 	if before, _, is := strings.Cut(o.Store, "@"); is { // the last @ ends the password
 		if at := strings.LastIndex(o.Store, "@"); at > 0 {
 			before = o.Store[:at]
@@ -60,7 +61,7 @@ func (o Options) secrets() []string {
 
 // checkedApart are the settings that checks of their own are about.
 var checkedApart = []string{
-	"rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "slack-token", "slack-api-url",
+	"rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "slack-token", "slack-api-url", "slack-signing-secret", "slack-app-token", "slack-operators",
 }
 
 // Checkup makes what `pipesteward doctor` checks, as the service would make it. What
@@ -122,6 +123,7 @@ func Checkup(ctx context.Context, o Options, unread error, fallback store.Rate) 
 	if cfg.SlackErr = about(wrong, "slack-token", "slack-api-url"); cfg.SlackErr == nil && o.SlackToken != "" {
 		cfg.Slack, cfg.SlackErr = slack.NewReader(slack.Config{Token: o.SlackToken, APIURL: o.SlackURL, Now: time.Now})
 	}
+	cfg.SlackApp.Err = about(wrong, "slack-signing-secret", "slack-app-token", "slack-operators")
 	return cfg, end
 }
 

@@ -34,8 +34,11 @@ type Options struct {
 	CatchUpMaxAge   time.Duration
 	LogWindow       int64 // bytes
 	Credentials     webhook.Credentials
-	SlackToken      string // "": nobody is notified in Slack
-	SlackURL        string // "": Slack's own API
+	SlackToken      string   // "": nobody is notified in Slack
+	SlackURL        string   // "": Slack's own API
+	SlackSecrets    []string // by which Slack signs requests; none: it posts none
+	SlackAppToken   string   // by which requests are taken in Socket Mode; "": none are
+	SlackOperators  []string // user groups in Slack whose members may request everything
 	DryRun          bool
 	// SecretFiles maps the settings that come from files, like "gitlab-token", to the
 	// paths of these files.

@@ -160,7 +160,7 @@ func (f *secretFile) reload() (changed bool, err error) {
 
 // newSecretFiles returns the secrets that come from files; changes are put into those
 // that use them.
-func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, reconnect func(receiver string), webhooks *webhook.Handler, keeper *hooks.Keeper, authorizer *auth.Authorizer, log *slog.Logger) *secretFiles {
+func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, reconnect func(receiver string), webhooks *webhook.Handler, inSlack slackRequests, keeper *hooks.Keeper, authorizer *auth.Authorizer, log *slog.Logger) *secretFiles {
 	files := &secretFiles{paths: o.SecretFiles, log: log}
 	files.addSingle("gitlab-token", o.GitLabToken, gl.SetToken)
 	files.addSingle("slack-token", o.SlackToken, func(token string) error {
@@ -174,6 +174,8 @@ func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notif
 		reconnect(event.ReceiverSlack)
 		return nil
 	})
+	files.add("slack-signing-secret", o.SlackSecrets, inSlack.setSecrets)
+	files.addSingle("slack-app-token", o.SlackAppToken, inSlack.setToken)
 	files.addSingle("store", o.Store, func(url string) error {
 		shared, ok := db.(*redis.Store)
 		if !ok {

@@ -1,0 +1,302 @@
+package rights_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/rights"
+	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a Slack and a GitLab with what tells who may do what in them.
+type rig struct {
+	*testing.T
+	rights  *rights.Rights
+	slack   *slacktest.Server
+	gitlab  *gitlabtest.Server
+	clock   *storetest.Clock
+	project int64
+}
+
+func newRig(t *testing.T, gitlabOptions gitlabtest.Options, operators ...string) *rig {
+	t.Helper()
+	r := &rig{T: t, clock: storetest.NewClock()}
+	gitlabOptions.Now = r.clock.Now
+	r.gitlab = gitlabtest.Start(t, gitlabOptions)
+	var err error
+	if r.slack, err = slacktest.New(slacktest.Options{Now: r.clock.Now}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.slack.Close() })
+	people, err := slack.NewReader(slack.Config{Token: "xoxb-1", APIURL: r.slack.URL(), Now: r.clock.Now, HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	users, err := gitlab.New(gitlab.Config{
+		BaseURL: r.gitlab.URL(), Token: gitlabtest.DefaultToken, Now: r.clock.Now, Transport: transport,
+		Sleep: func(_ context.Context, d time.Duration) error { r.clock.Advance(d); return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.rights = rights.New(rights.Config{Slack: people, GitLab: users, Operators: operators, Now: r.clock.Now})
+	r.project = r.gitlab.AddProject(gitlabtest.Project{
+		Path: "platform/shop", ProtectedRefs: []string{"main", "release/*"}, DevelopersMerge: []string{"release/*", "release/1"}, ProtectedTags: []string{"v*"},
+		ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}, "staging": {gitlabtest.Developer}},
+	}).ID
+	return r
+}
+
+// person adds a person with an account in GitLab and a role in the project.
+func (r *rig) person(name string, role gitlabtest.Role) chatops.Person {
+	id := r.slack.AddPerson(slacktest.Person{Name: name, Email: name + "@example.com"})
+	r.gitlab.AddAccount(gitlabtest.Account{
+		User: gitlabtest.User{ID: int64(100 + len(name)), Username: name, Name: name}, PublicEmail: name + "@example.com", Roles: map[int64]gitlabtest.Role{r.project: role},
+	})
+	return chatops.Person{UserID: id, TeamID: slacktest.TeamID, Name: name}
+}
+
+// wants checks whether a person may do something: a refusal contains says, "" is none.
+func (r *rig) wants(p chatops.Person, on chatops.Target, does, says string) {
+	r.Helper()
+	refusal, err := r.rights.MayOn(r.Context(), p, on, does)
+	if err != nil || (refusal == "") != (says == "") || !strings.Contains(refusal, says) {
+		r.Errorf("%s may %s on %+v: %q, %v; want %q", p.Name, does, on, refusal, err, says)
+	}
+}
+
+// TestRoles: each role may do in Slack what it may do in GitLab.
+func TestRoles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{})
+	people := map[gitlabtest.Role]chatops.Person{
+		gitlabtest.NoAccess: r.person("nobody", gitlabtest.NoAccess), gitlabtest.Reporter: r.person("reporter", gitlabtest.Reporter),
+		gitlabtest.Developer: r.person("developer", gitlabtest.Developer), gitlabtest.Maintainer: r.person("maintainer", gitlabtest.Maintainer),
+	}
+	least := map[string]gitlabtest.Role{
+		chatops.ButtonLog: gitlabtest.Reporter, chatops.ButtonWhy: gitlabtest.Reporter,
+		chatops.ButtonRetry: gitlabtest.Developer, chatops.ButtonPlay: gitlabtest.Developer, chatops.ButtonCancel: gitlabtest.Developer,
+		chatops.ButtonConfirm: gitlabtest.Developer, chatops.ButtonReject: gitlabtest.Developer, chatops.ButtonMute: gitlabtest.Developer,
+		chatops.ButtonErase: gitlabtest.Maintainer, rights.Pause: gitlabtest.Maintainer, rights.Resume: gitlabtest.Maintainer,
+	}
+	needs := map[gitlabtest.Role]string{gitlabtest.Reporter: "the role Reporter", gitlabtest.Developer: "the role Developer", gitlabtest.Maintainer: "the role Maintainer"}
+	for does, role := range least {
+		for has, p := range people {
+			says := needs[role]
+			if has <= role { // the roles of the simulated GitLab begin with the highest one
+				says = ""
+			}
+			r.wants(p, chatops.Target{Project: r.project}, does, says)
+			r.wants(p, chatops.Target{}, does, "for all projects")
+			r.wants(p, chatops.Target{Project: r.project + 1}, does, "the role")
+		}
+	}
+	if refusal, err := r.rights.May(t.Context(), people[gitlabtest.Maintainer], r.project, "delete"); err == nil {
+		t.Errorf("something unknown: %q", refusal)
+	}
+}
+
+// TestProtected: a branch, a tag or an environment may be closed to somebody with the role.
+func TestProtected(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{})
+	developer, maintainer := r.person("developer", gitlabtest.Developer), r.person("maintainer", gitlabtest.Maintainer)
+	for _, c := range []struct {
+		on   chatops.Target
+		does string
+		says string // to the Developer
+	}{
+		{chatops.Target{Ref: "feature"}, chatops.ButtonRetry, ""},
+		{chatops.Target{Ref: "main"}, chatops.ButtonRetry, "branch `main` is protected"},
+		{chatops.Target{Ref: "main"}, chatops.ButtonPlay, "branch `main` is protected"},
+		{chatops.Target{Ref: "main"}, chatops.ButtonConfirm, "branch `main` is protected"},
+		{chatops.Target{Ref: "main"}, chatops.ButtonCancel, "branch `main` is protected"},
+		{chatops.Target{Ref: "main"}, chatops.ButtonLog, ""},
+		{chatops.Target{Ref: "main"}, chatops.ButtonMute, ""},
+		{chatops.Target{Ref: "release/1"}, chatops.ButtonRetry, ""},
+		{chatops.Target{Ref: "main", Tag: true}, chatops.ButtonRetry, ""},
+		{chatops.Target{Ref: "v1", Tag: true}, chatops.ButtonRetry, "tag `v1` is protected"},
+		{chatops.Target{Ref: "feature", Environment: "staging"}, chatops.ButtonPlay, ""},
+		{chatops.Target{Ref: "feature", Environment: "review/1"}, chatops.ButtonPlay, ""},
+		{chatops.Target{Ref: "feature", Environment: "production"}, chatops.ButtonPlay, "environment `production` is protected"},
+		{chatops.Target{Ref: "feature", Environment: "production"}, chatops.ButtonRetry, "environment `production` is protected"},
+		{chatops.Target{Ref: "feature"}, chatops.ButtonErase, "the role Maintainer"},
+		{chatops.Target{Ref: "feature", Owner: 999}, chatops.ButtonErase, "the role Maintainer"},
+		{chatops.Target{Ref: "feature", Owner: 109}, chatops.ButtonErase, ""},
+		{chatops.Target{Ref: "main", Owner: 109}, chatops.ButtonErase, "the role Maintainer"},
+		{chatops.Target{Owner: 109}, chatops.ButtonErase, "the role Maintainer"},
+	} {
+		c.on.Project = r.project
+		r.wants(developer, c.on, c.does, c.says)
+		r.wants(maintainer, c.on, c.does, "")
+	}
+	// Where GitLab does not show its protections to Pipesteward, the role counts.
+	r.gitlab.SetRole(r.project, gitlabtest.Developer)
+	for _, c := range []struct {
+		on   chatops.Target
+		says string // to the Developer
+	}{
+		{chatops.Target{}, ""},
+		{chatops.Target{Ref: "feature"}, ""},
+		{chatops.Target{Ref: "release/1"}, ""},
+		{chatops.Target{Ref: "main"}, "branch `main` is protected"},
+		{chatops.Target{Ref: "v1", Tag: true}, "does not tell Pipesteward who may create it, the tag `v1`"},
+		{chatops.Target{Ref: "feature", Environment: "staging"}, "who may deploy to it, the environment `staging`"},
+	} {
+		c.on.Project = r.project
+		r.wants(developer, c.on, chatops.ButtonPlay, c.says)
+		r.wants(maintainer, c.on, chatops.ButtonPlay, "")
+	}
+	r.gitlab.Fail(gitlabtest.Fault{Path: "/branches/feature", Status: 404, Message: "404 Branch Not Found", Times: 1})
+	r.wants(developer, chatops.Target{Project: r.project, Ref: "feature"}, chatops.ButtonPlay, "who may push or merge to it, the branch `feature`")
+
+	// GitLab's Free tier has no protected environments.
+	free := newRig(t, gitlabtest.Options{Free: true})
+	free.wants(free.person("developer", gitlabtest.Developer), chatops.Target{Project: free.project, Ref: "feature", Environment: "production"}, chatops.ButtonPlay, "")
+}
+
+// TestWhoIsRefused: a role in GitLab is not enough for some.
+func TestWhoIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{}, "@ci-ops")
+	group := r.slack.AddGroup("ci-ops")
+	for name, c := range map[string]struct {
+		inSlack  slacktest.Person
+		account  gitlabtest.Account
+		team     string
+		says     string
+		operator string // to an operator; "": an operator may
+	}{
+		"of another workspace":         {inSlack: slacktest.Person{Team: "T2"}, team: "T2", says: "you are of another one", operator: "you are of another one"},
+		"who says another workspace":   {team: "T2", says: "you are of another one", operator: "you are of another one"},
+		"of another workspace, hidden": {inSlack: slacktest.Person{Team: "T2"}, says: "you are of another one", operator: "you are of another one"},
+		"a stranger":                   {inSlack: slacktest.Person{Stranger: true}, says: "you are of another one", operator: "you are of another one"},
+		"a guest":                      {inSlack: slacktest.Person{Guest: true}, says: "Guests", operator: "Guests"},
+		"a guest of one channel":       {inSlack: slacktest.Person{OneChannel: true}, says: "Guests", operator: "Guests"},
+		"a bot":                        {inSlack: slacktest.Person{Bot: true}, says: "Bots", operator: "Bots"},
+		"deactivated":                  {inSlack: slacktest.Person{Deleted: true}, says: "deactivated", operator: "deactivated"},
+		"without a confirmed address":  {inSlack: slacktest.Person{Unproven: true}, says: "confirmed e-mail"},
+		"blocked in GitLab":            {account: gitlabtest.Account{State: "blocked"}, says: "is blocked"},
+		"a bot in GitLab":              {account: gitlabtest.Account{Bot: true}, says: "or a bot"},
+		"not public in GitLab":         {account: gitlabtest.Account{PublicEmail: "another@example.com"}, says: "public e-mail in your profile"},
+		"not approved in GitLab":       {account: gitlabtest.Account{Awaiting: true}, says: "the role Developer there; its role is none"},
+	} {
+		email := strings.NewReplacer(" ", ".", ",", "").Replace(name) + "@example.com"
+		c.inSlack.Name, c.inSlack.Email = name, email
+		p := chatops.Person{UserID: r.slack.AddPerson(c.inSlack), TeamID: slacktest.TeamID, Name: name}
+		if c.team != "" {
+			p.TeamID = c.team
+		}
+		if c.account.PublicEmail == "" {
+			c.account.PublicEmail = email
+		}
+		c.account.User = gitlabtest.User{ID: int64(500 + len(email)), Username: "u" + p.UserID, Name: name}
+		c.account.Roles = map[int64]gitlabtest.Role{r.project: gitlabtest.Maintainer}
+		r.gitlab.AddAccount(c.account)
+		r.slack.SetMembers(group)
+		r.clock.Advance(3 * time.Minute)
+		r.wants(p, chatops.Target{Project: r.project}, chatops.ButtonRetry, c.says)
+		r.slack.SetMembers(group, p.UserID)
+		r.clock.Advance(3 * time.Minute)
+		r.wants(p, chatops.Target{Project: r.project}, chatops.ButtonRetry, c.operator)
+	}
+	r.wants(chatops.Person{UserID: "U0", TeamID: slacktest.TeamID}, chatops.Target{Project: r.project}, chatops.ButtonLog, "Slack does not tell Pipesteward who you are")
+}
+
+func TestOperators(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{}, "@ci-ops", "S0000000002")
+	ada, ben, cy := r.slack.AddUser("ada@example.com"), r.slack.AddUser("ben@example.com"), r.slack.AddUser("cy@example.com")
+	person := func(id string) chatops.Person { return chatops.Person{UserID: id, TeamID: slacktest.TeamID, Name: id} }
+	first := r.slack.AddGroup("ci-ops", ada)
+	r.slack.AddGroup("by-id", ben)
+	for _, on := range []chatops.Target{{}, {Project: r.project, Ref: "main", Environment: "production"}, {Project: 77}} {
+		for _, does := range []string{rights.Pause, chatops.ButtonErase, chatops.ButtonLog} {
+			r.wants(person(ada), on, does, "")
+			r.wants(person(ben), on, does, "")
+		}
+		r.wants(person(cy), on, rights.Pause, "join a user group of operators in Slack (@ci-ops, S0000000002)")
+	}
+	if n := r.slack.Calls("usergroups.users.list"); n != 2 {
+		t.Errorf("the members are read %d times in a moment, want once for each of 2 groups", n)
+	}
+	// Who is removed is no operator soon.
+	r.slack.SetMembers(first, cy)
+	r.clock.Advance(3 * time.Minute)
+	r.wants(person(ada), chatops.Target{}, rights.Pause, "Only operators")
+	r.wants(person(cy), chatops.Target{}, rights.Pause, "")
+
+	missing := newRig(t, gitlabtest.Options{}, "@nowhere", "S0000000001")
+	dev := missing.person("developer", gitlabtest.Developer)
+	missing.slack.AddGroup("by-id", missing.slack.AddUser("ada@example.com"))
+	missing.wants(dev, chatops.Target{}, rights.Pause, "there is no user group @nowhere in Slack")
+	missing.wants(dev, chatops.Target{Project: missing.project}, chatops.ButtonRetry, "")
+	missing.wants(person("U0000000101"), chatops.Target{}, rights.Pause, "") // by the group that there is
+}
+
+// TestWithoutAnAnswer: what can't be found out now permits nothing, and refuses nothing.
+func TestWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(*rig){
+		"no workspace": func(r *rig) { r.slack.Fail(slacktest.Fault{Method: "auth.test", Status: 503, Times: 9}) },
+		"no user": func(r *rig) {
+			r.slack.Fail(slacktest.Fault{Method: "users.info", Status: 429, RetryAfter: time.Minute})
+		},
+		"no groups": func(r *rig) {
+			r.slack.Fail(slacktest.Fault{Method: "usergroups.list", Error: "internal_error", Times: 9})
+		},
+		"no GitLab user": func(r *rig) { r.gitlab.Fail(gitlabtest.Fault{Path: "/users", Status: 502, Times: 99}) },
+		"no profile":     func(r *rig) { r.gitlab.Fail(gitlabtest.Fault{Path: "/users/108", Status: 502, Times: 99}) },
+		"no role":        func(r *rig) { r.gitlab.Fail(gitlabtest.Fault{Path: "/members/all/108", Status: 500, Times: 99}) },
+	} {
+		r := newRig(t, gitlabtest.Options{}, "@ci-ops")
+		r.slack.AddGroup("ci-ops")
+		p := r.person("reporter", gitlabtest.Reporter)
+		fail(r)
+		if refusal, err := r.rights.May(t.Context(), p, r.project, chatops.ButtonRetry); err == nil || refusal != "" {
+			t.Errorf("%s: %q, %v; want an error", name, refusal, err)
+		}
+	}
+	// What a person must mend is said.
+	for name, c := range map[string]struct {
+		fail func(*rig)
+		says string
+	}{
+		"no scope":   {func(r *rig) { r.slack.SetScopes("chat:write") }, "users:read is missing"},
+		"no address": {func(r *rig) { r.slack.SetScopes("users:read", "usergroups:read") }, "users:read.email"},
+		"no groups":  {func(r *rig) { r.slack.SetScopes("users:read", "users:read.email") }, "usergroups:read is missing"},
+		"no right": {func(r *rig) {
+			r.gitlab.Fail(gitlabtest.Fault{Path: "/users", Status: 403, Times: 99})
+		}, "does not let Pipesteward look you up"},
+	} {
+		r := newRig(t, gitlabtest.Options{}, "@ci-ops")
+		p := r.person("reporter", gitlabtest.Reporter)
+		c.fail(r)
+		refusal, err := r.rights.May(t.Context(), p, r.project, chatops.ButtonRetry)
+		if err != nil || !strings.Contains(refusal, c.says) {
+			t.Errorf("%s: %q, %v; want %q", name, refusal, err, c.says)
+		}
+	}
+}
+
+func TestCheckOperator(t *testing.T) {
+	t.Parallel()
+	for name, ok := range map[string]bool{"@ci-ops": true, "S0123ABCD": true, "ci-ops": false, "@": false, "@two words": false, "": false, "U0123ABCD": false, "#ci": false} {
+		if err := rights.CheckOperator(name); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

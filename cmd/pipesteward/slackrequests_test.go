@@ -1,0 +1,123 @@
+package main
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/handlers/slackapp"
+	"github.com/pipesteward/pipesteward/handlers/webhook"
+)
+
+const (
+	testSlackSecret = "0f1e2d3c4b5a69788796a5b4c3d2e1f0" //nolint:gosec // of the tests
+	testAppToken    = "xapp-1-secret-of-the-tests"
+)
+
+// press is a press of the button Why under a message.
+func (env *environment) press() slacktest.Arrival {
+	b := chatops.Button{Does: chatops.ButtonWhy, Of: "decision"}
+	return env.slack.Press(slacktest.Press{
+		User: env.slack.AddUser("ada@example.com"), Channel: env.slack.Channel("#ci"), Message: "1700000000.000100", ActionID: b.ActionID(), Value: b.Value(),
+	})
+}
+
+// postSlack has Slack post a request, and returns the status code.
+func (p *program) postSlack(env *environment, a slacktest.Arrival, path, secret string) int {
+	p.Helper()
+	code, _, err := env.slack.Post(p.Context(), a, strings.TrimSuffix(p.webhooks, webhook.Path)+path, secret)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return code
+}
+
+// pressedWith returns the status code of a press that is signed with a secret.
+func (p *program) pressedWith(env *environment, secret string) int {
+	p.Helper()
+	return p.postSlack(env, env.press(), slackapp.InteractionsPath, secret)
+}
+
+// requests returns the results of the requests from Slack that the log has.
+func (p *program) requests() (results []string) {
+	for line := range strings.Lines(p.logged()) {
+		if strings.Contains(line, `"msg":"request from Slack"`) {
+			_, result, _ := strings.Cut(line, `"result":"`)
+			result, _, _ = strings.Cut(result, `"`)
+			results = append(results, result)
+		}
+	}
+	return results
+}
+
+// TestRequestsFromSlack: a signed press is stored once, however often it comes, by HTTP or
+// in Socket Mode, and also after the process was killed; an unsigned one is not.
+func TestRequestsFromSlack(t *testing.T) {
+	t.Setenv("PIPESTEWARD_SLACK_SIGNING_SECRET", testSlackSecret)
+	t.Setenv("PIPESTEWARD_SLACK_APP_TOKEN", testAppToken)
+	t.Setenv("PIPESTEWARD_LOG_LEVEL", "debug")
+	env := newEnvironment(t)
+	env.slack.SetAppToken(testAppToken)
+	p := env.serve()
+	wants := func(results ...string) {
+		t.Helper()
+		p.eventually("the log has the requests", func() bool { return len(p.requests()) >= len(results) })
+		if got := p.requests(); !slices.Equal(got, results) {
+			t.Errorf("the log has the requests %q, want %q\n%s", got, results, p.tail())
+		}
+		if strings.Contains(p.logged(), testSlackSecret) || strings.Contains(p.logged(), testAppToken) {
+			t.Errorf("the log has a secret:\n%s", p.tail())
+		}
+	}
+	press := env.press()
+	for secret, want := range map[string]int{"": http.StatusUnauthorized, "another": http.StatusUnauthorized} {
+		if code := p.postSlack(env, press, slackapp.InteractionsPath, secret); code != want {
+			t.Errorf("a press that is signed with %q is answered with %d, want %d", secret, code, want)
+		}
+	}
+	wants()
+	for range 2 {
+		if code := p.postSlack(env, press, slackapp.InteractionsPath, testSlackSecret); code != http.StatusOK {
+			t.Errorf("a press is answered with %d", code)
+		}
+	}
+	wants("stored", "duplicate")
+	p.eventually("Socket Mode is connected", func() bool { open, _ := env.slack.Connections(); return open == 1 })
+	for _, a := range []slacktest.Arrival{press, env.slack.Command(slacktest.Command{User: env.slack.AddUser("ben@example.com"), Channel: env.slack.Channel("#ci"), Text: "help"})} {
+		envelope, err := env.slack.Send(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.eventually("the envelope is acknowledged", func() bool { return env.slack.Acked(envelope) })
+	}
+	wants("stored", "duplicate", "duplicate", "stored")
+
+	p.kill()
+	p = env.serve()
+	if code := p.postSlack(env, press, slackapp.InteractionsPath, testSlackSecret); code != http.StatusOK {
+		t.Errorf("after a kill the press is answered with %d", code)
+	}
+	wants("duplicate")
+	p.stop()
+}
+
+// TestNoRequestsFromSlack: without a signing secret, there is nothing at Slack's paths, and
+// the ways in need the bot token.
+func TestNoRequestsFromSlack(t *testing.T) {
+	env := newEnvironment(t)
+	p := env.run()
+	for _, path := range []string{slackapp.InteractionsPath, slackapp.CommandsPath} {
+		if code := p.postSlack(env, env.press(), path, testSlackSecret); code != http.StatusNotFound {
+			t.Errorf("POST %s is answered with %d, want 404", path, code)
+		}
+	}
+	for _, setting := range [][]string{{"--slack-signing-secret", testSlackSecret}, {"--slack-app-token", testAppToken}} {
+		code, _, errs := called(t, append([]string{"serve", "--rules", env.dir + "/rules.yaml", "--gitlab-token", "x", "--webhook-token", "x"}, setting...)...)
+		if code != 1 || !strings.Contains(errs, "--slack-token: it is missing") {
+			t.Errorf("%s alone: exit status %d\n%s", setting[0], code, errs)
+		}
+	}
+}
