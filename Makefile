@@ -52,7 +52,7 @@ short: redis ## run the tests but those that take long, in under 40 seconds on t
 soak: export TMPDIR := $(or $(TMPDIR),/tmp)
 soak: redis ## the tests that take minutes: kill the program at every step, and replicas and Redis while 20,000 deliveries come
 	go test -run 'Killed|DeferredIsToldOnce' -timeout 30m ./actions ./actions/breaker ./actions/sweep -args -kill-each 1
-	go test -run 'Killed|StormOfFailures' -timeout 30m ./actions/notify -args -kill-each 1 -full-burst
+	go test -run 'Killed|StormOfFailures|SlackFailsInEveryWay' -timeout 30m ./actions/notify -args -kill-each 1 -full-burst
 	go test -run '^TestCutShort$$' -timeout 30m ./actions/catchup -args -kill-each 1
 	go test -run '^TestSoak$$' -v -timeout 30m ./cmd/pipesteward -args -soak.deliveries 20000 -soak.kills 2m
 	go test -run '^TestGitLabsEdges$$' -v -timeout 30m ./cmd/pipesteward -args -edges.for 1m
@@ -81,6 +81,13 @@ generate: ## make the tables of README.md and the JSON Schemas from the code
 	go test ./rules/rulefile ./rules/expression ./rules/lint ./rules/templates -run '^TestGenerated' -args -update
 	go test ./store/keys -run '^TestTable' -update
 	go test ./cmd/pipesteward -run '^TestPackagesAreDrawn$$' -update
+
+.PHONY: pictures
+pictures: ## draw the picture in README.md of what the program posts to Slack
+	@command -v chromium >/dev/null || { echo "make pictures needs Chromium, and fonts with emojis: apt-get install chromium fonts-noto-color-emoji" >&2; exit 1; }
+	go test ./actions/notify -run '^TestPage$$' -args -page $(CURDIR)/page.html
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=760,580 --screenshot=$(CURDIR)/deploy/pictures/slack.png file://$(CURDIR)/page.html
+	rm page.html
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## check format, imports between layers, lengths, common mistakes, and the generated tables and diagrams
