@@ -20,6 +20,8 @@
 // budget, pause and health defer or stop actions; follow follows retries; notify journals
 // outcomes and notifies people of them; sweep runs schedule rules; worker works on the
 // queue.
+//
+// The package has more than 2,000 lines because each verb and each guard is a part of it.
 package actions
 
 import (

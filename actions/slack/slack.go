@@ -20,6 +20,9 @@
 //
 // Besides, it answers people who request something in Slack (reply.go), and reads who they
 // are (person.go).
+//
+// The package has more than 2,000 lines because messages with their buttons, replies and
+// the people of the workspace share its sessions.
 package slack
 
 import (
