@@ -82,6 +82,13 @@ generate: ## make the tables of README.md and the JSON Schemas from the code
 	go test ./store/keys -run '^TestTable' -update
 	go test ./cmd/pipesteward -run '^TestPackagesAreDrawn$$' -update
 
+.PHONY: pictures
+pictures: ## draw the picture in README.md of what the program posts to Slack
+	@command -v chromium >/dev/null || { echo "make pictures needs Chromium, and fonts with emojis: apt-get install chromium fonts-noto-color-emoji" >&2; exit 1; }
+	go test ./actions/notify -run '^TestPage$$' -args -page $(CURDIR)/page.html
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=760,580 --screenshot=$(CURDIR)/deploy/pictures/slack.png file://$(CURDIR)/page.html
+	rm page.html
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## check format, imports between layers, lengths, common mistakes, and the generated tables and diagrams
 	go mod tidy -diff
