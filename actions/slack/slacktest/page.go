@@ -95,7 +95,8 @@ var marks = regexp.MustCompile("(?s)```\n?(.*?)\n?```|`([^`\n]+)`|" + markup.Str
 
 // toHTML renders mrkdwn.
 func toHTML(mrkdwn shownText) template.HTML {
-	text, html, end := string(mrkdwn), "", 0
+	var html strings.Builder
+	text, end := string(mrkdwn), 0
 	for _, at := range marks.FindAllStringSubmatchIndex(text, -1) {
 		group := func(i int) string {
 			if at[2*i] < 0 {
@@ -103,22 +104,22 @@ func toHTML(mrkdwn shownText) template.HTML {
 			}
 			return text[at[2*i]:at[2*i+1]]
 		}
-		html += escape(text[end:at[0]])
+		html.WriteString(escape(text[end:at[0]]))
 		end = at[1]
 		switch fenced, code, target, label, bold := group(1), group(2), group(3), group(4), group(5); {
 		case fenced != "":
-			html += "<pre>" + escape(fenced) + "</pre>"
+			html.WriteString("<pre>" + escape(fenced) + "</pre>")
 		case code != "":
-			html += "<code>" + escape(code) + "</code>"
+			html.WriteString("<code>" + escape(code) + "</code>")
 		case bold != "":
-			html += "<b>" + string(toHTML(shownText(bold))) + "</b>"
+			html.WriteString("<b>" + string(toHTML(shownText(bold))) + "</b>")
 		case strings.ContainsAny(target[:min(1, len(target))], "@!#"):
-			html += `<span class="mention">` + escape(plain(group(0))) + "</span>"
+			html.WriteString(`<span class="mention">` + escape(plain(group(0))) + "</span>")
 		default:
-			html += "<a>" + escape(cmp.Or(label, target)) + "</a>"
+			html.WriteString("<a>" + escape(cmp.Or(label, target)) + "</a>")
 		}
 	}
-	return template.HTML(html + escape(text[end:])) //nolint:gosec // all of it is escaped
+	return template.HTML(html.String() + escape(text[end:])) //nolint:gosec // all of it is escaped
 }
 
 // escape returns mrkdwn without markup as HTML.
