@@ -25,16 +25,18 @@ var update = flag.Bool("update", false, "write the pages of which `make pictures
 func TestPages(t *testing.T) {
 	t.Parallel()
 	for _, page := range []struct {
-		name string
-		play func(*testing.T) []slacktest.Message
+		name    string
+		channel string
+		play    func(*testing.T) *actionstest.Harness
 	}{
-		{"pipeline", pipeline},
-		{"digest", digest},
+		{"pipeline", "ci", pipeline},
+		{"digest", "ci", digest},
+		{"question", "releases", question},
 	} {
 		t.Run(page.name, func(t *testing.T) {
 			t.Parallel()
-			messages := page.play(t)
-			drawn, err := slacktest.Page("ci", messages)
+			messages := page.play(t).Slack.Messages(page.channel)
+			drawn, err := slacktest.Page(page.channel, messages)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,6 +79,11 @@ func showsAll(t *testing.T, page string, messages []slacktest.Message) {
 	}
 	shown := html.UnescapeString(tag.ReplaceAllString(head.ReplaceAllString(page, ""), ""))
 	for _, m := range messages {
+		for _, button := range m.Buttons() {
+			if !strings.Contains(shown, button.Text) {
+				t.Errorf("the page lacks the button %q:\n%s", button.Text, shown)
+			}
+		}
 		for line := range strings.Lines(addresses.ReplaceAllString(m.Plain(), "")) {
 			if line = strings.ReplaceAll(strings.TrimSpace(line), "`", ""); !strings.Contains(shown, line) {
 				t.Errorf("the page lacks %q:\n%s", line, shown)
@@ -88,9 +95,18 @@ func showsAll(t *testing.T, page string, messages []slacktest.Message) {
 	}
 }
 
+// withButtons returns a harness with a Slack app, whose messages have buttons.
+func withButtons(t *testing.T, ruleFile string) *actionstest.Harness {
+	t.Helper()
+	h := actionstest.New(t, ruleFile)
+	h.Rights = actionstest.Rights(actionstest.Everybody)
+	h.Start(actionstest.NewFuse(-1))
+	return h
+}
+
 // pipeline has two jobs that are retried: one recovers, one is given up.
-func pipeline(t *testing.T) []slacktest.Message {
-	h := actionstest.New(t, `
+func pipeline(t *testing.T) *actionstest.Harness {
+	h := withButtons(t, `
 version: 1
 defaults: {channel: "#ci"}
 rules:
@@ -106,12 +122,12 @@ rules:
 	ends("rspec", "success", "")
 	ends("e2e", "failed", "stuck_or_timeout_failure")
 	h.WorkOff()
-	return h.Slack.Messages("ci")
+	return h
 }
 
 // digest has jobs of many pipelines that fail at once.
-func digest(t *testing.T) []slacktest.Message {
-	h := actionstest.New(t, `
+func digest(t *testing.T) *actionstest.Harness {
+	h := withButtons(t, `
 version: 1
 defaults: {channel: "#ci", group: {burst: 1}}
 rules:
@@ -130,5 +146,22 @@ rules:
 		h.Deliver(h.GitLab.JobHookBody(h.End(failed.job, "failed", failed.reason)))
 	}
 	h.WorkOff()
-	return h.Slack.Messages("ci")
+	return h
+}
+
+// question has a deployment that a person must confirm.
+func question(t *testing.T) *actionstest.Harness {
+	h := withButtons(t, `
+version: 1
+rules:
+  - name: release
+    on: pipeline
+    if: pipeline.tag and pipeline.status == "manual"
+    actions:
+      - play: {jobs: [deploy-production], confirm: "#releases", confirm_within: 4h}
+`)
+	h.AddPipeline(gitlabtest.Pipeline{Message: "Add a basket", Ref: "v1.4.0", Tag: true}, gitlabtest.Job{Name: "deploy-production", Stage: "deploy", When: "manual", Environment: gitlabtest.Environment{Name: "production"}})
+	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+	h.Pass(10*time.Second, time.Second)
+	return h
 }

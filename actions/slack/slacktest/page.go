@@ -14,7 +14,7 @@ import (
 //go:embed page.html.tmpl
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"mrkdwn": toHTML}).Parse(pageText))
+var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
 // shownMessage is a message of a page.
 type shownMessage struct {
@@ -23,32 +23,11 @@ type shownMessage struct {
 	Replies []*shownMessage
 }
 
-// shownBlock is a block of a message of a page.
+// shownBlock is a block of a message of a page: its text, or buttons.
 type shownBlock struct {
-	Type     string
-	Text     shownText
-	Elements []shownElement
-}
-
-// shownElement is a text of a context, or a button of actions.
-type shownElement struct {
-	Text  shownText
-	Style string // of a button: primary, danger or ""
-}
-
-// shownText is a text, which is an object in sections and buttons, and a string in the
-// elements of a context.
-type shownText string
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (s *shownText) UnmarshalJSON(data []byte) error {
-	if data[0] == '"' {
-		return json.Unmarshal(data, (*string)(s))
-	}
-	var object struct{ Text string }
-	err := json.Unmarshal(data, &object)
-	*s = shownText(object.Text)
-	return err
+	Type    string
+	Text    template.HTML
+	Buttons []Button
 }
 
 // Page returns messages of a channel, such as Server.Messages lists them, as a page of HTML that
@@ -79,13 +58,15 @@ func (m Message) shown() (*shownMessage, error) {
 		return nil, fmt.Errorf("it has no time: %w", err)
 	}
 	shown := &shownMessage{Time: time.Unix(seconds, 0).UTC().Format("15:04")}
-	if err := json.Unmarshal(m.Blocks, &shown.Blocks); err != nil {
+	var blocks []block
+	if err := json.Unmarshal(m.Blocks, &blocks); err != nil {
 		return nil, fmt.Errorf("its blocks can't be read: %w", err)
 	}
-	for _, b := range shown.Blocks {
+	for _, b := range blocks {
 		if b.Type != "section" && b.Type != "context" && b.Type != "actions" {
 			return nil, fmt.Errorf("pages do not show blocks of type %q", b.Type)
 		}
+		shown.Blocks = append(shown.Blocks, shownBlock{b.Type, toHTML(strings.Join(b.texts(), " ")), b.buttons()})
 	}
 	return shown, nil
 }
@@ -93,10 +74,10 @@ func (m Message) shown() (*shownMessage, error) {
 // marks matches what is marked up: a fence, code, a link or a mention, and bold text.
 var marks = regexp.MustCompile("(?s)```\n?(.*?)\n?```|`([^`\n]+)`|" + markup.String() + `|\B` + bold.String() + `\B`)
 
-// toHTML renders mrkdwn.
-func toHTML(mrkdwn shownText) template.HTML {
+// toHTML renders a text of mrkdwn.
+func toHTML(text string) template.HTML {
 	var html strings.Builder
-	text, end := string(mrkdwn), 0
+	end := 0
 	for _, at := range marks.FindAllStringSubmatchIndex(text, -1) {
 		group := func(i int) string {
 			if at[2*i] < 0 {
@@ -112,7 +93,7 @@ func toHTML(mrkdwn shownText) template.HTML {
 		case code != "":
 			html.WriteString("<code>" + escape(code) + "</code>")
 		case bold != "":
-			html.WriteString("<b>" + string(toHTML(shownText(bold))) + "</b>")
+			html.WriteString("<b>" + string(toHTML(bold)) + "</b>")
 		case strings.ContainsAny(target[:min(1, len(target))], "@!#"):
 			html.WriteString(`<span class="mention">` + escape(plain(group(0))) + "</span>")
 		default:
