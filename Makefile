@@ -52,7 +52,7 @@ short: redis ## run the tests but those that take long, in under 40 seconds on t
 soak: export TMPDIR := $(or $(TMPDIR),/tmp)
 soak: redis ## the tests that take minutes: kill the program at every step, and replicas and Redis while 20,000 deliveries come
 	go test -run 'Killed|DeferredIsToldOnce' -timeout 30m ./actions ./actions/breaker ./actions/sweep -args -kill-each 1
-	go test -run 'Killed|StormOfFailures' -timeout 30m ./actions/notify -args -kill-each 1 -full-burst
+	go test -run 'Killed|StormOfFailures|SlackFailsInEveryWay' -timeout 30m ./actions/notify -args -kill-each 1 -full-burst
 	go test -run '^TestCutShort$$' -timeout 30m ./actions/catchup -args -kill-each 1
 	go test -run '^TestSoak$$' -v -timeout 30m ./cmd/pipesteward -args -soak.deliveries 20000 -soak.kills 2m
 	go test -run '^TestGitLabsEdges$$' -v -timeout 30m ./cmd/pipesteward -args -edges.for 1m

@@ -170,6 +170,7 @@ func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) error {
 		r.addDecisions,   // those that were not made before, each due after its delay
 		r.reportErrors,   // of rules; a transient one repeats the evaluation
 		r.addSeen,        // for catch-up
+		r.addEnd,         // of the pipeline, for the messages that are sent then
 		r.followRetry,    // has the retry that made the job helped?
 	} {
 		if err := step(ctx, ev); err != nil {
@@ -251,6 +252,13 @@ func (r *Runner) addSeen(_ context.Context, ev *evaluation) error {
 		Key: keys.Reported(e.Meta.Instance, event.StatusOf(e)), Value: []byte(event.AsOf(e).UTC().Format(time.RFC3339)), TTL: r.SeenTTL,
 	})
 	return nil
+}
+
+// addEnd adds that the event's pipeline has ended.
+func (r *Runner) addEnd(ctx context.Context, ev *evaluation) error {
+	end, err := r.notifier.Ended(ctx, ev.event)
+	ev.changes.Values = append(ev.changes.Values, end...)
+	return err
 }
 
 // rulesFor returns the rules that may decide about an event: of one that catch-up found,

@@ -17,11 +17,14 @@ import (
 // Wants reports whether a rule may match the event, by the event's kind and
 // status alone. It sends no requests. If a rule retries jobs, or people may, the
 // end of a run that may be a retry is wanted too: Attempt is above 1, or 0 because it is
-// not known yet.
+// not known yet. If a rule notifies a receiver at the end of a pipeline, that is wanted.
 func (rs *Rules) Wants(e event.Event) bool {
 	status := e.Job.Status
 	if e.Meta.Kind == event.KindPipeline {
 		status = e.Pipeline.Status
+	}
+	if rs.ends && e.Meta.Kind == event.KindPipeline && event.Ended(status) {
+		return true
 	}
 	retried := rs.retries && e.Meta.Kind == event.KindJob && e.Job.Attempt != 1 && (status == "success" || status == "failed")
 	if len(rs.without) == 0 {

@@ -59,6 +59,29 @@ func TestWants(t *testing.T) {
 	}
 }
 
+// TestWantsTheEndsOfPipelines: a receiver that gets one message at the end of a pipeline needs
+// that, a program and one without digests do not.
+func TestWantsTheEndsOfPipelines(t *testing.T) {
+	const text = `version: 1
+receivers: [{name: ops, discord: {url: "https://discord.com/api/webhooks/1/token"}}, {name: audit, webhook: {url: "https://a.example.com", signing_token: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=}}]
+defaults: {receiver: %s, group: %s}
+rules: [{name: r, on: job, actions: [retry], notify: [{when: [done]}]}]
+`
+	const five = "{burst: 5}"
+	for c, want := range map[[2]string]bool{{"ops", five}: true, {"ops", "false"}: false, {"audit", five}: false} {
+		rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r", Data: fmt.Appendf(nil, text, c[0], c[1])})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for status, ended := range map[string]bool{"failed": true, "success": true, "canceled": true, "running": false} {
+			e := event.Event{Meta: event.Meta{Kind: event.KindPipeline}, Pipeline: event.Pipeline{Status: status}}
+			if got := rs.Wants(e); got != (want && ended) {
+				t.Errorf("%q: wants a pipeline that is %s: %t", c, status, got)
+			}
+		}
+	}
+}
+
 // TestWantsTheEndsOfRetriedJobs checks that, with a rule that retries jobs,
 // the end of every run that may be a retry is wanted, whatever the rules'
 // conditions: it shows whether the retry helped.

@@ -33,6 +33,7 @@ type Rules struct {
 
 	retries        bool // a rule retries jobs, or people may request that
 	retryPipelines bool // a rule for pipeline events retries
+	ends           bool // a rule notifies a receiver at the end of a pipeline
 	bridges        bool // a rule for job events reads whether a job is a trigger job
 }
 
@@ -63,6 +64,11 @@ func New(set Set) *Rules {
 	for _, r := range set.Rules {
 		rs.add(r)
 	}
+	for _, d := range set.Receivers {
+		rs.ends = rs.ends || receiver.AtEnd(d.Kind) && slices.ContainsFunc(set.Rules, func(r *Rule) bool {
+			return slices.ContainsFunc(r.Notify, func(n Notify) bool { return n.Receiver == d.Name && n.Group.Burst > 0 })
+		})
+	}
 	rs.fingerprint = fingerprint(rs.identities)
 	return rs
 }
@@ -80,6 +86,9 @@ func (rs *Rules) add(r *Rule) {
 	}
 	rs.index[r.On].add(len(rs.rules)-1, r)
 }
+
+// NotifiesAtEnd reports whether a rule notifies a receiver at the end of a pipeline.
+func (rs *Rules) NotifiesAtEnd() bool { return rs.ends }
 
 // Rule returns the rule with a name; nil if there is none.
 func (rs *Rules) Rule(name string) *Rule { return rs.byName[name] }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"sync/atomic"
@@ -66,10 +67,12 @@ type Harness struct {
 	NativeRetry time.Duration // how long GitLab is given to retry a job by itself
 	Own         actions.Own   // the CI job that the program runs in
 
-	Rights    requests.Rights // says what people may request from Slack; nil: there is no Slack app
-	Receiver  notify.Receiver // in place of Slack; nil: Slack
-	DryRun    bool            // of the process, for what it writes to GitLab beside actions
-	Meanwhile func()          // called whenever the program has no work
+	Rights    requests.Rights            // says what people may request from Slack; nil: there is no Slack app
+	Receiver  notify.Receiver            // in place of Slack; nil: Slack
+	Receivers map[string]notify.Receiver // besides Slack and GitLab
+	Patience  time.Duration              // of the client with Slack, in real time; 0: production's
+	DryRun    bool                       // of the process, for what it writes to GitLab beside actions
+	Meanwhile func()                     // called whenever the program has no work
 }
 
 // New returns a Harness on bolt, with a clock that is moved by hand.
@@ -136,7 +139,7 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	h.Metrics = prometheus.NewRegistry()
 	counters := metrics.New(h.Metrics)
 	log := h.log
-	client := &http.Client{Transport: fusedTransport{f}}
+	client := &http.Client{Transport: fusedTransport{f}, Timeout: h.Patience}
 	config := gitlab.Config{
 		BaseURL: h.GitLab.URL(), Token: gitlabtest.DefaultToken, Transport: client.Transport, Now: h.Now, Observe: counters.GitLabRequest,
 		Sleep: func(context.Context, time.Duration) error { return nil },
@@ -163,10 +166,12 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	}
 	h.Metrics.MustRegister(health.NewMetrics(gl))
 	guard := fusedStore{Store: h.DB, fuse: f}
+	receivers := map[string]notify.Receiver{event.ReceiverSlack: tell, event.ReceiverGitLab: gitlabnotify.New(gitlabnotify.Config{
+		GitLab: gl, State: guard, Pauses: pause.Pauses{Store: guard, Now: h.Now, Log: log}, DryRun: h.DryRun, Log: log,
+	})}
+	maps.Copy(receivers, h.Receivers)
 	runner := actions.New(actions.Config{
-		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: guard, GitLab: gl, Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: tell, event.ReceiverGitLab: gitlabnotify.New(gitlabnotify.Config{
-			GitLab: gl, State: guard, Pauses: pause.Pauses{Store: guard, Now: h.Now, Log: log}, DryRun: h.DryRun, Log: log,
-		})}), Rules: h.Rules.Load,
+		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: guard, GitLab: gl, Receivers: notify.Named(receivers), Rules: h.Rules.Load,
 		Now: h.Now, Log: log, Metrics: counters, Workers: max(h.Workers, 2), NativeRetry: h.NativeRetry, Own: h.Own,
 	})
 	if h.Rights != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/claimed"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 )
 
@@ -44,6 +45,9 @@ func (e *Error) Advice() string { return e.advice }
 // Again reports whether to try again, and the least time to wait before.
 func (e *Error) Again() (after time.Duration, ok bool) { return e.after, e.again }
 
+// MaybeDone reports whether the request may have taken effect, or may yet.
+func (e *Error) MaybeDone() bool { return e.unsure }
+
 // Expected reports whether nothing is wrong: it is a dry run, the merge request is merged, or
 // the pipeline is a fork's.
 func (e *Error) Expected() bool { return e.cause == nil && e.advice == "" && !e.again }
@@ -61,8 +65,15 @@ func (e *Error) Unwrap() error { return e.cause }
 
 func refused(reason, advice string) *Error { return &Error{reason: reason, advice: advice} }
 
-func busy() *Error {
-	return &Error{reason: "another worker writes it: tried again later", again: true, after: busyAgain}
+// ofClaim makes an Error of the errors of package claimed, and leaves others.
+func ofClaim(err error) error {
+	if failed, is := errors.AsType[*claimed.StoreError](err); is {
+		return stateError(failed.Err)
+	}
+	if errors.Is(err, claimed.ErrBusy) {
+		return &Error{reason: err.Error(), again: true, after: busyAgain}
+	}
+	return err
 }
 
 func stateError(err error) *Error {

@@ -17,16 +17,13 @@
 package gitlabnotify
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/claimed"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -46,19 +43,6 @@ const (
 	saveFor = 5 * time.Second
 )
 
-// State stores the records for all replicas. The store's guard implements it.
-type State interface {
-	// Get returns the value, or nil if there is none.
-	Get(ctx context.Context, key string) ([]byte, error)
-	// Set stores a small value for ttl.
-	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	// Claim claims key for owner, if nobody else has claimed it; the claim
-	// expires after ttl. The owner renews its claim by claiming again.
-	Claim(ctx context.Context, key, owner string, ttl time.Duration) (claimed bool, err error)
-	// Release ends the owner's claim, and no other's.
-	Release(ctx context.Context, key, owner string) error
-}
-
 // Pauses are the pauses in force.
 type Pauses interface {
 	// Of returns the first pause that stops what a decision does, nil for none.
@@ -68,7 +52,7 @@ type Pauses interface {
 // Config is what a Notifier needs. GitLab, State and Pauses are required.
 type Config struct {
 	GitLab *gitlab.Client
-	State  State
+	State  claimed.State
 	Pauses Pauses
 	DryRun bool         // of the process: nothing is written
 	Log    *slog.Logger // nothing is logged by default
@@ -139,84 +123,24 @@ func (n *Notifier) gate(ctx context.Context, d event.Decision) error {
 
 // turn is the time in which one worker has one record claimed.
 type turn struct {
-	*Notifier
-	gl     *gitlab.Client
-	key    string // of the record in the state
-	owner  string // of the claim; another one for each turn
-	loaded []byte // the record as it was read
+	*claimed.Record
+	gl *gitlab.Client
 }
 
 // turn calls do while this worker has the record of a key claimed.
 func (n *Notifier) turn(ctx context.Context, gl *gitlab.Client, key string, do func(*turn) error) error {
-	w := &turn{Notifier: n, gl: gl, key: key, owner: rand.Text()}
-	if err := w.claim(ctx); err != nil {
-		return err
-	}
-	err := do(w)
-	if e, ok := errors.AsType[*Error](err); ok && e.unsure {
-		return err // the claim expires by itself, after the request has certainly ended
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveFor)
-	defer cancel()
-	if err := n.State.Release(ctx, keys.WriteClaim(w.key), w.owner); err != nil {
-		n.Log.WarnContext(ctx, "a note or a commit status stays claimed until its claim expires", "key", w.key, "wait", claimFor.String(), "error", err)
-	}
-	return err
+	err := claimed.Do(ctx, n.State, claimed.Key{Record: key, Claim: keys.WriteClaim(key), ClaimFor: claimFor, KeepFor: keepFor}, n.Log, func(r *claimed.Record) error {
+		return do(&turn{r, gl})
+	})
+	return ofClaim(err)
 }
 
-// claim claims the record for claimFor from now, or renews the claim.
-func (w *turn) claim(ctx context.Context) error {
-	claimed, err := w.State.Claim(ctx, keys.WriteClaim(w.key), w.owner, claimFor)
-	if err != nil {
-		return stateError(err)
-	}
-	if !claimed {
-		return busy()
-	}
-	return nil
-}
-
-// renew renews the claim before a request that must not be repeated. The claim may have
-// expired meanwhile, and another worker may have changed the record; then it is busy.
-func (w *turn) renew(ctx context.Context) error {
-	if err := w.claim(ctx); err != nil {
-		return err
-	}
-	value, err := w.State.Get(ctx, w.key)
-	if err != nil {
-		return stateError(err)
-	}
-	if !bytes.Equal(value, w.loaded) {
-		return busy()
-	}
-	return nil
-}
-
-// load reads the record; if there is none, into stays as it is.
-func (w *turn) load(ctx context.Context, into any) error {
-	value, err := w.State.Get(ctx, w.key)
-	if err != nil {
-		return stateError(err)
-	}
-	if w.loaded = value; value == nil {
-		return nil
-	}
-	if err := json.Unmarshal(value, into); err != nil {
-		return stateError(fmt.Errorf("the record is not JSON: %w", err))
-	}
-	return nil
-}
+// renew renews the claim before a request that must not be repeated.
+func (w *turn) renew(ctx context.Context) error { return ofClaim(w.Renew(ctx)) }
 
 // save stores the record, even if the process must stop.
 func (w *turn) save(ctx context.Context, record any) error {
-	value, err := json.Marshal(record)
-	if err != nil {
-		return stateError(err)
-	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), saveFor)
 	defer stop()
-	if err := w.State.Set(ctx, w.key, value, keepFor); err != nil {
-		return stateError(err)
-	}
-	return nil
+	return w.Save(ctx, record)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/pipesteward/pipesteward/actions/claimed"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/gitlabnotify"
@@ -25,9 +26,9 @@ import (
 )
 
 var (
-	_ notify.Receiver    = (*gitlabnotify.Notifier)(nil)
-	_ notify.Escaper     = (*gitlabnotify.Notifier)(nil)
-	_ gitlabnotify.State = store.Guard(nil)
+	_ notify.Receiver = (*gitlabnotify.Notifier)(nil)
+	_ notify.Escaper  = (*gitlabnotify.Notifier)(nil)
+	_ claimed.State   = store.Guard(nil)
 )
 
 // fixture is a merge request with a pipeline, of the project or of a fork.

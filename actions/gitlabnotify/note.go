@@ -43,7 +43,7 @@ func (n *Notifier) notifyMergeRequest(ctx context.Context, gl *gitlab.Client, o 
 // write takes the steps that the package's comment draws.
 func (w *turn) write(ctx context.Context, m gitlab.MergeRequest, l line, language string) error {
 	var known note
-	if err := w.load(ctx, &known); err != nil {
+	if err := w.Load(ctx, &known); err != nil {
 		return err
 	}
 	known.add(l)

@@ -51,7 +51,7 @@ func (n *Notifier) notifyCommit(ctx context.Context, gl *gitlab.Client, o event.
 func (w *turn) setStatus(ctx context.Context, o event.Outcome, notice event.Notice) error {
 	var known status
 	id := o.ID + ":" + o.Result
-	if err := w.load(ctx, &known); err != nil || known.ID == id || o.At.Before(known.At) {
+	if err := w.Load(ctx, &known); err != nil || known.ID == id || o.At.Before(known.At) {
 		return err
 	}
 	call, cancel := context.WithTimeout(ctx, requestFor)

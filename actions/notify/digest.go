@@ -1,16 +1,13 @@
 package notify
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
-	"github.com/pipesteward/pipesteward/actions/words"
+	"github.com/pipesteward/pipesteward/actions/notify/digest"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -25,7 +22,9 @@ type DigestRecord struct {
 	Interval event.Duration `json:"interval"`
 	Began    time.Time      `json:"began"` // when its first notice came
 	// Late says that the digest waited until the one before was sent.
-	Late  bool       `json:"late,omitzero"`
+	Late bool `json:"late,omitzero"`
+	// End is the pipeline at the end of which the digest is sent; nil: at the end of the interval.
+	End   *EndOf     `json:"end,omitempty"`
 	Waits event.Wait `json:"waits,omitzero"`
 }
 
@@ -33,6 +32,9 @@ type DigestRecord struct {
 // sent yet: then it waits, and in the end leaves its notices to be gathered anew, in one
 // digest with those of others that waited.
 func (n *Notifier) HandleDigest(ctx context.Context, l *worker.Lease, rec DigestRecord) error {
+	if rec.End != nil {
+		return n.handleEnd(ctx, l, rec)
+	}
 	last := keys.LastDigest(rec.Receiver, rec.Channel)
 	before, err := n.Guard.Get(ctx, last)
 	if err != nil {
@@ -61,27 +63,32 @@ func (n *Notifier) HandleDigest(ctx context.Context, l *worker.Lease, rec Digest
 	if len(items) == 0 {
 		return l.Done(ctx)
 	}
-	text, err := digestText(items, mrkdwn.Style.In(rec.Language))
+	text, err := digest.Text(items, mrkdwn.Style.In(rec.Language))
 	if err != nil {
 		return err
 	}
 	announcement := NoticeRecord{Announcement: l.ID(), Notice: event.Notice{Address: rec.Address, Language: rec.Language, Text: text}, Of: ids}
 	announcement.At = n.Now().UTC()
-	body, err := json.Marshal(announcement)
+	next, err := announcement.queued()
 	if err != nil {
 		return err
 	}
-	id := announcementRecord(l.ID(), rec.Address)
 	return l.DoneWith(ctx, store.Changes{
-		Next:   []store.Record{{ID: id, Kind: event.RecordNotice, Body: body}},
-		Values: []store.Value{{Key: last, Value: []byte(id), TTL: gatheredFor}},
+		Next:   []store.Record{next},
+		Values: []store.Value{{Key: last, Value: []byte(next.ID), TTL: gatheredFor}},
 	})
+}
+
+// queued returns the record of an announcement.
+func (rec NoticeRecord) queued() (store.Record, error) {
+	body, err := json.Marshal(rec)
+	return store.Record{ID: announcementRecord(rec.Announcement, rec.Notice.Address), Kind: event.RecordNotice, Body: body}, err
 }
 
 // items returns the notices in a digest and the ids of their records, oldest first. Those
 // that were muted meanwhile are left out.
-func (n *Notifier) items(ctx context.Context, digest string, to event.Address) (items []item, ids []string, err error) {
-	seen, err := n.Guard.Tallied(ctx, keys.Gathered(digest), gatheredFor)
+func (n *Notifier) items(ctx context.Context, id string, to event.Address) (items []digest.Item, ids []string, err error) {
+	seen, err := n.Guard.Tallied(ctx, keys.Gathered(id), gatheredFor)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -90,7 +97,7 @@ func (n *Notifier) items(ctx context.Context, digest string, to event.Address) (
 		return nil, nil, err
 	}
 	for _, s := range seen {
-		var i item
+		var i digest.Item
 		if err := json.Unmarshal([]byte(s.Note), &i); err != nil {
 			return nil, nil, fmt.Errorf("a notice in a digest can't be read: %w", err)
 		}
@@ -112,140 +119,4 @@ func (rec NoticeRecord) ofDigest() (values []store.Value, err error) {
 		values = append(values, store.Value{Key: keys.Digested(id), Value: body, TTL: gatheredFor})
 	}
 	return values, err
-}
-
-// item is what a digest says of a notice.
-type item struct {
-	Result  string    `json:"result"`
-	Rules   []string  `json:"rules"`
-	Class   string    `json:"class,omitzero"`
-	Project string    `json:"project,omitzero"`
-	At      time.Time `json:"at"`
-	Link    string    `json:"link"` // to its pipeline, or its job: mrkdwn
-	Text    string    `json:"text"` // one line of mrkdwn
-}
-
-const (
-	maxItemText    = 160 // of a notice in a digest, in bytes
-	maxItemLabel   = 80  // of the name of its pipeline
-	maxItemLinks   = 3   // of notices with one text
-	maxDigestLines = 10
-	maxDigestNames = 5    // rules and classes
-	maxDigestBytes = 2800 // Slack takes 3,000 characters in a block
-)
-
-// itemOf returns what a digest says of a notice.
-func itemOf(rec NoticeRecord) item {
-	o := rec.Outcome
-	o.NewJobID = 0 // so that the same text is of many
-	text, _, _ := strings.Cut(strings.TrimSpace(rec.Notice.Text), "\n")
-	if text == "" {
-		plain, err := words.Outcome(o, words.Plain.In(rec.Notice.Language))
-		if err != nil {
-			plain = o.Result
-		}
-		text = mrkdwn.Escape(plain)
-	}
-	label, address := o.Project.Path, o.Job.URL
-	switch {
-	case o.Pipeline.ID != 0:
-		label, address = fmt.Sprintf("%s #%d", label, o.Pipeline.ID), cmp.Or(o.Pipeline.URL, address)
-	case o.Job.Name != "":
-		label += " " + o.Job.Name
-	}
-	names := rec.Notice.Rules
-	if len(names) == 0 {
-		names = []string{o.Rule}
-	}
-	return item{Result: o.Result, Rules: names, Class: o.Job.FailureClass, Project: o.Project.Path, At: o.At, Link: mrkdwn.Linked(address, mrkdwn.Brief(label, maxItemLabel)), Text: mrkdwn.Cut(text, maxItemText, maxItemText)}
-}
-
-// digestText returns the text of a digest: how many outcomes of which kinds, rules and
-// failure classes, the first texts with links, each once with its number, and where to see
-// all.
-func digestText(items []item, s words.Style) (string, error) {
-	results, rules, classes := map[string]int{}, map[string]int{}, map[string]int{}
-	byText, texts := map[string][]item{}, []string{}
-	since := items[0].At
-	for _, i := range items {
-		results[i.Result]++
-		rules[mrkdwn.Code(mrkdwn.Cut(i.Rules[0], maxItemLabel, maxItemLabel))]++
-		if i.Class != "" {
-			classes[i.Class]++
-		}
-		if byText[i.Text] == nil {
-			texts = append(texts, i.Text)
-		}
-		byText[i.Text] = append(byText[i.Text], i)
-		if i.At.Before(since) {
-			since = i.At
-		}
-	}
-	head, err := s.Say("digest_head", struct {
-		Count                   int
-		Results, Rules, Classes tally
-	}{len(items), tallied(results), tallied(rules), tallied(classes)})
-	if err != nil {
-		return "", err
-	}
-	end, err := s.Say("digest_end", since.UTC().Truncate(time.Second).Format(time.RFC3339))
-	if err != nil {
-		return "", err
-	}
-	text, shown := head, 0
-	for n, t := range texts {
-		line := "\n• " + t + " — " + links(byText[t])
-		if n == maxDigestLines || len(text)+len(line)+len("\n"+end) > maxDigestBytes {
-			break
-		}
-		text, shown = text+line, shown+len(byText[t])
-	}
-	if more := len(items) - shown; more > 0 {
-		left, err := s.Say("digest_more", more)
-		if err != nil {
-			return "", err
-		}
-		text += "\n" + left
-	}
-	return text + "\n" + end, nil
-}
-
-// links returns how many notices have a text, and the first links to their pipelines.
-func links(items []item) string {
-	var all []string
-	for _, i := range items {
-		if !slices.Contains(all, i.Link) {
-			all = append(all, i.Link)
-		}
-	}
-	text := strings.Join(all[:min(len(all), maxItemLinks)], ", ")
-	if len(all) > maxItemLinks {
-		text += ", …"
-	}
-	if len(items) > 1 {
-		text = fmt.Sprintf("×%d: %s", len(items), text)
-	}
-	return text
-}
-
-// tally has words with their numbers, the most frequent first.
-type tally struct {
-	Count  int // of different words
-	First  []frequency
-	Others int
-}
-
-type frequency struct {
-	Word  string
-	Times int
-}
-
-// tallied returns the tally of counted words.
-func tallied(counts map[string]int) tally {
-	all := words.MostFrequent(counts)
-	t := tally{Count: len(all), Others: max(0, len(all)-maxDigestNames)}
-	for _, word := range all[:min(len(all), maxDigestNames)] {
-		t.First = append(t.First, frequency{word, counts[word]})
-	}
-	return t
 }

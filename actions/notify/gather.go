@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/notify/digest"
+	"github.com/pipesteward/pipesteward/actions/notify/quiet"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -46,21 +48,40 @@ func gathered(g event.Group, t traffic) bool {
 	return g.Burst > 0 && !t.begun && (t.missed || max(t.position, t.waited) > g.Burst)
 }
 
+// message returns the id of the message that a notice belongs to, and whether the address has
+// it; can reports whether the receiver's messages are gathered at all.
+func (n *Notifier) message(ctx context.Context, rec NoticeRecord) (id string, begun, can bool, err error) {
+	receiver, can := n.Receivers(rec.Notice.Receiver).(Messenger)
+	if !can {
+		return "", false, false, nil
+	}
+	if n.atEnd(rec) {
+		return endsKey(rec.Notice.Address, rec.Event), false, true, nil
+	}
+	id, begun, err = receiver.Message(ctx, rec.Outcome, rec.Notice)
+	return id, begun, true, err
+}
+
 // gathers reports whether a notice is to be gathered in a digest, and counts its message.
 // A direct message is for one person, and never is.
 func (n *Notifier) gathers(ctx context.Context, rec NoticeRecord, missed bool) (bool, error) {
 	g, to := rec.Notice.Group, rec.Notice.Address
-	receiver, can := n.Receivers(to.Receiver).(Messenger)
-	if g.Burst == 0 || n.Immediate || !can || to.Channel == event.ChannelAuthor {
+	if g.Burst == 0 || n.Immediate || to.Channel == event.ChannelAuthor {
 		return false, nil
 	}
-	t := traffic{missed: missed}
-	message, begun, err := receiver.Message(ctx, rec.Outcome, rec.Notice)
-	if t.begun = begun; err != nil || begun {
+	message, begun, can, err := n.message(ctx, rec)
+	if err != nil || !can || begun {
 		return false, err
 	}
-	if !rec.QuietUntil.IsZero() {
-		waited, err := n.Guard.Tallied(ctx, keys.Quiet(to.Receiver, to.Channel, rec.QuietUntil), gatheredFor)
+	return n.many(ctx, to, g, message, rec.QuietUntil, missed)
+}
+
+// many reports whether a new message to an address is one of too many, so that it is gathered,
+// and counts it.
+func (n *Notifier) many(ctx context.Context, to event.Address, g event.Group, message string, quietUntil time.Time, missed bool) (bool, error) {
+	t := traffic{missed: missed}
+	if !quietUntil.IsZero() {
+		waited, err := n.Guard.Tallied(ctx, keys.Quiet(to.Receiver, to.Channel, quietUntil), gatheredFor)
 		if t.waited = len(waited); err != nil {
 			return false, err
 		}
@@ -72,58 +93,81 @@ func (n *Notifier) gathers(ctx context.Context, rec NoticeRecord, missed bool) (
 
 // waitQuiet has a notice wait for the end of quiet hours. How many messages do is counted.
 func (n *Notifier) waitQuiet(ctx context.Context, l *worker.Lease, rec NoticeRecord, until time.Time) error {
-	to := rec.Notice.Address
-	if receiver, can := n.Receivers(to.Receiver).(Messenger); can {
-		message, begun, err := receiver.Message(ctx, rec.Outcome, rec.Notice)
-		if err != nil {
+	message, begun, can, err := n.message(ctx, rec)
+	if err != nil {
+		return err
+	}
+	if can && !begun {
+		if err := n.countQuiet(ctx, rec.Notice.Address, until, message); err != nil {
 			return err
-		}
-		if !begun {
-			if _, err := n.Guard.Tally(ctx, keys.Quiet(to.Receiver, to.Channel, until), store.Seen{ID: message}, gatheredFor); err != nil {
-				return err
-			}
 		}
 	}
 	rec.QuietUntil = until.UTC()
 	return n.waitFor(ctx, l, rec, event.WaitQuiet, "the end of the quiet hours", until.Sub(n.Now()))
 }
 
+// quietUntil returns when the quiet hours end that a notice has now; zero: it has none.
+func (n *Notifier) quietUntil(q event.Quiet) time.Time {
+	if n.Immediate {
+		return time.Time{}
+	}
+	return quiet.Until(q, n.Now())
+}
+
+// countQuiet counts a message to an address that waits for the end of quiet hours.
+func (n *Notifier) countQuiet(ctx context.Context, to event.Address, until time.Time, message string) error {
+	_, err := n.Guard.Tally(ctx, keys.Quiet(to.Receiver, to.Channel, until), store.Seen{ID: message}, gatheredFor)
+	return err
+}
+
 // gather adds a notice to the digest of its address that gathers now.
 func (n *Notifier) gather(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
 	interval, to, now := time.Duration(rec.Notice.Group.Interval), rec.Notice.Address, n.Now()
 	end := now.Truncate(interval).Add(interval)
-	digest := keys.Digest(to.Receiver, to.Channel, end)
+	d := DigestRecord{Address: to, Language: rec.Notice.Language, Interval: rec.Notice.Group.Interval, Began: now.UTC()}
+	return n.gatherIn(ctx, l, rec, keys.Digest(to.Receiver, to.Channel, end), d, end.Sub(now), "the next digest")
+}
+
+// gatherIn adds a notice to a digest, which is due after a time if it begins with the notice.
+func (n *Notifier) gatherIn(ctx context.Context, l *worker.Lease, rec NoticeRecord, id string, d DigestRecord, after time.Duration, reason string) error {
+	to := rec.Notice.Address
 	if rec.Gathered == "" {
 		n.Metrics.Notification(to.Receiver, "gathered")
 	}
-	rec.Gathered = digest
+	rec.Gathered = id
 	if err := l.Keep(rec); err != nil {
 		return err
 	}
 	if err := l.Extend(ctx); err != nil {
 		return err
 	}
-	queued, err := n.Queue.Queued(ctx, digest)
+	queued, err := n.Queue.Queued(ctx, id)
 	if err != nil {
 		return err
 	}
 	if !queued {
-		body, err := json.Marshal(DigestRecord{Address: to, Language: rec.Notice.Language, Interval: rec.Notice.Group.Interval, Began: now.UTC()})
+		body, err := json.Marshal(d)
 		if err != nil {
 			return err
 		}
-		if _, err := n.Queue.Put(ctx, store.Record{ID: digest, Kind: event.RecordDigest, After: end.Sub(now), Body: body}); err != nil {
+		if _, err := n.Queue.Put(ctx, store.Record{ID: id, Kind: event.RecordDigest, After: after, Body: body}); err != nil {
 			return err
 		}
 	}
-	note, err := json.Marshal(itemOf(rec))
+	if err := n.addItem(ctx, id, l.ID(), itemOf(rec)); err != nil {
+		return err
+	}
+	return n.waitFor(ctx, l, rec, event.WaitDigest, reason, after+afterDigest)
+}
+
+// addItem adds what a digest says of the notice with that record.
+func (n *Notifier) addItem(ctx context.Context, id, notice string, i digest.Item) error {
+	note, err := json.Marshal(i)
 	if err != nil {
 		return err
 	}
-	if _, err := n.Guard.Tally(ctx, keys.Gathered(digest), store.Seen{ID: l.ID(), Note: string(note)}, gatheredFor); err != nil {
-		return err
-	}
-	return n.waitFor(ctx, l, rec, event.WaitDigest, "the next digest", end.Sub(now)+afterDigest)
+	_, err = n.Guard.Tally(ctx, keys.Gathered(id), store.Seen{ID: notice, Note: string(note)}, gatheredFor)
+	return err
 }
 
 // digested returns what came of a gathered notice; without that, whether it waits for its
@@ -142,7 +186,7 @@ func (n *Notifier) digested(ctx context.Context, l *worker.Lease, rec NoticeReco
 		ended = &event.Notification{}
 		return ended, false, json.Unmarshal(value, ended)
 	case queued:
-		return nil, true, n.waitFor(ctx, l, rec, event.WaitDigest, "its digest, which has not been sent yet", digestLook(rec.Notice.Group.Interval, n.Now().Sub(rec.At)))
+		return nil, true, n.waitFor(ctx, l, rec, event.WaitDigest, "the message that it is gathered in, which has not been sent yet", digestLook(rec.Notice.Group.Interval, n.Now().Sub(rec.At)))
 	}
 	return nil, false, nil
 }

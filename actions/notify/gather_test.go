@@ -27,7 +27,13 @@ rules:
 // fails adds pipelines in which so many jobs fail each, and delivers them.
 func fails(h *actionstest.Harness, pipelines, each int) {
 	h.Helper()
-	project := h.GitLab.AddProject(gitlabtest.Project{Path: fmt.Sprintf("platform/shop-%d", h.Now().UnixNano())})
+	failsIn(h, "platform", pipelines, each)
+}
+
+// failsIn is fails in a project of a namespace.
+func failsIn(h *actionstest.Harness, namespace string, pipelines, each int) {
+	h.Helper()
+	project := h.GitLab.AddProject(gitlabtest.Project{Path: fmt.Sprintf("%s/shop-%d", namespace, h.Now().UnixNano())})
 	for range pipelines {
 		var jobs []gitlabtest.Job
 		for i := range each {
@@ -41,8 +47,14 @@ func fails(h *actionstest.Harness, pipelines, each int) {
 }
 
 // wantTold checks that each outcome was sent once: as a line or a reply of its pipeline's
-// message, or in one digest. It returns how many messages and digests there are.
+// message, or in one digest. It returns how many messages and digests there are in #ci.
 func wantTold(h *actionstest.Harness, when string, outcomes int) (roots, digests int) {
+	h.Helper()
+	return wantToldIn(h, when, outcomes, "ci")
+}
+
+// wantToldIn is wantTold of all channels.
+func wantToldIn(h *actionstest.Harness, when string, outcomes int, channels ...string) (roots, digests int) {
 	h.Helper()
 	inDigests, alone := map[string]int{}, 0
 	all := h.Outcomes()
@@ -51,7 +63,7 @@ func wantTold(h *actionstest.Harness, when string, outcomes int) (roots, digests
 	}
 	for _, o := range all {
 		if len(o.Notifications) != 1 || o.Notifications[0].Result != event.NotificationSent {
-			h.Errorf("%s: notifications %+v of %s, want one that is sent", when, o.Notifications, o.ID)
+			h.Errorf("%s: notifications %#v of %s, want one that is sent", when, o.Notifications, o.ID)
 			continue
 		}
 		if id := o.Notifications[0].Digest; id != "" {
@@ -62,7 +74,11 @@ func wantTold(h *actionstest.Harness, when string, outcomes int) (roots, digests
 	}
 	texts := map[string]int{}
 	posts := 0
-	for _, m := range h.Slack.Messages("ci") {
+	var messages []slacktest.Message
+	for _, channel := range channels {
+		messages = append(messages, h.Slack.Messages(channel)...)
+	}
+	for _, m := range messages {
 		text := m.Plain()
 		switch {
 		case strings.Contains(text, "came at once"):
@@ -98,6 +114,9 @@ func TestBurstIsGathered(t *testing.T) {
 	h.WorkOff()
 	if roots, digests := wantTold(h, "burst", 24); roots != 5 || digests != 1 {
 		t.Errorf("%d messages and %d digests, want 5 and 1: %q", roots, digests, h.Posts())
+	}
+	if posts := h.Posts(); !strings.Contains(posts[len(posts)-1], "• job-0 failed — ×3: ") {
+		t.Errorf("the same text of three pipelines is not one line with their number:\n%s", posts[len(posts)-1])
 	}
 	h.Clock.Advance(time.Hour)
 	fails(h, 2, 1)

@@ -23,7 +23,8 @@ type NoticeRecord struct {
 	// turn of the state before the one that this notice is about.
 	After string `json:"after,omitzero"`
 	// Announcement is the key of an announcement; its text is that of the notice, and its
-	// outcome has only the time At. "": it is the notice of an outcome.
+	// outcome has only the time At, or is that of a pipeline at the end of which the
+	// announcement is sent. "": it is the notice of an outcome.
 	Announcement string `json:"announcement,omitzero"`
 	// Of are the ids of the records of the notices in a digest, which is an announcement.
 	Of []string `json:"of,omitempty"`
@@ -101,10 +102,17 @@ func (n *Notifier) attempt(ctx context.Context, l *worker.Lease, rec *NoticeReco
 	if ended, err := n.muted(ctx, *rec); err != nil || ended != nil {
 		return ended, err
 	}
+	alone := rec.Alone || rec.Announcement != ""
+	if !alone && !missed && n.atEnd(*rec) {
+		return nil, n.gatherAtEnd(ctx, l, *rec)
+	}
 	if until := n.quietUntil(rec.Notice.Quiet); !until.IsZero() {
 		return nil, n.waitQuiet(ctx, l, *rec, until)
 	}
-	if !rec.Alone && rec.Announcement == "" {
+	if !alone {
+		if err := n.addLine(ctx, l, *rec); err != nil {
+			return nil, err
+		}
 		gathers, err := n.gathers(ctx, *rec, missed)
 		if err != nil {
 			return nil, err
@@ -199,7 +207,7 @@ func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notificat
 			switch {
 			case rec.Question != nil:
 				return rec.ask(ctx, receiver)
-			case rec.Announcement != "":
+			case rec.Announcement != "" && rec.Pipeline.ID == 0:
 				return receiver.Announce(ctx, rec.Announcement, rec.Notice.Channel, rec.Notice.Text)
 			}
 			return receiver.Notify(ctx, rec.Outcome, rec.Notice)

@@ -28,7 +28,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
-	"github.com/pipesteward/pipesteward/actions/notify/quiet"
+	"github.com/pipesteward/pipesteward/actions/notify/circuit"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -94,6 +94,12 @@ type Messenger interface {
 	Message(ctx context.Context, o event.Outcome, n event.Notice) (id string, begun bool, err error)
 }
 
+// Ender is a Receiver whose messages can't be edited. If AtEnd reports true, what can wait of a
+// pipeline is one message to it, when the pipeline has ended.
+type Ender interface {
+	AtEnd() bool
+}
+
 // Escaper is a Receiver whose texts are not in Slack's mrkdwn.
 type Escaper interface {
 	// Escape makes a value safe to stand in the text of a notice in a channel.
@@ -149,9 +155,9 @@ type Notifier struct {
 
 // line is the way to one receiver.
 type line struct {
-	breaker   *circuitBreaker
-	slots     chan struct{}              // has an element for each call in progress
-	addresses map[string]*circuitBreaker // open ones, by the channel
+	breaker   *circuit.Breaker
+	slots     chan struct{}               // has an element for each call in progress
+	addresses map[string]*circuit.Breaker // open ones, by the channel
 }
 
 // New returns a Notifier.
@@ -169,14 +175,14 @@ func (n *Notifier) line(receiver string) *line {
 	defer n.mu.Unlock()
 	l := n.lines[receiver]
 	if l == nil {
-		l = &line{&circuitBreaker{now: n.Now}, make(chan struct{}, perReceiver), map[string]*circuitBreaker{}}
+		l = &line{circuit.New(n.Now), make(chan struct{}, perReceiver), map[string]*circuit.Breaker{}}
 		n.lines[receiver] = l
 	}
 	return l
 }
 
 // address returns the circuit breaker of an address, nil if that is closed.
-func (n *Notifier) address(l *line, channel string) *circuitBreaker {
+func (n *Notifier) address(l *line, channel string) *circuit.Breaker {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return l.addresses[channel]
@@ -186,17 +192,17 @@ func (n *Notifier) address(l *line, channel string) *circuitBreaker {
 func (n *Notifier) reportAddress(l *line, channel string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	b, v := l.addresses[channel], ofAddress(err)
+	b, v := l.addresses[channel], circuit.OfAddress(err)
 	switch {
-	case b == nil && v != refuses:
+	case b == nil && v != circuit.Refuses:
 		return
 	case b == nil && len(l.addresses) >= maxAddresses:
 		return // its notices call the receiver each time that they are due
 	case b == nil:
-		b = &circuitBreaker{now: n.Now}
+		b = circuit.New(n.Now)
 		l.addresses[channel] = b
 	}
-	if _, closed := b.report(v, err); closed {
+	if _, closed := b.Report(v, err); closed {
 		delete(l.addresses, channel)
 	}
 }
@@ -205,7 +211,7 @@ func (n *Notifier) reportAddress(l *line, channel string, err error) {
 // instance, is another one now.
 func (n *Notifier) Reconnect(receiver string) {
 	l := n.line(receiver)
-	l.breaker.reset()
+	l.breaker.Reset()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(l.addresses)
@@ -223,13 +229,13 @@ func (n *Notifier) call(ctx context.Context, to event.Address, send func() error
 		return errBusy
 	}
 	if address := n.address(l, to.Channel); address != nil {
-		if wait, cause := address.allow(); wait > 0 {
+		if wait, cause := address.Allow(); wait > 0 {
 			return &blockedError{cause, wait}
 		}
 	}
-	if wait, cause := l.breaker.allow(); wait > 0 {
+	if wait, cause := l.breaker.Allow(); wait > 0 {
 		blocked := error(&blockedError{cause, wait})
-		if !mendable(cause) {
+		if !circuit.Mendable(cause) {
 			n.Metrics.Notification(receiver, "deferred")
 			blocked = &worker.LaterError{Err: errors.New("the receiver does not answer"), After: wait}
 		}
@@ -241,8 +247,8 @@ func (n *Notifier) call(ctx context.Context, to event.Address, send func() error
 		return ctx.Err()
 	}
 	n.reportAddress(l, to.Channel, err)
-	switch opened, closed := l.breaker.report(ofReceiver(err), err); {
-	case opened && mendable(err):
+	switch opened, closed := l.breaker.Report(circuit.OfReceiver(err), err); {
+	case opened && circuit.Mendable(err):
 		n.Log.Error("a receiver refuses all notifications: they wait in the queue until that is mended", "receiver", receiver, "error", err)
 	case opened:
 		n.Log.Error("a receiver does not answer: notifications wait in the queue until it does", "receiver", receiver, "error", err)
@@ -252,14 +258,14 @@ func (n *Notifier) call(ctx context.Context, to event.Address, send func() error
 	result := "sent"
 	switch {
 	case err == nil:
-	case event.Transient(err), mendable(err):
+	case event.Transient(err), circuit.Mendable(err):
 		result = "deferred"
 	default:
 		result = "failed"
 	}
 	n.Metrics.Notification(receiver, result)
-	if mendable(err) {
-		return &blockedError{err, ofRefusals.minOpen}
+	if circuit.Mendable(err) {
+		return &blockedError{err, circuit.FirstProbe}
 	}
 	return err
 }
@@ -303,14 +309,6 @@ func muteOf(mutes []event.Mute, to event.Address) *event.Mute {
 		return &mutes[i]
 	}
 	return nil
-}
-
-// quietUntil returns when the quiet hours end that a notice has now; zero: it has none.
-func (n *Notifier) quietUntil(q event.Quiet) time.Time {
-	if n.Immediate {
-		return time.Time{}
-	}
-	return quiet.Until(q, n.Now())
 }
 
 // escapeFor returns what makes a value safe to stand in the text of a notice to an address.

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/notify/circuit"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -281,7 +282,7 @@ func (n *Notifier) announceDropped(ctx context.Context, u Undelivered, language 
 	}
 	key := fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped)
 	err = n.call(ctx, u.Address, func() error { return receiver.Announce(ctx, key, u.Channel, text) })
-	if err == nil || ctx.Err() != nil || event.Transient(err) || mendable(err) {
+	if err == nil || ctx.Err() != nil || event.Transient(err) || circuit.Mendable(err) {
 		return err
 	}
 	n.Log.Error("an address could not be notified", "receiver", u.Receiver, "channel", u.Channel, "text", text, "error", err)
@@ -297,11 +298,11 @@ func announcementRecord(key string, to event.Address) string {
 func (n *Notifier) queueAnnouncement(ctx context.Context, key string, to event.Address, text string) error {
 	rec := NoticeRecord{Announcement: key, Notice: event.Notice{Address: to, Text: text}}
 	rec.At = n.Now().UTC()
-	body, err := json.Marshal(rec)
+	record, err := rec.queued()
 	if err != nil {
 		return err
 	}
-	_, err = n.Queue.Put(ctx, store.Record{ID: announcementRecord(key, to), Kind: event.RecordNotice, Body: body})
+	_, err = n.Queue.Put(ctx, record)
 	return err
 }
 

@@ -62,6 +62,9 @@ func (e *Error) Advice() string { return e.advice }
 // Again reports whether to try again, and the least time to wait before.
 func (e *Error) Again() (after time.Duration, ok bool) { return e.after, e.again }
 
+// MaybeDone reports whether the call may have taken effect, or may yet.
+func (e *Error) MaybeDone() bool { return e.unsure }
+
 // Mendable reports whether a person can mend the cause in Slack or in its app: the same
 // call succeeds after that.
 func (e *Error) Mendable() bool { return e.mend != inNoWay }
@@ -207,8 +210,10 @@ func (e *Error) status(status slackapi.StatusCodeError) {
 		e.advice, e.again, e.after = "too many calls: tried again later", true, slackAgain
 	case status.Code >= http.StatusInternalServerError || status.Code == http.StatusRequestTimeout:
 		e.advice, e.again, e.after, e.unsure, e.silent = "Slack failed: tried again later", true, slackAgain, true, true
-	default:
-		e.advice = "this is not Slack's API: check --slack-api-url and the proxy"
+	case status.Code == http.StatusRequestEntityTooLarge:
+		e.advice = "the proxy takes no message that long: check its limit"
+	default: // Slack answers all requests with JSON: a proxy, or a portal, is in between
+		e.advice, e.mend = "this is not Slack's API: check --slack-api-url and the proxy", inApp
 	}
 }
 

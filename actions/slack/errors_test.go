@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -89,13 +90,18 @@ func TestErrors(t *testing.T) {
 // from what concerns all.
 func TestMendable(t *testing.T) {
 	for code, want := range map[string][2]bool{ // mendable, everywhere
+		"403": {true, true}, "404": {true, true}, "407": {true, true}, "307": {true, true}, "413": {}, "503": {},
 		"channel_not_found": {true, false}, "not_in_channel": {true, false}, "is_archived": {true, false}, "missing_scope": {true, false},
 		"restricted_action": {true, false},
 		"token_revoked":     {true, true}, "invalid_auth": {true, true}, "account_inactive": {true, true}, "not_authed": {true, true},
 		"internal_error": {}, "ratelimited": {}, "invalid_blocks": {}, "something_new": {},
 	} {
 		w := newFixture(t)
-		w.Fail(slacktest.Fault{Method: "chat.postMessage", Error: code})
+		fault := slacktest.Fault{Method: "chat.postMessage", Error: code}
+		if status, err := strconv.Atoi(code); err == nil {
+			fault.Status = status
+		}
+		w.Fail(fault)
 		err := announcing(w, "key", "text")()
 		e, is := errors.AsType[*slack.Error](err)
 		if got := [2]bool{is && e.Mendable(), is && e.Everywhere()}; got != want {

@@ -69,17 +69,18 @@ func (w *turn) announce(ctx context.Context, id, text string) error {
 // begin returns the record of the message. It settles whether the last post
 // succeeded, and saves that if the post was the one of id.
 func (w *turn) begin(ctx context.Context, id string) (*record, error) {
-	m, err := w.load(ctx)
+	m := &record{}
+	err := w.Load(ctx, m)
 	if err != nil || m.Posting == nil || m.has(id) {
 		return m, err
 	}
 	if err := w.settle(ctx, m); err != nil || !m.has(id) {
 		return m, err
 	}
-	if err := w.renew(ctx); err != nil {
+	if err := w.Renew(ctx); err != nil {
 		return nil, err
 	}
-	return m, w.save(ctx, m)
+	return m, w.Save(ctx, m)
 }
 
 // settle finds out whether a post succeeded whose end was not recorded.
@@ -97,10 +98,10 @@ func (w *turn) settle(ctx context.Context, m *record) error {
 
 // post sends the message that m.Posting announces.
 func (w *turn) post(ctx context.Context, m *record, b body) error {
-	if err := w.renew(ctx); err != nil {
+	if err := w.Renew(ctx); err != nil {
 		return err
 	}
-	if err := w.save(ctx, m); err != nil {
+	if err := w.Save(ctx, m); err != nil {
 		return err
 	}
 	options := append(b.options(), slackapi.MsgOptionDisableLinkUnfurl(), slackapi.MsgOptionDisableMediaUnfurl(),
@@ -123,11 +124,11 @@ func (w *turn) post(ctx context.Context, m *record, b body) error {
 			return e
 		}
 		m.Posting = nil // refused: there is nothing to search for
-		if err := w.save(ctx, m); err != nil {
+		if err := w.Save(ctx, m); err != nil {
 			w.log.WarnContext(ctx, "the refusal of a Slack post is not recorded: the next notification will search for the post", "error", err)
 		}
 		return e
 	}
 	m.posted(channel, ts)
-	return w.save(ctx, m)
+	return w.Save(ctx, m)
 }

@@ -94,11 +94,11 @@ func (w *turn) closeQuestion(ctx context.Context, id string, m *record, o event.
 	if err != nil || o.Result == "" {
 		return err
 	}
-	if err := w.renew(ctx); err != nil {
+	if err := w.Renew(ctx); err != nil {
 		return err
 	}
 	m.Status = o.Result
-	return w.save(ctx, m)
+	return w.Save(ctx, m)
 }
 
 // questionView is the data of question.tmpl: mrkdwn, escaped.

@@ -25,8 +25,8 @@ const (
 )
 
 // find searches Slack for the post of m.Posting and returns its channel's id and
-// its ts, both "" if Slack does not have it. If the bot can't search, the post
-// counts as missing.
+// its ts, both "" if Slack does not have it. If the bot can't search this channel, the
+// post counts as missing; while it can call nothing, the search waits.
 func (w *turn) find(ctx context.Context, m *record) (channel, ts string, err error) {
 	channel = m.Channel
 	if channel == "" {
@@ -39,7 +39,7 @@ func (w *turn) find(ctx context.Context, m *record) (channel, ts string, err err
 	switch {
 	case failed && e.gone():
 		return "", "", nil
-	case failed && (!e.again || e.Code == unexpected): // another search would fail the same way
+	case failed && (!e.again && !e.Everywhere() || e.Code == unexpected): // another search would fail the same way
 		w.blind.Do(func() {
 			w.log.WarnContext(ctx, "can't read the history of a Slack channel, so a post may appear twice after a crash: "+
 				"give the app the scopes channels:history, groups:history, channels:read and groups:read, and invite it to the channel",

@@ -20,9 +20,6 @@
 //
 // Besides, it answers people who request something in Slack (reply.go), and reads who they
 // are (person.go).
-//
-// The package has more than 2,000 lines because it is one client: its calls share the token,
-// the limits of Slack's methods and the classification of errors.
 package slack
 
 import (
@@ -39,6 +36,7 @@ import (
 
 	slackapi "github.com/slack-go/slack"
 
+	"github.com/pipesteward/pipesteward/actions/claimed"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -62,15 +60,7 @@ const (
 // State stores the records of the messages for all replicas. The store's guard
 // implements it.
 type State interface {
-	// Get returns the value, or nil if there is none.
-	Get(ctx context.Context, key string) ([]byte, error)
-	// Set stores a small value for ttl.
-	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	// Claim claims key for owner, if nobody else has claimed it; the claim
-	// expires after ttl. The owner renews its claim by claiming again.
-	Claim(ctx context.Context, key, owner string, ttl time.Duration) (claimed bool, err error)
-	// Release ends the owner's claim, and no other's.
-	Release(ctx context.Context, key, owner string) error
+	claimed.State
 	// Take takes a token from each bucket, one after the other, until one has none. It
 	// returns from how many it took, and the time until that one has a token.
 	Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error)

@@ -765,6 +765,33 @@ func TestNotifyWhenTheHistoryIsForbidden(t *testing.T) {
 	}
 }
 
+// TestNotifySearchesOnceTheTokenIsBack: a post of which the answer was lost is not repeated
+// because Slack takes no calls when it is looked for.
+func TestNotifySearchesOnceTheTokenIsBack(t *testing.T) {
+	for name, trouble := range map[string]func(w *fixture){
+		"token_revoked": func(w *fixture) { w.Revoke("token_revoked") },
+		"a portal":      func(w *fixture) { w.Fail(slacktest.Fault{Redirect: "https://portal.example.com", Times: 100}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newFixture(t)
+			w.Channel("#ci") // the bot is in it
+			w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true, AfterEffect: true})
+			o := outcome("unit", event.ResultDone)
+			for range 3 {
+				if err := w.notifier.Notify(t.Context(), o, to("#ci", "")); err == nil {
+					t.Fatal("no error")
+				}
+				trouble(w)
+				w.clock.Advance(time.Minute)
+			}
+			w.SetToken(token)
+			w.ClearFaults()
+			w.persist(t, o, "#ci")
+			w.wantOnce(t, "#ci", o)
+		})
+	}
+}
+
 func TestNotifyWhenTheBotIsNoMember(t *testing.T) {
 	w := newFixture(t)
 	w.Fail(slacktest.Fault{Method: "chat.postMessage", Cut: true}) // #ci exists for nobody yet

@@ -46,7 +46,12 @@ func Describe(kind string, body []byte) event.Subject {
 		if json.Unmarshal(body, &digest) != nil {
 			return event.Subject{}
 		}
-		return event.Subject{About: "digest to " + digest.String(), Wait: digest.Waits, At: digest.Began}
+		s := event.Subject{About: "digest to " + digest.String(), Wait: digest.Waits, At: digest.Began}
+		if end := digest.End; end != nil {
+			s.Project, s.ProjectID, s.Pipeline, s.Ref = end.Event.Project.Path, end.Event.Project.ID, end.Event.Pipeline.ID, end.Event.Pipeline.Ref
+			s.About = fmt.Sprintf("message at the end of pipeline %d to %s", s.Pipeline, digest.String())
+		}
+		return s
 	case event.RecordSweep:
 		var run struct {
 			event.Sweep
@@ -117,15 +122,17 @@ func describeEvent(kind string, body []byte) event.Subject {
 		s.About, s.At = words.ActionOf(&r.Decision)+": "+r.Result, r.At
 	case event.RecordNotice:
 		s.At = r.At
-		if r.Announcement != "" {
-			s.About = "announcement to " + r.Notice.String()
-			break
-		}
-		if r.Question != nil {
+		switch {
+		case r.Question != nil:
 			s.About = "question about the " + words.ActionOf(&r.Decision) + ", to " + r.Notice.String()
-			break
+		case r.Announcement != "" && s.Pipeline != 0:
+			s.Decision = ""
+			s.About = fmt.Sprintf("message at the end of pipeline %d to %s", s.Pipeline, r.Notice.String())
+		case r.Announcement != "":
+			s.About = "announcement to " + r.Notice.String()
+		default:
+			s.About = words.ActionOf(&r.Decision) + ": " + r.Result + ", to " + r.Notice.String()
 		}
-		s.About = words.ActionOf(&r.Decision) + ": " + r.Result + ", to " + r.Notice.String()
 	case confirm.RecordKind:
 		s.About, s.At = "answer to the question about the "+words.ActionOf(&r.Decision), r.Answer.At
 	case follow.RecordKind:

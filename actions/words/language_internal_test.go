@@ -243,6 +243,11 @@ var frames = []struct {
 	{"digest_head", map[string]any{"Count": 1, "Results": tally{1, []word{{"done", 1}}, 2}, "Rules": tally{1, []word{{"`retry`", 1}}, 0}, "Classes": tally{}}},
 	{"digest_more", 6},
 	{"digest_end", "2026-12-01T12:00:00Z"},
+	{"pipeline_end", "success"},
+	{"pipeline_end", "failed"},
+	{"pipeline_end", "canceled"},
+	{"pipeline_end", "skipped"},
+	{"pipeline_end", ""},
 }
 
 // TestTexts pins each block in each language.

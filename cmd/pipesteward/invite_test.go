@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
 // notices returns the status of the notifications that wait.
@@ -79,6 +81,39 @@ func TestBotIsInvitedLater(t *testing.T) {
 	}
 	if s := p.notices(); s.Waiting != 0 || len(s.Addresses) != 0 {
 		t.Errorf("status %+v after all were sent", s)
+	}
+}
+
+// TestProxyAnswersInPlaceOfSlack: a portal's redirect and a proxy's page lose no notification,
+// whichever of two replicas gets them. All are sent once when Slack answers again.
+func TestProxyAnswersInPlaceOfSlack(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.write("rules.yaml", retryRules(stuckOrSystem, "    notify: [{when: [done]}]\n"))
+	env.slack.Fail(slacktest.Fault{Redirect: "https://portal.example.com/login", Times: 500})
+	env.slack.Fail(slacktest.Fault{Status: http.StatusForbidden, Skip: 1, Times: 500})
+	redis := redistest.Start(t)
+	replicas := []*program{env.run("--store", redis.URL()), env.run("--store", redis.URL())}
+	for i := range 4 {
+		replicas[i%2].post(env.gitlab.JobHookBody(env.stuckJob().ID))
+	}
+	replicas[0].eventually("four notifications wait", func() bool { return replicas[0].notices().Waiting == 4 })
+	if s := replicas[1].notices(); len(s.Addresses) != 1 || !strings.Contains(s.Addresses[0].Error, "this is not Slack's API: check --slack-api-url and the proxy") {
+		t.Errorf("status %+v", s)
+	}
+	env.slack.ClearFaults()
+	for _, p := range replicas {
+		p.stop()
+	}
+	p := env.run("--store", redis.URL()) // tries at once
+	p.workedOffAtOnce(redis)
+	if n := len(env.slack.Messages("ci")); n != 4 {
+		t.Errorf("%d messages, want 4", n)
+	}
+	for _, o := range p.outcomes() {
+		if n := o.Notifications[0]; n.Result != event.NotificationSent || n.Error != "" {
+			t.Errorf("in the journal: %+v", n)
+		}
 	}
 }
 

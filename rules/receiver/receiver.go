@@ -25,6 +25,11 @@ const (
 	Webhook    = "webhook"
 )
 
+// AtEnd reports whether a receiver of a kind is sent one message at the end of a pipeline in
+// place of one for each outcome: its messages can't be edited. A webhook's are for a program,
+// which is sent each outcome.
+func AtEnd(kind string) bool { return kind != Webhook }
+
 // How a connection to a mail server is protected.
 const (
 	StartTLS    = "starttls" // required, not only if offered; the default

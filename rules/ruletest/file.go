@@ -15,7 +15,6 @@ import (
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/rules/spelling"
-	"github.com/pipesteward/pipesteward/rules/templates"
 )
 
 // Files reads the files that a test file refers to. Paths are relative to the
@@ -199,26 +198,12 @@ type entry struct {
 	decisions []event.Decision // of an actual entry
 }
 
-// expectedMessage is a notification. In an expectation, fields that are nil or "" are not
-// compared.
-type expectedMessage struct {
-	channel      *string // of Slack
-	mergeRequest string  // rulefile.Note
-	commit       string  // rulefile.Status
-	text         *string // "": the default text
-
-	parts [len(parts)]*string // those of parts; "": the default one
-}
-
-// parts are the parts of a message that `templates` may replace besides the text.
-var parts = [...]string{templates.Header, templates.Context, templates.Details}
-
 func (e *entry) schema(t *Test) schema.Schema {
 	verbs := append(rulefile.VerbNames(), event.VerbNotify, actionStop)
 	var tells schema.Fields
 	e.messages = map[string][]expectedMessage{}
 	for _, result := range event.Whens {
-		tells = append(tells, schema.Key(result, "The notifications of this outcome: a text, or a list of {channel, text}, with `merge_request: note` or `commit: status` for those to GitLab; [] for no notification.", e.messageSchema(result)))
+		tells = append(tells, schema.Key(result, "The notifications of this outcome: a text, or a list of {channel, text, mention, …}, with `merge_request: note` or `commit: status` for those to GitLab; [] for no notification.", e.messageSchema(result)))
 	}
 	tells = append(tells,
 		schema.Key(event.StateBegan, "The notifications if a state turns true by this event, which must say that it is true, as for an outcome; [] if it says that no state is.", e.messageSchema(event.StateBegan)),
@@ -245,35 +230,6 @@ func (e *entry) schema(t *Test) schema.Schema {
 			}
 		},
 		JSON: keys.JSON,
-	}
-}
-
-// messageSchema reads the notifications of an outcome.
-func (e *entry) messageSchema(result string) schema.Schema {
-	one := func(to *expectedMessage) schema.Schema {
-		known := schema.Fields{
-			schema.Key("channel", "The Slack channel. Without it: not compared.", given(&to.channel, schema.Text)),
-			schema.Key(rulefile.KeyMergeRequest, "`note`: it goes to the merge request. Without it: not compared.", schema.OneOf(&to.mergeRequest, []string{rulefile.Note})),
-			schema.Key(rulefile.KeyCommit, "`status`: it is a commit status. Without it: not compared.", schema.OneOf(&to.commit, []string{rulefile.Status})),
-			schema.Key("text", "The text of the notification; \"\" for the default text. Without it: not compared.", given(&to.text, schema.Text)),
-		}
-		for i, part := range parts {
-			known = append(known, schema.Key(part, "What `"+part+"` in `templates` gives; \"\" for the default. Without it: not compared.", given(&to.parts[i], schema.Text)))
-		}
-		return schema.Mapping("a message", known)
-	}
-	var messages []expectedMessage
-	several := schema.List(&messages, 0, one)
-	return schema.Schema{
-		Read: func(f *schema.Document, n *yaml.Node, what string) {
-			if schema.IsText(n) {
-				e.messages[result] = []expectedMessage{{text: &n.Value}}
-				return
-			}
-			several.Read(f, n, what)
-			e.messages[result] = messages
-		},
-		JSON: func() schema.JSON { return schema.JSON{"anyOf": []schema.JSON{{"type": "string"}, several.JSON()}} },
 	}
 }
 

@@ -313,6 +313,48 @@ func TestStatesOfATest(t *testing.T) {
 	}
 }
 
+// TestExpectedNotifications: a test compares what it says of a notification, and fails if that
+// differs.
+func TestExpectedNotifications(t *testing.T) {
+	const rules = `
+receivers: [{name: ops, discord: {url: "https://discord.com/api/webhooks/1/token"}}]
+defaults: {channel: c, quiet: {from: "20:00", to: "07:00", except: [failed]}}
+rules:
+  - name: r
+    on: job
+    actions: [retry]
+    dry_run: true
+    notify: [{channel: "x-{{ project.namespace }}", mention: [author, "@oncall"]}, {receiver: ops, when: [gave_up], quiet: false, mention: ["7"]}]
+`
+	for _, c := range []struct{ right, wrong, got string }{
+		{`dry_run: [{channel: x-a}]`, `dry_run: [{channel: x-b}]`, `dry_run: [{channel: x-a}]`}, // by default, `when` has it
+		{`done: [{mention: [author, "@oncall"]}]`, `done: [{mention: []}]`, `done: [{channel: x-a, text: "", mention: [author, "@oncall"]}]`},
+		{`done: [{quiet: true}]`, `done: [{quiet: false}]`, `done: [{channel: x-a, text: "", quiet: true}]`},
+		{`failed: [{quiet: false}]`, `failed: [{text: "", quiet: true}]`, `failed: [{text: "", quiet: false}]`},
+		{`failed: [{group: true}]`, `failed: [{text: "", group: false}]`, `failed: [{text: "", group: true}]`},
+		{
+			`gave_up: [{channel: x-a, quiet: true}, {receiver: ops, quiet: false, mention: ["7"]}]`, `gave_up: [{channel: x-a}, {channel: ops}]`,
+			`gave_up: [{channel: x-a}, {receiver: ops}]`,
+		},
+	} {
+		t.Run(c.right, func(t *testing.T) {
+			run := func(tells string) []string {
+				result := runOne(t, testFiles{files: map[string]string{
+					"rules.yaml": "version: 1\n" + rules,
+					"test.yaml":  "version: 1\nrules: [rules.yaml]\ntests: [{name: t, event: {kind: job, project: {path: a/b}, job: {name: j, status: failed}}, expect: [{rule: r, tells: {" + tells + "}}]}]\n",
+				}})
+				return append(result.Diff, result.Problems...)
+			}
+			if diff := run(c.right); len(diff) > 0 {
+				t.Errorf("%s: %q", c.right, diff)
+			}
+			if diff := run(c.wrong); len(diff) < 2 || !strings.Contains(diff[0], c.wrong) || !strings.Contains(diff[1], c.got) {
+				t.Errorf("%s: %q, want %s", c.wrong, diff, c.got)
+			}
+		})
+	}
+}
+
 // TestTemplatesOfATest: the texts of `templates` are compared as a rule's own are, and the
 // other parts of a message where the test names them.
 func TestTemplatesOfATest(t *testing.T) {

@@ -14,7 +14,6 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
-	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
 // Result is the result of a test.
@@ -169,20 +168,6 @@ func (t *Test) notices(ctx context.Context, e *entry) (problems []string) {
 
 func asItIs(value string) string { return value }
 
-// messageOf describes a notification as a test file does.
-func messageOf(n *event.Notice) expectedMessage {
-	m := expectedMessage{text: &n.Text, parts: [len(parts)]*string{&n.Header, &n.Context, &n.Details}}
-	switch {
-	case n.Receiver != event.ReceiverGitLab:
-		m.channel = &n.Channel
-	case n.Channel == event.ChannelMergeRequest:
-		m.mergeRequest = rulefile.Note
-	default:
-		m.commit = rulefile.Status
-	}
-	return m
-}
-
 // outcomeOf returns the outcome of a decision with a result, the deferred one that
 // event.WhenStorm stands for or, for a turn of states, that
 // by which each state that has the value turns.
@@ -232,16 +217,6 @@ func (e entry) matches(got entry) bool {
 	return e.like(got) && got.err == "" && slices.Equal(e.jobs, got.jobs) && slices.Equal(e.alsoWantedBy, got.alsoWantedBy)
 }
 
-func (m expectedMessage) matches(got expectedMessage) bool {
-	for i, part := range m.parts {
-		if part != nil && *part != *got.parts[i] {
-			return false
-		}
-	}
-	where := m.channel == nil || got.channel != nil && *m.channel == *got.channel
-	return where && (m.mergeRequest == "" || m.mergeRequest == got.mergeRequest) && (m.commit == "" || m.commit == got.commit) && (m.text == nil || *m.text == *got.text)
-}
-
 // diff returns the expected and the actual entries, one per line; nil if they
 // match. It aligns as many equal entries as possible, and entries of the same
 // rule and action next to each other.
@@ -250,11 +225,11 @@ func (t *Test) diff(got []entry) []string {
 	if slices.EqualFunc(want, got, entry.matches) {
 		return nil
 	}
-	const alike, same = 1, 1000
+	const alike, equal = 1, 1000
 	value := func(i, j int) int {
 		switch {
 		case want[i].matches(got[j]):
-			return same
+			return equal
 		case want[i].like(got[j]):
 			return alike
 		}
@@ -308,20 +283,8 @@ func (t *Test) shown(got entry) entry {
 	got.messages = maps.Clone(got.messages)
 	for result, messages := range expected.messages {
 		got.messages[result] = slices.Clone(got.messages[result])
-		ofChannel := slices.ContainsFunc(messages, func(m expectedMessage) bool { return m.channel != nil })
-		ofText := slices.ContainsFunc(messages, func(m expectedMessage) bool { return m.text != nil })
-		for i := range got.messages[result] {
-			if ofText && !ofChannel {
-				got.messages[result][i].channel = nil
-			}
-			if ofChannel && !ofText {
-				got.messages[result][i].text = nil
-			}
-			for part := range parts {
-				if !slices.ContainsFunc(messages, func(m expectedMessage) bool { return m.parts[part] != nil }) {
-					got.messages[result][i].parts[part] = nil
-				}
-			}
+		for i, m := range got.messages[result] {
+			got.messages[result][i] = m.as(messages)
 		}
 	}
 	return got
@@ -386,36 +349,6 @@ func (e entry) hasDefaultText() bool {
 		}
 	}
 	return false
-}
-
-// write formats notifications as in a test file.
-func write(messages []expectedMessage) string {
-	if len(messages) == 1 && messages[0].text != nil && messages[0] == (expectedMessage{text: messages[0].text}) {
-		return scalar(*messages[0].text)
-	}
-	all := make([]string, len(messages))
-	for i, m := range messages {
-		var keys []string
-		if m.channel != nil {
-			keys = append(keys, "channel: "+scalar(*m.channel))
-		}
-		if m.mergeRequest != "" {
-			keys = append(keys, rulefile.KeyMergeRequest+": "+m.mergeRequest)
-		}
-		if m.commit != "" {
-			keys = append(keys, rulefile.KeyCommit+": "+m.commit)
-		}
-		if m.text != nil {
-			keys = append(keys, "text: "+scalar(*m.text))
-		}
-		for i, part := range m.parts {
-			if part != nil {
-				keys = append(keys, parts[i]+": "+scalar(*part))
-			}
-		}
-		all[i] = "{" + strings.Join(keys, ", ") + "}"
-	}
-	return "[" + strings.Join(all, ", ") + "]"
 }
 
 // bare matches texts that YAML reads as texts without quotes, also between {

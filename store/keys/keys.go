@@ -41,6 +41,7 @@ var Families = []Family{
 	{Record, "outcome:<outcome>", "actions/notify", untilDone, "an outcome to journal and to notify of"},
 	{Record, "notice:<outcome>:<receiver>:<channel>", "actions/notify", untilDone, "a notice of an outcome to send; with :<subject> one about a state, or a question"},
 	{Record, "digest:<receiver>:<channel>:<end>", "actions/notify", untilDone, "a digest of the notices that come until then"},
+	{Record, "end:<receiver>:<instance>:<pipeline>:<number>", "actions/notify", untilDone, "a message at the end of a pipeline, to a receiver that can't edit messages"},
 	{Record, "request:<request>", "handlers/slackapp", untilDone, "a press of a button or a command in Slack, by a hash of Slack's id of it"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
 	{Record, "request-followed:<request>", "actions/requests", untilDone, "a request from Slack that waits for the outcome of its decision"},
@@ -92,6 +93,8 @@ var Families = []Family{
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
 	{Value, "digest:<receiver>:<channel>", "actions/notify", "8d", "the last digest that was sent to an address"},
 	{Value, "digested:<notice>", "actions/notify", "8d", "what came of a notice in a digest"},
+	{Value, "ended:<instance>:<pipeline>", "actions/notify", "1d", "how and when a pipeline ended last"},
+	{Value, "ends:<receiver>:<instance>:<pipeline>", "actions/notify", "8d", "how many messages at the end of a pipeline there were"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
 	{Value, "last-catch-up", "actions/catchup", "7d; 2m, renewed, while it is under way", "the last round of catch-up that a person requested"},
@@ -179,6 +182,21 @@ func Digest(receiver, channel string, end time.Time) string {
 
 // LastDigest is the key of the last digest that was sent to an address.
 func LastDigest(receiver, channel string) string { return "digest:" + receiver + ":" + channel }
+
+// End is the id of the record of a message at the end of a pipeline, after as many others.
+func End(receiver, instance string, pipeline int64, number int) string {
+	return fmt.Sprintf("end:%s:%s:%d:%d", receiver, instance, pipeline, number)
+}
+
+// Ends is the key of the number of messages at the end of a pipeline.
+func Ends(receiver, instance string, pipeline int64) string {
+	return fmt.Sprintf("ends:%s:%s:%d", receiver, instance, pipeline)
+}
+
+// PipelineEnded is the key of how and when a pipeline ended last.
+func PipelineEnded(instance string, pipeline int64) string {
+	return fmt.Sprintf("ended:%s:%d", instance, pipeline)
+}
 
 // Gathered is the key of the notices in a digest.
 func Gathered(digest string) string { return "gathered:" + digest }

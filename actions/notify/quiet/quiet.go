@@ -34,9 +34,9 @@ func end(q event.Quiet, now time.Time) time.Time {
 		if len(q.Days) > 0 && !slices.Contains(q.Days, event.Weekdays[day.Weekday()]) {
 			continue
 		}
-		end := clockShows(q.To, day.AddDate(0, 0, nextDay))
-		if !now.Before(clockShows(q.From, day)) && now.Before(end) {
-			return end
+		ends := clockShows(q.To, day.AddDate(0, 0, nextDay))
+		if !now.Before(clockShows(q.From, day)) && now.Before(ends) {
+			return ends
 		}
 	}
 	return time.Time{}

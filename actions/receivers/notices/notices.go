@@ -1,7 +1,8 @@
 // Package notices makes messages to receivers of notices of outcomes and of announcements.
 // A notice's text is Slack's mrkdwn; package mrkdwn makes it plain.
 //
-// Each outcome is a message of its own, because no receiver can edit one. A message has
+// No receiver can edit a message: people get what can wait in one at the end of a pipeline,
+// and each other outcome in one of its own, as programs get all. A message has
 // the id of its outcome with the result, or the state and its turn, and the receiver's
 // name, so that a repetition is the same message.
 package notices
@@ -50,6 +51,10 @@ func (r *Receiver) Announce(ctx context.Context, key, _, text string) error {
 func (r *Receiver) Message(_ context.Context, o event.Outcome, n event.Notice) (id string, begun bool, err error) {
 	return messageID(o, n, r.client.Name()), r.client.Kind() == receiver.Webhook, nil
 }
+
+// AtEnd reports whether one message at the end of a pipeline is sent in place of one for each
+// outcome.
+func (r *Receiver) AtEnd() bool { return receiver.AtEnd(r.client.Kind()) }
 
 // messageID returns the id of the message of an outcome.
 func messageID(o event.Outcome, n event.Notice, receiver string) string {

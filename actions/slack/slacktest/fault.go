@@ -34,6 +34,13 @@ func (s *Server) Fail(f Fault) {
 	s.faults = append(s.faults, &f)
 }
 
+// ClearFaults removes all faults.
+func (s *Server) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
 // fault returns the fault of this call of the method and counts it; nil: none.
 func (s *Server) fault(method string) *Fault {
 	s.mu.Lock()

@@ -1,4 +1,6 @@
-package notify
+// Package circuit has the circuit breaker of a receiver of notifications, or of an address of
+// one, and what an error of a call says of both.
+package circuit
 
 import (
 	"errors"
@@ -16,28 +18,32 @@ type tolerance struct {
 	minOpen, maxOpen time.Duration
 }
 
+// FirstProbe is how long after a refusal the first probe is made.
+const FirstProbe = time.Minute
+
 var (
 	// ofSilence is that for a receiver which does not answer.
 	ofSilence = tolerance{3, 5 * time.Second, time.Minute}
 	// ofRefusals is that for a receiver or an address which refuses every notification
 	// until a person has mended the cause.
-	ofRefusals = tolerance{1, time.Minute, time.Hour}
+	ofRefusals = tolerance{1, FirstProbe, time.Hour}
 )
 
-// verdict is what the result of a call says of a receiver or of an address.
-type verdict int
+// Verdict is what the result of a call says of a receiver or of an address.
+type Verdict int
 
+// The verdicts.
 const (
-	answers verdict = iota
-	unclear         // it may refuse another call
-	silent
-	refuses
+	Answers Verdict = iota
+	Unclear         // it may refuse another call
+	Silent
+	Refuses
 )
 
-// circuitBreaker stops calls to a receiver that does not answer, or to an address that
+// Breaker stops calls to a receiver that does not answer, or to an address that
 // refuses all notifications. While it is open, one call at a time probes. It is safe for
 // concurrent use.
-type circuitBreaker struct {
+type Breaker struct {
 	now func() time.Time
 
 	mu       sync.Mutex
@@ -48,9 +54,12 @@ type circuitBreaker struct {
 	cause    error         // of the last failure
 }
 
-// allow returns 0 if a call may be made, which must be reported, else how long to
+// New returns a closed Breaker.
+func New(now func() time.Time) *Breaker { return &Breaker{now: now} }
+
+// Allow returns 0 if a call may be made, which must be reported, else how long to
 // wait and why.
-func (b *circuitBreaker) allow() (wait time.Duration, cause error) {
+func (b *Breaker) Allow() (wait time.Duration, cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.pause == 0 {
@@ -64,26 +73,26 @@ func (b *circuitBreaker) allow() (wait time.Duration, cause error) {
 	return 0, nil
 }
 
-// report notes the result of a call, and returns whether it opened or closed the
+// Report notes the result of a call, and returns whether it opened or closed the
 // breaker.
-func (b *circuitBreaker) report(v verdict, err error) (opened, closed bool) {
+func (b *Breaker) Report(v Verdict, err error) (opened, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := ofSilence
-	if v == answers && mendable(b.cause) && event.Transient(err) {
-		v = unclear // the call may not have reached the receiver
+	if v == Answers && Mendable(b.cause) && event.Transient(err) {
+		v = Unclear // the call may not have reached the receiver
 	}
 	switch v {
-	case answers:
+	case Answers:
 		closed = b.pause > 0
 		b.failures, b.pause, b.probing, b.cause = 0, 0, false, nil
 		return false, closed
-	case unclear:
+	case Unclear:
 		b.until, b.probing = b.now(), false // the next call probes
 		return false, false
-	case refuses:
+	case Refuses:
 		t = ofRefusals
-	case silent:
+	case Silent:
 	}
 	if b.failures++; b.failures < t.failures {
 		return false, false
@@ -97,35 +106,35 @@ func (b *circuitBreaker) report(v verdict, err error) (opened, closed bool) {
 	return opened, false
 }
 
-// reset closes the breaker.
-func (b *circuitBreaker) reset() { b.report(answers, nil) }
+// Reset closes the breaker.
+func (b *Breaker) Reset() { b.Report(Answers, nil) }
 
-// ofReceiver returns what the error of a call says of its receiver.
-func ofReceiver(err error) verdict {
+// OfReceiver returns what the error of a call says of its receiver.
+func OfReceiver(err error) Verdict {
 	var e interface{ Silent() bool }
 	switch {
 	case errors.As(err, &e) && e.Silent():
-		return silent
-	case mendable(err) && everywhere(err):
-		return refuses
+		return Silent
+	case Mendable(err) && everywhere(err):
+		return Refuses
 	}
-	return answers
+	return Answers
 }
 
-// ofAddress returns what the error of a call says of its address.
-func ofAddress(err error) verdict {
+// OfAddress returns what the error of a call says of its address.
+func OfAddress(err error) Verdict {
 	switch {
-	case mendable(err) && !everywhere(err):
-		return refuses
-	case mendable(err), event.Transient(err):
-		return unclear
+	case Mendable(err) && !everywhere(err):
+		return Refuses
+	case Mendable(err), event.Transient(err):
+		return Unclear
 	}
-	return answers
+	return Answers
 }
 
-// mendable reports whether an error declares, by a method Mendable, that the same call
+// Mendable reports whether an error declares, by a method Mendable, that the same call
 // succeeds once a person has mended the cause.
-func mendable(err error) bool {
+func Mendable(err error) bool {
 	var e interface{ Mendable() bool }
 	return errors.As(err, &e) && e.Mendable()
 }
