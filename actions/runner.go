@@ -20,6 +20,9 @@
 // budget, pause and health defer or stop actions; follow follows retries; notify journals
 // outcomes and notifies people of them; sweep runs schedule rules; worker works on the
 // queue.
+//
+// The package has more than 2,000 lines because it is one runner: its guards and verbs, a
+// short file each, share the decision that is carried out.
 package actions
 
 import (

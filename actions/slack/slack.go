@@ -20,6 +20,9 @@
 //
 // Besides, it answers people who request something in Slack (reply.go), and reads who they
 // are (person.go).
+//
+// The package has more than 2,000 lines because it is one client: its calls share the token,
+// the limits of Slack's methods and the classification of errors.
 package slack
 
 import (

@@ -70,13 +70,13 @@ func reads(nodes ...parse.Node) map[string]bool {
 	return found
 }
 
-// blocks returns the blocks of a language by name, without those of the story, which is in
-// English alone.
+// blocks returns the blocks of a language by name, without those of the story and of reports,
+// which are in English alone.
 func blocks(t *testing.T, language string) map[string]*template.Template {
-	story := template.Must(template.New("story").Funcs(languages[language].functions()).ParseFS(files, "story.tmpl"))
+	english := template.Must(template.New("english").Funcs(languages[language].functions()).ParseFS(files, "story.tmpl", "report.tmpl"))
 	all := map[string]*template.Template{}
 	for _, b := range templates[language].Templates() {
-		if story.Lookup(b.Name()) == nil && !strings.HasSuffix(b.Name(), ".tmpl") && b.Name() != language {
+		if english.Lookup(b.Name()) == nil && !strings.HasSuffix(b.Name(), ".tmpl") && b.Name() != language {
 			all[b.Name()] = b
 		}
 	}

@@ -25,7 +25,7 @@ var templates = func() map[string]*template.Template {
 	for name, l := range languages {
 		all[name] = template.Must(template.New(name).Funcs(l.functions()).ParseFS(files, "*."+name+".tmpl"))
 	}
-	all[event.English] = template.Must(all[event.English].ParseFS(files, "story.tmpl"))
+	all[event.English] = template.Must(all[event.English].ParseFS(files, "story.tmpl", "report.tmpl"))
 	return all
 }()
 

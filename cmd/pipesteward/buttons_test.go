@@ -128,6 +128,9 @@ func TestButtonsAndCommands(t *testing.T) {
 	if r := operator.types("status"); !strings.Contains(r.Text, "paused (all) by ada@example.com (Slack "+ada+"): a test") {
 		t.Errorf("the status is %q", r.Text)
 	}
+	if r := operator.types("report since 1d"); r.Public || !strings.Contains(r.Text, "1 retry") {
+		t.Errorf("the report is %q", r.Text)
+	}
 	if _, changes := p.get("/api/v1/changes"); !strings.Contains(changes, `"by":"ada@example.com (Slack `+ada+`)"`) {
 		t.Errorf("the changes are %s", changes)
 	}

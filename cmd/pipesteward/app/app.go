@@ -194,18 +194,18 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	stories := stories{story.Builder{
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, CatchUpMaxAge: o.CatchUpMaxAge, Now: time.Now,
 	}}
+	journal := report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, MaxEntries: report.DefaultMaxEntries}
 	changes := audit.Log{Store: db, Now: time.Now}
 	if chat, on := receiver.(*slack.Notifier); on && o.takesSlackRequests() {
 		who := rights.New(rights.Config{Slack: chat.Reader(), GitLab: gl, Operators: o.SlackOperators, Now: time.Now})
 		requested := requests.Handler{
 			Store: db, GitLab: gl, Rights: who, Confirmations: confirm.Answers{Confirmer: runner.Confirms, Rights: who}, Replies: chat,
-			Maker: runner, Stories: stories, Pauses: pauses, Mutes: mutes, Changes: changes, Rules: a.rules.Rules, Now: time.Now, Log: log,
+			Maker: runner, Stories: stories, Pauses: pauses, Mutes: mutes, Changes: changes, Rules: a.rules.Rules, Reports: slackReports{journal}, Now: time.Now, Log: log,
 		}
 		runner.Handle(chatops.RecordKind, worker.JSON(requested.Handle))
 	}
-	reports := reports{report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, MaxEntries: report.DefaultMaxEntries}}
 	adminAPI := admin.New(admin.Config{
-		Reports: reports, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Reports: reports{journal}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand,
 		Parts: map[string]func(context.Context) any{

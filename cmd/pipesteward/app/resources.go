@@ -16,6 +16,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/actions/gitlabnotify"
 	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
@@ -202,6 +203,20 @@ var _ admin.Reporter = reports{}
 // Report implements admin.Reporter.
 func (r reports) Report(ctx context.Context, since time.Time, rule, project string, dryRun bool) (any, error) {
 	return r.Reader.Report(ctx, report.Query{Since: since, Rule: rule, Project: project, DryRun: dryRun})
+}
+
+// slackReports sums the journal for the command in Slack.
+type slackReports struct{ report.Reader }
+
+var _ requests.Reporter = slackReports{}
+
+// Report implements requests.Reporter.
+func (r slackReports) Report(ctx context.Context, since time.Duration) (string, error) {
+	sums, err := r.Reader.Report(ctx, report.Query{Since: time.Now().Add(-since)})
+	if err != nil {
+		return "", err
+	}
+	return report.Text(sums, mrkdwn.Style)
 }
 
 // stories tells stories to the admin API and in Slack.
