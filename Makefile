@@ -83,11 +83,11 @@ generate: ## make the tables of README.md and the JSON Schemas from the code
 	go test ./cmd/pipesteward -run '^TestPackagesAreDrawn$$' -update
 
 .PHONY: pictures
-pictures: ## draw the picture in README.md of what the program posts to Slack
-	@command -v chromium >/dev/null || { echo "make pictures needs Chromium, and fonts with emojis: apt-get install chromium fonts-noto-color-emoji" >&2; exit 1; }
-	go test ./actions/notify -run '^TestPage$$' -args -page $(CURDIR)/page.html
-	chromium --headless --no-sandbox --hide-scrollbars --window-size=760,580 --screenshot=$(CURDIR)/deploy/pictures/slack.png file://$(CURDIR)/page.html
-	rm page.html
+pictures: chromium ## draw the pictures of README.md: what the program posts to Slack
+	go test ./deploy/pictures -args -update
+	cd deploy/pictures && for page in *.html; do \
+	  chromium --headless --no-sandbox --log-level=3 --hide-scrollbars --force-device-scale-factor=2 --window-size=760,2000 --screenshot=$${page%.html}.png "file://$$PWD/$$page" && \
+	  mogrify -trim +repage -strip +dither -colors 64 $${page%.html}.png || exit 1; done
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## check format, imports between layers, lengths, common mistakes, and the generated tables and diagrams
@@ -110,6 +110,13 @@ redis:
 	@command -v redis-server >/dev/null || { \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && RUNLEVEL=1 apt-get install -qy redis-server; \
 	  else echo "the tests need redis-server 7: install it (Debian: apt-get install redis-server)" >&2; exit 1; fi; }
+
+# Chromium photographs pages with Slack's font and with emojis, mogrify makes the pictures small.
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null && command -v mogrify >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy chromium fonts-lato fonts-noto-color-emoji fonts-dejavu-core imagemagick; \
+	  else echo "pictures need Chromium, ImageMagick and fonts: install them (Debian: apt-get install chromium fonts-lato fonts-noto-color-emoji fonts-dejavu-core imagemagick)" >&2; exit 1; fi; }
 
 # systemd-analyze checks the unit.
 .PHONY: systemd

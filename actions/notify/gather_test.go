@@ -85,7 +85,7 @@ func wantToldIn(h *actionstest.Harness, when string, outcomes int, channels ...s
 			digests++
 			texts[text]++
 			var n int
-			if _, err := fmt.Sscanf(text, ":inbox_tray: %d", &n); err != nil {
+			if _, err := fmt.Sscanf(text, "📥 %d", &n); err != nil {
 				h.Fatalf("%s: a digest without a number: %q", when, text)
 			}
 			outcomes -= n

@@ -222,7 +222,8 @@ func flagsOfAll(commands []*cli.Command) (flags []cli.Flag) {
 	return flags
 }
 
-// TestLinksOfDocuments: each link within a document has a heading.
+// TestLinksOfDocuments: each link within a document has a heading, and each link to a file of
+// the repository, or picture, has that file.
 func TestLinksOfDocuments(t *testing.T) {
 	t.Parallel()
 	for _, document := range []string{"README.md", "CONTRIBUTING.md", "deploy/README.md"} {
@@ -238,6 +239,11 @@ func TestLinksOfDocuments(t *testing.T) {
 		for _, link := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(string(data), -1) {
 			if !anchors[link[1]] {
 				t.Errorf("%s links to #%s, which no heading has", document, link[1])
+			}
+		}
+		for _, link := range regexp.MustCompile(`(?:\]\(|<img src=")([\w./-]+)[)#"]`).FindAllStringSubmatch(string(data), -1) {
+			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(document), link[1])); err != nil {
+				t.Errorf("%s links to %s: %v", document, link[1], err)
 			}
 		}
 	}

@@ -48,16 +48,22 @@ func (m Message) Buttons() (all []Button) {
 		return nil
 	}
 	for _, b := range blocks {
-		if b.Type != "actions" {
-			continue
+		all = append(all, b.buttons()...)
+	}
+	return all
+}
+
+// buttons lists the buttons of a block of actions; other blocks have none.
+func (b block) buttons() (all []Button) {
+	if b.Type != "actions" {
+		return nil
+	}
+	for _, e := range b.Elements {
+		button := Button{Text: e.label().Text, ActionID: e.ActionID, Value: e.Value, Style: e.Style}
+		if e.Confirm != nil {
+			button.Dialog = e.Confirm.Title.Text
 		}
-		for _, e := range b.Elements {
-			button := Button{Text: e.label().Text, ActionID: e.ActionID, Value: e.Value, Style: e.Style}
-			if e.Confirm != nil {
-				button.Dialog = e.Confirm.Title.Text
-			}
-			all = append(all, button)
-		}
+		all = append(all, button)
 	}
 	return all
 }

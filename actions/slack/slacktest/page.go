@@ -1,6 +1,7 @@
 package slacktest
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -15,73 +16,94 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// shownMessage is a message as a person sees it.
+// shownMessage is a message of a page.
 type shownMessage struct {
-	Channel string
 	Time    string
-	Parts   []shownPart
+	Blocks  []shownBlock
 	Replies []*shownMessage
 }
 
-// shownPart is one block of a message, without interactive elements.
-type shownPart struct {
-	Small bool // a context block
-	Text  template.HTML
+// shownBlock is a block of a message of a page: its text, or buttons.
+type shownBlock struct {
+	Type    string
+	Text    template.HTML
+	Buttons []Button
 }
 
-// Page returns a page of HTML that looks as Slack does: the first message of a channel with its
-// thread.
-func (s *Server) Page(channel string) (string, error) {
-	var root *shownMessage
-	thread := ""
-	for _, m := range s.Messages(channel) {
+// Page returns messages of a channel, such as Server.Messages lists them, as a page of HTML that
+// looks like Slack and loads nothing: each message with its thread.
+func Page(channel string, messages []Message) (string, error) {
+	var roots []*shownMessage
+	byTS := map[string]*shownMessage{}
+	for _, m := range messages {
 		shown, err := m.shown()
-		switch {
-		case err != nil:
-			return "", err
-		case root == nil:
-			root, thread = shown, m.TS
-		case m.ThreadTS == thread:
+		if err != nil {
+			return "", fmt.Errorf("slacktest: message %s: %w", m.TS, err)
+		}
+		byTS[m.TS] = shown
+		if root := byTS[m.ThreadTS]; root != nil {
 			root.Replies = append(root.Replies, shown)
+		} else {
+			roots = append(roots, shown)
 		}
 	}
-	if root == nil {
-		return "", fmt.Errorf("slacktest: #%s has no message", channel)
-	}
 	var page strings.Builder
-	err := pageTemplate.Execute(&page, root)
+	err := pageTemplate.Execute(&page, map[string]any{"Channel": channel, "Messages": roots})
 	return page.String(), err
 }
 
 func (m Message) shown() (*shownMessage, error) {
-	shown := &shownMessage{Channel: m.Channel}
 	var seconds int64
 	if _, err := fmt.Sscanf(m.TS, "%d.", &seconds); err != nil {
-		return nil, fmt.Errorf("slacktest: a message has no time: %w", err)
+		return nil, fmt.Errorf("it has no time: %w", err)
 	}
-	shown.Time = time.Unix(seconds, 0).UTC().Format("15:04")
+	shown := &shownMessage{Time: time.Unix(seconds, 0).UTC().Format("15:04")}
 	var blocks []block
 	if err := json.Unmarshal(m.Blocks, &blocks); err != nil {
-		return nil, fmt.Errorf("slacktest: the blocks of a message can't be read: %w", err)
+		return nil, fmt.Errorf("its blocks can't be read: %w", err)
 	}
 	for _, b := range blocks {
-		shown.Parts = append(shown.Parts, shownPart{Small: b.Type == "context", Text: toHTML(strings.Join(b.texts(), " "))})
+		if b.Type != "section" && b.Type != "context" && b.Type != "actions" {
+			return nil, fmt.Errorf("pages do not show blocks of type %q", b.Type)
+		}
+		shown.Blocks = append(shown.Blocks, shownBlock{b.Type, toHTML(strings.Join(b.texts(), " ")), b.buttons()})
 	}
 	return shown, nil
 }
 
-var code = regexp.MustCompile("`([^`\n]+)`")
+// marks matches what is marked up: a fence, code, a link or a mention, and bold text.
+var marks = regexp.MustCompile("(?s)```\n?(.*?)\n?```|`([^`\n]+)`|" + markup.String() + `|\B` + bold.String() + `\B`)
 
-// toHTML renders mrkdwn, in which <, > and & of values are escaped as in HTML.
-func toHTML(mrkdwn string) template.HTML {
-	text := markup.ReplaceAllStringFunc(mrkdwn, func(s string) string {
-		parts := markup.FindStringSubmatch(s)
-		label := parts[2]
-		if label == "" {
-			label = strings.TrimLeft(parts[1], "!#")
+// toHTML renders a text of mrkdwn.
+func toHTML(text string) template.HTML {
+	var html strings.Builder
+	end := 0
+	for _, at := range marks.FindAllStringSubmatchIndex(text, -1) {
+		group := func(i int) string {
+			if at[2*i] < 0 {
+				return ""
+			}
+			return text[at[2*i]:at[2*i+1]]
 		}
-		return "\x00" + label + "\x01"
-	})
-	text = code.ReplaceAllString(bold.ReplaceAllString(text, "<b>$1</b>"), "<code>$1</code>")
-	return template.HTML(strings.NewReplacer("\x00", "<a>", "\x01", "</a>", "\n", "<br>").Replace(emoji.Replace(text))) //nolint:gosec // only the simulation's own messages are shown
+		html.WriteString(escape(text[end:at[0]]))
+		end = at[1]
+		switch fenced, code, target, label, bold := group(1), group(2), group(3), group(4), group(5); {
+		case fenced != "":
+			html.WriteString("<pre>" + escape(fenced) + "</pre>")
+		case code != "":
+			html.WriteString("<code>" + escape(code) + "</code>")
+		case bold != "":
+			html.WriteString("<b>" + string(toHTML(bold)) + "</b>")
+		case strings.ContainsAny(target[:min(1, len(target))], "@!#"):
+			html.WriteString(`<span class="mention">` + escape(plain(group(0))) + "</span>")
+		default:
+			html.WriteString("<a>" + escape(cmp.Or(label, target)) + "</a>")
+		}
+	}
+	return template.HTML(html.String() + escape(text[end:])) //nolint:gosec // all of it is escaped
+}
+
+// escape returns mrkdwn without markup as HTML.
+func escape(mrkdwn string) string {
+	return template.HTMLEscapeString(entities.Replace(emoji.Replace(mrkdwn)))
 }

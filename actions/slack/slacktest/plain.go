@@ -51,7 +51,7 @@ var (
 	emoji    = strings.NewReplacer(
 		":white_check_mark:", "✅", ":test_tube:", "🧪", ":fast_forward:", "⏩", ":hourglass_flowing_sand:", "⏳",
 		":x:", "❌", ":rotating_light:", "🚨", ":information_source:", "ℹ️", ":bell:", "🔔",
-		":repeat:", "🔁", ":arrow_forward:", "▶️", ":zap:", "⚡", ":sunny:", "☀️",
+		":repeat:", "🔁", ":arrow_forward:", "▶️", ":zap:", "⚡", ":sunny:", "☀️", ":inbox_tray:", "📥", ":warning:", "⚠️", ":question:", "❓",
 	)
 )
 
