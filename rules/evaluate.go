@@ -290,11 +290,16 @@ func (ev *evaluation) notification(r *Rule) (event.Decision, *RuleError) {
 	}, nil
 }
 
-// add adds a decision, unless an earlier rule requests the same.
+// add adds a decision, unless an earlier rule requests the same. A play that any of the
+// rules has confirmed is confirmed.
 func (ev *evaluation) add(d event.Decision) {
 	if i, ok := ev.byKey[d.Key]; ok {
-		if first := &ev.decisions[i]; first.Rule != d.Rule && !slices.Contains(first.AlsoWantedBy, d.Rule) {
+		first := &ev.decisions[i]
+		if first.Rule != d.Rule && !slices.Contains(first.AlsoWantedBy, d.Rule) {
 			first.AlsoWantedBy = append(first.AlsoWantedBy, d.Rule)
+		}
+		if first.Action.Confirm == "" {
+			first.Action.Confirm, first.Action.ConfirmWithin = d.Action.Confirm, d.Action.ConfirmWithin
 		}
 		return
 	}

@@ -258,6 +258,42 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
+// TestConfirmOfSeveralRules checks that a play which several rules want is confirmed if any
+// of them has `confirm`: as the first of those says.
+func TestConfirmOfSeveralRules(t *testing.T) {
+	const plain, confirmed, elsewhere = "jobs: [deploy-production]", `jobs: [deploy-production], confirm: "#releases", confirm_within: 4h`, `jobs: [deploy-production], confirm: "#ops"`
+	for _, c := range []struct {
+		name  string
+		plays []string
+		want  string
+	}{
+		{"none has it", []string{plain, plain}, ""},
+		{"the first", []string{confirmed, plain}, "#releases 4h"},
+		{"the second", []string{plain, confirmed}, "#releases 4h"},
+		{"both", []string{plain, confirmed, elsewhere}, "#releases 4h"},
+	} {
+		text := "version: 1\nrules:\n"
+		for i, play := range c.plays {
+			text += fmt.Sprintf("  - {name: r%d, on: pipeline, actions: [play: {%s}]}\n", i, play)
+		}
+		rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: []byte(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		decisions, errs := rs.Evaluate(t.Context(), fixture.PipelineEvent(), &facts{})
+		if len(errs) > 0 || len(decisions) != 1 {
+			t.Fatalf("%s: decisions %v, %v", c.name, decisions, errs)
+		}
+		got := ""
+		if a := decisions[0].Action; a.Confirm != "" {
+			got = a.Confirm + " " + a.ConfirmWithin.String()
+		}
+		if got != c.want {
+			t.Errorf("%s: confirmed in %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 // TestFactsAreRequestedOnceAndOnlyWhenReached checks that facts are requested
 // only when an expression reaches them, and once per event.
 func TestFactsAreRequestedOnceAndOnlyWhenReached(t *testing.T) {
