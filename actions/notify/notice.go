@@ -71,16 +71,18 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 			return err
 		}
 	}
-	return n.unblock(ctx, rec, func(counts []store.Value) error {
+	return n.unblock(ctx, rec, func(c store.Changes) error {
 		if !rec.journalled() {
 			values, err := rec.values()
 			if err != nil {
 				return err
 			}
-			return l.DoneWith(ctx, store.Changes{Values: append(counts, values...)})
+			c.Values = append(c.Values, values...)
+			return l.DoneWith(ctx, c)
 		}
 		return n.inJournal(ctx, l.ID(), rec, *rec.Ended, func(amend []store.Entry) error {
-			return l.DoneWith(ctx, store.Changes{Values: counts, Amend: amend})
+			c.Amend = amend
+			return l.DoneWith(ctx, c)
 		})
 	})
 }
