@@ -272,14 +272,12 @@ func TestConfirmOfSeveralRules(t *testing.T) {
 		{"the second", []string{plain, confirmed}, "#releases 4h"},
 		{"both", []string{plain, confirmed, elsewhere}, "#releases 4h"},
 	} {
-		text := "version: 1\nrules:\n"
+		var text strings.Builder
+		text.WriteString("version: 1\nrules:\n")
 		for i, play := range c.plays {
-			text += fmt.Sprintf("  - {name: r%d, on: pipeline, actions: [play: {%s}]}\n", i, play)
+			fmt.Fprintf(&text, "  - {name: r%d, on: pipeline, actions: [play: {%s}]}\n", i, play)
 		}
-		rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: []byte(text)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		rs := load(t, text.String())
 		decisions, errs := rs.Evaluate(t.Context(), fixture.PipelineEvent(), &facts{})
 		if len(errs) > 0 || len(decisions) != 1 {
 			t.Fatalf("%s: decisions %v, %v", c.name, decisions, errs)
