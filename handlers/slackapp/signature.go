@@ -68,9 +68,9 @@ func (v *verifier) checkTimestamp(h http.Header) error {
 // "v0:timestamp:body" in hexadecimal digits. Each secret is tried, so that the time which
 // this takes does not tell which one matched.
 func (v *verifier) checkSignature(h http.Header, body []byte) error {
-	digits, _ := strings.CutPrefix(h.Get(headerSignature), signatureScheme+"=")
+	digits, known := strings.CutPrefix(h.Get(headerSignature), signatureScheme+"=")
 	given, err := hex.DecodeString(digits)
-	if err != nil {
+	if !known || err != nil {
 		return errors.New("the request's " + headerSignature + " is malformed")
 	}
 	match := false
