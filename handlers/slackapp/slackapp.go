@@ -152,7 +152,7 @@ func (p *posted) serve(decode func(form []byte, at time.Time) ([]chatops.Request
 		requests, err := decode(body, p.Now())
 		switch ignored := (*ignoredError)(nil); {
 		case errors.As(err, &ignored):
-			p.Log.Debug("interaction in Slack is none of ours", "reason", ignored.kind)
+			p.Log.Debug("interaction in Slack ignored", "reason", ignored.kind)
 			return c.NoContent(http.StatusOK)
 		case err != nil:
 			return p.refuse(c, http.StatusBadRequest, err)
