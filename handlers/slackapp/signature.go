@@ -43,7 +43,7 @@ func CheckSecrets(secrets []string) error {
 		case strings.HasPrefix(s, "xoxb-"), strings.HasPrefix(s, "xapp-"):
 			return fmt.Errorf("signing secret %d is a token: copy the Signing Secret from the app's page \"Basic Information\"", i+1)
 		case !signingSecret.MatchString(s):
-			return fmt.Errorf("signing secret %d is not a Slack signing secret, 32 digits and letters: copy it from the app's page \"Basic Information\"", i+1)
+			return fmt.Errorf("signing secret %d is not a Slack signing secret (32 digits and letters): copy it from the app's page \"Basic Information\"", i+1)
 		}
 	}
 	return nil
