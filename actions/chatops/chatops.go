@@ -23,10 +23,9 @@ type Request struct {
 
 // Person is a user in Slack. What Slack's requests lack is empty.
 type Person struct {
-	UserID string `json:"user_id"`         // U… or W…
-	TeamID string `json:"team_id"`         // of the workspace, T…
-	Name   string `json:"name,omitzero"`   // for people to read
-	Locale string `json:"locale,omitzero"` // such as zh-CN
+	UserID string `json:"user_id"`       // U… or W…
+	TeamID string `json:"team_id"`       // of the workspace, T…
+	Name   string `json:"name,omitzero"` // for people to read
 }
 
 // Place is where in Slack a request was made.

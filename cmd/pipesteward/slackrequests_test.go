@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +42,27 @@ func (p *program) pressedWith(env *environment, secret string) int {
 	return p.postSlack(env, env.press(), slackapp.InteractionsPath, secret)
 }
 
+// others checks what the paths of Slack and those beside them answer to other requests than
+// Slack's.
+func (p *program) others(want map[string]int) {
+	p.Helper()
+	for request, want := range want {
+		method, path, _ := strings.Cut(request, " ")
+		r, err := http.NewRequestWithContext(p.Context(), method, strings.TrimSuffix(p.webhooks, webhook.Path)+path, http.NoBody)
+		if err != nil {
+			p.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			p.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			p.Errorf("%s is answered with %d, want %d", request, resp.StatusCode, want)
+		}
+	}
+}
+
 // requests returns the results of the requests from Slack that the log has.
 func (p *program) requests() (results []string) {
 	for line := range strings.Lines(p.logged()) {
@@ -78,6 +100,16 @@ func TestRequestsFromSlack(t *testing.T) {
 			t.Errorf("a press that is signed with %q is answered with %d, want %d", secret, code, want)
 		}
 	}
+	sslCheck := slacktest.Arrival{Form: url.Values{"ssl_check": {"1"}, "token": {"x"}}}
+	for secret, want := range map[string]int{"another": http.StatusUnauthorized, testSlackSecret: http.StatusOK} {
+		if code := p.postSlack(env, sslCheck, slackapp.CommandsPath, secret); code != want {
+			t.Errorf("an ssl_check that is signed with %q is answered with %d, want %d", secret, code, want)
+		}
+	}
+	p.others(map[string]int{
+		"GET /slack/interactions": 405, "HEAD /slack/interactions": 405, "PUT /slack/commands": 405, "GET /slack/commands": 405,
+		"GET /slack/": 404, "POST /slack/events": 404, "POST /slack": 404, "POST /slack/commands": 401,
+	})
 	wants()
 	for range 2 {
 		if code := p.postSlack(env, press, slackapp.InteractionsPath, testSlackSecret); code != http.StatusOK {
@@ -114,6 +146,7 @@ func TestNoRequestsFromSlack(t *testing.T) {
 			t.Errorf("POST %s is answered with %d, want 404", path, code)
 		}
 	}
+	p.others(map[string]int{"GET /slack/interactions": 404, "HEAD /slack/interactions": 404, "GET /slack/commands": 404, "POST /slack/events": 404, "GET /slack/": 404})
 	for _, setting := range [][]string{{"--slack-signing-secret", testSlackSecret}, {"--slack-app-token", testAppToken}} {
 		code, _, errs := called(t, append([]string{"serve", "--rules", env.dir + "/rules.yaml", "--gitlab-token", "x", "--webhook-token", "x"}, setting...)...)
 		if code != 1 || !strings.Contains(errs, "--slack-token: it is missing") {
