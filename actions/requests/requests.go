@@ -11,7 +11,7 @@
 // steps can be repeated: after a crash, a person may read the same reply twice, but
 // nothing is done twice.
 //
-//	requests.go  the steps of a record, and what is said when they fail
+//	requests.go  the steps of a record, and what is said when they fail; elsewhere.go where they are off
 //	button.go    the buttons
 //	decision.go  the decisions that people request, and who was first
 //	outcome.go   the reply once a decision has ended
