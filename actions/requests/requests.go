@@ -49,6 +49,8 @@ const (
 	// steeringTimeout bounds a change of pauses, mutes or the list of changes, which may wait
 	// for that of another replica: the request is tried again after that.
 	steeringTimeout = time.Second
+	// busyRetry is how long a request waits while the slow lane is full.
+	busyRetry = time.Second
 	// maxRequests is how many requests to GitLab one request of a person may cost.
 	maxRequests = 30
 )
@@ -143,6 +145,9 @@ func (a answer) adding(text string) answer {
 
 // Handle carries a request one step on.
 func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
+	if !l.EnterSlowLane() {
+		return errBusy
+	}
 	if rec.Decision != "" {
 		return h.follow(ctx, l, rec)
 	}
@@ -186,7 +191,10 @@ func (h *Handler) mayWait(err error, r chatops.Request) bool {
 	return h.Now().Sub(r.ReceivedAt) < patience
 }
 
-// reply replies to a request. The error is one after which a later reply may succeed.
+// errBusy is the error of what must wait because as much as may be waits for Slack or GitLab.
+var errBusy = &worker.LaterError{Err: errors.New("as many calls to Slack and GitLab are in progress as may be"), After: busyRetry}
+
+// reply replies to a request, whose record is in the slow lane. The error is one after which a later reply may succeed.
 func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Reply) error {
 	err := h.Replies.Reply(ctx, r, reply)
 	switch {
