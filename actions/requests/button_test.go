@@ -290,6 +290,22 @@ rules:
 	})
 }
 
+// TestOutcomeThatComesTooLate: while Slack still takes replies, the person reads that the
+// outcome will not be one.
+func TestOutcomeThatComesTooLate(t *testing.T) {
+	t.Parallel()
+	h := open(t, notices, actionstest.Everybody)
+	job := told(h, gitlabtest.Job{}, "failed")
+	h.Type(actionstest.Bob, "pause all")
+	h.Work()
+	r := h.Press(actionstest.Ada, chatops.ButtonRetry)
+	for range 31 * 6 {
+		h.Work()
+		h.Clock.Advance(10 * time.Second)
+	}
+	h.WantReplies(r, "Waits to retry", "Your request is still in the queue: paused (all) by Bob …no later reply…`/pipesteward why "+h.GitLab.URL()+"/platform/shop/-/jobs/"+itoa(job.ID)+"`")
+}
+
 // TestBudgetsOnPeople: budgets of retries count those of people.
 func TestBudgetsOnPeople(t *testing.T) {
 	t.Parallel()

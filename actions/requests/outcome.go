@@ -21,7 +21,7 @@ const (
 )
 
 // follow looks for the outcome of a request's decision, which is the reply, until Slack
-// takes no reply any more.
+// soon takes no reply any more: then the person reads that it is still to come.
 func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error {
 	o, err := h.outcome(ctx, rec.Decision)
 	if err != nil {
@@ -32,7 +32,10 @@ func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error
 	case o == nil: // only if the store was reset, or the queue stood still for weeks
 		return l.Done(ctx)
 	case o.Result == "" || o.Result == event.ResultDeferred:
-		if waited >= replyable {
+		if h.Now().Sub(rec.ReceivedAt) >= followed {
+			if err := h.reply(ctx, rec.Request, chatops.Reply{Text: stillWaits(*o)}); err != nil {
+				return err
+			}
 			return l.Done(ctx)
 		}
 		if err := h.sayWaits(ctx, &rec, *o, waited); err != nil {
@@ -50,9 +53,23 @@ func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error
 	return l.Done(ctx)
 }
 
+// stillWaits says where the outcome of a decision will be found that no reply can tell any
+// more.
+func stillWaits(o event.Outcome) string {
+	text := "Your request is still in the queue"
+	if o.Reason != "" {
+		text += ": " + quoted(o.Reason)
+	}
+	text += ". Slack takes no later reply to it"
+	if page := pageOf(o.Event, o.Job.ID); o.Job.ID != 0 || o.Pipeline.ID != 0 {
+		text += "; " + mrkdwn.Code("/pipesteward why "+page) + " tells what comes of it"
+	}
+	return text + "."
+}
+
 // sayWaits says once that a decision waits, and once more why, if that is known later.
 func (h *Handler) sayWaits(ctx context.Context, rec *Record, o event.Outcome, waited time.Duration) error {
-	waits, text := o.Reason, "That waits to be carried out; the outcome will be said here."
+	waits, text := o.Reason, "Your request is still in the queue. What comes of it within half an hour is said here."
 	if waits == "" {
 		waits = "queue"
 	}

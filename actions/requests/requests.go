@@ -46,6 +46,9 @@ const (
 	// replyable is how long Slack takes replies to a request: less than the 30 minutes after
 	// which its response_url expires.
 	replyable = 29 * time.Minute
+	// followed is how long the outcome of a request is awaited: then there is time to say that
+	// there is none yet.
+	followed = 28 * time.Minute
 	// steeringTimeout bounds a change of pauses, mutes or the list of changes, which may wait
 	// for that of another replica: the request is tried again after that.
 	steeringTimeout = time.Second
