@@ -154,7 +154,7 @@ func (h *Handler) muteCommand(ctx context.Context, r chatops.Request, words []st
 	}
 	s.Until = s.until(r.ReceivedAt)
 	a, err := h.mute(ctx, r, s.Mute, s.replace)
-	return a.adding(s.doubt()), err
+	return a.adding(s.note()), err
 }
 
 func (h *Handler) unmuteCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
@@ -162,10 +162,11 @@ func (h *Handler) unmuteCommand(ctx context.Context, r chatops.Request, words []
 	if wrong != nil {
 		return h.wrong("unmute", wrong), nil
 	}
+	typed := s.Mute
 	if refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); err != nil || refusal != "" {
 		return say(refusal), err
 	}
-	return h.unmute(ctx, r, s.Mute)
+	return h.unmute(ctx, r, typed, s.Mute)
 }
 
 func (h *Handler) pauseCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
@@ -177,7 +178,7 @@ func (h *Handler) pauseCommand(ctx context.Context, r chatops.Request, words []s
 		return say(refusal), err
 	}
 	a, err := h.pause(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule, Reason: s.Reason, Until: s.until(r.ReceivedAt)}, s.replace)
-	return a.adding(s.doubt()), err
+	return a.adding(s.note()), err
 }
 
 func (h *Handler) resumeCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
@@ -185,10 +186,11 @@ func (h *Handler) resumeCommand(ctx context.Context, r chatops.Request, words []
 	if wrong != nil {
 		return h.wrong("resume", wrong), nil
 	}
+	typed := event.Pause{Project: s.Project, Rule: s.Rule}
 	if refusal, err := h.steers(ctx, r, chatops.CommandResume, &s); err != nil || refusal != "" {
 		return say(refusal), err
 	}
-	return h.resume(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule})
+	return h.resume(ctx, r, typed, event.Pause{Project: s.Project, Rule: s.Rule})
 }
 
 // scope reads a scope whose rule must be in force.

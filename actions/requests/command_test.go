@@ -1,6 +1,7 @@
 package requests_test
 
 import (
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -9,12 +10,15 @@ import (
 	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 func itoa(id int64) string { return strconv.FormatInt(id, 10) }
 
 // TestCommands: what is said to each command. HOST is GitLab's address, JOB the id of a
-// failed job, PIPELINE that of its pipeline.
+// failed job, PIPELINE and PROJECT those of its pipeline and
+// its project.
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ command, says string }{
@@ -44,6 +48,9 @@ func TestCommands(t *testing.T) {
 		{"pause project a project b", "`project` is given twice"},
 		{"pause --project platform/shop —for 1h", "public: …paused actions (`project:platform/shop`) until "},
 		{"pause project platform", "public: …paused actions (`project:platform`)…GitLab shows no project with that path; for a group, write `project platform/**`."},
+		{"pause project PROJECT", "public: …paused actions (`project:platform/shop`)…`/pipesteward resume project platform/shop` ends it. `PROJECT` is that project."},
+		{"mute project PROJECT rule told", "public: …muted notifications (`rule:told, project:platform/shop`)…`PROJECT` is that project."},
+		{"pause project Platform/Shop", "public: …paused actions (`project:platform/shop`)…`/pipesteward resume project platform/shop` ends it."},
 		{"pause rule tld", "there is no rule `tld`: `told`?"},
 		{"pause rule told for soon", "`soon` is not a duration: write for instance 30m, 2h or 1d"},
 		{"pause project a[ for 1h", "is not a glob pattern"},
@@ -56,11 +63,34 @@ func TestCommands(t *testing.T) {
 			t.Parallel()
 			h := open(t, notices, actionstest.Everybody)
 			job := told(h, gitlabtest.Job{}, "failed")
-			fill := strings.NewReplacer("HOST", h.GitLab.URL(), "JOB", itoa(job.ID), "PIPELINE", itoa(job.PipelineID))
+			fill := strings.NewReplacer("HOST", h.GitLab.URL(), "JOB", itoa(job.ID), "PIPELINE", itoa(job.PipelineID), "PROJECT", itoa(job.ProjectID))
 			r := h.Type(actionstest.Ada, fill.Replace(c.command))
 			h.WorkOff()
 			h.WantReplies(r, fill.Replace(c.says))
 		})
+	}
+}
+
+// TestProjectsByID: a project's id stands for its path, also to end what has that path; what
+// is in force for the very word that is typed ends first, such as a path from before a move.
+func TestProjectsByID(t *testing.T) {
+	t.Parallel()
+	h := open(t, notices, actionstest.Everybody)
+	id := itoa(told(h, gitlabtest.Job{}, "failed").ProjectID)
+	if _, err := (pause.Pauses{Store: h.DB, Now: h.Now, Log: slog.New(slog.DiscardHandler)}).Pause(t.Context(), event.Pause{Project: id, By: "the API"}, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ command, says string }{
+		{"pause project " + id, "public: …`project:platform/shop`"},
+		{"resume project " + id, "public: …ended the pause `project:" + id + "`"},
+		{"resume project " + id, "public: …ended the pause `project:platform/shop`"},
+		{"resume project " + id, "No pause has the scope `project:platform/shop`"},
+		{"mute project " + id, "public: …`project:platform/shop`"},
+		{"unmute project " + id, "public: …ended the mute `project:platform/shop`"},
+	} {
+		r := h.Type(actionstest.Ada, c.command)
+		h.Work()
+		h.WantReplies(r, c.says)
 	}
 }
 
