@@ -219,6 +219,11 @@ func (h *Handler) reportCommand(ctx context.Context, r chatops.Request, words []
 	if err != nil || refusal != "" {
 		return say(refusal), err
 	}
-	text, err := h.Reports.Report(ctx, since)
+	reporting, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	text, err := h.Reports.Report(reporting, since)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return say(fmt.Sprintf("The report takes longer than %s: ask for less, such as %s", reportTimeout, mrkdwn.Code("/pipesteward report since 1d"))), nil
+	}
 	return say(text), err
 }

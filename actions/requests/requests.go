@@ -52,6 +52,8 @@ const (
 	// steeringTimeout bounds a change of pauses, mutes or the list of changes, which may wait
 	// for that of another replica: the request is tried again after that.
 	steeringTimeout = time.Second
+	// reportTimeout bounds the making of a report, as that of the admin API.
+	reportTimeout = 18 * time.Second
 	// busyRetry is how long a request waits while the slow lane is full.
 	busyRetry = time.Second
 	// maxRequests is how many requests to GitLab one request of a person may cost.
