@@ -33,7 +33,11 @@ func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error
 		return l.Done(ctx)
 	case o.Result == "" || o.Result == event.ResultDeferred:
 		if h.Now().Sub(rec.ReceivedAt) >= followed {
-			if err := h.reply(ctx, rec.Request, chatops.Reply{Text: stillWaits(*o)}); err != nil {
+			text, err := stillWaits(*o, styleOf(rec.Request))
+			if err != nil {
+				return err
+			}
+			if err := h.reply(ctx, rec.Request, chatops.Reply{Text: text}); err != nil {
 				return err
 			}
 			return l.Done(ctx)
@@ -43,7 +47,7 @@ func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error
 		}
 		return errors.Join(l.Keep(rec), l.Defer(ctx, min(max(firstLook, waited/4), maxLook)))
 	}
-	said, err := words.Outcome(*o, mrkdwn.Style)
+	said, err := words.Outcome(*o, styleOf(rec.Request))
 	if err != nil {
 		return err
 	}
@@ -55,32 +59,39 @@ func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error
 
 // stillWaits says where the outcome of a decision will be found that no reply can tell any
 // more.
-func stillWaits(o event.Outcome) string {
-	text := "Your request is still in the queue"
-	if o.Reason != "" {
-		text += ": " + quoted(o.Reason)
+func stillWaits(o event.Outcome, in words.Style) (string, error) {
+	data := struct{ Reason, Why string }{Reason: quoted(o.Reason)}
+	if o.Job.ID != 0 || o.Pipeline.ID != 0 {
+		data.Why = mrkdwn.Code("/pipesteward why " + pageOf(o.Event, o.Job.ID))
 	}
-	text += ". Slack takes no later reply to it"
-	if page := pageOf(o.Event, o.Job.ID); o.Job.ID != 0 || o.Pipeline.ID != 0 {
-		text += "; " + mrkdwn.Code("/pipesteward why "+page) + " tells what comes of it"
+	return in.Say("request_late", data)
+}
+
+// styleOf returns the style of the replies to a request: in the language of the message with
+// the button.
+func styleOf(r chatops.Request) words.Style {
+	if r.Button == nil {
+		return mrkdwn.Style
 	}
-	return text + "."
+	return mrkdwn.Style.In(r.Button.Language)
 }
 
 // sayWaits says once that a decision waits, and once more why, if that is known later.
 func (h *Handler) sayWaits(ctx context.Context, rec *Record, o event.Outcome, waited time.Duration) error {
-	waits, text := o.Reason, "Your request is still in the queue. What comes of it within half an hour is said here."
+	waits := o.Reason
 	if waits == "" {
 		waits = "queue"
 	}
 	if rec.Waits != "" && (o.Result == "" || rec.Waits != "queue") || o.Result == "" && waited < saidAfter {
 		return nil
 	}
+	in := styleOf(rec.Request)
+	text, err := in.Say("request_queued", nil)
 	if o.Result == event.ResultDeferred {
-		var err error
-		if text, err = words.Outcome(o, mrkdwn.Style); err != nil {
-			return err
-		}
+		text, err = words.Outcome(o, in)
+	}
+	if err != nil {
+		return err
 	}
 	rec.Waits = waits
 	return h.reply(ctx, rec.Request, chatops.Reply{Text: text})

@@ -237,6 +237,12 @@ var frames = []struct {
 	{"webhooks", map[string]any{
 		"Found": names{3, []string{"project a/b", "group c"}}, "Why": "403 Forbidden", "Revived": names{1, []string{"project d/e"}}, "Recovered": names{2, []string{"f/g", "h/i"}},
 	}},
+	{"request_queued", nil},
+	{"request_late", map[string]any{"Reason": "paused (all) by Bob", "Why": "`/pipesteward why URL`"}},
+	{"request_late", map[string]any{}},
+	{"request_before", map[string]any{"By": "Ada", "At": "12:00 UTC", "Outcome": "Retried rspec"}},
+	{"request_before", map[string]any{"By": "Ada", "At": "12:00 UTC", "Reason": "paused (all) by Bob"}},
+	{"request_before", map[string]any{"By": "Ada", "At": "12:00 UTC"}},
 	{"dropped", map[string]any{"Dropped": 1, "Since": began}},
 	{"dropped", map[string]any{"Dropped": 12, "Since": began}},
 	{"digest_head", map[string]any{"Count": 12, "Results": tally{2, []word{{"gave_up", 10}, {"failed", 2}}, 0}, "Rules": tally{7, []word{{"`retry`", 5}}, 6}, "Classes": tally{1, []word{{"runner", 12}}, 0}}},
