@@ -325,6 +325,10 @@ func TestRepliesInTheLanguageOfTheMessage(t *testing.T) {
 	again := h.Press(actionstest.Ada, chatops.ButtonRetry)
 	h.WorkOff()
 	h.WantReplies(again, "已重试")
+	mute, log := h.Press(actionstest.Ada, chatops.ButtonMute), h.Press(actionstest.Ada, chatops.ButtonLog)
+	h.WorkOff()
+	h.WantReplies(mute, "public: …已将通知静音（`rule:told, project:platform/shop`），直至 …`/pipesteward unmute project platform/shop rule told` 解除")
+	h.WantReplies(log, "的日志")
 }
 
 // TestBudgetsOnPeople: budgets of retries count those of people.

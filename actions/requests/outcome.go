@@ -60,9 +60,9 @@ func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error
 // stillWaits says where the outcome of a decision will be found that no reply can tell any
 // more.
 func stillWaits(o event.Outcome, in words.Style) (string, error) {
-	data := struct{ Reason, Why string }{Reason: quoted(o.Reason)}
+	data := struct{ Reason, Page string }{Reason: quoted(o.Reason)}
 	if o.Job.ID != 0 || o.Pipeline.ID != 0 {
-		data.Why = mrkdwn.Code("/pipesteward why " + pageOf(o.Event, o.Job.ID))
+		data.Page = mrkdwn.Escape(pageOf(o.Event, o.Job.ID))
 	}
 	return in.Say("request_late", data)
 }

@@ -143,6 +143,12 @@ type answer struct {
 // say returns an answer to the person alone.
 func say(text string) answer { return answer{Reply: chatops.Reply{Text: text}} }
 
+// sayIn returns an answer to the person alone, a block of package words.
+func sayIn(in words.Style, block string, data any) (answer, error) {
+	text, err := in.Say(block, data)
+	return say(text), err
+}
+
 // adding returns the answer with more text at its end.
 func (a answer) adding(text string) answer {
 	if a.Text != "" {

@@ -50,7 +50,10 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, rep
 			return answer{}, err
 		}
 	}
-	return public(fmt.Sprintf("%s muted notifications (%s)%s%s. Actions go on. `/pipesteward unmute %s` ends it.", name(r.By), mrkdwn.Code(m.Scope()), until(m.Until), because(m.Reason), mrkdwn.Escape(scopeWords(m)))), nil
+	text, err := styleOf(r).Say("request_muted", struct{ By, Target, Until, Reason, Scope string }{
+		name(r.By), mrkdwn.Code(m.Scope()), date(m.Until), quoted(m.Reason), mrkdwn.Escape(scopeWords(m)),
+	})
+	return public(text), err
 }
 
 // unmute ends the first of the mutes that is in force: the scopes are one as it was typed, and
@@ -217,15 +220,24 @@ func public(text string) answer { return answer{Reply: chatops.Reply{Text: text,
 // name names the person in a reply.
 func name(p chatops.Person) string { return "<@" + mrkdwn.Escape(requester(p).UserID) + ">" }
 
-// until writes when a pause or a mute ends.
+// until writes when a pause ends.
 func until(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf(" until <!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 MST"))
+	return " until " + date(t)
 }
 
-// because writes the reason of a pause or a mute.
+// date writes a point in time, as Slack shows it to each person in their own time zone; "" for
+// none.
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("<!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 MST"))
+}
+
+// because writes the reason of a pause.
 func because(reason string) string {
 	if reason == "" {
 		return ""
