@@ -294,6 +294,20 @@ func TestConfirmOfSeveralRules(t *testing.T) {
 	}
 }
 
+// TestConfirmNowhere checks that a play which must be confirmed in a channel whose name
+// comes to nothing is not played unasked: its rule fails.
+func TestConfirmNowhere(t *testing.T) {
+	for _, channel := range []string{"{{ merge_request.title }}", "#{{ merge_request.title }}", "{{ '   ' }}", "{{ pipeline.variables['CHANNEL'] }}"} {
+		rs := load(t, fmt.Sprintf("version: 1\nrules: [{name: r, on: pipeline, actions: [play: {jobs: [deploy-production], confirm: %q}]}]\n", channel))
+		e := fixture.PipelineEvent()
+		e.MergeRequest.Title, e.Pipeline.Variables = "", nil
+		decisions, errs := rs.Evaluate(t.Context(), e, &facts{})
+		if len(decisions) != 0 || len(errs) != 1 {
+			t.Errorf("%s: decisions %+v, errors %v", channel, decisions, errs)
+		}
+	}
+}
+
 // TestFactsAreRequestedOnceAndOnlyWhenReached checks that facts are requested
 // only when an expression reaches them, and once per event.
 func TestFactsAreRequestedOnceAndOnlyWhenReached(t *testing.T) {
