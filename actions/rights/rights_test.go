@@ -104,7 +104,7 @@ func TestRoles(t *testing.T) {
 			r.wants(p, chatops.Target{Project: r.project + 1}, does, "the role")
 		}
 	}
-	if refusal, err := r.rights.May(t.Context(), people[gitlabtest.Maintainer], r.project, "delete"); err == nil {
+	if refusal, err := r.rights.MayOn(t.Context(), people[gitlabtest.Maintainer], chatops.Target{Project: r.project}, "delete"); err == nil {
 		t.Errorf("something unknown: %q", refusal)
 	}
 }
@@ -212,6 +212,12 @@ func TestWhoIsRefused(t *testing.T) {
 		r.slack.SetMembers(group, p.UserID)
 		r.clock.Advance(3 * time.Minute)
 		r.wants(p, chatops.Target{Project: r.project}, chatops.ButtonRetry, c.operator)
+		// Who is no full member is refused before GitLab is asked anything; others only with it.
+		before := len(r.gitlab.Requests())
+		refusal, err := r.rights.Outsider(t.Context(), p)
+		if err != nil || refusal != "" != (c.operator != "") || !strings.Contains(refusal, c.operator) || len(r.gitlab.Requests()) != before {
+			t.Errorf("%s, as an outsider: %q, %v; want %q", name, refusal, err, c.operator)
+		}
 	}
 	r.wants(chatops.Person{UserID: "U0", TeamID: slacktest.TeamID}, chatops.Target{Project: r.project}, chatops.ButtonLog, "Slack does not tell Pipesteward who you are")
 }
@@ -266,7 +272,7 @@ func TestWithoutAnAnswer(t *testing.T) {
 		r.slack.AddGroup("ci-ops")
 		p := r.person("reporter", gitlabtest.Reporter)
 		fail(r)
-		if refusal, err := r.rights.May(t.Context(), p, r.project, chatops.ButtonRetry); err == nil || refusal != "" {
+		if refusal, err := r.rights.MayOn(t.Context(), p, chatops.Target{Project: r.project}, chatops.ButtonRetry); err == nil || refusal != "" {
 			t.Errorf("%s: %q, %v; want an error", name, refusal, err)
 		}
 	}
@@ -285,7 +291,7 @@ func TestWithoutAnAnswer(t *testing.T) {
 		r := newRig(t, gitlabtest.Options{}, "@ci-ops")
 		p := r.person("reporter", gitlabtest.Reporter)
 		c.fail(r)
-		refusal, err := r.rights.May(t.Context(), p, r.project, chatops.ButtonRetry)
+		refusal, err := r.rights.MayOn(t.Context(), p, chatops.Target{Project: r.project}, chatops.ButtonRetry)
 		if err != nil || !strings.Contains(refusal, c.says) {
 			t.Errorf("%s: %q, %v; want %q", name, refusal, err, c.says)
 		}

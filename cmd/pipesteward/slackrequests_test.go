@@ -1,16 +1,22 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/handlers/slackapp"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const (
@@ -153,4 +159,40 @@ func TestNoRequestsFromSlack(t *testing.T) {
 			t.Errorf("%s alone: exit status %d\n%s", setting[0], code, errs)
 		}
 	}
+}
+
+// TestRequestsOfAnotherReplica: a replica that takes no requests from Slack leaves those in
+// the queue to one that does.
+func TestRequestsOfAnotherReplica(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", pressRules)
+	ada := env.slack.AddUser("ada@example.com")
+	typed := env.slack.Command(slacktest.Command{User: ada, Channel: env.slack.Channel("#ci"), Text: "help"})
+	body, err := json.Marshal(chatops.Request{ID: "r", By: chatops.Person{UserID: ada, TeamID: slacktest.TeamID}, Command: "help", ReplyURL: typed.ResponseURL, ReceivedAt: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := bolt.Open(filepath.Join(env.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Put(t.Context(), store.Record{ID: keys.Request("r"), Kind: chatops.RecordKind, Body: body}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	p := env.serve()
+	var d depth
+	p.eventually("the request was worked on", func() bool {
+		d, _ = p.depth()
+		return d.Waiting+d.Dead > 0
+	})
+	if d.Dead > 0 {
+		t.Fatalf("the request is dead\n%s", p.tail())
+	}
+	p.stop()
+	p = env.serve("--slack-signing-secret", testSlackSecret)
+	p.eventually("the person reads the reply", func() bool { return len(env.slack.Replies()) > 0 })
 }
