@@ -95,14 +95,14 @@ func (h *Handler) page(ctx context.Context, words []string) (page gitlab.Page, w
 	return page, nil
 }
 
-// event reads the event of a page from GitLab; missing is why there is none.
-func (h *Handler) event(ctx context.Context, page gitlab.Page) (e event.Event, missing string, err error) {
-	e, err = h.GitLab.WithBudget(maxRequests).PageEvent(ctx, page, event.SourceButton)
-	var notShown *gitlab.NotShownError
-	if errors.As(err, &notShown) {
-		return e, quoted(err.Error()), nil
+// notSeen is the answer about a page that the person or Pipesteward may not see, which is the
+// same whether there is such a page.
+func notSeen(page gitlab.Page) answer {
+	text := "There is no " + quoted(page.String()) + " that both you and Pipesteward may see"
+	if page.Job != 0 {
+		text += " (GitLab shows no trigger job by its id)"
 	}
-	return e, "", err
+	return say(text + ". You need the role Reporter in the project, and the public e-mail of your profile in GitLab must be your address in Slack; or be an operator.")
 }
 
 func (h *Handler) whyCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
@@ -113,13 +113,13 @@ func (h *Handler) whyCommand(ctx context.Context, r chatops.Request, words []str
 	project, err := h.GitLab.WithBudget(maxRequests).Project(ctx, page.Project)
 	switch {
 	case apierror.IsHidden(err):
-		return say(quoted(page.NotShown(err))), nil
+		return notSeen(page), nil
 	case err != nil:
 		return answer{}, err
 	}
 	refusal, err := h.may(ctx, r, chatops.Target{Project: project.ID}, chatops.ButtonWhy)
 	if err != nil || refusal != "" {
-		return say(refusal), err
+		return notSeen(page), err
 	}
 	return h.why(ctx, h.GitLab.Instance()+"/"+page.Path())
 }
@@ -129,13 +129,22 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 	if wrong != nil {
 		return h.wrong("retry", wrong), nil
 	}
-	e, missing, err := h.event(ctx, page)
-	if err != nil || missing != "" {
-		return say(missing), err
+	e, err := h.GitLab.WithBudget(maxRequests).PageEvent(ctx, page, event.SourceButton)
+	var notShown *gitlab.NotShownError
+	switch {
+	case errors.As(err, &notShown):
+		return notSeen(page), nil
+	case err != nil:
+		return answer{}, err
 	}
-	refusal, err := h.may(ctx, r, chatops.TargetOf(e), chatops.ButtonRetry)
-	if err != nil || refusal != "" {
-		return say(refusal), err
+	refusal, hidden, err := h.mayIfSeen(ctx, r, chatops.TargetOf(e), chatops.ButtonRetry)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case hidden:
+		return notSeen(page), nil
+	case refusal != "":
+		return say(refusal), nil
 	}
 	action := event.Action{Verb: event.VerbRetry}
 	if page.Job == 0 {

@@ -55,6 +55,9 @@ const (
 
 // Rights says who may do what.
 type Rights interface {
+	// Outsider returns why the person may do nothing at all; "" if that depends. It asks
+	// Slack only. An error is no permission.
+	Outsider(ctx context.Context, p chatops.Person) (refusal string, err error)
 	// MayOn returns why the person may not do something, a Button or Command constant of
 	// package chatops, to the target; "" if they may. An error is no permission.
 	MayOn(ctx context.Context, p chatops.Person, to chatops.Target, does string) (refusal string, err error)
@@ -170,6 +173,13 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 
 // carryOut does what a request says, or returns the decision to do it.
 func (h *Handler) carryOut(ctx context.Context, r chatops.Request) (answer, error) {
+	refusal, err := h.Rights.Outsider(ctx, r.By)
+	if refusal != "" && err == nil {
+		h.Log.Warn("a request from Slack is refused", "by", requester(r.By).String(), "action", does(r), "reason", refusal)
+	}
+	if err != nil || refusal != "" {
+		return say(refusal), err
+	}
 	if r.Button != nil {
 		return h.button(ctx, r, *r.Button)
 	}
@@ -208,6 +218,16 @@ func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target,
 		h.Log.Warn("a request from Slack is refused", "by", requester(r.By).String(), "action", what, "project_id", to.Project, "reason", refusal)
 	}
 	return refusal, err
+}
+
+// mayIfSeen is may for what the person has named; hidden: they may not even see it.
+func (h *Handler) mayIfSeen(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal string, hidden bool, err error) {
+	refusal, err = h.may(ctx, r, to, what)
+	if err != nil || refusal == "" {
+		return "", false, err
+	}
+	unseen, err := h.Rights.MayOn(ctx, r.By, chatops.Target{Project: to.Project}, chatops.ButtonWhy)
+	return refusal, unseen != "", err
 }
 
 // does returns what a request is, for the log.

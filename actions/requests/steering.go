@@ -166,7 +166,11 @@ func (h *Handler) steers(ctx context.Context, r chatops.Request, what string, s 
 			s.project = found.ID
 		}
 	}
-	return h.may(ctx, r, chatops.Target{Project: s.project}, what)
+	refusal, hidden, err := h.mayIfSeen(ctx, r, chatops.Target{Project: s.project}, what)
+	if hidden && s.project != 0 && err == nil { // as if there were no such project
+		return h.Rights.MayOn(ctx, r.By, chatops.Target{}, what)
+	}
+	return refusal, err
 }
 
 // knownRule returns an error for the person if there is no rule of the name; "" names none.

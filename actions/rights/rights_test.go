@@ -2,6 +2,7 @@ package rights_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -32,6 +33,12 @@ type rig struct {
 
 func newRig(t *testing.T, gitlabOptions gitlabtest.Options, operators ...string) *rig {
 	t.Helper()
+	return newRigIn(t, func(s rights.Slack) rights.Slack { return s }, gitlabOptions, operators...)
+}
+
+// newRigIn is newRig with another way to Slack.
+func newRigIn(t *testing.T, through func(rights.Slack) rights.Slack, gitlabOptions gitlabtest.Options, operators ...string) *rig {
+	t.Helper()
 	r := &rig{T: t, clock: storetest.NewClock()}
 	gitlabOptions.Now = r.clock.Now
 	r.gitlab = gitlabtest.Start(t, gitlabOptions)
@@ -52,7 +59,7 @@ func newRig(t *testing.T, gitlabOptions gitlabtest.Options, operators ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.rights = rights.New(rights.Config{Slack: people, GitLab: users, Operators: operators, Now: r.clock.Now})
+	r.rights = rights.New(rights.Config{Slack: through(people), GitLab: users, Operators: operators, Now: r.clock.Now})
 	r.project = r.gitlab.AddProject(gitlabtest.Project{
 		Path: "platform/shop", ProtectedRefs: []string{"main", "release/*"}, DevelopersMerge: []string{"release/*", "release/1"}, ProtectedTags: []string{"v*"},
 		ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}, "staging": {gitlabtest.Developer}},
@@ -315,6 +322,81 @@ func TestOperators(t *testing.T) {
 	missing.wants(dev, chatops.Target{}, chatops.CommandPause, "there is no user group @nowhere in Slack")
 	missing.wants(dev, chatops.Target{Project: missing.project}, chatops.ButtonLog, "")
 	missing.wants(person("U0000000101"), chatops.Target{}, chatops.CommandPause, "") // by the group that there is
+}
+
+// slowSlack is a Slack whose groups are not answered until they are let go.
+type slowSlack struct {
+	rights.Slack
+	known chan struct{} // has an item for each person who was looked up
+	asked chan struct{} // has an item for each question about a group
+	free  chan struct{} // closed: answer
+}
+
+func (s slowSlack) User(ctx context.Context, id string) (slack.User, error) {
+	u, err := s.Slack.User(ctx, id)
+	s.known <- struct{}{}
+	return u, err
+}
+
+func (s slowSlack) GroupMembers(ctx context.Context, id string) ([]string, error) {
+	s.asked <- struct{}{}
+	select {
+	case <-s.free:
+		return s.Slack.GroupMembers(ctx, id)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// TestSlowGroups: who waits for Slack holds up nobody else, the groups are read once for all
+// who wait, and each waits no longer than wanted.
+func TestSlowGroups(t *testing.T) {
+	t.Parallel()
+	slow := slowSlack{known: make(chan struct{}, 9), asked: make(chan struct{}, 9), free: make(chan struct{})}
+	r := newRigIn(t, func(s rights.Slack) rights.Slack { slow.Slack = s; return slow }, gitlabtest.Options{}, "S0000000001")
+	p := chatops.Person{UserID: r.slack.AddUser("ada@example.com"), TeamID: slacktest.TeamID, Name: "ada"}
+	r.slack.AddGroup("ci-ops", p.UserID)
+	said := make(chan error, 2)
+	ask := func(ctx context.Context) {
+		_, err := r.rights.MayOn(ctx, p, chatops.Target{}, chatops.CommandPause)
+		said <- err
+	}
+	go ask(t.Context())
+	<-slow.asked // the first one waits for Slack
+	<-slow.known
+	ctx, cancel := context.WithCancel(t.Context())
+	go ask(ctx)
+	<-slow.known // the second one waits for the first one
+	cancel()
+	if err := <-said; !errors.Is(err, context.Canceled) {
+		t.Fatalf("who does not wait any longer: %v", err)
+	}
+	go ask(t.Context())
+	close(slow.free)
+	for range 2 {
+		if err := <-said; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(slow.asked); n != 0 {
+		t.Errorf("the group was read %d times more", n)
+	}
+}
+
+// TestFailureIsRemembered: while a group can't be read, Slack is not asked for each press.
+func TestFailureIsRemembered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{}, "S0000000001")
+	p := r.person("developer", gitlabtest.Developer)
+	for range 3 {
+		r.wants(p, chatops.Target{}, chatops.CommandPause, "Whether you are an operator is not known")
+	}
+	if n := r.slack.Calls("usergroups.users.list"); n != 1 {
+		t.Errorf("a group that there is not is read %d times in a moment", n)
+	}
+	r.slack.AddGroup("ci-ops", p.UserID)
+	r.clock.Advance(10 * time.Second)
+	r.wants(p, chatops.Target{}, chatops.CommandPause, "")
 }
 
 // TestWithoutAnAnswer: what can't be found out now permits nothing, and refuses nothing.
