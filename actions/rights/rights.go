@@ -68,6 +68,9 @@ type GitLab interface {
 	ProtectedBranches(ctx context.Context, project int64) ([]gitlab.Protection, error)
 	ProtectedTags(ctx context.Context, project int64) ([]gitlab.Protection, error)
 	ProtectedEnvironments(ctx context.Context, project int64) ([]gitlab.Protection, error)
+	ProjectGroups(ctx context.Context, project int64) ([]gitlab.Group, error)
+	GroupProtectedEnvironments(ctx context.Context, group int64) ([]gitlab.Protection, error)
+	GroupMemberRole(ctx context.Context, group, user int64) (gitlab.Role, error)
 }
 
 var (
