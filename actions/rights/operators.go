@@ -7,18 +7,33 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
-// operatorsFor is how long the members of the operators' groups are remembered: who was
-// removed may do nothing after that.
-const operatorsFor = 2 * time.Minute
+const (
+	// operatorsFor is how long the members of the operators' groups are remembered: who was
+	// removed may do nothing after that.
+	operatorsFor = 2 * time.Minute
+	// failureFor is how long it is remembered that a group could not be read.
+	failureFor = 5 * time.Second
+	// readFor bounds how long the groups are read.
+	readFor = 20 * time.Second
+)
 
 // operators are the members of the operators' groups.
 type operators struct {
 	Config
+	reading singleflight.Group
 	mu      sync.Mutex
-	members []string // ids of users
-	until   time.Time
+	known   members
+}
+
+// members are the users who were found in the operators' groups.
+type members struct {
+	ids   []string
+	err   error // of a group that could not be read
+	until time.Time
 }
 
 // orJoin is the end of a refusal that says which groups would permit everything; "" without
@@ -33,16 +48,46 @@ func (o *operators) orJoin() string {
 // include reports whether a user is an operator. An error is about a group that could not
 // be read, if the user is in none of the others.
 func (o *operators) include(ctx context.Context, user string) (bool, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if now := o.Now(); !now.Before(o.until) || o.until.Sub(now) > operatorsFor { // a clock may be set back
-		members, err := o.read(ctx)
-		if err != nil { // nothing is remembered: it may be mended soon
-			return slices.Contains(members, user), err
-		}
-		o.members, o.until = members, now.Add(operatorsFor)
+	known, err := o.current(ctx)
+	if err != nil {
+		return false, err
 	}
-	return slices.Contains(o.members, user), nil
+	if slices.Contains(known.ids, user) {
+		return true, nil
+	}
+	return false, known.err
+}
+
+// current returns the members that are remembered, or reads them: once for all who wait.
+func (o *operators) current(ctx context.Context) (members, error) {
+	if len(o.Operators) == 0 {
+		return members{}, nil
+	}
+	o.mu.Lock()
+	known := o.known
+	o.mu.Unlock()
+	if now := o.Now(); now.Before(known.until) && known.until.Sub(now) <= operatorsFor { // a clock may be set back
+		return known, nil
+	}
+	read := o.reading.DoChan("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readFor) // others wait for it too
+		defer cancel()
+		ids, err := o.read(ctx)
+		found := members{ids, err, o.Now().Add(operatorsFor)}
+		if err != nil {
+			found.until = o.Now().Add(failureFor)
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.known = found
+		return found, nil
+	})
+	select {
+	case <-ctx.Done():
+		return members{}, ctx.Err()
+	case found := <-read:
+		return found.Val.(members), nil
+	}
 }
 
 // read returns the members of all groups that can be read, and the error of one that can't.

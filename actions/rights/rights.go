@@ -132,8 +132,11 @@ func (r *Rights) MayOn(ctx context.Context, p chatops.Person, on chatops.Target,
 		return refusal, err
 	}
 	is, groupErr := r.operators.include(ctx, p.UserID)
-	if is {
+	switch {
+	case is:
 		return "", nil
+	case ctx.Err() != nil:
+		return "", ctx.Err()
 	}
 	refusal, err = r.asGitLabUser(ctx, user, on, need, does)
 	switch {
