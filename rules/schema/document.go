@@ -29,7 +29,7 @@ type Document struct {
 	data   []byte
 	text   []rune
 	shown  []rune // the text without secrets; see masked
-	starts []int // indexes in text at which lines start; see lineStarts
+	starts []int  // indexes in text at which lines start; see lineStarts
 
 	Rule     func() string // returns the name of the current rule, for messages; nil outside of rules
 	Problems []FileError
