@@ -86,7 +86,11 @@ const maxStateTries = 3
 // queueNotices ends the lease of an outcome, and queues its notices. The outcomes that set
 // the same state do so in turn.
 func (n *Notifier) queueNotices(ctx context.Context, l *worker.Lease, o event.Outcome) error {
-	defer n.lockStates(o)()
+	unlock := n.lockStates(o)
+	if unlock == nil {
+		return &worker.LaterError{Err: errors.New("another outcome sets the same state"), After: turnRetry(l)}
+	}
+	defer unlock()
 	for range maxStateTries {
 		o := o
 		states, err := n.readStates(ctx, &o)
