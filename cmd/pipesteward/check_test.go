@@ -232,7 +232,8 @@ func TestCheckShowsNoSecret(t *testing.T) {
 	}
 	code, stdout, stderr := called(t, "check", file)
 	const want = `…play: {jobs: [deploy], variables: {API_TOKEN: ***********}, dely: 1s, inputs: {password: *********, n: "**************…`
-	caret := strings.Repeat(" ", utf8.RuneCountInString(want[:strings.Index(want, "dely")])) + "^~~~"
+	before, _, _ := strings.Cut(want, "dely")
+	caret := strings.Repeat(" ", utf8.RuneCountInString(before)) + "^~~~"
 	if code != 1 || strings.Contains(stdout+stderr, "hush") || !strings.Contains(stdout, "\n    "+want+"\n    "+caret+"\n") {
 		t.Errorf("exit status %d:\n%s%s", code, stdout, stderr)
 	}

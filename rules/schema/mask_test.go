@@ -11,10 +11,14 @@ import (
 // TestMasked: secrets become stars, of which there are as many as characters; the rest stays.
 func TestMasked(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{`- play: {variables: {API_TOKEN: "super, }secret"}, dely: 1s, inputs: {password: 'it''s', n: "glpat-abc`,
-			`- play: {variables: {API_TOKEN: ****************}, dely: 1s, inputs: {password: *******, n: "*********`},
-		{`variables: {API_TOKEN: two words, DEPLOY_KEY: foobar, CACHE_KEY: foobar, N: 1}`,
-			`variables: {API_TOKEN: *********, DEPLOY_KEY: ******, CACHE_KEY: foobar, N: 1}`},
+		{
+			`- play: {variables: {API_TOKEN: "super, }secret"}, dely: 1s, inputs: {password: 'it''s', n: "glpat-abc`,
+			`- play: {variables: {API_TOKEN: ****************}, dely: 1s, inputs: {password: *******, n: "*********`,
+		},
+		{
+			`variables: {API_TOKEN: two words, DEPLOY_KEY: foobar, CACHE_KEY: foobar, N: 1}`,
+			`variables: {API_TOKEN: *********, DEPLOY_KEY: ******, CACHE_KEY: foobar, N: 1}`,
+		},
 		{`  MY_SECRET: schön und gut`, `  MY_SECRET: *************`},
 		{`  MY_SECRET:hush`, `  MY_SECRET:****`},
 		{"  - API_TOKEN: >\n      hush hush\n    next: 3", "  - API_TOKEN: >\n      **** ****\n    next: 3"},
