@@ -44,9 +44,6 @@ type Reader struct {
 // does not select, too: any entry may show how a run ended.
 func (r Reader) Report(ctx context.Context, q Query) (Report, error) {
 	until := r.Now().UTC()
-	if q.Since.IsZero() {
-		q.Since = until.Add(-DefaultSpan)
-	}
 	s := newSummary(q)
 	var deliveriesSince time.Time
 	if q.DryRun {

@@ -18,12 +18,9 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// DefaultSpan is how far back a report goes where nobody says.
-const DefaultSpan = 7 * 24 * time.Hour
-
 // Query selects the decisions that a report sums; "" stands for any.
 type Query struct {
-	Since   time.Time // when they were made; the result of a retry counts when it came; zero: the DefaultSpan
+	Since   time.Time // when they were made; the result of a retry counts when it came
 	Rule    string
 	Project string // a project's id, or a glob of paths
 	DryRun  bool   // those with the outcome dry_run

@@ -137,14 +137,14 @@ func TestText(t *testing.T) {
 		slack      bool
 		want       []string
 	}{
-		{name: "a week", journal: week(), q: report.Query{Since: noon.Add(-report.DefaultSpan)}, want: []string{
+		{name: "a week", journal: week(), q: report.Query{Since: noon.Add(-7 * 24 * time.Hour)}, want: []string{
 			"8 outcomes since 2026-11-23T12:00:00Z: 5 done, 1 gave up, 1 recovered, 1 waiting.",
 			"4 retries were started: 1 of 3 (33 %) passed; 1 without a result yet.",
 			"Runner time: 2m30s of the runs that were retried, 1h of retries that passed, 2m of retries that failed again; the journal lacks the time of 1 run.",
 			"Retried most: rspec of platform/shop (2 times), lint of platform/shop (1 time), build of platform/shop (1 time).",
 			"Erased: 12 jobs, 3.4 MB of logs and artifacts.",
 		}},
-		{name: "one rule, in Slack", journal: week(), q: report.Query{Since: noon.Add(-report.DefaultSpan), Rule: "retry-runner", Project: "PLATFORM/*"}, slack: true, want: []string{
+		{name: "one rule, in Slack", journal: week(), q: report.Query{Since: noon.Add(-7 * 24 * time.Hour), Rule: "retry-runner", Project: "PLATFORM/*"}, slack: true, want: []string{
 			"3 outcomes since 2026-11-23T12:00:00Z of project PLATFORM/* by rule `retry-runner`: 2 done, 1 recovered.",
 			"2 retries were started: 1 of 2 (50 %) passed.",
 			"Runner time: 2m30s of the runs that were retried, 1h of retries that passed, 1m30s of retries that failed again.",
@@ -154,7 +154,7 @@ func TestText(t *testing.T) {
 			"1 outcome since 2026-09-01T12:00:00Z by rule old: 1 skipped.",
 			"The journal begins at 2026-11-22T04:00:00Z: it keeps decisions for 30d.",
 		}},
-		{name: "too many", journal: week(), q: report.Query{Since: noon.Add(-report.DefaultSpan)}, most: 2, want: []string{
+		{name: "too many", journal: week(), q: report.Query{Since: noon.Add(-7 * 24 * time.Hour)}, most: 2, want: []string{
 			"2 outcomes since 2026-11-23T12:00:00Z: 1 done, 1 waiting.",
 			"Erased: 12 jobs, 3.4 MB of logs and artifacts.",
 			"There are too many decisions for one report: it has those since 2026-11-30T10:00:00Z.",
@@ -176,13 +176,13 @@ func TestText(t *testing.T) {
 			"The last decision before that was made at 2026-11-30T11:00:00Z.",
 			"1 entry of the journal can't be read.",
 		}},
-		{name: "a dry run", journal: append(week(), dry...), deliveries: delivered{job, failed, foreign}, q: report.Query{Since: noon.Add(-report.DefaultSpan), DryRun: true}, slack: true, want: []string{
+		{name: "a dry run", journal: append(week(), dry...), deliveries: delivered{job, failed, foreign}, q: report.Query{Since: noon.Add(-7 * 24 * time.Hour), DryRun: true}, slack: true, want: []string{
 			"Dry run since 2026-11-23T12:00:00Z: 6 decisions would have been carried out: 4 retry, 1 erase, 1 play.",
 			"3 of 4 retries would have been of jobs that passed later anyway, as far as the deliveries since 2026-11-30T01:00:00Z and the journal show.",
 			"Would have been retried most: `rspec` of platform/shop (3 times), `&lt;lint&gt;` of platform/shop (1 time).",
 			"Would have erased: 1 job.",
 		}},
-		{name: "no dry run", journal: week(), q: report.Query{Since: noon.Add(-report.DefaultSpan), DryRun: true}, want: []string{
+		{name: "no dry run", journal: week(), q: report.Query{Since: noon.Add(-7 * 24 * time.Hour), DryRun: true}, want: []string{
 			"Dry run: nothing would have been done since 2026-11-23T12:00:00Z.",
 			"The last decision before that was made at 2026-11-22T04:00:00Z.",
 		}},

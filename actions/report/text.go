@@ -52,7 +52,7 @@ const (
 // Text returns the report in a few lines. An error is a mistake in the templates.
 func Text(r Report, s words.Style) (string, error) {
 	v := view{
-		Since: clock(r.Since), Project: s.Text(r.Project, maxName), Rule: s.Code(r.Rule), Outcomes: OutcomesText(r.Total.Outcomes), Actions: actionsText(r.Actions),
+		Since: r.Since.UTC().Format(time.RFC3339), Project: s.Text(r.Project, maxName), Rule: s.Code(r.Rule), Outcomes: OutcomesText(r.Total.Outcomes), Actions: actionsText(r.Actions),
 		Most: mostRetried(r.Jobs, s), Erased: erasedText(r.Total), Covers: clock(r.Covers), LastBefore: clock(r.LastBefore),
 		Kept: event.Duration(store.DefaultJournalTTL).String(), Cut: r.Cut,
 	}

@@ -49,6 +49,9 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.IsSet("admin-url") {
+				if err := malformedBools(c).Err(); err != nil {
+					return err
+				}
 				return catchUpThere(ctx, c, stdout)
 			}
 			o, log, err := commandSettings(c, stderr, "gitlab-token")

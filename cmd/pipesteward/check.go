@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/dustin/go-humanize/english"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -124,7 +123,9 @@ func (f findings) text(w io.Writer) error {
 	p := newPrinter(w)
 	lines := map[string][]string{}
 	for _, s := range f.sources {
-		lines[s.Name] = strings.Split(string(s.Data), "\n")
+		if slices.ContainsFunc(f.found, func(e schema.FileError) bool { return e.File == s.Name }) {
+			lines[s.Name] = strings.Split(schema.Masked(string(s.Data)), "\n")
+		}
 	}
 	var b strings.Builder
 	for _, e := range f.found {
@@ -154,9 +155,9 @@ func (f findings) text(w io.Writer) error {
 	return err
 }
 
-// shownLine returns a line of a file for a terminal: with its tabs, with a question mark for
-// each other character that would steer it, and with stars for what may be a secret of a
-// receiver.
+// shownLine returns a line of a masked file for a terminal: with its tabs, with a question
+// mark for each other character that would steer it, and with stars for the address of a
+// receiver in the place of a file, a kind or a name.
 func shownLine(line string) string {
 	line = strings.Map(func(r rune) rune {
 		if r != '\t' && event.IsControl(r) {
@@ -164,24 +165,11 @@ func shownLine(line string) string {
 		}
 		return r
 	}, strings.TrimRight(line, "\r"))
-	for _, secret := range secretsInLine {
-		line = secret.ReplaceAllStringFunc(line, func(text string) string {
-			at := secret.FindStringSubmatchIndex(text)
-			return text[:at[2]] + strings.Repeat("*", utf8.RuneCountInString(text[at[2]:at[3]])) + text[at[3]:]
-		})
-	}
-	return line
+	return schema.StarGroups(receiverAddress, line, func([]string) bool { return true })
 }
 
-// secretsInLine match, as their group, what may be a secret in a line of a rule file, whether
-// that can be read or not: the value of a setting up to the end of the flow mapping or of the
-// line, an address in the place of a file, a kind or a name, and signing tokens.
-var secretsInLine = []*regexp.Regexp{
-	regexp.MustCompile(`[{,]\s*["']?(?:url|secret|signing_token|password)["']?\s*:\s*([^\s,}][^,}]*)`),
-	regexp.MustCompile(`^[\s-]*["']?(?:url|secret|signing_token|password)["']?\s*:\s+(\S.*)$`),
-	regexp.MustCompile(`(?:\{|_file["']?\s*:|receiver["']?\s*:|\b(?:` + strings.Join(receiver.Kinds(), "|") + `)["']?\s*:)\s*["']?https?://[^\s/,}]+/([^\s,}]+)`),
-	regexp.MustCompile(`(whsec_[^\s,}]+)`),
-}
+// receiverAddress matches, as its group, the path of such an address.
+var receiverAddress = regexp.MustCompile(`(?:\{|_file["']?\s*:|receiver["']?\s*:|\b(?:` + strings.Join(receiver.Kinds(), "|") + `)["']?\s*:)\s*["']?https?://[^\s/,}]+/([^\s,}]+)`)
 
 // maxShown is how many cells of a line are shown below a finding.
 const maxShown = 120

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -217,5 +218,23 @@ func TestCheckShowsPartOfALongLine(t *testing.T) {
 		if !found || len(out) > 2000 {
 			t.Errorf("%d bytes, and no caret at jb:\n%.1000s", len(out), out)
 		}
+	}
+}
+
+// TestCheckShowsNoSecret: a mistake's line is shown without the secrets in it, and the caret
+// stands where the mistake is.
+func TestCheckShowsNoSecret(t *testing.T) {
+	t.Parallel()
+	const line = `      - play: {jobs: [deploy], variables: {API_TOKEN: "hush-hush"}, dely: 1s, inputs: {password: hush-hush, n: "glpat-hush-hush"}}`
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, []byte("version: 1\nrules:\n  - name: deploy\n    on: pipeline\n    actions:\n"+line+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := called(t, "check", file)
+	const want = `…play: {jobs: [deploy], variables: {API_TOKEN: ***********}, dely: 1s, inputs: {password: *********, n: "**************…`
+	before, _, _ := strings.Cut(want, "dely")
+	caret := strings.Repeat(" ", utf8.RuneCountInString(before)) + "^~~~"
+	if code != 1 || strings.Contains(stdout+stderr, "hush") || !strings.Contains(stdout, "\n    "+want+"\n    "+caret+"\n") {
+		t.Errorf("exit status %d:\n%s%s", code, stdout, stderr)
 	}
 }

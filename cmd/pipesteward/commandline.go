@@ -95,25 +95,11 @@ func misused(_ context.Context, c *cli.Command, err error, _ bool) error {
 	return &usageError{errors.New(unparsed(c, err.Error()))}
 }
 
-// wrongValue and wrongVariable are what the flags package says of a value that it can't
-// parse, from the command line or from an environment variable.
-var (
-	wrongValue    = regexp.MustCompile(`^invalid value (".*") for flag -(\S+): `)
-	wrongVariable = regexp.MustCompile(`^could not parse (".*") as (\S+) value from environment variable "(\S+)"`)
-)
+// wrongValue is what the flags package says of a value that it can't parse.
+var wrongValue = regexp.MustCompile(`^invalid value (".*") for flag -(\S+): `)
 
-// kindsOfValue describe the values of flags, by the name of their kind in wrongVariable.
+// kindsOfValue describe the values of flags, by the name of their kind.
 var kindsOfValue = map[string]string{"int": "a whole number", "int64": "a whole number", "duration": "a duration like 30s or 5m", "bool": "true or false"}
-
-// unparsedVariable returns the text of an error; if it is about what can't be parsed of an
-// environment variable, in words for people.
-func unparsedVariable(err error) string {
-	found := wrongVariable.FindStringSubmatch(err.Error())
-	if found == nil || kindsOfValue[found[2]] == "" {
-		return err.Error()
-	}
-	return fmt.Sprintf("%s: %s is not %s", found[3], found[1], kindsOfValue[found[2]])
-}
 
 // unparsed returns the text about what can't be parsed of a command's flags, in words for
 // people.

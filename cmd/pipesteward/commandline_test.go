@@ -146,18 +146,32 @@ func TestMisuse(t *testing.T) {
 	})
 }
 
-// TestWrongVariables: a variable that can't be parsed is named, with what to write.
+// TestWrongVariables: variables that can't be parsed are named, with what to write and with
+// all else that is wrong, by each command that takes them.
 func TestWrongVariables(t *testing.T) {
-	for name, want := range map[string]string{
-		"PIPESTEWARD_LOG_WINDOW": `PIPESTEWARD_LOG_WINDOW: "xyzzy" is not a whole number`,
-		"PIPESTEWARD_DRY_RUN":    `PIPESTEWARD_DRY_RUN: "xyzzy" is not true or false`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Setenv(name, "xyzzy")
-			if code, _, stderr := called(t, "serve"); code != 1 || stderr != "pipesteward: "+want+"\n" {
-				t.Errorf("exit status %d: %s", code, stderr)
+	t.Setenv("PIPESTEWARD_DRY_RUN", "xyzzy")
+	t.Setenv("PIPESTEWARD_LOG_WINDOW", "xyzzy")
+	for _, words := range withFlag("dry-run") {
+		if words[0] == "report" || words[0] == "doctor" { // a flag of its own; its findings
+			continue
+		}
+		args := slices.Concat(words, []string{"--gitlab-rate", "5", "--gitlab-token", "hush-hush"})
+		wants := []string{`--dry-run: "xyzzy" is not true or false`, `--gitlab-rate: "5" is not a rate`}
+		if slices.ContainsFunc(withFlag("log-window"), func(other []string) bool { return slices.Equal(other, words) }) {
+			wants = append(wants, `--log-window: "xyzzy" is not a number of bytes`)
+		}
+		code, _, stderr := called(t, args...)
+		for _, want := range wants {
+			if code != 2 || !strings.Contains(stderr, want) {
+				t.Errorf("%q: exit status %d, want 2 and %q:\n%s", args, code, want, stderr)
 			}
-		})
+		}
+	}
+	if code, _, stderr := called(t, "catch-up", "--admin-url", "http://127.0.0.1:1"); code != 2 || !strings.Contains(stderr, "--dry-run: ") {
+		t.Errorf("catch-up of a server: exit status %d: %s", code, stderr)
+	}
+	if code, _, stderr := called(t, "serve", "--dry-run"); strings.Contains(stderr, "--dry-run") {
+		t.Errorf("the flag does not stand for the variable: exit status %d: %s", code, stderr)
 	}
 }
 

@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			err = errStopped
 		}
 		if !errors.Is(err, errReported) {
-			fmt.Fprintln(stderr, errorText(unparsedVariable(err), wrap.Columns(stderr)))
+			fmt.Fprintln(stderr, errorText(err.Error(), wrap.Columns(stderr)))
 		}
 		_, misused := errors.AsType[*usageError](err)
 		settings, _ := errors.AsType[app.SettingErrors](err)

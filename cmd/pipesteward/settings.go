@@ -44,8 +44,47 @@ func stringFlag(name, value, usage string) cli.Flag {
 	return &cli.StringFlag{Name: name, Value: value, Usage: usage, Sources: cli.EnvVars(env(name))}
 }
 
+// boolFlag leaves it to malformedBools to say that its variable is malformed, so that this
+// is said with all else that is wrong.
 func boolFlag(name, usage string) cli.Flag {
-	return &cli.BoolFlag{Name: name, Usage: usage, Sources: cli.EnvVars(env(name))}
+	return &cli.BoolFlag{Name: name, Usage: usage, Sources: cli.NewValueSourceChain(&boolVariable{cli.EnvVar(env(name)), env(name)})}
+}
+
+// boolVariable is an environment variable, unless its value is malformed.
+type boolVariable struct {
+	cli.ValueSource
+	name string
+}
+
+// Lookup implements cli.ValueSource.
+func (v *boolVariable) Lookup() (string, bool) {
+	value, found := v.ValueSource.Lookup()
+	return value, found && checkBool(value) == nil
+}
+
+// Key returns the name of the variable, which the help of the flag shows.
+func (v *boolVariable) Key() string { return v.name }
+
+// IsFromEnv implements cli.EnvValueSource.
+func (v *boolVariable) IsFromEnv() bool { return true }
+
+// checkBool returns what is wrong with the value of the variable of a boolFlag.
+func checkBool(value string) error {
+	if _, err := strconv.ParseBool(value); value != "" && err != nil {
+		return fmt.Errorf("%q is not true or false", value)
+	}
+	return nil
+}
+
+// malformedBools returns the settings of boolFlags whose variable is malformed, where no flag
+// stands for it: a command that takes one must not go on without it.
+func malformedBools(c *cli.Command) (wrong app.SettingErrors) {
+	for _, flag := range c.Flags {
+		if b, is := flag.(*cli.BoolFlag); is && len(b.Sources.Chain) > 0 && !c.IsSet(b.Name) {
+			wrong = wrong.WithMalformed(b.Name, checkBool(os.Getenv(env(b.Name))))
+		}
+	}
+	return wrong
 }
 
 // listFlag takes several values: from the repeated flag, or from the variable with commas
@@ -92,7 +131,7 @@ func serveFlags() []cli.Flag {
 		boolFlag("ensure-hooks", "create and repair the webhooks of --projects and of projects that sent events, at the start and each hour; needs --webhook-url"),
 		stringFlag("catch-up-every", "5m", "how often to look for events that no webhook delivered, as `TIME`; 0: never"),
 		stringFlag("catch-up-max-age", "24h", "greatest age of missed events that are still handled, as `TIME`"),
-		&cli.Int64Flag{Name: "log-window", Value: 1 << 20, Usage: "how many `BYTES` of a job log log() returns: its last ones", Sources: cli.EnvVars(env("log-window"))},
+		stringFlag("log-window", strconv.Itoa(1<<20), "how many `BYTES` of a job log log() returns: its last ones"),
 		secretsFlag("webhook-token", "secret `TOKEN` that webhooks send (repeatable)"),
 		secretsFlag("webhook-signing-token", "`TOKEN` by which webhooks sign, whsec_... (GitLab 19 and later; repeatable)"),
 		boolFlag("insecure-no-webhook-auth", "accept webhooks from anybody"),
@@ -145,7 +184,7 @@ func commandSettings(c *cli.Command, stderr io.Writer, needed ...string) (app.Op
 // readSettings reads the settings of a command; the error is an app.SettingErrors about
 // those that can't be parsed. Whether the others can be used, app.Options.CheckGiven says.
 func readSettings(c *cli.Command) (app.Options, error) {
-	var wrong app.SettingErrors
+	wrong := malformedBools(c)
 	files := map[string]string{}
 	fromFile := func(name string) {
 		if path := secretPath(name); path != "" {
@@ -190,9 +229,9 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	}
 	adminAuth, err := readAdminAuth(c, secret, list)
 	wrong = wrong.WithMalformed("admin-session-lifetime", err)
-	window := c.Int64("log-window")
-	if c.IsSet("log-window") && (window < 1 || window > rest.MaxLog) { // else it is the default, or 0 for a command without logs
-		wrong = wrong.WithMalformed("log-window", fmt.Errorf("%d is not a number of bytes from 1 to %d", window, rest.MaxLog))
+	window, err := strconv.ParseInt(cmp.Or(c.String("log-window"), "0"), 10, 64)
+	if err != nil || c.String("log-window") != "" && (window < 1 || window > rest.MaxLog) { // without one, 0: a command without logs
+		wrong = wrong.WithMalformed("log-window", fmt.Errorf("%q is not a number of bytes from 1 to %d", c.String("log-window"), rest.MaxLog))
 	}
 	o := app.Options{
 		Rules:           c.String("rules"),

@@ -53,7 +53,7 @@ func TestSettingsAreCheckedAlike(t *testing.T) {
 		{"slack-app-token", "xoxb-hush-hush", "it is no app-level token: copy one that begins with xapp-", 2},
 		{"slack-operators", "ci-ops", `"ci-ops" is no user group in Slack: write its handle, like @ci-ops`, 2},
 		{"log-level", "loud", `"loud" is none of debug, info, warn, error`, 6},
-		{"log-window", "-1", "-1 is not a number of bytes from 1 to 104857600", 4},
+		{"log-window", "-1", `"-1" is not a number of bytes from 1 to 104857600`, 4},
 		{"catch-up-max-age", "100d", `"100d" is not a time up to 3d, like 24h`, 2},
 		{"native-retry-wait", "1h", `"1h" is not a time from 0s to 5m0s, like 5s`, 3},
 	} {

@@ -15,17 +15,23 @@ import (
 // reportTimeout bounds the making of a report, which may read a large journal.
 const reportTimeout = 18 * time.Second
 
+// reportSpan is how far back a report goes where the request does not say.
+const reportSpan = 7 * 24 * time.Hour
+
 // Reporter sums the journal.
 type Reporter interface {
 	// Report returns the sums, which are JSON, of the decisions of a rule and of the projects
-	// that have an id or match a glob, or all, which were made since a time, zero: a default;
-	// dryRun: only of what would have been done.
+	// that have an id or match a glob, or all, which were made since a time; dryRun:
+	// only of what would have been done.
 	Report(ctx context.Context, since time.Time, rule, project string, dryRun bool) (any, error)
 }
 
 func (a *admin) report(c echo.Context) error {
 	v := c.QueryParams()
 	since, err1 := sinceOf(v, a.Now())
+	if v.Get("since") == "" {
+		since = a.Now().Add(-reportSpan)
+	}
 	if since.After(a.Now()) {
 		err1 = fmt.Errorf("parameter %q: %s is in the future", "since", since.UTC().Format(time.RFC3339))
 	}

@@ -27,6 +27,8 @@ func (r reports) Report(ctx context.Context, since time.Time, rule, project stri
 func TestReport(t *testing.T) {
 	t.Parallel()
 	r := newAdminRig(t)
+	r.store.note(outcome(40))
+	r.store.journal[0].At = now.Add(-200 * time.Hour) // before the default span
 	for i := range 40 {
 		o := outcome(i)
 		if i%5 == 0 {
@@ -42,6 +44,7 @@ func TestReport(t *testing.T) {
 		says      string
 	}{
 		{query: "", code: http.StatusOK, decisions: 40},
+		{query: "?since=0001-01-01T00:00:00Z", code: http.StatusOK, decisions: 41, says: `"since":"0001-01-01T00:00:00Z"`},
 		{query: "?since=21h", code: http.StatusOK, decisions: 11},
 		{query: "?since=2000-01-01T00:00:00Z&rule=rule-1", code: http.StatusOK, decisions: 8, says: `"covers"`},
 		{query: "?project=platform/p3&since=7d", code: http.StatusOK, decisions: 6},

@@ -38,7 +38,7 @@ func New(cfg Config) (*Authorizer, error) {
 	var err error
 	if cfg.ExternalURL != "" {
 		a.external, err = parseExternalURL(cfg.ExternalURL)
-		wrong.add("admin-external-url", err)
+		wrong.addMalformed("admin-external-url", err)
 	}
 	if cfg.WebConfigFile != "" {
 		a.webConfig, err = openWebConfig(cfg.WebConfigFile, cfg.Kind == KindWebConfig, cfg.Log)
@@ -68,7 +68,7 @@ func New(cfg Config) (*Authorizer, error) {
 		wrong = append(wrong, mistakes...)
 		a.authenticator = proxy
 	default:
-		wrong.add("admin-auth", fmt.Errorf("%q is none of %s", cfg.Kind, strings.Join(Kinds, ", ")))
+		wrong.addMalformed("admin-auth", fmt.Errorf("%q is none of %s", cfg.Kind, strings.Join(Kinds, ", ")))
 	}
 	if len(wrong) > 0 {
 		return nil, wrong

@@ -6,6 +6,8 @@ import "strings"
 type ConfigError struct {
 	Setting string // without dashes: admin-external-url
 	Err     error  // what is wrong, and what to write instead
+	// Malformed: the value has a form that makes no sense, wherever the program runs.
+	Malformed bool
 }
 
 func (m ConfigError) Error() string { return "--" + m.Setting + ": " + m.Err.Error() }
@@ -24,6 +26,13 @@ func (all ConfigErrors) Error() string {
 // add adds what is wrong with a setting, unless err is nil.
 func (all *ConfigErrors) add(setting string, err error) {
 	if err != nil {
-		*all = append(*all, ConfigError{setting, err})
+		*all = append(*all, ConfigError{Setting: setting, Err: err})
+	}
+}
+
+// addMalformed is add for a value that is malformed.
+func (all *ConfigErrors) addMalformed(setting string, err error) {
+	if err != nil {
+		*all = append(*all, ConfigError{Setting: setting, Err: err, Malformed: true})
 	}
 }

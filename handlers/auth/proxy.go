@@ -35,19 +35,19 @@ var _ authenticator = (*proxyHeaders)(nil)
 func newProxyHeaders(cfg ProxyConfig) (p *proxyHeaders, wrong ConfigErrors) {
 	const user, groups = "admin-proxy-user-header", "admin-proxy-groups-header"
 	p = &proxyHeaders{user: textproto.CanonicalMIMEHeaderKey(cfg.UserHeader), groups: textproto.CanonicalMIMEHeaderKey(cfg.GroupsHeader), trusted: loopback}
-	wrong.add(user, checkHeader(p.user))
+	wrong.addMalformed(user, checkHeader(p.user))
 	if p.groups != "" {
-		wrong.add(groups, checkHeader(p.groups))
+		wrong.addMalformed(groups, checkHeader(p.groups))
 	}
 	if p.user == p.groups {
-		wrong.add(groups, errors.New("it is the same as --"+user))
+		wrong.addMalformed(groups, errors.New("it is the same as --"+user))
 	}
 	if len(cfg.Trusted) > 0 {
 		p.trusted = nil
 	}
 	for _, text := range cfg.Trusted {
 		network, err := parseNetwork(text)
-		wrong.add("admin-trusted-proxies", err)
+		wrong.addMalformed("admin-trusted-proxies", err)
 		p.trusted = append(p.trusted, network)
 	}
 	return p, wrong

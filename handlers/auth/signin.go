@@ -99,11 +99,11 @@ func checkOIDC(cfg OIDCConfig, externalURL string) (wrong ConfigErrors) {
 	issuer, err := url.Parse(cfg.Issuer)
 	switch shown := redact.URL(cfg.Issuer); {
 	case err != nil || issuer.Host == "":
-		wrong.add("admin-oidc-issuer", fmt.Errorf("%q is not the URL of a GitLab", shown))
+		wrong.addMalformed("admin-oidc-issuer", fmt.Errorf("%q is not the URL of a GitLab", shown))
 	case issuer.User != nil || issuer.RawQuery != "" || issuer.Fragment != "":
-		wrong.add("admin-oidc-issuer", fmt.Errorf("%q has more than the address of a GitLab: leave user, password, query (?...) and fragment (#...) out", shown))
+		wrong.addMalformed("admin-oidc-issuer", fmt.Errorf("%q has more than the address of a GitLab: leave user, password, query (?...) and fragment (#...) out", shown))
 	case issuer.Scheme != "https" && !IsLoopbackHost(issuer.Host):
-		wrong.add("admin-oidc-issuer", fmt.Errorf("%q is not https: anybody on the way could sign in as anybody", shown))
+		wrong.addMalformed("admin-oidc-issuer", fmt.Errorf("%q is not https: anybody on the way could sign in as anybody", shown))
 	}
 	return wrong
 }

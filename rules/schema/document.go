@@ -28,7 +28,8 @@ type Document struct {
 	Name   string
 	data   []byte
 	text   []rune
-	starts []int // indexes in text at which lines start; see lineStarts
+	shown  []rune // the text without secrets; see masked
+	starts []int  // indexes in text at which lines start; see lineStarts
 
 	Rule     func() string // returns the name of the current rule, for messages; nil outside of rules
 	Problems []FileError
@@ -77,7 +78,7 @@ func (d *Document) Fail(line, column int, format string, args ...any) {
 }
 
 func (d *Document) finding(severity string, line, column int, format string, args ...any) FileError {
-	e := FileError{File: d.Name, Line: max(line, 1), Column: max(column, 1), Severity: severity, Message: fmt.Sprintf(format, args...)}
+	e := FileError{File: d.Name, Line: max(line, 1), Column: max(column, 1), Severity: severity, Message: d.masked(line, fmt.Sprintf(format, args...))}
 	if d.Rule != nil {
 		e.Rule = d.Rule()
 	}

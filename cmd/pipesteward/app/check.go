@@ -55,7 +55,12 @@ func (o Options) Check() error {
 	if address, ok := literalAddress(o.AdminListen); ok && err == nil {
 		addresses = addresses.With("admin-listen", authorizer.CheckAddress(address))
 	}
-	return JoinSettings(wrong.Err(), o.CheckGiven(), o.CheckPresent(needed...), addresses.Err(), err)
+	var noSlack SettingErrors
+	if len(o.SlackOperators) > 0 && !o.takesSlackRequests() {
+		noSlack = noSlack.With("slack-operators", errors.New("nobody can use buttons and commands in Slack: give --slack-token, and\n"+
+			"--slack-signing-secret or --slack-app-token, or omit it"))
+	}
+	return JoinSettings(wrong.Err(), o.CheckGiven(), noSlack.Err(), o.CheckPresent(needed...), addresses.Err(), err)
 }
 
 // checkConfirm returns an error if a rule has plays confirmed in Slack, where nobody can be
@@ -76,27 +81,28 @@ func (o Options) checkConfirm(rs *rules.Rules) error {
 // commands check by it what they take of the settings.
 func (o Options) CheckGiven() error {
 	var wrong SettingErrors
-	wrong = wrong.With("store", checkStore(o.Store))
+	wrong = wrong.WithMalformed("store", checkStore(o.Store))
+	wrong = wrong.With("store", checkDirectory(o.Store))
 	wrong = wrong.WithMalformed("gitlab-url", gitlab.CheckURL(o.GitLabURL))
 	for _, alias := range o.GitLabAliases {
 		wrong = wrong.WithMalformed("gitlab-alias", gitlab.CheckURL(alias))
 	}
 	if err := rest.CheckToken(o.GitLabToken); err != nil {
-		wrong = wrong.With("gitlab-token", fmt.Errorf("it %w: correct PIPESTEWARD_GITLAB_TOKEN or its file", err))
+		wrong = wrong.WithMalformed("gitlab-token", fmt.Errorf("it %w: correct PIPESTEWARD_GITLAB_TOKEN or its file", err))
 	}
-	wrong = wrong.With("webhook-token", o.Credentials.CheckTokens())
-	wrong = wrong.With("webhook-signing-token", o.Credentials.CheckSigningTokens())
+	wrong = wrong.WithMalformed("webhook-token", o.Credentials.CheckTokens())
+	wrong = wrong.WithMalformed("webhook-signing-token", o.Credentials.CheckSigningTokens())
 	wrong = wrong.With("insecure-no-webhook-auth", o.Credentials.CheckInsecure())
 	if o.WebhookURL != "" {
 		wrong = wrong.WithMalformed("webhook-url", hooks.CheckURL(o.WebhookURL, webhook.Path))
 	}
 	if o.SlackToken != "" {
-		wrong = wrong.With("slack-token", slack.CheckToken(o.SlackToken))
+		wrong = wrong.WithMalformed("slack-token", slack.CheckToken(o.SlackToken))
 		wrong = wrong.WithMalformed("slack-api-url", slack.CheckURL(o.SlackURL))
 	}
-	wrong = wrong.With("slack-signing-secret", slackapp.CheckSecrets(o.SlackSecrets))
+	wrong = wrong.WithMalformed("slack-signing-secret", slackapp.CheckSecrets(o.SlackSecrets))
 	if o.SlackAppToken != "" {
-		wrong = wrong.With("slack-app-token", slack.CheckAppToken(o.SlackAppToken))
+		wrong = wrong.WithMalformed("slack-app-token", slack.CheckAppToken(o.SlackAppToken))
 	}
 	if o.takesSlackRequests() && o.SlackToken == "" {
 		wrong = wrong.With("slack-token", errors.New("it is missing: buttons and commands need it to find out who somebody is,\n"+
@@ -148,7 +154,7 @@ func newAuthorizer(cfg auth.Config, log *slog.Logger) (*auth.Authorizer, error) 
 	if mistakes, ok := errors.AsType[auth.ConfigErrors](err); ok {
 		var wrong SettingErrors
 		for _, m := range mistakes {
-			wrong = wrong.With(m.Setting, m.Err)
+			wrong = wrong.with(SettingError(m))
 		}
 		return nil, wrong
 	}
@@ -163,18 +169,26 @@ func literalAddress(address string) (_ *net.TCPAddr, ok bool) {
 	return &net.TCPAddr{IP: ip}, err == nil && (host == "" || ip != nil)
 }
 
-// checkStore returns what is wrong with a --store setting.
+// checkDirectory returns what is wrong with the directory of a store that is a file.
+func checkDirectory(setting string) error {
+	path, isFile := strings.CutPrefix(cmp.Or(setting, DefaultStore), "bolt:")
+	if !isFile {
+		return nil
+	}
+	info, err := os.Stat(filepath.Dir(path))
+	switch {
+	case err != nil:
+		return fmt.Errorf("the directory of the store can't be used: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("%s is no directory", filepath.Dir(path))
+	}
+	return nil
+}
+
+// checkStore returns what is malformed about a --store setting.
 func checkStore(setting string) error {
 	setting = cmp.Or(setting, DefaultStore)
-	path, isFile := strings.CutPrefix(setting, "bolt:")
-	if isFile && path != "" {
-		info, err := os.Stat(filepath.Dir(path))
-		switch {
-		case err != nil:
-			return fmt.Errorf("the directory of the store can't be used: %w", err)
-		case !info.IsDir():
-			return fmt.Errorf("%s is no directory", filepath.Dir(path))
-		}
+	if path, isFile := strings.CutPrefix(setting, "bolt:"); isFile && path != "" {
 		return nil
 	}
 	if isRedis(setting) {

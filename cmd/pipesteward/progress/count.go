@@ -3,7 +3,6 @@ package progress
 import (
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	pretty "github.com/jedib0t/go-pretty/v6/progress"
@@ -17,9 +16,8 @@ type Count struct {
 	out   io.Writer
 	shown time.Time // when the last line was written
 
-	bars    pretty.Writer // nil: lines
+	bars    *bars // nil: lines
 	tracker *pretty.Tracker
-	ended   sync.WaitGroup
 }
 
 // NewCount returns a Count on stderr, a terminal of so many columns, or none, with 0; what
@@ -30,11 +28,10 @@ func NewCount(stderr io.Writer, columns int, what string) *Count {
 		return c
 	}
 	c.bars = newBars(stderr, columns)
-	c.bars.SetAutoStop(true)                           // it may end before it is drawn
 	c.bars.Style().Options.KeepTrackersTogether = true // at its end, what was said stands above it
 	c.tracker = &pretty.Tracker{Message: what + " …", AutoStopDisabled: true}
 	c.bars.AppendTracker(c.tracker)
-	c.ended.Go(c.bars.Render)
+	c.bars.start()
 	return c
 }
 
@@ -67,8 +64,7 @@ func (c *Count) End() {
 		return
 	}
 	c.tracker.MarkAsDone()
-	c.bars.Stop()
-	c.ended.Wait()
+	c.bars.stop()
 	fmt.Fprint(c.out, text.CursorUp.Sprint(), text.EraseLine.Sprint())
 }
 

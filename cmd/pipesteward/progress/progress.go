@@ -197,21 +197,26 @@ var inProjects = pretty.Units{Formatter: func(n int64) string {
 
 // bar shows bars on a terminal, one for each rule.
 type bar struct {
-	bars  pretty.Writer
-	ended sync.WaitGroup
-	last  *pretty.Tracker
+	bars *bars
+	last *pretty.Tracker
 }
 
 func newBar(out io.Writer, columns int) *bar {
 	v := &bar{bars: newBars(out, columns)}
-	v.ended.Go(v.bars.Render)
+	v.bars.start()
 	return v
+}
+
+// bars are drawn between start and stop.
+type bars struct {
+	pretty.Writer
+	ended chan struct{}
 }
 
 // newBars returns a writer of bars as all commands draw them. They are no wider than the
 // terminal: of a line that wraps, a part would stay when the bar is drawn again.
-func newBars(out io.Writer, columns int) pretty.Writer {
-	bars := pretty.NewWriter()
+func newBars(out io.Writer, columns int) *bars {
+	bars := &bars{pretty.NewWriter(), make(chan struct{})}
 	bars.SetOutputWriter(out)
 	bars.SetTerminalWidth(columns)
 	bars.SetUpdateFrequency(200 * time.Millisecond)
@@ -220,6 +225,28 @@ func newBars(out io.Writer, columns int) pretty.Writer {
 	bars.Style().Visibility.ETA = true
 	bars.Style().Visibility.Value = true
 	return bars
+}
+
+func (b *bars) start() {
+	go func() {
+		defer close(b.ended)
+		b.Render()
+	}()
+}
+
+// stop draws the bars a last time. Render does not see a Stop that comes before it has begun,
+// so that is repeated.
+func (b *bars) stop() {
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		b.Stop()
+		select {
+		case <-b.ended:
+			return
+		case <-again.C:
+		}
+	}
 }
 
 func (v *bar) begin(run event.Sweep) func(sweep.Step) {
@@ -258,6 +285,5 @@ func (v *bar) done(stopped bool) {
 
 func (v *bar) end(stopped bool) {
 	v.done(stopped)
-	v.bars.Stop()
-	v.ended.Wait()
+	v.bars.stop()
 }

@@ -31,3 +31,12 @@ func TestTimeLeft(t *testing.T) {
 		}
 	}
 }
+
+// TestBarsEnd: the display of a sweep ends, also right after its start, before the bar is
+// drawn.
+func TestBarsEnd(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		New(&screen{columns: 80}, 80).End(false)
+	}
+}

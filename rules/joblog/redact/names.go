@@ -275,6 +275,10 @@ func mixed(value string) bool {
 	return len(value) >= 6 && kinds > 1
 }
 
+// Name reports whether the value of a setting or a variable of this name is secret: as in
+// logs, and that of each key, like DEPLOY_KEY, because a file does not list what it cached.
+func Name(name string) bool { return secretName(name) || keyName(strings.ToUpper(name)) }
+
 // secretName reports whether values with this name are secret.
 func secretName(name string) bool {
 	if len(name) < 4 || !maySecret(name) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -30,10 +31,30 @@ type span struct{ from, to int }
 // GitLab's own [MASKED] remain. In doubt the value is hidden. A second call
 // changes nothing, except for texts that are made to need more than 8 rounds.
 func Secrets(text string) string {
+	return inRounds(text, false, func(string) string { return masked })
+}
+
+// Starred is Secrets for a file that people write and whose lines are shown: each character
+// of a secret becomes a star, so that lines and columns stay, and a token's prefix is enough,
+// because the token may be mistyped.
+func Starred(text string) string { return inRounds(text, true, Stars) }
+
+// Stars returns a text with a star for each character but white space.
+func Stars(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return r
+		}
+		return '*'
+	}, text)
+}
+
+// inRounds replaces secrets by what mark makes of them; short: tokens of any length too.
+func inRounds(text string, short bool, mark func(string) string) string {
 	// A hidden text may have prevented the recognition of another secret. The
 	// second round usually finds nothing more.
 	for range maxRounds {
-		next := replace(text, secrets(text))
+		next := replace(text, secrets(text, short), mark)
 		if next == text {
 			return text
 		}
@@ -58,12 +79,12 @@ func Values(text string, values []string) string {
 			at += i + len(v)
 		}
 	}
-	return replace(text, found)
+	return replace(text, found, func(string) string { return masked })
 }
 
-// replace replaces each span, or each group of overlapping spans, with
-// [masked].
-func replace(text string, spans []span) string {
+// replace replaces each span, or each group of overlapping spans, by what mark
+// makes of it.
+func replace(text string, spans []span, mark func(string) string) string {
 	if len(spans) == 0 {
 		return text
 	}
@@ -77,19 +98,19 @@ func replace(text string, spans []span) string {
 			s.to = max(s.to, spans[i].to)
 		}
 		b.WriteString(text[done:s.from])
-		b.WriteString(masked)
+		b.WriteString(mark(text[s.from:s.to]))
 		done = s.to
 	}
 	b.WriteString(text[done:])
 	return b.String()
 }
 
-// secrets returns the parts of the text to be hidden.
-func secrets(text string) []span {
+// secrets returns the parts of the text to be hidden; short: tokens of any length too.
+func secrets(text string, short bool) []span {
 	if text == "" {
 		return nil
 	}
-	m := masker{text: text, work: workPerByte*len(text) + leastWork}
+	m := masker{text: text, short: short, work: workPerByte*len(text) + leastWork}
 	m.shapes()
 	m.privateKeys()
 	m.keywords()
@@ -98,6 +119,7 @@ func secrets(text string) []span {
 
 type masker struct {
 	text      string
+	short     bool // tokens of any length are hidden
 	found     []span
 	work      int    // bytes that expressions may still be run on
 	searched  []span // by finder: the window to be searched, or the last secret; nil: no finder has any

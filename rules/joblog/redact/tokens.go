@@ -40,6 +40,9 @@ func (m *masker) token(i int) int {
 			continue
 		}
 		if least, ok := tokens[t[from:i+1]]; ok {
+			if m.short {
+				least = 1
+			}
 			return m.run(from, i+1, least)
 		}
 	}
